@@ -1,0 +1,215 @@
+// Package fsm is the coordinator's replicated state machine: jobs, views with their reasons, starts, epochs with their
+// metrics and checkpoint manifests. It is pure: no clock, randomness, I/O or logging. What is not deterministic the
+// proposer stamps into the command. What has to be done about a state is not returned as effects but derived from the
+// state itself (package cluster), so that a new leader needs nothing but the state.
+package fsm
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"ringmaster/internal/plan"
+)
+
+// State is everything the coordinators agree on.
+type State struct {
+	Cluster plan.Incarnation `json:"cluster"` // 0 until the first leader founds the cluster
+	Jobs    []*Job           `json:"jobs"`    // in the order of submission
+}
+
+// Phase is where a job stands in its life.
+type Phase string
+
+// The phases of a job. The last three are final.
+const (
+	Waiting     Phase = "waiting" // for its workers
+	Running     Phase = "running"
+	Done        Phase = "done"
+	Failed      Phase = "failed"
+	Interrupted Phase = "interrupted"
+)
+
+// Ended reports whether the phase is final.
+func (p Phase) Ended() bool { return p == Done || p == Failed || p == Interrupted }
+
+// Job is one training run.
+type Job struct {
+	ID          string           `json:"id"`
+	Incarnation plan.Incarnation `json:"incarnation"`
+	Name        string           `json:"name"`
+	Seats       int              `json:"seats"`
+	Config      []byte           `json:"config"` // the canonical job file
+	Keep        int              `json:"keep"`   // checkpoints to keep; 0: all
+	Workers     int              `json:"workers"`
+	Fingerprint []byte           `json:"fingerprint,omitempty"`
+	Files       []DataFile       `json:"files,omitempty"`
+
+	Phase Phase  `json:"phase"`
+	Stop  bool   `json:"stop,omitempty"` // an orderly end was asked for
+	Error string `json:"error,omitempty"`
+
+	Generation  plan.Generation `json:"generation"` // newest view's, or what the job was resumed at
+	View        *View           `json:"view,omitempty"`
+	Started     *Start          `json:"started,omitempty"`      // the last Start
+	StartedView *View           `json:"started_view,omitempty"` // the view of that Start
+	Views       []ViewRecord    `json:"views,omitempty"`
+
+	Epochs      []Epoch      `json:"epochs,omitempty"`
+	Checkpoints []Checkpoint `json:"checkpoints,omitempty"` // committed and not retired, ascending by step
+	Retired     []Retirement `json:"retired,omitempty"`     // logged, to be deleted
+	Origin      *Checkpoint  `json:"origin,omitempty"`      // what the job was resumed from
+	Outcome     *Outcome     `json:"outcome,omitempty"`
+}
+
+// DataFile is one file of the data set with the SHA-256 of its decoded content.
+type DataFile struct {
+	Name   string `json:"name"`
+	SHA256 []byte `json:"sha256"`
+}
+
+// View is a view with why it came to be.
+type View struct {
+	plan.View
+	Orderly    bool    `json:"orderly"` // the view before it ends its step first
+	Cause      string  `json:"cause"`
+	Reason     string  `json:"reason"`
+	DetectedMs float64 `json:"detected_ms,omitempty"`
+}
+
+// ViewRecord is a view's line in the job's history.
+type ViewRecord struct {
+	Generation plan.Generation `json:"generation"`
+	Workers    int             `json:"workers"`
+	Cause      string          `json:"cause"`
+	Reason     string          `json:"reason"`
+	DetectedMs float64         `json:"detected_ms"`
+	Started    bool            `json:"started"`
+	Step       uint64          `json:"step"`
+	LostSteps  uint64          `json:"lost_steps"`
+}
+
+// Start permits a generation to step, from a given state on.
+type Start struct {
+	Job         string          `json:"job"`
+	Generation  plan.Generation `json:"generation"`
+	Step        uint64          `json:"step"`
+	StateDigest []byte          `json:"state_digest"`
+	Halt        bool            `json:"halt,omitempty"` // save a checkpoint at this step and stop
+	Epochs      int             `json:"epochs"`         // recorded when this Start was applied; set by Apply
+	Sources     []string        `json:"sources"`        // workers that hold the state
+	LostSteps   uint64          `json:"lost_steps,omitempty"`
+}
+
+// Epoch is what an epoch came to. Losses are kept as bits, so that a repeat compares equal and NaN survives JSON.
+type Epoch struct {
+	Job          string          `json:"job"`
+	Generation   plan.Generation `json:"generation"`
+	Epoch        int             `json:"epoch"` // from 1
+	Step         uint64          `json:"step"`
+	TrainLoss    uint64          `json:"train_loss"`
+	HasEval      bool            `json:"has_eval"`
+	EvalLoss     uint64          `json:"eval_loss"`
+	EvalAccuracy uint64          `json:"eval_accuracy"`
+	EvalCount    uint64          `json:"eval_count"`
+}
+
+// same reports whether two reports of one epoch agree in every bit.
+func (e Epoch) same(o Epoch) bool {
+	o.Generation = e.Generation
+	return e == o
+}
+
+// Checkpoint is a committed checkpoint.
+type Checkpoint struct {
+	Job        string          `json:"job"`
+	Generation plan.Generation `json:"generation"`
+	Step       uint64          `json:"step"`
+	Directory  string          `json:"directory"`
+	Bytes      uint64          `json:"bytes"`
+	StalledMs  float64         `json:"stalled_ms"`
+	Digest     []byte          `json:"digest"`
+	Manifest   json.RawMessage `json:"manifest"`
+}
+
+// Retirement is a checkpoint that may be deleted.
+type Retirement struct {
+	Step       uint64          `json:"step"`
+	Generation plan.Generation `json:"generation"`
+	Directory  string          `json:"directory"`
+}
+
+// Outcome is how a job ended.
+type Outcome struct {
+	Job         string          `json:"job"`
+	Generation  plan.Generation `json:"generation"`
+	Phase       Phase           `json:"phase"`
+	Error       string          `json:"error,omitempty"`
+	Step        uint64          `json:"step"`
+	Digest      []byte          `json:"digest,omitempty"`
+	StateDigest []byte          `json:"state_digest,omitempty"`
+	TrainLoss   uint64          `json:"train_loss"` // float64 bits
+}
+
+// Job finds a job by its id; nil where there is none.
+func (s *State) Job(id string) *Job {
+	for _, j := range s.Jobs {
+		if j.ID == id {
+			return j
+		}
+	}
+	return nil
+}
+
+// Active is the oldest job that has not ended; nil where there is none.
+func (s *State) Active() *Job {
+	for _, j := range s.Jobs {
+		if !j.Phase.Ended() {
+			return j
+		}
+	}
+	return nil
+}
+
+// Newest is the job submitted last; nil where there is none.
+func (s *State) Newest() *Job {
+	if len(s.Jobs) == 0 {
+		return nil
+	}
+	return s.Jobs[len(s.Jobs)-1]
+}
+
+// Running reports whether the newest view has been started.
+func (j *Job) Running() bool {
+	return j.View != nil && j.Started != nil && j.Started.Generation == j.View.Generation
+}
+
+// Newest is the newest checkpoint that the job can go on from: committed by it, else the one it was resumed from.
+func (j *Job) Newest() *Checkpoint {
+	if n := len(j.Checkpoints); n > 0 {
+		return &j.Checkpoints[n-1]
+	}
+	return j.Origin
+}
+
+// Encode writes the state for a snapshot.
+func (s *State) Encode() ([]byte, error) {
+	data, err := json.Marshal(s)
+	if err != nil {
+		return nil, fmt.Errorf("encode coordinator state: %w", err)
+	}
+	return data, nil
+}
+
+// Decode reads a state that Encode wrote.
+func Decode(data []byte) (*State, error) {
+	var s State
+	if err := json.Unmarshal(data, &s); err != nil {
+		return nil, fmt.Errorf("decode coordinator state: %w", err)
+	}
+	for i, j := range s.Jobs {
+		if j == nil || j.ID == "" {
+			return nil, fmt.Errorf("decode coordinator state: job %d has no id", i)
+		}
+	}
+	return &s, nil
+}
