@@ -444,6 +444,7 @@ type Report struct {
 	Shares        []*ShareFact           `protobuf:"bytes,23,rep,name=shares,proto3" json:"shares,omitempty"`   // not yet acknowledged
 	Outcome       *Outcome               `protobuf:"bytes,24,opt,name=outcome,proto3" json:"outcome,omitempty"` // set in PHASE_SAVING and PHASE_STOPPED
 	Waiting       *Waiting               `protobuf:"bytes,25,opt,name=waiting,proto3" json:"waiting,omitempty"`
+	Leaving       bool                   `protobuf:"varint,26,opt,name=leaving,proto3" json:"leaving,omitempty"` // asked to end: wants to be left out of the next view
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -651,6 +652,13 @@ func (x *Report) GetWaiting() *Waiting {
 		return x.Waiting
 	}
 	return nil
+}
+
+func (x *Report) GetLeaving() bool {
+	if x != nil {
+		return x.Leaving
+	}
+	return false
 }
 
 type DataFile struct {
@@ -1195,6 +1203,9 @@ type Outcome struct {
 	Digest        []byte                 `protobuf:"bytes,4,opt,name=digest,proto3" json:"digest,omitempty"`
 	StateDigest   []byte                 `protobuf:"bytes,5,opt,name=state_digest,json=stateDigest,proto3" json:"state_digest,omitempty"`
 	TrainLoss     uint64                 `protobuf:"fixed64,6,opt,name=train_loss,json=trainLoss,proto3" json:"train_loss,omitempty"` // of the epoch under way or just ended
+	HasEval       bool                   `protobuf:"varint,7,opt,name=has_eval,json=hasEval,proto3" json:"has_eval,omitempty"`        // set where the job ends inside an epoch and has an evaluation set
+	EvalLoss      uint64                 `protobuf:"fixed64,8,opt,name=eval_loss,json=evalLoss,proto3" json:"eval_loss,omitempty"`
+	EvalAccuracy  uint64                 `protobuf:"fixed64,9,opt,name=eval_accuracy,json=evalAccuracy,proto3" json:"eval_accuracy,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1267,6 +1278,27 @@ func (x *Outcome) GetStateDigest() []byte {
 func (x *Outcome) GetTrainLoss() uint64 {
 	if x != nil {
 		return x.TrainLoss
+	}
+	return 0
+}
+
+func (x *Outcome) GetHasEval() bool {
+	if x != nil {
+		return x.HasEval
+	}
+	return false
+}
+
+func (x *Outcome) GetEvalLoss() uint64 {
+	if x != nil {
+		return x.EvalLoss
+	}
+	return 0
+}
+
+func (x *Outcome) GetEvalAccuracy() uint64 {
+	if x != nil {
+		return x.EvalAccuracy
 	}
 	return 0
 }
@@ -1355,7 +1387,6 @@ type JobSpec struct {
 	Fingerprint   []byte                 `protobuf:"bytes,4,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"` // empty until known
 	Files         []*DataFile            `protobuf:"bytes,5,rep,name=files,proto3" json:"files,omitempty"`
 	Manifest      []byte                 `protobuf:"bytes,6,opt,name=manifest,proto3" json:"manifest,omitempty"` // of the checkpoint to begin from; empty: from the seed
-	Horizon       uint64                 `protobuf:"varint,7,opt,name=horizon,proto3" json:"horizon,omitempty"`  // reserved for schedules: the end as first submitted
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1432,13 +1463,6 @@ func (x *JobSpec) GetManifest() []byte {
 	return nil
 }
 
-func (x *JobSpec) GetHorizon() uint64 {
-	if x != nil {
-		return x.Horizon
-	}
-	return 0
-}
-
 type Order struct {
 	state                protoimpl.MessageState `protogen:"open.v1"`
 	Cluster              uint64                 `protobuf:"fixed64,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
@@ -1452,8 +1476,9 @@ type Order struct {
 	CheckpointGeneration uint64                 `protobuf:"varint,9,opt,name=checkpoint_generation,json=checkpointGeneration,proto3" json:"checkpoint_generation,omitempty"`
 	HasCheckpoint        bool                   `protobuf:"varint,10,opt,name=has_checkpoint,json=hasCheckpoint,proto3" json:"has_checkpoint,omitempty"`
 	Coordinators         []*CoordinatorInfo     `protobuf:"bytes,11,rep,name=coordinators,proto3" json:"coordinators,omitempty"`
-	Refused              string                 `protobuf:"bytes,12,opt,name=refused,proto3" json:"refused,omitempty"` // why this worker is not wanted at all
-	Failed               string                 `protobuf:"bytes,13,opt,name=failed,proto3" json:"failed,omitempty"`   // why the job failed
+	Refused              string                 `protobuf:"bytes,12,opt,name=refused,proto3" json:"refused,omitempty"`  // why this worker is not wanted at all
+	Failed               string                 `protobuf:"bytes,13,opt,name=failed,proto3" json:"failed,omitempty"`    // why the job failed
+	Restore              bool                   `protobuf:"varint,14,opt,name=restore,proto3" json:"restore,omitempty"` // nobody holds a newer state: load the checkpoint of the job's manifest
 	unknownFields        protoimpl.UnknownFields
 	sizeCache            protoimpl.SizeCache
 }
@@ -1577,6 +1602,13 @@ func (x *Order) GetFailed() string {
 		return x.Failed
 	}
 	return ""
+}
+
+func (x *Order) GetRestore() bool {
+	if x != nil {
+		return x.Restore
+	}
+	return false
 }
 
 type SubmitRequest struct {
@@ -2171,6 +2203,9 @@ type JobStatus struct {
 	Ended           bool                   `protobuf:"varint,24,opt,name=ended,proto3" json:"ended,omitempty"`
 	HasTrainLoss    bool                   `protobuf:"varint,25,opt,name=has_train_loss,json=hasTrainLoss,proto3" json:"has_train_loss,omitempty"`
 	Config          []byte                 `protobuf:"bytes,26,opt,name=config,proto3" json:"config,omitempty"`
+	HasEval         bool                   `protobuf:"varint,27,opt,name=has_eval,json=hasEval,proto3" json:"has_eval,omitempty"` // of the job's end, where that lies inside an epoch
+	EvalLoss        float64                `protobuf:"fixed64,28,opt,name=eval_loss,json=evalLoss,proto3" json:"eval_loss,omitempty"`
+	EvalAccuracy    float64                `protobuf:"fixed64,29,opt,name=eval_accuracy,json=evalAccuracy,proto3" json:"eval_accuracy,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -2385,6 +2420,27 @@ func (x *JobStatus) GetConfig() []byte {
 		return x.Config
 	}
 	return nil
+}
+
+func (x *JobStatus) GetHasEval() bool {
+	if x != nil {
+		return x.HasEval
+	}
+	return false
+}
+
+func (x *JobStatus) GetEvalLoss() float64 {
+	if x != nil {
+		return x.EvalLoss
+	}
+	return 0
+}
+
+func (x *JobStatus) GetEvalAccuracy() float64 {
+	if x != nil {
+		return x.EvalAccuracy
+	}
+	return 0
 }
 
 type StatusRequest struct {
@@ -3011,7 +3067,7 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\fstate_digest\x18\x03 \x01(\fR\vstateDigest\x12,\n" +
 	"\asources\x18\x04 \x03(\v2\x12.ringmaster.MemberR\asources\x12\x12\n" +
 	"\x04halt\x18\x05 \x01(\bR\x04halt\x12\x16\n" +
-	"\x06epochs\x18\x06 \x01(\rR\x06epochs\"\xb3\x06\n" +
+	"\x06epochs\x18\x06 \x01(\rR\x06epochs\"\xcd\x06\n" +
 	"\x06Report\x12\x16\n" +
 	"\x06worker\x18\x01 \x01(\tR\x06worker\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\x06R\vincarnation\x12\x18\n" +
@@ -3042,7 +3098,8 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\x06epochs\x18\x16 \x03(\v2\x15.ringmaster.EpochFactR\x06epochs\x12-\n" +
 	"\x06shares\x18\x17 \x03(\v2\x15.ringmaster.ShareFactR\x06shares\x12-\n" +
 	"\aoutcome\x18\x18 \x01(\v2\x13.ringmaster.OutcomeR\aoutcome\x12-\n" +
-	"\awaiting\x18\x19 \x01(\v2\x13.ringmaster.WaitingR\awaiting\"6\n" +
+	"\awaiting\x18\x19 \x01(\v2\x13.ringmaster.WaitingR\awaiting\x12\x18\n" +
+	"\aleaving\x18\x1a \x01(\bR\aleaving\"6\n" +
 	"\bDataFile\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06sha256\x18\x02 \x01(\fR\x06sha256\"\x94\x03\n" +
@@ -3104,7 +3161,7 @@ const file_ringmaster_proto_rawDesc = "" +
 	"sumCorrect\x12\x1d\n" +
 	"\n" +
 	"stalled_ms\x18\r \x01(\x01R\tstalledMs\x12\x14\n" +
-	"\x05share\x18\x0e \x01(\rR\x05share\"\xb3\x01\n" +
+	"\x05share\x18\x0e \x01(\rR\x05share\"\x90\x02\n" +
 	"\aOutcome\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x01 \x01(\x04R\n" +
@@ -3114,21 +3171,23 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\x06digest\x18\x04 \x01(\fR\x06digest\x12!\n" +
 	"\fstate_digest\x18\x05 \x01(\fR\vstateDigest\x12\x1d\n" +
 	"\n" +
-	"train_loss\x18\x06 \x01(\x06R\ttrainLoss\"\x7f\n" +
+	"train_loss\x18\x06 \x01(\x06R\ttrainLoss\x12\x19\n" +
+	"\bhas_eval\x18\a \x01(\bR\ahasEval\x12\x1b\n" +
+	"\teval_loss\x18\b \x01(\x06R\bevalLoss\x12#\n" +
+	"\reval_accuracy\x18\t \x01(\x06R\fevalAccuracy\"\x7f\n" +
 	"\x0fCoordinatorInfo\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x16\n" +
 	"\x06leader\x18\x03 \x01(\bR\x06leader\x12\x10\n" +
 	"\x03pid\x18\x04 \x01(\x03R\x03pid\x12\x18\n" +
-	"\amachine\x18\x05 \x01(\tR\amachine\"\xd7\x01\n" +
+	"\amachine\x18\x05 \x01(\tR\amachine\"\xbd\x01\n" +
 	"\aJobSpec\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\x06R\vincarnation\x12\x16\n" +
 	"\x06config\x18\x03 \x01(\fR\x06config\x12 \n" +
 	"\vfingerprint\x18\x04 \x01(\fR\vfingerprint\x12*\n" +
 	"\x05files\x18\x05 \x03(\v2\x14.ringmaster.DataFileR\x05files\x12\x1a\n" +
-	"\bmanifest\x18\x06 \x01(\fR\bmanifest\x12\x18\n" +
-	"\ahorizon\x18\a \x01(\x04R\ahorizon\"\xe2\x03\n" +
+	"\bmanifest\x18\x06 \x01(\fR\bmanifest\"\xfc\x03\n" +
 	"\x05Order\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\x06R\acluster\x12%\n" +
 	"\x03job\x18\x02 \x01(\v2\x13.ringmaster.JobSpecR\x03job\x12$\n" +
@@ -3143,7 +3202,8 @@ const file_ringmaster_proto_rawDesc = "" +
 	" \x01(\bR\rhasCheckpoint\x12?\n" +
 	"\fcoordinators\x18\v \x03(\v2\x1b.ringmaster.CoordinatorInfoR\fcoordinators\x12\x18\n" +
 	"\arefused\x18\f \x01(\tR\arefused\x12\x16\n" +
-	"\x06failed\x18\r \x01(\tR\x06failed\"\xd7\x01\n" +
+	"\x06failed\x18\r \x01(\tR\x06failed\x12\x18\n" +
+	"\arestore\x18\x0e \x01(\bR\arestore\"\xd7\x01\n" +
 	"\rSubmitRequest\x12\x16\n" +
 	"\x06config\x18\x01 \x01(\fR\x06config\x12 \n" +
 	"\vfingerprint\x18\x02 \x01(\fR\vfingerprint\x12*\n" +
@@ -3202,7 +3262,7 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\x04step\x18\n" +
 	" \x01(\x04R\x04step\x124\n" +
 	"\vwaiting_for\x18\v \x01(\v2\x13.ringmaster.WaitingR\n" +
-	"waitingFor\"\x98\x06\n" +
+	"waitingFor\"\xf5\x06\n" +
 	"\tJobStatus\x12\x10\n" +
 	"\x03job\x18\x01 \x01(\tR\x03job\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
@@ -3235,7 +3295,10 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\vcheckpoints\x18\x17 \x03(\v2\x1c.ringmaster.CheckpointRecordR\vcheckpoints\x12\x14\n" +
 	"\x05ended\x18\x18 \x01(\bR\x05ended\x12$\n" +
 	"\x0ehas_train_loss\x18\x19 \x01(\bR\fhasTrainLoss\x12\x16\n" +
-	"\x06config\x18\x1a \x01(\fR\x06config\"!\n" +
+	"\x06config\x18\x1a \x01(\fR\x06config\x12\x19\n" +
+	"\bhas_eval\x18\x1b \x01(\bR\ahasEval\x12\x1b\n" +
+	"\teval_loss\x18\x1c \x01(\x01R\bevalLoss\x12#\n" +
+	"\reval_accuracy\x18\x1d \x01(\x01R\fevalAccuracy\"!\n" +
 	"\rStatusRequest\x12\x10\n" +
 	"\x03job\x18\x01 \x01(\tR\x03job\"\xc7\x01\n" +
 	"\rClusterStatus\x12\x18\n" +

@@ -147,7 +147,11 @@ type Outcome struct {
 	Step        uint64          `json:"step"`
 	Digest      []byte          `json:"digest,omitempty"`
 	StateDigest []byte          `json:"state_digest,omitempty"`
-	TrainLoss   uint64          `json:"train_loss"` // float64 bits
+	TrainLoss   uint64          `json:"train_loss"` // float64 bits, like the two below
+
+	HasEval      bool   `json:"has_eval,omitempty"` // evaluated at an end inside an epoch
+	EvalLoss     uint64 `json:"eval_loss,omitempty"`
+	EvalAccuracy uint64 `json:"eval_accuracy,omitempty"`
 }
 
 // Job finds a job by its id; nil where there is none.
