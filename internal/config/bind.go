@@ -1,0 +1,410 @@
+package config
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
+	"github.com/goccy/go-yaml/token"
+)
+
+// maxBytes bounds a configuration file. The parser recurses, so this also bounds its stack.
+const maxBytes = 64 << 10
+
+// binder fills a struct from YAML and flags, and collects what is wrong on the way.
+type binder struct {
+	origin   *origin
+	problems Problems
+	flag     string // when a flag is being bound: how it was written, used as the place of everything in it
+}
+
+func (b *binder) problem(where, format string, args ...any) {
+	b.problems = append(b.problems, &Problem{Where: where, Text: fmt.Sprintf(format, args...)})
+}
+
+// place is where a node stands.
+func (b *binder) place(t *token.Token) string {
+	switch {
+	case b.flag != "":
+		return b.flag
+	case t == nil || t.Position == nil:
+		return b.origin.file
+	}
+	return fmt.Sprintf("%s:%d:%d", b.origin.file, t.Position.Line, t.Position.Column)
+}
+
+// parse reads one YAML document; nil when it is empty or broken (then a problem is recorded).
+func (b *binder) parse(text []byte) ast.Node {
+	where := b.origin.file
+	if b.flag != "" {
+		where = b.flag
+	}
+	if len(text) > maxBytes {
+		b.problem(where, "is %d bytes long; a configuration has at most %d", len(text), maxBytes)
+		return nil
+	}
+	file, err := parser.ParseBytes(text, 0, parser.AllowDuplicateMapKey())
+	if err != nil {
+		at, message := where, err.Error()
+		if e, ok := err.(yaml.Error); ok {
+			at, message = b.place(e.GetToken()), e.GetMessage()
+		}
+		b.problem(at, "is not YAML: %s", firstLine(message))
+		return nil
+	}
+	var body ast.Node
+	for _, document := range file.Docs {
+		switch {
+		case document == nil || document.Body == nil:
+		case body != nil:
+			b.problem(b.place(document.Body.GetToken()), "a second document begins here; write one document a file")
+			return nil
+		default:
+			body = document.Body
+		}
+	}
+	return body
+}
+
+func firstLine(s string) string {
+	s, _, _ = strings.Cut(strings.TrimSpace(s), "\n")
+	return s
+}
+
+// bind stores a node into a field. key is the dotted name of the field, "" for the whole file.
+func (b *binder) bind(key string, into reflect.Value, node ast.Node) {
+	switch node.(type) {
+	case *ast.AnchorNode, *ast.AliasNode, *ast.TagNode, *ast.MergeKeyNode:
+		b.problem(b.place(node.GetToken()), "%s: anchors, aliases and tags are not used here; write the value out", named(key))
+		return
+	}
+	if key != "" {
+		b.origin.at[key] = b.place(node.GetToken())
+	}
+	switch into.Kind() {
+	case reflect.Struct:
+		b.bindStruct(key, into, node)
+	case reflect.Map:
+		b.bindMap(key, into, node)
+	case reflect.Slice:
+		b.bindSlice(key, into, node)
+	default:
+		b.bindScalar(key, into, node)
+	}
+}
+
+// named is how messages call a key.
+func named(key string) string {
+	if key == "" {
+		return "the file"
+	}
+	return key
+}
+
+// entries lists the key-value pairs of a mapping; ok is false (with a problem recorded) when the node is none.
+func (b *binder) entries(key string, node ast.Node) (entries []*ast.MappingValueNode, ok bool) {
+	switch n := node.(type) {
+	case *ast.MappingNode:
+		return n.Values, true
+	case *ast.MappingValueNode:
+		return []*ast.MappingValueNode{n}, true
+	case *ast.NullNode:
+		return nil, true // "train:" with nothing below it leaves the defaults
+	}
+	b.problem(b.place(node.GetToken()), "%s must be a mapping (key: value), not %s", named(key), describe(node))
+	return nil, false
+}
+
+// each visits the entries of a mapping once: duplicates and keys that are no plain words are problems.
+func (b *binder) each(key string, node ast.Node, visit func(name, dotted, where string, value ast.Node)) {
+	entries, _ := b.entries(key, node)
+	seen := map[string]string{}
+	for _, entry := range entries {
+		at := entry.Key.GetToken()
+		where := b.place(at)
+		switch entry.Key.(type) {
+		case *ast.StringNode, *ast.IntegerNode:
+		default:
+			b.problem(where, "%s: %q cannot be a key here; keys are plain words", named(key), at.Value)
+			continue
+		}
+		dotted := join(key, at.Value)
+		if first, twice := seen[at.Value]; twice {
+			b.problem(where, "duplicate key %s; it stands at %s already", dotted, first)
+			continue
+		}
+		seen[at.Value] = where
+		visit(at.Value, dotted, where, entry.Value)
+	}
+}
+
+func join(prefix, name string) string {
+	if prefix == "" {
+		return name
+	}
+	return prefix + "." + name
+}
+
+func (b *binder) bindStruct(key string, into reflect.Value, node ast.Node) {
+	b.each(key, node, func(name, dotted, where string, value ast.Node) {
+		field, ok := fieldNamed(into, name)
+		if !ok {
+			b.problem(where, "unknown key %s%s", dotted, suggestion(name, fieldNames(into.Type())))
+			return
+		}
+		b.bind(dotted, field, value)
+	})
+}
+
+func (b *binder) bindMap(key string, into reflect.Value, node ast.Node) {
+	filled := reflect.MakeMap(into.Type())
+	b.each(key, node, func(name, dotted, _ string, value ast.Node) {
+		element := reflect.New(into.Type().Elem()).Elem()
+		b.bind(dotted, element, value)
+		filled.SetMapIndex(reflect.ValueOf(name), element)
+	})
+	into.Set(filled)
+}
+
+func (b *binder) bindSlice(key string, into reflect.Value, node ast.Node) {
+	list, ok := node.(*ast.SequenceNode)
+	if !ok {
+		b.problem(b.place(node.GetToken()), "%s must be a list, like [a, b], not %s", key, describe(node))
+		return
+	}
+	filled := reflect.MakeSlice(into.Type(), len(list.Values), len(list.Values))
+	for i, value := range list.Values {
+		b.bind(fmt.Sprintf("%s[%d]", key, i), filled.Index(i), value)
+	}
+	into.Set(filled)
+}
+
+// bindScalar takes the text of a scalar and not the parser's idea of its value: YAML's numbers are full of surprises
+// (010 is 8, 1e-3 is text).
+func (b *binder) bindScalar(key string, into reflect.Value, node ast.Node) {
+	where := b.place(node.GetToken())
+	scalar, ok := node.(ast.ScalarNode)
+	if _, null := node.(*ast.NullNode); null || !ok {
+		b.problem(where, "%s must be %s, not %s", key, wanted(into), describe(node))
+		return
+	}
+	at := scalar.GetToken()
+	text, quoted := at.Value, at.Type == token.SingleQuoteType || at.Type == token.DoubleQuoteType
+	if literal, is := node.(*ast.LiteralNode); is {
+		text, quoted = literal.Value.Value, true
+	}
+	_, isText := node.(*ast.StringNode)
+	isText = isText || quoted
+	if isString := into.Kind() == reflect.String; isString && !isText || !isString && quoted {
+		b.problem(where, "%s must be %s, not %s", key, wanted(into), describe(node))
+		return
+	}
+	b.setScalar(key, where, into, text)
+}
+
+// setScalar stores a scalar's text into a field.
+func (b *binder) setScalar(key, where string, into reflect.Value, text string) {
+	var err error
+	switch into.Interface().(type) {
+	case time.Duration:
+		var d time.Duration
+		d, err = time.ParseDuration(text)
+		into.SetInt(int64(d))
+	case string:
+		into.SetString(text)
+	case bool:
+		into.SetBool(text == "true")
+		if text != "true" && text != "false" {
+			err = strconv.ErrSyntax
+		}
+	case int:
+		var v int64
+		v, err = parseInt(text)
+		into.SetInt(v)
+	case uint64:
+		var v uint64
+		v, err = parseUint(text)
+		into.SetUint(v)
+	case float64:
+		var v float64
+		v, err = parseFloat(text)
+		into.SetFloat(v)
+	default:
+		panic("config: field " + key + " has type " + into.Type().String())
+	}
+	if err != nil {
+		into.SetZero()
+		b.problem(where, "%s must be %s, not %s", key, wanted(into), clip(text))
+	}
+}
+
+// wanted says what a field takes, in a user's words.
+func wanted(into reflect.Value) string {
+	switch into.Interface().(type) {
+	case time.Duration:
+		return "a duration like 300ms or 2s"
+	case string:
+		return "text (put it into quotes)"
+	case bool:
+		return "true or false"
+	case int:
+		return "a whole number (written in decimal, without leading zeros)"
+	case uint64:
+		return "a whole number from 0 to 18446744073709551615"
+	}
+	return "a finite number like 0.001 or 1e-3"
+}
+
+// describe says what a node is, in a user's words.
+func describe(node ast.Node) string {
+	switch n := node.(type) {
+	case *ast.NullNode:
+		return "nothing"
+	case *ast.SequenceNode:
+		return "a list"
+	case *ast.MappingNode, *ast.MappingValueNode:
+		return "a mapping"
+	case *ast.LiteralNode:
+		return "a block of text"
+	default:
+		if t := n.GetToken().Type; t == token.SingleQuoteType || t == token.DoubleQuoteType {
+			return "the text " + clip(strconv.Quote(n.GetToken().Value))
+		}
+		return clip(n.GetToken().Value)
+	}
+}
+
+// clip keeps a message one line of bearable length whatever was written in the file.
+func clip(s string) string {
+	const most = 60
+	if s == "" {
+		return `""`
+	}
+	if quoted := strconv.Quote(s); len(quoted) != len(s)+2 && !strings.HasPrefix(s, `"`) {
+		s = quoted
+	}
+	if len(s) > most {
+		s = strings.ToValidUTF8(s[:most], "") + "…"
+	}
+	return s
+}
+
+// override is a key set by a flag.
+type override struct {
+	key, value string
+	flag       string // how messages name it: "--set seats=4", "--bind"
+}
+
+// apply sets one key on top of what the file said. A scalar takes the value as it stands; lists and mappings are YAML.
+func (b *binder) apply(root reflect.Value, o override) {
+	b.flag = o.flag
+	defer func() { b.flag = "" }()
+	at, key := root, ""
+	for _, name := range strings.Split(o.key, ".") {
+		if at.Kind() != reflect.Struct {
+			b.problem(o.flag, "%s has no keys of its own", key)
+			return
+		}
+		field, ok := fieldNamed(at, name)
+		if !ok {
+			b.problem(o.flag, "unknown key %s%s", join(key, name), suggestion(name, fieldNames(at.Type())))
+			return
+		}
+		at, key = field, join(key, name)
+	}
+	switch at.Kind() {
+	case reflect.Struct, reflect.Map, reflect.Slice:
+		if o.value == "" {
+			b.problem(o.flag, "%s needs a value", key)
+		} else if node := b.parse([]byte(o.value)); node != nil {
+			b.bind(key, at, node)
+		}
+	default:
+		b.origin.at[key] = o.flag
+		b.setScalar(key, o.flag, at, o.value)
+	}
+}
+
+// parseSets splits the arguments of --set.
+func parseSets(sets []string) ([]override, Problems) {
+	var overrides []override
+	var problems Problems
+	for _, set := range sets {
+		flag := "--set " + clip(set)
+		key, value, ok := strings.Cut(set, "=")
+		if !ok || key == "" {
+			problems = append(problems, &Problem{Where: flag, Text: "write --set KEY=VALUE, like --set train.steps=200"})
+			continue
+		}
+		overrides = append(overrides, override{key: strings.TrimSpace(key), value: strings.TrimSpace(value), flag: flag})
+	}
+	return overrides, problems
+}
+
+// checkKinds refuses keys that were written but do not exist for the kind that stands beside them, and zeroes the
+// fields of all keys that do not exist for it.
+func (b *binder) checkKinds(key string, v reflect.Value) {
+	switch v.Kind() {
+	case reflect.Slice:
+		for i := range v.Len() {
+			b.checkKinds(fmt.Sprintf("%s[%d]", key, i), v.Index(i))
+		}
+	case reflect.Struct:
+		for i := range v.NumField() {
+			name := v.Type().Field(i).Tag.Get("yaml")
+			if name == "" {
+				continue
+			}
+			dotted := join(key, name)
+			if !exists(v, i) {
+				if b.origin.written(dotted) {
+					b.problem(b.origin.where(dotted), "%s does not exist for %s: %s (only for %s)", dotted, join(key, "kind"),
+						clip(kindOf(v)), strings.ReplaceAll(v.Type().Field(i).Tag.Get("kinds"), ",", ", "))
+				}
+				v.Field(i).SetZero()
+				continue
+			}
+			b.checkKinds(dotted, v.Field(i))
+		}
+	}
+}
+
+// exists reports whether field i of v has a meaning for the kind of v.
+func exists(v reflect.Value, i int) bool {
+	kinds := v.Type().Field(i).Tag.Get("kinds")
+	return kinds == "" || slices.Contains(strings.Split(kinds, ","), kindOf(v))
+}
+
+func kindOf(v reflect.Value) string {
+	kind, ok := fieldNamed(v, "kind")
+	if !ok {
+		return ""
+	}
+	return kind.String()
+}
+
+// fieldNamed finds the field of a struct that holds a key.
+func fieldNamed(v reflect.Value, name string) (reflect.Value, bool) {
+	for i := range v.NumField() {
+		if tag := v.Type().Field(i).Tag.Get("yaml"); tag != "" && tag == name {
+			return v.Field(i), true
+		}
+	}
+	return reflect.Value{}, false
+}
+
+func fieldNames(t reflect.Type) []string {
+	var names []string
+	for i := range t.NumField() {
+		if tag := t.Field(i).Tag.Get("yaml"); tag != "" {
+			names = append(names, tag)
+		}
+	}
+	return names
+}

@@ -1,0 +1,99 @@
+package config
+
+import (
+	"reflect"
+	"strconv"
+
+	"ringmaster/internal/plan"
+)
+
+// ContractVersion counts the versions of the numerics contract. It changes whenever the same configuration, data and
+// seed give other bits than before.
+const ContractVersion = 1
+
+// Item is a key and its value as canonical YAML.
+type Item struct {
+	Key, Value string
+}
+
+// Contract lists, in a fixed order, everything in the configuration that the bits of the job depend on, beginning with
+// the contract's version. The data's fingerprint belongs to it too and is added by those who have read the data.
+func (j *Job) Contract() []Item {
+	items := []Item{{"contract", strconv.Itoa(ContractVersion)}}
+	return appendContract(items, "", reflect.ValueOf(j).Elem())
+}
+
+func appendContract(items []Item, key string, v reflect.Value) []Item {
+	for i := range v.NumField() {
+		field := v.Type().Field(i)
+		name := field.Tag.Get("yaml")
+		if name == "" || field.Tag.Get("contract") != "" || !exists(v, i) {
+			continue
+		}
+		if field.Type.Kind() == reflect.Struct {
+			items = appendContract(items, join(key, name), v.Field(i))
+		} else {
+			items = append(items, Item{join(key, name), encodeValue(v.Field(i))})
+		}
+	}
+	return items
+}
+
+// Difference is a key that a resumed job must not change.
+type Difference struct {
+	Key      string
+	Old, New string // as canonical YAML; empty where the key does not exist
+}
+
+// Inherit takes over from the job that a checkpoint was written by what is fixed when a job is first submitted: the
+// schedule's horizon, unless this job's file states one.
+func (j *Job) Inherit(old *Job) {
+	if !j.origin.written("train.schedule.horizon") {
+		j.Train.Schedule.Horizon = old.Train.Schedule.Horizon
+	}
+}
+
+// Differences lists what stands in the way of going on with job next from a checkpoint that job old wrote, next having
+// inherited from old. Everything that the bits depend on must be equal and the end must not be earlier; samples is the
+// size of the training set. The job's name, where the data lies, and the checkpoint keys are free.
+func Differences(old, next *Job, samples int) []Difference {
+	var found []Difference
+	before, after := old.Contract(), next.Contract()
+	values := map[string]string{}
+	for _, item := range after {
+		values[item.Key] = item.Value
+	}
+	for _, item := range before {
+		if value, ok := values[item.Key]; !ok || value != item.Value {
+			found = append(found, Difference{item.Key, item.Value, value})
+		}
+		delete(values, item.Key)
+	}
+	for _, item := range after {
+		if _, added := values[item.Key]; added {
+			found = append(found, Difference{item.Key, "", item.Value})
+		}
+	}
+	if len(found) == 0 && next.TotalSteps(samples) < old.TotalSteps(samples) {
+		found = append(found, old.endDifference(next, samples))
+	}
+	return found
+}
+
+// endDifference names the key that makes next end earlier.
+func (j *Job) endDifference(next *Job, samples int) Difference {
+	if j.Train.Steps == 0 && next.Train.Steps == 0 {
+		return Difference{"train.epochs", strconv.Itoa(j.Train.Epochs), strconv.Itoa(next.Train.Epochs)}
+	}
+	if j.Train.Steps > 0 && next.Train.Steps > 0 {
+		return Difference{"train.steps", strconv.Itoa(j.Train.Steps), strconv.Itoa(next.Train.Steps)}
+	}
+	perEpoch := plan.StepsPerEpoch(samples, j.Seats, j.Train.BatchPerSeat)
+	describe := func(t Train) string {
+		if t.Steps > 0 {
+			return strconv.Itoa(t.Steps)
+		}
+		return strconv.Itoa(t.Epochs*perEpoch) + " (train.epochs: " + strconv.Itoa(t.Epochs) + ")"
+	}
+	return Difference{"train.steps", describe(j.Train), describe(next.Train)}
+}

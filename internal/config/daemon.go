@@ -1,0 +1,193 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"reflect"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// Coordinator configures one coordinator replica.
+type Coordinator struct {
+	ID        string            `yaml:"id"`        // unique among the replicas
+	Bind      string            `yaml:"bind"`      // host:port to listen on (TCP and UDP)
+	Advertise string            `yaml:"advertise"` // host:port that others dial; default: Bind
+	Dir       string            `yaml:"dir"`       // Raft's state and the checkpoints
+	Peers     map[string]string `yaml:"peers"`     // id -> host:port of all replicas, this one too; default: this one alone
+	Join      []string          `yaml:"join"`      // further addresses where gossip finds the cluster
+
+	ElectionTimeout time.Duration `yaml:"election_timeout"` // without the leader's sign of life for so long, replicas elect another
+	WorkerTimeout   time.Duration `yaml:"worker_timeout"`   // a worker silent for so long is suspected
+	Log             string        `yaml:"log"`              // debug, info, warn or error
+}
+
+// Worker configures one worker.
+type Worker struct {
+	ID        string   `yaml:"id"`        // unique in the cluster; default: the host name and the port
+	Bind      string   `yaml:"bind"`      // host:port to listen on
+	Advertise string   `yaml:"advertise"` // host:port that others dial; default: Bind
+	Join      []string `yaml:"join"`      // host:port of coordinators; one that answers suffices
+	Dir       string   `yaml:"dir"`       // scratch space and local sockets
+	Threads   int      `yaml:"threads"`   // compute threads; 0: as many as the machine's CPUs
+	Log       string   `yaml:"log"`       // debug, info, warn or error
+}
+
+// Flag is a key of a daemon file set on the command line.
+type Flag struct {
+	Name  string // "--bind", for messages
+	Key   string // "bind"
+	Value string
+}
+
+// LoadCoordinator reads a coordinator's file and sets the flags on top of it. path may be empty: flags alone suffice.
+func LoadCoordinator(path string, flags []Flag) (*Coordinator, error) {
+	c := &Coordinator{}
+	b, err := loadDaemon(path, "coordinator's file", c, flags)
+	if err != nil {
+		return nil, err
+	}
+	o := b.origin
+	def(o, "id", &c.ID, "c1")
+	def(o, "bind", &c.Bind, "127.0.0.1:7070")
+	def(o, "advertise", &c.Advertise, c.Bind)
+	def(o, "dir", &c.Dir, "coordinator-"+c.ID)
+	if len(c.Peers) == 0 {
+		c.Peers = map[string]string{c.ID: c.Advertise}
+	}
+	def(o, "election_timeout", &c.ElectionTimeout, 400*time.Millisecond)
+	def(o, "worker_timeout", &c.WorkerTimeout, 2*time.Second)
+	def(o, "log", &c.Log, "info")
+	c.validate(newChecker(b))
+	if err := b.result(); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// LoadWorker reads a worker's file and sets the flags on top of it. path may be empty: flags alone suffice.
+func LoadWorker(path string, flags []Flag) (*Worker, error) {
+	w := &Worker{}
+	b, err := loadDaemon(path, "worker's file", w, flags)
+	if err != nil {
+		return nil, err
+	}
+	o := b.origin
+	def(o, "bind", &w.Bind, "127.0.0.1:0")
+	def(o, "advertise", &w.Advertise, w.Bind)
+	def(o, "log", &w.Log, "info")
+	w.validate(newChecker(b))
+	if err := b.result(); err != nil {
+		return nil, err
+	}
+	return w, nil
+}
+
+// loadDaemon binds file and flags into a daemon's struct.
+func loadDaemon(path, what string, into any, flags []Flag) (*binder, error) {
+	var text []byte
+	if path != "" {
+		var err error
+		if text, err = readFile(path, what); err != nil {
+			return nil, err
+		}
+	}
+	overrides := make([]override, len(flags))
+	for i, f := range flags {
+		overrides[i] = override{key: f.Key, value: f.Value, flag: f.Name}
+	}
+	b := newBinder(path)
+	b.fill(reflect.ValueOf(into).Elem(), text, overrides)
+	return b, nil
+}
+
+func (c *Coordinator) validate(k *checker) {
+	k.require("id", validName(c.ID), "id %s must be 1 to 64 letters, digits, '-', '_' or '.'", clip(c.ID))
+	k.address("bind", c.Bind, true)
+	k.address("advertise", c.Advertise, true)
+	k.require("dir", c.Dir != "", "dir is empty; name a folder for Raft's state and the checkpoints")
+	k.require("peers", slices.Contains([]int{1, 3, 5}, len(c.Peers)), "peers must list 1, 3 or 5 coordinators, not %d", len(c.Peers))
+	_, self := c.Peers[c.ID]
+	k.require("peers", self, "peers must list this coordinator (id %s) too", clip(c.ID))
+	for _, id := range slices.Sorted(mapKeys(c.Peers)) {
+		k.require("peers."+id, validName(id), "peers: id %s must be 1 to 64 letters, digits, '-', '_' or '.'", clip(id))
+		k.address("peers."+id, c.Peers[id], len(c.Peers) == 1)
+	}
+	k.addresses("join", c.Join)
+	k.duration("election_timeout", c.ElectionTimeout, 50*time.Millisecond, time.Minute)
+	k.duration("worker_timeout", c.WorkerTimeout, 100*time.Millisecond, time.Hour)
+	k.oneOf("log", c.Log, logLevels)
+}
+
+func (w *Worker) validate(k *checker) {
+	k.require("id", w.ID == "" || validName(w.ID), "id %s must be 1 to 64 letters, digits, '-', '_' or '.'", clip(w.ID))
+	k.address("bind", w.Bind, true)
+	k.address("advertise", w.Advertise, true)
+	k.require("join", len(w.Join) > 0, "join is missing: name a coordinator's host:port (in the file, or by --join)")
+	k.addresses("join", w.Join)
+	between(k, "threads", w.Threads, 0, 1<<10)
+	k.oneOf("log", w.Log, logLevels)
+}
+
+var logLevels = []string{"debug", "info", "warn", "error"}
+
+func mapKeys(m map[string]string) func(yield func(string) bool) {
+	return func(yield func(string) bool) {
+		for key := range m {
+			if !yield(key) {
+				return
+			}
+		}
+	}
+}
+
+func newChecker(b *binder) *checker {
+	c := &checker{b: b, reported: map[string]bool{}}
+	for _, p := range b.problems {
+		c.reported[p.Where] = true
+	}
+	return c
+}
+
+// result is the problems as an error, nil where there are none.
+func (b *binder) result() error {
+	if len(b.problems) == 0 {
+		return nil
+	}
+	return b.problems
+}
+
+func (c *checker) addresses(key string, list []string) {
+	for i, address := range list {
+		c.address(indexed(key, i), address, false)
+	}
+}
+
+// address requires host:port. Port 0 (any free one) makes sense only for listening.
+func (c *checker) address(key, address string, anyPort bool) {
+	err := checkAddress(address, anyPort)
+	c.require(key, err == nil, "%s: %v", key, err)
+}
+
+// CheckAddress says what is wrong with a host:port that is to be dialled; nil when nothing is.
+func CheckAddress(address string) error { return checkAddress(address, false) }
+
+func checkAddress(address string, anyPort bool) error {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return fmt.Errorf("%s is not an address; write host:port, like 10.0.0.1:7070", clip(address))
+	}
+	number, err := strconv.ParseUint(port, 10, 16)
+	if err != nil || number == 0 && !anyPort {
+		return fmt.Errorf("%s has no port number from 1 to 65535", clip(address))
+	}
+	if host == "" && !anyPort {
+		return fmt.Errorf("%s names no host; write host:port, like 10.0.0.1:7070", clip(address))
+	}
+	return nil
+}
+
+func (c *checker) duration(key string, v, low, high time.Duration) {
+	c.require(key, v >= low && v <= high, "%s must be from %v to %v, not %v", key, low, high, v)
+}

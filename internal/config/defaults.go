@@ -1,0 +1,106 @@
+package config
+
+import (
+	"path/filepath"
+	"strings"
+)
+
+// setDefaults fills in every key that was not written. Defaults that depend on a kind follow the kind that was written.
+func (j *Job) setDefaults() {
+	o := j.origin
+	def(o, "name", &j.Name, nameFromFile(o.file))
+	def(o, "seed", &j.Seed, 1)
+	def(o, "seats", &j.Seats, 4)
+	def(o, "model.kind", &j.Model.Kind, ModelMLP)
+	def(o, "data.kind", &j.Data.Kind, DataGlyphs)
+	j.Model.setDefaults(o)
+	j.Data.setDefaults(o)
+	j.Train.setDefaults(o)
+	def(o, "checkpoint.every_steps", &j.Checkpoint.EverySteps, 500)
+	def(o, "checkpoint.keep_last", &j.Checkpoint.KeepLast, 3)
+}
+
+// def sets a field to its default unless its key was written.
+func def[T any](o *origin, key string, field *T, value T) {
+	if !o.written(key) {
+		*field = value
+	}
+}
+
+// nameFromFile names a job after its file: configs/mnist-mlp.yaml is mnist-mlp.
+func nameFromFile(file string) string {
+	name := strings.TrimSuffix(filepath.Base(file), filepath.Ext(file))
+	if !validName(name) {
+		return "job"
+	}
+	return name
+}
+
+func (m *Model) setDefaults(o *origin) {
+	def(o, "model.layers", &m.Layers, []int{784, 128, 128, 10})
+	def(o, "model.depth", &m.Depth, 4)
+	def(o, "model.heads", &m.Heads, 4)
+	def(o, "model.width", &m.Width, 128)
+	def(o, "model.variant", &m.Variant, "imagenet")
+	if m.Kind == ModelMobileNetV2 {
+		def(o, "model.dropout", &m.Dropout, 0.2)
+	}
+	setLayerDefaults(o, "model.stack", m.Stack)
+}
+
+func setLayerDefaults(o *origin, key string, stack []Layer) {
+	for i := range stack {
+		l, at := &stack[i], indexed(key, i)
+		def(o, at+".stride", &l.Stride, 1)
+		if l.Kind != "conv" {
+			def(o, at+".stride", &l.Stride, l.Kernel)
+		}
+		def(o, at+".dilation", &l.Dilation, 1)
+		def(o, at+".groups", &l.Groups, 1)
+		def(o, at+".bias", &l.Bias, true)
+		def(o, at+".epsilon", &l.Epsilon, 1e-5)
+		def(o, at+".momentum", &l.Momentum, 0.1)
+		def(o, at+".rate", &l.Rate, 0.5)
+		setLayerDefaults(o, at+".stack", l.Stack)
+	}
+}
+
+func (d *Data) setDefaults(o *origin) {
+	def(o, "data.context", &d.Context, 64)
+	if d.Kind == DataImages {
+		def(o, "data.mean", &d.Mean, []float64{0.5, 0.5, 0.5})
+		def(o, "data.std", &d.Std, []float64{0.25, 0.25, 0.25})
+	}
+}
+
+func (t *Train) setDefaults(o *origin) {
+	def(o, "train.epochs", &t.Epochs, 5)
+	def(o, "train.batch_per_seat", &t.BatchPerSeat, 8)
+	def(o, "train.optimizer.kind", &t.Optimizer.Kind, OptimizerAdam)
+	def(o, "train.schedule.kind", &t.Schedule.Kind, ScheduleConstant)
+	t.Optimizer.setDefaults(o)
+	def(o, "train.schedule.gamma", &t.Schedule.Gamma, 0.1)
+	def(o, "train.schedule.step_size", &t.Schedule.StepSize, 1000)
+}
+
+func (p *Optimizer) setDefaults(o *origin) {
+	form, lr := FormPyTorch, 0.001
+	switch p.Kind {
+	case OptimizerAdam:
+		form = FormKeras
+	case OptimizerSGD:
+		lr = 0.01
+	}
+	def(o, "train.optimizer.form", &p.Form, form)
+	def(o, "train.optimizer.lr", &p.LR, lr)
+	def(o, "train.optimizer.beta1", &p.Beta1, 0.9)
+	def(o, "train.optimizer.beta2", &p.Beta2, 0.999)
+	epsilon := 1e-7
+	if p.Form == FormPyTorch {
+		epsilon = 1e-8
+	}
+	def(o, "train.optimizer.epsilon", &p.Epsilon, epsilon)
+	if p.Kind == OptimizerAdamW {
+		def(o, "train.optimizer.weight_decay", &p.WeightDecay, 0.01)
+	}
+}

@@ -1,0 +1,172 @@
+// Package config reads the files that people write: job files and the files of the two daemons. It is strict (unknown
+// and duplicate keys, wrong types and values out of range are errors), reports all problems at once, each with file,
+// line and column, and knows which keys the bits of a job depend on.
+//
+// A struct here is a mapping in the file. The tag yaml names the key. The tag kinds lists the kinds (the sibling key
+// kind) for which a key exists; for other kinds the key is refused and its field is zero. The tag contract says what a
+// resumed job may change: nothing without the tag, anything with "free", the end of the run with "end".
+package config
+
+import "ringmaster/internal/plan"
+
+// Job is one training run as submitted, all defaults filled in. It is made by Load, Parse or Decode, never by hand,
+// so it is always valid.
+type Job struct {
+	Name       string     `yaml:"name" contract:"free"` // letters, digits, '-', '_' and '.': part of folder names
+	Seed       uint64     `yaml:"seed"`
+	Seats      int        `yaml:"seats"` // virtual ranks, fixed for the job's life
+	Model      Model      `yaml:"model"`
+	Data       Data       `yaml:"data"`
+	Train      Train      `yaml:"train"`
+	Checkpoint Checkpoint `yaml:"checkpoint" contract:"free"`
+
+	origin *origin // where each key was written; nil in a zero Job
+}
+
+// Kinds of model.
+const (
+	ModelMLP         = "mlp"
+	ModelGPT         = "gpt"
+	ModelMobileNetV2 = "mobilenetv2"
+	ModelSequential  = "sequential"
+)
+
+// Model says which network is trained. What it reads and predicts (input shape, classes, vocabulary) comes from the
+// data; a model that states its own must agree with the data.
+type Model struct {
+	Kind   string `yaml:"kind"`
+	Layers []int  `yaml:"layers" kinds:"mlp"` // widths from the input to the classes; ReLU between them
+
+	Depth int  `yaml:"depth" kinds:"gpt"` // transformer blocks
+	Heads int  `yaml:"heads" kinds:"gpt"` // attention heads; divides Width
+	Width int  `yaml:"width" kinds:"gpt"` // embedding width
+	Bias  bool `yaml:"bias" kinds:"gpt"`  // biases in linear layers and norms
+
+	Variant string `yaml:"variant" kinds:"mobilenetv2"` // imagenet, or cifar: stride 1 in the stem and in stage 2
+
+	Dropout float64 `yaml:"dropout" kinds:"gpt,mobilenetv2"` // probability of dropping an element
+
+	Stack []Layer `yaml:"stack" kinds:"sequential"` // the layers, first to last
+}
+
+// Layer is one layer of a model of kind sequential. Keys that a layer kind does not have are refused.
+type Layer struct {
+	Kind     string  `yaml:"kind"`
+	Out      int     `yaml:"out" kinds:"linear,conv"`                   // features or channels that leave the layer
+	Kernel   int     `yaml:"kernel" kinds:"conv,max_pool,average_pool"` // edge of the square window
+	Stride   int     `yaml:"stride" kinds:"conv,max_pool,average_pool"` // default: 1 for conv, the kernel for pools
+	Padding  int     `yaml:"padding" kinds:"conv,max_pool,average_pool"`
+	Dilation int     `yaml:"dilation" kinds:"conv"`
+	Groups   int     `yaml:"groups" kinds:"conv"`
+	Bias     bool    `yaml:"bias" kinds:"linear,conv"`
+	Epsilon  float64 `yaml:"epsilon" kinds:"batch_norm,layer_norm,rms_norm"`
+	Momentum float64 `yaml:"momentum" kinds:"batch_norm"` // weight of the newest batch in the running statistics
+	Rate     float64 `yaml:"rate" kinds:"dropout"`
+	Stack    []Layer `yaml:"stack" kinds:"residual"` // x + stack(x)
+}
+
+// LayerKinds are the kinds of layer that a sequential model is built from.
+var LayerKinds = []string{
+	"linear", "conv", "batch_norm", "layer_norm", "rms_norm", "relu", "relu6", "gelu", "silu", "sigmoid", "tanh",
+	"max_pool", "average_pool", "global_average_pool", "flatten", "dropout", "residual",
+}
+
+// Kinds of data.
+const (
+	DataGlyphs = "glyphs" // embedded digits
+	DataMNIST  = "mnist"  // IDX files
+	DataText   = "text"   // a text file, or a folder of them, for language models
+	DataImages = "images" // CIFAR-10 as an archive of JPEGs, or a folder train/<class>/*.jpg, test/<class>/*.jpg
+)
+
+// Data says which samples are read.
+type Data struct {
+	Kind string `yaml:"kind"`
+	Dir  string `yaml:"dir" kinds:"mnist,text,images" contract:"free"` // folder (or file, for text) on every worker's machine
+
+	Context int `yaml:"context" kinds:"text"` // tokens a sample
+
+	Classes       []string  `yaml:"classes" kinds:"images"`         // only these, in this order; empty: all, sorted
+	TrainPerClass int       `yaml:"train_per_class" kinds:"images"` // the first so many of each class; 0: all
+	EvalPerClass  int       `yaml:"eval_per_class" kinds:"images"`  // likewise for evaluation
+	Mean          []float64 `yaml:"mean" kinds:"images"`            // of each channel, of pixels in [0,1]
+	Std           []float64 `yaml:"std" kinds:"images"`             // of each channel
+	Crop          int       `yaml:"crop" kinds:"images"`            // random crop after padding by so many pixels; 0: none
+	Flip          bool      `yaml:"flip" kinds:"images"`            // mirror at random
+}
+
+// Train says how long and with what steps the model is trained.
+type Train struct {
+	Epochs       int       `yaml:"epochs" contract:"end"`
+	Steps        int       `yaml:"steps" contract:"end"` // end after so many steps instead; 0: after Epochs
+	BatchPerSeat int       `yaml:"batch_per_seat"`
+	Optimizer    Optimizer `yaml:"optimizer"`
+	Schedule     Schedule  `yaml:"schedule"`
+	ClipNorm     float64   `yaml:"clip_norm"` // bound on the global norm of the gradient; 0: none
+}
+
+// Kinds of optimizer, and the forms in which frameworks write them.
+const (
+	OptimizerAdam  = "adam"
+	OptimizerAdamW = "adamw"
+	OptimizerSGD   = "sgd"
+
+	FormKeras   = "keras"   // Adam: epsilon outside the corrected root; SGD: the velocity contains the learning rate
+	FormPyTorch = "pytorch" // Adam: epsilon added to the corrected root; SGD: the learning rate scales the velocity
+)
+
+// Optimizer turns the mean gradient of a step into an update.
+type Optimizer struct {
+	Kind        string  `yaml:"kind"`
+	Form        string  `yaml:"form"` // default: keras for adam, pytorch for adamw and sgd
+	LR          float64 `yaml:"lr"`
+	Beta1       float64 `yaml:"beta1" kinds:"adam,adamw"`
+	Beta2       float64 `yaml:"beta2" kinds:"adam,adamw"`
+	Epsilon     float64 `yaml:"epsilon" kinds:"adam,adamw"` // default: 1e-7 in Keras' form, 1e-8 in PyTorch's
+	Momentum    float64 `yaml:"momentum" kinds:"sgd"`
+	Nesterov    bool    `yaml:"nesterov" kinds:"sgd"`
+	WeightDecay float64 `yaml:"weight_decay"` // adamw: decoupled; others: added to the gradient
+}
+
+// Kinds of learning-rate schedule.
+const (
+	ScheduleConstant = "constant"
+	ScheduleStep     = "step"
+	ScheduleCosine   = "cosine"
+	ScheduleLinear   = "linear"
+)
+
+// Schedule is the learning rate as a function of the step. Every kind may begin with a linear warm-up.
+type Schedule struct {
+	Kind     string  `yaml:"kind"`
+	Warmup   int     `yaml:"warmup"`                       // steps until the full rate
+	StepSize int     `yaml:"step_size" kinds:"step"`       // multiply by Gamma every so many steps
+	Gamma    float64 `yaml:"gamma" kinds:"step"`           //
+	MinLR    float64 `yaml:"min_lr" kinds:"cosine,linear"` // the rate at the horizon and after it
+	Horizon  int     `yaml:"horizon"`                      // the step at which the schedule ends; 0: not yet resolved, see Resolve
+}
+
+// Checkpoint says when the state is saved. A checkpoint at the end is always written.
+type Checkpoint struct {
+	EverySteps int `yaml:"every_steps"` // 0: at the end (and when interrupted) only
+	KeepLast   int `yaml:"keep_last"`   // older ones are retired
+}
+
+// Batch is the number of samples in a full global batch.
+func (j *Job) Batch() int { return j.Seats * j.Train.BatchPerSeat }
+
+// TotalSteps is the step at which the job ends when the training set has samples samples.
+func (j *Job) TotalSteps(samples int) int {
+	if j.Train.Steps > 0 {
+		return j.Train.Steps
+	}
+	return j.Train.Epochs * plan.StepsPerEpoch(samples, j.Seats, j.Train.BatchPerSeat)
+}
+
+// Resolve fixes what follows from the number of training samples: the schedule's horizon, unless it is known already
+// (written in the file, or inherited from the checkpoint that the job goes on from), is the end of the job as it is now.
+func (j *Job) Resolve(samples int) {
+	if j.Train.Schedule.Horizon == 0 {
+		j.Train.Schedule.Horizon = j.TotalSteps(samples)
+	}
+}

@@ -1,0 +1,63 @@
+package config
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"reflect"
+)
+
+// Load reads a job file, sets the keys of sets ("train.steps=200", as in --set) on top of it, fills in the defaults and
+// checks everything. All problems come in one error, a Problems.
+func Load(path string, sets []string) (*Job, error) {
+	text, err := readFile(path, "job file")
+	if err != nil {
+		return nil, err
+	}
+	return Parse(path, text, sets)
+}
+
+// Parse is Load for a text; name stands for the file in messages.
+func Parse(name string, text []byte, sets []string) (*Job, error) {
+	job := &Job{}
+	overrides, problems := parseSets(sets)
+	b := newBinder(name)
+	b.problems = problems
+	b.fill(reflect.ValueOf(job).Elem(), text, overrides)
+	job.origin = b.origin
+	job.setDefaults()
+	b.checkKinds("", reflect.ValueOf(job).Elem())
+	job.validate(b)
+	if err := b.result(); err != nil {
+		return nil, err
+	}
+	return job, nil
+}
+
+func newBinder(name string) *binder {
+	return &binder{origin: &origin{file: name, at: map[string]string{}}}
+}
+
+// fill binds the text and then the overrides.
+func (b *binder) fill(root reflect.Value, text []byte, overrides []override) {
+	if node := b.parse(text); node != nil {
+		b.bind("", root, node)
+	}
+	for _, o := range overrides {
+		b.apply(root, o)
+	}
+}
+
+// readFile reads a configuration file of bounded size.
+func readFile(path, what string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, &Problem{Text: fmt.Sprintf("cannot read the %s: %v", what, err)}
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxBytes+1))
+	if err != nil {
+		return nil, &Problem{Text: fmt.Sprintf("cannot read the %s: %v", what, err)}
+	}
+	return text, nil
+}

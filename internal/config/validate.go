@@ -1,0 +1,253 @@
+package config
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+)
+
+// Bounds that keep a typing error from becoming an allocation.
+const (
+	MaxSeats    = 1024
+	maxSteps    = 1 << 40
+	maxEpochs   = 1 << 20
+	maxBatch    = 1 << 16
+	maxLayers   = 1 << 10
+	maxFeatures = 1 << 24
+	maxParams   = 1 << 31
+	maxNesting  = 16
+)
+
+// validate checks values; types and names of keys were checked while binding. A key whose value could not be read has
+// been reported already, so it is not checked again.
+func (j *Job) validate(b *binder) {
+	c := newChecker(b)
+	c.require("name", validName(j.Name), "name %s must be 1 to 64 letters, digits, '-', '_' or '.', and not begin with '.' or '-'", clip(j.Name))
+	between(c, "seats", j.Seats, 1, MaxSeats)
+	j.Model.validate(c)
+	j.Data.validate(c)
+	j.Train.validate(c)
+	between(c, "checkpoint.every_steps", j.Checkpoint.EverySteps, 0, maxSteps)
+	between(c, "checkpoint.keep_last", j.Checkpoint.KeepLast, 1, 1<<20)
+	j.validateTogether(c)
+}
+
+// validateTogether checks keys against each other.
+func (j *Job) validateTogether(c *checker) {
+	text, language := j.Data.Kind == DataText, j.Model.Kind == ModelGPT
+	known := slices.Contains(modelKinds, j.Model.Kind) && slices.Contains(dataKinds, j.Data.Kind)
+	c.require("model.kind", !known || text == language, "model.kind: %s does not learn from data.kind: %s; a gpt needs text, other models need images",
+		j.Model.Kind, j.Data.Kind)
+	nesterov := j.Train.Optimizer.Nesterov && j.Train.Optimizer.Momentum == 0
+	c.require("train.optimizer.nesterov", !nesterov, "train.optimizer.nesterov needs a train.optimizer.momentum above 0")
+}
+
+// checker collects problems with values.
+type checker struct {
+	b        *binder
+	reported map[string]bool // places that have a problem already
+}
+
+// require records a problem with the key unless ok.
+func (c *checker) require(key string, ok bool, format string, args ...any) {
+	where := c.b.origin.where(key)
+	if ok || c.b.origin.written(key) && c.reported[where] {
+		return
+	}
+	c.b.problem(where, format, args...)
+}
+
+func between[T int | float64](c *checker, key string, v, low, high T) {
+	c.require(key, v >= low && v <= high, "%s must be from %v to %v, not %v", key, low, high, v)
+}
+
+// below requires low <= v < high.
+func below(c *checker, key string, v, low, high float64) {
+	c.require(key, v >= low && v < high, "%s must be at least %v and below %v, not %v", key, low, high, v)
+}
+
+// positive requires 0 < v <= high. The bound keeps a float32 computation with the value finite.
+func positive(c *checker, key string, v, high float64) {
+	c.require(key, v > 0 && v <= high, "%s must be above 0 and at most %v, not %v", key, high, v)
+}
+
+func (c *checker) oneOf(key, value string, known []string) bool {
+	ok := slices.Contains(known, value)
+	c.require(key, ok, "%s: %s is not known%s", key, clip(value), suggestion(value, known))
+	return ok
+}
+
+func validName(s string) bool {
+	if len(s) < 1 || len(s) > 64 || s[0] == '.' || s[0] == '-' {
+		return false
+	}
+	return strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") == ""
+}
+
+func indexed(key string, i int) string { return fmt.Sprintf("%s[%d]", key, i) }
+
+var (
+	modelKinds = []string{ModelMLP, ModelGPT, ModelMobileNetV2, ModelSequential}
+	dataKinds  = []string{DataGlyphs, DataMNIST, DataText, DataImages}
+)
+
+func (m *Model) validate(c *checker) {
+	if !c.oneOf("model.kind", m.Kind, modelKinds) {
+		return
+	}
+	switch m.Kind {
+	case ModelMLP:
+		m.validateMLP(c)
+	case ModelGPT:
+		between(c, "model.depth", m.Depth, 1, maxLayers)
+		between(c, "model.heads", m.Heads, 1, 1<<10)
+		between(c, "model.width", m.Width, 1, 1<<16)
+		c.require("model.width", m.Heads < 1 || m.Width%m.Heads == 0, "model.width %d cannot be divided among model.heads %d; take a multiple", m.Width, m.Heads)
+		below(c, "model.dropout", m.Dropout, 0, 1)
+	case ModelMobileNetV2:
+		c.oneOf("model.variant", m.Variant, []string{"imagenet", "cifar"})
+		below(c, "model.dropout", m.Dropout, 0, 1)
+	case ModelSequential:
+		c.require("model.stack", len(m.Stack) > 0, "model.stack lists no layers; a sequential model needs at least one")
+		validateStack(c, "model.stack", m.Stack, 0)
+	}
+}
+
+func (m *Model) validateMLP(c *checker) {
+	if len(m.Layers) < 2 || len(m.Layers) > maxLayers {
+		c.require("model.layers", false, "model.layers must list 2 to %d widths, from the input to the classes, not %d", maxLayers, len(m.Layers))
+		return
+	}
+	total := 0
+	for i, width := range m.Layers {
+		between(c, indexed("model.layers", i), width, 1, maxFeatures)
+		if i > 0 && width > 0 && width <= maxFeatures && total < maxParams {
+			total += width * (min(max(m.Layers[i-1], 0), maxFeatures) + 1)
+		}
+	}
+	c.require("model.layers", total < maxParams, "model.layers make more than %d parameters", maxParams)
+}
+
+func validateStack(c *checker, key string, stack []Layer, depth int) {
+	if len(stack) > maxLayers || depth > maxNesting {
+		c.require(key, false, "%s has more than %d layers, or residual blocks stand more than %d deep", key, maxLayers, maxNesting)
+		return
+	}
+	for i := range stack {
+		l, at := &stack[i], indexed(key, i)
+		if !c.oneOf(at+".kind", l.Kind, LayerKinds) {
+			continue
+		}
+		switch l.Kind {
+		case "conv", "linear":
+			between(c, at+".out", l.Out, 1, maxFeatures)
+		case "batch_norm", "layer_norm", "rms_norm":
+			positive(c, at+".epsilon", l.Epsilon, 1)
+		case "dropout":
+			below(c, at+".rate", l.Rate, 0, 1)
+		case "residual":
+			c.require(at+".stack", len(l.Stack) > 0, "%s.stack lists no layers; a residual block needs at least one", at)
+			validateStack(c, at+".stack", l.Stack, depth+1)
+		}
+		l.validateWindow(c, at)
+		if l.Kind == "batch_norm" {
+			between(c, at+".momentum", l.Momentum, 0, 1)
+		}
+	}
+}
+
+// validateWindow checks the keys of layers that slide a window over an image.
+func (l *Layer) validateWindow(c *checker, at string) {
+	switch l.Kind {
+	case "conv":
+		between(c, at+".dilation", l.Dilation, 1, 1<<10)
+		between(c, at+".groups", l.Groups, 1, 1<<16)
+		c.require(at+".out", l.Groups < 1 || l.Out%l.Groups == 0, "%s.out %d cannot be divided into %d groups", at, l.Out, l.Groups)
+	case "max_pool", "average_pool":
+		c.require(at+".padding", 2*l.Padding <= l.Kernel, "%s.padding must be at most half of the kernel, not %d of %d", at, l.Padding, l.Kernel)
+	default:
+		return
+	}
+	between(c, at+".kernel", l.Kernel, 1, 1<<10)
+	between(c, at+".stride", l.Stride, 1, 1<<10)
+	between(c, at+".padding", l.Padding, 0, 1<<10)
+}
+
+func (d *Data) validate(c *checker) {
+	if !c.oneOf("data.kind", d.Kind, dataKinds) {
+		return
+	}
+	if d.Kind != DataGlyphs {
+		c.require("data.dir", d.Dir != "", "data.dir is missing: say where the %s data lies (in the file, or by --set data.dir=DIR)", d.Kind)
+	}
+	switch d.Kind {
+	case DataText:
+		between(c, "data.context", d.Context, 1, 1<<16)
+	case DataImages:
+		d.validateImages(c)
+	}
+}
+
+func (d *Data) validateImages(c *checker) {
+	between(c, "data.train_per_class", d.TrainPerClass, 0, 1<<30)
+	between(c, "data.eval_per_class", d.EvalPerClass, 0, 1<<30)
+	between(c, "data.crop", d.Crop, 0, 1<<10)
+	seen := map[string]bool{}
+	for i, class := range d.Classes {
+		key := indexed("data.classes", i)
+		c.require(key, class != "" && !strings.ContainsAny(class, "/\\") && class[0] != '.', "%s: %s cannot be a class; write the names of its folder", key, clip(class))
+		c.require(key, !seen[class], "%s: class %s is listed twice", key, clip(class))
+		seen[class] = true
+	}
+	c.require("data.classes", len(d.Classes) != 1, "data.classes lists one class; a classifier needs two or more")
+	c.require("data.mean", len(d.Mean) == 3, "data.mean must list 3 values (red, green, blue), not %d", len(d.Mean))
+	c.require("data.std", len(d.Std) == 3, "data.std must list 3 values (red, green, blue), not %d", len(d.Std))
+	for i, v := range d.Mean {
+		between(c, indexed("data.mean", i), v, -10, 10)
+	}
+	for i, v := range d.Std {
+		c.require(indexed("data.std", i), v >= 1e-3 && v <= 1e3, "data.std[%d] must be from 0.001 to 1000, not %v", i, v)
+	}
+}
+
+func (t *Train) validate(c *checker) {
+	between(c, "train.epochs", t.Epochs, 1, maxEpochs)
+	between(c, "train.steps", t.Steps, 0, maxSteps)
+	between(c, "train.batch_per_seat", t.BatchPerSeat, 1, maxBatch)
+	between(c, "train.clip_norm", t.ClipNorm, 0, math.MaxFloat32)
+	t.Optimizer.validate(c)
+	t.Schedule.validate(c)
+}
+
+func (p *Optimizer) validate(c *checker) {
+	if !c.oneOf("train.optimizer.kind", p.Kind, []string{OptimizerAdam, OptimizerAdamW, OptimizerSGD}) {
+		return
+	}
+	c.oneOf("train.optimizer.form", p.Form, []string{FormKeras, FormPyTorch})
+	positive(c, "train.optimizer.lr", p.LR, 1e6)
+	between(c, "train.optimizer.weight_decay", p.WeightDecay, 0, 1e6)
+	if p.Kind == OptimizerSGD {
+		below(c, "train.optimizer.momentum", p.Momentum, 0, 1)
+		return
+	}
+	below(c, "train.optimizer.beta1", p.Beta1, 0, 1)
+	below(c, "train.optimizer.beta2", p.Beta2, 0, 1)
+	c.require("train.optimizer.epsilon", p.Epsilon >= 1e-30 && p.Epsilon <= 1, "train.optimizer.epsilon must be from 1e-30 to 1, not %v", p.Epsilon)
+}
+
+func (s *Schedule) validate(c *checker) {
+	if !c.oneOf("train.schedule.kind", s.Kind, []string{ScheduleConstant, ScheduleStep, ScheduleCosine, ScheduleLinear}) {
+		return
+	}
+	between(c, "train.schedule.warmup", s.Warmup, 0, maxSteps)
+	between(c, "train.schedule.horizon", s.Horizon, 0, maxSteps)
+	switch s.Kind {
+	case ScheduleStep:
+		between(c, "train.schedule.step_size", s.StepSize, 1, maxSteps)
+		positive(c, "train.schedule.gamma", s.Gamma, 1e6)
+	case ScheduleCosine, ScheduleLinear:
+		between(c, "train.schedule.min_lr", s.MinLR, 0, 1e6)
+		c.require("train.schedule.warmup", s.Horizon == 0 || s.Warmup < s.Horizon, "train.schedule.warmup %d must end before train.schedule.horizon %d", s.Warmup, s.Horizon)
+	}
+}
