@@ -1,0 +1,141 @@
+package kernel
+
+import "fmt"
+
+// This file and its neighbours vec_*.go hold the vector kernels. Three rules make their results the same bits everywhere:
+//
+//   - An elementwise kernel computes each element from the operands at its own index only, with a fixed sequence of
+//     correctly rounded operations, so a caller may split a vector between threads at any border.
+//   - A sum along a vector uses the lane rule: element i goes to lane i mod 16 in ascending order, and the sixteen lanes
+//     are folded by one fixed tree (see foldLanes). Such a sum is never split between threads.
+//   - A sum down the columns of a matrix takes the rows in ascending order, so columns may be split between threads.
+//
+// The plain-Go form of each kernel (the function with the suffix Go) is its definition; assembly reproduces its bits.
+// Slices of one call must have equal lengths where nothing else is said, anything else panics. The destination may be
+// one of the sources (the very same interval); partial overlap is not allowed.
+
+// lanes is the number of partial sums of the lane rule. It is part of the numerics contract.
+const lanes = 16
+
+func sameLength(name string, n int, others ...int) {
+	for _, m := range others {
+		if m != n {
+			panic(fmt.Sprintf("kernel: %s: slices of %d and %d elements", name, n, m))
+		}
+	}
+}
+
+func fits(name string, have, rows, cols int) {
+	if rows < 0 || cols < 0 || have != rows*cols {
+		panic(fmt.Sprintf("kernel: %s: %d elements are not %d rows of %d", name, have, rows, cols))
+	}
+}
+
+// Add sets dst[i] = a[i] + b[i].
+func Add(dst, a, b []float32) {
+	sameLength("Add", len(dst), len(a), len(b))
+	addGo(dst, a, b)
+}
+
+func addGo(dst, a, b []float32) {
+	for i := range dst {
+		dst[i] = a[i] + b[i]
+	}
+}
+
+// AddTo sets dst[i] = dst[i] + src[i].
+func AddTo(dst, src []float32) { Add(dst, dst, src) }
+
+// Sub sets dst[i] = a[i] - b[i].
+func Sub(dst, a, b []float32) {
+	sameLength("Sub", len(dst), len(a), len(b))
+	subGo(dst, a, b)
+}
+
+func subGo(dst, a, b []float32) {
+	for i := range dst {
+		dst[i] = a[i] - b[i]
+	}
+}
+
+// Mul sets dst[i] = a[i] * b[i].
+func Mul(dst, a, b []float32) {
+	sameLength("Mul", len(dst), len(a), len(b))
+	mulGo(dst, a, b)
+}
+
+func mulGo(dst, a, b []float32) {
+	for i := range dst {
+		dst[i] = a[i] * b[i]
+	}
+}
+
+// MulAdd sets dst[i] = a[i]*b[i] + dst[i], rounded once.
+func MulAdd(dst, a, b []float32) {
+	sameLength("MulAdd", len(dst), len(a), len(b))
+	mulAddGo(dst, a, b)
+}
+
+func mulAddGo(dst, a, b []float32) {
+	for i := range dst {
+		dst[i] = FMA(a[i], b[i], dst[i])
+	}
+}
+
+// Scale sets dst[i] = alpha * x[i].
+func Scale(dst []float32, alpha float32, x []float32) {
+	sameLength("Scale", len(dst), len(x))
+	scaleGo(dst, x, alpha)
+}
+
+func scaleGo(dst, x []float32, alpha float32) {
+	for i := range dst {
+		dst[i] = alpha * x[i]
+	}
+}
+
+// Axpy sets dst[i] = alpha*x[i] + dst[i], rounded once.
+func Axpy(dst []float32, alpha float32, x []float32) {
+	sameLength("Axpy", len(dst), len(x))
+	axpyGo(dst, x, alpha)
+}
+
+func axpyGo(dst, x []float32, alpha float32) {
+	for i := range dst {
+		dst[i] = FMA(alpha, x[i], dst[i])
+	}
+}
+
+// ScaleShift sets dst[i] = a*x[i] + b, rounded once: batch normalisation of one channel of one image.
+func ScaleShift(dst, x []float32, a, b float32) {
+	sameLength("ScaleShift", len(dst), len(x))
+	scaleShiftGo(dst, x, a, b)
+}
+
+func scaleShiftGo(dst, x []float32, a, b float32) {
+	for i := range dst {
+		dst[i] = FMA(a, x[i], b)
+	}
+}
+
+// Combine sets dst[i] = a*x[i] + (b*y[i] + c), each sum rounded once: the backward form of batch normalisation of one
+// channel of one image, with x the gradient and y the input.
+func Combine(dst, x, y []float32, a, b, c float32) {
+	sameLength("Combine", len(dst), len(x), len(y))
+	combineGo(dst, x, y, a, b, c)
+}
+
+func combineGo(dst, x, y []float32, a, b, c float32) {
+	for i := range dst {
+		dst[i] = FMA(a, x[i], FMA(b, y[i], c))
+	}
+}
+
+// AddRow adds one row to every row of a matrix: dst[r,c] = x[r,c] + row[c]. dst and x are (rows, len(row)).
+func AddRow(dst, x, row []float32, rows int) {
+	fits("AddRow", len(dst), rows, len(row))
+	sameLength("AddRow", len(dst), len(x))
+	for r, cols := 0, len(row); r < rows; r++ {
+		Add(dst[r*cols:(r+1)*cols], x[r*cols:(r+1)*cols], row)
+	}
+}

@@ -1,0 +1,66 @@
+package kernel
+
+// ReLU sets dst[i] = 0 where 0 > x[i], else x[i]: NaN and -0 pass through.
+func ReLU(dst, x []float32) {
+	sameLength("ReLU", len(dst), len(x))
+	reluGo(dst, x)
+}
+
+func reluGo(dst, x []float32) {
+	for i, v := range x {
+		if 0 > v {
+			v = 0
+		}
+		dst[i] = v
+	}
+}
+
+// ReLUBackward sets dx[i] = dy[i] where y[i] > 0, else +0. y is ReLU's output (its input serves as well).
+func ReLUBackward(dx, dy, y []float32) {
+	sameLength("ReLUBackward", len(dx), len(dy), len(y))
+	reluBackwardGo(dx, dy, y)
+}
+
+func reluBackwardGo(dx, dy, y []float32) {
+	for i, v := range y {
+		d := dy[i]
+		if !(v > 0) {
+			d = 0
+		}
+		dx[i] = d
+	}
+}
+
+// ReLU6 sets dst[i] = x[i] clamped to [0, 6]: NaN and -0 pass through.
+func ReLU6(dst, x []float32) {
+	sameLength("ReLU6", len(dst), len(x))
+	relu6Go(dst, x)
+}
+
+func relu6Go(dst, x []float32) {
+	for i, v := range x {
+		if 0 > v {
+			v = 0
+		}
+		if 6 < v {
+			v = 6
+		}
+		dst[i] = v
+	}
+}
+
+// ReLU6Backward sets dx[i] = dy[i] where 0 < y[i] < 6, else +0. y is ReLU6's output (its input serves as well).
+func ReLU6Backward(dx, dy, y []float32) {
+	sameLength("ReLU6Backward", len(dx), len(dy), len(y))
+	relu6BackwardGo(dx, dy, y)
+}
+
+func relu6BackwardGo(dx, dy, y []float32) {
+	for i, v := range y {
+		d := dy[i]
+		if !(v > 0 && v < 6) {
+			d = 0
+		}
+		dx[i] = d
+	}
+}
