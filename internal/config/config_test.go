@@ -1,0 +1,423 @@
+package config
+
+import (
+	"bytes"
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Every testdata/*.bad.yaml begins with the message that it must give; FILE stands for its own name.
+func TestBadFiles(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.bad.yaml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no bad files found: %v", err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		first, _, _ := strings.Cut(string(text), "\n")
+		want, ok := strings.CutPrefix(first, "# error: ")
+		if !ok {
+			t.Fatalf("%s does not begin with '# error: '", file)
+		}
+		want = file + ":" + strings.ReplaceAll(want, "FILE", file)
+		_, err = Load(file, nil)
+		if err == nil {
+			t.Errorf("%s was accepted, want %s", file, want)
+		} else if err.Error() != want {
+			t.Errorf("%s gives\n%s\nwant\n%s", file, err, want)
+		} else if !IsProblem(err) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: the error is not a one-line Problems", file)
+		}
+	}
+}
+
+func TestShippedFiles(t *testing.T) {
+	files, err := filepath.Glob("../../configs/*.yaml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no shipped files found: %v", err)
+	}
+	for _, file := range files {
+		switch filepath.Base(file) {
+		case "coordinator.yaml":
+			_, err = LoadCoordinator(file, nil)
+		case "worker.yaml":
+			_, err = LoadWorker(file, nil)
+		default:
+			_, err = Load(file, nil)
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// Every key of every type stands in configs/README.md.
+func TestEveryKeyIsDocumented(t *testing.T) {
+	readme, err := os.ReadFile("../../configs/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var walk func(prefix string, typ reflect.Type)
+	walk = func(prefix string, typ reflect.Type) {
+		for i := range typ.NumField() {
+			field := typ.Field(i)
+			name := field.Tag.Get("yaml")
+			if name == "" {
+				continue
+			}
+			if field.Type.Kind() == reflect.Struct {
+				walk(join(prefix, name), field.Type)
+			} else if row := "| `" + join(prefix, name) + "` |"; !bytes.Contains(readme, []byte(row)) {
+				t.Errorf("configs/README.md has no row for key %s of %s", join(prefix, name), typ)
+			}
+		}
+	}
+	for _, v := range []any{Job{}, Layer{}, Coordinator{}, Worker{}} {
+		walk("", reflect.TypeOf(v))
+	}
+}
+
+// The type system does not check tags; this does.
+func TestTags(t *testing.T) {
+	var walk func(typ reflect.Type)
+	seen := map[reflect.Type]bool{}
+	walk = func(typ reflect.Type) {
+		if typ.Kind() == reflect.Slice {
+			typ = typ.Elem()
+		}
+		if typ.Kind() != reflect.Struct || seen[typ] {
+			return
+		}
+		seen[typ] = true
+		names := fieldNames(typ)
+		slices.Sort(names)
+		if len(slices.Compact(slices.Clone(names))) != len(names) {
+			t.Errorf("%s has a key twice: %v", typ, names)
+		}
+		for i := range typ.NumField() {
+			field := typ.Field(i)
+			if !field.IsExported() {
+				continue
+			}
+			if field.Tag.Get("yaml") == "" {
+				t.Errorf("%s.%s has no key", typ, field.Name)
+			}
+			if c := field.Tag.Get("contract"); c != "" && c != "free" && c != "end" {
+				t.Errorf("%s.%s has an unknown contract tag %q", typ, field.Name, c)
+			}
+			walk(field.Type)
+		}
+	}
+	for _, v := range []any{Job{}, Coordinator{}, Worker{}} {
+		walk(reflect.TypeOf(v))
+	}
+}
+
+func TestDefaults(t *testing.T) {
+	j, err := Parse("configs/my-job.yaml", nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if j.Name != "my-job" || j.Seed != 1 || j.Seats != 4 || j.Batch() != 32 || j.Checkpoint.KeepLast != 3 {
+		t.Errorf("unexpected defaults: %s", j.Encode())
+	}
+	if want := (Optimizer{Kind: "adam", Form: "keras", LR: 1e-3, Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-7}); j.Train.Optimizer != want {
+		t.Errorf("optimizer %+v, want %+v", j.Train.Optimizer, want)
+	}
+	for _, test := range []struct {
+		text string
+		want Optimizer
+	}{
+		{"{form: pytorch}", Optimizer{Kind: "adam", Form: "pytorch", LR: 1e-3, Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-8}},
+		{"{form: pytorch, epsilon: 1e-3}", Optimizer{Kind: "adam", Form: "pytorch", LR: 1e-3, Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-3}},
+		{"{kind: adamw, lr: 3E-4}", Optimizer{Kind: "adamw", Form: "pytorch", LR: 3e-4, Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-8, WeightDecay: 0.01}},
+		{"{kind: sgd, momentum: .9, nesterov: true}", Optimizer{Kind: "sgd", Form: "pytorch", LR: 0.01, Momentum: 0.9, Nesterov: true}},
+	} {
+		j, err := Parse("x.yaml", []byte("train: {optimizer: "+test.text+"}"), nil)
+		if err != nil {
+			t.Error(err)
+		} else if j.Train.Optimizer != test.want {
+			t.Errorf("%s gives %+v, want %+v", test.text, j.Train.Optimizer, test.want)
+		}
+	}
+}
+
+func TestSet(t *testing.T) {
+	file := []byte("train: {steps: 7, optimizer: {kind: adam}}\ndata: {kind: mnist}\n")
+	j, err := Parse("x.yaml", file, []string{"train.steps=200", "data.dir=../a: b", "model.layers=[784, 10]", "name=007", "train.optimizer.lr=1e-2"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if j.Train.Steps != 200 || j.Data.Dir != "../a: b" || !slices.Equal(j.Model.Layers, []int{784, 10}) || j.Name != "007" || j.Train.Optimizer.LR != 0.01 {
+		t.Errorf("overrides were not taken: %s", j.Encode())
+	}
+	for _, test := range []struct{ set, want string }{
+		{"train.steps", "--set train.steps: write --set KEY=VALUE, like --set train.steps=200"},
+		{"tran.steps=1", "--set tran.steps=1: unknown key tran; did you mean train?"},
+		{"train.stepps=1", "--set train.stepps=1: unknown key train.stepps; did you mean steps?"},
+		{"seats=0", "--set seats=0: seats must be from 1 to 1024, not 0"},
+		{"seats=", `--set seats=: seats must be a whole number (written in decimal, without leading zeros), not ""`},
+		{"model.layers=", "--set model.layers=: model.layers needs a value"},
+		{"model.layers=[1, a]", "--set model.layers=[1, a]: model.layers[1] must be a whole number (written in decimal, without leading zeros), not a"},
+		{"name.x=1", "--set name.x=1: name has no keys of its own"},
+	} {
+		if _, err := Parse("x.yaml", nil, []string{test.set}); err == nil || err.Error() != test.want {
+			t.Errorf("--set %s gives %v, want %s", test.set, err, test.want)
+		}
+	}
+}
+
+// randomJob sets every key that exists for random kinds to a random valid value.
+func randomJob(r *rand.Rand) *Job {
+	pick := func(words ...string) string { return words[r.IntN(len(words))] }
+	small := func() int { return 1 + r.IntN(1000) }
+	fraction := func() float64 { return float64(1+r.IntN(1<<20)) / (1 << 21) * math.Pow(10, -float64(r.IntN(12))) }
+	j := &Job{Name: pick("a", "null", "true", "x-1.y_Z", "0123"), Seed: r.Uint64(), Seats: 1 + r.IntN(MaxSeats)}
+	var stack func(depth int) []Layer
+	stack = func(depth int) []Layer {
+		layers := make([]Layer, 1+r.IntN(4))
+		for i := range layers {
+			kinds := LayerKinds
+			if depth > 2 {
+				kinds = kinds[:len(kinds)-1]
+			}
+			layers[i] = Layer{Kind: pick(kinds...), Kernel: 1 + r.IntN(9), Stride: 1 + r.IntN(9), Dilation: 1 + r.IntN(3), Groups: 1 + r.IntN(3),
+				Bias: r.IntN(2) > 0, Epsilon: fraction(), Momentum: fraction(), Rate: fraction()}
+			layers[i].Out = layers[i].Groups * small()
+			layers[i].Padding = r.IntN(layers[i].Kernel/2 + 1)
+			if layers[i].Kind == "residual" {
+				layers[i].Stack = stack(depth + 1)
+			}
+		}
+		return layers
+	}
+	heads := 1 + r.IntN(8)
+	j.Model = Model{Kind: pick(modelKinds...), Layers: []int{small(), small(), small()}, Depth: small(), Heads: heads, Width: heads * small(),
+		Bias: r.IntN(2) > 0, Variant: pick("imagenet", "cifar"), Dropout: fraction(), Stack: stack(0)}
+	j.Data = Data{Kind: pick(DataMNIST, DataGlyphs, DataImages), Dir: pick("data", "a b/ü: #", "\"'\\\n\t", "~", "1e5", "- x"), Context: small(),
+		Classes: []string{"cat", "no", "Ä: b"}, TrainPerClass: small(), EvalPerClass: small(), Mean: []float64{fraction(), -fraction(), 0},
+		Std: []float64{1, 0.25, 1.0 / 3}, Crop: r.IntN(9), Flip: r.IntN(2) > 0}
+	if j.Model.Kind == ModelGPT {
+		j.Data.Kind = DataText
+	}
+	j.Train = Train{Epochs: small(), Steps: r.IntN(2) * small(), BatchPerSeat: small(), ClipNorm: fraction(),
+		Optimizer: Optimizer{Kind: pick(OptimizerAdam, OptimizerAdamW, OptimizerSGD), Form: pick(FormKeras, FormPyTorch), LR: fraction(), Beta1: fraction(),
+			Beta2: fraction(), Epsilon: fraction(), Momentum: fraction(), Nesterov: r.IntN(2) > 0, WeightDecay: fraction()},
+		Schedule: Schedule{Kind: pick(ScheduleConstant, ScheduleStep, ScheduleCosine, ScheduleLinear), Warmup: r.IntN(100), StepSize: small(), Gamma: fraction(),
+			MinLR: fraction(), Horizon: 100 + small()}}
+	j.Checkpoint = Checkpoint{EverySteps: r.IntN(1000), KeepLast: small()}
+	b := newBinder("")
+	b.checkKinds("", reflect.ValueOf(j).Elem()) // zeroes what does not exist for the kinds
+	return j
+}
+
+func TestEncodeDecode(t *testing.T) {
+	const seed = 7
+	r := rand.New(rand.NewPCG(seed, 0))
+	for i := range 2000 {
+		j := randomJob(r)
+		text := j.Encode()
+		got, err := Decode(text)
+		if err != nil {
+			t.Fatalf("seed %d, case %d: %v\n%s", seed, i, err, text)
+		}
+		got.origin = nil
+		if !reflect.DeepEqual(j, got) {
+			t.Fatalf("seed %d, case %d: %s came back as %s", seed, i, text, got.Encode())
+		}
+		if !bytes.Equal(text, got.Encode()) {
+			t.Fatalf("seed %d, case %d: the encoding is not canonical: %s and %s", seed, i, text, got.Encode())
+		}
+	}
+}
+
+func TestErrorfPointsAtTheKey(t *testing.T) {
+	j, err := Parse("job.yaml", []byte("model:\n    layers: [700,\n        10]\n"), []string{"train.epochs=3"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for key, want := range map[string]string{
+		"model.layers[0]":  "job.yaml:2:14: x",
+		"model.layers[1]":  "job.yaml:3:9: x",
+		"model.layers[2]":  "job.yaml:2:13: x",
+		"model.kind":       "job.yaml:2:11: x",
+		"train.epochs":     "--set train.epochs=3: x",
+		"data.dir":         "job.yaml: x",
+		"checkpoint":       "job.yaml: x",
+		"train.optimizer":  "job.yaml: x",
+		"never.heard.of.i": "job.yaml: x",
+	} {
+		if got := j.Errorf(key, "x").Error(); got != want {
+			t.Errorf("%s: %q, want %q", key, got, want)
+		}
+	}
+	if got := new(Job).Errorf("seed", "x %d", 1).Error(); got != "x 1" {
+		t.Errorf("a job without a file says %q", got)
+	}
+}
+
+func mustParse(t *testing.T, text string, sets ...string) *Job {
+	t.Helper()
+	j, err := Parse("job.yaml", []byte(text), sets)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return j
+}
+
+func TestDifferences(t *testing.T) {
+	const samples = 1000
+	base := "name: a\ndata: {kind: mnist, dir: x}\ntrain: {epochs: 3, schedule: {kind: cosine}}\n"
+	for _, test := range []struct {
+		sets []string
+		want []Difference
+	}{
+		{nil, nil},
+		{[]string{"data.dir=y", "checkpoint.every_steps=1", "checkpoint.keep_last=9", "name=b"}, nil},
+		{[]string{"train.epochs=9"}, nil},
+		{[]string{"train.steps=97"}, nil},
+		{[]string{"train.epochs=2"}, []Difference{{"train.epochs", "3", "2"}}},
+		{[]string{"train.steps=50"}, []Difference{{"train.steps", "96 (train.epochs: 3)", "50"}}},
+		{[]string{"seed=2", "seats=8"}, []Difference{{"seed", "1", "2"}, {"seats", "4", "8"}}},
+		{[]string{"train.batch_per_seat=9"}, []Difference{{"train.batch_per_seat", "8", "9"}}},
+		{[]string{"model.layers=[784, 10]"}, []Difference{{"model.layers", "[784, 128, 128, 10]", "[784, 10]"}}},
+		{[]string{"train.schedule.horizon=97"}, []Difference{{"train.schedule.horizon", "96", "97"}}},
+		{[]string{"train.optimizer.kind=adamw", "train.optimizer.form=keras", "train.optimizer.weight_decay=0"},
+			[]Difference{{"train.optimizer.kind", "adam", "adamw"}}},
+		{[]string{"train.schedule.kind=constant"},
+			[]Difference{{"train.schedule.kind", "cosine", "constant"}, {"train.schedule.min_lr", "0", ""}}},
+	} {
+		old := mustParse(t, base)
+		old.Resolve(samples)
+		next := mustParse(t, base, test.sets...)
+		next.Inherit(old)
+		next.Resolve(samples)
+		if got := Differences(old, next, samples); !slices.Equal(got, test.want) {
+			t.Errorf("%v: %v, want %v", test.sets, got, test.want)
+		}
+	}
+}
+
+func TestHorizonStaysAsSubmitted(t *testing.T) {
+	old := mustParse(t, "train: {epochs: 2}")
+	old.Resolve(100)
+	if old.Train.Schedule.Horizon != 8 {
+		t.Fatalf("horizon %d, want 8: two epochs of four steps", old.Train.Schedule.Horizon)
+	}
+	later := mustParse(t, "train: {epochs: 20}")
+	later.Inherit(old)
+	later.Resolve(100)
+	if later.Train.Schedule.Horizon != 8 || later.TotalSteps(100) != 80 {
+		t.Errorf("horizon %d and end %d, want 8 and 80", later.Train.Schedule.Horizon, later.TotalSteps(100))
+	}
+}
+
+// Every key is either part of the contract or named here: a new one must be decided about.
+func TestContractCoversTheRest(t *testing.T) {
+	free := []string{"name", "data.dir", "train.epochs", "train.steps", "checkpoint.every_steps", "checkpoint.keep_last"}
+	j := mustParse(t, "data: {kind: mnist, dir: x}")
+	inContract := map[string]bool{}
+	for _, item := range j.Contract() {
+		inContract[item.Key] = true
+	}
+	var walk func(prefix string, v reflect.Value)
+	walk = func(prefix string, v reflect.Value) {
+		for i := range v.NumField() {
+			name := v.Type().Field(i).Tag.Get("yaml")
+			if name == "" || !exists(v, i) {
+				continue
+			}
+			key := join(prefix, name)
+			if v.Field(i).Kind() == reflect.Struct {
+				walk(key, v.Field(i))
+			} else if inContract[key] == slices.Contains(free, key) {
+				t.Errorf("key %s: in the contract %v, free %v", key, inContract[key], slices.Contains(free, key))
+			}
+		}
+	}
+	walk("", reflect.ValueOf(j).Elem())
+	if j.Contract()[0] != (Item{"contract", "1"}) {
+		t.Errorf("the contract begins with %v", j.Contract()[0])
+	}
+}
+
+func TestDaemons(t *testing.T) {
+	c, err := LoadCoordinator("", []Flag{{"--id", "id", "c2"}, {"--bind", "bind", "10.0.0.1:7070"}, {"--election-timeout", "election_timeout", "1s"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &Coordinator{ID: "c2", Bind: "10.0.0.1:7070", Advertise: "10.0.0.1:7070", Dir: "coordinator-c2", Peers: map[string]string{"c2": "10.0.0.1:7070"},
+		ElectionTimeout: time.Second, WorkerTimeout: 2 * time.Second, Log: "info"}
+	if !reflect.DeepEqual(c, want) {
+		t.Errorf("%+v, want %+v", c, want)
+	}
+	for _, test := range []struct {
+		flags []Flag
+		want  string
+	}{
+		{nil, "join is missing: name a coordinator's host:port (in the file, or by --join)"},
+		{[]Flag{{"--join", "join", "[nowhere]"}}, "--join: join[0]: nowhere is not an address; write host:port, like 10.0.0.1:7070"},
+		{[]Flag{{"--join", "join", `["a:0"]`}}, "--join: join[0]: a:0 has no port number from 1 to 65535"},
+		{[]Flag{{"--join", "join", `["a:1"]`}, {"--threads", "threads", "-1"}}, "--threads: threads must be from 0 to 1024, not -1"},
+	} {
+		if _, err := LoadWorker("", test.flags); err == nil || err.Error() != test.want {
+			t.Errorf("%v gives %v, want %s", test.flags, err, test.want)
+		}
+	}
+	bad := filepath.Join(t.TempDir(), "c.yaml")
+	if err := os.WriteFile(bad, []byte("id: c1\npeers: {c2: 'h:1', c3: 'h:2'}\nelection_timeout: 5\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err = LoadCoordinator(bad, nil)
+	wantText := bad + ":3:19: election_timeout must be a duration like 300ms or 2s, not 5; " + bad + ":2:8: peers must list 1, 3 or 5 coordinators, not 2; " +
+		bad + ":2:8: peers must list this coordinator (id c1) too"
+	if err == nil || err.Error() != wantText {
+		t.Errorf("%v, want %s", err, wantText)
+	}
+	if _, err = LoadWorker("testdata/none.yaml", nil); err == nil || !strings.Contains(err.Error(), "cannot read the worker's file: open testdata/none.yaml") {
+		t.Errorf("a missing file gives %v", err)
+	}
+}
+
+// Whatever the bytes, the answer is a valid job or a one-line message, and a valid job encodes and decodes.
+func FuzzParse(f *testing.F) {
+	files, _ := filepath.Glob("testdata/*.bad.yaml")
+	shipped, _ := filepath.Glob("../../configs/*.yaml")
+	for _, file := range append(files, shipped...) {
+		if text, err := os.ReadFile(file); err == nil {
+			f.Add(text)
+		}
+	}
+	f.Add(mustEncode())
+	f.Fuzz(func(t *testing.T, text []byte) {
+		j, err := Parse("job.yaml", text, nil)
+		if err != nil {
+			if strings.ContainsAny(err.Error(), "\n\r") {
+				t.Errorf("the message has several lines: %q", err)
+			}
+			return
+		}
+		again, err := Decode(j.Encode())
+		if err != nil || !bytes.Equal(again.Encode(), j.Encode()) {
+			t.Errorf("%s came back as %v, %v", j.Encode(), again, err)
+		}
+	})
+}
+
+func mustEncode() []byte {
+	j, err := Parse("x.yaml", []byte("model: {kind: sequential, stack: [{kind: conv, out: 3, kernel: 3}, {kind: residual, stack: [{kind: relu}]}]}"), nil)
+	if err != nil {
+		panic(err)
+	}
+	return j.Encode()
+}
