@@ -1,0 +1,199 @@
+package kernel
+
+import (
+	"sync"
+	"sync/atomic"
+)
+
+// The states of a helper. It leaves helperPosted by a compare-and-swap only, so either the helper takes the job or the
+// caller takes it back, never both.
+const (
+	helperIdle    = iota // spinning, looks for work
+	helperParked         // asleep until a token arrives on wake
+	helperPosted         // work is offered
+	helperRunning        // works on the job
+	helperClosed         // the team has been closed
+)
+
+// How long a thread looks for news before it sleeps, in rounds of spinWait: some tens of microseconds, more than the
+// pause between two products of a training step and far less than the scheduler's time slice, so that a second worker on
+// the same cores loses next to nothing. A helper whose waiting was in vain halves its patience down to the least.
+const (
+	mostPatience  = 1024
+	leastPatience = 32
+)
+
+// Team is the compute threads of one worker: the calling goroutine and threads-1 helpers. A call hands parts of a job to
+// the helpers through atomics, without channels or allocation, as long as they have not fallen asleep. A nil Team is one
+// thread, the caller's.
+//
+// A team serves one caller at a time; a second caller, or a task that calls its own team, runs alone on its own thread.
+type Team struct {
+	busy    sync.Mutex
+	task    func(part int)
+	parts   int64
+	next    atomic.Int64 // the next part nobody has taken
+	working atomic.Int32 // helpers that have been offered the job and have not given it back
+	waiting atomic.Bool  // the caller sleeps until working is 0
+	done    chan struct{}
+	helpers []*helper
+	closed  bool
+
+	product product // the job of MatMul, kept here so that a call allocates nothing
+	scratch []scratch
+}
+
+// helper is one goroutine of a team. The padding keeps its state on a cache line of its own, since helpers spin on it.
+type helper struct {
+	state atomic.Int32
+	_     [60]byte
+	wake  chan struct{}
+}
+
+// NewTeam starts a team of the given number of threads, at least 1. It must be closed.
+func NewTeam(threads int) *Team {
+	threads = max(threads, 1)
+	t := &Team{done: make(chan struct{}, 1), scratch: make([]scratch, threads)}
+	t.product.run = t.product.part
+	for range threads - 1 {
+		h := &helper{wake: make(chan struct{}, 1)}
+		t.helpers = append(t.helpers, h)
+		go t.help(h)
+	}
+	return t
+}
+
+// Threads is the number of threads, 1 for a nil team.
+func (t *Team) Threads() int {
+	if t == nil {
+		return 1
+	}
+	return len(t.helpers) + 1
+}
+
+// Close ends the helpers. The team must not be in use; it runs alone on its caller's thread from then on.
+func (t *Team) Close() {
+	if t == nil {
+		return
+	}
+	t.busy.Lock()
+	defer t.busy.Unlock()
+	if t.closed {
+		return
+	}
+	t.closed = true
+	for _, h := range t.helpers {
+		if h.state.Swap(helperClosed) == helperParked {
+			h.wake <- struct{}{}
+		}
+	}
+}
+
+// Run calls task(0) to task(n-1), each once, on the team's threads in no particular order, and returns when all have
+// returned. The tasks must be independent of each other.
+func (t *Team) Run(n int, task func(part int)) {
+	if t == nil || n <= 1 || len(t.helpers) == 0 || !t.busy.TryLock() {
+		for part := range n {
+			task(part)
+		}
+		return
+	}
+	t.share(n, task)
+	t.busy.Unlock()
+}
+
+// share carries a job out with the helpers. The caller holds busy.
+func (t *Team) share(n int, task func(part int)) {
+	t.task, t.parts = task, int64(n)
+	t.next.Store(0)
+	helpers := t.helpers[:min(n-1, len(t.helpers))]
+	if t.closed {
+		helpers = nil
+	}
+	t.working.Store(int32(len(helpers)))
+	for _, h := range helpers {
+		if h.state.Swap(helperPosted) == helperParked {
+			h.wake <- struct{}{}
+		}
+	}
+	t.takeParts()
+	for _, h := range helpers {
+		// A helper that has not begun yet is not waited for: all parts have been taken.
+		if h.state.CompareAndSwap(helperPosted, helperIdle) {
+			t.working.Add(-1)
+		}
+	}
+	t.await()
+	t.task = nil
+}
+
+// await returns when no helper works on the job any more.
+func (t *Team) await() {
+	for range mostPatience {
+		if t.working.Load() == 0 {
+			return
+		}
+		spinWait()
+	}
+	for {
+		t.waiting.Store(true)
+		idle := t.working.Load() == 0
+		if idle && t.waiting.CompareAndSwap(true, false) {
+			return
+		}
+		// Whoever withdrew waiting sends a token. It may be a helper late from the job before, hence the loop.
+		<-t.done
+		if idle || t.working.Load() == 0 {
+			return
+		}
+	}
+}
+
+// takeParts works on the parts of the job until all are taken.
+func (t *Team) takeParts() {
+	for {
+		part := t.next.Add(1) - 1
+		if part >= t.parts {
+			return
+		}
+		t.task(int(part))
+	}
+}
+
+// help is a helper's life.
+func (t *Team) help(h *helper) {
+	patience := mostPatience
+	for {
+		if !h.spin(patience) {
+			patience = max(patience/2, leastPatience)
+			if h.state.CompareAndSwap(helperIdle, helperParked) {
+				<-h.wake
+			}
+		} else {
+			patience = min(patience*2, mostPatience)
+		}
+		if h.state.Load() == helperClosed {
+			return
+		}
+		if !h.state.CompareAndSwap(helperPosted, helperRunning) {
+			continue
+		}
+		t.takeParts()
+		// Idle again before the job counts as given back: the next one may be posted at once.
+		h.state.CompareAndSwap(helperRunning, helperIdle)
+		if t.working.Add(-1) == 0 && t.waiting.CompareAndSwap(true, false) {
+			t.done <- struct{}{}
+		}
+	}
+}
+
+// spin looks for work, for a while; it reports whether there is news.
+func (h *helper) spin(patience int) bool {
+	for range patience {
+		if h.state.Load() != helperIdle {
+			return true
+		}
+		spinWait()
+	}
+	return false
+}

@@ -1,0 +1,8 @@
+//go:build !amd64 && !arm64
+
+package kernel
+
+import "runtime"
+
+// spinWait lets others run: without a pause instruction, waiting is done by the scheduler.
+func spinWait() { runtime.Gosched() }
