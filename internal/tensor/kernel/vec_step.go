@@ -50,7 +50,8 @@ type SGDConstants struct {
 	Gradient
 	Decay    float32 // L2 decay added to the gradient, 0 for none
 	Momentum float32
-	Rate     float32 // learning rate
+	Inner    float32 // factor on the gradient where it enters the buffer: the learning rate in Keras's form, 1 in PyTorch's
+	Rate     float32 // factor on what leaves the parameters: 1 with momentum in Keras's form, else the learning rate
 	Nesterov bool
 }
 
@@ -74,8 +75,11 @@ func sgdGo(p, g []float32, c *SGDConstants) {
 	}
 }
 
-// MomentumStep is SGDStep with a momentum buffer b, which begins as zeros, in PyTorch's form:
+// MomentumStep is SGDStep with a momentum buffer b, which begins as zeros (Keras's velocity with its sign turned):
 //
+//	h = (g/Count) * Clip
+//	h = fma(Decay, p, h)                       only where Decay is not 0
+//	h = h * Inner
 //	b = fma(Momentum, b, h)
 //	h = b, or fma(Momentum, b, h) with Nesterov
 //	p = fma(-Rate, h, p)
@@ -90,6 +94,7 @@ func momentumGo(p, b, g []float32, c *SGDConstants) {
 		if c.Decay != 0 {
 			h = FMA(c.Decay, p[i], h)
 		}
+		h *= c.Inner
 		b[i] = FMA(c.Momentum, b[i], h)
 		if c.Nesterov {
 			h = FMA(c.Momentum, b[i], h)

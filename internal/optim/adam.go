@@ -1,0 +1,73 @@
+package optim
+
+import (
+	"math"
+
+	"ringmaster/internal/config"
+	"ringmaster/internal/plan"
+	"ringmaster/internal/tensor/kernel"
+)
+
+// adam is Adam (Kingma and Ba, 2014), and AdamW (Loshchilov and Hutter, 2017) where the decay is decoupled.
+type adam struct {
+	base
+	m, v         []float32
+	plain, decay kernel.AdamConstants // of the update under way, without and with decay
+	update       func(at plan.Interval, decays bool)
+}
+
+func newAdam(b base) *adam {
+	a := &adam{base: b, m: make([]float32, b.params), v: make([]float32, b.params)}
+	a.update = a.updateSpan
+	a.task = func(part int) { a.each(part, a.update) }
+	return a
+}
+
+func (a *adam) Names() []string    { return []string{"exp_avg", "exp_avg_sq"} }
+func (a *adam) State() [][]float32 { return [][]float32{a.m, a.v} }
+
+func (a *adam) Step(team *kernel.Team, step uint64, params, grad []float32, in plan.Interval, count uint64, clip float32) {
+	if count == 0 {
+		return
+	}
+	a.plain = a.constants(step)
+	a.plain.Gradient = kernel.Gradient{Count: float32(count), Clip: clip}
+	a.decay = a.plain
+	if a.cfg.Kind == config.OptimizerAdamW {
+		a.decay.Shrink = float32(1 - float64(a.rate.Rate(step)*a.cfg.WeightDecay))
+	} else {
+		a.decay.Decay = float32(a.cfg.WeightDecay)
+	}
+	a.run(team, params, grad, in)
+}
+
+// constants are the constants of update number step, without decay. Keras folds both bias corrections into the rate and
+// adds epsilon to the uncorrected root ("epsilon hat"); PyTorch adds it to the corrected one.
+func (a *adam) constants(step uint64) kernel.AdamConstants {
+	rate := a.rate.Rate(step)
+	correction1 := 1 - power(a.cfg.Beta1, step)
+	correction2 := math.Sqrt(1 - power(a.cfg.Beta2, step))
+	c := kernel.AdamConstants{
+		Shrink:    1,
+		Beta1C:    float32(1 - a.cfg.Beta1),
+		Beta2C:    float32(1 - a.cfg.Beta2),
+		RootScale: 1,
+		Epsilon:   float32(a.cfg.Epsilon),
+		Alpha:     float32(rate / correction1),
+	}
+	if a.cfg.Form == config.FormKeras {
+		c.Alpha = float32(rate * correction2 / correction1)
+	} else {
+		c.RootScale = float32(1 / correction2)
+	}
+	return c
+}
+
+func (a *adam) updateSpan(at plan.Interval, decays bool) {
+	c := &a.plain
+	if decays {
+		c = &a.decay
+	}
+	i, j := at.Begin, at.End
+	kernel.AdamStep(a.p[i:j], a.m[i:j], a.v[i:j], a.g[i:j], c)
+}

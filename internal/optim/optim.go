@@ -1,0 +1,140 @@
+// Package optim turns summed gradients into updates of the flat parameter vector: SGD with momentum, Adam and AdamW, in
+// PyTorch's and in Keras's forms, with learning-rate schedules, weight decay and clipping by global norm. Updates are
+// elementwise, so any interval may be updated apart from the others, by any worker, with the same bits.
+package optim
+
+import (
+	"fmt"
+	"math"
+
+	"ringmaster/internal/config"
+	"ringmaster/internal/plan"
+	"ringmaster/internal/tensor/kernel"
+)
+
+// Optimizer updates parameters and holds the state that this needs.
+type Optimizer interface {
+	// Names are the names of the state vectors as PyTorch's state_dict gives them: exp_avg, exp_avg_sq, momentum_buffer.
+	Names() []string
+	// State are the state vectors in the order of Names, each with as many elements as there are parameters. They are the
+	// optimizer's own: what is written into them is its state from then on. All zeros is the state before step 1.
+	State() [][]float32
+	// Step is update number step (counted from 1) of params[in] from grad[in], the sum of the gradients over count samples,
+	// whose mean is scaled by clip. params and grad are the whole flat vectors. With count 0 nothing changes. Calls must not
+	// run at the same time. A count beyond 2^24 is rounded to a float32 before it divides.
+	Step(team *kernel.Team, step uint64, params, grad []float32, in plan.Interval, count uint64, clip float32)
+}
+
+// New makes the optimizer of a configuration for a flat vector of params parameters. decay are the intervals, ascending
+// and apart, of the parameters to which weight decay applies.
+func New(cfg config.Optimizer, schedule config.Schedule, params int, decay []plan.Interval) (Optimizer, error) {
+	rate, err := NewSchedule(cfg.LR, schedule)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkForm(cfg); err != nil {
+		return nil, err
+	}
+	spans, err := spansOf(params, decay)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.WeightDecay != 0 && len(decay) == 0 {
+		return nil, fmt.Errorf("optimizer %s: weight decay %v, but no parameter that decays", cfg.Kind, cfg.WeightDecay)
+	}
+	base := base{cfg: cfg, rate: rate, spans: spans, params: params}
+	switch cfg.Kind {
+	case config.OptimizerAdam, config.OptimizerAdamW:
+		return newAdam(base), nil
+	case config.OptimizerSGD:
+		return newSGD(base), nil
+	}
+	return nil, fmt.Errorf("optimizer %q is not known", cfg.Kind)
+}
+
+func checkForm(cfg config.Optimizer) error {
+	if cfg.Form != config.FormKeras && cfg.Form != config.FormPyTorch {
+		return fmt.Errorf("optimizer %s: form %q should be %s or %s", cfg.Kind, cfg.Form, config.FormKeras, config.FormPyTorch)
+	}
+	return nil
+}
+
+// span is an interval of parameters that either all decay or all do not.
+type span struct {
+	plan.Interval
+	decays bool
+}
+
+// spansOf divides [0, params) at the borders of the decaying intervals.
+func spansOf(params int, decay []plan.Interval) ([]span, error) {
+	var spans []span
+	at := 0
+	for _, d := range decay {
+		if d.Begin < at || d.End < d.Begin || d.End > params {
+			return nil, fmt.Errorf("optimizer: decaying interval %v is out of order or outside the %d parameters", d, params)
+		}
+		if d.Begin > at {
+			spans = append(spans, span{plan.Interval{Begin: at, End: d.Begin}, false})
+		}
+		if d.Len() > 0 {
+			spans = append(spans, span{d, true})
+		}
+		at = d.End
+	}
+	if at < params {
+		spans = append(spans, span{plan.Interval{Begin: at, End: params}, false})
+	}
+	return spans, nil
+}
+
+// threadLen is the number of parameters below which a second thread costs more than it saves.
+const threadLen = 1 << 14
+
+// base is what every optimizer has: it divides an update between the threads of a team and at the borders of decay.
+type base struct {
+	cfg    config.Optimizer
+	rate   Schedule
+	spans  []span
+	params int
+
+	// The update under way. task is made once, so that a step allocates nothing.
+	task  func(part int)
+	parts int
+	in    plan.Interval
+	p, g  []float32
+}
+
+// run calls update for every part of in that lies in one span and in one thread's share.
+func (b *base) run(team *kernel.Team, params, grad []float32, in plan.Interval) {
+	if len(params) != b.params || len(grad) != b.params {
+		panic(fmt.Sprintf("optim: %d parameters and %d gradients for an optimizer of %d", len(params), len(grad), b.params))
+	}
+	b.p, b.g, b.in = params, grad, in
+	b.parts = max(1, min(team.Threads(), in.Len()/threadLen))
+	team.Run(b.parts, b.task)
+	b.p, b.g = nil, nil
+}
+
+func (b *base) each(part int, update func(at plan.Interval, decays bool)) {
+	share := b.in.Part(part, b.parts)
+	for _, s := range b.spans {
+		at := plan.Interval{Begin: max(s.Begin, share.Begin), End: min(s.End, share.End)}
+		if at.Len() > 0 {
+			update(at, s.decays)
+		}
+	}
+}
+
+// ClipScale is the factor that brings a mean gradient within maxNorm, as PyTorch's clip_grad_norm_ computes it:
+// min(1, maxNorm/(norm + 1e-6)), norm = sqrt(sumSquares)/count. sumSquares is the sum of the squares of the summed
+// gradient. maxNorm 0 or count 0 mean no clipping.
+func ClipScale(sumSquares float64, count uint64, maxNorm float64) float32 {
+	if maxNorm <= 0 || count == 0 {
+		return 1
+	}
+	scale := maxNorm / (math.Sqrt(sumSquares)/float64(count) + 1e-6)
+	if !(scale < 1) {
+		return 1
+	}
+	return float32(scale)
+}

@@ -1,0 +1,100 @@
+package optim
+
+import (
+	"fmt"
+	"math"
+
+	"ringmaster/internal/config"
+)
+
+// Schedule is the learning rate as a pure function of the update's number. It is computed in float64 with operations that
+// give the same bits on every CPU; only the constants of the update are rounded to float32.
+type Schedule struct {
+	rate float64
+	cfg  config.Schedule
+}
+
+// NewSchedule is the schedule of a base learning rate. A schedule that decays to a horizon needs one beyond its warm-up.
+func NewSchedule(rate float64, cfg config.Schedule) (Schedule, error) {
+	switch cfg.Kind {
+	case config.ScheduleConstant, "":
+	case config.ScheduleStep:
+		if cfg.StepSize < 1 {
+			return Schedule{}, fmt.Errorf("learning-rate schedule step: step_size %d should be at least 1", cfg.StepSize)
+		}
+	case config.ScheduleCosine, config.ScheduleLinear:
+		if cfg.Horizon <= cfg.Warmup {
+			return Schedule{}, fmt.Errorf("learning-rate schedule %s: horizon %d should lie beyond the warm-up's %d steps", cfg.Kind, cfg.Horizon, cfg.Warmup)
+		}
+	default:
+		return Schedule{}, fmt.Errorf("learning-rate schedule %q is not known", cfg.Kind)
+	}
+	if cfg.Warmup < 0 {
+		return Schedule{}, fmt.Errorf("learning-rate schedule: warm-up of %d steps", cfg.Warmup)
+	}
+	return Schedule{rate: rate, cfg: cfg}, nil
+}
+
+// Rate is the learning rate of update number step, counted from 1. During the warm-up of W updates it is rate*step/W.
+// After it, with i = step-1-W updates since, R the rate, L min_lr and H the horizon:
+//
+//	constant  R
+//	step      R * gamma^floor(i/step_size)
+//	linear    L + (R-L) * (1 - i/(H-W))
+//	cosine    L + (R-L) * (1 + cos(pi i/(H-W))) / 2
+//
+// Linear and cosine stay at L from update H+1 on. Without warm-up these are PyTorch's StepLR, LinearLR to L and
+// CosineAnnealingLR.
+func (s Schedule) Rate(step uint64) float64 {
+	warmup := uint64(s.cfg.Warmup)
+	if step < 1 {
+		step = 1
+	}
+	if step <= warmup {
+		return s.rate * float64(step) / float64(warmup)
+	}
+	since := step - 1 - warmup
+	switch s.cfg.Kind {
+	case config.ScheduleStep:
+		return s.rate * power(s.cfg.Gamma, since/uint64(s.cfg.StepSize))
+	case config.ScheduleLinear:
+		return s.between(1 - s.progress(since))
+	case config.ScheduleCosine:
+		return s.between((1 + cosPi(s.progress(since))) * 0.5)
+	}
+	return s.rate
+}
+
+// progress is the part of the decay that is over, at most 1.
+func (s Schedule) progress(since uint64) float64 {
+	length := uint64(s.cfg.Horizon - s.cfg.Warmup)
+	return float64(min(since, length)) / float64(length)
+}
+
+func (s Schedule) between(part float64) float64 {
+	return s.cfg.MinLR + float64((s.rate-s.cfg.MinLR)*part)
+}
+
+// power is x^n by repeated squaring, a fixed sequence of products.
+func power(x float64, n uint64) float64 {
+	result := 1.0
+	for ; n > 0; n >>= 1 {
+		if n&1 == 1 {
+			result *= x
+		}
+		x *= x
+	}
+	return result
+}
+
+// cosPi is cos(pi x) for x in [0, 1], as the Taylor series of sin y in y = pi (1/2 - x), |y| <= pi/2: its first term left
+// out is below 2e-18.
+func cosPi(x float64) float64 {
+	y := math.Pi * (0.5 - x)
+	z := -float64(y * y)
+	sum := 1.0
+	for n := 20; n >= 2; n -= 2 {
+		sum = 1 + float64(sum*z)/float64(n*(n+1))
+	}
+	return y * sum
+}

@@ -1,0 +1,74 @@
+package optim
+
+import (
+	"ringmaster/internal/config"
+	"ringmaster/internal/plan"
+	"ringmaster/internal/tensor/kernel"
+)
+
+// sgd is stochastic gradient descent, with momentum where it is not 0. In Keras's form the velocity contains the learning
+// rate, in PyTorch's it does not; they differ only while the rate changes. The buffer is PyTorch's momentum_buffer, in
+// Keras's form the velocity with its sign turned.
+type sgd struct {
+	base
+	buffer       []float32 // nil without momentum
+	plain, decay kernel.SGDConstants
+	update       func(at plan.Interval, decays bool)
+}
+
+func newSGD(b base) *sgd {
+	s := &sgd{base: b}
+	if b.cfg.Momentum != 0 {
+		s.buffer = make([]float32, b.params)
+	}
+	s.update = s.updateSpan
+	s.task = func(part int) { s.each(part, s.update) }
+	return s
+}
+
+func (s *sgd) Names() []string {
+	if s.buffer == nil {
+		return nil
+	}
+	return []string{"momentum_buffer"}
+}
+
+func (s *sgd) State() [][]float32 {
+	if s.buffer == nil {
+		return nil
+	}
+	return [][]float32{s.buffer}
+}
+
+func (s *sgd) Step(team *kernel.Team, step uint64, params, grad []float32, in plan.Interval, count uint64, clip float32) {
+	if count == 0 {
+		return
+	}
+	rate := float32(s.rate.Rate(step))
+	s.plain = kernel.SGDConstants{
+		Gradient: kernel.Gradient{Count: float32(count), Clip: clip},
+		Momentum: float32(s.cfg.Momentum),
+		Inner:    1,
+		Rate:     rate,
+		Nesterov: s.cfg.Nesterov,
+	}
+	if s.buffer != nil && s.cfg.Form == config.FormKeras {
+		s.plain.Inner, s.plain.Rate = rate, 1
+	}
+	s.decay = s.plain
+	s.decay.Decay = float32(s.cfg.WeightDecay)
+	s.run(team, params, grad, in)
+}
+
+func (s *sgd) updateSpan(at plan.Interval, decays bool) {
+	c := &s.plain
+	if decays {
+		c = &s.decay
+	}
+	i, j := at.Begin, at.End
+	if s.buffer == nil {
+		kernel.SGDStep(s.p[i:j], s.g[i:j], c)
+		return
+	}
+	kernel.MomentumStep(s.p[i:j], s.buffer[i:j], s.g[i:j], c)
+}
