@@ -1,0 +1,164 @@
+package tensor
+
+import (
+	"slices"
+
+	"ringmaster/internal/plan"
+)
+
+// Graph records the operations of a model for one batch shape, in the order in which they will run.
+type Graph struct {
+	training bool
+	nodes    []*node
+	values   []*storage
+	params   []*storage
+	compiled bool
+}
+
+// NewGraph begins a recording. A graph for training keeps what backward needs; one for evaluation runs forward only, with
+// dropout off and running statistics in place of a batch's own.
+func NewGraph(training bool) *Graph { return &Graph{training: training} }
+
+// Training reports whether the recording is for training.
+func (g *Graph) Training() bool { return g.training }
+
+// Input is a value that the caller binds before each run; no gradient flows into it.
+func (g *Graph) Input(shape ...int) *Value { return g.value(input, shape) }
+
+// Parameter is a view of the interval of the flat parameter vector. One parameter used by several operations must be one
+// Value, so that its gradient is the sum over all uses.
+func (g *Graph) Parameter(interval plan.Interval, shape ...int) *Value {
+	v := g.value(parameter, shape)
+	invariant(v.size == interval.Len(), "parameter of shape %v on interval %v", shape, interval)
+	v.interval = interval
+	if g.training {
+		v.wanted = true
+		v.grad = newBuffer(v.size)
+	}
+	g.params = append(g.params, v.storage)
+	return v
+}
+
+func (g *Graph) value(r role, shape []int) *Value {
+	size := Volume(shape)
+	s := &storage{size: size, role: r, data: newBuffer(size)}
+	g.values = append(g.values, s)
+	return &Value{Shape: slices.Clone(shape), storage: s}
+}
+
+// Reshape is the same elements in another shape of the same size. A length of -1 is computed from the others.
+func (g *Graph) Reshape(x *Value, shape ...int) *Value {
+	shape = slices.Clone(shape)
+	if k := slices.Index(shape, -1); k >= 0 {
+		shape[k] = 1
+		shape[k] = x.size / max(Volume(shape), 1)
+	}
+	invariant(Volume(shape) == x.size, "reshape of %v to %v", x.Shape, shape)
+	return &Value{Shape: shape, storage: x.storage}
+}
+
+// operation is one step of a program. Its forward and backward may use the values and sinks it got while it was recorded.
+type operation interface {
+	forward(c *Context)
+	backward(c *Context)
+}
+
+// node is an operation as recorded.
+type node struct {
+	graph    *Graph
+	op       operation
+	index    int
+	reads    []*buffer  // by forward
+	keeps    []*buffer  // by forward and backward
+	makes    []*storage // written by forward; backward reads their gradients
+	sinks    []*sink
+	forward  []*buffer // scratch of forward
+	backward []*buffer // scratch of backward
+	both     []*buffer // written by forward, read by backward
+	early    bool      // forward already writes the gradients
+	wanted   bool
+}
+
+// sink is where an operation's backward puts the gradient of one of its inputs.
+type sink struct {
+	target  *storage
+	node    *node
+	adds    bool    // the operation can add to what is there
+	add     bool    // the operation must add to what is there, since a later operation has written before
+	place   *buffer // where the operation writes: the gradient itself, or scratch that is added to it afterwards
+	forward bool    // a residual: the gradient of the output may become that of the input as it is
+}
+
+// wanted reports whether the gradient is to be computed at all.
+func (s *sink) wanted() bool { return s != nil }
+
+// data is where to write.
+func (s *sink) data() []float32 { return s.place.data }
+
+// record begins a node. The operation is set by finish.
+func (g *Graph) record() *node {
+	invariant(!g.compiled, "a compiled graph cannot grow")
+	n := &node{graph: g, index: len(g.nodes)}
+	g.nodes = append(g.nodes, n)
+	return n
+}
+
+// use declares values that forward reads and backward does not.
+func (n *node) use(values ...*Value) {
+	for _, v := range values {
+		n.reads = append(n.reads, v.data)
+		n.wanted = n.wanted || v.wanted
+	}
+}
+
+// keep declares values that backward reads too.
+func (n *node) keep(values ...*Value) {
+	for _, v := range values {
+		n.keeps = append(n.keeps, v.data)
+		n.wanted = n.wanted || v.wanted
+	}
+}
+
+// gradient is the sink for an input's gradient; nil where none is wanted. With adds the operation honours sink.add
+// itself, otherwise it always overwrites and the program adds.
+func (n *node) gradient(v *Value, adds bool) *sink {
+	if !v.wanted || !n.graph.training {
+		return nil
+	}
+	s := &sink{target: v.storage, node: n, adds: adds, place: v.grad}
+	n.sinks = append(n.sinks, s)
+	v.sinks = append(v.sinks, s)
+	return s
+}
+
+// make is a result of the operation. Declare inputs first: a result wants a gradient where an input does.
+func (n *node) make(shape ...int) *Value {
+	v := n.graph.value(activation, shape)
+	if n.wanted && n.graph.training {
+		v.wanted = true
+		v.grad = newBuffer(v.size)
+	}
+	n.makes = append(n.makes, v.storage)
+	return v
+}
+
+// temporary is scratch that lives only while forward runs.
+func (n *node) temporary(size int) *buffer {
+	b := newBuffer(size)
+	n.forward = append(n.forward, b)
+	return b
+}
+
+// temporaryBackward is scratch that lives only while backward runs.
+func (n *node) temporaryBackward(size int) *buffer {
+	b := newBuffer(size)
+	n.backward = append(n.backward, b)
+	return b
+}
+
+// saved is memory that forward writes for backward.
+func (n *node) saved(size int) *buffer {
+	b := newBuffer(size)
+	n.both = append(n.both, b)
+	return b
+}

@@ -1,0 +1,210 @@
+package tensor
+
+import (
+	"slices"
+
+	"ringmaster/internal/plan"
+	"ringmaster/internal/tensor/kernel"
+)
+
+// Context is what one run of a program gets from and gives to its caller.
+type Context struct {
+	Team       *kernel.Team // the threads to compute with; nil: the caller's only
+	Tokens     []int32      // inputs of embeddings
+	Targets    []int32      // classes or tokens to predict, for the losses
+	Running    []float32    // running statistics, read by a program for evaluation
+	Statistics []float32    // the batch's own statistics, written by a program for training, laid out as Running
+
+	Loss    float64 // sum over the targets that count
+	Count   int     // of targets that count
+	Correct int     // of these, where the largest logit is the target's
+}
+
+// Program is a compiled graph. It may be run by one goroutine at a time.
+type Program struct {
+	training bool
+	nodes    []*node
+	params   []*storage
+	buffers  []*buffer // all that live in the arena, aliases too
+	length   int       // of the arena
+	ready    []int     // by node: after its backward every gradient from here on is final
+}
+
+// Compile plans the memory and ends the recording.
+func (g *Graph) Compile() *Program {
+	g.compiled = true
+	p := &Program{training: g.training, nodes: g.nodes, params: g.params}
+	if g.training {
+		g.orderSinks()
+		g.forwardResiduals()
+	}
+	p.buffers = g.lives()
+	var roots []*buffer
+	for _, b := range p.buffers {
+		if b.alias == nil {
+			roots = append(roots, b)
+		}
+	}
+	p.length = place(roots)
+	if g.training {
+		p.ready = g.finals()
+	}
+	return p
+}
+
+// orderSinks decides who overwrites a gradient and who adds to it. Backward visits nodes from last to first.
+func (g *Graph) orderSinks() {
+	for _, v := range g.values {
+		if !v.wanted {
+			continue
+		}
+		invariant(len(v.sinks) > 0, "no gradient reaches a value of %d elements", v.size)
+		slices.SortStableFunc(v.sinks, func(a, b *sink) int { return b.node.index - a.node.index })
+		for k, s := range v.sinks {
+			s.add = k > 0
+			if s.add && !s.adds {
+				s.place = s.node.temporaryBackward(v.size)
+			}
+		}
+	}
+}
+
+// forwardResiduals lets the gradient of a sum take the place of the gradient of its first operand, where that begins
+// there: the copy that would be made is then no copy.
+func (g *Graph) forwardResiduals() {
+	for _, n := range g.nodes {
+		for _, s := range n.sinks {
+			if s.forward = s.forward && !s.add && s.target.role == activation; s.forward {
+				s.target.grad.alias = n.makes[0].grad
+			}
+		}
+	}
+}
+
+// lives computes when each buffer is alive and returns those that live in the arena.
+func (g *Graph) lives() []*buffer {
+	end := 2*len(g.nodes) - 1
+	for i, n := range g.nodes {
+		touch(i, n.reads, n.keeps, n.forward, n.both)
+		for _, v := range n.makes {
+			v.data.touch(i)
+		}
+		if !g.training {
+			continue
+		}
+		back := end - i
+		touch(back, n.keeps, n.backward, n.both)
+		for _, v := range n.makes {
+			if v.wanted {
+				v.grad.touch(back)
+			}
+		}
+		for _, s := range n.sinks {
+			s.place.touch(back)
+			s.target.grad.touch(back)
+			if n.early {
+				s.place.touch(i)
+			}
+		}
+	}
+	var all []*buffer
+	for _, v := range g.values {
+		if v.role == activation {
+			all = append(all, v.data)
+			if v.wanted {
+				all = append(all, v.grad)
+			}
+		}
+	}
+	for _, n := range g.nodes {
+		all = append(all, n.forward...)
+		all = append(all, n.backward...)
+		all = append(all, n.both...)
+	}
+	return slices.DeleteFunc(all, func(b *buffer) bool { r := b.root(); return r.last < r.first })
+}
+
+func touch(t int, lists ...[]*buffer) {
+	for _, list := range lists {
+		for _, b := range list {
+			b.touch(t)
+		}
+	}
+}
+
+// finals computes for every node from where on the flat gradient is final once its backward has run. A parameter's gradient
+// is final after the first operation that uses it, which backward visits last.
+func (g *Graph) finals() []int {
+	total := 0
+	last := make([]*storage, 0, len(g.params))
+	for _, v := range g.params {
+		total = max(total, v.interval.End)
+		last = append(last, v)
+	}
+	slices.SortFunc(last, func(a, b *storage) int { return b.interval.Begin - a.interval.Begin })
+	finals := make([]int, len(g.nodes))
+	from, k := total, 0
+	for i := len(g.nodes) - 1; i >= 0; i-- {
+		for k < len(last) && last[k].sinks[len(last[k].sinks)-1].node.index >= i {
+			from = last[k].interval.Begin
+			k++
+		}
+		finals[i] = from
+	}
+	return finals
+}
+
+// Length is how many floats the program's arena needs. Programs that run one after another may share one arena.
+func (p *Program) Length() int { return p.length }
+
+// Bind gives the program its arena, of at least Length floats.
+func (p *Program) Bind(arena []float32) {
+	for _, b := range p.buffers {
+		at := b.root().offset
+		b.data = arena[at : at+b.size : at+b.size]
+	}
+}
+
+// Set binds an input for the next runs.
+func (p *Program) Set(v *Value, data []float32) {
+	invariant(v.role == input && len(data) == v.size, "input of %d elements for shape %v", len(data), v.Shape)
+	v.data.data = data
+}
+
+// Forward runs the operations in the order of recording, on the parameters in the flat vector params.
+func (p *Program) Forward(c *Context, params []float32) {
+	for _, v := range p.params {
+		v.data.data = of(params, v.interval)
+	}
+	c.Loss, c.Count, c.Correct = 0, 0, 0
+	for _, n := range p.nodes {
+		n.op.forward(c)
+	}
+}
+
+// Backward runs the operations in reverse after a Forward, and overwrites the flat gradient entirely. Each time more of its
+// end has become final it calls ready, which may be nil, with the index from which on it is; the last call is ready(0).
+func (p *Program) Backward(c *Context, grad []float32, ready func(from int)) {
+	invariant(p.training, "backward through a program for evaluation")
+	for _, v := range p.params {
+		v.grad.data = of(grad, v.interval)
+	}
+	told := len(grad)
+	for i := len(p.nodes) - 1; i >= 0; i-- {
+		n := p.nodes[i]
+		if len(n.sinks) > 0 {
+			n.op.backward(c)
+			for _, s := range n.sinks {
+				if s.place != s.target.grad {
+					kernel.AddTo(s.target.grad.data, s.place.data)
+				}
+			}
+		}
+		if from := p.ready[i]; from < told && ready != nil {
+			told = from
+			ready(from)
+		}
+	}
+}
+
+func of(flat []float32, i plan.Interval) []float32 { return flat[i.Begin:i.End:i.End] }
