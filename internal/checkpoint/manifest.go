@@ -1,0 +1,244 @@
+package checkpoint
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"regexp"
+	"strconv"
+	"unicode/utf8"
+
+	"ringmaster/internal/plan"
+)
+
+const (
+	// ManifestVersion is the version of the format that this package writes and reads.
+	ManifestVersion = 1
+	// ManifestName is the manifest's file in a checkpoint's folder.
+	ManifestName = "manifest.json"
+
+	maxManifestBytes = 64 << 20 // epochs and configuration of any real job are far below
+	maxFileBytes     = 1 << 42  // 4 TiB: a share beyond it is a broken number
+	maxNameBytes     = 200      // of a file or folder; leaves room for a temporary name
+)
+
+// File is one file of a checkpoint.
+type File struct {
+	Name   string `json:"name"`
+	Bytes  int64  `json:"bytes"`
+	SHA256 Hash   `json:"sha256"`
+}
+
+// Manifest describes a checkpoint. A folder of files is a checkpoint because its manifest stands in it. The checksum
+// covers every field, so a manifest that changed on disk is noticed.
+type Manifest struct {
+	Version     int             `json:"version"`
+	Job         string          `json:"job"`
+	Step        uint64          `json:"step"`
+	Generation  plan.Generation `json:"generation"`
+	Seats       int             `json:"seats"`
+	Digest      Hash            `json:"digest"`       // of the parameters
+	StateDigest Hash            `json:"state_digest"` // of all that training continues from
+	Fingerprint Hash            `json:"fingerprint"`  // of the data
+	Position    Position        `json:"position"`
+	Sums        EpochSums       `json:"epoch_sums"`
+	Epochs      []EpochMetrics  `json:"epochs"`
+	Config      string          `json:"config"` // the resolved job file
+	Files       []File          `json:"files"`
+	Created     int64           `json:"created,omitempty"` // Unix seconds, stamped by the caller
+	Checksum    string          `json:"checksum"`          // set by Encode
+}
+
+// Bytes is the size of all files together.
+func (m *Manifest) Bytes() int64 {
+	total := int64(0)
+	for _, f := range m.Files {
+		total += f.Bytes
+	}
+	return total
+}
+
+// Folder is the name of the checkpoint's folder.
+func (m *Manifest) Folder() string { return FolderName(m.Step, m.Generation) }
+
+// Encode writes the manifest with its checksum. Equal manifests give equal bytes.
+func (m *Manifest) Encode() ([]byte, error) {
+	if err := m.Validate(); err != nil {
+		return nil, err
+	}
+	c := *m
+	sum, err := c.checksum()
+	if err != nil {
+		return nil, err
+	}
+	c.Checksum = sum
+	data, err := json.MarshalIndent(&c, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("encode manifest of checkpoint step %d: %w", m.Step, err)
+	}
+	data = append(data, '\n')
+	if len(data) > maxManifestBytes {
+		return nil, fmt.Errorf("manifest of checkpoint step %d has %d bytes, at most %d are allowed", m.Step, len(data), maxManifestBytes)
+	}
+	return data, nil
+}
+
+func (m *Manifest) checksum() (string, error) {
+	c := *m
+	c.Checksum = ""
+	data, err := json.Marshal(&c)
+	if err != nil {
+		return "", fmt.Errorf("encode manifest of checkpoint step %d: %w", m.Step, err)
+	}
+	return Hash(sha256.Sum256(data)).String(), nil
+}
+
+// ParseManifest reads a manifest that Encode wrote, in whatever white space, and checks it with its checksum.
+func ParseManifest(data []byte) (*Manifest, error) {
+	if len(data) > maxManifestBytes {
+		return nil, fmt.Errorf("manifest has %d bytes, at most %d are allowed", len(data), maxManifestBytes)
+	}
+	var version struct {
+		Version int `json:"version"`
+	}
+	if err := json.Unmarshal(data, &version); err != nil {
+		return nil, fmt.Errorf("manifest is damaged: %w", err)
+	}
+	if version.Version != ManifestVersion {
+		return nil, fmt.Errorf("manifest has version %d, this program reads version %d", version.Version, ManifestVersion)
+	}
+	var m Manifest
+	if err := strictJSON(data, &m); err != nil {
+		return nil, fmt.Errorf("manifest is damaged: %w", err)
+	}
+	sum, err := m.checksum()
+	if err != nil {
+		return nil, err
+	}
+	if m.Checksum != sum {
+		return nil, errors.New("manifest is damaged: its checksum is wrong")
+	}
+	if err := m.Validate(); err != nil {
+		return nil, err
+	}
+	return &m, nil
+}
+
+// Validate checks that the manifest describes a whole checkpoint: safe file names, all shares of each kind, sizes in
+// bounds.
+func (m *Manifest) Validate() error {
+	if m.Version != ManifestVersion {
+		return fmt.Errorf("manifest of checkpoint step %d has version %d, want %d", m.Step, m.Version, ManifestVersion)
+	}
+	if !utf8.ValidString(m.Config) || !utf8.ValidString(m.Job) {
+		return fmt.Errorf("manifest of checkpoint step %d: job and configuration must be UTF-8", m.Step)
+	}
+	if m.Seats < 1 {
+		return fmt.Errorf("manifest of checkpoint step %d: %d seats", m.Step, m.Seats)
+	}
+	have, of := map[string]int{}, map[string]int{}
+	seen := map[string]bool{}
+	for _, f := range m.Files {
+		kind, _, count, ok := parseShareName(f.Name)
+		if !ok {
+			return fmt.Errorf("manifest of checkpoint step %d: %q is not the name of a share", m.Step, f.Name)
+		}
+		if f.Bytes < 8 || f.Bytes > maxFileBytes {
+			return fmt.Errorf("manifest of checkpoint step %d: file %s has %d bytes", m.Step, f.Name, f.Bytes)
+		}
+		if seen[f.Name] || (of[kind] != 0 && of[kind] != count) {
+			return fmt.Errorf("manifest of checkpoint step %d: file %s does not go with the others", m.Step, f.Name)
+		}
+		seen[f.Name], of[kind] = true, count
+		have[kind]++
+	}
+	for _, kind := range []string{kindModel, kindOptim, kindStats} {
+		if have[kind] != of[kind] {
+			return fmt.Errorf("manifest of checkpoint step %d: %d of %d %s files", m.Step, have[kind], of[kind], kind)
+		}
+	}
+	if have[kindModel] == 0 {
+		return fmt.Errorf("manifest of checkpoint step %d names no model file", m.Step)
+	}
+	return nil
+}
+
+// FolderName is the name of a checkpoint's folder.
+func FolderName(step uint64, generation plan.Generation) string {
+	return fmt.Sprintf("step-%010d-g%d", step, generation)
+}
+
+var folderPattern = regexp.MustCompile(`^step-([0-9]{10,20})-g([0-9]{1,20})$`)
+
+// ParseFolderName is the inverse of FolderName; ok is false for any other name.
+func ParseFolderName(name string) (step uint64, generation plan.Generation, ok bool) {
+	m := folderPattern.FindStringSubmatch(name)
+	if m == nil {
+		return 0, 0, false
+	}
+	step, err := strconv.ParseUint(m[1], 10, 64)
+	g, err2 := strconv.ParseUint(m[2], 10, 64)
+	if err != nil || err2 != nil || FolderName(step, plan.Generation(g)) != name {
+		return 0, 0, false
+	}
+	return step, plan.Generation(g), true
+}
+
+// The kinds of files.
+const (
+	kindModel = "model"
+	kindOptim = "optim"
+	kindStats = "stats"
+)
+
+func shareName(kind string, index, count int) string {
+	return fmt.Sprintf("%s-%05d-of-%05d.safetensors", kind, index+1, count)
+}
+
+var sharePattern = regexp.MustCompile(`^(model|optim|stats)-([0-9]{5})-of-([0-9]{5})\.safetensors$`)
+
+func parseShareName(name string) (kind string, index, count int, ok bool) {
+	m := sharePattern.FindStringSubmatch(name)
+	if m == nil {
+		return "", 0, 0, false
+	}
+	index, _ = strconv.Atoi(m[2])
+	count, _ = strconv.Atoi(m[3])
+	return m[1], index - 1, count, index >= 1 && index <= count
+}
+
+// filePath joins a folder's and a file's name after checking that they come from this package's own names: nothing
+// that comes from outside can name a file elsewhere.
+func filePath(folder, name string) (string, error) {
+	if _, _, ok := ParseFolderName(folder); !ok {
+		return "", fmt.Errorf("%q is not the name of a checkpoint's folder (step-0000000500-g1)", clip(folder))
+	}
+	if _, _, _, ok := parseShareName(name); !ok && name != ManifestName {
+		return "", fmt.Errorf("%q is not the name of a checkpoint's file", clip(name))
+	}
+	return path.Join(folder, name), nil
+}
+
+func clip(name string) string {
+	if len(name) > maxNameBytes {
+		return name[:maxNameBytes] + "…"
+	}
+	return name
+}
+
+// strictJSON decodes exactly one JSON value without unknown fields.
+func strictJSON(data []byte, into any) error {
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.DisallowUnknownFields()
+	if err := d.Decode(into); err != nil {
+		return err
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return errors.New("there is more after the JSON value")
+	}
+	return nil
+}
