@@ -1,0 +1,167 @@
+package launch
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"ringmaster/internal/launch/tether"
+)
+
+// Child is a process that launch started: in a process group of its own (Ctrl-C in the terminal must not reach it before
+// launch has decided what to do), tied to launch's life, its output in a log file.
+type Child struct {
+	Name string // "w1"
+	Log  string // path of the log file
+
+	cmd  *exec.Cmd
+	done chan struct{} // closed when the process has ended
+	err  error         // how it ended; set before done is closed
+}
+
+// startChild starts a program. The log is appended to: a process started again goes on in the same file.
+func startChild(name, program string, args, env []string, log string, parent *tether.Parent) (*Child, error) {
+	out, err := os.OpenFile(log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	if err != nil {
+		return nil, fmt.Errorf("open the log of %s: %w", name, err)
+	}
+	defer out.Close() // the child has its own copy
+	cmd := exec.Command(program, args...)
+	cmd.Env = append(os.Environ(), env...)
+	cmd.Stdout, cmd.Stderr = out, out
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	tether.Bind(cmd, parent)
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start %s: %w", name, err)
+	}
+	c := &Child{Name: name, Log: log, cmd: cmd, done: make(chan struct{})}
+	go func() {
+		c.err = cmd.Wait()
+		close(c.done)
+	}()
+	return c, nil
+}
+
+// PID is the process's number.
+func (c *Child) PID() int { return c.cmd.Process.Pid }
+
+// Done is closed when the process has ended.
+func (c *Child) Done() <-chan struct{} { return c.done }
+
+// Ended reports whether the process has ended.
+func (c *Child) Ended() bool {
+	select {
+	case <-c.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// Signal sends a signal to the process alone. A process that has ended gets none.
+func (c *Child) Signal(signal os.Signal) error {
+	if err := c.cmd.Process.Signal(signal); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("send %v to %s: %w", signal, c.Name, err)
+	}
+	return nil
+}
+
+// Failure says in one line how a process that has ended came to its end: its last word in the log tells more than its
+// exit status.
+func (c *Child) Failure() error {
+	how := "ended"
+	if c.err != nil {
+		how = "ended (" + c.err.Error() + ")"
+	}
+	if last := lastLine(c.Log); last != "" {
+		return fmt.Errorf("%s %s: %s (log: %s)", c.Name, how, last, c.Log)
+	}
+	return fmt.Errorf("%s %s; its log is %s", c.Name, how, c.Log)
+}
+
+// stopChildren asks processes to end, and makes those that have not after grace. It returns when all have ended.
+func stopChildren(children []*Child, grace time.Duration) {
+	for _, c := range children {
+		c.signalGroup(syscall.SIGTERM)
+	}
+	deadline := time.NewTimer(grace)
+	defer deadline.Stop()
+	for _, c := range children {
+		select {
+		case <-c.done:
+		case <-deadline.C:
+			killChildren(children)
+			return
+		}
+	}
+}
+
+// killChildren ends processes at once.
+func killChildren(children []*Child) {
+	for _, c := range children {
+		c.signalGroup(syscall.SIGKILL)
+	}
+	for _, c := range children {
+		<-c.done
+	}
+}
+
+// signalGroup reaches the process and whatever it has started. A stopped process is woken so that it can end.
+func (c *Child) signalGroup(signal syscall.Signal) {
+	if c.Ended() {
+		return
+	}
+	// The only error is that the group is gone, which is what is wanted.
+	_ = syscall.Kill(-c.PID(), signal)
+	_ = syscall.Kill(-c.PID(), syscall.SIGCONT)
+}
+
+// lastLine is the last line of a file that is not empty, shortened; "" when there is none.
+func lastLine(path string) string {
+	const tail, most = 8 << 10, 300
+	f, err := os.Open(path)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	if size, err := f.Seek(0, io.SeekEnd); err != nil || size == 0 {
+		return ""
+	} else if _, err := f.Seek(max(0, size-tail), io.SeekStart); err != nil {
+		return ""
+	}
+	text, err := io.ReadAll(io.LimitReader(f, tail))
+	if err != nil {
+		return ""
+	}
+	lines := bytes.Split(bytes.TrimSpace(text), []byte("\n"))
+	last := strings.ToValidUTF8(string(bytes.TrimSpace(lines[len(lines)-1])), "?")
+	if len(last) > most {
+		last = strings.ToValidUTF8(last[:most], "") + "…"
+	}
+	return last
+}
+
+// FindProgram finds a sibling of this executable, or a program on the PATH.
+func FindProgram(name string) (string, error) {
+	if self, err := os.Executable(); err == nil {
+		if real, err := filepath.EvalSymlinks(self); err == nil {
+			self = real
+		}
+		sibling := filepath.Join(filepath.Dir(self), name)
+		if info, err := os.Stat(sibling); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
+			return sibling, nil
+		}
+	}
+	path, err := exec.LookPath(name)
+	if err != nil {
+		return "", fmt.Errorf("the program %s is neither beside this one nor on the PATH; run \"make build\"", name)
+	}
+	return path, nil
+}

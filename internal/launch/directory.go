@@ -1,0 +1,228 @@
+package launch
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"ringmaster/internal/config"
+)
+
+// RunsDir is where runs without a folder of their own go, below the current folder.
+const RunsDir = "runs"
+
+// Directory is a run's folder:
+//
+//	job.yaml              the job as it runs, with all defaults
+//	launches              how often the run was launched: "3\n"
+//	cluster.json          addresses and process numbers, while the cluster is up
+//	status.json           the newest status
+//	logs/c1.log w1.log
+//	coordinators/c1/      checkpoints/ raft-1/ raft-2/ (one for each launch)
+//	workers/w1/           scratch space and sockets
+type Directory string
+
+// path joins names below the folder.
+func (d Directory) path(names ...string) string {
+	return filepath.Join(append([]string{string(d)}, names...)...)
+}
+
+// HoldsRun reports whether a run has used the folder.
+func (d Directory) HoldsRun() bool {
+	for _, name := range []string{"job.yaml", "launches", "coordinators"} {
+		if _, err := os.Stat(d.path(name)); err == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// Checkpoints is the folder of the first coordinator's checkpoints: every coordinator holds all of them.
+func (d Directory) Checkpoints(coordinator string) string {
+	return d.path("coordinators", coordinator, "checkpoints")
+}
+
+// numbered lists the runs NAME-1, NAME-2, ... below runs, in the order of their numbers.
+func numbered(runs, name string) ([]int, error) {
+	entries, err := os.ReadDir(runs)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("list the runs: %w", err)
+	}
+	var numbers []int
+	for _, entry := range entries {
+		rest, ok := strings.CutPrefix(entry.Name(), name+"-")
+		if number, err := strconv.Atoi(rest); ok && err == nil && number > 0 && strconv.Itoa(number) == rest {
+			numbers = append(numbers, number)
+		}
+	}
+	slices.Sort(numbers)
+	return numbers, nil
+}
+
+// NextDirectory makes the next free NAME-N below runs. Two launches at once get different ones.
+func NextDirectory(runs, name string) (Directory, error) {
+	if err := os.MkdirAll(runs, 0o755); err != nil {
+		return "", fmt.Errorf("make the folder of the runs: %w", err)
+	}
+	numbers, err := numbered(runs, name)
+	if err != nil {
+		return "", err
+	}
+	next := 1
+	if len(numbers) > 0 {
+		next = numbers[len(numbers)-1] + 1
+	}
+	for ; ; next++ {
+		dir := filepath.Join(runs, name+"-"+strconv.Itoa(next))
+		switch err := os.Mkdir(dir, 0o755); {
+		case err == nil:
+			return Directory(dir), nil
+		case !errors.Is(err, fs.ErrExist):
+			return "", fmt.Errorf("make the run's folder: %w", err)
+		}
+	}
+}
+
+// NewestDirectory is the NAME-N with the highest N below runs that holds a run.
+func NewestDirectory(runs, name string) (Directory, error) {
+	numbers, err := numbered(runs, name)
+	if err != nil {
+		return "", err
+	}
+	for _, number := range slices.Backward(numbers) {
+		if dir := Directory(filepath.Join(runs, name+"-"+strconv.Itoa(number))); dir.HoldsRun() {
+			return dir, nil
+		}
+	}
+	return "", fmt.Errorf("no run of job %s lies in %s; launch it without --resume, or name its folder by --dir", name, runs)
+}
+
+// LatestDirectory is the run below runs, of any job, that was launched last.
+func LatestDirectory(runs string) (Directory, error) {
+	entries, err := os.ReadDir(runs)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("list the runs: %w", err)
+	}
+	var latest Directory
+	var newest int64
+	for _, entry := range entries {
+		dir := Directory(filepath.Join(runs, entry.Name()))
+		if info, err := os.Stat(dir.path("job.yaml")); err == nil && info.ModTime().UnixNano() > newest {
+			latest, newest = dir, info.ModTime().UnixNano()
+		}
+	}
+	if latest == "" {
+		return "", fmt.Errorf("no run lies in %s; name one by --dir, or a cluster by --cluster", runs)
+	}
+	return latest, nil
+}
+
+// Prepare makes the folder's parts, keeps the job and counts the launch. It returns the launch's number, from 1.
+func (d Directory) Prepare(job *config.Job, coordinators, workers []string) (int, error) {
+	folders := []string{d.path("logs")}
+	for _, id := range coordinators {
+		folders = append(folders, d.path("coordinators", id))
+	}
+	for _, id := range workers {
+		folders = append(folders, d.path("workers", id))
+	}
+	for _, folder := range folders {
+		if err := os.MkdirAll(folder, 0o755); err != nil {
+			return 0, fmt.Errorf("make the run's folder: %w", err)
+		}
+	}
+	launch := 1
+	if text, err := os.ReadFile(d.path("launches")); err == nil {
+		before, err := strconv.Atoi(strings.TrimSpace(string(text)))
+		if err != nil || before < 0 {
+			return 0, fmt.Errorf("%s should hold the number of launches, not %q", d.path("launches"), text)
+		}
+		launch = before + 1
+	}
+	if err := writeFile(d.path("launches"), []byte(strconv.Itoa(launch)+"\n")); err != nil {
+		return 0, err
+	}
+	for _, left := range []string{"status.json", "cluster.json"} { // of an earlier launch
+		if err := os.Remove(d.path(left)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return 0, fmt.Errorf("prepare the run's folder: %w", err)
+		}
+	}
+	return launch, writeFile(d.path("job.yaml"), job.Encode())
+}
+
+// Endpoints is what cluster.json says about a cluster that is up.
+type Endpoints struct {
+	PID          int               `json:"pid"`          // of launch itself
+	Coordinators map[string]string `json:"coordinators"` // id -> host:port
+	PIDs         map[string]int    `json:"pids"`         // of all processes that launch started
+}
+
+// Addresses lists the coordinators' addresses in the order of their ids.
+func (e Endpoints) Addresses() []string {
+	var ids []string
+	for id := range e.Coordinators {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	addresses := make([]string, len(ids))
+	for i, id := range ids {
+		addresses[i] = e.Coordinators[id]
+	}
+	return addresses
+}
+
+// Endpoints reads cluster.json; ok is false where there is none.
+func (d Directory) Endpoints() (endpoints Endpoints, ok bool, err error) {
+	ok, err = d.readJSON("cluster.json", &endpoints)
+	return endpoints, ok, err
+}
+
+func (d Directory) readJSON(name string, into any) (bool, error) {
+	text, err := os.ReadFile(d.path(name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("read the run's folder: %w", err)
+	}
+	if err := json.Unmarshal(text, into); err != nil {
+		return false, fmt.Errorf("%s is damaged: %w", d.path(name), err)
+	}
+	return true, nil
+}
+
+func (d Directory) writeJSON(name string, value any) error {
+	return WriteJSON(d.path(name), value)
+}
+
+// WriteJSON writes a value to a file, in one piece: readers see the old or the new file.
+func WriteJSON(path string, value any) error {
+	text, err := json.MarshalIndent(value, "", "  ")
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return writeFile(path, append(text, '\n'))
+}
+
+// writeFile replaces a file in one piece.
+func writeFile(path string, text []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	_, err = f.Write(text)
+	err = errors.Join(err, f.Chmod(0o644), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		err = errors.Join(fmt.Errorf("write %s: %w", path, err), os.Remove(f.Name()))
+	}
+	return err
+}

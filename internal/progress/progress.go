@@ -1,0 +1,169 @@
+// Package progress shows how a job goes on: a bar on a terminal, otherwise a line every few seconds.
+package progress
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/term"
+)
+
+// Snapshot is the condition of a job at one moment.
+type Snapshot struct {
+	State         string  // waiting, running, ...
+	Message       string  // what it waits for, or who holds it up; may be empty
+	Step, Steps   uint64  // done, and in all; Steps 0: not known yet
+	Epoch, Epochs int     // the one under way (from 1), and in all; Epochs 0: not known
+	Loss          float64 // mean over a recent window; NaN: none yet
+	SamplesPerS   float64
+	Batch         int // samples a step
+	Workers       int
+}
+
+// Remaining is how long the rest will take at the present speed; ok is false while that is unknown.
+func (s Snapshot) Remaining() (left time.Duration, ok bool) {
+	if s.Steps == 0 || s.SamplesPerS <= 0 || s.Step > s.Steps {
+		return 0, false
+	}
+	seconds := float64(s.Steps-s.Step) * float64(s.Batch) / s.SamplesPerS
+	if !(seconds < 1e9) {
+		return 0, false
+	}
+	return time.Duration(seconds * float64(time.Second)), true
+}
+
+// Line is the snapshot in one line.
+func (s Snapshot) Line() string {
+	parts := []string{"step " + count(s.Step, s.Steps)}
+	if s.Epoch > 0 {
+		parts = append(parts, "epoch "+count(uint64(s.Epoch), uint64(s.Epochs)))
+	}
+	parts = append(parts, s.figures()...)
+	if left, ok := s.Remaining(); ok && s.Step < s.Steps {
+		parts = append(parts, Duration(left)+" left")
+	}
+	if s.Message != "" {
+		parts = append(parts, s.Message)
+	}
+	return strings.Join(parts, "  ")
+}
+
+// figures are the parts that a bar has room for too.
+func (s Snapshot) figures() []string {
+	var parts []string
+	if !math.IsNaN(s.Loss) {
+		parts = append(parts, fmt.Sprintf("loss %.4f", s.Loss))
+	}
+	if s.SamplesPerS > 0 {
+		parts = append(parts, Rate(s.SamplesPerS)+" samples/s")
+	}
+	workers := "workers"
+	if s.Workers == 1 {
+		workers = "worker"
+	}
+	return append(parts, fmt.Sprintf("%d %s", s.Workers, workers))
+}
+
+func count(done, all uint64) string {
+	if all == 0 {
+		return fmt.Sprint(done)
+	}
+	return fmt.Sprintf("%d/%d", done, all)
+}
+
+// Rate writes a rate with three significant digits and no exponent.
+func Rate(v float64) string {
+	switch {
+	case v >= 1e6:
+		return fmt.Sprintf("%.1fM", v/1e6)
+	case v >= 1e4:
+		return fmt.Sprintf("%.1fk", v/1e3)
+	case v >= 100:
+		return fmt.Sprintf("%.0f", v)
+	}
+	return fmt.Sprintf("%.1f", v)
+}
+
+// Duration writes a time span the way a person would: 4s, 2m05s, 3h12m.
+func Duration(d time.Duration) string {
+	switch d = d.Round(time.Second); {
+	case d < time.Minute:
+		return fmt.Sprintf("%ds", int(d.Seconds()))
+	case d < time.Hour:
+		return fmt.Sprintf("%dm%02ds", int(d.Minutes()), int(d.Seconds())%60)
+	}
+	return fmt.Sprintf("%dh%02dm", int(d.Hours()), int(d.Minutes())%60)
+}
+
+// Display shows a job's progress. It is used by one goroutine.
+type Display interface {
+	Update(Snapshot)
+	Note(line string) // something worth a line of its own
+	Close()           // the display is over; nothing more is shown
+}
+
+// Modes are the values that New takes.
+var Modes = []string{"auto", "bar", "plain", "none"}
+
+// New makes a display on a file. auto takes a bar on a terminal (unless NO_COLOR is set or the terminal is dumb) and
+// plain lines otherwise; none shows notes alone.
+func New(mode string, out *os.File, now func() time.Time) (Display, error) {
+	switch mode {
+	case "auto":
+		if term.IsTerminal(int(out.Fd())) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" {
+			return newBar(out), nil
+		}
+		return newPlain(out, now), nil
+	case "bar":
+		return newBar(out), nil
+	case "plain":
+		return newPlain(out, now), nil
+	case "none":
+		return &silent{out}, nil
+	}
+	return nil, fmt.Errorf("--progress %s is not known; it is one of %s", mode, strings.Join(Modes, ", "))
+}
+
+// silent shows nothing but notes.
+type silent struct{ out io.Writer }
+
+func (s *silent) Update(Snapshot)  {}
+func (s *silent) Note(line string) { fmt.Fprintln(s.out, line) }
+func (s *silent) Close()           {}
+
+// plain writes a line when something changes, at most one every interval while only the step moves.
+type plain struct {
+	out   io.Writer
+	now   func() time.Time
+	shown Snapshot
+	at    time.Time
+	any   bool
+}
+
+// interval lies between two plain lines that differ in nothing but figures.
+const interval = 2 * time.Second
+
+func newPlain(out io.Writer, now func() time.Time) *plain { return &plain{out: out, now: now} }
+
+func (p *plain) Update(s Snapshot) {
+	now := p.now()
+	changed := !p.any || s.State != p.shown.State || s.Message != p.shown.Message || s.Epoch != p.shown.Epoch || s.Workers != p.shown.Workers
+	finished := s.Steps > 0 && s.Step == s.Steps && s.Step != p.shown.Step
+	moved := s.Step != p.shown.Step && now.Sub(p.at) >= interval
+	if !changed && !finished && !moved {
+		return
+	}
+	p.shown, p.at, p.any = s, now, true
+	if s.State == "waiting" && s.Step == 0 {
+		fmt.Fprintln(p.out, strings.TrimSpace("waiting  "+s.Message))
+		return
+	}
+	fmt.Fprintln(p.out, s.Line())
+}
+
+func (p *plain) Note(line string) { fmt.Fprintln(p.out, line) }
+func (p *plain) Close()           {}
