@@ -20,10 +20,16 @@ const (
 // half-way points lie elsewhere, take the slow path.
 func FMA(x, y, z float32) float32 {
 	s := float64(float64(x)*float64(y)) + float64(z)
-	if b := math.Float64bits(s); b&droppedBits == midpoint || b>>52&0x7ff < normalExponent {
+	if delicate(s) {
 		return fmaSlow(x, y, z)
 	}
 	return float32(s)
+}
+
+// delicate reports whether rounding s to float32 may differ from rounding the sum that s was rounded from.
+func delicate(s float64) bool {
+	b := math.Float64bits(s)
+	return b&droppedBits == midpoint || b>>52&0x7ff < normalExponent
 }
 
 // fmaSlow rounds the sum to odd before it is rounded to float32: Boldo and Melquiond, "Emulation of a FMA and correctly
@@ -32,11 +38,14 @@ func FMA(x, y, z float32) float32 {
 func fmaSlow(x, y, z float32) float32 {
 	p, q := float64(float64(x)*float64(y)), float64(z)
 	s := p + q
+	if s == 0 {
+		return float32(s) // exact, as every sum of float64 that is zero
+	}
 	back := s - p
 	lost := (p - (s - back)) + (q - back)
 	if b := math.Float64bits(s); lost != 0 && b&1 == 0 {
 		// s is not exact and even. The odd neighbour on the side of the exact sum replaces it. s is finite here: infinities
-		// and NaN have no dropped midpoint pattern and a large exponent. It is not zero: such a sum is exact.
+		// and NaN have no dropped midpoint pattern and a large exponent.
 		if (lost > 0) == (s > 0) {
 			s = math.Float64frombits(b + 1)
 		} else {

@@ -1,7 +1,5 @@
 package kernel
 
-import "math"
-
 // multiplyGo is the product in plain Go. It walks down the columns of B four at a time, packed to float64, since every
 // element is used by all rows and its conversion is a third of the work.
 func (p *MatMul) multiplyGo(s *scratch) {
@@ -69,21 +67,29 @@ func chains(acc *[4]float64, a []float32, stride int, b []float64) {
 	c0, c1, c2, c3 := acc[0], acc[1], acc[2], acc[3]
 	for k := 0; len(b) >= 4; k, b = k+stride, b[4:] {
 		x := float64(a[k])
-		c0 = chainStep(x, b[0], c0)
-		c1 = chainStep(x, b[1], c1)
-		c2 = chainStep(x, b[2], c2)
-		c3 = chainStep(x, b[3], c3)
+		s0, s1 := float64(x*b[0])+c0, float64(x*b[1])+c1
+		s2, s3 := float64(x*b[2])+c2, float64(x*b[3])+c3
+		if delicate(s0) {
+			s0 = slowStep(x, b[0], c0)
+		}
+		if delicate(s1) {
+			s1 = slowStep(x, b[1], c1)
+		}
+		if delicate(s2) {
+			s2 = slowStep(x, b[2], c2)
+		}
+		if delicate(s3) {
+			s3 = slowStep(x, b[3], c3)
+		}
+		c0, c1 = float64(float32(s0)), float64(float32(s1))
+		c2, c3 = float64(float32(s2)), float64(float32(s3))
 	}
 	acc[0], acc[1], acc[2], acc[3] = c0, c1, c2, c3
 }
 
-// chainStep is FMA on float32 values held in float64.
-func chainStep(x, y, z float64) float64 {
-	s := float64(x*y) + z
-	if b := math.Float64bits(s); b&droppedBits == midpoint || b>>52&0x7ff < normalExponent {
-		return float64(fmaSlow(float32(x), float32(y), float32(z)))
-	}
-	return float64(float32(s))
+// slowStep is fmaSlow on float32 values held in float64.
+func slowStep(x, y, z float64) float64 {
+	return float64(fmaSlow(float32(x), float32(y), float32(z)))
 }
 
 // grow64 makes a slice of n float64 out of s, with unspecified contents.
