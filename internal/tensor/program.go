@@ -1,9 +1,11 @@
 package tensor
 
 import (
+	"fmt"
 	"slices"
 
 	"ringmaster/internal/plan"
+	"ringmaster/internal/rng"
 	"ringmaster/internal/tensor/kernel"
 )
 
@@ -12,6 +14,7 @@ type Context struct {
 	Team       *kernel.Team // the threads to compute with; nil: the caller's only
 	Tokens     []int32      // inputs of embeddings
 	Targets    []int32      // classes or tokens to predict, for the losses
+	Key        rng.Key      // of dropout: another for each seat, step and micro-batch
 	Running    []float32    // running statistics, read by a program for evaluation
 	Statistics []float32    // the batch's own statistics, written by a program for training, laid out as Running
 
@@ -167,7 +170,9 @@ func (p *Program) Bind(arena []float32) {
 
 // Set binds an input for the next runs.
 func (p *Program) Set(v *Value, data []float32) {
-	invariant(v.role == input && len(data) == v.size, "input of %d elements for shape %v", len(data), v.Shape)
+	if v.role != input || len(data) != v.size {
+		panic(fmt.Sprintf("tensor: input of %d elements for shape %v", len(data), v.Shape))
+	}
 	v.data.data = data
 }
 
