@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"net"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strconv"
@@ -14,7 +15,8 @@ type Coordinator struct {
 	ID        string            `yaml:"id"`        // unique among the replicas
 	Bind      string            `yaml:"bind"`      // host:port to listen on (TCP and UDP)
 	Advertise string            `yaml:"advertise"` // host:port that others dial; default: Bind
-	Dir       string            `yaml:"dir"`       // Raft's state and the checkpoints
+	Dir       string            `yaml:"dir"`       // the checkpoints, in checkpoints/, and Raft's state
+	RaftDir   string            `yaml:"raft_dir"`  // Raft's log and snapshots; default: raft in Dir
 	Peers     map[string]string `yaml:"peers"`     // id -> host:port of all replicas, this one too; default: this one alone
 	Join      []string          `yaml:"join"`      // further addresses where gossip finds the cluster
 
@@ -53,6 +55,7 @@ func LoadCoordinator(path string, flags []Flag) (*Coordinator, error) {
 	def(o, "bind", &c.Bind, "127.0.0.1:7070")
 	def(o, "advertise", &c.Advertise, c.Bind)
 	def(o, "dir", &c.Dir, "coordinator-"+c.ID)
+	def(o, "raft_dir", &c.RaftDir, filepath.Join(c.Dir, "raft"))
 	if len(c.Peers) == 0 {
 		c.Peers = map[string]string{c.ID: c.Advertise}
 	}
@@ -107,6 +110,7 @@ func (c *Coordinator) validate(k *checker) {
 	k.address("bind", c.Bind, true)
 	k.address("advertise", c.Advertise, true)
 	k.require("dir", c.Dir != "", "dir is empty; name a folder for Raft's state and the checkpoints")
+	k.require("raft_dir", c.RaftDir != "", "raft_dir is empty; name a folder for Raft's log and snapshots")
 	k.require("peers", slices.Contains([]int{1, 3, 5}, len(c.Peers)), "peers must list 1, 3 or 5 coordinators, not %d", len(c.Peers))
 	_, self := c.Peers[c.ID]
 	k.require("peers", self, "peers must list this coordinator (id %s) too", clip(c.ID))

@@ -1,0 +1,301 @@
+package launch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"ringmaster/internal/launch/control"
+	"ringmaster/internal/launch/tether"
+)
+
+const (
+	stopGrace     = 5 * time.Second  // how long a process asked to end may take
+	upTimeout     = 20 * time.Second // how long the coordinators may take to elect a leader
+	startAttempts = 5                // with new ports each, when one was taken meanwhile
+)
+
+// Cluster is a set of coordinators and workers that run as processes on this machine, in a run's folder.
+type Cluster struct {
+	Dir     Directory
+	Threads int // compute threads of each worker
+
+	launch   int // number of the launch in this folder
+	programs struct{ coordinator, worker string }
+	parent   *tether.Parent
+	env      []string // of workers
+
+	mu           sync.Mutex
+	coordinators []*Child
+	workers      []*Child
+	addresses    map[string]string // of coordinators, by id
+	stopping     bool
+	fallen       chan *Child // processes that ended while nobody had asked them to
+}
+
+// CoordinatorIDs are the names of n coordinators.
+func CoordinatorIDs(n int) []string { return ids("c", n) }
+
+// WorkerIDs are the names of n workers.
+func WorkerIDs(n int) []string { return ids("w", n) }
+
+func ids(prefix string, n int) []string {
+	out := make([]string, n)
+	for i := range out {
+		out[i] = prefix + strconv.Itoa(i+1)
+	}
+	return out
+}
+
+// FindPrograms checks that the two daemons are there, so that it is known before anything starts.
+func (c *Cluster) FindPrograms() error {
+	var err error
+	if c.programs.coordinator, err = FindProgram("coordinator"); err != nil {
+		return err
+	}
+	c.programs.worker, err = FindProgram("worker")
+	return err
+}
+
+// Start starts the processes and waits until the coordinators have a leader. When it fails it has stopped them all.
+func (c *Cluster) Start(ctx context.Context, launch, coordinators, workers int) error {
+	parent, err := tether.NewParent()
+	if err != nil {
+		return err
+	}
+	c.parent, c.launch = parent, launch
+	c.fallen = make(chan *Child, 4*(coordinators+workers))
+	c.env = workerEnvironment(c.Threads)
+	for attempt := 1; ; attempt++ {
+		err := c.tryStart(ctx, coordinators, workers)
+		if err == nil {
+			return c.writeEndpoints()
+		}
+		c.stopAll()
+		if attempt == startAttempts || !errors.Is(err, errPortTaken) {
+			return errors.Join(err, parent.Close())
+		}
+	}
+}
+
+// workerEnvironment leaves a worker's scheduler one thread beside the compute threads, for the network. Who has set
+// GOMAXPROCS knows better.
+func workerEnvironment(threads int) []string {
+	if os.Getenv("GOMAXPROCS") != "" {
+		return nil
+	}
+	return []string{"GOMAXPROCS=" + strconv.Itoa(threads+1)}
+}
+
+// errPortTaken means that another process was quicker to take a port that had been free.
+var errPortTaken = errors.New("a port was taken by another process")
+
+func (c *Cluster) tryStart(ctx context.Context, coordinators, workers int) error {
+	ports, err := freePorts(coordinators)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	c.stopping, c.coordinators, c.workers = false, nil, nil
+	c.addresses = map[string]string{}
+	for i, id := range CoordinatorIDs(coordinators) {
+		c.addresses[id] = "127.0.0.1:" + strconv.Itoa(ports[i])
+	}
+	c.mu.Unlock()
+	for _, id := range CoordinatorIDs(coordinators) {
+		if err := c.StartCoordinator(id); err != nil {
+			return err
+		}
+	}
+	for _, id := range WorkerIDs(workers) {
+		if err := c.StartWorker(id); err != nil {
+			return err
+		}
+	}
+	return c.waitForLeader(ctx)
+}
+
+// StartCoordinator starts a coordinator, for the first time or again. It goes on from what lies in its folder.
+func (c *Cluster) StartCoordinator(id string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	peers := make([]string, 0, len(c.addresses))
+	for _, peer := range CoordinatorIDs(len(c.addresses)) {
+		peers = append(peers, peer+"="+c.addresses[peer])
+	}
+	args := []string{"--id", id, "--bind", c.addresses[id], "--peers", strings.Join(peers, ","),
+		"--dir", c.Dir.path("coordinators", id), "--raft-dir", c.Dir.path("coordinators", id, "raft-"+strconv.Itoa(c.launch))}
+	child, err := startChild(id, c.programs.coordinator, args, nil, c.Dir.path("logs", id+".log"), c.parent)
+	if err != nil {
+		return err
+	}
+	c.coordinators = replace(c.coordinators, child)
+	go c.attend(child)
+	return nil
+}
+
+// StartWorker starts a worker, for the first time or again.
+func (c *Cluster) StartWorker(id string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	join := Endpoints{Coordinators: c.addresses}.Addresses()
+	args := []string{"--id", id, "--bind", "127.0.0.1:0", "--join", strings.Join(join, ","), "--dir", c.Dir.path("workers", id),
+		"--threads", strconv.Itoa(c.Threads)}
+	child, err := startChild(id, c.programs.worker, args, c.env, c.Dir.path("logs", id+".log"), c.parent)
+	if err != nil {
+		return err
+	}
+	c.workers = replace(c.workers, child)
+	go c.attend(child)
+	return nil
+}
+
+// replace puts a child into the place of the one of the same name, or at the end.
+func replace(children []*Child, child *Child) []*Child {
+	for i, old := range children {
+		if old.Name == child.Name {
+			children[i] = child
+			return children
+		}
+	}
+	return append(children, child)
+}
+
+// attend reports a child that ends by itself.
+func (c *Cluster) attend(child *Child) {
+	<-child.Done()
+	c.mu.Lock()
+	asked := c.stopping
+	c.mu.Unlock()
+	if asked {
+		return
+	}
+	select {
+	case c.fallen <- child:
+	default: // nobody has listened for long; the log files tell
+	}
+}
+
+// Fallen delivers each process that has ended without being asked to.
+func (c *Cluster) Fallen() <-chan *Child { return c.fallen }
+
+// Child is the process of that name, nil if there is none.
+func (c *Cluster) Child(name string) *Child {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, children := range [][]*Child{c.coordinators, c.workers} {
+		for _, child := range children {
+			if child.Name == name {
+				return child
+			}
+		}
+	}
+	return nil
+}
+
+// waitForLeader waits until a leader answers, or a coordinator has ended.
+func (c *Cluster) waitForLeader(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, upTimeout)
+	defer cancel()
+	client := control.New(c.Addresses())
+	answered := make(chan error, 1)
+	go func() {
+		_, err := client.Status(ctx, "")
+		answered <- errors.Join(err, client.Close())
+	}()
+	for {
+		select {
+		case err := <-answered:
+			return err
+		case child := <-c.fallen:
+			cancel()
+			<-answered
+			err := child.Failure()
+			if strings.Contains(err.Error(), "address already in use") {
+				err = fmt.Errorf("%w: %w", errPortTaken, err)
+			}
+			return err
+		}
+	}
+}
+
+// Addresses lists the coordinators' addresses in the order of their ids.
+func (c *Cluster) Addresses() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return Endpoints{Coordinators: c.addresses}.Addresses()
+}
+
+// writeEndpoints tells other commands where the cluster is.
+func (c *Cluster) writeEndpoints() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	endpoints := Endpoints{PID: os.Getpid(), Coordinators: c.addresses, PIDs: map[string]int{}}
+	for _, children := range [][]*Child{c.coordinators, c.workers} {
+		for _, child := range children {
+			endpoints.PIDs[child.Name] = child.PID()
+		}
+	}
+	return c.Dir.writeJSON("cluster.json", endpoints)
+}
+
+// Stop ends all processes: workers first, so that they can take their leave.
+func (c *Cluster) Stop() error {
+	c.stopAll()
+	return errors.Join(os.Remove(c.Dir.path("cluster.json")), c.parent.Close())
+}
+
+func (c *Cluster) stopAll() {
+	coordinators, workers := c.stop()
+	stopChildren(workers, stopGrace)
+	stopChildren(coordinators, stopGrace)
+}
+
+// Kill ends all processes at once.
+func (c *Cluster) Kill() {
+	coordinators, workers := c.stop()
+	killChildren(append(coordinators, workers...))
+}
+
+func (c *Cluster) stop() (coordinators, workers []*Child) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stopping = true
+	return append([]*Child(nil), c.coordinators...), append([]*Child(nil), c.workers...)
+}
+
+// alive counts the children that have not ended.
+func alive(children []*Child) int {
+	n := 0
+	for _, child := range children {
+		if !child.Ended() {
+			n++
+		}
+	}
+	return n
+}
+
+// lasting reports whether the cluster can still do its work: a majority of the coordinators and at least one worker run.
+func (c *Cluster) lasting() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return 2*alive(c.coordinators) > len(c.coordinators) && alive(c.workers) > 0
+}
+
+// DefaultWorkers is how many workers a machine runs unless told otherwise.
+func DefaultWorkers(seats int) int { return min(runtime.GOMAXPROCS(0), seats) }
+
+// DefaultThreads is how many compute threads each of so many workers gets unless told otherwise.
+func DefaultThreads(workers int) int { return max(1, runtime.GOMAXPROCS(0)/workers) }
+
+// say writes a line that nothing depends on.
+func say(out io.Writer, format string, args ...any) {
+	_, _ = fmt.Fprintf(out, format+"\n", args...)
+}

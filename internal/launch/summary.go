@@ -1,0 +1,216 @@
+package launch
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"math"
+	"path/filepath"
+	"time"
+
+	"ringmaster/internal/rpc"
+)
+
+// States of a job that has ended.
+const (
+	StateDone        = "done"
+	StateFailed      = "failed"
+	StateInterrupted = "interrupted"
+)
+
+// figure is a number that JSON may have no way to write: not finite becomes null.
+type figure float64
+
+// MarshalJSON writes the number, or null.
+func (f figure) MarshalJSON() ([]byte, error) {
+	if math.IsNaN(float64(f)) || math.IsInf(float64(f), 0) {
+		return []byte("null"), nil
+	}
+	return json.Marshal(float64(f))
+}
+
+// UnmarshalJSON reads what MarshalJSON wrote; null is NaN.
+func (f *figure) UnmarshalJSON(text []byte) error {
+	if string(text) == "null" {
+		*f = figure(math.NaN())
+		return nil
+	}
+	return json.Unmarshal(text, (*float64)(f))
+}
+
+// Summary is how a launch, or a watched submission, ended. Step, epoch, samples and epochs are the job's; times, rates,
+// views and checkpoints are this launch's.
+type Summary struct {
+	Job         string              `json:"job"`
+	State       string              `json:"state"`
+	Error       string              `json:"error"`
+	Seed        uint64              `json:"seed"`
+	Seats       int                 `json:"seats"`
+	Step        uint64              `json:"step"`
+	Epoch       int                 `json:"epoch"`
+	Samples     uint64              `json:"samples"`
+	Digest      string              `json:"digest"`
+	StateDigest string              `json:"state_digest"`
+	TrainLoss   figure              `json:"train_loss"`
+	Eval        *EvalSummary        `json:"eval"` // nil where the job has no evaluation set, or did not come to it
+	Epochs      []EpochSummary      `json:"epochs"`
+	Workers     int                 `json:"workers"`
+	WallS       figure              `json:"wall_s"`
+	TrainS      figure              `json:"train_s"`
+	SamplesPerS figure              `json:"samples_per_s"`
+	FirstStepS  figure              `json:"first_step_s"` // from the command to the end of the first step; null: no step
+	Views       []ViewSummary       `json:"views"`
+	Checkpoints []CheckpointSummary `json:"checkpoints"`
+}
+
+// EvalSummary is an evaluation.
+type EvalSummary struct {
+	Loss     figure `json:"loss"`
+	Accuracy figure `json:"accuracy"`
+}
+
+// EpochSummary is one epoch's figures.
+type EpochSummary struct {
+	Epoch     int          `json:"epoch"`
+	TrainLoss figure       `json:"train_loss"`
+	Eval      *EvalSummary `json:"eval"`
+}
+
+// ViewSummary is one view of the job: who sat where is in the log, here is why it was made and what it cost.
+type ViewSummary struct {
+	Generation uint64 `json:"generation"`
+	Workers    int    `json:"workers"`
+	Cause      string `json:"cause"`
+	Reason     string `json:"reason"`
+	Step       uint64 `json:"step"`
+	DetectedMs figure `json:"detected_ms"`
+	StalledMs  figure `json:"stalled_ms"`
+	LostSteps  int    `json:"lost_steps"`
+}
+
+// CheckpointSummary is one checkpoint that this launch wrote and that still stands.
+type CheckpointSummary struct {
+	Step      uint64 `json:"step"`
+	Path      string `json:"path"`
+	Bytes     uint64 `json:"bytes"`
+	StalledMs figure `json:"stalled_ms"`
+}
+
+func evalSummary(has bool, loss, accuracy float64) *EvalSummary {
+	if !has {
+		return nil
+	}
+	return &EvalSummary{figure(loss), figure(accuracy)}
+}
+
+// Summarize turns a job's last status into the summary. s is nil when the job never came to be. began is when the command
+// began; checkpoints lie below store ("" where that is on other machines: then only their names are given).
+func Summarize(s *rpc.JobStatus, store string, began, now time.Time) *Summary {
+	out := &Summary{Job: s.GetName(), State: s.GetState(), Error: s.GetError(), Seed: s.GetSeed(), Seats: int(s.GetSeats()), Step: s.GetStep(),
+		Epoch: int(s.GetEpoch()), Samples: s.GetSamples(), Digest: hex.EncodeToString(s.GetDigest()),
+		StateDigest: hex.EncodeToString(s.GetStateDigest()), TrainLoss: figure(math.NaN()), Workers: int(s.GetWorkers()),
+		Eval: evalSummary(s.GetHasEval(), s.GetEvalLoss(), s.GetEvalAccuracy()), WallS: figure(now.Sub(began).Seconds()),
+		TrainS: figure(s.GetTrainS()), SamplesPerS: figure(s.GetSamplesPerS()), FirstStepS: figure(math.NaN()),
+		Epochs: []EpochSummary{}, Views: []ViewSummary{}, Checkpoints: []CheckpointSummary{}}
+	if s.GetHasTrainLoss() {
+		out.TrainLoss = figure(s.GetTrainLoss())
+	}
+	if first := s.GetFirstStepUnixNs(); first != 0 {
+		out.FirstStepS = figure(time.Unix(0, int64(first)).Sub(began).Seconds())
+	}
+	for _, e := range s.GetEpochs() {
+		out.Epochs = append(out.Epochs, EpochSummary{int(e.Epoch), figure(e.TrainLoss), evalSummary(e.HasEval, e.EvalLoss, e.EvalAccuracy)})
+	}
+	// The job's end may lie inside an epoch; where it does not, the last epoch's figures are the job's.
+	if n := len(out.Epochs); n > 0 && out.Eval == nil {
+		out.Eval = out.Epochs[n-1].Eval
+	}
+	for _, v := range s.GetViews() {
+		if v.Started {
+			out.Views = append(out.Views, ViewSummary{v.Generation, int(v.Workers), v.Cause, v.Reason, v.Step, figure(v.DetectedMs), figure(v.StalledMs), int(v.LostSteps)})
+		}
+	}
+	for _, c := range s.GetCheckpoints() {
+		out.Checkpoints = append(out.Checkpoints, CheckpointSummary{c.Step, filepath.Join(store, c.Directory), c.Bytes, figure(c.StalledMs)})
+	}
+	return out
+}
+
+// Status is the answer of "ringmaster status": the state of a job and of the processes that work on it.
+type Status struct {
+	Job          string              `json:"job"`
+	State        string              `json:"state"`
+	Error        string              `json:"error,omitempty"`
+	Message      string              `json:"message,omitempty"` // what it waits for
+	Generation   uint64              `json:"generation"`
+	Step         uint64              `json:"step"`
+	Steps        uint64              `json:"steps"` // in all; 0: not known yet
+	Epoch        int                 `json:"epoch"`
+	TrainLoss    figure              `json:"train_loss"`
+	SamplesPerS  figure              `json:"samples_per_s"`
+	DigestStep   uint64              `json:"digest_step"`
+	Digest       string              `json:"digest"`
+	Coordinators []CoordinatorStatus `json:"coordinators"`
+	Workers      []WorkerStatus      `json:"workers"`
+}
+
+// CoordinatorStatus is one coordinator. PID is absent where the process runs on another machine.
+type CoordinatorStatus struct {
+	ID      string `json:"id"`
+	PID     int64  `json:"pid,omitempty"`
+	Address string `json:"address"`
+	Leader  bool   `json:"leader"`
+}
+
+// WorkerStatus is one worker. Arc is null while it has no seats.
+type WorkerStatus struct {
+	ID         string         `json:"id"`
+	PID        int64          `json:"pid,omitempty"`
+	Host       string         `json:"host"`
+	Address    string         `json:"address"`
+	Arc        *[2]int        `json:"arc"`
+	State      string         `json:"state"`
+	Step       uint64         `json:"step"`
+	WaitingFor *WaitingStatus `json:"waiting_for"`
+}
+
+// WaitingStatus says whom a worker waits for.
+type WaitingStatus struct {
+	Worker  string `json:"worker"`
+	Host    string `json:"host"`
+	Step    uint64 `json:"step"`
+	Bucket  int    `json:"bucket"`
+	Chunk   int    `json:"chunk"`
+	Doing   string `json:"doing"`
+	SinceMs uint64 `json:"since_ms"`
+}
+
+// Describe turns a cluster's answer into a Status. machine is the identity of the asker's machine.
+func Describe(c *rpc.ClusterStatus, machine string) *Status {
+	j := c.GetJob()
+	out := &Status{Job: j.GetName(), State: j.GetState(), Error: j.GetError(), Message: j.GetMessage(), Generation: j.GetGeneration(), Step: j.GetStep(),
+		Steps: j.GetStepsTotal(), Epoch: int(j.GetEpoch()), TrainLoss: figure(math.NaN()), SamplesPerS: figure(j.GetSamplesPerS()),
+		DigestStep: j.GetDigestStep(), Digest: hex.EncodeToString(j.GetDigest()), Coordinators: []CoordinatorStatus{}, Workers: []WorkerStatus{}}
+	if j.GetHasTrainLoss() {
+		out.TrainLoss = figure(j.GetTrainLoss())
+	}
+	here := func(pid int64, of string) int64 {
+		if of != machine {
+			return 0
+		}
+		return pid
+	}
+	for _, m := range c.GetCoordinators() {
+		out.Coordinators = append(out.Coordinators, CoordinatorStatus{m.Id, here(m.Pid, m.Machine), m.Address, m.Leader})
+	}
+	for _, w := range c.GetWorkers() {
+		status := WorkerStatus{ID: w.Id, PID: here(w.Pid, w.Machine), Host: w.Host, Address: w.Address, State: w.State, Step: w.Step}
+		if w.Seated {
+			status.Arc = &[2]int{int(w.SeatBegin), int(w.SeatEnd)}
+		}
+		if f := w.WaitingFor; f != nil {
+			status.WaitingFor = &WaitingStatus{f.Worker, f.Host, f.Step, int(f.Bucket), int(f.Chunk), f.Doing, f.SinceMs}
+		}
+		out.Workers = append(out.Workers, status)
+	}
+	return out
+}
