@@ -1,0 +1,254 @@
+package checkpoint
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"slices"
+
+	"ringmaster/internal/checkpoint/disk"
+	"ringmaster/internal/plan"
+)
+
+// Entry is a folder of a store.
+type Entry struct {
+	Step       uint64
+	Generation plan.Generation
+	Path       string // of the folder
+	Bytes      int64  // of the files that stand there
+	Manifest   *Manifest
+	Err        error // nil: nothing wrong was seen; wraps ErrUnfinished or ErrDamaged
+
+	store *Store
+}
+
+// Store is the store that holds the entry.
+func (e Entry) Store() *Store { return e.store }
+
+// Folder is the name of the entry's folder.
+func (e Entry) Folder() string { return FolderName(e.Step, e.Generation) }
+
+func (e Entry) failed(err error) error {
+	return fmt.Errorf("checkpoint step %d: %w", e.Step, err)
+}
+
+// compareEntries orders by step, then generation, then place.
+func compareEntries(a, b Entry) int {
+	return cmp.Or(cmp.Compare(a.Step, b.Step), cmp.Compare(a.Generation, b.Generation), cmp.Compare(a.Path, b.Path))
+}
+
+// List is every folder of the store by step and generation, checked as far as that goes without reading the shares:
+// manifests, presence and sizes. A store that does not exist yet is empty.
+func (s *Store) List() ([]Entry, error) {
+	found, err := s.fs.List(s.dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list checkpoints: %w", err)
+	}
+	var entries []Entry
+	for _, f := range found {
+		if step, generation, ok := ParseFolderName(f.Name); ok && f.Dir {
+			entries = append(entries, s.entry(step, generation))
+		}
+	}
+	slices.SortFunc(entries, compareEntries)
+	return entries, nil
+}
+
+// Entry looks at one folder of the store as List does.
+func (s *Store) entry(step uint64, generation plan.Generation) Entry {
+	e := Entry{Step: step, Generation: generation, Path: s.path(FolderName(step, generation)), store: s}
+	sizes := map[string]int64{}
+	files, err := s.fs.List(e.Path)
+	if err != nil {
+		e.Err = e.failed(err)
+		return e
+	}
+	for _, f := range files {
+		if !f.Dir && !isTemp(f.Name) {
+			sizes[f.Name] = f.Bytes
+			e.Bytes += f.Bytes
+		}
+	}
+	if _, ok := sizes[ManifestName]; !ok {
+		e.Err = e.failed(ErrUnfinished)
+		return e
+	}
+	if e.Manifest, err = s.readManifest(e.Folder()); err != nil {
+		e.Err = e.failed(err)
+		return e
+	}
+	for _, f := range e.Manifest.Files {
+		size, ok := sizes[f.Name]
+		switch {
+		case !ok:
+			e.Err = e.failed(damaged("file %s is missing", f.Name))
+		case size != f.Bytes:
+			e.Err = e.failed(damaged("file %s is damaged (it has %d bytes, the manifest says %d)", f.Name, size, f.Bytes))
+		}
+		if e.Err != nil {
+			return e
+		}
+	}
+	return e
+}
+
+// readManifest reads and checks a folder's manifest. What is wrong with its content is ErrDamaged.
+func (s *Store) readManifest(folder string) (*Manifest, error) {
+	r, err := s.fs.Open(s.path(folder, ManifestName))
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", ManifestName, err)
+	}
+	defer r.Close()
+	data, err := io.ReadAll(io.LimitReader(r, maxManifestBytes+1))
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", ManifestName, err)
+	}
+	m, err := ParseManifest(data)
+	if err != nil {
+		return nil, damaged("%v", err)
+	}
+	if m.Folder() != folder {
+		return nil, damaged("manifest is damaged: it belongs to %s", m.Folder())
+	}
+	return m, nil
+}
+
+// Verify reads every file of an entry and returns the entry with Err set if one is not what the manifest says.
+func (e Entry) Verify() Entry {
+	if e.Err != nil {
+		return e
+	}
+	for _, f := range e.Manifest.Files {
+		if err := e.store.reread(e.Folder(), f); err != nil {
+			e.Err = e.failed(err)
+			return e
+		}
+	}
+	return e
+}
+
+// Verify is List with every file read and compared with its SHA-256.
+func (s *Store) Verify() ([]Entry, error) {
+	entries, err := s.List()
+	for i := range entries {
+		entries[i] = entries[i].Verify()
+	}
+	return entries, err
+}
+
+// ErrNone is wrapped where there is no good checkpoint.
+var ErrNone = errors.New("no whole checkpoint")
+
+// Newest is the newest checkpoint whose files are all what its manifest says, and the damaged ones that are newer, newest
+// first, each with its reason in Err. Without a good one the error wraps ErrNone. Unfinished ones are passed over.
+func (s *Store) Newest() (Entry, []Entry, error) {
+	entries, err := s.List()
+	if err != nil {
+		return Entry{}, nil, err
+	}
+	good, bad := newest(entries)
+	if good == nil {
+		return Entry{}, bad, fmt.Errorf("%w in %s", ErrNone, s.dir)
+	}
+	return *good, bad, nil
+}
+
+// newest walks sorted entries from the end to the first good one.
+func newest(entries []Entry) (good *Entry, bad []Entry) {
+	for _, e := range slices.Backward(entries) {
+		e = e.Verify()
+		if e.Err == nil {
+			return &e, bad
+		}
+		if !errors.Is(e.Err, ErrUnfinished) {
+			bad = append(bad, e)
+		}
+	}
+	return nil, bad
+}
+
+// Retire deletes a checkpoint. The manifest goes first, so that what an interruption leaves is not a checkpoint; done
+// again it goes on, and where there is nothing left to delete it is no error.
+func (s *Store) Retire(step uint64, generation plan.Generation) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.remove(FolderName(step, generation)); err != nil {
+		return fmt.Errorf("delete checkpoint step %d: %w", step, err)
+	}
+	return nil
+}
+
+func (s *Store) remove(folder string) error {
+	dir := s.path(folder)
+	files, err := s.fs.List(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(files, func(f disk.Entry) bool { return f.Name == ManifestName }) {
+		if err := s.fs.Remove(s.path(folder, ManifestName)); err != nil {
+			return err
+		}
+		if err := s.fs.SyncDir(dir); err != nil {
+			return err
+		}
+	}
+	delete(s.made, folder)
+	for _, f := range files {
+		delete(s.whole, folder+"/"+f.Name)
+		if f.Name == ManifestName {
+			continue
+		}
+		if err := s.fs.Remove(s.path(folder, f.Name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	if err := s.fs.Remove(dir); err != nil {
+		return err
+	}
+	return s.fs.SyncDir(s.dir)
+}
+
+// Clean removes what crashes have left behind: temporary files, and unfinished checkpoints for which keep is false (a nil
+// keep keeps them all). Only the process that writes to the store may call it, with no upload under way. It returns
+// the paths of what it removed.
+func (s *Store) Clean(keep func(step uint64, generation plan.Generation) bool) ([]string, error) {
+	entries, err := s.List()
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var removed []string
+	for _, e := range entries {
+		if errors.Is(e.Err, ErrUnfinished) && keep != nil && !keep(e.Step, e.Generation) {
+			if err := s.remove(e.Folder()); err != nil {
+				return removed, fmt.Errorf("clean checkpoint store: %w", err)
+			}
+			removed = append(removed, e.Path)
+			continue
+		}
+		files, err := s.fs.List(e.Path)
+		if err != nil {
+			return removed, fmt.Errorf("clean checkpoint store: %w", err)
+		}
+		for _, f := range files {
+			if !isTemp(f.Name) {
+				continue
+			}
+			name := s.path(e.Folder(), f.Name)
+			if err := s.fs.Remove(name); err != nil {
+				return removed, fmt.Errorf("clean checkpoint store: %w", err)
+			}
+			removed = append(removed, name)
+		}
+	}
+	return removed, nil
+}

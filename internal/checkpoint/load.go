@@ -1,0 +1,140 @@
+package checkpoint
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"io"
+)
+
+// Load reads the state that a manifest describes. open gives the content of a file. Every file is checked by its
+// SHA-256 in the pass that reads it, and the whole by both digests. Errors about content wrap ErrDamaged.
+func Load(m *Manifest, l *Layout, open func(name string) (io.ReadCloser, error)) (*State, error) {
+	fail := func(err error) (*State, error) {
+		return nil, fmt.Errorf("load checkpoint step %d: %w", m.Step, err)
+	}
+	if len(m.Files) != len(l.shares) {
+		return fail(fmt.Errorf("it has %d files, this job's model and optimizer make %d", len(m.Files), len(l.shares)))
+	}
+	files := map[string]File{}
+	for _, f := range m.Files {
+		files[f.Name] = f
+	}
+	s := l.NewState()
+	s.Step, s.Sums, s.Epochs = m.Step, m.Sums, append([]EpochMetrics(nil), m.Epochs...)
+	for k, share := range l.shares {
+		f, ok := files[share.Name]
+		if !ok {
+			return fail(fmt.Errorf("it has no file %s, which this job's model and optimizer make", share.Name))
+		}
+		if err := loadShare(l, k, f, s, open); err != nil {
+			return fail(err)
+		}
+	}
+	h := NewStateHasher()
+	if got := h.Digest(s.Params); got != m.Digest {
+		return fail(damaged("the digest of the parameters is %s, the manifest says %s", got.Short(), m.Digest.Short()))
+	}
+	if got := h.Sum(s); got != m.StateDigest {
+		return fail(damaged("the state digest is %s, the manifest says %s", got.Short(), m.StateDigest.Short()))
+	}
+	return s, nil
+}
+
+func loadShare(l *Layout, k int, f File, s *State, open func(name string) (io.ReadCloser, error)) error {
+	r, err := open(f.Name)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	return l.DecodeShare(r, k, f, s)
+}
+
+// Load reads the entry's state.
+func (e Entry) Load(l *Layout) (*State, error) {
+	if e.Err != nil {
+		return nil, e.Err
+	}
+	return Load(e.Manifest, l, func(name string) (io.ReadCloser, error) {
+		r, _, err := e.store.OpenFile(e.Folder(), name)
+		return r, err
+	})
+}
+
+// Export writes the checkpoint's parameters, and its running statistics where it has some, as one safetensors file under
+// PyTorch's names. The files are checked while they are copied: after an error what was written is worth nothing.
+func (e Entry) Export(w io.Writer) error {
+	if e.Err != nil {
+		return e.Err
+	}
+	x := &export{entry: e}
+	defer x.close()
+	for _, kind := range []string{kindModel, kindStats} {
+		for _, f := range e.Manifest.Files {
+			if k, _, _, _ := parseShareName(f.Name); k == kind {
+				if err := x.open(f); err != nil {
+					return e.failed(err)
+				}
+			}
+		}
+	}
+	if err := x.write(w); err != nil {
+		return fmt.Errorf("export checkpoint step %d: %w", e.Step, err)
+	}
+	return nil
+}
+
+// export holds the files of an export with their headers read.
+type export struct {
+	entry   Entry
+	files   []File
+	readers []*hashingReader
+	closers []io.Closer
+	slots   []slot
+}
+
+func (x *export) open(f File) error {
+	r, size, err := x.entry.store.OpenFile(x.entry.Folder(), f.Name)
+	if err != nil {
+		return err
+	}
+	x.closers = append(x.closers, r)
+	if size != f.Bytes {
+		return damaged("file %s is damaged (it has %d bytes, the manifest says %d)", f.Name, size, f.Bytes)
+	}
+	h := &hashingReader{r: r, h: sha256.New()}
+	header, err := readHeader(h, f.Bytes)
+	if err != nil {
+		return damaged("file %s is damaged (%v)", f.Name, err)
+	}
+	x.files, x.readers = append(x.files, f), append(x.readers, h)
+	for _, t := range header.entries {
+		if t.dtype != "F32" {
+			return damaged("file %s is damaged (tensor %s is %s)", f.Name, clip(t.name), clip(t.dtype))
+		}
+		s := slot{name: t.name, shape: t.shape}
+		s.interval.End = int((t.end - t.begin) / 4)
+		x.slots = append(x.slots, s)
+	}
+	return nil
+}
+
+func (x *export) write(w io.Writer) error {
+	if _, err := w.Write(encodeHeader(x.slots)); err != nil {
+		return err
+	}
+	for i, r := range x.readers {
+		if _, err := io.CopyBuffer(w, struct{ io.Reader }{r}, make([]byte, 1<<18)); err != nil {
+			return err
+		}
+		if err := r.compare(x.files[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (x *export) close() {
+	for _, c := range x.closers {
+		c.Close()
+	}
+}

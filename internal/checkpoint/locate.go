@@ -1,0 +1,149 @@
+package checkpoint
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"ringmaster/internal/checkpoint/disk"
+)
+
+const (
+	locateDepth = 5     // DIR/coordinators/c1/checkpoints is three below a run
+	locateDirs  = 10000 // directories looked at, before it is plainly the wrong place
+)
+
+// Found is what Locate found beneath a directory.
+type Found struct {
+	Dir     string
+	Stores  []*Store
+	Entries []Entry // of all stores by step, generation and path, as List gives them
+	Newest  *Entry  // the newest good one over all stores; nil: none
+	Damaged []Entry // those newer than Newest, or copies of it, that are damaged, newest first
+}
+
+// Locate looks for checkpoints beneath dir: a run's directory, a store, or the folder of a single checkpoint. It finds
+// all stores and the newest checkpoint over them whose files are what its manifest says. That there is none is not an
+// error; that dir does not exist is.
+func Locate(fsys disk.FS, dir string) (*Found, error) {
+	f, err := Survey(fsys, dir)
+	if err != nil {
+		return nil, err
+	}
+	f.Newest, f.Damaged = newest(f.Entries)
+	return f, nil
+}
+
+// Survey is Locate without the search for the newest good one: no share is read.
+func Survey(fsys disk.FS, dir string) (*Found, error) {
+	e, err := fsys.Stat(dir)
+	if err != nil {
+		return nil, fmt.Errorf("look for checkpoints: %w", err)
+	}
+	if !e.Dir {
+		return nil, fmt.Errorf("look for checkpoints: %s is not a directory", dir)
+	}
+	f := &Found{Dir: dir}
+	if abs, err := filepath.Abs(dir); err == nil {
+		dir = abs // so that "." inside a checkpoint's folder has a name
+	}
+	if step, generation, ok := ParseFolderName(filepath.Base(dir)); ok {
+		s, err := Open(fsys, filepath.Dir(dir))
+		if err != nil {
+			return nil, err
+		}
+		f.Stores = []*Store{s}
+		f.Entries = []Entry{s.entry(step, generation)}
+		return f, nil
+	}
+	budget := locateDirs
+	if err := f.walk(fsys, f.Dir, locateDepth, &budget); err != nil {
+		return nil, fmt.Errorf("look for checkpoints: %w", err)
+	}
+	slices.SortStableFunc(f.Entries, compareEntries)
+	return f, nil
+}
+
+// walk opens dir as a store where it holds a checkpoint's folder, and looks below otherwise.
+func (f *Found) walk(fsys disk.FS, dir string, depth int, budget *int) error {
+	if *budget--; *budget < 0 {
+		return fmt.Errorf("%s has more than %d directories: name the run's directory", f.Dir, locateDirs)
+	}
+	entries, err := fsys.List(dir)
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist) {
+		return nil // not ours, or gone meanwhile
+	}
+	if err != nil {
+		return err
+	}
+	isStore := slices.ContainsFunc(entries, func(e disk.Entry) bool {
+		_, _, ok := ParseFolderName(e.Name)
+		return ok && e.Dir
+	})
+	if isStore {
+		s, err := Open(fsys, dir)
+		if err != nil {
+			return err
+		}
+		held, err := s.List()
+		f.Stores, f.Entries = append(f.Stores, s), append(f.Entries, held...)
+		return err
+	}
+	for _, e := range entries {
+		if !e.Dir || depth == 0 || strings.HasPrefix(e.Name, ".") {
+			continue
+		}
+		if err := f.walk(fsys, filepath.Join(dir, e.Name), depth-1, budget); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// At is the newest generation's good checkpoint at a step, over all stores. The error says what is wrong where there is
+// none.
+func (f *Found) At(step uint64) (*Entry, error) {
+	var at []Entry
+	for _, e := range f.Entries {
+		if e.Step == step {
+			at = append(at, e)
+		}
+	}
+	good, bad := newest(at)
+	switch {
+	case good != nil:
+		return good, nil
+	case len(bad) > 0:
+		return nil, bad[0].Err
+	case len(at) > 0:
+		return nil, at[0].Err
+	}
+	return nil, fmt.Errorf("no checkpoint at step %d in %s", step, f.Dir)
+}
+
+// Warnings are one line for each damaged checkpoint, which say what is used instead.
+func (f *Found) Warnings() []string {
+	var lines []string
+	for _, e := range f.Damaged {
+		instead := "no whole one is left"
+		switch {
+		case f.Newest != nil && f.Newest.Step < e.Step:
+			instead = fmt.Sprintf("using step %d before it", f.Newest.Step)
+		case f.Newest != nil:
+			instead = "using its copy in " + f.Newest.Path
+		}
+		lines = append(lines, fmt.Sprintf("%v; %s", located(e, len(f.Stores)), instead))
+	}
+	return lines
+}
+
+// located names the folder too where several stores hold copies.
+func located(e Entry, stores int) string {
+	if stores < 2 {
+		return e.Err.Error()
+	}
+	return e.Path + ": " + e.Err.Error()
+}
