@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"reflect"
 	"strconv"
 
@@ -96,4 +97,17 @@ func (j *Job) endDifference(next *Job, samples int) Difference {
 		return strconv.Itoa(t.Epochs*perEpoch) + " (train.epochs: " + strconv.Itoa(t.Epochs) + ")"
 	}
 	return Difference{"train.steps", describe(j.Train), describe(next.Train)}
+}
+
+// String says in a user's words what differs.
+func (d Difference) String() string {
+	switch {
+	case d.Old == "":
+		return fmt.Sprintf("%s is %s, which the checkpoint's job did not have", d.Key, d.New)
+	case d.New == "":
+		return fmt.Sprintf("%s is gone; it was %s", d.Key, d.Old)
+	case d.Key == "train.epochs" || d.Key == "train.steps":
+		return fmt.Sprintf("%s is %s, but was %s; the end can only be put off", d.Key, d.New, d.Old)
+	}
+	return fmt.Sprintf("%s is %s, but was %s", d.Key, d.New, d.Old)
 }

@@ -1,0 +1,108 @@
+package launch
+
+import (
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strings"
+
+	"ringmaster/internal/config"
+	"ringmaster/internal/dataset"
+	"ringmaster/internal/model"
+	"ringmaster/internal/rpc"
+)
+
+// UsageError is wrong usage or configuration: nothing was started. It is one line.
+type UsageError struct{ Err error }
+
+// Error is the message of what is wrong.
+func (e *UsageError) Error() string { return e.Err.Error() }
+
+// Unwrap is what is wrong.
+func (e *UsageError) Unwrap() error { return e.Err }
+
+func usage(format string, args ...any) error { return &UsageError{fmt.Errorf(format, args...)} }
+
+// Checked is a job of which everything is known to fit together.
+type Checked struct {
+	Job         *config.Job
+	Samples     int // in the training set
+	Fingerprint []byte
+	Files       []*rpc.DataFile
+}
+
+// Check opens the job's data and builds its model, so that what does not fit is found before anything is started. The
+// errors point at the job file.
+func Check(job *config.Job) (*Checked, error) {
+	data, err := dataset.Open(job.Data)
+	if err != nil {
+		return nil, job.Errorf(dataKey(job), "%v", err)
+	}
+	if _, err := model.Build(job.Model, data.Spec); err != nil {
+		return nil, job.Errorf(keyOf(err, "model"), "%v", err)
+	}
+	c := &Checked{Job: job, Samples: data.Train.Len(), Fingerprint: data.Fingerprint[:]}
+	for _, f := range data.Files {
+		c.Files = append(c.Files, &rpc.DataFile{Name: f.Path, Sha256: f.Sum[:]})
+	}
+	return c, nil
+}
+
+// dataKey is the key that most probably is at fault when data cannot be opened.
+func dataKey(job *config.Job) string {
+	if job.Data.Dir != "" {
+		return "data.dir"
+	}
+	return "data.kind"
+}
+
+// keyOf is the key that an error begins with, if it begins with one below prefix.
+func keyOf(err error, prefix string) string {
+	key, _, found := strings.Cut(err.Error(), ": ")
+	if found && strings.HasPrefix(key, prefix+".") && !strings.ContainsAny(key, " \n") {
+		return key
+	}
+	return prefix
+}
+
+// checkSizes checks the numbers of processes. Zero workers or threads choose the defaults.
+func (o *Options) checkSizes() error {
+	if !slices.Contains([]int{1, 3, 5}, o.Coordinators) {
+		return usage("--coordinators must be 1, 3 or 5, not %d", o.Coordinators)
+	}
+	if o.Workers < 0 || o.Threads < 0 {
+		return usage("--workers and --threads must be at least 1")
+	}
+	if o.Workers > o.Job.Seats {
+		return &UsageError{o.Job.Errorf("seats", "--workers %d is more than the job's seats: %d; take fewer workers, or more seats (which is another job)", o.Workers, o.Job.Seats)}
+	}
+	if o.Workers == 0 {
+		o.Workers = DefaultWorkers(o.Job.Seats)
+	}
+	if o.Threads == 0 {
+		o.Threads = DefaultThreads(o.Workers)
+	}
+	return nil
+}
+
+// directory settles where the run lies, without making anything yet: "" means the next free NAME-N.
+func (o *Options) directory() (Directory, error) {
+	switch {
+	case o.Dir == "" && o.Resume:
+		dir, err := NewestDirectory(RunsDir, o.Job.Name)
+		if err != nil {
+			return "", &UsageError{err}
+		}
+		return dir, nil
+	case o.Dir == "":
+		return "", nil
+	case o.Resume && !Directory(o.Dir).HoldsRun():
+		return "", usage("%s holds no run to resume; launch without --resume, or name another --dir", o.Dir)
+	case !o.Resume && Directory(o.Dir).HoldsRun():
+		return "", usage("%s holds a run already; go on with it by --resume, or name another --dir", o.Dir)
+	}
+	return Directory(o.Dir), nil
+}
+
+// short is the beginning of a hash, for messages.
+func short(hash []byte) string { return hex.EncodeToString(hash[:min(6, len(hash))]) + "…" }

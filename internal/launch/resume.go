@@ -1,0 +1,130 @@
+package launch
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"ringmaster/internal/checkpoint"
+	"ringmaster/internal/checkpoint/disk"
+	"ringmaster/internal/config"
+	"ringmaster/internal/launch/control"
+)
+
+// Origin is the checkpoint that a job goes on from.
+type Origin struct {
+	Manifest *checkpoint.Manifest
+	Job      *config.Job // that wrote it
+	Path     string      // of the checkpoint's folder
+
+	entry *checkpoint.Entry
+	found *checkpoint.Found
+}
+
+// FindOrigin finds the newest checkpoint below dir (a run's folder, a store, or one checkpoint's folder) whose files are
+// whole. Damaged ones that it passes over are named in warnings.
+func FindOrigin(dir string, warnings io.Writer) (*Origin, error) {
+	found, err := checkpoint.Locate(disk.OS{}, dir)
+	if err != nil {
+		return nil, fmt.Errorf("resume: %w", err)
+	}
+	for _, line := range found.Warnings() {
+		say(warnings, "ringmaster: %s", line)
+	}
+	if found.Newest == nil {
+		return nil, fmt.Errorf("resume: no whole checkpoint lies in %s; launch the job anew in another folder", dir)
+	}
+	o := &Origin{Manifest: found.Newest.Manifest, Path: found.Newest.Path, entry: found.Newest, found: found}
+	if o.Job, err = config.Decode([]byte(o.Manifest.Config)); err != nil {
+		return nil, fmt.Errorf("resume: checkpoint %s: %w", o.Path, err)
+	}
+	return o, nil
+}
+
+// Admit checks that a job may go on from the checkpoint: nothing that the bits depend on has changed. The job takes over
+// the schedule's horizon.
+func (o *Origin) Admit(c *Checked) error {
+	c.Job.Inherit(o.Job)
+	c.Job.Resolve(c.Samples)
+	differences := config.Differences(o.Job, c.Job, c.Samples)
+	if len(differences) > 0 {
+		lines := make([]string, len(differences))
+		for i, d := range differences {
+			lines[i] = c.Job.Errorf(d.Key, "%s", d.String()).Error()
+		}
+		return fmt.Errorf("cannot resume from %s, because the bits of the run depend on what has changed: %s", o.Path, strings.Join(lines, "; "))
+	}
+	if !bytes.Equal(o.Manifest.Fingerprint[:], c.Fingerprint) {
+		return c.Job.Errorf(dataKey(c.Job), "cannot resume from %s: the data is not what it was (fingerprint %s, was %s); point data.dir at the same files",
+			o.Path, short(c.Fingerprint), short(o.Manifest.Fingerprint[:]))
+	}
+	return nil
+}
+
+// SetAside renames the folders of damaged checkpoints in the run's stores, so that whole ones can take their names again.
+// Nothing is deleted.
+func (o *Origin) SetAside(warnings io.Writer) error {
+	damaged := append([]checkpoint.Entry(nil), o.found.Damaged...)
+	for _, e := range o.found.Entries {
+		copied := e.Step == o.entry.Step && e.Generation == o.entry.Generation && e.Path != o.entry.Path
+		if !copied || contains(damaged, e.Path) {
+			continue
+		}
+		if e = e.Verify(); e.Err != nil && !errors.Is(e.Err, checkpoint.ErrUnfinished) {
+			say(warnings, "ringmaster: %s: %v; using its copy in %s", e.Path, e.Err, o.Path)
+			damaged = append(damaged, e)
+		}
+	}
+	for _, e := range damaged {
+		if err := setAside(e.Path); err != nil {
+			return fmt.Errorf("set the damaged checkpoint aside: %w", err)
+		}
+	}
+	return nil
+}
+
+func contains(entries []checkpoint.Entry, path string) bool {
+	for _, e := range entries {
+		if e.Path == path {
+			return true
+		}
+	}
+	return false
+}
+
+// setAside renames a folder to damaged-NAME, or damaged-NAME-2 and so on where that is taken.
+func setAside(path string) error {
+	base := filepath.Join(filepath.Dir(path), "damaged-"+filepath.Base(path))
+	target := base
+	for n := 2; ; n++ {
+		if _, err := os.Lstat(target); errors.Is(err, os.ErrNotExist) {
+			return os.Rename(path, target)
+		} else if err != nil {
+			return err
+		}
+		target = base + "-" + strconv.Itoa(n)
+	}
+}
+
+// Upload stores the checkpoint's files with the coordinators at the addresses. Those that hold them already take no harm.
+func (o *Origin) Upload(ctx context.Context, client *control.Client, addresses []string) error {
+	for _, address := range addresses {
+		for _, f := range o.Manifest.Files {
+			file := control.File{Directory: o.Manifest.Folder(), Name: f.Name, Bytes: f.Bytes, SHA256: f.SHA256[:],
+				Open: func() (io.ReadCloser, error) {
+					r, _, err := o.entry.Store().OpenFile(o.Manifest.Folder(), f.Name)
+					return r, err
+				}}
+			if err := client.PutFile(ctx, address, file); err != nil {
+				return fmt.Errorf("resume: %w", err)
+			}
+		}
+	}
+	return nil
+}

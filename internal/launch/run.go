@@ -1,0 +1,324 @@
+// Package launch runs a job on this machine: it checks everything that can be checked beforehand, starts coordinators and
+// workers as processes, submits the job, watches it to its end, and stops the processes again.
+package launch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"time"
+
+	"ringmaster/internal/config"
+	"ringmaster/internal/launch/control"
+	"ringmaster/internal/progress"
+	"ringmaster/internal/rpc"
+)
+
+// Options are what a person says to "ringmaster launch".
+type Options struct {
+	Job          *config.Job
+	Workers      int // 0: as many as CPUs, at most the seats
+	Coordinators int
+	Threads      int    // of each worker; 0: CPUs / workers
+	Dir          string // "": the next free NAME-N below runs; with Resume the newest
+	Resume       bool
+
+	Display    progress.Display
+	Warnings   io.Writer        // for what is wrong without being the end
+	Interrupts <-chan os.Signal // the first one stops the job in good order, the second one ends everything at once
+	Began      time.Time        // when the command began
+	Machine    string           // identity of this machine
+}
+
+// Result is how a launch ended.
+type Result struct {
+	Summary *Summary
+	Dir     Directory
+	Resumed *Origin   // what it went on from; nil: from the seed
+	Signal  os.Signal // that interrupted it; nil: none
+}
+
+// ErrAbandoned means that a second interrupt ended everything at once.
+var ErrAbandoned = errors.New("interrupted twice, so the processes were ended at once; --resume goes on from the newest checkpoint")
+
+const (
+	patience     = 30 * time.Second // how long no coordinator may answer before a watched job is given up
+	sideTimeout  = 5 * time.Second  // of calls beside the main line
+	statusPeriod = 2 * time.Second  // between two writes of status.json
+)
+
+// Run launches the job. A *UsageError means that nothing was started, and then there is no result. With any other error
+// the result still says how far the job came.
+func Run(ctx context.Context, o Options) (*Result, error) {
+	r, number, err := prepare(&o)
+	if err != nil {
+		return nil, err
+	}
+	err = r.live(ctx, number)
+	return r.result, err
+}
+
+// prepare checks everything and makes the run's folder, whose launches it counts.
+func prepare(o *Options) (*run, int, error) {
+	if err := o.checkSizes(); err != nil {
+		return nil, 0, err
+	}
+	dir, err := o.directory()
+	if err != nil {
+		return nil, 0, err
+	}
+	cluster := &Cluster{Threads: o.Threads}
+	if err := cluster.FindPrograms(); err != nil {
+		return nil, 0, &UsageError{err}
+	}
+	checked, err := Check(o.Job)
+	if err != nil {
+		return nil, 0, &UsageError{err}
+	}
+	var origin *Origin
+	if o.Resume {
+		if origin, err = admitOrigin(string(dir), checked, o.Warnings); err != nil {
+			return nil, 0, &UsageError{err}
+		}
+	}
+	o.Job.Resolve(checked.Samples)
+	if dir == "" {
+		if dir, err = NextDirectory(RunsDir, o.Job.Name); err != nil {
+			return nil, 0, &UsageError{err}
+		}
+	}
+	number, err := dir.Prepare(o.Job, CoordinatorIDs(o.Coordinators), WorkerIDs(o.Workers))
+	if err != nil {
+		return nil, 0, &UsageError{err}
+	}
+	cluster.Dir = dir
+	return &run{o: *o, dir: dir, cluster: cluster, checked: checked, origin: origin, result: &Result{Dir: dir, Resumed: origin}}, number, nil
+}
+
+// admitOrigin finds the checkpoint to resume from, checks that the job may go on from it, and makes room for the files
+// that the run will write again.
+func admitOrigin(dir string, checked *Checked, warnings io.Writer) (*Origin, error) {
+	origin, err := FindOrigin(dir, warnings)
+	if err != nil {
+		return nil, err
+	}
+	if err := origin.Admit(checked); err != nil {
+		return nil, err
+	}
+	return origin, origin.SetAside(warnings)
+}
+
+// run is one launch from the first process to the last.
+type run struct {
+	o       Options
+	dir     Directory
+	cluster *Cluster
+	checked *Checked
+	origin  *Origin // nil: from the seed
+	result  *Result
+
+	client *control.Client // of the main line
+	side   *control.Client // of status.json
+	last   *rpc.JobStatus
+	shown  events
+	saved  time.Time // when status.json was written
+
+	mu     sync.Mutex // guards what the goroutine that heeds signals shares
+	job    string     // its id once submitted
+	signal os.Signal  // the first one
+}
+
+// live starts the cluster, takes the job through it and stops the cluster, whatever happens.
+func (r *run) live(parent context.Context, number int) error {
+	ctx, cancel := context.WithCancelCause(parent)
+	var watchers sync.WaitGroup
+	watchers.Go(func() { r.heedSignals(ctx, cancel) })
+	err := r.cluster.Start(ctx, number, r.o.Coordinators, r.o.Workers)
+	started := err == nil
+	if started {
+		watchers.Go(func() { r.heedFallen(ctx, cancel) })
+		err = r.work(ctx)
+	}
+	if cause := context.Cause(ctx); cause != nil {
+		err = cause // what ended the work, not what the end looked like from inside
+	}
+	cancel(nil)
+	watchers.Wait()
+	r.o.Display.Close()
+	if started {
+		err = errors.Join(err, r.stop(err))
+	}
+	r.conclude(err)
+	return err
+}
+
+// stop ends the processes: at once where the user has asked for that.
+func (r *run) stop(err error) error {
+	if errors.Is(err, ErrAbandoned) {
+		r.cluster.Kill()
+	}
+	return r.cluster.Stop()
+}
+
+// heedSignals turns the first interrupt into an orderly stop and the second one into the end.
+func (r *run) heedSignals(ctx context.Context, cancel context.CancelCauseFunc) {
+	select {
+	case <-ctx.Done():
+		return
+	case s := <-r.o.Interrupts:
+		r.mu.Lock()
+		r.signal = s
+		job := r.job
+		r.mu.Unlock()
+		r.o.Display.Note("stopping: a checkpoint is being written; once more ends at once")
+		if job != "" {
+			go r.stopJob(ctx, job)
+		}
+	}
+	select {
+	case <-ctx.Done():
+	case <-r.o.Interrupts:
+		cancel(ErrAbandoned)
+	}
+}
+
+// stopJob asks for the job's orderly end, with a connection of its own.
+func (r *run) stopJob(ctx context.Context, job string) {
+	client := control.New(r.cluster.Addresses())
+	err := errors.Join(client.Stop(ctx, job), client.Close())
+	if err != nil && ctx.Err() == nil {
+		say(r.o.Warnings, "ringmaster: %v", err)
+	}
+}
+
+// heedFallen decides what the unexpected end of a process means. Once a job runs, a lost worker is for the coordinators to
+// deal with; before that nobody else would notice.
+func (r *run) heedFallen(ctx context.Context, cancel context.CancelCauseFunc) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case child := <-r.cluster.Fallen():
+			if !r.cluster.lasting() || !r.running() {
+				cancel(child.Failure())
+				return
+			}
+			r.o.Display.Note(child.Failure().Error())
+		}
+	}
+}
+
+// running reports whether the job has got as far as training.
+func (r *run) running() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.last.GetGeneration() > 0 && r.last.GetState() != "waiting"
+}
+
+// work submits the job and watches it to its end.
+func (r *run) work(ctx context.Context) error {
+	addresses := r.cluster.Addresses()
+	r.client, r.side = control.New(addresses), control.New(addresses)
+	err := r.workWith(ctx, addresses)
+	return errors.Join(err, r.client.Close(), r.side.Close())
+}
+
+func (r *run) workWith(ctx context.Context, addresses []string) error {
+	if r.origin != nil {
+		if err := r.origin.Upload(ctx, r.client, addresses); err != nil {
+			return err
+		}
+		r.o.Display.Note(fmt.Sprintf("going on from step %d (%s)", r.origin.Manifest.Step, r.origin.Path))
+	}
+	job, err := r.submit(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = r.client.Watch(ctx, job, patience, func(s *rpc.JobStatus) { r.see(ctx, s) })
+	if err == nil {
+		r.saveStatus(ctx)
+	}
+	return err
+}
+
+// submit hands the job in. An interrupt that came before makes it stop before its first step.
+func (r *run) submit(ctx context.Context) (string, error) {
+	request := &rpc.SubmitRequest{Config: r.o.Job.Encode(), Fingerprint: r.checked.Fingerprint, Files: r.checked.Files, Workers: uint32(r.o.Workers)}
+	if r.origin != nil {
+		manifest, err := r.origin.Manifest.Encode()
+		if err != nil {
+			return "", fmt.Errorf("resume: %w", err)
+		}
+		request.Manifest, request.Source = manifest, r.origin.Path
+	}
+	r.mu.Lock()
+	request.Stop = r.signal != nil
+	r.mu.Unlock()
+	job, err := r.client.Submit(ctx, request)
+	if err != nil {
+		return "", err
+	}
+	r.mu.Lock()
+	r.job = job
+	missed := r.signal != nil && !request.Stop
+	r.mu.Unlock()
+	if missed { // the interrupt came in between, when there was no job to stop yet
+		return job, r.client.Stop(ctx, job)
+	}
+	return job, nil
+}
+
+// see takes one status of the job.
+func (r *run) see(ctx context.Context, s *rpc.JobStatus) {
+	r.mu.Lock()
+	r.last = s
+	r.mu.Unlock()
+	for _, line := range r.shown.take(s) {
+		r.o.Display.Note(line)
+	}
+	r.o.Display.Update(snapshot(s, r.o.Job))
+	if now := time.Now(); now.Sub(r.saved) >= statusPeriod {
+		r.saved = now
+		r.saveStatus(ctx)
+	}
+}
+
+// saveStatus keeps the newest status for those who ask when the cluster is gone. It is a convenience: what goes wrong
+// with it does not end the run.
+func (r *run) saveStatus(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, sideTimeout)
+	defer cancel()
+	answer, err := r.side.Status(ctx, r.job)
+	if err == nil {
+		err = r.dir.writeJSON("status.json", Describe(answer, r.o.Machine))
+	}
+	if err != nil && ctx.Err() == nil {
+		say(r.o.Warnings, "ringmaster: %v", err)
+	}
+}
+
+// conclude makes the summary.
+func (r *run) conclude(err error) {
+	r.result.Signal = r.signal
+	s := Summarize(r.last, r.dir.Checkpoints(CoordinatorIDs(1)[0]), r.o.Began, time.Now())
+	s.Job, s.Seed, s.Seats = r.o.Job.Name, r.o.Job.Seed, r.o.Job.Seats
+	if !r.last.GetEnded() {
+		s.State = StateFailed
+		if r.signal != nil {
+			s.State = StateInterrupted
+		}
+	}
+	if err != nil && s.Error == "" {
+		s.Error = err.Error()
+	}
+	if s.Workers == 0 {
+		s.Workers = r.o.Workers
+	}
+	if r.origin != nil {
+		s.forgetBefore(r.origin)
+	}
+	r.result.Summary = s
+}
