@@ -62,6 +62,12 @@ var (
 	}
 )
 
+// The natural logarithm of 2, and the square root of 2.
+const (
+	ln2   = 0.693147180559945309417232121458176568
+	root2 = 1.41421356237309504880168872420969808
+)
+
 // logarithm is the natural logarithm of a positive normal x. With x = m 2^e, m in [sqrt(1/2), sqrt(2)), and
 // s = (m-1)/(m+1), it is e ln 2 + 2 artanh(s), and the series 2(s + s^3/3 + s^5/5 + ...) has |s| < 0.172: twelve terms
 // leave a relative error below 2^-55 before rounding.
@@ -69,7 +75,7 @@ func logarithm(x float64) float64 {
 	bits := math.Float64bits(x)
 	exponent := int(bits>>52) - 1023
 	m := math.Float64frombits(bits&(1<<52-1) | 1023<<52)
-	if m >= math.Sqrt2 {
+	if m >= root2 {
 		m /= 2
 		exponent++
 	}
@@ -79,5 +85,5 @@ func logarithm(x float64) float64 {
 	for odd := 21.0; odd >= 1; odd -= 2 {
 		sum = float64(sum*square) + 1/odd
 	}
-	return float64(float64(exponent)*math.Ln2) + float64(2*float64(s*sum))
+	return float64(float64(exponent)*ln2) + float64(2*float64(s*sum))
 }

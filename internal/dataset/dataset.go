@@ -1,0 +1,149 @@
+// Package dataset reads the samples that a job trains on and is evaluated with, and decides in which order an epoch
+// takes them. Samples lie decoded in memory, images as bytes; a batch is filled from them without allocating. What is
+// read, drawn and ordered depends on the data, the seed and the position alone, never on the machine.
+package dataset
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"io"
+
+	"ringmaster/internal/config"
+	"ringmaster/internal/rng"
+)
+
+// Spec is the shape of the samples of a data set: what a model's input and output must fit.
+type Spec struct {
+	Input   []int // shape of a sample's values, e.g. [784], or [3 32 32] for channels, rows, columns; nil for tokens
+	Tokens  bool  // samples are Context tokens, and each token has the token after it as target
+	Classes int   // of the targets: labels, or tokens of the vocabulary
+	Context int   // tokens of a sample; 0 without Tokens
+}
+
+// Width is the number of values of a sample, or of tokens.
+func (s Spec) Width() int {
+	if s.Tokens {
+		return s.Context
+	}
+	width := 1
+	for _, d := range s.Input {
+		width *= d
+	}
+	return width
+}
+
+// Targets is the number of targets of a sample.
+func (s Spec) Targets() int {
+	if s.Tokens {
+		return s.Context
+	}
+	return 1
+}
+
+// Batch is a number of samples side by side. A Set fills it and grows its slices where they are too short.
+type Batch struct {
+	N       int
+	Inputs  []float32 // N x Input, row by row; empty for tokens
+	Tokens  []int32   // N x Context; empty for values
+	Targets []int32   // N labels, or N x Context tokens
+}
+
+// resize gives the batch room for n samples of the spec and leaves what is in them undefined.
+func (b *Batch) resize(n int, s Spec) {
+	b.N = n
+	b.Inputs, b.Tokens = b.Inputs[:0], b.Tokens[:0]
+	if s.Tokens {
+		b.Tokens = grow(b.Tokens, n*s.Context)
+	} else {
+		b.Inputs = grow(b.Inputs, n*s.Width())
+	}
+	b.Targets = grow(b.Targets, n*s.Targets())
+}
+
+func grow[T any](s []T, n int) []T {
+	if cap(s) < n {
+		return make([]T, n)
+	}
+	return s[:n]
+}
+
+// Set is a numbered collection of samples.
+type Set interface {
+	// Len is the number of samples in one pass.
+	Len() int
+	// Read makes the batch the samples with these numbers, in this order. The key is that of the seat's micro-batch,
+	// from which augmentation draws; with the zero key samples come as they are. Read allocates nothing once the batch
+	// has had this many samples, and may be called by several goroutines, each with a batch of its own. Numbers come
+	// from Data.Order or are 0 to Len()-1; others panic.
+	Read(b *Batch, indices []int32, key rng.Key)
+}
+
+// FileSum is the SHA-256 of the decoded content of one file or, for images, of one class's folder. Two workers that
+// have the same data have the same sums, whether their files are compressed or not and wherever they lie.
+type FileSum struct {
+	Path string // relative to the data's folder, with slashes, without a compression's suffix
+	Sum  [sha256.Size]byte
+}
+
+// Data is an opened data set.
+type Data struct {
+	Spec        Spec
+	Train       Set
+	Eval        Set               // nil where there is none
+	Fingerprint [sha256.Size]byte // over the decoded values and labels of both sets and their shapes
+	Files       []FileSum         // to name what differs when fingerprints do
+	Labels      []string          // names of the classes of images, by label; nil for text
+	Vocabulary  *Vocabulary       // of text; else nil
+}
+
+// Open reads the data that the configuration names. Errors name the file or folder, what is wrong with it and, where
+// that can be said, what to do.
+func Open(c config.Data) (*Data, error) {
+	var d *Data
+	var err error
+	switch c.Kind {
+	case config.DataGlyphs:
+		d, err = openGlyphs()
+	case config.DataMNIST:
+		d, err = openMNIST(c.Dir)
+	case config.DataText:
+		d, err = openText(c.Dir, c.Context)
+	default:
+		return nil, fmt.Errorf("data kind %q is unknown", c.Kind)
+	}
+	if err != nil {
+		return nil, err
+	}
+	d.Fingerprint = fingerprint(d)
+	return d, nil
+}
+
+// fingerprint sums up the spec, the lengths of the sets, and the sums of the files, in that order. The sums cover
+// every value, so none is hashed twice.
+func fingerprint(d *Data) [sha256.Size]byte {
+	h := sha256.New()
+	putInt(h, len(d.Spec.Input))
+	for _, n := range d.Spec.Input {
+		putInt(h, n)
+	}
+	eval := -1
+	if d.Eval != nil {
+		eval = d.Eval.Len()
+	}
+	for _, n := range []int{d.Spec.Classes, d.Spec.Context, d.Train.Len(), eval, len(d.Files)} {
+		putInt(h, n)
+	}
+	for _, f := range d.Files {
+		putInt(h, len(f.Path))
+		io.WriteString(h, f.Path)
+		h.Write(f.Sum[:])
+	}
+	return [sha256.Size]byte(h.Sum(nil))
+}
+
+func putInt(w io.Writer, n int) {
+	var b [8]byte
+	binary.LittleEndian.PutUint64(b[:], uint64(n))
+	w.Write(b[:])
+}

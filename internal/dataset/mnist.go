@@ -1,0 +1,154 @@
+package dataset
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// The four files of MNIST and of the sets that share its form (Fashion-MNIST, KMNIST).
+const (
+	trainImages = "train-images-idx3-ubyte"
+	trainLabels = "train-labels-idx1-ubyte"
+	testImages  = "t10k-images-idx3-ubyte"
+	testLabels  = "t10k-labels-idx1-ubyte"
+)
+
+const digits = 10 // classes
+
+// maxFile bounds the size of any single file that is read whole.
+const maxFile = 1 << 30
+
+// openMNIST reads the four IDX files in dir. Inputs are pixels/255, a vector of rows x columns values.
+func openMNIST(dir string) (*Data, error) {
+	if err := checkFolder(dir, "the four IDX files of MNIST"); err != nil {
+		return nil, err
+	}
+	d := &Data{Labels: digitNames()}
+	train, shape, err := readLabelled(d, dir, trainImages, trainLabels)
+	if err != nil {
+		return nil, err
+	}
+	eval, evalShape, err := readLabelled(d, dir, testImages, testLabels)
+	if err != nil {
+		return nil, err
+	}
+	if !slices.Equal(shape, evalShape) {
+		return nil, fmt.Errorf("data in %s: training images have %v pixels and test images %v: they belong to different sets", dir, shape, evalShape)
+	}
+	d.Spec, d.Train, d.Eval = train.spec, train, eval
+	return d, nil
+}
+
+// checkFolder gives a helpful error where dir is not a folder. What says what it should hold.
+func checkFolder(dir, what string) error {
+	info, err := os.Stat(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("data folder %s does not exist: set data.dir to the folder that holds %s", dir, what)
+	case err != nil:
+		return fmt.Errorf("data folder %s: %w", dir, err)
+	case !info.IsDir():
+		return fmt.Errorf("data folder %s is a file: set data.dir to the folder that holds %s", dir, what)
+	}
+	return nil
+}
+
+// readLabelled reads a file of images and that of their labels, and adds their sums to d.
+func readLabelled(d *Data, dir, imageFile, labelFile string) (*pixels, []int, error) {
+	images, imagePath, err := readIDX(d, dir, imageFile, 3)
+	if err != nil {
+		return nil, nil, err
+	}
+	labels, labelPath, err := readIDX(d, dir, labelFile, 1)
+	if err != nil {
+		return nil, nil, err
+	}
+	count, shape := images.dims[0], images.dims[1:]
+	if labels.dims[0] != count {
+		return nil, nil, fmt.Errorf("%s has %d labels, but %s has %d images: they belong to different sets", labelPath, labels.dims[0], imagePath, count)
+	}
+	p := &pixels{
+		spec:   Spec{Input: []int{shape[0] * shape[1]}, Classes: digits},
+		values: images.values,
+		labels: make([]uint16, count),
+		table:  [][]float32{unitTable()},
+		plane:  shape[0] * shape[1], columns: shape[1],
+	}
+	for i, label := range labels.values {
+		if label >= digits {
+			return nil, nil, fmt.Errorf("%s: label of sample %d, at byte %d, is %d; labels are 0 to %d", labelPath, i, 8+i, label, digits-1)
+		}
+		p.labels[i] = uint16(label)
+	}
+	return p, shape, nil
+}
+
+// readIDX finds, reads and decodes one of the files and adds the sum of its decoded content to d.
+func readIDX(d *Data, dir, stem string, rank int) (idx, string, error) {
+	path, err := findIDX(dir, stem)
+	if err != nil {
+		return idx{}, "", err
+	}
+	raw, err := readWhole(path)
+	if err != nil {
+		return idx{}, "", err
+	}
+	file, err := decodeIDX(path, raw, rank)
+	if err != nil {
+		return idx{}, "", err
+	}
+	h := sha256.New()
+	for _, n := range file.dims {
+		putInt(h, n)
+	}
+	h.Write(file.values)
+	d.Files = append(d.Files, FileSum{stem, [sha256.Size]byte(h.Sum(nil))})
+	return file, path, nil
+}
+
+// findIDX looks for a file under the names that it is distributed with: a dash or a dot before idx, plain or gzip.
+func findIDX(dir, stem string) (string, error) {
+	dotted := strings.Replace(stem, "-idx", ".idx", 1)
+	names := []string{stem, stem + ".gz", dotted, dotted + ".gz"}
+	for _, name := range names {
+		path := filepath.Join(dir, name)
+		info, err := os.Stat(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return "", fmt.Errorf("data file: %w", err)
+		}
+		if info.IsDir() {
+			return "", fmt.Errorf("data file %s is a folder: unpack the file itself to this name", path)
+		}
+		return path, nil
+	}
+	return "", fmt.Errorf("data folder %s has none of %s: put the file there, or set data.dir to the folder that holds it", dir, strings.Join(names, ", "))
+}
+
+// readWhole reads a file of at most maxFile bytes.
+func readWhole(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("data file: %w", err)
+	}
+	if info.Size() > maxFile {
+		return nil, fmt.Errorf("data file %s has %d bytes, more than the %d that are read", path, info.Size(), maxFile)
+	}
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("data file: %w", err)
+	}
+	return raw, nil
+}
+
+func digitNames() []string {
+	return []string{"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"}
+}

@@ -1,0 +1,134 @@
+package dataset
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"ringmaster/internal/rng"
+)
+
+// Bounds on a folder of text.
+const (
+	maxText      = 1 << 30 // bytes in all
+	maxTextFiles = 1 << 20
+)
+
+// openText reads a text file, or all the text files below a folder in the order of their paths, one after another.
+// The first nine tenths of the tokens are for training, the last for evaluation.
+func openText(path string, context int) (*Data, error) {
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("text %s does not exist: set data.dir to a text file, or to a folder of text files", path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("text: %w", err)
+	}
+	d := &Data{}
+	var text []byte
+	if info.IsDir() {
+		text, err = readFolder(d, path)
+	} else {
+		text, err = readWhole(path)
+		d.Files = []FileSum{{filepath.Base(path), sha256.Sum256(text)}}
+	}
+	if err != nil {
+		return nil, err
+	}
+	d.Vocabulary = vocabularyOf(text)
+	tokens := d.Vocabulary.encodeAll(text)
+	cut := len(tokens) / 10 * 9
+	cut += len(tokens) % 10 * 9 / 10
+	d.Spec = Spec{Tokens: true, Classes: d.Vocabulary.Len(), Context: context}
+	train := &windows{spec: d.Spec, tokens: tokens[:cut], count: (cut - context) / context, shifts: context}
+	eval := &windows{spec: d.Spec, tokens: tokens[cut:], count: (len(tokens) - cut - 1) / context, shifts: 1}
+	if train.count < 1 || eval.count < 1 {
+		return nil, fmt.Errorf("text %s has %d tokens, too few for windows of %d: it takes %d, since a tenth is for evaluation; lower data.context, or use more text",
+			path, len(tokens), context, 10*(context+1))
+	}
+	d.Train, d.Eval = train, eval
+	return d, nil
+}
+
+// readFolder reads the text files below a folder. It leaves out what begins with a dot, what is no regular file, and
+// files with a zero byte, which are not text.
+func readFolder(d *Data, folder string) ([]byte, error) {
+	var text []byte
+	err := filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return fmt.Errorf("text: %w", err)
+		}
+		if path != folder && strings.HasPrefix(entry.Name(), ".") {
+			if entry.IsDir() {
+				return filepath.SkipDir
+			}
+			return nil
+		}
+		if !entry.Type().IsRegular() {
+			return nil
+		}
+		content, err := readWhole(path)
+		if err != nil {
+			return err
+		}
+		if len(content) == 0 || bytes.IndexByte(content, 0) >= 0 {
+			return nil
+		}
+		if len(text)+len(content) > maxText || len(d.Files) == maxTextFiles {
+			return fmt.Errorf("text folder %s has more than %d bytes or %d files (at %s): set data.dir to a smaller one", folder, maxText, maxTextFiles, path)
+		}
+		name, err := filepath.Rel(folder, path)
+		if err != nil {
+			return fmt.Errorf("text: %w", err)
+		}
+		text = append(text, content...)
+		d.Files = append(d.Files, FileSum{filepath.ToSlash(name), sha256.Sum256(content)})
+		return nil
+	})
+	if err == nil && len(text) == 0 {
+		err = fmt.Errorf("text folder %s has no text files: set data.dir to a text file, or to a folder of text files", folder)
+	}
+	return text, err
+}
+
+// windows is a set whose samples are stretches of context tokens of a text, side by side. Sample number s*count + w is
+// window w of the text from token s on, for shifts s below shifts; one pass takes the count windows of one shift.
+type windows struct {
+	spec   Spec
+	tokens []byte
+	count  int
+	shifts int
+}
+
+// Len is the number of windows of one pass.
+func (w *windows) Len() int { return w.count }
+
+// shift is what is added to the number of each window of an epoch: the number of tokens skipped, drawn by the key,
+// times the windows of a pass.
+func (w *windows) shift(key rng.Key) int32 {
+	return int32(key.Below(0, uint64(w.shifts))) * int32(w.count)
+}
+
+// Read implements Set. The target of a token is the token after it.
+func (w *windows) Read(b *Batch, indices []int32, _ rng.Key) {
+	b.resize(len(indices), w.spec)
+	n := w.spec.Context
+	for j, index := range indices {
+		if index < 0 || int(index) >= w.count*w.shifts {
+			panic(fmt.Sprintf("dataset: window %d of %d in %d shifts", index, w.count, w.shifts))
+		}
+		begin := int(index)/w.count + int(index)%w.count*n
+		tokens, targets := b.Tokens[j*n:(j+1)*n], b.Targets[j*n:(j+1)*n]
+		for i, token := range w.tokens[begin : begin+n] {
+			tokens[i] = int32(token)
+		}
+		for i, token := range w.tokens[begin+1 : begin+n+1] {
+			targets[i] = int32(token)
+		}
+	}
+}

@@ -1,0 +1,140 @@
+package dataset
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// maxCharacters is how many different characters a text may have to be read character by character.
+const maxCharacters = 256
+
+// Vocabulary says which token stands for which piece of text: each character that occurs, sorted by code point, or,
+// where a text has more than 256 different ones or is not UTF-8, each byte.
+type Vocabulary struct {
+	characters []rune // nil: bytes
+	tokens     map[rune]byte
+}
+
+// NewVocabulary is the vocabulary of these characters, which must differ and ascend, as Characters gives them; of bytes
+// where there are none.
+func NewVocabulary(characters string) (*Vocabulary, error) {
+	runes := []rune(characters)
+	if len(runes) > maxCharacters {
+		return nil, fmt.Errorf("vocabulary has %d characters, more than %d", len(runes), maxCharacters)
+	}
+	if !utf8.ValidString(characters) {
+		return nil, fmt.Errorf("vocabulary %q is not UTF-8", characters)
+	}
+	for i := 1; i < len(runes); i++ {
+		if runes[i] <= runes[i-1] {
+			return nil, fmt.Errorf("vocabulary: character %q does not ascend after %q", runes[i], runes[i-1])
+		}
+	}
+	if len(runes) == 0 {
+		return &Vocabulary{}, nil
+	}
+	v := &Vocabulary{characters: runes, tokens: make(map[rune]byte, len(runes))}
+	for i, r := range runes {
+		v.tokens[r] = byte(i)
+	}
+	return v, nil
+}
+
+// vocabularyOf is the vocabulary of a text.
+func vocabularyOf(text []byte) *Vocabulary {
+	seen := map[rune]bool{}
+	for i := 0; i < len(text); {
+		r, size := rune(text[i]), 1
+		if r >= utf8.RuneSelf {
+			r, size = utf8.DecodeRune(text[i:])
+		}
+		if r == utf8.RuneError && size == 1 || len(seen) > maxCharacters {
+			return &Vocabulary{}
+		}
+		seen[r] = true
+		i += size
+	}
+	runes := make([]rune, 0, len(seen))
+	for r := range seen {
+		runes = append(runes, r)
+	}
+	slices.Sort(runes)
+	v, err := NewVocabulary(string(runes))
+	if err != nil {
+		return &Vocabulary{}
+	}
+	return v
+}
+
+// Len is the number of tokens.
+func (v *Vocabulary) Len() int {
+	if v.characters == nil {
+		return 256
+	}
+	return len(v.characters)
+}
+
+// Characters is the vocabulary's characters in the order of their tokens; "" where tokens are bytes.
+func (v *Vocabulary) Characters() string { return string(v.characters) }
+
+// Encode is the tokens of a text. It fails at a character that the vocabulary lacks.
+func (v *Vocabulary) Encode(text string) ([]int32, error) {
+	tokens := make([]int32, 0, len(text))
+	if v.characters == nil {
+		for i := range len(text) {
+			tokens = append(tokens, int32(text[i]))
+		}
+		return tokens, nil
+	}
+	for i, r := range text {
+		token, ok := v.tokens[r]
+		if !ok {
+			return nil, fmt.Errorf("character %q at byte %d does not occur in the text that the model was trained on", r, i)
+		}
+		tokens = append(tokens, int32(token))
+	}
+	return tokens, nil
+}
+
+// Decode is the text of tokens; tokens out of range become U+FFFD.
+func (v *Vocabulary) Decode(tokens []int32) string {
+	var b strings.Builder
+	for _, token := range tokens {
+		switch {
+		case token < 0 || int(token) >= v.Len():
+			b.WriteRune(utf8.RuneError)
+		case v.characters == nil:
+			b.WriteByte(byte(token))
+		default:
+			b.WriteRune(v.characters[token])
+		}
+	}
+	return b.String()
+}
+
+// encodeAll is the tokens of a whole text, a byte each. The vocabulary must be the text's own.
+func (v *Vocabulary) encodeAll(text []byte) []byte {
+	if v.characters == nil {
+		return text
+	}
+	var ascii [utf8.RuneSelf]byte // most texts have nothing else
+	for r, token := range v.tokens {
+		if r < utf8.RuneSelf {
+			ascii[r] = token
+		}
+	}
+	tokens := make([]byte, 0, len(text))
+	for i := 0; i < len(text); {
+		if text[i] < utf8.RuneSelf {
+			tokens = append(tokens, ascii[text[i]])
+			i++
+			continue
+		}
+		r, size := utf8.DecodeRune(text[i:])
+		tokens = append(tokens, v.tokens[r])
+		i += size
+	}
+	return tokens
+}
