@@ -102,6 +102,36 @@ func (b *bench) checkGradient(t *testing.T, y *Value, c *Context) {
 	b.checkThreads(t, p, c, grad)
 }
 
+// checkDirections compares the gradient with central differences along random directions.
+func (b *bench) checkDirections(t *testing.T, y *Value, c *Context) {
+	t.Helper()
+	p := b.compile(y)
+	grad := nans(b.next)
+	p.Forward(c, b.params)
+	p.Backward(c, grad, nil)
+	at := append([]float32(nil), b.params...)
+	const h = 1.0 / 512
+	for range 6 {
+		direction := b.draw(b.next)
+		slope := 0.0
+		for i, d := range direction {
+			slope += float64(d) * float64(grad[i])
+		}
+		loss := func(step float32) float64 {
+			for i, d := range direction {
+				b.params[i] = at[i] + float32(step*d)
+			}
+			p.Forward(c, b.params)
+			return c.Loss
+		}
+		if want := (loss(h) - loss(-h)) / (2 * h); !(math.Abs(slope-want) <= 5e-3*(1+math.Abs(want))) {
+			t.Errorf("slope along a direction is %g, differences say %g", slope, want)
+		}
+	}
+	copy(b.params, at)
+	b.checkThreads(t, p, c, grad)
+}
+
 // checkThreads runs the program with several threads and wants the same bits.
 func (b *bench) checkThreads(t *testing.T, p *Program, c *Context, want []float32) {
 	t.Helper()

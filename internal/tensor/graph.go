@@ -13,6 +13,7 @@ type Graph struct {
 	values   []*storage
 	params   []*storage
 	compiled bool
+	dropouts int // recorded so far
 }
 
 // NewGraph begins a recording. A graph for training keeps what backward needs; one for evaluation runs forward only, with

@@ -10,7 +10,6 @@ type crossEntropy struct {
 	rows, classes int
 	logits        *Value
 	dlogits       *sink
-	scratch       *buffer // takes the gradient where none is wanted
 	smoothing     float32
 }
 
@@ -21,19 +20,17 @@ func (g *Graph) CrossEntropy(logits *Value, smoothing float32) {
 	op := &crossEntropy{rows: logits.Rows(), classes: logits.Dim(-1), logits: logits, smoothing: smoothing}
 	n := g.record()
 	n.use(logits)
-	if op.dlogits = n.gradient(logits, false); op.dlogits == nil {
-		op.scratch = n.temporary(logits.size)
-	}
+	op.dlogits = n.gradient(logits, false)
 	n.early = true
 	n.op = op
 }
 
 func (o *crossEntropy) forward(c *Context) {
-	gradient := o.scratch
+	var gradient []float32
 	if o.dlogits.wanted() {
-		gradient = o.dlogits.place
+		gradient = o.dlogits.data()
 	}
-	loss, count, correct := kernel.CrossEntropy(gradient.data, o.logits.Data(), c.Targets, o.rows, o.classes, IgnoredTarget, o.smoothing)
+	loss, count, correct := kernel.CrossEntropy(gradient, o.logits.Data(), c.Targets, o.rows, o.classes, IgnoredTarget, o.smoothing)
 	c.Loss += loss
 	c.Count += count
 	c.Correct += correct

@@ -15,6 +15,7 @@ type Context struct {
 	Tokens     []int32      // inputs of embeddings
 	Targets    []int32      // classes or tokens to predict, for the losses
 	Key        rng.Key      // of dropout: another for each seat, step and micro-batch
+	Lengths    []int32      // keys of each sample, for padded attention
 	Running    []float32    // running statistics, read by a program for evaluation
 	Statistics []float32    // the batch's own statistics, written by a program for training, laid out as Running
 

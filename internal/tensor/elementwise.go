@@ -1,0 +1,153 @@
+package tensor
+
+import "ringmaster/internal/tensor/kernel"
+
+// elementwise is y = f(x) for every element.
+type elementwise struct {
+	x, y     *Value
+	dx       *sink
+	saved    *Value // x or y, whichever the derivative takes
+	f        func(dst, x []float32)
+	df       func(dx, dy, saved []float32)
+	compute  *share
+	traverse *share
+}
+
+func (g *Graph) elementwise(x *Value, f func(dst, x []float32), df func(dx, dy, saved []float32), savesOutput bool) *Value {
+	op := &elementwise{x: x, f: f, df: df, saved: x}
+	n := g.record()
+	if savesOutput {
+		n.use(x)
+	} else {
+		n.keep(x)
+	}
+	op.dx = n.gradient(x, false)
+	op.y = n.make(x.Shape...)
+	if savesOutput {
+		op.saved = op.y
+		n.keep(op.y)
+	}
+	op.compute, op.traverse = newShare(op.computePart), newShare(op.traversePart)
+	n.op = op
+	return op.y
+}
+
+// ReLU is max(x, 0).
+func (g *Graph) ReLU(x *Value) *Value {
+	return g.elementwise(x, kernel.ReLU, kernel.ReLUBackward, true)
+}
+
+// ReLU6 is x clamped to [0, 6].
+func (g *Graph) ReLU6(x *Value) *Value {
+	return g.elementwise(x, kernel.ReLU6, kernel.ReLU6Backward, true)
+}
+
+// GELU is x Phi(x), with Phi by erf.
+func (g *Graph) GELU(x *Value) *Value {
+	return g.elementwise(x, kernel.GELU, kernel.GELUBackward, false)
+}
+
+// GELUTanh is GELU's tanh form ("gelu_new").
+func (g *Graph) GELUTanh(x *Value) *Value {
+	return g.elementwise(x, kernel.GELUTanh, kernel.GELUTanhBackward, false)
+}
+
+// SiLU is x sigmoid(x).
+func (g *Graph) SiLU(x *Value) *Value {
+	return g.elementwise(x, kernel.SiLU, kernel.SiLUBackward, false)
+}
+
+// Sigmoid is 1/(1+e^-x).
+func (g *Graph) Sigmoid(x *Value) *Value {
+	return g.elementwise(x, kernel.Sigmoid, kernel.SigmoidBackward, true)
+}
+
+// Tanh is the hyperbolic tangent.
+func (g *Graph) Tanh(x *Value) *Value {
+	return g.elementwise(x, kernel.Tanh, kernel.TanhBackward, true)
+}
+
+func (o *elementwise) computePart(begin, end int) { o.f(o.y.Data()[begin:end], o.x.Data()[begin:end]) }
+
+func (o *elementwise) traversePart(begin, end int) {
+	o.df(o.dx.data()[begin:end], o.y.grad.data[begin:end], o.saved.Data()[begin:end])
+}
+
+func (o *elementwise) forward(c *Context)  { o.compute.run(c, o.x.size, 1) }
+func (o *elementwise) backward(c *Context) { o.traverse.run(c, o.x.size, 1) }
+
+// sum is y = a + b, a residual: the gradient of y becomes that of a in its place where it can.
+type sum struct {
+	a, b, y *Value
+	da, db  *sink
+	compute *share
+}
+
+// Add is a + b, of equal sizes; the result has a's shape. Let a be the stream that goes past a residual block and b what the
+// block gives: then no gradient is copied for a.
+func (g *Graph) Add(a, b *Value) *Value {
+	invariant(a.size == b.size, "sum of %v and %v", a.Shape, b.Shape)
+	op := &sum{a: a, b: b}
+	n := g.record()
+	n.use(a, b)
+	if op.da = n.gradient(a, true); op.da != nil {
+		op.da.forward = a.storage != b.storage
+	}
+	op.db = n.gradient(b, true)
+	op.y = n.make(a.Shape...)
+	op.compute = newShare(func(begin, end int) {
+		kernel.Add(op.y.Data()[begin:end], a.Data()[begin:end], b.Data()[begin:end])
+	})
+	n.op = op
+	return op.y
+}
+
+func (o *sum) forward(c *Context) { o.compute.run(c, o.y.size, 1) }
+
+func (o *sum) backward(*Context) {
+	for _, s := range [...]*sink{o.da, o.db} {
+		switch dy := o.y.grad.data; {
+		case !s.wanted() || s.forward:
+		case s.add:
+			kernel.AddTo(s.data(), dy)
+		default:
+			copy(s.data(), dy)
+		}
+	}
+}
+
+// dropout is y = x with elements set to zero at random and the others scaled up. The random numbers are drawn again for
+// backward, so nothing is saved.
+type dropout struct {
+	x, y  *Value
+	dx    *sink
+	rate  float32
+	layer uint64
+}
+
+// dropoutStream is where the streams of dropout begin below a seat's key, out of the way of those of augmentation.
+const dropoutStream = 1 << 32
+
+// Dropout sets each element to zero with the probability rate and divides the others by 1-rate; in a graph for
+// evaluation it is x itself. Each use in a graph draws from a stream of its own.
+func (g *Graph) Dropout(x *Value, rate float32) *Value {
+	invariant(rate >= 0 && rate < 1, "dropout of %v", rate)
+	if !g.training || rate == 0 {
+		return x
+	}
+	op := &dropout{x: x, rate: rate, layer: uint64(g.dropouts)}
+	g.dropouts++
+	n := g.record()
+	n.use(x)
+	op.dx = n.gradient(x, false)
+	op.y = n.make(x.Shape...)
+	n.op = op
+	return op.y
+}
+
+func (o *dropout) apply(c *Context, dst, x []float32) {
+	kernel.Dropout(dst, x, c.Key.Derive(dropoutStream+o.layer), 0, o.rate)
+}
+
+func (o *dropout) forward(c *Context)  { o.apply(c, o.y.Data(), o.x.Data()) }
+func (o *dropout) backward(c *Context) { o.apply(c, o.dx.data(), o.y.grad.data) }
