@@ -450,7 +450,7 @@ func decideCheckpoint(j *fsm.Job, o *observations, _ time.Time, _ Timing) *decis
 			facts = append(facts, f)
 		}
 		// The newest whole one wins where several are.
-		if len(facts) == int(facts[0].Files) && (whole == nil || facts[0].Step > whole[0].Step) {
+		if len(facts) == int(facts[0].Shares) && (whole == nil || facts[0].Step > whole[0].Step) {
 			whole = facts
 		}
 	}
@@ -516,7 +516,7 @@ func decideMembers(j *fsm.Job, o *observations, now time.Time, t Timing) *decisi
 	var stay, leave []plan.Member
 	for _, m := range j.View.Members {
 		r := o.workers[m.Incarnation].report
-		if r.Phase == rpc.Phase_PHASE_SAVING || r.Phase == rpc.Phase_PHASE_STOPPED {
+		if r.Phase == rpc.Phase_PHASE_SAVING {
 			return nil
 		}
 		if r.Leaving {

@@ -36,8 +36,7 @@ const (
 	Phase_PHASE_BROKEN      Phase = 5 // its session ended by a lost peer; waits for a newer view
 	Phase_PHASE_PAUSED      Phase = 6 // its session ended in good order for a newer view
 	Phase_PHASE_SAVING      Phase = 7 // at the end: the last checkpoint is on its way
-	Phase_PHASE_STOPPED     Phase = 8 // the last checkpoint stands, waits for the job's end in the log
-	Phase_PHASE_FAILED      Phase = 9 // see failure
+	Phase_PHASE_FAILED      Phase = 8 // see failure
 )
 
 // Enum value maps for Phase.
@@ -51,8 +50,7 @@ var (
 		5: "PHASE_BROKEN",
 		6: "PHASE_PAUSED",
 		7: "PHASE_SAVING",
-		8: "PHASE_STOPPED",
-		9: "PHASE_FAILED",
+		8: "PHASE_FAILED",
 	}
 	Phase_value = map[string]int32{
 		"PHASE_IDLE":        0,
@@ -63,8 +61,7 @@ var (
 		"PHASE_BROKEN":      5,
 		"PHASE_PAUSED":      6,
 		"PHASE_SAVING":      7,
-		"PHASE_STOPPED":     8,
-		"PHASE_FAILED":      9,
+		"PHASE_FAILED":      8,
 	}
 )
 
@@ -442,7 +439,7 @@ type Report struct {
 	Progress      *Progress              `protobuf:"bytes,21,opt,name=progress,proto3" json:"progress,omitempty"`
 	Epochs        []*EpochFact           `protobuf:"bytes,22,rep,name=epochs,proto3" json:"epochs,omitempty"`   // not yet acknowledged
 	Shares        []*ShareFact           `protobuf:"bytes,23,rep,name=shares,proto3" json:"shares,omitempty"`   // not yet acknowledged
-	Outcome       *Outcome               `protobuf:"bytes,24,opt,name=outcome,proto3" json:"outcome,omitempty"` // set in PHASE_SAVING and PHASE_STOPPED
+	Outcome       *Outcome               `protobuf:"bytes,24,opt,name=outcome,proto3" json:"outcome,omitempty"` // set in PHASE_SAVING
 	Waiting       *Waiting               `protobuf:"bytes,25,opt,name=waiting,proto3" json:"waiting,omitempty"`
 	Leaving       bool                   `protobuf:"varint,26,opt,name=leaving,proto3" json:"leaving,omitempty"` // asked to end: wants to be left out of the next view
 	unknownFields protoimpl.UnknownFields
@@ -1046,30 +1043,92 @@ func (x *EpochFact) GetEvalCount() uint64 {
 	return 0
 }
 
+// StoredFile is one file of a checkpoint.
+type StoredFile struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Bytes         uint64                 `protobuf:"varint,2,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	Sha256        []byte                 `protobuf:"bytes,3,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StoredFile) Reset() {
+	*x = StoredFile{}
+	mi := &file_ringmaster_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StoredFile) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StoredFile) ProtoMessage() {}
+
+func (x *StoredFile) ProtoReflect() protoreflect.Message {
+	mi := &file_ringmaster_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StoredFile.ProtoReflect.Descriptor instead.
+func (*StoredFile) Descriptor() ([]byte, []int) {
+	return file_ringmaster_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *StoredFile) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *StoredFile) GetBytes() uint64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *StoredFile) GetSha256() []byte {
+	if x != nil {
+		return x.Sha256
+	}
+	return nil
+}
+
 // ShareFact says that one share of a checkpoint is stored.
 type ShareFact struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Generation    uint64                 `protobuf:"varint,1,opt,name=generation,proto3" json:"generation,omitempty"`
 	Step          uint64                 `protobuf:"varint,2,opt,name=step,proto3" json:"step,omitempty"`
-	File          string                 `protobuf:"bytes,3,opt,name=file,proto3" json:"file,omitempty"`
-	Bytes         uint64                 `protobuf:"varint,4,opt,name=bytes,proto3" json:"bytes,omitempty"`
-	Sha256        []byte                 `protobuf:"bytes,5,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	Share         uint32                 `protobuf:"varint,3,opt,name=share,proto3" json:"share,omitempty"`   // which share this is
+	Shares        uint32                 `protobuf:"varint,4,opt,name=shares,proto3" json:"shares,omitempty"` // of how many
+	File          *StoredFile            `protobuf:"bytes,5,opt,name=file,proto3" json:"file,omitempty"`
 	Holders       []string               `protobuf:"bytes,6,rep,name=holders,proto3" json:"holders,omitempty"` // ids of coordinators that hold it
-	Files         uint32                 `protobuf:"varint,7,opt,name=files,proto3" json:"files,omitempty"`    // how many files the checkpoint has in all
-	Digest        []byte                 `protobuf:"bytes,8,opt,name=digest,proto3" json:"digest,omitempty"`
-	StateDigest   []byte                 `protobuf:"bytes,9,opt,name=state_digest,json=stateDigest,proto3" json:"state_digest,omitempty"`
-	SumLoss       uint64                 `protobuf:"fixed64,10,opt,name=sum_loss,json=sumLoss,proto3" json:"sum_loss,omitempty"`
-	SumCount      uint64                 `protobuf:"varint,11,opt,name=sum_count,json=sumCount,proto3" json:"sum_count,omitempty"`
-	SumCorrect    uint64                 `protobuf:"varint,12,opt,name=sum_correct,json=sumCorrect,proto3" json:"sum_correct,omitempty"`
-	StalledMs     float64                `protobuf:"fixed64,13,opt,name=stalled_ms,json=stalledMs,proto3" json:"stalled_ms,omitempty"`
-	Share         uint32                 `protobuf:"varint,14,opt,name=share,proto3" json:"share,omitempty"`
+	Digest        []byte                 `protobuf:"bytes,7,opt,name=digest,proto3" json:"digest,omitempty"`   // of the parameters at this step
+	StateDigest   []byte                 `protobuf:"bytes,8,opt,name=state_digest,json=stateDigest,proto3" json:"state_digest,omitempty"`
+	SumLoss       uint64                 `protobuf:"fixed64,9,opt,name=sum_loss,json=sumLoss,proto3" json:"sum_loss,omitempty"` // sums of the epoch under way; float64 bits
+	SumCount      uint64                 `protobuf:"varint,10,opt,name=sum_count,json=sumCount,proto3" json:"sum_count,omitempty"`
+	SumCorrect    uint64                 `protobuf:"varint,11,opt,name=sum_correct,json=sumCorrect,proto3" json:"sum_correct,omitempty"`
+	StalledMs     float64                `protobuf:"fixed64,12,opt,name=stalled_ms,json=stalledMs,proto3" json:"stalled_ms,omitempty"` // how long the step loop stood still for the copy
+	Epoch         uint32                 `protobuf:"varint,13,opt,name=epoch,proto3" json:"epoch,omitempty"`                           // position, see checkpoint.Position
+	StepInEpoch   uint64                 `protobuf:"varint,14,opt,name=step_in_epoch,json=stepInEpoch,proto3" json:"step_in_epoch,omitempty"`
+	Samples       uint64                 `protobuf:"varint,15,opt,name=samples,proto3" json:"samples,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ShareFact) Reset() {
 	*x = ShareFact{}
-	mi := &file_ringmaster_proto_msgTypes[9]
+	mi := &file_ringmaster_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1081,7 +1140,7 @@ func (x *ShareFact) String() string {
 func (*ShareFact) ProtoMessage() {}
 
 func (x *ShareFact) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[9]
+	mi := &file_ringmaster_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1094,7 +1153,7 @@ func (x *ShareFact) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShareFact.ProtoReflect.Descriptor instead.
 func (*ShareFact) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{9}
+	return file_ringmaster_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ShareFact) GetGeneration() uint64 {
@@ -1111,23 +1170,23 @@ func (x *ShareFact) GetStep() uint64 {
 	return 0
 }
 
-func (x *ShareFact) GetFile() string {
+func (x *ShareFact) GetShare() uint32 {
 	if x != nil {
-		return x.File
-	}
-	return ""
-}
-
-func (x *ShareFact) GetBytes() uint64 {
-	if x != nil {
-		return x.Bytes
+		return x.Share
 	}
 	return 0
 }
 
-func (x *ShareFact) GetSha256() []byte {
+func (x *ShareFact) GetShares() uint32 {
 	if x != nil {
-		return x.Sha256
+		return x.Shares
+	}
+	return 0
+}
+
+func (x *ShareFact) GetFile() *StoredFile {
+	if x != nil {
+		return x.File
 	}
 	return nil
 }
@@ -1137,13 +1196,6 @@ func (x *ShareFact) GetHolders() []string {
 		return x.Holders
 	}
 	return nil
-}
-
-func (x *ShareFact) GetFiles() uint32 {
-	if x != nil {
-		return x.Files
-	}
-	return 0
 }
 
 func (x *ShareFact) GetDigest() []byte {
@@ -1188,9 +1240,23 @@ func (x *ShareFact) GetStalledMs() float64 {
 	return 0
 }
 
-func (x *ShareFact) GetShare() uint32 {
+func (x *ShareFact) GetEpoch() uint32 {
 	if x != nil {
-		return x.Share
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *ShareFact) GetStepInEpoch() uint64 {
+	if x != nil {
+		return x.StepInEpoch
+	}
+	return 0
+}
+
+func (x *ShareFact) GetSamples() uint64 {
+	if x != nil {
+		return x.Samples
 	}
 	return 0
 }
@@ -1212,7 +1278,7 @@ type Outcome struct {
 
 func (x *Outcome) Reset() {
 	*x = Outcome{}
-	mi := &file_ringmaster_proto_msgTypes[10]
+	mi := &file_ringmaster_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1224,7 +1290,7 @@ func (x *Outcome) String() string {
 func (*Outcome) ProtoMessage() {}
 
 func (x *Outcome) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[10]
+	mi := &file_ringmaster_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1237,7 +1303,7 @@ func (x *Outcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outcome.ProtoReflect.Descriptor instead.
 func (*Outcome) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{10}
+	return file_ringmaster_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Outcome) GetGeneration() uint64 {
@@ -1316,7 +1382,7 @@ type CoordinatorInfo struct {
 
 func (x *CoordinatorInfo) Reset() {
 	*x = CoordinatorInfo{}
-	mi := &file_ringmaster_proto_msgTypes[11]
+	mi := &file_ringmaster_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1328,7 +1394,7 @@ func (x *CoordinatorInfo) String() string {
 func (*CoordinatorInfo) ProtoMessage() {}
 
 func (x *CoordinatorInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[11]
+	mi := &file_ringmaster_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1341,7 +1407,7 @@ func (x *CoordinatorInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CoordinatorInfo.ProtoReflect.Descriptor instead.
 func (*CoordinatorInfo) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{11}
+	return file_ringmaster_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *CoordinatorInfo) GetId() string {
@@ -1393,7 +1459,7 @@ type JobSpec struct {
 
 func (x *JobSpec) Reset() {
 	*x = JobSpec{}
-	mi := &file_ringmaster_proto_msgTypes[12]
+	mi := &file_ringmaster_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1405,7 +1471,7 @@ func (x *JobSpec) String() string {
 func (*JobSpec) ProtoMessage() {}
 
 func (x *JobSpec) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[12]
+	mi := &file_ringmaster_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1418,7 +1484,7 @@ func (x *JobSpec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobSpec.ProtoReflect.Descriptor instead.
 func (*JobSpec) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{12}
+	return file_ringmaster_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *JobSpec) GetId() string {
@@ -1485,7 +1551,7 @@ type Order struct {
 
 func (x *Order) Reset() {
 	*x = Order{}
-	mi := &file_ringmaster_proto_msgTypes[13]
+	mi := &file_ringmaster_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1497,7 +1563,7 @@ func (x *Order) String() string {
 func (*Order) ProtoMessage() {}
 
 func (x *Order) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[13]
+	mi := &file_ringmaster_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1510,7 +1576,7 @@ func (x *Order) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Order.ProtoReflect.Descriptor instead.
 func (*Order) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{13}
+	return file_ringmaster_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Order) GetCluster() uint64 {
@@ -1626,7 +1692,7 @@ type SubmitRequest struct {
 
 func (x *SubmitRequest) Reset() {
 	*x = SubmitRequest{}
-	mi := &file_ringmaster_proto_msgTypes[14]
+	mi := &file_ringmaster_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1638,7 +1704,7 @@ func (x *SubmitRequest) String() string {
 func (*SubmitRequest) ProtoMessage() {}
 
 func (x *SubmitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[14]
+	mi := &file_ringmaster_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1651,7 +1717,7 @@ func (x *SubmitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitRequest.ProtoReflect.Descriptor instead.
 func (*SubmitRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{14}
+	return file_ringmaster_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *SubmitRequest) GetConfig() []byte {
@@ -1712,7 +1778,7 @@ type SubmitReply struct {
 
 func (x *SubmitReply) Reset() {
 	*x = SubmitReply{}
-	mi := &file_ringmaster_proto_msgTypes[15]
+	mi := &file_ringmaster_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1724,7 +1790,7 @@ func (x *SubmitReply) String() string {
 func (*SubmitReply) ProtoMessage() {}
 
 func (x *SubmitReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[15]
+	mi := &file_ringmaster_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1737,7 +1803,7 @@ func (x *SubmitReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitReply.ProtoReflect.Descriptor instead.
 func (*SubmitReply) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{15}
+	return file_ringmaster_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *SubmitReply) GetJob() string {
@@ -1756,7 +1822,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_ringmaster_proto_msgTypes[16]
+	mi := &file_ringmaster_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1768,7 +1834,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[16]
+	mi := &file_ringmaster_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1781,7 +1847,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{16}
+	return file_ringmaster_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *WatchRequest) GetJob() string {
@@ -1808,7 +1874,7 @@ type ViewRecord struct {
 
 func (x *ViewRecord) Reset() {
 	*x = ViewRecord{}
-	mi := &file_ringmaster_proto_msgTypes[17]
+	mi := &file_ringmaster_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1820,7 +1886,7 @@ func (x *ViewRecord) String() string {
 func (*ViewRecord) ProtoMessage() {}
 
 func (x *ViewRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[17]
+	mi := &file_ringmaster_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1833,7 +1899,7 @@ func (x *ViewRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ViewRecord.ProtoReflect.Descriptor instead.
 func (*ViewRecord) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{17}
+	return file_ringmaster_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ViewRecord) GetGeneration() uint64 {
@@ -1912,7 +1978,7 @@ type CheckpointRecord struct {
 
 func (x *CheckpointRecord) Reset() {
 	*x = CheckpointRecord{}
-	mi := &file_ringmaster_proto_msgTypes[18]
+	mi := &file_ringmaster_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1924,7 +1990,7 @@ func (x *CheckpointRecord) String() string {
 func (*CheckpointRecord) ProtoMessage() {}
 
 func (x *CheckpointRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[18]
+	mi := &file_ringmaster_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1937,7 +2003,7 @@ func (x *CheckpointRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckpointRecord.ProtoReflect.Descriptor instead.
 func (*CheckpointRecord) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{18}
+	return file_ringmaster_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *CheckpointRecord) GetStep() uint64 {
@@ -1988,7 +2054,7 @@ type EpochRecord struct {
 
 func (x *EpochRecord) Reset() {
 	*x = EpochRecord{}
-	mi := &file_ringmaster_proto_msgTypes[19]
+	mi := &file_ringmaster_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2000,7 +2066,7 @@ func (x *EpochRecord) String() string {
 func (*EpochRecord) ProtoMessage() {}
 
 func (x *EpochRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[19]
+	mi := &file_ringmaster_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2013,7 +2079,7 @@ func (x *EpochRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EpochRecord.ProtoReflect.Descriptor instead.
 func (*EpochRecord) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{19}
+	return file_ringmaster_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *EpochRecord) GetEpoch() uint32 {
@@ -2070,7 +2136,7 @@ type WorkerStatus struct {
 
 func (x *WorkerStatus) Reset() {
 	*x = WorkerStatus{}
-	mi := &file_ringmaster_proto_msgTypes[20]
+	mi := &file_ringmaster_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2082,7 +2148,7 @@ func (x *WorkerStatus) String() string {
 func (*WorkerStatus) ProtoMessage() {}
 
 func (x *WorkerStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[20]
+	mi := &file_ringmaster_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2095,7 +2161,7 @@ func (x *WorkerStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkerStatus.ProtoReflect.Descriptor instead.
 func (*WorkerStatus) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{20}
+	return file_ringmaster_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *WorkerStatus) GetId() string {
@@ -2212,7 +2278,7 @@ type JobStatus struct {
 
 func (x *JobStatus) Reset() {
 	*x = JobStatus{}
-	mi := &file_ringmaster_proto_msgTypes[21]
+	mi := &file_ringmaster_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2224,7 +2290,7 @@ func (x *JobStatus) String() string {
 func (*JobStatus) ProtoMessage() {}
 
 func (x *JobStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[21]
+	mi := &file_ringmaster_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2237,7 +2303,7 @@ func (x *JobStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobStatus.ProtoReflect.Descriptor instead.
 func (*JobStatus) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{21}
+	return file_ringmaster_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *JobStatus) GetJob() string {
@@ -2452,7 +2518,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_ringmaster_proto_msgTypes[22]
+	mi := &file_ringmaster_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2464,7 +2530,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[22]
+	mi := &file_ringmaster_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2477,7 +2543,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{22}
+	return file_ringmaster_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *StatusRequest) GetJob() string {
@@ -2499,7 +2565,7 @@ type ClusterStatus struct {
 
 func (x *ClusterStatus) Reset() {
 	*x = ClusterStatus{}
-	mi := &file_ringmaster_proto_msgTypes[23]
+	mi := &file_ringmaster_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2511,7 +2577,7 @@ func (x *ClusterStatus) String() string {
 func (*ClusterStatus) ProtoMessage() {}
 
 func (x *ClusterStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[23]
+	mi := &file_ringmaster_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2524,7 +2590,7 @@ func (x *ClusterStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterStatus.ProtoReflect.Descriptor instead.
 func (*ClusterStatus) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{23}
+	return file_ringmaster_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ClusterStatus) GetCluster() uint64 {
@@ -2564,7 +2630,7 @@ type StopRequest struct {
 
 func (x *StopRequest) Reset() {
 	*x = StopRequest{}
-	mi := &file_ringmaster_proto_msgTypes[24]
+	mi := &file_ringmaster_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2576,7 +2642,7 @@ func (x *StopRequest) String() string {
 func (*StopRequest) ProtoMessage() {}
 
 func (x *StopRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[24]
+	mi := &file_ringmaster_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2589,7 +2655,7 @@ func (x *StopRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRequest.ProtoReflect.Descriptor instead.
 func (*StopRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{24}
+	return file_ringmaster_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *StopRequest) GetJob() string {
@@ -2607,7 +2673,7 @@ type StopReply struct {
 
 func (x *StopReply) Reset() {
 	*x = StopReply{}
-	mi := &file_ringmaster_proto_msgTypes[25]
+	mi := &file_ringmaster_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2619,7 +2685,7 @@ func (x *StopReply) String() string {
 func (*StopReply) ProtoMessage() {}
 
 func (x *StopReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[25]
+	mi := &file_ringmaster_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2632,7 +2698,7 @@ func (x *StopReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopReply.ProtoReflect.Descriptor instead.
 func (*StopReply) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{25}
+	return file_ringmaster_proto_rawDescGZIP(), []int{26}
 }
 
 type ScaleRequest struct {
@@ -2645,7 +2711,7 @@ type ScaleRequest struct {
 
 func (x *ScaleRequest) Reset() {
 	*x = ScaleRequest{}
-	mi := &file_ringmaster_proto_msgTypes[26]
+	mi := &file_ringmaster_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2657,7 +2723,7 @@ func (x *ScaleRequest) String() string {
 func (*ScaleRequest) ProtoMessage() {}
 
 func (x *ScaleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[26]
+	mi := &file_ringmaster_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2670,7 +2736,7 @@ func (x *ScaleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScaleRequest.ProtoReflect.Descriptor instead.
 func (*ScaleRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{26}
+	return file_ringmaster_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ScaleRequest) GetJob() string {
@@ -2695,7 +2761,7 @@ type ScaleReply struct {
 
 func (x *ScaleReply) Reset() {
 	*x = ScaleReply{}
-	mi := &file_ringmaster_proto_msgTypes[27]
+	mi := &file_ringmaster_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2707,7 +2773,7 @@ func (x *ScaleReply) String() string {
 func (*ScaleReply) ProtoMessage() {}
 
 func (x *ScaleReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[27]
+	mi := &file_ringmaster_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2720,7 +2786,7 @@ func (x *ScaleReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScaleReply.ProtoReflect.Descriptor instead.
 func (*ScaleReply) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{27}
+	return file_ringmaster_proto_rawDescGZIP(), []int{28}
 }
 
 type FilePart struct {
@@ -2736,7 +2802,7 @@ type FilePart struct {
 
 func (x *FilePart) Reset() {
 	*x = FilePart{}
-	mi := &file_ringmaster_proto_msgTypes[28]
+	mi := &file_ringmaster_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2748,7 +2814,7 @@ func (x *FilePart) String() string {
 func (*FilePart) ProtoMessage() {}
 
 func (x *FilePart) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[28]
+	mi := &file_ringmaster_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2761,7 +2827,7 @@ func (x *FilePart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FilePart.ProtoReflect.Descriptor instead.
 func (*FilePart) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{28}
+	return file_ringmaster_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *FilePart) GetDirectory() string {
@@ -2808,7 +2874,7 @@ type PutFileReply struct {
 
 func (x *PutFileReply) Reset() {
 	*x = PutFileReply{}
-	mi := &file_ringmaster_proto_msgTypes[29]
+	mi := &file_ringmaster_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2820,7 +2886,7 @@ func (x *PutFileReply) String() string {
 func (*PutFileReply) ProtoMessage() {}
 
 func (x *PutFileReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[29]
+	mi := &file_ringmaster_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2833,7 +2899,7 @@ func (x *PutFileReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutFileReply.ProtoReflect.Descriptor instead.
 func (*PutFileReply) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{29}
+	return file_ringmaster_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *PutFileReply) GetId() string {
@@ -2853,7 +2919,7 @@ type GetFileRequest struct {
 
 func (x *GetFileRequest) Reset() {
 	*x = GetFileRequest{}
-	mi := &file_ringmaster_proto_msgTypes[30]
+	mi := &file_ringmaster_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2865,7 +2931,7 @@ func (x *GetFileRequest) String() string {
 func (*GetFileRequest) ProtoMessage() {}
 
 func (x *GetFileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[30]
+	mi := &file_ringmaster_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2878,7 +2944,7 @@ func (x *GetFileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetFileRequest.ProtoReflect.Descriptor instead.
 func (*GetFileRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{30}
+	return file_ringmaster_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *GetFileRequest) GetDirectory() string {
@@ -2909,7 +2975,7 @@ type StateRequest struct {
 
 func (x *StateRequest) Reset() {
 	*x = StateRequest{}
-	mi := &file_ringmaster_proto_msgTypes[31]
+	mi := &file_ringmaster_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2921,7 +2987,7 @@ func (x *StateRequest) String() string {
 func (*StateRequest) ProtoMessage() {}
 
 func (x *StateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[31]
+	mi := &file_ringmaster_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2934,7 +3000,7 @@ func (x *StateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StateRequest.ProtoReflect.Descriptor instead.
 func (*StateRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{31}
+	return file_ringmaster_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *StateRequest) GetCluster() uint64 {
@@ -2989,7 +3055,7 @@ type StatePart struct {
 
 func (x *StatePart) Reset() {
 	*x = StatePart{}
-	mi := &file_ringmaster_proto_msgTypes[32]
+	mi := &file_ringmaster_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3001,7 +3067,7 @@ func (x *StatePart) String() string {
 func (*StatePart) ProtoMessage() {}
 
 func (x *StatePart) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[32]
+	mi := &file_ringmaster_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3014,7 +3080,7 @@ func (x *StatePart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatePart.ProtoReflect.Descriptor instead.
 func (*StatePart) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{32}
+	return file_ringmaster_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *StatePart) GetHeader() []byte {
@@ -3141,27 +3207,33 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\teval_loss\x18\x06 \x01(\x06R\bevalLoss\x12#\n" +
 	"\reval_accuracy\x18\a \x01(\x06R\fevalAccuracy\x12\x1d\n" +
 	"\n" +
-	"eval_count\x18\b \x01(\x04R\tevalCount\"\xfa\x02\n" +
+	"eval_count\x18\b \x01(\x04R\tevalCount\"N\n" +
+	"\n" +
+	"StoredFile\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05bytes\x18\x02 \x01(\x04R\x05bytes\x12\x16\n" +
+	"\x06sha256\x18\x03 \x01(\fR\x06sha256\"\xba\x03\n" +
 	"\tShareFact\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x01 \x01(\x04R\n" +
 	"generation\x12\x12\n" +
-	"\x04step\x18\x02 \x01(\x04R\x04step\x12\x12\n" +
-	"\x04file\x18\x03 \x01(\tR\x04file\x12\x14\n" +
-	"\x05bytes\x18\x04 \x01(\x04R\x05bytes\x12\x16\n" +
-	"\x06sha256\x18\x05 \x01(\fR\x06sha256\x12\x18\n" +
-	"\aholders\x18\x06 \x03(\tR\aholders\x12\x14\n" +
-	"\x05files\x18\a \x01(\rR\x05files\x12\x16\n" +
-	"\x06digest\x18\b \x01(\fR\x06digest\x12!\n" +
-	"\fstate_digest\x18\t \x01(\fR\vstateDigest\x12\x19\n" +
-	"\bsum_loss\x18\n" +
-	" \x01(\x06R\asumLoss\x12\x1b\n" +
-	"\tsum_count\x18\v \x01(\x04R\bsumCount\x12\x1f\n" +
-	"\vsum_correct\x18\f \x01(\x04R\n" +
+	"\x04step\x18\x02 \x01(\x04R\x04step\x12\x14\n" +
+	"\x05share\x18\x03 \x01(\rR\x05share\x12\x16\n" +
+	"\x06shares\x18\x04 \x01(\rR\x06shares\x12*\n" +
+	"\x04file\x18\x05 \x01(\v2\x16.ringmaster.StoredFileR\x04file\x12\x18\n" +
+	"\aholders\x18\x06 \x03(\tR\aholders\x12\x16\n" +
+	"\x06digest\x18\a \x01(\fR\x06digest\x12!\n" +
+	"\fstate_digest\x18\b \x01(\fR\vstateDigest\x12\x19\n" +
+	"\bsum_loss\x18\t \x01(\x06R\asumLoss\x12\x1b\n" +
+	"\tsum_count\x18\n" +
+	" \x01(\x04R\bsumCount\x12\x1f\n" +
+	"\vsum_correct\x18\v \x01(\x04R\n" +
 	"sumCorrect\x12\x1d\n" +
 	"\n" +
-	"stalled_ms\x18\r \x01(\x01R\tstalledMs\x12\x14\n" +
-	"\x05share\x18\x0e \x01(\rR\x05share\"\x90\x02\n" +
+	"stalled_ms\x18\f \x01(\x01R\tstalledMs\x12\x14\n" +
+	"\x05epoch\x18\r \x01(\rR\x05epoch\x12\"\n" +
+	"\rstep_in_epoch\x18\x0e \x01(\x04R\vstepInEpoch\x12\x18\n" +
+	"\asamples\x18\x0f \x01(\x04R\asamples\"\x90\x02\n" +
 	"\aOutcome\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x01 \x01(\x04R\n" +
@@ -3336,7 +3408,7 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\x06length\x18\x06 \x01(\x04R\x06length\"7\n" +
 	"\tStatePart\x12\x16\n" +
 	"\x06header\x18\x01 \x01(\fR\x06header\x12\x12\n" +
-	"\x04data\x18\x02 \x01(\fR\x04data*\xc3\x01\n" +
+	"\x04data\x18\x02 \x01(\fR\x04data*\xb0\x01\n" +
 	"\x05Phase\x12\x0e\n" +
 	"\n" +
 	"PHASE_IDLE\x10\x00\x12\x13\n" +
@@ -3346,9 +3418,8 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\x0ePHASE_TRAINING\x10\x04\x12\x10\n" +
 	"\fPHASE_BROKEN\x10\x05\x12\x10\n" +
 	"\fPHASE_PAUSED\x10\x06\x12\x10\n" +
-	"\fPHASE_SAVING\x10\a\x12\x11\n" +
-	"\rPHASE_STOPPED\x10\b\x12\x10\n" +
-	"\fPHASE_FAILED\x10\t2\xeb\x03\n" +
+	"\fPHASE_SAVING\x10\a\x12\x10\n" +
+	"\fPHASE_FAILED\x10\b2\xeb\x03\n" +
 	"\vCoordinator\x123\n" +
 	"\x06Attach\x12\x12.ringmaster.Report\x1a\x11.ringmaster.Order(\x010\x01\x12<\n" +
 	"\x06Submit\x12\x19.ringmaster.SubmitRequest\x1a\x17.ringmaster.SubmitReply\x12:\n" +
@@ -3374,7 +3445,7 @@ func file_ringmaster_proto_rawDescGZIP() []byte {
 }
 
 var file_ringmaster_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_ringmaster_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
+var file_ringmaster_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
 var file_ringmaster_proto_goTypes = []any{
 	(Phase)(0),               // 0: ringmaster.Phase
 	(*NotLeader)(nil),        // 1: ringmaster.NotLeader
@@ -3386,30 +3457,31 @@ var file_ringmaster_proto_goTypes = []any{
 	(*Progress)(nil),         // 7: ringmaster.Progress
 	(*Waiting)(nil),          // 8: ringmaster.Waiting
 	(*EpochFact)(nil),        // 9: ringmaster.EpochFact
-	(*ShareFact)(nil),        // 10: ringmaster.ShareFact
-	(*Outcome)(nil),          // 11: ringmaster.Outcome
-	(*CoordinatorInfo)(nil),  // 12: ringmaster.CoordinatorInfo
-	(*JobSpec)(nil),          // 13: ringmaster.JobSpec
-	(*Order)(nil),            // 14: ringmaster.Order
-	(*SubmitRequest)(nil),    // 15: ringmaster.SubmitRequest
-	(*SubmitReply)(nil),      // 16: ringmaster.SubmitReply
-	(*WatchRequest)(nil),     // 17: ringmaster.WatchRequest
-	(*ViewRecord)(nil),       // 18: ringmaster.ViewRecord
-	(*CheckpointRecord)(nil), // 19: ringmaster.CheckpointRecord
-	(*EpochRecord)(nil),      // 20: ringmaster.EpochRecord
-	(*WorkerStatus)(nil),     // 21: ringmaster.WorkerStatus
-	(*JobStatus)(nil),        // 22: ringmaster.JobStatus
-	(*StatusRequest)(nil),    // 23: ringmaster.StatusRequest
-	(*ClusterStatus)(nil),    // 24: ringmaster.ClusterStatus
-	(*StopRequest)(nil),      // 25: ringmaster.StopRequest
-	(*StopReply)(nil),        // 26: ringmaster.StopReply
-	(*ScaleRequest)(nil),     // 27: ringmaster.ScaleRequest
-	(*ScaleReply)(nil),       // 28: ringmaster.ScaleReply
-	(*FilePart)(nil),         // 29: ringmaster.FilePart
-	(*PutFileReply)(nil),     // 30: ringmaster.PutFileReply
-	(*GetFileRequest)(nil),   // 31: ringmaster.GetFileRequest
-	(*StateRequest)(nil),     // 32: ringmaster.StateRequest
-	(*StatePart)(nil),        // 33: ringmaster.StatePart
+	(*StoredFile)(nil),       // 10: ringmaster.StoredFile
+	(*ShareFact)(nil),        // 11: ringmaster.ShareFact
+	(*Outcome)(nil),          // 12: ringmaster.Outcome
+	(*CoordinatorInfo)(nil),  // 13: ringmaster.CoordinatorInfo
+	(*JobSpec)(nil),          // 14: ringmaster.JobSpec
+	(*Order)(nil),            // 15: ringmaster.Order
+	(*SubmitRequest)(nil),    // 16: ringmaster.SubmitRequest
+	(*SubmitReply)(nil),      // 17: ringmaster.SubmitReply
+	(*WatchRequest)(nil),     // 18: ringmaster.WatchRequest
+	(*ViewRecord)(nil),       // 19: ringmaster.ViewRecord
+	(*CheckpointRecord)(nil), // 20: ringmaster.CheckpointRecord
+	(*EpochRecord)(nil),      // 21: ringmaster.EpochRecord
+	(*WorkerStatus)(nil),     // 22: ringmaster.WorkerStatus
+	(*JobStatus)(nil),        // 23: ringmaster.JobStatus
+	(*StatusRequest)(nil),    // 24: ringmaster.StatusRequest
+	(*ClusterStatus)(nil),    // 25: ringmaster.ClusterStatus
+	(*StopRequest)(nil),      // 26: ringmaster.StopRequest
+	(*StopReply)(nil),        // 27: ringmaster.StopReply
+	(*ScaleRequest)(nil),     // 28: ringmaster.ScaleRequest
+	(*ScaleReply)(nil),       // 29: ringmaster.ScaleReply
+	(*FilePart)(nil),         // 30: ringmaster.FilePart
+	(*PutFileReply)(nil),     // 31: ringmaster.PutFileReply
+	(*GetFileRequest)(nil),   // 32: ringmaster.GetFileRequest
+	(*StateRequest)(nil),     // 33: ringmaster.StateRequest
+	(*StatePart)(nil),        // 34: ringmaster.StatePart
 }
 var file_ringmaster_proto_depIdxs = []int32{
 	2,  // 0: ringmaster.View.members:type_name -> ringmaster.Member
@@ -3418,45 +3490,46 @@ var file_ringmaster_proto_depIdxs = []int32{
 	6,  // 3: ringmaster.Report.files:type_name -> ringmaster.DataFile
 	7,  // 4: ringmaster.Report.progress:type_name -> ringmaster.Progress
 	9,  // 5: ringmaster.Report.epochs:type_name -> ringmaster.EpochFact
-	10, // 6: ringmaster.Report.shares:type_name -> ringmaster.ShareFact
-	11, // 7: ringmaster.Report.outcome:type_name -> ringmaster.Outcome
+	11, // 6: ringmaster.Report.shares:type_name -> ringmaster.ShareFact
+	12, // 7: ringmaster.Report.outcome:type_name -> ringmaster.Outcome
 	8,  // 8: ringmaster.Report.waiting:type_name -> ringmaster.Waiting
-	6,  // 9: ringmaster.JobSpec.files:type_name -> ringmaster.DataFile
-	13, // 10: ringmaster.Order.job:type_name -> ringmaster.JobSpec
-	3,  // 11: ringmaster.Order.view:type_name -> ringmaster.View
-	4,  // 12: ringmaster.Order.start:type_name -> ringmaster.Start
-	12, // 13: ringmaster.Order.coordinators:type_name -> ringmaster.CoordinatorInfo
-	6,  // 14: ringmaster.SubmitRequest.files:type_name -> ringmaster.DataFile
-	8,  // 15: ringmaster.WorkerStatus.waiting_for:type_name -> ringmaster.Waiting
-	20, // 16: ringmaster.JobStatus.epochs:type_name -> ringmaster.EpochRecord
-	18, // 17: ringmaster.JobStatus.views:type_name -> ringmaster.ViewRecord
-	19, // 18: ringmaster.JobStatus.checkpoints:type_name -> ringmaster.CheckpointRecord
-	12, // 19: ringmaster.ClusterStatus.coordinators:type_name -> ringmaster.CoordinatorInfo
-	21, // 20: ringmaster.ClusterStatus.workers:type_name -> ringmaster.WorkerStatus
-	22, // 21: ringmaster.ClusterStatus.job:type_name -> ringmaster.JobStatus
-	5,  // 22: ringmaster.Coordinator.Attach:input_type -> ringmaster.Report
-	15, // 23: ringmaster.Coordinator.Submit:input_type -> ringmaster.SubmitRequest
-	17, // 24: ringmaster.Coordinator.Watch:input_type -> ringmaster.WatchRequest
-	23, // 25: ringmaster.Coordinator.Status:input_type -> ringmaster.StatusRequest
-	25, // 26: ringmaster.Coordinator.Stop:input_type -> ringmaster.StopRequest
-	27, // 27: ringmaster.Coordinator.Scale:input_type -> ringmaster.ScaleRequest
-	29, // 28: ringmaster.Coordinator.PutFile:input_type -> ringmaster.FilePart
-	31, // 29: ringmaster.Coordinator.GetFile:input_type -> ringmaster.GetFileRequest
-	32, // 30: ringmaster.Peer.State:input_type -> ringmaster.StateRequest
-	14, // 31: ringmaster.Coordinator.Attach:output_type -> ringmaster.Order
-	16, // 32: ringmaster.Coordinator.Submit:output_type -> ringmaster.SubmitReply
-	22, // 33: ringmaster.Coordinator.Watch:output_type -> ringmaster.JobStatus
-	24, // 34: ringmaster.Coordinator.Status:output_type -> ringmaster.ClusterStatus
-	26, // 35: ringmaster.Coordinator.Stop:output_type -> ringmaster.StopReply
-	28, // 36: ringmaster.Coordinator.Scale:output_type -> ringmaster.ScaleReply
-	30, // 37: ringmaster.Coordinator.PutFile:output_type -> ringmaster.PutFileReply
-	29, // 38: ringmaster.Coordinator.GetFile:output_type -> ringmaster.FilePart
-	33, // 39: ringmaster.Peer.State:output_type -> ringmaster.StatePart
-	31, // [31:40] is the sub-list for method output_type
-	22, // [22:31] is the sub-list for method input_type
-	22, // [22:22] is the sub-list for extension type_name
-	22, // [22:22] is the sub-list for extension extendee
-	0,  // [0:22] is the sub-list for field type_name
+	10, // 9: ringmaster.ShareFact.file:type_name -> ringmaster.StoredFile
+	6,  // 10: ringmaster.JobSpec.files:type_name -> ringmaster.DataFile
+	14, // 11: ringmaster.Order.job:type_name -> ringmaster.JobSpec
+	3,  // 12: ringmaster.Order.view:type_name -> ringmaster.View
+	4,  // 13: ringmaster.Order.start:type_name -> ringmaster.Start
+	13, // 14: ringmaster.Order.coordinators:type_name -> ringmaster.CoordinatorInfo
+	6,  // 15: ringmaster.SubmitRequest.files:type_name -> ringmaster.DataFile
+	8,  // 16: ringmaster.WorkerStatus.waiting_for:type_name -> ringmaster.Waiting
+	21, // 17: ringmaster.JobStatus.epochs:type_name -> ringmaster.EpochRecord
+	19, // 18: ringmaster.JobStatus.views:type_name -> ringmaster.ViewRecord
+	20, // 19: ringmaster.JobStatus.checkpoints:type_name -> ringmaster.CheckpointRecord
+	13, // 20: ringmaster.ClusterStatus.coordinators:type_name -> ringmaster.CoordinatorInfo
+	22, // 21: ringmaster.ClusterStatus.workers:type_name -> ringmaster.WorkerStatus
+	23, // 22: ringmaster.ClusterStatus.job:type_name -> ringmaster.JobStatus
+	5,  // 23: ringmaster.Coordinator.Attach:input_type -> ringmaster.Report
+	16, // 24: ringmaster.Coordinator.Submit:input_type -> ringmaster.SubmitRequest
+	18, // 25: ringmaster.Coordinator.Watch:input_type -> ringmaster.WatchRequest
+	24, // 26: ringmaster.Coordinator.Status:input_type -> ringmaster.StatusRequest
+	26, // 27: ringmaster.Coordinator.Stop:input_type -> ringmaster.StopRequest
+	28, // 28: ringmaster.Coordinator.Scale:input_type -> ringmaster.ScaleRequest
+	30, // 29: ringmaster.Coordinator.PutFile:input_type -> ringmaster.FilePart
+	32, // 30: ringmaster.Coordinator.GetFile:input_type -> ringmaster.GetFileRequest
+	33, // 31: ringmaster.Peer.State:input_type -> ringmaster.StateRequest
+	15, // 32: ringmaster.Coordinator.Attach:output_type -> ringmaster.Order
+	17, // 33: ringmaster.Coordinator.Submit:output_type -> ringmaster.SubmitReply
+	23, // 34: ringmaster.Coordinator.Watch:output_type -> ringmaster.JobStatus
+	25, // 35: ringmaster.Coordinator.Status:output_type -> ringmaster.ClusterStatus
+	27, // 36: ringmaster.Coordinator.Stop:output_type -> ringmaster.StopReply
+	29, // 37: ringmaster.Coordinator.Scale:output_type -> ringmaster.ScaleReply
+	31, // 38: ringmaster.Coordinator.PutFile:output_type -> ringmaster.PutFileReply
+	30, // 39: ringmaster.Coordinator.GetFile:output_type -> ringmaster.FilePart
+	34, // 40: ringmaster.Peer.State:output_type -> ringmaster.StatePart
+	32, // [32:41] is the sub-list for method output_type
+	23, // [23:32] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_ringmaster_proto_init() }
@@ -3470,7 +3543,7 @@ func file_ringmaster_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ringmaster_proto_rawDesc), len(file_ringmaster_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   33,
+			NumMessages:   34,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -115,7 +115,7 @@ type Epoch struct {
 
 // same reports whether two reports of one epoch agree in every bit.
 func (e Epoch) same(o Epoch) bool {
-	o.Generation = e.Generation
+	o.Generation, o.Job = e.Generation, e.Job
 	return e == o
 }
 

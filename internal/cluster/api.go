@@ -1,0 +1,278 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"ringmaster/internal/checkpoint"
+	"ringmaster/internal/cluster/fsm"
+	"ringmaster/internal/config"
+	"ringmaster/internal/plan"
+	"ringmaster/internal/rpc"
+)
+
+// watchInterval is how often a watcher is told the status.
+const watchInterval = 100 * time.Millisecond
+
+// Submit records a job.
+func (s *Server) Submit(ctx context.Context, r *rpc.SubmitRequest) (*rpc.SubmitReply, error) {
+	if !s.leads() {
+		return nil, s.notLeader()
+	}
+	job, err := config.Decode(r.Config)
+	if err != nil {
+		return nil, status.Errorf(codes.InvalidArgument, "job file: %v", err)
+	}
+	if int(r.Workers) > job.Seats {
+		return nil, status.Errorf(codes.InvalidArgument, "%d workers are more than the job's %d seats", r.Workers, job.Seats)
+	}
+	c := &fsm.Submit{Incarnation: plan.Incarnation(s.cfg.Random() | 1), Name: job.Name, Seats: job.Seats, Config: r.Config,
+		Keep: job.Checkpoint.KeepLast, Workers: int(r.Workers), Fingerprint: r.Fingerprint, Stop: r.Stop}
+	for _, f := range r.Files {
+		c.Files = append(c.Files, fsm.DataFile{Name: f.Name, SHA256: f.Sha256})
+	}
+	if len(r.Manifest) > 0 {
+		if err := resumeFrom(c, r.Manifest); err != nil {
+			return nil, status.Errorf(codes.InvalidArgument, "resume: %v", err)
+		}
+	}
+	s.log.Read(func(st *fsm.State) { c.ID = freeID(st, job.Name) })
+	if err := s.log.Propose(ctx, fsm.Command{Submit: c}); err != nil {
+		return nil, s.refused("submit", err)
+	}
+	s.cfg.Log.Info("job submitted", "job", c.ID, "workers", c.Workers, "resumed", c.Origin != nil)
+	s.poke()
+	return &rpc.SubmitReply{Job: c.ID}, nil
+}
+
+func freeID(st *fsm.State, name string) string {
+	id := name
+	for n := 2; st.Job(id) != nil; n++ {
+		id = fmt.Sprintf("%s-%d", name, n)
+	}
+	return id
+}
+
+// resumeFrom takes over from a checkpoint what the log holds of the job: its epochs and its generation.
+func resumeFrom(c *fsm.Submit, manifest []byte) error {
+	m, err := checkpoint.ParseManifest(manifest)
+	if err != nil {
+		return err
+	}
+	digest := m.Digest
+	c.Origin = &fsm.Checkpoint{Generation: m.Generation, Step: m.Step,
+		Directory: m.Folder(), Digest: digest[:], Manifest: manifest, Bytes: uint64(m.Bytes())}
+	for _, e := range m.Epochs {
+		c.Epochs = append(c.Epochs, fsm.Epoch{Epoch: e.Epoch, Step: e.Step, TrainLoss: math.Float64bits(e.TrainLoss),
+			HasEval: e.HasEval, EvalLoss: math.Float64bits(e.EvalLoss), EvalAccuracy: math.Float64bits(e.EvalAccuracy), EvalCount: e.EvalCount})
+	}
+	if len(c.Fingerprint) == 0 {
+		c.Fingerprint = m.Fingerprint[:]
+	}
+	return nil
+}
+
+// refused turns an error of the log into one for callers.
+func (s *Server) refused(what string, err error) error {
+	if !s.log.Leading() {
+		return s.notLeader()
+	}
+	return status.Errorf(codes.FailedPrecondition, "%s: %v", what, err)
+}
+
+// Stop asks for a job's orderly end.
+func (s *Server) Stop(ctx context.Context, r *rpc.StopRequest) (*rpc.StopReply, error) {
+	if !s.leads() {
+		return nil, s.notLeader()
+	}
+	if err := s.log.Propose(ctx, fsm.Command{Stop: &fsm.Stop{Job: r.Job}}); err != nil {
+		return nil, s.refused("stop job", err)
+	}
+	s.poke()
+	return &rpc.StopReply{}, nil
+}
+
+// Scale sets the number of workers a job wants. An empty job means the active one.
+func (s *Server) Scale(ctx context.Context, r *rpc.ScaleRequest) (*rpc.ScaleReply, error) {
+	if !s.leads() {
+		return nil, s.notLeader()
+	}
+	id := r.Job
+	if id == "" {
+		s.log.Read(func(st *fsm.State) {
+			if j := st.Active(); j != nil {
+				id = j.ID
+			}
+		})
+	}
+	if err := s.log.Propose(ctx, fsm.Command{Scale: &fsm.Scale{Job: id, Workers: int(r.Workers)}}); err != nil {
+		return nil, s.refused("scale", err)
+	}
+	s.poke()
+	return &rpc.ScaleReply{}, nil
+}
+
+// Watch streams a job's status until it has ended.
+func (s *Server) Watch(r *rpc.WatchRequest, stream rpc.Coordinator_WatchServer) error {
+	tick := time.NewTicker(watchInterval)
+	defer tick.Stop()
+	for {
+		st, err := s.jobStatus(r.Job)
+		if err != nil {
+			return err
+		}
+		if err := stream.Send(st); err != nil {
+			return err
+		}
+		if st.Ended {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-stream.Context().Done():
+			return nil
+		}
+	}
+}
+
+// Status answers what the cluster and its newest job are doing.
+func (s *Server) Status(_ context.Context, r *rpc.StatusRequest) (*rpc.ClusterStatus, error) {
+	if !s.leads() {
+		return nil, s.notLeader()
+	}
+	out := &rpc.ClusterStatus{Coordinators: s.coordinators()}
+	if st, err := s.jobStatus(r.Job); err == nil {
+		out.Job = st
+	} else if r.Job != "" {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.obs == nil {
+		return nil, s.notLeader()
+	}
+	now := time.Now()
+	s.log.Read(func(st *fsm.State) {
+		out.Cluster = uint64(st.Cluster)
+		j := st.Active()
+		for _, w := range s.obs.sorted(now, s.cfg.Timing) {
+			out.Workers = append(out.Workers, workerStatus(j, w))
+		}
+	})
+	return out, nil
+}
+
+func workerStatus(j *fsm.Job, w *seen) *rpc.WorkerStatus {
+	r := w.report
+	out := &rpc.WorkerStatus{Id: r.Worker, Pid: r.Pid, Host: r.Host, Machine: r.Machine, Address: r.Address, Step: r.Step,
+		State: strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(r.Phase.String(), "PHASE_")), "_", " "), WaitingFor: r.Waiting}
+	if p := r.Progress; p != nil && r.Phase == rpc.Phase_PHASE_TRAINING {
+		out.Step = p.Step
+	}
+	if j == nil || j.View == nil {
+		return out
+	}
+	for _, m := range j.View.Members {
+		if m.Incarnation == plan.Incarnation(r.Incarnation) {
+			out.Seated, out.SeatBegin, out.SeatEnd = true, uint32(m.Arc.Begin), uint32(m.Arc.End)
+		}
+	}
+	return out
+}
+
+// jobStatus is the state of a job, the newest where id is empty, with the workers' newest figures.
+func (s *Server) jobStatus(id string) (*rpc.JobStatus, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.obs == nil {
+		return nil, s.notLeader()
+	}
+	var out *rpc.JobStatus
+	s.log.Read(func(st *fsm.State) {
+		j := st.Newest()
+		if id != "" {
+			j = st.Job(id)
+		}
+		if j != nil {
+			out = s.describeJob(j)
+		}
+	})
+	if out == nil {
+		return nil, status.Errorf(codes.NotFound, "no job %q here", id)
+	}
+	return out, nil
+}
+
+func (s *Server) describeJob(j *fsm.Job) *rpc.JobStatus {
+	out := &rpc.JobStatus{Job: j.ID, Name: j.Name, State: string(j.Phase), Error: j.Error, Message: s.message, Seats: uint32(j.Seats),
+		Generation: uint64(j.Generation), Ended: j.Phase.Ended(), Config: j.Config}
+	if j.Stop && !out.Ended {
+		out.State = "stopping"
+	}
+	if cfg, err := config.Decode(j.Config); err == nil {
+		out.Seed = cfg.Seed
+	}
+	for _, e := range j.Epochs {
+		out.Epochs = append(out.Epochs, &rpc.EpochRecord{Epoch: uint32(e.Epoch), TrainLoss: math.Float64frombits(e.TrainLoss),
+			HasEval: e.HasEval, EvalLoss: math.Float64frombits(e.EvalLoss), EvalAccuracy: math.Float64frombits(e.EvalAccuracy)})
+	}
+	for _, v := range j.Views {
+		out.Views = append(out.Views, &rpc.ViewRecord{Generation: uint64(v.Generation), Workers: uint32(v.Workers), Cause: v.Cause,
+			Reason: v.Reason, Step: v.Step, DetectedMs: v.DetectedMs, StalledMs: s.stalls[v.Generation], LostSteps: uint32(v.LostSteps), Started: v.Started})
+	}
+	for _, c := range j.Checkpoints {
+		out.Checkpoints = append(out.Checkpoints, &rpc.CheckpointRecord{Step: c.Step, Generation: uint64(c.Generation), Bytes: c.Bytes,
+			StalledMs: c.StalledMs, Directory: c.Directory})
+	}
+	if j.View != nil {
+		out.Workers = uint32(len(j.View.Members))
+	}
+	s.describeProgress(j, out)
+	if o := j.Outcome; o != nil {
+		describeOutcome(o, out)
+	}
+	return out
+}
+
+func (s *Server) describeProgress(j *fsm.Job, out *rpc.JobStatus) {
+	if j.Origin != nil {
+		out.Step = j.Origin.Step
+	}
+	if j.Started != nil {
+		out.Step = max(out.Step, j.Started.Step)
+	}
+	p := s.lastSeen[j.ID]
+	if p == nil {
+		return
+	}
+	out.Step, out.StepsTotal, out.Epoch, out.Samples = p.Step, p.StepsTotal, p.Epoch, p.Samples
+	out.DigestStep, out.Digest = p.DigestStep, p.Digest
+	out.TrainS, out.FirstStepUnixNs = p.TrainS, p.FirstStepUnixNs
+	if p.SessionSamples > 0 {
+		out.TrainLoss, out.HasTrainLoss = p.TrainLoss, true
+	}
+	if p.TrainS > 0 {
+		out.SamplesPerS = float64(p.SessionSamples) / p.TrainS
+	}
+}
+
+func describeOutcome(o *fsm.Outcome, out *rpc.JobStatus) {
+	if o.Phase == fsm.Failed || len(o.Digest) == 0 {
+		return
+	}
+	out.Step, out.DigestStep = o.Step, o.Step
+	out.Digest, out.StateDigest = slices.Clone(o.Digest), o.StateDigest
+	if loss := math.Float64frombits(o.TrainLoss); !math.IsNaN(loss) {
+		out.TrainLoss, out.HasTrainLoss = loss, true
+	}
+	if o.HasEval {
+		out.HasEval, out.EvalLoss, out.EvalAccuracy = true, math.Float64frombits(o.EvalLoss), math.Float64frombits(o.EvalAccuracy)
+	}
+}

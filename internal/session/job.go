@@ -1,0 +1,254 @@
+package session
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"ringmaster/internal/checkpoint"
+	"ringmaster/internal/config"
+	"ringmaster/internal/plan"
+	"ringmaster/internal/rpc"
+	"ringmaster/internal/tensor/kernel"
+	"ringmaster/internal/trainer"
+)
+
+// job is a worker's part in one job. Its fields belong to the worker's main loop, but for those said to be otherwise.
+type job struct {
+	w       *Worker
+	spec    *rpc.JobSpec
+	cluster uint64
+	team    *kernel.Team
+	ctx     context.Context // ends with the worker's part in the job
+	cancel  context.CancelFunc
+	running chan struct{} // closed when the background work under way has ended; nil: none
+
+	phase      rpc.Phase
+	generation plan.Generation // newest view that this worker has reported to
+	failure    string
+	differs    bool
+	plan       *trainer.Plan
+	trainer    atomic.Pointer[trainer.Trainer] // set once the job is prepared; read by others too
+	digest     []byte                          // state digest of the state held, while no session runs
+	fresh      bool                            // the next session needs gradients of its own
+
+	session    *session
+	started    plan.Generation // newest generation a session was begun for
+	lost       []uint64
+	lostReason string
+	epochs     []*rpc.EpochFact
+	outcome    *rpc.Outcome
+	saver      *saver
+	current    atomic.Pointer[session] // the session under way; read by others too
+	abandoned  atomic.Bool             // set by a session whose transport did not let go of the gradients
+
+	lastStepNs  atomic.Int64 // end of the newest step of the session before
+	rejoinMs    atomic.Uint64
+	digestStep  atomic.Uint64
+	paramDigest atomic.Pointer[[32]byte]
+}
+
+func newJob(w *Worker, o *rpc.Order) *job {
+	ctx, cancel := context.WithCancel(context.Background())
+	return &job{w: w, spec: o.Job, cluster: o.Cluster, ctx: ctx, cancel: cancel, phase: rpc.Phase_PHASE_PREPARING,
+		team: kernel.NewTeam(w.cfg.Threads)}
+}
+
+// close ends everything the worker does for the job, and waits for it.
+func (j *job) close() {
+	j.cancel()
+	if j.running != nil {
+		<-j.running
+	}
+	if j.saver != nil {
+		j.saver.close()
+	}
+	j.team.Close()
+}
+
+// background runs work beside the main loop, one piece at a time; done is carried out by the main loop.
+func (j *job) background(ctx context.Context, work func(context.Context) error, done func(error)) {
+	ended := make(chan struct{})
+	j.running = ended
+	go func() {
+		err := work(j.ctx)
+		close(ended)
+		j.w.post(ctx, func() {
+			if j.w.job != j {
+				return
+			}
+			j.running = nil
+			done(err)
+		})
+	}()
+}
+
+func (j *job) fail(err error) {
+	j.phase, j.failure = rpc.Phase_PHASE_FAILED, err.Error()
+	j.w.log.Error("the job cannot go on here", "job", j.spec.Id, "reason", err)
+}
+
+// prepare reads the data and builds the model.
+func (j *job) prepare(ctx context.Context) {
+	var t *trainer.Trainer
+	j.background(ctx, func(context.Context) error {
+		cfg, err := config.Decode(j.spec.Config)
+		if err != nil {
+			return err
+		}
+		p, err := trainer.Assemble(cfg)
+		if err != nil {
+			return err
+		}
+		j.plan = p
+		t, err = trainer.New(p, j.team)
+		return err
+	}, func(err error) {
+		if err != nil {
+			j.fail(fmt.Errorf("worker %s on %s: %w", j.w.cfg.Self.Worker, j.w.cfg.Self.Host, err))
+			return
+		}
+		j.trainer.Store(t)
+		j.hold(rpc.Phase_PHASE_READY)
+	})
+}
+
+// hold records that no session runs and what state the worker holds.
+func (j *job) hold(phase rpc.Phase) {
+	t := j.trainer.Load()
+	state := t.State()
+	digest := checkpoint.StateDigest(&state)
+	j.digest, j.phase = digest[:], phase
+}
+
+func (j *job) reconcile(ctx context.Context, o *rpc.Order) {
+	j.acknowledge(o)
+	if j.session != nil {
+		j.steer(o)
+		return
+	}
+	t := j.trainer.Load()
+	if t == nil || j.running != nil || j.phase == rpc.Phase_PHASE_FAILED {
+		return
+	}
+	if !j.checkData(o) {
+		return
+	}
+	if o.Restore && len(o.Job.Manifest) > 0 && j.restore(ctx, o) {
+		return
+	}
+	if o.View != nil && plan.Generation(o.View.Generation) > j.generation {
+		// Every earlier session of this worker has ended for good: from here on it answers to the newer view.
+		j.generation = plan.Generation(o.View.Generation)
+		j.outcome, j.lost, j.lostReason = nil, nil, ""
+		if j.saver != nil {
+			j.saver.close()
+			j.saver = nil
+		}
+		j.hold(rpc.Phase_PHASE_READY)
+	}
+	if s := o.Start; s != nil && plan.Generation(s.Generation) == j.generation && j.started < j.generation &&
+		memberOf(o.View, j.w.cfg.Self) >= 0 {
+		j.started = j.generation
+		j.begin(ctx, o)
+	}
+}
+
+// acknowledge drops the facts that the log holds.
+func (j *job) acknowledge(o *rpc.Order) {
+	j.epochs = slices.DeleteFunc(j.epochs, func(e *rpc.EpochFact) bool { return e.Epoch <= o.EpochsRecorded })
+	if j.saver != nil && o.HasCheckpoint {
+		j.saver.committed(o.CheckpointStep)
+	}
+}
+
+// steer passes an order on to the session that runs.
+func (j *job) steer(o *rpc.Order) {
+	if o.Stop {
+		j.session.signals.Stop.Store(true)
+	}
+	if o.View == nil || plan.Generation(o.View.Generation) <= j.generation {
+		return
+	}
+	if o.View.Orderly && o.View.Generation == uint64(j.generation)+1 {
+		j.session.signals.Yield.Store(o.View.Generation)
+		return
+	}
+	j.session.cancel()
+}
+
+// checkData compares the data's fingerprint with the job's.
+func (j *job) checkData(o *rpc.Order) bool {
+	if len(o.Job.Fingerprint) == 0 || bytes.Equal(o.Job.Fingerprint, j.plan.Data.Fingerprint[:]) {
+		return true
+	}
+	name := "the data set"
+	for _, f := range j.plan.Data.Files {
+		for _, want := range o.Job.Files {
+			if want.Name == f.Path && !bytes.Equal(want.Sha256, f.Sum[:]) {
+				name = "file " + f.Path
+			}
+		}
+	}
+	j.differs = true
+	j.fail(fmt.Errorf("worker %s on %s: %s in %s differs from the data the job was submitted with: copy the same files there", j.w.cfg.Self.Worker, j.w.cfg.Self.Host, name, j.plan.Job.Data.Dir))
+	return false
+}
+
+// describe fills in the job's part of a report.
+func (j *job) describe(r *rpc.Report) {
+	r.Cluster, r.Job, r.Phase, r.Generation = j.cluster, j.spec.Id, j.phase, uint64(j.generation)
+	r.Failure, r.DataDiffers = j.failure, j.differs
+	r.LostPeers, r.LostReason = j.lost, j.lostReason
+	t := j.trainer.Load()
+	if t == nil {
+		return
+	}
+	r.Fingerprint = j.plan.Data.Fingerprint[:]
+	for _, f := range j.plan.Data.Files {
+		r.Files = append(r.Files, &rpc.DataFile{Name: f.Path, Sha256: f.Sum[:]})
+	}
+	if j.session == nil {
+		r.Step, r.StateDigest = t.Step(), j.digest
+	}
+	if j.started == j.generation {
+		for _, e := range j.epochs {
+			e.Generation = uint64(j.generation)
+		}
+		r.Epochs = slices.Clone(j.epochs)
+		r.Outcome = j.outcome
+	}
+	if j.saver != nil {
+		r.Shares = j.saver.facts()
+	}
+}
+
+// live adds to a report the figures that change with every step. It may be called from any goroutine.
+func (j *job) live(r *rpc.Report) {
+	t := j.trainer.Load()
+	if t == nil {
+		return
+	}
+	p := &t.Progress
+	step := p.Step.Load()
+	if r.StateDigest == nil {
+		r.Step = step
+	}
+	r.Progress = &rpc.Progress{Step: step, Epoch: uint32(t.Epoch(step)), TrainLoss: math.Float64frombits(p.LossBits.Load()),
+		Samples: t.Samples(step), StepMs: float64(p.StepNs.Load()) / 1e6, FirstStepUnixNs: uint64(p.FirstStep.Load()),
+		TrainS: float64(p.TrainNs.Load()) / 1e9, StepsTotal: t.Steps, SessionSamples: p.Samples.Load(),
+		RejoinMs: j.rejoinMs.Load(), DigestStep: j.digestStep.Load()}
+	if d := j.paramDigest.Load(); d != nil {
+		r.Progress.Digest = d[:]
+	}
+	if ring := j.ringNow(); ring != nil {
+		if wait, ok := ring.WaitingFor(); ok {
+			r.Waiting = &rpc.Waiting{Worker: wait.Peer.Worker, Host: wait.Peer.Host, Step: wait.Step, Bucket: int32(wait.Bucket),
+				Chunk: int32(wait.Chunk), Doing: wait.Doing, SinceMs: uint64(time.Since(wait.Since).Milliseconds())}
+		}
+	}
+}

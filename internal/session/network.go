@@ -1,0 +1,143 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/status"
+
+	"ringmaster/internal/allreduce"
+	"ringmaster/internal/plan"
+	"ringmaster/internal/rpc"
+)
+
+// Network is the Links of a real worker: gRPC to the coordinators and to the peers.
+type Network struct {
+	Known     func() []string      // addresses of coordinators from configuration and gossip
+	Transport *allreduce.Transport // the ring's
+	Options   []grpc.DialOption    // credentials, for coordinators and for state transfers
+
+	mu    sync.Mutex
+	conns map[string]*grpc.ClientConn
+}
+
+// Coordinators are the addresses known from configuration and gossip.
+func (n *Network) Coordinators() []string { return n.Known() }
+
+// Close closes the connections.
+func (n *Network) Close() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	var errs []error
+	for _, c := range n.conns {
+		errs = append(errs, c.Close())
+	}
+	n.conns = nil
+	return errors.Join(errs...)
+}
+
+func (n *Network) conn(address string) (*grpc.ClientConn, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if c := n.conns[address]; c != nil {
+		return c, nil
+	}
+	c, err := grpc.NewClient("passthrough:///"+address, n.Options...)
+	if err != nil {
+		return nil, fmt.Errorf("dial %s: %w", address, err)
+	}
+	if n.conns == nil {
+		n.conns = map[string]*grpc.ClientConn{}
+	}
+	n.conns[address] = c
+	return c, nil
+}
+
+// Attach opens the line to a coordinator.
+func (n *Network) Attach(ctx context.Context, address string) (Line, error) {
+	c, err := n.conn(address)
+	if err != nil {
+		return nil, err
+	}
+	c.ResetConnectBackoff()
+	stream, err := rpc.NewCoordinatorClient(c).Attach(ctx)
+	if err != nil {
+		return nil, leaderHint(err)
+	}
+	return hintedLine{stream}, nil
+}
+
+// hintedLine turns a follower's answer into a NotLeaderError.
+type hintedLine struct{ rpc.Coordinator_AttachClient }
+
+func (l hintedLine) Recv() (*rpc.Order, error) {
+	o, err := l.Coordinator_AttachClient.Recv()
+	return o, leaderHint(err)
+}
+
+func leaderHint(err error) error {
+	if err == nil {
+		return nil
+	}
+	for _, d := range status.Convert(err).Details() {
+		if other, ok := d.(*rpc.NotLeader); ok {
+			return &NotLeaderError{Leader: other.LeaderAddress}
+		}
+	}
+	return err
+}
+
+// OpenRing connects the session with its neighbours.
+func (n *Network) OpenRing(ctx context.Context, id allreduce.Identity, seats [][]float32, buckets []plan.Interval) (Ring, error) {
+	r, err := allreduce.Open(ctx, id, n.Transport, seats, buckets)
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// FetchState reads a peer's state.
+func (n *Network) FetchState(ctx context.Context, from plan.Member, request *rpc.StateRequest, receive func(*rpc.StatePart) error) error {
+	c, err := n.conn(from.Address)
+	if err != nil {
+		return err
+	}
+	stream, err := rpc.NewPeerClient(c).State(ctx, request)
+	if err != nil {
+		return err
+	}
+	for {
+		part, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := receive(part); err != nil {
+			return err
+		}
+	}
+}
+
+// PutFile sends a checkpoint file to a coordinator.
+func (n *Network) PutFile(ctx context.Context, address string, head *rpc.FilePart, write func(io.Writer) error) (string, error) {
+	c, err := n.conn(address)
+	if err != nil {
+		return "", err
+	}
+	return rpc.SendFile(ctx, rpc.NewCoordinatorClient(c), head, write)
+}
+
+// GetFile reads a checkpoint file from a coordinator.
+func (n *Network) GetFile(ctx context.Context, address, directory, name string, w io.Writer) error {
+	c, err := n.conn(address)
+	if err != nil {
+		return err
+	}
+	return rpc.ReceiveFile(ctx, rpc.NewCoordinatorClient(c), directory, name, w)
+}

@@ -1,0 +1,202 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"sync/atomic"
+	"time"
+
+	"ringmaster/internal/allreduce"
+	"ringmaster/internal/checkpoint"
+	"ringmaster/internal/plan"
+	"ringmaster/internal/rpc"
+	"ringmaster/internal/trainer"
+)
+
+// session is a worker's life in one generation. It ends once and is never used again.
+type session struct {
+	generation plan.Generation
+	start      *rpc.Start
+	id         allreduce.Identity
+	signals    trainer.Signals
+	cancel     context.CancelFunc
+	training   atomic.Bool
+	ring       atomic.Pointer[Ring]
+
+	ending     trainer.Ending
+	evaluation *trainer.Evaluation // where the job ends inside an epoch
+}
+
+// ringNow is the ring of the session under way, if there is one.
+func (j *job) ringNow() Ring {
+	s := j.current.Load()
+	if s == nil {
+		return nil
+	}
+	if r := s.ring.Load(); r != nil {
+		return *r
+	}
+	return nil
+}
+
+// begin starts the session that the log has permitted.
+func (j *job) begin(ctx context.Context, o *rpc.Order) {
+	view := viewOf(o.View)
+	self := memberOf(o.View, j.w.cfg.Self)
+	inner, cancel := context.WithCancel(j.ctx)
+	s := &session{generation: j.generation, start: o.Start, cancel: cancel,
+		id: allreduce.Identity{Cluster: plan.Incarnation(j.cluster), Job: j.spec.Id, View: view, Self: self}}
+	if o.Stop {
+		s.signals.Stop.Store(true)
+	}
+	saver, err := newSaver(j, s)
+	if err != nil {
+		cancel()
+		j.fail(err)
+		return
+	}
+	j.session, j.saver, j.phase = s, saver, rpc.Phase_PHASE_TRAINING
+	j.current.Store(s)
+	fresh := j.fresh
+	j.fresh = false
+	j.background(ctx, func(context.Context) error {
+		defer cancel()
+		return j.course(inner, s, saver, fresh)
+	}, func(err error) { j.ended(ctx, s, err) })
+}
+
+// course is the session's whole course: catch up with the state that the view starts from, join the ring, train.
+func (j *job) live1(ctx context.Context, s *session, arc plan.Arc, fresh bool) error {
+	t := j.trainer.Load()
+	if err := j.catchUp(ctx, s); err != nil {
+		return err
+	}
+	if s.start.Halt {
+		s.ending = trainer.Stopped
+		return nil
+	}
+	ring, err := j.w.links.OpenRing(ctx, s.id, t.Gradients(arc.Len(), fresh), t.Buckets)
+	if err != nil {
+		return err
+	}
+	s.ring.Store(&ring)
+	stop := context.AfterFunc(ctx, func() { ring.Close() })
+	defer func() {
+		stop()
+		if !ring.Close() {
+			j.abandoned.Store(true)
+		}
+		j.lastStepNs.Store(t.Progress.LastStep.Load())
+	}()
+	run := trainer.Run{Arc: arc, Ring: ring, Signals: &s.signals, Saver: saver, Evaluated: int(s.start.Epochs),
+		OnEpoch: func(e trainer.EpochEnd) { j.noteEpoch(e) },
+		OnFirst: func() {
+			if last := j.lastStepNs.Load(); last != 0 {
+				j.rejoinMs.Store(uint64(max(0, (t.Progress.LastStep.Load()-last)/1e6)))
+			}
+		}}
+	s.ending, err = t.Train(run)
+	if err == nil && s.ending == trainer.Complete && t.Step()%uint64(t.PerPass) != 0 {
+		s.evaluation, err = t.Evaluate(ring, arc)
+	}
+	return err
+}
+
+// noteEpoch hands an epoch's figures to the main loop without waiting for it.
+func (j *job) noteEpoch(e trainer.EpochEnd) {
+	fact := &rpc.EpochFact{Epoch: uint32(e.Epoch), Step: e.Step, TrainLoss: math.Float64bits(e.TrainLoss)}
+	if e.Eval != nil {
+		fact.HasEval, fact.EvalLoss, fact.EvalAccuracy, fact.EvalCount = true, math.Float64bits(e.Eval.Loss), math.Float64bits(e.Eval.Accuracy), e.Eval.Count
+	}
+	go j.w.post(j.ctx, func() { j.addEpoch(fact) })
+}
+
+func (j *job) addEpoch(fact *rpc.EpochFact) {
+	for _, e := range j.epochs {
+		if e.Epoch == fact.Epoch {
+			return
+		}
+	}
+	j.epochs = append(j.epochs, fact)
+}
+
+// ended is what the main loop does when a session is over.
+func (j *job) ended(ctx context.Context, s *session, err error) {
+	j.session = nil
+	j.current.Store(nil)
+	j.fresh = j.fresh || j.abandoned.Swap(false)
+	var bad *trainer.NotFiniteError
+	var lost *allreduce.PeerLostError
+	switch {
+	case errors.As(err, &bad):
+		j.fail(bad)
+		j.digest = nil
+	case errors.As(err, &lost):
+		j.lost, j.lostReason = []uint64{uint64(lost.Member.Incarnation)}, err.Error()
+		j.hold(rpc.Phase_PHASE_BROKEN)
+		j.w.log.Warn("the ring broke", "generation", s.generation, "reason", err)
+	case err != nil:
+		j.lostReason = err.Error()
+		j.hold(rpc.Phase_PHASE_BROKEN)
+		j.w.log.Info("the session ended", "generation", s.generation, "reason", err)
+	case s.ending == trainer.Yielded:
+		j.hold(rpc.Phase_PHASE_PAUSED)
+	default:
+		j.finish(s)
+	}
+}
+
+// finish saves the last checkpoint and reports how the job came out.
+func (j *job) finish(s *session) {
+	j.hold(rpc.Phase_PHASE_SAVING)
+	t := j.trainer.Load()
+	digest := checkpoint.Digest(t.State().Params)
+	j.outcome = &rpc.Outcome{Generation: uint64(s.generation), Step: t.Step(), Complete: s.ending == trainer.Complete,
+		Digest: digest[:], StateDigest: j.digest, TrainLoss: math.Float64bits(t.TrainLoss())}
+	if e := s.evaluation; e != nil {
+		j.outcome.HasEval, j.outcome.EvalLoss, j.outcome.EvalAccuracy = true, math.Float64bits(e.Loss), math.Float64bits(e.Accuracy)
+	}
+	j.saver.Save(t)
+}
+
+func viewOf(v *rpc.View) plan.View {
+	out := plan.View{Generation: plan.Generation(v.Generation), Seats: int(v.Seats)}
+	for _, m := range v.Members {
+		out.Members = append(out.Members, memberFrom(m))
+	}
+	return out
+}
+
+func memberFrom(m *rpc.Member) plan.Member {
+	return plan.Member{Worker: m.Worker, Incarnation: plan.Incarnation(m.Incarnation), Address: m.Address, Socket: m.Socket,
+		Machine: m.Machine, Host: m.Host, Arc: plan.Arc{Begin: int(m.SeatBegin), End: int(m.SeatEnd)}}
+}
+
+// catchUpTimeout bounds one attempt to take a state from one peer.
+const catchUpTimeout = time.Minute
+
+// catchUp brings the trainer to the state that the view starts from, taking it from a member that holds it. The copy is
+// received beside the own state and checked by its digest before it replaces it.
+func (j *job) catchUp(ctx context.Context, s *session) error {
+	t := j.trainer.Load()
+	if t.Step() == s.start.Step && equalDigest(j.digest, s.start.StateDigest) {
+		return nil
+	}
+	var failures []error
+	for _, source := range s.start.Sources {
+		from := memberFrom(source)
+		if from.Incarnation == j.w.cfg.Self.Incarnation {
+			continue
+		}
+		attempt, cancel := context.WithTimeout(ctx, catchUpTimeout)
+		err := j.takeState(attempt, s, from)
+		cancel()
+		if err == nil {
+			return nil
+		}
+		failures = append(failures, fmt.Errorf("from worker %s: %w", from.Worker, err))
+	}
+	return fmt.Errorf("take the state at step %d: %w", s.start.Step, errors.Join(failures...))
+}

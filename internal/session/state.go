@@ -1,0 +1,201 @@
+package session
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"math"
+	"path/filepath"
+	"sync/atomic"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"ringmaster/internal/checkpoint"
+	"ringmaster/internal/plan"
+	"ringmaster/internal/rpc"
+)
+
+// stateHeader begins a state transfer. Its loss sum travels as bits.
+type stateHeader struct {
+	Step    uint64 `json:"step"`
+	Loss    uint64 `json:"loss"`
+	Count   uint64 `json:"count"`
+	Correct uint64 `json:"correct"`
+	Floats  int    `json:"floats"`
+}
+
+func (h *stateHeader) decode(data []byte) error {
+	if err := json.Unmarshal(data, h); err != nil {
+		return fmt.Errorf("state header: %w", err)
+	}
+	return nil
+}
+
+func (h *stateHeader) sums() checkpoint.EpochSums {
+	return checkpoint.EpochSums{Loss: math.Float64frombits(h.Loss), Count: h.Count, Correct: h.Correct}
+}
+
+// windowFloats is how much of the state is copied out at a time, so that a slow reader never holds up the step loop.
+const windowFloats = 1 << 16
+
+// appendFloats decodes little-endian float32 values; rest are the bytes of a value that came in two pieces.
+func appendFloats(all []float32, rest, data []byte) ([]float32, []byte) {
+	if len(rest) > 0 {
+		data = append(bytes.Clone(rest), data...)
+	}
+	for ; len(data) >= 4; data = data[4:] {
+		all = append(all, math.Float32frombits(binary.LittleEndian.Uint32(data)))
+	}
+	return all, bytes.Clone(data)
+}
+
+// PeerServer serves the state of a worker to its peers.
+type PeerServer struct {
+	rpc.UnimplementedPeerServer
+	worker atomic.Pointer[Worker]
+}
+
+// Serve lets the server answer for a worker.
+func (p *PeerServer) Serve(w *Worker) { p.worker.Store(w) }
+
+// State streams the whole state at exactly the step asked for.
+func (p *PeerServer) State(r *rpc.StateRequest, stream rpc.Peer_StateServer) error {
+	w := p.worker.Load()
+	if w == nil {
+		return status.Error(codes.Unavailable, "the worker is starting")
+	}
+	return w.SendState(r, stream.Send)
+}
+
+// SendState sends the state that the request asks for in parts. It fails where the worker holds another one.
+func (w *Worker) SendState(r *rpc.StateRequest, send func(*rpc.StatePart) error) error {
+	w.mu.Lock()
+	j := w.live
+	w.mu.Unlock()
+	if j == nil || j.cluster != r.Cluster || j.spec.Id != r.Job {
+		return status.Error(codes.FailedPrecondition, "this worker holds no state of that job")
+	}
+	t := j.trainer.Load()
+	if t == nil {
+		return status.Error(codes.FailedPrecondition, "this worker is still reading its data")
+	}
+	sums, err := t.Sums(r.Step)
+	if err != nil {
+		return status.Error(codes.FailedPrecondition, err.Error())
+	}
+	header, err := json.Marshal(stateHeader{Step: r.Step, Loss: math.Float64bits(sums.Loss), Count: sums.Count, Correct: sums.Correct, Floats: t.Floats()})
+	if err != nil {
+		return err
+	}
+	if err := send(&rpc.StatePart{Header: header}); err != nil {
+		return err
+	}
+	window := make([]float32, windowFloats)
+	for at := 0; at < t.Floats(); {
+		n, err := t.Window(r.Step, at, window)
+		if err != nil {
+			return status.Error(codes.FailedPrecondition, err.Error())
+		}
+		data := make([]byte, 4*n)
+		for i, x := range window[:n] {
+			binary.LittleEndian.PutUint32(data[4*i:], math.Float32bits(x))
+		}
+		if err := send(&rpc.StatePart{Data: data}); err != nil {
+			return err
+		}
+		at += n
+	}
+	return nil
+}
+
+// restore loads the checkpoint that the order names, where it is newer than what the worker holds. It reports whether it
+// has begun to.
+func (j *job) restore(ctx context.Context, o *rpc.Order) bool {
+	m, err := checkpoint.ParseManifest(o.Job.Manifest)
+	if err != nil {
+		j.fail(fmt.Errorf("restore: %w", err))
+		return false
+	}
+	t := j.trainer.Load()
+	if t.Step() >= m.Step {
+		return false
+	}
+	j.phase = rpc.Phase_PHASE_CATCHING_UP
+	addresses := j.w.addresses()
+	j.background(ctx, func(ctx context.Context) error {
+		state, err := j.fetchCheckpoint(ctx, m, addresses)
+		if err != nil {
+			return err
+		}
+		return t.Adopt(*state)
+	}, func(err error) {
+		j.hold(rpc.Phase_PHASE_READY)
+		if err != nil {
+			j.w.log.Warn("the checkpoint could not be restored yet", "step", m.Step, "reason", err)
+			j.retryLater(ctx)
+		}
+	})
+	return true
+}
+
+// fetchCheckpoint reads a checkpoint's files from the coordinators into a state and checks its digest.
+func (j *job) fetchCheckpoint(ctx context.Context, m *checkpoint.Manifest, addresses []string) (*checkpoint.State, error) {
+	layout, err := j.trainer.Load().Layout()
+	if err != nil {
+		return nil, err
+	}
+	state := layout.NewState()
+	state.Step, state.Sums, state.Epochs = m.Step, m.Sums, m.Epochs
+	shares := layout.Shares()
+	if len(shares) != len(m.Files) {
+		return nil, fmt.Errorf("checkpoint at step %d has %d files, the job's have %d", m.Step, len(m.Files), len(shares))
+	}
+	for i, f := range m.Files {
+		if err := j.fetchShare(ctx, layout, i, m.Folder(), f, addresses, state); err != nil {
+			return nil, err
+		}
+	}
+	if digest := checkpoint.StateDigest(state); digest != m.StateDigest {
+		return nil, fmt.Errorf("checkpoint at step %d restored to state digest %s, its manifest says %s", m.Step, digest.Short(), m.StateDigest.Short())
+	}
+	return state, nil
+}
+
+func (j *job) fetchShare(ctx context.Context, layout *checkpoint.Layout, share int, folder string, f checkpoint.File, addresses []string, state *checkpoint.State) error {
+	err := fmt.Errorf("no coordinator is known")
+	for _, address := range addresses {
+		var buf bytes.Buffer
+		if err = j.w.links.GetFile(ctx, address, folder, f.Name, &limitedWriter{w: &buf, left: f.Bytes}); err != nil {
+			continue
+		}
+		if err = layout.DecodeShare(&buf, share, f, state); err == nil {
+			return nil
+		}
+	}
+	return fmt.Errorf("read checkpoint file %s: %w", filepath.Join(folder, f.Name), err)
+}
+
+// limitedWriter refuses more bytes than were announced.
+type limitedWriter struct {
+	w    *bytes.Buffer
+	left int64
+}
+
+func (l *limitedWriter) Write(p []byte) (int, error) {
+	if l.left -= int64(len(p)); l.left < 0 {
+		return 0, fmt.Errorf("the file is longer than the manifest says")
+	}
+	return l.w.Write(p)
+}
+
+// retryLater lets the main loop look again after a while.
+func (j *job) retryLater(ctx context.Context) {
+	go func() {
+		if sleep(j.ctx, lastRetry/4) {
+			j.w.post(ctx, func() {})
+		}
+	}()
+}

@@ -1,0 +1,263 @@
+// Package session is a worker's life: it attaches to the leader, reports its condition, and does what the leader's
+// orders ask of it. A worker lives one session a generation: a newer view ends the old session for good before the
+// worker reports to it, and it steps in the new one only after the log has started it.
+package session
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"ringmaster/internal/allreduce"
+	"ringmaster/internal/plan"
+	"ringmaster/internal/rpc"
+	"ringmaster/internal/trainer"
+)
+
+// Config describes one worker process.
+type Config struct {
+	Self       plan.Member // Worker, Incarnation, Address, Socket, Machine, Host
+	PID        int
+	Threads    int    // compute threads
+	Dir        string // the worker's own folder: checkpoints that it fetched
+	Heartbeat  time.Duration
+	Silence    time.Duration // without an order or an answer for so long, a coordinator counts as gone
+	LeaveAfter time.Duration // how long a worker that was asked to end waits to be let go
+	Log        *slog.Logger
+}
+
+// Links are a worker's ways to the rest of the cluster.
+type Links interface {
+	// Coordinators are the addresses known from configuration and gossip.
+	Coordinators() []string
+	// Attach opens the line to a coordinator. A follower answers with a *NotLeaderError.
+	Attach(ctx context.Context, address string) (Line, error)
+	// OpenRing connects the session with its neighbours.
+	OpenRing(ctx context.Context, id allreduce.Identity, seats [][]float32, buckets []plan.Interval) (Ring, error)
+	// FetchState reads a peer's state at exactly the step of the request.
+	FetchState(ctx context.Context, from plan.Member, request *rpc.StateRequest, receive func(*rpc.StatePart) error) error
+	// PutFile sends a checkpoint file to a coordinator and returns that coordinator's id.
+	PutFile(ctx context.Context, address string, head *rpc.FilePart, write func(io.Writer) error) (string, error)
+	// GetFile reads a checkpoint file from a coordinator.
+	GetFile(ctx context.Context, address, directory, name string, w io.Writer) error
+}
+
+// Line is the open line to the leader.
+type Line interface {
+	Send(*rpc.Report) error
+	Recv() (*rpc.Order, error)
+}
+
+// Ring is one session's all-reduce.
+type Ring interface {
+	trainer.Ring
+	Close() (drained bool) // false: the transport may still read the gradients
+	WaitingFor() (allreduce.Waiting, bool)
+}
+
+// NotLeaderError names the leader, as far as it is known.
+type NotLeaderError struct{ Leader string }
+
+// Error tells who leads.
+func (e *NotLeaderError) Error() string {
+	if e.Leader == "" {
+		return "this coordinator is not the leader and knows none at the moment"
+	}
+	return "this coordinator is not the leader; the leader is " + e.Leader
+}
+
+// ErrRefused is wrapped by the error of a worker that the cluster does not want.
+var ErrRefused = errors.New("refused by the coordinator")
+
+// Worker is one worker's life.
+type Worker struct {
+	cfg   Config
+	links Links
+	log   *slog.Logger
+
+	events chan func() // carried out by the main loop, one after another
+	wake   chan struct{}
+
+	mu     sync.Mutex
+	report *rpc.Report // base of the next report; replaced, never changed
+	live   *job        // for progress, what it waits for and serving state
+	known  []string    // coordinators named by the newest order
+
+	// Owned by the main loop.
+	order   *rpc.Order
+	job     *job
+	leaving bool
+	left    bool
+	fatal   error
+}
+
+// New makes a worker that Run brings to life.
+func New(cfg Config, links Links) *Worker {
+	if cfg.Heartbeat <= 0 {
+		cfg.Heartbeat = 100 * time.Millisecond
+	}
+	if cfg.Silence <= 0 {
+		cfg.Silence = 2 * time.Second
+	}
+	if cfg.LeaveAfter <= 0 {
+		cfg.LeaveAfter = 10 * time.Second
+	}
+	w := &Worker{cfg: cfg, links: links, log: cfg.Log, events: make(chan func(), 16), wake: make(chan struct{}, 1)}
+	w.publish()
+	return w
+}
+
+// Run works for the cluster until ctx ends, then leaves in good order: the worker is let go between two steps. It
+// returns nil when it left, and an error where the cluster refused it.
+func (w *Worker) Run(ctx context.Context) error {
+	life, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	var attached sync.WaitGroup
+	attached.Go(func() { w.attachLoop(life) })
+	defer attached.Wait()
+	defer end()
+	defer w.dropJob()
+
+	leave := ctx.Done()
+	var patience <-chan time.Time
+	for {
+		select {
+		case do := <-w.events:
+			do()
+		case <-leave:
+			leave, w.leaving = nil, true
+			patience = time.After(w.cfg.LeaveAfter)
+		case <-patience:
+			w.log.Warn("left without being let go")
+			return nil
+		}
+		if w.fatal != nil {
+			return w.fatal
+		}
+		w.reconcile(life)
+		w.publish()
+		if w.leaving && (w.left || !w.seated()) {
+			return nil
+		}
+	}
+}
+
+// post hands an event to the main loop. It gives up when the worker's life is over.
+func (w *Worker) post(ctx context.Context, do func()) {
+	select {
+	case w.events <- do:
+	case <-ctx.Done():
+	}
+}
+
+// seated reports whether the worker sits in the newest started view that it knows.
+func (w *Worker) seated() bool {
+	o := w.order
+	return w.job != nil && o != nil && !o.Ended && o.View != nil && memberOf(o.View, w.cfg.Self) >= 0
+}
+
+func memberOf(v *rpc.View, self plan.Member) int {
+	for i, m := range v.GetMembers() {
+		if m.Worker == self.Worker && plan.Incarnation(m.Incarnation) == self.Incarnation {
+			return i
+		}
+	}
+	return -1
+}
+
+// reconcile compares what the newest order wants with what is and does the next thing that is missing.
+func (w *Worker) reconcile(ctx context.Context) {
+	o := w.order
+	if o == nil {
+		return
+	}
+	if o.Refused != "" {
+		w.fatal = fmt.Errorf("%w: %s", ErrRefused, o.Refused)
+		return
+	}
+	if w.job != nil && !w.job.is(o) {
+		w.dropJob()
+	}
+	if o.Job == nil || o.Ended {
+		return
+	}
+	if w.job == nil {
+		w.job = newJob(w, o)
+		w.mu.Lock()
+		w.live = w.job
+		w.mu.Unlock()
+		w.job.prepare(ctx)
+	}
+	w.job.reconcile(ctx, o)
+	if w.leaving && o.Start != nil && o.View != nil && o.Start.Generation == o.View.Generation && memberOf(o.View, w.cfg.Self) < 0 {
+		w.left = true
+	}
+}
+
+func (w *Worker) dropJob() {
+	if w.job == nil {
+		return
+	}
+	w.job.close()
+	w.job = nil
+	w.mu.Lock()
+	w.live = nil
+	w.mu.Unlock()
+}
+
+// publish makes the base of the next report and lets the attach loop send it.
+func (w *Worker) publish() {
+	m := w.cfg.Self
+	r := &rpc.Report{Worker: m.Worker, Incarnation: uint64(m.Incarnation), Address: m.Address, Socket: m.Socket,
+		Machine: m.Machine, Host: m.Host, Pid: int64(w.cfg.PID), Threads: uint32(w.cfg.Threads), Leaving: w.leaving}
+	if w.job != nil {
+		w.job.describe(r)
+	}
+	w.mu.Lock()
+	changed := !proto.Equal(w.report, r)
+	w.report = r
+	w.mu.Unlock()
+	if changed {
+		select {
+		case w.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// current is the report as it is now, with the figures that change all the time.
+func (w *Worker) current() *rpc.Report {
+	w.mu.Lock()
+	base, live := w.report, w.live
+	w.mu.Unlock()
+	r := proto.CloneOf(base)
+	if live != nil {
+		live.live(r)
+	}
+	return r
+}
+
+func (w *Worker) takeOrder(o *rpc.Order) {
+	addresses := make([]string, 0, len(o.Coordinators))
+	for _, c := range o.Coordinators {
+		addresses = append(addresses, c.Address)
+	}
+	w.mu.Lock()
+	w.known = addresses
+	w.mu.Unlock()
+	w.order = o
+}
+
+// sameJob compares the identity of jobs; two clusters, or two submissions of one file, are different jobs.
+func (j *job) is(o *rpc.Order) bool {
+	return o.Job != nil && !o.Ended && o.Cluster == j.cluster && o.Job.Id == j.spec.Id && o.Job.Incarnation == j.spec.Incarnation
+}
+
+func equalDigest(a, b []byte) bool { return len(a) > 0 && bytes.Equal(a, b) }

@@ -1,0 +1,98 @@
+package trainer
+
+import (
+	"math"
+
+	"ringmaster/internal/model"
+	"ringmaster/internal/plan"
+	"ringmaster/internal/rng"
+	"ringmaster/internal/tensor/kernel"
+)
+
+// evalBatch is how many samples an evaluation takes at a time. The loss of a batch is summed by a kernel and the
+// batches' sums are added in order, so it is part of the numerics contract.
+const evalBatch = 256
+
+// epochEnd reports an epoch whose last step is done, evaluating first. Where the log holds the epoch already nothing is
+// done; all members of a view agree on that, because they were told so with its start.
+func (t *Trainer) epochEnd(r *Run) error {
+	if t.step == 0 || t.step%uint64(t.PerPass) != 0 {
+		return nil
+	}
+	epoch := int(t.step / uint64(t.PerPass))
+	if epoch <= r.Evaluated {
+		return nil
+	}
+	e := EpochEnd{Epoch: epoch, Step: t.step, TrainLoss: t.TrainLoss()}
+	var err error
+	if e.Eval, err = t.Evaluate(r.Ring, r.Arc); err != nil {
+		return err
+	}
+	r.Evaluated = epoch
+	if r.OnEpoch != nil {
+		r.OnEpoch(e)
+	}
+	return nil
+}
+
+// TrainLoss is the mean training loss of the epoch under way, or NaN before its first step.
+func (t *Trainer) TrainLoss() float64 {
+	if t.sums.Count == 0 {
+		return math.NaN()
+	}
+	return t.sums.Loss / float64(t.sums.Count)
+}
+
+// Evaluate runs the model over the evaluation set, each seat over its interval, and folds the seats' sums in order.
+// It returns nil where the job has no evaluation set. It changes nothing in the state.
+func (t *Trainer) Evaluate(ring Ring, arc plan.Arc) (*Evaluation, error) {
+	set := t.Data.Eval
+	if set == nil || set.Len() == 0 {
+		return nil, nil
+	}
+	for i := range arc.Len() {
+		shard := plan.Interval{Begin: 0, End: set.Len()}.Part(arc.Begin+i, t.Job.Seats)
+		sum := model.Result{Finite: true}
+		for at := shard.Begin; at < shard.End; at += evalBatch {
+			t.indices = t.indices[:0]
+			for k := at; k < min(at+evalBatch, shard.End); k++ {
+				t.indices = append(t.indices, int32(k))
+			}
+			set.Read(&t.batch, t.indices, rng.Key{})
+			part := t.replica.Evaluate(t.params, t.stats, &t.batch)
+			sum.Loss += part.Loss
+			sum.Count += part.Count
+			sum.Correct += part.Correct
+		}
+		putRecord(t.records[i], sum, 0, 0)
+	}
+	ring.Contribute(KindEvaluation, t.records)
+	records, err := ring.Collect(KindEvaluation, recordLen)
+	if err != nil {
+		return nil, err
+	}
+	all := fold(records)
+	n := float64(max(all.count, 1))
+	return &Evaluation{Loss: all.loss / n, Accuracy: float64(all.correct) / n, Count: all.count}, nil
+}
+
+// clip is the factor by which the mean gradient is scaled so that its global norm is at most train.clip_norm. The
+// squares are summed in float64 for each chunk of each bucket, and the partial sums are folded in that order.
+func (t *Trainer) clip(grad []float32, count uint64) float32 {
+	limit := t.Job.Train.ClipNorm
+	if limit <= 0 || count == 0 {
+		return 1
+	}
+	total := 0.0
+	for _, b := range t.Buckets {
+		for c := range t.Job.Seats {
+			chunk := b.Part(c, t.Job.Seats)
+			total += kernel.SumSquares(grad[chunk.Begin:chunk.End])
+		}
+	}
+	norm := math.Sqrt(total) / float64(count)
+	if norm <= limit {
+		return 1
+	}
+	return float32(limit / norm)
+}

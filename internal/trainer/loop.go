@@ -1,0 +1,235 @@
+package trainer
+
+import (
+	"fmt"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"ringmaster/internal/checkpoint"
+	"ringmaster/internal/model"
+	"ringmaster/internal/plan"
+	"ringmaster/internal/rng"
+)
+
+// Ring is what the step loop needs of one session's all-reduce. A failed ring stays failed.
+type Ring interface {
+	Begin(step uint64)                            // the gradients of this step are about to be filled
+	Ready(bucket int)                             // all local seats have filled this bucket; does not block
+	Wait(bucket int) error                        // until the sum over all seats stands in the first local gradient
+	Contribute(kind uint8, local [][]byte)        // one record a local seat; does not block
+	Collect(kind uint8, size int) ([]byte, error) // the records of all seats in seat order
+	End(step uint64) error                        // the gradients may be overwritten again
+}
+
+// Signals are what others ask of a running step loop. They take effect at the end of a step, for all workers at the
+// same one, because they ride the tally.
+type Signals struct {
+	Stop  atomic.Bool   // end the job in good order
+	Yield atomic.Uint64 // generation of a view that waits for this one to end; 0: none
+}
+
+// Saver takes copies of the state and stores them in the background.
+type Saver interface {
+	Busy() bool      // the copy before is still on its way
+	Save(t *Trainer) // copies what it needs and returns
+}
+
+// Evaluation is the outcome of a pass over the evaluation set.
+type Evaluation struct {
+	Loss, Accuracy float64
+	Count          uint64
+}
+
+// EpochEnd is what an epoch came to. Eval is nil without an evaluation set.
+type EpochEnd struct {
+	Epoch     int
+	Step      uint64
+	TrainLoss float64
+	Eval      *Evaluation
+}
+
+// Run is one session of the step loop.
+type Run struct {
+	Arc       plan.Arc
+	Ring      Ring
+	Signals   *Signals
+	Saver     Saver
+	Evaluated int            // epochs whose evaluation is recorded already
+	OnEpoch   func(EpochEnd) // called after each epoch; must not block
+	OnFirst   func()         // called after the session's first step; must not block
+}
+
+// Ending says why a session of the step loop ended without an error.
+type Ending int
+
+// The endings.
+const (
+	Complete Ending = iota + 1 // the job's last step is done
+	Stopped                    // in good order, because a worker was asked to
+	Yielded                    // a newer view waits
+)
+
+// NotFiniteError says that the loss of a seat is NaN or infinite. The step was not applied.
+type NotFiniteError struct {
+	Step uint64 // the step that failed, from 1
+	Seat int
+}
+
+// Error tells step and seat and what to do.
+func (e *NotFiniteError) Error() string {
+	return fmt.Sprintf("loss is not finite at step %d, seat %d: lower train.optimizer.lr, set train.clip_norm, or look for bad values in the data", e.Step, e.Seat)
+}
+
+// Train runs steps until the job ends, the signals ask for an end, or the ring fails. The state is always that of a
+// whole step. This loop alone owns the order in which the stages run.
+func (t *Trainer) Train(r Run) (Ending, error) {
+	if err := t.enter(r); err != nil {
+		return 0, err
+	}
+	wantSave := false
+	every := uint64(t.Job.Checkpoint.EverySteps)
+	for {
+		if err := t.epochEnd(&r); err != nil {
+			return 0, err
+		}
+		if t.step >= t.Steps {
+			return Complete, nil
+		}
+		sums, err := t.stepOnce(&r)
+		if err != nil {
+			return 0, err
+		}
+		if r.OnFirst != nil {
+			r.OnFirst()
+			r.OnFirst = nil
+		}
+		switch {
+		case t.step >= t.Steps:
+			continue
+		case sums.flags&flagStop != 0:
+			return Stopped, nil
+		case sums.flags&flagYield != 0:
+			return Yielded, nil
+		}
+		wantSave = wantSave || (every > 0 && t.step%every == 0)
+		if wantSave && sums.flags&flagBusy == 0 && r.Saver != nil {
+			r.Saver.Save(t)
+			wantSave = false
+		}
+	}
+}
+
+func (t *Trainer) enter(r Run) error {
+	if len(t.grads) != r.Arc.Len() {
+		return fmt.Errorf("arc %v has %d seats, %d gradient buffers were made", r.Arc, r.Arc.Len(), len(t.grads))
+	}
+	t.records = t.records[:0]
+	backing := make([]byte, r.Arc.Len()*recordLen)
+	for i := range r.Arc.Len() {
+		t.records = append(t.records, backing[i*recordLen:(i+1)*recordLen])
+	}
+	return nil
+}
+
+// stepOnce computes one step on all local seats and applies it when everything of all seats has arrived.
+func (t *Trainer) stepOnce(r *Run) (tally, error) {
+	began := time.Now()
+	r.Ring.Begin(t.step + 1)
+	for i := range r.Arc.Len() {
+		if err := t.seatGradient(r, i); err != nil {
+			return tally{}, err
+		}
+	}
+	records, err := r.Ring.Collect(KindTally, recordLen)
+	if err != nil {
+		return tally{}, err
+	}
+	sums := fold(records)
+	if sums.badSeat >= 0 {
+		return sums, &NotFiniteError{Step: t.step + 1, Seat: sums.badSeat}
+	}
+	for b := len(t.Buckets) - 1; b >= 0; b-- {
+		if err := r.Ring.Wait(b); err != nil {
+			return tally{}, err
+		}
+	}
+	t.apply(sums)
+	if err := r.Ring.End(t.step); err != nil {
+		return tally{}, err
+	}
+	t.Progress.Samples.Add(sums.count)
+	t.note(began, sums.loss/float64(max(sums.count, 1)))
+	return sums, nil
+}
+
+// seatGradient fills the gradient of the i-th local seat. Only the last seat's backward completes buckets, and only the
+// last seat's forward completes the tally.
+func (t *Trainer) seatGradient(r *Run, i int) error {
+	seat := r.Arc.Begin + i
+	t.readShard(seat)
+	last := i == r.Arc.Len()-1
+	ready := func(int) {}
+	if last {
+		next := len(t.Buckets) - 1
+		ready = func(from int) {
+			for ; next >= 0 && t.Buckets[next].Begin >= from; next-- {
+				r.Ring.Ready(next)
+			}
+		}
+	}
+	key := rng.SeatKey(t.Job.Seed, t.step, uint64(seat), 0)
+	t.replica.Gradient(t.params, t.stats, t.grads[i], &t.batch, key, ready, func(result model.Result) {
+		flags, generation := t.flags(r)
+		putRecord(t.records[i], result, flags, generation)
+		if last {
+			r.Ring.Contribute(KindTally, t.records)
+		}
+	})
+	return nil
+}
+
+func (t *Trainer) flags(r *Run) (flags, generation uint64) {
+	if r.Signals != nil {
+		if r.Signals.Stop.Load() {
+			flags |= flagStop
+		}
+		if generation = r.Signals.Yield.Load(); generation != 0 {
+			flags |= flagYield
+		}
+	}
+	if r.Saver != nil && r.Saver.Busy() {
+		flags |= flagBusy
+	}
+	return flags, generation
+}
+
+// readShard fills the batch with the seat's part of the step's global batch.
+func (t *Trainer) readShard(seat int) {
+	epoch, inEpoch := t.step/uint64(t.PerPass), int(t.step%uint64(t.PerPass))
+	if t.order == nil || t.order.Epoch() != epoch {
+		t.order = t.Data.Order(t.Job.Seed, epoch)
+	}
+	shard := plan.Shard(t.Data.Train.Len(), t.Job.Seats, t.Job.Train.BatchPerSeat, inEpoch, seat)
+	t.indices = slices.Grow(t.indices[:0], shard.Len())[:shard.Len()]
+	t.order.Fill(t.indices, shard)
+	t.Data.Train.Read(&t.batch, t.indices, rng.SeatKey(t.Job.Seed, t.step, uint64(seat), 0))
+}
+
+// apply takes the summed gradient into the state: from step t to t+1 in one piece.
+func (t *Trainer) apply(sums tally) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.step%uint64(t.PerPass) == 0 {
+		t.sums = checkpoint.EpochSums{}
+	}
+	t.sums.Loss += sums.loss
+	t.sums.Count += sums.count
+	t.sums.Correct += sums.correct
+	grad := t.grads[0]
+	clip := t.clip(grad, sums.count)
+	t.step++
+	for _, b := range t.Buckets {
+		t.opt.Step(t.team, t.step, t.params, grad, b, sums.count, clip)
+	}
+}

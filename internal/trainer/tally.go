@@ -1,0 +1,79 @@
+package trainer
+
+import (
+	"encoding/binary"
+	"math"
+
+	"ringmaster/internal/model"
+)
+
+// Kinds of gathered records.
+const (
+	KindTally      uint8 = 1 // one record a seat and step
+	KindEvaluation uint8 = 2 // one record a seat and evaluation
+	KindStatistics uint8 = 3 // batch statistics of one seat and step
+)
+
+// A tally record, 64 bytes little-endian, one a seat:
+//
+//	 0  loss sum     float64
+//	 8  count        uint64   samples or valid target tokens
+//	16  correct      uint64
+//	24  not finite   uint64   1 where the loss is NaN or infinite
+//	32  flags        uint64   of the seat's worker, folded by or
+//	40  target       uint64   of the seat's worker: the generation that waits, folded by max
+//	48  zero
+//
+// Sums are folded in seat order, so they do not depend on who sits where. Flags are hints for the moment and may
+// differ when a step is computed again.
+const recordLen = 64
+
+// Flags of a tally.
+const (
+	flagStop  uint64 = 1 << iota // end the job in good order after this step
+	flagYield                    // a newer view waits for this step to end
+	flagBusy                     // a checkpoint is still on its way: do not begin another
+)
+
+type tally struct {
+	loss      float64
+	count     uint64
+	correct   uint64
+	flags     uint64
+	badSeat   int // first seat whose loss is not finite, or -1
+	generated uint64
+}
+
+func putRecord(dst []byte, r model.Result, flags, generation uint64) {
+	le := binary.LittleEndian
+	le.PutUint64(dst[0:], math.Float64bits(r.Loss))
+	le.PutUint64(dst[8:], r.Count)
+	le.PutUint64(dst[16:], r.Correct)
+	bad := uint64(0)
+	if !r.Finite {
+		bad = 1
+	}
+	le.PutUint64(dst[24:], bad)
+	le.PutUint64(dst[32:], flags)
+	le.PutUint64(dst[40:], generation)
+	clear(dst[48:recordLen])
+}
+
+// fold sums the records of all seats in seat order.
+func fold(records []byte) tally {
+	le := binary.LittleEndian
+	t := tally{badSeat: -1}
+	for seat := 0; len(records) >= recordLen; seat, records = seat+1, records[recordLen:] {
+		t.loss += math.Float64frombits(le.Uint64(records[0:]))
+		t.count += le.Uint64(records[8:])
+		t.correct += le.Uint64(records[16:])
+		if le.Uint64(records[24:]) != 0 && t.badSeat < 0 {
+			t.badSeat = seat
+		}
+		t.flags |= le.Uint64(records[32:])
+		t.generated = max(t.generated, le.Uint64(records[40:]))
+	}
+	return t
+}
+
+func floatBits(x float64) uint64 { return math.Float64bits(x) }

@@ -1,0 +1,295 @@
+// Package trainer holds a job's training state and the step loop: data, forward and backward for every local seat,
+// the ring's sums, the optimizer. What it computes depends on the configuration, the data and the seed alone; on how
+// many workers the seats are spread does not show.
+package trainer
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"ringmaster/internal/checkpoint"
+	"ringmaster/internal/config"
+	"ringmaster/internal/dataset"
+	"ringmaster/internal/model"
+	"ringmaster/internal/optim"
+	"ringmaster/internal/plan"
+	"ringmaster/internal/tensor/kernel"
+)
+
+// Plan is a job with its data and its model, checked against each other. It holds no training state.
+type Plan struct {
+	Job     *config.Job
+	Data    *dataset.Data
+	Model   *model.Model
+	Buckets []plan.Interval
+	Steps   uint64 // at which the job ends
+	PerPass int    // steps in an epoch
+}
+
+// Assemble reads the job's data and builds its model. Errors name the key and its place in the job file where the
+// configuration is at fault, else the data file.
+func Assemble(job *config.Job) (*Plan, error) {
+	data, err := dataset.Open(job.Data)
+	if err != nil {
+		return nil, err
+	}
+	m, err := model.Build(job.Model, data.Spec)
+	if err != nil {
+		return nil, job.Errorf("model", "%v", err)
+	}
+	samples := data.Train.Len()
+	job.Resolve(samples)
+	return &Plan{Job: job, Data: data, Model: m, Buckets: plan.Buckets(m.Len()),
+		Steps:   uint64(job.TotalSteps(samples)),
+		PerPass: plan.StepsPerEpoch(samples, job.Seats, job.Train.BatchPerSeat)}, nil
+}
+
+// Tensors are the model's parameters as checkpoints name them.
+func (p *Plan) Tensors() []checkpoint.Tensor { return tensors(p.Model.Params()) }
+
+// StatTensors are the model's running statistics as checkpoints name them.
+func (p *Plan) StatTensors() []checkpoint.Tensor { return tensors(p.Model.Stats()) }
+
+func tensors(from []model.Tensor) []checkpoint.Tensor {
+	out := make([]checkpoint.Tensor, len(from))
+	for i, t := range from {
+		out[i] = checkpoint.Tensor{Name: t.Name, Shape: t.Shape, Interval: t.Interval}
+	}
+	return out
+}
+
+// Samples is the number of training samples used in the first step steps of the job.
+func (p *Plan) Samples(step uint64) uint64 {
+	passes, in := step/uint64(p.PerPass), step%uint64(p.PerPass)
+	n := uint64(p.Data.Train.Len())
+	batch := uint64(p.Job.Seats * p.Job.Train.BatchPerSeat)
+	return passes*n + min(in*batch, n)
+}
+
+// Epoch is the 1-based epoch under way after step steps; at the end of an epoch that epoch.
+func (p *Plan) Epoch(step uint64) int {
+	if step == 0 {
+		return 1
+	}
+	return int((step-1)/uint64(p.PerPass)) + 1
+}
+
+// Trainer holds one replica of the training state and computes steps on it. One goroutine runs it at a time; State
+// readers beside it go through Section and Position.
+type Trainer struct {
+	*Plan
+	team    *kernel.Team
+	replica *model.Replica
+	opt     optim.Optimizer
+
+	mu     sync.RWMutex // write-held while the state goes from one step to the next
+	step   uint64
+	params []float32
+	stats  []float32
+	sums   checkpoint.EpochSums
+
+	grads   [][]float32 // one flat gradient a local seat
+	batch   dataset.Batch
+	indices []int32
+	order   *dataset.Order
+	records [][]byte
+	scratch []float32 // statistics of one seat, decoded
+
+	Progress Progress
+}
+
+// Progress is what others may read while the trainer runs.
+type Progress struct {
+	Step      atomic.Uint64
+	LossBits  atomic.Uint64 // float64 bits: mean training loss over the recent steps
+	StepNs    atomic.Int64  // moving mean of the step time
+	TrainNs   atomic.Int64  // spent in steps since the trainer was made
+	Samples   atomic.Uint64 // trained on since the trainer was made
+	LastStep  atomic.Int64  // unix nanoseconds at which the newest step ended
+	FirstStep atomic.Int64  // unix nanoseconds at which the first step of this trainer ended
+}
+
+// New makes a trainer at step 0: the state that seed and model alone determine.
+func New(p *Plan, team *kernel.Team) (*Trainer, error) {
+	decay := []plan.Interval{}
+	for _, t := range p.Model.Params() {
+		if t.Decay {
+			decay = append(decay, t.Interval)
+		}
+	}
+	opt, err := optim.New(p.Job.Train.Optimizer, p.Job.Train.Schedule, p.Model.Len(), decay)
+	if err != nil {
+		return nil, p.Job.Errorf("train.optimizer", "%v", err)
+	}
+	statLen := 0
+	for _, t := range p.Model.Stats() {
+		statLen = max(statLen, t.Interval.End)
+	}
+	t := &Trainer{Plan: p, team: team, replica: p.Model.NewReplica(team), opt: opt,
+		params: make([]float32, p.Model.Len()), stats: make([]float32, statLen)}
+	p.Model.Init(t.params, t.stats, p.Job.Seed)
+	return t, nil
+}
+
+// Step is the number of steps the state has seen.
+func (t *Trainer) Step() uint64 {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.step
+}
+
+// State is the trainer's state, sharing its memory: it is whole only while no step runs.
+func (t *Trainer) State() checkpoint.State {
+	s := checkpoint.State{Step: t.step, Params: t.params, Stats: t.stats, Sums: t.sums}
+	for i, name := range t.opt.Names() {
+		s.Optim = append(s.Optim, checkpoint.Buffer{Name: name, Data: t.opt.State()[i]})
+	}
+	return s
+}
+
+// Adopt replaces the trainer's state by a copy of s, whose buffers must fit the model and the optimizer.
+func (t *Trainer) Adopt(s checkpoint.State) error {
+	names, bufs := t.opt.Names(), t.opt.State()
+	if len(s.Params) != len(t.params) || len(s.Stats) != len(t.stats) || len(s.Optim) != len(names) {
+		return fmt.Errorf("adopt state at step %d: %d parameters, %d statistics and %d optimizer buffers do not fit the model (%d, %d, %d)",
+			s.Step, len(s.Params), len(s.Stats), len(s.Optim), len(t.params), len(t.stats), len(names))
+	}
+	for i, b := range s.Optim {
+		if b.Name != names[i] || len(b.Data) != len(bufs[i]) {
+			return fmt.Errorf("adopt state at step %d: optimizer buffer %s of %d values, want %s of %d", s.Step, b.Name, len(b.Data), names[i], len(bufs[i]))
+		}
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.step, t.sums = s.Step, s.Sums
+	copy(t.params, s.Params)
+	copy(t.stats, s.Stats)
+	for i, b := range s.Optim {
+		copy(bufs[i], b.Data)
+	}
+	t.Progress.Step.Store(s.Step)
+	return nil
+}
+
+// Gradients are n flat gradient buffers, one a local seat. Buffers of an earlier session are used again unless fresh
+// is set, which a session wants whose transport may still read the old ones.
+func (t *Trainer) Gradients(n int, fresh bool) [][]float32 {
+	if fresh {
+		t.grads = nil
+	}
+	for len(t.grads) < n {
+		t.grads = append(t.grads, make([]float32, t.Model.Len()))
+	}
+	t.grads = t.grads[:n]
+	return t.grads
+}
+
+// Copy is a deep copy of the state into dst, whose buffers are used again where they are large enough.
+func (t *Trainer) Copy(dst *checkpoint.State) {
+	s := t.State()
+	dst.Step, dst.Sums = s.Step, s.Sums
+	dst.Params = append(dst.Params[:0], s.Params...)
+	dst.Stats = append(dst.Stats[:0], s.Stats...)
+	if len(dst.Optim) != len(s.Optim) {
+		dst.Optim = make([]checkpoint.Buffer, len(s.Optim))
+	}
+	for i, b := range s.Optim {
+		dst.Optim[i].Name = b.Name
+		dst.Optim[i].Data = append(dst.Optim[i].Data[:0], b.Data...)
+	}
+}
+
+// Window copies part of the state, concatenated as parameters, statistics and optimizer buffers, into dst, beginning at
+// float offset; it returns how many floats it copied. It refuses unless the state is at exactly step, so that a reader
+// who asks several times never mixes two states.
+func (t *Trainer) Window(step uint64, offset int, dst []float32) (int, error) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	if t.step != step {
+		return 0, fmt.Errorf("state is at step %d, not %d", t.step, step)
+	}
+	n := 0
+	for _, section := range t.sections() {
+		if offset >= len(section) {
+			offset -= len(section)
+			continue
+		}
+		c := copy(dst[n:], section[offset:])
+		n, offset = n+c, 0
+		if n == len(dst) {
+			break
+		}
+	}
+	return n, nil
+}
+
+func (t *Trainer) sections() [][]float32 {
+	return append([][]float32{t.params, t.stats}, t.opt.State()...)
+}
+
+// Floats is the length of the concatenated state that Window reads.
+func (t *Trainer) Floats() int {
+	n := 0
+	for _, s := range t.sections() {
+		n += len(s)
+	}
+	return n
+}
+
+// Sums are the sums of the epoch under way, if the state is at exactly step.
+func (t *Trainer) Sums(step uint64) (checkpoint.EpochSums, error) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	if t.step != step {
+		return checkpoint.EpochSums{}, fmt.Errorf("state is at step %d, not %d", t.step, step)
+	}
+	return t.sums, nil
+}
+
+// Unpack makes a state of this trainer's layout over a concatenation as Window reads it, sharing its memory.
+func (t *Trainer) Unpack(step uint64, sums checkpoint.EpochSums, all []float32) (checkpoint.State, error) {
+	if len(all) != t.Floats() {
+		return checkpoint.State{}, fmt.Errorf("state of %d values, the model has %d", len(all), t.Floats())
+	}
+	take := func(n int) []float32 {
+		part := all[:n:n]
+		all = all[n:]
+		return part
+	}
+	s := checkpoint.State{Step: step, Sums: sums, Params: take(len(t.params)), Stats: take(len(t.stats))}
+	for i, name := range t.opt.Names() {
+		s.Optim = append(s.Optim, checkpoint.Buffer{Name: name, Data: take(len(t.opt.State()[i]))})
+	}
+	return s, nil
+}
+
+func (t *Trainer) note(began time.Time, loss float64) {
+	now := time.Now()
+	took := now.Sub(began)
+	p := &t.Progress
+	p.Step.Store(t.step)
+	p.LossBits.Store(floatBits(loss))
+	p.TrainNs.Add(int64(took))
+	p.LastStep.Store(now.UnixNano())
+	p.FirstStep.CompareAndSwap(0, now.UnixNano())
+	if mean := p.StepNs.Load(); mean == 0 {
+		p.StepNs.Store(int64(took))
+	} else {
+		p.StepNs.Store(mean + (int64(took)-mean)/16)
+	}
+}
+
+// Layout says which files the job's checkpoints have.
+func (t *Trainer) Layout() (*checkpoint.Layout, error) {
+	return checkpoint.NewLayout(t.Job.Seats, t.Tensors(), t.StatTensors(), t.opt.Names())
+}
+
+// StepInEpoch is how many steps of the epoch under way are done after step steps; at an epoch's end all of them.
+func (p *Plan) StepInEpoch(step uint64) uint64 {
+	if step == 0 {
+		return 0
+	}
+	return (step-1)%uint64(p.PerPass) + 1
+}
