@@ -1,0 +1,26 @@
+package model
+
+import (
+	"ringmaster/internal/tensor"
+	"ringmaster/internal/tensor/kernel"
+)
+
+// linear is torch.nn.Linear: weight (out, in), bias (out); with an activation fused to it.
+type linear struct {
+	weight, bias int
+	act          kernel.Activation
+}
+
+// newLinear declares the layer under the prefix name ("0", "classifier.1").
+func newLinear(b *builder, name string, in, out int, withBias bool, act kernel.Activation, weights fill) *linear {
+	l := &linear{bias: none, act: act}
+	l.weight = b.parameter(name+".weight", true, weights, out, in)
+	if withBias {
+		l.bias = b.parameter(name+".bias", false, zeros, out)
+	}
+	return l
+}
+
+func (l *linear) record(r *recorder, x *tensor.Value) *tensor.Value {
+	return r.Linear(x, r.param(l.weight), r.param(l.bias), l.act)
+}

@@ -1,0 +1,48 @@
+package model
+
+import (
+	"fmt"
+	"strconv"
+
+	"ringmaster/internal/config"
+	"ringmaster/internal/dataset"
+	"ringmaster/internal/tensor"
+	"ringmaster/internal/tensor/kernel"
+)
+
+// mlp is linear layers with ReLU between them, named as torch.nn.Sequential(Linear, ReLU, Linear, ...) names them:
+// "0.weight", "0.bias", "2.weight", ... Weights begin Glorot-uniform and biases at zero, as Keras has it.
+type mlp struct {
+	in     int
+	layers chain
+}
+
+func buildMLP(b *builder, cfg config.Model, spec dataset.Spec) (network, error) {
+	if spec.Tokens {
+		return nil, errTokens
+	}
+	widths := cfg.Layers
+	if len(widths) < 2 {
+		return nil, fmt.Errorf("model.layers: %d widths make no layer; list the input's, any hidden ones and the classes", len(widths))
+	}
+	if in := tensor.Volume(spec.Input); widths[0] != in {
+		return nil, fmt.Errorf("model.layers: the first layer takes %d values but the data has %d a sample", widths[0], in)
+	}
+	if out := widths[len(widths)-1]; out != spec.Classes {
+		return nil, fmt.Errorf("model.layers: the last layer gives %d values but the data has %d classes", out, spec.Classes)
+	}
+	m := &mlp{in: widths[0]}
+	for k, in := range widths[:len(widths)-1] {
+		out, act := widths[k+1], kernel.ReLUActivation
+		if k == len(widths)-2 {
+			act = kernel.None
+		}
+		m.layers = append(m.layers, newLinear(b, strconv.Itoa(2*k), in, out, true, act, glorotUniform(in, out)))
+	}
+	return m, nil
+}
+
+func (m *mlp) record(r *recorder, n int) (in, logits *tensor.Value) {
+	in = r.Input(n, m.in)
+	return in, m.layers.record(r, in)
+}

@@ -1,0 +1,133 @@
+// Package model holds the model families and the layers that they are made of. A model's parameters live in one flat
+// vector, its running statistics in another; both belong to the caller. Tensors carry the names, shapes and order of
+// elements that PyTorch (or Hugging Face) uses for the same model, so that a checkpoint is that vector with names.
+//
+// A layer is one file: it declares its parameters when the model is built, which also checks that it fits what comes in, and
+// records its operations when a program for a batch shape is made.
+package model
+
+import (
+	"errors"
+	"fmt"
+	"math"
+
+	"ringmaster/internal/config"
+	"ringmaster/internal/dataset"
+	"ringmaster/internal/plan"
+	"ringmaster/internal/rng"
+	"ringmaster/internal/tensor"
+)
+
+// Tensor is a named part of the flat parameter vector or of the flat vector of running statistics.
+type Tensor struct {
+	Name     string // as PyTorch names it: "0.weight"
+	Shape    []int
+	Interval plan.Interval // in the flat vector
+	Decay    bool          // weight decay applies
+}
+
+// Model is a network that fits a data set. It is immutable and holds no values.
+type Model struct {
+	spec       dataset.Spec
+	params     []Tensor
+	stats      []Tensor
+	fills      []fill // by parameter
+	statFills  []fill
+	length     int
+	statLength int
+	momentum   float64 // weight of the newest batch in the running statistics
+	network    network
+}
+
+// network records the whole computation for n samples: the input (nil where the model reads tokens) and the logits, one row
+// for each target.
+type network interface {
+	record(r *recorder, n int) (in, logits *tensor.Value)
+}
+
+// Build makes the model that the configuration describes for data of the given kind. An error says which layer does not
+// fit and how; it begins with the key at fault.
+func Build(cfg config.Model, spec dataset.Spec) (*Model, error) {
+	b := &builder{model: &Model{spec: spec}}
+	var err error
+	switch cfg.Kind {
+	case config.ModelMLP:
+		b.model.network, err = buildMLP(b, cfg, spec)
+	default:
+		err = fmt.Errorf("model.kind: there is no model %q", cfg.Kind)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if b.model.length > maxParams {
+		return nil, fmt.Errorf("model: %d parameters are more than the %d that fit one flat vector", b.model.length, maxParams)
+	}
+	return b.model, nil
+}
+
+// maxParams bounds the flat vector, and with it what a job file can make a worker allocate.
+const maxParams = 1 << 31
+
+var errTokens = errors.New("model.kind: the data are tokens, which only a language model (gpt) reads")
+
+// Params are the parameters in the order of the flat vector, without gaps.
+func (m *Model) Params() []Tensor { return m.params }
+
+// Len is the length of the flat parameter vector.
+func (m *Model) Len() int { return m.length }
+
+// Stats are the running statistics in the order of their own flat vector, without gaps.
+func (m *Model) Stats() []Tensor { return m.stats }
+
+// StatsLen is the length of the flat vector of running statistics; 0 where the model has none.
+func (m *Model) StatsLen() int { return m.statLength }
+
+// Decay are the intervals of the flat vector that weight decay applies to, in order, neighbours joined.
+func (m *Model) Decay() []plan.Interval {
+	var out []plan.Interval
+	for _, t := range m.params {
+		if !t.Decay {
+			continue
+		}
+		if k := len(out) - 1; k >= 0 && out[k].End == t.Interval.Begin {
+			out[k].End = t.Interval.End
+		} else {
+			out = append(out, t.Interval)
+		}
+	}
+	return out
+}
+
+// Init fills the flat vectors with the values that training starts from. They are a pure function of the seed: each tensor
+// draws from a stream of its own.
+func (m *Model) Init(params, stats []float32, seed uint64) {
+	for k, t := range m.params {
+		m.fills[k](params[t.Interval.Begin:t.Interval.End], rng.InitKey(seed, uint64(k)))
+	}
+	for k, t := range m.stats {
+		m.statFills[k](stats[t.Interval.Begin:t.Interval.End], rng.Key{})
+	}
+}
+
+// FoldStatistics adds a seat's batch statistics, weighted by its samples, to the sum over seats: sum += count*seat. Seats
+// are folded in their order, the sum begins at zero.
+func FoldStatistics(sum, seat []float32, count uint64) {
+	weight := float32(count)
+	for i, s := range seat {
+		sum[i] += float32(weight * s)
+	}
+}
+
+// ApplyStatistics moves the running statistics towards the mean over the seats, sum/count, as PyTorch does:
+// running = (1-momentum)*running + momentum*mean. With count 0 nothing moves.
+func (m *Model) ApplyStatistics(running, sum []float32, count uint64) {
+	if count == 0 {
+		return
+	}
+	keep, take, n := float32(1-m.momentum), float32(m.momentum), float32(count)
+	for i, s := range sum {
+		running[i] = float32(keep*running[i]) + float32(take*(s/n))
+	}
+}
+
+func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }

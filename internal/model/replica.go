@@ -1,0 +1,180 @@
+package model
+
+import (
+	"fmt"
+
+	"ringmaster/internal/dataset"
+	"ringmaster/internal/rng"
+	"ringmaster/internal/tensor"
+	"ringmaster/internal/tensor/kernel"
+)
+
+// Replica computes a model for one goroutine at a time. It owns the programs, recorded once for each batch size, and the
+// arena for their activations, and serves one seat after another. Once the batch sizes have been seen it allocates nothing.
+type Replica struct {
+	model      *Model
+	team       *kernel.Team
+	arena      []float32
+	programs   []*recorded
+	clock      uint64 // uses so far
+	context    tensor.Context
+	statistics []float32
+}
+
+// recorded is a program with its input and output.
+type recorded struct {
+	program *tensor.Program
+	size    int // samples
+	purpose purpose
+	in      *tensor.Value // nil where the model reads tokens
+	logits  *tensor.Value
+	used    uint64
+}
+
+type purpose uint8
+
+const (
+	forTraining purpose = iota
+	forEvaluation
+	forPrediction
+)
+
+// maxPrograms is how many programs a replica keeps: training and evaluation each have a full and a few ragged batch sizes.
+const maxPrograms = 12
+
+// Result is the sums over a batch.
+type Result struct {
+	Loss    float64 // sum over the targets that count
+	Count   uint64  // of targets that count
+	Correct uint64  // of these, where the largest logit (the first of equal ones) is the target's
+	Finite  bool    // the loss is neither NaN nor infinite
+}
+
+// NewReplica makes a replica that computes with the team's threads; a nil team is the caller's thread alone.
+func (m *Model) NewReplica(team *kernel.Team) *Replica {
+	return &Replica{model: m, team: team, statistics: make([]float32, m.statLength)}
+}
+
+// Gradient computes the sum of the losses over the batch and its gradient, which overwrites grad entirely. afterForward, if
+// not nil, is called with the sums before backward begins. ready, if not nil, is called whenever more of grad's end is final,
+// with the index from which on it is; at last with 0. The key draws dropout: rng.SeatKey of seed, step, seat and
+// micro-batch. An empty batch has a zero gradient and no statistics.
+func (r *Replica) Gradient(params, stats, grad []float32, batch *dataset.Batch, key rng.Key, ready func(from int), afterForward func(Result)) Result {
+	r.check(params, stats)
+	if len(grad) != r.model.length {
+		panic(fmt.Sprintf("model: gradient of %d elements for %d parameters", len(grad), r.model.length))
+	}
+	clear(r.statistics)
+	if batch.N == 0 {
+		clear(grad)
+		empty := Result{Finite: true}
+		if afterForward != nil {
+			afterForward(empty)
+		}
+		if ready != nil {
+			ready(0)
+		}
+		return empty
+	}
+	p := r.prepare(forTraining, batch)
+	r.context.Key = key
+	r.context.Running, r.context.Statistics = stats, r.statistics
+	p.program.Forward(&r.context, params)
+	result := r.result()
+	if afterForward != nil {
+		afterForward(result)
+	}
+	p.program.Backward(&r.context, grad, ready)
+	return result
+}
+
+// Statistics are the statistics of the last batch that Gradient saw, in the layout of the running ones, valid until the
+// next call. FoldStatistics and ApplyStatistics take them into the running ones.
+func (r *Replica) Statistics() []float32 { return r.statistics }
+
+// Evaluate computes the sums over the batch with running statistics and without dropout.
+func (r *Replica) Evaluate(params, stats []float32, batch *dataset.Batch) Result {
+	r.check(params, stats)
+	if batch.N == 0 {
+		return Result{Finite: true}
+	}
+	p := r.prepare(forEvaluation, batch)
+	r.context.Running = stats
+	p.program.Forward(&r.context, params)
+	return r.result()
+}
+
+// Predict computes the logits of the batch, a row for each sample, or for each token where the model reads tokens. Targets are not
+// used. The logits are valid until the next call.
+func (r *Replica) Predict(params, stats []float32, batch *dataset.Batch) (logits []float32, rows, classes int) {
+	r.check(params, stats)
+	if batch.N == 0 {
+		return nil, 0, 0
+	}
+	p := r.prepare(forPrediction, batch)
+	r.context.Running = stats
+	p.program.Forward(&r.context, params)
+	return p.logits.Data(), p.logits.Rows(), p.logits.Dim(-1)
+}
+
+func (r *Replica) check(params, stats []float32) {
+	if len(params) != r.model.length || len(stats) != r.model.statLength {
+		panic(fmt.Sprintf("model: %d parameters and %d statistics given, %d and %d wanted",
+			len(params), len(stats), r.model.length, r.model.statLength))
+	}
+}
+
+func (r *Replica) result() Result {
+	c := &r.context
+	return Result{Loss: c.Loss, Count: uint64(c.Count), Correct: uint64(c.Correct), Finite: finite(c.Loss)}
+}
+
+// prepare finds or records the program for the batch and binds the batch to it.
+func (r *Replica) prepare(purpose purpose, batch *dataset.Batch) *recorded {
+	p := r.find(purpose, batch.N)
+	r.clock++
+	p.used = r.clock
+	c := &r.context
+	c.Team, c.Tokens, c.Targets = r.team, batch.Tokens, batch.Targets
+	if p.in != nil {
+		p.program.Set(p.in, batch.Inputs[:p.in.Size()])
+	}
+	return p
+}
+
+func (r *Replica) find(purpose purpose, size int) *recorded {
+	for _, p := range r.programs {
+		if p.size == size && p.purpose == purpose {
+			return p
+		}
+	}
+	if len(r.programs) == maxPrograms {
+		oldest := 0
+		for k, p := range r.programs {
+			if p.used < r.programs[oldest].used {
+				oldest = k
+			}
+		}
+		r.programs = append(r.programs[:oldest], r.programs[oldest+1:]...)
+	}
+	p := r.model.compile(purpose, size)
+	r.programs = append(r.programs, p)
+	if p.program.Length() <= len(r.arena) {
+		p.program.Bind(r.arena)
+		return p
+	}
+	r.arena = make([]float32, p.program.Length())
+	for _, each := range r.programs {
+		each.program.Bind(r.arena)
+	}
+	return p
+}
+
+func (m *Model) compile(purpose purpose, size int) *recorded {
+	rec := newRecorder(m, purpose == forTraining)
+	in, logits := m.network.record(rec, size)
+	if purpose != forPrediction {
+		rec.CrossEntropy(logits, 0)
+	}
+	return &recorded{program: rec.Compile(), size: size, purpose: purpose, in: in, logits: logits}
+}
