@@ -200,6 +200,10 @@ func (p *MatMul) all(s *scratch) {
 
 // multiply carries a single product out on the calling thread with the current tier.
 func (p *MatMul) multiply(s *scratch) {
+	if tiles := tileShape(Current()); tiles != nil && p.K > 0 {
+		p.multiplyTiles(tiles, s)
+		return
+	}
 	p.multiplyGo(s)
 }
 

@@ -1,0 +1,82 @@
+package kernel
+
+//go:generate go -C gen run ./gemm -tier avx512 -out ../gemm_avx512_amd64.s
+//go:generate go -C gen run ./gemm -tier avx2 -out ../gemm_avx2_amd64.s
+
+// The tile kernels compute the row blocks and panels that p describes. They follow the chains of multiply-adds of all
+// elements of a tile side by side; the name says how many vectors a panel is wide.
+//
+//go:noescape
+func gemmAVX512x1(p *panels)
+
+//go:noescape
+func gemmAVX512x2(p *panels)
+
+//go:noescape
+func gemmAVX512x3(p *panels)
+
+//go:noescape
+func gemmAVX512x4(p *panels)
+
+//go:noescape
+func gemmAVX2x1(p *panels)
+
+//go:noescape
+func gemmAVX2x2(p *panels)
+
+// The transpositions write dst[c][r] = src[r][c] for r < rows and c < cols; dstRow and srcRow are the bytes between rows.
+// rows is at most, and cols at least, the lanes of a vector. The mask has the lowest rows bits set.
+//
+//go:noescape
+func gemmTransposeAVX512(dst *float32, dstRow int, src *float32, srcRow, rows, cols int, mask uint64)
+
+//go:noescape
+func gemmTransposeAVX2(dst *float32, dstRow int, src *float32, srcRow, rows, cols int, mask uint64)
+
+var (
+	shapeAVX512 = shape{tier: AVX512, lanes: 16, vectors: 4, rows: [5]int{0, 16, 14, 8, 6}}
+	shapeAVX2   = shape{tier: AVX2, lanes: 8, vectors: 2, rows: [5]int{0, 12, 6}}
+)
+
+// tileShape returns the tiles of a tier, nil if it has none.
+func tileShape(t Tier) *shape {
+	switch t {
+	case AVX512:
+		return &shapeAVX512
+	case AVX2:
+		return &shapeAVX2
+	}
+	return nil
+}
+
+// run carries out the row blocks and panels with tiles of the given width.
+func (s *shape) run(p *panels, vectors int) {
+	if s.tier == AVX512 {
+		switch vectors {
+		case 1:
+			gemmAVX512x1(p)
+		case 2:
+			gemmAVX512x2(p)
+		case 3:
+			gemmAVX512x3(p)
+		case 4:
+			gemmAVX512x4(p)
+		}
+		return
+	}
+	if vectors == 1 {
+		gemmAVX2x1(p)
+	} else {
+		gemmAVX2x2(p)
+	}
+}
+
+// transposeStrip writes dst[c*dstLD+r] = src[r*srcLD+c] for r < rows, at most lanes, and c < cols, at least lanes.
+func (s *shape) transposeStrip(dst []float32, dstLD int, src []float32, srcLD, rows, cols int) {
+	_, _ = dst[(cols-1)*dstLD+rows-1], src[(rows-1)*srcLD+cols-1]
+	if s.tier == AVX512 {
+		gemmTransposeAVX512(&dst[0], 4*dstLD, &src[0], 4*srcLD, rows, cols, 1<<rows-1)
+	} else {
+		gemmTransposeAVX2(&dst[0], 4*dstLD, &src[0], 4*srcLD, rows, cols, 1<<rows-1)
+	}
+}

@@ -1,0 +1,12 @@
+//go:build !amd64
+
+package kernel
+
+// tileShape returns the tiles of a tier: there are none here.
+func tileShape(Tier) *shape { return nil }
+
+func (s *shape) run(*panels, int) { panic("kernel: no tiles on this architecture") }
+
+func (s *shape) transposeStrip(_ []float32, _ int, _ []float32, _, _, _ int) {
+	panic("kernel: no tiles on this architecture")
+}

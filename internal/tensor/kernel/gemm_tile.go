@@ -1,0 +1,272 @@
+package kernel
+
+// This file cuts a product into the row blocks and panels that the tile kernels of a tier take. None of its choices
+// shows in the results: a chain that is cut in two is stored and loaded again in between.
+
+// panels is what a tile kernel works on: blocks of rows rows, each with panels of the kernel's width. The assembly knows
+// the fields by their offsets. Strides are in bytes.
+type panels struct {
+	a                    *float32 // op(A)[0, 0]; the kernel moves it, as it moves c and init
+	aRow, aStep          int      // from row to row, from k to k
+	b                    *float32
+	bStep, bPanel        int // from k to k, from panel to panel
+	c                    *float32
+	cRow                 int
+	start                *float32 // where the chains start from
+	startRow, startPanel int
+	k                    int        // length of the chains, at least 1
+	rows, blocks, panels int        // at least 1 each
+	mask                 int        // the lanes of the last vector of the last panel, 0 for all
+	relu                 int        // not 0: the activation is ReLU
+	place                [4]uintptr // the kernel keeps its place in the loops here
+}
+
+// shape describes the tile kernels of a tier.
+type shape struct {
+	tier    Tier
+	lanes   int    // floats in a vector
+	vectors int    // vectors in the widest panel
+	rows    [5]int // rows of the tallest tile, by vectors
+}
+
+// Sizes of the blocks, in floats; see DESIGN.md in this directory for how they were found.
+const (
+	stripDepth  = 512     // of k, where B is read in place
+	packedDepth = 1024    // of k, where B is packed
+	packedRows  = 42      // of rows of A that a packed panel is used for in turn
+	packedWidth = 2048    // of columns packed at a time
+	callWork    = 1 << 25 // multiply-adds of one call of a kernel: it cannot be preempted, this is a millisecond at most
+	packedLeast = 1 << 19 // elements of B from which packing pays
+)
+
+var zeroStart [64]float32
+
+// multiplyTiles is the product with the tiles of s.
+func (p *MatMul) multiplyTiles(s *shape, m *scratch) {
+	if p.RowBias != nil {
+		p.fillRows()
+		q := *p
+		q.RowBias, q.Accumulate = nil, true
+		p = &q
+	}
+	switch {
+	case p.TransB && p.flips(s):
+		p.multiplyFlipped(s, m)
+	case p.TransB || p.M >= 4*packedRows && p.K*p.N >= packedLeast:
+		p.multiplyPacked(s, m)
+	default:
+		p.multiplyInPlace(s)
+	}
+}
+
+// fillRows sets C[i,:] to RowBias[i].
+func (p *MatMul) fillRows() {
+	for i, v := range p.RowBias {
+		row := p.C[i*p.LDC:][:p.N]
+		for j := range row {
+			row[j] = v
+		}
+	}
+}
+
+// stridesA returns the elements between rows and between columns of op(A).
+func (p *MatMul) stridesA() (row, step int) {
+	if p.TransA {
+		return 1, p.LDA
+	}
+	return p.LDA, 1
+}
+
+// strip is the part of a product that has the depth [k0, k1).
+type strip struct {
+	*MatMul
+	shape  *shape
+	k0, k1 int
+}
+
+// panels describes the rows from i and the columns from j of the strip, but for B, the numbers of blocks and panels.
+func (t strip) panels(i, j int) panels {
+	row, step := t.stridesA()
+	q := panels{
+		a: &t.A[i*row+t.k0*step], aRow: 4 * row, aStep: 4 * step,
+		c: &t.C[i*t.LDC+j], cRow: 4 * t.LDC,
+		k: t.k1 - t.k0,
+	}
+	switch {
+	case t.k0 > 0 || t.Accumulate:
+		q.start, q.startRow = q.c, q.cRow
+	case t.Bias != nil:
+		q.start = &t.Bias[j]
+	default:
+		q.start = &zeroStart[0]
+	}
+	if t.k1 == t.K && t.Act == ReLUActivation {
+		q.relu = 1
+	}
+	return q
+}
+
+// columns computes the rows [i0, i1) of count panels of the given width from column j. The rows are cut into blocks about
+// evenly, since a short last block would use the registers badly.
+func (t strip) columns(i0, i1, j, width, count int, b *float32, bStep, bPanel int) {
+	vectors := (width + t.shape.lanes - 1) / t.shape.lanes
+	tallest := t.shape.rows[vectors]
+	blocks := (i1 - i0 + tallest - 1) / tallest
+	rows, taller := (i1-i0)/blocks, (i1-i0)%blocks
+	for i := i0; i < i1; {
+		q := t.panels(i, j)
+		q.b, q.bStep, q.bPanel = b, 4*bStep, 4*bPanel
+		q.panels, q.mask = count, 1<<(width%t.shape.lanes)-1
+		if q.start != &zeroStart[0] {
+			q.startPanel = 4 * width
+		}
+		q.rows, q.blocks = rows, blocks-taller
+		if taller > 0 {
+			q.rows, q.blocks = rows+1, taller
+		}
+		q.blocks = min(q.blocks, max(1, callWork/(q.rows*q.k*width*count)))
+		if taller > 0 {
+			taller -= q.blocks
+		}
+		blocks -= q.blocks
+		i += q.rows * q.blocks
+		t.shape.run(&q, vectors)
+	}
+}
+
+// depth returns the length of the strips that k is cut into: the fewest of at most the given length, about even.
+func depth(k, most int) int {
+	count := (k + most - 1) / most
+	return (k + count - 1) / count
+}
+
+// multiplyInPlace computes a product without TransB, without packing.
+func (p *MatMul) multiplyInPlace(s *shape) {
+	wide := s.lanes * s.vectors
+	whole := p.N / wide * wide
+	length := depth(p.K, stripDepth)
+	for k := 0; k < p.K; k += length {
+		t := strip{p, s, k, min(k+length, p.K)}
+		if whole > 0 {
+			// A call takes as many panels as its work allows for one block of rows.
+			count := max(1, callWork/(s.rows[s.vectors]*length*wide))
+			for j := 0; j < whole; j += count * wide {
+				n := min(count, (whole-j)/wide)
+				t.columns(0, p.M, j, wide, n, &p.B[k*p.LDB+j], p.LDB, wide)
+			}
+		}
+		if whole < p.N {
+			t.columns(0, p.M, whole, p.N-whole, 1, &p.B[k*p.LDB+whole], p.LDB, 0)
+		}
+	}
+}
+
+// multiplyPacked computes a product with B packed into panels, for large B, and for TransB.
+func (p *MatMul) multiplyPacked(s *shape, m *scratch) {
+	wide := s.lanes * s.vectors
+	length := depth(p.K, packedDepth)
+	packed := grow(&m.b, length*min((p.N+wide-1)/wide*wide, packedWidth))
+	for j0 := 0; j0 < p.N; j0 += packedWidth {
+		j1 := min(j0+packedWidth, p.N)
+		for k := 0; k < p.K; k += length {
+			t := strip{p, s, k, min(k+length, p.K)}
+			t.packB(packed, j0, j1, wide)
+			for i := 0; i < p.M; i += packedRows {
+				for j := j0; j < j1; j += wide {
+					b := packed[(j-j0)*(t.k1-t.k0):]
+					width := min(wide, j1-j)
+					t.columns(i, min(i+packedRows, p.M), j, width, 1, &b[0], s.wholeLanes(width), 0)
+				}
+			}
+		}
+	}
+}
+
+// wholeLanes rounds n up to a multiple of the lanes.
+func (s *shape) wholeLanes(n int) int { return (n + s.lanes - 1) / s.lanes * s.lanes }
+
+// packB packs the columns [j0, j1) of the strip of op(B) into panels of the given width, each a matrix (k, width) but for
+// the last, which may be narrower.
+func (t strip) packB(packed []float32, j0, j1, wide int) {
+	for j := j0; j < j1; j += wide {
+		width := min(wide, j1-j)
+		panel := packed[(j-j0)*(t.k1-t.k0):]
+		ld := t.shape.wholeLanes(width)
+		if t.TransB {
+			t.shape.transpose(panel, ld, t.B[j*t.LDB+t.k0:], t.LDB, width, t.k1-t.k0)
+			continue
+		}
+		for k := t.k0; k < t.k1; k++ {
+			copy(panel[:width], t.B[k*t.LDB+j:])
+			panel = panel[min(ld, len(panel)):]
+		}
+	}
+}
+
+// transpose writes dst[c*dstLD+r] = src[r*srcLD+c] for r < rows and c < cols.
+func (s *shape) transpose(dst []float32, dstLD int, src []float32, srcLD, rows, cols int) {
+	if cols < s.lanes {
+		for r := range rows {
+			for c := range cols {
+				dst[c*dstLD+r] = src[r*srcLD+c]
+			}
+		}
+		return
+	}
+	for r := 0; r < rows; r += s.lanes {
+		s.transposeStrip(dst[r:], dstLD, src[r*srcLD:], srcLD, min(s.lanes, rows-r), cols)
+	}
+}
+
+// flips reports whether a product with TransB is better computed as the transpose of B^T A^T, which reads B in place:
+// by an estimate of the cycles for tiles and for transposing operands and result.
+func (p *MatMul) flips(s *shape) bool {
+	vectors := func(n int) int { return (n + s.lanes - 1) / s.lanes }
+	const moving = 4 // a vector's multiply-adds take the time of moving so many floats to their transposed place
+	direct := p.M*p.K*vectors(p.N) + p.K*p.N/moving
+	flipped := p.N*p.K*vectors(p.M) + (p.K*p.M+2*p.M*p.N)/moving
+	return flipped < direct
+}
+
+// flippedFloats bounds the scratch memory for the transposed result.
+const flippedFloats = 1 << 16
+
+// multiplyFlipped computes a product with TransB as C^T = B A^T, some columns of C at a time.
+func (p *MatMul) multiplyFlipped(s *shape, m *scratch) {
+	wide := s.lanes * s.vectors
+	packed := grow(&m.a, p.K*((p.M+wide-1)/wide*wide))
+	q := MatMul{N: p.M, K: p.K, LDA: p.LDB, LDB: p.LDA, TransB: !p.TransA, B: p.A, Act: p.Act, Accumulate: true,
+		LDC: s.wholeLanes(p.M)}
+	strip{&q, s, 0, p.K}.packB(packed, 0, p.M, wide)
+	count := max(s.lanes, flippedFloats/q.LDC)
+	q.C = grow(&m.c, min(count, p.N)*q.LDC)
+	for j := 0; j < p.N; j += count {
+		q.M = min(count, p.N-j)
+		q.A = p.B[j*p.LDB:]
+		p.startFlipped(&q, s, j)
+		t := strip{&q, s, 0, p.K}
+		for i := 0; i < p.M; i += wide {
+			b := packed[i*p.K:]
+			width := min(wide, p.M-i)
+			t.columns(0, q.M, i, width, 1, &b[0], s.wholeLanes(width), 0)
+		}
+		s.transpose(p.C[j:], p.LDC, q.C, q.LDC, q.M, p.M)
+	}
+}
+
+// startFlipped sets the start values of the chains of the columns [j, j+q.M) in q.C, or leaves q to start from zero.
+func (p *MatMul) startFlipped(q *MatMul, s *shape, j int) {
+	switch {
+	case p.Accumulate:
+		s.transpose(q.C, q.LDC, p.C[j:], p.LDC, p.M, q.M)
+	case p.Bias != nil:
+		for i := range q.M {
+			row := q.C[i*q.LDC:][:p.M]
+			for c := range row {
+				row[c] = p.Bias[j+i]
+			}
+		}
+	default:
+		q.Accumulate = false
+	}
+}

@@ -1,0 +1,275 @@
+// Command gemm writes the assembly of the matrix product's tile kernels: gemm -tier avx512 -out gemm_avx512_amd64.s.
+//
+// A kernel of V vectors keeps an R x V tile of C in registers and continues its chains of multiply-adds along k: each
+// step loads V vectors of a row of B, and for each row of the tile broadcasts one element of A and multiplies it into V
+// accumulators. There is one function for each V; within it one loop for each R, since R must be known when the code is
+// written. Every loop walks over the row blocks and, within a block, over the panels of B; the last vector of the last
+// panel is masked. The operands come in a struct that the function also keeps its place in.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// The offsets of the fields of the struct panels in gemm_amd64.go.
+const (
+	fieldA = 8 * iota
+	fieldARow
+	fieldAStep
+	fieldB
+	fieldBStep
+	fieldBPanel
+	fieldC
+	fieldCRow
+	fieldInit
+	fieldInitRow
+	fieldInitPanel
+	fieldK
+	fieldRows
+	fieldBlocks
+	fieldPanels
+	fieldMask
+	fieldReLU
+	placeB
+	placeC
+	placeInit
+	placePanels
+)
+
+// The registers. BP, SP, R14 (Go's g) and R15 are left alone.
+var (
+	self   = reg.RSI
+	bases  = []reg.GPPhysical{reg.RAX, reg.RBX} // the first row of A of each eight rows of the tile
+	row1   = reg.R8                             // bytes between rows of A, and multiples of it
+	row3   = reg.R9
+	row5   = reg.R10
+	row7   = reg.R11
+	aStep  = reg.R12
+	bStep  = reg.R13
+	b      = reg.RDI
+	k      = reg.RDX
+	walker = reg.RCX
+)
+
+func field(offset int) Mem { return Mem{Base: self, Disp: offset} }
+
+// vectors is an instruction set: how wide its vectors are and how it does what a kernel needs.
+type vectors interface {
+	name() string
+	bytes() int
+	maxRows() map[int]int         // rows of the largest tile, by vectors
+	loadMask(bits reg.GPPhysical) // sets the mask to the lanes whose bits are set
+	load(m Mem, v reg.VecPhysical, masked bool)
+	store(v reg.VecPhysical, m Mem, masked bool)
+	multiplyAdd(t tile, a func(row int) Mem)
+	relu(acc []reg.VecPhysical)
+	register(n int) reg.VecPhysical
+	quarter(m Mem, lane int, v reg.VecPhysical) // loads four floats into a quarter (of AVX2: half) of v
+	zero(v reg.VecPhysical)
+}
+
+// tile is the register tile of one loop.
+type tile struct {
+	set     vectors
+	rows    int
+	vectors int
+}
+
+func (t tile) acc(row, v int) reg.VecPhysical { return t.set.register(row*t.vectors + v) }
+func (t tile) rowOfB(v int) reg.VecPhysical   { return t.set.register(t.rows*t.vectors + v) }
+func (t tile) spare() reg.VecPhysical         { return t.set.register((t.rows + 1) * t.vectors) }
+func (t tile) last(v int) bool                { return v == t.vectors-1 }
+func (t tile) label(place string) string      { return fmt.Sprintf("rows%d_%s", t.rows, place) }
+
+func (t tile) accumulators() []reg.VecPhysical {
+	var all []reg.VecPhysical
+	for i := range t.rows * t.vectors {
+		all = append(all, t.set.register(i))
+	}
+	return all
+}
+
+// rowOfA is the address of op(A)[row, k] within the tile.
+func rowOfA(row int) Mem {
+	m := Mem{Base: bases[row/8]}
+	switch row % 8 {
+	case 1:
+		m.Index, m.Scale = row1, 1
+	case 2:
+		m.Index, m.Scale = row1, 2
+	case 3:
+		m.Index, m.Scale = row3, 1
+	case 4:
+		m.Index, m.Scale = row1, 4
+	case 5:
+		m.Index, m.Scale = row5, 1
+	case 6:
+		m.Index, m.Scale = row3, 2
+	case 7:
+		m.Index, m.Scale = row7, 1
+	}
+	return m
+}
+
+// write writes the loop over blocks, panels and k for this tile.
+func (t tile) write() {
+	Label(t.label("block"))
+	t.copyField(fieldB, placeB)
+	t.copyField(fieldC, placeC)
+	t.copyField(fieldInit, placeInit)
+	t.copyField(fieldPanels, placePanels)
+
+	Label(t.label("panel"))
+	CMPQ(field(placePanels), Imm(1))
+	JNE(LabelRef(t.label("full")))
+	CMPQ(field(fieldMask), Imm(0))
+	JE(LabelRef(t.label("full")))
+	t.compute("masked", true)
+	JMP(LabelRef(t.label("next")))
+	Label(t.label("full"))
+	t.compute("whole", false)
+
+	Label(t.label("next"))
+	t.advance(placeB, field(fieldBPanel))
+	t.advance(placeC, U32(uint32(t.vectors*t.set.bytes())))
+	t.advance(placeInit, field(fieldInitPanel))
+	DECQ(field(placePanels))
+	JNZ(LabelRef(t.label("panel")))
+
+	t.advanceRows(fieldA, fieldARow)
+	t.advanceRows(fieldC, fieldCRow)
+	t.advanceRows(fieldInit, fieldInitRow)
+	DECQ(field(fieldBlocks))
+	JNZ(LabelRef(t.label("block")))
+	VZEROUPPER()
+	RET()
+}
+
+// compute writes the code that computes one tile; if masked, the last vector is.
+func (t tile) compute(name string, masked bool) {
+	t.begin(masked)
+	Label(t.label(name + "Step"))
+	for v := range t.vectors {
+		t.set.load(Mem{Base: b, Disp: v * t.set.bytes()}, t.rowOfB(v), masked && t.last(v))
+	}
+	t.set.multiplyAdd(t, rowOfA)
+	ADDQ(bStep, b)
+	for _, base := range bases[:(t.rows+7)/8] {
+		ADDQ(aStep, base)
+	}
+	DECQ(k)
+	JNZ(LabelRef(t.label(name + "Step")))
+
+	CMPQ(field(fieldReLU), Imm(0))
+	JE(LabelRef(t.label(name + "Store")))
+	t.set.relu(t.accumulators())
+	Label(t.label(name + "Store"))
+	t.walk(fieldCRow, placeC, func(r, v int, m Mem) { t.set.store(t.acc(r, v), m, masked && t.last(v)) })
+}
+
+// begin loads the start values of the tile's chains and sets the pointers.
+func (t tile) begin(masked bool) {
+	t.walk(fieldInitRow, placeInit, func(r, v int, m Mem) { t.set.load(m, t.acc(r, v), masked && t.last(v)) })
+	MOVQ(field(fieldA), bases[0])
+	if t.rows > 8 {
+		LEAQ(Mem{Base: bases[0], Index: row1, Scale: 8}, bases[1])
+	}
+	MOVQ(field(placeB), b)
+	MOVQ(field(fieldK), k)
+}
+
+// walk calls visit for the address of each vector of the tile, in a matrix that starts at a place.
+func (t tile) walk(stride, place int, visit func(r, v int, m Mem)) {
+	MOVQ(field(place), walker)
+	for r := range t.rows {
+		for v := range t.vectors {
+			visit(r, v, Mem{Base: walker, Disp: v * t.set.bytes()})
+		}
+		if r < t.rows-1 {
+			ADDQ(field(stride), walker)
+		}
+	}
+}
+
+func (t tile) copyField(from, to int) {
+	MOVQ(field(from), walker)
+	MOVQ(walker, field(to))
+}
+
+func (t tile) advance(place int, by Op) {
+	if by, ok := by.(Mem); ok {
+		MOVQ(by, walker)
+		ADDQ(walker, field(place))
+		return
+	}
+	ADDQ(by, field(place))
+}
+
+// advanceRows moves a field down by the tile's rows.
+func (t tile) advanceRows(place, stride int) {
+	MOVQ(field(stride), walker)
+	IMUL3Q(Imm(uint64(t.rows)), walker, walker)
+	ADDQ(walker, field(place))
+}
+
+// dispatch jumps to the loop for the number of rows in k by bisection.
+func dispatch(low, high int) {
+	if low == high {
+		JMP(LabelRef(tile{rows: low}.label("block")))
+		return
+	}
+	middle := (low + high) / 2
+	lower := fmt.Sprintf("upTo%d", middle)
+	CMPQ(k, Imm(uint64(middle)))
+	JLE(LabelRef(lower))
+	dispatch(middle+1, high)
+	Label(lower)
+	dispatch(low, middle)
+}
+
+func writeFunction(set vectors, count int) {
+	TEXT(fmt.Sprintf("gemm%sx%d", set.name(), count), NOSPLIT|NOFRAME, "func(p *uint64)")
+	Doc(fmt.Sprintf("gemm%sx%d computes row blocks of up to %d rows in panels of %d columns.",
+		set.name(), count, set.maxRows()[count], count*set.bytes()/4))
+	Load(Param("p"), self)
+	MOVQ(field(fieldARow), row1)
+	LEAQ(Mem{Base: row1, Index: row1, Scale: 2}, row3)
+	LEAQ(Mem{Base: row1, Index: row1, Scale: 4}, row5)
+	LEAQ(Mem{Base: row3, Index: row1, Scale: 4}, row7)
+	MOVQ(field(fieldAStep), aStep)
+	MOVQ(field(fieldBStep), bStep)
+	MOVQ(field(fieldMask), walker)
+	set.loadMask(walker)
+	MOVQ(field(fieldRows), k)
+	rows := set.maxRows()[count]
+	dispatch(1, rows)
+	for r := 1; r <= rows; r++ {
+		tile{set: set, rows: r, vectors: count}.write()
+	}
+}
+
+func main() {
+	tier := flag.String("tier", "avx512", "instruction set: avx512 or avx2")
+	flag.Parse()
+	var set vectors
+	switch *tier {
+	case "avx512":
+		set = avx512{}
+	case "avx2":
+		set = avx2{}
+	default:
+		fmt.Fprintf(os.Stderr, "gemm: no kernels for tier %q\n", *tier)
+		os.Exit(2)
+	}
+	for count := 1; count <= len(set.maxRows()); count++ {
+		writeFunction(set, count)
+	}
+	writeTranspose(set)
+	Generate()
+}
