@@ -1,0 +1,282 @@
+package cluster
+
+import (
+	"flag"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"ringmaster/internal/cluster/fsm"
+	"ringmaster/internal/plan"
+	"ringmaster/internal/rpc"
+)
+
+var rewrite = flag.Bool("rewrite", false, "write what the scenarios print into their scripts")
+
+// TestScenarios runs the text scripts in testdata: lines of commands, then ---- and what they print. The state machine and
+// the leader's decisions are the real ones; workers are their reports.
+func TestScenarios(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no scenarios: %v", err)
+	}
+	for _, name := range files {
+		t.Run(filepath.Base(name), func(t *testing.T) { runScript(t, name) })
+	}
+}
+
+func runScript(t *testing.T, name string) {
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sc := newScenario()
+	var out strings.Builder
+	for i, block := range strings.Split(strings.TrimRight(string(text), "\n")+"\n", "\n\n") {
+		commands, want, _ := strings.Cut(block+"\n", "----\n")
+		var got strings.Builder
+		for line := range strings.Lines(commands) {
+			if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
+				if err := sc.run(line, &got); err != nil {
+					t.Fatalf("%s: block %d: %s: %v", name, i+1, line, err)
+				}
+			}
+		}
+		if !*rewrite && strings.TrimSpace(got.String()) != strings.TrimSpace(want) {
+			t.Errorf("%s: block %d:\n%s---- got\n%s---- want\n%s", name, i+1, commands, got.String(), want)
+		}
+		if i > 0 {
+			out.WriteString("\n")
+		}
+		out.WriteString(strings.TrimRight(commands, "\n") + "\n----\n" + got.String())
+	}
+	if *rewrite {
+		if err := os.WriteFile(name, []byte(out.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// scenario is a coordinator without network, disk or clock.
+type scenario struct {
+	state *fsm.State
+	obs   *observations
+	now   time.Time
+	ids   map[string]plan.Incarnation
+}
+
+func newScenario() *scenario {
+	sc := &scenario{state: &fsm.State{Cluster: 1}, now: time.Unix(1000, 0), ids: map[string]plan.Incarnation{}}
+	sc.lead()
+	return sc
+}
+
+func (sc *scenario) lead() {
+	sc.obs = &observations{workers: map[plan.Incarnation]*seen{}, since: sc.now, rebuilds: map[plan.Incarnation]int{}, replicas: 3,
+		manifest: func(j *fsm.Job, shares []*rpc.ShareFact) (fsm.Checkpoint, error) {
+			return fsm.Checkpoint{Job: j.ID, Generation: j.View.Generation, Step: shares[0].Step, Digest: shares[0].Digest}, nil
+		}}
+}
+
+// options are the key=value words of a line.
+func options(words []string) map[string]string {
+	o := map[string]string{}
+	for _, w := range words {
+		k, v, _ := strings.Cut(w, "=")
+		o[k] = v
+	}
+	return o
+}
+
+func number(o map[string]string, key string, missing int) int {
+	if v, ok := o[key]; ok {
+		n, err := strconv.Atoi(v)
+		if err != nil {
+			panic(fmt.Sprintf("%s=%s is not a number", key, v))
+		}
+		return n
+	}
+	return missing
+}
+
+func (sc *scenario) run(line string, out *strings.Builder) error {
+	words := strings.Fields(line)
+	o := options(words[1:])
+	switch words[0] {
+	case "submit":
+		c := fsm.Submit{ID: "job", Incarnation: 7, Name: "job", Seats: number(o, "seats", 4), Workers: number(o, "workers", 0),
+			Keep: number(o, "keep", 0), Fingerprint: []byte("data")}
+		if at, ok := o["resume"]; ok {
+			step, _ := strconv.Atoi(at)
+			c.Origin = &fsm.Checkpoint{Step: uint64(step), Generation: plan.Generation(number(o, "generation", 1))}
+		}
+		sc.apply(fsm.Command{Submit: &c}, out)
+	case "stop":
+		sc.apply(fsm.Command{Stop: &fsm.Stop{Job: "job"}}, out)
+	case "scale":
+		sc.apply(fsm.Command{Scale: &fsm.Scale{Job: "job", Workers: number(o, "workers", 1)}}, out)
+	case "stale-start":
+		sc.apply(fsm.Command{Start: &fsm.Start{Job: "job", Generation: plan.Generation(number(o, "g", 1)), Sources: []string{"w1"}}}, out)
+	case "stale-epoch":
+		sc.apply(fsm.Command{Epoch: &fsm.Epoch{Job: "job", Generation: plan.Generation(number(o, "g", 1)), Epoch: number(o, "epoch", 1)}}, out)
+	case "report":
+		sc.report(words[1], o)
+	case "close":
+		sc.obs.workers[sc.ids[words[1]]].connected = false
+	case "restart":
+		sc.obs.workers[sc.ids[words[1]]].stale = true
+		delete(sc.ids, words[1])
+	case "advance":
+		d, err := time.ParseDuration(words[1])
+		if err != nil {
+			return err
+		}
+		sc.now = sc.now.Add(d)
+	case "beat":
+		for _, w := range sc.obs.workers {
+			if w.connected {
+				w.heard = sc.now
+			}
+		}
+	case "new-leader":
+		encoded, err := sc.state.Encode()
+		if err != nil {
+			return err
+		}
+		if sc.state, err = fsm.Decode(encoded); err != nil {
+			return err
+		}
+		sc.lead()
+	case "decide":
+		sc.decide(out)
+	default:
+		return fmt.Errorf("unknown command")
+	}
+	return nil
+}
+
+func (sc *scenario) apply(c fsm.Command, out *strings.Builder) {
+	if err := sc.state.Apply(c); err != nil {
+		fmt.Fprintf(out, "refused: %v\n", err)
+	}
+}
+
+// report sets a worker's condition: report w1 READY g=1 step=5 digest=aa epochs=1 share=1/2 outcome=complete lost=w2
+func (sc *scenario) report(name string, o map[string]string) {
+	id, ok := sc.ids[name]
+	if !ok {
+		id = plan.Incarnation(100 + len(sc.obs.workers))
+		sc.ids[name] = id
+	}
+	r := &rpc.Report{Worker: name, Host: "host-" + name, Incarnation: uint64(id), Job: "job", Fingerprint: []byte("data"),
+		Generation: uint64(number(o, "g", 0)), Step: uint64(number(o, "step", 0)), Failure: o["failure"], LostReason: o["why"]}
+	for key := range o {
+		if phase, ok := rpc.Phase_value["PHASE_"+key]; ok {
+			r.Phase = rpc.Phase(phase)
+		}
+	}
+	_, r.Leaving = o["leaving"]
+	if d, ok := o["digest"]; ok {
+		r.StateDigest = []byte((d + "-digest")[:max(6, len(d))])
+	} else {
+		r.StateDigest = fmt.Appendf(nil, "state at %d", r.Step)
+	}
+	if e := number(o, "epoch", 0); e > 0 {
+		r.Epochs = append(r.Epochs, &rpc.EpochFact{Epoch: uint32(e), Step: r.Step})
+	}
+	if share, ok := o["share"]; ok {
+		var index, of uint32
+		fmt.Sscanf(share, "%d/%d", &index, &of)
+		r.Shares = append(r.Shares, &rpc.ShareFact{Generation: r.Generation, Step: r.Step, Share: index, Shares: of,
+			Holders: []string{"c1", "c2", "c3"}[:number(o, "holders", 2)]})
+	}
+	if out, ok := o["outcome"]; ok {
+		r.Outcome = &rpc.Outcome{Generation: r.Generation, Step: r.Step, Complete: out == "complete"}
+	}
+	if lost, ok := o["lost"]; ok {
+		r.LostPeers = []uint64{uint64(sc.ids[lost])}
+	}
+	w := sc.obs.workers[id]
+	if w == nil {
+		w = &seen{}
+		sc.obs.workers[id] = w
+	}
+	if r.Phase == rpc.Phase_PHASE_BROKEN && w.brokenSince.IsZero() {
+		w.brokenSince = sc.now
+	} else if r.Phase != rpc.Phase_PHASE_BROKEN {
+		w.brokenSince = time.Time{}
+	}
+	w.report, w.connected, w.heard = r, true, sc.now
+	sc.obs.best = max(sc.obs.best, r.Step)
+}
+
+func (sc *scenario) decide(out *strings.Builder) {
+	for range 20 {
+		d := decide(sc.state, sc.obs, sc.now, DefaultTiming())
+		if d.command == nil {
+			if d.wait != "" {
+				fmt.Fprintf(out, "waits: %s\n", d.wait)
+			}
+			return
+		}
+		fmt.Fprintf(out, "%s\n", d.reason)
+		if v := d.command.View; v != nil {
+			fmt.Fprintf(out, "  %s\n", describeView(v.View))
+		}
+		if s := d.command.Start; s != nil {
+			fmt.Fprintf(out, "  from %s halt=%v lost=%d\n", strings.Join(s.Sources, ","), s.Halt, s.LostSteps)
+		}
+		if err := sc.state.Apply(*d.command); err != nil {
+			fmt.Fprintf(out, "refused: %v\n", err)
+			return
+		}
+	}
+	fmt.Fprintf(out, "still deciding after 20 commands\n")
+}
+
+func describeView(v fsm.View) string {
+	var parts []string
+	for _, m := range v.Members {
+		parts = append(parts, fmt.Sprintf("%s%v", m.Worker, m.Arc))
+	}
+	if v.Orderly {
+		parts = append(parts, "orderly")
+	}
+	return strings.Join(parts, " ")
+}
+
+// TestDecideIsPure decides twice from the same arguments at every point of every scenario.
+func TestDecideIsPure(t *testing.T) {
+	sc := newScenario()
+	var sink strings.Builder
+	for _, line := range []string{"submit seats=4 workers=2", "report w1 READY", "report w2 READY"} {
+		if err := sc.run(line, &sink); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 10 {
+		before, err := sc.state.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		workers := slices.Sorted(maps.Keys(sc.obs.workers))
+		a, b := decide(sc.state, sc.obs, sc.now, DefaultTiming()), decide(sc.state, sc.obs, sc.now, DefaultTiming())
+		after, _ := sc.state.Encode()
+		if a.reason != b.reason || a.wait != b.wait || string(before) != string(after) || !slices.Equal(workers, slices.Sorted(maps.Keys(sc.obs.workers))) {
+			t.Fatalf("decide changed something: %q/%q, then %q/%q", a.reason, a.wait, b.reason, b.wait)
+		}
+		if a.command == nil {
+			break
+		}
+		sc.apply(*a.command, &sink)
+	}
+	if sc.state.Active().View == nil {
+		t.Fatal("no view was decided")
+	}
+}
