@@ -4,6 +4,9 @@ import (
 	"math"
 	"math/rand/v2"
 	"testing"
+
+	"gonum.org/v1/gonum/blas"
+	"gonum.org/v1/gonum/blas/gonum"
 )
 
 // guard is a NaN with a payload of its own: it fills what a kernel must not touch.
@@ -164,4 +167,152 @@ func TestMatMulIsItsDefinition(t *testing.T) {
 		p, whole := drawProduct(r, m, n, k, draws[round%3])
 		checkProduct(t, p, whole, teams)
 	}
+}
+
+// The shapes are chosen to pass the limits at which products are cut: the depth of strips, the width and the depth of
+// packed blocks, the work of one call, the size of a transposed result, and the least work that is shared by threads.
+func TestMatMulAcrossBlockLimits(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 6))
+	teams := []*Team{nil, NewTeam(2), NewTeam(3), NewTeam(8)}
+	for _, team := range teams {
+		defer team.Close()
+	}
+	for _, c := range []struct {
+		m, n, k        int
+		transA, transB bool
+	}{
+		{170, 520, 1030, false, false}, {170, 700, 790, true, false}, {169, 2060, 300, false, false},
+		{90, 300, 1500, false, true}, {45, 900, 1100, false, true}, {45, 2100, 300, true, true},
+		{1500, 70, 520, false, false}, {7, 11000, 513, false, false}, {784, 128, 32, true, false}, {33, 10, 128, false, true},
+		{100, 1, 2000, true, true}, {1, 1000, 200, false, true},
+	} {
+		p, whole := drawProduct(r, c.m, c.n, c.k, ordinary)
+		p.Batch, p.TransA, p.TransB = 1, c.transA, c.transB
+		p.LDA, p.LDB = c.k, c.n
+		if c.transA {
+			p.LDA = c.m
+		}
+		if c.transB {
+			p.LDB = c.k
+		}
+		_, p.A = guarded(r, 1, c.m*c.k, c.m*c.k, ordinary)
+		_, p.B = guarded(r, 1, c.n*c.k, c.n*c.k, ordinary)
+		before := append([]float32(nil), whole...)
+		restore := Force(PlainGo)
+		teams[0].MatMul(&p)
+		restore()
+		want := append([]float32(nil), whole...)
+		for _, tier := range Tiers()[1:] {
+			for _, team := range teams {
+				copy(whole, before)
+				restore := Force(tier)
+				team.MatMul(&p)
+				restore()
+				if i := sameBits(whole, want); i >= 0 {
+					t.Errorf("tier %s, %d threads, %+v: element %d is %x, want %x", tier, team.Threads(), c, i, whole[i], want[i])
+				}
+			}
+		}
+	}
+}
+
+func TestMatMulAgreesWithGonum(t *testing.T) {
+	r := rand.New(rand.NewPCG(7, 8))
+	for range 40 {
+		m, n, k := 1+r.IntN(60), 1+r.IntN(60), 1+r.IntN(300)
+		p, _ := drawProduct(r, m, n, k, ordinary)
+		p.Batch, p.Act, p.Accumulate, p.Bias, p.RowBias = 1, None, false, nil, nil
+		var team *Team
+		team.MatMul(&p)
+		want := make([]float64, m*n)
+		a, b := wide(p.A), wide(p.B)
+		gonum.Implementation{}.Dgemm(transposition(p.TransA), transposition(p.TransB), m, n, k, 1, a, p.LDA, b, p.LDB, 0, want, n)
+		for i := range m {
+			for j := range n {
+				// The error of a sum of k products of normal variates grows as the root of k.
+				if got, want := float64(p.C[i*p.LDC+j]), want[i*n+j]; math.Abs(got-want) > 1e-6*float64(k) {
+					t.Fatalf("%d x %d x %d: C[%d,%d] = %g, gonum has %g", m, k, n, i, j, got, want)
+				}
+			}
+		}
+	}
+}
+
+func wide(s []float32) []float64 {
+	w := make([]float64, len(s))
+	for i, v := range s {
+		if v == v { // the guards between the rows are not read
+			w[i] = float64(v)
+		}
+	}
+	return w
+}
+
+func transposition(trans bool) blas.Transpose {
+	if trans {
+		return blas.Trans
+	}
+	return blas.NoTrans
+}
+
+func TestMatMulDoesNotAllocate(t *testing.T) {
+	team := NewTeam(2)
+	defer team.Close()
+	for _, tier := range Tiers() {
+		for _, transB := range []bool{false, true} {
+			for _, team := range []*Team{nil, team} {
+				p := &MatMul{M: 32, N: 96, K: 96, A: sequence(32*96, 1), LDA: 96, B: sequence(96*96, 2), LDB: 96, TransB: transB,
+					C: make([]float32, 32*96), LDC: 96, Bias: sequence(96, 3), Act: ReLUActivation}
+				restore := Force(tier)
+				team.MatMul(p)
+				if allocs := testing.AllocsPerRun(50, func() { team.MatMul(p) }); allocs != 0 {
+					t.Errorf("tier %s, %d threads, TransB %v: MatMul allocates %v times", tier, team.Threads(), transB, allocs)
+				}
+				restore()
+			}
+		}
+	}
+}
+
+func TestMatMulRefusesShapesThatDoNotFit(t *testing.T) {
+	good := MatMul{M: 3, N: 4, K: 5, A: make([]float32, 15), LDA: 5, B: make([]float32, 20), LDB: 4, C: make([]float32, 12), LDC: 4}
+	for name, spoil := range map[string]func(p *MatMul){
+		"short A":           func(p *MatMul) { p.A = p.A[:14] },
+		"short B":           func(p *MatMul) { p.B = p.B[:19] },
+		"short C":           func(p *MatMul) { p.C = p.C[:11] },
+		"narrow A":          func(p *MatMul) { p.LDA = 4 },
+		"narrow B":          func(p *MatMul) { p.LDB = 3 },
+		"narrow C":          func(p *MatMul) { p.LDC = 3 },
+		"transposed A":      func(p *MatMul) { p.TransA = true; p.LDA = 2 },
+		"transposed B":      func(p *MatMul) { p.TransB = true },
+		"negative M":        func(p *MatMul) { p.M = -1 },
+		"batch":             func(p *MatMul) { p.Batch, p.StrideC = 2, 1 },
+		"negative stride":   func(p *MatMul) { p.Batch, p.StrideA = 2, -15 },
+		"short bias":        func(p *MatMul) { p.Bias = make([]float32, 3) },
+		"long row bias":     func(p *MatMul) { p.RowBias = make([]float32, 4) },
+		"two starts":        func(p *MatMul) { p.Bias, p.Accumulate = make([]float32, 4), true },
+		"foreign operation": func(p *MatMul) { p.Act = 77 },
+	} {
+		p := good
+		spoil(&p)
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("%s: MatMul accepts %+v", name, p)
+				}
+			}()
+			var team *Team
+			team.MatMul(&p)
+		}()
+	}
+}
+
+func TestMatMulWithoutDepthGivesTheStart(t *testing.T) {
+	c := []float32{7, 7, 7, 7}
+	var team *Team
+	team.MatMul(&MatMul{M: 2, N: 2, C: c, LDC: 2, Bias: []float32{-1, 2}, Act: ReLUActivation})
+	if c[0] != 0 || c[1] != 2 || c[2] != 0 || c[3] != 2 {
+		t.Errorf("C is %v, want the biases after ReLU", c)
+	}
+	team.MatMul(&MatMul{M: 0, N: 2, K: 3, LDA: 3, LDB: 2, LDC: 2})
 }
