@@ -1,0 +1,191 @@
+package allreduce
+
+import (
+	"fmt"
+
+	"google.golang.org/grpc/mem"
+)
+
+// MaxKinds is the number of kinds of gathers.
+const MaxKinds = 16
+
+// MaxRecord is the largest record of a seat, in bytes; maxGather that of all seats together.
+const (
+	MaxRecord = 1 << 20
+	maxGather = 1 << 26
+)
+
+// gather is the state of one kind of records in one step.
+type gather struct {
+	size        int // of a seat's record; 0: nothing has come yet
+	records     []byte
+	at          []int // how far each worker's records have come, in bytes of records
+	left        int   // bytes that are still to come
+	contributed bool
+}
+
+func (g *gather) rewind() {
+	g.size, g.left, g.contributed = 0, 0, false
+	clear(g.at)
+}
+
+// laneOf is where the worker's records stand among all seats'.
+func (r *Ring) laneOf(g *gather, owner int) lane {
+	arc := r.id.View.Members[owner].Arc
+	return lane{Begin: arc.Begin * g.size, End: arc.End * g.size}
+}
+
+// expect sets the size of the records, which the first to come decides; the caller holds the lock.
+func (r *Ring) expect(g *gather, kind uint8, size int) error {
+	if g.size == size {
+		return nil
+	}
+	if g.size != 0 {
+		return fmt.Errorf("gather %d of step %d: expected records of %d bytes, got %d", kind, r.step, g.size, size)
+	}
+	if total := size * r.id.View.Seats; size < 1 || size > MaxRecord || total > maxGather {
+		return fmt.Errorf("gather %d of step %d: records of %d bytes for %d seats, the limits are %d and %d altogether",
+			kind, r.step, size, r.id.View.Seats, MaxRecord, maxGather)
+	}
+	g.size, g.left = size, size*r.id.View.Seats
+	if cap(g.records) < g.left {
+		g.records = make([]byte, g.left)
+	}
+	g.records = g.records[:g.left]
+	if g.at == nil {
+		g.at = make([]int, r.workers)
+	}
+	for v := range g.at {
+		g.at[v] = r.laneOf(g, v).Begin
+	}
+	return nil
+}
+
+// Contribute gives the records of the local seats, one each in the arc's order, all of one size, to the gather of that kind in this step.
+// They are copied; it does not block. What is wrong with them (never a network's fault) ends the session, and Collect says so.
+func (r *Ring) Contribute(kind uint8, local [][]byte) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.err != nil {
+		return
+	}
+	if err := r.contribute(kind, local); err != nil {
+		r.failLocked(err)
+	}
+}
+
+func (r *Ring) contribute(kind uint8, local [][]byte) error {
+	if kind >= MaxKinds || len(local) != r.grad.arc.Len() {
+		return fmt.Errorf("gather %d with %d records: there are %d kinds, and %d local seats", kind, len(local), MaxKinds, r.grad.arc.Len())
+	}
+	g := &r.gathers[kind][r.parity]
+	if !r.begun || g.contributed {
+		panic(fmt.Sprintf("allreduce: gather %d of step %d contributed to twice, or before the step began", kind, r.step))
+	}
+	if r.left != nil {
+		return r.left
+	}
+	if err := r.expect(g, kind, len(local[0])); err != nil {
+		return err
+	}
+	own := r.laneOf(g, r.self)
+	for s, record := range local {
+		if len(record) != g.size {
+			return fmt.Errorf("gather %d of step %d: records of %d and %d bytes", kind, r.step, g.size, len(record))
+		}
+		copy(g.records[own.Begin+s*g.size:], record)
+	}
+	g.contributed = true
+	r.pending++
+	for begin := own.Begin; r.workers > 1 && begin < own.End; begin += frameBytes {
+		r.push(item{phase: phaseRecord, kind: kind, parity: r.parity, step: r.step, segment: r.self, begin: begin})
+	}
+	r.gathered(g, own.End-own.Begin)
+	return nil
+}
+
+// gathered counts bytes that have come; the caller holds the lock.
+func (r *Ring) gathered(g *gather, n int) {
+	g.left -= n
+	if g.left == 0 {
+		r.pending--
+		r.trainer.Broadcast()
+	}
+}
+
+// Collect waits for the records of all seats and returns them in seat order. They are valid until the step after the next begins.
+func (r *Ring) Collect(kind uint8) ([]byte, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	defer r.endWait()
+	for {
+		if kind < MaxKinds {
+			if g := &r.gathers[kind][r.parity]; g.contributed && g.left == 0 {
+				return g.records, nil
+			}
+		}
+		if r.err != nil {
+			return nil, r.err
+		}
+		if kind >= MaxKinds || !r.gathers[kind][r.parity].contributed {
+			panic(fmt.Sprintf("allreduce: gather %d of step %d collected before it was contributed to", kind, r.step))
+		}
+		r.startWait(Waiting{Bucket: len(r.buckets), Doing: "receiving"})
+		r.trainer.Wait()
+	}
+}
+
+// recordFrame completes the frame of an item of a gather.
+func (r *Ring) recordFrame(f *Frame, it item) {
+	r.mu.Lock()
+	g := &r.gathers[it.kind][it.parity]
+	l := r.laneOf(g, it.segment)
+	at := l.frame(it.begin, frameBytes)
+	f.Bucket, f.Offset, f.Length = uint32(g.size), uint32(at.Begin-l.Begin), uint32(at.Len())
+	records := g.records[at.Begin:at.End]
+	r.mu.Unlock()
+	f.Data = r.views.appendBytes(mem.BufferSlice(nil), records)
+}
+
+// takeRecord keeps the records in a frame, which may come before the own ones, and passes them on.
+func (r *Ring) takeRecord(f *Frame) error {
+	refuse := func(err error) error {
+		return fmt.Errorf("refused a record frame of step %d, gather %d, segment %d: %w", f.Step, f.Kind, f.Segment, err)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	owner := int(f.Segment)
+	if f.Kind >= MaxKinds || int64(f.Segment) >= int64(r.workers) || owner == r.self {
+		return refuse(fmt.Errorf("no such frame comes to position %d", r.self))
+	}
+	if err := r.awaitStep(f.Step); err != nil {
+		return refuse(err)
+	}
+	g := &r.gathers[f.Kind][r.parity]
+	if err := r.expect(g, f.Kind, int(f.Bucket)); err != nil {
+		return refuse(err)
+	}
+	l := r.laneOf(g, owner)
+	at := l.frame(g.at[owner], frameBytes)
+	if int(f.Offset) != at.Begin-l.Begin || int(f.Length) != at.Len() || at.Len() <= 0 {
+		return refuse(fmt.Errorf("expected %d bytes at %d, got %d at %d", max(at.Len(), 0), at.Begin-l.Begin, f.Length, f.Offset))
+	}
+	copyPayload(g.records[at.Begin:at.End], f)
+	g.at[owner] = at.End
+	if sends(phaseRecord, owner, r.self, r.workers) {
+		r.push(item{phase: phaseRecord, kind: f.Kind, parity: r.parity, step: f.Step, segment: owner, begin: at.Begin})
+	}
+	r.gathered(g, at.Len())
+	return nil
+}
+
+// copyPayload copies a frame's payload, which has dst's length.
+func copyPayload(dst []byte, f *Frame) {
+	skip := f.skip
+	for _, buffer := range f.Data {
+		b := buffer.ReadOnlyData()
+		n := min(skip, len(b))
+		skip -= n
+		dst = dst[copy(dst, b[n:]):]
+	}
+}

@@ -1,0 +1,53 @@
+package allreduce
+
+import (
+	"context"
+
+	"ringmaster/internal/plan"
+)
+
+// Identity says which session of which ring this is: one worker's life in one view of one job.
+type Identity struct {
+	Cluster plan.Incarnation // the cluster's
+	Job     string           // the job's id
+	View    plan.View
+	Self    int // this worker's position in the view
+}
+
+func (id *Identity) own() plan.Member  { return id.View.Members[id.Self] }
+func (id *Identity) next() plan.Member { return id.View.Members[id.View.Next(id.Self)] }
+func (id *Identity) prev() plan.Member { return id.View.Members[id.View.Prev(id.Self)] }
+
+// header is the identity that every frame from one member to another carries.
+func (id *Identity) header(from, to plan.Member) Header {
+	return Header{Cluster: id.Cluster, Job: jobHash(id.Job), Generation: id.View.Generation, From: from.Incarnation, To: to.Incarnation}
+}
+
+// Links makes the two links of a session: Transport over gRPC, Memory within a process.
+type Links interface {
+	// Dial opens the link to the next worker and returns when that has its session open. A StaleError or PeerLostError
+	// says why it will not be.
+	Dial(ctx context.Context, id *Identity) (Outgoing, error)
+	// Accept waits for the link from the previous worker.
+	Accept(ctx context.Context, id *Identity) (Incoming, error)
+}
+
+// Outgoing is the link to the next worker. Send and Finish are called by one goroutine, Await by another.
+type Outgoing interface {
+	// Send hands one frame over. It may block, and may return before the bytes have left; the frame is freed when they have.
+	Send(Frame) error
+	// Await returns the frames that the next worker sends back (at most a farewell) and then the reason why the link ended.
+	Await() (Frame, error)
+	// Finish says that nothing follows. Await then ends once the next worker has read everything.
+	Finish() error
+	// Close tears the link down, which ends Send and Await. It may be called more than once.
+	Close()
+}
+
+// Incoming is the link from the previous worker.
+type Incoming interface {
+	// Receive waits for the next frame. io.EOF: the previous worker has finished.
+	Receive() (Frame, error)
+	// Close ends the link, which ends Receive, with a farewell where one is given. Only the first call has an effect.
+	Close(bye *Frame)
+}

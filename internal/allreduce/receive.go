@@ -1,0 +1,201 @@
+package allreduce
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"ringmaster/internal/plan"
+)
+
+// receiveAll takes the previous worker's frames in order until the link ends.
+func (r *Ring) receiveAll() {
+	var numbers floats
+	for {
+		f, err := r.in.Receive()
+		if err == nil {
+			err = r.take(&f, &numbers)
+			f.Free()
+		}
+		if err != nil {
+			// Closing our end tells the previous worker that all is read; after a failure the goodbye comes first.
+			if errors.Is(err, io.EOF) {
+				r.in.Close(nil)
+			} else {
+				r.failPrev(err)
+			}
+			return
+		}
+	}
+}
+
+// take deals with one frame. io.EOF: the previous worker said goodbye in good order and we need nothing more.
+func (r *Ring) take(f *Frame, numbers *floats) error {
+	if err := f.check(&r.ofPrev); err != nil {
+		return fmt.Errorf("refused a %v frame: %w", f.Phase, err)
+	}
+	switch {
+	case f.Phase == phaseBye:
+		return r.takeFarewell(f)
+	case f.Phase == phaseRecord:
+		return r.takeRecord(f)
+	case f.Phase < firstLane || f.Phase > phaseRaw:
+		return fmt.Errorf("refused a %v frame in the middle of a session", f.Phase)
+	}
+	b, at, err := r.admit(f)
+	if err != nil {
+		return err
+	}
+	r.apply(b, f, at, numbers)
+	r.forward(b, f, at)
+	return nil
+}
+
+// admit waits until the frame's bucket is ready here and checks the frame against the plan: at is where its payload belongs.
+func (r *Ring) admit(f *Frame) (*bucket, plan.Interval, error) {
+	refuse := func(format string, args ...any) (*bucket, plan.Interval, error) {
+		return nil, plan.Interval{}, fmt.Errorf("refused a %v frame of step %d, bucket %d, segment %d: %w",
+			f.Phase, f.Step, f.Bucket, f.Segment, fmt.Errorf(format, args...))
+	}
+	if int64(f.Bucket) >= int64(len(r.buckets)) || int64(f.Segment) >= int64(r.workers) {
+		return refuse("expected less than %d buckets and %d segments", len(r.buckets), r.workers)
+	}
+	b := &r.buckets[f.Bucket]
+	if !takes(f.Phase, int(f.Segment), r.self, r.workers) || (f.Phase == phaseRaw) != (b.raw != nil) {
+		return refuse("no such frame comes to position %d", r.self)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := r.awaitStep(f.Step); err != nil {
+		return refuse("%w", err)
+	}
+	for !b.ready && r.err == nil {
+		r.intake.Wait()
+	}
+	if r.err != nil {
+		return nil, plan.Interval{}, r.err
+	}
+	i := r.laneAt(f.Phase, int(f.Segment))
+	l := b.lanes[i]
+	at := l.frame(b.at[i], frameLen)
+	if offset := at.Begin - l.Begin; at.Len() <= 0 || int(f.Offset) != offset || int(f.Length) != 4*at.Len() {
+		return refuse("expected %d bytes at element %d, got %d at %d", 4*max(at.Len(), 0), offset, f.Length, f.Offset)
+	}
+	return b, at, nil
+}
+
+// awaitStep waits until the own worker has come to the step; the caller holds the lock. The previous worker can be one step
+// ahead, once it needs nothing more of ours.
+func (r *Ring) awaitStep(step uint64) error {
+	for r.err == nil && (!r.begun || r.step != step) {
+		if r.begun && (step < r.step || r.active > 0 || (r.readied > 0 && r.readied < len(r.buckets))) {
+			return fmt.Errorf("expected step %d, got %d", r.step, step)
+		}
+		r.intake.Wait()
+	}
+	return r.err
+}
+
+// apply adds or copies the frame's numbers to where they belong.
+func (r *Ring) apply(b *bucket, f *Frame, at plan.Interval, numbers *floats) {
+	numbers.reset(f)
+	for run := numbers.next(); len(run) > 0; run = numbers.next() {
+		switch {
+		case f.Phase == phaseFinal:
+			copy(r.grad.flat[0][at.Begin:], run)
+		case f.Phase == phaseRaw:
+			copy(b.raw[at.Begin:], run)
+		case int(f.Segment) == r.self:
+			r.grad.finish(b.Interval, at.Begin, run)
+		default:
+			r.grad.pass(at.Begin, run)
+		}
+		at.Begin += len(run)
+	}
+}
+
+// forward passes the frame on to the next worker, or begins the round of what it has finished, and counts what has arrived.
+func (r *Ring) forward(b *bucket, f *Frame, at plan.Interval) {
+	r.mu.Lock()
+	owner := int(f.Segment)
+	b.at[r.laneAt(f.Phase, owner)] = at.End
+	finished := at.Len()
+	switch {
+	case owner == r.self: // a body or tail has come round
+		r.sendFinished(b, int(f.Bucket))
+	default:
+		if sends(f.Phase, owner, r.self, r.workers) {
+			r.push(item{phase: f.Phase, step: f.Step, bucket: int(f.Bucket), segment: owner, begin: at.Begin})
+		}
+		if f.Phase != phaseFinal && f.Phase != phaseRaw {
+			finished = 0
+		}
+	}
+	r.mu.Unlock()
+	if finished > 0 {
+		r.arrived(b, finished)
+	}
+}
+
+// sendFinished queues the frames of the own segment that are finished from its begin without a gap; the caller holds the lock.
+func (r *Ring) sendFinished(b *bucket, number int) {
+	body, tail, final := r.laneAt(phaseBody, r.self), r.laneAt(phaseTail, r.self), r.laneAt(phaseFinal, r.self)
+	upTo := b.at[body]
+	if upTo == b.lanes[body].End {
+		upTo = b.at[tail]
+	}
+	for l := b.lanes[final]; b.at[final] < l.End; {
+		at := l.frame(b.at[final], frameLen)
+		if at.End > upTo {
+			return
+		}
+		r.push(item{phase: phaseFinal, step: r.step, bucket: number, segment: r.self, begin: at.Begin})
+		b.at[final] = at.End
+	}
+}
+
+// arrived counts elements of the bucket that stand; the last ones make it done.
+func (r *Ring) arrived(b *bucket, n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	b.left -= n
+	if b.left > 0 || b.done {
+		return
+	}
+	if b.raw != nil {
+		// Nobody else touches the bucket between its last frame and done.
+		r.mu.Unlock()
+		r.grad.foldRaw(b.Interval, b.raw)
+		r.mu.Lock()
+	}
+	b.done = true
+	r.active--
+	r.trainer.Broadcast()
+}
+
+// takeFarewell judges a goodbye of the previous worker, behind which nothing can follow.
+func (r *Ring) takeFarewell(f *Frame) error {
+	bye, err := readFarewell(f)
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if bye.kind == byeOrderly && r.active == 0 && r.pending == 0 && (!r.begun || bye.step >= r.step) {
+		r.left = &PeerLostError{Member: r.id.prev(), Culprit: r.id.prev().Worker, Cause: ErrPeerClosed}
+		return io.EOF
+	}
+	return farewellError{bye}
+}
+
+// farewellError is a neighbour's goodbye in the middle of something.
+type farewellError struct{ farewell }
+
+func (e farewellError) Error() string { return e.reason }
+
+func (e farewellError) Unwrap() error {
+	if e.kind == byeFailed {
+		return nil
+	}
+	return ErrPeerClosed
+}

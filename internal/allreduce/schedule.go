@@ -1,0 +1,90 @@
+// Package allreduce sums gradients over the seats of a job: every worker of a view plays its arc of seats in the textbook
+// ring over seats, so the bits of the sum do not depend on how many workers share the seats.
+//
+// The pure part is schedule.go (which interval travels where) and fold.go (the additions); the engine of one session is
+// ring.go with send.go, receive.go and gather.go; the links to the neighbours are transport.go (gRPC) and memory.go.
+package allreduce
+
+import "ringmaster/internal/plan"
+
+// The schedule. A bucket has one chunk for each seat; chunk c is the left fold g[c+1] + g[c+2] + ... + g[c+S] (indices mod S),
+// so it ends at seat c. The worker with arc [a,b) owns the segment of the chunks [a,b), which is one interval. Its last
+// chunk is the segment's tail, the others are its body; both travel as lanes of their own because they start elsewhere:
+//
+//	body   chunk c starts at seat c+1, which the owner has: leaves the owner v as a partial sum, v+1, ..., v-1, back to v
+//	tail   chunk b-1 starts at seat b, which the next worker has: leaves v+1, ..., v-1, ends at v
+//	final  the finished segment leaves v, v+1, ..., ends at v-1
+//
+// Every worker on the way adds its seats in order; the owner adds the seats that are left when a lane comes back. An arc of
+// one seat has an empty body. Small buckets travel as lane raw instead: every worker's seats go round as they are
+// and everybody folds all of them, in the same order: one round instead of two.
+
+// frameLen is the number of elements of a full frame (256 KiB of float32). Frames start at their lane's begin and are
+// full but for the last, so the receiver knows every header beforehand. It is a constant of the protocol, not of the numerics.
+const frameLen = 1 << 16
+
+// frameBytes is the payload of a full frame.
+const frameBytes = 4 * frameLen
+
+// rawLimit is the number of elements over all seats up to which a bucket travels raw. The order of additions is the same.
+const rawLimit = 1 << 14
+
+// Segment is the interval of the bucket whose sum the worker with this arc finishes.
+func Segment(bucket plan.Interval, arc plan.Arc, seats int) plan.Interval {
+	return bucket.Span(arc.Begin, arc.End, seats)
+}
+
+// bodyOf is the part of the owner's segment that starts at the owner: all its chunks but the last.
+func bodyOf(bucket plan.Interval, arc plan.Arc, seats int) plan.Interval {
+	return bucket.Span(arc.Begin, arc.End-1, seats)
+}
+
+// tailOf is the last chunk of the owner's segment, which starts at the next worker.
+func tailOf(bucket plan.Interval, arc plan.Arc, seats int) plan.Interval {
+	return bucket.Part(arc.End-1, seats)
+}
+
+// chunkAt is the number of the chunk that holds element x of the bucket.
+func chunkAt(bucket plan.Interval, seats, x int) int {
+	size, longer := bucket.Len()/seats, bucket.Len()%seats
+	x -= bucket.Begin
+	if border := longer * (size + 1); x >= border {
+		return longer + (x-border)/size
+	}
+	return x / (size + 1)
+}
+
+// A lane is an interval that travels in frames. It counts elements of the flat vector (body, tail, final) or of the raw
+// seats of a small bucket (raw), or bytes of a gather (record).
+type lane plan.Interval
+
+// frame is the frame of the lane that begins at an element: full, or the rest.
+func (l lane) frame(at, full int) plan.Interval {
+	return plan.Interval{Begin: at, End: min(at+full, l.End)}
+}
+
+// frames is the number of frames that the lane travels in.
+func (l lane) frames(full int) int { return (l.End - l.Begin + full - 1) / full }
+
+// sends and takes say whether worker self passes the lane on to the next worker, and whether it gets it from the one before.
+func sends(p phase, owner, self, workers int) bool {
+	switch p {
+	case phaseBody:
+		return true
+	case phaseTail:
+		return self != owner
+	default: // final, raw and record leave their owner and stop before they come back
+		return (self+1)%workers != owner
+	}
+}
+
+func takes(p phase, owner, self, workers int) bool {
+	switch p {
+	case phaseBody:
+		return true
+	case phaseTail:
+		return self != (owner+1)%workers
+	default:
+		return self != owner
+	}
+}

@@ -1,0 +1,224 @@
+package allreduce
+
+import (
+	"errors"
+	"fmt"
+
+	"google.golang.org/grpc/mem"
+
+	"ringmaster/internal/plan"
+)
+
+// phaseStart is a queue item only: begin the bucket's lanes that start here.
+const phaseStart = phaseEnd
+
+// copyLimit is the payload up to which a frame is copied to be sent: a view of the gradients costs more than that.
+const copyLimit = 1 << 10
+
+// item is one frame to send; where it lies and how long it is follows from the plan.
+type item struct {
+	phase   phase
+	kind    uint8 // of a gather
+	parity  int   // of a gather
+	step    uint64
+	bucket  int
+	segment int
+	begin   int // as in lane
+}
+
+// queue is a ring buffer of items, as large as a step can make it.
+type queue struct {
+	items []item
+	head  int
+	count int
+	busy  bool // the sender has taken one and is not finished with it
+}
+
+func (q *queue) init(capacity int) { q.items = make([]item, capacity) }
+func (q *queue) idle() bool        { return q.count == 0 && !q.busy }
+
+func (q *queue) push(it item) bool {
+	if q.count == len(q.items) {
+		return false
+	}
+	q.items[(q.head+q.count)%len(q.items)] = it
+	q.count++
+	return true
+}
+
+func (q *queue) pop() item {
+	it := q.items[q.head]
+	q.head = (q.head + 1) % len(q.items)
+	q.count--
+	return it
+}
+
+// push queues an item; the caller holds the lock. Frames are checked against the plan before they are passed on, so a full queue can only
+// come from large gathers of many kinds that the next worker does not take.
+func (r *Ring) push(it item) {
+	if !r.queue.push(it) {
+		r.failLocked(fmt.Errorf("step %d: %d frames wait to be sent to worker %s", r.step, len(r.queue.items), r.id.next().Worker))
+		return
+	}
+	r.outgo.Signal()
+}
+
+// sendAll drains the queue until the session ends. A session closed in good order still sends what is queued.
+func (r *Ring) sendAll() {
+	defer close(r.sender)
+	for {
+		it, ok := r.nextItem()
+		if !ok {
+			break
+		}
+		var err error
+		if it.phase == phaseStart {
+			err = r.start(it.bucket, it.step)
+		} else {
+			err = r.send(it)
+		}
+		if err != nil {
+			r.failNext(err)
+			break
+		}
+	}
+	r.mu.Lock()
+	r.queue.count, r.queue.busy = 0, false
+	r.trainer.Broadcast()
+	r.mu.Unlock()
+}
+
+func (r *Ring) nextItem() (item, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.queue.busy {
+		r.queue.busy = false
+		if r.sentLocked() {
+			r.trainer.Broadcast()
+		}
+	}
+	for {
+		if r.err != nil && (!errors.Is(r.err, ErrClosed) || r.queue.count == 0) {
+			return item{}, false
+		}
+		if r.queue.count > 0 {
+			r.queue.busy = true
+			return r.queue.pop(), true
+		}
+		r.outgo.Wait()
+	}
+}
+
+// start begins the bucket's lanes that start here: the own body, the previous worker's tail; or the own raw seats.
+func (r *Ring) start(bucket int, step uint64) error {
+	b := &r.buckets[bucket]
+	switch {
+	case r.workers == 1:
+		r.grad.alone(b.Interval)
+		r.arrived(b, b.Len())
+		return nil
+	case b.raw != nil:
+		own := plan.Interval(r.grad.arc)
+		for s := own.Begin; s < own.End; s++ {
+			copy(b.raw[s*b.Len():], r.grad.flat[s-own.Begin][b.Begin:b.End])
+		}
+		err := r.sendLane(bucket, step, phaseRaw, r.self)
+		r.arrived(b, own.Len()*b.Len())
+		return err
+	}
+	if err := r.sendLane(bucket, step, phaseTail, r.id.View.Prev(r.self)); err != nil {
+		return err
+	}
+	return r.sendLane(bucket, step, phaseBody, r.self)
+}
+
+// sendLane sends a whole lane that starts here, each frame as soon as its local sums are made.
+func (r *Ring) sendLane(bucket int, step uint64, p phase, owner int) error {
+	b := &r.buckets[bucket]
+	l := b.lanes[r.laneAt(p, owner)]
+	for begin := l.Begin; begin < l.End; begin += frameLen {
+		at := l.frame(begin, frameLen)
+		switch p {
+		case phaseTail:
+			r.grad.startTail(at)
+		case phaseBody:
+			r.grad.startBody(b.Interval, at)
+		}
+		if err := r.send(item{phase: p, step: step, bucket: bucket, segment: owner, begin: begin}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// send hands the item's frame to the link.
+func (r *Ring) send(it item) error {
+	f := Frame{Header: r.toNext}
+	f.Phase, f.Kind, f.Step, f.Segment = it.phase, it.kind, it.step, uint32(it.segment)
+	if it.phase == phaseRecord {
+		r.recordFrame(&f, it)
+		return r.out.Send(f)
+	}
+	b := &r.buckets[it.bucket]
+	l := b.lanes[r.laneAt(it.phase, it.segment)]
+	at := l.frame(it.begin, frameLen)
+	f.Bucket, f.Offset, f.Length = uint32(it.bucket), uint32(at.Begin-l.Begin), uint32(4*at.Len())
+	switch {
+	case it.phase == phaseRaw:
+		f.Data = r.views.append(f.Data, b.raw[at.Begin:at.End])
+	case it.phase == phaseBody && it.segment == r.self:
+		for at.Len() > 0 {
+			partial := r.grad.bodyPartial(b.Interval, at)
+			f.Data = r.views.append(f.Data, partial)
+			at.Begin += len(partial)
+		}
+	default:
+		f.Data = r.views.append(f.Data, r.grad.flat[0][at.Begin:at.End])
+	}
+	return r.out.Send(f)
+}
+
+// views makes buffers that show a part of the gradients without copying it, and counts those that the transport still holds.
+// It is the pool that the buffers are given back to when the transport has written them.
+type views struct {
+	ring *Ring
+	out  int
+	free []*[]byte
+}
+
+func (v *views) init(r *Ring) { v.ring = r }
+
+// append adds the numbers to the payload: a copy of few, a view of many.
+func (v *views) append(data mem.BufferSlice, numbers []float32) mem.BufferSlice {
+	return v.appendBytes(data, asBytes(numbers))
+}
+
+func (v *views) appendBytes(data mem.BufferSlice, b []byte) mem.BufferSlice {
+	if len(b) <= copyLimit {
+		return append(data, mem.SliceBuffer(append([]byte(nil), b...)))
+	}
+	v.ring.mu.Lock()
+	defer v.ring.mu.Unlock()
+	v.out++
+	view := new([]byte)
+	if n := len(v.free); n > 0 {
+		view, v.free = v.free[n-1], v.free[:n-1]
+	}
+	*view = b
+	return append(data, mem.NewBuffer(view, v))
+}
+
+// Get is needed to be a mem.BufferPool; nothing takes buffers from this one.
+func (v *views) Get(length int) *[]byte { b := make([]byte, length); return &b }
+
+// Put takes a view back that has been written.
+func (v *views) Put(view *[]byte) {
+	v.ring.mu.Lock()
+	defer v.ring.mu.Unlock()
+	*view = nil
+	v.free = append(v.free, view)
+	v.out--
+	if v.ring.sentLocked() {
+		v.ring.trainer.Broadcast()
+	}
+}
