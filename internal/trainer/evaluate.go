@@ -67,7 +67,7 @@ func (t *Trainer) Evaluate(ring Ring, arc plan.Arc) (*Evaluation, error) {
 		putRecord(t.records[i], sum, 0, 0)
 	}
 	ring.Contribute(KindEvaluation, t.records)
-	records, err := ring.Collect(KindEvaluation, recordLen)
+	records, err := ring.Collect(KindEvaluation)
 	if err != nil {
 		return nil, err
 	}

@@ -14,12 +14,12 @@ import (
 
 // Ring is what the step loop needs of one session's all-reduce. A failed ring stays failed.
 type Ring interface {
-	Begin(step uint64)                            // the gradients of this step are about to be filled
-	Ready(bucket int)                             // all local seats have filled this bucket; does not block
-	Wait(bucket int) error                        // until the sum over all seats stands in the first local gradient
-	Contribute(kind uint8, local [][]byte)        // one record a local seat; does not block
-	Collect(kind uint8, size int) ([]byte, error) // the records of all seats in seat order
-	End(step uint64) error                        // the gradients may be overwritten again
+	Begin(step uint64)                     // the gradients of this step are about to be filled
+	Ready(bucket int)                      // all local seats have filled this bucket; does not block
+	Wait(bucket int) error                 // until the sum over all seats stands in the first local gradient
+	Contribute(kind uint8, local [][]byte) // one record a local seat; does not block
+	Collect(kind uint8) ([]byte, error)    // the records of all seats in seat order
+	End(step uint64) error                 // the gradients may be overwritten again
 }
 
 // Signals are what others ask of a running step loop. They take effect at the end of a step, for all workers at the
@@ -141,7 +141,7 @@ func (t *Trainer) stepOnce(r *Run) (tally, error) {
 			return tally{}, err
 		}
 	}
-	records, err := r.Ring.Collect(KindTally, recordLen)
+	records, err := r.Ring.Collect(KindTally)
 	if err != nil {
 		return tally{}, err
 	}

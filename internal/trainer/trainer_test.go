@@ -1,0 +1,124 @@
+package trainer
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+
+	"ringmaster/internal/allreduce"
+	"ringmaster/internal/checkpoint"
+	"ringmaster/internal/config"
+	"ringmaster/internal/plan"
+	"ringmaster/internal/tensor/kernel"
+)
+
+// assemble parses a small job on the embedded digits.
+func assemble(t *testing.T, seats int, extra string) *Plan {
+	t.Helper()
+	text := fmt.Sprintf(`
+name: small
+seed: 3
+seats: %d
+model: {kind: mlp, layers: [784, 24, 10]}
+data: {kind: glyphs}
+train: {steps: 25, batch_per_seat: 3, optimizer: {kind: adam, lr: 0.002}%s}
+`, seats, extra)
+	job, err := config.Parse("small.yaml", []byte(text), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := Assemble(job)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// train runs the plan on a ring of workers within this process and returns their state digests.
+func train(t *testing.T, p *Plan, workers, threads int, generation plan.Generation, from *checkpoint.State, signals *Signals) []*Trainer {
+	t.Helper()
+	members := make([]plan.Member, workers)
+	for i := range members {
+		members[i] = plan.Member{Worker: fmt.Sprintf("w%d", i+1), Incarnation: plan.Incarnation(10 + i)}
+	}
+	view, err := plan.Seat(generation, p.Job.Seats, members)
+	if err != nil {
+		t.Fatal(err)
+	}
+	links := &allreduce.Memory{}
+	trainers := make([]*Trainer, workers)
+	var all sync.WaitGroup
+	for i := range workers {
+		team := kernel.NewTeam(threads)
+		defer team.Close()
+		if trainers[i], err = New(p, team); err != nil {
+			t.Fatal(err)
+		}
+		if from != nil {
+			if err := trainers[i].Adopt(*from); err != nil {
+				t.Fatal(err)
+			}
+		}
+		all.Go(func() {
+			arc := view.Members[i].Arc
+			ring, err := allreduce.Open(context.Background(), allreduce.Identity{Cluster: 1, Job: "small", View: view, Self: i}, links, trainers[i].Gradients(arc.Len(), false), p.Buckets)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer ring.Close()
+			if _, err := trainers[i].Train(Run{Arc: arc, Ring: ring, Signals: signals}); err != nil {
+				t.Errorf("worker %d: %v", i, err)
+			}
+		})
+	}
+	all.Wait()
+	return trainers
+}
+
+func digestOf(t *Trainer) string {
+	s := t.State()
+	return checkpoint.StateDigest(&s).String()
+}
+
+func TestSameBitsOnAnyRing(t *testing.T) {
+	for _, extra := range []string{"", ", clip_norm: 0.05"} {
+		p := assemble(t, 5, extra)
+		want := digestOf(train(t, p, 1, 1, 1, nil, nil)[0])
+		for workers := 1; workers <= 5; workers++ {
+			for i, tr := range train(t, p, workers, 1+workers%2, 1, nil, nil) {
+				if got := digestOf(tr); got != want {
+					t.Errorf("%q: worker %d of %d ends at %s, one worker alone at %s", extra, i+1, workers, got, want)
+				}
+				if tr.Step() != 25 {
+					t.Errorf("worker %d of %d ends at step %d", i+1, workers, tr.Step())
+				}
+			}
+		}
+	}
+}
+
+// TestStopAndGoOn stops after one step and goes on from a copy of the state with other numbers of workers.
+func TestStopAndGoOn(t *testing.T) {
+	p := assemble(t, 4, "")
+	want := digestOf(train(t, p, 1, 1, 1, nil, nil)[0])
+	var state checkpoint.State
+	from := (*checkpoint.State)(nil)
+	for round := 0; ; round++ {
+		signals := &Signals{}
+		signals.Stop.Store(round < 3)
+		tr := train(t, p, 1+round%4, 1, plan.Generation(round+1), from, signals)[0]
+		if round < 3 && tr.Step() != uint64(round+1) {
+			t.Fatalf("round %d stopped at step %d", round, tr.Step())
+		}
+		if tr.Step() == p.Steps {
+			if got := digestOf(tr); got != want {
+				t.Errorf("stopped and resumed: %s, in one go: %s", got, want)
+			}
+			return
+		}
+		tr.Copy(&state)
+		from = &state
+	}
+}
