@@ -38,7 +38,7 @@ func decodeBFloat16Go(dst []float32, src []uint16) {
 // RoundBFloat16 sets dst[i] to x[i] rounded to bfloat16 as EncodeBFloat16 does, kept as a float32.
 func RoundBFloat16(dst, x []float32) {
 	sameLength("RoundBFloat16", len(dst), len(x))
-	roundBFloat16Go(dst, x)
+	roundBFloat16Vec(dst, x)
 }
 
 func roundBFloat16Go(dst, x []float32) {

@@ -1,5 +1,7 @@
 package kernel
 
+//go:generate go -C gen run ./vector -out ../vec_amd64.s -dispatch ..
+
 import "fmt"
 
 // This file and its neighbours vec_*.go hold the vector kernels. Three rules make their results the same bits everywhere:
@@ -10,7 +12,8 @@ import "fmt"
 //     are folded by one fixed tree (see foldLanes). Such a sum is never split between threads.
 //   - A sum down the columns of a matrix takes the rows in ascending order, so columns may be split between threads.
 //
-// The plain-Go form of each kernel (the function with the suffix Go) is its definition; assembly reproduces its bits.
+// The plain-Go form of each kernel (the function with the suffix Go) is its definition; assembly reproduces its bits, and
+// the generated function with the suffix Vec chooses between them by the current tier. gen/vector writes both.
 // Slices of one call must have equal lengths where nothing else is said, anything else panics. The destination may be
 // one of the sources (the very same interval); partial overlap is not allowed.
 
@@ -34,7 +37,7 @@ func fits(name string, have, rows, cols int) {
 // Add sets dst[i] = a[i] + b[i].
 func Add(dst, a, b []float32) {
 	sameLength("Add", len(dst), len(a), len(b))
-	addGo(dst, a, b)
+	addVec(dst, a, b)
 }
 
 func addGo(dst, a, b []float32) {
@@ -49,7 +52,7 @@ func AddTo(dst, src []float32) { Add(dst, dst, src) }
 // Sub sets dst[i] = a[i] - b[i].
 func Sub(dst, a, b []float32) {
 	sameLength("Sub", len(dst), len(a), len(b))
-	subGo(dst, a, b)
+	subVec(dst, a, b)
 }
 
 func subGo(dst, a, b []float32) {
@@ -61,7 +64,7 @@ func subGo(dst, a, b []float32) {
 // Mul sets dst[i] = a[i] * b[i].
 func Mul(dst, a, b []float32) {
 	sameLength("Mul", len(dst), len(a), len(b))
-	mulGo(dst, a, b)
+	mulVec(dst, a, b)
 }
 
 func mulGo(dst, a, b []float32) {
@@ -73,7 +76,7 @@ func mulGo(dst, a, b []float32) {
 // MulAdd sets dst[i] = a[i]*b[i] + dst[i], rounded once.
 func MulAdd(dst, a, b []float32) {
 	sameLength("MulAdd", len(dst), len(a), len(b))
-	mulAddGo(dst, a, b)
+	mulAddVec(dst, a, b)
 }
 
 func mulAddGo(dst, a, b []float32) {
@@ -85,7 +88,7 @@ func mulAddGo(dst, a, b []float32) {
 // Scale sets dst[i] = alpha * x[i].
 func Scale(dst []float32, alpha float32, x []float32) {
 	sameLength("Scale", len(dst), len(x))
-	scaleGo(dst, x, alpha)
+	scaleVec(dst, x, alpha)
 }
 
 func scaleGo(dst, x []float32, alpha float32) {
@@ -97,7 +100,7 @@ func scaleGo(dst, x []float32, alpha float32) {
 // Axpy sets dst[i] = alpha*x[i] + dst[i], rounded once.
 func Axpy(dst []float32, alpha float32, x []float32) {
 	sameLength("Axpy", len(dst), len(x))
-	axpyGo(dst, x, alpha)
+	axpyVec(dst, x, alpha)
 }
 
 func axpyGo(dst, x []float32, alpha float32) {
@@ -109,7 +112,7 @@ func axpyGo(dst, x []float32, alpha float32) {
 // ScaleShift sets dst[i] = a*x[i] + b, rounded once: batch normalisation of one channel of one image.
 func ScaleShift(dst, x []float32, a, b float32) {
 	sameLength("ScaleShift", len(dst), len(x))
-	scaleShiftGo(dst, x, a, b)
+	scaleShiftVec(dst, x, a, b)
 }
 
 func scaleShiftGo(dst, x []float32, a, b float32) {
@@ -122,7 +125,7 @@ func scaleShiftGo(dst, x []float32, a, b float32) {
 // channel of one image, with x the gradient and y the input.
 func Combine(dst, x, y []float32, a, b, c float32) {
 	sameLength("Combine", len(dst), len(x), len(y))
-	combineGo(dst, x, y, a, b, c)
+	combineVec(dst, x, y, a, b, c)
 }
 
 func combineGo(dst, x, y []float32, a, b, c float32) {

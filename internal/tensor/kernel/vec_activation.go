@@ -10,7 +10,7 @@ const (
 // SigmoidBackward sets dx[i] = dy[i] * y[i](1 - y[i]), y being Sigmoid's output.
 func SigmoidBackward(dx, dy, y []float32) {
 	sameLength("SigmoidBackward", len(dx), len(dy), len(y))
-	sigmoidBackwardGo(dx, dy, y)
+	sigmoidBackwardVec(dx, dy, y)
 }
 
 func sigmoidBackwardGo(dx, dy, y []float32) {
@@ -22,7 +22,7 @@ func sigmoidBackwardGo(dx, dy, y []float32) {
 // TanhBackward sets dx[i] = dy[i] * (1 - y[i]^2), y being Tanh's output.
 func TanhBackward(dx, dy, y []float32) {
 	sameLength("TanhBackward", len(dx), len(dy), len(y))
-	tanhBackwardGo(dx, dy, y)
+	tanhBackwardVec(dx, dy, y)
 }
 
 func tanhBackwardGo(dx, dy, y []float32) {
@@ -34,7 +34,7 @@ func tanhBackwardGo(dx, dy, y []float32) {
 // SiLU sets dst[i] = x[i] * sigmoid(x[i]).
 func SiLU(dst, x []float32) {
 	sameLength("SiLU", len(dst), len(x))
-	siluGo(dst, x)
+	siluVec(dst, x)
 }
 
 func siluGo(dst, x []float32) {
@@ -46,7 +46,7 @@ func siluGo(dst, x []float32) {
 // SiLUBackward sets dx[i] = dy[i] * s(1 + x[i](1 - s)) with s = sigmoid(x[i]), x being SiLU's input.
 func SiLUBackward(dx, dy, x []float32) {
 	sameLength("SiLUBackward", len(dx), len(dy), len(x))
-	siluBackwardGo(dx, dy, x)
+	siluBackwardVec(dx, dy, x)
 }
 
 func siluBackwardGo(dx, dy, x []float32) {
@@ -60,7 +60,7 @@ func siluBackwardGo(dx, dy, x []float32) {
 // GELU sets dst[i] = x[i] * Phi(x[i]), Phi(x) = (1 + erf(x/sqrt 2))/2.
 func GELU(dst, x []float32) {
 	sameLength("GELU", len(dst), len(x))
-	geluGo(dst, x)
+	geluVec(dst, x)
 }
 
 func geluGo(dst, x []float32) {
@@ -72,7 +72,7 @@ func geluGo(dst, x []float32) {
 // GELUBackward sets dx[i] = dy[i] * (Phi(x) + x phi(x)), phi(x) = e^(-x^2/2)/sqrt(2 pi), x being GELU's input.
 func GELUBackward(dx, dy, x []float32) {
 	sameLength("GELUBackward", len(dx), len(dy), len(x))
-	geluBackwardGo(dx, dy, x)
+	geluBackwardVec(dx, dy, x)
 }
 
 func geluBackwardGo(dx, dy, x []float32) {
@@ -86,7 +86,7 @@ func geluBackwardGo(dx, dy, x []float32) {
 // GELUTanh sets dst[i] = x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))), GPT-2's form of GELU.
 func GELUTanh(dst, x []float32) {
 	sameLength("GELUTanh", len(dst), len(x))
-	geluTanhGo(dst, x)
+	geluTanhVec(dst, x)
 }
 
 func geluTanhGo(dst, x []float32) {
@@ -101,7 +101,7 @@ func geluTanhGo(dst, x []float32) {
 // u' = sqrt(2/pi) (1 + 3*0.044715 x^2), (1 + t)/2 + x/2 (1 - t^2) u'.
 func GELUTanhBackward(dx, dy, x []float32) {
 	sameLength("GELUTanhBackward", len(dx), len(dy), len(x))
-	geluTanhBackwardGo(dx, dy, x)
+	geluTanhBackwardVec(dx, dy, x)
 }
 
 func geluTanhBackwardGo(dx, dy, x []float32) {

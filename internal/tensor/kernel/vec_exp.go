@@ -21,7 +21,7 @@ const (
 // Exp sets dst[i] = e^x[i], at most 1 ulp off.
 func Exp(dst, x []float32) {
 	sameLength("Exp", len(dst), len(x))
-	expGo(dst, x)
+	expVec(dst, x)
 }
 
 func expGo(dst, x []float32) {
@@ -60,7 +60,7 @@ func exp1(x float32) float32 {
 // Log sets dst[i] = ln x[i], at most 1 ulp off: -Inf at 0, NaN below.
 func Log(dst, x []float32) {
 	sameLength("Log", len(dst), len(x))
-	logGo(dst, x)
+	logVec(dst, x)
 }
 
 func logGo(dst, x []float32) {
@@ -108,7 +108,7 @@ func log1(x float32) float32 {
 // Tanh sets dst[i] = tanh x[i], at most 2 ulp off.
 func Tanh(dst, x []float32) {
 	sameLength("Tanh", len(dst), len(x))
-	tanhGo(dst, x)
+	tanhVec(dst, x)
 }
 
 func tanhGo(dst, x []float32) {
@@ -144,7 +144,7 @@ func tanh1(x float32) float32 {
 // Erf sets dst[i] = erf x[i], the error function, at most 2 ulp off.
 func Erf(dst, x []float32) {
 	sameLength("Erf", len(dst), len(x))
-	erfGo(dst, x)
+	erfVec(dst, x)
 }
 
 func erfGo(dst, x []float32) {
@@ -188,7 +188,7 @@ func erf1(x float32) float32 {
 // Sigmoid sets dst[i] = 1 / (1 + e^-x[i]).
 func Sigmoid(dst, x []float32) {
 	sameLength("Sigmoid", len(dst), len(x))
-	sigmoidGo(dst, x)
+	sigmoidVec(dst, x)
 }
 
 func sigmoidGo(dst, x []float32) {

@@ -24,13 +24,13 @@ func LayerNorm(y, mean, rstd, x, gamma, beta []float32, rows, cols int, eps floa
 func normRow(y, x, gamma, beta []float32, mean, rstd float32) {
 	switch {
 	case gamma == nil:
-		normalizeGo(y, x, mean, rstd)
+		normalizeVec(y, x, mean, rstd)
 	case beta == nil:
 		sameLength("norm", len(x), len(gamma))
-		normalizeScaleGo(y, x, gamma, mean, rstd)
+		normalizeScaleVec(y, x, gamma, mean, rstd)
 	default:
 		sameLength("norm", len(x), len(gamma), len(beta))
-		normalizeAffineGo(y, x, gamma, beta, mean, rstd)
+		normalizeAffineVec(y, x, gamma, beta, mean, rstd)
 	}
 }
 
@@ -97,11 +97,11 @@ func RMSNormBackward(dx, dy, x, gamma, rstd []float32, rows, cols int) {
 // normSums adds e to sum and e*h to dot by the lane rule, for e = dy*gamma and h = (x-mean)*rstd.
 func normSums(sum, dot *[lanes]float32, dy, x, gamma []float32, mean, rstd float32) {
 	if gamma == nil {
-		normSumsPlainGo(sum, dot, dy, x, mean, rstd)
+		normSumsPlainVec(sum, dot, dy, x, mean, rstd)
 		return
 	}
 	sameLength("norm", len(x), len(gamma))
-	normSumsGo(sum, dot, dy, x, gamma, mean, rstd)
+	normSumsVec(sum, dot, dy, x, gamma, mean, rstd)
 }
 
 func normSumsPlainGo(sum, dot *[lanes]float32, dy, x []float32, mean, rstd float32) {
@@ -121,10 +121,10 @@ func normSumsGo(sum, dot *[lanes]float32, dy, x, gamma []float32, mean, rstd flo
 
 func normBackward(dx, dy, x, gamma []float32, mean, rstd, meanE, meanEH float32) {
 	if gamma == nil {
-		normBackwardPlainGo(dx, dy, x, mean, rstd, meanE, meanEH)
+		normBackwardPlainVec(dx, dy, x, mean, rstd, meanE, meanEH)
 		return
 	}
-	normBackwardGo(dx, dy, x, gamma, mean, rstd, meanE, meanEH)
+	normBackwardVec(dx, dy, x, gamma, mean, rstd, meanE, meanEH)
 }
 
 func normBackwardPlainGo(dx, dy, x []float32, mean, rstd, meanE, meanEH float32) {
@@ -149,9 +149,12 @@ func LayerNormBackwardParams(dgamma, dbeta, dy, x, mean, rstd []float32, rows, c
 	sameLength("LayerNormBackwardParams", len(x), len(dy))
 	sameLength("LayerNormBackwardParams", rows, len(mean), len(rstd))
 	sameLength("LayerNormBackwardParams", cols, len(dgamma))
+	if dbeta != nil {
+		sameLength("LayerNormBackwardParams", cols, len(dbeta))
+	}
 	for r := 0; r < rows; r++ {
 		at, to := r*cols+begin, r*cols+end
-		normParamsGo(dgamma[begin:end], dy[at:to], x[at:to], mean[r], rstd[r])
+		normParamsVec(dgamma[begin:end], dy[at:to], x[at:to], mean[r], rstd[r])
 		if dbeta != nil {
 			AddTo(dbeta[begin:end], dy[at:to])
 		}
@@ -167,7 +170,7 @@ func RMSNormBackwardParams(dgamma, dy, x, rstd []float32, rows, cols, begin, end
 	sameLength("RMSNormBackwardParams", cols, len(dgamma))
 	for r := 0; r < rows; r++ {
 		at, to := r*cols+begin, r*cols+end
-		normParamsGo(dgamma[begin:end], dy[at:to], x[at:to], 0, rstd[r])
+		normParamsVec(dgamma[begin:end], dy[at:to], x[at:to], 0, rstd[r])
 	}
 }
 

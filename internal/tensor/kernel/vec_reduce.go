@@ -15,7 +15,7 @@ func foldLanes(l *[lanes]float32) float32 {
 // Sum is the sum of x by the lane rule, each lane beginning at +0.
 func Sum(x []float32) float32 {
 	var l [lanes]float32
-	sumGo(&l, x)
+	sumVec(&l, x)
 	return foldLanes(&l)
 }
 
@@ -29,7 +29,7 @@ func sumGo(l *[lanes]float32, x []float32) {
 func Dot(a, b []float32) float32 {
 	sameLength("Dot", len(a), len(b))
 	var l [lanes]float32
-	dotGo(&l, a, b)
+	dotVec(&l, a, b)
 	return foldLanes(&l)
 }
 
@@ -42,7 +42,7 @@ func dotGo(l *[lanes]float32, a, b []float32) {
 // SumCentered is the sum of (x[i]-mean)^2 by the lane rule, each step a fused multiply-add.
 func SumCentered(x []float32, mean float32) float32 {
 	var l [lanes]float32
-	sumCenteredGo(&l, x, mean)
+	sumCenteredVec(&l, x, mean)
 	return foldLanes(&l)
 }
 
@@ -57,7 +57,7 @@ func sumCenteredGo(l *[lanes]float32, x []float32, mean float32) {
 func DotCentered(a, x []float32, mean float32) float32 {
 	sameLength("DotCentered", len(a), len(x))
 	var l [lanes]float32
-	dotCenteredGo(&l, a, x, mean)
+	dotCenteredVec(&l, a, x, mean)
 	return foldLanes(&l)
 }
 
@@ -85,18 +85,30 @@ func sumSquaresGo(l *[lanes]float64, x []float32) {
 	}
 }
 
-// Max is the largest element of x, -Inf for none. NaNs are passed over, and either zero may stand for the other.
+// Max is the largest element of x, -Inf for none. NaNs are passed over. Of two zeros the lane rule decides: a lane and the
+// tree change their value only for a larger one.
 func Max(x []float32) float32 {
-	return maxGo(float32(math.Inf(-1)), x)
-}
-
-func maxGo(m float32, x []float32) float32 {
-	for _, v := range x {
-		if v > m {
-			m = v
+	var l [lanes]float32
+	for i := range l {
+		l[i] = float32(math.Inf(-1))
+	}
+	maxVec(&l, x)
+	for width := lanes / 2; width > 0; width /= 2 {
+		for i := 0; i < width; i++ {
+			if l[i+width] > l[i] {
+				l[i] = l[i+width]
+			}
 		}
 	}
-	return m
+	return l[0]
+}
+
+func maxGo(l *[lanes]float32, x []float32) {
+	for i, v := range x {
+		if v > l[i%lanes] {
+			l[i%lanes] = v
+		}
+	}
 }
 
 // ArgMax is the index of the largest element of x, the lowest of equals, -1 for none or only NaNs.
@@ -139,7 +151,7 @@ func ColSumCentered(dst, x, mean []float32, rows int) {
 	sameLength("ColSumCentered", len(dst), len(mean))
 	clear(dst)
 	for r, cols := 0, len(dst); r < rows; r++ {
-		colSumCenteredGo(dst, x[r*cols:(r+1)*cols], mean)
+		colSumCenteredVec(dst, x[r*cols:(r+1)*cols], mean)
 	}
 }
 
@@ -158,7 +170,7 @@ func ColDotCentered(dst, a, x, mean []float32, rows int) {
 	sameLength("ColDotCentered", len(dst), len(mean))
 	clear(dst)
 	for r, cols := 0, len(dst); r < rows; r++ {
-		colDotCenteredGo(dst, a[r*cols:(r+1)*cols], x[r*cols:(r+1)*cols], mean)
+		colDotCenteredVec(dst, a[r*cols:(r+1)*cols], x[r*cols:(r+1)*cols], mean)
 	}
 }
 
@@ -175,7 +187,7 @@ func ColScaleShift(dst, x, a, b []float32, rows int) {
 	sameLength("ColScaleShift", len(x), len(dst))
 	sameLength("ColScaleShift", len(a), len(b))
 	for r, cols := 0, len(a); r < rows; r++ {
-		colScaleShiftGo(dst[r*cols:(r+1)*cols], x[r*cols:(r+1)*cols], a, b)
+		colScaleShiftVec(dst[r*cols:(r+1)*cols], x[r*cols:(r+1)*cols], a, b)
 	}
 }
 
@@ -193,7 +205,7 @@ func ColCombine(dst, x, y, a, b, k []float32, rows int) {
 	sameLength("ColCombine", len(a), len(b), len(k))
 	for r, cols := 0, len(a); r < rows; r++ {
 		at, to := r*cols, (r+1)*cols
-		colCombineGo(dst[at:to], x[at:to], y[at:to], a, b, k)
+		colCombineVec(dst[at:to], x[at:to], y[at:to], a, b, k)
 	}
 }
 

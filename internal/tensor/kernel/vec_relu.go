@@ -3,7 +3,7 @@ package kernel
 // ReLU sets dst[i] = 0 where 0 > x[i], else x[i]: NaN and -0 pass through.
 func ReLU(dst, x []float32) {
 	sameLength("ReLU", len(dst), len(x))
-	reluGo(dst, x)
+	reluVec(dst, x)
 }
 
 func reluGo(dst, x []float32) {
@@ -18,7 +18,7 @@ func reluGo(dst, x []float32) {
 // ReLUBackward sets dx[i] = dy[i] where y[i] > 0, else +0. y is ReLU's output (its input serves as well).
 func ReLUBackward(dx, dy, y []float32) {
 	sameLength("ReLUBackward", len(dx), len(dy), len(y))
-	reluBackwardGo(dx, dy, y)
+	reluBackwardVec(dx, dy, y)
 }
 
 func reluBackwardGo(dx, dy, y []float32) {
@@ -34,7 +34,7 @@ func reluBackwardGo(dx, dy, y []float32) {
 // ReLU6 sets dst[i] = x[i] clamped to [0, 6]: NaN and -0 pass through.
 func ReLU6(dst, x []float32) {
 	sameLength("ReLU6", len(dst), len(x))
-	relu6Go(dst, x)
+	relu6Vec(dst, x)
 }
 
 func relu6Go(dst, x []float32) {
@@ -52,7 +52,7 @@ func relu6Go(dst, x []float32) {
 // ReLU6Backward sets dx[i] = dy[i] where 0 < y[i] < 6, else +0. y is ReLU6's output (its input serves as well).
 func ReLU6Backward(dx, dy, y []float32) {
 	sameLength("ReLU6Backward", len(dx), len(dy), len(y))
-	relu6BackwardGo(dx, dy, y)
+	relu6BackwardVec(dx, dy, y)
 }
 
 func relu6BackwardGo(dx, dy, y []float32) {

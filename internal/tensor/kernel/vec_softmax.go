@@ -18,7 +18,7 @@ func Softmax(dst, x []float32, rows, cols int) {
 func expRow(dst, x []float32) (sum, m float32) {
 	m = Max(x)
 	var l [lanes]float32
-	expSumGo(&l, dst, x, m)
+	expSumVec(&l, dst, x, m)
 	return foldLanes(&l), m
 }
 
@@ -36,7 +36,7 @@ func SoftmaxBackward(dx, dy, y []float32, rows, cols int) {
 	sameLength("SoftmaxBackward", len(dx), len(dy), len(y))
 	for r := 0; r < rows; r++ {
 		at, to := r*cols, (r+1)*cols
-		softmaxBackwardGo(dx[at:to], dy[at:to], y[at:to], Dot(dy[at:to], y[at:to]))
+		softmaxBackwardVec(dx[at:to], dy[at:to], y[at:to], Dot(dy[at:to], y[at:to]))
 	}
 }
 
@@ -125,9 +125,9 @@ func crossEntropyRow(d, x []float32, target int32, smoothing float32) (loss floa
 	right = at == m && ArgMax(x[:target+1]) == int(target)
 	var l [lanes]float32
 	if d == nil {
-		expSumOnlyGo(&l, x, m)
+		expSumOnlyVec(&l, x, m)
 	} else {
-		expSumGo(&l, d, x, m)
+		expSumVec(&l, d, x, m)
 	}
 	sum := foldLanes(&l)
 	// ln(sum of e^x) - x[target], in float64 so that the cancellation costs nothing.

@@ -1,5 +1,7 @@
 package kernel
 
+import "math"
+
 // Gradient says how the sum of the seats' gradients becomes the gradient of an update: g = (sum / Count) * Clip.
 type Gradient struct {
 	Count float32 // samples or tokens, at least 1; exact up to 2^24
@@ -10,7 +12,7 @@ type Gradient struct {
 // it is Keras's Adam, PyTorch's Adam and AdamW alike.
 type AdamConstants struct {
 	Gradient
-	Decay     float32 // L2 decay added to the gradient, 0 for none
+	Decay     float32 // L2 decay added to the gradient
 	Shrink    float32 // factor on the parameter before the update: 1 - lr*decay for AdamW, else 1
 	Beta1C    float32 // 1 - beta1
 	Beta2C    float32 // 1 - beta2
@@ -22,26 +24,38 @@ type AdamConstants struct {
 // AdamStep updates the parameters p and the moments m and v from the summed gradient g, element by element, every fma
 // rounded once:
 //
-//	h = (g/Count) * Clip
-//	h = fma(Decay, p, h)                       only where Decay is not 0
+//	h = fma(Decay, p, (g/Count) * Clip)
 //	m = fma(Beta1C, h-m, m)
 //	v = fma(Beta2C, fma(h, h, -v), v)
 //	p = fma(-Alpha, m / fma(sqrt(v), RootScale, Epsilon), p*Shrink)
 func AdamStep(p, m, v, g []float32, c *AdamConstants) {
 	sameLength("AdamStep", len(p), len(m), len(v), len(g))
-	adamGo(p, m, v, g, c)
+	if inverse, exact := exactInverse(c.Count); exact {
+		adamScaledVec(p, m, v, g, inverse, c.Clip, c.Decay, c.Shrink, c.Beta1C, c.Beta2C, c.RootScale, c.Epsilon, c.Alpha)
+		return
+	}
+	adamDividedVec(p, m, v, g, c.Count, c.Clip, c.Decay, c.Shrink, c.Beta1C, c.Beta2C, c.RootScale, c.Epsilon, c.Alpha)
 }
 
-func adamGo(p, m, v, g []float32, c *AdamConstants) {
+// exactInverse is 1/x where x is a power of two in [1, 2^64]: a product with it is then the same as a division, and faster.
+func exactInverse(x float32) (inverse float32, exact bool) {
+	if x >= 1 && x <= 1<<64 && math.Float32bits(x)&0x7fffff == 0 {
+		return 1 / x, true
+	}
+	return 0, false
+}
+
+func adamScaledGo(p, m, v, g []float32, inverse, clip, decay, shrink, beta1C, beta2C, rootScale, epsilon, alpha float32) {
+	adamDividedGo(p, m, v, g, 1/inverse, clip, decay, shrink, beta1C, beta2C, rootScale, epsilon, alpha)
+}
+
+func adamDividedGo(p, m, v, g []float32, count, clip, decay, shrink, beta1C, beta2C, rootScale, epsilon, alpha float32) {
 	for i := range p {
-		h := float32(g[i]/c.Count) * c.Clip
-		if c.Decay != 0 {
-			h = FMA(c.Decay, p[i], h)
-		}
-		m[i] = FMA(c.Beta1C, h-m[i], m[i])
-		v[i] = FMA(c.Beta2C, FMA(h, h, -v[i]), v[i])
-		root := FMA(sqrt32(v[i]), c.RootScale, c.Epsilon)
-		p[i] = FMA(-c.Alpha, m[i]/root, float32(p[i]*c.Shrink))
+		h := FMA(decay, p[i], float32(float32(g[i]/count)*clip))
+		m[i] = FMA(beta1C, h-m[i], m[i])
+		v[i] = FMA(beta2C, FMA(h, h, -v[i]), v[i])
+		root := FMA(sqrt32(v[i]), rootScale, epsilon)
+		p[i] = FMA(-alpha, m[i]/root, float32(p[i]*shrink))
 	}
 }
 
@@ -57,50 +71,47 @@ type SGDConstants struct {
 
 // SGDStep updates the parameters p from the summed gradient g, element by element, without momentum:
 //
-//	h = (g/Count) * Clip
-//	h = fma(Decay, p, h)                       only where Decay is not 0
+//	h = fma(Decay, p, (g/Count) * Clip)
 //	p = fma(-Rate, h, p)
 func SGDStep(p, g []float32, c *SGDConstants) {
 	sameLength("SGDStep", len(p), len(g))
-	sgdGo(p, g, c)
+	sgdVec(p, g, c.Count, c.Clip, c.Decay, c.Rate)
 }
 
-func sgdGo(p, g []float32, c *SGDConstants) {
+func sgdGo(p, g []float32, count, clip, decay, rate float32) {
 	for i := range p {
-		h := float32(g[i]/c.Count) * c.Clip
-		if c.Decay != 0 {
-			h = FMA(c.Decay, p[i], h)
-		}
-		p[i] = FMA(-c.Rate, h, p[i])
+		h := FMA(decay, p[i], float32(float32(g[i]/count)*clip))
+		p[i] = FMA(-rate, h, p[i])
 	}
 }
 
 // MomentumStep is SGDStep with a momentum buffer b, which begins as zeros (Keras's velocity with its sign turned):
 //
-//	h = (g/Count) * Clip
-//	h = fma(Decay, p, h)                       only where Decay is not 0
-//	h = h * Inner
+//	h = fma(Decay, p, (g/Count) * Clip) * Inner
 //	b = fma(Momentum, b, h)
 //	h = b, or fma(Momentum, b, h) with Nesterov
 //	p = fma(-Rate, h, p)
 func MomentumStep(p, b, g []float32, c *SGDConstants) {
 	sameLength("MomentumStep", len(p), len(b), len(g))
-	momentumGo(p, b, g, c)
+	if c.Nesterov {
+		nesterovVec(p, b, g, c.Count, c.Clip, c.Decay, c.Momentum, c.Inner, c.Rate)
+		return
+	}
+	momentumVec(p, b, g, c.Count, c.Clip, c.Decay, c.Momentum, c.Inner, c.Rate)
 }
 
-func momentumGo(p, b, g []float32, c *SGDConstants) {
+func momentumGo(p, b, g []float32, count, clip, decay, momentum, inner, rate float32) {
 	for i := range p {
-		h := float32(g[i]/c.Count) * c.Clip
-		if c.Decay != 0 {
-			h = FMA(c.Decay, p[i], h)
-		}
-		h *= c.Inner
-		b[i] = FMA(c.Momentum, b[i], h)
-		if c.Nesterov {
-			h = FMA(c.Momentum, b[i], h)
-		} else {
-			h = b[i]
-		}
-		p[i] = FMA(-c.Rate, h, p[i])
+		h := float32(FMA(decay, p[i], float32(float32(g[i]/count)*clip)) * inner)
+		b[i] = FMA(momentum, b[i], h)
+		p[i] = FMA(-rate, b[i], p[i])
+	}
+}
+
+func nesterovGo(p, b, g []float32, count, clip, decay, momentum, inner, rate float32) {
+	for i := range p {
+		h := float32(FMA(decay, p[i], float32(float32(g[i]/count)*clip)) * inner)
+		b[i] = FMA(momentum, b[i], h)
+		p[i] = FMA(-rate, FMA(momentum, b[i], h), p[i])
 	}
 }

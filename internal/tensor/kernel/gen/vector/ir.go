@@ -1,0 +1,222 @@
+package main
+
+import (
+	"fmt"
+	"math"
+)
+
+// A kernel is described once, as a straight-line program on one vector of elements; the back ends turn it into a loop over
+// slices for each instruction set. An operation of a program is one correctly rounded instruction of every set, so that
+// the bits cannot differ.
+
+type operation int
+
+const (
+	opLoad              operation = iota // stream[index]
+	opStore                              // stream[index] = a
+	opConst                              // bits in every lane
+	opScalar                             // scalar parameter index in every lane
+	opAdd                                // a + b
+	opSub                                // a - b
+	opMul                                // a * b
+	opDiv                                // a / b
+	opSqrt                               // sqrt(a)
+	opFMA                                // a*b + c
+	opFNMA                               // -a*b + c
+	opFMS                                // a*b - c
+	opMax                                // a if a > b, else b
+	opMin                                // a if a < b, else b
+	opAnd                                // bitwise
+	opOr                                 //
+	opAndNot                             // a &^ b
+	opIntAdd                             // 32-bit integers
+	opIntSub                             //
+	opShiftLeft                          // by index bits
+	opShiftRight                         // arithmetic, by index bits
+	opShiftRightLogical                  // by index bits
+	opIntToFloat                         //
+	opLess                               // mask a < b
+	opLessEqual                          // mask a <= b
+	opEqual                              // mask a == b
+	opSelect                             // b where the mask a is set, else c
+	opScaleExponent                      // a * 2^b, b an integer as a float (AVX-512 only)
+	opAccAdd                             // lanes[index] += a
+	opAccFMA                             // lanes[index] = a*b + lanes[index]
+	opAccMax                             // lanes[index] = a if a > lanes[index]
+)
+
+// value is the number of the node that computes it.
+type value int
+
+type node struct {
+	op    operation
+	args  []value
+	index int
+	bits  uint32
+}
+
+// isa is an instruction set.
+type isa int
+
+const (
+	avx512 isa = iota
+	avx2
+	neon
+)
+
+func (s isa) suffix() string { return [...]string{"AVX512", "AVX2", "NEON"}[s] }
+
+// kernel is a Go function name(lanes..., streams..., scalars...): the loop over the streams of the program that body
+// builds. dst streams may be written, in any order.
+type kernel struct {
+	name    string
+	lanes   []string // *[16]float32 parameters, sums by the lane rule
+	streams []string // []float32 parameters
+	scalars []string // float32 parameters
+	unroll  int      // copies of the program in the main loop; 0 is 1
+	body    func(b *builder)
+}
+
+// program is a kernel's body for one instruction set.
+type program struct {
+	kernel
+	nodes []node
+	uses  []int // how often each node's value is read
+}
+
+type builder struct {
+	program
+	set       isa
+	constants map[uint32]value
+	scalarOf  map[int]value
+}
+
+func build(k kernel, set isa) *program {
+	b := &builder{program: program{kernel: k}, set: set, constants: map[uint32]value{}, scalarOf: map[int]value{}}
+	k.body(b)
+	b.uses = make([]int, len(b.nodes))
+	for _, n := range b.nodes {
+		for _, a := range n.args {
+			b.uses[a]++
+		}
+	}
+	return &b.program
+}
+
+func (b *builder) emit(op operation, index int, args ...value) value {
+	b.nodes = append(b.nodes, node{op: op, args: args, index: index})
+	return value(len(b.nodes) - 1)
+}
+
+func indexOf(kind, name string, in []string) int {
+	for i, s := range in {
+		if s == name {
+			return i
+		}
+	}
+	panic(fmt.Sprintf("no %s %q", kind, name))
+}
+
+func (b *builder) load(stream string) value {
+	return b.emit(opLoad, indexOf("stream", stream, b.streams))
+}
+
+func (b *builder) store(stream string, v value) {
+	b.emit(opStore, indexOf("stream", stream, b.streams), v)
+}
+
+func (b *builder) bits(x uint32) value {
+	if v, ok := b.constants[x]; ok {
+		return v
+	}
+	v := b.emit(opConst, 0)
+	b.nodes[v].bits = x
+	b.constants[x] = v
+	return v
+}
+
+func (b *builder) float(x float32) value { return b.bits(math.Float32bits(x)) }
+
+func (b *builder) scalar(name string) value {
+	i := indexOf("scalar", name, b.scalars)
+	if v, ok := b.scalarOf[i]; ok {
+		return v
+	}
+	v := b.emit(opScalar, i)
+	b.scalarOf[i] = v
+	return v
+}
+
+func (b *builder) add(x, y value) value       { return b.emit(opAdd, 0, x, y) }
+func (b *builder) sub(x, y value) value       { return b.emit(opSub, 0, x, y) }
+func (b *builder) mul(x, y value) value       { return b.emit(opMul, 0, x, y) }
+func (b *builder) div(x, y value) value       { return b.emit(opDiv, 0, x, y) }
+func (b *builder) sqrt(x value) value         { return b.emit(opSqrt, 0, x) }
+func (b *builder) fma(x, y, z value) value    { return b.emit(opFMA, 0, x, y, z) }
+func (b *builder) fnma(x, y, z value) value   { return b.emit(opFNMA, 0, x, y, z) }
+func (b *builder) fms(x, y, z value) value    { return b.emit(opFMS, 0, x, y, z) }
+func (b *builder) max(x, y value) value       { return b.emit(opMax, 0, x, y) }
+func (b *builder) min(x, y value) value       { return b.emit(opMin, 0, x, y) }
+func (b *builder) and(x, y value) value       { return b.emit(opAnd, 0, x, y) }
+func (b *builder) or(x, y value) value        { return b.emit(opOr, 0, x, y) }
+func (b *builder) andNot(x, y value) value    { return b.emit(opAndNot, 0, x, y) }
+func (b *builder) iadd(x, y value) value      { return b.emit(opIntAdd, 0, x, y) }
+func (b *builder) isub(x, y value) value      { return b.emit(opIntSub, 0, x, y) }
+func (b *builder) shl(x value, n int) value   { return b.emit(opShiftLeft, n, x) }
+func (b *builder) sar(x value, n int) value   { return b.emit(opShiftRight, n, x) }
+func (b *builder) shr(x value, n int) value   { return b.emit(opShiftRightLogical, n, x) }
+func (b *builder) toFloat(x value) value      { return b.emit(opIntToFloat, 0, x) }
+func (b *builder) less(x, y value) value      { return b.emit(opLess, 0, x, y) }
+func (b *builder) lessEqual(x, y value) value { return b.emit(opLessEqual, 0, x, y) }
+func (b *builder) equal(x, y value) value     { return b.emit(opEqual, 0, x, y) }
+func (b *builder) sel(m, x, y value) value    { return b.emit(opSelect, 0, m, x, y) }
+
+func (b *builder) accAdd(lanes string, x value) {
+	b.emit(opAccAdd, indexOf("lanes", lanes, b.lanes), x)
+}
+
+func (b *builder) accFMA(lanes string, x, y value) {
+	b.emit(opAccFMA, indexOf("lanes", lanes, b.lanes), x, y)
+}
+
+func (b *builder) accMax(lanes string, x value) {
+	b.emit(opAccMax, indexOf("lanes", lanes, b.lanes), x)
+}
+
+// horner evaluates a polynomial in x, coefficients from the highest power down, in fused multiply-adds.
+func (b *builder) horner(x value, coefficients ...float32) value {
+	p := b.float(coefficients[0])
+	for _, c := range coefficients[1:] {
+		p = b.fma(p, x, b.float(c))
+	}
+	return p
+}
+
+// hoisted reports whether the node's value is the same in every iteration.
+func (n node) hoisted() bool { return n.op == opConst || n.op == opScalar }
+
+// stores reports whether the node has no value.
+func (n node) stores() bool {
+	return n.op == opStore || n.op == opAccAdd || n.op == opAccFMA || n.op == opAccMax
+}
+
+// pressure is the largest number of values, hoisted ones aside, alive at once. Masks count as values.
+func (p *program) pressure() int {
+	left := append([]int(nil), p.uses...)
+	live, most := 0, 0
+	for _, n := range p.nodes {
+		if n.hoisted() {
+			continue
+		}
+		if !n.stores() {
+			live++
+		}
+		most = max(most, live)
+		for _, a := range n.args {
+			if left[a]--; left[a] == 0 && !p.nodes[a].hoisted() {
+				live--
+			}
+		}
+	}
+	return most
+}

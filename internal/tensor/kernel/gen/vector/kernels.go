@@ -1,0 +1,328 @@
+package main
+
+import "math"
+
+// The programs below repeat, operation by operation, the plain-Go definitions in vec_*.go of the kernel package.
+
+const (
+	log2E          = 1.44269502
+	ln2High        = 0.693147182
+	ln2Low         = -1.904654e-9
+	roundMagic     = 12582912
+	roundMagicBits = 0x4b400000
+	signBit        = 0x80000000
+	sqrtHalfBits   = 0x3f3504f3
+	sqrtHalf       = 0.70710677
+	invSqrtTwoPi   = 0.39894228
+	geluC0         = 0.7978846
+	geluC1         = 0.044715
+)
+
+// exp is e^x with |x| brought into the range where the result is neither 0 nor infinite before its last rounding.
+func (b *builder) exp(x value) value {
+	x = b.max(b.float(-104), x)
+	x = b.min(b.float(89), x)
+	t := b.fma(x, b.float(log2E), b.float(roundMagic))
+	n := b.sub(t, b.float(roundMagic))
+	r := b.fnma(n, b.float(ln2High), x)
+	r = b.fnma(n, b.float(ln2Low), r)
+	p := b.horner(r, 0.0013814595, 0.008368717, 0.04166839, 0.16666521, 0.49999994, 1, 1)
+	if b.set == avx512 {
+		return b.emit(opScaleExponent, 0, p, n)
+	}
+	k := b.isub(t, b.bits(roundMagicBits))
+	half := b.sar(k, 1)
+	rest := b.isub(k, half)
+	p = b.mul(p, b.shl(b.iadd(half, b.bits(127)), 23))
+	return b.mul(p, b.shl(b.iadd(rest, b.bits(127)), 23))
+}
+
+func (b *builder) log(x value) value {
+	small := b.less(x, b.float(0x1p-126))
+	y := b.sel(small, b.mul(x, b.float(0x1p23)), x)
+	e := b.sel(small, b.float(-23), b.float(0))
+	u := b.isub(y, b.bits(sqrtHalfBits))
+	e = b.add(e, b.toFloat(b.sar(u, 23)))
+	m := b.iadd(b.and(u, b.bits(0x7fffff)), b.bits(sqrtHalfBits))
+	f := b.sub(m, b.float(1))
+	p := b.horner(f, 0.06746598, -0.11675614, 0.118881606, -0.12405595, 0.14219554, -0.16667995, 0.20002119, -0.2500001, 0.33333313, -0.5)
+	r := b.fma(p, b.mul(f, f), b.mul(e, b.float(ln2Low)))
+	r = b.fma(e, b.float(ln2High), b.add(f, r))
+	r = b.sel(b.less(b.float(math.MaxFloat32), x), x, r)
+	r = b.sel(b.lessEqual(b.float(0), x), r, b.bits(0x7fc00000)) // NaN and negative numbers
+	return b.sel(b.equal(x, b.float(0)), b.float(float32(math.Inf(-1))), r)
+}
+
+func (b *builder) abs(x value) value { return b.andNot(x, b.bits(signBit)) }
+
+// signed gives magnitude the sign of x.
+func (b *builder) signed(magnitude, x value) value {
+	return b.or(magnitude, b.and(x, b.bits(signBit)))
+}
+
+func (b *builder) tanh(x value) value {
+	a := b.abs(x)
+	u := b.mul(a, a)
+	p := b.horner(u, -0.005704988, 0.020639088, -0.053739715, 0.13331442, -0.3333328)
+	small := b.fma(b.mul(p, u), a, a)
+	large := b.sub(b.float(1), b.div(b.float(2), b.add(b.exp(b.add(a, a)), b.float(1))))
+	return b.signed(b.sel(b.less(a, b.float(0.625)), small, large), x)
+}
+
+func (b *builder) erf(x value) value {
+	a := b.abs(x)
+	u := b.mul(a, a)
+	p := b.horner(u, 8.119054e-05, -0.00080809754, 0.0051953727, -0.026857022, 0.11283651, -0.37612632, 0.12837917)
+	small := b.fma(p, a, a)
+	t := b.min(b.float(4), a)
+	q := b.horner(t, -2.1445543e-05, 0.00043852968, -0.0041908547, 0.025171805, -0.10836155, -0.6332724, -1.129552, 0.00018245974)
+	large := b.sub(b.float(1), b.exp(q))
+	return b.signed(b.sel(b.less(a, b.float(0.95)), small, large), x)
+}
+
+func (b *builder) sigmoid(x value) value {
+	e := b.exp(b.or(x, b.bits(signBit)))
+	n := b.sel(b.less(x, b.float(0)), e, b.float(1))
+	return b.div(n, b.add(b.float(1), e))
+}
+
+func (b *builder) half(t value) value { return b.fma(b.float(0.5), t, b.float(0.5)) }
+
+func (b *builder) geluInner(x, square value) value {
+	return b.mul(x, b.fma(square, b.float(geluC0*geluC1), b.float(geluC0)))
+}
+
+func (b *builder) centered() value { return b.sub(b.load("x"), b.scalar("mean")) }
+
+func (b *builder) normalized() value { return b.mul(b.centered(), b.scalar("rstd")) }
+
+func (b *builder) normBackward(e value) {
+	d := b.fnma(b.normalized(), b.scalar("meanEH"), b.sub(e, b.scalar("meanE")))
+	b.store("dx", b.mul(d, b.scalar("rstd")))
+}
+
+// mean is the gradient of an update from the sum: divided by the count, or multiplied by its exact inverse, and clipped.
+func (b *builder) meanGradient(divide bool) value {
+	g := b.load("grad")
+	if divide {
+		g = b.div(g, b.scalar("count"))
+	} else {
+		g = b.mul(g, b.scalar("inverse"))
+	}
+	return b.mul(g, b.scalar("clip"))
+}
+
+func adam(divide bool) func(b *builder) {
+	return func(b *builder) {
+		p := b.load("p")
+		h := b.fma(b.scalar("decay"), p, b.meanGradient(divide))
+		m := b.load("m")
+		m = b.fma(b.scalar("beta1C"), b.sub(h, m), m)
+		b.store("m", m)
+		v := b.load("v")
+		v = b.fma(b.scalar("beta2C"), b.fms(h, h, v), v)
+		b.store("v", v)
+		root := b.fma(b.sqrt(v), b.scalar("rootScale"), b.scalar("epsilon"))
+		b.store("p", b.fnma(b.scalar("alpha"), b.div(m, root), b.mul(p, b.scalar("shrink"))))
+	}
+}
+
+func sgd(momentum, nesterov bool) func(b *builder) {
+	return func(b *builder) {
+		p := b.load("p")
+		h := b.fma(b.scalar("decay"), p, b.meanGradient(true))
+		if momentum {
+			h = b.mul(h, b.scalar("inner"))
+			buffer := b.fma(b.scalar("momentum"), b.load("b"), h)
+			b.store("b", buffer)
+			if nesterov {
+				h = b.fma(b.scalar("momentum"), buffer, h)
+			} else {
+				h = buffer
+			}
+		}
+		b.store("p", b.fnma(b.scalar("rate"), h, p))
+	}
+}
+
+func list(names ...string) []string { return names }
+
+var kernels = []kernel{
+	{name: "add", streams: list("dst", "a", "b"), unroll: 4, body: func(b *builder) {
+		b.store("dst", b.add(b.load("a"), b.load("b")))
+	}},
+	{name: "sub", streams: list("dst", "a", "b"), unroll: 4, body: func(b *builder) {
+		b.store("dst", b.sub(b.load("a"), b.load("b")))
+	}},
+	{name: "mul", streams: list("dst", "a", "b"), unroll: 4, body: func(b *builder) {
+		b.store("dst", b.mul(b.load("a"), b.load("b")))
+	}},
+	{name: "mulAdd", streams: list("dst", "a", "b"), unroll: 4, body: func(b *builder) {
+		b.store("dst", b.fma(b.load("a"), b.load("b"), b.load("dst")))
+	}},
+	{name: "scale", streams: list("dst", "x"), scalars: list("alpha"), unroll: 4, body: func(b *builder) {
+		b.store("dst", b.mul(b.scalar("alpha"), b.load("x")))
+	}},
+	{name: "axpy", streams: list("dst", "x"), scalars: list("alpha"), unroll: 4, body: func(b *builder) {
+		b.store("dst", b.fma(b.scalar("alpha"), b.load("x"), b.load("dst")))
+	}},
+	{name: "scaleShift", streams: list("dst", "x"), scalars: list("a", "b"), unroll: 4, body: func(b *builder) {
+		b.store("dst", b.fma(b.scalar("a"), b.load("x"), b.scalar("b")))
+	}},
+	{name: "combine", streams: list("dst", "x", "y"), scalars: list("a", "b", "c"), unroll: 2, body: func(b *builder) {
+		b.store("dst", b.fma(b.scalar("a"), b.load("x"), b.fma(b.scalar("b"), b.load("y"), b.scalar("c"))))
+	}},
+	{name: "colScaleShift", streams: list("dst", "x", "a", "b"), body: func(b *builder) {
+		b.store("dst", b.fma(b.load("a"), b.load("x"), b.load("b")))
+	}},
+	{name: "colCombine", streams: list("dst", "x", "y", "a", "b", "k"), body: func(b *builder) {
+		b.store("dst", b.fma(b.load("a"), b.load("x"), b.fma(b.load("b"), b.load("y"), b.load("k"))))
+	}},
+	{name: "colSumCentered", streams: list("dst", "x", "mean"), body: func(b *builder) {
+		d := b.sub(b.load("x"), b.load("mean"))
+		b.store("dst", b.fma(d, d, b.load("dst")))
+	}},
+	{name: "colDotCentered", streams: list("dst", "a", "x", "mean"), body: func(b *builder) {
+		d := b.sub(b.load("x"), b.load("mean"))
+		b.store("dst", b.fma(b.load("a"), d, b.load("dst")))
+	}},
+	{name: "relu", streams: list("dst", "x"), unroll: 4, body: func(b *builder) {
+		b.store("dst", b.max(b.float(0), b.load("x")))
+	}},
+	{name: "reluBackward", streams: list("dx", "dy", "y"), unroll: 2, body: func(b *builder) {
+		b.store("dx", b.sel(b.less(b.float(0), b.load("y")), b.load("dy"), b.float(0)))
+	}},
+	{name: "relu6", streams: list("dst", "x"), unroll: 4, body: func(b *builder) {
+		b.store("dst", b.min(b.float(6), b.max(b.float(0), b.load("x"))))
+	}},
+	{name: "relu6Backward", streams: list("dx", "dy", "y"), unroll: 2, body: func(b *builder) {
+		y := b.load("y")
+		d := b.sel(b.less(b.float(0), y), b.load("dy"), b.float(0))
+		b.store("dx", b.sel(b.less(y, b.float(6)), d, b.float(0)))
+	}},
+	{name: "exp", streams: list("dst", "x"), body: func(b *builder) {
+		b.store("dst", b.exp(b.load("x")))
+	}},
+	{name: "log", streams: list("dst", "x"), body: func(b *builder) {
+		b.store("dst", b.log(b.load("x")))
+	}},
+	{name: "tanh", streams: list("dst", "x"), body: func(b *builder) {
+		b.store("dst", b.tanh(b.load("x")))
+	}},
+	{name: "erf", streams: list("dst", "x"), body: func(b *builder) {
+		b.store("dst", b.erf(b.load("x")))
+	}},
+	{name: "sigmoid", streams: list("dst", "x"), body: func(b *builder) {
+		b.store("dst", b.sigmoid(b.load("x")))
+	}},
+	{name: "silu", streams: list("dst", "x"), body: func(b *builder) {
+		x := b.load("x")
+		b.store("dst", b.mul(x, b.sigmoid(x)))
+	}},
+	{name: "gelu", streams: list("dst", "x"), body: func(b *builder) {
+		x := b.load("x")
+		b.store("dst", b.mul(x, b.half(b.erf(b.mul(x, b.float(sqrtHalf))))))
+	}},
+	{name: "geluTanh", streams: list("dst", "x"), body: func(b *builder) {
+		x := b.load("x")
+		b.store("dst", b.mul(x, b.half(b.tanh(b.geluInner(x, b.mul(x, x))))))
+	}},
+	{name: "sigmoidBackward", streams: list("dx", "dy", "y"), unroll: 2, body: func(b *builder) {
+		y := b.load("y")
+		b.store("dx", b.mul(b.load("dy"), b.fnma(y, y, y)))
+	}},
+	{name: "tanhBackward", streams: list("dx", "dy", "y"), unroll: 2, body: func(b *builder) {
+		y := b.load("y")
+		b.store("dx", b.mul(b.load("dy"), b.fnma(y, y, b.float(1))))
+	}},
+	{name: "siluBackward", streams: list("dx", "dy", "x"), body: func(b *builder) {
+		x := b.load("x")
+		s := b.sigmoid(x)
+		d := b.fma(b.mul(x, s), b.sub(b.float(1), s), s)
+		b.store("dx", b.mul(b.load("dy"), d))
+	}},
+	{name: "geluBackward", streams: list("dx", "dy", "x"), body: func(b *builder) {
+		x := b.load("x")
+		cdf := b.half(b.erf(b.mul(x, b.float(sqrtHalf))))
+		density := b.mul(b.exp(b.mul(b.mul(x, x), b.float(-0.5))), b.float(invSqrtTwoPi))
+		b.store("dx", b.mul(b.load("dy"), b.fma(x, density, cdf)))
+	}},
+	{name: "geluTanhBackward", streams: list("dx", "dy", "x"), body: func(b *builder) {
+		x := b.load("x")
+		square := b.mul(x, x)
+		t := b.tanh(b.geluInner(x, square))
+		slope := b.mul(b.mul(x, b.float(0.5)), b.fma(square, b.float(3*geluC0*geluC1), b.float(geluC0)))
+		d := b.fma(slope, b.fnma(t, t, b.float(1)), b.half(t))
+		b.store("dx", b.mul(b.load("dy"), d))
+	}},
+	{name: "sum", lanes: list("l"), streams: list("x"), body: func(b *builder) {
+		b.accAdd("l", b.load("x"))
+	}},
+	{name: "dot", lanes: list("l"), streams: list("a", "b"), body: func(b *builder) {
+		b.accFMA("l", b.load("a"), b.load("b"))
+	}},
+	{name: "sumCentered", lanes: list("l"), streams: list("x"), scalars: list("mean"), body: func(b *builder) {
+		d := b.centered()
+		b.accFMA("l", d, d)
+	}},
+	{name: "dotCentered", lanes: list("l"), streams: list("a", "x"), scalars: list("mean"), body: func(b *builder) {
+		b.accFMA("l", b.load("a"), b.centered())
+	}},
+	{name: "max", lanes: list("l"), streams: list("x"), body: func(b *builder) {
+		b.accMax("l", b.load("x"))
+	}},
+	{name: "expSum", lanes: list("l"), streams: list("dst", "x"), scalars: list("m"), body: func(b *builder) {
+		e := b.exp(b.sub(b.load("x"), b.scalar("m")))
+		b.store("dst", e)
+		b.accAdd("l", e)
+	}},
+	{name: "expSumOnly", lanes: list("l"), streams: list("x"), scalars: list("m"), body: func(b *builder) {
+		b.accAdd("l", b.exp(b.sub(b.load("x"), b.scalar("m"))))
+	}},
+	{name: "softmaxBackward", streams: list("dx", "dy", "y"), scalars: list("dot"), unroll: 2, body: func(b *builder) {
+		b.store("dx", b.mul(b.load("y"), b.sub(b.load("dy"), b.scalar("dot"))))
+	}},
+	{name: "normalize", streams: list("y", "x"), scalars: list("mean", "rstd"), unroll: 2, body: func(b *builder) {
+		b.store("y", b.normalized())
+	}},
+	{name: "normalizeScale", streams: list("y", "x", "gamma"), scalars: list("mean", "rstd"), unroll: 2, body: func(b *builder) {
+		b.store("y", b.mul(b.normalized(), b.load("gamma")))
+	}},
+	{name: "normalizeAffine", streams: list("y", "x", "gamma", "beta"), scalars: list("mean", "rstd"), unroll: 2, body: func(b *builder) {
+		b.store("y", b.fma(b.normalized(), b.load("gamma"), b.load("beta")))
+	}},
+	{name: "normSumsPlain", lanes: list("sum", "dot"), streams: list("dy", "x"), scalars: list("mean", "rstd"), body: func(b *builder) {
+		e := b.load("dy")
+		b.accAdd("sum", e)
+		b.accFMA("dot", e, b.normalized())
+	}},
+	{name: "normSums", lanes: list("sum", "dot"), streams: list("dy", "x", "gamma"), scalars: list("mean", "rstd"), body: func(b *builder) {
+		e := b.mul(b.load("dy"), b.load("gamma"))
+		b.accAdd("sum", e)
+		b.accFMA("dot", e, b.normalized())
+	}},
+	{name: "normBackwardPlain", streams: list("dx", "dy", "x"), scalars: list("mean", "rstd", "meanE", "meanEH"), body: func(b *builder) {
+		b.normBackward(b.load("dy"))
+	}},
+	{name: "normBackward", streams: list("dx", "dy", "x", "gamma"), scalars: list("mean", "rstd", "meanE", "meanEH"), body: func(b *builder) {
+		b.normBackward(b.mul(b.load("dy"), b.load("gamma")))
+	}},
+	{name: "normParams", streams: list("dgamma", "dy", "x"), scalars: list("mean", "rstd"), body: func(b *builder) {
+		b.store("dgamma", b.fma(b.load("dy"), b.normalized(), b.load("dgamma")))
+	}},
+	{name: "adamScaled", streams: list("p", "m", "v", "grad"),
+		scalars: list("inverse", "clip", "decay", "shrink", "beta1C", "beta2C", "rootScale", "epsilon", "alpha"), body: adam(false)},
+	{name: "adamDivided", streams: list("p", "m", "v", "grad"),
+		scalars: list("count", "clip", "decay", "shrink", "beta1C", "beta2C", "rootScale", "epsilon", "alpha"), body: adam(true)},
+	{name: "sgd", streams: list("p", "grad"), scalars: list("count", "clip", "decay", "rate"), body: sgd(false, false)},
+	{name: "momentum", streams: list("p", "b", "grad"),
+		scalars: list("count", "clip", "decay", "momentum", "inner", "rate"), body: sgd(true, false)},
+	{name: "nesterov", streams: list("p", "b", "grad"),
+		scalars: list("count", "clip", "decay", "momentum", "inner", "rate"), body: sgd(true, true)},
+	{name: "roundBFloat16", streams: list("dst", "x"), unroll: 2, body: func(b *builder) {
+		x := b.load("x")
+		rounded := b.iadd(b.iadd(x, b.bits(0x7fff)), b.and(b.shr(x, 16), b.bits(1)))
+		nan := b.or(x, b.bits(0x400000))
+		b.store("dst", b.andNot(b.sel(b.equal(x, x), rounded, nan), b.bits(0xffff)))
+	}},
+}

@@ -1,0 +1,36 @@
+// Vector writes the assembly of the vector kernels and the Go functions that choose between its forms.
+package main
+
+import (
+	"flag"
+	"log"
+	"os"
+
+	. "github.com/mmcloughlin/avo/build"
+)
+
+func main() {
+	log.SetFlags(0)
+	log.SetPrefix("vector: ")
+	dispatch := flag.String("dispatch", "", "folder to write vec_amd64.go, vec_arm64.go and vec_other.go to")
+	flag.Parse()
+	ConstraintExpr("amd64")
+	for _, set := range []isa{avx512, avx2} {
+		var programs []*program
+		for _, k := range kernels {
+			programs = append(programs, build(k, set))
+		}
+		x := &x86{set: set}
+		x.tables(programs)
+		for _, p := range programs {
+			x.emit(p)
+		}
+	}
+	if *dispatch != "" {
+		if err := writeDispatch(*dispatch); err != nil {
+			log.Print(err)
+			os.Exit(1)
+		}
+	}
+	Generate()
+}

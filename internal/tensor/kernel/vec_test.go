@@ -1,0 +1,256 @@
+package kernel
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+)
+
+// vectorTiers are the tiers whose vector kernels this machine can run beside the plain-Go ones.
+func vectorTiers() []Tier { return Tiers()[1:] }
+
+// vectorCase is a kernel applied to slices of one length. What run returns is compared too.
+type vectorCase struct {
+	name   string
+	slices int
+	run    func(s [][]float32) []float32
+}
+
+func only(f func(s [][]float32)) func(s [][]float32) []float32 {
+	return func(s [][]float32) []float32 {
+		f(s)
+		return nil
+	}
+}
+
+func unary(name string, f func(dst, x []float32)) vectorCase {
+	return vectorCase{name, 2, only(func(s [][]float32) { f(s[0], s[1]) })}
+}
+
+func binary(name string, f func(dst, a, b []float32)) vectorCase {
+	return vectorCase{name, 3, only(func(s [][]float32) { f(s[0], s[1], s[2]) })}
+}
+
+func split(x float64) []float32 {
+	b := math.Float64bits(x)
+	return []float32{math.Float32frombits(uint32(b)), math.Float32frombits(uint32(b >> 32))}
+}
+
+func adamCase(count float32) vectorCase {
+	c := AdamConstants{Gradient: Gradient{Count: count, Clip: 0.9}, Decay: 0.01, Shrink: 0.999, Beta1C: 0.1, Beta2C: 0.001, RootScale: 1.5, Epsilon: 1e-7, Alpha: 0.01}
+	return vectorCase{fmt.Sprintf("AdamStep/%v", count), 4, only(func(s [][]float32) {
+		for i, v := range s[2] {
+			s[2][i] = math.Float32frombits(math.Float32bits(v) &^ signBit) // second moments are not negative
+		}
+		AdamStep(s[0], s[1], s[2], s[3], &c)
+	})}
+}
+
+var vectorCases = []vectorCase{
+	binary("Add", Add), binary("Sub", Sub), binary("Mul", Mul), binary("MulAdd", MulAdd),
+	unary("AddTo", AddTo),
+	unary("Scale", func(d, x []float32) { Scale(d, 1.7, x) }),
+	unary("Axpy", func(d, x []float32) { Axpy(d, -0.3, x) }),
+	unary("ScaleShift", func(d, x []float32) { ScaleShift(d, x, 1.1, -0.2) }),
+	binary("Combine", func(d, x, y []float32) { Combine(d, x, y, 1.1, -0.2, 0.7) }),
+	unary("ReLU", ReLU), unary("ReLU6", ReLU6), binary("ReLUBackward", ReLUBackward), binary("ReLU6Backward", ReLU6Backward),
+	unary("Exp", Exp), unary("Log", Log), unary("Tanh", Tanh), unary("Erf", Erf), unary("Sigmoid", Sigmoid),
+	unary("SiLU", SiLU), unary("GELU", GELU), unary("GELUTanh", GELUTanh),
+	binary("SigmoidBackward", SigmoidBackward), binary("TanhBackward", TanhBackward), binary("SiLUBackward", SiLUBackward),
+	binary("GELUBackward", GELUBackward), binary("GELUTanhBackward", GELUTanhBackward),
+	unary("RoundBFloat16", RoundBFloat16), unary("RoundFloat16", RoundFloat16),
+	unary("Dropout", func(d, x []float32) { Dropout(d, x, [2]uint32{1, 2}, 7, 0.3) }),
+	{"Sum", 1, func(s [][]float32) []float32 { return []float32{Sum(s[0])} }},
+	{"Max", 1, func(s [][]float32) []float32 { return []float32{Max(s[0])} }},
+	{"Dot", 2, func(s [][]float32) []float32 { return []float32{Dot(s[0], s[1])} }},
+	{"SumCentered", 1, func(s [][]float32) []float32 { return []float32{SumCentered(s[0], 0.3)} }},
+	{"DotCentered", 2, func(s [][]float32) []float32 { return []float32{DotCentered(s[0], s[1], 0.3)} }},
+	{"SumSquares", 1, func(s [][]float32) []float32 { return split(SumSquares(s[0])) }},
+	unary("Softmax", func(d, x []float32) { Softmax(d, x, 1, len(x)) }),
+	binary("SoftmaxBackward", func(d, dy, y []float32) { SoftmaxBackward(d, dy, y, 1, len(y)) }),
+	{"CrossEntropy", 2, func(s [][]float32) []float32 {
+		if len(s[0]) == 0 {
+			return nil
+		}
+		target := []int32{int32(len(s[0]) / 2)}
+		loss, _, right := CrossEntropy(s[0], s[1], target, 1, len(s[0]), -1, 0.1)
+		alone, _, rightAlone := CrossEntropy(nil, s[1], target, 1, len(s[0]), -1, 0.1)
+		return append(split(loss), append(split(alone), float32(right), float32(rightAlone))...)
+	}},
+	{"LayerNorm", 4, func(s [][]float32) []float32 {
+		mean, rstd := []float32{0}, []float32{0}
+		LayerNorm(s[0], mean, rstd, s[1], s[2], s[3], 1, len(s[0]), 1e-5)
+		return append(mean, rstd...)
+	}},
+	{"LayerNormBackward", 4, only(func(s [][]float32) {
+		LayerNormBackward(s[0], s[1], s[2], s[3], []float32{0.3}, []float32{1.2}, 1, len(s[0]))
+	})},
+	{"LayerNormBackwardPlain", 3, only(func(s [][]float32) {
+		LayerNormBackward(s[0], s[1], s[2], nil, []float32{0.3}, []float32{1.2}, 1, len(s[0]))
+	})},
+	{"LayerNormBackwardParams", 4, only(func(s [][]float32) {
+		LayerNormBackwardParams(s[0], s[1], s[2], s[3], []float32{0.3}, []float32{1.2}, 1, len(s[0]), 0, len(s[0]))
+	})},
+	{"RMSNorm", 3, func(s [][]float32) []float32 {
+		rstd := []float32{0}
+		RMSNorm(s[0], rstd, s[1], s[2], 1, len(s[0]), 1e-6)
+		return rstd
+	}},
+	{"RMSNormPlain", 2, only(func(s [][]float32) { RMSNorm(s[0], []float32{0}, s[1], nil, 1, len(s[0]), 1e-6) })},
+	{"RMSNormBackward", 4, only(func(s [][]float32) {
+		RMSNormBackward(s[0], s[1], s[2], s[3], []float32{1.2}, 1, len(s[0]))
+	})},
+	{"ColSumCentered", 3, only(func(s [][]float32) { ColSumCentered(s[0], s[1], s[2], 1) })},
+	{"ColDotCentered", 4, only(func(s [][]float32) { ColDotCentered(s[0], s[1], s[2], s[3], 1) })},
+	{"ColScaleShift", 4, only(func(s [][]float32) { ColScaleShift(s[0], s[1], s[2], s[3], 1) })},
+	{"ColCombine", 6, only(func(s [][]float32) { ColCombine(s[0], s[1], s[2], s[3], s[4], s[5], 1) })},
+	adamCase(32), adamCase(31),
+	unary("SGDStep", func(p, g []float32) {
+		SGDStep(p, g, &SGDConstants{Gradient: Gradient{Count: 3, Clip: 1}, Decay: 0.1, Rate: 0.01})
+	}),
+	binary("MomentumStep", func(p, b, g []float32) {
+		MomentumStep(p, b, g, &SGDConstants{Gradient: Gradient{Count: 3, Clip: 1}, Momentum: 0.9, Inner: 1, Rate: 0.01})
+	}),
+	binary("MomentumStep/Nesterov", func(p, b, g []float32) {
+		MomentumStep(p, b, g, &SGDConstants{Gradient: Gradient{Count: 3, Clip: 1}, Momentum: 0.9, Inner: 0.1, Rate: 1, Nesterov: true})
+	}),
+}
+
+var specials = []float32{
+	0, float32(math.Copysign(0, -1)), 1, -1, 6, float32(math.Inf(1)), float32(math.Inf(-1)), float32(math.NaN()),
+	math.SmallestNonzeroFloat32, -math.SmallestNonzeroFloat32, 0x1p-126, 0x1p-127, -0x1p-130, math.MaxFloat32, -math.MaxFloat32,
+	88.7, 88.8, 89.1, -87.4, -103.9, -104.1, 0.625, 0.95, 4, 0.70710677, 65504, 65520, 0x1p-24, 0x1p-25, 1.5,
+}
+
+// sample is a random number: mostly of ordinary size, sometimes any bit pattern or a special value.
+func sample(r *rand.Rand, strange bool) float32 {
+	if strange {
+		switch r.IntN(12) {
+		case 0:
+			return specials[r.IntN(len(specials))]
+		case 1:
+			return math.Float32frombits(r.Uint32())
+		}
+	}
+	return float32(r.NormFloat64() * 2)
+}
+
+// equalBits compares bit by bit, any NaN being equal to any other.
+func equalBits(a, b float32) bool {
+	return math.Float32bits(a) == math.Float32bits(b) || a != a && b != b
+}
+
+const margin = 24 // elements before and after each slice that must not change
+
+// fenced makes copies of the slices inside guard bands, shifted by some elements so that alignments vary.
+func fenced(in [][]float32, shift int) (whole, inner [][]float32) {
+	for k, x := range in {
+		w := make([]float32, margin+shift+k+len(x)+margin)
+		for i := range w {
+			w[i] = -777
+		}
+		at := margin + shift + k
+		copy(w[at:], x)
+		whole, inner = append(whole, w), append(inner, w[at:at+len(x):at+len(x)])
+	}
+	return whole, inner
+}
+
+func TestVectorTiersGiveSameBits(t *testing.T) {
+	if len(vectorTiers()) == 0 {
+		t.Skip("this machine runs the plain-Go tier only")
+	}
+	for _, c := range vectorCases {
+		t.Run(c.name, func(t *testing.T) {
+			r := rand.New(rand.NewPCG(1, uint64(len(c.name))))
+			for n := 0; n <= 300; n++ {
+				in := make([][]float32, c.slices)
+				for k := range in {
+					in[k] = make([]float32, n)
+					for i := range in[k] {
+						in[k][i] = sample(r, n%3 != 0)
+					}
+				}
+				compareTiers(t, c, in, n%17)
+				if t.Failed() {
+					return
+				}
+			}
+		})
+	}
+}
+
+func compareTiers(t *testing.T, c vectorCase, in [][]float32, shift int) {
+	t.Helper()
+	carryOut := func(tier Tier) (whole [][]float32, extra []float32) {
+		defer Force(tier)()
+		whole, inner := fenced(in, shift)
+		return whole, c.run(inner)
+	}
+	want, wantExtra := carryOut(PlainGo)
+	for _, tier := range vectorTiers() {
+		have, haveExtra := carryOut(tier)
+		for k := range want {
+			for i := range want[k] {
+				if !equalBits(have[k][i], want[k][i]) {
+					at := i - margin - shift - k
+					t.Errorf("%s, %d elements: slice %d differs at %d: %x (%v), want %x (%v)", tier, len(in[0]), k, at,
+						math.Float32bits(have[k][i]), have[k][i], math.Float32bits(want[k][i]), want[k][i])
+					return
+				}
+			}
+		}
+		for i := range wantExtra {
+			if !equalBits(haveExtra[i], wantExtra[i]) {
+				t.Errorf("%s, %d elements: result %d is %v, want %v", tier, len(in[0]), i, haveExtra[i], wantExtra[i])
+			}
+		}
+	}
+}
+
+func TestVectorsInPlace(t *testing.T) {
+	for _, c := range vectorCases {
+		if c.slices != 2 || c.name == "Dot" || c.name == "DotCentered" || c.name == "CrossEntropy" {
+			continue
+		}
+		r := rand.New(rand.NewPCG(2, 3))
+		x := make([]float32, 133)
+		for i := range x {
+			x[i] = sample(r, false)
+		}
+		apart := [][]float32{append([]float32(nil), x...), x}
+		c.run(apart)
+		same := append([]float32(nil), x...)
+		c.run([][]float32{same, same})
+		for i := range same {
+			if !equalBits(same[i], apart[0][i]) {
+				t.Errorf("%s in place differs at %d: %v, want %v", c.name, i, same[i], apart[0][i])
+				break
+			}
+		}
+	}
+}
+
+func TestVectorsRefuseUnequalLengths(t *testing.T) {
+	for _, c := range vectorCases {
+		if c.slices < 2 || c.name == "CrossEntropy" {
+			continue
+		}
+		for short := range c.slices {
+			in := make([][]float32, c.slices)
+			for k := range in {
+				in[k] = make([]float32, 8)
+			}
+			in[short] = in[short][:7]
+			func() {
+				defer func() {
+					if recover() == nil {
+						t.Errorf("%s took a slice %d that is too short", c.name, short)
+					}
+				}()
+				c.run(in)
+			}()
+		}
+	}
+}
