@@ -1,4 +1,5 @@
-// Package rpc holds the control plane's messages and services, generated from ringmaster.proto.
+// Package rpc holds the control plane's messages and services, generated from ringmaster.proto, and the streaming of
+// checkpoint files over them.
 package rpc
 
-//go:generate protoc --go_out=. --go_opt=paths=source_relative --go-grpc_out=. --go-grpc_opt=paths=source_relative ringmaster.proto
+//go:generate go -C gen run . ../ringmaster.proto

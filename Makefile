@@ -1,0 +1,69 @@
+# Ringmaster. `make` alone lists what there is.
+GO ?= go
+PEERS ?= ../shared/peers
+PYTHON ?= python3
+export GOFLAGS ?=
+
+# Tools that only checks need, pinned; the Go command builds and caches them.
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
+
+.DEFAULT_GOAL := help
+.PHONY: help build run test race unit lint format vet staticcheck vulnerable generated generate e2e golden bench bench-peers arm64 fuzz clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
+
+build: ## bin/ringmaster, bin/coordinator, bin/worker
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/ ./cmd/...
+
+run: build ## train the quickstart on a coordinator and four workers on this machine
+	bin/ringmaster launch configs/quickstart.yaml --workers 4
+
+test: lint unit race e2e ## everything that must be green: format, vet, lint, generated code, unit tests, -race, end to end
+
+lint: format vet staticcheck generated ## the checks that run nothing
+
+format:
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "not gofmt-ed: $$unformatted"; exit 1; }
+
+vet:
+	$(GO) vet ./...
+
+staticcheck:
+	$(GO) run $(STATICCHECK) ./...
+
+vulnerable: ## known vulnerabilities in what is linked (asks the vulnerability database)
+	$(GO) run $(GOVULNCHECK) ./...
+
+generate: ## make the generated code anew
+	$(GO) generate ./...
+
+generated: ## generated code is what its generators make
+	@before=$$(mktemp -d) && files=$$(git ls-files '*.pb.go' '*_amd64.s' '*_amd64_stubs.go' 'internal/tensor/kernel/*_amd64.go'); \
+	for f in $$files; do mkdir -p $$before/$$(dirname $$f); cp $$f $$before/$$f; done; \
+	$(GO) generate ./internal/rpc ./internal/tensor/kernel || exit 1; \
+	status=0; for f in $$files; do cmp -s $$f $$before/$$f || { echo "$$f is not what its generator makes: run make generate and commit"; cp $$before/$$f $$f; status=1; }; done; \
+	rm -rf $$before; exit $$status
+
+unit: ## unit, property and scenario tests
+	$(GO) test $$($(GO) list ./... | grep -v /internal/e2e)
+
+# Where goroutines meet. Kernels run without the detector above: it does not look into assembly.
+RACE = ./internal/allreduce ./internal/cluster/... ./internal/session ./internal/trainer ./internal/checkpoint/... ./internal/launch/... ./internal/progress ./internal/daemon
+race: ## the packages with concurrency under the race detector
+	$(GO) test -race -short $(RACE)
+
+e2e: build ## whole clusters as real processes
+	$(GO) test -count=1 -timeout 15m ./internal/e2e
+
+bench: build ## Ringmaster's own figures
+	bin/ringmaster bench gemm
+	bin/ringmaster bench allreduce --workers 2
+	bin/ringmaster bench train configs/quickstart.yaml --workers 1 --threads 1
+
+bench-peers: build ## side by side with the PyTorch programs of $(PEERS); PYTHON names an interpreter with torch
+	PYTHON=$(PYTHON) PEERS=$(PEERS) bench/peers.sh
+
+clean: ## remove what was built and the runs
+	rm -rf bin runs
