@@ -361,14 +361,24 @@ func TestDaemons(t *testing.T) {
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("%+v, want %+v", c, want)
 	}
+	c, err = LoadCoordinator("", []Flag{{"--peers", "peers", "c1=h:1, c2=h:2,c3=[::1]:3"}, {"--join", "join", "a:1,b:2"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(c.Peers, map[string]string{"c1": "h:1", "c2": "h:2", "c3": "[::1]:3"}) || !slices.Equal(c.Join, []string{"a:1", "b:2"}) {
+		t.Errorf("peers %v, join %v", c.Peers, c.Join)
+	}
+	if _, err := LoadCoordinator("", []Flag{{"--peers", "peers", "c1"}}); err == nil || !strings.Contains(err.Error(), "--peers: peers.c1: \"\" is not an address") {
+		t.Errorf("a peer without an address gives %v", err)
+	}
 	for _, test := range []struct {
 		flags []Flag
 		want  string
 	}{
 		{nil, "join is missing: name a coordinator's host:port (in the file, or by --join)"},
-		{[]Flag{{"--join", "join", "[nowhere]"}}, "--join: join[0]: nowhere is not an address; write host:port, like 10.0.0.1:7070"},
-		{[]Flag{{"--join", "join", `["a:0"]`}}, "--join: join[0]: a:0 has no port number from 1 to 65535"},
-		{[]Flag{{"--join", "join", `["a:1"]`}, {"--threads", "threads", "-1"}}, "--threads: threads must be from 0 to 1024, not -1"},
+		{[]Flag{{"--join", "join", "nowhere"}}, "--join: join[0]: nowhere is not an address; write host:port, like 10.0.0.1:7070"},
+		{[]Flag{{"--join", "join", "b:1,a:0"}}, "--join: join[1]: a:0 has no port number from 1 to 65535"},
+		{[]Flag{{"--join", "join", "a:1"}, {"--threads", "threads", "-1"}}, "--threads: threads must be from 0 to 1024, not -1"},
 	} {
 		if _, err := LoadWorker("", test.flags); err == nil || err.Error() != test.want {
 			t.Errorf("%v gives %v, want %s", test.flags, err, test.want)

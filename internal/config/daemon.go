@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -40,7 +41,7 @@ type Worker struct {
 type Flag struct {
 	Name  string // "--bind", for messages
 	Key   string // "bind"
-	Value string
+	Value string // lists as a,b and mappings as a=b,c=d
 }
 
 // LoadCoordinator reads a coordinator's file and sets the flags on top of it. path may be empty: flags alone suffice.
@@ -99,10 +100,36 @@ func loadDaemon(path, what string, into any, flags []Flag) (*binder, error) {
 	overrides := make([]override, len(flags))
 	for i, f := range flags {
 		overrides[i] = override{key: f.Key, value: f.Value, flag: f.Name}
+		if field, ok := fieldNamed(reflect.ValueOf(into).Elem(), f.Key); ok {
+			overrides[i].value = flowStyle(field.Kind(), f.Value)
+		}
 	}
 	b := newBinder(path)
 	b.fill(reflect.ValueOf(into).Elem(), text, overrides)
 	return b, nil
+}
+
+// flowStyle turns a flag's a,b or a=b,c=d into YAML.
+func flowStyle(kind reflect.Kind, value string) string {
+	if value == "" || kind != reflect.Slice && kind != reflect.Map {
+		return value
+	}
+	parts := strings.Split(value, ",")
+	for i, part := range parts {
+		name, rest, ok := strings.Cut(strings.TrimSpace(part), "=")
+		switch {
+		case kind == reflect.Slice:
+			parts[i] = strconv.Quote(strings.TrimSpace(part))
+		case ok:
+			parts[i] = strconv.Quote(name) + ": " + strconv.Quote(rest)
+		default:
+			parts[i] = strconv.Quote(name) + ": " + strconv.Quote("")
+		}
+	}
+	if kind == reflect.Slice {
+		return "[" + strings.Join(parts, ", ") + "]"
+	}
+	return "{" + strings.Join(parts, ", ") + "}"
 }
 
 func (c *Coordinator) validate(k *checker) {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -63,6 +64,18 @@ func (c *Child) Ended() bool {
 	default:
 		return false
 	}
+}
+
+// peakBytes is the most memory that the process, which has ended, had resident; 0 where the system does not say.
+func (c *Child) peakBytes() int64 {
+	usage, ok := c.cmd.ProcessState.SysUsage().(*syscall.Rusage)
+	if !ok {
+		return 0
+	}
+	if runtime.GOOS == "darwin" {
+		return usage.Maxrss
+	}
+	return usage.Maxrss << 10 // kibibytes everywhere else
 }
 
 // Signal sends a signal to the process alone. A process that has ended gets none.

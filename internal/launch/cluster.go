@@ -289,6 +289,19 @@ func (c *Cluster) lasting() bool {
 	return 2*alive(c.coordinators) > len(c.coordinators) && alive(c.workers) > 0
 }
 
+// peakBytes is the largest memory that one of the workers that have ended had resident.
+func (c *Cluster) peakBytes() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	peak := int64(0)
+	for _, child := range c.workers {
+		if child.Ended() {
+			peak = max(peak, child.peakBytes())
+		}
+	}
+	return peak
+}
+
 // DefaultWorkers is how many workers a machine runs unless told otherwise.
 func DefaultWorkers(seats int) int { return min(runtime.GOMAXPROCS(0), seats) }
 

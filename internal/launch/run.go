@@ -39,6 +39,8 @@ type Result struct {
 	Dir     Directory
 	Resumed *Origin   // what it went on from; nil: from the seed
 	Signal  os.Signal // that interrupted it; nil: none
+
+	PeakBytes int64 // memory of the largest worker, at most
 }
 
 // ErrAbandoned means that a second interrupt ended everything at once.
@@ -123,7 +125,7 @@ type run struct {
 	client *control.Client // of the main line
 	side   *control.Client // of status.json
 	last   *rpc.JobStatus
-	shown  events
+	shown  Watched
 	saved  time.Time // when status.json was written
 
 	mu     sync.Mutex // guards what the goroutine that heeds signals shares
@@ -276,10 +278,7 @@ func (r *run) see(ctx context.Context, s *rpc.JobStatus) {
 	r.mu.Lock()
 	r.last = s
 	r.mu.Unlock()
-	for _, line := range r.shown.take(s) {
-		r.o.Display.Note(line)
-	}
-	r.o.Display.Update(snapshot(s, r.o.Job))
+	r.shown.Show(r.o.Display, s, r.o.Job)
 	if now := time.Now(); now.Sub(r.saved) >= statusPeriod {
 		r.saved = now
 		r.saveStatus(ctx)
@@ -302,7 +301,7 @@ func (r *run) saveStatus(ctx context.Context) {
 
 // conclude makes the summary.
 func (r *run) conclude(err error) {
-	r.result.Signal = r.signal
+	r.result.Signal, r.result.PeakBytes = r.signal, r.cluster.peakBytes()
 	s := Summarize(r.last, r.dir.Checkpoints(CoordinatorIDs(1)[0]), r.o.Began, time.Now())
 	s.Job, s.Seed, s.Seats = r.o.Job.Name, r.o.Job.Seed, r.o.Job.Seats
 	if !r.last.GetEnded() {

@@ -71,3 +71,14 @@ func (s *Summary) forgetBefore(o *Origin) {
 	}
 	s.Views = views
 }
+
+// Watched shows the statuses of one job on a display.
+type Watched struct{ events events }
+
+// Show shows one status.
+func (w *Watched) Show(display progress.Display, s *rpc.JobStatus, job *config.Job) {
+	for _, line := range w.events.take(s) {
+		display.Note(line)
+	}
+	display.Update(snapshot(s, job))
+}

@@ -1,0 +1,196 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"ringmaster/internal/checkpoint"
+	"ringmaster/internal/checkpoint/disk"
+)
+
+func checkpointsCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "checkpoints",
+		Short: "List, verify and export checkpoints",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return cmd.Help()
+		},
+	}
+	cmd.AddCommand(listCommand(), verifyCommand(), exportCommand())
+	return cmd
+}
+
+// checkpointRow is one checkpoint as list and verify show it.
+type checkpointRow struct {
+	Step       uint64 `json:"step"`
+	Generation uint64 `json:"generation"`
+	Job        string `json:"job,omitempty"`
+	Epoch      int    `json:"epoch,omitempty"`
+	Bytes      int64  `json:"bytes"`
+	Digest     string `json:"digest,omitempty"`
+	Path       string `json:"path"`
+	Good       bool   `json:"good"`
+	Problem    string `json:"problem,omitempty"`
+}
+
+func rowOf(e checkpoint.Entry) checkpointRow {
+	row := checkpointRow{Step: e.Step, Generation: uint64(e.Generation), Bytes: e.Bytes, Path: e.Path, Good: e.Err == nil}
+	if e.Err != nil {
+		row.Problem = e.Err.Error()
+	}
+	if m := e.Manifest; m != nil {
+		row.Job, row.Epoch, row.Digest = m.Job, m.Position.Epoch, m.Digest.String()
+	}
+	return row
+}
+
+// survey lists the checkpoints below a folder; that there are none is an error.
+func survey(dir string) (*checkpoint.Found, error) {
+	found, err := checkpoint.Survey(disk.OS{}, dir)
+	if err != nil {
+		return nil, wrong(err)
+	}
+	if len(found.Entries) == 0 {
+		return nil, wrong(fmt.Errorf("no checkpoint lies in %s; name a run's folder, a folder of checkpoints, or one checkpoint", dir))
+	}
+	return found, nil
+}
+
+func listCommand() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "list DIR",
+		Short: "List the checkpoints below a folder, without reading all of them",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			found, err := survey(args[0])
+			if err != nil {
+				return err
+			}
+			return failed(showCheckpoints(os.Stdout, found.Entries, asJSON))
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "write JSON")
+	return cmd
+}
+
+func verifyCommand() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "verify DIR",
+		Short: "Check every file of the checkpoints below a folder against its SHA-256",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			found, err := survey(args[0])
+			if err != nil {
+				return err
+			}
+			bad := 0
+			for i, e := range found.Entries {
+				found.Entries[i] = e.Verify()
+				if err := found.Entries[i].Err; err != nil && !errors.Is(err, checkpoint.ErrUnfinished) {
+					bad++
+				}
+			}
+			if err := showCheckpoints(os.Stdout, found.Entries, asJSON); err != nil {
+				return failed(err)
+			}
+			if bad > 0 {
+				return failed(fmt.Errorf("%d of %d checkpoints are damaged; --resume uses the newest whole one", bad, len(found.Entries)))
+			}
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "write JSON")
+	return cmd
+}
+
+func showCheckpoints(out io.Writer, entries []checkpoint.Entry, asJSON bool) error {
+	rows := make([]checkpointRow, len(entries))
+	lines := []string{"STEP\tEPOCH\tBYTES\tDIGEST\tSTATE\tPATH"}
+	for i, e := range entries {
+		rows[i] = rowOf(e)
+		state := "good"
+		if e.Err != nil {
+			state = rows[i].Problem
+		}
+		lines = append(lines, fmt.Sprintf("%d\t%d\t%d\t%.12s\t%s\t%s", e.Step, rows[i].Epoch, e.Bytes, rows[i].Digest, state, e.Path))
+	}
+	if asJSON {
+		return writeJSON(out, map[string]any{"checkpoints": rows})
+	}
+	return table(out, lines)
+}
+
+func exportCommand() *cobra.Command {
+	var target string
+	var step uint64
+	cmd := &cobra.Command{
+		Use:   "export DIR --out FILE.safetensors",
+		Short: "Write a checkpoint's parameters as one safetensors file, under PyTorch's names",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if target == "" {
+				return wrong(errors.New("--out is missing: name the file to write"))
+			}
+			entry, err := pick(args[0], cmd.Flags().Changed("step"), step)
+			if err != nil {
+				return err
+			}
+			if err := export(entry, target); err != nil {
+				return failed(err)
+			}
+			fmt.Printf("%s: the parameters after step %d (digest %s)\n", target, entry.Step, entry.Manifest.Digest)
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&target, "out", "", "`file` to write")
+	cmd.Flags().Uint64Var(&step, "step", 0, "take the checkpoint after this step (default: the newest good one)")
+	return cmd
+}
+
+// pick is the good checkpoint to be exported. Damaged ones that it passes over are named on stderr.
+func pick(dir string, byStep bool, step uint64) (*checkpoint.Entry, error) {
+	if byStep {
+		found, err := survey(dir)
+		if err != nil {
+			return nil, err
+		}
+		entry, err := found.At(step)
+		return entry, failed(err)
+	}
+	found, err := checkpoint.Locate(disk.OS{}, dir)
+	if err != nil {
+		return nil, wrong(err)
+	}
+	for _, line := range found.Warnings() {
+		fmt.Fprintln(os.Stderr, "ringmaster: "+line)
+	}
+	if found.Newest == nil {
+		return nil, wrong(fmt.Errorf("no whole checkpoint lies in %s", dir))
+	}
+	return found.Newest, nil
+}
+
+// export writes the file in one piece: it appears whole or not at all.
+func export(entry *checkpoint.Entry, target string) error {
+	f, err := os.CreateTemp(filepath.Dir(target), "."+filepath.Base(target)+"-*")
+	if err != nil {
+		return fmt.Errorf("export: %w", err)
+	}
+	err = entry.Export(f)
+	err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), target)
+	}
+	if err != nil {
+		return fmt.Errorf("export to %s: %w", target, errors.Join(err, os.Remove(f.Name())))
+	}
+	return nil
+}

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"ringmaster/internal/config"
+	"ringmaster/internal/launch"
+	"ringmaster/internal/machine"
+	"ringmaster/internal/progress"
+)
+
+// began is when the command began: what a summary calls wall time counts from here.
+var began = time.Now()
+
+// jobFlags are the flags of commands that take a job to its end.
+type jobFlags struct {
+	sets     []string
+	summary  string
+	progress string
+}
+
+func (f *jobFlags) register(cmd *cobra.Command) {
+	cmd.Flags().StringArrayVar(&f.sets, "set", nil, "override a job key, `KEY=VALUE` (train.steps=200); repeatable")
+	cmd.Flags().StringVar(&f.summary, "summary", "", "write a summary in JSON to `FILE` when the job ends, however it ends")
+	cmd.Flags().StringVar(&f.progress, "progress", "auto", "how progress is shown: "+strings.Join(progress.Modes, ", "))
+}
+
+func launchCommand() *cobra.Command {
+	var flags jobFlags
+	o := launch.Options{Coordinators: 1}
+	cmd := &cobra.Command{
+		Use:   "launch JOB.yaml",
+		Short: "Start coordinators and workers on this machine and take a job to its end",
+		Long: `Starts coordinators and workers as processes on this machine, submits the job, watches it to its end and stops the processes.
+
+Ctrl-C writes a checkpoint and ends; --resume goes on from it, with any number of workers. A second Ctrl-C ends at once.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if cmd.Flags().Changed("workers") && o.Workers < 1 || cmd.Flags().Changed("threads") && o.Threads < 1 {
+				return wrong(errors.New("--workers and --threads must be at least 1"))
+			}
+			return runLaunch(cmd.Context(), args[0], flags, o)
+		},
+	}
+	flags.register(cmd)
+	cmd.Flags().IntVar(&o.Workers, "workers", 0, "number of workers (default: as many as CPUs, at most the job's seats)")
+	cmd.Flags().IntVar(&o.Coordinators, "coordinators", 1, "number of coordinators: 1, 3 or 5")
+	cmd.Flags().IntVar(&o.Threads, "threads", 0, "compute threads of each worker (default: CPUs / workers)")
+	cmd.Flags().StringVar(&o.Dir, "dir", "", "`folder` for everything the run writes (default: the next free runs/NAME-N)")
+	cmd.Flags().BoolVar(&o.Resume, "resume", false, "go on from the newest good checkpoint in the folder (without --dir: in the newest runs/NAME-N)")
+	return cmd
+}
+
+func runLaunch(ctx context.Context, file string, flags jobFlags, o launch.Options) error {
+	interrupts := make(chan os.Signal, 2)
+	signal.Notify(interrupts, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(interrupts)
+	job, err := config.Load(file, flags.sets)
+	if err != nil {
+		return wrong(err)
+	}
+	display, err := progress.New(flags.progress, os.Stdout, time.Now)
+	if err != nil {
+		return wrong(err)
+	}
+	o.Job, o.Display, o.Warnings, o.Interrupts, o.Began, o.Machine = job, display, os.Stderr, interrupts, began, machine.ID()
+	result, err := launch.Run(ctx, o)
+	if result == nil {
+		display.Close()
+		var usage *launch.UsageError
+		if errors.As(err, &usage) {
+			return wrong(err)
+		}
+		return failed(err)
+	}
+	err = errors.Join(err, writeSummary(flags.summary, result.Summary))
+	if err == nil && result.Summary.State != launch.StateFailed && flags.progress != "none" {
+		fmt.Print(result.Summary.Table(nextSteps(file, result)))
+	}
+	return ending(result, err)
+}
+
+// ending is the exit code and message of a launch.
+func ending(result *launch.Result, err error) error {
+	s := result.Summary
+	switch {
+	case result.Signal != nil && s.State != launch.StateDone:
+		if code, ok := result.Signal.(syscall.Signal); ok {
+			return &exit{exitSignalBase + int(code), err}
+		}
+		return &exit{exitFailed, err}
+	case err != nil:
+		return failed(err)
+	case s.State == launch.StateDone:
+		return nil
+	case s.Error != "":
+		return failed(errors.New(s.Error))
+	}
+	return failed(fmt.Errorf("the job ended in state %s at step %d", s.State, s.Step))
+}
+
+func writeSummary(path string, s *launch.Summary) error {
+	if path == "" {
+		return nil
+	}
+	return launch.WriteJSON(path, s)
+}
+
+// nextSteps are commands that make sense now.
+func nextSteps(file string, result *launch.Result) []string {
+	if result.Summary.State == launch.StateInterrupted {
+		return []string{fmt.Sprintf("ringmaster launch %s --dir %s --resume", file, result.Dir)}
+	}
+	steps := []string{fmt.Sprintf("ringmaster checkpoints export %s --out model.safetensors", result.Dir)}
+	if len(result.Summary.Epochs) > 0 {
+		more := result.Summary.Epochs[len(result.Summary.Epochs)-1].Epoch + 2
+		steps = append(steps, fmt.Sprintf("ringmaster launch %s --dir %s --resume --set train.epochs=%d", file, result.Dir, more))
+	}
+	return steps
+}

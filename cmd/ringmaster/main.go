@@ -1,0 +1,98 @@
+// Command ringmaster is what people type: it launches clusters on this machine, gives jobs to running ones, shows what they
+// do, and looks after checkpoints.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// Exit codes beside 0.
+const (
+	exitFailed     = 1
+	exitUsage      = 2 // wrong usage or configuration: nothing was started
+	exitNotUp      = 3 // status: the cluster is not up yet
+	exitSignalBase = 128
+)
+
+// exit is an error with the exit code that it means. err is nil where the code says everything.
+type exit struct {
+	code int
+	err  error
+}
+
+func (e *exit) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit code %d", e.code)
+	}
+	return e.err.Error()
+}
+
+func (e *exit) Unwrap() error { return e.err }
+
+// failed and wrong make errors with their exit codes; nil stays nil.
+func failed(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &exit{exitFailed, err}
+}
+
+func wrong(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &exit{exitUsage, err}
+}
+
+func main() { os.Exit(run(os.Args[1:])) }
+
+// run carries a command line out and returns the exit code.
+func run(args []string) int {
+	root := rootCommand()
+	root.SetArgs(args)
+	err := root.Execute()
+	if err == nil {
+		return 0
+	}
+	e := &exit{exitUsage, err} // what has no code of its own comes from reading the command line
+	var own *exit
+	if errors.As(err, &own) {
+		e = own
+	}
+	if e.err != nil {
+		fmt.Fprintln(os.Stderr, "ringmaster: "+oneLine(e.err))
+	}
+	return e.code
+}
+
+// oneLine writes an error on one line.
+func oneLine(err error) string {
+	var lines []string
+	for line := range strings.Lines(err.Error()) {
+		if line = strings.TrimSpace(line); line != "" {
+			lines = append(lines, line)
+		}
+	}
+	return strings.Join(lines, "; ")
+}
+
+func rootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "ringmaster",
+		Short:         "Train neural networks data-parallel on ordinary machines, with the same bits on any cluster",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return cmd.Help()
+		},
+	}
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.AddCommand(launchCommand(), submitCommand(), statusCommand(), checkpointsCommand(), benchCommand(), versionCommand())
+	return root
+}

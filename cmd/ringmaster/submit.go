@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"ringmaster/internal/config"
+	"ringmaster/internal/launch"
+	"ringmaster/internal/launch/control"
+	"ringmaster/internal/progress"
+	"ringmaster/internal/rpc"
+)
+
+// submitTimeout bounds how long a cluster may take to answer at first.
+const submitTimeout = 8 * time.Second
+
+func submitCommand() *cobra.Command {
+	var flags jobFlags
+	var cluster []string
+	var workers int
+	cmd := &cobra.Command{
+		Use:   "submit JOB.yaml --cluster ADDR[,ADDR...]",
+		Short: "Give a job to a running cluster and watch it",
+		Long:  "Gives a job to a running cluster and watches it to its end. Ctrl-C only detaches: the job goes on.",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := checkCluster(cluster); err != nil {
+				return wrong(err)
+			}
+			return runSubmit(cmd.Context(), args[0], flags, cluster, workers)
+		},
+	}
+	flags.register(cmd)
+	cmd.Flags().StringSliceVar(&cluster, "cluster", nil, "`address`es of coordinators, host:port")
+	cmd.Flags().IntVar(&workers, "workers", 0, "workers to use (default: all that are there, at most the job's seats)")
+	return cmd
+}
+
+func checkCluster(addresses []string) error {
+	if len(addresses) == 0 {
+		return errors.New("--cluster is missing: name a coordinator's host:port")
+	}
+	for _, address := range addresses {
+		if err := config.CheckAddress(address); err != nil {
+			return fmt.Errorf("--cluster: %w", err)
+		}
+	}
+	return nil
+}
+
+func runSubmit(ctx context.Context, file string, flags jobFlags, cluster []string, workers int) error {
+	ctx, cancel := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer cancel()
+	job, err := config.Load(file, flags.sets)
+	if err != nil {
+		return wrong(err)
+	}
+	if workers < 0 || workers > job.Seats {
+		return wrong(job.Errorf("seats", "--workers %d must be from 0 to the job's seats: %d", workers, job.Seats))
+	}
+	request, err := submission(job, workers)
+	if err != nil {
+		return wrong(err)
+	}
+	display, err := progress.New(flags.progress, os.Stdout, time.Now)
+	if err != nil {
+		return wrong(err)
+	}
+	client := control.New(cluster)
+	last, err := submitAndWatch(ctx, client, request, job, display)
+	display.Close()
+	err = errors.Join(err, client.Close())
+	if ctx.Err() != nil && !last.GetEnded() {
+		return &exit{exitSignalBase + int(syscall.SIGINT), fmt.Errorf("detached; the job goes on: ringmaster status --cluster %s", strings.Join(cluster, ","))}
+	}
+	if last == nil {
+		return err
+	}
+	summary := launch.Summarize(last, "", began, time.Now())
+	if err := errors.Join(err, writeSummary(flags.summary, summary)); err != nil {
+		return failed(err)
+	}
+	if summary.State == launch.StateDone && flags.progress != "none" {
+		fmt.Print(summary.Table(nil))
+	}
+	return ending(&launch.Result{Summary: summary}, nil)
+}
+
+// submission is the request for a job. Where the data lies on this machine too it is checked here already; where it does
+// not, the workers find out.
+func submission(job *config.Job, workers int) (*rpc.SubmitRequest, error) {
+	request := &rpc.SubmitRequest{Workers: uint32(workers)}
+	elsewhere := false
+	if job.Data.Dir != "" {
+		_, err := os.Stat(job.Data.Dir)
+		elsewhere = errors.Is(err, fs.ErrNotExist)
+	}
+	if !elsewhere {
+		checked, err := launch.Check(job)
+		if err != nil {
+			return nil, err
+		}
+		job.Resolve(checked.Samples)
+		request.Fingerprint, request.Files = checked.Fingerprint, checked.Files
+	}
+	request.Config = job.Encode()
+	return request, nil
+}
+
+// submitAndWatch returns the last status that was seen, nil when the job was not even taken.
+func submitAndWatch(ctx context.Context, client *control.Client, request *rpc.SubmitRequest, job *config.Job, display progress.Display) (*rpc.JobStatus, error) {
+	first, cancel := context.WithTimeout(ctx, submitTimeout)
+	defer cancel()
+	id, err := client.Submit(first, request)
+	if errors.Is(err, control.ErrUnreachable) {
+		return nil, wrong(err)
+	}
+	if err != nil {
+		return nil, failed(err)
+	}
+	display.Note("submitted as " + id)
+	var watched launch.Watched
+	last, err := client.Watch(ctx, id, 0, func(s *rpc.JobStatus) { watched.Show(display, s, job) })
+	return last, failed(err)
+}

@@ -1,0 +1,120 @@
+package launch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"syscall"
+	"text/tabwriter"
+	"time"
+
+	"ringmaster/internal/launch/control"
+	"ringmaster/internal/progress"
+)
+
+// ErrNotUp means that a run's cluster does not answer yet.
+var ErrNotUp = errors.New("the cluster is not up yet")
+
+// askTimeout bounds how long a run's cluster may take to answer.
+const askTimeout = 2 * time.Second
+
+// AskStatus asks the coordinators at the addresses.
+func AskStatus(ctx context.Context, addresses []string, machine string) (*Status, error) {
+	client := control.New(addresses)
+	answer, err := client.Status(ctx, "")
+	if err = errors.Join(err, client.Close()); err != nil {
+		return nil, err
+	}
+	return Describe(answer, machine), nil
+}
+
+// Status asks the run's cluster, or where that is gone reads what was written last. ErrNotUp means that it is too early.
+func (d Directory) Status(ctx context.Context, machine string) (*Status, error) {
+	endpoints, up, err := d.Endpoints()
+	if err != nil {
+		return nil, err
+	}
+	launched := up && processLives(endpoints.PID)
+	if launched {
+		ctx, cancel := context.WithTimeout(ctx, askTimeout)
+		defer cancel()
+		status, err := AskStatus(ctx, endpoints.Addresses(), machine)
+		if err == nil && status.Job != "" {
+			return status, nil
+		}
+	}
+	var last Status
+	written, err := d.readJSON("status.json", &last)
+	switch {
+	case err != nil:
+		return nil, err
+	case !written:
+		return nil, fmt.Errorf("%s: %w", d, ErrNotUp)
+	case !launched && last.State != StateDone && last.State != StateFailed:
+		last.State = StateInterrupted // the launch died before it could write the job's end
+	}
+	return &last, nil
+}
+
+// processLives reports whether a process of this machine runs.
+func processLives(pid int) bool {
+	if pid <= 0 {
+		return false
+	}
+	err := syscall.Kill(pid, 0)
+	return err == nil || errors.Is(err, syscall.EPERM)
+}
+
+// Table is the status for people.
+func (s *Status) Table() string {
+	var out strings.Builder
+	w := tabwriter.NewWriter(&out, 0, 0, 2, ' ', 0)
+	if s.Job == "" {
+		fmt.Fprintln(w, "no job yet")
+	} else {
+		shot := progress.Snapshot{State: s.State, Step: s.Step, Steps: s.Steps, Epoch: s.Epoch, Loss: float64(s.TrainLoss),
+			SamplesPerS: float64(s.SamplesPerS), Workers: s.seated()}
+		fmt.Fprintf(w, "%s  %s  %s\n", s.Job, s.State, shot.Line())
+		for _, line := range []string{s.Error, s.Message} {
+			if line != "" {
+				fmt.Fprintf(w, "  %s\n", line)
+			}
+		}
+	}
+	for _, c := range s.Coordinators {
+		role := "coordinator"
+		if c.Leader {
+			role = "coordinator, leads"
+		}
+		fmt.Fprintf(w, "  %s\t%s\t%s\n", c.ID, c.Address, role)
+	}
+	for _, k := range s.Workers {
+		seats := "no seats"
+		if k.Arc != nil {
+			seats = fmt.Sprintf("seats [%d,%d)", k.Arc[0], k.Arc[1])
+		}
+		fmt.Fprintf(w, "  %s\t%s\t%s on %s, %s, step %d%s\n", k.ID, k.Address, k.State, k.Host, seats, k.Step, k.WaitingFor.clause())
+	}
+	_ = w.Flush() // a strings.Builder takes everything
+	return out.String()
+}
+
+func (s *Status) seated() int {
+	n := 0
+	for _, w := range s.Workers {
+		if w.Arc != nil {
+			n++
+		}
+	}
+	return n
+}
+
+// clause says whom a worker waits for.
+func (f *WaitingStatus) clause() string {
+	if f == nil {
+		return ""
+	}
+	return fmt.Sprintf(", waits %s for %s on %s (%s step %d, bucket %d, chunk %d)", time.Duration(f.SinceMs)*time.Millisecond, f.Worker, f.Host, f.Doing,
+		f.Step, f.Bucket, f.Chunk)
+}
