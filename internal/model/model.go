@@ -53,6 +53,8 @@ func Build(cfg config.Model, spec dataset.Spec) (*Model, error) {
 	switch cfg.Kind {
 	case config.ModelMLP:
 		b.model.network, err = buildMLP(b, cfg, spec)
+	case config.ModelGPT:
+		b.model.network, err = buildGPT(b, cfg, spec)
 	default:
 		err = fmt.Errorf("model.kind: there is no model %q", cfg.Kind)
 	}

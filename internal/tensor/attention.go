@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"ringmaster/internal/plan"
+	"ringmaster/internal/rng"
 	"ringmaster/internal/tensor/kernel"
 )
 
@@ -27,6 +28,7 @@ type AttentionOptions struct {
 	Causal bool    // position t sees keys up to t
 	Bias   *Value  // (Heads, queries, keys), added to the scaled scores; nil for none
 	Padded bool    // sample n has only Context.Lengths[n] keys
+	Rate   float32 // dropout of the probabilities, in training
 }
 
 // attention is softmax(scale q·kᵀ + bias)·v for every sample and head. Forward keeps the logarithm of each row's sum, from
@@ -43,7 +45,9 @@ type attention struct {
 	work                   []attentionWork
 	compute, traverse      func(part int)
 	units, parts           int
-	context                *Context
+	layer                  uint64 // of dropout
+	key                    rng.Key
+	lengths                []int32
 }
 
 // attentionWork is what one thread needs.
@@ -65,6 +69,12 @@ func (g *Graph) Attention(q, k, v Columns, options AttentionOptions) *Value {
 	}
 	invariant(v.Dim(1) == op.keys && (!options.Causal || op.keys == op.queries) && options.Scale > 0,
 		"attention: %d queries, %d keys, %d values, scale %v", op.queries, op.keys, v.Dim(1), options.Scale)
+	if !g.training {
+		op.Rate = 0
+	}
+	if op.Rate > 0 {
+		op.layer = g.dropoutLayer()
+	}
 	n := g.record()
 	n.keep(q.Value, k.Value, v.Value)
 	op.recordSinks(n)
@@ -123,7 +133,10 @@ func (o *attention) each(part int, head func(w *attentionWork, sample, head int)
 }
 
 func (o *attention) run(c *Context, task func(part int)) {
-	o.context = c
+	o.lengths = c.Lengths
+	if o.Rate > 0 {
+		o.key = c.Key.Derive(dropoutStream + o.layer)
+	}
 	o.parts = min(c.Team.Threads(), o.units)
 	if o.Bias != nil {
 		o.parts = min(o.parts, o.Heads)
@@ -161,7 +174,7 @@ func (o *attention) result() Columns { return Columns{Value: o.y} }
 func (o *attention) visible(sample, query, key, count int) int {
 	end := o.keys
 	if o.Padded {
-		length := int(o.context.Lengths[sample])
+		length := int(o.lengths[sample])
 		if length < 0 || length > o.keys {
 			panic(fmt.Sprintf("tensor: attention: sample %d has %d of %d keys", sample, length, o.keys))
 		}
@@ -216,11 +229,28 @@ func (o *attention) forwardHead(w *attentionWork, sample, head int) {
 			cols := min(attentionBlock, o.keys-key)
 			o.score(w, sample, head, query, rows, key, cols)
 			o.onlineSoftmax(w, y, sample, head, query, rows, key, cols)
+			o.dropBlock(w, sample, head, query, rows, key, cols)
 			v := o.block(o.v, o.v.Data(), sample, head, key)
 			w.multiply(kernel.MatMul{M: rows, N: o.Dim, K: cols, A: w.scores[:], LDA: attentionBlock, B: v.data, LDB: v.stride,
 				C: y.data, LDC: y.stride, Accumulate: key > 0})
 		}
 		o.finish(w, y, sample, head, query, rows)
+	}
+}
+
+// dropped is where a row of probabilities lies in the stream of random numbers.
+func (o *attention) dropped(sample, head, query, key int) uint64 {
+	return uint64(((sample*o.Heads+head)*o.queries+query)*o.keys + key)
+}
+
+// dropBlock applies dropout to a block of probabilities. Sums are of what was before it.
+func (o *attention) dropBlock(w *attentionWork, sample, head, query, rows, key, cols int) {
+	if o.Rate == 0 {
+		return
+	}
+	for r := range rows {
+		s := w.scores[r*attentionBlock:][:cols]
+		kernel.Dropout(s, s, o.key, o.dropped(sample, head, query+r, key), o.Rate)
 	}
 }
 
@@ -298,8 +328,12 @@ func (o *attention) backwardBlock(w *attentionWork, sample, head, query, rows, k
 		C: w.grads[:], LDC: attentionBlock})
 	at := (sample*o.Heads+head)*o.queries + query
 	for r := range rows {
+		if d := w.grads[r*attentionBlock:][:cols]; o.Rate > 0 {
+			kernel.Dropout(d, d, o.key, o.dropped(sample, head, query+r, key), o.Rate)
+		}
 		o.backwardRow(w, r, o.visible(sample, query+r, key, cols), cols, head, query+r, key, o.logs.data[at+r], o.dots.data[at+r])
 	}
+	o.dropBlock(w, sample, head, query, rows, key, cols)
 	if o.dv.wanted() {
 		dv := o.block(o.v, o.dv.data(), sample, head, key)
 		w.multiply(kernel.MatMul{M: cols, N: o.Dim, K: rows, A: w.scores[:], LDA: attentionBlock, TransA: true,

@@ -3,6 +3,8 @@ package tensor
 import (
 	"math"
 	"testing"
+
+	"ringmaster/internal/rng"
 )
 
 // plainAttention is attention in float64 with plain loops, the whole matrix of scores at once.
@@ -93,12 +95,16 @@ func TestAttentionGradient(t *testing.T) {
 		{"separate", 5, false, false, false, false},
 		{"padded", 5, false, true, false, true},
 		{"biased", 4, true, false, true, true},
+		{"dropped", 6, true, false, false, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			b := newBench(6, true)
 			o := AttentionOptions{Heads: 2, Dim: 3, Scale: 0.6, Causal: c.causal, Padded: c.padded}
 			if c.biased {
 				o.Bias = b.param(2, c.length, c.length)
+			}
+			if c.name == "dropped" {
+				o.Rate = 0.3
 			}
 			var q, k, v Columns
 			if c.packed {
@@ -108,7 +114,7 @@ func TestAttentionGradient(t *testing.T) {
 				q, k, v = Columns{b.param(2, c.length, 6), 0}, Columns{b.param(2, 3, 6), 0}, Columns{b.param(2, 3, 6), 0}
 			}
 			y := b.g.Attention(q, k, v, o)
-			b.checkGradient(t, y, &Context{Lengths: []int32{3, 0}})
+			b.checkGradient(t, y, &Context{Lengths: []int32{3, 0}, Key: rng.NewKey(1)})
 		})
 	}
 }

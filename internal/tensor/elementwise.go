@@ -128,6 +128,12 @@ type dropout struct {
 // dropoutStream is where the streams of dropout begin below a seat's key, out of the way of those of augmentation.
 const dropoutStream = 1 << 32
 
+// dropoutLayer is the number of the next layer that draws.
+func (g *Graph) dropoutLayer() uint64 {
+	g.dropouts++
+	return uint64(g.dropouts - 1)
+}
+
 // Dropout sets each element to zero with the probability rate and divides the others by 1-rate; in a graph for
 // evaluation it is x itself. Each use in a graph draws from a stream of its own.
 func (g *Graph) Dropout(x *Value, rate float32) *Value {
@@ -135,8 +141,7 @@ func (g *Graph) Dropout(x *Value, rate float32) *Value {
 	if !g.training || rate == 0 {
 		return x
 	}
-	op := &dropout{x: x, rate: rate, layer: uint64(g.dropouts)}
-	g.dropouts++
+	op := &dropout{x: x, rate: rate, layer: g.dropoutLayer()}
 	n := g.record()
 	n.use(x)
 	op.dx = n.gradient(x, false)

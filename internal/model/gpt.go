@@ -1,0 +1,89 @@
+package model
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+
+	"ringmaster/internal/config"
+	"ringmaster/internal/dataset"
+	"ringmaster/internal/tensor"
+	"ringmaster/internal/tensor/kernel"
+)
+
+// gpt is a decoder-only transformer with pre-norm blocks, GELU by erf and the head tied to the token embedding, named and
+// shaped as nanoGPT's: "transformer.wte.weight" (vocabulary, width), "transformer.h.0.attn.c_attn.weight" (3 width, width).
+type gpt struct {
+	context        int
+	tokens, places int // parameters
+	dropout        float32
+	blocks         []*gptBlock
+	norm           *norm
+	width          int
+}
+
+// gptBlock is x + attention(norm(x)), then x + mlp(norm(x)).
+type gptBlock struct {
+	norm1, norm2  *norm
+	qkv, attended *linear
+	up, down      *linear
+	heads, width  int
+	dropout       float32
+}
+
+const (
+	gptEpsilon   = 1e-5
+	gptDeviation = 0.02 // of initial weights
+)
+
+func buildGPT(b *builder, cfg config.Model, spec dataset.Spec) (network, error) {
+	switch {
+	case !spec.Tokens:
+		return nil, errors.New("model.kind: gpt reads tokens but the data are not text")
+	case cfg.Depth < 1 || cfg.Heads < 1 || cfg.Width < 1:
+		return nil, fmt.Errorf("model: gpt needs depth, heads and width of at least 1, not %d, %d and %d", cfg.Depth, cfg.Heads, cfg.Width)
+	case cfg.Width%cfg.Heads != 0:
+		return nil, fmt.Errorf("model.heads: %d heads do not divide the width %d", cfg.Heads, cfg.Width)
+	}
+	width, weights := cfg.Width, normal(gptDeviation)
+	projection := normal(gptDeviation / math.Sqrt(2*float64(cfg.Depth)))
+	m := &gpt{context: spec.Context, dropout: float32(cfg.Dropout), width: width}
+	m.tokens = b.parameter("transformer.wte.weight", true, weights, spec.Classes, width)
+	m.places = b.parameter("transformer.wpe.weight", true, weights, spec.Context, width)
+	for k := range cfg.Depth {
+		name := "transformer.h." + strconv.Itoa(k)
+		block := &gptBlock{heads: cfg.Heads, width: width, dropout: m.dropout}
+		block.norm1 = newLayerNorm(b, name+".ln_1", width, cfg.Bias, gptEpsilon)
+		block.qkv = newLinear(b, name+".attn.c_attn", width, 3*width, cfg.Bias, kernel.None, weights)
+		block.attended = newLinear(b, name+".attn.c_proj", width, width, cfg.Bias, kernel.None, projection)
+		block.norm2 = newLayerNorm(b, name+".ln_2", width, cfg.Bias, gptEpsilon)
+		block.up = newLinear(b, name+".mlp.c_fc", width, 4*width, cfg.Bias, kernel.None, weights)
+		block.down = newLinear(b, name+".mlp.c_proj", 4*width, width, cfg.Bias, kernel.None, projection)
+		m.blocks = append(m.blocks, block)
+	}
+	m.norm = newLayerNorm(b, "transformer.ln_f", width, cfg.Bias, gptEpsilon)
+	return m, nil
+}
+
+// record makes logits of shape (n*context, vocabulary).
+func (m *gpt) record(r *recorder, n int) (in, logits *tensor.Value) {
+	tokens := r.param(m.tokens)
+	x := r.Dropout(r.Embedding(tokens, r.param(m.places), n, m.context), m.dropout)
+	for _, block := range m.blocks {
+		x = block.record(r, x)
+	}
+	x = m.norm.record(r, x)
+	return nil, r.Linear(r.Reshape(x, -1, m.width), tokens, nil, kernel.None)
+}
+
+func (l *gptBlock) record(r *recorder, x *tensor.Value) *tensor.Value {
+	qkv := l.qkv.record(r, l.norm1.record(r, x))
+	dim := l.width / l.heads
+	attended := r.Attention(tensor.Columns{Value: qkv}, tensor.Columns{Value: qkv, Offset: l.width},
+		tensor.Columns{Value: qkv, Offset: 2 * l.width}, tensor.AttentionOptions{Heads: l.heads, Dim: dim,
+			Scale: float32(1 / math.Sqrt(float64(dim))), Causal: true, Rate: l.dropout})
+	x = r.Add(x, r.Dropout(l.attended.record(r, attended), l.dropout))
+	hidden := r.GELU(l.up.record(r, l.norm2.record(r, x)))
+	return r.Add(x, r.Dropout(l.down.record(r, hidden), l.dropout))
+}
