@@ -1,0 +1,178 @@
+package checkpoint
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"ringmaster/internal/checkpoint/disk"
+)
+
+// layRun lays out a run's directory with three coordinators.
+func layRun(t *testing.T, fsys disk.FS, dir string) {
+	t.Helper()
+	for _, id := range []string{"c1", "c2", "c3"} {
+		s := mustOpen(t, fsys, filepath.Join(dir, "coordinators", id, "checkpoints"))
+		must(t, save(t, 250, 1).put(s, true))
+		must(t, save(t, 500, 2).put(s, id != "c2"))
+	}
+	must(t, fsys.Mkdir(filepath.Join(dir, "logs")))
+}
+
+func TestLocate(t *testing.T) {
+	stores(t, func(t *testing.T, fsys disk.FS, dir string) {
+		layRun(t, fsys, dir)
+		for _, c := range []struct {
+			dir     string
+			stores  int
+			entries int
+			step    uint64 // 0: none
+		}{
+			{"", 3, 6, 500},
+			{"coordinators", 3, 6, 500},
+			{"coordinators/c2", 1, 2, 250},
+			{"coordinators/c1/checkpoints", 1, 2, 500},
+			{"coordinators/c1/checkpoints/step-0000000250-g1", 1, 1, 250},
+			{"coordinators/c2/checkpoints/step-0000000500-g2", 1, 1, 0},
+			{"logs", 0, 0, 0},
+		} {
+			f, err := Locate(fsys, filepath.Join(dir, filepath.FromSlash(c.dir)))
+			must(t, err)
+			step := uint64(0)
+			if f.Newest != nil {
+				step = f.Newest.Step
+			}
+			if len(f.Stores) != c.stores || len(f.Entries) != c.entries || step != c.step || len(f.Damaged) != 0 || len(f.Warnings()) != 0 {
+				t.Errorf("%s: %d stores, %d entries, step %d, damaged %v", c.dir, len(f.Stores), len(f.Entries), step, f.Damaged)
+			}
+		}
+		if _, err := Locate(fsys, filepath.Join(dir, "nowhere")); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("a missing directory: %v", err)
+		}
+	})
+}
+
+func TestLocateFromInside(t *testing.T) {
+	dir := t.TempDir()
+	layRun(t, disk.OS{}, dir)
+	t.Chdir(filepath.Join(dir, "coordinators", "c1", "checkpoints", "step-0000000250-g1"))
+	f, err := Locate(disk.OS{}, ".")
+	must(t, err)
+	if f.Newest == nil || f.Newest.Step != 250 || len(f.Entries) != 1 {
+		t.Errorf("found %+v", f)
+	}
+}
+
+func TestLocateUsesAnotherCopy(t *testing.T) {
+	m := disk.NewMemory()
+	layRun(t, m, "/r")
+	must(t, m.Corrupt("/r/coordinators/c3/checkpoints/step-0000000500-g2/optim-00001-of-00002.safetensors", 130))
+	f, err := Locate(m, "/r")
+	must(t, err)
+	w := f.Warnings()
+	if f.Newest == nil || f.Newest.Step != 500 || len(w) != 1 {
+		t.Fatalf("newest %+v, warnings %q", f.Newest, w)
+	}
+	for _, want := range []string{"/c3/checkpoints/step-0000000500-g2: checkpoint step 500: file optim-00001-of-00002.safetensors is damaged", "; using its copy in /r/coordinators/c1/checkpoints/step-0000000500-g2"} {
+		if !strings.Contains(w[0], want) {
+			t.Errorf("warning %q, want %q", w[0], want)
+		}
+	}
+	if e, err := f.At(500); err != nil || e.Path != f.Newest.Path {
+		t.Errorf("at step 500: %v, %v", e, err)
+	}
+	if _, err := f.At(501); err == nil || !strings.Contains(err.Error(), "no checkpoint at step 501 in /r") {
+		t.Errorf("at step 501: %v", err)
+	}
+	for _, id := range []string{"c1", "c2", "c3"} {
+		must(t, m.Truncate("/r/coordinators/"+id+"/checkpoints/step-0000000250-g1/manifest.json", 3))
+	}
+	must(t, m.Remove("/r/coordinators/c1/checkpoints/step-0000000500-g2/model-00001-of-00002.safetensors"))
+	if f, err = Locate(m, "/r"); err != nil || f.Newest != nil || len(f.Damaged) != 5 || !strings.HasSuffix(f.Warnings()[0], "; no whole one is left") {
+		t.Errorf("%+v, %v", f, err)
+	}
+}
+
+func TestExport(t *testing.T) {
+	stores(t, func(t *testing.T, fsys disk.FS, dir string) {
+		s := mustOpen(t, fsys, dir)
+		c := save(t, 500, 1)
+		must(t, c.put(s, true))
+		e, _, err := s.Newest()
+		must(t, err)
+		var b bytes.Buffer
+		must(t, e.Export(&b))
+		back, err := c.layout.ReadModel(bytes.NewReader(b.Bytes()), int64(b.Len()))
+		must(t, err)
+		for i := range back.Optim {
+			copy(back.Optim[i].Data, c.state.Optim[i].Data)
+		}
+		if err := sameBits(c.state, back); err != nil {
+			t.Error(err)
+		}
+		if !bytes.Contains(b.Bytes(), []byte(`{"__metadata__":{"format":"pt"},"p0.weight":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]},"p1.weight"`)) || bytes.Contains(b.Bytes(), []byte("exp_avg")) {
+			t.Errorf("header %q", b.Bytes()[:300])
+		}
+	})
+}
+
+func TestExportNoticesDamage(t *testing.T) {
+	m := disk.NewMemory()
+	c := save(t, 500, 1)
+	must(t, c.put(mustOpen(t, m, "/s"), true))
+	name := "/s/" + c.manifest.Folder() + "/model-00001-of-00002.safetensors"
+	size := len(c.contents["model-00001-of-00002.safetensors"])
+	for _, at := range []int{0, 15, size - 1} {
+		must(t, m.Corrupt(name, at))
+		entries, err := mustOpen(t, m, "/s").List()
+		must(t, err)
+		if err := entries[0].Export(&bytes.Buffer{}); !errors.Is(err, ErrDamaged) {
+			t.Errorf("byte %d: %v", at, err)
+		}
+		must(t, m.Corrupt(name, at)) // flips it back
+	}
+	entries, err := mustOpen(t, m, "/s").List()
+	must(t, err)
+	must(t, entries[0].Export(&bytes.Buffer{}))
+}
+
+// Python's own library reads every file, where it is installed.
+func TestPythonReadsTheFiles(t *testing.T) {
+	python := os.Getenv("PYTHON")
+	if python == "" {
+		python = "python3"
+	}
+	if err := exec.Command(python, "-c", "import safetensors.numpy").Run(); err != nil {
+		t.Skipf("%s has no safetensors with numpy: set PYTHON to an interpreter that has", python)
+	}
+	dir := t.TempDir()
+	s := mustOpen(t, disk.OS{}, dir)
+	c := save(t, 500, 1)
+	must(t, c.put(s, true))
+	e, _, err := s.Newest()
+	must(t, err)
+	out, err := os.Create(filepath.Join(dir, "export.safetensors"))
+	must(t, err)
+	must(t, e.Export(out))
+	must(t, out.Close())
+	script := `
+import sys, glob, hashlib
+from safetensors.numpy import load_file
+whole = load_file(sys.argv[1] + "/export.safetensors")
+shares = {}
+for f in sorted(glob.glob(sys.argv[1] + "/step-*/*.safetensors")):
+    shares.update(load_file(f))
+for k, v in whole.items():
+    assert v.tobytes() == shares[k].tobytes() and v.shape == shares[k].shape, k
+print(len(whole), len(shares), whole["p0.weight"].shape, hashlib.sha256(whole["p0.weight"].tobytes() + whole["p1.weight"].tobytes()).hexdigest())
+`
+	got, err := exec.Command(python, "-c", script, dir).CombinedOutput()
+	want := "3 5 (2, 3) " + c.manifest.Digest.String()
+	if err != nil || strings.TrimSpace(string(got)) != want {
+		t.Errorf("python says %s, %v; want %s", got, err, want)
+	}
+}
