@@ -1,0 +1,134 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"ringmaster/internal/cluster/logs"
+)
+
+// disk is what a replica keeps.
+type disk struct {
+	log       raft.LogStore
+	stable    raft.StableStore
+	snapshots raft.SnapshotStore
+}
+
+// Memory is a replica's disk in memory, for tests and simulations. It outlives the Node that uses it, as a disk does.
+type Memory struct {
+	store     *raft.InmemStore
+	snapshots *raft.InmemSnapshotStore
+}
+
+// NewMemory is an empty disk.
+func NewMemory() *Memory {
+	return &Memory{store: raft.NewInmemStore(), snapshots: raft.NewInmemSnapshotStore()}
+}
+
+// lockWait is how long a replica waits for the one before it to let go of its files.
+const lockWait = 2 * time.Second
+
+// snapshotsKept is one more than needed, in case the newest is damaged.
+const snapshotsKept = 2
+
+func (n *Node) openDisk() (disk, error) {
+	if m := n.cfg.Memory; m != nil {
+		return disk{m.store, m.store, m.snapshots}, nil
+	}
+	if err := os.MkdirAll(n.cfg.Dir, 0o755); err != nil {
+		return disk{}, fmt.Errorf("make the folder of Raft's log: %w", err)
+	}
+	s, err := openStore(filepath.Join(n.cfg.Dir, "raft.db"), lockWait)
+	if err != nil {
+		return disk{}, err
+	}
+	n.store = s
+	snapshots, err := raft.NewFileSnapshotStoreWithLogger(n.cfg.Dir, snapshotsKept, logs.Raft(n.log))
+	if err != nil {
+		return disk{}, fmt.Errorf("open Raft's snapshots in %s: %w", n.cfg.Dir, err)
+	}
+	return disk{s, s, snapshots}, nil
+}
+
+func (n *Node) openTransport() error {
+	if n.cfg.Transport != nil {
+		n.transport = n.cfg.Transport
+		return nil
+	}
+	if n.cfg.Port == nil {
+		return errors.New("no port to talk to the other coordinators")
+	}
+	address, err := n.cfg.Port.Advertise(n.address)
+	if err != nil {
+		return err
+	}
+	n.address, n.cfg.Peers[n.cfg.ID] = address, address
+	n.transport = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+		Stream: &raftLayer{queue: n.cfg.Port.queues[kindRaft], port: n.cfg.Port, address: raftAddr(address)},
+		// A replica may have moved: the configuration knows better than the log.
+		ServerAddressProvider: addressBook{n},
+		Logger:                logs.Raft(n.log),
+		MaxPool:               3,
+		// Longer than any pause of a busy machine, yet so short that a connection to a machine that vanished
+		// does not hold the node for long. Snapshots get more by their size.
+		Timeout: max(2*time.Second, 4*n.cfg.ElectionTimeout),
+	})
+	return nil
+}
+
+// release lets go of connections and files.
+func (n *Node) release() error {
+	if t, ok := n.transport.(*raft.NetworkTransport); ok {
+		t.Close()
+		t.CloseStreams() // Close leaves pooled connections open
+	} else if t, ok := n.transport.(raft.WithClose); ok {
+		t.Close()
+	}
+	if n.store == nil {
+		return nil
+	}
+	if err := n.store.close(); err != nil {
+		return fmt.Errorf("close Raft's log: %w", err)
+	}
+	return nil
+}
+
+// addressBook tells Raft's transport where replicas are.
+type addressBook struct{ n *Node }
+
+// ServerAddr looks a replica up.
+func (b addressBook) ServerAddr(id raft.ServerID) (raft.ServerAddress, error) {
+	if a := b.n.addressOf(id, ""); a != "" {
+		return raft.ServerAddress(a), nil
+	}
+	return "", fmt.Errorf("coordinator %s is not in the configuration", id)
+}
+
+// raftLayer carries Raft over the port.
+type raftLayer struct {
+	*queue
+	port    *Port
+	address raftAddr
+}
+
+// Dial connects to another replica.
+func (l *raftLayer) Dial(address raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
+	return l.port.dialTimeout(kindRaft, string(address), timeout)
+}
+
+// Addr is the address that the other replicas dial.
+func (l *raftLayer) Addr() net.Addr { return l.address }
+
+// raftAddr is an advertised host:port; the host may be a name.
+type raftAddr string
+
+// Network is always tcp.
+func (a raftAddr) Network() string { return "tcp" }
+
+func (a raftAddr) String() string { return string(a) }

@@ -1,0 +1,399 @@
+// Package node is the plumbing below the coordinator: one port for gRPC, Raft and gossip, a Raft node that replicates a
+// state machine, and gossip to find members. It knows nothing of jobs and views.
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"ringmaster/internal/cluster/logs"
+)
+
+// Machine is a replicated state machine. The node calls it under a lock, from one goroutine at a time: it needs none of
+// its own. It must be pure: equal commands in equal order give equal states on every replica.
+type Machine interface {
+	// Apply carries a command out. The result goes to who proposed it.
+	Apply(command []byte) (result any)
+	// Snapshot writes the whole state.
+	Snapshot() ([]byte, error)
+	// Restore replaces the state by one that Snapshot wrote. After an error the state is as before.
+	Restore(snapshot []byte) error
+}
+
+// Bounds.
+const (
+	MaxCommand  = 16 << 20  // bytes of one command
+	MaxSnapshot = 512 << 20 // bytes of a snapshot that Restore is given
+)
+
+// Config describes a Raft node.
+type Config struct {
+	ID string
+	// Peers are all replicas, this one too: id to host:port. It must be the same on all replicas, which begin the
+	// cluster with it; 1, 3 or 5. The addresses here go before those that Raft remembers, so replicas may move.
+	Peers map[string]string
+	Dir   string // holds raft.db and snapshots/; made where missing
+	Port  *Port
+	// ElectionTimeout: a replica that does not hear of the leader for this long (to twice it) calls an election, and a
+	// leader that does not hear of a majority for this long steps down. Default 400 ms. A single replica waits for
+	// nobody and leads within some 50 ms.
+	ElectionTimeout time.Duration
+	// SnapshotEvery is the number of log entries after which the state is written to a snapshot. Default 1024.
+	SnapshotEvery uint64
+	Logger        *slog.Logger // default: none
+
+	// Memory and Transport take the place of Dir and Port in tests and simulations.
+	Memory    *Memory
+	Transport raft.Transport
+}
+
+// Errors of a proposal. NotLeaderError is another.
+var (
+	// ErrUnknown: leadership or patience was lost while the command was under way. It may be applied yet, or never.
+	ErrUnknown = errors.New("it is not known whether the command will be applied")
+	// ErrClosed: the node was shut down.
+	ErrClosed = errors.New("this coordinator is shutting down")
+	// ErrTransferring: this replica is handing its leadership over; it applied nothing.
+	ErrTransferring = errors.New("this coordinator is handing leadership over")
+	// ErrBusy: the command was not taken in time; it was not applied.
+	ErrBusy = errors.New("the log did not take the command in time")
+)
+
+// NotLeaderError says that another replica leads. Nothing was applied.
+type NotLeaderError struct {
+	ID, Address string // of the leader; empty where none is known
+}
+
+// Error names the leader.
+func (e *NotLeaderError) Error() string {
+	if e.ID == "" {
+		return "this coordinator does not lead, and no leader is known"
+	}
+	return fmt.Sprintf("this coordinator does not lead, %s at %s does", e.ID, e.Address)
+}
+
+// Node is one replica of the log.
+type Node struct {
+	cfg       Config
+	raft      *raft.Raft
+	transport raft.Transport
+	store     *store // nil in memory
+	address   string
+	log       *slog.Logger
+
+	machineMu sync.RWMutex
+	machine   Machine
+
+	changed  chan struct{} // capacity 1
+	leaders  chan struct{} // capacity 1
+	observer *raft.Observer
+	events   chan raft.Observation
+	stop     chan struct{}
+	running  sync.WaitGroup
+	once     sync.Once
+	result   error
+
+	mu           sync.Mutex
+	transferring time.Time // since when proposals fail with ErrTransferring; zero: they don't
+}
+
+// Start brings a replica to life: its state is that of the newest snapshot, and catches up with the log as soon as a
+// leader is known. Shutdown ends it.
+func Start(cfg Config, machine Machine) (*Node, error) {
+	if cfg.ElectionTimeout == 0 {
+		cfg.ElectionTimeout = 400 * time.Millisecond
+	}
+	if cfg.SnapshotEvery == 0 {
+		cfg.SnapshotEvery = 1024
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	cfg.Peers = maps.Clone(cfg.Peers)
+	n := &Node{cfg: cfg, log: cfg.Logger, machine: machine, changed: make(chan struct{}, 1), leaders: make(chan struct{}, 1),
+		events: make(chan raft.Observation, 64), stop: make(chan struct{})}
+	if err := n.start(); err != nil {
+		n.release()
+		return nil, fmt.Errorf("start coordinator %s: %w", cfg.ID, err)
+	}
+	return n, nil
+}
+
+func (n *Node) start() error {
+	if !slices.Contains([]int{1, 3, 5}, len(n.cfg.Peers)) {
+		return fmt.Errorf("%d coordinators, want 1, 3 or 5", len(n.cfg.Peers))
+	}
+	var ok bool
+	if n.address, ok = n.cfg.Peers[n.cfg.ID]; !ok {
+		return fmt.Errorf("it is not among the coordinators %v", n.ids())
+	}
+	if err := n.openTransport(); err != nil {
+		return err
+	}
+	d, err := n.openDisk()
+	if err != nil {
+		return err
+	}
+	if err := n.bootstrap(d); err != nil {
+		return err
+	}
+	if n.raft, err = raft.NewRaft(n.raftConfig(), fsm{n}, d.log, d.stable, d.snapshots, n.transport); err != nil {
+		return err
+	}
+	if err := n.checkPeers(); err != nil {
+		n.raft.Shutdown().Error()
+		return err
+	}
+	n.observer = raft.NewObserver(n.events, false, func(o *raft.Observation) bool {
+		switch o.Data.(type) {
+		case raft.LeaderObservation, raft.RaftState:
+			return true
+		}
+		return false
+	})
+	n.raft.RegisterObserver(n.observer)
+	n.running.Go(n.watch)
+	return nil
+}
+
+// raftConfig chooses the timeouts. Followers learn of a commit with the next entry or after CommitTimeout; a proposal's
+// latency does not depend on it.
+func (n *Node) raftConfig() *raft.Config {
+	timeout := n.cfg.ElectionTimeout
+	if len(n.cfg.Peers) == 1 {
+		timeout = min(timeout, 25*time.Millisecond) // nobody could answer: waiting gains nothing
+	}
+	c := raft.DefaultConfig()
+	c.LocalID = raft.ServerID(n.cfg.ID)
+	c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = timeout, timeout, timeout
+	c.CommitTimeout = 20 * time.Millisecond
+	c.SnapshotThreshold, c.TrailingLogs = n.cfg.SnapshotEvery, n.cfg.SnapshotEvery
+	c.SnapshotInterval = 5 * time.Second
+	c.ShutdownOnRemove = false
+	c.NoLegacyTelemetry = true
+	c.Logger = logs.Raft(n.log)
+	return c
+}
+
+func (n *Node) ids() []string { return slices.Sorted(maps.Keys(n.cfg.Peers)) }
+
+// servers is the configuration that the cluster begins with: the same on every replica.
+func (n *Node) servers() raft.Configuration {
+	var c raft.Configuration
+	for _, id := range n.ids() {
+		c.Servers = append(c.Servers, raft.Server{ID: raft.ServerID(id), Address: raft.ServerAddress(n.cfg.Peers[id])})
+	}
+	return c
+}
+
+func (n *Node) bootstrap(d disk) error {
+	used, err := raft.HasExistingState(d.log, d.stable, d.snapshots)
+	if err != nil || used {
+		return err
+	}
+	return raft.BootstrapCluster(n.raftConfig(), d.log, d.stable, d.snapshots, n.transport, n.servers())
+}
+
+// checkPeers refuses a list of replicas other than the one the log began with: two lists would be two clusters, each
+// with a leader of its own. Once members were changed through the log, the log is right.
+func (n *Node) checkPeers() error {
+	f := n.raft.GetConfiguration()
+	if err := f.Error(); err != nil {
+		return err
+	}
+	if f.Index() > 1 {
+		return nil
+	}
+	var was []string
+	for _, s := range f.Configuration().Servers {
+		was = append(was, string(s.ID))
+	}
+	slices.Sort(was)
+	if now := n.ids(); !slices.Equal(was, now) {
+		return fmt.Errorf("its log in %s was begun by the coordinators %v, not %v: name the same ones, or use a new folder", n.cfg.Dir, was, now)
+	}
+	return nil
+}
+
+// watch tells of changes of leadership.
+func (n *Node) watch() {
+	var was string
+	for {
+		select {
+		case <-n.stop:
+			return
+		case <-n.events:
+		}
+		id, address, known := n.Leader()
+		if known && id != was {
+			n.log.Info("coordinators have a leader", "leader", id, "address", address)
+		} else if !known && was != "" {
+			n.log.Info("coordinators have no leader", "before", was)
+		}
+		was = id
+		poke(n.leaders)
+		poke(n.changed)
+	}
+}
+
+func poke(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// Changed receives a value after the state or the leadership changed; several changes may make one value.
+func (n *Node) Changed() <-chan struct{} { return n.changed }
+
+// LeaderChanges receives a value after the leadership changed; several changes may make one value.
+func (n *Node) LeaderChanges() <-chan struct{} { return n.leaders }
+
+// Leader is the leader as far as this replica knows.
+func (n *Node) Leader() (id, address string, known bool) {
+	at, server := n.raft.LeaderWithID()
+	if server == "" {
+		return "", "", false
+	}
+	return string(server), n.addressOf(server, at), true
+}
+
+func (n *Node) addressOf(id raft.ServerID, fallback raft.ServerAddress) string {
+	if id == raft.ServerID(n.cfg.ID) {
+		return n.address
+	}
+	if a, ok := n.cfg.Peers[string(id)]; ok {
+		return a
+	}
+	return string(fallback)
+}
+
+// IsLeader reports whether this replica leads. It may have lost leadership without knowing: only a Propose or a Barrier
+// that succeeds proves it.
+func (n *Node) IsLeader() bool { return n.raft.State() == raft.Leader }
+
+// Address is the host:port that this replica's peers and callers dial.
+func (n *Node) Address() string { return n.address }
+
+// View calls do with the state machine, which stands still meanwhile. do must not change or keep it.
+func (n *Node) View(do func(Machine)) {
+	n.machineMu.RLock()
+	defer n.machineMu.RUnlock()
+	do(n.machine)
+}
+
+// fsm gives Raft the state machine.
+type fsm struct{ n *Node }
+
+// Apply applies a committed entry.
+func (f fsm) Apply(entry *raft.Log) any {
+	f.n.machineMu.Lock()
+	defer f.n.machineMu.Unlock()
+	defer poke(f.n.changed)
+	return f.n.machine.Apply(entry.Data)
+}
+
+// Snapshot writes the state to memory, so that the log goes on while it is written to disk.
+func (f fsm) Snapshot() (raft.FSMSnapshot, error) {
+	f.n.machineMu.RLock()
+	defer f.n.machineMu.RUnlock()
+	state, err := f.n.machine.Snapshot()
+	if err != nil {
+		return nil, err
+	}
+	if len(state) > MaxSnapshot {
+		return nil, fmt.Errorf("the state's snapshot has %d bytes, more than %d", len(state), MaxSnapshot)
+	}
+	return snapshot(state), nil
+}
+
+// Restore takes a snapshot over.
+func (f fsm) Restore(from io.ReadCloser) error {
+	defer from.Close()
+	state, err := io.ReadAll(io.LimitReader(from, MaxSnapshot+1))
+	if err != nil {
+		return fmt.Errorf("read snapshot: %w", err)
+	}
+	if len(state) > MaxSnapshot {
+		return fmt.Errorf("the snapshot has more than %d bytes", MaxSnapshot)
+	}
+	f.n.machineMu.Lock()
+	defer f.n.machineMu.Unlock()
+	defer poke(f.n.changed)
+	return f.n.machine.Restore(state)
+}
+
+type snapshot []byte
+
+// Persist writes the snapshot.
+func (s snapshot) Persist(sink raft.SnapshotSink) error {
+	if _, err := sink.Write(s); err != nil {
+		return errors.Join(err, sink.Cancel())
+	}
+	return sink.Close()
+}
+
+// Release has nothing to let go.
+func (snapshot) Release() {}
+
+// Shutdown ends the replica. A leader hands over first, for as long as ctx and some seconds allow: that saves the others
+// the wait for an election. What was acknowledged is on disk in any case.
+func (n *Node) Shutdown(ctx context.Context) error {
+	n.once.Do(func() {
+		n.handOver(ctx)
+		n.result = n.end()
+	})
+	return n.result
+}
+
+// handOver transfers leadership. It is done on shutdown only: a transfer cut short can leave a node refusing proposals
+// (ErrTransferring) for good.
+func (n *Node) handOver(ctx context.Context) {
+	if !n.IsLeader() || n.voters() < 2 {
+		return
+	}
+	bounded, cancel := context.WithTimeout(ctx, 5*n.cfg.ElectionTimeout)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- n.raft.LeadershipTransfer().Error() }() // ends at the latest with raft.Shutdown
+	select {
+	case err := <-done:
+		if err != nil {
+			n.log.Warn("could not hand leadership over", "error", err)
+		}
+	case <-bounded.Done():
+		n.log.Warn("could not hand leadership over in time")
+	}
+}
+
+func (n *Node) voters() int {
+	f := n.raft.GetConfiguration()
+	if f.Error() != nil {
+		return 0
+	}
+	voters := 0
+	for _, s := range f.Configuration().Servers {
+		if s.Suffrage == raft.Voter {
+			voters++
+		}
+	}
+	return voters
+}
+
+// end stops everything; nothing is handed over.
+func (n *Node) end() error {
+	n.raft.DeregisterObserver(n.observer)
+	close(n.stop)
+	err := n.raft.Shutdown().Error()
+	n.running.Wait()
+	return errors.Join(err, n.release())
+}

@@ -1,0 +1,119 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/memberlist"
+)
+
+// maxPacket is the largest UDP packet.
+const maxPacket = 1 << 16
+
+// gossipTransport carries memberlist's packets and streams over the port.
+type gossipTransport struct {
+	port    *Port
+	queue   *queue
+	packets chan *memberlist.Packet
+	streams chan net.Conn
+	done    chan struct{}
+	once    sync.Once
+	running sync.WaitGroup
+}
+
+var _ memberlist.Transport = (*gossipTransport)(nil)
+
+func newGossipTransport(p *Port) *gossipTransport {
+	t := &gossipTransport{port: p, queue: p.queues[kindGossip], packets: make(chan *memberlist.Packet),
+		streams: make(chan net.Conn), done: make(chan struct{})}
+	t.running.Go(t.readPackets)
+	t.running.Go(t.acceptStreams)
+	return t
+}
+
+func (t *gossipTransport) readPackets() {
+	buf := make([]byte, maxPacket)
+	for {
+		n, from, err := t.port.udp.ReadFrom(buf)
+		now := time.Now()
+		select {
+		case <-t.done:
+			return
+		default:
+		}
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil || n == 0 { // an ICMP error of an earlier packet, say
+			continue
+		}
+		p := &memberlist.Packet{Buf: append([]byte{}, buf[:n]...), From: from, Timestamp: now}
+		select {
+		case t.packets <- p:
+		case <-t.done:
+			return
+		}
+	}
+}
+
+func (t *gossipTransport) acceptStreams() {
+	for {
+		conn, err := t.queue.Accept()
+		if err != nil {
+			return
+		}
+		select {
+		case t.streams <- conn:
+		case <-t.done:
+			conn.Close()
+			return
+		}
+	}
+}
+
+// FinalAdvertiseAddr takes the configured address: StartGossip has resolved it.
+func (t *gossipTransport) FinalAdvertiseAddr(ip string, port int) (net.IP, int, error) {
+	parsed := net.ParseIP(ip)
+	if parsed == nil {
+		return nil, 0, fmt.Errorf("%q is not an IP address", ip)
+	}
+	if v4 := parsed.To4(); v4 != nil {
+		parsed = v4
+	}
+	return parsed, port, nil
+}
+
+// WriteTo sends a packet.
+func (t *gossipTransport) WriteTo(b []byte, address string) (time.Time, error) {
+	to, err := net.ResolveUDPAddr("udp", address)
+	if err != nil {
+		return time.Time{}, err
+	}
+	_, err = t.port.udp.WriteTo(b, to)
+	return time.Now(), err
+}
+
+// PacketCh gives the packets that come in.
+func (t *gossipTransport) PacketCh() <-chan *memberlist.Packet { return t.packets }
+
+// DialTimeout opens a stream.
+func (t *gossipTransport) DialTimeout(address string, timeout time.Duration) (net.Conn, error) {
+	return t.port.dialTimeout(kindGossip, address, timeout)
+}
+
+// StreamCh gives the streams that come in.
+func (t *gossipTransport) StreamCh() <-chan net.Conn { return t.streams }
+
+// Shutdown ends the transport; the port stays open, but carries no gossip any more.
+func (t *gossipTransport) Shutdown() error {
+	t.once.Do(func() {
+		close(t.done)
+		t.port.udp.SetReadDeadline(time.Now()) // wakes readPackets
+		t.queue.Close()
+	})
+	t.running.Wait()
+	return nil
+}
