@@ -1,0 +1,314 @@
+// Command peer times the matrix product beside other libraries' on this machine: Debian's OpenBLAS, the OpenBLAS that
+// numpy's wheel carries, and the BLAS inside PyTorch, as far as they are installed. A small C program, compiled when the
+// comparison runs, loads each library and calls it in a loop, so that no caller's overhead flatters us. All take turns
+// within a round; the figures are medians over the rounds, those of ratios too.
+//
+//	go run ./internal/tensor/kernel/peer -sizes 256x256x256,32x784x128 -forms NN,TN,NT -rounds 11
+package main
+
+import (
+	"bufio"
+	_ "embed"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"ringmaster/internal/tensor/kernel"
+)
+
+//go:embed c/sgemm.c
+var source []byte
+
+// defaultSizes are the shapes M x K x N whose speed matters to training.
+const defaultSizes = "64x64x64,128x128x128,256x256x256,512x512x512,1024x1024x1024,2048x2048x2048,32x784x128,32x128x128," +
+	"128x784x128,32x128x10,1024x256x1024,784x32x128,4096x64x64"
+
+// shape is one product to time; form is NN, NT, TN or TT, the letters for A and B.
+type shape struct {
+	m, k, n int
+	form    string
+}
+
+func (s shape) String() string { return fmt.Sprintf("%dx%dx%d %s", s.m, s.k, s.n, s.form) }
+func (s shape) flops() float64 { return 2 * float64(s.m) * float64(s.k) * float64(s.n) }
+
+// contestant carries out a product some times in a row and says how long that took.
+type contestant interface {
+	name() string
+	run(s shape, calls int) (time.Duration, error)
+}
+
+// ours is this repository's product. It remembers its operands.
+type ours struct {
+	team    *kernel.Team
+	shape   shape
+	product kernel.MatMul
+}
+
+func (o *ours) name() string { return "ringmaster" }
+
+func (o *ours) run(s shape, calls int) (time.Duration, error) {
+	if o.shape != s {
+		o.shape = s
+		o.product = kernel.MatMul{M: s.m, N: s.n, K: s.k, LDA: s.k, LDB: s.n, LDC: s.n, TransA: s.form[0] == 'T', TransB: s.form[1] == 'T',
+			A: numbers(s.m * s.k), B: numbers(s.k * s.n), C: make([]float32, s.m*s.n)}
+		if o.product.TransA {
+			o.product.LDA = s.m
+		}
+		if o.product.TransB {
+			o.product.LDB = s.k
+		}
+	}
+	for range calls/4 + 1 {
+		o.team.MatMul(&o.product)
+	}
+	start := time.Now()
+	for range calls {
+		o.team.MatMul(&o.product)
+	}
+	return time.Since(start), nil
+}
+
+func numbers(n int) []float32 {
+	s, seed := make([]float32, n), uint32(1)
+	for i := range s {
+		seed = seed*1664525 + 1013904223
+		s[i] = float32(int32(seed)>>8) / (1 << 23)
+	}
+	return s
+}
+
+// library is a process that times another library.
+type library struct {
+	label   string
+	in      io.WriteCloser
+	out     *bufio.Reader
+	process *exec.Cmd
+}
+
+func (l *library) name() string { return l.label }
+
+func (l *library) run(s shape, calls int) (time.Duration, error) {
+	trans := func(b byte) int {
+		if b == 'T' {
+			return 1
+		}
+		return 0
+	}
+	if _, err := fmt.Fprintln(l.in, trans(s.form[0]), trans(s.form[1]), s.m, s.n, s.k, calls); err != nil {
+		return 0, fmt.Errorf("ask %s for %s: %w", l.label, s, err)
+	}
+	line, err := l.out.ReadString('\n')
+	if err != nil {
+		return 0, fmt.Errorf("read the time of %s for %s: %w", l.label, s, err)
+	}
+	ns, err := strconv.ParseInt(strings.TrimSpace(line), 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("read the time of %s for %s: %w", l.label, s, err)
+	}
+	return time.Duration(ns), nil
+}
+
+// candidates are the libraries looked for: the pattern of the file, the symbol and its calling convention.
+var candidates = []struct{ label, pattern, symbol, convention string }{
+	{"openblas", "/usr/lib/*/openblas-pthread/libopenblas.so.0", "cblas_sgemm", "cblas32"},
+	{"openblas-new", "/opt/torch/lib/python3*/site-packages/numpy.libs/libscipy_openblas64_*.so", "scipy_cblas_sgemm64_", "cblas64"},
+	{"torch", "/opt/torch/lib/python3*/site-packages/torch/lib/libtorch_cpu.so", "sgemm_", "fortran"},
+}
+
+// startLibraries compiles the C program in dir and starts it for each library that is there.
+func startLibraries(dir string, threads int) ([]contestant, error) {
+	file, program := filepath.Join(dir, "sgemm.c"), filepath.Join(dir, "sgemm")
+	if err := os.WriteFile(file, source, 0o644); err != nil {
+		return nil, fmt.Errorf("write the C program: %w", err)
+	}
+	if out, err := exec.Command("gcc", "-O2", "-o", program, file, "-ldl").CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("compile the C program: %w: %s", err, out)
+	}
+	var all []contestant
+	for _, c := range candidates {
+		paths, err := filepath.Glob(c.pattern)
+		if err != nil || len(paths) == 0 {
+			fmt.Fprintf(os.Stderr, "peer: %s is not installed (%s)\n", c.label, c.pattern)
+			continue
+		}
+		cmd := exec.Command(program, paths[0], c.symbol, c.convention)
+		for _, name := range []string{"OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"} {
+			cmd.Env = append(cmd.Environ(), name+"="+strconv.Itoa(threads))
+		}
+		cmd.Stderr = os.Stderr
+		in, err := cmd.StdinPipe()
+		if err != nil {
+			return nil, fmt.Errorf("start %s: %w", c.label, err)
+		}
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			return nil, fmt.Errorf("start %s: %w", c.label, err)
+		}
+		if err := cmd.Start(); err != nil {
+			return nil, fmt.Errorf("start %s: %w", c.label, err)
+		}
+		all = append(all, &library{label: c.label, in: in, out: bufio.NewReader(out), process: cmd})
+	}
+	return all, nil
+}
+
+// result is what is reported for one shape.
+type result struct {
+	Case      string             `json:"case"`
+	Gflops    map[string]float64 `json:"gflops"`     // medians
+	Ratio     map[string]float64 `json:"ratio"`      // medians of ours over the other's, round by round
+	RatioBest float64            `json:"ratio_best"` // the least of these: against the best peer
+}
+
+// compare lets the contestants, ours first, take turns on a shape.
+func compare(all []contestant, s shape, rounds int, turn time.Duration) (result, error) {
+	calls := make([]int, len(all))
+	for i, c := range all {
+		took, err := c.run(s, 3)
+		if err != nil {
+			return result{}, err
+		}
+		calls[i] = max(1, int(3*turn/max(took, 1)))
+	}
+	gflops := make([][]float64, len(all))
+	for round := range rounds {
+		for turn := range all {
+			i := (turn + round) % len(all)
+			took, err := all[i].run(s, calls[i])
+			if err != nil {
+				return result{}, err
+			}
+			gflops[i] = append(gflops[i], s.flops()*float64(calls[i])/float64(took.Nanoseconds()))
+		}
+	}
+	r := result{Case: s.String(), Gflops: map[string]float64{}, Ratio: map[string]float64{}}
+	for i, c := range all {
+		r.Gflops[c.name()] = median(gflops[i])
+		if i == 0 {
+			continue
+		}
+		ratios := make([]float64, rounds)
+		for round := range ratios {
+			ratios[round] = gflops[0][round] / gflops[i][round]
+		}
+		r.Ratio[c.name()] = median(ratios)
+		if r.RatioBest == 0 || r.Ratio[c.name()] < r.RatioBest {
+			r.RatioBest = r.Ratio[c.name()]
+		}
+	}
+	return r, nil
+}
+
+func median(s []float64) float64 {
+	s = slices.Sorted(slices.Values(s))
+	return s[len(s)/2]
+}
+
+func parseShapes(sizes, forms string) ([]shape, error) {
+	var shapes []shape
+	for _, form := range strings.Split(forms, ",") {
+		if len(form) != 2 || strings.Trim(form, "NT") != "" {
+			return nil, fmt.Errorf("form %q is none of NN, NT, TN, TT", form)
+		}
+		for _, size := range strings.Split(sizes, ",") {
+			s := shape{form: form}
+			if n, err := fmt.Sscanf(size, "%dx%dx%d", &s.m, &s.k, &s.n); n != 3 || s.m <= 0 || s.k <= 0 || s.n <= 0 {
+				return nil, fmt.Errorf("size %q is not of the form MxKxN: %v", size, err)
+			}
+			shapes = append(shapes, s)
+		}
+	}
+	return shapes, nil
+}
+
+func run() error {
+	sizes := flag.String("sizes", defaultSizes, "products MxKxN")
+	forms := flag.String("forms", "NN", "forms of the operands: NN, NT, TN, TT")
+	threads := flag.Int("threads", 1, "threads of each library")
+	rounds := flag.Int("rounds", 9, "rounds of turns")
+	turn := flag.Duration("turn", 20*time.Millisecond, "about how long a turn lasts")
+	asJSON := flag.Bool("json", false, "print JSON")
+	flag.Parse()
+	shapes, err := parseShapes(*sizes, *forms)
+	if err != nil {
+		return err
+	}
+	if err := kernel.Select(os.Getenv(kernel.EnvironmentVariable)); err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "peer")
+	if err != nil {
+		return fmt.Errorf("make a directory for the C program: %w", err)
+	}
+	defer os.RemoveAll(dir)
+	libraries, err := startLibraries(dir, *threads)
+	if err != nil {
+		return err
+	}
+	team := kernel.NewTeam(*threads)
+	defer team.Close()
+	all := append([]contestant{&ours{team: team}}, libraries...)
+	defer stop(libraries)
+	var results []result
+	for _, s := range shapes {
+		r, err := compare(all, s, *rounds, *turn)
+		if err != nil {
+			return err
+		}
+		results = append(results, r)
+		if !*asJSON {
+			printLine(all, r, len(results) == 1)
+		}
+	}
+	if *asJSON {
+		return json.NewEncoder(os.Stdout).Encode(map[string]any{"tier": kernel.Current().String(), "threads": *threads, "results": results})
+	}
+	return nil
+}
+
+// printLine prints GF/s of each contestant, ratio to it in brackets, and the ratio to the best.
+func printLine(all []contestant, r result, header bool) {
+	if header {
+		fmt.Printf("%-20s", "M x K x N, GF/s")
+		for _, c := range all {
+			fmt.Printf(" %14s", c.name())
+		}
+		fmt.Println("        best")
+	}
+	fmt.Printf("%-20s", r.Case)
+	for i, c := range all {
+		if i == 0 {
+			fmt.Printf(" %14.1f", r.Gflops[c.name()])
+		} else {
+			fmt.Printf(" %7.1f (%4.2f)", r.Gflops[c.name()], r.Ratio[c.name()])
+		}
+	}
+	fmt.Printf("   %9.3f\n", r.RatioBest)
+}
+
+// stop ends the processes by closing their input.
+func stop(libraries []contestant) {
+	for _, c := range libraries {
+		l := c.(*library)
+		l.in.Close()
+		if err := l.process.Wait(); err != nil {
+			fmt.Fprintf(os.Stderr, "peer: end %s: %v\n", l.label, err)
+		}
+	}
+}
+
+func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "peer:", err)
+		os.Exit(1)
+	}
+}
