@@ -7,18 +7,18 @@ const one = 1 << 16
 
 // The ranges of the distortions, each drawn evenly between minus and plus the bound, or between two ends.
 const (
-	maxAngle  = one * 38 / 100 // radians of rotation
-	maxShear  = one * 35 / 100 // sideways, for each row
+	maxAngle  = one * 32 / 100 // radians of rotation
+	maxShear  = one * 30 / 100 // sideways, for each row
 	minZoom   = one * 95 / 100 // of the inverse scale: 1/1.05 ...
-	maxZoom   = one * 150 / 100
-	maxMove   = one * 5 / 2     // pixels of translation
-	maxBend   = one * 22 / 1000 // pixels sideways for each square pixel from the middle
+	maxZoom   = one * 140 / 100
+	maxMove   = one * 17 / 8    // pixels of translation
+	maxBend   = one * 18 / 1000 // pixels sideways for each square pixel from the middle
 	minWeight = -12             // steps of a master added to its outline: lighter ...
 	maxWeight = 22              // ... heavier strokes
-	minInk    = 110             // value of full ink
+	minInk    = 112             // value of full ink
 	maxInk    = 255
-	minNoise  = 20 // amplitude of the noise added to each pixel
-	maxNoise  = 110
+	minNoise  = 28 // of the noise added to each pixel, from the lowest to the highest
+	maxNoise  = 141
 )
 
 // distortion is one draw of all of them, ready for use.
@@ -91,7 +91,7 @@ func drawDistortion(d *draws) distortion {
 }
 
 // render samples the field for every pixel of the picture and turns distance into ink.
-func (s *distortion) render(dst []byte, field []byte) {
+func (s *distortion) render(dst []byte, field *[stride * stride]uint32) {
 	ramp := s.ramp()
 	const middle = one * (Side - 1) / 2
 	var sag [Side]int64 // of a column: how far the bend moves it up or down
@@ -104,51 +104,58 @@ func (s *distortion) render(dst []byte, field []byte) {
 		// The middle of the master lies between its pixels Edge/2-1 and Edge/2; the border adds one.
 		u := s.moveX + times(s.xy, down) + times(s.bendX, times(down, down)) - times(s.xx, middle) + (Edge+1)*one/2
 		v := s.moveY + times(s.yy, down) - times(s.yx, middle) + (Edge+1)*one/2
-		row := dst[y*Side : (y+1)*Side]
-		for x := range row {
-			row[x] = ramp[interpolate(field, u, v+sag[x])]
-			u += s.xx
-			v += s.yx
-		}
+		s.sampleRow((*[Side]byte)(dst[y*Side:]), &sag, u, v, field, &ramp)
 	}
 }
 
 // ramp maps a field's value to ink: 0 well outside of the outline, the ink's value well inside, and a slope between.
 func (s *distortion) ramp() (ramp [256]byte) {
+	coverage := 16*128 + (s.weight-128)*s.gain // in 16ths
 	for v := range ramp {
-		coverage := 128 + (v-128+s.weight)*s.gain/16
-		coverage = min(max(coverage, 0), 255)
-		ramp[v] = byte(coverage * s.ink / 255)
+		switch {
+		case coverage >= 16*255:
+			ramp[v] = byte(s.ink)
+		case coverage > 0:
+			ramp[v] = byte(coverage / 16 * s.ink / 255)
+		}
+		coverage += s.gain
 	}
 	return ramp
 }
 
-// interpolate is the field's value at (u, v), between the four pixels around it by their distances in 256ths. Beyond
-// the border there is background.
-func interpolate(field []byte, u, v int64) byte {
-	x, y := u>>16, v>>16
-	if uint64(x) >= stride-1 || uint64(y) >= stride-1 {
-		return 0
+// sampleRow sets each element of the row to the ink that the ramp gives for the field's value at (u, v + sag), from
+// where u and v go on by a pixel. The value lies between the four pixels around the point by their distances in 256ths;
+// beyond the field the border goes on. Two products at a time are made in the halves of a word: they stay below 2^16.
+func (s *distortion) sampleRow(row *[Side]byte, sag *[Side]int64, u, v int64, field *[stride * stride]uint32, ramp *[256]byte) {
+	const last = (stride-1)*one - 1
+	for i := range row {
+		x, y := min(max(u, 0), last), min(max(v+sag[i], 0), last)
+		quad := field[y>>16*stride+x>>16]
+		fx, fy := uint32(x>>8&0xff), uint32(y>>8&0xff)
+		columns := (quad&0xff00ff)*(256-fx) + (quad>>8&0xff00ff)*fx // lower half: upper row; upper half: lower row
+		row[i] = ramp[byte((columns&0xffff*(256-fy)+columns>>16*fy)>>16)]
+		u += s.xx
+		v += s.yx
 	}
-	fx, fy := int(u>>8&0xff), int(v>>8&0xff)
-	upper := field[y*stride+x : y*stride+x+stride+2]
-	top := int(upper[0])*(256-fx) + int(upper[1])*fx
-	bottom := int(upper[stride])*(256-fx) + int(upper[stride+1])*fx
-	return byte((top*(256-fy) + bottom*fy) >> 16)
 }
 
-// addNoise adds to every pixel a number drawn from a triangle of the noise's amplitude: the difference of two bytes.
-// A word serves two pixels.
+// addNoise adds to every pixel a number drawn evenly from half the noise's amplitude below to half above. A word of the
+// stream serves four pixels, its low byte the first.
 func (s *distortion) addNoise(dst []byte, d *draws) {
-	d.next = (d.next + 3) / 4 * 4
-	for i := 0; i < len(dst); i += 2 {
-		word := d.word()
-		dst[i] = disturb(dst[i], word, s.noise)
-		dst[i+1] = disturb(dst[i+1], word>>16, s.noise)
+	at := (d.next + 3) / 4 // the first block of which nothing is used
+	for ; len(dst) >= 16; at++ {
+		for i, word := range d.key.Block(at) {
+			four := dst[4*i : 4*i+4]
+			four[0] = disturb(four[0], word, s.noise)
+			four[1] = disturb(four[1], word>>8, s.noise)
+			four[2] = disturb(four[2], word>>16, s.noise)
+			four[3] = disturb(four[3], word>>24, s.noise)
+		}
+		dst = dst[16:]
 	}
 }
 
-func disturb(value byte, word uint32, amplitude int) byte {
-	noise := (int(word&0xff) - int(word>>8&0xff)) * amplitude >> 8
+func disturb(value byte, draw uint32, amplitude int) byte {
+	noise := (int(draw&0xff) - 128) * amplitude >> 8
 	return byte(min(max(int(value)+noise, 0), 255))
 }

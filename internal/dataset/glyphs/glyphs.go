@@ -55,11 +55,11 @@ func Generate() (train, eval Pictures, err error) {
 	return m.set(trainSet, Train), m.set(evalSet, Eval), nil
 }
 
-// masters holds the fields, by face and digit, each with a border of background as wide as a pixel so that
-// interpolation needs no bounds of its own.
+// masters holds the fields, by face and digit, each with a border of background as wide as a pixel. An element holds
+// the four pixels between which it interpolates: its own in the low byte, then those right of, below, and right below it.
 type masters struct {
 	faces  int
-	fields [][]byte // faces x 10, each stride x stride
+	fields []*[stride * stride]uint32 // faces x 10
 }
 
 const stride = Edge + 2
@@ -82,9 +82,18 @@ func decodeMasters(file []byte) (*masters, error) {
 			row := grey.Pix[(face*Edge+y)*grey.Stride+digit*Edge:]
 			copy(field[(y+1)*stride+1:], row[:Edge])
 		}
-		m.fields = append(m.fields, field)
+		m.fields = append(m.fields, quads(field))
 	}
 	return m, nil
+}
+
+// quads packs each pixel of a field with its neighbours. Those of the last row and column are never asked for.
+func quads(field []byte) *[stride * stride]uint32 {
+	packed := new([stride * stride]uint32)
+	for i := range len(field) - stride - 1 {
+		packed[i] = uint32(field[i]) | uint32(field[i+1])<<8 | uint32(field[i+stride])<<16 | uint32(field[i+stride+1])<<24
+	}
+	return packed
 }
 
 func (m *masters) set(number uint64, n int) Pictures {

@@ -54,11 +54,20 @@ func main() {
 }
 
 func run(out string) error {
+	sheet, err := drawSheet()
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(out, sheet, 0o644)
+}
+
+// drawSheet is the sheet of masters as a PNG file.
+func drawSheet() ([]byte, error) {
 	var rows [][]byte // of distinct faces: ten masters each
 	for _, ttf := range faces {
 		row, err := drawFace(ttf)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if !contains(rows, row) {
 			rows = append(rows, row)
@@ -74,9 +83,9 @@ func run(out string) error {
 	var b bytes.Buffer
 	encoder := png.Encoder{CompressionLevel: png.BestCompression}
 	if err := encoder.Encode(&b, sheet); err != nil {
-		return fmt.Errorf("encode the masters: %w", err)
+		return nil, fmt.Errorf("encode the masters: %w", err)
 	}
-	return os.WriteFile(out, b.Bytes(), 0o644)
+	return b.Bytes(), nil
 }
 
 // contains reports whether a face draws all its digits as an earlier one does (small capitals share theirs).
@@ -148,20 +157,17 @@ func drawDigit(face font.Face, digit rune) []bool {
 func distances(ink []bool) []byte {
 	const edge = glyphs.Edge * fine
 	const reach = 128/glyphs.Slope*fine + 1
+	toInk, toPaper := along(ink, true), along(ink, false)
 	field := make([]byte, glyphs.Edge*glyphs.Edge)
 	for i := range field {
 		y, x := i/glyphs.Edge*fine+fine/2, i%glyphs.Edge*fine+fine/2
-		inside := ink[y*edge+x]
+		inside, other := ink[y*edge+x], toInk
+		if inside {
+			other = toPaper
+		}
 		nearest := reach * reach
 		for v := max(y-reach, 0); v < min(y+reach, edge); v++ {
-			if (v-y)*(v-y) >= nearest {
-				continue
-			}
-			for u := max(x-reach, 0); u < min(x+reach, edge); u++ {
-				if ink[v*edge+u] != inside {
-					nearest = min(nearest, (v-y)*(v-y)+(u-x)*(u-x))
-				}
-			}
+			nearest = min(nearest, (v-y)*(v-y)+other[v*edge+x]*other[v*edge+x])
 		}
 		// The outline runs half a fine pixel before the nearest pixel of the other kind.
 		distance := (math.Sqrt(float64(nearest)) - 0.5) / fine * glyphs.Slope
@@ -171,4 +177,28 @@ func distances(ink []bool) []byte {
 		field[i] = byte(min(max(math.Round(128+distance), 0), 255))
 	}
 	return field
+}
+
+// along is, for every pixel, the distance to the nearest pixel of the wanted kind in its row; a row without one is as
+// far away as the picture is wide.
+func along(ink []bool, wanted bool) []int {
+	const edge = glyphs.Edge * fine
+	far := make([]int, len(ink))
+	for y := range edge {
+		row, distance := far[y*edge:(y+1)*edge], edge
+		for x := range row {
+			if distance++; ink[y*edge+x] == wanted {
+				distance = 0
+			}
+			row[x] = min(distance, edge)
+		}
+		distance = edge
+		for x := edge - 1; x >= 0; x-- {
+			if distance++; ink[y*edge+x] == wanted {
+				distance = 0
+			}
+			row[x] = min(row[x], distance)
+		}
+	}
+	return far
 }
