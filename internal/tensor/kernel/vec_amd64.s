@@ -10,7 +10,7 @@ DATA vectorConstantsAVX512<>+8(SB)/4, $0x42b20000
 DATA vectorConstantsAVX512<>+12(SB)/4, $0x3fb8aa3b
 DATA vectorConstantsAVX512<>+16(SB)/4, $0x4b400000
 DATA vectorConstantsAVX512<>+20(SB)/4, $0x3f317218
-DATA vectorConstantsAVX512<>+24(SB)/4, $0xb102e307
+DATA vectorConstantsAVX512<>+24(SB)/4, $0xb102e308
 DATA vectorConstantsAVX512<>+28(SB)/4, $0x3ab51217
 DATA vectorConstantsAVX512<>+32(SB)/4, $0x3c091cf1
 DATA vectorConstantsAVX512<>+36(SB)/4, $0x3d2aac79
@@ -3643,7 +3643,7 @@ DATA vectorConstantsAVX2<>+8(SB)/4, $0x42b20000
 DATA vectorConstantsAVX2<>+12(SB)/4, $0x3fb8aa3b
 DATA vectorConstantsAVX2<>+16(SB)/4, $0x4b400000
 DATA vectorConstantsAVX2<>+20(SB)/4, $0x3f317218
-DATA vectorConstantsAVX2<>+24(SB)/4, $0xb102e307
+DATA vectorConstantsAVX2<>+24(SB)/4, $0xb102e308
 DATA vectorConstantsAVX2<>+28(SB)/4, $0x3ab51217
 DATA vectorConstantsAVX2<>+32(SB)/4, $0x3c091cf1
 DATA vectorConstantsAVX2<>+36(SB)/4, $0x3d2aac79

@@ -5,9 +5,9 @@ import "math"
 // The elementary functions below are minimax polynomials (Remez exchange on the stated interval, coefficients rounded to
 // float32), evaluated by Horner's rule in fused multiply-adds. The error bounds stand in the tests.
 const (
-	log2E   = 1.44269502   // float32(1/ln 2)
-	ln2High = 0.693147182  // float32(ln 2)
-	ln2Low  = -1.904654e-9 // float32(ln 2 - ln2High)
+	log2E   = 1.44269502     // float32(1/ln 2)
+	ln2High = 0.693147182    // float32(ln 2)
+	ln2Low  = -0x1.05c61p-29 // float32(ln 2 - ln2High)
 
 	// Adding roundMagic to |x| < 2^22 leaves the integer nearest to x in the low bits of the sum.
 	roundMagic     = 12582912 // 1.5 * 2^23

@@ -7,7 +7,7 @@ import "math"
 const (
 	log2E          = 1.44269502
 	ln2High        = 0.693147182
-	ln2Low         = -1.904654e-9
+	ln2Low         = -0x1.05c61p-29
 	roundMagic     = 12582912
 	roundMagicBits = 0x4b400000
 	signBit        = 0x80000000
