@@ -66,6 +66,9 @@ func benchGemmCommand() *cobra.Command {
 			if threads < 1 {
 				return wrong(errors.New("--threads must be at least 1"))
 			}
+			if err := kernel.Select(os.Getenv("RINGMASTER_KERNEL")); err != nil {
+				return wrong(err)
+			}
 			var shapes [][3]int
 			for _, size := range sizes {
 				shape, err := parseShape(size)

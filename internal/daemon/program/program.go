@@ -1,0 +1,131 @@
+// Package program is what the daemons' main functions share: flags over a configuration file, the log, signals, and the
+// tie to the process that started them.
+package program
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"ringmaster/internal/config"
+	"ringmaster/internal/launch/tether"
+)
+
+// Exit codes beside 0.
+const (
+	exitFailed = 1
+	exitUsage  = 2   // wrong usage or configuration, a port that was asked for but is taken
+	exitOrphan = 3   // the process that started this one has died
+	exitSignal = 128 // and the signal's number: asked to end twice
+)
+
+// Body is a daemon at work: it returns when ctx ends, or when it cannot go on.
+type Body func(ctx context.Context, log *slog.Logger) error
+
+// Daemon describes a daemon's program.
+type Daemon struct {
+	Name    string // of the program
+	Short   string // what it is, in a line
+	Options []config.Option
+	// Load reads the configuration and returns the body and the level of the log.
+	Load func(file string, flags []config.Flag) (body Body, level string, err error)
+}
+
+// Main carries the program out and returns its exit code. The first SIGINT or SIGTERM ends the body's context, a second
+// one the process. Errors are one line on stderr.
+func Main(d Daemon) int {
+	code := 0
+	cmd := d.command(func(body Body, level slog.Level) { code = d.live(body, level) })
+	if err := cmd.Execute(); err != nil {
+		d.complain(err)
+		return exitUsage
+	}
+	return code
+}
+
+func (d Daemon) complain(err error) {
+	fmt.Fprintf(os.Stderr, "%s: %s\n", d.Name, strings.Join(strings.Fields(err.Error()), " "))
+}
+
+// command parses flags and configuration and hands the body to run.
+func (d Daemon) command(run func(Body, slog.Level)) *cobra.Command {
+	var file string
+	cmd := &cobra.Command{
+		Use:           d.Name + " [--config FILE]",
+		Short:         d.Short,
+		Long:          d.Short + ".\n\nEvery flag is also a key of the configuration file; flags win.",
+		Args:          cobra.NoArgs,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			body, level, err := d.Load(file, d.given(cmd))
+			if err != nil {
+				return err
+			}
+			var lowest slog.Level
+			if err := lowest.UnmarshalText([]byte(level)); err != nil {
+				return fmt.Errorf("log: %w", err)
+			}
+			run(body, lowest)
+			return nil
+		},
+	}
+	cmd.CompletionOptions.DisableDefaultCmd = true
+	cmd.Flags().StringVar(&file, "config", "", "configuration `file`")
+	for _, option := range d.Options {
+		cmd.Flags().String(flagName(option.Key), "", option.Usage)
+	}
+	return cmd
+}
+
+// given lists the flags that were given, as keys of the configuration.
+func (d Daemon) given(cmd *cobra.Command) []config.Flag {
+	var flags []config.Flag
+	for _, option := range d.Options {
+		name := flagName(option.Key)
+		if f := cmd.Flags().Lookup(name); f.Changed {
+			flags = append(flags, config.Flag{Name: "--" + name, Key: option.Key, Value: f.Value.String()})
+		}
+	}
+	return flags
+}
+
+func flagName(key string) string { return strings.ReplaceAll(key, "_", "-") }
+
+// live runs the body until it ends or is asked to end.
+func (d Daemon) live(body Body, level slog.Level) int {
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+	if err := tether.Watch(func() { os.Exit(exitOrphan) }); err != nil {
+		d.complain(err)
+		return exitFailed
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		first := <-signals
+		log.Info("asked to end", "signal", first.String())
+		cancel()
+		if second, ok := (<-signals).(syscall.Signal); ok {
+			os.Exit(exitSignal + int(second))
+		}
+	}()
+	err := body(ctx, log)
+	switch {
+	case err == nil || errors.Is(err, context.Canceled) && ctx.Err() != nil:
+		return 0
+	case config.IsProblem(err) || errors.Is(err, syscall.EADDRINUSE):
+		d.complain(err)
+		return exitUsage
+	}
+	d.complain(err)
+	return exitFailed
+}
