@@ -37,3 +37,36 @@ func (o *crossEntropy) forward(c *Context) {
 }
 
 func (o *crossEntropy) backward(*Context) {} // forward has left the gradient in its place
+
+// squaredError is the sum over rows of the mean of (x-target)^2 along the last axis.
+type squaredError struct {
+	x, target *Value
+	dx        *sink
+}
+
+// SquaredError ends a graph: it adds up, over the rows of x, the mean over the last axis of (x-target)^2, and counts the
+// rows. The mean of PyTorch's MSELoss is the sum divided by that count. target is an input of x's shape.
+func (g *Graph) SquaredError(x, target *Value) {
+	invariant(x.size == target.size && target.role == input, "squared error of %v against %v", x.Shape, target.Shape)
+	op := &squaredError{x: x, target: target}
+	n := g.record()
+	n.keep(x, target)
+	op.dx = n.gradient(x, false)
+	n.op = op
+}
+
+func (o *squaredError) forward(c *Context) {
+	total := 0.0
+	for i, v := range o.x.Data() {
+		d := float64(v - o.target.Data()[i])
+		total += float64(d * d)
+	}
+	c.Loss += total / float64(o.x.Dim(-1))
+	c.Count += o.x.Rows()
+}
+
+func (o *squaredError) backward(*Context) {
+	dx, factor := o.dx.data(), 2/float32(o.x.Dim(-1))
+	kernel.Sub(dx, o.x.Data(), o.target.Data())
+	kernel.Scale(dx, factor, dx)
+}

@@ -1,0 +1,194 @@
+package tensor
+
+import (
+	"math"
+
+	"ringmaster/internal/plan"
+	"ringmaster/internal/tensor/kernel"
+)
+
+// statisticBlock is how many rows batch normalisation sums before the partial sums are folded, in ascending order. It keeps
+// long sums accurate, gives threads something to divide, and is part of the numerics contract.
+const statisticBlock = 512
+
+// batchNorm normalises each channel (the last axis) over all other axes, with an activation applied in the same pass.
+type batchNorm struct {
+	rows, channels      int
+	x, gamma, beta, y   *Value
+	dx, dg, db          *sink
+	mean, rstd          *buffer // of the batch
+	partial, shifted    *buffer // scratch: sums of blocks
+	a, b, k             *buffer // scratch: a channel's map
+	activation          BatchNormActivation
+	epsilon             float32
+	runMean, runVar     plan.Interval
+	training            bool
+	blocks              int
+	compute, traverse   *share
+	sums, centred, dots *share
+}
+
+// BatchNormActivation is what is applied to the normalised values.
+type BatchNormActivation uint8
+
+// The activations that batch normalisation can be fused with; their bits are those of the separate operations.
+const (
+	PlainNorm BatchNormActivation = iota
+	ReLUNorm
+	ReLU6Norm
+)
+
+// BatchNorm normalises each channel, the last axis of x, over all samples and positions, multiplies by gamma, adds beta and
+// applies the activation. In training it takes the batch's mean and biased variance, and leaves the mean and the unbiased variance
+// in Context.Statistics at the intervals mean and variance; in evaluation it takes those of Context.Running.
+func (g *Graph) BatchNorm(x, gamma, beta *Value, epsilon float32, mean, variance plan.Interval, act BatchNormActivation) *Value {
+	op := &batchNorm{rows: x.Rows(), channels: x.Dim(-1), x: x, gamma: gamma, beta: beta, epsilon: epsilon,
+		runMean: mean, runVar: variance, activation: act, training: g.training}
+	invariant(gamma.size == op.channels && beta.size == op.channels && mean.Len() == op.channels && variance.Len() == op.channels,
+		"batch norm of %d channels", op.channels)
+	op.blocks = (op.rows + statisticBlock - 1) / statisticBlock
+	n := g.record()
+	n.keep(x, gamma)
+	n.use(beta)
+	op.dx, op.dg, op.db = n.gradient(x, false), n.gradient(gamma, false), n.gradient(beta, false)
+	op.y = n.make(x.Shape...)
+	if act != PlainNorm {
+		n.keep(op.y)
+	}
+	op.mean, op.rstd = n.saved(op.channels), n.saved(op.channels)
+	for _, b := range []**buffer{&op.a, &op.b, &op.k} {
+		*b = newBuffer(op.channels)
+	}
+	op.partial, op.shifted = newBuffer(op.blocks*op.channels), newBuffer(op.blocks*op.channels)
+	scratch := []*buffer{op.a, op.b, op.k, op.partial, op.shifted}
+	n.forward = append(n.forward, op.a, op.b, op.partial)
+	n.backward = append(n.backward, scratch...)
+	op.compute, op.traverse = newShare(op.computeRows), newShare(op.traverseRows)
+	op.sums, op.centred, op.dots = newShare(op.sumBlocks), newShare(op.centredBlocks), newShare(op.dotBlocks)
+	n.op = op
+	return op.y
+}
+
+// block is the rows of block k of v, and how many they are.
+func (o *batchNorm) block(v []float32, k int) ([]float32, int) {
+	begin, end := k*statisticBlock, min((k+1)*statisticBlock, o.rows)
+	return v[begin*o.channels : end*o.channels], end - begin
+}
+
+func (o *batchNorm) sumBlocks(begin, end int) {
+	for k := begin; k < end; k++ {
+		x, rows := o.block(o.x.Data(), k)
+		kernel.ColSum(o.row(o.partial, k), x, rows)
+	}
+}
+
+func (o *batchNorm) centredBlocks(begin, end int) {
+	for k := begin; k < end; k++ {
+		x, rows := o.block(o.x.Data(), k)
+		kernel.ColSumCentered(o.row(o.partial, k), x, o.mean.data, rows)
+	}
+}
+
+func (o *batchNorm) row(b *buffer, k int) []float32 { return b.data[k*o.channels : (k+1)*o.channels] }
+
+func (o *batchNorm) forward(c *Context) {
+	if o.training {
+		o.measure(c)
+	} else {
+		copy(o.mean.data, of(c.Running, o.runMean))
+		o.invert(of(c.Running, o.runVar), 1)
+	}
+	a, b := o.a.data, o.b.data
+	gamma, beta := o.gamma.Data(), o.beta.Data()
+	for i, r := range o.rstd.data {
+		a[i] = gamma[i] * r
+		b[i] = beta[i] - float32(o.mean.data[i]*a[i])
+	}
+	o.compute.run(c, o.blocks, statisticBlock*o.channels)
+}
+
+// measure takes the batch's statistics.
+func (o *batchNorm) measure(c *Context) {
+	n := float32(o.rows)
+	o.sums.run(c, o.blocks, statisticBlock*o.channels)
+	kernel.ColSum(o.mean.data, o.partial.data, o.blocks)
+	for i := range o.mean.data {
+		o.mean.data[i] /= n
+	}
+	o.centred.run(c, o.blocks, statisticBlock*o.channels)
+	squares := o.b.data
+	kernel.ColSum(squares, o.partial.data, o.blocks)
+	copy(of(c.Statistics, o.runMean), o.mean.data)
+	variance := of(c.Statistics, o.runVar)
+	for i, s := range squares {
+		variance[i] = s / max(n-1, 1)
+	}
+	o.invert(squares, n)
+}
+
+// invert sets rstd to 1/sqrt(sum/n + epsilon). The square root of a float32 rounded from float64 is the correct one.
+func (o *batchNorm) invert(sums []float32, n float32) {
+	for i, s := range sums {
+		o.rstd.data[i] = 1 / float32(math.Sqrt(float64(s/n+o.epsilon)))
+	}
+}
+
+func (o *batchNorm) computeRows(begin, end int) {
+	for k := begin; k < end; k++ {
+		y, rows := o.block(o.y.Data(), k)
+		x, _ := o.block(o.x.Data(), k)
+		kernel.ColScaleShift(y, x, o.a.data, o.b.data, rows)
+		switch o.activation {
+		case ReLUNorm:
+			kernel.ReLU(y, y)
+		case ReLU6Norm:
+			kernel.ReLU6(y, y)
+		}
+	}
+}
+
+// dotBlocks takes dy through the activation, in place, and sums dy and dy*(x-mean).
+func (o *batchNorm) dotBlocks(begin, end int) {
+	for k := begin; k < end; k++ {
+		dy, rows := o.block(o.y.grad.data, k)
+		x, _ := o.block(o.x.Data(), k)
+		y, _ := o.block(o.y.Data(), k)
+		switch o.activation {
+		case ReLUNorm:
+			kernel.ReLUBackward(dy, dy, y)
+		case ReLU6Norm:
+			kernel.ReLU6Backward(dy, dy, y)
+		}
+		kernel.ColSum(o.row(o.partial, k), dy, rows)
+		kernel.ColDotCentered(o.row(o.shifted, k), dy, x, o.mean.data, rows)
+	}
+}
+
+// backward: with h = (x-mean)*rstd, dbeta = sum dy, dgamma = sum dy*h and
+// dx = gamma*rstd*(dy - dbeta/n - h*dgamma/n) = a*dy + (b*x + k).
+func (o *batchNorm) backward(c *Context) {
+	o.dots.run(c, o.blocks, statisticBlock*o.channels)
+	db, dg := o.db.data(), o.dg.data()
+	kernel.ColSum(db, o.partial.data, o.blocks)
+	kernel.ColSum(dg, o.shifted.data, o.blocks)
+	n := float32(o.rows)
+	a, b, k := o.a.data, o.b.data, o.k.data
+	for i, r := range o.rstd.data {
+		dg[i] *= r
+		a[i] = o.gamma.Data()[i] * r
+		b[i] = -a[i] * r * (dg[i] / n)
+		k[i] = -float32(a[i]*(db[i]/n)) - float32(b[i]*o.mean.data[i])
+	}
+	if o.dx.wanted() {
+		o.traverse.run(c, o.blocks, statisticBlock*o.channels)
+	}
+}
+
+func (o *batchNorm) traverseRows(begin, end int) {
+	for k := begin; k < end; k++ {
+		dx, rows := o.block(o.dx.data(), k)
+		dy, _ := o.block(o.y.grad.data, k)
+		x, _ := o.block(o.x.Data(), k)
+		kernel.ColCombine(dx, dy, x, o.a.data, o.b.data, o.k.data, rows)
+	}
+}
