@@ -3,7 +3,6 @@ package machine
 
 import (
 	"os"
-	"runtime"
 	"strings"
 )
 
@@ -16,12 +15,18 @@ func Host() string {
 	return name
 }
 
-// ID is the same in all processes of this machine and differs between machines: the host name, and where the system has
-// one the number of the boot, which tells apart machines that were given one name.
+// ID names what two processes share when a unix socket of one reaches the other and nothing between them can be cut: the
+// running kernel, the network namespace and the file system namespace. Where that cannot be told, it is the host's name.
 func ID() string {
-	id := runtime.GOOS + "/" + Host()
-	if boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id"); err == nil {
-		id += "/" + strings.TrimSpace(string(boot))
+	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return Host()
 	}
-	return id
+	parts := []string{strings.TrimSpace(string(boot))}
+	for _, space := range []string{"net", "mnt"} {
+		if link, err := os.Readlink("/proc/self/ns/" + space); err == nil {
+			parts = append(parts, link)
+		}
+	}
+	return strings.Join(parts, " ")
 }
