@@ -68,7 +68,8 @@ func (j *job) begin(ctx context.Context, o *rpc.Order) {
 }
 
 // course is the session's whole course: catch up with the state that the view starts from, join the ring, train.
-func (j *job) live1(ctx context.Context, s *session, arc plan.Arc, fresh bool) error {
+func (j *job) course(ctx context.Context, s *session, saver *saver, fresh bool) error {
+	arc := s.id.View.Members[s.id.Self].Arc
 	t := j.trainer.Load()
 	if err := j.catchUp(ctx, s); err != nil {
 		return err

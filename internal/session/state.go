@@ -14,7 +14,6 @@ import (
 	"google.golang.org/grpc/status"
 
 	"ringmaster/internal/checkpoint"
-	"ringmaster/internal/plan"
 	"ringmaster/internal/rpc"
 )
 

@@ -1,0 +1,102 @@
+package cluster
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"ringmaster/internal/cluster/fsm"
+	"ringmaster/internal/cluster/node"
+)
+
+// Machine makes the pure state machine one that a node can replicate.
+type Machine struct{ state *fsm.State }
+
+// NewMachine is a machine with an empty state.
+func NewMachine() *Machine { return &Machine{state: &fsm.State{}} }
+
+// Apply carries out an encoded command. The result is nil or the error that says why it was refused.
+func (m *Machine) Apply(command []byte) any {
+	c, err := fsm.DecodeCommand(command)
+	if err == nil {
+		err = m.state.Apply(c)
+	}
+	if err != nil {
+		return err
+	}
+	return nil
+}
+
+// Snapshot writes the whole state.
+func (m *Machine) Snapshot() ([]byte, error) { return m.state.Encode() }
+
+// Restore replaces the state.
+func (m *Machine) Restore(snapshot []byte) error {
+	s, err := fsm.Decode(snapshot)
+	if err != nil {
+		return err
+	}
+	m.state = s
+	return nil
+}
+
+// Replicated is the Log over a Raft node that replicates a Machine.
+type Replicated struct {
+	Node  *node.Node
+	Peers map[string]string // all replicas: id to address
+}
+
+// Propose appends a command to the log and waits until it is applied here.
+func (r *Replicated) Propose(ctx context.Context, command fsm.Command) error {
+	data, err := fsm.EncodeCommand(command)
+	if err != nil {
+		return err
+	}
+	result, err := r.Node.Propose(ctx, data)
+	if err != nil {
+		return err
+	}
+	if refused, ok := result.(error); ok {
+		return &RefusedError{refused}
+	}
+	return nil
+}
+
+// RefusedError says why the state machine refused a command; the state is unchanged.
+type RefusedError struct{ Reason error }
+
+// Error is the reason.
+func (e *RefusedError) Error() string { return e.Reason.Error() }
+
+// Unwrap is the reason.
+func (e *RefusedError) Unwrap() error { return e.Reason }
+
+// Barrier waits until everything that was committed before is applied here.
+func (r *Replicated) Barrier(ctx context.Context) error { return r.Node.Barrier(ctx) }
+
+// Read calls do with the state.
+func (r *Replicated) Read(do func(*fsm.State)) {
+	r.Node.View(func(m node.Machine) { do(m.(*Machine).state) })
+}
+
+// Changed receives a value after the state or the leadership changed.
+func (r *Replicated) Changed() <-chan struct{} { return r.Node.Changed() }
+
+// Leading reports whether this replica leads.
+func (r *Replicated) Leading() bool { return r.Node.IsLeader() }
+
+// Leader is the leader's id and address; empty while there is none.
+func (r *Replicated) Leader() (id, address string) {
+	id, address, _ = r.Node.Leader()
+	return id, address
+}
+
+// Replicas are all coordinators in the order of their ids.
+func (r *Replicated) Replicas() []Replica {
+	out := make([]Replica, 0, len(r.Peers))
+	for id, address := range r.Peers {
+		out = append(out, Replica{ID: id, Address: address})
+	}
+	slices.SortFunc(out, func(a, b Replica) int { return cmp.Compare(a.ID, b.ID) })
+	return out
+}

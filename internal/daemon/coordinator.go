@@ -1,0 +1,177 @@
+// Package daemon puts the parts of a process together: a coordinator is a port, a Raft node, gossip and the
+// coordinator's server; a worker is a port, gossip, the ring's transport and a worker's life.
+package daemon
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/keepalive"
+
+	"ringmaster/internal/checkpoint"
+	"ringmaster/internal/checkpoint/disk"
+	"ringmaster/internal/cluster"
+	"ringmaster/internal/cluster/node"
+	"ringmaster/internal/config"
+	"ringmaster/internal/plan"
+	"ringmaster/internal/rpc"
+)
+
+// shutdownPatience bounds how long a process takes to say goodbye.
+const shutdownPatience = 3 * time.Second
+
+// Coordinator runs one coordinator replica until ctx ends. An error says what it could not open.
+func Coordinator(ctx context.Context, c *config.Coordinator, log *slog.Logger) error {
+	store, err := checkpoint.Open(disk.OS{}, filepath.Join(c.Dir, "checkpoints"))
+	if err != nil {
+		return err
+	}
+	port, err := node.Listen(node.PortConfig{Bind: c.Bind, Logger: log})
+	if err != nil {
+		return err
+	}
+	defer port.Close()
+	n, err := node.Start(node.Config{ID: c.ID, Peers: c.Peers, Dir: c.RaftDir, Port: port, ElectionTimeout: c.ElectionTimeout, Logger: log}, cluster.NewMachine())
+	if err != nil {
+		return err
+	}
+	defer shutdown(n, log)
+	conns := &connections{port: port}
+	defer conns.Close()
+	timing := cluster.DefaultTiming()
+	timing.Silence = c.WorkerTimeout
+	server := cluster.New(cluster.Config{ID: c.ID, Address: c.Advertise, Machine: machineID(), PID: os.Getpid(), Timing: timing, Log: log,
+		Random: randomWord, Fetch: conns.fetch}, &cluster.Replicated{Node: n, Peers: c.Peers}, store)
+	gossip, err := node.StartGossip(node.GossipConfig{ID: c.ID, Role: node.Coordinator, Incarnation: plan.Incarnation(randomWord() | 1),
+		API: c.Advertise, Advertise: c.Advertise, Port: port, Seeds: append(others(c), c.Join...), Logger: log})
+	if err != nil {
+		return err
+	}
+	defer closeGossip(gossip, log)
+
+	g := grpc.NewServer(serverOptions(port)...)
+	rpc.RegisterCoordinatorServer(g, server)
+	var running sync.WaitGroup
+	defer running.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	running.Go(func() { _ = server.Run(ctx) })
+	failed := make(chan error, 1)
+	running.Go(func() { failed <- g.Serve(port.RPC()) })
+	log.Info("coordinator is up", "id", c.ID, "address", c.Advertise, "dir", c.Dir)
+	select {
+	case <-ctx.Done():
+		g.Stop()
+		return nil
+	case err := <-failed:
+		if errors.Is(err, grpc.ErrServerStopped) {
+			return nil
+		}
+		return fmt.Errorf("serve on %s: %w", c.Bind, err)
+	}
+}
+
+func others(c *config.Coordinator) []string {
+	var out []string
+	for id, address := range c.Peers {
+		if id != c.ID {
+			out = append(out, address)
+		}
+	}
+	return out
+}
+
+func shutdown(n *node.Node, log *slog.Logger) {
+	ctx, cancel := context.WithTimeout(context.Background(), shutdownPatience)
+	defer cancel()
+	if err := n.Shutdown(ctx); err != nil {
+		log.Warn("raft did not shut down cleanly", "reason", err)
+	}
+}
+
+func closeGossip(g *node.Gossip, log *slog.Logger) {
+	if err := g.Shutdown(); err != nil {
+		log.Info("left gossip without goodbye", "reason", err)
+	}
+}
+
+// serverOptions are those of every gRPC server here: messages bounded, dead connections noticed.
+func serverOptions(port *node.Port) []grpc.ServerOption {
+	return []grpc.ServerOption{
+		grpc.Creds(port.Credentials()),
+		grpc.MaxRecvMsgSize(maxMessage),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 2 * time.Second, Timeout: 2 * time.Second}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 200 * time.Millisecond, PermitWithoutStream: true}),
+	}
+}
+
+const maxMessage = 16 << 20
+
+// dialOptions are those of every gRPC client of a daemon.
+func dialOptions(port *node.Port) []grpc.DialOption {
+	return []grpc.DialOption{
+		grpc.WithTransportCredentials(port.Credentials()),
+		grpc.WithContextDialer(port.DialRPC),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage)),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 2 * time.Second, Timeout: 2 * time.Second}),
+		grpc.WithConnectParams(quickReconnect()),
+	}
+}
+
+// connections are a coordinator's clients of the others, opened when needed.
+type connections struct {
+	port *node.Port
+	mu   sync.Mutex
+	open map[string]*grpc.ClientConn
+}
+
+func (c *connections) fetch(ctx context.Context, address, directory, name string, w io.Writer) error {
+	conn, err := c.at(address)
+	if err != nil {
+		return err
+	}
+	return rpc.ReceiveFile(ctx, rpc.NewCoordinatorClient(conn), directory, name, w)
+}
+
+func (c *connections) at(address string) (*grpc.ClientConn, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if conn := c.open[address]; conn != nil {
+		return conn, nil
+	}
+	conn, err := grpc.NewClient("passthrough:///"+address, dialOptions(c.port)...)
+	if err != nil {
+		return nil, fmt.Errorf("dial %s: %w", address, err)
+	}
+	if c.open == nil {
+		c.open = map[string]*grpc.ClientConn{}
+	}
+	c.open[address] = conn
+	return conn, nil
+}
+
+func (c *connections) Close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, conn := range c.open {
+		_ = conn.Close()
+	}
+	c.open = nil
+}
+
+// randomWord draws an incarnation.
+func randomWord() uint64 {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails, see crypto/rand
+	return binary.LittleEndian.Uint64(b[:])
+}

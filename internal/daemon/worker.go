@@ -1,0 +1,119 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"sync"
+
+	"google.golang.org/grpc"
+
+	"ringmaster/internal/allreduce"
+	"ringmaster/internal/cluster/node"
+	"ringmaster/internal/config"
+	"ringmaster/internal/plan"
+	"ringmaster/internal/rpc"
+	"ringmaster/internal/session"
+)
+
+// Worker runs one worker until ctx ends; then the worker leaves in good order. An error says what it could not open, or
+// that the cluster does not want it.
+func Worker(ctx context.Context, c *config.Worker, log *slog.Logger) error {
+	threads := c.Threads
+	if threads == 0 {
+		threads = runtime.NumCPU()
+	}
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(threads + 1) // one for the network beside the threads that compute
+	}
+	port, err := node.Listen(node.PortConfig{Bind: c.Bind, Logger: log})
+	if err != nil {
+		return err
+	}
+	defer port.Close()
+	address, err := port.Advertise(c.Advertise)
+	if err != nil {
+		return err
+	}
+	self := plan.Member{Worker: c.ID, Incarnation: plan.Incarnation(randomWord() | 1), Address: address, Machine: machineID(), Host: hostName()}
+	if self.Worker == "" {
+		self.Worker = fmt.Sprintf("%s-%d", self.Host, port.Addr().Port)
+	}
+	socket, err := listenLocal(&self)
+	if err != nil {
+		log.Info("no unix socket for workers on this machine; they use TCP", "reason", err)
+	} else {
+		defer os.Remove(self.Socket)
+	}
+	gossip, err := node.StartGossip(node.GossipConfig{ID: self.Worker, Role: node.Worker, Incarnation: self.Incarnation,
+		API: address, Advertise: address, Port: port, Seeds: c.Join, Logger: log})
+	if err != nil {
+		return err
+	}
+	defer closeGossip(gossip, log)
+
+	transport := allreduce.NewTransport(allreduce.Options{Worker: self.Worker})
+	network := &session.Network{Transport: transport, Options: dialOptions(port), Known: func() []string { return coordinators(gossip, c.Join) }}
+	defer network.Close()
+	worker := session.New(session.Config{Self: self, PID: os.Getpid(), Threads: threads, Log: log}, network)
+	peers := &session.PeerServer{}
+	peers.Serve(worker)
+
+	g := grpc.NewServer(append(serverOptions(port), transport.ServerOptions()...)...)
+	rpc.RegisterPeerServer(g, peers)
+	transport.Register(g)
+	var serving sync.WaitGroup
+	defer serving.Wait()
+	defer g.Stop()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	for _, l := range []net.Listener{port.RPC(), socket} {
+		if l == nil {
+			continue
+		}
+		serving.Go(func() {
+			if err := g.Serve(l); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
+				cancel(fmt.Errorf("serve on %s: %w", l.Addr(), err))
+			}
+		})
+	}
+	log.Info("worker is up", "id", self.Worker, "address", address, "threads", threads)
+	if err := worker.Run(ctx); err != nil {
+		return err
+	}
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
+		return cause
+	}
+	return nil
+}
+
+// listenLocal opens a unix socket for peers on the same machine and notes it in self.
+func listenLocal(self *plan.Member) (net.Listener, error) {
+	path := filepath.Join(os.TempDir(), fmt.Sprintf("ringmaster-%016x.sock", uint64(self.Incarnation)))
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	self.Socket = path
+	return l, nil
+}
+
+// coordinators are the addresses given and those that gossip has found.
+func coordinators(g *node.Gossip, join []string) []string {
+	all := slices.Clone(join)
+	for _, m := range g.Members(node.Coordinator) {
+		if !slices.Contains(all, m.API) {
+			all = append(all, m.API)
+		}
+	}
+	return all
+}
