@@ -135,10 +135,19 @@ func (g grid) cut(p *MatMul, n int) bool {
 	b0, b1 := evenly(max(p.Batch, 1), 1, batch, g.batch)
 	i0, i1 := evenly(p.M, 1, row, g.rows)
 	j0, j1 := evenly(p.N, columnUnit, col, g.cols)
-	p.Batch, p.M, p.N = b1-b0, i1-i0, j1-j0
-	if p.Batch <= 0 || p.M <= 0 || p.N <= 0 {
+	if b1 == b0 || i1 == i0 || j1 == j0 {
 		return false
 	}
+	if p.K > 0 {
+		p.A, p.B = p.A[b0*p.StrideA:], p.B[b0*p.StrideB:]
+	}
+	p.C, p.Batch = p.C[b0*p.StrideC:], b1-b0
+	p.window(i0, i1, j0, j1)
+	return true
+}
+
+// window narrows p to the rows [i0, i1) and the columns [j0, j1) of C. Neither is empty.
+func (p *MatMul) window(i0, i1, j0, j1 int) {
 	a, b := i0*p.LDA, j0
 	if p.TransA {
 		a = i0
@@ -147,16 +156,15 @@ func (g grid) cut(p *MatMul, n int) bool {
 		b = j0 * p.LDB
 	}
 	if p.K > 0 {
-		p.A, p.B = p.A[b0*p.StrideA+a:], p.B[b0*p.StrideB+b:]
+		p.A, p.B = p.A[a:], p.B[b:]
 	}
-	p.C = p.C[b0*p.StrideC+i0*p.LDC+j0:]
+	p.M, p.N, p.C = i1-i0, j1-j0, p.C[i0*p.LDC+j0:]
 	if p.Bias != nil {
 		p.Bias = p.Bias[j0:j1]
 	}
 	if p.RowBias != nil {
 		p.RowBias = p.RowBias[i0:i1]
 	}
-	return true
 }
 
 // columnUnit is the width that columns are cut at: a cache line of C, so that no two threads write to one.

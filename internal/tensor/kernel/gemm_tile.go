@@ -50,8 +50,12 @@ func (p *MatMul) multiplyTiles(s *shape, m *scratch) {
 		p = &q
 	}
 	switch {
-	case p.TransB && p.flips(s):
-		p.multiplyFlipped(s, m)
+	case p.flips(s):
+		for i := 0; i < p.M; i += flippedRows {
+			q := *p
+			q.window(i, min(i+flippedRows, p.M), 0, p.N)
+			q.multiplyFlipped(s, m)
+		}
 	case p.TransB || p.M >= 4*packedRows && p.K*p.N >= packedLeast:
 		p.multiplyPacked(s, m)
 	default:
@@ -218,37 +222,54 @@ func (s *shape) transpose(dst []float32, dstLD int, src []float32, srcLD, rows, 
 	}
 }
 
-// flips reports whether a product with TransB is better computed as the transpose of B^T A^T, which reads B in place:
-// by an estimate of the cycles for tiles and for transposing operands and result.
+// flips reports whether a product is better computed as the transpose of op(B)^T op(A)^T: by an estimate of the cycles
+// for the tiles and for transposing operands and result. With TransB, B is then read in place; without, it pays where N
+// fills its vectors badly.
 func (p *MatMul) flips(s *shape) bool {
 	vectors := func(n int) int { return (n + s.lanes - 1) / s.lanes }
 	const moving = 4 // a vector's multiply-adds take the time of moving so many floats to their transposed place
-	direct := p.M*p.K*vectors(p.N) + p.K*p.N/moving
-	flipped := p.N*p.K*vectors(p.M) + (p.K*p.M+2*p.M*p.N)/moving
+	direct, flipped := p.M*p.K*vectors(p.N), p.N*p.K*vectors(p.M)+2*p.M*p.N/moving
+	if p.TransB {
+		direct += p.K * p.N / moving
+	}
+	if !p.TransA {
+		flipped += p.K * p.M / moving
+	}
 	return flipped < direct
 }
 
-// flippedFloats bounds the scratch memory for the transposed result.
-const flippedFloats = 1 << 16
+// Bounds of the scratch memory for flipped products: the rows of op(A) at a time, the floats of the transposed result.
+const (
+	flippedRows   = 512
+	flippedFloats = 1 << 16
+)
 
-// multiplyFlipped computes a product with TransB as C^T = B A^T, some columns of C at a time.
+// multiplyFlipped computes a product as C^T = op(B)^T op(A)^T, some columns of C at a time.
 func (p *MatMul) multiplyFlipped(s *shape, m *scratch) {
-	wide := s.lanes * s.vectors
-	packed := grow(&m.a, p.K*((p.M+wide-1)/wide*wide))
-	q := MatMul{N: p.M, K: p.K, LDA: p.LDB, LDB: p.LDA, TransB: !p.TransA, B: p.A, Act: p.Act, Accumulate: true,
+	q := MatMul{N: p.M, K: p.K, LDA: p.LDB, TransA: !p.TransB, B: p.A, LDB: p.LDA, TransB: !p.TransA, Act: p.Act,
 		LDC: s.wholeLanes(p.M)}
-	strip{&q, s, 0, p.K}.packB(packed, 0, p.M, wide)
+	wide := s.lanes * s.vectors
+	t := strip{&q, s, 0, p.K}
+	var packed []float32
+	if q.TransB {
+		packed = grow(&m.a, p.K*((p.M+wide-1)/wide*wide))
+		t.packB(packed, 0, p.M, wide)
+	}
 	count := max(s.lanes, flippedFloats/q.LDC)
 	q.C = grow(&m.c, min(count, p.N)*q.LDC)
 	for j := 0; j < p.N; j += count {
 		q.M = min(count, p.N-j)
-		q.A = p.B[j*p.LDB:]
+		q.A = p.B[j:]
+		if p.TransB {
+			q.A = p.B[j*p.LDB:]
+		}
 		p.startFlipped(&q, s, j)
-		t := strip{&q, s, 0, p.K}
-		for i := 0; i < p.M; i += wide {
-			b := packed[i*p.K:]
+		if !q.TransB {
+			q.multiplyInPlace(s)
+		}
+		for i := 0; i < p.M && q.TransB; i += wide {
 			width := min(wide, p.M-i)
-			t.columns(0, q.M, i, width, 1, &b[0], s.wholeLanes(width), 0)
+			t.columns(0, q.M, i, width, 1, &packed[i*p.K], s.wholeLanes(width), 0)
 		}
 		s.transpose(p.C[j:], p.LDC, q.C, q.LDC, q.M, p.M)
 	}
@@ -256,6 +277,7 @@ func (p *MatMul) multiplyFlipped(s *shape, m *scratch) {
 
 // startFlipped sets the start values of the chains of the columns [j, j+q.M) in q.C, or leaves q to start from zero.
 func (p *MatMul) startFlipped(q *MatMul, s *shape, j int) {
+	q.Accumulate = p.Accumulate || p.Bias != nil
 	switch {
 	case p.Accumulate:
 		s.transpose(q.C, q.LDC, p.C[j:], p.LDC, p.M, q.M)
@@ -266,7 +288,5 @@ func (p *MatMul) startFlipped(q *MatMul, s *shape, j int) {
 				row[c] = p.Bias[j+i]
 			}
 		}
-	default:
-		q.Accumulate = false
 	}
 }

@@ -10,16 +10,20 @@ import (
 	"bufio"
 	_ "embed"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"ringmaster/internal/tensor/kernel"
 )
@@ -49,6 +53,7 @@ type contestant interface {
 // ours is this repository's product. It remembers its operands.
 type ours struct {
 	team    *kernel.Team
+	clock   string
 	shape   shape
 	product kernel.MatMul
 }
@@ -70,11 +75,25 @@ func (o *ours) run(s shape, calls int) (time.Duration, error) {
 	for range calls/4 + 1 {
 		o.team.MatMul(&o.product)
 	}
-	start := time.Now()
+	start, err := now(o.clock)
 	for range calls {
 		o.team.MatMul(&o.product)
 	}
-	return time.Since(start), nil
+	end, err2 := now(o.clock)
+	return end - start, errors.Join(err, err2)
+}
+
+// now reads a clock: the time that this thread has been running, or any.
+func now(clock string) (time.Duration, error) {
+	id := int32(unix.CLOCK_MONOTONIC)
+	if clock == "cpu" {
+		id = unix.CLOCK_THREAD_CPUTIME_ID
+	}
+	var t unix.Timespec
+	if err := unix.ClockGettime(id, &t); err != nil {
+		return 0, fmt.Errorf("read the %s clock: %w", clock, err)
+	}
+	return time.Duration(t.Nano()), nil
 }
 
 func numbers(n int) []float32 {
@@ -125,7 +144,7 @@ var candidates = []struct{ label, pattern, symbol, convention string }{
 }
 
 // startLibraries compiles the C program in dir and starts it for each library that is there.
-func startLibraries(dir string, threads int) ([]contestant, error) {
+func startLibraries(dir string, threads int, clock string) ([]contestant, error) {
 	file, program := filepath.Join(dir, "sgemm.c"), filepath.Join(dir, "sgemm")
 	if err := os.WriteFile(file, source, 0o644); err != nil {
 		return nil, fmt.Errorf("write the C program: %w", err)
@@ -140,7 +159,7 @@ func startLibraries(dir string, threads int) ([]contestant, error) {
 			fmt.Fprintf(os.Stderr, "peer: %s is not installed (%s)\n", c.label, c.pattern)
 			continue
 		}
-		cmd := exec.Command(program, paths[0], c.symbol, c.convention)
+		cmd := exec.Command(program, paths[0], c.symbol, c.convention, clock)
 		for _, name := range []string{"OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"} {
 			cmd.Env = append(cmd.Environ(), name+"="+strconv.Itoa(threads))
 		}
@@ -236,8 +255,13 @@ func run() error {
 	threads := flag.Int("threads", 1, "threads of each library")
 	rounds := flag.Int("rounds", 9, "rounds of turns")
 	turn := flag.Duration("turn", 20*time.Millisecond, "about how long a turn lasts")
+	clock := flag.String("clock", "wall", "wall, or cpu: the thread's own time, for one thread on a machine that is not idle")
 	asJSON := flag.Bool("json", false, "print JSON")
 	flag.Parse()
+	if *clock != "wall" && (*clock != "cpu" || *threads != 1) {
+		return fmt.Errorf("the clock is wall, or with one thread cpu, not %q", *clock)
+	}
+	runtime.LockOSThread()
 	shapes, err := parseShapes(*sizes, *forms)
 	if err != nil {
 		return err
@@ -250,13 +274,13 @@ func run() error {
 		return fmt.Errorf("make a directory for the C program: %w", err)
 	}
 	defer os.RemoveAll(dir)
-	libraries, err := startLibraries(dir, *threads)
+	libraries, err := startLibraries(dir, *threads, *clock)
 	if err != nil {
 		return err
 	}
 	team := kernel.NewTeam(*threads)
 	defer team.Close()
-	all := append([]contestant{&ours{team: team}}, libraries...)
+	all := append([]contestant{&ours{team: team, clock: *clock}}, libraries...)
 	defer stop(libraries)
 	var results []result
 	for _, s := range shapes {

@@ -1,5 +1,5 @@
 // sgemm times the single-precision matrix product of a BLAS library. It takes the library, the symbol and its calling
-// convention (cblas32, cblas64 or fortran), then reads lines "transA transB m n k calls" and answers each with the
+// convention (cblas32, cblas64 or fortran), and the clock (wall or cpu), then reads lines "transA transB m n k calls" and answers each with the
 // nanoseconds that so many calls took. Row-major operands without gaps; beta is 0.
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -28,8 +28,8 @@ static float *matrix(long n) {
 }
 
 int main(int argc, char **argv) {
-	if (argc != 4) {
-		fprintf(stderr, "usage: sgemm LIBRARY SYMBOL cblas32|cblas64|fortran\n");
+	if (argc != 5) {
+		fprintf(stderr, "usage: sgemm LIBRARY SYMBOL cblas32|cblas64|fortran wall|cpu\n");
 		return 2;
 	}
 	void *library = dlopen(argv[1], RTLD_LAZY | RTLD_LOCAL);
@@ -38,6 +38,7 @@ int main(int argc, char **argv) {
 		fprintf(stderr, "sgemm: %s\n", dlerror());
 		return 1;
 	}
+	clockid_t clock = strcmp(argv[4], "cpu") ? CLOCK_MONOTONIC : CLOCK_THREAD_CPUTIME_ID;
 	int transA, transB, m, n, k, calls;
 	while (scanf("%d %d %d %d %d %d", &transA, &transB, &m, &n, &k, &calls) == 6) {
 		float *a = matrix((long)m * k), *b = matrix((long)k * n), *c = matrix((long)m * n);
@@ -47,7 +48,7 @@ int main(int argc, char **argv) {
 		const float one = 1, zero = 0;
 		struct timespec from, to;
 		for (int round = 0; round < 2; round++) { // the first warms up
-			clock_gettime(CLOCK_MONOTONIC, &from);
+			clock_gettime(clock, &from);
 			for (int i = 0; i < (round ? calls : calls / 4 + 1); i++) {
 				if (!strcmp(argv[3], "cblas32"))
 					((cblas32 *)symbol)(ROW_MAJOR, ta, tb, m, n, k, 1, a, lda, b, ldb, 0, c, n);
@@ -56,7 +57,7 @@ int main(int argc, char **argv) {
 				else // column-major: the transposed product
 					((fortran *)symbol)(fb, fa, &n, &m, &k, &one, b, &ldb, a, &lda, &zero, c, &n);
 			}
-			clock_gettime(CLOCK_MONOTONIC, &to);
+			clock_gettime(clock, &to);
 		}
 		printf("%lld\n", (to.tv_sec - from.tv_sec) * 1000000000LL + to.tv_nsec - from.tv_nsec);
 		fflush(stdout);
