@@ -322,6 +322,9 @@ func (r *Ring) WaitingFor() (Waiting, bool) {
 
 // firstMissing is the first chunk of the bucket of which something is still to come from the previous worker.
 func (r *Ring) firstMissing(bucket int) int {
+	if bucket >= len(r.buckets) { // a gather, which comes after the buckets
+		return 0
+	}
 	b := &r.buckets[bucket]
 	for p := firstLane; p <= phaseRaw; p++ {
 		for v, m := range r.id.View.Members {
