@@ -49,8 +49,7 @@ type Manifest struct {
 	Epochs      []EpochMetrics  `json:"epochs"`
 	Config      string          `json:"config"` // the resolved job file
 	Files       []File          `json:"files"`
-	Created     int64           `json:"created,omitempty"` // Unix seconds, stamped by the caller
-	Checksum    string          `json:"checksum"`          // set by Encode
+	Checksum    string          `json:"checksum"` // set by Encode
 }
 
 // Bytes is the size of all files together.

@@ -16,8 +16,7 @@ func testManifest() *Manifest {
 		Epochs: []EpochMetrics{{Epoch: 1, Step: 400, TrainLoss: math.NaN(), HasEval: true, EvalLoss: math.Inf(1), EvalAccuracy: 1.0 / 3, EvalCount: 10}, {Epoch: 2, TrainLoss: math.Inf(-1), EvalLoss: math.Copysign(0, -1), EvalAccuracy: 5e-324}},
 		Config: "name: \"mnist\"\nseed: 1\n",
 		Files: []File{{"model-00001-of-00002.safetensors", 100, Hash{4}}, {"model-00002-of-00002.safetensors", 8, Hash{5}},
-			{"optim-00001-of-00001.safetensors", 12, Hash{6}}},
-		Created: 1790000000}
+			{"optim-00001-of-00001.safetensors", 12, Hash{6}}}}
 }
 
 func TestManifestRoundTripKeepsEveryBit(t *testing.T) {

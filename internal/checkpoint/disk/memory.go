@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 )
 
 // ErrCrashed is what every operation returns after the one at which a Memory was told to crash.
@@ -150,6 +151,9 @@ func (m *Memory) find(op, name string) (*node, error) {
 	}
 	at := m.root
 	for _, element := range split(name) {
+		if !at.dir {
+			return nil, &fs.PathError{Op: op, Path: name, Err: syscall.ENOTDIR}
+		}
 		next := at.names[element]
 		if next == nil {
 			return nil, &fs.PathError{Op: op, Path: name, Err: fs.ErrNotExist}
@@ -162,7 +166,7 @@ func (m *Memory) find(op, name string) (*node, error) {
 func (m *Memory) file(op, name string) (*node, error) {
 	n, err := m.find(op, name)
 	if err == nil && n.dir {
-		return nil, &fs.PathError{Op: op, Path: name, Err: errors.New("is a directory")}
+		return nil, &fs.PathError{Op: op, Path: name, Err: syscall.EISDIR}
 	}
 	return n, err
 }
@@ -175,7 +179,7 @@ func (m *Memory) parent(op, name string) (*node, string, error) {
 	}
 	dir, err := m.find(op, path.Dir(path.Clean("/"+name)))
 	if err == nil && !dir.dir {
-		err = &fs.PathError{Op: op, Path: name, Err: errors.New("not a directory")}
+		err = &fs.PathError{Op: op, Path: name, Err: syscall.ENOTDIR}
 	}
 	return dir, elements[len(elements)-1], err
 }
@@ -211,7 +215,7 @@ func (m *Memory) List(dir string) ([]Entry, error) {
 		return nil, err
 	}
 	if !n.dir {
-		return nil, &fs.PathError{Op: "list", Path: dir, Err: errors.New("not a directory")}
+		return nil, &fs.PathError{Op: "list", Path: dir, Err: syscall.ENOTDIR}
 	}
 	entries := []Entry{}
 	for _, name := range slices.Sorted(maps.Keys(n.names)) {
@@ -289,7 +293,7 @@ func (m *Memory) Remove(name string) error {
 		return err
 	}
 	if len(n.names) > 0 {
-		return &fs.PathError{Op: "remove", Path: name, Err: errors.New("directory not empty")}
+		return &fs.PathError{Op: "remove", Path: name, Err: syscall.ENOTEMPTY}
 	}
 	parent, base, err := m.parent("remove", name)
 	if err != nil {
