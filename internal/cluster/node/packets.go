@@ -47,7 +47,14 @@ func (t *gossipTransport) readPackets() {
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
-		if err != nil || n == 0 { // an ICMP error of an earlier packet, say
+		if err != nil { // an ICMP error of an earlier packet, say; if it is worse, do not spin
+			select {
+			case <-time.After(10 * time.Millisecond):
+			case <-t.done:
+			}
+			continue
+		}
+		if n == 0 {
 			continue
 		}
 		p := &memberlist.Packet{Buf: append([]byte{}, buf[:n]...), From: from, Timestamp: now}

@@ -1,0 +1,222 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"slices"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(killedEnv); dir != "" { // this process is to be killed by TestKilledReplicaKeepsWhatItAcknowledged
+		proposeUntilKilled(dir)
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// patience is how long a test waits for what must come; it is no measurement.
+const patience = 20 * time.Second
+
+func within(t testing.TB) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// eventually waits until cond holds. The poll is short: conditions change on other goroutines without a signal.
+func eventually(t testing.TB, what string, cond func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); !cond(); time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("in %v never: %s", patience, what)
+		}
+	}
+}
+
+// testLog writes what is at least a warning to the test's log, and nothing after the test's end.
+func testLog(t testing.TB) *slog.Logger {
+	if !testing.Verbose() {
+		return slog.New(slog.DiscardHandler)
+	}
+	return slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelInfo}))
+}
+
+// journal is a machine that remembers the commands in order.
+type journal struct{ Entries []string }
+
+func (j *journal) Apply(command []byte) any {
+	j.Entries = append(j.Entries, string(command))
+	return len(j.Entries)
+}
+
+func (j *journal) Snapshot() ([]byte, error) { return json.Marshal(j) }
+
+func (j *journal) Restore(b []byte) error {
+	var other journal
+	if err := json.Unmarshal(b, &other); err != nil {
+		return err
+	}
+	*j = other
+	return nil
+}
+
+func entries(n *Node) (list []string) {
+	n.View(func(m Machine) { list = slices.Clone(m.(*journal).Entries) })
+	return list
+}
+
+// propose proposes a command until it is acknowledged, to whichever of the nodes leads.
+func propose(t testing.TB, nodes []*Node, command string) {
+	t.Helper()
+	end := time.Now().Add(patience)
+	for {
+		var err error
+		for _, n := range nodes {
+			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+			_, err = n.Propose(ctx, []byte(command))
+			cancel()
+			if err == nil {
+				return
+			}
+			var not *NotLeaderError
+			if !errors.As(err, &not) && !errors.Is(err, ErrUnknown) && !errors.Is(err, ErrTransferring) && !errors.Is(err, ErrClosed) {
+				t.Fatalf("propose %s: %v", command, err)
+			}
+		}
+		if time.Now().After(end) {
+			t.Fatalf("propose %s: nobody led in %v: %v", command, patience, err)
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+}
+
+// replica is a coordinator on a loopback port.
+type replica struct {
+	*Node
+	port *Port
+}
+
+// cluster is a set of replicas with their folders and addresses.
+type cluster struct {
+	t     testing.TB
+	peers map[string]string
+	dirs  map[string]string
+	up    map[string]*replica
+}
+
+func newCluster(t testing.TB, size int) *cluster {
+	c := &cluster{t: t, peers: map[string]string{}, dirs: map[string]string{}, up: map[string]*replica{}}
+	for i := 1; i <= size; i++ {
+		id := fmt.Sprintf("c%d", i)
+		c.dirs[id] = t.TempDir()
+		c.peers[id] = freeAddress(t)
+	}
+	t.Cleanup(func() {
+		for id := range c.up {
+			c.crash(id)
+		}
+	})
+	return c
+}
+
+// freeAddress is a loopback address whose port is free on TCP and UDP just now.
+func freeAddress(t testing.TB) string {
+	p, err := Listen(PortConfig{Bind: "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	return p.Addr().String()
+}
+
+func (c *cluster) start(id string) *replica {
+	c.t.Helper()
+	port, err := Listen(PortConfig{Bind: c.peers[id], Logger: testLog(c.t)})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	n, err := Start(Config{ID: id, Peers: c.peers, Dir: c.dirs[id], Port: port, ElectionTimeout: 150 * time.Millisecond, SnapshotEvery: 50,
+		Logger: testLog(c.t).With("at", id)}, &journal{})
+	if err != nil {
+		port.Close()
+		c.t.Fatal(err)
+	}
+	c.up[id] = &replica{n, port}
+	return c.up[id]
+}
+
+func (c *cluster) startAll() {
+	c.t.Helper()
+	for id := range c.peers {
+		c.start(id)
+	}
+}
+
+// crash takes a replica away without a word to the others, and without another write to its disk.
+func (c *cluster) crash(id string) {
+	r := c.up[id]
+	delete(c.up, id)
+	r.port.Close()
+	r.once.Do(func() { r.result = r.end() })
+	if r.result != nil {
+		c.t.Errorf("end of %s: %v", id, r.result)
+	}
+}
+
+func (c *cluster) nodes() (list []*Node) {
+	for _, r := range c.up {
+		list = append(list, r.Node)
+	}
+	return list
+}
+
+// leader waits until one leads and all others know.
+func (c *cluster) leader() (id string) {
+	c.t.Helper()
+	eventually(c.t, "all agree on a leader", func() bool {
+		id = ""
+		for _, r := range c.up {
+			l, _, known := r.Leader()
+			if !known || id != "" && l != id {
+				return false
+			}
+			id = l
+		}
+		return c.up[id] != nil && c.up[id].IsLeader()
+	})
+	return id
+}
+
+// dialAs connects to a port with the given first bytes.
+func dialAs(t testing.TB, p *Port, first ...byte) net.Conn {
+	t.Helper()
+	conn, err := net.Dial("tcp", p.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	if _, err := conn.Write(first); err != nil {
+		t.Fatal(err)
+	}
+	return conn
+}
+
+// closedByPeer waits for the other side to hang up.
+func closedByPeer(t testing.TB, conn net.Conn) {
+	t.Helper()
+	conn.SetReadDeadline(time.Now().Add(patience))
+	if _, err := io.Copy(io.Discard, conn); err != nil && errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatalf("the connection is still open after %v", patience)
+	}
+}

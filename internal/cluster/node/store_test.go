@@ -1,0 +1,214 @@
+package node
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/raft"
+	"pgregory.net/rapid"
+)
+
+func mustOpen(t interface{ Fatal(...any) }, path string) *store {
+	s, err := openStore(path, time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.db.NoSync = true // only in tests: what is durable is shown by TestKilledReplicaKeepsWhatItAcknowledged
+	return s
+}
+
+// TestStoreAgainstAMap does what Raft does to a log (append, overwrite, gap, cut at either end) to the store and to a map,
+// closing and opening the store in between.
+func TestStoreAgainstAMap(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "raft.db")
+	rapid.Check(t, func(t *rapid.T) {
+		os.Remove(path)
+		s := mustOpen(t, path)
+		defer func() { s.close() }()
+		model := map[uint64]raft.Log{}
+		first, last := uint64(0), uint64(0)
+		edges := func() {
+			first, last = 0, 0
+			for i := range model {
+				if first == 0 || i < first {
+					first = i
+				}
+				last = max(last, i)
+			}
+		}
+		for range rapid.IntRange(1, 25).Draw(t, "operations") {
+			switch rapid.IntRange(0, 5).Draw(t, "operation") {
+			case 0, 1: // append, sometimes after a gap
+				var list []*raft.Log
+				at := last + rapid.Uint64Range(1, 3).Draw(t, "after")
+				for range rapid.IntRange(1, 5).Draw(t, "entries") {
+					list = append(list, drawEntry(t, at))
+					at++
+				}
+				if err := s.StoreLogs(list); err != nil {
+					t.Fatal(err)
+				}
+				for _, e := range list {
+					model[e.Index] = *e
+				}
+			case 2: // overwrite
+				if last > 0 {
+					e := drawEntry(t, rapid.Uint64Range(first, last).Draw(t, "index"))
+					if err := s.StoreLog(e); err != nil {
+						t.Fatal(err)
+					}
+					model[e.Index] = *e
+				}
+			case 3, 4: // cut off one end or both, or what is not there
+				from := rapid.Uint64Range(0, last+2).Draw(t, "from")
+				to := rapid.Uint64Range(from, last+4).Draw(t, "to")
+				if err := s.DeleteRange(from, to); err != nil {
+					t.Fatal(err)
+				}
+				for i := from; i <= to; i++ {
+					delete(model, i)
+				}
+			case 5:
+				if err := s.close(); err != nil {
+					t.Fatal(err)
+				}
+				s = mustOpen(t, path)
+			}
+			edges()
+			compareStore(t, s, model, first, last)
+		}
+	})
+}
+
+func drawEntry(t *rapid.T, index uint64) *raft.Log {
+	e := &raft.Log{Index: index, Term: rapid.Uint64().Draw(t, "term"), Type: raft.LogType(rapid.IntRange(0, 5).Draw(t, "type"))}
+	if b := rapid.SliceOfN(rapid.Byte(), 0, 40).Draw(t, "data"); len(b) > 0 {
+		e.Data = b
+	}
+	if b := rapid.SliceOfN(rapid.Byte(), 0, 4).Draw(t, "extensions"); len(b) > 0 {
+		e.Extensions = b
+	}
+	if ns := rapid.Int64Range(0, 1<<61).Draw(t, "at"); ns > 0 {
+		e.AppendedAt = time.Unix(0, ns)
+	}
+	return e
+}
+
+func compareStore(t *rapid.T, s *store, model map[uint64]raft.Log, first, last uint64) {
+	gotFirst, err1 := s.FirstIndex()
+	gotLast, err2 := s.LastIndex()
+	if err1 != nil || err2 != nil || gotFirst != first || gotLast != last {
+		t.Fatalf("indices %d to %d (%v, %v), want %d to %d", gotFirst, gotLast, err1, err2, first, last)
+	}
+	for i := uint64(0); i <= last+1; i++ {
+		var got raft.Log
+		err := s.GetLog(i, &got)
+		want, ok := model[i]
+		if !ok {
+			if err != raft.ErrLogNotFound { // Raft compares with ==
+				t.Fatalf("entry %d is not there, but the error is %v", i, err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.Index != want.Index || got.Term != want.Term || got.Type != want.Type || !bytes.Equal(got.Data, want.Data) ||
+			!bytes.Equal(got.Extensions, want.Extensions) || !got.AppendedAt.Equal(want.AppendedAt) {
+			t.Fatalf("entry %d is %+v, want %+v", i, got, want)
+		}
+	}
+}
+
+func TestStoreKeepsStableValues(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "raft.db")
+	s := mustOpen(t, path)
+	if _, err := s.Get([]byte("vote")); err == nil || err.Error() != "not found" { // the text is what Raft looks at
+		t.Errorf("a value never set: %v", err)
+	}
+	if _, err := s.GetUint64([]byte("term")); err == nil || err.Error() != "not found" {
+		t.Errorf("a number never set: %v", err)
+	}
+	if err := errors.Join(s.Set([]byte("vote"), []byte("c1")), s.SetUint64([]byte("term"), 7), s.Set([]byte("empty"), nil)); err != nil {
+		t.Fatal(err)
+	}
+	s.close()
+	s = mustOpen(t, path)
+	defer s.close()
+	if v, err := s.Get([]byte("vote")); err != nil || string(v) != "c1" {
+		t.Errorf("vote is %q, %v", v, err)
+	}
+	if v, err := s.GetUint64([]byte("term")); err != nil || v != 7 {
+		t.Errorf("term is %d, %v", v, err)
+	}
+	if v, err := s.Get([]byte("empty")); err != nil || v == nil || len(v) != 0 {
+		t.Errorf("an empty value is %v, %v", v, err)
+	}
+	if _, err := s.GetUint64([]byte("vote")); err == nil {
+		t.Error("a value of two bytes was read as a number")
+	}
+}
+
+func TestStoreOpensAFileOnce(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "raft.db")
+	s := mustOpen(t, path)
+	defer s.close()
+	_, err := openStore(path, 20*time.Millisecond)
+	if err == nil || !strings.Contains(err.Error(), "another process has it open") {
+		t.Errorf("opened twice: %v", err)
+	}
+}
+
+func TestStoreRefusesADamagedFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "raft.db")
+	s := mustOpen(t, path)
+	for i := range uint64(300) {
+		if err := s.StoreLog(&raft.Log{Index: i + 1, Data: make([]byte, 100)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.close()
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, damage := range map[string]func([]byte) []byte{
+		"no file of ours": func(b []byte) []byte { return bytes.Repeat([]byte("x"), len(b)) },
+		"both meta pages": func(b []byte) []byte { clear(b[:2*os.Getpagesize()]); return b },
+	} {
+		if err := os.WriteFile(path, damage(bytes.Clone(whole)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if s, err := openStore(path, time.Second); err == nil {
+			s.close()
+			t.Errorf("%s: opened", name)
+		} else if !strings.Contains(err.Error(), path) {
+			t.Errorf("%s: the error does not name the file: %v", name, err)
+		}
+	}
+}
+
+func FuzzDecodeEntry(f *testing.F) {
+	whole, err := encodeEntry(&raft.Log{Term: 3, Data: []byte("data"), Extensions: []byte("more"), AppendedAt: time.Unix(1, 0)})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(whole)
+	f.Add(whole[:entryHeader])
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var e raft.Log
+		if decodeEntry(9, b, &e) != nil {
+			return
+		}
+		again, err := encodeEntry(&e)
+		if err != nil || !bytes.Equal(again, b) {
+			t.Errorf("%x was read as %+v, which is written %x (%v)", b, e, again, err)
+		}
+	})
+}
