@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -136,7 +137,8 @@ func (c *Child) signalGroup(signal syscall.Signal) {
 	_ = syscall.Kill(-c.PID(), syscall.SIGCONT)
 }
 
-// lastLine is the last line of a file that is not empty, shortened; "" when there is none.
+// lastLine is the last word of a log: the last line that is not empty, or a panic's first line, shortened; "" when there is
+// none.
 func lastLine(path string) string {
 	const tail, most = 8 << 10, 300
 	f, err := os.Open(path)
@@ -154,7 +156,14 @@ func lastLine(path string) string {
 		return ""
 	}
 	lines := bytes.Split(bytes.TrimSpace(text), []byte("\n"))
-	last := strings.ToValidUTF8(string(bytes.TrimSpace(lines[len(lines)-1])), "?")
+	word := lines[len(lines)-1]
+	for _, line := range slices.Backward(lines) {
+		if bytes.HasPrefix(line, []byte("panic: ")) || bytes.HasPrefix(line, []byte("fatal error: ")) {
+			word = line // the stack below it is for the log's reader
+			break
+		}
+	}
+	last := strings.ToValidUTF8(string(bytes.TrimSpace(word)), "?")
 	if len(last) > most {
 		last = strings.ToValidUTF8(last[:most], "") + "…"
 	}
