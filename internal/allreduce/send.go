@@ -195,7 +195,9 @@ func (v *views) append(data mem.BufferSlice, numbers []float32) mem.BufferSlice 
 
 func (v *views) appendBytes(data mem.BufferSlice, b []byte) mem.BufferSlice {
 	if len(b) <= copyLimit {
-		return append(data, mem.SliceBuffer(append([]byte(nil), b...)))
+		small := smallBuffers.Get(len(b))
+		copy(*small, b)
+		return append(data, mem.NewBuffer(small, smallBuffers))
 	}
 	v.ring.mu.Lock()
 	defer v.ring.mu.Unlock()

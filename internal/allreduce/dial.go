@@ -1,0 +1,210 @@
+package allreduce
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net"
+	"strconv"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/status"
+
+	"ringmaster/internal/plan"
+)
+
+// earlyPause is how long a refused early link waits before it calls again.
+const earlyPause = 50 * time.Millisecond
+
+// Dial opens the link to the next worker.
+func (t *Transport) Dial(ctx context.Context, id *Identity) (Outgoing, error) {
+	for {
+		out, err := t.call(ctx, id)
+		if err == nil {
+			return out, nil
+		}
+		if !errors.Is(err, errEarly) {
+			return nil, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("%w: %w", context.Cause(ctx), err)
+		case <-time.After(earlyPause):
+		}
+	}
+}
+
+// errEarly is a refusal of a worker that has not opened the view yet.
+var errEarly = errors.New("too early")
+
+// call tries once to open the link.
+func (t *Transport) call(ctx context.Context, id *Identity) (Outgoing, error) {
+	next := id.next()
+	conn, err := grpc.NewClient("passthrough:///"+next.Address, t.dialOptions(next)...)
+	if err != nil {
+		return nil, fmt.Errorf("dial worker %s at %s: %w", next.Worker, next.Address, err)
+	}
+	// The stream outlives ctx, which only bounds its opening.
+	streamCtx, cancel := context.WithCancel(context.Background())
+	out := &grpcOutgoing{conn: conn, cancel: cancel}
+	stop := context.AfterFunc(ctx, cancel)
+	err = out.greet(streamCtx, id)
+	if stop() && err == nil {
+		return out, nil
+	}
+	out.Close()
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("open the link to worker %s at %s: %w", next.Worker, next.Address, context.Cause(ctx))
+	}
+	return nil, out.refusal(err, id)
+}
+
+func (t *Transport) dialOptions(next plan.Member) []grpc.DialOption {
+	creds := t.options.Credentials
+	if creds == nil {
+		creds = insecure.NewCredentials()
+	}
+	return []grpc.DialOption{
+		grpc.WithTransportCredentials(creds),
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return t.options.Dial(ctx, next) }),
+		grpc.WithInitialWindowSize(windowBytes),
+		grpc.WithInitialConnWindowSize(windowBytes),
+		grpc.WithReadBufferSize(bufferBytes),
+		grpc.WithWriteBufferSize(bufferBytes),
+		grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.DefaultConfig, MinConnectTimeout: 5 * time.Second}),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: t.options.Silence, PermitWithoutStream: true}),
+		grpc.WithDisableServiceConfig(),
+		grpc.WithDisableRetry(),
+	}
+}
+
+// dialMember connects by unix socket to a process on the same machine, where that works, else by TCP. Containers on one machine
+// need not see each other's files; hello tells whether it is the right process.
+func dialMember(ctx context.Context, member plan.Member) (net.Conn, error) {
+	var d net.Dialer
+	if member.Socket != "" && member.Machine == Machine() {
+		if conn, err := d.DialContext(ctx, "unix", member.Socket); err == nil {
+			return conn, nil
+		}
+	}
+	return d.DialContext(ctx, "tcp", member.Address)
+}
+
+// grpcOutgoing is a link to the next worker.
+type grpcOutgoing struct {
+	conn    *grpc.ClientConn
+	stream  grpc.ClientStream
+	cancel  context.CancelFunc
+	sending outMessage
+}
+
+// greet opens the stream, says hello and waits to be accepted.
+func (o *grpcOutgoing) greet(ctx context.Context, id *Identity) error {
+	desc := &grpc.StreamDesc{StreamName: methodName, ServerStreams: true, ClientStreams: true}
+	var err error
+	o.stream, err = o.conn.NewStream(ctx, desc, "/"+serviceName+"/"+methodName, grpc.CallContentSubtype(rawSubtype),
+		grpc.MaxRetryRPCBufferSize(0), grpc.MaxCallSendMsgSize(math.MaxInt32))
+	if err != nil {
+		return err
+	}
+	hello := Frame{Header: id.header(id.own(), id.next())}
+	hello.Phase = phaseHello
+	name := id.own().Worker
+	name = name[:min(len(name), 256)]
+	hello.Length, hello.Data = uint32(len(name)), mem.BufferSlice{mem.SliceBuffer(name)}
+	if err := o.Send(hello); err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	f, err := o.receive()
+	if err != nil {
+		return err
+	}
+	defer f.Free()
+	want := id.header(id.next(), id.own())
+	if err := f.check(&want); err != nil {
+		return err
+	}
+	if f.Phase != phaseAccept {
+		return fmt.Errorf("it answers hello with a %v frame", f.Phase)
+	}
+	return nil
+}
+
+// refusal turns the error of an attempt into one that says what it means.
+func (o *grpcOutgoing) refusal(err error, id *Identity) error {
+	next := id.next()
+	if o.stream != nil {
+		trailer := o.stream.Trailer()
+		if why := trailer.Get(refusalKey); len(why) == 1 {
+			switch why[0] {
+			case refusedEarly:
+				return fmt.Errorf("%w: %s", errEarly, status.Convert(err).Message())
+			case refusedStale:
+				stale := &StaleError{Member: next, Own: id.View.Generation}
+				if g := trailer.Get(generationKey); len(g) == 1 {
+					n, _ := strconv.ParseUint(g[0], 10, 64) // 0 where it makes no sense
+					stale.Generation = plan.Generation(n)
+				}
+				return stale
+			}
+		}
+	}
+	return &PeerLostError{Member: next, Culprit: next.Worker, Cause: linkError(err)}
+}
+
+// Send hands the frame to gRPC. io.EOF: the stream has ended, and Await says why.
+func (o *grpcOutgoing) Send(f Frame) error {
+	o.sending.data = f.message()
+	return o.stream.SendMsg(&o.sending)
+}
+
+func (o *grpcOutgoing) receive() (Frame, error) {
+	var m inMessage
+	err := o.stream.RecvMsg(&m)
+	return m.frame, err
+}
+
+// Await receives what the next worker sends back.
+func (o *grpcOutgoing) Await() (Frame, error) {
+	f, err := o.receive()
+	if err != nil {
+		return Frame{}, linkError(err)
+	}
+	return f, nil
+}
+
+// Finish half-closes the stream.
+func (o *grpcOutgoing) Finish() error { return o.stream.CloseSend() }
+
+// Close ends the stream and its connection.
+func (o *grpcOutgoing) Close() {
+	o.cancel()
+	_ = o.conn.Close() // it only ever says that it is closed already
+}
+
+// linkError says in a few words what gRPC's error means for a link.
+func linkError(err error) error {
+	if errors.Is(err, io.EOF) {
+		return err
+	}
+	s, ok := status.FromError(err)
+	if !ok {
+		return err
+	}
+	switch s.Code() {
+	case codes.Canceled:
+		return errors.New("its connection broke")
+	case codes.Unavailable:
+		return fmt.Errorf("its connection broke: %s", s.Message())
+	default:
+		return errors.New(s.Message())
+	}
+}

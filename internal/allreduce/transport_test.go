@@ -1,0 +1,241 @@
+package allreduce
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/test/bufconn"
+
+	"ringmaster/internal/plan"
+)
+
+// host is one worker's server and transport.
+type host struct {
+	transport *Transport
+	server    *grpc.Server
+}
+
+func startHost(t testing.TB, options Options, listeners ...net.Listener) *host {
+	h := &host{transport: NewTransport(options)}
+	h.server = grpc.NewServer(h.transport.ServerOptions()...)
+	h.transport.Register(h.server)
+	done := make(chan struct{}, len(listeners))
+	for _, l := range listeners {
+		go func() {
+			_ = h.server.Serve(l)
+			done <- struct{}{}
+		}()
+	}
+	t.Cleanup(func() {
+		h.server.Stop()
+		for range listeners {
+			<-done
+		}
+	})
+	return h
+}
+
+// networks are the ways in which the workers of a test reach each other. Each starts a host for every member.
+var networks = map[string]func(t testing.TB, members []plan.Member, options Options) []*host{
+	"bufconn": func(t testing.TB, members []plan.Member, options Options) (hosts []*host) {
+		listeners := map[plan.Incarnation]*bufconn.Listener{}
+		options.Dial = func(ctx context.Context, m plan.Member) (net.Conn, error) {
+			return listeners[m.Incarnation].DialContext(ctx)
+		}
+		for _, m := range members {
+			l := bufconn.Listen(1 << 16)
+			listeners[m.Incarnation] = l
+			options.Worker = m.Worker
+			hosts = append(hosts, startHost(t, options, l))
+		}
+		return hosts
+	},
+	"unix": func(t testing.TB, members []plan.Member, options Options) (hosts []*host) {
+		dir := t.TempDir()
+		for i := range members {
+			l, err := Listen("127.0.0.1:0", filepath.Join(dir, fmt.Sprint(i)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			// Nobody listens there: only the socket can work.
+			l.TCP.Close()
+			members[i].Address, members[i].Socket, members[i].Machine = l.TCP.Addr().String(), l.Unix.Addr().String(), Machine()
+			options.Worker = members[i].Worker
+			hosts = append(hosts, startHost(t, options, l.Unix))
+		}
+		return hosts
+	},
+	"tcp": func(t testing.TB, members []plan.Member, options Options) (hosts []*host) {
+		for i := range members {
+			l, err := Listen("127.0.0.1:0", "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			members[i].Address, members[i].Machine = l.TCP.Addr().String(), "elsewhere"
+			options.Worker = members[i].Worker
+			hosts = append(hosts, startHost(t, options, l.TCP))
+		}
+		return hosts
+	},
+}
+
+func TestSumsOverEveryNetwork(t *testing.T) {
+	for name, network := range networks {
+		t.Run(name, func(t *testing.T) {
+			rng := rand.New(rand.NewPCG(1, 2))
+			for seats := 2; seats <= 6; seats++ {
+				workers := 2 + rng.IntN(min(4, seats)-1)
+				members := cut(rng, seats, workers)
+				t.Run(fmt.Sprintf("%d seats %d workers", seats, workers), func(t *testing.T) {
+					hosts := network(t, members, Options{})
+					w := newWorld(members, seats, []plan.Interval{{Begin: 0, End: 3}, {Begin: 3, End: 9001}, {Begin: 9001, End: 9001 + 2*frameLen + seats*rng.IntN(frameLen)}})
+					w.open(t, func(i int) Links { return hosts[i].transport })
+					for step := uint64(1); step < 4; step++ {
+						w.step(t, step, rng)
+					}
+					w.close()
+				})
+			}
+		})
+	}
+}
+
+// pair is a ring of two workers with two seats each over TCP.
+func pair(t *testing.T, options Options) (*world, []*host) {
+	members := cut(rand.New(rand.NewPCG(3, 3)), 2, 2)
+	hosts := networks["tcp"](t, members, options)
+	return newWorld(members, 2, plan.Interval{Begin: 0, End: 100000}.Parts(2)), hosts
+}
+
+func TestLinkIsHeldUntilTheSessionOpens(t *testing.T) {
+	w, hosts := pair(t, Options{})
+	early := make(chan error, 1)
+	go func() {
+		r, err := Open(context.Background(), w.identity(0), hosts[0].transport, w.flat[:1], w.buckets)
+		if err == nil {
+			defer r.Close()
+		}
+		early <- err
+	}()
+	for { // until the second worker holds the first one's link
+		hosts[1].transport.mu.Lock()
+		held := hosts[1].transport.held
+		hosts[1].transport.mu.Unlock()
+		if held == 1 {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	r, err := Open(context.Background(), w.identity(1), hosts[1].transport, w.flat[1:], w.buckets)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if err := <-early; err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestOpenIsRefused(t *testing.T) {
+	cases := []struct {
+		name   string
+		change func(id *Identity) // what worker 0 believes
+		want   string
+	}{
+		{"stale generation", func(id *Identity) { id.View.Generation = 3 }, "generation 3 is stale: worker w2 on here is at 7"},
+		{"cluster", func(id *Identity) { id.Cluster = 5 }, "expected cluster incarnation 0000000000000063, got 0000000000000005"},
+		{"own incarnation", func(id *Identity) { id.View.Members[0].Incarnation = 17 }, "expected sender's incarnation"},
+		{"the next worker's incarnation", func(id *Identity) { id.View.Members[1].Incarnation = 17 }, "expected receiver's incarnation"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			w, hosts := pair(t, Options{})
+			ctx, cancel := context.WithCancel(context.Background())
+			defer cancel()
+			other := make(chan error, 1)
+			go func() {
+				_, err := Open(ctx, w.identity(1), hosts[1].transport, w.flat[1:], w.buckets)
+				other <- err
+			}()
+			id := w.identity(0)
+			id.View.Members = append([]plan.Member(nil), id.View.Members...)
+			c.change(&id)
+			_, err := Open(context.Background(), id, hosts[0].transport, w.flat[:1], w.buckets)
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v, want %q", err, c.want)
+			}
+			if c.name == "stale generation" {
+				if stale, ok := errors.AsType[*StaleError](err); !ok || stale.Generation != 7 || stale.Own != 3 {
+					t.Errorf("got %#v, want a StaleError of generation 7", err)
+				}
+			}
+			cancel()
+			if err := <-other; err == nil {
+				t.Error("the other worker's session opened")
+			}
+		})
+	}
+}
+
+func TestOpenNamesAnUnreachableWorker(t *testing.T) {
+	w, hosts := pair(t, Options{})
+	hosts[1].server.Stop()
+	_, err := Open(context.Background(), w.identity(0), hosts[0].transport, w.flat[:1], w.buckets)
+	lost, ok := errors.AsType[*PeerLostError](err)
+	if !ok || lost.Member.Worker != "w2" {
+		t.Fatalf("got %v, want w2 lost", err)
+	}
+}
+
+func TestEarlyLinkIsRetriedUntilTheContextEnds(t *testing.T) {
+	w, hosts := pair(t, Options{Hold: 20 * time.Millisecond})
+	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
+	defer cancel()
+	_, err := Open(ctx, w.identity(0), hosts[0].transport, w.flat[:1], w.buckets)
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("got %v, want the deadline", err)
+	}
+}
+
+func TestKilledPeerWakesEverybody(t *testing.T) {
+	members := cut(rand.New(rand.NewPCG(3, 3)), 5, 4)
+	hosts := networks["tcp"](t, members, Options{})
+	w := newWorld(members, 5, plan.Interval{Begin: 0, End: 100000}.Parts(2))
+	w.open(t, func(i int) Links { return hosts[i].transport })
+	errs := make(chan error, 3)
+	for i, r := range w.rings {
+		if i == 1 {
+			continue // never makes its buckets ready
+		}
+		go func() {
+			_, err := oneStep(r, 1, members[i].Arc)
+			errs <- err
+		}()
+	}
+	// The process's death as its neighbours see it: all its connections break at once.
+	hosts[1].server.Stop()
+	w.rings[1].out.Close()
+	for range 3 {
+		if err := <-errs; err == nil {
+			t.Error("a step ended without worker w2")
+		}
+	}
+	for i, r := range w.rings {
+		if i == 1 {
+			continue
+		}
+		<-r.Failed()
+		lost, ok := errors.AsType[*PeerLostError](r.Err())
+		if !ok || lost.Culprit != "w2" {
+			t.Errorf("worker %d: got %v, want w2 as the culprit", i, r.Err())
+		}
+	}
+}
