@@ -6,7 +6,7 @@ import "math"
 // Denormals stay, NaNs stay NaNs (made quiet), values too large become infinite.
 func EncodeBFloat16(dst []uint16, x []float32) {
 	sameLength("EncodeBFloat16", len(dst), len(x))
-	encodeBFloat16Go(dst, x)
+	encodeBFloat16Vec(dst, x)
 }
 
 func encodeBFloat16Go(dst []uint16, x []float32) {
@@ -26,7 +26,7 @@ func roundBFloat16(b uint32) uint32 {
 // DecodeBFloat16 sets dst[i] to the value of the bfloat16 src[i].
 func DecodeBFloat16(dst []float32, src []uint16) {
 	sameLength("DecodeBFloat16", len(dst), len(src))
-	decodeBFloat16Go(dst, src)
+	decodeBFloat16Vec(dst, src)
 }
 
 func decodeBFloat16Go(dst []float32, src []uint16) {
@@ -51,7 +51,7 @@ func roundBFloat16Go(dst, x []float32) {
 // NaNs (made quiet, the upper payload bits kept), values too large become infinite.
 func EncodeFloat16(dst []uint16, x []float32) {
 	sameLength("EncodeFloat16", len(dst), len(x))
-	encodeFloat16Go(dst, x)
+	encodeFloat16Vec(dst, x)
 }
 
 func encodeFloat16Go(dst []uint16, x []float32) {
@@ -83,7 +83,7 @@ func toFloat16(b uint32) uint16 {
 // DecodeFloat16 sets dst[i] to the value of the IEEE binary16 src[i]; NaNs are made quiet.
 func DecodeFloat16(dst []float32, src []uint16) {
 	sameLength("DecodeFloat16", len(dst), len(src))
-	decodeFloat16Go(dst, src)
+	decodeFloat16Vec(dst, src)
 }
 
 func decodeFloat16Go(dst []float32, src []uint16) {
@@ -109,7 +109,7 @@ func fromFloat16(h uint16) float32 {
 // RoundFloat16 sets dst[i] to x[i] rounded to binary16 as EncodeFloat16 does, kept as a float32.
 func RoundFloat16(dst, x []float32) {
 	sameLength("RoundFloat16", len(dst), len(x))
-	roundFloat16Go(dst, x)
+	roundFloat16Vec(dst, x)
 }
 
 func roundFloat16Go(dst, x []float32) {

@@ -64,6 +64,11 @@ func TestHalfFormats(t *testing.T) {
 	x = append(x, specials...)
 	codes, decoded, rounded := make([]uint16, len(x)), make([]float32, len(x)), make([]float32, len(x))
 	for _, f := range formats {
+		for _, tier := range Tiers() {
+			restore := Force(tier)
+			checkCodesAcrossTiers(t, f.name, tier, x, f.encode, f.decode)
+			restore()
+		}
 		f.encode(codes, x)
 		f.decode(decoded, codes)
 		f.round(rounded, x)
@@ -84,6 +89,31 @@ func TestHalfFormats(t *testing.T) {
 			if codes[i] != want {
 				t.Fatalf("%s: %x (%v) becomes %#x, want %#x", f.name, math.Float32bits(v), v, codes[i], want)
 			}
+		}
+	}
+}
+
+// checkCodesAcrossTiers compares the current tier with plain Go, at lengths that leave every remainder.
+func checkCodesAcrossTiers(t *testing.T, name string, tier Tier, x []float32, encode func([]uint16, []float32), decode func([]float32, []uint16)) {
+	t.Helper()
+	for n := range 67 {
+		in := x[n*100 : n*101]
+		codes, values := make([]uint16, n+1), make([]float32, n+1)
+		codes[n], values[n] = 0x7777, -777
+		encode(codes[:n], in)
+		decode(values[:n], codes[:n])
+		want, wantValues := make([]uint16, n), make([]float32, n)
+		restore := Force(PlainGo)
+		encode(want, in)
+		decode(wantValues, codes[:n])
+		restore()
+		for i := range want {
+			if codes[i] != want[i] || math.Float32bits(values[i]) != math.Float32bits(wantValues[i]) {
+				t.Fatalf("%s, %s: %x becomes %#x and %v, want %#x and %v", name, tier, math.Float32bits(in[i]), codes[i], values[i], want[i], wantValues[i])
+			}
+		}
+		if codes[n] != 0x7777 || values[n] != -777 {
+			t.Fatalf("%s, %s: wrote beyond %d elements", name, tier, n)
 		}
 	}
 }

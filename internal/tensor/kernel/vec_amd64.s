@@ -3637,6 +3637,297 @@ done:
 	VZEROUPPER
 	RET
 
+// func sumSquaresAVX512(l *[16]float64, x *float32, n int)
+// Requires: AVX, AVX512F
+TEXT ·sumSquaresAVX512(SB), NOSPLIT, $0-24
+	MOVQ    l+0(FP), AX
+	MOVQ    x+8(FP), CX
+	MOVQ    n+16(FP), DX
+	VMOVUPD (AX), Z0
+	VMOVUPD 64(AX), Z1
+	XORQ    BX, BX
+
+block:
+	CMPQ        BX, DX
+	JGE         done
+	VCVTPS2PD   (CX)(BX*4), Z2
+	VFMADD231PD Z2, Z2, Z0
+	VCVTPS2PD   32(CX)(BX*4), Z2
+	VFMADD231PD Z2, Z2, Z1
+	ADDQ        $0x00000010, BX
+	JMP         block
+
+done:
+	VMOVUPD Z0, (AX)
+	VMOVUPD Z1, 64(AX)
+	VZEROUPPER
+	RET
+
+// func encodeBFloat16AVX512(dst *uint16, x *float32, n int)
+// Requires: AVX, AVX512F
+TEXT ·encodeBFloat16AVX512(SB), NOSPLIT, $0-24
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         n+16(FP), DX
+	MOVL         $0x00007fff, BX
+	VMOVD        BX, X0
+	VPBROADCASTD X0, Z0
+	MOVL         $0x00000001, BX
+	VMOVD        BX, X1
+	VPBROADCASTD X1, Z1
+	MOVL         $0x00400000, BX
+	VMOVD        BX, X2
+	VPBROADCASTD X2, Z2
+	XORQ         BX, BX
+
+block:
+	CMPQ    BX, DX
+	JGE     done
+	VMOVUPS (CX)(BX*4), Z3
+	VPSRLD  $0x10, Z3, Z4
+	VPANDD  Z1, Z4, Z4
+	VPADDD  Z0, Z4, Z4
+	VPADDD  Z3, Z4, Z4
+	VCMPPS  $0x03, Z3, Z3, K1
+	VPORD   Z2, Z3, K1, Z4
+	VPSRLD  $0x10, Z4, Z4
+	VPMOVDW Z4, Y3
+	VMOVDQU Y3, (AX)(BX*2)
+	ADDQ    $0x00000010, BX
+	JMP     block
+
+done:
+	VZEROUPPER
+	RET
+
+// func decodeBFloat16AVX512(dst *float32, x *uint16, n int)
+// Requires: AVX, AVX512F
+TEXT ·decodeBFloat16AVX512(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ n+16(FP), DX
+	XORQ BX, BX
+
+block:
+	CMPQ      BX, DX
+	JGE       done
+	VPMOVZXWD (CX)(BX*2), Z0
+	VPSLLD    $0x10, Z0, Z0
+	VMOVUPS   Z0, (AX)(BX*4)
+	ADDQ      $0x00000010, BX
+	JMP       block
+
+done:
+	VZEROUPPER
+	RET
+
+// func encodeFloat16AVX512(dst *uint16, x *float32, n int)
+// Requires: AVX, AVX512F
+TEXT ·encodeFloat16AVX512(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ n+16(FP), DX
+	XORQ BX, BX
+
+block:
+	CMPQ      BX, DX
+	JGE       done
+	VMOVUPS   (CX)(BX*4), Z0
+	VCVTPS2PH $0x00, Z0, Y0
+	VMOVDQU   Y0, (AX)(BX*2)
+	ADDQ      $0x00000010, BX
+	JMP       block
+
+done:
+	VZEROUPPER
+	RET
+
+// func decodeFloat16AVX512(dst *float32, x *uint16, n int)
+// Requires: AVX, AVX512F
+TEXT ·decodeFloat16AVX512(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ n+16(FP), DX
+	XORQ BX, BX
+
+block:
+	CMPQ      BX, DX
+	JGE       done
+	VCVTPH2PS (CX)(BX*2), Z0
+	VMOVUPS   Z0, (AX)(BX*4)
+	ADDQ      $0x00000010, BX
+	JMP       block
+
+done:
+	VZEROUPPER
+	RET
+
+// func roundFloat16AVX512(dst *float32, x *float32, n int)
+// Requires: AVX, AVX512F
+TEXT ·roundFloat16AVX512(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ n+16(FP), DX
+	XORQ BX, BX
+
+block:
+	CMPQ      BX, DX
+	JGE       done
+	VMOVUPS   (CX)(BX*4), Z0
+	VCVTPS2PH $0x00, Z0, Y0
+	VCVTPH2PS Y0, Z0
+	VMOVUPS   Z0, (AX)(BX*4)
+	ADDQ      $0x00000010, BX
+	JMP       block
+
+done:
+	VZEROUPPER
+	RET
+
+// func dropoutAVX512(dst *float32, x *float32, n int, keys *[20]uint32, counter uint64, threshold uint32, scale float32)
+// Requires: AVX, AVX512F
+TEXT ·dropoutAVX512(SB), NOSPLIT, $0-48
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         n+16(FP), DX
+	MOVQ         keys+24(FP), BX
+	MOVL         $0xd2511f53, SI
+	VMOVD        SI, X0
+	VPBROADCASTD X0, Z0
+	MOVL         $0xcd9e8d57, SI
+	VMOVD        SI, X3
+	VPBROADCASTD X3, Z3
+	MOVL         threshold+40(FP), SI
+	VMOVD        SI, X4
+	VPBROADCASTD X4, Z4
+	VBROADCASTSS scale+44(FP), Z5
+	VPBROADCASTQ counter+32(FP), Z6
+	VPADDQ       philoxBlocksAVX512<>+0(SB), Z6, Z6
+	MOVQ         $0x00000008, SI
+	VMOVQ        SI, X7
+	VPBROADCASTQ X7, Z7
+	XORQ         SI, SI
+
+block:
+	CMPQ         SI, DX
+	JGE          done
+	VPSRLQ       $0x20, Z6, Z8
+	VPXORD       Z1, Z1, Z1
+	VPXORD       Z2, Z2, Z2
+	VPMULUDQ     Z0, Z6, Z9
+	VPMULUDQ     Z3, Z1, Z10
+	VPSRLQ       $0x20, Z9, Z11
+	VPSRLQ       $0x20, Z10, Z12
+	VPBROADCASTD (BX), Z13
+	VPBROADCASTD 4(BX), Z14
+	VPTERNLOGD   $0x96, Z13, Z8, Z12
+	VPTERNLOGD   $0x96, Z14, Z2, Z11
+	VPMULUDQ     Z0, Z12, Z8
+	VPMULUDQ     Z3, Z11, Z11
+	VPSRLQ       $0x20, Z8, Z12
+	VPSRLQ       $0x20, Z11, Z13
+	VPBROADCASTD 8(BX), Z14
+	VPBROADCASTD 12(BX), Z15
+	VPTERNLOGD   $0x96, Z14, Z10, Z13
+	VPTERNLOGD   $0x96, Z15, Z9, Z12
+	VPMULUDQ     Z0, Z13, Z9
+	VPMULUDQ     Z3, Z12, Z10
+	VPSRLQ       $0x20, Z9, Z12
+	VPSRLQ       $0x20, Z10, Z13
+	VPBROADCASTD 16(BX), Z14
+	VPBROADCASTD 20(BX), Z15
+	VPTERNLOGD   $0x96, Z14, Z11, Z13
+	VPTERNLOGD   $0x96, Z15, Z8, Z12
+	VPMULUDQ     Z0, Z13, Z8
+	VPMULUDQ     Z3, Z12, Z11
+	VPSRLQ       $0x20, Z8, Z12
+	VPSRLQ       $0x20, Z11, Z13
+	VPBROADCASTD 24(BX), Z14
+	VPBROADCASTD 28(BX), Z15
+	VPTERNLOGD   $0x96, Z14, Z10, Z13
+	VPTERNLOGD   $0x96, Z15, Z9, Z12
+	VPMULUDQ     Z0, Z13, Z9
+	VPMULUDQ     Z3, Z12, Z10
+	VPSRLQ       $0x20, Z9, Z12
+	VPSRLQ       $0x20, Z10, Z13
+	VPBROADCASTD 32(BX), Z14
+	VPBROADCASTD 36(BX), Z15
+	VPTERNLOGD   $0x96, Z14, Z11, Z13
+	VPTERNLOGD   $0x96, Z15, Z8, Z12
+	VPMULUDQ     Z0, Z13, Z8
+	VPMULUDQ     Z3, Z12, Z11
+	VPSRLQ       $0x20, Z8, Z12
+	VPSRLQ       $0x20, Z11, Z13
+	VPBROADCASTD 40(BX), Z14
+	VPBROADCASTD 44(BX), Z15
+	VPTERNLOGD   $0x96, Z14, Z10, Z13
+	VPTERNLOGD   $0x96, Z15, Z9, Z12
+	VPMULUDQ     Z0, Z13, Z9
+	VPMULUDQ     Z3, Z12, Z10
+	VPSRLQ       $0x20, Z9, Z12
+	VPSRLQ       $0x20, Z10, Z13
+	VPBROADCASTD 48(BX), Z14
+	VPBROADCASTD 52(BX), Z15
+	VPTERNLOGD   $0x96, Z14, Z11, Z13
+	VPTERNLOGD   $0x96, Z15, Z8, Z12
+	VPMULUDQ     Z0, Z13, Z8
+	VPMULUDQ     Z3, Z12, Z11
+	VPSRLQ       $0x20, Z8, Z12
+	VPSRLQ       $0x20, Z11, Z13
+	VPBROADCASTD 56(BX), Z14
+	VPBROADCASTD 60(BX), Z15
+	VPTERNLOGD   $0x96, Z14, Z10, Z13
+	VPTERNLOGD   $0x96, Z15, Z9, Z12
+	VPMULUDQ     Z0, Z13, Z9
+	VPMULUDQ     Z3, Z12, Z10
+	VPSRLQ       $0x20, Z9, Z12
+	VPSRLQ       $0x20, Z10, Z13
+	VPBROADCASTD 64(BX), Z14
+	VPBROADCASTD 68(BX), Z15
+	VPTERNLOGD   $0x96, Z14, Z11, Z13
+	VPTERNLOGD   $0x96, Z15, Z8, Z12
+	VPMULUDQ     Z0, Z13, Z8
+	VPMULUDQ     Z3, Z12, Z11
+	VPSRLQ       $0x20, Z8, Z12
+	VPSRLQ       $0x20, Z11, Z13
+	VPBROADCASTD 72(BX), Z14
+	VPBROADCASTD 76(BX), Z15
+	VPTERNLOGD   $0x96, Z14, Z10, Z13
+	VPTERNLOGD   $0x96, Z15, Z9, Z12
+	VPSLLQ       $0x20, Z11, Z11
+	VPSLLQ       $0x20, Z13, Z9
+	VPSRLQ       $0x20, Z9, Z9
+	VPORD        Z11, Z9, Z9
+	VPSLLQ       $0x20, Z8, Z8
+	VPSLLQ       $0x20, Z12, Z10
+	VPSRLQ       $0x20, Z10, Z10
+	VPORD        Z8, Z10, Z10
+	VPUNPCKLQDQ  Z10, Z9, Z8
+	VPUNPCKHQDQ  Z10, Z9, Z9
+	VPADDQ       Z7, Z6, Z6
+	VPCMPUD      $0x05, Z4, Z8, K1
+	VMULPS.Z     (CX)(SI*4), Z5, K1, Z8
+	VMOVUPS      Z8, (AX)(SI*4)
+	VPCMPUD      $0x05, Z4, Z9, K1
+	VMULPS.Z     64(CX)(SI*4), Z5, K1, Z8
+	VMOVUPS      Z8, 64(AX)(SI*4)
+	ADDQ         $0x00000020, SI
+	JMP          block
+
+done:
+	VZEROUPPER
+	RET
+
+DATA philoxBlocksAVX512<>+0(SB)/8, $0x0000000000000000
+DATA philoxBlocksAVX512<>+8(SB)/8, $0x0000000000000004
+DATA philoxBlocksAVX512<>+16(SB)/8, $0x0000000000000001
+DATA philoxBlocksAVX512<>+24(SB)/8, $0x0000000000000005
+DATA philoxBlocksAVX512<>+32(SB)/8, $0x0000000000000002
+DATA philoxBlocksAVX512<>+40(SB)/8, $0x0000000000000006
+DATA philoxBlocksAVX512<>+48(SB)/8, $0x0000000000000003
+DATA philoxBlocksAVX512<>+56(SB)/8, $0x0000000000000007
+GLOBL philoxBlocksAVX512<>(SB), RODATA|NOPTR, $64
+
 DATA vectorConstantsAVX2<>+0(SB)/4, $0x40c00000
 DATA vectorConstantsAVX2<>+4(SB)/4, $0xc2d00000
 DATA vectorConstantsAVX2<>+8(SB)/4, $0x42b20000
@@ -8090,3 +8381,341 @@ singleEnd:
 done:
 	VZEROUPPER
 	RET
+
+// func sumSquaresAVX2(l *[16]float64, x *float32, n int)
+// Requires: AVX, FMA3
+TEXT ·sumSquaresAVX2(SB), NOSPLIT, $0-24
+	MOVQ    l+0(FP), AX
+	MOVQ    x+8(FP), CX
+	MOVQ    n+16(FP), DX
+	VMOVUPD (AX), Y0
+	VMOVUPD 32(AX), Y1
+	VMOVUPD 64(AX), Y2
+	VMOVUPD 96(AX), Y3
+	XORQ    BX, BX
+
+block:
+	CMPQ        BX, DX
+	JGE         done
+	VCVTPS2PD   (CX)(BX*4), Y4
+	VFMADD231PD Y4, Y4, Y0
+	VCVTPS2PD   16(CX)(BX*4), Y4
+	VFMADD231PD Y4, Y4, Y1
+	VCVTPS2PD   32(CX)(BX*4), Y4
+	VFMADD231PD Y4, Y4, Y2
+	VCVTPS2PD   48(CX)(BX*4), Y4
+	VFMADD231PD Y4, Y4, Y3
+	ADDQ        $0x00000010, BX
+	JMP         block
+
+done:
+	VMOVUPD Y0, (AX)
+	VMOVUPD Y1, 32(AX)
+	VMOVUPD Y2, 64(AX)
+	VMOVUPD Y3, 96(AX)
+	VZEROUPPER
+	RET
+
+// func encodeBFloat16AVX2(dst *uint16, x *float32, n int)
+// Requires: AVX, AVX2
+TEXT ·encodeBFloat16AVX2(SB), NOSPLIT, $0-24
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         n+16(FP), DX
+	MOVL         $0x00007fff, BX
+	VMOVD        BX, X0
+	VPBROADCASTD X0, Y0
+	MOVL         $0x00000001, BX
+	VMOVD        BX, X1
+	VPBROADCASTD X1, Y1
+	MOVL         $0x00400000, BX
+	VMOVD        BX, X2
+	VPBROADCASTD X2, Y2
+	XORQ         BX, BX
+
+block:
+	CMPQ      BX, DX
+	JGE       done
+	VMOVUPS   (CX)(BX*4), Y3
+	VPSRLD    $0x10, Y3, Y4
+	VPAND     Y1, Y4, Y4
+	VPADDD    Y0, Y4, Y4
+	VPADDD    Y3, Y4, Y4
+	VCMPPS    $0x03, Y3, Y3, Y5
+	VPOR      Y2, Y3, Y3
+	VBLENDVPS Y5, Y3, Y4, Y4
+	VPSRLD    $0x10, Y4, Y4
+	VMOVUPS   32(CX)(BX*4), Y3
+	VPSRLD    $0x10, Y3, Y5
+	VPAND     Y1, Y5, Y5
+	VPADDD    Y0, Y5, Y5
+	VPADDD    Y3, Y5, Y5
+	VCMPPS    $0x03, Y3, Y3, Y6
+	VPOR      Y2, Y3, Y3
+	VBLENDVPS Y6, Y3, Y5, Y5
+	VPSRLD    $0x10, Y5, Y5
+	VPACKUSDW Y5, Y4, Y3
+	VPERMQ    $0xd8, Y3, Y3
+	VMOVDQU   Y3, (AX)(BX*2)
+	ADDQ      $0x00000010, BX
+	JMP       block
+
+done:
+	VZEROUPPER
+	RET
+
+// func decodeBFloat16AVX2(dst *float32, x *uint16, n int)
+// Requires: AVX, AVX2
+TEXT ·decodeBFloat16AVX2(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ n+16(FP), DX
+	XORQ BX, BX
+
+block:
+	CMPQ      BX, DX
+	JGE       done
+	VPMOVZXWD (CX)(BX*2), Y0
+	VPSLLD    $0x10, Y0, Y0
+	VMOVUPS   Y0, (AX)(BX*4)
+	VPMOVZXWD 16(CX)(BX*2), Y0
+	VPSLLD    $0x10, Y0, Y0
+	VMOVUPS   Y0, 32(AX)(BX*4)
+	ADDQ      $0x00000010, BX
+	JMP       block
+
+done:
+	VZEROUPPER
+	RET
+
+// func encodeFloat16AVX2(dst *uint16, x *float32, n int)
+// Requires: AVX, F16C
+TEXT ·encodeFloat16AVX2(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ n+16(FP), DX
+	XORQ BX, BX
+
+block:
+	CMPQ      BX, DX
+	JGE       done
+	VMOVUPS   (CX)(BX*4), Y0
+	VCVTPS2PH $0x00, Y0, X0
+	VMOVDQU   X0, (AX)(BX*2)
+	VMOVUPS   32(CX)(BX*4), Y0
+	VCVTPS2PH $0x00, Y0, X0
+	VMOVDQU   X0, 16(AX)(BX*2)
+	ADDQ      $0x00000010, BX
+	JMP       block
+
+done:
+	VZEROUPPER
+	RET
+
+// func decodeFloat16AVX2(dst *float32, x *uint16, n int)
+// Requires: AVX, F16C
+TEXT ·decodeFloat16AVX2(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ n+16(FP), DX
+	XORQ BX, BX
+
+block:
+	CMPQ      BX, DX
+	JGE       done
+	VCVTPH2PS (CX)(BX*2), Y0
+	VMOVUPS   Y0, (AX)(BX*4)
+	VCVTPH2PS 16(CX)(BX*2), Y0
+	VMOVUPS   Y0, 32(AX)(BX*4)
+	ADDQ      $0x00000010, BX
+	JMP       block
+
+done:
+	VZEROUPPER
+	RET
+
+// func roundFloat16AVX2(dst *float32, x *float32, n int)
+// Requires: AVX, F16C
+TEXT ·roundFloat16AVX2(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ n+16(FP), DX
+	XORQ BX, BX
+
+block:
+	CMPQ      BX, DX
+	JGE       done
+	VMOVUPS   (CX)(BX*4), Y0
+	VCVTPS2PH $0x00, Y0, X0
+	VCVTPH2PS X0, Y0
+	VMOVUPS   Y0, (AX)(BX*4)
+	VMOVUPS   32(CX)(BX*4), Y0
+	VCVTPS2PH $0x00, Y0, X0
+	VCVTPH2PS X0, Y0
+	VMOVUPS   Y0, 32(AX)(BX*4)
+	ADDQ      $0x00000010, BX
+	JMP       block
+
+done:
+	VZEROUPPER
+	RET
+
+// func dropoutAVX2(dst *float32, x *float32, n int, keys *[20]uint32, counter uint64, threshold uint32, scale float32)
+// Requires: AVX, AVX2
+TEXT ·dropoutAVX2(SB), NOSPLIT, $0-48
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         n+16(FP), DX
+	MOVQ         keys+24(FP), BX
+	MOVL         $0xd2511f53, SI
+	VMOVD        SI, X0
+	VPBROADCASTD X0, Y0
+	MOVL         $0xcd9e8d57, SI
+	VMOVD        SI, X1
+	VPBROADCASTD X1, Y1
+	MOVL         threshold+40(FP), SI
+	VMOVD        SI, X2
+	VPBROADCASTD X2, Y2
+	VBROADCASTSS scale+44(FP), Y3
+	VPBROADCASTQ counter+32(FP), Y4
+	VPADDQ       philoxBlocksAVX2<>+0(SB), Y4, Y4
+	MOVQ         $0x00000004, SI
+	VMOVQ        SI, X5
+	VPBROADCASTQ X5, Y5
+	XORQ         SI, SI
+
+block:
+	CMPQ         SI, DX
+	JGE          done
+	VPSRLQ       $0x20, Y4, Y6
+	VPXOR        Y7, Y7, Y7
+	VPXOR        Y8, Y8, Y8
+	VPMULUDQ     Y0, Y4, Y9
+	VPMULUDQ     Y1, Y7, Y7
+	VPSRLQ       $0x20, Y9, Y10
+	VPSRLQ       $0x20, Y7, Y11
+	VPBROADCASTD (BX), Y12
+	VPBROADCASTD 4(BX), Y13
+	VPXOR        Y12, Y11, Y11
+	VPXOR        Y6, Y11, Y11
+	VPXOR        Y13, Y10, Y10
+	VPXOR        Y8, Y10, Y10
+	VPMULUDQ     Y0, Y11, Y6
+	VPMULUDQ     Y1, Y10, Y8
+	VPSRLQ       $0x20, Y6, Y10
+	VPSRLQ       $0x20, Y8, Y11
+	VPBROADCASTD 8(BX), Y12
+	VPBROADCASTD 12(BX), Y13
+	VPXOR        Y12, Y11, Y11
+	VPXOR        Y7, Y11, Y11
+	VPXOR        Y13, Y10, Y10
+	VPXOR        Y9, Y10, Y10
+	VPMULUDQ     Y0, Y11, Y7
+	VPMULUDQ     Y1, Y10, Y9
+	VPSRLQ       $0x20, Y7, Y10
+	VPSRLQ       $0x20, Y9, Y11
+	VPBROADCASTD 16(BX), Y12
+	VPBROADCASTD 20(BX), Y13
+	VPXOR        Y12, Y11, Y11
+	VPXOR        Y8, Y11, Y11
+	VPXOR        Y13, Y10, Y10
+	VPXOR        Y6, Y10, Y10
+	VPMULUDQ     Y0, Y11, Y6
+	VPMULUDQ     Y1, Y10, Y8
+	VPSRLQ       $0x20, Y6, Y10
+	VPSRLQ       $0x20, Y8, Y11
+	VPBROADCASTD 24(BX), Y12
+	VPBROADCASTD 28(BX), Y13
+	VPXOR        Y12, Y11, Y11
+	VPXOR        Y9, Y11, Y11
+	VPXOR        Y13, Y10, Y10
+	VPXOR        Y7, Y10, Y10
+	VPMULUDQ     Y0, Y11, Y7
+	VPMULUDQ     Y1, Y10, Y9
+	VPSRLQ       $0x20, Y7, Y10
+	VPSRLQ       $0x20, Y9, Y11
+	VPBROADCASTD 32(BX), Y12
+	VPBROADCASTD 36(BX), Y13
+	VPXOR        Y12, Y11, Y11
+	VPXOR        Y8, Y11, Y11
+	VPXOR        Y13, Y10, Y10
+	VPXOR        Y6, Y10, Y10
+	VPMULUDQ     Y0, Y11, Y6
+	VPMULUDQ     Y1, Y10, Y8
+	VPSRLQ       $0x20, Y6, Y10
+	VPSRLQ       $0x20, Y8, Y11
+	VPBROADCASTD 40(BX), Y12
+	VPBROADCASTD 44(BX), Y13
+	VPXOR        Y12, Y11, Y11
+	VPXOR        Y9, Y11, Y11
+	VPXOR        Y13, Y10, Y10
+	VPXOR        Y7, Y10, Y10
+	VPMULUDQ     Y0, Y11, Y7
+	VPMULUDQ     Y1, Y10, Y9
+	VPSRLQ       $0x20, Y7, Y10
+	VPSRLQ       $0x20, Y9, Y11
+	VPBROADCASTD 48(BX), Y12
+	VPBROADCASTD 52(BX), Y13
+	VPXOR        Y12, Y11, Y11
+	VPXOR        Y8, Y11, Y11
+	VPXOR        Y13, Y10, Y10
+	VPXOR        Y6, Y10, Y10
+	VPMULUDQ     Y0, Y11, Y6
+	VPMULUDQ     Y1, Y10, Y8
+	VPSRLQ       $0x20, Y6, Y10
+	VPSRLQ       $0x20, Y8, Y11
+	VPBROADCASTD 56(BX), Y12
+	VPBROADCASTD 60(BX), Y13
+	VPXOR        Y12, Y11, Y11
+	VPXOR        Y9, Y11, Y11
+	VPXOR        Y13, Y10, Y10
+	VPXOR        Y7, Y10, Y10
+	VPMULUDQ     Y0, Y11, Y7
+	VPMULUDQ     Y1, Y10, Y9
+	VPSRLQ       $0x20, Y7, Y10
+	VPSRLQ       $0x20, Y9, Y11
+	VPBROADCASTD 64(BX), Y12
+	VPBROADCASTD 68(BX), Y13
+	VPXOR        Y12, Y11, Y11
+	VPXOR        Y8, Y11, Y11
+	VPXOR        Y13, Y10, Y10
+	VPXOR        Y6, Y10, Y10
+	VPMULUDQ     Y0, Y11, Y6
+	VPMULUDQ     Y1, Y10, Y8
+	VPSRLQ       $0x20, Y6, Y10
+	VPSRLQ       $0x20, Y8, Y11
+	VPBROADCASTD 72(BX), Y12
+	VPBROADCASTD 76(BX), Y13
+	VPXOR        Y12, Y11, Y11
+	VPXOR        Y9, Y11, Y11
+	VPXOR        Y13, Y10, Y10
+	VPXOR        Y7, Y10, Y10
+	VPSLLQ       $0x20, Y8, Y8
+	VPBLENDD     $0xaa, Y8, Y11, Y7
+	VPSLLQ       $0x20, Y6, Y6
+	VPBLENDD     $0xaa, Y6, Y10, Y6
+	VPUNPCKLQDQ  Y6, Y7, Y8
+	VPUNPCKHQDQ  Y6, Y7, Y6
+	VPADDQ       Y5, Y4, Y4
+	VPMAXUD      Y2, Y8, Y7
+	VPCMPEQD     Y8, Y7, Y7
+	VMULPS       (CX)(SI*4), Y3, Y8
+	VANDPS       Y7, Y8, Y8
+	VMOVUPS      Y8, (AX)(SI*4)
+	VPMAXUD      Y2, Y6, Y7
+	VPCMPEQD     Y6, Y7, Y7
+	VMULPS       32(CX)(SI*4), Y3, Y6
+	VANDPS       Y7, Y6, Y6
+	VMOVUPS      Y6, 32(AX)(SI*4)
+	ADDQ         $0x00000010, SI
+	JMP          block
+
+done:
+	VZEROUPPER
+	RET
+
+DATA philoxBlocksAVX2<>+0(SB)/8, $0x0000000000000000
+DATA philoxBlocksAVX2<>+8(SB)/8, $0x0000000000000002
+DATA philoxBlocksAVX2<>+16(SB)/8, $0x0000000000000001
+DATA philoxBlocksAVX2<>+24(SB)/8, $0x0000000000000003
+GLOBL philoxBlocksAVX2<>(SB), RODATA|NOPTR, $32

@@ -37,7 +37,7 @@ func Dropout(dst, x []float32, key [2]uint32, offset uint64, p float32) {
 	if !(p >= 0 && p < 1) {
 		panic(fmt.Sprintf("kernel: Dropout: probability %v is outside [0, 1)", p))
 	}
-	dropoutGo(dst, x, key, offset, uint32(float64(p)*0x1p32), 1/(1-p))
+	dropoutVec(dst, x, key, offset, uint32(float64(p)*0x1p32), 1/(1-p))
 }
 
 func dropoutGo(dst, x []float32, key [2]uint32, offset uint64, threshold uint32, scale float32) {

@@ -4,12 +4,10 @@ import "math"
 
 // foldLanes is the tree of the lane rule: lane i takes lane i+8, then i+4, i+2, i+1.
 func foldLanes(l *[lanes]float32) float32 {
-	for width := lanes / 2; width > 0; width /= 2 {
-		for i := 0; i < width; i++ {
-			l[i] += l[i+width]
-		}
-	}
-	return l[0]
+	a, b, c, d := l[0]+l[8], l[1]+l[9], l[2]+l[10], l[3]+l[11]
+	e, f, g, h := l[4]+l[12], l[5]+l[13], l[6]+l[14], l[7]+l[15]
+	a, b, c, d = a+e, b+f, c+g, d+h
+	return (a + c) + (b + d)
 }
 
 // Sum is the sum of x by the lane rule, each lane beginning at +0.
@@ -70,7 +68,7 @@ func dotCenteredGo(l *[lanes]float32, a, x []float32, mean float32) {
 // SumSquares is the sum of x[i]^2 in float64 by the lane rule. The squares are exact in float64.
 func SumSquares(x []float32) float64 {
 	var l [lanes]float64
-	sumSquaresGo(&l, x)
+	sumSquaresVec(&l, x)
 	for width := lanes / 2; width > 0; width /= 2 {
 		for i := 0; i < width; i++ {
 			l[i] += l[i+width]

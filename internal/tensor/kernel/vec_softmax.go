@@ -131,7 +131,9 @@ func crossEntropyRow(d, x []float32, target int32, smoothing float32) (loss floa
 	}
 	sum := foldLanes(&l)
 	// ln(sum of e^x) - x[target], in float64 so that the cancellation costs nothing.
-	logSum := float64(log1(sum)) + float64(m)
+	logOf := [1]float32{sum}
+	Log(logOf[:], logOf[:])
+	logSum := float64(logOf[0]) + float64(m)
 	loss = logSum - float64(at)
 	if smoothing != 0 {
 		uniform := logSum - float64(total)/float64(cols)

@@ -61,6 +61,7 @@ var vectorCases = []vectorCase{
 	binary("GELUBackward", GELUBackward), binary("GELUTanhBackward", GELUTanhBackward),
 	unary("RoundBFloat16", RoundBFloat16), unary("RoundFloat16", RoundFloat16),
 	unary("Dropout", func(d, x []float32) { Dropout(d, x, [2]uint32{1, 2}, 7, 0.3) }),
+	unary("Dropout/far", func(d, x []float32) { Dropout(d, x, [2]uint32{3, 4}, 1<<34-64, 0.5) }),
 	{"Sum", 1, func(s [][]float32) []float32 { return []float32{Sum(s[0])} }},
 	{"Max", 1, func(s [][]float32) []float32 { return []float32{Max(s[0])} }},
 	{"Dot", 2, func(s [][]float32) []float32 { return []float32{Dot(s[0], s[1])} }},
@@ -178,6 +179,22 @@ func TestVectorTiersGiveSameBits(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Assembly takes long slices a block at a time; the borders of the blocks must not show.
+func TestLongVectorsGiveSameBits(t *testing.T) {
+	long := map[string]bool{"Add": true, "Sum": true, "SumSquares": true, "RoundBFloat16": true, "RoundFloat16": true, "Dropout": true, "Softmax": true}
+	r := rand.New(rand.NewPCG(4, 5))
+	for _, c := range vectorCases {
+		if !long[c.name] {
+			continue
+		}
+		in := make([][]float32, c.slices)
+		for k := range in {
+			in[k] = normals(r, 2<<16+37)
+		}
+		compareTiers(t, c, in, 3)
 	}
 }
 

@@ -159,8 +159,8 @@ func (e *emission) broadcast(n node) reg.VecVirtual {
 	return v
 }
 
-func (e *emission) xor(v reg.VecVirtual) {
-	if e.set == avx512 {
+func (x *x86) xor(v reg.VecVirtual) {
+	if x.set == avx512 {
 		VPXORD(v, v, v)
 		return
 	}

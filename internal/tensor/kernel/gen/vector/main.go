@@ -25,6 +25,7 @@ func main() {
 		for _, p := range programs {
 			x.emit(p)
 		}
+		x.specials()
 	}
 	if *dispatch != "" {
 		if err := writeDispatch(*dispatch); err != nil {
