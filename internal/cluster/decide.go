@@ -251,7 +251,7 @@ func decideLost(j *fsm.Job, o *observations, now time.Time, t Timing) *decision 
 	for _, m := range j.View.Members {
 		if o.alive(m.Incarnation, now, t) {
 			left = append(left, m)
-		} else if o.workers[m.Incarnation] != nil || now.Sub(o.since) > t.Silence {
+		} else if o.workers[m.Incarnation] != nil || now.Sub(o.since) > 2*t.Silence {
 			// A new leader gives every worker time to attach before it misses anybody.
 			lost = append(lost, m)
 		} else {

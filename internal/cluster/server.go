@@ -269,9 +269,8 @@ func (s *Server) take(id plan.Incarnation, r *rpc.Report) bool {
 		if old := s.lastSeen[r.Job]; old == nil || r.Progress.Step >= old.Step {
 			s.lastSeen[r.Job] = r.Progress
 		}
-		if r.Progress.RejoinMs > 0 && r.Phase == rpc.Phase_PHASE_TRAINING {
-			g := plan.Generation(r.Generation)
-			s.stalls[g] = max(s.stalls[g], float64(r.Progress.RejoinMs))
+		if g := plan.Generation(r.Progress.RejoinGeneration); g != 0 {
+			s.stalls[g] = max(s.stalls[g], r.Progress.RejoinMs)
 		}
 	}
 	s.poke()

@@ -61,7 +61,7 @@ func LoadCoordinator(path string, flags []Flag) (*Coordinator, error) {
 		c.Peers = map[string]string{c.ID: c.Advertise}
 	}
 	def(o, "election_timeout", &c.ElectionTimeout, 400*time.Millisecond)
-	def(o, "worker_timeout", &c.WorkerTimeout, 2*time.Second)
+	def(o, "worker_timeout", &c.WorkerTimeout, 1500*time.Millisecond)
 	def(o, "log", &c.Log, "info")
 	c.validate(newChecker(b))
 	if err := b.result(); err != nil {

@@ -16,7 +16,7 @@ var CoordinatorOptions = []Option{
 	{"peers", "all coordinators, this one too: `c1=host:port,c2=...` (default: this one alone)"},
 	{"join", "further `addresses` where the cluster can be found, host:port,host:port"},
 	{"election_timeout", "replicas that hear nothing from the leader for this `time` elect another (default 400ms)"},
-	{"worker_timeout", "a worker silent for this `time` is suspected (default 2s)"},
+	{"worker_timeout", "a worker silent for this `time` is suspected (default 1.5s)"},
 	{"log", "`level` of the log: debug, info, warn or error (default info)"},
 }
 

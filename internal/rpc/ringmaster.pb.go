@@ -711,22 +711,22 @@ func (x *DataFile) GetSha256() []byte {
 }
 
 type Progress struct {
-	state           protoimpl.MessageState `protogen:"open.v1"`
-	Step            uint64                 `protobuf:"varint,1,opt,name=step,proto3" json:"step,omitempty"`
-	Epoch           uint32                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`                           // 1-based epoch under way
-	TrainLoss       float64                `protobuf:"fixed64,3,opt,name=train_loss,json=trainLoss,proto3" json:"train_loss,omitempty"` // mean over a recent window
-	Samples         uint64                 `protobuf:"varint,4,opt,name=samples,proto3" json:"samples,omitempty"`                       // of the job so far
-	DigestStep      uint64                 `protobuf:"varint,5,opt,name=digest_step,json=digestStep,proto3" json:"digest_step,omitempty"`
-	Digest          []byte                 `protobuf:"bytes,6,opt,name=digest,proto3" json:"digest,omitempty"`
-	StepMs          float64                `protobuf:"fixed64,7,opt,name=step_ms,json=stepMs,proto3" json:"step_ms,omitempty"`                               // recent median or mean of the step time
-	FirstStepUnixNs uint64                 `protobuf:"varint,8,opt,name=first_step_unix_ns,json=firstStepUnixNs,proto3" json:"first_step_unix_ns,omitempty"` // when this process finished its first step; 0: not yet
-	TrainS          float64                `protobuf:"fixed64,9,opt,name=train_s,json=trainS,proto3" json:"train_s,omitempty"`                               // time spent in steps by this session so far
-	StepsTotal      uint64                 `protobuf:"varint,10,opt,name=steps_total,json=stepsTotal,proto3" json:"steps_total,omitempty"`
-	SaveStalledMs   float64                `protobuf:"fixed64,11,opt,name=save_stalled_ms,json=saveStalledMs,proto3" json:"save_stalled_ms,omitempty"` // of the newest save
-	SessionSamples  uint64                 `protobuf:"varint,12,opt,name=session_samples,json=sessionSamples,proto3" json:"session_samples,omitempty"` // samples trained on by this process
-	RejoinMs        uint64                 `protobuf:"varint,13,opt,name=rejoin_ms,json=rejoinMs,proto3" json:"rejoin_ms,omitempty"`                   // from the last step of the old view to the first of the present one
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	Step             uint64                 `protobuf:"varint,1,opt,name=step,proto3" json:"step,omitempty"`
+	Epoch            uint32                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`                           // 1-based epoch under way
+	TrainLoss        float64                `protobuf:"fixed64,3,opt,name=train_loss,json=trainLoss,proto3" json:"train_loss,omitempty"` // mean over a recent window
+	Samples          uint64                 `protobuf:"varint,4,opt,name=samples,proto3" json:"samples,omitempty"`                       // of the job so far
+	DigestStep       uint64                 `protobuf:"varint,5,opt,name=digest_step,json=digestStep,proto3" json:"digest_step,omitempty"`
+	Digest           []byte                 `protobuf:"bytes,6,opt,name=digest,proto3" json:"digest,omitempty"`
+	StepMs           float64                `protobuf:"fixed64,7,opt,name=step_ms,json=stepMs,proto3" json:"step_ms,omitempty"`                               // recent median or mean of the step time
+	FirstStepUnixNs  uint64                 `protobuf:"varint,8,opt,name=first_step_unix_ns,json=firstStepUnixNs,proto3" json:"first_step_unix_ns,omitempty"` // when this process finished its first step; 0: not yet
+	TrainS           float64                `protobuf:"fixed64,9,opt,name=train_s,json=trainS,proto3" json:"train_s,omitempty"`                               // time spent in steps by this session so far
+	StepsTotal       uint64                 `protobuf:"varint,10,opt,name=steps_total,json=stepsTotal,proto3" json:"steps_total,omitempty"`
+	SessionSamples   uint64                 `protobuf:"varint,12,opt,name=session_samples,json=sessionSamples,proto3" json:"session_samples,omitempty"` // samples trained on by this process
+	RejoinMs         float64                `protobuf:"fixed64,13,opt,name=rejoin_ms,json=rejoinMs,proto3" json:"rejoin_ms,omitempty"`                  // from the last step of the old view to the first of the one below
+	RejoinGeneration uint64                 `protobuf:"varint,14,opt,name=rejoin_generation,json=rejoinGeneration,proto3" json:"rejoin_generation,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *Progress) Reset() {
@@ -829,13 +829,6 @@ func (x *Progress) GetStepsTotal() uint64 {
 	return 0
 }
 
-func (x *Progress) GetSaveStalledMs() float64 {
-	if x != nil {
-		return x.SaveStalledMs
-	}
-	return 0
-}
-
 func (x *Progress) GetSessionSamples() uint64 {
 	if x != nil {
 		return x.SessionSamples
@@ -843,9 +836,16 @@ func (x *Progress) GetSessionSamples() uint64 {
 	return 0
 }
 
-func (x *Progress) GetRejoinMs() uint64 {
+func (x *Progress) GetRejoinMs() float64 {
 	if x != nil {
 		return x.RejoinMs
+	}
+	return 0
+}
+
+func (x *Progress) GetRejoinGeneration() uint64 {
+	if x != nil {
+		return x.RejoinGeneration
 	}
 	return 0
 }
@@ -3168,7 +3168,7 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\aleaving\x18\x1a \x01(\bR\aleaving\"6\n" +
 	"\bDataFile\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
-	"\x06sha256\x18\x02 \x01(\fR\x06sha256\"\x94\x03\n" +
+	"\x06sha256\x18\x02 \x01(\fR\x06sha256\"\x99\x03\n" +
 	"\bProgress\x12\x12\n" +
 	"\x04step\x18\x01 \x01(\x04R\x04step\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\rR\x05epoch\x12\x1d\n" +
@@ -3183,10 +3183,10 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\atrain_s\x18\t \x01(\x01R\x06trainS\x12\x1f\n" +
 	"\vsteps_total\x18\n" +
 	" \x01(\x04R\n" +
-	"stepsTotal\x12&\n" +
-	"\x0fsave_stalled_ms\x18\v \x01(\x01R\rsaveStalledMs\x12'\n" +
+	"stepsTotal\x12'\n" +
 	"\x0fsession_samples\x18\f \x01(\x04R\x0esessionSamples\x12\x1b\n" +
-	"\trejoin_ms\x18\r \x01(\x04R\brejoinMs\"\xa8\x01\n" +
+	"\trejoin_ms\x18\r \x01(\x01R\brejoinMs\x12+\n" +
+	"\x11rejoin_generation\x18\x0e \x01(\x04R\x10rejoinGeneration\"\xa8\x01\n" +
 	"\aWaiting\x12\x16\n" +
 	"\x06worker\x18\x01 \x01(\tR\x06worker\x12\x12\n" +
 	"\x04host\x18\x02 \x01(\tR\x04host\x12\x12\n" +

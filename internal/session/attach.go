@@ -11,7 +11,7 @@ import (
 
 const (
 	firstBackoff = 20 * time.Millisecond
-	lastBackoff  = time.Second
+	lastBackoff  = 250 * time.Millisecond
 )
 
 // attachLoop keeps a line to the leader open, whoever that is at the moment. Training goes on while there is none.

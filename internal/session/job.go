@@ -46,8 +46,7 @@ type job struct {
 	current    atomic.Pointer[session] // the session under way; read by others too
 	abandoned  atomic.Bool             // set by a session whose transport did not let go of the gradients
 
-	lastStepNs  atomic.Int64 // end of the newest step of the session before
-	rejoinMs    atomic.Uint64
+	rejoin      atomic.Pointer[rejoin]
 	digestStep  atomic.Uint64
 	paramDigest atomic.Pointer[[32]byte]
 }
@@ -241,7 +240,10 @@ func (j *job) live(r *rpc.Report) {
 	r.Progress = &rpc.Progress{Step: step, Epoch: uint32(t.Epoch(step)), TrainLoss: math.Float64frombits(p.LossBits.Load()),
 		Samples: t.Samples(step), StepMs: float64(p.StepNs.Load()) / 1e6, FirstStepUnixNs: uint64(p.FirstStep.Load()),
 		TrainS: float64(p.TrainNs.Load()) / 1e9, StepsTotal: t.Steps, SessionSamples: p.Samples.Load(),
-		RejoinMs: j.rejoinMs.Load(), DigestStep: j.digestStep.Load()}
+		DigestStep: j.digestStep.Load()}
+	if again := j.rejoin.Load(); again != nil {
+		r.Progress.RejoinGeneration, r.Progress.RejoinMs = uint64(again.generation), again.ms
+	}
 	if d := j.paramDigest.Load(); d != nil {
 		r.Progress.Digest = d[:]
 	}

@@ -29,6 +29,12 @@ type session struct {
 	evaluation *trainer.Evaluation // where the job ends inside an epoch
 }
 
+// rejoin is how long the ring stood still before a generation's first step.
+type rejoin struct {
+	generation plan.Generation
+	ms         float64
+}
+
 // ringNow is the ring of the session under way, if there is one.
 func (j *job) ringNow() Ring {
 	s := j.current.Load()
@@ -71,6 +77,8 @@ func (j *job) begin(ctx context.Context, o *rpc.Order) {
 func (j *job) course(ctx context.Context, s *session, saver *saver, fresh bool) error {
 	arc := s.id.View.Members[s.id.Self].Arc
 	t := j.trainer.Load()
+	// How long the ring stood still only those can tell who did its last step.
+	was, last := t.Step(), t.Progress.LastStep.Load()
 	if err := j.catchUp(ctx, s); err != nil {
 		return err
 	}
@@ -89,13 +97,12 @@ func (j *job) course(ctx context.Context, s *session, saver *saver, fresh bool) 
 		if !ring.Close() {
 			j.abandoned.Store(true)
 		}
-		j.lastStepNs.Store(t.Progress.LastStep.Load())
 	}()
 	run := trainer.Run{Arc: arc, Ring: ring, Signals: &s.signals, Saver: saver, Evaluated: int(s.start.Epochs),
 		OnEpoch: func(e trainer.EpochEnd) { j.noteEpoch(e) },
 		OnFirst: func() {
-			if last := j.lastStepNs.Load(); last != 0 {
-				j.rejoinMs.Store(uint64(max(0, (t.Progress.LastStep.Load()-last)/1e6)))
+			if last != 0 && was == s.start.Step {
+				j.rejoin.Store(&rejoin{s.generation, float64(t.Progress.LastStep.Load()-last) / 1e6})
 			}
 		}}
 	s.ending, err = t.Train(run)
