@@ -357,7 +357,7 @@ func TestDaemons(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := &Coordinator{ID: "c2", Bind: "10.0.0.1:7070", Advertise: "10.0.0.1:7070", Dir: "coordinator-c2", RaftDir: "coordinator-c2/raft", Peers: map[string]string{"c2": "10.0.0.1:7070"},
-		ElectionTimeout: time.Second, WorkerTimeout: 2 * time.Second, Log: "info"}
+		ElectionTimeout: time.Second, WorkerTimeout: 1500 * time.Millisecond, Log: "info"}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("%+v, want %+v", c, want)
 	}
