@@ -54,7 +54,21 @@ func (d Directory) Status(ctx context.Context, machine string) (*Status, error) 
 	case !launched && last.State != StateDone && last.State != StateFailed:
 		last.State = StateInterrupted // the launch died before it could write the job's end
 	}
+	if !launched {
+		last.forgetProcesses()
+	}
 	return &last, nil
+}
+
+// forgetProcesses takes the process numbers out of a status that is older than the processes: the system may have given
+// them to others.
+func (s *Status) forgetProcesses() {
+	for i := range s.Coordinators {
+		s.Coordinators[i].PID = 0
+	}
+	for i := range s.Workers {
+		s.Workers[i].PID = 0
+	}
 }
 
 // processLives reports whether a process of this machine runs.
