@@ -47,9 +47,10 @@ type Result struct {
 var ErrAbandoned = errors.New("interrupted twice, so the processes were ended at once; --resume goes on from the newest checkpoint")
 
 const (
-	patience     = 30 * time.Second // how long no coordinator may answer before a watched job is given up
-	sideTimeout  = 5 * time.Second  // of calls beside the main line
-	statusPeriod = 2 * time.Second  // between two writes of status.json
+	patience     = 30 * time.Second       // how long no coordinator may answer before a watched job is given up
+	sideTimeout  = 5 * time.Second        // of calls beside the main line
+	statusPeriod = 2 * time.Second        // between two writes of status.json
+	doubleSignal = 200 * time.Millisecond // signals this close together are one
 )
 
 // Run launches the job. A *UsageError means that nothing was started, and then there is no result. With any other error
@@ -180,10 +181,18 @@ func (r *run) heedSignals(ctx context.Context, cancel context.CancelCauseFunc) {
 			go r.stopJob(ctx, job)
 		}
 	}
-	select {
-	case <-ctx.Done():
-	case <-r.o.Interrupts:
-		cancel(ErrAbandoned)
+	// One wish to end often comes as two signals (timeout(1) signals the process and its group), so those that follow at
+	// once count as the first.
+	for settled := time.Now().Add(doubleSignal); ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-r.o.Interrupts:
+			if time.Now().After(settled) {
+				cancel(ErrAbandoned)
+				return
+			}
+		}
 	}
 }
 
