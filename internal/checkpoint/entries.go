@@ -64,7 +64,7 @@ func (s *Store) entry(step uint64, generation plan.Generation) Entry {
 	e := Entry{Step: step, Generation: generation, Path: s.path(FolderName(step, generation)), store: s}
 	sizes := map[string]int64{}
 	files, err := s.fs.List(e.Path)
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // it may be deleted meanwhile
 		e.Err = e.failed(err)
 		return e
 	}

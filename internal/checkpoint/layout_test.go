@@ -151,7 +151,7 @@ func TestLayoutRefusals(t *testing.T) {
 		}, nil, nil, "lies at [5,10)"},
 		{"shape", 1, func(p []Tensor) []Tensor { p[0].Shape = []int{2, 2}; return p }, nil, nil, "has shape [2 2] but 6 values"},
 		{"negative shape", 1, func(p []Tensor) []Tensor { p[0].Shape = []int{-2, -3}; return p }, nil, nil, "has shape"},
-		{"overflowing shape", 1, func(p []Tensor) []Tensor { p[0].Shape = []int{1 << 32, 1 << 32}; return p }, nil, nil, "has shape"},
+		{"overflowing shape", 1, func(p []Tensor) []Tensor { p[0].Shape = []int{math.MaxInt, math.MaxInt}; return p }, nil, nil, "has shape"},
 		{"name twice", 1, func(p []Tensor) []Tensor { p[1].Name = p[0].Name; return p }, nil, nil, "two tensors are named p0.weight"},
 		{"no name", 1, func(p []Tensor) []Tensor { p[1].Name = ""; return p }, nil, nil, "no name"},
 		{"the metadata's name", 1, func(p []Tensor) []Tensor { p[1].Name = "__metadata__"; return p }, nil, nil, "no name"},
@@ -185,6 +185,10 @@ func encodeAll(t testing.TB, l *Layout, s *State) (files []File, contents [][]by
 		hashed, err := l.EncodeShare(io.Discard, k, s)
 		if err != nil || hashed != f {
 			t.Fatalf("to nowhere: %+v, %v, want %+v", hashed, err, f)
+		}
+		var plain bytes.Buffer
+		if err := l.WriteShare(&plain, k, s); err != nil || !bytes.Equal(plain.Bytes(), b.Bytes()) {
+			t.Fatalf("without the hash: %v, %d bytes", err, plain.Len())
 		}
 		files, contents = append(files, f), append(contents, b.Bytes())
 	}

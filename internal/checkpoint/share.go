@@ -10,30 +10,38 @@ import (
 	"slices"
 )
 
-// EncodeShare writes share k of the state at once from its flat vectors, and returns its name, size and SHA-256. NaNs
+// EncodeShare writes share k of the state straight from its flat vectors, and returns its name, size and SHA-256. NaNs
 // are written as one, so the bytes depend on nothing but the state. io.Discard as w computes the hash alone.
 func (l *Layout) EncodeShare(w io.Writer, k int, s *State) (File, error) {
-	if err := l.fits(s); err != nil {
-		return File{}, err
-	}
-	share := &l.shares[k]
 	h := sha256.New()
 	both := io.MultiWriter(h, w)
 	if w == io.Discard {
 		both = h
 	}
-	if _, err := both.Write(share.header); err != nil {
-		return File{}, fmt.Errorf("write %s: %w", share.Name, err)
+	if err := l.WriteShare(both, k, s); err != nil {
+		return File{}, err
+	}
+	f := File{Name: l.shares[k].Name, Bytes: l.shares[k].Bytes}
+	h.Sum(f.SHA256[:0])
+	return f, nil
+}
+
+// WriteShare is EncodeShare for those who know the SHA-256 already, from an EncodeShare of the same state.
+func (l *Layout) WriteShare(w io.Writer, k int, s *State) error {
+	if err := l.fits(s); err != nil {
+		return err
+	}
+	share := &l.shares[k]
+	if _, err := w.Write(share.header); err != nil {
+		return fmt.Errorf("write %s: %w", share.Name, err)
 	}
 	buf := make([]byte, 4*chunkFloats)
 	for _, r := range share.runs {
-		if err := writeFloats(both, buf, s.vector(r.vector)[r.interval.Begin:r.interval.End]); err != nil {
-			return File{}, fmt.Errorf("write %s: %w", share.Name, err)
+		if err := writeFloats(w, buf, s.vector(r.vector)[r.interval.Begin:r.interval.End]); err != nil {
+			return fmt.Errorf("write %s: %w", share.Name, err)
 		}
 	}
-	f := File{Name: share.Name, Bytes: share.Bytes}
-	h.Sum(f.SHA256[:0])
-	return f, nil
+	return nil
 }
 
 // DecodeShare reads the file f, which is share k, into the state's vectors, and checks size, SHA-256, names, shapes and
