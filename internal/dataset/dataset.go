@@ -109,6 +109,8 @@ func Open(c config.Data) (*Data, error) {
 		d, err = openMNIST(c.Dir)
 	case config.DataText:
 		d, err = openText(c.Dir, c.Context)
+	case config.DataImages:
+		d, err = openImages(c)
 	default:
 		return nil, fmt.Errorf("data kind %q is unknown", c.Kind)
 	}

@@ -134,13 +134,16 @@ func findIDX(dir, stem string) (string, error) {
 }
 
 // readWhole reads a file of at most maxFile bytes.
-func readWhole(path string) ([]byte, error) {
+func readWhole(path string) ([]byte, error) { return readBounded(path, maxFile) }
+
+// readBounded reads a file of at most limit bytes.
+func readBounded(path string, limit int64) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, fmt.Errorf("data file: %w", err)
 	}
-	if info.Size() > maxFile {
-		return nil, fmt.Errorf("data file %s has %d bytes, more than the %d that are read", path, info.Size(), maxFile)
+	if info.Size() > limit {
+		return nil, fmt.Errorf("data file %s has %d bytes, more than the %d that are read", path, info.Size(), limit)
 	}
 	raw, err := os.ReadFile(path)
 	if err != nil {

@@ -8,8 +8,8 @@ import (
 )
 
 // Order is the order in which one epoch takes the samples of a training set: a permutation that is a pure function of
-// (seed, epoch, number of samples). It is materialised, four bytes a sample: shuffling 60,000 samples takes less than
-// a millisecond, once an epoch, and then a look-up costs nothing.
+// (seed, epoch, number of samples). It is materialised, four bytes a sample: shuffling 60,000 samples takes about a
+// millisecond, once an epoch, and then a look-up costs nothing.
 type Order struct {
 	seed, epoch uint64
 	samples     []int32

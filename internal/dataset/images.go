@@ -1,0 +1,239 @@
+package dataset
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"fmt"
+	"image"
+	"image/color"
+	_ "image/jpeg" // the decoders of the files
+	_ "image/png"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+
+	"ringmaster/internal/config"
+)
+
+// Bounds on decoded images.
+const (
+	maxImageEdge  = 1 << 12 // pixels of a side
+	maxImageBytes = 8 << 30 // of a part, decoded
+	maxClasses    = 1 << 16
+)
+
+const channels = 3 // red, green, blue
+
+// openImages reads images that lie as train/CLASS/*.jpg and test/CLASS/*.jpg. All must have one size; inputs are
+// [3 rows columns]. Labels number the classes in the order that the configuration lists them, else sorted. Without a
+// folder test there is no evaluation set. Decoders differ between releases of Go, by a step of a value here and there;
+// the fingerprint covers what they make of the files, so workers that disagree are told apart.
+func openImages(c config.Data) (*Data, error) {
+	files, err := findImages(c.Dir)
+	if err != nil {
+		return nil, err
+	}
+	classes, err := classesOf(files, c)
+	if err != nil {
+		return nil, err
+	}
+	train, err := pick(files, trainPart, classes, c.TrainPerClass, c.Dir)
+	if err != nil {
+		return nil, err
+	}
+	eval, err := pick(files, testPart, classes, c.EvalPerClass, c.Dir)
+	if err != nil {
+		return nil, err
+	}
+	d := &Data{Labels: classes}
+	table := make([][]float32, channels)
+	for i := range table {
+		table[i] = standardTable(c.Mean[i], c.Std[i])
+	}
+	first, err := train[0].load()
+	if err != nil {
+		return nil, err
+	}
+	size, err := sizeOf(train[0].imageFile, first)
+	if err != nil {
+		return nil, err
+	}
+	d.Spec = Spec{Input: []int{channels, size.Y, size.X}, Classes: len(classes)}
+	trainSet, err := decodeSet(d, train, size, table)
+	if err != nil {
+		return nil, err
+	}
+	trainSet.crop, trainSet.flip = c.Crop, c.Flip
+	d.Train = trainSet
+	if len(eval) > 0 {
+		if d.Eval, err = decodeSet(d, eval, size, table); err != nil {
+			return nil, err
+		}
+	}
+	return d, nil
+}
+
+// classesOf is the list of classes: as configured, or all that have training images, sorted.
+func classesOf(files []imageFile, c config.Data) ([]string, error) {
+	var found []string
+	for _, f := range files {
+		if f.part == trainPart && (len(found) == 0 || found[len(found)-1] != f.class) {
+			found = append(found, f.class)
+		}
+	}
+	slices.Sort(found)
+	found = slices.Compact(found)
+	for _, class := range c.Classes {
+		if !slices.Contains(found, class) {
+			return nil, fmt.Errorf("images: %s has no training images of class %q, only of %s: correct data.classes", c.Dir, class, clip(strings.Join(found, ", ")))
+		}
+	}
+	if len(c.Classes) > 0 {
+		return slices.Clone(c.Classes), nil
+	}
+	if len(found) < 2 || len(found) > maxClasses {
+		return nil, fmt.Errorf("images: %s has training images of %d classes (%s); a classifier needs 2 to %d", c.Dir, len(found), clip(strings.Join(found, ", ")), maxClasses)
+	}
+	return found, nil
+}
+
+func clip(s string) string {
+	const most = 200
+	if len(s) > most {
+		return s[:most] + "..."
+	}
+	return s
+}
+
+// labelled is an image file of a known class.
+type labelled struct {
+	imageFile
+	label int
+}
+
+// pick chooses the images of a part, class by class in the order of the labels: the first perClass of each by name, or
+// all for 0. A part without any image is empty; a class without is an error.
+func pick(files []imageFile, part string, classes []string, perClass int, dir string) ([]labelled, error) {
+	byClass := map[string][]imageFile{}
+	for _, f := range files {
+		if f.part == part {
+			byClass[f.class] = append(byClass[f.class], f)
+		}
+	}
+	if len(byClass) == 0 {
+		return nil, nil
+	}
+	var picked []labelled
+	for label, class := range classes {
+		have := byClass[class]
+		if len(have) == 0 || len(have) < perClass {
+			return nil, fmt.Errorf("images: %s has %d images in %s/%s, %d are wanted", dir, len(have), part, class, max(perClass, 1))
+		}
+		if perClass > 0 {
+			have = have[:perClass]
+		}
+		for _, f := range have {
+			picked = append(picked, labelled{f, label})
+		}
+	}
+	return picked, nil
+}
+
+// sizeOf is the size of an image, from its header: what a decoder would allocate is known before it does.
+func sizeOf(f imageFile, raw []byte) (image.Point, error) {
+	header, _, err := image.DecodeConfig(bytes.NewReader(raw))
+	if err != nil {
+		return image.Point{}, fmt.Errorf("image %s: %w", f.where, err)
+	}
+	if header.Width < 1 || header.Height < 1 || header.Width > maxImageEdge || header.Height > maxImageEdge {
+		return image.Point{}, fmt.Errorf("image %s: %d x %d pixels; sides have 1 to %d", f.where, header.Width, header.Height, maxImageEdge)
+	}
+	return image.Pt(header.Width, header.Height), nil
+}
+
+// decodeSet decodes images of one size, each into a place of its own, on all CPUs.
+func decodeSet(d *Data, files []labelled, size image.Point, table [][]float32) (*pixels, error) {
+	plane := size.X * size.Y
+	if plane*channels > maxImageBytes/len(files) {
+		return nil, fmt.Errorf("images: %d of %d x %d pixels are more than %d bytes: set data.train_per_class and data.eval_per_class", len(files), size.X, size.Y, int64(maxImageBytes))
+	}
+	p := &pixels{spec: d.Spec, values: make([]byte, len(files)*plane*channels), labels: make([]uint16, len(files)),
+		table: table, plane: plane, columns: size.X}
+	workers := min(runtime.GOMAXPROCS(0), len(files))
+	failed := make([]error, workers) // the first of each worker's stretch, so that the first of all is reported
+	var running sync.WaitGroup
+	for w := range workers {
+		running.Go(func() {
+			for i := w * len(files) / workers; i < (w+1)*len(files)/workers && failed[w] == nil; i++ {
+				p.labels[i] = uint16(files[i].label)
+				failed[w] = decodeImage(p.values[i*plane*channels:(i+1)*plane*channels], files[i].imageFile, size)
+			}
+		})
+	}
+	running.Wait()
+	for _, err := range failed {
+		if err != nil {
+			return nil, err
+		}
+	}
+	sumClasses(d, files, p.values, plane*channels)
+	return p, nil
+}
+
+// sumClasses adds the sum of each class's decoded images.
+func sumClasses(d *Data, files []labelled, values []byte, width int) {
+	for begin := 0; begin < len(files); {
+		end := begin
+		for end < len(files) && files[end].label == files[begin].label {
+			end++
+		}
+		name := files[begin].part + "/" + files[begin].class
+		d.Files = append(d.Files, FileSum{name, sha256.Sum256(values[begin*width : end*width])})
+		begin = end
+	}
+}
+
+// decodeImage decodes an image of the given size into three planes.
+func decodeImage(dst []byte, f imageFile, size image.Point) error {
+	raw, err := f.load()
+	if err != nil {
+		return err
+	}
+	got, err := sizeOf(f, raw)
+	if err != nil {
+		return err
+	}
+	if got != size {
+		return fmt.Errorf("image %s: %d x %d pixels, but the first image has %d x %d: all must have one size, resize them", f.where, got.X, got.Y, size.X, size.Y)
+	}
+	decoded, _, err := image.Decode(bytes.NewReader(raw))
+	if err != nil {
+		return fmt.Errorf("image %s: %w", f.where, err)
+	}
+	if decoded.Bounds().Size() != size {
+		return fmt.Errorf("image %s: decodes to another size than its header says", f.where)
+	}
+	split(dst, decoded)
+	return nil
+}
+
+// split writes an image as a plane of red, one of green and one of blue. Transparent pixels come as over black.
+func split(dst []byte, m image.Image) {
+	bounds := m.Bounds()
+	plane, i := bounds.Dx()*bounds.Dy(), 0
+	for y := bounds.Min.Y; y < bounds.Max.Y; y++ {
+		for x := bounds.Min.X; x < bounds.Max.X; x++ {
+			var r, g, b uint8
+			if ycc, ok := m.(*image.YCbCr); ok {
+				at, chroma := ycc.YOffset(x, y), ycc.COffset(x, y)
+				r, g, b = color.YCbCrToRGB(ycc.Y[at], ycc.Cb[chroma], ycc.Cr[chroma])
+			} else {
+				red, green, blue, _ := m.At(x, y).RGBA()
+				r, g, b = uint8(red>>8), uint8(green>>8), uint8(blue>>8)
+			}
+			dst[i], dst[plane+i], dst[2*plane+i] = r, g, b
+			i++
+		}
+	}
+}
