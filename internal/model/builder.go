@@ -15,7 +15,7 @@ type builder struct {
 	names map[string]bool
 }
 
-// parameter declares a parameter and returns its number. Matrices and kernels decay, vectors do not matter here: decay says.
+// parameter declares a parameter and returns its number.
 func (b *builder) parameter(name string, decay bool, with fill, shape ...int) int {
 	m := b.model
 	t := b.tensor(name, &m.length, shape)
@@ -25,9 +25,11 @@ func (b *builder) parameter(name string, decay bool, with fill, shape ...int) in
 	return len(m.params) - 1
 }
 
-// statistic declares a running statistic and returns where it lies in the flat vector.
-func (b *builder) statistic(name string, with fill, shape ...int) plan.Interval {
+// statistic declares a running statistic and returns where it lies in the flat vector. momentum is the weight of the newest
+// batch.
+func (b *builder) statistic(name string, momentum float64, with fill, shape ...int) plan.Interval {
 	m := b.model
+	m.momentum = append(m.momentum, momentum)
 	t := b.tensor(name, &m.statLength, shape)
 	m.stats = append(m.stats, t)
 	m.statFills = append(m.statFills, with)
@@ -61,7 +63,12 @@ func ones(dst []float32, _ rng.Key) {
 // glorotUniform draws from [-a, a), a = sqrt(6/(in+out)).
 func glorotUniform(in, out int) fill {
 	a := float32(math.Sqrt(6 / float64(in+out)))
-	return func(dst []float32, key rng.Key) { key.FillUniform(dst, 0, -a, a) }
+	return uniform(-a, a)
+}
+
+// uniform draws from [low, high).
+func uniform(low, high float32) fill {
+	return func(dst []float32, key rng.Key) { key.FillUniform(dst, 0, low, high) }
 }
 
 // normal draws from a normal distribution around zero.

@@ -48,6 +48,10 @@ func buildGPT(b *builder, cfg config.Model, spec dataset.Spec) (network, error) 
 	}
 	width, weights := cfg.Width, normal(gptDeviation)
 	projection := normal(gptDeviation / math.Sqrt(2*float64(cfg.Depth)))
+	var biases fill
+	if cfg.Bias {
+		biases = zeros
+	}
 	m := &gpt{context: spec.Context, dropout: float32(cfg.Dropout), width: width}
 	m.tokens = b.parameter("transformer.wte.weight", true, weights, spec.Classes, width)
 	m.places = b.parameter("transformer.wpe.weight", true, weights, spec.Context, width)
@@ -55,14 +59,17 @@ func buildGPT(b *builder, cfg config.Model, spec dataset.Spec) (network, error) 
 		name := "transformer.h." + strconv.Itoa(k)
 		block := &gptBlock{heads: cfg.Heads, width: width, dropout: m.dropout}
 		block.norm1 = newLayerNorm(b, name+".ln_1", width, cfg.Bias, gptEpsilon)
-		block.qkv = newLinear(b, name+".attn.c_attn", width, 3*width, cfg.Bias, kernel.None, weights)
-		block.attended = newLinear(b, name+".attn.c_proj", width, width, cfg.Bias, kernel.None, projection)
+		block.qkv = newLinear(b, name+".attn.c_attn", width, 3*width, biases, kernel.None, weights)
+		block.attended = newLinear(b, name+".attn.c_proj", width, width, biases, kernel.None, projection)
 		block.norm2 = newLayerNorm(b, name+".ln_2", width, cfg.Bias, gptEpsilon)
-		block.up = newLinear(b, name+".mlp.c_fc", width, 4*width, cfg.Bias, kernel.None, weights)
-		block.down = newLinear(b, name+".mlp.c_proj", 4*width, width, cfg.Bias, kernel.None, projection)
+		block.up = newLinear(b, name+".mlp.c_fc", width, 4*width, biases, kernel.None, weights)
+		block.down = newLinear(b, name+".mlp.c_proj", 4*width, width, biases, kernel.None, projection)
 		m.blocks = append(m.blocks, block)
 	}
 	m.norm = newLayerNorm(b, "transformer.ln_f", width, cfg.Bias, gptEpsilon)
+	for k := range b.model.params {
+		b.model.params[k].Decay = len(b.model.params[k].Shape) > 1
+	}
 	return m, nil
 }
 

@@ -11,12 +11,12 @@ type linear struct {
 	act          kernel.Activation
 }
 
-// newLinear declares the layer under the prefix name ("0", "classifier.1").
-func newLinear(b *builder, name string, in, out int, withBias bool, act kernel.Activation, weights fill) *linear {
+// newLinear declares the layer under the prefix name ("0", "classifier.1"). biases is nil for a layer without bias.
+func newLinear(b *builder, name string, in, out int, biases fill, act kernel.Activation, weights fill) *linear {
 	l := &linear{bias: none, act: act}
 	l.weight = b.parameter(name+".weight", true, weights, out, in)
-	if withBias {
-		l.bias = b.parameter(name+".bias", false, zeros, out)
+	if biases != nil {
+		l.bias = b.parameter(name+".bias", true, biases, out)
 	}
 	return l
 }

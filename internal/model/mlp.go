@@ -37,7 +37,7 @@ func buildMLP(b *builder, cfg config.Model, spec dataset.Spec) (network, error) 
 		if k == len(widths)-2 {
 			act = kernel.None
 		}
-		m.layers = append(m.layers, newLinear(b, strconv.Itoa(2*k), in, out, true, act, glorotUniform(in, out)))
+		m.layers = append(m.layers, newLinear(b, strconv.Itoa(2*k), in, out, zeros, act, glorotUniform(in, out)))
 	}
 	return m, nil
 }

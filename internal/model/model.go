@@ -23,7 +23,7 @@ type Tensor struct {
 	Name     string // as PyTorch names it: "0.weight"
 	Shape    []int
 	Interval plan.Interval // in the flat vector
-	Decay    bool          // weight decay applies
+	Decay    bool          // weight decay applies: to all, as PyTorch's optimizers do by default; in gpt to matrices alone
 }
 
 // Model is a network that fits a data set. It is immutable and holds no values.
@@ -35,7 +35,7 @@ type Model struct {
 	statFills  []fill
 	length     int
 	statLength int
-	momentum   float64 // weight of the newest batch in the running statistics
+	momentum   []float64 // by statistic: weight of the newest batch
 	network    network
 }
 
@@ -53,6 +53,10 @@ func Build(cfg config.Model, spec dataset.Spec) (*Model, error) {
 	switch cfg.Kind {
 	case config.ModelMLP:
 		b.model.network, err = buildMLP(b, cfg, spec)
+	case config.ModelMobileNetV2:
+		b.model.network, err = buildMobileNetV2(b, cfg, spec)
+	case config.ModelSequential:
+		b.model.network, err = buildSequential(b, cfg, spec)
 	case config.ModelGPT:
 		b.model.network, err = buildGPT(b, cfg, spec)
 	default:
@@ -60,6 +64,9 @@ func Build(cfg config.Model, spec dataset.Spec) (*Model, error) {
 	}
 	if err != nil {
 		return nil, err
+	}
+	if b.model.length == 0 {
+		return nil, errors.New("model.stack: no layer has parameters to train")
 	}
 	if b.model.length > maxParams {
 		return nil, fmt.Errorf("model: %d parameters are more than the %d that fit one flat vector", b.model.length, maxParams)
@@ -126,9 +133,12 @@ func (m *Model) ApplyStatistics(running, sum []float32, count uint64) {
 	if count == 0 {
 		return
 	}
-	keep, take, n := float32(1-m.momentum), float32(m.momentum), float32(count)
-	for i, s := range sum {
-		running[i] = float32(keep*running[i]) + float32(take*(s/n))
+	n := float32(count)
+	for k, t := range m.stats {
+		keep, take := float32(1-m.momentum[k]), float32(m.momentum[k])
+		for i := t.Interval.Begin; i < t.Interval.End; i++ {
+			running[i] = float32(keep*running[i]) + float32(take*(sum[i]/n))
+		}
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"ringmaster/internal/config"
 	"ringmaster/internal/dataset"
+	"ringmaster/internal/plan"
 	"ringmaster/internal/rng"
 	"ringmaster/internal/tensor/kernel"
 )
@@ -331,7 +332,7 @@ func TestEvaluateMatchesForward(t *testing.T) {
 }
 
 func TestStatisticsFold(t *testing.T) {
-	m := &Model{momentum: 0.1, statLength: 1}
+	m := &Model{momentum: []float64{0.1}, statLength: 1, stats: []Tensor{{Interval: plan.Interval{Begin: 0, End: 1}}}}
 	sum := make([]float32, 1)
 	FoldStatistics(sum, []float32{2}, 3)
 	FoldStatistics(sum, []float32{6}, 1)

@@ -11,15 +11,15 @@ type norm struct {
 
 func newLayerNorm(b *builder, name string, width int, withBias bool, epsilon float64) *norm {
 	l := &norm{bias: none, epsilon: float32(epsilon)}
-	l.weight = b.parameter(name+".weight", false, ones, width)
+	l.weight = b.parameter(name+".weight", true, ones, width)
 	if withBias {
-		l.bias = b.parameter(name+".bias", false, zeros, width)
+		l.bias = b.parameter(name+".bias", true, zeros, width)
 	}
 	return l
 }
 
 func newRMSNorm(b *builder, name string, width int, epsilon float64) *norm {
-	return &norm{weight: b.parameter(name+".weight", false, ones, width), bias: none, epsilon: float32(epsilon), rms: true}
+	return &norm{weight: b.parameter(name+".weight", true, ones, width), bias: none, epsilon: float32(epsilon), rms: true}
 }
 
 func (l *norm) record(r *recorder, x *tensor.Value) *tensor.Value {

@@ -17,6 +17,7 @@ type crossEntropy struct {
 // the sums in the context. Rows with IgnoredTarget count for nothing. With smoothing e the target is 1-e on the class plus e/classes
 // everywhere. Its gradient is that of the sum, not of the mean.
 func (g *Graph) CrossEntropy(logits *Value, smoothing float32) {
+	invariant(logits.role == activation, "the logits are no operation's result")
 	op := &crossEntropy{rows: logits.Rows(), classes: logits.Dim(-1), logits: logits, smoothing: smoothing}
 	n := g.record()
 	n.use(logits)

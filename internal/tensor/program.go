@@ -125,7 +125,12 @@ func (g *Graph) lives() []*buffer {
 		all = append(all, n.backward...)
 		all = append(all, n.both...)
 	}
-	return slices.DeleteFunc(all, func(b *buffer) bool { r := b.root(); return r.last < r.first })
+	listed := map[*buffer]bool{} // scratch may serve forward and backward
+	return slices.DeleteFunc(all, func(b *buffer) bool {
+		r, again := b.root(), listed[b]
+		listed[b] = true
+		return again || r.last < r.first
+	})
 }
 
 func touch(t int, lists ...[]*buffer) {

@@ -1,0 +1,28 @@
+package model
+
+import (
+	"ringmaster/internal/plan"
+	"ringmaster/internal/tensor"
+)
+
+// batchNorm is torch.nn.BatchNorm2d (or BatchNorm1d): weight and bias, running_mean and running_var, with an activation
+// fused to it. num_batches_tracked, which PyTorch counts but does not use with a fixed momentum, is not kept.
+type batchNorm struct {
+	weight, bias   int
+	mean, variance plan.Interval // of the running statistics
+	epsilon        float32
+	act            tensor.BatchNormActivation
+}
+
+func newBatchNorm(b *builder, name string, channels int, epsilon, momentum float64, act tensor.BatchNormActivation) *batchNorm {
+	l := &batchNorm{epsilon: float32(epsilon), act: act}
+	l.weight = b.parameter(name+".weight", true, ones, channels)
+	l.bias = b.parameter(name+".bias", true, zeros, channels)
+	l.mean = b.statistic(name+".running_mean", momentum, zeros, channels)
+	l.variance = b.statistic(name+".running_var", momentum, ones, channels)
+	return l
+}
+
+func (l *batchNorm) record(r *recorder, x *tensor.Value) *tensor.Value {
+	return r.BatchNorm(x, r.param(l.weight), r.param(l.bias), l.epsilon, l.mean, l.variance, l.act)
+}

@@ -1,0 +1,163 @@
+package tensor
+
+import (
+	"encoding/json"
+	"math"
+	"os"
+	"testing"
+
+	"ringmaster/internal/plan"
+	"ringmaster/internal/tensor/kernel"
+)
+
+// golden is a case that testdata/golden.py recorded from PyTorch.
+type golden struct {
+	Op     string
+	Args   goldenArgs
+	Shapes [][]int
+	Shifts []float64
+	Output []float64
+	Grads  [][]float64
+}
+
+type goldenArgs struct {
+	Stride, Padding, Dilation, Groups, Kernel, Height, Width int
+	Scale, Smoothing                                         float64
+	Causal                                                   bool
+	Lengths, Tokens, Targets                                 []int32
+}
+
+// drawn is the script's draw.
+func drawn(n int, seed uint32, shift float64) []float32 {
+	out := make([]float32, n)
+	for i := range out {
+		x := uint32(i) + seed*0x9E3779B9
+		for _, multiplier := range []uint32{0x7FEB352D, 0x846CA68B} {
+			x ^= x >> 16
+			x *= multiplier
+		}
+		x ^= x >> 16
+		out[i] = float32((float64(x)/(1<<32)-0.5)*2 + shift)
+	}
+	return out
+}
+
+// TestAgainstPyTorch compares every operation, forward and backward, with PyTorch's recorded values.
+func TestAgainstPyTorch(t *testing.T) {
+	raw, err := os.ReadFile("testdata/golden.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var file struct {
+		Torch string
+		Cases []golden
+	}
+	if err := json.Unmarshal(raw, &file); err != nil {
+		t.Fatal(err)
+	}
+	if len(file.Cases) < 40 {
+		t.Fatalf("%d cases in the file", len(file.Cases))
+	}
+	for _, c := range file.Cases {
+		t.Run(c.Op, func(t *testing.T) { c.check(t) })
+	}
+}
+
+func (c *golden) check(t *testing.T) {
+	b := newBench(0, true)
+	var inputs []*Value
+	for k, shape := range c.Shapes {
+		x := b.param(shape...)
+		copy(b.params[x.interval.Begin:], drawn(x.size, uint32(k+1), c.Shifts[k]))
+		inputs = append(inputs, x)
+	}
+	ctx := &Context{Lengths: c.Args.Lengths, Tokens: c.Args.Tokens, Targets: c.Args.Targets, Statistics: make([]float32, 64)}
+	var y, target *Value
+	switch c.Op {
+	case "cross entropy":
+		b.g.CrossEntropy(b.g.Slice(inputs[0], 0, inputs[0].Dim(-1)), float32(c.Args.Smoothing))
+	case "squared error":
+		target = b.g.Input(c.Shapes[0]...)
+		b.g.SquaredError(inputs[0], target)
+	default:
+		y = c.record(b.g, inputs)
+		b.g.probe(y, drawn(y.size, 99, 0))
+	}
+	p := b.g.Compile()
+	p.Bind(nans(p.Length()))
+	if target != nil {
+		p.Set(target, drawn(target.size, 2, 0))
+	}
+	p.Forward(ctx, b.params)
+	if y != nil {
+		c.compare(t, "output", y.Data(), c.Output)
+	} else {
+		c.compare(t, "loss", []float32{float32(ctx.Loss)}, c.Output)
+	}
+	grad := nans(b.next)
+	p.Backward(ctx, grad, nil)
+	for k, x := range inputs {
+		c.compare(t, "gradient", of(grad, x.interval), c.Grads[k])
+	}
+}
+
+func (c *golden) compare(t *testing.T, what string, got []float32, want []float64) {
+	t.Helper()
+	if len(got) != len(want) {
+		t.Fatalf("%s of %d elements, PyTorch has %d", what, len(got), len(want))
+	}
+	largest := 0.0
+	for _, v := range want {
+		largest = max(largest, math.Abs(v))
+	}
+	for i, v := range want {
+		if !(math.Abs(float64(got[i])-v) <= 2e-6*(1+largest)) {
+			t.Fatalf("%s[%d] = %g, PyTorch has %g", what, i, got[i], v)
+		}
+	}
+}
+
+// record records the case's operation. Images come and go channels first, as PyTorch has them.
+func (c *golden) record(g *Graph, in []*Value) *Value {
+	a := c.Args
+	images := func(y *Value) *Value { return g.Transpose(g.Reshape(y, y.Dim(0), y.Dim(1)*y.Dim(2), y.Dim(3))) }
+	window := Window{a.Kernel, a.Kernel, a.Stride, a.Padding, 1}
+	switch c.Op {
+	case "linear":
+		return g.Linear(in[0], in[1], in[2], kernel.None)
+	case "linear relu":
+		return g.Linear(in[0], in[1], in[2], kernel.ReLUActivation)
+	case "conv":
+		var bias *Value
+		if len(in) == 3 {
+			bias = in[2]
+		}
+		return images(g.Conv(g.ChannelsLast(in[0]), in[1], bias, ConvOptions{a.Stride, a.Padding, a.Dilation, a.Groups}))
+	case "max pool":
+		return images(g.MaxPool(g.ChannelsLast(in[0]), window))
+	case "average pool":
+		return images(g.AveragePool(g.ChannelsLast(in[0]), window))
+	case "adaptive pool":
+		return images(g.AdaptiveAveragePool(g.ChannelsLast(in[0]), a.Height, a.Width))
+	case "batch norm", "batch norm relu", "batch norm relu6":
+		act := map[string]BatchNormActivation{"batch norm relu": ReLUNorm, "batch norm relu6": ReLU6Norm}[c.Op]
+		n := in[1].size
+		return images(g.BatchNorm(g.ChannelsLast(in[0]), in[1], in[2], 1e-5, plan.Interval{End: n}, plan.Interval{Begin: n, End: 2 * n}, act))
+	case "layer norm":
+		return g.LayerNorm(in[0], in[1], in[2], 1e-5)
+	case "rms norm":
+		return g.RMSNorm(in[0], in[1], 1e-6)
+	case "embedding":
+		return g.Embedding(in[0], in[1], 2, 3)
+	case "attention", "attention bias":
+		o := AttentionOptions{Heads: 2, Dim: in[0].Dim(2) / 2, Scale: float32(a.Scale), Causal: a.Causal, Padded: a.Lengths != nil}
+		if len(in) == 4 {
+			o.Bias = in[3]
+		}
+		return g.Attention(Columns{in[0], 0}, Columns{in[1], 0}, Columns{in[2], 0}, o)
+	}
+	return map[string]func(*Graph, *Value) *Value{
+		"relu": (*Graph).ReLU, "relu6": (*Graph).ReLU6, "gelu": (*Graph).GELU, "gelu tanh": (*Graph).GELUTanh,
+		"silu": (*Graph).SiLU, "sigmoid": (*Graph).Sigmoid, "tanh": (*Graph).Tanh,
+	}[c.Op](g, in[0])
+}
