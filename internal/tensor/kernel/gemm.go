@@ -82,16 +82,15 @@ func (t *Team) MatMul(p *MatMul) {
 		lone.Put(s)
 		return
 	}
-	defer t.busy.Unlock()
-	w := &t.product
-	w.grid = p.split(t.Threads())
-	if w.grid.parts() == 1 {
+	if g := p.split(len(t.scratch)); g.parts() == 1 {
 		p.all(&t.scratch[0])
-		return
+	} else {
+		w := &t.product
+		w.team, w.spec, w.grid = t, *p, g
+		t.share(g.parts(), w.run)
+		w.spec = MatMul{} // does not keep the caller's memory alive
 	}
-	w.team, w.spec = t, *p
-	t.share(w.grid.parts(), w.run)
-	w.spec = MatMul{} // does not keep the caller's memory alive
+	t.busy.Unlock()
 }
 
 // product is a MatMul being carried out by a team.
@@ -178,9 +177,12 @@ const leastWork = 1 << 17
 func (p *MatMul) split(threads int) grid {
 	batch := max(p.Batch, 1)
 	work := batch * p.M * p.N * max(p.K, 1)
-	threads = min(threads, max(work/leastWork, 1))
-	if threads == 1 || batch >= threads && batch%threads == 0 || batch >= 8*threads {
-		return grid{min(threads, batch), 1, 1}
+	if threads == 1 || work < 2*leastWork {
+		return grid{1, 1, 1}
+	}
+	threads = min(threads, work/leastWork)
+	if batch >= threads && batch%threads == 0 || batch >= 8*threads {
+		return grid{threads, 1, 1}
 	}
 	best, least := grid{1, 1, 1}, batch*p.M*p.N
 	for rows := 1; rows <= threads; rows++ {
@@ -196,8 +198,12 @@ func (p *MatMul) split(threads int) grid {
 
 // all carries the product, batch and all, out on the calling thread.
 func (p *MatMul) all(s *scratch) {
+	if p.Batch <= 1 {
+		p.multiply(s)
+		return
+	}
 	one := *p
-	for b := range max(p.Batch, 1) {
+	for b := range p.Batch {
 		if p.K > 0 {
 			one.A, one.B = p.A[b*p.StrideA:], p.B[b*p.StrideB:]
 		}

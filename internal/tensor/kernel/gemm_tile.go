@@ -25,6 +25,7 @@ type panels struct {
 type shape struct {
 	tier    Tier
 	lanes   int    // floats in a vector
+	log     int    // its logarithm to base 2
 	vectors int    // vectors in the widest panel
 	rows    [5]int // rows of the tallest tile, by vectors
 }
@@ -88,47 +89,46 @@ type strip struct {
 	k0, k1 int
 }
 
-// panels describes the rows from i and the columns from j of the strip, but for B, the numbers of blocks and panels.
-func (t strip) panels(i, j int) panels {
+// describe fills in q for the rows from i and the columns from j of the strip, but for B and the numbers of blocks and
+// panels.
+func (t *strip) describe(q *panels, i, j, width int) {
 	row, step := t.stridesA()
-	q := panels{
-		a: &t.A[i*row+t.k0*step], aRow: 4 * row, aStep: 4 * step,
-		c: &t.C[i*t.LDC+j], cRow: 4 * t.LDC,
-		k: t.k1 - t.k0,
-	}
+	q.a, q.aRow, q.aStep = &t.A[i*row+t.k0*step], 4*row, 4*step
+	q.c, q.cRow = &t.C[i*t.LDC+j], 4*t.LDC
+	q.k = t.k1 - t.k0
 	switch {
 	case t.k0 > 0 || t.Accumulate:
-		q.start, q.startRow = q.c, q.cRow
+		q.start, q.startRow, q.startPanel = q.c, q.cRow, 4*width
 	case t.Bias != nil:
-		q.start = &t.Bias[j]
+		q.start, q.startRow, q.startPanel = &t.Bias[j], 0, 4*width
 	default:
-		q.start = &zeroStart[0]
+		q.start, q.startRow, q.startPanel = &zeroStart[0], 0, 0
 	}
 	if t.k1 == t.K && t.Act == ReLUActivation {
 		q.relu = 1
 	}
-	return q
 }
 
 // columns computes the rows [i0, i1) of count panels of the given width from column j. The rows are cut into blocks about
 // evenly, since a short last block would use the registers badly.
-func (t strip) columns(i0, i1, j, width, count int, b *float32, bStep, bPanel int) {
-	vectors := (width + t.shape.lanes - 1) / t.shape.lanes
+func (t *strip) columns(i0, i1, j, width, count int, b *float32, bStep, bPanel int) {
+	vectors := (width + t.shape.lanes - 1) >> t.shape.log
 	tallest := t.shape.rows[vectors]
-	blocks := (i1 - i0 + tallest - 1) / tallest
-	rows, taller := (i1-i0)/blocks, (i1-i0)%blocks
+	blocks := int(uint32(i1-i0+tallest-1) / uint32(tallest))
+	rows := int(uint32(i1-i0) / uint32(blocks))
+	taller := i1 - i0 - rows*blocks
+	var q panels
+	q.b, q.bStep, q.bPanel = b, 4*bStep, 4*bPanel
+	q.panels, q.mask = count, 1<<(width&(t.shape.lanes-1))-1
 	for i := i0; i < i1; {
-		q := t.panels(i, j)
-		q.b, q.bStep, q.bPanel = b, 4*bStep, 4*bPanel
-		q.panels, q.mask = count, 1<<(width%t.shape.lanes)-1
-		if q.start != &zeroStart[0] {
-			q.startPanel = 4 * width
-		}
+		t.describe(&q, i, j, width)
 		q.rows, q.blocks = rows, blocks-taller
 		if taller > 0 {
 			q.rows, q.blocks = rows+1, taller
 		}
-		q.blocks = min(q.blocks, max(1, callWork/(q.rows*q.k*width*count)))
+		if work := q.rows * q.k * width * count; work*q.blocks > callWork {
+			q.blocks = min(q.blocks, max(1, callWork/work))
+		}
 		if taller > 0 {
 			taller -= q.blocks
 		}
@@ -140,6 +140,9 @@ func (t strip) columns(i0, i1, j, width, count int, b *float32, bStep, bPanel in
 
 // depth returns the length of the strips that k is cut into: the fewest of at most the given length, about even.
 func depth(k, most int) int {
+	if k <= most {
+		return k
+	}
 	count := (k + most - 1) / most
 	return (k + count - 1) / count
 }
@@ -147,13 +150,16 @@ func depth(k, most int) int {
 // multiplyInPlace computes a product without TransB, without packing.
 func (p *MatMul) multiplyInPlace(s *shape) {
 	wide := s.lanes * s.vectors
-	whole := p.N / wide * wide
+	whole := p.N &^ (wide - 1) // wide is a power of two
 	length := depth(p.K, stripDepth)
 	for k := 0; k < p.K; k += length {
 		t := strip{p, s, k, min(k+length, p.K)}
 		if whole > 0 {
 			// A call takes as many panels as its work allows for one block of rows.
-			count := max(1, callWork/(s.rows[s.vectors]*length*wide))
+			count := whole / wide
+			if most := callWork / wide; s.rows[s.vectors]*length*count > most {
+				count = max(1, most/(s.rows[s.vectors]*length))
+			}
 			for j := 0; j < whole; j += count * wide {
 				n := min(count, (whole-j)/wide)
 				t.columns(0, p.M, j, wide, n, &p.B[k*p.LDB+j], p.LDB, wide)
@@ -187,7 +193,7 @@ func (p *MatMul) multiplyPacked(s *shape, m *scratch) {
 }
 
 // wholeLanes rounds n up to a multiple of the lanes.
-func (s *shape) wholeLanes(n int) int { return (n + s.lanes - 1) / s.lanes * s.lanes }
+func (s *shape) wholeLanes(n int) int { return (n + s.lanes - 1) &^ (s.lanes - 1) }
 
 // packB packs the columns [j0, j1) of the strip of op(B) into panels of the given width, each a matrix (k, width) but for
 // the last, which may be narrower.
@@ -226,7 +232,7 @@ func (s *shape) transpose(dst []float32, dstLD int, src []float32, srcLD, rows, 
 // for the tiles and for transposing operands and result. With TransB, B is then read in place; without, it pays where N
 // fills its vectors badly.
 func (p *MatMul) flips(s *shape) bool {
-	vectors := func(n int) int { return (n + s.lanes - 1) / s.lanes }
+	vectors := func(n int) int { return (n + s.lanes - 1) >> s.log }
 	const moving = 4 // a vector's multiply-adds take the time of moving so many floats to their transposed place
 	direct, flipped := p.M*p.K*vectors(p.N), p.N*p.K*vectors(p.M)+2*p.M*p.N/moving
 	if p.TransB {

@@ -74,12 +74,17 @@ func (avx2) relu(acc []reg.VecPhysical) {
 	}
 }
 
-func (avx2) quarter(m Mem, lane int, v reg.VecPhysical) {
-	if lane == 0 {
+func (avx2) insert(m Mem, half int, v reg.VecPhysical) {
+	if half == 0 {
 		VMOVUPS(m, v.(reg.Vec).AsX())
 		return
 	}
-	VINSERTF128(Imm(uint64(lane)), m, v, v)
+	VINSERTF128(Imm(1), m, v, v)
+}
+
+func (s avx2) gather(halves []Mem, v reg.VecPhysical) {
+	s.insert(halves[0], 0, v)
+	s.insert(halves[1], 1, v)
 }
 
 func (avx2) zero(v reg.VecPhysical) { VXORPS(v, v, v) }

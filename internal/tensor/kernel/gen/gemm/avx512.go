@@ -60,12 +60,22 @@ func (avx512) relu(acc []reg.VecPhysical) {
 	}
 }
 
-func (avx512) quarter(m Mem, lane int, v reg.VecPhysical) {
-	if lane == 0 {
+func (avx512) insert(m Mem, quarter int, v reg.VecPhysical) {
+	if quarter == 0 {
 		VMOVUPS(m, v.(reg.Vec).AsX())
 		return
 	}
-	VINSERTF32X4(Imm(uint64(lane)), m, v, v)
+	VINSERTF32X4(Imm(uint64(quarter)), m, v, v)
+}
+
+// gather builds two halves from memory and joins them, which takes less than inserting into whole vectors.
+func (s avx512) gather(quarters []Mem, v reg.VecPhysical) {
+	low, high := v.(reg.Vec), s.register(31).(reg.Vec)
+	VMOVUPS(quarters[0], low.AsX())
+	VINSERTF128(Imm(1), quarters[1], low.AsY(), low.AsY())
+	VMOVUPS(quarters[2], high.AsX())
+	VINSERTF32X4(Imm(1), quarters[3], high.AsY(), high.AsY())
+	VINSERTF64X4(Imm(1), high.AsY(), v, v)
 }
 
 func (avx512) zero(v reg.VecPhysical) { VPXORD(v, v, v) }

@@ -70,7 +70,8 @@ type vectors interface {
 	multiplyAdd(t tile, a func(row int) Mem)
 	relu(acc []reg.VecPhysical)
 	register(n int) reg.VecPhysical
-	quarter(m Mem, lane int, v reg.VecPhysical) // loads four floats into a quarter (of AVX2: half) of v
+	insert(m Mem, part int, v reg.VecPhysical) // loads four floats into a part of v; part 0 clears the others
+	gather(parts []Mem, v reg.VecPhysical)     // loads four floats into each part of v
 	zero(v reg.VecPhysical)
 }
 

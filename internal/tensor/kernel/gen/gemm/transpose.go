@@ -65,22 +65,18 @@ func transposeBlock(set vectors, lanes int, partial bool) {
 		in, out := make([]reg.VecPhysical, 4), make([]reg.VecPhysical, 4)
 		for i := range 4 {
 			in[i], out[i] = set.register(i), set.register(4+i)
-			if partial {
-				set.zero(in[i])
-			}
-		}
-		loaded := fmt.Sprintf("loaded%d", j)
-		for r := range lanes {
-			if partial && r > 0 {
-				CMPQ(reg.R13, Imm(uint64(r)))
-				JLE(LabelRef(loaded))
-			}
-			m := rowOfA(r)
-			m.Disp = 16 * j
-			set.quarter(m, r/4, in[r%4])
 		}
 		if partial {
-			Label(loaded)
+			loadPresentRows(set, in, j, lanes)
+		} else {
+			for i := range 4 {
+				quarters := make([]Mem, lanes/4)
+				for q := range quarters {
+					quarters[q] = rowOfA(4*q + i)
+					quarters[q].Disp = 16 * j
+				}
+				set.gather(quarters, in[i])
+			}
 		}
 		VUNPCKLPS(in[1], in[0], out[0]) // a0 b0 a1 b1
 		VUNPCKHPS(in[1], in[0], out[1]) // a2 b2 a3 b3
@@ -97,4 +93,22 @@ func transposeBlock(set vectors, lanes int, partial bool) {
 			}
 		}
 	}
+}
+
+// loadPresentRows loads four columns of the number of rows in R13; those missing become zero.
+func loadPresentRows(set vectors, in []reg.VecPhysical, j, lanes int) {
+	for _, v := range in {
+		set.zero(v)
+	}
+	loaded := fmt.Sprintf("loaded%d", j)
+	for r := range lanes {
+		if r > 0 {
+			CMPQ(reg.R13, Imm(uint64(r)))
+			JLE(LabelRef(loaded))
+		}
+		m := rowOfA(r)
+		m.Disp = 16 * j
+		set.insert(m, r/4, in[r%4])
+	}
+	Label(loaded)
 }
