@@ -108,8 +108,20 @@ func (s *Server) notLeader() error {
 	return st.Err()
 }
 
-// Attach serves a worker's line.
+// Line is a worker's line as the coordinator sees it. Recv ends when the line's context does.
+type Line interface {
+	Send(*rpc.Order) error
+	Recv() (*rpc.Report, error)
+}
+
+// Attach serves a worker's line over gRPC.
 func (s *Server) Attach(stream rpc.Coordinator_AttachServer) error {
+	return s.Serve(stream.Context(), stream)
+}
+
+// Serve serves a worker's line until it breaks or this replica no longer leads. The error tells a worker where the leader
+// is.
+func (s *Server) Serve(ctx context.Context, stream Line) error {
 	first, err := stream.Recv()
 	if err != nil {
 		return err
@@ -117,7 +129,7 @@ func (s *Server) Attach(stream rpc.Coordinator_AttachServer) error {
 	if first.Worker == "" || first.Incarnation == 0 {
 		return status.Error(codes.InvalidArgument, "a worker's report names its id and incarnation")
 	}
-	ctx, cancel := context.WithCancel(stream.Context())
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	id := plan.Incarnation(first.Incarnation)
 	l := &line{ready: make(chan struct{}, 1), end: cancel}
@@ -126,40 +138,26 @@ func (s *Server) Attach(stream rpc.Coordinator_AttachServer) error {
 	}
 	defer s.part(id, l)
 	var sender sync.WaitGroup
-	sender.Go(func() { s.sendOrders(ctx, l, stream, cancel) })
+	sender.Go(func() { sendOrders(ctx, s, l, stream, cancel) })
 	defer sender.Wait()
 	defer cancel()
-	reports := make(chan *rpc.Report)
-	go func() {
+	go func() { // ends with the stream
 		defer cancel()
 		for {
 			r, err := stream.Recv()
-			if err != nil {
-				return
-			}
-			select {
-			case reports <- r:
-			case <-ctx.Done():
+			if err != nil || !s.take(id, l, r) {
 				return
 			}
 		}
 	}()
-	for {
-		select {
-		case r := <-reports:
-			if !s.take(id, r) {
-				return s.notLeader()
-			}
-		case <-ctx.Done():
-			if !s.leads() {
-				return s.notLeader()
-			}
-			return nil
-		}
+	<-ctx.Done()
+	if !s.leads() {
+		return s.notLeader()
 	}
+	return nil
 }
 
-func (s *Server) sendOrders(ctx context.Context, l *line, stream rpc.Coordinator_AttachServer, cancel func()) {
+func sendOrders(ctx context.Context, s *Server, l *line, stream Line, cancel func()) {
 	defer cancel()
 	var sent *rpc.Order
 	for {
@@ -243,11 +241,11 @@ func (s *Server) part(id plan.Incarnation, l *line) {
 	s.poke()
 }
 
-// take notes a worker's report.
-func (s *Server) take(id plan.Incarnation, r *rpc.Report) bool {
+// take notes a worker's report; false when the line is no longer the worker's.
+func (s *Server) take(id plan.Incarnation, l *line, r *rpc.Report) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.obs == nil {
+	if s.obs == nil || s.lines[id] != l {
 		return false
 	}
 	w := s.obs.workers[id]

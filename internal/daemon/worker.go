@@ -71,7 +71,7 @@ func Worker(ctx context.Context, c *config.Worker, log *slog.Logger) error {
 	var serving sync.WaitGroup
 	defer serving.Wait()
 	defer g.Stop()
-	ctx, cancel := context.WithCancelCause(ctx)
+	life, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancel(nil)
 	for _, l := range []net.Listener{port.RPC(), socket} {
 		if l == nil {
@@ -84,11 +84,11 @@ func Worker(ctx context.Context, c *config.Worker, log *slog.Logger) error {
 		})
 	}
 	log.Info("worker is up", "id", self.Worker, "address", address, "threads", threads)
-	if err := worker.Run(ctx); err != nil {
+	if err := worker.Run(life, ctx.Done()); err != nil {
+		if cause := context.Cause(life); cause != nil {
+			return cause
+		}
 		return err
-	}
-	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
-		return cause
 	}
 	return nil
 }

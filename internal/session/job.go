@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"ringmaster/internal/checkpoint"
-	"ringmaster/internal/config"
 	"ringmaster/internal/plan"
 	"ringmaster/internal/rpc"
 	"ringmaster/internal/tensor/kernel"
@@ -94,23 +93,15 @@ func (j *job) fail(err error) {
 // prepare reads the data and builds the model.
 func (j *job) prepare(ctx context.Context) {
 	var t *trainer.Trainer
-	j.background(ctx, func(context.Context) error {
-		cfg, err := config.Decode(j.spec.Config)
-		if err != nil {
-			return err
-		}
-		p, err := trainer.Assemble(cfg)
-		if err != nil {
-			return err
-		}
-		j.plan = p
-		t, err = trainer.New(p, j.team)
+	j.background(ctx, func(context.Context) (err error) {
+		t, err = j.w.cfg.Build(j.spec.Config, j.team)
 		return err
 	}, func(err error) {
 		if err != nil {
 			j.fail(fmt.Errorf("worker %s on %s: %w", j.w.cfg.Self.Worker, j.w.cfg.Self.Host, err))
 			return
 		}
+		j.plan = t.Plan
 		j.trainer.Store(t)
 		j.hold(rpc.Phase_PHASE_READY)
 	})

@@ -16,8 +16,10 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"ringmaster/internal/allreduce"
+	"ringmaster/internal/config"
 	"ringmaster/internal/plan"
 	"ringmaster/internal/rpc"
+	"ringmaster/internal/tensor/kernel"
 	"ringmaster/internal/trainer"
 )
 
@@ -31,6 +33,21 @@ type Config struct {
 	Silence    time.Duration // without an order or an answer for so long, a coordinator counts as gone
 	LeaveAfter time.Duration // how long a worker that was asked to end waits to be let go
 	Log        *slog.Logger
+	// Build makes the trainer of a job; nil: from the job's configuration and the data on this machine.
+	Build func(config []byte, team *kernel.Team) (*trainer.Trainer, error)
+}
+
+// Build makes the trainer of an encoded job configuration from the data on this machine.
+func Build(encoded []byte, team *kernel.Team) (*trainer.Trainer, error) {
+	cfg, err := config.Decode(encoded)
+	if err != nil {
+		return nil, err
+	}
+	p, err := trainer.Assemble(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return trainer.New(p, team)
 }
 
 // Links are a worker's ways to the rest of the cluster.
@@ -109,23 +126,24 @@ func New(cfg Config, links Links) *Worker {
 	if cfg.LeaveAfter <= 0 {
 		cfg.LeaveAfter = 10 * time.Second
 	}
+	if cfg.Build == nil {
+		cfg.Build = Build
+	}
 	w := &Worker{cfg: cfg, links: links, log: cfg.Log, events: make(chan func(), 16), wake: make(chan struct{}, 1)}
 	w.publish()
 	return w
 }
 
-// Run works for the cluster until ctx ends, then leaves in good order: the worker is let go between two steps. It
-// returns nil when it left, and an error where the cluster refused it.
-func (w *Worker) Run(ctx context.Context) error {
-	life, end := context.WithCancel(context.WithoutCancel(ctx))
-	defer end()
+// Run works for the cluster until leave is closed: then the worker leaves in good order, let go between two steps. When ctx
+// ends it stops at once, whatever it is doing. It returns nil when it left, and an error where the cluster refused it.
+func (w *Worker) Run(ctx context.Context, leave <-chan struct{}) error {
+	life, end := context.WithCancel(ctx)
 	var attached sync.WaitGroup
 	attached.Go(func() { w.attachLoop(life) })
 	defer attached.Wait()
 	defer end()
 	defer w.dropJob()
 
-	leave := ctx.Done()
 	var patience <-chan time.Time
 	for {
 		select {
@@ -137,6 +155,8 @@ func (w *Worker) Run(ctx context.Context) error {
 		case <-patience:
 			w.log.Warn("left without being let go")
 			return nil
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 		if w.fatal != nil {
 			return w.fatal

@@ -44,12 +44,12 @@ func eventually(t testing.TB, what string, cond func() bool) {
 	}
 }
 
-// testLog writes what is at least a warning to the test's log, and nothing after the test's end.
+// testLog writes to stderr with -v. Goroutines of the libraries may log after a test's end, so it is not the test's log.
 func testLog(t testing.TB) *slog.Logger {
 	if !testing.Verbose() {
 		return slog.New(slog.DiscardHandler)
 	}
-	return slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelInfo}))
+	return slog.New(slog.NewTextHandler(os.Stderr, nil)).With("test", t.Name())
 }
 
 // journal is a machine that remembers the commands in order.

@@ -33,10 +33,9 @@ const (
 
 func (k kind) String() string { return [kinds]string{"gRPC", "Raft", "gossip"}[k] }
 
-// Bounds on connections from outside. An undecided one has not sent its first byte; a queued one waits to be accepted.
+// Bounds on connections from outside. An undecided one has not sent its first byte, or has not been accepted.
 const (
 	maxUndecided = 256
-	maxQueued    = 64
 	maxOpen      = 512 // Raft and gossip connections, each; gRPC's server has limits of its own
 )
 

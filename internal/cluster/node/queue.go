@@ -18,7 +18,7 @@ type queue struct {
 }
 
 func newQueue(address net.Addr) *queue {
-	return &queue{address: address, conns: make(chan net.Conn, maxQueued), done: make(chan struct{}), open: map[*counted]struct{}{}}
+	return &queue{address: address, conns: make(chan net.Conn), done: make(chan struct{}), open: map[*counted]struct{}{}}
 }
 
 // counted is a connection that its queue counts, and closes when the queue is closed: Raft's transport leaves those open
@@ -59,11 +59,6 @@ func (q *queue) push(conn net.Conn, patience time.Duration) bool {
 		return false
 	case q.conns <- conn:
 	}
-	select {
-	case <-q.done: // closed meanwhile, perhaps after Close had emptied the channel
-		q.drain()
-	default:
-	}
 	return true
 }
 
@@ -82,8 +77,7 @@ func (q *queue) Accept() (net.Conn, error) {
 	}
 }
 
-// Close ends this listener only: the port stays open. Connections not yet accepted are closed, and Raft's and gossip's
-// that were.
+// Close ends this listener only: the port stays open. Raft's and gossip's connections are closed.
 func (q *queue) Close() error {
 	q.mu.Lock()
 	first := !q.closed
@@ -96,22 +90,10 @@ func (q *queue) Close() error {
 	if first {
 		close(q.done)
 	}
-	q.drain()
 	for _, c := range open {
 		c.Close()
 	}
 	return nil
-}
-
-func (q *queue) drain() {
-	for {
-		select {
-		case c := <-q.conns:
-			c.Close()
-		default:
-			return
-		}
-	}
 }
 
 // Addr is the address the port listens on.
