@@ -1,0 +1,233 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/hashicorp/memberlist"
+
+	"ringmaster/internal/plan"
+)
+
+// lineLogger is a logger that hands each line's message and values to write.
+func lineLogger(write func(string)) *slog.Logger { return slog.New(lineHandler(write)) }
+
+type lineHandler func(string)
+
+func (h lineHandler) Enabled(context.Context, slog.Level) bool { return true }
+func (h lineHandler) WithAttrs([]slog.Attr) slog.Handler       { return h }
+func (h lineHandler) WithGroup(string) slog.Handler            { return h }
+func (h lineHandler) Handle(_ context.Context, r slog.Record) error {
+	line := r.Message
+	r.Attrs(func(a slog.Attr) bool {
+		line += " " + a.String()
+		return true
+	})
+	h(line)
+	return nil
+}
+
+func gossipAt(t testing.TB, p *Port, cfg GossipConfig) *Gossip {
+	t.Helper()
+	if p != nil {
+		cfg.Port, cfg.Advertise, cfg.API = p, p.Addr().String(), p.Addr().String()
+	}
+	cfg.Logger = testLog(t).With("at", cfg.ID)
+	g, err := StartGossip(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { g.Shutdown() })
+	return g
+}
+
+func ids(members []Member) (list []string) {
+	for _, m := range members {
+		list = append(list, m.ID)
+	}
+	return list
+}
+
+func sees(t testing.TB, g *Gossip, role Role, want ...string) {
+	t.Helper()
+	eventually(t, fmt.Sprintf("%s sees the %vs %v", g.cfg.ID, role, want), func() bool { return slices.Equal(ids(g.Members(role)), want) })
+}
+
+func TestMembersFindEachOther(t *testing.T) {
+	pc, p1, p2 := listen(t, PortConfig{}), listen(t, PortConfig{}), listen(t, PortConfig{})
+	seed := []string{pc.Addr().String()}
+	w1 := gossipAt(t, p1, GossipConfig{ID: "w1", Role: Worker, Incarnation: 11, Seeds: seed}) // before its seed is there
+	c := gossipAt(t, pc, GossipConfig{ID: "c1", Role: Coordinator, Incarnation: 1})
+	w2 := gossipAt(t, p2, GossipConfig{ID: "w2", Role: Worker, Incarnation: 12, Seeds: seed})
+	for _, g := range []*Gossip{c, w1, w2} {
+		sees(t, g, Coordinator, "c1")
+		sees(t, g, Worker, "w1", "w2")
+	}
+	want := Member{ID: "w2", Role: Worker, Incarnation: 12, API: p2.Addr().String()}
+	if got := w1.Members(Worker)[1]; got != want {
+		t.Errorf("w1 knows %+v, want %+v", got, want)
+	}
+	drain(c.Changed())
+	if err := w2.Shutdown(); err != nil {
+		t.Fatal(err)
+	}
+	sees(t, c, Worker, "w1")
+	select {
+	case <-c.Changed():
+	case <-within(t).Done():
+		t.Error("c1 was not told that w2 left")
+	}
+	p2.Close()
+	p3 := listen(t, PortConfig{}) // the same id in another life and at another place, no conflict
+	gossipAt(t, p3, GossipConfig{ID: "w2", Role: Worker, Incarnation: 13, Seeds: seed})
+	sees(t, c, Worker, "w1", "w2")
+	if got := c.Members(Worker)[1].Incarnation; got != 13 {
+		t.Errorf("the incarnation of w2 is %d, want 13", got)
+	}
+}
+
+func TestClustersStartedApartMergeByTheirSeeds(t *testing.T) {
+	pa, pb := listen(t, PortConfig{}), listen(t, PortConfig{})
+	a := gossipAt(t, pa, GossipConfig{ID: "a", Role: Coordinator, Incarnation: 1})
+	b := gossipAt(t, pb, GossipConfig{ID: "b", Role: Coordinator, Incarnation: 2})
+	sees(t, a, Coordinator, "a")
+	sees(t, b, Coordinator, "b")
+	b.SetSeeds([]string{"localhost:" + fmt.Sprint(pa.Addr().Port), "no.such.host.invalid:1"})
+	sees(t, a, Coordinator, "a", "b")
+	sees(t, b, Coordinator, "a", "b")
+}
+
+// TestSilentMemberIsForgottenAndComesBack cuts two members apart, in fake time, for longer than gossip remembers the dead:
+// only their seeds can bring them together again.
+func TestSilentMemberIsForgottenAndComesBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var network memberlist.MockNetwork
+		var cut atomic.Bool
+		ta, tb := network.NewTransport("a"), network.NewTransport("b")
+		ip, port, err := ta.FinalAdvertiseAddr("", 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a := gossipAt(t, nil, GossipConfig{ID: "a", Role: Worker, Incarnation: 1, Transport: severable{ta, &cut}})
+		b := gossipAt(t, nil, GossipConfig{ID: "b", Role: Worker, Incarnation: 2, Transport: severable{tb, &cut},
+			Seeds: []string{fmt.Sprintf("%v:%d", ip, port)}})
+		expect := func(when string, after time.Duration, want ...string) {
+			t.Helper()
+			time.Sleep(after)
+			for _, g := range []*Gossip{a, b} {
+				if got := ids(g.Members(Worker)); !slices.Contains(got, g.cfg.ID) || len(got) != len(want) {
+					t.Errorf("%s: %s sees %v, want %v", when, g.cfg.ID, got, want)
+				}
+			}
+		}
+		expect("at the start", 2*time.Second, "a", "b")
+		cut.Store(true)
+		expect("cut apart", 10*time.Second, "itself")
+		time.Sleep(time.Minute)
+		cut.Store(false)
+		expect("together again", rejoinLatest+3*time.Second, "a", "b")
+		if err := errors.Join(a.Shutdown(), b.Shutdown()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// severable is a transport that loses everything while it is cut.
+type severable struct {
+	*memberlist.MockTransport
+	cut *atomic.Bool
+}
+
+func (s severable) WriteToAddress(b []byte, to memberlist.Address) (time.Time, error) {
+	if s.cut.Load() {
+		return time.Now(), nil
+	}
+	return s.MockTransport.WriteToAddress(b, to)
+}
+
+func (s severable) WriteTo(b []byte, to string) (time.Time, error) {
+	return s.WriteToAddress(b, memberlist.Address{Addr: to})
+}
+
+func (s severable) DialAddressTimeout(to memberlist.Address, timeout time.Duration) (net.Conn, error) {
+	if s.cut.Load() {
+		return nil, errors.New("cut")
+	}
+	return s.MockTransport.DialAddressTimeout(to, timeout)
+}
+
+func (s severable) DialTimeout(to string, timeout time.Duration) (net.Conn, error) {
+	return s.DialAddressTimeout(memberlist.Address{Addr: to}, timeout)
+}
+
+func TestStrangersInTheGossipAreNoMembers(t *testing.T) {
+	p := listen(t, PortConfig{})
+	g := gossipAt(t, p, GossipConfig{ID: "c1", Role: Coordinator})
+	e := events{g}
+	for _, meta := range [][]byte{nil, {1}, []byte("some other program's description"), {metaVersion, 9, 0, 0, 0, 0, 0, 0, 0, 1, 1, 'x', 0}} {
+		e.NotifyJoin(&memberlist.Node{Name: "x", Meta: meta})
+	}
+	if got := append(g.Members(Worker), g.Members(Coordinator)...); len(got) != 1 {
+		t.Errorf("members are %v", got)
+	}
+}
+
+func TestImpossibleDescriptionsAreRefused(t *testing.T) {
+	p := listen(t, PortConfig{})
+	long := strings.Repeat("x", 256)
+	for want, cfg := range map[string]GossipConfig{
+		"a member's id has 1 to 64 bytes":               {Role: Worker, Advertise: "127.0.0.1:0", Port: p},
+		"a member's address has at most 255 bytes":      {ID: "w", API: long, Role: Worker, Advertise: "127.0.0.1:0", Port: p},
+		"role 7 is unknown":                             {ID: "w", Role: 7, Advertise: "127.0.0.1:0", Port: p},
+		"no port to gossip through":                     {ID: "w", Role: Worker},
+		"others cannot dial it":                         {ID: "w", Role: Worker, Advertise: ":0", Port: p},
+		"address to advertise: lookup no.such.host.inv": {ID: "w", Role: Worker, Advertise: "no.such.host.invalid:1", Port: p},
+	} {
+		g, err := StartGossip(cfg)
+		if err == nil {
+			g.Shutdown()
+		}
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want …%s…", err, want)
+		}
+	}
+}
+
+func TestDescriptionsFitIntoGossip(t *testing.T) {
+	m := Member{ID: strings.Repeat("i", maxID), Role: Coordinator, Incarnation: ^plan.Incarnation(0), API: strings.Repeat("a", maxAddress)}
+	b, err := encodeMeta(m)
+	if err != nil || len(b) > memberlist.MetaMaxSize {
+		t.Fatalf("%d bytes, %v", len(b), err)
+	}
+	if got, err := decodeMeta(append(b, "of a later version"...)); err != nil || got != m {
+		t.Errorf("read %+v, %v", got, err)
+	}
+}
+
+func FuzzDecodeMeta(f *testing.F) {
+	b, err := encodeMeta(Member{ID: "w1", Role: Worker, Incarnation: 5, API: "127.0.0.1:7070"})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(b)
+	f.Add(b[:len(b)-1])
+	f.Fuzz(func(t *testing.T, b []byte) {
+		m, err := decodeMeta(b)
+		if err != nil {
+			return
+		}
+		again, err := encodeMeta(m)
+		if err != nil || len(again) > len(b) || string(again) != string(b[:len(again)]) {
+			t.Errorf("%x was read as %+v, which is written %x (%v)", b, m, again, err)
+		}
+	})
+}
