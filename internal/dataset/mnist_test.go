@@ -1,8 +1,15 @@
 package dataset
 
 import (
+	"bytes"
 	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
+
+	"ringmaster/internal/config"
+	"ringmaster/internal/rng"
 )
 
 // mnistDir is the folder of the real MNIST files; the test is skipped where it is absent.
@@ -12,4 +19,232 @@ func mnistDir(t testing.TB) string {
 		t.Skipf("the MNIST files are not at %s", dir)
 	}
 	return dir
+}
+
+// smallMNIST is a set of four training and two test images of 2 x 3 pixels, as a map from file name to content.
+func smallMNIST() map[string][]byte {
+	values := make([]byte, 24)
+	for i := range values {
+		values[i] = byte(10 * i)
+	}
+	return map[string][]byte{
+		trainImages: idxFile(values, 4, 2, 3), trainLabels: idxFile([]byte{3, 0, 9, 1}, 4),
+		testImages: idxFile(values[12:], 2, 2, 3), testLabels: idxFile([]byte{5, 6}, 2),
+	}
+}
+
+func openSmall(t *testing.T, files map[string][]byte) (*Data, error) {
+	t.Helper()
+	dir := t.TempDir()
+	writeFiles(t, dir, files)
+	return Open(config.Data{Kind: config.DataMNIST, Dir: dir})
+}
+
+func TestSmallMNIST(t *testing.T) {
+	plain, err := openSmall(t, smallMNIST())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(plain.Spec.Input, []int{6}) || plain.Spec.Classes != 10 || plain.Train.Len() != 4 || plain.Eval.Len() != 2 {
+		t.Errorf("spec %v, %d and %d images", plain.Spec, plain.Train.Len(), plain.Eval.Len())
+	}
+	var b Batch
+	plain.Train.Read(&b, []int32{2, 0, 2}, rng.SeatKey(1, 1, 1, 1))
+	if b.N != 3 || !slices.Equal(b.Targets, []int32{9, 3, 9}) || len(b.Inputs) != 18 || b.Tokens == nil && len(b.Tokens) != 0 {
+		t.Errorf("batch %v", b)
+	}
+	for i, v := range b.Inputs {
+		if want := float32([]int{120, 0, 120}[i/6]+10*(i%6)) / 255; v != want {
+			t.Errorf("value %d is %v, want %v", i, v, want)
+		}
+	}
+	// The same data under the other names, compressed or not, are the same data.
+	other := map[string][]byte{}
+	for name, content := range smallMNIST() {
+		other[strings.Replace(name, "-idx", ".idx", 1)+".gz"] = zipped(t, content)
+	}
+	dotted, err := openSmall(t, other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if dotted.Fingerprint != plain.Fingerprint || !slices.Equal(dotted.Files, plain.Files) {
+		t.Error("compressed files have another fingerprint")
+	}
+}
+
+// TestFingerprintCovers changes one thing at a time; each must give another fingerprint, and name the file.
+func TestFingerprintCovers(t *testing.T) {
+	base, err := openSmall(t, smallMNIST())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, change := range map[string]func(files map[string][]byte) string{
+		"a pixel":      func(f map[string][]byte) string { f[trainImages][20]++; return trainImages },
+		"a label":      func(f map[string][]byte) string { f[trainLabels][8]++; return trainLabels },
+		"a test pixel": func(f map[string][]byte) string { f[testImages][17]++; return testImages },
+		"a test label": func(f map[string][]byte) string { f[testLabels][9]++; return testLabels },
+		"the shape": func(f map[string][]byte) string {
+			f[trainImages], f[testImages] = idxFile(f[trainImages][16:], 4, 3, 2), idxFile(f[testImages][16:], 2, 3, 2)
+			return trainImages
+		},
+	} {
+		files := smallMNIST()
+		file := change(files)
+		changed, err := openSmall(t, files)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if changed.Fingerprint == base.Fingerprint {
+			t.Errorf("%s does not show in the fingerprint", name)
+		}
+		for i, f := range changed.Files {
+			if f.Path != base.Files[i].Path || (f.Path == file) == (f.Sum == base.Files[i].Sum) && name != "the shape" {
+				t.Errorf("%s: the sum of %s is not as it should be", name, f.Path)
+			}
+		}
+	}
+}
+
+func TestMNISTRefused(t *testing.T) {
+	for want, change := range map[string]func(files map[string][]byte){
+		"has none of train-images-idx3-ubyte, train-images-idx3-ubyte.gz, train-images.idx3-ubyte, train-images.idx3-ubyte.gz": func(f map[string][]byte) {
+			delete(f, trainImages)
+		},
+		"has none of t10k-labels-idx1-ubyte,": func(f map[string][]byte) { delete(f, testLabels) },
+		"train-labels-idx1-ubyte has 3 labels, but": func(f map[string][]byte) {
+			f[trainLabels] = idxFile([]byte{1, 2, 3}, 3)
+		},
+		"train-labels-idx1-ubyte: label of sample 2, at byte 10, is 10; labels are 0 to 9": func(f map[string][]byte) { f[trainLabels][10] = 10 },
+		"t10k-labels-idx1-ubyte: label of sample 0, at byte 8, is 255":                     func(f map[string][]byte) { f[testLabels][8] = 255 },
+		"test images [3 2]: they belong to different sets":                                 func(f map[string][]byte) { f[testImages] = idxFile(f[testImages][16:], 2, 3, 2) },
+		"train-images-idx3-ubyte: ends at byte 39 of the 40":                               func(f map[string][]byte) { f[trainImages] = f[trainImages][:39] },
+		"t10k-images-idx3-ubyte: 1 bytes follow the 28 bytes":                              func(f map[string][]byte) { f[testImages] = append(f[testImages], 0) },
+		"train-images-idx3-ubyte: begins with bytes 00 00 08 01": func(f map[string][]byte) {
+			f[trainImages], f[trainLabels] = f[trainLabels], f[trainImages]
+		},
+	} {
+		files := smallMNIST()
+		change(files)
+		if _, err := openSmall(t, files); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("error is %v, want ... %s", err, want)
+		}
+	}
+}
+
+func TestMNISTFolderRefused(t *testing.T) {
+	dir := t.TempDir()
+	writeFiles(t, dir, map[string][]byte{"file": nil, "taken/" + trainImages + "/x": nil})
+	for at, want := range map[string]string{
+		"absent": "does not exist: set data.dir to the folder that holds the four IDX files",
+		"file":   "is a file: set data.dir",
+		"taken":  "is a folder: unpack",
+	} {
+		_, err := Open(config.Data{Kind: config.DataMNIST, Dir: filepath.Join(dir, at)})
+		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), at) {
+			t.Errorf("%s: error is %v, want ... %s", at, err, want)
+		}
+	}
+}
+
+func TestRealMNIST(t *testing.T) {
+	d, err := Open(config.Data{Kind: config.DataMNIST, Dir: mnistDir(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d.Train.Len() != 60000 || d.Eval.Len() != 10000 || !slices.Equal(d.Spec.Input, []int{784}) {
+		t.Fatalf("spec %v, %d and %d images", d.Spec, d.Train.Len(), d.Eval.Len())
+	}
+	var b Batch
+	d.Train.Read(&b, []int32{0, 1, 2, 59999}, rng.Key{})
+	if !slices.Equal(b.Targets, []int32{5, 0, 4, 8}) {
+		t.Errorf("labels %v, want the well-known 5 0 4 ... 8", b.Targets)
+	}
+	// The first image's ink begins in row 5 at column 12 with 3/255.
+	if first := slices.IndexFunc(b.Inputs, func(v float32) bool { return v != 0 }); first != 5*28+12 || b.Inputs[first] != float32(3)/255 {
+		t.Errorf("ink begins at %d", first)
+	}
+}
+
+func TestUnitTable(t *testing.T) {
+	table := unitTable()
+	for v, got := range table {
+		if want := float32(float64(v) / 255); got != want { // one float64 division of small integers rounds to float32 as one does
+			t.Errorf("%d/255 is %v, want %v", v, got, want)
+		}
+	}
+	if table[0] != 0 || table[255] != 1 || len(table) != 256 {
+		t.Error("ends are not 0 and 1")
+	}
+}
+
+func TestReadAllocatesNothing(t *testing.T) {
+	d, err := openSmall(t, smallMNIST())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b Batch
+	indices := []int32{0, 1, 2, 3}
+	d.Train.Read(&b, indices, rng.Key{})
+	p := d.Train.(*pixels)
+	p.crop, p.flip = 1, true
+	if n := testing.AllocsPerRun(100, func() { d.Train.Read(&b, indices[:3], rng.NewKey(1)) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+	if d.Train.Read(&b, nil, rng.Key{}); b.N != 0 || len(b.Inputs) != 0 || len(b.Targets) != 0 {
+		t.Errorf("an empty batch is %v", b)
+	}
+}
+
+func TestReadPanicsOutside(t *testing.T) {
+	d, err := openSmall(t, smallMNIST())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, index := range []int32{-1, 4} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("sample %d of 4 was read", index)
+				}
+			}()
+			d.Train.Read(new(Batch), []int32{index}, rng.Key{})
+		}()
+	}
+}
+
+// TestBatchIsReused reads sets of different kinds into one batch.
+func TestBatchIsReused(t *testing.T) {
+	d, err := openSmall(t, smallMNIST())
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := Open(config.Data{Kind: config.DataText, Dir: writeText(t, bytes.Repeat([]byte("abc"), 100)), Context: 4})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b Batch
+	d.Train.Read(&b, []int32{0, 1, 2}, rng.Key{})
+	if text.Train.Read(&b, []int32{0}, rng.Key{}); len(b.Inputs) != 0 || len(b.Tokens) != 4 || len(b.Targets) != 4 || b.N != 1 {
+		t.Errorf("a batch of text is %v", b)
+	}
+	if d.Train.Read(&b, []int32{3, 3}, rng.Key{}); len(b.Inputs) != 12 || len(b.Tokens) != 0 || len(b.Targets) != 2 || b.N != 2 {
+		t.Errorf("a batch of images is %v", b)
+	}
+}
+
+func BenchmarkRead8(b *testing.B) {
+	d, err := Open(config.Data{Kind: config.DataMNIST, Dir: mnistDir(b)})
+	if err != nil {
+		b.Fatal(err)
+	}
+	var batch Batch
+	order := d.Order(1, 0)
+	indices := make([]int32, 8)
+	b.ResetTimer()
+	for i := range b.N {
+		for j := range indices {
+			indices[j] = int32(order.At((8*i + j) % order.Len()))
+		}
+		d.Train.Read(&batch, indices, rng.Key{})
+	}
 }

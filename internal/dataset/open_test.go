@@ -1,10 +1,36 @@
 package dataset
 
 import (
+	"fmt"
 	"testing"
 
 	"ringmaster/internal/config"
+	"ringmaster/internal/dataset/glyphs"
+	"ringmaster/internal/rng"
 )
+
+// TestGlyphs has the fingerprint that jobs on the embedded digits are submitted with.
+func TestGlyphs(t *testing.T) {
+	const golden = "edfd704963d7e41f6dfef7ff2e50d6d110c451a1c2e79db087b13ff8b3fa8071"
+	d, err := Open(config.Data{Kind: config.DataGlyphs})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := fmt.Sprintf("%x", d.Fingerprint); got != golden {
+		t.Errorf("the fingerprint is %s, not %s", got, golden)
+	}
+	if d.Train.Len() != glyphs.Train || d.Eval.Len() != glyphs.Eval || d.Spec.Width() != 784 || d.Spec.Targets() != 1 {
+		t.Errorf("spec %v, %d and %d pictures", d.Spec, d.Train.Len(), d.Eval.Len())
+	}
+	var b Batch
+	d.Eval.Read(&b, []int32{0, glyphs.Eval - 1}, rng.Key{})
+	p := d.Eval.(*pixels)
+	for i, v := range b.Inputs[784:] {
+		if want := float32(p.values[(glyphs.Eval-1)*784+i]) / 255; v != want {
+			t.Fatalf("value %d is %v, want %v", i, v, want)
+		}
+	}
+}
 
 func BenchmarkOpenGlyphs(b *testing.B) {
 	for b.Loop() {

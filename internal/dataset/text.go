@@ -49,7 +49,7 @@ func openText(path string, context int) (*Data, error) {
 	eval := &windows{spec: d.Spec, tokens: tokens[cut:], count: (len(tokens) - cut - 1) / context, shifts: 1}
 	if train.count < 1 || eval.count < 1 {
 		return nil, fmt.Errorf("text %s has %d tokens, too few for windows of %d: it takes %d, since a tenth is for evaluation; lower data.context, or use more text",
-			path, len(tokens), context, 10*(context+1))
+			path, len(tokens), context, 10*context+1)
 	}
 	d.Train, d.Eval = train, eval
 	return d, nil
