@@ -330,7 +330,8 @@ func TestReadModel(t *testing.T) {
 	}
 	file := encodeHeader(slots)
 	for _, d := range slots {
-		file = append(file, floatBytes(s.vector(d.vector)[d.interval.Begin:d.interval.End])...)
+		values := s.vector(d.vector)[d.interval.Begin:d.interval.End]
+		file = append(file, canonicalCopy(make([]byte, 4*len(values)), values)...)
 	}
 	got, err := l.ReadModel(bytes.NewReader(file), int64(len(file)))
 	if err != nil {
