@@ -88,7 +88,7 @@ func (r *Ring) admit(f *Frame) (*bucket, plan.Interval, error) {
 // ahead, once it needs nothing more of ours.
 func (r *Ring) awaitStep(step uint64) error {
 	for r.err == nil && (!r.begun || r.step != step) {
-		if r.begun && (step < r.step || r.active > 0 || (r.readied > 0 && r.readied < len(r.buckets))) {
+		if r.begun && (step < r.step || r.incoming > 0 || (r.readied > 0 && r.readied < len(r.buckets))) {
 			return fmt.Errorf("expected step %d, got %d", r.step, step)
 		}
 		r.intake.Wait()
@@ -119,6 +119,7 @@ func (r *Ring) forward(b *bucket, f *Frame, at plan.Interval) {
 	r.mu.Lock()
 	owner := int(f.Segment)
 	b.at[r.laneAt(f.Phase, owner)] = at.End
+	r.incoming -= at.Len()
 	finished := at.Len()
 	switch {
 	case owner == r.self: // a body or tail has come round
@@ -159,7 +160,7 @@ func (r *Ring) arrived(b *bucket, n int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	b.left -= n
-	if b.left > 0 || b.done {
+	if b.left > 0 || r.err != nil { // after an error the step may be another
 		return
 	}
 	if b.raw != nil {
@@ -181,7 +182,7 @@ func (r *Ring) takeFarewell(f *Frame) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if bye.kind == byeOrderly && r.active == 0 && r.pending == 0 && (!r.begun || bye.step >= r.step) {
+	if bye.kind == byeOrderly && r.incoming == 0 && r.pending == 0 && (!r.begun || bye.step >= r.step) {
 		r.left = &PeerLostError{Member: r.id.prev(), Culprit: r.id.prev().Worker, Cause: ErrPeerClosed}
 		return io.EOF
 	}

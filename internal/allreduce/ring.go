@@ -36,9 +36,11 @@ type Ring struct {
 
 	step      uint64
 	begun     bool // between the first Begin and the end, steps follow each other: there is always a current one
+	broken    bool // something of this step did not begin, because of the error
 	parity    int  // flips with each step: the half of each gather's double buffer
 	buckets   []bucket
 	active    int // buckets that are ready and not summed
+	incoming  int // elements that are still to come from the previous worker, for the buckets that are ready
 	readied   int // buckets that were ready in this step
 	queue     queue
 	views     views
@@ -58,12 +60,13 @@ type Ring struct {
 // bucket is the state of one bucket in the current step.
 type bucket struct {
 	plan.Interval
-	raw   []float32 // where the bucket travels raw: every seat's elements, seat after seat
-	lanes []lane    // indexed by laneAt
-	at    []int     // how far each lane has come in; of the own final, how far it has been sent
-	ready bool
-	left  int // elements that are still to come before the sum stands
-	done  bool
+	raw     []float32 // where the bucket travels raw: every seat's elements, seat after seat
+	lanes   []lane    // indexed by laneAt
+	at      []int     // how far each lane has come in; of the own final, how far it has been sent
+	inbound int       // elements that come from the previous worker in a step, over all lanes
+	ready   bool
+	left    int // elements that are still to come before the sum stands
+	done    bool
 }
 
 // The phases of a bucket's lanes, in the order of laneAt.
@@ -158,6 +161,13 @@ func (r *Ring) layLanes(b *bucket) {
 		b.lanes[r.laneAt(phaseTail, v)] = lane(tailOf(b.Interval, m.Arc, r.id.View.Seats))
 		b.lanes[r.laneAt(phaseFinal, v)] = lane(Segment(b.Interval, m.Arc, r.id.View.Seats))
 	}
+	for p := firstLane; p <= phaseRaw; p++ {
+		for v := range r.workers {
+			if takes(p, v, r.self, r.workers) {
+				b.inbound += plan.Interval(b.lanes[r.laneAt(p, v)]).Len()
+			}
+		}
+	}
 }
 
 // rewind makes the bucket fit for another step.
@@ -185,16 +195,14 @@ func (r *Ring) framesOf(b *bucket) int {
 func (r *Ring) Begin(step uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.err != nil {
-		return
-	}
-	if r.active > 0 || (r.begun && step <= r.step) {
+	if r.err == nil && (r.active > 0 || (r.begun && step <= r.step)) {
 		panic(fmt.Sprintf("allreduce: step %d begins while step %d has %d buckets to sum", step, r.step, r.active))
 	}
 	if r.left != nil {
 		r.failLocked(r.left)
-		return
 	}
+	// After an error too: what the step before has left must not pass for this one's.
+	r.broken = r.err != nil
 	r.step, r.begun, r.parity, r.readied = step, true, 1-r.parity, 0
 	for i := range r.buckets {
 		r.buckets[i].rewind()
@@ -212,6 +220,7 @@ func (r *Ring) Ready(bucket int) {
 	defer r.mu.Unlock()
 	b := &r.buckets[bucket]
 	if r.err != nil {
+		r.broken = true
 		return
 	}
 	if !r.begun || b.ready {
@@ -224,6 +233,7 @@ func (r *Ring) Ready(bucket int) {
 		return
 	}
 	r.active++
+	r.incoming += b.inbound
 	r.push(item{phase: phaseStart, step: r.step, bucket: bucket})
 	r.intake.Signal()
 }
@@ -256,7 +266,7 @@ func (r *Ring) End(step uint64) error {
 		panic(fmt.Sprintf("allreduce: step %d ends in step %d", step, r.step))
 	}
 	defer r.endWait()
-	for r.active > 0 || !r.sentLocked() {
+	for r.broken || r.active > 0 || !r.sentLocked() {
 		if r.err != nil {
 			return r.err
 		}

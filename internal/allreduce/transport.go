@@ -24,8 +24,8 @@ import (
 const (
 	serviceName = "ringmaster.Ring"
 	methodName  = "Frames"
-	// windowBytes is how much may be on its way without the receiver having read it, on a stream and on a connection.
-	windowBytes = 16 << 20
+	// defaultWindow is how much may be on its way without the receiver having read it, on a stream and on a connection.
+	defaultWindow = 16 << 20
 	// bufferBytes is the size of reads and writes on the socket.
 	bufferBytes = 512 << 10
 	// maxHeld is the number of links that may wait for a session of a view that this worker has not heard of yet.
@@ -49,6 +49,7 @@ type Options struct {
 	Credentials credentials.TransportCredentials // for dialing; nil: no encryption
 	Silence     time.Duration                    // how long a neighbour may not answer pings; default 3 s
 	Hold        time.Duration                    // how long an early link waits for the session it is for; default 10 s
+	Window      int32                            // bytes under way that the receiver has not read; default 16 MiB, at least 64 KiB
 	// Dial replaces connecting to a member, for tests and simulations; nil: a unix socket on the same machine, else TCP.
 	Dial func(ctx context.Context, member plan.Member) (net.Conn, error)
 }
@@ -80,6 +81,9 @@ func NewTransport(options Options) *Transport {
 	if options.Hold <= 0 {
 		options.Hold = 10 * time.Second
 	}
+	if options.Window <= 0 {
+		options.Window = defaultWindow
+	}
 	if options.Dial == nil {
 		options.Dial = dialMember
 	}
@@ -90,8 +94,8 @@ func NewTransport(options Options) *Transport {
 // other services of the server do not mind them.
 func (t *Transport) ServerOptions() []grpc.ServerOption {
 	return []grpc.ServerOption{
-		grpc.InitialWindowSize(windowBytes),
-		grpc.InitialConnWindowSize(windowBytes),
+		grpc.InitialWindowSize(t.options.Window),
+		grpc.InitialConnWindowSize(t.options.Window),
 		grpc.ReadBufferSize(bufferBytes),
 		grpc.WriteBufferSize(bufferBytes),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: max(t.options.Silence/2, time.Second), Timeout: t.options.Silence}),

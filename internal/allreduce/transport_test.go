@@ -220,9 +220,12 @@ func TestKilledPeerWakesEverybody(t *testing.T) {
 			errs <- err
 		}()
 	}
-	// The process's death as its neighbours see it: all its connections break at once.
+	// The process's death as its neighbours see it: it says nothing any more and all its connections break.
+	dead := w.rings[1]
+	dead.mu.Lock()
+	defer dead.mu.Unlock()
+	dead.out.Close()
 	hosts[1].server.Stop()
-	w.rings[1].out.Close()
 	for range 3 {
 		if err := <-errs; err == nil {
 			t.Error("a step ended without worker w2")

@@ -1,0 +1,325 @@
+package allreduce
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/grpc/mem"
+
+	"ringmaster/internal/plan"
+)
+
+func memoryWorld(t testing.TB, seats, workers, params int, memory *Memory) *world {
+	w := newWorld(cut(rand.New(rand.NewPCG(5, 5)), seats, workers), seats, plan.Interval{Begin: 0, End: params}.Parts(2))
+	w.open(t, func(int) Links { return memory })
+	return w
+}
+
+func TestSmallWindowsDoNotDeadlock(t *testing.T) {
+	rng := rand.New(rand.NewPCG(8, 8))
+	for _, workers := range []int{2, 3} {
+		t.Run(fmt.Sprint("memory ", workers), func(t *testing.T) {
+			w := memoryWorld(t, 3, workers, 5*frameLen+11, &Memory{Depth: 1})
+			for step := range uint64(3) {
+				w.step(t, step, rng)
+			}
+		})
+		t.Run(fmt.Sprint("tcp ", workers), func(t *testing.T) {
+			members := cut(rng, 3, workers)
+			hosts := networks["tcp"](t, members, Options{Window: 64 << 10})
+			w := newWorld(members, 3, plan.Interval{Begin: 0, End: 15*frameLen + 11}.Parts(2))
+			w.open(t, func(i int) Links { return hosts[i].transport })
+			for step := range uint64(3) {
+				w.step(t, step, rng)
+			}
+			w.close()
+		})
+	}
+}
+
+// A worker that has finished its last step may leave at once: the others still get everything, and no error.
+func TestClosingAfterTheLastStepHarmsNobody(t *testing.T) {
+	for _, name := range []string{"bufconn", "unix", "tcp"} {
+		t.Run(name, func(t *testing.T) {
+			for range 5 {
+				members := cut(rand.New(rand.NewPCG(3, 3)), 5, 3)
+				hosts := networks[name](t, members, Options{})
+				w := newWorld(members, 5, plan.Interval{Begin: 0, End: 4 * frameLen}.Parts(2))
+				w.open(t, func(i int) Links { return hosts[i].transport })
+				w.fill(rand.New(rand.NewPCG(4, 4)))
+				want := reference(w.flat, w.buckets)
+				errs := make(chan error, 3)
+				for i, r := range w.rings {
+					arc := members[i].Arc
+					go func() {
+						_, err := oneStep(r, 9, arc)
+						if err == nil {
+							err = same(w.flat[arc.Begin], want)
+						}
+						if !r.Close() && err == nil {
+							err = errors.New("not drained")
+						}
+						errs <- err
+					}()
+				}
+				for range w.rings {
+					if err := <-errs; err != nil {
+						t.Error(err)
+					}
+				}
+			}
+		})
+	}
+}
+
+func TestClosingBetweenStepsEndsTheNextOne(t *testing.T) {
+	w := memoryWorld(t, 3, 3, 1000, &Memory{})
+	w.step(t, 1, rand.New(rand.NewPCG(1, 1)))
+	w.rings[1].Close()
+	for _, i := range []int{0, 2} {
+		r := w.rings[i]
+		_, err := oneStep(r, 2, w.view.Members[i].Arc)
+		if !errors.Is(err, ErrPeerClosed) || !strings.Contains(err.Error(), "w2") {
+			t.Errorf("worker %d: got %v, want that w2 closed its session", i, err)
+		}
+		if err := r.End(2); err == nil {
+			t.Errorf("worker %d: a step ended without worker w2", i)
+		}
+	}
+	if err := w.rings[1].Wait(0); err != nil {
+		t.Errorf("the summed bucket is gone: %v", err)
+	}
+}
+
+func TestClosingInTheMiddleWakesEverybody(t *testing.T) {
+	w := memoryWorld(t, 4, 4, 100000, &Memory{})
+	errs := make(chan error, 4)
+	for i, r := range w.rings[:3] {
+		go func() {
+			_, err := oneStep(r, 1, w.view.Members[i].Arc)
+			errs <- err
+		}()
+	}
+	last := w.rings[3]
+	last.Begin(1)
+	last.Ready(1)
+	go func() { errs <- last.Wait(1) }()
+	for waiting := false; !waiting; time.Sleep(time.Millisecond) {
+		_, waiting = last.WaitingFor()
+		if last.buckets[1].done { // the others got on without our bucket 0
+			break
+		}
+	}
+	last.Close()
+	last.Close()
+	for range 3 {
+		if err := <-errs; err != nil && !errors.Is(err, ErrClosed) && !strings.Contains(err.Error(), "w4") {
+			t.Errorf("got %v, want ErrClosed or w4 named", err)
+		}
+	}
+	for _, r := range w.rings {
+		<-r.Failed()
+	}
+}
+
+func TestWaitingForNamesThePeer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		memory := &Memory{}
+		w := newWorld(cut(rand.New(rand.NewPCG(5, 5)), 4, 3), 4, plan.Interval{Begin: 0, End: 90000}.Parts(2))
+		w.open(t, func(int) Links { return memory })
+		done := make(chan error, 3)
+		step := func(i int) {
+			_, err := oneStep(w.rings[i], 4, w.view.Members[i].Arc)
+			done <- err
+		}
+		go step(0)
+		go step(2)
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		got, ok := w.rings[2].WaitingFor()
+		if !ok || got.Peer.Worker != "w2" || got.Step != 4 || got.Bucket != 1 || got.Doing != "receiving" || time.Since(got.Since) != 5*time.Second {
+			t.Errorf("worker w3 waits for %+v, %v; want w2, step 4, bucket 1, since 5 s", got, ok)
+		}
+		if got, ok := w.rings[1].WaitingFor(); ok {
+			t.Errorf("worker w2 waits for %+v, want nobody: its trainer computes", got)
+		}
+		go step(1)
+		for range 3 {
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		}
+		w.close()
+	})
+}
+
+func TestCutLinkFailsBothEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		memory := &Memory{}
+		w := newWorld(cut(rand.New(rand.NewPCG(5, 5)), 2, 2), 2, plan.Interval{Begin: 0, End: 90000}.Parts(1))
+		w.open(t, func(int) Links { return memory })
+		memory.Cut(w.view.Members[0], w.view.Members[1])
+		for i, r := range w.rings {
+			<-r.Failed()
+			if lost, ok := errors.AsType[*PeerLostError](r.Err()); !ok || lost.Member.Worker != w.view.Members[1-i].Worker {
+				t.Errorf("worker %d: got %v, want the other one lost", i, r.Err())
+			}
+		}
+		w.close()
+	})
+}
+
+func TestOpenRefusesABadPlan(t *testing.T) {
+	members := cut(rand.New(rand.NewPCG(5, 5)), 3, 2)
+	view := plan.View{Generation: 1, Seats: 3, Members: members}
+	seats := make([][]float32, members[0].Arc.Len())
+	for s := range seats {
+		seats[s] = make([]float32, 10)
+	}
+	for name, c := range map[string]struct {
+		self    int
+		seats   [][]float32
+		buckets []plan.Interval
+	}{
+		"position":        {2, seats, nil},
+		"too many seats":  {0, append(seats[:len(seats):len(seats)], make([]float32, 10)), nil},
+		"uneven seats":    {0, append(seats[:len(seats)-1:len(seats)-1], make([]float32, 9), make([]float32, 10))[:len(seats)+1], nil},
+		"bucket too long": {0, seats, []plan.Interval{{Begin: 0, End: 11}}},
+		"overlap":         {0, seats, []plan.Interval{{Begin: 0, End: 6}, {Begin: 5, End: 10}}},
+	} {
+		if _, err := Open(context.Background(), Identity{View: view, Self: c.self}, &Memory{}, c.seats, c.buckets); err == nil {
+			t.Errorf("%s: opened", name)
+		}
+	}
+}
+
+// script is a previous worker that sends given frames, and a next one that takes everything.
+type script struct {
+	frames chan Frame
+	cut    chan struct{}
+	once   sync.Once
+}
+
+func (s *script) Dial(context.Context, *Identity) (Outgoing, error)   { return scriptOut{s}, nil }
+func (s *script) Accept(context.Context, *Identity) (Incoming, error) { return scriptIn{s}, nil }
+
+type scriptOut struct{ *script }
+
+func (s scriptOut) Send(f Frame) error { f.Free(); return nil }
+func (s scriptOut) Await() (Frame, error) {
+	<-s.cut
+	return Frame{}, io.EOF
+}
+func (s scriptOut) Finish() error { return nil }
+func (s scriptOut) Close()        { s.once.Do(func() { close(s.cut) }) }
+
+type scriptIn struct{ *script }
+
+func (s scriptIn) Receive() (Frame, error) {
+	select {
+	case f := <-s.frames:
+		return f, nil
+	case <-s.cut:
+		return Frame{}, errCut
+	}
+}
+func (s scriptIn) Close(*Frame) { s.once.Do(func() { close(s.cut) }) }
+
+// Of two workers with two seats each, the first gets from the second: body and tail of its own segment, and the second's body.
+func TestFramesThatDoNotFitThePlanAreRefused(t *testing.T) {
+	const params = 40000 // chunks of 10000
+	good := func(id *Identity) Header {
+		h := id.header(id.prev(), id.own())
+		h.Step, h.Phase, h.Bucket, h.Segment, h.Offset, h.Length = 3, phaseTail, 0, 0, 0, 40000
+		return h
+	}
+	cases := []struct {
+		name   string
+		change func(h *Header)
+		want   string
+	}{
+		{"cluster", func(h *Header) { h.Cluster++ }, "expected cluster incarnation"},
+		{"job", func(h *Header) { h.Job++ }, "expected job hash"},
+		{"generation", func(h *Header) { h.Generation = 6 }, "expected generation 7, got 6"},
+		{"from", func(h *Header) { h.From++ }, "expected sender's incarnation"},
+		{"to", func(h *Header) { h.To++ }, "expected receiver's incarnation"},
+		{"old step", func(h *Header) { h.Step = 2 }, "expected step 3, got 2"},
+		{"later step", func(h *Header) { h.Step = 4 }, "expected step 3, got 4"},
+		{"phase", func(h *Header) { h.Phase = phaseAccept }, "refused a accept frame in the middle"},
+		{"raw", func(h *Header) { h.Phase = phaseRaw }, "no such frame comes to position 0"},
+		{"bucket", func(h *Header) { h.Bucket = 1 }, "expected less than 1 buckets"},
+		{"segment", func(h *Header) { h.Segment = 2 }, "expected less than 1 buckets and 2 segments"},
+		{"lane that starts here", func(h *Header) { h.Segment = 1 }, "no such frame comes to position 0"},
+		{"offset", func(h *Header) { h.Offset = 1 }, "expected 40000 bytes at element 0, got 40000 at 1"},
+		{"length", func(h *Header) { h.Length = 39996 }, "expected 40000 bytes at element 0, got 39996 at 0"},
+		{"record's segment", func(h *Header) { h.Phase, h.Bucket = phaseRecord, 64 }, "no such frame comes"},
+		{"record's kind", func(h *Header) { h.Phase, h.Segment, h.Kind = phaseRecord, 1, 200 }, "no such frame comes"},
+		{"record's size", func(h *Header) { h.Phase, h.Segment, h.Bucket = phaseRecord, 1, 1<<20+1 }, "the limits are"},
+		{"record's length", func(h *Header) { h.Phase, h.Segment, h.Bucket, h.Length = phaseRecord, 1, 64, 64 }, "expected 128 bytes at 0, got 64 at 0"},
+		{"farewell", func(h *Header) { h.Phase, h.Length = phaseBye, 0 }, "a farewell has no reason"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			members := []plan.Member{{Worker: "w1", Incarnation: 1, Arc: plan.Interval{Begin: 0, End: 2}}, {Worker: "w2", Incarnation: 2, Arc: plan.Interval{Begin: 2, End: 4}}}
+			id := Identity{Cluster: 99, Job: "job", View: plan.View{Generation: 7, Seats: 4, Members: members}}
+			s := &script{frames: make(chan Frame, 1), cut: make(chan struct{})}
+			r, err := Open(context.Background(), id, s, [][]float32{make([]float32, params), make([]float32, params)}, []plan.Interval{{Begin: 0, End: params}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer r.Close()
+			r.Begin(3)
+			r.Ready(0)
+			h := good(&id)
+			c.change(&h)
+			s.frames <- Frame{Header: h, Data: mem.BufferSlice{mem.SliceBuffer(make([]byte, h.Length))}}
+			<-r.Failed()
+			if lost, ok := errors.AsType[*PeerLostError](r.Err()); !ok || lost.Member.Worker != "w2" || !strings.Contains(lost.Error(), c.want) {
+				t.Errorf("got %v, want worker w2 refused: %q", r.Err(), c.want)
+			}
+		})
+	}
+}
+
+func TestAFrameIsTakenOnce(t *testing.T) {
+	members := []plan.Member{{Worker: "w1", Incarnation: 1, Arc: plan.Interval{Begin: 0, End: 2}}, {Worker: "w2", Incarnation: 2, Arc: plan.Interval{Begin: 2, End: 4}}}
+	id := Identity{Cluster: 99, Job: "job", View: plan.View{Generation: 7, Seats: 4, Members: members}}
+	s := &script{frames: make(chan Frame, 2), cut: make(chan struct{})}
+	r, err := Open(context.Background(), id, s, [][]float32{make([]float32, 40000), make([]float32, 40000)}, []plan.Interval{{Begin: 0, End: 40000}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	r.Begin(3)
+	r.Ready(0)
+	h := id.header(id.prev(), id.own())
+	h.Step, h.Phase, h.Length = 3, phaseTail, 40000
+	for range 2 {
+		s.frames <- Frame{Header: h, Data: mem.BufferSlice{mem.SliceBuffer(make([]byte, h.Length))}}
+	}
+	<-r.Failed()
+	if err := r.Err(); !strings.Contains(err.Error(), "expected 0 bytes at element 10000, got 40000 at 0") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestRecordsOfDifferentSizesAreRefused(t *testing.T) {
+	w := memoryWorld(t, 2, 2, 100, &Memory{})
+	for i, r := range w.rings {
+		r.Begin(1)
+		r.Contribute(2, [][]byte{make([]byte, 8+8*i)})
+	}
+	for _, r := range w.rings {
+		if _, err := r.Collect(2); err == nil {
+			t.Error("records of different sizes were gathered")
+		}
+	}
+}
