@@ -162,7 +162,11 @@ func TestMatMulIsItsDefinition(t *testing.T) {
 	teams := []*Team{nil, NewTeam(3)}
 	defer teams[1].Close()
 	draws := []func(*rand.Rand) float32{ordinary, special, wild}
-	for round := range 600 {
+	rounds := 600
+	if testing.Short() {
+		rounds = 120 // emulated CPUs are slow
+	}
+	for round := range rounds {
 		m, n, k := 1+r.IntN(80), 1+r.IntN(80), r.IntN(80)
 		p, whole := drawProduct(r, m, n, k, draws[round%3])
 		checkProduct(t, p, whole, teams)
@@ -172,6 +176,9 @@ func TestMatMulIsItsDefinition(t *testing.T) {
 // The shapes are chosen to pass the limits at which products are cut: the depth of strips, the width and the depth of
 // packed blocks, the work of one call, the size of a transposed result, and the least work that is shared by threads.
 func TestMatMulAcrossBlockLimits(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes a second, on an emulated CPU a minute")
+	}
 	r := rand.New(rand.NewPCG(5, 6))
 	teams := []*Team{nil, NewTeam(2), NewTeam(3), NewTeam(8)}
 	for _, team := range teams {

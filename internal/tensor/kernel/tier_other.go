@@ -1,5 +1,6 @@
-//go:build !amd64
+//go:build !amd64 && !arm64
 
 package kernel
 
+// machineTiers lists the SIMD tiers of this machine: there are none here.
 func machineTiers() []Tier { return nil }
