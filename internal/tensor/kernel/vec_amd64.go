@@ -2,25 +2,63 @@
 
 package kernel
 
-// blockLen is the most elements that one call into assembly takes: it cannot be preempted, and this many take
-// well below a millisecond.
-const blockLen = 1 << 16
+import "unsafe"
+
+const (
+	// blockLen is the most elements that one call into assembly takes: it cannot be preempted, and this many take well
+	// below a millisecond.
+	blockLen = 1 << 16
+
+	// pastLen is the number of elements from which results are stored past the caches, which could not hold them: the
+	// lines of the destination are then not read before they are written. Below, that would cost more than it saves.
+	pastLen = 1 << 22
+
+	// pastBlock is the number of elements that such stores take a turn.
+	pastBlock = 64
+)
+
+// toCacheLine is the number of elements from p to the next cache line.
+func toCacheLine(p *float32) int { return int(-uintptr(unsafe.Pointer(p)) / 4 % 16) }
 
 //go:noescape
 func addAVX512(dst *float32, a *float32, b *float32, n int)
 
 //go:noescape
+func addPastAVX512(dst *float32, a *float32, b *float32, n int)
+
+//go:noescape
 func addAVX2(dst *float32, a *float32, b *float32, n int)
 
+//go:noescape
+func addPastAVX2(dst *float32, a *float32, b *float32, n int)
+
 func addVec(dst []float32, a []float32, b []float32) {
-	n := len(b)
+	at, n := 0, len(b)
 	switch Current() {
 	case AVX512:
-		for at := 0; at < n; at += blockLen {
+		if n >= pastLen && &dst[0] != &a[0] && &dst[0] != &b[0] {
+			head := toCacheLine(&dst[0])
+			addAVX512(&dst[at], &a[at], &b[at], head)
+			for at = head; n-at >= pastBlock; {
+				m := min(blockLen, (n-at)/pastBlock*pastBlock)
+				addPastAVX512(&dst[at], &a[at], &b[at], m)
+				at += m
+			}
+		}
+		for ; at < n; at += blockLen {
 			addAVX512(&dst[at], &a[at], &b[at], min(blockLen, n-at))
 		}
 	case AVX2:
-		for at := 0; at < n; at += blockLen {
+		if n >= pastLen && &dst[0] != &a[0] && &dst[0] != &b[0] {
+			head := toCacheLine(&dst[0])
+			addAVX2(&dst[at], &a[at], &b[at], head)
+			for at = head; n-at >= pastBlock; {
+				m := min(blockLen, (n-at)/pastBlock*pastBlock)
+				addPastAVX2(&dst[at], &a[at], &b[at], m)
+				at += m
+			}
+		}
+		for ; at < n; at += blockLen {
 			addAVX2(&dst[at], &a[at], &b[at], min(blockLen, n-at))
 		}
 	default:
@@ -35,14 +73,14 @@ func subAVX512(dst *float32, a *float32, b *float32, n int)
 func subAVX2(dst *float32, a *float32, b *float32, n int)
 
 func subVec(dst []float32, a []float32, b []float32) {
-	n := len(b)
+	at, n := 0, len(b)
 	switch Current() {
 	case AVX512:
-		for at := 0; at < n; at += blockLen {
+		for ; at < n; at += blockLen {
 			subAVX512(&dst[at], &a[at], &b[at], min(blockLen, n-at))
 		}
 	case AVX2:
-		for at := 0; at < n; at += blockLen {
+		for ; at < n; at += blockLen {
 			subAVX2(&dst[at], &a[at], &b[at], min(blockLen, n-at))
 		}
 	default:
@@ -54,17 +92,41 @@ func subVec(dst []float32, a []float32, b []float32) {
 func mulAVX512(dst *float32, a *float32, b *float32, n int)
 
 //go:noescape
+func mulPastAVX512(dst *float32, a *float32, b *float32, n int)
+
+//go:noescape
 func mulAVX2(dst *float32, a *float32, b *float32, n int)
 
+//go:noescape
+func mulPastAVX2(dst *float32, a *float32, b *float32, n int)
+
 func mulVec(dst []float32, a []float32, b []float32) {
-	n := len(b)
+	at, n := 0, len(b)
 	switch Current() {
 	case AVX512:
-		for at := 0; at < n; at += blockLen {
+		if n >= pastLen && &dst[0] != &a[0] && &dst[0] != &b[0] {
+			head := toCacheLine(&dst[0])
+			mulAVX512(&dst[at], &a[at], &b[at], head)
+			for at = head; n-at >= pastBlock; {
+				m := min(blockLen, (n-at)/pastBlock*pastBlock)
+				mulPastAVX512(&dst[at], &a[at], &b[at], m)
+				at += m
+			}
+		}
+		for ; at < n; at += blockLen {
 			mulAVX512(&dst[at], &a[at], &b[at], min(blockLen, n-at))
 		}
 	case AVX2:
-		for at := 0; at < n; at += blockLen {
+		if n >= pastLen && &dst[0] != &a[0] && &dst[0] != &b[0] {
+			head := toCacheLine(&dst[0])
+			mulAVX2(&dst[at], &a[at], &b[at], head)
+			for at = head; n-at >= pastBlock; {
+				m := min(blockLen, (n-at)/pastBlock*pastBlock)
+				mulPastAVX2(&dst[at], &a[at], &b[at], m)
+				at += m
+			}
+		}
+		for ; at < n; at += blockLen {
 			mulAVX2(&dst[at], &a[at], &b[at], min(blockLen, n-at))
 		}
 	default:
@@ -79,14 +141,14 @@ func mulAddAVX512(dst *float32, a *float32, b *float32, n int)
 func mulAddAVX2(dst *float32, a *float32, b *float32, n int)
 
 func mulAddVec(dst []float32, a []float32, b []float32) {
-	n := len(b)
+	at, n := 0, len(b)
 	switch Current() {
 	case AVX512:
-		for at := 0; at < n; at += blockLen {
+		for ; at < n; at += blockLen {
 			mulAddAVX512(&dst[at], &a[at], &b[at], min(blockLen, n-at))
 		}
 	case AVX2:
-		for at := 0; at < n; at += blockLen {
+		for ; at < n; at += blockLen {
 			mulAddAVX2(&dst[at], &a[at], &b[at], min(blockLen, n-at))
 		}
 	default:
@@ -98,17 +160,41 @@ func mulAddVec(dst []float32, a []float32, b []float32) {
 func scaleAVX512(dst *float32, x *float32, n int, alpha float32)
 
 //go:noescape
+func scalePastAVX512(dst *float32, x *float32, n int, alpha float32)
+
+//go:noescape
 func scaleAVX2(dst *float32, x *float32, n int, alpha float32)
 
+//go:noescape
+func scalePastAVX2(dst *float32, x *float32, n int, alpha float32)
+
 func scaleVec(dst []float32, x []float32, alpha float32) {
-	n := len(x)
+	at, n := 0, len(x)
 	switch Current() {
 	case AVX512:
-		for at := 0; at < n; at += blockLen {
+		if n >= pastLen && &dst[0] != &x[0] {
+			head := toCacheLine(&dst[0])
+			scaleAVX512(&dst[at], &x[at], head, alpha)
+			for at = head; n-at >= pastBlock; {
+				m := min(blockLen, (n-at)/pastBlock*pastBlock)
+				scalePastAVX512(&dst[at], &x[at], m, alpha)
+				at += m
+			}
+		}
+		for ; at < n; at += blockLen {
 			scaleAVX512(&dst[at], &x[at], min(blockLen, n-at), alpha)
 		}
 	case AVX2:
-		for at := 0; at < n; at += blockLen {
+		if n >= pastLen && &dst[0] != &x[0] {
+			head := toCacheLine(&dst[0])
+			scaleAVX2(&dst[at], &x[at], head, alpha)
+			for at = head; n-at >= pastBlock; {
+				m := min(blockLen, (n-at)/pastBlock*pastBlock)
+				scalePastAVX2(&dst[at], &x[at], m, alpha)
+				at += m
+			}
+		}
+		for ; at < n; at += blockLen {
 			scaleAVX2(&dst[at], &x[at], min(blockLen, n-at), alpha)
 		}
 	default:
@@ -123,14 +209,14 @@ func axpyAVX512(dst *float32, x *float32, n int, alpha float32)
 func axpyAVX2(dst *float32, x *float32, n int, alpha float32)
 
 func axpyVec(dst []float32, x []float32, alpha float32) {
-	n := len(x)
+	at, n := 0, len(x)
 	switch Current() {
 	case AVX512:
-		for at := 0; at < n; at += blockLen {
+		for ; at < n; at += blockLen {
 			axpyAVX512(&dst[at], &x[at], min(blockLen, n-at), alpha)
 		}
 	case AVX2:
-		for at := 0; at < n; at += blockLen {
+		for ; at < n; at += blockLen {
 			axpyAVX2(&dst[at], &x[at], min(blockLen, n-at), alpha)
 		}
 	default:
@@ -142,17 +228,41 @@ func axpyVec(dst []float32, x []float32, alpha float32) {
 func scaleShiftAVX512(dst *float32, x *float32, n int, a float32, b float32)
 
 //go:noescape
+func scaleShiftPastAVX512(dst *float32, x *float32, n int, a float32, b float32)
+
+//go:noescape
 func scaleShiftAVX2(dst *float32, x *float32, n int, a float32, b float32)
 
+//go:noescape
+func scaleShiftPastAVX2(dst *float32, x *float32, n int, a float32, b float32)
+
 func scaleShiftVec(dst []float32, x []float32, a float32, b float32) {
-	n := len(x)
+	at, n := 0, len(x)
 	switch Current() {
 	case AVX512:
-		for at := 0; at < n; at += blockLen {
+		if n >= pastLen && &dst[0] != &x[0] {
+			head := toCacheLine(&dst[0])
+			scaleShiftAVX512(&dst[at], &x[at], head, a, b)
+			for at = head; n-at >= pastBlock; {
+				m := min(blockLen, (n-at)/pastBlock*pastBlock)
+				scaleShiftPastAVX512(&dst[at], &x[at], m, a, b)
+				at += m
+			}
+		}
+		for ; at < n; at += blockLen {
 			scaleShiftAVX512(&dst[at], &x[at], min(blockLen, n-at), a, b)
 		}
 	case AVX2:
-		for at := 0; at < n; at += blockLen {
+		if n >= pastLen && &dst[0] != &x[0] {
+			head := toCacheLine(&dst[0])
+			scaleShiftAVX2(&dst[at], &x[at], head, a, b)
+			for at = head; n-at >= pastBlock; {
+				m := min(blockLen, (n-at)/pastBlock*pastBlock)
+				scaleShiftPastAVX2(&dst[at], &x[at], m, a, b)
+				at += m
+			}
+		}
+		for ; at < n; at += blockLen {
 			scaleShiftAVX2(&dst[at], &x[at], min(blockLen, n-at), a, b)
 		}
 	default:
@@ -164,17 +274,41 @@ func scaleShiftVec(dst []float32, x []float32, a float32, b float32) {
 func combineAVX512(dst *float32, x *float32, y *float32, n int, a float32, b float32, c float32)
 
 //go:noescape
+func combinePastAVX512(dst *float32, x *float32, y *float32, n int, a float32, b float32, c float32)
+
+//go:noescape
 func combineAVX2(dst *float32, x *float32, y *float32, n int, a float32, b float32, c float32)
 
+//go:noescape
+func combinePastAVX2(dst *float32, x *float32, y *float32, n int, a float32, b float32, c float32)
+
 func combineVec(dst []float32, x []float32, y []float32, a float32, b float32, c float32) {
-	n := len(y)
+	at, n := 0, len(y)
 	switch Current() {
 	case AVX512:
-		for at := 0; at < n; at += blockLen {
+		if n >= pastLen && &dst[0] != &x[0] && &dst[0] != &y[0] {
+			head := toCacheLine(&dst[0])
+			combineAVX512(&dst[at], &x[at], &y[at], head, a, b, c)
+			for at = head; n-at >= pastBlock; {
+				m := min(blockLen, (n-at)/pastBlock*pastBlock)
+				combinePastAVX512(&dst[at], &x[at], &y[at], m, a, b, c)
+				at += m
+			}
+		}
+		for ; at < n; at += blockLen {
 			combineAVX512(&dst[at], &x[at], &y[at], min(blockLen, n-at), a, b, c)
 		}
 	case AVX2:
-		for at := 0; at < n; at += blockLen {
+		if n >= pastLen && &dst[0] != &x[0] && &dst[0] != &y[0] {
+			head := toCacheLine(&dst[0])
+			combineAVX2(&dst[at], &x[at], &y[at], head, a, b, c)
+			for at = head; n-at >= pastBlock; {
+				m := min(blockLen, (n-at)/pastBlock*pastBlock)
+				combinePastAVX2(&dst[at], &x[at], &y[at], m, a, b, c)
+				at += m
+			}
+		}
+		for ; at < n; at += blockLen {
 			combineAVX2(&dst[at], &x[at], &y[at], min(blockLen, n-at), a, b, c)
 		}
 	default:
@@ -189,14 +323,14 @@ func colScaleShiftAVX512(dst *float32, x *float32, a *float32, b *float32, n int
 func colScaleShiftAVX2(dst *float32, x *float32, a *float32, b *float32, n int)
 
 func colScaleShiftVec(dst []float32, x []float32, a []float32, b []float32) {
-	n := len(b)
+	at, n := 0, len(b)
 	switch Current() {
 	case AVX512:
-		for at := 0; at < n; at += blockLen {
+		for ; at < n; at += blockLen {
 			colScaleShiftAVX512(&dst[at], &x[at], &a[at], &b[at], min(blockLen, n-at))
 		}
 	case AVX2:
-		for at := 0; at < n; at += blockLen {
+		for ; at < n; at += blockLen {
 			colScaleShiftAVX2(&dst[at], &x[at], &a[at], &b[at], min(blockLen, n-at))
 		}
 	default:
@@ -211,14 +345,14 @@ func colCombineAVX512(dst *float32, x *float32, y *float32, a *float32, b *float
 func colCombineAVX2(dst *float32, x *float32, y *float32, a *float32, b *float32, k *float32, n int)
 
 func colCombineVec(dst []float32, x []float32, y []float32, a []float32, b []float32, k []float32) {
-	n := len(k)
+	at, n := 0, len(k)
 	switch Current() {
 	case AVX512:
-		for at := 0; at < n; at += blockLen {
+		for ; at < n; at += blockLen {
 			colCombineAVX512(&dst[at], &x[at], &y[at], &a[at], &b[at], &k[at], min(blockLen, n-at))
 		}
 	case AVX2:
-		for at := 0; at < n; at += blockLen {
+		for ; at < n; at += blockLen {
 			colCombineAVX2(&dst[at], &x[at], &y[at], &a[at], &b[at], &k[at], min(blockLen, n-at))
 		}
 	default:
@@ -233,14 +367,14 @@ func colSumCenteredAVX512(dst *float32, x *float32, mean *float32, n int)
 func colSumCenteredAVX2(dst *float32, x *float32, mean *float32, n int)
 
 func colSumCenteredVec(dst []float32, x []float32, mean []float32) {
-	n := len(mean)
+	at, n := 0, len(mean)
 	switch Current() {
 	case AVX512:
-		for at := 0; at < n; at += blockLen {
+		for ; at < n; at += blockLen {
 			colSumCenteredAVX512(&dst[at], &x[at], &mean[at], min(blockLen, n-at))
 		}
 	case AVX2:
-		for at := 0; at < n; at += blockLen {
+		for ; at < n; at += blockLen {
 			colSumCenteredAVX2(&dst[at], &x[at], &mean[at], min(blockLen, n-at))
 		}
 	default:
@@ -255,14 +389,14 @@ func colDotCenteredAVX512(dst *float32, a *float32, x *float32, mean *float32, n
 func colDotCenteredAVX2(dst *float32, a *float32, x *float32, mean *float32, n int)
 
 func colDotCenteredVec(dst []float32, a []float32, x []float32, mean []float32) {
-	n := len(mean)
+	at, n := 0, len(mean)
 	switch Current() {
 	case AVX512:
-		for at := 0; at < n; at += blockLen {
+		for ; at < n; at += blockLen {
 			colDotCenteredAVX512(&dst[at], &a[at], &x[at], &mean[at], min(blockLen, n-at))
 		}
 	case AVX2:
-		for at := 0; at < n; at += blockLen {
+		for ; at < n; at += blockLen {
 			colDotCenteredAVX2(&dst[at], &a[at], &x[at], &mean[at], min(blockLen, n-at))
 		}
 	default:
@@ -274,17 +408,41 @@ func colDotCenteredVec(dst []float32, a []float32, x []float32, mean []float32) 
 func reluAVX512(dst *float32, x *float32, n int)
 
 //go:noescape
+func reluPastAVX512(dst *float32, x *float32, n int)
+
+//go:noescape
 func reluAVX2(dst *float32, x *float32, n int)
 
+//go:noescape
+func reluPastAVX2(dst *float32, x *float32, n int)
+
 func reluVec(dst []float32, x []float32) {
-	n := len(x)
+	at, n := 0, len(x)
 	switch Current() {
 	case AVX512:
-		for at := 0; at < n; at += blockLen {
+		if n >= pastLen && &dst[0] != &x[0] {
+			head := toCacheLine(&dst[0])
+			reluAVX512(&dst[at], &x[at], head)
+			for at = head; n-at >= pastBlock; {
+				m := min(blockLen, (n-at)/pastBlock*pastBlock)
+				reluPastAVX512(&dst[at], &x[at], m)
+				at += m
+			}
+		}
+		for ; at < n; at += blockLen {
 			reluAVX512(&dst[at], &x[at], min(blockLen, n-at))
 		}
 	case AVX2:
-		for at := 0; at < n; at += blockLen {
+		if n >= pastLen && &dst[0] != &x[0] {
+			head := toCacheLine(&dst[0])
+			reluAVX2(&dst[at], &x[at], head)
+			for at = head; n-at >= pastBlock; {
+				m := min(blockLen, (n-at)/pastBlock*pastBlock)
+				reluPastAVX2(&dst[at], &x[at], m)
+				at += m
+			}
+		}
+		for ; at < n; at += blockLen {
 			reluAVX2(&dst[at], &x[at], min(blockLen, n-at))
 		}
 	default:
@@ -296,17 +454,41 @@ func reluVec(dst []float32, x []float32) {
 func reluBackwardAVX512(dx *float32, dy *float32, y *float32, n int)
 
 //go:noescape
+func reluBackwardPastAVX512(dx *float32, dy *float32, y *float32, n int)
+
+//go:noescape
 func reluBackwardAVX2(dx *float32, dy *float32, y *float32, n int)
 
+//go:noescape
+func reluBackwardPastAVX2(dx *float32, dy *float32, y *float32, n int)
+
 func reluBackwardVec(dx []float32, dy []float32, y []float32) {
-	n := len(y)
+	at, n := 0, len(y)
 	switch Current() {
 	case AVX512:
-		for at := 0; at < n; at += blockLen {
+		if n >= pastLen && &dx[0] != &dy[0] && &dx[0] != &y[0] {
+			head := toCacheLine(&dx[0])
+			reluBackwardAVX512(&dx[at], &dy[at], &y[at], head)
+			for at = head; n-at >= pastBlock; {
+				m := min(blockLen, (n-at)/pastBlock*pastBlock)
+				reluBackwardPastAVX512(&dx[at], &dy[at], &y[at], m)
+				at += m
+			}
+		}
+		for ; at < n; at += blockLen {
 			reluBackwardAVX512(&dx[at], &dy[at], &y[at], min(blockLen, n-at))
 		}
 	case AVX2:
-		for at := 0; at < n; at += blockLen {
+		if n >= pastLen && &dx[0] != &dy[0] && &dx[0] != &y[0] {
+			head := toCacheLine(&dx[0])
+			reluBackwardAVX2(&dx[at], &dy[at], &y[at], head)
+			for at = head; n-at >= pastBlock; {
+				m := min(blockLen, (n-at)/pastBlock*pastBlock)
+				reluBackwardPastAVX2(&dx[at], &dy[at], &y[at], m)
+				at += m
+			}
+		}
+		for ; at < n; at += blockLen {
 			reluBackwardAVX2(&dx[at], &dy[at], &y[at], min(blockLen, n-at))
 		}
 	default:
@@ -318,17 +500,41 @@ func reluBackwardVec(dx []float32, dy []float32, y []float32) {
 func relu6AVX512(dst *float32, x *float32, n int)
 
 //go:noescape
+func relu6PastAVX512(dst *float32, x *float32, n int)
+
+//go:noescape
 func relu6AVX2(dst *float32, x *float32, n int)
 
+//go:noescape
+func relu6PastAVX2(dst *float32, x *float32, n int)
+
 func relu6Vec(dst []float32, x []float32) {
-	n := len(x)
+	at, n := 0, len(x)
 	switch Current() {
 	case AVX512:
-		for at := 0; at < n; at += blockLen {
+		if n >= pastLen && &dst[0] != &x[0] {
+			head := toCacheLine(&dst[0])
+			relu6AVX512(&dst[at], &x[at], head)
+			for at = head; n-at >= pastBlock; {
+				m := min(blockLen, (n-at)/pastBlock*pastBlock)
+				relu6PastAVX512(&dst[at], &x[at], m)
+				at += m
+			}
+		}
+		for ; at < n; at += blockLen {
 			relu6AVX512(&dst[at], &x[at], min(blockLen, n-at))
 		}
 	case AVX2:
-		for at := 0; at < n; at += blockLen {
+		if n >= pastLen && &dst[0] != &x[0] {
+			head := toCacheLine(&dst[0])
+			relu6AVX2(&dst[at], &x[at], head)
+			for at = head; n-at >= pastBlock; {
+				m := min(blockLen, (n-at)/pastBlock*pastBlock)
+				relu6PastAVX2(&dst[at], &x[at], m)
+				at += m
+			}
+		}
+		for ; at < n; at += blockLen {
 			relu6AVX2(&dst[at], &x[at], min(blockLen, n-at))
 		}
 	default:
@@ -340,17 +546,41 @@ func relu6Vec(dst []float32, x []float32) {
 func relu6BackwardAVX512(dx *float32, dy *float32, y *float32, n int)
 
 //go:noescape
+func relu6BackwardPastAVX512(dx *float32, dy *float32, y *float32, n int)
+
+//go:noescape
 func relu6BackwardAVX2(dx *float32, dy *float32, y *float32, n int)
 
+//go:noescape
+func relu6BackwardPastAVX2(dx *float32, dy *float32, y *float32, n int)
+
 func relu6BackwardVec(dx []float32, dy []float32, y []float32) {
-	n := len(y)
+	at, n := 0, len(y)
 	switch Current() {
 	case AVX512:
-		for at := 0; at < n; at += blockLen {
+		if n >= pastLen && &dx[0] != &dy[0] && &dx[0] != &y[0] {
+			head := toCacheLine(&dx[0])
+			relu6BackwardAVX512(&dx[at], &dy[at], &y[at], head)
+			for at = head; n-at >= pastBlock; {
+				m := min(blockLen, (n-at)/pastBlock*pastBlock)
+				relu6BackwardPastAVX512(&dx[at], &dy[at], &y[at], m)
+				at += m
+			}
+		}
+		for ; at < n; at += blockLen {
 			relu6BackwardAVX512(&dx[at], &dy[at], &y[at], min(blockLen, n-at))
 		}
 	case AVX2:
-		for at := 0; at < n; at += blockLen {
+		if n >= pastLen && &dx[0] != &dy[0] && &dx[0] != &y[0] {
+			head := toCacheLine(&dx[0])
+			relu6BackwardAVX2(&dx[at], &dy[at], &y[at], head)
+			for at = head; n-at >= pastBlock; {
+				m := min(blockLen, (n-at)/pastBlock*pastBlock)
+				relu6BackwardPastAVX2(&dx[at], &dy[at], &y[at], m)
+				at += m
+			}
+		}
+		for ; at < n; at += blockLen {
 			relu6BackwardAVX2(&dx[at], &dy[at], &y[at], min(blockLen, n-at))
 		}
 	default:
@@ -362,17 +592,41 @@ func relu6BackwardVec(dx []float32, dy []float32, y []float32) {
 func expAVX512(dst *float32, x *float32, n int)
 
 //go:noescape
+func expPastAVX512(dst *float32, x *float32, n int)
+
+//go:noescape
 func expAVX2(dst *float32, x *float32, n int)
 
+//go:noescape
+func expPastAVX2(dst *float32, x *float32, n int)
+
 func expVec(dst []float32, x []float32) {
-	n := len(x)
+	at, n := 0, len(x)
 	switch Current() {
 	case AVX512:
-		for at := 0; at < n; at += blockLen {
+		if n >= pastLen && &dst[0] != &x[0] {
+			head := toCacheLine(&dst[0])
+			expAVX512(&dst[at], &x[at], head)
+			for at = head; n-at >= pastBlock; {
+				m := min(blockLen, (n-at)/pastBlock*pastBlock)
+				expPastAVX512(&dst[at], &x[at], m)
+				at += m
+			}
+		}
+		for ; at < n; at += blockLen {
 			expAVX512(&dst[at], &x[at], min(blockLen, n-at))
 		}
 	case AVX2:
-		for at := 0; at < n; at += blockLen {
+		if n >= pastLen && &dst[0] != &x[0] {
+			head := toCacheLine(&dst[0])
+			expAVX2(&dst[at], &x[at], head)
+			for at = head; n-at >= pastBlock; {
+				m := min(blockLen, (n-at)/pastBlock*pastBlock)
+				expPastAVX2(&dst[at], &x[at], m)
+				at += m
+			}
+		}
+		for ; at < n; at += blockLen {
 			expAVX2(&dst[at], &x[at], min(blockLen, n-at))
 		}
 	default:
@@ -387,14 +641,14 @@ func logAVX512(dst *float32, x *float32, n int)
 func logAVX2(dst *float32, x *float32, n int)
 
 func logVec(dst []float32, x []float32) {
-	n := len(x)
+	at, n := 0, len(x)
 	switch Current() {
 	case AVX512:
-		for at := 0; at < n; at += blockLen {
+		for ; at < n; at += blockLen {
 			logAVX512(&dst[at], &x[at], min(blockLen, n-at))
 		}
 	case AVX2:
-		for at := 0; at < n; at += blockLen {
+		for ; at < n; at += blockLen {
 			logAVX2(&dst[at], &x[at], min(blockLen, n-at))
 		}
 	default:
@@ -409,14 +663,14 @@ func tanhAVX512(dst *float32, x *float32, n int)
 func tanhAVX2(dst *float32, x *float32, n int)
 
 func tanhVec(dst []float32, x []float32) {
-	n := len(x)
+	at, n := 0, len(x)
 	switch Current() {
 	case AVX512:
-		for at := 0; at < n; at += blockLen {
+		for ; at < n; at += blockLen {
 			tanhAVX512(&dst[at], &x[at], min(blockLen, n-at))
 		}
 	case AVX2:
-		for at := 0; at < n; at += blockLen {
+		for ; at < n; at += blockLen {
 			tanhAVX2(&dst[at], &x[at], min(blockLen, n-at))
 		}
 	default:
@@ -431,14 +685,14 @@ func erfAVX512(dst *float32, x *float32, n int)
 func erfAVX2(dst *float32, x *float32, n int)
 
 func erfVec(dst []float32, x []float32) {
-	n := len(x)
+	at, n := 0, len(x)
 	switch Current() {
 	case AVX512:
-		for at := 0; at < n; at += blockLen {
+		for ; at < n; at += blockLen {
 			erfAVX512(&dst[at], &x[at], min(blockLen, n-at))
 		}
 	case AVX2:
-		for at := 0; at < n; at += blockLen {
+		for ; at < n; at += blockLen {
 			erfAVX2(&dst[at], &x[at], min(blockLen, n-at))
 		}
 	default:
@@ -453,14 +707,14 @@ func sigmoidAVX512(dst *float32, x *float32, n int)
 func sigmoidAVX2(dst *float32, x *float32, n int)
 
 func sigmoidVec(dst []float32, x []float32) {
-	n := len(x)
+	at, n := 0, len(x)
 	switch Current() {
 	case AVX512:
-		for at := 0; at < n; at += blockLen {
+		for ; at < n; at += blockLen {
 			sigmoidAVX512(&dst[at], &x[at], min(blockLen, n-at))
 		}
 	case AVX2:
-		for at := 0; at < n; at += blockLen {
+		for ; at < n; at += blockLen {
 			sigmoidAVX2(&dst[at], &x[at], min(blockLen, n-at))
 		}
 	default:
@@ -472,17 +726,41 @@ func sigmoidVec(dst []float32, x []float32) {
 func siluAVX512(dst *float32, x *float32, n int)
 
 //go:noescape
+func siluPastAVX512(dst *float32, x *float32, n int)
+
+//go:noescape
 func siluAVX2(dst *float32, x *float32, n int)
 
+//go:noescape
+func siluPastAVX2(dst *float32, x *float32, n int)
+
 func siluVec(dst []float32, x []float32) {
-	n := len(x)
+	at, n := 0, len(x)
 	switch Current() {
 	case AVX512:
-		for at := 0; at < n; at += blockLen {
+		if n >= pastLen && &dst[0] != &x[0] {
+			head := toCacheLine(&dst[0])
+			siluAVX512(&dst[at], &x[at], head)
+			for at = head; n-at >= pastBlock; {
+				m := min(blockLen, (n-at)/pastBlock*pastBlock)
+				siluPastAVX512(&dst[at], &x[at], m)
+				at += m
+			}
+		}
+		for ; at < n; at += blockLen {
 			siluAVX512(&dst[at], &x[at], min(blockLen, n-at))
 		}
 	case AVX2:
-		for at := 0; at < n; at += blockLen {
+		if n >= pastLen && &dst[0] != &x[0] {
+			head := toCacheLine(&dst[0])
+			siluAVX2(&dst[at], &x[at], head)
+			for at = head; n-at >= pastBlock; {
+				m := min(blockLen, (n-at)/pastBlock*pastBlock)
+				siluPastAVX2(&dst[at], &x[at], m)
+				at += m
+			}
+		}
+		for ; at < n; at += blockLen {
 			siluAVX2(&dst[at], &x[at], min(blockLen, n-at))
 		}
 	default:
@@ -494,17 +772,41 @@ func siluVec(dst []float32, x []float32) {
 func geluAVX512(dst *float32, x *float32, n int)
 
 //go:noescape
+func geluPastAVX512(dst *float32, x *float32, n int)
+
+//go:noescape
 func geluAVX2(dst *float32, x *float32, n int)
 
+//go:noescape
+func geluPastAVX2(dst *float32, x *float32, n int)
+
 func geluVec(dst []float32, x []float32) {
-	n := len(x)
+	at, n := 0, len(x)
 	switch Current() {
 	case AVX512:
-		for at := 0; at < n; at += blockLen {
+		if n >= pastLen && &dst[0] != &x[0] {
+			head := toCacheLine(&dst[0])
+			geluAVX512(&dst[at], &x[at], head)
+			for at = head; n-at >= pastBlock; {
+				m := min(blockLen, (n-at)/pastBlock*pastBlock)
+				geluPastAVX512(&dst[at], &x[at], m)
+				at += m
+			}
+		}
+		for ; at < n; at += blockLen {
 			geluAVX512(&dst[at], &x[at], min(blockLen, n-at))
 		}
 	case AVX2:
-		for at := 0; at < n; at += blockLen {
+		if n >= pastLen && &dst[0] != &x[0] {
+			head := toCacheLine(&dst[0])
+			geluAVX2(&dst[at], &x[at], head)
+			for at = head; n-at >= pastBlock; {
+				m := min(blockLen, (n-at)/pastBlock*pastBlock)
+				geluPastAVX2(&dst[at], &x[at], m)
+				at += m
+			}
+		}
+		for ; at < n; at += blockLen {
 			geluAVX2(&dst[at], &x[at], min(blockLen, n-at))
 		}
 	default:
@@ -516,17 +818,41 @@ func geluVec(dst []float32, x []float32) {
 func geluTanhAVX512(dst *float32, x *float32, n int)
 
 //go:noescape
+func geluTanhPastAVX512(dst *float32, x *float32, n int)
+
+//go:noescape
 func geluTanhAVX2(dst *float32, x *float32, n int)
 
+//go:noescape
+func geluTanhPastAVX2(dst *float32, x *float32, n int)
+
 func geluTanhVec(dst []float32, x []float32) {
-	n := len(x)
+	at, n := 0, len(x)
 	switch Current() {
 	case AVX512:
-		for at := 0; at < n; at += blockLen {
+		if n >= pastLen && &dst[0] != &x[0] {
+			head := toCacheLine(&dst[0])
+			geluTanhAVX512(&dst[at], &x[at], head)
+			for at = head; n-at >= pastBlock; {
+				m := min(blockLen, (n-at)/pastBlock*pastBlock)
+				geluTanhPastAVX512(&dst[at], &x[at], m)
+				at += m
+			}
+		}
+		for ; at < n; at += blockLen {
 			geluTanhAVX512(&dst[at], &x[at], min(blockLen, n-at))
 		}
 	case AVX2:
-		for at := 0; at < n; at += blockLen {
+		if n >= pastLen && &dst[0] != &x[0] {
+			head := toCacheLine(&dst[0])
+			geluTanhAVX2(&dst[at], &x[at], head)
+			for at = head; n-at >= pastBlock; {
+				m := min(blockLen, (n-at)/pastBlock*pastBlock)
+				geluTanhPastAVX2(&dst[at], &x[at], m)
+				at += m
+			}
+		}
+		for ; at < n; at += blockLen {
 			geluTanhAVX2(&dst[at], &x[at], min(blockLen, n-at))
 		}
 	default:
@@ -541,14 +867,14 @@ func sigmoidBackwardAVX512(dx *float32, dy *float32, y *float32, n int)
 func sigmoidBackwardAVX2(dx *float32, dy *float32, y *float32, n int)
 
 func sigmoidBackwardVec(dx []float32, dy []float32, y []float32) {
-	n := len(y)
+	at, n := 0, len(y)
 	switch Current() {
 	case AVX512:
-		for at := 0; at < n; at += blockLen {
+		for ; at < n; at += blockLen {
 			sigmoidBackwardAVX512(&dx[at], &dy[at], &y[at], min(blockLen, n-at))
 		}
 	case AVX2:
-		for at := 0; at < n; at += blockLen {
+		for ; at < n; at += blockLen {
 			sigmoidBackwardAVX2(&dx[at], &dy[at], &y[at], min(blockLen, n-at))
 		}
 	default:
@@ -563,14 +889,14 @@ func tanhBackwardAVX512(dx *float32, dy *float32, y *float32, n int)
 func tanhBackwardAVX2(dx *float32, dy *float32, y *float32, n int)
 
 func tanhBackwardVec(dx []float32, dy []float32, y []float32) {
-	n := len(y)
+	at, n := 0, len(y)
 	switch Current() {
 	case AVX512:
-		for at := 0; at < n; at += blockLen {
+		for ; at < n; at += blockLen {
 			tanhBackwardAVX512(&dx[at], &dy[at], &y[at], min(blockLen, n-at))
 		}
 	case AVX2:
-		for at := 0; at < n; at += blockLen {
+		for ; at < n; at += blockLen {
 			tanhBackwardAVX2(&dx[at], &dy[at], &y[at], min(blockLen, n-at))
 		}
 	default:
@@ -585,14 +911,14 @@ func siluBackwardAVX512(dx *float32, dy *float32, x *float32, n int)
 func siluBackwardAVX2(dx *float32, dy *float32, x *float32, n int)
 
 func siluBackwardVec(dx []float32, dy []float32, x []float32) {
-	n := len(x)
+	at, n := 0, len(x)
 	switch Current() {
 	case AVX512:
-		for at := 0; at < n; at += blockLen {
+		for ; at < n; at += blockLen {
 			siluBackwardAVX512(&dx[at], &dy[at], &x[at], min(blockLen, n-at))
 		}
 	case AVX2:
-		for at := 0; at < n; at += blockLen {
+		for ; at < n; at += blockLen {
 			siluBackwardAVX2(&dx[at], &dy[at], &x[at], min(blockLen, n-at))
 		}
 	default:
@@ -607,14 +933,14 @@ func geluBackwardAVX512(dx *float32, dy *float32, x *float32, n int)
 func geluBackwardAVX2(dx *float32, dy *float32, x *float32, n int)
 
 func geluBackwardVec(dx []float32, dy []float32, x []float32) {
-	n := len(x)
+	at, n := 0, len(x)
 	switch Current() {
 	case AVX512:
-		for at := 0; at < n; at += blockLen {
+		for ; at < n; at += blockLen {
 			geluBackwardAVX512(&dx[at], &dy[at], &x[at], min(blockLen, n-at))
 		}
 	case AVX2:
-		for at := 0; at < n; at += blockLen {
+		for ; at < n; at += blockLen {
 			geluBackwardAVX2(&dx[at], &dy[at], &x[at], min(blockLen, n-at))
 		}
 	default:
@@ -629,14 +955,14 @@ func geluTanhBackwardAVX512(dx *float32, dy *float32, x *float32, n int)
 func geluTanhBackwardAVX2(dx *float32, dy *float32, x *float32, n int)
 
 func geluTanhBackwardVec(dx []float32, dy []float32, x []float32) {
-	n := len(x)
+	at, n := 0, len(x)
 	switch Current() {
 	case AVX512:
-		for at := 0; at < n; at += blockLen {
+		for ; at < n; at += blockLen {
 			geluTanhBackwardAVX512(&dx[at], &dy[at], &x[at], min(blockLen, n-at))
 		}
 	case AVX2:
-		for at := 0; at < n; at += blockLen {
+		for ; at < n; at += blockLen {
 			geluTanhBackwardAVX2(&dx[at], &dy[at], &x[at], min(blockLen, n-at))
 		}
 	default:
@@ -651,14 +977,14 @@ func sumAVX512(l *[16]float32, x *float32, n int)
 func sumAVX2(l *[16]float32, x *float32, n int)
 
 func sumVec(l *[lanes]float32, x []float32) {
-	n := len(x)
+	at, n := 0, len(x)
 	switch Current() {
 	case AVX512:
-		for at := 0; at < n; at += blockLen {
+		for ; at < n; at += blockLen {
 			sumAVX512(l, &x[at], min(blockLen, n-at))
 		}
 	case AVX2:
-		for at := 0; at < n; at += blockLen {
+		for ; at < n; at += blockLen {
 			sumAVX2(l, &x[at], min(blockLen, n-at))
 		}
 	default:
@@ -673,14 +999,14 @@ func dotAVX512(l *[16]float32, a *float32, b *float32, n int)
 func dotAVX2(l *[16]float32, a *float32, b *float32, n int)
 
 func dotVec(l *[lanes]float32, a []float32, b []float32) {
-	n := len(b)
+	at, n := 0, len(b)
 	switch Current() {
 	case AVX512:
-		for at := 0; at < n; at += blockLen {
+		for ; at < n; at += blockLen {
 			dotAVX512(l, &a[at], &b[at], min(blockLen, n-at))
 		}
 	case AVX2:
-		for at := 0; at < n; at += blockLen {
+		for ; at < n; at += blockLen {
 			dotAVX2(l, &a[at], &b[at], min(blockLen, n-at))
 		}
 	default:
@@ -695,14 +1021,14 @@ func sumCenteredAVX512(l *[16]float32, x *float32, n int, mean float32)
 func sumCenteredAVX2(l *[16]float32, x *float32, n int, mean float32)
 
 func sumCenteredVec(l *[lanes]float32, x []float32, mean float32) {
-	n := len(x)
+	at, n := 0, len(x)
 	switch Current() {
 	case AVX512:
-		for at := 0; at < n; at += blockLen {
+		for ; at < n; at += blockLen {
 			sumCenteredAVX512(l, &x[at], min(blockLen, n-at), mean)
 		}
 	case AVX2:
-		for at := 0; at < n; at += blockLen {
+		for ; at < n; at += blockLen {
 			sumCenteredAVX2(l, &x[at], min(blockLen, n-at), mean)
 		}
 	default:
@@ -717,14 +1043,14 @@ func dotCenteredAVX512(l *[16]float32, a *float32, x *float32, n int, mean float
 func dotCenteredAVX2(l *[16]float32, a *float32, x *float32, n int, mean float32)
 
 func dotCenteredVec(l *[lanes]float32, a []float32, x []float32, mean float32) {
-	n := len(x)
+	at, n := 0, len(x)
 	switch Current() {
 	case AVX512:
-		for at := 0; at < n; at += blockLen {
+		for ; at < n; at += blockLen {
 			dotCenteredAVX512(l, &a[at], &x[at], min(blockLen, n-at), mean)
 		}
 	case AVX2:
-		for at := 0; at < n; at += blockLen {
+		for ; at < n; at += blockLen {
 			dotCenteredAVX2(l, &a[at], &x[at], min(blockLen, n-at), mean)
 		}
 	default:
@@ -739,14 +1065,14 @@ func maxAVX512(l *[16]float32, x *float32, n int)
 func maxAVX2(l *[16]float32, x *float32, n int)
 
 func maxVec(l *[lanes]float32, x []float32) {
-	n := len(x)
+	at, n := 0, len(x)
 	switch Current() {
 	case AVX512:
-		for at := 0; at < n; at += blockLen {
+		for ; at < n; at += blockLen {
 			maxAVX512(l, &x[at], min(blockLen, n-at))
 		}
 	case AVX2:
-		for at := 0; at < n; at += blockLen {
+		for ; at < n; at += blockLen {
 			maxAVX2(l, &x[at], min(blockLen, n-at))
 		}
 	default:
@@ -761,14 +1087,14 @@ func expSumAVX512(l *[16]float32, dst *float32, x *float32, n int, m float32)
 func expSumAVX2(l *[16]float32, dst *float32, x *float32, n int, m float32)
 
 func expSumVec(l *[lanes]float32, dst []float32, x []float32, m float32) {
-	n := len(x)
+	at, n := 0, len(x)
 	switch Current() {
 	case AVX512:
-		for at := 0; at < n; at += blockLen {
+		for ; at < n; at += blockLen {
 			expSumAVX512(l, &dst[at], &x[at], min(blockLen, n-at), m)
 		}
 	case AVX2:
-		for at := 0; at < n; at += blockLen {
+		for ; at < n; at += blockLen {
 			expSumAVX2(l, &dst[at], &x[at], min(blockLen, n-at), m)
 		}
 	default:
@@ -783,14 +1109,14 @@ func expSumOnlyAVX512(l *[16]float32, x *float32, n int, m float32)
 func expSumOnlyAVX2(l *[16]float32, x *float32, n int, m float32)
 
 func expSumOnlyVec(l *[lanes]float32, x []float32, m float32) {
-	n := len(x)
+	at, n := 0, len(x)
 	switch Current() {
 	case AVX512:
-		for at := 0; at < n; at += blockLen {
+		for ; at < n; at += blockLen {
 			expSumOnlyAVX512(l, &x[at], min(blockLen, n-at), m)
 		}
 	case AVX2:
-		for at := 0; at < n; at += blockLen {
+		for ; at < n; at += blockLen {
 			expSumOnlyAVX2(l, &x[at], min(blockLen, n-at), m)
 		}
 	default:
@@ -805,14 +1131,14 @@ func softmaxBackwardAVX512(dx *float32, dy *float32, y *float32, n int, dot floa
 func softmaxBackwardAVX2(dx *float32, dy *float32, y *float32, n int, dot float32)
 
 func softmaxBackwardVec(dx []float32, dy []float32, y []float32, dot float32) {
-	n := len(y)
+	at, n := 0, len(y)
 	switch Current() {
 	case AVX512:
-		for at := 0; at < n; at += blockLen {
+		for ; at < n; at += blockLen {
 			softmaxBackwardAVX512(&dx[at], &dy[at], &y[at], min(blockLen, n-at), dot)
 		}
 	case AVX2:
-		for at := 0; at < n; at += blockLen {
+		for ; at < n; at += blockLen {
 			softmaxBackwardAVX2(&dx[at], &dy[at], &y[at], min(blockLen, n-at), dot)
 		}
 	default:
@@ -827,14 +1153,14 @@ func normalizeAVX512(y *float32, x *float32, n int, mean float32, rstd float32)
 func normalizeAVX2(y *float32, x *float32, n int, mean float32, rstd float32)
 
 func normalizeVec(y []float32, x []float32, mean float32, rstd float32) {
-	n := len(x)
+	at, n := 0, len(x)
 	switch Current() {
 	case AVX512:
-		for at := 0; at < n; at += blockLen {
+		for ; at < n; at += blockLen {
 			normalizeAVX512(&y[at], &x[at], min(blockLen, n-at), mean, rstd)
 		}
 	case AVX2:
-		for at := 0; at < n; at += blockLen {
+		for ; at < n; at += blockLen {
 			normalizeAVX2(&y[at], &x[at], min(blockLen, n-at), mean, rstd)
 		}
 	default:
@@ -849,14 +1175,14 @@ func normalizeScaleAVX512(y *float32, x *float32, gamma *float32, n int, mean fl
 func normalizeScaleAVX2(y *float32, x *float32, gamma *float32, n int, mean float32, rstd float32)
 
 func normalizeScaleVec(y []float32, x []float32, gamma []float32, mean float32, rstd float32) {
-	n := len(gamma)
+	at, n := 0, len(gamma)
 	switch Current() {
 	case AVX512:
-		for at := 0; at < n; at += blockLen {
+		for ; at < n; at += blockLen {
 			normalizeScaleAVX512(&y[at], &x[at], &gamma[at], min(blockLen, n-at), mean, rstd)
 		}
 	case AVX2:
-		for at := 0; at < n; at += blockLen {
+		for ; at < n; at += blockLen {
 			normalizeScaleAVX2(&y[at], &x[at], &gamma[at], min(blockLen, n-at), mean, rstd)
 		}
 	default:
@@ -871,14 +1197,14 @@ func normalizeAffineAVX512(y *float32, x *float32, gamma *float32, beta *float32
 func normalizeAffineAVX2(y *float32, x *float32, gamma *float32, beta *float32, n int, mean float32, rstd float32)
 
 func normalizeAffineVec(y []float32, x []float32, gamma []float32, beta []float32, mean float32, rstd float32) {
-	n := len(beta)
+	at, n := 0, len(beta)
 	switch Current() {
 	case AVX512:
-		for at := 0; at < n; at += blockLen {
+		for ; at < n; at += blockLen {
 			normalizeAffineAVX512(&y[at], &x[at], &gamma[at], &beta[at], min(blockLen, n-at), mean, rstd)
 		}
 	case AVX2:
-		for at := 0; at < n; at += blockLen {
+		for ; at < n; at += blockLen {
 			normalizeAffineAVX2(&y[at], &x[at], &gamma[at], &beta[at], min(blockLen, n-at), mean, rstd)
 		}
 	default:
@@ -893,14 +1219,14 @@ func normSumsPlainAVX512(sum *[16]float32, dot *[16]float32, dy *float32, x *flo
 func normSumsPlainAVX2(sum *[16]float32, dot *[16]float32, dy *float32, x *float32, n int, mean float32, rstd float32)
 
 func normSumsPlainVec(sum *[lanes]float32, dot *[lanes]float32, dy []float32, x []float32, mean float32, rstd float32) {
-	n := len(x)
+	at, n := 0, len(x)
 	switch Current() {
 	case AVX512:
-		for at := 0; at < n; at += blockLen {
+		for ; at < n; at += blockLen {
 			normSumsPlainAVX512(sum, dot, &dy[at], &x[at], min(blockLen, n-at), mean, rstd)
 		}
 	case AVX2:
-		for at := 0; at < n; at += blockLen {
+		for ; at < n; at += blockLen {
 			normSumsPlainAVX2(sum, dot, &dy[at], &x[at], min(blockLen, n-at), mean, rstd)
 		}
 	default:
@@ -915,14 +1241,14 @@ func normSumsAVX512(sum *[16]float32, dot *[16]float32, dy *float32, x *float32,
 func normSumsAVX2(sum *[16]float32, dot *[16]float32, dy *float32, x *float32, gamma *float32, n int, mean float32, rstd float32)
 
 func normSumsVec(sum *[lanes]float32, dot *[lanes]float32, dy []float32, x []float32, gamma []float32, mean float32, rstd float32) {
-	n := len(gamma)
+	at, n := 0, len(gamma)
 	switch Current() {
 	case AVX512:
-		for at := 0; at < n; at += blockLen {
+		for ; at < n; at += blockLen {
 			normSumsAVX512(sum, dot, &dy[at], &x[at], &gamma[at], min(blockLen, n-at), mean, rstd)
 		}
 	case AVX2:
-		for at := 0; at < n; at += blockLen {
+		for ; at < n; at += blockLen {
 			normSumsAVX2(sum, dot, &dy[at], &x[at], &gamma[at], min(blockLen, n-at), mean, rstd)
 		}
 	default:
@@ -937,14 +1263,14 @@ func normBackwardPlainAVX512(dx *float32, dy *float32, x *float32, n int, mean f
 func normBackwardPlainAVX2(dx *float32, dy *float32, x *float32, n int, mean float32, rstd float32, meanE float32, meanEH float32)
 
 func normBackwardPlainVec(dx []float32, dy []float32, x []float32, mean float32, rstd float32, meanE float32, meanEH float32) {
-	n := len(x)
+	at, n := 0, len(x)
 	switch Current() {
 	case AVX512:
-		for at := 0; at < n; at += blockLen {
+		for ; at < n; at += blockLen {
 			normBackwardPlainAVX512(&dx[at], &dy[at], &x[at], min(blockLen, n-at), mean, rstd, meanE, meanEH)
 		}
 	case AVX2:
-		for at := 0; at < n; at += blockLen {
+		for ; at < n; at += blockLen {
 			normBackwardPlainAVX2(&dx[at], &dy[at], &x[at], min(blockLen, n-at), mean, rstd, meanE, meanEH)
 		}
 	default:
@@ -959,14 +1285,14 @@ func normBackwardAVX512(dx *float32, dy *float32, x *float32, gamma *float32, n 
 func normBackwardAVX2(dx *float32, dy *float32, x *float32, gamma *float32, n int, mean float32, rstd float32, meanE float32, meanEH float32)
 
 func normBackwardVec(dx []float32, dy []float32, x []float32, gamma []float32, mean float32, rstd float32, meanE float32, meanEH float32) {
-	n := len(gamma)
+	at, n := 0, len(gamma)
 	switch Current() {
 	case AVX512:
-		for at := 0; at < n; at += blockLen {
+		for ; at < n; at += blockLen {
 			normBackwardAVX512(&dx[at], &dy[at], &x[at], &gamma[at], min(blockLen, n-at), mean, rstd, meanE, meanEH)
 		}
 	case AVX2:
-		for at := 0; at < n; at += blockLen {
+		for ; at < n; at += blockLen {
 			normBackwardAVX2(&dx[at], &dy[at], &x[at], &gamma[at], min(blockLen, n-at), mean, rstd, meanE, meanEH)
 		}
 	default:
@@ -981,14 +1307,14 @@ func normParamsAVX512(dgamma *float32, dy *float32, x *float32, n int, mean floa
 func normParamsAVX2(dgamma *float32, dy *float32, x *float32, n int, mean float32, rstd float32)
 
 func normParamsVec(dgamma []float32, dy []float32, x []float32, mean float32, rstd float32) {
-	n := len(x)
+	at, n := 0, len(x)
 	switch Current() {
 	case AVX512:
-		for at := 0; at < n; at += blockLen {
+		for ; at < n; at += blockLen {
 			normParamsAVX512(&dgamma[at], &dy[at], &x[at], min(blockLen, n-at), mean, rstd)
 		}
 	case AVX2:
-		for at := 0; at < n; at += blockLen {
+		for ; at < n; at += blockLen {
 			normParamsAVX2(&dgamma[at], &dy[at], &x[at], min(blockLen, n-at), mean, rstd)
 		}
 	default:
@@ -1003,14 +1329,14 @@ func adamScaledAVX512(p *float32, m *float32, v *float32, grad *float32, n int, 
 func adamScaledAVX2(p *float32, m *float32, v *float32, grad *float32, n int, inverse float32, clip float32, decay float32, shrink float32, beta1C float32, beta2C float32, rootScale float32, epsilon float32, alpha float32)
 
 func adamScaledVec(p []float32, m []float32, v []float32, grad []float32, inverse float32, clip float32, decay float32, shrink float32, beta1C float32, beta2C float32, rootScale float32, epsilon float32, alpha float32) {
-	n := len(grad)
+	at, n := 0, len(grad)
 	switch Current() {
 	case AVX512:
-		for at := 0; at < n; at += blockLen {
+		for ; at < n; at += blockLen {
 			adamScaledAVX512(&p[at], &m[at], &v[at], &grad[at], min(blockLen, n-at), inverse, clip, decay, shrink, beta1C, beta2C, rootScale, epsilon, alpha)
 		}
 	case AVX2:
-		for at := 0; at < n; at += blockLen {
+		for ; at < n; at += blockLen {
 			adamScaledAVX2(&p[at], &m[at], &v[at], &grad[at], min(blockLen, n-at), inverse, clip, decay, shrink, beta1C, beta2C, rootScale, epsilon, alpha)
 		}
 	default:
@@ -1025,14 +1351,14 @@ func adamDividedAVX512(p *float32, m *float32, v *float32, grad *float32, n int,
 func adamDividedAVX2(p *float32, m *float32, v *float32, grad *float32, n int, count float32, clip float32, decay float32, shrink float32, beta1C float32, beta2C float32, rootScale float32, epsilon float32, alpha float32)
 
 func adamDividedVec(p []float32, m []float32, v []float32, grad []float32, count float32, clip float32, decay float32, shrink float32, beta1C float32, beta2C float32, rootScale float32, epsilon float32, alpha float32) {
-	n := len(grad)
+	at, n := 0, len(grad)
 	switch Current() {
 	case AVX512:
-		for at := 0; at < n; at += blockLen {
+		for ; at < n; at += blockLen {
 			adamDividedAVX512(&p[at], &m[at], &v[at], &grad[at], min(blockLen, n-at), count, clip, decay, shrink, beta1C, beta2C, rootScale, epsilon, alpha)
 		}
 	case AVX2:
-		for at := 0; at < n; at += blockLen {
+		for ; at < n; at += blockLen {
 			adamDividedAVX2(&p[at], &m[at], &v[at], &grad[at], min(blockLen, n-at), count, clip, decay, shrink, beta1C, beta2C, rootScale, epsilon, alpha)
 		}
 	default:
@@ -1047,14 +1373,14 @@ func sgdAVX512(p *float32, grad *float32, n int, count float32, clip float32, de
 func sgdAVX2(p *float32, grad *float32, n int, count float32, clip float32, decay float32, rate float32)
 
 func sgdVec(p []float32, grad []float32, count float32, clip float32, decay float32, rate float32) {
-	n := len(grad)
+	at, n := 0, len(grad)
 	switch Current() {
 	case AVX512:
-		for at := 0; at < n; at += blockLen {
+		for ; at < n; at += blockLen {
 			sgdAVX512(&p[at], &grad[at], min(blockLen, n-at), count, clip, decay, rate)
 		}
 	case AVX2:
-		for at := 0; at < n; at += blockLen {
+		for ; at < n; at += blockLen {
 			sgdAVX2(&p[at], &grad[at], min(blockLen, n-at), count, clip, decay, rate)
 		}
 	default:
@@ -1069,14 +1395,14 @@ func momentumAVX512(p *float32, b *float32, grad *float32, n int, count float32,
 func momentumAVX2(p *float32, b *float32, grad *float32, n int, count float32, clip float32, decay float32, momentum float32, inner float32, rate float32)
 
 func momentumVec(p []float32, b []float32, grad []float32, count float32, clip float32, decay float32, momentum float32, inner float32, rate float32) {
-	n := len(grad)
+	at, n := 0, len(grad)
 	switch Current() {
 	case AVX512:
-		for at := 0; at < n; at += blockLen {
+		for ; at < n; at += blockLen {
 			momentumAVX512(&p[at], &b[at], &grad[at], min(blockLen, n-at), count, clip, decay, momentum, inner, rate)
 		}
 	case AVX2:
-		for at := 0; at < n; at += blockLen {
+		for ; at < n; at += blockLen {
 			momentumAVX2(&p[at], &b[at], &grad[at], min(blockLen, n-at), count, clip, decay, momentum, inner, rate)
 		}
 	default:
@@ -1091,14 +1417,14 @@ func nesterovAVX512(p *float32, b *float32, grad *float32, n int, count float32,
 func nesterovAVX2(p *float32, b *float32, grad *float32, n int, count float32, clip float32, decay float32, momentum float32, inner float32, rate float32)
 
 func nesterovVec(p []float32, b []float32, grad []float32, count float32, clip float32, decay float32, momentum float32, inner float32, rate float32) {
-	n := len(grad)
+	at, n := 0, len(grad)
 	switch Current() {
 	case AVX512:
-		for at := 0; at < n; at += blockLen {
+		for ; at < n; at += blockLen {
 			nesterovAVX512(&p[at], &b[at], &grad[at], min(blockLen, n-at), count, clip, decay, momentum, inner, rate)
 		}
 	case AVX2:
-		for at := 0; at < n; at += blockLen {
+		for ; at < n; at += blockLen {
 			nesterovAVX2(&p[at], &b[at], &grad[at], min(blockLen, n-at), count, clip, decay, momentum, inner, rate)
 		}
 	default:
@@ -1113,14 +1439,14 @@ func roundBFloat16AVX512(dst *float32, x *float32, n int)
 func roundBFloat16AVX2(dst *float32, x *float32, n int)
 
 func roundBFloat16Vec(dst []float32, x []float32) {
-	n := len(x)
+	at, n := 0, len(x)
 	switch Current() {
 	case AVX512:
-		for at := 0; at < n; at += blockLen {
+		for ; at < n; at += blockLen {
 			roundBFloat16AVX512(&dst[at], &x[at], min(blockLen, n-at))
 		}
 	case AVX2:
-		for at := 0; at < n; at += blockLen {
+		for ; at < n; at += blockLen {
 			roundBFloat16AVX2(&dst[at], &x[at], min(blockLen, n-at))
 		}
 	default:

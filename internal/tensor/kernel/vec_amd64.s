@@ -130,6 +130,55 @@ done:
 	VZEROUPPER
 	RET
 
+// func addPastAVX512(dst *float32, a *float32, b *float32, n int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·addPastAVX512(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), AX
+	MOVQ a+8(FP), CX
+	MOVQ b+16(FP), DX
+	MOVQ n+24(FP), BX
+	XORQ SI, SI
+
+unrolled:
+	CMPQ     BX, $0x00000040
+	JLT      unrolledEnd
+	VMOVUPS  (CX)(SI*4), Z0
+	VMOVUPS  (DX)(SI*4), Z1
+	VADDPS   Z1, Z0, Z0
+	VMOVNTPS Z0, (AX)(SI*4)
+	VMOVUPS  64(CX)(SI*4), Z0
+	VMOVUPS  64(DX)(SI*4), Z1
+	VADDPS   Z1, Z0, Z0
+	VMOVNTPS Z0, 64(AX)(SI*4)
+	VMOVUPS  128(CX)(SI*4), Z0
+	VMOVUPS  128(DX)(SI*4), Z1
+	VADDPS   Z1, Z0, Z0
+	VMOVNTPS Z0, 128(AX)(SI*4)
+	VMOVUPS  192(CX)(SI*4), Z0
+	VMOVUPS  192(DX)(SI*4), Z1
+	VADDPS   Z1, Z0, Z0
+	VMOVNTPS Z0, 192(AX)(SI*4)
+	ADDQ     $0x00000040, SI
+	SUBQ     $0x00000040, BX
+	JMP      unrolled
+
+unrolledEnd:
+single:
+	CMPQ     BX, $0x00000010
+	JLT      singleEnd
+	VMOVUPS  (CX)(SI*4), Z0
+	VMOVUPS  (DX)(SI*4), Z1
+	VADDPS   Z1, Z0, Z0
+	VMOVNTPS Z0, (AX)(SI*4)
+	ADDQ     $0x00000010, SI
+	SUBQ     $0x00000010, BX
+	JMP      single
+
+singleEnd:
+	SFENCE
+	VZEROUPPER
+	RET
+
 // func subAVX512(dst *float32, a *float32, b *float32, n int)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·subAVX512(SB), NOSPLIT, $0-32
@@ -245,6 +294,55 @@ singleEnd:
 	VMOVUPS   Z0, K1, (AX)(SI*4)
 
 done:
+	VZEROUPPER
+	RET
+
+// func mulPastAVX512(dst *float32, a *float32, b *float32, n int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·mulPastAVX512(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), AX
+	MOVQ a+8(FP), CX
+	MOVQ b+16(FP), DX
+	MOVQ n+24(FP), BX
+	XORQ SI, SI
+
+unrolled:
+	CMPQ     BX, $0x00000040
+	JLT      unrolledEnd
+	VMOVUPS  (CX)(SI*4), Z0
+	VMOVUPS  (DX)(SI*4), Z1
+	VMULPS   Z1, Z0, Z0
+	VMOVNTPS Z0, (AX)(SI*4)
+	VMOVUPS  64(CX)(SI*4), Z0
+	VMOVUPS  64(DX)(SI*4), Z1
+	VMULPS   Z1, Z0, Z0
+	VMOVNTPS Z0, 64(AX)(SI*4)
+	VMOVUPS  128(CX)(SI*4), Z0
+	VMOVUPS  128(DX)(SI*4), Z1
+	VMULPS   Z1, Z0, Z0
+	VMOVNTPS Z0, 128(AX)(SI*4)
+	VMOVUPS  192(CX)(SI*4), Z0
+	VMOVUPS  192(DX)(SI*4), Z1
+	VMULPS   Z1, Z0, Z0
+	VMOVNTPS Z0, 192(AX)(SI*4)
+	ADDQ     $0x00000040, SI
+	SUBQ     $0x00000040, BX
+	JMP      unrolled
+
+unrolledEnd:
+single:
+	CMPQ     BX, $0x00000010
+	JLT      singleEnd
+	VMOVUPS  (CX)(SI*4), Z0
+	VMOVUPS  (DX)(SI*4), Z1
+	VMULPS   Z1, Z0, Z0
+	VMOVNTPS Z0, (AX)(SI*4)
+	ADDQ     $0x00000010, SI
+	SUBQ     $0x00000010, BX
+	JMP      single
+
+singleEnd:
+	SFENCE
 	VZEROUPPER
 	RET
 
@@ -366,6 +464,50 @@ done:
 	VZEROUPPER
 	RET
 
+// func scalePastAVX512(dst *float32, x *float32, n int, alpha float32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·scalePastAVX512(SB), NOSPLIT, $0-28
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         n+16(FP), DX
+	XORQ         BX, BX
+	VBROADCASTSS alpha+24(FP), Z0
+
+unrolled:
+	CMPQ     DX, $0x00000040
+	JLT      unrolledEnd
+	VMOVUPS  (CX)(BX*4), Z1
+	VMULPS   Z1, Z0, Z1
+	VMOVNTPS Z1, (AX)(BX*4)
+	VMOVUPS  64(CX)(BX*4), Z1
+	VMULPS   Z1, Z0, Z1
+	VMOVNTPS Z1, 64(AX)(BX*4)
+	VMOVUPS  128(CX)(BX*4), Z1
+	VMULPS   Z1, Z0, Z1
+	VMOVNTPS Z1, 128(AX)(BX*4)
+	VMOVUPS  192(CX)(BX*4), Z1
+	VMULPS   Z1, Z0, Z1
+	VMOVNTPS Z1, 192(AX)(BX*4)
+	ADDQ     $0x00000040, BX
+	SUBQ     $0x00000040, DX
+	JMP      unrolled
+
+unrolledEnd:
+single:
+	CMPQ     DX, $0x00000010
+	JLT      singleEnd
+	VMOVUPS  (CX)(BX*4), Z1
+	VMULPS   Z1, Z0, Z1
+	VMOVNTPS Z1, (AX)(BX*4)
+	ADDQ     $0x00000010, BX
+	SUBQ     $0x00000010, DX
+	JMP      single
+
+singleEnd:
+	SFENCE
+	VZEROUPPER
+	RET
+
 // func axpyAVX512(dst *float32, x *float32, n int, alpha float32)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·axpyAVX512(SB), NOSPLIT, $0-28
@@ -479,6 +621,51 @@ done:
 	VZEROUPPER
 	RET
 
+// func scaleShiftPastAVX512(dst *float32, x *float32, n int, a float32, b float32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·scaleShiftPastAVX512(SB), NOSPLIT, $0-32
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         n+16(FP), DX
+	XORQ         BX, BX
+	VBROADCASTSS a+24(FP), Z0
+	VBROADCASTSS b+28(FP), Z1
+
+unrolled:
+	CMPQ        DX, $0x00000040
+	JLT         unrolledEnd
+	VMOVUPS     (CX)(BX*4), Z2
+	VFMADD213PS Z1, Z0, Z2
+	VMOVNTPS    Z2, (AX)(BX*4)
+	VMOVUPS     64(CX)(BX*4), Z2
+	VFMADD213PS Z1, Z0, Z2
+	VMOVNTPS    Z2, 64(AX)(BX*4)
+	VMOVUPS     128(CX)(BX*4), Z2
+	VFMADD213PS Z1, Z0, Z2
+	VMOVNTPS    Z2, 128(AX)(BX*4)
+	VMOVUPS     192(CX)(BX*4), Z2
+	VFMADD213PS Z1, Z0, Z2
+	VMOVNTPS    Z2, 192(AX)(BX*4)
+	ADDQ        $0x00000040, BX
+	SUBQ        $0x00000040, DX
+	JMP         unrolled
+
+unrolledEnd:
+single:
+	CMPQ        DX, $0x00000010
+	JLT         singleEnd
+	VMOVUPS     (CX)(BX*4), Z2
+	VFMADD213PS Z1, Z0, Z2
+	VMOVNTPS    Z2, (AX)(BX*4)
+	ADDQ        $0x00000010, BX
+	SUBQ        $0x00000010, DX
+	JMP         single
+
+singleEnd:
+	SFENCE
+	VZEROUPPER
+	RET
+
 // func combineAVX512(dst *float32, x *float32, y *float32, n int, a float32, b float32, c float32)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·combineAVX512(SB), NOSPLIT, $0-44
@@ -534,6 +721,53 @@ singleEnd:
 	VMOVUPS     Z4, K1, (AX)(SI*4)
 
 done:
+	VZEROUPPER
+	RET
+
+// func combinePastAVX512(dst *float32, x *float32, y *float32, n int, a float32, b float32, c float32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·combinePastAVX512(SB), NOSPLIT, $0-44
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         n+24(FP), BX
+	XORQ         SI, SI
+	VBROADCASTSS a+32(FP), Z0
+	VBROADCASTSS b+36(FP), Z1
+	VBROADCASTSS c+40(FP), Z2
+
+unrolled:
+	CMPQ        BX, $0x00000020
+	JLT         unrolledEnd
+	VMOVUPS     (CX)(SI*4), Z3
+	VMOVUPS     (DX)(SI*4), Z4
+	VFMADD213PS Z2, Z1, Z4
+	VFMADD231PS Z3, Z0, Z4
+	VMOVNTPS    Z4, (AX)(SI*4)
+	VMOVUPS     64(CX)(SI*4), Z3
+	VMOVUPS     64(DX)(SI*4), Z4
+	VFMADD213PS Z2, Z1, Z4
+	VFMADD231PS Z3, Z0, Z4
+	VMOVNTPS    Z4, 64(AX)(SI*4)
+	ADDQ        $0x00000020, SI
+	SUBQ        $0x00000020, BX
+	JMP         unrolled
+
+unrolledEnd:
+single:
+	CMPQ        BX, $0x00000010
+	JLT         singleEnd
+	VMOVUPS     (CX)(SI*4), Z3
+	VMOVUPS     (DX)(SI*4), Z4
+	VFMADD213PS Z2, Z1, Z4
+	VFMADD231PS Z3, Z0, Z4
+	VMOVNTPS    Z4, (AX)(SI*4)
+	ADDQ        $0x00000010, SI
+	SUBQ        $0x00000010, BX
+	JMP         single
+
+singleEnd:
+	SFENCE
 	VZEROUPPER
 	RET
 
@@ -755,6 +989,50 @@ done:
 	VZEROUPPER
 	RET
 
+// func reluPastAVX512(dst *float32, x *float32, n int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·reluPastAVX512(SB), NOSPLIT, $0-24
+	MOVQ   dst+0(FP), AX
+	MOVQ   x+8(FP), CX
+	MOVQ   n+16(FP), DX
+	XORQ   BX, BX
+	VPXORD Z0, Z0, Z0
+
+unrolled:
+	CMPQ     DX, $0x00000040
+	JLT      unrolledEnd
+	VMOVUPS  (CX)(BX*4), Z1
+	VMAXPS   Z1, Z0, Z1
+	VMOVNTPS Z1, (AX)(BX*4)
+	VMOVUPS  64(CX)(BX*4), Z1
+	VMAXPS   Z1, Z0, Z1
+	VMOVNTPS Z1, 64(AX)(BX*4)
+	VMOVUPS  128(CX)(BX*4), Z1
+	VMAXPS   Z1, Z0, Z1
+	VMOVNTPS Z1, 128(AX)(BX*4)
+	VMOVUPS  192(CX)(BX*4), Z1
+	VMAXPS   Z1, Z0, Z1
+	VMOVNTPS Z1, 192(AX)(BX*4)
+	ADDQ     $0x00000040, BX
+	SUBQ     $0x00000040, DX
+	JMP      unrolled
+
+unrolledEnd:
+single:
+	CMPQ     DX, $0x00000010
+	JLT      singleEnd
+	VMOVUPS  (CX)(BX*4), Z1
+	VMAXPS   Z1, Z0, Z1
+	VMOVNTPS Z1, (AX)(BX*4)
+	ADDQ     $0x00000010, BX
+	SUBQ     $0x00000010, DX
+	JMP      single
+
+singleEnd:
+	SFENCE
+	VZEROUPPER
+	RET
+
 // func reluBackwardAVX512(dx *float32, dy *float32, y *float32, n int)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·reluBackwardAVX512(SB), NOSPLIT, $0-32
@@ -808,6 +1086,51 @@ singleEnd:
 	VMOVUPS   Z0, K1, (AX)(SI*4)
 
 done:
+	VZEROUPPER
+	RET
+
+// func reluBackwardPastAVX512(dx *float32, dy *float32, y *float32, n int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·reluBackwardPastAVX512(SB), NOSPLIT, $0-32
+	MOVQ   dx+0(FP), AX
+	MOVQ   dy+8(FP), CX
+	MOVQ   y+16(FP), DX
+	MOVQ   n+24(FP), BX
+	XORQ   SI, SI
+	VPXORD Z0, Z0, Z0
+
+unrolled:
+	CMPQ      BX, $0x00000020
+	JLT       unrolledEnd
+	VMOVUPS   (DX)(SI*4), Z1
+	VCMPPS    $0x11, Z1, Z0, K1
+	VMOVUPS   (CX)(SI*4), Z1
+	VMOVAPS.Z Z1, K1, Z1
+	VMOVNTPS  Z1, (AX)(SI*4)
+	VMOVUPS   64(DX)(SI*4), Z1
+	VCMPPS    $0x11, Z1, Z0, K1
+	VMOVUPS   64(CX)(SI*4), Z1
+	VMOVAPS.Z Z1, K1, Z1
+	VMOVNTPS  Z1, 64(AX)(SI*4)
+	ADDQ      $0x00000020, SI
+	SUBQ      $0x00000020, BX
+	JMP       unrolled
+
+unrolledEnd:
+single:
+	CMPQ      BX, $0x00000010
+	JLT       singleEnd
+	VMOVUPS   (DX)(SI*4), Z1
+	VCMPPS    $0x11, Z1, Z0, K1
+	VMOVUPS   (CX)(SI*4), Z1
+	VMOVAPS.Z Z1, K1, Z1
+	VMOVNTPS  Z1, (AX)(SI*4)
+	ADDQ      $0x00000010, SI
+	SUBQ      $0x00000010, BX
+	JMP       single
+
+singleEnd:
+	SFENCE
 	VZEROUPPER
 	RET
 
@@ -868,6 +1191,56 @@ singleEnd:
 	VMOVUPS   Z0, K1, (AX)(BX*4)
 
 done:
+	VZEROUPPER
+	RET
+
+// func relu6PastAVX512(dst *float32, x *float32, n int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·relu6PastAVX512(SB), NOSPLIT, $0-24
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         n+16(FP), DX
+	XORQ         BX, BX
+	VBROADCASTSS vectorConstantsAVX512<>+0(SB), Z0
+	VPXORD       Z1, Z1, Z1
+
+unrolled:
+	CMPQ     DX, $0x00000040
+	JLT      unrolledEnd
+	VMOVUPS  (CX)(BX*4), Z2
+	VMAXPS   Z2, Z1, Z2
+	VMINPS   Z2, Z0, Z2
+	VMOVNTPS Z2, (AX)(BX*4)
+	VMOVUPS  64(CX)(BX*4), Z2
+	VMAXPS   Z2, Z1, Z2
+	VMINPS   Z2, Z0, Z2
+	VMOVNTPS Z2, 64(AX)(BX*4)
+	VMOVUPS  128(CX)(BX*4), Z2
+	VMAXPS   Z2, Z1, Z2
+	VMINPS   Z2, Z0, Z2
+	VMOVNTPS Z2, 128(AX)(BX*4)
+	VMOVUPS  192(CX)(BX*4), Z2
+	VMAXPS   Z2, Z1, Z2
+	VMINPS   Z2, Z0, Z2
+	VMOVNTPS Z2, 192(AX)(BX*4)
+	ADDQ     $0x00000040, BX
+	SUBQ     $0x00000040, DX
+	JMP      unrolled
+
+unrolledEnd:
+single:
+	CMPQ     DX, $0x00000010
+	JLT      singleEnd
+	VMOVUPS  (CX)(BX*4), Z2
+	VMAXPS   Z2, Z1, Z2
+	VMINPS   Z2, Z0, Z2
+	VMOVNTPS Z2, (AX)(BX*4)
+	ADDQ     $0x00000010, BX
+	SUBQ     $0x00000010, DX
+	JMP      single
+
+singleEnd:
+	SFENCE
 	VZEROUPPER
 	RET
 
@@ -933,6 +1306,58 @@ singleEnd:
 	VMOVUPS   Z0, K1, (AX)(SI*4)
 
 done:
+	VZEROUPPER
+	RET
+
+// func relu6BackwardPastAVX512(dx *float32, dy *float32, y *float32, n int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·relu6BackwardPastAVX512(SB), NOSPLIT, $0-32
+	MOVQ         dx+0(FP), AX
+	MOVQ         dy+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         n+24(FP), BX
+	XORQ         SI, SI
+	VPXORD       Z0, Z0, Z0
+	VBROADCASTSS vectorConstantsAVX512<>+0(SB), Z1
+
+unrolled:
+	CMPQ      BX, $0x00000020
+	JLT       unrolledEnd
+	VMOVUPS   (DX)(SI*4), Z2
+	VCMPPS    $0x11, Z2, Z0, K1
+	VMOVUPS   (CX)(SI*4), Z3
+	VMOVAPS.Z Z3, K1, Z3
+	VCMPPS    $0x11, Z1, Z2, K1
+	VMOVAPS.Z Z3, K1, Z2
+	VMOVNTPS  Z2, (AX)(SI*4)
+	VMOVUPS   64(DX)(SI*4), Z2
+	VCMPPS    $0x11, Z2, Z0, K1
+	VMOVUPS   64(CX)(SI*4), Z3
+	VMOVAPS.Z Z3, K1, Z3
+	VCMPPS    $0x11, Z1, Z2, K1
+	VMOVAPS.Z Z3, K1, Z2
+	VMOVNTPS  Z2, 64(AX)(SI*4)
+	ADDQ      $0x00000020, SI
+	SUBQ      $0x00000020, BX
+	JMP       unrolled
+
+unrolledEnd:
+single:
+	CMPQ      BX, $0x00000010
+	JLT       singleEnd
+	VMOVUPS   (DX)(SI*4), Z2
+	VCMPPS    $0x11, Z2, Z0, K1
+	VMOVUPS   (CX)(SI*4), Z3
+	VMOVAPS.Z Z3, K1, Z3
+	VCMPPS    $0x11, Z1, Z2, K1
+	VMOVAPS.Z Z3, K1, Z2
+	VMOVNTPS  Z2, (AX)(SI*4)
+	ADDQ      $0x00000010, SI
+	SUBQ      $0x00000010, BX
+	JMP       single
+
+singleEnd:
+	SFENCE
 	VZEROUPPER
 	RET
 
@@ -1005,6 +1430,55 @@ singleEnd:
 	VMOVUPS      Z0, K1, (AX)(BX*4)
 
 done:
+	VZEROUPPER
+	RET
+
+// func expPastAVX512(dst *float32, x *float32, n int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·expPastAVX512(SB), NOSPLIT, $0-24
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         n+16(FP), DX
+	XORQ         BX, BX
+	VBROADCASTSS vectorConstantsAVX512<>+4(SB), Z0
+	VBROADCASTSS vectorConstantsAVX512<>+8(SB), Z1
+	VBROADCASTSS vectorConstantsAVX512<>+12(SB), Z2
+	VBROADCASTSS vectorConstantsAVX512<>+16(SB), Z3
+	VBROADCASTSS vectorConstantsAVX512<>+20(SB), Z4
+	VBROADCASTSS vectorConstantsAVX512<>+24(SB), Z5
+	VBROADCASTSS vectorConstantsAVX512<>+28(SB), Z6
+	VBROADCASTSS vectorConstantsAVX512<>+32(SB), Z7
+	VBROADCASTSS vectorConstantsAVX512<>+36(SB), Z8
+	VBROADCASTSS vectorConstantsAVX512<>+40(SB), Z9
+	VBROADCASTSS vectorConstantsAVX512<>+44(SB), Z10
+	VBROADCASTSS vectorConstantsAVX512<>+48(SB), Z11
+
+single:
+	CMPQ         DX, $0x00000010
+	JLT          singleEnd
+	VMOVUPS      (CX)(BX*4), Z12
+	VMAXPS       Z12, Z0, Z12
+	VMINPS       Z12, Z1, Z12
+	VMOVAPS      Z3, Z13
+	VFMADD231PS  Z2, Z12, Z13
+	VSUBPS       Z3, Z13, Z13
+	VFNMADD231PS Z4, Z13, Z12
+	VFNMADD231PS Z5, Z13, Z12
+	VMOVAPS      Z7, Z14
+	VFMADD231PS  Z12, Z6, Z14
+	VFMADD213PS  Z8, Z12, Z14
+	VFMADD213PS  Z9, Z12, Z14
+	VFMADD213PS  Z10, Z12, Z14
+	VFMADD213PS  Z11, Z12, Z14
+	VFMADD213PS  Z11, Z12, Z14
+	VSCALEFPS    Z13, Z14, Z12
+	VMOVNTPS     Z12, (AX)(BX*4)
+	ADDQ         $0x00000010, BX
+	SUBQ         $0x00000010, DX
+	JMP          single
+
+singleEnd:
+	SFENCE
 	VZEROUPPER
 	RET
 
@@ -1560,6 +2034,64 @@ done:
 	VZEROUPPER
 	RET
 
+// func siluPastAVX512(dst *float32, x *float32, n int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·siluPastAVX512(SB), NOSPLIT, $0-24
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         n+16(FP), DX
+	XORQ         BX, BX
+	VBROADCASTSS vectorConstantsAVX512<>+124(SB), Z0
+	VBROADCASTSS vectorConstantsAVX512<>+4(SB), Z1
+	VBROADCASTSS vectorConstantsAVX512<>+8(SB), Z2
+	VBROADCASTSS vectorConstantsAVX512<>+12(SB), Z3
+	VBROADCASTSS vectorConstantsAVX512<>+16(SB), Z4
+	VBROADCASTSS vectorConstantsAVX512<>+20(SB), Z5
+	VBROADCASTSS vectorConstantsAVX512<>+24(SB), Z6
+	VBROADCASTSS vectorConstantsAVX512<>+28(SB), Z7
+	VBROADCASTSS vectorConstantsAVX512<>+32(SB), Z8
+	VBROADCASTSS vectorConstantsAVX512<>+36(SB), Z9
+	VBROADCASTSS vectorConstantsAVX512<>+40(SB), Z10
+	VBROADCASTSS vectorConstantsAVX512<>+44(SB), Z11
+	VBROADCASTSS vectorConstantsAVX512<>+48(SB), Z12
+	VPXORD       Z13, Z13, Z13
+
+single:
+	CMPQ         DX, $0x00000010
+	JLT          singleEnd
+	VMOVUPS      (CX)(BX*4), Z14
+	VPORD        Z0, Z14, Z15
+	VMAXPS       Z15, Z1, Z15
+	VMINPS       Z15, Z2, Z15
+	VMOVAPS      Z4, Z16
+	VFMADD231PS  Z3, Z15, Z16
+	VSUBPS       Z4, Z16, Z16
+	VFNMADD231PS Z5, Z16, Z15
+	VFNMADD231PS Z6, Z16, Z15
+	VMOVAPS      Z8, Z17
+	VFMADD231PS  Z15, Z7, Z17
+	VFMADD213PS  Z9, Z15, Z17
+	VFMADD213PS  Z10, Z15, Z17
+	VFMADD213PS  Z11, Z15, Z17
+	VFMADD213PS  Z12, Z15, Z17
+	VFMADD213PS  Z12, Z15, Z17
+	VSCALEFPS    Z16, Z17, Z15
+	VCMPPS       $0x11, Z13, Z14, K1
+	VMOVAPS      Z12, Z16
+	VMOVAPS      Z15, K1, Z16
+	VADDPS       Z15, Z12, Z15
+	VDIVPS       Z15, Z16, Z15
+	VMULPS       Z15, Z14, Z14
+	VMOVNTPS     Z14, (AX)(BX*4)
+	ADDQ         $0x00000010, BX
+	SUBQ         $0x00000010, DX
+	JMP          single
+
+singleEnd:
+	SFENCE
+	VZEROUPPER
+	RET
+
 // func geluAVX512(dst *float32, x *float32, n int)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·geluAVX512(SB), NOSPLIT, $0-24
@@ -1717,6 +2249,102 @@ done:
 	VZEROUPPER
 	RET
 
+// func geluPastAVX512(dst *float32, x *float32, n int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·geluPastAVX512(SB), NOSPLIT, $0-24
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         n+16(FP), DX
+	XORQ         BX, BX
+	VBROADCASTSS vectorConstantsAVX512<>+64(SB), Z0
+	VBROADCASTSS vectorConstantsAVX512<>+124(SB), Z1
+	VBROADCASTSS vectorConstantsAVX512<>+156(SB), Z2
+	VBROADCASTSS vectorConstantsAVX512<>+160(SB), Z3
+	VBROADCASTSS vectorConstantsAVX512<>+164(SB), Z4
+	VBROADCASTSS vectorConstantsAVX512<>+168(SB), Z5
+	VBROADCASTSS vectorConstantsAVX512<>+172(SB), Z6
+	VBROADCASTSS vectorConstantsAVX512<>+176(SB), Z7
+	VBROADCASTSS vectorConstantsAVX512<>+180(SB), Z8
+	VBROADCASTSS vectorConstantsAVX512<>+184(SB), Z9
+	VBROADCASTSS vectorConstantsAVX512<>+188(SB), Z10
+	VBROADCASTSS vectorConstantsAVX512<>+192(SB), Z11
+	VBROADCASTSS vectorConstantsAVX512<>+196(SB), Z12
+	VBROADCASTSS vectorConstantsAVX512<>+200(SB), Z13
+	VBROADCASTSS vectorConstantsAVX512<>+204(SB), Z14
+	VBROADCASTSS vectorConstantsAVX512<>+208(SB), Z15
+	VBROADCASTSS vectorConstantsAVX512<>+212(SB), Z16
+	VBROADCASTSS vectorConstantsAVX512<>+216(SB), Z17
+	VBROADCASTSS vectorConstantsAVX512<>+48(SB), Z18
+	VBROADCASTSS vectorConstantsAVX512<>+4(SB), Z19
+	VBROADCASTSS vectorConstantsAVX512<>+8(SB), Z20
+
+single:
+	CMPQ         DX, $0x00000010
+	JLT          singleEnd
+	VMOVUPS      (CX)(BX*4), Z21
+	VMULPS       Z0, Z21, Z22
+	VPANDND      Z22, Z1, Z23
+	VMULPS       Z23, Z23, Z24
+	VMOVAPS      Z3, Z25
+	VFMADD231PS  Z24, Z2, Z25
+	VFMADD213PS  Z4, Z24, Z25
+	VFMADD213PS  Z5, Z24, Z25
+	VFMADD213PS  Z6, Z24, Z25
+	VFMADD213PS  Z7, Z24, Z25
+	VFMADD213PS  Z8, Z24, Z25
+	VFMADD213PS  Z23, Z23, Z25
+	VMINPS       Z23, Z9, Z24
+	VMOVAPS      Z11, Z26
+	VFMADD231PS  Z24, Z10, Z26
+	VFMADD213PS  Z12, Z24, Z26
+	VFMADD213PS  Z13, Z24, Z26
+	VFMADD213PS  Z14, Z24, Z26
+	VFMADD213PS  Z15, Z24, Z26
+	VFMADD213PS  Z16, Z24, Z26
+	VFMADD213PS  Z17, Z24, Z26
+	VMAXPS       Z26, Z19, Z24
+	VMINPS       Z24, Z20, Z24
+	VBROADCASTSS vectorConstantsAVX512<>+12(SB), Z26
+	VBROADCASTSS vectorConstantsAVX512<>+16(SB), Z27
+	VFMADD213PS  Z27, Z24, Z26
+	VBROADCASTSS vectorConstantsAVX512<>+16(SB), Z27
+	VSUBPS       Z27, Z26, Z26
+	VBROADCASTSS vectorConstantsAVX512<>+20(SB), Z27
+	VFNMADD231PS Z27, Z26, Z24
+	VBROADCASTSS vectorConstantsAVX512<>+24(SB), Z27
+	VFNMADD231PS Z27, Z26, Z24
+	VBROADCASTSS vectorConstantsAVX512<>+28(SB), Z27
+	VBROADCASTSS vectorConstantsAVX512<>+32(SB), Z28
+	VFMADD231PS  Z24, Z27, Z28
+	VBROADCASTSS vectorConstantsAVX512<>+36(SB), Z27
+	VFMADD231PS  Z24, Z28, Z27
+	VBROADCASTSS vectorConstantsAVX512<>+40(SB), Z28
+	VFMADD231PS  Z24, Z27, Z28
+	VBROADCASTSS vectorConstantsAVX512<>+44(SB), Z27
+	VFMADD231PS  Z24, Z28, Z27
+	VFMADD213PS  Z18, Z24, Z27
+	VFMADD213PS  Z18, Z24, Z27
+	VSCALEFPS    Z26, Z27, Z24
+	VSUBPS       Z24, Z18, Z24
+	VBROADCASTSS vectorConstantsAVX512<>+220(SB), Z26
+	VCMPPS       $0x11, Z26, Z23, K1
+	VMOVAPS      Z25, K1, Z24
+	VPANDD       Z1, Z22, Z22
+	VPORD        Z22, Z24, Z22
+	VBROADCASTSS vectorConstantsAVX512<>+224(SB), Z23
+	VBROADCASTSS vectorConstantsAVX512<>+224(SB), Z24
+	VFMADD231PS  Z22, Z23, Z24
+	VMULPS       Z24, Z21, Z21
+	VMOVNTPS     Z21, (AX)(BX*4)
+	ADDQ         $0x00000010, BX
+	SUBQ         $0x00000010, DX
+	JMP          single
+
+singleEnd:
+	SFENCE
+	VZEROUPPER
+	RET
+
 // func geluTanhAVX512(dst *float32, x *float32, n int)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·geluTanhAVX512(SB), NOSPLIT, $0-24
@@ -1845,6 +2473,89 @@ singleEnd:
 	VMOVUPS      Z0, K1, (AX)(BX*4)
 
 done:
+	VZEROUPPER
+	RET
+
+// func geluTanhPastAVX512(dst *float32, x *float32, n int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·geluTanhPastAVX512(SB), NOSPLIT, $0-24
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         n+16(FP), DX
+	XORQ         BX, BX
+	VBROADCASTSS vectorConstantsAVX512<>+228(SB), Z0
+	VBROADCASTSS vectorConstantsAVX512<>+232(SB), Z1
+	VBROADCASTSS vectorConstantsAVX512<>+124(SB), Z2
+	VBROADCASTSS vectorConstantsAVX512<>+128(SB), Z3
+	VBROADCASTSS vectorConstantsAVX512<>+132(SB), Z4
+	VBROADCASTSS vectorConstantsAVX512<>+136(SB), Z5
+	VBROADCASTSS vectorConstantsAVX512<>+140(SB), Z6
+	VBROADCASTSS vectorConstantsAVX512<>+144(SB), Z7
+	VBROADCASTSS vectorConstantsAVX512<>+48(SB), Z8
+	VBROADCASTSS vectorConstantsAVX512<>+148(SB), Z9
+	VBROADCASTSS vectorConstantsAVX512<>+4(SB), Z10
+	VBROADCASTSS vectorConstantsAVX512<>+8(SB), Z11
+	VBROADCASTSS vectorConstantsAVX512<>+12(SB), Z12
+	VBROADCASTSS vectorConstantsAVX512<>+16(SB), Z13
+	VBROADCASTSS vectorConstantsAVX512<>+20(SB), Z14
+	VBROADCASTSS vectorConstantsAVX512<>+24(SB), Z15
+	VBROADCASTSS vectorConstantsAVX512<>+28(SB), Z16
+	VBROADCASTSS vectorConstantsAVX512<>+32(SB), Z17
+	VBROADCASTSS vectorConstantsAVX512<>+36(SB), Z18
+	VBROADCASTSS vectorConstantsAVX512<>+40(SB), Z19
+	VBROADCASTSS vectorConstantsAVX512<>+44(SB), Z20
+
+single:
+	CMPQ         DX, $0x00000010
+	JLT          singleEnd
+	VMOVUPS      (CX)(BX*4), Z21
+	VMULPS       Z21, Z21, Z22
+	VFMADD213PS  Z1, Z0, Z22
+	VMULPS       Z22, Z21, Z22
+	VPANDND      Z22, Z2, Z23
+	VMULPS       Z23, Z23, Z24
+	VMOVAPS      Z4, Z25
+	VFMADD231PS  Z24, Z3, Z25
+	VFMADD213PS  Z5, Z24, Z25
+	VFMADD213PS  Z6, Z24, Z25
+	VFMADD213PS  Z7, Z24, Z25
+	VMULPS       Z24, Z25, Z24
+	VFMADD213PS  Z23, Z23, Z24
+	VADDPS       Z23, Z23, Z25
+	VMAXPS       Z25, Z10, Z25
+	VMINPS       Z25, Z11, Z25
+	VMOVAPS      Z13, Z26
+	VFMADD231PS  Z12, Z25, Z26
+	VSUBPS       Z13, Z26, Z26
+	VFNMADD231PS Z14, Z26, Z25
+	VFNMADD231PS Z15, Z26, Z25
+	VMOVAPS      Z17, Z27
+	VFMADD231PS  Z25, Z16, Z27
+	VFMADD213PS  Z18, Z25, Z27
+	VFMADD213PS  Z19, Z25, Z27
+	VFMADD213PS  Z20, Z25, Z27
+	VFMADD213PS  Z8, Z25, Z27
+	VFMADD213PS  Z8, Z25, Z27
+	VSCALEFPS    Z26, Z27, Z25
+	VADDPS       Z8, Z25, Z25
+	VDIVPS       Z25, Z9, Z25
+	VSUBPS       Z25, Z8, Z25
+	VBROADCASTSS vectorConstantsAVX512<>+152(SB), Z26
+	VCMPPS       $0x11, Z26, Z23, K1
+	VMOVAPS      Z24, K1, Z25
+	VPANDD       Z2, Z22, Z22
+	VPORD        Z22, Z25, Z22
+	VBROADCASTSS vectorConstantsAVX512<>+224(SB), Z23
+	VBROADCASTSS vectorConstantsAVX512<>+224(SB), Z24
+	VFMADD231PS  Z22, Z23, Z24
+	VMULPS       Z24, Z21, Z21
+	VMOVNTPS     Z21, (AX)(BX*4)
+	ADDQ         $0x00000010, BX
+	SUBQ         $0x00000010, DX
+	JMP          single
+
+singleEnd:
+	SFENCE
 	VZEROUPPER
 	RET
 
@@ -4090,6 +4801,55 @@ done:
 	VZEROUPPER
 	RET
 
+// func addPastAVX2(dst *float32, a *float32, b *float32, n int)
+// Requires: AVX, MMX+
+TEXT ·addPastAVX2(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), AX
+	MOVQ a+8(FP), CX
+	MOVQ b+16(FP), DX
+	MOVQ n+24(FP), BX
+	XORQ SI, SI
+
+unrolled:
+	CMPQ     BX, $0x00000020
+	JLT      unrolledEnd
+	VMOVUPS  (CX)(SI*4), Y0
+	VMOVUPS  (DX)(SI*4), Y1
+	VADDPS   Y1, Y0, Y0
+	VMOVNTPS Y0, (AX)(SI*4)
+	VMOVUPS  32(CX)(SI*4), Y0
+	VMOVUPS  32(DX)(SI*4), Y1
+	VADDPS   Y1, Y0, Y0
+	VMOVNTPS Y0, 32(AX)(SI*4)
+	VMOVUPS  64(CX)(SI*4), Y0
+	VMOVUPS  64(DX)(SI*4), Y1
+	VADDPS   Y1, Y0, Y0
+	VMOVNTPS Y0, 64(AX)(SI*4)
+	VMOVUPS  96(CX)(SI*4), Y0
+	VMOVUPS  96(DX)(SI*4), Y1
+	VADDPS   Y1, Y0, Y0
+	VMOVNTPS Y0, 96(AX)(SI*4)
+	ADDQ     $0x00000020, SI
+	SUBQ     $0x00000020, BX
+	JMP      unrolled
+
+unrolledEnd:
+single:
+	CMPQ     BX, $0x00000008
+	JLT      singleEnd
+	VMOVUPS  (CX)(SI*4), Y0
+	VMOVUPS  (DX)(SI*4), Y1
+	VADDPS   Y1, Y0, Y0
+	VMOVNTPS Y0, (AX)(SI*4)
+	ADDQ     $0x00000008, SI
+	SUBQ     $0x00000008, BX
+	JMP      single
+
+singleEnd:
+	SFENCE
+	VZEROUPPER
+	RET
+
 // func subAVX2(dst *float32, a *float32, b *float32, n int)
 // Requires: AVX
 TEXT ·subAVX2(SB), NOSPLIT, $0-32
@@ -4207,6 +4967,55 @@ singleEnd:
 	VMASKMOVPS Y1, Y0, (AX)(SI*4)
 
 done:
+	VZEROUPPER
+	RET
+
+// func mulPastAVX2(dst *float32, a *float32, b *float32, n int)
+// Requires: AVX, MMX+
+TEXT ·mulPastAVX2(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), AX
+	MOVQ a+8(FP), CX
+	MOVQ b+16(FP), DX
+	MOVQ n+24(FP), BX
+	XORQ SI, SI
+
+unrolled:
+	CMPQ     BX, $0x00000020
+	JLT      unrolledEnd
+	VMOVUPS  (CX)(SI*4), Y0
+	VMOVUPS  (DX)(SI*4), Y1
+	VMULPS   Y1, Y0, Y0
+	VMOVNTPS Y0, (AX)(SI*4)
+	VMOVUPS  32(CX)(SI*4), Y0
+	VMOVUPS  32(DX)(SI*4), Y1
+	VMULPS   Y1, Y0, Y0
+	VMOVNTPS Y0, 32(AX)(SI*4)
+	VMOVUPS  64(CX)(SI*4), Y0
+	VMOVUPS  64(DX)(SI*4), Y1
+	VMULPS   Y1, Y0, Y0
+	VMOVNTPS Y0, 64(AX)(SI*4)
+	VMOVUPS  96(CX)(SI*4), Y0
+	VMOVUPS  96(DX)(SI*4), Y1
+	VMULPS   Y1, Y0, Y0
+	VMOVNTPS Y0, 96(AX)(SI*4)
+	ADDQ     $0x00000020, SI
+	SUBQ     $0x00000020, BX
+	JMP      unrolled
+
+unrolledEnd:
+single:
+	CMPQ     BX, $0x00000008
+	JLT      singleEnd
+	VMOVUPS  (CX)(SI*4), Y0
+	VMOVUPS  (DX)(SI*4), Y1
+	VMULPS   Y1, Y0, Y0
+	VMOVNTPS Y0, (AX)(SI*4)
+	ADDQ     $0x00000008, SI
+	SUBQ     $0x00000008, BX
+	JMP      single
+
+singleEnd:
+	SFENCE
 	VZEROUPPER
 	RET
 
@@ -4330,6 +5139,50 @@ done:
 	VZEROUPPER
 	RET
 
+// func scalePastAVX2(dst *float32, x *float32, n int, alpha float32)
+// Requires: AVX, MMX+
+TEXT ·scalePastAVX2(SB), NOSPLIT, $0-28
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         n+16(FP), DX
+	XORQ         BX, BX
+	VBROADCASTSS alpha+24(FP), Y0
+
+unrolled:
+	CMPQ     DX, $0x00000020
+	JLT      unrolledEnd
+	VMOVUPS  (CX)(BX*4), Y1
+	VMULPS   Y1, Y0, Y1
+	VMOVNTPS Y1, (AX)(BX*4)
+	VMOVUPS  32(CX)(BX*4), Y1
+	VMULPS   Y1, Y0, Y1
+	VMOVNTPS Y1, 32(AX)(BX*4)
+	VMOVUPS  64(CX)(BX*4), Y1
+	VMULPS   Y1, Y0, Y1
+	VMOVNTPS Y1, 64(AX)(BX*4)
+	VMOVUPS  96(CX)(BX*4), Y1
+	VMULPS   Y1, Y0, Y1
+	VMOVNTPS Y1, 96(AX)(BX*4)
+	ADDQ     $0x00000020, BX
+	SUBQ     $0x00000020, DX
+	JMP      unrolled
+
+unrolledEnd:
+single:
+	CMPQ     DX, $0x00000008
+	JLT      singleEnd
+	VMOVUPS  (CX)(BX*4), Y1
+	VMULPS   Y1, Y0, Y1
+	VMOVNTPS Y1, (AX)(BX*4)
+	ADDQ     $0x00000008, BX
+	SUBQ     $0x00000008, DX
+	JMP      single
+
+singleEnd:
+	SFENCE
+	VZEROUPPER
+	RET
+
 // func axpyAVX2(dst *float32, x *float32, n int, alpha float32)
 // Requires: AVX, FMA3
 TEXT ·axpyAVX2(SB), NOSPLIT, $0-28
@@ -4445,6 +5298,51 @@ done:
 	VZEROUPPER
 	RET
 
+// func scaleShiftPastAVX2(dst *float32, x *float32, n int, a float32, b float32)
+// Requires: AVX, FMA3, MMX+
+TEXT ·scaleShiftPastAVX2(SB), NOSPLIT, $0-32
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         n+16(FP), DX
+	XORQ         BX, BX
+	VBROADCASTSS a+24(FP), Y0
+	VBROADCASTSS b+28(FP), Y1
+
+unrolled:
+	CMPQ        DX, $0x00000020
+	JLT         unrolledEnd
+	VMOVUPS     (CX)(BX*4), Y2
+	VFMADD213PS Y1, Y0, Y2
+	VMOVNTPS    Y2, (AX)(BX*4)
+	VMOVUPS     32(CX)(BX*4), Y2
+	VFMADD213PS Y1, Y0, Y2
+	VMOVNTPS    Y2, 32(AX)(BX*4)
+	VMOVUPS     64(CX)(BX*4), Y2
+	VFMADD213PS Y1, Y0, Y2
+	VMOVNTPS    Y2, 64(AX)(BX*4)
+	VMOVUPS     96(CX)(BX*4), Y2
+	VFMADD213PS Y1, Y0, Y2
+	VMOVNTPS    Y2, 96(AX)(BX*4)
+	ADDQ        $0x00000020, BX
+	SUBQ        $0x00000020, DX
+	JMP         unrolled
+
+unrolledEnd:
+single:
+	CMPQ        DX, $0x00000008
+	JLT         singleEnd
+	VMOVUPS     (CX)(BX*4), Y2
+	VFMADD213PS Y1, Y0, Y2
+	VMOVNTPS    Y2, (AX)(BX*4)
+	ADDQ        $0x00000008, BX
+	SUBQ        $0x00000008, DX
+	JMP         single
+
+singleEnd:
+	SFENCE
+	VZEROUPPER
+	RET
+
 // func combineAVX2(dst *float32, x *float32, y *float32, n int, a float32, b float32, c float32)
 // Requires: AVX, FMA3
 TEXT ·combineAVX2(SB), NOSPLIT, $0-44
@@ -4501,6 +5399,53 @@ singleEnd:
 	VMASKMOVPS  Y5, Y3, (AX)(SI*4)
 
 done:
+	VZEROUPPER
+	RET
+
+// func combinePastAVX2(dst *float32, x *float32, y *float32, n int, a float32, b float32, c float32)
+// Requires: AVX, FMA3, MMX+
+TEXT ·combinePastAVX2(SB), NOSPLIT, $0-44
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         n+24(FP), BX
+	XORQ         SI, SI
+	VBROADCASTSS a+32(FP), Y0
+	VBROADCASTSS b+36(FP), Y1
+	VBROADCASTSS c+40(FP), Y2
+
+unrolled:
+	CMPQ        BX, $0x00000010
+	JLT         unrolledEnd
+	VMOVUPS     (CX)(SI*4), Y3
+	VMOVUPS     (DX)(SI*4), Y4
+	VFMADD213PS Y2, Y1, Y4
+	VFMADD231PS Y3, Y0, Y4
+	VMOVNTPS    Y4, (AX)(SI*4)
+	VMOVUPS     32(CX)(SI*4), Y3
+	VMOVUPS     32(DX)(SI*4), Y4
+	VFMADD213PS Y2, Y1, Y4
+	VFMADD231PS Y3, Y0, Y4
+	VMOVNTPS    Y4, 32(AX)(SI*4)
+	ADDQ        $0x00000010, SI
+	SUBQ        $0x00000010, BX
+	JMP         unrolled
+
+unrolledEnd:
+single:
+	CMPQ        BX, $0x00000008
+	JLT         singleEnd
+	VMOVUPS     (CX)(SI*4), Y3
+	VMOVUPS     (DX)(SI*4), Y4
+	VFMADD213PS Y2, Y1, Y4
+	VFMADD231PS Y3, Y0, Y4
+	VMOVNTPS    Y4, (AX)(SI*4)
+	ADDQ        $0x00000008, SI
+	SUBQ        $0x00000008, BX
+	JMP         single
+
+singleEnd:
+	SFENCE
 	VZEROUPPER
 	RET
 
@@ -4727,6 +5672,50 @@ done:
 	VZEROUPPER
 	RET
 
+// func reluPastAVX2(dst *float32, x *float32, n int)
+// Requires: AVX, AVX2, MMX+
+TEXT ·reluPastAVX2(SB), NOSPLIT, $0-24
+	MOVQ  dst+0(FP), AX
+	MOVQ  x+8(FP), CX
+	MOVQ  n+16(FP), DX
+	XORQ  BX, BX
+	VPXOR Y0, Y0, Y0
+
+unrolled:
+	CMPQ     DX, $0x00000020
+	JLT      unrolledEnd
+	VMOVUPS  (CX)(BX*4), Y1
+	VMAXPS   Y1, Y0, Y1
+	VMOVNTPS Y1, (AX)(BX*4)
+	VMOVUPS  32(CX)(BX*4), Y1
+	VMAXPS   Y1, Y0, Y1
+	VMOVNTPS Y1, 32(AX)(BX*4)
+	VMOVUPS  64(CX)(BX*4), Y1
+	VMAXPS   Y1, Y0, Y1
+	VMOVNTPS Y1, 64(AX)(BX*4)
+	VMOVUPS  96(CX)(BX*4), Y1
+	VMAXPS   Y1, Y0, Y1
+	VMOVNTPS Y1, 96(AX)(BX*4)
+	ADDQ     $0x00000020, BX
+	SUBQ     $0x00000020, DX
+	JMP      unrolled
+
+unrolledEnd:
+single:
+	CMPQ     DX, $0x00000008
+	JLT      singleEnd
+	VMOVUPS  (CX)(BX*4), Y1
+	VMAXPS   Y1, Y0, Y1
+	VMOVNTPS Y1, (AX)(BX*4)
+	ADDQ     $0x00000008, BX
+	SUBQ     $0x00000008, DX
+	JMP      single
+
+singleEnd:
+	SFENCE
+	VZEROUPPER
+	RET
+
 // func reluBackwardAVX2(dx *float32, dy *float32, y *float32, n int)
 // Requires: AVX, AVX2
 TEXT ·reluBackwardAVX2(SB), NOSPLIT, $0-32
@@ -4781,6 +5770,51 @@ singleEnd:
 	VMASKMOVPS Y0, Y1, (AX)(SI*4)
 
 done:
+	VZEROUPPER
+	RET
+
+// func reluBackwardPastAVX2(dx *float32, dy *float32, y *float32, n int)
+// Requires: AVX, AVX2, MMX+
+TEXT ·reluBackwardPastAVX2(SB), NOSPLIT, $0-32
+	MOVQ  dx+0(FP), AX
+	MOVQ  dy+8(FP), CX
+	MOVQ  y+16(FP), DX
+	MOVQ  n+24(FP), BX
+	XORQ  SI, SI
+	VPXOR Y0, Y0, Y0
+
+unrolled:
+	CMPQ     BX, $0x00000010
+	JLT      unrolledEnd
+	VMOVUPS  (DX)(SI*4), Y1
+	VCMPPS   $0x11, Y1, Y0, Y1
+	VMOVUPS  (CX)(SI*4), Y2
+	VANDPS   Y1, Y2, Y1
+	VMOVNTPS Y1, (AX)(SI*4)
+	VMOVUPS  32(DX)(SI*4), Y1
+	VCMPPS   $0x11, Y1, Y0, Y1
+	VMOVUPS  32(CX)(SI*4), Y2
+	VANDPS   Y1, Y2, Y1
+	VMOVNTPS Y1, 32(AX)(SI*4)
+	ADDQ     $0x00000010, SI
+	SUBQ     $0x00000010, BX
+	JMP      unrolled
+
+unrolledEnd:
+single:
+	CMPQ     BX, $0x00000008
+	JLT      singleEnd
+	VMOVUPS  (DX)(SI*4), Y1
+	VCMPPS   $0x11, Y1, Y0, Y1
+	VMOVUPS  (CX)(SI*4), Y2
+	VANDPS   Y1, Y2, Y1
+	VMOVNTPS Y1, (AX)(SI*4)
+	ADDQ     $0x00000008, SI
+	SUBQ     $0x00000008, BX
+	JMP      single
+
+singleEnd:
+	SFENCE
 	VZEROUPPER
 	RET
 
@@ -4842,6 +5876,56 @@ singleEnd:
 	VMASKMOVPS Y0, Y2, (AX)(BX*4)
 
 done:
+	VZEROUPPER
+	RET
+
+// func relu6PastAVX2(dst *float32, x *float32, n int)
+// Requires: AVX, AVX2, MMX+
+TEXT ·relu6PastAVX2(SB), NOSPLIT, $0-24
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         n+16(FP), DX
+	XORQ         BX, BX
+	VBROADCASTSS vectorConstantsAVX2<>+0(SB), Y0
+	VPXOR        Y1, Y1, Y1
+
+unrolled:
+	CMPQ     DX, $0x00000020
+	JLT      unrolledEnd
+	VMOVUPS  (CX)(BX*4), Y2
+	VMAXPS   Y2, Y1, Y2
+	VMINPS   Y2, Y0, Y2
+	VMOVNTPS Y2, (AX)(BX*4)
+	VMOVUPS  32(CX)(BX*4), Y2
+	VMAXPS   Y2, Y1, Y2
+	VMINPS   Y2, Y0, Y2
+	VMOVNTPS Y2, 32(AX)(BX*4)
+	VMOVUPS  64(CX)(BX*4), Y2
+	VMAXPS   Y2, Y1, Y2
+	VMINPS   Y2, Y0, Y2
+	VMOVNTPS Y2, 64(AX)(BX*4)
+	VMOVUPS  96(CX)(BX*4), Y2
+	VMAXPS   Y2, Y1, Y2
+	VMINPS   Y2, Y0, Y2
+	VMOVNTPS Y2, 96(AX)(BX*4)
+	ADDQ     $0x00000020, BX
+	SUBQ     $0x00000020, DX
+	JMP      unrolled
+
+unrolledEnd:
+single:
+	CMPQ     DX, $0x00000008
+	JLT      singleEnd
+	VMOVUPS  (CX)(BX*4), Y2
+	VMAXPS   Y2, Y1, Y2
+	VMINPS   Y2, Y0, Y2
+	VMOVNTPS Y2, (AX)(BX*4)
+	ADDQ     $0x00000008, BX
+	SUBQ     $0x00000008, DX
+	JMP      single
+
+singleEnd:
+	SFENCE
 	VZEROUPPER
 	RET
 
@@ -4908,6 +5992,58 @@ singleEnd:
 	VMASKMOVPS Y0, Y2, (AX)(SI*4)
 
 done:
+	VZEROUPPER
+	RET
+
+// func relu6BackwardPastAVX2(dx *float32, dy *float32, y *float32, n int)
+// Requires: AVX, AVX2, MMX+
+TEXT ·relu6BackwardPastAVX2(SB), NOSPLIT, $0-32
+	MOVQ         dx+0(FP), AX
+	MOVQ         dy+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         n+24(FP), BX
+	XORQ         SI, SI
+	VPXOR        Y0, Y0, Y0
+	VBROADCASTSS vectorConstantsAVX2<>+0(SB), Y1
+
+unrolled:
+	CMPQ     BX, $0x00000010
+	JLT      unrolledEnd
+	VMOVUPS  (DX)(SI*4), Y2
+	VCMPPS   $0x11, Y2, Y0, Y3
+	VMOVUPS  (CX)(SI*4), Y4
+	VANDPS   Y3, Y4, Y3
+	VCMPPS   $0x11, Y1, Y2, Y2
+	VANDPS   Y2, Y3, Y2
+	VMOVNTPS Y2, (AX)(SI*4)
+	VMOVUPS  32(DX)(SI*4), Y2
+	VCMPPS   $0x11, Y2, Y0, Y3
+	VMOVUPS  32(CX)(SI*4), Y4
+	VANDPS   Y3, Y4, Y3
+	VCMPPS   $0x11, Y1, Y2, Y2
+	VANDPS   Y2, Y3, Y2
+	VMOVNTPS Y2, 32(AX)(SI*4)
+	ADDQ     $0x00000010, SI
+	SUBQ     $0x00000010, BX
+	JMP      unrolled
+
+unrolledEnd:
+single:
+	CMPQ     BX, $0x00000008
+	JLT      singleEnd
+	VMOVUPS  (DX)(SI*4), Y2
+	VCMPPS   $0x11, Y2, Y0, Y3
+	VMOVUPS  (CX)(SI*4), Y4
+	VANDPS   Y3, Y4, Y3
+	VCMPPS   $0x11, Y1, Y2, Y2
+	VANDPS   Y2, Y3, Y2
+	VMOVNTPS Y2, (AX)(SI*4)
+	ADDQ     $0x00000008, SI
+	SUBQ     $0x00000008, BX
+	JMP      single
+
+singleEnd:
+	SFENCE
 	VZEROUPPER
 	RET
 
@@ -5007,6 +6143,66 @@ singleEnd:
 	VMASKMOVPS   Y0, Y8, (AX)(BX*4)
 
 done:
+	VZEROUPPER
+	RET
+
+// func expPastAVX2(dst *float32, x *float32, n int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·expPastAVX2(SB), NOSPLIT, $0-24
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         n+16(FP), DX
+	XORQ         BX, BX
+	VBROADCASTSS vectorConstantsAVX2<>+4(SB), Y0
+	VBROADCASTSS vectorConstantsAVX2<>+8(SB), Y1
+	VBROADCASTSS vectorConstantsAVX2<>+12(SB), Y2
+	VBROADCASTSS vectorConstantsAVX2<>+16(SB), Y3
+	VBROADCASTSS vectorConstantsAVX2<>+20(SB), Y4
+	VBROADCASTSS vectorConstantsAVX2<>+24(SB), Y5
+	VBROADCASTSS vectorConstantsAVX2<>+28(SB), Y6
+	VBROADCASTSS vectorConstantsAVX2<>+32(SB), Y7
+
+single:
+	CMPQ         DX, $0x00000008
+	JLT          singleEnd
+	VMOVUPS      (CX)(BX*4), Y8
+	VMAXPS       Y8, Y0, Y8
+	VMINPS       Y8, Y1, Y8
+	VMOVAPS      Y3, Y9
+	VFMADD231PS  Y2, Y8, Y9
+	VSUBPS       Y3, Y9, Y10
+	VFNMADD231PS Y4, Y10, Y8
+	VFNMADD231PS Y5, Y10, Y8
+	VMOVAPS      Y7, Y10
+	VFMADD231PS  Y8, Y6, Y10
+	VBROADCASTSS vectorConstantsAVX2<>+36(SB), Y11
+	VFMADD231PS  Y8, Y10, Y11
+	VBROADCASTSS vectorConstantsAVX2<>+40(SB), Y10
+	VFMADD231PS  Y8, Y11, Y10
+	VBROADCASTSS vectorConstantsAVX2<>+44(SB), Y11
+	VFMADD231PS  Y8, Y10, Y11
+	VBROADCASTSS vectorConstantsAVX2<>+48(SB), Y10
+	VFMADD213PS  Y10, Y8, Y11
+	VBROADCASTSS vectorConstantsAVX2<>+48(SB), Y10
+	VFMADD231PS  Y8, Y11, Y10
+	VPSUBD       Y3, Y9, Y8
+	VPSRAD       $0x01, Y8, Y9
+	VPSUBD       Y9, Y8, Y8
+	VBROADCASTSS vectorConstantsAVX2<>+52(SB), Y11
+	VPADDD       Y11, Y9, Y9
+	VPSLLD       $0x17, Y9, Y9
+	VMULPS       Y9, Y10, Y9
+	VBROADCASTSS vectorConstantsAVX2<>+52(SB), Y10
+	VPADDD       Y10, Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y9, Y8
+	VMOVNTPS     Y8, (AX)(BX*4)
+	ADDQ         $0x00000008, BX
+	SUBQ         $0x00000008, DX
+	JMP          single
+
+singleEnd:
+	SFENCE
 	VZEROUPPER
 	RET
 
@@ -5718,6 +6914,75 @@ done:
 	VZEROUPPER
 	RET
 
+// func siluPastAVX2(dst *float32, x *float32, n int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·siluPastAVX2(SB), NOSPLIT, $0-24
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         n+16(FP), DX
+	XORQ         BX, BX
+	VBROADCASTSS vectorConstantsAVX2<>+128(SB), Y0
+	VBROADCASTSS vectorConstantsAVX2<>+4(SB), Y1
+	VBROADCASTSS vectorConstantsAVX2<>+8(SB), Y2
+	VBROADCASTSS vectorConstantsAVX2<>+12(SB), Y3
+	VBROADCASTSS vectorConstantsAVX2<>+16(SB), Y4
+	VBROADCASTSS vectorConstantsAVX2<>+20(SB), Y5
+	VBROADCASTSS vectorConstantsAVX2<>+24(SB), Y6
+
+single:
+	CMPQ         DX, $0x00000008
+	JLT          singleEnd
+	VMOVUPS      (CX)(BX*4), Y7
+	VPOR         Y0, Y7, Y8
+	VMAXPS       Y8, Y1, Y8
+	VMINPS       Y8, Y2, Y8
+	VMOVAPS      Y4, Y9
+	VFMADD231PS  Y3, Y8, Y9
+	VSUBPS       Y4, Y9, Y10
+	VFNMADD231PS Y5, Y10, Y8
+	VFNMADD231PS Y6, Y10, Y8
+	VBROADCASTSS vectorConstantsAVX2<>+28(SB), Y10
+	VBROADCASTSS vectorConstantsAVX2<>+32(SB), Y11
+	VFMADD231PS  Y8, Y10, Y11
+	VBROADCASTSS vectorConstantsAVX2<>+36(SB), Y10
+	VFMADD231PS  Y8, Y11, Y10
+	VBROADCASTSS vectorConstantsAVX2<>+40(SB), Y11
+	VFMADD231PS  Y8, Y10, Y11
+	VBROADCASTSS vectorConstantsAVX2<>+44(SB), Y10
+	VFMADD231PS  Y8, Y11, Y10
+	VBROADCASTSS vectorConstantsAVX2<>+48(SB), Y11
+	VFMADD213PS  Y11, Y8, Y10
+	VBROADCASTSS vectorConstantsAVX2<>+48(SB), Y11
+	VFMADD213PS  Y11, Y8, Y10
+	VPSUBD       Y4, Y9, Y8
+	VPSRAD       $0x01, Y8, Y9
+	VPSUBD       Y9, Y8, Y8
+	VBROADCASTSS vectorConstantsAVX2<>+52(SB), Y11
+	VPADDD       Y11, Y9, Y9
+	VPSLLD       $0x17, Y9, Y9
+	VMULPS       Y9, Y10, Y9
+	VBROADCASTSS vectorConstantsAVX2<>+52(SB), Y10
+	VPADDD       Y10, Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y9, Y8
+	VPXOR        Y9, Y9, Y9
+	VCMPPS       $0x11, Y9, Y7, Y9
+	VBROADCASTSS vectorConstantsAVX2<>+48(SB), Y10
+	VBLENDVPS    Y9, Y8, Y10, Y9
+	VBROADCASTSS vectorConstantsAVX2<>+48(SB), Y10
+	VADDPS       Y8, Y10, Y8
+	VDIVPS       Y8, Y9, Y8
+	VMULPS       Y8, Y7, Y7
+	VMOVNTPS     Y7, (AX)(BX*4)
+	ADDQ         $0x00000008, BX
+	SUBQ         $0x00000008, DX
+	JMP          single
+
+singleEnd:
+	SFENCE
+	VZEROUPPER
+	RET
+
 // func geluAVX2(dst *float32, x *float32, n int)
 // Requires: AVX, AVX2, FMA3
 TEXT ·geluAVX2(SB), NOSPLIT, $0-24
@@ -5917,6 +7182,114 @@ done:
 	VZEROUPPER
 	RET
 
+// func geluPastAVX2(dst *float32, x *float32, n int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·geluPastAVX2(SB), NOSPLIT, $0-24
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         n+16(FP), DX
+	XORQ         BX, BX
+	VBROADCASTSS vectorConstantsAVX2<>+68(SB), Y0
+	VBROADCASTSS vectorConstantsAVX2<>+128(SB), Y1
+	VBROADCASTSS vectorConstantsAVX2<>+160(SB), Y2
+	VBROADCASTSS vectorConstantsAVX2<>+164(SB), Y3
+
+single:
+	CMPQ         DX, $0x00000008
+	JLT          singleEnd
+	VMOVUPS      (CX)(BX*4), Y4
+	VMULPS       Y0, Y4, Y5
+	VPANDN       Y5, Y1, Y6
+	VMULPS       Y6, Y6, Y7
+	VMOVAPS      Y3, Y8
+	VFMADD231PS  Y7, Y2, Y8
+	VBROADCASTSS vectorConstantsAVX2<>+168(SB), Y9
+	VFMADD231PS  Y7, Y8, Y9
+	VBROADCASTSS vectorConstantsAVX2<>+172(SB), Y8
+	VFMADD231PS  Y7, Y9, Y8
+	VBROADCASTSS vectorConstantsAVX2<>+176(SB), Y9
+	VFMADD231PS  Y7, Y8, Y9
+	VBROADCASTSS vectorConstantsAVX2<>+180(SB), Y8
+	VFMADD231PS  Y7, Y9, Y8
+	VBROADCASTSS vectorConstantsAVX2<>+184(SB), Y9
+	VFMADD231PS  Y7, Y8, Y9
+	VFMADD213PS  Y6, Y6, Y9
+	VBROADCASTSS vectorConstantsAVX2<>+188(SB), Y7
+	VMINPS       Y6, Y7, Y7
+	VBROADCASTSS vectorConstantsAVX2<>+192(SB), Y8
+	VBROADCASTSS vectorConstantsAVX2<>+196(SB), Y10
+	VFMADD231PS  Y7, Y8, Y10
+	VBROADCASTSS vectorConstantsAVX2<>+200(SB), Y8
+	VFMADD231PS  Y7, Y10, Y8
+	VBROADCASTSS vectorConstantsAVX2<>+204(SB), Y10
+	VFMADD231PS  Y7, Y8, Y10
+	VBROADCASTSS vectorConstantsAVX2<>+208(SB), Y8
+	VFMADD231PS  Y7, Y10, Y8
+	VBROADCASTSS vectorConstantsAVX2<>+212(SB), Y10
+	VFMADD231PS  Y7, Y8, Y10
+	VBROADCASTSS vectorConstantsAVX2<>+216(SB), Y8
+	VFMADD231PS  Y7, Y10, Y8
+	VBROADCASTSS vectorConstantsAVX2<>+220(SB), Y10
+	VFMADD231PS  Y7, Y8, Y10
+	VBROADCASTSS vectorConstantsAVX2<>+4(SB), Y7
+	VMAXPS       Y10, Y7, Y7
+	VBROADCASTSS vectorConstantsAVX2<>+8(SB), Y8
+	VMINPS       Y7, Y8, Y7
+	VBROADCASTSS vectorConstantsAVX2<>+12(SB), Y8
+	VBROADCASTSS vectorConstantsAVX2<>+16(SB), Y10
+	VFMADD213PS  Y10, Y7, Y8
+	VBROADCASTSS vectorConstantsAVX2<>+16(SB), Y10
+	VSUBPS       Y10, Y8, Y10
+	VBROADCASTSS vectorConstantsAVX2<>+20(SB), Y11
+	VFNMADD231PS Y11, Y10, Y7
+	VBROADCASTSS vectorConstantsAVX2<>+24(SB), Y11
+	VFNMADD231PS Y11, Y10, Y7
+	VBROADCASTSS vectorConstantsAVX2<>+28(SB), Y10
+	VBROADCASTSS vectorConstantsAVX2<>+32(SB), Y11
+	VFMADD231PS  Y7, Y10, Y11
+	VBROADCASTSS vectorConstantsAVX2<>+36(SB), Y10
+	VFMADD231PS  Y7, Y11, Y10
+	VBROADCASTSS vectorConstantsAVX2<>+40(SB), Y11
+	VFMADD231PS  Y7, Y10, Y11
+	VBROADCASTSS vectorConstantsAVX2<>+44(SB), Y10
+	VFMADD231PS  Y7, Y11, Y10
+	VBROADCASTSS vectorConstantsAVX2<>+48(SB), Y11
+	VFMADD213PS  Y11, Y7, Y10
+	VBROADCASTSS vectorConstantsAVX2<>+48(SB), Y11
+	VFMADD213PS  Y11, Y7, Y10
+	VBROADCASTSS vectorConstantsAVX2<>+16(SB), Y7
+	VPSUBD       Y7, Y8, Y7
+	VPSRAD       $0x01, Y7, Y8
+	VPSUBD       Y8, Y7, Y7
+	VBROADCASTSS vectorConstantsAVX2<>+52(SB), Y11
+	VPADDD       Y11, Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y10, Y8
+	VBROADCASTSS vectorConstantsAVX2<>+52(SB), Y10
+	VPADDD       Y10, Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VMULPS       Y7, Y8, Y7
+	VBROADCASTSS vectorConstantsAVX2<>+48(SB), Y8
+	VSUBPS       Y7, Y8, Y7
+	VBROADCASTSS vectorConstantsAVX2<>+224(SB), Y8
+	VCMPPS       $0x11, Y8, Y6, Y6
+	VBLENDVPS    Y6, Y9, Y7, Y6
+	VPAND        Y1, Y5, Y5
+	VPOR         Y5, Y6, Y5
+	VBROADCASTSS vectorConstantsAVX2<>+228(SB), Y6
+	VBROADCASTSS vectorConstantsAVX2<>+228(SB), Y7
+	VFMADD231PS  Y5, Y6, Y7
+	VMULPS       Y7, Y4, Y4
+	VMOVNTPS     Y4, (AX)(BX*4)
+	ADDQ         $0x00000008, BX
+	SUBQ         $0x00000008, DX
+	JMP          single
+
+singleEnd:
+	SFENCE
+	VZEROUPPER
+	RET
+
 // func geluTanhAVX2(dst *float32, x *float32, n int)
 // Requires: AVX, AVX2, FMA3
 TEXT ·geluTanhAVX2(SB), NOSPLIT, $0-24
@@ -6087,6 +7460,101 @@ singleEnd:
 	VMASKMOVPS   Y0, Y4, (AX)(BX*4)
 
 done:
+	VZEROUPPER
+	RET
+
+// func geluTanhPastAVX2(dst *float32, x *float32, n int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·geluTanhPastAVX2(SB), NOSPLIT, $0-24
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         n+16(FP), DX
+	XORQ         BX, BX
+	VBROADCASTSS vectorConstantsAVX2<>+232(SB), Y0
+	VBROADCASTSS vectorConstantsAVX2<>+236(SB), Y1
+	VBROADCASTSS vectorConstantsAVX2<>+128(SB), Y2
+	VBROADCASTSS vectorConstantsAVX2<>+132(SB), Y3
+
+single:
+	CMPQ         DX, $0x00000008
+	JLT          singleEnd
+	VMOVUPS      (CX)(BX*4), Y4
+	VMULPS       Y4, Y4, Y5
+	VFMADD213PS  Y1, Y0, Y5
+	VMULPS       Y5, Y4, Y5
+	VPANDN       Y5, Y2, Y6
+	VMULPS       Y6, Y6, Y7
+	VBROADCASTSS vectorConstantsAVX2<>+136(SB), Y8
+	VFMADD231PS  Y7, Y3, Y8
+	VBROADCASTSS vectorConstantsAVX2<>+140(SB), Y9
+	VFMADD231PS  Y7, Y8, Y9
+	VBROADCASTSS vectorConstantsAVX2<>+144(SB), Y8
+	VFMADD231PS  Y7, Y9, Y8
+	VBROADCASTSS vectorConstantsAVX2<>+148(SB), Y9
+	VFMADD231PS  Y7, Y8, Y9
+	VMULPS       Y7, Y9, Y7
+	VFMADD213PS  Y6, Y6, Y7
+	VADDPS       Y6, Y6, Y8
+	VBROADCASTSS vectorConstantsAVX2<>+4(SB), Y9
+	VMAXPS       Y8, Y9, Y8
+	VBROADCASTSS vectorConstantsAVX2<>+8(SB), Y9
+	VMINPS       Y8, Y9, Y8
+	VBROADCASTSS vectorConstantsAVX2<>+12(SB), Y9
+	VBROADCASTSS vectorConstantsAVX2<>+16(SB), Y10
+	VFMADD213PS  Y10, Y8, Y9
+	VBROADCASTSS vectorConstantsAVX2<>+16(SB), Y10
+	VSUBPS       Y10, Y9, Y10
+	VBROADCASTSS vectorConstantsAVX2<>+20(SB), Y11
+	VFNMADD231PS Y11, Y10, Y8
+	VBROADCASTSS vectorConstantsAVX2<>+24(SB), Y11
+	VFNMADD231PS Y11, Y10, Y8
+	VBROADCASTSS vectorConstantsAVX2<>+28(SB), Y10
+	VBROADCASTSS vectorConstantsAVX2<>+32(SB), Y11
+	VFMADD231PS  Y8, Y10, Y11
+	VBROADCASTSS vectorConstantsAVX2<>+36(SB), Y10
+	VFMADD231PS  Y8, Y11, Y10
+	VBROADCASTSS vectorConstantsAVX2<>+40(SB), Y11
+	VFMADD231PS  Y8, Y10, Y11
+	VBROADCASTSS vectorConstantsAVX2<>+44(SB), Y10
+	VFMADD231PS  Y8, Y11, Y10
+	VBROADCASTSS vectorConstantsAVX2<>+48(SB), Y11
+	VFMADD213PS  Y11, Y8, Y10
+	VBROADCASTSS vectorConstantsAVX2<>+48(SB), Y11
+	VFMADD213PS  Y11, Y8, Y10
+	VBROADCASTSS vectorConstantsAVX2<>+16(SB), Y8
+	VPSUBD       Y8, Y9, Y8
+	VPSRAD       $0x01, Y8, Y9
+	VPSUBD       Y9, Y8, Y8
+	VBROADCASTSS vectorConstantsAVX2<>+52(SB), Y11
+	VPADDD       Y11, Y9, Y9
+	VPSLLD       $0x17, Y9, Y9
+	VMULPS       Y9, Y10, Y9
+	VBROADCASTSS vectorConstantsAVX2<>+52(SB), Y10
+	VPADDD       Y10, Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y9, Y8
+	VBROADCASTSS vectorConstantsAVX2<>+48(SB), Y9
+	VADDPS       Y9, Y8, Y8
+	VBROADCASTSS vectorConstantsAVX2<>+152(SB), Y9
+	VDIVPS       Y8, Y9, Y8
+	VBROADCASTSS vectorConstantsAVX2<>+48(SB), Y9
+	VSUBPS       Y8, Y9, Y8
+	VBROADCASTSS vectorConstantsAVX2<>+156(SB), Y9
+	VCMPPS       $0x11, Y9, Y6, Y6
+	VBLENDVPS    Y6, Y7, Y8, Y6
+	VPAND        Y2, Y5, Y5
+	VPOR         Y5, Y6, Y5
+	VBROADCASTSS vectorConstantsAVX2<>+228(SB), Y6
+	VBROADCASTSS vectorConstantsAVX2<>+228(SB), Y7
+	VFMADD231PS  Y5, Y6, Y7
+	VMULPS       Y7, Y4, Y4
+	VMOVNTPS     Y4, (AX)(BX*4)
+	ADDQ         $0x00000008, BX
+	SUBQ         $0x00000008, DX
+	JMP          single
+
+singleEnd:
+	SFENCE
 	VZEROUPPER
 	RET
 

@@ -198,6 +198,36 @@ func TestLongVectorsGiveSameBits(t *testing.T) {
 	}
 }
 
+// Very long results go past the caches.
+func TestVeryLongVectorsGiveSameBits(t *testing.T) {
+	r := rand.New(rand.NewPCG(6, 7))
+	x, y := normals(r, 1<<22+133), normals(r, 1<<22+133)
+	for _, run := range []struct {
+		name string
+		f    func(dst, a, b []float32)
+	}{{"Add", Add}, {"ReLUBackward", ReLUBackward}, {"ReLU", func(dst, a, _ []float32) { ReLU(dst, a) }}} {
+		restore := Force(PlainGo)
+		want := make([]float32, len(x))
+		run.f(want, x, y)
+		restore()
+		for _, tier := range vectorTiers() {
+			restore := Force(tier)
+			whole := make([]float32, len(x)+2)
+			have := whole[1 : 1+len(x)]
+			run.f(have, x, y)
+			restore()
+			for i := range want {
+				if have[i] != want[i] {
+					t.Fatalf("%s, %s: element %d is %v, want %v", run.name, tier, i, have[i], want[i])
+				}
+			}
+			if whole[0] != 0 || whole[len(whole)-1] != 0 {
+				t.Errorf("%s, %s: wrote beyond the destination", run.name, tier)
+			}
+		}
+	}
+}
+
 func compareTiers(t *testing.T, c vectorCase, in [][]float32, shift int) {
 	t.Helper()
 	carryOut := func(tier Tier) (whole [][]float32, extra []float32) {

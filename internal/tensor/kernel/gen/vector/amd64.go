@@ -37,6 +37,7 @@ func (x *x86) vector() reg.VecVirtual {
 type emission struct {
 	*x86
 	p       *program
+	past    bool
 	base    []reg.GPVirtual // of each stream
 	index   reg.GPVirtual   // elements done
 	left    reg.GPVirtual   // elements to do
@@ -61,10 +62,15 @@ func (p *program) signature() string {
 	return "func(" + strings.Join(params, ", ") + ")"
 }
 
-func (x *x86) emit(p *program) {
-	TEXT(p.name+x.set.suffix(), NOSPLIT, p.signature())
-	Pragma("noescape")
-	e := &emission{x86: x, p: p, hoisted: map[value]reg.VecVirtual{}}
+// emit writes a kernel. In the form whose stores go past the caches, the destination is aligned and n a multiple of
+// pastBlock.
+func (x *x86) emit(p *program, past bool) {
+	name := p.name
+	if past {
+		name += "Past"
+	}
+	TEXT(name+x.set.suffix(), NOSPLIT, p.signature())
+	e := &emission{x86: x, p: p, past: past, hoisted: map[value]reg.VecVirtual{}}
 	e.prologue()
 	// Kernels with lanes take sixteen elements a turn, so that a register always holds the same lanes.
 	parts := 1
@@ -74,6 +80,12 @@ func (x *x86) emit(p *program) {
 	unroll := max(1, p.unroll)
 	e.loop("unrolled", unroll*parts, unroll > 1)
 	e.loop("single", parts, true)
+	if past {
+		SFENCE()
+		VZEROUPPER()
+		RET()
+		return
+	}
 	Label("tail")
 	TESTQ(e.left, e.left)
 	JZ(operand.LabelRef("done"))
@@ -277,6 +289,8 @@ func (b *body) node(v value, n node) {
 	case opStore:
 		s := b.use(n.args[0])
 		switch {
+		case b.past:
+			VMOVNTPS(s, b.memory(n.index))
 		case !b.tail:
 			VMOVUPS(s, b.memory(n.index))
 		case b.set == avx512:

@@ -74,6 +74,7 @@ type kernel struct {
 	streams []string // []float32 parameters
 	scalars []string // float32 parameters
 	unroll  int      // copies of the program in the main loop; 0 is 1
+	past    bool     // has a form for long vectors whose stores go past the caches
 	body    func(b *builder)
 }
 

@@ -148,28 +148,28 @@ func sgd(momentum, nesterov bool) func(b *builder) {
 func list(names ...string) []string { return names }
 
 var kernels = []kernel{
-	{name: "add", streams: list("dst", "a", "b"), unroll: 4, body: func(b *builder) {
+	{name: "add", past: true, streams: list("dst", "a", "b"), unroll: 4, body: func(b *builder) {
 		b.store("dst", b.add(b.load("a"), b.load("b")))
 	}},
 	{name: "sub", streams: list("dst", "a", "b"), unroll: 4, body: func(b *builder) {
 		b.store("dst", b.sub(b.load("a"), b.load("b")))
 	}},
-	{name: "mul", streams: list("dst", "a", "b"), unroll: 4, body: func(b *builder) {
+	{name: "mul", past: true, streams: list("dst", "a", "b"), unroll: 4, body: func(b *builder) {
 		b.store("dst", b.mul(b.load("a"), b.load("b")))
 	}},
 	{name: "mulAdd", streams: list("dst", "a", "b"), unroll: 4, body: func(b *builder) {
 		b.store("dst", b.fma(b.load("a"), b.load("b"), b.load("dst")))
 	}},
-	{name: "scale", streams: list("dst", "x"), scalars: list("alpha"), unroll: 4, body: func(b *builder) {
+	{name: "scale", past: true, streams: list("dst", "x"), scalars: list("alpha"), unroll: 4, body: func(b *builder) {
 		b.store("dst", b.mul(b.scalar("alpha"), b.load("x")))
 	}},
 	{name: "axpy", streams: list("dst", "x"), scalars: list("alpha"), unroll: 4, body: func(b *builder) {
 		b.store("dst", b.fma(b.scalar("alpha"), b.load("x"), b.load("dst")))
 	}},
-	{name: "scaleShift", streams: list("dst", "x"), scalars: list("a", "b"), unroll: 4, body: func(b *builder) {
+	{name: "scaleShift", past: true, streams: list("dst", "x"), scalars: list("a", "b"), unroll: 4, body: func(b *builder) {
 		b.store("dst", b.fma(b.scalar("a"), b.load("x"), b.scalar("b")))
 	}},
-	{name: "combine", streams: list("dst", "x", "y"), scalars: list("a", "b", "c"), unroll: 2, body: func(b *builder) {
+	{name: "combine", past: true, streams: list("dst", "x", "y"), scalars: list("a", "b", "c"), unroll: 2, body: func(b *builder) {
 		b.store("dst", b.fma(b.scalar("a"), b.load("x"), b.fma(b.scalar("b"), b.load("y"), b.scalar("c"))))
 	}},
 	{name: "colScaleShift", streams: list("dst", "x", "a", "b"), body: func(b *builder) {
@@ -186,21 +186,21 @@ var kernels = []kernel{
 		d := b.sub(b.load("x"), b.load("mean"))
 		b.store("dst", b.fma(b.load("a"), d, b.load("dst")))
 	}},
-	{name: "relu", streams: list("dst", "x"), unroll: 4, body: func(b *builder) {
+	{name: "relu", past: true, streams: list("dst", "x"), unroll: 4, body: func(b *builder) {
 		b.store("dst", b.max(b.float(0), b.load("x")))
 	}},
-	{name: "reluBackward", streams: list("dx", "dy", "y"), unroll: 2, body: func(b *builder) {
+	{name: "reluBackward", past: true, streams: list("dx", "dy", "y"), unroll: 2, body: func(b *builder) {
 		b.store("dx", b.sel(b.less(b.float(0), b.load("y")), b.load("dy"), b.float(0)))
 	}},
-	{name: "relu6", streams: list("dst", "x"), unroll: 4, body: func(b *builder) {
+	{name: "relu6", past: true, streams: list("dst", "x"), unroll: 4, body: func(b *builder) {
 		b.store("dst", b.min(b.float(6), b.max(b.float(0), b.load("x"))))
 	}},
-	{name: "relu6Backward", streams: list("dx", "dy", "y"), unroll: 2, body: func(b *builder) {
+	{name: "relu6Backward", past: true, streams: list("dx", "dy", "y"), unroll: 2, body: func(b *builder) {
 		y := b.load("y")
 		d := b.sel(b.less(b.float(0), y), b.load("dy"), b.float(0))
 		b.store("dx", b.sel(b.less(y, b.float(6)), d, b.float(0)))
 	}},
-	{name: "exp", streams: list("dst", "x"), body: func(b *builder) {
+	{name: "exp", past: true, streams: list("dst", "x"), body: func(b *builder) {
 		b.store("dst", b.exp(b.load("x")))
 	}},
 	{name: "log", streams: list("dst", "x"), body: func(b *builder) {
@@ -215,15 +215,15 @@ var kernels = []kernel{
 	{name: "sigmoid", streams: list("dst", "x"), body: func(b *builder) {
 		b.store("dst", b.sigmoid(b.load("x")))
 	}},
-	{name: "silu", streams: list("dst", "x"), body: func(b *builder) {
+	{name: "silu", past: true, streams: list("dst", "x"), body: func(b *builder) {
 		x := b.load("x")
 		b.store("dst", b.mul(x, b.sigmoid(x)))
 	}},
-	{name: "gelu", streams: list("dst", "x"), body: func(b *builder) {
+	{name: "gelu", past: true, streams: list("dst", "x"), body: func(b *builder) {
 		x := b.load("x")
 		b.store("dst", b.mul(x, b.half(b.erf(b.mul(x, b.float(sqrtHalf))))))
 	}},
-	{name: "geluTanh", streams: list("dst", "x"), body: func(b *builder) {
+	{name: "geluTanh", past: true, streams: list("dst", "x"), body: func(b *builder) {
 		x := b.load("x")
 		b.store("dst", b.mul(x, b.half(b.tanh(b.geluInner(x, b.mul(x, x))))))
 	}},

@@ -23,7 +23,10 @@ func main() {
 		x := &x86{set: set}
 		x.tables(programs)
 		for _, p := range programs {
-			x.emit(p)
+			x.emit(p, false)
+			if p.past {
+				x.emit(p, true)
+			}
 		}
 		x.specials()
 	}
