@@ -79,20 +79,13 @@ type Set interface {
 	Read(b *Batch, indices []int32, key rng.Key)
 }
 
-// FileSum is the SHA-256 of the decoded content of one file or, for images, of one class's folder. Two workers that
-// have the same data have the same sums, whether their files are compressed or not and wherever they lie.
-type FileSum struct {
-	Path string // relative to the data's folder, with slashes, without a compression's suffix
-	Sum  [sha256.Size]byte
-}
-
 // Data is an opened data set.
 type Data struct {
 	Spec        Spec
 	Train       Set
 	Eval        Set               // nil where there is none
 	Fingerprint [sha256.Size]byte // over the decoded values and labels of both sets and their shapes
-	Files       []FileSum         // to name what differs when fingerprints do
+	Files       []FileSum         // to name what differs when fingerprints do; at most 64
 	Labels      []string          // names of the classes of images, by label; nil for text
 	Vocabulary  *Vocabulary       // of text; else nil
 }
@@ -117,6 +110,7 @@ func Open(c config.Data) (*Data, error) {
 	if err != nil {
 		return nil, err
 	}
+	d.Files = condense(d.Files)
 	d.Fingerprint = fingerprint(d)
 	return d, nil
 }
@@ -137,9 +131,7 @@ func fingerprint(d *Data) [sha256.Size]byte {
 		putInt(h, n)
 	}
 	for _, f := range d.Files {
-		putInt(h, len(f.Path))
-		io.WriteString(h, f.Path)
-		h.Write(f.Sum[:])
+		putSum(h, f)
 	}
 	return [sha256.Size]byte(h.Sum(nil))
 }

@@ -188,7 +188,7 @@ func sumClasses(d *Data, files []labelled, values []byte, width int) {
 		for end < len(files) && files[end].label == files[begin].label {
 			end++
 		}
-		name := files[begin].part + "/" + files[begin].class
+		name := files[begin].part + "/" + files[begin].class + "/"
 		d.Files = append(d.Files, FileSum{name, sha256.Sum256(values[begin*width : end*width])})
 		begin = end
 	}

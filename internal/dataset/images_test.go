@@ -154,7 +154,7 @@ func TestImagesSubset(t *testing.T) {
 	if d.Train.Len() != 2 || !slices.Equal(b.Targets, []int32{0, 1}) || b.Inputs[0] != red(1) || b.Inputs[60] != red(3) {
 		t.Errorf("%d images, targets %v, values %v %v", d.Train.Len(), b.Targets, b.Inputs[0], b.Inputs[60])
 	}
-	if d.Files[0].Path != "train/dog" || len(d.Files) != 4 {
+	if d.Files[0].Path != "train/dog/" || len(d.Files) != 4 {
 		t.Errorf("files are %v", d.Files)
 	}
 	for name, wrong := range map[string]func(*config.Data){
