@@ -12,7 +12,7 @@ import (
 func main() {
 	log.SetFlags(0)
 	log.SetPrefix("vector: ")
-	dispatch := flag.String("dispatch", "", "folder to write vec_amd64.go, vec_arm64.go and vec_other.go to")
+	dispatch := flag.String("dispatch", "", "folder to write vec_arm64.s and vec_{amd64,arm64,other}.go to")
 	flag.Parse()
 	ConstraintExpr("amd64")
 	for _, set := range []isa{avx512, avx2} {
