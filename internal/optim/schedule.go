@@ -80,9 +80,9 @@ func power(x float64, n uint64) float64 {
 	result := 1.0
 	for ; n > 0; n >>= 1 {
 		if n&1 == 1 {
-			result *= x
+			result = float64(result * x)
 		}
-		x *= x
+		x = float64(x * x)
 	}
 	return result
 }
@@ -96,5 +96,5 @@ func cosPi(x float64) float64 {
 	for n := 20; n >= 2; n -= 2 {
 		sum = 1 + float64(sum*z)/float64(n*(n+1))
 	}
-	return y * sum
+	return float64(y * sum)
 }

@@ -53,8 +53,8 @@ func exp1(x float32) float32 {
 	p = FMA(p, r, 1)
 	k := int32(math.Float32bits(t) - roundMagicBits)
 	half := k >> 1
-	p = p * math.Float32frombits(uint32(half+127)<<23)
-	return p * math.Float32frombits(uint32(k-half+127)<<23)
+	p = float32(p * math.Float32frombits(uint32(half+127)<<23))
+	return float32(p * math.Float32frombits(uint32(k-half+127)<<23))
 }
 
 // Log sets dst[i] = ln x[i], at most 1 ulp off: -Inf at 0, NaN below.
