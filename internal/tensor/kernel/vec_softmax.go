@@ -53,18 +53,16 @@ func softmaxBackwardGo(dx, dy, y []float32, dot float32) {
 // ascending order, the number of rows counted, and how many of them have their maximum (the lowest index of equals) at
 // the target. Other targets outside [0, cols) panic.
 func CrossEntropy(dlogits, logits []float32, targets []int32, rows, cols int, ignore int32, smoothing float32) (lossSum float64, count, correct int) {
+	var losses [entropyBlock]float64
 	checkCrossEntropy(dlogits, logits, targets, rows, cols)
-	for r := 0; r < rows; r++ {
-		if targets[r] == ignore {
-			ignoreRow(dlogits, r, cols)
-			continue
+	for begin := 0; begin < rows; begin += entropyBlock {
+		end := min(begin+entropyBlock, rows)
+		part := losses[:end-begin]
+		n, right := crossEntropyBlock(part, rowsOf(dlogits, begin, end, cols), rowsOf(logits, begin, end, cols), targets[begin:end], cols, ignore, smoothing)
+		for _, loss := range part {
+			lossSum += loss
 		}
-		loss, right := crossEntropyRow(rowOf(dlogits, r, cols), logits[r*cols:(r+1)*cols], targets[r], smoothing)
-		lossSum += loss
-		count++
-		if right {
-			correct++
-		}
+		count, correct = count+n, correct+right
 	}
 	return lossSum, count, correct
 }
@@ -74,21 +72,16 @@ func CrossEntropy(dlogits, logits []float32, targets []int32, rows, cols int, ig
 func CrossEntropyRows(losses []float64, dlogits, logits []float32, targets []int32, rows, cols int, ignore int32, smoothing float32) (count, correct int) {
 	checkCrossEntropy(dlogits, logits, targets, rows, cols)
 	sameLength("CrossEntropyRows", rows, len(losses))
-	for r := 0; r < rows; r++ {
-		losses[r] = 0
-		if targets[r] == ignore {
-			ignoreRow(dlogits, r, cols)
-			continue
-		}
-		loss, right := crossEntropyRow(rowOf(dlogits, r, cols), logits[r*cols:(r+1)*cols], targets[r], smoothing)
-		losses[r] = loss
-		count++
-		if right {
-			correct++
-		}
+	for begin := 0; begin < rows; begin += entropyBlock {
+		end := min(begin+entropyBlock, rows)
+		n, right := crossEntropyBlock(losses[begin:end], rowsOf(dlogits, begin, end, cols), rowsOf(logits, begin, end, cols), targets[begin:end], cols, ignore, smoothing)
+		count, correct = count+n, correct+right
 	}
 	return count, correct
 }
+
+// entropyBlock is the number of rows whose logarithms are taken at once.
+const entropyBlock = 64
 
 func checkCrossEntropy(dlogits, logits []float32, targets []int32, rows, cols int) {
 	fits("CrossEntropy", len(logits), rows, cols)
@@ -98,59 +91,69 @@ func checkCrossEntropy(dlogits, logits []float32, targets []int32, rows, cols in
 	}
 }
 
-func rowOf(x []float32, r, cols int) []float32 {
+// rowsOf is the rows [begin, end) of x, nil for nil.
+func rowsOf(x []float32, begin, end, cols int) []float32 {
 	if x == nil {
 		return nil
 	}
-	return x[r*cols : (r+1)*cols]
+	return x[begin*cols : end*cols]
 }
 
-func ignoreRow(dlogits []float32, r, cols int) {
-	if dlogits != nil {
-		clear(dlogits[r*cols : (r+1)*cols])
+func crossEntropyBlock(losses []float64, d, logits []float32, targets []int32, cols int, ignore int32, smoothing float32) (count, correct int) {
+	var sums [entropyBlock]float32
+	for r, target := range targets {
+		row := rowsOf(d, r, r+1, cols)
+		if target == ignore {
+			losses[r], sums[r] = 0, 1
+			clear(row)
+			continue
+		}
+		var right bool
+		losses[r], sums[r], right = crossEntropyRow(row, logits[r*cols:(r+1)*cols], target, smoothing)
+		count++
+		if right {
+			correct++
+		}
 	}
+	// The loss of a row is the logarithm of its sum more.
+	logs := sums[:len(targets)]
+	Log(logs, logs)
+	for r, target := range targets {
+		if target != ignore {
+			losses[r] += float64(logs[r])
+		}
+	}
+	return count, correct
 }
 
-func crossEntropyRow(d, x []float32, target int32, smoothing float32) (loss float64, right bool) {
+// crossEntropyRow gives the loss of a row without the logarithm of the sum of e^(x-max), that sum, and whether the maximum
+// is at the target. The differences are taken in float64, so that their cancellation costs nothing.
+func crossEntropyRow(d, x []float32, target int32, smoothing float32) (rest float64, sum float32, right bool) {
 	cols := len(x)
 	if target < 0 || int(target) >= cols {
 		panic(fmt.Sprintf("kernel: CrossEntropy: target %d is outside the %d classes", target, cols))
 	}
-	at := x[target]
-	var total float32 // sum of the logits, wanted for smoothing; read before d, which may be x, is written
-	if smoothing != 0 {
-		total = Sum(x)
-	}
-	m := Max(x)
+	m, at := Max(x), x[target]
 	right = at == m && ArgMax(x[:target+1]) == int(target)
+	rest = float64(m) - float64(at)
+	if smoothing != 0 { // mixed with the mean of the losses against all classes; read before d, which may be x, is written
+		uniform := float64(m) - float64(Sum(x))/float64(cols)
+		rest += float64(float64(smoothing) * (uniform - rest))
+	}
 	var l [lanes]float32
 	if d == nil {
 		expSumOnlyVec(&l, x, m)
+		return rest, foldLanes(&l), right
+	}
+	expSumVec(&l, d, x, m)
+	sum = foldLanes(&l)
+	if smoothing == 0 {
+		Scale(d, 1/sum, d)
 	} else {
-		expSumVec(&l, d, x, m)
-	}
-	sum := foldLanes(&l)
-	// ln(sum of e^x) - x[target], in float64 so that the cancellation costs nothing.
-	logOf := [1]float32{sum}
-	Log(logOf[:], logOf[:])
-	logSum := float64(logOf[0]) + float64(m)
-	loss = logSum - float64(at)
-	if smoothing != 0 {
-		uniform := logSum - float64(total)/float64(cols)
-		loss += float64(float64(smoothing) * (uniform - loss))
-	}
-	if d == nil {
-		return loss, right
-	}
-	Scale(d, 1/sum, d)
-	if smoothing != 0 {
-		shift := -smoothing / float32(cols)
-		for i := range d {
-			d[i] += shift
-		}
+		ScaleShift(d, d, 1/sum, -smoothing/float32(cols))
 	}
 	d[target] -= 1 - smoothing
-	return loss, right
+	return rest, sum, right
 }
 
 func expSumOnlyGo(l *[lanes]float32, x []float32, m float32) {
