@@ -212,7 +212,8 @@ func (s *Server) jobStatus(id string) (*rpc.JobStatus, error) {
 
 func (s *Server) describeJob(j *fsm.Job) *rpc.JobStatus {
 	out := &rpc.JobStatus{Job: j.ID, Name: j.Name, State: string(j.Phase), Error: j.Error, Message: s.message, Seats: uint32(j.Seats),
-		Generation: uint64(j.Generation), Ended: j.Phase.Ended(), Config: j.Config}
+		Generation: uint64(j.Generation), Ended: j.Phase.Ended(), Config: j.Config,
+		Wanted: uint32(j.Workers), Scalings: j.Scalings}
 	if j.Stop && !out.Ended {
 		out.State = "stopping"
 	}

@@ -2272,6 +2272,8 @@ type JobStatus struct {
 	HasEval         bool                   `protobuf:"varint,27,opt,name=has_eval,json=hasEval,proto3" json:"has_eval,omitempty"` // of the job's end, where that lies inside an epoch
 	EvalLoss        float64                `protobuf:"fixed64,28,opt,name=eval_loss,json=evalLoss,proto3" json:"eval_loss,omitempty"`
 	EvalAccuracy    float64                `protobuf:"fixed64,29,opt,name=eval_accuracy,json=evalAccuracy,proto3" json:"eval_accuracy,omitempty"`
+	Wanted          uint32                 `protobuf:"varint,30,opt,name=wanted,proto3" json:"wanted,omitempty"`     // workers asked for; 0: as many as are attached
+	Scalings        uint64                 `protobuf:"varint,31,opt,name=scalings,proto3" json:"scalings,omitempty"` // how often that number was set since the submission
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -2505,6 +2507,20 @@ func (x *JobStatus) GetEvalLoss() float64 {
 func (x *JobStatus) GetEvalAccuracy() float64 {
 	if x != nil {
 		return x.EvalAccuracy
+	}
+	return 0
+}
+
+func (x *JobStatus) GetWanted() uint32 {
+	if x != nil {
+		return x.Wanted
+	}
+	return 0
+}
+
+func (x *JobStatus) GetScalings() uint64 {
+	if x != nil {
+		return x.Scalings
 	}
 	return 0
 }
@@ -3334,7 +3350,7 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\x04step\x18\n" +
 	" \x01(\x04R\x04step\x124\n" +
 	"\vwaiting_for\x18\v \x01(\v2\x13.ringmaster.WaitingR\n" +
-	"waitingFor\"\xf5\x06\n" +
+	"waitingFor\"\xa9\a\n" +
 	"\tJobStatus\x12\x10\n" +
 	"\x03job\x18\x01 \x01(\tR\x03job\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
@@ -3370,7 +3386,9 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\x06config\x18\x1a \x01(\fR\x06config\x12\x19\n" +
 	"\bhas_eval\x18\x1b \x01(\bR\ahasEval\x12\x1b\n" +
 	"\teval_loss\x18\x1c \x01(\x01R\bevalLoss\x12#\n" +
-	"\reval_accuracy\x18\x1d \x01(\x01R\fevalAccuracy\"!\n" +
+	"\reval_accuracy\x18\x1d \x01(\x01R\fevalAccuracy\x12\x16\n" +
+	"\x06wanted\x18\x1e \x01(\rR\x06wanted\x12\x1a\n" +
+	"\bscalings\x18\x1f \x01(\x04R\bscalings\"!\n" +
 	"\rStatusRequest\x12\x10\n" +
 	"\x03job\x18\x01 \x01(\tR\x03job\"\xc7\x01\n" +
 	"\rClusterStatus\x12\x18\n" +

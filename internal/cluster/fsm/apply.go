@@ -186,6 +186,7 @@ func (j *Job) scale(c *Scale) error {
 		return fmt.Errorf("job %q has %d seats: workers must be 1 to %d, not %d", j.ID, j.Seats, j.Seats, c.Workers)
 	}
 	j.Workers = c.Workers
+	j.Scalings++ // asked again for the same number, whoever starts processes looks whether they still run
 	return nil
 }
 
