@@ -41,11 +41,24 @@ func smallPNG(t *testing.T, columns, rows int, tone uint8) []byte {
 			m.SetNRGBA(x, y, color.NRGBA{tone, uint8(16 * x), uint8(16 * y), 255})
 		}
 	}
+	return encodePNG(t, m)
+}
+
+func encodePNG(t *testing.T, m image.Image) []byte {
+	t.Helper()
 	var b bytes.Buffer
 	if err := png.Encode(&b, m); err != nil {
 		t.Fatal(err)
 	}
 	return b.Bytes()
+}
+
+func smallGrey(columns, rows int, value func(x, y int) byte) *image.Gray {
+	m := image.NewGray(image.Rect(0, 0, columns, rows))
+	for i := range m.Pix {
+		m.Pix[i] = value(i%columns, i/columns)
+	}
+	return m
 }
 
 // smallSet is a set of two classes, three training images and two test images, as a map from path to content.
