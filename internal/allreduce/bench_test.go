@@ -1,64 +1,57 @@
 package allreduce
 
 import (
-	"fmt"
-	"math/rand/v2"
+	"context"
 	"testing"
-
-	"ringmaster/internal/plan"
+	"time"
 )
 
-// BenchmarkAllReduce measures whole steps of all workers in one process. MB/s is bus bandwidth: bytes / time x 2(n-1)/n.
+func TestBenchMeasuresEverySize(t *testing.T) {
+	for _, tcp := range []bool{false, true} {
+		sizes := []int{64, 1 << 20}
+		results, err := Bench(context.Background(), BenchOptions{Workers: 2, Seats: 4, TCP: tcp, Time: time.Millisecond}, sizes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, r := range results {
+			if r.Bytes != sizes[i] || r.Rounds < 3 || r.Median <= 0 || r.BusBandwidth(2) <= 0 {
+				t.Errorf("size %d: got %+v", sizes[i], r)
+			}
+		}
+	}
+}
+
+func TestBenchRefusesWhatItCannotMeasure(t *testing.T) {
+	for name, c := range map[string]struct{ workers, seats, size int }{
+		"one worker": {1, 1, 64}, "fewer seats than workers": {3, 2, 64}, "half a number": {2, 2, 6}, "nothing": {2, 2, 0},
+	} {
+		if _, err := Bench(context.Background(), BenchOptions{Workers: c.workers, Seats: c.seats}, []int{c.size}); err == nil {
+			t.Errorf("%s: measured", name)
+		}
+	}
+}
+
+// BenchmarkAllReduce reports the median round; MB/s is bus bandwidth.
 func BenchmarkAllReduce(b *testing.B) {
 	for _, c := range []struct {
-		network        string
+		name           string
 		workers, seats int
-		floats         int
+		bytes          int
+		tcp            bool
 	}{
-		{"unix", 2, 2, 16}, {"tcp", 2, 2, 16}, {"unix", 2, 4, 118282}, {"tcp", 2, 4, 118282},
-		{"unix", 2, 2, 1 << 18}, {"tcp", 2, 2, 1 << 18}, {"unix", 2, 2, 1 << 22}, {"tcp", 2, 2, 1 << 22}, {"unix", 2, 2, 25 << 20},
+		{"64B", 2, 2, 64, false}, {"64B tcp", 2, 2, 64, true},
+		{"classifier", 2, 4, 4 * 118282, false}, {"classifier tcp", 2, 4, 4 * 118282, true}, {"classifier 4 workers", 4, 4, 4 * 118282, false},
+		{"1MiB", 2, 2, 1 << 20, false}, {"16MiB", 2, 2, 16 << 20, false}, {"16MiB tcp", 2, 2, 16 << 20, true}, {"100MiB", 2, 2, 100 << 20, false},
 	} {
-		b.Run(fmt.Sprintf("%s/workers=%d/seats=%d/floats=%d", c.network, c.workers, c.seats, c.floats), func(b *testing.B) {
-			var members []plan.Member
-			for i := range c.workers {
-				members = append(members, plan.Member{Worker: fmt.Sprintf("w%d", i), Incarnation: plan.Incarnation(rand.Uint64()),
-					Arc: plan.Interval{Begin: 0, End: c.seats}.Part(i, c.workers)})
-			}
-			hosts := networks[c.network](b, members, Options{})
-			w := newWorld(members, c.seats, plan.Buckets(c.floats))
-			w.open(b, func(i int) Links { return hosts[i].transport })
-			b.ReportAllocs()
-			b.SetBytes(int64(4 * c.floats * 2 * (c.workers - 1) / c.workers))
-			b.ResetTimer()
-			done := make(chan error, len(w.rings))
-			for _, r := range w.rings {
-				go func() {
-					for step := range b.N {
-						r.Begin(uint64(step))
-						for k := len(w.buckets) - 1; k >= 0; k-- {
-							r.Ready(k)
-						}
-						for k := len(w.buckets) - 1; k >= 0; k-- {
-							if err := r.Wait(k); err != nil {
-								done <- err
-								return
-							}
-						}
-						if err := r.End(uint64(step)); err != nil {
-							done <- err
-							return
-						}
-					}
-					done <- nil
-				}()
-			}
-			for range w.rings {
-				if err := <-done; err != nil {
+		b.Run(c.name, func(b *testing.B) {
+			for b.Loop() {
+				results, err := Bench(context.Background(), BenchOptions{Workers: c.workers, Seats: c.seats, TCP: c.tcp, Time: time.Second / 2}, []int{c.bytes})
+				if err != nil {
 					b.Fatal(err)
 				}
+				b.ReportMetric(float64(results[0].Median)/1e3, "us/round")
+				b.ReportMetric(results[0].BusBandwidth(c.workers)/(1<<20), "MiB/s")
 			}
-			b.StopTimer()
-			w.close()
 		})
 	}
 }

@@ -47,27 +47,44 @@ func (rawCodec) Name() string { return rawSubtype }
 
 // message is the frame as gRPC sends it: its header, then its payload.
 func (f *Frame) message() mem.BufferSlice {
-	head := smallBuffers.Get(headerLen)
+	head := buffers.Get(headerLen)
 	f.encode((*[headerLen]byte)(*head))
-	return append(mem.BufferSlice{mem.NewBuffer(head, smallBuffers)}, f.Data...)
+	return append(mem.BufferSlice{mem.NewBuffer(head, buffers)}, f.Data...)
 }
 
-// smallBuffers are reused for headers and for payloads that are copied. They are larger than what mem.NewBuffer takes for
-// too small to give back.
-var smallBuffers smallPool
+// buffers is the pool of headers and small copies, and of all that gRPC reads and writes. It differs from gRPC's own in that it does
+// not clear what it gives out, which costs as much as adding the numbers does.
+var buffers = &bufferPool{}
 
-const smallBuffer = 2 << 10
+// poolTiers are the capacities that are pooled. The least is above what mem.NewBuffer takes for too small to give back;
+// HTTP/2 data frames have 16 KiB.
+var poolTiers = [...]int{2 << 10, 16 << 10, 32 << 10, 256 << 10, 1 << 20}
 
-type smallPool struct{}
+type bufferPool struct{ tiers [len(poolTiers)]sync.Pool }
 
-var smallMemory = sync.Pool{New: func() any { b := make([]byte, smallBuffer); return &b }}
-
-// Get is a buffer of the length, at most smallBuffer, with any content.
-func (smallPool) Get(length int) *[]byte {
-	b := smallMemory.Get().(*[]byte)
-	*b = (*b)[:length]
-	return b
+// Get is a buffer of the length, with any content.
+func (p *bufferPool) Get(length int) *[]byte {
+	for i, size := range poolTiers {
+		if length > size {
+			continue
+		}
+		if b, ok := p.tiers[i].Get().(*[]byte); ok {
+			*b = (*b)[:length]
+			return b
+		}
+		b := make([]byte, length, size)
+		return &b
+	}
+	b := make([]byte, length)
+	return &b
 }
 
-// Put takes the buffer back.
-func (smallPool) Put(b *[]byte) { smallMemory.Put(b) }
+// Put takes a buffer back that Get made.
+func (p *bufferPool) Put(b *[]byte) {
+	for i, size := range poolTiers {
+		if cap(*b) == size {
+			p.tiers[i].Put(b)
+			return
+		}
+	}
+}

@@ -195,9 +195,9 @@ func (v *views) append(data mem.BufferSlice, numbers []float32) mem.BufferSlice 
 
 func (v *views) appendBytes(data mem.BufferSlice, b []byte) mem.BufferSlice {
 	if len(b) <= copyLimit {
-		small := smallBuffers.Get(len(b))
+		small := buffers.Get(len(b))
 		copy(*small, b)
-		return append(data, mem.NewBuffer(small, smallBuffers))
+		return append(data, mem.NewBuffer(small, buffers))
 	}
 	v.ring.mu.Lock()
 	defer v.ring.mu.Unlock()

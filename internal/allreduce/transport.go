@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/experimental"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
@@ -26,8 +27,8 @@ const (
 	methodName  = "Frames"
 	// defaultWindow is how much may be on its way without the receiver having read it, on a stream and on a connection.
 	defaultWindow = 16 << 20
-	// bufferBytes is the size of reads and writes on the socket.
-	bufferBytes = 512 << 10
+	// bufferBytes is the size of reads and writes on the socket: larger ones leave the second-level cache.
+	bufferBytes = 256 << 10
 	// maxHeld is the number of links that may wait for a session of a view that this worker has not heard of yet.
 	maxHeld = 16
 	// maxJobs is the number of jobs whose last generation is remembered, to tell a stale link from an early one.
@@ -98,6 +99,7 @@ func (t *Transport) ServerOptions() []grpc.ServerOption {
 		grpc.InitialConnWindowSize(t.options.Window),
 		grpc.ReadBufferSize(bufferBytes),
 		grpc.WriteBufferSize(bufferBytes),
+		experimental.BufferPool(buffers),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: max(t.options.Silence/2, time.Second), Timeout: t.options.Silence}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
 	}
