@@ -351,6 +351,9 @@ func TestSplitFormats(t *testing.T) {
 }
 
 func TestCIFAR(t *testing.T) {
+	if testing.Short() {
+		t.Skip("reading 60,000 images' headers takes long under the race detector")
+	}
 	c := imagesConfig(cifarArchive(t))
 	c.TrainPerClass, c.EvalPerClass = 20, 10
 	d, err := Open(c)
