@@ -96,15 +96,29 @@ func (r *Ring) failLocked(err error) {
 // farewell is what the neighbours are told about the end of the session; the caller holds the lock.
 func (r *Ring) farewell(err error) farewell {
 	if lost, ok := errors.AsType[*PeerLostError](err); ok {
-		return farewell{kind: byeFailed, step: r.step, culprit: lost.Culprit, reason: "it " + lost.Error()}
+		return r.passOn(lost)
 	}
 	if !errors.Is(err, ErrClosed) {
-		return farewell{kind: byeFailed, step: r.step, reason: err.Error()}
+		return farewell{kind: byeFailed, step: r.step, reason: fmt.Sprintf("worker %s: %v", r.id.own().Worker, err)}
 	}
 	if r.active > 0 || r.pending > 0 || (r.readied > 0 && r.readied < len(r.buckets)) {
-		return farewell{kind: byeClosed, step: r.step, reason: fmt.Sprintf("it closed its session in the middle of step %d", r.step)}
+		return farewell{kind: byeClosed, step: r.step, reason: fmt.Sprintf("worker %s closed its session in the middle of step %d", r.id.own().Worker, r.step)}
 	}
-	return farewell{kind: byeOrderly, step: r.step, reason: ErrPeerClosed.Error()}
+	return farewell{kind: byeOrderly, step: r.step, reason: "after a finished step"}
+}
+
+// passOn is the farewell of a session that a neighbour ended: a reason that came from further on stays as it was.
+func (r *Ring) passOn(lost *PeerLostError) farewell {
+	bye := farewell{kind: byeFailed, step: r.step, culprit: lost.Culprit}
+	if errors.Is(lost, ErrPeerClosed) {
+		bye.kind = byeClosed
+	}
+	if heard, ok := errors.AsType[farewellError](lost.Cause); ok {
+		bye.reason = heard.reason
+	} else {
+		bye.reason = fmt.Sprintf("worker %s lost worker %s: %v", r.id.own().Worker, lost.Member.Worker, lost.Cause)
+	}
+	return bye
 }
 
 // tearDown says goodbye to both neighbours, ends the links and waits for the goroutines.

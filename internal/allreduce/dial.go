@@ -117,8 +117,7 @@ func (o *grpcOutgoing) greet(ctx context.Context, id *Identity) error {
 	if err != nil {
 		return err
 	}
-	hello := Frame{Header: id.header(id.own(), id.next())}
-	hello.Phase = phaseHello
+	hello := Frame{Header: id.hello(id.own(), id.next())}
 	name := id.own().Worker
 	name = name[:min(len(name), 256)]
 	hello.Length, hello.Data = uint32(len(name)), mem.BufferSlice{mem.SliceBuffer(name)}

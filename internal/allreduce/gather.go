@@ -135,6 +135,19 @@ func (r *Ring) Collect(kind uint8) ([]byte, error) {
 	}
 }
 
+// firstUngathered is the first seat whose record a gather still lacks; the caller holds the lock.
+func (r *Ring) firstUngathered() int {
+	for k := range r.gathers {
+		g := &r.gathers[k][r.parity]
+		for v, m := range r.id.View.Members {
+			if g.contributed && v != r.self && g.at[v] < r.laneOf(g, v).End {
+				return m.Arc.Begin
+			}
+		}
+	}
+	return 0
+}
+
 // recordFrame completes the frame of an item of a gather.
 func (r *Ring) recordFrame(f *Frame, it item) {
 	r.mu.Lock()

@@ -2,6 +2,8 @@ package allreduce
 
 import (
 	"context"
+	"fmt"
+	"hash/fnv"
 
 	"ringmaster/internal/plan"
 )
@@ -12,6 +14,8 @@ type Identity struct {
 	Job     string           // the job's id
 	View    plan.View
 	Self    int // this worker's position in the view
+
+	shape uint64 // hash of the arcs and buckets, on which neighbours must agree
 }
 
 func (id *Identity) own() plan.Member  { return id.View.Members[id.Self] }
@@ -21,6 +25,25 @@ func (id *Identity) prev() plan.Member { return id.View.Members[id.View.Prev(id.
 // header is the identity that every frame from one member to another carries.
 func (id *Identity) header(from, to plan.Member) Header {
 	return Header{Cluster: id.Cluster, Job: jobHash(id.Job), Generation: id.View.Generation, From: from.Incarnation, To: to.Incarnation}
+}
+
+// hello is the identity of the frame with which a link begins. Its step is the shape of the plan.
+func (id *Identity) hello(from, to plan.Member) Header {
+	h := id.header(from, to)
+	h.Phase, h.Step = phaseHello, id.shape
+	return h
+}
+
+// shapeOf is a hash of who has which seats and of the buckets.
+func shapeOf(view *plan.View, buckets []plan.Interval) uint64 {
+	hash := fnv.New64a()
+	for _, m := range view.Members {
+		fmt.Fprintf(hash, "%v ", m.Arc)
+	}
+	for _, b := range buckets {
+		fmt.Fprintf(hash, "%v", b)
+	}
+	return hash.Sum64()
 }
 
 // Links makes the two links of a session: Transport over gRPC, Memory within a process.

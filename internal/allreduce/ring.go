@@ -81,6 +81,7 @@ func Open(ctx context.Context, id Identity, links Links, seats [][]float32, buck
 	if err := checkPlan(&id, seats, buckets); err != nil {
 		return nil, fmt.Errorf("open ring of generation %d: %w", id.View.Generation, err)
 	}
+	id.shape = shapeOf(&id.View, buckets)
 	r := newRing(id, seats, buckets)
 	if r.workers > 1 {
 		if err := r.connect(ctx, links); err != nil {
@@ -307,8 +308,8 @@ func (r *Ring) Err() error {
 type Waiting struct {
 	Peer   plan.Member // the neighbour
 	Step   uint64
-	Bucket int
-	Chunk  int       // the first chunk that is not there, where Doing is "receiving"
+	Bucket int       // a gather counts as the bucket after the last
+	Chunk  int       // the first chunk (of a gather: seat) that is not there, where Doing is "receiving"
 	Doing  string    // "receiving" from the worker before, or "sending" to the next
 	Since  time.Time // when the wait began
 }
@@ -333,7 +334,7 @@ func (r *Ring) WaitingFor() (Waiting, bool) {
 // firstMissing is the first chunk of the bucket of which something is still to come from the previous worker.
 func (r *Ring) firstMissing(bucket int) int {
 	if bucket >= len(r.buckets) { // a gather, which comes after the buckets
-		return 0
+		return r.firstUngathered()
 	}
 	b := &r.buckets[bucket]
 	for p := firstLane; p <= phaseRaw; p++ {

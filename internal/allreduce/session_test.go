@@ -161,6 +161,80 @@ func TestWaitingForNamesThePeer(t *testing.T) {
 	})
 }
 
+func TestWaitingForARecord(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		memory := &Memory{}
+		w := newWorld(cut(rand.New(rand.NewPCG(5, 5)), 3, 3), 3, nil)
+		w.open(t, func(int) Links { return memory })
+		done := make(chan error, 2)
+		for _, r := range w.rings[:2] {
+			r.Begin(1)
+			r.Contribute(3, [][]byte{{1}})
+			go func() {
+				_, err := r.Collect(3)
+				done <- err
+			}()
+		}
+		synctest.Wait()
+		if got, ok := w.rings[0].WaitingFor(); !ok || got.Peer.Worker != "w3" || got.Bucket != 0 || got.Chunk != 1 && got.Chunk != 2 {
+			t.Errorf("worker w1 waits for %+v, %v; want w3", got, ok)
+		}
+		w.rings[2].Begin(1)
+		w.rings[2].Contribute(3, [][]byte{{1}})
+		for range 2 {
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		}
+		w.close()
+	})
+}
+
+// The reason of a failure goes all round as it was, with the worker with which it began.
+func TestReasonsArePassedOn(t *testing.T) {
+	w := memoryWorld(t, 5, 5, 100000, &Memory{})
+	w.rings[1].Begin(1)
+	w.rings[1].Ready(1)
+	w.rings[1].Close()
+	for i, r := range w.rings {
+		if i == 1 {
+			continue
+		}
+		<-r.Failed()
+		lost, ok := errors.AsType[*PeerLostError](r.Err())
+		if !ok || lost.Culprit != "w2" || lost.Cause.Error() != "worker w2 closed its session in the middle of step 1" || !errors.Is(lost, ErrPeerClosed) {
+			t.Errorf("worker %d: got %v", i, r.Err())
+		}
+	}
+}
+
+func TestAloneAllocatesNothing(t *testing.T) {
+	w := memoryWorld(t, 4, 1, 100000, &Memory{})
+	r, step := w.rings[0], uint64(0)
+	records := [][]byte{make([]byte, 64), make([]byte, 64), make([]byte, 64), make([]byte, 64)}
+	allocs := testing.AllocsPerRun(20, func() {
+		step++
+		r.Begin(step)
+		r.Ready(1)
+		r.Ready(0)
+		r.Contribute(0, records)
+		for b := range 2 {
+			if err := r.Wait(b); err != nil {
+				t.Error(err)
+			}
+		}
+		if _, err := r.Collect(0); err != nil {
+			t.Error(err)
+		}
+		if err := r.End(step); err != nil {
+			t.Error(err)
+		}
+	})
+	if allocs > 0 {
+		t.Errorf("%v allocations a step", allocs)
+	}
+}
+
 func TestCutLinkFailsBothEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		memory := &Memory{}

@@ -2,6 +2,7 @@ package allreduce
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"strconv"
@@ -119,7 +120,7 @@ func (t *Transport) Register(s grpc.ServiceRegistrar) {
 
 // Accept waits for the previous worker's link of the session, which from now on is the job's newest.
 func (t *Transport) Accept(ctx context.Context, id *Identity) (Incoming, error) {
-	p := &place{generation: id.View.Generation, hello: id.header(id.prev(), id.own()), arrivals: make(chan *grpcIncoming, 1)}
+	p := &place{generation: id.View.Generation, hello: id.hello(id.prev(), id.own()), arrivals: make(chan *grpcIncoming, 1)}
 	if err := t.settle(p); err != nil {
 		return nil, err
 	}
@@ -229,6 +230,8 @@ func (t *Transport) offer(stream grpc.ServerStream, in *grpcIncoming, hello *Hea
 	err := hello.check(&p.hello)
 	switch {
 	case err != nil:
+	case hello.Step != p.hello.Step:
+		err = errors.New("the arcs or buckets of the same view differ")
 	case p.ended:
 		err = fmt.Errorf("generation %d has ended there", p.generation)
 	case p.connected:

@@ -151,6 +151,7 @@ func TestOpenIsRefused(t *testing.T) {
 		want   string
 	}{
 		{"stale generation", func(id *Identity) { id.View.Generation = 3 }, "generation 3 is stale: worker w2 on here is at 7"},
+		{"arcs", func(id *Identity) { id.View.Seats++; id.View.Members[1].Arc.End++ }, "the arcs or buckets of the same view differ"},
 		{"cluster", func(id *Identity) { id.Cluster = 5 }, "expected cluster incarnation 0000000000000063, got 0000000000000005"},
 		{"own incarnation", func(id *Identity) { id.View.Members[0].Incarnation = 17 }, "expected sender's incarnation"},
 		{"the next worker's incarnation", func(id *Identity) { id.View.Members[1].Incarnation = 17 }, "expected receiver's incarnation"},
