@@ -57,9 +57,9 @@ type scratch struct {
 	wide    []float64
 }
 
-// grow makes a slice of at least n floats out of s, with unspecified contents.
+// grow makes s a slice of at least n floats, with unspecified contents, and returns n of them.
 func grow(s *[]float32, n int) []float32 {
-	if cap(*s) < n {
+	if len(*s) < n {
 		*s = make([]float32, n)
 	}
 	return (*s)[:n]

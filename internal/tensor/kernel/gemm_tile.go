@@ -32,12 +32,14 @@ type shape struct {
 
 // Sizes of the blocks, in floats; see DESIGN.md in this directory for how they were found.
 const (
-	stripDepth  = 512     // of k, where B is read in place
-	packedDepth = 1024    // of k, where B is packed
-	packedRows  = 42      // of rows of A that a packed panel is used for in turn
-	packedWidth = 2048    // of columns packed at a time
-	callWork    = 1 << 25 // multiply-adds of one call of a kernel: it cannot be preempted, this is a millisecond at most
-	packedLeast = 1 << 19 // elements of B from which packing pays
+	stripDepth  = 512      // of k, where B is read in place
+	packedDepth = 1024     // of k, where B is packed
+	packedA     = 42 << 10 // of op(A), whose rows a panel of B is used for in turn
+	packedWidth = 2048     // of columns packed at a time
+	callWork    = 1 << 25  // multiply-adds of one call of a kernel: it cannot be preempted, this is a millisecond at most
+	packedLeast = 1 << 18  // elements of B from which packing pays, for
+	packedTall  = 160      // rows or more
+	packedWide  = 192      // columns from which packing A pays
 )
 
 var zeroStart [64]float32
@@ -57,10 +59,10 @@ func (p *MatMul) multiplyTiles(s *shape, m *scratch) {
 			q.window(i, min(i+flippedRows, p.M), 0, p.N)
 			q.multiplyFlipped(s, m)
 		}
-	case p.TransB || p.M >= 4*packedRows && p.K*p.N >= packedLeast:
+	case p.TransB || p.M >= packedTall && p.K*p.N >= packedLeast:
 		p.multiplyPacked(s, m)
 	default:
-		p.multiplyInPlace(s)
+		p.multiplyInPlace(s, m)
 	}
 }
 
@@ -85,15 +87,45 @@ func (p *MatMul) stridesA() (row, step int) {
 // strip is the part of a product that has the depth [k0, k1).
 type strip struct {
 	*MatMul
-	shape  *shape
-	k0, k1 int
+	shape   *shape
+	scratch *scratch
+	k0, k1  int
+
+	// If ldPacked is not 0, scratch.a holds the rows of op(A) from row packedFrom on, of depth [k0, k1), ldPacked apart.
+	// The slice itself does not stand here, or the compiler would take it that strips escape to the heap.
+	packedFrom, ldPacked int
+}
+
+// block is the number of rows that are worked on together: what packed of op(A) stays in the second level of the cache.
+func (t *strip) block() int {
+	rows := t.shape.rows[t.shape.vectors]
+	return max(1, packedA/(t.k1-t.k0)/rows) * rows
+}
+
+// packA packs the rows [i0, i1) of the strip. A row is a little longer than the strip is deep: with a power of two, the
+// same columns of all rows would compete for one set of the first level of the cache.
+func (t *strip) packA(i0, i1 int) {
+	depth := t.k1 - t.k0
+	t.packedFrom, t.ldPacked = i0, t.shape.wholeLanes(depth)+16
+	packed := grow(&t.scratch.a, t.block()*t.ldPacked)
+	if t.TransA {
+		t.shape.transpose(packed, t.ldPacked, t.A[t.k0*t.LDA+i0:], t.LDA, depth, i1-i0)
+		return
+	}
+	for i := i0; i < i1; i++ {
+		copy(packed[(i-i0)*t.ldPacked:][:depth], t.A[i*t.LDA+t.k0:])
+	}
 }
 
 // describe fills in q for the rows from i and the columns from j of the strip, but for B and the numbers of blocks and
 // panels.
 func (t *strip) describe(q *panels, i, j, width int) {
-	row, step := t.stridesA()
-	q.a, q.aRow, q.aStep = &t.A[i*row+t.k0*step], 4*row, 4*step
+	if t.ldPacked != 0 {
+		q.a, q.aRow, q.aStep = &t.scratch.a[(i-t.packedFrom)*t.ldPacked], 4*t.ldPacked, 4
+	} else {
+		row, step := t.stridesA()
+		q.a, q.aRow, q.aStep = &t.A[i*row+t.k0*step], 4*row, 4*step
+	}
 	q.c, q.cRow = &t.C[i*t.LDC+j], 4*t.LDC
 	q.k = t.k1 - t.k0
 	switch {
@@ -147,27 +179,41 @@ func depth(k, most int) int {
 	return (k + count - 1) / count
 }
 
-// multiplyInPlace computes a product without TransB, without packing.
-func (p *MatMul) multiplyInPlace(s *shape) {
-	wide := s.lanes * s.vectors
-	whole := p.N &^ (wide - 1) // wide is a power of two
+// multiplyInPlace computes a product without TransB, without packing B.
+func (p *MatMul) multiplyInPlace(s *shape, m *scratch) {
 	length := depth(p.K, stripDepth)
+	pack := p.TransA && p.N >= packedWide && p.K > s.lanes && p.M >= s.lanes
 	for k := 0; k < p.K; k += length {
-		t := strip{p, s, k, min(k+length, p.K)}
-		if whole > 0 {
-			// A call takes as many panels as its work allows for one block of rows.
-			count := whole / wide
-			if most := callWork / wide; s.rows[s.vectors]*length*count > most {
-				count = max(1, most/(s.rows[s.vectors]*length))
-			}
-			for j := 0; j < whole; j += count * wide {
-				n := min(count, (whole-j)/wide)
-				t.columns(0, p.M, j, wide, n, &p.B[k*p.LDB+j], p.LDB, wide)
-			}
+		t := strip{MatMul: p, shape: s, scratch: m, k0: k, k1: min(k+length, p.K)}
+		if !pack {
+			t.inPlace(0, p.M)
+			continue
 		}
-		if whole < p.N {
-			t.columns(0, p.M, whole, p.N-whole, 1, &p.B[k*p.LDB+whole], p.LDB, 0)
+		block := t.block()
+		for i := 0; i < p.M; i += block {
+			t.packA(i, min(i+block, p.M))
+			t.inPlace(i, min(i+block, p.M))
 		}
+	}
+}
+
+// inPlace computes the rows [i0, i1) of the strip with B as it is.
+func (t *strip) inPlace(i0, i1 int) {
+	s := t.shape
+	wide, b := s.lanes*s.vectors, t.B[t.k0*t.LDB:]
+	whole := t.N &^ (wide - 1) // wide is a power of two
+	if whole > 0 {
+		// A call takes as many panels as its work allows for one block of rows.
+		count := whole / wide
+		if tile := s.rows[s.vectors] * (t.k1 - t.k0) * wide; tile*count > callWork {
+			count = max(1, callWork/tile)
+		}
+		for j := 0; j < whole; j += count * wide {
+			t.columns(i0, i1, j, wide, min(count, (whole-j)/wide), &b[j], t.LDB, wide)
+		}
+	}
+	if whole < t.N {
+		t.columns(i0, i1, whole, t.N-whole, 1, &b[whole], t.LDB, 0)
 	}
 }
 
@@ -179,13 +225,17 @@ func (p *MatMul) multiplyPacked(s *shape, m *scratch) {
 	for j0 := 0; j0 < p.N; j0 += packedWidth {
 		j1 := min(j0+packedWidth, p.N)
 		for k := 0; k < p.K; k += length {
-			t := strip{p, s, k, min(k+length, p.K)}
+			t := strip{MatMul: p, shape: s, scratch: m, k0: k, k1: min(k+length, p.K)}
 			t.packB(packed, j0, j1, wide)
-			for i := 0; i < p.M; i += packedRows {
+			block := t.block()
+			for i0 := 0; i0 < p.M; i0 += block {
+				i1 := min(i0+block, p.M)
+				if j1-j0 >= packedWide {
+					t.packA(i0, i1)
+				}
 				for j := j0; j < j1; j += wide {
-					b := packed[(j-j0)*(t.k1-t.k0):]
-					width := min(wide, j1-j)
-					t.columns(i, min(i+packedRows, p.M), j, width, 1, &b[0], s.wholeLanes(width), 0)
+					b, width := packed[(j-j0)*(t.k1-t.k0):], min(wide, j1-j)
+					t.columns(i0, i1, j, width, 1, &b[0], s.wholeLanes(width), 0)
 				}
 			}
 		}
@@ -197,7 +247,7 @@ func (s *shape) wholeLanes(n int) int { return (n + s.lanes - 1) &^ (s.lanes - 1
 
 // packB packs the columns [j0, j1) of the strip of op(B) into panels of the given width, each a matrix (k, width) but for
 // the last, which may be narrower.
-func (t strip) packB(packed []float32, j0, j1, wide int) {
+func (t *strip) packB(packed []float32, j0, j1, wide int) {
 	for j := j0; j < j1; j += wide {
 		width := min(wide, j1-j)
 		panel := packed[(j-j0)*(t.k1-t.k0):]
@@ -255,7 +305,7 @@ func (p *MatMul) multiplyFlipped(s *shape, m *scratch) {
 	q := MatMul{N: p.M, K: p.K, LDA: p.LDB, TransA: !p.TransB, B: p.A, LDB: p.LDA, TransB: !p.TransA, Act: p.Act,
 		LDC: s.wholeLanes(p.M)}
 	wide := s.lanes * s.vectors
-	t := strip{&q, s, 0, p.K}
+	t := strip{MatMul: &q, shape: s, scratch: m, k1: p.K}
 	var packed []float32
 	if q.TransB {
 		packed = grow(&m.a, p.K*((p.M+wide-1)/wide*wide))
@@ -271,7 +321,7 @@ func (p *MatMul) multiplyFlipped(s *shape, m *scratch) {
 		}
 		p.startFlipped(&q, s, j)
 		if !q.TransB {
-			q.multiplyInPlace(s)
+			q.multiplyInPlace(s, m)
 		}
 		for i := 0; i < p.M && q.TransB; i += wide {
 			width := min(wide, p.M-i)
