@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -23,9 +24,12 @@ type Child struct {
 	Name string // "w1"
 	Log  string // path of the log file
 
-	cmd  *exec.Cmd
-	done chan struct{} // closed when the process has ended
-	err  error         // how it ended; set before done is closed
+	cmd         *exec.Cmd
+	began       time.Time
+	coordinator bool
+	dismissed   atomic.Bool   // it was asked to end
+	done        chan struct{} // closed when the process has ended
+	err         error         // how it ended; set before done is closed
 }
 
 // startChild starts a program. The log is appended to: a process started again goes on in the same file.
@@ -43,7 +47,7 @@ func startChild(name, program string, args, env []string, log string, parent *te
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
-	c := &Child{Name: name, Log: log, cmd: cmd, done: make(chan struct{})}
+	c := &Child{Name: name, Log: log, cmd: cmd, began: time.Now(), done: make(chan struct{})}
 	go func() {
 		c.err = cmd.Wait()
 		close(c.done)
@@ -94,10 +98,16 @@ func (c *Child) Failure() error {
 	if c.err != nil {
 		how = "ended (" + c.err.Error() + ")"
 	}
-	if last := lastLine(c.Log); last != "" {
+	if last := lastLine(c.Log); last != "" && c.failed() { // who is killed has no last word
 		return fmt.Errorf("%s %s: %s (log: %s)", c.Name, how, last, c.Log)
 	}
 	return fmt.Errorf("%s %s; its log is %s", c.Name, how, c.Log)
+}
+
+// dismiss asks the process to end in good order, however long that takes; its end is no news then.
+func (c *Child) dismiss() {
+	c.dismissed.Store(true)
+	c.signalGroup(syscall.SIGTERM)
 }
 
 // stopChildren asks processes to end, and makes those that have not after grace. It returns when all have ended.

@@ -20,6 +20,7 @@ const (
 	stopGrace     = 5 * time.Second  // how long a process asked to end may take
 	upTimeout     = 20 * time.Second // how long the coordinators may take to elect a leader
 	startAttempts = 5                // with new ports each, when one was taken meanwhile
+	fallenRoom    = 64               // for processes that ended and nobody has looked at yet
 )
 
 // Cluster is a set of coordinators and workers that run as processes on this machine, in a run's folder.
@@ -37,6 +38,7 @@ type Cluster struct {
 	workers      []*Child
 	addresses    map[string]string // of coordinators, by id
 	stopping     bool
+	announced    bool        // cluster.json is written
 	fallen       chan *Child // processes that ended while nobody had asked them to
 }
 
@@ -71,7 +73,7 @@ func (c *Cluster) Start(ctx context.Context, launch, coordinators, workers int) 
 		return err
 	}
 	c.parent, c.launch = parent, launch
-	c.fallen = make(chan *Child, 4*(coordinators+workers))
+	c.fallen = make(chan *Child, fallenRoom+4*(coordinators+workers))
 	c.env = workerEnvironment(c.Threads)
 	for attempt := 1; ; attempt++ {
 		err := c.tryStart(ctx, coordinators, workers)
@@ -104,6 +106,9 @@ func (c *Cluster) tryStart(ctx context.Context, coordinators, workers int) error
 	}
 	c.mu.Lock()
 	c.stopping, c.coordinators, c.workers = false, nil, nil
+	for len(c.fallen) > 0 { // of the attempt before
+		<-c.fallen
+	}
 	c.addresses = map[string]string{}
 	for i, id := range CoordinatorIDs(coordinators) {
 		c.addresses[id] = "127.0.0.1:" + strconv.Itoa(ports[i])
@@ -136,9 +141,10 @@ func (c *Cluster) StartCoordinator(id string) error {
 	if err != nil {
 		return err
 	}
+	child.coordinator = true
 	c.coordinators = replace(c.coordinators, child)
 	go c.attend(child)
-	return nil
+	return c.announce()
 }
 
 // StartWorker starts a worker, for the first time or again.
@@ -154,7 +160,7 @@ func (c *Cluster) StartWorker(id string) error {
 	}
 	c.workers = replace(c.workers, child)
 	go c.attend(child)
-	return nil
+	return c.announce()
 }
 
 // replace puts a child into the place of the one of the same name, or at the end.
@@ -172,7 +178,7 @@ func replace(children []*Child, child *Child) []*Child {
 func (c *Cluster) attend(child *Child) {
 	<-child.Done()
 	c.mu.Lock()
-	asked := c.stopping
+	asked := c.stopping || child.dismissed.Load()
 	c.mu.Unlock()
 	if asked {
 		return
@@ -200,7 +206,7 @@ func (c *Cluster) Child(name string) *Child {
 	return nil
 }
 
-// waitForLeader waits until a leader answers, or a coordinator has ended.
+// waitForLeader waits until a leader answers, or so much has ended that none will or nobody would work for it.
 func (c *Cluster) waitForLeader(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, upTimeout)
 	defer cancel()
@@ -210,11 +216,21 @@ func (c *Cluster) waitForLeader(ctx context.Context) error {
 		_, err := client.Status(ctx, "")
 		answered <- errors.Join(err, client.Close())
 	}()
+	var early []*Child
+	defer func() {
+		for _, child := range early { // for those who listen once the cluster is up
+			c.fallen <- child
+		}
+	}()
 	for {
 		select {
 		case err := <-answered:
 			return err
 		case child := <-c.fallen:
+			if c.survives(child) {
+				early = append(early, child)
+				continue
+			}
 			cancel()
 			<-answered
 			err := child.Failure()
@@ -224,6 +240,15 @@ func (c *Cluster) waitForLeader(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// survives reports whether a cluster that is coming up can do without a process that has ended: somebody killed it, and
+// enough others run.
+func (c *Cluster) survives(child *Child) bool {
+	if child.coordinator {
+		return !child.failed() && c.quorate()
+	}
+	return !child.failed() || c.workersAlive() > 0
 }
 
 // Addresses lists the coordinators' addresses in the order of their ids.
@@ -237,6 +262,15 @@ func (c *Cluster) Addresses() []string {
 func (c *Cluster) writeEndpoints() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.announced = true
+	return c.announce()
+}
+
+// announce writes cluster.json anew once it has been written; the caller holds the lock.
+func (c *Cluster) announce() error {
+	if !c.announced || c.stopping {
+		return nil
+	}
 	endpoints := Endpoints{PID: os.Getpid(), Coordinators: c.addresses, PIDs: map[string]int{}}
 	for _, children := range [][]*Child{c.coordinators, c.workers} {
 		for _, child := range children {
@@ -280,13 +314,6 @@ func alive(children []*Child) int {
 		}
 	}
 	return n
-}
-
-// lasting reports whether the cluster can still do its work: a majority of the coordinators and at least one worker run.
-func (c *Cluster) lasting() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return 2*alive(c.coordinators) > len(c.coordinators) && alive(c.workers) > 0
 }
 
 // peakBytes is the largest memory that one of the workers that have ended had resident.

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"ringmaster/internal/checkpoint"
 	"ringmaster/internal/config"
 )
 
@@ -46,6 +47,21 @@ func (d Directory) HoldsRun() bool {
 // Checkpoints is the folder of the first coordinator's checkpoints: every coordinator holds all of them.
 func (d Directory) Checkpoints(coordinator string) string {
 	return d.path("coordinators", coordinator, "checkpoints")
+}
+
+// settleCheckpoints puts the path of a coordinator's copy that is whole into every summary whose first coordinator has none:
+// one that died last may not have caught up.
+func (d Directory) settleCheckpoints(summaries []CheckpointSummary, coordinators []string) {
+	for i := range summaries {
+		folder := filepath.Base(summaries[i].Path)
+		for _, id := range coordinators {
+			path := filepath.Join(d.Checkpoints(id), folder)
+			if _, err := os.Stat(filepath.Join(path, checkpoint.ManifestName)); err == nil {
+				summaries[i].Path = path
+				break
+			}
+		}
+	}
 }
 
 // numbered lists the runs NAME-1, NAME-2, ... below runs, in the order of their numbers.

@@ -98,7 +98,8 @@ func prepare(o *Options) (*run, int, error) {
 		return nil, 0, &UsageError{err}
 	}
 	cluster.Dir = dir
-	return &run{o: *o, dir: dir, cluster: cluster, checked: checked, origin: origin, result: &Result{Dir: dir, Resumed: origin}}, number, nil
+	return &run{o: *o, dir: dir, cluster: cluster, checked: checked, origin: origin, wishes: make(chan wish, 1), stalls: map[uint64]float64{},
+		result: &Result{Dir: dir, Resumed: origin}}, number, nil
 }
 
 // admitOrigin finds the checkpoint to resume from, checks that the job may go on from it, and makes room for the files
@@ -129,6 +130,11 @@ type run struct {
 	shown  Watched
 	saved  time.Time // when status.json was written
 
+	scalings uint64         // wishes for another number of workers that were taken
+	wishes   chan wish      // holds at most the newest
+	helpers  sync.WaitGroup // those who start coordinators again
+	stalls   map[uint64]float64
+
 	mu     sync.Mutex // guards what the goroutine that heeds signals shares
 	job    string     // its id once submitted
 	signal os.Signal  // the first one
@@ -143,6 +149,7 @@ func (r *run) live(parent context.Context, number int) error {
 	started := err == nil
 	if started {
 		watchers.Go(func() { r.heedFallen(ctx, cancel) })
+		watchers.Go(func() { r.heedWishes(ctx) })
 		err = r.work(ctx)
 	}
 	if cause := context.Cause(ctx); cause != nil {
@@ -150,6 +157,7 @@ func (r *run) live(parent context.Context, number int) error {
 	}
 	cancel(nil)
 	watchers.Wait()
+	r.helpers.Wait()
 	r.o.Display.Close()
 	if started {
 		err = errors.Join(err, r.stop(err))
@@ -203,30 +211,6 @@ func (r *run) stopJob(ctx context.Context, job string) {
 	if err != nil && ctx.Err() == nil {
 		say(r.o.Warnings, "ringmaster: %v", err)
 	}
-}
-
-// heedFallen decides what the unexpected end of a process means. Once a job runs, a lost worker is for the coordinators to
-// deal with; before that nobody else would notice.
-func (r *run) heedFallen(ctx context.Context, cancel context.CancelCauseFunc) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case child := <-r.cluster.Fallen():
-			if !r.cluster.lasting() || !r.running() {
-				cancel(child.Failure())
-				return
-			}
-			r.o.Display.Note(child.Failure().Error())
-		}
-	}
-}
-
-// running reports whether the job has got as far as training.
-func (r *run) running() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.last.GetGeneration() > 0 && r.last.GetState() != "waiting"
 }
 
 // work submits the job and watches it to its end.
@@ -287,10 +271,21 @@ func (r *run) see(ctx context.Context, s *rpc.JobStatus) {
 	r.mu.Lock()
 	r.last = s
 	r.mu.Unlock()
+	r.takeWish(s)
+	r.keepStalls(s)
 	r.shown.Show(r.o.Display, s, r.o.Job)
 	if now := time.Now(); now.Sub(r.saved) >= statusPeriod {
 		r.saved = now
 		r.saveStatus(ctx)
+	}
+}
+
+// keepStalls remembers how long each view's change stopped the training: a leader knows that only of the time it leads.
+func (r *run) keepStalls(s *rpc.JobStatus) {
+	for _, v := range s.Views {
+		if v.StalledMs > 0 {
+			r.stalls[v.Generation] = max(r.stalls[v.Generation], v.StalledMs)
+		}
 	}
 }
 
@@ -312,6 +307,10 @@ func (r *run) saveStatus(ctx context.Context) {
 func (r *run) conclude(err error) {
 	r.result.Signal, r.result.PeakBytes = r.signal, r.cluster.peakBytes()
 	s := Summarize(r.last, r.dir.Checkpoints(CoordinatorIDs(1)[0]), r.o.Began, time.Now())
+	for i, v := range s.Views {
+		s.Views[i].StalledMs = max(v.StalledMs, figure(r.stalls[v.Generation]))
+	}
+	r.dir.settleCheckpoints(s.Checkpoints, CoordinatorIDs(r.o.Coordinators))
 	s.Job, s.Seed, s.Seats = r.o.Job.Name, r.o.Job.Seed, r.o.Job.Seats
 	if !r.last.GetEnded() {
 		s.State = StateFailed

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"ringmaster/internal/launch"
+	"ringmaster/internal/launch/control"
+	"ringmaster/internal/rpc"
+)
+
+const (
+	scaleTimeout = 5 * time.Second        // how long a cluster may take to answer
+	scaleWait    = 10 * time.Second       // how long the ring may take to have the new size before the command returns
+	scaleLook    = 100 * time.Millisecond // between two looks whether it has
+)
+
+func scaleCommand() *cobra.Command {
+	var dir string
+	var cluster []string
+	workers := 0
+	cmd := &cobra.Command{
+		Use:   "scale --workers N [--dir DIR | --cluster ADDR]",
+		Short: "Change the number of workers of a running job",
+		Long: `Changes the number of workers of the job that runs, without stopping it: workers come and go between two steps, and the
+result has the same bits. Without --dir and --cluster it is the run below runs that was launched last.
+
+A launch starts and stops worker processes to match. On other clusters start bin/worker yourself where more are needed.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if workers < 1 {
+				return wrong(errors.New("--workers must be at least 1"))
+			}
+			addresses, err := clusterOf(dir, cluster)
+			if err != nil {
+				return err
+			}
+			ctx, cancel := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+			defer cancel()
+			client := control.New(addresses)
+			return errors.Join(runScale(ctx, os.Stdout, client, workers, addresses, len(cluster) == 0), failed(client.Close()))
+		},
+	}
+	cmd.Flags().IntVar(&workers, "workers", 0, "number of workers, from 1 to the job's seats")
+	cmd.Flags().StringVar(&dir, "dir", "", "`folder` of a run on this machine")
+	cmd.Flags().StringSliceVar(&cluster, "cluster", nil, "`address`es of coordinators, host:port")
+	cmd.MarkFlagsMutuallyExclusive("dir", "cluster")
+	_ = cmd.MarkFlagRequired("workers") // the flag is there
+	return cmd
+}
+
+// clusterOf is where the coordinators of a run, or those named, are.
+func clusterOf(dir string, cluster []string) ([]string, error) {
+	if len(cluster) > 0 {
+		return cluster, wrong(checkCluster(cluster))
+	}
+	run := launch.Directory(dir)
+	if dir == "" {
+		var err error
+		if run, err = launch.LatestDirectory(launch.RunsDir); err != nil {
+			return nil, wrong(err)
+		}
+	}
+	endpoints, up, err := run.Endpoints()
+	if err != nil {
+		return nil, failed(err)
+	}
+	if !up {
+		return nil, &exit{exitNotUp, fmt.Errorf("%s: no cluster is up; launch the job, or name another --dir", run)}
+	}
+	return endpoints.Addresses(), nil
+}
+
+func runScale(ctx context.Context, out io.Writer, client *control.Client, workers int, addresses []string, launched bool) error {
+	asking, cancel := context.WithTimeout(ctx, scaleTimeout)
+	defer cancel()
+	before, err := client.Status(asking, "")
+	if err != nil {
+		return &exit{exitNotUp, err}
+	}
+	job := before.GetJob()
+	switch {
+	case job == nil || job.Ended:
+		return failed(errors.New("no job runs there that could be scaled"))
+	case workers > int(job.Seats):
+		return wrong(fmt.Errorf("job %s has %d seats: --workers must be 1 to %d, not %d", job.Job, job.Seats, job.Seats, workers))
+	}
+	if err := client.Scale(asking, job.Job, workers); err != nil {
+		return failed(err)
+	}
+	return failed(awaitScale(ctx, out, client, job, workers, addresses, launched))
+}
+
+// awaitScale says how the ring came to its new size, or what it waits for.
+func awaitScale(ctx context.Context, out io.Writer, client *control.Client, before *rpc.JobStatus, workers int, addresses []string, launched bool) error {
+	waiting, cancel := context.WithTimeout(ctx, scaleWait)
+	defer cancel()
+	last := before
+	for waiting.Err() == nil {
+		answer, err := client.Status(waiting, before.Job)
+		if err == nil {
+			last = answer.GetJob()
+		}
+		if n := len(last.Views); n > 0 && last.Views[n-1].Started && int(last.Views[n-1].Workers) == workers {
+			_, err := fmt.Fprintf(out, "%s: %d workers from step %d on (%d before)\n", last.Job, workers, last.Views[n-1].Step, before.Workers)
+			return err
+		}
+		if last.Ended {
+			return fmt.Errorf("job %s ended (%s) at step %d before it had %d workers", last.Job, last.State, last.Step, workers)
+		}
+		pause(waiting, scaleLook)
+	}
+	if ctx.Err() != nil {
+		return nil // interrupted: the wish stands
+	}
+	more := "ringmaster status shows what it waits for"
+	if !launched && int(last.Workers) < workers {
+		more = "start more by: worker --join " + strings.Join(addresses, ",")
+	}
+	_, err := fmt.Fprintf(out, "%s: %d workers are asked for, %d work so far; %s\n", last.Job, workers, last.Workers, more)
+	return err
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}
