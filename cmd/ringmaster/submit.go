@@ -21,7 +21,7 @@ import (
 )
 
 // submitTimeout bounds how long a cluster may take to answer at first.
-const submitTimeout = 8 * time.Second
+const submitTimeout = 5 * time.Second
 
 func submitCommand() *cobra.Command {
 	var flags jobFlags

@@ -282,6 +282,9 @@ func alive(pid int64) bool {
 	return !strings.HasPrefix(after, "Z")
 }
 
+// kill ends a process the hard way.
+func kill(pid int64) error { return syscall.Kill(int(pid), syscall.SIGKILL) }
+
 // gone waits until a process has ended.
 func gone(t *testing.T, pid int64) {
 	t.Helper()

@@ -41,6 +41,7 @@ func (d Directory) Status(ctx context.Context, machine string) (*Status, error) 
 		defer cancel()
 		status, err := AskStatus(ctx, endpoints.Addresses(), machine)
 		if err == nil && status.Job != "" {
+			status.fillProcesses(endpoints)
 			return status, nil
 		}
 	}
@@ -58,6 +59,15 @@ func (d Directory) Status(ctx context.Context, machine string) (*Status, error) 
 		last.forgetProcesses()
 	}
 	return &last, nil
+}
+
+// fillProcesses adds the numbers of processes that launch has started and the leader does not know.
+func (s *Status) fillProcesses(e Endpoints) {
+	for i := range s.Coordinators {
+		if c := &s.Coordinators[i]; c.PID == 0 && e.Coordinators[c.ID] == c.Address {
+			c.PID = int64(e.PIDs[c.ID])
+		}
+	}
 }
 
 // forgetProcesses takes the process numbers out of a status that is older than the processes: the system may have given
