@@ -70,7 +70,7 @@ func (n *Node) openTransport() error {
 	}
 	n.address, n.cfg.Peers[n.cfg.ID] = address, address
 	n.transport = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-		Stream: &raftLayer{queue: n.cfg.Port.queues[kindRaft], port: n.cfg.Port, address: raftAddr(address)},
+		Stream: &raftLayer{queue: n.cfg.Port.queues[kindRaft], port: n.cfg.Port, address: raftAddr(address), broken: n.brokenConns},
 		// A replica may have moved: the configuration knows better than the log.
 		ServerAddressProvider: addressBook{n},
 		Logger:                logs.Raft(n.log),
@@ -115,6 +115,7 @@ type raftLayer struct {
 	*queue
 	port    *Port
 	address raftAddr
+	broken  chan struct{} // capacity 1: a connection that came in was closed
 }
 
 // Dial connects to another replica.

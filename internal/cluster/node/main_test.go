@@ -109,14 +109,16 @@ type replica struct {
 
 // cluster is a set of replicas with their folders and addresses.
 type cluster struct {
-	t     testing.TB
-	peers map[string]string
-	dirs  map[string]string
-	up    map[string]*replica
+	t       testing.TB
+	timeout time.Duration // of elections
+	turn    time.Duration // of succession; 0: as usual
+	peers   map[string]string
+	dirs    map[string]string
+	up      map[string]*replica
 }
 
 func newCluster(t testing.TB, size int) *cluster {
-	c := &cluster{t: t, peers: map[string]string{}, dirs: map[string]string{}, up: map[string]*replica{}}
+	c := &cluster{t: t, timeout: 150 * time.Millisecond, peers: map[string]string{}, dirs: map[string]string{}, up: map[string]*replica{}}
 	for i := 1; i <= size; i++ {
 		id := fmt.Sprintf("c%d", i)
 		c.dirs[id] = t.TempDir()
@@ -146,7 +148,7 @@ func (c *cluster) start(id string) *replica {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	n, err := Start(Config{ID: id, Peers: c.peers, Dir: c.dirs[id], Port: port, ElectionTimeout: 150 * time.Millisecond, SnapshotEvery: 50,
+	n, err := Start(Config{ID: id, Peers: c.peers, Dir: c.dirs[id], Port: port, ElectionTimeout: c.timeout, SnapshotEvery: 50, turn: c.turn,
 		Logger: testLog(c.t).With("at", id)}, &journal{})
 	if err != nil {
 		port.Close()

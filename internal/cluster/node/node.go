@@ -54,6 +54,8 @@ type Config struct {
 	// Memory and Transport take the place of Dir and Port in tests and simulations.
 	Memory    *Memory
 	Transport raft.Transport
+
+	turn time.Duration // see turnLength
 }
 
 // Errors of a proposal. NotLeaderError is another.
@@ -98,9 +100,13 @@ type Node struct {
 	observer *raft.Observer
 	events   chan raft.Observation
 	stop     chan struct{}
-	running  sync.WaitGroup
-	once     sync.Once
-	result   error
+
+	newLeader   chan struct{} // capacity 1: for succeed
+	brokenConns chan struct{} // capacity 1: a connection of another replica was closed
+
+	running sync.WaitGroup
+	once    sync.Once
+	result  error
 
 	mu           sync.Mutex
 	transferring time.Time // since when proposals fail with ErrTransferring; zero: they don't
@@ -112,6 +118,9 @@ func Start(cfg Config, machine Machine) (*Node, error) {
 	if cfg.ElectionTimeout == 0 {
 		cfg.ElectionTimeout = 400 * time.Millisecond
 	}
+	if cfg.turn == 0 {
+		cfg.turn = turnLength
+	}
 	if cfg.SnapshotEvery == 0 {
 		cfg.SnapshotEvery = 1024
 	}
@@ -120,7 +129,7 @@ func Start(cfg Config, machine Machine) (*Node, error) {
 	}
 	cfg.Peers = maps.Clone(cfg.Peers)
 	n := &Node{cfg: cfg, log: cfg.Logger, machine: machine, changed: make(chan struct{}, 1), leaders: make(chan struct{}, 1),
-		events: make(chan raft.Observation, 64), stop: make(chan struct{})}
+		events: make(chan raft.Observation, 64), stop: make(chan struct{}), newLeader: make(chan struct{}, 1), brokenConns: make(chan struct{}, 1)}
 	if err := n.start(); err != nil {
 		n.release()
 		return nil, fmt.Errorf("start coordinator %s: %w", cfg.ID, err)
@@ -162,6 +171,7 @@ func (n *Node) start() error {
 	})
 	n.raft.RegisterObserver(n.observer)
 	n.running.Go(n.watch)
+	n.running.Go(n.succeed)
 	return nil
 }
 
@@ -240,6 +250,7 @@ func (n *Node) watch() {
 			n.log.Info("coordinators have no leader", "before", was)
 		}
 		was = id
+		poke(n.newLeader)
 		poke(n.leaders)
 		poke(n.changed)
 	}
@@ -396,4 +407,10 @@ func (n *Node) end() error {
 	err := n.raft.Shutdown().Error()
 	n.running.Wait()
 	return errors.Join(err, n.release())
+}
+
+// Kill ends the replica as a crash would: nothing is handed over.
+func (n *Node) Kill() error {
+	n.once.Do(func() { n.result = n.end() })
+	return n.result
 }

@@ -138,6 +138,30 @@ func (c *cluster) agree(want []string) {
 	}
 }
 
+// TestDeadLeaderIsSucceededWithoutWaiting gives Raft timeouts that do not run out within the test: leaders come by standing
+// for election at once, or not at all.
+func TestDeadLeaderIsSucceededWithoutWaiting(t *testing.T) {
+	c := newCluster(t, 3)
+	c.timeout, c.turn = 5*patience, 5*patience
+	c.startAll()
+	eventually(t, "c1 stands", func() bool { return c.up["c1"].stand() == nil })
+	eventually(t, "c1 leads", func() bool { return c.leader() == "c1" })
+	var want []string
+	for _, dead := range []string{"c1", "c2", "c1", "c2"} { // the first of the living inherits
+		if l := c.leader(); l != dead {
+			t.Fatalf("%s leads, want %s", l, dead)
+		}
+		want = append(want, "with "+dead)
+		propose(t, c.nodes(), want[len(want)-1])
+		c.agree(want) // else a heir may lack the last entry, and another is elected
+		c.crash(dead)
+		c.leader()
+		want = append(want, "without "+dead)
+		propose(t, c.nodes(), want[len(want)-1])
+		c.start(dead)
+	}
+}
+
 func TestLeaderHandsOverOnShutdown(t *testing.T) {
 	c := newCluster(t, 3)
 	c.startAll()
