@@ -27,8 +27,8 @@ func TestSmallWindowsDoNotDeadlock(t *testing.T) {
 	rng := rand.New(rand.NewPCG(8, 8))
 	for _, workers := range []int{2, 3} {
 		t.Run(fmt.Sprint("memory ", workers), func(t *testing.T) {
-			w := memoryWorld(t, 3, workers, 5*frameLen+11, &Memory{Depth: 1})
-			for step := range uint64(3) {
+			w := memoryWorld(t, 3, workers, 3*frameLen+11, &Memory{Depth: 1})
+			for step := range uint64(2) {
 				w.step(t, step, rng)
 			}
 		})
@@ -37,7 +37,7 @@ func TestSmallWindowsDoNotDeadlock(t *testing.T) {
 			hosts := networks["tcp"](t, members, Options{Window: 64 << 10})
 			w := newWorld(members, 3, plan.Interval{Begin: 0, End: 15*frameLen + 11}.Parts(2))
 			w.open(t, func(i int) Links { return hosts[i].transport })
-			for step := range uint64(3) {
+			for step := range uint64(2) {
 				w.step(t, step, rng)
 			}
 			w.close()
