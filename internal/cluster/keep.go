@@ -122,8 +122,8 @@ func (s *Server) fetchFile(ctx context.Context, directory string, f checkpoint.F
 	return errors.Join(failures...)
 }
 
-// storeFile puts the file that a stream carries into the store.
-func (s *Server) storeFile(first *rpc.FilePart, body io.Reader) error {
+// StoreFile puts a checkpoint file into this replica's store. first names it with its size and SHA-256; body is its bytes.
+func (s *Server) StoreFile(first *rpc.FilePart, body io.Reader) error {
 	var sum checkpoint.Hash
 	if len(first.Sha256) != len(sum) {
 		return fmt.Errorf("file %s comes without its SHA-256", first.Name)
@@ -134,7 +134,12 @@ func (s *Server) storeFile(first *rpc.FilePart, body io.Reader) error {
 
 // GetFile reads a checkpoint file from this replica's store.
 func (s *Server) GetFile(r *rpc.GetFileRequest, stream rpc.Coordinator_GetFileServer) error {
-	file, _, err := s.store.OpenFile(r.Directory, r.Name)
+	return s.LoadFile(r.Directory, r.Name, func(part []byte) error { return stream.Send(&rpc.FilePart{Data: part}) })
+}
+
+// LoadFile calls send with the bytes of a checkpoint file of this replica's store, part after part.
+func (s *Server) LoadFile(directory, name string, send func(part []byte) error) error {
+	file, _, err := s.store.OpenFile(directory, name)
 	if err != nil {
 		return status.Errorf(codes.NotFound, "%v", err)
 	}
@@ -143,7 +148,7 @@ func (s *Server) GetFile(r *rpc.GetFileRequest, stream rpc.Coordinator_GetFileSe
 	for {
 		n, err := io.ReadFull(file, buf)
 		if n > 0 {
-			if err := stream.Send(&rpc.FilePart{Data: buf[:n]}); err != nil {
+			if err := send(buf[:n]); err != nil {
 				return err
 			}
 		}
@@ -151,7 +156,7 @@ func (s *Server) GetFile(r *rpc.GetFileRequest, stream rpc.Coordinator_GetFileSe
 		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 			return nil
 		case err != nil:
-			return status.Errorf(codes.DataLoss, "read %s: %v", r.Name, err)
+			return status.Errorf(codes.DataLoss, "read %s: %v", name, err)
 		}
 	}
 }

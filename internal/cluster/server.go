@@ -487,7 +487,7 @@ func (s *Server) PutFile(stream rpc.Coordinator_PutFileServer) error {
 	if err != nil {
 		return err
 	}
-	if err := s.storeFile(first, &partReader{stream: stream, rest: first.Data}); err != nil {
+	if err := s.StoreFile(first, &partReader{stream: stream, rest: first.Data}); err != nil {
 		return status.Errorf(codes.InvalidArgument, "store checkpoint file: %v", err)
 	}
 	return stream.SendAndClose(&rpc.PutFileReply{Id: s.cfg.ID})
@@ -514,3 +514,6 @@ func (r *partReader) Read(p []byte) (int, error) {
 	r.rest = r.rest[n:]
 	return n, nil
 }
+
+// Log is the replica's log.
+func (s *Server) Log() Log { return s.log }

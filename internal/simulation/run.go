@@ -1,0 +1,296 @@
+package simulation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"ringmaster/internal/cluster/fsm"
+	"ringmaster/internal/rpc"
+	"ringmaster/internal/trainer"
+)
+
+// Options describe one run.
+type Options struct {
+	Seed         uint64
+	Workers      int
+	Coordinators int
+	Faults       int
+	Plan         *trainer.Plan
+	Reference    string // state digest at the end of an undisturbed run, hex
+	Log          *slog.Logger
+}
+
+// patience is how long, in simulated time, a job may take once the faults have ended.
+const patience = 5 * time.Minute
+
+// Outcome is what a run came to.
+type Outcome struct {
+	Problems []string
+	Steps    int // finished by all workers together
+	Views    int
+	Took     time.Duration // simulated
+}
+
+// Run lives one cluster's life. It must be called in a synctest bubble.
+func Run(o Options) Outcome {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	began := time.Now()
+	w := newWorld(ctx, o.Seed, o.Plan, o.Log)
+	w.addCoordinators(o.Coordinators)
+	for _, c := range w.coordinators {
+		if err := c.start(); err != nil {
+			return Outcome{Problems: []string{err.Error()}}
+		}
+	}
+	for range o.Workers {
+		w.addWorker().start()
+	}
+	job, err := w.submit(o.Workers)
+	if err != nil {
+		w.close()
+		return Outcome{Problems: []string{err.Error()}}
+	}
+	for _, f := range drawSchedule(w.random, o.Faults) {
+		time.Sleep(f.Wait)
+		if w.ended(job) {
+			break
+		}
+		w.log.Info("FAULT", "fault", f.String())
+		w.inflict(f)
+	}
+	w.mend()
+	ended := w.await(job, patience)
+	var out Outcome
+	w.read(func(st *fsm.State) {
+		out = Outcome{Problems: w.judge.verdict(st, o.Reference), Steps: w.judge.steps, Views: len(st.Newest().Views), Took: time.Since(began)}
+	})
+	if !ended {
+		out.Problems = append(out.Problems, fmt.Sprintf("the job did not end within %v after the faults: %s", patience, w.where()))
+	}
+	cancel() // first, so that no restart that is still to come finds a world to come to
+	w.close()
+	return out
+}
+
+// submit gives the job to whoever leads.
+func (w *World) submit(workers int) (string, error) {
+	request := &rpc.SubmitRequest{Config: w.plan.Job.Encode(), Workers: uint32(workers), Fingerprint: w.plan.Data.Fingerprint[:]}
+	for range 1000 {
+		for _, c := range w.coordinators {
+			if s := c.alive(); s != nil {
+				if reply, err := s.Submit(w.ctx, request); err == nil {
+					return reply.Job, nil
+				}
+			}
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	return "", errors.New("no coordinator took the job")
+}
+
+// read calls do with the state of the replica that has applied most.
+func (w *World) read(do func(*fsm.State)) {
+	var best *fsm.State
+	rank := func(st *fsm.State) int {
+		n := 0
+		for _, j := range st.Jobs {
+			n += 1 + len(j.Views) + len(j.Epochs) + len(j.Checkpoints) + len(j.Retired)
+			if j.Phase.Ended() {
+				n += 1 << 20
+			}
+		}
+		return n
+	}
+	for _, c := range w.coordinators {
+		if s := c.alive(); s != nil {
+			s.Log().Read(func(st *fsm.State) {
+				if st.Newest() == nil || (best != nil && rank(st) <= rank(best)) {
+					return
+				}
+				data, err := st.Encode()
+				if err != nil {
+					return
+				}
+				if copied, err := fsm.Decode(data); err == nil {
+					best = copied
+				}
+			})
+		}
+	}
+	if best == nil {
+		best = &fsm.State{Jobs: []*fsm.Job{{ID: "lost", Phase: fsm.Failed, Error: "no replica holds the job"}}}
+	}
+	do(best)
+}
+
+func (w *World) ended(job string) bool {
+	ended := false
+	w.read(func(st *fsm.State) {
+		j := st.Job(job)
+		ended = j != nil && j.Phase.Ended()
+	})
+	return ended
+}
+
+func (w *World) await(job string, patience time.Duration) bool {
+	for until := time.Now().Add(patience); time.Now().Before(until); time.Sleep(100 * time.Millisecond) {
+		if w.ended(job) {
+			return true
+		}
+	}
+	return false
+}
+
+// where says how far things are, for a failure's message.
+func (w *World) where() string {
+	text := ""
+	w.read(func(st *fsm.State) {
+		j := st.Newest()
+		text = fmt.Sprintf("phase %s, generation %d, running %v", j.Phase, j.Generation, j.Running())
+	})
+	w.judge.mu.Lock()
+	defer w.judge.mu.Unlock()
+	return fmt.Sprintf("%s, %d different steps finished", text, len(w.judge.states))
+}
+
+// inflict carries a fault out. What ends by itself does so in the background.
+func (w *World) inflict(f fault) {
+	k := w.workers[f.Who%len(w.workers)]
+	c := w.coordinators[f.Whom%len(w.coordinators)]
+	later := func(do func()) {
+		w.running.Go(func() {
+			select {
+			case <-time.After(f.For):
+				do()
+			case <-w.ctx.Done():
+			}
+		})
+	}
+	switch f.Kind {
+	case crashWorker:
+		k.crash()
+		later(k.start)
+	case silenceWorker:
+		later(w.separate([]string{k.id}, w.hostsBut(k.id), true))
+	case oneWay:
+		hosts := w.hostsBut("")
+		from, to := hosts[f.Who%len(hosts)], hosts[f.Whom%len(hosts)]
+		if from != to {
+			later(w.separate([]string{from}, []string{to}, false))
+		}
+	case awayFromLeader:
+		later(w.separate([]string{k.id}, []string{c.id}, true))
+	case splitWorkers:
+		a, b := w.halves(f.Who)
+		later(w.separate(a, b, true))
+	case splitCluster:
+		a, b := w.halves(f.Who)
+		for i := range w.coordinators {
+			id := w.coordinators[(i+f.Whom)%len(w.coordinators)].id
+			if i < len(w.coordinators)/2 {
+				a = append(a, id)
+			} else {
+				b = append(b, id)
+			}
+		}
+		later(w.separate(a, b, true))
+	case crashCoordinator:
+		c.crash()
+		later(func() { w.restart(c) })
+	case crashAll:
+		for _, each := range w.coordinators {
+			each.crash()
+		}
+		later(func() {
+			for _, each := range w.coordinators {
+				w.restart(each)
+			}
+		})
+	case crashAllWorkers:
+		for _, each := range w.workers {
+			each.crash()
+		}
+		later(func() {
+			for _, each := range w.workers {
+				each.start()
+			}
+		})
+	case joinWorker:
+		if len(w.workers) < w.plan.Job.Seats {
+			w.addWorker().start()
+		}
+	}
+}
+
+func (w *World) restart(c *coordinator) {
+	if err := c.start(); err != nil {
+		w.judge.mu.Lock()
+		defer w.judge.mu.Unlock()
+		w.judge.complain("coordinator %s does not start on its disk: %v", c.id, err)
+	}
+}
+
+func (w *World) hostsBut(but string) []string {
+	var hosts []string
+	for _, k := range w.workers {
+		if k.id != but {
+			hosts = append(hosts, k.id)
+		}
+	}
+	for _, c := range w.coordinators {
+		if c.id != but {
+			hosts = append(hosts, c.id)
+		}
+	}
+	return hosts
+}
+
+func (w *World) halves(at int) (a, b []string) {
+	for i, k := range w.workers {
+		if (i+at)%len(w.workers) < (len(w.workers)+1)/2 {
+			a = append(a, k.id)
+		} else {
+			b = append(b, k.id)
+		}
+	}
+	return a, b
+}
+
+// separate lets nothing through from a to b, nor back if both is set, and returns what heals that.
+func (w *World) separate(a, b []string, both bool) (heal func()) {
+	each := func(do func(from, to string), raftly func(from, to string)) {
+		for _, x := range a {
+			for _, y := range b {
+				do(x, y)
+				raftly(x+":7070", y+":7070")
+				if both {
+					do(y, x)
+					raftly(y+":7070", x+":7070")
+				}
+			}
+		}
+	}
+	each(w.net.block, w.raft.Cut)
+	return func() { each(w.net.heal, w.raft.Heal) }
+}
+
+// mend ends all faults: the network is whole and everybody is up.
+func (w *World) mend() {
+	w.log.Info("MEND")
+	w.net.healAll()
+	for _, a := range w.coordinators {
+		for _, b := range w.coordinators {
+			if a != b {
+				w.raft.Heal(a.address, b.address)
+			}
+		}
+		w.restart(a)
+	}
+	for _, k := range w.workers {
+		k.start()
+	}
+}

@@ -1,0 +1,235 @@
+// Package simulation runs whole clusters in one process on simulated time, networks and disks: the real state machine, the
+// real coordinators over real Raft, the real workers with the real ring. From a seed it draws a schedule of faults (crashes,
+// restarts, stops, delays, partitions of every kind), and while it carries it out it checks what must always hold. See
+// invariants.go for the list.
+//
+// It runs inside a testing/synctest bubble, so time passes only when everybody waits, and a minute of the cluster's life takes
+// milliseconds. The schedule of faults replays exactly from its seed; the order in which goroutines run between two waits
+// is the scheduler's.
+package simulation
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"ringmaster/internal/allreduce"
+	"ringmaster/internal/checkpoint"
+	"ringmaster/internal/checkpoint/disk"
+	"ringmaster/internal/cluster"
+	"ringmaster/internal/cluster/node"
+	"ringmaster/internal/config"
+	"ringmaster/internal/plan"
+	"ringmaster/internal/session"
+	"ringmaster/internal/tensor/kernel"
+	"ringmaster/internal/trainer"
+)
+
+// World is one simulated cluster.
+type World struct {
+	seed   uint64
+	random *rand.Rand // of the fault schedule alone
+	plan   *trainer.Plan
+	log    *slog.Logger
+	ctx    context.Context
+	net    *network
+	raft   *node.Network
+	links  *allreduce.Memory
+	judge  *judge
+
+	mu           sync.Mutex
+	words        *rand.Rand // incarnations
+	coordinators []*coordinator
+	workers      []*worker
+	running      sync.WaitGroup
+}
+
+func newWorld(ctx context.Context, seed uint64, p *trainer.Plan, log *slog.Logger) *World {
+	w := &World{seed: seed, random: rand.New(rand.NewPCG(seed, 1)), words: rand.New(rand.NewPCG(seed, 2)), plan: p, log: log, ctx: ctx,
+		net: newNetwork(seed), raft: node.NewNetwork(), links: &allreduce.Memory{}, judge: newJudge(p)}
+	return w
+}
+
+func (w *World) word() uint64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.words.Uint64()
+}
+
+// coordinator is one replica's machine: its disks outlive the process.
+type coordinator struct {
+	world   *World
+	id      string
+	address string
+	raft    *node.Memory
+	store   *disk.Memory
+
+	mu     sync.Mutex
+	server *cluster.Server
+	end    func() // ends the process; nil while it is down
+}
+
+func (w *World) addCoordinators(n int) {
+	for i := range n {
+		c := &coordinator{world: w, id: fmt.Sprintf("c%d", i+1), raft: node.NewMemory(), store: disk.NewMemory()}
+		c.address = c.id + ":7070"
+		w.coordinators = append(w.coordinators, c)
+	}
+}
+
+func (w *World) peers() map[string]string {
+	peers := map[string]string{}
+	for _, c := range w.coordinators {
+		peers[c.id] = c.address
+	}
+	return peers
+}
+
+// start brings the replica to life on what its disks hold.
+func (c *coordinator) start() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	w := c.world
+	if c.end != nil || w.ctx.Err() != nil {
+		return nil
+	}
+	log := w.log.With("at", c.id)
+	n, err := node.Start(node.Config{ID: c.id, Peers: w.peers(), Memory: c.raft, Transport: w.raft.Join(c.address), SnapshotEvery: 64, Logger: log}, cluster.NewMachine())
+	if err != nil {
+		return err
+	}
+	store, err := checkpoint.Open(c.store, "/checkpoints")
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(w.ctx)
+	replicated := &witness{Replicated: &cluster.Replicated{Node: n, Peers: w.peers()}, judge: w.judge, id: c.id}
+	server := cluster.New(cluster.Config{ID: c.id, Address: c.address, Log: log, Random: w.word, Fetch: w.fetcher(c.id)}, replicated, store)
+	c.server = server
+	done := make(chan struct{})
+	w.running.Go(func() { defer close(done); _ = server.Run(ctx) })
+	c.end = func() {
+		w.raft.Leave(c.address)
+		cancel()
+		w.net.kill(c.id)
+		_ = n.Kill()
+		<-done
+	}
+	return nil
+}
+
+// crash ends the process at once. What its store had not synced may be lost.
+func (c *coordinator) crash() {
+	if c.stop() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.store = c.store.Crash(func(n int) int { return int(c.world.word() % uint64(n)) })
+	}
+}
+
+// stop ends the process; false where none runs.
+func (c *coordinator) stop() bool {
+	c.mu.Lock()
+	end := c.end
+	c.end, c.server = nil, nil
+	c.mu.Unlock()
+	if end != nil {
+		end() // unlocked: on its way out the process may still look at the world
+	}
+	return end != nil
+}
+
+func (c *coordinator) alive() *cluster.Server {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.server
+}
+
+// worker is one worker's machine.
+type worker struct {
+	world *World
+	id    string
+
+	mu     sync.Mutex
+	member plan.Member
+	life   *session.Worker
+	end    func() // ends the process; nil while it is down
+}
+
+func (w *World) addWorker() *worker {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	k := &worker{world: w, id: fmt.Sprintf("w%d", len(w.workers)+1)}
+	w.workers = append(w.workers, k)
+	return k
+}
+
+// start begins a new process on the worker's machine.
+func (k *worker) start() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	w := k.world
+	if k.end != nil || w.ctx.Err() != nil {
+		return
+	}
+	m := plan.Member{Worker: k.id, Incarnation: plan.Incarnation(w.word() | 1), Address: k.id + ":7070", Host: k.id}
+	ctx, cancel := context.WithCancel(w.ctx)
+	life := session.New(session.Config{Self: m, Threads: 1, Log: w.log.With("at", k.id),
+		Build: func(encoded []byte, team *kernel.Team) (*trainer.Trainer, error) {
+			if job, err := config.Decode(encoded); err != nil || job.Name != w.plan.Job.Name {
+				return nil, fmt.Errorf("unexpected job: %w", err)
+			}
+			t, err := trainer.New(w.plan, team)
+			if err == nil {
+				w.judge.begin(m.Incarnation, t)
+			}
+			return t, err
+		}}, &workerLinks{world: w, self: m})
+	k.member, k.life = m, life
+	done := make(chan struct{})
+	w.running.Go(func() { defer close(done); _ = life.Run(ctx, nil) })
+	k.end = func() { cancel(); w.net.kill(k.id); <-done }
+}
+
+func (k *worker) crash() {
+	k.mu.Lock()
+	end := k.end
+	k.end, k.life = nil, nil
+	k.mu.Unlock()
+	if end != nil {
+		end() // unlocked: on its way out the process may still look at the world
+	}
+}
+
+// process is the worker's process with that incarnation, if it still runs.
+func (w *World) process(m plan.Member) *session.Worker {
+	w.mu.Lock()
+	workers := w.workers
+	w.mu.Unlock()
+	for _, k := range workers {
+		k.mu.Lock()
+		life, same := k.life, k.member.Incarnation == m.Incarnation
+		k.mu.Unlock()
+		if same {
+			return life
+		}
+	}
+	return nil
+}
+
+// close ends everything.
+func (w *World) close() {
+	for _, k := range w.workers {
+		k.crash()
+	}
+	for _, c := range w.coordinators {
+		c.stop()
+	}
+	w.running.Wait()
+}
+
+// stepTime is how long a step takes in simulated time.
+const stepTime = 12 * time.Millisecond
