@@ -317,90 +317,222 @@ func combineVec(dst []float32, x []float32, y []float32, a float32, b float32, c
 }
 
 //go:noescape
-func colScaleShiftAVX512(dst *float32, x *float32, a *float32, b *float32, n int)
+func colSumAVX512(dst *float32, x *float32, rows int, cols int, stride int)
 
 //go:noescape
-func colScaleShiftAVX2(dst *float32, x *float32, a *float32, b *float32, n int)
+func colSumAVX2(dst *float32, x *float32, rows int, cols int, stride int)
 
-func colScaleShiftVec(dst []float32, x []float32, a []float32, b []float32) {
-	at, n := 0, len(b)
-	switch Current() {
-	case AVX512:
-		for ; at < n; at += blockLen {
-			colScaleShiftAVX512(&dst[at], &x[at], &a[at], &b[at], min(blockLen, n-at))
+func colSumVec(dst []float32, x []float32, rows, stride int) {
+	cols := len(dst)
+	if Current() == PlainGo || cols == 0 {
+		colSumGo(dst, x, rows, stride)
+		return
+	}
+	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
+		switch Current() {
+		case AVX512:
+			colSumAVX512(&dst[0], &x[r*stride], min(size, rows-r), cols, stride)
+		case AVX2:
+			colSumAVX2(&dst[0], &x[r*stride], min(size, rows-r), cols, stride)
 		}
-	case AVX2:
-		for ; at < n; at += blockLen {
-			colScaleShiftAVX2(&dst[at], &x[at], &a[at], &b[at], min(blockLen, n-at))
-		}
-	default:
-		colScaleShiftGo(dst, x, a, b)
 	}
 }
 
 //go:noescape
-func colCombineAVX512(dst *float32, x *float32, y *float32, a *float32, b *float32, k *float32, n int)
+func colSumCenteredAVX512(dst *float32, mean *float32, x *float32, rows int, cols int, stride int)
 
 //go:noescape
-func colCombineAVX2(dst *float32, x *float32, y *float32, a *float32, b *float32, k *float32, n int)
+func colSumCenteredAVX2(dst *float32, mean *float32, x *float32, rows int, cols int, stride int)
 
-func colCombineVec(dst []float32, x []float32, y []float32, a []float32, b []float32, k []float32) {
-	at, n := 0, len(k)
-	switch Current() {
-	case AVX512:
-		for ; at < n; at += blockLen {
-			colCombineAVX512(&dst[at], &x[at], &y[at], &a[at], &b[at], &k[at], min(blockLen, n-at))
+func colSumCenteredVec(dst []float32, mean []float32, x []float32, rows, stride int) {
+	cols := len(dst)
+	if Current() == PlainGo || cols == 0 {
+		colSumCenteredGo(dst, mean, x, rows, stride)
+		return
+	}
+	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
+		switch Current() {
+		case AVX512:
+			colSumCenteredAVX512(&dst[0], &mean[0], &x[r*stride], min(size, rows-r), cols, stride)
+		case AVX2:
+			colSumCenteredAVX2(&dst[0], &mean[0], &x[r*stride], min(size, rows-r), cols, stride)
 		}
-	case AVX2:
-		for ; at < n; at += blockLen {
-			colCombineAVX2(&dst[at], &x[at], &y[at], &a[at], &b[at], &k[at], min(blockLen, n-at))
-		}
-	default:
-		colCombineGo(dst, x, y, a, b, k)
 	}
 }
 
 //go:noescape
-func colSumCenteredAVX512(dst *float32, x *float32, mean *float32, n int)
+func colDotCenteredAVX512(dst *float32, mean *float32, a *float32, x *float32, rows int, cols int, stride int)
 
 //go:noescape
-func colSumCenteredAVX2(dst *float32, x *float32, mean *float32, n int)
+func colDotCenteredAVX2(dst *float32, mean *float32, a *float32, x *float32, rows int, cols int, stride int)
 
-func colSumCenteredVec(dst []float32, x []float32, mean []float32) {
-	at, n := 0, len(mean)
-	switch Current() {
-	case AVX512:
-		for ; at < n; at += blockLen {
-			colSumCenteredAVX512(&dst[at], &x[at], &mean[at], min(blockLen, n-at))
+func colDotCenteredVec(dst []float32, mean []float32, a []float32, x []float32, rows, stride int) {
+	cols := len(dst)
+	if Current() == PlainGo || cols == 0 {
+		colDotCenteredGo(dst, mean, a, x, rows, stride)
+		return
+	}
+	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
+		switch Current() {
+		case AVX512:
+			colDotCenteredAVX512(&dst[0], &mean[0], &a[r*stride], &x[r*stride], min(size, rows-r), cols, stride)
+		case AVX2:
+			colDotCenteredAVX2(&dst[0], &mean[0], &a[r*stride], &x[r*stride], min(size, rows-r), cols, stride)
 		}
-	case AVX2:
-		for ; at < n; at += blockLen {
-			colSumCenteredAVX2(&dst[at], &x[at], &mean[at], min(blockLen, n-at))
-		}
-	default:
-		colSumCenteredGo(dst, x, mean)
 	}
 }
 
 //go:noescape
-func colDotCenteredAVX512(dst *float32, a *float32, x *float32, mean *float32, n int)
+func colSumsAVX512(sum *float32, dot *float32, mean *float32, dy *float32, x *float32, rows int, cols int, stride int)
 
 //go:noescape
-func colDotCenteredAVX2(dst *float32, a *float32, x *float32, mean *float32, n int)
+func colSumsAVX2(sum *float32, dot *float32, mean *float32, dy *float32, x *float32, rows int, cols int, stride int)
 
-func colDotCenteredVec(dst []float32, a []float32, x []float32, mean []float32) {
-	at, n := 0, len(mean)
-	switch Current() {
-	case AVX512:
-		for ; at < n; at += blockLen {
-			colDotCenteredAVX512(&dst[at], &a[at], &x[at], &mean[at], min(blockLen, n-at))
+func colSumsVec(sum []float32, dot []float32, mean []float32, dy []float32, x []float32, rows, stride int) {
+	cols := len(sum)
+	if Current() == PlainGo || cols == 0 {
+		colSumsGo(sum, dot, mean, dy, x, rows, stride)
+		return
+	}
+	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
+		switch Current() {
+		case AVX512:
+			colSumsAVX512(&sum[0], &dot[0], &mean[0], &dy[r*stride], &x[r*stride], min(size, rows-r), cols, stride)
+		case AVX2:
+			colSumsAVX2(&sum[0], &dot[0], &mean[0], &dy[r*stride], &x[r*stride], min(size, rows-r), cols, stride)
 		}
-	case AVX2:
-		for ; at < n; at += blockLen {
-			colDotCenteredAVX2(&dst[at], &a[at], &x[at], &mean[at], min(blockLen, n-at))
+	}
+}
+
+//go:noescape
+func colSumsReLUAVX512(sum *float32, dot *float32, mean *float32, dy *float32, x *float32, y *float32, rows int, cols int, stride int)
+
+//go:noescape
+func colSumsReLUAVX2(sum *float32, dot *float32, mean *float32, dy *float32, x *float32, y *float32, rows int, cols int, stride int)
+
+func colSumsReLUVec(sum []float32, dot []float32, mean []float32, dy []float32, x []float32, y []float32, rows, stride int) {
+	cols := len(sum)
+	if Current() == PlainGo || cols == 0 {
+		colSumsReLUGo(sum, dot, mean, dy, x, y, rows, stride)
+		return
+	}
+	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
+		switch Current() {
+		case AVX512:
+			colSumsReLUAVX512(&sum[0], &dot[0], &mean[0], &dy[r*stride], &x[r*stride], &y[r*stride], min(size, rows-r), cols, stride)
+		case AVX2:
+			colSumsReLUAVX2(&sum[0], &dot[0], &mean[0], &dy[r*stride], &x[r*stride], &y[r*stride], min(size, rows-r), cols, stride)
 		}
-	default:
-		colDotCenteredGo(dst, a, x, mean)
+	}
+}
+
+//go:noescape
+func colSumsReLU6AVX512(sum *float32, dot *float32, mean *float32, dy *float32, x *float32, y *float32, rows int, cols int, stride int)
+
+//go:noescape
+func colSumsReLU6AVX2(sum *float32, dot *float32, mean *float32, dy *float32, x *float32, y *float32, rows int, cols int, stride int)
+
+func colSumsReLU6Vec(sum []float32, dot []float32, mean []float32, dy []float32, x []float32, y []float32, rows, stride int) {
+	cols := len(sum)
+	if Current() == PlainGo || cols == 0 {
+		colSumsReLU6Go(sum, dot, mean, dy, x, y, rows, stride)
+		return
+	}
+	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
+		switch Current() {
+		case AVX512:
+			colSumsReLU6AVX512(&sum[0], &dot[0], &mean[0], &dy[r*stride], &x[r*stride], &y[r*stride], min(size, rows-r), cols, stride)
+		case AVX2:
+			colSumsReLU6AVX2(&sum[0], &dot[0], &mean[0], &dy[r*stride], &x[r*stride], &y[r*stride], min(size, rows-r), cols, stride)
+		}
+	}
+}
+
+//go:noescape
+func colScaleShiftAVX512(a *float32, b *float32, dst *float32, x *float32, rows int, cols int, stride int)
+
+//go:noescape
+func colScaleShiftAVX2(a *float32, b *float32, dst *float32, x *float32, rows int, cols int, stride int)
+
+func colScaleShiftVec(a []float32, b []float32, dst []float32, x []float32, rows, stride int) {
+	cols := len(a)
+	if Current() == PlainGo || cols == 0 {
+		colScaleShiftGo(a, b, dst, x, rows, stride)
+		return
+	}
+	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
+		switch Current() {
+		case AVX512:
+			colScaleShiftAVX512(&a[0], &b[0], &dst[r*stride], &x[r*stride], min(size, rows-r), cols, stride)
+		case AVX2:
+			colScaleShiftAVX2(&a[0], &b[0], &dst[r*stride], &x[r*stride], min(size, rows-r), cols, stride)
+		}
+	}
+}
+
+//go:noescape
+func colScaleShiftReLUAVX512(a *float32, b *float32, dst *float32, x *float32, rows int, cols int, stride int)
+
+//go:noescape
+func colScaleShiftReLUAVX2(a *float32, b *float32, dst *float32, x *float32, rows int, cols int, stride int)
+
+func colScaleShiftReLUVec(a []float32, b []float32, dst []float32, x []float32, rows, stride int) {
+	cols := len(a)
+	if Current() == PlainGo || cols == 0 {
+		colScaleShiftReLUGo(a, b, dst, x, rows, stride)
+		return
+	}
+	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
+		switch Current() {
+		case AVX512:
+			colScaleShiftReLUAVX512(&a[0], &b[0], &dst[r*stride], &x[r*stride], min(size, rows-r), cols, stride)
+		case AVX2:
+			colScaleShiftReLUAVX2(&a[0], &b[0], &dst[r*stride], &x[r*stride], min(size, rows-r), cols, stride)
+		}
+	}
+}
+
+//go:noescape
+func colScaleShiftReLU6AVX512(a *float32, b *float32, dst *float32, x *float32, rows int, cols int, stride int)
+
+//go:noescape
+func colScaleShiftReLU6AVX2(a *float32, b *float32, dst *float32, x *float32, rows int, cols int, stride int)
+
+func colScaleShiftReLU6Vec(a []float32, b []float32, dst []float32, x []float32, rows, stride int) {
+	cols := len(a)
+	if Current() == PlainGo || cols == 0 {
+		colScaleShiftReLU6Go(a, b, dst, x, rows, stride)
+		return
+	}
+	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
+		switch Current() {
+		case AVX512:
+			colScaleShiftReLU6AVX512(&a[0], &b[0], &dst[r*stride], &x[r*stride], min(size, rows-r), cols, stride)
+		case AVX2:
+			colScaleShiftReLU6AVX2(&a[0], &b[0], &dst[r*stride], &x[r*stride], min(size, rows-r), cols, stride)
+		}
+	}
+}
+
+//go:noescape
+func colCombineAVX512(a *float32, b *float32, k *float32, dst *float32, x *float32, y *float32, rows int, cols int, stride int)
+
+//go:noescape
+func colCombineAVX2(a *float32, b *float32, k *float32, dst *float32, x *float32, y *float32, rows int, cols int, stride int)
+
+func colCombineVec(a []float32, b []float32, k []float32, dst []float32, x []float32, y []float32, rows, stride int) {
+	cols := len(a)
+	if Current() == PlainGo || cols == 0 {
+		colCombineGo(a, b, k, dst, x, y, rows, stride)
+		return
+	}
+	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
+		switch Current() {
+		case AVX512:
+			colCombineAVX512(&a[0], &b[0], &k[0], &dst[r*stride], &x[r*stride], &y[r*stride], min(size, rows-r), cols, stride)
+		case AVX2:
+			colCombineAVX2(&a[0], &b[0], &k[0], &dst[r*stride], &x[r*stride], &y[r*stride], min(size, rows-r), cols, stride)
+		}
 	}
 }
 

@@ -771,168 +771,1234 @@ singleEnd:
 	VZEROUPPER
 	RET
 
-// func colScaleShiftAVX512(dst *float32, x *float32, a *float32, b *float32, n int)
+// func colSumAVX512(dst *float32, x *float32, rows int, cols int, stride int)
 // Requires: AVX, AVX512F, BMI2
-TEXT ·colScaleShiftAVX512(SB), NOSPLIT, $0-40
+TEXT ·colSumAVX512(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), AX
 	MOVQ x+8(FP), CX
-	MOVQ a+16(FP), DX
-	MOVQ b+24(FP), BX
-	MOVQ n+32(FP), SI
-	XORQ DI, DI
-
-single:
-	CMPQ        SI, $0x00000010
-	JLT         singleEnd
-	VMOVUPS     (DX)(DI*4), Z0
-	VMOVUPS     (CX)(DI*4), Z1
-	VMOVUPS     (BX)(DI*4), Z2
-	VFMADD231PS Z1, Z0, Z2
-	VMOVUPS     Z2, (AX)(DI*4)
-	ADDQ        $0x00000010, DI
-	SUBQ        $0x00000010, SI
-	JMP         single
-
-singleEnd:
-	TESTQ       SI, SI
-	JZ          done
-	MOVQ        $-1, R8
-	BZHIQ       SI, R8, R8
-	KMOVW       R8, K1
-	VMOVUPS.Z   (DX)(DI*4), K1, Z0
-	VMOVUPS.Z   (CX)(DI*4), K1, Z1
-	VMOVUPS.Z   (BX)(DI*4), K1, Z2
-	VFMADD231PS Z1, Z0, Z2
-	VMOVUPS     Z2, K1, (AX)(DI*4)
-
-done:
-	VZEROUPPER
-	RET
-
-// func colCombineAVX512(dst *float32, x *float32, y *float32, a *float32, b *float32, k *float32, n int)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·colCombineAVX512(SB), NOSPLIT, $0-56
-	MOVQ dst+0(FP), AX
-	MOVQ x+8(FP), CX
-	MOVQ y+16(FP), DX
-	MOVQ a+24(FP), BX
-	MOVQ b+32(FP), SI
-	MOVQ k+40(FP), DI
-	MOVQ n+48(FP), R8
-	XORQ R9, R9
-
-single:
-	CMPQ        R8, $0x00000010
-	JLT         singleEnd
-	VMOVUPS     (BX)(R9*4), Z0
-	VMOVUPS     (CX)(R9*4), Z1
-	VMOVUPS     (SI)(R9*4), Z2
-	VMOVUPS     (DX)(R9*4), Z3
-	VMOVUPS     (DI)(R9*4), Z4
-	VFMADD231PS Z3, Z2, Z4
-	VFMADD231PS Z1, Z0, Z4
-	VMOVUPS     Z4, (AX)(R9*4)
-	ADDQ        $0x00000010, R9
-	SUBQ        $0x00000010, R8
-	JMP         single
-
-singleEnd:
-	TESTQ       R8, R8
-	JZ          done
-	MOVQ        $-1, R10
-	BZHIQ       R8, R10, R10
-	KMOVW       R10, K1
-	VMOVUPS.Z   (BX)(R9*4), K1, Z0
-	VMOVUPS.Z   (CX)(R9*4), K1, Z1
-	VMOVUPS.Z   (SI)(R9*4), K1, Z2
-	VMOVUPS.Z   (DX)(R9*4), K1, Z3
-	VMOVUPS.Z   (DI)(R9*4), K1, Z4
-	VFMADD231PS Z3, Z2, Z4
-	VFMADD231PS Z1, Z0, Z4
-	VMOVUPS     Z4, K1, (AX)(R9*4)
-
-done:
-	VZEROUPPER
-	RET
-
-// func colSumCenteredAVX512(dst *float32, x *float32, mean *float32, n int)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·colSumCenteredAVX512(SB), NOSPLIT, $0-32
-	MOVQ dst+0(FP), AX
-	MOVQ x+8(FP), CX
-	MOVQ mean+16(FP), DX
-	MOVQ n+24(FP), BX
+	MOVQ cols+24(FP), DX
 	XORQ SI, SI
 
-single:
-	CMPQ        BX, $0x00000010
-	JLT         singleEnd
-	VMOVUPS     (CX)(SI*4), Z0
-	VMOVUPS     (DX)(SI*4), Z1
-	VSUBPS      Z1, Z0, Z0
-	VMOVUPS     (AX)(SI*4), Z1
-	VFMADD231PS Z0, Z0, Z1
-	VMOVUPS     Z1, (AX)(SI*4)
-	ADDQ        $0x00000010, SI
-	SUBQ        $0x00000010, BX
-	JMP         single
+wide:
+	CMPQ    DX, $0x00000040
+	JLT     wideEnd
+	VMOVUPS (AX)(SI*4), Z0
+	VMOVUPS 64(AX)(SI*4), Z1
+	VMOVUPS 128(AX)(SI*4), Z2
+	VMOVUPS 192(AX)(SI*4), Z3
+	MOVQ    SI, BX
+	MOVQ    rows+16(FP), DI
+	MOVQ    stride+32(FP), R8
 
-singleEnd:
-	TESTQ       BX, BX
-	JZ          done
-	MOVQ        $-1, DI
-	BZHIQ       BX, DI, DI
-	KMOVW       DI, K1
-	VMOVUPS.Z   (CX)(SI*4), K1, Z0
-	VMOVUPS.Z   (DX)(SI*4), K1, Z1
-	VSUBPS      Z1, Z0, Z0
-	VMOVUPS.Z   (AX)(SI*4), K1, Z1
-	VFMADD231PS Z0, Z0, Z1
-	VMOVUPS     Z1, K1, (AX)(SI*4)
+wideRow:
+	VMOVUPS (CX)(BX*4), Z4
+	VADDPS  Z4, Z0, Z0
+	VMOVUPS 64(CX)(BX*4), Z4
+	VADDPS  Z4, Z1, Z1
+	VMOVUPS 128(CX)(BX*4), Z4
+	VADDPS  Z4, Z2, Z2
+	VMOVUPS 192(CX)(BX*4), Z4
+	VADDPS  Z4, Z3, Z3
+	ADDQ    R8, BX
+	DECQ    DI
+	JNZ     wideRow
+	VMOVUPS Z0, (AX)(SI*4)
+	VMOVUPS Z1, 64(AX)(SI*4)
+	VMOVUPS Z2, 128(AX)(SI*4)
+	VMOVUPS Z3, 192(AX)(SI*4)
+	ADDQ    $0x00000040, SI
+	SUBQ    $0x00000040, DX
+	JMP     wide
 
-done:
+wideEnd:
+double:
+	CMPQ    DX, $0x00000020
+	JLT     doubleEnd
+	VMOVUPS (AX)(SI*4), Z0
+	VMOVUPS 64(AX)(SI*4), Z1
+	MOVQ    SI, BX
+	MOVQ    rows+16(FP), DI
+	MOVQ    stride+32(FP), R8
+
+doubleRow:
+	VMOVUPS (CX)(BX*4), Z2
+	VADDPS  Z2, Z0, Z0
+	VMOVUPS 64(CX)(BX*4), Z2
+	VADDPS  Z2, Z1, Z1
+	ADDQ    R8, BX
+	DECQ    DI
+	JNZ     doubleRow
+	VMOVUPS Z0, (AX)(SI*4)
+	VMOVUPS Z1, 64(AX)(SI*4)
+	ADDQ    $0x00000020, SI
+	SUBQ    $0x00000020, DX
+	JMP     double
+
+doubleEnd:
+narrow:
+	TESTQ     DX, DX
+	JLE       narrowEnd
+	MOVQ      $-1, BX
+	BZHIQ     DX, BX, BX
+	KMOVW     BX, K1
+	VMOVUPS.Z (AX)(SI*4), K1, Z0
+	MOVQ      SI, BX
+	MOVQ      rows+16(FP), DI
+	MOVQ      stride+32(FP), R8
+
+narrowRow:
+	VMOVUPS.Z (CX)(BX*4), K1, Z1
+	VADDPS    Z1, Z0, K1, Z0
+	ADDQ      R8, BX
+	DECQ      DI
+	JNZ       narrowRow
+	VMOVUPS   Z0, K1, (AX)(SI*4)
+	ADDQ      $0x00000010, SI
+	SUBQ      $0x00000010, DX
+	JMP       narrow
+
+narrowEnd:
 	VZEROUPPER
 	RET
 
-// func colDotCenteredAVX512(dst *float32, a *float32, x *float32, mean *float32, n int)
+// func colSumCenteredAVX512(dst *float32, mean *float32, x *float32, rows int, cols int, stride int)
 // Requires: AVX, AVX512F, BMI2
-TEXT ·colDotCenteredAVX512(SB), NOSPLIT, $0-40
+TEXT ·colSumCenteredAVX512(SB), NOSPLIT, $0-48
 	MOVQ dst+0(FP), AX
-	MOVQ a+8(FP), CX
+	MOVQ mean+8(FP), CX
 	MOVQ x+16(FP), DX
-	MOVQ mean+24(FP), BX
-	MOVQ n+32(FP), SI
+	MOVQ cols+32(FP), BX
 	XORQ DI, DI
 
-single:
-	CMPQ        SI, $0x00000010
-	JLT         singleEnd
-	VMOVUPS     (DX)(DI*4), Z0
-	VMOVUPS     (BX)(DI*4), Z1
-	VSUBPS      Z1, Z0, Z0
-	VMOVUPS     (CX)(DI*4), Z1
-	VMOVUPS     (AX)(DI*4), Z2
-	VFMADD231PS Z0, Z1, Z2
-	VMOVUPS     Z2, (AX)(DI*4)
+wide:
+	CMPQ    BX, $0x00000040
+	JLT     wideEnd
+	VMOVUPS (AX)(DI*4), Z0
+	VMOVUPS 64(AX)(DI*4), Z1
+	VMOVUPS 128(AX)(DI*4), Z2
+	VMOVUPS 192(AX)(DI*4), Z3
+	VMOVUPS (CX)(DI*4), Z4
+	VMOVUPS 64(CX)(DI*4), Z5
+	VMOVUPS 128(CX)(DI*4), Z6
+	VMOVUPS 192(CX)(DI*4), Z7
+	MOVQ    DI, SI
+	MOVQ    rows+24(FP), R8
+	MOVQ    stride+40(FP), R9
+
+wideRow:
+	VMOVUPS     (DX)(SI*4), Z8
+	VSUBPS      Z4, Z8, Z8
+	VFMADD231PS Z8, Z8, Z0
+	VMOVUPS     64(DX)(SI*4), Z8
+	VSUBPS      Z5, Z8, Z8
+	VFMADD231PS Z8, Z8, Z1
+	VMOVUPS     128(DX)(SI*4), Z8
+	VSUBPS      Z6, Z8, Z8
+	VFMADD231PS Z8, Z8, Z2
+	VMOVUPS     192(DX)(SI*4), Z8
+	VSUBPS      Z7, Z8, Z8
+	VFMADD231PS Z8, Z8, Z3
+	ADDQ        R9, SI
+	DECQ        R8
+	JNZ         wideRow
+	VMOVUPS     Z0, (AX)(DI*4)
+	VMOVUPS     Z1, 64(AX)(DI*4)
+	VMOVUPS     Z2, 128(AX)(DI*4)
+	VMOVUPS     Z3, 192(AX)(DI*4)
+	ADDQ        $0x00000040, DI
+	SUBQ        $0x00000040, BX
+	JMP         wide
+
+wideEnd:
+double:
+	CMPQ    BX, $0x00000020
+	JLT     doubleEnd
+	VMOVUPS (AX)(DI*4), Z0
+	VMOVUPS 64(AX)(DI*4), Z1
+	VMOVUPS (CX)(DI*4), Z2
+	VMOVUPS 64(CX)(DI*4), Z3
+	MOVQ    DI, SI
+	MOVQ    rows+24(FP), R8
+	MOVQ    stride+40(FP), R9
+
+doubleRow:
+	VMOVUPS     (DX)(SI*4), Z4
+	VSUBPS      Z2, Z4, Z4
+	VFMADD231PS Z4, Z4, Z0
+	VMOVUPS     64(DX)(SI*4), Z4
+	VSUBPS      Z3, Z4, Z4
+	VFMADD231PS Z4, Z4, Z1
+	ADDQ        R9, SI
+	DECQ        R8
+	JNZ         doubleRow
+	VMOVUPS     Z0, (AX)(DI*4)
+	VMOVUPS     Z1, 64(AX)(DI*4)
+	ADDQ        $0x00000020, DI
+	SUBQ        $0x00000020, BX
+	JMP         double
+
+doubleEnd:
+narrow:
+	TESTQ     BX, BX
+	JLE       narrowEnd
+	MOVQ      $-1, SI
+	BZHIQ     BX, SI, SI
+	KMOVW     SI, K1
+	VMOVUPS.Z (AX)(DI*4), K1, Z0
+	VMOVUPS.Z (CX)(DI*4), K1, Z1
+	MOVQ      DI, SI
+	MOVQ      rows+24(FP), R8
+	MOVQ      stride+40(FP), R9
+
+narrowRow:
+	VMOVUPS.Z   (DX)(SI*4), K1, Z2
+	VSUBPS      Z1, Z2, Z2
+	VFMADD231PS Z2, Z2, K1, Z0
+	ADDQ        R9, SI
+	DECQ        R8
+	JNZ         narrowRow
+	VMOVUPS     Z0, K1, (AX)(DI*4)
 	ADDQ        $0x00000010, DI
+	SUBQ        $0x00000010, BX
+	JMP         narrow
+
+narrowEnd:
+	VZEROUPPER
+	RET
+
+// func colDotCenteredAVX512(dst *float32, mean *float32, a *float32, x *float32, rows int, cols int, stride int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·colDotCenteredAVX512(SB), NOSPLIT, $0-56
+	MOVQ dst+0(FP), AX
+	MOVQ mean+8(FP), CX
+	MOVQ a+16(FP), DX
+	MOVQ x+24(FP), BX
+	MOVQ cols+40(FP), SI
+	XORQ R8, R8
+
+wide:
+	CMPQ    SI, $0x00000040
+	JLT     wideEnd
+	VMOVUPS (AX)(R8*4), Z0
+	VMOVUPS 64(AX)(R8*4), Z1
+	VMOVUPS 128(AX)(R8*4), Z2
+	VMOVUPS 192(AX)(R8*4), Z3
+	VMOVUPS (CX)(R8*4), Z4
+	VMOVUPS 64(CX)(R8*4), Z5
+	VMOVUPS 128(CX)(R8*4), Z6
+	VMOVUPS 192(CX)(R8*4), Z7
+	MOVQ    R8, DI
+	MOVQ    rows+32(FP), R9
+	MOVQ    stride+48(FP), R10
+
+wideRow:
+	VMOVUPS     (BX)(DI*4), Z8
+	VSUBPS      Z4, Z8, Z8
+	VMOVUPS     (DX)(DI*4), Z9
+	VFMADD231PS Z8, Z9, Z0
+	VMOVUPS     64(BX)(DI*4), Z8
+	VSUBPS      Z5, Z8, Z8
+	VMOVUPS     64(DX)(DI*4), Z9
+	VFMADD231PS Z8, Z9, Z1
+	VMOVUPS     128(BX)(DI*4), Z8
+	VSUBPS      Z6, Z8, Z8
+	VMOVUPS     128(DX)(DI*4), Z9
+	VFMADD231PS Z8, Z9, Z2
+	VMOVUPS     192(BX)(DI*4), Z8
+	VSUBPS      Z7, Z8, Z8
+	VMOVUPS     192(DX)(DI*4), Z9
+	VFMADD231PS Z8, Z9, Z3
+	ADDQ        R10, DI
+	DECQ        R9
+	JNZ         wideRow
+	VMOVUPS     Z0, (AX)(R8*4)
+	VMOVUPS     Z1, 64(AX)(R8*4)
+	VMOVUPS     Z2, 128(AX)(R8*4)
+	VMOVUPS     Z3, 192(AX)(R8*4)
+	ADDQ        $0x00000040, R8
+	SUBQ        $0x00000040, SI
+	JMP         wide
+
+wideEnd:
+double:
+	CMPQ    SI, $0x00000020
+	JLT     doubleEnd
+	VMOVUPS (AX)(R8*4), Z0
+	VMOVUPS 64(AX)(R8*4), Z1
+	VMOVUPS (CX)(R8*4), Z2
+	VMOVUPS 64(CX)(R8*4), Z3
+	MOVQ    R8, DI
+	MOVQ    rows+32(FP), R9
+	MOVQ    stride+48(FP), R10
+
+doubleRow:
+	VMOVUPS     (BX)(DI*4), Z4
+	VSUBPS      Z2, Z4, Z4
+	VMOVUPS     (DX)(DI*4), Z5
+	VFMADD231PS Z4, Z5, Z0
+	VMOVUPS     64(BX)(DI*4), Z4
+	VSUBPS      Z3, Z4, Z4
+	VMOVUPS     64(DX)(DI*4), Z5
+	VFMADD231PS Z4, Z5, Z1
+	ADDQ        R10, DI
+	DECQ        R9
+	JNZ         doubleRow
+	VMOVUPS     Z0, (AX)(R8*4)
+	VMOVUPS     Z1, 64(AX)(R8*4)
+	ADDQ        $0x00000020, R8
+	SUBQ        $0x00000020, SI
+	JMP         double
+
+doubleEnd:
+narrow:
+	TESTQ     SI, SI
+	JLE       narrowEnd
+	MOVQ      $-1, DI
+	BZHIQ     SI, DI, DI
+	KMOVW     DI, K1
+	VMOVUPS.Z (AX)(R8*4), K1, Z0
+	VMOVUPS.Z (CX)(R8*4), K1, Z1
+	MOVQ      R8, DI
+	MOVQ      rows+32(FP), R9
+	MOVQ      stride+48(FP), R10
+
+narrowRow:
+	VMOVUPS.Z   (BX)(DI*4), K1, Z2
+	VSUBPS      Z1, Z2, Z2
+	VMOVUPS.Z   (DX)(DI*4), K1, Z3
+	VFMADD231PS Z2, Z3, K1, Z0
+	ADDQ        R10, DI
+	DECQ        R9
+	JNZ         narrowRow
+	VMOVUPS     Z0, K1, (AX)(R8*4)
+	ADDQ        $0x00000010, R8
 	SUBQ        $0x00000010, SI
-	JMP         single
+	JMP         narrow
 
-singleEnd:
-	TESTQ       SI, SI
-	JZ          done
-	MOVQ        $-1, R8
-	BZHIQ       SI, R8, R8
-	KMOVW       R8, K1
-	VMOVUPS.Z   (DX)(DI*4), K1, Z0
-	VMOVUPS.Z   (BX)(DI*4), K1, Z1
-	VSUBPS      Z1, Z0, Z0
-	VMOVUPS.Z   (CX)(DI*4), K1, Z1
-	VMOVUPS.Z   (AX)(DI*4), K1, Z2
-	VFMADD231PS Z0, Z1, Z2
-	VMOVUPS     Z2, K1, (AX)(DI*4)
+narrowEnd:
+	VZEROUPPER
+	RET
 
-done:
+// func colSumsAVX512(sum *float32, dot *float32, mean *float32, dy *float32, x *float32, rows int, cols int, stride int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·colSumsAVX512(SB), NOSPLIT, $0-64
+	MOVQ sum+0(FP), AX
+	MOVQ dot+8(FP), CX
+	MOVQ mean+16(FP), DX
+	MOVQ dy+24(FP), BX
+	MOVQ x+32(FP), SI
+	MOVQ cols+48(FP), DI
+	XORQ R9, R9
+
+wide:
+	CMPQ    DI, $0x00000040
+	JLT     wideEnd
+	VMOVUPS (AX)(R9*4), Z0
+	VMOVUPS 64(AX)(R9*4), Z1
+	VMOVUPS 128(AX)(R9*4), Z2
+	VMOVUPS 192(AX)(R9*4), Z3
+	VMOVUPS (CX)(R9*4), Z4
+	VMOVUPS 64(CX)(R9*4), Z5
+	VMOVUPS 128(CX)(R9*4), Z6
+	VMOVUPS 192(CX)(R9*4), Z7
+	VMOVUPS (DX)(R9*4), Z8
+	VMOVUPS 64(DX)(R9*4), Z9
+	VMOVUPS 128(DX)(R9*4), Z10
+	VMOVUPS 192(DX)(R9*4), Z11
+	MOVQ    R9, R8
+	MOVQ    rows+40(FP), R10
+	MOVQ    stride+56(FP), R11
+
+wideRow:
+	VMOVUPS     (BX)(R8*4), Z12
+	VADDPS      Z12, Z0, Z0
+	VMOVUPS     (SI)(R8*4), Z13
+	VSUBPS      Z8, Z13, Z13
+	VFMADD231PS Z13, Z12, Z4
+	VMOVUPS     64(BX)(R8*4), Z12
+	VADDPS      Z12, Z1, Z1
+	VMOVUPS     64(SI)(R8*4), Z13
+	VSUBPS      Z9, Z13, Z13
+	VFMADD231PS Z13, Z12, Z5
+	VMOVUPS     128(BX)(R8*4), Z12
+	VADDPS      Z12, Z2, Z2
+	VMOVUPS     128(SI)(R8*4), Z13
+	VSUBPS      Z10, Z13, Z13
+	VFMADD231PS Z13, Z12, Z6
+	VMOVUPS     192(BX)(R8*4), Z12
+	VADDPS      Z12, Z3, Z3
+	VMOVUPS     192(SI)(R8*4), Z13
+	VSUBPS      Z11, Z13, Z13
+	VFMADD231PS Z13, Z12, Z7
+	ADDQ        R11, R8
+	DECQ        R10
+	JNZ         wideRow
+	VMOVUPS     Z0, (AX)(R9*4)
+	VMOVUPS     Z1, 64(AX)(R9*4)
+	VMOVUPS     Z2, 128(AX)(R9*4)
+	VMOVUPS     Z3, 192(AX)(R9*4)
+	VMOVUPS     Z4, (CX)(R9*4)
+	VMOVUPS     Z5, 64(CX)(R9*4)
+	VMOVUPS     Z6, 128(CX)(R9*4)
+	VMOVUPS     Z7, 192(CX)(R9*4)
+	ADDQ        $0x00000040, R9
+	SUBQ        $0x00000040, DI
+	JMP         wide
+
+wideEnd:
+double:
+	CMPQ    DI, $0x00000020
+	JLT     doubleEnd
+	VMOVUPS (AX)(R9*4), Z0
+	VMOVUPS 64(AX)(R9*4), Z1
+	VMOVUPS (CX)(R9*4), Z2
+	VMOVUPS 64(CX)(R9*4), Z3
+	VMOVUPS (DX)(R9*4), Z4
+	VMOVUPS 64(DX)(R9*4), Z5
+	MOVQ    R9, R8
+	MOVQ    rows+40(FP), R10
+	MOVQ    stride+56(FP), R11
+
+doubleRow:
+	VMOVUPS     (BX)(R8*4), Z6
+	VADDPS      Z6, Z0, Z0
+	VMOVUPS     (SI)(R8*4), Z7
+	VSUBPS      Z4, Z7, Z7
+	VFMADD231PS Z7, Z6, Z2
+	VMOVUPS     64(BX)(R8*4), Z6
+	VADDPS      Z6, Z1, Z1
+	VMOVUPS     64(SI)(R8*4), Z7
+	VSUBPS      Z5, Z7, Z7
+	VFMADD231PS Z7, Z6, Z3
+	ADDQ        R11, R8
+	DECQ        R10
+	JNZ         doubleRow
+	VMOVUPS     Z0, (AX)(R9*4)
+	VMOVUPS     Z1, 64(AX)(R9*4)
+	VMOVUPS     Z2, (CX)(R9*4)
+	VMOVUPS     Z3, 64(CX)(R9*4)
+	ADDQ        $0x00000020, R9
+	SUBQ        $0x00000020, DI
+	JMP         double
+
+doubleEnd:
+narrow:
+	TESTQ     DI, DI
+	JLE       narrowEnd
+	MOVQ      $-1, R8
+	BZHIQ     DI, R8, R8
+	KMOVW     R8, K1
+	VMOVUPS.Z (AX)(R9*4), K1, Z0
+	VMOVUPS.Z (CX)(R9*4), K1, Z1
+	VMOVUPS.Z (DX)(R9*4), K1, Z2
+	MOVQ      R9, R8
+	MOVQ      rows+40(FP), R10
+	MOVQ      stride+56(FP), R11
+
+narrowRow:
+	VMOVUPS.Z   (BX)(R8*4), K1, Z3
+	VADDPS      Z3, Z0, K1, Z0
+	VMOVUPS.Z   (SI)(R8*4), K1, Z4
+	VSUBPS      Z2, Z4, Z4
+	VFMADD231PS Z4, Z3, K1, Z1
+	ADDQ        R11, R8
+	DECQ        R10
+	JNZ         narrowRow
+	VMOVUPS     Z0, K1, (AX)(R9*4)
+	VMOVUPS     Z1, K1, (CX)(R9*4)
+	ADDQ        $0x00000010, R9
+	SUBQ        $0x00000010, DI
+	JMP         narrow
+
+narrowEnd:
+	VZEROUPPER
+	RET
+
+// func colSumsReLUAVX512(sum *float32, dot *float32, mean *float32, dy *float32, x *float32, y *float32, rows int, cols int, stride int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·colSumsReLUAVX512(SB), NOSPLIT, $0-72
+	MOVQ   sum+0(FP), AX
+	MOVQ   dot+8(FP), CX
+	MOVQ   mean+16(FP), DX
+	MOVQ   dy+24(FP), BX
+	MOVQ   x+32(FP), SI
+	MOVQ   y+40(FP), DI
+	MOVQ   cols+56(FP), R8
+	XORQ   R10, R10
+	VPXORD Z0, Z0, Z0
+
+wide:
+	CMPQ    R8, $0x00000040
+	JLT     wideEnd
+	VMOVUPS (AX)(R10*4), Z1
+	VMOVUPS 64(AX)(R10*4), Z2
+	VMOVUPS 128(AX)(R10*4), Z3
+	VMOVUPS 192(AX)(R10*4), Z4
+	VMOVUPS (CX)(R10*4), Z5
+	VMOVUPS 64(CX)(R10*4), Z6
+	VMOVUPS 128(CX)(R10*4), Z7
+	VMOVUPS 192(CX)(R10*4), Z8
+	VMOVUPS (DX)(R10*4), Z9
+	VMOVUPS 64(DX)(R10*4), Z10
+	VMOVUPS 128(DX)(R10*4), Z11
+	VMOVUPS 192(DX)(R10*4), Z12
+	MOVQ    R10, R9
+	MOVQ    rows+48(FP), R11
+	MOVQ    stride+64(FP), R12
+
+wideRow:
+	VMOVUPS     (BX)(R9*4), Z13
+	VMOVUPS     (DI)(R9*4), Z14
+	VCMPPS      $0x11, Z14, Z0, K1
+	VMOVAPS.Z   Z13, K1, Z13
+	VMOVUPS     Z13, (BX)(R9*4)
+	VADDPS      Z13, Z1, Z1
+	VMOVUPS     (SI)(R9*4), Z14
+	VSUBPS      Z9, Z14, Z14
+	VFMADD231PS Z14, Z13, Z5
+	VMOVUPS     64(BX)(R9*4), Z13
+	VMOVUPS     64(DI)(R9*4), Z14
+	VCMPPS      $0x11, Z14, Z0, K1
+	VMOVAPS.Z   Z13, K1, Z13
+	VMOVUPS     Z13, 64(BX)(R9*4)
+	VADDPS      Z13, Z2, Z2
+	VMOVUPS     64(SI)(R9*4), Z14
+	VSUBPS      Z10, Z14, Z14
+	VFMADD231PS Z14, Z13, Z6
+	VMOVUPS     128(BX)(R9*4), Z13
+	VMOVUPS     128(DI)(R9*4), Z14
+	VCMPPS      $0x11, Z14, Z0, K1
+	VMOVAPS.Z   Z13, K1, Z13
+	VMOVUPS     Z13, 128(BX)(R9*4)
+	VADDPS      Z13, Z3, Z3
+	VMOVUPS     128(SI)(R9*4), Z14
+	VSUBPS      Z11, Z14, Z14
+	VFMADD231PS Z14, Z13, Z7
+	VMOVUPS     192(BX)(R9*4), Z13
+	VMOVUPS     192(DI)(R9*4), Z14
+	VCMPPS      $0x11, Z14, Z0, K1
+	VMOVAPS.Z   Z13, K1, Z13
+	VMOVUPS     Z13, 192(BX)(R9*4)
+	VADDPS      Z13, Z4, Z4
+	VMOVUPS     192(SI)(R9*4), Z14
+	VSUBPS      Z12, Z14, Z14
+	VFMADD231PS Z14, Z13, Z8
+	ADDQ        R12, R9
+	DECQ        R11
+	JNZ         wideRow
+	VMOVUPS     Z1, (AX)(R10*4)
+	VMOVUPS     Z2, 64(AX)(R10*4)
+	VMOVUPS     Z3, 128(AX)(R10*4)
+	VMOVUPS     Z4, 192(AX)(R10*4)
+	VMOVUPS     Z5, (CX)(R10*4)
+	VMOVUPS     Z6, 64(CX)(R10*4)
+	VMOVUPS     Z7, 128(CX)(R10*4)
+	VMOVUPS     Z8, 192(CX)(R10*4)
+	ADDQ        $0x00000040, R10
+	SUBQ        $0x00000040, R8
+	JMP         wide
+
+wideEnd:
+double:
+	CMPQ    R8, $0x00000020
+	JLT     doubleEnd
+	VMOVUPS (AX)(R10*4), Z1
+	VMOVUPS 64(AX)(R10*4), Z2
+	VMOVUPS (CX)(R10*4), Z3
+	VMOVUPS 64(CX)(R10*4), Z4
+	VMOVUPS (DX)(R10*4), Z5
+	VMOVUPS 64(DX)(R10*4), Z6
+	MOVQ    R10, R9
+	MOVQ    rows+48(FP), R11
+	MOVQ    stride+64(FP), R12
+
+doubleRow:
+	VMOVUPS     (BX)(R9*4), Z7
+	VMOVUPS     (DI)(R9*4), Z8
+	VCMPPS      $0x11, Z8, Z0, K1
+	VMOVAPS.Z   Z7, K1, Z7
+	VMOVUPS     Z7, (BX)(R9*4)
+	VADDPS      Z7, Z1, Z1
+	VMOVUPS     (SI)(R9*4), Z8
+	VSUBPS      Z5, Z8, Z8
+	VFMADD231PS Z8, Z7, Z3
+	VMOVUPS     64(BX)(R9*4), Z7
+	VMOVUPS     64(DI)(R9*4), Z8
+	VCMPPS      $0x11, Z8, Z0, K1
+	VMOVAPS.Z   Z7, K1, Z7
+	VMOVUPS     Z7, 64(BX)(R9*4)
+	VADDPS      Z7, Z2, Z2
+	VMOVUPS     64(SI)(R9*4), Z8
+	VSUBPS      Z6, Z8, Z8
+	VFMADD231PS Z8, Z7, Z4
+	ADDQ        R12, R9
+	DECQ        R11
+	JNZ         doubleRow
+	VMOVUPS     Z1, (AX)(R10*4)
+	VMOVUPS     Z2, 64(AX)(R10*4)
+	VMOVUPS     Z3, (CX)(R10*4)
+	VMOVUPS     Z4, 64(CX)(R10*4)
+	ADDQ        $0x00000020, R10
+	SUBQ        $0x00000020, R8
+	JMP         double
+
+doubleEnd:
+narrow:
+	TESTQ     R8, R8
+	JLE       narrowEnd
+	MOVQ      $-1, R9
+	BZHIQ     R8, R9, R9
+	KMOVW     R9, K1
+	VMOVUPS.Z (AX)(R10*4), K1, Z1
+	VMOVUPS.Z (CX)(R10*4), K1, Z2
+	VMOVUPS.Z (DX)(R10*4), K1, Z3
+	MOVQ      R10, R9
+	MOVQ      rows+48(FP), R11
+	MOVQ      stride+64(FP), R12
+
+narrowRow:
+	VMOVUPS.Z   (BX)(R9*4), K1, Z4
+	VMOVUPS.Z   (DI)(R9*4), K1, Z5
+	VCMPPS      $0x11, Z5, Z0, K2
+	VMOVAPS.Z   Z4, K2, Z4
+	VMOVUPS     Z4, K1, (BX)(R9*4)
+	VADDPS      Z4, Z1, K1, Z1
+	VMOVUPS.Z   (SI)(R9*4), K1, Z5
+	VSUBPS      Z3, Z5, Z5
+	VFMADD231PS Z5, Z4, K1, Z2
+	ADDQ        R12, R9
+	DECQ        R11
+	JNZ         narrowRow
+	VMOVUPS     Z1, K1, (AX)(R10*4)
+	VMOVUPS     Z2, K1, (CX)(R10*4)
+	ADDQ        $0x00000010, R10
+	SUBQ        $0x00000010, R8
+	JMP         narrow
+
+narrowEnd:
+	VZEROUPPER
+	RET
+
+// func colSumsReLU6AVX512(sum *float32, dot *float32, mean *float32, dy *float32, x *float32, y *float32, rows int, cols int, stride int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·colSumsReLU6AVX512(SB), NOSPLIT, $0-72
+	MOVQ         sum+0(FP), AX
+	MOVQ         dot+8(FP), CX
+	MOVQ         mean+16(FP), DX
+	MOVQ         dy+24(FP), BX
+	MOVQ         x+32(FP), SI
+	MOVQ         y+40(FP), DI
+	MOVQ         cols+56(FP), R8
+	XORQ         R10, R10
+	VBROADCASTSS vectorConstantsAVX512<>+0(SB), Z0
+	VPXORD       Z1, Z1, Z1
+
+wide:
+	CMPQ    R8, $0x00000040
+	JLT     wideEnd
+	VMOVUPS (AX)(R10*4), Z2
+	VMOVUPS 64(AX)(R10*4), Z3
+	VMOVUPS 128(AX)(R10*4), Z4
+	VMOVUPS 192(AX)(R10*4), Z5
+	VMOVUPS (CX)(R10*4), Z6
+	VMOVUPS 64(CX)(R10*4), Z7
+	VMOVUPS 128(CX)(R10*4), Z8
+	VMOVUPS 192(CX)(R10*4), Z9
+	VMOVUPS (DX)(R10*4), Z10
+	VMOVUPS 64(DX)(R10*4), Z11
+	VMOVUPS 128(DX)(R10*4), Z12
+	VMOVUPS 192(DX)(R10*4), Z13
+	MOVQ    R10, R9
+	MOVQ    rows+48(FP), R11
+	MOVQ    stride+64(FP), R12
+
+wideRow:
+	VMOVUPS     (BX)(R9*4), Z14
+	VMOVUPS     (DI)(R9*4), Z15
+	VCMPPS      $0x11, Z0, Z15, K1
+	VCMPPS      $0x11, Z15, Z1, K2
+	VMOVAPS.Z   Z14, K2, Z14
+	VMOVAPS.Z   Z14, K1, Z14
+	VMOVUPS     Z14, (BX)(R9*4)
+	VADDPS      Z14, Z2, Z2
+	VMOVUPS     (SI)(R9*4), Z15
+	VSUBPS      Z10, Z15, Z15
+	VFMADD231PS Z15, Z14, Z6
+	VMOVUPS     64(BX)(R9*4), Z14
+	VMOVUPS     64(DI)(R9*4), Z15
+	VCMPPS      $0x11, Z0, Z15, K1
+	VCMPPS      $0x11, Z15, Z1, K2
+	VMOVAPS.Z   Z14, K2, Z14
+	VMOVAPS.Z   Z14, K1, Z14
+	VMOVUPS     Z14, 64(BX)(R9*4)
+	VADDPS      Z14, Z3, Z3
+	VMOVUPS     64(SI)(R9*4), Z15
+	VSUBPS      Z11, Z15, Z15
+	VFMADD231PS Z15, Z14, Z7
+	VMOVUPS     128(BX)(R9*4), Z14
+	VMOVUPS     128(DI)(R9*4), Z15
+	VCMPPS      $0x11, Z0, Z15, K1
+	VCMPPS      $0x11, Z15, Z1, K2
+	VMOVAPS.Z   Z14, K2, Z14
+	VMOVAPS.Z   Z14, K1, Z14
+	VMOVUPS     Z14, 128(BX)(R9*4)
+	VADDPS      Z14, Z4, Z4
+	VMOVUPS     128(SI)(R9*4), Z15
+	VSUBPS      Z12, Z15, Z15
+	VFMADD231PS Z15, Z14, Z8
+	VMOVUPS     192(BX)(R9*4), Z14
+	VMOVUPS     192(DI)(R9*4), Z15
+	VCMPPS      $0x11, Z0, Z15, K1
+	VCMPPS      $0x11, Z15, Z1, K2
+	VMOVAPS.Z   Z14, K2, Z14
+	VMOVAPS.Z   Z14, K1, Z14
+	VMOVUPS     Z14, 192(BX)(R9*4)
+	VADDPS      Z14, Z5, Z5
+	VMOVUPS     192(SI)(R9*4), Z15
+	VSUBPS      Z13, Z15, Z15
+	VFMADD231PS Z15, Z14, Z9
+	ADDQ        R12, R9
+	DECQ        R11
+	JNZ         wideRow
+	VMOVUPS     Z2, (AX)(R10*4)
+	VMOVUPS     Z3, 64(AX)(R10*4)
+	VMOVUPS     Z4, 128(AX)(R10*4)
+	VMOVUPS     Z5, 192(AX)(R10*4)
+	VMOVUPS     Z6, (CX)(R10*4)
+	VMOVUPS     Z7, 64(CX)(R10*4)
+	VMOVUPS     Z8, 128(CX)(R10*4)
+	VMOVUPS     Z9, 192(CX)(R10*4)
+	ADDQ        $0x00000040, R10
+	SUBQ        $0x00000040, R8
+	JMP         wide
+
+wideEnd:
+double:
+	CMPQ    R8, $0x00000020
+	JLT     doubleEnd
+	VMOVUPS (AX)(R10*4), Z2
+	VMOVUPS 64(AX)(R10*4), Z3
+	VMOVUPS (CX)(R10*4), Z4
+	VMOVUPS 64(CX)(R10*4), Z5
+	VMOVUPS (DX)(R10*4), Z6
+	VMOVUPS 64(DX)(R10*4), Z7
+	MOVQ    R10, R9
+	MOVQ    rows+48(FP), R11
+	MOVQ    stride+64(FP), R12
+
+doubleRow:
+	VMOVUPS     (BX)(R9*4), Z8
+	VMOVUPS     (DI)(R9*4), Z9
+	VCMPPS      $0x11, Z0, Z9, K1
+	VCMPPS      $0x11, Z9, Z1, K2
+	VMOVAPS.Z   Z8, K2, Z8
+	VMOVAPS.Z   Z8, K1, Z8
+	VMOVUPS     Z8, (BX)(R9*4)
+	VADDPS      Z8, Z2, Z2
+	VMOVUPS     (SI)(R9*4), Z9
+	VSUBPS      Z6, Z9, Z9
+	VFMADD231PS Z9, Z8, Z4
+	VMOVUPS     64(BX)(R9*4), Z8
+	VMOVUPS     64(DI)(R9*4), Z9
+	VCMPPS      $0x11, Z0, Z9, K1
+	VCMPPS      $0x11, Z9, Z1, K2
+	VMOVAPS.Z   Z8, K2, Z8
+	VMOVAPS.Z   Z8, K1, Z8
+	VMOVUPS     Z8, 64(BX)(R9*4)
+	VADDPS      Z8, Z3, Z3
+	VMOVUPS     64(SI)(R9*4), Z9
+	VSUBPS      Z7, Z9, Z9
+	VFMADD231PS Z9, Z8, Z5
+	ADDQ        R12, R9
+	DECQ        R11
+	JNZ         doubleRow
+	VMOVUPS     Z2, (AX)(R10*4)
+	VMOVUPS     Z3, 64(AX)(R10*4)
+	VMOVUPS     Z4, (CX)(R10*4)
+	VMOVUPS     Z5, 64(CX)(R10*4)
+	ADDQ        $0x00000020, R10
+	SUBQ        $0x00000020, R8
+	JMP         double
+
+doubleEnd:
+narrow:
+	TESTQ     R8, R8
+	JLE       narrowEnd
+	MOVQ      $-1, R9
+	BZHIQ     R8, R9, R9
+	KMOVW     R9, K1
+	VMOVUPS.Z (AX)(R10*4), K1, Z2
+	VMOVUPS.Z (CX)(R10*4), K1, Z3
+	VMOVUPS.Z (DX)(R10*4), K1, Z4
+	MOVQ      R10, R9
+	MOVQ      rows+48(FP), R11
+	MOVQ      stride+64(FP), R12
+
+narrowRow:
+	VMOVUPS.Z   (BX)(R9*4), K1, Z5
+	VMOVUPS.Z   (DI)(R9*4), K1, Z6
+	VCMPPS      $0x11, Z0, Z6, K2
+	VCMPPS      $0x11, Z6, Z1, K3
+	VMOVAPS.Z   Z5, K3, Z5
+	VMOVAPS.Z   Z5, K2, Z5
+	VMOVUPS     Z5, K1, (BX)(R9*4)
+	VADDPS      Z5, Z2, K1, Z2
+	VMOVUPS.Z   (SI)(R9*4), K1, Z6
+	VSUBPS      Z4, Z6, Z6
+	VFMADD231PS Z6, Z5, K1, Z3
+	ADDQ        R12, R9
+	DECQ        R11
+	JNZ         narrowRow
+	VMOVUPS     Z2, K1, (AX)(R10*4)
+	VMOVUPS     Z3, K1, (CX)(R10*4)
+	ADDQ        $0x00000010, R10
+	SUBQ        $0x00000010, R8
+	JMP         narrow
+
+narrowEnd:
+	VZEROUPPER
+	RET
+
+// func colScaleShiftAVX512(a *float32, b *float32, dst *float32, x *float32, rows int, cols int, stride int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·colScaleShiftAVX512(SB), NOSPLIT, $0-56
+	MOVQ a+0(FP), AX
+	MOVQ b+8(FP), CX
+	MOVQ dst+16(FP), DX
+	MOVQ x+24(FP), BX
+	MOVQ cols+40(FP), SI
+	XORQ R8, R8
+
+wide:
+	CMPQ    SI, $0x00000040
+	JLT     wideEnd
+	VMOVUPS (AX)(R8*4), Z0
+	VMOVUPS 64(AX)(R8*4), Z1
+	VMOVUPS 128(AX)(R8*4), Z2
+	VMOVUPS 192(AX)(R8*4), Z3
+	VMOVUPS (CX)(R8*4), Z4
+	VMOVUPS 64(CX)(R8*4), Z5
+	VMOVUPS 128(CX)(R8*4), Z6
+	VMOVUPS 192(CX)(R8*4), Z7
+	MOVQ    R8, DI
+	MOVQ    rows+32(FP), R9
+	MOVQ    stride+48(FP), R10
+
+wideRow:
+	VMOVUPS     (BX)(DI*4), Z8
+	VFMADD213PS Z4, Z0, Z8
+	VMOVUPS     Z8, (DX)(DI*4)
+	VMOVUPS     64(BX)(DI*4), Z8
+	VFMADD213PS Z5, Z1, Z8
+	VMOVUPS     Z8, 64(DX)(DI*4)
+	VMOVUPS     128(BX)(DI*4), Z8
+	VFMADD213PS Z6, Z2, Z8
+	VMOVUPS     Z8, 128(DX)(DI*4)
+	VMOVUPS     192(BX)(DI*4), Z8
+	VFMADD213PS Z7, Z3, Z8
+	VMOVUPS     Z8, 192(DX)(DI*4)
+	ADDQ        R10, DI
+	DECQ        R9
+	JNZ         wideRow
+	ADDQ        $0x00000040, R8
+	SUBQ        $0x00000040, SI
+	JMP         wide
+
+wideEnd:
+double:
+	CMPQ    SI, $0x00000020
+	JLT     doubleEnd
+	VMOVUPS (AX)(R8*4), Z0
+	VMOVUPS 64(AX)(R8*4), Z1
+	VMOVUPS (CX)(R8*4), Z2
+	VMOVUPS 64(CX)(R8*4), Z3
+	MOVQ    R8, DI
+	MOVQ    rows+32(FP), R9
+	MOVQ    stride+48(FP), R10
+
+doubleRow:
+	VMOVUPS     (BX)(DI*4), Z4
+	VFMADD213PS Z2, Z0, Z4
+	VMOVUPS     Z4, (DX)(DI*4)
+	VMOVUPS     64(BX)(DI*4), Z4
+	VFMADD213PS Z3, Z1, Z4
+	VMOVUPS     Z4, 64(DX)(DI*4)
+	ADDQ        R10, DI
+	DECQ        R9
+	JNZ         doubleRow
+	ADDQ        $0x00000020, R8
+	SUBQ        $0x00000020, SI
+	JMP         double
+
+doubleEnd:
+narrow:
+	TESTQ     SI, SI
+	JLE       narrowEnd
+	MOVQ      $-1, DI
+	BZHIQ     SI, DI, DI
+	KMOVW     DI, K1
+	VMOVUPS.Z (AX)(R8*4), K1, Z0
+	VMOVUPS.Z (CX)(R8*4), K1, Z1
+	MOVQ      R8, DI
+	MOVQ      rows+32(FP), R9
+	MOVQ      stride+48(FP), R10
+
+narrowRow:
+	VMOVUPS.Z   (BX)(DI*4), K1, Z2
+	VFMADD213PS Z1, Z0, Z2
+	VMOVUPS     Z2, K1, (DX)(DI*4)
+	ADDQ        R10, DI
+	DECQ        R9
+	JNZ         narrowRow
+	ADDQ        $0x00000010, R8
+	SUBQ        $0x00000010, SI
+	JMP         narrow
+
+narrowEnd:
+	VZEROUPPER
+	RET
+
+// func colScaleShiftReLUAVX512(a *float32, b *float32, dst *float32, x *float32, rows int, cols int, stride int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·colScaleShiftReLUAVX512(SB), NOSPLIT, $0-56
+	MOVQ   a+0(FP), AX
+	MOVQ   b+8(FP), CX
+	MOVQ   dst+16(FP), DX
+	MOVQ   x+24(FP), BX
+	MOVQ   cols+40(FP), SI
+	XORQ   R8, R8
+	VPXORD Z0, Z0, Z0
+
+wide:
+	CMPQ    SI, $0x00000040
+	JLT     wideEnd
+	VMOVUPS (AX)(R8*4), Z1
+	VMOVUPS 64(AX)(R8*4), Z2
+	VMOVUPS 128(AX)(R8*4), Z3
+	VMOVUPS 192(AX)(R8*4), Z4
+	VMOVUPS (CX)(R8*4), Z5
+	VMOVUPS 64(CX)(R8*4), Z6
+	VMOVUPS 128(CX)(R8*4), Z7
+	VMOVUPS 192(CX)(R8*4), Z8
+	MOVQ    R8, DI
+	MOVQ    rows+32(FP), R9
+	MOVQ    stride+48(FP), R10
+
+wideRow:
+	VMOVUPS     (BX)(DI*4), Z9
+	VFMADD213PS Z5, Z1, Z9
+	VMAXPS      Z9, Z0, Z9
+	VMOVUPS     Z9, (DX)(DI*4)
+	VMOVUPS     64(BX)(DI*4), Z9
+	VFMADD213PS Z6, Z2, Z9
+	VMAXPS      Z9, Z0, Z9
+	VMOVUPS     Z9, 64(DX)(DI*4)
+	VMOVUPS     128(BX)(DI*4), Z9
+	VFMADD213PS Z7, Z3, Z9
+	VMAXPS      Z9, Z0, Z9
+	VMOVUPS     Z9, 128(DX)(DI*4)
+	VMOVUPS     192(BX)(DI*4), Z9
+	VFMADD213PS Z8, Z4, Z9
+	VMAXPS      Z9, Z0, Z9
+	VMOVUPS     Z9, 192(DX)(DI*4)
+	ADDQ        R10, DI
+	DECQ        R9
+	JNZ         wideRow
+	ADDQ        $0x00000040, R8
+	SUBQ        $0x00000040, SI
+	JMP         wide
+
+wideEnd:
+double:
+	CMPQ    SI, $0x00000020
+	JLT     doubleEnd
+	VMOVUPS (AX)(R8*4), Z1
+	VMOVUPS 64(AX)(R8*4), Z2
+	VMOVUPS (CX)(R8*4), Z3
+	VMOVUPS 64(CX)(R8*4), Z4
+	MOVQ    R8, DI
+	MOVQ    rows+32(FP), R9
+	MOVQ    stride+48(FP), R10
+
+doubleRow:
+	VMOVUPS     (BX)(DI*4), Z5
+	VFMADD213PS Z3, Z1, Z5
+	VMAXPS      Z5, Z0, Z5
+	VMOVUPS     Z5, (DX)(DI*4)
+	VMOVUPS     64(BX)(DI*4), Z5
+	VFMADD213PS Z4, Z2, Z5
+	VMAXPS      Z5, Z0, Z5
+	VMOVUPS     Z5, 64(DX)(DI*4)
+	ADDQ        R10, DI
+	DECQ        R9
+	JNZ         doubleRow
+	ADDQ        $0x00000020, R8
+	SUBQ        $0x00000020, SI
+	JMP         double
+
+doubleEnd:
+narrow:
+	TESTQ     SI, SI
+	JLE       narrowEnd
+	MOVQ      $-1, DI
+	BZHIQ     SI, DI, DI
+	KMOVW     DI, K1
+	VMOVUPS.Z (AX)(R8*4), K1, Z1
+	VMOVUPS.Z (CX)(R8*4), K1, Z2
+	MOVQ      R8, DI
+	MOVQ      rows+32(FP), R9
+	MOVQ      stride+48(FP), R10
+
+narrowRow:
+	VMOVUPS.Z   (BX)(DI*4), K1, Z3
+	VFMADD213PS Z2, Z1, Z3
+	VMAXPS      Z3, Z0, Z3
+	VMOVUPS     Z3, K1, (DX)(DI*4)
+	ADDQ        R10, DI
+	DECQ        R9
+	JNZ         narrowRow
+	ADDQ        $0x00000010, R8
+	SUBQ        $0x00000010, SI
+	JMP         narrow
+
+narrowEnd:
+	VZEROUPPER
+	RET
+
+// func colScaleShiftReLU6AVX512(a *float32, b *float32, dst *float32, x *float32, rows int, cols int, stride int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·colScaleShiftReLU6AVX512(SB), NOSPLIT, $0-56
+	MOVQ         a+0(FP), AX
+	MOVQ         b+8(FP), CX
+	MOVQ         dst+16(FP), DX
+	MOVQ         x+24(FP), BX
+	MOVQ         cols+40(FP), SI
+	XORQ         R8, R8
+	VBROADCASTSS vectorConstantsAVX512<>+0(SB), Z0
+	VPXORD       Z1, Z1, Z1
+
+wide:
+	CMPQ    SI, $0x00000040
+	JLT     wideEnd
+	VMOVUPS (AX)(R8*4), Z2
+	VMOVUPS 64(AX)(R8*4), Z3
+	VMOVUPS 128(AX)(R8*4), Z4
+	VMOVUPS 192(AX)(R8*4), Z5
+	VMOVUPS (CX)(R8*4), Z6
+	VMOVUPS 64(CX)(R8*4), Z7
+	VMOVUPS 128(CX)(R8*4), Z8
+	VMOVUPS 192(CX)(R8*4), Z9
+	MOVQ    R8, DI
+	MOVQ    rows+32(FP), R9
+	MOVQ    stride+48(FP), R10
+
+wideRow:
+	VMOVUPS     (BX)(DI*4), Z10
+	VFMADD213PS Z6, Z2, Z10
+	VMAXPS      Z10, Z1, Z10
+	VMINPS      Z10, Z0, Z10
+	VMOVUPS     Z10, (DX)(DI*4)
+	VMOVUPS     64(BX)(DI*4), Z10
+	VFMADD213PS Z7, Z3, Z10
+	VMAXPS      Z10, Z1, Z10
+	VMINPS      Z10, Z0, Z10
+	VMOVUPS     Z10, 64(DX)(DI*4)
+	VMOVUPS     128(BX)(DI*4), Z10
+	VFMADD213PS Z8, Z4, Z10
+	VMAXPS      Z10, Z1, Z10
+	VMINPS      Z10, Z0, Z10
+	VMOVUPS     Z10, 128(DX)(DI*4)
+	VMOVUPS     192(BX)(DI*4), Z10
+	VFMADD213PS Z9, Z5, Z10
+	VMAXPS      Z10, Z1, Z10
+	VMINPS      Z10, Z0, Z10
+	VMOVUPS     Z10, 192(DX)(DI*4)
+	ADDQ        R10, DI
+	DECQ        R9
+	JNZ         wideRow
+	ADDQ        $0x00000040, R8
+	SUBQ        $0x00000040, SI
+	JMP         wide
+
+wideEnd:
+double:
+	CMPQ    SI, $0x00000020
+	JLT     doubleEnd
+	VMOVUPS (AX)(R8*4), Z2
+	VMOVUPS 64(AX)(R8*4), Z3
+	VMOVUPS (CX)(R8*4), Z4
+	VMOVUPS 64(CX)(R8*4), Z5
+	MOVQ    R8, DI
+	MOVQ    rows+32(FP), R9
+	MOVQ    stride+48(FP), R10
+
+doubleRow:
+	VMOVUPS     (BX)(DI*4), Z6
+	VFMADD213PS Z4, Z2, Z6
+	VMAXPS      Z6, Z1, Z6
+	VMINPS      Z6, Z0, Z6
+	VMOVUPS     Z6, (DX)(DI*4)
+	VMOVUPS     64(BX)(DI*4), Z6
+	VFMADD213PS Z5, Z3, Z6
+	VMAXPS      Z6, Z1, Z6
+	VMINPS      Z6, Z0, Z6
+	VMOVUPS     Z6, 64(DX)(DI*4)
+	ADDQ        R10, DI
+	DECQ        R9
+	JNZ         doubleRow
+	ADDQ        $0x00000020, R8
+	SUBQ        $0x00000020, SI
+	JMP         double
+
+doubleEnd:
+narrow:
+	TESTQ     SI, SI
+	JLE       narrowEnd
+	MOVQ      $-1, DI
+	BZHIQ     SI, DI, DI
+	KMOVW     DI, K1
+	VMOVUPS.Z (AX)(R8*4), K1, Z2
+	VMOVUPS.Z (CX)(R8*4), K1, Z3
+	MOVQ      R8, DI
+	MOVQ      rows+32(FP), R9
+	MOVQ      stride+48(FP), R10
+
+narrowRow:
+	VMOVUPS.Z   (BX)(DI*4), K1, Z4
+	VFMADD213PS Z3, Z2, Z4
+	VMAXPS      Z4, Z1, Z4
+	VMINPS      Z4, Z0, Z4
+	VMOVUPS     Z4, K1, (DX)(DI*4)
+	ADDQ        R10, DI
+	DECQ        R9
+	JNZ         narrowRow
+	ADDQ        $0x00000010, R8
+	SUBQ        $0x00000010, SI
+	JMP         narrow
+
+narrowEnd:
+	VZEROUPPER
+	RET
+
+// func colCombineAVX512(a *float32, b *float32, k *float32, dst *float32, x *float32, y *float32, rows int, cols int, stride int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·colCombineAVX512(SB), NOSPLIT, $0-72
+	MOVQ a+0(FP), AX
+	MOVQ b+8(FP), CX
+	MOVQ k+16(FP), DX
+	MOVQ dst+24(FP), BX
+	MOVQ x+32(FP), SI
+	MOVQ y+40(FP), DI
+	MOVQ cols+56(FP), R8
+	XORQ R10, R10
+
+wide:
+	CMPQ    R8, $0x00000040
+	JLT     wideEnd
+	VMOVUPS (AX)(R10*4), Z0
+	VMOVUPS 64(AX)(R10*4), Z1
+	VMOVUPS 128(AX)(R10*4), Z2
+	VMOVUPS 192(AX)(R10*4), Z3
+	VMOVUPS (CX)(R10*4), Z4
+	VMOVUPS 64(CX)(R10*4), Z5
+	VMOVUPS 128(CX)(R10*4), Z6
+	VMOVUPS 192(CX)(R10*4), Z7
+	VMOVUPS (DX)(R10*4), Z8
+	VMOVUPS 64(DX)(R10*4), Z9
+	VMOVUPS 128(DX)(R10*4), Z10
+	VMOVUPS 192(DX)(R10*4), Z11
+	MOVQ    R10, R9
+	MOVQ    rows+48(FP), R11
+	MOVQ    stride+64(FP), R12
+
+wideRow:
+	VMOVUPS     (SI)(R9*4), Z12
+	VMOVUPS     (DI)(R9*4), Z13
+	VFMADD213PS Z8, Z4, Z13
+	VFMADD231PS Z12, Z0, Z13
+	VMOVUPS     Z13, (BX)(R9*4)
+	VMOVUPS     64(SI)(R9*4), Z12
+	VMOVUPS     64(DI)(R9*4), Z13
+	VFMADD213PS Z9, Z5, Z13
+	VFMADD231PS Z12, Z1, Z13
+	VMOVUPS     Z13, 64(BX)(R9*4)
+	VMOVUPS     128(SI)(R9*4), Z12
+	VMOVUPS     128(DI)(R9*4), Z13
+	VFMADD213PS Z10, Z6, Z13
+	VFMADD231PS Z12, Z2, Z13
+	VMOVUPS     Z13, 128(BX)(R9*4)
+	VMOVUPS     192(SI)(R9*4), Z12
+	VMOVUPS     192(DI)(R9*4), Z13
+	VFMADD213PS Z11, Z7, Z13
+	VFMADD231PS Z12, Z3, Z13
+	VMOVUPS     Z13, 192(BX)(R9*4)
+	ADDQ        R12, R9
+	DECQ        R11
+	JNZ         wideRow
+	ADDQ        $0x00000040, R10
+	SUBQ        $0x00000040, R8
+	JMP         wide
+
+wideEnd:
+double:
+	CMPQ    R8, $0x00000020
+	JLT     doubleEnd
+	VMOVUPS (AX)(R10*4), Z0
+	VMOVUPS 64(AX)(R10*4), Z1
+	VMOVUPS (CX)(R10*4), Z2
+	VMOVUPS 64(CX)(R10*4), Z3
+	VMOVUPS (DX)(R10*4), Z4
+	VMOVUPS 64(DX)(R10*4), Z5
+	MOVQ    R10, R9
+	MOVQ    rows+48(FP), R11
+	MOVQ    stride+64(FP), R12
+
+doubleRow:
+	VMOVUPS     (SI)(R9*4), Z6
+	VMOVUPS     (DI)(R9*4), Z7
+	VFMADD213PS Z4, Z2, Z7
+	VFMADD231PS Z6, Z0, Z7
+	VMOVUPS     Z7, (BX)(R9*4)
+	VMOVUPS     64(SI)(R9*4), Z6
+	VMOVUPS     64(DI)(R9*4), Z7
+	VFMADD213PS Z5, Z3, Z7
+	VFMADD231PS Z6, Z1, Z7
+	VMOVUPS     Z7, 64(BX)(R9*4)
+	ADDQ        R12, R9
+	DECQ        R11
+	JNZ         doubleRow
+	ADDQ        $0x00000020, R10
+	SUBQ        $0x00000020, R8
+	JMP         double
+
+doubleEnd:
+narrow:
+	TESTQ     R8, R8
+	JLE       narrowEnd
+	MOVQ      $-1, R9
+	BZHIQ     R8, R9, R9
+	KMOVW     R9, K1
+	VMOVUPS.Z (AX)(R10*4), K1, Z0
+	VMOVUPS.Z (CX)(R10*4), K1, Z1
+	VMOVUPS.Z (DX)(R10*4), K1, Z2
+	MOVQ      R10, R9
+	MOVQ      rows+48(FP), R11
+	MOVQ      stride+64(FP), R12
+
+narrowRow:
+	VMOVUPS.Z   (SI)(R9*4), K1, Z3
+	VMOVUPS.Z   (DI)(R9*4), K1, Z4
+	VFMADD213PS Z2, Z1, Z4
+	VFMADD231PS Z3, Z0, Z4
+	VMOVUPS     Z4, K1, (BX)(R9*4)
+	ADDQ        R12, R9
+	DECQ        R11
+	JNZ         narrowRow
+	ADDQ        $0x00000010, R10
+	SUBQ        $0x00000010, R8
+	JMP         narrow
+
+narrowEnd:
 	VZEROUPPER
 	RET
 
@@ -1046,14 +2112,14 @@ TEXT ·reluBackwardAVX512(SB), NOSPLIT, $0-32
 unrolled:
 	CMPQ      BX, $0x00000020
 	JLT       unrolledEnd
-	VMOVUPS   (DX)(SI*4), Z1
-	VCMPPS    $0x11, Z1, Z0, K1
 	VMOVUPS   (CX)(SI*4), Z1
+	VMOVUPS   (DX)(SI*4), Z2
+	VCMPPS    $0x11, Z2, Z0, K1
 	VMOVAPS.Z Z1, K1, Z1
 	VMOVUPS   Z1, (AX)(SI*4)
-	VMOVUPS   64(DX)(SI*4), Z1
-	VCMPPS    $0x11, Z1, Z0, K1
 	VMOVUPS   64(CX)(SI*4), Z1
+	VMOVUPS   64(DX)(SI*4), Z2
+	VCMPPS    $0x11, Z2, Z0, K1
 	VMOVAPS.Z Z1, K1, Z1
 	VMOVUPS   Z1, 64(AX)(SI*4)
 	ADDQ      $0x00000020, SI
@@ -1064,9 +2130,9 @@ unrolledEnd:
 single:
 	CMPQ      BX, $0x00000010
 	JLT       singleEnd
-	VMOVUPS   (DX)(SI*4), Z1
-	VCMPPS    $0x11, Z1, Z0, K1
 	VMOVUPS   (CX)(SI*4), Z1
+	VMOVUPS   (DX)(SI*4), Z2
+	VCMPPS    $0x11, Z2, Z0, K1
 	VMOVAPS.Z Z1, K1, Z1
 	VMOVUPS   Z1, (AX)(SI*4)
 	ADDQ      $0x00000010, SI
@@ -1079,10 +2145,10 @@ singleEnd:
 	MOVQ      $-1, DI
 	BZHIQ     BX, DI, DI
 	KMOVW     DI, K1
-	VMOVUPS.Z (DX)(SI*4), K1, Z1
-	VCMPPS    $0x11, Z1, Z0, K2
-	VMOVUPS.Z (CX)(SI*4), K1, Z0
-	VMOVAPS.Z Z0, K2, Z0
+	VMOVUPS.Z (CX)(SI*4), K1, Z1
+	VMOVUPS.Z (DX)(SI*4), K1, Z2
+	VCMPPS    $0x11, Z2, Z0, K2
+	VMOVAPS.Z Z1, K2, Z0
 	VMOVUPS   Z0, K1, (AX)(SI*4)
 
 done:
@@ -1102,14 +2168,14 @@ TEXT ·reluBackwardPastAVX512(SB), NOSPLIT, $0-32
 unrolled:
 	CMPQ      BX, $0x00000020
 	JLT       unrolledEnd
-	VMOVUPS   (DX)(SI*4), Z1
-	VCMPPS    $0x11, Z1, Z0, K1
 	VMOVUPS   (CX)(SI*4), Z1
+	VMOVUPS   (DX)(SI*4), Z2
+	VCMPPS    $0x11, Z2, Z0, K1
 	VMOVAPS.Z Z1, K1, Z1
 	VMOVNTPS  Z1, (AX)(SI*4)
-	VMOVUPS   64(DX)(SI*4), Z1
-	VCMPPS    $0x11, Z1, Z0, K1
 	VMOVUPS   64(CX)(SI*4), Z1
+	VMOVUPS   64(DX)(SI*4), Z2
+	VCMPPS    $0x11, Z2, Z0, K1
 	VMOVAPS.Z Z1, K1, Z1
 	VMOVNTPS  Z1, 64(AX)(SI*4)
 	ADDQ      $0x00000020, SI
@@ -1120,9 +2186,9 @@ unrolledEnd:
 single:
 	CMPQ      BX, $0x00000010
 	JLT       singleEnd
-	VMOVUPS   (DX)(SI*4), Z1
-	VCMPPS    $0x11, Z1, Z0, K1
 	VMOVUPS   (CX)(SI*4), Z1
+	VMOVUPS   (DX)(SI*4), Z2
+	VCMPPS    $0x11, Z2, Z0, K1
 	VMOVAPS.Z Z1, K1, Z1
 	VMOVNTPS  Z1, (AX)(SI*4)
 	ADDQ      $0x00000010, SI
@@ -1252,25 +2318,25 @@ TEXT ·relu6BackwardAVX512(SB), NOSPLIT, $0-32
 	MOVQ         y+16(FP), DX
 	MOVQ         n+24(FP), BX
 	XORQ         SI, SI
-	VPXORD       Z0, Z0, Z0
-	VBROADCASTSS vectorConstantsAVX512<>+0(SB), Z1
+	VBROADCASTSS vectorConstantsAVX512<>+0(SB), Z0
+	VPXORD       Z1, Z1, Z1
 
 unrolled:
 	CMPQ      BX, $0x00000020
 	JLT       unrolledEnd
-	VMOVUPS   (DX)(SI*4), Z2
-	VCMPPS    $0x11, Z2, Z0, K1
-	VMOVUPS   (CX)(SI*4), Z3
-	VMOVAPS.Z Z3, K1, Z3
-	VCMPPS    $0x11, Z1, Z2, K1
-	VMOVAPS.Z Z3, K1, Z2
+	VMOVUPS   (CX)(SI*4), Z2
+	VMOVUPS   (DX)(SI*4), Z3
+	VCMPPS    $0x11, Z0, Z3, K1
+	VCMPPS    $0x11, Z3, Z1, K2
+	VMOVAPS.Z Z2, K2, Z2
+	VMOVAPS.Z Z2, K1, Z2
 	VMOVUPS   Z2, (AX)(SI*4)
-	VMOVUPS   64(DX)(SI*4), Z2
-	VCMPPS    $0x11, Z2, Z0, K1
-	VMOVUPS   64(CX)(SI*4), Z3
-	VMOVAPS.Z Z3, K1, Z3
-	VCMPPS    $0x11, Z1, Z2, K1
-	VMOVAPS.Z Z3, K1, Z2
+	VMOVUPS   64(CX)(SI*4), Z2
+	VMOVUPS   64(DX)(SI*4), Z3
+	VCMPPS    $0x11, Z0, Z3, K1
+	VCMPPS    $0x11, Z3, Z1, K2
+	VMOVAPS.Z Z2, K2, Z2
+	VMOVAPS.Z Z2, K1, Z2
 	VMOVUPS   Z2, 64(AX)(SI*4)
 	ADDQ      $0x00000020, SI
 	SUBQ      $0x00000020, BX
@@ -1280,12 +2346,12 @@ unrolledEnd:
 single:
 	CMPQ      BX, $0x00000010
 	JLT       singleEnd
-	VMOVUPS   (DX)(SI*4), Z2
-	VCMPPS    $0x11, Z2, Z0, K1
-	VMOVUPS   (CX)(SI*4), Z3
-	VMOVAPS.Z Z3, K1, Z3
-	VCMPPS    $0x11, Z1, Z2, K1
-	VMOVAPS.Z Z3, K1, Z2
+	VMOVUPS   (CX)(SI*4), Z2
+	VMOVUPS   (DX)(SI*4), Z3
+	VCMPPS    $0x11, Z0, Z3, K1
+	VCMPPS    $0x11, Z3, Z1, K2
+	VMOVAPS.Z Z2, K2, Z2
+	VMOVAPS.Z Z2, K1, Z2
 	VMOVUPS   Z2, (AX)(SI*4)
 	ADDQ      $0x00000010, SI
 	SUBQ      $0x00000010, BX
@@ -1297,11 +2363,11 @@ singleEnd:
 	MOVQ      $-1, DI
 	BZHIQ     BX, DI, DI
 	KMOVW     DI, K1
-	VMOVUPS.Z (DX)(SI*4), K1, Z2
-	VCMPPS    $0x11, Z2, Z0, K2
-	VMOVUPS.Z (CX)(SI*4), K1, Z0
-	VMOVAPS.Z Z0, K2, Z0
-	VCMPPS    $0x11, Z1, Z2, K2
+	VMOVUPS.Z (CX)(SI*4), K1, Z2
+	VMOVUPS.Z (DX)(SI*4), K1, Z3
+	VCMPPS    $0x11, Z0, Z3, K2
+	VCMPPS    $0x11, Z3, Z1, K3
+	VMOVAPS.Z Z2, K3, Z0
 	VMOVAPS.Z Z0, K2, Z0
 	VMOVUPS   Z0, K1, (AX)(SI*4)
 
@@ -1317,25 +2383,25 @@ TEXT ·relu6BackwardPastAVX512(SB), NOSPLIT, $0-32
 	MOVQ         y+16(FP), DX
 	MOVQ         n+24(FP), BX
 	XORQ         SI, SI
-	VPXORD       Z0, Z0, Z0
-	VBROADCASTSS vectorConstantsAVX512<>+0(SB), Z1
+	VBROADCASTSS vectorConstantsAVX512<>+0(SB), Z0
+	VPXORD       Z1, Z1, Z1
 
 unrolled:
 	CMPQ      BX, $0x00000020
 	JLT       unrolledEnd
-	VMOVUPS   (DX)(SI*4), Z2
-	VCMPPS    $0x11, Z2, Z0, K1
-	VMOVUPS   (CX)(SI*4), Z3
-	VMOVAPS.Z Z3, K1, Z3
-	VCMPPS    $0x11, Z1, Z2, K1
-	VMOVAPS.Z Z3, K1, Z2
+	VMOVUPS   (CX)(SI*4), Z2
+	VMOVUPS   (DX)(SI*4), Z3
+	VCMPPS    $0x11, Z0, Z3, K1
+	VCMPPS    $0x11, Z3, Z1, K2
+	VMOVAPS.Z Z2, K2, Z2
+	VMOVAPS.Z Z2, K1, Z2
 	VMOVNTPS  Z2, (AX)(SI*4)
-	VMOVUPS   64(DX)(SI*4), Z2
-	VCMPPS    $0x11, Z2, Z0, K1
-	VMOVUPS   64(CX)(SI*4), Z3
-	VMOVAPS.Z Z3, K1, Z3
-	VCMPPS    $0x11, Z1, Z2, K1
-	VMOVAPS.Z Z3, K1, Z2
+	VMOVUPS   64(CX)(SI*4), Z2
+	VMOVUPS   64(DX)(SI*4), Z3
+	VCMPPS    $0x11, Z0, Z3, K1
+	VCMPPS    $0x11, Z3, Z1, K2
+	VMOVAPS.Z Z2, K2, Z2
+	VMOVAPS.Z Z2, K1, Z2
 	VMOVNTPS  Z2, 64(AX)(SI*4)
 	ADDQ      $0x00000020, SI
 	SUBQ      $0x00000020, BX
@@ -1345,12 +2411,12 @@ unrolledEnd:
 single:
 	CMPQ      BX, $0x00000010
 	JLT       singleEnd
-	VMOVUPS   (DX)(SI*4), Z2
-	VCMPPS    $0x11, Z2, Z0, K1
-	VMOVUPS   (CX)(SI*4), Z3
-	VMOVAPS.Z Z3, K1, Z3
-	VCMPPS    $0x11, Z1, Z2, K1
-	VMOVAPS.Z Z3, K1, Z2
+	VMOVUPS   (CX)(SI*4), Z2
+	VMOVUPS   (DX)(SI*4), Z3
+	VCMPPS    $0x11, Z0, Z3, K1
+	VCMPPS    $0x11, Z3, Z1, K2
+	VMOVAPS.Z Z2, K2, Z2
+	VMOVAPS.Z Z2, K1, Z2
 	VMOVNTPS  Z2, (AX)(SI*4)
 	ADDQ      $0x00000010, SI
 	SUBQ      $0x00000010, BX
@@ -5449,172 +6515,1006 @@ singleEnd:
 	VZEROUPPER
 	RET
 
-// func colScaleShiftAVX2(dst *float32, x *float32, a *float32, b *float32, n int)
-// Requires: AVX, FMA3
-TEXT ·colScaleShiftAVX2(SB), NOSPLIT, $0-40
+// func colSumAVX2(dst *float32, x *float32, rows int, cols int, stride int)
+// Requires: AVX
+TEXT ·colSumAVX2(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), AX
 	MOVQ x+8(FP), CX
-	MOVQ a+16(FP), DX
-	MOVQ b+24(FP), BX
-	MOVQ n+32(FP), SI
-	XORQ DI, DI
-
-single:
-	CMPQ        SI, $0x00000008
-	JLT         singleEnd
-	VMOVUPS     (DX)(DI*4), Y0
-	VMOVUPS     (CX)(DI*4), Y1
-	VMOVUPS     (BX)(DI*4), Y2
-	VFMADD231PS Y1, Y0, Y2
-	VMOVUPS     Y2, (AX)(DI*4)
-	ADDQ        $0x00000008, DI
-	SUBQ        $0x00000008, SI
-	JMP         single
-
-singleEnd:
-	TESTQ       SI, SI
-	JZ          done
-	LEAQ        vectorTailMasks<>+0(SB), R8
-	MOVQ        $0x00000010, R9
-	SUBQ        SI, R9
-	VMOVUPS     (R8)(R9*4), Y0
-	VMASKMOVPS  (DX)(DI*4), Y0, Y1
-	VMASKMOVPS  (CX)(DI*4), Y0, Y2
-	VMASKMOVPS  (BX)(DI*4), Y0, Y3
-	VFMADD231PS Y2, Y1, Y3
-	VMASKMOVPS  Y3, Y0, (AX)(DI*4)
-
-done:
-	VZEROUPPER
-	RET
-
-// func colCombineAVX2(dst *float32, x *float32, y *float32, a *float32, b *float32, k *float32, n int)
-// Requires: AVX, FMA3
-TEXT ·colCombineAVX2(SB), NOSPLIT, $0-56
-	MOVQ dst+0(FP), AX
-	MOVQ x+8(FP), CX
-	MOVQ y+16(FP), DX
-	MOVQ a+24(FP), BX
-	MOVQ b+32(FP), SI
-	MOVQ k+40(FP), DI
-	MOVQ n+48(FP), R8
-	XORQ R9, R9
-
-single:
-	CMPQ        R8, $0x00000008
-	JLT         singleEnd
-	VMOVUPS     (BX)(R9*4), Y0
-	VMOVUPS     (CX)(R9*4), Y1
-	VMOVUPS     (SI)(R9*4), Y2
-	VMOVUPS     (DX)(R9*4), Y3
-	VMOVUPS     (DI)(R9*4), Y4
-	VFMADD231PS Y3, Y2, Y4
-	VFMADD231PS Y1, Y0, Y4
-	VMOVUPS     Y4, (AX)(R9*4)
-	ADDQ        $0x00000008, R9
-	SUBQ        $0x00000008, R8
-	JMP         single
-
-singleEnd:
-	TESTQ       R8, R8
-	JZ          done
-	LEAQ        vectorTailMasks<>+0(SB), R10
-	MOVQ        $0x00000010, R11
-	SUBQ        R8, R11
-	VMOVUPS     (R10)(R11*4), Y0
-	VMASKMOVPS  (BX)(R9*4), Y0, Y1
-	VMASKMOVPS  (CX)(R9*4), Y0, Y2
-	VMASKMOVPS  (SI)(R9*4), Y0, Y3
-	VMASKMOVPS  (DX)(R9*4), Y0, Y4
-	VMASKMOVPS  (DI)(R9*4), Y0, Y5
-	VFMADD231PS Y4, Y3, Y5
-	VFMADD231PS Y2, Y1, Y5
-	VMASKMOVPS  Y5, Y0, (AX)(R9*4)
-
-done:
-	VZEROUPPER
-	RET
-
-// func colSumCenteredAVX2(dst *float32, x *float32, mean *float32, n int)
-// Requires: AVX, FMA3
-TEXT ·colSumCenteredAVX2(SB), NOSPLIT, $0-32
-	MOVQ dst+0(FP), AX
-	MOVQ x+8(FP), CX
-	MOVQ mean+16(FP), DX
-	MOVQ n+24(FP), BX
+	MOVQ cols+24(FP), DX
 	XORQ SI, SI
 
-single:
-	CMPQ        BX, $0x00000008
-	JLT         singleEnd
-	VMOVUPS     (CX)(SI*4), Y0
-	VMOVUPS     (DX)(SI*4), Y1
-	VSUBPS      Y1, Y0, Y0
-	VMOVUPS     (AX)(SI*4), Y1
-	VFMADD231PS Y0, Y0, Y1
-	VMOVUPS     Y1, (AX)(SI*4)
-	ADDQ        $0x00000008, SI
-	SUBQ        $0x00000008, BX
-	JMP         single
+wide:
+	CMPQ    DX, $0x00000020
+	JLT     wideEnd
+	VMOVUPS (AX)(SI*4), Y0
+	VMOVUPS 32(AX)(SI*4), Y1
+	VMOVUPS 64(AX)(SI*4), Y2
+	VMOVUPS 96(AX)(SI*4), Y3
+	MOVQ    SI, BX
+	MOVQ    rows+16(FP), DI
+	MOVQ    stride+32(FP), R8
 
-singleEnd:
-	TESTQ       BX, BX
-	JZ          done
-	LEAQ        vectorTailMasks<>+0(SB), DI
-	MOVQ        $0x00000010, R8
-	SUBQ        BX, R8
-	VMOVUPS     (DI)(R8*4), Y0
-	VMASKMOVPS  (CX)(SI*4), Y0, Y1
-	VMASKMOVPS  (DX)(SI*4), Y0, Y2
-	VSUBPS      Y2, Y1, Y1
-	VMASKMOVPS  (AX)(SI*4), Y0, Y2
-	VFMADD231PS Y1, Y1, Y2
-	VMASKMOVPS  Y2, Y0, (AX)(SI*4)
+wideRow:
+	VMOVUPS (CX)(BX*4), Y4
+	VADDPS  Y4, Y0, Y0
+	VMOVUPS 32(CX)(BX*4), Y4
+	VADDPS  Y4, Y1, Y1
+	VMOVUPS 64(CX)(BX*4), Y4
+	VADDPS  Y4, Y2, Y2
+	VMOVUPS 96(CX)(BX*4), Y4
+	VADDPS  Y4, Y3, Y3
+	ADDQ    R8, BX
+	DECQ    DI
+	JNZ     wideRow
+	VMOVUPS Y0, (AX)(SI*4)
+	VMOVUPS Y1, 32(AX)(SI*4)
+	VMOVUPS Y2, 64(AX)(SI*4)
+	VMOVUPS Y3, 96(AX)(SI*4)
+	ADDQ    $0x00000020, SI
+	SUBQ    $0x00000020, DX
+	JMP     wide
 
-done:
+wideEnd:
+double:
+	CMPQ    DX, $0x00000010
+	JLT     doubleEnd
+	VMOVUPS (AX)(SI*4), Y0
+	VMOVUPS 32(AX)(SI*4), Y1
+	MOVQ    SI, BX
+	MOVQ    rows+16(FP), DI
+	MOVQ    stride+32(FP), R8
+
+doubleRow:
+	VMOVUPS (CX)(BX*4), Y2
+	VADDPS  Y2, Y0, Y0
+	VMOVUPS 32(CX)(BX*4), Y2
+	VADDPS  Y2, Y1, Y1
+	ADDQ    R8, BX
+	DECQ    DI
+	JNZ     doubleRow
+	VMOVUPS Y0, (AX)(SI*4)
+	VMOVUPS Y1, 32(AX)(SI*4)
+	ADDQ    $0x00000010, SI
+	SUBQ    $0x00000010, DX
+	JMP     double
+
+doubleEnd:
+narrow:
+	TESTQ      DX, DX
+	JLE        narrowEnd
+	LEAQ       vectorTailMasks<>+0(SB), BX
+	MOVQ       $0x00000010, DI
+	SUBQ       DX, DI
+	VMOVUPS    (BX)(DI*4), Y0
+	VMASKMOVPS (AX)(SI*4), Y0, Y1
+	MOVQ       SI, BX
+	MOVQ       rows+16(FP), DI
+	MOVQ       stride+32(FP), R8
+
+narrowRow:
+	VMASKMOVPS (CX)(BX*4), Y0, Y2
+	VMOVAPS    Y1, Y3
+	VADDPS     Y2, Y3, Y3
+	VBLENDVPS  Y0, Y3, Y1, Y1
+	ADDQ       R8, BX
+	DECQ       DI
+	JNZ        narrowRow
+	VMASKMOVPS Y1, Y0, (AX)(SI*4)
+	ADDQ       $0x00000008, SI
+	SUBQ       $0x00000008, DX
+	JMP        narrow
+
+narrowEnd:
 	VZEROUPPER
 	RET
 
-// func colDotCenteredAVX2(dst *float32, a *float32, x *float32, mean *float32, n int)
+// func colSumCenteredAVX2(dst *float32, mean *float32, x *float32, rows int, cols int, stride int)
 // Requires: AVX, FMA3
-TEXT ·colDotCenteredAVX2(SB), NOSPLIT, $0-40
+TEXT ·colSumCenteredAVX2(SB), NOSPLIT, $0-48
 	MOVQ dst+0(FP), AX
-	MOVQ a+8(FP), CX
+	MOVQ mean+8(FP), CX
 	MOVQ x+16(FP), DX
-	MOVQ mean+24(FP), BX
-	MOVQ n+32(FP), SI
+	MOVQ cols+32(FP), BX
 	XORQ DI, DI
 
-single:
-	CMPQ        SI, $0x00000008
-	JLT         singleEnd
-	VMOVUPS     (DX)(DI*4), Y0
-	VMOVUPS     (BX)(DI*4), Y1
-	VSUBPS      Y1, Y0, Y0
-	VMOVUPS     (CX)(DI*4), Y1
-	VMOVUPS     (AX)(DI*4), Y2
-	VFMADD231PS Y0, Y1, Y2
-	VMOVUPS     Y2, (AX)(DI*4)
+wide:
+	CMPQ    BX, $0x00000020
+	JLT     wideEnd
+	VMOVUPS (AX)(DI*4), Y0
+	VMOVUPS 32(AX)(DI*4), Y1
+	VMOVUPS 64(AX)(DI*4), Y2
+	VMOVUPS 96(AX)(DI*4), Y3
+	VMOVUPS (CX)(DI*4), Y4
+	VMOVUPS 32(CX)(DI*4), Y5
+	VMOVUPS 64(CX)(DI*4), Y6
+	VMOVUPS 96(CX)(DI*4), Y7
+	MOVQ    DI, SI
+	MOVQ    rows+24(FP), R8
+	MOVQ    stride+40(FP), R9
+
+wideRow:
+	VMOVUPS     (DX)(SI*4), Y8
+	VSUBPS      Y4, Y8, Y8
+	VFMADD231PS Y8, Y8, Y0
+	VMOVUPS     32(DX)(SI*4), Y8
+	VSUBPS      Y5, Y8, Y8
+	VFMADD231PS Y8, Y8, Y1
+	VMOVUPS     64(DX)(SI*4), Y8
+	VSUBPS      Y6, Y8, Y8
+	VFMADD231PS Y8, Y8, Y2
+	VMOVUPS     96(DX)(SI*4), Y8
+	VSUBPS      Y7, Y8, Y8
+	VFMADD231PS Y8, Y8, Y3
+	ADDQ        R9, SI
+	DECQ        R8
+	JNZ         wideRow
+	VMOVUPS     Y0, (AX)(DI*4)
+	VMOVUPS     Y1, 32(AX)(DI*4)
+	VMOVUPS     Y2, 64(AX)(DI*4)
+	VMOVUPS     Y3, 96(AX)(DI*4)
+	ADDQ        $0x00000020, DI
+	SUBQ        $0x00000020, BX
+	JMP         wide
+
+wideEnd:
+double:
+	CMPQ    BX, $0x00000010
+	JLT     doubleEnd
+	VMOVUPS (AX)(DI*4), Y0
+	VMOVUPS 32(AX)(DI*4), Y1
+	VMOVUPS (CX)(DI*4), Y2
+	VMOVUPS 32(CX)(DI*4), Y3
+	MOVQ    DI, SI
+	MOVQ    rows+24(FP), R8
+	MOVQ    stride+40(FP), R9
+
+doubleRow:
+	VMOVUPS     (DX)(SI*4), Y4
+	VSUBPS      Y2, Y4, Y4
+	VFMADD231PS Y4, Y4, Y0
+	VMOVUPS     32(DX)(SI*4), Y4
+	VSUBPS      Y3, Y4, Y4
+	VFMADD231PS Y4, Y4, Y1
+	ADDQ        R9, SI
+	DECQ        R8
+	JNZ         doubleRow
+	VMOVUPS     Y0, (AX)(DI*4)
+	VMOVUPS     Y1, 32(AX)(DI*4)
+	ADDQ        $0x00000010, DI
+	SUBQ        $0x00000010, BX
+	JMP         double
+
+doubleEnd:
+narrow:
+	TESTQ      BX, BX
+	JLE        narrowEnd
+	LEAQ       vectorTailMasks<>+0(SB), SI
+	MOVQ       $0x00000010, R8
+	SUBQ       BX, R8
+	VMOVUPS    (SI)(R8*4), Y0
+	VMASKMOVPS (AX)(DI*4), Y0, Y1
+	VMASKMOVPS (CX)(DI*4), Y0, Y2
+	MOVQ       DI, SI
+	MOVQ       rows+24(FP), R8
+	MOVQ       stride+40(FP), R9
+
+narrowRow:
+	VMASKMOVPS  (DX)(SI*4), Y0, Y3
+	VSUBPS      Y2, Y3, Y3
+	VMOVAPS     Y1, Y4
+	VFMADD231PS Y3, Y3, Y4
+	VBLENDVPS   Y0, Y4, Y1, Y1
+	ADDQ        R9, SI
+	DECQ        R8
+	JNZ         narrowRow
+	VMASKMOVPS  Y1, Y0, (AX)(DI*4)
 	ADDQ        $0x00000008, DI
+	SUBQ        $0x00000008, BX
+	JMP         narrow
+
+narrowEnd:
+	VZEROUPPER
+	RET
+
+// func colDotCenteredAVX2(dst *float32, mean *float32, a *float32, x *float32, rows int, cols int, stride int)
+// Requires: AVX, FMA3
+TEXT ·colDotCenteredAVX2(SB), NOSPLIT, $0-56
+	MOVQ dst+0(FP), AX
+	MOVQ mean+8(FP), CX
+	MOVQ a+16(FP), DX
+	MOVQ x+24(FP), BX
+	MOVQ cols+40(FP), SI
+	XORQ R8, R8
+
+wide:
+	CMPQ    SI, $0x00000020
+	JLT     wideEnd
+	VMOVUPS (AX)(R8*4), Y0
+	VMOVUPS 32(AX)(R8*4), Y1
+	VMOVUPS 64(AX)(R8*4), Y2
+	VMOVUPS 96(AX)(R8*4), Y3
+	VMOVUPS (CX)(R8*4), Y4
+	VMOVUPS 32(CX)(R8*4), Y5
+	VMOVUPS 64(CX)(R8*4), Y6
+	VMOVUPS 96(CX)(R8*4), Y7
+	MOVQ    R8, DI
+	MOVQ    rows+32(FP), R9
+	MOVQ    stride+48(FP), R10
+
+wideRow:
+	VMOVUPS     (BX)(DI*4), Y8
+	VSUBPS      Y4, Y8, Y8
+	VMOVUPS     (DX)(DI*4), Y9
+	VFMADD231PS Y8, Y9, Y0
+	VMOVUPS     32(BX)(DI*4), Y8
+	VSUBPS      Y5, Y8, Y8
+	VMOVUPS     32(DX)(DI*4), Y9
+	VFMADD231PS Y8, Y9, Y1
+	VMOVUPS     64(BX)(DI*4), Y8
+	VSUBPS      Y6, Y8, Y8
+	VMOVUPS     64(DX)(DI*4), Y9
+	VFMADD231PS Y8, Y9, Y2
+	VMOVUPS     96(BX)(DI*4), Y8
+	VSUBPS      Y7, Y8, Y8
+	VMOVUPS     96(DX)(DI*4), Y9
+	VFMADD231PS Y8, Y9, Y3
+	ADDQ        R10, DI
+	DECQ        R9
+	JNZ         wideRow
+	VMOVUPS     Y0, (AX)(R8*4)
+	VMOVUPS     Y1, 32(AX)(R8*4)
+	VMOVUPS     Y2, 64(AX)(R8*4)
+	VMOVUPS     Y3, 96(AX)(R8*4)
+	ADDQ        $0x00000020, R8
+	SUBQ        $0x00000020, SI
+	JMP         wide
+
+wideEnd:
+double:
+	CMPQ    SI, $0x00000010
+	JLT     doubleEnd
+	VMOVUPS (AX)(R8*4), Y0
+	VMOVUPS 32(AX)(R8*4), Y1
+	VMOVUPS (CX)(R8*4), Y2
+	VMOVUPS 32(CX)(R8*4), Y3
+	MOVQ    R8, DI
+	MOVQ    rows+32(FP), R9
+	MOVQ    stride+48(FP), R10
+
+doubleRow:
+	VMOVUPS     (BX)(DI*4), Y4
+	VSUBPS      Y2, Y4, Y4
+	VMOVUPS     (DX)(DI*4), Y5
+	VFMADD231PS Y4, Y5, Y0
+	VMOVUPS     32(BX)(DI*4), Y4
+	VSUBPS      Y3, Y4, Y4
+	VMOVUPS     32(DX)(DI*4), Y5
+	VFMADD231PS Y4, Y5, Y1
+	ADDQ        R10, DI
+	DECQ        R9
+	JNZ         doubleRow
+	VMOVUPS     Y0, (AX)(R8*4)
+	VMOVUPS     Y1, 32(AX)(R8*4)
+	ADDQ        $0x00000010, R8
+	SUBQ        $0x00000010, SI
+	JMP         double
+
+doubleEnd:
+narrow:
+	TESTQ      SI, SI
+	JLE        narrowEnd
+	LEAQ       vectorTailMasks<>+0(SB), DI
+	MOVQ       $0x00000010, R9
+	SUBQ       SI, R9
+	VMOVUPS    (DI)(R9*4), Y0
+	VMASKMOVPS (AX)(R8*4), Y0, Y1
+	VMASKMOVPS (CX)(R8*4), Y0, Y2
+	MOVQ       R8, DI
+	MOVQ       rows+32(FP), R9
+	MOVQ       stride+48(FP), R10
+
+narrowRow:
+	VMASKMOVPS  (BX)(DI*4), Y0, Y3
+	VSUBPS      Y2, Y3, Y3
+	VMASKMOVPS  (DX)(DI*4), Y0, Y4
+	VMOVAPS     Y1, Y5
+	VFMADD231PS Y3, Y4, Y5
+	VBLENDVPS   Y0, Y5, Y1, Y1
+	ADDQ        R10, DI
+	DECQ        R9
+	JNZ         narrowRow
+	VMASKMOVPS  Y1, Y0, (AX)(R8*4)
+	ADDQ        $0x00000008, R8
 	SUBQ        $0x00000008, SI
-	JMP         single
+	JMP         narrow
 
-singleEnd:
-	TESTQ       SI, SI
-	JZ          done
-	LEAQ        vectorTailMasks<>+0(SB), R8
-	MOVQ        $0x00000010, R9
-	SUBQ        SI, R9
-	VMOVUPS     (R8)(R9*4), Y0
-	VMASKMOVPS  (DX)(DI*4), Y0, Y1
-	VMASKMOVPS  (BX)(DI*4), Y0, Y2
-	VSUBPS      Y2, Y1, Y1
-	VMASKMOVPS  (CX)(DI*4), Y0, Y2
-	VMASKMOVPS  (AX)(DI*4), Y0, Y3
-	VFMADD231PS Y1, Y2, Y3
-	VMASKMOVPS  Y3, Y0, (AX)(DI*4)
+narrowEnd:
+	VZEROUPPER
+	RET
 
-done:
+// func colSumsAVX2(sum *float32, dot *float32, mean *float32, dy *float32, x *float32, rows int, cols int, stride int)
+// Requires: AVX, FMA3
+TEXT ·colSumsAVX2(SB), NOSPLIT, $0-64
+	MOVQ sum+0(FP), AX
+	MOVQ dot+8(FP), CX
+	MOVQ mean+16(FP), DX
+	MOVQ dy+24(FP), BX
+	MOVQ x+32(FP), SI
+	MOVQ cols+48(FP), DI
+	XORQ R9, R9
+
+double:
+	CMPQ    DI, $0x00000010
+	JLT     doubleEnd
+	VMOVUPS (AX)(R9*4), Y0
+	VMOVUPS 32(AX)(R9*4), Y1
+	VMOVUPS (CX)(R9*4), Y2
+	VMOVUPS 32(CX)(R9*4), Y3
+	VMOVUPS (DX)(R9*4), Y4
+	VMOVUPS 32(DX)(R9*4), Y5
+	MOVQ    R9, R8
+	MOVQ    rows+40(FP), R10
+	MOVQ    stride+56(FP), R11
+
+doubleRow:
+	VMOVUPS     (BX)(R8*4), Y6
+	VADDPS      Y6, Y0, Y0
+	VMOVUPS     (SI)(R8*4), Y7
+	VSUBPS      Y4, Y7, Y7
+	VFMADD231PS Y7, Y6, Y2
+	VMOVUPS     32(BX)(R8*4), Y6
+	VADDPS      Y6, Y1, Y1
+	VMOVUPS     32(SI)(R8*4), Y7
+	VSUBPS      Y5, Y7, Y7
+	VFMADD231PS Y7, Y6, Y3
+	ADDQ        R11, R8
+	DECQ        R10
+	JNZ         doubleRow
+	VMOVUPS     Y0, (AX)(R9*4)
+	VMOVUPS     Y1, 32(AX)(R9*4)
+	VMOVUPS     Y2, (CX)(R9*4)
+	VMOVUPS     Y3, 32(CX)(R9*4)
+	ADDQ        $0x00000010, R9
+	SUBQ        $0x00000010, DI
+	JMP         double
+
+doubleEnd:
+narrow:
+	TESTQ      DI, DI
+	JLE        narrowEnd
+	LEAQ       vectorTailMasks<>+0(SB), R8
+	MOVQ       $0x00000010, R10
+	SUBQ       DI, R10
+	VMOVUPS    (R8)(R10*4), Y0
+	VMASKMOVPS (AX)(R9*4), Y0, Y1
+	VMASKMOVPS (CX)(R9*4), Y0, Y2
+	VMASKMOVPS (DX)(R9*4), Y0, Y3
+	MOVQ       R9, R8
+	MOVQ       rows+40(FP), R10
+	MOVQ       stride+56(FP), R11
+
+narrowRow:
+	VMASKMOVPS  (BX)(R8*4), Y0, Y4
+	VMOVAPS     Y1, Y5
+	VADDPS      Y4, Y5, Y5
+	VBLENDVPS   Y0, Y5, Y1, Y1
+	VMASKMOVPS  (SI)(R8*4), Y0, Y5
+	VSUBPS      Y3, Y5, Y5
+	VMOVAPS     Y2, Y6
+	VFMADD231PS Y5, Y4, Y6
+	VBLENDVPS   Y0, Y6, Y2, Y2
+	ADDQ        R11, R8
+	DECQ        R10
+	JNZ         narrowRow
+	VMASKMOVPS  Y1, Y0, (AX)(R9*4)
+	VMASKMOVPS  Y2, Y0, (CX)(R9*4)
+	ADDQ        $0x00000008, R9
+	SUBQ        $0x00000008, DI
+	JMP         narrow
+
+narrowEnd:
+	VZEROUPPER
+	RET
+
+// func colSumsReLUAVX2(sum *float32, dot *float32, mean *float32, dy *float32, x *float32, y *float32, rows int, cols int, stride int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·colSumsReLUAVX2(SB), NOSPLIT, $0-72
+	MOVQ  sum+0(FP), AX
+	MOVQ  dot+8(FP), CX
+	MOVQ  mean+16(FP), DX
+	MOVQ  dy+24(FP), BX
+	MOVQ  x+32(FP), SI
+	MOVQ  y+40(FP), DI
+	MOVQ  cols+56(FP), R8
+	XORQ  R10, R10
+	VPXOR Y0, Y0, Y0
+
+double:
+	CMPQ    R8, $0x00000010
+	JLT     doubleEnd
+	VMOVUPS (AX)(R10*4), Y1
+	VMOVUPS 32(AX)(R10*4), Y2
+	VMOVUPS (CX)(R10*4), Y3
+	VMOVUPS 32(CX)(R10*4), Y4
+	VMOVUPS (DX)(R10*4), Y5
+	VMOVUPS 32(DX)(R10*4), Y6
+	MOVQ    R10, R9
+	MOVQ    rows+48(FP), R11
+	MOVQ    stride+64(FP), R12
+
+doubleRow:
+	VMOVUPS     (BX)(R9*4), Y7
+	VMOVUPS     (DI)(R9*4), Y8
+	VCMPPS      $0x11, Y8, Y0, Y8
+	VANDPS      Y8, Y7, Y7
+	VMOVUPS     Y7, (BX)(R9*4)
+	VADDPS      Y7, Y1, Y1
+	VMOVUPS     (SI)(R9*4), Y8
+	VSUBPS      Y5, Y8, Y8
+	VFMADD231PS Y8, Y7, Y3
+	VMOVUPS     32(BX)(R9*4), Y7
+	VMOVUPS     32(DI)(R9*4), Y8
+	VCMPPS      $0x11, Y8, Y0, Y8
+	VANDPS      Y8, Y7, Y7
+	VMOVUPS     Y7, 32(BX)(R9*4)
+	VADDPS      Y7, Y2, Y2
+	VMOVUPS     32(SI)(R9*4), Y8
+	VSUBPS      Y6, Y8, Y8
+	VFMADD231PS Y8, Y7, Y4
+	ADDQ        R12, R9
+	DECQ        R11
+	JNZ         doubleRow
+	VMOVUPS     Y1, (AX)(R10*4)
+	VMOVUPS     Y2, 32(AX)(R10*4)
+	VMOVUPS     Y3, (CX)(R10*4)
+	VMOVUPS     Y4, 32(CX)(R10*4)
+	ADDQ        $0x00000010, R10
+	SUBQ        $0x00000010, R8
+	JMP         double
+
+doubleEnd:
+narrow:
+	TESTQ      R8, R8
+	JLE        narrowEnd
+	LEAQ       vectorTailMasks<>+0(SB), R9
+	MOVQ       $0x00000010, R11
+	SUBQ       R8, R11
+	VMOVUPS    (R9)(R11*4), Y1
+	VMASKMOVPS (AX)(R10*4), Y1, Y2
+	VMASKMOVPS (CX)(R10*4), Y1, Y3
+	VMASKMOVPS (DX)(R10*4), Y1, Y4
+	MOVQ       R10, R9
+	MOVQ       rows+48(FP), R11
+	MOVQ       stride+64(FP), R12
+
+narrowRow:
+	VMASKMOVPS  (BX)(R9*4), Y1, Y5
+	VMASKMOVPS  (DI)(R9*4), Y1, Y6
+	VCMPPS      $0x11, Y6, Y0, Y6
+	VANDPS      Y6, Y5, Y5
+	VMASKMOVPS  Y5, Y1, (BX)(R9*4)
+	VMOVAPS     Y2, Y6
+	VADDPS      Y5, Y6, Y6
+	VBLENDVPS   Y1, Y6, Y2, Y2
+	VMASKMOVPS  (SI)(R9*4), Y1, Y6
+	VSUBPS      Y4, Y6, Y6
+	VMOVAPS     Y3, Y7
+	VFMADD231PS Y6, Y5, Y7
+	VBLENDVPS   Y1, Y7, Y3, Y3
+	ADDQ        R12, R9
+	DECQ        R11
+	JNZ         narrowRow
+	VMASKMOVPS  Y2, Y1, (AX)(R10*4)
+	VMASKMOVPS  Y3, Y1, (CX)(R10*4)
+	ADDQ        $0x00000008, R10
+	SUBQ        $0x00000008, R8
+	JMP         narrow
+
+narrowEnd:
+	VZEROUPPER
+	RET
+
+// func colSumsReLU6AVX2(sum *float32, dot *float32, mean *float32, dy *float32, x *float32, y *float32, rows int, cols int, stride int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·colSumsReLU6AVX2(SB), NOSPLIT, $0-72
+	MOVQ         sum+0(FP), AX
+	MOVQ         dot+8(FP), CX
+	MOVQ         mean+16(FP), DX
+	MOVQ         dy+24(FP), BX
+	MOVQ         x+32(FP), SI
+	MOVQ         y+40(FP), DI
+	MOVQ         cols+56(FP), R8
+	XORQ         R10, R10
+	VBROADCASTSS vectorConstantsAVX2<>+0(SB), Y0
+	VPXOR        Y1, Y1, Y1
+
+double:
+	CMPQ    R8, $0x00000010
+	JLT     doubleEnd
+	VMOVUPS (AX)(R10*4), Y2
+	VMOVUPS 32(AX)(R10*4), Y3
+	VMOVUPS (CX)(R10*4), Y4
+	VMOVUPS 32(CX)(R10*4), Y5
+	VMOVUPS (DX)(R10*4), Y6
+	VMOVUPS 32(DX)(R10*4), Y7
+	MOVQ    R10, R9
+	MOVQ    rows+48(FP), R11
+	MOVQ    stride+64(FP), R12
+
+doubleRow:
+	VMOVUPS     (BX)(R9*4), Y8
+	VMOVUPS     (DI)(R9*4), Y9
+	VCMPPS      $0x11, Y0, Y9, Y10
+	VCMPPS      $0x11, Y9, Y1, Y9
+	VANDPS      Y9, Y8, Y8
+	VANDPS      Y10, Y8, Y8
+	VMOVUPS     Y8, (BX)(R9*4)
+	VADDPS      Y8, Y2, Y2
+	VMOVUPS     (SI)(R9*4), Y9
+	VSUBPS      Y6, Y9, Y9
+	VFMADD231PS Y9, Y8, Y4
+	VMOVUPS     32(BX)(R9*4), Y8
+	VMOVUPS     32(DI)(R9*4), Y9
+	VCMPPS      $0x11, Y0, Y9, Y10
+	VCMPPS      $0x11, Y9, Y1, Y9
+	VANDPS      Y9, Y8, Y8
+	VANDPS      Y10, Y8, Y8
+	VMOVUPS     Y8, 32(BX)(R9*4)
+	VADDPS      Y8, Y3, Y3
+	VMOVUPS     32(SI)(R9*4), Y9
+	VSUBPS      Y7, Y9, Y9
+	VFMADD231PS Y9, Y8, Y5
+	ADDQ        R12, R9
+	DECQ        R11
+	JNZ         doubleRow
+	VMOVUPS     Y2, (AX)(R10*4)
+	VMOVUPS     Y3, 32(AX)(R10*4)
+	VMOVUPS     Y4, (CX)(R10*4)
+	VMOVUPS     Y5, 32(CX)(R10*4)
+	ADDQ        $0x00000010, R10
+	SUBQ        $0x00000010, R8
+	JMP         double
+
+doubleEnd:
+narrow:
+	TESTQ      R8, R8
+	JLE        narrowEnd
+	LEAQ       vectorTailMasks<>+0(SB), R9
+	MOVQ       $0x00000010, R11
+	SUBQ       R8, R11
+	VMOVUPS    (R9)(R11*4), Y2
+	VMASKMOVPS (AX)(R10*4), Y2, Y3
+	VMASKMOVPS (CX)(R10*4), Y2, Y4
+	VMASKMOVPS (DX)(R10*4), Y2, Y5
+	MOVQ       R10, R9
+	MOVQ       rows+48(FP), R11
+	MOVQ       stride+64(FP), R12
+
+narrowRow:
+	VMASKMOVPS  (BX)(R9*4), Y2, Y6
+	VMASKMOVPS  (DI)(R9*4), Y2, Y7
+	VCMPPS      $0x11, Y0, Y7, Y8
+	VCMPPS      $0x11, Y7, Y1, Y7
+	VANDPS      Y7, Y6, Y6
+	VANDPS      Y8, Y6, Y6
+	VMASKMOVPS  Y6, Y2, (BX)(R9*4)
+	VMOVAPS     Y3, Y7
+	VADDPS      Y6, Y7, Y7
+	VBLENDVPS   Y2, Y7, Y3, Y3
+	VMASKMOVPS  (SI)(R9*4), Y2, Y7
+	VSUBPS      Y5, Y7, Y7
+	VMOVAPS     Y4, Y8
+	VFMADD231PS Y7, Y6, Y8
+	VBLENDVPS   Y2, Y8, Y4, Y4
+	ADDQ        R12, R9
+	DECQ        R11
+	JNZ         narrowRow
+	VMASKMOVPS  Y3, Y2, (AX)(R10*4)
+	VMASKMOVPS  Y4, Y2, (CX)(R10*4)
+	ADDQ        $0x00000008, R10
+	SUBQ        $0x00000008, R8
+	JMP         narrow
+
+narrowEnd:
+	VZEROUPPER
+	RET
+
+// func colScaleShiftAVX2(a *float32, b *float32, dst *float32, x *float32, rows int, cols int, stride int)
+// Requires: AVX, FMA3
+TEXT ·colScaleShiftAVX2(SB), NOSPLIT, $0-56
+	MOVQ a+0(FP), AX
+	MOVQ b+8(FP), CX
+	MOVQ dst+16(FP), DX
+	MOVQ x+24(FP), BX
+	MOVQ cols+40(FP), SI
+	XORQ R8, R8
+
+wide:
+	CMPQ    SI, $0x00000020
+	JLT     wideEnd
+	VMOVUPS (AX)(R8*4), Y0
+	VMOVUPS 32(AX)(R8*4), Y1
+	VMOVUPS 64(AX)(R8*4), Y2
+	VMOVUPS 96(AX)(R8*4), Y3
+	VMOVUPS (CX)(R8*4), Y4
+	VMOVUPS 32(CX)(R8*4), Y5
+	VMOVUPS 64(CX)(R8*4), Y6
+	VMOVUPS 96(CX)(R8*4), Y7
+	MOVQ    R8, DI
+	MOVQ    rows+32(FP), R9
+	MOVQ    stride+48(FP), R10
+
+wideRow:
+	VMOVUPS     (BX)(DI*4), Y8
+	VFMADD213PS Y4, Y0, Y8
+	VMOVUPS     Y8, (DX)(DI*4)
+	VMOVUPS     32(BX)(DI*4), Y8
+	VFMADD213PS Y5, Y1, Y8
+	VMOVUPS     Y8, 32(DX)(DI*4)
+	VMOVUPS     64(BX)(DI*4), Y8
+	VFMADD213PS Y6, Y2, Y8
+	VMOVUPS     Y8, 64(DX)(DI*4)
+	VMOVUPS     96(BX)(DI*4), Y8
+	VFMADD213PS Y7, Y3, Y8
+	VMOVUPS     Y8, 96(DX)(DI*4)
+	ADDQ        R10, DI
+	DECQ        R9
+	JNZ         wideRow
+	ADDQ        $0x00000020, R8
+	SUBQ        $0x00000020, SI
+	JMP         wide
+
+wideEnd:
+double:
+	CMPQ    SI, $0x00000010
+	JLT     doubleEnd
+	VMOVUPS (AX)(R8*4), Y0
+	VMOVUPS 32(AX)(R8*4), Y1
+	VMOVUPS (CX)(R8*4), Y2
+	VMOVUPS 32(CX)(R8*4), Y3
+	MOVQ    R8, DI
+	MOVQ    rows+32(FP), R9
+	MOVQ    stride+48(FP), R10
+
+doubleRow:
+	VMOVUPS     (BX)(DI*4), Y4
+	VFMADD213PS Y2, Y0, Y4
+	VMOVUPS     Y4, (DX)(DI*4)
+	VMOVUPS     32(BX)(DI*4), Y4
+	VFMADD213PS Y3, Y1, Y4
+	VMOVUPS     Y4, 32(DX)(DI*4)
+	ADDQ        R10, DI
+	DECQ        R9
+	JNZ         doubleRow
+	ADDQ        $0x00000010, R8
+	SUBQ        $0x00000010, SI
+	JMP         double
+
+doubleEnd:
+narrow:
+	TESTQ      SI, SI
+	JLE        narrowEnd
+	LEAQ       vectorTailMasks<>+0(SB), DI
+	MOVQ       $0x00000010, R9
+	SUBQ       SI, R9
+	VMOVUPS    (DI)(R9*4), Y0
+	VMASKMOVPS (AX)(R8*4), Y0, Y1
+	VMASKMOVPS (CX)(R8*4), Y0, Y2
+	MOVQ       R8, DI
+	MOVQ       rows+32(FP), R9
+	MOVQ       stride+48(FP), R10
+
+narrowRow:
+	VMASKMOVPS  (BX)(DI*4), Y0, Y3
+	VFMADD213PS Y2, Y1, Y3
+	VMASKMOVPS  Y3, Y0, (DX)(DI*4)
+	ADDQ        R10, DI
+	DECQ        R9
+	JNZ         narrowRow
+	ADDQ        $0x00000008, R8
+	SUBQ        $0x00000008, SI
+	JMP         narrow
+
+narrowEnd:
+	VZEROUPPER
+	RET
+
+// func colScaleShiftReLUAVX2(a *float32, b *float32, dst *float32, x *float32, rows int, cols int, stride int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·colScaleShiftReLUAVX2(SB), NOSPLIT, $0-56
+	MOVQ  a+0(FP), AX
+	MOVQ  b+8(FP), CX
+	MOVQ  dst+16(FP), DX
+	MOVQ  x+24(FP), BX
+	MOVQ  cols+40(FP), SI
+	XORQ  R8, R8
+	VPXOR Y0, Y0, Y0
+
+wide:
+	CMPQ    SI, $0x00000020
+	JLT     wideEnd
+	VMOVUPS (AX)(R8*4), Y1
+	VMOVUPS 32(AX)(R8*4), Y2
+	VMOVUPS 64(AX)(R8*4), Y3
+	VMOVUPS 96(AX)(R8*4), Y4
+	VMOVUPS (CX)(R8*4), Y5
+	VMOVUPS 32(CX)(R8*4), Y6
+	VMOVUPS 64(CX)(R8*4), Y7
+	VMOVUPS 96(CX)(R8*4), Y8
+	MOVQ    R8, DI
+	MOVQ    rows+32(FP), R9
+	MOVQ    stride+48(FP), R10
+
+wideRow:
+	VMOVUPS     (BX)(DI*4), Y9
+	VFMADD213PS Y5, Y1, Y9
+	VMAXPS      Y9, Y0, Y9
+	VMOVUPS     Y9, (DX)(DI*4)
+	VMOVUPS     32(BX)(DI*4), Y9
+	VFMADD213PS Y6, Y2, Y9
+	VMAXPS      Y9, Y0, Y9
+	VMOVUPS     Y9, 32(DX)(DI*4)
+	VMOVUPS     64(BX)(DI*4), Y9
+	VFMADD213PS Y7, Y3, Y9
+	VMAXPS      Y9, Y0, Y9
+	VMOVUPS     Y9, 64(DX)(DI*4)
+	VMOVUPS     96(BX)(DI*4), Y9
+	VFMADD213PS Y8, Y4, Y9
+	VMAXPS      Y9, Y0, Y9
+	VMOVUPS     Y9, 96(DX)(DI*4)
+	ADDQ        R10, DI
+	DECQ        R9
+	JNZ         wideRow
+	ADDQ        $0x00000020, R8
+	SUBQ        $0x00000020, SI
+	JMP         wide
+
+wideEnd:
+double:
+	CMPQ    SI, $0x00000010
+	JLT     doubleEnd
+	VMOVUPS (AX)(R8*4), Y1
+	VMOVUPS 32(AX)(R8*4), Y2
+	VMOVUPS (CX)(R8*4), Y3
+	VMOVUPS 32(CX)(R8*4), Y4
+	MOVQ    R8, DI
+	MOVQ    rows+32(FP), R9
+	MOVQ    stride+48(FP), R10
+
+doubleRow:
+	VMOVUPS     (BX)(DI*4), Y5
+	VFMADD213PS Y3, Y1, Y5
+	VMAXPS      Y5, Y0, Y5
+	VMOVUPS     Y5, (DX)(DI*4)
+	VMOVUPS     32(BX)(DI*4), Y5
+	VFMADD213PS Y4, Y2, Y5
+	VMAXPS      Y5, Y0, Y5
+	VMOVUPS     Y5, 32(DX)(DI*4)
+	ADDQ        R10, DI
+	DECQ        R9
+	JNZ         doubleRow
+	ADDQ        $0x00000010, R8
+	SUBQ        $0x00000010, SI
+	JMP         double
+
+doubleEnd:
+narrow:
+	TESTQ      SI, SI
+	JLE        narrowEnd
+	LEAQ       vectorTailMasks<>+0(SB), DI
+	MOVQ       $0x00000010, R9
+	SUBQ       SI, R9
+	VMOVUPS    (DI)(R9*4), Y1
+	VMASKMOVPS (AX)(R8*4), Y1, Y2
+	VMASKMOVPS (CX)(R8*4), Y1, Y3
+	MOVQ       R8, DI
+	MOVQ       rows+32(FP), R9
+	MOVQ       stride+48(FP), R10
+
+narrowRow:
+	VMASKMOVPS  (BX)(DI*4), Y1, Y4
+	VFMADD213PS Y3, Y2, Y4
+	VMAXPS      Y4, Y0, Y4
+	VMASKMOVPS  Y4, Y1, (DX)(DI*4)
+	ADDQ        R10, DI
+	DECQ        R9
+	JNZ         narrowRow
+	ADDQ        $0x00000008, R8
+	SUBQ        $0x00000008, SI
+	JMP         narrow
+
+narrowEnd:
+	VZEROUPPER
+	RET
+
+// func colScaleShiftReLU6AVX2(a *float32, b *float32, dst *float32, x *float32, rows int, cols int, stride int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·colScaleShiftReLU6AVX2(SB), NOSPLIT, $0-56
+	MOVQ         a+0(FP), AX
+	MOVQ         b+8(FP), CX
+	MOVQ         dst+16(FP), DX
+	MOVQ         x+24(FP), BX
+	MOVQ         cols+40(FP), SI
+	XORQ         R8, R8
+	VBROADCASTSS vectorConstantsAVX2<>+0(SB), Y0
+	VPXOR        Y1, Y1, Y1
+
+wide:
+	CMPQ    SI, $0x00000020
+	JLT     wideEnd
+	VMOVUPS (AX)(R8*4), Y2
+	VMOVUPS 32(AX)(R8*4), Y3
+	VMOVUPS 64(AX)(R8*4), Y4
+	VMOVUPS 96(AX)(R8*4), Y5
+	VMOVUPS (CX)(R8*4), Y6
+	VMOVUPS 32(CX)(R8*4), Y7
+	VMOVUPS 64(CX)(R8*4), Y8
+	VMOVUPS 96(CX)(R8*4), Y9
+	MOVQ    R8, DI
+	MOVQ    rows+32(FP), R9
+	MOVQ    stride+48(FP), R10
+
+wideRow:
+	VMOVUPS     (BX)(DI*4), Y10
+	VFMADD213PS Y6, Y2, Y10
+	VMAXPS      Y10, Y1, Y10
+	VMINPS      Y10, Y0, Y10
+	VMOVUPS     Y10, (DX)(DI*4)
+	VMOVUPS     32(BX)(DI*4), Y10
+	VFMADD213PS Y7, Y3, Y10
+	VMAXPS      Y10, Y1, Y10
+	VMINPS      Y10, Y0, Y10
+	VMOVUPS     Y10, 32(DX)(DI*4)
+	VMOVUPS     64(BX)(DI*4), Y10
+	VFMADD213PS Y8, Y4, Y10
+	VMAXPS      Y10, Y1, Y10
+	VMINPS      Y10, Y0, Y10
+	VMOVUPS     Y10, 64(DX)(DI*4)
+	VMOVUPS     96(BX)(DI*4), Y10
+	VFMADD213PS Y9, Y5, Y10
+	VMAXPS      Y10, Y1, Y10
+	VMINPS      Y10, Y0, Y10
+	VMOVUPS     Y10, 96(DX)(DI*4)
+	ADDQ        R10, DI
+	DECQ        R9
+	JNZ         wideRow
+	ADDQ        $0x00000020, R8
+	SUBQ        $0x00000020, SI
+	JMP         wide
+
+wideEnd:
+double:
+	CMPQ    SI, $0x00000010
+	JLT     doubleEnd
+	VMOVUPS (AX)(R8*4), Y2
+	VMOVUPS 32(AX)(R8*4), Y3
+	VMOVUPS (CX)(R8*4), Y4
+	VMOVUPS 32(CX)(R8*4), Y5
+	MOVQ    R8, DI
+	MOVQ    rows+32(FP), R9
+	MOVQ    stride+48(FP), R10
+
+doubleRow:
+	VMOVUPS     (BX)(DI*4), Y6
+	VFMADD213PS Y4, Y2, Y6
+	VMAXPS      Y6, Y1, Y6
+	VMINPS      Y6, Y0, Y6
+	VMOVUPS     Y6, (DX)(DI*4)
+	VMOVUPS     32(BX)(DI*4), Y6
+	VFMADD213PS Y5, Y3, Y6
+	VMAXPS      Y6, Y1, Y6
+	VMINPS      Y6, Y0, Y6
+	VMOVUPS     Y6, 32(DX)(DI*4)
+	ADDQ        R10, DI
+	DECQ        R9
+	JNZ         doubleRow
+	ADDQ        $0x00000010, R8
+	SUBQ        $0x00000010, SI
+	JMP         double
+
+doubleEnd:
+narrow:
+	TESTQ      SI, SI
+	JLE        narrowEnd
+	LEAQ       vectorTailMasks<>+0(SB), DI
+	MOVQ       $0x00000010, R9
+	SUBQ       SI, R9
+	VMOVUPS    (DI)(R9*4), Y2
+	VMASKMOVPS (AX)(R8*4), Y2, Y3
+	VMASKMOVPS (CX)(R8*4), Y2, Y4
+	MOVQ       R8, DI
+	MOVQ       rows+32(FP), R9
+	MOVQ       stride+48(FP), R10
+
+narrowRow:
+	VMASKMOVPS  (BX)(DI*4), Y2, Y5
+	VFMADD213PS Y4, Y3, Y5
+	VMAXPS      Y5, Y1, Y5
+	VMINPS      Y5, Y0, Y5
+	VMASKMOVPS  Y5, Y2, (DX)(DI*4)
+	ADDQ        R10, DI
+	DECQ        R9
+	JNZ         narrowRow
+	ADDQ        $0x00000008, R8
+	SUBQ        $0x00000008, SI
+	JMP         narrow
+
+narrowEnd:
+	VZEROUPPER
+	RET
+
+// func colCombineAVX2(a *float32, b *float32, k *float32, dst *float32, x *float32, y *float32, rows int, cols int, stride int)
+// Requires: AVX, FMA3
+TEXT ·colCombineAVX2(SB), NOSPLIT, $0-72
+	MOVQ a+0(FP), AX
+	MOVQ b+8(FP), CX
+	MOVQ k+16(FP), DX
+	MOVQ dst+24(FP), BX
+	MOVQ x+32(FP), SI
+	MOVQ y+40(FP), DI
+	MOVQ cols+56(FP), R8
+	XORQ R10, R10
+
+double:
+	CMPQ    R8, $0x00000010
+	JLT     doubleEnd
+	VMOVUPS (AX)(R10*4), Y0
+	VMOVUPS 32(AX)(R10*4), Y1
+	VMOVUPS (CX)(R10*4), Y2
+	VMOVUPS 32(CX)(R10*4), Y3
+	VMOVUPS (DX)(R10*4), Y4
+	VMOVUPS 32(DX)(R10*4), Y5
+	MOVQ    R10, R9
+	MOVQ    rows+48(FP), R11
+	MOVQ    stride+64(FP), R12
+
+doubleRow:
+	VMOVUPS     (SI)(R9*4), Y6
+	VMOVUPS     (DI)(R9*4), Y7
+	VFMADD213PS Y4, Y2, Y7
+	VFMADD231PS Y6, Y0, Y7
+	VMOVUPS     Y7, (BX)(R9*4)
+	VMOVUPS     32(SI)(R9*4), Y6
+	VMOVUPS     32(DI)(R9*4), Y7
+	VFMADD213PS Y5, Y3, Y7
+	VFMADD231PS Y6, Y1, Y7
+	VMOVUPS     Y7, 32(BX)(R9*4)
+	ADDQ        R12, R9
+	DECQ        R11
+	JNZ         doubleRow
+	ADDQ        $0x00000010, R10
+	SUBQ        $0x00000010, R8
+	JMP         double
+
+doubleEnd:
+narrow:
+	TESTQ      R8, R8
+	JLE        narrowEnd
+	LEAQ       vectorTailMasks<>+0(SB), R9
+	MOVQ       $0x00000010, R11
+	SUBQ       R8, R11
+	VMOVUPS    (R9)(R11*4), Y0
+	VMASKMOVPS (AX)(R10*4), Y0, Y1
+	VMASKMOVPS (CX)(R10*4), Y0, Y2
+	VMASKMOVPS (DX)(R10*4), Y0, Y3
+	MOVQ       R10, R9
+	MOVQ       rows+48(FP), R11
+	MOVQ       stride+64(FP), R12
+
+narrowRow:
+	VMASKMOVPS  (SI)(R9*4), Y0, Y4
+	VMASKMOVPS  (DI)(R9*4), Y0, Y5
+	VFMADD213PS Y3, Y2, Y5
+	VFMADD231PS Y4, Y1, Y5
+	VMASKMOVPS  Y5, Y0, (BX)(R9*4)
+	ADDQ        R12, R9
+	DECQ        R11
+	JNZ         narrowRow
+	ADDQ        $0x00000008, R10
+	SUBQ        $0x00000008, R8
+	JMP         narrow
+
+narrowEnd:
 	VZEROUPPER
 	RET
 
@@ -5729,15 +7629,15 @@ TEXT ·reluBackwardAVX2(SB), NOSPLIT, $0-32
 unrolled:
 	CMPQ    BX, $0x00000010
 	JLT     unrolledEnd
-	VMOVUPS (DX)(SI*4), Y1
-	VCMPPS  $0x11, Y1, Y0, Y1
-	VMOVUPS (CX)(SI*4), Y2
-	VANDPS  Y1, Y2, Y1
+	VMOVUPS (CX)(SI*4), Y1
+	VMOVUPS (DX)(SI*4), Y2
+	VCMPPS  $0x11, Y2, Y0, Y2
+	VANDPS  Y2, Y1, Y1
 	VMOVUPS Y1, (AX)(SI*4)
-	VMOVUPS 32(DX)(SI*4), Y1
-	VCMPPS  $0x11, Y1, Y0, Y1
-	VMOVUPS 32(CX)(SI*4), Y2
-	VANDPS  Y1, Y2, Y1
+	VMOVUPS 32(CX)(SI*4), Y1
+	VMOVUPS 32(DX)(SI*4), Y2
+	VCMPPS  $0x11, Y2, Y0, Y2
+	VANDPS  Y2, Y1, Y1
 	VMOVUPS Y1, 32(AX)(SI*4)
 	ADDQ    $0x00000010, SI
 	SUBQ    $0x00000010, BX
@@ -5747,10 +7647,10 @@ unrolledEnd:
 single:
 	CMPQ    BX, $0x00000008
 	JLT     singleEnd
-	VMOVUPS (DX)(SI*4), Y1
-	VCMPPS  $0x11, Y1, Y0, Y1
-	VMOVUPS (CX)(SI*4), Y2
-	VANDPS  Y1, Y2, Y1
+	VMOVUPS (CX)(SI*4), Y1
+	VMOVUPS (DX)(SI*4), Y2
+	VCMPPS  $0x11, Y2, Y0, Y2
+	VANDPS  Y2, Y1, Y1
 	VMOVUPS Y1, (AX)(SI*4)
 	ADDQ    $0x00000008, SI
 	SUBQ    $0x00000008, BX
@@ -5763,9 +7663,9 @@ singleEnd:
 	MOVQ       $0x00000010, R8
 	SUBQ       BX, R8
 	VMOVUPS    (DI)(R8*4), Y1
-	VMASKMOVPS (DX)(SI*4), Y1, Y2
-	VCMPPS     $0x11, Y2, Y0, Y0
 	VMASKMOVPS (CX)(SI*4), Y1, Y2
+	VMASKMOVPS (DX)(SI*4), Y1, Y3
+	VCMPPS     $0x11, Y3, Y0, Y0
 	VANDPS     Y0, Y2, Y0
 	VMASKMOVPS Y0, Y1, (AX)(SI*4)
 
@@ -5786,15 +7686,15 @@ TEXT ·reluBackwardPastAVX2(SB), NOSPLIT, $0-32
 unrolled:
 	CMPQ     BX, $0x00000010
 	JLT      unrolledEnd
-	VMOVUPS  (DX)(SI*4), Y1
-	VCMPPS   $0x11, Y1, Y0, Y1
-	VMOVUPS  (CX)(SI*4), Y2
-	VANDPS   Y1, Y2, Y1
+	VMOVUPS  (CX)(SI*4), Y1
+	VMOVUPS  (DX)(SI*4), Y2
+	VCMPPS   $0x11, Y2, Y0, Y2
+	VANDPS   Y2, Y1, Y1
 	VMOVNTPS Y1, (AX)(SI*4)
-	VMOVUPS  32(DX)(SI*4), Y1
-	VCMPPS   $0x11, Y1, Y0, Y1
-	VMOVUPS  32(CX)(SI*4), Y2
-	VANDPS   Y1, Y2, Y1
+	VMOVUPS  32(CX)(SI*4), Y1
+	VMOVUPS  32(DX)(SI*4), Y2
+	VCMPPS   $0x11, Y2, Y0, Y2
+	VANDPS   Y2, Y1, Y1
 	VMOVNTPS Y1, 32(AX)(SI*4)
 	ADDQ     $0x00000010, SI
 	SUBQ     $0x00000010, BX
@@ -5804,10 +7704,10 @@ unrolledEnd:
 single:
 	CMPQ     BX, $0x00000008
 	JLT      singleEnd
-	VMOVUPS  (DX)(SI*4), Y1
-	VCMPPS   $0x11, Y1, Y0, Y1
-	VMOVUPS  (CX)(SI*4), Y2
-	VANDPS   Y1, Y2, Y1
+	VMOVUPS  (CX)(SI*4), Y1
+	VMOVUPS  (DX)(SI*4), Y2
+	VCMPPS   $0x11, Y2, Y0, Y2
+	VANDPS   Y2, Y1, Y1
 	VMOVNTPS Y1, (AX)(SI*4)
 	ADDQ     $0x00000008, SI
 	SUBQ     $0x00000008, BX
@@ -5937,25 +7837,25 @@ TEXT ·relu6BackwardAVX2(SB), NOSPLIT, $0-32
 	MOVQ         y+16(FP), DX
 	MOVQ         n+24(FP), BX
 	XORQ         SI, SI
-	VPXOR        Y0, Y0, Y0
-	VBROADCASTSS vectorConstantsAVX2<>+0(SB), Y1
+	VBROADCASTSS vectorConstantsAVX2<>+0(SB), Y0
+	VPXOR        Y1, Y1, Y1
 
 unrolled:
 	CMPQ    BX, $0x00000010
 	JLT     unrolledEnd
-	VMOVUPS (DX)(SI*4), Y2
-	VCMPPS  $0x11, Y2, Y0, Y3
-	VMOVUPS (CX)(SI*4), Y4
-	VANDPS  Y3, Y4, Y3
-	VCMPPS  $0x11, Y1, Y2, Y2
-	VANDPS  Y2, Y3, Y2
+	VMOVUPS (CX)(SI*4), Y2
+	VMOVUPS (DX)(SI*4), Y3
+	VCMPPS  $0x11, Y0, Y3, Y4
+	VCMPPS  $0x11, Y3, Y1, Y3
+	VANDPS  Y3, Y2, Y2
+	VANDPS  Y4, Y2, Y2
 	VMOVUPS Y2, (AX)(SI*4)
-	VMOVUPS 32(DX)(SI*4), Y2
-	VCMPPS  $0x11, Y2, Y0, Y3
-	VMOVUPS 32(CX)(SI*4), Y4
-	VANDPS  Y3, Y4, Y3
-	VCMPPS  $0x11, Y1, Y2, Y2
-	VANDPS  Y2, Y3, Y2
+	VMOVUPS 32(CX)(SI*4), Y2
+	VMOVUPS 32(DX)(SI*4), Y3
+	VCMPPS  $0x11, Y0, Y3, Y4
+	VCMPPS  $0x11, Y3, Y1, Y3
+	VANDPS  Y3, Y2, Y2
+	VANDPS  Y4, Y2, Y2
 	VMOVUPS Y2, 32(AX)(SI*4)
 	ADDQ    $0x00000010, SI
 	SUBQ    $0x00000010, BX
@@ -5965,12 +7865,12 @@ unrolledEnd:
 single:
 	CMPQ    BX, $0x00000008
 	JLT     singleEnd
-	VMOVUPS (DX)(SI*4), Y2
-	VCMPPS  $0x11, Y2, Y0, Y3
-	VMOVUPS (CX)(SI*4), Y4
-	VANDPS  Y3, Y4, Y3
-	VCMPPS  $0x11, Y1, Y2, Y2
-	VANDPS  Y2, Y3, Y2
+	VMOVUPS (CX)(SI*4), Y2
+	VMOVUPS (DX)(SI*4), Y3
+	VCMPPS  $0x11, Y0, Y3, Y4
+	VCMPPS  $0x11, Y3, Y1, Y3
+	VANDPS  Y3, Y2, Y2
+	VANDPS  Y4, Y2, Y2
 	VMOVUPS Y2, (AX)(SI*4)
 	ADDQ    $0x00000008, SI
 	SUBQ    $0x00000008, BX
@@ -5983,12 +7883,12 @@ singleEnd:
 	MOVQ       $0x00000010, R8
 	SUBQ       BX, R8
 	VMOVUPS    (DI)(R8*4), Y2
-	VMASKMOVPS (DX)(SI*4), Y2, Y3
-	VCMPPS     $0x11, Y3, Y0, Y0
-	VMASKMOVPS (CX)(SI*4), Y2, Y4
-	VANDPS     Y0, Y4, Y0
-	VCMPPS     $0x11, Y1, Y3, Y1
-	VANDPS     Y1, Y0, Y0
+	VMASKMOVPS (CX)(SI*4), Y2, Y3
+	VMASKMOVPS (DX)(SI*4), Y2, Y4
+	VCMPPS     $0x11, Y0, Y4, Y0
+	VCMPPS     $0x11, Y4, Y1, Y1
+	VANDPS     Y1, Y3, Y1
+	VANDPS     Y0, Y1, Y0
 	VMASKMOVPS Y0, Y2, (AX)(SI*4)
 
 done:
@@ -6003,25 +7903,25 @@ TEXT ·relu6BackwardPastAVX2(SB), NOSPLIT, $0-32
 	MOVQ         y+16(FP), DX
 	MOVQ         n+24(FP), BX
 	XORQ         SI, SI
-	VPXOR        Y0, Y0, Y0
-	VBROADCASTSS vectorConstantsAVX2<>+0(SB), Y1
+	VBROADCASTSS vectorConstantsAVX2<>+0(SB), Y0
+	VPXOR        Y1, Y1, Y1
 
 unrolled:
 	CMPQ     BX, $0x00000010
 	JLT      unrolledEnd
-	VMOVUPS  (DX)(SI*4), Y2
-	VCMPPS   $0x11, Y2, Y0, Y3
-	VMOVUPS  (CX)(SI*4), Y4
-	VANDPS   Y3, Y4, Y3
-	VCMPPS   $0x11, Y1, Y2, Y2
-	VANDPS   Y2, Y3, Y2
+	VMOVUPS  (CX)(SI*4), Y2
+	VMOVUPS  (DX)(SI*4), Y3
+	VCMPPS   $0x11, Y0, Y3, Y4
+	VCMPPS   $0x11, Y3, Y1, Y3
+	VANDPS   Y3, Y2, Y2
+	VANDPS   Y4, Y2, Y2
 	VMOVNTPS Y2, (AX)(SI*4)
-	VMOVUPS  32(DX)(SI*4), Y2
-	VCMPPS   $0x11, Y2, Y0, Y3
-	VMOVUPS  32(CX)(SI*4), Y4
-	VANDPS   Y3, Y4, Y3
-	VCMPPS   $0x11, Y1, Y2, Y2
-	VANDPS   Y2, Y3, Y2
+	VMOVUPS  32(CX)(SI*4), Y2
+	VMOVUPS  32(DX)(SI*4), Y3
+	VCMPPS   $0x11, Y0, Y3, Y4
+	VCMPPS   $0x11, Y3, Y1, Y3
+	VANDPS   Y3, Y2, Y2
+	VANDPS   Y4, Y2, Y2
 	VMOVNTPS Y2, 32(AX)(SI*4)
 	ADDQ     $0x00000010, SI
 	SUBQ     $0x00000010, BX
@@ -6031,12 +7931,12 @@ unrolledEnd:
 single:
 	CMPQ     BX, $0x00000008
 	JLT      singleEnd
-	VMOVUPS  (DX)(SI*4), Y2
-	VCMPPS   $0x11, Y2, Y0, Y3
-	VMOVUPS  (CX)(SI*4), Y4
-	VANDPS   Y3, Y4, Y3
-	VCMPPS   $0x11, Y1, Y2, Y2
-	VANDPS   Y2, Y3, Y2
+	VMOVUPS  (CX)(SI*4), Y2
+	VMOVUPS  (DX)(SI*4), Y3
+	VCMPPS   $0x11, Y0, Y3, Y4
+	VCMPPS   $0x11, Y3, Y1, Y3
+	VANDPS   Y3, Y2, Y2
+	VANDPS   Y4, Y2, Y2
 	VMOVNTPS Y2, (AX)(SI*4)
 	ADDQ     $0x00000008, SI
 	SUBQ     $0x00000008, BX

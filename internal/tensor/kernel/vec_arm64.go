@@ -151,74 +151,212 @@ func combineVec(dst []float32, x []float32, y []float32, a float32, b float32, c
 }
 
 //go:noescape
-func colScaleShiftNEON(dst *float32, x *float32, a *float32, b *float32, n int)
+func colSumNEON(dst *float32, x *float32, rows int, cols int, stride int)
 
-func colScaleShiftVec(dst []float32, x []float32, a []float32, b []float32) {
-	at, n := 0, len(b)
-	switch Current() {
-	case NEON:
-		for n -= n % 4; at < n; {
-			size := min(blockLen, n-at)
-			colScaleShiftNEON(&dst[at], &x[at], &a[at], &b[at], size)
-			at += size
+func colSumVec(dst []float32, x []float32, rows, stride int) {
+	cols := len(dst)
+	cols -= cols % 4
+	if Current() == PlainGo || cols == 0 {
+		colSumGo(dst, x, rows, stride)
+		return
+	}
+	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
+		switch Current() {
+		case NEON:
+			colSumNEON(&dst[0], &x[r*stride], min(size, rows-r), cols, stride)
 		}
-		colScaleShiftGo(dst[at:], x[at:], a[at:], b[at:])
-	default:
-		colScaleShiftGo(dst, x, a, b)
+	}
+	if rows > 0 && cols < len(dst) {
+		colSumGo(dst[cols:], x[cols:], rows, stride)
 	}
 }
 
 //go:noescape
-func colCombineNEON(dst *float32, x *float32, y *float32, a *float32, b *float32, k *float32, n int)
+func colSumCenteredNEON(dst *float32, mean *float32, x *float32, rows int, cols int, stride int)
 
-func colCombineVec(dst []float32, x []float32, y []float32, a []float32, b []float32, k []float32) {
-	at, n := 0, len(k)
-	switch Current() {
-	case NEON:
-		for n -= n % 4; at < n; {
-			size := min(blockLen, n-at)
-			colCombineNEON(&dst[at], &x[at], &y[at], &a[at], &b[at], &k[at], size)
-			at += size
+func colSumCenteredVec(dst []float32, mean []float32, x []float32, rows, stride int) {
+	cols := len(dst)
+	cols -= cols % 4
+	if Current() == PlainGo || cols == 0 {
+		colSumCenteredGo(dst, mean, x, rows, stride)
+		return
+	}
+	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
+		switch Current() {
+		case NEON:
+			colSumCenteredNEON(&dst[0], &mean[0], &x[r*stride], min(size, rows-r), cols, stride)
 		}
-		colCombineGo(dst[at:], x[at:], y[at:], a[at:], b[at:], k[at:])
-	default:
-		colCombineGo(dst, x, y, a, b, k)
+	}
+	if rows > 0 && cols < len(dst) {
+		colSumCenteredGo(dst[cols:], mean[cols:], x[cols:], rows, stride)
 	}
 }
 
 //go:noescape
-func colSumCenteredNEON(dst *float32, x *float32, mean *float32, n int)
+func colDotCenteredNEON(dst *float32, mean *float32, a *float32, x *float32, rows int, cols int, stride int)
 
-func colSumCenteredVec(dst []float32, x []float32, mean []float32) {
-	at, n := 0, len(mean)
-	switch Current() {
-	case NEON:
-		for n -= n % 4; at < n; {
-			size := min(blockLen, n-at)
-			colSumCenteredNEON(&dst[at], &x[at], &mean[at], size)
-			at += size
+func colDotCenteredVec(dst []float32, mean []float32, a []float32, x []float32, rows, stride int) {
+	cols := len(dst)
+	cols -= cols % 4
+	if Current() == PlainGo || cols == 0 {
+		colDotCenteredGo(dst, mean, a, x, rows, stride)
+		return
+	}
+	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
+		switch Current() {
+		case NEON:
+			colDotCenteredNEON(&dst[0], &mean[0], &a[r*stride], &x[r*stride], min(size, rows-r), cols, stride)
 		}
-		colSumCenteredGo(dst[at:], x[at:], mean[at:])
-	default:
-		colSumCenteredGo(dst, x, mean)
+	}
+	if rows > 0 && cols < len(dst) {
+		colDotCenteredGo(dst[cols:], mean[cols:], a[cols:], x[cols:], rows, stride)
 	}
 }
 
 //go:noescape
-func colDotCenteredNEON(dst *float32, a *float32, x *float32, mean *float32, n int)
+func colSumsNEON(sum *float32, dot *float32, mean *float32, dy *float32, x *float32, rows int, cols int, stride int)
 
-func colDotCenteredVec(dst []float32, a []float32, x []float32, mean []float32) {
-	at, n := 0, len(mean)
-	switch Current() {
-	case NEON:
-		for n -= n % 4; at < n; {
-			size := min(blockLen, n-at)
-			colDotCenteredNEON(&dst[at], &a[at], &x[at], &mean[at], size)
-			at += size
+func colSumsVec(sum []float32, dot []float32, mean []float32, dy []float32, x []float32, rows, stride int) {
+	cols := len(sum)
+	cols -= cols % 4
+	if Current() == PlainGo || cols == 0 {
+		colSumsGo(sum, dot, mean, dy, x, rows, stride)
+		return
+	}
+	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
+		switch Current() {
+		case NEON:
+			colSumsNEON(&sum[0], &dot[0], &mean[0], &dy[r*stride], &x[r*stride], min(size, rows-r), cols, stride)
 		}
-		colDotCenteredGo(dst[at:], a[at:], x[at:], mean[at:])
-	default:
-		colDotCenteredGo(dst, a, x, mean)
+	}
+	if rows > 0 && cols < len(sum) {
+		colSumsGo(sum[cols:], dot[cols:], mean[cols:], dy[cols:], x[cols:], rows, stride)
+	}
+}
+
+//go:noescape
+func colSumsReLUNEON(sum *float32, dot *float32, mean *float32, dy *float32, x *float32, y *float32, rows int, cols int, stride int)
+
+func colSumsReLUVec(sum []float32, dot []float32, mean []float32, dy []float32, x []float32, y []float32, rows, stride int) {
+	cols := len(sum)
+	cols -= cols % 4
+	if Current() == PlainGo || cols == 0 {
+		colSumsReLUGo(sum, dot, mean, dy, x, y, rows, stride)
+		return
+	}
+	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
+		switch Current() {
+		case NEON:
+			colSumsReLUNEON(&sum[0], &dot[0], &mean[0], &dy[r*stride], &x[r*stride], &y[r*stride], min(size, rows-r), cols, stride)
+		}
+	}
+	if rows > 0 && cols < len(sum) {
+		colSumsReLUGo(sum[cols:], dot[cols:], mean[cols:], dy[cols:], x[cols:], y[cols:], rows, stride)
+	}
+}
+
+//go:noescape
+func colSumsReLU6NEON(sum *float32, dot *float32, mean *float32, dy *float32, x *float32, y *float32, rows int, cols int, stride int)
+
+func colSumsReLU6Vec(sum []float32, dot []float32, mean []float32, dy []float32, x []float32, y []float32, rows, stride int) {
+	cols := len(sum)
+	cols -= cols % 4
+	if Current() == PlainGo || cols == 0 {
+		colSumsReLU6Go(sum, dot, mean, dy, x, y, rows, stride)
+		return
+	}
+	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
+		switch Current() {
+		case NEON:
+			colSumsReLU6NEON(&sum[0], &dot[0], &mean[0], &dy[r*stride], &x[r*stride], &y[r*stride], min(size, rows-r), cols, stride)
+		}
+	}
+	if rows > 0 && cols < len(sum) {
+		colSumsReLU6Go(sum[cols:], dot[cols:], mean[cols:], dy[cols:], x[cols:], y[cols:], rows, stride)
+	}
+}
+
+//go:noescape
+func colScaleShiftNEON(a *float32, b *float32, dst *float32, x *float32, rows int, cols int, stride int)
+
+func colScaleShiftVec(a []float32, b []float32, dst []float32, x []float32, rows, stride int) {
+	cols := len(a)
+	cols -= cols % 4
+	if Current() == PlainGo || cols == 0 {
+		colScaleShiftGo(a, b, dst, x, rows, stride)
+		return
+	}
+	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
+		switch Current() {
+		case NEON:
+			colScaleShiftNEON(&a[0], &b[0], &dst[r*stride], &x[r*stride], min(size, rows-r), cols, stride)
+		}
+	}
+	if rows > 0 && cols < len(a) {
+		colScaleShiftGo(a[cols:], b[cols:], dst[cols:], x[cols:], rows, stride)
+	}
+}
+
+//go:noescape
+func colScaleShiftReLUNEON(a *float32, b *float32, dst *float32, x *float32, rows int, cols int, stride int)
+
+func colScaleShiftReLUVec(a []float32, b []float32, dst []float32, x []float32, rows, stride int) {
+	cols := len(a)
+	cols -= cols % 4
+	if Current() == PlainGo || cols == 0 {
+		colScaleShiftReLUGo(a, b, dst, x, rows, stride)
+		return
+	}
+	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
+		switch Current() {
+		case NEON:
+			colScaleShiftReLUNEON(&a[0], &b[0], &dst[r*stride], &x[r*stride], min(size, rows-r), cols, stride)
+		}
+	}
+	if rows > 0 && cols < len(a) {
+		colScaleShiftReLUGo(a[cols:], b[cols:], dst[cols:], x[cols:], rows, stride)
+	}
+}
+
+//go:noescape
+func colScaleShiftReLU6NEON(a *float32, b *float32, dst *float32, x *float32, rows int, cols int, stride int)
+
+func colScaleShiftReLU6Vec(a []float32, b []float32, dst []float32, x []float32, rows, stride int) {
+	cols := len(a)
+	cols -= cols % 4
+	if Current() == PlainGo || cols == 0 {
+		colScaleShiftReLU6Go(a, b, dst, x, rows, stride)
+		return
+	}
+	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
+		switch Current() {
+		case NEON:
+			colScaleShiftReLU6NEON(&a[0], &b[0], &dst[r*stride], &x[r*stride], min(size, rows-r), cols, stride)
+		}
+	}
+	if rows > 0 && cols < len(a) {
+		colScaleShiftReLU6Go(a[cols:], b[cols:], dst[cols:], x[cols:], rows, stride)
+	}
+}
+
+//go:noescape
+func colCombineNEON(a *float32, b *float32, k *float32, dst *float32, x *float32, y *float32, rows int, cols int, stride int)
+
+func colCombineVec(a []float32, b []float32, k []float32, dst []float32, x []float32, y []float32, rows, stride int) {
+	cols := len(a)
+	cols -= cols % 4
+	if Current() == PlainGo || cols == 0 {
+		colCombineGo(a, b, k, dst, x, y, rows, stride)
+		return
+	}
+	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
+		switch Current() {
+		case NEON:
+			colCombineNEON(&a[0], &b[0], &k[0], &dst[r*stride], &x[r*stride], &y[r*stride], min(size, rows-r), cols, stride)
+		}
+	}
+	if rows > 0 && cols < len(a) {
+		colCombineGo(a[cols:], b[cols:], k[cols:], dst[cols:], x[cols:], y[cols:], rows, stride)
 	}
 }
 

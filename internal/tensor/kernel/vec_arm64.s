@@ -198,22 +198,99 @@ loop:
 done:
 	RET
 
-// func colScaleShiftNEON(dst *float32, x *float32, a *float32, b *float32, n int)
-TEXT ·colScaleShiftNEON(SB), NOSPLIT, $0-40
+// func colSumNEON(dst *float32, x *float32, rows int, cols int, stride int)
+TEXT ·colSumNEON(SB), NOSPLIT, $0-40
 	MOVD dst+0(FP), R0
 	MOVD x+8(FP), R1
-	MOVD a+16(FP), R2
-	MOVD b+24(FP), R3
-	MOVD n+32(FP), R14
+	MOVD cols+24(FP), R14
+	MOVD stride+32(FP), R12
+	LSL $2, R12, R12
 
 loop:
 	CMP $4, R14
 	BLT done
-	FMOVQ 0(R2), F0
-	FMOVQ 0(R1), F1
-	FMOVQ 0(R3), F2
-	WORD $0x4e21cc02 // FMLA V2, V0, V1
-	FMOVQ F2, 0(R0)
+	FMOVQ (R0), F0
+	MOVD R1, R9
+	MOVD rows+16(FP), R13
+
+row:
+	FMOVQ 0(R9), F1
+	WORD $0x4e21d400 // FADD V0, V0, V1
+	ADD R12, R9
+	SUBS $1, R13
+	BNE row
+	FMOVQ F0, (R0)
+	ADD $16, R0
+	ADD $16, R1
+	SUB $4, R14
+	B loop
+
+done:
+	RET
+
+// func colSumCenteredNEON(dst *float32, mean *float32, x *float32, rows int, cols int, stride int)
+TEXT ·colSumCenteredNEON(SB), NOSPLIT, $0-48
+	MOVD dst+0(FP), R0
+	MOVD mean+8(FP), R1
+	MOVD x+16(FP), R2
+	MOVD cols+32(FP), R14
+	MOVD stride+40(FP), R12
+	LSL $2, R12, R12
+
+loop:
+	CMP $4, R14
+	BLT done
+	FMOVQ (R0), F0
+	FMOVQ (R1), F1
+	MOVD R2, R9
+	MOVD rows+24(FP), R13
+
+row:
+	FMOVQ 0(R9), F2
+	WORD $0x4ea1d443 // FSUB V3, V2, V1
+	WORD $0x4e23cc60 // FMLA V0, V3, V3
+	ADD R12, R9
+	SUBS $1, R13
+	BNE row
+	FMOVQ F0, (R0)
+	ADD $16, R0
+	ADD $16, R1
+	ADD $16, R2
+	SUB $4, R14
+	B loop
+
+done:
+	RET
+
+// func colDotCenteredNEON(dst *float32, mean *float32, a *float32, x *float32, rows int, cols int, stride int)
+TEXT ·colDotCenteredNEON(SB), NOSPLIT, $0-56
+	MOVD dst+0(FP), R0
+	MOVD mean+8(FP), R1
+	MOVD a+16(FP), R2
+	MOVD x+24(FP), R3
+	MOVD cols+40(FP), R14
+	MOVD stride+48(FP), R12
+	LSL $2, R12, R12
+
+loop:
+	CMP $4, R14
+	BLT done
+	FMOVQ (R0), F0
+	FMOVQ (R1), F1
+	MOVD R2, R9
+	MOVD R3, R10
+	MOVD rows+32(FP), R13
+
+row:
+	FMOVQ 0(R10), F2
+	WORD $0x4ea1d443 // FSUB V3, V2, V1
+	FMOVQ 0(R9), F2
+	WORD $0x4e23cc40 // FMLA V0, V2, V3
+	ADD R12, R9
+	ADD R12, R10
+	SUBS $1, R13
+	BNE row
+	FMOVQ F0, (R0)
 	ADD $16, R0
 	ADD $16, R1
 	ADD $16, R2
@@ -224,27 +301,92 @@ loop:
 done:
 	RET
 
-// func colCombineNEON(dst *float32, x *float32, y *float32, a *float32, b *float32, k *float32, n int)
-TEXT ·colCombineNEON(SB), NOSPLIT, $0-56
-	MOVD dst+0(FP), R0
-	MOVD x+8(FP), R1
-	MOVD y+16(FP), R2
-	MOVD a+24(FP), R3
-	MOVD b+32(FP), R4
-	MOVD k+40(FP), R5
-	MOVD n+48(FP), R14
+// func colSumsNEON(sum *float32, dot *float32, mean *float32, dy *float32, x *float32, rows int, cols int, stride int)
+TEXT ·colSumsNEON(SB), NOSPLIT, $0-64
+	MOVD sum+0(FP), R0
+	MOVD dot+8(FP), R1
+	MOVD mean+16(FP), R2
+	MOVD dy+24(FP), R3
+	MOVD x+32(FP), R4
+	MOVD cols+48(FP), R14
+	MOVD stride+56(FP), R12
+	LSL $2, R12, R12
 
 loop:
 	CMP $4, R14
 	BLT done
-	FMOVQ 0(R3), F0
-	FMOVQ 0(R1), F1
-	FMOVQ 0(R4), F2
-	FMOVQ 0(R2), F3
-	FMOVQ 0(R5), F4
-	WORD $0x4e23cc44 // FMLA V4, V2, V3
-	WORD $0x4e21cc04 // FMLA V4, V0, V1
-	FMOVQ F4, 0(R0)
+	FMOVQ (R0), F0
+	FMOVQ (R1), F1
+	FMOVQ (R2), F2
+	MOVD R3, R9
+	MOVD R4, R10
+	MOVD rows+40(FP), R13
+
+row:
+	FMOVQ 0(R9), F3
+	WORD $0x4e23d400 // FADD V0, V0, V3
+	FMOVQ 0(R10), F4
+	WORD $0x4ea2d485 // FSUB V5, V4, V2
+	WORD $0x4e25cc61 // FMLA V1, V3, V5
+	ADD R12, R9
+	ADD R12, R10
+	SUBS $1, R13
+	BNE row
+	FMOVQ F0, (R0)
+	FMOVQ F1, (R1)
+	ADD $16, R0
+	ADD $16, R1
+	ADD $16, R2
+	ADD $16, R3
+	ADD $16, R4
+	SUB $4, R14
+	B loop
+
+done:
+	RET
+
+// func colSumsReLUNEON(sum *float32, dot *float32, mean *float32, dy *float32, x *float32, y *float32, rows int, cols int, stride int)
+TEXT ·colSumsReLUNEON(SB), NOSPLIT, $0-72
+	MOVD sum+0(FP), R0
+	MOVD dot+8(FP), R1
+	MOVD mean+16(FP), R2
+	MOVD dy+24(FP), R3
+	MOVD x+32(FP), R4
+	MOVD y+40(FP), R5
+	MOVD cols+56(FP), R14
+	MOVD stride+64(FP), R12
+	LSL $2, R12, R12
+	MOVW $0x00000000, R15
+	WORD $0x4e040de0 // DUP V0, V15
+
+loop:
+	CMP $4, R14
+	BLT done
+	FMOVQ (R0), F1
+	FMOVQ (R1), F2
+	FMOVQ (R2), F3
+	MOVD R3, R9
+	MOVD R4, R10
+	MOVD R5, R11
+	MOVD rows+48(FP), R13
+
+row:
+	FMOVQ 0(R9), F4
+	FMOVQ 0(R11), F5
+	WORD $0x6ea0e4a6 // FCMGT V6, V5, V0
+	WORD $0x6e601c86 // BSL V6, V4, V0
+	FMOVQ F6, 0(R9)
+	WORD $0x4e26d421 // FADD V1, V1, V6
+	FMOVQ 0(R10), F4
+	WORD $0x4ea3d485 // FSUB V5, V4, V3
+	WORD $0x4e25ccc2 // FMLA V2, V6, V5
+	ADD R12, R9
+	ADD R12, R10
+	ADD R12, R11
+	SUBS $1, R13
+	BNE row
+	FMOVQ F1, (R0)
+	FMOVQ F2, (R1)
 	ADD $16, R0
 	ADD $16, R1
 	ADD $16, R2
@@ -257,53 +399,231 @@ loop:
 done:
 	RET
 
-// func colSumCenteredNEON(dst *float32, x *float32, mean *float32, n int)
-TEXT ·colSumCenteredNEON(SB), NOSPLIT, $0-32
-	MOVD dst+0(FP), R0
-	MOVD x+8(FP), R1
+// func colSumsReLU6NEON(sum *float32, dot *float32, mean *float32, dy *float32, x *float32, y *float32, rows int, cols int, stride int)
+TEXT ·colSumsReLU6NEON(SB), NOSPLIT, $0-72
+	MOVD sum+0(FP), R0
+	MOVD dot+8(FP), R1
 	MOVD mean+16(FP), R2
-	MOVD n+24(FP), R14
+	MOVD dy+24(FP), R3
+	MOVD x+32(FP), R4
+	MOVD y+40(FP), R5
+	MOVD cols+56(FP), R14
+	MOVD stride+64(FP), R12
+	LSL $2, R12, R12
+	MOVW $0x40c00000, R15
+	WORD $0x4e040de0 // DUP V0, V15
+	MOVW $0x00000000, R15
+	WORD $0x4e040de1 // DUP V1, V15
 
 loop:
 	CMP $4, R14
 	BLT done
-	FMOVQ 0(R1), F0
-	FMOVQ 0(R2), F1
-	WORD $0x4ea1d402 // FSUB V2, V0, V1
-	FMOVQ 0(R0), F1
-	WORD $0x4e22cc41 // FMLA V1, V2, V2
-	FMOVQ F1, 0(R0)
+	FMOVQ (R0), F2
+	FMOVQ (R1), F3
+	FMOVQ (R2), F4
+	MOVD R3, R9
+	MOVD R4, R10
+	MOVD R5, R11
+	MOVD rows+48(FP), R13
+
+row:
+	FMOVQ 0(R9), F5
+	FMOVQ 0(R11), F6
+	WORD $0x6ea6e407 // FCMGT V7, V0, V6
+	WORD $0x6ea1e4c8 // FCMGT V8, V6, V1
+	WORD $0x6e611ca8 // BSL V8, V5, V1
+	WORD $0x6e611d07 // BSL V7, V8, V1
+	FMOVQ F7, 0(R9)
+	WORD $0x4e27d442 // FADD V2, V2, V7
+	FMOVQ 0(R10), F8
+	WORD $0x4ea4d505 // FSUB V5, V8, V4
+	WORD $0x4e25cce3 // FMLA V3, V7, V5
+	ADD R12, R9
+	ADD R12, R10
+	ADD R12, R11
+	SUBS $1, R13
+	BNE row
+	FMOVQ F2, (R0)
+	FMOVQ F3, (R1)
 	ADD $16, R0
 	ADD $16, R1
 	ADD $16, R2
+	ADD $16, R3
+	ADD $16, R4
+	ADD $16, R5
 	SUB $4, R14
 	B loop
 
 done:
 	RET
 
-// func colDotCenteredNEON(dst *float32, a *float32, x *float32, mean *float32, n int)
-TEXT ·colDotCenteredNEON(SB), NOSPLIT, $0-40
-	MOVD dst+0(FP), R0
-	MOVD a+8(FP), R1
-	MOVD x+16(FP), R2
-	MOVD mean+24(FP), R3
-	MOVD n+32(FP), R14
+// func colScaleShiftNEON(a *float32, b *float32, dst *float32, x *float32, rows int, cols int, stride int)
+TEXT ·colScaleShiftNEON(SB), NOSPLIT, $0-56
+	MOVD a+0(FP), R0
+	MOVD b+8(FP), R1
+	MOVD dst+16(FP), R2
+	MOVD x+24(FP), R3
+	MOVD cols+40(FP), R14
+	MOVD stride+48(FP), R12
+	LSL $2, R12, R12
 
 loop:
 	CMP $4, R14
 	BLT done
-	FMOVQ 0(R2), F0
-	FMOVQ 0(R3), F1
-	WORD $0x4ea1d402 // FSUB V2, V0, V1
-	FMOVQ 0(R1), F1
-	FMOVQ 0(R0), F0
-	WORD $0x4e22cc20 // FMLA V0, V1, V2
-	FMOVQ F0, 0(R0)
+	FMOVQ (R0), F0
+	FMOVQ (R1), F1
+	MOVD R2, R9
+	MOVD R3, R10
+	MOVD rows+32(FP), R13
+
+row:
+	FMOVQ 0(R10), F2
+	WORD $0x4ea11c23 // ORR V3, V1, V1
+	WORD $0x4e22cc03 // FMLA V3, V0, V2
+	FMOVQ F3, 0(R9)
+	ADD R12, R9
+	ADD R12, R10
+	SUBS $1, R13
+	BNE row
 	ADD $16, R0
 	ADD $16, R1
 	ADD $16, R2
 	ADD $16, R3
+	SUB $4, R14
+	B loop
+
+done:
+	RET
+
+// func colScaleShiftReLUNEON(a *float32, b *float32, dst *float32, x *float32, rows int, cols int, stride int)
+TEXT ·colScaleShiftReLUNEON(SB), NOSPLIT, $0-56
+	MOVD a+0(FP), R0
+	MOVD b+8(FP), R1
+	MOVD dst+16(FP), R2
+	MOVD x+24(FP), R3
+	MOVD cols+40(FP), R14
+	MOVD stride+48(FP), R12
+	LSL $2, R12, R12
+	MOVW $0x00000000, R15
+	WORD $0x4e040de0 // DUP V0, V15
+
+loop:
+	CMP $4, R14
+	BLT done
+	FMOVQ (R0), F1
+	FMOVQ (R1), F2
+	MOVD R2, R9
+	MOVD R3, R10
+	MOVD rows+32(FP), R13
+
+row:
+	FMOVQ 0(R10), F3
+	WORD $0x4ea21c44 // ORR V4, V2, V2
+	WORD $0x4e23cc24 // FMLA V4, V1, V3
+	WORD $0x6ea4e403 // FCMGT V3, V0, V4
+	WORD $0x6e641c03 // BSL V3, V0, V4
+	FMOVQ F3, 0(R9)
+	ADD R12, R9
+	ADD R12, R10
+	SUBS $1, R13
+	BNE row
+	ADD $16, R0
+	ADD $16, R1
+	ADD $16, R2
+	ADD $16, R3
+	SUB $4, R14
+	B loop
+
+done:
+	RET
+
+// func colScaleShiftReLU6NEON(a *float32, b *float32, dst *float32, x *float32, rows int, cols int, stride int)
+TEXT ·colScaleShiftReLU6NEON(SB), NOSPLIT, $0-56
+	MOVD a+0(FP), R0
+	MOVD b+8(FP), R1
+	MOVD dst+16(FP), R2
+	MOVD x+24(FP), R3
+	MOVD cols+40(FP), R14
+	MOVD stride+48(FP), R12
+	LSL $2, R12, R12
+	MOVW $0x40c00000, R15
+	WORD $0x4e040de0 // DUP V0, V15
+	MOVW $0x00000000, R15
+	WORD $0x4e040de1 // DUP V1, V15
+
+loop:
+	CMP $4, R14
+	BLT done
+	FMOVQ (R0), F2
+	FMOVQ (R1), F3
+	MOVD R2, R9
+	MOVD R3, R10
+	MOVD rows+32(FP), R13
+
+row:
+	FMOVQ 0(R10), F4
+	WORD $0x4ea31c65 // ORR V5, V3, V3
+	WORD $0x4e24cc45 // FMLA V5, V2, V4
+	WORD $0x6ea5e424 // FCMGT V4, V1, V5
+	WORD $0x6e651c24 // BSL V4, V1, V5
+	WORD $0x6ea0e485 // FCMGT V5, V4, V0
+	WORD $0x6e641c05 // BSL V5, V0, V4
+	FMOVQ F5, 0(R9)
+	ADD R12, R9
+	ADD R12, R10
+	SUBS $1, R13
+	BNE row
+	ADD $16, R0
+	ADD $16, R1
+	ADD $16, R2
+	ADD $16, R3
+	SUB $4, R14
+	B loop
+
+done:
+	RET
+
+// func colCombineNEON(a *float32, b *float32, k *float32, dst *float32, x *float32, y *float32, rows int, cols int, stride int)
+TEXT ·colCombineNEON(SB), NOSPLIT, $0-72
+	MOVD a+0(FP), R0
+	MOVD b+8(FP), R1
+	MOVD k+16(FP), R2
+	MOVD dst+24(FP), R3
+	MOVD x+32(FP), R4
+	MOVD y+40(FP), R5
+	MOVD cols+56(FP), R14
+	MOVD stride+64(FP), R12
+	LSL $2, R12, R12
+
+loop:
+	CMP $4, R14
+	BLT done
+	FMOVQ (R0), F0
+	FMOVQ (R1), F1
+	FMOVQ (R2), F2
+	MOVD R3, R9
+	MOVD R4, R10
+	MOVD R5, R11
+	MOVD rows+48(FP), R13
+
+row:
+	FMOVQ 0(R10), F3
+	FMOVQ 0(R11), F4
+	WORD $0x4ea21c45 // ORR V5, V2, V2
+	WORD $0x4e24cc25 // FMLA V5, V1, V4
+	WORD $0x4e23cc05 // FMLA V5, V0, V3
+	FMOVQ F5, 0(R9)
+	ADD R12, R9
+	ADD R12, R10
+	ADD R12, R11
+	SUBS $1, R13
+	BNE row
+	ADD $16, R0
+	ADD $16, R1
+	ADD $16, R2
+	ADD $16, R3
+	ADD $16, R4
+	ADD $16, R5
 	SUB $4, R14
 	B loop
 
@@ -345,11 +665,11 @@ TEXT ·reluBackwardNEON(SB), NOSPLIT, $0-32
 loop:
 	CMP $4, R14
 	BLT done
-	FMOVQ 0(R2), F1
-	WORD $0x6ea0e422 // FCMGT V2, V1, V0
 	FMOVQ 0(R1), F1
-	WORD $0x6e601c22 // BSL V2, V1, V0
-	FMOVQ F2, 0(R0)
+	FMOVQ 0(R2), F2
+	WORD $0x6ea0e443 // FCMGT V3, V2, V0
+	WORD $0x6e601c23 // BSL V3, V1, V0
+	FMOVQ F3, 0(R0)
 	ADD $16, R0
 	ADD $16, R1
 	ADD $16, R2
@@ -392,20 +712,20 @@ TEXT ·relu6BackwardNEON(SB), NOSPLIT, $0-32
 	MOVD dy+8(FP), R1
 	MOVD y+16(FP), R2
 	MOVD n+24(FP), R14
-	MOVW $0x00000000, R15
-	WORD $0x4e040de0 // DUP V0, V15
 	MOVW $0x40c00000, R15
+	WORD $0x4e040de0 // DUP V0, V15
+	MOVW $0x00000000, R15
 	WORD $0x4e040de1 // DUP V1, V15
 
 loop:
 	CMP $4, R14
 	BLT done
-	FMOVQ 0(R2), F2
-	WORD $0x6ea0e443 // FCMGT V3, V2, V0
-	FMOVQ 0(R1), F4
-	WORD $0x6e601c83 // BSL V3, V4, V0
-	WORD $0x6ea2e424 // FCMGT V4, V1, V2
-	WORD $0x6e601c64 // BSL V4, V3, V0
+	FMOVQ 0(R1), F2
+	FMOVQ 0(R2), F3
+	WORD $0x6ea3e404 // FCMGT V4, V0, V3
+	WORD $0x6ea1e465 // FCMGT V5, V3, V1
+	WORD $0x6e611c45 // BSL V5, V2, V1
+	WORD $0x6e611ca4 // BSL V4, V5, V1
 	FMOVQ F4, 0(R0)
 	ADD $16, R0
 	ADD $16, R1

@@ -36,20 +36,44 @@ func combineVec(dst []float32, x []float32, y []float32, a float32, b float32, c
 	combineGo(dst, x, y, a, b, c)
 }
 
-func colScaleShiftVec(dst []float32, x []float32, a []float32, b []float32) {
-	colScaleShiftGo(dst, x, a, b)
+func colSumVec(dst []float32, x []float32, rows, stride int) {
+	colSumGo(dst, x, rows, stride)
 }
 
-func colCombineVec(dst []float32, x []float32, y []float32, a []float32, b []float32, k []float32) {
-	colCombineGo(dst, x, y, a, b, k)
+func colSumCenteredVec(dst []float32, mean []float32, x []float32, rows, stride int) {
+	colSumCenteredGo(dst, mean, x, rows, stride)
 }
 
-func colSumCenteredVec(dst []float32, x []float32, mean []float32) {
-	colSumCenteredGo(dst, x, mean)
+func colDotCenteredVec(dst []float32, mean []float32, a []float32, x []float32, rows, stride int) {
+	colDotCenteredGo(dst, mean, a, x, rows, stride)
 }
 
-func colDotCenteredVec(dst []float32, a []float32, x []float32, mean []float32) {
-	colDotCenteredGo(dst, a, x, mean)
+func colSumsVec(sum []float32, dot []float32, mean []float32, dy []float32, x []float32, rows, stride int) {
+	colSumsGo(sum, dot, mean, dy, x, rows, stride)
+}
+
+func colSumsReLUVec(sum []float32, dot []float32, mean []float32, dy []float32, x []float32, y []float32, rows, stride int) {
+	colSumsReLUGo(sum, dot, mean, dy, x, y, rows, stride)
+}
+
+func colSumsReLU6Vec(sum []float32, dot []float32, mean []float32, dy []float32, x []float32, y []float32, rows, stride int) {
+	colSumsReLU6Go(sum, dot, mean, dy, x, y, rows, stride)
+}
+
+func colScaleShiftVec(a []float32, b []float32, dst []float32, x []float32, rows, stride int) {
+	colScaleShiftGo(a, b, dst, x, rows, stride)
+}
+
+func colScaleShiftReLUVec(a []float32, b []float32, dst []float32, x []float32, rows, stride int) {
+	colScaleShiftReLUGo(a, b, dst, x, rows, stride)
+}
+
+func colScaleShiftReLU6Vec(a []float32, b []float32, dst []float32, x []float32, rows, stride int) {
+	colScaleShiftReLU6Go(a, b, dst, x, rows, stride)
+}
+
+func colCombineVec(a []float32, b []float32, k []float32, dst []float32, x []float32, y []float32, rows, stride int) {
+	colCombineGo(a, b, k, dst, x, y, rows, stride)
 }
 
 func reluVec(dst []float32, x []float32) {

@@ -24,11 +24,11 @@ func only(f func(s [][]float32)) func(s [][]float32) []float32 {
 	}
 }
 
-func unary(name string, f func(dst, x []float32)) vectorCase {
+func ofOne(name string, f func(dst, x []float32)) vectorCase {
 	return vectorCase{name, 2, only(func(s [][]float32) { f(s[0], s[1]) })}
 }
 
-func binary(name string, f func(dst, a, b []float32)) vectorCase {
+func ofTwo(name string, f func(dst, a, b []float32)) vectorCase {
 	return vectorCase{name, 3, only(func(s [][]float32) { f(s[0], s[1], s[2]) })}
 }
 
@@ -48,28 +48,28 @@ func adamCase(count float32) vectorCase {
 }
 
 var vectorCases = []vectorCase{
-	binary("Add", Add), binary("Sub", Sub), binary("Mul", Mul), binary("MulAdd", MulAdd),
-	unary("AddTo", AddTo),
-	unary("Scale", func(d, x []float32) { Scale(d, 1.7, x) }),
-	unary("Axpy", func(d, x []float32) { Axpy(d, -0.3, x) }),
-	unary("ScaleShift", func(d, x []float32) { ScaleShift(d, x, 1.1, -0.2) }),
-	binary("Combine", func(d, x, y []float32) { Combine(d, x, y, 1.1, -0.2, 0.7) }),
-	unary("ReLU", ReLU), unary("ReLU6", ReLU6), binary("ReLUBackward", ReLUBackward), binary("ReLU6Backward", ReLU6Backward),
-	unary("Exp", Exp), unary("Log", Log), unary("Tanh", Tanh), unary("Erf", Erf), unary("Sigmoid", Sigmoid),
-	unary("SiLU", SiLU), unary("GELU", GELU), unary("GELUTanh", GELUTanh),
-	binary("SigmoidBackward", SigmoidBackward), binary("TanhBackward", TanhBackward), binary("SiLUBackward", SiLUBackward),
-	binary("GELUBackward", GELUBackward), binary("GELUTanhBackward", GELUTanhBackward),
-	unary("RoundBFloat16", RoundBFloat16), unary("RoundFloat16", RoundFloat16),
-	unary("Dropout", func(d, x []float32) { Dropout(d, x, [2]uint32{1, 2}, 7, 0.3) }),
-	unary("Dropout/far", func(d, x []float32) { Dropout(d, x, [2]uint32{3, 4}, 1<<34-64, 0.5) }),
+	ofTwo("Add", Add), ofTwo("Sub", Sub), ofTwo("Mul", Mul), ofTwo("MulAdd", MulAdd),
+	ofOne("AddTo", AddTo),
+	ofOne("Scale", func(d, x []float32) { Scale(d, 1.7, x) }),
+	ofOne("Axpy", func(d, x []float32) { Axpy(d, -0.3, x) }),
+	ofOne("ScaleShift", func(d, x []float32) { ScaleShift(d, x, 1.1, -0.2) }),
+	ofTwo("Combine", func(d, x, y []float32) { Combine(d, x, y, 1.1, -0.2, 0.7) }),
+	ofOne("ReLU", ReLU), ofOne("ReLU6", ReLU6), ofTwo("ReLUBackward", ReLUBackward), ofTwo("ReLU6Backward", ReLU6Backward),
+	ofOne("Exp", Exp), ofOne("Log", Log), ofOne("Tanh", Tanh), ofOne("Erf", Erf), ofOne("Sigmoid", Sigmoid),
+	ofOne("SiLU", SiLU), ofOne("GELU", GELU), ofOne("GELUTanh", GELUTanh),
+	ofTwo("SigmoidBackward", SigmoidBackward), ofTwo("TanhBackward", TanhBackward), ofTwo("SiLUBackward", SiLUBackward),
+	ofTwo("GELUBackward", GELUBackward), ofTwo("GELUTanhBackward", GELUTanhBackward),
+	ofOne("RoundBFloat16", RoundBFloat16), ofOne("RoundFloat16", RoundFloat16),
+	ofOne("Dropout", func(d, x []float32) { Dropout(d, x, [2]uint32{1, 2}, 7, 0.3) }),
+	ofOne("Dropout/far", func(d, x []float32) { Dropout(d, x, [2]uint32{3, 4}, 1<<34-64, 0.5) }),
 	{"Sum", 1, func(s [][]float32) []float32 { return []float32{Sum(s[0])} }},
 	{"Max", 1, func(s [][]float32) []float32 { return []float32{Max(s[0])} }},
 	{"Dot", 2, func(s [][]float32) []float32 { return []float32{Dot(s[0], s[1])} }},
 	{"SumCentered", 1, func(s [][]float32) []float32 { return []float32{SumCentered(s[0], 0.3)} }},
 	{"DotCentered", 2, func(s [][]float32) []float32 { return []float32{DotCentered(s[0], s[1], 0.3)} }},
 	{"SumSquares", 1, func(s [][]float32) []float32 { return split(SumSquares(s[0])) }},
-	unary("Softmax", func(d, x []float32) { Softmax(d, x, 1, len(x)) }),
-	binary("SoftmaxBackward", func(d, dy, y []float32) { SoftmaxBackward(d, dy, y, 1, len(y)) }),
+	ofOne("Softmax", func(d, x []float32) { Softmax(d, x, 1, len(x)) }),
+	ofTwo("SoftmaxBackward", func(d, dy, y []float32) { SoftmaxBackward(d, dy, y, 1, len(y)) }),
 	{"CrossEntropy", 2, func(s [][]float32) []float32 {
 		if len(s[0]) == 0 {
 			return nil
@@ -104,16 +104,21 @@ var vectorCases = []vectorCase{
 	})},
 	{"ColSumCentered", 3, only(func(s [][]float32) { ColSumCentered(s[0], s[1], s[2], 1) })},
 	{"ColDotCentered", 4, only(func(s [][]float32) { ColDotCentered(s[0], s[1], s[2], s[3], 1) })},
+	{"ColSums", 5, only(func(s [][]float32) { ColSums(s[0], s[1], s[2], s[3], s[4], 1) })},
+	{"ColSumsReLU", 6, only(func(s [][]float32) { ColSumsReLU(s[0], s[1], s[2], s[3], s[4], s[5], 1) })},
+	{"ColSumsReLU6", 6, only(func(s [][]float32) { ColSumsReLU6(s[0], s[1], s[2], s[3], s[4], s[5], 1) })},
 	{"ColScaleShift", 4, only(func(s [][]float32) { ColScaleShift(s[0], s[1], s[2], s[3], 1) })},
+	{"ColScaleShiftReLU", 4, only(func(s [][]float32) { ColScaleShiftReLU(s[0], s[1], s[2], s[3], 1) })},
+	{"ColScaleShiftReLU6", 4, only(func(s [][]float32) { ColScaleShiftReLU6(s[0], s[1], s[2], s[3], 1) })},
 	{"ColCombine", 6, only(func(s [][]float32) { ColCombine(s[0], s[1], s[2], s[3], s[4], s[5], 1) })},
 	adamCase(32), adamCase(31),
-	unary("SGDStep", func(p, g []float32) {
+	ofOne("SGDStep", func(p, g []float32) {
 		SGDStep(p, g, &SGDConstants{Gradient: Gradient{Count: 3, Clip: 1}, Decay: 0.1, Rate: 0.01})
 	}),
-	binary("MomentumStep", func(p, b, g []float32) {
+	ofTwo("MomentumStep", func(p, b, g []float32) {
 		MomentumStep(p, b, g, &SGDConstants{Gradient: Gradient{Count: 3, Clip: 1}, Momentum: 0.9, Inner: 1, Rate: 0.01})
 	}),
-	binary("MomentumStep/Nesterov", func(p, b, g []float32) {
+	ofTwo("MomentumStep/Nesterov", func(p, b, g []float32) {
 		MomentumStep(p, b, g, &SGDConstants{Gradient: Gradient{Count: 3, Clip: 1}, Momentum: 0.9, Inner: 0.1, Rate: 1, Nesterov: true})
 	}),
 }
@@ -252,6 +257,40 @@ func compareTiers(t *testing.T, c vectorCase, in [][]float32, shift int) {
 			if !equalBits(haveExtra[i], wantExtra[i]) {
 				t.Errorf("%s, %d elements: result %d is %v, want %v", tier, len(in[0]), i, haveExtra[i], wantExtra[i])
 			}
+		}
+	}
+}
+
+var sink float32
+
+func TestVectorKernelsAllocateNothing(t *testing.T) {
+	in := make([][]float32, 6)
+	for k := range in {
+		in[k] = make([]float32, 100)
+	}
+	check := func(name string, run func()) {
+		for _, tier := range Tiers() {
+			restore := Force(tier)
+			if allocs := testing.AllocsPerRun(3, run); allocs != 0 {
+				t.Errorf("%s, %s: %v allocations", name, tier, allocs)
+			}
+			restore()
+		}
+	}
+	for _, c := range columnCases {
+		v, m := in[:3], [][]float32{make([]float32, 500), make([]float32, 500), make([]float32, 500)}
+		check(c.name, func() { c.run(v, m, 5) })
+	}
+	targets := make([]int32, 10)
+	check("CrossEntropy", func() { CrossEntropy(in[0], in[1], targets, 10, 10, -1, 0.1) })
+	check("LayerNorm", func() { LayerNorm(in[0], in[1][:1], in[2][:1], in[3], in[4], in[5], 1, 100, 1e-5) })
+	check("sums", func() {
+		sink = Sum(in[0]) + Max(in[0]) + Dot(in[0], in[1]) + SumCentered(in[0], 1) + DotCentered(in[0], in[1], 1)
+	})
+	check("SumSquares", func() { sink = float32(SumSquares(in[0])) })
+	for _, c := range vectorCases {
+		if c.run(in) == nil && c.name != "RMSNormPlain" { // else the case itself makes a slice
+			check(c.name, func() { c.run(in) })
 		}
 	}
 }

@@ -42,7 +42,7 @@ type emission struct {
 	index   reg.GPVirtual   // elements done
 	left    reg.GPVirtual   // elements to do
 	hoisted map[value]reg.VecVirtual
-	acc     [][]reg.VecVirtual // of each lanes parameter, by part of its sixteen lanes
+	acc     [][]reg.VecVirtual // of each sum, by part of its lanes or columns
 	mask    []operand.Op       // of the tail, by part
 }
 
@@ -52,10 +52,14 @@ func (p *program) signature() string {
 	for _, l := range p.lanes {
 		params = append(params, l+" *[16]float32")
 	}
-	for _, s := range p.streams {
+	for _, s := range p.vectors() {
 		params = append(params, s+" *float32")
 	}
-	params = append(params, "n int")
+	if p.columnar() {
+		params = append(params, "rows int", "cols int", "stride int")
+	} else {
+		params = append(params, "n int")
+	}
 	for _, s := range p.scalars {
 		params = append(params, s+" float32")
 	}
@@ -449,8 +453,7 @@ func (b *body) choose(n node) reg.Register {
 
 // accumulate adds to the lanes; in the tail, the lanes that have no element keep their bits.
 func (b *body) accumulate(n node) {
-	part := b.part % (lanes / b.width())
-	acc := b.acc[n.index][part]
+	acc := b.acc[n.index][b.part%len(b.acc[n.index])]
 	x := b.use(n.args[0])
 	var y reg.Register
 	if n.op == opAccFMA {

@@ -12,7 +12,8 @@ type arm struct {
 	out      bytes.Buffer
 	p        *program
 	hoisted  map[value]int // register of a constant or scalar
-	acc      [][]int       // registers of each lanes parameter, by part
+	acc      [][]int       // registers of each sum, by part
+	streams  int           // the general register that the streams' pointers begin at
 	at       map[value]int // register of a value
 	left     []int         // uses of each value still to come
 	vacant   []int         // vector registers
@@ -55,9 +56,13 @@ var neonName = map[uint32]string{
 const (
 	neonWidth     = 4
 	neonRegisters = 32
-	firstStream   = 0  // general registers of the streams' pointers
-	counter       = 14 // elements left
-	scratch       = 15
+
+	// General registers; those from 0 on hold pointers.
+	rowPointer  = 9 // of the first stream, in kernels that run down columns
+	strideBytes = 12
+	rowsLeft    = 13
+	counter     = 14 // elements or columns left
+	scratch     = 15
 )
 
 func (a *arm) line(format string, args ...any) { fmt.Fprintf(&a.out, "\t"+format+"\n", args...) }
@@ -79,17 +84,21 @@ func (a *arm) shift(op uint32, d, n, bits, encoded int) {
 
 func (a *arm) copy(d, n int) { a.word(neonOr, d, n, n) }
 
-// emit writes the kernel p.
-func (a *arm) emit(p *program) {
-	a.p, a.hoisted, a.acc, a.vacant = p, map[value]int{}, nil, nil
+// begin resets the registers for the kernel p and writes its heading.
+func (a *arm) begin(p *program, bytes int) {
+	a.p, a.hoisted, a.acc, a.vacant, a.streams = p, map[value]int{}, nil, nil, 0
 	for r := neonRegisters - 1; r >= 0; r-- {
 		a.vacant = append(a.vacant, r)
 	}
-	words := 8 * (len(p.lanes) + len(p.streams) + 1)
-	fmt.Fprintf(&a.out, "\n// %s\nTEXT ·%sNEON(SB), NOSPLIT, $0-%d\n", strings.Replace(p.signature(), "func", "func "+p.name+"NEON", 1), p.name, words+4*len(p.scalars))
+	fmt.Fprintf(&a.out, "\n// %s\nTEXT ·%sNEON(SB), NOSPLIT, $0-%d\n", strings.Replace(p.signature(), "func", "func "+p.name+"NEON", 1), p.name, bytes)
+}
+
+// emit writes the kernel p.
+func (a *arm) emit(p *program) {
 	offset := 8 * len(p.lanes)
+	a.begin(p, offset+8*(len(p.streams)+1)+4*len(p.scalars))
 	for i, s := range p.streams {
-		a.line("MOVD %s+%d(FP), R%d", s, offset, firstStream+i)
+		a.line("MOVD %s+%d(FP), R%d", s, offset, a.streams+i)
 		offset += 8
 	}
 	a.line("MOVD n+%d(FP), R%d", offset, counter)
@@ -106,7 +115,7 @@ func (a *arm) emit(p *program) {
 		a.body(part)
 	}
 	for i := range p.streams {
-		a.line("ADD $%d, R%d", 4*step, firstStream+i)
+		a.line("ADD $%d, R%d", 4*step, a.streams+i)
 	}
 	a.line("SUB $%d, R%d", step, counter)
 	a.line("B loop")
@@ -117,6 +126,59 @@ func (a *arm) emit(p *program) {
 			a.line("FMOVQ F%d, %d(R%d)", r, 16*part, scratch)
 		}
 	}
+	a.line("RET")
+}
+
+// emitColumns writes the kernel p, which runs down columns: four at a time, a whole number of times.
+func (a *arm) emitColumns(p *program) {
+	vectors := p.vectors()
+	end := 8 * len(vectors)
+	a.begin(p, end+24)
+	for i, s := range vectors {
+		a.line("MOVD %s+%d(FP), R%d", s, 8*i, i)
+	}
+	a.line("MOVD cols+%d(FP), R%d", end+8, counter)
+	a.line("MOVD stride+%d(FP), R%d", end+16, strideBytes)
+	a.line("LSL $2, R%d, R%d", strideBytes, strideBytes)
+	for v, n := range p.nodes {
+		if n.op == opConst {
+			a.hoisted[value(v)] = a.constant(n)
+		}
+	}
+	fmt.Fprintf(&a.out, "\nloop:\n")
+	a.line("CMP $%d, R%d", neonWidth, counter)
+	a.line("BLT done")
+	for i := range p.sums {
+		a.acc = append(a.acc, []int{a.take()})
+		a.line("FMOVQ (R%d), F%d", i, a.acc[i][0])
+	}
+	for v, n := range p.nodes {
+		if n.op == opColumn {
+			a.hoisted[value(v)] = a.take()
+			a.line("FMOVQ (R%d), F%d", len(p.sums)+n.index, a.hoisted[value(v)])
+		}
+	}
+	a.streams = rowPointer
+	for i := range p.streams {
+		a.line("MOVD R%d, R%d", len(p.sums)+len(p.columns)+i, rowPointer+i)
+	}
+	a.line("MOVD rows+%d(FP), R%d", end, rowsLeft)
+	fmt.Fprintf(&a.out, "\nrow:\n")
+	a.body(0)
+	for i := range p.streams {
+		a.line("ADD R%d, R%d", strideBytes, rowPointer+i)
+	}
+	a.line("SUBS $1, R%d", rowsLeft)
+	a.line("BNE row")
+	for i, r := range a.acc {
+		a.line("FMOVQ F%d, (R%d)", r[0], i)
+	}
+	for i := range vectors {
+		a.line("ADD $%d, R%d", 4*neonWidth, i)
+	}
+	a.line("SUB $%d, R%d", neonWidth, counter)
+	a.line("B loop")
+	fmt.Fprintf(&a.out, "\ndone:\n")
 	a.line("RET")
 }
 
@@ -234,9 +296,9 @@ func (a *arm) node(v value, n node, part int) {
 	switch n.op {
 	case opLoad:
 		a.at[v] = a.take()
-		a.line("FMOVQ %d(R%d), F%d", 16*part, firstStream+n.index, a.at[v])
+		a.line("FMOVQ %d(R%d), F%d", 16*part, a.streams+n.index, a.at[v])
 	case opStore:
-		a.line("FMOVQ F%d, %d(R%d)", r[0], 16*part, firstStream+n.index)
+		a.line("FMOVQ F%d, %d(R%d)", r[0], 16*part, a.streams+n.index)
 	case opFMA, opFNMA:
 		op := uint32(neonFMLA)
 		if n.op == opFNMA {
@@ -327,7 +389,11 @@ func (a *arm) plain(d int, n node, r [3]int) {
 func (a *arm) file() []byte {
 	a.out.WriteString(header + "//go:build arm64\n\n#include \"textflag.h\"\n")
 	for _, k := range kernels {
-		a.emit(build(k, neon))
+		if k.columnar() {
+			a.emitColumns(build(k, neon))
+		} else {
+			a.emit(build(k, neon))
+		}
 	}
 	return a.out.Bytes()
 }

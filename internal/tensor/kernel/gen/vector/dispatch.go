@@ -84,8 +84,11 @@ func dispatchKernel(out *bytes.Buffer, k kernel, sets []isa) {
 	for _, l := range k.lanes {
 		params, whole = append(params, l+" *[lanes]float32"), append(whole, l)
 	}
-	for _, s := range k.streams {
+	for _, s := range k.vectors() {
 		params, whole = append(params, s+" []float32"), append(whole, s)
+	}
+	if k.columnar() {
+		params, whole = append(params, "rows, stride int"), append(whole, "rows", "stride")
 	}
 	for _, s := range k.scalars {
 		params, whole = append(params, s+" float32"), append(whole, s)
@@ -94,6 +97,10 @@ func dispatchKernel(out *bytes.Buffer, k kernel, sets []isa) {
 	defer out.WriteString("}\n")
 	if len(sets) == 0 {
 		fmt.Fprintf(out, "%sGo(%s)\n", k.name, strings.Join(whole, ", "))
+		return
+	}
+	if k.columnar() {
+		dispatchColumns(out, k, sets, strings.Join(whole, ", "))
 		return
 	}
 	fmt.Fprintf(out, "at, n := 0, len(%s)\nswitch Current() {\n", k.streams[len(k.streams)-1])
@@ -109,6 +116,33 @@ func dispatchKernel(out *bytes.Buffer, k kernel, sets []isa) {
 		fmt.Fprintf(out, "for ; at < n; at += blockLen {\n%s%s(%s)\n}\n", k.name, set.suffix(), call(k, "min(blockLen, n-at)"))
 	}
 	fmt.Fprintf(out, "default:\n%sGo(%s)\n}\n", k.name, strings.Join(whole, ", "))
+}
+
+// dispatchColumns writes the calls for kernels that run down columns: so many rows at a time, for the same reason that
+// other kernels take blocks.
+func dispatchColumns(out *bytes.Buffer, k kernel, sets []isa, whole string) {
+	fmt.Fprintf(out, "cols := len(%s)\n", k.vectors()[0])
+	if sets[0] == neon {
+		fmt.Fprintf(out, "cols -= cols %% %d\n", neonWidth)
+	}
+	fmt.Fprintf(out, "if Current() == PlainGo || cols == 0 {\n%sGo(%s)\nreturn\n}\n", k.name, whole)
+	args, rest := "", ""
+	for _, s := range append(append([]string(nil), k.sums...), k.columns...) {
+		args += "&" + s + "[0], "
+		rest += s + "[cols:], "
+	}
+	for _, s := range k.streams {
+		args += "&" + s + "[r*stride], "
+		rest += s + "[cols:], "
+	}
+	fmt.Fprintf(out, "for r, size := 0, max(1, blockLen/cols); r < rows; r += size {\nswitch Current() {\n")
+	for _, set := range sets {
+		fmt.Fprintf(out, "case %s:\n%s%s(%smin(size, rows-r), cols, stride)\n", set.suffix(), k.name, set.suffix(), args)
+	}
+	out.WriteString("}\n}\n")
+	if sets[0] == neon { // the last columns, fewer than a vector
+		fmt.Fprintf(out, "if rows > 0 && cols < len(%s) {\n%sGo(%srows, stride)\n}\n", k.vectors()[0], k.name, rest)
+	}
 }
 
 // dispatchWhole writes the part that takes whole vectors, and leaves the rest to the plain-Go form.

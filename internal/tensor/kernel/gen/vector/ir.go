@@ -16,6 +16,7 @@ const (
 	opStore                              // stream[index] = a
 	opConst                              // bits in every lane
 	opScalar                             // scalar parameter index in every lane
+	opColumn                             // columns[index]
 	opAdd                                // a + b
 	opSub                                // a - b
 	opMul                                // a * b
@@ -40,9 +41,9 @@ const (
 	opEqual                              // mask a == b
 	opSelect                             // b where the mask a is set, else c
 	opScaleExponent                      // a * 2^b, b an integer as a float (AVX-512 only)
-	opAccAdd                             // lanes[index] += a
-	opAccFMA                             // lanes[index] = a*b + lanes[index]
-	opAccMax                             // lanes[index] = a if a > lanes[index]
+	opAccAdd                             // sum index += a
+	opAccFMA                             // sum index = a*b + sum index
+	opAccMax                             // sum index = a if a > sum index
 )
 
 // value is the number of the node that computes it.
@@ -68,14 +69,27 @@ func (s isa) suffix() string { return [...]string{"AVX512", "AVX2", "NEON"}[s] }
 
 // kernel is a Go function name(lanes..., streams..., scalars...): the loop over the streams of the program that body
 // builds. dst streams may be written, in any order.
+//
+// With sums or columns it is name(sums..., columns..., streams..., rows, stride): the streams are then matrices, which are
+// run through row by row; sums and columns have an element for each column.
 type kernel struct {
 	name    string
 	lanes   []string // *[16]float32 parameters, sums by the lane rule
+	sums    []string // []float32 parameters, sums down the columns
+	columns []string // []float32 parameters, read for each column
 	streams []string // []float32 parameters
 	scalars []string // float32 parameters
 	unroll  int      // copies of the program in the main loop; 0 is 1
 	past    bool     // has a form for long vectors whose stores go past the caches
 	body    func(b *builder)
+}
+
+// columnar reports whether the kernel runs down columns.
+func (k kernel) columnar() bool { return len(k.sums)+len(k.columns) > 0 }
+
+// vectors are the []float32 parameters in order.
+func (k kernel) vectors() []string {
+	return append(append(append([]string(nil), k.sums...), k.columns...), k.streams...)
 }
 
 // program is a kernel's body for one instruction set.
@@ -120,6 +134,11 @@ func indexOf(kind, name string, in []string) int {
 
 func (b *builder) load(stream string) value {
 	return b.emit(opLoad, indexOf("stream", stream, b.streams))
+}
+
+// column is the element of a columns parameter.
+func (b *builder) column(name string) value {
+	return b.emit(opColumn, indexOf("columns", name, b.columns))
 }
 
 func (b *builder) store(stream string, v value) {
@@ -172,17 +191,14 @@ func (b *builder) lessEqual(x, y value) value { return b.emit(opLessEqual, 0, x,
 func (b *builder) equal(x, y value) value     { return b.emit(opEqual, 0, x, y) }
 func (b *builder) sel(m, x, y value) value    { return b.emit(opSelect, 0, m, x, y) }
 
-func (b *builder) accAdd(lanes string, x value) {
-	b.emit(opAccAdd, indexOf("lanes", lanes, b.lanes), x)
+// sumOf is the number of a lanes or sums parameter.
+func (b *builder) sumOf(name string) int {
+	return indexOf("sum", name, append(append([]string(nil), b.lanes...), b.sums...))
 }
 
-func (b *builder) accFMA(lanes string, x, y value) {
-	b.emit(opAccFMA, indexOf("lanes", lanes, b.lanes), x, y)
-}
-
-func (b *builder) accMax(lanes string, x value) {
-	b.emit(opAccMax, indexOf("lanes", lanes, b.lanes), x)
-}
+func (b *builder) accAdd(sum string, x value)    { b.emit(opAccAdd, b.sumOf(sum), x) }
+func (b *builder) accFMA(sum string, x, y value) { b.emit(opAccFMA, b.sumOf(sum), x, y) }
+func (b *builder) accMax(sum string, x value)    { b.emit(opAccMax, b.sumOf(sum), x) }
 
 // horner evaluates a polynomial in x, coefficients from the highest power down, in fused multiply-adds.
 func (b *builder) horner(x value, coefficients ...float32) value {
@@ -193,8 +209,8 @@ func (b *builder) horner(x value, coefficients ...float32) value {
 	return p
 }
 
-// hoisted reports whether the node's value is the same in every iteration.
-func (n node) hoisted() bool { return n.op == opConst || n.op == opScalar }
+// hoisted reports whether the node's value is the same in every iteration (of a column, for kernels that run down them).
+func (n node) hoisted() bool { return n.op == opConst || n.op == opScalar || n.op == opColumn }
 
 // stores reports whether the node has no value.
 func (n node) stores() bool {

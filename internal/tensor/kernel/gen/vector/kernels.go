@@ -92,6 +92,28 @@ func (b *builder) geluInner(x, square value) value {
 	return b.mul(x, b.fma(square, b.float(geluC0*geluC1), b.float(geluC0)))
 }
 
+func (b *builder) relu(x value) value { return b.max(b.float(0), x) }
+
+func (b *builder) relu6(x value) value { return b.min(b.float(6), b.relu(x)) }
+
+func (b *builder) reluGradient(dy, y value) value {
+	return b.sel(b.less(b.float(0), y), dy, b.float(0))
+}
+
+func (b *builder) relu6Gradient(dy, y value) value {
+	return b.sel(b.less(y, b.float(6)), b.reluGradient(dy, y), b.float(0))
+}
+
+func (b *builder) colScaleShift() value {
+	return b.fma(b.column("a"), b.load("x"), b.column("b"))
+}
+
+// colSums adds dy and dy*(x-mean) to the sums.
+func (b *builder) colSums(dy value) {
+	b.accAdd("sum", dy)
+	b.accFMA("dot", dy, b.sub(b.load("x"), b.column("mean")))
+}
+
 func (b *builder) centered() value { return b.sub(b.load("x"), b.scalar("mean")) }
 
 func (b *builder) normalized() value { return b.mul(b.centered(), b.scalar("rstd")) }
@@ -172,33 +194,53 @@ var kernels = []kernel{
 	{name: "combine", past: true, streams: list("dst", "x", "y"), scalars: list("a", "b", "c"), unroll: 2, body: func(b *builder) {
 		b.store("dst", b.fma(b.scalar("a"), b.load("x"), b.fma(b.scalar("b"), b.load("y"), b.scalar("c"))))
 	}},
-	{name: "colScaleShift", streams: list("dst", "x", "a", "b"), body: func(b *builder) {
-		b.store("dst", b.fma(b.load("a"), b.load("x"), b.load("b")))
+	{name: "colSum", sums: list("dst"), streams: list("x"), body: func(b *builder) {
+		b.accAdd("dst", b.load("x"))
 	}},
-	{name: "colCombine", streams: list("dst", "x", "y", "a", "b", "k"), body: func(b *builder) {
-		b.store("dst", b.fma(b.load("a"), b.load("x"), b.fma(b.load("b"), b.load("y"), b.load("k"))))
+	{name: "colSumCentered", sums: list("dst"), columns: list("mean"), streams: list("x"), body: func(b *builder) {
+		d := b.sub(b.load("x"), b.column("mean"))
+		b.accFMA("dst", d, d)
 	}},
-	{name: "colSumCentered", streams: list("dst", "x", "mean"), body: func(b *builder) {
-		d := b.sub(b.load("x"), b.load("mean"))
-		b.store("dst", b.fma(d, d, b.load("dst")))
+	{name: "colDotCentered", sums: list("dst"), columns: list("mean"), streams: list("a", "x"), body: func(b *builder) {
+		d := b.sub(b.load("x"), b.column("mean"))
+		b.accFMA("dst", b.load("a"), d)
 	}},
-	{name: "colDotCentered", streams: list("dst", "a", "x", "mean"), body: func(b *builder) {
-		d := b.sub(b.load("x"), b.load("mean"))
-		b.store("dst", b.fma(b.load("a"), d, b.load("dst")))
+	{name: "colSums", sums: list("sum", "dot"), columns: list("mean"), streams: list("dy", "x"), body: func(b *builder) {
+		b.colSums(b.load("dy"))
+	}},
+	{name: "colSumsReLU", sums: list("sum", "dot"), columns: list("mean"), streams: list("dy", "x", "y"), body: func(b *builder) {
+		dy := b.reluGradient(b.load("dy"), b.load("y"))
+		b.store("dy", dy)
+		b.colSums(dy)
+	}},
+	{name: "colSumsReLU6", sums: list("sum", "dot"), columns: list("mean"), streams: list("dy", "x", "y"), body: func(b *builder) {
+		dy := b.relu6Gradient(b.load("dy"), b.load("y"))
+		b.store("dy", dy)
+		b.colSums(dy)
+	}},
+	{name: "colScaleShift", columns: list("a", "b"), streams: list("dst", "x"), body: func(b *builder) {
+		b.store("dst", b.colScaleShift())
+	}},
+	{name: "colScaleShiftReLU", columns: list("a", "b"), streams: list("dst", "x"), body: func(b *builder) {
+		b.store("dst", b.relu(b.colScaleShift()))
+	}},
+	{name: "colScaleShiftReLU6", columns: list("a", "b"), streams: list("dst", "x"), body: func(b *builder) {
+		b.store("dst", b.relu6(b.colScaleShift()))
+	}},
+	{name: "colCombine", columns: list("a", "b", "k"), streams: list("dst", "x", "y"), body: func(b *builder) {
+		b.store("dst", b.fma(b.column("a"), b.load("x"), b.fma(b.column("b"), b.load("y"), b.column("k"))))
 	}},
 	{name: "relu", past: true, streams: list("dst", "x"), unroll: 4, body: func(b *builder) {
-		b.store("dst", b.max(b.float(0), b.load("x")))
+		b.store("dst", b.relu(b.load("x")))
 	}},
 	{name: "reluBackward", past: true, streams: list("dx", "dy", "y"), unroll: 2, body: func(b *builder) {
-		b.store("dx", b.sel(b.less(b.float(0), b.load("y")), b.load("dy"), b.float(0)))
+		b.store("dx", b.reluGradient(b.load("dy"), b.load("y")))
 	}},
 	{name: "relu6", past: true, streams: list("dst", "x"), unroll: 4, body: func(b *builder) {
-		b.store("dst", b.min(b.float(6), b.max(b.float(0), b.load("x"))))
+		b.store("dst", b.relu6(b.load("x")))
 	}},
 	{name: "relu6Backward", past: true, streams: list("dx", "dy", "y"), unroll: 2, body: func(b *builder) {
-		y := b.load("y")
-		d := b.sel(b.less(b.float(0), y), b.load("dy"), b.float(0))
-		b.store("dx", b.sel(b.less(y, b.float(6)), d, b.float(0)))
+		b.store("dx", b.relu6Gradient(b.load("dy"), b.load("y")))
 	}},
 	{name: "exp", past: true, streams: list("dst", "x"), body: func(b *builder) {
 		b.store("dst", b.exp(b.load("x")))

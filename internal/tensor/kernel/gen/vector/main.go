@@ -23,6 +23,10 @@ func main() {
 		x := &x86{set: set}
 		x.tables(programs)
 		for _, p := range programs {
+			if p.columnar() {
+				x.emitColumns(p)
+				continue
+			}
 			x.emit(p, false)
 			if p.past {
 				x.emit(p, true)

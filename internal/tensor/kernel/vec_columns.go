@@ -1,0 +1,181 @@
+package kernel
+
+import "fmt"
+
+// The kernels of this file work on matrices of rows rows, whose columns they combine with vectors that have an element for
+// each column: biases, and what batch normalisation needs with the channels last. Sums take the rows in ascending order.
+
+// columnsFit panics unless the matrices are (rows, cols) and the other slices have cols elements.
+func columnsFit(name string, rows int, matrices, vectors [][]float32) {
+	cols := len(vectors[0])
+	for _, m := range matrices {
+		fits(name, len(m), rows, cols)
+	}
+	for _, v := range vectors {
+		sameLength(name, cols, len(v))
+	}
+}
+
+// ColSum sums the columns of x, which is (rows, len(dst)): dst[c] = 0 + x[0,c] + x[1,c] + ...
+func ColSum(dst, x []float32, rows int) { ColSumPart(dst, x, rows, 0, len(dst)) }
+
+// ColSumPart is ColSum for the columns [begin, end) alone; the rest of dst stays.
+func ColSumPart(dst, x []float32, rows, begin, end int) {
+	fits("ColSumPart", len(x), rows, len(dst))
+	if begin < 0 || begin > end || end > len(dst) {
+		panic(fmt.Sprintf("kernel: ColSumPart: columns [%d,%d) of %d", begin, end, len(dst)))
+	}
+	clear(dst[begin:end])
+	if rows > 0 {
+		colSumVec(dst[begin:end], x[begin:], rows, len(dst))
+	}
+}
+
+// ColSumTo adds the columns' sums to dst: dst[c] = dst[c] + x[0,c] + x[1,c] + ..., x being (rows, len(dst)).
+func ColSumTo(dst, x []float32, rows int) {
+	fits("ColSumTo", len(x), rows, len(dst))
+	colSumVec(dst, x, rows, len(dst))
+}
+
+func colSumGo(dst, x []float32, rows, stride int) {
+	for r := range rows {
+		addGo(dst, dst, x[r*stride:][:len(dst)])
+	}
+}
+
+// ColSumCentered sets dst[c] to the sum over the rows of (x[r,c]-mean[c])^2, each step a fused multiply-add. x is
+// (rows, len(dst)).
+func ColSumCentered(dst, x, mean []float32, rows int) {
+	columnsFit("ColSumCentered", rows, [][]float32{x}, [][]float32{dst, mean})
+	clear(dst)
+	colSumCenteredVec(dst, mean, x, rows, len(dst))
+}
+
+func colSumCenteredGo(dst, mean, x []float32, rows, stride int) {
+	for r := range rows {
+		for c, v := range x[r*stride:][:len(dst)] {
+			d := v - mean[c]
+			dst[c] = FMA(d, d, dst[c])
+		}
+	}
+}
+
+// ColDotCentered sets dst[c] to the sum over the rows of a[r,c]*(x[r,c]-mean[c]), each step a fused multiply-add. a and x
+// are (rows, len(dst)).
+func ColDotCentered(dst, a, x, mean []float32, rows int) {
+	columnsFit("ColDotCentered", rows, [][]float32{a, x}, [][]float32{dst, mean})
+	clear(dst)
+	colDotCenteredVec(dst, mean, a, x, rows, len(dst))
+}
+
+func colDotCenteredGo(dst, mean, a, x []float32, rows, stride int) {
+	for r := range rows {
+		for c, v := range x[r*stride:][:len(dst)] {
+			dst[c] = FMA(a[r*stride+c], v-mean[c], dst[c])
+		}
+	}
+}
+
+// ColSums is ColSum of dy and ColDotCentered of dy and x in one pass: the sums that batch normalisation's gradient needs.
+func ColSums(sum, dot, dy, x, mean []float32, rows int) {
+	columnsFit("ColSums", rows, [][]float32{dy, x}, [][]float32{sum, dot, mean})
+	clear(sum)
+	clear(dot)
+	colSumsVec(sum, dot, mean, dy, x, rows, len(sum))
+}
+
+func colSumsGo(sum, dot, mean, dy, x []float32, rows, stride int) {
+	colSumGo(sum, dy, rows, stride)
+	colDotCenteredGo(dot, mean, dy, x, rows, stride)
+}
+
+// ColSumsReLU is ReLUBackward(dy, dy, y) and then ColSums, in one pass.
+func ColSumsReLU(sum, dot, dy, x, y, mean []float32, rows int) {
+	columnsFit("ColSumsReLU", rows, [][]float32{dy, x, y}, [][]float32{sum, dot, mean})
+	clear(sum)
+	clear(dot)
+	colSumsReLUVec(sum, dot, mean, dy, x, y, rows, len(sum))
+}
+
+func colSumsReLUGo(sum, dot, mean, dy, x, y []float32, rows, stride int) {
+	for r := range rows {
+		row := dy[r*stride:][:len(sum)]
+		reluBackwardGo(row, row, y[r*stride:][:len(sum)])
+	}
+	colSumsGo(sum, dot, mean, dy, x, rows, stride)
+}
+
+// ColSumsReLU6 is ReLU6Backward(dy, dy, y) and then ColSums, in one pass.
+func ColSumsReLU6(sum, dot, dy, x, y, mean []float32, rows int) {
+	columnsFit("ColSumsReLU6", rows, [][]float32{dy, x, y}, [][]float32{sum, dot, mean})
+	clear(sum)
+	clear(dot)
+	colSumsReLU6Vec(sum, dot, mean, dy, x, y, rows, len(sum))
+}
+
+func colSumsReLU6Go(sum, dot, mean, dy, x, y []float32, rows, stride int) {
+	for r := range rows {
+		row := dy[r*stride:][:len(sum)]
+		relu6BackwardGo(row, row, y[r*stride:][:len(sum)])
+	}
+	colSumsGo(sum, dot, mean, dy, x, rows, stride)
+}
+
+// ColScaleShift sets dst[r,c] = a[c]*x[r,c] + b[c], rounded once: batch normalisation. dst and x are (rows, len(a)).
+func ColScaleShift(dst, x, a, b []float32, rows int) {
+	columnsFit("ColScaleShift", rows, [][]float32{dst, x}, [][]float32{a, b})
+	colScaleShiftVec(a, b, dst, x, rows, len(a))
+}
+
+func colScaleShiftGo(a, b, dst, x []float32, rows, stride int) {
+	for r := range rows {
+		row := dst[r*stride:][:len(a)]
+		for c, v := range x[r*stride:][:len(a)] {
+			row[c] = FMA(a[c], v, b[c])
+		}
+	}
+}
+
+// ColScaleShiftReLU is ColScaleShift and then ReLU, in one pass.
+func ColScaleShiftReLU(dst, x, a, b []float32, rows int) {
+	columnsFit("ColScaleShiftReLU", rows, [][]float32{dst, x}, [][]float32{a, b})
+	colScaleShiftReLUVec(a, b, dst, x, rows, len(a))
+}
+
+func colScaleShiftReLUGo(a, b, dst, x []float32, rows, stride int) {
+	colScaleShiftGo(a, b, dst, x, rows, stride)
+	for r := range rows {
+		row := dst[r*stride:][:len(a)]
+		reluGo(row, row)
+	}
+}
+
+// ColScaleShiftReLU6 is ColScaleShift and then ReLU6, in one pass.
+func ColScaleShiftReLU6(dst, x, a, b []float32, rows int) {
+	columnsFit("ColScaleShiftReLU6", rows, [][]float32{dst, x}, [][]float32{a, b})
+	colScaleShiftReLU6Vec(a, b, dst, x, rows, len(a))
+}
+
+func colScaleShiftReLU6Go(a, b, dst, x []float32, rows, stride int) {
+	colScaleShiftGo(a, b, dst, x, rows, stride)
+	for r := range rows {
+		row := dst[r*stride:][:len(a)]
+		relu6Go(row, row)
+	}
+}
+
+// ColCombine sets dst[r,c] = a[c]*x[r,c] + (b[c]*y[r,c] + k[c]), each sum rounded once: the backward form of batch
+// normalisation. dst, x and y are (rows, len(a)).
+func ColCombine(dst, x, y, a, b, k []float32, rows int) {
+	columnsFit("ColCombine", rows, [][]float32{dst, x, y}, [][]float32{a, b, k})
+	colCombineVec(a, b, k, dst, x, y, rows, len(a))
+}
+
+func colCombineGo(a, b, k, dst, x, y []float32, rows, stride int) {
+	for r := range rows {
+		row := dst[r*stride:][:len(a)]
+		for c, v := range x[r*stride:][:len(a)] {
+			row[c] = FMA(a[c], v, FMA(b[c], y[r*stride+c], k[c]))
+		}
+	}
+}
