@@ -8,7 +8,7 @@ package main
 
 import (
 	"bufio"
-	_ "embed"
+	"embed"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -28,8 +28,11 @@ import (
 	"ringmaster/internal/tensor/kernel"
 )
 
-//go:embed c/sgemm.c
-var source []byte
+//go:embed c
+var sources embed.FS
+
+// peak is the name of the contestant that only multiplies and adds, which is no peer.
+const peak = "peak"
 
 // defaultSizes are the shapes M x K x N whose speed matters to training.
 const defaultSizes = "64x64x64,128x128x128,256x256x256,512x512x512,1024x1024x1024,2048x2048x2048,32x784x128,32x128x128," +
@@ -143,14 +146,48 @@ var candidates = []struct{ label, pattern, symbol, convention string }{
 	{"torch", "/opt/torch/lib/python3*/site-packages/torch/lib/libtorch_cpu.so", "sgemm_", "fortran"},
 }
 
-// startLibraries compiles the C program in dir and starts it for each library that is there.
-func startLibraries(dir string, threads int, clock string) ([]contestant, error) {
-	file, program := filepath.Join(dir, "sgemm.c"), filepath.Join(dir, "sgemm")
-	if err := os.WriteFile(file, source, 0o644); err != nil {
-		return nil, fmt.Errorf("write the C program: %w", err)
+// compile compiles one of the C programs in dir for this machine.
+func compile(dir, name string) (program string, err error) {
+	source, err := sources.ReadFile("c/" + name + ".c")
+	if err != nil {
+		return "", fmt.Errorf("read the C program %s: %w", name, err)
 	}
-	if out, err := exec.Command("gcc", "-O2", "-o", program, file, "-ldl").CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("compile the C program: %w: %s", err, out)
+	file, program := filepath.Join(dir, name+".c"), filepath.Join(dir, name)
+	if err := os.WriteFile(file, source, 0o644); err != nil {
+		return "", fmt.Errorf("write the C program %s: %w", name, err)
+	}
+	if out, err := exec.Command("gcc", "-O2", "-march=native", "-o", program, file, "-ldl").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("compile the C program %s: %w: %s", name, err, out)
+	}
+	return program, nil
+}
+
+// start starts a C program as a contestant.
+func start(label, program string, threads int, arguments ...string) (*library, error) {
+	cmd := exec.Command(program, arguments...)
+	for _, name := range []string{"OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"} {
+		cmd.Env = append(cmd.Environ(), name+"="+strconv.Itoa(threads))
+	}
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, fmt.Errorf("start %s: %w", label, err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, fmt.Errorf("start %s: %w", label, err)
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start %s: %w", label, err)
+	}
+	return &library{label: label, in: in, out: bufio.NewReader(out), process: cmd}, nil
+}
+
+// startLibraries starts a contestant for each library that is there, and with one thread the peak.
+func startLibraries(dir string, threads int, clock string) ([]contestant, error) {
+	program, err := compile(dir, "sgemm")
+	if err != nil {
+		return nil, err
 	}
 	var all []contestant
 	for _, c := range candidates {
@@ -159,25 +196,23 @@ func startLibraries(dir string, threads int, clock string) ([]contestant, error)
 			fmt.Fprintf(os.Stderr, "peer: %s is not installed (%s)\n", c.label, c.pattern)
 			continue
 		}
-		cmd := exec.Command(program, paths[0], c.symbol, c.convention, clock)
-		for _, name := range []string{"OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"} {
-			cmd.Env = append(cmd.Environ(), name+"="+strconv.Itoa(threads))
-		}
-		cmd.Stderr = os.Stderr
-		in, err := cmd.StdinPipe()
+		l, err := start(c.label, program, threads, paths[0], c.symbol, c.convention, clock)
 		if err != nil {
-			return nil, fmt.Errorf("start %s: %w", c.label, err)
+			return nil, err
 		}
-		out, err := cmd.StdoutPipe()
-		if err != nil {
-			return nil, fmt.Errorf("start %s: %w", c.label, err)
-		}
-		if err := cmd.Start(); err != nil {
-			return nil, fmt.Errorf("start %s: %w", c.label, err)
-		}
-		all = append(all, &library{label: c.label, in: in, out: bufio.NewReader(out), process: cmd})
+		all = append(all, l)
 	}
-	return all, nil
+	if threads > 1 {
+		return all, nil
+	}
+	if program, err = compile(dir, peak); err != nil {
+		return nil, err
+	}
+	l, err := start(peak, program, threads, clock)
+	if err != nil {
+		return nil, err
+	}
+	return append(all, l), nil
 }
 
 // result is what is reported for one shape.
@@ -185,7 +220,7 @@ type result struct {
 	Case      string             `json:"case"`
 	Gflops    map[string]float64 `json:"gflops"`     // medians
 	Ratio     map[string]float64 `json:"ratio"`      // medians of ours over the other's, round by round
-	RatioBest float64            `json:"ratio_best"` // the least of these: against the best peer
+	RatioBest float64            `json:"ratio_best"` // the least of these but for the peak: against the best peer
 }
 
 // compare lets the contestants, ours first, take turns on a shape.
@@ -220,6 +255,9 @@ func compare(all []contestant, s shape, rounds int, turn time.Duration) (result,
 			ratios[round] = gflops[0][round] / gflops[i][round]
 		}
 		r.Ratio[c.name()] = median(ratios)
+		if c.name() == peak {
+			continue
+		}
 		if r.RatioBest == 0 || r.Ratio[c.name()] < r.RatioBest {
 			r.RatioBest = r.Ratio[c.name()]
 		}
