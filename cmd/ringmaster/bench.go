@@ -30,7 +30,7 @@ func benchCommand() *cobra.Command {
 			return cmd.Help()
 		},
 	}
-	cmd.AddCommand(benchGemmCommand(), benchTrainCommand())
+	cmd.AddCommand(benchGemmCommand(), benchAllreduceCommand(), benchTrainCommand())
 	return cmd
 }
 

@@ -1,5 +1,7 @@
 package config
 
+import "reflect"
+
 // Option describes a key of a daemon's file as a command-line flag. The flag is the key with dashes for underscores.
 type Option struct {
 	Key   string
@@ -30,3 +32,6 @@ var WorkerOptions = []Option{
 	{"threads", "compute `threads` (default: as many as the machine's CPUs)"},
 	{"log", "`level` of the log: debug, info, warn or error (default info)"},
 }
+
+// Keys lists the keys of a mapping of the configuration, given as its type's value, in their order.
+func Keys(mapping any) []string { return fieldNames(reflect.TypeOf(mapping)) }

@@ -104,8 +104,14 @@ func (c *Child) Failure() error {
 	return fmt.Errorf("%s %s; its log is %s", c.Name, how, c.Log)
 }
 
-// dismiss asks the process to end in good order, however long that takes; its end is no news then.
-func (c *Child) dismiss() {
+// Kill ends the process at once and returns when it has ended; its end is no news then.
+func (c *Child) Kill() {
+	c.dismissed.Store(true)
+	killChildren([]*Child{c})
+}
+
+// Dismiss asks the process to end in good order, however long that takes; its end is no news then.
+func (c *Child) Dismiss() {
 	c.dismissed.Store(true)
 	c.signalGroup(syscall.SIGTERM)
 }

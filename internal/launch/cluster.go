@@ -151,6 +151,9 @@ func (c *Cluster) StartCoordinator(id string) error {
 func (c *Cluster) StartWorker(id string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if err := os.MkdirAll(c.Dir.path("workers", id), 0o755); err != nil {
+		return fmt.Errorf("make the folder of worker %s: %w", id, err)
+	}
 	join := Endpoints{Coordinators: c.addresses}.Addresses()
 	args := []string{"--id", id, "--bind", "127.0.0.1:0", "--join", strings.Join(join, ","), "--dir", c.Dir.path("workers", id),
 		"--threads", strconv.Itoa(c.Threads)}

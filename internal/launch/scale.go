@@ -3,7 +3,6 @@ package launch
 import (
 	"context"
 	"fmt"
-	"os"
 	"slices"
 	"strconv"
 	"time"
@@ -84,9 +83,6 @@ func (c *Cluster) startMore(n int) error {
 		if child := c.Child(id); child != nil && !child.Ended() {
 			continue
 		}
-		if err := os.MkdirAll(c.Dir.path("workers", id), 0o755); err != nil {
-			return fmt.Errorf("make the folder of worker %s: %w", id, err)
-		}
 		if err := c.StartWorker(id); err != nil {
 			return err
 		}
@@ -111,7 +107,7 @@ func (c *Cluster) stopSpare(attached []*rpc.WorkerStatus, wanted int) {
 			return
 		}
 		if spare && !child.Ended() && !child.dismissed.Load() {
-			child.dismiss()
+			child.Dismiss()
 			running--
 		}
 	}

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"syscall"
+	"testing"
+
+	"ringmaster/internal/launch"
+)
+
+func TestOneLine(t *testing.T) {
+	err := errors.Join(errors.New("a\n  b"), fmt.Errorf("c: %w", errors.New("d\n")))
+	if got := oneLine(err); got != "a; b; c: d" {
+		t.Errorf("%q", got)
+	}
+}
+
+func TestEnding(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		result launch.Result
+		err    error
+		code   int
+		text   string
+	}{
+		{"done", launch.Result{Summary: &launch.Summary{State: "done"}}, nil, 0, ""},
+		{"done while being interrupted", launch.Result{Summary: &launch.Summary{State: "done"}, Signal: syscall.SIGINT}, nil, 0, ""},
+		{"failed", launch.Result{Summary: &launch.Summary{State: "failed", Error: "loss is NaN"}}, nil, 1, "loss is NaN"},
+		{"broken", launch.Result{Summary: &launch.Summary{State: "failed"}}, errors.New("no disk"), 1, "no disk"},
+		{"SIGINT", launch.Result{Summary: &launch.Summary{State: "interrupted"}, Signal: syscall.SIGINT}, nil, 130, ""},
+		{"SIGTERM", launch.Result{Summary: &launch.Summary{State: "interrupted"}, Signal: syscall.SIGTERM}, nil, 143, ""},
+		{"SIGINT twice", launch.Result{Summary: &launch.Summary{State: "interrupted"}, Signal: syscall.SIGINT}, launch.ErrAbandoned, 130, "interrupted twice"},
+		{"stopped by somebody else", launch.Result{Summary: &launch.Summary{State: "interrupted", Step: 7}}, nil, 1, "state interrupted at step 7"},
+	} {
+		err := ending(&test.result, test.err)
+		if test.code == 0 {
+			if err != nil {
+				t.Errorf("%s: %v", test.name, err)
+			}
+			continue
+		}
+		var e *exit
+		if !errors.As(err, &e) || e.code != test.code {
+			t.Errorf("%s: %v, want code %d", test.name, err, test.code)
+			continue
+		}
+		if (e.err == nil) != (test.text == "") || e.err != nil && !strings.Contains(e.err.Error(), test.text) {
+			t.Errorf("%s: message %v, want %q", test.name, e.err, test.text)
+		}
+	}
+}
+
+func TestParseShape(t *testing.T) {
+	if got, err := parseShape("32x784x128"); err != nil || got != [3]int{32, 784, 128} {
+		t.Errorf("%v, %v", got, err)
+	}
+	for _, bad := range []string{"", "3", "3x4", "3x4x5x6", "0x1x1", "-1x1x1", "axbxc", "99999x1x1"} {
+		if got, err := parseShape(bad); err == nil {
+			t.Errorf("%q is taken for %v", bad, got)
+		}
+	}
+}
+
+func TestParseBytes(t *testing.T) {
+	for text, want := range map[string]int{"64": 64, "1KiB": 1024, "16MiB": 16 << 20, "1GiB": 1 << 30} {
+		if got, err := parseBytes(text); err != nil || got != want {
+			t.Errorf("%s: %d, %v", text, got, err)
+		}
+	}
+	for _, bad := range []string{"", "MiB", "0", "-4", "6", "2GiB", "9999999999999999999", "1MB", "1.5MiB"} {
+		if got, err := parseBytes(bad); err == nil {
+			t.Errorf("%q is taken for %d", bad, got)
+		}
+	}
+}
