@@ -18,11 +18,13 @@ type Timing struct {
 	Grace   time.Duration // a ring broke but both neighbours report: wait this long for one to fall silent
 	Orphan  time.Duration // nobody of the last started view answers: after this long all count as dead
 	Exile   time.Duration // a worker put out although it answers may come back after this long
+	Gather  time.Duration // with fewer workers than wanted, and none new for this long, a job starts with those there are
 }
 
 // DefaultTiming suits a local network.
 func DefaultTiming() Timing {
-	return Timing{Silence: 1500 * time.Millisecond, Grace: 150 * time.Millisecond, Orphan: 10 * time.Second, Exile: 5 * time.Second}
+	return Timing{Silence: 1500 * time.Millisecond, Grace: 150 * time.Millisecond, Orphan: 10 * time.Second, Exile: 5 * time.Second,
+		Gather: 5 * time.Second}
 }
 
 // seen is what the leader knows about one attached worker. Nothing of it is in the log: it only leads to suspicions and
@@ -42,6 +44,7 @@ type observations struct {
 	since    time.Time                // this coordinator leads since
 	rebuilds map[plan.Incarnation]int // rings built anew because of a worker, without a finished step in between
 	best     uint64                   // highest step that any worker reported
+	moved    time.Time                // when a worker last attached or went
 	replicas int                      // coordinators in all
 	manifest func(*fsm.Job, []*rpc.ShareFact) (fsm.Checkpoint, error)
 }
@@ -214,10 +217,16 @@ func decideFirstView(j *fsm.Job, o *observations, now time.Time, t Timing) *deci
 		return propose(fsm.Command{Finish: &fsm.Outcome{Job: j.ID, Generation: j.Generation, Phase: fsm.Interrupted}},
 			"stopped before any worker came")
 	}
+	reason := fmt.Sprintf("%d workers are ready", want)
 	if len(ready) < want {
-		return waitFor("waiting for workers: %d of %d are ready", len(ready), want)
+		// Those that are still missing may be dead, or come later and join; whoever is there must be ready.
+		if n := len(o.sorted(now, t)); len(ready) == 0 || len(ready) < n || now.Sub(o.moved) < t.Gather {
+			return waitFor("waiting for workers: %d of %d are ready", len(ready), want)
+		}
+		reason = fmt.Sprintf("%d of %d workers came", len(ready), want)
+		want = len(ready)
 	}
-	cause, reason := "start", fmt.Sprintf("%d workers are ready", want)
+	cause := "start"
 	if j.Origin != nil {
 		cause, reason = "resumed", fmt.Sprintf("resumed from the checkpoint at step %d with %d workers", j.Origin.Step, want)
 	}

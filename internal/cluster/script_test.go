@@ -78,7 +78,7 @@ func newScenario() *scenario {
 }
 
 func (sc *scenario) lead() {
-	sc.obs = &observations{workers: map[plan.Incarnation]*seen{}, since: sc.now, rebuilds: map[plan.Incarnation]int{}, replicas: 3,
+	sc.obs = &observations{workers: map[plan.Incarnation]*seen{}, since: sc.now, moved: sc.now, rebuilds: map[plan.Incarnation]int{}, replicas: 3,
 		manifest: func(j *fsm.Job, shares []*rpc.ShareFact) (fsm.Checkpoint, error) {
 			return fsm.Checkpoint{Job: j.ID, Generation: j.View.Generation, Step: shares[0].Step, Digest: shares[0].Digest}, nil
 		}}
@@ -204,6 +204,7 @@ func (sc *scenario) report(name string, o map[string]string) {
 	}
 	w := sc.obs.workers[id]
 	if w == nil {
+		sc.obs.moved = sc.now
 		w = &seen{}
 		sc.obs.workers[id] = w
 	}

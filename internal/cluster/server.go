@@ -209,6 +209,7 @@ func (s *Server) join(id plan.Incarnation, l *line, first *rpc.Report) bool {
 		s.cfg.Log.Info("worker attached", "worker", first.Worker, "host", first.Host, "pid", first.Pid)
 	}
 	w.connected, w.report, w.heard = true, first, now
+	s.obs.moved = now
 	if old := s.lines[id]; old != nil {
 		old.end()
 	}
@@ -236,6 +237,7 @@ func (s *Server) part(id plan.Incarnation, l *line) {
 	}
 	if w := s.obs.workers[id]; w != nil {
 		w.connected = false
+		s.obs.moved = time.Now()
 		s.cfg.Log.Info("worker's line closed", "worker", w.report.Worker)
 	}
 	s.poke()
@@ -368,7 +370,7 @@ func (s *Server) takeOver(ctx context.Context) error {
 		}
 	}
 	s.mu.Lock()
-	s.obs = &observations{workers: map[plan.Incarnation]*seen{}, since: time.Now(), rebuilds: map[plan.Incarnation]int{},
+	s.obs = &observations{workers: map[plan.Incarnation]*seen{}, since: time.Now(), moved: time.Now(), rebuilds: map[plan.Incarnation]int{},
 		replicas: len(s.log.Replicas()), manifest: s.describeCheckpoint}
 	s.mu.Unlock()
 	s.cfg.Log.Info("leads")

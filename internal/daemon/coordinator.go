@@ -36,6 +36,12 @@ func Coordinator(ctx context.Context, c *config.Coordinator, log *slog.Logger) e
 	if err != nil {
 		return err
 	}
+	// What a crash left half written in a folder that may yet be completed stays; temporary files go.
+	if removed, err := store.Clean(nil); err != nil {
+		return err
+	} else if len(removed) > 0 {
+		log.Info("removed what a crash left behind", "files", len(removed))
+	}
 	port, err := node.Listen(node.PortConfig{Bind: c.Bind, Logger: log})
 	if err != nil {
 		return err

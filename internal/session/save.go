@@ -120,8 +120,7 @@ func (v *saver) spread(head *rpc.FilePart, share int) []string {
 				ctx, cancel := context.WithTimeout(v.ctx, putTimeout)
 				defer cancel()
 				holders[i], errs[i] = v.j.w.links.PutFile(ctx, address, head, func(w io.Writer) error {
-					_, err := v.layout.EncodeShare(w, share, &v.staged)
-					return err
+					return v.layout.WriteShare(w, share, &v.staged)
 				})
 			})
 		}

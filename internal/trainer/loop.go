@@ -124,12 +124,17 @@ func (t *Trainer) enter(r Run) error {
 	if len(t.grads) != r.Arc.Len() {
 		return fmt.Errorf("arc %v has %d seats, %d gradient buffers were made", r.Arc, r.Arc.Len(), len(t.grads))
 	}
-	t.records = t.records[:0]
-	backing := make([]byte, r.Arc.Len()*recordLen)
-	for i := range r.Arc.Len() {
-		t.records = append(t.records, backing[i*recordLen:(i+1)*recordLen])
-	}
+	t.records = makeRecords(r.Arc.Len(), recordLen)
+	t.statRecords = makeRecords(r.Arc.Len(), statisticsLen(len(t.stats)))
 	return nil
+}
+
+func makeRecords(n, size int) [][]byte {
+	records, backing := make([][]byte, n), make([]byte, n*size)
+	for i := range records {
+		records[i] = backing[i*size : (i+1)*size]
+	}
+	return records
 }
 
 // stepOnce computes one step on all local seats and applies it when everything of all seats has arrived.
@@ -137,9 +142,7 @@ func (t *Trainer) stepOnce(r *Run) (tally, error) {
 	began := time.Now()
 	r.Ring.Begin(t.step + 1)
 	for i := range r.Arc.Len() {
-		if err := t.seatGradient(r, i); err != nil {
-			return tally{}, err
-		}
+		t.seatGradient(r, i)
 	}
 	records, err := r.Ring.Collect(KindTally)
 	if err != nil {
@@ -148,6 +151,9 @@ func (t *Trainer) stepOnce(r *Run) (tally, error) {
 	sums := fold(records)
 	if sums.badSeat >= 0 {
 		return sums, &NotFiniteError{Step: t.step + 1, Seat: sums.badSeat}
+	}
+	if err := t.collectStatistics(r); err != nil {
+		return tally{}, err
 	}
 	for b := len(t.Buckets) - 1; b >= 0; b-- {
 		if err := r.Ring.Wait(b); err != nil {
@@ -165,7 +171,7 @@ func (t *Trainer) stepOnce(r *Run) (tally, error) {
 
 // seatGradient fills the gradient of the i-th local seat. Only the last seat's backward completes buckets, and only the
 // last seat's forward completes the tally.
-func (t *Trainer) seatGradient(r *Run, i int) error {
+func (t *Trainer) seatGradient(r *Run, i int) {
 	seat := r.Arc.Begin + i
 	t.readShard(seat)
 	last := i == r.Arc.Len()-1
@@ -185,8 +191,13 @@ func (t *Trainer) seatGradient(r *Run, i int) error {
 		if last {
 			r.Ring.Contribute(KindTally, t.records)
 		}
+		if len(t.stats) > 0 {
+			putStatistics(t.statRecords[i], t.replica.Statistics(), result.Count)
+			if last {
+				r.Ring.Contribute(KindStatistics, t.statRecords)
+			}
+		}
 	})
-	return nil
 }
 
 func (t *Trainer) flags(r *Run) (flags, generation uint64) {
@@ -232,4 +243,5 @@ func (t *Trainer) apply(sums tally) {
 	for _, b := range t.Buckets {
 		t.opt.Step(t.team, t.step, t.params, grad, b, sums.count, clip)
 	}
+	t.Model.ApplyStatistics(t.stats, t.statSum, t.statCount)
 }

@@ -77,3 +77,37 @@ func fold(records []byte) tally {
 }
 
 func floatBits(x float64) uint64 { return math.Float64bits(x) }
+
+// A statistics record is the count of the seat's samples (uint64) and its batch statistics (float32), little-endian.
+func statisticsLen(floats int) int { return 8 + 4*floats }
+
+func putStatistics(dst []byte, statistics []float32, count uint64) {
+	le := binary.LittleEndian
+	le.PutUint64(dst, count)
+	for i, x := range statistics {
+		le.PutUint32(dst[8+4*i:], math.Float32bits(x))
+	}
+}
+
+// collectStatistics folds the seats' batch statistics in seat order, weighted by their counts.
+func (t *Trainer) collectStatistics(r *Run) error {
+	if len(t.stats) == 0 {
+		return nil
+	}
+	records, err := r.Ring.Collect(KindStatistics)
+	if err != nil {
+		return err
+	}
+	le := binary.LittleEndian
+	clear(t.statSum)
+	t.statCount = 0
+	for size := statisticsLen(len(t.stats)); len(records) >= size; records = records[size:] {
+		for i := range t.statSeat {
+			t.statSeat[i] = math.Float32frombits(le.Uint32(records[8+4*i:]))
+		}
+		count := le.Uint64(records)
+		model.FoldStatistics(t.statSum, t.statSeat, count)
+		t.statCount += count
+	}
+	return nil
+}

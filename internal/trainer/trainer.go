@@ -95,7 +95,10 @@ type Trainer struct {
 	indices []int32
 	order   *dataset.Order
 	records [][]byte
-	scratch []float32 // statistics of one seat, decoded
+
+	statRecords       [][]byte  // batch statistics of the local seats
+	statSeat, statSum []float32 // of one seat, and folded over the seats
+	statCount         uint64
 
 	Progress Progress
 }
@@ -113,22 +116,14 @@ type Progress struct {
 
 // New makes a trainer at step 0: the state that seed and model alone determine.
 func New(p *Plan, team *kernel.Team) (*Trainer, error) {
-	decay := []plan.Interval{}
-	for _, t := range p.Model.Params() {
-		if t.Decay {
-			decay = append(decay, t.Interval)
-		}
-	}
-	opt, err := optim.New(p.Job.Train.Optimizer, p.Job.Train.Schedule, p.Model.Len(), decay)
+	opt, err := optim.New(p.Job.Train.Optimizer, p.Job.Train.Schedule, p.Model.Len(), p.Model.Decay())
 	if err != nil {
 		return nil, p.Job.Errorf("train.optimizer", "%v", err)
 	}
-	statLen := 0
-	for _, t := range p.Model.Stats() {
-		statLen = max(statLen, t.Interval.End)
-	}
+	stats := p.Model.StatsLen()
 	t := &Trainer{Plan: p, team: team, replica: p.Model.NewReplica(team), opt: opt,
-		params: make([]float32, p.Model.Len()), stats: make([]float32, statLen)}
+		params: make([]float32, p.Model.Len()), stats: make([]float32, stats),
+		statSeat: make([]float32, stats), statSum: make([]float32, stats)}
 	p.Model.Init(t.params, t.stats, p.Job.Seed)
 	return t, nil
 }

@@ -69,22 +69,22 @@ func (n *Node) openTransport() error {
 		return err
 	}
 	n.address, n.cfg.Peers[n.cfg.ID] = address, address
-	n.transport = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+	n.transport = persistent{raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		Stream: &raftLayer{queue: n.cfg.Port.queues[kindRaft], port: n.cfg.Port, address: raftAddr(address), broken: n.brokenConns},
 		// A replica may have moved: the configuration knows better than the log.
 		ServerAddressProvider: addressBook{n},
 		Logger:                logs.Raft(n.log),
-		MaxPool:               3,
+		MaxPool:               maxPool,
 		// Longer than any pause of a busy machine, yet so short that a connection to a machine that vanished
 		// does not hold the node for long. Snapshots get more by their size.
 		Timeout: max(2*time.Second, 4*n.cfg.ElectionTimeout),
-	})
+	})}
 	return nil
 }
 
 // release lets go of connections and files.
 func (n *Node) release() error {
-	if t, ok := n.transport.(*raft.NetworkTransport); ok {
+	if t, ok := n.transport.(persistent); ok {
 		t.Close()
 		t.CloseStreams() // Close leaves pooled connections open
 	} else if t, ok := n.transport.(raft.WithClose); ok {

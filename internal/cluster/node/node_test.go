@@ -162,6 +162,29 @@ func TestDeadLeaderIsSucceededWithoutWaiting(t *testing.T) {
 	}
 }
 
+// TestVotesAreAskedForOverNewConnections lets a replica keep an idle connection to one that is restarted, and then need
+// its vote; elections are not repeated within the test.
+func TestVotesAreAskedForOverNewConnections(t *testing.T) {
+	c := newCluster(t, 3)
+	c.timeout, c.turn = 5*patience, 5*patience
+	c.startAll()
+	var want []string
+	for _, id := range []string{"c1", "c2", "c1"} { // then c2 has idle connections to both
+		c.agree(want) // who lacks an entry is not elected
+		eventually(t, id+" stands", func() bool { return c.up[id].stand() == nil })
+		eventually(t, id+" leads", func() bool { return c.leader() == id })
+		want = append(want, id)
+		propose(t, c.nodes(), id)
+	}
+	c.crash("c3")
+	c.start("c3")
+	c.agree(want)
+	c.crash("c1")
+	if l := c.leader(); l != "c2" {
+		t.Errorf("%s leads, want c2", l)
+	}
+}
+
 func TestLeaderHandsOverOnShutdown(t *testing.T) {
 	c := newCluster(t, 3)
 	c.startAll()
