@@ -1257,6 +1257,72 @@ func expSumOnlyVec(l *[lanes]float32, x []float32, m float32) {
 }
 
 //go:noescape
+func expScaleShiftSumAVX512(l *[16]float32, dst *float32, x *float32, n int, a float32, b float32)
+
+//go:noescape
+func expScaleShiftSumAVX2(l *[16]float32, dst *float32, x *float32, n int, a float32, b float32)
+
+func expScaleShiftSumVec(l *[lanes]float32, dst []float32, x []float32, a float32, b float32) {
+	at, n := 0, len(x)
+	switch Current() {
+	case AVX512:
+		for ; at < n; at += blockLen {
+			expScaleShiftSumAVX512(l, &dst[at], &x[at], min(blockLen, n-at), a, b)
+		}
+	case AVX2:
+		for ; at < n; at += blockLen {
+			expScaleShiftSumAVX2(l, &dst[at], &x[at], min(blockLen, n-at), a, b)
+		}
+	default:
+		expScaleShiftSumGo(l, dst, x, a, b)
+	}
+}
+
+//go:noescape
+func expScaleShiftAVX512(dst *float32, x *float32, n int, a float32, b float32)
+
+//go:noescape
+func expScaleShiftAVX2(dst *float32, x *float32, n int, a float32, b float32)
+
+func expScaleShiftVec(dst []float32, x []float32, a float32, b float32) {
+	at, n := 0, len(x)
+	switch Current() {
+	case AVX512:
+		for ; at < n; at += blockLen {
+			expScaleShiftAVX512(&dst[at], &x[at], min(blockLen, n-at), a, b)
+		}
+	case AVX2:
+		for ; at < n; at += blockLen {
+			expScaleShiftAVX2(&dst[at], &x[at], min(blockLen, n-at), a, b)
+		}
+	default:
+		expScaleShiftGo(dst, x, a, b)
+	}
+}
+
+//go:noescape
+func scaleShiftMulAVX512(dst *float32, x *float32, y *float32, n int, a float32, b float32)
+
+//go:noescape
+func scaleShiftMulAVX2(dst *float32, x *float32, y *float32, n int, a float32, b float32)
+
+func scaleShiftMulVec(dst []float32, x []float32, y []float32, a float32, b float32) {
+	at, n := 0, len(y)
+	switch Current() {
+	case AVX512:
+		for ; at < n; at += blockLen {
+			scaleShiftMulAVX512(&dst[at], &x[at], &y[at], min(blockLen, n-at), a, b)
+		}
+	case AVX2:
+		for ; at < n; at += blockLen {
+			scaleShiftMulAVX2(&dst[at], &x[at], &y[at], min(blockLen, n-at), a, b)
+		}
+	default:
+		scaleShiftMulGo(dst, x, y, a, b)
+	}
+}
+
+//go:noescape
 func softmaxBackwardAVX512(dx *float32, dy *float32, y *float32, n int, dot float32)
 
 //go:noescape

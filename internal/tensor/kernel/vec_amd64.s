@@ -4548,6 +4548,221 @@ done:
 	VZEROUPPER
 	RET
 
+// func expScaleShiftSumAVX512(l *[16]float32, dst *float32, x *float32, n int, a float32, b float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·expScaleShiftSumAVX512(SB), NOSPLIT, $0-40
+	MOVQ         dst+8(FP), AX
+	MOVQ         x+16(FP), CX
+	MOVQ         n+24(FP), DX
+	XORQ         BX, BX
+	MOVQ         l+0(FP), SI
+	VMOVUPS      (SI), Z0
+	VBROADCASTSS a+32(FP), Z1
+	VBROADCASTSS b+36(FP), Z2
+	VBROADCASTSS vectorConstantsAVX512<>+4(SB), Z3
+	VBROADCASTSS vectorConstantsAVX512<>+8(SB), Z4
+	VBROADCASTSS vectorConstantsAVX512<>+12(SB), Z5
+	VBROADCASTSS vectorConstantsAVX512<>+16(SB), Z6
+	VBROADCASTSS vectorConstantsAVX512<>+20(SB), Z7
+	VBROADCASTSS vectorConstantsAVX512<>+24(SB), Z8
+	VBROADCASTSS vectorConstantsAVX512<>+28(SB), Z9
+	VBROADCASTSS vectorConstantsAVX512<>+32(SB), Z10
+	VBROADCASTSS vectorConstantsAVX512<>+36(SB), Z11
+	VBROADCASTSS vectorConstantsAVX512<>+40(SB), Z12
+	VBROADCASTSS vectorConstantsAVX512<>+44(SB), Z13
+	VBROADCASTSS vectorConstantsAVX512<>+48(SB), Z14
+
+single:
+	CMPQ         DX, $0x00000010
+	JLT          singleEnd
+	VMOVUPS      (CX)(BX*4), Z15
+	VFMADD213PS  Z2, Z1, Z15
+	VMAXPS       Z15, Z3, Z15
+	VMINPS       Z15, Z4, Z15
+	VMOVAPS      Z6, Z16
+	VFMADD231PS  Z5, Z15, Z16
+	VSUBPS       Z6, Z16, Z16
+	VFNMADD231PS Z7, Z16, Z15
+	VFNMADD231PS Z8, Z16, Z15
+	VMOVAPS      Z10, Z17
+	VFMADD231PS  Z15, Z9, Z17
+	VFMADD213PS  Z11, Z15, Z17
+	VFMADD213PS  Z12, Z15, Z17
+	VFMADD213PS  Z13, Z15, Z17
+	VFMADD213PS  Z14, Z15, Z17
+	VFMADD213PS  Z14, Z15, Z17
+	VSCALEFPS    Z16, Z17, Z15
+	VMOVUPS      Z15, (AX)(BX*4)
+	VADDPS       Z15, Z0, Z0
+	ADDQ         $0x00000010, BX
+	SUBQ         $0x00000010, DX
+	JMP          single
+
+singleEnd:
+	TESTQ        DX, DX
+	JZ           done
+	MOVQ         $-1, SI
+	BZHIQ        DX, SI, SI
+	KMOVW        SI, K1
+	VMOVUPS.Z    (CX)(BX*4), K1, Z15
+	VFMADD213PS  Z2, Z1, Z15
+	VMAXPS       Z15, Z3, Z1
+	VMINPS       Z1, Z4, Z1
+	VMOVAPS      Z6, Z2
+	VFMADD231PS  Z5, Z1, Z2
+	VSUBPS       Z6, Z2, Z2
+	VFNMADD231PS Z7, Z2, Z1
+	VFNMADD231PS Z8, Z2, Z1
+	VMOVAPS      Z10, Z3
+	VFMADD231PS  Z1, Z9, Z3
+	VFMADD213PS  Z11, Z1, Z3
+	VFMADD213PS  Z12, Z1, Z3
+	VFMADD213PS  Z13, Z1, Z3
+	VFMADD213PS  Z14, Z1, Z3
+	VFMADD213PS  Z14, Z1, Z3
+	VSCALEFPS    Z2, Z3, Z1
+	VMOVUPS      Z1, K1, (AX)(BX*4)
+	VADDPS       Z1, Z0, K1, Z0
+
+done:
+	MOVQ    l+0(FP), AX
+	VMOVUPS Z0, (AX)
+	VZEROUPPER
+	RET
+
+// func expScaleShiftAVX512(dst *float32, x *float32, n int, a float32, b float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·expScaleShiftAVX512(SB), NOSPLIT, $0-32
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         n+16(FP), DX
+	XORQ         BX, BX
+	VBROADCASTSS a+24(FP), Z0
+	VBROADCASTSS b+28(FP), Z1
+	VBROADCASTSS vectorConstantsAVX512<>+4(SB), Z2
+	VBROADCASTSS vectorConstantsAVX512<>+8(SB), Z3
+	VBROADCASTSS vectorConstantsAVX512<>+12(SB), Z4
+	VBROADCASTSS vectorConstantsAVX512<>+16(SB), Z5
+	VBROADCASTSS vectorConstantsAVX512<>+20(SB), Z6
+	VBROADCASTSS vectorConstantsAVX512<>+24(SB), Z7
+	VBROADCASTSS vectorConstantsAVX512<>+28(SB), Z8
+	VBROADCASTSS vectorConstantsAVX512<>+32(SB), Z9
+	VBROADCASTSS vectorConstantsAVX512<>+36(SB), Z10
+	VBROADCASTSS vectorConstantsAVX512<>+40(SB), Z11
+	VBROADCASTSS vectorConstantsAVX512<>+44(SB), Z12
+	VBROADCASTSS vectorConstantsAVX512<>+48(SB), Z13
+
+single:
+	CMPQ         DX, $0x00000010
+	JLT          singleEnd
+	VMOVUPS      (CX)(BX*4), Z14
+	VFMADD213PS  Z1, Z0, Z14
+	VMAXPS       Z14, Z2, Z14
+	VMINPS       Z14, Z3, Z14
+	VMOVAPS      Z5, Z15
+	VFMADD231PS  Z4, Z14, Z15
+	VSUBPS       Z5, Z15, Z15
+	VFNMADD231PS Z6, Z15, Z14
+	VFNMADD231PS Z7, Z15, Z14
+	VMOVAPS      Z9, Z16
+	VFMADD231PS  Z14, Z8, Z16
+	VFMADD213PS  Z10, Z14, Z16
+	VFMADD213PS  Z11, Z14, Z16
+	VFMADD213PS  Z12, Z14, Z16
+	VFMADD213PS  Z13, Z14, Z16
+	VFMADD213PS  Z13, Z14, Z16
+	VSCALEFPS    Z15, Z16, Z14
+	VMOVUPS      Z14, (AX)(BX*4)
+	ADDQ         $0x00000010, BX
+	SUBQ         $0x00000010, DX
+	JMP          single
+
+singleEnd:
+	TESTQ        DX, DX
+	JZ           done
+	MOVQ         $-1, SI
+	BZHIQ        DX, SI, SI
+	KMOVW        SI, K1
+	VMOVUPS.Z    (CX)(BX*4), K1, Z14
+	VFMADD213PS  Z1, Z0, Z14
+	VMAXPS       Z14, Z2, Z0
+	VMINPS       Z0, Z3, Z0
+	VMOVAPS      Z5, Z1
+	VFMADD231PS  Z4, Z0, Z1
+	VSUBPS       Z5, Z1, Z1
+	VFNMADD231PS Z6, Z1, Z0
+	VFNMADD231PS Z7, Z1, Z0
+	VMOVAPS      Z9, Z2
+	VFMADD231PS  Z0, Z8, Z2
+	VFMADD213PS  Z10, Z0, Z2
+	VFMADD213PS  Z11, Z0, Z2
+	VFMADD213PS  Z12, Z0, Z2
+	VFMADD213PS  Z13, Z0, Z2
+	VFMADD213PS  Z13, Z0, Z2
+	VSCALEFPS    Z1, Z2, Z0
+	VMOVUPS      Z0, K1, (AX)(BX*4)
+
+done:
+	VZEROUPPER
+	RET
+
+// func scaleShiftMulAVX512(dst *float32, x *float32, y *float32, n int, a float32, b float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·scaleShiftMulAVX512(SB), NOSPLIT, $0-40
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         n+24(FP), BX
+	XORQ         SI, SI
+	VBROADCASTSS a+32(FP), Z0
+	VBROADCASTSS b+36(FP), Z1
+
+unrolled:
+	CMPQ        BX, $0x00000020
+	JLT         unrolledEnd
+	VMOVUPS     (CX)(SI*4), Z2
+	VFMADD213PS Z1, Z0, Z2
+	VMOVUPS     (DX)(SI*4), Z3
+	VMULPS      Z3, Z2, Z2
+	VMOVUPS     Z2, (AX)(SI*4)
+	VMOVUPS     64(CX)(SI*4), Z2
+	VFMADD213PS Z1, Z0, Z2
+	VMOVUPS     64(DX)(SI*4), Z3
+	VMULPS      Z3, Z2, Z2
+	VMOVUPS     Z2, 64(AX)(SI*4)
+	ADDQ        $0x00000020, SI
+	SUBQ        $0x00000020, BX
+	JMP         unrolled
+
+unrolledEnd:
+single:
+	CMPQ        BX, $0x00000010
+	JLT         singleEnd
+	VMOVUPS     (CX)(SI*4), Z2
+	VFMADD213PS Z1, Z0, Z2
+	VMOVUPS     (DX)(SI*4), Z3
+	VMULPS      Z3, Z2, Z2
+	VMOVUPS     Z2, (AX)(SI*4)
+	ADDQ        $0x00000010, SI
+	SUBQ        $0x00000010, BX
+	JMP         single
+
+singleEnd:
+	TESTQ       BX, BX
+	JZ          done
+	MOVQ        $-1, DI
+	BZHIQ       BX, DI, DI
+	KMOVW       DI, K1
+	VMOVUPS.Z   (CX)(SI*4), K1, Z2
+	VFMADD213PS Z1, Z0, Z2
+	VMOVUPS.Z   (DX)(SI*4), K1, Z0
+	VMULPS      Z0, Z2, Z0
+	VMOVUPS     Z0, K1, (AX)(SI*4)
+
+done:
+	VZEROUPPER
+	RET
+
 // func softmaxBackwardAVX512(dx *float32, dy *float32, y *float32, n int, dot float32)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·softmaxBackwardAVX512(SB), NOSPLIT, $0-36
@@ -10812,6 +11027,370 @@ done:
 	MOVQ    l+0(FP), AX
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
+	VZEROUPPER
+	RET
+
+// func expScaleShiftSumAVX2(l *[16]float32, dst *float32, x *float32, n int, a float32, b float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·expScaleShiftSumAVX2(SB), NOSPLIT, $0-40
+	MOVQ         dst+8(FP), AX
+	MOVQ         x+16(FP), CX
+	MOVQ         n+24(FP), DX
+	XORQ         BX, BX
+	MOVQ         l+0(FP), SI
+	VMOVUPS      (SI), Y0
+	VMOVUPS      32(SI), Y1
+	VBROADCASTSS a+32(FP), Y2
+	VBROADCASTSS b+36(FP), Y3
+	VBROADCASTSS vectorConstantsAVX2<>+4(SB), Y4
+	VBROADCASTSS vectorConstantsAVX2<>+8(SB), Y5
+	VBROADCASTSS vectorConstantsAVX2<>+12(SB), Y6
+
+single:
+	CMPQ         DX, $0x00000010
+	JLT          singleEnd
+	VMOVUPS      (CX)(BX*4), Y7
+	VFMADD213PS  Y3, Y2, Y7
+	VMAXPS       Y7, Y4, Y7
+	VMINPS       Y7, Y5, Y7
+	VBROADCASTSS vectorConstantsAVX2<>+16(SB), Y8
+	VMOVAPS      Y8, Y8
+	VFMADD231PS  Y6, Y7, Y8
+	VBROADCASTSS vectorConstantsAVX2<>+16(SB), Y9
+	VSUBPS       Y9, Y8, Y9
+	VBROADCASTSS vectorConstantsAVX2<>+20(SB), Y10
+	VFNMADD231PS Y10, Y9, Y7
+	VBROADCASTSS vectorConstantsAVX2<>+24(SB), Y10
+	VFNMADD231PS Y10, Y9, Y7
+	VBROADCASTSS vectorConstantsAVX2<>+28(SB), Y9
+	VBROADCASTSS vectorConstantsAVX2<>+32(SB), Y10
+	VFMADD231PS  Y7, Y9, Y10
+	VBROADCASTSS vectorConstantsAVX2<>+36(SB), Y9
+	VFMADD231PS  Y7, Y10, Y9
+	VBROADCASTSS vectorConstantsAVX2<>+40(SB), Y10
+	VFMADD231PS  Y7, Y9, Y10
+	VBROADCASTSS vectorConstantsAVX2<>+44(SB), Y9
+	VFMADD231PS  Y7, Y10, Y9
+	VBROADCASTSS vectorConstantsAVX2<>+48(SB), Y10
+	VFMADD213PS  Y10, Y7, Y9
+	VBROADCASTSS vectorConstantsAVX2<>+48(SB), Y10
+	VFMADD231PS  Y7, Y9, Y10
+	VBROADCASTSS vectorConstantsAVX2<>+16(SB), Y7
+	VPSUBD       Y7, Y8, Y7
+	VPSRAD       $0x01, Y7, Y8
+	VPSUBD       Y8, Y7, Y7
+	VBROADCASTSS vectorConstantsAVX2<>+52(SB), Y9
+	VPADDD       Y9, Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y10, Y8
+	VBROADCASTSS vectorConstantsAVX2<>+52(SB), Y9
+	VPADDD       Y9, Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VMULPS       Y7, Y8, Y7
+	VMOVUPS      Y7, (AX)(BX*4)
+	VADDPS       Y7, Y0, Y0
+	VMOVUPS      32(CX)(BX*4), Y7
+	VFMADD213PS  Y3, Y2, Y7
+	VMAXPS       Y7, Y4, Y7
+	VMINPS       Y7, Y5, Y7
+	VBROADCASTSS vectorConstantsAVX2<>+16(SB), Y8
+	VMOVAPS      Y8, Y8
+	VFMADD231PS  Y6, Y7, Y8
+	VBROADCASTSS vectorConstantsAVX2<>+16(SB), Y9
+	VSUBPS       Y9, Y8, Y9
+	VBROADCASTSS vectorConstantsAVX2<>+20(SB), Y10
+	VFNMADD231PS Y10, Y9, Y7
+	VBROADCASTSS vectorConstantsAVX2<>+24(SB), Y10
+	VFNMADD231PS Y10, Y9, Y7
+	VBROADCASTSS vectorConstantsAVX2<>+28(SB), Y9
+	VBROADCASTSS vectorConstantsAVX2<>+32(SB), Y10
+	VFMADD231PS  Y7, Y9, Y10
+	VBROADCASTSS vectorConstantsAVX2<>+36(SB), Y9
+	VFMADD231PS  Y7, Y10, Y9
+	VBROADCASTSS vectorConstantsAVX2<>+40(SB), Y10
+	VFMADD231PS  Y7, Y9, Y10
+	VBROADCASTSS vectorConstantsAVX2<>+44(SB), Y9
+	VFMADD231PS  Y7, Y10, Y9
+	VBROADCASTSS vectorConstantsAVX2<>+48(SB), Y10
+	VFMADD213PS  Y10, Y7, Y9
+	VBROADCASTSS vectorConstantsAVX2<>+48(SB), Y10
+	VFMADD231PS  Y7, Y9, Y10
+	VBROADCASTSS vectorConstantsAVX2<>+16(SB), Y7
+	VPSUBD       Y7, Y8, Y7
+	VPSRAD       $0x01, Y7, Y8
+	VPSUBD       Y8, Y7, Y7
+	VBROADCASTSS vectorConstantsAVX2<>+52(SB), Y9
+	VPADDD       Y9, Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y10, Y8
+	VBROADCASTSS vectorConstantsAVX2<>+52(SB), Y9
+	VPADDD       Y9, Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VMULPS       Y7, Y8, Y7
+	VMOVUPS      Y7, 32(AX)(BX*4)
+	VADDPS       Y7, Y1, Y1
+	ADDQ         $0x00000010, BX
+	SUBQ         $0x00000010, DX
+	JMP          single
+
+singleEnd:
+	TESTQ        DX, DX
+	JZ           done
+	LEAQ         vectorTailMasks<>+0(SB), SI
+	MOVQ         $0x00000010, DI
+	SUBQ         DX, DI
+	VMOVUPS      (SI)(DI*4), Y7
+	VMOVUPS      32(SI)(DI*4), Y8
+	VMASKMOVPS   (CX)(BX*4), Y7, Y9
+	VFMADD213PS  Y3, Y2, Y9
+	VMAXPS       Y9, Y4, Y9
+	VMINPS       Y9, Y5, Y9
+	VBROADCASTSS vectorConstantsAVX2<>+16(SB), Y10
+	VMOVAPS      Y10, Y10
+	VFMADD231PS  Y6, Y9, Y10
+	VBROADCASTSS vectorConstantsAVX2<>+16(SB), Y11
+	VSUBPS       Y11, Y10, Y11
+	VBROADCASTSS vectorConstantsAVX2<>+20(SB), Y12
+	VFNMADD231PS Y12, Y11, Y9
+	VBROADCASTSS vectorConstantsAVX2<>+24(SB), Y12
+	VFNMADD231PS Y12, Y11, Y9
+	VBROADCASTSS vectorConstantsAVX2<>+28(SB), Y11
+	VBROADCASTSS vectorConstantsAVX2<>+32(SB), Y12
+	VFMADD231PS  Y9, Y11, Y12
+	VBROADCASTSS vectorConstantsAVX2<>+36(SB), Y11
+	VFMADD231PS  Y9, Y12, Y11
+	VBROADCASTSS vectorConstantsAVX2<>+40(SB), Y12
+	VFMADD231PS  Y9, Y11, Y12
+	VBROADCASTSS vectorConstantsAVX2<>+44(SB), Y11
+	VFMADD231PS  Y9, Y12, Y11
+	VBROADCASTSS vectorConstantsAVX2<>+48(SB), Y12
+	VFMADD213PS  Y12, Y9, Y11
+	VBROADCASTSS vectorConstantsAVX2<>+48(SB), Y12
+	VFMADD231PS  Y9, Y11, Y12
+	VBROADCASTSS vectorConstantsAVX2<>+16(SB), Y9
+	VPSUBD       Y9, Y10, Y9
+	VPSRAD       $0x01, Y9, Y10
+	VPSUBD       Y10, Y9, Y9
+	VBROADCASTSS vectorConstantsAVX2<>+52(SB), Y11
+	VPADDD       Y11, Y10, Y10
+	VPSLLD       $0x17, Y10, Y10
+	VMULPS       Y10, Y12, Y10
+	VBROADCASTSS vectorConstantsAVX2<>+52(SB), Y11
+	VPADDD       Y11, Y9, Y9
+	VPSLLD       $0x17, Y9, Y9
+	VMULPS       Y9, Y10, Y9
+	VMASKMOVPS   Y9, Y7, (AX)(BX*4)
+	VMOVAPS      Y0, Y10
+	VADDPS       Y9, Y10, Y10
+	VBLENDVPS    Y7, Y10, Y0, Y0
+	VMASKMOVPS   32(CX)(BX*4), Y8, Y7
+	VFMADD213PS  Y3, Y2, Y7
+	VMAXPS       Y7, Y4, Y2
+	VMINPS       Y2, Y5, Y2
+	VBROADCASTSS vectorConstantsAVX2<>+16(SB), Y3
+	VMOVAPS      Y3, Y3
+	VFMADD231PS  Y6, Y2, Y3
+	VBROADCASTSS vectorConstantsAVX2<>+16(SB), Y4
+	VSUBPS       Y4, Y3, Y4
+	VBROADCASTSS vectorConstantsAVX2<>+20(SB), Y5
+	VFNMADD231PS Y5, Y4, Y2
+	VBROADCASTSS vectorConstantsAVX2<>+24(SB), Y5
+	VFNMADD231PS Y5, Y4, Y2
+	VBROADCASTSS vectorConstantsAVX2<>+28(SB), Y4
+	VBROADCASTSS vectorConstantsAVX2<>+32(SB), Y5
+	VFMADD231PS  Y2, Y4, Y5
+	VBROADCASTSS vectorConstantsAVX2<>+36(SB), Y4
+	VFMADD231PS  Y2, Y5, Y4
+	VBROADCASTSS vectorConstantsAVX2<>+40(SB), Y5
+	VFMADD231PS  Y2, Y4, Y5
+	VBROADCASTSS vectorConstantsAVX2<>+44(SB), Y4
+	VFMADD231PS  Y2, Y5, Y4
+	VBROADCASTSS vectorConstantsAVX2<>+48(SB), Y5
+	VFMADD213PS  Y5, Y2, Y4
+	VBROADCASTSS vectorConstantsAVX2<>+48(SB), Y5
+	VFMADD231PS  Y2, Y4, Y5
+	VBROADCASTSS vectorConstantsAVX2<>+16(SB), Y2
+	VPSUBD       Y2, Y3, Y2
+	VPSRAD       $0x01, Y2, Y3
+	VPSUBD       Y3, Y2, Y2
+	VBROADCASTSS vectorConstantsAVX2<>+52(SB), Y4
+	VPADDD       Y4, Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y5, Y3
+	VBROADCASTSS vectorConstantsAVX2<>+52(SB), Y4
+	VPADDD       Y4, Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VMULPS       Y2, Y3, Y2
+	VMASKMOVPS   Y2, Y8, 32(AX)(BX*4)
+	VMOVAPS      Y1, Y3
+	VADDPS       Y2, Y3, Y3
+	VBLENDVPS    Y8, Y3, Y1, Y1
+
+done:
+	MOVQ    l+0(FP), AX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VZEROUPPER
+	RET
+
+// func expScaleShiftAVX2(dst *float32, x *float32, n int, a float32, b float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·expScaleShiftAVX2(SB), NOSPLIT, $0-32
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         n+16(FP), DX
+	XORQ         BX, BX
+	VBROADCASTSS a+24(FP), Y0
+	VBROADCASTSS b+28(FP), Y1
+	VBROADCASTSS vectorConstantsAVX2<>+4(SB), Y2
+	VBROADCASTSS vectorConstantsAVX2<>+8(SB), Y3
+	VBROADCASTSS vectorConstantsAVX2<>+12(SB), Y4
+	VBROADCASTSS vectorConstantsAVX2<>+16(SB), Y5
+	VBROADCASTSS vectorConstantsAVX2<>+20(SB), Y6
+	VBROADCASTSS vectorConstantsAVX2<>+24(SB), Y7
+
+single:
+	CMPQ         DX, $0x00000008
+	JLT          singleEnd
+	VMOVUPS      (CX)(BX*4), Y8
+	VFMADD213PS  Y1, Y0, Y8
+	VMAXPS       Y8, Y2, Y8
+	VMINPS       Y8, Y3, Y8
+	VMOVAPS      Y5, Y9
+	VFMADD231PS  Y4, Y8, Y9
+	VSUBPS       Y5, Y9, Y10
+	VFNMADD231PS Y6, Y10, Y8
+	VFNMADD231PS Y7, Y10, Y8
+	VBROADCASTSS vectorConstantsAVX2<>+28(SB), Y10
+	VBROADCASTSS vectorConstantsAVX2<>+32(SB), Y11
+	VFMADD231PS  Y8, Y10, Y11
+	VBROADCASTSS vectorConstantsAVX2<>+36(SB), Y10
+	VFMADD231PS  Y8, Y11, Y10
+	VBROADCASTSS vectorConstantsAVX2<>+40(SB), Y11
+	VFMADD231PS  Y8, Y10, Y11
+	VBROADCASTSS vectorConstantsAVX2<>+44(SB), Y10
+	VFMADD231PS  Y8, Y11, Y10
+	VBROADCASTSS vectorConstantsAVX2<>+48(SB), Y11
+	VFMADD213PS  Y11, Y8, Y10
+	VBROADCASTSS vectorConstantsAVX2<>+48(SB), Y11
+	VFMADD231PS  Y8, Y10, Y11
+	VPSUBD       Y5, Y9, Y8
+	VPSRAD       $0x01, Y8, Y9
+	VPSUBD       Y9, Y8, Y8
+	VBROADCASTSS vectorConstantsAVX2<>+52(SB), Y10
+	VPADDD       Y10, Y9, Y9
+	VPSLLD       $0x17, Y9, Y9
+	VMULPS       Y9, Y11, Y9
+	VBROADCASTSS vectorConstantsAVX2<>+52(SB), Y10
+	VPADDD       Y10, Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y9, Y8
+	VMOVUPS      Y8, (AX)(BX*4)
+	ADDQ         $0x00000008, BX
+	SUBQ         $0x00000008, DX
+	JMP          single
+
+singleEnd:
+	TESTQ        DX, DX
+	JZ           done
+	LEAQ         vectorTailMasks<>+0(SB), SI
+	MOVQ         $0x00000010, DI
+	SUBQ         DX, DI
+	VMOVUPS      (SI)(DI*4), Y8
+	VMASKMOVPS   (CX)(BX*4), Y8, Y9
+	VFMADD213PS  Y1, Y0, Y9
+	VMAXPS       Y9, Y2, Y0
+	VMINPS       Y0, Y3, Y0
+	VMOVAPS      Y5, Y1
+	VFMADD231PS  Y4, Y0, Y1
+	VSUBPS       Y5, Y1, Y2
+	VFNMADD231PS Y6, Y2, Y0
+	VFNMADD231PS Y7, Y2, Y0
+	VBROADCASTSS vectorConstantsAVX2<>+28(SB), Y2
+	VBROADCASTSS vectorConstantsAVX2<>+32(SB), Y3
+	VFMADD231PS  Y0, Y2, Y3
+	VBROADCASTSS vectorConstantsAVX2<>+36(SB), Y2
+	VFMADD231PS  Y0, Y3, Y2
+	VBROADCASTSS vectorConstantsAVX2<>+40(SB), Y3
+	VFMADD231PS  Y0, Y2, Y3
+	VBROADCASTSS vectorConstantsAVX2<>+44(SB), Y2
+	VFMADD231PS  Y0, Y3, Y2
+	VBROADCASTSS vectorConstantsAVX2<>+48(SB), Y3
+	VFMADD213PS  Y3, Y0, Y2
+	VBROADCASTSS vectorConstantsAVX2<>+48(SB), Y3
+	VFMADD231PS  Y0, Y2, Y3
+	VPSUBD       Y5, Y1, Y0
+	VPSRAD       $0x01, Y0, Y1
+	VPSUBD       Y1, Y0, Y0
+	VBROADCASTSS vectorConstantsAVX2<>+52(SB), Y2
+	VPADDD       Y2, Y1, Y1
+	VPSLLD       $0x17, Y1, Y1
+	VMULPS       Y1, Y3, Y1
+	VBROADCASTSS vectorConstantsAVX2<>+52(SB), Y2
+	VPADDD       Y2, Y0, Y0
+	VPSLLD       $0x17, Y0, Y0
+	VMULPS       Y0, Y1, Y0
+	VMASKMOVPS   Y0, Y8, (AX)(BX*4)
+
+done:
+	VZEROUPPER
+	RET
+
+// func scaleShiftMulAVX2(dst *float32, x *float32, y *float32, n int, a float32, b float32)
+// Requires: AVX, FMA3
+TEXT ·scaleShiftMulAVX2(SB), NOSPLIT, $0-40
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         n+24(FP), BX
+	XORQ         SI, SI
+	VBROADCASTSS a+32(FP), Y0
+	VBROADCASTSS b+36(FP), Y1
+
+unrolled:
+	CMPQ        BX, $0x00000010
+	JLT         unrolledEnd
+	VMOVUPS     (CX)(SI*4), Y2
+	VFMADD213PS Y1, Y0, Y2
+	VMOVUPS     (DX)(SI*4), Y3
+	VMULPS      Y3, Y2, Y2
+	VMOVUPS     Y2, (AX)(SI*4)
+	VMOVUPS     32(CX)(SI*4), Y2
+	VFMADD213PS Y1, Y0, Y2
+	VMOVUPS     32(DX)(SI*4), Y3
+	VMULPS      Y3, Y2, Y2
+	VMOVUPS     Y2, 32(AX)(SI*4)
+	ADDQ        $0x00000010, SI
+	SUBQ        $0x00000010, BX
+	JMP         unrolled
+
+unrolledEnd:
+single:
+	CMPQ        BX, $0x00000008
+	JLT         singleEnd
+	VMOVUPS     (CX)(SI*4), Y2
+	VFMADD213PS Y1, Y0, Y2
+	VMOVUPS     (DX)(SI*4), Y3
+	VMULPS      Y3, Y2, Y2
+	VMOVUPS     Y2, (AX)(SI*4)
+	ADDQ        $0x00000008, SI
+	SUBQ        $0x00000008, BX
+	JMP         single
+
+singleEnd:
+	TESTQ       BX, BX
+	JZ          done
+	LEAQ        vectorTailMasks<>+0(SB), DI
+	MOVQ        $0x00000010, R8
+	SUBQ        BX, R8
+	VMOVUPS     (DI)(R8*4), Y2
+	VMASKMOVPS  (CX)(SI*4), Y2, Y3
+	VFMADD213PS Y1, Y0, Y3
+	VMASKMOVPS  (DX)(SI*4), Y2, Y0
+	VMULPS      Y0, Y3, Y0
+	VMASKMOVPS  Y0, Y2, (AX)(SI*4)
+
+done:
 	VZEROUPPER
 	RET
 

@@ -793,6 +793,60 @@ func expSumOnlyVec(l *[lanes]float32, x []float32, m float32) {
 }
 
 //go:noescape
+func expScaleShiftSumNEON(l *[16]float32, dst *float32, x *float32, n int, a float32, b float32)
+
+func expScaleShiftSumVec(l *[lanes]float32, dst []float32, x []float32, a float32, b float32) {
+	at, n := 0, len(x)
+	switch Current() {
+	case NEON:
+		for n -= n % 16; at < n; {
+			size := min(blockLen, n-at)
+			expScaleShiftSumNEON(l, &dst[at], &x[at], size, a, b)
+			at += size
+		}
+		expScaleShiftSumGo(l, dst[at:], x[at:], a, b)
+	default:
+		expScaleShiftSumGo(l, dst, x, a, b)
+	}
+}
+
+//go:noescape
+func expScaleShiftNEON(dst *float32, x *float32, n int, a float32, b float32)
+
+func expScaleShiftVec(dst []float32, x []float32, a float32, b float32) {
+	at, n := 0, len(x)
+	switch Current() {
+	case NEON:
+		for n -= n % 4; at < n; {
+			size := min(blockLen, n-at)
+			expScaleShiftNEON(&dst[at], &x[at], size, a, b)
+			at += size
+		}
+		expScaleShiftGo(dst[at:], x[at:], a, b)
+	default:
+		expScaleShiftGo(dst, x, a, b)
+	}
+}
+
+//go:noescape
+func scaleShiftMulNEON(dst *float32, x *float32, y *float32, n int, a float32, b float32)
+
+func scaleShiftMulVec(dst []float32, x []float32, y []float32, a float32, b float32) {
+	at, n := 0, len(y)
+	switch Current() {
+	case NEON:
+		for n -= n % 4; at < n; {
+			size := min(blockLen, n-at)
+			scaleShiftMulNEON(&dst[at], &x[at], &y[at], size, a, b)
+			at += size
+		}
+		scaleShiftMulGo(dst[at:], x[at:], y[at:], a, b)
+	default:
+		scaleShiftMulGo(dst, x, y, a, b)
+	}
+}
+
+//go:noescape
 func softmaxBackwardNEON(dx *float32, dy *float32, y *float32, n int, dot float32)
 
 func softmaxBackwardVec(dx []float32, dy []float32, y []float32, dot float32) {

@@ -172,6 +172,18 @@ func expSumOnlyVec(l *[lanes]float32, x []float32, m float32) {
 	expSumOnlyGo(l, x, m)
 }
 
+func expScaleShiftSumVec(l *[lanes]float32, dst []float32, x []float32, a float32, b float32) {
+	expScaleShiftSumGo(l, dst, x, a, b)
+}
+
+func expScaleShiftVec(dst []float32, x []float32, a float32, b float32) {
+	expScaleShiftGo(dst, x, a, b)
+}
+
+func scaleShiftMulVec(dst []float32, x []float32, y []float32, a float32, b float32) {
+	scaleShiftMulGo(dst, x, y, a, b)
+}
+
 func softmaxBackwardVec(dx []float32, dy []float32, y []float32, dot float32) {
 	softmaxBackwardGo(dx, dy, y, dot)
 }

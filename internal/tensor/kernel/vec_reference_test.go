@@ -181,6 +181,28 @@ func TestSoftmaxForwardAndBackward(t *testing.T) {
 	}
 }
 
+func TestFusedSoftmaxStepsGiveTheBitsOfTheirParts(t *testing.T) {
+	r := rand.New(rand.NewPCG(19, 20))
+	const a, b = 0.17, -1.5
+	for _, n := range []int{0, 1, 16, 64, 77} {
+		x, y := normals(r, n), normals(r, n)
+		have, want := make([]float32, n), make([]float32, n)
+		ScaleShift(want, x, a, b)
+		Mul(want, want, y)
+		ScaleShiftMul(have, x, y, a, b)
+		same(t, "ScaleShiftMul", have, want)
+		ScaleShift(want, x, a, b)
+		Exp(want, want)
+		ExpScaleShift(have, x, a, b)
+		same(t, "ExpScaleShift", have, want)
+		clear(have)
+		if sum := ExpScaleShiftSum(have, x, a, b); sum != Sum(want) {
+			t.Errorf("the sum of %d is %v, want %v", n, sum, Sum(want))
+		}
+		same(t, "ExpScaleShiftSum", have, want)
+	}
+}
+
 func TestSoftmaxOfMaskedRow(t *testing.T) {
 	inf := float32(math.Inf(1))
 	x := []float32{-inf, 1000, -inf, 1000}

@@ -30,6 +30,48 @@ func expSumGo(l *[lanes]float32, dst, x []float32, m float32) {
 	}
 }
 
+// ExpScaleShiftSum sets dst[i] = e^(a*x[i] + b), the argument rounded once, and returns Sum(dst): a step of an online
+// softmax whose scores are still to be scaled by a, b being minus the largest scaled score.
+func ExpScaleShiftSum(dst, x []float32, a, b float32) float32 {
+	sameLength("ExpScaleShiftSum", len(dst), len(x))
+	var l [lanes]float32
+	expScaleShiftSumVec(&l, dst, x, a, b)
+	return foldLanes(&l)
+}
+
+func expScaleShiftSumGo(l *[lanes]float32, dst, x []float32, a, b float32) {
+	for i, v := range x {
+		e := exp1(FMA(a, v, b))
+		dst[i] = e
+		l[i%lanes] += e
+	}
+}
+
+// ExpScaleShift sets dst[i] = e^(a*x[i] + b), the argument rounded once.
+func ExpScaleShift(dst, x []float32, a, b float32) {
+	sameLength("ExpScaleShift", len(dst), len(x))
+	expScaleShiftVec(dst, x, a, b)
+}
+
+func expScaleShiftGo(dst, x []float32, a, b float32) {
+	for i, v := range x {
+		dst[i] = exp1(FMA(a, v, b))
+	}
+}
+
+// ScaleShiftMul sets dst[i] = (a*x[i] + b) * y[i], the sum rounded once: the gradient of a softmax's scores from those of
+// the probabilities y, with a the scale of the scores and b minus a times the row's dot product.
+func ScaleShiftMul(dst, x, y []float32, a, b float32) {
+	sameLength("ScaleShiftMul", len(dst), len(x), len(y))
+	scaleShiftMulVec(dst, x, y, a, b)
+}
+
+func scaleShiftMulGo(dst, x, y []float32, a, b float32) {
+	for i, v := range x {
+		dst[i] = FMA(a, v, b) * y[i]
+	}
+}
+
 // SoftmaxBackward sets dx[r,c] = y[r,c] * (dy[r,c] - Dot(dy[r], y[r])), y being Softmax's output. All are (rows, cols).
 func SoftmaxBackward(dx, dy, y []float32, rows, cols int) {
 	fits("SoftmaxBackward", len(dx), rows, cols)

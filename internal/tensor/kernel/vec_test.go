@@ -68,6 +68,9 @@ var vectorCases = []vectorCase{
 	{"SumCentered", 1, func(s [][]float32) []float32 { return []float32{SumCentered(s[0], 0.3)} }},
 	{"DotCentered", 2, func(s [][]float32) []float32 { return []float32{DotCentered(s[0], s[1], 0.3)} }},
 	{"SumSquares", 1, func(s [][]float32) []float32 { return split(SumSquares(s[0])) }},
+	{"ExpScaleShiftSum", 2, func(s [][]float32) []float32 { return []float32{ExpScaleShiftSum(s[0], s[1], 1.3, -0.4)} }},
+	ofOne("ExpScaleShift", func(d, x []float32) { ExpScaleShift(d, x, 1.3, -0.4) }),
+	ofTwo("ScaleShiftMul", func(d, x, y []float32) { ScaleShiftMul(d, x, y, 1.3, -0.4) }),
 	ofOne("Softmax", func(d, x []float32) { Softmax(d, x, 1, len(x)) }),
 	ofTwo("SoftmaxBackward", func(d, dy, y []float32) { SoftmaxBackward(d, dy, y, 1, len(y)) }),
 	{"CrossEntropy", 2, func(s [][]float32) []float32 {

@@ -321,6 +321,17 @@ var kernels = []kernel{
 	{name: "expSumOnly", lanes: list("l"), streams: list("x"), scalars: list("m"), body: func(b *builder) {
 		b.accAdd("l", b.exp(b.sub(b.load("x"), b.scalar("m"))))
 	}},
+	{name: "expScaleShiftSum", lanes: list("l"), streams: list("dst", "x"), scalars: list("a", "b"), body: func(b *builder) {
+		e := b.exp(b.fma(b.scalar("a"), b.load("x"), b.scalar("b")))
+		b.store("dst", e)
+		b.accAdd("l", e)
+	}},
+	{name: "expScaleShift", streams: list("dst", "x"), scalars: list("a", "b"), body: func(b *builder) {
+		b.store("dst", b.exp(b.fma(b.scalar("a"), b.load("x"), b.scalar("b"))))
+	}},
+	{name: "scaleShiftMul", streams: list("dst", "x", "y"), scalars: list("a", "b"), unroll: 2, body: func(b *builder) {
+		b.store("dst", b.mul(b.fma(b.scalar("a"), b.load("x"), b.scalar("b")), b.load("y")))
+	}},
 	{name: "softmaxBackward", streams: list("dx", "dy", "y"), scalars: list("dot"), unroll: 2, body: func(b *builder) {
 		b.store("dx", b.mul(b.load("y"), b.sub(b.load("dy"), b.scalar("dot"))))
 	}},
