@@ -1,22 +1,26 @@
 package tensor
 
-import "ringmaster/internal/tensor/kernel"
-
 // depthwise is a convolution in which every channel has a kernel of its own: y[p,c] = sum over taps of x[source,c]*w[tap,c],
 // each element one chain of fused multiply-adds over the taps that lie on the image, ascending, from +0. dx[p,c] is a chain
 // over the outputs that read p, ascending; dw[tap,c] one over all outputs of all samples, ascending. Channels are
 // independent, so the vectors run along them.
 type depthwise struct {
 	sliding
-	x, w, y           *Value
-	dx, dw            *sink
-	packed, dpacked   *buffer // weights as (taps, channels)
-	compute, traverse *share
-	weights           *share
+	x, w, y             *Value
+	dx, dw              *sink
+	packed, dpacked     *buffer   // weights as (taps, channels)
+	rowsOut, columnsOut []axisRun // where outputs read
+	rowsIn, columnsIn   []axisRun // which outputs read an input
+	compute, traverse   *share
+	weights             *share
 }
 
 func (g *Graph) depthwise(x, w *Value, window sliding) *Value {
 	op := &depthwise{sliding: window, x: x, w: w}
+	op.rowsOut = forwardRuns(op.height, op.outHeight, op.Height, op.Window)
+	op.columnsOut = forwardRuns(op.width, op.outWidth, op.Width, op.Window)
+	op.rowsIn = backwardRuns(op.height, op.outHeight, op.Height, op.Window)
+	op.columnsIn = backwardRuns(op.width, op.outWidth, op.Width, op.Window)
 	n := g.record()
 	n.keep(x, w)
 	op.dx, op.dw = n.gradient(x, false), n.gradient(w, false)
@@ -25,84 +29,195 @@ func (g *Graph) depthwise(x, w *Value, window sliding) *Value {
 	n.forward = append(n.forward, op.packed)
 	n.backward = append(n.backward, op.packed)
 	op.dpacked = n.temporaryBackward(w.size)
-	op.compute, op.traverse = newShare(op.forwardRows), newShare(op.backwardSamples)
-	op.weights = newShare(op.weightTaps)
+	op.compute, op.traverse = newShare(op.forwardSamples), newShare(op.backwardSamples)
+	op.weights = newShare(op.weightGroups)
 	n.op = op
 	return op.y
 }
 
-func (o *depthwise) forward(c *Context) {
-	exchange(o.packed.data, o.w.Data(), 0, 1, o.channels, o.taps())
-	o.compute.run(c, o.samples*o.outHeight, o.outWidth*o.channels*o.taps())
+// axisRun is positions along one axis that take the same taps: first, first+step, ..., count of them. The k-th position
+// reads tap t at taps[t].source + k*sourceStep.
+type axisRun struct {
+	first, step, count int
+	sourceStep         int
+	taps               []axisTap
 }
 
-// tap is a row of (taps, channels).
-func (o *depthwise) tap(packed []float32, k int) []float32 {
-	return packed[k*o.channels : (k+1)*o.channels]
+type axisTap struct{ tap, source int }
+
+// joins reports whether the run can be continued with a position of the given taps.
+func (r *axisRun) joins(taps []axisTap) bool {
+	if len(taps) != len(r.taps) {
+		return false
+	}
+	for i, t := range taps {
+		if t.tap != r.taps[i].tap || t.source != r.taps[i].source+r.count*r.sourceStep {
+			return false
+		}
+	}
+	return true
 }
 
-// forwardRows computes rows of outputs, numbered through all samples.
-func (o *depthwise) forwardRows(begin, end int) {
-	x := o.x.Data()
-	for r := begin; r < end; r++ {
-		sample, oy := r/o.outHeight, r%o.outHeight
-		for ox := range o.outWidth {
-			at := (r*o.outWidth + ox) * o.channels
-			y := o.y.Data()[at : at+o.channels]
-			clear(y)
-			for ky := range o.Height {
-				for kx := range o.Width {
-					if from := o.source(sample, oy, ox, ky, kx); from >= 0 {
-						kernel.MulAdd(y, x[from:from+o.channels], o.tap(o.packed.data, ky*o.Width+kx))
+// forwardRuns says for outputs along an axis which inputs they read, taps ascending.
+func forwardRuns(size, out, taps int, w Window) []axisRun {
+	var runs []axisRun
+	for o := range out {
+		var list []axisTap
+		for k := range taps {
+			if source := o*w.Stride - w.Padding + k*w.Dilation; source >= 0 && source < size {
+				list = append(list, axisTap{k, source})
+			}
+		}
+		runs = extend(runs, axisRun{first: o, step: 1, count: 1, sourceStep: w.Stride, taps: list})
+	}
+	return runs
+}
+
+// backwardRuns says for inputs along an axis which outputs read them, outputs ascending and so taps descending. Inputs
+// that are a stride apart are read by neighbours.
+func backwardRuns(size, out, taps int, w Window) []axisRun {
+	var runs []axisRun
+	for residue := range min(w.Stride, size) {
+		for i := residue; i < size; i += w.Stride {
+			var list []axisTap
+			for k := taps - 1; k >= 0; k-- {
+				o := i + w.Padding - k*w.Dilation
+				if o >= 0 && o%w.Stride == 0 && o/w.Stride < out {
+					list = append(list, axisTap{k, o / w.Stride})
+				}
+			}
+			next := axisRun{first: i, step: w.Stride, count: 1, sourceStep: 1, taps: list}
+			if i == residue {
+				runs = append(runs, next)
+			} else {
+				runs = extend(runs, next)
+			}
+		}
+	}
+	return runs
+}
+
+func extend(runs []axisRun, next axisRun) []axisRun {
+	if k := len(runs) - 1; k >= 0 && runs[k].joins(next.taps) {
+		runs[k].count++
+		return runs
+	}
+	return append(runs, next)
+}
+
+// image is a sample's pixels: (height, width, channels).
+type image struct {
+	data     []float32
+	width    int
+	channels int
+}
+
+func (o *depthwise) input(data []float32, sample int) image {
+	size := o.height * o.width * o.channels
+	return image{data[sample*size : (sample+1)*size], o.width, o.channels}
+}
+
+func (o *depthwise) output(data []float32, sample int) image {
+	size := o.pixels() * o.channels
+	return image{data[sample*size : (sample+1)*size], o.outWidth, o.channels}
+}
+
+// pixel is the offset of a pixel's first channel.
+func (m image) pixel(y, x int) int { return (y*m.width + x) * m.channels }
+
+// chain computes dst from src by the runs along both axes: each element of dst is a chain over its taps from +0, the rows'
+// taps outside, the columns' inside.
+func (o *depthwise) chain(dst, src image, rows, columns []axisRun) {
+	var r tapRun
+	r.w, r.src, r.channels = o.packed.data, src.data, o.channels
+	for i := range rows {
+		for k := range rows[i].count {
+			y := rows[i].first + k*rows[i].step
+			for j := range columns {
+				column := &columns[j]
+				r.begin(dst.data[dst.pixel(y, column.first):], column.count, column.step*o.channels, column.sourceStep*o.channels)
+				for _, ty := range rows[i].taps {
+					for _, tx := range column.taps {
+						r.add(src.pixel(ty.source+k*rows[i].sourceStep, tx.source), (ty.tap*o.Width+tx.tap)*o.channels)
+						if r.taps == maxTaps {
+							r.forward()
+						}
 					}
+				}
+				if r.taps > 0 || r.more == 0 {
+					r.forward()
 				}
 			}
 		}
+	}
+}
+
+func (o *depthwise) forward(c *Context) {
+	exchange(o.packed.data, o.w.Data(), 0, 1, o.channels, o.taps())
+	o.compute.run(c, o.samples, o.pixels()*o.channels*o.taps())
+}
+
+func (o *depthwise) forwardSamples(begin, end int) {
+	for n := begin; n < end; n++ {
+		o.chain(o.output(o.y.Data(), n), o.input(o.x.Data(), n), o.rowsOut, o.columnsOut)
 	}
 }
 
 func (o *depthwise) backward(c *Context) {
 	if o.dw.wanted() {
-		o.weights.run(c, o.taps(), o.y.size)
+		clear(o.dpacked.data)
+		groups := (o.channels + channelGroup - 1) / channelGroup
+		o.weights.run(c, groups, channelGroup*o.samples*o.pixels()*o.taps())
 		exchange(o.dw.data(), o.dpacked.data, 0, 1, o.taps(), o.channels)
 	}
 	if o.dx.wanted() {
 		exchange(o.packed.data, o.w.Data(), 0, 1, o.channels, o.taps())
-		o.traverse.run(c, o.samples, o.outHeight*o.outWidth*o.channels*o.taps())
+		o.traverse.run(c, o.samples, o.pixels()*o.channels*o.taps())
 	}
 }
 
-// each visits what a sample's outputs read: the offset of the output, that of the input and the tap.
-func (o *depthwise) each(sample, firstTap, lastTap int, f func(at, from, tap int)) {
-	for oy := range o.outHeight {
-		for ox := range o.outWidth {
-			at := ((sample*o.outHeight+oy)*o.outWidth + ox) * o.channels
-			for tap := firstTap; tap < lastTap; tap++ {
-				if from := o.source(sample, oy, ox, tap/o.Width, tap%o.Width); from >= 0 {
-					f(at, from, tap)
-				}
+func (o *depthwise) backwardSamples(begin, end int) {
+	for n := begin; n < end; n++ {
+		o.chain(o.input(o.dx.data(), n), o.output(o.y.grad.data, n), o.rowsIn, o.columnsIn)
+	}
+}
+
+// channelGroup is how many channels a thread takes at least for the weights' gradient.
+const channelGroup = 16
+
+// weightGroups sums the weights' gradient for groups of channels over all pixels.
+func (o *depthwise) weightGroups(begin, end int) {
+	var r tapRun
+	r.w = o.dpacked.data
+	r.first = begin * channelGroup
+	r.channels = min(end*channelGroup, o.channels) - r.first
+	for n := range o.samples {
+		dy, x := o.output(o.y.grad.data, n), o.input(o.x.Data(), n)
+		r.src = x.data
+		for i := range o.rowsOut {
+			for k := range o.rowsOut[i].count {
+				o.weightRow(&r, dy, x, &o.rowsOut[i], k)
 			}
 		}
 	}
 }
 
-func (o *depthwise) backwardSamples(begin, end int) {
-	dx, dy := o.dx.data(), o.y.grad.data
-	size := o.height * o.width * o.channels
-	clear(dx[begin*size : end*size])
-	for n := begin; n < end; n++ {
-		o.each(n, 0, o.taps(), func(at, from, tap int) {
-			kernel.MulAdd(dx[from:from+o.channels], dy[at:at+o.channels], o.tap(o.packed.data, tap))
-		})
-	}
-}
-
-func (o *depthwise) weightTaps(begin, end int) {
-	x, dy := o.x.Data(), o.y.grad.data
-	clear(o.dpacked.data[begin*o.channels : end*o.channels])
-	for n := range o.samples {
-		o.each(n, begin, end, func(at, from, tap int) {
-			kernel.MulAdd(o.tap(o.dpacked.data, tap), dy[at:at+o.channels], x[from:from+o.channels])
-		})
+// weightRow adds what the k-th row of outputs of a run gives.
+func (o *depthwise) weightRow(r *tapRun, dy, x image, row *axisRun, k int) {
+	y := row.first + k*row.step
+	for j := range o.columnsOut {
+		column := &o.columnsOut[j]
+		r.begin(dy.data[dy.pixel(y, column.first):], column.count, column.step*o.channels, column.sourceStep*o.channels)
+		for _, ty := range row.taps {
+			for _, tx := range column.taps {
+				r.add(x.pixel(ty.source+k*row.sourceStep, tx.source), (ty.tap*o.Width+tx.tap)*o.channels)
+				if r.taps == maxTaps {
+					r.gradient()
+				}
+			}
+		}
+		if r.taps > 0 {
+			r.gradient()
+		}
 	}
 }
