@@ -46,6 +46,9 @@ var zeroStart [64]float32
 
 // multiplyTiles is the product with the tiles of s.
 func (p *MatMul) multiplyTiles(s *shape, m *scratch) {
+	raceMatrix(p.A, p.M, p.K, p.LDA, p.TransA, false)
+	raceMatrix(p.B, p.K, p.N, p.LDB, p.TransB, false)
+	raceMatrix(p.C, p.M, p.N, p.LDC, false, true)
 	if p.RowBias != nil {
 		p.fillRows()
 		q := *p

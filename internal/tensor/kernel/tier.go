@@ -58,8 +58,12 @@ func Best() Tier {
 func Current() Tier { return Tier(current.Load()) }
 
 // Select makes the named tier current; the empty name stands for the best one. An unknown name, or a tier that this
-// machine cannot run, is an error and changes nothing.
+// machine cannot run, is an error and changes nothing. So is a process that flushes denormal numbers to zero: its results
+// would not be those of others.
 func Select(name string) error {
+	if !denormalsLive() {
+		return fmt.Errorf("kernel: select a tier: this process flushes denormal numbers to zero")
+	}
 	if name == "" {
 		current.Store(int32(Best()))
 		return nil
@@ -73,6 +77,17 @@ func Select(name string) error {
 		names = append(names, t.String())
 	}
 	return fmt.Errorf("kernel: %s=%q: this machine can run %s", EnvironmentVariable, name, strings.Join(names, ", "))
+}
+
+// denormalsLive reports whether a product of two numbers can be denormal, and a denormal number be multiplied, with the
+// current tier. The SIMD tiers and Go's own arithmetic share the control register that says so.
+func denormalsLive() bool {
+	var team *Team
+	half, product := []float32{0.5, 4}, make([]float32, 2)
+	for i, x := range []float32{0x1p-126, 0x1p-127} {
+		team.MatMul(&MatMul{M: 1, N: 1, K: 1, A: half[i:], LDA: 1, B: []float32{x}, LDB: 1, C: product[i:], LDC: 1})
+	}
+	return product[0] == 0x1p-127 && product[1] == 0x1p-125
 }
 
 // Force makes t current until restore is called, for tests and benchmarks. It panics if the machine cannot run t. The

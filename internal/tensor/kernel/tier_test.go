@@ -33,6 +33,16 @@ func TestSelect(t *testing.T) {
 	}
 }
 
+func TestDenormalsLive(t *testing.T) {
+	for _, tier := range Tiers() {
+		restore := Force(tier)
+		if !denormalsLive() {
+			t.Errorf("tier %s flushes denormal numbers", tier)
+		}
+		restore()
+	}
+}
+
 func TestForceRestores(t *testing.T) {
 	before := Current()
 	for _, tier := range Tiers() {
