@@ -35,6 +35,7 @@ type job struct {
 	digest     []byte                          // state digest of the state held, while no session runs
 	fresh      bool                            // the next session needs gradients of its own
 
+	pausing    bool // a restore failed a moment ago
 	session    *session
 	started    plan.Generation // newest generation a session was begun for
 	lost       []uint64

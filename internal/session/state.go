@@ -122,6 +122,9 @@ func (j *job) restore(ctx context.Context, o *rpc.Order) bool {
 	if t.Step() >= m.Step {
 		return false
 	}
+	if j.pausing {
+		return true
+	}
 	j.phase = rpc.Phase_PHASE_CATCHING_UP
 	addresses := j.w.addresses()
 	j.background(ctx, func(ctx context.Context) error {
@@ -190,11 +193,12 @@ func (l *limitedWriter) Write(p []byte) (int, error) {
 	return l.w.Write(p)
 }
 
-// retryLater lets the main loop look again after a while.
+// retryLater lets the main loop try again after a while, and not before.
 func (j *job) retryLater(ctx context.Context) {
+	j.pausing = true
 	go func() {
 		if sleep(j.ctx, lastRetry/4) {
-			j.w.post(ctx, func() {})
+			j.w.post(ctx, func() { j.pausing = false })
 		}
 	}()
 }
