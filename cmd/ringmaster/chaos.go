@@ -1,0 +1,112 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"ringmaster/internal/chaos"
+	"ringmaster/internal/config"
+	"ringmaster/internal/launch"
+	"ringmaster/internal/machine"
+)
+
+func chaosCommand() *cobra.Command {
+	var sets, kinds []string
+	var asJSON bool
+	var names []string
+	for _, k := range chaos.Kinds() {
+		names = append(names, string(k))
+	}
+	o := chaos.Options{Machine: machine.ID()}
+	cmd := &cobra.Command{
+		Use:   "chaos JOB.yaml",
+		Short: "Train a job while a cluster's processes are killed, stopped and restarted, and compare the digests",
+		Long: `Trains the job once undisturbed on one worker. Then trains it on a local cluster of processes that are killed, stopped,
+restarted and added while it trains, from the seed, and compares digest, state digest and every epoch's figures. A run that
+ends before all faults have happened is followed by another one on a new cluster, so a job of any length will do.
+
+The exit code is 0 only if all digests are equal and no finished step was lost. Folders of runs that came out well are
+removed unless --keep is given.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			for _, k := range kinds {
+				o.Kinds = append(o.Kinds, chaos.Kind(k))
+			}
+			job, err := config.Load(args[0], sets)
+			if err != nil {
+				return wrong(err)
+			}
+			o.Job = job
+			return runChaos(cmd.Context(), o, asJSON)
+		},
+	}
+	flags := cmd.Flags()
+	flags.Uint64Var(&o.Seed, "seed", 1, "of the faults: the same seed draws the same ones")
+	flags.IntVar(&o.Faults, "faults", 50, "number of faults")
+	flags.IntVar(&o.Workers, "workers", 0, "workers at the beginning (default: 3, at most the job's seats)")
+	flags.IntVar(&o.Coordinators, "coordinators", 3, "number of coordinators: 1, 3 or 5")
+	flags.IntVar(&o.Threads, "threads", 1, "compute threads of each worker")
+	flags.StringVar(&o.Dir, "dir", "", "`folder` for the runs, new or empty (default: the next free runs/NAME-chaos-N)")
+	flags.BoolVar(&o.Keep, "keep", false, "keep the folders of runs that came out well too")
+	flags.StringSliceVar(&kinds, "kinds", nil, "draw from these faults only: "+strings.Join(names, ", "))
+	flags.Float64Var(&o.Overlap, "overlap", 0.4, "share of faults that hit while the cluster recovers from the one before")
+	flags.StringArrayVar(&sets, "set", nil, "override a job key, `KEY=VALUE` (train.steps=200); repeatable")
+	flags.BoolVar(&asJSON, "json", false, "write the report in JSON")
+	return cmd
+}
+
+func runChaos(ctx context.Context, o chaos.Options, asJSON bool) error {
+	interrupts := make(chan os.Signal, 1)
+	signal.Notify(interrupts, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(interrupts)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go func() {
+		select {
+		case s := <-interrupts:
+			cancel(&exit{exitSignalBase + int(s.(syscall.Signal)), errors.New("interrupted")})
+		case <-ctx.Done():
+		}
+	}()
+	if o.Dir == "" {
+		dir, err := launch.NextDirectory(launch.RunsDir, o.Job.Name+"-chaos")
+		if err != nil {
+			return wrong(err)
+		}
+		o.Dir = string(dir)
+	} else {
+		o.Dir = filepath.Clean(o.Dir)
+	}
+	if !asJSON {
+		o.Out = os.Stdout
+	}
+	fmt.Fprintf(os.Stderr, "chaos: seed %d, %d faults, in %s\n", o.Seed, o.Faults, o.Dir)
+	report, err := chaos.Run(ctx, o)
+	var interrupted *exit
+	var usage *launch.UsageError
+	switch {
+	case errors.As(context.Cause(ctx), &interrupted):
+		return interrupted
+	case errors.As(err, &usage):
+		return wrong(err)
+	case err != nil:
+		return failed(err)
+	}
+	if asJSON {
+		err = writeJSON(os.Stdout, report)
+	} else {
+		_, err = fmt.Print(report.Table())
+	}
+	if err == nil && !report.Passed {
+		err = fmt.Errorf("%d faults of seed %d changed what came out: %s", report.Faults, report.Seed, strings.Join(report.Problems, "; "))
+	}
+	return failed(err)
+}
