@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"runtime"
 	"sync"
 	"sync/atomic"
 )
@@ -17,10 +18,12 @@ const (
 
 // How long a thread looks for news before it sleeps, in rounds of spinWait: some tens of microseconds, more than the
 // pause between two products of a training step and far less than the scheduler's time slice, so that a second worker on
-// the same cores loses next to nothing. A helper whose waiting was in vain halves its patience down to the least.
+// the same cores loses little. A helper whose waiting was in vain halves its patience down to the least; every eighth time
+// it tries the most again, lest it miss that the pauses have become short.
 const (
 	mostPatience  = 1024
 	leastPatience = 32
+	retryPatience = 8
 )
 
 // Team is the compute threads of one worker: the calling goroutine and threads-1 helpers. A call hands parts of a job to
@@ -129,11 +132,11 @@ func (t *Team) share(n int, task func(part int)) {
 
 // await returns when no helper works on the job any more.
 func (t *Team) await() {
-	for range mostPatience {
+	for round := range mostPatience {
 		if t.working.Load() == 0 {
 			return
 		}
-		spinWait()
+		idle(round)
 	}
 	for {
 		t.waiting.Store(true)
@@ -163,14 +166,17 @@ func (t *Team) takeParts() {
 // help is a helper's life.
 func (t *Team) help(h *helper) {
 	patience := mostPatience
-	for {
-		if !h.spin(patience) {
+	for turn := 1; ; turn++ {
+		if turn%retryPatience == 0 {
+			patience = mostPatience
+		}
+		if h.spin(patience) {
+			patience = min(patience*2, mostPatience)
+		} else {
 			patience = max(patience/2, leastPatience)
 			if h.state.CompareAndSwap(helperIdle, helperParked) {
 				<-h.wake
 			}
-		} else {
-			patience = min(patience*2, mostPatience)
 		}
 		if h.state.Load() == helperClosed {
 			return
@@ -189,11 +195,21 @@ func (t *Team) help(h *helper) {
 
 // spin looks for work, for a while; it reports whether there is news.
 func (h *helper) spin(patience int) bool {
-	for range patience {
+	for round := range patience {
 		if h.state.Load() != helperIdle {
 			return true
 		}
-		spinWait()
+		idle(round)
 	}
 	return false
+}
+
+// idle passes a round of waiting. Now and then it lets another goroutine have the processor: the network's, or the helper
+// that is waited for.
+func idle(round int) {
+	if round%64 == 63 {
+		runtime.Gosched()
+		return
+	}
+	spinWait()
 }
