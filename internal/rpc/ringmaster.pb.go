@@ -2984,7 +2984,7 @@ type StateRequest struct {
 	Generation    uint64                 `protobuf:"varint,3,opt,name=generation,proto3" json:"generation,omitempty"`
 	Step          uint64                 `protobuf:"varint,4,opt,name=step,proto3" json:"step,omitempty"`
 	Offset        uint64                 `protobuf:"varint,5,opt,name=offset,proto3" json:"offset,omitempty"` // in floats of the concatenated state
-	Length        uint64                 `protobuf:"varint,6,opt,name=length,proto3" json:"length,omitempty"` // 0: to the end
+	Length        uint64                 `protobuf:"varint,6,opt,name=length,proto3" json:"length,omitempty"` // with offset 0, 0 means all
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }

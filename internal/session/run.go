@@ -182,29 +182,29 @@ func memberFrom(m *rpc.Member) plan.Member {
 		Machine: m.Machine, Host: m.Host, Arc: plan.Arc{Begin: int(m.SeatBegin), End: int(m.SeatEnd)}}
 }
 
-// catchUpTimeout bounds one attempt to take a state from one peer.
+// catchUpTimeout bounds the transfer of a state.
 const catchUpTimeout = time.Minute
 
-// catchUp brings the trainer to the state that the view starts from, taking it from a member that holds it. The copy is
-// received beside the own state and checked by its digest before it replaces it.
+// catchUp brings the trainer to the state that the view starts from, taking it from the members that hold it. The
+// copy is received beside the own state and checked by its digest before it replaces it.
 func (j *job) catchUp(ctx context.Context, s *session) error {
 	t := j.trainer.Load()
 	if t.Step() == s.start.Step && equalDigest(j.digest, s.start.StateDigest) {
 		return nil
 	}
-	var failures []error
-	for _, source := range s.start.Sources {
-		from := memberFrom(source)
-		if from.Incarnation == j.w.cfg.Self.Incarnation {
-			continue
+	var sources []plan.Member
+	for _, m := range s.start.Sources {
+		if from := memberFrom(m); from.Incarnation != j.w.cfg.Self.Incarnation {
+			sources = append(sources, from)
 		}
-		attempt, cancel := context.WithTimeout(ctx, catchUpTimeout)
-		err := j.takeState(attempt, s, from)
-		cancel()
-		if err == nil {
-			return nil
-		}
-		failures = append(failures, fmt.Errorf("from worker %s: %w", from.Worker, err))
 	}
-	return fmt.Errorf("take the state at step %d: %w", s.start.Step, errors.Join(failures...))
+	if len(sources) == 0 {
+		return fmt.Errorf("take the state at step %d: nobody else holds it", s.start.Step)
+	}
+	ctx, cancel := context.WithTimeout(ctx, catchUpTimeout)
+	defer cancel()
+	if err := j.takeState(ctx, s, sources); err != nil {
+		return fmt.Errorf("take the state at step %d: %w", s.start.Step, err)
+	}
+	return nil
 }

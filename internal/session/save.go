@@ -2,7 +2,6 @@ package session
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"math"
 	"sync"
@@ -10,7 +9,6 @@ import (
 	"time"
 
 	"ringmaster/internal/checkpoint"
-	"ringmaster/internal/plan"
 	"ringmaster/internal/rpc"
 	"ringmaster/internal/trainer"
 )
@@ -173,34 +171,4 @@ func (w *Worker) replicas() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return len(w.known)
-}
-
-// takeState receives a peer's state beside the own one, checks it, and swaps.
-func (j *job) takeState(ctx context.Context, s *session, from plan.Member) error {
-	t := j.trainer.Load()
-	var header stateHeader
-	all := make([]float32, 0, t.Floats())
-	request := &rpc.StateRequest{Cluster: j.cluster, Job: j.spec.Id, Generation: uint64(s.generation), Step: s.start.Step}
-	var rest []byte
-	err := j.w.links.FetchState(ctx, from, request, func(part *rpc.StatePart) error {
-		if len(part.Header) > 0 {
-			return header.decode(part.Header)
-		}
-		if len(all)*4+len(rest)+len(part.Data) > 4*t.Floats() {
-			return fmt.Errorf("more than the %d values of the model", t.Floats())
-		}
-		all, rest = appendFloats(all, rest, part.Data)
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	state, err := t.Unpack(s.start.Step, header.sums(), all)
-	if err != nil {
-		return err
-	}
-	if digest := checkpoint.StateDigest(&state); !equalDigest(digest[:], s.start.StateDigest) {
-		return fmt.Errorf("the state that came has digest %x, the view starts from %x", digest[:6], s.start.StateDigest[:6])
-	}
-	return t.Adopt(state)
 }

@@ -5,15 +5,18 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"ringmaster/internal/checkpoint"
+	"ringmaster/internal/plan"
 	"ringmaster/internal/rpc"
 )
 
@@ -51,6 +54,61 @@ func appendFloats(all []float32, rest, data []byte) ([]float32, []byte) {
 	return all, bytes.Clone(data)
 }
 
+// takeState receives the peers' state beside the own one, an even part from each at once, checks the whole, and swaps.
+func (j *job) takeState(ctx context.Context, s *session, sources []plan.Member) error {
+	t := j.trainer.Load()
+	all := make([]float32, t.Floats())
+	headers, errs := make([]stateHeader, len(sources)), make([]error, len(sources))
+	var taking sync.WaitGroup
+	for i := range sources {
+		taking.Go(func() {
+			part := plan.Interval{Begin: 0, End: len(all)}.Part(i, len(sources))
+			// Where a peer fails, the next one gives its part too.
+			for k := range sources {
+				from := sources[(i+k)%len(sources)]
+				if errs[i] = j.takePart(ctx, s, from, part, all[part.Begin:part.End], &headers[i]); errs[i] == nil {
+					return
+				}
+				errs[i] = fmt.Errorf("from worker %s: %w", from.Worker, errs[i])
+			}
+		})
+	}
+	taking.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	state, err := t.Unpack(s.start.Step, headers[0].sums(), all)
+	if err != nil {
+		return err
+	}
+	if digest := checkpoint.StateDigest(&state); !equalDigest(digest[:], s.start.StateDigest) {
+		return fmt.Errorf("the state that came has digest %x, the view starts from %x", digest[:6], s.start.StateDigest[:6])
+	}
+	return t.Adopt(state)
+}
+
+// takePart receives the values of an interval of a peer's concatenated state.
+func (j *job) takePart(ctx context.Context, s *session, from plan.Member, part plan.Interval, into []float32, header *stateHeader) error {
+	request := &rpc.StateRequest{Cluster: j.cluster, Job: j.spec.Id, Generation: uint64(s.generation), Step: s.start.Step,
+		Offset: uint64(part.Begin), Length: uint64(part.Len())}
+	got := into[:0]
+	var rest []byte
+	err := j.w.links.FetchState(ctx, from, request, func(p *rpc.StatePart) error {
+		if len(p.Header) > 0 {
+			return header.decode(p.Header)
+		}
+		if 4*len(got)+len(rest)+len(p.Data) > 4*len(into) {
+			return fmt.Errorf("more than the %d values asked for", len(into))
+		}
+		got, rest = appendFloats(got, rest, p.Data)
+		return nil
+	})
+	if err == nil && len(got) != len(into) {
+		err = fmt.Errorf("%d values of %d", len(got), len(into))
+	}
+	return err
+}
+
 // PeerServer serves the state of a worker to its peers.
 type PeerServer struct {
 	rpc.UnimplementedPeerServer
@@ -60,7 +118,7 @@ type PeerServer struct {
 // Serve lets the server answer for a worker.
 func (p *PeerServer) Serve(w *Worker) { p.worker.Store(w) }
 
-// State streams the whole state at exactly the step asked for.
+// State streams the state, or the part of it asked for, at exactly the step asked for.
 func (p *PeerServer) State(r *rpc.StateRequest, stream rpc.Peer_StateServer) error {
 	w := p.worker.Load()
 	if w == nil {
@@ -93,8 +151,12 @@ func (w *Worker) SendState(r *rpc.StateRequest, send func(*rpc.StatePart) error)
 		return err
 	}
 	window := make([]float32, windowFloats)
-	for at := 0; at < t.Floats(); {
-		n, err := t.Window(r.Step, at, window)
+	at, end := int(min(r.Offset, uint64(t.Floats()))), t.Floats()
+	if r.Length > 0 || r.Offset > 0 {
+		end = at + int(min(r.Length, uint64(end-at)))
+	}
+	for at < end {
+		n, err := t.Window(r.Step, at, window[:min(len(window), end-at)])
 		if err != nil {
 			return status.Error(codes.FailedPrecondition, err.Error())
 		}
