@@ -7,25 +7,26 @@ import (
 	"ringmaster/internal/tensor/kernel"
 )
 
-// statisticBlock is how many rows batch normalisation sums before the partial sums are folded, in ascending order. It keeps
-// long sums accurate, gives threads something to divide, and is part of the numerics contract.
-const statisticBlock = 512
+// statisticBlock is how many rows batch normalisation takes statistics of at a time, before it folds those of the blocks in
+// ascending order. A block stays in the cache, long sums stay accurate, and threads have something to divide. It is part
+// of the numerics contract.
+const statisticBlock = 64
 
 // batchNorm normalises each channel (the last axis) over all other axes, with an activation applied in the same pass.
 type batchNorm struct {
-	rows, channels      int
-	x, gamma, beta, y   *Value
-	dx, dg, db          *sink
-	mean, rstd          *buffer // of the batch
-	partial, shifted    *buffer // scratch: sums of blocks
-	a, b, k             *buffer // scratch: a channel's map
-	activation          BatchNormActivation
-	epsilon             float32
-	runMean, runVar     plan.Interval
-	training            bool
-	blocks              int
-	compute, traverse   *share
-	sums, centred, dots *share
+	rows, channels    int
+	x, gamma, beta, y *Value
+	dx, dg, db        *sink
+	mean, rstd        *buffer // of the batch
+	partial, shifted  *buffer // scratch: sums of blocks
+	a, b, k           *buffer // scratch: a channel's map
+	activation        BatchNormActivation
+	epsilon           float32
+	runMean, runVar   plan.Interval
+	training          bool
+	blocks            int
+	compute, traverse *share
+	statistics, dots  *share
 }
 
 // BatchNormActivation is what is applied to the normalised values.
@@ -51,6 +52,9 @@ func (g *Graph) BatchNorm(x, gamma, beta *Value, epsilon float32, mean, variance
 	n.keep(x, gamma)
 	n.use(beta)
 	op.dx, op.dg, op.db = n.gradient(x, false), n.gradient(gamma, false), n.gradient(beta, false)
+	if op.dx != nil {
+		op.dx.inPlace = true
+	}
 	op.y = n.make(x.Shape...)
 	if act != PlainNorm {
 		n.keep(op.y)
@@ -61,10 +65,10 @@ func (g *Graph) BatchNorm(x, gamma, beta *Value, epsilon float32, mean, variance
 	}
 	op.partial, op.shifted = newBuffer(op.blocks*op.channels), newBuffer(op.blocks*op.channels)
 	scratch := []*buffer{op.a, op.b, op.k, op.partial, op.shifted}
-	n.forward = append(n.forward, op.a, op.b, op.partial)
+	n.forward = append(n.forward, scratch...)
 	n.backward = append(n.backward, scratch...)
 	op.compute, op.traverse = newShare(op.computeRows), newShare(op.traverseRows)
-	op.sums, op.centred, op.dots = newShare(op.sumBlocks), newShare(op.centredBlocks), newShare(op.dotBlocks)
+	op.statistics, op.dots = newShare(op.measureBlocks), newShare(op.dotBlocks)
 	n.op = op
 	return op.y
 }
@@ -75,17 +79,14 @@ func (o *batchNorm) block(v []float32, k int) ([]float32, int) {
 	return v[begin*o.channels : end*o.channels], end - begin
 }
 
-func (o *batchNorm) sumBlocks(begin, end int) {
+// measureBlocks takes the mean of each block and the sum of squares around it.
+func (o *batchNorm) measureBlocks(begin, end int) {
 	for k := begin; k < end; k++ {
 		x, rows := o.block(o.x.Data(), k)
-		kernel.ColSum(o.row(o.partial, k), x, rows)
-	}
-}
-
-func (o *batchNorm) centredBlocks(begin, end int) {
-	for k := begin; k < end; k++ {
-		x, rows := o.block(o.x.Data(), k)
-		kernel.ColSumCentered(o.row(o.partial, k), x, o.mean.data, rows)
+		mean := o.row(o.partial, k)
+		kernel.ColSum(mean, x, rows)
+		kernel.Scale(mean, 1/float32(rows), mean)
+		kernel.ColSumCentered(o.row(o.shifted, k), x, mean, rows)
 	}
 }
 
@@ -107,21 +108,32 @@ func (o *batchNorm) forward(c *Context) {
 	o.compute.run(c, o.blocks, statisticBlock*o.channels)
 }
 
-// measure takes the batch's statistics.
+// measure takes the batch's statistics from those of the blocks: the mean is the blocks' weighted one, and the sum of
+// squares around it is that of the blocks, plus rows*(block's mean - mean)^2 for each. All blocks but the last are whole.
 func (o *batchNorm) measure(c *Context) {
-	n := float32(o.rows)
-	o.sums.run(c, o.blocks, statisticBlock*o.channels)
-	kernel.ColSum(o.mean.data, o.partial.data, o.blocks)
-	for i := range o.mean.data {
-		o.mean.data[i] /= n
+	o.statistics.run(c, o.blocks, statisticBlock*o.channels)
+	n, whole := float32(o.rows), o.rows/statisticBlock
+	last := float32(o.rows % statisticBlock)
+	means, squares, between := o.mean.data, o.b.data, o.k.data
+	kernel.ColSum(means, o.partial.data[:whole*o.channels], whole)
+	for i, s := range means {
+		means[i] = float32(s * statisticBlock)
+		if whole < o.blocks {
+			means[i] += float32(last * o.row(o.partial, whole)[i])
+		}
+		means[i] /= n
 	}
-	o.centred.run(c, o.blocks, statisticBlock*o.channels)
-	squares := o.b.data
-	kernel.ColSum(squares, o.partial.data, o.blocks)
-	copy(of(c.Statistics, o.runMean), o.mean.data)
+	kernel.ColSum(squares, o.shifted.data, o.blocks)
+	kernel.ColSumCentered(between, o.partial.data[:whole*o.channels], means, whole)
+	copy(of(c.Statistics, o.runMean), means)
 	variance := of(c.Statistics, o.runVar)
-	for i, s := range squares {
-		variance[i] = s / max(n-1, 1)
+	for i, s := range between {
+		squares[i] += float32(s * statisticBlock)
+		if whole < o.blocks {
+			d := o.row(o.partial, whole)[i] - means[i]
+			squares[i] += float32(last * float32(d*d))
+		}
+		variance[i] = squares[i] / max(n-1, 1)
 	}
 	o.invert(squares, n)
 }

@@ -195,7 +195,7 @@ func TestBatchNormGradient(t *testing.T) {
 // TestBatchNormStatistics covers several blocks of rows: training leaves mean and unbiased variance, and evaluation with
 // them gives nearly what training gave.
 func TestBatchNormStatistics(t *testing.T) {
-	const rows, channels = statisticBlock*2 + 7, 3
+	const rows, channels = statisticBlock*16 + 7, 3
 	mean, variance := plan.Interval{Begin: 3, End: 6}, plan.Interval{Begin: 0, End: 3}
 	run := func(training bool, c *Context) ([]float32, []float32) {
 		b := newBench(26, training)

@@ -21,7 +21,9 @@ func (g *Graph) elementwise(x *Value, f func(dst, x []float32), df func(dx, dy, 
 	} else {
 		n.keep(x)
 	}
-	op.dx = n.gradient(x, false)
+	if op.dx = n.gradient(x, false); op.dx != nil {
+		op.dx.inPlace = true
+	}
 	op.y = n.make(x.Shape...)
 	if savesOutput {
 		op.saved = op.y
@@ -91,7 +93,7 @@ func (g *Graph) Add(a, b *Value) *Value {
 	n := g.record()
 	n.use(a, b)
 	if op.da = n.gradient(a, true); op.da != nil {
-		op.da.forward = a.storage != b.storage
+		op.da.inPlace = a.storage != b.storage
 	}
 	op.db = n.gradient(b, true)
 	op.y = n.make(a.Shape...)
@@ -107,7 +109,7 @@ func (o *sum) forward(c *Context) { o.compute.run(c, o.y.size, 1) }
 func (o *sum) backward(*Context) {
 	for _, s := range [...]*sink{o.da, o.db} {
 		switch dy := o.y.grad.data; {
-		case !s.wanted() || s.forward:
+		case !s.wanted() || s.inPlace:
 		case s.add:
 			kernel.AddTo(s.data(), dy)
 		default:
@@ -144,7 +146,9 @@ func (g *Graph) Dropout(x *Value, rate float32) *Value {
 	op := &dropout{x: x, rate: rate, layer: g.dropoutLayer()}
 	n := g.record()
 	n.use(x)
-	op.dx = n.gradient(x, false)
+	if op.dx = n.gradient(x, false); op.dx != nil {
+		op.dx.inPlace = true
+	}
 	op.y = n.make(x.Shape...)
 	n.op = op
 	return op.y

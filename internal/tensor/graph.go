@@ -87,7 +87,7 @@ type sink struct {
 	adds    bool    // the operation can add to what is there
 	add     bool    // the operation must add to what is there, since a later operation has written before
 	place   *buffer // where the operation writes: the gradient itself, or scratch that is added to it afterwards
-	forward bool    // a residual: the gradient of the output may become that of the input as it is
+	inPlace bool    // the input's gradient may take the place of the output's, which backward then has read
 }
 
 // wanted reports whether the gradient is to be computed at all.

@@ -40,7 +40,7 @@ func (g *Graph) Compile() *Program {
 	p := &Program{training: g.training, nodes: g.nodes, params: g.params}
 	if g.training {
 		g.orderSinks()
-		g.forwardResiduals()
+		g.shareGradients()
 	}
 	p.buffers = g.lives()
 	var roots []*buffer
@@ -73,12 +73,12 @@ func (g *Graph) orderSinks() {
 	}
 }
 
-// forwardResiduals lets the gradient of a sum take the place of the gradient of its first operand, where that begins
-// there: the copy that would be made is then no copy.
-func (g *Graph) forwardResiduals() {
+// shareGradients lets the gradient of an operation's input take the place of that of its output, where the operation
+// allows it and is the first to write it: less memory is alive and touched, and for a sum a copy becomes no copy.
+func (g *Graph) shareGradients() {
 	for _, n := range g.nodes {
 		for _, s := range n.sinks {
-			if s.forward = s.forward && !s.add && s.target.role == activation; s.forward {
+			if s.inPlace = s.inPlace && !s.add && s.target.role == activation; s.inPlace {
 				s.target.grad.alias = n.makes[0].grad
 			}
 		}
