@@ -23,6 +23,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ringmaster/internal/tensor/kernel"
+	"ringmaster/internal/tensor/kernel/measure"
 )
 
 //go:embed c/vector.c
@@ -31,9 +32,6 @@ var cSource []byte
 //go:embed vector.py
 var pythonSource string
 
-// columns is the row length of the kernels that work by rows.
-const columns = 512
-
 // contestant times calls of a kernel on n elements; it reports false for a kernel that it does not have.
 type contestant interface {
 	run(name string, n, calls int) (took time.Duration, known bool, err error)
@@ -41,40 +39,19 @@ type contestant interface {
 
 // ours is this repository's kernels. It remembers its operands.
 type ours struct {
-	clock      string
-	n          int
-	a, b, c, d []float32
+	clock string
+	n     int
+	calls []measure.Call
 }
 
 func (o *ours) call(name string, n int) func() {
 	if o.n != n {
-		o.n, o.a, o.b, o.c, o.d = n, numbers(n), numbers(n), make([]float32, n), numbers(n)
+		o.n, o.calls = n, measure.Calls(n)
 	}
-	rows := n / columns
-	switch name {
-	case "add":
-		return func() { kernel.Add(o.c, o.a, o.b) }
-	case "relu-backward":
-		return func() { kernel.ReLUBackward(o.c, o.a, o.b) }
-	case "exp":
-		return func() { kernel.Exp(o.c, o.a) }
-	case "tanh":
-		return func() { kernel.Tanh(o.c, o.a) }
-	case "gelu":
-		return func() { kernel.GELU(o.c, o.a) }
-	case "gelu-tanh":
-		return func() { kernel.GELUTanh(o.c, o.a) }
-	case "softmax":
-		return func() { kernel.Softmax(o.c, o.a, rows, columns) }
-	case "layer-norm":
-		mean, rstd := make([]float32, rows), make([]float32, rows)
-		return func() { kernel.LayerNorm(o.c, mean, rstd, o.a, o.b[:columns], o.d[:columns], rows, columns, 1e-5) }
-	case "dropout":
-		return func() { kernel.Dropout(o.c, o.a, [2]uint32{1, 2}, 0, 0.1) }
-	case "adam":
-		clear(o.c)
-		c := kernel.AdamConstants{Gradient: kernel.Gradient{Count: 32, Clip: 1}, Shrink: 1, Beta1C: 0.1, Beta2C: 0.001, RootScale: 1, Epsilon: 1e-7, Alpha: 0.001}
-		return func() { kernel.AdamStep(o.a, o.b, o.c, o.d, &c) }
+	for _, c := range o.calls {
+		if c.Name == name {
+			return c.Run
+		}
 	}
 	return nil
 }
@@ -104,15 +81,6 @@ func now(clock string) (time.Duration, error) {
 		return 0, fmt.Errorf("read the %s clock: %w", clock, err)
 	}
 	return time.Duration(t.Nano()), nil
-}
-
-func numbers(n int) []float32 {
-	s, seed := make([]float32, n), uint32(1)
-	for i := range s {
-		seed = seed*1664525 + 1013904223
-		s[i] = float32(int32(seed)>>8) / (1 << 23)
-	}
-	return s
 }
 
 // process is another program that times its own kernels.
@@ -254,8 +222,8 @@ func run() error {
 	for _, name := range strings.Split(*names, ",") {
 		for _, length := range strings.Split(*lengths, ",") {
 			n, err := strconv.Atoi(length)
-			if err != nil || n <= 0 || n%columns != 0 {
-				return fmt.Errorf("number of elements %q is no positive multiple of %d", length, columns)
+			if err != nil || n <= 0 || n%measure.Columns != 0 {
+				return fmt.Errorf("number of elements %q is no positive multiple of %d", length, measure.Columns)
 			}
 			if err := compare(all, name, n, *rounds, *turn); err != nil {
 				return err
