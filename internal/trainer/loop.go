@@ -14,7 +14,7 @@ import (
 
 // Ring is what the step loop needs of one session's all-reduce. A failed ring stays failed.
 type Ring interface {
-	Begin(step uint64)                     // the gradients of this step are about to be filled
+	Begin(step uint64)                     // the gradients of this step are about to be filled; in a session's beginning: none are
 	Ready(bucket int)                      // all local seats have filled this bucket; does not block
 	Wait(bucket int) error                 // until the sum over all seats stands in the first local gradient
 	Contribute(kind uint8, local [][]byte) // one record a local seat; does not block
@@ -87,6 +87,9 @@ func (t *Trainer) Train(r Run) (Ending, error) {
 	if err := t.enter(r); err != nil {
 		return 0, err
 	}
+	// Where the workers before died at the end of an epoch, or of the job, its evaluation is the first thing that this
+	// session gathers: it belongs to the step that the session begins from.
+	r.Ring.Begin(t.step)
 	wantSave := false
 	every := uint64(t.Job.Checkpoint.EverySteps)
 	for {

@@ -36,7 +36,7 @@ train: {steps: 25, batch_per_seat: 3, optimizer: {kind: adam, lr: 0.002}%s}
 }
 
 // train runs the plan on a ring of workers within this process and returns their state digests.
-func train(t *testing.T, p *Plan, workers, threads int, generation plan.Generation, from *checkpoint.State, signals *Signals) []*Trainer {
+func train(t *testing.T, p *Plan, workers, threads int, generation plan.Generation, from *checkpoint.State, signals *Signals, change ...func(*Run)) []*Trainer {
 	t.Helper()
 	members := make([]plan.Member, workers)
 	for i := range members {
@@ -68,7 +68,11 @@ func train(t *testing.T, p *Plan, workers, threads int, generation plan.Generati
 				return
 			}
 			defer ring.Close()
-			if _, err := trainers[i].Train(Run{Arc: arc, Ring: ring, Signals: signals}); err != nil {
+			r := Run{Arc: arc, Ring: ring, Signals: signals}
+			for _, c := range change {
+				c(&r)
+			}
+			if _, err := trainers[i].Train(r); err != nil {
 				t.Errorf("worker %d: %v", i, err)
 			}
 		})
@@ -120,5 +124,41 @@ func TestStopAndGoOn(t *testing.T) {
 		}
 		tr.Copy(&state)
 		from = &state
+	}
+}
+
+// TestBeginAtTheEndOfAnEpoch begins a session where the one before ended between an epoch's last step and its evaluation:
+// the evaluation is the first thing that it gathers.
+func TestBeginAtTheEndOfAnEpoch(t *testing.T) {
+	for _, steps := range []uint64{25, 30} { // the job ends with the epoch, and goes on
+		p := assemble(t, 4, "")
+		p.PerPass, p.Steps = 25, steps
+		var mu sync.Mutex
+		var ends []EpochEnd
+		note := func(r *Run) {
+			r.OnEpoch = func(e EpochEnd) {
+				mu.Lock()
+				defer mu.Unlock()
+				ends = append(ends, e)
+			}
+		}
+		whole := train(t, p, 1, 1, 1, nil, nil, note)[0]
+		p.Steps = 25
+		var state checkpoint.State
+		train(t, p, 1, 1, 1, nil, nil)[0].Copy(&state)
+		p.Steps = steps
+		for i, tr := range train(t, p, 3, 1, 2, &state, nil, note) {
+			if digestOf(tr) != digestOf(whole) {
+				t.Errorf("worker %d: other bits than in one go", i+1)
+			}
+		}
+		if len(ends) != 4 {
+			t.Fatalf("%d epochs were reported, want one by each of 4 workers", len(ends))
+		}
+		for _, e := range ends {
+			if e.Epoch != 1 || e.Step != 25 || e.TrainLoss != ends[0].TrainLoss || *e.Eval != *ends[0].Eval || e.Eval.Count == 0 {
+				t.Errorf("epoch %+v (%+v), want %+v (%+v)", e, e.Eval, ends[0], ends[0].Eval)
+			}
+		}
 	}
 }
