@@ -149,12 +149,13 @@ func (o *batchNorm) computeRows(begin, end int) {
 	for k := begin; k < end; k++ {
 		y, rows := o.block(o.y.Data(), k)
 		x, _ := o.block(o.x.Data(), k)
-		kernel.ColScaleShift(y, x, o.a.data, o.b.data, rows)
 		switch o.activation {
 		case ReLUNorm:
-			kernel.ReLU(y, y)
+			kernel.ColScaleShiftReLU(y, x, o.a.data, o.b.data, rows)
 		case ReLU6Norm:
-			kernel.ReLU6(y, y)
+			kernel.ColScaleShiftReLU6(y, x, o.a.data, o.b.data, rows)
+		default:
+			kernel.ColScaleShift(y, x, o.a.data, o.b.data, rows)
 		}
 	}
 }
@@ -165,14 +166,15 @@ func (o *batchNorm) dotBlocks(begin, end int) {
 		dy, rows := o.block(o.y.grad.data, k)
 		x, _ := o.block(o.x.Data(), k)
 		y, _ := o.block(o.y.Data(), k)
+		sum, dot := o.row(o.partial, k), o.row(o.shifted, k)
 		switch o.activation {
 		case ReLUNorm:
-			kernel.ReLUBackward(dy, dy, y)
+			kernel.ColSumsReLU(sum, dot, dy, x, y, o.mean.data, rows)
 		case ReLU6Norm:
-			kernel.ReLU6Backward(dy, dy, y)
+			kernel.ColSumsReLU6(sum, dot, dy, x, y, o.mean.data, rows)
+		default:
+			kernel.ColSums(sum, dot, dy, x, o.mean.data, rows)
 		}
-		kernel.ColSum(o.row(o.partial, k), dy, rows)
-		kernel.ColDotCentered(o.row(o.shifted, k), dy, x, o.mean.data, rows)
 	}
 }
 
