@@ -54,8 +54,8 @@ type trial struct {
 type hit struct {
 	fault      Fault
 	at         time.Time // when it was done; zero: not yet
-	generation uint64  // of the newest view known then
-	answerMs   float64 // until a leader answered again; 0: not yet
+	generation uint64    // of the newest view known then
+	answerMs   float64   // until a leader answered again; 0: not yet
 }
 
 // start brings a cluster up and submits the job to it.
