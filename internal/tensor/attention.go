@@ -268,8 +268,7 @@ func (o *attention) onlineSoftmax(w *attentionWork, y matrix, sample, head, quer
 		scale := o.biased(s, head, query+r, key)
 		before := w.highest[r]
 		highest := max(before, float32(scale*kernel.Max(s)))
-		kernel.ScaleShift(s, s, scale, -highest)
-		kernel.Exp(s, s)
+		kernel.ExpScaleShift(s, s, scale, -highest)
 		w.highest[r], w.step[r] = highest, before-highest
 		if key == 0 {
 			w.sums[r] = kernel.Sum(s)
@@ -361,15 +360,12 @@ func (o *attention) backwardRow(w *attentionWork, r, n, cols, head, query, key i
 		return
 	}
 	s, d = s[:n], d[:n]
-	kernel.ScaleShift(s, s, o.biased(s, head, query, key), -log)
-	kernel.Exp(s, s)
+	kernel.ExpScaleShift(s, s, o.biased(s, head, query, key), -log)
 	if !o.dbias.wanted() {
-		kernel.ScaleShift(d, d, o.Scale, -float32(o.Scale*dot))
-		kernel.Mul(d, d, s)
+		kernel.ScaleShiftMul(d, d, s, o.Scale, -float32(o.Scale*dot))
 		return
 	}
-	kernel.ScaleShift(d, d, 1, -dot)
-	kernel.Mul(d, d, s)
+	kernel.ScaleShiftMul(d, d, s, 1, -dot)
 	at := (head*o.queries+query)*o.keys + key
 	kernel.AddTo(o.dbias.data()[at:at+n], d)
 	kernel.Scale(d, o.Scale, d)
