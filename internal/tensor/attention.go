@@ -268,15 +268,15 @@ func (o *attention) onlineSoftmax(w *attentionWork, y matrix, sample, head, quer
 		scale := o.biased(s, head, query+r, key)
 		before := w.highest[r]
 		highest := max(before, float32(scale*kernel.Max(s)))
-		kernel.ExpScaleShift(s, s, scale, -highest)
+		sum := kernel.ExpScaleShiftSum(s, s, scale, -highest)
 		w.highest[r], w.step[r] = highest, before-highest
 		if key == 0 {
-			w.sums[r] = kernel.Sum(s)
+			w.sums[r] = sum
 			continue
 		}
 		factor := w.step[r : r+1]
 		kernel.Exp(factor, factor)
-		w.sums[r] = float32(w.sums[r]*factor[0]) + kernel.Sum(s)
+		w.sums[r] = float32(w.sums[r]*factor[0]) + sum
 		if row := y.data[r*y.stride:][:o.Dim]; factor[0] != 1 {
 			kernel.Scale(row, factor[0], row)
 		}

@@ -83,6 +83,8 @@ type sum struct {
 	a, b, y *Value
 	da, db  *sink
 	compute *share
+	pass    *share
+	passed  *sink // to which pass brings the gradient
 }
 
 // Add is a + b, of equal sizes; the result has a's shape. Let a be the stream that goes past a residual block and b what the
@@ -100,21 +102,28 @@ func (g *Graph) Add(a, b *Value) *Value {
 	op.compute = newShare(func(begin, end int) {
 		kernel.Add(op.y.Data()[begin:end], a.Data()[begin:end], b.Data()[begin:end])
 	})
+	op.pass = newShare(op.passPart)
 	n.op = op
 	return op.y
 }
 
 func (o *sum) forward(c *Context) { o.compute.run(c, o.y.size, 1) }
 
-func (o *sum) backward(*Context) {
+func (o *sum) backward(c *Context) {
 	for _, s := range [...]*sink{o.da, o.db} {
-		switch dy := o.y.grad.data; {
-		case !s.wanted() || s.inPlace:
-		case s.add:
-			kernel.AddTo(s.data(), dy)
-		default:
-			copy(s.data(), dy)
+		if s.wanted() && !s.inPlace {
+			o.passed = s
+			o.pass.run(c, o.y.size, 1)
 		}
+	}
+}
+
+func (o *sum) passPart(begin, end int) {
+	to, dy := o.passed.data()[begin:end], o.y.grad.data[begin:end]
+	if o.passed.add {
+		kernel.AddTo(to, dy)
+	} else {
+		copy(to, dy)
 	}
 }
 
@@ -125,6 +134,10 @@ type dropout struct {
 	dx    *sink
 	rate  float32
 	layer uint64
+
+	compute  *share
+	key      [2]uint32
+	to, from []float32
 }
 
 // dropoutStream is where the streams of dropout begin below a seat's key, out of the way of those of augmentation.
@@ -150,12 +163,18 @@ func (g *Graph) Dropout(x *Value, rate float32) *Value {
 		op.dx.inPlace = true
 	}
 	op.y = n.make(x.Shape...)
+	op.compute = newShare(op.applyPart)
 	n.op = op
 	return op.y
 }
 
-func (o *dropout) apply(c *Context, dst, x []float32) {
-	kernel.Dropout(dst, x, c.Key.Derive(dropoutStream+o.layer), 0, o.rate)
+func (o *dropout) apply(c *Context, to, from []float32) {
+	o.key, o.to, o.from = c.Key.Derive(dropoutStream+o.layer), to, from
+	o.compute.run(c, len(to), 1)
+}
+
+func (o *dropout) applyPart(begin, end int) {
+	kernel.Dropout(o.to[begin:end], o.from[begin:end], o.key, uint64(begin), o.rate)
 }
 
 func (o *dropout) forward(c *Context)  { o.apply(c, o.y.Data(), o.x.Data()) }

@@ -9,6 +9,7 @@ type linear struct {
 	dx, dw, db    *sink
 	act           kernel.Activation
 	product       kernel.MatMul // reused, so that a run allocates nothing
+	columns       *share        // of db
 }
 
 // Linear is x·wᵀ + b along the last axis of x, with an activation (kernel.None or kernel.ReLUActivation) applied by the same kernel.
@@ -31,6 +32,9 @@ func (g *Graph) Linear(x, w, b *Value, act kernel.Activation) *Value {
 	if act == kernel.ReLUActivation {
 		n.keep(op.y)
 	}
+	op.columns = newShare(func(begin, end int) {
+		kernel.ColSumPart(op.db.data(), op.y.grad.data, op.rows, begin, end)
+	})
 	n.op = op
 	return op.y
 }
@@ -64,7 +68,7 @@ func (o *linear) backward(c *Context) {
 		})
 	}
 	if o.db.wanted() {
-		kernel.ColSum(o.db.data(), dy, o.rows)
+		o.columns.run(c, o.out, o.rows)
 	}
 	if o.dx.wanted() { // dx is dy·w, outputs ascending
 		o.multiply(c, kernel.MatMul{

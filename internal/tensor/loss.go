@@ -1,6 +1,10 @@
 package tensor
 
-import "ringmaster/internal/tensor/kernel"
+import (
+	"sync/atomic"
+
+	"ringmaster/internal/tensor/kernel"
+)
 
 // IgnoredTarget is the target that counts for nothing, as in PyTorch.
 const IgnoredTarget = -100
@@ -11,6 +15,11 @@ type crossEntropy struct {
 	logits        *Value
 	dlogits       *sink
 	smoothing     float32
+	losses        []float64 // by row
+	targets       []int32
+	compute       *share
+	count         atomic.Int64 // whole numbers: in any order
+	correct       atomic.Int64
 }
 
 // CrossEntropy ends a graph: it adds up the loss of every row of logits (rows, classes) against Context.Targets and leaves
@@ -19,6 +28,8 @@ type crossEntropy struct {
 func (g *Graph) CrossEntropy(logits *Value, smoothing float32) {
 	invariant(logits.role == activation, "the logits are no operation's result")
 	op := &crossEntropy{rows: logits.Rows(), classes: logits.Dim(-1), logits: logits, smoothing: smoothing}
+	op.losses = make([]float64, op.rows)
+	op.compute = newShare(op.computeRows)
 	n := g.record()
 	n.use(logits)
 	op.dlogits = n.gradient(logits, false)
@@ -27,14 +38,27 @@ func (g *Graph) CrossEntropy(logits *Value, smoothing float32) {
 }
 
 func (o *crossEntropy) forward(c *Context) {
+	o.targets = c.Targets[:o.rows]
+	o.count.Store(0)
+	o.correct.Store(0)
+	o.compute.run(c, o.rows, 8*o.classes)
+	for _, loss := range o.losses {
+		c.Loss += loss
+	}
+	c.Count += int(o.count.Load())
+	c.Correct += int(o.correct.Load())
+}
+
+func (o *crossEntropy) computeRows(begin, end int) {
+	i, j := begin*o.classes, end*o.classes
 	var gradient []float32
 	if o.dlogits.wanted() {
-		gradient = o.dlogits.data()
+		gradient = o.dlogits.data()[i:j]
 	}
-	loss, count, correct := kernel.CrossEntropy(gradient, o.logits.Data(), c.Targets, o.rows, o.classes, IgnoredTarget, o.smoothing)
-	c.Loss += loss
-	c.Count += count
-	c.Correct += correct
+	count, correct := kernel.CrossEntropyRows(o.losses[begin:end], gradient, o.logits.Data()[i:j], o.targets[begin:end],
+		end-begin, o.classes, IgnoredTarget, o.smoothing)
+	o.count.Add(int64(count))
+	o.correct.Add(int64(correct))
 }
 
 func (o *crossEntropy) backward(*Context) {} // forward has left the gradient in its place

@@ -32,12 +32,17 @@ type Program struct {
 	buffers  []*buffer // all that live in the arena, aliases too
 	length   int       // of the arena
 	ready    []int     // by node: after its backward every gradient from here on is final
+	adding   *share    // adds scratch to a gradient that has been written before
+	pending  *sink     // the one that adding works on
 }
 
 // Compile plans the memory and ends the recording.
 func (g *Graph) Compile() *Program {
 	g.compiled = true
 	p := &Program{training: g.training, nodes: g.nodes, params: g.params}
+	p.adding = newShare(func(begin, end int) {
+		kernel.AddTo(p.pending.target.grad.data[begin:end], p.pending.place.data[begin:end])
+	})
 	if g.training {
 		g.orderSinks()
 		g.shareGradients()
@@ -207,7 +212,8 @@ func (p *Program) Backward(c *Context, grad []float32, ready func(from int)) {
 			n.op.backward(c)
 			for _, s := range n.sinks {
 				if s.place != s.target.grad {
-					kernel.AddTo(s.target.grad.data, s.place.data)
+					p.pending = s
+					p.adding.run(c, s.place.size, 1)
 				}
 			}
 		}
