@@ -41,6 +41,7 @@ type trial struct {
 	job      *rpc.JobStatus
 	workers  []*rpc.WorkerStatus
 	leader   string
+	steps    uint64                   // the most that were seen done
 	seen     time.Time                // when the newest look began that a leader answered
 	answered time.Time                // and when it did
 	settled  map[string]*launch.Child // workers that have trained and were not hurt since
@@ -125,6 +126,7 @@ func (t *trial) see(status *rpc.ClusterStatus, began time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.job, t.workers, t.seen, t.answered = status.Job, status.Workers, began, time.Now()
+	t.steps = max(t.steps, status.Job.Step)
 	for _, c := range status.Coordinators {
 		if c.Leader {
 			t.leader = c.Id
@@ -264,7 +266,7 @@ func (t *trial) strike(ctx context.Context, f Fault) error {
 		t.absent[child.Name] = true
 		delete(t.settled, child.Name)
 	}
-	step := t.job.GetStep()
+	step := t.steps
 	t.mu.Unlock()
 	say(t.out, "fault at step %d of view %d: %s", step, h.generation, f)
 	err = t.carryOut(f, targets)

@@ -27,6 +27,7 @@ var layers = []struct {
 	{"the processes", []string{"daemon"}},
 	{"what people see", []string{"progress", "launch/control"}},
 	{"clusters on one machine", []string{"launch", "launch/run"}},
+	{"what is done to them", []string{"chaos"}},
 }
 
 func TestImportsGoOneWay(t *testing.T) {
