@@ -30,7 +30,7 @@ type shape struct {
 	rows    [5]int // rows of the tallest tile, by vectors
 }
 
-// Sizes of the blocks, in floats; see DESIGN.md in this directory for how they were found.
+// Sizes of the blocks, in floats; gemm.md says how they are used.
 const (
 	stripDepth  = 512      // of k, where B is read in place
 	packedDepth = 1024     // of k, where B is packed
