@@ -488,31 +488,3 @@ func (b *body) accumulate(n node) {
 		VBLENDVPS(b.maskOf(), d, acc, acc)
 	}
 }
-
-// tables emits the constants of all kernels and the tail masks.
-func (x *x86) tables(programs []*program) {
-	x.constants = map[uint32]operand.Mem{}
-	table := GLOBL("vectorConstants"+x.set.suffix(), RODATA|NOPTR)
-	for _, p := range programs {
-		for _, n := range p.nodes {
-			if n.op != opConst || n.bits == 0 {
-				continue
-			}
-			if _, ok := x.constants[n.bits]; !ok {
-				at := 4 * len(x.constants)
-				DATA(at, operand.U32(n.bits))
-				x.constants[n.bits] = table.Offset(at)
-			}
-		}
-	}
-	if x.set == avx2 {
-		x.masks = GLOBL("vectorTailMasks", RODATA|NOPTR)
-		for i := range 2 * lanes {
-			word := uint32(0)
-			if i < lanes {
-				word = 0xffffffff
-			}
-			DATA(4*i, operand.U32(word))
-		}
-	}
-}

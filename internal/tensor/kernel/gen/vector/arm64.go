@@ -395,5 +395,6 @@ func (a *arm) file() []byte {
 			a.emit(build(k, neon))
 		}
 	}
+	a.specials()
 	return a.out.Bytes()
 }
