@@ -23,6 +23,7 @@ import (
 	"ringmaster/internal/cluster"
 	"ringmaster/internal/cluster/node"
 	"ringmaster/internal/config"
+	"ringmaster/internal/machine"
 	"ringmaster/internal/plan"
 	"ringmaster/internal/rpc"
 )
@@ -56,7 +57,7 @@ func Coordinator(ctx context.Context, c *config.Coordinator, log *slog.Logger) e
 	defer conns.Close()
 	timing := cluster.DefaultTiming()
 	timing.Silence = c.WorkerTimeout
-	server := cluster.New(cluster.Config{ID: c.ID, Address: c.Advertise, Machine: machineID(), PID: os.Getpid(), Timing: timing, Log: log,
+	server := cluster.New(cluster.Config{ID: c.ID, Address: c.Advertise, Machine: machine.ID(), PID: os.Getpid(), Timing: timing, Log: log,
 		Random: randomWord, Fetch: conns.fetch}, &cluster.Replicated{Node: n, Peers: c.Peers}, store)
 	gossip, err := node.StartGossip(node.GossipConfig{ID: c.ID, Role: node.Coordinator, Incarnation: plan.Incarnation(randomWord() | 1),
 		API: c.Advertise, Advertise: c.Advertise, Port: port, Seeds: append(others(c), c.Join...), Logger: log})

@@ -17,6 +17,7 @@ import (
 	"ringmaster/internal/allreduce"
 	"ringmaster/internal/cluster/node"
 	"ringmaster/internal/config"
+	"ringmaster/internal/machine"
 	"ringmaster/internal/plan"
 	"ringmaster/internal/rpc"
 	"ringmaster/internal/session"
@@ -41,11 +42,11 @@ func Worker(ctx context.Context, c *config.Worker, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	self := plan.Member{Worker: c.ID, Incarnation: plan.Incarnation(randomWord() | 1), Address: address, Machine: machineID(), Host: hostName()}
+	self := plan.Member{Worker: c.ID, Incarnation: plan.Incarnation(randomWord() | 1), Address: address, Machine: machine.ID(), Host: machine.Host()}
 	if self.Worker == "" {
 		self.Worker = fmt.Sprintf("%s-%d", self.Host, port.Addr().Port)
 	}
-	socket, err := listenLocal(&self)
+	socket, err := listenLocal(&self, c.Dir)
 	if err != nil {
 		log.Info("no unix socket for workers on this machine; they use TCP", "reason", err)
 	} else {
@@ -93,9 +94,22 @@ func Worker(ctx context.Context, c *config.Worker, log *slog.Logger) error {
 	return nil
 }
 
-// listenLocal opens a unix socket for peers on the same machine and notes it in self.
-func listenLocal(self *plan.Member) (net.Listener, error) {
-	path := filepath.Join(os.TempDir(), fmt.Sprintf("ringmaster-%016x.sock", uint64(self.Incarnation)))
+// maxSocketPath is the longest path that a unix socket may have on all systems.
+const maxSocketPath = 100
+
+// listenLocal opens a unix socket for peers on the same machine and notes it in self. It lies in the worker's folder, or
+// among the temporary files where that folder's name is too long for a socket.
+func listenLocal(self *plan.Member, dir string) (net.Listener, error) {
+	name := fmt.Sprintf("ringmaster-%016x.sock", uint64(self.Incarnation))
+	path, err := filepath.Abs(filepath.Join(dir, name))
+	if err != nil {
+		return nil, err
+	}
+	if len(path) > maxSocketPath {
+		path = filepath.Join(os.TempDir(), name)
+	} else if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("make the worker's folder: %w", err)
+	}
 	l, err := net.Listen("unix", path)
 	if err != nil {
 		return nil, err

@@ -166,7 +166,7 @@ func (j *job) finish(s *session) {
 	if e := s.evaluation; e != nil {
 		j.outcome.HasEval, j.outcome.EvalLoss, j.outcome.EvalAccuracy = true, math.Float64bits(e.Loss), math.Float64bits(e.Accuracy)
 	}
-	j.saver.Save(t)
+	j.saver.SaveLast(t)
 }
 
 func viewOf(v *rpc.View) plan.View {

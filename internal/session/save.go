@@ -16,15 +16,16 @@ import (
 // saver stores a session's checkpoints: it copies the state at a step boundary, and in the background writes the shares
 // of the worker's seats to every coordinator.
 type saver struct {
-	j       *job
-	s       *session
-	layout  *checkpoint.Layout
-	shares  []checkpoint.Share // of this worker's seats
-	ctx     context.Context
-	end     context.CancelFunc
-	busy    atomic.Bool
-	staged  checkpoint.State // owned by the background work while busy
-	storing sync.WaitGroup
+	j      *job
+	s      *session
+	layout *checkpoint.Layout
+	shares []checkpoint.Share // of this worker's seats
+	ctx    context.Context
+	end    context.CancelFunc
+	idle   chan struct{} // holds a token while no copy is on its way; who takes it owns staged
+	staged checkpoint.State
+	last   sync.WaitGroup
+	began  atomic.Int64 // unix nanoseconds at which the copy on its way was taken; 0: there is none
 
 	mu     sync.Mutex
 	stored []*rpc.ShareFact // stored, not yet committed
@@ -37,7 +38,8 @@ func newSaver(j *job, s *session) (*saver, error) {
 		return nil, err
 	}
 	ctx, end := context.WithCancel(j.ctx)
-	v := &saver{j: j, s: s, layout: layout, ctx: ctx, end: end}
+	v := &saver{j: j, s: s, layout: layout, ctx: ctx, end: end, idle: make(chan struct{}, 1)}
+	v.idle <- struct{}{}
 	arc := s.id.View.Members[s.id.Self].Arc
 	for _, share := range layout.Shares() {
 		if arc.Contains(share.Seat) {
@@ -50,24 +52,56 @@ func newSaver(j *job, s *session) (*saver, error) {
 // close gives up what is not stored yet; it was never part of a checkpoint.
 func (v *saver) close() {
 	v.end()
-	v.storing.Wait()
+	v.last.Wait()
+	<-v.idle // whoever saves now would find nobody to store it, but the state may change from here on
 }
 
-// Busy reports whether the copy before is still on its way to the coordinators.
-func (v *saver) Busy() bool { return v.busy.Load() }
+// saveWait is how long the step loop waits for the checkpoint before to be stored.
+const saveWait = 2 * time.Second
 
-// Save copies the state and stores it in the background. It must not be called while Busy, except by the main loop at the
-// end, which waits.
-func (v *saver) Save(t *trainer.Trainer) {
-	began := time.Now()
-	v.storing.Wait()
-	v.busy.Store(true)
-	t.Copy(&v.staged)
-	stalled := float64(time.Since(began).Microseconds()) / 1e3
-	v.storing.Go(func() {
-		defer v.busy.Store(false)
-		v.store(t, stalled)
+// Stuck reports whether the copy before has been on its way for longer than anybody should wait.
+func (v *saver) Stuck() bool {
+	began := v.began.Load()
+	return began != 0 && time.Now().UnixNano()-began > int64(saveWait)
+}
+
+// Save copies the state and stores it in the background. It waits for the copy before, but not for long: false means that
+// nothing was saved.
+func (v *saver) Save(t *trainer.Trainer) bool {
+	patience := time.NewTimer(saveWait)
+	defer patience.Stop()
+	called := time.Now()
+	select {
+	case <-v.idle:
+	case <-patience.C:
+		return false
+	}
+	v.save(t, called)
+	return true
+}
+
+// SaveLast is Save for a job's last checkpoint: it waits as long as it takes, beside the caller.
+func (v *saver) SaveLast(t *trainer.Trainer) {
+	called := time.Now()
+	v.last.Go(func() {
+		select {
+		case <-v.idle:
+			v.save(t, called)
+		case <-v.ctx.Done():
+		}
 	})
+}
+
+// save copies and stores; the caller holds the token.
+func (v *saver) save(t *trainer.Trainer, called time.Time) {
+	v.began.Store(time.Now().UnixNano())
+	t.Copy(&v.staged)
+	stalled := float64(time.Since(called).Microseconds()) / 1e3
+	go func() {
+		v.store(t, stalled)
+		v.began.Store(0)
+		v.idle <- struct{}{}
+	}()
 }
 
 func (v *saver) store(t *trainer.Trainer, stalled float64) {

@@ -29,10 +29,13 @@ type Signals struct {
 	Yield atomic.Uint64 // generation of a view that waits for this one to end; 0: none
 }
 
-// Saver takes copies of the state and stores them in the background.
+// Saver takes copies of the state and stores them in the background, one at a time.
 type Saver interface {
-	Busy() bool      // the copy before is still on its way
-	Save(t *Trainer) // copies what it needs and returns
+	// Stuck reports whether the copy before has been on its way for so long that it is not to be waited for, as when the
+	// coordinators have lost their quorum.
+	Stuck() bool
+	// Save waits for the copy before, unless that is stuck, copies what it needs and returns. false: it is stuck.
+	Save(t *Trainer) bool
 }
 
 // Evaluation is the outcome of a pass over the evaluation set.
@@ -116,9 +119,9 @@ func (t *Trainer) Train(r Run) (Ending, error) {
 			return Yielded, nil
 		}
 		wantSave = wantSave || (every > 0 && t.step%every == 0)
-		if wantSave && sums.flags&flagBusy == 0 && r.Saver != nil {
-			r.Saver.Save(t)
-			wantSave = false
+		// All workers see the same flags, so they put a checkpoint off together.
+		if wantSave && sums.flags&flagStuck == 0 && r.Saver != nil {
+			wantSave = !r.Saver.Save(t)
 		}
 	}
 }
@@ -212,8 +215,8 @@ func (t *Trainer) flags(r *Run) (flags, generation uint64) {
 			flags |= flagYield
 		}
 	}
-	if r.Saver != nil && r.Saver.Busy() {
-		flags |= flagBusy
+	if r.Saver != nil && r.Saver.Stuck() {
+		flags |= flagStuck
 	}
 	return flags, generation
 }

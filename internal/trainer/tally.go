@@ -32,7 +32,7 @@ const recordLen = 64
 const (
 	flagStop  uint64 = 1 << iota // end the job in good order after this step
 	flagYield                    // a newer view waits for this step to end
-	flagBusy                     // a checkpoint is still on its way: do not begin another
+	flagStuck                    // a checkpoint has been on its way for long: do not begin another
 )
 
 type tally struct {

@@ -162,9 +162,13 @@ func (s *State) submit(c *Submit) error {
 	j := &Job{ID: c.ID, Incarnation: c.Incarnation, Name: c.Name, Seats: c.Seats, Config: c.Config, Keep: c.Keep,
 		Workers: c.Workers, Fingerprint: c.Fingerprint, Files: c.Files, Phase: Waiting, Stop: c.Stop,
 		Origin: c.Origin, Epochs: slices.Clone(c.Epochs)}
+	// Checkpoint folders are named by step and generation. Generations go on where the other jobs' and the checkpoint's
+	// ended, so that no two folders ever share a name.
 	if c.Origin != nil {
-		// Generations go on where the checkpoint's ended, so that its folders and those to come never share a name.
 		j.Generation = c.Origin.Generation
+	}
+	for _, other := range s.Jobs {
+		j.Generation = max(j.Generation, other.Generation)
 	}
 	s.Jobs = append(s.Jobs, j)
 	return nil
