@@ -40,7 +40,7 @@ generate: ## make the generated code anew
 	$(GO) generate ./...
 
 generated: ## generated code is what its generators make
-	@before=$$(mktemp -d) && files=$$(git ls-files '*.pb.go' '*_amd64.s' '*_amd64_stubs.go' 'internal/tensor/kernel/*_amd64.go'); \
+	@before=$$(mktemp -d) && files=$$(git ls-files '*.pb.go' '*_amd64.s' '*_amd64_stubs.go' 'internal/tensor/kernel/*_amd64.go' 'internal/tensor/kernel/vec_arm64.*' internal/tensor/kernel/vec_other.go); \
 	for f in $$files; do mkdir -p $$before/$$(dirname $$f); cp $$f $$before/$$f; done; \
 	$(GO) generate ./internal/rpc ./internal/tensor/kernel || exit 1; \
 	status=0; for f in $$files; do cmp -s $$f $$before/$$f || { echo "$$f is not what its generator makes: run make generate and commit"; cp $$before/$$f $$f; status=1; }; done; \
