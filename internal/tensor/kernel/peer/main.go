@@ -139,11 +139,30 @@ func (l *library) run(s shape, calls int) (time.Duration, error) {
 	return time.Duration(ns), nil
 }
 
-// candidates are the libraries looked for: the pattern of the file, the symbol and its calling convention.
-var candidates = []struct{ label, pattern, symbol, convention string }{
-	{"openblas", "/usr/lib/*/openblas-pthread/libopenblas.so.0", "cblas_sgemm", "cblas32"},
-	{"openblas-new", "/opt/torch/lib/python3*/site-packages/numpy.libs/libscipy_openblas64_*.so", "scipy_cblas_sgemm64_", "cblas64"},
-	{"torch", "/opt/torch/lib/python3*/site-packages/torch/lib/libtorch_cpu.so", "sgemm_", "fortran"},
+// candidate is a library to look for: the pattern of its file, the symbol and its calling convention.
+type candidate struct{ label, pattern, symbol, convention string }
+
+// candidates are the libraries to look for; numpy and PyTorch are those that the Python interpreter would import.
+func candidates(python string) []candidate {
+	all := []candidate{{"openblas", "/usr/lib/*/openblas-pthread/libopenblas.so.0", "cblas_sgemm", "cblas32"}}
+	const find = `import importlib.util as u
+for n in "numpy", "torch":
+    if u.find_spec(n): print(n, u.find_spec(n).submodule_search_locations[0])`
+	out, err := exec.Command(python, "-c", find).Output()
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "peer: ask %s for numpy and torch: %v\n", python, err)
+		return all
+	}
+	for line := range strings.Lines(string(out)) {
+		switch name, folder, _ := strings.Cut(strings.TrimSpace(line), " "); name {
+		case "numpy":
+			pattern := filepath.Join(filepath.Dir(folder), "numpy.libs", "libscipy_openblas64_*.so")
+			all = append(all, candidate{"openblas-new", pattern, "scipy_cblas_sgemm64_", "cblas64"})
+		case "torch":
+			all = append(all, candidate{"torch", filepath.Join(folder, "lib", "libtorch_cpu.so"), "sgemm_", "fortran"})
+		}
+	}
+	return all
 }
 
 // compile compiles one of the C programs in dir for this machine.
@@ -184,13 +203,13 @@ func start(label, program string, threads int, arguments ...string) (*library, e
 }
 
 // startLibraries starts a contestant for each library that is there, and with one thread the peak.
-func startLibraries(dir string, threads int, clock string) ([]contestant, error) {
+func startLibraries(dir, python string, threads int, clock string) ([]contestant, error) {
 	program, err := compile(dir, "sgemm")
 	if err != nil {
 		return nil, err
 	}
 	var all []contestant
-	for _, c := range candidates {
+	for _, c := range candidates(python) {
 		paths, err := filepath.Glob(c.pattern)
 		if err != nil || len(paths) == 0 {
 			fmt.Fprintf(os.Stderr, "peer: %s is not installed (%s)\n", c.label, c.pattern)
@@ -294,6 +313,7 @@ func run() error {
 	rounds := flag.Int("rounds", 9, "rounds of turns")
 	turn := flag.Duration("turn", 20*time.Millisecond, "about how long a turn lasts")
 	clock := flag.String("clock", "wall", "wall, or cpu: the thread's own time, for one thread on a machine that is not idle")
+	python := flag.String("python", "python3", "interpreter whose numpy and PyTorch are compared with")
 	asJSON := flag.Bool("json", false, "print JSON")
 	flag.Parse()
 	if *clock != "wall" && (*clock != "cpu" || *threads != 1) {
@@ -312,7 +332,7 @@ func run() error {
 		return fmt.Errorf("make a directory for the C program: %w", err)
 	}
 	defer os.RemoveAll(dir)
-	libraries, err := startLibraries(dir, *threads, *clock)
+	libraries, err := startLibraries(dir, *python, *threads, *clock)
 	if err != nil {
 		return err
 	}
