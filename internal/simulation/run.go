@@ -21,6 +21,14 @@ type Options struct {
 	Plan         *trainer.Plan
 	Reference    string // state digest at the end of an undisturbed run, hex
 	Log          *slog.Logger
+	// Sabotage breaks what the cluster relies on, to show that the judge notices.
+	Sabotage Sabotage
+}
+
+// Sabotage is what is broken on purpose.
+type Sabotage struct {
+	ForgetfulDisks bool          // a coordinator's crash loses its log
+	Liar           *trainer.Plan // worker w1 computes by this plan
 }
 
 // patience is how long, in simulated time, a job may take once the faults have ended.
@@ -40,6 +48,7 @@ func Run(o Options) Outcome {
 	defer cancel()
 	began := time.Now()
 	w := newWorld(ctx, o.Seed, o.Plan, o.Log)
+	w.sabotage = o.Sabotage
 	w.addCoordinators(o.Coordinators)
 	for _, c := range w.coordinators {
 		if err := c.start(); err != nil {

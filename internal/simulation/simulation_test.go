@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 
@@ -32,9 +33,11 @@ train: {steps: 700, batch_per_seat: 1}
 checkpoint: {every_steps: 40, keep_last: 3}
 `
 
-func assemble(t *testing.T) *trainer.Plan {
+func assemble(t *testing.T) *trainer.Plan { return assembleWith(t, "seed: 5") }
+
+func assembleWith(t *testing.T, seed string) *trainer.Plan {
 	t.Helper()
-	job, err := config.Parse("simulated.yaml", []byte(jobText), nil)
+	job, err := config.Parse("simulated.yaml", []byte(strings.Replace(jobText, "seed: 5", seed, 1)), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,5 +103,26 @@ func TestScheduleReplays(t *testing.T) {
 		if !slices.Equal(a, b) {
 			t.Fatalf("seed %d draws two schedules", seed)
 		}
+	}
+}
+
+// TestJudgeNotices breaks what the cluster relies on. A judge that found nothing wrong then would be none.
+func TestJudgeNotices(t *testing.T) {
+	p, other := assemble(t), assembleWith(t, "seed: 6")
+	reference := referenceOf(t, p)
+	for name, o := range map[string]Options{
+		"disks that forget":  {Seed: 3, Workers: 2, Coordinators: 1, Faults: 12, Sabotage: Sabotage{ForgetfulDisks: true}},
+		"a worker that lies": {Seed: 3, Workers: 2, Coordinators: 1, Faults: 0, Sabotage: Sabotage{Liar: other}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				o.Plan, o.Reference, o.Log = p, reference, logger()
+				out := Run(o)
+				if len(out.Problems) == 0 {
+					t.Error("nobody noticed")
+				}
+				t.Logf("%q", out.Problems)
+			})
+		})
 	}
 }

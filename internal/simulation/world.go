@@ -40,6 +40,8 @@ type World struct {
 	links  *allreduce.Memory
 	judge  *judge
 
+	sabotage Sabotage
+
 	mu           sync.Mutex
 	words        *rand.Rand // incarnations
 	coordinators []*coordinator
@@ -126,6 +128,9 @@ func (c *coordinator) crash() {
 	if c.stop() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
+		if c.world.sabotage.ForgetfulDisks {
+			c.raft = node.NewMemory()
+		}
 		c.store = c.store.Crash(func(n int) int { return int(c.world.word() % uint64(n)) })
 	}
 }
@@ -182,7 +187,11 @@ func (k *worker) start() {
 			if job, err := config.Decode(encoded); err != nil || job.Name != w.plan.Job.Name {
 				return nil, fmt.Errorf("unexpected job: %w", err)
 			}
-			t, err := trainer.New(w.plan, team)
+			p := w.plan
+			if w.sabotage.Liar != nil && k.id == "w1" {
+				p = w.sabotage.Liar
+			}
+			t, err := trainer.New(p, team)
 			if err == nil {
 				w.judge.begin(m.Incarnation, t)
 			}
