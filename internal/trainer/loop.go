@@ -87,7 +87,7 @@ func (e *NotFiniteError) Error() string {
 // Train runs steps until the job ends, the signals ask for an end, or the ring fails. The state is always that of a
 // whole step. This loop alone owns the order in which the stages run.
 func (t *Trainer) Train(r Run) (Ending, error) {
-	if err := t.enter(r); err != nil {
+	if err := t.enter(&r); err != nil {
 		return 0, err
 	}
 	// Where the workers before died at the end of an epoch, or of the job, its evaluation is the first thing that this
@@ -126,12 +126,13 @@ func (t *Trainer) Train(r Run) (Ending, error) {
 	}
 }
 
-func (t *Trainer) enter(r Run) error {
+func (t *Trainer) enter(r *Run) error {
 	if len(t.grads) != r.Arc.Len() {
 		return fmt.Errorf("arc %v has %d seats, %d gradient buffers were made", r.Arc, r.Arc.Len(), len(t.grads))
 	}
 	t.records = makeRecords(r.Arc.Len(), recordLen)
 	t.statRecords = makeRecords(r.Arc.Len(), statisticsLen(len(t.stats)))
+	t.bind(r)
 	return nil
 }
 
@@ -180,30 +181,38 @@ func (t *Trainer) stepOnce(r *Run) (tally, error) {
 func (t *Trainer) seatGradient(r *Run, i int) {
 	seat := r.Arc.Begin + i
 	t.readShard(seat)
-	last := i == r.Arc.Len()-1
-	ready := func(int) {}
-	if last {
-		next := len(t.Buckets) - 1
-		ready = func(from int) {
-			for ; next >= 0 && t.Buckets[next].Begin >= from; next-- {
-				r.Ring.Ready(next)
-			}
-		}
+	t.seat = i
+	ready := t.none
+	if i == r.Arc.Len()-1 {
+		t.nextBucket = len(t.Buckets) - 1
+		ready = t.ready
 	}
 	key := rng.SeatKey(t.Job.Seed, t.step, uint64(seat), 0)
-	t.replica.Gradient(t.params, t.stats, t.grads[i], &t.batch, key, ready, func(result model.Result) {
+	t.replica.Gradient(t.params, t.stats, t.grads[i], &t.batch, key, ready, t.forward)
+}
+
+// bind makes the functions that a seat's computation calls back, once a session, so that steps allocate nothing.
+func (t *Trainer) bind(r *Run) {
+	t.none = func(int) {}
+	t.ready = func(from int) {
+		for ; t.nextBucket >= 0 && t.Buckets[t.nextBucket].Begin >= from; t.nextBucket-- {
+			r.Ring.Ready(t.nextBucket)
+		}
+	}
+	t.forward = func(result model.Result) {
 		flags, generation := t.flags(r)
-		putRecord(t.records[i], result, flags, generation)
+		putRecord(t.records[t.seat], result, flags, generation)
+		last := t.seat == r.Arc.Len()-1
 		if last {
 			r.Ring.Contribute(KindTally, t.records)
 		}
 		if len(t.stats) > 0 {
-			putStatistics(t.statRecords[i], t.replica.Statistics(), result.Count)
+			putStatistics(t.statRecords[t.seat], t.replica.Statistics(), result.Count)
 			if last {
 				r.Ring.Contribute(KindStatistics, t.statRecords)
 			}
 		}
-	})
+	}
 }
 
 func (t *Trainer) flags(r *Run) (flags, generation uint64) {

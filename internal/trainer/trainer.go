@@ -96,6 +96,12 @@ type Trainer struct {
 	order   *dataset.Order
 	records [][]byte
 
+	// What the replica calls back while it computes a seat; see bind.
+	seat        int // the local seat under way
+	nextBucket  int // the next one that backward completes
+	none, ready func(from int)
+	forward     func(model.Result)
+
 	statRecords       [][]byte  // batch statistics of the local seats
 	statSeat, statSum []float32 // of one seat, and folded over the seats
 	statCount         uint64
