@@ -33,7 +33,11 @@ func (s *Server) Submit(ctx context.Context, r *rpc.SubmitRequest) (*rpc.SubmitR
 	if int(r.Workers) > job.Seats {
 		return nil, status.Errorf(codes.InvalidArgument, "%d workers are more than the job's %d seats", r.Workers, job.Seats)
 	}
-	c := &fsm.Submit{Incarnation: plan.Incarnation(s.cfg.Random() | 1), Name: job.Name, Seats: job.Seats, Config: r.Config,
+	token := r.Token
+	if token == 0 {
+		token = s.cfg.Random() | 1
+	}
+	c := &fsm.Submit{Incarnation: plan.Incarnation(token), Name: job.Name, Seats: job.Seats, Config: r.Config,
 		Keep: job.Checkpoint.KeepLast, Workers: int(r.Workers), Fingerprint: r.Fingerprint, Stop: r.Stop}
 	for _, f := range r.Files {
 		c.Files = append(c.Files, fsm.DataFile{Name: f.Name, SHA256: f.Sha256})
@@ -43,7 +47,18 @@ func (s *Server) Submit(ctx context.Context, r *rpc.SubmitRequest) (*rpc.SubmitR
 			return nil, status.Errorf(codes.InvalidArgument, "resume: %v", err)
 		}
 	}
-	s.log.Read(func(st *fsm.State) { c.ID = freeID(st, job.Name) })
+	known := ""
+	s.log.Read(func(st *fsm.State) {
+		c.ID = freeID(st, job.Name)
+		for _, j := range st.Jobs {
+			if j.Incarnation == c.Incarnation {
+				known = j.ID
+			}
+		}
+	})
+	if known != "" {
+		return &rpc.SubmitReply{Job: known}, nil
+	}
 	if err := s.log.Propose(ctx, fsm.Command{Submit: c}); err != nil {
 		return nil, s.refused("submit", err)
 	}
@@ -248,6 +263,9 @@ func (s *Server) describeProgress(j *fsm.Job, out *rpc.JobStatus) {
 	}
 	if j.Started != nil {
 		out.Step = max(out.Step, j.Started.Step)
+	}
+	if c := j.Newest(); c != nil {
+		out.Step = max(out.Step, c.Step)
 	}
 	p := s.lastSeen[j.ID]
 	if p == nil {

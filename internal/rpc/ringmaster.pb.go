@@ -1686,6 +1686,7 @@ type SubmitRequest struct {
 	Manifest      []byte                 `protobuf:"bytes,5,opt,name=manifest,proto3" json:"manifest,omitempty"` // resume: its files must have been put to every replica
 	Source        string                 `protobuf:"bytes,6,opt,name=source,proto3" json:"source,omitempty"`     // where the checkpoint came from, for people
 	Stop          bool                   `protobuf:"varint,7,opt,name=stop,proto3" json:"stop,omitempty"`        // stop before the first step (an interrupt came early)
+	Token         uint64                 `protobuf:"fixed64,8,opt,name=token,proto3" json:"token,omitempty"`     // random: a submission that is tried again with it is not recorded twice
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1767,6 +1768,13 @@ func (x *SubmitRequest) GetStop() bool {
 		return x.Stop
 	}
 	return false
+}
+
+func (x *SubmitRequest) GetToken() uint64 {
+	if x != nil {
+		return x.Token
+	}
+	return 0
 }
 
 type SubmitReply struct {
@@ -3291,7 +3299,7 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\fcoordinators\x18\v \x03(\v2\x1b.ringmaster.CoordinatorInfoR\fcoordinators\x12\x18\n" +
 	"\arefused\x18\f \x01(\tR\arefused\x12\x16\n" +
 	"\x06failed\x18\r \x01(\tR\x06failed\x12\x18\n" +
-	"\arestore\x18\x0e \x01(\bR\arestore\"\xd7\x01\n" +
+	"\arestore\x18\x0e \x01(\bR\arestore\"\xed\x01\n" +
 	"\rSubmitRequest\x12\x16\n" +
 	"\x06config\x18\x01 \x01(\fR\x06config\x12 \n" +
 	"\vfingerprint\x18\x02 \x01(\fR\vfingerprint\x12*\n" +
@@ -3299,7 +3307,8 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\aworkers\x18\x04 \x01(\rR\aworkers\x12\x1a\n" +
 	"\bmanifest\x18\x05 \x01(\fR\bmanifest\x12\x16\n" +
 	"\x06source\x18\x06 \x01(\tR\x06source\x12\x12\n" +
-	"\x04stop\x18\a \x01(\bR\x04stop\"\x1f\n" +
+	"\x04stop\x18\a \x01(\bR\x04stop\x12\x14\n" +
+	"\x05token\x18\b \x01(\x06R\x05token\"\x1f\n" +
 	"\vSubmitReply\x12\x10\n" +
 	"\x03job\x18\x01 \x01(\tR\x03job\" \n" +
 	"\fWatchRequest\x12\x10\n" +

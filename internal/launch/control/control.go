@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"time"
@@ -147,6 +148,9 @@ func oneLine(err error) string {
 
 // Submit records a job and returns its id.
 func (c *Client) Submit(ctx context.Context, request *rpc.SubmitRequest) (string, error) {
+	if request.Token == 0 {
+		request.Token = rand.Uint64() // so that an attempt whose answer was lost is not recorded twice
+	}
 	var id string
 	err := c.lead(ctx, "submit the job", func(ctx context.Context, leader rpc.CoordinatorClient) error {
 		reply, err := leader.Submit(ctx, request)
