@@ -1,0 +1,154 @@
+package cluster
+
+import (
+	"bytes"
+	"cmp"
+	"slices"
+	"time"
+
+	"ringmaster/internal/cluster/fsm"
+	"ringmaster/internal/plan"
+	"ringmaster/internal/rpc"
+)
+
+// decideFailure ends the job when a worker that belongs to it cannot go on.
+func decideFailure(j *fsm.Job, o *observations, now time.Time, t Timing) *decision {
+	for _, w := range o.sorted(now, t) {
+		r := w.report
+		if r.Job != j.ID || r.Phase != rpc.Phase_PHASE_FAILED {
+			continue
+		}
+		// A worker that only wants to join does not end a job that runs without it.
+		if j.View == nil || seated(j.View, plan.Incarnation(r.Incarnation)) {
+			return fail(j, "%s", r.Failure)
+		}
+	}
+	return nil
+}
+
+// decideData takes the fingerprint of the first worker that has read the data, where the submitter had none.
+func decideData(j *fsm.Job, o *observations, now time.Time, t Timing) *decision {
+	if len(j.Fingerprint) != 0 {
+		return nil
+	}
+	for _, w := range o.sorted(now, t) {
+		if r := w.report; r.Job == j.ID && len(r.Fingerprint) != 0 {
+			files := make([]fsm.DataFile, len(r.Files))
+			for i, f := range r.Files {
+				files[i] = fsm.DataFile{Name: f.Name, SHA256: f.Sha256}
+			}
+			return propose(fsm.Command{Data: &fsm.Data{Job: j.ID, Fingerprint: r.Fingerprint, Files: files}},
+				"data fingerprint taken from worker %s on %s", r.Worker, r.Host)
+		}
+	}
+	return nil
+}
+
+// members calls do for the newest reports of the members of the running view that come from its generation.
+func (o *observations) members(j *fsm.Job, do func(*rpc.Report) *decision) *decision {
+	if !j.Running() {
+		return nil
+	}
+	for _, m := range j.View.Members {
+		if w := o.workers[m.Incarnation]; w != nil && plan.Generation(w.report.Generation) == j.View.Generation {
+			if d := do(w.report); d != nil {
+				return d
+			}
+		}
+	}
+	return nil
+}
+
+func decideEpoch(j *fsm.Job, o *observations, _ time.Time, _ Timing) *decision {
+	return o.members(j, func(r *rpc.Report) *decision {
+		for _, e := range r.Epochs {
+			if int(e.Epoch) <= len(j.Epochs) && int(e.Epoch) >= 1 {
+				continue
+			}
+			return propose(fsm.Command{Epoch: &fsm.Epoch{Job: j.ID, Generation: j.View.Generation, Epoch: int(e.Epoch), Step: e.Step,
+				TrainLoss: e.TrainLoss, HasEval: e.HasEval, EvalLoss: e.EvalLoss, EvalAccuracy: e.EvalAccuracy, EvalCount: e.EvalCount}},
+				"epoch %d is complete", e.Epoch)
+		}
+		return nil
+	})
+}
+
+// decideCheckpoint commits a checkpoint whose shares are all stored with a majority of the coordinators.
+func decideCheckpoint(j *fsm.Job, o *observations, _ time.Time, _ Timing) *decision {
+	shares := map[uint64]map[uint32]*rpc.ShareFact{}
+	o.members(j, func(r *rpc.Report) *decision {
+		for _, f := range r.Shares {
+			if plan.Generation(f.Generation) != j.View.Generation || committed(j, f.Step, f.Generation) || len(f.Holders) <= o.replicas/2 {
+				continue
+			}
+			if shares[f.Step] == nil {
+				shares[f.Step] = map[uint32]*rpc.ShareFact{}
+			}
+			shares[f.Step][f.Share] = f
+		}
+		return nil
+	})
+	var whole []*rpc.ShareFact
+	for _, byShare := range shares {
+		facts := make([]*rpc.ShareFact, 0, len(byShare))
+		for _, f := range byShare {
+			facts = append(facts, f)
+		}
+		// The newest whole one wins where several are.
+		if len(facts) == int(facts[0].Shares) && (whole == nil || facts[0].Step > whole[0].Step) {
+			whole = facts
+		}
+	}
+	if whole == nil {
+		return nil
+	}
+	slices.SortFunc(whole, func(a, b *rpc.ShareFact) int { return cmp.Compare(a.Share, b.Share) })
+	for _, f := range whole {
+		if !bytes.Equal(f.StateDigest, whole[0].StateDigest) {
+			return fail(j, "workers disagree about the state at step %d while saving it: one of them computes wrong; check their memory and CPU", f.Step)
+		}
+	}
+	c, err := o.manifest(j, whole)
+	if err != nil {
+		return fail(j, "describe the checkpoint at step %d: %v", whole[0].Step, err)
+	}
+	return propose(fsm.Command{Checkpoint: &c}, "checkpoint at step %d is stored", c.Step)
+}
+
+func committed(j *fsm.Job, step, generation uint64) bool {
+	return slices.ContainsFunc(j.Checkpoints, func(c fsm.Checkpoint) bool {
+		return c.Step > step || (c.Step == step && uint64(c.Generation) == generation)
+	})
+}
+
+func decideRetire(j *fsm.Job, _ *observations, _ time.Time, _ Timing) *decision {
+	if j.Keep <= 0 || len(j.Checkpoints) <= j.Keep {
+		return nil
+	}
+	c := j.Checkpoints[0]
+	return propose(fsm.Command{Retire: &fsm.Retire{Job: j.ID, Step: c.Step, Generation: c.Generation}},
+		"checkpoint at step %d is retired: the newest %d are kept", c.Step, j.Keep)
+}
+
+// decideFinish ends the job when its last checkpoint is committed and its last epoch recorded.
+func decideFinish(j *fsm.Job, o *observations, now time.Time, t Timing) *decision {
+	return o.members(j, func(r *rpc.Report) *decision {
+		out := r.Outcome
+		if out == nil || plan.Generation(out.Generation) != j.View.Generation || len(r.Epochs) > 0 && int(r.Epochs[len(r.Epochs)-1].Epoch) > len(j.Epochs) {
+			return nil
+		}
+		saved := slices.ContainsFunc(j.Checkpoints, func(c fsm.Checkpoint) bool {
+			return c.Step == out.Step && c.Generation == j.View.Generation
+		})
+		if !saved {
+			return waitFor("saving the checkpoint at step %d", out.Step)
+		}
+		phase := fsm.Interrupted
+		if out.Complete {
+			phase = fsm.Done
+		}
+		return propose(fsm.Command{Finish: &fsm.Outcome{Job: j.ID, Generation: j.View.Generation, Phase: phase, Step: out.Step,
+			Digest: out.Digest, StateDigest: out.StateDigest, TrainLoss: out.TrainLoss,
+			HasEval: out.HasEval, EvalLoss: out.EvalLoss, EvalAccuracy: out.EvalAccuracy}}, "job %s at step %d", phase, out.Step)
+	})
+}

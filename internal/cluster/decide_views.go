@@ -1,0 +1,258 @@
+package cluster
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"time"
+
+	"ringmaster/internal/cluster/fsm"
+	"ringmaster/internal/plan"
+	"ringmaster/internal/rpc"
+)
+
+func member(r *rpc.Report) plan.Member {
+	return plan.Member{Worker: r.Worker, Incarnation: plan.Incarnation(r.Incarnation), Address: r.Address, Socket: r.Socket,
+		Machine: r.Machine, Host: r.Host}
+}
+
+func seated(v *fsm.View, id plan.Incarnation) bool {
+	return v != nil && slices.ContainsFunc(v.Members, func(m plan.Member) bool { return m.Incarnation == id })
+}
+
+func decideFirstView(j *fsm.Job, o *observations, now time.Time, t Timing) *decision {
+	if j.View != nil {
+		return nil
+	}
+	ready, want := o.candidates(j, now, t), o.wanted(j, now, t)
+	if j.Stop && len(o.sorted(now, t)) == 0 && now.Sub(o.since) > 2*t.Silence {
+		return propose(fsm.Command{Finish: &fsm.Outcome{Job: j.ID, Generation: j.Generation, Phase: fsm.Interrupted}},
+			"stopped before any worker came")
+	}
+	reason := fmt.Sprintf("%d workers are ready", want)
+	if len(ready) < want {
+		// Those that are still missing may be dead, or come later and join; whoever is there must be ready.
+		if n := len(o.sorted(now, t)); len(ready) == 0 || len(ready) < n || now.Sub(o.moved) < t.Gather {
+			return waitFor("waiting for workers: %d of %d are ready", len(ready), want)
+		}
+		reason = fmt.Sprintf("%d of %d workers came", len(ready), want)
+		want = len(ready)
+	}
+	cause := "start"
+	if j.Origin != nil {
+		cause, reason = "resumed", fmt.Sprintf("resumed from the checkpoint at step %d with %d workers", j.Origin.Step, want)
+	}
+	return proposeView(j, membersOf(ready[:want]), true, cause, reason, 0)
+}
+
+func membersOf(workers []*seen) []plan.Member {
+	members := make([]plan.Member, len(workers))
+	for i, w := range workers {
+		members[i] = member(w.report)
+	}
+	return members
+}
+
+func proposeView(j *fsm.Job, members []plan.Member, orderly bool, cause, reason string, detectedMs float64) *decision {
+	v, err := plan.Seat(j.Generation+1, j.Seats, members)
+	if err != nil {
+		return waitFor("%v", err)
+	}
+	return propose(fsm.Command{View: &fsm.ProposeView{Job: j.ID, View: fsm.View{View: v, Orderly: orderly, Cause: cause,
+		Reason: reason, DetectedMs: detectedMs}}}, "view %d: %s (%s)", v.Generation, cause, reason)
+}
+
+// decideLost leaves members that do not answer out of a new view. With nobody left it waits until the old ring is
+// surely gone and then begins again from the newest checkpoint.
+func decideLost(j *fsm.Job, o *observations, now time.Time, t Timing) *decision {
+	if j.View == nil {
+		return nil
+	}
+	var left, lost []plan.Member
+	for _, m := range j.View.Members {
+		if o.alive(m.Incarnation, now, t) {
+			left = append(left, m)
+		} else if o.workers[m.Incarnation] != nil || now.Sub(o.since) > 2*t.Silence {
+			// A new leader gives every worker time to attach before it misses anybody.
+			lost = append(lost, m)
+		} else {
+			return waitFor("waiting for worker %s to attach to the new leader", m.Worker)
+		}
+	}
+	switch {
+	case len(lost) == 0:
+		return nil
+	case len(left) > 0:
+		reason, detected := o.lostReason(lost, now)
+		return proposeView(j, left, false, "worker lost", reason, detected)
+	}
+	for _, m := range append(slices.Clone(lost), startedMembers(j)...) {
+		if !o.alive(m.Incarnation, now, t) && !o.dead(m, now, t) {
+			return waitFor("all workers are lost; waiting until worker %s is surely gone", m.Worker)
+		}
+	}
+	ready := o.candidates(j, now, t)
+	if len(ready) == 0 {
+		return waitFor("all workers are lost; waiting for workers")
+	}
+	ready = ready[:min(len(ready), o.wanted(j, now, t))]
+	return proposeView(j, membersOf(ready), false, "resumed", fmt.Sprintf("all workers of view %d were lost; %d came", j.View.Generation, len(ready)), 0)
+}
+
+func startedMembers(j *fsm.Job) []plan.Member {
+	if j.StartedView == nil {
+		return nil
+	}
+	return j.StartedView.Members
+}
+
+func (o *observations) lostReason(lost []plan.Member, now time.Time) (string, float64) {
+	reason, detected := "", 0.0
+	for i, m := range lost {
+		if i > 0 {
+			reason += "; "
+		}
+		w := o.workers[m.Incarnation]
+		switch {
+		case w == nil:
+			reason += fmt.Sprintf("worker %s on %s did not attach to the new leader", m.Worker, m.Host)
+		case !w.connected:
+			reason += fmt.Sprintf("worker %s on %s closed its connection", m.Worker, m.Host)
+		default:
+			reason += fmt.Sprintf("worker %s on %s has been silent for %d ms", m.Worker, m.Host, now.Sub(w.heard).Milliseconds())
+		}
+		if w != nil {
+			detected = max(detected, float64(now.Sub(w.heard).Microseconds())/1e3)
+		}
+	}
+	return reason, detected
+}
+
+// maxRebuilds is how often a ring is built anew with the same members before the one that its neighbours accuse is put out.
+const maxRebuilds = 2
+
+// decideBroken acts when a ring broke although all its members answer: it is built anew, and after a few times in a
+// row the accused member is left out for a while.
+func decideBroken(j *fsm.Job, o *observations, now time.Time, t Timing) *decision {
+	if !j.Running() {
+		return nil
+	}
+	var accused plan.Incarnation
+	accuser, reason := "", ""
+	for _, m := range j.View.Members {
+		w := o.workers[m.Incarnation]
+		r := w.report
+		if r.Phase != rpc.Phase_PHASE_BROKEN || plan.Generation(r.Generation) != j.View.Generation {
+			continue
+		}
+		if accuser == "" || (accused == 0 && len(r.LostPeers) > 0) {
+			accuser, reason = r.Worker, r.LostReason
+			if len(r.LostPeers) > 0 {
+				accused = plan.Incarnation(r.LostPeers[0])
+			}
+		}
+		if now.Sub(w.brokenSince) < t.Grace {
+			return waitFor("the ring broke at worker %s: %s", r.Worker, r.LostReason)
+		}
+	}
+	if accuser == "" {
+		return nil
+	}
+	members := slices.Clone(j.View.Members)
+	if o.rebuilds[accused] >= maxRebuilds && len(members) > 1 {
+		members = slices.DeleteFunc(members, func(m plan.Member) bool { return m.Incarnation == accused })
+		o.workers[accused].exiledUntil = now.Add(t.Exile)
+		return proposeView(j, members, false, "worker lost", fmt.Sprintf("%s cannot reach it again and again: %s", accuser, reason), 0)
+	}
+	o.rebuilds[accused]++
+	return proposeView(j, members, false, "worker lost", fmt.Sprintf("%s: %s; all answer, the ring is built anew", accuser, reason), 0)
+}
+
+// decideStart starts the newest view once all its members have ended their old sessions and reported.
+func decideStart(j *fsm.Job, o *observations, now time.Time, t Timing) *decision {
+	if j.View == nil || j.Running() {
+		return nil
+	}
+	var newest *rpc.Report
+	for _, m := range j.View.Members {
+		r := o.workers[m.Incarnation].report
+		if plan.Generation(r.Generation) != j.View.Generation || r.Phase != rpc.Phase_PHASE_READY || len(r.StateDigest) == 0 {
+			return waitFor("view %d: waiting for worker %s to end its step", j.View.Generation, m.Worker)
+		}
+		if newest == nil || r.Step > newest.Step {
+			newest = r
+		}
+	}
+	sources := []string{}
+	for _, m := range j.View.Members {
+		r := o.workers[m.Incarnation].report
+		if r.Step != newest.Step {
+			continue
+		}
+		if !bytes.Equal(r.StateDigest, newest.StateDigest) {
+			return fail(j, "workers %s and %s hold different states at step %d (%x, %x): one of them computes wrong; check their memory and CPU",
+				newest.Worker, r.Worker, newest.Step, newest.StateDigest[:6], r.StateDigest[:6])
+		}
+		sources = append(sources, m.Worker)
+	}
+	if !o.fenced(j, now, t) {
+		return waitFor("view %d: waiting for a worker of view %d, which may still be at work", j.View.Generation, j.StartedView.Generation)
+	}
+	lost := uint64(0)
+	if o.best > newest.Step+1 {
+		lost = o.best - newest.Step
+	}
+	return propose(fsm.Command{Start: &fsm.Start{Job: j.ID, Generation: j.View.Generation, Step: newest.Step,
+		StateDigest: newest.StateDigest, Halt: j.Stop, Sources: sources, LostSteps: lost}},
+		"view %d starts after step %d", j.View.Generation, newest.Step)
+}
+
+// fenced reports whether the ring of the last started view cannot finish another step: one of its members sits in the
+// new view and has ended its old session, or all are dead.
+func (o *observations) fenced(j *fsm.Job, now time.Time, t Timing) bool {
+	all := true
+	for _, m := range startedMembers(j) {
+		if seated(j.View, m.Incarnation) {
+			return true
+		}
+		all = all && o.dead(m, now, t)
+	}
+	return all
+}
+
+// decideMembers changes the ring in good order: workers that leave, workers that come, another number that is wanted.
+func decideMembers(j *fsm.Job, o *observations, now time.Time, t Timing) *decision {
+	if !j.Running() || j.Stop {
+		return nil
+	}
+	var stay, leave []plan.Member
+	for _, m := range j.View.Members {
+		r := o.workers[m.Incarnation].report
+		if r.Phase == rpc.Phase_PHASE_SAVING {
+			return nil
+		}
+		if r.Leaving {
+			leave = append(leave, m)
+		} else {
+			stay = append(stay, m)
+		}
+	}
+	want := o.wanted(j, now, t)
+	ready := slices.DeleteFunc(o.candidates(j, now, t), func(w *seen) bool { return seated(j.View, plan.Incarnation(w.report.Incarnation)) })
+	switch {
+	case len(leave) > 0 && len(stay) > 0:
+		return proposeView(j, stay, true, "left", fmt.Sprintf("worker %s leaves", leave[0].Worker), 0)
+	case len(leave) > 0:
+		return waitFor("worker %s wants to leave but is the last", leave[0].Worker)
+	case len(stay) > want:
+		return proposeView(j, stay[:want], true, "scaled", fmt.Sprintf("scaled from %d to %d workers", len(stay), want), 0)
+	case len(stay) < want && len(ready) > 0:
+		come := membersOf(ready[:min(len(ready), want-len(stay))])
+		reason := fmt.Sprintf("worker %s joined", come[0].Worker)
+		if len(come) > 1 {
+			reason = fmt.Sprintf("worker %s and %d more joined", come[0].Worker, len(come)-1)
+		}
+		return proposeView(j, append(stay, come...), true, "joined", reason, 0)
+	}
+	return nil
+}

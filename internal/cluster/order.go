@@ -1,0 +1,94 @@
+package cluster
+
+import (
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"ringmaster/internal/cluster/fsm"
+	"ringmaster/internal/rpc"
+)
+
+// sendAll gives every attached worker its order.
+func (s *Server) sendAll() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.obs == nil {
+		return
+	}
+	now := time.Now()
+	s.log.Read(func(st *fsm.State) {
+		base := s.baseOrder(st, now)
+		for id, l := range s.lines {
+			if w := s.obs.workers[id]; w == nil || w.stale {
+				continue
+			}
+			if l.order == nil || !proto.Equal(l.order, base) {
+				l.order = base
+				l.notify()
+			}
+		}
+	})
+}
+
+// baseOrder is what the state wants of every worker.
+func (s *Server) baseOrder(st *fsm.State, now time.Time) *rpc.Order {
+	o := &rpc.Order{Cluster: uint64(st.Cluster), Coordinators: s.coordinators()}
+	j := st.Active()
+	if j == nil {
+		if j = st.Newest(); j == nil {
+			return o
+		}
+	}
+	o.Job = &rpc.JobSpec{Id: j.ID, Incarnation: uint64(j.Incarnation), Config: j.Config, Fingerprint: j.Fingerprint}
+	for _, f := range j.Files {
+		o.Job.Files = append(o.Job.Files, &rpc.DataFile{Name: f.Name, Sha256: f.SHA256})
+	}
+	o.Stop, o.Ended, o.Failed = j.Stop, j.Phase.Ended(), j.Error
+	o.EpochsRecorded = uint32(len(j.Epochs))
+	if n := len(j.Checkpoints); n > 0 {
+		c := j.Checkpoints[n-1]
+		o.HasCheckpoint, o.CheckpointStep, o.CheckpointGeneration = true, c.Step, uint64(c.Generation)
+	}
+	if o.Restore = s.obs.restore(j, now, s.cfg.Timing); o.Restore {
+		o.Job.Manifest = j.Newest().Manifest
+	}
+	if j.View == nil {
+		return o
+	}
+	o.View = viewMessage(j.View)
+	if j.Running() {
+		o.Start = &rpc.Start{Generation: uint64(j.Started.Generation), Step: j.Started.Step, StateDigest: j.Started.StateDigest,
+			Halt: j.Started.Halt, Epochs: uint32(j.Started.Epochs)}
+		for _, m := range o.View.Members {
+			for _, source := range j.Started.Sources {
+				if m.Worker == source {
+					o.Start.Sources = append(o.Start.Sources, m)
+				}
+			}
+		}
+	}
+	return o
+}
+
+func viewMessage(v *fsm.View) *rpc.View {
+	out := &rpc.View{Generation: uint64(v.Generation), Seats: uint32(v.Seats), Orderly: v.Orderly, Cause: v.Cause, Reason: v.Reason}
+	for _, m := range v.Members {
+		out.Members = append(out.Members, &rpc.Member{Worker: m.Worker, Incarnation: uint64(m.Incarnation), Address: m.Address,
+			Socket: m.Socket, Machine: m.Machine, Host: m.Host, SeatBegin: uint32(m.Arc.Begin), SeatEnd: uint32(m.Arc.End)})
+	}
+	return out
+}
+
+func (s *Server) coordinators() []*rpc.CoordinatorInfo {
+	leader, _ := s.log.Leader()
+	var out []*rpc.CoordinatorInfo
+	for _, r := range s.log.Replicas() {
+		c := &rpc.CoordinatorInfo{Id: r.ID, Address: r.Address, Leader: r.ID == leader}
+		if r.ID == s.cfg.ID {
+			c.Pid, c.Machine = int64(s.cfg.PID), s.cfg.Machine
+		}
+		out = append(out, c)
+	}
+	return out
+}
