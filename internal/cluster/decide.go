@@ -18,13 +18,14 @@ type Timing struct {
 	Grace   time.Duration // a ring broke but both neighbours report: wait this long for one to fall silent
 	Orphan  time.Duration // nobody of the last started view answers: after this long all count as dead
 	Exile   time.Duration // a worker put out although it answers may come back after this long
+	Attach  time.Duration // a new leader gives workers that nothing moves without so long to attach, others twice Silence
 	Gather  time.Duration // with fewer workers than wanted, and none new for this long, a job starts with those there are
 }
 
 // DefaultTiming suits a local network.
 func DefaultTiming() Timing {
 	return Timing{Silence: 1500 * time.Millisecond, Grace: 150 * time.Millisecond, Orphan: 10 * time.Second, Exile: 5 * time.Second,
-		Gather: 5 * time.Second}
+		Attach: 750 * time.Millisecond, Gather: 5 * time.Second}
 }
 
 // seen is what the leader knows about one attached worker. Nothing of it is in the log: it only leads to suspicions and

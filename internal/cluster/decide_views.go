@@ -72,7 +72,7 @@ func decideLost(j *fsm.Job, o *observations, now time.Time, t Timing) *decision 
 	for _, m := range j.View.Members {
 		if o.alive(m.Incarnation, now, t) {
 			left = append(left, m)
-		} else if o.workers[m.Incarnation] != nil || now.Sub(o.since) > 2*t.Silence {
+		} else if o.workers[m.Incarnation] != nil || now.Sub(o.since) > o.patience(j, now, t) {
 			// A new leader gives every worker time to attach before it misses anybody.
 			lost = append(lost, m)
 		} else {
@@ -97,6 +97,23 @@ func decideLost(j *fsm.Job, o *observations, now time.Time, t Timing) *decision 
 	}
 	ready = ready[:min(len(ready), o.wanted(j, now, t))]
 	return proposeView(j, membersOf(ready), false, "resumed", fmt.Sprintf("all workers of view %d were lost; %d came", j.View.Generation, len(ready)), 0)
+}
+
+// patience is how long a new leader waits for members to attach before it misses them. While the ring trains there is no
+// hurry: a step finished proves all its members alive. Once it has broken, or a view waits to be started, everything stands
+// still until the missing ones are left out.
+func (o *observations) patience(j *fsm.Job, now time.Time, t Timing) time.Duration {
+	stands := !j.Running()
+	for _, m := range j.View.Members {
+		if o.alive(m.Incarnation, now, t) {
+			r := o.workers[m.Incarnation].report
+			stands = stands || r.Phase == rpc.Phase_PHASE_BROKEN && plan.Generation(r.Generation) == j.View.Generation
+		}
+	}
+	if stands {
+		return t.Attach
+	}
+	return 2 * t.Silence
 }
 
 func startedMembers(j *fsm.Job) []plan.Member {
