@@ -18,7 +18,7 @@ var layers = []struct {
 	packages []string
 }{
 	{"words and draws: the standard library only", []string{"plan"}},
-	{"leaves", []string{"rng", "config", "rpc", "checkpoint/disk", "launch/tether", "cluster/logs"}},
+	{"leaves", []string{"rng", "config", "certs", "rpc", "checkpoint/disk", "launch/tether", "cluster/logs"}},
 	{"pure parts that know the words", []string{"tensor/kernel", "checkpoint", "cluster/fsm", "dataset/glyphs"}},
 	{"data and sums", []string{"dataset", "allreduce", "optim", "tensor", "tensor/blas", "cluster/node"}},
 	{"models", []string{"model"}},

@@ -1,0 +1,273 @@
+package certs
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"time"
+)
+
+// A machine without a certificate gets one in one exchange over a TLS connection of its own kind: a request, an answer,
+// each JSON with its length (4 bytes, big-endian) before it. It is no gRPC: what strangers may send should be little to
+// read and little to get wrong.
+const (
+	maxEnroll     = 16 << 10 // bytes of a request or an answer
+	enrollTime    = 10 * time.Second
+	maxEnrollings = 16 // at once
+)
+
+// enrollRequest is what the machine sends. The key stays with it.
+type enrollRequest struct {
+	Token   string `json:"token"`
+	ID      string `json:"id"`
+	Request []byte `json:"request"` // PKCS #10, DER
+}
+
+// enrollAnswer is what the coordinator answers.
+type enrollAnswer struct {
+	Error       string `json:"error,omitempty"`
+	Certificate []byte `json:"certificate,omitempty"` // DER
+	GossipKey   []byte `json:"gossip_key,omitempty"`  // of members
+}
+
+// ServeEnroll admits machines that bring a token, until the listener is closed. Its connections have finished their TLS
+// handshake.
+func (a *Authority) ServeEnroll(l net.Listener, log *slog.Logger, clock func() time.Time) {
+	slots := make(chan struct{}, maxEnrollings)
+	var running sync.WaitGroup
+	defer running.Wait()
+	for {
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		select {
+		case slots <- struct{}{}:
+		default:
+			log.Warn("refused a machine that asks for a certificate", "from", conn.RemoteAddr().String(), "reason", "too many at once")
+			conn.Close()
+			continue
+		}
+		running.Go(func() {
+			defer func() { <-slots }()
+			defer conn.Close()
+			conn.SetDeadline(clock().Add(enrollTime))
+			holder, err := a.admit(conn, clock())
+			if err != nil {
+				log.Warn("refused a machine that asks for a certificate", "from", conn.RemoteAddr().String(), "reason", err)
+				return
+			}
+			log.Info("admitted a machine", "from", conn.RemoteAddr().String(), "role", string(holder.Role), "id", holder.ID)
+		})
+	}
+}
+
+// admit carries one exchange out.
+func (a *Authority) admit(conn io.ReadWriter, now time.Time) (Peer, error) {
+	var request enrollRequest
+	if err := receiveJSON(conn, &request); err != nil {
+		return Peer{}, err
+	}
+	answer, holder, err := a.answer(&request, now)
+	if err != nil {
+		answer = &enrollAnswer{Error: err.Error()}
+	}
+	return holder, errors.Join(err, sendJSON(conn, answer))
+}
+
+// answer checks a request, the token before anything that costs.
+func (a *Authority) answer(r *enrollRequest, now time.Time) (*enrollAnswer, Peer, error) {
+	token, err := a.check(r.Token, now)
+	if err != nil {
+		return nil, Peer{}, err
+	}
+	holder := token.Holder
+	switch {
+	case holder.ID == "":
+		holder.ID = r.ID
+	case r.ID != "" && r.ID != holder.ID:
+		return nil, Peer{}, fmt.Errorf("the token is for %v, not for id %.80q", holder, r.ID)
+	}
+	request, err := x509.ParseCertificateRequest(r.Request)
+	if err != nil {
+		return nil, Peer{}, fmt.Errorf("certificate request: %w", err)
+	}
+	public, ok := request.PublicKey.(*ecdsa.PublicKey)
+	if !ok || public.Curve != elliptic.P256() {
+		return nil, Peer{}, errors.New("certificate request: the key is not one of curve P-256")
+	}
+	if err := request.CheckSignature(); err != nil {
+		return nil, Peer{}, fmt.Errorf("certificate request: %w", err)
+	}
+	answer := &enrollAnswer{}
+	if answer.Certificate, err = a.sign(holder, public, now, DefaultDays); err != nil {
+		return nil, Peer{}, err
+	}
+	if holder.Role.Member() {
+		answer.GossipKey = a.gossip
+	}
+	return answer, holder, nil
+}
+
+// Enroll gets a certificate from a running coordinator (host:port, the first that answers) by a token, and writes it
+// into a new folder. id may be empty where the token names one.
+func Enroll(ctx context.Context, coordinators []string, token, id, dir string, now time.Time) (Peer, error) {
+	t, err := ParseToken(token)
+	if err != nil {
+		return Peer{}, err
+	}
+	if id == "" {
+		id = t.Holder.ID
+	}
+	if err := CheckID(id); err != nil {
+		return Peer{}, err
+	}
+	if exists(dir, fileCert) {
+		return Peer{}, fmt.Errorf("%s holds a certificate already; name another folder, or remove it", dir)
+	}
+	key, err := newKey()
+	if err != nil {
+		return Peer{}, err
+	}
+	request, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key)
+	if err != nil {
+		return Peer{}, fmt.Errorf("write the certificate request: %w", err)
+	}
+	var errs []error
+	for _, address := range coordinators {
+		ca, answer, err := exchange(ctx, address, t, &enrollRequest{Token: strings.TrimSpace(token), ID: id, Request: request})
+		if err != nil {
+			errs = append(errs, fmt.Errorf("coordinator %s: %w", address, err))
+			continue
+		}
+		return accept(dir, ca, answer, key, Peer{t.Holder.Role, id}, now)
+	}
+	return Peer{}, errors.Join(errs...)
+}
+
+// exchange asks one coordinator.
+func exchange(ctx context.Context, address string, t Token, request *enrollRequest) (*x509.Certificate, *enrollAnswer, error) {
+	ctx, cancel := context.WithTimeout(ctx, enrollTime)
+	defer cancel()
+	var ca *x509.Certificate
+	d := tls.Dialer{Config: pinned(t.Authority, &ca)}
+	conn, err := d.DialContext(ctx, "tcp", address)
+	if err != nil {
+		if strings.Contains(err.Error(), "no application protocol") {
+			err = errors.New("it admits nobody: give its certificates the authority's keys (ringmaster certs node ID --role coordinator --issue), or ask another")
+		}
+		return nil, nil, err
+	}
+	defer conn.Close()
+	if deadline, ok := ctx.Deadline(); ok {
+		conn.SetDeadline(deadline)
+	}
+	if err := sendJSON(conn, request); err != nil {
+		return nil, nil, err
+	}
+	var answer enrollAnswer
+	if err := receiveJSON(conn, &answer); err != nil {
+		return nil, nil, err
+	}
+	if answer.Error != "" {
+		return nil, nil, fmt.Errorf("it refuses: %.300q", answer.Error)
+	}
+	return ca, &answer, nil
+}
+
+// pinned is the TLS configuration of a caller that knows nothing but the authority's fingerprint: the server shows the
+// authority's certificate along with its own, which must be a coordinator's of that authority.
+func pinned(fingerprint [sha256.Size]byte, found **x509.Certificate) *tls.Config {
+	return &tls.Config{
+		MinVersion: tls.VersionTLS13, NextProtos: []string{protocolEnroll}, ServerName: serverName(Coordinator),
+		InsecureSkipVerify: true, // the standard verification needs the authority's certificate: VerifyConnection does it
+		VerifyConnection: func(state tls.ConnectionState) error {
+			for _, c := range state.PeerCertificates[1:] {
+				if sha256.Sum256(c.Raw) != fingerprint {
+					continue
+				}
+				roots := x509.NewCertPool()
+				roots.AddCert(c)
+				*found = c
+				_, err := state.PeerCertificates[0].Verify(x509.VerifyOptions{Roots: roots, DNSName: serverName(Coordinator)})
+				return err
+			}
+			return errors.New("the server is of another authority than the token")
+		},
+	}
+}
+
+// accept checks what came and writes it.
+func accept(dir string, ca *x509.Certificate, answer *enrollAnswer, key crypto.Signer, want Peer, now time.Time) (Peer, error) {
+	cert, err := x509.ParseCertificate(answer.Certificate)
+	if err != nil {
+		return Peer{}, fmt.Errorf("the coordinator's answer: %w", err)
+	}
+	roots := x509.NewCertPool()
+	roots.AddCert(ca)
+	if _, err := cert.Verify(x509.VerifyOptions{Roots: roots, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}); err != nil {
+		return Peer{}, fmt.Errorf("the coordinator's answer: %w (is this machine's clock right?)", err)
+	}
+	public, ok := key.Public().(*ecdsa.PublicKey)
+	if got, err := PeerOf(cert); err != nil || got != want || !ok || !public.Equal(cert.PublicKey) {
+		return Peer{}, fmt.Errorf("the coordinator's answer is not a certificate for %v", want)
+	}
+	files, err := holderFiles(ca.Raw, cert.Raw, key)
+	if err != nil {
+		return Peer{}, err
+	}
+	if want.Role.Member() {
+		if len(answer.GossipKey) != secretBytes {
+			return Peer{}, errors.New("the coordinator's answer holds no key of gossip")
+		}
+		files = append(files, writeSecret(fileGossip, answer.GossipKey))
+	}
+	return want, writeFiles(dir, files)
+}
+
+func sendJSON(w io.Writer, value any) error {
+	text, err := json.Marshal(value)
+	if err != nil {
+		return fmt.Errorf("write a message: %w", err)
+	}
+	if len(text) > maxEnroll {
+		return fmt.Errorf("write a message: %d bytes are more than %d", len(text), maxEnroll)
+	}
+	if _, err := w.Write(append(binary.BigEndian.AppendUint32(nil, uint32(len(text))), text...)); err != nil {
+		return fmt.Errorf("send a message: %w", err)
+	}
+	return nil
+}
+
+func receiveJSON(r io.Reader, into any) error {
+	var length [4]byte
+	if _, err := io.ReadFull(r, length[:]); err != nil {
+		return fmt.Errorf("receive a message: %w", err)
+	}
+	n := binary.BigEndian.Uint32(length[:])
+	if n > maxEnroll {
+		return fmt.Errorf("receive a message: it claims %d bytes, more than %d", n, maxEnroll)
+	}
+	text := make([]byte, n)
+	if _, err := io.ReadFull(r, text); err != nil {
+		return fmt.Errorf("receive a message: %w", err)
+	}
+	if err := json.Unmarshal(text, into); err != nil {
+		return fmt.Errorf("receive a message: %w", err)
+	}
+	return nil
+}

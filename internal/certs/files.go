@@ -1,0 +1,156 @@
+package certs
+
+import (
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// The files of a folder. A member's holds the first four (a client's no gossip key), the authority's all of them: the
+// certificate in it is the client's who made it. A coordinator that admits machines holds all of them too.
+const (
+	fileCA       = "ca.crt"     // the authority's certificate
+	fileCert     = "node.crt"   // the holder's certificate
+	fileKey      = "node.key"   // its key
+	fileGossip   = "gossip.key" // encrypts gossip; 32 bytes in hexadecimal
+	fileCAKey    = "ca.key"     // the authority's key: whoever has it makes certificates
+	fileTokenKey = "token.key"  // signs and checks join tokens; 32 bytes in hexadecimal
+)
+
+const (
+	secretBytes = 32      // of the gossip and token keys
+	maxFile     = 1 << 16 // no file here is longer
+)
+
+// file is one to be written.
+type file struct {
+	name string
+	data []byte
+}
+
+// writeFiles writes new files into a folder, which is made where missing, readable by their owner alone. One that is
+// there already is an error, and nothing is written. Each is whole or not there: a temporary file is renamed.
+func writeFiles(dir string, files []file) error {
+	for _, f := range files {
+		if _, err := os.Lstat(filepath.Join(dir, f.name)); err == nil {
+			return fmt.Errorf("%s is there already; name another folder, or remove it", filepath.Join(dir, f.name))
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("make the folder of certificates: %w", err)
+	}
+	for _, f := range files {
+		if err := writeFile(dir, f); err != nil {
+			return fmt.Errorf("write %s: %w", filepath.Join(dir, f.name), err)
+		}
+	}
+	return syncFolder(dir)
+}
+
+func writeFile(dir string, f file) (err error) {
+	t, err := os.CreateTemp(dir, "."+f.name+"-*") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.Remove(t.Name()))
+		}
+	}()
+	_, err = t.Write(f.data)
+	if err == nil {
+		err = t.Sync()
+	}
+	if err = errors.Join(err, t.Close()); err != nil {
+		return err
+	}
+	return os.Rename(t.Name(), filepath.Join(dir, f.name))
+}
+
+func syncFolder(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// readFile reads a file. A key that other users may read is refused, the way ssh does.
+func readFile(dir, name string) ([]byte, error) {
+	path := filepath.Join(dir, name)
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if open := info.Mode().Perm() & 0o077; open != 0 && strings.HasSuffix(name, ".key") {
+		return nil, fmt.Errorf("%s can be read or changed by other users (mode %04o); run: chmod 600 %s", path, info.Mode().Perm(), path)
+	}
+	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", path, err)
+	}
+	if len(data) > maxFile {
+		return nil, fmt.Errorf("%s has more than %d bytes: it is none of ours", path, maxFile)
+	}
+	return data, nil
+}
+
+// readSecret reads a key of 32 bytes.
+func readSecret(dir, name string) ([]byte, error) {
+	text, err := readFile(dir, name)
+	if err != nil {
+		return nil, err
+	}
+	secret, err := hex.DecodeString(strings.TrimSpace(string(text)))
+	if err != nil || len(secret) != secretBytes {
+		return nil, fmt.Errorf("%s does not hold %d bytes in hexadecimal", filepath.Join(dir, name), secretBytes)
+	}
+	return secret, nil
+}
+
+func writeSecret(name string, secret []byte) file {
+	return file{name, []byte(hex.EncodeToString(secret) + "\n")}
+}
+
+// readCertificate reads a PEM file that holds one certificate.
+func readCertificate(dir, name string) (*x509.Certificate, error) {
+	data, err := readFile(dir, name)
+	if err != nil {
+		return nil, err
+	}
+	der, err := decodePEM(data, "CERTIFICATE")
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, name), err)
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, name), err)
+	}
+	return cert, nil
+}
+
+func decodePEM(data []byte, kind string) ([]byte, error) {
+	block, rest := pem.Decode(data)
+	if block == nil || block.Type != kind || len(strings.TrimSpace(string(rest))) > 0 {
+		return nil, fmt.Errorf("it does not hold exactly one PEM block %q", kind)
+	}
+	return block.Bytes, nil
+}
+
+func encodePEM(kind string, der []byte) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
+}
