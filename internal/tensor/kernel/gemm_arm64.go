@@ -16,7 +16,7 @@ func gemmNEONx4(p *panels)
 //go:noescape
 func gemmNEONx1(p *panels)
 
-var shapeNEON = shape{tier: NEON, lanes: 4, log: 2, vectors: 4, rows: [5]int{0, 6, 6, 6, 6}}
+var shapeNEON = shape{tier: NEON, lanes: 4, log: 2, vectors: 4, rows: [5]int{0, 6, 6, 6, 6}, halves: 2}
 
 // tileShape returns the tiles of a tier, nil if it has none.
 func tileShape(t Tier) *shape {
@@ -38,7 +38,7 @@ func (s *shape) run(p *panels, vectors int) {
 	if q.panels = vectors; rest > 0 {
 		q.panels--
 	}
-	moves := p.start != &zeroStart[0]
+	moves := p.start != &zeroStart[0] && p.spread == 0
 	width := 4 * s.lanes
 	q.bPanel, q.startPanel = width, 0
 	if moves {

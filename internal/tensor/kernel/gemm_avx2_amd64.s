@@ -75,24 +75,33 @@ upTo2:
 upTo1:
 rows1_block:
 	MOVQ 24(SI), CX
-	MOVQ CX, 136(SI)
-	MOVQ 48(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 64(SI), CX
+	MOVQ 48(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 112(SI), CX
+	MOVQ 64(SI), CX
 	MOVQ CX, 160(SI)
+	MOVQ 112(SI), CX
+	MOVQ CX, 168(SI)
 
 rows1_panel:
-	CMPQ       160(SI), $0x01
+	CMPQ       168(SI), $0x01
 	JNE        rows1_full
 	CMPQ       120(SI), $0x00
 	JE         rows1_full
-	MOVQ       152(SI), CX
+	CMPQ       136(SI), $0x00
+	JNE        rows1_maskedSpread
+	MOVQ       160(SI), CX
 	VMASKMOVPS (CX), Y15, Y0
-	MOVQ       (SI), AX
-	MOVQ       136(SI), DI
-	MOVQ       88(SI), DX
+	JMP        rows1_maskedBegun
+
+rows1_maskedSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Y0
+
+rows1_maskedBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows1_maskedStep:
 	VMASKMOVPS   (DI), Y15, Y1
@@ -108,16 +117,25 @@ rows1_maskedStep:
 	VMAXPS       Y0, Y14, Y0
 
 rows1_maskedStore:
-	MOVQ       144(SI), CX
+	MOVQ       152(SI), CX
 	VMASKMOVPS Y0, Y15, (CX)
 	JMP        rows1_next
 
 rows1_full:
-	MOVQ    152(SI), CX
+	CMPQ    136(SI), $0x00
+	JNE     rows1_wholeSpread
+	MOVQ    160(SI), CX
 	VMOVUPS (CX), Y0
-	MOVQ    (SI), AX
-	MOVQ    136(SI), DI
-	MOVQ    88(SI), DX
+	JMP     rows1_wholeBegun
+
+rows1_wholeSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Y0
+
+rows1_wholeBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows1_wholeStep:
 	VMOVUPS      (DI), Y1
@@ -133,16 +151,16 @@ rows1_wholeStep:
 	VMAXPS       Y0, Y14, Y0
 
 rows1_wholeStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Y0, (CX)
 
 rows1_next:
 	MOVQ   40(SI), CX
-	ADDQ   CX, 136(SI)
-	ADDQ   $0x00000020, 144(SI)
+	ADDQ   CX, 144(SI)
+	ADDQ   $0x00000020, 152(SI)
 	MOVQ   80(SI), CX
-	ADDQ   CX, 152(SI)
-	DECQ   160(SI)
+	ADDQ   CX, 160(SI)
+	DECQ   168(SI)
 	JNZ    rows1_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x01, CX, CX
@@ -160,26 +178,37 @@ rows1_next:
 
 rows2_block:
 	MOVQ 24(SI), CX
-	MOVQ CX, 136(SI)
-	MOVQ 48(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 64(SI), CX
+	MOVQ 48(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 112(SI), CX
+	MOVQ 64(SI), CX
 	MOVQ CX, 160(SI)
+	MOVQ 112(SI), CX
+	MOVQ CX, 168(SI)
 
 rows2_panel:
-	CMPQ       160(SI), $0x01
+	CMPQ       168(SI), $0x01
 	JNE        rows2_full
 	CMPQ       120(SI), $0x00
 	JE         rows2_full
-	MOVQ       152(SI), CX
+	CMPQ       136(SI), $0x00
+	JNE        rows2_maskedSpread
+	MOVQ       160(SI), CX
 	VMASKMOVPS (CX), Y15, Y0
 	ADDQ       72(SI), CX
 	VMASKMOVPS (CX), Y15, Y1
-	MOVQ       (SI), AX
-	MOVQ       136(SI), DI
-	MOVQ       88(SI), DX
+	JMP        rows2_maskedBegun
+
+rows2_maskedSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Y0
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y1
+
+rows2_maskedBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows2_maskedStep:
 	VMASKMOVPS   (DI), Y15, Y2
@@ -198,20 +227,31 @@ rows2_maskedStep:
 	VMAXPS       Y1, Y14, Y1
 
 rows2_maskedStore:
-	MOVQ       144(SI), CX
+	MOVQ       152(SI), CX
 	VMASKMOVPS Y0, Y15, (CX)
 	ADDQ       56(SI), CX
 	VMASKMOVPS Y1, Y15, (CX)
 	JMP        rows2_next
 
 rows2_full:
-	MOVQ    152(SI), CX
+	CMPQ    136(SI), $0x00
+	JNE     rows2_wholeSpread
+	MOVQ    160(SI), CX
 	VMOVUPS (CX), Y0
 	ADDQ    72(SI), CX
 	VMOVUPS (CX), Y1
-	MOVQ    (SI), AX
-	MOVQ    136(SI), DI
-	MOVQ    88(SI), DX
+	JMP     rows2_wholeBegun
+
+rows2_wholeSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Y0
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y1
+
+rows2_wholeBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows2_wholeStep:
 	VMOVUPS      (DI), Y2
@@ -230,18 +270,18 @@ rows2_wholeStep:
 	VMAXPS       Y1, Y14, Y1
 
 rows2_wholeStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Y0, (CX)
 	ADDQ    56(SI), CX
 	VMOVUPS Y1, (CX)
 
 rows2_next:
 	MOVQ   40(SI), CX
-	ADDQ   CX, 136(SI)
-	ADDQ   $0x00000020, 144(SI)
+	ADDQ   CX, 144(SI)
+	ADDQ   $0x00000020, 152(SI)
 	MOVQ   80(SI), CX
-	ADDQ   CX, 152(SI)
-	DECQ   160(SI)
+	ADDQ   CX, 160(SI)
+	DECQ   168(SI)
 	JNZ    rows2_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x02, CX, CX
@@ -259,28 +299,41 @@ rows2_next:
 
 rows3_block:
 	MOVQ 24(SI), CX
-	MOVQ CX, 136(SI)
-	MOVQ 48(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 64(SI), CX
+	MOVQ 48(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 112(SI), CX
+	MOVQ 64(SI), CX
 	MOVQ CX, 160(SI)
+	MOVQ 112(SI), CX
+	MOVQ CX, 168(SI)
 
 rows3_panel:
-	CMPQ       160(SI), $0x01
+	CMPQ       168(SI), $0x01
 	JNE        rows3_full
 	CMPQ       120(SI), $0x00
 	JE         rows3_full
-	MOVQ       152(SI), CX
+	CMPQ       136(SI), $0x00
+	JNE        rows3_maskedSpread
+	MOVQ       160(SI), CX
 	VMASKMOVPS (CX), Y15, Y0
 	ADDQ       72(SI), CX
 	VMASKMOVPS (CX), Y15, Y1
 	ADDQ       72(SI), CX
 	VMASKMOVPS (CX), Y15, Y2
-	MOVQ       (SI), AX
-	MOVQ       136(SI), DI
-	MOVQ       88(SI), DX
+	JMP        rows3_maskedBegun
+
+rows3_maskedSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Y0
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y2
+
+rows3_maskedBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows3_maskedStep:
 	VMASKMOVPS   (DI), Y15, Y3
@@ -302,7 +355,7 @@ rows3_maskedStep:
 	VMAXPS       Y2, Y14, Y2
 
 rows3_maskedStore:
-	MOVQ       144(SI), CX
+	MOVQ       152(SI), CX
 	VMASKMOVPS Y0, Y15, (CX)
 	ADDQ       56(SI), CX
 	VMASKMOVPS Y1, Y15, (CX)
@@ -311,15 +364,28 @@ rows3_maskedStore:
 	JMP        rows3_next
 
 rows3_full:
-	MOVQ    152(SI), CX
+	CMPQ    136(SI), $0x00
+	JNE     rows3_wholeSpread
+	MOVQ    160(SI), CX
 	VMOVUPS (CX), Y0
 	ADDQ    72(SI), CX
 	VMOVUPS (CX), Y1
 	ADDQ    72(SI), CX
 	VMOVUPS (CX), Y2
-	MOVQ    (SI), AX
-	MOVQ    136(SI), DI
-	MOVQ    88(SI), DX
+	JMP     rows3_wholeBegun
+
+rows3_wholeSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Y0
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y2
+
+rows3_wholeBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows3_wholeStep:
 	VMOVUPS      (DI), Y3
@@ -341,7 +407,7 @@ rows3_wholeStep:
 	VMAXPS       Y2, Y14, Y2
 
 rows3_wholeStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Y0, (CX)
 	ADDQ    56(SI), CX
 	VMOVUPS Y1, (CX)
@@ -350,11 +416,11 @@ rows3_wholeStore:
 
 rows3_next:
 	MOVQ   40(SI), CX
-	ADDQ   CX, 136(SI)
-	ADDQ   $0x00000020, 144(SI)
+	ADDQ   CX, 144(SI)
+	ADDQ   $0x00000020, 152(SI)
 	MOVQ   80(SI), CX
-	ADDQ   CX, 152(SI)
-	DECQ   160(SI)
+	ADDQ   CX, 160(SI)
+	DECQ   168(SI)
 	JNZ    rows3_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x03, CX, CX
@@ -372,20 +438,22 @@ rows3_next:
 
 rows4_block:
 	MOVQ 24(SI), CX
-	MOVQ CX, 136(SI)
-	MOVQ 48(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 64(SI), CX
+	MOVQ 48(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 112(SI), CX
+	MOVQ 64(SI), CX
 	MOVQ CX, 160(SI)
+	MOVQ 112(SI), CX
+	MOVQ CX, 168(SI)
 
 rows4_panel:
-	CMPQ       160(SI), $0x01
+	CMPQ       168(SI), $0x01
 	JNE        rows4_full
 	CMPQ       120(SI), $0x00
 	JE         rows4_full
-	MOVQ       152(SI), CX
+	CMPQ       136(SI), $0x00
+	JNE        rows4_maskedSpread
+	MOVQ       160(SI), CX
 	VMASKMOVPS (CX), Y15, Y0
 	ADDQ       72(SI), CX
 	VMASKMOVPS (CX), Y15, Y1
@@ -393,9 +461,22 @@ rows4_panel:
 	VMASKMOVPS (CX), Y15, Y2
 	ADDQ       72(SI), CX
 	VMASKMOVPS (CX), Y15, Y3
-	MOVQ       (SI), AX
-	MOVQ       136(SI), DI
-	MOVQ       88(SI), DX
+	JMP        rows4_maskedBegun
+
+rows4_maskedSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Y0
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y2
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y3
+
+rows4_maskedBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows4_maskedStep:
 	VMASKMOVPS   (DI), Y15, Y4
@@ -420,7 +501,7 @@ rows4_maskedStep:
 	VMAXPS       Y3, Y14, Y3
 
 rows4_maskedStore:
-	MOVQ       144(SI), CX
+	MOVQ       152(SI), CX
 	VMASKMOVPS Y0, Y15, (CX)
 	ADDQ       56(SI), CX
 	VMASKMOVPS Y1, Y15, (CX)
@@ -431,7 +512,9 @@ rows4_maskedStore:
 	JMP        rows4_next
 
 rows4_full:
-	MOVQ    152(SI), CX
+	CMPQ    136(SI), $0x00
+	JNE     rows4_wholeSpread
+	MOVQ    160(SI), CX
 	VMOVUPS (CX), Y0
 	ADDQ    72(SI), CX
 	VMOVUPS (CX), Y1
@@ -439,9 +522,22 @@ rows4_full:
 	VMOVUPS (CX), Y2
 	ADDQ    72(SI), CX
 	VMOVUPS (CX), Y3
-	MOVQ    (SI), AX
-	MOVQ    136(SI), DI
-	MOVQ    88(SI), DX
+	JMP     rows4_wholeBegun
+
+rows4_wholeSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Y0
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y2
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y3
+
+rows4_wholeBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows4_wholeStep:
 	VMOVUPS      (DI), Y4
@@ -466,7 +562,7 @@ rows4_wholeStep:
 	VMAXPS       Y3, Y14, Y3
 
 rows4_wholeStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Y0, (CX)
 	ADDQ    56(SI), CX
 	VMOVUPS Y1, (CX)
@@ -477,11 +573,11 @@ rows4_wholeStore:
 
 rows4_next:
 	MOVQ   40(SI), CX
-	ADDQ   CX, 136(SI)
-	ADDQ   $0x00000020, 144(SI)
+	ADDQ   CX, 144(SI)
+	ADDQ   $0x00000020, 152(SI)
 	MOVQ   80(SI), CX
-	ADDQ   CX, 152(SI)
-	DECQ   160(SI)
+	ADDQ   CX, 160(SI)
+	DECQ   168(SI)
 	JNZ    rows4_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x04, CX, CX
@@ -499,20 +595,22 @@ rows4_next:
 
 rows5_block:
 	MOVQ 24(SI), CX
-	MOVQ CX, 136(SI)
-	MOVQ 48(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 64(SI), CX
+	MOVQ 48(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 112(SI), CX
+	MOVQ 64(SI), CX
 	MOVQ CX, 160(SI)
+	MOVQ 112(SI), CX
+	MOVQ CX, 168(SI)
 
 rows5_panel:
-	CMPQ       160(SI), $0x01
+	CMPQ       168(SI), $0x01
 	JNE        rows5_full
 	CMPQ       120(SI), $0x00
 	JE         rows5_full
-	MOVQ       152(SI), CX
+	CMPQ       136(SI), $0x00
+	JNE        rows5_maskedSpread
+	MOVQ       160(SI), CX
 	VMASKMOVPS (CX), Y15, Y0
 	ADDQ       72(SI), CX
 	VMASKMOVPS (CX), Y15, Y1
@@ -522,9 +620,24 @@ rows5_panel:
 	VMASKMOVPS (CX), Y15, Y3
 	ADDQ       72(SI), CX
 	VMASKMOVPS (CX), Y15, Y4
-	MOVQ       (SI), AX
-	MOVQ       136(SI), DI
-	MOVQ       88(SI), DX
+	JMP        rows5_maskedBegun
+
+rows5_maskedSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Y0
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y2
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y3
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y4
+
+rows5_maskedBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows5_maskedStep:
 	VMASKMOVPS   (DI), Y15, Y5
@@ -552,7 +665,7 @@ rows5_maskedStep:
 	VMAXPS       Y4, Y14, Y4
 
 rows5_maskedStore:
-	MOVQ       144(SI), CX
+	MOVQ       152(SI), CX
 	VMASKMOVPS Y0, Y15, (CX)
 	ADDQ       56(SI), CX
 	VMASKMOVPS Y1, Y15, (CX)
@@ -565,7 +678,9 @@ rows5_maskedStore:
 	JMP        rows5_next
 
 rows5_full:
-	MOVQ    152(SI), CX
+	CMPQ    136(SI), $0x00
+	JNE     rows5_wholeSpread
+	MOVQ    160(SI), CX
 	VMOVUPS (CX), Y0
 	ADDQ    72(SI), CX
 	VMOVUPS (CX), Y1
@@ -575,9 +690,24 @@ rows5_full:
 	VMOVUPS (CX), Y3
 	ADDQ    72(SI), CX
 	VMOVUPS (CX), Y4
-	MOVQ    (SI), AX
-	MOVQ    136(SI), DI
-	MOVQ    88(SI), DX
+	JMP     rows5_wholeBegun
+
+rows5_wholeSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Y0
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y2
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y3
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y4
+
+rows5_wholeBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows5_wholeStep:
 	VMOVUPS      (DI), Y5
@@ -605,7 +735,7 @@ rows5_wholeStep:
 	VMAXPS       Y4, Y14, Y4
 
 rows5_wholeStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Y0, (CX)
 	ADDQ    56(SI), CX
 	VMOVUPS Y1, (CX)
@@ -618,11 +748,11 @@ rows5_wholeStore:
 
 rows5_next:
 	MOVQ   40(SI), CX
-	ADDQ   CX, 136(SI)
-	ADDQ   $0x00000020, 144(SI)
+	ADDQ   CX, 144(SI)
+	ADDQ   $0x00000020, 152(SI)
 	MOVQ   80(SI), CX
-	ADDQ   CX, 152(SI)
-	DECQ   160(SI)
+	ADDQ   CX, 160(SI)
+	DECQ   168(SI)
 	JNZ    rows5_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x05, CX, CX
@@ -640,20 +770,22 @@ rows5_next:
 
 rows6_block:
 	MOVQ 24(SI), CX
-	MOVQ CX, 136(SI)
-	MOVQ 48(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 64(SI), CX
+	MOVQ 48(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 112(SI), CX
+	MOVQ 64(SI), CX
 	MOVQ CX, 160(SI)
+	MOVQ 112(SI), CX
+	MOVQ CX, 168(SI)
 
 rows6_panel:
-	CMPQ       160(SI), $0x01
+	CMPQ       168(SI), $0x01
 	JNE        rows6_full
 	CMPQ       120(SI), $0x00
 	JE         rows6_full
-	MOVQ       152(SI), CX
+	CMPQ       136(SI), $0x00
+	JNE        rows6_maskedSpread
+	MOVQ       160(SI), CX
 	VMASKMOVPS (CX), Y15, Y0
 	ADDQ       72(SI), CX
 	VMASKMOVPS (CX), Y15, Y1
@@ -665,9 +797,26 @@ rows6_panel:
 	VMASKMOVPS (CX), Y15, Y4
 	ADDQ       72(SI), CX
 	VMASKMOVPS (CX), Y15, Y5
-	MOVQ       (SI), AX
-	MOVQ       136(SI), DI
-	MOVQ       88(SI), DX
+	JMP        rows6_maskedBegun
+
+rows6_maskedSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Y0
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y2
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y3
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y4
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y5
+
+rows6_maskedBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows6_maskedStep:
 	VMASKMOVPS   (DI), Y15, Y6
@@ -698,7 +847,7 @@ rows6_maskedStep:
 	VMAXPS       Y5, Y14, Y5
 
 rows6_maskedStore:
-	MOVQ       144(SI), CX
+	MOVQ       152(SI), CX
 	VMASKMOVPS Y0, Y15, (CX)
 	ADDQ       56(SI), CX
 	VMASKMOVPS Y1, Y15, (CX)
@@ -713,7 +862,9 @@ rows6_maskedStore:
 	JMP        rows6_next
 
 rows6_full:
-	MOVQ    152(SI), CX
+	CMPQ    136(SI), $0x00
+	JNE     rows6_wholeSpread
+	MOVQ    160(SI), CX
 	VMOVUPS (CX), Y0
 	ADDQ    72(SI), CX
 	VMOVUPS (CX), Y1
@@ -725,9 +876,26 @@ rows6_full:
 	VMOVUPS (CX), Y4
 	ADDQ    72(SI), CX
 	VMOVUPS (CX), Y5
-	MOVQ    (SI), AX
-	MOVQ    136(SI), DI
-	MOVQ    88(SI), DX
+	JMP     rows6_wholeBegun
+
+rows6_wholeSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Y0
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y2
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y3
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y4
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y5
+
+rows6_wholeBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows6_wholeStep:
 	VMOVUPS      (DI), Y6
@@ -758,7 +926,7 @@ rows6_wholeStep:
 	VMAXPS       Y5, Y14, Y5
 
 rows6_wholeStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Y0, (CX)
 	ADDQ    56(SI), CX
 	VMOVUPS Y1, (CX)
@@ -773,11 +941,11 @@ rows6_wholeStore:
 
 rows6_next:
 	MOVQ   40(SI), CX
-	ADDQ   CX, 136(SI)
-	ADDQ   $0x00000020, 144(SI)
+	ADDQ   CX, 144(SI)
+	ADDQ   $0x00000020, 152(SI)
 	MOVQ   80(SI), CX
-	ADDQ   CX, 152(SI)
-	DECQ   160(SI)
+	ADDQ   CX, 160(SI)
+	DECQ   168(SI)
 	JNZ    rows6_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x06, CX, CX
@@ -795,20 +963,22 @@ rows6_next:
 
 rows7_block:
 	MOVQ 24(SI), CX
-	MOVQ CX, 136(SI)
-	MOVQ 48(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 64(SI), CX
+	MOVQ 48(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 112(SI), CX
+	MOVQ 64(SI), CX
 	MOVQ CX, 160(SI)
+	MOVQ 112(SI), CX
+	MOVQ CX, 168(SI)
 
 rows7_panel:
-	CMPQ       160(SI), $0x01
+	CMPQ       168(SI), $0x01
 	JNE        rows7_full
 	CMPQ       120(SI), $0x00
 	JE         rows7_full
-	MOVQ       152(SI), CX
+	CMPQ       136(SI), $0x00
+	JNE        rows7_maskedSpread
+	MOVQ       160(SI), CX
 	VMASKMOVPS (CX), Y15, Y0
 	ADDQ       72(SI), CX
 	VMASKMOVPS (CX), Y15, Y1
@@ -822,9 +992,28 @@ rows7_panel:
 	VMASKMOVPS (CX), Y15, Y5
 	ADDQ       72(SI), CX
 	VMASKMOVPS (CX), Y15, Y6
-	MOVQ       (SI), AX
-	MOVQ       136(SI), DI
-	MOVQ       88(SI), DX
+	JMP        rows7_maskedBegun
+
+rows7_maskedSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Y0
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y2
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y3
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y4
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y5
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y6
+
+rows7_maskedBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows7_maskedStep:
 	VMASKMOVPS   (DI), Y15, Y7
@@ -858,7 +1047,7 @@ rows7_maskedStep:
 	VMAXPS       Y6, Y14, Y6
 
 rows7_maskedStore:
-	MOVQ       144(SI), CX
+	MOVQ       152(SI), CX
 	VMASKMOVPS Y0, Y15, (CX)
 	ADDQ       56(SI), CX
 	VMASKMOVPS Y1, Y15, (CX)
@@ -875,7 +1064,9 @@ rows7_maskedStore:
 	JMP        rows7_next
 
 rows7_full:
-	MOVQ    152(SI), CX
+	CMPQ    136(SI), $0x00
+	JNE     rows7_wholeSpread
+	MOVQ    160(SI), CX
 	VMOVUPS (CX), Y0
 	ADDQ    72(SI), CX
 	VMOVUPS (CX), Y1
@@ -889,9 +1080,28 @@ rows7_full:
 	VMOVUPS (CX), Y5
 	ADDQ    72(SI), CX
 	VMOVUPS (CX), Y6
-	MOVQ    (SI), AX
-	MOVQ    136(SI), DI
-	MOVQ    88(SI), DX
+	JMP     rows7_wholeBegun
+
+rows7_wholeSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Y0
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y2
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y3
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y4
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y5
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y6
+
+rows7_wholeBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows7_wholeStep:
 	VMOVUPS      (DI), Y7
@@ -925,7 +1135,7 @@ rows7_wholeStep:
 	VMAXPS       Y6, Y14, Y6
 
 rows7_wholeStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Y0, (CX)
 	ADDQ    56(SI), CX
 	VMOVUPS Y1, (CX)
@@ -942,11 +1152,11 @@ rows7_wholeStore:
 
 rows7_next:
 	MOVQ   40(SI), CX
-	ADDQ   CX, 136(SI)
-	ADDQ   $0x00000020, 144(SI)
+	ADDQ   CX, 144(SI)
+	ADDQ   $0x00000020, 152(SI)
 	MOVQ   80(SI), CX
-	ADDQ   CX, 152(SI)
-	DECQ   160(SI)
+	ADDQ   CX, 160(SI)
+	DECQ   168(SI)
 	JNZ    rows7_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x07, CX, CX
@@ -964,20 +1174,22 @@ rows7_next:
 
 rows8_block:
 	MOVQ 24(SI), CX
-	MOVQ CX, 136(SI)
-	MOVQ 48(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 64(SI), CX
+	MOVQ 48(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 112(SI), CX
+	MOVQ 64(SI), CX
 	MOVQ CX, 160(SI)
+	MOVQ 112(SI), CX
+	MOVQ CX, 168(SI)
 
 rows8_panel:
-	CMPQ       160(SI), $0x01
+	CMPQ       168(SI), $0x01
 	JNE        rows8_full
 	CMPQ       120(SI), $0x00
 	JE         rows8_full
-	MOVQ       152(SI), CX
+	CMPQ       136(SI), $0x00
+	JNE        rows8_maskedSpread
+	MOVQ       160(SI), CX
 	VMASKMOVPS (CX), Y15, Y0
 	ADDQ       72(SI), CX
 	VMASKMOVPS (CX), Y15, Y1
@@ -993,9 +1205,30 @@ rows8_panel:
 	VMASKMOVPS (CX), Y15, Y6
 	ADDQ       72(SI), CX
 	VMASKMOVPS (CX), Y15, Y7
-	MOVQ       (SI), AX
-	MOVQ       136(SI), DI
-	MOVQ       88(SI), DX
+	JMP        rows8_maskedBegun
+
+rows8_maskedSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Y0
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y2
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y3
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y4
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y5
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y6
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y7
+
+rows8_maskedBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows8_maskedStep:
 	VMASKMOVPS   (DI), Y15, Y8
@@ -1032,7 +1265,7 @@ rows8_maskedStep:
 	VMAXPS       Y7, Y14, Y7
 
 rows8_maskedStore:
-	MOVQ       144(SI), CX
+	MOVQ       152(SI), CX
 	VMASKMOVPS Y0, Y15, (CX)
 	ADDQ       56(SI), CX
 	VMASKMOVPS Y1, Y15, (CX)
@@ -1051,7 +1284,9 @@ rows8_maskedStore:
 	JMP        rows8_next
 
 rows8_full:
-	MOVQ    152(SI), CX
+	CMPQ    136(SI), $0x00
+	JNE     rows8_wholeSpread
+	MOVQ    160(SI), CX
 	VMOVUPS (CX), Y0
 	ADDQ    72(SI), CX
 	VMOVUPS (CX), Y1
@@ -1067,9 +1302,30 @@ rows8_full:
 	VMOVUPS (CX), Y6
 	ADDQ    72(SI), CX
 	VMOVUPS (CX), Y7
-	MOVQ    (SI), AX
-	MOVQ    136(SI), DI
-	MOVQ    88(SI), DX
+	JMP     rows8_wholeBegun
+
+rows8_wholeSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Y0
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y2
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y3
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y4
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y5
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y6
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y7
+
+rows8_wholeBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows8_wholeStep:
 	VMOVUPS      (DI), Y8
@@ -1106,7 +1362,7 @@ rows8_wholeStep:
 	VMAXPS       Y7, Y14, Y7
 
 rows8_wholeStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Y0, (CX)
 	ADDQ    56(SI), CX
 	VMOVUPS Y1, (CX)
@@ -1125,11 +1381,11 @@ rows8_wholeStore:
 
 rows8_next:
 	MOVQ   40(SI), CX
-	ADDQ   CX, 136(SI)
-	ADDQ   $0x00000020, 144(SI)
+	ADDQ   CX, 144(SI)
+	ADDQ   $0x00000020, 152(SI)
 	MOVQ   80(SI), CX
-	ADDQ   CX, 152(SI)
-	DECQ   160(SI)
+	ADDQ   CX, 160(SI)
+	DECQ   168(SI)
 	JNZ    rows8_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x08, CX, CX
@@ -1147,20 +1403,22 @@ rows8_next:
 
 rows9_block:
 	MOVQ 24(SI), CX
-	MOVQ CX, 136(SI)
-	MOVQ 48(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 64(SI), CX
+	MOVQ 48(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 112(SI), CX
+	MOVQ 64(SI), CX
 	MOVQ CX, 160(SI)
+	MOVQ 112(SI), CX
+	MOVQ CX, 168(SI)
 
 rows9_panel:
-	CMPQ       160(SI), $0x01
+	CMPQ       168(SI), $0x01
 	JNE        rows9_full
 	CMPQ       120(SI), $0x00
 	JE         rows9_full
-	MOVQ       152(SI), CX
+	CMPQ       136(SI), $0x00
+	JNE        rows9_maskedSpread
+	MOVQ       160(SI), CX
 	VMASKMOVPS (CX), Y15, Y0
 	ADDQ       72(SI), CX
 	VMASKMOVPS (CX), Y15, Y1
@@ -1178,10 +1436,33 @@ rows9_panel:
 	VMASKMOVPS (CX), Y15, Y7
 	ADDQ       72(SI), CX
 	VMASKMOVPS (CX), Y15, Y8
-	MOVQ       (SI), AX
-	LEAQ       (AX)(R8*8), BX
-	MOVQ       136(SI), DI
-	MOVQ       88(SI), DX
+	JMP        rows9_maskedBegun
+
+rows9_maskedSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Y0
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y2
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y3
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y4
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y5
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y6
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y7
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y8
+
+rows9_maskedBegun:
+	MOVQ (SI), AX
+	LEAQ (AX)(R8*8), BX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows9_maskedStep:
 	VMASKMOVPS   (DI), Y15, Y9
@@ -1222,7 +1503,7 @@ rows9_maskedStep:
 	VMAXPS       Y8, Y14, Y8
 
 rows9_maskedStore:
-	MOVQ       144(SI), CX
+	MOVQ       152(SI), CX
 	VMASKMOVPS Y0, Y15, (CX)
 	ADDQ       56(SI), CX
 	VMASKMOVPS Y1, Y15, (CX)
@@ -1243,7 +1524,9 @@ rows9_maskedStore:
 	JMP        rows9_next
 
 rows9_full:
-	MOVQ    152(SI), CX
+	CMPQ    136(SI), $0x00
+	JNE     rows9_wholeSpread
+	MOVQ    160(SI), CX
 	VMOVUPS (CX), Y0
 	ADDQ    72(SI), CX
 	VMOVUPS (CX), Y1
@@ -1261,10 +1544,33 @@ rows9_full:
 	VMOVUPS (CX), Y7
 	ADDQ    72(SI), CX
 	VMOVUPS (CX), Y8
-	MOVQ    (SI), AX
-	LEAQ    (AX)(R8*8), BX
-	MOVQ    136(SI), DI
-	MOVQ    88(SI), DX
+	JMP     rows9_wholeBegun
+
+rows9_wholeSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Y0
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y2
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y3
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y4
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y5
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y6
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y7
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y8
+
+rows9_wholeBegun:
+	MOVQ (SI), AX
+	LEAQ (AX)(R8*8), BX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows9_wholeStep:
 	VMOVUPS      (DI), Y9
@@ -1305,7 +1611,7 @@ rows9_wholeStep:
 	VMAXPS       Y8, Y14, Y8
 
 rows9_wholeStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Y0, (CX)
 	ADDQ    56(SI), CX
 	VMOVUPS Y1, (CX)
@@ -1326,11 +1632,11 @@ rows9_wholeStore:
 
 rows9_next:
 	MOVQ   40(SI), CX
-	ADDQ   CX, 136(SI)
-	ADDQ   $0x00000020, 144(SI)
+	ADDQ   CX, 144(SI)
+	ADDQ   $0x00000020, 152(SI)
 	MOVQ   80(SI), CX
-	ADDQ   CX, 152(SI)
-	DECQ   160(SI)
+	ADDQ   CX, 160(SI)
+	DECQ   168(SI)
 	JNZ    rows9_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x09, CX, CX
@@ -1348,20 +1654,22 @@ rows9_next:
 
 rows10_block:
 	MOVQ 24(SI), CX
-	MOVQ CX, 136(SI)
-	MOVQ 48(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 64(SI), CX
+	MOVQ 48(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 112(SI), CX
+	MOVQ 64(SI), CX
 	MOVQ CX, 160(SI)
+	MOVQ 112(SI), CX
+	MOVQ CX, 168(SI)
 
 rows10_panel:
-	CMPQ       160(SI), $0x01
+	CMPQ       168(SI), $0x01
 	JNE        rows10_full
 	CMPQ       120(SI), $0x00
 	JE         rows10_full
-	MOVQ       152(SI), CX
+	CMPQ       136(SI), $0x00
+	JNE        rows10_maskedSpread
+	MOVQ       160(SI), CX
 	VMASKMOVPS (CX), Y15, Y0
 	ADDQ       72(SI), CX
 	VMASKMOVPS (CX), Y15, Y1
@@ -1381,10 +1689,35 @@ rows10_panel:
 	VMASKMOVPS (CX), Y15, Y8
 	ADDQ       72(SI), CX
 	VMASKMOVPS (CX), Y15, Y9
-	MOVQ       (SI), AX
-	LEAQ       (AX)(R8*8), BX
-	MOVQ       136(SI), DI
-	MOVQ       88(SI), DX
+	JMP        rows10_maskedBegun
+
+rows10_maskedSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Y0
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y2
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y3
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y4
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y5
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y6
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y7
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y8
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y9
+
+rows10_maskedBegun:
+	MOVQ (SI), AX
+	LEAQ (AX)(R8*8), BX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows10_maskedStep:
 	VMASKMOVPS   (DI), Y15, Y10
@@ -1428,7 +1761,7 @@ rows10_maskedStep:
 	VMAXPS       Y9, Y14, Y9
 
 rows10_maskedStore:
-	MOVQ       144(SI), CX
+	MOVQ       152(SI), CX
 	VMASKMOVPS Y0, Y15, (CX)
 	ADDQ       56(SI), CX
 	VMASKMOVPS Y1, Y15, (CX)
@@ -1451,7 +1784,9 @@ rows10_maskedStore:
 	JMP        rows10_next
 
 rows10_full:
-	MOVQ    152(SI), CX
+	CMPQ    136(SI), $0x00
+	JNE     rows10_wholeSpread
+	MOVQ    160(SI), CX
 	VMOVUPS (CX), Y0
 	ADDQ    72(SI), CX
 	VMOVUPS (CX), Y1
@@ -1471,10 +1806,35 @@ rows10_full:
 	VMOVUPS (CX), Y8
 	ADDQ    72(SI), CX
 	VMOVUPS (CX), Y9
-	MOVQ    (SI), AX
-	LEAQ    (AX)(R8*8), BX
-	MOVQ    136(SI), DI
-	MOVQ    88(SI), DX
+	JMP     rows10_wholeBegun
+
+rows10_wholeSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Y0
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y2
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y3
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y4
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y5
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y6
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y7
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y8
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y9
+
+rows10_wholeBegun:
+	MOVQ (SI), AX
+	LEAQ (AX)(R8*8), BX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows10_wholeStep:
 	VMOVUPS      (DI), Y10
@@ -1518,7 +1878,7 @@ rows10_wholeStep:
 	VMAXPS       Y9, Y14, Y9
 
 rows10_wholeStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Y0, (CX)
 	ADDQ    56(SI), CX
 	VMOVUPS Y1, (CX)
@@ -1541,11 +1901,11 @@ rows10_wholeStore:
 
 rows10_next:
 	MOVQ   40(SI), CX
-	ADDQ   CX, 136(SI)
-	ADDQ   $0x00000020, 144(SI)
+	ADDQ   CX, 144(SI)
+	ADDQ   $0x00000020, 152(SI)
 	MOVQ   80(SI), CX
-	ADDQ   CX, 152(SI)
-	DECQ   160(SI)
+	ADDQ   CX, 160(SI)
+	DECQ   168(SI)
 	JNZ    rows10_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x0a, CX, CX
@@ -1563,20 +1923,22 @@ rows10_next:
 
 rows11_block:
 	MOVQ 24(SI), CX
-	MOVQ CX, 136(SI)
-	MOVQ 48(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 64(SI), CX
+	MOVQ 48(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 112(SI), CX
+	MOVQ 64(SI), CX
 	MOVQ CX, 160(SI)
+	MOVQ 112(SI), CX
+	MOVQ CX, 168(SI)
 
 rows11_panel:
-	CMPQ       160(SI), $0x01
+	CMPQ       168(SI), $0x01
 	JNE        rows11_full
 	CMPQ       120(SI), $0x00
 	JE         rows11_full
-	MOVQ       152(SI), CX
+	CMPQ       136(SI), $0x00
+	JNE        rows11_maskedSpread
+	MOVQ       160(SI), CX
 	VMASKMOVPS (CX), Y15, Y0
 	ADDQ       72(SI), CX
 	VMASKMOVPS (CX), Y15, Y1
@@ -1598,10 +1960,37 @@ rows11_panel:
 	VMASKMOVPS (CX), Y15, Y9
 	ADDQ       72(SI), CX
 	VMASKMOVPS (CX), Y15, Y10
-	MOVQ       (SI), AX
-	LEAQ       (AX)(R8*8), BX
-	MOVQ       136(SI), DI
-	MOVQ       88(SI), DX
+	JMP        rows11_maskedBegun
+
+rows11_maskedSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Y0
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y2
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y3
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y4
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y5
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y6
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y7
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y8
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y9
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y10
+
+rows11_maskedBegun:
+	MOVQ (SI), AX
+	LEAQ (AX)(R8*8), BX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows11_maskedStep:
 	VMASKMOVPS   (DI), Y15, Y11
@@ -1648,7 +2037,7 @@ rows11_maskedStep:
 	VMAXPS       Y10, Y14, Y10
 
 rows11_maskedStore:
-	MOVQ       144(SI), CX
+	MOVQ       152(SI), CX
 	VMASKMOVPS Y0, Y15, (CX)
 	ADDQ       56(SI), CX
 	VMASKMOVPS Y1, Y15, (CX)
@@ -1673,7 +2062,9 @@ rows11_maskedStore:
 	JMP        rows11_next
 
 rows11_full:
-	MOVQ    152(SI), CX
+	CMPQ    136(SI), $0x00
+	JNE     rows11_wholeSpread
+	MOVQ    160(SI), CX
 	VMOVUPS (CX), Y0
 	ADDQ    72(SI), CX
 	VMOVUPS (CX), Y1
@@ -1695,10 +2086,37 @@ rows11_full:
 	VMOVUPS (CX), Y9
 	ADDQ    72(SI), CX
 	VMOVUPS (CX), Y10
-	MOVQ    (SI), AX
-	LEAQ    (AX)(R8*8), BX
-	MOVQ    136(SI), DI
-	MOVQ    88(SI), DX
+	JMP     rows11_wholeBegun
+
+rows11_wholeSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Y0
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y2
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y3
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y4
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y5
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y6
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y7
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y8
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y9
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y10
+
+rows11_wholeBegun:
+	MOVQ (SI), AX
+	LEAQ (AX)(R8*8), BX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows11_wholeStep:
 	VMOVUPS      (DI), Y11
@@ -1745,7 +2163,7 @@ rows11_wholeStep:
 	VMAXPS       Y10, Y14, Y10
 
 rows11_wholeStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Y0, (CX)
 	ADDQ    56(SI), CX
 	VMOVUPS Y1, (CX)
@@ -1770,11 +2188,11 @@ rows11_wholeStore:
 
 rows11_next:
 	MOVQ   40(SI), CX
-	ADDQ   CX, 136(SI)
-	ADDQ   $0x00000020, 144(SI)
+	ADDQ   CX, 144(SI)
+	ADDQ   $0x00000020, 152(SI)
 	MOVQ   80(SI), CX
-	ADDQ   CX, 152(SI)
-	DECQ   160(SI)
+	ADDQ   CX, 160(SI)
+	DECQ   168(SI)
 	JNZ    rows11_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x0b, CX, CX
@@ -1792,20 +2210,22 @@ rows11_next:
 
 rows12_block:
 	MOVQ 24(SI), CX
-	MOVQ CX, 136(SI)
-	MOVQ 48(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 64(SI), CX
+	MOVQ 48(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 112(SI), CX
+	MOVQ 64(SI), CX
 	MOVQ CX, 160(SI)
+	MOVQ 112(SI), CX
+	MOVQ CX, 168(SI)
 
 rows12_panel:
-	CMPQ       160(SI), $0x01
+	CMPQ       168(SI), $0x01
 	JNE        rows12_full
 	CMPQ       120(SI), $0x00
 	JE         rows12_full
-	MOVQ       152(SI), CX
+	CMPQ       136(SI), $0x00
+	JNE        rows12_maskedSpread
+	MOVQ       160(SI), CX
 	VMASKMOVPS (CX), Y15, Y0
 	ADDQ       72(SI), CX
 	VMASKMOVPS (CX), Y15, Y1
@@ -1829,10 +2249,39 @@ rows12_panel:
 	VMASKMOVPS (CX), Y15, Y10
 	ADDQ       72(SI), CX
 	VMASKMOVPS (CX), Y15, Y11
-	MOVQ       (SI), AX
-	LEAQ       (AX)(R8*8), BX
-	MOVQ       136(SI), DI
-	MOVQ       88(SI), DX
+	JMP        rows12_maskedBegun
+
+rows12_maskedSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Y0
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y2
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y3
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y4
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y5
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y6
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y7
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y8
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y9
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y10
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y11
+
+rows12_maskedBegun:
+	MOVQ (SI), AX
+	LEAQ (AX)(R8*8), BX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows12_maskedStep:
 	VMASKMOVPS   (DI), Y15, Y12
@@ -1882,7 +2331,7 @@ rows12_maskedStep:
 	VMAXPS       Y11, Y14, Y11
 
 rows12_maskedStore:
-	MOVQ       144(SI), CX
+	MOVQ       152(SI), CX
 	VMASKMOVPS Y0, Y15, (CX)
 	ADDQ       56(SI), CX
 	VMASKMOVPS Y1, Y15, (CX)
@@ -1909,7 +2358,9 @@ rows12_maskedStore:
 	JMP        rows12_next
 
 rows12_full:
-	MOVQ    152(SI), CX
+	CMPQ    136(SI), $0x00
+	JNE     rows12_wholeSpread
+	MOVQ    160(SI), CX
 	VMOVUPS (CX), Y0
 	ADDQ    72(SI), CX
 	VMOVUPS (CX), Y1
@@ -1933,10 +2384,39 @@ rows12_full:
 	VMOVUPS (CX), Y10
 	ADDQ    72(SI), CX
 	VMOVUPS (CX), Y11
-	MOVQ    (SI), AX
-	LEAQ    (AX)(R8*8), BX
-	MOVQ    136(SI), DI
-	MOVQ    88(SI), DX
+	JMP     rows12_wholeBegun
+
+rows12_wholeSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Y0
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y2
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y3
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y4
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y5
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y6
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y7
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y8
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y9
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y10
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y11
+
+rows12_wholeBegun:
+	MOVQ (SI), AX
+	LEAQ (AX)(R8*8), BX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows12_wholeStep:
 	VMOVUPS      (DI), Y12
@@ -1986,7 +2466,7 @@ rows12_wholeStep:
 	VMAXPS       Y11, Y14, Y11
 
 rows12_wholeStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Y0, (CX)
 	ADDQ    56(SI), CX
 	VMOVUPS Y1, (CX)
@@ -2013,11 +2493,11 @@ rows12_wholeStore:
 
 rows12_next:
 	MOVQ   40(SI), CX
-	ADDQ   CX, 136(SI)
-	ADDQ   $0x00000020, 144(SI)
+	ADDQ   CX, 144(SI)
+	ADDQ   $0x00000020, 152(SI)
 	MOVQ   80(SI), CX
-	ADDQ   CX, 152(SI)
-	DECQ   160(SI)
+	ADDQ   CX, 160(SI)
+	DECQ   168(SI)
 	JNZ    rows12_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x0c, CX, CX
@@ -2086,25 +2566,35 @@ upTo2:
 upTo1:
 rows1_block:
 	MOVQ 24(SI), CX
-	MOVQ CX, 136(SI)
-	MOVQ 48(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 64(SI), CX
+	MOVQ 48(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 112(SI), CX
+	MOVQ 64(SI), CX
 	MOVQ CX, 160(SI)
+	MOVQ 112(SI), CX
+	MOVQ CX, 168(SI)
 
 rows1_panel:
-	CMPQ       160(SI), $0x01
+	CMPQ       168(SI), $0x01
 	JNE        rows1_full
 	CMPQ       120(SI), $0x00
 	JE         rows1_full
-	MOVQ       152(SI), CX
+	CMPQ       136(SI), $0x00
+	JNE        rows1_maskedSpread
+	MOVQ       160(SI), CX
 	VMOVUPS    (CX), Y0
 	VMASKMOVPS 32(CX), Y15, Y1
-	MOVQ       (SI), AX
-	MOVQ       136(SI), DI
-	MOVQ       88(SI), DX
+	JMP        rows1_maskedBegun
+
+rows1_maskedSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Y0
+	VMOVAPS      Y0, Y1
+
+rows1_maskedBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows1_maskedStep:
 	VMOVUPS      (DI), Y2
@@ -2123,18 +2613,28 @@ rows1_maskedStep:
 	VMAXPS       Y1, Y14, Y1
 
 rows1_maskedStore:
-	MOVQ       144(SI), CX
+	MOVQ       152(SI), CX
 	VMOVUPS    Y0, (CX)
 	VMASKMOVPS Y1, Y15, 32(CX)
 	JMP        rows1_next
 
 rows1_full:
-	MOVQ    152(SI), CX
+	CMPQ    136(SI), $0x00
+	JNE     rows1_wholeSpread
+	MOVQ    160(SI), CX
 	VMOVUPS (CX), Y0
 	VMOVUPS 32(CX), Y1
-	MOVQ    (SI), AX
-	MOVQ    136(SI), DI
-	MOVQ    88(SI), DX
+	JMP     rows1_wholeBegun
+
+rows1_wholeSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Y0
+	VMOVAPS      Y0, Y1
+
+rows1_wholeBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows1_wholeStep:
 	VMOVUPS      (DI), Y2
@@ -2153,17 +2653,17 @@ rows1_wholeStep:
 	VMAXPS       Y1, Y14, Y1
 
 rows1_wholeStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Y0, (CX)
 	VMOVUPS Y1, 32(CX)
 
 rows1_next:
 	MOVQ   40(SI), CX
-	ADDQ   CX, 136(SI)
-	ADDQ   $0x00000040, 144(SI)
+	ADDQ   CX, 144(SI)
+	ADDQ   $0x00000040, 152(SI)
 	MOVQ   80(SI), CX
-	ADDQ   CX, 152(SI)
-	DECQ   160(SI)
+	ADDQ   CX, 160(SI)
+	DECQ   168(SI)
 	JNZ    rows1_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x01, CX, CX
@@ -2181,28 +2681,41 @@ rows1_next:
 
 rows2_block:
 	MOVQ 24(SI), CX
-	MOVQ CX, 136(SI)
-	MOVQ 48(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 64(SI), CX
+	MOVQ 48(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 112(SI), CX
+	MOVQ 64(SI), CX
 	MOVQ CX, 160(SI)
+	MOVQ 112(SI), CX
+	MOVQ CX, 168(SI)
 
 rows2_panel:
-	CMPQ       160(SI), $0x01
+	CMPQ       168(SI), $0x01
 	JNE        rows2_full
 	CMPQ       120(SI), $0x00
 	JE         rows2_full
-	MOVQ       152(SI), CX
+	CMPQ       136(SI), $0x00
+	JNE        rows2_maskedSpread
+	MOVQ       160(SI), CX
 	VMOVUPS    (CX), Y0
 	VMASKMOVPS 32(CX), Y15, Y1
 	ADDQ       72(SI), CX
 	VMOVUPS    (CX), Y2
 	VMASKMOVPS 32(CX), Y15, Y3
-	MOVQ       (SI), AX
-	MOVQ       136(SI), DI
-	MOVQ       88(SI), DX
+	JMP        rows2_maskedBegun
+
+rows2_maskedSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Y0
+	VMOVAPS      Y0, Y1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y2
+	VMOVAPS      Y2, Y3
+
+rows2_maskedBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows2_maskedStep:
 	VMOVUPS      (DI), Y4
@@ -2226,7 +2739,7 @@ rows2_maskedStep:
 	VMAXPS       Y3, Y14, Y3
 
 rows2_maskedStore:
-	MOVQ       144(SI), CX
+	MOVQ       152(SI), CX
 	VMOVUPS    Y0, (CX)
 	VMASKMOVPS Y1, Y15, 32(CX)
 	ADDQ       56(SI), CX
@@ -2235,15 +2748,28 @@ rows2_maskedStore:
 	JMP        rows2_next
 
 rows2_full:
-	MOVQ    152(SI), CX
+	CMPQ    136(SI), $0x00
+	JNE     rows2_wholeSpread
+	MOVQ    160(SI), CX
 	VMOVUPS (CX), Y0
 	VMOVUPS 32(CX), Y1
 	ADDQ    72(SI), CX
 	VMOVUPS (CX), Y2
 	VMOVUPS 32(CX), Y3
-	MOVQ    (SI), AX
-	MOVQ    136(SI), DI
-	MOVQ    88(SI), DX
+	JMP     rows2_wholeBegun
+
+rows2_wholeSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Y0
+	VMOVAPS      Y0, Y1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y2
+	VMOVAPS      Y2, Y3
+
+rows2_wholeBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows2_wholeStep:
 	VMOVUPS      (DI), Y4
@@ -2267,7 +2793,7 @@ rows2_wholeStep:
 	VMAXPS       Y3, Y14, Y3
 
 rows2_wholeStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Y0, (CX)
 	VMOVUPS Y1, 32(CX)
 	ADDQ    56(SI), CX
@@ -2276,11 +2802,11 @@ rows2_wholeStore:
 
 rows2_next:
 	MOVQ   40(SI), CX
-	ADDQ   CX, 136(SI)
-	ADDQ   $0x00000040, 144(SI)
+	ADDQ   CX, 144(SI)
+	ADDQ   $0x00000040, 152(SI)
 	MOVQ   80(SI), CX
-	ADDQ   CX, 152(SI)
-	DECQ   160(SI)
+	ADDQ   CX, 160(SI)
+	DECQ   168(SI)
 	JNZ    rows2_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x02, CX, CX
@@ -2298,20 +2824,22 @@ rows2_next:
 
 rows3_block:
 	MOVQ 24(SI), CX
-	MOVQ CX, 136(SI)
-	MOVQ 48(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 64(SI), CX
+	MOVQ 48(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 112(SI), CX
+	MOVQ 64(SI), CX
 	MOVQ CX, 160(SI)
+	MOVQ 112(SI), CX
+	MOVQ CX, 168(SI)
 
 rows3_panel:
-	CMPQ       160(SI), $0x01
+	CMPQ       168(SI), $0x01
 	JNE        rows3_full
 	CMPQ       120(SI), $0x00
 	JE         rows3_full
-	MOVQ       152(SI), CX
+	CMPQ       136(SI), $0x00
+	JNE        rows3_maskedSpread
+	MOVQ       160(SI), CX
 	VMOVUPS    (CX), Y0
 	VMASKMOVPS 32(CX), Y15, Y1
 	ADDQ       72(SI), CX
@@ -2320,9 +2848,23 @@ rows3_panel:
 	ADDQ       72(SI), CX
 	VMOVUPS    (CX), Y4
 	VMASKMOVPS 32(CX), Y15, Y5
-	MOVQ       (SI), AX
-	MOVQ       136(SI), DI
-	MOVQ       88(SI), DX
+	JMP        rows3_maskedBegun
+
+rows3_maskedSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Y0
+	VMOVAPS      Y0, Y1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y2
+	VMOVAPS      Y2, Y3
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y4
+	VMOVAPS      Y4, Y5
+
+rows3_maskedBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows3_maskedStep:
 	VMOVUPS      (DI), Y6
@@ -2351,7 +2893,7 @@ rows3_maskedStep:
 	VMAXPS       Y5, Y14, Y5
 
 rows3_maskedStore:
-	MOVQ       144(SI), CX
+	MOVQ       152(SI), CX
 	VMOVUPS    Y0, (CX)
 	VMASKMOVPS Y1, Y15, 32(CX)
 	ADDQ       56(SI), CX
@@ -2363,7 +2905,9 @@ rows3_maskedStore:
 	JMP        rows3_next
 
 rows3_full:
-	MOVQ    152(SI), CX
+	CMPQ    136(SI), $0x00
+	JNE     rows3_wholeSpread
+	MOVQ    160(SI), CX
 	VMOVUPS (CX), Y0
 	VMOVUPS 32(CX), Y1
 	ADDQ    72(SI), CX
@@ -2372,9 +2916,23 @@ rows3_full:
 	ADDQ    72(SI), CX
 	VMOVUPS (CX), Y4
 	VMOVUPS 32(CX), Y5
-	MOVQ    (SI), AX
-	MOVQ    136(SI), DI
-	MOVQ    88(SI), DX
+	JMP     rows3_wholeBegun
+
+rows3_wholeSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Y0
+	VMOVAPS      Y0, Y1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y2
+	VMOVAPS      Y2, Y3
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y4
+	VMOVAPS      Y4, Y5
+
+rows3_wholeBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows3_wholeStep:
 	VMOVUPS      (DI), Y6
@@ -2403,7 +2961,7 @@ rows3_wholeStep:
 	VMAXPS       Y5, Y14, Y5
 
 rows3_wholeStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Y0, (CX)
 	VMOVUPS Y1, 32(CX)
 	ADDQ    56(SI), CX
@@ -2415,11 +2973,11 @@ rows3_wholeStore:
 
 rows3_next:
 	MOVQ   40(SI), CX
-	ADDQ   CX, 136(SI)
-	ADDQ   $0x00000040, 144(SI)
+	ADDQ   CX, 144(SI)
+	ADDQ   $0x00000040, 152(SI)
 	MOVQ   80(SI), CX
-	ADDQ   CX, 152(SI)
-	DECQ   160(SI)
+	ADDQ   CX, 160(SI)
+	DECQ   168(SI)
 	JNZ    rows3_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x03, CX, CX
@@ -2437,20 +2995,22 @@ rows3_next:
 
 rows4_block:
 	MOVQ 24(SI), CX
-	MOVQ CX, 136(SI)
-	MOVQ 48(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 64(SI), CX
+	MOVQ 48(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 112(SI), CX
+	MOVQ 64(SI), CX
 	MOVQ CX, 160(SI)
+	MOVQ 112(SI), CX
+	MOVQ CX, 168(SI)
 
 rows4_panel:
-	CMPQ       160(SI), $0x01
+	CMPQ       168(SI), $0x01
 	JNE        rows4_full
 	CMPQ       120(SI), $0x00
 	JE         rows4_full
-	MOVQ       152(SI), CX
+	CMPQ       136(SI), $0x00
+	JNE        rows4_maskedSpread
+	MOVQ       160(SI), CX
 	VMOVUPS    (CX), Y0
 	VMASKMOVPS 32(CX), Y15, Y1
 	ADDQ       72(SI), CX
@@ -2462,9 +3022,26 @@ rows4_panel:
 	ADDQ       72(SI), CX
 	VMOVUPS    (CX), Y6
 	VMASKMOVPS 32(CX), Y15, Y7
-	MOVQ       (SI), AX
-	MOVQ       136(SI), DI
-	MOVQ       88(SI), DX
+	JMP        rows4_maskedBegun
+
+rows4_maskedSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Y0
+	VMOVAPS      Y0, Y1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y2
+	VMOVAPS      Y2, Y3
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y4
+	VMOVAPS      Y4, Y5
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y6
+	VMOVAPS      Y6, Y7
+
+rows4_maskedBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows4_maskedStep:
 	VMOVUPS      (DI), Y8
@@ -2498,7 +3075,7 @@ rows4_maskedStep:
 	VMAXPS       Y7, Y14, Y7
 
 rows4_maskedStore:
-	MOVQ       144(SI), CX
+	MOVQ       152(SI), CX
 	VMOVUPS    Y0, (CX)
 	VMASKMOVPS Y1, Y15, 32(CX)
 	ADDQ       56(SI), CX
@@ -2513,7 +3090,9 @@ rows4_maskedStore:
 	JMP        rows4_next
 
 rows4_full:
-	MOVQ    152(SI), CX
+	CMPQ    136(SI), $0x00
+	JNE     rows4_wholeSpread
+	MOVQ    160(SI), CX
 	VMOVUPS (CX), Y0
 	VMOVUPS 32(CX), Y1
 	ADDQ    72(SI), CX
@@ -2525,9 +3104,26 @@ rows4_full:
 	ADDQ    72(SI), CX
 	VMOVUPS (CX), Y6
 	VMOVUPS 32(CX), Y7
-	MOVQ    (SI), AX
-	MOVQ    136(SI), DI
-	MOVQ    88(SI), DX
+	JMP     rows4_wholeBegun
+
+rows4_wholeSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Y0
+	VMOVAPS      Y0, Y1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y2
+	VMOVAPS      Y2, Y3
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y4
+	VMOVAPS      Y4, Y5
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y6
+	VMOVAPS      Y6, Y7
+
+rows4_wholeBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows4_wholeStep:
 	VMOVUPS      (DI), Y8
@@ -2561,7 +3157,7 @@ rows4_wholeStep:
 	VMAXPS       Y7, Y14, Y7
 
 rows4_wholeStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Y0, (CX)
 	VMOVUPS Y1, 32(CX)
 	ADDQ    56(SI), CX
@@ -2576,11 +3172,11 @@ rows4_wholeStore:
 
 rows4_next:
 	MOVQ   40(SI), CX
-	ADDQ   CX, 136(SI)
-	ADDQ   $0x00000040, 144(SI)
+	ADDQ   CX, 144(SI)
+	ADDQ   $0x00000040, 152(SI)
 	MOVQ   80(SI), CX
-	ADDQ   CX, 152(SI)
-	DECQ   160(SI)
+	ADDQ   CX, 160(SI)
+	DECQ   168(SI)
 	JNZ    rows4_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x04, CX, CX
@@ -2598,20 +3194,22 @@ rows4_next:
 
 rows5_block:
 	MOVQ 24(SI), CX
-	MOVQ CX, 136(SI)
-	MOVQ 48(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 64(SI), CX
+	MOVQ 48(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 112(SI), CX
+	MOVQ 64(SI), CX
 	MOVQ CX, 160(SI)
+	MOVQ 112(SI), CX
+	MOVQ CX, 168(SI)
 
 rows5_panel:
-	CMPQ       160(SI), $0x01
+	CMPQ       168(SI), $0x01
 	JNE        rows5_full
 	CMPQ       120(SI), $0x00
 	JE         rows5_full
-	MOVQ       152(SI), CX
+	CMPQ       136(SI), $0x00
+	JNE        rows5_maskedSpread
+	MOVQ       160(SI), CX
 	VMOVUPS    (CX), Y0
 	VMASKMOVPS 32(CX), Y15, Y1
 	ADDQ       72(SI), CX
@@ -2626,9 +3224,29 @@ rows5_panel:
 	ADDQ       72(SI), CX
 	VMOVUPS    (CX), Y8
 	VMASKMOVPS 32(CX), Y15, Y9
-	MOVQ       (SI), AX
-	MOVQ       136(SI), DI
-	MOVQ       88(SI), DX
+	JMP        rows5_maskedBegun
+
+rows5_maskedSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Y0
+	VMOVAPS      Y0, Y1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y2
+	VMOVAPS      Y2, Y3
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y4
+	VMOVAPS      Y4, Y5
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y6
+	VMOVAPS      Y6, Y7
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y8
+	VMOVAPS      Y8, Y9
+
+rows5_maskedBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows5_maskedStep:
 	VMOVUPS      (DI), Y10
@@ -2667,7 +3285,7 @@ rows5_maskedStep:
 	VMAXPS       Y9, Y14, Y9
 
 rows5_maskedStore:
-	MOVQ       144(SI), CX
+	MOVQ       152(SI), CX
 	VMOVUPS    Y0, (CX)
 	VMASKMOVPS Y1, Y15, 32(CX)
 	ADDQ       56(SI), CX
@@ -2685,7 +3303,9 @@ rows5_maskedStore:
 	JMP        rows5_next
 
 rows5_full:
-	MOVQ    152(SI), CX
+	CMPQ    136(SI), $0x00
+	JNE     rows5_wholeSpread
+	MOVQ    160(SI), CX
 	VMOVUPS (CX), Y0
 	VMOVUPS 32(CX), Y1
 	ADDQ    72(SI), CX
@@ -2700,9 +3320,29 @@ rows5_full:
 	ADDQ    72(SI), CX
 	VMOVUPS (CX), Y8
 	VMOVUPS 32(CX), Y9
-	MOVQ    (SI), AX
-	MOVQ    136(SI), DI
-	MOVQ    88(SI), DX
+	JMP     rows5_wholeBegun
+
+rows5_wholeSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Y0
+	VMOVAPS      Y0, Y1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y2
+	VMOVAPS      Y2, Y3
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y4
+	VMOVAPS      Y4, Y5
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y6
+	VMOVAPS      Y6, Y7
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y8
+	VMOVAPS      Y8, Y9
+
+rows5_wholeBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows5_wholeStep:
 	VMOVUPS      (DI), Y10
@@ -2741,7 +3381,7 @@ rows5_wholeStep:
 	VMAXPS       Y9, Y14, Y9
 
 rows5_wholeStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Y0, (CX)
 	VMOVUPS Y1, 32(CX)
 	ADDQ    56(SI), CX
@@ -2759,11 +3399,11 @@ rows5_wholeStore:
 
 rows5_next:
 	MOVQ   40(SI), CX
-	ADDQ   CX, 136(SI)
-	ADDQ   $0x00000040, 144(SI)
+	ADDQ   CX, 144(SI)
+	ADDQ   $0x00000040, 152(SI)
 	MOVQ   80(SI), CX
-	ADDQ   CX, 152(SI)
-	DECQ   160(SI)
+	ADDQ   CX, 160(SI)
+	DECQ   168(SI)
 	JNZ    rows5_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x05, CX, CX
@@ -2781,20 +3421,22 @@ rows5_next:
 
 rows6_block:
 	MOVQ 24(SI), CX
-	MOVQ CX, 136(SI)
-	MOVQ 48(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 64(SI), CX
+	MOVQ 48(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 112(SI), CX
+	MOVQ 64(SI), CX
 	MOVQ CX, 160(SI)
+	MOVQ 112(SI), CX
+	MOVQ CX, 168(SI)
 
 rows6_panel:
-	CMPQ       160(SI), $0x01
+	CMPQ       168(SI), $0x01
 	JNE        rows6_full
 	CMPQ       120(SI), $0x00
 	JE         rows6_full
-	MOVQ       152(SI), CX
+	CMPQ       136(SI), $0x00
+	JNE        rows6_maskedSpread
+	MOVQ       160(SI), CX
 	VMOVUPS    (CX), Y0
 	VMASKMOVPS 32(CX), Y15, Y1
 	ADDQ       72(SI), CX
@@ -2812,9 +3454,32 @@ rows6_panel:
 	ADDQ       72(SI), CX
 	VMOVUPS    (CX), Y10
 	VMASKMOVPS 32(CX), Y15, Y11
-	MOVQ       (SI), AX
-	MOVQ       136(SI), DI
-	MOVQ       88(SI), DX
+	JMP        rows6_maskedBegun
+
+rows6_maskedSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Y0
+	VMOVAPS      Y0, Y1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y2
+	VMOVAPS      Y2, Y3
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y4
+	VMOVAPS      Y4, Y5
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y6
+	VMOVAPS      Y6, Y7
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y8
+	VMOVAPS      Y8, Y9
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y10
+	VMOVAPS      Y10, Y11
+
+rows6_maskedBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows6_maskedStep:
 	VMOVUPS      (DI), Y12
@@ -2858,7 +3523,7 @@ rows6_maskedStep:
 	VMAXPS       Y11, Y14, Y11
 
 rows6_maskedStore:
-	MOVQ       144(SI), CX
+	MOVQ       152(SI), CX
 	VMOVUPS    Y0, (CX)
 	VMASKMOVPS Y1, Y15, 32(CX)
 	ADDQ       56(SI), CX
@@ -2879,7 +3544,9 @@ rows6_maskedStore:
 	JMP        rows6_next
 
 rows6_full:
-	MOVQ    152(SI), CX
+	CMPQ    136(SI), $0x00
+	JNE     rows6_wholeSpread
+	MOVQ    160(SI), CX
 	VMOVUPS (CX), Y0
 	VMOVUPS 32(CX), Y1
 	ADDQ    72(SI), CX
@@ -2897,9 +3564,32 @@ rows6_full:
 	ADDQ    72(SI), CX
 	VMOVUPS (CX), Y10
 	VMOVUPS 32(CX), Y11
-	MOVQ    (SI), AX
-	MOVQ    136(SI), DI
-	MOVQ    88(SI), DX
+	JMP     rows6_wholeBegun
+
+rows6_wholeSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Y0
+	VMOVAPS      Y0, Y1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y2
+	VMOVAPS      Y2, Y3
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y4
+	VMOVAPS      Y4, Y5
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y6
+	VMOVAPS      Y6, Y7
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y8
+	VMOVAPS      Y8, Y9
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y10
+	VMOVAPS      Y10, Y11
+
+rows6_wholeBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows6_wholeStep:
 	VMOVUPS      (DI), Y12
@@ -2943,7 +3633,7 @@ rows6_wholeStep:
 	VMAXPS       Y11, Y14, Y11
 
 rows6_wholeStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Y0, (CX)
 	VMOVUPS Y1, 32(CX)
 	ADDQ    56(SI), CX
@@ -2964,11 +3654,11 @@ rows6_wholeStore:
 
 rows6_next:
 	MOVQ   40(SI), CX
-	ADDQ   CX, 136(SI)
-	ADDQ   $0x00000040, 144(SI)
+	ADDQ   CX, 144(SI)
+	ADDQ   $0x00000040, 152(SI)
 	MOVQ   80(SI), CX
-	ADDQ   CX, 152(SI)
-	DECQ   160(SI)
+	ADDQ   CX, 160(SI)
+	DECQ   168(SI)
 	JNZ    rows6_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x06, CX, CX

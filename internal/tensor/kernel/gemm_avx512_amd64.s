@@ -92,24 +92,33 @@ upTo2:
 upTo1:
 rows1_block:
 	MOVQ 24(SI), CX
-	MOVQ CX, 136(SI)
-	MOVQ 48(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 64(SI), CX
+	MOVQ 48(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 112(SI), CX
+	MOVQ 64(SI), CX
 	MOVQ CX, 160(SI)
+	MOVQ 112(SI), CX
+	MOVQ CX, 168(SI)
 
 rows1_panel:
-	CMPQ      160(SI), $0x01
+	CMPQ      168(SI), $0x01
 	JNE       rows1_full
 	CMPQ      120(SI), $0x00
 	JE        rows1_full
-	MOVQ      152(SI), CX
+	CMPQ      136(SI), $0x00
+	JNE       rows1_maskedSpread
+	MOVQ      160(SI), CX
 	VMOVUPS.Z (CX), K1, Z0
-	MOVQ      (SI), AX
-	MOVQ      136(SI), DI
-	MOVQ      88(SI), DX
+	JMP       rows1_maskedBegun
+
+rows1_maskedSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+
+rows1_maskedBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows1_maskedStep:
 	VMOVUPS.Z        (DI), K1, Z1
@@ -124,16 +133,25 @@ rows1_maskedStep:
 	VMAXPS           Z0, Z31, Z0
 
 rows1_maskedStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, K1, (CX)
 	JMP     rows1_next
 
 rows1_full:
-	MOVQ    152(SI), CX
+	CMPQ    136(SI), $0x00
+	JNE     rows1_wholeSpread
+	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
-	MOVQ    (SI), AX
-	MOVQ    136(SI), DI
-	MOVQ    88(SI), DX
+	JMP     rows1_wholeBegun
+
+rows1_wholeSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+
+rows1_wholeBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows1_wholeStep:
 	VMOVUPS          (DI), Z1
@@ -148,16 +166,16 @@ rows1_wholeStep:
 	VMAXPS           Z0, Z31, Z0
 
 rows1_wholeStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, (CX)
 
 rows1_next:
 	MOVQ   40(SI), CX
-	ADDQ   CX, 136(SI)
-	ADDQ   $0x00000040, 144(SI)
+	ADDQ   CX, 144(SI)
+	ADDQ   $0x00000040, 152(SI)
 	MOVQ   80(SI), CX
-	ADDQ   CX, 152(SI)
-	DECQ   160(SI)
+	ADDQ   CX, 160(SI)
+	DECQ   168(SI)
 	JNZ    rows1_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x01, CX, CX
@@ -175,26 +193,37 @@ rows1_next:
 
 rows2_block:
 	MOVQ 24(SI), CX
-	MOVQ CX, 136(SI)
-	MOVQ 48(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 64(SI), CX
+	MOVQ 48(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 112(SI), CX
+	MOVQ 64(SI), CX
 	MOVQ CX, 160(SI)
+	MOVQ 112(SI), CX
+	MOVQ CX, 168(SI)
 
 rows2_panel:
-	CMPQ      160(SI), $0x01
+	CMPQ      168(SI), $0x01
 	JNE       rows2_full
 	CMPQ      120(SI), $0x00
 	JE        rows2_full
-	MOVQ      152(SI), CX
+	CMPQ      136(SI), $0x00
+	JNE       rows2_maskedSpread
+	MOVQ      160(SI), CX
 	VMOVUPS.Z (CX), K1, Z0
 	ADDQ      72(SI), CX
 	VMOVUPS.Z (CX), K1, Z1
-	MOVQ      (SI), AX
-	MOVQ      136(SI), DI
-	MOVQ      88(SI), DX
+	JMP       rows2_maskedBegun
+
+rows2_maskedSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z1
+
+rows2_maskedBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows2_maskedStep:
 	VMOVUPS.Z        (DI), K1, Z2
@@ -211,20 +240,31 @@ rows2_maskedStep:
 	VMAXPS           Z1, Z31, Z1
 
 rows2_maskedStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, K1, (CX)
 	ADDQ    56(SI), CX
 	VMOVUPS Z1, K1, (CX)
 	JMP     rows2_next
 
 rows2_full:
-	MOVQ    152(SI), CX
+	CMPQ    136(SI), $0x00
+	JNE     rows2_wholeSpread
+	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	ADDQ    72(SI), CX
 	VMOVUPS (CX), Z1
-	MOVQ    (SI), AX
-	MOVQ    136(SI), DI
-	MOVQ    88(SI), DX
+	JMP     rows2_wholeBegun
+
+rows2_wholeSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z1
+
+rows2_wholeBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows2_wholeStep:
 	VMOVUPS          (DI), Z2
@@ -241,18 +281,18 @@ rows2_wholeStep:
 	VMAXPS           Z1, Z31, Z1
 
 rows2_wholeStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, (CX)
 	ADDQ    56(SI), CX
 	VMOVUPS Z1, (CX)
 
 rows2_next:
 	MOVQ   40(SI), CX
-	ADDQ   CX, 136(SI)
-	ADDQ   $0x00000040, 144(SI)
+	ADDQ   CX, 144(SI)
+	ADDQ   $0x00000040, 152(SI)
 	MOVQ   80(SI), CX
-	ADDQ   CX, 152(SI)
-	DECQ   160(SI)
+	ADDQ   CX, 160(SI)
+	DECQ   168(SI)
 	JNZ    rows2_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x02, CX, CX
@@ -270,28 +310,41 @@ rows2_next:
 
 rows3_block:
 	MOVQ 24(SI), CX
-	MOVQ CX, 136(SI)
-	MOVQ 48(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 64(SI), CX
+	MOVQ 48(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 112(SI), CX
+	MOVQ 64(SI), CX
 	MOVQ CX, 160(SI)
+	MOVQ 112(SI), CX
+	MOVQ CX, 168(SI)
 
 rows3_panel:
-	CMPQ      160(SI), $0x01
+	CMPQ      168(SI), $0x01
 	JNE       rows3_full
 	CMPQ      120(SI), $0x00
 	JE        rows3_full
-	MOVQ      152(SI), CX
+	CMPQ      136(SI), $0x00
+	JNE       rows3_maskedSpread
+	MOVQ      160(SI), CX
 	VMOVUPS.Z (CX), K1, Z0
 	ADDQ      72(SI), CX
 	VMOVUPS.Z (CX), K1, Z1
 	ADDQ      72(SI), CX
 	VMOVUPS.Z (CX), K1, Z2
-	MOVQ      (SI), AX
-	MOVQ      136(SI), DI
-	MOVQ      88(SI), DX
+	JMP       rows3_maskedBegun
+
+rows3_maskedSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z2
+
+rows3_maskedBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows3_maskedStep:
 	VMOVUPS.Z        (DI), K1, Z3
@@ -310,7 +363,7 @@ rows3_maskedStep:
 	VMAXPS           Z2, Z31, Z2
 
 rows3_maskedStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, K1, (CX)
 	ADDQ    56(SI), CX
 	VMOVUPS Z1, K1, (CX)
@@ -319,15 +372,28 @@ rows3_maskedStore:
 	JMP     rows3_next
 
 rows3_full:
-	MOVQ    152(SI), CX
+	CMPQ    136(SI), $0x00
+	JNE     rows3_wholeSpread
+	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	ADDQ    72(SI), CX
 	VMOVUPS (CX), Z1
 	ADDQ    72(SI), CX
 	VMOVUPS (CX), Z2
-	MOVQ    (SI), AX
-	MOVQ    136(SI), DI
-	MOVQ    88(SI), DX
+	JMP     rows3_wholeBegun
+
+rows3_wholeSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z2
+
+rows3_wholeBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows3_wholeStep:
 	VMOVUPS          (DI), Z3
@@ -346,7 +412,7 @@ rows3_wholeStep:
 	VMAXPS           Z2, Z31, Z2
 
 rows3_wholeStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, (CX)
 	ADDQ    56(SI), CX
 	VMOVUPS Z1, (CX)
@@ -355,11 +421,11 @@ rows3_wholeStore:
 
 rows3_next:
 	MOVQ   40(SI), CX
-	ADDQ   CX, 136(SI)
-	ADDQ   $0x00000040, 144(SI)
+	ADDQ   CX, 144(SI)
+	ADDQ   $0x00000040, 152(SI)
 	MOVQ   80(SI), CX
-	ADDQ   CX, 152(SI)
-	DECQ   160(SI)
+	ADDQ   CX, 160(SI)
+	DECQ   168(SI)
 	JNZ    rows3_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x03, CX, CX
@@ -377,20 +443,22 @@ rows3_next:
 
 rows4_block:
 	MOVQ 24(SI), CX
-	MOVQ CX, 136(SI)
-	MOVQ 48(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 64(SI), CX
+	MOVQ 48(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 112(SI), CX
+	MOVQ 64(SI), CX
 	MOVQ CX, 160(SI)
+	MOVQ 112(SI), CX
+	MOVQ CX, 168(SI)
 
 rows4_panel:
-	CMPQ      160(SI), $0x01
+	CMPQ      168(SI), $0x01
 	JNE       rows4_full
 	CMPQ      120(SI), $0x00
 	JE        rows4_full
-	MOVQ      152(SI), CX
+	CMPQ      136(SI), $0x00
+	JNE       rows4_maskedSpread
+	MOVQ      160(SI), CX
 	VMOVUPS.Z (CX), K1, Z0
 	ADDQ      72(SI), CX
 	VMOVUPS.Z (CX), K1, Z1
@@ -398,9 +466,22 @@ rows4_panel:
 	VMOVUPS.Z (CX), K1, Z2
 	ADDQ      72(SI), CX
 	VMOVUPS.Z (CX), K1, Z3
-	MOVQ      (SI), AX
-	MOVQ      136(SI), DI
-	MOVQ      88(SI), DX
+	JMP       rows4_maskedBegun
+
+rows4_maskedSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z2
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z3
+
+rows4_maskedBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows4_maskedStep:
 	VMOVUPS.Z        (DI), K1, Z4
@@ -421,7 +502,7 @@ rows4_maskedStep:
 	VMAXPS           Z3, Z31, Z3
 
 rows4_maskedStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, K1, (CX)
 	ADDQ    56(SI), CX
 	VMOVUPS Z1, K1, (CX)
@@ -432,7 +513,9 @@ rows4_maskedStore:
 	JMP     rows4_next
 
 rows4_full:
-	MOVQ    152(SI), CX
+	CMPQ    136(SI), $0x00
+	JNE     rows4_wholeSpread
+	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	ADDQ    72(SI), CX
 	VMOVUPS (CX), Z1
@@ -440,9 +523,22 @@ rows4_full:
 	VMOVUPS (CX), Z2
 	ADDQ    72(SI), CX
 	VMOVUPS (CX), Z3
-	MOVQ    (SI), AX
-	MOVQ    136(SI), DI
-	MOVQ    88(SI), DX
+	JMP     rows4_wholeBegun
+
+rows4_wholeSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z2
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z3
+
+rows4_wholeBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows4_wholeStep:
 	VMOVUPS          (DI), Z4
@@ -463,7 +559,7 @@ rows4_wholeStep:
 	VMAXPS           Z3, Z31, Z3
 
 rows4_wholeStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, (CX)
 	ADDQ    56(SI), CX
 	VMOVUPS Z1, (CX)
@@ -474,11 +570,11 @@ rows4_wholeStore:
 
 rows4_next:
 	MOVQ   40(SI), CX
-	ADDQ   CX, 136(SI)
-	ADDQ   $0x00000040, 144(SI)
+	ADDQ   CX, 144(SI)
+	ADDQ   $0x00000040, 152(SI)
 	MOVQ   80(SI), CX
-	ADDQ   CX, 152(SI)
-	DECQ   160(SI)
+	ADDQ   CX, 160(SI)
+	DECQ   168(SI)
 	JNZ    rows4_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x04, CX, CX
@@ -496,20 +592,22 @@ rows4_next:
 
 rows5_block:
 	MOVQ 24(SI), CX
-	MOVQ CX, 136(SI)
-	MOVQ 48(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 64(SI), CX
+	MOVQ 48(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 112(SI), CX
+	MOVQ 64(SI), CX
 	MOVQ CX, 160(SI)
+	MOVQ 112(SI), CX
+	MOVQ CX, 168(SI)
 
 rows5_panel:
-	CMPQ      160(SI), $0x01
+	CMPQ      168(SI), $0x01
 	JNE       rows5_full
 	CMPQ      120(SI), $0x00
 	JE        rows5_full
-	MOVQ      152(SI), CX
+	CMPQ      136(SI), $0x00
+	JNE       rows5_maskedSpread
+	MOVQ      160(SI), CX
 	VMOVUPS.Z (CX), K1, Z0
 	ADDQ      72(SI), CX
 	VMOVUPS.Z (CX), K1, Z1
@@ -519,9 +617,24 @@ rows5_panel:
 	VMOVUPS.Z (CX), K1, Z3
 	ADDQ      72(SI), CX
 	VMOVUPS.Z (CX), K1, Z4
-	MOVQ      (SI), AX
-	MOVQ      136(SI), DI
-	MOVQ      88(SI), DX
+	JMP       rows5_maskedBegun
+
+rows5_maskedSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z2
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z3
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z4
+
+rows5_maskedBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows5_maskedStep:
 	VMOVUPS.Z        (DI), K1, Z5
@@ -544,7 +657,7 @@ rows5_maskedStep:
 	VMAXPS           Z4, Z31, Z4
 
 rows5_maskedStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, K1, (CX)
 	ADDQ    56(SI), CX
 	VMOVUPS Z1, K1, (CX)
@@ -557,7 +670,9 @@ rows5_maskedStore:
 	JMP     rows5_next
 
 rows5_full:
-	MOVQ    152(SI), CX
+	CMPQ    136(SI), $0x00
+	JNE     rows5_wholeSpread
+	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	ADDQ    72(SI), CX
 	VMOVUPS (CX), Z1
@@ -567,9 +682,24 @@ rows5_full:
 	VMOVUPS (CX), Z3
 	ADDQ    72(SI), CX
 	VMOVUPS (CX), Z4
-	MOVQ    (SI), AX
-	MOVQ    136(SI), DI
-	MOVQ    88(SI), DX
+	JMP     rows5_wholeBegun
+
+rows5_wholeSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z2
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z3
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z4
+
+rows5_wholeBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows5_wholeStep:
 	VMOVUPS          (DI), Z5
@@ -592,7 +722,7 @@ rows5_wholeStep:
 	VMAXPS           Z4, Z31, Z4
 
 rows5_wholeStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, (CX)
 	ADDQ    56(SI), CX
 	VMOVUPS Z1, (CX)
@@ -605,11 +735,11 @@ rows5_wholeStore:
 
 rows5_next:
 	MOVQ   40(SI), CX
-	ADDQ   CX, 136(SI)
-	ADDQ   $0x00000040, 144(SI)
+	ADDQ   CX, 144(SI)
+	ADDQ   $0x00000040, 152(SI)
 	MOVQ   80(SI), CX
-	ADDQ   CX, 152(SI)
-	DECQ   160(SI)
+	ADDQ   CX, 160(SI)
+	DECQ   168(SI)
 	JNZ    rows5_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x05, CX, CX
@@ -627,20 +757,22 @@ rows5_next:
 
 rows6_block:
 	MOVQ 24(SI), CX
-	MOVQ CX, 136(SI)
-	MOVQ 48(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 64(SI), CX
+	MOVQ 48(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 112(SI), CX
+	MOVQ 64(SI), CX
 	MOVQ CX, 160(SI)
+	MOVQ 112(SI), CX
+	MOVQ CX, 168(SI)
 
 rows6_panel:
-	CMPQ      160(SI), $0x01
+	CMPQ      168(SI), $0x01
 	JNE       rows6_full
 	CMPQ      120(SI), $0x00
 	JE        rows6_full
-	MOVQ      152(SI), CX
+	CMPQ      136(SI), $0x00
+	JNE       rows6_maskedSpread
+	MOVQ      160(SI), CX
 	VMOVUPS.Z (CX), K1, Z0
 	ADDQ      72(SI), CX
 	VMOVUPS.Z (CX), K1, Z1
@@ -652,9 +784,26 @@ rows6_panel:
 	VMOVUPS.Z (CX), K1, Z4
 	ADDQ      72(SI), CX
 	VMOVUPS.Z (CX), K1, Z5
-	MOVQ      (SI), AX
-	MOVQ      136(SI), DI
-	MOVQ      88(SI), DX
+	JMP       rows6_maskedBegun
+
+rows6_maskedSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z2
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z3
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z4
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z5
+
+rows6_maskedBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows6_maskedStep:
 	VMOVUPS.Z        (DI), K1, Z6
@@ -679,7 +828,7 @@ rows6_maskedStep:
 	VMAXPS           Z5, Z31, Z5
 
 rows6_maskedStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, K1, (CX)
 	ADDQ    56(SI), CX
 	VMOVUPS Z1, K1, (CX)
@@ -694,7 +843,9 @@ rows6_maskedStore:
 	JMP     rows6_next
 
 rows6_full:
-	MOVQ    152(SI), CX
+	CMPQ    136(SI), $0x00
+	JNE     rows6_wholeSpread
+	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	ADDQ    72(SI), CX
 	VMOVUPS (CX), Z1
@@ -706,9 +857,26 @@ rows6_full:
 	VMOVUPS (CX), Z4
 	ADDQ    72(SI), CX
 	VMOVUPS (CX), Z5
-	MOVQ    (SI), AX
-	MOVQ    136(SI), DI
-	MOVQ    88(SI), DX
+	JMP     rows6_wholeBegun
+
+rows6_wholeSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z2
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z3
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z4
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z5
+
+rows6_wholeBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows6_wholeStep:
 	VMOVUPS          (DI), Z6
@@ -733,7 +901,7 @@ rows6_wholeStep:
 	VMAXPS           Z5, Z31, Z5
 
 rows6_wholeStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, (CX)
 	ADDQ    56(SI), CX
 	VMOVUPS Z1, (CX)
@@ -748,11 +916,11 @@ rows6_wholeStore:
 
 rows6_next:
 	MOVQ   40(SI), CX
-	ADDQ   CX, 136(SI)
-	ADDQ   $0x00000040, 144(SI)
+	ADDQ   CX, 144(SI)
+	ADDQ   $0x00000040, 152(SI)
 	MOVQ   80(SI), CX
-	ADDQ   CX, 152(SI)
-	DECQ   160(SI)
+	ADDQ   CX, 160(SI)
+	DECQ   168(SI)
 	JNZ    rows6_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x06, CX, CX
@@ -770,20 +938,22 @@ rows6_next:
 
 rows7_block:
 	MOVQ 24(SI), CX
-	MOVQ CX, 136(SI)
-	MOVQ 48(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 64(SI), CX
+	MOVQ 48(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 112(SI), CX
+	MOVQ 64(SI), CX
 	MOVQ CX, 160(SI)
+	MOVQ 112(SI), CX
+	MOVQ CX, 168(SI)
 
 rows7_panel:
-	CMPQ      160(SI), $0x01
+	CMPQ      168(SI), $0x01
 	JNE       rows7_full
 	CMPQ      120(SI), $0x00
 	JE        rows7_full
-	MOVQ      152(SI), CX
+	CMPQ      136(SI), $0x00
+	JNE       rows7_maskedSpread
+	MOVQ      160(SI), CX
 	VMOVUPS.Z (CX), K1, Z0
 	ADDQ      72(SI), CX
 	VMOVUPS.Z (CX), K1, Z1
@@ -797,9 +967,28 @@ rows7_panel:
 	VMOVUPS.Z (CX), K1, Z5
 	ADDQ      72(SI), CX
 	VMOVUPS.Z (CX), K1, Z6
-	MOVQ      (SI), AX
-	MOVQ      136(SI), DI
-	MOVQ      88(SI), DX
+	JMP       rows7_maskedBegun
+
+rows7_maskedSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z2
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z3
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z4
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z5
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z6
+
+rows7_maskedBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows7_maskedStep:
 	VMOVUPS.Z        (DI), K1, Z7
@@ -826,7 +1015,7 @@ rows7_maskedStep:
 	VMAXPS           Z6, Z31, Z6
 
 rows7_maskedStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, K1, (CX)
 	ADDQ    56(SI), CX
 	VMOVUPS Z1, K1, (CX)
@@ -843,7 +1032,9 @@ rows7_maskedStore:
 	JMP     rows7_next
 
 rows7_full:
-	MOVQ    152(SI), CX
+	CMPQ    136(SI), $0x00
+	JNE     rows7_wholeSpread
+	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	ADDQ    72(SI), CX
 	VMOVUPS (CX), Z1
@@ -857,9 +1048,28 @@ rows7_full:
 	VMOVUPS (CX), Z5
 	ADDQ    72(SI), CX
 	VMOVUPS (CX), Z6
-	MOVQ    (SI), AX
-	MOVQ    136(SI), DI
-	MOVQ    88(SI), DX
+	JMP     rows7_wholeBegun
+
+rows7_wholeSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z2
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z3
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z4
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z5
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z6
+
+rows7_wholeBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows7_wholeStep:
 	VMOVUPS          (DI), Z7
@@ -886,7 +1096,7 @@ rows7_wholeStep:
 	VMAXPS           Z6, Z31, Z6
 
 rows7_wholeStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, (CX)
 	ADDQ    56(SI), CX
 	VMOVUPS Z1, (CX)
@@ -903,11 +1113,11 @@ rows7_wholeStore:
 
 rows7_next:
 	MOVQ   40(SI), CX
-	ADDQ   CX, 136(SI)
-	ADDQ   $0x00000040, 144(SI)
+	ADDQ   CX, 144(SI)
+	ADDQ   $0x00000040, 152(SI)
 	MOVQ   80(SI), CX
-	ADDQ   CX, 152(SI)
-	DECQ   160(SI)
+	ADDQ   CX, 160(SI)
+	DECQ   168(SI)
 	JNZ    rows7_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x07, CX, CX
@@ -925,20 +1135,22 @@ rows7_next:
 
 rows8_block:
 	MOVQ 24(SI), CX
-	MOVQ CX, 136(SI)
-	MOVQ 48(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 64(SI), CX
+	MOVQ 48(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 112(SI), CX
+	MOVQ 64(SI), CX
 	MOVQ CX, 160(SI)
+	MOVQ 112(SI), CX
+	MOVQ CX, 168(SI)
 
 rows8_panel:
-	CMPQ      160(SI), $0x01
+	CMPQ      168(SI), $0x01
 	JNE       rows8_full
 	CMPQ      120(SI), $0x00
 	JE        rows8_full
-	MOVQ      152(SI), CX
+	CMPQ      136(SI), $0x00
+	JNE       rows8_maskedSpread
+	MOVQ      160(SI), CX
 	VMOVUPS.Z (CX), K1, Z0
 	ADDQ      72(SI), CX
 	VMOVUPS.Z (CX), K1, Z1
@@ -954,9 +1166,30 @@ rows8_panel:
 	VMOVUPS.Z (CX), K1, Z6
 	ADDQ      72(SI), CX
 	VMOVUPS.Z (CX), K1, Z7
-	MOVQ      (SI), AX
-	MOVQ      136(SI), DI
-	MOVQ      88(SI), DX
+	JMP       rows8_maskedBegun
+
+rows8_maskedSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z2
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z3
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z4
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z5
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z6
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z7
+
+rows8_maskedBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows8_maskedStep:
 	VMOVUPS.Z        (DI), K1, Z8
@@ -985,7 +1218,7 @@ rows8_maskedStep:
 	VMAXPS           Z7, Z31, Z7
 
 rows8_maskedStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, K1, (CX)
 	ADDQ    56(SI), CX
 	VMOVUPS Z1, K1, (CX)
@@ -1004,7 +1237,9 @@ rows8_maskedStore:
 	JMP     rows8_next
 
 rows8_full:
-	MOVQ    152(SI), CX
+	CMPQ    136(SI), $0x00
+	JNE     rows8_wholeSpread
+	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	ADDQ    72(SI), CX
 	VMOVUPS (CX), Z1
@@ -1020,9 +1255,30 @@ rows8_full:
 	VMOVUPS (CX), Z6
 	ADDQ    72(SI), CX
 	VMOVUPS (CX), Z7
-	MOVQ    (SI), AX
-	MOVQ    136(SI), DI
-	MOVQ    88(SI), DX
+	JMP     rows8_wholeBegun
+
+rows8_wholeSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z2
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z3
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z4
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z5
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z6
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z7
+
+rows8_wholeBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows8_wholeStep:
 	VMOVUPS          (DI), Z8
@@ -1051,7 +1307,7 @@ rows8_wholeStep:
 	VMAXPS           Z7, Z31, Z7
 
 rows8_wholeStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, (CX)
 	ADDQ    56(SI), CX
 	VMOVUPS Z1, (CX)
@@ -1070,11 +1326,11 @@ rows8_wholeStore:
 
 rows8_next:
 	MOVQ   40(SI), CX
-	ADDQ   CX, 136(SI)
-	ADDQ   $0x00000040, 144(SI)
+	ADDQ   CX, 144(SI)
+	ADDQ   $0x00000040, 152(SI)
 	MOVQ   80(SI), CX
-	ADDQ   CX, 152(SI)
-	DECQ   160(SI)
+	ADDQ   CX, 160(SI)
+	DECQ   168(SI)
 	JNZ    rows8_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x08, CX, CX
@@ -1092,20 +1348,22 @@ rows8_next:
 
 rows9_block:
 	MOVQ 24(SI), CX
-	MOVQ CX, 136(SI)
-	MOVQ 48(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 64(SI), CX
+	MOVQ 48(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 112(SI), CX
+	MOVQ 64(SI), CX
 	MOVQ CX, 160(SI)
+	MOVQ 112(SI), CX
+	MOVQ CX, 168(SI)
 
 rows9_panel:
-	CMPQ      160(SI), $0x01
+	CMPQ      168(SI), $0x01
 	JNE       rows9_full
 	CMPQ      120(SI), $0x00
 	JE        rows9_full
-	MOVQ      152(SI), CX
+	CMPQ      136(SI), $0x00
+	JNE       rows9_maskedSpread
+	MOVQ      160(SI), CX
 	VMOVUPS.Z (CX), K1, Z0
 	ADDQ      72(SI), CX
 	VMOVUPS.Z (CX), K1, Z1
@@ -1123,10 +1381,33 @@ rows9_panel:
 	VMOVUPS.Z (CX), K1, Z7
 	ADDQ      72(SI), CX
 	VMOVUPS.Z (CX), K1, Z8
-	MOVQ      (SI), AX
-	LEAQ      (AX)(R8*8), BX
-	MOVQ      136(SI), DI
-	MOVQ      88(SI), DX
+	JMP       rows9_maskedBegun
+
+rows9_maskedSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z2
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z3
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z4
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z5
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z6
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z7
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z8
+
+rows9_maskedBegun:
+	MOVQ (SI), AX
+	LEAQ (AX)(R8*8), BX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows9_maskedStep:
 	VMOVUPS.Z        (DI), K1, Z9
@@ -1158,7 +1439,7 @@ rows9_maskedStep:
 	VMAXPS           Z8, Z31, Z8
 
 rows9_maskedStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, K1, (CX)
 	ADDQ    56(SI), CX
 	VMOVUPS Z1, K1, (CX)
@@ -1179,7 +1460,9 @@ rows9_maskedStore:
 	JMP     rows9_next
 
 rows9_full:
-	MOVQ    152(SI), CX
+	CMPQ    136(SI), $0x00
+	JNE     rows9_wholeSpread
+	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	ADDQ    72(SI), CX
 	VMOVUPS (CX), Z1
@@ -1197,10 +1480,33 @@ rows9_full:
 	VMOVUPS (CX), Z7
 	ADDQ    72(SI), CX
 	VMOVUPS (CX), Z8
-	MOVQ    (SI), AX
-	LEAQ    (AX)(R8*8), BX
-	MOVQ    136(SI), DI
-	MOVQ    88(SI), DX
+	JMP     rows9_wholeBegun
+
+rows9_wholeSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z2
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z3
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z4
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z5
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z6
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z7
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z8
+
+rows9_wholeBegun:
+	MOVQ (SI), AX
+	LEAQ (AX)(R8*8), BX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows9_wholeStep:
 	VMOVUPS          (DI), Z9
@@ -1232,7 +1538,7 @@ rows9_wholeStep:
 	VMAXPS           Z8, Z31, Z8
 
 rows9_wholeStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, (CX)
 	ADDQ    56(SI), CX
 	VMOVUPS Z1, (CX)
@@ -1253,11 +1559,11 @@ rows9_wholeStore:
 
 rows9_next:
 	MOVQ   40(SI), CX
-	ADDQ   CX, 136(SI)
-	ADDQ   $0x00000040, 144(SI)
+	ADDQ   CX, 144(SI)
+	ADDQ   $0x00000040, 152(SI)
 	MOVQ   80(SI), CX
-	ADDQ   CX, 152(SI)
-	DECQ   160(SI)
+	ADDQ   CX, 160(SI)
+	DECQ   168(SI)
 	JNZ    rows9_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x09, CX, CX
@@ -1275,20 +1581,22 @@ rows9_next:
 
 rows10_block:
 	MOVQ 24(SI), CX
-	MOVQ CX, 136(SI)
-	MOVQ 48(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 64(SI), CX
+	MOVQ 48(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 112(SI), CX
+	MOVQ 64(SI), CX
 	MOVQ CX, 160(SI)
+	MOVQ 112(SI), CX
+	MOVQ CX, 168(SI)
 
 rows10_panel:
-	CMPQ      160(SI), $0x01
+	CMPQ      168(SI), $0x01
 	JNE       rows10_full
 	CMPQ      120(SI), $0x00
 	JE        rows10_full
-	MOVQ      152(SI), CX
+	CMPQ      136(SI), $0x00
+	JNE       rows10_maskedSpread
+	MOVQ      160(SI), CX
 	VMOVUPS.Z (CX), K1, Z0
 	ADDQ      72(SI), CX
 	VMOVUPS.Z (CX), K1, Z1
@@ -1308,10 +1616,35 @@ rows10_panel:
 	VMOVUPS.Z (CX), K1, Z8
 	ADDQ      72(SI), CX
 	VMOVUPS.Z (CX), K1, Z9
-	MOVQ      (SI), AX
-	LEAQ      (AX)(R8*8), BX
-	MOVQ      136(SI), DI
-	MOVQ      88(SI), DX
+	JMP       rows10_maskedBegun
+
+rows10_maskedSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z2
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z3
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z4
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z5
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z6
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z7
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z8
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z9
+
+rows10_maskedBegun:
+	MOVQ (SI), AX
+	LEAQ (AX)(R8*8), BX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows10_maskedStep:
 	VMOVUPS.Z        (DI), K1, Z10
@@ -1345,7 +1678,7 @@ rows10_maskedStep:
 	VMAXPS           Z9, Z31, Z9
 
 rows10_maskedStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, K1, (CX)
 	ADDQ    56(SI), CX
 	VMOVUPS Z1, K1, (CX)
@@ -1368,7 +1701,9 @@ rows10_maskedStore:
 	JMP     rows10_next
 
 rows10_full:
-	MOVQ    152(SI), CX
+	CMPQ    136(SI), $0x00
+	JNE     rows10_wholeSpread
+	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	ADDQ    72(SI), CX
 	VMOVUPS (CX), Z1
@@ -1388,10 +1723,35 @@ rows10_full:
 	VMOVUPS (CX), Z8
 	ADDQ    72(SI), CX
 	VMOVUPS (CX), Z9
-	MOVQ    (SI), AX
-	LEAQ    (AX)(R8*8), BX
-	MOVQ    136(SI), DI
-	MOVQ    88(SI), DX
+	JMP     rows10_wholeBegun
+
+rows10_wholeSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z2
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z3
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z4
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z5
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z6
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z7
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z8
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z9
+
+rows10_wholeBegun:
+	MOVQ (SI), AX
+	LEAQ (AX)(R8*8), BX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows10_wholeStep:
 	VMOVUPS          (DI), Z10
@@ -1425,7 +1785,7 @@ rows10_wholeStep:
 	VMAXPS           Z9, Z31, Z9
 
 rows10_wholeStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, (CX)
 	ADDQ    56(SI), CX
 	VMOVUPS Z1, (CX)
@@ -1448,11 +1808,11 @@ rows10_wholeStore:
 
 rows10_next:
 	MOVQ   40(SI), CX
-	ADDQ   CX, 136(SI)
-	ADDQ   $0x00000040, 144(SI)
+	ADDQ   CX, 144(SI)
+	ADDQ   $0x00000040, 152(SI)
 	MOVQ   80(SI), CX
-	ADDQ   CX, 152(SI)
-	DECQ   160(SI)
+	ADDQ   CX, 160(SI)
+	DECQ   168(SI)
 	JNZ    rows10_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x0a, CX, CX
@@ -1470,20 +1830,22 @@ rows10_next:
 
 rows11_block:
 	MOVQ 24(SI), CX
-	MOVQ CX, 136(SI)
-	MOVQ 48(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 64(SI), CX
+	MOVQ 48(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 112(SI), CX
+	MOVQ 64(SI), CX
 	MOVQ CX, 160(SI)
+	MOVQ 112(SI), CX
+	MOVQ CX, 168(SI)
 
 rows11_panel:
-	CMPQ      160(SI), $0x01
+	CMPQ      168(SI), $0x01
 	JNE       rows11_full
 	CMPQ      120(SI), $0x00
 	JE        rows11_full
-	MOVQ      152(SI), CX
+	CMPQ      136(SI), $0x00
+	JNE       rows11_maskedSpread
+	MOVQ      160(SI), CX
 	VMOVUPS.Z (CX), K1, Z0
 	ADDQ      72(SI), CX
 	VMOVUPS.Z (CX), K1, Z1
@@ -1505,10 +1867,37 @@ rows11_panel:
 	VMOVUPS.Z (CX), K1, Z9
 	ADDQ      72(SI), CX
 	VMOVUPS.Z (CX), K1, Z10
-	MOVQ      (SI), AX
-	LEAQ      (AX)(R8*8), BX
-	MOVQ      136(SI), DI
-	MOVQ      88(SI), DX
+	JMP       rows11_maskedBegun
+
+rows11_maskedSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z2
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z3
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z4
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z5
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z6
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z7
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z8
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z9
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z10
+
+rows11_maskedBegun:
+	MOVQ (SI), AX
+	LEAQ (AX)(R8*8), BX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows11_maskedStep:
 	VMOVUPS.Z        (DI), K1, Z11
@@ -1544,7 +1933,7 @@ rows11_maskedStep:
 	VMAXPS           Z10, Z31, Z10
 
 rows11_maskedStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, K1, (CX)
 	ADDQ    56(SI), CX
 	VMOVUPS Z1, K1, (CX)
@@ -1569,7 +1958,9 @@ rows11_maskedStore:
 	JMP     rows11_next
 
 rows11_full:
-	MOVQ    152(SI), CX
+	CMPQ    136(SI), $0x00
+	JNE     rows11_wholeSpread
+	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	ADDQ    72(SI), CX
 	VMOVUPS (CX), Z1
@@ -1591,10 +1982,37 @@ rows11_full:
 	VMOVUPS (CX), Z9
 	ADDQ    72(SI), CX
 	VMOVUPS (CX), Z10
-	MOVQ    (SI), AX
-	LEAQ    (AX)(R8*8), BX
-	MOVQ    136(SI), DI
-	MOVQ    88(SI), DX
+	JMP     rows11_wholeBegun
+
+rows11_wholeSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z2
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z3
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z4
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z5
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z6
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z7
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z8
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z9
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z10
+
+rows11_wholeBegun:
+	MOVQ (SI), AX
+	LEAQ (AX)(R8*8), BX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows11_wholeStep:
 	VMOVUPS          (DI), Z11
@@ -1630,7 +2048,7 @@ rows11_wholeStep:
 	VMAXPS           Z10, Z31, Z10
 
 rows11_wholeStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, (CX)
 	ADDQ    56(SI), CX
 	VMOVUPS Z1, (CX)
@@ -1655,11 +2073,11 @@ rows11_wholeStore:
 
 rows11_next:
 	MOVQ   40(SI), CX
-	ADDQ   CX, 136(SI)
-	ADDQ   $0x00000040, 144(SI)
+	ADDQ   CX, 144(SI)
+	ADDQ   $0x00000040, 152(SI)
 	MOVQ   80(SI), CX
-	ADDQ   CX, 152(SI)
-	DECQ   160(SI)
+	ADDQ   CX, 160(SI)
+	DECQ   168(SI)
 	JNZ    rows11_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x0b, CX, CX
@@ -1677,20 +2095,22 @@ rows11_next:
 
 rows12_block:
 	MOVQ 24(SI), CX
-	MOVQ CX, 136(SI)
-	MOVQ 48(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 64(SI), CX
+	MOVQ 48(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 112(SI), CX
+	MOVQ 64(SI), CX
 	MOVQ CX, 160(SI)
+	MOVQ 112(SI), CX
+	MOVQ CX, 168(SI)
 
 rows12_panel:
-	CMPQ      160(SI), $0x01
+	CMPQ      168(SI), $0x01
 	JNE       rows12_full
 	CMPQ      120(SI), $0x00
 	JE        rows12_full
-	MOVQ      152(SI), CX
+	CMPQ      136(SI), $0x00
+	JNE       rows12_maskedSpread
+	MOVQ      160(SI), CX
 	VMOVUPS.Z (CX), K1, Z0
 	ADDQ      72(SI), CX
 	VMOVUPS.Z (CX), K1, Z1
@@ -1714,10 +2134,39 @@ rows12_panel:
 	VMOVUPS.Z (CX), K1, Z10
 	ADDQ      72(SI), CX
 	VMOVUPS.Z (CX), K1, Z11
-	MOVQ      (SI), AX
-	LEAQ      (AX)(R8*8), BX
-	MOVQ      136(SI), DI
-	MOVQ      88(SI), DX
+	JMP       rows12_maskedBegun
+
+rows12_maskedSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z2
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z3
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z4
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z5
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z6
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z7
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z8
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z9
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z10
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z11
+
+rows12_maskedBegun:
+	MOVQ (SI), AX
+	LEAQ (AX)(R8*8), BX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows12_maskedStep:
 	VMOVUPS.Z        (DI), K1, Z12
@@ -1755,7 +2204,7 @@ rows12_maskedStep:
 	VMAXPS           Z11, Z31, Z11
 
 rows12_maskedStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, K1, (CX)
 	ADDQ    56(SI), CX
 	VMOVUPS Z1, K1, (CX)
@@ -1782,7 +2231,9 @@ rows12_maskedStore:
 	JMP     rows12_next
 
 rows12_full:
-	MOVQ    152(SI), CX
+	CMPQ    136(SI), $0x00
+	JNE     rows12_wholeSpread
+	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	ADDQ    72(SI), CX
 	VMOVUPS (CX), Z1
@@ -1806,10 +2257,39 @@ rows12_full:
 	VMOVUPS (CX), Z10
 	ADDQ    72(SI), CX
 	VMOVUPS (CX), Z11
-	MOVQ    (SI), AX
-	LEAQ    (AX)(R8*8), BX
-	MOVQ    136(SI), DI
-	MOVQ    88(SI), DX
+	JMP     rows12_wholeBegun
+
+rows12_wholeSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z2
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z3
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z4
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z5
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z6
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z7
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z8
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z9
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z10
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z11
+
+rows12_wholeBegun:
+	MOVQ (SI), AX
+	LEAQ (AX)(R8*8), BX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows12_wholeStep:
 	VMOVUPS          (DI), Z12
@@ -1847,7 +2327,7 @@ rows12_wholeStep:
 	VMAXPS           Z11, Z31, Z11
 
 rows12_wholeStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, (CX)
 	ADDQ    56(SI), CX
 	VMOVUPS Z1, (CX)
@@ -1874,11 +2354,11 @@ rows12_wholeStore:
 
 rows12_next:
 	MOVQ   40(SI), CX
-	ADDQ   CX, 136(SI)
-	ADDQ   $0x00000040, 144(SI)
+	ADDQ   CX, 144(SI)
+	ADDQ   $0x00000040, 152(SI)
 	MOVQ   80(SI), CX
-	ADDQ   CX, 152(SI)
-	DECQ   160(SI)
+	ADDQ   CX, 160(SI)
+	DECQ   168(SI)
 	JNZ    rows12_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x0c, CX, CX
@@ -1896,20 +2376,22 @@ rows12_next:
 
 rows13_block:
 	MOVQ 24(SI), CX
-	MOVQ CX, 136(SI)
-	MOVQ 48(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 64(SI), CX
+	MOVQ 48(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 112(SI), CX
+	MOVQ 64(SI), CX
 	MOVQ CX, 160(SI)
+	MOVQ 112(SI), CX
+	MOVQ CX, 168(SI)
 
 rows13_panel:
-	CMPQ      160(SI), $0x01
+	CMPQ      168(SI), $0x01
 	JNE       rows13_full
 	CMPQ      120(SI), $0x00
 	JE        rows13_full
-	MOVQ      152(SI), CX
+	CMPQ      136(SI), $0x00
+	JNE       rows13_maskedSpread
+	MOVQ      160(SI), CX
 	VMOVUPS.Z (CX), K1, Z0
 	ADDQ      72(SI), CX
 	VMOVUPS.Z (CX), K1, Z1
@@ -1935,10 +2417,41 @@ rows13_panel:
 	VMOVUPS.Z (CX), K1, Z11
 	ADDQ      72(SI), CX
 	VMOVUPS.Z (CX), K1, Z12
-	MOVQ      (SI), AX
-	LEAQ      (AX)(R8*8), BX
-	MOVQ      136(SI), DI
-	MOVQ      88(SI), DX
+	JMP       rows13_maskedBegun
+
+rows13_maskedSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z2
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z3
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z4
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z5
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z6
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z7
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z8
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z9
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z10
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z11
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z12
+
+rows13_maskedBegun:
+	MOVQ (SI), AX
+	LEAQ (AX)(R8*8), BX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows13_maskedStep:
 	VMOVUPS.Z        (DI), K1, Z13
@@ -1978,7 +2491,7 @@ rows13_maskedStep:
 	VMAXPS           Z12, Z31, Z12
 
 rows13_maskedStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, K1, (CX)
 	ADDQ    56(SI), CX
 	VMOVUPS Z1, K1, (CX)
@@ -2007,7 +2520,9 @@ rows13_maskedStore:
 	JMP     rows13_next
 
 rows13_full:
-	MOVQ    152(SI), CX
+	CMPQ    136(SI), $0x00
+	JNE     rows13_wholeSpread
+	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	ADDQ    72(SI), CX
 	VMOVUPS (CX), Z1
@@ -2033,10 +2548,41 @@ rows13_full:
 	VMOVUPS (CX), Z11
 	ADDQ    72(SI), CX
 	VMOVUPS (CX), Z12
-	MOVQ    (SI), AX
-	LEAQ    (AX)(R8*8), BX
-	MOVQ    136(SI), DI
-	MOVQ    88(SI), DX
+	JMP     rows13_wholeBegun
+
+rows13_wholeSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z2
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z3
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z4
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z5
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z6
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z7
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z8
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z9
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z10
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z11
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z12
+
+rows13_wholeBegun:
+	MOVQ (SI), AX
+	LEAQ (AX)(R8*8), BX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows13_wholeStep:
 	VMOVUPS          (DI), Z13
@@ -2076,7 +2622,7 @@ rows13_wholeStep:
 	VMAXPS           Z12, Z31, Z12
 
 rows13_wholeStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, (CX)
 	ADDQ    56(SI), CX
 	VMOVUPS Z1, (CX)
@@ -2105,11 +2651,11 @@ rows13_wholeStore:
 
 rows13_next:
 	MOVQ   40(SI), CX
-	ADDQ   CX, 136(SI)
-	ADDQ   $0x00000040, 144(SI)
+	ADDQ   CX, 144(SI)
+	ADDQ   $0x00000040, 152(SI)
 	MOVQ   80(SI), CX
-	ADDQ   CX, 152(SI)
-	DECQ   160(SI)
+	ADDQ   CX, 160(SI)
+	DECQ   168(SI)
 	JNZ    rows13_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x0d, CX, CX
@@ -2127,20 +2673,22 @@ rows13_next:
 
 rows14_block:
 	MOVQ 24(SI), CX
-	MOVQ CX, 136(SI)
-	MOVQ 48(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 64(SI), CX
+	MOVQ 48(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 112(SI), CX
+	MOVQ 64(SI), CX
 	MOVQ CX, 160(SI)
+	MOVQ 112(SI), CX
+	MOVQ CX, 168(SI)
 
 rows14_panel:
-	CMPQ      160(SI), $0x01
+	CMPQ      168(SI), $0x01
 	JNE       rows14_full
 	CMPQ      120(SI), $0x00
 	JE        rows14_full
-	MOVQ      152(SI), CX
+	CMPQ      136(SI), $0x00
+	JNE       rows14_maskedSpread
+	MOVQ      160(SI), CX
 	VMOVUPS.Z (CX), K1, Z0
 	ADDQ      72(SI), CX
 	VMOVUPS.Z (CX), K1, Z1
@@ -2168,10 +2716,43 @@ rows14_panel:
 	VMOVUPS.Z (CX), K1, Z12
 	ADDQ      72(SI), CX
 	VMOVUPS.Z (CX), K1, Z13
-	MOVQ      (SI), AX
-	LEAQ      (AX)(R8*8), BX
-	MOVQ      136(SI), DI
-	MOVQ      88(SI), DX
+	JMP       rows14_maskedBegun
+
+rows14_maskedSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z2
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z3
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z4
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z5
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z6
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z7
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z8
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z9
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z10
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z11
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z12
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z13
+
+rows14_maskedBegun:
+	MOVQ (SI), AX
+	LEAQ (AX)(R8*8), BX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows14_maskedStep:
 	VMOVUPS.Z        (DI), K1, Z14
@@ -2213,7 +2794,7 @@ rows14_maskedStep:
 	VMAXPS           Z13, Z31, Z13
 
 rows14_maskedStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, K1, (CX)
 	ADDQ    56(SI), CX
 	VMOVUPS Z1, K1, (CX)
@@ -2244,7 +2825,9 @@ rows14_maskedStore:
 	JMP     rows14_next
 
 rows14_full:
-	MOVQ    152(SI), CX
+	CMPQ    136(SI), $0x00
+	JNE     rows14_wholeSpread
+	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	ADDQ    72(SI), CX
 	VMOVUPS (CX), Z1
@@ -2272,10 +2855,43 @@ rows14_full:
 	VMOVUPS (CX), Z12
 	ADDQ    72(SI), CX
 	VMOVUPS (CX), Z13
-	MOVQ    (SI), AX
-	LEAQ    (AX)(R8*8), BX
-	MOVQ    136(SI), DI
-	MOVQ    88(SI), DX
+	JMP     rows14_wholeBegun
+
+rows14_wholeSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z2
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z3
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z4
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z5
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z6
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z7
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z8
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z9
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z10
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z11
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z12
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z13
+
+rows14_wholeBegun:
+	MOVQ (SI), AX
+	LEAQ (AX)(R8*8), BX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows14_wholeStep:
 	VMOVUPS          (DI), Z14
@@ -2317,7 +2933,7 @@ rows14_wholeStep:
 	VMAXPS           Z13, Z31, Z13
 
 rows14_wholeStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, (CX)
 	ADDQ    56(SI), CX
 	VMOVUPS Z1, (CX)
@@ -2348,11 +2964,11 @@ rows14_wholeStore:
 
 rows14_next:
 	MOVQ   40(SI), CX
-	ADDQ   CX, 136(SI)
-	ADDQ   $0x00000040, 144(SI)
+	ADDQ   CX, 144(SI)
+	ADDQ   $0x00000040, 152(SI)
 	MOVQ   80(SI), CX
-	ADDQ   CX, 152(SI)
-	DECQ   160(SI)
+	ADDQ   CX, 160(SI)
+	DECQ   168(SI)
 	JNZ    rows14_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x0e, CX, CX
@@ -2370,20 +2986,22 @@ rows14_next:
 
 rows15_block:
 	MOVQ 24(SI), CX
-	MOVQ CX, 136(SI)
-	MOVQ 48(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 64(SI), CX
+	MOVQ 48(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 112(SI), CX
+	MOVQ 64(SI), CX
 	MOVQ CX, 160(SI)
+	MOVQ 112(SI), CX
+	MOVQ CX, 168(SI)
 
 rows15_panel:
-	CMPQ      160(SI), $0x01
+	CMPQ      168(SI), $0x01
 	JNE       rows15_full
 	CMPQ      120(SI), $0x00
 	JE        rows15_full
-	MOVQ      152(SI), CX
+	CMPQ      136(SI), $0x00
+	JNE       rows15_maskedSpread
+	MOVQ      160(SI), CX
 	VMOVUPS.Z (CX), K1, Z0
 	ADDQ      72(SI), CX
 	VMOVUPS.Z (CX), K1, Z1
@@ -2413,10 +3031,45 @@ rows15_panel:
 	VMOVUPS.Z (CX), K1, Z13
 	ADDQ      72(SI), CX
 	VMOVUPS.Z (CX), K1, Z14
-	MOVQ      (SI), AX
-	LEAQ      (AX)(R8*8), BX
-	MOVQ      136(SI), DI
-	MOVQ      88(SI), DX
+	JMP       rows15_maskedBegun
+
+rows15_maskedSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z2
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z3
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z4
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z5
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z6
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z7
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z8
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z9
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z10
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z11
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z12
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z13
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z14
+
+rows15_maskedBegun:
+	MOVQ (SI), AX
+	LEAQ (AX)(R8*8), BX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows15_maskedStep:
 	VMOVUPS.Z        (DI), K1, Z15
@@ -2460,7 +3113,7 @@ rows15_maskedStep:
 	VMAXPS           Z14, Z31, Z14
 
 rows15_maskedStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, K1, (CX)
 	ADDQ    56(SI), CX
 	VMOVUPS Z1, K1, (CX)
@@ -2493,7 +3146,9 @@ rows15_maskedStore:
 	JMP     rows15_next
 
 rows15_full:
-	MOVQ    152(SI), CX
+	CMPQ    136(SI), $0x00
+	JNE     rows15_wholeSpread
+	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	ADDQ    72(SI), CX
 	VMOVUPS (CX), Z1
@@ -2523,10 +3178,45 @@ rows15_full:
 	VMOVUPS (CX), Z13
 	ADDQ    72(SI), CX
 	VMOVUPS (CX), Z14
-	MOVQ    (SI), AX
-	LEAQ    (AX)(R8*8), BX
-	MOVQ    136(SI), DI
-	MOVQ    88(SI), DX
+	JMP     rows15_wholeBegun
+
+rows15_wholeSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z2
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z3
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z4
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z5
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z6
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z7
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z8
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z9
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z10
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z11
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z12
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z13
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z14
+
+rows15_wholeBegun:
+	MOVQ (SI), AX
+	LEAQ (AX)(R8*8), BX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows15_wholeStep:
 	VMOVUPS          (DI), Z15
@@ -2570,7 +3260,7 @@ rows15_wholeStep:
 	VMAXPS           Z14, Z31, Z14
 
 rows15_wholeStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, (CX)
 	ADDQ    56(SI), CX
 	VMOVUPS Z1, (CX)
@@ -2603,11 +3293,11 @@ rows15_wholeStore:
 
 rows15_next:
 	MOVQ   40(SI), CX
-	ADDQ   CX, 136(SI)
-	ADDQ   $0x00000040, 144(SI)
+	ADDQ   CX, 144(SI)
+	ADDQ   $0x00000040, 152(SI)
 	MOVQ   80(SI), CX
-	ADDQ   CX, 152(SI)
-	DECQ   160(SI)
+	ADDQ   CX, 160(SI)
+	DECQ   168(SI)
 	JNZ    rows15_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x0f, CX, CX
@@ -2625,20 +3315,22 @@ rows15_next:
 
 rows16_block:
 	MOVQ 24(SI), CX
-	MOVQ CX, 136(SI)
-	MOVQ 48(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 64(SI), CX
+	MOVQ 48(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 112(SI), CX
+	MOVQ 64(SI), CX
 	MOVQ CX, 160(SI)
+	MOVQ 112(SI), CX
+	MOVQ CX, 168(SI)
 
 rows16_panel:
-	CMPQ      160(SI), $0x01
+	CMPQ      168(SI), $0x01
 	JNE       rows16_full
 	CMPQ      120(SI), $0x00
 	JE        rows16_full
-	MOVQ      152(SI), CX
+	CMPQ      136(SI), $0x00
+	JNE       rows16_maskedSpread
+	MOVQ      160(SI), CX
 	VMOVUPS.Z (CX), K1, Z0
 	ADDQ      72(SI), CX
 	VMOVUPS.Z (CX), K1, Z1
@@ -2670,10 +3362,47 @@ rows16_panel:
 	VMOVUPS.Z (CX), K1, Z14
 	ADDQ      72(SI), CX
 	VMOVUPS.Z (CX), K1, Z15
-	MOVQ      (SI), AX
-	LEAQ      (AX)(R8*8), BX
-	MOVQ      136(SI), DI
-	MOVQ      88(SI), DX
+	JMP       rows16_maskedBegun
+
+rows16_maskedSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z2
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z3
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z4
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z5
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z6
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z7
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z8
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z9
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z10
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z11
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z12
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z13
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z14
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z15
+
+rows16_maskedBegun:
+	MOVQ (SI), AX
+	LEAQ (AX)(R8*8), BX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows16_maskedStep:
 	VMOVUPS.Z        (DI), K1, Z16
@@ -2719,7 +3448,7 @@ rows16_maskedStep:
 	VMAXPS           Z15, Z31, Z15
 
 rows16_maskedStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, K1, (CX)
 	ADDQ    56(SI), CX
 	VMOVUPS Z1, K1, (CX)
@@ -2754,7 +3483,9 @@ rows16_maskedStore:
 	JMP     rows16_next
 
 rows16_full:
-	MOVQ    152(SI), CX
+	CMPQ    136(SI), $0x00
+	JNE     rows16_wholeSpread
+	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	ADDQ    72(SI), CX
 	VMOVUPS (CX), Z1
@@ -2786,10 +3517,47 @@ rows16_full:
 	VMOVUPS (CX), Z14
 	ADDQ    72(SI), CX
 	VMOVUPS (CX), Z15
-	MOVQ    (SI), AX
-	LEAQ    (AX)(R8*8), BX
-	MOVQ    136(SI), DI
-	MOVQ    88(SI), DX
+	JMP     rows16_wholeBegun
+
+rows16_wholeSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z2
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z3
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z4
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z5
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z6
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z7
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z8
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z9
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z10
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z11
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z12
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z13
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z14
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z15
+
+rows16_wholeBegun:
+	MOVQ (SI), AX
+	LEAQ (AX)(R8*8), BX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows16_wholeStep:
 	VMOVUPS          (DI), Z16
@@ -2835,7 +3603,7 @@ rows16_wholeStep:
 	VMAXPS           Z15, Z31, Z15
 
 rows16_wholeStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, (CX)
 	ADDQ    56(SI), CX
 	VMOVUPS Z1, (CX)
@@ -2870,11 +3638,11 @@ rows16_wholeStore:
 
 rows16_next:
 	MOVQ   40(SI), CX
-	ADDQ   CX, 136(SI)
-	ADDQ   $0x00000040, 144(SI)
+	ADDQ   CX, 144(SI)
+	ADDQ   $0x00000040, 152(SI)
 	MOVQ   80(SI), CX
-	ADDQ   CX, 152(SI)
-	DECQ   160(SI)
+	ADDQ   CX, 160(SI)
+	DECQ   168(SI)
 	JNZ    rows16_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x10, CX, CX
@@ -2970,25 +3738,35 @@ upTo2:
 upTo1:
 rows1_block:
 	MOVQ 24(SI), CX
-	MOVQ CX, 136(SI)
-	MOVQ 48(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 64(SI), CX
+	MOVQ 48(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 112(SI), CX
+	MOVQ 64(SI), CX
 	MOVQ CX, 160(SI)
+	MOVQ 112(SI), CX
+	MOVQ CX, 168(SI)
 
 rows1_panel:
-	CMPQ      160(SI), $0x01
+	CMPQ      168(SI), $0x01
 	JNE       rows1_full
 	CMPQ      120(SI), $0x00
 	JE        rows1_full
-	MOVQ      152(SI), CX
+	CMPQ      136(SI), $0x00
+	JNE       rows1_maskedSpread
+	MOVQ      160(SI), CX
 	VMOVUPS   (CX), Z0
 	VMOVUPS.Z 64(CX), K1, Z1
-	MOVQ      (SI), AX
-	MOVQ      136(SI), DI
-	MOVQ      88(SI), DX
+	JMP       rows1_maskedBegun
+
+rows1_maskedSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+	VMOVAPS      Z0, Z1
+
+rows1_maskedBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows1_maskedStep:
 	VMOVUPS      (DI), Z2
@@ -3007,18 +3785,28 @@ rows1_maskedStep:
 	VMAXPS       Z1, Z31, Z1
 
 rows1_maskedStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, K1, 64(CX)
 	JMP     rows1_next
 
 rows1_full:
-	MOVQ    152(SI), CX
+	CMPQ    136(SI), $0x00
+	JNE     rows1_wholeSpread
+	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	VMOVUPS 64(CX), Z1
-	MOVQ    (SI), AX
-	MOVQ    136(SI), DI
-	MOVQ    88(SI), DX
+	JMP     rows1_wholeBegun
+
+rows1_wholeSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+	VMOVAPS      Z0, Z1
+
+rows1_wholeBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows1_wholeStep:
 	VMOVUPS      (DI), Z2
@@ -3037,17 +3825,17 @@ rows1_wholeStep:
 	VMAXPS       Z1, Z31, Z1
 
 rows1_wholeStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 
 rows1_next:
 	MOVQ   40(SI), CX
-	ADDQ   CX, 136(SI)
-	ADDQ   $0x00000080, 144(SI)
+	ADDQ   CX, 144(SI)
+	ADDQ   $0x00000080, 152(SI)
 	MOVQ   80(SI), CX
-	ADDQ   CX, 152(SI)
-	DECQ   160(SI)
+	ADDQ   CX, 160(SI)
+	DECQ   168(SI)
 	JNZ    rows1_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x01, CX, CX
@@ -3065,28 +3853,41 @@ rows1_next:
 
 rows2_block:
 	MOVQ 24(SI), CX
-	MOVQ CX, 136(SI)
-	MOVQ 48(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 64(SI), CX
+	MOVQ 48(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 112(SI), CX
+	MOVQ 64(SI), CX
 	MOVQ CX, 160(SI)
+	MOVQ 112(SI), CX
+	MOVQ CX, 168(SI)
 
 rows2_panel:
-	CMPQ      160(SI), $0x01
+	CMPQ      168(SI), $0x01
 	JNE       rows2_full
 	CMPQ      120(SI), $0x00
 	JE        rows2_full
-	MOVQ      152(SI), CX
+	CMPQ      136(SI), $0x00
+	JNE       rows2_maskedSpread
+	MOVQ      160(SI), CX
 	VMOVUPS   (CX), Z0
 	VMOVUPS.Z 64(CX), K1, Z1
 	ADDQ      72(SI), CX
 	VMOVUPS   (CX), Z2
 	VMOVUPS.Z 64(CX), K1, Z3
-	MOVQ      (SI), AX
-	MOVQ      136(SI), DI
-	MOVQ      88(SI), DX
+	JMP       rows2_maskedBegun
+
+rows2_maskedSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+	VMOVAPS      Z0, Z1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z2
+	VMOVAPS      Z2, Z3
+
+rows2_maskedBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows2_maskedStep:
 	VMOVUPS      (DI), Z4
@@ -3110,7 +3911,7 @@ rows2_maskedStep:
 	VMAXPS       Z3, Z31, Z3
 
 rows2_maskedStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, K1, 64(CX)
 	ADDQ    56(SI), CX
@@ -3119,15 +3920,28 @@ rows2_maskedStore:
 	JMP     rows2_next
 
 rows2_full:
-	MOVQ    152(SI), CX
+	CMPQ    136(SI), $0x00
+	JNE     rows2_wholeSpread
+	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	VMOVUPS 64(CX), Z1
 	ADDQ    72(SI), CX
 	VMOVUPS (CX), Z2
 	VMOVUPS 64(CX), Z3
-	MOVQ    (SI), AX
-	MOVQ    136(SI), DI
-	MOVQ    88(SI), DX
+	JMP     rows2_wholeBegun
+
+rows2_wholeSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+	VMOVAPS      Z0, Z1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z2
+	VMOVAPS      Z2, Z3
+
+rows2_wholeBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows2_wholeStep:
 	VMOVUPS      (DI), Z4
@@ -3151,7 +3965,7 @@ rows2_wholeStep:
 	VMAXPS       Z3, Z31, Z3
 
 rows2_wholeStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	ADDQ    56(SI), CX
@@ -3160,11 +3974,11 @@ rows2_wholeStore:
 
 rows2_next:
 	MOVQ   40(SI), CX
-	ADDQ   CX, 136(SI)
-	ADDQ   $0x00000080, 144(SI)
+	ADDQ   CX, 144(SI)
+	ADDQ   $0x00000080, 152(SI)
 	MOVQ   80(SI), CX
-	ADDQ   CX, 152(SI)
-	DECQ   160(SI)
+	ADDQ   CX, 160(SI)
+	DECQ   168(SI)
 	JNZ    rows2_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x02, CX, CX
@@ -3182,20 +3996,22 @@ rows2_next:
 
 rows3_block:
 	MOVQ 24(SI), CX
-	MOVQ CX, 136(SI)
-	MOVQ 48(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 64(SI), CX
+	MOVQ 48(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 112(SI), CX
+	MOVQ 64(SI), CX
 	MOVQ CX, 160(SI)
+	MOVQ 112(SI), CX
+	MOVQ CX, 168(SI)
 
 rows3_panel:
-	CMPQ      160(SI), $0x01
+	CMPQ      168(SI), $0x01
 	JNE       rows3_full
 	CMPQ      120(SI), $0x00
 	JE        rows3_full
-	MOVQ      152(SI), CX
+	CMPQ      136(SI), $0x00
+	JNE       rows3_maskedSpread
+	MOVQ      160(SI), CX
 	VMOVUPS   (CX), Z0
 	VMOVUPS.Z 64(CX), K1, Z1
 	ADDQ      72(SI), CX
@@ -3204,9 +4020,23 @@ rows3_panel:
 	ADDQ      72(SI), CX
 	VMOVUPS   (CX), Z4
 	VMOVUPS.Z 64(CX), K1, Z5
-	MOVQ      (SI), AX
-	MOVQ      136(SI), DI
-	MOVQ      88(SI), DX
+	JMP       rows3_maskedBegun
+
+rows3_maskedSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+	VMOVAPS      Z0, Z1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z2
+	VMOVAPS      Z2, Z3
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z4
+	VMOVAPS      Z4, Z5
+
+rows3_maskedBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows3_maskedStep:
 	VMOVUPS      (DI), Z6
@@ -3235,7 +4065,7 @@ rows3_maskedStep:
 	VMAXPS       Z5, Z31, Z5
 
 rows3_maskedStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, K1, 64(CX)
 	ADDQ    56(SI), CX
@@ -3247,7 +4077,9 @@ rows3_maskedStore:
 	JMP     rows3_next
 
 rows3_full:
-	MOVQ    152(SI), CX
+	CMPQ    136(SI), $0x00
+	JNE     rows3_wholeSpread
+	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	VMOVUPS 64(CX), Z1
 	ADDQ    72(SI), CX
@@ -3256,9 +4088,23 @@ rows3_full:
 	ADDQ    72(SI), CX
 	VMOVUPS (CX), Z4
 	VMOVUPS 64(CX), Z5
-	MOVQ    (SI), AX
-	MOVQ    136(SI), DI
-	MOVQ    88(SI), DX
+	JMP     rows3_wholeBegun
+
+rows3_wholeSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+	VMOVAPS      Z0, Z1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z2
+	VMOVAPS      Z2, Z3
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z4
+	VMOVAPS      Z4, Z5
+
+rows3_wholeBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows3_wholeStep:
 	VMOVUPS      (DI), Z6
@@ -3287,7 +4133,7 @@ rows3_wholeStep:
 	VMAXPS       Z5, Z31, Z5
 
 rows3_wholeStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	ADDQ    56(SI), CX
@@ -3299,11 +4145,11 @@ rows3_wholeStore:
 
 rows3_next:
 	MOVQ   40(SI), CX
-	ADDQ   CX, 136(SI)
-	ADDQ   $0x00000080, 144(SI)
+	ADDQ   CX, 144(SI)
+	ADDQ   $0x00000080, 152(SI)
 	MOVQ   80(SI), CX
-	ADDQ   CX, 152(SI)
-	DECQ   160(SI)
+	ADDQ   CX, 160(SI)
+	DECQ   168(SI)
 	JNZ    rows3_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x03, CX, CX
@@ -3321,20 +4167,22 @@ rows3_next:
 
 rows4_block:
 	MOVQ 24(SI), CX
-	MOVQ CX, 136(SI)
-	MOVQ 48(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 64(SI), CX
+	MOVQ 48(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 112(SI), CX
+	MOVQ 64(SI), CX
 	MOVQ CX, 160(SI)
+	MOVQ 112(SI), CX
+	MOVQ CX, 168(SI)
 
 rows4_panel:
-	CMPQ      160(SI), $0x01
+	CMPQ      168(SI), $0x01
 	JNE       rows4_full
 	CMPQ      120(SI), $0x00
 	JE        rows4_full
-	MOVQ      152(SI), CX
+	CMPQ      136(SI), $0x00
+	JNE       rows4_maskedSpread
+	MOVQ      160(SI), CX
 	VMOVUPS   (CX), Z0
 	VMOVUPS.Z 64(CX), K1, Z1
 	ADDQ      72(SI), CX
@@ -3346,9 +4194,26 @@ rows4_panel:
 	ADDQ      72(SI), CX
 	VMOVUPS   (CX), Z6
 	VMOVUPS.Z 64(CX), K1, Z7
-	MOVQ      (SI), AX
-	MOVQ      136(SI), DI
-	MOVQ      88(SI), DX
+	JMP       rows4_maskedBegun
+
+rows4_maskedSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+	VMOVAPS      Z0, Z1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z2
+	VMOVAPS      Z2, Z3
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z4
+	VMOVAPS      Z4, Z5
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z6
+	VMOVAPS      Z6, Z7
+
+rows4_maskedBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows4_maskedStep:
 	VMOVUPS      (DI), Z8
@@ -3382,7 +4247,7 @@ rows4_maskedStep:
 	VMAXPS       Z7, Z31, Z7
 
 rows4_maskedStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, K1, 64(CX)
 	ADDQ    56(SI), CX
@@ -3397,7 +4262,9 @@ rows4_maskedStore:
 	JMP     rows4_next
 
 rows4_full:
-	MOVQ    152(SI), CX
+	CMPQ    136(SI), $0x00
+	JNE     rows4_wholeSpread
+	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	VMOVUPS 64(CX), Z1
 	ADDQ    72(SI), CX
@@ -3409,9 +4276,26 @@ rows4_full:
 	ADDQ    72(SI), CX
 	VMOVUPS (CX), Z6
 	VMOVUPS 64(CX), Z7
-	MOVQ    (SI), AX
-	MOVQ    136(SI), DI
-	MOVQ    88(SI), DX
+	JMP     rows4_wholeBegun
+
+rows4_wholeSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+	VMOVAPS      Z0, Z1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z2
+	VMOVAPS      Z2, Z3
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z4
+	VMOVAPS      Z4, Z5
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z6
+	VMOVAPS      Z6, Z7
+
+rows4_wholeBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows4_wholeStep:
 	VMOVUPS      (DI), Z8
@@ -3445,7 +4329,7 @@ rows4_wholeStep:
 	VMAXPS       Z7, Z31, Z7
 
 rows4_wholeStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	ADDQ    56(SI), CX
@@ -3460,11 +4344,11 @@ rows4_wholeStore:
 
 rows4_next:
 	MOVQ   40(SI), CX
-	ADDQ   CX, 136(SI)
-	ADDQ   $0x00000080, 144(SI)
+	ADDQ   CX, 144(SI)
+	ADDQ   $0x00000080, 152(SI)
 	MOVQ   80(SI), CX
-	ADDQ   CX, 152(SI)
-	DECQ   160(SI)
+	ADDQ   CX, 160(SI)
+	DECQ   168(SI)
 	JNZ    rows4_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x04, CX, CX
@@ -3482,20 +4366,22 @@ rows4_next:
 
 rows5_block:
 	MOVQ 24(SI), CX
-	MOVQ CX, 136(SI)
-	MOVQ 48(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 64(SI), CX
+	MOVQ 48(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 112(SI), CX
+	MOVQ 64(SI), CX
 	MOVQ CX, 160(SI)
+	MOVQ 112(SI), CX
+	MOVQ CX, 168(SI)
 
 rows5_panel:
-	CMPQ      160(SI), $0x01
+	CMPQ      168(SI), $0x01
 	JNE       rows5_full
 	CMPQ      120(SI), $0x00
 	JE        rows5_full
-	MOVQ      152(SI), CX
+	CMPQ      136(SI), $0x00
+	JNE       rows5_maskedSpread
+	MOVQ      160(SI), CX
 	VMOVUPS   (CX), Z0
 	VMOVUPS.Z 64(CX), K1, Z1
 	ADDQ      72(SI), CX
@@ -3510,9 +4396,29 @@ rows5_panel:
 	ADDQ      72(SI), CX
 	VMOVUPS   (CX), Z8
 	VMOVUPS.Z 64(CX), K1, Z9
-	MOVQ      (SI), AX
-	MOVQ      136(SI), DI
-	MOVQ      88(SI), DX
+	JMP       rows5_maskedBegun
+
+rows5_maskedSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+	VMOVAPS      Z0, Z1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z2
+	VMOVAPS      Z2, Z3
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z4
+	VMOVAPS      Z4, Z5
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z6
+	VMOVAPS      Z6, Z7
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z8
+	VMOVAPS      Z8, Z9
+
+rows5_maskedBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows5_maskedStep:
 	VMOVUPS      (DI), Z10
@@ -3551,7 +4457,7 @@ rows5_maskedStep:
 	VMAXPS       Z9, Z31, Z9
 
 rows5_maskedStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, K1, 64(CX)
 	ADDQ    56(SI), CX
@@ -3569,7 +4475,9 @@ rows5_maskedStore:
 	JMP     rows5_next
 
 rows5_full:
-	MOVQ    152(SI), CX
+	CMPQ    136(SI), $0x00
+	JNE     rows5_wholeSpread
+	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	VMOVUPS 64(CX), Z1
 	ADDQ    72(SI), CX
@@ -3584,9 +4492,29 @@ rows5_full:
 	ADDQ    72(SI), CX
 	VMOVUPS (CX), Z8
 	VMOVUPS 64(CX), Z9
-	MOVQ    (SI), AX
-	MOVQ    136(SI), DI
-	MOVQ    88(SI), DX
+	JMP     rows5_wholeBegun
+
+rows5_wholeSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+	VMOVAPS      Z0, Z1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z2
+	VMOVAPS      Z2, Z3
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z4
+	VMOVAPS      Z4, Z5
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z6
+	VMOVAPS      Z6, Z7
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z8
+	VMOVAPS      Z8, Z9
+
+rows5_wholeBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows5_wholeStep:
 	VMOVUPS      (DI), Z10
@@ -3625,7 +4553,7 @@ rows5_wholeStep:
 	VMAXPS       Z9, Z31, Z9
 
 rows5_wholeStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	ADDQ    56(SI), CX
@@ -3643,11 +4571,11 @@ rows5_wholeStore:
 
 rows5_next:
 	MOVQ   40(SI), CX
-	ADDQ   CX, 136(SI)
-	ADDQ   $0x00000080, 144(SI)
+	ADDQ   CX, 144(SI)
+	ADDQ   $0x00000080, 152(SI)
 	MOVQ   80(SI), CX
-	ADDQ   CX, 152(SI)
-	DECQ   160(SI)
+	ADDQ   CX, 160(SI)
+	DECQ   168(SI)
 	JNZ    rows5_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x05, CX, CX
@@ -3665,20 +4593,22 @@ rows5_next:
 
 rows6_block:
 	MOVQ 24(SI), CX
-	MOVQ CX, 136(SI)
-	MOVQ 48(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 64(SI), CX
+	MOVQ 48(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 112(SI), CX
+	MOVQ 64(SI), CX
 	MOVQ CX, 160(SI)
+	MOVQ 112(SI), CX
+	MOVQ CX, 168(SI)
 
 rows6_panel:
-	CMPQ      160(SI), $0x01
+	CMPQ      168(SI), $0x01
 	JNE       rows6_full
 	CMPQ      120(SI), $0x00
 	JE        rows6_full
-	MOVQ      152(SI), CX
+	CMPQ      136(SI), $0x00
+	JNE       rows6_maskedSpread
+	MOVQ      160(SI), CX
 	VMOVUPS   (CX), Z0
 	VMOVUPS.Z 64(CX), K1, Z1
 	ADDQ      72(SI), CX
@@ -3696,9 +4626,32 @@ rows6_panel:
 	ADDQ      72(SI), CX
 	VMOVUPS   (CX), Z10
 	VMOVUPS.Z 64(CX), K1, Z11
-	MOVQ      (SI), AX
-	MOVQ      136(SI), DI
-	MOVQ      88(SI), DX
+	JMP       rows6_maskedBegun
+
+rows6_maskedSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+	VMOVAPS      Z0, Z1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z2
+	VMOVAPS      Z2, Z3
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z4
+	VMOVAPS      Z4, Z5
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z6
+	VMOVAPS      Z6, Z7
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z8
+	VMOVAPS      Z8, Z9
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z10
+	VMOVAPS      Z10, Z11
+
+rows6_maskedBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows6_maskedStep:
 	VMOVUPS      (DI), Z12
@@ -3742,7 +4695,7 @@ rows6_maskedStep:
 	VMAXPS       Z11, Z31, Z11
 
 rows6_maskedStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, K1, 64(CX)
 	ADDQ    56(SI), CX
@@ -3763,7 +4716,9 @@ rows6_maskedStore:
 	JMP     rows6_next
 
 rows6_full:
-	MOVQ    152(SI), CX
+	CMPQ    136(SI), $0x00
+	JNE     rows6_wholeSpread
+	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	VMOVUPS 64(CX), Z1
 	ADDQ    72(SI), CX
@@ -3781,9 +4736,32 @@ rows6_full:
 	ADDQ    72(SI), CX
 	VMOVUPS (CX), Z10
 	VMOVUPS 64(CX), Z11
-	MOVQ    (SI), AX
-	MOVQ    136(SI), DI
-	MOVQ    88(SI), DX
+	JMP     rows6_wholeBegun
+
+rows6_wholeSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+	VMOVAPS      Z0, Z1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z2
+	VMOVAPS      Z2, Z3
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z4
+	VMOVAPS      Z4, Z5
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z6
+	VMOVAPS      Z6, Z7
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z8
+	VMOVAPS      Z8, Z9
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z10
+	VMOVAPS      Z10, Z11
+
+rows6_wholeBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows6_wholeStep:
 	VMOVUPS      (DI), Z12
@@ -3827,7 +4805,7 @@ rows6_wholeStep:
 	VMAXPS       Z11, Z31, Z11
 
 rows6_wholeStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	ADDQ    56(SI), CX
@@ -3848,11 +4826,11 @@ rows6_wholeStore:
 
 rows6_next:
 	MOVQ   40(SI), CX
-	ADDQ   CX, 136(SI)
-	ADDQ   $0x00000080, 144(SI)
+	ADDQ   CX, 144(SI)
+	ADDQ   $0x00000080, 152(SI)
 	MOVQ   80(SI), CX
-	ADDQ   CX, 152(SI)
-	DECQ   160(SI)
+	ADDQ   CX, 160(SI)
+	DECQ   168(SI)
 	JNZ    rows6_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x06, CX, CX
@@ -3870,20 +4848,22 @@ rows6_next:
 
 rows7_block:
 	MOVQ 24(SI), CX
-	MOVQ CX, 136(SI)
-	MOVQ 48(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 64(SI), CX
+	MOVQ 48(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 112(SI), CX
+	MOVQ 64(SI), CX
 	MOVQ CX, 160(SI)
+	MOVQ 112(SI), CX
+	MOVQ CX, 168(SI)
 
 rows7_panel:
-	CMPQ      160(SI), $0x01
+	CMPQ      168(SI), $0x01
 	JNE       rows7_full
 	CMPQ      120(SI), $0x00
 	JE        rows7_full
-	MOVQ      152(SI), CX
+	CMPQ      136(SI), $0x00
+	JNE       rows7_maskedSpread
+	MOVQ      160(SI), CX
 	VMOVUPS   (CX), Z0
 	VMOVUPS.Z 64(CX), K1, Z1
 	ADDQ      72(SI), CX
@@ -3904,9 +4884,35 @@ rows7_panel:
 	ADDQ      72(SI), CX
 	VMOVUPS   (CX), Z12
 	VMOVUPS.Z 64(CX), K1, Z13
-	MOVQ      (SI), AX
-	MOVQ      136(SI), DI
-	MOVQ      88(SI), DX
+	JMP       rows7_maskedBegun
+
+rows7_maskedSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+	VMOVAPS      Z0, Z1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z2
+	VMOVAPS      Z2, Z3
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z4
+	VMOVAPS      Z4, Z5
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z6
+	VMOVAPS      Z6, Z7
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z8
+	VMOVAPS      Z8, Z9
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z10
+	VMOVAPS      Z10, Z11
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z12
+	VMOVAPS      Z12, Z13
+
+rows7_maskedBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows7_maskedStep:
 	VMOVUPS      (DI), Z14
@@ -3955,7 +4961,7 @@ rows7_maskedStep:
 	VMAXPS       Z13, Z31, Z13
 
 rows7_maskedStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, K1, 64(CX)
 	ADDQ    56(SI), CX
@@ -3979,7 +4985,9 @@ rows7_maskedStore:
 	JMP     rows7_next
 
 rows7_full:
-	MOVQ    152(SI), CX
+	CMPQ    136(SI), $0x00
+	JNE     rows7_wholeSpread
+	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	VMOVUPS 64(CX), Z1
 	ADDQ    72(SI), CX
@@ -4000,9 +5008,35 @@ rows7_full:
 	ADDQ    72(SI), CX
 	VMOVUPS (CX), Z12
 	VMOVUPS 64(CX), Z13
-	MOVQ    (SI), AX
-	MOVQ    136(SI), DI
-	MOVQ    88(SI), DX
+	JMP     rows7_wholeBegun
+
+rows7_wholeSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+	VMOVAPS      Z0, Z1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z2
+	VMOVAPS      Z2, Z3
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z4
+	VMOVAPS      Z4, Z5
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z6
+	VMOVAPS      Z6, Z7
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z8
+	VMOVAPS      Z8, Z9
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z10
+	VMOVAPS      Z10, Z11
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z12
+	VMOVAPS      Z12, Z13
+
+rows7_wholeBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows7_wholeStep:
 	VMOVUPS      (DI), Z14
@@ -4051,7 +5085,7 @@ rows7_wholeStep:
 	VMAXPS       Z13, Z31, Z13
 
 rows7_wholeStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	ADDQ    56(SI), CX
@@ -4075,11 +5109,11 @@ rows7_wholeStore:
 
 rows7_next:
 	MOVQ   40(SI), CX
-	ADDQ   CX, 136(SI)
-	ADDQ   $0x00000080, 144(SI)
+	ADDQ   CX, 144(SI)
+	ADDQ   $0x00000080, 152(SI)
 	MOVQ   80(SI), CX
-	ADDQ   CX, 152(SI)
-	DECQ   160(SI)
+	ADDQ   CX, 160(SI)
+	DECQ   168(SI)
 	JNZ    rows7_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x07, CX, CX
@@ -4097,20 +5131,22 @@ rows7_next:
 
 rows8_block:
 	MOVQ 24(SI), CX
-	MOVQ CX, 136(SI)
-	MOVQ 48(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 64(SI), CX
+	MOVQ 48(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 112(SI), CX
+	MOVQ 64(SI), CX
 	MOVQ CX, 160(SI)
+	MOVQ 112(SI), CX
+	MOVQ CX, 168(SI)
 
 rows8_panel:
-	CMPQ      160(SI), $0x01
+	CMPQ      168(SI), $0x01
 	JNE       rows8_full
 	CMPQ      120(SI), $0x00
 	JE        rows8_full
-	MOVQ      152(SI), CX
+	CMPQ      136(SI), $0x00
+	JNE       rows8_maskedSpread
+	MOVQ      160(SI), CX
 	VMOVUPS   (CX), Z0
 	VMOVUPS.Z 64(CX), K1, Z1
 	ADDQ      72(SI), CX
@@ -4134,9 +5170,38 @@ rows8_panel:
 	ADDQ      72(SI), CX
 	VMOVUPS   (CX), Z14
 	VMOVUPS.Z 64(CX), K1, Z15
-	MOVQ      (SI), AX
-	MOVQ      136(SI), DI
-	MOVQ      88(SI), DX
+	JMP       rows8_maskedBegun
+
+rows8_maskedSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+	VMOVAPS      Z0, Z1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z2
+	VMOVAPS      Z2, Z3
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z4
+	VMOVAPS      Z4, Z5
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z6
+	VMOVAPS      Z6, Z7
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z8
+	VMOVAPS      Z8, Z9
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z10
+	VMOVAPS      Z10, Z11
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z12
+	VMOVAPS      Z12, Z13
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z14
+	VMOVAPS      Z14, Z15
+
+rows8_maskedBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows8_maskedStep:
 	VMOVUPS      (DI), Z16
@@ -4190,7 +5255,7 @@ rows8_maskedStep:
 	VMAXPS       Z15, Z31, Z15
 
 rows8_maskedStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, K1, 64(CX)
 	ADDQ    56(SI), CX
@@ -4217,7 +5282,9 @@ rows8_maskedStore:
 	JMP     rows8_next
 
 rows8_full:
-	MOVQ    152(SI), CX
+	CMPQ    136(SI), $0x00
+	JNE     rows8_wholeSpread
+	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	VMOVUPS 64(CX), Z1
 	ADDQ    72(SI), CX
@@ -4241,9 +5308,38 @@ rows8_full:
 	ADDQ    72(SI), CX
 	VMOVUPS (CX), Z14
 	VMOVUPS 64(CX), Z15
-	MOVQ    (SI), AX
-	MOVQ    136(SI), DI
-	MOVQ    88(SI), DX
+	JMP     rows8_wholeBegun
+
+rows8_wholeSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+	VMOVAPS      Z0, Z1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z2
+	VMOVAPS      Z2, Z3
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z4
+	VMOVAPS      Z4, Z5
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z6
+	VMOVAPS      Z6, Z7
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z8
+	VMOVAPS      Z8, Z9
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z10
+	VMOVAPS      Z10, Z11
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z12
+	VMOVAPS      Z12, Z13
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z14
+	VMOVAPS      Z14, Z15
+
+rows8_wholeBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows8_wholeStep:
 	VMOVUPS      (DI), Z16
@@ -4297,7 +5393,7 @@ rows8_wholeStep:
 	VMAXPS       Z15, Z31, Z15
 
 rows8_wholeStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	ADDQ    56(SI), CX
@@ -4324,11 +5420,11 @@ rows8_wholeStore:
 
 rows8_next:
 	MOVQ   40(SI), CX
-	ADDQ   CX, 136(SI)
-	ADDQ   $0x00000080, 144(SI)
+	ADDQ   CX, 144(SI)
+	ADDQ   $0x00000080, 152(SI)
 	MOVQ   80(SI), CX
-	ADDQ   CX, 152(SI)
-	DECQ   160(SI)
+	ADDQ   CX, 160(SI)
+	DECQ   168(SI)
 	JNZ    rows8_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x08, CX, CX
@@ -4346,20 +5442,22 @@ rows8_next:
 
 rows9_block:
 	MOVQ 24(SI), CX
-	MOVQ CX, 136(SI)
-	MOVQ 48(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 64(SI), CX
+	MOVQ 48(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 112(SI), CX
+	MOVQ 64(SI), CX
 	MOVQ CX, 160(SI)
+	MOVQ 112(SI), CX
+	MOVQ CX, 168(SI)
 
 rows9_panel:
-	CMPQ      160(SI), $0x01
+	CMPQ      168(SI), $0x01
 	JNE       rows9_full
 	CMPQ      120(SI), $0x00
 	JE        rows9_full
-	MOVQ      152(SI), CX
+	CMPQ      136(SI), $0x00
+	JNE       rows9_maskedSpread
+	MOVQ      160(SI), CX
 	VMOVUPS   (CX), Z0
 	VMOVUPS.Z 64(CX), K1, Z1
 	ADDQ      72(SI), CX
@@ -4386,10 +5484,42 @@ rows9_panel:
 	ADDQ      72(SI), CX
 	VMOVUPS   (CX), Z16
 	VMOVUPS.Z 64(CX), K1, Z17
-	MOVQ      (SI), AX
-	LEAQ      (AX)(R8*8), BX
-	MOVQ      136(SI), DI
-	MOVQ      88(SI), DX
+	JMP       rows9_maskedBegun
+
+rows9_maskedSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+	VMOVAPS      Z0, Z1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z2
+	VMOVAPS      Z2, Z3
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z4
+	VMOVAPS      Z4, Z5
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z6
+	VMOVAPS      Z6, Z7
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z8
+	VMOVAPS      Z8, Z9
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z10
+	VMOVAPS      Z10, Z11
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z12
+	VMOVAPS      Z12, Z13
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z14
+	VMOVAPS      Z14, Z15
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z16
+	VMOVAPS      Z16, Z17
+
+rows9_maskedBegun:
+	MOVQ (SI), AX
+	LEAQ (AX)(R8*8), BX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows9_maskedStep:
 	VMOVUPS      (DI), Z18
@@ -4449,7 +5579,7 @@ rows9_maskedStep:
 	VMAXPS       Z17, Z31, Z17
 
 rows9_maskedStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, K1, 64(CX)
 	ADDQ    56(SI), CX
@@ -4479,7 +5609,9 @@ rows9_maskedStore:
 	JMP     rows9_next
 
 rows9_full:
-	MOVQ    152(SI), CX
+	CMPQ    136(SI), $0x00
+	JNE     rows9_wholeSpread
+	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	VMOVUPS 64(CX), Z1
 	ADDQ    72(SI), CX
@@ -4506,10 +5638,42 @@ rows9_full:
 	ADDQ    72(SI), CX
 	VMOVUPS (CX), Z16
 	VMOVUPS 64(CX), Z17
-	MOVQ    (SI), AX
-	LEAQ    (AX)(R8*8), BX
-	MOVQ    136(SI), DI
-	MOVQ    88(SI), DX
+	JMP     rows9_wholeBegun
+
+rows9_wholeSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+	VMOVAPS      Z0, Z1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z2
+	VMOVAPS      Z2, Z3
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z4
+	VMOVAPS      Z4, Z5
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z6
+	VMOVAPS      Z6, Z7
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z8
+	VMOVAPS      Z8, Z9
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z10
+	VMOVAPS      Z10, Z11
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z12
+	VMOVAPS      Z12, Z13
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z14
+	VMOVAPS      Z14, Z15
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z16
+	VMOVAPS      Z16, Z17
+
+rows9_wholeBegun:
+	MOVQ (SI), AX
+	LEAQ (AX)(R8*8), BX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows9_wholeStep:
 	VMOVUPS      (DI), Z18
@@ -4569,7 +5733,7 @@ rows9_wholeStep:
 	VMAXPS       Z17, Z31, Z17
 
 rows9_wholeStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	ADDQ    56(SI), CX
@@ -4599,11 +5763,11 @@ rows9_wholeStore:
 
 rows9_next:
 	MOVQ   40(SI), CX
-	ADDQ   CX, 136(SI)
-	ADDQ   $0x00000080, 144(SI)
+	ADDQ   CX, 144(SI)
+	ADDQ   $0x00000080, 152(SI)
 	MOVQ   80(SI), CX
-	ADDQ   CX, 152(SI)
-	DECQ   160(SI)
+	ADDQ   CX, 160(SI)
+	DECQ   168(SI)
 	JNZ    rows9_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x09, CX, CX
@@ -4621,20 +5785,22 @@ rows9_next:
 
 rows10_block:
 	MOVQ 24(SI), CX
-	MOVQ CX, 136(SI)
-	MOVQ 48(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 64(SI), CX
+	MOVQ 48(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 112(SI), CX
+	MOVQ 64(SI), CX
 	MOVQ CX, 160(SI)
+	MOVQ 112(SI), CX
+	MOVQ CX, 168(SI)
 
 rows10_panel:
-	CMPQ      160(SI), $0x01
+	CMPQ      168(SI), $0x01
 	JNE       rows10_full
 	CMPQ      120(SI), $0x00
 	JE        rows10_full
-	MOVQ      152(SI), CX
+	CMPQ      136(SI), $0x00
+	JNE       rows10_maskedSpread
+	MOVQ      160(SI), CX
 	VMOVUPS   (CX), Z0
 	VMOVUPS.Z 64(CX), K1, Z1
 	ADDQ      72(SI), CX
@@ -4664,10 +5830,45 @@ rows10_panel:
 	ADDQ      72(SI), CX
 	VMOVUPS   (CX), Z18
 	VMOVUPS.Z 64(CX), K1, Z19
-	MOVQ      (SI), AX
-	LEAQ      (AX)(R8*8), BX
-	MOVQ      136(SI), DI
-	MOVQ      88(SI), DX
+	JMP       rows10_maskedBegun
+
+rows10_maskedSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+	VMOVAPS      Z0, Z1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z2
+	VMOVAPS      Z2, Z3
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z4
+	VMOVAPS      Z4, Z5
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z6
+	VMOVAPS      Z6, Z7
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z8
+	VMOVAPS      Z8, Z9
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z10
+	VMOVAPS      Z10, Z11
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z12
+	VMOVAPS      Z12, Z13
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z14
+	VMOVAPS      Z14, Z15
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z16
+	VMOVAPS      Z16, Z17
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z18
+	VMOVAPS      Z18, Z19
+
+rows10_maskedBegun:
+	MOVQ (SI), AX
+	LEAQ (AX)(R8*8), BX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows10_maskedStep:
 	VMOVUPS      (DI), Z20
@@ -4732,7 +5933,7 @@ rows10_maskedStep:
 	VMAXPS       Z19, Z31, Z19
 
 rows10_maskedStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, K1, 64(CX)
 	ADDQ    56(SI), CX
@@ -4765,7 +5966,9 @@ rows10_maskedStore:
 	JMP     rows10_next
 
 rows10_full:
-	MOVQ    152(SI), CX
+	CMPQ    136(SI), $0x00
+	JNE     rows10_wholeSpread
+	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	VMOVUPS 64(CX), Z1
 	ADDQ    72(SI), CX
@@ -4795,10 +5998,45 @@ rows10_full:
 	ADDQ    72(SI), CX
 	VMOVUPS (CX), Z18
 	VMOVUPS 64(CX), Z19
-	MOVQ    (SI), AX
-	LEAQ    (AX)(R8*8), BX
-	MOVQ    136(SI), DI
-	MOVQ    88(SI), DX
+	JMP     rows10_wholeBegun
+
+rows10_wholeSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+	VMOVAPS      Z0, Z1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z2
+	VMOVAPS      Z2, Z3
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z4
+	VMOVAPS      Z4, Z5
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z6
+	VMOVAPS      Z6, Z7
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z8
+	VMOVAPS      Z8, Z9
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z10
+	VMOVAPS      Z10, Z11
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z12
+	VMOVAPS      Z12, Z13
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z14
+	VMOVAPS      Z14, Z15
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z16
+	VMOVAPS      Z16, Z17
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z18
+	VMOVAPS      Z18, Z19
+
+rows10_wholeBegun:
+	MOVQ (SI), AX
+	LEAQ (AX)(R8*8), BX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows10_wholeStep:
 	VMOVUPS      (DI), Z20
@@ -4863,7 +6101,7 @@ rows10_wholeStep:
 	VMAXPS       Z19, Z31, Z19
 
 rows10_wholeStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	ADDQ    56(SI), CX
@@ -4896,11 +6134,11 @@ rows10_wholeStore:
 
 rows10_next:
 	MOVQ   40(SI), CX
-	ADDQ   CX, 136(SI)
-	ADDQ   $0x00000080, 144(SI)
+	ADDQ   CX, 144(SI)
+	ADDQ   $0x00000080, 152(SI)
 	MOVQ   80(SI), CX
-	ADDQ   CX, 152(SI)
-	DECQ   160(SI)
+	ADDQ   CX, 160(SI)
+	DECQ   168(SI)
 	JNZ    rows10_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x0a, CX, CX
@@ -4918,20 +6156,22 @@ rows10_next:
 
 rows11_block:
 	MOVQ 24(SI), CX
-	MOVQ CX, 136(SI)
-	MOVQ 48(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 64(SI), CX
+	MOVQ 48(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 112(SI), CX
+	MOVQ 64(SI), CX
 	MOVQ CX, 160(SI)
+	MOVQ 112(SI), CX
+	MOVQ CX, 168(SI)
 
 rows11_panel:
-	CMPQ      160(SI), $0x01
+	CMPQ      168(SI), $0x01
 	JNE       rows11_full
 	CMPQ      120(SI), $0x00
 	JE        rows11_full
-	MOVQ      152(SI), CX
+	CMPQ      136(SI), $0x00
+	JNE       rows11_maskedSpread
+	MOVQ      160(SI), CX
 	VMOVUPS   (CX), Z0
 	VMOVUPS.Z 64(CX), K1, Z1
 	ADDQ      72(SI), CX
@@ -4964,10 +6204,48 @@ rows11_panel:
 	ADDQ      72(SI), CX
 	VMOVUPS   (CX), Z20
 	VMOVUPS.Z 64(CX), K1, Z21
-	MOVQ      (SI), AX
-	LEAQ      (AX)(R8*8), BX
-	MOVQ      136(SI), DI
-	MOVQ      88(SI), DX
+	JMP       rows11_maskedBegun
+
+rows11_maskedSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+	VMOVAPS      Z0, Z1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z2
+	VMOVAPS      Z2, Z3
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z4
+	VMOVAPS      Z4, Z5
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z6
+	VMOVAPS      Z6, Z7
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z8
+	VMOVAPS      Z8, Z9
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z10
+	VMOVAPS      Z10, Z11
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z12
+	VMOVAPS      Z12, Z13
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z14
+	VMOVAPS      Z14, Z15
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z16
+	VMOVAPS      Z16, Z17
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z18
+	VMOVAPS      Z18, Z19
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z20
+	VMOVAPS      Z20, Z21
+
+rows11_maskedBegun:
+	MOVQ (SI), AX
+	LEAQ (AX)(R8*8), BX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows11_maskedStep:
 	VMOVUPS      (DI), Z22
@@ -5037,7 +6315,7 @@ rows11_maskedStep:
 	VMAXPS       Z21, Z31, Z21
 
 rows11_maskedStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, K1, 64(CX)
 	ADDQ    56(SI), CX
@@ -5073,7 +6351,9 @@ rows11_maskedStore:
 	JMP     rows11_next
 
 rows11_full:
-	MOVQ    152(SI), CX
+	CMPQ    136(SI), $0x00
+	JNE     rows11_wholeSpread
+	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	VMOVUPS 64(CX), Z1
 	ADDQ    72(SI), CX
@@ -5106,10 +6386,48 @@ rows11_full:
 	ADDQ    72(SI), CX
 	VMOVUPS (CX), Z20
 	VMOVUPS 64(CX), Z21
-	MOVQ    (SI), AX
-	LEAQ    (AX)(R8*8), BX
-	MOVQ    136(SI), DI
-	MOVQ    88(SI), DX
+	JMP     rows11_wholeBegun
+
+rows11_wholeSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+	VMOVAPS      Z0, Z1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z2
+	VMOVAPS      Z2, Z3
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z4
+	VMOVAPS      Z4, Z5
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z6
+	VMOVAPS      Z6, Z7
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z8
+	VMOVAPS      Z8, Z9
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z10
+	VMOVAPS      Z10, Z11
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z12
+	VMOVAPS      Z12, Z13
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z14
+	VMOVAPS      Z14, Z15
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z16
+	VMOVAPS      Z16, Z17
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z18
+	VMOVAPS      Z18, Z19
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z20
+	VMOVAPS      Z20, Z21
+
+rows11_wholeBegun:
+	MOVQ (SI), AX
+	LEAQ (AX)(R8*8), BX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows11_wholeStep:
 	VMOVUPS      (DI), Z22
@@ -5179,7 +6497,7 @@ rows11_wholeStep:
 	VMAXPS       Z21, Z31, Z21
 
 rows11_wholeStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	ADDQ    56(SI), CX
@@ -5215,11 +6533,11 @@ rows11_wholeStore:
 
 rows11_next:
 	MOVQ   40(SI), CX
-	ADDQ   CX, 136(SI)
-	ADDQ   $0x00000080, 144(SI)
+	ADDQ   CX, 144(SI)
+	ADDQ   $0x00000080, 152(SI)
 	MOVQ   80(SI), CX
-	ADDQ   CX, 152(SI)
-	DECQ   160(SI)
+	ADDQ   CX, 160(SI)
+	DECQ   168(SI)
 	JNZ    rows11_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x0b, CX, CX
@@ -5237,20 +6555,22 @@ rows11_next:
 
 rows12_block:
 	MOVQ 24(SI), CX
-	MOVQ CX, 136(SI)
-	MOVQ 48(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 64(SI), CX
+	MOVQ 48(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 112(SI), CX
+	MOVQ 64(SI), CX
 	MOVQ CX, 160(SI)
+	MOVQ 112(SI), CX
+	MOVQ CX, 168(SI)
 
 rows12_panel:
-	CMPQ      160(SI), $0x01
+	CMPQ      168(SI), $0x01
 	JNE       rows12_full
 	CMPQ      120(SI), $0x00
 	JE        rows12_full
-	MOVQ      152(SI), CX
+	CMPQ      136(SI), $0x00
+	JNE       rows12_maskedSpread
+	MOVQ      160(SI), CX
 	VMOVUPS   (CX), Z0
 	VMOVUPS.Z 64(CX), K1, Z1
 	ADDQ      72(SI), CX
@@ -5286,10 +6606,51 @@ rows12_panel:
 	ADDQ      72(SI), CX
 	VMOVUPS   (CX), Z22
 	VMOVUPS.Z 64(CX), K1, Z23
-	MOVQ      (SI), AX
-	LEAQ      (AX)(R8*8), BX
-	MOVQ      136(SI), DI
-	MOVQ      88(SI), DX
+	JMP       rows12_maskedBegun
+
+rows12_maskedSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+	VMOVAPS      Z0, Z1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z2
+	VMOVAPS      Z2, Z3
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z4
+	VMOVAPS      Z4, Z5
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z6
+	VMOVAPS      Z6, Z7
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z8
+	VMOVAPS      Z8, Z9
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z10
+	VMOVAPS      Z10, Z11
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z12
+	VMOVAPS      Z12, Z13
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z14
+	VMOVAPS      Z14, Z15
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z16
+	VMOVAPS      Z16, Z17
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z18
+	VMOVAPS      Z18, Z19
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z20
+	VMOVAPS      Z20, Z21
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z22
+	VMOVAPS      Z22, Z23
+
+rows12_maskedBegun:
+	MOVQ (SI), AX
+	LEAQ (AX)(R8*8), BX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows12_maskedStep:
 	VMOVUPS      (DI), Z24
@@ -5364,7 +6725,7 @@ rows12_maskedStep:
 	VMAXPS       Z23, Z31, Z23
 
 rows12_maskedStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, K1, 64(CX)
 	ADDQ    56(SI), CX
@@ -5403,7 +6764,9 @@ rows12_maskedStore:
 	JMP     rows12_next
 
 rows12_full:
-	MOVQ    152(SI), CX
+	CMPQ    136(SI), $0x00
+	JNE     rows12_wholeSpread
+	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	VMOVUPS 64(CX), Z1
 	ADDQ    72(SI), CX
@@ -5439,10 +6802,51 @@ rows12_full:
 	ADDQ    72(SI), CX
 	VMOVUPS (CX), Z22
 	VMOVUPS 64(CX), Z23
-	MOVQ    (SI), AX
-	LEAQ    (AX)(R8*8), BX
-	MOVQ    136(SI), DI
-	MOVQ    88(SI), DX
+	JMP     rows12_wholeBegun
+
+rows12_wholeSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+	VMOVAPS      Z0, Z1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z2
+	VMOVAPS      Z2, Z3
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z4
+	VMOVAPS      Z4, Z5
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z6
+	VMOVAPS      Z6, Z7
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z8
+	VMOVAPS      Z8, Z9
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z10
+	VMOVAPS      Z10, Z11
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z12
+	VMOVAPS      Z12, Z13
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z14
+	VMOVAPS      Z14, Z15
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z16
+	VMOVAPS      Z16, Z17
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z18
+	VMOVAPS      Z18, Z19
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z20
+	VMOVAPS      Z20, Z21
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z22
+	VMOVAPS      Z22, Z23
+
+rows12_wholeBegun:
+	MOVQ (SI), AX
+	LEAQ (AX)(R8*8), BX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows12_wholeStep:
 	VMOVUPS      (DI), Z24
@@ -5517,7 +6921,7 @@ rows12_wholeStep:
 	VMAXPS       Z23, Z31, Z23
 
 rows12_wholeStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	ADDQ    56(SI), CX
@@ -5556,11 +6960,11 @@ rows12_wholeStore:
 
 rows12_next:
 	MOVQ   40(SI), CX
-	ADDQ   CX, 136(SI)
-	ADDQ   $0x00000080, 144(SI)
+	ADDQ   CX, 144(SI)
+	ADDQ   $0x00000080, 152(SI)
 	MOVQ   80(SI), CX
-	ADDQ   CX, 152(SI)
-	DECQ   160(SI)
+	ADDQ   CX, 160(SI)
+	DECQ   168(SI)
 	JNZ    rows12_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x0c, CX, CX
@@ -5578,20 +6982,22 @@ rows12_next:
 
 rows13_block:
 	MOVQ 24(SI), CX
-	MOVQ CX, 136(SI)
-	MOVQ 48(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 64(SI), CX
+	MOVQ 48(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 112(SI), CX
+	MOVQ 64(SI), CX
 	MOVQ CX, 160(SI)
+	MOVQ 112(SI), CX
+	MOVQ CX, 168(SI)
 
 rows13_panel:
-	CMPQ      160(SI), $0x01
+	CMPQ      168(SI), $0x01
 	JNE       rows13_full
 	CMPQ      120(SI), $0x00
 	JE        rows13_full
-	MOVQ      152(SI), CX
+	CMPQ      136(SI), $0x00
+	JNE       rows13_maskedSpread
+	MOVQ      160(SI), CX
 	VMOVUPS   (CX), Z0
 	VMOVUPS.Z 64(CX), K1, Z1
 	ADDQ      72(SI), CX
@@ -5630,10 +7036,54 @@ rows13_panel:
 	ADDQ      72(SI), CX
 	VMOVUPS   (CX), Z24
 	VMOVUPS.Z 64(CX), K1, Z25
-	MOVQ      (SI), AX
-	LEAQ      (AX)(R8*8), BX
-	MOVQ      136(SI), DI
-	MOVQ      88(SI), DX
+	JMP       rows13_maskedBegun
+
+rows13_maskedSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+	VMOVAPS      Z0, Z1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z2
+	VMOVAPS      Z2, Z3
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z4
+	VMOVAPS      Z4, Z5
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z6
+	VMOVAPS      Z6, Z7
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z8
+	VMOVAPS      Z8, Z9
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z10
+	VMOVAPS      Z10, Z11
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z12
+	VMOVAPS      Z12, Z13
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z14
+	VMOVAPS      Z14, Z15
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z16
+	VMOVAPS      Z16, Z17
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z18
+	VMOVAPS      Z18, Z19
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z20
+	VMOVAPS      Z20, Z21
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z22
+	VMOVAPS      Z22, Z23
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z24
+	VMOVAPS      Z24, Z25
+
+rows13_maskedBegun:
+	MOVQ (SI), AX
+	LEAQ (AX)(R8*8), BX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows13_maskedStep:
 	VMOVUPS      (DI), Z26
@@ -5713,7 +7163,7 @@ rows13_maskedStep:
 	VMAXPS       Z25, Z31, Z25
 
 rows13_maskedStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, K1, 64(CX)
 	ADDQ    56(SI), CX
@@ -5755,7 +7205,9 @@ rows13_maskedStore:
 	JMP     rows13_next
 
 rows13_full:
-	MOVQ    152(SI), CX
+	CMPQ    136(SI), $0x00
+	JNE     rows13_wholeSpread
+	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	VMOVUPS 64(CX), Z1
 	ADDQ    72(SI), CX
@@ -5794,10 +7246,54 @@ rows13_full:
 	ADDQ    72(SI), CX
 	VMOVUPS (CX), Z24
 	VMOVUPS 64(CX), Z25
-	MOVQ    (SI), AX
-	LEAQ    (AX)(R8*8), BX
-	MOVQ    136(SI), DI
-	MOVQ    88(SI), DX
+	JMP     rows13_wholeBegun
+
+rows13_wholeSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+	VMOVAPS      Z0, Z1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z2
+	VMOVAPS      Z2, Z3
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z4
+	VMOVAPS      Z4, Z5
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z6
+	VMOVAPS      Z6, Z7
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z8
+	VMOVAPS      Z8, Z9
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z10
+	VMOVAPS      Z10, Z11
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z12
+	VMOVAPS      Z12, Z13
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z14
+	VMOVAPS      Z14, Z15
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z16
+	VMOVAPS      Z16, Z17
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z18
+	VMOVAPS      Z18, Z19
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z20
+	VMOVAPS      Z20, Z21
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z22
+	VMOVAPS      Z22, Z23
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z24
+	VMOVAPS      Z24, Z25
+
+rows13_wholeBegun:
+	MOVQ (SI), AX
+	LEAQ (AX)(R8*8), BX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows13_wholeStep:
 	VMOVUPS      (DI), Z26
@@ -5877,7 +7373,7 @@ rows13_wholeStep:
 	VMAXPS       Z25, Z31, Z25
 
 rows13_wholeStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	ADDQ    56(SI), CX
@@ -5919,11 +7415,11 @@ rows13_wholeStore:
 
 rows13_next:
 	MOVQ   40(SI), CX
-	ADDQ   CX, 136(SI)
-	ADDQ   $0x00000080, 144(SI)
+	ADDQ   CX, 144(SI)
+	ADDQ   $0x00000080, 152(SI)
 	MOVQ   80(SI), CX
-	ADDQ   CX, 152(SI)
-	DECQ   160(SI)
+	ADDQ   CX, 160(SI)
+	DECQ   168(SI)
 	JNZ    rows13_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x0d, CX, CX
@@ -5941,20 +7437,22 @@ rows13_next:
 
 rows14_block:
 	MOVQ 24(SI), CX
-	MOVQ CX, 136(SI)
-	MOVQ 48(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 64(SI), CX
+	MOVQ 48(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 112(SI), CX
+	MOVQ 64(SI), CX
 	MOVQ CX, 160(SI)
+	MOVQ 112(SI), CX
+	MOVQ CX, 168(SI)
 
 rows14_panel:
-	CMPQ      160(SI), $0x01
+	CMPQ      168(SI), $0x01
 	JNE       rows14_full
 	CMPQ      120(SI), $0x00
 	JE        rows14_full
-	MOVQ      152(SI), CX
+	CMPQ      136(SI), $0x00
+	JNE       rows14_maskedSpread
+	MOVQ      160(SI), CX
 	VMOVUPS   (CX), Z0
 	VMOVUPS.Z 64(CX), K1, Z1
 	ADDQ      72(SI), CX
@@ -5996,10 +7494,57 @@ rows14_panel:
 	ADDQ      72(SI), CX
 	VMOVUPS   (CX), Z26
 	VMOVUPS.Z 64(CX), K1, Z27
-	MOVQ      (SI), AX
-	LEAQ      (AX)(R8*8), BX
-	MOVQ      136(SI), DI
-	MOVQ      88(SI), DX
+	JMP       rows14_maskedBegun
+
+rows14_maskedSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+	VMOVAPS      Z0, Z1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z2
+	VMOVAPS      Z2, Z3
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z4
+	VMOVAPS      Z4, Z5
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z6
+	VMOVAPS      Z6, Z7
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z8
+	VMOVAPS      Z8, Z9
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z10
+	VMOVAPS      Z10, Z11
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z12
+	VMOVAPS      Z12, Z13
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z14
+	VMOVAPS      Z14, Z15
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z16
+	VMOVAPS      Z16, Z17
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z18
+	VMOVAPS      Z18, Z19
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z20
+	VMOVAPS      Z20, Z21
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z22
+	VMOVAPS      Z22, Z23
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z24
+	VMOVAPS      Z24, Z25
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z26
+	VMOVAPS      Z26, Z27
+
+rows14_maskedBegun:
+	MOVQ (SI), AX
+	LEAQ (AX)(R8*8), BX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows14_maskedStep:
 	VMOVUPS      (DI), Z28
@@ -6084,7 +7629,7 @@ rows14_maskedStep:
 	VMAXPS       Z27, Z31, Z27
 
 rows14_maskedStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, K1, 64(CX)
 	ADDQ    56(SI), CX
@@ -6129,7 +7674,9 @@ rows14_maskedStore:
 	JMP     rows14_next
 
 rows14_full:
-	MOVQ    152(SI), CX
+	CMPQ    136(SI), $0x00
+	JNE     rows14_wholeSpread
+	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	VMOVUPS 64(CX), Z1
 	ADDQ    72(SI), CX
@@ -6171,10 +7718,57 @@ rows14_full:
 	ADDQ    72(SI), CX
 	VMOVUPS (CX), Z26
 	VMOVUPS 64(CX), Z27
-	MOVQ    (SI), AX
-	LEAQ    (AX)(R8*8), BX
-	MOVQ    136(SI), DI
-	MOVQ    88(SI), DX
+	JMP     rows14_wholeBegun
+
+rows14_wholeSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+	VMOVAPS      Z0, Z1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z2
+	VMOVAPS      Z2, Z3
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z4
+	VMOVAPS      Z4, Z5
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z6
+	VMOVAPS      Z6, Z7
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z8
+	VMOVAPS      Z8, Z9
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z10
+	VMOVAPS      Z10, Z11
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z12
+	VMOVAPS      Z12, Z13
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z14
+	VMOVAPS      Z14, Z15
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z16
+	VMOVAPS      Z16, Z17
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z18
+	VMOVAPS      Z18, Z19
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z20
+	VMOVAPS      Z20, Z21
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z22
+	VMOVAPS      Z22, Z23
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z24
+	VMOVAPS      Z24, Z25
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z26
+	VMOVAPS      Z26, Z27
+
+rows14_wholeBegun:
+	MOVQ (SI), AX
+	LEAQ (AX)(R8*8), BX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows14_wholeStep:
 	VMOVUPS      (DI), Z28
@@ -6259,7 +7853,7 @@ rows14_wholeStep:
 	VMAXPS       Z27, Z31, Z27
 
 rows14_wholeStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	ADDQ    56(SI), CX
@@ -6304,11 +7898,11 @@ rows14_wholeStore:
 
 rows14_next:
 	MOVQ   40(SI), CX
-	ADDQ   CX, 136(SI)
-	ADDQ   $0x00000080, 144(SI)
+	ADDQ   CX, 144(SI)
+	ADDQ   $0x00000080, 152(SI)
 	MOVQ   80(SI), CX
-	ADDQ   CX, 152(SI)
-	DECQ   160(SI)
+	ADDQ   CX, 160(SI)
+	DECQ   168(SI)
 	JNZ    rows14_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x0e, CX, CX
@@ -6374,26 +7968,37 @@ upTo2:
 upTo1:
 rows1_block:
 	MOVQ 24(SI), CX
-	MOVQ CX, 136(SI)
-	MOVQ 48(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 64(SI), CX
+	MOVQ 48(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 112(SI), CX
+	MOVQ 64(SI), CX
 	MOVQ CX, 160(SI)
+	MOVQ 112(SI), CX
+	MOVQ CX, 168(SI)
 
 rows1_panel:
-	CMPQ      160(SI), $0x01
+	CMPQ      168(SI), $0x01
 	JNE       rows1_full
 	CMPQ      120(SI), $0x00
 	JE        rows1_full
-	MOVQ      152(SI), CX
+	CMPQ      136(SI), $0x00
+	JNE       rows1_maskedSpread
+	MOVQ      160(SI), CX
 	VMOVUPS   (CX), Z0
 	VMOVUPS   64(CX), Z1
 	VMOVUPS.Z 128(CX), K1, Z2
-	MOVQ      (SI), AX
-	MOVQ      136(SI), DI
-	MOVQ      88(SI), DX
+	JMP       rows1_maskedBegun
+
+rows1_maskedSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+	VMOVAPS      Z0, Z1
+	VMOVAPS      Z0, Z2
+
+rows1_maskedBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows1_maskedStep:
 	VMOVUPS      (DI), Z3
@@ -6415,20 +8020,31 @@ rows1_maskedStep:
 	VMAXPS       Z2, Z31, Z2
 
 rows1_maskedStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	VMOVUPS Z2, K1, 128(CX)
 	JMP     rows1_next
 
 rows1_full:
-	MOVQ    152(SI), CX
+	CMPQ    136(SI), $0x00
+	JNE     rows1_wholeSpread
+	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	VMOVUPS 64(CX), Z1
 	VMOVUPS 128(CX), Z2
-	MOVQ    (SI), AX
-	MOVQ    136(SI), DI
-	MOVQ    88(SI), DX
+	JMP     rows1_wholeBegun
+
+rows1_wholeSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+	VMOVAPS      Z0, Z1
+	VMOVAPS      Z0, Z2
+
+rows1_wholeBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows1_wholeStep:
 	VMOVUPS      (DI), Z3
@@ -6450,18 +8066,18 @@ rows1_wholeStep:
 	VMAXPS       Z2, Z31, Z2
 
 rows1_wholeStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	VMOVUPS Z2, 128(CX)
 
 rows1_next:
 	MOVQ   40(SI), CX
-	ADDQ   CX, 136(SI)
-	ADDQ   $0x000000c0, 144(SI)
+	ADDQ   CX, 144(SI)
+	ADDQ   $0x000000c0, 152(SI)
 	MOVQ   80(SI), CX
-	ADDQ   CX, 152(SI)
-	DECQ   160(SI)
+	ADDQ   CX, 160(SI)
+	DECQ   168(SI)
 	JNZ    rows1_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x01, CX, CX
@@ -6479,20 +8095,22 @@ rows1_next:
 
 rows2_block:
 	MOVQ 24(SI), CX
-	MOVQ CX, 136(SI)
-	MOVQ 48(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 64(SI), CX
+	MOVQ 48(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 112(SI), CX
+	MOVQ 64(SI), CX
 	MOVQ CX, 160(SI)
+	MOVQ 112(SI), CX
+	MOVQ CX, 168(SI)
 
 rows2_panel:
-	CMPQ      160(SI), $0x01
+	CMPQ      168(SI), $0x01
 	JNE       rows2_full
 	CMPQ      120(SI), $0x00
 	JE        rows2_full
-	MOVQ      152(SI), CX
+	CMPQ      136(SI), $0x00
+	JNE       rows2_maskedSpread
+	MOVQ      160(SI), CX
 	VMOVUPS   (CX), Z0
 	VMOVUPS   64(CX), Z1
 	VMOVUPS.Z 128(CX), K1, Z2
@@ -6500,9 +8118,22 @@ rows2_panel:
 	VMOVUPS   (CX), Z3
 	VMOVUPS   64(CX), Z4
 	VMOVUPS.Z 128(CX), K1, Z5
-	MOVQ      (SI), AX
-	MOVQ      136(SI), DI
-	MOVQ      88(SI), DX
+	JMP       rows2_maskedBegun
+
+rows2_maskedSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+	VMOVAPS      Z0, Z1
+	VMOVAPS      Z0, Z2
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z3
+	VMOVAPS      Z3, Z4
+	VMOVAPS      Z3, Z5
+
+rows2_maskedBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows2_maskedStep:
 	VMOVUPS      (DI), Z6
@@ -6531,7 +8162,7 @@ rows2_maskedStep:
 	VMAXPS       Z5, Z31, Z5
 
 rows2_maskedStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	VMOVUPS Z2, K1, 128(CX)
@@ -6542,7 +8173,9 @@ rows2_maskedStore:
 	JMP     rows2_next
 
 rows2_full:
-	MOVQ    152(SI), CX
+	CMPQ    136(SI), $0x00
+	JNE     rows2_wholeSpread
+	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	VMOVUPS 64(CX), Z1
 	VMOVUPS 128(CX), Z2
@@ -6550,9 +8183,22 @@ rows2_full:
 	VMOVUPS (CX), Z3
 	VMOVUPS 64(CX), Z4
 	VMOVUPS 128(CX), Z5
-	MOVQ    (SI), AX
-	MOVQ    136(SI), DI
-	MOVQ    88(SI), DX
+	JMP     rows2_wholeBegun
+
+rows2_wholeSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+	VMOVAPS      Z0, Z1
+	VMOVAPS      Z0, Z2
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z3
+	VMOVAPS      Z3, Z4
+	VMOVAPS      Z3, Z5
+
+rows2_wholeBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows2_wholeStep:
 	VMOVUPS      (DI), Z6
@@ -6581,7 +8227,7 @@ rows2_wholeStep:
 	VMAXPS       Z5, Z31, Z5
 
 rows2_wholeStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	VMOVUPS Z2, 128(CX)
@@ -6592,11 +8238,11 @@ rows2_wholeStore:
 
 rows2_next:
 	MOVQ   40(SI), CX
-	ADDQ   CX, 136(SI)
-	ADDQ   $0x000000c0, 144(SI)
+	ADDQ   CX, 144(SI)
+	ADDQ   $0x000000c0, 152(SI)
 	MOVQ   80(SI), CX
-	ADDQ   CX, 152(SI)
-	DECQ   160(SI)
+	ADDQ   CX, 160(SI)
+	DECQ   168(SI)
 	JNZ    rows2_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x02, CX, CX
@@ -6614,20 +8260,22 @@ rows2_next:
 
 rows3_block:
 	MOVQ 24(SI), CX
-	MOVQ CX, 136(SI)
-	MOVQ 48(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 64(SI), CX
+	MOVQ 48(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 112(SI), CX
+	MOVQ 64(SI), CX
 	MOVQ CX, 160(SI)
+	MOVQ 112(SI), CX
+	MOVQ CX, 168(SI)
 
 rows3_panel:
-	CMPQ      160(SI), $0x01
+	CMPQ      168(SI), $0x01
 	JNE       rows3_full
 	CMPQ      120(SI), $0x00
 	JE        rows3_full
-	MOVQ      152(SI), CX
+	CMPQ      136(SI), $0x00
+	JNE       rows3_maskedSpread
+	MOVQ      160(SI), CX
 	VMOVUPS   (CX), Z0
 	VMOVUPS   64(CX), Z1
 	VMOVUPS.Z 128(CX), K1, Z2
@@ -6639,9 +8287,26 @@ rows3_panel:
 	VMOVUPS   (CX), Z6
 	VMOVUPS   64(CX), Z7
 	VMOVUPS.Z 128(CX), K1, Z8
-	MOVQ      (SI), AX
-	MOVQ      136(SI), DI
-	MOVQ      88(SI), DX
+	JMP       rows3_maskedBegun
+
+rows3_maskedSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+	VMOVAPS      Z0, Z1
+	VMOVAPS      Z0, Z2
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z3
+	VMOVAPS      Z3, Z4
+	VMOVAPS      Z3, Z5
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z6
+	VMOVAPS      Z6, Z7
+	VMOVAPS      Z6, Z8
+
+rows3_maskedBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows3_maskedStep:
 	VMOVUPS      (DI), Z9
@@ -6677,7 +8342,7 @@ rows3_maskedStep:
 	VMAXPS       Z8, Z31, Z8
 
 rows3_maskedStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	VMOVUPS Z2, K1, 128(CX)
@@ -6692,7 +8357,9 @@ rows3_maskedStore:
 	JMP     rows3_next
 
 rows3_full:
-	MOVQ    152(SI), CX
+	CMPQ    136(SI), $0x00
+	JNE     rows3_wholeSpread
+	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	VMOVUPS 64(CX), Z1
 	VMOVUPS 128(CX), Z2
@@ -6704,9 +8371,26 @@ rows3_full:
 	VMOVUPS (CX), Z6
 	VMOVUPS 64(CX), Z7
 	VMOVUPS 128(CX), Z8
-	MOVQ    (SI), AX
-	MOVQ    136(SI), DI
-	MOVQ    88(SI), DX
+	JMP     rows3_wholeBegun
+
+rows3_wholeSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+	VMOVAPS      Z0, Z1
+	VMOVAPS      Z0, Z2
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z3
+	VMOVAPS      Z3, Z4
+	VMOVAPS      Z3, Z5
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z6
+	VMOVAPS      Z6, Z7
+	VMOVAPS      Z6, Z8
+
+rows3_wholeBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows3_wholeStep:
 	VMOVUPS      (DI), Z9
@@ -6742,7 +8426,7 @@ rows3_wholeStep:
 	VMAXPS       Z8, Z31, Z8
 
 rows3_wholeStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	VMOVUPS Z2, 128(CX)
@@ -6757,11 +8441,11 @@ rows3_wholeStore:
 
 rows3_next:
 	MOVQ   40(SI), CX
-	ADDQ   CX, 136(SI)
-	ADDQ   $0x000000c0, 144(SI)
+	ADDQ   CX, 144(SI)
+	ADDQ   $0x000000c0, 152(SI)
 	MOVQ   80(SI), CX
-	ADDQ   CX, 152(SI)
-	DECQ   160(SI)
+	ADDQ   CX, 160(SI)
+	DECQ   168(SI)
 	JNZ    rows3_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x03, CX, CX
@@ -6779,20 +8463,22 @@ rows3_next:
 
 rows4_block:
 	MOVQ 24(SI), CX
-	MOVQ CX, 136(SI)
-	MOVQ 48(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 64(SI), CX
+	MOVQ 48(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 112(SI), CX
+	MOVQ 64(SI), CX
 	MOVQ CX, 160(SI)
+	MOVQ 112(SI), CX
+	MOVQ CX, 168(SI)
 
 rows4_panel:
-	CMPQ      160(SI), $0x01
+	CMPQ      168(SI), $0x01
 	JNE       rows4_full
 	CMPQ      120(SI), $0x00
 	JE        rows4_full
-	MOVQ      152(SI), CX
+	CMPQ      136(SI), $0x00
+	JNE       rows4_maskedSpread
+	MOVQ      160(SI), CX
 	VMOVUPS   (CX), Z0
 	VMOVUPS   64(CX), Z1
 	VMOVUPS.Z 128(CX), K1, Z2
@@ -6808,9 +8494,30 @@ rows4_panel:
 	VMOVUPS   (CX), Z9
 	VMOVUPS   64(CX), Z10
 	VMOVUPS.Z 128(CX), K1, Z11
-	MOVQ      (SI), AX
-	MOVQ      136(SI), DI
-	MOVQ      88(SI), DX
+	JMP       rows4_maskedBegun
+
+rows4_maskedSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+	VMOVAPS      Z0, Z1
+	VMOVAPS      Z0, Z2
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z3
+	VMOVAPS      Z3, Z4
+	VMOVAPS      Z3, Z5
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z6
+	VMOVAPS      Z6, Z7
+	VMOVAPS      Z6, Z8
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z9
+	VMOVAPS      Z9, Z10
+	VMOVAPS      Z9, Z11
+
+rows4_maskedBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows4_maskedStep:
 	VMOVUPS      (DI), Z12
@@ -6853,7 +8560,7 @@ rows4_maskedStep:
 	VMAXPS       Z11, Z31, Z11
 
 rows4_maskedStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	VMOVUPS Z2, K1, 128(CX)
@@ -6872,7 +8579,9 @@ rows4_maskedStore:
 	JMP     rows4_next
 
 rows4_full:
-	MOVQ    152(SI), CX
+	CMPQ    136(SI), $0x00
+	JNE     rows4_wholeSpread
+	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	VMOVUPS 64(CX), Z1
 	VMOVUPS 128(CX), Z2
@@ -6888,9 +8597,30 @@ rows4_full:
 	VMOVUPS (CX), Z9
 	VMOVUPS 64(CX), Z10
 	VMOVUPS 128(CX), Z11
-	MOVQ    (SI), AX
-	MOVQ    136(SI), DI
-	MOVQ    88(SI), DX
+	JMP     rows4_wholeBegun
+
+rows4_wholeSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+	VMOVAPS      Z0, Z1
+	VMOVAPS      Z0, Z2
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z3
+	VMOVAPS      Z3, Z4
+	VMOVAPS      Z3, Z5
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z6
+	VMOVAPS      Z6, Z7
+	VMOVAPS      Z6, Z8
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z9
+	VMOVAPS      Z9, Z10
+	VMOVAPS      Z9, Z11
+
+rows4_wholeBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows4_wholeStep:
 	VMOVUPS      (DI), Z12
@@ -6933,7 +8663,7 @@ rows4_wholeStep:
 	VMAXPS       Z11, Z31, Z11
 
 rows4_wholeStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	VMOVUPS Z2, 128(CX)
@@ -6952,11 +8682,11 @@ rows4_wholeStore:
 
 rows4_next:
 	MOVQ   40(SI), CX
-	ADDQ   CX, 136(SI)
-	ADDQ   $0x000000c0, 144(SI)
+	ADDQ   CX, 144(SI)
+	ADDQ   $0x000000c0, 152(SI)
 	MOVQ   80(SI), CX
-	ADDQ   CX, 152(SI)
-	DECQ   160(SI)
+	ADDQ   CX, 160(SI)
+	DECQ   168(SI)
 	JNZ    rows4_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x04, CX, CX
@@ -6974,20 +8704,22 @@ rows4_next:
 
 rows5_block:
 	MOVQ 24(SI), CX
-	MOVQ CX, 136(SI)
-	MOVQ 48(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 64(SI), CX
+	MOVQ 48(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 112(SI), CX
+	MOVQ 64(SI), CX
 	MOVQ CX, 160(SI)
+	MOVQ 112(SI), CX
+	MOVQ CX, 168(SI)
 
 rows5_panel:
-	CMPQ      160(SI), $0x01
+	CMPQ      168(SI), $0x01
 	JNE       rows5_full
 	CMPQ      120(SI), $0x00
 	JE        rows5_full
-	MOVQ      152(SI), CX
+	CMPQ      136(SI), $0x00
+	JNE       rows5_maskedSpread
+	MOVQ      160(SI), CX
 	VMOVUPS   (CX), Z0
 	VMOVUPS   64(CX), Z1
 	VMOVUPS.Z 128(CX), K1, Z2
@@ -7007,9 +8739,34 @@ rows5_panel:
 	VMOVUPS   (CX), Z12
 	VMOVUPS   64(CX), Z13
 	VMOVUPS.Z 128(CX), K1, Z14
-	MOVQ      (SI), AX
-	MOVQ      136(SI), DI
-	MOVQ      88(SI), DX
+	JMP       rows5_maskedBegun
+
+rows5_maskedSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+	VMOVAPS      Z0, Z1
+	VMOVAPS      Z0, Z2
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z3
+	VMOVAPS      Z3, Z4
+	VMOVAPS      Z3, Z5
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z6
+	VMOVAPS      Z6, Z7
+	VMOVAPS      Z6, Z8
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z9
+	VMOVAPS      Z9, Z10
+	VMOVAPS      Z9, Z11
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z12
+	VMOVAPS      Z12, Z13
+	VMOVAPS      Z12, Z14
+
+rows5_maskedBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows5_maskedStep:
 	VMOVUPS      (DI), Z15
@@ -7059,7 +8816,7 @@ rows5_maskedStep:
 	VMAXPS       Z14, Z31, Z14
 
 rows5_maskedStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	VMOVUPS Z2, K1, 128(CX)
@@ -7082,7 +8839,9 @@ rows5_maskedStore:
 	JMP     rows5_next
 
 rows5_full:
-	MOVQ    152(SI), CX
+	CMPQ    136(SI), $0x00
+	JNE     rows5_wholeSpread
+	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	VMOVUPS 64(CX), Z1
 	VMOVUPS 128(CX), Z2
@@ -7102,9 +8861,34 @@ rows5_full:
 	VMOVUPS (CX), Z12
 	VMOVUPS 64(CX), Z13
 	VMOVUPS 128(CX), Z14
-	MOVQ    (SI), AX
-	MOVQ    136(SI), DI
-	MOVQ    88(SI), DX
+	JMP     rows5_wholeBegun
+
+rows5_wholeSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+	VMOVAPS      Z0, Z1
+	VMOVAPS      Z0, Z2
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z3
+	VMOVAPS      Z3, Z4
+	VMOVAPS      Z3, Z5
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z6
+	VMOVAPS      Z6, Z7
+	VMOVAPS      Z6, Z8
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z9
+	VMOVAPS      Z9, Z10
+	VMOVAPS      Z9, Z11
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z12
+	VMOVAPS      Z12, Z13
+	VMOVAPS      Z12, Z14
+
+rows5_wholeBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows5_wholeStep:
 	VMOVUPS      (DI), Z15
@@ -7154,7 +8938,7 @@ rows5_wholeStep:
 	VMAXPS       Z14, Z31, Z14
 
 rows5_wholeStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	VMOVUPS Z2, 128(CX)
@@ -7177,11 +8961,11 @@ rows5_wholeStore:
 
 rows5_next:
 	MOVQ   40(SI), CX
-	ADDQ   CX, 136(SI)
-	ADDQ   $0x000000c0, 144(SI)
+	ADDQ   CX, 144(SI)
+	ADDQ   $0x000000c0, 152(SI)
 	MOVQ   80(SI), CX
-	ADDQ   CX, 152(SI)
-	DECQ   160(SI)
+	ADDQ   CX, 160(SI)
+	DECQ   168(SI)
 	JNZ    rows5_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x05, CX, CX
@@ -7199,20 +8983,22 @@ rows5_next:
 
 rows6_block:
 	MOVQ 24(SI), CX
-	MOVQ CX, 136(SI)
-	MOVQ 48(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 64(SI), CX
+	MOVQ 48(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 112(SI), CX
+	MOVQ 64(SI), CX
 	MOVQ CX, 160(SI)
+	MOVQ 112(SI), CX
+	MOVQ CX, 168(SI)
 
 rows6_panel:
-	CMPQ      160(SI), $0x01
+	CMPQ      168(SI), $0x01
 	JNE       rows6_full
 	CMPQ      120(SI), $0x00
 	JE        rows6_full
-	MOVQ      152(SI), CX
+	CMPQ      136(SI), $0x00
+	JNE       rows6_maskedSpread
+	MOVQ      160(SI), CX
 	VMOVUPS   (CX), Z0
 	VMOVUPS   64(CX), Z1
 	VMOVUPS.Z 128(CX), K1, Z2
@@ -7236,9 +9022,38 @@ rows6_panel:
 	VMOVUPS   (CX), Z15
 	VMOVUPS   64(CX), Z16
 	VMOVUPS.Z 128(CX), K1, Z17
-	MOVQ      (SI), AX
-	MOVQ      136(SI), DI
-	MOVQ      88(SI), DX
+	JMP       rows6_maskedBegun
+
+rows6_maskedSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+	VMOVAPS      Z0, Z1
+	VMOVAPS      Z0, Z2
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z3
+	VMOVAPS      Z3, Z4
+	VMOVAPS      Z3, Z5
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z6
+	VMOVAPS      Z6, Z7
+	VMOVAPS      Z6, Z8
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z9
+	VMOVAPS      Z9, Z10
+	VMOVAPS      Z9, Z11
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z12
+	VMOVAPS      Z12, Z13
+	VMOVAPS      Z12, Z14
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z15
+	VMOVAPS      Z15, Z16
+	VMOVAPS      Z15, Z17
+
+rows6_maskedBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows6_maskedStep:
 	VMOVUPS      (DI), Z18
@@ -7295,7 +9110,7 @@ rows6_maskedStep:
 	VMAXPS       Z17, Z31, Z17
 
 rows6_maskedStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	VMOVUPS Z2, K1, 128(CX)
@@ -7322,7 +9137,9 @@ rows6_maskedStore:
 	JMP     rows6_next
 
 rows6_full:
-	MOVQ    152(SI), CX
+	CMPQ    136(SI), $0x00
+	JNE     rows6_wholeSpread
+	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	VMOVUPS 64(CX), Z1
 	VMOVUPS 128(CX), Z2
@@ -7346,9 +9163,38 @@ rows6_full:
 	VMOVUPS (CX), Z15
 	VMOVUPS 64(CX), Z16
 	VMOVUPS 128(CX), Z17
-	MOVQ    (SI), AX
-	MOVQ    136(SI), DI
-	MOVQ    88(SI), DX
+	JMP     rows6_wholeBegun
+
+rows6_wholeSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+	VMOVAPS      Z0, Z1
+	VMOVAPS      Z0, Z2
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z3
+	VMOVAPS      Z3, Z4
+	VMOVAPS      Z3, Z5
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z6
+	VMOVAPS      Z6, Z7
+	VMOVAPS      Z6, Z8
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z9
+	VMOVAPS      Z9, Z10
+	VMOVAPS      Z9, Z11
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z12
+	VMOVAPS      Z12, Z13
+	VMOVAPS      Z12, Z14
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z15
+	VMOVAPS      Z15, Z16
+	VMOVAPS      Z15, Z17
+
+rows6_wholeBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows6_wholeStep:
 	VMOVUPS      (DI), Z18
@@ -7405,7 +9251,7 @@ rows6_wholeStep:
 	VMAXPS       Z17, Z31, Z17
 
 rows6_wholeStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	VMOVUPS Z2, 128(CX)
@@ -7432,11 +9278,11 @@ rows6_wholeStore:
 
 rows6_next:
 	MOVQ   40(SI), CX
-	ADDQ   CX, 136(SI)
-	ADDQ   $0x000000c0, 144(SI)
+	ADDQ   CX, 144(SI)
+	ADDQ   $0x000000c0, 152(SI)
 	MOVQ   80(SI), CX
-	ADDQ   CX, 152(SI)
-	DECQ   160(SI)
+	ADDQ   CX, 160(SI)
+	DECQ   168(SI)
 	JNZ    rows6_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x06, CX, CX
@@ -7454,20 +9300,22 @@ rows6_next:
 
 rows7_block:
 	MOVQ 24(SI), CX
-	MOVQ CX, 136(SI)
-	MOVQ 48(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 64(SI), CX
+	MOVQ 48(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 112(SI), CX
+	MOVQ 64(SI), CX
 	MOVQ CX, 160(SI)
+	MOVQ 112(SI), CX
+	MOVQ CX, 168(SI)
 
 rows7_panel:
-	CMPQ      160(SI), $0x01
+	CMPQ      168(SI), $0x01
 	JNE       rows7_full
 	CMPQ      120(SI), $0x00
 	JE        rows7_full
-	MOVQ      152(SI), CX
+	CMPQ      136(SI), $0x00
+	JNE       rows7_maskedSpread
+	MOVQ      160(SI), CX
 	VMOVUPS   (CX), Z0
 	VMOVUPS   64(CX), Z1
 	VMOVUPS.Z 128(CX), K1, Z2
@@ -7495,9 +9343,42 @@ rows7_panel:
 	VMOVUPS   (CX), Z18
 	VMOVUPS   64(CX), Z19
 	VMOVUPS.Z 128(CX), K1, Z20
-	MOVQ      (SI), AX
-	MOVQ      136(SI), DI
-	MOVQ      88(SI), DX
+	JMP       rows7_maskedBegun
+
+rows7_maskedSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+	VMOVAPS      Z0, Z1
+	VMOVAPS      Z0, Z2
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z3
+	VMOVAPS      Z3, Z4
+	VMOVAPS      Z3, Z5
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z6
+	VMOVAPS      Z6, Z7
+	VMOVAPS      Z6, Z8
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z9
+	VMOVAPS      Z9, Z10
+	VMOVAPS      Z9, Z11
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z12
+	VMOVAPS      Z12, Z13
+	VMOVAPS      Z12, Z14
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z15
+	VMOVAPS      Z15, Z16
+	VMOVAPS      Z15, Z17
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z18
+	VMOVAPS      Z18, Z19
+	VMOVAPS      Z18, Z20
+
+rows7_maskedBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows7_maskedStep:
 	VMOVUPS      (DI), Z21
@@ -7561,7 +9442,7 @@ rows7_maskedStep:
 	VMAXPS       Z20, Z31, Z20
 
 rows7_maskedStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	VMOVUPS Z2, K1, 128(CX)
@@ -7592,7 +9473,9 @@ rows7_maskedStore:
 	JMP     rows7_next
 
 rows7_full:
-	MOVQ    152(SI), CX
+	CMPQ    136(SI), $0x00
+	JNE     rows7_wholeSpread
+	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	VMOVUPS 64(CX), Z1
 	VMOVUPS 128(CX), Z2
@@ -7620,9 +9503,42 @@ rows7_full:
 	VMOVUPS (CX), Z18
 	VMOVUPS 64(CX), Z19
 	VMOVUPS 128(CX), Z20
-	MOVQ    (SI), AX
-	MOVQ    136(SI), DI
-	MOVQ    88(SI), DX
+	JMP     rows7_wholeBegun
+
+rows7_wholeSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+	VMOVAPS      Z0, Z1
+	VMOVAPS      Z0, Z2
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z3
+	VMOVAPS      Z3, Z4
+	VMOVAPS      Z3, Z5
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z6
+	VMOVAPS      Z6, Z7
+	VMOVAPS      Z6, Z8
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z9
+	VMOVAPS      Z9, Z10
+	VMOVAPS      Z9, Z11
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z12
+	VMOVAPS      Z12, Z13
+	VMOVAPS      Z12, Z14
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z15
+	VMOVAPS      Z15, Z16
+	VMOVAPS      Z15, Z17
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z18
+	VMOVAPS      Z18, Z19
+	VMOVAPS      Z18, Z20
+
+rows7_wholeBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows7_wholeStep:
 	VMOVUPS      (DI), Z21
@@ -7686,7 +9602,7 @@ rows7_wholeStep:
 	VMAXPS       Z20, Z31, Z20
 
 rows7_wholeStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	VMOVUPS Z2, 128(CX)
@@ -7717,11 +9633,11 @@ rows7_wholeStore:
 
 rows7_next:
 	MOVQ   40(SI), CX
-	ADDQ   CX, 136(SI)
-	ADDQ   $0x000000c0, 144(SI)
+	ADDQ   CX, 144(SI)
+	ADDQ   $0x000000c0, 152(SI)
 	MOVQ   80(SI), CX
-	ADDQ   CX, 152(SI)
-	DECQ   160(SI)
+	ADDQ   CX, 160(SI)
+	DECQ   168(SI)
 	JNZ    rows7_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x07, CX, CX
@@ -7739,20 +9655,22 @@ rows7_next:
 
 rows8_block:
 	MOVQ 24(SI), CX
-	MOVQ CX, 136(SI)
-	MOVQ 48(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 64(SI), CX
+	MOVQ 48(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 112(SI), CX
+	MOVQ 64(SI), CX
 	MOVQ CX, 160(SI)
+	MOVQ 112(SI), CX
+	MOVQ CX, 168(SI)
 
 rows8_panel:
-	CMPQ      160(SI), $0x01
+	CMPQ      168(SI), $0x01
 	JNE       rows8_full
 	CMPQ      120(SI), $0x00
 	JE        rows8_full
-	MOVQ      152(SI), CX
+	CMPQ      136(SI), $0x00
+	JNE       rows8_maskedSpread
+	MOVQ      160(SI), CX
 	VMOVUPS   (CX), Z0
 	VMOVUPS   64(CX), Z1
 	VMOVUPS.Z 128(CX), K1, Z2
@@ -7784,9 +9702,46 @@ rows8_panel:
 	VMOVUPS   (CX), Z21
 	VMOVUPS   64(CX), Z22
 	VMOVUPS.Z 128(CX), K1, Z23
-	MOVQ      (SI), AX
-	MOVQ      136(SI), DI
-	MOVQ      88(SI), DX
+	JMP       rows8_maskedBegun
+
+rows8_maskedSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+	VMOVAPS      Z0, Z1
+	VMOVAPS      Z0, Z2
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z3
+	VMOVAPS      Z3, Z4
+	VMOVAPS      Z3, Z5
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z6
+	VMOVAPS      Z6, Z7
+	VMOVAPS      Z6, Z8
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z9
+	VMOVAPS      Z9, Z10
+	VMOVAPS      Z9, Z11
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z12
+	VMOVAPS      Z12, Z13
+	VMOVAPS      Z12, Z14
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z15
+	VMOVAPS      Z15, Z16
+	VMOVAPS      Z15, Z17
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z18
+	VMOVAPS      Z18, Z19
+	VMOVAPS      Z18, Z20
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z21
+	VMOVAPS      Z21, Z22
+	VMOVAPS      Z21, Z23
+
+rows8_maskedBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows8_maskedStep:
 	VMOVUPS      (DI), Z24
@@ -7857,7 +9812,7 @@ rows8_maskedStep:
 	VMAXPS       Z23, Z31, Z23
 
 rows8_maskedStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	VMOVUPS Z2, K1, 128(CX)
@@ -7892,7 +9847,9 @@ rows8_maskedStore:
 	JMP     rows8_next
 
 rows8_full:
-	MOVQ    152(SI), CX
+	CMPQ    136(SI), $0x00
+	JNE     rows8_wholeSpread
+	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	VMOVUPS 64(CX), Z1
 	VMOVUPS 128(CX), Z2
@@ -7924,9 +9881,46 @@ rows8_full:
 	VMOVUPS (CX), Z21
 	VMOVUPS 64(CX), Z22
 	VMOVUPS 128(CX), Z23
-	MOVQ    (SI), AX
-	MOVQ    136(SI), DI
-	MOVQ    88(SI), DX
+	JMP     rows8_wholeBegun
+
+rows8_wholeSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+	VMOVAPS      Z0, Z1
+	VMOVAPS      Z0, Z2
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z3
+	VMOVAPS      Z3, Z4
+	VMOVAPS      Z3, Z5
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z6
+	VMOVAPS      Z6, Z7
+	VMOVAPS      Z6, Z8
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z9
+	VMOVAPS      Z9, Z10
+	VMOVAPS      Z9, Z11
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z12
+	VMOVAPS      Z12, Z13
+	VMOVAPS      Z12, Z14
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z15
+	VMOVAPS      Z15, Z16
+	VMOVAPS      Z15, Z17
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z18
+	VMOVAPS      Z18, Z19
+	VMOVAPS      Z18, Z20
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z21
+	VMOVAPS      Z21, Z22
+	VMOVAPS      Z21, Z23
+
+rows8_wholeBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows8_wholeStep:
 	VMOVUPS      (DI), Z24
@@ -7997,7 +9991,7 @@ rows8_wholeStep:
 	VMAXPS       Z23, Z31, Z23
 
 rows8_wholeStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	VMOVUPS Z2, 128(CX)
@@ -8032,11 +10026,11 @@ rows8_wholeStore:
 
 rows8_next:
 	MOVQ   40(SI), CX
-	ADDQ   CX, 136(SI)
-	ADDQ   $0x000000c0, 144(SI)
+	ADDQ   CX, 144(SI)
+	ADDQ   $0x000000c0, 152(SI)
 	MOVQ   80(SI), CX
-	ADDQ   CX, 152(SI)
-	DECQ   160(SI)
+	ADDQ   CX, 160(SI)
+	DECQ   168(SI)
 	JNZ    rows8_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x08, CX, CX
@@ -8092,27 +10086,39 @@ upTo2:
 upTo1:
 rows1_block:
 	MOVQ 24(SI), CX
-	MOVQ CX, 136(SI)
-	MOVQ 48(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 64(SI), CX
+	MOVQ 48(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 112(SI), CX
+	MOVQ 64(SI), CX
 	MOVQ CX, 160(SI)
+	MOVQ 112(SI), CX
+	MOVQ CX, 168(SI)
 
 rows1_panel:
-	CMPQ      160(SI), $0x01
+	CMPQ      168(SI), $0x01
 	JNE       rows1_full
 	CMPQ      120(SI), $0x00
 	JE        rows1_full
-	MOVQ      152(SI), CX
+	CMPQ      136(SI), $0x00
+	JNE       rows1_maskedSpread
+	MOVQ      160(SI), CX
 	VMOVUPS   (CX), Z0
 	VMOVUPS   64(CX), Z1
 	VMOVUPS   128(CX), Z2
 	VMOVUPS.Z 192(CX), K1, Z3
-	MOVQ      (SI), AX
-	MOVQ      136(SI), DI
-	MOVQ      88(SI), DX
+	JMP       rows1_maskedBegun
+
+rows1_maskedSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+	VMOVAPS      Z0, Z1
+	VMOVAPS      Z0, Z2
+	VMOVAPS      Z0, Z3
+
+rows1_maskedBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows1_maskedStep:
 	VMOVUPS      (DI), Z4
@@ -8137,7 +10143,7 @@ rows1_maskedStep:
 	VMAXPS       Z3, Z31, Z3
 
 rows1_maskedStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	VMOVUPS Z2, 128(CX)
@@ -8145,14 +10151,26 @@ rows1_maskedStore:
 	JMP     rows1_next
 
 rows1_full:
-	MOVQ    152(SI), CX
+	CMPQ    136(SI), $0x00
+	JNE     rows1_wholeSpread
+	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	VMOVUPS 64(CX), Z1
 	VMOVUPS 128(CX), Z2
 	VMOVUPS 192(CX), Z3
-	MOVQ    (SI), AX
-	MOVQ    136(SI), DI
-	MOVQ    88(SI), DX
+	JMP     rows1_wholeBegun
+
+rows1_wholeSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+	VMOVAPS      Z0, Z1
+	VMOVAPS      Z0, Z2
+	VMOVAPS      Z0, Z3
+
+rows1_wholeBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows1_wholeStep:
 	VMOVUPS      (DI), Z4
@@ -8177,7 +10195,7 @@ rows1_wholeStep:
 	VMAXPS       Z3, Z31, Z3
 
 rows1_wholeStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	VMOVUPS Z2, 128(CX)
@@ -8185,11 +10203,11 @@ rows1_wholeStore:
 
 rows1_next:
 	MOVQ   40(SI), CX
-	ADDQ   CX, 136(SI)
-	ADDQ   $0x00000100, 144(SI)
+	ADDQ   CX, 144(SI)
+	ADDQ   $0x00000100, 152(SI)
 	MOVQ   80(SI), CX
-	ADDQ   CX, 152(SI)
-	DECQ   160(SI)
+	ADDQ   CX, 160(SI)
+	DECQ   168(SI)
 	JNZ    rows1_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x01, CX, CX
@@ -8207,20 +10225,22 @@ rows1_next:
 
 rows2_block:
 	MOVQ 24(SI), CX
-	MOVQ CX, 136(SI)
-	MOVQ 48(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 64(SI), CX
+	MOVQ 48(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 112(SI), CX
+	MOVQ 64(SI), CX
 	MOVQ CX, 160(SI)
+	MOVQ 112(SI), CX
+	MOVQ CX, 168(SI)
 
 rows2_panel:
-	CMPQ      160(SI), $0x01
+	CMPQ      168(SI), $0x01
 	JNE       rows2_full
 	CMPQ      120(SI), $0x00
 	JE        rows2_full
-	MOVQ      152(SI), CX
+	CMPQ      136(SI), $0x00
+	JNE       rows2_maskedSpread
+	MOVQ      160(SI), CX
 	VMOVUPS   (CX), Z0
 	VMOVUPS   64(CX), Z1
 	VMOVUPS   128(CX), Z2
@@ -8230,9 +10250,24 @@ rows2_panel:
 	VMOVUPS   64(CX), Z5
 	VMOVUPS   128(CX), Z6
 	VMOVUPS.Z 192(CX), K1, Z7
-	MOVQ      (SI), AX
-	MOVQ      136(SI), DI
-	MOVQ      88(SI), DX
+	JMP       rows2_maskedBegun
+
+rows2_maskedSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+	VMOVAPS      Z0, Z1
+	VMOVAPS      Z0, Z2
+	VMOVAPS      Z0, Z3
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z4
+	VMOVAPS      Z4, Z5
+	VMOVAPS      Z4, Z6
+	VMOVAPS      Z4, Z7
+
+rows2_maskedBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows2_maskedStep:
 	VMOVUPS      (DI), Z8
@@ -8266,7 +10301,7 @@ rows2_maskedStep:
 	VMAXPS       Z7, Z31, Z7
 
 rows2_maskedStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	VMOVUPS Z2, 128(CX)
@@ -8279,7 +10314,9 @@ rows2_maskedStore:
 	JMP     rows2_next
 
 rows2_full:
-	MOVQ    152(SI), CX
+	CMPQ    136(SI), $0x00
+	JNE     rows2_wholeSpread
+	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	VMOVUPS 64(CX), Z1
 	VMOVUPS 128(CX), Z2
@@ -8289,9 +10326,24 @@ rows2_full:
 	VMOVUPS 64(CX), Z5
 	VMOVUPS 128(CX), Z6
 	VMOVUPS 192(CX), Z7
-	MOVQ    (SI), AX
-	MOVQ    136(SI), DI
-	MOVQ    88(SI), DX
+	JMP     rows2_wholeBegun
+
+rows2_wholeSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+	VMOVAPS      Z0, Z1
+	VMOVAPS      Z0, Z2
+	VMOVAPS      Z0, Z3
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z4
+	VMOVAPS      Z4, Z5
+	VMOVAPS      Z4, Z6
+	VMOVAPS      Z4, Z7
+
+rows2_wholeBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows2_wholeStep:
 	VMOVUPS      (DI), Z8
@@ -8325,7 +10377,7 @@ rows2_wholeStep:
 	VMAXPS       Z7, Z31, Z7
 
 rows2_wholeStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	VMOVUPS Z2, 128(CX)
@@ -8338,11 +10390,11 @@ rows2_wholeStore:
 
 rows2_next:
 	MOVQ   40(SI), CX
-	ADDQ   CX, 136(SI)
-	ADDQ   $0x00000100, 144(SI)
+	ADDQ   CX, 144(SI)
+	ADDQ   $0x00000100, 152(SI)
 	MOVQ   80(SI), CX
-	ADDQ   CX, 152(SI)
-	DECQ   160(SI)
+	ADDQ   CX, 160(SI)
+	DECQ   168(SI)
 	JNZ    rows2_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x02, CX, CX
@@ -8360,20 +10412,22 @@ rows2_next:
 
 rows3_block:
 	MOVQ 24(SI), CX
-	MOVQ CX, 136(SI)
-	MOVQ 48(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 64(SI), CX
+	MOVQ 48(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 112(SI), CX
+	MOVQ 64(SI), CX
 	MOVQ CX, 160(SI)
+	MOVQ 112(SI), CX
+	MOVQ CX, 168(SI)
 
 rows3_panel:
-	CMPQ      160(SI), $0x01
+	CMPQ      168(SI), $0x01
 	JNE       rows3_full
 	CMPQ      120(SI), $0x00
 	JE        rows3_full
-	MOVQ      152(SI), CX
+	CMPQ      136(SI), $0x00
+	JNE       rows3_maskedSpread
+	MOVQ      160(SI), CX
 	VMOVUPS   (CX), Z0
 	VMOVUPS   64(CX), Z1
 	VMOVUPS   128(CX), Z2
@@ -8388,9 +10442,29 @@ rows3_panel:
 	VMOVUPS   64(CX), Z9
 	VMOVUPS   128(CX), Z10
 	VMOVUPS.Z 192(CX), K1, Z11
-	MOVQ      (SI), AX
-	MOVQ      136(SI), DI
-	MOVQ      88(SI), DX
+	JMP       rows3_maskedBegun
+
+rows3_maskedSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+	VMOVAPS      Z0, Z1
+	VMOVAPS      Z0, Z2
+	VMOVAPS      Z0, Z3
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z4
+	VMOVAPS      Z4, Z5
+	VMOVAPS      Z4, Z6
+	VMOVAPS      Z4, Z7
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z8
+	VMOVAPS      Z8, Z9
+	VMOVAPS      Z8, Z10
+	VMOVAPS      Z8, Z11
+
+rows3_maskedBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows3_maskedStep:
 	VMOVUPS      (DI), Z12
@@ -8433,7 +10507,7 @@ rows3_maskedStep:
 	VMAXPS       Z11, Z31, Z11
 
 rows3_maskedStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	VMOVUPS Z2, 128(CX)
@@ -8451,7 +10525,9 @@ rows3_maskedStore:
 	JMP     rows3_next
 
 rows3_full:
-	MOVQ    152(SI), CX
+	CMPQ    136(SI), $0x00
+	JNE     rows3_wholeSpread
+	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	VMOVUPS 64(CX), Z1
 	VMOVUPS 128(CX), Z2
@@ -8466,9 +10542,29 @@ rows3_full:
 	VMOVUPS 64(CX), Z9
 	VMOVUPS 128(CX), Z10
 	VMOVUPS 192(CX), Z11
-	MOVQ    (SI), AX
-	MOVQ    136(SI), DI
-	MOVQ    88(SI), DX
+	JMP     rows3_wholeBegun
+
+rows3_wholeSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+	VMOVAPS      Z0, Z1
+	VMOVAPS      Z0, Z2
+	VMOVAPS      Z0, Z3
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z4
+	VMOVAPS      Z4, Z5
+	VMOVAPS      Z4, Z6
+	VMOVAPS      Z4, Z7
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z8
+	VMOVAPS      Z8, Z9
+	VMOVAPS      Z8, Z10
+	VMOVAPS      Z8, Z11
+
+rows3_wholeBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows3_wholeStep:
 	VMOVUPS      (DI), Z12
@@ -8511,7 +10607,7 @@ rows3_wholeStep:
 	VMAXPS       Z11, Z31, Z11
 
 rows3_wholeStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	VMOVUPS Z2, 128(CX)
@@ -8529,11 +10625,11 @@ rows3_wholeStore:
 
 rows3_next:
 	MOVQ   40(SI), CX
-	ADDQ   CX, 136(SI)
-	ADDQ   $0x00000100, 144(SI)
+	ADDQ   CX, 144(SI)
+	ADDQ   $0x00000100, 152(SI)
 	MOVQ   80(SI), CX
-	ADDQ   CX, 152(SI)
-	DECQ   160(SI)
+	ADDQ   CX, 160(SI)
+	DECQ   168(SI)
 	JNZ    rows3_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x03, CX, CX
@@ -8551,20 +10647,22 @@ rows3_next:
 
 rows4_block:
 	MOVQ 24(SI), CX
-	MOVQ CX, 136(SI)
-	MOVQ 48(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 64(SI), CX
+	MOVQ 48(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 112(SI), CX
+	MOVQ 64(SI), CX
 	MOVQ CX, 160(SI)
+	MOVQ 112(SI), CX
+	MOVQ CX, 168(SI)
 
 rows4_panel:
-	CMPQ      160(SI), $0x01
+	CMPQ      168(SI), $0x01
 	JNE       rows4_full
 	CMPQ      120(SI), $0x00
 	JE        rows4_full
-	MOVQ      152(SI), CX
+	CMPQ      136(SI), $0x00
+	JNE       rows4_maskedSpread
+	MOVQ      160(SI), CX
 	VMOVUPS   (CX), Z0
 	VMOVUPS   64(CX), Z1
 	VMOVUPS   128(CX), Z2
@@ -8584,9 +10682,34 @@ rows4_panel:
 	VMOVUPS   64(CX), Z13
 	VMOVUPS   128(CX), Z14
 	VMOVUPS.Z 192(CX), K1, Z15
-	MOVQ      (SI), AX
-	MOVQ      136(SI), DI
-	MOVQ      88(SI), DX
+	JMP       rows4_maskedBegun
+
+rows4_maskedSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+	VMOVAPS      Z0, Z1
+	VMOVAPS      Z0, Z2
+	VMOVAPS      Z0, Z3
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z4
+	VMOVAPS      Z4, Z5
+	VMOVAPS      Z4, Z6
+	VMOVAPS      Z4, Z7
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z8
+	VMOVAPS      Z8, Z9
+	VMOVAPS      Z8, Z10
+	VMOVAPS      Z8, Z11
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z12
+	VMOVAPS      Z12, Z13
+	VMOVAPS      Z12, Z14
+	VMOVAPS      Z12, Z15
+
+rows4_maskedBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows4_maskedStep:
 	VMOVUPS      (DI), Z16
@@ -8638,7 +10761,7 @@ rows4_maskedStep:
 	VMAXPS       Z15, Z31, Z15
 
 rows4_maskedStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	VMOVUPS Z2, 128(CX)
@@ -8661,7 +10784,9 @@ rows4_maskedStore:
 	JMP     rows4_next
 
 rows4_full:
-	MOVQ    152(SI), CX
+	CMPQ    136(SI), $0x00
+	JNE     rows4_wholeSpread
+	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	VMOVUPS 64(CX), Z1
 	VMOVUPS 128(CX), Z2
@@ -8681,9 +10806,34 @@ rows4_full:
 	VMOVUPS 64(CX), Z13
 	VMOVUPS 128(CX), Z14
 	VMOVUPS 192(CX), Z15
-	MOVQ    (SI), AX
-	MOVQ    136(SI), DI
-	MOVQ    88(SI), DX
+	JMP     rows4_wholeBegun
+
+rows4_wholeSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+	VMOVAPS      Z0, Z1
+	VMOVAPS      Z0, Z2
+	VMOVAPS      Z0, Z3
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z4
+	VMOVAPS      Z4, Z5
+	VMOVAPS      Z4, Z6
+	VMOVAPS      Z4, Z7
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z8
+	VMOVAPS      Z8, Z9
+	VMOVAPS      Z8, Z10
+	VMOVAPS      Z8, Z11
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z12
+	VMOVAPS      Z12, Z13
+	VMOVAPS      Z12, Z14
+	VMOVAPS      Z12, Z15
+
+rows4_wholeBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows4_wholeStep:
 	VMOVUPS      (DI), Z16
@@ -8735,7 +10885,7 @@ rows4_wholeStep:
 	VMAXPS       Z15, Z31, Z15
 
 rows4_wholeStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	VMOVUPS Z2, 128(CX)
@@ -8758,11 +10908,11 @@ rows4_wholeStore:
 
 rows4_next:
 	MOVQ   40(SI), CX
-	ADDQ   CX, 136(SI)
-	ADDQ   $0x00000100, 144(SI)
+	ADDQ   CX, 144(SI)
+	ADDQ   $0x00000100, 152(SI)
 	MOVQ   80(SI), CX
-	ADDQ   CX, 152(SI)
-	DECQ   160(SI)
+	ADDQ   CX, 160(SI)
+	DECQ   168(SI)
 	JNZ    rows4_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x04, CX, CX
@@ -8780,20 +10930,22 @@ rows4_next:
 
 rows5_block:
 	MOVQ 24(SI), CX
-	MOVQ CX, 136(SI)
-	MOVQ 48(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 64(SI), CX
+	MOVQ 48(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 112(SI), CX
+	MOVQ 64(SI), CX
 	MOVQ CX, 160(SI)
+	MOVQ 112(SI), CX
+	MOVQ CX, 168(SI)
 
 rows5_panel:
-	CMPQ      160(SI), $0x01
+	CMPQ      168(SI), $0x01
 	JNE       rows5_full
 	CMPQ      120(SI), $0x00
 	JE        rows5_full
-	MOVQ      152(SI), CX
+	CMPQ      136(SI), $0x00
+	JNE       rows5_maskedSpread
+	MOVQ      160(SI), CX
 	VMOVUPS   (CX), Z0
 	VMOVUPS   64(CX), Z1
 	VMOVUPS   128(CX), Z2
@@ -8818,9 +10970,39 @@ rows5_panel:
 	VMOVUPS   64(CX), Z17
 	VMOVUPS   128(CX), Z18
 	VMOVUPS.Z 192(CX), K1, Z19
-	MOVQ      (SI), AX
-	MOVQ      136(SI), DI
-	MOVQ      88(SI), DX
+	JMP       rows5_maskedBegun
+
+rows5_maskedSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+	VMOVAPS      Z0, Z1
+	VMOVAPS      Z0, Z2
+	VMOVAPS      Z0, Z3
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z4
+	VMOVAPS      Z4, Z5
+	VMOVAPS      Z4, Z6
+	VMOVAPS      Z4, Z7
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z8
+	VMOVAPS      Z8, Z9
+	VMOVAPS      Z8, Z10
+	VMOVAPS      Z8, Z11
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z12
+	VMOVAPS      Z12, Z13
+	VMOVAPS      Z12, Z14
+	VMOVAPS      Z12, Z15
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z16
+	VMOVAPS      Z16, Z17
+	VMOVAPS      Z16, Z18
+	VMOVAPS      Z16, Z19
+
+rows5_maskedBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows5_maskedStep:
 	VMOVUPS      (DI), Z20
@@ -8881,7 +11063,7 @@ rows5_maskedStep:
 	VMAXPS       Z19, Z31, Z19
 
 rows5_maskedStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	VMOVUPS Z2, 128(CX)
@@ -8909,7 +11091,9 @@ rows5_maskedStore:
 	JMP     rows5_next
 
 rows5_full:
-	MOVQ    152(SI), CX
+	CMPQ    136(SI), $0x00
+	JNE     rows5_wholeSpread
+	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	VMOVUPS 64(CX), Z1
 	VMOVUPS 128(CX), Z2
@@ -8934,9 +11118,39 @@ rows5_full:
 	VMOVUPS 64(CX), Z17
 	VMOVUPS 128(CX), Z18
 	VMOVUPS 192(CX), Z19
-	MOVQ    (SI), AX
-	MOVQ    136(SI), DI
-	MOVQ    88(SI), DX
+	JMP     rows5_wholeBegun
+
+rows5_wholeSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+	VMOVAPS      Z0, Z1
+	VMOVAPS      Z0, Z2
+	VMOVAPS      Z0, Z3
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z4
+	VMOVAPS      Z4, Z5
+	VMOVAPS      Z4, Z6
+	VMOVAPS      Z4, Z7
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z8
+	VMOVAPS      Z8, Z9
+	VMOVAPS      Z8, Z10
+	VMOVAPS      Z8, Z11
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z12
+	VMOVAPS      Z12, Z13
+	VMOVAPS      Z12, Z14
+	VMOVAPS      Z12, Z15
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z16
+	VMOVAPS      Z16, Z17
+	VMOVAPS      Z16, Z18
+	VMOVAPS      Z16, Z19
+
+rows5_wholeBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows5_wholeStep:
 	VMOVUPS      (DI), Z20
@@ -8997,7 +11211,7 @@ rows5_wholeStep:
 	VMAXPS       Z19, Z31, Z19
 
 rows5_wholeStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	VMOVUPS Z2, 128(CX)
@@ -9025,11 +11239,11 @@ rows5_wholeStore:
 
 rows5_next:
 	MOVQ   40(SI), CX
-	ADDQ   CX, 136(SI)
-	ADDQ   $0x00000100, 144(SI)
+	ADDQ   CX, 144(SI)
+	ADDQ   $0x00000100, 152(SI)
 	MOVQ   80(SI), CX
-	ADDQ   CX, 152(SI)
-	DECQ   160(SI)
+	ADDQ   CX, 160(SI)
+	DECQ   168(SI)
 	JNZ    rows5_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x05, CX, CX
@@ -9047,20 +11261,22 @@ rows5_next:
 
 rows6_block:
 	MOVQ 24(SI), CX
-	MOVQ CX, 136(SI)
-	MOVQ 48(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 64(SI), CX
+	MOVQ 48(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 112(SI), CX
+	MOVQ 64(SI), CX
 	MOVQ CX, 160(SI)
+	MOVQ 112(SI), CX
+	MOVQ CX, 168(SI)
 
 rows6_panel:
-	CMPQ      160(SI), $0x01
+	CMPQ      168(SI), $0x01
 	JNE       rows6_full
 	CMPQ      120(SI), $0x00
 	JE        rows6_full
-	MOVQ      152(SI), CX
+	CMPQ      136(SI), $0x00
+	JNE       rows6_maskedSpread
+	MOVQ      160(SI), CX
 	VMOVUPS   (CX), Z0
 	VMOVUPS   64(CX), Z1
 	VMOVUPS   128(CX), Z2
@@ -9090,9 +11306,44 @@ rows6_panel:
 	VMOVUPS   64(CX), Z21
 	VMOVUPS   128(CX), Z22
 	VMOVUPS.Z 192(CX), K1, Z23
-	MOVQ      (SI), AX
-	MOVQ      136(SI), DI
-	MOVQ      88(SI), DX
+	JMP       rows6_maskedBegun
+
+rows6_maskedSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+	VMOVAPS      Z0, Z1
+	VMOVAPS      Z0, Z2
+	VMOVAPS      Z0, Z3
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z4
+	VMOVAPS      Z4, Z5
+	VMOVAPS      Z4, Z6
+	VMOVAPS      Z4, Z7
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z8
+	VMOVAPS      Z8, Z9
+	VMOVAPS      Z8, Z10
+	VMOVAPS      Z8, Z11
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z12
+	VMOVAPS      Z12, Z13
+	VMOVAPS      Z12, Z14
+	VMOVAPS      Z12, Z15
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z16
+	VMOVAPS      Z16, Z17
+	VMOVAPS      Z16, Z18
+	VMOVAPS      Z16, Z19
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z20
+	VMOVAPS      Z20, Z21
+	VMOVAPS      Z20, Z22
+	VMOVAPS      Z20, Z23
+
+rows6_maskedBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows6_maskedStep:
 	VMOVUPS      (DI), Z24
@@ -9162,7 +11413,7 @@ rows6_maskedStep:
 	VMAXPS       Z23, Z31, Z23
 
 rows6_maskedStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	VMOVUPS Z2, 128(CX)
@@ -9195,7 +11446,9 @@ rows6_maskedStore:
 	JMP     rows6_next
 
 rows6_full:
-	MOVQ    152(SI), CX
+	CMPQ    136(SI), $0x00
+	JNE     rows6_wholeSpread
+	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	VMOVUPS 64(CX), Z1
 	VMOVUPS 128(CX), Z2
@@ -9225,9 +11478,44 @@ rows6_full:
 	VMOVUPS 64(CX), Z21
 	VMOVUPS 128(CX), Z22
 	VMOVUPS 192(CX), Z23
-	MOVQ    (SI), AX
-	MOVQ    136(SI), DI
-	MOVQ    88(SI), DX
+	JMP     rows6_wholeBegun
+
+rows6_wholeSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Z0
+	VMOVAPS      Z0, Z1
+	VMOVAPS      Z0, Z2
+	VMOVAPS      Z0, Z3
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z4
+	VMOVAPS      Z4, Z5
+	VMOVAPS      Z4, Z6
+	VMOVAPS      Z4, Z7
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z8
+	VMOVAPS      Z8, Z9
+	VMOVAPS      Z8, Z10
+	VMOVAPS      Z8, Z11
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z12
+	VMOVAPS      Z12, Z13
+	VMOVAPS      Z12, Z14
+	VMOVAPS      Z12, Z15
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z16
+	VMOVAPS      Z16, Z17
+	VMOVAPS      Z16, Z18
+	VMOVAPS      Z16, Z19
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Z20
+	VMOVAPS      Z20, Z21
+	VMOVAPS      Z20, Z22
+	VMOVAPS      Z20, Z23
+
+rows6_wholeBegun:
+	MOVQ (SI), AX
+	MOVQ 144(SI), DI
+	MOVQ 88(SI), DX
 
 rows6_wholeStep:
 	VMOVUPS      (DI), Z24
@@ -9297,7 +11585,7 @@ rows6_wholeStep:
 	VMAXPS       Z23, Z31, Z23
 
 rows6_wholeStore:
-	MOVQ    144(SI), CX
+	MOVQ    152(SI), CX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
 	VMOVUPS Z2, 128(CX)
@@ -9330,11 +11618,11 @@ rows6_wholeStore:
 
 rows6_next:
 	MOVQ   40(SI), CX
-	ADDQ   CX, 136(SI)
-	ADDQ   $0x00000100, 144(SI)
+	ADDQ   CX, 144(SI)
+	ADDQ   $0x00000100, 152(SI)
 	MOVQ   80(SI), CX
-	ADDQ   CX, 152(SI)
-	DECQ   160(SI)
+	ADDQ   CX, 160(SI)
+	DECQ   168(SI)
 	JNZ    rows6_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x06, CX, CX

@@ -4,8 +4,8 @@
 // x4 and x1 compute the columns that are left over, four and one at a time. See the struct panels for the operands.
 //
 // R0 p, R1-R6 the rows of A, R7 B, R8 k, R9 aStep, R10 bStep, R11 walks down C or the start values, R12 by R12 bytes,
-// R13 blocks, R14 panels, R15 R19 R20 the panel's B, C and start, R21 R22 R23 the block's A, C and start, R25 whether
-// ReLU, R26 rows. V24-V27 hold a row of B, V28 an element of A, V29 zero, V30 a comparison.
+// R13 blocks, R14 panels, R15 R19 R20 the panel's B, C and start, R21 R22 R23 the block's A, C and start, R24 whether
+// start values are spread, R25 whether ReLU, R26 rows. V24-V27 hold a row of B, V28 an element of A, V29 zero, V30 a comparison.
 
 // ENTER loads what holds for the whole call.
 #define ENTER \
@@ -18,6 +18,7 @@
 	MOVD 96(R0), R26 \
 	MOVD 104(R0), R13 \
 	MOVD 128(R0), R25 \
+	MOVD 136(R0), R24 \
 	VEOR V29.B16, V29.B16, V29.B16
 
 // BLOCK begins a block of rows at its first panel.
@@ -82,12 +83,27 @@
 	VFMLA   V26.S4, V28.S4, c2 \
 	VFMLA   V27.S4, V28.S4, c3
 
+// SPREAD16 loads the start value of a row into all its columns.
+#define SPREAD16(c0, c1, c2, c3) \
+	VLD1R (R11), [c0] \
+	VLD1R (R11), [c1] \
+	VLD1R (R11), [c2] \
+	VLD1R (R11), [c3] \
+	ADD   R12, R11
+
 #define LOAD16x1 LOAD16(V0.S4, V1.S4, V2.S4, V3.S4)
 #define LOAD16x2 LOAD16x1; LOAD16(V4.S4, V5.S4, V6.S4, V7.S4)
 #define LOAD16x3 LOAD16x2; LOAD16(V8.S4, V9.S4, V10.S4, V11.S4)
 #define LOAD16x4 LOAD16x3; LOAD16(V12.S4, V13.S4, V14.S4, V15.S4)
 #define LOAD16x5 LOAD16x4; LOAD16(V16.S4, V17.S4, V18.S4, V19.S4)
 #define LOAD16x6 LOAD16x5; LOAD16(V20.S4, V21.S4, V22.S4, V23.S4)
+
+#define SPREAD16x1 SPREAD16(V0.S4, V1.S4, V2.S4, V3.S4)
+#define SPREAD16x2 SPREAD16x1; SPREAD16(V4.S4, V5.S4, V6.S4, V7.S4)
+#define SPREAD16x3 SPREAD16x2; SPREAD16(V8.S4, V9.S4, V10.S4, V11.S4)
+#define SPREAD16x4 SPREAD16x3; SPREAD16(V12.S4, V13.S4, V14.S4, V15.S4)
+#define SPREAD16x5 SPREAD16x4; SPREAD16(V16.S4, V17.S4, V18.S4, V19.S4)
+#define SPREAD16x6 SPREAD16x5; SPREAD16(V20.S4, V21.S4, V22.S4, V23.S4)
 
 #define STORE16x1 STORE16(V0.S4, V1.S4, V2.S4, V3.S4)
 #define STORE16x2 STORE16x1; STORE16(V4.S4, V5.S4, V6.S4, V7.S4)
@@ -124,6 +140,7 @@ panel:
 	BEQ  rows4
 	CMP  $5, R26
 	BEQ  rows5
+	CBNZ R24, spread6
 	LOAD16x6
 step6:
 	STEP16x6
@@ -159,6 +176,7 @@ store6:
 	STORE16x6
 	B    next
 rows5:
+	CBNZ R24, spread5
 	LOAD16x5
 step5:
 	STEP16x5
@@ -190,6 +208,7 @@ store5:
 	STORE16x5
 	B    next
 rows4:
+	CBNZ R24, spread4
 	LOAD16x4
 step4:
 	STEP16x4
@@ -217,6 +236,7 @@ store4:
 	STORE16x4
 	B    next
 rows3:
+	CBNZ R24, spread3
 	LOAD16x3
 step3:
 	STEP16x3
@@ -240,6 +260,7 @@ store3:
 	STORE16x3
 	B    next
 rows2:
+	CBNZ R24, spread2
 	LOAD16x2
 step2:
 	STEP16x2
@@ -259,6 +280,7 @@ store2:
 	STORE16x2
 	B    next
 rows1:
+	CBNZ R24, spread1
 	LOAD16x1
 step1:
 	STEP16x1
@@ -278,12 +300,34 @@ next:
 	NEXT_BLOCK
 	BNE  block
 	RET
+spread6:
+	SPREAD16x6
+	B    step6
+spread5:
+	SPREAD16x5
+	B    step5
+spread4:
+	SPREAD16x4
+	B    step4
+spread3:
+	SPREAD16x3
+	B    step3
+spread2:
+	SPREAD16x2
+	B    step2
+spread1:
+	SPREAD16x1
+	B    step1
 
 // Four columns: the accumulators are V0-V5. The rows that a tile lacks are skipped one by one.
 
 #define LOAD4(c) \
 	VLD1 (R11), [c] \
 	ADD  R12, R11
+
+#define SPREAD4(c) \
+	VLD1R (R11), [c] \
+	ADD   R12, R11
 
 #define STORE4(c) \
 	VST1 [c], (R11) \
@@ -300,6 +344,7 @@ block:
 	BLOCK
 panel:
 	PANEL
+	CBNZ R24, spread
 	LOAD4(V0.S4)
 	CMP  $2, R26
 	BLT  step
@@ -368,6 +413,24 @@ next:
 	NEXT_BLOCK
 	BNE  block
 	RET
+spread:
+	SPREAD4(V0.S4)
+	CMP  $2, R26
+	BLT  step
+	SPREAD4(V1.S4)
+	CMP  $3, R26
+	BLT  step
+	SPREAD4(V2.S4)
+	CMP  $4, R26
+	BLT  step
+	SPREAD4(V3.S4)
+	CMP  $5, R26
+	BLT  step
+	SPREAD4(V4.S4)
+	CMP  $6, R26
+	BLT  step
+	SPREAD4(V5.S4)
+	B    step
 
 // One column: as four, with scalars in F0-F5.
 

@@ -190,7 +190,8 @@ func TestMatMulAcrossBlockLimits(t *testing.T) {
 	}{
 		{170, 520, 1030, false, false}, {170, 700, 790, true, false}, {169, 2060, 300, false, false},
 		{90, 300, 1500, false, true}, {45, 900, 1100, false, true}, {45, 2100, 300, true, true},
-		{1500, 70, 520, false, false}, {7, 11000, 513, false, false}, {784, 128, 32, true, false}, {33, 10, 128, false, true},
+		{1500, 70, 520, false, false}, {7, 11000, 513, false, false}, {784, 128, 32, true, false}, {33, 10, 128, false, true}, {40, 30, 512, false, true},
+		{50, 20, 1024, false, false}, {8, 100, 512, false, true},
 		{100, 1, 2000, true, true}, {1, 1000, 200, false, true},
 	} {
 		p, whole := drawProduct(r, c.m, c.n, c.k, ordinary)

@@ -18,6 +18,7 @@ type panels struct {
 	rows, blocks, panels int        // at least 1 each
 	mask                 int        // the lanes of the last vector of the last panel, 0 for all
 	relu                 int        // not 0: the activation is ReLU
+	spread               int        // not 0: there is one start value for each row
 	place                [4]uintptr // the kernel keeps its place in the loops here
 }
 
@@ -28,6 +29,8 @@ type shape struct {
 	log     int    // its logarithm to base 2
 	vectors int    // vectors in the widest panel
 	rows    [5]int // rows of the tallest tile, by vectors
+	halves  int    // time of a vector's multiply-add, in halves of a wide vector's
+	narrow  *shape // tiles of narrower vectors that the tier has as well, or nil
 }
 
 // Sizes of the blocks, in floats; gemm.md says how they are used.
@@ -49,33 +52,18 @@ func (p *MatMul) multiplyTiles(s *shape, m *scratch) {
 	raceMatrix(p.A, p.M, p.K, p.LDA, p.TransA, false)
 	raceMatrix(p.B, p.K, p.N, p.LDB, p.TransB, false)
 	raceMatrix(p.C, p.M, p.N, p.LDC, false, true)
-	if p.RowBias != nil {
-		p.fillRows()
-		q := *p
-		q.RowBias, q.Accumulate = nil, true
-		p = &q
-	}
+	flipped := p.flips(s)
 	switch {
-	case p.flips(s):
+	case flipped != nil:
 		for i := 0; i < p.M; i += flippedRows {
 			q := *p
 			q.window(i, min(i+flippedRows, p.M), 0, p.N)
-			q.multiplyFlipped(s, m)
+			q.multiplyFlipped(flipped, m)
 		}
 	case p.TransB || p.M >= packedTall && p.K*p.N >= packedLeast:
 		p.multiplyPacked(s, m)
 	default:
 		p.multiplyInPlace(s, m)
-	}
-}
-
-// fillRows sets C[i,:] to RowBias[i].
-func (p *MatMul) fillRows() {
-	for i, v := range p.RowBias {
-		row := p.C[i*p.LDC:][:p.N]
-		for j := range row {
-			row[j] = v
-		}
 	}
 }
 
@@ -85,6 +73,12 @@ func (p *MatMul) stridesA() (row, step int) {
 		return 1, p.LDA
 	}
 	return p.LDA, 1
+}
+
+// rowsCompete reports whether the rows of A, read in place, would drive each other out of the first level of the cache:
+// rows 2 KiB apart have two sets between them, and the tall tiles of narrow products have more rows than a set has ways.
+func (p *MatMul) rowsCompete(s *shape) bool {
+	return !p.TransA && p.LDA%512 == 0 && p.M > 8 && p.N <= 2*s.lanes
 }
 
 // strip is the part of a product that has the depth [k0, k1).
@@ -110,7 +104,7 @@ func (t *strip) block() int {
 func (t *strip) packA(i0, i1 int) {
 	depth := t.k1 - t.k0
 	t.packedFrom, t.ldPacked = i0, t.shape.wholeLanes(depth)+16
-	packed := grow(&t.scratch.a, t.block()*t.ldPacked)
+	packed := grow(&t.scratch.a, min(t.block(), i1-i0)*t.ldPacked)
 	if t.TransA {
 		t.shape.transpose(packed, t.ldPacked, t.A[t.k0*t.LDA+i0:], t.LDA, depth, i1-i0)
 		return
@@ -131,9 +125,12 @@ func (t *strip) describe(q *panels, i, j, width int) {
 	}
 	q.c, q.cRow = &t.C[i*t.LDC+j], 4*t.LDC
 	q.k = t.k1 - t.k0
+	q.spread = 0
 	switch {
 	case t.k0 > 0 || t.Accumulate:
 		q.start, q.startRow, q.startPanel = q.c, q.cRow, 4*width
+	case t.RowBias != nil:
+		q.start, q.startRow, q.startPanel, q.spread = &t.RowBias[i], 4, 0, 1
 	case t.Bias != nil:
 		q.start, q.startRow, q.startPanel = &t.Bias[j], 0, 4*width
 	default:
@@ -185,7 +182,7 @@ func depth(k, most int) int {
 // multiplyInPlace computes a product without TransB, without packing B.
 func (p *MatMul) multiplyInPlace(s *shape, m *scratch) {
 	length := depth(p.K, stripDepth)
-	pack := p.TransA && p.N >= packedWide && p.K > s.lanes && p.M >= s.lanes
+	pack := p.TransA && p.N >= packedWide && p.K > s.lanes && p.M >= s.lanes || p.rowsCompete(s)
 	for k := 0; k < p.K; k += length {
 		t := strip{MatMul: p, shape: s, scratch: m, k0: k, k1: min(k+length, p.K)}
 		if !pack {
@@ -233,7 +230,7 @@ func (p *MatMul) multiplyPacked(s *shape, m *scratch) {
 			block := t.block()
 			for i0 := 0; i0 < p.M; i0 += block {
 				i1 := min(i0+block, p.M)
-				if j1-j0 >= packedWide {
+				if j1-j0 >= packedWide || p.rowsCompete(s) {
 					t.packA(i0, i1)
 				}
 				for j := j0; j < j1; j += wide {
@@ -281,21 +278,31 @@ func (s *shape) transpose(dst []float32, dstLD int, src []float32, srcLD, rows, 
 	}
 }
 
-// flips reports whether a product is better computed as the transpose of op(B)^T op(A)^T: by an estimate of the cycles
-// for the tiles and for transposing operands and result. With TransB, B is then read in place; without, it pays where N
-// fills its vectors badly.
-func (p *MatMul) flips(s *shape) bool {
-	vectors := func(n int) int { return (n + s.lanes - 1) >> s.log }
-	const moving = 4 // a vector's multiply-adds take the time of moving so many floats to their transposed place
-	direct, flipped := p.M*p.K*vectors(p.N), p.N*p.K*vectors(p.M)+2*p.M*p.N/moving
+// flips returns the tiles to compute a product with as the transpose of op(B)^T op(A)^T, nil if it is better computed as
+// it is: by an estimate of the time for the tiles and for transposing operands and result, in halves of a cycle. With
+// TransB, B is then read in place; without, it pays where N fills its vectors badly.
+func (p *MatMul) flips(s *shape) *shape {
+	const moving = 4 // a wide vector's multiply-adds take the time of moving so many floats to their transposed place
+	direct := p.M * p.K * s.cost(p.N)
 	if p.TransB {
-		direct += p.K * p.N / moving
+		direct += 2 * p.K * p.N / moving
 	}
+	moved := 2 * p.M * p.N
 	if !p.TransA {
-		flipped += p.K * p.M / moving
+		moved += p.K * p.M
 	}
-	return flipped < direct
+	var best *shape
+	for t := s; t != nil; t = t.narrow {
+		if flipped := p.N*p.K*t.cost(p.M) + 2*moved/moving; flipped < direct {
+			best, direct = t, flipped
+		}
+	}
+	return best
 }
+
+// cost is the estimated time of a step for one row of n columns, in halves of a cycle: two narrow vectors take the time
+// of a wide one.
+func (s *shape) cost(n int) int { return (n + s.lanes - 1) >> s.log * s.halves }
 
 // Bounds of the scratch memory for flipped products: the rows of op(A) at a time, the floats of the transposed result.
 const (
@@ -306,12 +313,12 @@ const (
 // multiplyFlipped computes a product as C^T = op(B)^T op(A)^T, some columns of C at a time.
 func (p *MatMul) multiplyFlipped(s *shape, m *scratch) {
 	q := MatMul{N: p.M, K: p.K, LDA: p.LDB, TransA: !p.TransB, B: p.A, LDB: p.LDA, TransB: !p.TransA, Act: p.Act,
-		LDC: s.wholeLanes(p.M)}
+		LDC: s.wholeLanes(p.M), Accumulate: p.Accumulate, Bias: p.RowBias}
 	wide := s.lanes * s.vectors
 	t := strip{MatMul: &q, shape: s, scratch: m, k1: p.K}
 	var packed []float32
 	if q.TransB {
-		packed = grow(&m.a, p.K*((p.M+wide-1)/wide*wide))
+		packed = grow(&m.b, p.K*((p.M+wide-1)/wide*wide))
 		t.packB(packed, 0, p.M, wide)
 	}
 	count := max(s.lanes, flippedFloats/q.LDC)
@@ -322,30 +329,25 @@ func (p *MatMul) multiplyFlipped(s *shape, m *scratch) {
 		if p.TransB {
 			q.A = p.B[j*p.LDB:]
 		}
-		p.startFlipped(&q, s, j)
+		if p.Bias != nil {
+			q.RowBias = p.Bias[j:]
+		}
+		if p.Accumulate {
+			s.transpose(q.C, q.LDC, p.C[j:], p.LDC, p.M, q.M)
+		}
 		if !q.TransB {
 			q.multiplyInPlace(s, m)
 		}
-		for i := 0; i < p.M && q.TransB; i += wide {
-			width := min(wide, p.M-i)
-			t.columns(0, q.M, i, width, 1, &packed[i*p.K], s.wholeLanes(width), 0)
-		}
-		s.transpose(p.C[j:], p.LDC, q.C, q.LDC, q.M, p.M)
-	}
-}
-
-// startFlipped sets the start values of the chains of the columns [j, j+q.M) in q.C, or leaves q to start from zero.
-func (p *MatMul) startFlipped(q *MatMul, s *shape, j int) {
-	q.Accumulate = p.Accumulate || p.Bias != nil
-	switch {
-	case p.Accumulate:
-		s.transpose(q.C, q.LDC, p.C[j:], p.LDC, p.M, q.M)
-	case p.Bias != nil:
-		for i := range q.M {
-			row := q.C[i*q.LDC:][:p.M]
-			for c := range row {
-				row[c] = p.Bias[j+i]
+		for i0, block := 0, t.block(); i0 < q.M && q.TransB; i0 += block {
+			i1 := min(i0+block, q.M)
+			if q.rowsCompete(s) {
+				t.packA(i0, i1)
+			}
+			for c := 0; c < p.M; c += wide {
+				width := min(wide, p.M-c)
+				t.columns(i0, i1, c, width, 1, &packed[c*p.K], s.wholeLanes(width), 0)
 			}
 		}
+		s.transpose(p.C[j:], p.LDC, q.C, q.LDC, q.M, p.M)
 	}
 }

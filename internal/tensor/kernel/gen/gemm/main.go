@@ -36,6 +36,7 @@ const (
 	fieldPanels
 	fieldMask
 	fieldReLU
+	fieldSpread
 	placeB
 	placeC
 	placeInit
@@ -154,7 +155,7 @@ func (t tile) write() {
 
 // compute writes the code that computes one tile; if masked, the last vector is.
 func (t tile) compute(name string, masked bool) {
-	t.begin(masked)
+	t.begin(name, masked)
 	Label(t.label(name + "Step"))
 	for v := range t.vectors {
 		t.set.load(Mem{Base: b, Disp: v * t.set.bytes()}, t.rowOfB(v), masked && t.last(v))
@@ -174,9 +175,22 @@ func (t tile) compute(name string, masked bool) {
 	t.walk(fieldCRow, placeC, func(r, v int, m Mem) { t.set.store(t.acc(r, v), m, masked && t.last(v)) })
 }
 
-// begin loads the start values of the tile's chains and sets the pointers.
-func (t tile) begin(masked bool) {
+// begin loads the start values of the tile's chains, or spreads one value a row, and sets the pointers.
+func (t tile) begin(name string, masked bool) {
+	spread, begun := t.label(name+"Spread"), t.label(name+"Begun")
+	CMPQ(field(fieldSpread), Imm(0))
+	JNE(LabelRef(spread))
 	t.walk(fieldInitRow, placeInit, func(r, v int, m Mem) { t.set.load(m, t.acc(r, v), masked && t.last(v)) })
+	JMP(LabelRef(begun))
+	Label(spread)
+	t.walk(fieldInitRow, placeInit, func(r, v int, m Mem) {
+		if v == 0 {
+			VBROADCASTSS(m, t.acc(r, v))
+		} else {
+			VMOVAPS(t.acc(r, 0), t.acc(r, v))
+		}
+	})
+	Label(begun)
 	MOVQ(field(fieldA), bases[0])
 	if t.rows > 8 {
 		LEAQ(Mem{Base: bases[0], Index: row1, Scale: 8}, bases[1])
