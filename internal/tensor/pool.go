@@ -1,6 +1,10 @@
 package tensor
 
-import "ringmaster/internal/tensor/kernel"
+import (
+	"math"
+
+	"ringmaster/internal/tensor/kernel"
+)
 
 // maxPool keeps the largest value under the window; of equal ones the first in reading order, as PyTorch does.
 type maxPool struct {
@@ -54,27 +58,31 @@ func (o *maxPool) forwardSamples(begin, end int) {
 				return
 			}
 			for c, v := range values {
-				if v > to[c] || v != v {
-					to[c] = v
-				}
+				to[c] = max(to[c], v)
 			}
 		})
 	}
 }
 
-// backwardSamples gives each output's gradient to the first pixel that equals it. The output's own gradient is set to zero
-// once it has been given, so that later equal pixels get nothing; nobody reads it afterwards.
+// backwardSamples gives each output's gradient to the first pixel that equals it; a NaN equals nothing. The output's own
+// gradient is set to zero once it has been given, so that later equal pixels get nothing; nobody reads it afterwards.
+// Which pixel is the largest no processor can foresee, so masks stand in for branches.
 func (o *maxPool) backwardSamples(begin, end int) {
-	x, y, dx, dy := o.x.Data(), o.y.Data(), o.dx.data(), o.y.grad.data
+	dx := o.dx.data()
 	size := o.height * o.width * o.channels
 	clear(dx[begin*size : end*size])
 	for n := begin; n < end; n++ {
 		o.each(n, func(at, from int, _ bool) {
-			for c := range o.channels {
-				if v := x[from+c]; v == y[at+c] || v != v {
-					dx[from+c] += dy[at+c]
-					dy[at+c] = 0
+			x, dx := o.x.Data()[from:from+o.channels], dx[from:from+o.channels]
+			y, dy := o.y.Data()[at:at+o.channels], o.y.grad.data[at:at+o.channels]
+			for c, v := range x {
+				var given uint32
+				if v == y[c] {
+					given = math.MaxUint32
 				}
+				bits := math.Float32bits(dy[c])
+				dx[c] += math.Float32frombits(bits & given)
+				dy[c] = math.Float32frombits(bits &^ given)
 			}
 		})
 	}
