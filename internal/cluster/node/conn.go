@@ -3,11 +3,15 @@ package node
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
+	"syscall"
 	"time"
 
 	"google.golang.org/grpc/credentials"
+
+	"ringmaster/internal/certs"
 )
 
 // noDeadline takes a connection's deadline away.
@@ -30,21 +34,46 @@ func (c *prefixed) Read(b []byte) (int, error) {
 	return 1, nil
 }
 
-// dial connects to another daemon's port: TCP, TLS where it is on, and the byte that says what follows (none for gRPC,
-// whose preface is its own).
-func (p *Port) dial(ctx context.Context, k kind, address string) (net.Conn, error) {
+// ErrInsecure means that a process without certificates was to speak to other machines.
+var ErrInsecure = errors.New("without certificates only loopback addresses are spoken to: make some (ringmaster certs init; ringmaster certs node ID --role ROLE) and name their folder by --certs")
+
+// loopbackOnly stops a connection in plain text before it is made.
+func loopbackOnly(_ context.Context, _, address string, _ syscall.RawConn) error {
+	if host, _, err := net.SplitHostPort(address); err != nil || !net.ParseIP(host).IsLoopback() {
+		return ErrInsecure
+	}
+	return nil
+}
+
+// open connects to another daemon's port: TCP, and TLS where this port has an identity, with a holder of the role there
+// ("": any member).
+func (p *Port) open(ctx context.Context, address string, want certs.Role, rpc bool) (net.Conn, error) {
 	var d net.Dialer
+	if p.cfg.Identity == nil {
+		d.ControlContext = loopbackOnly
+		return d.DialContext(ctx, "tcp", address)
+	}
 	conn, err := d.DialContext(ctx, "tcp", address)
 	if err != nil {
 		return nil, err
 	}
-	if p.cfg.ClientTLS != nil {
-		if conn, err = p.handshake(ctx, conn, address); err != nil {
-			return nil, err
-		}
+	cfg := p.cfg.Identity.Client(want)
+	if rpc {
+		cfg.NextProtos = []string{"h2"}
 	}
-	if k == kindRPC {
-		return conn, nil
+	secure := tls.Client(conn, cfg)
+	if err := secure.HandshakeContext(ctx); err != nil {
+		conn.Close()
+		return nil, fmt.Errorf("TLS with %s: %w", address, err)
+	}
+	return secure, nil
+}
+
+// dial opens a connection for Raft or gossip: its first byte says so.
+func (p *Port) dial(ctx context.Context, k kind, address string) (net.Conn, error) {
+	conn, err := p.open(ctx, address, k.want(), k == kindRPC)
+	if err != nil || k == kindRPC { // gRPC's preface is its own
+		return conn, err
 	}
 	if deadline, ok := ctx.Deadline(); ok {
 		conn.SetWriteDeadline(deadline)
@@ -60,34 +89,20 @@ func (p *Port) dial(ctx context.Context, k kind, address string) (net.Conn, erro
 	return conn, conn.SetWriteDeadline(noDeadline)
 }
 
-func (p *Port) handshake(ctx context.Context, conn net.Conn, address string) (net.Conn, error) {
-	cfg := p.cfg.ClientTLS
-	if cfg.ServerName == "" && !cfg.InsecureSkipVerify {
-		host, _, err := net.SplitHostPort(address)
-		if err != nil {
-			conn.Close()
-			return nil, err
-		}
-		cfg = cfg.Clone()
-		cfg.ServerName = host
-	}
-	secure := tls.Client(conn, cfg)
-	if err := secure.HandshakeContext(ctx); err != nil {
-		conn.Close()
-		return nil, fmt.Errorf("TLS with %s: %w", address, err)
-	}
-	return secure, nil
+// DialRPC connects a gRPC client to another member's port; it is made for grpc.WithContextDialer.
+func (p *Port) DialRPC(ctx context.Context, address string) (net.Conn, error) {
+	return p.open(ctx, address, "", true)
 }
 
-// DialRPC connects a gRPC client to another daemon's port; it is made for grpc.WithContextDialer.
-func (p *Port) DialRPC(ctx context.Context, address string) (net.Conn, error) {
-	return p.dial(ctx, kindRPC, address)
+// RPCDialer is DialRPC to a holder of the role only.
+func (p *Port) RPCDialer(want certs.Role) func(context.Context, string) (net.Conn, error) {
+	return func(ctx context.Context, address string) (net.Conn, error) { return p.open(ctx, address, want, true) }
 }
 
 // Credentials are the transport credentials for gRPC servers and clients over this port. TLS happens below, in the port:
 // they encrypt nothing themselves, they tell gRPC who the peer is (credentials.TLSInfo), or that there is no security.
 func (p *Port) Credentials() credentials.TransportCredentials {
-	return portCredentials{secure: p.cfg.ServerTLS != nil || p.cfg.ClientTLS != nil}
+	return portCredentials{secure: p.tls != nil}
 }
 
 type portCredentials struct{ secure bool }
@@ -127,7 +142,7 @@ func (c portCredentials) Info() credentials.ProtocolInfo {
 
 func (c portCredentials) Clone() credentials.TransportCredentials { return c }
 
-// OverrideServerName does nothing: the port's ClientTLS names the server.
+// OverrideServerName does nothing: the port knows whom it asks for.
 func (c portCredentials) OverrideServerName(string) error { return nil }
 
 func (p *Port) dialTimeout(k kind, address string, timeout time.Duration) (net.Conn, error) {

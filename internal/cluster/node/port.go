@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -10,6 +11,8 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"ringmaster/internal/certs"
 )
 
 // The first byte of a TCP connection says what it carries. gRPC's clients begin with HTTP/2's preface "PRI * HTTP/2.0";
@@ -19,6 +22,7 @@ const (
 	firstRPC    = 'P'
 	firstRaft   = 0xD1
 	firstGossip = 0xE1
+	firstSelf   = 0xF1 // a port that looks whether an address leads to itself, see Reach
 )
 
 // kind is what a connection carries.
@@ -28,10 +32,31 @@ const (
 	kindRPC kind = iota
 	kindRaft
 	kindGossip
+	kindEnroll // a machine without a certificate that asks for one; TLS tells it apart, it has no first byte
 	kinds
 )
 
-func (k kind) String() string { return [kinds]string{"gRPC", "Raft", "gossip"}[k] }
+func (k kind) String() string { return [kinds]string{"gRPC", "Raft", "gossip", "enrolment"}[k] }
+
+// mayOpen reports whether the holder of a certificate may open a connection of the kind. What it may ask for over gRPC
+// is for the server to say, method by method.
+func (k kind) mayOpen(role certs.Role) bool {
+	switch k {
+	case kindRaft:
+		return role == certs.Coordinator
+	case kindGossip:
+		return role.Member()
+	}
+	return k == kindRPC
+}
+
+// want is the role that the other end must have when this process opens a connection of the kind; "": any member.
+func (k kind) want() certs.Role {
+	if k == kindRaft {
+		return certs.Coordinator
+	}
+	return ""
+}
 
 // Bounds on connections from outside. An undecided one has not sent its first byte, or has not been accepted.
 const (
@@ -44,9 +69,9 @@ type PortConfig struct {
 	Bind     string        // host:port, TCP and UDP; port 0: a free one
 	Patience time.Duration // for a connection's TLS handshake and first byte, and for its being accepted; default 5 s
 
-	// ServerTLS and ClientTLS put TLS under everything that goes over TCP. Both nil: plain TCP. UDP is not covered: give
-	// the gossip a key.
-	ServerTLS, ClientTLS *tls.Config
+	// Identity puts mutual TLS under everything that goes over TCP. Without it the port speaks plain TCP, and for that
+	// reason only over loopback. UDP is not covered: give the gossip a key.
+	Identity *certs.Identity
 
 	Logger *slog.Logger // default: none
 }
@@ -58,6 +83,8 @@ type Port struct {
 	tcp     net.Listener
 	udp     *net.UDPConn
 	address *net.TCPAddr
+	tls     *tls.Config // of the server; nil: plain TCP
+	self    [16]byte    // random: by it the port knows itself
 	queues  [kinds]*queue
 	slots   chan struct{} // one for each undecided connection
 	done    chan struct{}
@@ -76,12 +103,16 @@ func Listen(cfg PortConfig) (*Port, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	tcp, udp, err := listenBoth(cfg.Bind)
+	tcp, udp, err := listenBoth(cfg.Bind, cfg.Identity != nil)
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", cfg.Bind, err)
 	}
 	p := &Port{cfg: cfg, tcp: tcp, udp: udp, address: tcp.Addr().(*net.TCPAddr), slots: make(chan struct{}, maxUndecided),
 		done: make(chan struct{}), undecided: map[net.Conn]struct{}{}}
+	_, _ = rand.Read(p.self[:]) // never fails, see crypto/rand
+	if cfg.Identity != nil {
+		p.tls = cfg.Identity.Server(cfg.Identity.Issuer != nil)
+	}
 	for k := range p.queues {
 		p.queues[k] = newQueue(tcp.Addr())
 	}
@@ -90,11 +121,15 @@ func Listen(cfg PortConfig) (*Port, error) {
 }
 
 // listenBoth opens TCP and UDP on one port number. Where any will do, one that is free for both is looked for.
-func listenBoth(bind string) (net.Listener, *net.UDPConn, error) {
+// What is not secure may only listen on loopback.
+func listenBoth(bind string, secure bool) (net.Listener, *net.UDPConn, error) {
 	var lc net.ListenConfig
 	address, err := net.ResolveTCPAddr("tcp", bind)
 	if err != nil {
 		return nil, nil, err
+	}
+	if !secure && !address.IP.IsLoopback() {
+		return nil, nil, ErrInsecure
 	}
 	for try := 1; ; try++ {
 		tcp, err := lc.Listen(context.Background(), "tcp", bind)
@@ -134,6 +169,10 @@ func (p *Port) Advertise(configured string) (string, error) {
 // RPC is the listener for a gRPC server. With TLS the connections are already encrypted: give the server the port's
 // Credentials, and clients DialRPC with the same.
 func (p *Port) RPC() net.Listener { return p.queues[kindRPC] }
+
+// Enroll is the listener of machines without a certificate that ask for one. They come only where the port's identity
+// can issue certificates.
+func (p *Port) Enroll() net.Listener { return p.queues[kindEnroll] }
 
 // Close closes the port, its listeners and the Raft and gossip connections that came in through it.
 func (p *Port) Close() error {
@@ -216,40 +255,72 @@ func (p *Port) refuse(conn net.Conn, reason string) {
 	}
 }
 
-// decide reads a connection's first byte and hands it on.
+// decide finds out what a connection carries and hands it on.
 func (p *Port) decide(raw net.Conn) {
 	defer p.untrack(raw)
-	conn := raw
 	deadline := time.Now().Add(p.cfg.Patience)
 	raw.SetDeadline(deadline)
-	if p.cfg.ServerTLS != nil {
-		conn = tls.Server(raw, p.cfg.ServerTLS)
-	}
-	var first [1]byte
-	if _, err := io.ReadFull(conn, first[:]); err != nil {
-		if errors.Is(err, io.EOF) { // somebody only looked whether the port is open
-			raw.Close()
-			return
-		}
-		p.refuse(raw, fmt.Sprintf("waiting for its first byte: %v", err))
+	conn, k, err := p.greet(raw)
+	switch {
+	case errors.Is(err, io.EOF), errors.Is(err, errSelf): // somebody only looked whether the port is open
+		raw.Close()
+		return
+	case err != nil:
+		p.refuse(raw, err.Error())
 		return
 	}
 	raw.SetDeadline(noDeadline)
-	k, ok := recognise(first[0])
-	if !ok {
-		p.refuse(raw, fmt.Sprintf("it begins with byte %#02x, which is neither gRPC, Raft nor gossip", first[0]))
-		return
-	}
-	if k == kindRPC { // HTTP/2 wants its first byte back, and gRPC's server bounds and closes its own connections
-		conn = &prefixed{Conn: conn, first: first[0], pending: true}
-	} else if conn, ok = p.queues[k].admit(conn); !ok {
-		p.refuse(raw, fmt.Sprintf("more than %d %v connections, or none are taken here", maxOpen, k))
-		return
+	if k != kindRPC { // gRPC's server bounds and closes its own connections
+		var ok bool
+		if conn, ok = p.queues[k].admit(conn); !ok {
+			p.refuse(raw, fmt.Sprintf("more than %d %v connections, or none are taken here", maxOpen, k))
+			return
+		}
 	}
 	if !p.queues[k].push(conn, time.Until(deadline)) {
 		conn.Close()
 		p.refuse(raw, fmt.Sprintf("nobody here takes %v connections", k))
 	}
+}
+
+// errSelf ends a connection that was answered on the spot.
+var errSelf = errors.New("it only asked whether this is its own port")
+
+// greet carries out the TLS handshake, reads the first byte, and checks that the caller may do what that says.
+func (p *Port) greet(raw net.Conn) (net.Conn, kind, error) {
+	conn, caller := raw, certs.Peer{}
+	if p.tls != nil {
+		secure := tls.Server(raw, p.tls)
+		if err := secure.Handshake(); err != nil {
+			return nil, 0, fmt.Errorf("TLS: %w", err)
+		}
+		if certs.Enrolling(secure.ConnectionState()) {
+			return secure, kindEnroll, nil
+		}
+		var err error
+		if caller, err = certs.Caller(secure.ConnectionState()); err != nil {
+			return nil, 0, fmt.Errorf("TLS: %w", err)
+		}
+		conn = secure
+	}
+	var first [1]byte
+	if _, err := io.ReadFull(conn, first[:]); err != nil {
+		return nil, 0, fmt.Errorf("waiting for its first byte: %w", err)
+	}
+	if first[0] == firstSelf {
+		return nil, 0, p.answerSelf(conn)
+	}
+	k, ok := recognise(first[0])
+	if !ok {
+		return nil, 0, fmt.Errorf("it begins with byte %#02x, which is neither gRPC, Raft nor gossip", first[0])
+	}
+	if p.tls != nil && !k.mayOpen(caller.Role) {
+		return nil, 0, fmt.Errorf("it has the certificate of %v, and may not speak %v here", caller, k)
+	}
+	if k == kindRPC { // HTTP/2 wants its first byte back
+		conn = &prefixed{Conn: conn, first: first[0], pending: true}
+	}
+	return conn, k, nil
 }
 
 func recognise(first byte) (kind, bool) {

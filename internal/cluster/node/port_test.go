@@ -2,17 +2,12 @@ package node
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"errors"
 	"fmt"
 	"io"
-	"math/big"
 	"net"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -22,6 +17,8 @@ import (
 	"google.golang.org/grpc/credentials"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/peer"
+
+	"ringmaster/internal/certs"
 )
 
 func listen(t testing.TB, cfg PortConfig) *Port {
@@ -67,10 +64,10 @@ func TestConnectionsGoWhereTheirFirstByteSays(t *testing.T) {
 		t.Run(fmt.Sprintf("TLS %v", secure), func(t *testing.T) {
 			var cfg PortConfig
 			if secure {
-				cfg = newAuthority(t).port("127.0.0.1")
+				cfg = newAuthority(t).port(certs.Coordinator, "c1")
 			}
 			a, b := listen(t, cfg), listen(t, cfg)
-			for k := range kinds {
+			for _, k := range []kind{kindRPC, kindRaft, kindGossip} {
 				out, err := a.dial(within(t), k, b.Addr().String())
 				if err != nil {
 					t.Fatal(err)
@@ -218,7 +215,7 @@ func (w whoami) Check(ctx context.Context, _ *healthpb.HealthCheckRequest) (*hea
 
 func TestGRPCOverThePort(t *testing.T) {
 	ca := newAuthority(t)
-	for name, cfg := range map[string]PortConfig{"nobody": {}, "127.0.0.1": ca.port("127.0.0.1")} {
+	for name, cfg := range map[string]PortConfig{"nobody": {}, "w1": ca.port(certs.Worker, "w1")} {
 		server, client := listen(t, cfg), listen(t, cfg)
 		who := whoami{seen: make(chan string, 1)}
 		s := grpc.NewServer(grpc.Creds(server.Credentials()))
@@ -243,33 +240,153 @@ func TestGRPCOverThePort(t *testing.T) {
 	}
 }
 
+// TestTLSRefusesStrangers: who has no certificate of the authority, or one of the wrong role, is refused with a line in
+// the log, whatever it says first.
 func TestTLSRefusesStrangers(t *testing.T) {
 	ours, theirs := newAuthority(t), newAuthority(t)
-	cfg := ours.port("127.0.0.1")
+	var mu sync.Mutex
+	var lines []string
+	cfg := ours.port(certs.Coordinator, "c1")
 	cfg.Patience = 100 * time.Millisecond
+	cfg.Logger = lineLogger(func(l string) {
+		mu.Lock()
+		defer mu.Unlock()
+		lines = append(lines, l)
+	})
 	server := listen(t, cfg)
-	for name, p := range map[string]*Port{
-		"another authority":   listen(t, theirs.port("127.0.0.1")),
-		"another host's name": listen(t, ours.port("127.0.0.1")),
+	worker, client := listen(t, ours.port(certs.Worker, "w1")), listen(t, ours.port(certs.Client, "me"))
+	plain := listen(t, PortConfig{})
+	for _, test := range []struct {
+		name string
+		from *Port
+		to   *Port
+		kind kind
+		says string // in the caller's error; "": connected, and then hung up on
+		log  string // of the server
+	}{
+		{"another authority", listen(t, theirs.port(certs.Coordinator, "c1")), server, kindRaft, "TLS with " + server.Addr().String(), "TLS: remote error: tls: bad certificate"},
+		{"Raft to a worker", server, worker, kindRaft, "not coordinator.ringmaster", ""},
+		{"a worker's Raft", worker, server, kindRaft, "", "it has the certificate of worker w1, and may not speak Raft here"},
+		{"a client's Raft", client, server, kindRaft, "", "it has the certificate of client me, and may not speak Raft here"},
+		{"a client's gossip", client, server, kindGossip, "", "it has the certificate of client me, and may not speak gossip here"},
+		{"plain Raft", plain, server, kindRaft, "", "TLS: tls: first record does not look like a TLS handshake"},
+		{"plain gossip", plain, server, kindGossip, "", "TLS: tls: first record does not look like a TLS handshake"},
 	} {
-		if name == "another host's name" {
-			p.cfg.ClientTLS.ServerName = "somebody.else"
+		conn, err := test.from.dial(within(t), test.kind, test.to.Addr().String())
+		if test.says != "" {
+			if err == nil || !strings.Contains(err.Error(), test.says) {
+				t.Errorf("%s: %v, want %q", test.name, err, test.says)
+			}
+		} else if err != nil {
+			t.Errorf("%s: %v", test.name, err)
 		}
-		if conn, err := p.dial(within(t), kindRaft, server.Addr().String()); err == nil {
+		if err == nil {
+			if test.from == plain {
+				conn.Write(make([]byte, 64)) // so that it is no handshake that has not ended
+			}
+			closedByPeer(t, conn)
 			conn.Close()
-			t.Errorf("%s: connected", name)
-		} else if !strings.Contains(err.Error(), "TLS with "+server.Addr().String()) {
-			t.Errorf("%s: %v", name, err)
+		}
+		if test.log == "" {
+			continue
+		}
+		eventually(t, "the log says "+test.log, func() bool {
+			mu.Lock()
+			defer mu.Unlock()
+			return strings.Contains(strings.Join(lines, "\n"), test.log)
+		})
+	}
+	bare := tls.Client(dialAs(t, server), &tls.Config{InsecureSkipVerify: true})
+	bare.Write([]byte("PRI * HTTP/2.0"))
+	closedByPeer(t, bare)
+	if conn, err := worker.RPCDialer(certs.Worker)(within(t), server.Addr().String()); err == nil {
+		conn.Close()
+		t.Error("a coordinator was taken for a worker")
+	}
+}
+
+// TestOnlyLoopbackWithoutCertificates: a port without an identity neither listens beyond loopback nor dials there.
+func TestOnlyLoopbackWithoutCertificates(t *testing.T) {
+	for _, bind := range []string{"0.0.0.0:0", ":0", "[::]:0", "192.0.2.1:0"} {
+		p, err := Listen(PortConfig{Bind: bind})
+		if err == nil {
+			p.Close()
+		}
+		if !errors.Is(err, ErrInsecure) || !strings.Contains(err.Error(), bind) {
+			t.Errorf("%s: %v", bind, err)
 		}
 	}
-	closedByPeer(t, dialAs(t, server, firstRaft)) // without TLS
-	plain := listen(t, PortConfig{})
-	conn, err := plain.dial(within(t), kindGossip, server.Addr().String())
+	p := listen(t, PortConfig{})
+	for k := range kinds {
+		if _, err := p.dial(within(t), k, "192.0.2.1:7"); !errors.Is(err, ErrInsecure) {
+			t.Errorf("%v: %v", k, err)
+		}
+	}
+	secure := listen(t, PortConfig{Bind: "0.0.0.0:0", Identity: newAuthority(t).port(certs.Worker, "w1").Identity})
+	if err := secure.Reach(within(t), fmt.Sprintf("127.0.0.1:%d", secure.Addr().Port)); err != nil {
+		t.Errorf("with certificates: %v", err)
+	}
+}
+
+// TestReach: a port knows whether an address is its own.
+func TestReach(t *testing.T) {
+	ca := newAuthority(t)
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // takes connections and says nothing
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
-	closedByPeer(t, conn)
+	defer silent.Close()
+	for name, cfg := range map[string]PortConfig{"plain": {}, "TLS": ca.port(certs.Worker, "w1")} {
+		p, other := listen(t, cfg), listen(t, cfg)
+		if err := p.Reach(within(t), p.Addr().String()); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err := p.Reach(within(t), other.Addr().String()); !errors.Is(err, ErrElsewhere) {
+			t.Errorf("%s, another port: %v", name, err)
+		}
+		gone := listen(t, cfg)
+		gone.Close()
+		if err := p.Reach(within(t), gone.Addr().String()); err == nil || !strings.Contains(err.Error(), "refused") {
+			t.Errorf("%s, nobody: %v", name, err)
+		}
+		ctx, cancel := context.WithTimeout(within(t), 20*time.Millisecond)
+		if err := p.Reach(ctx, silent.Addr().String()); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%s, silence: %v", name, err)
+		}
+		cancel()
+	}
+}
+
+// TestMachinesEnrolThroughThePort: a connection without a certificate reaches the listener made for it, and nothing else.
+func TestMachinesEnrolThroughThePort(t *testing.T) {
+	a := newAuthority(t)
+	cfg := a.port(certs.Coordinator, "c1")
+	p := listen(t, cfg)
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		cfg.Identity.Issuer.ServeEnroll(p.Enroll(), cfg.Logger, time.Now)
+	}()
+	token, err := a.Token(certs.Peer{Role: certs.Worker}, time.Minute, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(t.TempDir(), "w5")
+	got, err := certs.Enroll(within(t), []string{p.Addr().String()}, token, "w5", dir, time.Now())
+	if err != nil || got != (certs.Peer{Role: certs.Worker, ID: "w5"}) {
+		t.Fatalf("%v, %v", got, err)
+	}
+	i, err := certs.Load(dir, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if conn, err := listen(t, PortConfig{Identity: i}).dial(within(t), kindGossip, p.Addr().String()); err != nil {
+		t.Error(err)
+	} else {
+		conn.Close()
+	}
+	p.Close()
+	<-served
 }
 
 func TestReplicasAndGossipOverTLS(t *testing.T) {
@@ -278,7 +395,7 @@ func TestReplicasAndGossipOverTLS(t *testing.T) {
 	ports := map[string]*Port{}
 	for i := range 3 {
 		id := fmt.Sprintf("c%d", i+1)
-		ports[id] = listen(t, ca.port("127.0.0.1"))
+		ports[id] = listen(t, ca.port(certs.Coordinator, id))
 		peers[id] = ports[id].Addr().String()
 	}
 	var nodes []*Node
@@ -298,75 +415,96 @@ func TestReplicasAndGossipOverTLS(t *testing.T) {
 	propose(t, nodes, "secret")
 }
 
-// authority is a CA made for a test.
+// authority makes certificates for a test.
 type authority struct {
-	t    testing.TB
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-	pool *x509.CertPool
+	*certs.Authority
+	t testing.TB
 }
 
 func newAuthority(t testing.TB) *authority {
-	a := &authority{t: t, pool: x509.NewCertPool()}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test authority"}, IsCA: true,
-		BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign, NotAfter: time.Now().Add(time.Hour)}
-	a.cert, a.key = a.sign(template, template, nil)
-	a.pool.AddCert(a.cert)
-	return a
+	a, err := certs.Init(filepath.Join(t.TempDir(), "ca"), time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &authority{a, t}
 }
 
-func (a *authority) sign(template, parent *x509.Certificate, by *ecdsa.PrivateKey) (*x509.Certificate, *ecdsa.PrivateKey) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+// port is the configuration of a member; coordinators admit machines.
+func (a *authority) port(role certs.Role, id string) PortConfig {
+	dir := filepath.Join(a.t.TempDir(), id)
+	if err := a.Node(dir, certs.Peer{Role: role, ID: id}, role == certs.Coordinator, 1, time.Now()); err != nil {
+		a.t.Fatal(err)
+	}
+	i, err := certs.Load(dir, time.Now())
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	if by == nil {
-		by = key
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, by)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	return cert, key
+	return PortConfig{Logger: testLog(a.t), Identity: i}
 }
 
-// port is the configuration of a daemon at an IP address, both sides of a connection authenticated.
-func (a *authority) port(ip string) PortConfig {
-	cert, key := a.sign(&x509.Certificate{SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: ip}, IPAddresses: []net.IP{net.ParseIP(ip)},
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}, NotAfter: time.Now().Add(time.Hour)}, a.cert, a.key)
-	own := []tls.Certificate{{Certificate: [][]byte{cert.Raw}, PrivateKey: key}}
-	return PortConfig{Logger: testLog(a.t),
-		ServerTLS: &tls.Config{Certificates: own, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: a.pool, MinVersion: tls.VersionTLS13},
-		ClientTLS: &tls.Config{Certificates: own, RootCAs: a.pool, MinVersion: tls.VersionTLS13}}
-}
+// strangers are bytes that begin like something that is known here.
+var strangers = [][]byte{{}, {firstRaft}, {firstRaft, 0, 0x81, 0xa1, 'a'}, {firstRaft, 2, 0xdf, 0xff, 0xff, 0xff, 0xff}, {firstGossip, 0},
+	{firstGossip, 6, 0x80}, {firstGossip, 244, 3, 'a'}, {firstGossip, 10}, []byte("PRI * HTTP/2.0"), {0x16, 3, 1, 0, 5}, {firstSelf}, append([]byte{firstSelf}, make([]byte, 16)...),
+	{0x16, 3, 1, 0, 5, 1, 0, 0, 1, 3}, {0x16, 3, 3, 0xff, 0xff}, {0x15, 3, 3, 0, 2, 1, 0}}
 
 // FuzzStranger sends bytes to a port with a replica and gossip behind it, by TCP and UDP: neither may crash or stop working.
 func FuzzStranger(f *testing.F) {
-	port := listen(f, PortConfig{Patience: time.Second})
+	fuzzStranger(f, PortConfig{Patience: time.Second}, nil, func(t *testing.T, p *Port) net.Conn { return dialAs(t, p) })
+}
+
+// FuzzStrangerAgainstTLS sends the bytes to a port that speaks TLS.
+func FuzzStrangerAgainstTLS(f *testing.F) {
+	cfg := newAuthority(f).port(certs.Coordinator, "c1")
+	cfg.Patience = time.Second
+	fuzzStranger(f, cfg, cfg.Identity.GossipKey, func(t *testing.T, p *Port) net.Conn { return dialAs(t, p) })
+}
+
+// FuzzStrangerWithinTLS sends the bytes through a handshake that a stranger can carry out: that of a machine without a
+// certificate.
+func FuzzStrangerWithinTLS(f *testing.F) {
+	cfg := newAuthority(f).port(certs.Coordinator, "c1")
+	cfg.Patience = time.Second
+	fuzzStranger(f, cfg, cfg.Identity.GossipKey, func(t *testing.T, p *Port) net.Conn {
+		conn := tls.Client(dialAs(t, p), &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"ringmaster-enroll/1"}})
+		if err := conn.Handshake(); err != nil {
+			t.Fatal(err)
+		}
+		return conn
+	})
+}
+
+func fuzzStranger(f *testing.F, cfg PortConfig, key []byte, dial func(*testing.T, *Port) net.Conn) {
+	port := listen(f, cfg)
 	n, err := Start(Config{ID: "c1", Peers: map[string]string{"c1": "127.0.0.1:0"}, Memory: NewMemory(), Port: port}, &journal{})
 	if err != nil {
 		f.Fatal(err)
 	}
-	g := gossipAt(f, port, GossipConfig{ID: "c1", Role: Coordinator})
+	g := gossipAt(f, port, GossipConfig{ID: "c1", Role: Coordinator, Key: key})
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		if cfg.Identity != nil {
+			cfg.Identity.Issuer.ServeEnroll(port.Enroll(), cfg.Logger, time.Now)
+		}
+	}()
 	f.Cleanup(func() {
 		g.Shutdown()
 		n.end()
+		port.Close()
+		<-served
 	})
-	for _, b := range [][]byte{{}, {firstRaft}, {firstRaft, 0, 0x81, 0xa1, 'a'}, {firstRaft, 2, 0xdf, 0xff, 0xff, 0xff, 0xff}, {firstGossip, 0},
-		{firstGossip, 6, 0x80}, {firstGossip, 244, 3, 'a'}, {firstGossip, 10}, []byte("PRI * HTTP/2.0"), {0x16, 3, 1, 0, 5}} {
+	for _, b := range strangers {
 		f.Add(b)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		conn := dialAs(t, port, b...)
+		conn := dial(t, port)
+		defer conn.Close()
+		conn.Write(b)
 		if udp, err := net.Dial("udp", port.Addr().String()); err == nil {
 			udp.Write(b)
 			udp.Close()
 		}
-		if c, ok := conn.(*net.TCPConn); ok {
+		if c, ok := conn.(interface{ CloseWrite() error }); ok {
 			c.CloseWrite()
 		}
 		if _, err := n.Propose(within(t), []byte("x")); err != nil && !errors.As(err, new(*NotLeaderError)) {
