@@ -173,7 +173,7 @@ const columnUnit = 16
 const leastWork = 1 << 17
 
 // split chooses how to cut the product for the given number of threads: the batch if there is enough of it, else the
-// cut in rows and columns whose largest part is least, rows being preferred as their operands need no repacking.
+// cut in rows and columns whose largest part takes least, reading its part of A and B included.
 func (p *MatMul) split(threads int) grid {
 	batch := max(p.Batch, 1)
 	work := batch * p.M * p.N * max(p.K, 1)
@@ -184,13 +184,14 @@ func (p *MatMul) split(threads int) grid {
 	if batch >= threads && batch%threads == 0 || batch >= 8*threads {
 		return grid{threads, 1, 1}
 	}
-	best, least := grid{1, 1, 1}, batch*p.M*p.N
+	const reading = 4 // an element of A or B costs about as much as so many multiply-adds
+	best, least := grid{1, 1, 1}, p.M*p.N+reading*(p.M+p.N)
 	for rows := 1; rows <= threads; rows++ {
 		cols := threads / rows
 		_, m := evenly(p.M, 1, 0, rows)
 		_, n := evenly(p.N, columnUnit, 0, cols)
-		if size := batch * m * n; size < least {
-			best, least = grid{1, rows, cols}, size
+		if cost := m*n + reading*(m+n); cost < least {
+			best, least = grid{1, rows, cols}, cost
 		}
 	}
 	return best

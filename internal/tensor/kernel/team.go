@@ -12,7 +12,7 @@ const (
 	helperIdle    = iota // spinning, looks for work
 	helperParked         // asleep until a token arrives on wake
 	helperPosted         // work is offered
-	helperRunning        // works on the job
+	helperRunning        // works on the job; the caller waits for this to end
 	helperClosed         // the team has been closed
 )
 
@@ -35,9 +35,9 @@ type Team struct {
 	busy    sync.Mutex
 	task    func(part int)
 	parts   int64
-	next    atomic.Int64 // the next part nobody has taken
-	working atomic.Int32 // helpers that have been offered the job and have not given it back
-	waiting atomic.Bool  // the caller sleeps until working is 0
+	next    atomic.Int64 // of the parts beyond one for each thread, the next that nobody has taken
+	more    bool         // there are such parts
+	waiting atomic.Bool  // the caller sleeps until a helper ends
 	done    chan struct{}
 	helpers []*helper
 	closed  bool
@@ -46,10 +46,11 @@ type Team struct {
 	scratch []scratch
 }
 
-// helper is one goroutine of a team. The padding keeps its state on a cache line of its own, since helpers spin on it.
+// helper is one goroutine of a team. The padding keeps what it spins on in a cache line of its own.
 type helper struct {
 	state atomic.Int32
-	_     [60]byte
+	part  int // the part that it is offered first
+	_     [48]byte
 	wake  chan struct{}
 }
 
@@ -105,56 +106,68 @@ func (t *Team) Run(n int, task func(part int)) {
 	t.busy.Unlock()
 }
 
-// share carries a job out with the helpers. The caller holds busy.
+// share carries a job out with the helpers. The caller holds busy. Each thread has a part of its own, without asking a
+// counter that all write to, which would cost as much as all else of a hand-off; parts beyond those go by a counter.
 func (t *Team) share(n int, task func(part int)) {
-	t.task, t.parts = task, int64(n)
-	t.next.Store(0)
 	helpers := t.helpers[:min(n-1, len(t.helpers))]
 	if t.closed {
 		helpers = nil
 	}
-	t.working.Store(int32(len(helpers)))
-	for _, h := range helpers {
+	t.task, t.parts, t.more = task, int64(n), n > len(helpers)+1
+	t.next.Store(int64(len(helpers) + 1))
+	for i, h := range helpers {
+		h.part = i + 1
 		if h.state.Swap(helperPosted) == helperParked {
 			h.wake <- struct{}{}
 		}
 	}
-	t.takeParts()
+	t.work(0)
 	for _, h := range helpers {
-		// A helper that has not begun yet is not waited for: all parts have been taken.
+		// The caller does not wait for a helper that has not begun.
 		if h.state.CompareAndSwap(helperPosted, helperIdle) {
-			t.working.Add(-1)
+			task(h.part)
 		}
 	}
-	t.await()
+	t.await(helpers)
 	t.task = nil
 }
 
-// await returns when no helper works on the job any more.
-func (t *Team) await() {
+// await returns when none of the helpers works on the job any more.
+func (t *Team) await(helpers []*helper) {
 	for round := range mostPatience {
-		if t.working.Load() == 0 {
+		if allRest(helpers) {
 			return
 		}
 		idle(round)
 	}
 	for {
 		t.waiting.Store(true)
-		idle := t.working.Load() == 0
-		if idle && t.waiting.CompareAndSwap(true, false) {
+		rest := allRest(helpers)
+		if rest && t.waiting.CompareAndSwap(true, false) {
 			return
 		}
-		// Whoever withdrew waiting sends a token. It may be a helper late from the job before, hence the loop.
+		// Whoever withdrew waiting sends a token. It may be the first of several helpers, or one late from the job before,
+		// hence the loop.
 		<-t.done
-		if idle || t.working.Load() == 0 {
+		if rest {
 			return
 		}
 	}
 }
 
-// takeParts works on the parts of the job until all are taken.
-func (t *Team) takeParts() {
-	for {
+func allRest(helpers []*helper) bool {
+	for _, h := range helpers {
+		if h.state.Load() == helperRunning {
+			return false
+		}
+	}
+	return true
+}
+
+// work does a part of the job and then more of them until all are taken.
+func (t *Team) work(part int) {
+	t.task(part)
+	for t.more {
 		part := t.next.Add(1) - 1
 		if part >= t.parts {
 			return
@@ -184,10 +197,9 @@ func (t *Team) help(h *helper) {
 		if !h.state.CompareAndSwap(helperPosted, helperRunning) {
 			continue
 		}
-		t.takeParts()
-		// Idle again before the job counts as given back: the next one may be posted at once.
-		h.state.CompareAndSwap(helperRunning, helperIdle)
-		if t.working.Add(-1) == 0 && t.waiting.CompareAndSwap(true, false) {
+		t.work(h.part)
+		h.state.Store(helperIdle)
+		if t.waiting.Load() && t.waiting.CompareAndSwap(true, false) {
 			t.done <- struct{}{}
 		}
 	}
