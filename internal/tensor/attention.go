@@ -3,6 +3,7 @@ package tensor
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"ringmaster/internal/plan"
 	"ringmaster/internal/rng"
@@ -38,7 +39,8 @@ type attention struct {
 	samples, queries, keys int
 	q, k, v                Columns
 	y                      *Value
-	dq, dk, dv             *sink // the same sink where the values are the same
+	dq, dk, dv             *sink   // the same sink where the values are the same
+	partial                []*sink // those of values with columns that attention does not read
 	dbias                  *sink
 	logs                   *buffer // (samples, heads, queries)
 	dots                   *buffer // likewise: sum of dy*y over a head's columns
@@ -91,22 +93,30 @@ func (g *Graph) Attention(q, k, v Columns, options AttentionOptions) *Value {
 	return op.y
 }
 
+// recordSinks asks for one sink for each value, which queries, keys and values may share.
 func (o *attention) recordSinks(n *node) {
-	o.dq = n.gradient(o.q.Value, false)
-	switch {
-	case o.k.storage == o.q.storage:
-		o.dk = o.dq
-	default:
-		o.dk = n.gradient(o.k.Value, false)
+	parts := [3]Columns{o.q, o.k, o.v}
+	var sinks [3]*sink
+	width := o.Heads * o.Dim
+	for i, x := range parts {
+		first := slices.IndexFunc(parts[:], func(c Columns) bool { return c.storage == x.storage })
+		if first == i {
+			sinks[i] = n.gradient(x.Value, false)
+		}
+		sinks[i] = sinks[first]
+		covered := width
+		for j, other := range parts {
+			if j != i && other.storage == x.storage {
+				covered += width
+				invariant(other.Offset+width <= x.Offset || x.Offset+width <= other.Offset,
+					"attention: columns from %d and from %d of one value overlap", x.Offset, other.Offset)
+			}
+		}
+		if first == i && sinks[i] != nil && covered < x.Dim(2) {
+			o.partial = append(o.partial, sinks[i])
+		}
 	}
-	switch {
-	case o.v.storage == o.q.storage:
-		o.dv = o.dq
-	case o.v.storage == o.k.storage:
-		o.dv = o.dk
-	default:
-		o.dv = n.gradient(o.v.Value, false)
-	}
+	o.dq, o.dk, o.dv = sinks[0], sinks[1], sinks[2]
 	if o.Bias != nil {
 		invariant(o.Bias.size == o.Heads*o.queries*o.keys, "attention: bias %v", o.Bias.Shape)
 		n.keep(o.Bias)
@@ -151,6 +161,9 @@ func (o *attention) forward(c *Context) { o.run(c, o.compute) }
 
 func (o *attention) backward(c *Context) {
 	if s := o.dbias; s.wanted() && !s.add {
+		clear(s.data())
+	}
+	for _, s := range o.partial {
 		clear(s.data())
 	}
 	o.run(c, o.traverse)

@@ -110,7 +110,11 @@ func (b *bench) checkDirections(t *testing.T, y *Value, c *Context) {
 	p.Forward(c, b.params)
 	p.Backward(c, grad, nil)
 	at := append([]float32(nil), b.params...)
-	const h = 1.0 / 512
+	squares := 0.0
+	for _, g := range grad {
+		squares += float64(g) * float64(g)
+	}
+	const h = 1.0 / 4096
 	for range 6 {
 		direction := b.draw(b.next)
 		slope := 0.0
@@ -124,7 +128,7 @@ func (b *bench) checkDirections(t *testing.T, y *Value, c *Context) {
 			p.Forward(c, b.params)
 			return c.Loss
 		}
-		if want := (loss(h) - loss(-h)) / (2 * h); !(math.Abs(slope-want) <= 5e-3*(1+math.Abs(want))) {
+		if want := (loss(h) - loss(-h)) / (2 * h); !(math.Abs(slope-want) <= 2e-3*(1+math.Sqrt(squares))) {
 			t.Errorf("slope along a direction is %g, differences say %g", slope, want)
 		}
 	}
