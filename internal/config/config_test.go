@@ -352,11 +352,11 @@ func TestContractCoversTheRest(t *testing.T) {
 }
 
 func TestDaemons(t *testing.T) {
-	c, err := LoadCoordinator("", []Flag{{"--id", "id", "c2"}, {"--bind", "bind", "10.0.0.1:7070"}, {"--election-timeout", "election_timeout", "1s"}})
+	c, err := LoadCoordinator("", []Flag{{"--id", "id", "c2"}, {"--bind", "bind", "10.0.0.1:7070"}, {"--certs", "certs", "x"}, {"--election-timeout", "election_timeout", "1s"}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := &Coordinator{ID: "c2", Bind: "10.0.0.1:7070", Advertise: "10.0.0.1:7070", Dir: "coordinator-c2", RaftDir: "coordinator-c2/raft", Peers: map[string]string{"c2": "10.0.0.1:7070"},
+	want := &Coordinator{ID: "c2", Bind: "10.0.0.1:7070", Advertise: "10.0.0.1:7070", Dir: "coordinator-c2", RaftDir: "coordinator-c2/raft", Peers: map[string]string{"c2": "10.0.0.1:7070"}, Certs: "x",
 		ElectionTimeout: time.Second, WorkerTimeout: 1500 * time.Millisecond, Log: "info"}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("%+v, want %+v", c, want)
@@ -396,6 +396,48 @@ func TestDaemons(t *testing.T) {
 	}
 	if _, err = LoadWorker("testdata/none.yaml", nil); err == nil || !strings.Contains(err.Error(), "cannot read the worker's file: open testdata/none.yaml") {
 		t.Errorf("a missing file gives %v", err)
+	}
+}
+
+// Beyond loopback there is nothing without certificates.
+func TestSecureByDefault(t *testing.T) {
+	const remedy = "is beyond loopback, where everything speaks mutual TLS; make certificates (ringmaster certs init; ringmaster certs node ID --role "
+	coordinator := func(flags ...Flag) error { _, err := LoadCoordinator("", flags); return err }
+	worker := func(flags ...Flag) error {
+		_, err := LoadWorker("", append(flags, Flag{"--join", "join", "127.0.0.1:1,name:2"}))
+		return err
+	}
+	for _, test := range []struct {
+		err  error
+		want string // "": none
+	}{
+		{coordinator(), ""},
+		{coordinator(Flag{"--bind", "bind", "127.0.0.9:7070"}), ""},
+		{coordinator(Flag{"--bind", "bind", "localhost:7070"}), ""},
+		{coordinator(Flag{"--bind", "bind", "[::1]:7070"}), ""},
+		{coordinator(Flag{"--bind", "bind", ":7070"}), "--bind: bind: :7070 " + remedy + "coordinator"},
+		{coordinator(Flag{"--bind", "bind", "0.0.0.0:7070"}), "--bind: bind: 0.0.0.0:7070 " + remedy},
+		{coordinator(Flag{"--bind", "bind", "[::]:7070"}), "--bind: bind: [::]:7070 " + remedy},
+		{coordinator(Flag{"--advertise", "advertise", "10.1.1.1:7070"}), "--advertise: advertise: 10.1.1.1:7070 " + remedy},
+		{coordinator(Flag{"--peers", "peers", "c1=127.0.0.1:1,c2=10.0.0.2:1,c3=10.0.0.3:1"}), "--peers: peers.c2: 10.0.0.2:1 " + remedy},
+		{coordinator(Flag{"--peers", "peers", "c1=127.0.0.1:1,c2=10.0.0.2:1,c3=10.0.0.3:1"}, Flag{"--certs", "certs", "x"}), ""},
+		{coordinator(Flag{"--join", "join", "10.0.0.2:1"}), "--join: join[0]: 10.0.0.2:1 " + remedy},
+		{coordinator(Flag{"--bind", "bind", "nonsense"}), "--bind: bind: nonsense is not an address"},
+		{worker(), ""},
+		{worker(Flag{"--bind", "bind", "0.0.0.0:0"}), "--bind: bind: 0.0.0.0:0 " + remedy + "worker"},
+		{worker(Flag{"--bind", "bind", "0.0.0.0:0"}, Flag{"--certs", "certs", "x"}), ""},
+	} {
+		if test.want == "" && test.err != nil || test.want != "" && (test.err == nil || !strings.HasPrefix(test.err.Error(), test.want)) {
+			t.Errorf("%v, want %q", test.err, test.want)
+		}
+	}
+	w, err := LoadWorker("", []Flag{{"--join", "join", "10.0.0.1:7070"}, {"--certs", "certs", "x"}})
+	if err != nil || w.Bind != "0.0.0.0:0" {
+		t.Errorf("with a certificate a worker listens on %+v, %v", w, err)
+	}
+	c, err := LoadCoordinator("", []Flag{{"--peers", "peers", "c1=localhost:7071,c2=localhost:7072,c3=localhost:7073"}, {"--id", "id", "c2"}})
+	if err != nil || c.Advertise != "localhost:7072" {
+		t.Errorf("advertises %+v, %v; want what its peers are told", c, err)
 	}
 }
 

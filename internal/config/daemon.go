@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"path/filepath"
@@ -15,11 +16,12 @@ import (
 type Coordinator struct {
 	ID        string            `yaml:"id"`        // unique among the replicas
 	Bind      string            `yaml:"bind"`      // host:port to listen on (TCP and UDP)
-	Advertise string            `yaml:"advertise"` // host:port that others dial; default: Bind
+	Advertise string            `yaml:"advertise"` // host:port that others dial; default: as in Peers, else Bind
 	Dir       string            `yaml:"dir"`       // the checkpoints, in checkpoints/, and Raft's state
 	RaftDir   string            `yaml:"raft_dir"`  // Raft's log and snapshots; default: raft in Dir
 	Peers     map[string]string `yaml:"peers"`     // id -> host:port of all replicas, this one too; default: this one alone
 	Join      []string          `yaml:"join"`      // further addresses where gossip finds the cluster
+	Certs     string            `yaml:"certs"`     // folder of the certificate; without it only loopback is spoken to
 
 	ElectionTimeout time.Duration `yaml:"election_timeout"` // without the leader's sign of life for so long, replicas elect another
 	WorkerTimeout   time.Duration `yaml:"worker_timeout"`   // a worker silent for so long is suspected
@@ -32,6 +34,7 @@ type Worker struct {
 	Bind      string   `yaml:"bind"`      // host:port to listen on
 	Advertise string   `yaml:"advertise"` // host:port that others dial; default: Bind
 	Join      []string `yaml:"join"`      // host:port of coordinators; one that answers suffices
+	Certs     string   `yaml:"certs"`     // folder of the certificate; without it only loopback is spoken to
 	Dir       string   `yaml:"dir"`       // scratch space and local sockets
 	Threads   int      `yaml:"threads"`   // compute threads; 0: as many as the machine's CPUs
 	Log       string   `yaml:"log"`       // debug, info, warn or error
@@ -53,8 +56,8 @@ func LoadCoordinator(path string, flags []Flag) (*Coordinator, error) {
 	}
 	o := b.origin
 	def(o, "id", &c.ID, "c1")
-	def(o, "bind", &c.Bind, "127.0.0.1:7070")
-	def(o, "advertise", &c.Advertise, c.Bind)
+	def(o, "bind", &c.Bind, bindHost(c.Certs)+":7070")
+	def(o, "advertise", &c.Advertise, cmp.Or(c.Peers[c.ID], c.Bind))
 	def(o, "dir", &c.Dir, "coordinator-"+c.ID)
 	def(o, "raft_dir", &c.RaftDir, filepath.Join(c.Dir, "raft"))
 	if len(c.Peers) == 0 {
@@ -78,7 +81,7 @@ func LoadWorker(path string, flags []Flag) (*Worker, error) {
 		return nil, err
 	}
 	o := b.origin
-	def(o, "bind", &w.Bind, "127.0.0.1:0")
+	def(o, "bind", &w.Bind, bindHost(w.Certs)+":0")
 	def(o, "advertise", &w.Advertise, w.Bind)
 	def(o, "log", &w.Log, "info")
 	w.validate(newChecker(b))
@@ -86,6 +89,14 @@ func LoadWorker(path string, flags []Flag) (*Worker, error) {
 		return nil, err
 	}
 	return w, nil
+}
+
+// bindHost is where daemons listen unless told otherwise: with a certificate they are made for several machines.
+func bindHost(certs string) string {
+	if certs != "" {
+		return "0.0.0.0"
+	}
+	return "127.0.0.1"
 }
 
 // loadDaemon binds file and flags into a daemon's struct.
@@ -146,6 +157,7 @@ func (c *Coordinator) validate(k *checker) {
 		k.address("peers."+id, c.Peers[id], len(c.Peers) == 1)
 	}
 	k.addresses("join", c.Join)
+	k.secure(c.Certs, "coordinator", []located{{"bind", c.Bind}, {"advertise", c.Advertise}}, c.Join, c.Peers)
 	k.duration("election_timeout", c.ElectionTimeout, 50*time.Millisecond, time.Minute)
 	k.duration("worker_timeout", c.WorkerTimeout, 100*time.Millisecond, time.Hour)
 	k.oneOf("log", c.Log, logLevels)
@@ -157,6 +169,7 @@ func (w *Worker) validate(k *checker) {
 	k.address("advertise", w.Advertise, true)
 	k.require("join", len(w.Join) > 0, "join is missing: name a coordinator's host:port (in the file, or by --join)")
 	k.addresses("join", w.Join)
+	k.secure(w.Certs, "worker", []located{{"bind", w.Bind}, {"advertise", w.Advertise}}, w.Join, nil)
 	between(k, "threads", w.Threads, 0, 1<<10)
 	k.oneOf("log", w.Log, logLevels)
 }
@@ -193,6 +206,41 @@ func (c *checker) addresses(key string, list []string) {
 	for i, address := range list {
 		c.address(indexed(key, i), address, false)
 	}
+}
+
+// located is an address with its key.
+type located struct{ key, address string }
+
+// secure requires certificates where an address is beyond loopback. Hosts given by name are checked when they are used:
+// what they stand for may change. One problem is enough: the remedy is the same for all addresses.
+func (c *checker) secure(certs, role string, list []located, join []string, peers map[string]string) {
+	if certs != "" {
+		return
+	}
+	for i, address := range join {
+		list = append(list, located{indexed("join", i), address})
+	}
+	for _, id := range slices.Sorted(mapKeys(peers)) {
+		list = append(list, located{"peers." + id, peers[id]})
+	}
+	for _, l := range list {
+		if Beyond(l.address) {
+			c.require(l.key, false, "%s: %s is beyond loopback, where everything speaks mutual TLS; make certificates (ringmaster certs init; ringmaster certs node ID --role %s) and name their folder by --certs",
+				l.key, clip(l.address), role)
+			return
+		}
+	}
+}
+
+// Beyond reports whether a host:port is certainly not a loopback address: any interface, or another IP address. Of hosts
+// given by name it says nothing.
+func Beyond(address string) bool {
+	if checkAddress(address, true) != nil {
+		return false
+	}
+	host, _, _ := net.SplitHostPort(address) // checked
+	ip := net.ParseIP(host)
+	return host == "" || ip != nil && !ip.IsLoopback()
 }
 
 // address requires host:port. Port 0 (any free one) makes sense only for listening.

@@ -10,14 +10,17 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/keepalive"
 
+	"ringmaster/internal/certs"
 	"ringmaster/internal/checkpoint"
 	"ringmaster/internal/checkpoint/disk"
 	"ringmaster/internal/cluster"
@@ -33,6 +36,13 @@ const shutdownPatience = 3 * time.Second
 
 // Coordinator runs one coordinator replica until ctx ends. An error says what it could not open.
 func Coordinator(ctx context.Context, c *config.Coordinator, log *slog.Logger) error {
+	identity, err := loadIdentity(c.Certs, certs.Coordinator, log)
+	if err == nil {
+		err = checkID(identity, c.ID)
+	}
+	if err != nil {
+		return err
+	}
 	store, err := checkpoint.Open(disk.OS{}, filepath.Join(c.Dir, "checkpoints"))
 	if err != nil {
 		return err
@@ -43,12 +53,16 @@ func Coordinator(ctx context.Context, c *config.Coordinator, log *slog.Logger) e
 	} else if len(removed) > 0 {
 		log.Info("removed what a crash left behind", "files", len(removed))
 	}
-	port, err := node.Listen(node.PortConfig{Bind: c.Bind, Logger: log})
+	port, err := listen(c.Bind, identity, log)
 	if err != nil {
 		return err
 	}
 	defer port.Close()
-	n, err := node.Start(node.Config{ID: c.ID, Peers: c.Peers, Dir: c.RaftDir, Port: port, ElectionTimeout: c.ElectionTimeout, Logger: log}, cluster.NewMachine())
+	address, peers, err := place(ctx, c, port, log)
+	if err != nil {
+		return err
+	}
+	n, err := node.Start(node.Config{ID: c.ID, Peers: peers, Dir: c.RaftDir, Port: port, ElectionTimeout: c.ElectionTimeout, Logger: log}, cluster.NewMachine())
 	if err != nil {
 		return err
 	}
@@ -57,16 +71,16 @@ func Coordinator(ctx context.Context, c *config.Coordinator, log *slog.Logger) e
 	defer conns.Close()
 	timing := cluster.DefaultTiming()
 	timing.Silence = c.WorkerTimeout
-	server := cluster.New(cluster.Config{ID: c.ID, Address: c.Advertise, Machine: machine.ID(), PID: os.Getpid(), Timing: timing, Log: log,
-		Random: randomWord, Fetch: conns.fetch}, &cluster.Replicated{Node: n, Peers: c.Peers}, store)
+	server := cluster.New(cluster.Config{ID: c.ID, Address: address, Machine: machine.ID(), PID: os.Getpid(), Timing: timing, Log: log,
+		Random: randomWord, Fetch: conns.fetch}, &cluster.Replicated{Node: n, Peers: peers}, store)
 	gossip, err := node.StartGossip(node.GossipConfig{ID: c.ID, Role: node.Coordinator, Incarnation: plan.Incarnation(randomWord() | 1),
-		API: c.Advertise, Advertise: c.Advertise, Port: port, Seeds: append(others(c), c.Join...), Logger: log})
+		API: address, Advertise: address, Port: port, Seeds: append(others(c), c.Join...), Key: gossipKey(identity), Logger: log})
 	if err != nil {
 		return err
 	}
 	defer closeGossip(gossip, log)
 
-	g := grpc.NewServer(serverOptions(port)...)
+	g := grpc.NewServer(append(serverOptions(port), guard(identity, coordinatorMethods, log)...)...)
 	rpc.RegisterCoordinatorServer(g, server)
 	var running sync.WaitGroup
 	defer running.Wait()
@@ -75,7 +89,11 @@ func Coordinator(ctx context.Context, c *config.Coordinator, log *slog.Logger) e
 	running.Go(func() { _ = server.Run(ctx) })
 	failed := make(chan error, 1)
 	running.Go(func() { failed <- g.Serve(port.RPC()) })
-	log.Info("coordinator is up", "id", c.ID, "address", c.Advertise, "dir", c.Dir)
+	if identity != nil && identity.Issuer != nil {
+		running.Go(func() { identity.Issuer.ServeEnroll(port.Enroll(), log, time.Now) })
+		defer port.Enroll().Close() // before running.Wait
+	}
+	log.Info("coordinator is up", "id", c.ID, "address", address, "dir", c.Dir)
 	select {
 	case <-ctx.Done():
 		g.Stop()
@@ -88,6 +106,22 @@ func Coordinator(ctx context.Context, c *config.Coordinator, log *slog.Logger) e
 	}
 }
 
+// place is where the others dial this replica, for gossip and gRPC and, in peers, for Raft. Both are made sure of.
+func place(ctx context.Context, c *config.Coordinator, port *node.Port, log *slog.Logger) (address string, peers map[string]string, err error) {
+	if address, err = advertise(ctx, port, c.Advertise, append(others(c), c.Join...), log); err != nil {
+		return "", nil, err
+	}
+	peers = maps.Clone(c.Peers)
+	switch peers[c.ID] {
+	case c.Advertise:
+		peers[c.ID] = address
+	case address:
+	default:
+		peers[c.ID], err = advertise(ctx, port, peers[c.ID], nil, log)
+	}
+	return address, peers, err
+}
+
 func others(c *config.Coordinator) []string {
 	var out []string
 	for id, address := range c.Peers {
@@ -95,6 +129,7 @@ func others(c *config.Coordinator) []string {
 			out = append(out, address)
 		}
 	}
+	slices.Sort(out)
 	return out
 }
 
@@ -124,11 +159,11 @@ func serverOptions(port *node.Port) []grpc.ServerOption {
 
 const maxMessage = 16 << 20
 
-// dialOptions are those of every gRPC client of a daemon.
-func dialOptions(port *node.Port) []grpc.DialOption {
+// dialOptions are those of every gRPC client of a daemon; it calls holders of the role.
+func dialOptions(port *node.Port, want certs.Role) []grpc.DialOption {
 	return []grpc.DialOption{
 		grpc.WithTransportCredentials(port.Credentials()),
-		grpc.WithContextDialer(port.DialRPC),
+		grpc.WithContextDialer(port.RPCDialer(want)),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage)),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 2 * time.Second, Timeout: 2 * time.Second}),
 		grpc.WithConnectParams(quickReconnect()),
@@ -156,7 +191,7 @@ func (c *connections) at(address string) (*grpc.ClientConn, error) {
 	if conn := c.open[address]; conn != nil {
 		return conn, nil
 	}
-	conn, err := grpc.NewClient("passthrough:///"+address, dialOptions(c.port)...)
+	conn, err := grpc.NewClient("passthrough:///"+address, dialOptions(c.port, certs.Coordinator)...)
 	if err != nil {
 		return nil, fmt.Errorf("dial %s: %w", address, err)
 	}

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc"
 
 	"ringmaster/internal/allreduce"
+	"ringmaster/internal/certs"
 	"ringmaster/internal/cluster/node"
 	"ringmaster/internal/config"
 	"ringmaster/internal/machine"
@@ -33,16 +34,29 @@ func Worker(ctx context.Context, c *config.Worker, log *slog.Logger) error {
 	if os.Getenv("GOMAXPROCS") == "" {
 		runtime.GOMAXPROCS(threads + 1) // one for the network beside the threads that compute
 	}
-	port, err := node.Listen(node.PortConfig{Bind: c.Bind, Logger: log})
+	identity, err := loadIdentity(c.Certs, certs.Worker, log)
+	if err != nil {
+		return err
+	}
+	port, err := listen(c.Bind, identity, log)
 	if err != nil {
 		return err
 	}
 	defer port.Close()
-	address, err := port.Advertise(c.Advertise)
+	address, err := advertise(ctx, port, c.Advertise, c.Join, log)
+	if err == nil {
+		err = checkReachable(ctx, address, c.Join)
+	}
 	if err != nil {
 		return err
 	}
 	self := plan.Member{Worker: c.ID, Incarnation: plan.Incarnation(randomWord() | 1), Address: address, Machine: machine.ID(), Host: machine.Host()}
+	if self.Worker == "" && identity != nil {
+		self.Worker = identity.ID
+	}
+	if err := checkID(identity, self.Worker); err != nil {
+		return err
+	}
 	if self.Worker == "" {
 		self.Worker = fmt.Sprintf("%s-%d", self.Host, port.Addr().Port)
 	}
@@ -53,20 +67,21 @@ func Worker(ctx context.Context, c *config.Worker, log *slog.Logger) error {
 		defer os.Remove(self.Socket)
 	}
 	gossip, err := node.StartGossip(node.GossipConfig{ID: self.Worker, Role: node.Worker, Incarnation: self.Incarnation,
-		API: address, Advertise: address, Port: port, Seeds: c.Join, Logger: log})
+		API: address, Advertise: address, Port: port, Seeds: c.Join, Key: gossipKey(identity), Logger: log})
 	if err != nil {
 		return err
 	}
 	defer closeGossip(gossip, log)
 
-	transport := allreduce.NewTransport(allreduce.Options{Worker: self.Worker})
-	network := &session.Network{Transport: transport, Options: dialOptions(port), Known: func() []string { return coordinators(gossip, c.Join) }}
+	transport := allreduce.NewTransport(allreduce.Options{Worker: self.Worker, Credentials: port.Credentials(), Dial: dialMember(port)})
+	network := &session.Network{Transport: transport, Options: dialOptions(port, certs.Coordinator), Peers: dialOptions(port, certs.Worker),
+		Known: func() []string { return coordinators(gossip, c.Join) }}
 	defer network.Close()
 	worker := session.New(session.Config{Self: self, PID: os.Getpid(), Threads: threads, Log: log}, network)
 	peers := &session.PeerServer{}
 	peers.Serve(worker)
 
-	g := grpc.NewServer(append(serverOptions(port), transport.ServerOptions()...)...)
+	g := grpc.NewServer(slices.Concat(serverOptions(port), transport.ServerOptions(), guard(identity, workerMethods, log))...)
 	rpc.RegisterPeerServer(g, peers)
 	transport.Register(g)
 	var serving sync.WaitGroup
@@ -110,12 +125,9 @@ func listenLocal(self *plan.Member, dir string) (net.Listener, error) {
 	} else if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("make the worker's folder: %w", err)
 	}
-	l, err := net.Listen("unix", path)
+	l, err := listenPrivately(path)
 	if err != nil {
 		return nil, err
-	}
-	if err := os.Chmod(path, 0o600); err != nil {
-		return nil, errors.Join(err, l.Close())
 	}
 	self.Socket = path
 	return l, nil

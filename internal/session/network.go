@@ -19,10 +19,11 @@ import (
 type Network struct {
 	Known     func() []string      // addresses of coordinators from configuration and gossip
 	Transport *allreduce.Transport // the ring's
-	Options   []grpc.DialOption    // credentials, for coordinators and for state transfers
+	Options   []grpc.DialOption    // credentials and the dialer, for coordinators
+	Peers     []grpc.DialOption    // the same, for other workers
 
 	mu    sync.Mutex
-	conns map[string]*grpc.ClientConn
+	conns map[string]*grpc.ClientConn // of both: no address is a coordinator's and a worker's
 }
 
 // Coordinators are the addresses known from configuration and gossip.
@@ -40,13 +41,13 @@ func (n *Network) Close() error {
 	return errors.Join(errs...)
 }
 
-func (n *Network) conn(address string) (*grpc.ClientConn, error) {
+func (n *Network) conn(address string, options []grpc.DialOption) (*grpc.ClientConn, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if c := n.conns[address]; c != nil {
 		return c, nil
 	}
-	c, err := grpc.NewClient("passthrough:///"+address, n.Options...)
+	c, err := grpc.NewClient("passthrough:///"+address, options...)
 	if err != nil {
 		return nil, fmt.Errorf("dial %s: %w", address, err)
 	}
@@ -59,7 +60,7 @@ func (n *Network) conn(address string) (*grpc.ClientConn, error) {
 
 // Attach opens the line to a coordinator.
 func (n *Network) Attach(ctx context.Context, address string) (Line, error) {
-	c, err := n.conn(address)
+	c, err := n.conn(address, n.Options)
 	if err != nil {
 		return nil, err
 	}
@@ -102,7 +103,7 @@ func (n *Network) OpenRing(ctx context.Context, id allreduce.Identity, seats [][
 
 // FetchState reads a peer's state.
 func (n *Network) FetchState(ctx context.Context, from plan.Member, request *rpc.StateRequest, receive func(*rpc.StatePart) error) error {
-	c, err := n.conn(from.Address)
+	c, err := n.conn(from.Address, n.Peers)
 	if err != nil {
 		return err
 	}
@@ -126,7 +127,7 @@ func (n *Network) FetchState(ctx context.Context, from plan.Member, request *rpc
 
 // PutFile sends a checkpoint file to a coordinator.
 func (n *Network) PutFile(ctx context.Context, address string, head *rpc.FilePart, write func(io.Writer) error) (string, error) {
-	c, err := n.conn(address)
+	c, err := n.conn(address, n.Options)
 	if err != nil {
 		return "", err
 	}
@@ -135,7 +136,7 @@ func (n *Network) PutFile(ctx context.Context, address string, head *rpc.FilePar
 
 // GetFile reads a checkpoint file from a coordinator.
 func (n *Network) GetFile(ctx context.Context, address, directory, name string, w io.Writer) error {
-	c, err := n.conn(address)
+	c, err := n.conn(address, n.Options)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,227 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+
+	"ringmaster/internal/certs"
+	"ringmaster/internal/cluster/node"
+	"ringmaster/internal/config"
+)
+
+// Bounds on finding out whether the advertised address leads here. What is before this process (a relay, an address that
+// is just being set up) may take a moment.
+const (
+	reachTime  = time.Second
+	reachPause = 50 * time.Millisecond
+)
+
+// listen opens a daemon's port. An address that cannot be listened on is a wrong configuration.
+func listen(bind string, identity *certs.Identity, log *slog.Logger) (*node.Port, error) {
+	port, err := node.Listen(node.PortConfig{Bind: bind, Identity: identity, Logger: log})
+	switch {
+	case errors.Is(err, node.ErrInsecure):
+		return nil, &config.Problem{Text: err.Error()}
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return nil, &config.Problem{Text: fmt.Sprintf("bind: %s is no address of this machine, which has %s; set --bind", bind, ownAddresses())}
+	}
+	return port, err
+}
+
+// advertise decides under which host:port the others dial this daemon, and makes sure that it leads here. Where the
+// configured one names no host, it is that of the interface that leads to the first of the addresses toward.
+func advertise(ctx context.Context, port *node.Port, configured string, toward []string, log *slog.Logger) (string, error) {
+	host, number, err := net.SplitHostPort(configured)
+	if err != nil {
+		return "", fmt.Errorf("advertise %s: %w", configured, err)
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		ip, why, err := choose(ctx, toward)
+		if err != nil {
+			return "", &config.Problem{Text: fmt.Sprintf("advertise: %v; set --advertise", err)}
+		}
+		log.Info("chose the address that others dial", "address", ip.String(), "interface", interfaceOf(ip), "because", why)
+		configured = net.JoinHostPort(ip.String(), number)
+	}
+	address, err := port.Advertise(configured)
+	if err != nil {
+		return "", &config.Problem{Text: err.Error()}
+	}
+	return address, reach(ctx, port, address)
+}
+
+// reach makes sure that an address leads to this process.
+func reach(ctx context.Context, port *node.Port, address string) error {
+	ctx, cancel := context.WithTimeout(ctx, reachTime)
+	defer cancel()
+	for {
+		err := port.Reach(ctx, address)
+		if err == nil {
+			return nil
+		}
+		if errors.Is(err, node.ErrInsecure) {
+			return &config.Problem{Text: "advertise: " + err.Error()}
+		}
+		// What answers wrongly will not answer otherwise; who does not answer at all may be about to.
+		if errors.Is(err, syscall.ECONNREFUSED) && pause(ctx, reachPause) {
+			continue
+		}
+		return &config.Problem{Text: fmt.Sprintf("advertise: %s does not lead back to this process, which listens on %v: %v; this machine has %s; set --advertise (or --bind)",
+			address, port.Addr(), err, ownAddresses())}
+	}
+}
+
+// pause waits; false where ctx ended first.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// somewhere is an address that only the default route leads to: it is reserved for documentation, nothing is sent there.
+const somewhere = "192.0.2.1:9"
+
+// choose finds the IP address by which the others reach this machine: that of the interface that leads to one of them,
+// or of the default route's. Loopback is chosen only where there is nothing else.
+func choose(ctx context.Context, toward []string) (net.IP, string, error) {
+	for _, address := range toward {
+		if ip := routeTo(ctx, address); ip != nil && !ip.IsLoopback() {
+			return ip, "it leads to " + address, nil
+		}
+	}
+	if ip := routeTo(ctx, somewhere); ip != nil && !ip.IsLoopback() {
+		return ip, "it has the default route", nil
+	}
+	for _, a := range addresses() {
+		if a.ip.IsGlobalUnicast() {
+			return a.ip, "it is the first one that is up", nil
+		}
+	}
+	for _, a := range addresses() {
+		if a.ip.IsLoopback() {
+			return a.ip, "there is no other", nil
+		}
+	}
+	return nil, "", errors.New("no interface of this machine has an address")
+}
+
+// routeTo is the address that packets from here to there would have as their source; nil where there is no way. No
+// packet is sent.
+func routeTo(ctx context.Context, there string) net.IP {
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "udp", there)
+	if err != nil {
+		return nil
+	}
+	defer conn.Close()
+	local, ok := conn.LocalAddr().(*net.UDPAddr)
+	if !ok {
+		return nil
+	}
+	return local.IP
+}
+
+// interfaceAddress is an address of an interface that is up.
+type interfaceAddress struct {
+	ip   net.IP
+	name string
+}
+
+func addresses() []interfaceAddress {
+	interfaces, err := net.Interfaces()
+	if err != nil {
+		return nil
+	}
+	var all []interfaceAddress
+	for _, i := range interfaces {
+		list, err := i.Addrs()
+		if err != nil || i.Flags&net.FlagUp == 0 {
+			continue
+		}
+		for _, a := range list {
+			if n, ok := a.(*net.IPNet); ok {
+				all = append(all, interfaceAddress{n.IP, i.Name})
+			}
+		}
+	}
+	return all
+}
+
+func interfaceOf(ip net.IP) string {
+	for _, a := range addresses() {
+		if a.ip.Equal(ip) {
+			return a.name
+		}
+	}
+	return ""
+}
+
+// ownAddresses lists this machine's addresses for people. Addresses that only reach neighbours are left out.
+func ownAddresses() string {
+	var all []string
+	for _, a := range addresses() {
+		if !a.ip.IsLinkLocalUnicast() {
+			all = append(all, fmt.Sprintf("%v (%s)", a.ip, a.name))
+		}
+	}
+	if len(all) == 0 {
+		return "no address"
+	}
+	return strings.Join(all, ", ")
+}
+
+// checkReachable refuses a worker that only this machine can dial while its coordinators are elsewhere.
+func checkReachable(ctx context.Context, address string, join []string) error {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil || !net.ParseIP(host).IsLoopback() {
+		return nil
+	}
+	for _, there := range join {
+		if ip := routeTo(ctx, there); ip == nil || ip.IsLoopback() || interfaceOf(hostIP(ctx, there)) != "" {
+			return nil // a coordinator on this machine, or one nobody knows the way to
+		}
+	}
+	return &config.Problem{Text: fmt.Sprintf("advertise: other machines cannot dial %s, and the coordinators are on others; this machine has %s; set --bind 0.0.0.0:0", address, ownAddresses())}
+}
+
+// hostIP is the IP address of host:port; nil where it has none.
+func hostIP(ctx context.Context, address string) net.IP {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil
+	}
+	if ip := net.ParseIP(host); ip != nil {
+		return ip
+	}
+	ips, err := net.DefaultResolver.LookupIP(ctx, "ip", host)
+	if err != nil || len(ips) == 0 {
+		return nil
+	}
+	return ips[0]
+}
+
+// listenPrivately listens on a unix socket that nobody but this user can open, from its first moment on.
+func listenPrivately(path string) (net.Listener, error) {
+	was := syscall.Umask(0o177)
+	l, err := net.Listen("unix", path)
+	syscall.Umask(was)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Chmod(path, 0o600); err != nil { // where the system does not heed the mask for sockets
+		return nil, errors.Join(err, l.Close())
+	}
+	return l, nil
+}

@@ -1,0 +1,180 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"slices"
+	"syscall"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
+
+	"ringmaster/internal/certs"
+	"ringmaster/internal/cluster/node"
+	"ringmaster/internal/config"
+	"ringmaster/internal/machine"
+	"ringmaster/internal/plan"
+	"ringmaster/internal/rpc"
+)
+
+// expiryNotice is how long before its end a certificate is spoken of in the log.
+const expiryNotice = 30 * 24 * time.Hour
+
+// loadIdentity reads the folder of a daemon's certificate: nil where none is configured. A folder that will not do is a
+// wrong configuration.
+func loadIdentity(dir string, role certs.Role, log *slog.Logger) (*certs.Identity, error) {
+	if dir == "" {
+		return nil, nil
+	}
+	now := time.Now()
+	i, err := certs.LoadAs(dir, role, now)
+	if err != nil {
+		return nil, &config.Problem{Text: "certs: " + err.Error()}
+	}
+	if i.Expires.Before(now.Add(expiryNotice)) {
+		log.Warn("the certificate expires soon; make a new one: ringmaster certs node", "dir", dir, "id", i.ID, "expires", i.Expires.UTC().Format(time.DateOnly))
+	}
+	return i, nil
+}
+
+// checkID refuses an id other than the certificate's: the others would refuse it.
+func checkID(i *certs.Identity, id string) error {
+	if i == nil || i.ID == id {
+		return nil
+	}
+	return &config.Problem{Text: fmt.Sprintf("id: the certificate in %s is for %s %s, not for %s: set --id %s, or name another --certs", i.Dir(), i.Role, i.ID, id, i.ID)}
+}
+
+// gossipKey encrypts the gossip; nil without certificates.
+func gossipKey(i *certs.Identity) []byte {
+	if i == nil {
+		return nil
+	}
+	return i.GossipKey
+}
+
+// mayCall lists who may call the coordinator's methods. Those that are not listed are for clients: they change what a
+// cluster does.
+var mayCall = map[string][]certs.Role{
+	rpc.Coordinator_Attach_FullMethodName:  {certs.Worker},
+	rpc.Coordinator_PutFile_FullMethodName: {certs.Worker, certs.Client},
+	rpc.Coordinator_GetFile_FullMethodName: {certs.Worker, certs.Coordinator, certs.Client},
+	rpc.Coordinator_Status_FullMethodName:  certs.Roles,
+	rpc.Coordinator_Watch_FullMethodName:   certs.Roles,
+}
+
+// coordinatorMethods allows by mayCall.
+func coordinatorMethods(method string) []certs.Role {
+	if roles, ok := mayCall[method]; ok {
+		return roles
+	}
+	return []certs.Role{certs.Client}
+}
+
+// workerMethods are for workers: the ring, and the state that a worker takes from its peers.
+func workerMethods(string) []certs.Role { return []certs.Role{certs.Worker} }
+
+// guard makes a gRPC server check the roles of its callers; nothing where the process has no identity and only
+// loopback reaches it. Callers by the unix socket are processes of this user: its file says so.
+func guard(i *certs.Identity, allowed func(method string) []certs.Role, log *slog.Logger) []grpc.ServerOption {
+	if i == nil {
+		return nil
+	}
+	check := func(ctx context.Context, method string) (certs.Peer, error) {
+		who, address, err := caller(ctx)
+		if err == nil && who != (certs.Peer{}) && !slices.Contains(allowed(method), who.Role) {
+			err = fmt.Errorf("%v may not call %s", who, method)
+		}
+		if err != nil {
+			log.Warn("refused a call", "from", address, "method", method, "reason", err)
+			return who, status.Errorf(codes.PermissionDenied, "%v: its certificate is for another role", err)
+		}
+		return who, nil
+	}
+	return []grpc.ServerOption{
+		grpc.UnaryInterceptor(func(ctx context.Context, request any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+			if _, err := check(ctx, info.FullMethod); err != nil {
+				return nil, err
+			}
+			return handler(ctx, request)
+		}),
+		grpc.StreamInterceptor(func(server any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+			who, err := check(stream.Context(), info.FullMethod)
+			if err != nil {
+				return err
+			}
+			if info.FullMethod == rpc.Coordinator_Attach_FullMethodName {
+				stream = &ownReports{stream, who.ID, log}
+			}
+			return handler(server, stream)
+		}),
+	}
+}
+
+// caller is who calls; nobody in particular by a unix socket.
+func caller(ctx context.Context) (who certs.Peer, address string, err error) {
+	p, ok := peer.FromContext(ctx)
+	if !ok {
+		return who, "", errors.New("a caller without a connection")
+	}
+	if p.Addr.Network() == "unix" {
+		return who, "unix socket", nil
+	}
+	info, ok := p.AuthInfo.(credentials.TLSInfo)
+	if !ok {
+		return who, p.Addr.String(), errors.New("a caller without TLS")
+	}
+	who, err = certs.Caller(info.State)
+	return who, p.Addr.String(), err
+}
+
+// ownReports is a worker's line on which it may speak for itself alone.
+type ownReports struct {
+	grpc.ServerStream
+	id  string
+	log *slog.Logger
+}
+
+// RecvMsg receives a report.
+func (s *ownReports) RecvMsg(m any) error {
+	if err := s.ServerStream.RecvMsg(m); err != nil {
+		return err
+	}
+	if r, ok := m.(*rpc.Report); ok && r.Worker != s.id {
+		s.log.Warn("refused a report", "certificate", s.id, "reports as", r.Worker)
+		return status.Errorf(codes.PermissionDenied, "the certificate is for worker %s, not for %.80q", s.id, r.Worker)
+	}
+	return nil
+}
+
+// dialMember connects to a worker: by its unix socket on the same machine, where that is this user's, else by TCP.
+func dialMember(port *node.Port) func(context.Context, plan.Member) (net.Conn, error) {
+	own, tcp := machine.ID(), port.RPCDialer(certs.Worker)
+	return func(ctx context.Context, m plan.Member) (net.Conn, error) {
+		if m.Socket != "" && m.Machine == own && ownSocket(m.Socket) {
+			var d net.Dialer
+			if conn, err := d.DialContext(ctx, "unix", m.Socket); err == nil {
+				return conn, nil
+			}
+		}
+		return tcp(ctx, m.Address)
+	}
+}
+
+// ownSocket reports whether a socket belongs to this user and to no other: what goes through it is not encrypted.
+func ownSocket(path string) bool {
+	info, err := os.Lstat(path)
+	if err != nil || info.Mode()&os.ModeSocket == 0 || info.Mode().Perm()&0o077 != 0 {
+		return false
+	}
+	of, ok := info.Sys().(*syscall.Stat_t)
+	return ok && int(of.Uid) == os.Getuid()
+}
