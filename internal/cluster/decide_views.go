@@ -86,6 +86,10 @@ func decideLost(j *fsm.Job, o *observations, now time.Time, t Timing) *decision 
 		reason, detected := o.lostReason(lost, now)
 		return proposeView(j, left, false, "worker lost", reason, detected)
 	}
+	if j.Stop && len(o.sorted(now, t)) == 0 && now.Sub(o.since) > 2*t.Silence {
+		return propose(fsm.Command{Finish: &fsm.Outcome{Job: j.ID, Generation: j.Generation, Phase: fsm.Interrupted}},
+			"stopped while no worker is there; the newest checkpoint stands")
+	}
 	for _, m := range append(slices.Clone(lost), startedMembers(j)...) {
 		if !o.alive(m.Incarnation, now, t) && !o.dead(m, now, t) {
 			return waitFor("all workers are lost; waiting until worker %s is surely gone", m.Worker)

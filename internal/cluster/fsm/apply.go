@@ -305,7 +305,9 @@ func (j *Job) finish(c Outcome) error {
 	if !c.Phase.Ended() {
 		return fmt.Errorf("job %q cannot end as %q", j.ID, c.Phase)
 	}
-	if c.Phase != Failed {
+	// Who stops a job for which nobody works hands in no state: the newest checkpoint is what it came to.
+	without := c.Phase == Interrupted && j.Stop && len(c.Digest) == 0 && c.Generation == j.Generation
+	if c.Phase != Failed && !without {
 		if err := j.current("end", c.Generation); err != nil {
 			return err
 		}
