@@ -47,7 +47,12 @@ type conv struct {
 	parts            int
 	compute, scatter func(part int)
 	product          kernel.MatMul
+	gathering        *share // divides a block's pixels
+	block            convBlockAt
 }
+
+// convBlockAt is the block that gathering works on.
+type convBlockAt struct{ sample, group, first int }
 
 // convWork is what one thread needs.
 type convWork struct {
@@ -75,6 +80,10 @@ func (g *Graph) conv(x, w, b *Value, window sliding, groups int) *Value {
 	n.backward = append(n.backward, op.packed)
 	op.dpacked = n.temporaryBackward(w.size)
 	op.compute, op.scatter = op.computePart, op.scatterPart
+	op.gathering = newShare(func(begin, end int) {
+		at := op.block
+		op.gather(op.work[0].rows[begin*op.depth:], at.sample, at.group, at.first+begin, end-begin)
+	})
 	n.op = op
 	return op.y
 }
@@ -165,7 +174,8 @@ func (o *conv) weights(c *Context) {
 	for n := range o.samples {
 		for k := range o.groups {
 			o.blocks(func(first, count int) {
-				o.gather(rows, n, k, first, count)
+				o.block = convBlockAt{n, k, first}
+				o.gathering.run(c, count, o.depth)
 				o.product = kernel.MatMul{M: o.out, N: o.depth, K: count,
 					A: o.outputs(o.y.grad.data, n, first, k), LDA: o.groups * o.out, TransA: true, B: rows, LDB: o.depth,
 					C: o.group(o.dpacked.data, k), LDC: o.depth, Accumulate: n > 0 || first > 0}
