@@ -1,0 +1,61 @@
+package golden
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+)
+
+// builds are the other ways to compile this package's test for. The compiler fuses products with sums for some of them and
+// not for others, and each has kernels of its own. emulator is needed where the machine is not of that architecture.
+var builds = []struct {
+	name, arch, level, emulator string
+}{
+	{"amd64 v1", "amd64", "v1", "qemu-x86_64-static"},
+	{"amd64 v3", "amd64", "v3", "qemu-x86_64-static"},
+	{"arm64", "arm64", "", "qemu-aarch64-static"},
+}
+
+// inside says to the test that is built and run by TestGoldenDigestOfOtherBuilds that it is the inner one.
+const inside = "RINGMASTER_GOLDEN_INSIDE"
+
+// TestGoldenDigestOfOtherBuilds compiles TestGoldenDigest for other levels of amd64 and for arm64 and runs it there.
+func TestGoldenDigestOfOtherBuilds(t *testing.T) {
+	if os.Getenv(inside) != "" {
+		t.Skip("this is one of the other builds")
+	}
+	if testing.Short() {
+		t.Skip("compiles everything three times")
+	}
+	for _, b := range builds {
+		t.Run(b.name, func(t *testing.T) {
+			var command []string
+			if b.arch != runtime.GOARCH {
+				emulator, err := exec.LookPath(b.emulator)
+				if err != nil {
+					t.Skipf("not checked: %s is not installed (Debian: apt-get install qemu-user-static)", b.emulator)
+				}
+				command = append(command, emulator)
+			}
+			binary := filepath.Join(t.TempDir(), "golden.test")
+			build := exec.Command("go", "test", "-c", "-o", binary, ".")
+			build.Env = append(os.Environ(), "GOARCH="+b.arch, "GOAMD64="+b.level, "CGO_ENABLED=0")
+			if out, err := build.CombinedOutput(); err != nil {
+				t.Fatalf("%v: %v\n%s", build, err, out)
+			}
+			command = append(command, binary, "-test.run=^TestGoldenDigest$", "-test.short", "-test.v")
+			run := exec.Command(command[0], command[1:]...)
+			run.Env = append(os.Environ(), inside+"=1")
+			out, err := run.CombinedOutput()
+			if err != nil {
+				t.Fatalf("%v: %v\n%s", run, err, out)
+			}
+			if !strings.Contains(string(out), "--- PASS: TestGoldenDigest/go/1") {
+				t.Errorf("the inner test did not train:\n%s", out)
+			}
+		})
+	}
+}
