@@ -3,6 +3,7 @@ package e2e
 import (
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"ringmaster/internal/launch"
@@ -90,5 +91,48 @@ func TestLostCoordinator(t *testing.T) {
 	}
 	if !strings.Contains(l.stdout.String(), "started again") {
 		t.Errorf("nothing was said about it: %s", l.stdout.String())
+	}
+}
+
+// A worker that is killed while the cluster comes up does not end the launch: the others do its work.
+func TestWorkerLostBeforeTheStart(t *testing.T) {
+	file := config(t, "quickstart.yaml")
+	args := []string{"--set", "train.steps=500"}
+	want := job{file: file, workers: 1, args: args}.run(t, 0)
+	l := job{file: file, workers: 3, args: args}.start(t)
+	l.file("cluster.json")
+	endpoints, ok, err := launch.Directory(l.dir).Endpoints()
+	if err != nil || !ok {
+		t.Fatalf("%v, %v", ok, err)
+	}
+	if err := kill(int64(endpoints.PIDs["w2"])); err != nil {
+		t.Fatal(err)
+	}
+	got := l.end(0)
+	if got.Digest != want.Digest || got.State != "done" {
+		t.Errorf("came out as %+v, want digest %s", got, want.Digest)
+	}
+}
+
+// With no worker left the job waits; Ctrl-C ends it all the same, and it can be resumed from its newest checkpoint.
+func TestInterruptWithoutWorkers(t *testing.T) {
+	file := config(t, "quickstart.yaml")
+	args := []string{"--set", "train.steps=1500", "--set", "checkpoint.every_steps=100"}
+	l := job{file: file, args: args}.start(t)
+	l.file("coordinators/c1/checkpoints/step-0000000100-g1/manifest.json")
+	for _, w := range l.step(1).Workers {
+		if err := kill(w.PID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l.until(func(s *launch.Status) bool { return len(s.Workers) == 0 })
+	l.signal(syscall.SIGINT)
+	if s := l.end(130); s.State != "interrupted" || len(s.Checkpoints) == 0 {
+		t.Errorf("came out as %+v", s)
+	}
+	want := job{file: file, workers: 1, args: args}.run(t, 0)
+	got := job{file: file, dir: l.dir, args: append([]string{"--resume"}, args...)}.run(t, 0)
+	if got.Digest != want.Digest {
+		t.Errorf("resumed: digest %s, want %s", got.Digest, want.Digest)
 	}
 }
