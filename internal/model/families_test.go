@@ -123,6 +123,11 @@ func TestFusingChangesNoBit(t *testing.T) {
 		add := func(l config.Layer, then string) {
 			stack = append(append(append(stack, l), between...), config.Layer{Kind: then})
 		}
+		for _, kernel := range []int{3, 1} {
+			add(config.Layer{Kind: "conv", Out: 3, Kernel: kernel, Stride: 1, Dilation: 1, Groups: 1, Bias: true}, "relu")
+		}
+		add(config.Layer{Kind: "conv", Out: 3, Kernel: 3, Stride: 2, Dilation: 1, Groups: 3}, "relu")
+		stack = append(stack, config.Layer{Kind: "flatten"})
 		add(config.Layer{Kind: "linear", Out: 9, Bias: true}, "relu")
 		add(config.Layer{Kind: "batch_norm", Epsilon: 1e-5, Momentum: 0.1}, "relu")
 		add(config.Layer{Kind: "batch_norm", Epsilon: 1e-5, Momentum: 0.1}, "relu6")

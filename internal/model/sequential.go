@@ -115,6 +115,11 @@ func fuse(l layer, next string) bool {
 			l.act = kernel.ReLUActivation
 			return true
 		}
+	case *conv:
+		if next == "relu" {
+			l.options.ReLU = true
+			return true
+		}
 	case *batchNorm:
 		switch next {
 		case "relu":

@@ -11,6 +11,7 @@ type ConvOptions struct {
 	Padding  int
 	Dilation int
 	Groups   int
+	ReLU     bool // applied to the result; where the kernel can, in the same pass
 }
 
 // Conv convolves images x (samples, height, width, in), channels last, with w (out, in/groups, kernel height, kernel
@@ -20,15 +21,23 @@ func (g *Graph) Conv(x, w, b *Value, options ConvOptions) *Value {
 		w.Dim(1)*options.Groups == x.Dim(3), "convolution of %v with %v in %d groups", x.Shape, w.Shape, options.Groups)
 	window := slide(x, Window{Height: w.Dim(2), Width: w.Dim(3), Stride: options.Stride, Padding: options.Padding, Dilation: options.Dilation})
 	out := w.Dim(0)
+	act := kernel.None
+	if options.ReLU {
+		act = kernel.ReLUActivation
+	}
 	switch {
 	case window.taps() == 1 && options.Stride == 1 && options.Padding == 0 && options.Groups == 1:
 		rows := g.Reshape(x, -1, window.channels)
-		y := g.Linear(rows, g.Reshape(w, out, window.channels), b, kernel.None)
+		y := g.Linear(rows, g.Reshape(w, out, window.channels), b, act)
 		return g.Reshape(y, window.samples, window.height, window.width, out)
 	case options.Groups == window.channels && out == window.channels && b == nil:
-		return g.depthwise(x, w, window)
+		y := g.depthwise(x, w, window)
+		if options.ReLU {
+			y = g.ReLU(y)
+		}
+		return y
 	}
-	return g.conv(x, w, b, window, options.Groups)
+	return g.conv(x, w, b, window, options.Groups, act)
 }
 
 // conv is the general convolution: blocks of pixels are gathered into a matrix, one row a pixel with the elements in
@@ -38,6 +47,7 @@ type conv struct {
 	sliding
 	x, w, b, y       *Value
 	dx, dw, db       *sink
+	act              kernel.Activation
 	groups           int
 	in, out          int // channels of a group
 	depth            int // elements of a row: taps * in
@@ -63,8 +73,8 @@ type convWork struct {
 // convBlock is about how many floats of gathered rows a thread works on at a time: they should stay in the second cache.
 const convBlock = 1 << 16
 
-func (g *Graph) conv(x, w, b *Value, window sliding, groups int) *Value {
-	op := &conv{sliding: window, x: x, w: w, b: b, groups: groups, in: window.channels / groups, out: w.Dim(0) / groups}
+func (g *Graph) conv(x, w, b *Value, window sliding, groups int, act kernel.Activation) *Value {
+	op := &conv{sliding: window, x: x, w: w, b: b, groups: groups, act: act, in: window.channels / groups, out: w.Dim(0) / groups}
 	op.depth = op.taps() * op.in
 	op.span = min(max(convBlock/op.depth, 1), op.pixels())
 	n := g.record()
@@ -75,6 +85,9 @@ func (g *Graph) conv(x, w, b *Value, window sliding, groups int) *Value {
 		op.db = n.gradient(b, false)
 	}
 	op.y = n.make(op.samples, op.outHeight, op.outWidth, w.Dim(0))
+	if act == kernel.ReLUActivation {
+		n.keep(op.y)
+	}
 	op.packed = newBuffer(w.size)
 	n.forward = append(n.forward, op.packed)
 	n.backward = append(n.backward, op.packed)
@@ -142,7 +155,7 @@ func (o *conv) computePart(part int) {
 				o.gather(w.rows, n, k, first, count)
 				w.product = kernel.MatMul{M: count, N: o.out, K: o.depth, A: w.rows, LDA: o.depth,
 					B: o.group(o.packed.data, k), LDB: o.depth, TransB: true,
-					C: o.outputs(o.y.Data(), n, first, k), LDC: o.groups * o.out}
+					C: o.outputs(o.y.Data(), n, first, k), LDC: o.groups * o.out, Act: o.act}
 				if o.b != nil {
 					w.product.Bias = o.b.Data()[k*o.out : (k+1)*o.out]
 				}
@@ -155,6 +168,9 @@ func (o *conv) computePart(part int) {
 func (o *conv) backward(c *Context) {
 	o.pack()
 	o.ready(c.Team.Threads())
+	if o.act == kernel.ReLUActivation { // in place: nobody else reads the gradient of y any more
+		kernel.ReLUBackward(o.y.grad.data, o.y.grad.data, o.y.Data())
+	}
 	if o.dw.wanted() {
 		o.weights(c)
 		o.unpack()

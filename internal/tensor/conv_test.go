@@ -39,7 +39,7 @@ func (c convCase) record(b *bench, samples int) (x, w, bias, y *Value) {
 	if c.bias {
 		bias = b.param(c.out)
 	}
-	return x, w, bias, b.g.Conv(x, w, bias, ConvOptions{c.stride, c.padding, c.dilation, c.groups})
+	return x, w, bias, b.g.Conv(x, w, bias, ConvOptions{Stride: c.stride, Padding: c.padding, Dilation: c.dilation, Groups: c.groups})
 }
 
 // plainConv is the convolution in float64 as its definition reads.
@@ -102,6 +102,29 @@ func TestConvGradient(t *testing.T) {
 			b := newBench(21, true)
 			_, _, _, y := c.record(b, 2)
 			b.checkGradient(t, y, &Context{})
+		})
+	}
+}
+
+// TestConvReLU wants the fused activation to change no bit.
+func TestConvReLU(t *testing.T) {
+	for _, c := range convCases {
+		t.Run(c.String(), func(t *testing.T) {
+			var grads [2][]float32
+			for k := range grads {
+				b := newBench(21, true)
+				x := b.param(2, c.height, c.width, c.in)
+				w := b.param(c.out, c.in/c.groups, c.kernel, c.kernel)
+				y := b.g.Conv(x, w, nil, ConvOptions{Stride: c.stride, Padding: c.padding, Dilation: c.dilation, Groups: c.groups, ReLU: k == 1})
+				if k == 0 {
+					y = b.g.ReLU(y)
+				}
+				p := b.compile(y)
+				grads[k] = nans(b.next)
+				p.Forward(&Context{}, b.params)
+				p.Backward(&Context{}, grads[k], nil)
+			}
+			sameBits(t, grads[1], grads[0])
 		})
 	}
 }

@@ -132,7 +132,7 @@ func (c *golden) record(g *Graph, in []*Value) *Value {
 		if len(in) == 3 {
 			bias = in[2]
 		}
-		return images(g.Conv(g.ChannelsLast(in[0]), in[1], bias, ConvOptions{a.Stride, a.Padding, a.Dilation, a.Groups}))
+		return images(g.Conv(g.ChannelsLast(in[0]), in[1], bias, ConvOptions{Stride: a.Stride, Padding: a.Padding, Dilation: a.Dilation, Groups: a.Groups}))
 	case "max pool":
 		return images(g.MaxPool(g.ChannelsLast(in[0]), window))
 	case "average pool":

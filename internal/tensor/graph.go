@@ -143,13 +143,6 @@ func (n *node) make(shape ...int) *Value {
 	return v
 }
 
-// temporary is scratch that lives only while forward runs.
-func (n *node) temporary(size int) *buffer {
-	b := newBuffer(size)
-	n.forward = append(n.forward, b)
-	return b
-}
-
 // temporaryBackward is scratch that lives only while backward runs.
 func (n *node) temporaryBackward(size int) *buffer {
 	b := newBuffer(size)
