@@ -22,7 +22,6 @@ type session struct {
 	id         allreduce.Identity
 	signals    trainer.Signals
 	cancel     context.CancelFunc
-	training   atomic.Bool
 	ring       atomic.Pointer[Ring]
 
 	ending     trainer.Ending

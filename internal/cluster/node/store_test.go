@@ -67,6 +67,11 @@ func TestStoreAgainstAMap(t *testing.T) {
 					}
 					model[e.Index] = *e
 				}
+			case 0: // close and open
+				if err := s.close(); err != nil {
+					t.Fatal(err)
+				}
+				s = mustOpen(t, path)
 			default: // cut off one end or both, or what is not there
 				from := rapid.Uint64Range(0, last+2).Draw(t, "from")
 				to := rapid.Uint64Range(from, last+4).Draw(t, "to")
@@ -76,11 +81,6 @@ func TestStoreAgainstAMap(t *testing.T) {
 				for i := from; i <= to; i++ {
 					delete(model, i)
 				}
-			case 0: // close and open
-				if err := s.close(); err != nil {
-					t.Fatal(err)
-				}
-				s = mustOpen(t, path)
 			}
 			edges()
 			compareStore(t, s, model, first, last)

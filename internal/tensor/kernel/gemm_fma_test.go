@@ -31,7 +31,8 @@ func roughFloat(r *rand.Rand) float32 {
 	case 1:
 		mantissa = 1 << r.IntN(23)
 	case 2:
-		mantissa = 1<<r.IntN(23) | 1<<r.IntN(23)
+		mantissa = 1 << r.IntN(23)
+		mantissa |= 1 << r.IntN(23)
 	case 3:
 		mantissa = ^uint32(0) << r.IntN(23)
 	}

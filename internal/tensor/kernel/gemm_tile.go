@@ -19,7 +19,7 @@ type panels struct {
 	mask                 int        // the lanes of the last vector of the last panel, 0 for all
 	relu                 int        // not 0: the activation is ReLU
 	spread               int        // not 0: there is one start value for each row
-	place                [4]uintptr // the kernel keeps its place in the loops here
+	_                    [4]uintptr // the kernel keeps its place in the loops here
 }
 
 // shape describes the tile kernels of a tier.
