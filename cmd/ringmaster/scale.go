@@ -25,7 +25,7 @@ const (
 )
 
 func scaleCommand() *cobra.Command {
-	var dir string
+	var dir, certificate string
 	var cluster []string
 	workers := 0
 	cmd := &cobra.Command{
@@ -46,13 +46,21 @@ A launch starts and stops worker processes to match. On other clusters start bin
 			}
 			ctx, cancel := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 			defer cancel()
-			client := control.New(addresses)
+			if len(cluster) == 0 {
+				certificate = "" // a launch is on this machine alone
+			}
+			options, err := connection(certificate, addresses)
+			if err != nil {
+				return err
+			}
+			client := control.New(addresses, options...)
 			return errors.Join(runScale(ctx, os.Stdout, client, workers, addresses, len(cluster) == 0), failed(client.Close()))
 		},
 	}
 	cmd.Flags().IntVar(&workers, "workers", 0, "number of workers, from 1 to the job's seats")
 	cmd.Flags().StringVar(&dir, "dir", "", "`folder` of a run on this machine")
 	cmd.Flags().StringSliceVar(&cluster, "cluster", nil, "`address`es of coordinators, host:port")
+	certsFlag(cmd, &certificate)
 	cmd.MarkFlagsMutuallyExclusive("dir", "cluster")
 	_ = cmd.MarkFlagRequired("workers") // the flag is there
 	return cmd

@@ -17,7 +17,7 @@ import (
 )
 
 func statusCommand() *cobra.Command {
-	var dir string
+	var dir, certificate string
 	var cluster []string
 	var asJSON bool
 	cmd := &cobra.Command{
@@ -28,7 +28,7 @@ func statusCommand() *cobra.Command {
 The exit code is 3 while the cluster is not up yet. After its end the last state is shown.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			status, err := findStatus(cmd.Context(), dir, cluster)
+			status, err := findStatus(cmd.Context(), dir, cluster, certificate)
 			if err != nil {
 				return err
 			}
@@ -38,18 +38,23 @@ The exit code is 3 while the cluster is not up yet. After its end the last state
 	cmd.Flags().StringVar(&dir, "dir", "", "`folder` of a run on this machine")
 	cmd.Flags().StringSliceVar(&cluster, "cluster", nil, "`address`es of coordinators, host:port")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "write JSON")
+	certsFlag(cmd, &certificate)
 	cmd.MarkFlagsMutuallyExclusive("dir", "cluster")
 	return cmd
 }
 
-func findStatus(ctx context.Context, dir string, cluster []string) (*launch.Status, error) {
+func findStatus(ctx context.Context, dir string, cluster []string, certificate string) (*launch.Status, error) {
 	if len(cluster) > 0 {
 		if err := checkCluster(cluster); err != nil {
 			return nil, wrong(err)
 		}
+		options, err := connection(certificate, cluster)
+		if err != nil {
+			return nil, err
+		}
 		ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 		defer cancel()
-		status, err := launch.AskStatus(ctx, cluster, machine.ID())
+		status, err := launch.AskStatus(ctx, cluster, machine.ID(), options...)
 		if err != nil {
 			return nil, &exit{exitNotUp, err}
 		}

@@ -25,7 +25,7 @@ const submitTimeout = 5 * time.Second
 
 func submitCommand() *cobra.Command {
 	var flags jobFlags
-	var cluster []string
+	var to target
 	var workers int
 	cmd := &cobra.Command{
 		Use:   "submit JOB.yaml --cluster ADDR[,ADDR...]",
@@ -33,16 +33,23 @@ func submitCommand() *cobra.Command {
 		Long:  "Gives a job to a running cluster and watches it to its end. Ctrl-C only detaches: the job goes on.",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := checkCluster(cluster); err != nil {
+			if err := checkCluster(to.cluster); err != nil {
 				return wrong(err)
 			}
-			return runSubmit(cmd.Context(), args[0], flags, cluster, workers)
+			return runSubmit(cmd.Context(), args[0], flags, to, workers)
 		},
 	}
 	flags.register(cmd)
-	cmd.Flags().StringSliceVar(&cluster, "cluster", nil, "`address`es of coordinators, host:port")
+	cmd.Flags().StringSliceVar(&to.cluster, "cluster", nil, "`address`es of coordinators, host:port")
+	certsFlag(cmd, &to.certs)
 	cmd.Flags().IntVar(&workers, "workers", 0, "workers to use (default: all that are there, at most the job's seats)")
 	return cmd
+}
+
+// target is the cluster that a command speaks to.
+type target struct {
+	cluster []string // addresses of coordinators
+	certs   string   // folder of the person's certificate; may be empty
 }
 
 func checkCluster(addresses []string) error {
@@ -57,7 +64,11 @@ func checkCluster(addresses []string) error {
 	return nil
 }
 
-func runSubmit(ctx context.Context, file string, flags jobFlags, cluster []string, workers int) error {
+func runSubmit(ctx context.Context, file string, flags jobFlags, to target, workers int) error {
+	options, err := connection(to.certs, to.cluster)
+	if err != nil {
+		return err
+	}
 	ctx, cancel := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer cancel()
 	job, err := config.Load(file, flags.sets)
@@ -75,12 +86,12 @@ func runSubmit(ctx context.Context, file string, flags jobFlags, cluster []strin
 	if err != nil {
 		return wrong(err)
 	}
-	client := control.New(cluster)
+	client := control.New(to.cluster, options...)
 	last, err := submitAndWatch(ctx, client, request, job, display)
 	display.Close()
 	err = errors.Join(err, client.Close())
 	if ctx.Err() != nil && !last.GetEnded() {
-		return &exit{exitSignalBase + int(syscall.SIGINT), fmt.Errorf("detached; the job goes on: ringmaster status --cluster %s", strings.Join(cluster, ","))}
+		return &exit{exitSignalBase + int(syscall.SIGINT), fmt.Errorf("detached; the job goes on: ringmaster status --cluster %s", strings.Join(to.cluster, ","))}
 	}
 	if last == nil {
 		return err

@@ -27,7 +27,7 @@ const (
 func listen(bind string, identity *certs.Identity, log *slog.Logger) (*node.Port, error) {
 	port, err := node.Listen(node.PortConfig{Bind: bind, Identity: identity, Logger: log})
 	switch {
-	case errors.Is(err, node.ErrInsecure):
+	case errors.Is(err, certs.ErrInsecure):
 		return nil, &config.Problem{Text: err.Error()}
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
 		return nil, &config.Problem{Text: fmt.Sprintf("bind: %s is no address of this machine, which has %s; set --bind", bind, ownAddresses())}
@@ -66,7 +66,7 @@ func reach(ctx context.Context, port *node.Port, address string) error {
 		if err == nil {
 			return nil
 		}
-		if errors.Is(err, node.ErrInsecure) {
+		if errors.Is(err, certs.ErrInsecure) {
 			return &config.Problem{Text: "advertise: " + err.Error()}
 		}
 		// What answers wrongly will not answer otherwise; who does not answer at all may be about to.

@@ -113,14 +113,14 @@ func Worker(ctx context.Context, c *config.Worker, log *slog.Logger) error {
 const maxSocketPath = 100
 
 // listenLocal opens a unix socket for peers on the same machine and notes it in self. It lies in the worker's folder, or
-// among the temporary files where that folder's name is too long for a socket.
+// among the temporary files where there is none or its name is too long for a socket.
 func listenLocal(self *plan.Member, dir string) (net.Listener, error) {
 	name := fmt.Sprintf("ringmaster-%016x.sock", uint64(self.Incarnation))
 	path, err := filepath.Abs(filepath.Join(dir, name))
 	if err != nil {
 		return nil, err
 	}
-	if len(path) > maxSocketPath {
+	if dir == "" || len(path) > maxSocketPath {
 		path = filepath.Join(os.TempDir(), name)
 	} else if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("make the worker's folder: %w", err)

@@ -9,6 +9,8 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"google.golang.org/grpc"
+
 	"ringmaster/internal/launch/control"
 	"ringmaster/internal/progress"
 )
@@ -19,9 +21,9 @@ var ErrNotUp = errors.New("the cluster is not up yet")
 // askTimeout bounds how long a run's cluster may take to answer.
 const askTimeout = 2 * time.Second
 
-// AskStatus asks the coordinators at the addresses.
-func AskStatus(ctx context.Context, addresses []string, machine string) (*Status, error) {
-	client := control.New(addresses)
+// AskStatus asks the coordinators at the addresses, with the options for connecting (see control.New).
+func AskStatus(ctx context.Context, addresses []string, machine string, options ...grpc.DialOption) (*Status, error) {
+	client := control.New(addresses, options...)
 	answer, err := client.Status(ctx, "")
 	if err = errors.Join(err, client.Close()); err != nil {
 		return nil, err

@@ -3,10 +3,8 @@ package node
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"net"
-	"syscall"
 	"time"
 
 	"google.golang.org/grpc/credentials"
@@ -34,25 +32,13 @@ func (c *prefixed) Read(b []byte) (int, error) {
 	return 1, nil
 }
 
-// ErrInsecure means that a process without certificates was to speak to other machines.
-var ErrInsecure = errors.New("without certificates only loopback addresses are spoken to: make some (ringmaster certs init; ringmaster certs node ID --role ROLE) and name their folder by --certs")
-
-// loopbackOnly stops a connection in plain text before it is made.
-func loopbackOnly(_ context.Context, _, address string, _ syscall.RawConn) error {
-	if host, _, err := net.SplitHostPort(address); err != nil || !net.ParseIP(host).IsLoopback() {
-		return ErrInsecure
-	}
-	return nil
-}
-
 // open connects to another daemon's port: TCP, and TLS where this port has an identity, with a holder of the role there
 // ("": any member).
 func (p *Port) open(ctx context.Context, address string, want certs.Role, rpc bool) (net.Conn, error) {
-	var d net.Dialer
 	if p.cfg.Identity == nil {
-		d.ControlContext = loopbackOnly
-		return d.DialContext(ctx, "tcp", address)
+		return certs.DialPlain(ctx, address)
 	}
+	var d net.Dialer
 	conn, err := d.DialContext(ctx, "tcp", address)
 	if err != nil {
 		return nil, err

@@ -129,7 +129,7 @@ func listenBoth(bind string, secure bool) (net.Listener, *net.UDPConn, error) {
 		return nil, nil, err
 	}
 	if !secure && !address.IP.IsLoopback() {
-		return nil, nil, ErrInsecure
+		return nil, nil, certs.ErrInsecure
 	}
 	for try := 1; ; try++ {
 		tcp, err := lc.Listen(context.Background(), "tcp", bind)

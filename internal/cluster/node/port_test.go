@@ -312,13 +312,13 @@ func TestOnlyLoopbackWithoutCertificates(t *testing.T) {
 		if err == nil {
 			p.Close()
 		}
-		if !errors.Is(err, ErrInsecure) || !strings.Contains(err.Error(), bind) {
+		if !errors.Is(err, certs.ErrInsecure) || !strings.Contains(err.Error(), bind) {
 			t.Errorf("%s: %v", bind, err)
 		}
 	}
 	p := listen(t, PortConfig{})
 	for k := range kinds {
-		if _, err := p.dial(within(t), k, "192.0.2.1:7"); !errors.Is(err, ErrInsecure) {
+		if _, err := p.dial(within(t), k, "192.0.2.1:7"); !errors.Is(err, certs.ErrInsecure) {
 			t.Errorf("%v: %v", k, err)
 		}
 	}

@@ -3,6 +3,7 @@ package node
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -29,6 +30,9 @@ func (p *Port) Reach(ctx context.Context, address string) error {
 		own = p.cfg.Identity.Role
 	}
 	conn, err := p.open(ctx, address, own, false)
+	if errors.As(err, new(*tls.CertificateVerificationError)) {
+		return fmt.Errorf("reach %s: %w, with a certificate that is not this cluster's", address, ErrElsewhere)
+	}
 	if err != nil {
 		return fmt.Errorf("reach %s: %w", address, err)
 	}

@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 
+	"ringmaster/internal/certs"
 	"ringmaster/internal/rpc"
 )
 
@@ -40,10 +41,11 @@ type Client struct {
 	options   []grpc.DialOption
 }
 
-// New makes a client of the coordinators at addresses (host:port). It connects on the first call.
+// New makes a client of the coordinators at addresses (host:port). It connects on the first call; without options in
+// plain text, and for that reason over loopback only.
 func New(addresses []string, options ...grpc.DialOption) *Client {
 	if len(options) == 0 {
-		options = []grpc.DialOption{grpc.WithTransportCredentials(insecure.NewCredentials())}
+		options = []grpc.DialOption{grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithContextDialer(certs.DialPlain)}
 	}
 	// A cluster that is just coming up refuses connections at first: gRPC's own pause of a second would be most of the wait.
 	params := grpc.ConnectParams{Backoff: backoff.Config{BaseDelay: retryPause, Multiplier: 1.5, Jitter: 0.2, MaxDelay: time.Second}, MinConnectTimeout: 2 * time.Second}
@@ -98,7 +100,7 @@ func (c *Client) lead(ctx context.Context, doing string, call func(context.Conte
 			continue
 		}
 		if !pause(ctx, retryPause) {
-			return fmt.Errorf("%s: %w at %s (%s)", doing, ErrUnreachable, strings.Join(c.addresses, ", "), oneLine(last))
+			return fmt.Errorf("%s: %w at %s (%s)%s", doing, ErrUnreachable, strings.Join(c.addresses, ", "), oneLine(last), hint(last))
 		}
 	}
 }
@@ -139,6 +141,14 @@ func pause(ctx context.Context, d time.Duration) bool {
 	case <-timer.C:
 		return true
 	}
+}
+
+// hint says what an error that gRPC words badly may mean: a server that speaks TLS hangs up on plain text.
+func hint(err error) string {
+	if strings.Contains(err.Error(), "reading server preface") {
+		return "; if the cluster has certificates, name yours by --certs"
+	}
+	return ""
 }
 
 func oneLine(err error) string {
