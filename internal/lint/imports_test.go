@@ -1,44 +1,133 @@
 package lint
 
 import (
+	"errors"
 	"go/build"
 	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 )
 
-// layers lists the packages from the bottom to the top. A package may import those of the layers below its own and
-// nothing of its own layer or above, so arrows go one way. The reason stands beside each layer.
+// layers lists every package of internal from the bottom to the top. A package may import those of the layers below its
+// own and nothing of its own layer or above, so arrows go one way. The reason stands beside each layer.
 var layers = []struct {
 	why      string
 	packages []string
 }{
-	{"words and draws: the standard library only", []string{"plan"}},
-	{"leaves", []string{"rng", "config", "certs", "rpc", "checkpoint/disk", "launch/tether", "cluster/logs"}},
-	{"pure parts that know the words", []string{"tensor/kernel", "checkpoint", "cluster/fsm", "dataset/glyphs"}},
-	{"data and sums", []string{"dataset", "allreduce", "optim", "tensor", "tensor/blas", "cluster/node"}},
+	{"words: the standard library only", []string{"plan"}},
+	{"leaves, each of one subject", []string{"rng", "config", "certs", "rpc", "machine", "netns", "checkpoint/disk", "launch/tether", "cluster/logs", "tensor/kernel"}},
+	{"pure parts that know the words", []string{"checkpoint", "cluster/fsm", "dataset/glyphs", "tensor/kernel/measure"}},
+	{"data, sums and decisions' log", []string{"dataset", "dataset/glyphs/gen", "allreduce", "optim", "tensor", "tensor/blas", "tensor/kernel/peer", "tensor/kernel/peer/vector", "cluster/node"}},
 	{"models", []string{"model"}},
 	{"the step loop", []string{"trainer"}},
 	{"the coordinator and the worker: they meet only through rpc", []string{"cluster", "session"}},
-	{"the processes", []string{"daemon"}},
+	{"the processes, and whole clusters within one process", []string{"daemon", "daemon/program", "simulation"}},
 	{"what people see", []string{"progress", "launch/control"}},
-	{"clusters on one machine", []string{"launch", "launch/run"}},
+	{"clusters on one machine", []string{"launch"}},
 	{"what is done to them", []string{"chaos"}},
+	{"tests of the whole: nobody imports them", []string{"golden", "e2e", "lint"}},
 }
 
+// pure packages take time, randomness and the outside world as arguments: the same arguments give the same results.
+var pure = map[string][]string{
+	"plan":        impure,
+	"rng":         impure,
+	"optim":       impure,
+	"model":       impure,
+	"tensor":      impure,
+	"cluster/fsm": impure,
+}
+
+// impure are packages of the standard library whose results depend on more than their arguments.
+var impure = []string{"time", "os", "net", "log", "log/slog", "math/rand", "math/rand/v2", "crypto/rand"}
+
+// fences name the packages that may import a module of others, so that it can be replaced in one place. Tests may import all.
+var fences = map[string][]string{
+	"github.com/hashicorp/raft":       {"cluster/node"},
+	"github.com/hashicorp/memberlist": {"cluster/node"},
+	"go.etcd.io/bbolt":                {"cluster/node"},
+	"github.com/goccy/go-yaml":        {"config"},
+	"github.com/vbauerster/mpb":       {"progress"},
+	"github.com/spf13/cobra":          {"daemon/program"},
+	"gonum.org/v1/gonum":              {"tensor/blas"}, // its results differ between CPUs
+	"google.golang.org/grpc":          {"rpc", "certs", "allreduce", "cluster", "cluster/node", "session", "daemon", "simulation", "launch", "launch/control"},
+}
+
+const internal = "ringmaster/internal/"
+
 func TestImportsGoOneWay(t *testing.T) {
-	root := filepath.Join("..", "..")
 	level := map[string]int{}
 	for i, l := range layers {
 		for _, p := range l.packages {
-			level["ringmaster/internal/"+p] = i
+			if _, twice := level[p]; twice {
+				t.Errorf("%s has two places in the layers", p)
+			}
+			level[p] = i
 		}
 	}
-	err := filepath.WalkDir(filepath.Join(root, "internal"), func(dir string, d fs.DirEntry, err error) error {
+	for own, imports := range packagesOfInternal(t) {
+		from, placed := level[own]
+		if !placed {
+			t.Errorf("internal/%s has no place in the layers: decide what may import it, and add it", own)
+			continue
+		}
+		for _, imported := range imports {
+			if strings.HasPrefix(imported, "ringmaster/cmd") {
+				t.Errorf("%s imports %s: nobody imports cmd", own, imported)
+			}
+			if from == 0 && strings.Contains(imported, ".") {
+				t.Errorf("%s imports %s: it stands on the standard library alone", own, imported)
+			}
+			other, ours := strings.CutPrefix(imported, internal)
+			if !ours {
+				continue
+			}
+			// Within a layer a package may use the one whose folder it lies in, or that lies in its own.
+			related := strings.HasPrefix(other, own+"/") || strings.HasPrefix(own, other+"/")
+			if to, known := level[other]; known && (to > from || to == from && !related) {
+				t.Errorf("%s (layer %d: %s) imports %s (layer %d: %s)", own, from, layers[from].why, other, to, layers[to].why)
+			}
+		}
+	}
+}
+
+func TestImportsOfPurePackages(t *testing.T) {
+	all := packagesOfInternal(t)
+	for own, forbidden := range pure {
+		imports, exists := all[own]
+		if !exists {
+			t.Errorf("internal/%s is listed as pure and does not exist", own)
+		}
+		for _, imported := range imports {
+			if slices.Contains(forbidden, imported) {
+				t.Errorf("%s imports %s: it is pure; take what you need as an argument", own, imported)
+			}
+		}
+	}
+}
+
+func TestImportsStayWithinFences(t *testing.T) {
+	for own, imports := range packagesOfInternal(t) {
+		for _, imported := range imports {
+			for module, allowed := range fences {
+				if strings.HasPrefix(imported, module) && !slices.Contains(allowed, own) {
+					t.Errorf("%s imports %s, which only %s may", own, imported, strings.Join(allowed, ", "))
+				}
+			}
+		}
+	}
+}
+
+// packagesOfInternal lists the packages of internal by their path below it, with what they import outside their tests. It
+// leaves out folders that are modules of their own.
+func packagesOfInternal(t *testing.T) map[string][]string {
+	t.Helper()
+	root := filepath.Join("..", "..", "internal")
+	found := map[string][]string{}
+	err := filepath.WalkDir(root, func(dir string, d fs.DirEntry, err error) error {
 		if err != nil || !d.IsDir() {
 			return err
 		}
@@ -46,36 +135,24 @@ func TestImportsGoOneWay(t *testing.T) {
 			return filepath.SkipDir
 		}
 		p, err := build.ImportDir(dir, 0)
-		if err != nil {
-			return nil // no Go files here
+		var none *build.NoGoError
+		switch {
+		case errors.As(err, &none) && p.TestGoFiles == nil && p.IgnoredGoFiles == nil:
+			return nil // no Go here
+		case err != nil && !errors.As(err, &none):
+			return err
 		}
-		rel, _ := filepath.Rel(root, dir)
-		own := "ringmaster/" + filepath.ToSlash(rel)
-		for _, imported := range p.Imports {
-			if strings.HasPrefix(imported, "ringmaster/cmd") {
-				t.Errorf("%s imports %s: nobody imports cmd", own, imported)
-			}
-			to, known := level[imported]
-			from, placed := level[own]
-			if !known || !placed {
-				continue
-			}
-			if to >= from && path.Dir(imported) != own {
-				t.Errorf("%s (layer %d: %s) imports %s (layer %d: %s)", own, from, layers[from].why, imported, to, layers[to].why)
-			}
-		}
-		if own == "ringmaster/internal/plan" {
-			for _, imported := range p.Imports {
-				if strings.Contains(imported, ".") {
-					t.Errorf("plan imports %s: it stands on the standard library alone", imported)
-				}
-			}
-		}
-		return nil
+		rel, err := filepath.Rel(root, dir)
+		found[filepath.ToSlash(rel)] = p.Imports
+		return err
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
+	if len(found) < 20 {
+		t.Fatalf("only %d packages found below %s", len(found), root)
+	}
+	return found
 }
 
 // TestNoCgo keeps the product free of C.
