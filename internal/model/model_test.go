@@ -210,37 +210,43 @@ func TestMLPAgainstFloat64(t *testing.T) {
 	}
 }
 
+// TestGradientSaysWhatIsReady compares, each time, what is called final with what is there at the end. In gpt the head's
+// weight is the embedding's, so its gradient is begun first and final last.
 func TestGradientSaysWhatIsReady(t *testing.T) {
-	m := classifier(t)
-	params, _ := initial(m, 1)
-	batch := randomBatch(digits, 4, 1)
-	r := m.NewReplica(nil)
-	whole := make([]float32, m.Len())
-	r.Gradient(params, nil, whole, batch, rng.Key{}, nil, nil)
-	grad := make([]float32, m.Len())
-	for i := range grad {
-		grad[i] = float32(math.NaN())
-	}
-	before, forwards := m.Len(), 0
-	ready := func(from int) {
-		if forwards != 1 || from >= before {
-			t.Fatalf("ready(%d) after %d, %d forwards", from, before, forwards)
-		}
-		for i := from; i < before; i++ {
-			if grad[i] != whole[i] {
-				t.Fatalf("ready(%d) but gradient[%d] is %g, at last %g", from, i, grad[i], whole[i])
+	for name, c := range families {
+		t.Run(name, func(t *testing.T) {
+			m := mustBuild(t, c.cfg, c.spec)
+			params, stats := initial(m, 1)
+			batch, key := randomBatch(c.spec, c.samples, 1), rng.SeatKey(1, 2, 3, 4)
+			r := m.NewReplica(nil)
+			whole, grad := make([]float32, m.Len()), make([]float32, m.Len())
+			result := r.Gradient(params, stats, whole, batch, key, nil, nil)
+			for i := range grad {
+				grad[i] = float32(math.NaN())
 			}
-		}
-		before = from
-	}
-	r.Gradient(params, nil, grad, batch, rng.Key{}, ready, func(res Result) {
-		if res.Count != 4 {
-			t.Errorf("result %+v", res)
-		}
-		forwards++
-	})
-	if before != 0 {
-		t.Errorf("ready ended at %d", before)
+			before, forwards, calls := m.Len(), 0, 0
+			ready := func(from int) {
+				calls++
+				if forwards != 1 || from >= before {
+					t.Fatalf("ready(%d) after %d, %d forwards", from, before, forwards)
+				}
+				for i := from; i < before; i++ {
+					if grad[i] != whole[i] {
+						t.Fatalf("ready(%d) but gradient[%d] is %g, at last %g", from, i, grad[i], whole[i])
+					}
+				}
+				before = from
+			}
+			r.Gradient(params, stats, grad, batch, key, ready, func(res Result) {
+				if res != result {
+					t.Errorf("result %+v, before %+v", res, result)
+				}
+				forwards++
+			})
+			if before != 0 || calls < 2 {
+				t.Errorf("ready ended at %d after %d calls", before, calls)
+			}
+		})
 	}
 }
 
