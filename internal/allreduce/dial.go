@@ -8,6 +8,7 @@ import (
 	"math"
 	"net"
 	"strconv"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc"
@@ -49,13 +50,14 @@ var errEarly = errors.New("too early")
 // call tries once to open the link.
 func (t *Transport) call(ctx context.Context, id *Identity) (Outgoing, error) {
 	next := id.next()
-	conn, err := grpc.NewClient("passthrough:///"+next.Address, t.dialOptions(next)...)
+	wires := &wires{}
+	conn, err := grpc.NewClient("passthrough:///"+next.Address, t.dialOptions(next, wires)...)
 	if err != nil {
 		return nil, fmt.Errorf("dial worker %s at %s: %w", next.Worker, next.Address, err)
 	}
 	// The stream outlives ctx, which only bounds its opening.
 	streamCtx, cancel := context.WithCancel(context.Background())
-	out := &grpcOutgoing{conn: conn, cancel: cancel}
+	out := &grpcOutgoing{conn: conn, cancel: cancel, wires: wires}
 	stop := context.AfterFunc(ctx, cancel)
 	err = out.greet(streamCtx, id)
 	if stop() && err == nil {
@@ -68,14 +70,14 @@ func (t *Transport) call(ctx context.Context, id *Identity) (Outgoing, error) {
 	return nil, out.refusal(err, id)
 }
 
-func (t *Transport) dialOptions(next plan.Member) []grpc.DialOption {
+func (t *Transport) dialOptions(next plan.Member, wires *wires) []grpc.DialOption {
 	creds := t.options.Credentials
 	if creds == nil {
 		creds = insecure.NewCredentials()
 	}
 	return []grpc.DialOption{
 		grpc.WithTransportCredentials(creds),
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return t.options.Dial(ctx, next) }),
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return wires.keep(t.options.Dial(ctx, next)) }),
 		grpc.WithInitialWindowSize(t.options.Window),
 		grpc.WithInitialConnWindowSize(t.options.Window),
 		grpc.WithReadBufferSize(bufferBytes),
@@ -105,7 +107,40 @@ type grpcOutgoing struct {
 	conn    *grpc.ClientConn
 	stream  grpc.ClientStream
 	cancel  context.CancelFunc
+	wires   *wires
 	sending outMessage
+}
+
+// wires are the connections below a link.
+type wires struct {
+	mu     sync.Mutex
+	open   []net.Conn
+	closed bool
+}
+
+// keep remembers a connection, so that it can be cut.
+func (w *wires) keep(conn net.Conn, err error) (net.Conn, error) {
+	if err != nil {
+		return nil, err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closed {
+		return nil, errors.Join(net.ErrClosed, conn.Close())
+	}
+	w.open = append(w.open, conn)
+	return conn, nil
+}
+
+// cut closes the connections without any goodbye.
+func (w *wires) cut() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.closed = true
+	for _, conn := range w.open {
+		_ = conn.Close() // nothing more is sent
+	}
+	w.open = nil
 }
 
 // greet opens the stream, says hello and waits to be accepted.
@@ -185,9 +220,11 @@ func (o *grpcOutgoing) Await() (Frame, error) {
 // Finish half-closes the stream.
 func (o *grpcOutgoing) Finish() error { return o.stream.CloseSend() }
 
-// Close ends the stream and its connection.
+// Close ends the stream and its connection. What was to be said has been said by then: gRPC would wait for seconds to say
+// that it goes away to a worker that is silent and whose buffers are full, and the next view waits for this session's end.
 func (o *grpcOutgoing) Close() {
 	o.cancel()
+	o.wires.cut()
 	_ = o.conn.Close() // it only ever says that it is closed already
 }
 
