@@ -1,0 +1,120 @@
+package dataset
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+
+	"ringmaster/internal/config"
+)
+
+// maxDescription bounds a description in bytes. Names of classes that are longer in all are left out.
+const maxDescription = 1 << 20
+
+// description is what a model must know of the data it was trained on to be used where the data is not.
+type description struct {
+	Input      []int    `json:"input,omitempty"`   // shape of a sample's values
+	Columns    int      `json:"columns,omitempty"` // pixels of a row
+	Context    int      `json:"context,omitempty"` // tokens of a sample; 0: samples are no text
+	Classes    int      `json:"classes"`
+	Labels     []string `json:"labels,omitempty"`     // names of the classes
+	Characters string   `json:"characters,omitempty"` // of text; "": tokens are bytes
+}
+
+// Describe is the data set without its samples, as JSON of at most a mebibyte: the shape of a sample, the names of the
+// classes or the characters of the vocabulary. It travels in checkpoints, and Recall reads it.
+func (d *Data) Describe() []byte {
+	out := description{Input: d.Spec.Input, Classes: d.Spec.Classes, Context: d.Spec.Context, Labels: d.Labels}
+	if p, ok := d.Train.(*pixels); ok {
+		out.Columns = p.columns
+	}
+	if d.Vocabulary != nil {
+		out.Characters = d.Vocabulary.Characters()
+	}
+	text, err := json.Marshal(out)
+	if err == nil && len(text) > maxDescription {
+		out.Labels = nil
+		text, err = json.Marshal(out)
+	}
+	if err != nil {
+		panic(fmt.Sprintf("dataset: numbers and strings have no JSON: %v", err))
+	}
+	return text
+}
+
+// Recall makes of what Describe wrote a data set without samples: Train has none and Eval is nil, but a model can be built
+// for it, and photos and prompts can be read as the samples were. The configuration must be that of the job.
+func Recall(c config.Data, text []byte) (*Data, error) {
+	var in description
+	if err := strictly(text, &in); err != nil {
+		return nil, fmt.Errorf("description of the data: %w", err)
+	}
+	if in.Classes < 1 || in.Classes > maxClasses || len(in.Labels) != 0 && len(in.Labels) != in.Classes {
+		return nil, fmt.Errorf("description of the data: %d classes with %d names", in.Classes, len(in.Labels))
+	}
+	if c.Kind == config.DataText {
+		return in.recallText(c)
+	}
+	return in.recallPixels(c)
+}
+
+// strictly decodes one JSON value without unknown fields.
+func strictly(text []byte, into any) error {
+	if len(text) > maxDescription {
+		return fmt.Errorf("%d bytes are more than %d", len(text), maxDescription)
+	}
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(into); err != nil {
+		return err
+	}
+	if _, err := decoder.Token(); err != io.EOF {
+		return fmt.Errorf("there is more after it")
+	}
+	return nil
+}
+
+func (in *description) recallText(c config.Data) (*Data, error) {
+	v, err := NewVocabulary(in.Characters)
+	if err != nil {
+		return nil, fmt.Errorf("description of the data: %w", err)
+	}
+	if in.Context != c.Context || in.Classes != v.Len() {
+		return nil, fmt.Errorf("description of the data: %d tokens in windows of %d, want %d in windows of %d", in.Classes, in.Context, v.Len(), c.Context)
+	}
+	d := &Data{Spec: Spec{Tokens: true, Classes: in.Classes, Context: in.Context}, Vocabulary: v}
+	d.Train = &windows{spec: d.Spec, shifts: 1}
+	return d, nil
+}
+
+// recallPixels makes a set of images without images. The shape is [values], or [channels rows columns].
+func (in *description) recallPixels(c config.Data) (*Data, error) {
+	bad := func() error {
+		return fmt.Errorf("description of the data: samples of %v in rows of %d do not go with data of kind %s", in.Input, in.Columns, c.Kind)
+	}
+	p := &pixels{spec: Spec{Input: in.Input, Classes: in.Classes}, columns: in.Columns}
+	rank := 1
+	if c.Kind == config.DataImages {
+		rank = 3
+		for i := range channels {
+			p.table = append(p.table, standardTable(c.Mean[i], c.Std[i]))
+		}
+	} else {
+		p.table = [][]float32{unitTable()}
+	}
+	if len(in.Input) != rank || in.Columns < 1 || rank == 3 && (in.Input[0] != channels || in.Input[2] != in.Columns) {
+		return nil, bad()
+	}
+	width := 1
+	for _, n := range in.Input {
+		if n < 1 || n > maxImageEdge*maxImageEdge*channels/width {
+			return nil, bad()
+		}
+		width *= n
+	}
+	if p.plane = width / len(p.table); p.plane%p.columns != 0 {
+		return nil, bad()
+	}
+	return &Data{Spec: p.spec, Train: p, Labels: in.Labels}, nil
+}

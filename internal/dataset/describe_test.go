@@ -1,0 +1,130 @@
+package dataset
+
+import (
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"ringmaster/internal/config"
+)
+
+// recalled describes a data set and recalls it.
+func recalled(t *testing.T, c config.Data, d *Data) *Data {
+	t.Helper()
+	r, err := Recall(c, d.Describe())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(r.Spec, d.Spec) || !slices.Equal(r.Labels, d.Labels) || r.Train.Len() != 0 || r.Eval != nil {
+		t.Errorf("recalled spec %v, labels %v, %d samples; was %v, %v", r.Spec, r.Labels, r.Train.Len(), d.Spec, d.Labels)
+	}
+	return r
+}
+
+// TestRecallPhotos reads a photo without the data as with it.
+func TestRecallPhotos(t *testing.T) {
+	dir := t.TempDir()
+	writeFiles(t, dir, smallSet(t))
+	file := filepath.Join(dir, "test", "dog", "1.png")
+	glyphs := config.Data{Kind: config.DataGlyphs}
+	for _, c := range []config.Data{imagesConfig(dir), glyphs} {
+		d, err := Open(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := recalled(t, c, d)
+		var with, without Batch
+		if err := d.ReadPhoto(&with, file); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.ReadPhoto(&without, file); err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(with.Inputs, without.Inputs) || without.N != 1 || len(without.Inputs) != d.Spec.Width() {
+			t.Errorf("%s: the photo is read as %v, with the data as %v", c.Kind, without.Inputs, with.Inputs)
+		}
+	}
+}
+
+// TestRecallText keeps the vocabulary: characters, with those that JSON escapes, or bytes.
+func TestRecallText(t *testing.T) {
+	for name, text := range map[string]string{"characters": "to be, or <not> & \"to\" be\n\u2028é", "bytes": "\xff to be"} {
+		dir := t.TempDir()
+		writeFiles(t, dir, map[string][]byte{"a.txt": []byte(strings.Repeat(text, 20))})
+		c := config.Data{Kind: config.DataText, Dir: dir, Context: 4}
+		d, err := Open(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := recalled(t, c, d)
+		if r.Vocabulary.Characters() != d.Vocabulary.Characters() || r.Vocabulary.Len() != d.Vocabulary.Len() || r.Spec.Context != 4 {
+			t.Errorf("%s: recalled %q", name, r.Vocabulary.Characters())
+		}
+		if err := r.ReadPhoto(&Batch{}, "none.png"); err == nil {
+			t.Errorf("%s: a model of text reads a photo", name)
+		}
+	}
+}
+
+// TestRecallRefuses goes through descriptions that do not go with the data.
+func TestRecallRefuses(t *testing.T) {
+	text := config.Data{Kind: config.DataText, Context: 8}
+	images := config.Data{Kind: config.DataImages, Mean: []float64{0, 0, 0}, Std: []float64{1, 1, 1}}
+	digits := config.Data{Kind: config.DataMNIST}
+	for _, test := range []struct {
+		data config.Data
+		text string
+	}{
+		{text, ``},
+		{text, `{"classes":2,"context":8,"characters":"ab"} 1`},
+		{text, `{"classes":2,"context":8,"characters":"ab","more":1}`},
+		{text, `{"classes":3,"context":8,"characters":"ab"}`},
+		{text, `{"classes":2,"context":9,"characters":"ab"}`},
+		{text, `{"classes":2,"context":8,"characters":"ba"}`},
+		{text, `{"classes":0,"context":8}`},
+		{images, `{"classes":2,"input":[3,4,5],"columns":4}`},
+		{images, `{"classes":2,"input":[1,4,5],"columns":5}`},
+		{images, `{"classes":2,"input":[60],"columns":5}`},
+		{images, `{"classes":2,"input":[3,4,-5],"columns":-5}`},
+		{images, `{"classes":2,"input":[3,4294967296,4294967296],"columns":4294967296}`},
+		{images, `{"classes":2,"input":[3,4,5],"columns":5,"labels":["a"]}`},
+		{digits, `{"classes":10,"input":[784],"columns":27}`},
+		{digits, `{"classes":10,"input":[784]}`},
+		{digits, `{"classes":100000,"input":[784],"columns":28}`},
+		{digits, `{"classes":1,"labels":["` + strings.Repeat("x", maxDescription) + `"]}`},
+	} {
+		if d, err := Recall(test.data, []byte(test.text)); err == nil {
+			t.Errorf("%s: %.100s is recalled as %v", test.data.Kind, test.text, d.Spec)
+		}
+	}
+}
+
+// TestDescribeIsBounded leaves out names that would be too long in all.
+func TestDescribeIsBounded(t *testing.T) {
+	d := greyData()
+	d.Spec, d.Labels = d.Train.(*pixels).spec, []string{strings.Repeat("x", maxDescription)}
+	if text := d.Describe(); len(text) > 200 || strings.Contains(string(text), "labels") {
+		t.Errorf("described in %d bytes", len(text))
+	}
+}
+
+// FuzzRecall: whatever the bytes, the answer is a description that comes back the same, or an error, and little memory.
+func FuzzRecall(f *testing.F) {
+	f.Add(0, []byte(`{"input":[784],"columns":28,"classes":10}`))
+	f.Add(1, []byte(`{"input":[3,8,8],"columns":8,"classes":2,"labels":["a","b"]}`))
+	f.Add(2, []byte(`{"context":8,"classes":2,"characters":"ab"}`))
+	kinds := []config.Data{{Kind: config.DataGlyphs}, {Kind: config.DataImages, Mean: []float64{0, 0, 0}, Std: []float64{1, 1, 1}}, {Kind: config.DataText, Context: 8}}
+	f.Fuzz(func(t *testing.T, kind int, text []byte) {
+		c := kinds[uint(kind)%uint(len(kinds))]
+		d, err := Recall(c, text)
+		if err != nil {
+			return
+		}
+		again, err := Recall(c, d.Describe())
+		if err != nil || !reflect.DeepEqual(again, d) {
+			t.Errorf("%s: %v came back as %v, %v", text, d, again, err)
+		}
+	})
+}
