@@ -47,7 +47,8 @@ type Manifest struct {
 	Position    Position        `json:"position"`
 	Sums        EpochSums       `json:"epoch_sums"`
 	Epochs      []EpochMetrics  `json:"epochs"`
-	Config      string          `json:"config"` // the resolved job file
+	Config      string          `json:"config"`         // the resolved job file
+	Data        json.RawMessage `json:"data,omitempty"` // what predictions need to know of the data, as the data's own package writes it
 	Files       []File          `json:"files"`
 	Checksum    string          `json:"checksum"` // set by Encode
 }

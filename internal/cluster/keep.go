@@ -166,6 +166,7 @@ func (s *Server) describeCheckpoint(j *fsm.Job, shares []*rpc.ShareFact) (fsm.Ch
 	first := shares[0]
 	m := checkpoint.Manifest{Version: checkpoint.ManifestVersion, Job: j.Name, Step: first.Step, Generation: j.View.Generation,
 		Seats: j.Seats, Config: string(j.Config), Sums: checkpoint.EpochSums{Loss: bitsFloat(first.SumLoss), Count: first.SumCount, Correct: first.SumCorrect}}
+	m.Data = first.Data
 	copy(m.Fingerprint[:], j.Fingerprint)
 	copy(m.Digest[:], first.Digest)
 	copy(m.StateDigest[:], first.StateDigest)

@@ -1122,6 +1122,7 @@ type ShareFact struct {
 	Epoch         uint32                 `protobuf:"varint,13,opt,name=epoch,proto3" json:"epoch,omitempty"`                           // position, see checkpoint.Position
 	StepInEpoch   uint64                 `protobuf:"varint,14,opt,name=step_in_epoch,json=stepInEpoch,proto3" json:"step_in_epoch,omitempty"`
 	Samples       uint64                 `protobuf:"varint,15,opt,name=samples,proto3" json:"samples,omitempty"`
+	Data          []byte                 `protobuf:"bytes,16,opt,name=data,proto3" json:"data,omitempty"` // of the first share: what predictions need to know of the data, see dataset.Data.Describe
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1259,6 +1260,13 @@ func (x *ShareFact) GetSamples() uint64 {
 		return x.Samples
 	}
 	return 0
+}
+
+func (x *ShareFact) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
 }
 
 type Outcome struct {
@@ -3236,7 +3244,7 @@ const file_ringmaster_proto_rawDesc = "" +
 	"StoredFile\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05bytes\x18\x02 \x01(\x04R\x05bytes\x12\x16\n" +
-	"\x06sha256\x18\x03 \x01(\fR\x06sha256\"\xba\x03\n" +
+	"\x06sha256\x18\x03 \x01(\fR\x06sha256\"\xce\x03\n" +
 	"\tShareFact\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x01 \x01(\x04R\n" +
@@ -3257,7 +3265,8 @@ const file_ringmaster_proto_rawDesc = "" +
 	"stalled_ms\x18\f \x01(\x01R\tstalledMs\x12\x14\n" +
 	"\x05epoch\x18\r \x01(\rR\x05epoch\x12\"\n" +
 	"\rstep_in_epoch\x18\x0e \x01(\x04R\vstepInEpoch\x12\x18\n" +
-	"\asamples\x18\x0f \x01(\x04R\asamples\"\x90\x02\n" +
+	"\asamples\x18\x0f \x01(\x04R\asamples\x12\x12\n" +
+	"\x04data\x18\x10 \x01(\fR\x04data\"\x90\x02\n" +
 	"\aOutcome\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x01 \x01(\x04R\n" +

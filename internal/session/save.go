@@ -125,6 +125,9 @@ func (v *saver) store(t *trainer.Trainer, stalled float64) {
 			Holders: holders, Digest: digest[:], StateDigest: state[:], SumLoss: math.Float64bits(v.staged.Sums.Loss),
 			SumCount: v.staged.Sums.Count, SumCorrect: v.staged.Sums.Correct, StalledMs: stalled,
 			Epoch: uint32(t.Epoch(step)), StepInEpoch: t.StepInEpoch(step), Samples: t.Samples(step)}
+		if share.Index == 0 {
+			fact.Data = t.Data.Describe()
+		}
 		v.mu.Lock()
 		v.stored = append(v.stored, fact)
 		v.mu.Unlock()
