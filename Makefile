@@ -9,7 +9,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
 .DEFAULT_GOAL := help
-.PHONY: help build run chaos test race unit lint format vet staticcheck vulnerable generated generate e2e golden bench bench-peers arm64 fuzz clean
+.PHONY: help build run chaos test race unit lint format vet staticcheck vulnerable generated generate e2e golden simulate bench bench-peers arm64 fuzz clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -60,6 +60,9 @@ e2e: build ## whole clusters as real processes
 # Another SEED draws other faults; one that fails is drawn again by its number.
 SEED ?= 1
 FAULTS ?= 200
+simulate: ## whole simulated clusters under SEEDS schedules of faults, from FIRST on
+	$(GO) test ./internal/simulation -run TestWholeCluster -seeds $(or $(SEEDS),2000) -seed $(or $(FIRST),1) -faults 20 -timeout 3h -v
+
 chaos: build ## train under 200 faults of workers and coordinators, compare the digests
 	bin/ringmaster chaos configs/quickstart.yaml --seed $(SEED) --faults $(FAULTS)
 
