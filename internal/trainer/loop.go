@@ -171,7 +171,7 @@ func (t *Trainer) stepOnce(r *Run) (tally, error) {
 	if err := r.Ring.End(t.step); err != nil {
 		return tally{}, err
 	}
-	t.Progress.Samples.Add(sums.count)
+	t.Progress.Samples.Add(sums.count / uint64(t.Data.Spec.Targets()))
 	t.note(began, sums.loss/float64(max(sums.count, 1)))
 	return sums, nil
 }

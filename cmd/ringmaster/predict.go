@@ -1,0 +1,191 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"ringmaster/internal/dataset"
+	"ringmaster/internal/model"
+	"ringmaster/internal/rng"
+	"ringmaster/internal/tensor/kernel"
+)
+
+// question is what a model is asked.
+type question struct {
+	trainedFlags
+	photo, prompt string
+	isPhoto       bool
+	tokens, top   int
+	seed          uint64
+	temperature   float64
+}
+
+func predictCommand() *cobra.Command {
+	var q question
+	cmd := &cobra.Command{
+		Use:   "predict CHECKPOINT --photo FILE | --prompt TEXT",
+		Short: "Let a trained model name what a photo shows, or continue a text",
+		Long: "Let a trained model name what a photo shows, or continue a text: always the same for one seed.\n" +
+			"CHECKPOINT is the folder of a run, a folder of checkpoints, one checkpoint, or a .safetensors file with --job. The data\n" +
+			"need not be there, except for a .safetensors file.",
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := q.check(cmd); err != nil {
+				return err
+			}
+			t, err := q.find(cmd, args[0])
+			if err != nil {
+				return err
+			}
+			if err := t.recall(); err != nil {
+				return err
+			}
+			defer t.close()
+			if q.isPhoto {
+				return q.classify(t)
+			}
+			return q.continueText(t)
+		},
+	}
+	q.bind(cmd)
+	cmd.Flags().StringVar(&q.photo, "photo", "", "JPEG or PNG `file` to be named")
+	cmd.Flags().StringVar(&q.prompt, "prompt", "", "`text` to be continued")
+	cmd.Flags().IntVar(&q.tokens, "tokens", 200, "text: so many tokens (characters, or bytes) are added")
+	cmd.Flags().Uint64Var(&q.seed, "seed", 1, "text: everything random follows from it")
+	cmd.Flags().Float64Var(&q.temperature, "temperature", 0.8, "text: divides the logits; 0: always the likeliest token")
+	cmd.Flags().IntVar(&q.top, "top", 0, "photo: so many classes are shown (default 5); text: draw from the likeliest so many (default all)")
+	return cmd
+}
+
+func (q *question) check(cmd *cobra.Command) error {
+	q.isPhoto = cmd.Flags().Changed("photo")
+	switch text := cmd.Flags().Changed("prompt"); {
+	case q.isPhoto == text:
+		return wrong(errors.New("give either --photo FILE or --prompt TEXT"))
+	case text && q.prompt == "":
+		return wrong(errors.New("--prompt is empty; give at least one character to continue from"))
+	case q.tokens < 1:
+		return wrong(errors.New("--tokens must be at least 1"))
+	case q.top < 0:
+		return wrong(errors.New("--top must not be negative"))
+	case q.temperature != 0 && !(q.temperature >= 0.01 && q.temperature <= 100): // NaN too
+		return wrong(errors.New("--temperature must be 0, or from 0.01 to 100"))
+	}
+	if q.isPhoto {
+		for _, name := range []string{"tokens", "seed", "temperature"} {
+			if cmd.Flags().Changed(name) {
+				return wrong(fmt.Errorf("--%s goes with --prompt", name))
+			}
+		}
+	}
+	return nil
+}
+
+// guess is one class that a photo may show.
+type guess struct {
+	Class       string  `json:"class"`
+	Label       int     `json:"label"`
+	Probability float32 `json:"probability"`
+}
+
+func (q *question) classify(t *trained) error {
+	var batch dataset.Batch
+	if err := t.data.ReadPhoto(&batch, q.photo); err != nil {
+		return wrong(err)
+	}
+	if err := t.load(q.threads); err != nil {
+		return err
+	}
+	logits, _, classes := t.plan.Model.NewReplica(t.team).Predict(t.state.Params, t.state.Stats, &batch)
+	guesses, err := rank(logits[:classes], t.data.Labels)
+	if err != nil {
+		return failed(err)
+	}
+	if q.top == 0 {
+		q.top = 5
+	}
+	guesses = guesses[:min(q.top, classes)]
+	if q.asJSON {
+		return failed(writeJSON(os.Stdout, struct {
+			origin
+			Photo   string  `json:"photo"`
+			Classes []guess `json:"classes"` // likeliest first
+		}{t.origin(), q.photo, guesses}))
+	}
+	var rows []string
+	for _, g := range guesses {
+		rows = append(rows, fmt.Sprintf("%.2f %%\t%s", 100*g.Probability, g.Class))
+	}
+	return failed(table(os.Stdout, rows))
+}
+
+// rank orders the classes by their probabilities, of equal ones the lower label first. Classes without a name have
+// their number.
+func rank(logits []float32, names []string) ([]guess, error) {
+	chances := make([]float32, len(logits))
+	kernel.Softmax(chances, logits, 1, len(logits))
+	guesses := make([]guess, len(logits))
+	for i, p := range chances {
+		if p != p {
+			return nil, errors.New("the model's output is not a number: its parameters are broken")
+		}
+		guesses[i] = guess{strconv.Itoa(i), i, p}
+		if i < len(names) {
+			guesses[i].Class = names[i]
+		}
+	}
+	slices.SortStableFunc(guesses, func(a, b guess) int {
+		switch {
+		case a.Probability > b.Probability:
+			return -1
+		case a.Probability < b.Probability:
+			return 1
+		}
+		return 0
+	})
+	return guesses, nil
+}
+
+func (q *question) continueText(t *trained) error {
+	v := t.data.Vocabulary
+	if v == nil {
+		return wrong(fmt.Errorf("--prompt: job %s was not trained on text; ask it by --photo FILE", t.job.Name))
+	}
+	prompt, err := v.Encode(q.prompt)
+	if err != nil {
+		return wrong(fmt.Errorf("--prompt: %w", err))
+	}
+	if err := t.load(q.threads); err != nil {
+		return err
+	}
+	var tokens []int32
+	if !q.asJSON {
+		fmt.Print(q.prompt)
+	}
+	how := model.Sampling{Temperature: float32(q.temperature), Top: q.top}
+	err = t.plan.Model.NewReplica(t.team).Generate(t.state.Params, t.state.Stats, prompt, q.tokens, how, rng.NewKey(q.seed), func(token int32) bool {
+		tokens = append(tokens, token)
+		if !q.asJSON {
+			fmt.Print(v.Decode([]int32{token})) // as it comes: it takes a while
+		}
+		return true
+	})
+	if err != nil {
+		return failed(err)
+	}
+	if !q.asJSON {
+		fmt.Println()
+		return nil
+	}
+	return failed(writeJSON(os.Stdout, struct {
+		origin
+		Seed   uint64 `json:"seed"`
+		Prompt string `json:"prompt"`
+		Text   string `json:"text"` // what follows the prompt
+	}{t.origin(), q.seed, q.prompt, v.Decode(tokens)}))
+}

@@ -1,0 +1,178 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"ringmaster/internal/checkpoint"
+	"ringmaster/internal/config"
+	"ringmaster/internal/dataset"
+	"ringmaster/internal/launch"
+	"ringmaster/internal/model"
+	"ringmaster/internal/plan"
+	"ringmaster/internal/tensor/kernel"
+	"ringmaster/internal/trainer"
+)
+
+// trained is what a training run left: a checkpoint, or a file of parameters with the job that they belong to.
+type trained struct {
+	path     string
+	job      *config.Job
+	manifest *checkpoint.Manifest // nil: a file of parameters
+	entry    *checkpoint.Entry    // likewise
+	data     *dataset.Data
+	plan     *trainer.Plan
+	state    *checkpoint.State
+	team     *kernel.Team
+}
+
+// trainedFlags are the flags by which eval and predict find what they need.
+type trainedFlags struct {
+	sets    []string
+	jobFile string
+	step    uint64
+	byStep  bool
+	threads int
+	asJSON  bool
+}
+
+func (f *trainedFlags) bind(cmd *cobra.Command) {
+	cmd.Flags().StringArrayVar(&f.sets, "set", nil, "override a key of the job's data, `data.KEY=VALUE`; repeatable")
+	cmd.Flags().StringVar(&f.jobFile, "job", "", "the job `file` that a .safetensors file belongs to")
+	cmd.Flags().Uint64Var(&f.step, "step", 0, "take the checkpoint after this step (default: the newest good one)")
+	cmd.Flags().IntVar(&f.threads, "threads", launch.DefaultThreads(1), "compute threads")
+	cmd.Flags().BoolVar(&f.asJSON, "json", false, "write JSON")
+}
+
+// find finds the checkpoint or the file and reads its job. Nothing is computed yet.
+func (f *trainedFlags) find(cmd *cobra.Command, path string) (*trained, error) {
+	f.byStep = cmd.Flags().Changed("step")
+	if f.threads < 1 {
+		return nil, wrong(errors.New("--threads must be at least 1"))
+	}
+	for _, set := range f.sets {
+		if !strings.HasPrefix(set, "data.") {
+			return nil, wrong(fmt.Errorf("--set %s: of a trained model only keys below data can be set, like data.dir=DIR", set))
+		}
+	}
+	if err := kernel.Select(os.Getenv("RINGMASTER_KERNEL")); err != nil {
+		return nil, wrong(err)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, wrong(fmt.Errorf("look for checkpoints: %w", err))
+	}
+	if info.IsDir() {
+		return f.findCheckpoint(path)
+	}
+	if f.jobFile == "" {
+		return nil, wrong(fmt.Errorf("%s is a file of parameters alone: name the job that it belongs to by --job JOB.yaml", path))
+	}
+	if f.byStep {
+		return nil, wrong(fmt.Errorf("--step: %s is a file of parameters, which has no steps", path))
+	}
+	job, err := config.Load(f.jobFile, f.sets)
+	return &trained{path: path, job: job}, wrong(err)
+}
+
+func (f *trainedFlags) findCheckpoint(path string) (*trained, error) {
+	if f.jobFile != "" {
+		return nil, wrong(errors.New("--job goes with a .safetensors file: a checkpoint holds its own job"))
+	}
+	entry, err := pick(path, f.byStep, f.step)
+	if err != nil {
+		return nil, err
+	}
+	job, err := config.Parse("the job in "+entry.Path, []byte(entry.Manifest.Config), f.sets)
+	return &trained{path: entry.Path, job: job, manifest: entry.Manifest, entry: entry}, wrong(err)
+}
+
+// recall makes the data set without its samples from the checkpoint, or opens the data where the checkpoint does not
+// describe it.
+func (t *trained) recall() error {
+	if t.manifest != nil && len(t.manifest.Data) > 0 {
+		var err error
+		t.data, err = dataset.Recall(t.job.Data, t.manifest.Data)
+		return failed(err)
+	}
+	return t.open()
+}
+
+// open reads the data.
+func (t *trained) open() error {
+	data, err := dataset.Open(t.job.Data)
+	if err != nil {
+		return wrong(err)
+	}
+	t.data = data
+	t.job.Resolve(data.Train.Len())
+	return nil
+}
+
+// load builds the model and reads its state. The caller calls close afterwards.
+func (t *trained) load(threads int) error {
+	m, err := model.Build(t.job.Model, t.data.Spec)
+	if err != nil {
+		return wrong(t.job.Errorf("model", "%v", err))
+	}
+	t.plan = &trainer.Plan{Job: t.job, Data: t.data, Model: m, Buckets: plan.Buckets(m.Len())}
+	t.team = kernel.NewTeam(threads)
+	fresh, err := trainer.New(t.plan, t.team)
+	if err != nil {
+		return wrong(err)
+	}
+	layout, err := fresh.Layout()
+	if err != nil {
+		return failed(err)
+	}
+	if t.entry != nil {
+		t.state, err = t.entry.Load(layout)
+		return failed(err)
+	}
+	t.state, err = readParameters(t.path, layout)
+	return wrong(err)
+}
+
+func (t *trained) close() {
+	if t.team != nil {
+		t.team.Close()
+	}
+}
+
+// readParameters reads a safetensors file.
+func readParameters(path string, layout *checkpoint.Layout) (*checkpoint.State, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	state, err := layout.ReadModel(f, info.Size())
+	if err != nil {
+		return nil, fmt.Errorf("read the parameters in %s: %w", path, err)
+	}
+	return state, nil
+}
+
+// origin says in JSON what was evaluated or asked.
+type origin struct {
+	Job        string  `json:"job"`
+	Checkpoint string  `json:"checkpoint"`     // folder, or file of parameters
+	Step       *uint64 `json:"step,omitempty"` // not for a file of parameters
+	Digest     string  `json:"digest"`
+}
+
+func (t *trained) origin() origin {
+	o := origin{Job: t.job.Name, Checkpoint: t.path, Digest: checkpoint.Digest(t.state.Params).String()}
+	if t.manifest != nil {
+		o.Step = &t.manifest.Step
+	}
+	return o
+}

@@ -1,0 +1,33 @@
+package trainer
+
+import (
+	"ringmaster/internal/plan"
+	"ringmaster/internal/tensor/kernel"
+)
+
+// Score evaluates parameters and running statistics on the job's evaluation set in this process alone. It comes to what
+// the workers of a training run come to in every bit: the same intervals, one a seat, folded in the same order. nil: the
+// job has no evaluation set. The vectors must have the model's lengths.
+func (p *Plan) Score(team *kernel.Team, params, stats []float32) (*Evaluation, error) {
+	t := &Trainer{Plan: p, team: team, replica: p.Model.NewReplica(team), params: params, stats: stats,
+		records: makeRecords(p.Job.Seats, recordLen)}
+	return t.Evaluate(&solo{}, plan.Arc{Begin: 0, End: p.Job.Seats})
+}
+
+// solo is the ring of a single worker that holds all seats and computes no gradients: what it collects is what it
+// contributed.
+type solo struct{ records []byte }
+
+func (s *solo) Begin(uint64)     {}
+func (s *solo) Ready(int)        {}
+func (s *solo) Wait(int) error   { return nil }
+func (s *solo) End(uint64) error { return nil }
+
+func (s *solo) Contribute(_ uint8, local [][]byte) {
+	s.records = s.records[:0]
+	for _, record := range local {
+		s.records = append(s.records, record...)
+	}
+}
+
+func (s *solo) Collect(uint8) ([]byte, error) { return s.records, nil }
