@@ -173,7 +173,8 @@ const columnUnit = 16
 const leastWork = 1 << 17
 
 // split chooses how to cut the product for the given number of threads: the batch if there is enough of it, else the
-// cut in rows and columns whose largest part takes least, reading its part of A and B included.
+// cut in rows and columns whose largest part takes least, reading its part of A and B included. Of equals it takes the one
+// with more cuts in rows: the threads then write apart from each other, not side by side in every row of C.
 func (p *MatMul) split(threads int) grid {
 	batch := max(p.Batch, 1)
 	work := batch * p.M * p.N * max(p.K, 1)
@@ -186,7 +187,7 @@ func (p *MatMul) split(threads int) grid {
 	}
 	const reading = 4 // an element of A or B costs about as much as so many multiply-adds
 	best, least := grid{1, 1, 1}, p.M*p.N+reading*(p.M+p.N)
-	for rows := 1; rows <= threads; rows++ {
+	for rows := threads; rows >= 1; rows-- {
 		cols := threads / rows
 		_, m := evenly(p.M, 1, 0, rows)
 		_, n := evenly(p.N, columnUnit, 0, cols)
