@@ -57,12 +57,12 @@ race: ## the packages with concurrency under the race detector
 e2e: build ## whole clusters as real processes
 	$(GO) test -count=1 -timeout 15m ./internal/e2e
 
-# Another SEED draws other faults; one that fails is drawn again by its number.
-SEED ?= 1
-FAULTS ?= 200
 simulate: ## whole simulated clusters under SEEDS schedules of faults, from FIRST on
 	$(GO) test ./internal/simulation -run TestWholeCluster -seeds $(or $(SEEDS),2000) -seed $(or $(FIRST),1) -faults 20 -timeout 3h -v
 
+# Another SEED draws other faults; one that fails is drawn again by its number.
+SEED ?= 1
+FAULTS ?= 200
 chaos: build ## train under 200 faults of workers and coordinators, compare the digests
 	bin/ringmaster chaos configs/quickstart.yaml --seed $(SEED) --faults $(FAULTS)
 
