@@ -47,7 +47,7 @@ type Result struct {
 var ErrAbandoned = errors.New("interrupted twice, so the processes were ended at once; --resume goes on from the newest checkpoint")
 
 const (
-	patience     = 30 * time.Second       // how long no coordinator may answer before a watched job is given up
+	patience     = 30 * time.Second       // how long no coordinator may answer before it is worth a line
 	sideTimeout  = 5 * time.Second        // of calls beside the main line
 	statusPeriod = 2 * time.Second        // between two writes of status.json
 	doubleSignal = 200 * time.Millisecond // signals this close together are one
@@ -232,7 +232,14 @@ func (r *run) workWith(ctx context.Context, addresses []string) error {
 	if err != nil {
 		return err
 	}
-	_, err = r.client.Watch(ctx, job, patience, func(s *rpc.JobStatus) { r.see(ctx, s) })
+	for {
+		_, err = r.client.Watch(ctx, job, patience, func(s *rpc.JobStatus) { r.see(ctx, s) })
+		if !errors.Is(err, control.ErrUnreachable) || ctx.Err() != nil {
+			break
+		}
+		// Their processes run, or are started again: training goes on without them for as long as it takes.
+		r.o.Display.Note(fmt.Sprintf("no coordinator has answered for %v: the training goes on, its checkpoints wait", patience))
+	}
 	if err == nil {
 		r.saveStatus(ctx)
 	}
