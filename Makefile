@@ -72,7 +72,7 @@ bench: build ## Ringmaster's own figures
 	bin/ringmaster bench train configs/quickstart.yaml --workers 1 --threads 1
 
 bench-peers: build ## side by side with the PyTorch programs of $(PEERS); PYTHON names an interpreter with torch
-	PYTHON=$(PYTHON) PEERS=$(PEERS) bench/peers.sh
+	$(GO) run ./bench/peers -python "$(PYTHON)" -peers "$(PEERS)" $(if $(ROUNDS),-rounds $(ROUNDS))
 
 clean: ## remove what was built and the runs
 	rm -rf bin runs

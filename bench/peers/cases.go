@@ -1,0 +1,121 @@
+package main
+
+import (
+	"fmt"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+)
+
+// comparison is one piece of work that both sides do. Each side's commands run one after another in a round.
+type comparison struct {
+	name         string
+	ours, theirs [][]string
+	figures      []figure
+}
+
+// figure is a number to compare. ours and theirs are patterns whose only group is the number in what the commands print; the
+// median counts where there are several.
+type figure struct {
+	name, unit   string
+	ours, theirs string
+	smaller      bool // is better
+}
+
+func comparisons(o options) []comparison {
+	launch := filepath.Join(o.peers, "launch.sh")
+	all := []comparison{
+		{name: "training on 2 workers",
+			ours: [][]string{
+				train(o, "classifier", 2, 32, 3000),
+				train(o, "wide", 2, 128, 25, "--set", "model.layers=[784, 2048, 2048, 10]"),
+			},
+			theirs: [][]string{{launch, "2", "ddp.py"}},
+			figures: []figure{
+				{name: ", classifier, batch 32 a worker", unit: "steps/s", ours: result("classifier", "steps_per_s"), theirs: `mlp DistributedDataParallel n=2 steps/s ([0-9.]+)`},
+				{name: ", 2048 wide, batch 128 a worker", unit: "steps/s", ours: result("wide", "steps_per_s"), theirs: `wide DistributedDataParallel n=2 steps/s ([0-9.]+)`},
+			}},
+	}
+	for _, batch := range []int{32, 256} {
+		all = append(all, comparison{name: fmt.Sprintf("training on 1 worker, classifier, batch %d", batch),
+			ours:    [][]string{train(o, "classifier", 1, batch, 96000/batch)},
+			theirs:  [][]string{{o.python, filepath.Join(o.peers, "mlp.py"), strconv.Itoa(batch)}},
+			figures: []figure{{unit: "samples/s", ours: result("classifier", "samples_per_s"), theirs: fmt.Sprintf(`B=%d steps/s [0-9.]+ samples/s ([0-9.]+)`, batch)}}})
+	}
+	return append(all, allreduce(o, launch), gemm(o))
+}
+
+// train is our command for so many workers with one thread and one seat each. The job's name marks the result.
+func train(o options, name string, workers, batch, steps int, more ...string) []string {
+	n := strconv.Itoa(workers)
+	return append([]string{o.ringmaster, "bench", "train", o.job, "--json", "--workers", n, "--threads", "1", "--steps", strconv.Itoa(steps),
+		"--set", "name=" + name, "--set", "seats=" + n, "--set", "train.batch_per_seat=" + strconv.Itoa(batch)}, more...)
+}
+
+// result is the pattern of one key of one case in the JSON of our benchmarks.
+func result(name, key string) string {
+	return `"case":\s*"` + regexp.QuoteMeta(name) + `"[^}]*"` + key + `":\s*([0-9.e+-]+)`
+}
+
+func allreduce(o options, launch string) comparison {
+	c := comparison{name: "all-reduce of 2 workers",
+		ours:   [][]string{{o.ringmaster, "bench", "allreduce", "--json", "--workers", "2", "--bytes", "64,1MiB,16MiB,100MiB"}},
+		theirs: [][]string{{launch, "2", "allreduce.py"}}}
+	for _, size := range []string{"1MiB", "16MiB", "100MiB"} {
+		c.figures = append(c.figures, figure{name: ", " + size, unit: "GiB/s", ours: result(size, "gib_per_s"), theirs: `n=2 ` + size + ` algbw [0-9.]+ GiB/s busbw ([0-9.]+)`})
+	}
+	c.figures = append(c.figures, figure{name: ", 64 bytes", unit: "us", smaller: true, ours: result("64", "us"), theirs: `n=2 latency ([0-9.]+) us`})
+	return c
+}
+
+func gemm(o options) comparison {
+	sizes := []string{"64x64x64", "32x784x128", "256x256x256", "1024x1024x1024"}
+	c := comparison{name: "matrix product"}
+	ours, theirs := []string{o.ringmaster, "bench", "gemm", "--json", "--threads", "1", "--sizes", ""}, []string{o.python, filepath.Join("bench", "peers", "gemm.py")}
+	for i, size := range sizes {
+		if i > 0 {
+			ours[len(ours)-1] += ","
+		}
+		ours[len(ours)-1] += size
+		theirs = append(theirs, size)
+		c.figures = append(c.figures, figure{name: " " + size, unit: "GFLOP/s", ours: result(size, "gflops"), theirs: `gemm ` + size + ` ([0-9.]+) GFLOP/s`})
+	}
+	c.ours, c.theirs = [][]string{ours}, [][]string{theirs}
+	return c
+}
+
+// number is the median of the numbers that the pattern finds in the text.
+func number(text, pattern string) (float64, error) {
+	var found []float64
+	for _, match := range regexp.MustCompile(pattern).FindAllStringSubmatch(text, -1) {
+		v, err := strconv.ParseFloat(match[1], 64)
+		if err != nil || v <= 0 {
+			return 0, fmt.Errorf("%q is no figure", match[1])
+		}
+		found = append(found, v)
+	}
+	if len(found) == 0 {
+		return 0, fmt.Errorf("nothing like %s", pattern)
+	}
+	return median(found), nil
+}
+
+// ratio is the median of the rounds' ratios, above 1 where ours is better.
+func (r row) ratio() float64 {
+	ratios := make([]float64, len(r.ours))
+	for i := range ratios {
+		ratios[i] = r.ours[i] / r.theirs[i]
+		if r.smaller {
+			ratios[i] = 1 / ratios[i]
+		}
+	}
+	return median(ratios)
+}
+
+// median of at least one number; of an even count the mean of the middle two.
+func median(v []float64) float64 {
+	s := slices.Sorted(slices.Values(v))
+	n := len(s)
+	return (s[(n-1)/2] + s[n/2]) / 2
+}

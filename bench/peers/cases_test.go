@@ -1,0 +1,117 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// What both sides print, as it was seen.
+const theirsPrinted = `mlp Sequential n=2 steps/s 992.1 samples/s(all) 63494
+mlp DistributedDataParallel n=2 steps/s 272.0 samples/s(all) 17408
+wide Sequential n=2 steps/s 13.2 samples/s(all) 3379
+wide DistributedDataParallel n=2 steps/s 7.6 samples/s(all) 1945
+B=32 steps/s 640 samples/s 20480
+B=32 steps/s 890 samples/s 28480
+B=32 steps/s 700 samples/s 22400
+B=256 steps/s 190 samples/s 48640
+n=2 1MiB algbw 0.52 GiB/s busbw 0.53 GiB/s t=1.88ms
+n=2 16MiB algbw 0.61 GiB/s busbw 0.62 GiB/s t=25.61ms
+n=2 100MiB algbw 0.52 GiB/s busbw 0.51 GiB/s t=187.80ms
+n=2 latency 644 us
+gemm 64x64x64 85.0 GFLOP/s
+gemm 32x784x128 86.5 GFLOP/s
+gemm 256x256x256 96.0 GFLOP/s
+gemm 1024x1024x1024 98.3 GFLOP/s
+`
+
+const oursPrinted = `{
+  "results": [
+    {"case": "classifier", "steps_per_s": 2512.5, "samples_per_s": 80400.25, "peak_rss_mib": 101.5, "workers": 2},
+    {"case": "wide", "steps_per_s": 14.1, "samples_per_s": 3609, "peak_rss_mib": 301.5, "workers": 2},
+    {"case": "64", "gib_per_s": 0.001, "us": 91.5, "bytes": 64},
+    {"case": "1MiB", "gib_per_s": 1.25, "us": 800.1},
+    {"case": "16MiB", "gib_per_s": 1.5, "us": 10400},
+    {"case": "100MiB", "gib_per_s": 1e+00, "us": 98000},
+    {"case": "64x64x64", "gflops": 104.2, "us": 5, "kernel": "avx512"},
+    {"case": "32x784x128", "gflops": 112, "us": 57},
+    {"case": "256x256x256", "gflops": 110.5, "us": 303},
+    {"case": "1024x1024x1024", "gflops": 108.25, "us": 19840}
+  ]
+}`
+
+func TestFiguresAreFound(t *testing.T) {
+	want := map[string][2]float64{ // ours, theirs
+		"training on 2 workers, classifier, batch 32 a worker": {2512.5, 272},
+		"training on 2 workers, 2048 wide, batch 128 a worker": {14.1, 7.6},
+		"training on 1 worker, classifier, batch 32":           {80400.25, 22400},
+		"training on 1 worker, classifier, batch 256":          {80400.25, 48640},
+		"all-reduce of 2 workers, 1MiB":                        {1.25, 0.53},
+		"all-reduce of 2 workers, 16MiB":                       {1.5, 0.62},
+		"all-reduce of 2 workers, 100MiB":                      {1, 0.51},
+		"all-reduce of 2 workers, 64 bytes":                    {91.5, 644},
+		"matrix product 64x64x64":                              {104.2, 85},
+		"matrix product 32x784x128":                            {112, 86.5},
+		"matrix product 256x256x256":                           {110.5, 96},
+		"matrix product 1024x1024x1024":                        {108.25, 98.3},
+	}
+	seen := 0
+	for _, c := range comparisons(options{python: "python3", peers: "peers", ringmaster: "ringmaster", job: "job.yaml"}) {
+		for _, f := range c.figures {
+			ours, err := number(oursPrinted, f.ours)
+			if err != nil {
+				t.Errorf("%s%s: ours: %v", c.name, f.name, err)
+			}
+			theirs, err := number(theirsPrinted, f.theirs)
+			if err != nil {
+				t.Errorf("%s%s: theirs: %v", c.name, f.name, err)
+			}
+			if got := [2]float64{ours, theirs}; got != want[c.name+f.name] {
+				t.Errorf("%s%s: %v, want %v", c.name, f.name, got, want[c.name+f.name])
+			}
+			seen++
+		}
+	}
+	if seen != len(want) {
+		t.Errorf("%d figures, want %d", seen, len(want))
+	}
+}
+
+func TestNumberRefuses(t *testing.T) {
+	for _, text := range []string{"", "steps 0", "steps -"} {
+		if v, err := number(text, `steps (.+)`); err == nil {
+			t.Errorf("%q came out as %v", text, v)
+		}
+	}
+}
+
+func TestRatioIsInOurFavourAboveOne(t *testing.T) {
+	r := row{ours: []float64{4, 9, 10}, theirs: []float64{2, 3, 2}}
+	if got := r.ratio(); got != 3 {
+		t.Errorf("ratio %v, want the median 3", got)
+	}
+	r.smaller = true
+	if got := r.ratio(); got != 1.0/3 {
+		t.Errorf("ratio of times %v, want 1/3", got)
+	}
+	if got := median([]float64{4, 1, 3, 2}); got != 2.5 {
+		t.Errorf("median of four %v, want 2.5", got)
+	}
+}
+
+// TestCheckSaysHowToGetTorch runs the check with an interpreter that has none.
+func TestCheckSaysHowToGetTorch(t *testing.T) {
+	peers := t.TempDir()
+	if err := os.WriteFile(filepath.Join(peers, "launch.sh"), nil, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	ours, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = check(t.Context(), options{python: "false", peers: peers, ringmaster: ours})
+	if err == nil || !strings.Contains(err.Error(), "PYTHON=") || !strings.Contains(err.Error(), "pip install torch") {
+		t.Errorf("says %v", err)
+	}
+}
