@@ -287,8 +287,9 @@ func admitting(t *testing.T, a *Authority, log func(string)) string {
 		t.Fatal(err)
 	}
 	secure := tls.NewListener(l, c.Server(true))
+	to := slog.New(slog.NewTextHandler(writer(log), nil))
 	var done sync.WaitGroup
-	done.Go(func() { c.Issuer.ServeEnroll(secure, slog.New(slog.NewTextHandler(writer(log), nil)), time.Now) })
+	done.Go(func() { c.Issuer.ServeEnroll(secure, to, to, time.Now) })
 	t.Cleanup(func() {
 		l.Close()
 		done.Wait()

@@ -45,8 +45,8 @@ type enrollAnswer struct {
 }
 
 // ServeEnroll admits machines that bring a token, until the listener is closed. Its connections have finished their TLS
-// handshake.
-func (a *Authority) ServeEnroll(l net.Listener, log *slog.Logger, clock func() time.Time) {
+// handshake. Whom it admits goes to log, whom it does not to refusals.
+func (a *Authority) ServeEnroll(l net.Listener, log, refusals *slog.Logger, clock func() time.Time) {
 	slots := make(chan struct{}, maxEnrollings)
 	var running sync.WaitGroup
 	defer running.Wait()
@@ -58,7 +58,7 @@ func (a *Authority) ServeEnroll(l net.Listener, log *slog.Logger, clock func() t
 		select {
 		case slots <- struct{}{}:
 		default:
-			log.Warn("refused a machine that asks for a certificate", "from", conn.RemoteAddr().String(), "reason", "too many at once")
+			refusals.Warn("refused a machine that asks for a certificate", "from", conn.RemoteAddr().String(), "reason", "too many at once")
 			conn.Close()
 			continue
 		}
@@ -68,7 +68,7 @@ func (a *Authority) ServeEnroll(l net.Listener, log *slog.Logger, clock func() t
 			conn.SetDeadline(clock().Add(enrollTime))
 			holder, err := a.admit(conn, clock())
 			if err != nil {
-				log.Warn("refused a machine that asks for a certificate", "from", conn.RemoteAddr().String(), "reason", err)
+				refusals.Warn("refused a machine that asks for a certificate", "from", conn.RemoteAddr().String(), "reason", err)
 				return
 			}
 			log.Info("admitted a machine", "from", conn.RemoteAddr().String(), "role", string(holder.Role), "id", holder.ID)

@@ -90,7 +90,7 @@ func Coordinator(ctx context.Context, c *config.Coordinator, log *slog.Logger) e
 	failed := make(chan error, 1)
 	running.Go(func() { failed <- g.Serve(port.RPC()) })
 	if identity != nil && identity.Issuer != nil {
-		running.Go(func() { identity.Issuer.ServeEnroll(port.Enroll(), log, time.Now) })
+		running.Go(func() { identity.Issuer.ServeEnroll(port.Enroll(), log, port.Refusals(), time.Now) })
 		defer port.Enroll().Close() // before running.Wait
 	}
 	log.Info("coordinator is up", "id", c.ID, "address", address, "dir", c.Dir)

@@ -112,7 +112,7 @@ func guard(i *certs.Identity, allowed func(method string) []certs.Role, log *slo
 				return err
 			}
 			if info.FullMethod == rpc.Coordinator_Attach_FullMethodName {
-				stream = &ownReports{stream, who.ID, log}
+				stream = &ownReports{ServerStream: stream, id: who.ID, log: log}
 			}
 			return handler(server, stream)
 		}),
@@ -139,8 +139,9 @@ func caller(ctx context.Context) (who certs.Peer, address string, err error) {
 // ownReports is a worker's line on which it may speak for itself alone.
 type ownReports struct {
 	grpc.ServerStream
-	id  string
-	log *slog.Logger
+	id     string
+	log    *slog.Logger
+	looked bool // whether the worker can be dialled
 }
 
 // RecvMsg receives a report.
@@ -148,11 +149,38 @@ func (s *ownReports) RecvMsg(m any) error {
 	if err := s.ServerStream.RecvMsg(m); err != nil {
 		return err
 	}
-	if r, ok := m.(*rpc.Report); ok && r.Worker != s.id {
+	r, ok := m.(*rpc.Report)
+	if !ok {
+		return nil
+	}
+	if r.Worker != s.id {
 		s.log.Warn("refused a report", "certificate", s.id, "reports as", r.Worker)
 		return status.Errorf(codes.PermissionDenied, "the certificate is for worker %s, not for %.80q", s.id, r.Worker)
 	}
+	if !s.looked {
+		s.looked = true
+		go lookBack(s.Context(), s.id, r.Address, s.log) // ends with its time, or the line
+	}
 	return nil
+}
+
+// lookTime bounds how long a worker's port may take to answer.
+const lookTime = 3 * time.Second
+
+// lookBack dials the address that a worker advertises, and says so in the log where nothing answers: what a firewall
+// keeps from the others shows here before the first ring has waited for it.
+func lookBack(ctx context.Context, worker, address string, log *slog.Logger) {
+	var d net.Dialer
+	bounded, cancel := context.WithTimeout(ctx, lookTime)
+	defer cancel()
+	conn, err := d.DialContext(bounded, "tcp", address)
+	if err == nil {
+		conn.Close()
+		return
+	}
+	if ctx.Err() == nil {
+		log.Warn("a worker cannot be dialled at the address it advertises: open its port in the firewall, or set its --advertise", "worker", worker, "address", address, "reason", err)
+	}
 }
 
 // dialMember connects to a worker: by its unix socket on the same machine, where that is this user's, else by TCP.

@@ -162,12 +162,25 @@ func TestWhoMayCallWhat(t *testing.T) {
 	}
 }
 
-// TestWorkersSpeakForThemselves: a report under another id than the certificate's ends the line.
+// channel is where a log's lines go.
+type channel chan string
+
+func (c channel) Write(b []byte) (int, error) {
+	c <- string(b)
+	return len(b), nil
+}
+
+// TestWorkersSpeakForThemselves: a report under another id than the certificate's ends the line, and a wrong address is
+// spoken of.
 func TestWorkersSpeakForThemselves(t *testing.T) {
 	a := authority(t)
 	c := identity(t, a, certs.Coordinator, "c1")
 	p := openPort(t, "127.0.0.1:0", c)
-	serve(t, p, c, coordinatorMethods, func(g *grpc.Server) { rpc.RegisterCoordinatorServer(g, attacher{}) }, "")
+	said := make(chan string, 8)
+	g := grpc.NewServer(append(serverOptions(p), guard(c, coordinatorMethods, slog.New(slog.NewTextHandler(channel(said), nil)))...)...)
+	rpc.RegisterCoordinatorServer(g, attacher{})
+	t.Cleanup(g.Stop)
+	go g.Serve(p.RPC())
 	conn, err := grpc.NewClient("passthrough:///"+p.Addr().String(), dialOptions(openPort(t, "127.0.0.1:0", identity(t, a, certs.Worker, "w1")), certs.Coordinator)...)
 	if err != nil {
 		t.Fatal(err)
@@ -179,12 +192,19 @@ func TestWorkersSpeakForThemselves(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	gone := openPort(t, "127.0.0.1:0", nil)
+	gone.Close()
 	for _, test := range []struct {
 		id   string
 		code codes.Code
 	}{{"w1", codes.OK}, {"w2", codes.PermissionDenied}} {
-		if err := line.Send(&rpc.Report{Worker: test.id}); err != nil {
+		if err := line.Send(&rpc.Report{Worker: test.id, Address: gone.Addr().String()}); err != nil {
 			t.Fatal(err)
+		}
+		if test.id == "w1" { // nothing listens where it says that it is
+			if l := <-said; !strings.Contains(l, "cannot be dialled") || !strings.Contains(l, gone.Addr().String()) {
+				t.Errorf("the log says %s", l)
+			}
 		}
 		if o, err := line.Recv(); status.Code(err) != test.code || err == nil && o.Refused != "heard "+test.id {
 			t.Errorf("%s: %v, %v; want %v", test.id, o, err, test.code)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"ringmaster/internal/certs"
+	"ringmaster/internal/cluster/logs"
 )
 
 // The first byte of a TCP connection says what it carries. gRPC's clients begin with HTTP/2's preface "PRI * HTTP/2.0";
@@ -62,7 +63,13 @@ func (k kind) want() certs.Role {
 const (
 	maxUndecided = 256
 	maxOpen      = 512 // Raft and gossip connections, each; gRPC's server has limits of its own
+	// Lines of the log about those refused: so many at once, then one every so often.
+	refusalBurst = 50
+	refusalEvery = time.Second
 )
+
+// Refusals is the log of connections that were refused: bounded, for strangers write it.
+func (p *Port) Refusals() *slog.Logger { return p.refused }
 
 // PortConfig describes a daemon's port.
 type PortConfig struct {
@@ -87,6 +94,7 @@ type Port struct {
 	self    [16]byte    // random: by it the port knows itself
 	queues  [kinds]*queue
 	slots   chan struct{} // one for each undecided connection
+	refused *slog.Logger  // of connections: strangers write it, so it is bounded
 	done    chan struct{}
 	running sync.WaitGroup
 
@@ -108,7 +116,7 @@ func Listen(cfg PortConfig) (*Port, error) {
 		return nil, fmt.Errorf("listen on %s: %w", cfg.Bind, err)
 	}
 	p := &Port{cfg: cfg, tcp: tcp, udp: udp, address: tcp.Addr().(*net.TCPAddr), slots: make(chan struct{}, maxUndecided),
-		done: make(chan struct{}), undecided: map[net.Conn]struct{}{}}
+		refused: logs.Bounded(cfg.Logger, refusalBurst, refusalEvery), done: make(chan struct{}), undecided: map[net.Conn]struct{}{}}
 	_, _ = rand.Read(p.self[:]) // never fails, see crypto/rand
 	if cfg.Identity != nil {
 		p.tls = cfg.Identity.Server(cfg.Identity.Issuer != nil)
@@ -251,7 +259,7 @@ func (p *Port) refuse(conn net.Conn, reason string) {
 	select {
 	case <-p.done: // it is we who hang up
 	default:
-		p.cfg.Logger.Warn("refused a connection", "from", conn.RemoteAddr().String(), "reason", reason)
+		p.refused.Warn("refused a connection", "from", conn.RemoteAddr().String(), "reason", reason)
 	}
 }
 

@@ -365,7 +365,7 @@ func TestMachinesEnrolThroughThePort(t *testing.T) {
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
-		cfg.Identity.Issuer.ServeEnroll(p.Enroll(), cfg.Logger, time.Now)
+		cfg.Identity.Issuer.ServeEnroll(p.Enroll(), cfg.Logger, p.Refusals(), time.Now)
 	}()
 	token, err := a.Token(certs.Peer{Role: certs.Worker}, time.Minute, time.Now())
 	if err != nil {
@@ -484,7 +484,7 @@ func fuzzStranger(f *testing.F, cfg PortConfig, key []byte, dial func(*testing.T
 	go func() {
 		defer close(served)
 		if cfg.Identity != nil {
-			cfg.Identity.Issuer.ServeEnroll(port.Enroll(), cfg.Logger, time.Now)
+			cfg.Identity.Issuer.ServeEnroll(port.Enroll(), cfg.Logger, port.Refusals(), time.Now)
 		}
 	}()
 	f.Cleanup(func() {
