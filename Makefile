@@ -49,6 +49,22 @@ generated: ## generated code is what its generators make
 unit: ## unit, property and scenario tests
 	$(GO) test $$($(GO) list ./... | grep -v /internal/e2e)
 
+golden: ## the golden digests on every kernel tier, built for amd64 v1 and v3 and, where qemu-aarch64-static is there, for arm64
+	$(GO) test -count=1 -v ./internal/golden
+
+# Everything below the step loop, in NEON and plain Go. Slow: every instruction is emulated.
+EMULATE ?= qemu-aarch64-static
+ARM64 = ./internal/plan ./internal/rng ./internal/tensor/... ./internal/optim ./internal/model ./internal/golden
+arm64: ## the numeric packages' tests on arm64, emulated by $(EMULATE)
+	GOARCH=arm64 CGO_ENABLED=0 $(GO) test -short -timeout 30m -exec $(EMULATE) $(ARM64)
+
+fuzz: ## every fuzz test for FUZZTIME, 10s unless told
+	@for package in $$($(GO) list ./...); do \
+		for name in $$($(GO) test -list '^Fuzz' $$package | grep '^Fuzz'); do \
+			echo "$$package $$name"; $(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(or $(FUZZTIME),10s) $$package || exit 1; \
+		done; \
+	done
+
 # Where goroutines meet. Kernels run without the detector above: it does not look into assembly.
 RACE = ./internal/allreduce ./internal/cluster/... ./internal/session ./internal/trainer ./internal/checkpoint/... ./internal/launch/... ./internal/progress ./internal/daemon
 race: ## the packages with concurrency under the race detector
