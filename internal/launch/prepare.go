@@ -42,6 +42,11 @@ func Check(job *config.Job) (*Checked, error) {
 		return nil, job.Errorf(keyOf(err, "model"), "%v", err)
 	}
 	c := &Checked{Job: job, Samples: data.Train.Len(), Fingerprint: data.Fingerprint[:]}
+	// The schedule's horizon, where the file does not state it, is the end of the job, known only now.
+	schedule, end := job.Train.Schedule, job.TotalSteps(c.Samples)
+	if falls := schedule.Kind == config.ScheduleCosine || schedule.Kind == config.ScheduleLinear; falls && schedule.Horizon == 0 && schedule.Warmup >= end {
+		return nil, job.Errorf("train.schedule.warmup", "train.schedule.warmup %d must end before the job does, at step %d; lower it, or set train.schedule.horizon", schedule.Warmup, end)
+	}
 	for _, f := range data.Files {
 		c.Files = append(c.Files, &rpc.DataFile{Name: f.Path, Sha256: f.Sum[:]})
 	}
