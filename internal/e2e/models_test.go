@@ -1,0 +1,246 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"image"
+	"image/color"
+	"image/png"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"ringmaster/internal/launch"
+)
+
+// family is a shipped job of one family of models, made short, on data of the test's own.
+type family struct {
+	file string
+	data string // file or folder
+	args []string
+}
+
+func (f *family) job(workers int) job {
+	return job{file: f.file, workers: workers, args: append([]string{"--set", "data.dir=" + f.data}, f.args...)}
+}
+
+// text is the GPT job on a little text.
+func text(t *testing.T) *family {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "text.txt")
+	if err := os.WriteFile(file, []byte(strings.Repeat("To be, or not to be: that is the question. ", 60)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return &family{config(t, "gpt-shakespeare.yaml"), file, []string{"--set", "train.steps=9", "--set", "train.schedule.warmup=3", "--set", "checkpoint.every_steps=5"}}
+}
+
+// photos is the MobileNetV2 job on a few small pictures: reddish and bluish ones.
+func photos(t *testing.T) *family {
+	t.Helper()
+	dir := t.TempDir()
+	for part, count := range map[string]int{"train": 9, "test": 3} {
+		for class, name := range []string{"blue", "red"} {
+			if err := os.MkdirAll(filepath.Join(dir, part, name), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			for i := range count {
+				paint(t, filepath.Join(dir, part, name, fmt.Sprintf("%d.png", i)), 16, class, i)
+			}
+		}
+	}
+	return &family{config(t, "mobilenetv2-cifar10.yaml"), dir, []string{"--set", "data.train_per_class=9", "--set", "data.eval_per_class=3",
+		"--set", "train.batch_per_seat=2", "--set", "train.epochs=1"}}
+}
+
+func paint(t *testing.T, path string, side, class, variant int) {
+	t.Helper()
+	m := image.NewRGBA(image.Rect(0, 0, side, side))
+	for y := range side {
+		for x := range side {
+			strong, weak := uint8(160+(x*y+7*variant)%90), uint8((x+3*y+11*variant)%80)
+			m.SetRGBA(x, y, []color.RGBA{{weak, weak, strong, 255}, {strong, weak, weak, 255}}[class])
+		}
+	}
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := png.Encode(f, m); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// ask runs ringmaster with --json and decodes what it writes.
+func ask[T any](t *testing.T, args ...string) T {
+	t.Helper()
+	code, out, stderr := run(t, t.TempDir(), append(args, "--json")...)
+	if code != 0 || stderr != "" {
+		t.Fatalf("%v: exit code %d: %s", args, code, stderr)
+	}
+	var answer T
+	if err := json.Unmarshal([]byte(out), &answer); err != nil {
+		t.Fatalf("%v: %s: %v", args, out, err)
+	}
+	return answer
+}
+
+// scored is what eval answers.
+type scored struct {
+	Step           uint64
+	Digest         string
+	Loss, Accuracy float64
+	SameData       bool `json:"same_data"`
+}
+
+// everywhere trains on 1, 2 and 3 workers, expects one digest, and of each run the evaluation that it came to itself, in
+// every bit. It returns the folder of the last run.
+func (f *family) everywhere(t *testing.T) string {
+	t.Helper()
+	var first *launch.Summary
+	dir := ""
+	for workers := 1; workers <= 3; workers++ {
+		l := f.job(workers).start(t)
+		s := l.end(0)
+		dir = l.dir
+		if first == nil {
+			first = s
+		}
+		if s.Eval == nil || s.Digest != first.Digest || s.StateDigest != first.StateDigest || *s.Eval != *first.Eval {
+			t.Fatalf("%d workers came to %s, %+v; one to %s, %+v", workers, s.Digest, s.Eval, first.Digest, first.Eval)
+		}
+		got := ask[scored](t, "eval", dir, "--threads", fmt.Sprint(workers), "--set", "data.dir="+f.data)
+		if got.Loss != float64(s.Eval.Loss) || got.Accuracy != float64(s.Eval.Accuracy) || got.Digest != s.Digest || got.Step != s.Step || !got.SameData {
+			t.Errorf("%d workers: evaluated again %+v, the run %+v (%s)", workers, got, s.Eval, s.Digest)
+		}
+	}
+	return dir
+}
+
+// A GPT gives one digest on any number of workers; its checkpoint continues a text where the data is not.
+func TestLanguageModel(t *testing.T) {
+	f := text(t)
+	dir := f.everywhere(t)
+	if got := ask[scored](t, "eval", dir, "--step", "5", "--set", "data.dir="+f.data); got.Step != 5 {
+		t.Errorf("--step 5 evaluates %+v", got)
+	}
+	file := filepath.Join(t.TempDir(), "model.safetensors")
+	if code, _, stderr := run(t, t.TempDir(), "checkpoints", "export", dir, "--out", file); code != 0 {
+		t.Fatalf("export: %s", stderr)
+	}
+	want := ask[scored](t, "eval", dir, "--set", "data.dir="+f.data)
+	if got := ask[scored](t, "eval", file, "--job", f.file, "--set", "data.dir="+f.data); got.Loss != want.Loss || got.Digest != want.Digest {
+		t.Errorf("the exported file evaluates to %+v, the checkpoint to %+v", got, want)
+	}
+	if err := os.Remove(f.data); err != nil {
+		t.Fatal(err)
+	}
+	type continued struct{ Text, Digest string }
+	say := func(args ...string) continued {
+		return ask[continued](t, append([]string{"predict", dir, "--prompt", "to be", "--tokens", "100", "--temperature", "2"}, args...)...)
+	}
+	one, again, other := say("--seed", "7"), say("--seed", "7", "--threads", "2"), say("--seed", "8")
+	if one != again || one.Text == other.Text || len(one.Text) != 100 || one.Digest != want.Digest || strings.Trim(one.Text, "To be, or not to be: that is the question. ") != "" {
+		t.Errorf("seed 7 continues by %q, again by %q; seed 8 by %q", one.Text, again.Text, other.Text)
+	}
+	code, out, _ := run(t, t.TempDir(), "predict", dir, "--prompt", "to be", "--tokens", "100", "--temperature", "2", "--seed", "7")
+	if code != 0 || out != "to be"+one.Text+"\n" {
+		t.Errorf("exit code %d, %q, want %q", code, out, "to be"+one.Text+"\n")
+	}
+	code, _, stderr := run(t, t.TempDir(), "eval", dir, "--set", "data.dir="+f.data)
+	if code != 2 {
+		t.Errorf("eval without the data: exit code %d", code)
+	}
+	oneLine(t, stderr, f.data, "does not exist", "data.dir")
+	for _, test := range []struct {
+		args []string
+		want []string
+	}{
+		{[]string{"predict", dir, "--prompt", "über"}, []string{`character 'ü' at byte 0 does not occur`}},
+		{[]string{"predict", dir, "--prompt", ""}, []string{"--prompt is empty"}},
+		{[]string{"predict", dir, "--photo", config(t, "README.md")}, []string{"not trained on images"}},
+		{[]string{"predict", dir, "--prompt", "to", "--set", "seed=2"}, []string{"--set seed=2", "data"}},
+		{[]string{"predict", dir, "--prompt", "to", "--job", f.file}, []string{"--job goes with a .safetensors file"}},
+		{[]string{"predict", dir, "--prompt", "to", "--step", "6"}, []string{"no checkpoint at step 6"}},
+		{[]string{"predict", file, "--prompt", "to"}, []string{"--job JOB.yaml"}},
+		{[]string{"predict", f.file, "--prompt", "to", "--job", config(t, "quickstart.yaml")}, []string{"not trained on text"}},
+		{[]string{"eval", f.file, "--job", config(t, "quickstart.yaml")}, []string{f.file, "header"}},
+	} {
+		code, out, stderr := run(t, t.TempDir(), test.args...)
+		if code != 2 && (code != 1 || !slices.Contains(test.args, "--step")) || out != "" {
+			t.Errorf("%v: exit code %d, stdout %q", test.args, code, out)
+		}
+		oneLine(t, stderr, test.want...)
+	}
+}
+
+// A warm-up that does not end before the job is refused before anything starts.
+func TestWarmupBeyondTheEnd(t *testing.T) {
+	f := text(t)
+	dir := filepath.Join(t.TempDir(), "run")
+	code, _, stderr := run(t, t.TempDir(), "launch", f.file, "--dir", dir, "--set", "data.dir="+f.data, "--set", "train.steps=9")
+	if code != 2 {
+		t.Errorf("exit code %d", code)
+	}
+	oneLine(t, stderr, "gpt-shakespeare.yaml:", "train.schedule.warmup 100 must end before the job does, at step 9")
+	if _, err := os.Stat(dir); err == nil {
+		t.Error("the run's folder was made")
+	}
+}
+
+// MobileNetV2 gives one digest on any number of workers; its checkpoint names what a photo shows where the data is not.
+func TestImageModel(t *testing.T) {
+	f := photos(t)
+	dir := f.everywhere(t)
+	photo := filepath.Join(t.TempDir(), "photo.png")
+	paint(t, photo, 50, 1, 5)
+	type named struct {
+		Classes []struct {
+			Class       string
+			Label       int
+			Probability float64
+		}
+	}
+	with := ask[named](t, "predict", dir, "--photo", photo, "--set", "data.dir="+f.data)
+	if err := os.RemoveAll(f.data); err != nil {
+		t.Fatal(err)
+	}
+	got := ask[named](t, "predict", dir, "--photo", photo, "--threads", "2")
+	if !slices.Equal(got.Classes, with.Classes) || len(got.Classes) != 2 || got.Classes[0].Probability < got.Classes[1].Probability {
+		t.Fatalf("the photo is named %+v, with the data %+v", got, with)
+	}
+	for _, c := range got.Classes {
+		if c.Class != []string{"blue", "red"}[c.Label] {
+			t.Errorf("class %d is called %s", c.Label, c.Class)
+		}
+	}
+	if sum := got.Classes[0].Probability + got.Classes[1].Probability; sum < 0.999 || sum > 1.001 {
+		t.Errorf("probabilities %+v", got)
+	}
+	code, out, _ := run(t, t.TempDir(), "predict", dir, "--photo", photo, "--top", "1")
+	if code != 0 || strings.Count(out, "\n") != 1 || !strings.HasSuffix(out, got.Classes[0].Class+"\n") {
+		t.Errorf("exit code %d, %q", code, out)
+	}
+	for _, test := range []struct {
+		args []string
+		want []string
+	}{
+		{[]string{"predict", dir, "--prompt", "to"}, []string{"not trained on text", "--photo"}},
+		{[]string{"predict", dir}, []string{"either --photo FILE or --prompt TEXT"}},
+		{[]string{"predict", dir, "--photo", photo, "--prompt", "to"}, []string{"either --photo FILE or --prompt TEXT"}},
+		{[]string{"predict", dir, "--photo", photo, "--seed", "3"}, []string{"--seed goes with --prompt"}},
+		{[]string{"predict", dir, "--prompt", "to", "--temperature", "NaN"}, []string{"--temperature"}},
+		{[]string{"predict", dir, "--photo", "none.png"}, []string{"none.png"}},
+		{[]string{"predict", dir, "--photo", f.file}, []string{"mobilenetv2-cifar10.yaml"}},
+		{[]string{"predict", t.TempDir(), "--photo", photo}, []string{"no whole checkpoint lies in"}},
+		{[]string{"predict", "nowhere", "--photo", photo}, []string{"nowhere"}},
+	} {
+		code, out, stderr := run(t, t.TempDir(), test.args...)
+		if code != 2 || out != "" {
+			t.Errorf("%v: exit code %d, stdout %q", test.args, code, out)
+		}
+		oneLine(t, stderr, test.want...)
+	}
+}
