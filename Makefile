@@ -42,7 +42,7 @@ generate: ## make the generated code anew
 generated: ## generated code is what its generators make
 	@before=$$(mktemp -d) && files=$$(git ls-files '*.pb.go' '*_amd64.s' '*_amd64_stubs.go' 'internal/tensor/kernel/*_amd64.go' 'internal/tensor/kernel/vec_arm64.*' internal/tensor/kernel/vec_other.go); \
 	for f in $$files; do mkdir -p $$before/$$(dirname $$f); cp $$f $$before/$$f; done; \
-	$(GO) generate ./internal/rpc ./internal/tensor/kernel || exit 1; \
+	$(GO) generate ./internal/rpc ./internal/tensor ./internal/tensor/kernel || exit 1; \
 	status=0; for f in $$files; do cmp -s $$f $$before/$$f || { echo "$$f is not what its generator makes: run make generate and commit"; cp $$before/$$f $$f; status=1; }; done; \
 	rm -rf $$before; exit $$status
 
@@ -55,7 +55,7 @@ golden: ## the golden digests on every kernel tier, built for amd64 v1 and v3 an
 # Everything below the step loop, in NEON and plain Go. Slow: every instruction is emulated.
 EMULATE ?= qemu-aarch64-static
 ARM64 = ./internal/plan ./internal/rng ./internal/tensor/... ./internal/optim ./internal/model ./internal/golden
-arm64: ## the numeric packages' tests on arm64, emulated by $(EMULATE)
+arm64: ## the numeric packages' tests on arm64, emulated (qemu-aarch64-static, or EMULATE)
 	GOARCH=arm64 CGO_ENABLED=0 $(GO) test -short -timeout 30m -exec $(EMULATE) $(ARM64)
 
 fuzz: ## every fuzz test for FUZZTIME, 10s unless told
@@ -87,7 +87,7 @@ bench: build ## Ringmaster's own figures
 	bin/ringmaster bench allreduce --workers 2
 	bin/ringmaster bench train configs/quickstart.yaml --workers 1 --threads 1
 
-bench-peers: build ## side by side with the PyTorch programs of $(PEERS); PYTHON names an interpreter with torch
+bench-peers: build ## side by side with the PyTorch programs of PEERS; PYTHON names an interpreter with torch
 	$(GO) run ./bench/peers -python "$(PYTHON)" -peers "$(PEERS)" $(if $(ROUNDS),-rounds $(ROUNDS))
 
 clean: ## remove what was built and the runs
