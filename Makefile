@@ -9,7 +9,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
 .DEFAULT_GOAL := help
-.PHONY: help build run chaos test race unit lint format vet staticcheck vulnerable generated generate e2e golden simulate bench bench-peers arm64 fuzz clean
+.PHONY: help build run chaos partitions test race unit lint format vet staticcheck vulnerable generated generate e2e golden simulate bench bench-peers arm64 fuzz clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -81,6 +81,10 @@ SEED ?= 1
 FAULTS ?= 200
 chaos: build ## train under 200 faults of workers and coordinators, compare the digests
 	bin/ringmaster chaos configs/quickstart.yaml --seed $(SEED) --faults $(FAULTS)
+
+partitions: ## real processes in network namespaces while the network breaks (needs root and iproute2)
+	@test "$$(id -u)" = 0 && command -v ip tc >/dev/null || { echo "make partitions needs root, and iproute2 (ip, tc): it makes network namespaces"; exit 1; }
+	$(GO) test -tags netns -count=1 -parallel 3 -timeout 20m -v ./internal/netns -seed $(SEED)
 
 bench: build ## Ringmaster's own figures
 	bin/ringmaster bench gemm

@@ -1,0 +1,66 @@
+package netns
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"ringmaster/internal/config"
+)
+
+// The units for systemd are well formed and start the daemons with flags that these know.
+func TestUnits(t *testing.T) {
+	for file, known := range map[string][]config.Option{
+		"ringmaster-coordinator.service": config.CoordinatorOptions,
+		"ringmaster-worker@.service":     config.WorkerOptions,
+	} {
+		unit := readUnit(t, filepath.Join("..", "..", "configs", "systemd", file))
+		for _, key := range []string{"Unit.Description", "Service.User", "Service.Restart", "Service.TimeoutStopSec", "Install.WantedBy"} {
+			if unit[key] == "" {
+				t.Errorf("%s: %s is missing", file, key)
+			}
+		}
+		words := strings.Fields(unit["Service.ExecStart"])
+		program, _, _ := strings.Cut(strings.TrimSuffix(strings.TrimPrefix(file, "ringmaster-"), ".service"), "@")
+		if len(words) == 0 || filepath.Base(words[0]) != program {
+			t.Fatalf("%s starts %q, not %s", file, words, program)
+		}
+		for _, word := range words[1:] {
+			key, isFlag := strings.CutPrefix(word, "--")
+			key = strings.ReplaceAll(key, "-", "_")
+			if isFlag && key != "config" && !slices.ContainsFunc(known, func(o config.Option) bool { return o.Key == key }) {
+				t.Errorf("%s: the %s has no flag %s", file, program, word)
+			}
+		}
+	}
+}
+
+// readUnit reads the assignments of a unit by section and key; each key may stand once.
+func readUnit(t *testing.T, path string) map[string]string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unit, section := map[string]string{}, ""
+	for line := range strings.Lines(string(text)) {
+		line = strings.TrimSpace(line)
+		switch {
+		case line == "" || line[0] == '#':
+		case line[0] == '[' && strings.HasSuffix(line, "]"):
+			section = line[1 : len(line)-1]
+			if !slices.Contains([]string{"Unit", "Service", "Install"}, section) {
+				t.Fatalf("%s: unknown section %s", path, line)
+			}
+		default:
+			key, value, ok := strings.Cut(line, "=")
+			if !ok || section == "" || unit[section+"."+key] != "" {
+				t.Fatalf("%s: %q is no assignment in a section, or a second one", path, line)
+			}
+			unit[section+"."+key] = value
+		}
+	}
+	return unit
+}
