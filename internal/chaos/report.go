@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"regexp"
@@ -28,6 +29,7 @@ type Report struct {
 	StepMs       float64   `json:"step_ms"` // mean over the runs under faults
 	WallS        float64   `json:"wall_s"`
 	Kinds        []Figures `json:"kinds"`
+	Slowest      []Slow    `json:"slowest"` // recoveries from workers' faults, the slowest first
 	Problems     []string  `json:"problems"`
 	Rounds       []Round   `json:"rounds"`
 }
@@ -59,10 +61,22 @@ type Figures struct {
 	MaxMs      float64 `json:"max_ms"`
 }
 
+// Slow is one recovery, with where to look for its reasons.
+type Slow struct {
+	Run        int     `json:"run"`
+	Fault      string  `json:"fault"`
+	Generation uint64  `json:"generation"` // of the view that ended the stall
+	Ms         float64 `json:"ms"`
+}
+
+// slowest is how many recoveries a report names.
+const slowest = 3
+
 // recovery is one fault's; ms is NaN where there was nothing to recover from.
 type recovery struct {
 	kind Kind
 	ms   float64
+	slow Slow // of a worker's fault that led to a view
 }
 
 // note takes the outcome of a round into the report.
@@ -119,19 +133,21 @@ func attribute(hits []*hit, views []launch.ViewSummary, stalls map[uint64]float6
 			if h.answerMs > 0 {
 				ms = h.answerMs
 			}
-			all = append(all, recovery{h.fault.Kind, ms})
+			all = append(all, recovery{kind: h.fault.Kind, ms: ms})
 			continue
 		}
+		one := recovery{kind: h.fault.Kind, ms: ms}
 		for _, v := range views {
 			names := named.FindAllStringSubmatch(v.Reason, -1)
 			if v.Generation > h.generation && slices.ContainsFunc(names, func(m []string) bool { return m[1] == h.fault.Target }) {
 				if stall := stalls[v.Generation]; stall > 0 {
-					ms = max(0, stall-stepMs)
+					one.ms = max(0, stall-stepMs)
+					one.slow = Slow{Fault: h.fault.String(), Generation: v.Generation, Ms: one.ms}
 				}
 				break
 			}
 		}
-		all = append(all, recovery{h.fault.Kind, ms})
+		all = append(all, one)
 	}
 	return all
 }
@@ -141,7 +157,7 @@ func (r *Report) conclude(wanted int) {
 	byKind := map[Kind][]recovery{}
 	var ofWorkers, ofCoordinators []recovery
 	r.DigestsEqual = len(r.Rounds) > 0
-	for _, n := range r.Rounds {
+	for i, n := range r.Rounds {
 		r.Faults += n.Faults
 		r.LostSteps += n.LostSteps
 		r.DigestsEqual = r.DigestsEqual && n.Equal
@@ -150,11 +166,16 @@ func (r *Report) conclude(wanted int) {
 			byKind[one.kind] = append(byKind[one.kind], one)
 			if one.kind.OfWorker() {
 				ofWorkers = append(ofWorkers, one)
+				if one.slow.Run = i + 1; !math.IsNaN(one.ms) {
+					r.Slowest = append(r.Slowest, one.slow)
+				}
 			} else {
 				ofCoordinators = append(ofCoordinators, one)
 			}
 		}
 	}
+	slices.SortStableFunc(r.Slowest, func(a, b Slow) int { return cmp.Compare(b.Ms, a.Ms) })
+	r.Slowest = r.Slowest[:min(slowest, len(r.Slowest))]
 	for _, k := range Kinds() {
 		if len(byKind[k]) > 0 {
 			r.Kinds = append(r.Kinds, figures(string(k), byKind[k]))
@@ -209,6 +230,9 @@ func (r *Report) Table() string {
 	}
 	_ = w.Flush() // a strings.Builder takes everything
 	fmt.Fprintln(&out, "workers: from the last step in the old view to the first in the new, one step less; coordinators: until a leader answers, pause included")
+	for _, one := range r.Slowest {
+		fmt.Fprintf(&out, "slowest: %.0f ms, %s, run %d view %d\n", one.Ms, one.Fault, one.Run, one.Generation)
+	}
 	equal := 0
 	for _, n := range r.Rounds {
 		if n.Equal {

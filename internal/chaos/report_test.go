@@ -2,6 +2,7 @@ package chaos
 
 import (
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -38,9 +39,9 @@ func TestAttributeFindsTheViewOfAFault(t *testing.T) {
 func TestFiguresOfKnownTimes(t *testing.T) {
 	var all []recovery
 	for i := range 200 {
-		all = append(all, recovery{KillWorker, float64(200 - i)})
+		all = append(all, recovery{kind: KillWorker, ms: float64(200 - i)})
 	}
-	all = append(all, recovery{KillWorker, math.NaN()})
+	all = append(all, recovery{kind: KillWorker, ms: math.NaN()})
 	want := Figures{Kind: "kill-worker", Faults: 201, Recoveries: 200, MinMs: 1, MedianMs: 100, P99Ms: 198, MaxMs: 200}
 	if got := figures("kill-worker", all); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
@@ -81,5 +82,23 @@ func TestReportFails(t *testing.T) {
 		if table := r.Table(); !strings.Contains(table, "seed 3") || (len(r.Problems) > 0) != strings.Contains(table, "problem:") {
 			t.Errorf("%q: table %s", name, table)
 		}
+	}
+}
+
+func TestSlowestAreNamed(t *testing.T) {
+	r := &Report{}
+	for run := range 3 {
+		n := Round{Equal: true}
+		for i := range 4 {
+			ms := float64(10*i + run)
+			n.recoveries = append(n.recoveries, recovery{kind: KillWorker, ms: ms, slow: Slow{Fault: "kill-worker w1", Generation: uint64(i), Ms: ms}})
+		}
+		n.recoveries = append(n.recoveries, recovery{kind: StopWorker, ms: math.NaN()}, recovery{kind: KillLeader, ms: 1000})
+		r.Rounds = append(r.Rounds, n)
+	}
+	r.conclude(0)
+	want := []Slow{{3, "kill-worker w1", 3, 32}, {2, "kill-worker w1", 3, 31}, {1, "kill-worker w1", 3, 30}}
+	if !slices.Equal(r.Slowest, want) {
+		t.Errorf("got %+v, want %+v", r.Slowest, want)
 	}
 }
