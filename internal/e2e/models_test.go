@@ -142,7 +142,7 @@ func TestLanguageModel(t *testing.T) {
 		return ask[continued](t, append([]string{"predict", dir, "--prompt", "to be", "--tokens", "100", "--temperature", "2"}, args...)...)
 	}
 	one, again, other := say("--seed", "7"), say("--seed", "7", "--threads", "2"), say("--seed", "8")
-	if one != again || one.Text == other.Text || len(one.Text) != 100 || one.Digest != want.Digest || strings.Trim(one.Text, "To be, or not to be: that is the question. ") != "" {
+	if one != again || one.Text == other.Text || len(one.Text) != 100 || one.Digest != want.Digest || strings.Trim(one.Text, "To be,rnt:haisqu.") != "" {
 		t.Errorf("seed 7 continues by %q, again by %q; seed 8 by %q", one.Text, again.Text, other.Text)
 	}
 	code, out, _ := run(t, t.TempDir(), "predict", dir, "--prompt", "to be", "--tokens", "100", "--temperature", "2", "--seed", "7")
