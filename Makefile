@@ -9,7 +9,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
 .DEFAULT_GOAL := help
-.PHONY: help build run chaos partitions test race unit lint format vet staticcheck vulnerable generated generate e2e golden simulate bench bench-peers arm64 fuzz clean
+.PHONY: help build tidy run chaos partitions test race unit lint format vet staticcheck vulnerable generated generate e2e golden simulate bench bench-peers arm64 fuzz clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -22,10 +22,13 @@ run: build ## train the quickstart on a coordinator and four workers on this mac
 
 test: lint unit race e2e ## everything that must be green: format, vet, lint, generated code, unit tests, -race, end to end
 
-lint: format vet staticcheck generated ## the checks that run nothing
+lint: format tidy vet staticcheck generated ## the checks that run nothing
 
 format:
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "not gofmt-ed: $$unformatted"; exit 1; }
+
+tidy:
+	$(GO) mod tidy -diff
 
 vet:
 	$(GO) vet ./...
