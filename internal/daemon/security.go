@@ -61,12 +61,12 @@ func gossipKey(i *certs.Identity) []byte {
 	return i.GossipKey
 }
 
-// mayCall lists who may call the coordinator's methods. Those that are not listed are for clients: they change what a
-// cluster does.
+// mayCall lists who may call the coordinator's methods. Those that are not listed change what a cluster does: they are
+// for clients, and for coordinators, who have it in their power anyway.
 var mayCall = map[string][]certs.Role{
 	rpc.Coordinator_Attach_FullMethodName:  {certs.Worker},
-	rpc.Coordinator_PutFile_FullMethodName: {certs.Worker, certs.Client},
-	rpc.Coordinator_GetFile_FullMethodName: {certs.Worker, certs.Coordinator, certs.Client},
+	rpc.Coordinator_PutFile_FullMethodName: certs.Roles,
+	rpc.Coordinator_GetFile_FullMethodName: certs.Roles,
 	rpc.Coordinator_Status_FullMethodName:  certs.Roles,
 	rpc.Coordinator_Watch_FullMethodName:   certs.Roles,
 }
@@ -76,7 +76,7 @@ func coordinatorMethods(method string) []certs.Role {
 	if roles, ok := mayCall[method]; ok {
 		return roles
 	}
-	return []certs.Role{certs.Client}
+	return []certs.Role{certs.Client, certs.Coordinator}
 }
 
 // workerMethods are for workers: the ring, and the state that a worker takes from its peers.
