@@ -43,15 +43,9 @@ func Coordinator(ctx context.Context, c *config.Coordinator, log *slog.Logger) e
 	if err != nil {
 		return err
 	}
-	store, err := checkpoint.Open(disk.OS{}, filepath.Join(c.Dir, "checkpoints"))
+	store, err := openStore(c.Dir, log)
 	if err != nil {
 		return err
-	}
-	// What a crash left half written in a folder that may yet be completed stays; temporary files go.
-	if removed, err := store.Clean(nil); err != nil {
-		return err
-	} else if len(removed) > 0 {
-		log.Info("removed what a crash left behind", "files", len(removed))
 	}
 	port, err := listen(c.Bind, identity, log)
 	if err != nil {
@@ -104,6 +98,20 @@ func Coordinator(ctx context.Context, c *config.Coordinator, log *slog.Logger) e
 		}
 		return fmt.Errorf("serve on %s: %w", c.Bind, err)
 	}
+}
+
+// openStore opens the checkpoints of a replica's folder. What a crash left half written in a folder that may yet be
+// completed stays; temporary files go.
+func openStore(dir string, log *slog.Logger) (*checkpoint.Store, error) {
+	store, err := checkpoint.Open(disk.OS{}, filepath.Join(dir, "checkpoints"))
+	if err != nil {
+		return nil, err
+	}
+	removed, err := store.Clean(nil)
+	if len(removed) > 0 {
+		log.Info("removed what a crash left behind", "files", len(removed))
+	}
+	return store, err
 }
 
 // place is where the others dial this replica, for gossip and gRPC and, in peers, for Raft. Both are made sure of.

@@ -27,13 +27,7 @@ import (
 // Worker runs one worker until ctx ends; then the worker leaves in good order. An error says what it could not open, or
 // that the cluster does not want it.
 func Worker(ctx context.Context, c *config.Worker, log *slog.Logger) error {
-	threads := c.Threads
-	if threads == 0 {
-		threads = runtime.NumCPU()
-	}
-	if os.Getenv("GOMAXPROCS") == "" {
-		runtime.GOMAXPROCS(threads + 1) // one for the network beside the threads that compute
-	}
+	threads := setThreads(c.Threads)
 	identity, err := loadIdentity(c.Certs, certs.Worker, log)
 	if err != nil {
 		return err
@@ -43,22 +37,9 @@ func Worker(ctx context.Context, c *config.Worker, log *slog.Logger) error {
 		return err
 	}
 	defer port.Close()
-	address, err := advertise(ctx, port, c.Advertise, c.Join, log)
-	if err == nil {
-		err = checkReachable(ctx, address, c.Join)
-	}
+	self, err := introduce(ctx, c, port, identity, log)
 	if err != nil {
 		return err
-	}
-	self := plan.Member{Worker: c.ID, Incarnation: plan.Incarnation(randomWord() | 1), Address: address, Machine: machine.ID(), Host: machine.Host()}
-	if self.Worker == "" && identity != nil {
-		self.Worker = identity.ID
-	}
-	if err := checkID(identity, self.Worker); err != nil {
-		return err
-	}
-	if self.Worker == "" {
-		self.Worker = fmt.Sprintf("%s-%d", self.Host, port.Addr().Port)
 	}
 	socket, err := listenLocal(&self, c.Dir)
 	if err != nil {
@@ -67,7 +48,7 @@ func Worker(ctx context.Context, c *config.Worker, log *slog.Logger) error {
 		defer os.Remove(self.Socket)
 	}
 	gossip, err := node.StartGossip(node.GossipConfig{ID: self.Worker, Role: node.Worker, Incarnation: self.Incarnation,
-		API: address, Advertise: address, Port: port, Seeds: c.Join, Key: gossipKey(identity), Logger: log})
+		API: self.Address, Advertise: self.Address, Port: port, Seeds: c.Join, Key: gossipKey(identity), Logger: log})
 	if err != nil {
 		return err
 	}
@@ -99,7 +80,7 @@ func Worker(ctx context.Context, c *config.Worker, log *slog.Logger) error {
 			}
 		})
 	}
-	log.Info("worker is up", "id", self.Worker, "address", address, "threads", threads)
+	log.Info("worker is up", "id", self.Worker, "address", self.Address, "threads", threads)
 	if err := worker.Run(life, ctx.Done()); err != nil {
 		if cause := context.Cause(life); cause != nil {
 			return cause
@@ -107,6 +88,38 @@ func Worker(ctx context.Context, c *config.Worker, log *slog.Logger) error {
 		return err
 	}
 	return nil
+}
+
+// setThreads is the number of threads that compute; the scheduler gets one more, for the network.
+func setThreads(threads int) int {
+	if threads == 0 {
+		threads = runtime.NumCPU()
+	}
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(threads + 1)
+	}
+	return threads
+}
+
+// introduce is who the worker is to the others, and where they dial it.
+func introduce(ctx context.Context, c *config.Worker, port *node.Port, identity *certs.Identity, log *slog.Logger) (plan.Member, error) {
+	address, err := advertise(ctx, port, c.Advertise, c.Join, log)
+	if err != nil {
+		return plan.Member{}, err
+	}
+	if err := checkReachable(ctx, address, c.Join); err != nil {
+		return plan.Member{}, err
+	}
+	id := c.ID
+	switch {
+	case id != "":
+	case identity != nil:
+		id = identity.ID
+	default:
+		id = fmt.Sprintf("%s-%d", machine.Host(), port.Addr().Port)
+	}
+	self := plan.Member{Worker: id, Incarnation: plan.Incarnation(randomWord() | 1), Address: address, Machine: machine.ID(), Host: machine.Host()}
+	return self, checkID(identity, id)
 }
 
 // maxSocketPath is the longest path that a unix socket may have on all systems.
