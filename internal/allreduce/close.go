@@ -131,6 +131,9 @@ func (r *Ring) tearDown(bye farewell) {
 		}
 		end := time.NewTimer(linger)
 		defer end.Stop()
+		// A worker that is silent and whose buffers are full would take not even the goodbye.
+		cut := time.AfterFunc(linger, r.out.Close)
+		defer cut.Stop()
 		f := bye.frame(r.toPrev)
 		r.in.Close(&f)
 		select {
