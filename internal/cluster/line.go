@@ -69,21 +69,32 @@ func (s *Server) Serve(ctx context.Context, stream Line) error {
 	return nil
 }
 
+// orderInterval is how often a worker gets its order again although nothing changed: a sign of life, without which it looks
+// for another leader (session.Config.Silence).
+const orderInterval = 400 * time.Millisecond
+
+// sendOrders sends the worker's order when it changes and at every interval.
 func sendOrders(ctx context.Context, s *Server, l *line, stream Line, cancel func()) {
 	defer cancel()
+	beat := time.NewTicker(orderInterval)
+	defer beat.Stop()
 	var sent *rpc.Order
+	due := false
 	for {
 		s.mu.Lock()
 		o := l.order
 		s.mu.Unlock()
-		if o != nil && (sent == nil || !proto.Equal(o, sent)) {
+		if o != nil && (due || sent == nil || !proto.Equal(o, sent)) {
 			if stream.Send(o) != nil {
 				return
 			}
 			sent = o
 		}
+		due = false
 		select {
 		case <-l.ready:
+		case <-beat.C:
+			due = true
 		case <-ctx.Done():
 			return
 		}

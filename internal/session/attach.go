@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -94,13 +95,18 @@ func (w *Worker) attach(ctx context.Context, address string) (served bool, err e
 			}
 		}
 	}()
+	silent := time.NewTimer(w.cfg.Silence)
+	defer silent.Stop()
 	for {
 		select {
 		case o := <-orders:
 			served = true
+			silent.Reset(w.cfg.Silence)
 			w.post(ctx, func() { w.takeOrder(o) })
 		case err := <-failed:
 			return served, err
+		case <-silent.C:
+			return served, fmt.Errorf("the coordinator at %s has been silent for %v", address, w.cfg.Silence)
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"math"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -144,43 +145,53 @@ const (
 // spread sends a file to all coordinators and returns the ids of those that hold it: at least a majority. It tries until
 // so many answer, and gives up (nil) only when the session's time is over.
 func (v *saver) spread(head *rpc.FilePart, share int) []string {
-	retry, said := firstRetry, ""
-	for {
-		addresses := v.j.w.addresses()
-		holders := make([]string, len(addresses))
-		errs := make([]error, len(addresses))
-		var sending sync.WaitGroup
-		for i, address := range addresses {
-			sending.Go(func() {
-				ctx, cancel := context.WithTimeout(v.ctx, putTimeout)
-				defer cancel()
-				holders[i], errs[i] = v.j.w.links.PutFile(ctx, address, head, func(w io.Writer) error {
-					return v.layout.WriteShare(w, share, &v.staged)
-				})
-			})
-		}
-		sending.Wait()
-		ids, all := map[string]bool{}, []string{}
-		for i, id := range holders {
-			if errs[i] == nil && !ids[id] {
-				ids[id] = true
-				all = append(all, id)
-			}
-		}
-		if replicas := v.j.w.replicas(); len(all) > replicas/2 {
-			return all
-		}
-		for i, err := range errs {
-			if err != nil && v.ctx.Err() == nil && err.Error() != said {
-				said = err.Error()
-				v.j.w.log.Warn("checkpoint share not stored yet", "file", head.Name, "coordinator", addresses[i], "reason", said)
-			}
+	for retry := firstRetry; ; retry = min(2*retry, lastRetry) {
+		if holders := v.spreadOnce(head, share); len(holders) > v.j.w.replicas()/2 {
+			return holders
 		}
 		if !sleep(v.ctx, retry) {
 			return nil
 		}
-		retry = min(2*retry, lastRetry)
 	}
+}
+
+// lateTimeout is how much longer than a majority the other coordinators may take. Those that miss it fetch the file from
+// the others.
+const lateTimeout = time.Second
+
+// spreadOnce sends a file to all coordinators at once and returns the ids of those that hold it.
+func (v *saver) spreadOnce(head *rpc.FilePart, share int) []string {
+	ctx, cancel := context.WithTimeout(v.ctx, putTimeout)
+	defer cancel()
+	type answer struct {
+		address, id string
+		err         error
+	}
+	addresses := v.j.w.addresses()
+	answers := make(chan answer, len(addresses))
+	for _, address := range addresses {
+		go func() {
+			id, err := v.j.w.links.PutFile(ctx, address, head, func(w io.Writer) error {
+				return v.layout.WriteShare(w, share, &v.staged)
+			})
+			answers <- answer{address, id, err}
+		}()
+	}
+	var holders []string
+	for range addresses { // all of them: what is sent belongs to the saver again afterwards
+		a := <-answers
+		switch {
+		case a.err == nil && !slices.Contains(holders, a.id):
+			holders = append(holders, a.id)
+		case a.err != nil && ctx.Err() == nil:
+			v.j.w.log.Info("checkpoint share not stored", "file", head.Name, "coordinator", a.address, "reason", a.err)
+		}
+		if len(holders) == v.j.w.replicas()/2+1 {
+			late := time.AfterFunc(lateTimeout, cancel)
+			defer late.Stop()
+		}
+	}
+	return holders
 }
 
 // committed forgets the facts that the log has made part of a checkpoint.
