@@ -146,7 +146,18 @@ func show(rows []row) error {
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "\tours\tPyTorch\tunit\tratio\t")
 	for _, r := range rows {
-		fmt.Fprintf(w, "%s\t%.4g\t%.4g\t%s\t%.2f\t\n", r.name, median(r.ours), median(r.theirs), r.unit, r.ratio())
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%.2f\t\n", r.name, digits(median(r.ours)), digits(median(r.theirs)), r.unit, r.ratio())
 	}
 	return w.Flush()
+}
+
+// digits writes a figure with about three digits that matter.
+func digits(v float64) string {
+	switch {
+	case v >= 100:
+		return fmt.Sprintf("%.0f", v)
+	case v >= 10:
+		return fmt.Sprintf("%.1f", v)
+	}
+	return fmt.Sprintf("%.2f", v)
 }
