@@ -32,6 +32,7 @@ func TestGoldenDigestOfOtherBuilds(t *testing.T) {
 	}
 	for _, b := range builds {
 		t.Run(b.name, func(t *testing.T) {
+			t.Parallel()
 			var command []string
 			if b.arch != runtime.GOARCH {
 				emulator, err := exec.LookPath(b.emulator)
