@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"ringmaster/internal/launch"
 )
@@ -108,7 +109,7 @@ func (r *Report) note(t *trial, dir string, s, reference *launch.Summary, troubl
 			bad("view %d lost %d finished steps: %s", v.Generation, v.LostSteps, v.Reason)
 		}
 	}
-	n.recoveries = attribute(t.hits, s.Views, t.stalls, n.stepMs)
+	n.recoveries = attribute(t.hits, s.Views, t.changes, n.stepMs)
 	r.Rounds = append(r.Rounds, n)
 }
 
@@ -122,34 +123,42 @@ func sameEpoch(a, b launch.EpochSummary) bool {
 // named finds the workers that a view's reason speaks of.
 var named = regexp.MustCompile(`worker ([A-Za-z0-9_.-]+)`)
 
-// attribute finds for every fault how long it stopped what it hit. For a worker's that is the stall of the first view
-// after it that names the worker: the time from the last step finished in the old view to the first one finished in the
-// new, less one step. For a coordinator's it is the time until a leader answered again.
-func attribute(hits []*hit, views []launch.ViewSummary, stalls map[uint64]float64, stepMs float64) []recovery {
-	all := make([]recovery, 0, len(hits))
-	for _, h := range hits {
-		ms := math.NaN()
-		if !h.fault.Kind.OfWorker() {
-			if h.answerMs > 0 {
-				ms = h.answerMs
-			}
-			all = append(all, recovery{kind: h.fault.Kind, ms: ms})
-			continue
+// attribute finds for every fault how long it stopped what it hit. For a worker's that is the stall of the first view that
+// names the worker and has no later fault of that worker before it: the time from the last step finished in the old view to
+// the first one finished in the new, less one step. For a coordinator's it is the time until a leader answered again.
+func attribute(hits []*hit, views []launch.ViewSummary, changes map[uint64]change, stepMs float64) []recovery {
+	all := make([]recovery, len(hits))
+	for i, h := range hits {
+		all[i] = recovery{kind: h.fault.Kind, ms: math.NaN()}
+		if !h.fault.Kind.OfWorker() && h.answerMs > 0 {
+			all[i].ms = h.answerMs
 		}
-		one := recovery{kind: h.fault.Kind, ms: ms}
-		for _, v := range views {
-			names := named.FindAllStringSubmatch(v.Reason, -1)
-			if v.Generation > h.generation && slices.ContainsFunc(names, func(m []string) bool { return m[1] == h.fault.Target }) {
-				if stall := stalls[v.Generation]; stall > 0 {
-					one.ms = max(0, stall-stepMs)
-					one.slow = Slow{Fault: h.fault.String(), Generation: v.Generation, Ms: one.ms}
-				}
-				break
+	}
+	taken := make([]bool, len(hits))
+	for _, v := range views {
+		c := changes[v.Generation]
+		for _, name := range named.FindAllStringSubmatch(v.Reason, -1) {
+			i := causeOf(hits, name[1], v.Generation, c.seen)
+			if i < 0 || taken[i] {
+				continue
+			}
+			if taken[i] = true; c.stallMs > 0 {
+				ms := max(0, c.stallMs-stepMs)
+				all[i].ms, all[i].slow = ms, Slow{Fault: hits[i].fault.String(), Generation: v.Generation, Ms: ms}
 			}
 		}
-		all = append(all, one)
 	}
 	return all
+}
+
+// causeOf is the last fault of a worker before a view was seen, -1 where there is none.
+func causeOf(hits []*hit, worker string, generation uint64, seen time.Time) int {
+	for i, h := range slices.Backward(hits) {
+		if h.fault.Target == worker && h.generation < generation && h.at.Before(seen) {
+			return i
+		}
+	}
+	return -1
 }
 
 // conclude makes the figures of all rounds. wanted is how many faults were to happen.

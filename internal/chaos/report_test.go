@@ -11,13 +11,14 @@ import (
 )
 
 func TestAttributeFindsTheViewOfAFault(t *testing.T) {
-	now := time.Now()
+	start := time.Now()
+	at := func(seconds int) time.Time { return start.Add(time.Duration(seconds) * time.Second) }
 	hits := []*hit{
-		{fault: Fault{Kind: KillWorker, Target: "w2"}, at: now, generation: 1},
-		{fault: Fault{Kind: KillLeader, Target: "leader"}, at: now, generation: 1, answerMs: 80},
-		{fault: Fault{Kind: StopWorker, Target: "w1"}, at: now, generation: 3}, // nobody noticed
-		{fault: Fault{Kind: KillWorker, Target: "w2"}, at: now, generation: 3},
-		{fault: Fault{Kind: LoseQuorum, Target: "majority"}, at: now, generation: 4}, // the job ended first
+		{fault: Fault{Kind: KillWorker, Target: "w2"}, at: at(1), generation: 1},
+		{fault: Fault{Kind: KillLeader, Target: "leader"}, at: at(1), generation: 1, answerMs: 80},
+		{fault: Fault{Kind: StopWorker, Target: "w2"}, at: at(4), generation: 3}, // short: nobody noticed
+		{fault: Fault{Kind: KillWorker, Target: "w2"}, at: at(5), generation: 3},
+		{fault: Fault{Kind: LoseQuorum, Target: "majority"}, at: at(9), generation: 4}, // the job ended first
 	}
 	views := []launch.ViewSummary{
 		{Generation: 1, Cause: "start", Reason: "3 workers are ready"},
@@ -26,9 +27,9 @@ func TestAttributeFindsTheViewOfAFault(t *testing.T) {
 		{Generation: 4, Cause: "worker lost", Reason: "worker w2 on host has been silent for 1501 ms"},
 		{Generation: 5, Cause: "joined", Reason: "worker w12 joined"},
 	}
-	stalls := map[uint64]float64{2: 44, 3: 10, 4: 1600, 5: 9}
+	changes := map[uint64]change{2: {at(2), 44}, 3: {at(3), 10}, 4: {at(6), 1600}, 5: {at(7), 9}}
 	want := []float64{40, 80, math.NaN(), 1596, math.NaN()}
-	got := attribute(hits, views, stalls, 4)
+	got := attribute(hits, views, changes, 4)
 	for i, r := range got {
 		if r.kind != hits[i].fault.Kind || r.ms != want[i] && !(math.IsNaN(r.ms) && math.IsNaN(want[i])) {
 			t.Errorf("hit %d: %s after %v ms, want %v", i, r.kind, r.ms, want[i])

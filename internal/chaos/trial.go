@@ -46,9 +46,15 @@ type trial struct {
 	answered time.Time                // and when it did
 	settled  map[string]*launch.Child // workers that have trained and were not hurt since
 	absent   map[string]bool          // processes that a fault stopped or ended and that are not back
-	stalls   map[uint64]float64       // by generation
+	changes  map[uint64]change        // of views, by generation
 	hits     []*hit
 	problems []string
+}
+
+// change is what was seen of a view's making. A leader knows a stall only while it leads, so the longest one seen counts.
+type change struct {
+	seen    time.Time // first
+	stallMs float64
 }
 
 // hit is a fault as it happened.
@@ -67,7 +73,7 @@ func start(ctx context.Context, o *Options, dir launch.Directory, roster []strin
 		return nil, err
 	}
 	t := &trial{out: o.Out, cluster: &launch.Cluster{Dir: dir, Threads: o.Threads}, ids: ids, roster: slices.Clone(roster), began: time.Now(), dir: dir,
-		settled: map[string]*launch.Child{}, absent: map[string]bool{}, stalls: map[uint64]float64{}}
+		settled: map[string]*launch.Child{}, absent: map[string]bool{}, changes: map[uint64]change{}}
 	if err := t.cluster.FindPrograms(); err != nil {
 		return nil, &launch.UsageError{Err: err}
 	}
@@ -133,7 +139,12 @@ func (t *trial) see(status *rpc.ClusterStatus, began time.Time) {
 		}
 	}
 	for _, v := range status.Job.Views {
-		t.stalls[v.Generation] = max(t.stalls[v.Generation], v.StalledMs)
+		c, known := t.changes[v.Generation]
+		if !known {
+			c.seen = t.answered
+		}
+		c.stallMs = max(c.stallMs, v.StalledMs)
+		t.changes[v.Generation] = c
 	}
 	for _, h := range t.hits {
 		if h.answerMs == 0 && !h.at.IsZero() && began.After(h.at) {
