@@ -21,6 +21,7 @@ import (
 const (
 	reachTime  = time.Second
 	reachPause = 50 * time.Millisecond
+	reachTries = 4 // in all, where the time ran out without an answer
 )
 
 // listen opens a daemon's port. An address that cannot be listened on is a wrong configuration.
@@ -59,23 +60,38 @@ func advertise(ctx context.Context, port *node.Port, configured string, toward [
 
 // reach makes sure that an address leads to this process.
 func reach(ctx context.Context, port *node.Port, address string) error {
+	for try := 1; ; try++ {
+		err := reachOnce(ctx, port, address)
+		// A process that was stopped meanwhile, or had no CPU, has seen its time pass without having had it.
+		if err == nil || try == reachTries || ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded) {
+			return unreached(err, port, address)
+		}
+	}
+}
+
+// reachOnce tries for a while.
+func reachOnce(ctx context.Context, port *node.Port, address string) error {
 	ctx, cancel := context.WithTimeout(ctx, reachTime)
 	defer cancel()
 	for {
 		err := port.Reach(ctx, address)
-		if err == nil {
-			return nil
-		}
-		if errors.Is(err, certs.ErrInsecure) {
-			return &config.Problem{Text: "advertise: " + err.Error()}
-		}
 		// What answers wrongly will not answer otherwise; who does not answer at all may be about to.
-		if errors.Is(err, syscall.ECONNREFUSED) && pause(ctx, reachPause) {
-			continue
+		if err == nil || !errors.Is(err, syscall.ECONNREFUSED) || !pause(ctx, reachPause) {
+			return err
 		}
-		return &config.Problem{Text: fmt.Sprintf("advertise: %s does not lead back to this process, which listens on %v: %v; this machine has %s; set --advertise (or --bind)",
-			address, port.Addr(), err, ownAddresses())}
 	}
+}
+
+// unreached says what is wrong with an address; nil stays nil.
+func unreached(err error, port *node.Port, address string) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, certs.ErrInsecure):
+		return &config.Problem{Text: "advertise: " + err.Error()}
+	}
+	return &config.Problem{Text: fmt.Sprintf("advertise: %s does not lead back to this process, which listens on %v: %v; this machine has %s; set --advertise (or --bind)",
+		address, port.Addr(), err, ownAddresses())}
 }
 
 // pause waits; false where ctx ended first.
