@@ -1,0 +1,41 @@
+//go:build !race
+
+package trainer
+
+import (
+	"context"
+	"testing"
+
+	"ringmaster/internal/allreduce"
+	"ringmaster/internal/plan"
+)
+
+// TestStepsAllocateNothing counts allocations of whole steps once all batch sizes have been seen. The
+// race detector's own allocations count too, so it is left out there.
+func TestStepsAllocateNothing(t *testing.T) {
+	p := assemble(t, 4, "")
+	tr, err := New(p, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	view, err := plan.Seat(1, 4, []plan.Member{{Worker: "w1", Incarnation: 1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ring, err := allreduce.Open(context.Background(), allreduce.Identity{Cluster: 1, Job: "small", View: view}, nil, tr.Gradients(4, false), p.Buckets)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ring.Close()
+	run := &Run{Arc: view.Members[0].Arc, Ring: ring, Signals: &Signals{}}
+	if err := tr.enter(run); err != nil {
+		t.Fatal(err)
+	}
+	if n := testing.AllocsPerRun(50, func() {
+		if _, err := tr.stepOnce(run); err != nil {
+			t.Fatal(err)
+		}
+	}); n != 0 {
+		t.Errorf("a step allocates %v times", n)
+	}
+}
