@@ -217,6 +217,9 @@ func decideStart(j *fsm.Job, o *observations, now time.Time, t Timing) *decision
 		sources = append(sources, m.Worker)
 	}
 	if !o.fenced(j, now, t) {
+		if d := o.seatHolders(j, now, t); d != nil {
+			return d
+		}
 		return waitFor("view %d: waiting for a worker of view %d, which may still be at work", j.View.Generation, j.StartedView.Generation)
 	}
 	lost := uint64(0)
@@ -226,6 +229,24 @@ func decideStart(j *fsm.Job, o *observations, now time.Time, t Timing) *decision
 	return propose(fsm.Command{Start: &fsm.Start{Job: j.ID, Generation: j.View.Generation, Step: newest.Step,
 		StateDigest: newest.StateDigest, Halt: j.Stop, Sources: sources, LostSteps: lost}},
 		"view %d starts after step %d", j.View.Generation, newest.Step)
+}
+
+// seatHolders makes a view with those workers of the last started view that answer but were left out of the newest one.
+// They hold the newest state, and one of them at hand fences the old ring.
+func (o *observations) seatHolders(j *fsm.Job, now time.Time, t Timing) *decision {
+	var holders []plan.Member
+	for _, w := range o.candidates(j, now, t) {
+		id := plan.Incarnation(w.report.Incarnation)
+		if seated(j.StartedView, id) && !seated(j.View, id) {
+			holders = append(holders, member(w.report))
+		}
+	}
+	if len(holders) == 0 {
+		return nil
+	}
+	members := append(slices.Clone(holders), j.View.Members...)
+	return proposeView(j, members[:min(len(members), j.Seats)], false, "joined",
+		fmt.Sprintf("worker %s is back with the state of view %d", holders[0].Worker, j.StartedView.Generation), 0)
 }
 
 // fenced reports whether the ring of the last started view cannot finish another step: one of its members sits in the
