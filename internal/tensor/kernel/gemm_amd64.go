@@ -34,8 +34,10 @@ func gemmTransposeAVX512(dst *float32, dstRow int, src *float32, srcRow, rows, c
 func gemmTransposeAVX2(dst *float32, dstRow int, src *float32, srcRow, rows, cols int, mask uint64)
 
 var (
-	shapeAVX512 = shape{tier: AVX512, lanes: 16, log: 4, vectors: 4, rows: [5]int{0, 16, 14, 8, 6}, halves: 2, narrow: &shapeAVX2}
-	shapeAVX2   = shape{tier: AVX2, lanes: 8, log: 3, vectors: 2, rows: [5]int{0, 12, 6}, halves: 1}
+	shapeAVX512 = shape{tier: AVX512, lanes: 16, log: 4, vectors: 4, rows: [5]int{0, 16, 14, 8, 6}, halves: 2, narrow: &shapeAVX2,
+		depth: 1024, tall: 160, turnWide: 192}
+	shapeAVX2 = shape{tier: AVX2, lanes: 8, log: 3, vectors: 2, rows: [5]int{0, 12, 6}, halves: 1, masked: 24,
+		depth: 512, tall: 96, turnWide: 48}
 )
 
 // tileShape returns the tiles of a tier, nil if it has none.

@@ -3,7 +3,7 @@
 #include "textflag.h"
 
 // func gemmAVX2x1(p *uint64)
-// Requires: AVX, AVX2, FMA3
+// Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·gemmAVX2x1(SB), NOSPLIT|NOFRAME, $0-8
 	MOVQ         p+0(FP), SI
 	MOVQ         8(SI), R8
@@ -99,22 +99,36 @@ rows1_maskedSpread:
 	VBROADCASTSS (CX), Y0
 
 rows1_maskedBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ  (SI), AX
+	MOVQ  144(SI), DI
+	MOVQ  R13, R15
+	SHLQ  $0x03, R15
+	MOVQ  192(SI), CX
+	MOVQ  CX, 200(SI)
+	MOVQ  176(SI), DX
+	TESTQ DX, DX
+	JZ    rows1_maskedTail
 
 rows1_maskedStep:
 	VMASKMOVPS   (DI), Y15, Y1
+	PREFETCHT0   (DI)(R15*1)
 	VBROADCASTSS (AX), Y2
 	VFMADD231PS  Y1, Y2, Y0
 	ADDQ         R13, DI
 	ADDQ         R12, AX
 	DECQ         DX
 	JNZ          rows1_maskedStep
-	CMPQ         128(SI), $0x00
-	JE           rows1_maskedStore
-	VXORPS       Y14, Y14, Y14
-	VMAXPS       Y0, Y14, Y0
+
+rows1_maskedTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows1_maskedStep
+	CMPQ   128(SI), $0x00
+	JE     rows1_maskedStore
+	VXORPS Y14, Y14, Y14
+	VMAXPS Y0, Y14, Y0
 
 rows1_maskedStore:
 	MOVQ       152(SI), CX
@@ -133,22 +147,36 @@ rows1_wholeSpread:
 	VBROADCASTSS (CX), Y0
 
 rows1_wholeBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ  (SI), AX
+	MOVQ  144(SI), DI
+	MOVQ  R13, R15
+	SHLQ  $0x03, R15
+	MOVQ  192(SI), CX
+	MOVQ  CX, 200(SI)
+	MOVQ  176(SI), DX
+	TESTQ DX, DX
+	JZ    rows1_wholeTail
 
 rows1_wholeStep:
 	VMOVUPS      (DI), Y1
+	PREFETCHT0   (DI)(R15*1)
 	VBROADCASTSS (AX), Y2
 	VFMADD231PS  Y1, Y2, Y0
 	ADDQ         R13, DI
 	ADDQ         R12, AX
 	DECQ         DX
 	JNZ          rows1_wholeStep
-	CMPQ         128(SI), $0x00
-	JE           rows1_wholeStore
-	VXORPS       Y14, Y14, Y14
-	VMAXPS       Y0, Y14, Y0
+
+rows1_wholeTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows1_wholeStep
+	CMPQ   128(SI), $0x00
+	JE     rows1_wholeStore
+	VXORPS Y14, Y14, Y14
+	VMAXPS Y0, Y14, Y0
 
 rows1_wholeStore:
 	MOVQ    152(SI), CX
@@ -206,12 +234,19 @@ rows2_maskedSpread:
 	VBROADCASTSS (CX), Y1
 
 rows2_maskedBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ  (SI), AX
+	MOVQ  144(SI), DI
+	MOVQ  R13, R15
+	SHLQ  $0x03, R15
+	MOVQ  192(SI), CX
+	MOVQ  CX, 200(SI)
+	MOVQ  176(SI), DX
+	TESTQ DX, DX
+	JZ    rows2_maskedTail
 
 rows2_maskedStep:
 	VMASKMOVPS   (DI), Y15, Y2
+	PREFETCHT0   (DI)(R15*1)
 	VBROADCASTSS (AX), Y3
 	VFMADD231PS  Y2, Y3, Y0
 	VBROADCASTSS (AX)(R8*1), Y3
@@ -220,11 +255,18 @@ rows2_maskedStep:
 	ADDQ         R12, AX
 	DECQ         DX
 	JNZ          rows2_maskedStep
-	CMPQ         128(SI), $0x00
-	JE           rows2_maskedStore
-	VXORPS       Y14, Y14, Y14
-	VMAXPS       Y0, Y14, Y0
-	VMAXPS       Y1, Y14, Y1
+
+rows2_maskedTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows2_maskedStep
+	CMPQ   128(SI), $0x00
+	JE     rows2_maskedStore
+	VXORPS Y14, Y14, Y14
+	VMAXPS Y0, Y14, Y0
+	VMAXPS Y1, Y14, Y1
 
 rows2_maskedStore:
 	MOVQ       152(SI), CX
@@ -249,12 +291,19 @@ rows2_wholeSpread:
 	VBROADCASTSS (CX), Y1
 
 rows2_wholeBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ  (SI), AX
+	MOVQ  144(SI), DI
+	MOVQ  R13, R15
+	SHLQ  $0x03, R15
+	MOVQ  192(SI), CX
+	MOVQ  CX, 200(SI)
+	MOVQ  176(SI), DX
+	TESTQ DX, DX
+	JZ    rows2_wholeTail
 
 rows2_wholeStep:
 	VMOVUPS      (DI), Y2
+	PREFETCHT0   (DI)(R15*1)
 	VBROADCASTSS (AX), Y3
 	VFMADD231PS  Y2, Y3, Y0
 	VBROADCASTSS (AX)(R8*1), Y3
@@ -263,11 +312,18 @@ rows2_wholeStep:
 	ADDQ         R12, AX
 	DECQ         DX
 	JNZ          rows2_wholeStep
-	CMPQ         128(SI), $0x00
-	JE           rows2_wholeStore
-	VXORPS       Y14, Y14, Y14
-	VMAXPS       Y0, Y14, Y0
-	VMAXPS       Y1, Y14, Y1
+
+rows2_wholeTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows2_wholeStep
+	CMPQ   128(SI), $0x00
+	JE     rows2_wholeStore
+	VXORPS Y14, Y14, Y14
+	VMAXPS Y0, Y14, Y0
+	VMAXPS Y1, Y14, Y1
 
 rows2_wholeStore:
 	MOVQ    152(SI), CX
@@ -331,12 +387,19 @@ rows3_maskedSpread:
 	VBROADCASTSS (CX), Y2
 
 rows3_maskedBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ  (SI), AX
+	MOVQ  144(SI), DI
+	MOVQ  R13, R15
+	SHLQ  $0x03, R15
+	MOVQ  192(SI), CX
+	MOVQ  CX, 200(SI)
+	MOVQ  176(SI), DX
+	TESTQ DX, DX
+	JZ    rows3_maskedTail
 
 rows3_maskedStep:
 	VMASKMOVPS   (DI), Y15, Y3
+	PREFETCHT0   (DI)(R15*1)
 	VBROADCASTSS (AX), Y4
 	VFMADD231PS  Y3, Y4, Y0
 	VBROADCASTSS (AX)(R8*1), Y4
@@ -347,12 +410,19 @@ rows3_maskedStep:
 	ADDQ         R12, AX
 	DECQ         DX
 	JNZ          rows3_maskedStep
-	CMPQ         128(SI), $0x00
-	JE           rows3_maskedStore
-	VXORPS       Y14, Y14, Y14
-	VMAXPS       Y0, Y14, Y0
-	VMAXPS       Y1, Y14, Y1
-	VMAXPS       Y2, Y14, Y2
+
+rows3_maskedTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows3_maskedStep
+	CMPQ   128(SI), $0x00
+	JE     rows3_maskedStore
+	VXORPS Y14, Y14, Y14
+	VMAXPS Y0, Y14, Y0
+	VMAXPS Y1, Y14, Y1
+	VMAXPS Y2, Y14, Y2
 
 rows3_maskedStore:
 	MOVQ       152(SI), CX
@@ -383,12 +453,19 @@ rows3_wholeSpread:
 	VBROADCASTSS (CX), Y2
 
 rows3_wholeBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ  (SI), AX
+	MOVQ  144(SI), DI
+	MOVQ  R13, R15
+	SHLQ  $0x03, R15
+	MOVQ  192(SI), CX
+	MOVQ  CX, 200(SI)
+	MOVQ  176(SI), DX
+	TESTQ DX, DX
+	JZ    rows3_wholeTail
 
 rows3_wholeStep:
 	VMOVUPS      (DI), Y3
+	PREFETCHT0   (DI)(R15*1)
 	VBROADCASTSS (AX), Y4
 	VFMADD231PS  Y3, Y4, Y0
 	VBROADCASTSS (AX)(R8*1), Y4
@@ -399,12 +476,19 @@ rows3_wholeStep:
 	ADDQ         R12, AX
 	DECQ         DX
 	JNZ          rows3_wholeStep
-	CMPQ         128(SI), $0x00
-	JE           rows3_wholeStore
-	VXORPS       Y14, Y14, Y14
-	VMAXPS       Y0, Y14, Y0
-	VMAXPS       Y1, Y14, Y1
-	VMAXPS       Y2, Y14, Y2
+
+rows3_wholeTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows3_wholeStep
+	CMPQ   128(SI), $0x00
+	JE     rows3_wholeStore
+	VXORPS Y14, Y14, Y14
+	VMAXPS Y0, Y14, Y0
+	VMAXPS Y1, Y14, Y1
+	VMAXPS Y2, Y14, Y2
 
 rows3_wholeStore:
 	MOVQ    152(SI), CX
@@ -474,12 +558,19 @@ rows4_maskedSpread:
 	VBROADCASTSS (CX), Y3
 
 rows4_maskedBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ  (SI), AX
+	MOVQ  144(SI), DI
+	MOVQ  R13, R15
+	SHLQ  $0x03, R15
+	MOVQ  192(SI), CX
+	MOVQ  CX, 200(SI)
+	MOVQ  176(SI), DX
+	TESTQ DX, DX
+	JZ    rows4_maskedTail
 
 rows4_maskedStep:
 	VMASKMOVPS   (DI), Y15, Y4
+	PREFETCHT0   (DI)(R15*1)
 	VBROADCASTSS (AX), Y5
 	VFMADD231PS  Y4, Y5, Y0
 	VBROADCASTSS (AX)(R8*1), Y5
@@ -492,13 +583,20 @@ rows4_maskedStep:
 	ADDQ         R12, AX
 	DECQ         DX
 	JNZ          rows4_maskedStep
-	CMPQ         128(SI), $0x00
-	JE           rows4_maskedStore
-	VXORPS       Y14, Y14, Y14
-	VMAXPS       Y0, Y14, Y0
-	VMAXPS       Y1, Y14, Y1
-	VMAXPS       Y2, Y14, Y2
-	VMAXPS       Y3, Y14, Y3
+
+rows4_maskedTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows4_maskedStep
+	CMPQ   128(SI), $0x00
+	JE     rows4_maskedStore
+	VXORPS Y14, Y14, Y14
+	VMAXPS Y0, Y14, Y0
+	VMAXPS Y1, Y14, Y1
+	VMAXPS Y2, Y14, Y2
+	VMAXPS Y3, Y14, Y3
 
 rows4_maskedStore:
 	MOVQ       152(SI), CX
@@ -535,12 +633,19 @@ rows4_wholeSpread:
 	VBROADCASTSS (CX), Y3
 
 rows4_wholeBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ  (SI), AX
+	MOVQ  144(SI), DI
+	MOVQ  R13, R15
+	SHLQ  $0x03, R15
+	MOVQ  192(SI), CX
+	MOVQ  CX, 200(SI)
+	MOVQ  176(SI), DX
+	TESTQ DX, DX
+	JZ    rows4_wholeTail
 
 rows4_wholeStep:
 	VMOVUPS      (DI), Y4
+	PREFETCHT0   (DI)(R15*1)
 	VBROADCASTSS (AX), Y5
 	VFMADD231PS  Y4, Y5, Y0
 	VBROADCASTSS (AX)(R8*1), Y5
@@ -553,13 +658,20 @@ rows4_wholeStep:
 	ADDQ         R12, AX
 	DECQ         DX
 	JNZ          rows4_wholeStep
-	CMPQ         128(SI), $0x00
-	JE           rows4_wholeStore
-	VXORPS       Y14, Y14, Y14
-	VMAXPS       Y0, Y14, Y0
-	VMAXPS       Y1, Y14, Y1
-	VMAXPS       Y2, Y14, Y2
-	VMAXPS       Y3, Y14, Y3
+
+rows4_wholeTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows4_wholeStep
+	CMPQ   128(SI), $0x00
+	JE     rows4_wholeStore
+	VXORPS Y14, Y14, Y14
+	VMAXPS Y0, Y14, Y0
+	VMAXPS Y1, Y14, Y1
+	VMAXPS Y2, Y14, Y2
+	VMAXPS Y3, Y14, Y3
 
 rows4_wholeStore:
 	MOVQ    152(SI), CX
@@ -635,12 +747,19 @@ rows5_maskedSpread:
 	VBROADCASTSS (CX), Y4
 
 rows5_maskedBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ  (SI), AX
+	MOVQ  144(SI), DI
+	MOVQ  R13, R15
+	SHLQ  $0x03, R15
+	MOVQ  192(SI), CX
+	MOVQ  CX, 200(SI)
+	MOVQ  176(SI), DX
+	TESTQ DX, DX
+	JZ    rows5_maskedTail
 
 rows5_maskedStep:
 	VMASKMOVPS   (DI), Y15, Y5
+	PREFETCHT0   (DI)(R15*1)
 	VBROADCASTSS (AX), Y6
 	VFMADD231PS  Y5, Y6, Y0
 	VBROADCASTSS (AX)(R8*1), Y6
@@ -655,14 +774,21 @@ rows5_maskedStep:
 	ADDQ         R12, AX
 	DECQ         DX
 	JNZ          rows5_maskedStep
-	CMPQ         128(SI), $0x00
-	JE           rows5_maskedStore
-	VXORPS       Y14, Y14, Y14
-	VMAXPS       Y0, Y14, Y0
-	VMAXPS       Y1, Y14, Y1
-	VMAXPS       Y2, Y14, Y2
-	VMAXPS       Y3, Y14, Y3
-	VMAXPS       Y4, Y14, Y4
+
+rows5_maskedTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows5_maskedStep
+	CMPQ   128(SI), $0x00
+	JE     rows5_maskedStore
+	VXORPS Y14, Y14, Y14
+	VMAXPS Y0, Y14, Y0
+	VMAXPS Y1, Y14, Y1
+	VMAXPS Y2, Y14, Y2
+	VMAXPS Y3, Y14, Y3
+	VMAXPS Y4, Y14, Y4
 
 rows5_maskedStore:
 	MOVQ       152(SI), CX
@@ -705,12 +831,19 @@ rows5_wholeSpread:
 	VBROADCASTSS (CX), Y4
 
 rows5_wholeBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ  (SI), AX
+	MOVQ  144(SI), DI
+	MOVQ  R13, R15
+	SHLQ  $0x03, R15
+	MOVQ  192(SI), CX
+	MOVQ  CX, 200(SI)
+	MOVQ  176(SI), DX
+	TESTQ DX, DX
+	JZ    rows5_wholeTail
 
 rows5_wholeStep:
 	VMOVUPS      (DI), Y5
+	PREFETCHT0   (DI)(R15*1)
 	VBROADCASTSS (AX), Y6
 	VFMADD231PS  Y5, Y6, Y0
 	VBROADCASTSS (AX)(R8*1), Y6
@@ -725,14 +858,21 @@ rows5_wholeStep:
 	ADDQ         R12, AX
 	DECQ         DX
 	JNZ          rows5_wholeStep
-	CMPQ         128(SI), $0x00
-	JE           rows5_wholeStore
-	VXORPS       Y14, Y14, Y14
-	VMAXPS       Y0, Y14, Y0
-	VMAXPS       Y1, Y14, Y1
-	VMAXPS       Y2, Y14, Y2
-	VMAXPS       Y3, Y14, Y3
-	VMAXPS       Y4, Y14, Y4
+
+rows5_wholeTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows5_wholeStep
+	CMPQ   128(SI), $0x00
+	JE     rows5_wholeStore
+	VXORPS Y14, Y14, Y14
+	VMAXPS Y0, Y14, Y0
+	VMAXPS Y1, Y14, Y1
+	VMAXPS Y2, Y14, Y2
+	VMAXPS Y3, Y14, Y3
+	VMAXPS Y4, Y14, Y4
 
 rows5_wholeStore:
 	MOVQ    152(SI), CX
@@ -814,12 +954,19 @@ rows6_maskedSpread:
 	VBROADCASTSS (CX), Y5
 
 rows6_maskedBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ  (SI), AX
+	MOVQ  144(SI), DI
+	MOVQ  R13, R15
+	SHLQ  $0x03, R15
+	MOVQ  192(SI), CX
+	MOVQ  CX, 200(SI)
+	MOVQ  176(SI), DX
+	TESTQ DX, DX
+	JZ    rows6_maskedTail
 
 rows6_maskedStep:
 	VMASKMOVPS   (DI), Y15, Y6
+	PREFETCHT0   (DI)(R15*1)
 	VBROADCASTSS (AX), Y7
 	VFMADD231PS  Y6, Y7, Y0
 	VBROADCASTSS (AX)(R8*1), Y7
@@ -836,15 +983,22 @@ rows6_maskedStep:
 	ADDQ         R12, AX
 	DECQ         DX
 	JNZ          rows6_maskedStep
-	CMPQ         128(SI), $0x00
-	JE           rows6_maskedStore
-	VXORPS       Y14, Y14, Y14
-	VMAXPS       Y0, Y14, Y0
-	VMAXPS       Y1, Y14, Y1
-	VMAXPS       Y2, Y14, Y2
-	VMAXPS       Y3, Y14, Y3
-	VMAXPS       Y4, Y14, Y4
-	VMAXPS       Y5, Y14, Y5
+
+rows6_maskedTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows6_maskedStep
+	CMPQ   128(SI), $0x00
+	JE     rows6_maskedStore
+	VXORPS Y14, Y14, Y14
+	VMAXPS Y0, Y14, Y0
+	VMAXPS Y1, Y14, Y1
+	VMAXPS Y2, Y14, Y2
+	VMAXPS Y3, Y14, Y3
+	VMAXPS Y4, Y14, Y4
+	VMAXPS Y5, Y14, Y5
 
 rows6_maskedStore:
 	MOVQ       152(SI), CX
@@ -893,12 +1047,19 @@ rows6_wholeSpread:
 	VBROADCASTSS (CX), Y5
 
 rows6_wholeBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ  (SI), AX
+	MOVQ  144(SI), DI
+	MOVQ  R13, R15
+	SHLQ  $0x03, R15
+	MOVQ  192(SI), CX
+	MOVQ  CX, 200(SI)
+	MOVQ  176(SI), DX
+	TESTQ DX, DX
+	JZ    rows6_wholeTail
 
 rows6_wholeStep:
 	VMOVUPS      (DI), Y6
+	PREFETCHT0   (DI)(R15*1)
 	VBROADCASTSS (AX), Y7
 	VFMADD231PS  Y6, Y7, Y0
 	VBROADCASTSS (AX)(R8*1), Y7
@@ -915,15 +1076,22 @@ rows6_wholeStep:
 	ADDQ         R12, AX
 	DECQ         DX
 	JNZ          rows6_wholeStep
-	CMPQ         128(SI), $0x00
-	JE           rows6_wholeStore
-	VXORPS       Y14, Y14, Y14
-	VMAXPS       Y0, Y14, Y0
-	VMAXPS       Y1, Y14, Y1
-	VMAXPS       Y2, Y14, Y2
-	VMAXPS       Y3, Y14, Y3
-	VMAXPS       Y4, Y14, Y4
-	VMAXPS       Y5, Y14, Y5
+
+rows6_wholeTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows6_wholeStep
+	CMPQ   128(SI), $0x00
+	JE     rows6_wholeStore
+	VXORPS Y14, Y14, Y14
+	VMAXPS Y0, Y14, Y0
+	VMAXPS Y1, Y14, Y1
+	VMAXPS Y2, Y14, Y2
+	VMAXPS Y3, Y14, Y3
+	VMAXPS Y4, Y14, Y4
+	VMAXPS Y5, Y14, Y5
 
 rows6_wholeStore:
 	MOVQ    152(SI), CX
@@ -1011,12 +1179,19 @@ rows7_maskedSpread:
 	VBROADCASTSS (CX), Y6
 
 rows7_maskedBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ  (SI), AX
+	MOVQ  144(SI), DI
+	MOVQ  R13, R15
+	SHLQ  $0x03, R15
+	MOVQ  192(SI), CX
+	MOVQ  CX, 200(SI)
+	MOVQ  176(SI), DX
+	TESTQ DX, DX
+	JZ    rows7_maskedTail
 
 rows7_maskedStep:
 	VMASKMOVPS   (DI), Y15, Y7
+	PREFETCHT0   (DI)(R15*1)
 	VBROADCASTSS (AX), Y8
 	VFMADD231PS  Y7, Y8, Y0
 	VBROADCASTSS (AX)(R8*1), Y8
@@ -1035,16 +1210,23 @@ rows7_maskedStep:
 	ADDQ         R12, AX
 	DECQ         DX
 	JNZ          rows7_maskedStep
-	CMPQ         128(SI), $0x00
-	JE           rows7_maskedStore
-	VXORPS       Y14, Y14, Y14
-	VMAXPS       Y0, Y14, Y0
-	VMAXPS       Y1, Y14, Y1
-	VMAXPS       Y2, Y14, Y2
-	VMAXPS       Y3, Y14, Y3
-	VMAXPS       Y4, Y14, Y4
-	VMAXPS       Y5, Y14, Y5
-	VMAXPS       Y6, Y14, Y6
+
+rows7_maskedTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows7_maskedStep
+	CMPQ   128(SI), $0x00
+	JE     rows7_maskedStore
+	VXORPS Y14, Y14, Y14
+	VMAXPS Y0, Y14, Y0
+	VMAXPS Y1, Y14, Y1
+	VMAXPS Y2, Y14, Y2
+	VMAXPS Y3, Y14, Y3
+	VMAXPS Y4, Y14, Y4
+	VMAXPS Y5, Y14, Y5
+	VMAXPS Y6, Y14, Y6
 
 rows7_maskedStore:
 	MOVQ       152(SI), CX
@@ -1099,12 +1281,19 @@ rows7_wholeSpread:
 	VBROADCASTSS (CX), Y6
 
 rows7_wholeBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ  (SI), AX
+	MOVQ  144(SI), DI
+	MOVQ  R13, R15
+	SHLQ  $0x03, R15
+	MOVQ  192(SI), CX
+	MOVQ  CX, 200(SI)
+	MOVQ  176(SI), DX
+	TESTQ DX, DX
+	JZ    rows7_wholeTail
 
 rows7_wholeStep:
 	VMOVUPS      (DI), Y7
+	PREFETCHT0   (DI)(R15*1)
 	VBROADCASTSS (AX), Y8
 	VFMADD231PS  Y7, Y8, Y0
 	VBROADCASTSS (AX)(R8*1), Y8
@@ -1123,16 +1312,23 @@ rows7_wholeStep:
 	ADDQ         R12, AX
 	DECQ         DX
 	JNZ          rows7_wholeStep
-	CMPQ         128(SI), $0x00
-	JE           rows7_wholeStore
-	VXORPS       Y14, Y14, Y14
-	VMAXPS       Y0, Y14, Y0
-	VMAXPS       Y1, Y14, Y1
-	VMAXPS       Y2, Y14, Y2
-	VMAXPS       Y3, Y14, Y3
-	VMAXPS       Y4, Y14, Y4
-	VMAXPS       Y5, Y14, Y5
-	VMAXPS       Y6, Y14, Y6
+
+rows7_wholeTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows7_wholeStep
+	CMPQ   128(SI), $0x00
+	JE     rows7_wholeStore
+	VXORPS Y14, Y14, Y14
+	VMAXPS Y0, Y14, Y0
+	VMAXPS Y1, Y14, Y1
+	VMAXPS Y2, Y14, Y2
+	VMAXPS Y3, Y14, Y3
+	VMAXPS Y4, Y14, Y4
+	VMAXPS Y5, Y14, Y5
+	VMAXPS Y6, Y14, Y6
 
 rows7_wholeStore:
 	MOVQ    152(SI), CX
@@ -1226,12 +1422,19 @@ rows8_maskedSpread:
 	VBROADCASTSS (CX), Y7
 
 rows8_maskedBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ  (SI), AX
+	MOVQ  144(SI), DI
+	MOVQ  R13, R15
+	SHLQ  $0x03, R15
+	MOVQ  192(SI), CX
+	MOVQ  CX, 200(SI)
+	MOVQ  176(SI), DX
+	TESTQ DX, DX
+	JZ    rows8_maskedTail
 
 rows8_maskedStep:
 	VMASKMOVPS   (DI), Y15, Y8
+	PREFETCHT0   (DI)(R15*1)
 	VBROADCASTSS (AX), Y9
 	VFMADD231PS  Y8, Y9, Y0
 	VBROADCASTSS (AX)(R8*1), Y9
@@ -1252,17 +1455,24 @@ rows8_maskedStep:
 	ADDQ         R12, AX
 	DECQ         DX
 	JNZ          rows8_maskedStep
-	CMPQ         128(SI), $0x00
-	JE           rows8_maskedStore
-	VXORPS       Y14, Y14, Y14
-	VMAXPS       Y0, Y14, Y0
-	VMAXPS       Y1, Y14, Y1
-	VMAXPS       Y2, Y14, Y2
-	VMAXPS       Y3, Y14, Y3
-	VMAXPS       Y4, Y14, Y4
-	VMAXPS       Y5, Y14, Y5
-	VMAXPS       Y6, Y14, Y6
-	VMAXPS       Y7, Y14, Y7
+
+rows8_maskedTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows8_maskedStep
+	CMPQ   128(SI), $0x00
+	JE     rows8_maskedStore
+	VXORPS Y14, Y14, Y14
+	VMAXPS Y0, Y14, Y0
+	VMAXPS Y1, Y14, Y1
+	VMAXPS Y2, Y14, Y2
+	VMAXPS Y3, Y14, Y3
+	VMAXPS Y4, Y14, Y4
+	VMAXPS Y5, Y14, Y5
+	VMAXPS Y6, Y14, Y6
+	VMAXPS Y7, Y14, Y7
 
 rows8_maskedStore:
 	MOVQ       152(SI), CX
@@ -1323,12 +1533,19 @@ rows8_wholeSpread:
 	VBROADCASTSS (CX), Y7
 
 rows8_wholeBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ  (SI), AX
+	MOVQ  144(SI), DI
+	MOVQ  R13, R15
+	SHLQ  $0x03, R15
+	MOVQ  192(SI), CX
+	MOVQ  CX, 200(SI)
+	MOVQ  176(SI), DX
+	TESTQ DX, DX
+	JZ    rows8_wholeTail
 
 rows8_wholeStep:
 	VMOVUPS      (DI), Y8
+	PREFETCHT0   (DI)(R15*1)
 	VBROADCASTSS (AX), Y9
 	VFMADD231PS  Y8, Y9, Y0
 	VBROADCASTSS (AX)(R8*1), Y9
@@ -1349,17 +1566,24 @@ rows8_wholeStep:
 	ADDQ         R12, AX
 	DECQ         DX
 	JNZ          rows8_wholeStep
-	CMPQ         128(SI), $0x00
-	JE           rows8_wholeStore
-	VXORPS       Y14, Y14, Y14
-	VMAXPS       Y0, Y14, Y0
-	VMAXPS       Y1, Y14, Y1
-	VMAXPS       Y2, Y14, Y2
-	VMAXPS       Y3, Y14, Y3
-	VMAXPS       Y4, Y14, Y4
-	VMAXPS       Y5, Y14, Y5
-	VMAXPS       Y6, Y14, Y6
-	VMAXPS       Y7, Y14, Y7
+
+rows8_wholeTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows8_wholeStep
+	CMPQ   128(SI), $0x00
+	JE     rows8_wholeStore
+	VXORPS Y14, Y14, Y14
+	VMAXPS Y0, Y14, Y0
+	VMAXPS Y1, Y14, Y1
+	VMAXPS Y2, Y14, Y2
+	VMAXPS Y3, Y14, Y3
+	VMAXPS Y4, Y14, Y4
+	VMAXPS Y5, Y14, Y5
+	VMAXPS Y6, Y14, Y6
+	VMAXPS Y7, Y14, Y7
 
 rows8_wholeStore:
 	MOVQ    152(SI), CX
@@ -1459,13 +1683,20 @@ rows9_maskedSpread:
 	VBROADCASTSS (CX), Y8
 
 rows9_maskedBegun:
-	MOVQ (SI), AX
-	LEAQ (AX)(R8*8), BX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ  (SI), AX
+	LEAQ  (AX)(R8*8), BX
+	MOVQ  144(SI), DI
+	MOVQ  R13, R15
+	SHLQ  $0x03, R15
+	MOVQ  192(SI), CX
+	MOVQ  CX, 200(SI)
+	MOVQ  176(SI), DX
+	TESTQ DX, DX
+	JZ    rows9_maskedTail
 
 rows9_maskedStep:
 	VMASKMOVPS   (DI), Y15, Y9
+	PREFETCHT0   (DI)(R15*1)
 	VBROADCASTSS (AX), Y10
 	VFMADD231PS  Y9, Y10, Y0
 	VBROADCASTSS (AX)(R8*1), Y10
@@ -1489,18 +1720,25 @@ rows9_maskedStep:
 	ADDQ         R12, BX
 	DECQ         DX
 	JNZ          rows9_maskedStep
-	CMPQ         128(SI), $0x00
-	JE           rows9_maskedStore
-	VXORPS       Y14, Y14, Y14
-	VMAXPS       Y0, Y14, Y0
-	VMAXPS       Y1, Y14, Y1
-	VMAXPS       Y2, Y14, Y2
-	VMAXPS       Y3, Y14, Y3
-	VMAXPS       Y4, Y14, Y4
-	VMAXPS       Y5, Y14, Y5
-	VMAXPS       Y6, Y14, Y6
-	VMAXPS       Y7, Y14, Y7
-	VMAXPS       Y8, Y14, Y8
+
+rows9_maskedTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows9_maskedStep
+	CMPQ   128(SI), $0x00
+	JE     rows9_maskedStore
+	VXORPS Y14, Y14, Y14
+	VMAXPS Y0, Y14, Y0
+	VMAXPS Y1, Y14, Y1
+	VMAXPS Y2, Y14, Y2
+	VMAXPS Y3, Y14, Y3
+	VMAXPS Y4, Y14, Y4
+	VMAXPS Y5, Y14, Y5
+	VMAXPS Y6, Y14, Y6
+	VMAXPS Y7, Y14, Y7
+	VMAXPS Y8, Y14, Y8
 
 rows9_maskedStore:
 	MOVQ       152(SI), CX
@@ -1567,13 +1805,20 @@ rows9_wholeSpread:
 	VBROADCASTSS (CX), Y8
 
 rows9_wholeBegun:
-	MOVQ (SI), AX
-	LEAQ (AX)(R8*8), BX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ  (SI), AX
+	LEAQ  (AX)(R8*8), BX
+	MOVQ  144(SI), DI
+	MOVQ  R13, R15
+	SHLQ  $0x03, R15
+	MOVQ  192(SI), CX
+	MOVQ  CX, 200(SI)
+	MOVQ  176(SI), DX
+	TESTQ DX, DX
+	JZ    rows9_wholeTail
 
 rows9_wholeStep:
 	VMOVUPS      (DI), Y9
+	PREFETCHT0   (DI)(R15*1)
 	VBROADCASTSS (AX), Y10
 	VFMADD231PS  Y9, Y10, Y0
 	VBROADCASTSS (AX)(R8*1), Y10
@@ -1597,18 +1842,25 @@ rows9_wholeStep:
 	ADDQ         R12, BX
 	DECQ         DX
 	JNZ          rows9_wholeStep
-	CMPQ         128(SI), $0x00
-	JE           rows9_wholeStore
-	VXORPS       Y14, Y14, Y14
-	VMAXPS       Y0, Y14, Y0
-	VMAXPS       Y1, Y14, Y1
-	VMAXPS       Y2, Y14, Y2
-	VMAXPS       Y3, Y14, Y3
-	VMAXPS       Y4, Y14, Y4
-	VMAXPS       Y5, Y14, Y5
-	VMAXPS       Y6, Y14, Y6
-	VMAXPS       Y7, Y14, Y7
-	VMAXPS       Y8, Y14, Y8
+
+rows9_wholeTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows9_wholeStep
+	CMPQ   128(SI), $0x00
+	JE     rows9_wholeStore
+	VXORPS Y14, Y14, Y14
+	VMAXPS Y0, Y14, Y0
+	VMAXPS Y1, Y14, Y1
+	VMAXPS Y2, Y14, Y2
+	VMAXPS Y3, Y14, Y3
+	VMAXPS Y4, Y14, Y4
+	VMAXPS Y5, Y14, Y5
+	VMAXPS Y6, Y14, Y6
+	VMAXPS Y7, Y14, Y7
+	VMAXPS Y8, Y14, Y8
 
 rows9_wholeStore:
 	MOVQ    152(SI), CX
@@ -1714,13 +1966,20 @@ rows10_maskedSpread:
 	VBROADCASTSS (CX), Y9
 
 rows10_maskedBegun:
-	MOVQ (SI), AX
-	LEAQ (AX)(R8*8), BX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ  (SI), AX
+	LEAQ  (AX)(R8*8), BX
+	MOVQ  144(SI), DI
+	MOVQ  R13, R15
+	SHLQ  $0x03, R15
+	MOVQ  192(SI), CX
+	MOVQ  CX, 200(SI)
+	MOVQ  176(SI), DX
+	TESTQ DX, DX
+	JZ    rows10_maskedTail
 
 rows10_maskedStep:
 	VMASKMOVPS   (DI), Y15, Y10
+	PREFETCHT0   (DI)(R15*1)
 	VBROADCASTSS (AX), Y11
 	VFMADD231PS  Y10, Y11, Y0
 	VBROADCASTSS (AX)(R8*1), Y11
@@ -1746,19 +2005,26 @@ rows10_maskedStep:
 	ADDQ         R12, BX
 	DECQ         DX
 	JNZ          rows10_maskedStep
-	CMPQ         128(SI), $0x00
-	JE           rows10_maskedStore
-	VXORPS       Y14, Y14, Y14
-	VMAXPS       Y0, Y14, Y0
-	VMAXPS       Y1, Y14, Y1
-	VMAXPS       Y2, Y14, Y2
-	VMAXPS       Y3, Y14, Y3
-	VMAXPS       Y4, Y14, Y4
-	VMAXPS       Y5, Y14, Y5
-	VMAXPS       Y6, Y14, Y6
-	VMAXPS       Y7, Y14, Y7
-	VMAXPS       Y8, Y14, Y8
-	VMAXPS       Y9, Y14, Y9
+
+rows10_maskedTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows10_maskedStep
+	CMPQ   128(SI), $0x00
+	JE     rows10_maskedStore
+	VXORPS Y14, Y14, Y14
+	VMAXPS Y0, Y14, Y0
+	VMAXPS Y1, Y14, Y1
+	VMAXPS Y2, Y14, Y2
+	VMAXPS Y3, Y14, Y3
+	VMAXPS Y4, Y14, Y4
+	VMAXPS Y5, Y14, Y5
+	VMAXPS Y6, Y14, Y6
+	VMAXPS Y7, Y14, Y7
+	VMAXPS Y8, Y14, Y8
+	VMAXPS Y9, Y14, Y9
 
 rows10_maskedStore:
 	MOVQ       152(SI), CX
@@ -1831,13 +2097,20 @@ rows10_wholeSpread:
 	VBROADCASTSS (CX), Y9
 
 rows10_wholeBegun:
-	MOVQ (SI), AX
-	LEAQ (AX)(R8*8), BX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ  (SI), AX
+	LEAQ  (AX)(R8*8), BX
+	MOVQ  144(SI), DI
+	MOVQ  R13, R15
+	SHLQ  $0x03, R15
+	MOVQ  192(SI), CX
+	MOVQ  CX, 200(SI)
+	MOVQ  176(SI), DX
+	TESTQ DX, DX
+	JZ    rows10_wholeTail
 
 rows10_wholeStep:
 	VMOVUPS      (DI), Y10
+	PREFETCHT0   (DI)(R15*1)
 	VBROADCASTSS (AX), Y11
 	VFMADD231PS  Y10, Y11, Y0
 	VBROADCASTSS (AX)(R8*1), Y11
@@ -1863,19 +2136,26 @@ rows10_wholeStep:
 	ADDQ         R12, BX
 	DECQ         DX
 	JNZ          rows10_wholeStep
-	CMPQ         128(SI), $0x00
-	JE           rows10_wholeStore
-	VXORPS       Y14, Y14, Y14
-	VMAXPS       Y0, Y14, Y0
-	VMAXPS       Y1, Y14, Y1
-	VMAXPS       Y2, Y14, Y2
-	VMAXPS       Y3, Y14, Y3
-	VMAXPS       Y4, Y14, Y4
-	VMAXPS       Y5, Y14, Y5
-	VMAXPS       Y6, Y14, Y6
-	VMAXPS       Y7, Y14, Y7
-	VMAXPS       Y8, Y14, Y8
-	VMAXPS       Y9, Y14, Y9
+
+rows10_wholeTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows10_wholeStep
+	CMPQ   128(SI), $0x00
+	JE     rows10_wholeStore
+	VXORPS Y14, Y14, Y14
+	VMAXPS Y0, Y14, Y0
+	VMAXPS Y1, Y14, Y1
+	VMAXPS Y2, Y14, Y2
+	VMAXPS Y3, Y14, Y3
+	VMAXPS Y4, Y14, Y4
+	VMAXPS Y5, Y14, Y5
+	VMAXPS Y6, Y14, Y6
+	VMAXPS Y7, Y14, Y7
+	VMAXPS Y8, Y14, Y8
+	VMAXPS Y9, Y14, Y9
 
 rows10_wholeStore:
 	MOVQ    152(SI), CX
@@ -1987,13 +2267,20 @@ rows11_maskedSpread:
 	VBROADCASTSS (CX), Y10
 
 rows11_maskedBegun:
-	MOVQ (SI), AX
-	LEAQ (AX)(R8*8), BX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ  (SI), AX
+	LEAQ  (AX)(R8*8), BX
+	MOVQ  144(SI), DI
+	MOVQ  R13, R15
+	SHLQ  $0x03, R15
+	MOVQ  192(SI), CX
+	MOVQ  CX, 200(SI)
+	MOVQ  176(SI), DX
+	TESTQ DX, DX
+	JZ    rows11_maskedTail
 
 rows11_maskedStep:
 	VMASKMOVPS   (DI), Y15, Y11
+	PREFETCHT0   (DI)(R15*1)
 	VBROADCASTSS (AX), Y12
 	VFMADD231PS  Y11, Y12, Y0
 	VBROADCASTSS (AX)(R8*1), Y12
@@ -2021,20 +2308,27 @@ rows11_maskedStep:
 	ADDQ         R12, BX
 	DECQ         DX
 	JNZ          rows11_maskedStep
-	CMPQ         128(SI), $0x00
-	JE           rows11_maskedStore
-	VXORPS       Y14, Y14, Y14
-	VMAXPS       Y0, Y14, Y0
-	VMAXPS       Y1, Y14, Y1
-	VMAXPS       Y2, Y14, Y2
-	VMAXPS       Y3, Y14, Y3
-	VMAXPS       Y4, Y14, Y4
-	VMAXPS       Y5, Y14, Y5
-	VMAXPS       Y6, Y14, Y6
-	VMAXPS       Y7, Y14, Y7
-	VMAXPS       Y8, Y14, Y8
-	VMAXPS       Y9, Y14, Y9
-	VMAXPS       Y10, Y14, Y10
+
+rows11_maskedTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows11_maskedStep
+	CMPQ   128(SI), $0x00
+	JE     rows11_maskedStore
+	VXORPS Y14, Y14, Y14
+	VMAXPS Y0, Y14, Y0
+	VMAXPS Y1, Y14, Y1
+	VMAXPS Y2, Y14, Y2
+	VMAXPS Y3, Y14, Y3
+	VMAXPS Y4, Y14, Y4
+	VMAXPS Y5, Y14, Y5
+	VMAXPS Y6, Y14, Y6
+	VMAXPS Y7, Y14, Y7
+	VMAXPS Y8, Y14, Y8
+	VMAXPS Y9, Y14, Y9
+	VMAXPS Y10, Y14, Y10
 
 rows11_maskedStore:
 	MOVQ       152(SI), CX
@@ -2113,13 +2407,20 @@ rows11_wholeSpread:
 	VBROADCASTSS (CX), Y10
 
 rows11_wholeBegun:
-	MOVQ (SI), AX
-	LEAQ (AX)(R8*8), BX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ  (SI), AX
+	LEAQ  (AX)(R8*8), BX
+	MOVQ  144(SI), DI
+	MOVQ  R13, R15
+	SHLQ  $0x03, R15
+	MOVQ  192(SI), CX
+	MOVQ  CX, 200(SI)
+	MOVQ  176(SI), DX
+	TESTQ DX, DX
+	JZ    rows11_wholeTail
 
 rows11_wholeStep:
 	VMOVUPS      (DI), Y11
+	PREFETCHT0   (DI)(R15*1)
 	VBROADCASTSS (AX), Y12
 	VFMADD231PS  Y11, Y12, Y0
 	VBROADCASTSS (AX)(R8*1), Y12
@@ -2147,20 +2448,27 @@ rows11_wholeStep:
 	ADDQ         R12, BX
 	DECQ         DX
 	JNZ          rows11_wholeStep
-	CMPQ         128(SI), $0x00
-	JE           rows11_wholeStore
-	VXORPS       Y14, Y14, Y14
-	VMAXPS       Y0, Y14, Y0
-	VMAXPS       Y1, Y14, Y1
-	VMAXPS       Y2, Y14, Y2
-	VMAXPS       Y3, Y14, Y3
-	VMAXPS       Y4, Y14, Y4
-	VMAXPS       Y5, Y14, Y5
-	VMAXPS       Y6, Y14, Y6
-	VMAXPS       Y7, Y14, Y7
-	VMAXPS       Y8, Y14, Y8
-	VMAXPS       Y9, Y14, Y9
-	VMAXPS       Y10, Y14, Y10
+
+rows11_wholeTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows11_wholeStep
+	CMPQ   128(SI), $0x00
+	JE     rows11_wholeStore
+	VXORPS Y14, Y14, Y14
+	VMAXPS Y0, Y14, Y0
+	VMAXPS Y1, Y14, Y1
+	VMAXPS Y2, Y14, Y2
+	VMAXPS Y3, Y14, Y3
+	VMAXPS Y4, Y14, Y4
+	VMAXPS Y5, Y14, Y5
+	VMAXPS Y6, Y14, Y6
+	VMAXPS Y7, Y14, Y7
+	VMAXPS Y8, Y14, Y8
+	VMAXPS Y9, Y14, Y9
+	VMAXPS Y10, Y14, Y10
 
 rows11_wholeStore:
 	MOVQ    152(SI), CX
@@ -2278,13 +2586,20 @@ rows12_maskedSpread:
 	VBROADCASTSS (CX), Y11
 
 rows12_maskedBegun:
-	MOVQ (SI), AX
-	LEAQ (AX)(R8*8), BX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ  (SI), AX
+	LEAQ  (AX)(R8*8), BX
+	MOVQ  144(SI), DI
+	MOVQ  R13, R15
+	SHLQ  $0x03, R15
+	MOVQ  192(SI), CX
+	MOVQ  CX, 200(SI)
+	MOVQ  176(SI), DX
+	TESTQ DX, DX
+	JZ    rows12_maskedTail
 
 rows12_maskedStep:
 	VMASKMOVPS   (DI), Y15, Y12
+	PREFETCHT0   (DI)(R15*1)
 	VBROADCASTSS (AX), Y13
 	VFMADD231PS  Y12, Y13, Y0
 	VBROADCASTSS (AX)(R8*1), Y13
@@ -2314,21 +2629,28 @@ rows12_maskedStep:
 	ADDQ         R12, BX
 	DECQ         DX
 	JNZ          rows12_maskedStep
-	CMPQ         128(SI), $0x00
-	JE           rows12_maskedStore
-	VXORPS       Y14, Y14, Y14
-	VMAXPS       Y0, Y14, Y0
-	VMAXPS       Y1, Y14, Y1
-	VMAXPS       Y2, Y14, Y2
-	VMAXPS       Y3, Y14, Y3
-	VMAXPS       Y4, Y14, Y4
-	VMAXPS       Y5, Y14, Y5
-	VMAXPS       Y6, Y14, Y6
-	VMAXPS       Y7, Y14, Y7
-	VMAXPS       Y8, Y14, Y8
-	VMAXPS       Y9, Y14, Y9
-	VMAXPS       Y10, Y14, Y10
-	VMAXPS       Y11, Y14, Y11
+
+rows12_maskedTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows12_maskedStep
+	CMPQ   128(SI), $0x00
+	JE     rows12_maskedStore
+	VXORPS Y14, Y14, Y14
+	VMAXPS Y0, Y14, Y0
+	VMAXPS Y1, Y14, Y1
+	VMAXPS Y2, Y14, Y2
+	VMAXPS Y3, Y14, Y3
+	VMAXPS Y4, Y14, Y4
+	VMAXPS Y5, Y14, Y5
+	VMAXPS Y6, Y14, Y6
+	VMAXPS Y7, Y14, Y7
+	VMAXPS Y8, Y14, Y8
+	VMAXPS Y9, Y14, Y9
+	VMAXPS Y10, Y14, Y10
+	VMAXPS Y11, Y14, Y11
 
 rows12_maskedStore:
 	MOVQ       152(SI), CX
@@ -2413,13 +2735,20 @@ rows12_wholeSpread:
 	VBROADCASTSS (CX), Y11
 
 rows12_wholeBegun:
-	MOVQ (SI), AX
-	LEAQ (AX)(R8*8), BX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ  (SI), AX
+	LEAQ  (AX)(R8*8), BX
+	MOVQ  144(SI), DI
+	MOVQ  R13, R15
+	SHLQ  $0x03, R15
+	MOVQ  192(SI), CX
+	MOVQ  CX, 200(SI)
+	MOVQ  176(SI), DX
+	TESTQ DX, DX
+	JZ    rows12_wholeTail
 
 rows12_wholeStep:
 	VMOVUPS      (DI), Y12
+	PREFETCHT0   (DI)(R15*1)
 	VBROADCASTSS (AX), Y13
 	VFMADD231PS  Y12, Y13, Y0
 	VBROADCASTSS (AX)(R8*1), Y13
@@ -2449,21 +2778,28 @@ rows12_wholeStep:
 	ADDQ         R12, BX
 	DECQ         DX
 	JNZ          rows12_wholeStep
-	CMPQ         128(SI), $0x00
-	JE           rows12_wholeStore
-	VXORPS       Y14, Y14, Y14
-	VMAXPS       Y0, Y14, Y0
-	VMAXPS       Y1, Y14, Y1
-	VMAXPS       Y2, Y14, Y2
-	VMAXPS       Y3, Y14, Y3
-	VMAXPS       Y4, Y14, Y4
-	VMAXPS       Y5, Y14, Y5
-	VMAXPS       Y6, Y14, Y6
-	VMAXPS       Y7, Y14, Y7
-	VMAXPS       Y8, Y14, Y8
-	VMAXPS       Y9, Y14, Y9
-	VMAXPS       Y10, Y14, Y10
-	VMAXPS       Y11, Y14, Y11
+
+rows12_wholeTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows12_wholeStep
+	CMPQ   128(SI), $0x00
+	JE     rows12_wholeStore
+	VXORPS Y14, Y14, Y14
+	VMAXPS Y0, Y14, Y0
+	VMAXPS Y1, Y14, Y1
+	VMAXPS Y2, Y14, Y2
+	VMAXPS Y3, Y14, Y3
+	VMAXPS Y4, Y14, Y4
+	VMAXPS Y5, Y14, Y5
+	VMAXPS Y6, Y14, Y6
+	VMAXPS Y7, Y14, Y7
+	VMAXPS Y8, Y14, Y8
+	VMAXPS Y9, Y14, Y9
+	VMAXPS Y10, Y14, Y10
+	VMAXPS Y11, Y14, Y11
 
 rows12_wholeStore:
 	MOVQ    152(SI), CX
@@ -2524,7 +2860,7 @@ DATA gemmBitOfLane<>+28(SB)/4, $0x00000080
 GLOBL gemmBitOfLane<>(SB), RODATA|NOPTR, $32
 
 // func gemmAVX2x2(p *uint64)
-// Requires: AVX, AVX2, FMA3
+// Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·gemmAVX2x2(SB), NOSPLIT|NOFRAME, $0-8
 	MOVQ         p+0(FP), SI
 	MOVQ         8(SI), R8
@@ -2592,13 +2928,20 @@ rows1_maskedSpread:
 	VMOVAPS      Y0, Y1
 
 rows1_maskedBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ  (SI), AX
+	MOVQ  144(SI), DI
+	MOVQ  R13, R15
+	SHLQ  $0x03, R15
+	MOVQ  192(SI), CX
+	MOVQ  CX, 200(SI)
+	MOVQ  176(SI), DX
+	TESTQ DX, DX
+	JZ    rows1_maskedTail
 
 rows1_maskedStep:
 	VMOVUPS      (DI), Y2
 	VMASKMOVPS   32(DI), Y15, Y3
+	PREFETCHT0   (DI)(R15*1)
 	VBROADCASTSS (AX), Y4
 	VFMADD231PS  Y2, Y4, Y0
 	VFMADD231PS  Y3, Y4, Y1
@@ -2606,11 +2949,18 @@ rows1_maskedStep:
 	ADDQ         R12, AX
 	DECQ         DX
 	JNZ          rows1_maskedStep
-	CMPQ         128(SI), $0x00
-	JE           rows1_maskedStore
-	VXORPS       Y14, Y14, Y14
-	VMAXPS       Y0, Y14, Y0
-	VMAXPS       Y1, Y14, Y1
+
+rows1_maskedTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows1_maskedStep
+	CMPQ   128(SI), $0x00
+	JE     rows1_maskedStore
+	VXORPS Y14, Y14, Y14
+	VMAXPS Y0, Y14, Y0
+	VMAXPS Y1, Y14, Y1
 
 rows1_maskedStore:
 	MOVQ       152(SI), CX
@@ -2632,13 +2982,20 @@ rows1_wholeSpread:
 	VMOVAPS      Y0, Y1
 
 rows1_wholeBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ  (SI), AX
+	MOVQ  144(SI), DI
+	MOVQ  R13, R15
+	SHLQ  $0x03, R15
+	MOVQ  192(SI), CX
+	MOVQ  CX, 200(SI)
+	MOVQ  176(SI), DX
+	TESTQ DX, DX
+	JZ    rows1_wholeTail
 
 rows1_wholeStep:
 	VMOVUPS      (DI), Y2
 	VMOVUPS      32(DI), Y3
+	PREFETCHT0   (DI)(R15*1)
 	VBROADCASTSS (AX), Y4
 	VFMADD231PS  Y2, Y4, Y0
 	VFMADD231PS  Y3, Y4, Y1
@@ -2646,11 +3003,18 @@ rows1_wholeStep:
 	ADDQ         R12, AX
 	DECQ         DX
 	JNZ          rows1_wholeStep
-	CMPQ         128(SI), $0x00
-	JE           rows1_wholeStore
-	VXORPS       Y14, Y14, Y14
-	VMAXPS       Y0, Y14, Y0
-	VMAXPS       Y1, Y14, Y1
+
+rows1_wholeTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows1_wholeStep
+	CMPQ   128(SI), $0x00
+	JE     rows1_wholeStore
+	VXORPS Y14, Y14, Y14
+	VMAXPS Y0, Y14, Y0
+	VMAXPS Y1, Y14, Y1
 
 rows1_wholeStore:
 	MOVQ    152(SI), CX
@@ -2713,13 +3077,20 @@ rows2_maskedSpread:
 	VMOVAPS      Y2, Y3
 
 rows2_maskedBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ  (SI), AX
+	MOVQ  144(SI), DI
+	MOVQ  R13, R15
+	SHLQ  $0x03, R15
+	MOVQ  192(SI), CX
+	MOVQ  CX, 200(SI)
+	MOVQ  176(SI), DX
+	TESTQ DX, DX
+	JZ    rows2_maskedTail
 
 rows2_maskedStep:
 	VMOVUPS      (DI), Y4
 	VMASKMOVPS   32(DI), Y15, Y5
+	PREFETCHT0   (DI)(R15*1)
 	VBROADCASTSS (AX), Y6
 	VFMADD231PS  Y4, Y6, Y0
 	VFMADD231PS  Y5, Y6, Y1
@@ -2730,13 +3101,20 @@ rows2_maskedStep:
 	ADDQ         R12, AX
 	DECQ         DX
 	JNZ          rows2_maskedStep
-	CMPQ         128(SI), $0x00
-	JE           rows2_maskedStore
-	VXORPS       Y14, Y14, Y14
-	VMAXPS       Y0, Y14, Y0
-	VMAXPS       Y1, Y14, Y1
-	VMAXPS       Y2, Y14, Y2
-	VMAXPS       Y3, Y14, Y3
+
+rows2_maskedTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows2_maskedStep
+	CMPQ   128(SI), $0x00
+	JE     rows2_maskedStore
+	VXORPS Y14, Y14, Y14
+	VMAXPS Y0, Y14, Y0
+	VMAXPS Y1, Y14, Y1
+	VMAXPS Y2, Y14, Y2
+	VMAXPS Y3, Y14, Y3
 
 rows2_maskedStore:
 	MOVQ       152(SI), CX
@@ -2767,13 +3145,20 @@ rows2_wholeSpread:
 	VMOVAPS      Y2, Y3
 
 rows2_wholeBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ  (SI), AX
+	MOVQ  144(SI), DI
+	MOVQ  R13, R15
+	SHLQ  $0x03, R15
+	MOVQ  192(SI), CX
+	MOVQ  CX, 200(SI)
+	MOVQ  176(SI), DX
+	TESTQ DX, DX
+	JZ    rows2_wholeTail
 
 rows2_wholeStep:
 	VMOVUPS      (DI), Y4
 	VMOVUPS      32(DI), Y5
+	PREFETCHT0   (DI)(R15*1)
 	VBROADCASTSS (AX), Y6
 	VFMADD231PS  Y4, Y6, Y0
 	VFMADD231PS  Y5, Y6, Y1
@@ -2784,13 +3169,20 @@ rows2_wholeStep:
 	ADDQ         R12, AX
 	DECQ         DX
 	JNZ          rows2_wholeStep
-	CMPQ         128(SI), $0x00
-	JE           rows2_wholeStore
-	VXORPS       Y14, Y14, Y14
-	VMAXPS       Y0, Y14, Y0
-	VMAXPS       Y1, Y14, Y1
-	VMAXPS       Y2, Y14, Y2
-	VMAXPS       Y3, Y14, Y3
+
+rows2_wholeTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows2_wholeStep
+	CMPQ   128(SI), $0x00
+	JE     rows2_wholeStore
+	VXORPS Y14, Y14, Y14
+	VMAXPS Y0, Y14, Y0
+	VMAXPS Y1, Y14, Y1
+	VMAXPS Y2, Y14, Y2
+	VMAXPS Y3, Y14, Y3
 
 rows2_wholeStore:
 	MOVQ    152(SI), CX
@@ -2862,13 +3254,20 @@ rows3_maskedSpread:
 	VMOVAPS      Y4, Y5
 
 rows3_maskedBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ  (SI), AX
+	MOVQ  144(SI), DI
+	MOVQ  R13, R15
+	SHLQ  $0x03, R15
+	MOVQ  192(SI), CX
+	MOVQ  CX, 200(SI)
+	MOVQ  176(SI), DX
+	TESTQ DX, DX
+	JZ    rows3_maskedTail
 
 rows3_maskedStep:
 	VMOVUPS      (DI), Y6
 	VMASKMOVPS   32(DI), Y15, Y7
+	PREFETCHT0   (DI)(R15*1)
 	VBROADCASTSS (AX), Y8
 	VFMADD231PS  Y6, Y8, Y0
 	VFMADD231PS  Y7, Y8, Y1
@@ -2882,15 +3281,22 @@ rows3_maskedStep:
 	ADDQ         R12, AX
 	DECQ         DX
 	JNZ          rows3_maskedStep
-	CMPQ         128(SI), $0x00
-	JE           rows3_maskedStore
-	VXORPS       Y14, Y14, Y14
-	VMAXPS       Y0, Y14, Y0
-	VMAXPS       Y1, Y14, Y1
-	VMAXPS       Y2, Y14, Y2
-	VMAXPS       Y3, Y14, Y3
-	VMAXPS       Y4, Y14, Y4
-	VMAXPS       Y5, Y14, Y5
+
+rows3_maskedTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows3_maskedStep
+	CMPQ   128(SI), $0x00
+	JE     rows3_maskedStore
+	VXORPS Y14, Y14, Y14
+	VMAXPS Y0, Y14, Y0
+	VMAXPS Y1, Y14, Y1
+	VMAXPS Y2, Y14, Y2
+	VMAXPS Y3, Y14, Y3
+	VMAXPS Y4, Y14, Y4
+	VMAXPS Y5, Y14, Y5
 
 rows3_maskedStore:
 	MOVQ       152(SI), CX
@@ -2930,13 +3336,20 @@ rows3_wholeSpread:
 	VMOVAPS      Y4, Y5
 
 rows3_wholeBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ  (SI), AX
+	MOVQ  144(SI), DI
+	MOVQ  R13, R15
+	SHLQ  $0x03, R15
+	MOVQ  192(SI), CX
+	MOVQ  CX, 200(SI)
+	MOVQ  176(SI), DX
+	TESTQ DX, DX
+	JZ    rows3_wholeTail
 
 rows3_wholeStep:
 	VMOVUPS      (DI), Y6
 	VMOVUPS      32(DI), Y7
+	PREFETCHT0   (DI)(R15*1)
 	VBROADCASTSS (AX), Y8
 	VFMADD231PS  Y6, Y8, Y0
 	VFMADD231PS  Y7, Y8, Y1
@@ -2950,15 +3363,22 @@ rows3_wholeStep:
 	ADDQ         R12, AX
 	DECQ         DX
 	JNZ          rows3_wholeStep
-	CMPQ         128(SI), $0x00
-	JE           rows3_wholeStore
-	VXORPS       Y14, Y14, Y14
-	VMAXPS       Y0, Y14, Y0
-	VMAXPS       Y1, Y14, Y1
-	VMAXPS       Y2, Y14, Y2
-	VMAXPS       Y3, Y14, Y3
-	VMAXPS       Y4, Y14, Y4
-	VMAXPS       Y5, Y14, Y5
+
+rows3_wholeTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows3_wholeStep
+	CMPQ   128(SI), $0x00
+	JE     rows3_wholeStore
+	VXORPS Y14, Y14, Y14
+	VMAXPS Y0, Y14, Y0
+	VMAXPS Y1, Y14, Y1
+	VMAXPS Y2, Y14, Y2
+	VMAXPS Y3, Y14, Y3
+	VMAXPS Y4, Y14, Y4
+	VMAXPS Y5, Y14, Y5
 
 rows3_wholeStore:
 	MOVQ    152(SI), CX
@@ -3039,13 +3459,20 @@ rows4_maskedSpread:
 	VMOVAPS      Y6, Y7
 
 rows4_maskedBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ  (SI), AX
+	MOVQ  144(SI), DI
+	MOVQ  R13, R15
+	SHLQ  $0x03, R15
+	MOVQ  192(SI), CX
+	MOVQ  CX, 200(SI)
+	MOVQ  176(SI), DX
+	TESTQ DX, DX
+	JZ    rows4_maskedTail
 
 rows4_maskedStep:
 	VMOVUPS      (DI), Y8
 	VMASKMOVPS   32(DI), Y15, Y9
+	PREFETCHT0   (DI)(R15*1)
 	VBROADCASTSS (AX), Y10
 	VFMADD231PS  Y8, Y10, Y0
 	VFMADD231PS  Y9, Y10, Y1
@@ -3062,17 +3489,24 @@ rows4_maskedStep:
 	ADDQ         R12, AX
 	DECQ         DX
 	JNZ          rows4_maskedStep
-	CMPQ         128(SI), $0x00
-	JE           rows4_maskedStore
-	VXORPS       Y14, Y14, Y14
-	VMAXPS       Y0, Y14, Y0
-	VMAXPS       Y1, Y14, Y1
-	VMAXPS       Y2, Y14, Y2
-	VMAXPS       Y3, Y14, Y3
-	VMAXPS       Y4, Y14, Y4
-	VMAXPS       Y5, Y14, Y5
-	VMAXPS       Y6, Y14, Y6
-	VMAXPS       Y7, Y14, Y7
+
+rows4_maskedTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows4_maskedStep
+	CMPQ   128(SI), $0x00
+	JE     rows4_maskedStore
+	VXORPS Y14, Y14, Y14
+	VMAXPS Y0, Y14, Y0
+	VMAXPS Y1, Y14, Y1
+	VMAXPS Y2, Y14, Y2
+	VMAXPS Y3, Y14, Y3
+	VMAXPS Y4, Y14, Y4
+	VMAXPS Y5, Y14, Y5
+	VMAXPS Y6, Y14, Y6
+	VMAXPS Y7, Y14, Y7
 
 rows4_maskedStore:
 	MOVQ       152(SI), CX
@@ -3121,13 +3555,20 @@ rows4_wholeSpread:
 	VMOVAPS      Y6, Y7
 
 rows4_wholeBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ  (SI), AX
+	MOVQ  144(SI), DI
+	MOVQ  R13, R15
+	SHLQ  $0x03, R15
+	MOVQ  192(SI), CX
+	MOVQ  CX, 200(SI)
+	MOVQ  176(SI), DX
+	TESTQ DX, DX
+	JZ    rows4_wholeTail
 
 rows4_wholeStep:
 	VMOVUPS      (DI), Y8
 	VMOVUPS      32(DI), Y9
+	PREFETCHT0   (DI)(R15*1)
 	VBROADCASTSS (AX), Y10
 	VFMADD231PS  Y8, Y10, Y0
 	VFMADD231PS  Y9, Y10, Y1
@@ -3144,17 +3585,24 @@ rows4_wholeStep:
 	ADDQ         R12, AX
 	DECQ         DX
 	JNZ          rows4_wholeStep
-	CMPQ         128(SI), $0x00
-	JE           rows4_wholeStore
-	VXORPS       Y14, Y14, Y14
-	VMAXPS       Y0, Y14, Y0
-	VMAXPS       Y1, Y14, Y1
-	VMAXPS       Y2, Y14, Y2
-	VMAXPS       Y3, Y14, Y3
-	VMAXPS       Y4, Y14, Y4
-	VMAXPS       Y5, Y14, Y5
-	VMAXPS       Y6, Y14, Y6
-	VMAXPS       Y7, Y14, Y7
+
+rows4_wholeTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows4_wholeStep
+	CMPQ   128(SI), $0x00
+	JE     rows4_wholeStore
+	VXORPS Y14, Y14, Y14
+	VMAXPS Y0, Y14, Y0
+	VMAXPS Y1, Y14, Y1
+	VMAXPS Y2, Y14, Y2
+	VMAXPS Y3, Y14, Y3
+	VMAXPS Y4, Y14, Y4
+	VMAXPS Y5, Y14, Y5
+	VMAXPS Y6, Y14, Y6
+	VMAXPS Y7, Y14, Y7
 
 rows4_wholeStore:
 	MOVQ    152(SI), CX
@@ -3244,13 +3692,20 @@ rows5_maskedSpread:
 	VMOVAPS      Y8, Y9
 
 rows5_maskedBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ  (SI), AX
+	MOVQ  144(SI), DI
+	MOVQ  R13, R15
+	SHLQ  $0x03, R15
+	MOVQ  192(SI), CX
+	MOVQ  CX, 200(SI)
+	MOVQ  176(SI), DX
+	TESTQ DX, DX
+	JZ    rows5_maskedTail
 
 rows5_maskedStep:
 	VMOVUPS      (DI), Y10
 	VMASKMOVPS   32(DI), Y15, Y11
+	PREFETCHT0   (DI)(R15*1)
 	VBROADCASTSS (AX), Y12
 	VFMADD231PS  Y10, Y12, Y0
 	VFMADD231PS  Y11, Y12, Y1
@@ -3270,19 +3725,26 @@ rows5_maskedStep:
 	ADDQ         R12, AX
 	DECQ         DX
 	JNZ          rows5_maskedStep
-	CMPQ         128(SI), $0x00
-	JE           rows5_maskedStore
-	VXORPS       Y14, Y14, Y14
-	VMAXPS       Y0, Y14, Y0
-	VMAXPS       Y1, Y14, Y1
-	VMAXPS       Y2, Y14, Y2
-	VMAXPS       Y3, Y14, Y3
-	VMAXPS       Y4, Y14, Y4
-	VMAXPS       Y5, Y14, Y5
-	VMAXPS       Y6, Y14, Y6
-	VMAXPS       Y7, Y14, Y7
-	VMAXPS       Y8, Y14, Y8
-	VMAXPS       Y9, Y14, Y9
+
+rows5_maskedTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows5_maskedStep
+	CMPQ   128(SI), $0x00
+	JE     rows5_maskedStore
+	VXORPS Y14, Y14, Y14
+	VMAXPS Y0, Y14, Y0
+	VMAXPS Y1, Y14, Y1
+	VMAXPS Y2, Y14, Y2
+	VMAXPS Y3, Y14, Y3
+	VMAXPS Y4, Y14, Y4
+	VMAXPS Y5, Y14, Y5
+	VMAXPS Y6, Y14, Y6
+	VMAXPS Y7, Y14, Y7
+	VMAXPS Y8, Y14, Y8
+	VMAXPS Y9, Y14, Y9
 
 rows5_maskedStore:
 	MOVQ       152(SI), CX
@@ -3340,13 +3802,20 @@ rows5_wholeSpread:
 	VMOVAPS      Y8, Y9
 
 rows5_wholeBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ  (SI), AX
+	MOVQ  144(SI), DI
+	MOVQ  R13, R15
+	SHLQ  $0x03, R15
+	MOVQ  192(SI), CX
+	MOVQ  CX, 200(SI)
+	MOVQ  176(SI), DX
+	TESTQ DX, DX
+	JZ    rows5_wholeTail
 
 rows5_wholeStep:
 	VMOVUPS      (DI), Y10
 	VMOVUPS      32(DI), Y11
+	PREFETCHT0   (DI)(R15*1)
 	VBROADCASTSS (AX), Y12
 	VFMADD231PS  Y10, Y12, Y0
 	VFMADD231PS  Y11, Y12, Y1
@@ -3366,19 +3835,26 @@ rows5_wholeStep:
 	ADDQ         R12, AX
 	DECQ         DX
 	JNZ          rows5_wholeStep
-	CMPQ         128(SI), $0x00
-	JE           rows5_wholeStore
-	VXORPS       Y14, Y14, Y14
-	VMAXPS       Y0, Y14, Y0
-	VMAXPS       Y1, Y14, Y1
-	VMAXPS       Y2, Y14, Y2
-	VMAXPS       Y3, Y14, Y3
-	VMAXPS       Y4, Y14, Y4
-	VMAXPS       Y5, Y14, Y5
-	VMAXPS       Y6, Y14, Y6
-	VMAXPS       Y7, Y14, Y7
-	VMAXPS       Y8, Y14, Y8
-	VMAXPS       Y9, Y14, Y9
+
+rows5_wholeTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows5_wholeStep
+	CMPQ   128(SI), $0x00
+	JE     rows5_wholeStore
+	VXORPS Y14, Y14, Y14
+	VMAXPS Y0, Y14, Y0
+	VMAXPS Y1, Y14, Y1
+	VMAXPS Y2, Y14, Y2
+	VMAXPS Y3, Y14, Y3
+	VMAXPS Y4, Y14, Y4
+	VMAXPS Y5, Y14, Y5
+	VMAXPS Y6, Y14, Y6
+	VMAXPS Y7, Y14, Y7
+	VMAXPS Y8, Y14, Y8
+	VMAXPS Y9, Y14, Y9
 
 rows5_wholeStore:
 	MOVQ    152(SI), CX
@@ -3477,13 +3953,20 @@ rows6_maskedSpread:
 	VMOVAPS      Y10, Y11
 
 rows6_maskedBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ  (SI), AX
+	MOVQ  144(SI), DI
+	MOVQ  R13, R15
+	SHLQ  $0x03, R15
+	MOVQ  192(SI), CX
+	MOVQ  CX, 200(SI)
+	MOVQ  176(SI), DX
+	TESTQ DX, DX
+	JZ    rows6_maskedTail
 
 rows6_maskedStep:
 	VMOVUPS      (DI), Y12
 	VMASKMOVPS   32(DI), Y15, Y13
+	PREFETCHT0   (DI)(R15*1)
 	VBROADCASTSS (AX), Y14
 	VFMADD231PS  Y12, Y14, Y0
 	VFMADD231PS  Y13, Y14, Y1
@@ -3506,21 +3989,28 @@ rows6_maskedStep:
 	ADDQ         R12, AX
 	DECQ         DX
 	JNZ          rows6_maskedStep
-	CMPQ         128(SI), $0x00
-	JE           rows6_maskedStore
-	VXORPS       Y14, Y14, Y14
-	VMAXPS       Y0, Y14, Y0
-	VMAXPS       Y1, Y14, Y1
-	VMAXPS       Y2, Y14, Y2
-	VMAXPS       Y3, Y14, Y3
-	VMAXPS       Y4, Y14, Y4
-	VMAXPS       Y5, Y14, Y5
-	VMAXPS       Y6, Y14, Y6
-	VMAXPS       Y7, Y14, Y7
-	VMAXPS       Y8, Y14, Y8
-	VMAXPS       Y9, Y14, Y9
-	VMAXPS       Y10, Y14, Y10
-	VMAXPS       Y11, Y14, Y11
+
+rows6_maskedTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows6_maskedStep
+	CMPQ   128(SI), $0x00
+	JE     rows6_maskedStore
+	VXORPS Y14, Y14, Y14
+	VMAXPS Y0, Y14, Y0
+	VMAXPS Y1, Y14, Y1
+	VMAXPS Y2, Y14, Y2
+	VMAXPS Y3, Y14, Y3
+	VMAXPS Y4, Y14, Y4
+	VMAXPS Y5, Y14, Y5
+	VMAXPS Y6, Y14, Y6
+	VMAXPS Y7, Y14, Y7
+	VMAXPS Y8, Y14, Y8
+	VMAXPS Y9, Y14, Y9
+	VMAXPS Y10, Y14, Y10
+	VMAXPS Y11, Y14, Y11
 
 rows6_maskedStore:
 	MOVQ       152(SI), CX
@@ -3587,13 +4077,20 @@ rows6_wholeSpread:
 	VMOVAPS      Y10, Y11
 
 rows6_wholeBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ  (SI), AX
+	MOVQ  144(SI), DI
+	MOVQ  R13, R15
+	SHLQ  $0x03, R15
+	MOVQ  192(SI), CX
+	MOVQ  CX, 200(SI)
+	MOVQ  176(SI), DX
+	TESTQ DX, DX
+	JZ    rows6_wholeTail
 
 rows6_wholeStep:
 	VMOVUPS      (DI), Y12
 	VMOVUPS      32(DI), Y13
+	PREFETCHT0   (DI)(R15*1)
 	VBROADCASTSS (AX), Y14
 	VFMADD231PS  Y12, Y14, Y0
 	VFMADD231PS  Y13, Y14, Y1
@@ -3616,21 +4113,28 @@ rows6_wholeStep:
 	ADDQ         R12, AX
 	DECQ         DX
 	JNZ          rows6_wholeStep
-	CMPQ         128(SI), $0x00
-	JE           rows6_wholeStore
-	VXORPS       Y14, Y14, Y14
-	VMAXPS       Y0, Y14, Y0
-	VMAXPS       Y1, Y14, Y1
-	VMAXPS       Y2, Y14, Y2
-	VMAXPS       Y3, Y14, Y3
-	VMAXPS       Y4, Y14, Y4
-	VMAXPS       Y5, Y14, Y5
-	VMAXPS       Y6, Y14, Y6
-	VMAXPS       Y7, Y14, Y7
-	VMAXPS       Y8, Y14, Y8
-	VMAXPS       Y9, Y14, Y9
-	VMAXPS       Y10, Y14, Y10
-	VMAXPS       Y11, Y14, Y11
+
+rows6_wholeTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows6_wholeStep
+	CMPQ   128(SI), $0x00
+	JE     rows6_wholeStore
+	VXORPS Y14, Y14, Y14
+	VMAXPS Y0, Y14, Y0
+	VMAXPS Y1, Y14, Y1
+	VMAXPS Y2, Y14, Y2
+	VMAXPS Y3, Y14, Y3
+	VMAXPS Y4, Y14, Y4
+	VMAXPS Y5, Y14, Y5
+	VMAXPS Y6, Y14, Y6
+	VMAXPS Y7, Y14, Y7
+	VMAXPS Y8, Y14, Y8
+	VMAXPS Y9, Y14, Y9
+	VMAXPS Y10, Y14, Y10
+	VMAXPS Y11, Y14, Y11
 
 rows6_wholeStore:
 	MOVQ    152(SI), CX

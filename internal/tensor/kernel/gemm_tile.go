@@ -20,6 +20,10 @@ type panels struct {
 	relu                 int        // not 0: the activation is ReLU
 	spread               int        // not 0: there is one start value for each row
 	_                    [4]uintptr // the kernel keeps its place in the loops here
+	first                int        // of k, the steps that fetch the row of B aheadRows steps later into the cache;
+	next                 int        // the others fetch what lies so many bytes from theirs: the first rows of the next panel
+	last                 int        // k - first
+	_                    uintptr    // the kernel's, again
 }
 
 // shape describes the tile kernels of a tier.
@@ -30,20 +34,28 @@ type shape struct {
 	vectors int    // vectors in the widest panel
 	rows    [5]int // rows of the tallest tile, by vectors
 	halves  int    // time of a vector's multiply-add, in halves of a wide vector's
+	masked  int    // time of storing a vector in part, in the same unit, where it is worth counting
 	narrow  *shape // tiles of narrower vectors that the tier has as well, or nil
+
+	// What pays depends on the caches that CPUs of the tier have, and on how much their vectors take from them.
+	depth    int // of k, where B is packed
+	tall     int // rows from which packing a large B pays
+	turnWide int // columns from which packing a transposed A pays, where B is read in place
 }
 
 // Sizes of the blocks, in floats; gemm.md says how they are used.
 const (
 	stripDepth  = 512      // of k, where B is read in place
-	packedDepth = 1024     // of k, where B is packed
 	packedA     = 42 << 10 // of op(A), whose rows a panel of B is used for in turn
 	packedWidth = 2048     // of columns packed at a time
+	packedRows  = 16       // of B, copied to all panels before the next rows
 	callWork    = 1 << 25  // multiply-adds of one call of a kernel: it cannot be preempted, this is a millisecond at most
-	packedLeast = 1 << 18  // elements of B from which packing pays, for
-	packedTall  = 160      // rows or more
-	packedWide  = 192      // columns from which packing A pays
+	packedLeast = 1 << 18  // elements of B from which packing pays
+	packedWide  = 192      // columns from which packing A pays, where B is packed
 )
+
+// aheadRows is how many steps before its turn a kernel fetches a row of B. The assembly knows it.
+const aheadRows = 8
 
 var zeroStart [64]float32
 
@@ -60,7 +72,7 @@ func (p *MatMul) multiplyTiles(s *shape, m *scratch) {
 			q.window(i, min(i+flippedRows, p.M), 0, p.N)
 			q.multiplyFlipped(flipped, m)
 		}
-	case p.TransB || p.M >= packedTall && p.K*p.N >= packedLeast:
+	case p.TransB || p.M >= s.tall && p.K*p.N >= packedLeast:
 		p.multiplyPacked(s, m)
 	default:
 		p.multiplyInPlace(s, m)
@@ -152,6 +164,11 @@ func (t *strip) columns(i0, i1, j, width, count int, b *float32, bStep, bPanel i
 	var q panels
 	q.b, q.bStep, q.bPanel = b, 4*bStep, 4*bPanel
 	q.panels, q.mask = count, 1<<(width&(t.shape.lanes-1))-1
+	if depth := t.k1 - t.k0; depth > aheadRows {
+		q.first, q.last, q.next = depth-aheadRows, aheadRows, q.bPanel-(depth-aheadRows)*q.bStep
+	} else {
+		q.last = depth
+	}
 	for i := i0; i < i1; {
 		t.describe(&q, i, j, width)
 		q.rows, q.blocks = rows, blocks-taller
@@ -182,7 +199,7 @@ func depth(k, most int) int {
 // multiplyInPlace computes a product without TransB, without packing B.
 func (p *MatMul) multiplyInPlace(s *shape, m *scratch) {
 	length := depth(p.K, stripDepth)
-	pack := p.TransA && p.N >= packedWide && p.K > s.lanes && p.M >= s.lanes || p.rowsCompete(s)
+	pack := p.TransA && p.N >= s.turnWide && p.K > s.lanes && p.M >= s.lanes || p.rowsCompete(s)
 	for k := 0; k < p.K; k += length {
 		t := strip{MatMul: p, shape: s, scratch: m, k0: k, k1: min(k+length, p.K)}
 		if !pack {
@@ -220,7 +237,7 @@ func (t *strip) inPlace(i0, i1 int) {
 // multiplyPacked computes a product with B packed into panels, for large B, and for TransB.
 func (p *MatMul) multiplyPacked(s *shape, m *scratch) {
 	wide := s.lanes * s.vectors
-	length := depth(p.K, packedDepth)
+	length := depth(p.K, s.depth)
 	packed := grow(&m.b, length*min((p.N+wide-1)/wide*wide, packedWidth))
 	for j0 := 0; j0 < p.N; j0 += packedWidth {
 		j1 := min(j0+packedWidth, p.N)
@@ -248,18 +265,31 @@ func (s *shape) wholeLanes(n int) int { return (n + s.lanes - 1) &^ (s.lanes - 1
 // packB packs the columns [j0, j1) of the strip of op(B) into panels of the given width, each a matrix (k, width) but for
 // the last, which may be narrower.
 func (t *strip) packB(packed []float32, j0, j1, wide int) {
-	for j := j0; j < j1; j += wide {
-		width := min(wide, j1-j)
-		panel := packed[(j-j0)*(t.k1-t.k0):]
-		ld := t.shape.wholeLanes(width)
-		if t.TransB {
-			t.shape.transpose(panel, ld, t.B[j*t.LDB+t.k0:], t.LDB, width, t.k1-t.k0)
+	if t.TransB {
+		for j := j0; j < j1; j += wide {
+			width := min(wide, j1-j)
+			t.shape.transpose(packed[(j-j0)*(t.k1-t.k0):], t.shape.wholeLanes(width), t.B[j*t.LDB+t.k0:], t.LDB, width, t.k1-t.k0)
+		}
+		return
+	}
+	for k := t.k0; k < t.k1; k += packedRows {
+		for j := j0; j < j1; j += wide {
+			width := min(wide, j1-j)
+			ld := t.shape.wholeLanes(width)
+			t.copyRows(packed[(j-j0)*(t.k1-t.k0)+(k-t.k0)*ld:], ld, t.B[k*t.LDB+j:], min(packedRows, t.k1-k), width)
+		}
+	}
+}
+
+// copyRows copies rows of B, of the given width, to rows ld apart.
+func (t *strip) copyRows(dst []float32, ld int, src []float32, rows, width int) {
+	for r := range rows {
+		to, from := dst[r*ld:], src[r*t.LDB:]
+		if width == 16 {
+			*(*[16]float32)(to) = *(*[16]float32)(from)
 			continue
 		}
-		for k := t.k0; k < t.k1; k++ {
-			copy(panel[:width], t.B[k*t.LDB+j:])
-			panel = panel[min(ld, len(panel)):]
-		}
+		copy(to[:width], from)
 	}
 }
 
@@ -284,6 +314,9 @@ func (s *shape) transpose(dst []float32, dstLD int, src []float32, srcLD, rows, 
 func (p *MatMul) flips(s *shape) *shape {
 	const moving = 4 // a wide vector's multiply-adds take the time of moving so many floats to their transposed place
 	direct := p.M * p.K * s.cost(p.N)
+	if p.N&(s.lanes-1) != 0 {
+		direct += p.M * s.masked
+	}
 	if p.TransB {
 		direct += 2 * p.K * p.N / moving
 	}

@@ -41,9 +41,13 @@ const (
 	placeC
 	placeInit
 	placePanels
+	fieldMain
+	fieldNext
+	fieldTail
+	placeTail
 )
 
-// The registers. BP, SP, R14 (Go's g) and R15 are left alone.
+// The registers. BP, SP and R14 (Go's g) are left alone; R15 is Go's only while a global is read, in position-independent code.
 var (
 	self   = reg.RSI
 	bases  = []reg.GPPhysical{reg.RAX, reg.RBX} // the first row of A of each eight rows of the tile
@@ -54,6 +58,7 @@ var (
 	aStep  = reg.R12
 	bStep  = reg.R13
 	b      = reg.RDI
+	ahead  = reg.R15 // bytes from the row of B in work to the one that is fetched into the cache
 	k      = reg.RDX
 	walker = reg.RCX
 )
@@ -68,6 +73,7 @@ type vectors interface {
 	loadMask(bits reg.GPPhysical) // sets the mask to the lanes whose bits are set
 	load(m Mem, v reg.VecPhysical, masked bool)
 	store(v reg.VecPhysical, m Mem, masked bool)
+	readsAhead() bool // rows of B are fetched into the cache before their turn
 	multiplyAdd(t tile, a func(row int) Mem)
 	relu(acc []reg.VecPhysical)
 	register(n int) reg.VecPhysical
@@ -160,6 +166,9 @@ func (t tile) compute(name string, masked bool) {
 	for v := range t.vectors {
 		t.set.load(Mem{Base: b, Disp: v * t.set.bytes()}, t.rowOfB(v), masked && t.last(v))
 	}
+	if t.set.readsAhead() {
+		PREFETCHT0(Mem{Base: b, Index: ahead, Scale: 1})
+	}
 	t.set.multiplyAdd(t, rowOfA)
 	ADDQ(bStep, b)
 	for _, base := range bases[:(t.rows+7)/8] {
@@ -167,6 +176,9 @@ func (t tile) compute(name string, masked bool) {
 	}
 	DECQ(k)
 	JNZ(LabelRef(t.label(name + "Step")))
+	if t.set.readsAhead() {
+		t.lastSteps(name)
+	}
 
 	CMPQ(field(fieldReLU), Imm(0))
 	JE(LabelRef(t.label(name + "Store")))
@@ -196,7 +208,28 @@ func (t tile) begin(name string, masked bool) {
 		LEAQ(Mem{Base: bases[0], Index: row1, Scale: 8}, bases[1])
 	}
 	MOVQ(field(placeB), b)
-	MOVQ(field(fieldK), k)
+	if !t.set.readsAhead() {
+		MOVQ(field(fieldK), k)
+		return
+	}
+	MOVQ(bStep, ahead)
+	SHLQ(Imm(3), ahead)
+	t.copyField(fieldTail, placeTail)
+	MOVQ(field(fieldMain), k)
+	TESTQ(k, k)
+	JZ(LabelRef(t.label(name + "Tail")))
+}
+
+// lastSteps goes through the loop once more, for the steps that have no row of this panel to fetch: they fetch the first
+// rows of the next. To read beyond the end of B would do no harm to the result, but a page that is not there is looked up at
+// each step, which takes ten times as long as the step.
+func (t tile) lastSteps(name string) {
+	Label(t.label(name + "Tail"))
+	MOVQ(field(placeTail), k)
+	MOVQ(I32(0), field(placeTail))
+	MOVQ(field(fieldNext), ahead)
+	TESTQ(k, k)
+	JNZ(LabelRef(t.label(name + "Step")))
 }
 
 // walk calls visit for the address of each vector of the tile, in a matrix that starts at a place.
