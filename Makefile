@@ -96,7 +96,7 @@ bench: build ## Ringmaster's own figures
 	bin/ringmaster bench train configs/quickstart.yaml --workers 1 --threads 1
 
 bench-peers: build ## side by side with the PyTorch programs of PEERS; PYTHON names an interpreter with torch
-	$(GO) run ./bench/peers -python "$(PYTHON)" -peers "$(PEERS)" $(if $(ROUNDS),-rounds $(ROUNDS))
+	$(GO) run ./bench/peers -python "$(PYTHON)" -peers "$(PEERS)" $(if $(ROUNDS),-rounds $(ROUNDS)) $(if $(ONLY),-only "$(ONLY)")
 
 clean: ## remove what was built and the runs
 	rm -rf bin runs

@@ -20,7 +20,8 @@ type comparison struct {
 type figure struct {
 	name, unit   string
 	ours, theirs string
-	smaller      bool // is better
+	smaller      bool    // is better
+	scale        float64 // our number in the unit of theirs; 0 is 1
 }
 
 func comparisons(o options) []comparison {
@@ -43,13 +44,54 @@ func comparisons(o options) []comparison {
 			theirs:  [][]string{{o.python, filepath.Join(o.peers, "mlp.py"), strconv.Itoa(batch)}},
 			figures: []figure{{unit: "samples/s", ours: result("classifier", "samples_per_s"), theirs: fmt.Sprintf(`B=%d steps/s [0-9.]+ samples/s ([0-9.]+)`, batch)}}})
 	}
-	return append(all, allreduce(o, launch), gemm(o))
+	return append(all, gpt(o), mobileNet(o), allreduce(o, launch), gemm(o))
 }
 
-// train is our command for so many workers with one thread and one seat each. The job's name marks the result.
+// gpt is nanoGPT's configuration for CPUs: windows of 64 characters, 12 a step.
+func gpt(o options) comparison {
+	const window = 64
+	ours := bench(o, filepath.Join("configs", "gpt-shakespeare.yaml"), "gpt", 1, 12, 180, "--set", "data.dir="+filepath.Join(o.data, "tinyshakespeare"))
+	return comparison{name: "training on 1 worker, GPT, 0.8 M parameters",
+		ours:   [][]string{ours},
+		theirs: [][]string{{o.python, filepath.Join(o.peers, "gpt.py")}},
+		figures: []figure{
+			{unit: "tokens/s", ours: result("gpt", "samples_per_s"), theirs: `gpt steps/s [0-9.]+ tok/s ([0-9.]+)`, scale: window},
+			memory("gpt"),
+		}}
+}
+
+// mobileNet is MobileNetV2 on small and on large images. Theirs does both in one process, whose memory is compared with the
+// larger of our two.
+func mobileNet(o options) comparison {
+	job := filepath.Join("configs", "mobilenetv2-cifar10.yaml")
+	return comparison{name: "training on 1 worker, MobileNetV2",
+		ours: [][]string{
+			bench(o, job, "small", 1, 32, 8, "--set", "data.dir="+filepath.Join(o.data, "cifar10"), "--set", "data.eval_per_class=10"),
+			bench(o, job, "large", 1, 4, 24, "--set", "data.dir="+o.photos, "--set", "model.variant=imagenet", "--set", "data.train_per_class=0",
+				"--set", "data.eval_per_class=0", "--set", "data.crop=0"),
+		},
+		theirs: [][]string{{o.python, filepath.Join(o.peers, "mbv2.py")}},
+		figures: []figure{
+			{name: ", 32x32, batch 32", unit: "images/s", ours: result("small", "samples_per_s"), theirs: `mbv2 32 B=32 train img/s ([0-9.]+)`},
+			{name: ", 224x224, batch 4", unit: "images/s", ours: result("large", "samples_per_s"), theirs: `mbv2 224 B=4 train img/s ([0-9.]+)`},
+			memory("small"),
+		}}
+}
+
+// memory compares the most memory that our worker and their process had.
+func memory(name string) figure {
+	return figure{name: ", peak memory", unit: "MiB", smaller: true, ours: result(name, "peak_rss_mib"), theirs: peakLine + ` ([0-9.]+) MiB`}
+}
+
+// train is our command for the classifier.
 func train(o options, name string, workers, batch, steps int, more ...string) []string {
+	return bench(o, o.job, name, workers, batch, steps, more...)
+}
+
+// bench is our command for so many workers with one thread and one seat each. The job's name marks the result.
+func bench(o options, job, name string, workers, batch, steps int, more ...string) []string {
 	n := strconv.Itoa(workers)
-	return append([]string{o.ringmaster, "bench", "train", o.job, "--json", "--workers", n, "--threads", "1", "--steps", strconv.Itoa(steps),
+	return append([]string{o.ringmaster, "bench", "train", job, "--json", "--workers", n, "--threads", "1", "--steps", strconv.Itoa(steps),
 		"--set", "name=" + name, "--set", "seats=" + n, "--set", "train.batch_per_seat=" + strconv.Itoa(batch)}, more...)
 }
 

@@ -16,6 +16,10 @@ B=32 steps/s 640 samples/s 20480
 B=32 steps/s 890 samples/s 28480
 B=32 steps/s 700 samples/s 22400
 B=256 steps/s 190 samples/s 48640
+gpt steps/s 11.4 tok/s 8755
+mbv2 32 B=32 train img/s 26.5
+mbv2 224 B=4 train img/s 10.2
+peak memory of the process 1462.7 MiB
 n=2 1MiB algbw 0.52 GiB/s busbw 0.53 GiB/s t=1.88ms
 n=2 16MiB algbw 0.61 GiB/s busbw 0.62 GiB/s t=25.61ms
 n=2 100MiB algbw 0.52 GiB/s busbw 0.51 GiB/s t=187.80ms
@@ -30,6 +34,9 @@ const oursPrinted = `{
   "results": [
     {"case": "classifier", "steps_per_s": 2512.5, "samples_per_s": 80400.25, "peak_rss_mib": 101.5, "workers": 2},
     {"case": "wide", "steps_per_s": 14.1, "samples_per_s": 3609, "peak_rss_mib": 301.5, "workers": 2},
+    {"case": "gpt", "steps_per_s": 14.5, "samples_per_s": 200, "peak_rss_mib": 171.7, "workers": 1},
+    {"case": "small", "steps_per_s": 1.25, "samples_per_s": 40, "peak_rss_mib": 557.4, "workers": 1},
+    {"case": "large", "steps_per_s": 3.25, "samples_per_s": 13, "peak_rss_mib": 480.4, "workers": 1},
     {"case": "64", "gib_per_s": 0.001, "us": 91.5, "bytes": 64},
     {"case": "1MiB", "gib_per_s": 1.25, "us": 800.1},
     {"case": "16MiB", "gib_per_s": 1.5, "us": 10400},
@@ -43,18 +50,23 @@ const oursPrinted = `{
 
 func TestFiguresAreFound(t *testing.T) {
 	want := map[string][2]float64{ // ours, theirs
-		"training on 2 workers, classifier, batch 32 a worker": {2512.5, 272},
-		"training on 2 workers, 2048 wide, batch 128 a worker": {14.1, 7.6},
-		"training on 1 worker, classifier, batch 32":           {80400.25, 22400},
-		"training on 1 worker, classifier, batch 256":          {80400.25, 48640},
-		"all-reduce of 2 workers, 1MiB":                        {1.25, 0.53},
-		"all-reduce of 2 workers, 16MiB":                       {1.5, 0.62},
-		"all-reduce of 2 workers, 100MiB":                      {1, 0.51},
-		"all-reduce of 2 workers, 64 bytes":                    {91.5, 644},
-		"matrix product 64x64x64":                              {104.2, 85},
-		"matrix product 32x784x128":                            {112, 86.5},
-		"matrix product 256x256x256":                           {110.5, 96},
-		"matrix product 1024x1024x1024":                        {108.25, 98.3},
+		"training on 2 workers, classifier, batch 32 a worker":     {2512.5, 272},
+		"training on 2 workers, 2048 wide, batch 128 a worker":     {14.1, 7.6},
+		"training on 1 worker, classifier, batch 32":               {80400.25, 22400},
+		"training on 1 worker, classifier, batch 256":              {80400.25, 48640},
+		"training on 1 worker, GPT, 0.8 M parameters":              {200, 8755},
+		"training on 1 worker, GPT, 0.8 M parameters, peak memory": {171.7, 1462.7},
+		"training on 1 worker, MobileNetV2, 32x32, batch 32":       {40, 26.5},
+		"training on 1 worker, MobileNetV2, 224x224, batch 4":      {13, 10.2},
+		"training on 1 worker, MobileNetV2, peak memory":           {557.4, 1462.7},
+		"all-reduce of 2 workers, 1MiB":                            {1.25, 0.53},
+		"all-reduce of 2 workers, 16MiB":                           {1.5, 0.62},
+		"all-reduce of 2 workers, 100MiB":                          {1, 0.51},
+		"all-reduce of 2 workers, 64 bytes":                        {91.5, 644},
+		"matrix product 64x64x64":                                  {104.2, 85},
+		"matrix product 32x784x128":                                {112, 86.5},
+		"matrix product 256x256x256":                               {110.5, 96},
+		"matrix product 1024x1024x1024":                            {108.25, 98.3},
 	}
 	seen := 0
 	for _, c := range comparisons(options{python: "python3", peers: "peers", ringmaster: "ringmaster", job: "job.yaml"}) {

@@ -21,8 +21,9 @@ import (
 
 // options are what the command line says.
 type options struct {
-	python, peers, ringmaster, job, only string
-	rounds                               int
+	python, peers, ringmaster, job, data, only string
+	photos                                     string // folder of large images, made for the run
+	rounds                                     int
 }
 
 func main() {
@@ -31,6 +32,7 @@ func main() {
 	flag.StringVar(&o.peers, "peers", "../shared/peers", "folder of the PyTorch programs")
 	flag.StringVar(&o.ringmaster, "ringmaster", "bin/ringmaster", "our program")
 	flag.StringVar(&o.job, "job", "configs/quickstart.yaml", "job file whose model the training cases use")
+	flag.StringVar(&o.data, "data", "../shared/data", "folder with tinyshakespeare and cifar10")
 	flag.StringVar(&o.only, "only", "", "run only the comparisons whose names contain this")
 	flag.IntVar(&o.rounds, "rounds", 5, "rounds")
 	flag.Parse()
@@ -47,6 +49,15 @@ func run(ctx context.Context, o options) error {
 		return errors.New("usage: peers [flags]; -rounds is at least 1")
 	}
 	if err := check(ctx, o); err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "ringmaster-photos-")
+	if err != nil {
+		return fmt.Errorf("make a folder for images: %w", err)
+	}
+	defer os.RemoveAll(dir)
+	o.photos = dir
+	if err := drawPhotos(dir); err != nil {
 		return err
 	}
 	var results []row
@@ -114,6 +125,9 @@ func compare(ctx context.Context, c comparison, o options) ([]row, error) {
 					return nil, fmt.Errorf("%s: %w in what %s printed:\n%s", c.name, err, strings.Join(commands[0], " "), out)
 				}
 				if ours {
+					if f.scale != 0 {
+						v *= f.scale
+					}
 					rows[i].ours = append(rows[i].ours, v)
 				} else {
 					rows[i].theirs = append(rows[i].theirs, v)
@@ -123,6 +137,9 @@ func compare(ctx context.Context, c comparison, o options) ([]row, error) {
 	}
 	return rows, nil
 }
+
+// peakLine begins the line that output adds for the peak memory of each command's own process.
+const peakLine = "peak memory of the process"
 
 // output is what the commands print, one after another.
 func output(ctx context.Context, commands [][]string, o options) (string, error) {
@@ -137,6 +154,9 @@ func output(ctx context.Context, commands [][]string, o options) (string, error)
 		cancel()
 		if err != nil {
 			return "", fmt.Errorf("%s: %w\n%s", strings.Join(command, " "), err, problems.String())
+		}
+		if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
+			fmt.Fprintf(&all, "%s %.1f MiB\n", peakLine, float64(usage.Maxrss)/1024) // Linux counts in KiB
 		}
 	}
 	return all.String(), nil
