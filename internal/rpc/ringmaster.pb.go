@@ -92,6 +92,86 @@ func (Phase) EnumDescriptor() ([]byte, []int) {
 	return file_ringmaster_proto_rawDescGZIP(), []int{0}
 }
 
+type ProbeRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProbeRequest) Reset() {
+	*x = ProbeRequest{}
+	mi := &file_ringmaster_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProbeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProbeRequest) ProtoMessage() {}
+
+func (x *ProbeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ringmaster_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProbeRequest.ProtoReflect.Descriptor instead.
+func (*ProbeRequest) Descriptor() ([]byte, []int) {
+	return file_ringmaster_proto_rawDescGZIP(), []int{0}
+}
+
+type ProbeReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Incarnation   uint64                 `protobuf:"fixed64,1,opt,name=incarnation,proto3" json:"incarnation,omitempty"` // the answering worker's
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProbeReply) Reset() {
+	*x = ProbeReply{}
+	mi := &file_ringmaster_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProbeReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProbeReply) ProtoMessage() {}
+
+func (x *ProbeReply) ProtoReflect() protoreflect.Message {
+	mi := &file_ringmaster_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProbeReply.ProtoReflect.Descriptor instead.
+func (*ProbeReply) Descriptor() ([]byte, []int) {
+	return file_ringmaster_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *ProbeReply) GetIncarnation() uint64 {
+	if x != nil {
+		return x.Incarnation
+	}
+	return 0
+}
+
 // NotLeader is the detail of the error a follower answers.
 type NotLeader struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -103,7 +183,7 @@ type NotLeader struct {
 
 func (x *NotLeader) Reset() {
 	*x = NotLeader{}
-	mi := &file_ringmaster_proto_msgTypes[0]
+	mi := &file_ringmaster_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -115,7 +195,7 @@ func (x *NotLeader) String() string {
 func (*NotLeader) ProtoMessage() {}
 
 func (x *NotLeader) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[0]
+	mi := &file_ringmaster_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -128,7 +208,7 @@ func (x *NotLeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NotLeader.ProtoReflect.Descriptor instead.
 func (*NotLeader) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{0}
+	return file_ringmaster_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *NotLeader) GetLeaderId() string {
@@ -161,7 +241,7 @@ type Member struct {
 
 func (x *Member) Reset() {
 	*x = Member{}
-	mi := &file_ringmaster_proto_msgTypes[1]
+	mi := &file_ringmaster_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -173,7 +253,7 @@ func (x *Member) String() string {
 func (*Member) ProtoMessage() {}
 
 func (x *Member) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[1]
+	mi := &file_ringmaster_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -186,7 +266,7 @@ func (x *Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Member.ProtoReflect.Descriptor instead.
 func (*Member) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{1}
+	return file_ringmaster_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Member) GetWorker() string {
@@ -259,7 +339,7 @@ type View struct {
 
 func (x *View) Reset() {
 	*x = View{}
-	mi := &file_ringmaster_proto_msgTypes[2]
+	mi := &file_ringmaster_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -271,7 +351,7 @@ func (x *View) String() string {
 func (*View) ProtoMessage() {}
 
 func (x *View) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[2]
+	mi := &file_ringmaster_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -284,7 +364,7 @@ func (x *View) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use View.ProtoReflect.Descriptor instead.
 func (*View) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{2}
+	return file_ringmaster_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *View) GetGeneration() uint64 {
@@ -344,7 +424,7 @@ type Start struct {
 
 func (x *Start) Reset() {
 	*x = Start{}
-	mi := &file_ringmaster_proto_msgTypes[3]
+	mi := &file_ringmaster_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -356,7 +436,7 @@ func (x *Start) String() string {
 func (*Start) ProtoMessage() {}
 
 func (x *Start) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[3]
+	mi := &file_ringmaster_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -369,7 +449,7 @@ func (x *Start) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Start.ProtoReflect.Descriptor instead.
 func (*Start) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{3}
+	return file_ringmaster_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Start) GetGeneration() uint64 {
@@ -442,13 +522,15 @@ type Report struct {
 	Outcome       *Outcome               `protobuf:"bytes,24,opt,name=outcome,proto3" json:"outcome,omitempty"` // set in PHASE_SAVING
 	Waiting       *Waiting               `protobuf:"bytes,25,opt,name=waiting,proto3" json:"waiting,omitempty"`
 	Leaving       bool                   `protobuf:"varint,26,opt,name=leaving,proto3" json:"leaving,omitempty"` // asked to end: wants to be left out of the next view
+	Ways          []*Way                 `protobuf:"bytes,70,rep,name=ways,proto3" json:"ways,omitempty"`        // those it has tried lately; the others are not known
+	Probed        uint64                 `protobuf:"varint,71,opt,name=probed,proto3" json:"probed,omitempty"`   // the generation whose other members it has all tried since its session in it broke
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Report) Reset() {
 	*x = Report{}
-	mi := &file_ringmaster_proto_msgTypes[4]
+	mi := &file_ringmaster_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -460,7 +542,7 @@ func (x *Report) String() string {
 func (*Report) ProtoMessage() {}
 
 func (x *Report) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[4]
+	mi := &file_ringmaster_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -473,7 +555,7 @@ func (x *Report) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Report.ProtoReflect.Descriptor instead.
 func (*Report) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{4}
+	return file_ringmaster_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Report) GetWorker() string {
@@ -658,6 +740,98 @@ func (x *Report) GetLeaving() bool {
 	return false
 }
 
+func (x *Report) GetWays() []*Way {
+	if x != nil {
+		return x.Ways
+	}
+	return nil
+}
+
+func (x *Report) GetProbed() uint64 {
+	if x != nil {
+		return x.Probed
+	}
+	return 0
+}
+
+// Way is what came of a worker's last attempt to call another one. Ways are tried when a ring stands still, breaks or cannot be
+// opened, and before a worker is seated; those that are closed are tried again until they are open.
+type Way struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Worker        string                 `protobuf:"bytes,1,opt,name=worker,proto3" json:"worker,omitempty"` // the one that was called
+	Incarnation   uint64                 `protobuf:"fixed64,2,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	Open          bool                   `protobuf:"varint,3,opt,name=open,proto3" json:"open,omitempty"`
+	Reason        string                 `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`                   // why it is closed
+	SinceMs       uint64                 `protobuf:"varint,5,opt,name=since_ms,json=sinceMs,proto3" json:"since_ms,omitempty"` // how long it has been so
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Way) Reset() {
+	*x = Way{}
+	mi := &file_ringmaster_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Way) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Way) ProtoMessage() {}
+
+func (x *Way) ProtoReflect() protoreflect.Message {
+	mi := &file_ringmaster_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Way.ProtoReflect.Descriptor instead.
+func (*Way) Descriptor() ([]byte, []int) {
+	return file_ringmaster_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *Way) GetWorker() string {
+	if x != nil {
+		return x.Worker
+	}
+	return ""
+}
+
+func (x *Way) GetIncarnation() uint64 {
+	if x != nil {
+		return x.Incarnation
+	}
+	return 0
+}
+
+func (x *Way) GetOpen() bool {
+	if x != nil {
+		return x.Open
+	}
+	return false
+}
+
+func (x *Way) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Way) GetSinceMs() uint64 {
+	if x != nil {
+		return x.SinceMs
+	}
+	return 0
+}
+
 type DataFile struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -668,7 +842,7 @@ type DataFile struct {
 
 func (x *DataFile) Reset() {
 	*x = DataFile{}
-	mi := &file_ringmaster_proto_msgTypes[5]
+	mi := &file_ringmaster_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -680,7 +854,7 @@ func (x *DataFile) String() string {
 func (*DataFile) ProtoMessage() {}
 
 func (x *DataFile) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[5]
+	mi := &file_ringmaster_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -693,7 +867,7 @@ func (x *DataFile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DataFile.ProtoReflect.Descriptor instead.
 func (*DataFile) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{5}
+	return file_ringmaster_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *DataFile) GetName() string {
@@ -731,7 +905,7 @@ type Progress struct {
 
 func (x *Progress) Reset() {
 	*x = Progress{}
-	mi := &file_ringmaster_proto_msgTypes[6]
+	mi := &file_ringmaster_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -743,7 +917,7 @@ func (x *Progress) String() string {
 func (*Progress) ProtoMessage() {}
 
 func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[6]
+	mi := &file_ringmaster_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -756,7 +930,7 @@ func (x *Progress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress.ProtoReflect.Descriptor instead.
 func (*Progress) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{6}
+	return file_ringmaster_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Progress) GetStep() uint64 {
@@ -865,7 +1039,7 @@ type Waiting struct {
 
 func (x *Waiting) Reset() {
 	*x = Waiting{}
-	mi := &file_ringmaster_proto_msgTypes[7]
+	mi := &file_ringmaster_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -877,7 +1051,7 @@ func (x *Waiting) String() string {
 func (*Waiting) ProtoMessage() {}
 
 func (x *Waiting) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[7]
+	mi := &file_ringmaster_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -890,7 +1064,7 @@ func (x *Waiting) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Waiting.ProtoReflect.Descriptor instead.
 func (*Waiting) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{7}
+	return file_ringmaster_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Waiting) GetWorker() string {
@@ -959,7 +1133,7 @@ type EpochFact struct {
 
 func (x *EpochFact) Reset() {
 	*x = EpochFact{}
-	mi := &file_ringmaster_proto_msgTypes[8]
+	mi := &file_ringmaster_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -971,7 +1145,7 @@ func (x *EpochFact) String() string {
 func (*EpochFact) ProtoMessage() {}
 
 func (x *EpochFact) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[8]
+	mi := &file_ringmaster_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -984,7 +1158,7 @@ func (x *EpochFact) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EpochFact.ProtoReflect.Descriptor instead.
 func (*EpochFact) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{8}
+	return file_ringmaster_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *EpochFact) GetGeneration() uint64 {
@@ -1055,7 +1229,7 @@ type StoredFile struct {
 
 func (x *StoredFile) Reset() {
 	*x = StoredFile{}
-	mi := &file_ringmaster_proto_msgTypes[9]
+	mi := &file_ringmaster_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1067,7 +1241,7 @@ func (x *StoredFile) String() string {
 func (*StoredFile) ProtoMessage() {}
 
 func (x *StoredFile) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[9]
+	mi := &file_ringmaster_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1080,7 +1254,7 @@ func (x *StoredFile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoredFile.ProtoReflect.Descriptor instead.
 func (*StoredFile) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{9}
+	return file_ringmaster_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *StoredFile) GetName() string {
@@ -1129,7 +1303,7 @@ type ShareFact struct {
 
 func (x *ShareFact) Reset() {
 	*x = ShareFact{}
-	mi := &file_ringmaster_proto_msgTypes[10]
+	mi := &file_ringmaster_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1141,7 +1315,7 @@ func (x *ShareFact) String() string {
 func (*ShareFact) ProtoMessage() {}
 
 func (x *ShareFact) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[10]
+	mi := &file_ringmaster_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1154,7 +1328,7 @@ func (x *ShareFact) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShareFact.ProtoReflect.Descriptor instead.
 func (*ShareFact) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{10}
+	return file_ringmaster_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ShareFact) GetGeneration() uint64 {
@@ -1286,7 +1460,7 @@ type Outcome struct {
 
 func (x *Outcome) Reset() {
 	*x = Outcome{}
-	mi := &file_ringmaster_proto_msgTypes[11]
+	mi := &file_ringmaster_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1298,7 +1472,7 @@ func (x *Outcome) String() string {
 func (*Outcome) ProtoMessage() {}
 
 func (x *Outcome) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[11]
+	mi := &file_ringmaster_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1311,7 +1485,7 @@ func (x *Outcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outcome.ProtoReflect.Descriptor instead.
 func (*Outcome) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{11}
+	return file_ringmaster_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Outcome) GetGeneration() uint64 {
@@ -1390,7 +1564,7 @@ type CoordinatorInfo struct {
 
 func (x *CoordinatorInfo) Reset() {
 	*x = CoordinatorInfo{}
-	mi := &file_ringmaster_proto_msgTypes[12]
+	mi := &file_ringmaster_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1402,7 +1576,7 @@ func (x *CoordinatorInfo) String() string {
 func (*CoordinatorInfo) ProtoMessage() {}
 
 func (x *CoordinatorInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[12]
+	mi := &file_ringmaster_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1415,7 +1589,7 @@ func (x *CoordinatorInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CoordinatorInfo.ProtoReflect.Descriptor instead.
 func (*CoordinatorInfo) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{12}
+	return file_ringmaster_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *CoordinatorInfo) GetId() string {
@@ -1467,7 +1641,7 @@ type JobSpec struct {
 
 func (x *JobSpec) Reset() {
 	*x = JobSpec{}
-	mi := &file_ringmaster_proto_msgTypes[13]
+	mi := &file_ringmaster_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1479,7 +1653,7 @@ func (x *JobSpec) String() string {
 func (*JobSpec) ProtoMessage() {}
 
 func (x *JobSpec) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[13]
+	mi := &file_ringmaster_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1492,7 +1666,7 @@ func (x *JobSpec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobSpec.ProtoReflect.Descriptor instead.
 func (*JobSpec) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{13}
+	return file_ringmaster_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *JobSpec) GetId() string {
@@ -1550,16 +1724,17 @@ type Order struct {
 	CheckpointGeneration uint64                 `protobuf:"varint,9,opt,name=checkpoint_generation,json=checkpointGeneration,proto3" json:"checkpoint_generation,omitempty"`
 	HasCheckpoint        bool                   `protobuf:"varint,10,opt,name=has_checkpoint,json=hasCheckpoint,proto3" json:"has_checkpoint,omitempty"`
 	Coordinators         []*CoordinatorInfo     `protobuf:"bytes,11,rep,name=coordinators,proto3" json:"coordinators,omitempty"`
-	Refused              string                 `protobuf:"bytes,12,opt,name=refused,proto3" json:"refused,omitempty"`  // why this worker is not wanted at all
-	Failed               string                 `protobuf:"bytes,13,opt,name=failed,proto3" json:"failed,omitempty"`    // why the job failed
-	Restore              bool                   `protobuf:"varint,14,opt,name=restore,proto3" json:"restore,omitempty"` // nobody holds a newer state: load the checkpoint of the job's manifest
+	Refused              string                 `protobuf:"bytes,12,opt,name=refused,proto3" json:"refused,omitempty"`       // why this worker is not wanted at all
+	Failed               string                 `protobuf:"bytes,13,opt,name=failed,proto3" json:"failed,omitempty"`         // why the job failed
+	Restore              bool                   `protobuf:"varint,14,opt,name=restore,proto3" json:"restore,omitempty"`      // nobody holds a newer state: load the checkpoint of the job's manifest
+	Candidates           []*Member              `protobuf:"bytes,70,rep,name=candidates,proto3" json:"candidates,omitempty"` // workers that could be seated: they and the members of the view try their ways to each other
 	unknownFields        protoimpl.UnknownFields
 	sizeCache            protoimpl.SizeCache
 }
 
 func (x *Order) Reset() {
 	*x = Order{}
-	mi := &file_ringmaster_proto_msgTypes[14]
+	mi := &file_ringmaster_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1571,7 +1746,7 @@ func (x *Order) String() string {
 func (*Order) ProtoMessage() {}
 
 func (x *Order) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[14]
+	mi := &file_ringmaster_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1584,7 +1759,7 @@ func (x *Order) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Order.ProtoReflect.Descriptor instead.
 func (*Order) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{14}
+	return file_ringmaster_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Order) GetCluster() uint64 {
@@ -1685,6 +1860,13 @@ func (x *Order) GetRestore() bool {
 	return false
 }
 
+func (x *Order) GetCandidates() []*Member {
+	if x != nil {
+		return x.Candidates
+	}
+	return nil
+}
+
 type SubmitRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Config        []byte                 `protobuf:"bytes,1,opt,name=config,proto3" json:"config,omitempty"`
@@ -1701,7 +1883,7 @@ type SubmitRequest struct {
 
 func (x *SubmitRequest) Reset() {
 	*x = SubmitRequest{}
-	mi := &file_ringmaster_proto_msgTypes[15]
+	mi := &file_ringmaster_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1713,7 +1895,7 @@ func (x *SubmitRequest) String() string {
 func (*SubmitRequest) ProtoMessage() {}
 
 func (x *SubmitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[15]
+	mi := &file_ringmaster_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1726,7 +1908,7 @@ func (x *SubmitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitRequest.ProtoReflect.Descriptor instead.
 func (*SubmitRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{15}
+	return file_ringmaster_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *SubmitRequest) GetConfig() []byte {
@@ -1794,7 +1976,7 @@ type SubmitReply struct {
 
 func (x *SubmitReply) Reset() {
 	*x = SubmitReply{}
-	mi := &file_ringmaster_proto_msgTypes[16]
+	mi := &file_ringmaster_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1806,7 +1988,7 @@ func (x *SubmitReply) String() string {
 func (*SubmitReply) ProtoMessage() {}
 
 func (x *SubmitReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[16]
+	mi := &file_ringmaster_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1819,7 +2001,7 @@ func (x *SubmitReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitReply.ProtoReflect.Descriptor instead.
 func (*SubmitReply) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{16}
+	return file_ringmaster_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *SubmitReply) GetJob() string {
@@ -1838,7 +2020,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_ringmaster_proto_msgTypes[17]
+	mi := &file_ringmaster_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1850,7 +2032,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[17]
+	mi := &file_ringmaster_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1863,7 +2045,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{17}
+	return file_ringmaster_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *WatchRequest) GetJob() string {
@@ -1890,7 +2072,7 @@ type ViewRecord struct {
 
 func (x *ViewRecord) Reset() {
 	*x = ViewRecord{}
-	mi := &file_ringmaster_proto_msgTypes[18]
+	mi := &file_ringmaster_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1902,7 +2084,7 @@ func (x *ViewRecord) String() string {
 func (*ViewRecord) ProtoMessage() {}
 
 func (x *ViewRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[18]
+	mi := &file_ringmaster_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1915,7 +2097,7 @@ func (x *ViewRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ViewRecord.ProtoReflect.Descriptor instead.
 func (*ViewRecord) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{18}
+	return file_ringmaster_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ViewRecord) GetGeneration() uint64 {
@@ -1994,7 +2176,7 @@ type CheckpointRecord struct {
 
 func (x *CheckpointRecord) Reset() {
 	*x = CheckpointRecord{}
-	mi := &file_ringmaster_proto_msgTypes[19]
+	mi := &file_ringmaster_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2006,7 +2188,7 @@ func (x *CheckpointRecord) String() string {
 func (*CheckpointRecord) ProtoMessage() {}
 
 func (x *CheckpointRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[19]
+	mi := &file_ringmaster_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2019,7 +2201,7 @@ func (x *CheckpointRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckpointRecord.ProtoReflect.Descriptor instead.
 func (*CheckpointRecord) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{19}
+	return file_ringmaster_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *CheckpointRecord) GetStep() uint64 {
@@ -2070,7 +2252,7 @@ type EpochRecord struct {
 
 func (x *EpochRecord) Reset() {
 	*x = EpochRecord{}
-	mi := &file_ringmaster_proto_msgTypes[20]
+	mi := &file_ringmaster_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2082,7 +2264,7 @@ func (x *EpochRecord) String() string {
 func (*EpochRecord) ProtoMessage() {}
 
 func (x *EpochRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[20]
+	mi := &file_ringmaster_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2095,7 +2277,7 @@ func (x *EpochRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EpochRecord.ProtoReflect.Descriptor instead.
 func (*EpochRecord) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{20}
+	return file_ringmaster_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *EpochRecord) GetEpoch() uint32 {
@@ -2152,7 +2334,7 @@ type WorkerStatus struct {
 
 func (x *WorkerStatus) Reset() {
 	*x = WorkerStatus{}
-	mi := &file_ringmaster_proto_msgTypes[21]
+	mi := &file_ringmaster_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2164,7 +2346,7 @@ func (x *WorkerStatus) String() string {
 func (*WorkerStatus) ProtoMessage() {}
 
 func (x *WorkerStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[21]
+	mi := &file_ringmaster_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2177,7 +2359,7 @@ func (x *WorkerStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkerStatus.ProtoReflect.Descriptor instead.
 func (*WorkerStatus) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{21}
+	return file_ringmaster_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *WorkerStatus) GetId() string {
@@ -2296,7 +2478,7 @@ type JobStatus struct {
 
 func (x *JobStatus) Reset() {
 	*x = JobStatus{}
-	mi := &file_ringmaster_proto_msgTypes[22]
+	mi := &file_ringmaster_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2308,7 +2490,7 @@ func (x *JobStatus) String() string {
 func (*JobStatus) ProtoMessage() {}
 
 func (x *JobStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[22]
+	mi := &file_ringmaster_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2321,7 +2503,7 @@ func (x *JobStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobStatus.ProtoReflect.Descriptor instead.
 func (*JobStatus) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{22}
+	return file_ringmaster_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *JobStatus) GetJob() string {
@@ -2550,7 +2732,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_ringmaster_proto_msgTypes[23]
+	mi := &file_ringmaster_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2562,7 +2744,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[23]
+	mi := &file_ringmaster_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2575,7 +2757,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{23}
+	return file_ringmaster_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *StatusRequest) GetJob() string {
@@ -2597,7 +2779,7 @@ type ClusterStatus struct {
 
 func (x *ClusterStatus) Reset() {
 	*x = ClusterStatus{}
-	mi := &file_ringmaster_proto_msgTypes[24]
+	mi := &file_ringmaster_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2609,7 +2791,7 @@ func (x *ClusterStatus) String() string {
 func (*ClusterStatus) ProtoMessage() {}
 
 func (x *ClusterStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[24]
+	mi := &file_ringmaster_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2622,7 +2804,7 @@ func (x *ClusterStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterStatus.ProtoReflect.Descriptor instead.
 func (*ClusterStatus) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{24}
+	return file_ringmaster_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ClusterStatus) GetCluster() uint64 {
@@ -2662,7 +2844,7 @@ type StopRequest struct {
 
 func (x *StopRequest) Reset() {
 	*x = StopRequest{}
-	mi := &file_ringmaster_proto_msgTypes[25]
+	mi := &file_ringmaster_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2674,7 +2856,7 @@ func (x *StopRequest) String() string {
 func (*StopRequest) ProtoMessage() {}
 
 func (x *StopRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[25]
+	mi := &file_ringmaster_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2687,7 +2869,7 @@ func (x *StopRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRequest.ProtoReflect.Descriptor instead.
 func (*StopRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{25}
+	return file_ringmaster_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *StopRequest) GetJob() string {
@@ -2705,7 +2887,7 @@ type StopReply struct {
 
 func (x *StopReply) Reset() {
 	*x = StopReply{}
-	mi := &file_ringmaster_proto_msgTypes[26]
+	mi := &file_ringmaster_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2717,7 +2899,7 @@ func (x *StopReply) String() string {
 func (*StopReply) ProtoMessage() {}
 
 func (x *StopReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[26]
+	mi := &file_ringmaster_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2730,7 +2912,7 @@ func (x *StopReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopReply.ProtoReflect.Descriptor instead.
 func (*StopReply) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{26}
+	return file_ringmaster_proto_rawDescGZIP(), []int{29}
 }
 
 type ScaleRequest struct {
@@ -2743,7 +2925,7 @@ type ScaleRequest struct {
 
 func (x *ScaleRequest) Reset() {
 	*x = ScaleRequest{}
-	mi := &file_ringmaster_proto_msgTypes[27]
+	mi := &file_ringmaster_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2755,7 +2937,7 @@ func (x *ScaleRequest) String() string {
 func (*ScaleRequest) ProtoMessage() {}
 
 func (x *ScaleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[27]
+	mi := &file_ringmaster_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2768,7 +2950,7 @@ func (x *ScaleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScaleRequest.ProtoReflect.Descriptor instead.
 func (*ScaleRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{27}
+	return file_ringmaster_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ScaleRequest) GetJob() string {
@@ -2793,7 +2975,7 @@ type ScaleReply struct {
 
 func (x *ScaleReply) Reset() {
 	*x = ScaleReply{}
-	mi := &file_ringmaster_proto_msgTypes[28]
+	mi := &file_ringmaster_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2805,7 +2987,7 @@ func (x *ScaleReply) String() string {
 func (*ScaleReply) ProtoMessage() {}
 
 func (x *ScaleReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[28]
+	mi := &file_ringmaster_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2818,7 +3000,7 @@ func (x *ScaleReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScaleReply.ProtoReflect.Descriptor instead.
 func (*ScaleReply) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{28}
+	return file_ringmaster_proto_rawDescGZIP(), []int{31}
 }
 
 type FilePart struct {
@@ -2834,7 +3016,7 @@ type FilePart struct {
 
 func (x *FilePart) Reset() {
 	*x = FilePart{}
-	mi := &file_ringmaster_proto_msgTypes[29]
+	mi := &file_ringmaster_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2846,7 +3028,7 @@ func (x *FilePart) String() string {
 func (*FilePart) ProtoMessage() {}
 
 func (x *FilePart) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[29]
+	mi := &file_ringmaster_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2859,7 +3041,7 @@ func (x *FilePart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FilePart.ProtoReflect.Descriptor instead.
 func (*FilePart) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{29}
+	return file_ringmaster_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *FilePart) GetDirectory() string {
@@ -2906,7 +3088,7 @@ type PutFileReply struct {
 
 func (x *PutFileReply) Reset() {
 	*x = PutFileReply{}
-	mi := &file_ringmaster_proto_msgTypes[30]
+	mi := &file_ringmaster_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2918,7 +3100,7 @@ func (x *PutFileReply) String() string {
 func (*PutFileReply) ProtoMessage() {}
 
 func (x *PutFileReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[30]
+	mi := &file_ringmaster_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2931,7 +3113,7 @@ func (x *PutFileReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutFileReply.ProtoReflect.Descriptor instead.
 func (*PutFileReply) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{30}
+	return file_ringmaster_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *PutFileReply) GetId() string {
@@ -2951,7 +3133,7 @@ type GetFileRequest struct {
 
 func (x *GetFileRequest) Reset() {
 	*x = GetFileRequest{}
-	mi := &file_ringmaster_proto_msgTypes[31]
+	mi := &file_ringmaster_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2963,7 +3145,7 @@ func (x *GetFileRequest) String() string {
 func (*GetFileRequest) ProtoMessage() {}
 
 func (x *GetFileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[31]
+	mi := &file_ringmaster_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2976,7 +3158,7 @@ func (x *GetFileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetFileRequest.ProtoReflect.Descriptor instead.
 func (*GetFileRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{31}
+	return file_ringmaster_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *GetFileRequest) GetDirectory() string {
@@ -3007,7 +3189,7 @@ type StateRequest struct {
 
 func (x *StateRequest) Reset() {
 	*x = StateRequest{}
-	mi := &file_ringmaster_proto_msgTypes[32]
+	mi := &file_ringmaster_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3019,7 +3201,7 @@ func (x *StateRequest) String() string {
 func (*StateRequest) ProtoMessage() {}
 
 func (x *StateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[32]
+	mi := &file_ringmaster_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3032,7 +3214,7 @@ func (x *StateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StateRequest.ProtoReflect.Descriptor instead.
 func (*StateRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{32}
+	return file_ringmaster_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *StateRequest) GetCluster() uint64 {
@@ -3087,7 +3269,7 @@ type StatePart struct {
 
 func (x *StatePart) Reset() {
 	*x = StatePart{}
-	mi := &file_ringmaster_proto_msgTypes[33]
+	mi := &file_ringmaster_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3099,7 +3281,7 @@ func (x *StatePart) String() string {
 func (*StatePart) ProtoMessage() {}
 
 func (x *StatePart) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[33]
+	mi := &file_ringmaster_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3112,7 +3294,7 @@ func (x *StatePart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatePart.ProtoReflect.Descriptor instead.
 func (*StatePart) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{33}
+	return file_ringmaster_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *StatePart) GetHeader() []byte {
@@ -3134,7 +3316,11 @@ var File_ringmaster_proto protoreflect.FileDescriptor
 const file_ringmaster_proto_rawDesc = "" +
 	"\n" +
 	"\x10ringmaster.proto\x12\n" +
-	"ringmaster\"O\n" +
+	"ringmaster\"\x0e\n" +
+	"\fProbeRequest\".\n" +
+	"\n" +
+	"ProbeReply\x12 \n" +
+	"\vincarnation\x18\x01 \x01(\x06R\vincarnation\"O\n" +
 	"\tNotLeader\x12\x1b\n" +
 	"\tleader_id\x18\x01 \x01(\tR\bleaderId\x12%\n" +
 	"\x0eleader_address\x18\x02 \x01(\tR\rleaderAddress\"\xdc\x01\n" +
@@ -3165,7 +3351,7 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\fstate_digest\x18\x03 \x01(\fR\vstateDigest\x12,\n" +
 	"\asources\x18\x04 \x03(\v2\x12.ringmaster.MemberR\asources\x12\x12\n" +
 	"\x04halt\x18\x05 \x01(\bR\x04halt\x12\x16\n" +
-	"\x06epochs\x18\x06 \x01(\rR\x06epochs\"\xcd\x06\n" +
+	"\x06epochs\x18\x06 \x01(\rR\x06epochs\"\x8a\a\n" +
 	"\x06Report\x12\x16\n" +
 	"\x06worker\x18\x01 \x01(\tR\x06worker\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\x06R\vincarnation\x12\x18\n" +
@@ -3197,7 +3383,15 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\x06shares\x18\x17 \x03(\v2\x15.ringmaster.ShareFactR\x06shares\x12-\n" +
 	"\aoutcome\x18\x18 \x01(\v2\x13.ringmaster.OutcomeR\aoutcome\x12-\n" +
 	"\awaiting\x18\x19 \x01(\v2\x13.ringmaster.WaitingR\awaiting\x12\x18\n" +
-	"\aleaving\x18\x1a \x01(\bR\aleaving\"6\n" +
+	"\aleaving\x18\x1a \x01(\bR\aleaving\x12#\n" +
+	"\x04ways\x18F \x03(\v2\x0f.ringmaster.WayR\x04ways\x12\x16\n" +
+	"\x06probed\x18G \x01(\x04R\x06probed\"\x86\x01\n" +
+	"\x03Way\x12\x16\n" +
+	"\x06worker\x18\x01 \x01(\tR\x06worker\x12 \n" +
+	"\vincarnation\x18\x02 \x01(\x06R\vincarnation\x12\x12\n" +
+	"\x04open\x18\x03 \x01(\bR\x04open\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x19\n" +
+	"\bsince_ms\x18\x05 \x01(\x04R\asinceMs\"6\n" +
 	"\bDataFile\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06sha256\x18\x02 \x01(\fR\x06sha256\"\x99\x03\n" +
@@ -3292,7 +3486,7 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\x06config\x18\x03 \x01(\fR\x06config\x12 \n" +
 	"\vfingerprint\x18\x04 \x01(\fR\vfingerprint\x12*\n" +
 	"\x05files\x18\x05 \x03(\v2\x14.ringmaster.DataFileR\x05files\x12\x1a\n" +
-	"\bmanifest\x18\x06 \x01(\fR\bmanifest\"\xfc\x03\n" +
+	"\bmanifest\x18\x06 \x01(\fR\bmanifest\"\xb0\x04\n" +
 	"\x05Order\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\x06R\acluster\x12%\n" +
 	"\x03job\x18\x02 \x01(\v2\x13.ringmaster.JobSpecR\x03job\x12$\n" +
@@ -3308,7 +3502,10 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\fcoordinators\x18\v \x03(\v2\x1b.ringmaster.CoordinatorInfoR\fcoordinators\x12\x18\n" +
 	"\arefused\x18\f \x01(\tR\arefused\x12\x16\n" +
 	"\x06failed\x18\r \x01(\tR\x06failed\x12\x18\n" +
-	"\arestore\x18\x0e \x01(\bR\arestore\"\xed\x01\n" +
+	"\arestore\x18\x0e \x01(\bR\arestore\x122\n" +
+	"\n" +
+	"candidates\x18F \x03(\v2\x12.ringmaster.MemberR\n" +
+	"candidates\"\xed\x01\n" +
 	"\rSubmitRequest\x12\x16\n" +
 	"\x06config\x18\x01 \x01(\fR\x06config\x12 \n" +
 	"\vfingerprint\x18\x02 \x01(\fR\vfingerprint\x12*\n" +
@@ -3464,9 +3661,10 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\x04Stop\x12\x17.ringmaster.StopRequest\x1a\x15.ringmaster.StopReply\x129\n" +
 	"\x05Scale\x12\x18.ringmaster.ScaleRequest\x1a\x16.ringmaster.ScaleReply\x12;\n" +
 	"\aPutFile\x12\x14.ringmaster.FilePart\x1a\x18.ringmaster.PutFileReply(\x01\x12=\n" +
-	"\aGetFile\x12\x1a.ringmaster.GetFileRequest\x1a\x14.ringmaster.FilePart0\x012B\n" +
+	"\aGetFile\x12\x1a.ringmaster.GetFileRequest\x1a\x14.ringmaster.FilePart0\x012}\n" +
 	"\x04Peer\x12:\n" +
-	"\x05State\x12\x18.ringmaster.StateRequest\x1a\x15.ringmaster.StatePart0\x01B\x19Z\x17ringmaster/internal/rpcb\x06proto3"
+	"\x05State\x12\x18.ringmaster.StateRequest\x1a\x15.ringmaster.StatePart0\x01\x129\n" +
+	"\x05Probe\x12\x18.ringmaster.ProbeRequest\x1a\x16.ringmaster.ProbeReplyB\x19Z\x17ringmaster/internal/rpcb\x06proto3"
 
 var (
 	file_ringmaster_proto_rawDescOnce sync.Once
@@ -3481,91 +3679,98 @@ func file_ringmaster_proto_rawDescGZIP() []byte {
 }
 
 var file_ringmaster_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_ringmaster_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
+var file_ringmaster_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
 var file_ringmaster_proto_goTypes = []any{
 	(Phase)(0),               // 0: ringmaster.Phase
-	(*NotLeader)(nil),        // 1: ringmaster.NotLeader
-	(*Member)(nil),           // 2: ringmaster.Member
-	(*View)(nil),             // 3: ringmaster.View
-	(*Start)(nil),            // 4: ringmaster.Start
-	(*Report)(nil),           // 5: ringmaster.Report
-	(*DataFile)(nil),         // 6: ringmaster.DataFile
-	(*Progress)(nil),         // 7: ringmaster.Progress
-	(*Waiting)(nil),          // 8: ringmaster.Waiting
-	(*EpochFact)(nil),        // 9: ringmaster.EpochFact
-	(*StoredFile)(nil),       // 10: ringmaster.StoredFile
-	(*ShareFact)(nil),        // 11: ringmaster.ShareFact
-	(*Outcome)(nil),          // 12: ringmaster.Outcome
-	(*CoordinatorInfo)(nil),  // 13: ringmaster.CoordinatorInfo
-	(*JobSpec)(nil),          // 14: ringmaster.JobSpec
-	(*Order)(nil),            // 15: ringmaster.Order
-	(*SubmitRequest)(nil),    // 16: ringmaster.SubmitRequest
-	(*SubmitReply)(nil),      // 17: ringmaster.SubmitReply
-	(*WatchRequest)(nil),     // 18: ringmaster.WatchRequest
-	(*ViewRecord)(nil),       // 19: ringmaster.ViewRecord
-	(*CheckpointRecord)(nil), // 20: ringmaster.CheckpointRecord
-	(*EpochRecord)(nil),      // 21: ringmaster.EpochRecord
-	(*WorkerStatus)(nil),     // 22: ringmaster.WorkerStatus
-	(*JobStatus)(nil),        // 23: ringmaster.JobStatus
-	(*StatusRequest)(nil),    // 24: ringmaster.StatusRequest
-	(*ClusterStatus)(nil),    // 25: ringmaster.ClusterStatus
-	(*StopRequest)(nil),      // 26: ringmaster.StopRequest
-	(*StopReply)(nil),        // 27: ringmaster.StopReply
-	(*ScaleRequest)(nil),     // 28: ringmaster.ScaleRequest
-	(*ScaleReply)(nil),       // 29: ringmaster.ScaleReply
-	(*FilePart)(nil),         // 30: ringmaster.FilePart
-	(*PutFileReply)(nil),     // 31: ringmaster.PutFileReply
-	(*GetFileRequest)(nil),   // 32: ringmaster.GetFileRequest
-	(*StateRequest)(nil),     // 33: ringmaster.StateRequest
-	(*StatePart)(nil),        // 34: ringmaster.StatePart
+	(*ProbeRequest)(nil),     // 1: ringmaster.ProbeRequest
+	(*ProbeReply)(nil),       // 2: ringmaster.ProbeReply
+	(*NotLeader)(nil),        // 3: ringmaster.NotLeader
+	(*Member)(nil),           // 4: ringmaster.Member
+	(*View)(nil),             // 5: ringmaster.View
+	(*Start)(nil),            // 6: ringmaster.Start
+	(*Report)(nil),           // 7: ringmaster.Report
+	(*Way)(nil),              // 8: ringmaster.Way
+	(*DataFile)(nil),         // 9: ringmaster.DataFile
+	(*Progress)(nil),         // 10: ringmaster.Progress
+	(*Waiting)(nil),          // 11: ringmaster.Waiting
+	(*EpochFact)(nil),        // 12: ringmaster.EpochFact
+	(*StoredFile)(nil),       // 13: ringmaster.StoredFile
+	(*ShareFact)(nil),        // 14: ringmaster.ShareFact
+	(*Outcome)(nil),          // 15: ringmaster.Outcome
+	(*CoordinatorInfo)(nil),  // 16: ringmaster.CoordinatorInfo
+	(*JobSpec)(nil),          // 17: ringmaster.JobSpec
+	(*Order)(nil),            // 18: ringmaster.Order
+	(*SubmitRequest)(nil),    // 19: ringmaster.SubmitRequest
+	(*SubmitReply)(nil),      // 20: ringmaster.SubmitReply
+	(*WatchRequest)(nil),     // 21: ringmaster.WatchRequest
+	(*ViewRecord)(nil),       // 22: ringmaster.ViewRecord
+	(*CheckpointRecord)(nil), // 23: ringmaster.CheckpointRecord
+	(*EpochRecord)(nil),      // 24: ringmaster.EpochRecord
+	(*WorkerStatus)(nil),     // 25: ringmaster.WorkerStatus
+	(*JobStatus)(nil),        // 26: ringmaster.JobStatus
+	(*StatusRequest)(nil),    // 27: ringmaster.StatusRequest
+	(*ClusterStatus)(nil),    // 28: ringmaster.ClusterStatus
+	(*StopRequest)(nil),      // 29: ringmaster.StopRequest
+	(*StopReply)(nil),        // 30: ringmaster.StopReply
+	(*ScaleRequest)(nil),     // 31: ringmaster.ScaleRequest
+	(*ScaleReply)(nil),       // 32: ringmaster.ScaleReply
+	(*FilePart)(nil),         // 33: ringmaster.FilePart
+	(*PutFileReply)(nil),     // 34: ringmaster.PutFileReply
+	(*GetFileRequest)(nil),   // 35: ringmaster.GetFileRequest
+	(*StateRequest)(nil),     // 36: ringmaster.StateRequest
+	(*StatePart)(nil),        // 37: ringmaster.StatePart
 }
 var file_ringmaster_proto_depIdxs = []int32{
-	2,  // 0: ringmaster.View.members:type_name -> ringmaster.Member
-	2,  // 1: ringmaster.Start.sources:type_name -> ringmaster.Member
+	4,  // 0: ringmaster.View.members:type_name -> ringmaster.Member
+	4,  // 1: ringmaster.Start.sources:type_name -> ringmaster.Member
 	0,  // 2: ringmaster.Report.phase:type_name -> ringmaster.Phase
-	6,  // 3: ringmaster.Report.files:type_name -> ringmaster.DataFile
-	7,  // 4: ringmaster.Report.progress:type_name -> ringmaster.Progress
-	9,  // 5: ringmaster.Report.epochs:type_name -> ringmaster.EpochFact
-	11, // 6: ringmaster.Report.shares:type_name -> ringmaster.ShareFact
-	12, // 7: ringmaster.Report.outcome:type_name -> ringmaster.Outcome
-	8,  // 8: ringmaster.Report.waiting:type_name -> ringmaster.Waiting
-	10, // 9: ringmaster.ShareFact.file:type_name -> ringmaster.StoredFile
-	6,  // 10: ringmaster.JobSpec.files:type_name -> ringmaster.DataFile
-	14, // 11: ringmaster.Order.job:type_name -> ringmaster.JobSpec
-	3,  // 12: ringmaster.Order.view:type_name -> ringmaster.View
-	4,  // 13: ringmaster.Order.start:type_name -> ringmaster.Start
-	13, // 14: ringmaster.Order.coordinators:type_name -> ringmaster.CoordinatorInfo
-	6,  // 15: ringmaster.SubmitRequest.files:type_name -> ringmaster.DataFile
-	8,  // 16: ringmaster.WorkerStatus.waiting_for:type_name -> ringmaster.Waiting
-	21, // 17: ringmaster.JobStatus.epochs:type_name -> ringmaster.EpochRecord
-	19, // 18: ringmaster.JobStatus.views:type_name -> ringmaster.ViewRecord
-	20, // 19: ringmaster.JobStatus.checkpoints:type_name -> ringmaster.CheckpointRecord
-	13, // 20: ringmaster.ClusterStatus.coordinators:type_name -> ringmaster.CoordinatorInfo
-	22, // 21: ringmaster.ClusterStatus.workers:type_name -> ringmaster.WorkerStatus
-	23, // 22: ringmaster.ClusterStatus.job:type_name -> ringmaster.JobStatus
-	5,  // 23: ringmaster.Coordinator.Attach:input_type -> ringmaster.Report
-	16, // 24: ringmaster.Coordinator.Submit:input_type -> ringmaster.SubmitRequest
-	18, // 25: ringmaster.Coordinator.Watch:input_type -> ringmaster.WatchRequest
-	24, // 26: ringmaster.Coordinator.Status:input_type -> ringmaster.StatusRequest
-	26, // 27: ringmaster.Coordinator.Stop:input_type -> ringmaster.StopRequest
-	28, // 28: ringmaster.Coordinator.Scale:input_type -> ringmaster.ScaleRequest
-	30, // 29: ringmaster.Coordinator.PutFile:input_type -> ringmaster.FilePart
-	32, // 30: ringmaster.Coordinator.GetFile:input_type -> ringmaster.GetFileRequest
-	33, // 31: ringmaster.Peer.State:input_type -> ringmaster.StateRequest
-	15, // 32: ringmaster.Coordinator.Attach:output_type -> ringmaster.Order
-	17, // 33: ringmaster.Coordinator.Submit:output_type -> ringmaster.SubmitReply
-	23, // 34: ringmaster.Coordinator.Watch:output_type -> ringmaster.JobStatus
-	25, // 35: ringmaster.Coordinator.Status:output_type -> ringmaster.ClusterStatus
-	27, // 36: ringmaster.Coordinator.Stop:output_type -> ringmaster.StopReply
-	29, // 37: ringmaster.Coordinator.Scale:output_type -> ringmaster.ScaleReply
-	31, // 38: ringmaster.Coordinator.PutFile:output_type -> ringmaster.PutFileReply
-	30, // 39: ringmaster.Coordinator.GetFile:output_type -> ringmaster.FilePart
-	34, // 40: ringmaster.Peer.State:output_type -> ringmaster.StatePart
-	32, // [32:41] is the sub-list for method output_type
-	23, // [23:32] is the sub-list for method input_type
-	23, // [23:23] is the sub-list for extension type_name
-	23, // [23:23] is the sub-list for extension extendee
-	0,  // [0:23] is the sub-list for field type_name
+	9,  // 3: ringmaster.Report.files:type_name -> ringmaster.DataFile
+	10, // 4: ringmaster.Report.progress:type_name -> ringmaster.Progress
+	12, // 5: ringmaster.Report.epochs:type_name -> ringmaster.EpochFact
+	14, // 6: ringmaster.Report.shares:type_name -> ringmaster.ShareFact
+	15, // 7: ringmaster.Report.outcome:type_name -> ringmaster.Outcome
+	11, // 8: ringmaster.Report.waiting:type_name -> ringmaster.Waiting
+	8,  // 9: ringmaster.Report.ways:type_name -> ringmaster.Way
+	13, // 10: ringmaster.ShareFact.file:type_name -> ringmaster.StoredFile
+	9,  // 11: ringmaster.JobSpec.files:type_name -> ringmaster.DataFile
+	17, // 12: ringmaster.Order.job:type_name -> ringmaster.JobSpec
+	5,  // 13: ringmaster.Order.view:type_name -> ringmaster.View
+	6,  // 14: ringmaster.Order.start:type_name -> ringmaster.Start
+	16, // 15: ringmaster.Order.coordinators:type_name -> ringmaster.CoordinatorInfo
+	4,  // 16: ringmaster.Order.candidates:type_name -> ringmaster.Member
+	9,  // 17: ringmaster.SubmitRequest.files:type_name -> ringmaster.DataFile
+	11, // 18: ringmaster.WorkerStatus.waiting_for:type_name -> ringmaster.Waiting
+	24, // 19: ringmaster.JobStatus.epochs:type_name -> ringmaster.EpochRecord
+	22, // 20: ringmaster.JobStatus.views:type_name -> ringmaster.ViewRecord
+	23, // 21: ringmaster.JobStatus.checkpoints:type_name -> ringmaster.CheckpointRecord
+	16, // 22: ringmaster.ClusterStatus.coordinators:type_name -> ringmaster.CoordinatorInfo
+	25, // 23: ringmaster.ClusterStatus.workers:type_name -> ringmaster.WorkerStatus
+	26, // 24: ringmaster.ClusterStatus.job:type_name -> ringmaster.JobStatus
+	7,  // 25: ringmaster.Coordinator.Attach:input_type -> ringmaster.Report
+	19, // 26: ringmaster.Coordinator.Submit:input_type -> ringmaster.SubmitRequest
+	21, // 27: ringmaster.Coordinator.Watch:input_type -> ringmaster.WatchRequest
+	27, // 28: ringmaster.Coordinator.Status:input_type -> ringmaster.StatusRequest
+	29, // 29: ringmaster.Coordinator.Stop:input_type -> ringmaster.StopRequest
+	31, // 30: ringmaster.Coordinator.Scale:input_type -> ringmaster.ScaleRequest
+	33, // 31: ringmaster.Coordinator.PutFile:input_type -> ringmaster.FilePart
+	35, // 32: ringmaster.Coordinator.GetFile:input_type -> ringmaster.GetFileRequest
+	36, // 33: ringmaster.Peer.State:input_type -> ringmaster.StateRequest
+	1,  // 34: ringmaster.Peer.Probe:input_type -> ringmaster.ProbeRequest
+	18, // 35: ringmaster.Coordinator.Attach:output_type -> ringmaster.Order
+	20, // 36: ringmaster.Coordinator.Submit:output_type -> ringmaster.SubmitReply
+	26, // 37: ringmaster.Coordinator.Watch:output_type -> ringmaster.JobStatus
+	28, // 38: ringmaster.Coordinator.Status:output_type -> ringmaster.ClusterStatus
+	30, // 39: ringmaster.Coordinator.Stop:output_type -> ringmaster.StopReply
+	32, // 40: ringmaster.Coordinator.Scale:output_type -> ringmaster.ScaleReply
+	34, // 41: ringmaster.Coordinator.PutFile:output_type -> ringmaster.PutFileReply
+	33, // 42: ringmaster.Coordinator.GetFile:output_type -> ringmaster.FilePart
+	37, // 43: ringmaster.Peer.State:output_type -> ringmaster.StatePart
+	2,  // 44: ringmaster.Peer.Probe:output_type -> ringmaster.ProbeReply
+	35, // [35:45] is the sub-list for method output_type
+	25, // [25:35] is the sub-list for method input_type
+	25, // [25:25] is the sub-list for extension type_name
+	25, // [25:25] is the sub-list for extension extendee
+	0,  // [0:25] is the sub-list for field type_name
 }
 
 func init() { file_ringmaster_proto_init() }
@@ -3579,7 +3784,7 @@ func file_ringmaster_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ringmaster_proto_rawDesc), len(file_ringmaster_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   34,
+			NumMessages:   37,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -411,6 +411,7 @@ var Coordinator_ServiceDesc = grpc.ServiceDesc{
 
 const (
 	Peer_State_FullMethodName = "/ringmaster.Peer/State"
+	Peer_Probe_FullMethodName = "/ringmaster.Peer/Probe"
 )
 
 // PeerClient is the client API for Peer service.
@@ -421,6 +422,8 @@ const (
 type PeerClient interface {
 	// State streams the whole training state at exactly the step asked for.
 	State(ctx context.Context, in *StateRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StatePart], error)
+	// Probe is answered at once: the way to this worker is open.
+	Probe(ctx context.Context, in *ProbeRequest, opts ...grpc.CallOption) (*ProbeReply, error)
 }
 
 type peerClient struct {
@@ -450,6 +453,16 @@ func (c *peerClient) State(ctx context.Context, in *StateRequest, opts ...grpc.C
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Peer_StateClient = grpc.ServerStreamingClient[StatePart]
 
+func (c *peerClient) Probe(ctx context.Context, in *ProbeRequest, opts ...grpc.CallOption) (*ProbeReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ProbeReply)
+	err := c.cc.Invoke(ctx, Peer_Probe_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // PeerServer is the server API for Peer service.
 // All implementations must embed UnimplementedPeerServer
 // for forward compatibility.
@@ -458,6 +471,8 @@ type Peer_StateClient = grpc.ServerStreamingClient[StatePart]
 type PeerServer interface {
 	// State streams the whole training state at exactly the step asked for.
 	State(*StateRequest, grpc.ServerStreamingServer[StatePart]) error
+	// Probe is answered at once: the way to this worker is open.
+	Probe(context.Context, *ProbeRequest) (*ProbeReply, error)
 	mustEmbedUnimplementedPeerServer()
 }
 
@@ -470,6 +485,9 @@ type UnimplementedPeerServer struct{}
 
 func (UnimplementedPeerServer) State(*StateRequest, grpc.ServerStreamingServer[StatePart]) error {
 	return status.Error(codes.Unimplemented, "method State not implemented")
+}
+func (UnimplementedPeerServer) Probe(context.Context, *ProbeRequest) (*ProbeReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method Probe not implemented")
 }
 func (UnimplementedPeerServer) mustEmbedUnimplementedPeerServer() {}
 func (UnimplementedPeerServer) testEmbeddedByValue()              {}
@@ -503,13 +521,36 @@ func _Peer_State_Handler(srv interface{}, stream grpc.ServerStream) error {
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Peer_StateServer = grpc.ServerStreamingServer[StatePart]
 
+func _Peer_Probe_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ProbeRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PeerServer).Probe(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Peer_Probe_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PeerServer).Probe(ctx, req.(*ProbeRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Peer_ServiceDesc is the grpc.ServiceDesc for Peer service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
 var Peer_ServiceDesc = grpc.ServiceDesc{
 	ServiceName: "ringmaster.Peer",
 	HandlerType: (*PeerServer)(nil),
-	Methods:     []grpc.MethodDesc{},
+	Methods: []grpc.MethodDesc{
+		{
+			MethodName: "Probe",
+			Handler:    _Peer_Probe_Handler,
+		},
+	},
 	Streams: []grpc.StreamDesc{
 		{
 			StreamName:    "State",
