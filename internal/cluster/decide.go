@@ -17,6 +17,7 @@ type Timing struct {
 	Silence time.Duration // no report for this long: the worker is suspected and leaves the ring
 	Grace   time.Duration // a ring broke but both neighbours report: wait this long for one to fall silent
 	Orphan  time.Duration // nobody of the last started view answers: after this long all count as dead
+	Search  time.Duration // after a ring broke its members may take so long to find out whom they reach
 	Exile   time.Duration // a worker put out although it answers may come back after this long
 	Attach  time.Duration // a new leader gives workers that nothing moves without so long to attach, others twice Silence
 	Gather  time.Duration // with fewer workers than wanted, and none new for this long, a job starts with those there are
@@ -24,7 +25,7 @@ type Timing struct {
 
 // DefaultTiming suits a local network.
 func DefaultTiming() Timing {
-	return Timing{Silence: 1500 * time.Millisecond, Grace: 150 * time.Millisecond, Orphan: 10 * time.Second, Exile: 5 * time.Second,
+	return Timing{Silence: 1500 * time.Millisecond, Grace: 150 * time.Millisecond, Search: 3 * time.Second, Orphan: 10 * time.Second, Exile: 5 * time.Second,
 		Attach: 750 * time.Millisecond, Gather: 5 * time.Second}
 }
 
@@ -36,6 +37,7 @@ type seen struct {
 	heard       time.Time // of the newest report
 	brokenSince time.Time // first report of a broken session in the present generation; zero: none
 	exiledUntil time.Time
+	exiles      int  // how often it was left out lately
 	stale       bool // a newer process of the same id attached
 }
 
@@ -56,6 +58,11 @@ type decision struct {
 	command *fsm.Command
 	reason  string
 	wait    string
+
+	// What to remember once the log has taken the command.
+	rebuilt plan.Incarnation   // a ring is built anew because of this worker
+	accused plan.Incarnation   // a worker is left out because its neighbours accuse it
+	apart   []plan.Incarnation // workers are left out because others do not reach them
 }
 
 func (o *observations) alive(id plan.Incarnation, now time.Time, t Timing) bool {

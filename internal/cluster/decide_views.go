@@ -84,7 +84,7 @@ func decideLost(j *fsm.Job, o *observations, now time.Time, t Timing) *decision 
 		return nil
 	case len(left) > 0:
 		reason, detected := o.lostReason(lost, now)
-		return proposeView(j, left, false, "worker lost", reason, detected)
+		return o.proposeRing(j, left, false, "worker lost", reason, detected)
 	}
 	if j.Stop && len(o.sorted(now, t)) == 0 && now.Sub(o.since) > 2*t.Silence {
 		return propose(fsm.Command{Finish: &fsm.Outcome{Job: j.ID, Generation: j.Generation, Phase: fsm.Interrupted}},
@@ -152,41 +152,54 @@ func (o *observations) lostReason(lost []plan.Member, now time.Time) (string, fl
 // maxRebuilds is how often a ring is built anew with the same members before the one that its neighbours accuse is put out.
 const maxRebuilds = 2
 
-// decideBroken acts when a ring broke although all its members answer: it is built anew, and after a few times in a
-// row the accused member is left out for a while.
+// decideBroken acts when a ring broke although all its members answer the leader. Where some do not reach each other the
+// ring goes round them, or goes on without the fewest. Where all do, it is built anew, and after a few times in a row the
+// accused member is left out for a while.
 func decideBroken(j *fsm.Job, o *observations, now time.Time, t Timing) *decision {
 	if !j.Running() {
 		return nil
 	}
 	var accused plan.Incarnation
-	accuser, reason := "", ""
+	accuser, reason, named := "", "", false
 	for _, m := range j.View.Members {
 		w := o.workers[m.Incarnation]
 		r := w.report
 		if r.Phase != rpc.Phase_PHASE_BROKEN || plan.Generation(r.Generation) != j.View.Generation {
 			continue
 		}
-		if accuser == "" || (accused == 0 && len(r.LostPeers) > 0) {
-			accuser, reason = r.Worker, r.LostReason
-			if len(r.LostPeers) > 0 {
+		if accuser == "" || len(r.LostPeers) > 0 && !named {
+			// Who names nobody could not go on by itself.
+			accuser, reason, accused = r.Worker, r.LostReason, m.Incarnation
+			if named = len(r.LostPeers) > 0; named {
 				accused = plan.Incarnation(r.LostPeers[0])
 			}
 		}
 		if now.Sub(w.brokenSince) < t.Grace {
 			return waitFor("the ring broke at worker %s: %s", r.Worker, r.LostReason)
 		}
+		if searching(j, w, now, t) {
+			return waitFor("the ring broke at worker %s: %s; looking who reaches whom", r.Worker, r.LostReason)
+		}
 	}
 	if accuser == "" {
 		return nil
 	}
-	members := slices.Clone(j.View.Members)
-	if o.rebuilds[accused] >= maxRebuilds && len(members) > 1 {
-		members = slices.DeleteFunc(members, func(m plan.Member) bool { return m.Incarnation == accused })
-		o.workers[accused].exiledUntil = now.Add(t.Exile)
-		return proposeView(j, members, false, "worker lost", fmt.Sprintf("%s cannot reach it again and again: %s", accuser, reason), 0)
+	if m := o.quiet(j, now, t); m != nil {
+		return waitFor("the ring broke and worker %s on %s is quiet", m.Worker, m.Host)
 	}
-	o.rebuilds[accused]++
-	return proposeView(j, members, false, "worker lost", fmt.Sprintf("%s: %s; all answer, the ring is built anew", accuser, reason), 0)
+	members := j.View.Members
+	if ring, out := o.arrange(members); o.apart(members, ring, out) != "" {
+		return o.proposeRing(j, members, false, "worker lost", "", 0)
+	}
+	if o.rebuilds[accused] >= maxRebuilds && len(members) > 1 {
+		others := slices.DeleteFunc(slices.Clone(members), func(m plan.Member) bool { return m.Incarnation == accused })
+		d := o.proposeRing(j, others, false, "worker lost", fmt.Sprintf("worker %s is left out for a while, the ring broke there again and again: %s: %s", o.workers[accused].report.Worker, accuser, reason), 0)
+		d.accused = accused
+		return d
+	}
+	d := proposeView(j, members, false, "worker lost", fmt.Sprintf("%s: %s; all answer, the ring is built anew", accuser, reason), 0)
+	d.rebuilt = accused
+	return d
 }
 
 // decideStart starts the newest view once all its members have ended their old sessions and reported.
@@ -283,18 +296,21 @@ func decideMembers(j *fsm.Job, o *observations, now time.Time, t Timing) *decisi
 	ready := slices.DeleteFunc(o.candidates(j, now, t), func(w *seen) bool { return seated(j.View, plan.Incarnation(w.report.Incarnation)) })
 	switch {
 	case len(leave) > 0 && len(stay) > 0:
-		return proposeView(j, stay, true, "left", fmt.Sprintf("worker %s leaves", leave[0].Worker), 0)
+		return o.proposeRing(j, stay, true, "left", fmt.Sprintf("worker %s leaves", leave[0].Worker), 0)
 	case len(leave) > 0:
 		return waitFor("worker %s wants to leave but is the last", leave[0].Worker)
 	case len(stay) > want:
-		return proposeView(j, stay[:want], true, "scaled", fmt.Sprintf("scaled from %d to %d workers", len(stay), want), 0)
+		return o.proposeRing(j, stay[:want], true, "scaled", fmt.Sprintf("scaled from %d to %d workers", len(stay), want), 0)
 	case len(stay) < want && len(ready) > 0:
-		come := membersOf(ready[:min(len(ready), want-len(stay))])
+		come, wait := o.joinable(stay, ready, want-len(stay))
+		if len(come) == 0 {
+			return waitFor("%s", wait)
+		}
 		reason := fmt.Sprintf("worker %s joined", come[0].Worker)
 		if len(come) > 1 {
 			reason = fmt.Sprintf("worker %s and %d more joined", come[0].Worker, len(come)-1)
 		}
-		return proposeView(j, append(stay, come...), true, "joined", reason, 0)
+		return o.proposeRing(j, append(stay, come...), true, "joined", reason, 0)
 	}
 	return nil
 }

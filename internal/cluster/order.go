@@ -57,6 +57,7 @@ func (s *Server) baseOrder(st *fsm.State, now time.Time) *rpc.Order {
 		return o
 	}
 	o.View = viewMessage(j.View)
+	o.Candidates = s.obs.wants(j, now, s.cfg.Timing)
 	if j.Running() {
 		o.Start = &rpc.Start{Generation: uint64(j.Started.Generation), Step: j.Started.Step, StateDigest: j.Started.StateDigest,
 			Halt: j.Started.Halt, Epochs: uint32(j.Started.Epochs)}

@@ -69,10 +69,13 @@ type scenario struct {
 	obs   *observations
 	now   time.Time
 	ids   map[string]plan.Incarnation
+
+	closed, untried map[string][]string // of each worker's ways
 }
 
 func newScenario() *scenario {
-	sc := &scenario{state: &fsm.State{Cluster: 1}, now: time.Unix(1000, 0), ids: map[string]plan.Incarnation{}}
+	sc := &scenario{state: &fsm.State{Cluster: 1}, now: time.Unix(1000, 0), ids: map[string]plan.Incarnation{},
+		closed: map[string][]string{}, untried: map[string][]string{}}
 	sc.lead()
 	return sc
 }
@@ -168,6 +171,7 @@ func (sc *scenario) apply(c fsm.Command, out *strings.Builder) {
 }
 
 // report sets a worker's condition: report w1 READY g=1 step=5 digest=aa epochs=1 share=1/2 outcome=complete lost=w2
+// It has tried its ways to all others that the scenario knows, but for untried=w3, and all are open but for cut=w4,w5.
 func (sc *scenario) report(name string, o map[string]string) {
 	id, ok := sc.ids[name]
 	if !ok {
@@ -199,6 +203,8 @@ func (sc *scenario) report(name string, o map[string]string) {
 	if out, ok := o["outcome"]; ok {
 		r.Outcome = &rpc.Outcome{Generation: r.Generation, Step: r.Step, Complete: out == "complete"}
 	}
+	r.Probed = uint64(number(o, "probed", int(r.Generation)))
+	sc.closed[name], sc.untried[name] = strings.Split(o["cut"], ","), strings.Split(o["untried"], ",")
 	if lost, ok := o["lost"]; ok {
 		r.LostPeers = []uint64{uint64(sc.ids[lost])}
 	}
@@ -217,7 +223,24 @@ func (sc *scenario) report(name string, o map[string]string) {
 	sc.obs.best = max(sc.obs.best, r.Step)
 }
 
+// tryWays puts into all reports what became of their workers' ways.
+func (sc *scenario) tryWays() {
+	for name, id := range sc.ids {
+		w := sc.obs.workers[id]
+		if w == nil {
+			continue
+		}
+		w.report.Ways = nil
+		for _, other := range slices.Sorted(maps.Keys(sc.ids)) {
+			if other != name && !slices.Contains(sc.untried[name], other) {
+				w.report.Ways = append(w.report.Ways, &rpc.Way{Worker: other, Incarnation: uint64(sc.ids[other]), Open: !slices.Contains(sc.closed[name], other)})
+			}
+		}
+	}
+}
+
 func (sc *scenario) decide(out *strings.Builder) {
+	sc.tryWays()
 	for range 20 {
 		d := decide(sc.state, sc.obs, sc.now, DefaultTiming())
 		if d.command == nil {
@@ -226,6 +249,7 @@ func (sc *scenario) decide(out *strings.Builder) {
 			}
 			return
 		}
+		sc.obs.note(d, sc.now, DefaultTiming())
 		fmt.Fprintf(out, "%s\n", d.reason)
 		if v := d.command.View; v != nil {
 			fmt.Fprintf(out, "  %s\n", describeView(v.View))

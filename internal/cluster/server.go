@@ -180,6 +180,7 @@ func (s *Server) lead(ctx context.Context) error {
 			s.sendAll()
 			return err
 		}
+		s.note(d)
 		s.cfg.Log.Info("decided", "reason", d.reason)
 	}
 	s.sendAll()
@@ -215,6 +216,15 @@ func (s *Server) next() decision {
 	}
 	s.log.Read(func(st *fsm.State) { d = decide(st, s.obs, time.Now(), s.cfg.Timing) })
 	return d
+}
+
+// note lets the observations remember what follows from a decision that the log has taken.
+func (s *Server) note(d decision) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.obs != nil {
+		s.obs.note(d, time.Now(), s.cfg.Timing)
+	}
 }
 
 func (s *Server) setMessage(m string) {

@@ -1,0 +1,240 @@
+package cluster
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"ringmaster/internal/cluster/fsm"
+	"ringmaster/internal/plan"
+	"ringmaster/internal/rpc"
+)
+
+// way is what the newest report of a worker says about its way to another.
+func (o *observations) way(from, to plan.Incarnation) (open, known bool) {
+	w := o.workers[from]
+	if w == nil || w.stale {
+		return false, false
+	}
+	for _, way := range w.report.GetWays() {
+		if plan.Incarnation(way.Incarnation) == to {
+			return way.Open, true
+		}
+	}
+	return false, false
+}
+
+// usable reports whether one worker can probably send to another. A way that nobody has tried counts as open unless the way
+// back is closed: where a route is gone, connections can be made from neither side; a firewall may let one side call.
+func (o *observations) usable(from, to plan.Incarnation) bool {
+	if open, known := o.way(from, to); known {
+		return open
+	}
+	open, known := o.way(to, from)
+	return open || !known
+}
+
+// arrange makes a ring of those members that reach each other, in their order where that does. out are the others.
+func (o *observations) arrange(members []plan.Member) (ring, out []plan.Member) {
+	newest := uint64(0)
+	for _, m := range members {
+		if w := o.workers[m.Incarnation]; w != nil {
+			newest = max(newest, w.report.GetStep())
+		}
+	}
+	chosen := plan.Ring(len(members), func(from, to int) bool {
+		return o.usable(members[from].Incarnation, members[to].Incarnation)
+	}, func(k int) int {
+		seats := members[k].Arc.Len()
+		if w := o.workers[members[k].Incarnation]; w != nil && w.report.GetStep() == newest {
+			seats += 1 << 20 // who holds the newest state counts more than all seats
+		}
+		return seats
+	})
+	for _, k := range chosen {
+		ring = append(ring, members[k])
+	}
+	for k, m := range members {
+		if !slices.Contains(chosen, k) {
+			out = append(out, m)
+		}
+	}
+	return ring, out
+}
+
+// apart says for people who does not reach whom, so that the ring has another order or goes on without some. It is empty
+// where all reach those they have to.
+func (o *observations) apart(before, ring, out []plan.Member) string {
+	if len(out) == 0 {
+		if slices.EqualFunc(before, ring, func(a, b plan.Member) bool { return a.Incarnation == b.Incarnation }) {
+			return ""
+		}
+		var closed []string
+		for i, m := range before {
+			if next := before[(i+1)%len(before)]; !o.usable(m.Incarnation, next.Incarnation) {
+				closed = append(closed, fmt.Sprintf("worker %s on %s cannot reach worker %s on %s", m.Worker, m.Host, next.Worker, next.Host))
+			}
+		}
+		return fmt.Sprintf("%s: going on in the order %s", strings.Join(closed, ", "), names(ring))
+	}
+	var cannot []plan.Member
+	for _, m := range ring {
+		if slices.ContainsFunc(out, func(lost plan.Member) bool {
+			return !o.usable(m.Incarnation, lost.Incarnation) || !o.usable(lost.Incarnation, m.Incarnation)
+		}) {
+			cannot = append(cannot, m)
+		}
+	}
+	lost := make([]string, len(out))
+	for i, m := range out {
+		lost[i] = fmt.Sprintf("worker %s on %s", m.Worker, m.Host)
+	}
+	return fmt.Sprintf("%s cannot reach %s: going on with %s", names(cannot), listed(lost), names(ring))
+}
+
+// names lists workers by their ids.
+func names(members []plan.Member) string {
+	all := make([]string, len(members))
+	for i, m := range members {
+		all[i] = m.Worker
+	}
+	return listed(all)
+}
+
+func listed(all []string) string {
+	if len(all) < 2 {
+		return strings.Join(all, "")
+	}
+	return strings.Join(all[:len(all)-1], ", ") + " and " + all[len(all)-1]
+}
+
+// proposeRing proposes a view of those members that reach each other. Who is left out may come back when its ways are open
+// again, at first at once, and later the more often it is left out.
+func (o *observations) proposeRing(j *fsm.Job, members []plan.Member, orderly bool, cause, reason string, detectedMs float64) *decision {
+	ring, out := o.arrange(members)
+	if why := o.apart(members, ring, out); why != "" {
+		if reason != "" {
+			reason += "; "
+		}
+		reason += why
+	}
+	d := proposeView(j, ring, orderly, cause, reason, detectedMs)
+	for _, m := range out {
+		d.apart = append(d.apart, m.Incarnation)
+	}
+	return d
+}
+
+// proven reports whether a worker that could be seated and all members have tried their ways to each other. A member's way
+// may be closed: the ring then goes another way.
+func (o *observations) proven(candidate plan.Incarnation, members []plan.Member) bool {
+	for _, m := range members {
+		if m.Incarnation == candidate {
+			continue
+		}
+		_, there := o.way(candidate, m.Incarnation)
+		_, back := o.way(m.Incarnation, candidate)
+		if !there || !back {
+			return false
+		}
+	}
+	return true
+}
+
+// joinable are those of the workers that fit into a ring with the members that stay, up to a number; none while one of
+// them still tries its ways, so that all come at once. wait says what somebody waits for.
+func (o *observations) joinable(stay []plan.Member, ready []*seen, most int) (come []plan.Member, wait string) {
+	for _, w := range ready {
+		m := member(w.report)
+		if len(come) == most {
+			break
+		}
+		with := append(slices.Concat(stay, come), m)
+		_, out := o.arrange(with)
+		switch {
+		case !o.proven(m.Incarnation, stay):
+			return nil, fmt.Sprintf("worker %s on %s tries its ways to the others", m.Worker, m.Host)
+		case len(out) > 0:
+			wait = fmt.Sprintf("worker %s on %s waits: it and %s cannot reach each other", m.Worker, m.Host, o.closedTo(m, stay))
+		default:
+			come = append(come, m)
+		}
+	}
+	return come, wait
+}
+
+// closedTo names the members that a worker does not reach, or that do not reach it.
+func (o *observations) closedTo(m plan.Member, members []plan.Member) string {
+	return names(slices.DeleteFunc(slices.Clone(members), func(other plan.Member) bool {
+		return o.usable(m.Incarnation, other.Incarnation) && o.usable(other.Incarnation, m.Incarnation)
+	}))
+}
+
+// longestExile bounds how long a worker that was left out stays so; after so long earlier times count no more.
+const longestExile = time.Minute
+
+// note remembers what follows from a decision that the log has taken.
+func (o *observations) note(d decision, now time.Time, t Timing) {
+	if d.rebuilt != 0 {
+		o.rebuilds[d.rebuilt]++
+	}
+	for _, id := range d.apart {
+		o.exile(id, now, t, 0)
+	}
+	if d.accused != 0 {
+		o.exile(d.accused, now, t, 1)
+	}
+}
+
+// exile keeps a worker out for a while, twice as long each time, so that a bad line does not change the ring all the time.
+// With no times of its own, the first time costs nothing: it comes back as soon as its ways are open.
+func (o *observations) exile(id plan.Incarnation, now time.Time, t Timing, times int) {
+	w := o.workers[id]
+	if w == nil {
+		return
+	}
+	if now.Sub(w.exiledUntil) > longestExile {
+		w.exiles = 0
+	}
+	w.exiledUntil = now
+	if times += w.exiles; times > 0 {
+		w.exiledUntil = now.Add(min(t.Exile<<min(times-1, 8), longestExile))
+	}
+	w.exiles++
+}
+
+// searching reports whether a worker whose ring broke is still trying its ways to the other members.
+func searching(j *fsm.Job, w *seen, now time.Time, t Timing) bool {
+	return plan.Generation(w.report.Probed) < j.View.Generation && now.Sub(w.brokenSince) < t.Search
+}
+
+// quiet is a member that some other cannot reach and that has not been heard of for a while either: it may be gone rather
+// than cut off.
+func (o *observations) quiet(j *fsm.Job, now time.Time, t Timing) *plan.Member {
+	for _, to := range j.View.Members {
+		if now.Sub(o.workers[to.Incarnation].heard) <= t.Silence/3 {
+			continue
+		}
+		for _, from := range j.View.Members {
+			if open, known := o.way(from.Incarnation, to.Incarnation); known && !open {
+				return &to
+			}
+		}
+	}
+	return nil
+}
+
+// wants are the workers that could be seated and are asked to try their ways.
+func (o *observations) wants(j *fsm.Job, now time.Time, t Timing) []*rpc.Member {
+	if j.View == nil || len(j.View.Members) >= o.wanted(j, now, t) {
+		return nil
+	}
+	var all []*rpc.Member
+	for _, w := range o.candidates(j, now, t) {
+		if r := w.report; !seated(j.View, plan.Incarnation(r.Incarnation)) {
+			all = append(all, &rpc.Member{Worker: r.Worker, Incarnation: r.Incarnation, Address: r.Address, Socket: r.Socket, Machine: r.Machine, Host: r.Host})
+		}
+	}
+	return all
+}
