@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"time"
+
+	"ringmaster/internal/plan"
 )
 
 // How long a session that ends waits for its last frames to leave and for the next worker to have read them: in good order, and after
@@ -64,6 +66,11 @@ func (r *Ring) failNext(err error) {
 	}
 	member := r.id.next()
 	r.fail(&PeerLostError{Member: member, Culprit: culprit(err, member.Worker), Cause: err})
+}
+
+// Lose ends the session because its worker has found out that a neighbour cannot be reached.
+func (r *Ring) Lose(neighbour plan.Member, cause error) {
+	r.fail(&PeerLostError{Member: neighbour, Culprit: neighbour.Worker, Cause: cause})
 }
 
 func culprit(err error, neighbour string) string {

@@ -26,6 +26,9 @@ import (
 // earlyPause is how long a refused early link waits before it calls again.
 const earlyPause = 50 * time.Millisecond
 
+// connectBound is how long a connection to the next worker may take to be made.
+const connectBound = 2 * time.Second
+
 // Dial opens the link to the next worker.
 func (t *Transport) Dial(ctx context.Context, id *Identity) (Outgoing, error) {
 	for {
@@ -38,10 +41,18 @@ func (t *Transport) Dial(ctx context.Context, id *Identity) (Outgoing, error) {
 		}
 		select {
 		case <-ctx.Done():
-			return nil, fmt.Errorf("%w: %w", context.Cause(ctx), err)
+			return nil, outOfTime(ctx, id.next(), fmt.Errorf("%w: %w", context.Cause(ctx), err))
 		case <-time.After(earlyPause):
 		}
 	}
+}
+
+// outOfTime makes the error of an attempt that ctx has ended the neighbour's, unless it was ended for another reason.
+func outOfTime(ctx context.Context, neighbour plan.Member, err error) error {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return &PeerLostError{Member: neighbour, Culprit: neighbour.Worker, Cause: err}
+	}
+	return err
 }
 
 // errEarly is a refusal of a worker that has not opened the view yet.
@@ -65,7 +76,7 @@ func (t *Transport) call(ctx context.Context, id *Identity) (Outgoing, error) {
 	}
 	out.Close()
 	if ctx.Err() != nil {
-		return nil, fmt.Errorf("open the link to worker %s at %s: %w", next.Worker, next.Address, context.Cause(ctx))
+		return nil, outOfTime(ctx, next, fmt.Errorf("open the link to worker %s at %s: %w", next.Worker, next.Address, context.Cause(ctx)))
 	}
 	return nil, out.refusal(err, id)
 }
@@ -83,7 +94,7 @@ func (t *Transport) dialOptions(next plan.Member, wires *wires) []grpc.DialOptio
 		grpc.WithReadBufferSize(bufferBytes),
 		grpc.WithWriteBufferSize(bufferBytes),
 		experimental.WithBufferPool(buffers),
-		grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.DefaultConfig, MinConnectTimeout: 5 * time.Second}),
+		grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.DefaultConfig, MinConnectTimeout: connectBound}),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: t.options.Silence, PermitWithoutStream: true}),
 		grpc.WithDisableServiceConfig(),
 		grpc.WithDisableRetry(),

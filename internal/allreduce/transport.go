@@ -137,7 +137,7 @@ func (t *Transport) Accept(ctx context.Context, id *Identity) (Incoming, error) 
 		in.Close(nil)
 	default:
 	}
-	return nil, fmt.Errorf("wait for the link from worker %s: %w", id.prev().Worker, context.Cause(ctx))
+	return nil, outOfTime(ctx, id.prev(), fmt.Errorf("wait for the link from worker %s: %w", id.prev().Worker, context.Cause(ctx)))
 }
 
 // settle makes p its job's place.

@@ -169,7 +169,7 @@ func (j *job) steer(o *rpc.Order) {
 		j.session.signals.Yield.Store(o.View.Generation)
 		return
 	}
-	j.session.cancel()
+	j.session.cancel(nil)
 }
 
 // checkData compares the data's fingerprint with the job's.

@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
+	"os"
 	"sync"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/status"
@@ -90,6 +93,66 @@ func leaderHint(err error) error {
 		}
 	}
 	return err
+}
+
+// Bounds on an attempt to reach a worker. A connection that is not made within the first is not made; a process that
+// does not answer for a while may be stopped, which the leader notices by itself, so that is given more time.
+const (
+	connectBound = time.Second
+	connectAgain = 300 * time.Millisecond // another attempt beside the first: one lost packet must not decide
+	answerBound  = 3 * time.Second
+)
+
+// Probe connects to another worker as its peers do, and waits for its answer.
+func (n *Network) Probe(ctx context.Context, to plan.Member) error {
+	if err := connects(ctx, to.Address); err != nil {
+		return fmt.Errorf("cannot connect to worker %s at %s: %w", to.Worker, to.Address, err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, answerBound)
+	defer cancel()
+	// A connection of its own: what is open already may be dead without knowing.
+	c, err := grpc.NewClient("passthrough:///"+to.Address, n.Peers...)
+	if err != nil {
+		return fmt.Errorf("dial %s: %w", to.Address, err)
+	}
+	defer c.Close()
+	reply, err := rpc.NewPeerClient(c).Probe(ctx, &rpc.ProbeRequest{})
+	switch {
+	case err != nil:
+		return fmt.Errorf("worker %s at %s does not answer: %s", to.Worker, to.Address, status.Convert(err).Message())
+	case plan.Incarnation(reply.Incarnation) != to.Incarnation:
+		return fmt.Errorf("another process answers at %s, the address of worker %s", to.Address, to.Worker)
+	}
+	return nil
+}
+
+// connects reports whether a TCP connection can be made. Attempts that overlap need one of them to come through.
+func connects(ctx context.Context, address string) error {
+	bounded, cancel := context.WithTimeout(ctx, connectBound)
+	defer cancel()
+	const attempts = int(connectBound / connectAgain)
+	results := make(chan error, attempts)
+	for k := range attempts {
+		go func() {
+			if !sleep(bounded, time.Duration(k)*connectAgain) {
+				results <- bounded.Err()
+				return
+			}
+			var d net.Dialer
+			conn, err := d.DialContext(bounded, "tcp", address)
+			if err == nil {
+				err = conn.Close()
+			}
+			results <- err
+		}()
+	}
+	var err error
+	for range attempts {
+		if err = <-results; err == nil || !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, os.ErrDeadlineExceeded) {
+			return err // it answers, or somebody says that it will not
+		}
+	}
+	return fmt.Errorf("nothing answers within %v", connectBound)
 }
 
 // OpenRing connects the session with its neighbours.

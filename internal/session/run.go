@@ -21,8 +21,9 @@ type session struct {
 	start      *rpc.Start
 	id         allreduce.Identity
 	signals    trainer.Signals
-	cancel     context.CancelFunc
+	cancel     context.CancelCauseFunc
 	ring       atomic.Pointer[Ring]
+	opening    atomic.Int64 // when it began to connect with its neighbours, in ns; 0 before, and once it has
 
 	ending     trainer.Ending
 	evaluation *trainer.Evaluation // where the job ends inside an epoch
@@ -50,7 +51,7 @@ func (j *job) ringNow() Ring {
 func (j *job) begin(ctx context.Context, o *rpc.Order) {
 	view := viewOf(o.View)
 	self := memberOf(o.View, j.w.cfg.Self)
-	inner, cancel := context.WithCancel(j.ctx)
+	inner, cancel := context.WithCancelCause(j.ctx)
 	s := &session{generation: j.generation, start: o.Start, cancel: cancel,
 		id: allreduce.Identity{Cluster: plan.Incarnation(j.cluster), Job: j.spec.Id, View: view, Self: self}}
 	if o.Stop {
@@ -58,7 +59,7 @@ func (j *job) begin(ctx context.Context, o *rpc.Order) {
 	}
 	saver, err := newSaver(j, s)
 	if err != nil {
-		cancel()
+		cancel(nil)
 		j.fail(err)
 		return
 	}
@@ -67,7 +68,7 @@ func (j *job) begin(ctx context.Context, o *rpc.Order) {
 	fresh := j.fresh
 	j.fresh = false
 	j.background(ctx, func(context.Context) error {
-		defer cancel()
+		defer cancel(nil)
 		return j.course(inner, s, saver, fresh)
 	}, func(err error) { j.ended(ctx, s, err) })
 }
@@ -85,7 +86,7 @@ func (j *job) course(ctx context.Context, s *session, saver *saver, fresh bool) 
 		s.ending = trainer.Stopped
 		return nil
 	}
-	ring, err := j.w.links.OpenRing(ctx, s.id, t.Gradients(arc.Len(), fresh), t.Buckets)
+	ring, err := j.openRing(ctx, s, t.Gradients(arc.Len(), fresh))
 	if err != nil {
 		return err
 	}
@@ -109,6 +110,45 @@ func (j *job) course(ctx context.Context, s *session, saver *saver, fresh bool) 
 		s.evaluation, err = t.Evaluate(ring, arc)
 	}
 	return err
+}
+
+// openBound is how long the neighbours may take to come: one that has the state to fetch comes late.
+const openBound = catchUpTimeout + 15*time.Second
+
+// openRing connects the session with its neighbours.
+func (j *job) openRing(ctx context.Context, s *session, seats [][]float32) (Ring, error) {
+	bounded, cancel := context.WithTimeout(ctx, openBound)
+	defer cancel()
+	s.opening.Store(time.Now().UnixNano())
+	defer s.opening.Store(0)
+	ring, err := j.w.links.OpenRing(bounded, s.id, seats, j.trainer.Load().Buckets)
+	var lost *allreduce.PeerLostError
+	if err != nil && errors.As(context.Cause(ctx), &lost) {
+		return nil, lost
+	}
+	return ring, err
+}
+
+// standsSince is since when the session waits for a neighbour; zero: it does not.
+func (s *session) standsSince() time.Time {
+	if at := s.opening.Load(); at != 0 {
+		return time.Unix(0, at)
+	}
+	if r := s.ring.Load(); r != nil {
+		if wait, ok := (*r).WaitingFor(); ok {
+			return wait.Since
+		}
+	}
+	return time.Time{}
+}
+
+// lose ends the session because a neighbour cannot be reached.
+func (s *session) lose(neighbour plan.Member, cause error) {
+	if r := s.ring.Load(); r != nil {
+		(*r).Lose(neighbour, cause)
+		return
+	}
+	s.cancel(&allreduce.PeerLostError{Member: neighbour, Culprit: neighbour.Worker, Cause: cause})
 }
 
 // noteEpoch hands an epoch's figures to the main loop without waiting for it.
@@ -143,10 +183,12 @@ func (j *job) ended(ctx context.Context, s *session, err error) {
 	case errors.As(err, &lost):
 		j.lost, j.lostReason = []uint64{uint64(lost.Member.Incarnation)}, err.Error()
 		j.hold(rpc.Phase_PHASE_BROKEN)
+		j.w.ways.broke(s.generation)
 		j.w.log.Warn("the ring broke", "generation", s.generation, "reason", err)
 	case err != nil:
 		j.lostReason = err.Error()
 		j.hold(rpc.Phase_PHASE_BROKEN)
+		j.w.ways.broke(s.generation)
 		j.w.log.Info("the session ended", "generation", s.generation, "reason", err)
 	case s.ending == trainer.Yielded:
 		j.hold(rpc.Phase_PHASE_PAUSED)

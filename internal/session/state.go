@@ -118,6 +118,15 @@ type PeerServer struct {
 // Serve lets the server answer for a worker.
 func (p *PeerServer) Serve(w *Worker) { p.worker.Store(w) }
 
+// Probe answers that the way to this worker is open.
+func (p *PeerServer) Probe(context.Context, *rpc.ProbeRequest) (*rpc.ProbeReply, error) {
+	w := p.worker.Load()
+	if w == nil {
+		return nil, status.Error(codes.Unavailable, "the worker is starting")
+	}
+	return &rpc.ProbeReply{Incarnation: uint64(w.cfg.Self.Incarnation)}, nil
+}
+
 // State streams the state, or the part of it asked for, at exactly the step asked for.
 func (p *PeerServer) State(r *rpc.StateRequest, stream rpc.Peer_StateServer) error {
 	w := p.worker.Load()

@@ -56,6 +56,8 @@ type Links interface {
 	Coordinators() []string
 	// Attach opens the line to a coordinator. A follower answers with a *NotLeaderError.
 	Attach(ctx context.Context, address string) (Line, error)
+	// Probe tries the way to another worker: nil when that answers.
+	Probe(ctx context.Context, to plan.Member) error
 	// OpenRing connects the session with its neighbours.
 	OpenRing(ctx context.Context, id allreduce.Identity, seats [][]float32, buckets []plan.Interval) (Ring, error)
 	// FetchState reads a peer's state at exactly the step of the request.
@@ -76,6 +78,7 @@ type Line interface {
 type Ring interface {
 	trainer.Ring
 	Close() (drained bool) // false: the transport may still read the gradients
+	Lose(neighbour plan.Member, cause error)
 	WaitingFor() (allreduce.Waiting, bool)
 }
 
@@ -98,6 +101,7 @@ type Worker struct {
 	cfg   Config
 	links Links
 	log   *slog.Logger
+	ways  *ways
 
 	events chan func() // carried out by the main loop, one after another
 	wake   chan struct{}
@@ -130,6 +134,7 @@ func New(cfg Config, links Links) *Worker {
 		cfg.Build = Build
 	}
 	w := &Worker{cfg: cfg, links: links, log: cfg.Log, events: make(chan func(), 16), wake: make(chan struct{}, 1)}
+	w.ways = newWays(cfg, links, func() { poke(w.wake) })
 	w.publish()
 	return w
 }
@@ -140,6 +145,7 @@ func (w *Worker) Run(ctx context.Context, leave <-chan struct{}) error {
 	life, end := context.WithCancel(ctx)
 	var attached sync.WaitGroup
 	attached.Go(func() { w.attachLoop(life) })
+	attached.Go(func() { w.ways.run(life, w.lookAtRing) })
 	defer attached.Wait()
 	defer end()
 	defer w.dropJob()
@@ -245,10 +251,7 @@ func (w *Worker) publish() {
 	w.report = r
 	w.mu.Unlock()
 	if changed {
-		select {
-		case w.wake <- struct{}{}:
-		default:
-		}
+		poke(w.wake)
 	}
 }
 
@@ -261,6 +264,7 @@ func (w *Worker) current() *rpc.Report {
 	if live != nil {
 		live.live(r)
 	}
+	w.ways.describe(r)
 	return r
 }
 
@@ -273,6 +277,7 @@ func (w *Worker) takeOrder(o *rpc.Order) {
 	w.known = addresses
 	w.mu.Unlock()
 	w.order = o
+	w.ways.take(o)
 }
 
 // sameJob compares the identity of jobs; two clusters, or two submissions of one file, are different jobs.

@@ -132,6 +132,27 @@ func (l *serverEnd) Recv() (*rpc.Report, error) {
 	}
 }
 
+// probeBound is how long a worker waits for another's answer.
+const probeBound = time.Second
+
+// Probe tries the way to another worker.
+func (l *workerLinks) Probe(ctx context.Context, to plan.Member) error {
+	ctx, cancel := context.WithTimeout(ctx, probeBound)
+	defer cancel()
+	if l.world.process(to) == nil {
+		return errors.New("connection refused")
+	}
+	c, err := l.world.net.open(ctx, l.self.Worker, to.Worker)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	if err := l.world.net.pass(c, c.from, c.to); err != nil {
+		return err
+	}
+	return l.world.net.pass(c, c.to, c.from)
+}
+
 // OpenRing connects a session with its neighbours.
 func (l *workerLinks) OpenRing(ctx context.Context, id allreduce.Identity, seats [][]float32, buckets []plan.Interval) (session.Ring, error) {
 	r, err := allreduce.Open(ctx, id, &ringLinks{world: l.world, self: l.self}, seats, buckets)
