@@ -129,6 +129,16 @@ func (w *ways) stands(since time.Time, next plan.Incarnation) (reason string) {
 	return ""
 }
 
+// notClosed are those of the members to which no way is known to be closed.
+func (w *ways) notClosed(members []plan.Member) []plan.Member {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(members), func(m plan.Member) bool {
+		known := w.known[m.Incarnation]
+		return known != nil && !known.tried.IsZero() && !known.open
+	})
+}
+
 // run tries ways that are due until ctx ends, and looks every now and then whether the ring stands still.
 func (w *ways) run(ctx context.Context, look func()) {
 	tick := time.NewTicker(wayTick)
@@ -151,7 +161,7 @@ func (w *ways) start(ctx context.Context, now time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	changed := false
-	for id, known := range w.known {
+	for _, known := range w.known {
 		if known.busy {
 			continue
 		}
@@ -161,8 +171,7 @@ func (w *ways) start(ctx context.Context, now time.Time) {
 			known.again, known.busy, known.began = false, true, now
 			w.attempts.Go(func() { w.try(ctx, known) })
 		case tried && known.open && age > wayKept:
-			delete(w.known, id) // it comes back with the next order
-			changed = true
+			known.tried, changed = time.Time{}, true // not known any more
 		}
 	}
 	if w.conclude() || changed {

@@ -242,6 +242,9 @@ func (j *job) catchUp(ctx context.Context, s *session) error {
 	if len(sources) == 0 {
 		return fmt.Errorf("take the state at step %d: nobody else holds it", s.start.Step)
 	}
+	if reached := j.w.ways.notClosed(sources); len(reached) > 0 {
+		sources = reached
+	}
 	ctx, cancel := context.WithTimeout(ctx, catchUpTimeout)
 	defer cancel()
 	if err := j.takeState(ctx, s, sources); err != nil {

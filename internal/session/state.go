@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -87,13 +88,21 @@ func (j *job) takeState(ctx context.Context, s *session, sources []plan.Member) 
 	return t.Adopt(state)
 }
 
+// partBound is how long a peer may send nothing of its state: then another gives it.
+const partBound = 3 * time.Second
+
 // takePart receives the values of an interval of a peer's concatenated state.
 func (j *job) takePart(ctx context.Context, s *session, from plan.Member, part plan.Interval, into []float32, header *stateHeader) error {
 	request := &rpc.StateRequest{Cluster: j.cluster, Job: j.spec.Id, Generation: uint64(s.generation), Step: s.start.Step,
 		Offset: uint64(part.Begin), Length: uint64(part.Len())}
 	got := into[:0]
 	var rest []byte
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	silent := time.AfterFunc(partBound, func() { cancel(fmt.Errorf("nothing came for %v", partBound)) })
+	defer silent.Stop()
 	err := j.w.links.FetchState(ctx, from, request, func(p *rpc.StatePart) error {
+		silent.Reset(partBound)
 		if len(p.Header) > 0 {
 			return header.decode(p.Header)
 		}
@@ -103,6 +112,9 @@ func (j *job) takePart(ctx context.Context, s *session, from plan.Member, part p
 		got, rest = appendFloats(got, rest, p.Data)
 		return nil
 	})
+	if err != nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
 	if err == nil && len(got) != len(into) {
 		err = fmt.Errorf("%d values of %d", len(got), len(into))
 	}

@@ -47,18 +47,7 @@ func Run(o Options) Outcome {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	began := time.Now()
-	w := newWorld(ctx, o.Seed, o.Plan, o.Log)
-	w.sabotage = o.Sabotage
-	w.addCoordinators(o.Coordinators)
-	for _, c := range w.coordinators {
-		if err := c.start(); err != nil {
-			return Outcome{Problems: []string{err.Error()}}
-		}
-	}
-	for range o.Workers {
-		w.addWorker().start()
-	}
-	job, err := w.submit(o.Workers)
+	w, job, err := begin(ctx, o)
 	if err != nil {
 		w.close()
 		return Outcome{Problems: []string{err.Error()}}
@@ -83,6 +72,23 @@ func Run(o Options) Outcome {
 	cancel() // first, so that no restart that is still to come finds a world to come to
 	w.close()
 	return out
+}
+
+// begin starts a cluster and gives it the job.
+func begin(ctx context.Context, o Options) (w *World, job string, err error) {
+	w = newWorld(ctx, o.Seed, o.Plan, o.Log)
+	w.sabotage = o.Sabotage
+	w.addCoordinators(o.Coordinators)
+	for _, c := range w.coordinators {
+		if err := c.start(); err != nil {
+			return w, "", err
+		}
+	}
+	for range o.Workers {
+		w.addWorker().start()
+	}
+	job, err = w.submit(o.Workers)
+	return w, job, err
 }
 
 // submit gives the job to whoever leads.
@@ -196,6 +202,10 @@ func (w *World) inflict(f fault) {
 	case splitWorkers:
 		a, b := w.halves(f.Who)
 		later(w.separate(a, b, true))
+	case cutPair:
+		if other := w.workers[f.Whom%len(w.workers)]; other != k {
+			later(w.separate([]string{k.id}, []string{other.id}, true))
+		}
 	case splitCluster:
 		a, b := w.halves(f.Who)
 		for i := range w.coordinators {

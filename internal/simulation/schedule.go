@@ -23,6 +23,7 @@ const (
 	oneWay                       // nothing from one host to another for For
 	awayFromLeader               // one worker and one coordinator do not reach each other
 	splitWorkers                 // the workers in two halves
+	cutPair                      // two workers do not reach each other
 	splitCluster                 // a minority of the coordinators, with the leader if it is there, and half the workers
 	crashCoordinator             // and restart it
 	crashAll                     // all coordinators
@@ -31,7 +32,7 @@ const (
 	kinds
 )
 
-var kindNames = [kinds]string{"crash worker", "silence worker", "cut one way", "cut worker from a coordinator", "split workers", "split cluster",
+var kindNames = [kinds]string{"crash worker", "silence worker", "cut one way", "cut worker from a coordinator", "split workers", "cut a pair of workers", "split cluster",
 	"crash coordinator", "crash all coordinators", "crash all workers", "add worker"}
 
 func (k kind) String() string { return kindNames[k] }
@@ -42,7 +43,7 @@ func (f fault) String() string {
 
 // drawSchedule is a pure function of its random numbers.
 func drawSchedule(random *rand.Rand, faults int) []fault {
-	weights := [kinds]int{crashWorker: 8, silenceWorker: 3, oneWay: 3, awayFromLeader: 3, splitWorkers: 2, splitCluster: 2, crashCoordinator: 4,
+	weights := [kinds]int{crashWorker: 8, silenceWorker: 3, oneWay: 3, awayFromLeader: 3, splitWorkers: 2, cutPair: 2, splitCluster: 2, crashCoordinator: 4,
 		crashAll: 1, crashAllWorkers: 1, joinWorker: 2}
 	total := 0
 	for _, w := range weights {

@@ -33,11 +33,12 @@ train: {steps: 700, batch_per_seat: 1}
 checkpoint: {every_steps: 40, keep_last: 3}
 `
 
-func assemble(t *testing.T) *trainer.Plan { return assembleWith(t, "seed: 5") }
+func assemble(t *testing.T) *trainer.Plan { return assembleWith(t) }
 
-func assembleWith(t *testing.T, seed string) *trainer.Plan {
+// assembleWith makes the plan with parts of the job's text replaced: old, new, old, new.
+func assembleWith(t *testing.T, changes ...string) *trainer.Plan {
 	t.Helper()
-	job, err := config.Parse("simulated.yaml", []byte(strings.Replace(jobText, "seed: 5", seed, 1)), nil)
+	job, err := config.Parse("simulated.yaml", []byte(strings.NewReplacer(changes...).Replace(jobText)), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +109,7 @@ func TestScheduleReplays(t *testing.T) {
 
 // TestJudgeNotices breaks what the cluster relies on. A judge that found nothing wrong then would be none.
 func TestJudgeNotices(t *testing.T) {
-	p, other := assemble(t), assembleWith(t, "seed: 6")
+	p, other := assemble(t), assembleWith(t, "seed: 5", "seed: 6")
 	reference := referenceOf(t, p)
 	for name, o := range map[string]Options{
 		"disks that forget":  {Seed: 3, Workers: 2, Coordinators: 1, Faults: 12, Sabotage: Sabotage{ForgetfulDisks: true}},
