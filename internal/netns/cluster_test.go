@@ -31,6 +31,10 @@ var (
 )
 
 func TestMain(m *testing.M) {
+	if spec := os.Getenv(relayVariable); spec != "" {
+		fmt.Fprintln(os.Stderr, relay(spec)) // it ends with its namespace
+		os.Exit(1)
+	}
 	code, err := prepareAndRun(m)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -87,7 +91,13 @@ type cluster struct {
 // newCluster makes three hosts with a coordinator each; the first has two workers, the others one. Nothing runs yet.
 func newCluster(t *testing.T, rate string) *cluster {
 	t.Helper()
-	c := &cluster{t: t, dir: t.TempDir(), net: newNetwork(t)}
+	return newClusterOn(t, newNetwork(t), rate)
+}
+
+// newClusterOn makes it on a network that is there.
+func newClusterOn(t *testing.T, network *network, rate string) *cluster {
+	t.Helper()
+	c := &cluster{t: t, dir: t.TempDir(), net: network}
 	c.certs = filepath.Join(c.dir, "certs")
 	c.command("certs", "init", "--dir", c.certs)
 	var peers []string
@@ -284,6 +294,7 @@ type sample struct {
 	step       uint64
 	generation uint64
 	message    string
+	apart      map[string]uint64 // the steps of the workers that have no seats
 }
 
 // submit gives the job to the cluster, to be trained by all four workers, and watches it.
@@ -306,7 +317,12 @@ func (c *cluster) submit(file string, sets ...string) *training {
 func (j *training) observe() sample {
 	s := sample{at: time.Now()}
 	if status := j.c.status(); status != nil {
-		s.step, s.generation, s.message = status.Step, status.Generation, status.Message
+		s.step, s.generation, s.message, s.apart = status.Step, status.Generation, status.Message, map[string]uint64{}
+		for _, w := range status.Workers {
+			if w.Arc == nil {
+				s.apart[w.ID] = w.Step
+			}
+		}
 	}
 	j.samples = append(j.samples, s)
 	return s
@@ -361,6 +377,38 @@ func (j *training) end(within time.Duration) *launch.Summary {
 		j.c.t.Fatalf("%s: %v", text, err)
 	}
 	return &s
+}
+
+// still is how long ago a step was last seen to be finished.
+func (j *training) still() time.Duration {
+	last := j.samples[len(j.samples)-1]
+	for _, s := range j.samples {
+		if s.step == last.step && s.step > 0 {
+			return last.at.Sub(s.at)
+		}
+	}
+	return 0
+}
+
+// rings names workers that went on for more than the step under way while they had no seats.
+func (j *training) rings() []string {
+	var second []string
+	first := map[string]uint64{}
+	for _, s := range j.samples {
+		for id := range first {
+			if _, still := s.apart[id]; !still {
+				delete(first, id)
+			}
+		}
+		for id, step := range s.apart {
+			if was, known := first[id]; !known {
+				first[id] = step
+			} else if step > was+1 {
+				second = append(second, fmt.Sprintf("worker %s has no seats and came from step %d to %d", id, was, step))
+			}
+		}
+	}
+	return second
 }
 
 // standstill is the longest time after begin in which no step was seen to be finished.

@@ -13,7 +13,7 @@ import (
 // Machines come up in any order: workers long before coordinators, and one coordinator long before the others.
 func TestAnyStartOrder(t *testing.T) {
 	t.Parallel()
-	want, err := undisturbed()
+	want, err := undisturbed(steps)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -26,11 +26,11 @@ func TestAnyStartOrder(t *testing.T) {
 	began := time.Now()
 	c.leader()
 	led := time.Since(began)
-	j := c.submit(jobFile, jobSets()...)
+	j := c.submit(jobFile, jobSets(steps)...)
 	j.reach(1, patience)
 	t.Logf("a leader after %v, the first step after %v", led.Round(100*time.Millisecond), time.Since(began).Round(100*time.Millisecond))
 	s := j.end(afterwards)
-	check(t, c, s, want)
+	check(t, c, j, s, steps, want)
 	if len(s.Views) == 0 || s.Views[0].Workers != len(c.workers) {
 		t.Errorf("not all workers came: %s", views(s))
 	}
@@ -39,14 +39,14 @@ func TestAnyStartOrder(t *testing.T) {
 // A worker that is asked to end leaves between two steps: no step is lost, and the process ends by itself.
 func TestLeave(t *testing.T) {
 	t.Parallel()
-	want, err := undisturbed()
+	want, err := undisturbed(steps)
 	if err != nil {
 		t.Fatal(err)
 	}
 	c := newCluster(t, rate)
 	c.start(slices.Concat(c.coordinators, c.workers)...)
 	c.leader()
-	j := c.submit(jobFile, jobSets()...)
+	j := c.submit(jobFile, jobSets(steps)...)
 	j.reach(60, patience)
 	w := c.workers[2]
 	began := time.Now()
@@ -57,7 +57,7 @@ func TestLeave(t *testing.T) {
 		t.Errorf("%s ended: %v, exit code %d\n%s", w.id, ok, code, c.log(w))
 	}
 	s := j.end(afterwards)
-	check(t, c, s, want)
+	check(t, c, j, s, steps, want)
 	last := s.Views[len(s.Views)-1]
 	if last.Cause != "left" || last.Workers != len(c.workers)-1 || !strings.Contains(last.Reason, w.id) {
 		t.Errorf("the last view does not say that %s left: %s", w.id, views(s))

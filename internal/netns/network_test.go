@@ -30,6 +30,7 @@ type network struct {
 	t        *testing.T
 	name     string
 	router   string
+	relayed  bool // what the stations send goes through a relay
 	stations []*station
 	cuts     int // made so far; each has a priority of its own among the router's rules
 }
@@ -69,6 +70,9 @@ func (n *network) add(host, rate string) *station {
 	n.ip("-n", s.namespace, "link", "set", "lo", "up")
 	n.ip("-n", s.namespace, "link", "set", "eth0", "up")
 	n.ip("-n", s.namespace, "route", "add", "default", "via", gateway)
+	if n.relayed {
+		n.ip("-n", n.router, "rule", "add", "pref", relayPreference, "iif", s.link, "lookup", relayTable)
+	}
 	n.inside(s.namespace, "tc", "qdisc", "add", "dev", "eth0", "root", "tbf", "rate", rate, "burst", "128kb", "latency", "200ms")
 	return s
 }
