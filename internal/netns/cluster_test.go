@@ -291,6 +291,7 @@ type training struct {
 // sample is what an observer saw.
 type sample struct {
 	at         time.Time
+	answered   bool // somebody leads
 	step       uint64
 	generation uint64
 	message    string
@@ -317,6 +318,7 @@ func (c *cluster) submit(file string, sets ...string) *training {
 func (j *training) observe() sample {
 	s := sample{at: time.Now()}
 	if status := j.c.status(); status != nil {
+		s.answered = true
 		s.step, s.generation, s.message, s.apart = status.Step, status.Generation, status.Message, map[string]uint64{}
 		for _, w := range status.Workers {
 			if w.Arc == nil {
@@ -383,11 +385,25 @@ func (j *training) end(within time.Duration) *launch.Summary {
 func (j *training) still() time.Duration {
 	last := j.samples[len(j.samples)-1]
 	for _, s := range j.samples {
-		if s.step == last.step && s.step > 0 {
+		if s.answered && s.step == last.step {
 			return last.at.Sub(s.at)
 		}
 	}
 	return 0
+}
+
+// advanced is how many steps were done from one moment to another, as far as was seen then.
+func (j *training) advanced(from, to time.Time) uint64 {
+	first, last := uint64(0), uint64(0)
+	for _, s := range j.samples {
+		if !s.at.After(from) {
+			first = max(first, s.step)
+		}
+		if last == 0 && s.at.After(to) {
+			last = s.step
+		}
+	}
+	return last - min(first, last)
 }
 
 // rings names workers that went on for more than the step under way while they had no seats.
