@@ -85,25 +85,26 @@ var faults = []struct {
 	name  string
 	do    fault
 	blind bool // nobody leads meanwhile, so nobody can be asked how far the training is
+	short bool // among the short tests
 }{
 	{"a worker from the leader", func(r *rand.Rand, c *cluster, leader *node) (func(), string) {
 		w := elsewhere(r, c.workers, leader.host)
 		how := anyManner(r)
 		return c.net.cut(between([]string{w.ip}, []string{leader.ip}), how), fmt.Sprintf("%s from %s, %s", w.id, leader.id, how)
-	}, false},
+	}, false, false},
 	{"a worker to the leader", func(r *rand.Rand, c *cluster, leader *node) (func(), string) {
 		w := elsewhere(r, c.workers, leader.host)
 		return c.net.cut([]way{{w.ip, leader.ip}}, silently), fmt.Sprintf("%s to %s", w.id, leader.id)
-	}, false},
+	}, false, false},
 	{"the leader to a worker", func(r *rand.Rand, c *cluster, leader *node) (func(), string) {
 		w := elsewhere(r, c.workers, leader.host)
 		return c.net.cut([]way{{leader.ip, w.ip}}, silently), fmt.Sprintf("%s to %s", leader.id, w.id)
-	}, false},
+	}, false, false},
 	{"a worker to a worker", func(r *rand.Rand, c *cluster, _ *node) (func(), string) {
 		a := c.workers[r.IntN(len(c.workers))]
 		b := elsewhere(r, c.workers, a.host)
 		return c.net.cut([]way{{a.ip, b.ip}}, silently), fmt.Sprintf("%s to %s", a.id, b.id)
-	}, false},
+	}, false, true},
 	{"a minority with the leader", func(r *rand.Rand, c *cluster, leader *node) (func(), string) {
 		var minority, rest []string
 		for _, s := range c.net.stations {
@@ -115,25 +116,25 @@ var faults = []struct {
 		}
 		how := anyManner(r)
 		return c.net.cut(between(minority, rest), how), fmt.Sprintf("%s with %s from the rest, %s", leader.host, leader.id, how)
-	}, false},
+	}, false, false},
 	{"workers in halves", func(r *rand.Rand, c *cluster, _ *node) (func(), string) {
 		how := anyManner(r)
 		return c.net.cut(between(ips(c.workers[:2]), ips(c.workers[2:])), how), fmt.Sprintf("w1 w2 from w3 w4, %s", how)
-	}, false},
+	}, false, true},
 	{"the leader from the coordinators", func(r *rand.Rand, c *cluster, leader *node) (func(), string) {
 		rest := slices.DeleteFunc(slices.Clone(c.coordinators), func(n *node) bool { return n == leader })
 		how := anyManner(r)
 		return c.net.cut(between([]string{leader.ip}, ips(rest)), how), fmt.Sprintf("%s from the other coordinators, %s", leader.id, how)
-	}, false},
+	}, false, false},
 	{"all coordinators from each other", func(r *rand.Rand, c *cluster, _ *node) (func(), string) {
 		all := ips(c.coordinators)
 		how := anyManner(r)
 		return c.net.cut(append(between(all[:1], all[1:]), between(all[1:2], all[2:])...), how), fmt.Sprintf("all coordinators, %s", how)
-	}, true},
+	}, true, false},
 	{"a host's link", func(r *rand.Rand, c *cluster, _ *node) (func(), string) {
 		host := c.coordinators[r.IntN(len(c.coordinators))].host
 		return c.net.takeDown(host), fmt.Sprintf("the link of %s is down", host)
-	}, false},
+	}, false, false},
 }
 
 func anyManner(r *rand.Rand) manner { return []manner{silently, refusing}[r.IntN(2)] }
@@ -161,12 +162,19 @@ const slowStep = 250 * time.Millisecond
 // However the network breaks, and heals after some seconds, one ring goes on and comes to the bits of a run that nothing
 // disturbed.
 func TestPartitions(t *testing.T) {
+	steps, atLeast := steps, 9*time.Second
+	if testing.Short() {
+		steps, atLeast = 300, 5*time.Second
+	}
 	want, err := undisturbed(steps)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i, f := range faults {
 		t.Run(f.name, func(t *testing.T) {
+			if testing.Short() && !f.short {
+				t.Skip("not among the short ones")
+			}
 			t.Parallel() // they mostly wait for the network
 			r := rand.New(rand.NewPCG(*seed, uint64(i)))
 			c := newCluster(t, rate)
@@ -177,7 +185,7 @@ func TestPartitions(t *testing.T) {
 			leader := c.leader()
 			began := time.Now()
 			heal, what := f.do(r, c, leader)
-			lasts := time.Duration(9000+r.IntN(3000)) * time.Millisecond
+			lasts := atLeast + time.Duration(r.IntN(3000))*time.Millisecond
 			j.watch(lasts)
 			within, still := j.standstill(began), j.still()
 			heal()
