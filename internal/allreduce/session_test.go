@@ -208,6 +208,20 @@ func TestReasonsArePassedOn(t *testing.T) {
 	}
 }
 
+// A worker that has found out that a neighbour cannot be reached ends its session, and the others hear who it was.
+func TestLostNeighbourIsPassedOn(t *testing.T) {
+	w := memoryWorld(t, 4, 4, 1000, &Memory{})
+	w.step(t, 1, rand.New(rand.NewPCG(1, 1)))
+	w.rings[1].Lose(w.view.Members[2], errors.New("nothing answers"))
+	for i, r := range w.rings {
+		_, err := oneStep(r, 2, w.view.Members[i].Arc)
+		lost, ok := errors.AsType[*PeerLostError](err)
+		if !ok || i != 2 && lost.Culprit != "w3" {
+			t.Errorf("worker %d: got %v, want that w3 is lost", i, err)
+		}
+	}
+}
+
 func TestAloneAllocatesNothing(t *testing.T) {
 	w := memoryWorld(t, 4, 1, 100000, &Memory{})
 	r, step := w.rings[0], uint64(0)

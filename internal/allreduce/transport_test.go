@@ -8,6 +8,7 @@ import (
 	"net"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -201,8 +202,28 @@ func TestEarlyLinkIsRetriedUntilTheContextEnds(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
 	defer cancel()
 	_, err := Open(ctx, w.identity(0), hosts[0].transport, w.flat[:1], w.buckets)
-	if !errors.Is(err, context.DeadlineExceeded) {
-		t.Fatalf("got %v, want the deadline", err)
+	if lost, ok := errors.AsType[*PeerLostError](err); !errors.Is(err, context.DeadlineExceeded) || !ok || lost.Member.Worker != "w2" {
+		t.Fatalf("got %v, want the deadline, because of w2", err)
+	}
+}
+
+// The previous worker does not come, although the next one takes the link.
+func TestOpenNamesAWorkerThatDoesNotCome(t *testing.T) {
+	members := cut(rand.New(rand.NewPCG(3, 3)), 3, 3)
+	hosts := networks["tcp"](t, members, Options{})
+	w := newWorld(members, 3, plan.Interval{Begin: 0, End: 1000}.Parts(2))
+	ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
+	defer cancel()
+	errs := make([]error, 2)
+	var opening sync.WaitGroup
+	for i := range errs { // w3 does not open
+		opening.Go(func() { _, errs[i] = Open(ctx, w.identity(i), hosts[i].transport, w.flat[i:i+1], w.buckets) })
+	}
+	opening.Wait()
+	for i, err := range errs {
+		if lost, ok := errors.AsType[*PeerLostError](err); !ok || lost.Member.Worker != "w3" {
+			t.Errorf("worker %d: got %v, want w3 lost", i+1, err)
+		}
 	}
 }
 

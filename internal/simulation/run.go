@@ -203,9 +203,7 @@ func (w *World) inflict(f fault) {
 		a, b := w.halves(f.Who)
 		later(w.separate(a, b, true))
 	case cutPair:
-		if other := w.workers[f.Whom%len(w.workers)]; other != k {
-			later(w.separate([]string{k.id}, []string{other.id}, true))
-		}
+		later(w.separate([]string{k.id}, []string{w.workers[f.Whom%len(w.workers)].id}, true))
 	case splitCluster:
 		a, b := w.halves(f.Who)
 		for i := range w.coordinators {
