@@ -383,27 +383,25 @@ func (j *training) end(within time.Duration) *launch.Summary {
 
 // still is how long ago a step was last seen to be finished.
 func (j *training) still() time.Duration {
-	last := j.samples[len(j.samples)-1]
-	for _, s := range j.samples {
-		if s.answered && s.step == last.step {
-			return last.at.Sub(s.at)
-		}
-	}
-	return 0
+	answered := slices.DeleteFunc(slices.Clone(j.samples), func(s sample) bool { return !s.answered })
+	last := answered[len(answered)-1]
+	first := slices.IndexFunc(answered, func(s sample) bool { return s.step == last.step })
+	return last.at.Sub(answered[first].at)
 }
 
-// advanced is how many steps were done from one moment to another, as far as was seen then.
-func (j *training) advanced(from, to time.Time) uint64 {
-	first, last := uint64(0), uint64(0)
+// jump is how many steps were done between two answers, where it was most: while nobody answered.
+func (j *training) jump(begin time.Time) uint64 {
+	most, step := uint64(0), uint64(0)
 	for _, s := range j.samples {
-		if !s.at.After(from) {
-			first = max(first, s.step)
+		if !s.answered {
+			continue
 		}
-		if last == 0 && s.at.After(to) {
-			last = s.step
+		if s.at.After(begin) && s.step > step {
+			most = max(most, s.step-step)
 		}
+		step = max(step, s.step)
 	}
-	return last - min(first, last)
+	return most
 }
 
 // rings names workers that went on for more than the step under way while they had no seats.
