@@ -116,7 +116,7 @@ func (n *Network) Probe(ctx context.Context, to plan.Member) error {
 		return fmt.Errorf("dial %s: %w", to.Address, err)
 	}
 	defer c.Close()
-	reply, err := rpc.NewPeerClient(c).Probe(ctx, &rpc.ProbeRequest{})
+	reply, err := rpc.NewPeerClient(c).Probe(ctx, &rpc.ProbeRequest{}, grpc.WaitForReady(true))
 	switch {
 	case err != nil:
 		return fmt.Errorf("worker %s at %s does not answer: %s", to.Worker, to.Address, status.Convert(err).Message())
