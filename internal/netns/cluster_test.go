@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -283,8 +282,6 @@ type training struct {
 	*process
 	c       *cluster
 	summary string
-
-	mu      sync.Mutex
 	samples []sample
 }
 

@@ -168,7 +168,7 @@ func (w *ways) start(ctx context.Context, now time.Time) {
 		tried, age := !known.tried.IsZero(), now.Sub(known.tried)
 		switch {
 		case known.again, known.sought && !tried, tried && !known.open && age >= known.wait, known.sought && age > wayKept:
-			known.again, known.busy, known.began = false, true, now
+			known.again, known.busy = false, true
 			w.attempts.Go(func() { w.try(ctx, known) })
 		case tried && known.open && age > wayKept:
 			known.tried, changed = time.Time{}, true // not known any more
@@ -181,6 +181,7 @@ func (w *ways) start(ctx context.Context, now time.Time) {
 
 // try makes one attempt.
 func (w *ways) try(ctx context.Context, known *way) {
+	began := time.Now()
 	err := w.probe(ctx, known.Member)
 	if ctx.Err() != nil {
 		return
@@ -194,7 +195,7 @@ func (w *ways) try(ctx context.Context, known *way) {
 			w.log.Info("the way to a worker has changed", "worker", known.Worker, "host", known.Host, "open", err == nil, "reason", err)
 		}
 	}
-	known.busy, known.tried, known.open, known.reason = false, now, err == nil, ""
+	known.busy, known.began, known.tried, known.open, known.reason = false, began, now, err == nil, ""
 	if err != nil {
 		known.reason = err.Error()
 	}
