@@ -188,7 +188,7 @@ func decideBroken(j *fsm.Job, o *observations, now time.Time, t Timing) *decisio
 		return waitFor("the ring broke and worker %s on %s is quiet", m.Worker, m.Host)
 	}
 	members := j.View.Members
-	if ring, out := o.arrange(members); o.apart(members, ring, out) != "" {
+	if ring, out := o.arrange(j, members); o.apart(members, ring, out) != "" {
 		return o.proposeRing(j, members, false, "worker lost", "", 0)
 	}
 	if o.rebuilds[accused] >= maxRebuilds && len(members) > 1 {
@@ -235,6 +235,9 @@ func decideStart(j *fsm.Job, o *observations, now time.Time, t Timing) *decision
 		}
 		return waitFor("view %d: waiting for a worker of view %d, which may still be at work", j.View.Generation, j.StartedView.Generation)
 	}
+	if d := o.behind(j, newest.Step, now, t); d != nil {
+		return d
+	}
 	lost := uint64(0)
 	if o.best > newest.Step+1 {
 		lost = o.best - newest.Step
@@ -242,6 +245,31 @@ func decideStart(j *fsm.Job, o *observations, now time.Time, t Timing) *decision
 	return propose(fsm.Command{Start: &fsm.Start{Job: j.ID, Generation: j.View.Generation, Step: newest.Step,
 		StateDigest: newest.StateDigest, Halt: j.Stop, Sources: sources, LostSteps: lost}},
 		"view %d starts after step %d", j.View.Generation, newest.Step)
+}
+
+// behind waits where no member of the newest view holds the state that the last started view began with: those that do may only be
+// cut off, and what they hold is worth waiting for until they count as dead.
+func (o *observations) behind(j *fsm.Job, step uint64, now time.Time, t Timing) *decision {
+	if j.Started == nil || step >= j.Started.Step {
+		return nil
+	}
+	if d := o.seatHolders(j, now, t); d != nil {
+		return d
+	}
+	for _, m := range startedMembers(j) {
+		if !slices.Contains(j.Started.Sources, m.Worker) {
+			continue
+		}
+		ending := false // its session, in which it may have been at work still
+		if o.alive(m.Incarnation, now, t) {
+			phase := o.workers[m.Incarnation].report.Phase
+			ending = phase != rpc.Phase_PHASE_READY && phase != rpc.Phase_PHASE_FAILED
+		}
+		if ending || !o.alive(m.Incarnation, now, t) && !o.dead(m, now, t) {
+			return waitFor("view %d: waiting for worker %s on %s, which holds the state at step %d", j.View.Generation, m.Worker, m.Host, j.Started.Step)
+		}
+	}
+	return nil
 }
 
 // seatHolders makes a view with those workers of the last started view that answer but were left out of the newest one.
@@ -302,7 +330,7 @@ func decideMembers(j *fsm.Job, o *observations, now time.Time, t Timing) *decisi
 	case len(stay) > want:
 		return o.proposeRing(j, stay[:want], true, "scaled", fmt.Sprintf("scaled from %d to %d workers", len(stay), want), 0)
 	case len(stay) < want && len(ready) > 0:
-		come, wait := o.joinable(stay, ready, want-len(stay))
+		come, wait := o.joinable(j, stay, ready, want-len(stay))
 		if len(come) == 0 {
 			return waitFor("%s", wait)
 		}

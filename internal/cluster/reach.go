@@ -36,22 +36,25 @@ func (o *observations) usable(from, to plan.Incarnation) bool {
 }
 
 // arrange makes a ring of those members that reach each other, in their order where that does. out are the others.
-func (o *observations) arrange(members []plan.Member) (ring, out []plan.Member) {
-	newest := uint64(0)
-	for _, m := range members {
-		if w := o.workers[m.Incarnation]; w != nil {
-			newest = max(newest, w.report.GetStep())
-		}
+// One of them holds the state that the last started view began with, if any of the members does.
+func (o *observations) arrange(j *fsm.Job, members []plan.Member) (ring, out []plan.Member) {
+	step := func(k int) uint64 { return o.workers[members[k].Incarnation].report.GetStep() }
+	newest, started := uint64(0), uint64(0)
+	for k := range members {
+		newest = max(newest, step(k))
+	}
+	if j.Started != nil {
+		started = j.Started.Step
 	}
 	chosen := plan.Ring(len(members), func(from, to int) bool {
 		return o.usable(members[from].Incarnation, members[to].Incarnation)
 	}, func(k int) int {
 		seats := members[k].Arc.Len()
-		if w := o.workers[members[k].Incarnation]; w != nil && w.report.GetStep() == newest {
+		if step(k) == newest {
 			seats += 1 << 20 // who holds the newest state counts more than all seats
 		}
 		return seats
-	})
+	}, func(k int) bool { return step(k) >= started })
 	for _, k := range chosen {
 		ring = append(ring, members[k])
 	}
@@ -112,7 +115,7 @@ func listed(all []string) string {
 // proposeRing proposes a view of those members that reach each other. Who is left out may come back when its ways are open
 // again, at first at once, and later the more often it is left out.
 func (o *observations) proposeRing(j *fsm.Job, members []plan.Member, orderly bool, cause, reason string, detectedMs float64) *decision {
-	ring, out := o.arrange(members)
+	ring, out := o.arrange(j, members)
 	if why := o.apart(members, ring, out); why != "" {
 		if reason != "" {
 			reason += "; "
@@ -144,14 +147,14 @@ func (o *observations) proven(candidate plan.Incarnation, members []plan.Member)
 
 // joinable are those of the workers that fit into a ring with the members that stay, up to a number; none while one of
 // them still tries its ways, so that all come at once. wait says what somebody waits for.
-func (o *observations) joinable(stay []plan.Member, ready []*seen, most int) (come []plan.Member, wait string) {
+func (o *observations) joinable(j *fsm.Job, stay []plan.Member, ready []*seen, most int) (come []plan.Member, wait string) {
 	for _, w := range ready {
 		m := member(w.report)
 		if len(come) == most {
 			break
 		}
 		with := append(slices.Concat(stay, come), m)
-		_, out := o.arrange(with)
+		_, out := o.arrange(j, with)
 		switch {
 		case !o.proven(m.Incarnation, stay):
 			return nil, fmt.Sprintf("worker %s on %s tries its ways to the others", m.Worker, m.Host)

@@ -1,16 +1,20 @@
 package plan
 
-import "math/bits"
+import (
+	"math/bits"
+	"slices"
+)
 
 // exactRing is up to how many workers Ring looks at every set of them; among more it looks for a good one.
 const exactRing = 12
 
 // Ring chooses who of n workers makes a ring where not everybody reaches everybody: usable says whether a worker can send to
 // another. It is the largest set that can be ordered so that each sends to the next and the last to the first; among sets
-// of one size the one with the most worth, then the one whose workers come first. The workers keep their order where that
-// does, else the first one that does is taken. One worker is always a ring.
-func Ring(n int, usable func(from, to int) bool, worth func(worker int) int) []int {
-	g := ways{n: n, worth: worth, open: make([]bool, n*n)}
+// of one size the one with the most worth, then the one whose workers come first. Where there are workers that hold what
+// the others lack, one of them is in the ring, however large another would be. The workers keep their order where that does, else the
+// first one that does is taken. One worker is always a ring.
+func Ring(n int, usable func(from, to int) bool, worth func(worker int) int, holds func(worker int) bool) []int {
+	g := ways{n: n, worth: worth, holds: holds, open: make([]bool, n*n)}
 	for from := range n {
 		for to := range n {
 			g.open[from*n+to] = from != to && usable(from, to)
@@ -34,6 +38,7 @@ type ways struct {
 	n     int
 	open  []bool // from*n + to
 	worth func(int) int
+	holds func(int) bool
 }
 
 func (g *ways) usable(from, to int) bool { return g.open[from*g.n+to] }
@@ -48,8 +53,11 @@ func (g *ways) closes(ring []int) bool {
 	return true
 }
 
-// better compares two rings by size, worth, and who is in them.
+// better compares two rings by what they hold, size, worth, and who is in them.
 func (g *ways) better(a, b []int) bool {
+	if holdA, holdB := slices.ContainsFunc(a, g.holds), slices.ContainsFunc(b, g.holds); holdA != holdB {
+		return holdA
+	}
 	if len(a) != len(b) {
 		return len(a) > len(b)
 	}

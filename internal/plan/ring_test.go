@@ -9,6 +9,8 @@ import (
 
 func even(int) int { return 0 }
 
+func nobody(int) bool { return false }
+
 func TestRing(t *testing.T) {
 	without := func(closed ...[2]int) func(from, to int) bool {
 		return func(from, to int) bool { return !slices.Contains(closed, [2]int{from, to}) }
@@ -18,21 +20,23 @@ func TestRing(t *testing.T) {
 		n      int
 		usable func(from, to int) bool
 		worth  func(int) int
+		holds  func(int) bool
 		want   []int
 	}{
-		"nothing is closed":             {4, without(), even, []int{0, 1, 2, 3}},
-		"one alone":                     {1, without(), even, []int{0}},
-		"one way that no hop needs":     {4, without([2]int{1, 0}), even, []int{0, 1, 2, 3}},
-		"neighbours, one way":           {4, without([2]int{0, 1}), even, []int{0, 2, 1, 3}},
-		"neighbours, both ways":         {4, without([2]int{0, 1}, [2]int{1, 0}), even, []int{0, 2, 1, 3}},
-		"three need the other way":      {3, without([2]int{0, 1}), even, []int{0, 2, 1}},
-		"a pair of three":               {3, without([2]int{0, 1}, [2]int{1, 0}), even, []int{0, 2}},
-		"halves":                        {4, halves, even, []int{0, 1}},
-		"halves, the second has more":   {5, halves3, even, []int{2, 3, 4}},
-		"halves, the second knows more": {4, halves, func(v int) int { return v / 2 }, []int{2, 3}},
-		"nobody reaches anybody":        {3, func(int, int) bool { return false }, func(v int) int { return v }, []int{2}},
+		"nothing is closed":             {4, without(), even, nobody, []int{0, 1, 2, 3}},
+		"one alone":                     {1, without(), even, nobody, []int{0}},
+		"one way that no hop needs":     {4, without([2]int{1, 0}), even, nobody, []int{0, 1, 2, 3}},
+		"neighbours, one way":           {4, without([2]int{0, 1}), even, nobody, []int{0, 2, 1, 3}},
+		"neighbours, both ways":         {4, without([2]int{0, 1}, [2]int{1, 0}), even, nobody, []int{0, 2, 1, 3}},
+		"three need the other way":      {3, without([2]int{0, 1}), even, nobody, []int{0, 2, 1}},
+		"a pair of three":               {3, without([2]int{0, 1}, [2]int{1, 0}), even, nobody, []int{0, 2}},
+		"halves":                        {4, halves, even, nobody, []int{0, 1}},
+		"halves, the second has more":   {5, halves3, even, nobody, []int{2, 3, 4}},
+		"halves, the second knows more": {4, halves, func(v int) int { return v / 2 }, nobody, []int{2, 3}},
+		"the smaller half holds more":   {5, halves3, even, func(v int) bool { return v == 1 }, []int{0, 1}},
+		"nobody reaches anybody":        {3, func(int, int) bool { return false }, func(v int) int { return v }, nobody, []int{2}},
 	} {
-		if got := Ring(c.n, c.usable, c.worth); !slices.Equal(got, c.want) {
+		if got := Ring(c.n, c.usable, c.worth, c.holds); !slices.Equal(got, c.want) {
 			t.Errorf("%s: %v, want %v", name, got, c.want)
 		}
 	}
@@ -46,8 +50,9 @@ func TestRingIsBest(t *testing.T) {
 		n := rapid.IntRange(1, 6).Draw(t, "workers")
 		open := rapid.SliceOfN(rapid.Bool(), n*n, n*n).Draw(t, "ways")
 		worth := rapid.SliceOfN(rapid.IntRange(0, 2), n, n).Draw(t, "worth")
-		g := ways{n: n, open: open, worth: func(v int) int { return worth[v] }}
-		got := Ring(n, g.usable, g.worth)
+		holds := rapid.SliceOfN(rapid.Bool(), n, n).Draw(t, "holds")
+		g := ways{n: n, open: open, worth: func(v int) int { return worth[v] }, holds: func(v int) bool { return holds[v] }}
+		got := Ring(n, g.usable, g.worth, g.holds)
 		checkRing(t, &g, got)
 		var best []int
 		eachOrder(n, nil, func(ring []int) {
@@ -69,7 +74,7 @@ func TestRingOfMany(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(exactRing+1, 40).Draw(t, "workers")
 		groups := rapid.SliceOfN(rapid.IntRange(0, 3), n, n).Draw(t, "groups")
-		got := Ring(n, func(from, to int) bool { return groups[from] == groups[to] }, even)
+		got := Ring(n, func(from, to int) bool { return groups[from] == groups[to] }, even, nobody)
 		for _, v := range got {
 			if groups[v] != groups[got[0]] {
 				t.Fatalf("%v is no ring", got)
@@ -84,7 +89,7 @@ func TestRingOfMany(t *testing.T) {
 		}
 		// A single closed way costs nobody.
 		from, to := rapid.IntRange(0, n-1).Draw(t, "from"), rapid.IntRange(0, n-1).Draw(t, "to")
-		if ring := Ring(n, func(a, b int) bool { return a != from || b != to }, even); len(ring) != n {
+		if ring := Ring(n, func(a, b int) bool { return a != from || b != to }, even, nobody); len(ring) != n {
 			t.Fatalf("%d of %d workers because %d does not reach %d", len(ring), n, from, to)
 		}
 	})
