@@ -414,6 +414,8 @@ func (j *training) rings() []string {
 		for id, step := range s.apart {
 			if was, known := first[id]; !known {
 				first[id] = step
+			} else if step > was+1 && step%saveEvery == 0 {
+				first[id] = step // it has loaded a checkpoint
 			} else if step > was+1 {
 				second = append(second, fmt.Sprintf("worker %s has no seats and came from step %d to %d", id, was, step))
 			}

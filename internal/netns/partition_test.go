@@ -25,12 +25,14 @@ const (
 	// A step of four workers takes about 50 ms at this rate, so that a training lasts long enough to be disturbed.
 	rate  = "100mbit"
 	steps = 600
+	// A checkpoint is saved after so many steps.
+	saveEvery = 50
 	// afterwards bounds the rest of a training once the network is whole again.
 	afterwards = 2 * time.Minute
 )
 
 func jobSets(steps int) []string {
-	return []string{fmt.Sprintf("train.steps=%d", steps), "checkpoint.every_steps=50"}
+	return []string{fmt.Sprintf("train.steps=%d", steps), fmt.Sprintf("checkpoint.every_steps=%d", saveEvery)}
 }
 
 // undisturbed is the digest of the same job on one worker without any network.
