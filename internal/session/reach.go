@@ -210,7 +210,7 @@ func (w *ways) conclude() bool {
 		return false
 	}
 	for id, known := range w.known {
-		if w.member[id] && (known.busy || known.again || w.since.Sub(known.tried) > wayFresh) {
+		if w.member[id] && w.since.Sub(known.tried) > wayFresh {
 			return false
 		}
 	}
