@@ -1384,6 +1384,9 @@ type CoordinatorInfo struct {
 	Leader        bool                   `protobuf:"varint,3,opt,name=leader,proto3" json:"leader,omitempty"`
 	Pid           int64                  `protobuf:"varint,4,opt,name=pid,proto3" json:"pid,omitempty"`
 	Machine       string                 `protobuf:"bytes,5,opt,name=machine,proto3" json:"machine,omitempty"`
+	Joining       bool                   `protobuf:"varint,60,opt,name=joining,proto3" json:"joining,omitempty"` // it does not vote yet: it is still taking over what the others have
+	Silent        bool                   `protobuf:"varint,61,opt,name=silent,proto3" json:"silent,omitempty"`   // it does not answer the leader; only in CoordinatorsReply, as the next one
+	Behind        uint64                 `protobuf:"varint,62,opt,name=behind,proto3" json:"behind,omitempty"`   // entries of the log that it lacks
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1451,6 +1454,27 @@ func (x *CoordinatorInfo) GetMachine() string {
 		return x.Machine
 	}
 	return ""
+}
+
+func (x *CoordinatorInfo) GetJoining() bool {
+	if x != nil {
+		return x.Joining
+	}
+	return false
+}
+
+func (x *CoordinatorInfo) GetSilent() bool {
+	if x != nil {
+		return x.Silent
+	}
+	return false
+}
+
+func (x *CoordinatorInfo) GetBehind() uint64 {
+	if x != nil {
+		return x.Behind
+	}
+	return 0
 }
 
 type JobSpec struct {
@@ -2288,8 +2312,9 @@ type JobStatus struct {
 	HasEval         bool                   `protobuf:"varint,27,opt,name=has_eval,json=hasEval,proto3" json:"has_eval,omitempty"` // of the job's end, where that lies inside an epoch
 	EvalLoss        float64                `protobuf:"fixed64,28,opt,name=eval_loss,json=evalLoss,proto3" json:"eval_loss,omitempty"`
 	EvalAccuracy    float64                `protobuf:"fixed64,29,opt,name=eval_accuracy,json=evalAccuracy,proto3" json:"eval_accuracy,omitempty"`
-	Wanted          uint32                 `protobuf:"varint,30,opt,name=wanted,proto3" json:"wanted,omitempty"`     // workers asked for; 0: as many as are attached
-	Scalings        uint64                 `protobuf:"varint,31,opt,name=scalings,proto3" json:"scalings,omitempty"` // how often that number was set since the submission
+	Wanted          uint32                 `protobuf:"varint,30,opt,name=wanted,proto3" json:"wanted,omitempty"`            // workers asked for; 0: as many as are attached
+	Scalings        uint64                 `protobuf:"varint,31,opt,name=scalings,proto3" json:"scalings,omitempty"`        // how often that number was set since the submission
+	Coordinators    []string               `protobuf:"bytes,60,rep,name=coordinators,proto3" json:"coordinators,omitempty"` // where all replicas are, so that who watches finds those that were added
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -2539,6 +2564,13 @@ func (x *JobStatus) GetScalings() uint64 {
 		return x.Scalings
 	}
 	return 0
+}
+
+func (x *JobStatus) GetCoordinators() []string {
+	if x != nil {
+		return x.Coordinators
+	}
+	return nil
 }
 
 type StatusRequest struct {
@@ -2821,6 +2853,310 @@ func (*ScaleReply) Descriptor() ([]byte, []int) {
 	return file_ringmaster_proto_rawDescGZIP(), []int{28}
 }
 
+type CoordinatorsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Any           bool                   `protobuf:"varint,60,opt,name=any,proto3" json:"any,omitempty"` // any replica may answer, from what its own log says
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CoordinatorsRequest) Reset() {
+	*x = CoordinatorsRequest{}
+	mi := &file_ringmaster_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CoordinatorsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CoordinatorsRequest) ProtoMessage() {}
+
+func (x *CoordinatorsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ringmaster_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CoordinatorsRequest.ProtoReflect.Descriptor instead.
+func (*CoordinatorsRequest) Descriptor() ([]byte, []int) {
+	return file_ringmaster_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *CoordinatorsRequest) GetAny() bool {
+	if x != nil {
+		return x.Any
+	}
+	return false
+}
+
+type CoordinatorsReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Cluster       uint64                 `protobuf:"fixed64,60,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	Coordinators  []*CoordinatorInfo     `protobuf:"bytes,61,rep,name=coordinators,proto3" json:"coordinators,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CoordinatorsReply) Reset() {
+	*x = CoordinatorsReply{}
+	mi := &file_ringmaster_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CoordinatorsReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CoordinatorsReply) ProtoMessage() {}
+
+func (x *CoordinatorsReply) ProtoReflect() protoreflect.Message {
+	mi := &file_ringmaster_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CoordinatorsReply.ProtoReflect.Descriptor instead.
+func (*CoordinatorsReply) Descriptor() ([]byte, []int) {
+	return file_ringmaster_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *CoordinatorsReply) GetCluster() uint64 {
+	if x != nil {
+		return x.Cluster
+	}
+	return 0
+}
+
+func (x *CoordinatorsReply) GetCoordinators() []*CoordinatorInfo {
+	if x != nil {
+		return x.Coordinators
+	}
+	return nil
+}
+
+type AddCoordinatorRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,60,opt,name=id,proto3" json:"id,omitempty"`
+	Address       string                 `protobuf:"bytes,61,opt,name=address,proto3" json:"address,omitempty"`
+	Fresh         bool                   `protobuf:"varint,62,opt,name=fresh,proto3" json:"fresh,omitempty"` // its folder is empty
+	Whole         bool                   `protobuf:"varint,63,opt,name=whole,proto3" json:"whole,omitempty"` // it holds all checkpoints
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AddCoordinatorRequest) Reset() {
+	*x = AddCoordinatorRequest{}
+	mi := &file_ringmaster_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AddCoordinatorRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AddCoordinatorRequest) ProtoMessage() {}
+
+func (x *AddCoordinatorRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ringmaster_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AddCoordinatorRequest.ProtoReflect.Descriptor instead.
+func (*AddCoordinatorRequest) Descriptor() ([]byte, []int) {
+	return file_ringmaster_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *AddCoordinatorRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *AddCoordinatorRequest) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *AddCoordinatorRequest) GetFresh() bool {
+	if x != nil {
+		return x.Fresh
+	}
+	return false
+}
+
+func (x *AddCoordinatorRequest) GetWhole() bool {
+	if x != nil {
+		return x.Whole
+	}
+	return false
+}
+
+type AddCoordinatorReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Waits         string                 `protobuf:"bytes,60,opt,name=waits,proto3" json:"waits,omitempty"`      // what is missing; empty: nothing
+	Applied       uint64                 `protobuf:"varint,61,opt,name=applied,proto3" json:"applied,omitempty"` // index of the newest entry that the leader has applied
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AddCoordinatorReply) Reset() {
+	*x = AddCoordinatorReply{}
+	mi := &file_ringmaster_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AddCoordinatorReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AddCoordinatorReply) ProtoMessage() {}
+
+func (x *AddCoordinatorReply) ProtoReflect() protoreflect.Message {
+	mi := &file_ringmaster_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AddCoordinatorReply.ProtoReflect.Descriptor instead.
+func (*AddCoordinatorReply) Descriptor() ([]byte, []int) {
+	return file_ringmaster_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *AddCoordinatorReply) GetWaits() string {
+	if x != nil {
+		return x.Waits
+	}
+	return ""
+}
+
+func (x *AddCoordinatorReply) GetApplied() uint64 {
+	if x != nil {
+		return x.Applied
+	}
+	return 0
+}
+
+type RemoveCoordinatorRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,60,opt,name=id,proto3" json:"id,omitempty"`
+	Force         bool                   `protobuf:"varint,61,opt,name=force,proto3" json:"force,omitempty"` // although those that stay have no majority that answers
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveCoordinatorRequest) Reset() {
+	*x = RemoveCoordinatorRequest{}
+	mi := &file_ringmaster_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveCoordinatorRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveCoordinatorRequest) ProtoMessage() {}
+
+func (x *RemoveCoordinatorRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ringmaster_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveCoordinatorRequest.ProtoReflect.Descriptor instead.
+func (*RemoveCoordinatorRequest) Descriptor() ([]byte, []int) {
+	return file_ringmaster_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *RemoveCoordinatorRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *RemoveCoordinatorRequest) GetForce() bool {
+	if x != nil {
+		return x.Force
+	}
+	return false
+}
+
+type RemoveCoordinatorReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveCoordinatorReply) Reset() {
+	*x = RemoveCoordinatorReply{}
+	mi := &file_ringmaster_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveCoordinatorReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveCoordinatorReply) ProtoMessage() {}
+
+func (x *RemoveCoordinatorReply) ProtoReflect() protoreflect.Message {
+	mi := &file_ringmaster_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveCoordinatorReply.ProtoReflect.Descriptor instead.
+func (*RemoveCoordinatorReply) Descriptor() ([]byte, []int) {
+	return file_ringmaster_proto_rawDescGZIP(), []int{34}
+}
+
 type FilePart struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Directory     string                 `protobuf:"bytes,1,opt,name=directory,proto3" json:"directory,omitempty"` // first message: the checkpoint's folder, a single path element
@@ -2834,7 +3170,7 @@ type FilePart struct {
 
 func (x *FilePart) Reset() {
 	*x = FilePart{}
-	mi := &file_ringmaster_proto_msgTypes[29]
+	mi := &file_ringmaster_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2846,7 +3182,7 @@ func (x *FilePart) String() string {
 func (*FilePart) ProtoMessage() {}
 
 func (x *FilePart) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[29]
+	mi := &file_ringmaster_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2859,7 +3195,7 @@ func (x *FilePart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FilePart.ProtoReflect.Descriptor instead.
 func (*FilePart) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{29}
+	return file_ringmaster_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *FilePart) GetDirectory() string {
@@ -2906,7 +3242,7 @@ type PutFileReply struct {
 
 func (x *PutFileReply) Reset() {
 	*x = PutFileReply{}
-	mi := &file_ringmaster_proto_msgTypes[30]
+	mi := &file_ringmaster_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2918,7 +3254,7 @@ func (x *PutFileReply) String() string {
 func (*PutFileReply) ProtoMessage() {}
 
 func (x *PutFileReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[30]
+	mi := &file_ringmaster_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2931,7 +3267,7 @@ func (x *PutFileReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutFileReply.ProtoReflect.Descriptor instead.
 func (*PutFileReply) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{30}
+	return file_ringmaster_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *PutFileReply) GetId() string {
@@ -2951,7 +3287,7 @@ type GetFileRequest struct {
 
 func (x *GetFileRequest) Reset() {
 	*x = GetFileRequest{}
-	mi := &file_ringmaster_proto_msgTypes[31]
+	mi := &file_ringmaster_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2963,7 +3299,7 @@ func (x *GetFileRequest) String() string {
 func (*GetFileRequest) ProtoMessage() {}
 
 func (x *GetFileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[31]
+	mi := &file_ringmaster_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2976,7 +3312,7 @@ func (x *GetFileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetFileRequest.ProtoReflect.Descriptor instead.
 func (*GetFileRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{31}
+	return file_ringmaster_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *GetFileRequest) GetDirectory() string {
@@ -3007,7 +3343,7 @@ type StateRequest struct {
 
 func (x *StateRequest) Reset() {
 	*x = StateRequest{}
-	mi := &file_ringmaster_proto_msgTypes[32]
+	mi := &file_ringmaster_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3019,7 +3355,7 @@ func (x *StateRequest) String() string {
 func (*StateRequest) ProtoMessage() {}
 
 func (x *StateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[32]
+	mi := &file_ringmaster_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3032,7 +3368,7 @@ func (x *StateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StateRequest.ProtoReflect.Descriptor instead.
 func (*StateRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{32}
+	return file_ringmaster_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *StateRequest) GetCluster() uint64 {
@@ -3087,7 +3423,7 @@ type StatePart struct {
 
 func (x *StatePart) Reset() {
 	*x = StatePart{}
-	mi := &file_ringmaster_proto_msgTypes[33]
+	mi := &file_ringmaster_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3099,7 +3435,7 @@ func (x *StatePart) String() string {
 func (*StatePart) ProtoMessage() {}
 
 func (x *StatePart) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[33]
+	mi := &file_ringmaster_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3112,7 +3448,7 @@ func (x *StatePart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatePart.ProtoReflect.Descriptor instead.
 func (*StatePart) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{33}
+	return file_ringmaster_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *StatePart) GetHeader() []byte {
@@ -3279,13 +3615,16 @@ const file_ringmaster_proto_rawDesc = "" +
 	"train_loss\x18\x06 \x01(\x06R\ttrainLoss\x12\x19\n" +
 	"\bhas_eval\x18\a \x01(\bR\ahasEval\x12\x1b\n" +
 	"\teval_loss\x18\b \x01(\x06R\bevalLoss\x12#\n" +
-	"\reval_accuracy\x18\t \x01(\x06R\fevalAccuracy\"\x7f\n" +
+	"\reval_accuracy\x18\t \x01(\x06R\fevalAccuracy\"\xc9\x01\n" +
 	"\x0fCoordinatorInfo\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x16\n" +
 	"\x06leader\x18\x03 \x01(\bR\x06leader\x12\x10\n" +
 	"\x03pid\x18\x04 \x01(\x03R\x03pid\x12\x18\n" +
-	"\amachine\x18\x05 \x01(\tR\amachine\"\xbd\x01\n" +
+	"\amachine\x18\x05 \x01(\tR\amachine\x12\x18\n" +
+	"\ajoining\x18< \x01(\bR\ajoining\x12\x16\n" +
+	"\x06silent\x18= \x01(\bR\x06silent\x12\x16\n" +
+	"\x06behind\x18> \x01(\x04R\x06behind\"\xbd\x01\n" +
 	"\aJobSpec\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\x06R\vincarnation\x12\x16\n" +
@@ -3368,7 +3707,7 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\x04step\x18\n" +
 	" \x01(\x04R\x04step\x124\n" +
 	"\vwaiting_for\x18\v \x01(\v2\x13.ringmaster.WaitingR\n" +
-	"waitingFor\"\xa9\a\n" +
+	"waitingFor\"\xcd\a\n" +
 	"\tJobStatus\x12\x10\n" +
 	"\x03job\x18\x01 \x01(\tR\x03job\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
@@ -3406,7 +3745,8 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\teval_loss\x18\x1c \x01(\x01R\bevalLoss\x12#\n" +
 	"\reval_accuracy\x18\x1d \x01(\x01R\fevalAccuracy\x12\x16\n" +
 	"\x06wanted\x18\x1e \x01(\rR\x06wanted\x12\x1a\n" +
-	"\bscalings\x18\x1f \x01(\x04R\bscalings\"!\n" +
+	"\bscalings\x18\x1f \x01(\x04R\bscalings\x12\"\n" +
+	"\fcoordinators\x18< \x03(\tR\fcoordinators\"!\n" +
 	"\rStatusRequest\x12\x10\n" +
 	"\x03job\x18\x01 \x01(\tR\x03job\"\xc7\x01\n" +
 	"\rClusterStatus\x12\x18\n" +
@@ -3421,7 +3761,24 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\x03job\x18\x01 \x01(\tR\x03job\x12\x18\n" +
 	"\aworkers\x18\x02 \x01(\rR\aworkers\"\f\n" +
 	"\n" +
-	"ScaleReply\"~\n" +
+	"ScaleReply\"'\n" +
+	"\x13CoordinatorsRequest\x12\x10\n" +
+	"\x03any\x18< \x01(\bR\x03any\"n\n" +
+	"\x11CoordinatorsReply\x12\x18\n" +
+	"\acluster\x18< \x01(\x06R\acluster\x12?\n" +
+	"\fcoordinators\x18= \x03(\v2\x1b.ringmaster.CoordinatorInfoR\fcoordinators\"m\n" +
+	"\x15AddCoordinatorRequest\x12\x0e\n" +
+	"\x02id\x18< \x01(\tR\x02id\x12\x18\n" +
+	"\aaddress\x18= \x01(\tR\aaddress\x12\x14\n" +
+	"\x05fresh\x18> \x01(\bR\x05fresh\x12\x14\n" +
+	"\x05whole\x18? \x01(\bR\x05whole\"E\n" +
+	"\x13AddCoordinatorReply\x12\x14\n" +
+	"\x05waits\x18< \x01(\tR\x05waits\x12\x18\n" +
+	"\aapplied\x18= \x01(\x04R\aapplied\"@\n" +
+	"\x18RemoveCoordinatorRequest\x12\x0e\n" +
+	"\x02id\x18< \x01(\tR\x02id\x12\x14\n" +
+	"\x05force\x18= \x01(\bR\x05force\"\x18\n" +
+	"\x16RemoveCoordinatorReply\"~\n" +
 	"\bFilePart\x12\x1c\n" +
 	"\tdirectory\x18\x01 \x01(\tR\tdirectory\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
@@ -3455,14 +3812,17 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\fPHASE_BROKEN\x10\x05\x12\x10\n" +
 	"\fPHASE_PAUSED\x10\x06\x12\x10\n" +
 	"\fPHASE_SAVING\x10\a\x12\x10\n" +
-	"\fPHASE_FAILED\x10\b2\xeb\x03\n" +
+	"\fPHASE_FAILED\x10\b2\xf0\x05\n" +
 	"\vCoordinator\x123\n" +
 	"\x06Attach\x12\x12.ringmaster.Report\x1a\x11.ringmaster.Order(\x010\x01\x12<\n" +
 	"\x06Submit\x12\x19.ringmaster.SubmitRequest\x1a\x17.ringmaster.SubmitReply\x12:\n" +
 	"\x05Watch\x12\x18.ringmaster.WatchRequest\x1a\x15.ringmaster.JobStatus0\x01\x12>\n" +
 	"\x06Status\x12\x19.ringmaster.StatusRequest\x1a\x19.ringmaster.ClusterStatus\x126\n" +
 	"\x04Stop\x12\x17.ringmaster.StopRequest\x1a\x15.ringmaster.StopReply\x129\n" +
-	"\x05Scale\x12\x18.ringmaster.ScaleRequest\x1a\x16.ringmaster.ScaleReply\x12;\n" +
+	"\x05Scale\x12\x18.ringmaster.ScaleRequest\x1a\x16.ringmaster.ScaleReply\x12N\n" +
+	"\fCoordinators\x12\x1f.ringmaster.CoordinatorsRequest\x1a\x1d.ringmaster.CoordinatorsReply\x12T\n" +
+	"\x0eAddCoordinator\x12!.ringmaster.AddCoordinatorRequest\x1a\x1f.ringmaster.AddCoordinatorReply\x12]\n" +
+	"\x11RemoveCoordinator\x12$.ringmaster.RemoveCoordinatorRequest\x1a\".ringmaster.RemoveCoordinatorReply\x12;\n" +
 	"\aPutFile\x12\x14.ringmaster.FilePart\x1a\x18.ringmaster.PutFileReply(\x01\x12=\n" +
 	"\aGetFile\x12\x1a.ringmaster.GetFileRequest\x1a\x14.ringmaster.FilePart0\x012B\n" +
 	"\x04Peer\x12:\n" +
@@ -3481,43 +3841,49 @@ func file_ringmaster_proto_rawDescGZIP() []byte {
 }
 
 var file_ringmaster_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_ringmaster_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
+var file_ringmaster_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
 var file_ringmaster_proto_goTypes = []any{
-	(Phase)(0),               // 0: ringmaster.Phase
-	(*NotLeader)(nil),        // 1: ringmaster.NotLeader
-	(*Member)(nil),           // 2: ringmaster.Member
-	(*View)(nil),             // 3: ringmaster.View
-	(*Start)(nil),            // 4: ringmaster.Start
-	(*Report)(nil),           // 5: ringmaster.Report
-	(*DataFile)(nil),         // 6: ringmaster.DataFile
-	(*Progress)(nil),         // 7: ringmaster.Progress
-	(*Waiting)(nil),          // 8: ringmaster.Waiting
-	(*EpochFact)(nil),        // 9: ringmaster.EpochFact
-	(*StoredFile)(nil),       // 10: ringmaster.StoredFile
-	(*ShareFact)(nil),        // 11: ringmaster.ShareFact
-	(*Outcome)(nil),          // 12: ringmaster.Outcome
-	(*CoordinatorInfo)(nil),  // 13: ringmaster.CoordinatorInfo
-	(*JobSpec)(nil),          // 14: ringmaster.JobSpec
-	(*Order)(nil),            // 15: ringmaster.Order
-	(*SubmitRequest)(nil),    // 16: ringmaster.SubmitRequest
-	(*SubmitReply)(nil),      // 17: ringmaster.SubmitReply
-	(*WatchRequest)(nil),     // 18: ringmaster.WatchRequest
-	(*ViewRecord)(nil),       // 19: ringmaster.ViewRecord
-	(*CheckpointRecord)(nil), // 20: ringmaster.CheckpointRecord
-	(*EpochRecord)(nil),      // 21: ringmaster.EpochRecord
-	(*WorkerStatus)(nil),     // 22: ringmaster.WorkerStatus
-	(*JobStatus)(nil),        // 23: ringmaster.JobStatus
-	(*StatusRequest)(nil),    // 24: ringmaster.StatusRequest
-	(*ClusterStatus)(nil),    // 25: ringmaster.ClusterStatus
-	(*StopRequest)(nil),      // 26: ringmaster.StopRequest
-	(*StopReply)(nil),        // 27: ringmaster.StopReply
-	(*ScaleRequest)(nil),     // 28: ringmaster.ScaleRequest
-	(*ScaleReply)(nil),       // 29: ringmaster.ScaleReply
-	(*FilePart)(nil),         // 30: ringmaster.FilePart
-	(*PutFileReply)(nil),     // 31: ringmaster.PutFileReply
-	(*GetFileRequest)(nil),   // 32: ringmaster.GetFileRequest
-	(*StateRequest)(nil),     // 33: ringmaster.StateRequest
-	(*StatePart)(nil),        // 34: ringmaster.StatePart
+	(Phase)(0),                       // 0: ringmaster.Phase
+	(*NotLeader)(nil),                // 1: ringmaster.NotLeader
+	(*Member)(nil),                   // 2: ringmaster.Member
+	(*View)(nil),                     // 3: ringmaster.View
+	(*Start)(nil),                    // 4: ringmaster.Start
+	(*Report)(nil),                   // 5: ringmaster.Report
+	(*DataFile)(nil),                 // 6: ringmaster.DataFile
+	(*Progress)(nil),                 // 7: ringmaster.Progress
+	(*Waiting)(nil),                  // 8: ringmaster.Waiting
+	(*EpochFact)(nil),                // 9: ringmaster.EpochFact
+	(*StoredFile)(nil),               // 10: ringmaster.StoredFile
+	(*ShareFact)(nil),                // 11: ringmaster.ShareFact
+	(*Outcome)(nil),                  // 12: ringmaster.Outcome
+	(*CoordinatorInfo)(nil),          // 13: ringmaster.CoordinatorInfo
+	(*JobSpec)(nil),                  // 14: ringmaster.JobSpec
+	(*Order)(nil),                    // 15: ringmaster.Order
+	(*SubmitRequest)(nil),            // 16: ringmaster.SubmitRequest
+	(*SubmitReply)(nil),              // 17: ringmaster.SubmitReply
+	(*WatchRequest)(nil),             // 18: ringmaster.WatchRequest
+	(*ViewRecord)(nil),               // 19: ringmaster.ViewRecord
+	(*CheckpointRecord)(nil),         // 20: ringmaster.CheckpointRecord
+	(*EpochRecord)(nil),              // 21: ringmaster.EpochRecord
+	(*WorkerStatus)(nil),             // 22: ringmaster.WorkerStatus
+	(*JobStatus)(nil),                // 23: ringmaster.JobStatus
+	(*StatusRequest)(nil),            // 24: ringmaster.StatusRequest
+	(*ClusterStatus)(nil),            // 25: ringmaster.ClusterStatus
+	(*StopRequest)(nil),              // 26: ringmaster.StopRequest
+	(*StopReply)(nil),                // 27: ringmaster.StopReply
+	(*ScaleRequest)(nil),             // 28: ringmaster.ScaleRequest
+	(*ScaleReply)(nil),               // 29: ringmaster.ScaleReply
+	(*CoordinatorsRequest)(nil),      // 30: ringmaster.CoordinatorsRequest
+	(*CoordinatorsReply)(nil),        // 31: ringmaster.CoordinatorsReply
+	(*AddCoordinatorRequest)(nil),    // 32: ringmaster.AddCoordinatorRequest
+	(*AddCoordinatorReply)(nil),      // 33: ringmaster.AddCoordinatorReply
+	(*RemoveCoordinatorRequest)(nil), // 34: ringmaster.RemoveCoordinatorRequest
+	(*RemoveCoordinatorReply)(nil),   // 35: ringmaster.RemoveCoordinatorReply
+	(*FilePart)(nil),                 // 36: ringmaster.FilePart
+	(*PutFileReply)(nil),             // 37: ringmaster.PutFileReply
+	(*GetFileRequest)(nil),           // 38: ringmaster.GetFileRequest
+	(*StateRequest)(nil),             // 39: ringmaster.StateRequest
+	(*StatePart)(nil),                // 40: ringmaster.StatePart
 }
 var file_ringmaster_proto_depIdxs = []int32{
 	2,  // 0: ringmaster.View.members:type_name -> ringmaster.Member
@@ -3543,29 +3909,36 @@ var file_ringmaster_proto_depIdxs = []int32{
 	13, // 20: ringmaster.ClusterStatus.coordinators:type_name -> ringmaster.CoordinatorInfo
 	22, // 21: ringmaster.ClusterStatus.workers:type_name -> ringmaster.WorkerStatus
 	23, // 22: ringmaster.ClusterStatus.job:type_name -> ringmaster.JobStatus
-	5,  // 23: ringmaster.Coordinator.Attach:input_type -> ringmaster.Report
-	16, // 24: ringmaster.Coordinator.Submit:input_type -> ringmaster.SubmitRequest
-	18, // 25: ringmaster.Coordinator.Watch:input_type -> ringmaster.WatchRequest
-	24, // 26: ringmaster.Coordinator.Status:input_type -> ringmaster.StatusRequest
-	26, // 27: ringmaster.Coordinator.Stop:input_type -> ringmaster.StopRequest
-	28, // 28: ringmaster.Coordinator.Scale:input_type -> ringmaster.ScaleRequest
-	30, // 29: ringmaster.Coordinator.PutFile:input_type -> ringmaster.FilePart
-	32, // 30: ringmaster.Coordinator.GetFile:input_type -> ringmaster.GetFileRequest
-	33, // 31: ringmaster.Peer.State:input_type -> ringmaster.StateRequest
-	15, // 32: ringmaster.Coordinator.Attach:output_type -> ringmaster.Order
-	17, // 33: ringmaster.Coordinator.Submit:output_type -> ringmaster.SubmitReply
-	23, // 34: ringmaster.Coordinator.Watch:output_type -> ringmaster.JobStatus
-	25, // 35: ringmaster.Coordinator.Status:output_type -> ringmaster.ClusterStatus
-	27, // 36: ringmaster.Coordinator.Stop:output_type -> ringmaster.StopReply
-	29, // 37: ringmaster.Coordinator.Scale:output_type -> ringmaster.ScaleReply
-	31, // 38: ringmaster.Coordinator.PutFile:output_type -> ringmaster.PutFileReply
-	30, // 39: ringmaster.Coordinator.GetFile:output_type -> ringmaster.FilePart
-	34, // 40: ringmaster.Peer.State:output_type -> ringmaster.StatePart
-	32, // [32:41] is the sub-list for method output_type
-	23, // [23:32] is the sub-list for method input_type
-	23, // [23:23] is the sub-list for extension type_name
-	23, // [23:23] is the sub-list for extension extendee
-	0,  // [0:23] is the sub-list for field type_name
+	13, // 23: ringmaster.CoordinatorsReply.coordinators:type_name -> ringmaster.CoordinatorInfo
+	5,  // 24: ringmaster.Coordinator.Attach:input_type -> ringmaster.Report
+	16, // 25: ringmaster.Coordinator.Submit:input_type -> ringmaster.SubmitRequest
+	18, // 26: ringmaster.Coordinator.Watch:input_type -> ringmaster.WatchRequest
+	24, // 27: ringmaster.Coordinator.Status:input_type -> ringmaster.StatusRequest
+	26, // 28: ringmaster.Coordinator.Stop:input_type -> ringmaster.StopRequest
+	28, // 29: ringmaster.Coordinator.Scale:input_type -> ringmaster.ScaleRequest
+	30, // 30: ringmaster.Coordinator.Coordinators:input_type -> ringmaster.CoordinatorsRequest
+	32, // 31: ringmaster.Coordinator.AddCoordinator:input_type -> ringmaster.AddCoordinatorRequest
+	34, // 32: ringmaster.Coordinator.RemoveCoordinator:input_type -> ringmaster.RemoveCoordinatorRequest
+	36, // 33: ringmaster.Coordinator.PutFile:input_type -> ringmaster.FilePart
+	38, // 34: ringmaster.Coordinator.GetFile:input_type -> ringmaster.GetFileRequest
+	39, // 35: ringmaster.Peer.State:input_type -> ringmaster.StateRequest
+	15, // 36: ringmaster.Coordinator.Attach:output_type -> ringmaster.Order
+	17, // 37: ringmaster.Coordinator.Submit:output_type -> ringmaster.SubmitReply
+	23, // 38: ringmaster.Coordinator.Watch:output_type -> ringmaster.JobStatus
+	25, // 39: ringmaster.Coordinator.Status:output_type -> ringmaster.ClusterStatus
+	27, // 40: ringmaster.Coordinator.Stop:output_type -> ringmaster.StopReply
+	29, // 41: ringmaster.Coordinator.Scale:output_type -> ringmaster.ScaleReply
+	31, // 42: ringmaster.Coordinator.Coordinators:output_type -> ringmaster.CoordinatorsReply
+	33, // 43: ringmaster.Coordinator.AddCoordinator:output_type -> ringmaster.AddCoordinatorReply
+	35, // 44: ringmaster.Coordinator.RemoveCoordinator:output_type -> ringmaster.RemoveCoordinatorReply
+	37, // 45: ringmaster.Coordinator.PutFile:output_type -> ringmaster.PutFileReply
+	36, // 46: ringmaster.Coordinator.GetFile:output_type -> ringmaster.FilePart
+	40, // 47: ringmaster.Peer.State:output_type -> ringmaster.StatePart
+	36, // [36:48] is the sub-list for method output_type
+	24, // [24:36] is the sub-list for method input_type
+	24, // [24:24] is the sub-list for extension type_name
+	24, // [24:24] is the sub-list for extension extendee
+	0,  // [0:24] is the sub-list for field type_name
 }
 
 func init() { file_ringmaster_proto_init() }
@@ -3579,7 +3952,7 @@ func file_ringmaster_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ringmaster_proto_rawDesc), len(file_ringmaster_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   34,
+			NumMessages:   40,
 			NumExtensions: 0,
 			NumServices:   2,
 		},
