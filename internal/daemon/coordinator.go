@@ -53,6 +53,9 @@ func Coordinator(ctx context.Context, c *config.Coordinator, log *slog.Logger) e
 	}
 	defer port.Close()
 	address, err := advertise(ctx, port, c.Advertise, seeds(c), log)
+	if err == nil {
+		err = checkReachable(ctx, address, seeds(c))
+	}
 	if err != nil {
 		return err
 	}
@@ -101,6 +104,7 @@ func live(ctx context.Context, port *node.Port, identity *certs.Identity, server
 			}
 		})
 	}
+	running.Go(func() { watchExpiry(ctx, identity, log) })
 	running.Go(func() {
 		if err := g.Serve(port.RPC()); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
 			failed <- fmt.Errorf("serve on %v: %w", port.Addr(), err)

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"ringmaster/internal/certs"
 	"ringmaster/internal/cluster"
 	"ringmaster/internal/cluster/fsm"
 	"ringmaster/internal/cluster/node"
@@ -96,7 +97,7 @@ func (m *membership) lead(ctx context.Context, do func(context.Context, rpc.Coor
 		if err == nil {
 			return nil
 		}
-		last = fmt.Errorf("coordinator %s: %s", address, status.Convert(err).Message())
+		last = fmt.Errorf("coordinator %s: %s", address, certs.Reason(err))
 		if leader, follows := leaderOf(err); follows {
 			if leader != "" && !asked[leader] {
 				ask = slices.Insert(ask, 0, leader)

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"ringmaster/internal/certs"
 	"ringmaster/internal/checkpoint"
 	"ringmaster/internal/rpc"
 	"ringmaster/internal/trainer"
@@ -185,7 +186,7 @@ func (v *saver) spreadOnce(head *rpc.FilePart, share int) []string {
 		case a.err == nil && !slices.Contains(holders, a.id):
 			holders = append(holders, a.id)
 		case a.err != nil && ctx.Err() == nil:
-			v.j.w.log.Info("checkpoint share not stored", "file", head.Name, "coordinator", a.address, "reason", a.err)
+			v.j.w.log.Info("checkpoint share not stored", "file", head.Name, "coordinator", a.address, "reason", certs.Reason(a.err))
 		}
 		if !enough && v.j.w.majority(holders) {
 			enough = true

@@ -214,13 +214,13 @@ func (n *Node) move(ctx context.Context, r Replica, address string) error {
 }
 
 func (n *Node) promote(ctx context.Context, r Replica, whole bool) (waits string, err error) {
-	if !whole {
-		return "its checkpoints", nil
-	}
-	if s := n.look(ctx, r); s.Silent {
-		return "an answer from " + r.Address, nil
-	} else if s.Behind > nearEnough {
+	switch s := n.look(ctx, r); {
+	case s.Silent:
+		return "an answer: the leader cannot reach it at " + r.Address + "; open its port in the firewall, or set its --advertise", nil
+	case s.Behind > nearEnough:
 		return fmt.Sprintf("its log: %d entries are missing", s.Behind), nil
+	case !whole:
+		return "its checkpoints", nil
 	}
 	n.log.Info("a new coordinator has caught up and votes", "id", r.ID, "address", r.Address)
 	defer n.settle()

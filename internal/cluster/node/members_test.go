@@ -239,7 +239,7 @@ func TestNewReplicaVotesOnlyWhenItHasAll(t *testing.T) {
 	if err != nil || waits != "its log" {
 		t.Fatalf("waits for %q, %v", waits, err)
 	}
-	if waits, err = leader.AddReplica(within(t), "c2", c.peers["c2"], false, true); err != nil || !strings.Contains(waits, "an answer from") {
+	if waits, err = leader.AddReplica(within(t), "c2", c.peers["c2"], false, true); err != nil || !strings.Contains(waits, "cannot reach it at") {
 		t.Errorf("not started: waits for %q, %v", waits, err)
 	}
 	c.start("c2")

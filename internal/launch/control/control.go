@@ -90,7 +90,7 @@ func (c *Client) lead(ctx context.Context, doing string, call func(context.Conte
 			return nil
 		}
 		if ctx.Err() == nil || last == nil {
-			last = fmt.Errorf("coordinator %s: %w", address, err)
+			last = fmt.Errorf("coordinator %s: %s%s", address, certs.Reason(err), hint(err))
 		}
 		redirected, final := c.turn(err)
 		if final {
@@ -100,7 +100,7 @@ func (c *Client) lead(ctx context.Context, doing string, call func(context.Conte
 			continue
 		}
 		if !pause(ctx, retryPause) {
-			return fmt.Errorf("%s: %w at %s (%s)%s", doing, ErrUnreachable, strings.Join(c.addresses, ", "), oneLine(last), hint(last))
+			return fmt.Errorf("%s: %w at %s (%s)", doing, ErrUnreachable, strings.Join(c.addresses, ", "), oneLine(last))
 		}
 	}
 }
