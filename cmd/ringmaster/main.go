@@ -93,6 +93,6 @@ func rootCommand() *cobra.Command {
 		},
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(launchCommand(), submitCommand(), statusCommand(), scaleCommand(), chaosCommand(), checkpointsCommand(), evalCommand(), predictCommand(), certsCommand(), benchCommand(), versionCommand())
+	root.AddCommand(launchCommand(), submitCommand(), statusCommand(), scaleCommand(), coordinatorsCommand(), chaosCommand(), checkpointsCommand(), evalCommand(), predictCommand(), certsCommand(), benchCommand(), versionCommand())
 	return root
 }

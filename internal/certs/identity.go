@@ -127,7 +127,7 @@ func (i *Identity) Client(want Role) *tls.Config {
 
 // Credentials are gRPC's for dialling holders of the role without a port of one's own, as commands do.
 func (i *Identity) Credentials(want Role) credentials.TransportCredentials {
-	return credentials.NewTLS(i.Client(want))
+	return explaining{credentials.NewTLS(i.Client(want))}
 }
 
 // Enrolling reports whether a server's connection may only ask for a certificate.

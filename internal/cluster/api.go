@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -96,10 +97,15 @@ func resumeFrom(c *fsm.Submit, manifest []byte) error {
 
 // refused turns an error of the log into one for callers.
 func (s *Server) refused(what string, err error) error {
-	if !s.log.Leading() {
+	switch {
+	case !s.log.Leading():
 		return s.notLeader()
+	case errors.Is(err, ErrBusy):
+		return status.Error(codes.Aborted, err.Error()) // to be tried again
+	case what != "":
+		err = fmt.Errorf("%s: %w", what, err)
 	}
-	return status.Errorf(codes.FailedPrecondition, "%s: %v", what, err)
+	return status.Error(codes.FailedPrecondition, err.Error())
 }
 
 // Stop asks for a job's orderly end.
@@ -229,6 +235,9 @@ func (s *Server) describeJob(j *fsm.Job) *rpc.JobStatus {
 	out := &rpc.JobStatus{Job: j.ID, Name: j.Name, State: string(j.Phase), Error: j.Error, Message: s.message, Seats: uint32(j.Seats),
 		Generation: uint64(j.Generation), Ended: j.Phase.Ended(), Config: j.Config,
 		Wanted: uint32(j.Workers), Scalings: j.Scalings}
+	for _, r := range s.log.Replicas() {
+		out.Coordinators = append(out.Coordinators, r.Address)
+	}
 	if j.Stop && !out.Ended {
 		out.State = "stopping"
 	}

@@ -48,7 +48,7 @@ type observations struct {
 	rebuilds map[plan.Incarnation]int // rings built anew because of a worker, without a finished step in between
 	best     uint64                   // highest step that any worker reported
 	moved    time.Time                // when a worker last attached or went
-	replicas int                      // coordinators in all
+	voters   []string                 // ids of the coordinators that count for a majority
 	manifest func(*fsm.Job, []*rpc.ShareFact) (fsm.Checkpoint, error)
 }
 

@@ -73,12 +73,25 @@ func decideEpoch(j *fsm.Job, o *observations, _ time.Time, _ Timing) *decision {
 	})
 }
 
-// decideCheckpoint commits a checkpoint whose shares are all stored with a majority of the coordinators.
+// durable reports whether a file that these replicas hold survives the loss of as many voters as the cluster survives. A
+// majority of the voters of one change ago is always enough for that, so a share that was stored while a replica came or
+// went counts.
+func (o *observations) durable(holders []string) bool {
+	held := 0
+	for _, id := range o.voters {
+		if slices.Contains(holders, id) {
+			held++
+		}
+	}
+	return held > (len(o.voters)-1)/2
+}
+
+// decideCheckpoint commits a checkpoint whose shares are all stored with enough of the coordinators.
 func decideCheckpoint(j *fsm.Job, o *observations, _ time.Time, _ Timing) *decision {
 	shares := map[uint64]map[uint32]*rpc.ShareFact{}
 	o.members(j, func(r *rpc.Report) *decision {
 		for _, f := range r.Shares {
-			if plan.Generation(f.Generation) != j.View.Generation || committed(j, f.Step, f.Generation) || len(f.Holders) <= o.replicas/2 {
+			if plan.Generation(f.Generation) != j.View.Generation || committed(j, f.Step, f.Generation) || !o.durable(f.Holders) {
 				continue
 			}
 			if shares[f.Step] == nil {

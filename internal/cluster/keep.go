@@ -38,6 +38,7 @@ func (s *Server) keepCheckpoints(ctx context.Context) {
 		}
 		var want []fsm.Checkpoint
 		var gone []fsm.Retirement
+		applied, whole := s.log.Applied(), true
 		s.log.Read(func(st *fsm.State) {
 			for _, j := range st.Jobs {
 				if j.Origin != nil && len(j.Checkpoints) == 0 {
@@ -49,6 +50,7 @@ func (s *Server) keepCheckpoints(ctx context.Context) {
 		})
 		for _, c := range want {
 			err := s.keepOne(ctx, c)
+			whole = whole && (err == nil || errors.Is(err, errNowhere))
 			switch {
 			case err != nil && ctx.Err() == nil && said[c.Directory] != err.Error():
 				said[c.Directory] = err.Error()
@@ -56,6 +58,9 @@ func (s *Server) keepCheckpoints(ctx context.Context) {
 			case err == nil:
 				delete(said, c.Directory)
 			}
+		}
+		if whole {
+			s.wholeAt.Store(applied)
 		}
 		for _, r := range gone {
 			if s.kept[r.Directory] == keptGone {
@@ -103,9 +108,12 @@ func (s *Server) keepOne(ctx context.Context, c fsm.Checkpoint) error {
 	return nil
 }
 
+// errNowhere means that all other replicas answer and none has a file.
+var errNowhere = errors.New("no coordinator has it")
+
 // fetchFile takes a file that this replica lacks from one that has it.
 func (s *Server) fetchFile(ctx context.Context, directory string, f checkpoint.File) error {
-	failures := []error{fmt.Errorf("file %s is missing", f.Name)}
+	failures, nowhere := []error{fmt.Errorf("file %s is missing", f.Name)}, true
 	for _, r := range s.log.Replicas() {
 		if r.ID == s.cfg.ID {
 			continue
@@ -117,7 +125,11 @@ func (s *Server) fetchFile(ctx context.Context, directory string, f checkpoint.F
 		if err == nil {
 			return nil
 		}
+		nowhere = nowhere && status.Code(err) == codes.NotFound
 		failures = append(failures, fmt.Errorf("from coordinator %s: %w", r.ID, err))
+	}
+	if nowhere {
+		failures = append(failures, errNowhere)
 	}
 	return errors.Join(failures...)
 }

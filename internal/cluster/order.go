@@ -85,7 +85,7 @@ func (s *Server) coordinators() []*rpc.CoordinatorInfo {
 	leader, _ := s.log.Leader()
 	var out []*rpc.CoordinatorInfo
 	for _, r := range s.log.Replicas() {
-		c := &rpc.CoordinatorInfo{Id: r.ID, Address: r.Address, Leader: r.ID == leader}
+		c := &rpc.CoordinatorInfo{Id: r.ID, Address: r.Address, Leader: r.ID == leader, Joining: !r.Votes}
 		if r.ID == s.cfg.ID {
 			c.Pid, c.Machine = int64(s.cfg.PID), s.cfg.Machine
 		}

@@ -1,9 +1,9 @@
 package cluster
 
 import (
-	"cmp"
 	"context"
-	"slices"
+	"errors"
+	"fmt"
 
 	"ringmaster/internal/cluster/fsm"
 	"ringmaster/internal/cluster/node"
@@ -41,10 +41,7 @@ func (m *Machine) Restore(snapshot []byte) error {
 }
 
 // Replicated is the Log over a Raft node that replicates a Machine.
-type Replicated struct {
-	Node  *node.Node
-	Peers map[string]string // all replicas: id to address
-}
+type Replicated struct{ Node *node.Node }
 
 // Propose appends a command to the log and waits until it is applied here.
 func (r *Replicated) Propose(ctx context.Context, command fsm.Command) error {
@@ -93,10 +90,39 @@ func (r *Replicated) Leader() (id, address string) {
 
 // Replicas are all coordinators in the order of their ids.
 func (r *Replicated) Replicas() []Replica {
-	out := make([]Replica, 0, len(r.Peers))
-	for id, address := range r.Peers {
-		out = append(out, Replica{ID: id, Address: address})
+	var out []Replica
+	for _, m := range r.Node.Replicas() {
+		out = append(out, Replica(m))
 	}
-	slices.SortFunc(out, func(a, b Replica) int { return cmp.Compare(a.ID, b.ID) })
 	return out
 }
+
+// Add brings a replica one step closer to being a member.
+func (r *Replicated) Add(ctx context.Context, id, address string, fresh, whole bool) (waits string, err error) {
+	waits, err = r.Node.AddReplica(ctx, id, address, fresh, whole)
+	return waits, busy(err)
+}
+
+// Remove takes a replica out.
+func (r *Replicated) Remove(ctx context.Context, id string, force bool) error {
+	return busy(r.Node.RemoveReplica(ctx, id, force))
+}
+
+func busy(err error) error {
+	if errors.Is(err, node.ErrBusyChanging) || errors.Is(err, node.ErrBusy) || errors.Is(err, node.ErrTransferring) || errors.Is(err, node.ErrUnknown) {
+		return fmt.Errorf("%w: %w", ErrBusy, err)
+	}
+	return err
+}
+
+// Look asks all replicas how far they are.
+func (r *Replicated) Look(ctx context.Context) []Standing {
+	var out []Standing
+	for _, s := range r.Node.Look(ctx) {
+		out = append(out, Standing{Replica: Replica(s.Replica), Silent: s.Silent, Behind: s.Behind})
+	}
+	return out
+}
+
+// Applied is the index of the newest entry of the log that is applied here.
+func (r *Replicated) Applied() uint64 { return r.Node.Stats().AppliedIndex }

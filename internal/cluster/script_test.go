@@ -81,7 +81,7 @@ func newScenario() *scenario {
 }
 
 func (sc *scenario) lead() {
-	sc.obs = &observations{workers: map[plan.Incarnation]*seen{}, since: sc.now, moved: sc.now, rebuilds: map[plan.Incarnation]int{}, replicas: 3,
+	sc.obs = &observations{workers: map[plan.Incarnation]*seen{}, since: sc.now, moved: sc.now, rebuilds: map[plan.Incarnation]int{}, voters: []string{"c1", "c2", "c3"},
 		manifest: func(j *fsm.Job, shares []*rpc.ShareFact) (fsm.Checkpoint, error) {
 			return fsm.Checkpoint{Job: j.ID, Generation: j.View.Generation, Step: shares[0].Step, Digest: shares[0].Digest}, nil
 		}}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -34,11 +35,7 @@ type Log interface {
 	Leader() (id, address string)
 	// Replicas are all coordinators with their addresses, in the order of their ids.
 	Replicas() []Replica
-}
-
-// Replica is one coordinator.
-type Replica struct {
-	ID, Address string
+	Members
 }
 
 // Config describes one coordinator.
@@ -63,6 +60,8 @@ type Server struct {
 	wake chan struct{}
 	keep chan struct{}        // wakes the keeper of checkpoints
 	kept map[string]keptState // what the keeper has done, by folder
+
+	wholeAt atomic.Uint64 // all checkpoints that the log up to this entry speaks of are here; see Whole
 
 	mu       sync.Mutex
 	obs      *observations // nil while this replica does not lead
@@ -201,7 +200,7 @@ func (s *Server) takeOver(ctx context.Context) error {
 	}
 	s.mu.Lock()
 	s.obs = &observations{workers: map[plan.Incarnation]*seen{}, since: time.Now(), moved: time.Now(), rebuilds: map[plan.Incarnation]int{},
-		replicas: len(s.log.Replicas()), manifest: s.describeCheckpoint}
+		manifest: s.describeCheckpoint}
 	s.mu.Unlock()
 	s.cfg.Log.Info("leads")
 	return nil
@@ -214,6 +213,7 @@ func (s *Server) next() decision {
 	if s.obs == nil {
 		return d
 	}
+	s.obs.voters = s.voters() // they may have changed
 	s.log.Read(func(st *fsm.State) { d = decide(st, s.obs, time.Now(), s.cfg.Timing) })
 	return d
 }

@@ -19,8 +19,8 @@ type Coordinator struct {
 	Advertise string            `yaml:"advertise"` // host:port that others dial; default: as in Peers, else Bind
 	Dir       string            `yaml:"dir"`       // the checkpoints, in checkpoints/, and Raft's state
 	RaftDir   string            `yaml:"raft_dir"`  // Raft's log and snapshots; default: raft in Dir
-	Peers     map[string]string `yaml:"peers"`     // id -> host:port of all replicas, this one too; default: this one alone
-	Join      []string          `yaml:"join"`      // further addresses where gossip finds the cluster
+	Peers     map[string]string `yaml:"peers"`     // id -> host:port of the replicas that found a cluster, this one too; default: this one alone, or none with Join
+	Join      []string          `yaml:"join"`      // host:port of coordinators of a cluster to join
 	Certs     string            `yaml:"certs"`     // folder of the certificate; without it only loopback is spoken to
 
 	ElectionTimeout time.Duration `yaml:"election_timeout"` // without the leader's sign of life for so long, replicas elect another
@@ -60,7 +60,7 @@ func LoadCoordinator(path string, flags []Flag) (*Coordinator, error) {
 	def(o, "advertise", &c.Advertise, cmp.Or(c.Peers[c.ID], c.Bind))
 	def(o, "dir", &c.Dir, "coordinator-"+c.ID)
 	def(o, "raft_dir", &c.RaftDir, filepath.Join(c.Dir, "raft"))
-	if len(c.Peers) == 0 {
+	if len(c.Peers) == 0 && len(c.Join) == 0 {
 		c.Peers = map[string]string{c.ID: c.Advertise}
 	}
 	def(o, "election_timeout", &c.ElectionTimeout, 400*time.Millisecond)
@@ -149,9 +149,11 @@ func (c *Coordinator) validate(k *checker) {
 	k.address("advertise", c.Advertise, true)
 	k.require("dir", c.Dir != "", "dir is empty; name a folder for Raft's state and the checkpoints")
 	k.require("raft_dir", c.RaftDir != "", "raft_dir is empty; name a folder for Raft's log and snapshots")
-	k.require("peers", slices.Contains([]int{1, 3, 5}, len(c.Peers)), "peers must list 1, 3 or 5 coordinators, not %d", len(c.Peers))
-	_, self := c.Peers[c.ID]
-	k.require("peers", self, "peers must list this coordinator (id %s) too", clip(c.ID))
+	if len(c.Peers) > 0 {
+		k.require("peers", slices.Contains([]int{1, 3, 5}, len(c.Peers)), "peers must list 1, 3 or 5 coordinators, not %d", len(c.Peers))
+		_, self := c.Peers[c.ID]
+		k.require("peers", self, "peers must list this coordinator (id %s) too", clip(c.ID))
+	}
 	for _, id := range slices.Sorted(mapKeys(c.Peers)) {
 		k.require("peers."+id, validName(id), "peers: id %s must be 1 to 64 letters, digits, '-', '_' or '.'", clip(id))
 		k.address("peers."+id, c.Peers[id], len(c.Peers) == 1)

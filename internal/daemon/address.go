@@ -55,6 +55,9 @@ func advertise(ctx context.Context, port *node.Port, configured string, toward [
 	if err != nil {
 		return "", &config.Problem{Text: err.Error()}
 	}
+	if ip := hostIP(ctx, address); ip != nil && interfaceOf(ip) == "" && !ip.IsLoopback() {
+		log.Warn("the address that others dial is none of this machine's; looking whether something forwards it here", "address", address, "machine_has", ownAddresses())
+	}
 	return address, reach(ctx, port, address)
 }
 
@@ -198,18 +201,18 @@ func ownAddresses() string {
 	return strings.Join(all, ", ")
 }
 
-// checkReachable refuses a worker that only this machine can dial while its coordinators are elsewhere.
+// checkReachable refuses a daemon that only this machine can dial while the coordinators are elsewhere.
 func checkReachable(ctx context.Context, address string, join []string) error {
 	host, _, err := net.SplitHostPort(address)
-	if err != nil || !net.ParseIP(host).IsLoopback() {
+	if err != nil || len(join) == 0 || !net.ParseIP(host).IsLoopback() {
 		return nil
 	}
-	for _, there := range join {
+	for _, there := range join { // among them, for a coordinator, the others that found the cluster with it
 		if ip := routeTo(ctx, there); ip == nil || ip.IsLoopback() || interfaceOf(hostIP(ctx, there)) != "" {
 			return nil // a coordinator on this machine, or one nobody knows the way to
 		}
 	}
-	return &config.Problem{Text: fmt.Sprintf("advertise: other machines cannot dial %s, and the coordinators are on others; this machine has %s; set --bind 0.0.0.0:0", address, ownAddresses())}
+	return &config.Problem{Text: fmt.Sprintf("advertise: other machines cannot dial %s, and the coordinators are on others; this machine has %s; set --bind to one of these, or to 0.0.0.0", address, ownAddresses())}
 }
 
 // hostIP is the IP address of host:port; nil where it has none.

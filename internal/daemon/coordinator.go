@@ -52,51 +52,74 @@ func Coordinator(ctx context.Context, c *config.Coordinator, log *slog.Logger) e
 		return err
 	}
 	defer port.Close()
-	address, peers, err := place(ctx, c, port, log)
+	address, err := advertise(ctx, port, c.Advertise, seeds(c), log)
+	if err == nil {
+		err = checkReachable(ctx, address, seeds(c))
+	}
 	if err != nil {
 		return err
 	}
-	n, err := node.Start(node.Config{ID: c.ID, Peers: peers, Dir: c.RaftDir, Port: port, ElectionTimeout: c.ElectionTimeout, Logger: log}, cluster.NewMachine())
-	if err != nil {
-		return err
-	}
-	defer shutdown(n, log)
-	conns := &connections{port: port}
-	defer conns.Close()
-	timing := cluster.DefaultTiming()
-	timing.Silence = c.WorkerTimeout
-	server := cluster.New(cluster.Config{ID: c.ID, Address: address, Machine: machine.ID(), PID: os.Getpid(), Timing: timing, Log: log,
-		Random: randomWord, Fetch: conns.fetch}, &cluster.Replicated{Node: n, Peers: peers}, store)
 	gossip, err := node.StartGossip(node.GossipConfig{ID: c.ID, Role: node.Coordinator, Incarnation: plan.Incarnation(randomWord() | 1),
-		API: address, Advertise: address, Port: port, Seeds: append(others(c), c.Join...), Key: gossipKey(identity), Logger: log})
+		API: address, Advertise: address, Port: port, Seeds: seeds(c), Key: gossipKey(identity), Logger: log})
 	if err != nil {
 		return err
 	}
 	defer closeGossip(gossip, log)
+	conns := &connections{port: port}
+	defer conns.Close()
+	members := &membership{id: c.ID, address: address, seeds: seeds(c), gossip: gossip, conns: conns, log: log}
+	if err := members.join(ctx, c); err != nil {
+		return err
+	}
+	n, err := node.Start(node.Config{ID: c.ID, Address: address, Peers: founders(c, address), Elsewhere: elsewhere(gossip), Dir: c.RaftDir, Port: port,
+		ElectionTimeout: c.ElectionTimeout, Logger: log}, cluster.NewMachine())
+	if err != nil {
+		return err
+	}
+	defer shutdown(n, log)
+	members.node = n
+	timing := cluster.DefaultTiming()
+	timing.Silence = c.WorkerTimeout
+	server := cluster.New(cluster.Config{ID: c.ID, Address: address, Machine: machine.ID(), PID: os.Getpid(), Timing: timing, Log: log,
+		Random: randomWord, Fetch: conns.fetch}, &cluster.Replicated{Node: n}, store)
+	log.Info("coordinator is up", "id", c.ID, "address", address, "dir", c.Dir)
+	return live(ctx, port, identity, server, log,
+		func(ctx context.Context) error { return server.Run(ctx) },
+		func(ctx context.Context) error { return members.stay(ctx, server) })
+}
 
+// live answers callers, and does its work beside that, until ctx ends or something fails.
+func live(ctx context.Context, port *node.Port, identity *certs.Identity, server *cluster.Server, log *slog.Logger, work ...func(context.Context) error) error {
 	g := grpc.NewServer(append(serverOptions(port), guard(identity, coordinatorMethods, log)...)...)
 	rpc.RegisterCoordinatorServer(g, server)
 	var running sync.WaitGroup
 	defer running.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	running.Go(func() { _ = server.Run(ctx) })
-	failed := make(chan error, 1)
-	running.Go(func() { failed <- g.Serve(port.RPC()) })
+	failed := make(chan error, 1+len(work))
+	for _, do := range work {
+		running.Go(func() {
+			if err := do(ctx); err != nil {
+				failed <- err
+			}
+		})
+	}
+	running.Go(func() { watchExpiry(ctx, identity, log) })
+	running.Go(func() {
+		if err := g.Serve(port.RPC()); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
+			failed <- fmt.Errorf("serve on %v: %w", port.Addr(), err)
+		}
+	})
+	defer g.Stop()
 	if identity != nil && identity.Issuer != nil {
 		running.Go(func() { identity.Issuer.ServeEnroll(port.Enroll(), log, port.Refusals(), time.Now) })
 		defer port.Enroll().Close() // before running.Wait
 	}
-	log.Info("coordinator is up", "id", c.ID, "address", address, "dir", c.Dir)
 	select {
 	case <-ctx.Done():
-		g.Stop()
 		return nil
 	case err := <-failed:
-		if errors.Is(err, grpc.ErrServerStopped) {
-			return nil
-		}
-		return fmt.Errorf("serve on %s: %w", c.Bind, err)
+		return err
 	}
 }
 
@@ -114,23 +137,33 @@ func openStore(dir string, log *slog.Logger) (*checkpoint.Store, error) {
 	return store, err
 }
 
-// place is where the others dial this replica, for gossip and gRPC and, in peers, for Raft. Both are made sure of.
-func place(ctx context.Context, c *config.Coordinator, port *node.Port, log *slog.Logger) (address string, peers map[string]string, err error) {
-	if address, err = advertise(ctx, port, c.Advertise, append(others(c), c.Join...), log); err != nil {
-		return "", nil, err
-	}
-	peers = maps.Clone(c.Peers)
-	switch peers[c.ID] {
-	case c.Advertise:
+// founders are the replicas that found the cluster, with the real address of this one.
+func founders(c *config.Coordinator, address string) map[string]string {
+	peers := maps.Clone(c.Peers)
+	if _, ok := peers[c.ID]; ok {
 		peers[c.ID] = address
-	case address:
-	default:
-		peers[c.ID], err = advertise(ctx, port, peers[c.ID], nil, log)
 	}
-	return address, peers, err
+	return peers
 }
 
-func others(c *config.Coordinator) []string {
+// elsewhere finds replicas that have moved by what gossip says.
+func elsewhere(g *node.Gossip) func(id, known string) string {
+	return func(id, known string) string {
+		at := ""
+		for _, m := range g.Members(node.Coordinator) {
+			if m.ID == id && m.API == known {
+				return ""
+			}
+			if m.ID == id {
+				at = m.API
+			}
+		}
+		return at
+	}
+}
+
+// seeds are where the others may be, as the configuration says.
+func seeds(c *config.Coordinator) []string {
 	var out []string
 	for id, address := range c.Peers {
 		if id != c.ID {
@@ -138,7 +171,7 @@ func others(c *config.Coordinator) []string {
 		}
 	}
 	slices.Sort(out)
-	return out
+	return append(out, c.Join...)
 }
 
 func shutdown(n *node.Node, log *slog.Logger) {

@@ -39,10 +39,22 @@ func loadIdentity(dir string, role certs.Role, log *slog.Logger) (*certs.Identit
 	if err != nil {
 		return nil, &config.Problem{Text: "certs: " + err.Error()}
 	}
-	if i.Expires.Before(now.Add(expiryNotice)) {
-		log.Warn("the certificate expires soon; make a new one: ringmaster certs node", "dir", dir, "id", i.ID, "expires", i.Expires.UTC().Format(time.DateOnly))
-	}
+	noticeExpiry(i, now, log)
 	return i, nil
+}
+
+// noticeExpiry speaks of a certificate that ends soon.
+func noticeExpiry(i *certs.Identity, now time.Time, log *slog.Logger) {
+	if i.Expires.Before(now.Add(expiryNotice)) {
+		log.Warn("the certificate expires soon: make a new one (ringmaster certs node), and start this process again", "dir", i.Dir(), "id", i.ID, "expires", i.Expires.UTC().Format(time.DateOnly))
+	}
+}
+
+// watchExpiry looks at the certificate once a day, for processes that live for months.
+func watchExpiry(ctx context.Context, i *certs.Identity, log *slog.Logger) {
+	for i != nil && pause(ctx, 24*time.Hour) {
+		noticeExpiry(i, time.Now(), log)
+	}
 }
 
 // checkID refuses an id other than the certificate's: the others would refuse it.

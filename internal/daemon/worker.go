@@ -70,6 +70,7 @@ func Worker(ctx context.Context, c *config.Worker, log *slog.Logger) error {
 	defer g.Stop()
 	life, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancel(nil)
+	serving.Go(func() { watchExpiry(life, identity, log) })
 	for _, l := range []net.Listener{port.RPC(), socket} {
 		if l == nil {
 			continue

@@ -149,7 +149,7 @@ func (h *secured) tryStrangers(worker string) {
 	}{
 		{"no certificate", "ringmaster", 3, "name yours by --certs", []string{"status", "--certs", "", "--cluster", h.addresses[0]}},
 		{"a worker's certificate gives a job", "ringmaster", 1, "worker w1 may not call", append(submit, "--certs", certificate("w1"))},
-		{"a client takes a worker for a coordinator", "ringmaster", 3, "not coordinator.ringmaster", []string{"status", "--cluster", worker}},
+		{"a client takes a worker for a coordinator", "ringmaster", 3, "is that of worker w1, and a coordinator is asked for", []string{"status", "--cluster", worker}},
 		{"a worker's certificate for a coordinator", "coordinator", 2, "may not act as a coordinator", []string{"--certs", certificate("w1"), "--bind", "127.0.0.7:0"}},
 		{"a client's certificate for a worker", "worker", 2, "may not act as a worker", []string{"--certs", h.certs, "--bind", "127.0.0.7:0", "--join", h.addresses[0]}},
 		{"another id than the certificate's", "worker", 2, "set --id w1", []string{"--certs", certificate("w1"), "--id", "w9", "--bind", "127.0.0.7:0", "--join", h.addresses[0]}},

@@ -197,16 +197,30 @@ type process struct {
 // where that is nil.
 func spawn(t *testing.T, namespace, hostname string, log *os.File, program string, args ...string) *process {
 	t.Helper()
-	p := &process{done: make(chan struct{})}
+	return begin(t, inNamespace(namespace, hostname, t.TempDir(), filepath.Join(programs, program), args...), log)
+}
+
+// spawnIn runs any program in a namespace and in a folder, and keeps what it prints.
+func spawnIn(t *testing.T, namespace, hostname, dir, program string, args ...string) *process {
+	t.Helper()
+	return begin(t, inNamespace(namespace, hostname, dir, program, args...), nil)
+}
+
+func inNamespace(namespace, hostname, dir, program string, args ...string) *exec.Cmd {
 	const become = `hostname "$1" && shift && exec "$@"` // all of them replace one another: the process number stays
-	p.cmd = exec.Command("ip", append([]string{"netns", "exec", namespace, "unshare", "--uts", "--", "sh", "-c", become, "sh", hostname,
-		filepath.Join(programs, program)}, args...)...)
+	cmd := exec.Command("ip", append([]string{"netns", "exec", namespace, "unshare", "--uts", "--", "sh", "-c", become, "sh", hostname, program}, args...)...)
+	cmd.Dir = dir
+	return cmd
+}
+
+func begin(t *testing.T, cmd *exec.Cmd, log *os.File) *process {
+	t.Helper()
+	p := &process{cmd: cmd, done: make(chan struct{})}
 	p.cmd.Stdout = &p.stdout
 	p.cmd.Stderr = &p.stderr
 	if log != nil {
 		p.cmd.Stderr = log
 	}
-	p.cmd.Dir = t.TempDir()
 	tether.Bind(p.cmd, parent)
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -1558,6 +1558,9 @@ type CoordinatorInfo struct {
 	Leader        bool                   `protobuf:"varint,3,opt,name=leader,proto3" json:"leader,omitempty"`
 	Pid           int64                  `protobuf:"varint,4,opt,name=pid,proto3" json:"pid,omitempty"`
 	Machine       string                 `protobuf:"bytes,5,opt,name=machine,proto3" json:"machine,omitempty"`
+	Joining       bool                   `protobuf:"varint,60,opt,name=joining,proto3" json:"joining,omitempty"` // it does not vote yet: it is still taking over what the others have
+	Silent        bool                   `protobuf:"varint,61,opt,name=silent,proto3" json:"silent,omitempty"`   // it does not answer the leader; only in CoordinatorsReply, as the next one
+	Behind        uint64                 `protobuf:"varint,62,opt,name=behind,proto3" json:"behind,omitempty"`   // entries of the log that it lacks
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1625,6 +1628,27 @@ func (x *CoordinatorInfo) GetMachine() string {
 		return x.Machine
 	}
 	return ""
+}
+
+func (x *CoordinatorInfo) GetJoining() bool {
+	if x != nil {
+		return x.Joining
+	}
+	return false
+}
+
+func (x *CoordinatorInfo) GetSilent() bool {
+	if x != nil {
+		return x.Silent
+	}
+	return false
+}
+
+func (x *CoordinatorInfo) GetBehind() uint64 {
+	if x != nil {
+		return x.Behind
+	}
+	return 0
 }
 
 type JobSpec struct {
@@ -2470,8 +2494,9 @@ type JobStatus struct {
 	HasEval         bool                   `protobuf:"varint,27,opt,name=has_eval,json=hasEval,proto3" json:"has_eval,omitempty"` // of the job's end, where that lies inside an epoch
 	EvalLoss        float64                `protobuf:"fixed64,28,opt,name=eval_loss,json=evalLoss,proto3" json:"eval_loss,omitempty"`
 	EvalAccuracy    float64                `protobuf:"fixed64,29,opt,name=eval_accuracy,json=evalAccuracy,proto3" json:"eval_accuracy,omitempty"`
-	Wanted          uint32                 `protobuf:"varint,30,opt,name=wanted,proto3" json:"wanted,omitempty"`     // workers asked for; 0: as many as are attached
-	Scalings        uint64                 `protobuf:"varint,31,opt,name=scalings,proto3" json:"scalings,omitempty"` // how often that number was set since the submission
+	Wanted          uint32                 `protobuf:"varint,30,opt,name=wanted,proto3" json:"wanted,omitempty"`            // workers asked for; 0: as many as are attached
+	Scalings        uint64                 `protobuf:"varint,31,opt,name=scalings,proto3" json:"scalings,omitempty"`        // how often that number was set since the submission
+	Coordinators    []string               `protobuf:"bytes,60,rep,name=coordinators,proto3" json:"coordinators,omitempty"` // where all replicas are, so that who watches finds those that were added
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -2721,6 +2746,13 @@ func (x *JobStatus) GetScalings() uint64 {
 		return x.Scalings
 	}
 	return 0
+}
+
+func (x *JobStatus) GetCoordinators() []string {
+	if x != nil {
+		return x.Coordinators
+	}
+	return nil
 }
 
 type StatusRequest struct {
@@ -3003,6 +3035,310 @@ func (*ScaleReply) Descriptor() ([]byte, []int) {
 	return file_ringmaster_proto_rawDescGZIP(), []int{31}
 }
 
+type CoordinatorsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Any           bool                   `protobuf:"varint,60,opt,name=any,proto3" json:"any,omitempty"` // any replica may answer, from what its own log says
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CoordinatorsRequest) Reset() {
+	*x = CoordinatorsRequest{}
+	mi := &file_ringmaster_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CoordinatorsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CoordinatorsRequest) ProtoMessage() {}
+
+func (x *CoordinatorsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ringmaster_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CoordinatorsRequest.ProtoReflect.Descriptor instead.
+func (*CoordinatorsRequest) Descriptor() ([]byte, []int) {
+	return file_ringmaster_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *CoordinatorsRequest) GetAny() bool {
+	if x != nil {
+		return x.Any
+	}
+	return false
+}
+
+type CoordinatorsReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Cluster       uint64                 `protobuf:"fixed64,60,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	Coordinators  []*CoordinatorInfo     `protobuf:"bytes,61,rep,name=coordinators,proto3" json:"coordinators,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CoordinatorsReply) Reset() {
+	*x = CoordinatorsReply{}
+	mi := &file_ringmaster_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CoordinatorsReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CoordinatorsReply) ProtoMessage() {}
+
+func (x *CoordinatorsReply) ProtoReflect() protoreflect.Message {
+	mi := &file_ringmaster_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CoordinatorsReply.ProtoReflect.Descriptor instead.
+func (*CoordinatorsReply) Descriptor() ([]byte, []int) {
+	return file_ringmaster_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *CoordinatorsReply) GetCluster() uint64 {
+	if x != nil {
+		return x.Cluster
+	}
+	return 0
+}
+
+func (x *CoordinatorsReply) GetCoordinators() []*CoordinatorInfo {
+	if x != nil {
+		return x.Coordinators
+	}
+	return nil
+}
+
+type AddCoordinatorRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,60,opt,name=id,proto3" json:"id,omitempty"`
+	Address       string                 `protobuf:"bytes,61,opt,name=address,proto3" json:"address,omitempty"`
+	Fresh         bool                   `protobuf:"varint,62,opt,name=fresh,proto3" json:"fresh,omitempty"` // its folder is empty
+	Whole         bool                   `protobuf:"varint,63,opt,name=whole,proto3" json:"whole,omitempty"` // it holds all checkpoints
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AddCoordinatorRequest) Reset() {
+	*x = AddCoordinatorRequest{}
+	mi := &file_ringmaster_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AddCoordinatorRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AddCoordinatorRequest) ProtoMessage() {}
+
+func (x *AddCoordinatorRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ringmaster_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AddCoordinatorRequest.ProtoReflect.Descriptor instead.
+func (*AddCoordinatorRequest) Descriptor() ([]byte, []int) {
+	return file_ringmaster_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *AddCoordinatorRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *AddCoordinatorRequest) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *AddCoordinatorRequest) GetFresh() bool {
+	if x != nil {
+		return x.Fresh
+	}
+	return false
+}
+
+func (x *AddCoordinatorRequest) GetWhole() bool {
+	if x != nil {
+		return x.Whole
+	}
+	return false
+}
+
+type AddCoordinatorReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Waits         string                 `protobuf:"bytes,60,opt,name=waits,proto3" json:"waits,omitempty"`      // what is missing; empty: nothing
+	Applied       uint64                 `protobuf:"varint,61,opt,name=applied,proto3" json:"applied,omitempty"` // index of the newest entry that the leader has applied
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AddCoordinatorReply) Reset() {
+	*x = AddCoordinatorReply{}
+	mi := &file_ringmaster_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AddCoordinatorReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AddCoordinatorReply) ProtoMessage() {}
+
+func (x *AddCoordinatorReply) ProtoReflect() protoreflect.Message {
+	mi := &file_ringmaster_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AddCoordinatorReply.ProtoReflect.Descriptor instead.
+func (*AddCoordinatorReply) Descriptor() ([]byte, []int) {
+	return file_ringmaster_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *AddCoordinatorReply) GetWaits() string {
+	if x != nil {
+		return x.Waits
+	}
+	return ""
+}
+
+func (x *AddCoordinatorReply) GetApplied() uint64 {
+	if x != nil {
+		return x.Applied
+	}
+	return 0
+}
+
+type RemoveCoordinatorRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,60,opt,name=id,proto3" json:"id,omitempty"`
+	Force         bool                   `protobuf:"varint,61,opt,name=force,proto3" json:"force,omitempty"` // although those that stay have no majority that answers
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveCoordinatorRequest) Reset() {
+	*x = RemoveCoordinatorRequest{}
+	mi := &file_ringmaster_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveCoordinatorRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveCoordinatorRequest) ProtoMessage() {}
+
+func (x *RemoveCoordinatorRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ringmaster_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveCoordinatorRequest.ProtoReflect.Descriptor instead.
+func (*RemoveCoordinatorRequest) Descriptor() ([]byte, []int) {
+	return file_ringmaster_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *RemoveCoordinatorRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *RemoveCoordinatorRequest) GetForce() bool {
+	if x != nil {
+		return x.Force
+	}
+	return false
+}
+
+type RemoveCoordinatorReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveCoordinatorReply) Reset() {
+	*x = RemoveCoordinatorReply{}
+	mi := &file_ringmaster_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveCoordinatorReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveCoordinatorReply) ProtoMessage() {}
+
+func (x *RemoveCoordinatorReply) ProtoReflect() protoreflect.Message {
+	mi := &file_ringmaster_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveCoordinatorReply.ProtoReflect.Descriptor instead.
+func (*RemoveCoordinatorReply) Descriptor() ([]byte, []int) {
+	return file_ringmaster_proto_rawDescGZIP(), []int{37}
+}
+
 type FilePart struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Directory     string                 `protobuf:"bytes,1,opt,name=directory,proto3" json:"directory,omitempty"` // first message: the checkpoint's folder, a single path element
@@ -3016,7 +3352,7 @@ type FilePart struct {
 
 func (x *FilePart) Reset() {
 	*x = FilePart{}
-	mi := &file_ringmaster_proto_msgTypes[32]
+	mi := &file_ringmaster_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3028,7 +3364,7 @@ func (x *FilePart) String() string {
 func (*FilePart) ProtoMessage() {}
 
 func (x *FilePart) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[32]
+	mi := &file_ringmaster_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3041,7 +3377,7 @@ func (x *FilePart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FilePart.ProtoReflect.Descriptor instead.
 func (*FilePart) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{32}
+	return file_ringmaster_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *FilePart) GetDirectory() string {
@@ -3088,7 +3424,7 @@ type PutFileReply struct {
 
 func (x *PutFileReply) Reset() {
 	*x = PutFileReply{}
-	mi := &file_ringmaster_proto_msgTypes[33]
+	mi := &file_ringmaster_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3100,7 +3436,7 @@ func (x *PutFileReply) String() string {
 func (*PutFileReply) ProtoMessage() {}
 
 func (x *PutFileReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[33]
+	mi := &file_ringmaster_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3113,7 +3449,7 @@ func (x *PutFileReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutFileReply.ProtoReflect.Descriptor instead.
 func (*PutFileReply) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{33}
+	return file_ringmaster_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *PutFileReply) GetId() string {
@@ -3133,7 +3469,7 @@ type GetFileRequest struct {
 
 func (x *GetFileRequest) Reset() {
 	*x = GetFileRequest{}
-	mi := &file_ringmaster_proto_msgTypes[34]
+	mi := &file_ringmaster_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3145,7 +3481,7 @@ func (x *GetFileRequest) String() string {
 func (*GetFileRequest) ProtoMessage() {}
 
 func (x *GetFileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[34]
+	mi := &file_ringmaster_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3158,7 +3494,7 @@ func (x *GetFileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetFileRequest.ProtoReflect.Descriptor instead.
 func (*GetFileRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{34}
+	return file_ringmaster_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *GetFileRequest) GetDirectory() string {
@@ -3189,7 +3525,7 @@ type StateRequest struct {
 
 func (x *StateRequest) Reset() {
 	*x = StateRequest{}
-	mi := &file_ringmaster_proto_msgTypes[35]
+	mi := &file_ringmaster_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3201,7 +3537,7 @@ func (x *StateRequest) String() string {
 func (*StateRequest) ProtoMessage() {}
 
 func (x *StateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[35]
+	mi := &file_ringmaster_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3214,7 +3550,7 @@ func (x *StateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StateRequest.ProtoReflect.Descriptor instead.
 func (*StateRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{35}
+	return file_ringmaster_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *StateRequest) GetCluster() uint64 {
@@ -3269,7 +3605,7 @@ type StatePart struct {
 
 func (x *StatePart) Reset() {
 	*x = StatePart{}
-	mi := &file_ringmaster_proto_msgTypes[36]
+	mi := &file_ringmaster_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3281,7 +3617,7 @@ func (x *StatePart) String() string {
 func (*StatePart) ProtoMessage() {}
 
 func (x *StatePart) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[36]
+	mi := &file_ringmaster_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3294,7 +3630,7 @@ func (x *StatePart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatePart.ProtoReflect.Descriptor instead.
 func (*StatePart) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{36}
+	return file_ringmaster_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *StatePart) GetHeader() []byte {
@@ -3473,13 +3809,16 @@ const file_ringmaster_proto_rawDesc = "" +
 	"train_loss\x18\x06 \x01(\x06R\ttrainLoss\x12\x19\n" +
 	"\bhas_eval\x18\a \x01(\bR\ahasEval\x12\x1b\n" +
 	"\teval_loss\x18\b \x01(\x06R\bevalLoss\x12#\n" +
-	"\reval_accuracy\x18\t \x01(\x06R\fevalAccuracy\"\x7f\n" +
+	"\reval_accuracy\x18\t \x01(\x06R\fevalAccuracy\"\xc9\x01\n" +
 	"\x0fCoordinatorInfo\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x16\n" +
 	"\x06leader\x18\x03 \x01(\bR\x06leader\x12\x10\n" +
 	"\x03pid\x18\x04 \x01(\x03R\x03pid\x12\x18\n" +
-	"\amachine\x18\x05 \x01(\tR\amachine\"\xbd\x01\n" +
+	"\amachine\x18\x05 \x01(\tR\amachine\x12\x18\n" +
+	"\ajoining\x18< \x01(\bR\ajoining\x12\x16\n" +
+	"\x06silent\x18= \x01(\bR\x06silent\x12\x16\n" +
+	"\x06behind\x18> \x01(\x04R\x06behind\"\xbd\x01\n" +
 	"\aJobSpec\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\x06R\vincarnation\x12\x16\n" +
@@ -3565,7 +3904,7 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\x04step\x18\n" +
 	" \x01(\x04R\x04step\x124\n" +
 	"\vwaiting_for\x18\v \x01(\v2\x13.ringmaster.WaitingR\n" +
-	"waitingFor\"\xa9\a\n" +
+	"waitingFor\"\xcd\a\n" +
 	"\tJobStatus\x12\x10\n" +
 	"\x03job\x18\x01 \x01(\tR\x03job\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
@@ -3603,7 +3942,8 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\teval_loss\x18\x1c \x01(\x01R\bevalLoss\x12#\n" +
 	"\reval_accuracy\x18\x1d \x01(\x01R\fevalAccuracy\x12\x16\n" +
 	"\x06wanted\x18\x1e \x01(\rR\x06wanted\x12\x1a\n" +
-	"\bscalings\x18\x1f \x01(\x04R\bscalings\"!\n" +
+	"\bscalings\x18\x1f \x01(\x04R\bscalings\x12\"\n" +
+	"\fcoordinators\x18< \x03(\tR\fcoordinators\"!\n" +
 	"\rStatusRequest\x12\x10\n" +
 	"\x03job\x18\x01 \x01(\tR\x03job\"\xc7\x01\n" +
 	"\rClusterStatus\x12\x18\n" +
@@ -3618,7 +3958,24 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\x03job\x18\x01 \x01(\tR\x03job\x12\x18\n" +
 	"\aworkers\x18\x02 \x01(\rR\aworkers\"\f\n" +
 	"\n" +
-	"ScaleReply\"~\n" +
+	"ScaleReply\"'\n" +
+	"\x13CoordinatorsRequest\x12\x10\n" +
+	"\x03any\x18< \x01(\bR\x03any\"n\n" +
+	"\x11CoordinatorsReply\x12\x18\n" +
+	"\acluster\x18< \x01(\x06R\acluster\x12?\n" +
+	"\fcoordinators\x18= \x03(\v2\x1b.ringmaster.CoordinatorInfoR\fcoordinators\"m\n" +
+	"\x15AddCoordinatorRequest\x12\x0e\n" +
+	"\x02id\x18< \x01(\tR\x02id\x12\x18\n" +
+	"\aaddress\x18= \x01(\tR\aaddress\x12\x14\n" +
+	"\x05fresh\x18> \x01(\bR\x05fresh\x12\x14\n" +
+	"\x05whole\x18? \x01(\bR\x05whole\"E\n" +
+	"\x13AddCoordinatorReply\x12\x14\n" +
+	"\x05waits\x18< \x01(\tR\x05waits\x12\x18\n" +
+	"\aapplied\x18= \x01(\x04R\aapplied\"@\n" +
+	"\x18RemoveCoordinatorRequest\x12\x0e\n" +
+	"\x02id\x18< \x01(\tR\x02id\x12\x14\n" +
+	"\x05force\x18= \x01(\bR\x05force\"\x18\n" +
+	"\x16RemoveCoordinatorReply\"~\n" +
 	"\bFilePart\x12\x1c\n" +
 	"\tdirectory\x18\x01 \x01(\tR\tdirectory\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
@@ -3652,14 +4009,17 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\fPHASE_BROKEN\x10\x05\x12\x10\n" +
 	"\fPHASE_PAUSED\x10\x06\x12\x10\n" +
 	"\fPHASE_SAVING\x10\a\x12\x10\n" +
-	"\fPHASE_FAILED\x10\b2\xeb\x03\n" +
+	"\fPHASE_FAILED\x10\b2\xf0\x05\n" +
 	"\vCoordinator\x123\n" +
 	"\x06Attach\x12\x12.ringmaster.Report\x1a\x11.ringmaster.Order(\x010\x01\x12<\n" +
 	"\x06Submit\x12\x19.ringmaster.SubmitRequest\x1a\x17.ringmaster.SubmitReply\x12:\n" +
 	"\x05Watch\x12\x18.ringmaster.WatchRequest\x1a\x15.ringmaster.JobStatus0\x01\x12>\n" +
 	"\x06Status\x12\x19.ringmaster.StatusRequest\x1a\x19.ringmaster.ClusterStatus\x126\n" +
 	"\x04Stop\x12\x17.ringmaster.StopRequest\x1a\x15.ringmaster.StopReply\x129\n" +
-	"\x05Scale\x12\x18.ringmaster.ScaleRequest\x1a\x16.ringmaster.ScaleReply\x12;\n" +
+	"\x05Scale\x12\x18.ringmaster.ScaleRequest\x1a\x16.ringmaster.ScaleReply\x12N\n" +
+	"\fCoordinators\x12\x1f.ringmaster.CoordinatorsRequest\x1a\x1d.ringmaster.CoordinatorsReply\x12T\n" +
+	"\x0eAddCoordinator\x12!.ringmaster.AddCoordinatorRequest\x1a\x1f.ringmaster.AddCoordinatorReply\x12]\n" +
+	"\x11RemoveCoordinator\x12$.ringmaster.RemoveCoordinatorRequest\x1a\".ringmaster.RemoveCoordinatorReply\x12;\n" +
 	"\aPutFile\x12\x14.ringmaster.FilePart\x1a\x18.ringmaster.PutFileReply(\x01\x12=\n" +
 	"\aGetFile\x12\x1a.ringmaster.GetFileRequest\x1a\x14.ringmaster.FilePart0\x012}\n" +
 	"\x04Peer\x12:\n" +
@@ -3679,46 +4039,52 @@ func file_ringmaster_proto_rawDescGZIP() []byte {
 }
 
 var file_ringmaster_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_ringmaster_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
+var file_ringmaster_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
 var file_ringmaster_proto_goTypes = []any{
-	(Phase)(0),               // 0: ringmaster.Phase
-	(*ProbeRequest)(nil),     // 1: ringmaster.ProbeRequest
-	(*ProbeReply)(nil),       // 2: ringmaster.ProbeReply
-	(*NotLeader)(nil),        // 3: ringmaster.NotLeader
-	(*Member)(nil),           // 4: ringmaster.Member
-	(*View)(nil),             // 5: ringmaster.View
-	(*Start)(nil),            // 6: ringmaster.Start
-	(*Report)(nil),           // 7: ringmaster.Report
-	(*Way)(nil),              // 8: ringmaster.Way
-	(*DataFile)(nil),         // 9: ringmaster.DataFile
-	(*Progress)(nil),         // 10: ringmaster.Progress
-	(*Waiting)(nil),          // 11: ringmaster.Waiting
-	(*EpochFact)(nil),        // 12: ringmaster.EpochFact
-	(*StoredFile)(nil),       // 13: ringmaster.StoredFile
-	(*ShareFact)(nil),        // 14: ringmaster.ShareFact
-	(*Outcome)(nil),          // 15: ringmaster.Outcome
-	(*CoordinatorInfo)(nil),  // 16: ringmaster.CoordinatorInfo
-	(*JobSpec)(nil),          // 17: ringmaster.JobSpec
-	(*Order)(nil),            // 18: ringmaster.Order
-	(*SubmitRequest)(nil),    // 19: ringmaster.SubmitRequest
-	(*SubmitReply)(nil),      // 20: ringmaster.SubmitReply
-	(*WatchRequest)(nil),     // 21: ringmaster.WatchRequest
-	(*ViewRecord)(nil),       // 22: ringmaster.ViewRecord
-	(*CheckpointRecord)(nil), // 23: ringmaster.CheckpointRecord
-	(*EpochRecord)(nil),      // 24: ringmaster.EpochRecord
-	(*WorkerStatus)(nil),     // 25: ringmaster.WorkerStatus
-	(*JobStatus)(nil),        // 26: ringmaster.JobStatus
-	(*StatusRequest)(nil),    // 27: ringmaster.StatusRequest
-	(*ClusterStatus)(nil),    // 28: ringmaster.ClusterStatus
-	(*StopRequest)(nil),      // 29: ringmaster.StopRequest
-	(*StopReply)(nil),        // 30: ringmaster.StopReply
-	(*ScaleRequest)(nil),     // 31: ringmaster.ScaleRequest
-	(*ScaleReply)(nil),       // 32: ringmaster.ScaleReply
-	(*FilePart)(nil),         // 33: ringmaster.FilePart
-	(*PutFileReply)(nil),     // 34: ringmaster.PutFileReply
-	(*GetFileRequest)(nil),   // 35: ringmaster.GetFileRequest
-	(*StateRequest)(nil),     // 36: ringmaster.StateRequest
-	(*StatePart)(nil),        // 37: ringmaster.StatePart
+	(Phase)(0),                       // 0: ringmaster.Phase
+	(*ProbeRequest)(nil),             // 1: ringmaster.ProbeRequest
+	(*ProbeReply)(nil),               // 2: ringmaster.ProbeReply
+	(*NotLeader)(nil),                // 3: ringmaster.NotLeader
+	(*Member)(nil),                   // 4: ringmaster.Member
+	(*View)(nil),                     // 5: ringmaster.View
+	(*Start)(nil),                    // 6: ringmaster.Start
+	(*Report)(nil),                   // 7: ringmaster.Report
+	(*Way)(nil),                      // 8: ringmaster.Way
+	(*DataFile)(nil),                 // 9: ringmaster.DataFile
+	(*Progress)(nil),                 // 10: ringmaster.Progress
+	(*Waiting)(nil),                  // 11: ringmaster.Waiting
+	(*EpochFact)(nil),                // 12: ringmaster.EpochFact
+	(*StoredFile)(nil),               // 13: ringmaster.StoredFile
+	(*ShareFact)(nil),                // 14: ringmaster.ShareFact
+	(*Outcome)(nil),                  // 15: ringmaster.Outcome
+	(*CoordinatorInfo)(nil),          // 16: ringmaster.CoordinatorInfo
+	(*JobSpec)(nil),                  // 17: ringmaster.JobSpec
+	(*Order)(nil),                    // 18: ringmaster.Order
+	(*SubmitRequest)(nil),            // 19: ringmaster.SubmitRequest
+	(*SubmitReply)(nil),              // 20: ringmaster.SubmitReply
+	(*WatchRequest)(nil),             // 21: ringmaster.WatchRequest
+	(*ViewRecord)(nil),               // 22: ringmaster.ViewRecord
+	(*CheckpointRecord)(nil),         // 23: ringmaster.CheckpointRecord
+	(*EpochRecord)(nil),              // 24: ringmaster.EpochRecord
+	(*WorkerStatus)(nil),             // 25: ringmaster.WorkerStatus
+	(*JobStatus)(nil),                // 26: ringmaster.JobStatus
+	(*StatusRequest)(nil),            // 27: ringmaster.StatusRequest
+	(*ClusterStatus)(nil),            // 28: ringmaster.ClusterStatus
+	(*StopRequest)(nil),              // 29: ringmaster.StopRequest
+	(*StopReply)(nil),                // 30: ringmaster.StopReply
+	(*ScaleRequest)(nil),             // 31: ringmaster.ScaleRequest
+	(*ScaleReply)(nil),               // 32: ringmaster.ScaleReply
+	(*CoordinatorsRequest)(nil),      // 33: ringmaster.CoordinatorsRequest
+	(*CoordinatorsReply)(nil),        // 34: ringmaster.CoordinatorsReply
+	(*AddCoordinatorRequest)(nil),    // 35: ringmaster.AddCoordinatorRequest
+	(*AddCoordinatorReply)(nil),      // 36: ringmaster.AddCoordinatorReply
+	(*RemoveCoordinatorRequest)(nil), // 37: ringmaster.RemoveCoordinatorRequest
+	(*RemoveCoordinatorReply)(nil),   // 38: ringmaster.RemoveCoordinatorReply
+	(*FilePart)(nil),                 // 39: ringmaster.FilePart
+	(*PutFileReply)(nil),             // 40: ringmaster.PutFileReply
+	(*GetFileRequest)(nil),           // 41: ringmaster.GetFileRequest
+	(*StateRequest)(nil),             // 42: ringmaster.StateRequest
+	(*StatePart)(nil),                // 43: ringmaster.StatePart
 }
 var file_ringmaster_proto_depIdxs = []int32{
 	4,  // 0: ringmaster.View.members:type_name -> ringmaster.Member
@@ -3746,31 +4112,38 @@ var file_ringmaster_proto_depIdxs = []int32{
 	16, // 22: ringmaster.ClusterStatus.coordinators:type_name -> ringmaster.CoordinatorInfo
 	25, // 23: ringmaster.ClusterStatus.workers:type_name -> ringmaster.WorkerStatus
 	26, // 24: ringmaster.ClusterStatus.job:type_name -> ringmaster.JobStatus
-	7,  // 25: ringmaster.Coordinator.Attach:input_type -> ringmaster.Report
-	19, // 26: ringmaster.Coordinator.Submit:input_type -> ringmaster.SubmitRequest
-	21, // 27: ringmaster.Coordinator.Watch:input_type -> ringmaster.WatchRequest
-	27, // 28: ringmaster.Coordinator.Status:input_type -> ringmaster.StatusRequest
-	29, // 29: ringmaster.Coordinator.Stop:input_type -> ringmaster.StopRequest
-	31, // 30: ringmaster.Coordinator.Scale:input_type -> ringmaster.ScaleRequest
-	33, // 31: ringmaster.Coordinator.PutFile:input_type -> ringmaster.FilePart
-	35, // 32: ringmaster.Coordinator.GetFile:input_type -> ringmaster.GetFileRequest
-	36, // 33: ringmaster.Peer.State:input_type -> ringmaster.StateRequest
-	1,  // 34: ringmaster.Peer.Probe:input_type -> ringmaster.ProbeRequest
-	18, // 35: ringmaster.Coordinator.Attach:output_type -> ringmaster.Order
-	20, // 36: ringmaster.Coordinator.Submit:output_type -> ringmaster.SubmitReply
-	26, // 37: ringmaster.Coordinator.Watch:output_type -> ringmaster.JobStatus
-	28, // 38: ringmaster.Coordinator.Status:output_type -> ringmaster.ClusterStatus
-	30, // 39: ringmaster.Coordinator.Stop:output_type -> ringmaster.StopReply
-	32, // 40: ringmaster.Coordinator.Scale:output_type -> ringmaster.ScaleReply
-	34, // 41: ringmaster.Coordinator.PutFile:output_type -> ringmaster.PutFileReply
-	33, // 42: ringmaster.Coordinator.GetFile:output_type -> ringmaster.FilePart
-	37, // 43: ringmaster.Peer.State:output_type -> ringmaster.StatePart
-	2,  // 44: ringmaster.Peer.Probe:output_type -> ringmaster.ProbeReply
-	35, // [35:45] is the sub-list for method output_type
-	25, // [25:35] is the sub-list for method input_type
-	25, // [25:25] is the sub-list for extension type_name
-	25, // [25:25] is the sub-list for extension extendee
-	0,  // [0:25] is the sub-list for field type_name
+	16, // 25: ringmaster.CoordinatorsReply.coordinators:type_name -> ringmaster.CoordinatorInfo
+	7,  // 26: ringmaster.Coordinator.Attach:input_type -> ringmaster.Report
+	19, // 27: ringmaster.Coordinator.Submit:input_type -> ringmaster.SubmitRequest
+	21, // 28: ringmaster.Coordinator.Watch:input_type -> ringmaster.WatchRequest
+	27, // 29: ringmaster.Coordinator.Status:input_type -> ringmaster.StatusRequest
+	29, // 30: ringmaster.Coordinator.Stop:input_type -> ringmaster.StopRequest
+	31, // 31: ringmaster.Coordinator.Scale:input_type -> ringmaster.ScaleRequest
+	33, // 32: ringmaster.Coordinator.Coordinators:input_type -> ringmaster.CoordinatorsRequest
+	35, // 33: ringmaster.Coordinator.AddCoordinator:input_type -> ringmaster.AddCoordinatorRequest
+	37, // 34: ringmaster.Coordinator.RemoveCoordinator:input_type -> ringmaster.RemoveCoordinatorRequest
+	39, // 35: ringmaster.Coordinator.PutFile:input_type -> ringmaster.FilePart
+	41, // 36: ringmaster.Coordinator.GetFile:input_type -> ringmaster.GetFileRequest
+	42, // 37: ringmaster.Peer.State:input_type -> ringmaster.StateRequest
+	1,  // 38: ringmaster.Peer.Probe:input_type -> ringmaster.ProbeRequest
+	18, // 39: ringmaster.Coordinator.Attach:output_type -> ringmaster.Order
+	20, // 40: ringmaster.Coordinator.Submit:output_type -> ringmaster.SubmitReply
+	26, // 41: ringmaster.Coordinator.Watch:output_type -> ringmaster.JobStatus
+	28, // 42: ringmaster.Coordinator.Status:output_type -> ringmaster.ClusterStatus
+	30, // 43: ringmaster.Coordinator.Stop:output_type -> ringmaster.StopReply
+	32, // 44: ringmaster.Coordinator.Scale:output_type -> ringmaster.ScaleReply
+	34, // 45: ringmaster.Coordinator.Coordinators:output_type -> ringmaster.CoordinatorsReply
+	36, // 46: ringmaster.Coordinator.AddCoordinator:output_type -> ringmaster.AddCoordinatorReply
+	38, // 47: ringmaster.Coordinator.RemoveCoordinator:output_type -> ringmaster.RemoveCoordinatorReply
+	40, // 48: ringmaster.Coordinator.PutFile:output_type -> ringmaster.PutFileReply
+	39, // 49: ringmaster.Coordinator.GetFile:output_type -> ringmaster.FilePart
+	43, // 50: ringmaster.Peer.State:output_type -> ringmaster.StatePart
+	2,  // 51: ringmaster.Peer.Probe:output_type -> ringmaster.ProbeReply
+	39, // [39:52] is the sub-list for method output_type
+	26, // [26:39] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_ringmaster_proto_init() }
@@ -3784,7 +4157,7 @@ func file_ringmaster_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ringmaster_proto_rawDesc), len(file_ringmaster_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   37,
+			NumMessages:   43,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -22,14 +22,17 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	Coordinator_Attach_FullMethodName  = "/ringmaster.Coordinator/Attach"
-	Coordinator_Submit_FullMethodName  = "/ringmaster.Coordinator/Submit"
-	Coordinator_Watch_FullMethodName   = "/ringmaster.Coordinator/Watch"
-	Coordinator_Status_FullMethodName  = "/ringmaster.Coordinator/Status"
-	Coordinator_Stop_FullMethodName    = "/ringmaster.Coordinator/Stop"
-	Coordinator_Scale_FullMethodName   = "/ringmaster.Coordinator/Scale"
-	Coordinator_PutFile_FullMethodName = "/ringmaster.Coordinator/PutFile"
-	Coordinator_GetFile_FullMethodName = "/ringmaster.Coordinator/GetFile"
+	Coordinator_Attach_FullMethodName            = "/ringmaster.Coordinator/Attach"
+	Coordinator_Submit_FullMethodName            = "/ringmaster.Coordinator/Submit"
+	Coordinator_Watch_FullMethodName             = "/ringmaster.Coordinator/Watch"
+	Coordinator_Status_FullMethodName            = "/ringmaster.Coordinator/Status"
+	Coordinator_Stop_FullMethodName              = "/ringmaster.Coordinator/Stop"
+	Coordinator_Scale_FullMethodName             = "/ringmaster.Coordinator/Scale"
+	Coordinator_Coordinators_FullMethodName      = "/ringmaster.Coordinator/Coordinators"
+	Coordinator_AddCoordinator_FullMethodName    = "/ringmaster.Coordinator/AddCoordinator"
+	Coordinator_RemoveCoordinator_FullMethodName = "/ringmaster.Coordinator/RemoveCoordinator"
+	Coordinator_PutFile_FullMethodName           = "/ringmaster.Coordinator/PutFile"
+	Coordinator_GetFile_FullMethodName           = "/ringmaster.Coordinator/GetFile"
 )
 
 // CoordinatorClient is the client API for Coordinator service.
@@ -53,6 +56,13 @@ type CoordinatorClient interface {
 	Stop(ctx context.Context, in *StopRequest, opts ...grpc.CallOption) (*StopReply, error)
 	// Scale sets the number of workers a job wants.
 	Scale(ctx context.Context, in *ScaleRequest, opts ...grpc.CallOption) (*ScaleReply, error)
+	// Coordinators lists the replicas. The leader proves that it leads before it answers.
+	Coordinators(ctx context.Context, in *CoordinatorsRequest, opts ...grpc.CallOption) (*CoordinatorsReply, error)
+	// AddCoordinator brings a replica one step closer to being one of the cluster. A replica that wants to join, or has
+	// moved, calls it again and again until nothing is missing.
+	AddCoordinator(ctx context.Context, in *AddCoordinatorRequest, opts ...grpc.CallOption) (*AddCoordinatorReply, error)
+	// RemoveCoordinator takes a replica out of the cluster.
+	RemoveCoordinator(ctx context.Context, in *RemoveCoordinatorRequest, opts ...grpc.CallOption) (*RemoveCoordinatorReply, error)
 	// PutFile stores one checkpoint file with this replica (leader or not). Storing the same bytes again is no error.
 	PutFile(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[FilePart, PutFileReply], error)
 	// GetFile reads one checkpoint file from this replica.
@@ -139,6 +149,36 @@ func (c *coordinatorClient) Scale(ctx context.Context, in *ScaleRequest, opts ..
 	return out, nil
 }
 
+func (c *coordinatorClient) Coordinators(ctx context.Context, in *CoordinatorsRequest, opts ...grpc.CallOption) (*CoordinatorsReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CoordinatorsReply)
+	err := c.cc.Invoke(ctx, Coordinator_Coordinators_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *coordinatorClient) AddCoordinator(ctx context.Context, in *AddCoordinatorRequest, opts ...grpc.CallOption) (*AddCoordinatorReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AddCoordinatorReply)
+	err := c.cc.Invoke(ctx, Coordinator_AddCoordinator_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *coordinatorClient) RemoveCoordinator(ctx context.Context, in *RemoveCoordinatorRequest, opts ...grpc.CallOption) (*RemoveCoordinatorReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RemoveCoordinatorReply)
+	err := c.cc.Invoke(ctx, Coordinator_RemoveCoordinator_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *coordinatorClient) PutFile(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[FilePart, PutFileReply], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	stream, err := c.cc.NewStream(ctx, &Coordinator_ServiceDesc.Streams[2], Coordinator_PutFile_FullMethodName, cOpts...)
@@ -192,6 +232,13 @@ type CoordinatorServer interface {
 	Stop(context.Context, *StopRequest) (*StopReply, error)
 	// Scale sets the number of workers a job wants.
 	Scale(context.Context, *ScaleRequest) (*ScaleReply, error)
+	// Coordinators lists the replicas. The leader proves that it leads before it answers.
+	Coordinators(context.Context, *CoordinatorsRequest) (*CoordinatorsReply, error)
+	// AddCoordinator brings a replica one step closer to being one of the cluster. A replica that wants to join, or has
+	// moved, calls it again and again until nothing is missing.
+	AddCoordinator(context.Context, *AddCoordinatorRequest) (*AddCoordinatorReply, error)
+	// RemoveCoordinator takes a replica out of the cluster.
+	RemoveCoordinator(context.Context, *RemoveCoordinatorRequest) (*RemoveCoordinatorReply, error)
 	// PutFile stores one checkpoint file with this replica (leader or not). Storing the same bytes again is no error.
 	PutFile(grpc.ClientStreamingServer[FilePart, PutFileReply]) error
 	// GetFile reads one checkpoint file from this replica.
@@ -223,6 +270,15 @@ func (UnimplementedCoordinatorServer) Stop(context.Context, *StopRequest) (*Stop
 }
 func (UnimplementedCoordinatorServer) Scale(context.Context, *ScaleRequest) (*ScaleReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Scale not implemented")
+}
+func (UnimplementedCoordinatorServer) Coordinators(context.Context, *CoordinatorsRequest) (*CoordinatorsReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method Coordinators not implemented")
+}
+func (UnimplementedCoordinatorServer) AddCoordinator(context.Context, *AddCoordinatorRequest) (*AddCoordinatorReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method AddCoordinator not implemented")
+}
+func (UnimplementedCoordinatorServer) RemoveCoordinator(context.Context, *RemoveCoordinatorRequest) (*RemoveCoordinatorReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method RemoveCoordinator not implemented")
 }
 func (UnimplementedCoordinatorServer) PutFile(grpc.ClientStreamingServer[FilePart, PutFileReply]) error {
 	return status.Error(codes.Unimplemented, "method PutFile not implemented")
@@ -341,6 +397,60 @@ func _Coordinator_Scale_Handler(srv interface{}, ctx context.Context, dec func(i
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Coordinator_Coordinators_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CoordinatorsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CoordinatorServer).Coordinators(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Coordinator_Coordinators_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CoordinatorServer).Coordinators(ctx, req.(*CoordinatorsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Coordinator_AddCoordinator_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AddCoordinatorRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CoordinatorServer).AddCoordinator(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Coordinator_AddCoordinator_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CoordinatorServer).AddCoordinator(ctx, req.(*AddCoordinatorRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Coordinator_RemoveCoordinator_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RemoveCoordinatorRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CoordinatorServer).RemoveCoordinator(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Coordinator_RemoveCoordinator_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CoordinatorServer).RemoveCoordinator(ctx, req.(*RemoveCoordinatorRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Coordinator_PutFile_Handler(srv interface{}, stream grpc.ServerStream) error {
 	return srv.(CoordinatorServer).PutFile(&grpc.GenericServerStream[FilePart, PutFileReply]{ServerStream: stream})
 }
@@ -381,6 +491,18 @@ var Coordinator_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Scale",
 			Handler:    _Coordinator_Scale_Handler,
+		},
+		{
+			MethodName: "Coordinators",
+			Handler:    _Coordinator_Coordinators_Handler,
+		},
+		{
+			MethodName: "AddCoordinator",
+			Handler:    _Coordinator_AddCoordinator_Handler,
+		},
+		{
+			MethodName: "RemoveCoordinator",
+			Handler:    _Coordinator_RemoveCoordinator_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"ringmaster/internal/certs"
 	"ringmaster/internal/rpc"
 )
 
@@ -37,8 +38,8 @@ func (w *Worker) attachLoop(ctx context.Context) {
 			if errors.As(err, &other) && other.Leader != "" && other.Leader != address {
 				hint = other.Leader
 			}
-			if err != nil && ctx.Err() == nil && err.Error() != last {
-				last = err.Error()
+			if err != nil && ctx.Err() == nil && certs.Reason(err) != last {
+				last = certs.Reason(err)
 				w.log.Info("no line to the leader", "coordinator", address, "reason", last)
 			}
 		}

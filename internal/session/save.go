@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"ringmaster/internal/certs"
 	"ringmaster/internal/checkpoint"
 	"ringmaster/internal/rpc"
 	"ringmaster/internal/trainer"
@@ -146,7 +147,7 @@ const (
 // so many answer, and gives up (nil) only when the session's time is over.
 func (v *saver) spread(head *rpc.FilePart, share int) []string {
 	for retry := firstRetry; ; retry = min(2*retry, lastRetry) {
-		if holders := v.spreadOnce(head, share); len(holders) > v.j.w.replicas()/2 {
+		if holders := v.spreadOnce(head, share); v.j.w.majority(holders) {
 			return holders
 		}
 		if !sleep(v.ctx, retry) {
@@ -167,7 +168,7 @@ func (v *saver) spreadOnce(head *rpc.FilePart, share int) []string {
 		address, id string
 		err         error
 	}
-	addresses := v.j.w.addresses()
+	addresses := v.j.w.coordinators()
 	answers := make(chan answer, len(addresses))
 	for _, address := range addresses {
 		go func() {
@@ -178,15 +179,17 @@ func (v *saver) spreadOnce(head *rpc.FilePart, share int) []string {
 		}()
 	}
 	var holders []string
+	enough := false
 	for range addresses { // all of them: what is sent belongs to the saver again afterwards
 		a := <-answers
 		switch {
 		case a.err == nil && !slices.Contains(holders, a.id):
 			holders = append(holders, a.id)
 		case a.err != nil && ctx.Err() == nil:
-			v.j.w.log.Info("checkpoint share not stored", "file", head.Name, "coordinator", a.address, "reason", a.err)
+			v.j.w.log.Info("checkpoint share not stored", "file", head.Name, "coordinator", a.address, "reason", certs.Reason(a.err))
 		}
-		if len(holders) == v.j.w.replicas()/2+1 {
+		if !enough && v.j.w.majority(holders) {
+			enough = true
 			late := time.AfterFunc(lateTimeout, cancel)
 			defer late.Stop()
 		}
@@ -214,9 +217,22 @@ func (v *saver) facts() []*rpc.ShareFact {
 	return append([]*rpc.ShareFact(nil), v.stored...)
 }
 
-// replicas is the number of coordinators, as the leader told.
-func (w *Worker) replicas() int {
+// coordinators are where those that the newest order named are.
+func (w *Worker) coordinators() []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return len(w.known)
+	return slices.Clone(w.known)
+}
+
+// majority reports whether these are most of the coordinators that count.
+func (w *Worker) majority(holders []string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	held := 0
+	for _, id := range w.voters {
+		if slices.Contains(holders, id) {
+			held++
+		}
+	}
+	return held > len(w.voters)/2
 }

@@ -109,7 +109,8 @@ type Worker struct {
 	mu     sync.Mutex
 	report *rpc.Report // base of the next report; replaced, never changed
 	live   *job        // for progress, what it waits for and serving state
-	known  []string    // coordinators named by the newest order
+	known  []string    // addresses of the coordinators that the newest order named
+	voters []string    // ids of those that count for a majority
 
 	// Owned by the main loop.
 	order   *rpc.Order
@@ -269,12 +270,15 @@ func (w *Worker) current() *rpc.Report {
 }
 
 func (w *Worker) takeOrder(o *rpc.Order) {
-	addresses := make([]string, 0, len(o.Coordinators))
+	addresses, voters := make([]string, 0, len(o.Coordinators)), make([]string, 0, len(o.Coordinators))
 	for _, c := range o.Coordinators {
 		addresses = append(addresses, c.Address)
+		if !c.Joining {
+			voters = append(voters, c.Id)
+		}
 	}
 	w.mu.Lock()
-	w.known = addresses
+	w.known, w.voters = addresses, voters
 	w.mu.Unlock()
 	w.order = o
 	w.ways.take(o)

@@ -108,7 +108,7 @@ func (c *coordinator) start() error {
 		return err
 	}
 	ctx, cancel := context.WithCancel(w.ctx)
-	replicated := &witness{Replicated: &cluster.Replicated{Node: n, Peers: w.peers()}, judge: w.judge, id: c.id}
+	replicated := &witness{Replicated: &cluster.Replicated{Node: n}, judge: w.judge, id: c.id}
 	server := cluster.New(cluster.Config{ID: c.id, Address: c.address, Log: log, Random: w.word, Fetch: w.fetcher(c.id)}, replicated, store)
 	c.server = server
 	done := make(chan struct{})

@@ -50,7 +50,7 @@ func (p *Port) open(ctx context.Context, address string, want certs.Role, rpc bo
 	secure := tls.Client(conn, cfg)
 	if err := secure.HandshakeContext(ctx); err != nil {
 		conn.Close()
-		return nil, fmt.Errorf("TLS with %s: %w", address, err)
+		return nil, fmt.Errorf("%s: %w", address, certs.Explain(err))
 	}
 	return secure, nil
 }

@@ -68,10 +68,9 @@ func (n *Node) openTransport() error {
 	if err != nil {
 		return err
 	}
-	n.address, n.cfg.Peers[n.cfg.ID] = address, address
+	n.address = address
 	n.transport = persistent{raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-		Stream: &raftLayer{queue: n.cfg.Port.queues[kindRaft], port: n.cfg.Port, address: raftAddr(address), broken: n.brokenConns},
-		// A replica may have moved: the configuration knows better than the log.
+		Stream:                &raftLayer{queue: n.cfg.Port.queues[kindRaft], port: n.cfg.Port, address: raftAddr(address), broken: n.brokenConns},
 		ServerAddressProvider: addressBook{n},
 		Logger:                logs.Raft(n.log),
 		MaxPool:               maxPool,
@@ -107,7 +106,7 @@ func (b addressBook) ServerAddr(id raft.ServerID) (raft.ServerAddress, error) {
 	if a := b.n.addressOf(id, ""); a != "" {
 		return raft.ServerAddress(a), nil
 	}
-	return "", fmt.Errorf("coordinator %s is not in the configuration", id)
+	return "", fmt.Errorf("nobody knows where coordinator %s is", id)
 }
 
 // raftLayer carries Raft over the port.

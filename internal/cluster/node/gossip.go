@@ -143,7 +143,7 @@ func (g *Gossip) listConfig(meta []byte) (*memberlist.Config, error) {
 	c.SecretKey = g.cfg.Key
 	c.Delegate = metaDelegate(meta)
 	c.Events = events{g}
-	c.Logger = logs.Gossip(g.log)
+	c.Logger = logs.Gossip(logs.Bounded(g.log, refusalBurst, refusalEvery)) // a stranger's packets are worth a line each
 	return c, nil
 }
 

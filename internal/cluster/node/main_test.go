@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"os"
 	"slices"
@@ -110,11 +111,14 @@ type replica struct {
 // cluster is a set of replicas with their folders and addresses.
 type cluster struct {
 	t       testing.TB
-	timeout time.Duration // of elections
-	turn    time.Duration // of succession; 0: as usual
-	peers   map[string]string
-	dirs    map[string]string
-	up      map[string]*replica
+	timeout time.Duration     // of elections
+	turn    time.Duration     // of succession; 0: as usual
+	peers   map[string]string // where they are
+	// founders begin empty logs; nil: whoever comes is to be added.
+	founders  map[string]string
+	elsewhere func(id, known string) string
+	dirs      map[string]string
+	up        map[string]*replica
 }
 
 func newCluster(t testing.TB, size int) *cluster {
@@ -124,6 +128,7 @@ func newCluster(t testing.TB, size int) *cluster {
 		c.dirs[id] = t.TempDir()
 		c.peers[id] = freeAddress(t)
 	}
+	c.founders = maps.Clone(c.peers)
 	t.Cleanup(func() {
 		for id := range c.up {
 			c.crash(id)
@@ -148,8 +153,8 @@ func (c *cluster) start(id string) *replica {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	n, err := Start(Config{ID: id, Peers: c.peers, Dir: c.dirs[id], Port: port, ElectionTimeout: c.timeout, SnapshotEvery: 50, turn: c.turn,
-		Logger: testLog(c.t).With("at", id)}, &journal{})
+	n, err := Start(Config{ID: id, Address: c.peers[id], Peers: c.founders, Elsewhere: c.elsewhere, Dir: c.dirs[id], Port: port,
+		ElectionTimeout: c.timeout, SnapshotEvery: 50, turn: c.turn, Logger: testLog(c.t).With("at", id)}, &journal{})
 	if err != nil {
 		port.Close()
 		c.t.Fatal(err)

@@ -3,13 +3,13 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"maps"
-	"slices"
 	"sync"
 	"time"
 
@@ -38,14 +38,19 @@ const (
 // Config describes a Raft node.
 type Config struct {
 	ID string
-	// Peers are all replicas, this one too: id to host:port. It must be the same on all replicas, which begin the
-	// cluster with it; 1, 3 or 5. The addresses here go before those that Raft remembers, so replicas may move.
+	// Address is the host:port that the others dial; default: as in Peers. Port 0 means the port's.
+	Address string
+	// Peers are the replicas that found the cluster, this one too: id to host:port; 1, 3 or 5, and the same on all of
+	// them. Once there is a log it knows the replicas, and Peers counts no more. Without Peers a replica whose log is
+	// empty waits until the leader of a cluster sends it one.
 	Peers map[string]string
-	Dir   string // holds raft.db and snapshots/; made where missing
-	Port  *Port
+	// Elsewhere says where a replica is that the log knows at another address, "" where that address is right. It is how
+	// replicas that have moved are found before the log has been told. May be nil.
+	Elsewhere func(id, known string) string
+	Dir       string // holds raft.db and snapshots/; made where missing
+	Port      *Port
 	// ElectionTimeout: a replica that does not hear of the leader for this long (to twice it) calls an election, and a
-	// leader that does not hear of a majority for this long steps down. Default 400 ms. A single replica waits for
-	// nobody and leads within some 50 ms.
+	// leader that does not hear of a majority for this long steps down. Default 400 ms. A single replica leads at once.
 	ElectionTimeout time.Duration
 	// SnapshotEvery is the number of log entries after which the state is written to a snapshot. Default 1024.
 	SnapshotEvery uint64
@@ -57,6 +62,8 @@ type Config struct {
 
 	turn time.Duration // see turnLength
 }
+
+var noLog = slog.New(slog.DiscardHandler)
 
 // Errors of a proposal. NotLeaderError is another.
 var (
@@ -100,6 +107,7 @@ type Node struct {
 	observer *raft.Observer
 	events   chan raft.Observation
 	stop     chan struct{}
+	changing chan struct{} // capacity 1: held while the set of replicas is changed
 
 	newLeader   chan struct{} // capacity 1: for succeed
 	brokenConns chan struct{} // capacity 1: a connection of another replica was closed
@@ -110,6 +118,7 @@ type Node struct {
 
 	mu           sync.Mutex
 	transferring time.Time // since when proposals fail with ErrTransferring; zero: they don't
+	settled      time.Time // from then on the voters may be changed
 }
 
 // Start brings a replica to life: its state is that of the newest snapshot, and catches up with the log as soon as a
@@ -125,11 +134,11 @@ func Start(cfg Config, machine Machine) (*Node, error) {
 		cfg.SnapshotEvery = 1024
 	}
 	if cfg.Logger == nil {
-		cfg.Logger = slog.New(slog.DiscardHandler)
+		cfg.Logger = noLog
 	}
 	cfg.Peers = maps.Clone(cfg.Peers)
 	n := &Node{cfg: cfg, log: cfg.Logger, machine: machine, changed: make(chan struct{}, 1), leaders: make(chan struct{}, 1),
-		events: make(chan raft.Observation, 64), stop: make(chan struct{}), newLeader: make(chan struct{}, 1), brokenConns: make(chan struct{}, 1)}
+		events: make(chan raft.Observation, 64), stop: make(chan struct{}), changing: make(chan struct{}, 1), newLeader: make(chan struct{}, 1), brokenConns: make(chan struct{}, 1)}
 	if err := n.start(); err != nil {
 		n.release()
 		return nil, fmt.Errorf("start coordinator %s: %w", cfg.ID, err)
@@ -138,12 +147,9 @@ func Start(cfg Config, machine Machine) (*Node, error) {
 }
 
 func (n *Node) start() error {
-	if !slices.Contains([]int{1, 3, 5}, len(n.cfg.Peers)) {
-		return fmt.Errorf("%d coordinators, want 1, 3 or 5", len(n.cfg.Peers))
-	}
-	var ok bool
-	if n.address, ok = n.cfg.Peers[n.cfg.ID]; !ok {
-		return fmt.Errorf("it is not among the coordinators %v", n.ids())
+	n.address = cmp.Or(n.cfg.Address, n.cfg.Peers[n.cfg.ID])
+	if n.address == "" {
+		return fmt.Errorf("it has no address, and is not among the coordinators %v", n.founders())
 	}
 	if err := n.openTransport(); err != nil {
 		return err
@@ -152,14 +158,10 @@ func (n *Node) start() error {
 	if err != nil {
 		return err
 	}
-	if err := n.bootstrap(d); err != nil {
+	if err := n.found(d); err != nil {
 		return err
 	}
 	if n.raft, err = raft.NewRaft(n.raftConfig(), fsm{n}, d.log, d.stable, d.snapshots, n.transport); err != nil {
-		return err
-	}
-	if err := n.checkPeers(); err != nil {
-		n.raft.Shutdown().Error()
 		return err
 	}
 	n.observer = raft.NewObserver(n.events, false, func(o *raft.Observation) bool {
@@ -172,6 +174,9 @@ func (n *Node) start() error {
 	n.raft.RegisterObserver(n.observer)
 	n.running.Go(n.watch)
 	n.running.Go(n.succeed)
+	if all := n.Replicas(); len(all) == 1 && all[0].ID == n.cfg.ID {
+		n.running.Go(func() { _ = n.stand() }) // nobody could answer: waiting gains nothing. If it fails, Raft's timers do it
+	}
 	return nil
 }
 
@@ -179,9 +184,6 @@ func (n *Node) start() error {
 // proposal's latency does not depend on it, and three idle replicas take twice the CPU at 20 ms (4 % of a core) as at 50.
 func (n *Node) raftConfig() *raft.Config {
 	timeout := n.cfg.ElectionTimeout
-	if len(n.cfg.Peers) == 1 {
-		timeout = min(timeout, 25*time.Millisecond) // nobody could answer: waiting gains nothing
-	}
 	c := raft.DefaultConfig()
 	c.LocalID = raft.ServerID(n.cfg.ID)
 	c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = timeout, timeout, timeout
@@ -192,46 +194,6 @@ func (n *Node) raftConfig() *raft.Config {
 	c.NoLegacyTelemetry = true
 	c.Logger = logs.Raft(n.log)
 	return c
-}
-
-func (n *Node) ids() []string { return slices.Sorted(maps.Keys(n.cfg.Peers)) }
-
-// servers is the configuration that the cluster begins with: the same on every replica.
-func (n *Node) servers() raft.Configuration {
-	var c raft.Configuration
-	for _, id := range n.ids() {
-		c.Servers = append(c.Servers, raft.Server{ID: raft.ServerID(id), Address: raft.ServerAddress(n.cfg.Peers[id])})
-	}
-	return c
-}
-
-func (n *Node) bootstrap(d disk) error {
-	used, err := raft.HasExistingState(d.log, d.stable, d.snapshots)
-	if err != nil || used {
-		return err
-	}
-	return raft.BootstrapCluster(n.raftConfig(), d.log, d.stable, d.snapshots, n.transport, n.servers())
-}
-
-// checkPeers refuses a list of replicas other than the one the log began with: two lists would be two clusters, each
-// with a leader of its own. Once members were changed through the log, the log is right.
-func (n *Node) checkPeers() error {
-	f := n.raft.GetConfiguration()
-	if err := f.Error(); err != nil {
-		return err
-	}
-	if f.Index() > 1 {
-		return nil
-	}
-	var was []string
-	for _, s := range f.Configuration().Servers {
-		was = append(was, string(s.ID))
-	}
-	slices.Sort(was)
-	if now := n.ids(); !slices.Equal(was, now) {
-		return fmt.Errorf("its log in %s was begun by the coordinators %v, not %v: name the same ones, or use a new folder", n.cfg.Dir, was, now)
-	}
-	return nil
 }
 
 // watch tells of changes of leadership.
@@ -250,6 +212,9 @@ func (n *Node) watch() {
 			n.log.Info("coordinators have no leader", "before", was)
 		}
 		was = id
+		if id == n.cfg.ID {
+			n.settle() // the leader before may have changed the replicas just now
+		}
 		poke(n.newLeader)
 		poke(n.leaders)
 		poke(n.changed)
@@ -276,16 +241,6 @@ func (n *Node) Leader() (id, address string, known bool) {
 		return "", "", false
 	}
 	return string(server), n.addressOf(server, at), true
-}
-
-func (n *Node) addressOf(id raft.ServerID, fallback raft.ServerAddress) string {
-	if id == raft.ServerID(n.cfg.ID) {
-		return n.address
-	}
-	if a, ok := n.cfg.Peers[string(id)]; ok {
-		return a
-	}
-	return string(fallback)
 }
 
 // IsLeader reports whether this replica leads. It may have lost leadership without knowing: only a Propose or a Barrier
@@ -384,20 +339,6 @@ func (n *Node) handOver(ctx context.Context) {
 	case <-bounded.Done():
 		n.log.Warn("could not hand leadership over in time")
 	}
-}
-
-func (n *Node) voters() int {
-	f := n.raft.GetConfiguration()
-	if f.Error() != nil {
-		return 0
-	}
-	voters := 0
-	for _, s := range f.Configuration().Servers {
-		if s.Suffrage == raft.Voter {
-			voters++
-		}
-	}
-	return voters
 }
 
 // end stops everything; nothing is handed over.

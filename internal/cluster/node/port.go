@@ -300,7 +300,7 @@ func (p *Port) greet(raw net.Conn) (net.Conn, kind, error) {
 	if p.tls != nil {
 		secure := tls.Server(raw, p.tls)
 		if err := secure.Handshake(); err != nil {
-			return nil, 0, fmt.Errorf("TLS: %w", err)
+			return nil, 0, fmt.Errorf("TLS: %w", certs.Explain(err))
 		}
 		if certs.Enrolling(secure.ConnectionState()) {
 			return secure, kindEnroll, nil

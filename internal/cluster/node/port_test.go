@@ -264,8 +264,8 @@ func TestTLSRefusesStrangers(t *testing.T) {
 		says string // in the caller's error; "": connected, and then hung up on
 		log  string // of the server
 	}{
-		{"another authority", listen(t, theirs.port(certs.Coordinator, "c1")), server, kindRaft, "TLS with " + server.Addr().String(), "TLS: remote error: tls: bad certificate"},
-		{"Raft to a worker", server, worker, kindRaft, "not coordinator.ringmaster", ""},
+		{"another authority", listen(t, theirs.port(certs.Coordinator, "c1")), server, kindRaft, server.Addr().String() + ": it belongs to another cluster", "TLS: it does not accept the certificate shown to it"},
+		{"Raft to a worker", server, worker, kindRaft, "is that of worker w1, and a coordinator is asked for", ""},
 		{"a worker's Raft", worker, server, kindRaft, "", "it has the certificate of worker w1, and may not speak Raft here"},
 		{"a client's Raft", client, server, kindRaft, "", "it has the certificate of client me, and may not speak Raft here"},
 		{"a client's gossip", client, server, kindGossip, "", "it has the certificate of client me, and may not speak gossip here"},

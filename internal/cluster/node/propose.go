@@ -34,30 +34,6 @@ func (n *Node) Barrier(ctx context.Context) error {
 	return nil
 }
 
-// AddVoter adds a replica to the cluster, or changes its address. The new one must have been started with the enlarged
-// list of peers in an empty folder whose log it does not begin itself. Errors as of Propose.
-func (n *Node) AddVoter(ctx context.Context, id, address string) error {
-	if len(n.cfg.Peers) == 1 {
-		return fmt.Errorf("add coordinator %s: coordinator %s was started as the only one, with timeouts for one", id, n.cfg.ID)
-	}
-	err := n.wait(ctx, func(patience time.Duration) raft.Future {
-		return n.raft.AddVoter(raft.ServerID(id), raft.ServerAddress(address), 0, patience)
-	})
-	if err != nil {
-		return fmt.Errorf("add coordinator %s at %s: %w", id, address, err)
-	}
-	return nil
-}
-
-// RemoveServer takes a replica out of the cluster. Errors as of Propose.
-func (n *Node) RemoveServer(ctx context.Context, id string) error {
-	err := n.wait(ctx, func(patience time.Duration) raft.Future { return n.raft.RemoveServer(raft.ServerID(id), 0, patience) })
-	if err != nil {
-		return fmt.Errorf("remove coordinator %s: %w", id, err)
-	}
-	return nil
-}
-
 // wait begins an operation and waits for its end, at most as long as ctx.
 func (n *Node) wait(ctx context.Context, begin func(patience time.Duration) raft.Future) error {
 	if err := ctx.Err(); err != nil {

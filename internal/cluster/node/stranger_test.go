@@ -1,9 +1,11 @@
 package node
 
 import (
+	"bytes"
 	"crypto/tls"
 	"errors"
 	"net"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -82,4 +84,47 @@ func fuzzStranger(f *testing.F, cfg PortConfig, key []byte, dial func(*testing.T
 			t.Error("after a stranger's bytes the gossip has forgotten itself")
 		}
 	})
+}
+
+// TestStrangersPacketsAreAFewLines floods an encrypted gossip with packets: plain gossip, noise, and packets that it has
+// received before. Its members stay what they are, and its log stays short.
+func TestStrangersPacketsAreAFewLines(t *testing.T) {
+	var lines atomic.Int64
+	log := lineLogger(func(string) { lines.Add(1) })
+	key := bytes.Repeat([]byte{7}, 32)
+	start := func(id string, seeds ...string) (*Gossip, *Port) {
+		p := listen(t, PortConfig{})
+		g, err := StartGossip(GossipConfig{ID: id, Role: Coordinator, Incarnation: 1, API: p.Addr().String(), Advertise: p.Addr().String(), Seeds: seeds, Key: key, Port: p, Logger: log})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { g.Shutdown() })
+		return g, p
+	}
+	a, pa := start("a")
+	b, _ := start("b", pa.Addr().String())
+	both := func() bool { return len(a.Members(Coordinator)) == 2 && len(b.Members(Coordinator)) == 2 }
+	eventually(t, "they know each other", both)
+	conn, err := net.Dial("udp", pa.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	packet := make([]byte, 400)
+	for i := range 3000 {
+		for j := range packet {
+			packet[j] = byte(i * (j + 1))
+		}
+		packet[0] = byte(i % 16) // a kind of message of the plain protocol
+		conn.Write(packet[:1+i%len(packet)])
+	}
+	for range 100 { // what it takes after all that
+		time.Sleep(10 * time.Millisecond)
+		if !both() {
+			t.Fatal("the members were disturbed")
+		}
+	}
+	if n := lines.Load(); n == 0 || n > 2*(refusalBurst+10) {
+		t.Errorf("3000 packets of a stranger made %d lines", n)
+	}
 }

@@ -103,11 +103,14 @@ func (n *Node) inherit(ctx context.Context, dead, address string) {
 }
 
 // stand makes this replica a candidate at once.
-func (n *Node) stand() error {
+func (n *Node) stand() error { return n.bid(n.cfg.ID, n.address) }
+
+// bid makes a replica a candidate at once.
+func (n *Node) bid(id, address string) error {
 	self, at := raft.ServerID(n.cfg.ID), raft.ServerAddress(n.address)
 	request := &raft.TimeoutNowRequest{RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax,
 		ID: []byte(self), Addr: n.transport.EncodePeer(self, at)}}
-	return n.transport.TimeoutNow(self, at, request, &raft.TimeoutNowResponse{})
+	return n.transport.TimeoutNow(raft.ServerID(id), raft.ServerAddress(address), request, &raft.TimeoutNowResponse{})
 }
 
 // pause waits; false where ctx ended first.

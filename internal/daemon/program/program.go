@@ -127,5 +127,8 @@ func (d Daemon) live(body Body, level slog.Level) int {
 		return exitUsage
 	}
 	d.complain(err)
+	if own := interface{ ExitCode() int }(nil); errors.As(err, &own) {
+		return own.ExitCode()
+	}
 	return exitFailed
 }

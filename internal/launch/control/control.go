@@ -90,7 +90,7 @@ func (c *Client) lead(ctx context.Context, doing string, call func(context.Conte
 			return nil
 		}
 		if ctx.Err() == nil || last == nil {
-			last = fmt.Errorf("coordinator %s: %w", address, err)
+			last = fmt.Errorf("coordinator %s: %s%s", address, certs.Reason(err), hint(err))
 		}
 		redirected, final := c.turn(err)
 		if final {
@@ -100,7 +100,7 @@ func (c *Client) lead(ctx context.Context, doing string, call func(context.Conte
 			continue
 		}
 		if !pause(ctx, retryPause) {
-			return fmt.Errorf("%s: %w at %s (%s)%s", doing, ErrUnreachable, strings.Join(c.addresses, ", "), oneLine(last), hint(last))
+			return fmt.Errorf("%s: %w at %s (%s)", doing, ErrUnreachable, strings.Join(c.addresses, ", "), oneLine(last))
 		}
 	}
 }
@@ -186,6 +186,34 @@ func (c *Client) Scale(ctx context.Context, job string, workers int) error {
 	})
 }
 
+// Coordinators lists the replicas, as the leader sees them.
+func (c *Client) Coordinators(ctx context.Context) ([]*rpc.CoordinatorInfo, error) {
+	var all []*rpc.CoordinatorInfo
+	err := c.lead(ctx, "list the coordinators", func(ctx context.Context, leader rpc.CoordinatorClient) error {
+		reply, err := leader.Coordinators(ctx, &rpc.CoordinatorsRequest{})
+		all = reply.GetCoordinators()
+		return err
+	})
+	return all, err
+}
+
+// RemoveCoordinator takes a replica out of the cluster.
+func (c *Client) RemoveCoordinator(ctx context.Context, id string, force bool) error {
+	return c.lead(ctx, "remove coordinator "+id, func(ctx context.Context, leader rpc.CoordinatorClient) error {
+		_, err := leader.RemoveCoordinator(ctx, &rpc.RemoveCoordinatorRequest{Id: id, Force: force})
+		return err
+	})
+}
+
+// learn notes coordinators that it has not been told of. Replicas come and go while somebody watches.
+func (c *Client) learn(addresses []string) {
+	for _, address := range addresses {
+		if !slices.Contains(c.addresses, address) {
+			c.addresses = append(c.addresses, address)
+		}
+	}
+}
+
 // Status is the state of the cluster and of a job; an empty id means the newest.
 func (c *Client) Status(ctx context.Context, job string) (*rpc.ClusterStatus, error) {
 	var found *rpc.ClusterStatus
@@ -204,6 +232,7 @@ func (c *Client) Watch(ctx context.Context, job string, patience time.Duration, 
 	for {
 		err := c.watchOnce(ctx, job, patience, func(s *rpc.JobStatus) {
 			last = s
+			c.learn(s.Coordinators)
 			see(s)
 		})
 		switch {

@@ -1,0 +1,167 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"ringmaster/internal/launch/control"
+	"ringmaster/internal/rpc"
+)
+
+const (
+	listTimeout   = 5 * time.Second  // how long a cluster may take to answer
+	notable       = 64               // log entries: who votes may lack some for a moment
+	removeTimeout = 20 * time.Second // and to take a replica out: a leader hands over first
+)
+
+func coordinatorsCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "coordinators",
+		Short: "List the coordinators of a running cluster, or remove one",
+		Long: `Lists the coordinators of a running cluster, or removes one. Training goes on meanwhile.
+
+To add one, start it with an id of its own and an empty folder: coordinator --id c4 --bind HOST:7070 --join ADDR. It takes over
+the log and the checkpoints, and then gets a vote. To replace one, dead or alive, add the new one, then remove the old one. One that
+moves to another address is started there with its folder, the new --bind, and --join ADDR.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(coordinatorsListCommand(), coordinatorsRemoveCommand())
+	return cmd
+}
+
+// clusterFlags are where a command finds a running cluster.
+type clusterFlags struct {
+	dir, certificate string
+	cluster          []string
+}
+
+func (f *clusterFlags) add(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.dir, "dir", "", "`folder` of a run on this machine")
+	cmd.Flags().StringSliceVar(&f.cluster, "cluster", nil, "`address`es of coordinators, host:port")
+	certsFlag(cmd, &f.certificate)
+	cmd.MarkFlagsMutuallyExclusive("dir", "cluster")
+}
+
+// ask opens a client of the cluster for as long as do takes.
+func (f *clusterFlags) ask(ctx context.Context, timeout time.Duration, do func(context.Context, *control.Client) error) error {
+	addresses, err := clusterOf(f.dir, f.cluster)
+	if err != nil {
+		return err
+	}
+	certificate := f.certificate
+	if len(f.cluster) == 0 {
+		certificate = "" // a launch is on this machine alone
+	}
+	options, err := connection(certificate, addresses)
+	if err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	client := control.New(addresses, options...)
+	err = do(ctx, client)
+	if errors.Is(err, control.ErrUnreachable) {
+		err = &exit{exitNotUp, err}
+	} else {
+		err = failed(err)
+	}
+	return errors.Join(err, failed(client.Close()))
+}
+
+func coordinatorsListCommand() *cobra.Command {
+	var f clusterFlags
+	cmd := &cobra.Command{
+		Use:   "list [--dir DIR | --cluster ADDR]",
+		Short: "List the coordinators: where they are, who leads, who votes, who does not answer",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return f.ask(cmd.Context(), listTimeout, func(ctx context.Context, client *control.Client) error {
+				all, err := client.Coordinators(ctx)
+				if err != nil {
+					return err
+				}
+				return table(os.Stdout, describeCoordinators(all))
+			})
+		},
+	}
+	f.add(cmd)
+	return cmd
+}
+
+// describeCoordinators is a line for each coordinator.
+func describeCoordinators(all []*rpc.CoordinatorInfo) []string {
+	var lines []string
+	for _, c := range all {
+		state := "votes"
+		switch {
+		case c.Leader:
+			state = "leads"
+		case c.Joining:
+			state = "joins"
+		}
+		switch {
+		case c.Silent:
+			state += ", does not answer"
+		case c.Behind > 0 && c.Joining || c.Behind > notable:
+			state += fmt.Sprintf(", %d log entries behind", c.Behind)
+		}
+		lines = append(lines, c.Id+"\t"+c.Address+"\t"+state)
+	}
+	return lines
+}
+
+func coordinatorsRemoveCommand() *cobra.Command {
+	var f clusterFlags
+	force := false
+	cmd := &cobra.Command{
+		Use:   "remove ID [--dir DIR | --cluster ADDR]",
+		Short: "Remove a coordinator from a running cluster, dead or alive",
+		Long: `Removes a coordinator. If it leads, another takes over first; if it lives, it notices and ends. A removal after which no majority
+of the others answers is refused.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return f.ask(cmd.Context(), removeTimeout, func(ctx context.Context, client *control.Client) error {
+				return removeCoordinator(ctx, client, args[0], force)
+			})
+		},
+	}
+	f.add(cmd)
+	cmd.Flags().BoolVar(&force, "force", false, "also where no majority of the others answers: then nothing can be decided until one does")
+	return cmd
+}
+
+func removeCoordinator(ctx context.Context, client *control.Client, id string, force bool) error {
+	all, err := client.Coordinators(ctx)
+	if err != nil {
+		return err
+	}
+	var ids []string
+	for _, c := range all {
+		ids = append(ids, c.Id)
+	}
+	if !slices.Contains(ids, id) {
+		return fmt.Errorf("there is no coordinator %s; there are %s", id, strings.Join(ids, ", "))
+	}
+	if err := client.RemoveCoordinator(ctx, id, force); err != nil {
+		return err
+	}
+	rest := slices.DeleteFunc(ids, func(other string) bool { return other == id })
+	note := ""
+	if len(rest)%2 == 0 {
+		note = fmt.Sprintf("; %d survive no more deaths than %d would", len(rest), len(rest)-1)
+	}
+	_, err = fmt.Printf("%s is removed; the coordinators are %s%s\n", id, strings.Join(rest, ", "), note)
+	return err
+}

@@ -1,0 +1,332 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// add brings a replica into the cluster as its daemon would: it asks whoever leads until nothing is missing.
+func (c *cluster) add(id string) {
+	c.t.Helper()
+	c.ask("add "+id, func(n *Node) (bool, error) {
+		waits, err := n.AddReplica(within(c.t), id, c.peers[id], c.up[id] == nil, true)
+		if err == nil && c.up[id] == nil {
+			c.start(id)
+		}
+		return err == nil && waits == "", err
+	})
+}
+
+func (c *cluster) remove(id string, force bool) (err error) {
+	c.t.Helper()
+	c.ask("remove "+id, func(n *Node) (bool, error) {
+		err = n.RemoveReplica(within(c.t), id, force)
+		if errors.Is(err, ErrUnknown) || errors.As(err, new(*NotLeaderError)) || errors.Is(err, ErrBusyChanging) {
+			return false, err
+		}
+		return true, nil
+	})
+	return err
+}
+
+// ask asks the replicas in turn until one has done it. That one does not lead, or is busy, is no failure.
+func (c *cluster) ask(what string, do func(*Node) (bool, error)) {
+	c.t.Helper()
+	var last error
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		for _, n := range c.nodes() {
+			done, err := do(n)
+			if done {
+				return
+			}
+			if err != nil && !errors.As(err, new(*NotLeaderError)) {
+				last = err
+			}
+		}
+	}
+	c.t.Fatalf("%s: not done in %v: %v", what, patience, last)
+}
+
+// newcomer prepares a folder and an address for a replica that is to be added.
+func (c *cluster) newcomer(id string) {
+	c.t.Helper()
+	c.peers[id], c.dirs[id] = freeAddress(c.t), c.t.TempDir()
+	c.founders = nil
+}
+
+// known waits until all replicas know exactly these as voters.
+func (c *cluster) known(ids ...string) {
+	c.t.Helper()
+	for id, r := range c.up {
+		eventually(c.t, fmt.Sprintf("%s knows %v", id, ids), func() bool {
+			var voters []string
+			for _, other := range r.Replicas() {
+				if other.Votes {
+					voters = append(voters, other.ID)
+				}
+			}
+			return slices.Equal(voters, ids)
+		})
+	}
+}
+
+// TestReplaceAllReplicasOneByOne replaces each replica by a new one while proposals go on: nothing that was acknowledged
+// is lost, and the last ones hold what the first ones took.
+func TestReplaceAllReplicasOneByOne(t *testing.T) {
+	c := newCluster(t, 3)
+	c.startAll()
+	var want []string
+	add := func(n int) {
+		for range n {
+			want = append(want, fmt.Sprint(len(want)))
+			propose(t, c.nodes(), want[len(want)-1])
+		}
+	}
+	add(120) // more than the log keeps after a snapshot
+	for _, r := range c.up {
+		if err := r.raft.Snapshot().Error(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, change := range [][2]string{{"c1", "c4"}, {"c2", "c5"}, {"c3", "c6"}} {
+		before, after := change[0], change[1]
+		c.newcomer(after)
+		c.add(after)
+		add(3)
+		if err := c.remove(before, false); err != nil {
+			t.Fatal(err)
+		}
+		c.crash(before)
+		delete(c.peers, before)
+		add(3)
+	}
+	c.known("c4", "c5", "c6")
+	c.agree(want)
+	for id := range c.peers { // the log knows who they are: nobody names them again
+		c.crash(id)
+	}
+	c.startAll()
+	add(1)
+	c.agree(want)
+}
+
+// TestReplaceADeadReplica takes the place of one that does not come back, then loses the leader.
+func TestReplaceADeadReplica(t *testing.T) {
+	c := newCluster(t, 3)
+	c.startAll()
+	propose(t, c.nodes(), "a")
+	c.crash("c1")
+	delete(c.peers, "c1")
+	c.newcomer("c4")
+	c.add("c4")
+	if err := c.remove("c1", false); err != nil {
+		t.Fatal(err)
+	}
+	c.known("c2", "c3", "c4")
+	propose(t, c.nodes(), "b")
+	c.agree([]string{"a", "b"})
+	c.crash(c.leader())
+	propose(t, c.nodes(), "c")
+	c.agree([]string{"a", "b", "c"})
+}
+
+// TestOneReplicaBecomesThree grows a cluster that was founded by one replica alone, and loses the first.
+func TestOneReplicaBecomesThree(t *testing.T) {
+	c := newCluster(t, 1)
+	c.startAll()
+	propose(t, c.nodes(), "a")
+	for _, id := range []string{"c2", "c3"} {
+		c.newcomer(id)
+		c.add(id)
+	}
+	c.known("c1", "c2", "c3")
+	c.crash("c1")
+	propose(t, c.nodes(), "b")
+	c.agree([]string{"a", "b"})
+}
+
+// TestLeaderHandsOverBeforeItIsRemoved also holds the term still: a removed replica that lives on stands for election
+// nowhere, and the others keep their leader.
+func TestLeaderHandsOverBeforeItIsRemoved(t *testing.T) {
+	c := newCluster(t, 3)
+	c.startAll()
+	old := c.leader()
+	err := c.up[old].RemoveReplica(within(t), old, false)
+	var other *NotLeaderError
+	if !errors.As(err, &other) || other.ID == old {
+		t.Fatalf("the leader that is to be removed says %v", err)
+	}
+	if err := c.remove(old, false); err != nil {
+		t.Fatal(err)
+	}
+	removed := c.up[old]
+	delete(c.up, old)
+	defer func() { c.up[old] = removed }() // to be ended
+	leader := c.leader()
+	term := c.up[leader].Stats().Term
+	time.Sleep(5 * c.timeout)
+	if now := c.up[leader].Stats(); now.Term != term || now.State != "Leader" {
+		t.Errorf("the removed %s disturbed the others: term %d became %d, %s is %s", old, term, now.Term, leader, now.State)
+	}
+	if removed.IsLeader() {
+		t.Errorf("the removed %s leads", old)
+	}
+}
+
+func TestRemovalThatLosesTheMajorityIsRefused(t *testing.T) {
+	c := newCluster(t, 3)
+	c.startAll()
+	propose(t, c.nodes(), "a")
+	c.crash("c3")
+	c.leader()
+	for _, id := range []string{"c1", "c2"} {
+		err := c.remove(id, false)
+		if err == nil || !strings.Contains(err.Error(), "only 1 answer") || !strings.Contains(err.Error(), "silent: c3") {
+			t.Errorf("remove %s with c3 dead: %v", id, err)
+		}
+	}
+	if err := c.remove("c3", false); err != nil {
+		t.Fatal(err)
+	}
+	c.known("c1", "c2")
+	gone := "c1"
+	if c.leader() == gone {
+		gone = "c2"
+	}
+	if err := c.remove(gone, false); err != nil {
+		t.Fatal(err)
+	}
+	c.crash(gone)
+	last := c.leader()
+	if err := c.remove(last, true); err == nil || !strings.Contains(err.Error(), "the only one that votes") {
+		t.Errorf("remove the last: %v", err)
+	}
+	propose(t, c.nodes(), "b")
+}
+
+// TestForgetfulReplicaIsRefused: one that votes and comes back with an empty folder has forgotten how it voted.
+func TestForgetfulReplicaIsRefused(t *testing.T) {
+	c := newCluster(t, 3)
+	c.startAll()
+	leader := c.up[c.leader()]
+	for id := range c.peers {
+		if _, err := leader.AddReplica(within(t), id, c.peers[id], true, false); err == nil || !strings.Contains(err.Error(), "votes already") {
+			t.Errorf("%s with an empty folder: %v", id, err)
+		}
+		if waits, err := leader.AddReplica(within(t), id, c.peers[id], false, true); waits != "" || err != nil {
+			t.Errorf("%s, a member already: waits for %q, %v", id, waits, err)
+		}
+	}
+	if _, err := leader.AddReplica(within(t), "c9", c.peers["c2"], true, false); err == nil || !strings.Contains(err.Error(), "c2 is at") {
+		t.Errorf("an address that is taken: %v", err)
+	}
+}
+
+// TestNewReplicaVotesOnlyWhenItHasAll: before, it neither votes nor counts.
+func TestNewReplicaVotesOnlyWhenItHasAll(t *testing.T) {
+	c := newCluster(t, 1)
+	c.startAll()
+	leader := c.up["c1"].Node
+	propose(t, c.nodes(), "a")
+	c.newcomer("c2")
+	waits, err := leader.AddReplica(within(t), "c2", c.peers["c2"], true, false)
+	if err != nil || waits != "its log" {
+		t.Fatalf("waits for %q, %v", waits, err)
+	}
+	if waits, err = leader.AddReplica(within(t), "c2", c.peers["c2"], false, true); err != nil || !strings.Contains(waits, "cannot reach it at") {
+		t.Errorf("not started: waits for %q, %v", waits, err)
+	}
+	c.start("c2")
+	if waits, err = leader.AddReplica(within(t), "c2", c.peers["c2"], false, false); err != nil || waits != "its checkpoints" {
+		t.Errorf("without its checkpoints: waits for %q, %v", waits, err)
+	}
+	c.agree([]string{"a"})
+	if look := leader.Look(within(t)); len(look) != 2 || look[1].Votes || look[1].Silent || look[1].Behind != 0 {
+		t.Errorf("the leader sees %+v", look)
+	}
+	c.crash("c2")
+	propose(t, c.nodes(), "b") // its majority is c1 alone
+	if look := leader.Look(within(t)); !look[1].Silent {
+		t.Errorf("the leader sees %+v", look)
+	}
+	c.start("c2")
+	c.add("c2")
+	c.known("c1", "c2")
+}
+
+// TestAllReplicasMoveAtOnce: their log knows none of the new addresses; they are found elsewhere, and then the log is told.
+func TestAllReplicasMoveAtOnce(t *testing.T) {
+	c := newCluster(t, 3)
+	c.startAll()
+	propose(t, c.nodes(), "a")
+	for id := range c.peers {
+		c.crash(id)
+	}
+	for id := range c.peers {
+		c.peers[id] = freeAddress(t)
+	}
+	moved := maps.Clone(c.peers)
+	c.elsewhere = func(id, known string) string { return moved[id] }
+	c.startAll()
+	propose(t, c.nodes(), "b")
+	c.agree([]string{"a", "b"})
+	if id, address, _ := c.up["c1"].Leader(); address != c.peers[id] {
+		t.Errorf("the leader %s is said to be at %s, it is at %s", id, address, c.peers[id])
+	}
+	for id := range c.peers {
+		c.add(id)
+	}
+	for id := range c.peers {
+		c.crash(id)
+	}
+	c.elsewhere = nil
+	c.startAll()
+	propose(t, c.nodes(), "c")
+	c.agree([]string{"a", "b", "c"})
+}
+
+func TestFreshFolders(t *testing.T) {
+	c := newCluster(t, 1)
+	for _, want := range []bool{true, false} {
+		if fresh, err := Fresh(c.dirs["c1"]); err != nil || fresh != want {
+			t.Errorf("fresh: %v, %v; want %v", fresh, err, want)
+		}
+		if want {
+			c.start("c1")
+			c.crash("c1")
+		}
+	}
+	c.newcomer("c2")
+	c.start("c2") // nobody has added it: its log stays empty
+	c.crash("c2")
+	if fresh, err := Fresh(c.dirs["c2"]); err != nil || !fresh {
+		t.Errorf("fresh: %v, %v", fresh, err)
+	}
+}
+
+// TestNoOtherChangeMeanwhile: the replicas change one at a time.
+func TestNoOtherChangeMeanwhile(t *testing.T) {
+	c := newCluster(t, 1)
+	n := c.start("c1").Node
+	eventually(t, "it leads", n.IsLeader)
+	done, err := n.change(within(t), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := n.RemoveReplica(within(t), "c1", false); !errors.Is(err, ErrBusyChanging) {
+		t.Errorf("meanwhile: %v", err)
+	}
+	done()
+	n.settle()
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := n.RemoveReplica(ended, "c1", false); !errors.Is(err, ErrBusyChanging) {
+		t.Errorf("without the time to settle: %v", err)
+	}
+}

@@ -1,0 +1,240 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"ringmaster/internal/certs"
+	"ringmaster/internal/cluster"
+	"ringmaster/internal/cluster/fsm"
+	"ringmaster/internal/cluster/node"
+	"ringmaster/internal/config"
+	"ringmaster/internal/rpc"
+)
+
+const (
+	memberLook   = 250 * time.Millisecond // between two looks whether this replica is what it should be
+	memberCall   = 5 * time.Second        // bounds one question to one coordinator
+	enterFirst   = 100 * time.Millisecond // between two attempts to enter a cluster
+	enterLast    = 2 * time.Second
+	leaderless   = 3 * time.Second // without a leader for so long, a replica asks whether it was removed
+	leaderlessGo = 2 * time.Second // between two such questions
+)
+
+// RemovedError means that the cluster does not know this replica any more.
+type RemovedError struct {
+	ID  string
+	Now []string // those that it knows
+}
+
+// Error says what to do.
+func (e *RemovedError) Error() string {
+	return fmt.Sprintf("coordinator %s was removed from the cluster, whose coordinators are %s; to bring it back, start it with --join and an empty folder", e.ID, strings.Join(e.Now, ", "))
+}
+
+// ExitCode tells whoever starts processes again that this one need not be.
+func (e *RemovedError) ExitCode() int { return 4 }
+
+// membership is a replica's care for its own place among the coordinators.
+type membership struct {
+	id, address string
+	seeds       []string // addresses of coordinators, as the configuration says
+	gossip      *node.Gossip
+	node        *node.Node // nil before it is a member
+	conns       *connections
+	log         *slog.Logger
+	said        string
+}
+
+// logged are the addresses of the replicas that the log knows, and those of the configuration.
+func (m *membership) logged() []string {
+	var all []string
+	if m.node != nil {
+		for _, r := range m.node.Replicas() {
+			all = append(all, r.Address)
+		}
+	}
+	return append(all, m.seeds...)
+}
+
+// known are all addresses of coordinators, those of gossip too.
+func (m *membership) known() []string { return coordinators(m.gossip, m.logged()) }
+
+// say logs a line when it is not the one before.
+func (m *membership) say(text string, args ...any) {
+	if line := fmt.Sprintln(append([]any{text}, args...)...); line != m.said {
+		m.said = line
+		m.log.Info(text, args...)
+	}
+}
+
+// lead carries a question to the leader: it asks the coordinators that it knows, one after another, and those that they
+// name as leading. The error is the leader's, or the last one where none was found.
+func (m *membership) lead(ctx context.Context, do func(context.Context, rpc.CoordinatorClient) error) error {
+	ask, asked := m.known(), map[string]bool{}
+	last := errors.New("no other coordinator is known")
+	for len(ask) > 0 && ctx.Err() == nil {
+		address := ask[0]
+		ask = ask[1:]
+		if asked[address] || address == m.address {
+			continue
+		}
+		asked[address] = true
+		conn, err := m.conns.at(address)
+		if err == nil {
+			bounded, cancel := context.WithTimeout(ctx, memberCall)
+			err = do(bounded, rpc.NewCoordinatorClient(conn))
+			cancel()
+		}
+		if err == nil {
+			return nil
+		}
+		last = fmt.Errorf("coordinator %s: %s", address, certs.Reason(err))
+		if leader, follows := leaderOf(err); follows {
+			if leader != "" && !asked[leader] {
+				ask = slices.Insert(ask, 0, leader)
+			}
+			continue
+		}
+		switch status.Code(err) {
+		case codes.FailedPrecondition, codes.PermissionDenied, codes.InvalidArgument, codes.Unimplemented:
+			return &refusal{last}
+		}
+	}
+	return last
+}
+
+// refusal is a leader's answer that will not become another by asking again.
+type refusal struct{ error }
+
+// leaderOf reads from a follower's answer who leads.
+func leaderOf(err error) (address string, follows bool) {
+	for _, d := range status.Convert(err).Details() {
+		if other, ok := d.(*rpc.NotLeader); ok {
+			return other.LeaderAddress, true
+		}
+	}
+	return "", false
+}
+
+// join makes this replica a member of the cluster that it is to join, where it has no log and founds none.
+func (m *membership) join(ctx context.Context, c *config.Coordinator) error {
+	if len(c.Peers) > 0 {
+		return nil
+	}
+	fresh, err := node.Fresh(c.RaftDir)
+	if err != nil || !fresh {
+		return err
+	}
+	return m.enter(ctx)
+}
+
+// enter asks to be taken into the cluster, before this replica has a log, until it is or the cluster refuses. Only then
+// may its Raft begin to speak: one that had a vote and lost its log must not vote again.
+func (m *membership) enter(ctx context.Context) error {
+	for wait := enterFirst; ; wait = min(2*wait, enterLast) {
+		err := m.lead(ctx, func(ctx context.Context, leader rpc.CoordinatorClient) error {
+			_, err := leader.AddCoordinator(ctx, &rpc.AddCoordinatorRequest{Id: m.id, Address: m.address, Fresh: true})
+			return err
+		})
+		switch {
+		case err == nil:
+			return nil
+		case errors.As(err, new(*refusal)):
+			return &config.Problem{Text: fmt.Sprintf("join: %v", err)}
+		}
+		m.say("asks to join the cluster", "addresses", m.known(), "reason", err)
+		if !pause(ctx, wait) {
+			return ctx.Err()
+		}
+	}
+}
+
+// stay keeps the replica what it should be: a member that votes, at the address where it is. It returns a *RemovedError when
+// the cluster knows it no more.
+func (m *membership) stay(ctx context.Context, server *cluster.Server) error {
+	var target uint64 // how far its checkpoints must reach before it gets its vote
+	led, asked := time.Now(), time.Time{}
+	for pause(ctx, memberLook) {
+		m.gossip.SetSeeds(m.logged()) // what a partition has separated must find those that came since
+		self, member := m.node.Logged(m.id)
+		if _, _, known := m.node.Leader(); known {
+			led = time.Now()
+		}
+		switch {
+		case member && self.Votes && self.Address == m.address:
+			m.said = ""
+		case member:
+			target = m.ask(ctx, server, self, target)
+		}
+		if member && time.Since(led) < leaderless || time.Since(asked) < leaderlessGo {
+			continue
+		}
+		asked = time.Now()
+		if err := m.stillIn(ctx, server); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ask asks the leader, which may be this replica, for the vote, or to note the new address.
+func (m *membership) ask(ctx context.Context, server *cluster.Server, self node.Replica, target uint64) uint64 {
+	request := &rpc.AddCoordinatorRequest{Id: m.id, Address: m.address, Whole: target > 0 && server.Whole(target)}
+	var reply *rpc.AddCoordinatorReply
+	do := func(ctx context.Context, leader rpc.CoordinatorClient) (err error) {
+		reply, err = leader.AddCoordinator(ctx, request)
+		return err
+	}
+	var err error
+	if m.node.IsLeader() {
+		reply, err = server.AddCoordinator(ctx, request)
+	} else {
+		err = m.lead(ctx, do)
+	}
+	switch {
+	case ctx.Err() != nil:
+	case err != nil:
+		m.say("cannot tell the leader about this coordinator", "logged", self, "address", m.address, "reason", err)
+	case reply.Waits != "":
+		m.say("joins the cluster", "waits_for", reply.Waits)
+		if target == 0 {
+			return reply.Applied
+		}
+	case !self.Votes && self.Address == m.address:
+		m.log.Info("joined the cluster: this coordinator votes", "id", m.id)
+	default:
+		m.log.Info("the cluster knows the new address of this coordinator", "was", self.Address, "address", m.address)
+	}
+	return target
+}
+
+// stillIn asks the leader of the cluster whether this replica belongs to it.
+func (m *membership) stillIn(ctx context.Context, server *cluster.Server) error {
+	var reply *rpc.CoordinatorsReply
+	err := m.lead(ctx, func(ctx context.Context, leader rpc.CoordinatorClient) (err error) {
+		reply, err = leader.Coordinators(ctx, &rpc.CoordinatorsRequest{})
+		return err
+	})
+	if err != nil {
+		return nil // nobody to ask: it goes on waiting for a leader
+	}
+	var own uint64
+	server.Log().Read(func(st *fsm.State) { own = uint64(st.Cluster) })
+	var ids []string
+	for _, c := range reply.Coordinators {
+		ids = append(ids, c.Id)
+	}
+	if slices.Contains(ids, m.id) || own != 0 && own != reply.Cluster {
+		return nil
+	}
+	return &RemovedError{m.id, ids}
+}
