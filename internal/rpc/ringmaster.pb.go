@@ -92,6 +92,71 @@ func (Phase) EnumDescriptor() ([]byte, []int) {
 	return file_ringmaster_proto_rawDescGZIP(), []int{0}
 }
 
+// Doing is what a worker's step loop does at a moment.
+type Doing int32
+
+const (
+	Doing_DOING_NOTHING    Doing = 0 // it runs no session
+	Doing_DOING_READING    Doing = 1 // samples
+	Doing_DOING_COMPUTING  Doing = 2
+	Doing_DOING_EVALUATING Doing = 3
+	Doing_DOING_SAVING     Doing = 4 // copying the state for a checkpoint, or waiting for the checkpoint before
+	Doing_DOING_WAITING    Doing = 5 // for others in the ring; Report.waiting says for whom
+	Doing_DOING_CONNECTING Doing = 6 // opening the links to its neighbours
+	Doing_DOING_FETCHING   Doing = 7 // taking the state from others
+)
+
+// Enum value maps for Doing.
+var (
+	Doing_name = map[int32]string{
+		0: "DOING_NOTHING",
+		1: "DOING_READING",
+		2: "DOING_COMPUTING",
+		3: "DOING_EVALUATING",
+		4: "DOING_SAVING",
+		5: "DOING_WAITING",
+		6: "DOING_CONNECTING",
+		7: "DOING_FETCHING",
+	}
+	Doing_value = map[string]int32{
+		"DOING_NOTHING":    0,
+		"DOING_READING":    1,
+		"DOING_COMPUTING":  2,
+		"DOING_EVALUATING": 3,
+		"DOING_SAVING":     4,
+		"DOING_WAITING":    5,
+		"DOING_CONNECTING": 6,
+		"DOING_FETCHING":   7,
+	}
+)
+
+func (x Doing) Enum() *Doing {
+	p := new(Doing)
+	*p = x
+	return p
+}
+
+func (x Doing) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Doing) Descriptor() protoreflect.EnumDescriptor {
+	return file_ringmaster_proto_enumTypes[1].Descriptor()
+}
+
+func (Doing) Type() protoreflect.EnumType {
+	return &file_ringmaster_proto_enumTypes[1]
+}
+
+func (x Doing) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Doing.Descriptor instead.
+func (Doing) EnumDescriptor() ([]byte, []int) {
+	return file_ringmaster_proto_rawDescGZIP(), []int{1}
+}
+
 // NotLeader is the detail of the error a follower answers.
 type NotLeader struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -442,6 +507,7 @@ type Report struct {
 	Outcome       *Outcome               `protobuf:"bytes,24,opt,name=outcome,proto3" json:"outcome,omitempty"` // set in PHASE_SAVING
 	Waiting       *Waiting               `protobuf:"bytes,25,opt,name=waiting,proto3" json:"waiting,omitempty"`
 	Leaving       bool                   `protobuf:"varint,26,opt,name=leaving,proto3" json:"leaving,omitempty"` // asked to end: wants to be left out of the next view
+	Activity      *Activity              `protobuf:"bytes,40,opt,name=activity,proto3" json:"activity,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -658,6 +724,146 @@ func (x *Report) GetLeaving() bool {
 	return false
 }
 
+func (x *Report) GetActivity() *Activity {
+	if x != nil {
+		return x.Activity
+	}
+	return nil
+}
+
+// Activity is a worker's account of its time. Times are by its own clock and count up to the moment of the report.
+type Activity struct {
+	state             protoimpl.MessageState `protogen:"open.v1"`
+	Doing             Doing                  `protobuf:"varint,1,opt,name=doing,proto3,enum=ringmaster.Doing" json:"doing,omitempty"`
+	SinceUs           uint64                 `protobuf:"varint,2,opt,name=since_us,json=sinceUs,proto3" json:"since_us,omitempty"`                     // for how long
+	Step              uint64                 `protobuf:"varint,3,opt,name=step,proto3" json:"step,omitempty"`                                          // the step under way
+	StepReadingUs     uint64                 `protobuf:"varint,4,opt,name=step_reading_us,json=stepReadingUs,proto3" json:"step_reading_us,omitempty"` // of that step so far
+	StepBusyUs        uint64                 `protobuf:"varint,5,opt,name=step_busy_us,json=stepBusyUs,proto3" json:"step_busy_us,omitempty"`          // of that step so far: everything but waiting for others
+	ReadingUs         uint64                 `protobuf:"varint,6,opt,name=reading_us,json=readingUs,proto3" json:"reading_us,omitempty"`               // in all since the worker holds the job
+	ComputingUs       uint64                 `protobuf:"varint,7,opt,name=computing_us,json=computingUs,proto3" json:"computing_us,omitempty"`
+	WaitingUs         uint64                 `protobuf:"varint,8,opt,name=waiting_us,json=waitingUs,proto3" json:"waiting_us,omitempty"`
+	Sent              uint64                 `protobuf:"varint,9,opt,name=sent,proto3" json:"sent,omitempty"`                                                       // frames that this session gave the link to the next worker,
+	Received          uint64                 `protobuf:"varint,10,opt,name=received,proto3" json:"received,omitempty"`                                              // and took from the link from the previous one
+	ReachedNext       bool                   `protobuf:"varint,11,opt,name=reached_next,json=reachedNext,proto3" json:"reached_next,omitempty"`                     // while connecting: the link to the next worker stands,
+	ReachedByPrevious bool                   `protobuf:"varint,12,opt,name=reached_by_previous,json=reachedByPrevious,proto3" json:"reached_by_previous,omitempty"` // and the one from the previous worker
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *Activity) Reset() {
+	*x = Activity{}
+	mi := &file_ringmaster_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Activity) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Activity) ProtoMessage() {}
+
+func (x *Activity) ProtoReflect() protoreflect.Message {
+	mi := &file_ringmaster_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Activity.ProtoReflect.Descriptor instead.
+func (*Activity) Descriptor() ([]byte, []int) {
+	return file_ringmaster_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Activity) GetDoing() Doing {
+	if x != nil {
+		return x.Doing
+	}
+	return Doing_DOING_NOTHING
+}
+
+func (x *Activity) GetSinceUs() uint64 {
+	if x != nil {
+		return x.SinceUs
+	}
+	return 0
+}
+
+func (x *Activity) GetStep() uint64 {
+	if x != nil {
+		return x.Step
+	}
+	return 0
+}
+
+func (x *Activity) GetStepReadingUs() uint64 {
+	if x != nil {
+		return x.StepReadingUs
+	}
+	return 0
+}
+
+func (x *Activity) GetStepBusyUs() uint64 {
+	if x != nil {
+		return x.StepBusyUs
+	}
+	return 0
+}
+
+func (x *Activity) GetReadingUs() uint64 {
+	if x != nil {
+		return x.ReadingUs
+	}
+	return 0
+}
+
+func (x *Activity) GetComputingUs() uint64 {
+	if x != nil {
+		return x.ComputingUs
+	}
+	return 0
+}
+
+func (x *Activity) GetWaitingUs() uint64 {
+	if x != nil {
+		return x.WaitingUs
+	}
+	return 0
+}
+
+func (x *Activity) GetSent() uint64 {
+	if x != nil {
+		return x.Sent
+	}
+	return 0
+}
+
+func (x *Activity) GetReceived() uint64 {
+	if x != nil {
+		return x.Received
+	}
+	return 0
+}
+
+func (x *Activity) GetReachedNext() bool {
+	if x != nil {
+		return x.ReachedNext
+	}
+	return false
+}
+
+func (x *Activity) GetReachedByPrevious() bool {
+	if x != nil {
+		return x.ReachedByPrevious
+	}
+	return false
+}
+
 type DataFile struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -668,7 +874,7 @@ type DataFile struct {
 
 func (x *DataFile) Reset() {
 	*x = DataFile{}
-	mi := &file_ringmaster_proto_msgTypes[5]
+	mi := &file_ringmaster_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -680,7 +886,7 @@ func (x *DataFile) String() string {
 func (*DataFile) ProtoMessage() {}
 
 func (x *DataFile) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[5]
+	mi := &file_ringmaster_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -693,7 +899,7 @@ func (x *DataFile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DataFile.ProtoReflect.Descriptor instead.
 func (*DataFile) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{5}
+	return file_ringmaster_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *DataFile) GetName() string {
@@ -731,7 +937,7 @@ type Progress struct {
 
 func (x *Progress) Reset() {
 	*x = Progress{}
-	mi := &file_ringmaster_proto_msgTypes[6]
+	mi := &file_ringmaster_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -743,7 +949,7 @@ func (x *Progress) String() string {
 func (*Progress) ProtoMessage() {}
 
 func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[6]
+	mi := &file_ringmaster_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -756,7 +962,7 @@ func (x *Progress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress.ProtoReflect.Descriptor instead.
 func (*Progress) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{6}
+	return file_ringmaster_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Progress) GetStep() uint64 {
@@ -865,7 +1071,7 @@ type Waiting struct {
 
 func (x *Waiting) Reset() {
 	*x = Waiting{}
-	mi := &file_ringmaster_proto_msgTypes[7]
+	mi := &file_ringmaster_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -877,7 +1083,7 @@ func (x *Waiting) String() string {
 func (*Waiting) ProtoMessage() {}
 
 func (x *Waiting) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[7]
+	mi := &file_ringmaster_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -890,7 +1096,7 @@ func (x *Waiting) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Waiting.ProtoReflect.Descriptor instead.
 func (*Waiting) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{7}
+	return file_ringmaster_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Waiting) GetWorker() string {
@@ -959,7 +1165,7 @@ type EpochFact struct {
 
 func (x *EpochFact) Reset() {
 	*x = EpochFact{}
-	mi := &file_ringmaster_proto_msgTypes[8]
+	mi := &file_ringmaster_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -971,7 +1177,7 @@ func (x *EpochFact) String() string {
 func (*EpochFact) ProtoMessage() {}
 
 func (x *EpochFact) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[8]
+	mi := &file_ringmaster_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -984,7 +1190,7 @@ func (x *EpochFact) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EpochFact.ProtoReflect.Descriptor instead.
 func (*EpochFact) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{8}
+	return file_ringmaster_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *EpochFact) GetGeneration() uint64 {
@@ -1055,7 +1261,7 @@ type StoredFile struct {
 
 func (x *StoredFile) Reset() {
 	*x = StoredFile{}
-	mi := &file_ringmaster_proto_msgTypes[9]
+	mi := &file_ringmaster_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1067,7 +1273,7 @@ func (x *StoredFile) String() string {
 func (*StoredFile) ProtoMessage() {}
 
 func (x *StoredFile) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[9]
+	mi := &file_ringmaster_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1080,7 +1286,7 @@ func (x *StoredFile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoredFile.ProtoReflect.Descriptor instead.
 func (*StoredFile) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{9}
+	return file_ringmaster_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *StoredFile) GetName() string {
@@ -1129,7 +1335,7 @@ type ShareFact struct {
 
 func (x *ShareFact) Reset() {
 	*x = ShareFact{}
-	mi := &file_ringmaster_proto_msgTypes[10]
+	mi := &file_ringmaster_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1141,7 +1347,7 @@ func (x *ShareFact) String() string {
 func (*ShareFact) ProtoMessage() {}
 
 func (x *ShareFact) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[10]
+	mi := &file_ringmaster_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1154,7 +1360,7 @@ func (x *ShareFact) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShareFact.ProtoReflect.Descriptor instead.
 func (*ShareFact) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{10}
+	return file_ringmaster_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ShareFact) GetGeneration() uint64 {
@@ -1286,7 +1492,7 @@ type Outcome struct {
 
 func (x *Outcome) Reset() {
 	*x = Outcome{}
-	mi := &file_ringmaster_proto_msgTypes[11]
+	mi := &file_ringmaster_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1298,7 +1504,7 @@ func (x *Outcome) String() string {
 func (*Outcome) ProtoMessage() {}
 
 func (x *Outcome) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[11]
+	mi := &file_ringmaster_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1311,7 +1517,7 @@ func (x *Outcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outcome.ProtoReflect.Descriptor instead.
 func (*Outcome) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{11}
+	return file_ringmaster_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Outcome) GetGeneration() uint64 {
@@ -1390,7 +1596,7 @@ type CoordinatorInfo struct {
 
 func (x *CoordinatorInfo) Reset() {
 	*x = CoordinatorInfo{}
-	mi := &file_ringmaster_proto_msgTypes[12]
+	mi := &file_ringmaster_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1402,7 +1608,7 @@ func (x *CoordinatorInfo) String() string {
 func (*CoordinatorInfo) ProtoMessage() {}
 
 func (x *CoordinatorInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[12]
+	mi := &file_ringmaster_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1415,7 +1621,7 @@ func (x *CoordinatorInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CoordinatorInfo.ProtoReflect.Descriptor instead.
 func (*CoordinatorInfo) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{12}
+	return file_ringmaster_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *CoordinatorInfo) GetId() string {
@@ -1467,7 +1673,7 @@ type JobSpec struct {
 
 func (x *JobSpec) Reset() {
 	*x = JobSpec{}
-	mi := &file_ringmaster_proto_msgTypes[13]
+	mi := &file_ringmaster_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1479,7 +1685,7 @@ func (x *JobSpec) String() string {
 func (*JobSpec) ProtoMessage() {}
 
 func (x *JobSpec) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[13]
+	mi := &file_ringmaster_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1492,7 +1698,7 @@ func (x *JobSpec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobSpec.ProtoReflect.Descriptor instead.
 func (*JobSpec) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{13}
+	return file_ringmaster_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *JobSpec) GetId() string {
@@ -1559,7 +1765,7 @@ type Order struct {
 
 func (x *Order) Reset() {
 	*x = Order{}
-	mi := &file_ringmaster_proto_msgTypes[14]
+	mi := &file_ringmaster_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1571,7 +1777,7 @@ func (x *Order) String() string {
 func (*Order) ProtoMessage() {}
 
 func (x *Order) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[14]
+	mi := &file_ringmaster_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1584,7 +1790,7 @@ func (x *Order) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Order.ProtoReflect.Descriptor instead.
 func (*Order) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{14}
+	return file_ringmaster_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Order) GetCluster() uint64 {
@@ -1701,7 +1907,7 @@ type SubmitRequest struct {
 
 func (x *SubmitRequest) Reset() {
 	*x = SubmitRequest{}
-	mi := &file_ringmaster_proto_msgTypes[15]
+	mi := &file_ringmaster_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1713,7 +1919,7 @@ func (x *SubmitRequest) String() string {
 func (*SubmitRequest) ProtoMessage() {}
 
 func (x *SubmitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[15]
+	mi := &file_ringmaster_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1726,7 +1932,7 @@ func (x *SubmitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitRequest.ProtoReflect.Descriptor instead.
 func (*SubmitRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{15}
+	return file_ringmaster_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *SubmitRequest) GetConfig() []byte {
@@ -1794,7 +2000,7 @@ type SubmitReply struct {
 
 func (x *SubmitReply) Reset() {
 	*x = SubmitReply{}
-	mi := &file_ringmaster_proto_msgTypes[16]
+	mi := &file_ringmaster_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1806,7 +2012,7 @@ func (x *SubmitReply) String() string {
 func (*SubmitReply) ProtoMessage() {}
 
 func (x *SubmitReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[16]
+	mi := &file_ringmaster_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1819,7 +2025,7 @@ func (x *SubmitReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitReply.ProtoReflect.Descriptor instead.
 func (*SubmitReply) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{16}
+	return file_ringmaster_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *SubmitReply) GetJob() string {
@@ -1838,7 +2044,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_ringmaster_proto_msgTypes[17]
+	mi := &file_ringmaster_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1850,7 +2056,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[17]
+	mi := &file_ringmaster_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1863,7 +2069,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{17}
+	return file_ringmaster_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *WatchRequest) GetJob() string {
@@ -1890,7 +2096,7 @@ type ViewRecord struct {
 
 func (x *ViewRecord) Reset() {
 	*x = ViewRecord{}
-	mi := &file_ringmaster_proto_msgTypes[18]
+	mi := &file_ringmaster_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1902,7 +2108,7 @@ func (x *ViewRecord) String() string {
 func (*ViewRecord) ProtoMessage() {}
 
 func (x *ViewRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[18]
+	mi := &file_ringmaster_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1915,7 +2121,7 @@ func (x *ViewRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ViewRecord.ProtoReflect.Descriptor instead.
 func (*ViewRecord) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{18}
+	return file_ringmaster_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ViewRecord) GetGeneration() uint64 {
@@ -1994,7 +2200,7 @@ type CheckpointRecord struct {
 
 func (x *CheckpointRecord) Reset() {
 	*x = CheckpointRecord{}
-	mi := &file_ringmaster_proto_msgTypes[19]
+	mi := &file_ringmaster_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2006,7 +2212,7 @@ func (x *CheckpointRecord) String() string {
 func (*CheckpointRecord) ProtoMessage() {}
 
 func (x *CheckpointRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[19]
+	mi := &file_ringmaster_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2019,7 +2225,7 @@ func (x *CheckpointRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckpointRecord.ProtoReflect.Descriptor instead.
 func (*CheckpointRecord) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{19}
+	return file_ringmaster_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *CheckpointRecord) GetStep() uint64 {
@@ -2070,7 +2276,7 @@ type EpochRecord struct {
 
 func (x *EpochRecord) Reset() {
 	*x = EpochRecord{}
-	mi := &file_ringmaster_proto_msgTypes[20]
+	mi := &file_ringmaster_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2082,7 +2288,7 @@ func (x *EpochRecord) String() string {
 func (*EpochRecord) ProtoMessage() {}
 
 func (x *EpochRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[20]
+	mi := &file_ringmaster_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2095,7 +2301,7 @@ func (x *EpochRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EpochRecord.ProtoReflect.Descriptor instead.
 func (*EpochRecord) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{20}
+	return file_ringmaster_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *EpochRecord) GetEpoch() uint32 {
@@ -2152,7 +2358,7 @@ type WorkerStatus struct {
 
 func (x *WorkerStatus) Reset() {
 	*x = WorkerStatus{}
-	mi := &file_ringmaster_proto_msgTypes[21]
+	mi := &file_ringmaster_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2164,7 +2370,7 @@ func (x *WorkerStatus) String() string {
 func (*WorkerStatus) ProtoMessage() {}
 
 func (x *WorkerStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[21]
+	mi := &file_ringmaster_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2177,7 +2383,7 @@ func (x *WorkerStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkerStatus.ProtoReflect.Descriptor instead.
 func (*WorkerStatus) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{21}
+	return file_ringmaster_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *WorkerStatus) GetId() string {
@@ -2290,13 +2496,14 @@ type JobStatus struct {
 	EvalAccuracy    float64                `protobuf:"fixed64,29,opt,name=eval_accuracy,json=evalAccuracy,proto3" json:"eval_accuracy,omitempty"`
 	Wanted          uint32                 `protobuf:"varint,30,opt,name=wanted,proto3" json:"wanted,omitempty"`     // workers asked for; 0: as many as are attached
 	Scalings        uint64                 `protobuf:"varint,31,opt,name=scalings,proto3" json:"scalings,omitempty"` // how often that number was set since the submission
+	Stalled         *Stall                 `protobuf:"bytes,40,opt,name=stalled,proto3" json:"stalled,omitempty"`    // who holds the job up; absent: nobody
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
 
 func (x *JobStatus) Reset() {
 	*x = JobStatus{}
-	mi := &file_ringmaster_proto_msgTypes[22]
+	mi := &file_ringmaster_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2308,7 +2515,7 @@ func (x *JobStatus) String() string {
 func (*JobStatus) ProtoMessage() {}
 
 func (x *JobStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[22]
+	mi := &file_ringmaster_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2321,7 +2528,7 @@ func (x *JobStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobStatus.ProtoReflect.Descriptor instead.
 func (*JobStatus) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{22}
+	return file_ringmaster_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *JobStatus) GetJob() string {
@@ -2541,6 +2748,138 @@ func (x *JobStatus) GetScalings() uint64 {
 	return 0
 }
 
+func (x *JobStatus) GetStalled() *Stall {
+	if x != nil {
+		return x.Stalled
+	}
+	return nil
+}
+
+// Stall says who holds a job up.
+type Stall struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Worker        string                 `protobuf:"bytes,1,opt,name=worker,proto3" json:"worker,omitempty"`
+	Host          string                 `protobuf:"bytes,2,opt,name=host,proto3" json:"host,omitempty"`
+	Step          uint64                 `protobuf:"varint,3,opt,name=step,proto3" json:"step,omitempty"`
+	Bucket        *int32                 `protobuf:"varint,4,opt,name=bucket,proto3,oneof" json:"bucket,omitempty"` // what others wait for; absent where they do not wait for a part of a sum
+	Chunk         *int32                 `protobuf:"varint,5,opt,name=chunk,proto3,oneof" json:"chunk,omitempty"`
+	Doing         string                 `protobuf:"bytes,6,opt,name=doing,proto3" json:"doing,omitempty"`                       // computing, reading data, not answering, partitioned, ...
+	Peer          string                 `protobuf:"bytes,7,opt,name=peer,proto3" json:"peer,omitempty"`                         // from whom it is partitioned,
+	PeerHost      string                 `protobuf:"bytes,8,opt,name=peer_host,json=peerHost,proto3" json:"peer_host,omitempty"` // and on which host that is
+	SinceMs       uint64                 `protobuf:"varint,9,opt,name=since_ms,json=sinceMs,proto3" json:"since_ms,omitempty"`   // for how long it has been doing that, or has been slow
+	Slow          bool                   `protobuf:"varint,10,opt,name=slow,proto3" json:"slow,omitempty"`                       // steps end, but at this worker's pace
+	Reason        string                 `protobuf:"bytes,11,opt,name=reason,proto3" json:"reason,omitempty"`                    // all that in one line
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Stall) Reset() {
+	*x = Stall{}
+	mi := &file_ringmaster_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Stall) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Stall) ProtoMessage() {}
+
+func (x *Stall) ProtoReflect() protoreflect.Message {
+	mi := &file_ringmaster_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Stall.ProtoReflect.Descriptor instead.
+func (*Stall) Descriptor() ([]byte, []int) {
+	return file_ringmaster_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *Stall) GetWorker() string {
+	if x != nil {
+		return x.Worker
+	}
+	return ""
+}
+
+func (x *Stall) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
+}
+
+func (x *Stall) GetStep() uint64 {
+	if x != nil {
+		return x.Step
+	}
+	return 0
+}
+
+func (x *Stall) GetBucket() int32 {
+	if x != nil && x.Bucket != nil {
+		return *x.Bucket
+	}
+	return 0
+}
+
+func (x *Stall) GetChunk() int32 {
+	if x != nil && x.Chunk != nil {
+		return *x.Chunk
+	}
+	return 0
+}
+
+func (x *Stall) GetDoing() string {
+	if x != nil {
+		return x.Doing
+	}
+	return ""
+}
+
+func (x *Stall) GetPeer() string {
+	if x != nil {
+		return x.Peer
+	}
+	return ""
+}
+
+func (x *Stall) GetPeerHost() string {
+	if x != nil {
+		return x.PeerHost
+	}
+	return ""
+}
+
+func (x *Stall) GetSinceMs() uint64 {
+	if x != nil {
+		return x.SinceMs
+	}
+	return 0
+}
+
+func (x *Stall) GetSlow() bool {
+	if x != nil {
+		return x.Slow
+	}
+	return false
+}
+
+func (x *Stall) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 type StatusRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Job           string                 `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"` // empty: the newest
@@ -2550,7 +2889,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_ringmaster_proto_msgTypes[23]
+	mi := &file_ringmaster_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2562,7 +2901,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[23]
+	mi := &file_ringmaster_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2575,7 +2914,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{23}
+	return file_ringmaster_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *StatusRequest) GetJob() string {
@@ -2597,7 +2936,7 @@ type ClusterStatus struct {
 
 func (x *ClusterStatus) Reset() {
 	*x = ClusterStatus{}
-	mi := &file_ringmaster_proto_msgTypes[24]
+	mi := &file_ringmaster_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2609,7 +2948,7 @@ func (x *ClusterStatus) String() string {
 func (*ClusterStatus) ProtoMessage() {}
 
 func (x *ClusterStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[24]
+	mi := &file_ringmaster_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2622,7 +2961,7 @@ func (x *ClusterStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterStatus.ProtoReflect.Descriptor instead.
 func (*ClusterStatus) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{24}
+	return file_ringmaster_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ClusterStatus) GetCluster() uint64 {
@@ -2662,7 +3001,7 @@ type StopRequest struct {
 
 func (x *StopRequest) Reset() {
 	*x = StopRequest{}
-	mi := &file_ringmaster_proto_msgTypes[25]
+	mi := &file_ringmaster_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2674,7 +3013,7 @@ func (x *StopRequest) String() string {
 func (*StopRequest) ProtoMessage() {}
 
 func (x *StopRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[25]
+	mi := &file_ringmaster_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2687,7 +3026,7 @@ func (x *StopRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRequest.ProtoReflect.Descriptor instead.
 func (*StopRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{25}
+	return file_ringmaster_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *StopRequest) GetJob() string {
@@ -2705,7 +3044,7 @@ type StopReply struct {
 
 func (x *StopReply) Reset() {
 	*x = StopReply{}
-	mi := &file_ringmaster_proto_msgTypes[26]
+	mi := &file_ringmaster_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2717,7 +3056,7 @@ func (x *StopReply) String() string {
 func (*StopReply) ProtoMessage() {}
 
 func (x *StopReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[26]
+	mi := &file_ringmaster_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2730,7 +3069,7 @@ func (x *StopReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopReply.ProtoReflect.Descriptor instead.
 func (*StopReply) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{26}
+	return file_ringmaster_proto_rawDescGZIP(), []int{28}
 }
 
 type ScaleRequest struct {
@@ -2743,7 +3082,7 @@ type ScaleRequest struct {
 
 func (x *ScaleRequest) Reset() {
 	*x = ScaleRequest{}
-	mi := &file_ringmaster_proto_msgTypes[27]
+	mi := &file_ringmaster_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2755,7 +3094,7 @@ func (x *ScaleRequest) String() string {
 func (*ScaleRequest) ProtoMessage() {}
 
 func (x *ScaleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[27]
+	mi := &file_ringmaster_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2768,7 +3107,7 @@ func (x *ScaleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScaleRequest.ProtoReflect.Descriptor instead.
 func (*ScaleRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{27}
+	return file_ringmaster_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ScaleRequest) GetJob() string {
@@ -2793,7 +3132,7 @@ type ScaleReply struct {
 
 func (x *ScaleReply) Reset() {
 	*x = ScaleReply{}
-	mi := &file_ringmaster_proto_msgTypes[28]
+	mi := &file_ringmaster_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2805,7 +3144,7 @@ func (x *ScaleReply) String() string {
 func (*ScaleReply) ProtoMessage() {}
 
 func (x *ScaleReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[28]
+	mi := &file_ringmaster_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2818,7 +3157,7 @@ func (x *ScaleReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScaleReply.ProtoReflect.Descriptor instead.
 func (*ScaleReply) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{28}
+	return file_ringmaster_proto_rawDescGZIP(), []int{30}
 }
 
 type FilePart struct {
@@ -2834,7 +3173,7 @@ type FilePart struct {
 
 func (x *FilePart) Reset() {
 	*x = FilePart{}
-	mi := &file_ringmaster_proto_msgTypes[29]
+	mi := &file_ringmaster_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2846,7 +3185,7 @@ func (x *FilePart) String() string {
 func (*FilePart) ProtoMessage() {}
 
 func (x *FilePart) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[29]
+	mi := &file_ringmaster_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2859,7 +3198,7 @@ func (x *FilePart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FilePart.ProtoReflect.Descriptor instead.
 func (*FilePart) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{29}
+	return file_ringmaster_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *FilePart) GetDirectory() string {
@@ -2906,7 +3245,7 @@ type PutFileReply struct {
 
 func (x *PutFileReply) Reset() {
 	*x = PutFileReply{}
-	mi := &file_ringmaster_proto_msgTypes[30]
+	mi := &file_ringmaster_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2918,7 +3257,7 @@ func (x *PutFileReply) String() string {
 func (*PutFileReply) ProtoMessage() {}
 
 func (x *PutFileReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[30]
+	mi := &file_ringmaster_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2931,7 +3270,7 @@ func (x *PutFileReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutFileReply.ProtoReflect.Descriptor instead.
 func (*PutFileReply) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{30}
+	return file_ringmaster_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *PutFileReply) GetId() string {
@@ -2951,7 +3290,7 @@ type GetFileRequest struct {
 
 func (x *GetFileRequest) Reset() {
 	*x = GetFileRequest{}
-	mi := &file_ringmaster_proto_msgTypes[31]
+	mi := &file_ringmaster_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2963,7 +3302,7 @@ func (x *GetFileRequest) String() string {
 func (*GetFileRequest) ProtoMessage() {}
 
 func (x *GetFileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[31]
+	mi := &file_ringmaster_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2976,7 +3315,7 @@ func (x *GetFileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetFileRequest.ProtoReflect.Descriptor instead.
 func (*GetFileRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{31}
+	return file_ringmaster_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *GetFileRequest) GetDirectory() string {
@@ -3007,7 +3346,7 @@ type StateRequest struct {
 
 func (x *StateRequest) Reset() {
 	*x = StateRequest{}
-	mi := &file_ringmaster_proto_msgTypes[32]
+	mi := &file_ringmaster_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3019,7 +3358,7 @@ func (x *StateRequest) String() string {
 func (*StateRequest) ProtoMessage() {}
 
 func (x *StateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[32]
+	mi := &file_ringmaster_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3032,7 +3371,7 @@ func (x *StateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StateRequest.ProtoReflect.Descriptor instead.
 func (*StateRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{32}
+	return file_ringmaster_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *StateRequest) GetCluster() uint64 {
@@ -3087,7 +3426,7 @@ type StatePart struct {
 
 func (x *StatePart) Reset() {
 	*x = StatePart{}
-	mi := &file_ringmaster_proto_msgTypes[33]
+	mi := &file_ringmaster_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3099,7 +3438,7 @@ func (x *StatePart) String() string {
 func (*StatePart) ProtoMessage() {}
 
 func (x *StatePart) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[33]
+	mi := &file_ringmaster_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3112,7 +3451,7 @@ func (x *StatePart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatePart.ProtoReflect.Descriptor instead.
 func (*StatePart) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{33}
+	return file_ringmaster_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *StatePart) GetHeader() []byte {
@@ -3165,7 +3504,7 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\fstate_digest\x18\x03 \x01(\fR\vstateDigest\x12,\n" +
 	"\asources\x18\x04 \x03(\v2\x12.ringmaster.MemberR\asources\x12\x12\n" +
 	"\x04halt\x18\x05 \x01(\bR\x04halt\x12\x16\n" +
-	"\x06epochs\x18\x06 \x01(\rR\x06epochs\"\xcd\x06\n" +
+	"\x06epochs\x18\x06 \x01(\rR\x06epochs\"\xff\x06\n" +
 	"\x06Report\x12\x16\n" +
 	"\x06worker\x18\x01 \x01(\tR\x06worker\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\x06R\vincarnation\x12\x18\n" +
@@ -3197,7 +3536,25 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\x06shares\x18\x17 \x03(\v2\x15.ringmaster.ShareFactR\x06shares\x12-\n" +
 	"\aoutcome\x18\x18 \x01(\v2\x13.ringmaster.OutcomeR\aoutcome\x12-\n" +
 	"\awaiting\x18\x19 \x01(\v2\x13.ringmaster.WaitingR\awaiting\x12\x18\n" +
-	"\aleaving\x18\x1a \x01(\bR\aleaving\"6\n" +
+	"\aleaving\x18\x1a \x01(\bR\aleaving\x120\n" +
+	"\bactivity\x18( \x01(\v2\x14.ringmaster.ActivityR\bactivity\"\x90\x03\n" +
+	"\bActivity\x12'\n" +
+	"\x05doing\x18\x01 \x01(\x0e2\x11.ringmaster.DoingR\x05doing\x12\x19\n" +
+	"\bsince_us\x18\x02 \x01(\x04R\asinceUs\x12\x12\n" +
+	"\x04step\x18\x03 \x01(\x04R\x04step\x12&\n" +
+	"\x0fstep_reading_us\x18\x04 \x01(\x04R\rstepReadingUs\x12 \n" +
+	"\fstep_busy_us\x18\x05 \x01(\x04R\n" +
+	"stepBusyUs\x12\x1d\n" +
+	"\n" +
+	"reading_us\x18\x06 \x01(\x04R\treadingUs\x12!\n" +
+	"\fcomputing_us\x18\a \x01(\x04R\vcomputingUs\x12\x1d\n" +
+	"\n" +
+	"waiting_us\x18\b \x01(\x04R\twaitingUs\x12\x12\n" +
+	"\x04sent\x18\t \x01(\x04R\x04sent\x12\x1a\n" +
+	"\breceived\x18\n" +
+	" \x01(\x04R\breceived\x12!\n" +
+	"\freached_next\x18\v \x01(\bR\vreachedNext\x12.\n" +
+	"\x13reached_by_previous\x18\f \x01(\bR\x11reachedByPrevious\"6\n" +
 	"\bDataFile\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06sha256\x18\x02 \x01(\fR\x06sha256\"\x99\x03\n" +
@@ -3368,7 +3725,7 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\x04step\x18\n" +
 	" \x01(\x04R\x04step\x124\n" +
 	"\vwaiting_for\x18\v \x01(\v2\x13.ringmaster.WaitingR\n" +
-	"waitingFor\"\xa9\a\n" +
+	"waitingFor\"\xd6\a\n" +
 	"\tJobStatus\x12\x10\n" +
 	"\x03job\x18\x01 \x01(\tR\x03job\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
@@ -3406,7 +3763,23 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\teval_loss\x18\x1c \x01(\x01R\bevalLoss\x12#\n" +
 	"\reval_accuracy\x18\x1d \x01(\x01R\fevalAccuracy\x12\x16\n" +
 	"\x06wanted\x18\x1e \x01(\rR\x06wanted\x12\x1a\n" +
-	"\bscalings\x18\x1f \x01(\x04R\bscalings\"!\n" +
+	"\bscalings\x18\x1f \x01(\x04R\bscalings\x12+\n" +
+	"\astalled\x18( \x01(\v2\x11.ringmaster.StallR\astalled\"\xa2\x02\n" +
+	"\x05Stall\x12\x16\n" +
+	"\x06worker\x18\x01 \x01(\tR\x06worker\x12\x12\n" +
+	"\x04host\x18\x02 \x01(\tR\x04host\x12\x12\n" +
+	"\x04step\x18\x03 \x01(\x04R\x04step\x12\x1b\n" +
+	"\x06bucket\x18\x04 \x01(\x05H\x00R\x06bucket\x88\x01\x01\x12\x19\n" +
+	"\x05chunk\x18\x05 \x01(\x05H\x01R\x05chunk\x88\x01\x01\x12\x14\n" +
+	"\x05doing\x18\x06 \x01(\tR\x05doing\x12\x12\n" +
+	"\x04peer\x18\a \x01(\tR\x04peer\x12\x1b\n" +
+	"\tpeer_host\x18\b \x01(\tR\bpeerHost\x12\x19\n" +
+	"\bsince_ms\x18\t \x01(\x04R\asinceMs\x12\x12\n" +
+	"\x04slow\x18\n" +
+	" \x01(\bR\x04slow\x12\x16\n" +
+	"\x06reason\x18\v \x01(\tR\x06reasonB\t\n" +
+	"\a_bucketB\b\n" +
+	"\x06_chunk\"!\n" +
 	"\rStatusRequest\x12\x10\n" +
 	"\x03job\x18\x01 \x01(\tR\x03job\"\xc7\x01\n" +
 	"\rClusterStatus\x12\x18\n" +
@@ -3455,7 +3828,16 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\fPHASE_BROKEN\x10\x05\x12\x10\n" +
 	"\fPHASE_PAUSED\x10\x06\x12\x10\n" +
 	"\fPHASE_SAVING\x10\a\x12\x10\n" +
-	"\fPHASE_FAILED\x10\b2\xeb\x03\n" +
+	"\fPHASE_FAILED\x10\b*\xa7\x01\n" +
+	"\x05Doing\x12\x11\n" +
+	"\rDOING_NOTHING\x10\x00\x12\x11\n" +
+	"\rDOING_READING\x10\x01\x12\x13\n" +
+	"\x0fDOING_COMPUTING\x10\x02\x12\x14\n" +
+	"\x10DOING_EVALUATING\x10\x03\x12\x10\n" +
+	"\fDOING_SAVING\x10\x04\x12\x11\n" +
+	"\rDOING_WAITING\x10\x05\x12\x14\n" +
+	"\x10DOING_CONNECTING\x10\x06\x12\x12\n" +
+	"\x0eDOING_FETCHING\x10\a2\xeb\x03\n" +
 	"\vCoordinator\x123\n" +
 	"\x06Attach\x12\x12.ringmaster.Report\x1a\x11.ringmaster.Order(\x010\x01\x12<\n" +
 	"\x06Submit\x12\x19.ringmaster.SubmitRequest\x1a\x17.ringmaster.SubmitReply\x12:\n" +
@@ -3480,92 +3862,98 @@ func file_ringmaster_proto_rawDescGZIP() []byte {
 	return file_ringmaster_proto_rawDescData
 }
 
-var file_ringmaster_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_ringmaster_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
+var file_ringmaster_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_ringmaster_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
 var file_ringmaster_proto_goTypes = []any{
 	(Phase)(0),               // 0: ringmaster.Phase
-	(*NotLeader)(nil),        // 1: ringmaster.NotLeader
-	(*Member)(nil),           // 2: ringmaster.Member
-	(*View)(nil),             // 3: ringmaster.View
-	(*Start)(nil),            // 4: ringmaster.Start
-	(*Report)(nil),           // 5: ringmaster.Report
-	(*DataFile)(nil),         // 6: ringmaster.DataFile
-	(*Progress)(nil),         // 7: ringmaster.Progress
-	(*Waiting)(nil),          // 8: ringmaster.Waiting
-	(*EpochFact)(nil),        // 9: ringmaster.EpochFact
-	(*StoredFile)(nil),       // 10: ringmaster.StoredFile
-	(*ShareFact)(nil),        // 11: ringmaster.ShareFact
-	(*Outcome)(nil),          // 12: ringmaster.Outcome
-	(*CoordinatorInfo)(nil),  // 13: ringmaster.CoordinatorInfo
-	(*JobSpec)(nil),          // 14: ringmaster.JobSpec
-	(*Order)(nil),            // 15: ringmaster.Order
-	(*SubmitRequest)(nil),    // 16: ringmaster.SubmitRequest
-	(*SubmitReply)(nil),      // 17: ringmaster.SubmitReply
-	(*WatchRequest)(nil),     // 18: ringmaster.WatchRequest
-	(*ViewRecord)(nil),       // 19: ringmaster.ViewRecord
-	(*CheckpointRecord)(nil), // 20: ringmaster.CheckpointRecord
-	(*EpochRecord)(nil),      // 21: ringmaster.EpochRecord
-	(*WorkerStatus)(nil),     // 22: ringmaster.WorkerStatus
-	(*JobStatus)(nil),        // 23: ringmaster.JobStatus
-	(*StatusRequest)(nil),    // 24: ringmaster.StatusRequest
-	(*ClusterStatus)(nil),    // 25: ringmaster.ClusterStatus
-	(*StopRequest)(nil),      // 26: ringmaster.StopRequest
-	(*StopReply)(nil),        // 27: ringmaster.StopReply
-	(*ScaleRequest)(nil),     // 28: ringmaster.ScaleRequest
-	(*ScaleReply)(nil),       // 29: ringmaster.ScaleReply
-	(*FilePart)(nil),         // 30: ringmaster.FilePart
-	(*PutFileReply)(nil),     // 31: ringmaster.PutFileReply
-	(*GetFileRequest)(nil),   // 32: ringmaster.GetFileRequest
-	(*StateRequest)(nil),     // 33: ringmaster.StateRequest
-	(*StatePart)(nil),        // 34: ringmaster.StatePart
+	(Doing)(0),               // 1: ringmaster.Doing
+	(*NotLeader)(nil),        // 2: ringmaster.NotLeader
+	(*Member)(nil),           // 3: ringmaster.Member
+	(*View)(nil),             // 4: ringmaster.View
+	(*Start)(nil),            // 5: ringmaster.Start
+	(*Report)(nil),           // 6: ringmaster.Report
+	(*Activity)(nil),         // 7: ringmaster.Activity
+	(*DataFile)(nil),         // 8: ringmaster.DataFile
+	(*Progress)(nil),         // 9: ringmaster.Progress
+	(*Waiting)(nil),          // 10: ringmaster.Waiting
+	(*EpochFact)(nil),        // 11: ringmaster.EpochFact
+	(*StoredFile)(nil),       // 12: ringmaster.StoredFile
+	(*ShareFact)(nil),        // 13: ringmaster.ShareFact
+	(*Outcome)(nil),          // 14: ringmaster.Outcome
+	(*CoordinatorInfo)(nil),  // 15: ringmaster.CoordinatorInfo
+	(*JobSpec)(nil),          // 16: ringmaster.JobSpec
+	(*Order)(nil),            // 17: ringmaster.Order
+	(*SubmitRequest)(nil),    // 18: ringmaster.SubmitRequest
+	(*SubmitReply)(nil),      // 19: ringmaster.SubmitReply
+	(*WatchRequest)(nil),     // 20: ringmaster.WatchRequest
+	(*ViewRecord)(nil),       // 21: ringmaster.ViewRecord
+	(*CheckpointRecord)(nil), // 22: ringmaster.CheckpointRecord
+	(*EpochRecord)(nil),      // 23: ringmaster.EpochRecord
+	(*WorkerStatus)(nil),     // 24: ringmaster.WorkerStatus
+	(*JobStatus)(nil),        // 25: ringmaster.JobStatus
+	(*Stall)(nil),            // 26: ringmaster.Stall
+	(*StatusRequest)(nil),    // 27: ringmaster.StatusRequest
+	(*ClusterStatus)(nil),    // 28: ringmaster.ClusterStatus
+	(*StopRequest)(nil),      // 29: ringmaster.StopRequest
+	(*StopReply)(nil),        // 30: ringmaster.StopReply
+	(*ScaleRequest)(nil),     // 31: ringmaster.ScaleRequest
+	(*ScaleReply)(nil),       // 32: ringmaster.ScaleReply
+	(*FilePart)(nil),         // 33: ringmaster.FilePart
+	(*PutFileReply)(nil),     // 34: ringmaster.PutFileReply
+	(*GetFileRequest)(nil),   // 35: ringmaster.GetFileRequest
+	(*StateRequest)(nil),     // 36: ringmaster.StateRequest
+	(*StatePart)(nil),        // 37: ringmaster.StatePart
 }
 var file_ringmaster_proto_depIdxs = []int32{
-	2,  // 0: ringmaster.View.members:type_name -> ringmaster.Member
-	2,  // 1: ringmaster.Start.sources:type_name -> ringmaster.Member
+	3,  // 0: ringmaster.View.members:type_name -> ringmaster.Member
+	3,  // 1: ringmaster.Start.sources:type_name -> ringmaster.Member
 	0,  // 2: ringmaster.Report.phase:type_name -> ringmaster.Phase
-	6,  // 3: ringmaster.Report.files:type_name -> ringmaster.DataFile
-	7,  // 4: ringmaster.Report.progress:type_name -> ringmaster.Progress
-	9,  // 5: ringmaster.Report.epochs:type_name -> ringmaster.EpochFact
-	11, // 6: ringmaster.Report.shares:type_name -> ringmaster.ShareFact
-	12, // 7: ringmaster.Report.outcome:type_name -> ringmaster.Outcome
-	8,  // 8: ringmaster.Report.waiting:type_name -> ringmaster.Waiting
-	10, // 9: ringmaster.ShareFact.file:type_name -> ringmaster.StoredFile
-	6,  // 10: ringmaster.JobSpec.files:type_name -> ringmaster.DataFile
-	14, // 11: ringmaster.Order.job:type_name -> ringmaster.JobSpec
-	3,  // 12: ringmaster.Order.view:type_name -> ringmaster.View
-	4,  // 13: ringmaster.Order.start:type_name -> ringmaster.Start
-	13, // 14: ringmaster.Order.coordinators:type_name -> ringmaster.CoordinatorInfo
-	6,  // 15: ringmaster.SubmitRequest.files:type_name -> ringmaster.DataFile
-	8,  // 16: ringmaster.WorkerStatus.waiting_for:type_name -> ringmaster.Waiting
-	21, // 17: ringmaster.JobStatus.epochs:type_name -> ringmaster.EpochRecord
-	19, // 18: ringmaster.JobStatus.views:type_name -> ringmaster.ViewRecord
-	20, // 19: ringmaster.JobStatus.checkpoints:type_name -> ringmaster.CheckpointRecord
-	13, // 20: ringmaster.ClusterStatus.coordinators:type_name -> ringmaster.CoordinatorInfo
-	22, // 21: ringmaster.ClusterStatus.workers:type_name -> ringmaster.WorkerStatus
-	23, // 22: ringmaster.ClusterStatus.job:type_name -> ringmaster.JobStatus
-	5,  // 23: ringmaster.Coordinator.Attach:input_type -> ringmaster.Report
-	16, // 24: ringmaster.Coordinator.Submit:input_type -> ringmaster.SubmitRequest
-	18, // 25: ringmaster.Coordinator.Watch:input_type -> ringmaster.WatchRequest
-	24, // 26: ringmaster.Coordinator.Status:input_type -> ringmaster.StatusRequest
-	26, // 27: ringmaster.Coordinator.Stop:input_type -> ringmaster.StopRequest
-	28, // 28: ringmaster.Coordinator.Scale:input_type -> ringmaster.ScaleRequest
-	30, // 29: ringmaster.Coordinator.PutFile:input_type -> ringmaster.FilePart
-	32, // 30: ringmaster.Coordinator.GetFile:input_type -> ringmaster.GetFileRequest
-	33, // 31: ringmaster.Peer.State:input_type -> ringmaster.StateRequest
-	15, // 32: ringmaster.Coordinator.Attach:output_type -> ringmaster.Order
-	17, // 33: ringmaster.Coordinator.Submit:output_type -> ringmaster.SubmitReply
-	23, // 34: ringmaster.Coordinator.Watch:output_type -> ringmaster.JobStatus
-	25, // 35: ringmaster.Coordinator.Status:output_type -> ringmaster.ClusterStatus
-	27, // 36: ringmaster.Coordinator.Stop:output_type -> ringmaster.StopReply
-	29, // 37: ringmaster.Coordinator.Scale:output_type -> ringmaster.ScaleReply
-	31, // 38: ringmaster.Coordinator.PutFile:output_type -> ringmaster.PutFileReply
-	30, // 39: ringmaster.Coordinator.GetFile:output_type -> ringmaster.FilePart
-	34, // 40: ringmaster.Peer.State:output_type -> ringmaster.StatePart
-	32, // [32:41] is the sub-list for method output_type
-	23, // [23:32] is the sub-list for method input_type
-	23, // [23:23] is the sub-list for extension type_name
-	23, // [23:23] is the sub-list for extension extendee
-	0,  // [0:23] is the sub-list for field type_name
+	8,  // 3: ringmaster.Report.files:type_name -> ringmaster.DataFile
+	9,  // 4: ringmaster.Report.progress:type_name -> ringmaster.Progress
+	11, // 5: ringmaster.Report.epochs:type_name -> ringmaster.EpochFact
+	13, // 6: ringmaster.Report.shares:type_name -> ringmaster.ShareFact
+	14, // 7: ringmaster.Report.outcome:type_name -> ringmaster.Outcome
+	10, // 8: ringmaster.Report.waiting:type_name -> ringmaster.Waiting
+	7,  // 9: ringmaster.Report.activity:type_name -> ringmaster.Activity
+	1,  // 10: ringmaster.Activity.doing:type_name -> ringmaster.Doing
+	12, // 11: ringmaster.ShareFact.file:type_name -> ringmaster.StoredFile
+	8,  // 12: ringmaster.JobSpec.files:type_name -> ringmaster.DataFile
+	16, // 13: ringmaster.Order.job:type_name -> ringmaster.JobSpec
+	4,  // 14: ringmaster.Order.view:type_name -> ringmaster.View
+	5,  // 15: ringmaster.Order.start:type_name -> ringmaster.Start
+	15, // 16: ringmaster.Order.coordinators:type_name -> ringmaster.CoordinatorInfo
+	8,  // 17: ringmaster.SubmitRequest.files:type_name -> ringmaster.DataFile
+	10, // 18: ringmaster.WorkerStatus.waiting_for:type_name -> ringmaster.Waiting
+	23, // 19: ringmaster.JobStatus.epochs:type_name -> ringmaster.EpochRecord
+	21, // 20: ringmaster.JobStatus.views:type_name -> ringmaster.ViewRecord
+	22, // 21: ringmaster.JobStatus.checkpoints:type_name -> ringmaster.CheckpointRecord
+	26, // 22: ringmaster.JobStatus.stalled:type_name -> ringmaster.Stall
+	15, // 23: ringmaster.ClusterStatus.coordinators:type_name -> ringmaster.CoordinatorInfo
+	24, // 24: ringmaster.ClusterStatus.workers:type_name -> ringmaster.WorkerStatus
+	25, // 25: ringmaster.ClusterStatus.job:type_name -> ringmaster.JobStatus
+	6,  // 26: ringmaster.Coordinator.Attach:input_type -> ringmaster.Report
+	18, // 27: ringmaster.Coordinator.Submit:input_type -> ringmaster.SubmitRequest
+	20, // 28: ringmaster.Coordinator.Watch:input_type -> ringmaster.WatchRequest
+	27, // 29: ringmaster.Coordinator.Status:input_type -> ringmaster.StatusRequest
+	29, // 30: ringmaster.Coordinator.Stop:input_type -> ringmaster.StopRequest
+	31, // 31: ringmaster.Coordinator.Scale:input_type -> ringmaster.ScaleRequest
+	33, // 32: ringmaster.Coordinator.PutFile:input_type -> ringmaster.FilePart
+	35, // 33: ringmaster.Coordinator.GetFile:input_type -> ringmaster.GetFileRequest
+	36, // 34: ringmaster.Peer.State:input_type -> ringmaster.StateRequest
+	17, // 35: ringmaster.Coordinator.Attach:output_type -> ringmaster.Order
+	19, // 36: ringmaster.Coordinator.Submit:output_type -> ringmaster.SubmitReply
+	25, // 37: ringmaster.Coordinator.Watch:output_type -> ringmaster.JobStatus
+	28, // 38: ringmaster.Coordinator.Status:output_type -> ringmaster.ClusterStatus
+	30, // 39: ringmaster.Coordinator.Stop:output_type -> ringmaster.StopReply
+	32, // 40: ringmaster.Coordinator.Scale:output_type -> ringmaster.ScaleReply
+	34, // 41: ringmaster.Coordinator.PutFile:output_type -> ringmaster.PutFileReply
+	33, // 42: ringmaster.Coordinator.GetFile:output_type -> ringmaster.FilePart
+	37, // 43: ringmaster.Peer.State:output_type -> ringmaster.StatePart
+	35, // [35:44] is the sub-list for method output_type
+	26, // [26:35] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_ringmaster_proto_init() }
@@ -3573,13 +3961,14 @@ func file_ringmaster_proto_init() {
 	if File_ringmaster_proto != nil {
 		return
 	}
+	file_ringmaster_proto_msgTypes[24].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ringmaster_proto_rawDesc), len(file_ringmaster_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   34,
+			NumEnums:      2,
+			NumMessages:   36,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

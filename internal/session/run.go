@@ -23,6 +23,7 @@ type session struct {
 	signals    trainer.Signals
 	cancel     context.CancelFunc
 	ring       atomic.Pointer[Ring]
+	opening    allreduce.Opening
 
 	ending     trainer.Ending
 	evaluation *trainer.Evaluation // where the job ends inside an epoch
@@ -34,18 +35,6 @@ type rejoin struct {
 	ms         float64
 }
 
-// ringNow is the ring of the session under way, if there is one.
-func (j *job) ringNow() Ring {
-	s := j.current.Load()
-	if s == nil {
-		return nil
-	}
-	if r := s.ring.Load(); r != nil {
-		return *r
-	}
-	return nil
-}
-
 // begin starts the session that the log has permitted.
 func (j *job) begin(ctx context.Context, o *rpc.Order) {
 	view := viewOf(o.View)
@@ -53,6 +42,7 @@ func (j *job) begin(ctx context.Context, o *rpc.Order) {
 	inner, cancel := context.WithCancel(j.ctx)
 	s := &session{generation: j.generation, start: o.Start, cancel: cancel,
 		id: allreduce.Identity{Cluster: plan.Incarnation(j.cluster), Job: j.spec.Id, View: view, Self: self}}
+	s.id.Opening = &s.opening
 	if o.Stop {
 		s.signals.Stop.Store(true)
 	}
@@ -78,6 +68,8 @@ func (j *job) course(ctx context.Context, s *session, saver *saver, fresh bool) 
 	t := j.trainer.Load()
 	// How long the ring stood still only those can tell who did its last step.
 	was, last := t.Step(), t.Progress.LastStep.Load()
+	defer t.Activity.Turn(trainer.Idle)
+	t.Activity.Turn(trainer.Fetching)
 	if err := j.catchUp(ctx, s); err != nil {
 		return err
 	}
@@ -85,6 +77,7 @@ func (j *job) course(ctx context.Context, s *session, saver *saver, fresh bool) 
 		s.ending = trainer.Stopped
 		return nil
 	}
+	t.Activity.Turn(trainer.Connecting)
 	ring, err := j.w.links.OpenRing(ctx, s.id, t.Gradients(arc.Len(), fresh), t.Buckets)
 	if err != nil {
 		return err

@@ -77,6 +77,7 @@ type Ring interface {
 	trainer.Ring
 	Close() (drained bool) // false: the transport may still read the gradients
 	WaitingFor() (allreduce.Waiting, bool)
+	Traffic() (sent, received uint64)
 }
 
 // NotLeaderError names the leader, as far as it is known.
