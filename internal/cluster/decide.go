@@ -37,6 +37,9 @@ type seen struct {
 	brokenSince time.Time // first report of a broken session in the present generation; zero: none
 	exiledUntil time.Time
 	stale       bool // a newer process of the same id attached
+
+	sentAt, receivedAt time.Time // when the counts of its session's frames last changed
+	paces              []pace    // of its newest reports in this generation
 }
 
 // observations are the attached workers by incarnation, since this coordinator began to lead.
@@ -47,6 +50,10 @@ type observations struct {
 	best     uint64                   // highest step that any worker reported
 	moved    time.Time                // when a worker last attached or went
 	replicas int                      // coordinators in all
+
+	viewed    plan.Generation // the newest view,
+	viewSince time.Time       // and when it was first seen
+
 	manifest func(*fsm.Job, []*rpc.ShareFact) (fsm.Checkpoint, error)
 }
 

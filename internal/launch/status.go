@@ -107,6 +107,9 @@ func (s *Status) Table() string {
 				fmt.Fprintf(w, "  %s\n", line)
 			}
 		}
+		if s.Stalled != nil {
+			fmt.Fprintf(w, "  %s\n", s.Stalled.Reason)
+		}
 	}
 	for _, c := range s.Coordinators {
 		role := "coordinator"

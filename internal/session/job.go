@@ -104,6 +104,7 @@ func (j *job) prepare(ctx context.Context) {
 			return
 		}
 		j.plan = t.Plan
+		t.Activity.Turn(trainer.Idle)
 		j.trainer.Store(t)
 		j.hold(rpc.Phase_PHASE_READY)
 	})
