@@ -154,6 +154,7 @@ func (sc *scenario) run(line string, out *strings.Builder) error {
 			return err
 		}
 		sc.lead()
+		sc.watch = stallWatch{}
 	case "decide":
 		sc.decide(out)
 	case "stall":

@@ -231,7 +231,7 @@ func (g *waits) judge(from, to int, waited time.Duration) *stall {
 	case n.age > unheard || n.waits():
 		return nil
 	case !n.trains:
-		if waited > idleLong && n.report.Phase == rpc.Phase_PHASE_READY {
+		if waited > idleLong && n.report.GetPhase() == rpc.Phase_PHASE_READY {
 			return g.blame(from, to, -1, notStarted, waited)
 		}
 		return nil
