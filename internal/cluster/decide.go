@@ -39,6 +39,7 @@ type seen struct {
 	stale       bool // a newer process of the same id attached
 
 	sentAt, receivedAt time.Time // when the counts of its session's frames last changed
+	silence            gap       // the newest one
 	paces              []pace    // of its newest reports in this generation
 }
 

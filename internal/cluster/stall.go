@@ -241,7 +241,7 @@ func (g *waits) judge(from, to int, waited time.Duration) *stall {
 		}
 		return nil
 	}
-	busy := micros(n.activity().GetStepBusyUs()) + n.age
+	busy := micros(n.activity().GetStepBusyUs()) + n.age - n.stopped()
 	if expected := g.expected(n); busy < expected+max(lateFloor, expected/2) {
 		return nil
 	}
@@ -249,8 +249,24 @@ func (g *waits) judge(from, to int, waited time.Duration) *stall {
 	return g.blame(from, to, -1, doing, since)
 }
 
+// stopped is how much of the step under way the worker did not report in.
+func (n *actor) stopped() time.Duration {
+	if n.seen.silence.step == n.activity().GetStep() {
+		return n.seen.silence.took
+	}
+	return 0
+}
+
 // occupation is what has kept a worker busy in the step under way, and for how long.
 func (n *actor) occupation() (string, time.Duration) {
+	doing, since := n.busyWith()
+	if n.stopped() > 0 {
+		since = min(since, n.seen.heard.Add(n.age).Sub(n.seen.silence.end))
+	}
+	return doing, since
+}
+
+func (n *actor) busyWith() (string, time.Duration) {
 	a := n.activity()
 	reading, busy := micros(a.StepReadingUs), micros(a.StepBusyUs)
 	switch {
@@ -286,7 +302,7 @@ func (g *waits) alone() *stall {
 	}
 	usual := time.Duration(n.report.GetProgress().GetStepMs() * float64(time.Millisecond))
 	if !n.trains || n.age > unheard || usual == 0 || n.waiting() || n.activity().GetDoing() == rpc.Doing_DOING_EVALUATING ||
-		micros(n.activity().GetStepBusyUs()) < usual+max(2*lateFloor, 2*usual) {
+		micros(n.activity().GetStepBusyUs())-n.stopped() < usual+max(2*lateFloor, 2*usual) {
 		return nil
 	}
 	doing, since := n.occupation()

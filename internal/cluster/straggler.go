@@ -19,6 +19,14 @@ const (
 	slowWaits                 = 0.2 // share of their time that the others wait longer than the straggler
 )
 
+// gap is a time in which a worker did not report: it was stopped, say. Its own clock counts such time as spent on whatever
+// it was doing.
+type gap struct {
+	took time.Duration
+	end  time.Time
+	step uint64 // under way
+}
+
 // pace is how a worker has spent its time up to a report.
 type pace struct {
 	at                          time.Time
@@ -28,6 +36,9 @@ type pace struct {
 // note takes from a report what the leader has to see change. It is called for every report, before that becomes the newest.
 func (w *seen) note(r *rpc.Report, now time.Time) {
 	a := r.GetActivity()
+	if took := now.Sub(w.heard); w.report != nil && took > unheard {
+		w.silence = gap{took, now, a.GetStep()}
+	}
 	if old := w.report.GetActivity(); old == nil || a.GetSent() != old.Sent || w.report.Generation != r.Generation {
 		w.sentAt = now
 	}
