@@ -4,7 +4,10 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"testing"
+	"time"
 
+	"ringmaster/internal/plan"
 	"ringmaster/internal/rpc"
 )
 
@@ -52,5 +55,49 @@ func (sc *scenario) stall(out *strings.Builder) {
 		fmt.Fprintf(out, "%s\n", s.reason())
 	} else {
 		fmt.Fprintf(out, "nobody\n")
+	}
+}
+
+// A stall is shown for a moment after it was seen last, and how long a slow one lasts is counted from its beginning.
+func TestStallIsHeld(t *testing.T) {
+	var w stallWatch
+	at := time.Unix(1000, 0)
+	stopped := &stall{culprit: plan.Member{Worker: "w2", Incarnation: 2}, doing: notAnswering, since: 500 * time.Millisecond}
+	w.take(stopped, at)
+	w.take(nil, at.Add(stallHold))
+	if w.shown != stopped {
+		t.Errorf("shown after %v: %+v", stallHold, w.shown)
+	}
+	w.take(nil, at.Add(stallHold+1))
+	if w.shown != nil {
+		t.Errorf("still shown: %+v", w.shown)
+	}
+	slow := func() *stall {
+		return &stall{culprit: plan.Member{Worker: "w2", Incarnation: 2}, doing: "computing", since: paceSpan, slow: true}
+	}
+	w.take(slow(), at)
+	w.take(slow(), at.Add(10*time.Second))
+	if got := w.shown.since; got != paceSpan+10*time.Second {
+		t.Errorf("slow for %v", got)
+	}
+	other := slow()
+	other.culprit.Incarnation = 3
+	w.take(other, at.Add(10*time.Second))
+	if w.shown != other || other.since != paceSpan {
+		t.Errorf("another one: %+v", w.shown)
+	}
+}
+
+func TestStallMessage(t *testing.T) {
+	s := &stall{culprit: plan.Member{Worker: "w1", Host: "a"}, peer: plan.Member{Worker: "w2", Host: "b"}, doing: partitioned,
+		since: 840 * time.Millisecond, step: 812, wait: &rpc.Waiting{Bucket: 3, Chunk: 5}}
+	m := s.message()
+	want := "waiting for w1 on a: partitioned from w2 on b for 0.8 s, step 812 bucket 3 chunk 5"
+	if m.Reason != want || m.GetBucket() != 3 || m.GetChunk() != 5 || m.Peer != "w2" || m.PeerHost != "b" || m.SinceMs != 840 {
+		t.Errorf("%v", m)
+	}
+	s.wait = nil
+	if m := s.message(); m.Bucket != nil || m.Chunk != nil {
+		t.Errorf("%v", m)
 	}
 }
