@@ -86,8 +86,8 @@ FAULTS ?= 200
 chaos: build ## train under 200 faults of workers and coordinators, compare the digests
 	bin/ringmaster chaos configs/quickstart.yaml --seed $(SEED) --faults $(FAULTS)
 
-stalls: build ## hold the ring up 100 times: does the status name the culprit? (six minutes; other work on the machine shows)
-	bin/ringmaster chaos configs/quickstart.yaml --stalls --seed $(SEED) --faults 100 --workers 4 --coordinators 1 --set train.batch_per_seat=32 --set train.steps=15000
+stalls: build ## hold the ring up 100 times: does the status name the culprit? (needs a machine with nothing else to do)
+	bin/ringmaster chaos configs/quickstart.yaml --stalls --seed $(SEED) --faults 100 --workers 2 --coordinators 1 --set train.batch_per_seat=32 --set train.steps=20000
 
 partitions: ## real processes in network namespaces while the network breaks (needs root and iproute2)
 	@test "$$(id -u)" = 0 && command -v ip tc >/dev/null || { echo "make partitions needs root, and iproute2 (ip, tc): it makes network namespaces"; exit 1; }

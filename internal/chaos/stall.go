@@ -22,7 +22,9 @@ import (
 const (
 	nameLimit = time.Second
 	nameShare = 0.95
-	halfBeat  = 10 * time.Millisecond // for so long a worker at half speed runs, and then stands
+	// For so long a worker at half speed runs, and then stands. A scheduler with more to run than processors makes up for
+	// shorter pauses.
+	halfBeat = 25 * time.Millisecond
 )
 
 // faultsFile is where a worker's process finds its faults.

@@ -286,7 +286,7 @@ func (t *trial) strike(ctx context.Context, f Fault) error {
 	var targets []*launch.Child
 	err := t.await(ctx, wholeLimit, "a target", func() bool {
 		targets = t.targets(f)
-		return targets != nil
+		return targets != nil && !(f.Kind.stalls() && t.job.Stalled != nil)
 	})
 	if err != nil {
 		return err

@@ -277,11 +277,15 @@ func (n *actor) busyWith() (string, time.Duration) {
 	default:
 		return doings[a.Doing], n.since()
 	}
-	if 2*reading >= busy {
+	if mostly(float64(reading), float64(busy)) {
 		return doings[rpc.Doing_DOING_READING], reading
 	}
 	return doings[rpc.Doing_DOING_COMPUTING], busy - reading
 }
+
+// mostly reports whether so much of what keeps a worker busy is reading that the data must be to blame: a worker that is
+// slow altogether is slow at reading too.
+func mostly(reading, busy float64) bool { return reading >= 0.7*busy }
 
 // expected is how long the step should keep a worker busy, judged by those who wait, and by their seats.
 func (g *waits) expected(n *actor) time.Duration {

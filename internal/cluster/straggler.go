@@ -10,12 +10,12 @@ import (
 // A straggler is a worker at whose pace the ring goes: a seat keeps it busy for longer than it does the others, who spend
 // the difference waiting. All workers do the same steps, so shares of the same span of time can be compared.
 const (
-	paceSpan  = 750 * time.Millisecond // over which shares are compared,
+	paceSpan  = 600 * time.Millisecond // over which shares are compared,
 	paceParts = 3                      // and in each part of which the straggler must be seen to be one, lest a hiccup makes it so
 	paceKept  = 1500 * time.Millisecond
 
-	slowTimes, stillSlowTimes = 1.5, 1.3 // times the others' share: to become a straggler, and to stay one
-	slowPart, stillSlowPart   = 1.25, 1.1
+	slowTimes, stillSlowTimes = 1.4, 1.25 // times the others' share: to become a straggler, and to stay one
+	slowPart, stillSlowPart   = 1.2, 1.1
 	slowWaits                 = 0.2 // share of their time that the others wait longer than the straggler
 )
 
@@ -112,10 +112,9 @@ func (g *waits) straggler(shown *stall) *stall {
 		}
 	}
 	s := &stall{culprit: n.Member, doing: doings[rpc.Doing_DOING_COMPUTING], since: paceSpan, step: n.activity().GetStep(), slow: true, times: times}
-	// It reads for longer than the others by more than half of what it is busy for longer.
 	reading := whole[at].reading/float64(n.Arc.Len()) - others(whole, at, func(i int) float64 { return whole[i].reading / g.seats(i) })
 	busy := whole[at].busy/float64(n.Arc.Len()) - others(whole, at, func(i int) float64 { return whole[i].busy / g.seats(i) })
-	if 2*reading >= busy {
+	if mostly(reading, busy) {
 		s.doing = doings[rpc.Doing_DOING_READING]
 	}
 	if next := &g.ring[g.next(at)]; next.waiting() {
