@@ -315,30 +315,34 @@ func (g *waits) alone() *stall {
 
 // cutLink finds the link in which frames lie that its sender gave it some time ago, and out of which nothing comes.
 func (g *waits) cutLink() *stall {
-	at := -1
+	at, longest := -1, time.Duration(0)
 	for i := range g.ring {
 		from, to := &g.ring[i], &g.ring[g.next(i)]
 		if !from.waits() || !to.waits() || from.activity().Sent <= to.activity().Received {
 			continue
 		}
 		// The receiver reported after the sender had given all that to the link.
-		if still := g.stillFor(to); still >= lateFloor && to.seen.heard.Sub(from.seen.sentAt) >= 50*time.Millisecond &&
-			(at < 0 || still > g.stillFor(&g.ring[g.next(at)])) {
-			at = i
+		if still := g.still(from, to); still >= lateFloor && to.seen.heard.Sub(from.seen.sentAt) >= 50*time.Millisecond && still > longest {
+			at, longest = i, still
 		}
 	}
 	if at < 0 {
 		return nil
 	}
-	to := g.next(at)
-	return g.blame(to, at, to, partitioned, g.stillFor(&g.ring[to]))
+	return g.blame(g.next(at), at, g.next(at), partitioned, longest)
 }
 
-// stillFor is how long nothing has come to a worker. On a link so slow that whole steps wait for a frame, the time counts
-// from when a frame should have come.
-func (g *waits) stillFor(n *actor) time.Duration {
-	usual := time.Duration(n.report.GetProgress().GetStepMs() * float64(time.Millisecond))
-	return g.now.Sub(n.seen.receivedAt) - usual/4
+// still is for how long nothing has come through a link although both its ends run. On a link so slow that whole steps
+// wait for a frame, the time counts from when a frame should have come.
+func (g *waits) still(from, to *actor) time.Duration {
+	since := to.seen.receivedAt
+	for _, n := range []*actor{from, to} {
+		if end := n.seen.silence.end; end.After(since) {
+			since = end // what a worker had counted as sent when it was stopped may not have left it
+		}
+	}
+	usual := time.Duration(to.report.GetProgress().GetStepMs() * float64(time.Millisecond))
+	return g.now.Sub(since) - usual/4
 }
 
 // blame makes the stall of which the ring's member at to is the culprit; the one at from waits for it.
