@@ -9,7 +9,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
 .DEFAULT_GOAL := help
-.PHONY: help build tidy run chaos partitions partitions-short test race unit lint format vet staticcheck vulnerable generated generate e2e golden simulate bench bench-peers arm64 fuzz clean
+.PHONY: help build tidy run chaos stalls partitions partitions-short test race unit lint format vet staticcheck vulnerable generated generate e2e golden simulate bench bench-peers arm64 fuzz clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -85,6 +85,9 @@ SEED ?= 1
 FAULTS ?= 200
 chaos: build ## train under 200 faults of workers and coordinators, compare the digests
 	bin/ringmaster chaos configs/quickstart.yaml --seed $(SEED) --faults $(FAULTS)
+
+stalls: build ## hold the ring up 100 times: does the status name the culprit? (needs a machine with nothing else to do)
+	bin/ringmaster chaos configs/quickstart.yaml --stalls --seed $(SEED) --faults 100 --workers 2 --coordinators 1 --set train.batch_per_seat=32 --set train.steps=20000
 
 # Whether network namespaces can be made: a container's root may not be allowed to.
 NAMESPACES = test "$$(id -u)" = 0 && command -v ip tc unshare >/dev/null && ip netns add ringmaster-try 2>/dev/null && ip netns delete ringmaster-try

@@ -22,7 +22,7 @@ func chaosCommand() *cobra.Command {
 	var sets, kinds []string
 	var asJSON bool
 	var names []string
-	for _, k := range chaos.Kinds() {
+	for _, k := range append(chaos.Kinds(), chaos.StallKinds()...) {
 		names = append(names, string(k))
 	}
 	o := chaos.Options{Machine: machine.ID()}
@@ -34,7 +34,11 @@ restarted and added while it trains, from the seed, and compares digest, state d
 ends before all faults have happened is followed by another one on a new cluster, so a job of any length will do.
 
 The exit code is 0 only if all digests are equal and no finished step was lost. Folders of runs that came out well are
-removed unless --keep is given.`,
+removed unless --keep is given.
+
+With --stalls the faults hold the ring up without taking anybody out of it: a worker that is stopped for a moment, one that
+reads its data from a slow disk, one at half speed, a link that lets nothing through in one direction. Then the exit code
+is 0 only if the status names the culprit of at least 95 of 100 within a second, and what it does, too.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			for _, k := range kinds {
@@ -58,6 +62,7 @@ removed unless --keep is given.`,
 	flags.BoolVar(&o.Keep, "keep", false, "keep the folders of runs that came out well too")
 	flags.StringSliceVar(&kinds, "kinds", nil, "draw from these faults only: "+strings.Join(names, ", "))
 	flags.Float64Var(&o.Overlap, "overlap", 0.4, "share of faults that hit while the cluster recovers from the one before")
+	flags.BoolVar(&o.Stalls, "stalls", false, "faults that hold the ring up, one at a time: does the status name the culprit?")
 	flags.StringArrayVar(&sets, "set", nil, "override a job key, `KEY=VALUE` (train.steps=200); repeatable")
 	flags.BoolVar(&asJSON, "json", false, "write the report in JSON")
 	return cmd

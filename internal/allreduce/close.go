@@ -30,12 +30,16 @@ func (r *Ring) connect(ctx context.Context, links Links) error {
 		in, err := links.Accept(ctx, &r.id)
 		if err != nil {
 			cancel()
+		} else if r.id.Opening != nil {
+			r.id.Opening.prev.Store(true)
 		}
 		incoming <- accepted{in, err}
 	}()
 	out, err := links.Dial(ctx, &r.id)
 	if err != nil {
 		cancel()
+	} else if r.id.Opening != nil {
+		r.id.Opening.next.Store(true)
 	}
 	prev := <-incoming
 	switch {

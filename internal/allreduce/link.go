@@ -13,7 +13,8 @@ type Identity struct {
 	Cluster plan.Incarnation // the cluster's
 	Job     string           // the job's id
 	View    plan.View
-	Self    int // this worker's position in the view
+	Self    int      // this worker's position in the view
+	Opening *Opening // told how far the session's links are; nil: nobody asks
 
 	shape uint64 // hash of the arcs and buckets, on which neighbours must agree
 }

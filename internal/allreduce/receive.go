@@ -14,6 +14,7 @@ func (r *Ring) receiveAll() {
 	for {
 		f, err := r.in.Receive()
 		if err == nil {
+			r.received.Add(1)
 			err = r.take(&f, &numbers)
 			f.Free()
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"ringmaster/internal/plan"
@@ -55,6 +56,8 @@ type Ring struct {
 	nextEnded chan struct{} // closed when the link to the next worker has
 	tornDown  chan struct{}
 	running   sync.WaitGroup
+
+	sent, received atomic.Uint64 // frames
 }
 
 // bucket is the state of one bucket in the current step.

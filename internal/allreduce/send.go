@@ -153,6 +153,7 @@ func (r *Ring) sendLane(bucket int, step uint64, p phase, owner int) error {
 
 // send hands the item's frame to the link.
 func (r *Ring) send(it item) error {
+	r.sent.Add(1)
 	f := Frame{Header: r.toNext}
 	f.Phase, f.Kind, f.Step, f.Segment = it.phase, it.kind, it.step, uint32(it.segment)
 	if it.phase == phaseRecord {

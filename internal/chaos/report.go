@@ -33,6 +33,9 @@ type Report struct {
 	Slowest      []Slow    `json:"slowest"` // recoveries from workers' faults, the slowest first
 	Problems     []string  `json:"problems"`
 	Rounds       []Round   `json:"rounds"`
+
+	Attribution *Attribution `json:"attribution,omitempty"` // of faults that hold the ring up
+	named       []recovery
 }
 
 // Round is one run of the job under faults.
@@ -108,6 +111,9 @@ func (r *Report) note(t *trial, dir string, s, reference *launch.Summary, troubl
 		if n.LostSteps += v.LostSteps; v.LostSteps > 0 {
 			bad("view %d lost %d finished steps: %s", v.Generation, v.LostSteps, v.Reason)
 		}
+	}
+	if r.Attribution != nil {
+		r.named = append(r.named, r.Attribution.attributed(t.hits, number)...)
 	}
 	n.recoveries = attribute(t.hits, s.Views, t.changes, n.stepMs)
 	r.Rounds = append(r.Rounds, n)
@@ -185,7 +191,7 @@ func (r *Report) conclude(wanted int) {
 	}
 	slices.SortStableFunc(r.Slowest, func(a, b Slow) int { return cmp.Compare(b.Ms, a.Ms) })
 	r.Slowest = r.Slowest[:min(slowest, len(r.Slowest))]
-	for _, k := range Kinds() {
+	for _, k := range append(Kinds(), StallKinds()...) {
 		if len(byKind[k]) > 0 {
 			r.Kinds = append(r.Kinds, figures(string(k), byKind[k]))
 		}
@@ -200,6 +206,11 @@ func (r *Report) conclude(wanted int) {
 	}
 	if r.Faults < wanted && len(r.Problems) == 0 {
 		r.Problems = append(r.Problems, fmt.Sprintf("only %d of %d faults happened", r.Faults, wanted))
+	}
+	if a := r.Attribution; a != nil {
+		if a.conclude(r.named); !a.good() {
+			r.Problems = append(r.Problems, fmt.Sprintf("of %d faults that held the ring up, %d were named rightly", a.Faults, a.Right))
+		}
 	}
 	r.Passed = len(r.Problems) == 0 && r.DigestsEqual && r.LostSteps == 0
 }
@@ -251,6 +262,9 @@ func (r *Report) Table() string {
 	fmt.Fprintf(&out, "%s, seed %d: %d faults in %d runs of %d steps (%.1f ms each), %d workers, %d coordinators, %.0fs\n", r.Job, r.Seed, r.Faults, len(r.Rounds),
 		r.Steps, r.StepMs, r.Workers, r.Coordinators, r.WallS)
 	fmt.Fprintf(&out, "lost steps: %d\ndigests equal: %d of %d (%s)\n", r.LostSteps, equal, len(r.Rounds), r.Digest)
+	if r.Attribution != nil {
+		out.WriteString(r.Attribution.table())
+	}
 	for _, p := range r.Problems {
 		fmt.Fprintln(&out, "problem:", p)
 	}

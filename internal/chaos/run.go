@@ -27,6 +27,7 @@ type Options struct {
 	Keep         bool   // keep the folders of runs that came out well
 	Kinds        []Kind // to draw from; empty: all
 	Overlap      float64
+	Stalls       bool      // faults that hold the ring up, one at a time, and whether the status names the culprit
 	Machine      string    // identity of this machine
 	Out          io.Writer // a line for each fault; nil: none
 }
@@ -56,6 +57,12 @@ func (o *Options) shape() (Shape, error) {
 	case !(o.Overlap >= 0 && o.Overlap <= 1):
 		return Shape{}, fmt.Errorf("--overlap must be 0 to 1, not %v", o.Overlap)
 	}
+	if o.Stalls {
+		o.Overlap = 0
+		if len(o.Kinds) == 0 {
+			o.Kinds = StallKinds()
+		}
+	}
 	return Shape{Workers: o.Workers, Coordinators: o.Coordinators, Most: o.Job.Seats, Kinds: o.Kinds, Overlap: o.Overlap}, nil
 }
 
@@ -79,6 +86,9 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	}
 	began := time.Now()
 	r := &Report{Job: o.Job.Name, Seed: o.Seed, Dir: o.Dir, Workers: o.Workers, Coordinators: o.Coordinators}
+	if o.Stalls {
+		r.Attribution = &Attribution{LimitMs: nameLimit.Seconds() * 1e3, Wrong: []string{}}
+	}
 	reference, err := o.reference(ctx)
 	if err != nil {
 		return nil, err

@@ -29,13 +29,26 @@ const (
 	KillCoordinators Kind = "kill-coordinators" // all of them
 )
 
-// Kinds are all kinds of fault.
+// The kinds of fault that hold the ring up without taking anybody out of it: does the status name the culprit?
+const (
+	FreezeWorker Kind = "freeze-worker" // SIGSTOP, for less than the leader's patience with silent workers
+	SlowData     Kind = "slow-data"     // reading a batch takes long, as from a slow disk
+	CutLink      Kind = "cut-link"      // what the worker sends to the next one in the ring does not arrive; the other way is open
+	HalfSpeed    Kind = "half-speed"    // it runs for half of the time
+)
+
+// StallKinds are the kinds of fault that hold the ring up.
+func StallKinds() []Kind { return []Kind{FreezeWorker, SlowData, CutLink, HalfSpeed} }
+
+// Kinds are the kinds of fault that change who is there.
 func Kinds() []Kind {
 	return []Kind{KillWorker, StopWorker, RestartWorker, AddWorker, KillFollower, KillLeader, StopLeader, LoseQuorum, KillCoordinators}
 }
 
 // OfWorker reports whether the fault is a worker's.
-func (k Kind) OfWorker() bool { return slices.Contains(Kinds()[:4], k) }
+func (k Kind) OfWorker() bool { return slices.Contains(Kinds()[:4], k) || k.stalls() }
+
+func (k Kind) stalls() bool { return slices.Contains(StallKinds(), k) }
 
 // Fault is one fault of a schedule.
 type Fault struct {
@@ -43,7 +56,8 @@ type Fault struct {
 	Target  string        // a worker's name, or "leader", "follower", "majority", "all"
 	Overlap bool          // it hits while the cluster recovers from the fault before
 	After   time.Duration // from the fault before, or where it does not overlap from the moment when the cluster is whole again
-	Pause   time.Duration // until the target is woken or started again; 0: never
+	Pause   time.Duration // until the target is woken or started again, or the trouble is over; 0: never
+	Delay   time.Duration // of slow data: of each batch
 }
 
 // String is the fault for people.
@@ -54,6 +68,9 @@ func (f Fault) String() string {
 	}
 	if f.Pause > 0 {
 		text += fmt.Sprintf(" for %d ms", f.Pause.Milliseconds())
+	}
+	if f.Delay > 0 {
+		text += fmt.Sprintf(" by %d ms a batch", f.Delay.Milliseconds())
 	}
 	return text
 }
@@ -81,10 +98,16 @@ var (
 		KillFollower:  {100 * time.Millisecond, 2000 * time.Millisecond}, KillLeader: {100 * time.Millisecond, 2000 * time.Millisecond},
 		StopLeader: {200 * time.Millisecond, 3000 * time.Millisecond}, LoseQuorum: {200 * time.Millisecond, 2500 * time.Millisecond},
 		KillCoordinators: {100 * time.Millisecond, 2000 * time.Millisecond},
+		FreezeWorker:     {900 * time.Millisecond, 1350 * time.Millisecond},
+		SlowData:         {1500 * time.Millisecond, 3000 * time.Millisecond},
+		CutLink:          {1200 * time.Millisecond, 2500 * time.Millisecond},
+		HalfSpeed:        {2000 * time.Millisecond, 3000 * time.Millisecond},
 	}
+	readDelays = span{40 * time.Millisecond, 800 * time.Millisecond}
 	// weights make the faults of workers, which change views, the most frequent ones.
 	weights = map[Kind]int{KillWorker: 6, StopWorker: 3, RestartWorker: 2, AddWorker: 2,
-		KillFollower: 1, KillLeader: 3, StopLeader: 1, LoseQuorum: 2, KillCoordinators: 2}
+		KillFollower: 1, KillLeader: 3, StopLeader: 1, LoseQuorum: 2, KillCoordinators: 2,
+		FreezeWorker: 1, SlowData: 1, CutLink: 1, HalfSpeed: 1}
 )
 
 // Schedule draws n faults. The same arguments give the same faults. At any time at least one worker that holds the
@@ -96,7 +119,7 @@ func Schedule(seed uint64, n int, s Shape) ([]Fault, error) {
 	}
 	for _, k := range s.Kinds {
 		if weights[k] == 0 {
-			return nil, fmt.Errorf("no fault is of the kind %q; there are %s", k, join(Kinds()))
+			return nil, fmt.Errorf("no fault is of the kind %q; there are %s", k, join(append(Kinds(), StallKinds()...)))
 		}
 	}
 	d := &drawing{source: rand.NewPCG(seed, 0x72696e676d6173), shape: s}
@@ -198,6 +221,9 @@ func (d *drawing) choose(f *Fault) bool {
 	if s, ok := pauses[f.Kind]; ok {
 		f.Pause = d.within(s)
 	}
+	if f.Kind == SlowData {
+		f.Delay = d.within(readDelays)
+	}
 	f.Target = d.hit(f)
 	return true
 }
@@ -206,8 +232,10 @@ func (d *drawing) possible(k Kind) bool {
 	switch k {
 	case AddWorker:
 		return len(d.workers) < d.shape.Most
-	case KillWorker, StopWorker, RestartWorker:
+	case KillWorker, StopWorker, RestartWorker, FreezeWorker, SlowData, HalfSpeed:
 		return len(d.targets()) > 0
+	case CutLink:
+		return len(d.workers) > 1 && len(d.targets()) > 0
 	case KillFollower, KillLeader, LoseQuorum:
 		return d.shape.Coordinators > 1
 	}
@@ -238,7 +266,7 @@ func (d *drawing) hit(f *Fault) string {
 		d.named++
 		d.workers = append(d.workers, worker{name: "w" + strconv.Itoa(d.named), added: true, hurt: true, back: d.now})
 		return d.workers[len(d.workers)-1].name
-	case KillWorker, StopWorker, RestartWorker:
+	case KillWorker, StopWorker, RestartWorker, FreezeWorker, SlowData, CutLink, HalfSpeed:
 		targets := d.targets()
 		i := targets[d.below(len(targets))]
 		w := &d.workers[i]

@@ -31,6 +31,7 @@ type trial struct {
 	roster  []string // workers that should run
 	began   time.Time
 	dir     launch.Directory
+	stalls  bool // faults wait until the status shows no stall
 
 	client  *control.Client // of the observer
 	life    context.Context // of the helpers
@@ -63,6 +64,7 @@ type hit struct {
 	at         time.Time // when it was done; zero: not yet
 	generation uint64    // of the newest view known then
 	answerMs   float64   // until a leader answered again; 0: not yet
+	named      naming    // of a fault that holds the ring up: what the status says about it
 }
 
 // start brings a cluster up and submits the job to it.
@@ -73,7 +75,8 @@ func start(ctx context.Context, o *Options, dir launch.Directory, roster []strin
 		return nil, err
 	}
 	t := &trial{out: o.Out, cluster: &launch.Cluster{Dir: dir, Threads: o.Threads}, ids: ids, roster: slices.Clone(roster), began: time.Now(), dir: dir,
-		settled: map[string]*launch.Child{}, absent: map[string]bool{}, changes: map[uint64]change{}}
+		stalls: o.Stalls, settled: map[string]*launch.Child{}, absent: map[string]bool{}, changes: map[uint64]change{}}
+	t.cluster.Environment = t.environment
 	if err := t.cluster.FindPrograms(); err != nil {
 		return nil, &launch.UsageError{Err: err}
 	}
@@ -150,6 +153,9 @@ func (t *trial) see(status *rpc.ClusterStatus, began time.Time) {
 		if h.answerMs == 0 && !h.at.IsZero() && began.After(h.at) {
 			h.answerMs = float64(t.answered.Sub(h.at).Microseconds()) / 1e3
 		}
+		if h.fault.Kind.stalls() && !h.at.IsZero() && began.After(h.at) && t.answered.Before(h.at.Add(h.fault.Pause)) {
+			h.named.see(h, status.Job, t.answered)
+		}
 	}
 	for _, w := range status.Workers {
 		child := t.cluster.Child(w.Id)
@@ -210,7 +216,7 @@ func (t *trial) await(ctx context.Context, limit time.Duration, what string, ok 
 // whole reports whether the cluster is as if nothing had happened: all processes run, the leader answers, and as many
 // workers as there are seats for train. The lock is held.
 func (t *trial) whole() bool {
-	if len(t.absent) > 0 || t.job == nil || time.Since(t.seen) > answer {
+	if len(t.absent) > 0 || t.job == nil || time.Since(t.seen) > answer || t.stalls && t.job.Stalled != nil {
 		return false
 	}
 	for _, h := range t.hits {
@@ -244,6 +250,9 @@ func (t *trial) suffer(ctx context.Context, faults []Fault) ([]Fault, error) {
 		if err == nil {
 			err = t.strike(ctx, f)
 		}
+		if err == nil && f.Kind.stalls() {
+			err = t.endure(ctx)
+		}
 		if errors.Is(err, errEnded) {
 			break
 		}
@@ -259,19 +268,32 @@ func (t *trial) suffer(ctx context.Context, faults []Fault) ([]Fault, error) {
 	return faults, err
 }
 
+// endure waits for the end of the fault under way. One that the job's end cut short is as if it had not been.
+func (t *trial) endure(ctx context.Context) error {
+	h := t.hits[len(t.hits)-1]
+	err := t.await(ctx, wholeLimit, "the fault's end", func() bool { return time.Since(h.at) > h.fault.Pause })
+	if errors.Is(err, errEnded) {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.hits = t.hits[:len(t.hits)-1]
+	}
+	return err
+}
+
 // strike carries a fault out. It holds it back while it would hit a process that is not there, or the last worker that
 // holds the newest state.
 func (t *trial) strike(ctx context.Context, f Fault) error {
 	var targets []*launch.Child
 	err := t.await(ctx, wholeLimit, "a target", func() bool {
 		targets = t.targets(f)
-		return targets != nil
+		return targets != nil && !(f.Kind.stalls() && t.job.Stalled != nil)
 	})
 	if err != nil {
 		return err
 	}
 	t.mu.Lock()
 	h := &hit{fault: f, generation: t.job.GetGeneration()}
+	h.named.next = t.next(f.Target)
 	t.hits = append(t.hits, h)
 	for _, child := range targets {
 		t.absent[child.Name] = true
@@ -354,6 +376,8 @@ func (t *trial) carryOut(f Fault, targets []*launch.Child) error {
 		}
 		t.later(f.Pause, targets, func(child *launch.Child) error { return child.Signal(syscall.SIGCONT) })
 		return nil
+	case FreezeWorker, SlowData, CutLink, HalfSpeed:
+		return t.hinder(f, targets[0])
 	case RestartWorker:
 		targets[0].Dismiss()
 	default:

@@ -260,6 +260,9 @@ func (s *Server) describeJob(j *fsm.Job) *rpc.JobStatus {
 		out.Workers = uint32(len(j.View.Members))
 	}
 	s.describeProgress(j, out)
+	if active := s.stall.shown; active != nil && s.stall.job == j.ID {
+		out.Stalled = active.message()
+	}
 	if o := j.Outcome; o != nil {
 		describeOutcome(o, out)
 	}

@@ -39,6 +39,10 @@ type seen struct {
 	exiledUntil time.Time
 	exiles      int  // how often it was left out lately
 	stale       bool // a newer process of the same id attached
+
+	sentAt, receivedAt time.Time // when the counts of its session's frames last changed
+	silence            gap       // the newest one
+	paces              []pace    // of its newest reports in this generation
 }
 
 // observations are the attached workers by incarnation, since this coordinator began to lead.
@@ -49,6 +53,10 @@ type observations struct {
 	best     uint64                   // highest step that any worker reported
 	moved    time.Time                // when a worker last attached or went
 	voters   []string                 // ids of the coordinators that count for a majority
+
+	viewed    plan.Generation // the newest view,
+	viewSince time.Time       // and when it was first seen
+
 	manifest func(*fsm.Job, []*rpc.ShareFact) (fsm.Checkpoint, error)
 }
 

@@ -125,6 +125,7 @@ func (s *Server) join(id plan.Incarnation, l *line, first *rpc.Report) bool {
 		s.obs.workers[id] = w
 		s.cfg.Log.Info("worker attached", "worker", first.Worker, "host", first.Host, "pid", first.Pid)
 	}
+	w.note(first, now)
 	w.connected, w.report, w.heard = true, first, now
 	s.obs.moved = now
 	if old := s.lines[id]; old != nil {
@@ -180,6 +181,7 @@ func (s *Server) take(id plan.Incarnation, l *line, r *rpc.Report) bool {
 	if r.Step > w.report.Step && r.Phase == rpc.Phase_PHASE_TRAINING {
 		clear(s.obs.rebuilds)
 	}
+	w.note(r, now)
 	w.report, w.heard = r, now
 	if r.Job != "" && r.Progress != nil {
 		s.obs.best = max(s.obs.best, r.Progress.Step)

@@ -71,6 +71,7 @@ type scenario struct {
 	ids   map[string]plan.Incarnation
 
 	closed, untried map[string][]string // of each worker's ways
+	watch           stallWatch
 }
 
 func newScenario() *scenario {
@@ -156,8 +157,11 @@ func (sc *scenario) run(line string, out *strings.Builder) error {
 			return err
 		}
 		sc.lead()
+		sc.watch = stallWatch{}
 	case "decide":
 		sc.decide(out)
+	case "stall":
+		sc.stall(out)
 	default:
 		return fmt.Errorf("unknown command")
 	}
@@ -208,12 +212,14 @@ func (sc *scenario) report(name string, o map[string]string) {
 	if lost, ok := o["lost"]; ok {
 		r.LostPeers = []uint64{uint64(sc.ids[lost])}
 	}
+	act(r, o)
 	w := sc.obs.workers[id]
 	if w == nil {
 		sc.obs.moved = sc.now
 		w = &seen{}
 		sc.obs.workers[id] = w
 	}
+	w.note(r, sc.now)
 	if r.Phase == rpc.Phase_PHASE_BROKEN && w.brokenSince.IsZero() {
 		w.brokenSince = sc.now
 	} else if r.Phase != rpc.Phase_PHASE_BROKEN {

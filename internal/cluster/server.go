@@ -67,6 +67,7 @@ type Server struct {
 	obs      *observations // nil while this replica does not lead
 	lines    map[plan.Incarnation]*line
 	message  string // what the job waits for
+	stall    stallWatch
 	stalls   map[plan.Generation]float64
 	lastSeen map[string]*rpc.Progress // newest progress of a job, by any worker
 }
@@ -129,6 +130,9 @@ func (s *Server) Run(ctx context.Context) error {
 			s.stepDown()
 			continue
 		}
+		s.mu.Lock()
+		s.watchStalls(time.Now())
+		s.mu.Unlock()
 		if err := s.lead(ctx); err != nil && ctx.Err() == nil {
 			s.cfg.Log.Warn("could not lead", "reason", err)
 			sleep(ctx, 50*time.Millisecond)

@@ -40,6 +40,10 @@ type Worker struct {
 	Log       string   `yaml:"log"`       // debug, info, warn or error
 }
 
+// FaultsVariable is the environment variable by which tests give a worker's process the file with the faults that it is to
+// suffer (daemon/faults.go).
+const FaultsVariable = "RINGMASTER_FAULTS"
+
 // Flag is a key of a daemon file set on the command line.
 type Flag struct {
 	Name  string // "--bind", for messages

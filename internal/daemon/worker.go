@@ -54,11 +54,17 @@ func Worker(ctx context.Context, c *config.Worker, log *slog.Logger) error {
 	}
 	defer closeGossip(gossip, log)
 
-	transport := allreduce.NewTransport(allreduce.Options{Worker: self.Worker, Credentials: port.Credentials(), Dial: dialMember(port)})
+	dial, build := dialMember(port), session.Build
+	life, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer cancel(nil)
+	if f := watchFaults(life); f != nil {
+		dial, build = f.dialing(dial), f.build
+	}
+	transport := allreduce.NewTransport(allreduce.Options{Worker: self.Worker, Credentials: port.Credentials(), Dial: dial})
 	network := &session.Network{Transport: transport, Options: dialOptions(port, certs.Coordinator), Peers: dialOptions(port, certs.Worker),
 		Known: func() []string { return coordinators(gossip, c.Join) }}
 	defer network.Close()
-	worker := session.New(session.Config{Self: self, PID: os.Getpid(), Threads: threads, Log: log}, network)
+	worker := session.New(session.Config{Self: self, PID: os.Getpid(), Threads: threads, Log: log, Build: build}, network)
 	peers := &session.PeerServer{}
 	peers.Serve(worker)
 
@@ -68,8 +74,6 @@ func Worker(ctx context.Context, c *config.Worker, log *slog.Logger) error {
 	var serving sync.WaitGroup
 	defer serving.Wait()
 	defer g.Stop()
-	life, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
-	defer cancel(nil)
 	serving.Go(func() { watchExpiry(life, identity, log) })
 	for _, l := range []net.Listener{port.RPC(), socket} {
 		if l == nil {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -27,6 +28,8 @@ const (
 type Cluster struct {
 	Dir     Directory
 	Threads int // compute threads of each worker
+	// Environment is what a worker's process finds in its environment beside what it needs anyway; nil: nothing.
+	Environment func(id string) []string
 
 	launch   int // number of the launch in this folder
 	programs struct{ coordinator, worker string }
@@ -157,7 +160,11 @@ func (c *Cluster) StartWorker(id string) error {
 	join := Endpoints{Coordinators: c.addresses}.Addresses()
 	args := []string{"--id", id, "--bind", "127.0.0.1:0", "--join", strings.Join(join, ","), "--dir", c.Dir.path("workers", id),
 		"--threads", strconv.Itoa(c.Threads)}
-	child, err := startChild(id, c.programs.worker, args, c.env, c.Dir.path("logs", id+".log"), c.parent)
+	env := c.env
+	if c.Environment != nil {
+		env = append(slices.Clone(env), c.Environment(id)...)
+	}
+	child, err := startChild(id, c.programs.worker, args, env, c.Dir.path("logs", id+".log"), c.parent)
 	if err != nil {
 		return err
 	}

@@ -261,7 +261,9 @@ func TestStatusOfADirectory(t *testing.T) {
 	if _, err := dir.Status(t.Context(), "m"); !errors.Is(err, ErrNotUp) {
 		t.Errorf("%v, want ErrNotUp", err)
 	}
-	answer := &rpc.ClusterStatus{Job: &rpc.JobStatus{Name: "a", State: "running", Step: 7, TrainLoss: 0.5, HasTrainLoss: true},
+	part := int32(3)
+	stall := &rpc.Stall{Worker: "w2", Host: "h", Step: 8, Bucket: &part, Doing: "partitioned", Peer: "w3", PeerHost: "i", SinceMs: 840, Reason: "waiting for w2 on h"}
+	answer := &rpc.ClusterStatus{Job: &rpc.JobStatus{Name: "a", State: "running", Step: 7, TrainLoss: 0.5, HasTrainLoss: true, Stalled: stall},
 		Coordinators: []*rpc.CoordinatorInfo{{Id: "c1", Pid: 1, Machine: "m", Leader: true}, {Id: "c2", Pid: 2, Machine: "other"}},
 		Workers: []*rpc.WorkerStatus{{Id: "w1", Pid: 3, Machine: "m", Seated: true, SeatBegin: 0, SeatEnd: 4,
 			WaitingFor: &rpc.Waiting{Worker: "w2", Host: "h", Step: 8, Doing: "receiving", SinceMs: 4}}}}
@@ -269,7 +271,10 @@ func TestStatusOfADirectory(t *testing.T) {
 	if described.Coordinators[0].PID != 1 || described.Coordinators[1].PID != 0 || described.Workers[0].PID != 3 || *described.Workers[0].Arc != [2]int{0, 4} {
 		t.Errorf("%+v", described)
 	}
-	for _, want := range []string{"a  running  step 7", "c1", "leads", "seats [0,4)", "waits 4ms for w2 on h (receiving step 8"} {
+	if got, want := *described.Stalled, (StallStatus{"w2", "h", 8, &part, nil, "partitioned", "w3", "i", 840, false, "waiting for w2 on h"}); got != want {
+		t.Errorf("stalled: %+v, want %+v", got, want)
+	}
+	for _, want := range []string{"a  running  step 7", "  waiting for w2 on h\n", "c1", "leads", "seats [0,4)", "waits 4ms for w2 on h (receiving step 8"} {
 		if !strings.Contains(described.Table(), want) {
 			t.Errorf("the table does not show %q:\n%s", want, described.Table())
 		}
@@ -278,7 +283,7 @@ func TestStatusOfADirectory(t *testing.T) {
 		t.Fatal(err)
 	}
 	last, err := dir.Status(t.Context(), "m")
-	if err != nil || last.State != StateInterrupted || last.Step != 7 || last.Coordinators[0].PID != 0 || last.Workers[0].PID != 0 || last.TrainLoss != 0.5 {
+	if err != nil || last.State != StateInterrupted || last.Step != 7 || last.Coordinators[0].PID != 0 || last.Workers[0].PID != 0 || last.Stalled != nil || last.TrainLoss != 0.5 {
 		t.Errorf("%+v, %v", last, err)
 	}
 	// A launch that lives but whose cluster does not answer: the last status as it was.

@@ -73,8 +73,9 @@ func (s *Status) fillProcesses(e Endpoints) {
 }
 
 // forgetProcesses takes the process numbers out of a status that is older than the processes: the system may have given
-// them to others.
+// them to others. Nobody holds anything up any more.
 func (s *Status) forgetProcesses() {
+	s.Stalled = nil
 	for i := range s.Coordinators {
 		s.Coordinators[i].PID = 0
 	}
@@ -106,6 +107,9 @@ func (s *Status) Table() string {
 			if line != "" {
 				fmt.Fprintf(w, "  %s\n", line)
 			}
+		}
+		if s.Stalled != nil {
+			fmt.Fprintf(w, "  %s\n", s.Stalled.Reason)
 		}
 	}
 	for _, c := range s.Coordinators {

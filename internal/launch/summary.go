@@ -151,6 +151,23 @@ type Status struct {
 	Digest       string              `json:"digest"`
 	Coordinators []CoordinatorStatus `json:"coordinators"`
 	Workers      []WorkerStatus      `json:"workers"`
+	Stalled      *StallStatus        `json:"stalled"` // null while nobody holds the job up
+}
+
+// StallStatus says who holds the job up. Bucket and chunk are what others wait for, null where that is no part of a sum.
+// Peer is from whom the worker is partitioned. Slow: steps end, but at this worker's pace.
+type StallStatus struct {
+	Worker   string `json:"worker"`
+	Host     string `json:"host"`
+	Step     uint64 `json:"step"`
+	Bucket   *int32 `json:"bucket"`
+	Chunk    *int32 `json:"chunk"`
+	Doing    string `json:"doing"`
+	Peer     string `json:"peer,omitempty"`
+	PeerHost string `json:"peer_host,omitempty"`
+	SinceMs  uint64 `json:"since_ms"`
+	Slow     bool   `json:"slow"`
+	Reason   string `json:"reason"`
 }
 
 // CoordinatorStatus is one coordinator. PID is absent where the process runs on another machine.
@@ -192,6 +209,9 @@ func Describe(c *rpc.ClusterStatus, machine string) *Status {
 		DigestStep: j.GetDigestStep(), Digest: hex.EncodeToString(j.GetDigest()), Coordinators: []CoordinatorStatus{}, Workers: []WorkerStatus{}}
 	if j.GetHasTrainLoss() {
 		out.TrainLoss = figure(j.GetTrainLoss())
+	}
+	if f := j.GetStalled(); f != nil {
+		out.Stalled = &StallStatus{f.Worker, f.Host, f.Step, f.Bucket, f.Chunk, f.Doing, f.Peer, f.PeerHost, f.SinceMs, f.Slow, f.Reason}
 	}
 	here := func(pid int64, of string) int64 {
 		if of != machine {

@@ -22,6 +22,9 @@ func snapshot(s *rpc.JobStatus, job *config.Job) progress.Snapshot {
 	if s.State != "running" || s.StepsTotal == 0 {
 		shot.Message = s.Message
 	}
+	if f := s.Stalled; f != nil {
+		shot.Stall, shot.Culprit = f.Reason, f.Worker+" "+f.Doing+" "+f.Peer
+	}
 	return shot
 }
 

@@ -42,6 +42,9 @@ func barLeft(s Snapshot) string {
 }
 
 func barRight(s Snapshot) string {
+	if s.Stall != "" {
+		return " " + s.Stall // there is no room for the figures beside it, which stand still or are misleading
+	}
 	parts := s.figures()
 	if left, ok := s.Remaining(); ok {
 		parts = append(parts, Duration(left)+" left")

@@ -15,7 +15,9 @@ import (
 // Snapshot is the condition of a job at one moment.
 type Snapshot struct {
 	State         string  // waiting, running, ...
-	Message       string  // what it waits for, or who holds it up; may be empty
+	Message       string  // what it waits for; may be empty
+	Stall         string  // who holds it up and for how long; may be empty
+	Culprit       string  // who holds it up and how: a line of its own when it changes
 	Step, Steps   uint64  // done, and in all; Steps 0: not known yet
 	Epoch, Epochs int     // the one under way (from 1), and in all; Epochs 0: not known
 	Loss          float64 // mean over a recent window; NaN: none yet
@@ -46,8 +48,10 @@ func (s Snapshot) Line() string {
 	if left, ok := s.Remaining(); ok && s.Step < s.Steps {
 		parts = append(parts, Duration(left)+" left")
 	}
-	if s.Message != "" {
-		parts = append(parts, s.Message)
+	for _, text := range []string{s.Message, s.Stall} {
+		if text != "" {
+			parts = append(parts, text)
+		}
 	}
 	return strings.Join(parts, "  ")
 }
@@ -152,6 +156,7 @@ func newPlain(out io.Writer, now func() time.Time) *plain { return &plain{out: o
 func (p *plain) Update(s Snapshot) {
 	now := p.now()
 	changed := !p.any || s.State != p.shown.State || s.Message != p.shown.Message || s.Epoch != p.shown.Epoch || s.Workers != p.shown.Workers
+	changed = changed || s.Culprit != "" && s.Culprit != p.shown.Culprit
 	finished := s.Steps > 0 && s.Step == s.Steps && s.Step != p.shown.Step
 	moved := s.Step != p.shown.Step && now.Sub(p.at) >= interval
 	if !changed && !finished && !moved {

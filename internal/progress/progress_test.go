@@ -2,6 +2,7 @@ package progress
 
 import (
 	"bytes"
+	"fmt"
 	"math"
 	"os"
 	"strings"
@@ -59,6 +60,11 @@ func TestPlain(t *testing.T) {
 		p.Update(Snapshot{State: "running", Step: step, Steps: 50, Epoch: 1, Epochs: 1, Loss: 1, Workers: 2})
 		now = now.Add(100 * time.Millisecond)
 	}
+	for ms := range 8 { // one line for a culprit, however long it takes
+		p.Update(Snapshot{State: "running", Step: 50, Steps: 50, Epoch: 1, Epochs: 1, Loss: 1, Workers: 2, Stall: fmt.Sprintf("waiting for w2: computing for 0.%d s", ms),
+			Culprit: "w2 computing"})
+	}
+	p.Update(Snapshot{State: "running", Step: 50, Steps: 50, Epoch: 1, Epochs: 1, Loss: 1, Workers: 2})
 	p.Note("worker w2 is lost")
 	p.Close()
 	want := []string{
@@ -67,6 +73,7 @@ func TestPlain(t *testing.T) {
 		"step 20/50  epoch 1/1  loss 1.0000  2 workers",
 		"step 40/50  epoch 1/1  loss 1.0000  2 workers",
 		"step 50/50  epoch 1/1  loss 1.0000  2 workers",
+		"step 50/50  epoch 1/1  loss 1.0000  2 workers  waiting for w2: computing for 0.0 s",
 		"worker w2 is lost",
 	}
 	if got := strings.TrimSpace(out.String()); got != strings.Join(want, "\n") {
@@ -80,6 +87,9 @@ func TestBar(t *testing.T) {
 	b := newBar(&out)
 	b.Note("a note")
 	b.Update(Snapshot{State: "running", Step: 7, Steps: 10, Epoch: 1, Epochs: 1, Loss: 0.5, SamplesPerS: 100, Batch: 8, Workers: 3})
+	if got := barRight(Snapshot{Steps: 10, Stall: "waiting for w2"}); got != " waiting for w2" {
+		t.Errorf("beside the bar of a stall stands %q", got)
+	}
 	b.Close()
 	for _, want := range []string{"a note", "step 7/10  epoch 1/1", "loss 0.5000", "3 workers"} {
 		if !strings.Contains(out.String(), want) {

@@ -92,6 +92,71 @@ func (Phase) EnumDescriptor() ([]byte, []int) {
 	return file_ringmaster_proto_rawDescGZIP(), []int{0}
 }
 
+// Doing is what a worker's step loop does at a moment.
+type Doing int32
+
+const (
+	Doing_DOING_NOTHING    Doing = 0 // it runs no session
+	Doing_DOING_READING    Doing = 1 // samples
+	Doing_DOING_COMPUTING  Doing = 2
+	Doing_DOING_EVALUATING Doing = 3
+	Doing_DOING_SAVING     Doing = 4 // copying the state for a checkpoint, or waiting for the checkpoint before
+	Doing_DOING_WAITING    Doing = 5 // for others in the ring; Report.waiting says for whom
+	Doing_DOING_CONNECTING Doing = 6 // opening the links to its neighbours
+	Doing_DOING_FETCHING   Doing = 7 // taking the state from others
+)
+
+// Enum value maps for Doing.
+var (
+	Doing_name = map[int32]string{
+		0: "DOING_NOTHING",
+		1: "DOING_READING",
+		2: "DOING_COMPUTING",
+		3: "DOING_EVALUATING",
+		4: "DOING_SAVING",
+		5: "DOING_WAITING",
+		6: "DOING_CONNECTING",
+		7: "DOING_FETCHING",
+	}
+	Doing_value = map[string]int32{
+		"DOING_NOTHING":    0,
+		"DOING_READING":    1,
+		"DOING_COMPUTING":  2,
+		"DOING_EVALUATING": 3,
+		"DOING_SAVING":     4,
+		"DOING_WAITING":    5,
+		"DOING_CONNECTING": 6,
+		"DOING_FETCHING":   7,
+	}
+)
+
+func (x Doing) Enum() *Doing {
+	p := new(Doing)
+	*p = x
+	return p
+}
+
+func (x Doing) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Doing) Descriptor() protoreflect.EnumDescriptor {
+	return file_ringmaster_proto_enumTypes[1].Descriptor()
+}
+
+func (Doing) Type() protoreflect.EnumType {
+	return &file_ringmaster_proto_enumTypes[1]
+}
+
+func (x Doing) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Doing.Descriptor instead.
+func (Doing) EnumDescriptor() ([]byte, []int) {
+	return file_ringmaster_proto_rawDescGZIP(), []int{1}
+}
+
 type ProbeRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -524,6 +589,7 @@ type Report struct {
 	Leaving       bool                   `protobuf:"varint,26,opt,name=leaving,proto3" json:"leaving,omitempty"` // asked to end: wants to be left out of the next view
 	Ways          []*Way                 `protobuf:"bytes,70,rep,name=ways,proto3" json:"ways,omitempty"`        // those it has tried lately; the others are not known
 	Probed        uint64                 `protobuf:"varint,71,opt,name=probed,proto3" json:"probed,omitempty"`   // the generation whose other members it has all tried since its session in it broke
+	Activity      *Activity              `protobuf:"bytes,40,opt,name=activity,proto3" json:"activity,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -754,6 +820,13 @@ func (x *Report) GetProbed() uint64 {
 	return 0
 }
 
+func (x *Report) GetActivity() *Activity {
+	if x != nil {
+		return x.Activity
+	}
+	return nil
+}
+
 // Way is what came of a worker's last attempt to call another one. Ways are tried when a ring stands still, breaks or cannot be
 // opened, and before a worker is seated; those that are closed are tried again until they are open.
 type Way struct {
@@ -832,6 +905,139 @@ func (x *Way) GetSinceMs() uint64 {
 	return 0
 }
 
+// Activity is a worker's account of its time. Times are by its own clock and count up to the moment of the report.
+type Activity struct {
+	state             protoimpl.MessageState `protogen:"open.v1"`
+	Doing             Doing                  `protobuf:"varint,1,opt,name=doing,proto3,enum=ringmaster.Doing" json:"doing,omitempty"`
+	SinceUs           uint64                 `protobuf:"varint,2,opt,name=since_us,json=sinceUs,proto3" json:"since_us,omitempty"`                     // for how long
+	Step              uint64                 `protobuf:"varint,3,opt,name=step,proto3" json:"step,omitempty"`                                          // the step under way
+	StepReadingUs     uint64                 `protobuf:"varint,4,opt,name=step_reading_us,json=stepReadingUs,proto3" json:"step_reading_us,omitempty"` // of that step so far
+	StepBusyUs        uint64                 `protobuf:"varint,5,opt,name=step_busy_us,json=stepBusyUs,proto3" json:"step_busy_us,omitempty"`          // of that step so far: everything but waiting for others
+	ReadingUs         uint64                 `protobuf:"varint,6,opt,name=reading_us,json=readingUs,proto3" json:"reading_us,omitempty"`               // in all since the worker holds the job
+	ComputingUs       uint64                 `protobuf:"varint,7,opt,name=computing_us,json=computingUs,proto3" json:"computing_us,omitempty"`
+	WaitingUs         uint64                 `protobuf:"varint,8,opt,name=waiting_us,json=waitingUs,proto3" json:"waiting_us,omitempty"`
+	Sent              uint64                 `protobuf:"varint,9,opt,name=sent,proto3" json:"sent,omitempty"`                                                       // frames that this session gave the link to the next worker,
+	Received          uint64                 `protobuf:"varint,10,opt,name=received,proto3" json:"received,omitempty"`                                              // and took from the link from the previous one
+	ReachedNext       bool                   `protobuf:"varint,11,opt,name=reached_next,json=reachedNext,proto3" json:"reached_next,omitempty"`                     // while connecting: the link to the next worker stands,
+	ReachedByPrevious bool                   `protobuf:"varint,12,opt,name=reached_by_previous,json=reachedByPrevious,proto3" json:"reached_by_previous,omitempty"` // and the one from the previous worker
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *Activity) Reset() {
+	*x = Activity{}
+	mi := &file_ringmaster_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Activity) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Activity) ProtoMessage() {}
+
+func (x *Activity) ProtoReflect() protoreflect.Message {
+	mi := &file_ringmaster_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Activity.ProtoReflect.Descriptor instead.
+func (*Activity) Descriptor() ([]byte, []int) {
+	return file_ringmaster_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Activity) GetDoing() Doing {
+	if x != nil {
+		return x.Doing
+	}
+	return Doing_DOING_NOTHING
+}
+
+func (x *Activity) GetSinceUs() uint64 {
+	if x != nil {
+		return x.SinceUs
+	}
+	return 0
+}
+
+func (x *Activity) GetStep() uint64 {
+	if x != nil {
+		return x.Step
+	}
+	return 0
+}
+
+func (x *Activity) GetStepReadingUs() uint64 {
+	if x != nil {
+		return x.StepReadingUs
+	}
+	return 0
+}
+
+func (x *Activity) GetStepBusyUs() uint64 {
+	if x != nil {
+		return x.StepBusyUs
+	}
+	return 0
+}
+
+func (x *Activity) GetReadingUs() uint64 {
+	if x != nil {
+		return x.ReadingUs
+	}
+	return 0
+}
+
+func (x *Activity) GetComputingUs() uint64 {
+	if x != nil {
+		return x.ComputingUs
+	}
+	return 0
+}
+
+func (x *Activity) GetWaitingUs() uint64 {
+	if x != nil {
+		return x.WaitingUs
+	}
+	return 0
+}
+
+func (x *Activity) GetSent() uint64 {
+	if x != nil {
+		return x.Sent
+	}
+	return 0
+}
+
+func (x *Activity) GetReceived() uint64 {
+	if x != nil {
+		return x.Received
+	}
+	return 0
+}
+
+func (x *Activity) GetReachedNext() bool {
+	if x != nil {
+		return x.ReachedNext
+	}
+	return false
+}
+
+func (x *Activity) GetReachedByPrevious() bool {
+	if x != nil {
+		return x.ReachedByPrevious
+	}
+	return false
+}
+
 type DataFile struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -842,7 +1048,7 @@ type DataFile struct {
 
 func (x *DataFile) Reset() {
 	*x = DataFile{}
-	mi := &file_ringmaster_proto_msgTypes[8]
+	mi := &file_ringmaster_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -854,7 +1060,7 @@ func (x *DataFile) String() string {
 func (*DataFile) ProtoMessage() {}
 
 func (x *DataFile) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[8]
+	mi := &file_ringmaster_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -867,7 +1073,7 @@ func (x *DataFile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DataFile.ProtoReflect.Descriptor instead.
 func (*DataFile) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{8}
+	return file_ringmaster_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *DataFile) GetName() string {
@@ -905,7 +1111,7 @@ type Progress struct {
 
 func (x *Progress) Reset() {
 	*x = Progress{}
-	mi := &file_ringmaster_proto_msgTypes[9]
+	mi := &file_ringmaster_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -917,7 +1123,7 @@ func (x *Progress) String() string {
 func (*Progress) ProtoMessage() {}
 
 func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[9]
+	mi := &file_ringmaster_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -930,7 +1136,7 @@ func (x *Progress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress.ProtoReflect.Descriptor instead.
 func (*Progress) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{9}
+	return file_ringmaster_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Progress) GetStep() uint64 {
@@ -1039,7 +1245,7 @@ type Waiting struct {
 
 func (x *Waiting) Reset() {
 	*x = Waiting{}
-	mi := &file_ringmaster_proto_msgTypes[10]
+	mi := &file_ringmaster_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1051,7 +1257,7 @@ func (x *Waiting) String() string {
 func (*Waiting) ProtoMessage() {}
 
 func (x *Waiting) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[10]
+	mi := &file_ringmaster_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1064,7 +1270,7 @@ func (x *Waiting) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Waiting.ProtoReflect.Descriptor instead.
 func (*Waiting) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{10}
+	return file_ringmaster_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Waiting) GetWorker() string {
@@ -1133,7 +1339,7 @@ type EpochFact struct {
 
 func (x *EpochFact) Reset() {
 	*x = EpochFact{}
-	mi := &file_ringmaster_proto_msgTypes[11]
+	mi := &file_ringmaster_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1145,7 +1351,7 @@ func (x *EpochFact) String() string {
 func (*EpochFact) ProtoMessage() {}
 
 func (x *EpochFact) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[11]
+	mi := &file_ringmaster_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1158,7 +1364,7 @@ func (x *EpochFact) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EpochFact.ProtoReflect.Descriptor instead.
 func (*EpochFact) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{11}
+	return file_ringmaster_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *EpochFact) GetGeneration() uint64 {
@@ -1229,7 +1435,7 @@ type StoredFile struct {
 
 func (x *StoredFile) Reset() {
 	*x = StoredFile{}
-	mi := &file_ringmaster_proto_msgTypes[12]
+	mi := &file_ringmaster_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1241,7 +1447,7 @@ func (x *StoredFile) String() string {
 func (*StoredFile) ProtoMessage() {}
 
 func (x *StoredFile) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[12]
+	mi := &file_ringmaster_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1254,7 +1460,7 @@ func (x *StoredFile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoredFile.ProtoReflect.Descriptor instead.
 func (*StoredFile) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{12}
+	return file_ringmaster_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *StoredFile) GetName() string {
@@ -1303,7 +1509,7 @@ type ShareFact struct {
 
 func (x *ShareFact) Reset() {
 	*x = ShareFact{}
-	mi := &file_ringmaster_proto_msgTypes[13]
+	mi := &file_ringmaster_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1315,7 +1521,7 @@ func (x *ShareFact) String() string {
 func (*ShareFact) ProtoMessage() {}
 
 func (x *ShareFact) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[13]
+	mi := &file_ringmaster_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1328,7 +1534,7 @@ func (x *ShareFact) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShareFact.ProtoReflect.Descriptor instead.
 func (*ShareFact) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{13}
+	return file_ringmaster_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ShareFact) GetGeneration() uint64 {
@@ -1460,7 +1666,7 @@ type Outcome struct {
 
 func (x *Outcome) Reset() {
 	*x = Outcome{}
-	mi := &file_ringmaster_proto_msgTypes[14]
+	mi := &file_ringmaster_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1472,7 +1678,7 @@ func (x *Outcome) String() string {
 func (*Outcome) ProtoMessage() {}
 
 func (x *Outcome) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[14]
+	mi := &file_ringmaster_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1485,7 +1691,7 @@ func (x *Outcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outcome.ProtoReflect.Descriptor instead.
 func (*Outcome) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{14}
+	return file_ringmaster_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Outcome) GetGeneration() uint64 {
@@ -1567,7 +1773,7 @@ type CoordinatorInfo struct {
 
 func (x *CoordinatorInfo) Reset() {
 	*x = CoordinatorInfo{}
-	mi := &file_ringmaster_proto_msgTypes[15]
+	mi := &file_ringmaster_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1579,7 +1785,7 @@ func (x *CoordinatorInfo) String() string {
 func (*CoordinatorInfo) ProtoMessage() {}
 
 func (x *CoordinatorInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[15]
+	mi := &file_ringmaster_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1592,7 +1798,7 @@ func (x *CoordinatorInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CoordinatorInfo.ProtoReflect.Descriptor instead.
 func (*CoordinatorInfo) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{15}
+	return file_ringmaster_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *CoordinatorInfo) GetId() string {
@@ -1665,7 +1871,7 @@ type JobSpec struct {
 
 func (x *JobSpec) Reset() {
 	*x = JobSpec{}
-	mi := &file_ringmaster_proto_msgTypes[16]
+	mi := &file_ringmaster_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1677,7 +1883,7 @@ func (x *JobSpec) String() string {
 func (*JobSpec) ProtoMessage() {}
 
 func (x *JobSpec) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[16]
+	mi := &file_ringmaster_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1690,7 +1896,7 @@ func (x *JobSpec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobSpec.ProtoReflect.Descriptor instead.
 func (*JobSpec) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{16}
+	return file_ringmaster_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *JobSpec) GetId() string {
@@ -1758,7 +1964,7 @@ type Order struct {
 
 func (x *Order) Reset() {
 	*x = Order{}
-	mi := &file_ringmaster_proto_msgTypes[17]
+	mi := &file_ringmaster_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1770,7 +1976,7 @@ func (x *Order) String() string {
 func (*Order) ProtoMessage() {}
 
 func (x *Order) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[17]
+	mi := &file_ringmaster_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1783,7 +1989,7 @@ func (x *Order) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Order.ProtoReflect.Descriptor instead.
 func (*Order) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{17}
+	return file_ringmaster_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Order) GetCluster() uint64 {
@@ -1907,7 +2113,7 @@ type SubmitRequest struct {
 
 func (x *SubmitRequest) Reset() {
 	*x = SubmitRequest{}
-	mi := &file_ringmaster_proto_msgTypes[18]
+	mi := &file_ringmaster_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1919,7 +2125,7 @@ func (x *SubmitRequest) String() string {
 func (*SubmitRequest) ProtoMessage() {}
 
 func (x *SubmitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[18]
+	mi := &file_ringmaster_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1932,7 +2138,7 @@ func (x *SubmitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitRequest.ProtoReflect.Descriptor instead.
 func (*SubmitRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{18}
+	return file_ringmaster_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *SubmitRequest) GetConfig() []byte {
@@ -2000,7 +2206,7 @@ type SubmitReply struct {
 
 func (x *SubmitReply) Reset() {
 	*x = SubmitReply{}
-	mi := &file_ringmaster_proto_msgTypes[19]
+	mi := &file_ringmaster_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2012,7 +2218,7 @@ func (x *SubmitReply) String() string {
 func (*SubmitReply) ProtoMessage() {}
 
 func (x *SubmitReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[19]
+	mi := &file_ringmaster_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2025,7 +2231,7 @@ func (x *SubmitReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitReply.ProtoReflect.Descriptor instead.
 func (*SubmitReply) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{19}
+	return file_ringmaster_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *SubmitReply) GetJob() string {
@@ -2044,7 +2250,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_ringmaster_proto_msgTypes[20]
+	mi := &file_ringmaster_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2056,7 +2262,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[20]
+	mi := &file_ringmaster_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2069,7 +2275,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{20}
+	return file_ringmaster_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *WatchRequest) GetJob() string {
@@ -2096,7 +2302,7 @@ type ViewRecord struct {
 
 func (x *ViewRecord) Reset() {
 	*x = ViewRecord{}
-	mi := &file_ringmaster_proto_msgTypes[21]
+	mi := &file_ringmaster_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2108,7 +2314,7 @@ func (x *ViewRecord) String() string {
 func (*ViewRecord) ProtoMessage() {}
 
 func (x *ViewRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[21]
+	mi := &file_ringmaster_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2121,7 +2327,7 @@ func (x *ViewRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ViewRecord.ProtoReflect.Descriptor instead.
 func (*ViewRecord) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{21}
+	return file_ringmaster_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ViewRecord) GetGeneration() uint64 {
@@ -2200,7 +2406,7 @@ type CheckpointRecord struct {
 
 func (x *CheckpointRecord) Reset() {
 	*x = CheckpointRecord{}
-	mi := &file_ringmaster_proto_msgTypes[22]
+	mi := &file_ringmaster_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2212,7 +2418,7 @@ func (x *CheckpointRecord) String() string {
 func (*CheckpointRecord) ProtoMessage() {}
 
 func (x *CheckpointRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[22]
+	mi := &file_ringmaster_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2225,7 +2431,7 @@ func (x *CheckpointRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckpointRecord.ProtoReflect.Descriptor instead.
 func (*CheckpointRecord) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{22}
+	return file_ringmaster_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *CheckpointRecord) GetStep() uint64 {
@@ -2276,7 +2482,7 @@ type EpochRecord struct {
 
 func (x *EpochRecord) Reset() {
 	*x = EpochRecord{}
-	mi := &file_ringmaster_proto_msgTypes[23]
+	mi := &file_ringmaster_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2288,7 +2494,7 @@ func (x *EpochRecord) String() string {
 func (*EpochRecord) ProtoMessage() {}
 
 func (x *EpochRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[23]
+	mi := &file_ringmaster_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2301,7 +2507,7 @@ func (x *EpochRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EpochRecord.ProtoReflect.Descriptor instead.
 func (*EpochRecord) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{23}
+	return file_ringmaster_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *EpochRecord) GetEpoch() uint32 {
@@ -2358,7 +2564,7 @@ type WorkerStatus struct {
 
 func (x *WorkerStatus) Reset() {
 	*x = WorkerStatus{}
-	mi := &file_ringmaster_proto_msgTypes[24]
+	mi := &file_ringmaster_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2370,7 +2576,7 @@ func (x *WorkerStatus) String() string {
 func (*WorkerStatus) ProtoMessage() {}
 
 func (x *WorkerStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[24]
+	mi := &file_ringmaster_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2383,7 +2589,7 @@ func (x *WorkerStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkerStatus.ProtoReflect.Descriptor instead.
 func (*WorkerStatus) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{24}
+	return file_ringmaster_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *WorkerStatus) GetId() string {
@@ -2497,13 +2703,14 @@ type JobStatus struct {
 	Wanted          uint32                 `protobuf:"varint,30,opt,name=wanted,proto3" json:"wanted,omitempty"`            // workers asked for; 0: as many as are attached
 	Scalings        uint64                 `protobuf:"varint,31,opt,name=scalings,proto3" json:"scalings,omitempty"`        // how often that number was set since the submission
 	Coordinators    []string               `protobuf:"bytes,60,rep,name=coordinators,proto3" json:"coordinators,omitempty"` // where all replicas are, so that who watches finds those that were added
+	Stalled         *Stall                 `protobuf:"bytes,40,opt,name=stalled,proto3" json:"stalled,omitempty"`           // who holds the job up; absent: nobody
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
 
 func (x *JobStatus) Reset() {
 	*x = JobStatus{}
-	mi := &file_ringmaster_proto_msgTypes[25]
+	mi := &file_ringmaster_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2515,7 +2722,7 @@ func (x *JobStatus) String() string {
 func (*JobStatus) ProtoMessage() {}
 
 func (x *JobStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[25]
+	mi := &file_ringmaster_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2528,7 +2735,7 @@ func (x *JobStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobStatus.ProtoReflect.Descriptor instead.
 func (*JobStatus) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{25}
+	return file_ringmaster_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *JobStatus) GetJob() string {
@@ -2755,6 +2962,138 @@ func (x *JobStatus) GetCoordinators() []string {
 	return nil
 }
 
+func (x *JobStatus) GetStalled() *Stall {
+	if x != nil {
+		return x.Stalled
+	}
+	return nil
+}
+
+// Stall says who holds a job up.
+type Stall struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Worker        string                 `protobuf:"bytes,1,opt,name=worker,proto3" json:"worker,omitempty"`
+	Host          string                 `protobuf:"bytes,2,opt,name=host,proto3" json:"host,omitempty"`
+	Step          uint64                 `protobuf:"varint,3,opt,name=step,proto3" json:"step,omitempty"`
+	Bucket        *int32                 `protobuf:"varint,4,opt,name=bucket,proto3,oneof" json:"bucket,omitempty"` // what others wait for; absent where they do not wait for a part of a sum
+	Chunk         *int32                 `protobuf:"varint,5,opt,name=chunk,proto3,oneof" json:"chunk,omitempty"`
+	Doing         string                 `protobuf:"bytes,6,opt,name=doing,proto3" json:"doing,omitempty"`                       // computing, reading data, not answering, partitioned, ...
+	Peer          string                 `protobuf:"bytes,7,opt,name=peer,proto3" json:"peer,omitempty"`                         // from whom it is partitioned,
+	PeerHost      string                 `protobuf:"bytes,8,opt,name=peer_host,json=peerHost,proto3" json:"peer_host,omitempty"` // and on which host that is
+	SinceMs       uint64                 `protobuf:"varint,9,opt,name=since_ms,json=sinceMs,proto3" json:"since_ms,omitempty"`   // for how long it has been doing that, or has been slow
+	Slow          bool                   `protobuf:"varint,10,opt,name=slow,proto3" json:"slow,omitempty"`                       // steps end, but at this worker's pace
+	Reason        string                 `protobuf:"bytes,11,opt,name=reason,proto3" json:"reason,omitempty"`                    // all that in one line
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Stall) Reset() {
+	*x = Stall{}
+	mi := &file_ringmaster_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Stall) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Stall) ProtoMessage() {}
+
+func (x *Stall) ProtoReflect() protoreflect.Message {
+	mi := &file_ringmaster_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Stall.ProtoReflect.Descriptor instead.
+func (*Stall) Descriptor() ([]byte, []int) {
+	return file_ringmaster_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *Stall) GetWorker() string {
+	if x != nil {
+		return x.Worker
+	}
+	return ""
+}
+
+func (x *Stall) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
+}
+
+func (x *Stall) GetStep() uint64 {
+	if x != nil {
+		return x.Step
+	}
+	return 0
+}
+
+func (x *Stall) GetBucket() int32 {
+	if x != nil && x.Bucket != nil {
+		return *x.Bucket
+	}
+	return 0
+}
+
+func (x *Stall) GetChunk() int32 {
+	if x != nil && x.Chunk != nil {
+		return *x.Chunk
+	}
+	return 0
+}
+
+func (x *Stall) GetDoing() string {
+	if x != nil {
+		return x.Doing
+	}
+	return ""
+}
+
+func (x *Stall) GetPeer() string {
+	if x != nil {
+		return x.Peer
+	}
+	return ""
+}
+
+func (x *Stall) GetPeerHost() string {
+	if x != nil {
+		return x.PeerHost
+	}
+	return ""
+}
+
+func (x *Stall) GetSinceMs() uint64 {
+	if x != nil {
+		return x.SinceMs
+	}
+	return 0
+}
+
+func (x *Stall) GetSlow() bool {
+	if x != nil {
+		return x.Slow
+	}
+	return false
+}
+
+func (x *Stall) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 type StatusRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Job           string                 `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"` // empty: the newest
@@ -2764,7 +3103,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_ringmaster_proto_msgTypes[26]
+	mi := &file_ringmaster_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2776,7 +3115,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[26]
+	mi := &file_ringmaster_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2789,7 +3128,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{26}
+	return file_ringmaster_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *StatusRequest) GetJob() string {
@@ -2811,7 +3150,7 @@ type ClusterStatus struct {
 
 func (x *ClusterStatus) Reset() {
 	*x = ClusterStatus{}
-	mi := &file_ringmaster_proto_msgTypes[27]
+	mi := &file_ringmaster_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2823,7 +3162,7 @@ func (x *ClusterStatus) String() string {
 func (*ClusterStatus) ProtoMessage() {}
 
 func (x *ClusterStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[27]
+	mi := &file_ringmaster_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2836,7 +3175,7 @@ func (x *ClusterStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterStatus.ProtoReflect.Descriptor instead.
 func (*ClusterStatus) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{27}
+	return file_ringmaster_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ClusterStatus) GetCluster() uint64 {
@@ -2876,7 +3215,7 @@ type StopRequest struct {
 
 func (x *StopRequest) Reset() {
 	*x = StopRequest{}
-	mi := &file_ringmaster_proto_msgTypes[28]
+	mi := &file_ringmaster_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2888,7 +3227,7 @@ func (x *StopRequest) String() string {
 func (*StopRequest) ProtoMessage() {}
 
 func (x *StopRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[28]
+	mi := &file_ringmaster_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2901,7 +3240,7 @@ func (x *StopRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRequest.ProtoReflect.Descriptor instead.
 func (*StopRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{28}
+	return file_ringmaster_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *StopRequest) GetJob() string {
@@ -2919,7 +3258,7 @@ type StopReply struct {
 
 func (x *StopReply) Reset() {
 	*x = StopReply{}
-	mi := &file_ringmaster_proto_msgTypes[29]
+	mi := &file_ringmaster_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2931,7 +3270,7 @@ func (x *StopReply) String() string {
 func (*StopReply) ProtoMessage() {}
 
 func (x *StopReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[29]
+	mi := &file_ringmaster_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2944,7 +3283,7 @@ func (x *StopReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopReply.ProtoReflect.Descriptor instead.
 func (*StopReply) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{29}
+	return file_ringmaster_proto_rawDescGZIP(), []int{31}
 }
 
 type ScaleRequest struct {
@@ -2957,7 +3296,7 @@ type ScaleRequest struct {
 
 func (x *ScaleRequest) Reset() {
 	*x = ScaleRequest{}
-	mi := &file_ringmaster_proto_msgTypes[30]
+	mi := &file_ringmaster_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2969,7 +3308,7 @@ func (x *ScaleRequest) String() string {
 func (*ScaleRequest) ProtoMessage() {}
 
 func (x *ScaleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[30]
+	mi := &file_ringmaster_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2982,7 +3321,7 @@ func (x *ScaleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScaleRequest.ProtoReflect.Descriptor instead.
 func (*ScaleRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{30}
+	return file_ringmaster_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ScaleRequest) GetJob() string {
@@ -3007,7 +3346,7 @@ type ScaleReply struct {
 
 func (x *ScaleReply) Reset() {
 	*x = ScaleReply{}
-	mi := &file_ringmaster_proto_msgTypes[31]
+	mi := &file_ringmaster_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3019,7 +3358,7 @@ func (x *ScaleReply) String() string {
 func (*ScaleReply) ProtoMessage() {}
 
 func (x *ScaleReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[31]
+	mi := &file_ringmaster_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3032,7 +3371,7 @@ func (x *ScaleReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScaleReply.ProtoReflect.Descriptor instead.
 func (*ScaleReply) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{31}
+	return file_ringmaster_proto_rawDescGZIP(), []int{33}
 }
 
 type CoordinatorsRequest struct {
@@ -3044,7 +3383,7 @@ type CoordinatorsRequest struct {
 
 func (x *CoordinatorsRequest) Reset() {
 	*x = CoordinatorsRequest{}
-	mi := &file_ringmaster_proto_msgTypes[32]
+	mi := &file_ringmaster_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3056,7 +3395,7 @@ func (x *CoordinatorsRequest) String() string {
 func (*CoordinatorsRequest) ProtoMessage() {}
 
 func (x *CoordinatorsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[32]
+	mi := &file_ringmaster_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3069,7 +3408,7 @@ func (x *CoordinatorsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CoordinatorsRequest.ProtoReflect.Descriptor instead.
 func (*CoordinatorsRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{32}
+	return file_ringmaster_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *CoordinatorsRequest) GetAny() bool {
@@ -3089,7 +3428,7 @@ type CoordinatorsReply struct {
 
 func (x *CoordinatorsReply) Reset() {
 	*x = CoordinatorsReply{}
-	mi := &file_ringmaster_proto_msgTypes[33]
+	mi := &file_ringmaster_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3101,7 +3440,7 @@ func (x *CoordinatorsReply) String() string {
 func (*CoordinatorsReply) ProtoMessage() {}
 
 func (x *CoordinatorsReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[33]
+	mi := &file_ringmaster_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3114,7 +3453,7 @@ func (x *CoordinatorsReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CoordinatorsReply.ProtoReflect.Descriptor instead.
 func (*CoordinatorsReply) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{33}
+	return file_ringmaster_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *CoordinatorsReply) GetCluster() uint64 {
@@ -3143,7 +3482,7 @@ type AddCoordinatorRequest struct {
 
 func (x *AddCoordinatorRequest) Reset() {
 	*x = AddCoordinatorRequest{}
-	mi := &file_ringmaster_proto_msgTypes[34]
+	mi := &file_ringmaster_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3155,7 +3494,7 @@ func (x *AddCoordinatorRequest) String() string {
 func (*AddCoordinatorRequest) ProtoMessage() {}
 
 func (x *AddCoordinatorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[34]
+	mi := &file_ringmaster_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3168,7 +3507,7 @@ func (x *AddCoordinatorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddCoordinatorRequest.ProtoReflect.Descriptor instead.
 func (*AddCoordinatorRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{34}
+	return file_ringmaster_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *AddCoordinatorRequest) GetId() string {
@@ -3209,7 +3548,7 @@ type AddCoordinatorReply struct {
 
 func (x *AddCoordinatorReply) Reset() {
 	*x = AddCoordinatorReply{}
-	mi := &file_ringmaster_proto_msgTypes[35]
+	mi := &file_ringmaster_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3221,7 +3560,7 @@ func (x *AddCoordinatorReply) String() string {
 func (*AddCoordinatorReply) ProtoMessage() {}
 
 func (x *AddCoordinatorReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[35]
+	mi := &file_ringmaster_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3234,7 +3573,7 @@ func (x *AddCoordinatorReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddCoordinatorReply.ProtoReflect.Descriptor instead.
 func (*AddCoordinatorReply) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{35}
+	return file_ringmaster_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *AddCoordinatorReply) GetWaits() string {
@@ -3261,7 +3600,7 @@ type RemoveCoordinatorRequest struct {
 
 func (x *RemoveCoordinatorRequest) Reset() {
 	*x = RemoveCoordinatorRequest{}
-	mi := &file_ringmaster_proto_msgTypes[36]
+	mi := &file_ringmaster_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3273,7 +3612,7 @@ func (x *RemoveCoordinatorRequest) String() string {
 func (*RemoveCoordinatorRequest) ProtoMessage() {}
 
 func (x *RemoveCoordinatorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[36]
+	mi := &file_ringmaster_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3286,7 +3625,7 @@ func (x *RemoveCoordinatorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveCoordinatorRequest.ProtoReflect.Descriptor instead.
 func (*RemoveCoordinatorRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{36}
+	return file_ringmaster_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *RemoveCoordinatorRequest) GetId() string {
@@ -3311,7 +3650,7 @@ type RemoveCoordinatorReply struct {
 
 func (x *RemoveCoordinatorReply) Reset() {
 	*x = RemoveCoordinatorReply{}
-	mi := &file_ringmaster_proto_msgTypes[37]
+	mi := &file_ringmaster_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3323,7 +3662,7 @@ func (x *RemoveCoordinatorReply) String() string {
 func (*RemoveCoordinatorReply) ProtoMessage() {}
 
 func (x *RemoveCoordinatorReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[37]
+	mi := &file_ringmaster_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3336,7 +3675,7 @@ func (x *RemoveCoordinatorReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveCoordinatorReply.ProtoReflect.Descriptor instead.
 func (*RemoveCoordinatorReply) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{37}
+	return file_ringmaster_proto_rawDescGZIP(), []int{39}
 }
 
 type FilePart struct {
@@ -3352,7 +3691,7 @@ type FilePart struct {
 
 func (x *FilePart) Reset() {
 	*x = FilePart{}
-	mi := &file_ringmaster_proto_msgTypes[38]
+	mi := &file_ringmaster_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3364,7 +3703,7 @@ func (x *FilePart) String() string {
 func (*FilePart) ProtoMessage() {}
 
 func (x *FilePart) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[38]
+	mi := &file_ringmaster_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3377,7 +3716,7 @@ func (x *FilePart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FilePart.ProtoReflect.Descriptor instead.
 func (*FilePart) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{38}
+	return file_ringmaster_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *FilePart) GetDirectory() string {
@@ -3424,7 +3763,7 @@ type PutFileReply struct {
 
 func (x *PutFileReply) Reset() {
 	*x = PutFileReply{}
-	mi := &file_ringmaster_proto_msgTypes[39]
+	mi := &file_ringmaster_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3436,7 +3775,7 @@ func (x *PutFileReply) String() string {
 func (*PutFileReply) ProtoMessage() {}
 
 func (x *PutFileReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[39]
+	mi := &file_ringmaster_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3449,7 +3788,7 @@ func (x *PutFileReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutFileReply.ProtoReflect.Descriptor instead.
 func (*PutFileReply) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{39}
+	return file_ringmaster_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *PutFileReply) GetId() string {
@@ -3469,7 +3808,7 @@ type GetFileRequest struct {
 
 func (x *GetFileRequest) Reset() {
 	*x = GetFileRequest{}
-	mi := &file_ringmaster_proto_msgTypes[40]
+	mi := &file_ringmaster_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3481,7 +3820,7 @@ func (x *GetFileRequest) String() string {
 func (*GetFileRequest) ProtoMessage() {}
 
 func (x *GetFileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[40]
+	mi := &file_ringmaster_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3494,7 +3833,7 @@ func (x *GetFileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetFileRequest.ProtoReflect.Descriptor instead.
 func (*GetFileRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{40}
+	return file_ringmaster_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *GetFileRequest) GetDirectory() string {
@@ -3525,7 +3864,7 @@ type StateRequest struct {
 
 func (x *StateRequest) Reset() {
 	*x = StateRequest{}
-	mi := &file_ringmaster_proto_msgTypes[41]
+	mi := &file_ringmaster_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3537,7 +3876,7 @@ func (x *StateRequest) String() string {
 func (*StateRequest) ProtoMessage() {}
 
 func (x *StateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[41]
+	mi := &file_ringmaster_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3550,7 +3889,7 @@ func (x *StateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StateRequest.ProtoReflect.Descriptor instead.
 func (*StateRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{41}
+	return file_ringmaster_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *StateRequest) GetCluster() uint64 {
@@ -3605,7 +3944,7 @@ type StatePart struct {
 
 func (x *StatePart) Reset() {
 	*x = StatePart{}
-	mi := &file_ringmaster_proto_msgTypes[42]
+	mi := &file_ringmaster_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3617,7 +3956,7 @@ func (x *StatePart) String() string {
 func (*StatePart) ProtoMessage() {}
 
 func (x *StatePart) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[42]
+	mi := &file_ringmaster_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3630,7 +3969,7 @@ func (x *StatePart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatePart.ProtoReflect.Descriptor instead.
 func (*StatePart) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{42}
+	return file_ringmaster_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *StatePart) GetHeader() []byte {
@@ -3687,7 +4026,7 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\fstate_digest\x18\x03 \x01(\fR\vstateDigest\x12,\n" +
 	"\asources\x18\x04 \x03(\v2\x12.ringmaster.MemberR\asources\x12\x12\n" +
 	"\x04halt\x18\x05 \x01(\bR\x04halt\x12\x16\n" +
-	"\x06epochs\x18\x06 \x01(\rR\x06epochs\"\x8a\a\n" +
+	"\x06epochs\x18\x06 \x01(\rR\x06epochs\"\xbc\a\n" +
 	"\x06Report\x12\x16\n" +
 	"\x06worker\x18\x01 \x01(\tR\x06worker\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\x06R\vincarnation\x12\x18\n" +
@@ -3721,13 +4060,31 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\awaiting\x18\x19 \x01(\v2\x13.ringmaster.WaitingR\awaiting\x12\x18\n" +
 	"\aleaving\x18\x1a \x01(\bR\aleaving\x12#\n" +
 	"\x04ways\x18F \x03(\v2\x0f.ringmaster.WayR\x04ways\x12\x16\n" +
-	"\x06probed\x18G \x01(\x04R\x06probed\"\x86\x01\n" +
+	"\x06probed\x18G \x01(\x04R\x06probed\x120\n" +
+	"\bactivity\x18( \x01(\v2\x14.ringmaster.ActivityR\bactivity\"\x86\x01\n" +
 	"\x03Way\x12\x16\n" +
 	"\x06worker\x18\x01 \x01(\tR\x06worker\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\x06R\vincarnation\x12\x12\n" +
 	"\x04open\x18\x03 \x01(\bR\x04open\x12\x16\n" +
 	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x19\n" +
-	"\bsince_ms\x18\x05 \x01(\x04R\asinceMs\"6\n" +
+	"\bsince_ms\x18\x05 \x01(\x04R\asinceMs\"\x90\x03\n" +
+	"\bActivity\x12'\n" +
+	"\x05doing\x18\x01 \x01(\x0e2\x11.ringmaster.DoingR\x05doing\x12\x19\n" +
+	"\bsince_us\x18\x02 \x01(\x04R\asinceUs\x12\x12\n" +
+	"\x04step\x18\x03 \x01(\x04R\x04step\x12&\n" +
+	"\x0fstep_reading_us\x18\x04 \x01(\x04R\rstepReadingUs\x12 \n" +
+	"\fstep_busy_us\x18\x05 \x01(\x04R\n" +
+	"stepBusyUs\x12\x1d\n" +
+	"\n" +
+	"reading_us\x18\x06 \x01(\x04R\treadingUs\x12!\n" +
+	"\fcomputing_us\x18\a \x01(\x04R\vcomputingUs\x12\x1d\n" +
+	"\n" +
+	"waiting_us\x18\b \x01(\x04R\twaitingUs\x12\x12\n" +
+	"\x04sent\x18\t \x01(\x04R\x04sent\x12\x1a\n" +
+	"\breceived\x18\n" +
+	" \x01(\x04R\breceived\x12!\n" +
+	"\freached_next\x18\v \x01(\bR\vreachedNext\x12.\n" +
+	"\x13reached_by_previous\x18\f \x01(\bR\x11reachedByPrevious\"6\n" +
 	"\bDataFile\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06sha256\x18\x02 \x01(\fR\x06sha256\"\x99\x03\n" +
@@ -3904,7 +4261,7 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\x04step\x18\n" +
 	" \x01(\x04R\x04step\x124\n" +
 	"\vwaiting_for\x18\v \x01(\v2\x13.ringmaster.WaitingR\n" +
-	"waitingFor\"\xcd\a\n" +
+	"waitingFor\"\xfa\a\n" +
 	"\tJobStatus\x12\x10\n" +
 	"\x03job\x18\x01 \x01(\tR\x03job\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
@@ -3943,7 +4300,23 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\reval_accuracy\x18\x1d \x01(\x01R\fevalAccuracy\x12\x16\n" +
 	"\x06wanted\x18\x1e \x01(\rR\x06wanted\x12\x1a\n" +
 	"\bscalings\x18\x1f \x01(\x04R\bscalings\x12\"\n" +
-	"\fcoordinators\x18< \x03(\tR\fcoordinators\"!\n" +
+	"\fcoordinators\x18< \x03(\tR\fcoordinators\x12+\n" +
+	"\astalled\x18( \x01(\v2\x11.ringmaster.StallR\astalled\"\xa2\x02\n" +
+	"\x05Stall\x12\x16\n" +
+	"\x06worker\x18\x01 \x01(\tR\x06worker\x12\x12\n" +
+	"\x04host\x18\x02 \x01(\tR\x04host\x12\x12\n" +
+	"\x04step\x18\x03 \x01(\x04R\x04step\x12\x1b\n" +
+	"\x06bucket\x18\x04 \x01(\x05H\x00R\x06bucket\x88\x01\x01\x12\x19\n" +
+	"\x05chunk\x18\x05 \x01(\x05H\x01R\x05chunk\x88\x01\x01\x12\x14\n" +
+	"\x05doing\x18\x06 \x01(\tR\x05doing\x12\x12\n" +
+	"\x04peer\x18\a \x01(\tR\x04peer\x12\x1b\n" +
+	"\tpeer_host\x18\b \x01(\tR\bpeerHost\x12\x19\n" +
+	"\bsince_ms\x18\t \x01(\x04R\asinceMs\x12\x12\n" +
+	"\x04slow\x18\n" +
+	" \x01(\bR\x04slow\x12\x16\n" +
+	"\x06reason\x18\v \x01(\tR\x06reasonB\t\n" +
+	"\a_bucketB\b\n" +
+	"\x06_chunk\"!\n" +
 	"\rStatusRequest\x12\x10\n" +
 	"\x03job\x18\x01 \x01(\tR\x03job\"\xc7\x01\n" +
 	"\rClusterStatus\x12\x18\n" +
@@ -4009,7 +4382,16 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\fPHASE_BROKEN\x10\x05\x12\x10\n" +
 	"\fPHASE_PAUSED\x10\x06\x12\x10\n" +
 	"\fPHASE_SAVING\x10\a\x12\x10\n" +
-	"\fPHASE_FAILED\x10\b2\xf0\x05\n" +
+	"\fPHASE_FAILED\x10\b*\xa7\x01\n" +
+	"\x05Doing\x12\x11\n" +
+	"\rDOING_NOTHING\x10\x00\x12\x11\n" +
+	"\rDOING_READING\x10\x01\x12\x13\n" +
+	"\x0fDOING_COMPUTING\x10\x02\x12\x14\n" +
+	"\x10DOING_EVALUATING\x10\x03\x12\x10\n" +
+	"\fDOING_SAVING\x10\x04\x12\x11\n" +
+	"\rDOING_WAITING\x10\x05\x12\x14\n" +
+	"\x10DOING_CONNECTING\x10\x06\x12\x12\n" +
+	"\x0eDOING_FETCHING\x10\a2\xf0\x05\n" +
 	"\vCoordinator\x123\n" +
 	"\x06Attach\x12\x12.ringmaster.Report\x1a\x11.ringmaster.Order(\x010\x01\x12<\n" +
 	"\x06Submit\x12\x19.ringmaster.SubmitRequest\x1a\x17.ringmaster.SubmitReply\x12:\n" +
@@ -4038,112 +4420,118 @@ func file_ringmaster_proto_rawDescGZIP() []byte {
 	return file_ringmaster_proto_rawDescData
 }
 
-var file_ringmaster_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_ringmaster_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
+var file_ringmaster_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_ringmaster_proto_msgTypes = make([]protoimpl.MessageInfo, 45)
 var file_ringmaster_proto_goTypes = []any{
 	(Phase)(0),                       // 0: ringmaster.Phase
-	(*ProbeRequest)(nil),             // 1: ringmaster.ProbeRequest
-	(*ProbeReply)(nil),               // 2: ringmaster.ProbeReply
-	(*NotLeader)(nil),                // 3: ringmaster.NotLeader
-	(*Member)(nil),                   // 4: ringmaster.Member
-	(*View)(nil),                     // 5: ringmaster.View
-	(*Start)(nil),                    // 6: ringmaster.Start
-	(*Report)(nil),                   // 7: ringmaster.Report
-	(*Way)(nil),                      // 8: ringmaster.Way
-	(*DataFile)(nil),                 // 9: ringmaster.DataFile
-	(*Progress)(nil),                 // 10: ringmaster.Progress
-	(*Waiting)(nil),                  // 11: ringmaster.Waiting
-	(*EpochFact)(nil),                // 12: ringmaster.EpochFact
-	(*StoredFile)(nil),               // 13: ringmaster.StoredFile
-	(*ShareFact)(nil),                // 14: ringmaster.ShareFact
-	(*Outcome)(nil),                  // 15: ringmaster.Outcome
-	(*CoordinatorInfo)(nil),          // 16: ringmaster.CoordinatorInfo
-	(*JobSpec)(nil),                  // 17: ringmaster.JobSpec
-	(*Order)(nil),                    // 18: ringmaster.Order
-	(*SubmitRequest)(nil),            // 19: ringmaster.SubmitRequest
-	(*SubmitReply)(nil),              // 20: ringmaster.SubmitReply
-	(*WatchRequest)(nil),             // 21: ringmaster.WatchRequest
-	(*ViewRecord)(nil),               // 22: ringmaster.ViewRecord
-	(*CheckpointRecord)(nil),         // 23: ringmaster.CheckpointRecord
-	(*EpochRecord)(nil),              // 24: ringmaster.EpochRecord
-	(*WorkerStatus)(nil),             // 25: ringmaster.WorkerStatus
-	(*JobStatus)(nil),                // 26: ringmaster.JobStatus
-	(*StatusRequest)(nil),            // 27: ringmaster.StatusRequest
-	(*ClusterStatus)(nil),            // 28: ringmaster.ClusterStatus
-	(*StopRequest)(nil),              // 29: ringmaster.StopRequest
-	(*StopReply)(nil),                // 30: ringmaster.StopReply
-	(*ScaleRequest)(nil),             // 31: ringmaster.ScaleRequest
-	(*ScaleReply)(nil),               // 32: ringmaster.ScaleReply
-	(*CoordinatorsRequest)(nil),      // 33: ringmaster.CoordinatorsRequest
-	(*CoordinatorsReply)(nil),        // 34: ringmaster.CoordinatorsReply
-	(*AddCoordinatorRequest)(nil),    // 35: ringmaster.AddCoordinatorRequest
-	(*AddCoordinatorReply)(nil),      // 36: ringmaster.AddCoordinatorReply
-	(*RemoveCoordinatorRequest)(nil), // 37: ringmaster.RemoveCoordinatorRequest
-	(*RemoveCoordinatorReply)(nil),   // 38: ringmaster.RemoveCoordinatorReply
-	(*FilePart)(nil),                 // 39: ringmaster.FilePart
-	(*PutFileReply)(nil),             // 40: ringmaster.PutFileReply
-	(*GetFileRequest)(nil),           // 41: ringmaster.GetFileRequest
-	(*StateRequest)(nil),             // 42: ringmaster.StateRequest
-	(*StatePart)(nil),                // 43: ringmaster.StatePart
+	(Doing)(0),                       // 1: ringmaster.Doing
+	(*ProbeRequest)(nil),             // 2: ringmaster.ProbeRequest
+	(*ProbeReply)(nil),               // 3: ringmaster.ProbeReply
+	(*NotLeader)(nil),                // 4: ringmaster.NotLeader
+	(*Member)(nil),                   // 5: ringmaster.Member
+	(*View)(nil),                     // 6: ringmaster.View
+	(*Start)(nil),                    // 7: ringmaster.Start
+	(*Report)(nil),                   // 8: ringmaster.Report
+	(*Way)(nil),                      // 9: ringmaster.Way
+	(*Activity)(nil),                 // 10: ringmaster.Activity
+	(*DataFile)(nil),                 // 11: ringmaster.DataFile
+	(*Progress)(nil),                 // 12: ringmaster.Progress
+	(*Waiting)(nil),                  // 13: ringmaster.Waiting
+	(*EpochFact)(nil),                // 14: ringmaster.EpochFact
+	(*StoredFile)(nil),               // 15: ringmaster.StoredFile
+	(*ShareFact)(nil),                // 16: ringmaster.ShareFact
+	(*Outcome)(nil),                  // 17: ringmaster.Outcome
+	(*CoordinatorInfo)(nil),          // 18: ringmaster.CoordinatorInfo
+	(*JobSpec)(nil),                  // 19: ringmaster.JobSpec
+	(*Order)(nil),                    // 20: ringmaster.Order
+	(*SubmitRequest)(nil),            // 21: ringmaster.SubmitRequest
+	(*SubmitReply)(nil),              // 22: ringmaster.SubmitReply
+	(*WatchRequest)(nil),             // 23: ringmaster.WatchRequest
+	(*ViewRecord)(nil),               // 24: ringmaster.ViewRecord
+	(*CheckpointRecord)(nil),         // 25: ringmaster.CheckpointRecord
+	(*EpochRecord)(nil),              // 26: ringmaster.EpochRecord
+	(*WorkerStatus)(nil),             // 27: ringmaster.WorkerStatus
+	(*JobStatus)(nil),                // 28: ringmaster.JobStatus
+	(*Stall)(nil),                    // 29: ringmaster.Stall
+	(*StatusRequest)(nil),            // 30: ringmaster.StatusRequest
+	(*ClusterStatus)(nil),            // 31: ringmaster.ClusterStatus
+	(*StopRequest)(nil),              // 32: ringmaster.StopRequest
+	(*StopReply)(nil),                // 33: ringmaster.StopReply
+	(*ScaleRequest)(nil),             // 34: ringmaster.ScaleRequest
+	(*ScaleReply)(nil),               // 35: ringmaster.ScaleReply
+	(*CoordinatorsRequest)(nil),      // 36: ringmaster.CoordinatorsRequest
+	(*CoordinatorsReply)(nil),        // 37: ringmaster.CoordinatorsReply
+	(*AddCoordinatorRequest)(nil),    // 38: ringmaster.AddCoordinatorRequest
+	(*AddCoordinatorReply)(nil),      // 39: ringmaster.AddCoordinatorReply
+	(*RemoveCoordinatorRequest)(nil), // 40: ringmaster.RemoveCoordinatorRequest
+	(*RemoveCoordinatorReply)(nil),   // 41: ringmaster.RemoveCoordinatorReply
+	(*FilePart)(nil),                 // 42: ringmaster.FilePart
+	(*PutFileReply)(nil),             // 43: ringmaster.PutFileReply
+	(*GetFileRequest)(nil),           // 44: ringmaster.GetFileRequest
+	(*StateRequest)(nil),             // 45: ringmaster.StateRequest
+	(*StatePart)(nil),                // 46: ringmaster.StatePart
 }
 var file_ringmaster_proto_depIdxs = []int32{
-	4,  // 0: ringmaster.View.members:type_name -> ringmaster.Member
-	4,  // 1: ringmaster.Start.sources:type_name -> ringmaster.Member
+	5,  // 0: ringmaster.View.members:type_name -> ringmaster.Member
+	5,  // 1: ringmaster.Start.sources:type_name -> ringmaster.Member
 	0,  // 2: ringmaster.Report.phase:type_name -> ringmaster.Phase
-	9,  // 3: ringmaster.Report.files:type_name -> ringmaster.DataFile
-	10, // 4: ringmaster.Report.progress:type_name -> ringmaster.Progress
-	12, // 5: ringmaster.Report.epochs:type_name -> ringmaster.EpochFact
-	14, // 6: ringmaster.Report.shares:type_name -> ringmaster.ShareFact
-	15, // 7: ringmaster.Report.outcome:type_name -> ringmaster.Outcome
-	11, // 8: ringmaster.Report.waiting:type_name -> ringmaster.Waiting
-	8,  // 9: ringmaster.Report.ways:type_name -> ringmaster.Way
-	13, // 10: ringmaster.ShareFact.file:type_name -> ringmaster.StoredFile
-	9,  // 11: ringmaster.JobSpec.files:type_name -> ringmaster.DataFile
-	17, // 12: ringmaster.Order.job:type_name -> ringmaster.JobSpec
-	5,  // 13: ringmaster.Order.view:type_name -> ringmaster.View
-	6,  // 14: ringmaster.Order.start:type_name -> ringmaster.Start
-	16, // 15: ringmaster.Order.coordinators:type_name -> ringmaster.CoordinatorInfo
-	4,  // 16: ringmaster.Order.candidates:type_name -> ringmaster.Member
-	9,  // 17: ringmaster.SubmitRequest.files:type_name -> ringmaster.DataFile
-	11, // 18: ringmaster.WorkerStatus.waiting_for:type_name -> ringmaster.Waiting
-	24, // 19: ringmaster.JobStatus.epochs:type_name -> ringmaster.EpochRecord
-	22, // 20: ringmaster.JobStatus.views:type_name -> ringmaster.ViewRecord
-	23, // 21: ringmaster.JobStatus.checkpoints:type_name -> ringmaster.CheckpointRecord
-	16, // 22: ringmaster.ClusterStatus.coordinators:type_name -> ringmaster.CoordinatorInfo
-	25, // 23: ringmaster.ClusterStatus.workers:type_name -> ringmaster.WorkerStatus
-	26, // 24: ringmaster.ClusterStatus.job:type_name -> ringmaster.JobStatus
-	16, // 25: ringmaster.CoordinatorsReply.coordinators:type_name -> ringmaster.CoordinatorInfo
-	7,  // 26: ringmaster.Coordinator.Attach:input_type -> ringmaster.Report
-	19, // 27: ringmaster.Coordinator.Submit:input_type -> ringmaster.SubmitRequest
-	21, // 28: ringmaster.Coordinator.Watch:input_type -> ringmaster.WatchRequest
-	27, // 29: ringmaster.Coordinator.Status:input_type -> ringmaster.StatusRequest
-	29, // 30: ringmaster.Coordinator.Stop:input_type -> ringmaster.StopRequest
-	31, // 31: ringmaster.Coordinator.Scale:input_type -> ringmaster.ScaleRequest
-	33, // 32: ringmaster.Coordinator.Coordinators:input_type -> ringmaster.CoordinatorsRequest
-	35, // 33: ringmaster.Coordinator.AddCoordinator:input_type -> ringmaster.AddCoordinatorRequest
-	37, // 34: ringmaster.Coordinator.RemoveCoordinator:input_type -> ringmaster.RemoveCoordinatorRequest
-	39, // 35: ringmaster.Coordinator.PutFile:input_type -> ringmaster.FilePart
-	41, // 36: ringmaster.Coordinator.GetFile:input_type -> ringmaster.GetFileRequest
-	42, // 37: ringmaster.Peer.State:input_type -> ringmaster.StateRequest
-	1,  // 38: ringmaster.Peer.Probe:input_type -> ringmaster.ProbeRequest
-	18, // 39: ringmaster.Coordinator.Attach:output_type -> ringmaster.Order
-	20, // 40: ringmaster.Coordinator.Submit:output_type -> ringmaster.SubmitReply
-	26, // 41: ringmaster.Coordinator.Watch:output_type -> ringmaster.JobStatus
-	28, // 42: ringmaster.Coordinator.Status:output_type -> ringmaster.ClusterStatus
-	30, // 43: ringmaster.Coordinator.Stop:output_type -> ringmaster.StopReply
-	32, // 44: ringmaster.Coordinator.Scale:output_type -> ringmaster.ScaleReply
-	34, // 45: ringmaster.Coordinator.Coordinators:output_type -> ringmaster.CoordinatorsReply
-	36, // 46: ringmaster.Coordinator.AddCoordinator:output_type -> ringmaster.AddCoordinatorReply
-	38, // 47: ringmaster.Coordinator.RemoveCoordinator:output_type -> ringmaster.RemoveCoordinatorReply
-	40, // 48: ringmaster.Coordinator.PutFile:output_type -> ringmaster.PutFileReply
-	39, // 49: ringmaster.Coordinator.GetFile:output_type -> ringmaster.FilePart
-	43, // 50: ringmaster.Peer.State:output_type -> ringmaster.StatePart
-	2,  // 51: ringmaster.Peer.Probe:output_type -> ringmaster.ProbeReply
-	39, // [39:52] is the sub-list for method output_type
-	26, // [26:39] is the sub-list for method input_type
-	26, // [26:26] is the sub-list for extension type_name
-	26, // [26:26] is the sub-list for extension extendee
-	0,  // [0:26] is the sub-list for field type_name
+	11, // 3: ringmaster.Report.files:type_name -> ringmaster.DataFile
+	12, // 4: ringmaster.Report.progress:type_name -> ringmaster.Progress
+	14, // 5: ringmaster.Report.epochs:type_name -> ringmaster.EpochFact
+	16, // 6: ringmaster.Report.shares:type_name -> ringmaster.ShareFact
+	17, // 7: ringmaster.Report.outcome:type_name -> ringmaster.Outcome
+	13, // 8: ringmaster.Report.waiting:type_name -> ringmaster.Waiting
+	9,  // 9: ringmaster.Report.ways:type_name -> ringmaster.Way
+	10, // 10: ringmaster.Report.activity:type_name -> ringmaster.Activity
+	1,  // 11: ringmaster.Activity.doing:type_name -> ringmaster.Doing
+	15, // 12: ringmaster.ShareFact.file:type_name -> ringmaster.StoredFile
+	11, // 13: ringmaster.JobSpec.files:type_name -> ringmaster.DataFile
+	19, // 14: ringmaster.Order.job:type_name -> ringmaster.JobSpec
+	6,  // 15: ringmaster.Order.view:type_name -> ringmaster.View
+	7,  // 16: ringmaster.Order.start:type_name -> ringmaster.Start
+	18, // 17: ringmaster.Order.coordinators:type_name -> ringmaster.CoordinatorInfo
+	5,  // 18: ringmaster.Order.candidates:type_name -> ringmaster.Member
+	11, // 19: ringmaster.SubmitRequest.files:type_name -> ringmaster.DataFile
+	13, // 20: ringmaster.WorkerStatus.waiting_for:type_name -> ringmaster.Waiting
+	26, // 21: ringmaster.JobStatus.epochs:type_name -> ringmaster.EpochRecord
+	24, // 22: ringmaster.JobStatus.views:type_name -> ringmaster.ViewRecord
+	25, // 23: ringmaster.JobStatus.checkpoints:type_name -> ringmaster.CheckpointRecord
+	29, // 24: ringmaster.JobStatus.stalled:type_name -> ringmaster.Stall
+	18, // 25: ringmaster.ClusterStatus.coordinators:type_name -> ringmaster.CoordinatorInfo
+	27, // 26: ringmaster.ClusterStatus.workers:type_name -> ringmaster.WorkerStatus
+	28, // 27: ringmaster.ClusterStatus.job:type_name -> ringmaster.JobStatus
+	18, // 28: ringmaster.CoordinatorsReply.coordinators:type_name -> ringmaster.CoordinatorInfo
+	8,  // 29: ringmaster.Coordinator.Attach:input_type -> ringmaster.Report
+	21, // 30: ringmaster.Coordinator.Submit:input_type -> ringmaster.SubmitRequest
+	23, // 31: ringmaster.Coordinator.Watch:input_type -> ringmaster.WatchRequest
+	30, // 32: ringmaster.Coordinator.Status:input_type -> ringmaster.StatusRequest
+	32, // 33: ringmaster.Coordinator.Stop:input_type -> ringmaster.StopRequest
+	34, // 34: ringmaster.Coordinator.Scale:input_type -> ringmaster.ScaleRequest
+	36, // 35: ringmaster.Coordinator.Coordinators:input_type -> ringmaster.CoordinatorsRequest
+	38, // 36: ringmaster.Coordinator.AddCoordinator:input_type -> ringmaster.AddCoordinatorRequest
+	40, // 37: ringmaster.Coordinator.RemoveCoordinator:input_type -> ringmaster.RemoveCoordinatorRequest
+	42, // 38: ringmaster.Coordinator.PutFile:input_type -> ringmaster.FilePart
+	44, // 39: ringmaster.Coordinator.GetFile:input_type -> ringmaster.GetFileRequest
+	45, // 40: ringmaster.Peer.State:input_type -> ringmaster.StateRequest
+	2,  // 41: ringmaster.Peer.Probe:input_type -> ringmaster.ProbeRequest
+	20, // 42: ringmaster.Coordinator.Attach:output_type -> ringmaster.Order
+	22, // 43: ringmaster.Coordinator.Submit:output_type -> ringmaster.SubmitReply
+	28, // 44: ringmaster.Coordinator.Watch:output_type -> ringmaster.JobStatus
+	31, // 45: ringmaster.Coordinator.Status:output_type -> ringmaster.ClusterStatus
+	33, // 46: ringmaster.Coordinator.Stop:output_type -> ringmaster.StopReply
+	35, // 47: ringmaster.Coordinator.Scale:output_type -> ringmaster.ScaleReply
+	37, // 48: ringmaster.Coordinator.Coordinators:output_type -> ringmaster.CoordinatorsReply
+	39, // 49: ringmaster.Coordinator.AddCoordinator:output_type -> ringmaster.AddCoordinatorReply
+	41, // 50: ringmaster.Coordinator.RemoveCoordinator:output_type -> ringmaster.RemoveCoordinatorReply
+	43, // 51: ringmaster.Coordinator.PutFile:output_type -> ringmaster.PutFileReply
+	42, // 52: ringmaster.Coordinator.GetFile:output_type -> ringmaster.FilePart
+	46, // 53: ringmaster.Peer.State:output_type -> ringmaster.StatePart
+	3,  // 54: ringmaster.Peer.Probe:output_type -> ringmaster.ProbeReply
+	42, // [42:55] is the sub-list for method output_type
+	29, // [29:42] is the sub-list for method input_type
+	29, // [29:29] is the sub-list for extension type_name
+	29, // [29:29] is the sub-list for extension extendee
+	0,  // [0:29] is the sub-list for field type_name
 }
 
 func init() { file_ringmaster_proto_init() }
@@ -4151,13 +4539,14 @@ func file_ringmaster_proto_init() {
 	if File_ringmaster_proto != nil {
 		return
 	}
+	file_ringmaster_proto_msgTypes[27].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ringmaster_proto_rawDesc), len(file_ringmaster_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   43,
+			NumEnums:      2,
+			NumMessages:   45,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -21,6 +21,7 @@ type job struct {
 	w       *Worker
 	spec    *rpc.JobSpec
 	cluster uint64
+	began   time.Time // to be prepared
 	team    *kernel.Team
 	ctx     context.Context // ends with the worker's part in the job
 	cancel  context.CancelFunc
@@ -53,7 +54,7 @@ type job struct {
 
 func newJob(w *Worker, o *rpc.Order) *job {
 	ctx, cancel := context.WithCancel(context.Background())
-	return &job{w: w, spec: o.Job, cluster: o.Cluster, ctx: ctx, cancel: cancel, phase: rpc.Phase_PHASE_PREPARING,
+	return &job{w: w, spec: o.Job, cluster: o.Cluster, began: time.Now(), ctx: ctx, cancel: cancel, phase: rpc.Phase_PHASE_PREPARING,
 		team: kernel.NewTeam(w.cfg.Threads)}
 }
 
@@ -103,6 +104,7 @@ func (j *job) prepare(ctx context.Context) {
 			return
 		}
 		j.plan = t.Plan
+		t.Activity.Turn(trainer.Idle)
 		j.trainer.Store(t)
 		j.hold(rpc.Phase_PHASE_READY)
 	})
@@ -222,6 +224,7 @@ func (j *job) describe(r *rpc.Report) {
 func (j *job) live(r *rpc.Report) {
 	t := j.trainer.Load()
 	if t == nil {
+		r.Activity = &rpc.Activity{Doing: rpc.Doing_DOING_READING, SinceUs: micros(time.Since(j.began))}
 		return
 	}
 	p := &t.Progress
@@ -239,10 +242,5 @@ func (j *job) live(r *rpc.Report) {
 	if d := j.paramDigest.Load(); d != nil {
 		r.Progress.Digest = d[:]
 	}
-	if ring := j.ringNow(); ring != nil {
-		if wait, ok := ring.WaitingFor(); ok {
-			r.Waiting = &rpc.Waiting{Worker: wait.Peer.Worker, Host: wait.Peer.Host, Step: wait.Step, Bucket: int32(wait.Bucket),
-				Chunk: int32(wait.Chunk), Doing: wait.Doing, SinceMs: uint64(time.Since(wait.Since).Milliseconds())}
-		}
-	}
+	j.describeActivity(t, r)
 }

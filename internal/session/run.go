@@ -23,7 +23,8 @@ type session struct {
 	signals    trainer.Signals
 	cancel     context.CancelCauseFunc
 	ring       atomic.Pointer[Ring]
-	opening    atomic.Int64 // when it began to connect with its neighbours, in ns; 0 before, and once it has
+	connecting atomic.Int64 // when it began to connect with its neighbours, in ns; 0 before, and once it has
+	opening    allreduce.Opening
 
 	ending     trainer.Ending
 	evaluation *trainer.Evaluation // where the job ends inside an epoch
@@ -35,18 +36,6 @@ type rejoin struct {
 	ms         float64
 }
 
-// ringNow is the ring of the session under way, if there is one.
-func (j *job) ringNow() Ring {
-	s := j.current.Load()
-	if s == nil {
-		return nil
-	}
-	if r := s.ring.Load(); r != nil {
-		return *r
-	}
-	return nil
-}
-
 // begin starts the session that the log has permitted.
 func (j *job) begin(ctx context.Context, o *rpc.Order) {
 	view := viewOf(o.View)
@@ -54,6 +43,7 @@ func (j *job) begin(ctx context.Context, o *rpc.Order) {
 	inner, cancel := context.WithCancelCause(j.ctx)
 	s := &session{generation: j.generation, start: o.Start, cancel: cancel,
 		id: allreduce.Identity{Cluster: plan.Incarnation(j.cluster), Job: j.spec.Id, View: view, Self: self}}
+	s.id.Opening = &s.opening
 	if o.Stop {
 		s.signals.Stop.Store(true)
 	}
@@ -79,6 +69,8 @@ func (j *job) course(ctx context.Context, s *session, saver *saver, fresh bool) 
 	t := j.trainer.Load()
 	// How long the ring stood still only those can tell who did its last step.
 	was, last := t.Step(), t.Progress.LastStep.Load()
+	defer t.Activity.Turn(trainer.Idle)
+	t.Activity.Turn(trainer.Fetching)
 	if err := j.catchUp(ctx, s); err != nil {
 		return err
 	}
@@ -86,6 +78,7 @@ func (j *job) course(ctx context.Context, s *session, saver *saver, fresh bool) 
 		s.ending = trainer.Stopped
 		return nil
 	}
+	t.Activity.Turn(trainer.Connecting)
 	ring, err := j.openRing(ctx, s, t.Gradients(arc.Len(), fresh))
 	if err != nil {
 		return err
@@ -119,8 +112,8 @@ const openBound = catchUpTimeout + 15*time.Second
 func (j *job) openRing(ctx context.Context, s *session, seats [][]float32) (Ring, error) {
 	bounded, cancel := context.WithTimeout(ctx, openBound)
 	defer cancel()
-	s.opening.Store(time.Now().UnixNano())
-	defer s.opening.Store(0)
+	s.connecting.Store(time.Now().UnixNano())
+	defer s.connecting.Store(0)
 	ring, err := j.w.links.OpenRing(bounded, s.id, seats, j.trainer.Load().Buckets)
 	var lost *allreduce.PeerLostError
 	if err != nil && errors.As(context.Cause(ctx), &lost) {
@@ -131,7 +124,7 @@ func (j *job) openRing(ctx context.Context, s *session, seats [][]float32) (Ring
 
 // standsSince is since when the session waits for a neighbour; zero: it does not.
 func (s *session) standsSince() time.Time {
-	if at := s.opening.Load(); at != 0 {
+	if at := s.connecting.Load(); at != 0 {
 		return time.Unix(0, at)
 	}
 	if r := s.ring.Load(); r != nil {

@@ -80,6 +80,7 @@ type Ring interface {
 	Close() (drained bool) // false: the transport may still read the gradients
 	Lose(neighbour plan.Member, cause error)
 	WaitingFor() (allreduce.Waiting, bool)
+	Traffic() (sent, received uint64)
 }
 
 // NotLeaderError names the leader, as far as it is known.

@@ -50,6 +50,8 @@ func (t *Trainer) Evaluate(ring Ring, arc plan.Arc) (*Evaluation, error) {
 	if set == nil || set.Len() == 0 {
 		return nil, nil
 	}
+	t.Activity.begin(t.step, Evaluating)
+	defer t.Activity.Turn(Idle)
 	for i := range arc.Len() {
 		shard := plan.Interval{Begin: 0, End: set.Len()}.Part(arc.Begin+i, t.Job.Seats)
 		sum := model.Result{Finite: true}
@@ -67,6 +69,7 @@ func (t *Trainer) Evaluate(ring Ring, arc plan.Arc) (*Evaluation, error) {
 		putRecord(t.records[i], sum, 0, 0)
 	}
 	ring.Contribute(KindEvaluation, t.records)
+	t.Activity.Turn(Waiting)
 	records, err := ring.Collect(KindEvaluation)
 	if err != nil {
 		return nil, err

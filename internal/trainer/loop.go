@@ -90,6 +90,7 @@ func (t *Trainer) Train(r Run) (Ending, error) {
 	if err := t.enter(&r); err != nil {
 		return 0, err
 	}
+	defer t.Activity.Turn(Idle)
 	// Where the workers before died at the end of an epoch, or of the job, its evaluation is the first thing that this
 	// session gathers: it belongs to the step that the session begins from.
 	r.Ring.Begin(t.step)
@@ -121,6 +122,7 @@ func (t *Trainer) Train(r Run) (Ending, error) {
 		wantSave = wantSave || (every > 0 && t.step%every == 0)
 		// All workers see the same flags, so they put a checkpoint off together.
 		if wantSave && sums.flags&flagStuck == 0 && r.Saver != nil {
+			t.Activity.Turn(Saving)
 			wantSave = !r.Saver.Save(t)
 		}
 	}
@@ -148,9 +150,11 @@ func makeRecords(n, size int) [][]byte {
 func (t *Trainer) stepOnce(r *Run) (tally, error) {
 	began := time.Now()
 	r.Ring.Begin(t.step + 1)
+	t.Activity.begin(t.step+1, Computing)
 	for i := range r.Arc.Len() {
 		t.seatGradient(r, i)
 	}
+	t.Activity.Turn(Waiting)
 	records, err := r.Ring.Collect(KindTally)
 	if err != nil {
 		return tally{}, err
@@ -167,7 +171,9 @@ func (t *Trainer) stepOnce(r *Run) (tally, error) {
 			return tally{}, err
 		}
 	}
+	t.Activity.Turn(Computing)
 	t.apply(sums)
+	t.Activity.Turn(Waiting)
 	if err := r.Ring.End(t.step); err != nil {
 		return tally{}, err
 	}
@@ -180,7 +186,9 @@ func (t *Trainer) stepOnce(r *Run) (tally, error) {
 // last seat's forward completes the tally.
 func (t *Trainer) seatGradient(r *Run, i int) {
 	seat := r.Arc.Begin + i
+	t.Activity.Turn(Reading)
 	t.readShard(seat)
+	t.Activity.Turn(Computing)
 	t.seat = i
 	ready := t.none
 	if i == r.Arc.Len()-1 {

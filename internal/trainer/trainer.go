@@ -107,6 +107,7 @@ type Trainer struct {
 	statCount         uint64
 
 	Progress Progress
+	Activity Activity
 }
 
 // Progress is what others may read while the trainer runs.

@@ -1,0 +1,133 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"ringmaster/internal/config"
+	"ringmaster/internal/dataset"
+	"ringmaster/internal/plan"
+	"ringmaster/internal/rng"
+	"ringmaster/internal/session"
+	"ringmaster/internal/tensor/kernel"
+	"ringmaster/internal/trainer"
+)
+
+// Tests can give a worker troubles that cannot be made from outside its process without privileges: the environment
+// variable config.FaultsVariable names a file, and while that is there, each of its lines is a fault. Without the variable
+// a worker has none of this. The faults only delay; no bit depends on them.
+//
+//	read-delay 200ms   reading a batch takes so much longer, as from a slow disk
+//	hold-links         nothing that this worker writes to the next one in the ring leaves; what comes the other way passes
+
+// faultsInterval is how often the file is looked at.
+const faultsInterval = 10 * time.Millisecond
+
+// faults are those at this moment.
+type faults struct {
+	readDelay atomic.Int64 // nanoseconds
+	hold      atomic.Bool
+}
+
+// watchFaults follows the file that the environment names until ctx ends; nil where it names none.
+func watchFaults(ctx context.Context) *faults {
+	path := os.Getenv(config.FaultsVariable)
+	if path == "" {
+		return nil
+	}
+	f := &faults{}
+	go func() {
+		tick := time.NewTicker(faultsInterval)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				f.readDelay.Store(0)
+				f.hold.Store(false)
+				return
+			case <-tick.C:
+				text, _ := os.ReadFile(path) // no file: no faults
+				f.set(string(text))
+			}
+		}
+	}()
+	return f
+}
+
+// set takes the faults from a file's text. What it does not know is none.
+func (f *faults) set(text string) {
+	delay, hold := time.Duration(0), false
+	for line := range strings.Lines(text) {
+		switch name, value, _ := strings.Cut(strings.TrimSpace(line), " "); name {
+		case "read-delay":
+			delay, _ = time.ParseDuration(value)
+		case "hold-links":
+			hold = true
+		}
+	}
+	f.readDelay.Store(int64(delay))
+	f.hold.Store(hold)
+}
+
+// build is session.Build with a data set that is read slowly.
+func (f *faults) build(encoded []byte, team *kernel.Team) (*trainer.Trainer, error) {
+	t, err := session.Build(encoded, team)
+	if err != nil {
+		return nil, fmt.Errorf("under faults: %w", err)
+	}
+	data := *t.Data
+	data.Train = &slowSet{data.Train, f}
+	t.Data = &data
+	return t, nil
+}
+
+// slowSet is a data set on a slow disk.
+type slowSet struct {
+	dataset.Set
+	faults *faults
+}
+
+// Read takes as much longer as the fault says when it begins, at most until the fault is over.
+func (s *slowSet) Read(b *dataset.Batch, indices []int32, key rng.Key) {
+	for began := time.Now(); time.Since(began) < time.Duration(s.faults.readDelay.Load()); {
+		time.Sleep(min(faultsInterval, time.Duration(s.faults.readDelay.Load())))
+	}
+	s.Set.Read(b, indices, key)
+}
+
+// dialing makes connections whose writes can be held.
+func (f *faults) dialing(dial func(context.Context, plan.Member) (net.Conn, error)) func(context.Context, plan.Member) (net.Conn, error) {
+	return func(ctx context.Context, m plan.Member) (net.Conn, error) {
+		conn, err := dial(ctx, m)
+		if err != nil {
+			return nil, err
+		}
+		return &heldConn{Conn: conn, faults: f}, nil
+	}
+}
+
+// heldConn is a connection one direction of which can stand still.
+type heldConn struct {
+	net.Conn
+	faults *faults
+	closed atomic.Bool
+}
+
+// Write waits while the fault holds what is written.
+func (c *heldConn) Write(p []byte) (int, error) {
+	for c.faults.hold.Load() && !c.closed.Load() {
+		time.Sleep(faultsInterval / 2)
+	}
+	return c.Conn.Write(p)
+}
+
+// Close ends a Write that waits.
+func (c *heldConn) Close() error {
+	c.closed.Store(true)
+	return c.Conn.Close()
+}
