@@ -106,6 +106,7 @@ type Trainer struct {
 	statSeat, statSum []float32 // of one seat, and folded over the seats
 	statCount         uint64
 
+	pace     pace
 	Progress Progress
 }
 
@@ -118,6 +119,8 @@ type Progress struct {
 	Samples   atomic.Uint64 // trained on since the trainer was made
 	LastStep  atomic.Int64  // unix nanoseconds at which the newest step ended
 	FirstStep atomic.Int64  // unix nanoseconds at which the first step of this trainer ended
+	SeatNs    atomic.Int64  // what a local seat takes in a step, see pace; 0: not known yet
+	SeatSpans atomic.Int64  // how often that was measured in this session; 0: it is of an earlier one
 }
 
 // New makes a trainer at step 0: the state that seed and model alone determine.

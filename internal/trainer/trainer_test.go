@@ -3,6 +3,7 @@ package trainer
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 
@@ -38,6 +39,13 @@ train: {steps: 25, batch_per_seat: 3, optimizer: {kind: adam, lr: 0.002}%s}
 // train runs the plan on a ring of workers within this process and returns their state digests.
 func train(t *testing.T, p *Plan, workers, threads int, generation plan.Generation, from *checkpoint.State, signals *Signals, change ...func(*Run)) []*Trainer {
 	t.Helper()
+	return trainEach(t, slices.Repeat([]*Plan{p}, workers), threads, generation, from, signals, change...)
+}
+
+// trainEach is train with a plan for each worker.
+func trainEach(t *testing.T, plans []*Plan, threads int, generation plan.Generation, from *checkpoint.State, signals *Signals, change ...func(*Run)) []*Trainer {
+	t.Helper()
+	workers, p := len(plans), plans[0]
 	members := make([]plan.Member, workers)
 	for i := range members {
 		members[i] = plan.Member{Worker: fmt.Sprintf("w%d", i+1), Incarnation: plan.Incarnation(10 + i)}
@@ -52,7 +60,7 @@ func train(t *testing.T, p *Plan, workers, threads int, generation plan.Generati
 	for i := range workers {
 		team := kernel.NewTeam(threads)
 		defer team.Close()
-		if trainers[i], err = New(p, team); err != nil {
+		if trainers[i], err = New(plans[i], team); err != nil {
 			t.Fatal(err)
 		}
 		if from != nil {
