@@ -33,12 +33,15 @@ func (s *Server) Submit(ctx context.Context, r *rpc.SubmitRequest) (*rpc.SubmitR
 	if int(r.Workers) > job.Seats {
 		return nil, status.Errorf(codes.InvalidArgument, "%d workers are more than the job's %d seats", r.Workers, job.Seats)
 	}
+	if r.Workers > 0 && int(r.Workers) < job.MinWorkers {
+		return nil, status.Errorf(codes.InvalidArgument, "%d workers are fewer than the job's min_workers: %d", r.Workers, job.MinWorkers)
+	}
 	token := r.Token
 	if token == 0 {
 		token = s.cfg.Random() | 1
 	}
 	c := &fsm.Submit{Incarnation: plan.Incarnation(token), Name: job.Name, Seats: job.Seats, Config: r.Config,
-		Keep: job.Checkpoint.KeepLast, Workers: int(r.Workers), Fingerprint: r.Fingerprint, Stop: r.Stop}
+		Keep: job.Checkpoint.KeepLast, Workers: int(r.Workers), Fingerprint: r.Fingerprint, Stop: r.Stop, MinWorkers: job.MinWorkers, Even: !job.Balance}
 	for _, f := range r.Files {
 		c.Files = append(c.Files, fsm.DataFile{Name: f.Name, SHA256: f.Sha256})
 	}
