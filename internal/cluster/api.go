@@ -192,7 +192,7 @@ func workerStatus(j *fsm.Job, w *seen) *rpc.WorkerStatus {
 	out := &rpc.WorkerStatus{Id: r.Worker, Pid: r.Pid, Host: r.Host, Machine: r.Machine, Address: r.Address, Step: r.Step,
 		State: strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(r.Phase.String(), "PHASE_")), "_", " "), WaitingFor: r.Waiting}
 	if p := r.Progress; p != nil && r.Phase == rpc.Phase_PHASE_TRAINING {
-		out.Step = p.Step
+		out.Step, out.SeatMs = p.Step, p.SeatMs
 	}
 	if j == nil || j.View == nil {
 		return out
@@ -232,8 +232,12 @@ func (s *Server) describeJob(j *fsm.Job) *rpc.JobStatus {
 	out := &rpc.JobStatus{Job: j.ID, Name: j.Name, State: string(j.Phase), Error: j.Error, Message: s.message, Seats: uint32(j.Seats),
 		Generation: uint64(j.Generation), Ended: j.Phase.Ended(), Config: j.Config,
 		Wanted: uint32(j.Workers), Scalings: j.Scalings}
-	if j.Stop && !out.Ended {
+	switch {
+	case out.Ended:
+	case j.Stop:
 		out.State = "stopping"
+	case s.paused:
+		out.State = string(fsm.Waiting)
 	}
 	if cfg, err := config.Decode(j.Config); err == nil {
 		out.Seed = cfg.Seed

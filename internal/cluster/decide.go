@@ -19,13 +19,16 @@ type Timing struct {
 	Orphan  time.Duration // nobody of the last started view answers: after this long all count as dead
 	Exile   time.Duration // a worker put out although it answers may come back after this long
 	Attach  time.Duration // a new leader gives workers that nothing moves without so long to attach, others twice Silence
+	Settle  time.Duration // a view stands for so long before seats move in it,
+	Sustain time.Duration // and so long moving them must have promised to pay
 	Gather  time.Duration // with fewer workers than wanted, and none new for this long, a job starts with those there are
 }
 
 // DefaultTiming suits a local network.
 func DefaultTiming() Timing {
 	return Timing{Silence: 1500 * time.Millisecond, Grace: 150 * time.Millisecond, Orphan: 10 * time.Second, Exile: 5 * time.Second,
-		Attach: 750 * time.Millisecond, Gather: 5 * time.Second}
+		Attach: 750 * time.Millisecond, Gather: 5 * time.Second,
+		Settle: 3 * time.Second, Sustain: 2 * time.Second}
 }
 
 // seen is what the leader knows about one attached worker. Nothing of it is in the log: it only leads to suspicions and
@@ -46,7 +49,8 @@ type observations struct {
 	rebuilds map[plan.Incarnation]int // rings built anew because of a worker, without a finished step in between
 	best     uint64                   // highest step that any worker reported
 	moved    time.Time                // when a worker last attached or went
-	replicas int                      // coordinators in all
+	balance  balance
+	replicas int // coordinators in all
 	manifest func(*fsm.Job, []*rpc.ShareFact) (fsm.Checkpoint, error)
 }
 
@@ -56,6 +60,7 @@ type decision struct {
 	command *fsm.Command
 	reason  string
 	wait    string
+	paused  bool // with wait: there is no ring because the job has too few workers
 }
 
 func (o *observations) alive(id plan.Incarnation, now time.Time, t Timing) bool {
@@ -97,10 +102,10 @@ func decide(s *fsm.State, o *observations, now time.Time, t Timing) decision {
 	}
 	for _, rule := range []func(*fsm.Job, *observations, time.Time, Timing) *decision{
 		decideFailure, decideData, decideFirstView, decideLost, decideBroken, decideStart,
-		decideEpoch, decideCheckpoint, decideRetire, decideFinish, decideMembers,
+		decideEpoch, decideCheckpoint, decideRetire, decideFinish, decideMembers, decideBalance,
 	} {
 		if d := rule(j, o, now, t); d != nil {
-			return *d
+			return *o.settleSeats(j, d, now, t)
 		}
 	}
 	return decision{}
