@@ -21,6 +21,7 @@ type Options struct {
 	Plan         *trainer.Plan
 	Reference    string // state digest at the end of an undisturbed run, hex
 	Log          *slog.Logger
+	SeatTimes    []time.Duration // what a seat takes each of the first workers; those that are missing are drawn
 	// Sabotage breaks what the cluster relies on, to show that the judge notices.
 	Sabotage Sabotage
 }
@@ -39,6 +40,7 @@ type Outcome struct {
 	Problems []string
 	Steps    int // finished by all workers together
 	Views    int
+	Moves    int // views made to move seats to faster workers
 	Took     time.Duration // simulated
 }
 
@@ -55,8 +57,12 @@ func Run(o Options) Outcome {
 			return Outcome{Problems: []string{err.Error()}}
 		}
 	}
-	for range o.Workers {
-		w.addWorker().start()
+	for i := range o.Workers {
+		k := w.addWorker()
+		if i < len(o.SeatTimes) {
+			k.seatTime = o.SeatTimes[i]
+		}
+		k.start()
 	}
 	job, err := w.submit(o.Workers)
 	if err != nil {
@@ -76,6 +82,11 @@ func Run(o Options) Outcome {
 	var out Outcome
 	w.read(func(st *fsm.State) {
 		out = Outcome{Problems: w.judge.verdict(st, o.Reference), Steps: w.judge.steps, Views: len(st.Newest().Views), Took: time.Since(began)}
+		for _, v := range st.Newest().Views {
+			if v.Cause == "rebalanced" {
+				out.Moves++
+			}
+		}
 	})
 	if !ended {
 		out.Problems = append(out.Problems, fmt.Sprintf("the job did not end within %v after the faults: %s", patience, w.where()))
@@ -228,6 +239,10 @@ func (w *World) inflict(f fault) {
 				each.start()
 			}
 		})
+	case slowWorker:
+		factor := int64(1 + f.Whom%4)
+		k.slowed.Add(factor)
+		later(func() { k.slowed.Add(-factor) })
 	case joinWorker:
 		if len(w.workers) < w.plan.Job.Seats {
 			w.addWorker().start()
