@@ -174,13 +174,13 @@ func (o *observations) tooSmall(j *fsm.Job, members []plan.Member, seatable []pl
 		if seatable[k].Limit >= j.Seats || r == nil {
 			continue
 		}
-		parts = append(parts, fmt.Sprintf("worker %s on %s holds %d of them (%s for it, the job takes %s and a seat %s)", m.Worker, m.Host, seatable[k].Limit,
+		parts = append(parts, fmt.Sprintf("worker %s on %s holds %d of them (of %s the job takes %s, a seat %s)", m.Worker, m.Host, seatable[k].Limit,
 			mebibytes(memoryOf(r, members, m)), mebibytes(r.JobMemory), mebibytes(r.SeatMemory)))
 	}
 	if len(parts) > 4 {
 		parts = append(parts[:3], fmt.Sprintf("and %d more workers", len(parts)-3))
 	}
-	return fmt.Sprintf("more workers or more memory must come, the gradients of %d seats do not fit: %s", j.Seats, strings.Join(parts, ", "))
+	return fmt.Sprintf("the gradients of %d seats do not fit into memory: %s; more workers or more memory must come", j.Seats, strings.Join(parts, ", "))
 }
 
 func mebibytes(bytes uint64) string { return fmt.Sprintf("%.1f MiB", float64(bytes)/(1<<20)) }

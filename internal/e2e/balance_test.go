@@ -1,0 +1,119 @@
+package e2e
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"ringmaster/internal/chaos"
+	"ringmaster/internal/launch"
+)
+
+// uneven is a job of twelve seats whose steps take long enough for a worker's speed to show.
+var uneven = []string{"--set", "seats=12", "--set", "model.layers=[784, 256, 256, 10]", "--set", "train.batch_per_seat=16",
+	"--set", "checkpoint.every_steps=100", "--threads", "1"}
+
+// One of two workers runs half of the time only: seats move away from it, and the bits stay what they were.
+func TestSlowWorker(t *testing.T) {
+	file := config(t, "quickstart.yaml")
+	args := append([]string{"--set", "train.steps=600"}, uneven...)
+	want := job{file: file, workers: 1, args: args}.run(t, 0)
+	l := job{file: file, args: args}.start(t)
+	s := l.step(1)
+	ctx, cancel := context.WithCancel(context.Background())
+	var slowing sync.WaitGroup
+	slowing.Go(func() {
+		share, err := chaos.Throttle(ctx, int(s.Workers[1].PID), 5*time.Millisecond, 5*time.Millisecond)
+		t.Logf("%s ran %.0f %% of the time (%v)", s.Workers[1].ID, 100*share, err)
+	})
+	defer slowing.Wait()
+	defer cancel()
+	got := l.end(0)
+	if got.Digest != want.Digest || got.StateDigest != want.StateDigest {
+		t.Errorf("digest %s, want %s", got.Digest, want.Digest)
+	}
+	moved := 0
+	for _, v := range got.Views {
+		if v.Cause == "rebalanced" {
+			moved++
+			t.Logf("step %d: %s", v.Step, v.Reason)
+		}
+		if v.Cause == "worker lost" || v.LostSteps != 0 {
+			t.Errorf("nobody was lost: view %+v", v)
+		}
+	}
+	if moved == 0 || moved > 6 {
+		t.Errorf("seats moved in %d views: %+v", moved, got.Views)
+	}
+}
+
+// With balance switched off nothing moves.
+func TestSlowWorkerUnbalanced(t *testing.T) {
+	l := job{file: config(t, "quickstart.yaml"), args: append([]string{"--set", "train.steps=400", "--set", "balance=false"}, uneven...)}.start(t)
+	s := l.step(1)
+	ctx, cancel := context.WithCancel(context.Background())
+	var slowing sync.WaitGroup
+	slowing.Go(func() {
+		_, _ = chaos.Throttle(ctx, int(s.Workers[1].PID), 5*time.Millisecond, 5*time.Millisecond)
+	})
+	defer slowing.Wait()
+	defer cancel()
+	if got := l.end(0); len(got.Views) != 1 {
+		t.Errorf("views %+v", got.Views)
+	}
+}
+
+// A job that needs two workers pauses when one of them is killed, says so, and goes on by itself when another one comes.
+func TestMinWorkers(t *testing.T) {
+	file := config(t, "quickstart.yaml")
+	args := []string{"--set", "train.steps=1500", "--set", "min_workers=2"}
+	l := job{file: file, args: args}.start(t)
+	if err := kill(l.step(50).Workers[0].PID); err != nil {
+		t.Fatal(err)
+	}
+	paused := l.until(func(s *launch.Status) bool { return s.State == "waiting" })
+	if !strings.Contains(paused.Message, "min_workers is 2") || !strings.Contains(paused.Message, paused.Workers[0].ID) {
+		t.Errorf("the pause's message is %q", paused.Message)
+	}
+	if code, _, stderr := run(t, t.TempDir(), "scale", "--workers", "1", "--dir", l.dir); code == 0 || !strings.Contains(stderr, "min_workers") {
+		t.Errorf("scale below min_workers: exit code %d: %s", code, stderr)
+	}
+	if code, _, stderr := run(t, t.TempDir(), "scale", "--workers", "2", "--dir", l.dir); code != 0 {
+		t.Fatalf("scale: exit code %d: %s", code, stderr)
+	}
+	got := l.end(0)
+	want := job{file: file, workers: 1, args: args[:2]}.run(t, 0)
+	if got.Digest != want.Digest || got.State != "done" {
+		t.Errorf("came out as %+v, want digest %s", got, want.Digest)
+	}
+	code, _, stderr := run(t, t.TempDir(), "launch", file, "--workers", "1", "--set", "min_workers=2")
+	if code != 2 {
+		t.Errorf("launch below min_workers: exit code %d", code)
+	}
+	oneLine(t, stderr, "min_workers", "--workers 1")
+}
+
+// Memory that does not hold the gradients of all seats makes the job pause instead of piling them on the one worker that is
+// left. A seat's gradient takes 6.5 MB here, the job about 127 MB beside them: one worker holds 9 of 12 seats.
+func TestMemoryTooSmall(t *testing.T) {
+	file := config(t, "quickstart.yaml")
+	args := []string{"--set", "train.steps=60", "--set", "seats=12", "--set", "model.layers=[784, 2048, 10]", "--set", "train.batch_per_seat=16"}
+	want := job{file: file, workers: 1, args: args}.run(t, 0)
+	l := job{file: file, args: args, env: []string{"GOMEMLIMIT=176MiB"}}.start(t)
+	if err := kill(l.step(5).Workers[0].PID); err != nil {
+		t.Fatal(err)
+	}
+	paused := l.until(func(s *launch.Status) bool { return s.State == "waiting" })
+	t.Log(paused.Message)
+	if !strings.Contains(paused.Message, "the gradients of 12 seats do not fit into memory") || !strings.Contains(paused.Message, paused.Workers[0].ID) {
+		t.Errorf("the pause's message is %q", paused.Message)
+	}
+	if code, _, stderr := run(t, t.TempDir(), "scale", "--workers", "2", "--dir", l.dir); code != 0 {
+		t.Fatalf("scale: exit code %d: %s", code, stderr)
+	}
+	if got := l.end(0); got.Digest != want.Digest {
+		t.Errorf("digest %s, want %s", got.Digest, want.Digest)
+	}
+}
