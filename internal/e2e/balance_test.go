@@ -1,7 +1,10 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -34,6 +37,7 @@ func TestSlowWorker(t *testing.T) {
 	if got.Digest != want.Digest || got.StateDigest != want.StateDigest {
 		t.Errorf("digest %s, want %s", got.Digest, want.Digest)
 	}
+	sameShares(t, got.Checkpoints[len(got.Checkpoints)-1].Path, want.Checkpoints[len(want.Checkpoints)-1].Path)
 	moved := 0
 	for _, v := range got.Views {
 		if v.Cause == "rebalanced" {
@@ -46,6 +50,23 @@ func TestSlowWorker(t *testing.T) {
 	}
 	if moved == 0 || moved > 6 {
 		t.Errorf("seats moved in %d views: %+v", moved, got.Views)
+	}
+}
+
+// sameShares compares the files of two checkpoints, but for their manifests, which tell who wrote them when.
+func sameShares(t *testing.T, got, want string) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(want, "*"))
+	if err != nil || len(files) < 12 {
+		t.Fatalf("%s holds %d files: %v", want, len(files), err)
+	}
+	for _, file := range files {
+		name := filepath.Base(file)
+		a, errA := os.ReadFile(file)
+		b, errB := os.ReadFile(filepath.Join(got, name))
+		if errA != nil || errB != nil || name != "manifest.json" && !bytes.Equal(a, b) {
+			t.Errorf("%s: %d bytes differ from %d: %v, %v", name, len(b), len(a), errA, errB)
+		}
 	}
 }
 

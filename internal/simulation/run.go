@@ -40,7 +40,7 @@ type Outcome struct {
 	Problems []string
 	Steps    int // finished by all workers together
 	Views    int
-	Moves    int // views made to move seats to faster workers
+	Moves    int           // views made to move seats to faster workers
 	Took     time.Duration // simulated
 }
 
