@@ -32,6 +32,14 @@ type balanceResult struct {
 	OfIdeal   float64 `json:"of_ideal"`               // balanced / (fast + slow)
 	OfApart   float64 `json:"of_apart"`               // balanced / apart
 	EvenIdeal float64 `json:"even_of_ideal"`          // even / (fast + slow)
+	OfShown   float64 `json:"of_shown"`               // balanced / what seats take the two in the same seconds, without any loss
+}
+
+// measured is a rate in samples a second.
+type measured struct {
+	rate  float64
+	shown float64 // what the workers' seats alone would allow
+	seats string  // of each worker
 }
 
 // balanceBench measures the throughput of a fast and a slow worker against what the two do alone.
@@ -76,9 +84,9 @@ func benchBalanceCommand() *cobra.Command {
 				results = append(results, r)
 			}
 			results = append(results, medianBalance(results))
-			return showResults(asJSON, "CASE\tFAST\tSLOW\tAPART\tEVEN\tBALANCED\tSEATS\tOF IDEAL\tOF APART\tEVEN OF IDEAL", results, func(r balanceResult) string {
-				return fmt.Sprintf("%s\t%.0f\t%.0f\t%.0f\t%.0f\t%.0f\t%s\t%.1f %%\t%.1f %%\t%.1f %%", r.Case, r.Fast, r.Slow, r.Apart, r.Even, r.Balanced, r.Seats,
-					100*r.OfIdeal, 100*r.OfApart, 100*r.EvenIdeal)
+			return showResults(asJSON, "CASE\tFAST\tSLOW\tAPART\tEVEN\tBALANCED\tSEATS\tOF IDEAL\tOF APART\tOF SHOWN\tEVEN OF IDEAL", results, func(r balanceResult) string {
+				return fmt.Sprintf("%s\t%.0f\t%.0f\t%.0f\t%.0f\t%.0f\t%s\t%.1f %%\t%.1f %%\t%.1f %%\t%.1f %%", r.Case, r.Fast, r.Slow, r.Apart, r.Even, r.Balanced, r.Seats,
+					100*r.OfIdeal, 100*r.OfApart, 100*r.OfShown, 100*r.EvenIdeal)
 			})
 		},
 	}
@@ -96,36 +104,37 @@ func benchBalanceCommand() *cobra.Command {
 func (b *balanceBench) round(ctx context.Context) (r balanceResult, err error) {
 	settled := func(*launch.Status) bool { return true }
 	moved := func(s *launch.Status) bool { return seatsOf(s) != "" && !evenSeats(s) }
-	measure := func(job *config.Job, workers int, slow bool, ready func(*launch.Status) bool) (rate float64, seats string) {
+	measure := func(job *config.Job, workers int, slow bool, ready func(*launch.Status) bool) (m measured) {
 		if err == nil {
-			rate, seats, err = b.measure(ctx, job, workers, slow, ready)
+			m, err = b.measure(ctx, job, workers, slow, ready)
 		}
-		return rate, seats
+		return m
 	}
-	r.Fast, _ = measure(b.off, 1, false, settled)
-	r.Slow, _ = measure(b.off, 1, true, settled)
-	r.Even, _ = measure(b.off, 2, true, settled)
-	r.Balanced, r.Seats = measure(b.job, 2, true, moved)
+	r.Fast = measure(b.off, 1, false, settled).rate
+	r.Slow = measure(b.off, 1, true, settled).rate
+	r.Even = measure(b.off, 2, true, settled).rate
+	balanced := measure(b.job, 2, true, moved)
 	if err != nil {
 		return r, err
 	}
+	r.Balanced, r.Seats, r.OfShown = balanced.rate, balanced.seats, balanced.rate/balanced.shown
 	var both sync.WaitGroup
-	rates, errs := [2]float64{}, [2]error{}
-	for i := range rates {
-		both.Go(func() { rates[i], _, errs[i] = b.measure(ctx, b.off, 1, i == 1, settled) })
+	apart, errs := [2]measured{}, [2]error{}
+	for i := range apart {
+		both.Go(func() { apart[i], errs[i] = b.measure(ctx, b.off, 1, i == 1, settled) })
 	}
 	both.Wait()
-	r.Apart = rates[0] + rates[1]
+	r.Apart = apart[0].rate + apart[1].rate
 	r.OfIdeal, r.OfApart, r.EvenIdeal = r.Balanced/(r.Fast+r.Slow), r.Balanced/r.Apart, r.Even/(r.Fast+r.Slow)
 	return r, errors.Join(errs[:]...)
 }
 
 // measure trains the job on a cluster of its own, of which the last worker may be slow, and returns the samples a second
 // once the status is as wanted, and how many seats each worker has then.
-func (b *balanceBench) measure(ctx context.Context, job *config.Job, workers int, slow bool, ready func(*launch.Status) bool) (rate float64, seats string, err error) {
+func (b *balanceBench) measure(ctx context.Context, job *config.Job, workers int, slow bool, ready func(*launch.Status) bool) (m measured, err error) {
 	root, err := os.MkdirTemp("", "ringmaster-bench-")
 	if err != nil {
-		return 0, "", failed(err)
+		return m, failed(err)
 	}
 	defer func() { err = errors.Join(err, failed(os.RemoveAll(root))) }()
 	dir := filepath.Join(root, "run")
@@ -139,21 +148,21 @@ func (b *balanceBench) measure(ctx context.Context, job *config.Job, workers int
 		ended <- err
 		close(ended)
 	}()
-	rate, seats, err = b.watch(ctx, launch.Directory(dir), slow, ready, ended)
+	m, err = b.watch(ctx, launch.Directory(dir), slow, ready, ended)
 	if err != nil {
 		cancel()
 		<-ended
-		return 0, "", failed(err)
+		return m, failed(err)
 	}
 	stop <- os.Interrupt
-	return rate, seats, failed(<-ended)
+	return m, failed(<-ended)
 }
 
 // watch waits until the run is as wanted and counts its steps for the window's time.
-func (b *balanceBench) watch(ctx context.Context, dir launch.Directory, slow bool, ready func(*launch.Status) bool, ended <-chan error) (rate float64, seats string, err error) {
+func (b *balanceBench) watch(ctx context.Context, dir launch.Directory, slow bool, ready func(*launch.Status) bool, ended <-chan error) (m measured, err error) {
 	s, err := b.await(ctx, dir, ended, func(s *launch.Status) bool { return s.Step >= 3 && len(s.Workers) > 0 })
 	if err != nil {
-		return 0, "", err
+		return m, err
 	}
 	if slow {
 		life, end := context.WithCancel(ctx)
@@ -166,19 +175,31 @@ func (b *balanceBench) watch(ctx context.Context, dir launch.Directory, slow boo
 		defer func() { end(); err = errors.Join(err, <-throttled) }()
 	}
 	if _, err = b.await(ctx, dir, ended, ready); err != nil {
-		return 0, "", err
+		return m, err
 	}
 	time.Sleep(2 * time.Second) // for the first steps after the change
 	from, began, err := b.nextStep(ctx, dir, ended)
 	if err != nil {
-		return 0, "", err
+		return m, err
 	}
-	time.Sleep(b.window)
+	shown, looks := 0.0, 0
+	for time.Since(began) < b.window {
+		time.Sleep(b.window / 20)
+		now, err := b.await(ctx, dir, ended, func(*launch.Status) bool { return true })
+		if err != nil {
+			return m, err
+		}
+		looks++
+		for _, w := range now.Workers {
+			shown += 1000 / max(w.SeatMs, 1e-6)
+		}
+	}
 	to, at, err := b.nextStep(ctx, dir, ended)
 	if err != nil {
-		return 0, "", err
+		return m, err
 	}
-	return float64(to.Step-from.Step) * float64(b.job.Batch()) / at.Sub(began).Seconds(), seatsOf(to), nil
+	return measured{rate: float64(to.Step-from.Step) * float64(b.job.Batch()) / at.Sub(began).Seconds(),
+		shown: shown / float64(looks) * float64(b.job.Train.BatchPerSeat), seats: seatsOf(to)}, nil
 }
 
 // nextStep waits for a step to end.
@@ -251,6 +272,7 @@ func medianBalance(rounds []balanceResult) balanceResult {
 		Balanced:  of(func(r balanceResult) float64 { return r.Balanced }),
 		OfIdeal:   of(func(r balanceResult) float64 { return r.OfIdeal }),
 		OfApart:   of(func(r balanceResult) float64 { return r.OfApart }),
+		OfShown:   of(func(r balanceResult) float64 { return r.OfShown }),
 		EvenIdeal: of(func(r balanceResult) float64 { return r.EvenIdeal }),
 	}
 }
