@@ -240,9 +240,7 @@ func (w *World) inflict(f fault) {
 			}
 		})
 	case slowWorker:
-		factor := int64(1 + f.Whom%4)
-		k.slowed.Add(factor)
-		later(func() { k.slowed.Add(-factor) })
+		later(k.slow(int64(1 + f.Whom%4)))
 	case joinWorker:
 		if len(w.workers) < w.plan.Job.Seats {
 			w.addWorker().start()

@@ -259,6 +259,12 @@ func (k *worker) slowly(p *trainer.Plan) *trainer.Plan {
 	return &own
 }
 
+// slow makes every seat take so many times its time more, and returns what ends that.
+func (k *worker) slow(more int64) (end func()) {
+	k.slowed.Add(more)
+	return func() { k.slowed.Add(-more) }
+}
+
 // slowSet spends a seat's time when the seat is read.
 type slowSet struct {
 	dataset.Set
