@@ -60,6 +60,7 @@ type decision struct {
 	command *fsm.Command
 	reason  string
 	wait    string
+	putOff  bool // with wait: the ring goes on as it is, and later rules may still want something
 	paused  bool // with wait: there is no ring because the job has too few workers
 }
 
@@ -100,15 +101,21 @@ func decide(s *fsm.State, o *observations, now time.Time, t Timing) decision {
 	if j == nil {
 		return decision{}
 	}
+	var put decision // off: nothing stands still for it
 	for _, rule := range []func(*fsm.Job, *observations, time.Time, Timing) *decision{
 		decideFailure, decideData, decideFirstView, decideLost, decideBroken, decideStart,
 		decideEpoch, decideCheckpoint, decideRetire, decideFinish, decideMembers, decideBalance,
 	} {
-		if d := rule(j, o, now, t); d != nil {
-			return *o.settleSeats(j, d, now, t)
+		d := rule(j, o, now, t)
+		if d == nil {
+			continue
 		}
+		if d = o.settleSeats(j, d, now, t); !d.putOff {
+			return *d
+		}
+		put = *d
 	}
-	return decision{}
+	return put
 }
 
 func propose(c fsm.Command, format string, args ...any) *decision {

@@ -39,7 +39,7 @@ func (o *observations) settleSeats(j *fsm.Job, d *decision, now time.Time, t Tim
 		return d
 	}
 	if j.Running() && v.Orderly {
-		return waitFor("put off (%s: %s): %s", v.Cause, v.Reason, wait)
+		return &decision{wait: fmt.Sprintf("put off (%s: %s): %s", v.Cause, v.Reason, wait), putOff: true}
 	}
 	if again := o.tryAgain(j, v, now, t); again != nil {
 		return again

@@ -117,12 +117,12 @@ func TestMinWorkers(t *testing.T) {
 }
 
 // Memory that does not hold the gradients of all seats makes the job pause instead of piling them on the one worker that is
-// left. A seat's gradient takes 6.5 MB here, the job about 127 MB beside them: one worker holds 9 of 12 seats.
+// left. A seat's gradient takes 6.5 MB here, the job about 90 MB beside them: one worker holds 9 of 12 seats.
 func TestMemoryTooSmall(t *testing.T) {
 	file := config(t, "quickstart.yaml")
 	args := []string{"--set", "train.steps=60", "--set", "seats=12", "--set", "model.layers=[784, 2048, 10]", "--set", "train.batch_per_seat=16"}
 	want := job{file: file, workers: 1, args: args}.run(t, 0)
-	l := job{file: file, args: args, env: []string{"GOMEMLIMIT=176MiB"}}.start(t)
+	l := job{file: file, args: args, env: []string{"GOMEMLIMIT=144MiB"}}.start(t)
 	if err := kill(l.step(5).Workers[0].PID); err != nil {
 		t.Fatal(err)
 	}

@@ -113,7 +113,7 @@ func (j *job) prepare(ctx context.Context) {
 }
 
 // runtimeMemory is what a process takes beside what lies on its heap: the program, stacks, buffers of connections.
-const runtimeMemory = 64 << 20
+const runtimeMemory = 32 << 20
 
 // price finds out what memory the job takes here.
 func (j *job) price(t *trainer.Trainer) {
