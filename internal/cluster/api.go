@@ -34,12 +34,15 @@ func (s *Server) Submit(ctx context.Context, r *rpc.SubmitRequest) (*rpc.SubmitR
 	if int(r.Workers) > job.Seats {
 		return nil, status.Errorf(codes.InvalidArgument, "%d workers are more than the job's %d seats", r.Workers, job.Seats)
 	}
+	if r.Workers > 0 && int(r.Workers) < job.MinWorkers {
+		return nil, status.Errorf(codes.InvalidArgument, "%d workers are fewer than the job's min_workers: %d", r.Workers, job.MinWorkers)
+	}
 	token := r.Token
 	if token == 0 {
 		token = s.cfg.Random() | 1
 	}
 	c := &fsm.Submit{Incarnation: plan.Incarnation(token), Name: job.Name, Seats: job.Seats, Config: r.Config,
-		Keep: job.Checkpoint.KeepLast, Workers: int(r.Workers), Fingerprint: r.Fingerprint, Stop: r.Stop}
+		Keep: job.Checkpoint.KeepLast, Workers: int(r.Workers), Fingerprint: r.Fingerprint, Stop: r.Stop, MinWorkers: job.MinWorkers, Even: !job.Balance}
 	for _, f := range r.Files {
 		c.Files = append(c.Files, fsm.DataFile{Name: f.Name, SHA256: f.Sha256})
 	}
@@ -195,7 +198,7 @@ func workerStatus(j *fsm.Job, w *seen) *rpc.WorkerStatus {
 	out := &rpc.WorkerStatus{Id: r.Worker, Pid: r.Pid, Host: r.Host, Machine: r.Machine, Address: r.Address, Step: r.Step,
 		State: strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(r.Phase.String(), "PHASE_")), "_", " "), WaitingFor: r.Waiting}
 	if p := r.Progress; p != nil && r.Phase == rpc.Phase_PHASE_TRAINING {
-		out.Step = p.Step
+		out.Step, out.SeatMs = p.Step, p.SeatMs
 	}
 	if j == nil || j.View == nil {
 		return out
@@ -238,8 +241,12 @@ func (s *Server) describeJob(j *fsm.Job) *rpc.JobStatus {
 	for _, r := range s.log.Replicas() {
 		out.Coordinators = append(out.Coordinators, r.Address)
 	}
-	if j.Stop && !out.Ended {
+	switch {
+	case out.Ended:
+	case j.Stop:
 		out.State = "stopping"
+	case s.paused:
+		out.State = string(fsm.Waiting)
 	}
 	if cfg, err := config.Decode(j.Config); err == nil {
 		out.Seed = cfg.Seed

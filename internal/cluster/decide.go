@@ -20,13 +20,16 @@ type Timing struct {
 	Search  time.Duration // after a ring broke its members may take so long to find out whom they reach
 	Exile   time.Duration // a worker put out although it answers may come back after this long
 	Attach  time.Duration // a new leader gives workers that nothing moves without so long to attach, others twice Silence
+	Settle  time.Duration // a view stands for so long before seats move in it,
+	Sustain time.Duration // and so long moving them must have promised to pay
 	Gather  time.Duration // with fewer workers than wanted, and none new for this long, a job starts with those there are
 }
 
 // DefaultTiming suits a local network.
 func DefaultTiming() Timing {
 	return Timing{Silence: 1500 * time.Millisecond, Grace: 150 * time.Millisecond, Search: 3 * time.Second, Orphan: 10 * time.Second, Exile: 5 * time.Second,
-		Attach: 750 * time.Millisecond, Gather: 5 * time.Second}
+		Attach: 750 * time.Millisecond, Gather: 5 * time.Second,
+		Settle: 3 * time.Second, Sustain: 2 * time.Second}
 }
 
 // seen is what the leader knows about one attached worker. Nothing of it is in the log: it only leads to suspicions and
@@ -57,6 +60,7 @@ type observations struct {
 	viewed    plan.Generation // the newest view,
 	viewSince time.Time       // and when it was first seen
 
+	balance  balance
 	manifest func(*fsm.Job, []*rpc.ShareFact) (fsm.Checkpoint, error)
 }
 
@@ -66,6 +70,8 @@ type decision struct {
 	command *fsm.Command
 	reason  string
 	wait    string
+	putOff  bool // with wait: the ring goes on as it is, and later rules may still want something
+	paused  bool // with wait: there is no ring because the job has too few workers
 
 	// What to remember once the log has taken the command.
 	rebuilt plan.Incarnation   // a ring is built anew because of this worker
@@ -110,15 +116,21 @@ func decide(s *fsm.State, o *observations, now time.Time, t Timing) decision {
 	if j == nil {
 		return decision{}
 	}
+	var put decision // off: nothing stands still for it
 	for _, rule := range []func(*fsm.Job, *observations, time.Time, Timing) *decision{
 		decideFailure, decideData, decideFirstView, decideLost, decideBroken, decideStart,
-		decideEpoch, decideCheckpoint, decideRetire, decideFinish, decideMembers,
+		decideEpoch, decideCheckpoint, decideRetire, decideFinish, decideMembers, decideBalance,
 	} {
-		if d := rule(j, o, now, t); d != nil {
+		d := rule(j, o, now, t)
+		if d == nil {
+			continue
+		}
+		if d = o.settleSeats(j, d, now, t); !d.putOff {
 			return *d
 		}
+		put = *d
 	}
-	return decision{}
+	return put
 }
 
 func propose(c fsm.Command, format string, args ...any) *decision {

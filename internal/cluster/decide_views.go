@@ -53,13 +53,18 @@ func membersOf(workers []*seen) []plan.Member {
 	return members
 }
 
+// proposeView proposes a view of these members. How many seats each of them gets is settled by settleSeats.
 func proposeView(j *fsm.Job, members []plan.Member, orderly bool, cause, reason string, detectedMs float64) *decision {
 	v, err := plan.Seat(j.Generation+1, j.Seats, members)
 	if err != nil {
 		return waitFor("%v", err)
 	}
-	return propose(fsm.Command{View: &fsm.ProposeView{Job: j.ID, View: fsm.View{View: v, Orderly: orderly, Cause: cause,
-		Reason: reason, DetectedMs: detectedMs}}}, "view %d: %s (%s)", v.Generation, cause, reason)
+	view := fsm.View{View: v, Orderly: orderly, Cause: cause, Reason: reason, DetectedMs: detectedMs}
+	return propose(fsm.Command{View: &fsm.ProposeView{Job: j.ID, View: view}}, "%s", viewReason(&view))
+}
+
+func viewReason(v *fsm.View) string {
+	return fmt.Sprintf("view %d: %s (%s)", v.Generation, v.Cause, v.Reason)
 }
 
 // decideLost leaves members that do not answer out of a new view. With nobody left it waits until the old ring is

@@ -115,7 +115,7 @@ func (sc *scenario) run(line string, out *strings.Builder) error {
 	switch words[0] {
 	case "submit":
 		c := fsm.Submit{ID: "job", Incarnation: 7, Name: "job", Seats: number(o, "seats", 4), Workers: number(o, "workers", 0),
-			Keep: number(o, "keep", 0), Fingerprint: []byte("data")}
+			Keep: number(o, "keep", 0), Fingerprint: []byte("data"), MinWorkers: number(o, "min", 0), Even: o["balance"] == "false"}
 		if at, ok := o["resume"]; ok {
 			step, _ := strconv.Atoi(at)
 			c.Origin = &fsm.Checkpoint{Step: uint64(step), Generation: plan.Generation(number(o, "generation", 1))}
@@ -209,10 +209,11 @@ func (sc *scenario) report(name string, o map[string]string) {
 	}
 	r.Probed = uint64(number(o, "probed", int(r.Generation)))
 	sc.closed[name], sc.untried[name] = strings.Split(o["cut"], ","), strings.Split(o["untried"], ",")
+	act(r, o)
+	sc.speeds(r, o)
 	if lost, ok := o["lost"]; ok {
 		r.LostPeers = []uint64{uint64(sc.ids[lost])}
 	}
-	act(r, o)
 	w := sc.obs.workers[id]
 	if w == nil {
 		sc.obs.moved = sc.now
@@ -245,9 +246,21 @@ func (sc *scenario) tryWays() {
 	}
 }
 
+// speeds adds what a worker reports of its speed and memory, in milliseconds and bytes:
+// seat-ms=20 step-ms=250 left=1000 machine=m1 memory=100 limit=80 job=10 seat=5
+func (sc *scenario) speeds(r *rpc.Report, o map[string]string) {
+	r.Machine = o["machine"]
+	r.MachineMemory, r.MemoryLimit = uint64(number(o, "memory", 0)), uint64(number(o, "limit", 0))
+	r.JobMemory, r.SeatMemory = uint64(number(o, "job", 0)), uint64(number(o, "seat", 0))
+	if ms := number(o, "seat-ms", 0); ms > 0 {
+		r.Progress = &rpc.Progress{Step: r.Step, StepsTotal: r.Step + uint64(number(o, "left", 10000)), SeatMs: float64(ms), SeatSpans: 1, StepMs: float64(number(o, "step-ms", 0))}
+	}
+}
+
 func (sc *scenario) decide(out *strings.Builder) {
 	sc.tryWays()
 	for range 20 {
+		sc.obs.weigh(sc.state, sc.now, DefaultTiming())
 		d := decide(sc.state, sc.obs, sc.now, DefaultTiming())
 		if d.command == nil {
 			if d.wait != "" {

@@ -67,6 +67,7 @@ type Server struct {
 	obs      *observations // nil while this replica does not lead
 	lines    map[plan.Incarnation]*line
 	message  string // what the job waits for
+	paused   bool   // it has no ring because of that
 	stall    stallWatch
 	stalls   map[plan.Generation]float64
 	lastSeen map[string]*rpc.Progress // newest progress of a job, by any worker
@@ -173,7 +174,7 @@ func (s *Server) lead(ctx context.Context) error {
 	for range 64 { // bounded, so that orders go out between bursts of decisions
 		d := s.next()
 		if d.command == nil {
-			s.setMessage(d.wait)
+			s.setMessage(d)
 			break
 		}
 		bounded, cancel := context.WithTimeout(ctx, 5*time.Second)
@@ -218,7 +219,11 @@ func (s *Server) next() decision {
 		return d
 	}
 	s.obs.voters = s.voters() // they may have changed
-	s.log.Read(func(st *fsm.State) { d = decide(st, s.obs, time.Now(), s.cfg.Timing) })
+	s.log.Read(func(st *fsm.State) {
+		now := time.Now()
+		s.obs.weigh(st, now, s.cfg.Timing)
+		d = decide(st, s.obs, now, s.cfg.Timing)
+	})
 	return d
 }
 
@@ -231,10 +236,11 @@ func (s *Server) note(d decision) {
 	}
 }
 
-func (s *Server) setMessage(m string) {
+func (s *Server) setMessage(d decision) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if m != s.message {
+	s.paused = d.paused
+	if m := d.wait; m != s.message {
 		s.message = m
 		if m != "" {
 			s.cfg.Log.Info("waits", "reason", m)

@@ -216,6 +216,7 @@ func randomJob(r *rand.Rand) *Job {
 		Schedule: Schedule{Kind: pick(ScheduleConstant, ScheduleStep, ScheduleCosine, ScheduleLinear), Warmup: r.IntN(100), StepSize: small(), Gamma: fraction(),
 			MinLR: fraction(), Horizon: 100 + small()}}
 	j.Checkpoint = Checkpoint{EverySteps: r.IntN(1000), KeepLast: small()}
+	j.MinWorkers, j.Balance = 1+r.IntN(j.Seats), r.IntN(2) > 0
 	b := newBinder("")
 	b.checkKinds("", reflect.ValueOf(j).Elem()) // zeroes what does not exist for the kinds
 	return j
@@ -324,7 +325,7 @@ func TestHorizonStaysAsSubmitted(t *testing.T) {
 
 // Every key is either part of the contract or named here: a new one must be decided about.
 func TestContractCoversTheRest(t *testing.T) {
-	free := []string{"name", "data.dir", "train.epochs", "train.steps", "checkpoint.every_steps", "checkpoint.keep_last"}
+	free := []string{"name", "data.dir", "train.epochs", "train.steps", "checkpoint.every_steps", "checkpoint.keep_last", "min_workers", "balance"}
 	j := mustParse(t, "data: {kind: mnist, dir: x}")
 	inContract := map[string]bool{}
 	for _, item := range j.Contract() {

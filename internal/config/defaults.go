@@ -18,6 +18,8 @@ func (j *Job) setDefaults() {
 	j.Train.setDefaults(o)
 	def(o, "checkpoint.every_steps", &j.Checkpoint.EverySteps, 500)
 	def(o, "checkpoint.keep_last", &j.Checkpoint.KeepLast, 3)
+	def(o, "min_workers", &j.MinWorkers, 1)
+	def(o, "balance", &j.Balance, true)
 }
 
 // def sets a field to its default unless its key was written.

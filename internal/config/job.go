@@ -20,6 +20,9 @@ type Job struct {
 	Train      Train      `yaml:"train"`
 	Checkpoint Checkpoint `yaml:"checkpoint" contract:"free"`
 
+	MinWorkers int  `yaml:"min_workers" contract:"free"` // with fewer the job pauses
+	Balance    bool `yaml:"balance" contract:"free"`     // seats follow the workers' speeds; else arcs are even
+
 	origin *origin // where each key was written; nil in a zero Job
 }
 

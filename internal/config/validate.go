@@ -30,6 +30,7 @@ func (j *Job) validate(b *binder) {
 	j.Train.validate(c)
 	between(c, "checkpoint.every_steps", j.Checkpoint.EverySteps, 0, maxSteps)
 	between(c, "checkpoint.keep_last", j.Checkpoint.KeepLast, 1, 1<<20)
+	between(c, "min_workers", j.MinWorkers, 1, MaxSeats)
 	j.validateTogether(c)
 }
 
@@ -39,6 +40,7 @@ func (j *Job) validateTogether(c *checker) {
 	known := slices.Contains(modelKinds, j.Model.Kind) && slices.Contains(dataKinds, j.Data.Kind)
 	c.require("model.kind", !known || text == language, "model.kind: %s does not learn from data.kind: %s; a gpt needs text, other models need images",
 		j.Model.Kind, j.Data.Kind)
+	c.require("min_workers", j.Seats < 1 || j.MinWorkers <= j.Seats, "min_workers %d is more than the job's seats: %d; so many workers can never take part", j.MinWorkers, j.Seats)
 	nesterov := j.Train.Optimizer.Nesterov && j.Train.Optimizer.Momentum == 0
 	c.require("train.optimizer.nesterov", !nesterov, "train.optimizer.nesterov needs a train.optimizer.momentum above 0")
 }

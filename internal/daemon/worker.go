@@ -64,7 +64,8 @@ func Worker(ctx context.Context, c *config.Worker, log *slog.Logger) error {
 	network := &session.Network{Transport: transport, Options: dialOptions(port, certs.Coordinator), Peers: dialOptions(port, certs.Worker),
 		Known: func() []string { return coordinators(gossip, c.Join) }}
 	defer network.Close()
-	worker := session.New(session.Config{Self: self, PID: os.Getpid(), Threads: threads, Log: log, Build: build}, network)
+	worker := session.New(session.Config{Self: self, PID: os.Getpid(), Threads: threads, Log: log, Build: build,
+		Memory: session.Memory{Machine: machine.Memory(), Limit: machine.MemoryLimit()}}, network)
 	peers := &session.PeerServer{}
 	peers.Serve(worker)
 

@@ -81,8 +81,11 @@ func (o *Options) checkSizes() error {
 	if o.Workers > o.Job.Seats {
 		return &UsageError{o.Job.Errorf("seats", "--workers %d is more than the job's seats: %d; take fewer workers, or more seats (which is another job)", o.Workers, o.Job.Seats)}
 	}
+	if o.Workers > 0 && o.Workers < o.Job.MinWorkers {
+		return &UsageError{o.Job.Errorf("min_workers", "--workers %d is fewer than the job's min_workers: %d", o.Workers, o.Job.MinWorkers)}
+	}
 	if o.Workers == 0 {
-		o.Workers = DefaultWorkers(o.Job.Seats)
+		o.Workers = max(DefaultWorkers(o.Job.Seats), o.Job.MinWorkers)
 	}
 	if o.Threads == 0 {
 		o.Threads = DefaultThreads(o.Workers)

@@ -123,6 +123,9 @@ func (s *Status) Table() string {
 		seats := "no seats"
 		if k.Arc != nil {
 			seats = fmt.Sprintf("seats [%d,%d)", k.Arc[0], k.Arc[1])
+			if k.SeatMs > 0 {
+				seats += fmt.Sprintf(" at %.3g ms each", k.SeatMs)
+			}
 		}
 		fmt.Fprintf(w, "  %s\t%s\t%s on %s, %s, step %d%s\n", k.ID, k.Address, k.State, k.Host, seats, k.Step, k.WaitingFor.clause())
 	}

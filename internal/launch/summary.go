@@ -187,6 +187,7 @@ type WorkerStatus struct {
 	Arc        *[2]int        `json:"arc"`
 	State      string         `json:"state"`
 	Step       uint64         `json:"step"`
+	SeatMs     float64        `json:"seat_ms,omitempty"` // what one of its seats takes it in a step; absent: not known yet
 	WaitingFor *WaitingStatus `json:"waiting_for"`
 }
 
@@ -223,7 +224,7 @@ func Describe(c *rpc.ClusterStatus, machine string) *Status {
 		out.Coordinators = append(out.Coordinators, CoordinatorStatus{m.Id, here(m.Pid, m.Machine), m.Address, m.Leader})
 	}
 	for _, w := range c.GetWorkers() {
-		status := WorkerStatus{ID: w.Id, PID: here(w.Pid, w.Machine), Host: w.Host, Address: w.Address, State: w.State, Step: w.Step}
+		status := WorkerStatus{ID: w.Id, PID: here(w.Pid, w.Machine), Host: w.Host, Address: w.Address, State: w.State, Step: w.Step, SeatMs: w.SeatMs}
 		if w.Seated {
 			status.Arc = &[2]int{int(w.SeatBegin), int(w.SeatEnd)}
 		}

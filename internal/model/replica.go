@@ -55,6 +55,12 @@ func (m *Model) NewReplica(team *kernel.Team) *Replica {
 	return &Replica{model: m, team: team, statistics: make([]float32, m.statLength)}
 }
 
+// Reserve makes all that training on batches of so many samples needs before the first of them comes.
+func (r *Replica) Reserve(samples int) {
+	r.clock++
+	r.find(forTraining, samples).used = r.clock
+}
+
 // Gradient computes the sum of the losses over the batch and its gradient, which overwrites grad entirely. afterForward, if
 // not nil, is called with the sums before backward begins. ready, if not nil, is called whenever more of grad's end is final,
 // with the index from which on it is; at last with 0. The key draws dropout: rng.SeatKey of seed, step, seat and

@@ -38,12 +38,23 @@ func Seat(generation Generation, seats int, members []Member) (View, error) {
 	if len(members) == 0 || len(members) > seats {
 		return View{}, fmt.Errorf("cannot seat %d workers on %d seats", len(members), seats)
 	}
-	view := View{Generation: generation, Seats: seats, Members: make([]Member, len(members))}
+	counts := make([]int, len(members))
+	for k := range counts {
+		counts[k] = Interval{0, seats}.Part(k, len(members)).Len()
+	}
+	return SeatUnevenly(generation, counts, members), nil
+}
+
+// SeatUnevenly gives each member so many seats, in their order, so that who keeps its number has moved as little as those
+// before it demand.
+func SeatUnevenly(generation Generation, counts []int, members []Member) View {
+	view := View{Generation: generation, Members: make([]Member, len(members))}
 	for k, m := range members {
-		m.Arc = Interval{0, seats}.Part(k, len(members))
+		m.Arc = Interval{view.Seats, view.Seats + counts[k]}
+		view.Seats = m.Arc.End
 		view.Members[k] = m
 	}
-	return view, nil
+	return view
 }
 
 // Validate checks that the arcs are non-empty and partition the seats in the members' order and that no worker sits twice.

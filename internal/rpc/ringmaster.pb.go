@@ -560,36 +560,43 @@ func (x *Start) GetEpochs() uint32 {
 }
 
 type Report struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Worker        string                 `protobuf:"bytes,1,opt,name=worker,proto3" json:"worker,omitempty"`
-	Incarnation   uint64                 `protobuf:"fixed64,2,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
-	Address       string                 `protobuf:"bytes,3,opt,name=address,proto3" json:"address,omitempty"`
-	Socket        string                 `protobuf:"bytes,4,opt,name=socket,proto3" json:"socket,omitempty"`
-	Machine       string                 `protobuf:"bytes,5,opt,name=machine,proto3" json:"machine,omitempty"`
-	Host          string                 `protobuf:"bytes,6,opt,name=host,proto3" json:"host,omitempty"`
-	Pid           int64                  `protobuf:"varint,7,opt,name=pid,proto3" json:"pid,omitempty"`
-	Threads       uint32                 `protobuf:"varint,8,opt,name=threads,proto3" json:"threads,omitempty"`
-	Cluster       uint64                 `protobuf:"fixed64,9,opt,name=cluster,proto3" json:"cluster,omitempty"` // the cluster it holds state of; 0: none
-	Job           string                 `protobuf:"bytes,10,opt,name=job,proto3" json:"job,omitempty"`          // the job it holds; empty: none
-	Phase         Phase                  `protobuf:"varint,11,opt,name=phase,proto3,enum=ringmaster.Phase" json:"phase,omitempty"`
-	Generation    uint64                 `protobuf:"varint,12,opt,name=generation,proto3" json:"generation,omitempty"`                     // the newest view whose predecessors it has ended for good
-	Step          uint64                 `protobuf:"varint,13,opt,name=step,proto3" json:"step,omitempty"`                                 // of the state it holds
-	StateDigest   []byte                 `protobuf:"bytes,14,opt,name=state_digest,json=stateDigest,proto3" json:"state_digest,omitempty"` // of that state; set when it does not train
-	Fingerprint   []byte                 `protobuf:"bytes,15,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`
-	Files         []*DataFile            `protobuf:"bytes,16,rep,name=files,proto3" json:"files,omitempty"`
-	Failure       string                 `protobuf:"bytes,17,opt,name=failure,proto3" json:"failure,omitempty"`                               // one line, why the job cannot go on
-	DataDiffers   bool                   `protobuf:"varint,18,opt,name=data_differs,json=dataDiffers,proto3" json:"data_differs,omitempty"`   // the failure is a fingerprint that is not the job's
-	LostPeers     []uint64               `protobuf:"fixed64,19,rep,packed,name=lost_peers,json=lostPeers,proto3" json:"lost_peers,omitempty"` // incarnations of ring neighbours it lost in this generation
-	LostReason    string                 `protobuf:"bytes,20,opt,name=lost_reason,json=lostReason,proto3" json:"lost_reason,omitempty"`
-	Progress      *Progress              `protobuf:"bytes,21,opt,name=progress,proto3" json:"progress,omitempty"`
-	Epochs        []*EpochFact           `protobuf:"bytes,22,rep,name=epochs,proto3" json:"epochs,omitempty"`   // not yet acknowledged
-	Shares        []*ShareFact           `protobuf:"bytes,23,rep,name=shares,proto3" json:"shares,omitempty"`   // not yet acknowledged
-	Outcome       *Outcome               `protobuf:"bytes,24,opt,name=outcome,proto3" json:"outcome,omitempty"` // set in PHASE_SAVING
-	Waiting       *Waiting               `protobuf:"bytes,25,opt,name=waiting,proto3" json:"waiting,omitempty"`
-	Leaving       bool                   `protobuf:"varint,26,opt,name=leaving,proto3" json:"leaving,omitempty"` // asked to end: wants to be left out of the next view
-	Ways          []*Way                 `protobuf:"bytes,70,rep,name=ways,proto3" json:"ways,omitempty"`        // those it has tried lately; the others are not known
-	Probed        uint64                 `protobuf:"varint,71,opt,name=probed,proto3" json:"probed,omitempty"`   // the generation whose other members it has all tried since its session in it broke
-	Activity      *Activity              `protobuf:"bytes,40,opt,name=activity,proto3" json:"activity,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Worker      string                 `protobuf:"bytes,1,opt,name=worker,proto3" json:"worker,omitempty"`
+	Incarnation uint64                 `protobuf:"fixed64,2,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	Address     string                 `protobuf:"bytes,3,opt,name=address,proto3" json:"address,omitempty"`
+	Socket      string                 `protobuf:"bytes,4,opt,name=socket,proto3" json:"socket,omitempty"`
+	Machine     string                 `protobuf:"bytes,5,opt,name=machine,proto3" json:"machine,omitempty"`
+	Host        string                 `protobuf:"bytes,6,opt,name=host,proto3" json:"host,omitempty"`
+	Pid         int64                  `protobuf:"varint,7,opt,name=pid,proto3" json:"pid,omitempty"`
+	Threads     uint32                 `protobuf:"varint,8,opt,name=threads,proto3" json:"threads,omitempty"`
+	Cluster     uint64                 `protobuf:"fixed64,9,opt,name=cluster,proto3" json:"cluster,omitempty"` // the cluster it holds state of; 0: none
+	Job         string                 `protobuf:"bytes,10,opt,name=job,proto3" json:"job,omitempty"`          // the job it holds; empty: none
+	Phase       Phase                  `protobuf:"varint,11,opt,name=phase,proto3,enum=ringmaster.Phase" json:"phase,omitempty"`
+	Generation  uint64                 `protobuf:"varint,12,opt,name=generation,proto3" json:"generation,omitempty"`                     // the newest view whose predecessors it has ended for good
+	Step        uint64                 `protobuf:"varint,13,opt,name=step,proto3" json:"step,omitempty"`                                 // of the state it holds
+	StateDigest []byte                 `protobuf:"bytes,14,opt,name=state_digest,json=stateDigest,proto3" json:"state_digest,omitempty"` // of that state; set when it does not train
+	Fingerprint []byte                 `protobuf:"bytes,15,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`
+	Files       []*DataFile            `protobuf:"bytes,16,rep,name=files,proto3" json:"files,omitempty"`
+	Failure     string                 `protobuf:"bytes,17,opt,name=failure,proto3" json:"failure,omitempty"`                               // one line, why the job cannot go on
+	DataDiffers bool                   `protobuf:"varint,18,opt,name=data_differs,json=dataDiffers,proto3" json:"data_differs,omitempty"`   // the failure is a fingerprint that is not the job's
+	LostPeers   []uint64               `protobuf:"fixed64,19,rep,packed,name=lost_peers,json=lostPeers,proto3" json:"lost_peers,omitempty"` // incarnations of ring neighbours it lost in this generation
+	LostReason  string                 `protobuf:"bytes,20,opt,name=lost_reason,json=lostReason,proto3" json:"lost_reason,omitempty"`
+	Progress    *Progress              `protobuf:"bytes,21,opt,name=progress,proto3" json:"progress,omitempty"`
+	Epochs      []*EpochFact           `protobuf:"bytes,22,rep,name=epochs,proto3" json:"epochs,omitempty"`   // not yet acknowledged
+	Shares      []*ShareFact           `protobuf:"bytes,23,rep,name=shares,proto3" json:"shares,omitempty"`   // not yet acknowledged
+	Outcome     *Outcome               `protobuf:"bytes,24,opt,name=outcome,proto3" json:"outcome,omitempty"` // set in PHASE_SAVING
+	Waiting     *Waiting               `protobuf:"bytes,25,opt,name=waiting,proto3" json:"waiting,omitempty"`
+	Leaving     bool                   `protobuf:"varint,26,opt,name=leaving,proto3" json:"leaving,omitempty"` // asked to end: wants to be left out of the next view
+	Ways        []*Way                 `protobuf:"bytes,70,rep,name=ways,proto3" json:"ways,omitempty"`        // those it has tried lately; the others are not known
+	Probed      uint64                 `protobuf:"varint,71,opt,name=probed,proto3" json:"probed,omitempty"`   // the generation whose other members it has all tried since its session in it broke
+	Activity    *Activity              `protobuf:"bytes,40,opt,name=activity,proto3" json:"activity,omitempty"`
+	// Bytes: what the machine has for all its processes (0: not known), what this process may use by itself (0: no limit),
+	// what the job takes in it beside the gradients of its seats, and the gradient of one seat. The last two stand once the
+	// job is prepared.
+	MachineMemory uint64 `protobuf:"varint,50,opt,name=machine_memory,json=machineMemory,proto3" json:"machine_memory,omitempty"`
+	MemoryLimit   uint64 `protobuf:"varint,51,opt,name=memory_limit,json=memoryLimit,proto3" json:"memory_limit,omitempty"`
+	JobMemory     uint64 `protobuf:"varint,52,opt,name=job_memory,json=jobMemory,proto3" json:"job_memory,omitempty"`
+	SeatMemory    uint64 `protobuf:"varint,53,opt,name=seat_memory,json=seatMemory,proto3" json:"seat_memory,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -825,6 +832,34 @@ func (x *Report) GetActivity() *Activity {
 		return x.Activity
 	}
 	return nil
+}
+
+func (x *Report) GetMachineMemory() uint64 {
+	if x != nil {
+		return x.MachineMemory
+	}
+	return 0
+}
+
+func (x *Report) GetMemoryLimit() uint64 {
+	if x != nil {
+		return x.MemoryLimit
+	}
+	return 0
+}
+
+func (x *Report) GetJobMemory() uint64 {
+	if x != nil {
+		return x.JobMemory
+	}
+	return 0
+}
+
+func (x *Report) GetSeatMemory() uint64 {
+	if x != nil {
+		return x.SeatMemory
+	}
+	return 0
 }
 
 // Way is what came of a worker's last attempt to call another one. Ways are tried when a ring stands still, breaks or cannot be
@@ -1105,6 +1140,8 @@ type Progress struct {
 	SessionSamples   uint64                 `protobuf:"varint,12,opt,name=session_samples,json=sessionSamples,proto3" json:"session_samples,omitempty"` // samples trained on by this process
 	RejoinMs         float64                `protobuf:"fixed64,13,opt,name=rejoin_ms,json=rejoinMs,proto3" json:"rejoin_ms,omitempty"`                  // from the last step of the old view to the first of the one below
 	RejoinGeneration uint64                 `protobuf:"varint,14,opt,name=rejoin_generation,json=rejoinGeneration,proto3" json:"rejoin_generation,omitempty"`
+	SeatMs           float64                `protobuf:"fixed64,50,opt,name=seat_ms,json=seatMs,proto3" json:"seat_ms,omitempty"`         // what one of its seats takes this worker in a step, without waiting for others; 0: not known
+	SeatSpans        uint32                 `protobuf:"varint,51,opt,name=seat_spans,json=seatSpans,proto3" json:"seat_spans,omitempty"` // how often that was measured in this session; 0: the figure is of an earlier one
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
 }
@@ -1226,6 +1263,20 @@ func (x *Progress) GetRejoinMs() float64 {
 func (x *Progress) GetRejoinGeneration() uint64 {
 	if x != nil {
 		return x.RejoinGeneration
+	}
+	return 0
+}
+
+func (x *Progress) GetSeatMs() float64 {
+	if x != nil {
+		return x.SeatMs
+	}
+	return 0
+}
+
+func (x *Progress) GetSeatSpans() uint32 {
+	if x != nil {
+		return x.SeatSpans
 	}
 	return 0
 }
@@ -2558,6 +2609,7 @@ type WorkerStatus struct {
 	State         string                 `protobuf:"bytes,9,opt,name=state,proto3" json:"state,omitempty"`
 	Step          uint64                 `protobuf:"varint,10,opt,name=step,proto3" json:"step,omitempty"`
 	WaitingFor    *Waiting               `protobuf:"bytes,11,opt,name=waiting_for,json=waitingFor,proto3" json:"waiting_for,omitempty"`
+	SeatMs        float64                `protobuf:"fixed64,50,opt,name=seat_ms,json=seatMs,proto3" json:"seat_ms,omitempty"` // see Progress
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2667,6 +2719,13 @@ func (x *WorkerStatus) GetWaitingFor() *Waiting {
 		return x.WaitingFor
 	}
 	return nil
+}
+
+func (x *WorkerStatus) GetSeatMs() float64 {
+	if x != nil {
+		return x.SeatMs
+	}
+	return 0
 }
 
 type JobStatus struct {
@@ -4026,7 +4085,7 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\fstate_digest\x18\x03 \x01(\fR\vstateDigest\x12,\n" +
 	"\asources\x18\x04 \x03(\v2\x12.ringmaster.MemberR\asources\x12\x12\n" +
 	"\x04halt\x18\x05 \x01(\bR\x04halt\x12\x16\n" +
-	"\x06epochs\x18\x06 \x01(\rR\x06epochs\"\xbc\a\n" +
+	"\x06epochs\x18\x06 \x01(\rR\x06epochs\"\xc6\b\n" +
 	"\x06Report\x12\x16\n" +
 	"\x06worker\x18\x01 \x01(\tR\x06worker\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\x06R\vincarnation\x12\x18\n" +
@@ -4061,7 +4120,13 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\aleaving\x18\x1a \x01(\bR\aleaving\x12#\n" +
 	"\x04ways\x18F \x03(\v2\x0f.ringmaster.WayR\x04ways\x12\x16\n" +
 	"\x06probed\x18G \x01(\x04R\x06probed\x120\n" +
-	"\bactivity\x18( \x01(\v2\x14.ringmaster.ActivityR\bactivity\"\x86\x01\n" +
+	"\bactivity\x18( \x01(\v2\x14.ringmaster.ActivityR\bactivity\x12%\n" +
+	"\x0emachine_memory\x182 \x01(\x04R\rmachineMemory\x12!\n" +
+	"\fmemory_limit\x183 \x01(\x04R\vmemoryLimit\x12\x1d\n" +
+	"\n" +
+	"job_memory\x184 \x01(\x04R\tjobMemory\x12\x1f\n" +
+	"\vseat_memory\x185 \x01(\x04R\n" +
+	"seatMemory\"\x86\x01\n" +
 	"\x03Way\x12\x16\n" +
 	"\x06worker\x18\x01 \x01(\tR\x06worker\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\x06R\vincarnation\x12\x12\n" +
@@ -4087,7 +4152,7 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\x13reached_by_previous\x18\f \x01(\bR\x11reachedByPrevious\"6\n" +
 	"\bDataFile\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
-	"\x06sha256\x18\x02 \x01(\fR\x06sha256\"\x99\x03\n" +
+	"\x06sha256\x18\x02 \x01(\fR\x06sha256\"\xd1\x03\n" +
 	"\bProgress\x12\x12\n" +
 	"\x04step\x18\x01 \x01(\x04R\x04step\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\rR\x05epoch\x12\x1d\n" +
@@ -4105,7 +4170,10 @@ const file_ringmaster_proto_rawDesc = "" +
 	"stepsTotal\x12'\n" +
 	"\x0fsession_samples\x18\f \x01(\x04R\x0esessionSamples\x12\x1b\n" +
 	"\trejoin_ms\x18\r \x01(\x01R\brejoinMs\x12+\n" +
-	"\x11rejoin_generation\x18\x0e \x01(\x04R\x10rejoinGeneration\"\xa8\x01\n" +
+	"\x11rejoin_generation\x18\x0e \x01(\x04R\x10rejoinGeneration\x12\x17\n" +
+	"\aseat_ms\x182 \x01(\x01R\x06seatMs\x12\x1d\n" +
+	"\n" +
+	"seat_spans\x183 \x01(\rR\tseatSpans\"\xa8\x01\n" +
 	"\aWaiting\x12\x16\n" +
 	"\x06worker\x18\x01 \x01(\tR\x06worker\x12\x12\n" +
 	"\x04host\x18\x02 \x01(\tR\x04host\x12\x12\n" +
@@ -4246,7 +4314,7 @@ const file_ringmaster_proto_rawDesc = "" +
 	"train_loss\x18\x02 \x01(\x01R\ttrainLoss\x12\x19\n" +
 	"\bhas_eval\x18\x03 \x01(\bR\ahasEval\x12\x1b\n" +
 	"\teval_loss\x18\x04 \x01(\x01R\bevalLoss\x12#\n" +
-	"\reval_accuracy\x18\x05 \x01(\x01R\fevalAccuracy\"\xaa\x02\n" +
+	"\reval_accuracy\x18\x05 \x01(\x01R\fevalAccuracy\"\xc3\x02\n" +
 	"\fWorkerStatus\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x10\n" +
 	"\x03pid\x18\x02 \x01(\x03R\x03pid\x12\x12\n" +
@@ -4261,7 +4329,8 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\x04step\x18\n" +
 	" \x01(\x04R\x04step\x124\n" +
 	"\vwaiting_for\x18\v \x01(\v2\x13.ringmaster.WaitingR\n" +
-	"waitingFor\"\xfa\a\n" +
+	"waitingFor\x12\x17\n" +
+	"\aseat_ms\x182 \x01(\x01R\x06seatMs\"\xfa\a\n" +
 	"\tJobStatus\x12\x10\n" +
 	"\x03job\x18\x01 \x01(\tR\x03job\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +

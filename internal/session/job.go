@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"runtime"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -34,6 +35,7 @@ type job struct {
 	plan       *trainer.Plan
 	trainer    atomic.Pointer[trainer.Trainer] // set once the job is prepared; read by others too
 	digest     []byte                          // state digest of the state held, while no session runs
+	memory     struct{ job, seat int64 }       // bytes that the job takes beside its seats' gradients, and one of those
 	fresh      bool                            // the next session needs gradients of its own
 
 	pausing    bool // a restore failed a moment ago
@@ -96,7 +98,9 @@ func (j *job) fail(err error) {
 func (j *job) prepare(ctx context.Context) {
 	var t *trainer.Trainer
 	j.background(ctx, func(context.Context) (err error) {
-		t, err = j.w.cfg.Build(j.spec.Config, j.team)
+		if t, err = j.w.cfg.Build(j.spec.Config, j.team); err == nil {
+			j.price(t)
+		}
 		return err
 	}, func(err error) {
 		if err != nil {
@@ -108,6 +112,21 @@ func (j *job) prepare(ctx context.Context) {
 		j.trainer.Store(t)
 		j.hold(rpc.Phase_PHASE_READY)
 	})
+}
+
+// runtimeMemory is what a process takes beside what lies on its heap: the program, stacks, buffers of connections.
+const runtimeMemory = 32 << 20
+
+// price finds out what memory the job takes here.
+func (j *job) price(t *trainer.Trainer) {
+	if j.w.cfg.Memory == (Memory{}) {
+		return // nobody compares it with anything
+	}
+	once, seat := t.Memory()
+	runtime.GC() // what reading the data left behind is not counted
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	j.memory.job, j.memory.seat = int64(m.HeapAlloc)+once+runtimeMemory, seat
 }
 
 // hold records that no session runs and what state the worker holds.
@@ -201,6 +220,7 @@ func (j *job) describe(r *rpc.Report) {
 	if t == nil {
 		return
 	}
+	r.JobMemory, r.SeatMemory = uint64(j.memory.job), uint64(j.memory.seat)
 	r.Fingerprint = j.plan.Data.Fingerprint[:]
 	for _, f := range j.plan.Data.Files {
 		r.Files = append(r.Files, &rpc.DataFile{Name: f.Path, Sha256: f.Sum[:]})
@@ -235,7 +255,7 @@ func (j *job) live(r *rpc.Report) {
 	r.Progress = &rpc.Progress{Step: step, Epoch: uint32(t.Epoch(step)), TrainLoss: math.Float64frombits(p.LossBits.Load()),
 		Samples: t.Samples(step), StepMs: float64(p.StepNs.Load()) / 1e6, FirstStepUnixNs: uint64(p.FirstStep.Load()),
 		TrainS: float64(p.TrainNs.Load()) / 1e9, StepsTotal: t.Steps, SessionSamples: p.Samples.Load(),
-		DigestStep: j.digestStep.Load()}
+		DigestStep: j.digestStep.Load(), SeatMs: float64(p.SeatNs.Load()) / 1e6, SeatSpans: uint32(p.SeatSpans.Load())}
 	if again := j.rejoin.Load(); again != nil {
 		r.Progress.RejoinGeneration, r.Progress.RejoinMs = uint64(again.generation), again.ms
 	}

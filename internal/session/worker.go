@@ -28,6 +28,7 @@ type Config struct {
 	Self       plan.Member // Worker, Incarnation, Address, Socket, Machine, Host
 	PID        int
 	Threads    int    // compute threads
+	Memory     Memory // what there is
 	Dir        string // the worker's own folder: checkpoints that it fetched
 	Heartbeat  time.Duration
 	Silence    time.Duration // without an order or an answer for so long, a coordinator counts as gone
@@ -35,6 +36,12 @@ type Config struct {
 	Log        *slog.Logger
 	// Build makes the trainer of a job; nil: from the job's configuration and the data on this machine.
 	Build func(config []byte, team *kernel.Team) (*trainer.Trainer, error)
+}
+
+// Memory is what a worker has in bytes; 0 where that is not known or not limited.
+type Memory struct {
+	Machine int64 // for all processes of its machine
+	Limit   int64 // for its own process
 }
 
 // Build makes the trainer of an encoded job configuration from the data on this machine.
@@ -244,7 +251,8 @@ func (w *Worker) dropJob() {
 func (w *Worker) publish() {
 	m := w.cfg.Self
 	r := &rpc.Report{Worker: m.Worker, Incarnation: uint64(m.Incarnation), Address: m.Address, Socket: m.Socket,
-		Machine: m.Machine, Host: m.Host, Pid: int64(w.cfg.PID), Threads: uint32(w.cfg.Threads), Leaving: w.leaving}
+		Machine: m.Machine, Host: m.Host, Pid: int64(w.cfg.PID), Threads: uint32(w.cfg.Threads), Leaving: w.leaving,
+		MachineMemory: uint64(w.cfg.Memory.Machine), MemoryLimit: uint64(w.cfg.Memory.Limit)}
 	if w.job != nil {
 		w.job.describe(r)
 	}

@@ -19,7 +19,7 @@ func TestPartitionedWorkers(t *testing.T) {
 		// bound is how long the ring may stand still, in simulated time.
 		bound = 4 * time.Second
 	)
-	p := assembleWith(t, "steps: 700", "steps: 1500")
+	p := assembleWith(t, "train.steps=1500")
 	reference := referenceOf(t, p)
 	longest := time.Duration(0)
 	for seed := *first; seed < *first+uint64(max(4, *seeds/3)); seed++ {

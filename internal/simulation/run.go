@@ -21,6 +21,7 @@ type Options struct {
 	Plan         *trainer.Plan
 	Reference    string // state digest at the end of an undisturbed run, hex
 	Log          *slog.Logger
+	SeatTimes    []time.Duration // what a seat takes each of the first workers; those that are missing are drawn
 	// Sabotage breaks what the cluster relies on, to show that the judge notices.
 	Sabotage Sabotage
 }
@@ -39,6 +40,7 @@ type Outcome struct {
 	Problems []string
 	Steps    int // finished by all workers together
 	Views    int
+	Moves    int           // views made to move seats to faster workers
 	Took     time.Duration // simulated
 }
 
@@ -65,6 +67,11 @@ func Run(o Options) Outcome {
 	var out Outcome
 	w.read(func(st *fsm.State) {
 		out = Outcome{Problems: w.judge.verdict(st, o.Reference), Steps: w.judge.steps, Views: len(st.Newest().Views), Took: time.Since(began)}
+		for _, v := range st.Newest().Views {
+			if v.Cause == "rebalanced" {
+				out.Moves++
+			}
+		}
 	})
 	if !ended {
 		out.Problems = append(out.Problems, fmt.Sprintf("the job did not end within %v after the faults: %s", patience, w.where()))
@@ -84,8 +91,12 @@ func begin(ctx context.Context, o Options) (w *World, job string, err error) {
 			return w, "", err
 		}
 	}
-	for range o.Workers {
-		w.addWorker().start()
+	for i := range o.Workers {
+		k := w.addWorker()
+		if i < len(o.SeatTimes) {
+			k.seatTime = o.SeatTimes[i]
+		}
+		k.start()
 	}
 	job, err = w.submit(o.Workers)
 	return w, job, err
@@ -176,15 +187,7 @@ func (w *World) where() string {
 func (w *World) inflict(f fault) {
 	k := w.workers[f.Who%len(w.workers)]
 	c := w.coordinators[f.Whom%len(w.coordinators)]
-	later := func(do func()) {
-		w.running.Go(func() {
-			select {
-			case <-time.After(f.For):
-				do()
-			case <-w.ctx.Done():
-			}
-		})
-	}
+	later := func(do func()) { w.after(f.For, do) }
 	switch f.Kind {
 	case crashWorker:
 		k.crash()
@@ -236,11 +239,24 @@ func (w *World) inflict(f fault) {
 				each.start()
 			}
 		})
+	case slowWorker:
+		later(k.slow(int64(1 + f.Whom%4)))
 	case joinWorker:
 		if len(w.workers) < w.plan.Job.Seats {
 			w.addWorker().start()
 		}
 	}
+}
+
+// after does something after a while, if the world is still there then.
+func (w *World) after(wait time.Duration, do func()) {
+	w.running.Go(func() {
+		select {
+		case <-time.After(wait):
+			do()
+		case <-w.ctx.Done():
+		}
+	})
 }
 
 func (w *World) restart(c *coordinator) {

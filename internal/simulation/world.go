@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"ringmaster/internal/allreduce"
@@ -22,7 +23,9 @@ import (
 	"ringmaster/internal/cluster"
 	"ringmaster/internal/cluster/node"
 	"ringmaster/internal/config"
+	"ringmaster/internal/dataset"
 	"ringmaster/internal/plan"
+	"ringmaster/internal/rng"
 	"ringmaster/internal/session"
 	"ringmaster/internal/tensor/kernel"
 	"ringmaster/internal/trainer"
@@ -44,13 +47,15 @@ type World struct {
 
 	mu           sync.Mutex
 	words        *rand.Rand // incarnations
+	speeds       *rand.Rand // of workers
 	coordinators []*coordinator
 	workers      []*worker
 	running      sync.WaitGroup
 }
 
 func newWorld(ctx context.Context, seed uint64, p *trainer.Plan, log *slog.Logger) *World {
-	w := &World{seed: seed, random: rand.New(rand.NewPCG(seed, 1)), words: rand.New(rand.NewPCG(seed, 2)), plan: p, log: log, ctx: ctx,
+	w := &World{seed: seed, random: rand.New(rand.NewPCG(seed, 1)), words: rand.New(rand.NewPCG(seed, 2)),
+		speeds: rand.New(rand.NewPCG(seed, 4)), plan: p, log: log, ctx: ctx,
 		net: newNetwork(seed), raft: node.NewNetwork(), links: &allreduce.Memory{}, judge: newJudge(p)}
 	return w
 }
@@ -109,7 +114,7 @@ func (c *coordinator) start() error {
 	}
 	ctx, cancel := context.WithCancel(w.ctx)
 	replicated := &witness{Replicated: &cluster.Replicated{Node: n}, judge: w.judge, id: c.id}
-	server := cluster.New(cluster.Config{ID: c.id, Address: c.address, Log: log, Random: w.word, Fetch: w.fetcher(c.id)}, replicated, store)
+	server := cluster.New(cluster.Config{ID: c.id, Address: c.address, Log: log, Random: w.word, Fetch: w.fetcher(c.id), Timing: timing()}, replicated, store)
 	c.server = server
 	done := make(chan struct{})
 	w.running.Go(func() { defer close(done); _ = server.Run(ctx) })
@@ -162,12 +167,15 @@ type worker struct {
 	member plan.Member
 	life   *session.Worker
 	end    func() // ends the process; nil while it is down
+
+	seatTime time.Duration // what a seat takes this machine in a step
+	slowed   atomic.Int64  // how many times as long it takes at the moment, less one
 }
 
 func (w *World) addWorker() *worker {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	k := &worker{world: w, id: fmt.Sprintf("w%d", len(w.workers)+1)}
+	k := &worker{world: w, id: fmt.Sprintf("w%d", len(w.workers)+1), seatTime: seatTimes[w.speeds.IntN(len(seatTimes))]}
 	w.workers = append(w.workers, k)
 	return k
 }
@@ -191,7 +199,7 @@ func (k *worker) start() {
 			if w.sabotage.Liar != nil && k.id == "w1" {
 				p = w.sabotage.Liar
 			}
-			t, err := trainer.New(p, team)
+			t, err := trainer.New(k.slowly(p), team)
 			if err == nil {
 				w.judge.begin(m.Incarnation, t)
 			}
@@ -240,5 +248,37 @@ func (w *World) close() {
 	w.running.Wait()
 }
 
-// stepTime is how long a step takes in simulated time.
-const stepTime = 12 * time.Millisecond
+// seatTimes are how long a seat takes, in simulated time, on machines of different speeds.
+var seatTimes = []time.Duration{4 * time.Millisecond, 4 * time.Millisecond, 6 * time.Millisecond, 16 * time.Millisecond}
+
+// slowly is the plan on this machine, which takes its time for every seat.
+func (k *worker) slowly(p *trainer.Plan) *trainer.Plan {
+	own, data := *p, *p.Data
+	data.Train = &slowSet{Set: data.Train, worker: k}
+	own.Data = &data
+	return &own
+}
+
+// slow makes every seat take so many times its time more, and returns what ends that.
+func (k *worker) slow(more int64) (end func()) {
+	k.slowed.Add(more)
+	return func() { k.slowed.Add(-more) }
+}
+
+// slowSet spends a seat's time when the seat is read.
+type slowSet struct {
+	dataset.Set
+	worker *worker
+}
+
+func (s *slowSet) Read(batch *dataset.Batch, indices []int32, key rng.Key) {
+	time.Sleep(s.worker.seatTime * time.Duration(1+s.worker.slowed.Load()))
+	s.Set.Read(batch, indices, key)
+}
+
+// timing is the coordinators': lives are short here, so seats move sooner.
+func timing() cluster.Timing {
+	t := cluster.DefaultTiming()
+	t.Settle, t.Sustain = 600*time.Millisecond, 300*time.Millisecond
+	return t
+}

@@ -135,6 +135,8 @@ func (t *Trainer) enter(r *Run) error {
 	t.records = makeRecords(r.Arc.Len(), recordLen)
 	t.statRecords = makeRecords(r.Arc.Len(), statisticsLen(len(t.stats)))
 	t.bind(r)
+	t.pace.begin()
+	t.Progress.SeatSpans.Store(0)
 	return nil
 }
 
@@ -151,9 +153,7 @@ func (t *Trainer) stepOnce(r *Run) (tally, error) {
 	began := time.Now()
 	r.Ring.Begin(t.step + 1)
 	t.Activity.begin(t.step+1, Computing)
-	for i := range r.Arc.Len() {
-		t.seatGradient(r, i)
-	}
+	t.computeSeats(r)
 	t.Activity.Turn(Waiting)
 	records, err := r.Ring.Collect(KindTally)
 	if err != nil {
@@ -180,6 +180,21 @@ func (t *Trainer) stepOnce(r *Run) (tally, error) {
 	t.Progress.Samples.Add(sums.count / uint64(t.Data.Spec.Targets()))
 	t.note(began, sums.loss/float64(max(sums.count, 1)))
 	return sums, nil
+}
+
+// computeSeats fills the gradients of the local seats and measures how long a seat takes.
+func (t *Trainer) computeSeats(r *Run) {
+	began, seats := time.Now(), r.Arc.Len()
+	for i := range seats - 1 {
+		t.seatGradient(r, i)
+	}
+	if seats > 1 {
+		t.measure(time.Since(began), seats-1)
+	}
+	t.seatGradient(r, seats-1)
+	if seats == 1 {
+		t.measure(time.Since(began), 1)
+	}
 }
 
 // seatGradient fills the gradient of the i-th local seat. Only the last seat's backward completes buckets, and only the

@@ -106,6 +106,7 @@ type Trainer struct {
 	statSeat, statSum []float32 // of one seat, and folded over the seats
 	statCount         uint64
 
+	pace     pace
 	Progress Progress
 	Activity Activity
 }
@@ -119,6 +120,8 @@ type Progress struct {
 	Samples   atomic.Uint64 // trained on since the trainer was made
 	LastStep  atomic.Int64  // unix nanoseconds at which the newest step ended
 	FirstStep atomic.Int64  // unix nanoseconds at which the first step of this trainer ended
+	SeatNs    atomic.Int64  // what a local seat takes in a step, see pace; 0: not known yet
+	SeatSpans atomic.Int64  // how often that was measured in this session; 0: it is of an earlier one
 }
 
 // New makes a trainer at step 0: the state that seed and model alone determine.
@@ -281,6 +284,13 @@ func (t *Trainer) note(began time.Time, loss float64) {
 	} else {
 		p.StepNs.Store(mean + (int64(took)-mean)/16)
 	}
+}
+
+// Memory allocates what the first step would, and returns how many bytes a session takes beside what the trainer holds
+// then: once for the state's copy, while a checkpoint is on its way or a peer's state comes in, and for each of its seats.
+func (t *Trainer) Memory() (once, seat int64) {
+	t.replica.Reserve(t.Job.Train.BatchPerSeat)
+	return 4 * int64(t.Floats()), 4 * int64(t.Model.Len())
 }
 
 // Layout says which files the job's checkpoints have.

@@ -3,6 +3,7 @@ package trainer
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 
@@ -38,21 +39,39 @@ train: {steps: 25, batch_per_seat: 3, optimizer: {kind: adam, lr: 0.002}%s}
 // train runs the plan on a ring of workers within this process and returns their state digests.
 func train(t *testing.T, p *Plan, workers, threads int, generation plan.Generation, from *checkpoint.State, signals *Signals, change ...func(*Run)) []*Trainer {
 	t.Helper()
+	return trainEach(t, slices.Repeat([]*Plan{p}, workers), threads, generation, from, signals, change...)
+}
+
+// trainEach is train with a plan for each worker.
+func trainEach(t *testing.T, plans []*Plan, threads int, generation plan.Generation, from *checkpoint.State, signals *Signals, change ...func(*Run)) []*Trainer {
+	t.Helper()
+	view, err := plan.Seat(generation, plans[0].Job.Seats, ringOf(len(plans)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return trainView(t, plans, threads, view, from, signals, change...)
+}
+
+func ringOf(workers int) []plan.Member {
 	members := make([]plan.Member, workers)
 	for i := range members {
 		members[i] = plan.Member{Worker: fmt.Sprintf("w%d", i+1), Incarnation: plan.Incarnation(10 + i)}
 	}
-	view, err := plan.Seat(generation, p.Job.Seats, members)
-	if err != nil {
-		t.Fatal(err)
-	}
+	return members
+}
+
+// trainView is trainEach with the arcs of a view.
+func trainView(t *testing.T, plans []*Plan, threads int, view plan.View, from *checkpoint.State, signals *Signals, change ...func(*Run)) []*Trainer {
+	t.Helper()
+	workers, p := len(plans), plans[0]
+	var err error
 	links := &allreduce.Memory{}
 	trainers := make([]*Trainer, workers)
 	var all sync.WaitGroup
 	for i := range workers {
 		team := kernel.NewTeam(threads)
 		defer team.Close()
-		if trainers[i], err = New(p, team); err != nil {
+		if trainers[i], err = New(plans[i], team); err != nil {
 			t.Fatal(err)
 		}
 		if from != nil {
@@ -98,6 +117,29 @@ func TestSameBitsOnAnyRing(t *testing.T) {
 				if tr.Step() != 25 {
 					t.Errorf("worker %d of %d ends at step %d", i+1, workers, tr.Step())
 				}
+			}
+		}
+	}
+}
+
+// TestSameBitsOnUnevenArcs trains with seats dealt out in every way.
+func TestSameBitsOnUnevenArcs(t *testing.T) {
+	const seats = 5
+	p := assemble(t, seats, "")
+	p.Steps = 8
+	want := digestOf(train(t, p, 1, 1, 1, nil, nil)[0])
+	for cuts := range 1 << (seats - 1) { // bit i: a worker's arc ends after seat i
+		counts := []int{1}
+		for i := range seats - 1 {
+			if cuts>>i&1 == 1 {
+				counts = append(counts, 0)
+			}
+			counts[len(counts)-1]++
+		}
+		view := plan.SeatUnevenly(1, counts, ringOf(len(counts)))
+		for i, tr := range trainView(t, slices.Repeat([]*Plan{p}, len(counts)), 1, view, nil, nil) {
+			if got := digestOf(tr); got != want {
+				t.Errorf("seats %v: worker %d ends at %s, one worker alone at %s", counts, i+1, got, want)
 			}
 		}
 	}

@@ -43,6 +43,8 @@ type Submit struct {
 	Origin      *Checkpoint      `json:"origin,omitempty"`
 	Epochs      []Epoch          `json:"epochs,omitempty"`
 	Stop        bool             `json:"stop,omitempty"`
+	MinWorkers  int              `json:"min_workers,omitempty"`
+	Even        bool             `json:"even,omitempty"`
 }
 
 // Data fixes the fingerprint of a job that was submitted without one.
@@ -156,11 +158,14 @@ func (s *State) submit(c *Submit) error {
 		}
 		return fmt.Errorf("job %q exists", c.ID)
 	}
-	if c.ID == "" || c.Seats < 1 || c.Workers < 0 || c.Workers > c.Seats {
-		return fmt.Errorf("job %q: %d workers on %d seats", c.ID, c.Workers, c.Seats)
+	if c.ID == "" || c.Seats < 1 || c.Workers < 0 || c.Workers > c.Seats || c.MinWorkers > c.Seats {
+		return fmt.Errorf("job %q: %d workers, at least %d, on %d seats", c.ID, c.Workers, c.MinWorkers, c.Seats)
+	}
+	if c.Workers > 0 && c.Workers < c.MinWorkers {
+		return fmt.Errorf("job %q needs min_workers %d, not %d", c.ID, c.MinWorkers, c.Workers)
 	}
 	j := &Job{ID: c.ID, Incarnation: c.Incarnation, Name: c.Name, Seats: c.Seats, Config: c.Config, Keep: c.Keep,
-		Workers: c.Workers, Fingerprint: c.Fingerprint, Files: c.Files, Phase: Waiting, Stop: c.Stop,
+		Workers: c.Workers, Fingerprint: c.Fingerprint, Files: c.Files, Phase: Waiting, Stop: c.Stop, MinWorkers: c.MinWorkers, Even: c.Even,
 		Origin: c.Origin, Epochs: slices.Clone(c.Epochs)}
 	// Checkpoint folders are named by step and generation. Generations go on where the other jobs' and the checkpoint's
 	// ended, so that no two folders ever share a name.
@@ -188,6 +193,9 @@ func (j *Job) data(c *Data) error {
 func (j *Job) scale(c *Scale) error {
 	if c.Workers < 1 || c.Workers > j.Seats {
 		return fmt.Errorf("job %q has %d seats: workers must be 1 to %d, not %d", j.ID, j.Seats, j.Seats, c.Workers)
+	}
+	if c.Workers < j.MinWorkers {
+		return fmt.Errorf("job %q needs min_workers %d, not %d", j.ID, j.MinWorkers, c.Workers)
 	}
 	j.Workers = c.Workers
 	j.Scalings++ // asked again for the same number, whoever starts processes looks whether they still run

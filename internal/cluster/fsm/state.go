@@ -38,10 +38,12 @@ type Job struct {
 	Incarnation plan.Incarnation `json:"incarnation"`
 	Name        string           `json:"name"`
 	Seats       int              `json:"seats"`
-	Config      []byte           `json:"config"`             // the canonical job file
-	Keep        int              `json:"keep"`               // checkpoints to keep; 0: all
-	Workers     int              `json:"workers"`            // wanted; 0: all that are attached
-	Scalings    uint64           `json:"scalings,omitempty"` // how often that was asked for since the submission
+	Config      []byte           `json:"config"`                // the canonical job file
+	Keep        int              `json:"keep"`                  // checkpoints to keep; 0: all
+	Workers     int              `json:"workers"`               // wanted; 0: all that are attached
+	Scalings    uint64           `json:"scalings,omitempty"`    // how often that was asked for since the submission
+	MinWorkers  int              `json:"min_workers,omitempty"` // with fewer nobody is seated
+	Even        bool             `json:"even,omitempty"`        // arcs do not follow the workers' speeds
 	Fingerprint []byte           `json:"fingerprint,omitempty"`
 	Files       []DataFile       `json:"files,omitempty"`
 

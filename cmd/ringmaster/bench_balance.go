@@ -1,0 +1,278 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"ringmaster/internal/chaos"
+	"ringmaster/internal/config"
+	"ringmaster/internal/launch"
+	"ringmaster/internal/machine"
+)
+
+// balanceResult is how well an uneven pair of workers is used. Rates are of samples a second.
+type balanceResult struct {
+	Case      string  `json:"case"`                   // "round 1", and at last "median"
+	Fast      float64 `json:"fast_samples_per_s"`     // one worker alone, undisturbed
+	Slow      float64 `json:"slow_samples_per_s"`     // one worker alone, held up
+	Apart     float64 `json:"apart_samples_per_s"`    // both of them at the same time, each with the whole job for itself
+	Even      float64 `json:"even_samples_per_s"`     // both in one ring with as many seats each
+	Balanced  float64 `json:"balanced_samples_per_s"` // both in one ring, seats moved
+	Seats     string  `json:"seats"`                  // then
+	OfIdeal   float64 `json:"of_ideal"`               // balanced / (fast + slow)
+	OfApart   float64 `json:"of_apart"`               // balanced / apart
+	EvenIdeal float64 `json:"even_of_ideal"`          // even / (fast + slow)
+	OfShown   float64 `json:"of_shown"`               // balanced / what seats take the two in the same seconds, without any loss
+}
+
+// measured is a rate in samples a second.
+type measured struct {
+	rate  float64
+	shown float64 // what the workers' seats alone would allow
+	seats string  // of each worker
+}
+
+// balanceBench measures the throughput of a fast and a slow worker against what the two do alone.
+type balanceBench struct {
+	job      *config.Job
+	off      *config.Job // the same with balance switched off
+	window   time.Duration
+	running  time.Duration // the slow worker runs for so long
+	stopped  time.Duration // and stands still for so long, in turn
+	patience time.Duration
+}
+
+func benchBalanceCommand() *cobra.Command {
+	var sets []string
+	var rounds int
+	var asJSON bool
+	b := &balanceBench{}
+	cmd := &cobra.Command{
+		Use:   "balance JOB.yaml",
+		Short: "Measure two workers of which one is held up half of the time against what each does alone",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if rounds < 1 || b.window < time.Second || b.running <= 0 || b.stopped <= 0 {
+				return wrong(errors.New("--rounds must be at least 1, --window at least 1s, --running and --stopped above 0"))
+			}
+			// Nothing but steps: an end that is far away, no checkpoints.
+			sets = append(sets, "train.steps=1000000000", "checkpoint.every_steps=0", "train.schedule.warmup=0", "min_workers=1")
+			var err error
+			if b.job, err = config.Load(args[0], append(sets, "balance=true")); err != nil {
+				return wrong(err)
+			}
+			if b.off, err = config.Load(args[0], append(sets, "balance=false")); err != nil {
+				return wrong(err)
+			}
+			var results []balanceResult
+			for n := range rounds {
+				r, err := b.round(cmd.Context())
+				if err != nil {
+					return err
+				}
+				r.Case = fmt.Sprint("round ", n+1)
+				results = append(results, r)
+			}
+			results = append(results, medianBalance(results))
+			return showResults(asJSON, "CASE\tFAST\tSLOW\tAPART\tEVEN\tBALANCED\tSEATS\tOF IDEAL\tOF APART\tOF SHOWN\tEVEN OF IDEAL", results, func(r balanceResult) string {
+				return fmt.Sprintf("%s\t%.0f\t%.0f\t%.0f\t%.0f\t%.0f\t%s\t%.1f %%\t%.1f %%\t%.1f %%\t%.1f %%", r.Case, r.Fast, r.Slow, r.Apart, r.Even, r.Balanced, r.Seats,
+					100*r.OfIdeal, 100*r.OfApart, 100*r.OfShown, 100*r.EvenIdeal)
+			})
+		},
+	}
+	cmd.Flags().StringArrayVar(&sets, "set", nil, "override a job key, `KEY=VALUE`; repeatable")
+	cmd.Flags().IntVar(&rounds, "rounds", 3, "how often everything is measured")
+	cmd.Flags().DurationVar(&b.window, "window", 15*time.Second, "how long each rate is measured")
+	cmd.Flags().DurationVar(&b.running, "running", 5*time.Millisecond, "how long the slow worker runs")
+	cmd.Flags().DurationVar(&b.stopped, "stopped", 5*time.Millisecond, "and how long it stands still then")
+	cmd.Flags().DurationVar(&b.patience, "patience", 2*time.Minute, "how long seats may take to move")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "write JSON")
+	return cmd
+}
+
+// round measures everything once.
+func (b *balanceBench) round(ctx context.Context) (r balanceResult, err error) {
+	settled := func(*launch.Status) bool { return true }
+	moved := func(s *launch.Status) bool { return seatsOf(s) != "" && !evenSeats(s) }
+	measure := func(job *config.Job, workers int, slow bool, ready func(*launch.Status) bool) (m measured) {
+		if err == nil {
+			m, err = b.measure(ctx, job, workers, slow, ready)
+		}
+		return m
+	}
+	r.Fast = measure(b.off, 1, false, settled).rate
+	r.Slow = measure(b.off, 1, true, settled).rate
+	r.Even = measure(b.off, 2, true, settled).rate
+	balanced := measure(b.job, 2, true, moved)
+	if err != nil {
+		return r, err
+	}
+	r.Balanced, r.Seats, r.OfShown = balanced.rate, balanced.seats, balanced.rate/balanced.shown
+	var both sync.WaitGroup
+	apart, errs := [2]measured{}, [2]error{}
+	for i := range apart {
+		both.Go(func() { apart[i], errs[i] = b.measure(ctx, b.off, 1, i == 1, settled) })
+	}
+	both.Wait()
+	r.Apart = apart[0].rate + apart[1].rate
+	r.OfIdeal, r.OfApart, r.EvenIdeal = r.Balanced/(r.Fast+r.Slow), r.Balanced/r.Apart, r.Even/(r.Fast+r.Slow)
+	return r, errors.Join(errs[:]...)
+}
+
+// measure trains the job on a cluster of its own, of which the last worker may be slow, and returns the samples a second
+// once the status is as wanted, and how many seats each worker has then.
+func (b *balanceBench) measure(ctx context.Context, job *config.Job, workers int, slow bool, ready func(*launch.Status) bool) (m measured, err error) {
+	root, err := os.MkdirTemp("", "ringmaster-bench-")
+	if err != nil {
+		return m, failed(err)
+	}
+	defer func() { err = errors.Join(err, failed(os.RemoveAll(root))) }()
+	dir := filepath.Join(root, "run")
+	copied := *job // the launch settles keys in it
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stop, ended := make(chan os.Signal, 1), make(chan error, 1)
+	go func() {
+		_, err := launch.Run(ctx, launch.Options{Job: &copied, Workers: workers, Coordinators: 1, Threads: 1, Dir: dir, Display: silent{},
+			Warnings: io.Discard, Interrupts: stop, Began: time.Now(), Machine: machine.ID()})
+		ended <- err
+		close(ended)
+	}()
+	m, err = b.watch(ctx, launch.Directory(dir), slow, ready, ended)
+	if err != nil {
+		cancel()
+		<-ended
+		return m, failed(err)
+	}
+	stop <- os.Interrupt
+	return m, failed(<-ended)
+}
+
+// watch waits until the run is as wanted and counts its steps for the window's time.
+func (b *balanceBench) watch(ctx context.Context, dir launch.Directory, slow bool, ready func(*launch.Status) bool, ended <-chan error) (m measured, err error) {
+	s, err := b.await(ctx, dir, ended, func(s *launch.Status) bool { return s.Step >= 3 && len(s.Workers) > 0 })
+	if err != nil {
+		return m, err
+	}
+	if slow {
+		life, end := context.WithCancel(ctx)
+		throttled := make(chan error, 1)
+		pid := int(s.Workers[len(s.Workers)-1].PID)
+		go func() {
+			_, err := chaos.Throttle(life, pid, b.running, b.stopped)
+			throttled <- err
+		}()
+		defer func() { end(); err = errors.Join(err, <-throttled) }()
+	}
+	if _, err = b.await(ctx, dir, ended, ready); err != nil {
+		return m, err
+	}
+	time.Sleep(2 * time.Second) // for the first steps after the change
+	from, began, err := b.nextStep(ctx, dir, ended)
+	if err != nil {
+		return m, err
+	}
+	shown, looks := 0.0, 0
+	for time.Since(began) < b.window {
+		time.Sleep(b.window / 20)
+		now, err := b.await(ctx, dir, ended, func(*launch.Status) bool { return true })
+		if err != nil {
+			return m, err
+		}
+		looks++
+		for _, w := range now.Workers {
+			shown += 1000 / max(w.SeatMs, 1e-6)
+		}
+	}
+	to, at, err := b.nextStep(ctx, dir, ended)
+	if err != nil {
+		return m, err
+	}
+	return measured{rate: float64(to.Step-from.Step) * float64(b.job.Batch()) / at.Sub(began).Seconds(),
+		shown: shown / float64(looks) * float64(b.job.Train.BatchPerSeat), seats: seatsOf(to)}, nil
+}
+
+// nextStep waits for a step to end.
+func (b *balanceBench) nextStep(ctx context.Context, dir launch.Directory, ended <-chan error) (*launch.Status, time.Time, error) {
+	now, err := b.await(ctx, dir, ended, func(*launch.Status) bool { return true })
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	next, err := b.await(ctx, dir, ended, func(s *launch.Status) bool { return s.Step > now.Step })
+	return next, time.Now(), err
+}
+
+// await asks for the status until it is as wanted.
+func (b *balanceBench) await(ctx context.Context, dir launch.Directory, ended <-chan error, ready func(*launch.Status) bool) (*launch.Status, error) {
+	for deadline := time.Now().Add(b.patience); ; {
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case err := <-ended:
+			return nil, errors.Join(errors.New("the run ended before it was measured"), err)
+		case <-time.After(20 * time.Millisecond):
+		}
+		s, err := dir.Status(ctx, machine.ID())
+		switch {
+		case err == nil && s.Job != "" && ready(s):
+			return s, nil
+		case time.Now().After(deadline):
+			return nil, fmt.Errorf("the run is not as wanted after %v", b.patience)
+		}
+	}
+}
+
+// seatsOf is how many seats each worker has: "8, 4".
+func seatsOf(s *launch.Status) string {
+	var counts []string
+	for _, w := range s.Workers {
+		if w.Arc != nil {
+			counts = append(counts, fmt.Sprint(w.Arc[1]-w.Arc[0]))
+		}
+	}
+	return strings.Join(counts, ", ")
+}
+
+// evenSeats reports whether no worker has two seats more than another.
+func evenSeats(s *launch.Status) bool {
+	var counts []int
+	for _, w := range s.Workers {
+		if w.Arc != nil {
+			counts = append(counts, w.Arc[1]-w.Arc[0])
+		}
+	}
+	return len(counts) == 0 || slices.Max(counts)-slices.Min(counts) < 2
+}
+
+// medianBalance is the median of each figure by itself.
+func medianBalance(rounds []balanceResult) balanceResult {
+	of := func(figure func(balanceResult) float64) float64 {
+		var values []float64
+		for _, r := range rounds {
+			values = append(values, figure(r))
+		}
+		slices.Sort(values)
+		return (values[(len(values)-1)/2] + values[len(values)/2]) / 2
+	}
+	return balanceResult{Case: "median", Seats: "",
+		Fast:      of(func(r balanceResult) float64 { return r.Fast }),
+		Slow:      of(func(r balanceResult) float64 { return r.Slow }),
+		Apart:     of(func(r balanceResult) float64 { return r.Apart }),
+		Even:      of(func(r balanceResult) float64 { return r.Even }),
+		Balanced:  of(func(r balanceResult) float64 { return r.Balanced }),
+		OfIdeal:   of(func(r balanceResult) float64 { return r.OfIdeal }),
+		OfApart:   of(func(r balanceResult) float64 { return r.OfApart }),
+		OfShown:   of(func(r balanceResult) float64 { return r.OfShown }),
+		EvenIdeal: of(func(r balanceResult) float64 { return r.EvenIdeal }),
+	}
+}

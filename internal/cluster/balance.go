@@ -1,0 +1,138 @@
+package cluster
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"ringmaster/internal/cluster/fsm"
+	"ringmaster/internal/plan"
+	"ringmaster/internal/rpc"
+)
+
+// Seats move when that pays, and noise must not look like it: a step must become shorter by a tenth, for Timing.Sustain
+// without a break, in a view that has stood for Timing.Settle, which doubles with every time that seats have moved lately. What is
+// won until the job's end must be worth the change.
+const (
+	leastGain   = 0.1             // of a step's time,
+	leastGainMs = 0.5             // and in milliseconds
+	worthMs     = 1000            // to be won until the end: a change stops the ring for a tenth of that at most
+	longestHold = 2 * time.Minute // between two changes, however often seats have moved
+	quietHolds  = 4               // after so many holds without a change the moves before are forgotten
+)
+
+// balance is what the leader remembers of the ring's speed from one look to the next.
+type balance struct {
+	view    plan.Generation // the started view that this is about
+	since   time.Time       // when the leader first saw it started
+	pays    time.Time       // since when moving seats would pay without a break; zero: it would not
+	reason  string          // for moving them
+	moves   int             // how often seats have moved lately
+	movedAt time.Time
+}
+
+// hold is how long a view stands before seats move in it.
+func (b *balance) hold(t Timing) time.Duration {
+	hold := t.Settle
+	for range min(b.moves, 16) {
+		hold = min(2*hold, longestHold)
+	}
+	return hold
+}
+
+// weigh looks at the speeds that the workers report and remembers whether moving seats would pay. It is called before each
+// decision.
+func (o *observations) weigh(s *fsm.State, now time.Time, t Timing) {
+	j, b := s.Active(), &o.balance
+	if j == nil || !j.Running() {
+		b.pays = time.Time{}
+		return
+	}
+	if b.view != j.View.Generation {
+		b.view, b.since, b.pays = j.View.Generation, now, time.Time{}
+		if j.View.Cause == causeRebalanced {
+			b.moves++
+			b.movedAt = now
+		}
+	}
+	if b.moves > 0 && now.Sub(b.movedAt) > quietHolds*b.hold(t) {
+		b.moves = 0
+	}
+	pays := false
+	if b.reason, pays = o.gain(j, now, t); !pays {
+		b.pays = time.Time{}
+	} else if b.pays.IsZero() {
+		b.pays = now
+	}
+}
+
+const causeRebalanced = "rebalanced"
+
+// decideBalance moves seats from slow workers to fast ones.
+func decideBalance(j *fsm.Job, o *observations, now time.Time, t Timing) *decision {
+	b := &o.balance
+	if !j.Running() || j.Stop || b.view != j.View.Generation || b.pays.IsZero() || now.Sub(b.pays) < t.Sustain || now.Sub(b.since) < b.hold(t) {
+		return nil
+	}
+	return proposeView(j, j.View.Members, true, causeRebalanced, b.reason, 0)
+}
+
+// gain says whether the members' seats lie so badly that moving them pays, and what it brings.
+func (o *observations) gain(j *fsm.Job, now time.Time, t Timing) (reason string, pays bool) {
+	members := j.View.Members
+	if j.Even || j.Stop || len(members) < 2 {
+		return "", false
+	}
+	seats := make([]int, len(members))
+	// What a step takes beside the seats' computation: the last sums and the update, and whoever waits for nobody shows it.
+	rest, left := 0.0, uint64(0)
+	for k, m := range members {
+		w := o.workers[m.Incarnation]
+		if !o.alive(m.Incarnation, now, t) || w.report.Phase != rpc.Phase_PHASE_TRAINING || plan.Generation(w.report.Generation) != j.View.Generation {
+			return "", false
+		}
+		p := w.report.Progress
+		if p.GetSeatMs() <= 0 || p.SeatSpans == 0 || p.StepsTotal <= p.Step {
+			return "", false
+		}
+		seats[k] = m.Arc.Len()
+		if own := max(0, p.StepMs-float64(seats[k])*p.SeatMs); k == 0 || own < rest {
+			rest = own
+		}
+		left = p.StepsTotal - p.Step
+	}
+	seatable := o.seatable(j, members)
+	counts, ok := plan.Apportion(j.Seats, seatable)
+	if !ok {
+		return "", false
+	}
+	speeds := plan.Speeds(seatable)
+	before, after := plan.Slowest(speeds, seats)+rest, plan.Slowest(speeds, counts)+rest
+	won := before - after
+	if won < leastGain*before || won < leastGainMs || won*float64(left) < worthMs {
+		return "", false
+	}
+	return describeMove(members, speeds, seats, counts, before, after), true
+}
+
+// mostListed is of how many members a reason lists all seats.
+const mostListed = 8
+
+func describeMove(members []plan.Member, speeds []float64, seats, counts []int, before, after float64) string {
+	slow, fast := slices.Index(speeds, slices.Max(speeds)), slices.Index(speeds, slices.Min(speeds))
+	moved := fmt.Sprintf("it gets %d instead of %d seats", counts[slow], seats[slow])
+	if len(members) <= mostListed {
+		moved = fmt.Sprintf("%s seats instead of %s", list(counts), list(seats))
+	}
+	return fmt.Sprintf("worker %s on %s takes %.3g ms a seat, %s on %s %.3g ms: %s, steps of about %.3g ms instead of %.3g ms", members[slow].Worker, members[slow].Host,
+		speeds[slow], members[fast].Worker, members[fast].Host, speeds[fast], moved, after, before)
+}
+
+func list(numbers []int) string {
+	words := make([]string, len(numbers))
+	for k, n := range numbers {
+		words[k] = fmt.Sprint(n)
+	}
+	return strings.Join(words, ", ")
+}

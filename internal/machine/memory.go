@@ -1,0 +1,69 @@
+package machine
+
+import (
+	"bufio"
+	"bytes"
+	"math"
+	"os"
+	"path"
+	"runtime/debug"
+	"strconv"
+	"strings"
+)
+
+// Memory is how many bytes this machine has for all its processes, 0 where that cannot be told: what is built in, or less
+// where the control groups that this process lives in allow no more.
+func Memory() int64 { return memory(os.ReadFile) }
+
+// MemoryLimit is how many bytes this process may use according to GOMEMLIMIT, 0 where that sets none.
+func MemoryLimit() int64 {
+	if limit := debug.SetMemoryLimit(-1); limit != math.MaxInt64 {
+		return limit
+	}
+	return 0
+}
+
+func memory(read func(string) ([]byte, error)) int64 {
+	text, err := read("/proc/meminfo")
+	if err != nil {
+		return 0
+	}
+	total := int64(0)
+	for line := range strings.Lines(string(text)) {
+		if fields := strings.Fields(line); len(fields) == 3 && fields[0] == "MemTotal:" {
+			if kib, err := strconv.ParseInt(fields[1], 10, 64); err == nil {
+				total = kib << 10
+			}
+		}
+	}
+	groups, err := read("/proc/self/cgroup")
+	if err != nil || total == 0 {
+		return total
+	}
+	for lines := bufio.NewScanner(bytes.NewReader(groups)); lines.Scan(); {
+		// hierarchy:controllers:path; the one hierarchy of version 2 lists no controllers
+		parts := strings.SplitN(lines.Text(), ":", 3)
+		switch {
+		case len(parts) != 3:
+		case parts[1] == "":
+			total = least(read, total, "/sys/fs/cgroup", parts[2], "memory.max")
+		case parts[1] == "memory":
+			total = least(read, total, "/sys/fs/cgroup/memory", parts[2], "memory.limit_in_bytes")
+		}
+	}
+	return total
+}
+
+// least is the smallest of total and the limits of a control group and those around it.
+func least(read func(string) ([]byte, error), total int64, root, group, file string) int64 {
+	for at := path.Clean("/" + group); ; at = path.Dir(at) {
+		if text, err := read(path.Join(root, at, file)); err == nil {
+			if limit, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64); err == nil && limit > 0 {
+				total = min(total, limit)
+			}
+		}
+		if at == "/" {
+			return total
+		}
+	}
+}
