@@ -234,6 +234,10 @@ func decideStart(j *fsm.Job, o *observations, now time.Time, t Timing) *decision
 		}
 		sources = append(sources, m.Worker)
 	}
+	// The view may have been made before the network broke between its members.
+	if ring, out := o.arrange(j, j.View.Members); o.apart(j.View.Members, ring, out) != "" {
+		return o.proposeRing(j, j.View.Members, false, "worker lost", "", 0)
+	}
 	if !o.fenced(j, now, t) {
 		if d := o.seatHolders(j, now, t); d != nil {
 			return d
