@@ -12,7 +12,7 @@ GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 .PHONY: help build tidy run chaos stalls partitions partitions-short test race unit lint format vet staticcheck vulnerable generated generate e2e golden simulate bench bench-peers arm64 fuzz clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' Makefile
 
 build: ## bin/ringmaster, bin/coordinator, bin/worker
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/ ./cmd/...

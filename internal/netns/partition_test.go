@@ -137,6 +137,17 @@ var faults = []struct {
 		host := c.coordinators[r.IntN(len(c.coordinators))].host
 		return c.net.takeDown(host), fmt.Sprintf("the link of %s is down", host)
 	}, false, false},
+	{"a pair of workers", func(r *rand.Rand, c *cluster, _ *node) (func(), string) {
+		a := c.workers[r.IntN(len(c.workers))]
+		b := elsewhere(r, c.workers, a.host)
+		how := anyManner(r)
+		return c.net.cut(between([]string{a.ip}, []string{b.ip}), how), fmt.Sprintf("%s from %s, %s", a.id, b.id, how)
+	}, false, false},
+	{"a worker from the other workers", func(r *rand.Rand, c *cluster, _ *node) (func(), string) {
+		w := c.workers[r.IntN(len(c.workers))]
+		rest := slices.DeleteFunc(slices.Clone(c.workers), func(n *node) bool { return n == w })
+		return c.net.cut(between([]string{w.ip}, ips(rest)), silently), fmt.Sprintf("%s from the other workers, %s", w.id, silently)
+	}, false, false},
 }
 
 func anyManner(r *rand.Rand) manner { return []manner{silently, refusing}[r.IntN(2)] }
