@@ -37,6 +37,5 @@ func TestPartitionIsNamed(t *testing.T) {
 	if !named {
 		t.Errorf("nobody says that %s is partitioned from %s\n%s", from.id, to.id, c.logs())
 	}
-	s := j.end(afterwards)
-	check(t, c, j, s, steps, want)
+	check(t, c, j, j.end(afterwards), steps, want)
 }

@@ -2,6 +2,7 @@ package netns
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -33,6 +34,31 @@ func TestUnits(t *testing.T) {
 			if isFlag && key != "config" && !slices.ContainsFunc(known, func(o config.Option) bool { return o.Key == key }) {
 				t.Errorf("%s: the %s has no flag %s", file, program, word)
 			}
+		}
+	}
+}
+
+// Systemd itself finds nothing wrong with the units, where it is there to say so. The daemons' place is taken by a program
+// that every machine has.
+func TestUnitsAsSystemdSeesThem(t *testing.T) {
+	if _, err := exec.LookPath("systemd-analyze"); err != nil {
+		t.Skip("needs systemd-analyze")
+	}
+	shell, err := exec.LookPath("sh")
+	if err != nil {
+		t.Skip("needs sh")
+	}
+	for file, daemon := range map[string]string{"ringmaster-coordinator.service": "coordinator", "ringmaster-worker@.service": "worker"} {
+		text, err := os.ReadFile(filepath.Join("..", "..", "configs", "systemd", file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		unit := filepath.Join(t.TempDir(), file)
+		if err := os.WriteFile(unit, []byte(strings.ReplaceAll(string(text), "/usr/local/bin/"+daemon, shell)), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := exec.Command("systemd-analyze", "verify", unit).CombinedOutput(); err != nil || strings.Contains(string(out), file) {
+			t.Errorf("systemd-analyze verify %s: %v: %s", file, err, out)
 		}
 	}
 }

@@ -23,7 +23,8 @@ import (
 //  4. facts enter the log once and from the generation started last (every accepted fact is checked against the state);
 //  5. what was acknowledged is in the state at the end;
 //  6. a view's arcs cover every seat once, so every sample of a step that counts is used once;
-//  7. at the end the digest is that of an undisturbed run, and the job does end.
+//  7. at the end the digest is that of an undisturbed run, and the job does end;
+//  8. once the faults are over, every coordinator, also one that came meanwhile, holds every checkpoint of the log.
 type judge struct {
 	plan *trainer.Plan
 

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"time"
 
 	"google.golang.org/grpc/status"
@@ -26,14 +25,14 @@ type workerLinks struct {
 
 func (l *workerLinks) Coordinators() []string {
 	var all []string
-	for _, c := range l.world.coordinators {
+	for _, c := range l.world.all() {
 		all = append(all, c.address)
 	}
 	return all
 }
 
 func (w *World) at(address string) (*coordinator, *cluster.Server, error) {
-	for _, c := range w.coordinators {
+	for _, c := range w.all() {
 		if c.address == address {
 			if s := c.alive(); s != nil {
 				return c, s, nil
@@ -43,13 +42,28 @@ func (w *World) at(address string) (*coordinator, *cluster.Server, error) {
 	return nil, nil, fmt.Errorf("nobody listens at %s", address)
 }
 
+// call connects a host with the process at an address. That may have died, and come back, while the connection was opened:
+// what it is told afterwards must reach the one that lives then.
+func (w *World) call(ctx context.Context, from, address string) (*coordinator, *cluster.Server, *conn, error) {
+	at, _, err := w.at(address)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	c, err := w.net.open(ctx, from, at.id)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	_, server, err := w.at(address)
+	if err != nil {
+		c.close()
+		return nil, nil, nil, err
+	}
+	return at, server, c, nil
+}
+
 // Attach opens a line to a coordinator.
 func (l *workerLinks) Attach(ctx context.Context, address string) (session.Line, error) {
-	at, server, err := l.world.at(address)
-	if err != nil {
-		return nil, err
-	}
-	c, err := l.world.net.open(ctx, l.self.Worker, at.id)
+	_, server, c, err := l.world.call(ctx, l.self.Worker, address)
 	if err != nil {
 		return nil, err
 	}
@@ -249,11 +263,7 @@ func (l *workerLinks) FetchState(ctx context.Context, from plan.Member, request 
 
 // PutFile sends a checkpoint file to a coordinator.
 func (l *workerLinks) PutFile(ctx context.Context, address string, head *rpc.FilePart, write func(io.Writer) error) (string, error) {
-	at, server, err := l.world.at(address)
-	if err != nil {
-		return "", err
-	}
-	c, err := l.world.net.open(ctx, l.self.Worker, at.id)
+	at, server, c, err := l.world.call(ctx, l.self.Worker, address)
 	if err != nil {
 		return "", err
 	}
@@ -283,14 +293,10 @@ func (w *World) fetcher(host string) cluster.Fetcher {
 }
 
 func (w *World) getFile(ctx context.Context, host, address, directory, name string, to io.Writer) error {
-	at, server, err := w.at(address)
-	if err != nil {
-		return err
-	}
-	if strings.HasPrefix(host, "c") && host == at.id {
+	if host+":7070" == address {
 		return errors.New("a coordinator does not ask itself")
 	}
-	c, err := w.net.open(ctx, host, at.id)
+	_, server, c, err := w.call(ctx, host, address)
 	if err != nil {
 		return err
 	}

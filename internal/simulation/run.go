@@ -64,6 +64,7 @@ func Run(o Options) Outcome {
 	}
 	w.mend()
 	ended := w.await(job, patience)
+	unsettled := w.settle(patience)
 	var out Outcome
 	w.read(func(st *fsm.State) {
 		out = Outcome{Problems: w.judge.verdict(st, o.Reference), Steps: w.judge.steps, Views: len(st.Newest().Views), Took: time.Since(began)}
@@ -76,6 +77,9 @@ func Run(o Options) Outcome {
 	if !ended {
 		out.Problems = append(out.Problems, fmt.Sprintf("the job did not end within %v after the faults: %s", patience, w.where()))
 	}
+	if unsettled != "" {
+		out.Problems = append(out.Problems, fmt.Sprintf("%v after the faults: %s", patience, unsettled))
+	}
 	cancel() // first, so that no restart that is still to come finds a world to come to
 	w.close()
 	return out
@@ -86,7 +90,7 @@ func begin(ctx context.Context, o Options) (w *World, job string, err error) {
 	w = newWorld(ctx, o.Seed, o.Plan, o.Log)
 	w.sabotage = o.Sabotage
 	w.addCoordinators(o.Coordinators)
-	for _, c := range w.coordinators {
+	for _, c := range w.all() {
 		if err := c.start(); err != nil {
 			return w, "", err
 		}
@@ -106,7 +110,7 @@ func begin(ctx context.Context, o Options) (w *World, job string, err error) {
 func (w *World) submit(workers int) (string, error) {
 	request := &rpc.SubmitRequest{Config: w.plan.Job.Encode(), Workers: uint32(workers), Fingerprint: w.plan.Data.Fingerprint[:]}
 	for range 1000 {
-		for _, c := range w.coordinators {
+		for _, c := range w.all() {
 			if s := c.alive(); s != nil {
 				if reply, err := s.Submit(w.ctx, request); err == nil {
 					return reply.Job, nil
@@ -131,7 +135,7 @@ func (w *World) read(do func(*fsm.State)) {
 		}
 		return n
 	}
-	for _, c := range w.coordinators {
+	for _, c := range w.all() {
 		if s := c.alive(); s != nil {
 			s.Log().Read(func(st *fsm.State) {
 				if st.Newest() == nil || (best != nil && rank(st) <= rank(best)) {
@@ -186,7 +190,8 @@ func (w *World) where() string {
 // inflict carries a fault out. What ends by itself does so in the background.
 func (w *World) inflict(f fault) {
 	k := w.workers[f.Who%len(w.workers)]
-	c := w.coordinators[f.Whom%len(w.coordinators)]
+	coordinators := w.all()
+	c := coordinators[f.Whom%len(coordinators)]
 	later := func(do func()) { w.after(f.For, do) }
 	switch f.Kind {
 	case crashWorker:
@@ -209,9 +214,9 @@ func (w *World) inflict(f fault) {
 		later(w.separate([]string{k.id}, []string{w.workers[f.Whom%len(w.workers)].id}, true))
 	case splitCluster:
 		a, b := w.halves(f.Who)
-		for i := range w.coordinators {
-			id := w.coordinators[(i+f.Whom)%len(w.coordinators)].id
-			if i < len(w.coordinators)/2 {
+		for i := range coordinators {
+			id := coordinators[(i+f.Whom)%len(coordinators)].id
+			if i < len(coordinators)/2 {
 				a = append(a, id)
 			} else {
 				b = append(b, id)
@@ -222,11 +227,11 @@ func (w *World) inflict(f fault) {
 		c.crash()
 		later(func() { w.restart(c) })
 	case crashAll:
-		for _, each := range w.coordinators {
+		for _, each := range coordinators {
 			each.crash()
 		}
 		later(func() {
-			for _, each := range w.coordinators {
+			for _, each := range coordinators {
 				w.restart(each)
 			}
 		})
@@ -245,6 +250,8 @@ func (w *World) inflict(f fault) {
 		if len(w.workers) < w.plan.Job.Seats {
 			w.addWorker().start()
 		}
+	case replaceCoordinator:
+		w.replace(c)
 	}
 }
 
@@ -274,7 +281,7 @@ func (w *World) hostsBut(but string) []string {
 			hosts = append(hosts, k.id)
 		}
 	}
-	for _, c := range w.coordinators {
+	for _, c := range w.all() {
 		if c.id != but {
 			hosts = append(hosts, c.id)
 		}
@@ -315,8 +322,8 @@ func (w *World) separate(a, b []string, both bool) (heal func()) {
 func (w *World) mend() {
 	w.log.Info("MEND")
 	w.net.healAll()
-	for _, a := range w.coordinators {
-		for _, b := range w.coordinators {
+	for _, a := range w.all() {
+		for _, b := range w.all() {
 			if a != b {
 				w.raft.Heal(a.address, b.address)
 			}

@@ -29,12 +29,13 @@ const (
 	crashAll                     // all coordinators
 	crashAllWorkers              // nobody holds the state any more
 	joinWorker
-	slowWorker // its seats take several times as long for For
+	slowWorker         // its seats take several times as long for For
+	replaceCoordinator // by a new one, while all else goes on
 	kinds
 )
 
 var kindNames = [kinds]string{"crash worker", "silence worker", "cut one way", "cut worker from a coordinator", "split workers", "cut a pair of workers", "split cluster",
-	"crash coordinator", "crash all coordinators", "crash all workers", "add worker", "slow worker"}
+	"crash coordinator", "crash all coordinators", "crash all workers", "add worker", "slow worker", "replace coordinator"}
 
 func (k kind) String() string { return kindNames[k] }
 
@@ -45,7 +46,7 @@ func (f fault) String() string {
 // drawSchedule is a pure function of its random numbers.
 func drawSchedule(random *rand.Rand, faults int) []fault {
 	weights := [kinds]int{crashWorker: 8, silenceWorker: 3, oneWay: 3, awayFromLeader: 3, splitWorkers: 2, cutPair: 2, splitCluster: 2, crashCoordinator: 4,
-		crashAll: 1, crashAllWorkers: 1, joinWorker: 2, slowWorker: 3}
+		crashAll: 1, crashAllWorkers: 1, joinWorker: 2, slowWorker: 3, replaceCoordinator: 3}
 	total := 0
 	for _, w := range weights {
 		total += w

@@ -49,6 +49,9 @@ type World struct {
 	words        *rand.Rand // incarnations
 	speeds       *rand.Rand // of workers
 	coordinators []*coordinator
+	founders     map[string]string // id to address
+	born         int               // coordinators made so far
+	replacing    bool
 	workers      []*worker
 	running      sync.WaitGroup
 }
@@ -56,7 +59,7 @@ type World struct {
 func newWorld(ctx context.Context, seed uint64, p *trainer.Plan, log *slog.Logger) *World {
 	w := &World{seed: seed, random: rand.New(rand.NewPCG(seed, 1)), words: rand.New(rand.NewPCG(seed, 2)),
 		speeds: rand.New(rand.NewPCG(seed, 4)), plan: p, log: log, ctx: ctx,
-		net: newNetwork(seed), raft: node.NewNetwork(), links: &allreduce.Memory{}, judge: newJudge(p)}
+		net: newNetwork(seed), raft: node.NewNetwork(), links: &allreduce.Memory{}, judge: newJudge(p), founders: map[string]string{}}
 	return w
 }
 
@@ -73,26 +76,24 @@ type coordinator struct {
 	address string
 	raft    *node.Memory
 	store   *disk.Memory
+	founder bool
+	target  uint64 // of one that joins: how far its checkpoints must reach
 
 	mu     sync.Mutex
 	server *cluster.Server
 	end    func() // ends the process; nil while it is down
+	gone   bool   // its machine is no more
 }
 
 func (w *World) addCoordinators(n int) {
 	for i := range n {
 		c := &coordinator{world: w, id: fmt.Sprintf("c%d", i+1), raft: node.NewMemory(), store: disk.NewMemory()}
 		c.address = c.id + ":7070"
+		c.founder = true
 		w.coordinators = append(w.coordinators, c)
+		w.founders[c.id] = c.address
 	}
-}
-
-func (w *World) peers() map[string]string {
-	peers := map[string]string{}
-	for _, c := range w.coordinators {
-		peers[c.id] = c.address
-	}
-	return peers
+	w.born = n
 }
 
 // start brings the replica to life on what its disks hold.
@@ -100,11 +101,15 @@ func (c *coordinator) start() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	w := c.world
-	if c.end != nil || w.ctx.Err() != nil {
+	if c.end != nil || c.gone || w.ctx.Err() != nil {
 		return nil
 	}
 	log := w.log.With("at", c.id)
-	n, err := node.Start(node.Config{ID: c.id, Peers: w.peers(), Memory: c.raft, Transport: w.raft.Join(c.address), SnapshotEvery: 64, Logger: log}, cluster.NewMachine())
+	var founders map[string]string
+	if c.founder {
+		founders = w.founders
+	}
+	n, err := node.Start(node.Config{ID: c.id, Address: c.address, Peers: founders, Memory: c.raft, Transport: w.raft.Join(c.address), SnapshotEvery: 64, Logger: log}, cluster.NewMachine())
 	if err != nil {
 		return err
 	}
@@ -242,7 +247,7 @@ func (w *World) close() {
 	for _, k := range w.workers {
 		k.crash()
 	}
-	for _, c := range w.coordinators {
+	for _, c := range w.all() {
 		c.stop()
 	}
 	w.running.Wait()

@@ -247,7 +247,7 @@ func TestTLSRefusesStrangers(t *testing.T) {
 	var mu sync.Mutex
 	var lines []string
 	cfg := ours.port(certs.Coordinator, "c1")
-	cfg.Patience = 100 * time.Millisecond
+	cfg.Patience = 2 * time.Second
 	cfg.Logger = lineLogger(func(l string) {
 		mu.Lock()
 		defer mu.Unlock()
