@@ -11,14 +11,14 @@ import (
 // What a worker sends to the next one in the ring does not arrive, while both answer the leader and the other way is open.
 // The status names both while nobody has given up yet, and the job comes to the same bits.
 func TestPartitionIsNamed(t *testing.T) {
-	want, err := undisturbed()
+	want, err := undisturbed(steps)
 	if err != nil {
 		t.Fatal(err)
 	}
 	c := newCluster(t, rate)
 	c.start(slices.Concat(c.coordinators, c.workers)...)
 	c.leader()
-	j := c.submit(jobFile, jobSets()...)
+	j := c.submit(jobFile, jobSets(steps)...)
 	j.reach(50, patience)
 	from, to := c.workers[2], c.workers[3] // w3 on h2, w4 on h3: neighbours, as seats go by the workers' names
 	heal := c.net.cut([]way{{from.ip, to.ip}}, silently)
@@ -37,5 +37,5 @@ func TestPartitionIsNamed(t *testing.T) {
 	if !named {
 		t.Errorf("nobody says that %s is partitioned from %s\n%s", from.id, to.id, c.logs())
 	}
-	check(t, c, j.end(afterwards), want)
+	check(t, c, j, j.end(afterwards), steps, want)
 }
