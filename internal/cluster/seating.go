@@ -41,7 +41,7 @@ func (o *observations) settleSeats(j *fsm.Job, d *decision, now time.Time, t Tim
 	if j.Running() && v.Orderly {
 		return &decision{wait: fmt.Sprintf("put off (%s: %s): %s", v.Cause, v.Reason, wait), putOff: true}
 	}
-	if again := o.tryAgain(j, v, now, t); again != nil {
+	if again := o.tryAgain(j, v, wait, now, t); again != nil {
 		return again
 	}
 	if j.View == nil {
@@ -84,8 +84,12 @@ func sameMembers(a, b []plan.Member) bool {
 
 // tryAgain makes a ring that broke anew with all its members, every now and then, where leaving one of them out is no way
 // out.
-func (o *observations) tryAgain(j *fsm.Job, v *fsm.View, now time.Time, t Timing) *decision {
-	if !j.Running() || sameMembers(v.Members, j.View.Members) {
+func (o *observations) tryAgain(j *fsm.Job, v *fsm.View, wait string, now time.Time, t Timing) *decision {
+	if !j.Running() {
+		return nil
+	}
+	out := slices.DeleteFunc(slices.Clone(j.View.Members), func(m plan.Member) bool { return seated(v, m.Incarnation) })
+	if len(out) == 0 {
 		return nil
 	}
 	broken := false
@@ -99,13 +103,13 @@ func (o *observations) tryAgain(j *fsm.Job, v *fsm.View, now time.Time, t Timing
 	if !broken {
 		return nil
 	}
-	return proposeView(j, j.View.Members, false, "worker lost", v.Reason+"; too few would be left, so all try again", 0)
+	return proposeView(j, j.View.Members, false, "worker lost", fmt.Sprintf("the ring broke and there is none without %s (%s), so all try again", names(out), wait), 0)
 }
 
 // fit says how many seats each member gets, or why these members are no view.
 func (o *observations) fit(j *fsm.Job, members []plan.Member) (counts []int, why string) {
 	if n := max(1, j.MinWorkers); len(members) < n {
-		return nil, fmt.Sprintf("%s there, min_workers is %d: %d more must come", enumerate(members), n, n-len(members))
+		return nil, fmt.Sprintf("%s too few, min_workers is %d: %d more must come", alone(members), n, n-len(members))
 	}
 	seatable := o.seatable(j, members)
 	counts, ok := plan.Apportion(j.Seats, seatable)
@@ -188,18 +192,10 @@ func (o *observations) tooSmall(j *fsm.Job, members []plan.Member, seatable []pl
 
 func mebibytes(bytes uint64) string { return fmt.Sprintf("%.1f MiB", float64(bytes)/(1<<20)) }
 
-// enumerate names the members: "worker w1 is" or "workers w1 and w2 are".
-func enumerate(members []plan.Member) string {
-	names := make([]string, len(members))
-	for k, m := range members {
-		names[k] = m.Worker
+// alone names the members: "worker w1 alone is" or "workers w1 and w2 alone are".
+func alone(members []plan.Member) string {
+	if len(members) == 1 {
+		return "worker " + names(members) + " alone is"
 	}
-	switch n := len(names); {
-	case n == 0:
-		return "no worker is"
-	case n == 1:
-		return "only worker " + names[0] + " is"
-	default:
-		return "only workers " + strings.Join(names[:n-1], ", ") + " and " + names[n-1] + " are"
-	}
+	return "workers " + names(members) + " alone are"
 }

@@ -9,6 +9,9 @@ import (
 // TestBalancedThroughput trains on two workers, one at half the other's speed, and compares the whole run's time with
 // that of a pair between which the work is divided without any loss, from the first step on.
 func TestBalancedThroughput(t *testing.T) {
+	if testing.Short() {
+		t.Skip("two long runs, in which nothing happens that the others do not show")
+	}
 	const steps, seats, fast, slow = 1500, 12, 4 * time.Millisecond, 8 * time.Millisecond
 	ideal := steps * seats * fast * slow / (fast + slow)
 	reference := referenceOf(t, assembleWith(t, "seats=12", "train.steps=1500"))
