@@ -74,6 +74,7 @@ func Worker(ctx context.Context, c *config.Worker, log *slog.Logger) error {
 	transport.Register(g)
 	var serving sync.WaitGroup
 	defer serving.Wait()
+	defer cancel(nil) // what watches ends too: a worker that leaves is not told by ctx
 	defer g.Stop()
 	serving.Go(func() { watchExpiry(life, identity, log) })
 	for _, l := range []net.Listener{port.RPC(), socket} {
