@@ -22,6 +22,7 @@ import (
 const (
 	nameLimit = time.Second
 	nameShare = 0.95
+	nameBeat  = 100 * time.Millisecond // between two reports of a worker: what is said sooner is about the time before the fault
 	// For so long a worker at half speed runs, and then stands. A scheduler with more to run than processors makes up for
 	// shorter pauses.
 	halfBeat = 25 * time.Millisecond
@@ -124,6 +125,9 @@ func (n *naming) see(h *hit, job *rpc.JobStatus, at time.Time) {
 		return
 	}
 	after := at.Sub(h.at)
+	if after < nameBeat {
+		return
+	}
 	switch complaint := n.complaint(h.fault, s, job); {
 	case complaint == "":
 		if n.after == 0 {

@@ -35,7 +35,8 @@ func TestNaming(t *testing.T) {
 		s := &rpc.Stall{Worker: "w2", Host: host, Step: 8, Bucket: &part, Chunk: &part}
 		test.change(s)
 		h := &hit{fault: Fault{Kind: test.kind, Target: "w2"}, at: time.Now(), named: naming{next: "w3"}}
-		h.named.see(h, &rpc.JobStatus{Step: 7}, h.at.Add(time.Millisecond))
+		h.named.see(h, &rpc.JobStatus{Step: 7, Stalled: &rpc.Stall{Worker: "w9"}}, h.at.Add(nameBeat-1)) // what was before
+		h.named.see(h, &rpc.JobStatus{Step: 7}, h.at.Add(nameBeat))
 		h.named.see(h, &rpc.JobStatus{Step: 7, Stalled: s}, h.at.Add(300*time.Millisecond))
 		if !strings.Contains(h.named.wrong, test.want) || (test.want == "") != (h.named.wrong == "") || (test.want == "") != (h.named.after == 300*time.Millisecond) {
 			t.Errorf("%s, %v: %+v", test.kind, s, h.named)

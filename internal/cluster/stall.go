@@ -358,20 +358,22 @@ func (g *waits) blame(from, to, peer int, doing string, since time.Duration) *st
 	return s
 }
 
-// changing says who keeps a view from being started: it has not ended its session yet.
+// changing says who keeps a view from being started: it has not ended its session yet, while others have and wait.
 func (g *waits) changing(v *fsm.View) *stall {
-	waited, at := g.now.Sub(g.o.viewSince), -1
+	waited, at, waiting := g.now.Sub(g.o.viewSince), -1, false
 	for i := range g.ring {
 		n := &g.ring[i]
 		ready := n.report != nil && n.report.Phase == rpc.Phase_PHASE_READY && plan.Generation(n.report.Generation) == v.Generation
 		switch {
 		case g.silent(n):
 			return g.blame(i, i, -1, notAnswering, n.age)
-		case !ready && at < 0:
+		case ready:
+			waiting = true
+		case at < 0:
 			at = i
 		}
 	}
-	if at < 0 || waited < idleLong || g.ring[at].report == nil {
+	if at < 0 || !waiting || waited < idleLong || g.ring[at].report == nil {
 		return nil
 	}
 	return g.blame(at, at, -1, endingStep, waited)
