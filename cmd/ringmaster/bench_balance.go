@@ -50,7 +50,14 @@ type balanceBench struct {
 	running  time.Duration // the slow worker runs for so long
 	stopped  time.Duration // and stands still for so long, in turn
 	patience time.Duration
+
+	// What each seat's data takes the fast and the slow worker to read, instead of the slow one being held up. Hardly
+	// anything is computed then, so a machine that is busy with other things tells as much as an idle one.
+	reading []time.Duration
 }
+
+// minReading is the shortest time that workers under faults keep well.
+const minReading = 10 * time.Millisecond
 
 func benchBalanceCommand() *cobra.Command {
 	var sets []string
@@ -64,6 +71,9 @@ func benchBalanceCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if rounds < 1 || b.window < time.Second || b.running <= 0 || b.stopped <= 0 {
 				return wrong(errors.New("--rounds must be at least 1, --window at least 1s, --running and --stopped above 0"))
+			}
+			if len(b.reading) != 0 && (len(b.reading) != 2 || b.reading[0] < minReading || b.reading[1] < b.reading[0]) {
+				return wrong(fmt.Errorf("--reading takes two times, the shorter one first, of at least %v", minReading))
 			}
 			// Nothing but steps: an end that is far away, no checkpoints.
 			sets = append(sets, "train.steps=1000000000", "checkpoint.every_steps=0", "train.schedule.warmup=0", "min_workers=1")
@@ -95,6 +105,7 @@ func benchBalanceCommand() *cobra.Command {
 	cmd.Flags().DurationVar(&b.window, "window", 15*time.Second, "how long each rate is measured")
 	cmd.Flags().DurationVar(&b.running, "running", 5*time.Millisecond, "how long the slow worker runs")
 	cmd.Flags().DurationVar(&b.stopped, "stopped", 5*time.Millisecond, "and how long it stands still then")
+	cmd.Flags().DurationSliceVar(&b.reading, "reading", nil, "instead: what reading a seat's data takes each of the two, `FAST,SLOW`")
 	cmd.Flags().DurationVar(&b.patience, "patience", 2*time.Minute, "how long seats may take to move")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "write JSON")
 	return cmd
@@ -138,13 +149,17 @@ func (b *balanceBench) measure(ctx context.Context, job *config.Job, workers int
 	}
 	defer func() { err = errors.Join(err, failed(os.RemoveAll(root))) }()
 	dir := filepath.Join(root, "run")
+	environment, err := b.slowReading(root, workers, slow)
+	if err != nil {
+		return m, failed(err)
+	}
 	copied := *job // the launch settles keys in it
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stop, ended := make(chan os.Signal, 1), make(chan error, 1)
 	go func() {
 		_, err := launch.Run(ctx, launch.Options{Job: &copied, Workers: workers, Coordinators: 1, Threads: 1, Dir: dir, Display: silent{},
-			Warnings: io.Discard, Interrupts: stop, Began: time.Now(), Machine: machine.ID()})
+			Warnings: io.Discard, Interrupts: stop, Began: time.Now(), Machine: machine.ID(), Environment: environment})
 		ended <- err
 		close(ended)
 	}()
@@ -158,13 +173,31 @@ func (b *balanceBench) measure(ctx context.Context, job *config.Job, workers int
 	return m, failed(<-ended)
 }
 
+// slowReading writes down for the workers what reading is to take each of them, and says where they find that.
+func (b *balanceBench) slowReading(root string, workers int, slow bool) (environment func(id string) []string, err error) {
+	if len(b.reading) == 0 {
+		return nil, nil
+	}
+	at := func(id string) string { return filepath.Join(root, "reading-"+id) }
+	for i, id := range launch.WorkerIDs(workers) {
+		takes := b.reading[i]
+		if slow && i == workers-1 {
+			takes = b.reading[1]
+		}
+		if err := os.WriteFile(at(id), fmt.Appendf(nil, "read-delay %v\n", takes), 0o644); err != nil {
+			return nil, err
+		}
+	}
+	return func(id string) []string { return []string{config.FaultsVariable + "=" + at(id)} }, nil
+}
+
 // watch waits until the run is as wanted and counts its steps for the window's time.
 func (b *balanceBench) watch(ctx context.Context, dir launch.Directory, slow bool, ready func(*launch.Status) bool, ended <-chan error) (m measured, err error) {
 	s, err := b.await(ctx, dir, ended, func(s *launch.Status) bool { return s.Step >= 3 && len(s.Workers) > 0 })
 	if err != nil {
 		return m, err
 	}
-	if slow {
+	if slow && len(b.reading) == 0 {
 		life, end := context.WithCancel(ctx)
 		throttled := make(chan error, 1)
 		pid := int(s.Workers[len(s.Workers)-1].PID)

@@ -31,6 +31,8 @@ type Options struct {
 	Interrupts <-chan os.Signal // the first one stops the job in good order, the second one ends everything at once
 	Began      time.Time        // when the command began
 	Machine    string           // identity of this machine
+
+	Environment func(id string) []string // more variables of a worker's process; nil: none
 }
 
 // Result is how a launch ended.
@@ -73,7 +75,7 @@ func prepare(o *Options) (*run, int, error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	cluster := &Cluster{Threads: o.Threads}
+	cluster := &Cluster{Threads: o.Threads, Environment: o.Environment}
 	if err := cluster.FindPrograms(); err != nil {
 		return nil, 0, &UsageError{err}
 	}
