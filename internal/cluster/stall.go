@@ -102,7 +102,7 @@ func findStall(j *fsm.Job, o *observations, now time.Time, t Timing, shown *stal
 		}
 	}
 	g.members(j.View)
-	return g.changing(j.View)
+	return g.changing(j)
 }
 
 // waits is the graph of who waits for whom in one view.
@@ -359,7 +359,8 @@ func (g *waits) blame(from, to, peer int, doing string, since time.Duration) *st
 }
 
 // changing says who keeps a view from being started: it has not ended its session yet, while others have and wait.
-func (g *waits) changing(v *fsm.View) *stall {
+func (g *waits) changing(j *fsm.Job) *stall {
+	v := j.View
 	waited, at, waiting := g.now.Sub(g.o.viewSince), -1, false
 	for i := range g.ring {
 		n := &g.ring[i]
@@ -367,8 +368,8 @@ func (g *waits) changing(v *fsm.View) *stall {
 		switch {
 		case g.silent(n):
 			return g.blame(i, i, -1, notAnswering, n.age)
-		case ready:
-			waiting = true
+		case ready: // who joins is ready from the first, however long the old ring takes
+			waiting = waiting || !v.Orderly || seated(j.StartedView, n.Incarnation)
 		case at < 0:
 			at = i
 		}
