@@ -222,9 +222,14 @@ func (b *balanceBench) watch(ctx context.Context, dir launch.Directory, slow boo
 		if err != nil {
 			return m, err
 		}
-		looks++
+		rate := 0.0
 		for _, w := range now.Workers {
-			shown += 1000 / max(w.SeatMs, 1e-6)
+			if w.SeatMs > 0 {
+				rate += 1000 / w.SeatMs
+			}
+		}
+		if rate > 0 {
+			shown, looks = shown+rate, looks+1
 		}
 	}
 	to, at, err := b.nextStep(ctx, dir, ended)
@@ -232,7 +237,7 @@ func (b *balanceBench) watch(ctx context.Context, dir launch.Directory, slow boo
 		return m, err
 	}
 	return measured{rate: float64(to.Step-from.Step) * float64(b.job.Batch()) / at.Sub(began).Seconds(),
-		shown: shown / float64(looks) * float64(b.job.Train.BatchPerSeat), seats: seatsOf(to)}, nil
+		shown: shown / float64(max(looks, 1)) * float64(b.job.Train.BatchPerSeat), seats: seatsOf(to)}, nil
 }
 
 // nextStep waits for a step to end.
