@@ -15,8 +15,8 @@ const (
 	paceKept  = 1500 * time.Millisecond
 
 	slowTimes, stillSlowTimes = 1.4, 1.25 // times the others' share: to become a straggler, and to stay one
-	slowPart, stillSlowPart   = 1.2, 1.1
-	slowWaits                 = 0.2 // share of their time that the others wait longer than the straggler
+	slowPart                  = 1.05      // the same in each part
+	slowWaits                 = 0.2       // share of their time that the others wait longer than the straggler
 )
 
 // gap is a time in which a worker did not report: it was stopped, say. Its own clock counts such time as spent on whatever
@@ -98,16 +98,16 @@ func (g *waits) straggler(shown *stall) *stall {
 	}
 	at, times := slowest(whole, g)
 	n := &g.ring[at]
-	least, leastPart := slowTimes, slowPart
+	least := slowTimes
 	if shown != nil && shown.slow && shown.culprit.Incarnation == n.Incarnation {
-		least, leastPart = stillSlowTimes, stillSlowPart
+		least = stillSlowTimes
 	}
 	if times < least || others(whole, at, func(i int) float64 { return whole[i].waiting })-whole[at].waiting < slowWaits {
 		return nil
 	}
 	for part := range time.Duration(paceParts) {
 		some, ok := g.shares(paceSpan*(part+1)/paceParts, paceSpan*part/paceParts)
-		if !ok || g.times(some, at) < leastPart {
+		if !ok || g.times(some, at) < slowPart {
 			return nil
 		}
 	}
