@@ -224,6 +224,11 @@ func TestGradientSaysWhatIsReady(t *testing.T) {
 			for i := range grad {
 				grad[i] = float32(math.NaN())
 			}
+			var borders []int
+			for border := 0; border < m.Len(); border += 1 + m.Len()/20 {
+				borders = append(borders, border)
+			}
+			r.TellAt(borders)
 			before, forwards, calls := m.Len(), 0, 0
 			ready := func(from int) {
 				calls++
@@ -247,6 +252,21 @@ func TestGradientSaysWhatIsReady(t *testing.T) {
 				t.Errorf("ready ended at %d after %d calls", before, calls)
 			}
 		})
+	}
+}
+
+// TestLargeLayerIsReadyInParts: a bucket that ends within a layer need not wait for all of the layer.
+func TestLargeLayerIsReadyInParts(t *testing.T) {
+	m := classifier(t)
+	params, _ := initial(m, 1)
+	weight := m.Params()[0].Interval
+	within := weight.Begin + weight.Len()/3
+	r := m.NewReplica(nil)
+	r.TellAt([]int{0, within})
+	var told []int
+	r.Gradient(params, nil, make([]float32, m.Len()), randomBatch(digits, 4, 1), rng.Key{}, func(from int) { told = append(told, from) }, nil)
+	if n := len(told); n < 2 || told[n-1] != 0 || told[n-2] > within || told[n-2] == 0 {
+		t.Errorf("ready at %v, border at %d", told, within)
 	}
 }
 

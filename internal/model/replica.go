@@ -55,6 +55,9 @@ func (m *Model) NewReplica(team *kernel.Team) *Replica {
 	return &Replica{model: m, team: team, statistics: make([]float32, m.statLength)}
 }
 
+// TellAt asks Gradient to call ready soon when all of grad behind one of these places is final. They ascend.
+func (r *Replica) TellAt(borders []int) { r.context.Borders = borders }
+
 // Reserve makes all that training on batches of so many samples needs before the first of them comes.
 func (r *Replica) Reserve(samples int) {
 	r.clock++

@@ -61,14 +61,17 @@ func (o *linear) backward(c *Context) {
 	if o.act == kernel.ReLUActivation {
 		kernel.ReLUBackward(dy, dy, o.y.Data())
 	}
-	if o.dw.wanted() { // dw is dyᵀ·x, rows ascending
-		o.multiply(c, kernel.MatMul{
-			M: o.out, N: o.in, K: o.rows, A: dy, LDA: o.out, TransA: true, B: o.x.Data(), LDB: o.in,
-			C: o.dw.data(), LDC: o.in, Accumulate: o.dw.add,
-		})
-	}
 	if o.db.wanted() {
 		o.columns.run(c, o.out, o.rows)
+		c.final(o.db, 0)
+	}
+	for begin, end := 0, o.out; o.dw.wanted() && end > 0; end = begin { // dw is dyᵀ·x, rows ascending
+		begin = c.part(o.dw, o.in, end)
+		o.multiply(c, kernel.MatMul{
+			M: end - begin, N: o.in, K: o.rows, A: dy[begin:], LDA: o.out, TransA: true, B: o.x.Data(), LDB: o.in,
+			C: o.dw.data()[begin*o.in:], LDC: o.in, Accumulate: o.dw.add,
+		})
+		c.final(o.dw, begin*o.in)
 	}
 	if o.dx.wanted() { // dx is dy·w, outputs ascending
 		o.multiply(c, kernel.MatMul{

@@ -18,10 +18,53 @@ type Context struct {
 	Lengths    []int32      // keys of each sample, for padded attention
 	Running    []float32    // running statistics, read by a program for evaluation
 	Statistics []float32    // the batch's own statistics, written by a program for training, laid out as Running
+	Borders    []int        // ascending places in the flat gradient, for Backward: it tells soon when all behind one is final
 
 	Loss    float64 // sum over the targets that count
 	Count   int     // of targets that count
 	Correct int     // of these, where the largest logit is the target's
+
+	told  int            // from where on backward has said that the gradient is final
+	ready func(from int) // whom it tells; nil: nobody
+}
+
+// tell says from where on the gradient is final, if that is news.
+func (c *Context) tell(from int) {
+	if from < c.told && c.ready != nil {
+		c.told = from
+		c.ready(from)
+	}
+}
+
+// leastPart is the number of rows that are worth a product of their own.
+const leastPart = 16
+
+// part is where the last part of a parameter's gradient begins that is worth telling before the rest is computed: a row of
+// those before end. The rows have so many elements. What lies behind the parameter must have been told, else it is 0.
+func (c *Context) part(s *sink, columns, end int) int {
+	if !c.follows(s) {
+		return 0
+	}
+	begin := s.target.interval.Begin
+	k, _ := slices.BinarySearch(c.Borders, begin+(end-leastPart)*columns+1)
+	if k == 0 {
+		return 0
+	}
+	return max(0, (c.Borders[k-1]-begin)/columns)
+}
+
+// final says that an operation has written what there is to write to a gradient from its element at on, though there is
+// more for it to do.
+func (c *Context) final(s *sink, at int) {
+	if c.follows(s) {
+		c.tell(s.target.interval.Begin + at)
+	}
+}
+
+// follows reports whether what the sink writes is final at once, and so is all that lies behind it in the flat gradient.
+func (c *Context) follows(s *sink) bool {
+	last := s.target.sinks[len(s.target.sinks)-1]
+	return c.ready != nil && s == last && s.place == s.target.grad && s.target.role == parameter && c.told <= s.target.interval.End
 }
 
 // Program is a compiled graph. It may be run by one goroutine at a time.
@@ -199,13 +242,14 @@ func (p *Program) Forward(c *Context, params []float32) {
 }
 
 // Backward runs the operations in reverse after a Forward, and overwrites the flat gradient entirely. Each time more of its
-// end has become final it calls ready, which may be nil, with the index from which on it is; the last call is ready(0).
+// end has become final it calls ready, which may be nil, with the index from which on it is; the last call is ready(0). It
+// may do so between two parts of an operation, so that c.Borders are passed soon.
 func (p *Program) Backward(c *Context, grad []float32, ready func(from int)) {
 	invariant(p.training, "backward through a program for evaluation")
 	for _, v := range p.params {
 		v.grad.data = of(grad, v.interval)
 	}
-	told := len(grad)
+	c.told, c.ready = len(grad), ready
 	for i := len(p.nodes) - 1; i >= 0; i-- {
 		n := p.nodes[i]
 		if len(n.sinks) > 0 {
@@ -217,10 +261,7 @@ func (p *Program) Backward(c *Context, grad []float32, ready func(from int)) {
 				}
 			}
 		}
-		if from := p.ready[i]; from < told && ready != nil {
-			told = from
-			ready(from)
-		}
+		c.tell(p.ready[i])
 	}
 }
 

@@ -205,7 +205,7 @@ func (t *Trainer) seatGradient(r *Run, i int) {
 	t.readShard(seat)
 	t.Activity.Turn(Computing)
 	t.seat = i
-	ready := t.none
+	var ready func(from int)
 	if i == r.Arc.Len()-1 {
 		t.nextBucket = len(t.Buckets) - 1
 		ready = t.ready
@@ -216,7 +216,6 @@ func (t *Trainer) seatGradient(r *Run, i int) {
 
 // bind makes the functions that a seat's computation calls back, once a session, so that steps allocate nothing.
 func (t *Trainer) bind(r *Run) {
-	t.none = func(int) {}
 	t.ready = func(from int) {
 		for ; t.nextBucket >= 0 && t.Buckets[t.nextBucket].Begin >= from; t.nextBucket-- {
 			r.Ring.Ready(t.nextBucket)

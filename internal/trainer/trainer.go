@@ -97,10 +97,10 @@ type Trainer struct {
 	records [][]byte
 
 	// What the replica calls back while it computes a seat; see bind.
-	seat        int // the local seat under way
-	nextBucket  int // the next one that backward completes
-	none, ready func(from int)
-	forward     func(model.Result)
+	seat       int // the local seat under way
+	nextBucket int // the next one that backward completes
+	ready      func(from int)
+	forward    func(model.Result)
 
 	statRecords       [][]byte  // batch statistics of the local seats
 	statSeat, statSum []float32 // of one seat, and folded over the seats
@@ -134,6 +134,11 @@ func New(p *Plan, team *kernel.Team) (*Trainer, error) {
 	t := &Trainer{Plan: p, team: team, replica: p.Model.NewReplica(team), opt: opt,
 		params: make([]float32, p.Model.Len()), stats: make([]float32, stats),
 		statSeat: make([]float32, stats), statSum: make([]float32, stats)}
+	borders := make([]int, len(p.Buckets))
+	for i, b := range p.Buckets {
+		borders[i] = b.Begin
+	}
+	t.replica.TellAt(borders)
 	p.Model.Init(t.params, t.stats, p.Job.Seed)
 	return t, nil
 }
