@@ -951,6 +951,7 @@ type Activity struct {
 	ReadingUs         uint64                 `protobuf:"varint,6,opt,name=reading_us,json=readingUs,proto3" json:"reading_us,omitempty"`               // in all since the worker holds the job
 	ComputingUs       uint64                 `protobuf:"varint,7,opt,name=computing_us,json=computingUs,proto3" json:"computing_us,omitempty"`
 	WaitingUs         uint64                 `protobuf:"varint,8,opt,name=waiting_us,json=waitingUs,proto3" json:"waiting_us,omitempty"`
+	HeldUs            uint64                 `protobuf:"varint,13,opt,name=held_us,json=heldUs,proto3" json:"held_us,omitempty"`                                    // kept from running while it would have waited
 	Sent              uint64                 `protobuf:"varint,9,opt,name=sent,proto3" json:"sent,omitempty"`                                                       // frames that this session gave the link to the next worker,
 	Received          uint64                 `protobuf:"varint,10,opt,name=received,proto3" json:"received,omitempty"`                                              // and took from the link from the previous one
 	ReachedNext       bool                   `protobuf:"varint,11,opt,name=reached_next,json=reachedNext,proto3" json:"reached_next,omitempty"`                     // while connecting: the link to the next worker stands,
@@ -1041,6 +1042,13 @@ func (x *Activity) GetComputingUs() uint64 {
 func (x *Activity) GetWaitingUs() uint64 {
 	if x != nil {
 		return x.WaitingUs
+	}
+	return 0
+}
+
+func (x *Activity) GetHeldUs() uint64 {
+	if x != nil {
+		return x.HeldUs
 	}
 	return 0
 }
@@ -4132,7 +4140,7 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\vincarnation\x18\x02 \x01(\x06R\vincarnation\x12\x12\n" +
 	"\x04open\x18\x03 \x01(\bR\x04open\x12\x16\n" +
 	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x19\n" +
-	"\bsince_ms\x18\x05 \x01(\x04R\asinceMs\"\x90\x03\n" +
+	"\bsince_ms\x18\x05 \x01(\x04R\asinceMs\"\xa9\x03\n" +
 	"\bActivity\x12'\n" +
 	"\x05doing\x18\x01 \x01(\x0e2\x11.ringmaster.DoingR\x05doing\x12\x19\n" +
 	"\bsince_us\x18\x02 \x01(\x04R\asinceUs\x12\x12\n" +
@@ -4144,7 +4152,8 @@ const file_ringmaster_proto_rawDesc = "" +
 	"reading_us\x18\x06 \x01(\x04R\treadingUs\x12!\n" +
 	"\fcomputing_us\x18\a \x01(\x04R\vcomputingUs\x12\x1d\n" +
 	"\n" +
-	"waiting_us\x18\b \x01(\x04R\twaitingUs\x12\x12\n" +
+	"waiting_us\x18\b \x01(\x04R\twaitingUs\x12\x17\n" +
+	"\aheld_us\x18\r \x01(\x04R\x06heldUs\x12\x12\n" +
 	"\x04sent\x18\t \x01(\x04R\x04sent\x12\x1a\n" +
 	"\breceived\x18\n" +
 	" \x01(\x04R\breceived\x12!\n" +

@@ -1,8 +1,10 @@
 package session
 
 import (
+	"context"
 	"time"
 
+	"ringmaster/internal/machine"
 	"ringmaster/internal/rpc"
 	"ringmaster/internal/trainer"
 )
@@ -19,7 +21,7 @@ func (j *job) describeActivity(t *trainer.Trainer, r *rpc.Report) {
 	a := t.Activity.Account()
 	r.Activity = &rpc.Activity{Doing: doings[a.Doing], SinceUs: micros(a.Since), Step: a.Step,
 		StepReadingUs: micros(a.InStep[trainer.Reading]), StepBusyUs: micros(a.Busy()), ReadingUs: micros(a.Spent[trainer.Reading]),
-		ComputingUs: micros(a.Spent[trainer.Computing]), WaitingUs: micros(a.Spent[trainer.Waiting])}
+		ComputingUs: micros(a.Spent[trainer.Computing]), WaitingUs: micros(a.Spent[trainer.Waiting]), HeldUs: micros(a.Spent[trainer.Held])}
 	s := j.current.Load()
 	if s == nil {
 		return
@@ -33,6 +35,20 @@ func (j *job) describeActivity(t *trainer.Trainer, r *rpc.Report) {
 	if wait, ok := (*ring).WaitingFor(); ok {
 		r.Waiting = &rpc.Waiting{Worker: wait.Peer.Worker, Host: wait.Peer.Host, Step: wait.Step, Bucket: int32(wait.Bucket),
 			Chunk: int32(wait.Chunk), Doing: wait.Doing, SinceMs: uint64(time.Since(wait.Since).Milliseconds())}
+	}
+}
+
+// beat keeps the account of an activity right while a session runs.
+func beat(ctx context.Context, a *trainer.Activity) {
+	ticker := time.NewTicker(trainer.BeatEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			a.Beat(machine.CPUTime())
+		}
 	}
 }
 

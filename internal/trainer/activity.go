@@ -18,8 +18,12 @@ const (
 	Waiting    // for others in the ring
 	Connecting // to the neighbours in the ring
 	Fetching   // the state, from others
+	Held       // nothing: its machine did not let it run while it seemed to wait for others
 	doings
 )
+
+// BeatEvery is the time between two calls of Beat.
+const BeatEvery = 5 * time.Millisecond
 
 // Activity keeps account of a worker's time, for those who ask what it is doing. Turning from one thing to another
 // allocates nothing and takes a fraction of a microsecond.
@@ -27,6 +31,10 @@ type Activity struct {
 	mu      sync.Mutex
 	account Account
 	since   time.Time // when doing began
+
+	beat   time.Time // the last one,
+	cpu    time.Duration
+	waited time.Duration // and how long had been waited by then
 }
 
 // Account is what an Activity comes to at one moment.
@@ -60,11 +68,36 @@ func (a *Activity) turn(to Doing, now time.Time) {
 		a.account.add(now.Sub(a.since))
 	}
 	a.account.Doing, a.since = to, now
+	if to == Idle {
+		a.beat = time.Time{} // who does nothing need not beat
+	}
 }
 
 func (a *Account) add(d time.Duration) {
 	a.InStep[a.Doing] += d
 	a.Spent[a.Doing] += d
+}
+
+// Beat tells waiting from being kept from running. It is called every BeatEvery, with the processor time that the process
+// has used: a beat that comes late while the process has not computed comes from a process that was stopped, or had no
+// processor. A worker that is stopped while it waits for the others holds them up just as one that is stopped in a
+// computation, but by its own clock it only waits.
+func (a *Activity) Beat(cpu time.Duration) {
+	now := time.Now()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	waited := a.account.Spent[Waiting]
+	if a.account.Doing == Waiting {
+		waited += now.Sub(a.since)
+	}
+	late := now.Sub(a.beat) - BeatEvery
+	if !a.beat.IsZero() && late >= BeatEvery {
+		held := max(0, min(late-(cpu-a.cpu), waited-a.waited))
+		a.account.Spent[Waiting] -= held
+		a.account.Spent[Held] += held
+		waited -= held
+	}
+	a.beat, a.cpu, a.waited = now, cpu, waited
 }
 
 // Account is the account at this moment, with what is under way.
