@@ -12,7 +12,7 @@ import (
 // x86 emits kernels for AVX-512 or AVX2.
 type x86 struct {
 	set       isa
-	constants map[uint32]operand.Mem // each four bytes, to be broadcast
+	constants map[uint32]operand.Mem // each four bytes, to be broadcast; AVX2: in every lane
 	masks     operand.Mem            // AVX2's tail masks: 16 times -1, then 16 times 0
 }
 
@@ -81,8 +81,12 @@ func (x *x86) emit(p *program, past bool) {
 	if len(p.lanes) > 0 {
 		parts = lanes / e.width()
 	}
-	unroll := max(1, p.unroll)
-	e.loop("unrolled", unroll*parts, unroll > 1)
+	if e.abreast() > 1 {
+		e.loop("abreast", e.abreast(), true)
+	} else {
+		unroll := max(1, p.unroll)
+		e.loop("unrolled", unroll*parts, unroll > 1)
+	}
 	e.loop("single", parts, true)
 	if past {
 		SFENCE()
@@ -103,6 +107,15 @@ func (x *x86) emit(p *program, past bool) {
 	}
 	VZEROUPPER()
 	RET()
+}
+
+// abreast is how many copies of the program go on side by side. AVX-512's kernels have none: their constants lie in
+// registers, and the processors that run them look further ahead.
+func (e *emission) abreast() int {
+	if e.set == avx2 {
+		return max(1, e.p.abreast)
+	}
+	return 1
 }
 
 // lanes is the number of partial sums of the lane rule.
@@ -128,10 +141,10 @@ func (e *emission) prologue() {
 	e.hoist()
 }
 
-// hoist keeps the scalars, and as many constants as there is room for, in registers; the others are broadcast from memory
-// where they are used.
+// hoist keeps the scalars, and as many constants as there is room for, in registers, those first that no instruction would
+// take from memory; the others are read where they are used.
 func (e *emission) hoist() {
-	room := e.registers() - e.p.pressure() - 3
+	room := e.registers() - e.abreast()*e.p.pressure() - 3
 	for _, acc := range e.acc {
 		room -= len(acc)
 	}
@@ -144,12 +157,42 @@ func (e *emission) hoist() {
 			room--
 		}
 	}
-	for v, n := range e.p.nodes {
-		if n.op == opConst && room > 0 {
-			e.hoisted[value(v)] = e.broadcast(n)
-			room--
+	needed := e.needed()
+	for _, first := range []bool{true, false} {
+		for v, n := range e.p.nodes {
+			if n.op == opConst && room > 0 && needed[value(v)] == first {
+				e.hoisted[value(v)] = e.broadcast(n)
+				room--
+			}
 		}
 	}
+}
+
+// needed are the constants that somewhere must be in a register. AVX-512's all must.
+func (e *emission) needed() map[value]bool {
+	needed := map[value]bool{}
+	for _, n := range e.p.nodes {
+		for k, a := range n.args {
+			if e.p.nodes[a].op == opConst && (e.set == avx512 || !e.fromMemory(n, k)) {
+				needed[a] = true
+			}
+		}
+	}
+	return needed
+}
+
+// fromMemory reports whether an operation can take a constant from memory as the operand of that number.
+func (e *emission) fromMemory(n node, operand int) bool {
+	if e.p.nodes[n.args[operand]].bits == 0 {
+		return false
+	}
+	switch n.op {
+	case opAdd, opSub, opMul, opDiv, opMax, opMin, opIntAdd, opIntSub, opAnd, opOr:
+		return operand == 1
+	case opFMA, opFNMA, opFMS:
+		return true // a second constant of the same operation is loaded for it
+	}
+	return false
 }
 
 // broadcast loads a constant or scalar parameter into every lane of a new register.
@@ -170,6 +213,10 @@ func (e *emission) broadcast(n node) reg.VecVirtual {
 	at, ok := e.constants[n.bits]
 	if !ok {
 		panic(fmt.Sprintf("constant %#x is not in the table", n.bits))
+	}
+	if x := e.x86; x.set == avx2 {
+		VMOVUPS(at, v)
+		return v
 	}
 	VBROADCASTSS(at, v)
 	return v
@@ -193,8 +240,12 @@ func (e *emission) loop(name string, copies int, wanted bool) {
 	Label(name)
 	CMPQ(e.left, operand.U32(uint32(step)))
 	JLT(operand.LabelRef(end))
-	for c := range copies {
-		e.body(c, false)
+	if name == "abreast" {
+		e.bodies(copies)
+	} else {
+		for c := range copies {
+			e.body(c, false)
+		}
 	}
 	ADDQ(operand.U32(uint32(step)), e.index)
 	SUBQ(operand.U32(uint32(step)), e.left)
@@ -230,13 +281,32 @@ func (e *emission) tail(parts int) {
 
 // body emits the program for vector number part from the index on.
 func (e *emission) body(part int, tail bool) {
-	b := &body{emission: e, part: part, tail: tail, at: map[value]reg.Register{}}
-	b.left = append([]int(nil), e.p.uses...)
+	b := e.copyOf(part, tail)
 	for v, n := range e.p.nodes {
 		if !n.hoisted() {
 			b.node(value(v), n)
 		}
 	}
+}
+
+// bodies emits the program for so many vectors, one operation of each in turn.
+func (e *emission) bodies(copies int) {
+	var all []*body
+	for part := range copies {
+		all = append(all, e.copyOf(part, false))
+	}
+	for v, n := range e.p.nodes {
+		if n.hoisted() {
+			continue
+		}
+		for _, b := range all {
+			b.node(value(v), n)
+		}
+	}
+}
+
+func (e *emission) copyOf(part int, tail bool) *body {
+	return &body{emission: e, part: part, tail: tail, at: map[value]reg.Register{}, left: append([]int(nil), e.p.uses...)}
 }
 
 // body is one copy of the program.
@@ -258,6 +328,17 @@ func (b *body) use(v value) reg.Register {
 		return b.broadcast(n)
 	}
 	return b.at[v]
+}
+
+// operand gives the register of a value that is read once more, or, where the operation can take it from there, the place in
+// memory of a constant that has none.
+func (b *body) operand(n node, k int) operand.Op {
+	v := n.args[k]
+	if _, hoisted := b.hoisted[v]; !hoisted && b.set == avx2 && b.p.nodes[v].op == opConst && b.fromMemory(n, k) {
+		b.left[v]--
+		return b.constants[b.p.nodes[v].bits]
+	}
+	return b.use(v)
 }
 
 // free reports whether the value's register may be overwritten after use: nobody reads it again.
@@ -318,9 +399,9 @@ func (b *body) node(v value, n node) {
 // plain emits an operation of one or two operands.
 func (b *body) plain(n node) reg.Register {
 	a := b.use(n.args[0])
-	var c reg.Register
+	var c operand.Op
 	if len(n.args) == 2 {
-		c = b.use(n.args[1])
+		c = b.operand(n, 1)
 	}
 	d := b.vector()
 	wide := b.set == avx512
@@ -379,7 +460,6 @@ func (b *body) plain(n node) reg.Register {
 
 // fused emits a fused multiply-add. It overwrites a source that nobody reads again, where there is one.
 func (b *body) fused(n node) reg.Register {
-	x, y, z := b.use(n.args[0]), b.use(n.args[1]), b.use(n.args[2])
 	form231, form213 := VFMADD231PS, VFMADD213PS
 	switch n.op {
 	case opFNMA:
@@ -387,6 +467,10 @@ func (b *body) fused(n node) reg.Register {
 	case opFMS:
 		form231, form213 = VFMSUB231PS, VFMSUB213PS
 	}
+	if r := b.fusedWithMemory(n, form231, form213); r != nil {
+		return r
+	}
+	x, y, z := b.use(n.args[0]), b.use(n.args[1]), b.use(n.args[2])
 	switch {
 	case b.free(n.args[2]):
 		form231(y, x, z)
@@ -402,6 +486,49 @@ func (b *body) fused(n node) reg.Register {
 	VMOVAPS(z, d)
 	form231(y, x, d)
 	return d
+}
+
+// fusedWithMemory emits a fused multiply-add of which a constant lies in memory: the summand, else one of the factors. nil:
+// none does.
+func (b *body) fusedWithMemory(n node, form231, form213 func(...operand.Op)) reg.Register {
+	inMemory := func(k int) bool {
+		_, hoisted := b.hoisted[n.args[k]]
+		return b.set == avx2 && !hoisted && b.p.nodes[n.args[k]].op == opConst && b.fromMemory(n, k)
+	}
+	x, y := 0, 1
+	if inMemory(0) && !inMemory(1) {
+		x, y = y, x
+	}
+	switch {
+	case inMemory(2):
+		if !inMemory(x) && !inMemory(y) && n.args[x] != n.args[y] && b.left[n.args[y]] == 1 && b.left[n.args[x]] > 1 {
+			x, y = y, x // overwrites the one that nobody reads again
+		}
+		if inMemory(y) {
+			x, y = y, x
+		}
+		// x is overwritten: a constant's copy, or a register that nobody reads again, or a copy of one.
+		from, other, summand := b.use(n.args[x]), b.use(n.args[y]), b.operand(n, 2)
+		if d, fresh := from.(reg.VecVirtual), inMemory(x); fresh || b.free(n.args[x]) && n.args[x] != n.args[y] {
+			form213(summand, other, d)
+			return d
+		}
+		d := b.vector()
+		VMOVAPS(from, d)
+		form213(summand, other, d)
+		return d
+	case inMemory(y):
+		factor, constant, summand := b.use(n.args[x]), b.operand(n, y), b.use(n.args[2])
+		if b.free(n.args[2]) {
+			form231(constant, factor, summand)
+			return summand
+		}
+		d := b.vector()
+		VMOVAPS(summand, d)
+		form231(constant, factor, d)
+		return d
+	}
+	return nil
 }
 
 func (b *body) compare(n node) reg.Register {

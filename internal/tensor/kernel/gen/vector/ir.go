@@ -80,6 +80,7 @@ type kernel struct {
 	streams []string // []float32 parameters
 	scalars []string // float32 parameters
 	unroll  int      // copies of the program in the main loop; 0 is 1
+	abreast int      // AVX2: copies in the main loop that go on side by side, each filling the other's latencies; 0 is 1
 	past    bool     // has a form for long vectors whose stores go past the caches
 	body    func(b *builder)
 }

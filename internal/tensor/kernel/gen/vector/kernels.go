@@ -18,15 +18,34 @@ const (
 	geluC1         = 0.044715
 )
 
+// expReduced writes x = n ln2 + r: t is roundMagic + n.
+func (b *builder) expReduced(x value) (t, n, r value) {
+	t = b.fma(x, b.float(log2E), b.float(roundMagic))
+	n = b.sub(t, b.float(roundMagic))
+	r = b.fnma(n, b.float(ln2High), x)
+	return t, n, b.fnma(n, b.float(ln2Low), r)
+}
+
+func (b *builder) expPolynomial(r value) value {
+	return b.horner(r, 0.0013814595, 0.008368717, 0.04166839, 0.16666521, 0.49999994, 1, 1)
+}
+
+// expNormal has the bits of exp where |x| < 87: the result is a normal number, and so is its power of two.
+func (b *builder) expNormal(x value) value {
+	t, n, r := b.expReduced(x)
+	p := b.expPolynomial(r)
+	if b.set == avx512 {
+		return b.emit(opScaleExponent, 0, p, n)
+	}
+	return b.mul(p, b.shl(b.iadd(t, b.bits(127)), 23)) // the shift leaves nothing of roundMagic
+}
+
 // exp is e^x with |x| brought into the range where the result is neither 0 nor infinite before its last rounding.
 func (b *builder) exp(x value) value {
 	x = b.max(b.float(-104), x)
 	x = b.min(b.float(89), x)
-	t := b.fma(x, b.float(log2E), b.float(roundMagic))
-	n := b.sub(t, b.float(roundMagic))
-	r := b.fnma(n, b.float(ln2High), x)
-	r = b.fnma(n, b.float(ln2Low), r)
-	p := b.horner(r, 0.0013814595, 0.008368717, 0.04166839, 0.16666521, 0.49999994, 1, 1)
+	t, n, r := b.expReduced(x)
+	p := b.expPolynomial(r)
 	if b.set == avx512 {
 		return b.emit(opScaleExponent, 0, p, n)
 	}
@@ -65,7 +84,8 @@ func (b *builder) tanh(x value) value {
 	u := b.mul(a, a)
 	p := b.horner(u, -0.005704988, 0.020639088, -0.053739715, 0.13331442, -0.3333328)
 	small := b.fma(b.mul(p, u), a, a)
-	large := b.sub(b.float(1), b.div(b.float(2), b.add(b.exp(b.add(a, a)), b.float(1))))
+	e := b.expNormal(b.min(b.float(40), b.add(a, a))) // tanh rounds to 1 long before
+	large := b.sub(b.float(1), b.div(b.float(2), b.add(e, b.float(1))))
 	return b.signed(b.sel(b.less(a, b.float(0.625)), small, large), x)
 }
 
@@ -76,7 +96,7 @@ func (b *builder) erf(x value) value {
 	small := b.fma(p, a, a)
 	t := b.min(b.float(4), a)
 	q := b.horner(t, -2.1445543e-05, 0.00043852968, -0.0041908547, 0.025171805, -0.10836155, -0.6332724, -1.129552, 0.00018245974)
-	large := b.sub(b.float(1), b.exp(q))
+	large := b.sub(b.float(1), b.expNormal(q))
 	return b.signed(b.sel(b.less(a, b.float(0.95)), small, large), x)
 }
 
@@ -242,30 +262,30 @@ var kernels = []kernel{
 	{name: "relu6Backward", past: true, streams: list("dx", "dy", "y"), unroll: 2, body: func(b *builder) {
 		b.store("dx", b.relu6Gradient(b.load("dy"), b.load("y")))
 	}},
-	{name: "exp", past: true, streams: list("dst", "x"), body: func(b *builder) {
+	{name: "exp", past: true, streams: list("dst", "x"), abreast: 2, body: func(b *builder) {
 		b.store("dst", b.exp(b.load("x")))
 	}},
-	{name: "log", streams: list("dst", "x"), body: func(b *builder) {
+	{name: "log", streams: list("dst", "x"), abreast: 2, body: func(b *builder) {
 		b.store("dst", b.log(b.load("x")))
 	}},
-	{name: "tanh", streams: list("dst", "x"), body: func(b *builder) {
+	{name: "tanh", streams: list("dst", "x"), abreast: 2, body: func(b *builder) {
 		b.store("dst", b.tanh(b.load("x")))
 	}},
-	{name: "erf", streams: list("dst", "x"), body: func(b *builder) {
+	{name: "erf", streams: list("dst", "x"), abreast: 2, body: func(b *builder) {
 		b.store("dst", b.erf(b.load("x")))
 	}},
-	{name: "sigmoid", streams: list("dst", "x"), body: func(b *builder) {
+	{name: "sigmoid", streams: list("dst", "x"), abreast: 2, body: func(b *builder) {
 		b.store("dst", b.sigmoid(b.load("x")))
 	}},
-	{name: "silu", past: true, streams: list("dst", "x"), body: func(b *builder) {
+	{name: "silu", past: true, streams: list("dst", "x"), abreast: 2, body: func(b *builder) {
 		x := b.load("x")
 		b.store("dst", b.mul(x, b.sigmoid(x)))
 	}},
-	{name: "gelu", past: true, streams: list("dst", "x"), body: func(b *builder) {
+	{name: "gelu", past: true, streams: list("dst", "x"), abreast: 2, body: func(b *builder) {
 		x := b.load("x")
 		b.store("dst", b.mul(x, b.half(b.erf(b.mul(x, b.float(sqrtHalf))))))
 	}},
-	{name: "geluTanh", past: true, streams: list("dst", "x"), body: func(b *builder) {
+	{name: "geluTanh", past: true, streams: list("dst", "x"), abreast: 2, body: func(b *builder) {
 		x := b.load("x")
 		b.store("dst", b.mul(x, b.half(b.tanh(b.geluInner(x, b.mul(x, x))))))
 	}},
@@ -277,19 +297,19 @@ var kernels = []kernel{
 		y := b.load("y")
 		b.store("dx", b.mul(b.load("dy"), b.fnma(y, y, b.float(1))))
 	}},
-	{name: "siluBackward", streams: list("dx", "dy", "x"), body: func(b *builder) {
+	{name: "siluBackward", streams: list("dx", "dy", "x"), abreast: 2, body: func(b *builder) {
 		x := b.load("x")
 		s := b.sigmoid(x)
 		d := b.fma(b.mul(x, s), b.sub(b.float(1), s), s)
 		b.store("dx", b.mul(b.load("dy"), d))
 	}},
-	{name: "geluBackward", streams: list("dx", "dy", "x"), body: func(b *builder) {
+	{name: "geluBackward", streams: list("dx", "dy", "x"), abreast: 2, body: func(b *builder) {
 		x := b.load("x")
 		cdf := b.half(b.erf(b.mul(x, b.float(sqrtHalf))))
 		density := b.mul(b.exp(b.mul(b.mul(x, x), b.float(-0.5))), b.float(invSqrtTwoPi))
 		b.store("dx", b.mul(b.load("dy"), b.fma(x, density, cdf)))
 	}},
-	{name: "geluTanhBackward", streams: list("dx", "dy", "x"), body: func(b *builder) {
+	{name: "geluTanhBackward", streams: list("dx", "dy", "x"), abreast: 2, body: func(b *builder) {
 		x := b.load("x")
 		square := b.mul(x, x)
 		t := b.tanh(b.geluInner(x, square))
@@ -313,20 +333,20 @@ var kernels = []kernel{
 	{name: "max", lanes: list("l"), streams: list("x"), body: func(b *builder) {
 		b.accMax("l", b.load("x"))
 	}},
-	{name: "expSum", lanes: list("l"), streams: list("dst", "x"), scalars: list("m"), body: func(b *builder) {
+	{name: "expSum", lanes: list("l"), streams: list("dst", "x"), scalars: list("m"), abreast: 2, body: func(b *builder) {
 		e := b.exp(b.sub(b.load("x"), b.scalar("m")))
 		b.store("dst", e)
 		b.accAdd("l", e)
 	}},
-	{name: "expSumOnly", lanes: list("l"), streams: list("x"), scalars: list("m"), body: func(b *builder) {
+	{name: "expSumOnly", lanes: list("l"), streams: list("x"), scalars: list("m"), abreast: 2, body: func(b *builder) {
 		b.accAdd("l", b.exp(b.sub(b.load("x"), b.scalar("m"))))
 	}},
-	{name: "expScaleShiftSum", lanes: list("l"), streams: list("dst", "x"), scalars: list("a", "b"), body: func(b *builder) {
+	{name: "expScaleShiftSum", lanes: list("l"), streams: list("dst", "x"), scalars: list("a", "b"), abreast: 2, body: func(b *builder) {
 		e := b.exp(b.fma(b.scalar("a"), b.load("x"), b.scalar("b")))
 		b.store("dst", e)
 		b.accAdd("l", e)
 	}},
-	{name: "expScaleShift", streams: list("dst", "x"), scalars: list("a", "b"), body: func(b *builder) {
+	{name: "expScaleShift", streams: list("dst", "x"), scalars: list("a", "b"), abreast: 2, body: func(b *builder) {
 		b.store("dst", b.exp(b.fma(b.scalar("a"), b.load("x"), b.scalar("b"))))
 	}},
 	{name: "scaleShiftMul", streams: list("dst", "x", "y"), scalars: list("a", "b"), unroll: 2, body: func(b *builder) {

@@ -5,7 +5,8 @@ import (
 	"github.com/mmcloughlin/avo/operand"
 )
 
-// tables emits the constants of all kernels and the tail masks.
+// tables emits the constants of all kernels and the tail masks. AVX2 takes constants as operands in memory, so there each
+// fills a vector.
 func (x *x86) tables(programs []*program) {
 	x.constants = map[uint32]operand.Mem{}
 	table := GLOBL("vectorConstants"+x.set.suffix(), RODATA|NOPTR)
@@ -15,8 +16,14 @@ func (x *x86) tables(programs []*program) {
 				continue
 			}
 			if _, ok := x.constants[n.bits]; !ok {
-				at := 4 * len(x.constants)
-				DATA(at, operand.U32(n.bits))
+				copies := 1
+				if x.set == avx2 {
+					copies = x.width()
+				}
+				at := 4 * copies * len(x.constants)
+				for i := range copies {
+					DATA(at+4*i, operand.U32(n.bits))
+				}
 				x.constants[n.bits] = table.Offset(at)
 			}
 		}
