@@ -1,10 +1,8 @@
 package session
 
 import (
-	"context"
 	"time"
 
-	"ringmaster/internal/machine"
 	"ringmaster/internal/rpc"
 	"ringmaster/internal/trainer"
 )
@@ -35,20 +33,6 @@ func (j *job) describeActivity(t *trainer.Trainer, r *rpc.Report) {
 	if wait, ok := (*ring).WaitingFor(); ok {
 		r.Waiting = &rpc.Waiting{Worker: wait.Peer.Worker, Host: wait.Peer.Host, Step: wait.Step, Bucket: int32(wait.Bucket),
 			Chunk: int32(wait.Chunk), Doing: wait.Doing, SinceMs: uint64(time.Since(wait.Since).Milliseconds())}
-	}
-}
-
-// beat keeps the account of an activity right while a session runs.
-func beat(ctx context.Context, a *trainer.Activity) {
-	ticker := time.NewTicker(trainer.BeatEvery)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-			a.Beat(machine.CPUTime())
-		}
 	}
 }
 

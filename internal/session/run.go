@@ -71,9 +71,6 @@ func (j *job) course(ctx context.Context, s *session, saver *saver, fresh bool) 
 	was, last := t.Step(), t.Progress.LastStep.Load()
 	defer t.Activity.Turn(trainer.Idle)
 	t.Activity.Turn(trainer.Fetching)
-	beating, still := context.WithCancel(ctx)
-	defer still()
-	go beat(beating, &t.Activity)
 	if err := j.catchUp(ctx, s); err != nil {
 		return err
 	}

@@ -22,8 +22,8 @@ const (
 	doings
 )
 
-// BeatEvery is the time between two calls of Beat.
-const BeatEvery = 5 * time.Millisecond
+// beatEvery is the time between two beats of who waits. One that comes later than another would have is late.
+const beatEvery = 5 * time.Millisecond
 
 // Activity keeps account of a worker's time, for those who ask what it is doing. Turning from one thing to another
 // allocates nothing and takes a fraction of a microsecond.
@@ -32,9 +32,11 @@ type Activity struct {
 	account Account
 	since   time.Time // when doing began
 
-	beat   time.Time // the last one,
-	cpu    time.Duration
-	waited time.Duration // and how long had been waited by then
+	// Who waits for others beats, which tells waiting from being kept from running: late beats come from a process that was
+	// stopped, or had no processor. A worker that is stopped while it waits holds the others up just as one that is stopped
+	// in a computation, but by its own clock it only waits.
+	beats *time.Timer // nil before the first wait
+	beat  time.Time   // the last one
 }
 
 // Account is what an Activity comes to at one moment.
@@ -67,37 +69,45 @@ func (a *Activity) turn(to Doing, now time.Time) {
 	if !a.since.IsZero() {
 		a.account.add(now.Sub(a.since))
 	}
+	if a.account.Doing == Waiting {
+		a.beats.Stop()
+		a.beaten(now)
+	}
 	a.account.Doing, a.since = to, now
-	if to == Idle {
-		a.beat = time.Time{} // who does nothing need not beat
+	if to == Waiting {
+		a.rebeat(now)
+	}
+}
+
+// beaten takes the time that the last beat was late out of what was waited. A beat may be as late as the next one is due.
+func (a *Activity) beaten(now time.Time) {
+	if late := now.Sub(a.beat) - beatEvery; late >= beatEvery {
+		a.account.Spent[Waiting] -= late
+		a.account.Spent[Held] += late
+	}
+}
+
+func (a *Activity) rebeat(now time.Time) {
+	a.beat = now
+	if a.beats != nil {
+		a.beats.Reset(beatEvery)
+		return
+	}
+	a.beats = time.AfterFunc(beatEvery, func() { a.takeBeat(time.Now()) })
+}
+
+func (a *Activity) takeBeat(now time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.account.Doing == Waiting {
+		a.beaten(now)
+		a.rebeat(now)
 	}
 }
 
 func (a *Account) add(d time.Duration) {
 	a.InStep[a.Doing] += d
 	a.Spent[a.Doing] += d
-}
-
-// Beat tells waiting from being kept from running. It is called every BeatEvery, with the processor time that the process
-// has used: a beat that comes late while the process has not computed comes from a process that was stopped, or had no
-// processor. A worker that is stopped while it waits for the others holds them up just as one that is stopped in a
-// computation, but by its own clock it only waits.
-func (a *Activity) Beat(cpu time.Duration) {
-	now := time.Now()
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	waited := a.account.Spent[Waiting]
-	if a.account.Doing == Waiting {
-		waited += now.Sub(a.since)
-	}
-	late := now.Sub(a.beat) - BeatEvery
-	if !a.beat.IsZero() && late >= BeatEvery {
-		held := max(0, min(late-(cpu-a.cpu), waited-a.waited))
-		a.account.Spent[Waiting] -= held
-		a.account.Spent[Held] += held
-		waited -= held
-	}
-	a.beat, a.cpu, a.waited = now, cpu, waited
 }
 
 // Account is the account at this moment, with what is under way.

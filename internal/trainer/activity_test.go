@@ -41,33 +41,35 @@ func TestActivity(t *testing.T) {
 
 // TestHeld: time that seemed to be waiting counts as held where beats show that the process did not run.
 func TestHeld(t *testing.T) {
+	const ms = time.Millisecond
 	for name, c := range map[string]struct {
-		computing, waiting, cpu time.Duration // between two beats
-		more                    time.Duration // a beat after these comes in time
-		held                    time.Duration
+		beats []time.Duration // of a wait, from its beginning
+		end   time.Duration
+		held  time.Duration
 	}{
-		"in time":                    {waiting: BeatEvery, more: BeatEvery},
-		"a little late":              {waiting: 2*BeatEvery - 1, more: BeatEvery},
-		"stopped while it waits":     {waiting: 30 * time.Millisecond, more: BeatEvery, held: 25 * time.Millisecond},
-		"stopped while it computes":  {computing: 30 * time.Millisecond, more: BeatEvery},
-		"stopped in both":            {computing: 10 * time.Millisecond, waiting: 20 * time.Millisecond, cpu: time.Millisecond, held: 20 * time.Millisecond},
-		"no processor for the beats": {computing: 30 * time.Millisecond, waiting: 4 * time.Millisecond, cpu: 30 * time.Millisecond},
+		"short":                       {end: 3 * ms},
+		"in time":                     {beats: []time.Duration{5 * ms, 10 * ms, 16 * ms}, end: 18 * ms},
+		"a little late":               {beats: []time.Duration{5 * ms, 15*ms - 1}, end: 16 * ms},
+		"stopped":                     {beats: []time.Duration{5 * ms, 40 * ms, 45 * ms}, end: 46 * ms, held: 30 * ms},
+		"what it waited for is there": {beats: []time.Duration{5 * ms}, end: 40 * ms, held: 30 * ms},
+		"twice":                       {beats: []time.Duration{25 * ms, 30 * ms, 55 * ms}, end: 80 * ms, held: 60 * ms},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			synctest.Test(t, func(*testing.T) { // its clock stands still: no timer fires
 				var a Activity
-				a.Turn(Computing)
-				a.Beat(time.Second)
-				time.Sleep(c.computing)
-				a.Turn(Waiting)
-				time.Sleep(c.waiting)
-				a.Beat(time.Second + c.cpu)
-				time.Sleep(c.more)
-				a.Beat(time.Second + c.cpu)
-				a.Turn(Computing)
-				got := a.Account().Spent
-				want := [doings]time.Duration{Computing: c.computing, Waiting: c.waiting + c.more - c.held, Held: c.held}
-				if got != want {
+				now := time.Now()
+				for range 2 {
+					a.turn(Computing, now)
+					now = now.Add(time.Second)
+					a.turn(Waiting, now)
+					for _, beat := range c.beats {
+						a.takeBeat(now.Add(beat))
+					}
+					now = now.Add(c.end)
+				}
+				a.turn(Idle, now)
+				want := [doings]time.Duration{Computing: 2 * time.Second, Waiting: 2 * (c.end - c.held), Held: 2 * c.held}
+				if got := a.Account().Spent; got != want {
 					t.Errorf("got %v, want %v", got, want)
 				}
 			})
@@ -75,19 +77,22 @@ func TestHeld(t *testing.T) {
 	}
 }
 
-// TestNoBeatsBetweenSessions: who has had nothing to do has not been held.
-func TestNoBeatsBetweenSessions(t *testing.T) {
+// TestBeatsComeWhileWaiting: and nothing is held of a wait in which the process runs.
+func TestBeatsComeWhileWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var a Activity
-		a.Turn(Waiting)
-		a.Beat(0)
-		a.Turn(Idle)
-		time.Sleep(time.Minute)
-		a.Turn(Waiting)
-		time.Sleep(BeatEvery)
-		a.Beat(0)
-		if got := a.Account().Spent[Held]; got != 0 {
-			t.Errorf("held for %v", got)
+		for range 2 {
+			a.Turn(Waiting)
+			time.Sleep(time.Second)
+			a.Turn(Computing)
+			time.Sleep(time.Second)
+		}
+		a.mu.Lock()
+		late := time.Since(a.beat)
+		a.mu.Unlock()
+		want := [doings]time.Duration{Computing: 2 * time.Second, Waiting: 2 * time.Second}
+		if got := a.Account().Spent; got != want || late < time.Second || late > time.Second+beatEvery {
+			t.Errorf("got %v, want %v; the last beat was %v ago", got, want, late)
 		}
 	})
 }
