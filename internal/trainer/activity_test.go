@@ -69,7 +69,7 @@ func TestHeld(t *testing.T) {
 				}
 				a.turn(Idle, now)
 				want := [doings]time.Duration{Computing: 2 * time.Second, Waiting: 2 * (c.end - c.held), Held: 2 * c.held}
-				if got := a.Account().Spent; got != want {
+				if got := a.account.Spent; got != want {
 					t.Errorf("got %v, want %v", got, want)
 				}
 			})
