@@ -9,7 +9,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
 .DEFAULT_GOAL := help
-.PHONY: help build tidy run chaos stalls partitions partitions-short test race unit lint format vet staticcheck vulnerable generated generate e2e golden simulate bench bench-peers arm64 fuzz clean
+.PHONY: help build tidy run chaos stalls partitions partitions-short test race unit lint format vet staticcheck vulnerable generated generate e2e golden simulate bench bench-peers arm64 avx512 fuzz clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -60,6 +60,13 @@ EMULATE ?= qemu-aarch64-static
 ARM64 = ./internal/plan ./internal/rng ./internal/tensor/... ./internal/optim ./internal/model ./internal/golden
 arm64: ## the numeric packages' tests on arm64, emulated (qemu-aarch64-static, or EMULATE)
 	GOARCH=arm64 CGO_ENABLED=0 $(GO) test -short -timeout 30m -exec $(EMULATE) $(ARM64)
+
+# What is not emulated by the hour. Multiply-adds are emulated one by one: the rest of the package takes a day.
+AVX512 = TestMatMulHasTheGoldenBits|TestMatMulIsItsDefinition|TestVectorTiersGiveSameBits|TestColumnTiersGiveSameBits|TestFused
+KERNEL ?= $(firstword $(wildcard /boot/vmlinuz*))
+avx512: ## the kernels' tests on an emulated CPU with AVX-512 (bochs, bochs-term, isolinux, xorriso; KERNEL=a Linux kernel)
+	CGO_ENABLED=0 $(GO) build -o bin/emulate ./internal/tensor/kernel/emulate
+	CGO_ENABLED=0 $(GO) test -short -v -timeout 5h -exec "$(CURDIR)/bin/emulate -kernel $(KERNEL)" -run '$(AVX512)' ./internal/tensor/kernel
 
 fuzz: ## every fuzz test for FUZZTIME, 10s unless told
 	@for package in $$($(GO) list ./...); do \

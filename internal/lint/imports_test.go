@@ -20,7 +20,7 @@ var layers = []struct {
 	{"words: the standard library only", []string{"plan"}},
 	{"leaves, each of one subject", []string{"rng", "config", "certs", "rpc", "machine", "netns", "checkpoint/disk", "launch/tether", "cluster/logs", "tensor/kernel"}},
 	{"pure parts that know the words", []string{"checkpoint", "cluster/fsm", "dataset/glyphs", "tensor/kernel/measure"}},
-	{"data, sums and decisions' log", []string{"dataset", "dataset/glyphs/gen", "allreduce", "optim", "tensor", "tensor/blas", "tensor/kernel/peer", "tensor/kernel/peer/vector", "cluster/node"}},
+	{"data, sums and decisions' log", []string{"dataset", "dataset/glyphs/gen", "allreduce", "optim", "tensor", "tensor/blas", "tensor/kernel/peer", "tensor/kernel/peer/vector", "tensor/kernel/emulate", "cluster/node"}},
 	{"models", []string{"model"}},
 	{"the step loop", []string{"trainer"}},
 	{"the coordinator and the worker: they meet only through rpc", []string{"cluster", "session"}},
