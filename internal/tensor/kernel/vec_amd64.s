@@ -10341,15 +10341,15 @@ abreast:
 	VMULPS       Y0, Y0, Y2
 	VMULPS       Y1, Y1, Y3
 	VMOVUPS      vectorConstantsAVX2<>+1888(SB), Y4
-	VFMADD213PS  vectorConstantsAVX2<>+1920(SB), Y2, Y4
-	VMOVUPS      vectorConstantsAVX2<>+1888(SB), Y2
-	VFMADD213PS  vectorConstantsAVX2<>+1920(SB), Y3, Y2
-	VMULPS       Y4, Y0, Y3
-	VMULPS       Y2, Y1, Y2
+	VFMADD213PS  vectorConstantsAVX2<>+1920(SB), Y4, Y2
+	VMOVUPS      vectorConstantsAVX2<>+1888(SB), Y4
+	VFMADD213PS  vectorConstantsAVX2<>+1920(SB), Y4, Y3
+	VMULPS       Y2, Y0, Y2
+	VMULPS       Y3, Y1, Y3
 	VMOVUPS      vectorConstantsAVX2<>+1024(SB), Y4
-	VPANDN       Y3, Y4, Y4
+	VPANDN       Y2, Y4, Y4
 	VMOVUPS      vectorConstantsAVX2<>+1024(SB), Y5
-	VPANDN       Y2, Y5, Y5
+	VPANDN       Y3, Y5, Y5
 	VMULPS       Y4, Y4, Y6
 	VMULPS       Y5, Y5, Y7
 	VMOVUPS      vectorConstantsAVX2<>+1056(SB), Y8
@@ -10418,16 +10418,16 @@ abreast:
 	VCMPPS       $0x11, Y10, Y5, Y5
 	VBLENDVPS    Y4, Y6, Y8, Y4
 	VBLENDVPS    Y5, Y7, Y9, Y5
-	VPAND        vectorConstantsAVX2<>+1024(SB), Y3, Y3
 	VPAND        vectorConstantsAVX2<>+1024(SB), Y2, Y2
-	VPOR         Y3, Y4, Y3
-	VPOR         Y2, Y5, Y2
+	VPAND        vectorConstantsAVX2<>+1024(SB), Y3, Y3
+	VPOR         Y2, Y4, Y2
+	VPOR         Y3, Y5, Y3
 	VMOVUPS      vectorConstantsAVX2<>+1856(SB), Y4
-	VFMADD213PS  vectorConstantsAVX2<>+1856(SB), Y3, Y4
-	VMOVUPS      vectorConstantsAVX2<>+1856(SB), Y3
-	VFMADD213PS  vectorConstantsAVX2<>+1856(SB), Y2, Y3
+	VFMADD213PS  vectorConstantsAVX2<>+1856(SB), Y2, Y4
+	VMOVUPS      vectorConstantsAVX2<>+1856(SB), Y2
+	VFMADD213PS  vectorConstantsAVX2<>+1856(SB), Y3, Y2
 	VMULPS       Y4, Y0, Y0
-	VMULPS       Y3, Y1, Y1
+	VMULPS       Y2, Y1, Y1
 	VMOVUPS      Y0, (AX)(BX*4)
 	VMOVUPS      Y1, 32(AX)(BX*4)
 	ADDQ         $0x00000010, BX
@@ -10441,8 +10441,8 @@ single:
 	VMOVUPS      (CX)(BX*4), Y0
 	VMULPS       Y0, Y0, Y1
 	VMOVUPS      vectorConstantsAVX2<>+1888(SB), Y2
-	VFMADD213PS  vectorConstantsAVX2<>+1920(SB), Y1, Y2
-	VMULPS       Y2, Y0, Y1
+	VFMADD213PS  vectorConstantsAVX2<>+1920(SB), Y2, Y1
+	VMULPS       Y1, Y0, Y1
 	VMOVUPS      vectorConstantsAVX2<>+1024(SB), Y2
 	VPANDN       Y1, Y2, Y2
 	VMULPS       Y2, Y2, Y3
@@ -10499,8 +10499,8 @@ singleEnd:
 	VMASKMOVPS   (CX)(BX*4), Y0, Y1
 	VMULPS       Y1, Y1, Y2
 	VMOVUPS      vectorConstantsAVX2<>+1888(SB), Y3
-	VFMADD213PS  vectorConstantsAVX2<>+1920(SB), Y2, Y3
-	VMULPS       Y3, Y1, Y2
+	VFMADD213PS  vectorConstantsAVX2<>+1920(SB), Y3, Y2
+	VMULPS       Y2, Y1, Y2
 	VMOVUPS      vectorConstantsAVX2<>+1024(SB), Y3
 	VPANDN       Y2, Y3, Y3
 	VMULPS       Y3, Y3, Y4
@@ -10564,15 +10564,15 @@ abreast:
 	VMULPS       Y0, Y0, Y2
 	VMULPS       Y1, Y1, Y3
 	VMOVUPS      vectorConstantsAVX2<>+1888(SB), Y4
-	VFMADD213PS  vectorConstantsAVX2<>+1920(SB), Y2, Y4
-	VMOVUPS      vectorConstantsAVX2<>+1888(SB), Y2
-	VFMADD213PS  vectorConstantsAVX2<>+1920(SB), Y3, Y2
-	VMULPS       Y4, Y0, Y3
-	VMULPS       Y2, Y1, Y2
+	VFMADD213PS  vectorConstantsAVX2<>+1920(SB), Y4, Y2
+	VMOVUPS      vectorConstantsAVX2<>+1888(SB), Y4
+	VFMADD213PS  vectorConstantsAVX2<>+1920(SB), Y4, Y3
+	VMULPS       Y2, Y0, Y2
+	VMULPS       Y3, Y1, Y3
 	VMOVUPS      vectorConstantsAVX2<>+1024(SB), Y4
-	VPANDN       Y3, Y4, Y4
+	VPANDN       Y2, Y4, Y4
 	VMOVUPS      vectorConstantsAVX2<>+1024(SB), Y5
-	VPANDN       Y2, Y5, Y5
+	VPANDN       Y3, Y5, Y5
 	VMULPS       Y4, Y4, Y6
 	VMULPS       Y5, Y5, Y7
 	VMOVUPS      vectorConstantsAVX2<>+1056(SB), Y8
@@ -10641,16 +10641,16 @@ abreast:
 	VCMPPS       $0x11, Y10, Y5, Y5
 	VBLENDVPS    Y4, Y6, Y8, Y4
 	VBLENDVPS    Y5, Y7, Y9, Y5
-	VPAND        vectorConstantsAVX2<>+1024(SB), Y3, Y3
 	VPAND        vectorConstantsAVX2<>+1024(SB), Y2, Y2
-	VPOR         Y3, Y4, Y3
-	VPOR         Y2, Y5, Y2
+	VPAND        vectorConstantsAVX2<>+1024(SB), Y3, Y3
+	VPOR         Y2, Y4, Y2
+	VPOR         Y3, Y5, Y3
 	VMOVUPS      vectorConstantsAVX2<>+1856(SB), Y4
-	VFMADD213PS  vectorConstantsAVX2<>+1856(SB), Y3, Y4
-	VMOVUPS      vectorConstantsAVX2<>+1856(SB), Y3
-	VFMADD213PS  vectorConstantsAVX2<>+1856(SB), Y2, Y3
+	VFMADD213PS  vectorConstantsAVX2<>+1856(SB), Y2, Y4
+	VMOVUPS      vectorConstantsAVX2<>+1856(SB), Y2
+	VFMADD213PS  vectorConstantsAVX2<>+1856(SB), Y3, Y2
 	VMULPS       Y4, Y0, Y0
-	VMULPS       Y3, Y1, Y1
+	VMULPS       Y2, Y1, Y1
 	VMOVNTPS     Y0, (AX)(BX*4)
 	VMOVNTPS     Y1, 32(AX)(BX*4)
 	ADDQ         $0x00000010, BX
@@ -10664,8 +10664,8 @@ single:
 	VMOVUPS      (CX)(BX*4), Y0
 	VMULPS       Y0, Y0, Y1
 	VMOVUPS      vectorConstantsAVX2<>+1888(SB), Y2
-	VFMADD213PS  vectorConstantsAVX2<>+1920(SB), Y1, Y2
-	VMULPS       Y2, Y0, Y1
+	VFMADD213PS  vectorConstantsAVX2<>+1920(SB), Y2, Y1
+	VMULPS       Y1, Y0, Y1
 	VMOVUPS      vectorConstantsAVX2<>+1024(SB), Y2
 	VPANDN       Y1, Y2, Y2
 	VMULPS       Y2, Y2, Y3
@@ -11481,11 +11481,11 @@ abreast:
 	VMULPS       vectorConstantsAVX2<>+1856(SB), Y0, Y0
 	VMULPS       vectorConstantsAVX2<>+1856(SB), Y1, Y1
 	VMOVUPS      vectorConstantsAVX2<>+1984(SB), Y6
-	VFMADD213PS  vectorConstantsAVX2<>+1920(SB), Y2, Y6
-	VMOVUPS      vectorConstantsAVX2<>+1984(SB), Y2
-	VFMADD213PS  vectorConstantsAVX2<>+1920(SB), Y3, Y2
-	VMULPS       Y6, Y0, Y0
-	VMULPS       Y2, Y1, Y1
+	VFMADD213PS  vectorConstantsAVX2<>+1920(SB), Y6, Y2
+	VMOVUPS      vectorConstantsAVX2<>+1984(SB), Y6
+	VFMADD213PS  vectorConstantsAVX2<>+1920(SB), Y6, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
 	VMOVAPS      Y4, Y2
 	VFNMADD213PS vectorConstantsAVX2<>+384(SB), Y4, Y2
 	VMOVAPS      Y5, Y3
@@ -11555,8 +11555,8 @@ single:
 	VPOR         Y2, Y3, Y2
 	VMULPS       vectorConstantsAVX2<>+1856(SB), Y0, Y0
 	VMOVUPS      vectorConstantsAVX2<>+1984(SB), Y3
-	VFMADD213PS  vectorConstantsAVX2<>+1920(SB), Y1, Y3
-	VMULPS       Y3, Y0, Y0
+	VFMADD213PS  vectorConstantsAVX2<>+1920(SB), Y3, Y1
+	VMULPS       Y1, Y0, Y0
 	VMOVAPS      Y2, Y1
 	VFNMADD213PS vectorConstantsAVX2<>+384(SB), Y2, Y1
 	VMOVUPS      vectorConstantsAVX2<>+1856(SB), Y3
@@ -11621,8 +11621,8 @@ singleEnd:
 	VPOR         Y3, Y4, Y3
 	VMULPS       vectorConstantsAVX2<>+1856(SB), Y1, Y1
 	VMOVUPS      vectorConstantsAVX2<>+1984(SB), Y4
-	VFMADD213PS  vectorConstantsAVX2<>+1920(SB), Y2, Y4
-	VMULPS       Y4, Y1, Y1
+	VFMADD213PS  vectorConstantsAVX2<>+1920(SB), Y4, Y2
+	VMULPS       Y2, Y1, Y1
 	VMOVAPS      Y3, Y2
 	VFNMADD213PS vectorConstantsAVX2<>+384(SB), Y3, Y2
 	VMOVUPS      vectorConstantsAVX2<>+1856(SB), Y4

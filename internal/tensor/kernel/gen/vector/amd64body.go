@@ -33,7 +33,7 @@ func (b *body) use(v value) reg.Register {
 // memory of a constant that has none.
 func (b *body) operand(n node, k int) operand.Op {
 	v := n.args[k]
-	if _, hoisted := b.hoisted[v]; !hoisted && b.set == avx2 && b.p.nodes[v].op == opConst && b.fromMemory(n, k) {
+	if b.inMemory(n, k) {
 		b.left[v]--
 		return b.constants[b.p.nodes[v].bits]
 	}
@@ -181,8 +181,7 @@ func (b *body) fused(n node) reg.Register {
 		form213(z, x, y)
 		return y
 	}
-	d := b.vector()
-	VMOVAPS(z, d)
+	d := b.copied(z)
 	form231(y, x, d)
 	return d
 }
@@ -190,44 +189,57 @@ func (b *body) fused(n node) reg.Register {
 // fusedWithMemory emits a fused multiply-add of which a constant lies in memory: the summand, else one of the factors. nil:
 // none does.
 func (b *body) fusedWithMemory(n node, form231, form213 func(...operand.Op)) reg.Register {
-	inMemory := func(k int) bool {
-		_, hoisted := b.hoisted[n.args[k]]
-		return b.set == avx2 && !hoisted && b.p.nodes[n.args[k]].op == opConst && b.fromMemory(n, k)
-	}
 	x, y := 0, 1
-	if inMemory(0) && !inMemory(1) {
+	if b.inMemory(n, x) {
 		x, y = y, x
 	}
 	switch {
-	case inMemory(2):
-		if !inMemory(x) && !inMemory(y) && n.args[x] != n.args[y] && b.left[n.args[y]] == 1 && b.left[n.args[x]] > 1 {
-			x, y = y, x // overwrites the one that nobody reads again
-		}
-		if inMemory(y) {
-			x, y = y, x
-		}
-		// x is overwritten: a constant's copy, or a register that nobody reads again, or a copy of one.
-		from, other, summand := b.use(n.args[x]), b.use(n.args[y]), b.operand(n, 2)
-		if d, fresh := from.(reg.VecVirtual), inMemory(x); fresh || b.free(n.args[x]) && n.args[x] != n.args[y] {
-			form213(summand, other, d)
-			return d
-		}
-		d := b.vector()
-		VMOVAPS(from, d)
-		form213(summand, other, d)
+	case b.inMemory(n, 2):
+		d, other := b.factors(n)
+		form213(b.operand(n, 2), other, d)
 		return d
-	case inMemory(y):
-		factor, constant, summand := b.use(n.args[x]), b.operand(n, y), b.use(n.args[2])
-		if b.free(n.args[2]) {
-			form231(constant, factor, summand)
-			return summand
+	case b.inMemory(n, y):
+		factor, constant, d := b.use(n.args[x]), b.operand(n, y), b.use(n.args[2])
+		if !b.free(n.args[2]) {
+			d = b.copied(d)
 		}
-		d := b.vector()
-		VMOVAPS(summand, d)
 		form231(constant, factor, d)
 		return d
 	}
 	return nil
+}
+
+// inMemory reports whether the operand of that number is a constant that has no register, and needs none.
+func (b *body) inMemory(n node, operand int) bool {
+	return b.set == avx2 && b.loose(n.args[operand]) && b.fromMemory(n, operand)
+}
+
+// loose reports whether the value is a constant that has no register.
+func (b *body) loose(v value) bool {
+	_, hoisted := b.hoisted[v]
+	return !hoisted && b.p.nodes[v].op == opConst
+}
+
+// factors gives the first two operands in registers, in an order in which the first may be overwritten: nobody reads it again,
+// or it has been loaded or copied for that.
+func (b *body) factors(n node) (spoilt, other reg.Register) {
+	x, y := n.args[0], n.args[1]
+	a, c := b.use(x), b.use(y)
+	switch {
+	case x == y:
+		return b.copied(a), c
+	case b.loose(x) || b.free(x):
+		return a, c
+	case b.loose(y) || b.free(y):
+		return c, a
+	}
+	return b.copied(a), c
+}
+
+func (b *body) copied(r reg.Register) reg.Register {
+	d := b.vector()
+	VMOVAPS(r, d)
+	return d
 }
 
 func (b *body) compare(n node) reg.Register {
