@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 )
@@ -16,6 +17,7 @@ const (
 	binaryFile      = "/binary"
 	argumentsFile   = "/arguments"
 	environmentFile = "/environment"
+	featureFile     = "/feature"
 )
 
 // The last line of the serial port.
@@ -50,6 +52,17 @@ func carryOut() error {
 		return err
 	}
 	os.Stdout = console
+	feature, err := os.ReadFile(featureFile)
+	if err != nil {
+		return err
+	}
+	cpu, err := os.ReadFile("/proc/cpuinfo")
+	if err != nil {
+		return err
+	}
+	if !slices.Contains(strings.Fields(string(cpu)), string(feature)) {
+		return fmt.Errorf("Linux finds no %s in this CPU", feature)
+	}
 	arguments, err := os.ReadFile(argumentsFile)
 	if err != nil {
 		return err
