@@ -61,7 +61,7 @@ func carryOut() error {
 		return err
 	}
 	if !slices.Contains(strings.Fields(string(cpu)), string(feature)) {
-		return fmt.Errorf("Linux finds no %s in this CPU", feature)
+		return fmt.Errorf("this CPU has no %s as Linux sees it", feature)
 	}
 	arguments, err := os.ReadFile(argumentsFile)
 	if err != nil {
