@@ -210,7 +210,9 @@ func (b *balanceBench) watch(ctx context.Context, dir launch.Directory, slow boo
 	if _, err = b.await(ctx, dir, ended, ready); err != nil {
 		return m, err
 	}
-	time.Sleep(2 * time.Second) // for the first steps after the change
+	if err := b.settle(ctx, dir, ended); err != nil {
+		return m, err
+	}
 	from, began, err := b.nextStep(ctx, dir, ended)
 	if err != nil {
 		return m, err
@@ -238,6 +240,18 @@ func (b *balanceBench) watch(ctx context.Context, dir launch.Directory, slow boo
 	}
 	return measured{rate: float64(to.Step-from.Step) * float64(b.job.Batch()) / at.Sub(began).Seconds(),
 		shown: shown / float64(max(looks, 1)) * float64(b.job.Train.BatchPerSeat), seats: seatsOf(to)}, nil
+}
+
+// settle waits until seats have not moved for some steps, and some seconds.
+func (b *balanceBench) settle(ctx context.Context, dir launch.Directory, ended <-chan error) error {
+	seats, since, from := "", time.Now(), uint64(0)
+	_, err := b.await(ctx, dir, ended, func(s *launch.Status) bool {
+		if now := seatsOf(s); now == "" || now != seats {
+			seats, since, from = now, time.Now(), s.Step
+		}
+		return time.Since(since) > 3*time.Second && s.Step >= from+5
+	})
+	return err
 }
 
 // nextStep waits for a step to end.

@@ -11,17 +11,19 @@ import (
 //
 // Steps are gathered into spans of at least spanTime, so that what a machine does a thousand times a second has no part in
 // the figure, and the mean of the middle half of the newest spans is the pace: neither one bad moment nor one good one
-// moves it.
+// moves it. Of long spans a few are enough, or a worker that becomes slow would pass for a fast one for half a minute.
 const (
 	spanTime  = 25 * time.Millisecond
 	spanCount = 16
-	spanLeast = 4 // before so many there is no figure
+	spanLeast = 4               // before so many there is no figure,
+	spanReach = 2 * time.Second // and of more only those of so much computation
 )
 
 type pace struct {
 	took   time.Duration // of the span under way
 	seats  int
-	spans  [spanCount]time.Duration // a seat's time in each of the newest spans
+	spans  [spanCount]time.Duration // a seat's time in each of the newest spans,
+	lasted [spanCount]time.Duration // and all seats'
 	ended  int                      // spans that have ended in this session
 	sorted [spanCount]time.Duration
 }
@@ -36,7 +38,7 @@ func (p *pace) add(took time.Duration, seats int) bool {
 	if p.took < spanTime {
 		return false
 	}
-	p.spans[p.ended%spanCount] = p.took / time.Duration(p.seats)
+	p.spans[p.ended%spanCount], p.lasted[p.ended%spanCount] = p.took/time.Duration(p.seats), p.took
 	p.took, p.seats = 0, 0
 	p.ended++
 	return true
@@ -44,12 +46,17 @@ func (p *pace) add(took time.Duration, seats int) bool {
 
 // figure is a seat's time, once there is one.
 func (p *pace) figure() (time.Duration, bool) {
-	n := min(p.ended, spanCount)
-	if n < spanLeast {
+	if p.ended < spanLeast {
 		return 0, false
 	}
+	n, reach := 0, time.Duration(0)
+	for n < min(p.ended, spanCount) && (n < spanLeast || reach < spanReach) {
+		n++
+		newest := (p.ended - n) % spanCount
+		p.sorted[n-1] = p.spans[newest]
+		reach += p.lasted[newest]
+	}
 	sorted := p.sorted[:n]
-	copy(sorted, p.spans[:n])
 	slices.Sort(sorted)
 	middle := sorted[n/4 : n-n/4]
 	sum := time.Duration(0)

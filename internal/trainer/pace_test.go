@@ -45,6 +45,17 @@ func TestPace(t *testing.T) {
 	if f, _ := p.figure(); f != 20*ms {
 		t.Errorf("slower: %v", f)
 	}
+	// Of steps that last a second, three are enough.
+	p.begin()
+	for range spanCount {
+		p.add(1000*ms, 4)
+	}
+	for range spanLeast - 1 {
+		p.add(2000*ms, 4)
+	}
+	if f, _ := p.figure(); f != 500*ms {
+		t.Errorf("slower in long steps: %v", f)
+	}
 }
 
 // slowSet takes a while for every read.
