@@ -61,12 +61,12 @@ ARM64 = ./internal/plan ./internal/rng ./internal/tensor/... ./internal/optim ./
 arm64: ## the numeric packages' tests on arm64, emulated (qemu-aarch64-static, or EMULATE)
 	GOARCH=arm64 CGO_ENABLED=0 $(GO) test -short -timeout 30m -exec $(EMULATE) $(ARM64)
 
-# What is not emulated by the hour. Multiply-adds are emulated one by one: the rest of the package takes a day.
+# Those that compare tiers. Bochs 2.7 rounds the smallest float16 wrongly (VCVTPS2PH of 2^-25), which no CPU does.
 AVX512 = TestMatMulHasTheGoldenBits|TestMatMulIsItsDefinition|TestVectorTiersGiveSameBits|TestColumnTiersGiveSameBits|TestFused
 KERNEL ?= $(firstword $(wildcard /boot/vmlinuz*))
 avx512: ## the kernels' tests on an emulated CPU with AVX-512 (bochs, bochs-term, isolinux, xorriso; KERNEL=a Linux kernel)
 	CGO_ENABLED=0 $(GO) build -o bin/emulate ./internal/tensor/kernel/emulate
-	CGO_ENABLED=0 $(GO) test -short -v -timeout 5h -exec "$(CURDIR)/bin/emulate -kernel $(KERNEL)" -run '$(AVX512)' ./internal/tensor/kernel
+	CGO_ENABLED=0 $(GO) test -short -v -timeout 5h -exec "$(CURDIR)/bin/emulate -kernel $(KERNEL)" -run '$(AVX512)' -skip '/RoundFloat16' ./internal/tensor/kernel
 
 fuzz: ## every fuzz test for FUZZTIME, 10s unless told
 	@for package in $$($(GO) list ./...); do \
