@@ -29,8 +29,8 @@ type gap struct {
 
 // pace is how a worker has spent its time up to a report.
 type pace struct {
-	at                      time.Time
-	reading, other, waiting time.Duration // other: it computed, or was kept from running
+	at                     time.Time
+	reading, busy, waiting time.Duration // busy: it read, computed, or was kept from running
 }
 
 // note takes from a report what the leader has to see change. It is called for every report, before that becomes the newest.
@@ -55,7 +55,7 @@ func (w *seen) note(r *rpc.Report, now time.Time) {
 	if old < 0 {
 		old = len(w.paces)
 	}
-	w.paces = append(slices.Delete(w.paces, 0, old), pace{now, micros(a.ReadingUs), micros(a.ComputingUs) + micros(a.HeldUs), micros(a.WaitingUs)})
+	w.paces = append(slices.Delete(w.paces, 0, old), pace{now, micros(a.ReadingUs), micros(a.ReadingUs + a.ComputingUs + a.HeldUs), micros(a.WaitingUs)})
 }
 
 // share is how a worker spent a span of time: parts of 1.
@@ -69,12 +69,12 @@ func (w *seen) between(begin, end time.Duration) (share, bool) {
 	newest := w.paces[len(w.paces)-1].at
 	from, ok := w.paceAt(newest.Add(-begin))
 	to, also := w.paceAt(newest.Add(-end))
-	reading, other, waiting := to.reading-from.reading, to.other-from.other, to.waiting-from.waiting
-	total := float64(reading + other + waiting)
+	reading, busy, waiting := to.reading-from.reading, to.busy-from.busy, to.waiting-from.waiting
+	total := float64(busy + waiting)
 	if !ok || !also || total <= 0 {
 		return share{}, false
 	}
-	return share{float64(reading) / total, float64(reading+other) / total, float64(waiting) / total}, true
+	return share{float64(reading) / total, float64(busy) / total, float64(waiting) / total}, true
 }
 
 // paceAt is the newest pace that was reported at that time.

@@ -23,6 +23,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -52,7 +53,7 @@ func main() {
 	flag.IntVar(&m.memory, "memory", 1024, "memory in `MiB`")
 	flag.BoolVar(&m.keep, "keep", false, "keep the folder with the PC's disk and logs")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGQUIT) // the last: go test's timeout
 	defer stop()
 	passed, err := m.run(ctx, flag.Args())
 	if err != nil {
@@ -96,6 +97,7 @@ func (m *machine) run(ctx context.Context, command []string) (passed bool, err e
 		return false, err
 	}
 	bochs := exec.CommandContext(ctx, "script", "-qec", fmt.Sprintf("bochs -q -f %s/bochsrc -rc %s", dir, begin), filepath.Join(dir, "screen"))
+	bochs.Cancel = func() error { return bochs.Process.Signal(syscall.SIGTERM) } // script passes it on
 	bochs.Env = append(os.Environ(), "TERM=xterm")
 	ended := make(chan error, 1)
 	if err := bochs.Start(); err != nil {

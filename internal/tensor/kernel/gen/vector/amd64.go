@@ -81,13 +81,13 @@ func (x *x86) emit(p *program, past bool) {
 	if len(p.lanes) > 0 {
 		parts = lanes / e.width()
 	}
-	if e.abreast() > 1 {
-		e.loop("abreast", e.abreast(), true)
-	} else {
-		unroll := max(1, p.unroll)
-		e.loop("unrolled", unroll*parts, unroll > 1)
+	switch {
+	case e.abreast() > 1:
+		e.loop("abreast", e.abreast(), e.sideBySide)
+	case p.unroll > 1:
+		e.loop("unrolled", p.unroll*parts, e.inTurn)
 	}
-	e.loop("single", parts, true)
+	e.loop("single", parts, e.inTurn)
 	if past {
 		SFENCE()
 		VZEROUPPER()
@@ -214,7 +214,7 @@ func (e *emission) broadcast(n node) reg.VecVirtual {
 	if !ok {
 		panic(fmt.Sprintf("constant %#x is not in the table", n.bits))
 	}
-	if x := e.x86; x.set == avx2 {
+	if e.set == avx2 {
 		VMOVUPS(at, v)
 		return v
 	}
@@ -231,22 +231,13 @@ func (x *x86) xor(v reg.VecVirtual) {
 }
 
 // loop takes copies vectors a turn while there are as many elements.
-func (e *emission) loop(name string, copies int, wanted bool) {
-	if !wanted {
-		return
-	}
+func (e *emission) loop(name string, copies int, emit func(copies int)) {
 	step := copies * e.width()
 	end := name + "End"
 	Label(name)
 	CMPQ(e.left, operand.U32(uint32(step)))
 	JLT(operand.LabelRef(end))
-	if name == "abreast" {
-		e.bodies(copies)
-	} else {
-		for c := range copies {
-			e.body(c, false)
-		}
-	}
+	emit(copies)
 	ADDQ(operand.U32(uint32(step)), e.index)
 	SUBQ(operand.U32(uint32(step)), e.left)
 	JMP(operand.LabelRef(name))
@@ -289,8 +280,15 @@ func (e *emission) body(part int, tail bool) {
 	}
 }
 
-// bodies emits the program for so many vectors, one operation of each in turn.
-func (e *emission) bodies(copies int) {
+// inTurn emits the program for so many vectors, one after another.
+func (e *emission) inTurn(copies int) {
+	for part := range copies {
+		e.body(part, false)
+	}
+}
+
+// sideBySide emits the program for so many vectors, one operation of each in turn.
+func (e *emission) sideBySide(copies int) {
 	var all []*body
 	for part := range copies {
 		all = append(all, e.copyOf(part, false))
