@@ -19,7 +19,8 @@ type batchNorm struct {
 	dx, dg, db        *sink
 	mean, rstd        *buffer // of the batch
 	partial, shifted  *buffer // scratch: sums of blocks
-	a, b, k           *buffer // scratch: a channel's map
+	a, b              *buffer // scratch: the channels' maps from x to the normalised values, a*x + b
+	e, f              *buffer // scratch: those from x to its gradient, besides a*dy: e*x + f
 	activation        BatchNormActivation
 	epsilon           float32
 	runMean, runVar   plan.Interval
@@ -49,22 +50,18 @@ func (g *Graph) BatchNorm(x, gamma, beta *Value, epsilon float32, mean, variance
 		"batch norm of %d channels", op.channels)
 	op.blocks = (op.rows + statisticBlock - 1) / statisticBlock
 	n := g.record()
-	n.keep(x, gamma)
-	n.use(beta)
+	n.keep(x, gamma, beta)
 	op.dx, op.dg, op.db = n.gradient(x, false), n.gradient(gamma, false), n.gradient(beta, false)
 	if op.dx != nil {
 		op.dx.inPlace = true
 	}
 	op.y = n.make(x.Shape...)
-	if act != PlainNorm {
-		n.keep(op.y)
-	}
 	op.mean, op.rstd = n.saved(op.channels), n.saved(op.channels)
-	for _, b := range []**buffer{&op.a, &op.b, &op.k} {
+	for _, b := range []**buffer{&op.a, &op.b, &op.e, &op.f} {
 		*b = newBuffer(op.channels)
 	}
 	op.partial, op.shifted = newBuffer(op.blocks*op.channels), newBuffer(op.blocks*op.channels)
-	scratch := []*buffer{op.a, op.b, op.k, op.partial, op.shifted}
+	scratch := []*buffer{op.a, op.b, op.e, op.f, op.partial, op.shifted}
 	n.forward = append(n.forward, scratch...)
 	n.backward = append(n.backward, scratch...)
 	op.compute, op.traverse = newShare(op.computeRows), newShare(op.traverseRows)
@@ -99,13 +96,18 @@ func (o *batchNorm) forward(c *Context) {
 		copy(o.mean.data, of(c.Running, o.runMean))
 		o.invert(of(c.Running, o.runVar), 1)
 	}
+	o.affine()
+	o.compute.run(c, o.blocks, statisticBlock*o.channels)
+}
+
+// affine computes the maps to the normalised values: gamma*(x-mean)*rstd + beta as a*x + b.
+func (o *batchNorm) affine() {
 	a, b := o.a.data, o.b.data
 	gamma, beta := o.gamma.Data(), o.beta.Data()
 	for i, r := range o.rstd.data {
 		a[i] = gamma[i] * r
 		b[i] = beta[i] - float32(o.mean.data[i]*a[i])
 	}
-	o.compute.run(c, o.blocks, statisticBlock*o.channels)
 }
 
 // measure takes the batch's statistics from those of the blocks: the mean is the blocks' weighted one, and the sum of
@@ -114,7 +116,7 @@ func (o *batchNorm) measure(c *Context) {
 	o.statistics.run(c, o.blocks, statisticBlock*o.channels)
 	n, whole := float32(o.rows), o.rows/statisticBlock
 	last := float32(o.rows % statisticBlock)
-	means, squares, between := o.mean.data, o.b.data, o.k.data
+	means, squares, between := o.mean.data, o.e.data, o.f.data
 	kernel.ColSum(means, o.partial.data[:whole*o.channels], whole)
 	for i, s := range means {
 		means[i] = float32(s * statisticBlock)
@@ -160,38 +162,37 @@ func (o *batchNorm) computeRows(begin, end int) {
 	}
 }
 
-// dotBlocks takes dy through the activation, in place, and sums dy and dy*(x-mean).
+// dotBlocks sums dy, as it comes through the activation, and dy*(x-mean).
 func (o *batchNorm) dotBlocks(begin, end int) {
 	for k := begin; k < end; k++ {
 		dy, rows := o.block(o.y.grad.data, k)
 		x, _ := o.block(o.x.Data(), k)
-		y, _ := o.block(o.y.Data(), k)
 		sum, dot := o.row(o.partial, k), o.row(o.shifted, k)
 		switch o.activation {
 		case ReLUNorm:
-			kernel.ColSumsReLU(sum, dot, dy, x, y, o.mean.data, rows)
+			kernel.ColSumsReLU(sum, dot, dy, x, o.mean.data, o.a.data, o.b.data, rows)
 		case ReLU6Norm:
-			kernel.ColSumsReLU6(sum, dot, dy, x, y, o.mean.data, rows)
+			kernel.ColSumsReLU6(sum, dot, dy, x, o.mean.data, o.a.data, o.b.data, rows)
 		default:
 			kernel.ColSums(sum, dot, dy, x, o.mean.data, rows)
 		}
 	}
 }
 
-// backward: with h = (x-mean)*rstd, dbeta = sum dy, dgamma = sum dy*h and
-// dx = gamma*rstd*(dy - dbeta/n - h*dgamma/n) = a*dy + (b*x + k).
+// backward: with h = (x-mean)*rstd and dy as it comes through the activation, dbeta = sum dy, dgamma = sum dy*h and
+// dx = gamma*rstd*(dy - dbeta/n - h*dgamma/n) = a*dy + (e*x + f).
 func (o *batchNorm) backward(c *Context) {
+	o.affine()
 	o.dots.run(c, o.blocks, statisticBlock*o.channels)
 	db, dg := o.db.data(), o.dg.data()
 	kernel.ColSum(db, o.partial.data, o.blocks)
 	kernel.ColSum(dg, o.shifted.data, o.blocks)
 	n := float32(o.rows)
-	a, b, k := o.a.data, o.b.data, o.k.data
+	a, e, f := o.a.data, o.e.data, o.f.data
 	for i, r := range o.rstd.data {
 		dg[i] *= r
-		a[i] = o.gamma.Data()[i] * r
-		b[i] = -a[i] * r * (dg[i] / n)
-		k[i] = -float32(a[i]*(db[i]/n)) - float32(b[i]*o.mean.data[i])
+		e[i] = -a[i] * r * (dg[i] / n)
+		f[i] = -float32(a[i]*(db[i]/n)) - float32(e[i]*o.mean.data[i])
 	}
 	if o.dx.wanted() {
 		o.traverse.run(c, o.blocks, statisticBlock*o.channels)
@@ -199,10 +200,18 @@ func (o *batchNorm) backward(c *Context) {
 }
 
 func (o *batchNorm) traverseRows(begin, end int) {
+	a, b, e, f := o.a.data, o.b.data, o.e.data, o.f.data
 	for k := begin; k < end; k++ {
 		dx, rows := o.block(o.dx.data(), k)
 		dy, _ := o.block(o.y.grad.data, k)
 		x, _ := o.block(o.x.Data(), k)
-		kernel.ColCombine(dx, dy, x, o.a.data, o.b.data, o.k.data, rows)
+		switch o.activation {
+		case ReLUNorm:
+			kernel.ColCombineReLU(dx, dy, x, a, b, e, f, rows)
+		case ReLU6Norm:
+			kernel.ColCombineReLU6(dx, dy, x, a, b, e, f, rows)
+		default:
+			kernel.ColCombine(dx, dy, x, a, e, f, rows)
+		}
 	}
 }

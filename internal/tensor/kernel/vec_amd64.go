@@ -405,45 +405,45 @@ func colSumsVec(sum []float32, dot []float32, mean []float32, dy []float32, x []
 }
 
 //go:noescape
-func colSumsReLUAVX512(sum *float32, dot *float32, mean *float32, dy *float32, x *float32, y *float32, rows int, cols int, stride int)
+func colSumsReLUAVX512(sum *float32, dot *float32, mean *float32, a *float32, b *float32, dy *float32, x *float32, rows int, cols int, stride int)
 
 //go:noescape
-func colSumsReLUAVX2(sum *float32, dot *float32, mean *float32, dy *float32, x *float32, y *float32, rows int, cols int, stride int)
+func colSumsReLUAVX2(sum *float32, dot *float32, mean *float32, a *float32, b *float32, dy *float32, x *float32, rows int, cols int, stride int)
 
-func colSumsReLUVec(sum []float32, dot []float32, mean []float32, dy []float32, x []float32, y []float32, rows, stride int) {
+func colSumsReLUVec(sum []float32, dot []float32, mean []float32, a []float32, b []float32, dy []float32, x []float32, rows, stride int) {
 	cols := len(sum)
 	if Current() == PlainGo || cols == 0 {
-		colSumsReLUGo(sum, dot, mean, dy, x, y, rows, stride)
+		colSumsReLUGo(sum, dot, mean, a, b, dy, x, rows, stride)
 		return
 	}
 	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
 		switch Current() {
 		case AVX512:
-			colSumsReLUAVX512(&sum[0], &dot[0], &mean[0], &dy[r*stride], &x[r*stride], &y[r*stride], min(size, rows-r), cols, stride)
+			colSumsReLUAVX512(&sum[0], &dot[0], &mean[0], &a[0], &b[0], &dy[r*stride], &x[r*stride], min(size, rows-r), cols, stride)
 		case AVX2:
-			colSumsReLUAVX2(&sum[0], &dot[0], &mean[0], &dy[r*stride], &x[r*stride], &y[r*stride], min(size, rows-r), cols, stride)
+			colSumsReLUAVX2(&sum[0], &dot[0], &mean[0], &a[0], &b[0], &dy[r*stride], &x[r*stride], min(size, rows-r), cols, stride)
 		}
 	}
 }
 
 //go:noescape
-func colSumsReLU6AVX512(sum *float32, dot *float32, mean *float32, dy *float32, x *float32, y *float32, rows int, cols int, stride int)
+func colSumsReLU6AVX512(sum *float32, dot *float32, mean *float32, a *float32, b *float32, dy *float32, x *float32, rows int, cols int, stride int)
 
 //go:noescape
-func colSumsReLU6AVX2(sum *float32, dot *float32, mean *float32, dy *float32, x *float32, y *float32, rows int, cols int, stride int)
+func colSumsReLU6AVX2(sum *float32, dot *float32, mean *float32, a *float32, b *float32, dy *float32, x *float32, rows int, cols int, stride int)
 
-func colSumsReLU6Vec(sum []float32, dot []float32, mean []float32, dy []float32, x []float32, y []float32, rows, stride int) {
+func colSumsReLU6Vec(sum []float32, dot []float32, mean []float32, a []float32, b []float32, dy []float32, x []float32, rows, stride int) {
 	cols := len(sum)
 	if Current() == PlainGo || cols == 0 {
-		colSumsReLU6Go(sum, dot, mean, dy, x, y, rows, stride)
+		colSumsReLU6Go(sum, dot, mean, a, b, dy, x, rows, stride)
 		return
 	}
 	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
 		switch Current() {
 		case AVX512:
-			colSumsReLU6AVX512(&sum[0], &dot[0], &mean[0], &dy[r*stride], &x[r*stride], &y[r*stride], min(size, rows-r), cols, stride)
+			colSumsReLU6AVX512(&sum[0], &dot[0], &mean[0], &a[0], &b[0], &dy[r*stride], &x[r*stride], min(size, rows-r), cols, stride)
 		case AVX2:
-			colSumsReLU6AVX2(&sum[0], &dot[0], &mean[0], &dy[r*stride], &x[r*stride], &y[r*stride], min(size, rows-r), cols, stride)
+			colSumsReLU6AVX2(&sum[0], &dot[0], &mean[0], &a[0], &b[0], &dy[r*stride], &x[r*stride], min(size, rows-r), cols, stride)
 		}
 	}
 }
@@ -515,23 +515,67 @@ func colScaleShiftReLU6Vec(a []float32, b []float32, dst []float32, x []float32,
 }
 
 //go:noescape
-func colCombineAVX512(a *float32, b *float32, k *float32, dst *float32, x *float32, y *float32, rows int, cols int, stride int)
+func colCombineAVX512(a *float32, e *float32, f *float32, dst *float32, dy *float32, x *float32, rows int, cols int, stride int)
 
 //go:noescape
-func colCombineAVX2(a *float32, b *float32, k *float32, dst *float32, x *float32, y *float32, rows int, cols int, stride int)
+func colCombineAVX2(a *float32, e *float32, f *float32, dst *float32, dy *float32, x *float32, rows int, cols int, stride int)
 
-func colCombineVec(a []float32, b []float32, k []float32, dst []float32, x []float32, y []float32, rows, stride int) {
+func colCombineVec(a []float32, e []float32, f []float32, dst []float32, dy []float32, x []float32, rows, stride int) {
 	cols := len(a)
 	if Current() == PlainGo || cols == 0 {
-		colCombineGo(a, b, k, dst, x, y, rows, stride)
+		colCombineGo(a, e, f, dst, dy, x, rows, stride)
 		return
 	}
 	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
 		switch Current() {
 		case AVX512:
-			colCombineAVX512(&a[0], &b[0], &k[0], &dst[r*stride], &x[r*stride], &y[r*stride], min(size, rows-r), cols, stride)
+			colCombineAVX512(&a[0], &e[0], &f[0], &dst[r*stride], &dy[r*stride], &x[r*stride], min(size, rows-r), cols, stride)
 		case AVX2:
-			colCombineAVX2(&a[0], &b[0], &k[0], &dst[r*stride], &x[r*stride], &y[r*stride], min(size, rows-r), cols, stride)
+			colCombineAVX2(&a[0], &e[0], &f[0], &dst[r*stride], &dy[r*stride], &x[r*stride], min(size, rows-r), cols, stride)
+		}
+	}
+}
+
+//go:noescape
+func colCombineReLUAVX512(a *float32, b *float32, e *float32, f *float32, dst *float32, dy *float32, x *float32, rows int, cols int, stride int)
+
+//go:noescape
+func colCombineReLUAVX2(a *float32, b *float32, e *float32, f *float32, dst *float32, dy *float32, x *float32, rows int, cols int, stride int)
+
+func colCombineReLUVec(a []float32, b []float32, e []float32, f []float32, dst []float32, dy []float32, x []float32, rows, stride int) {
+	cols := len(a)
+	if Current() == PlainGo || cols == 0 {
+		colCombineReLUGo(a, b, e, f, dst, dy, x, rows, stride)
+		return
+	}
+	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
+		switch Current() {
+		case AVX512:
+			colCombineReLUAVX512(&a[0], &b[0], &e[0], &f[0], &dst[r*stride], &dy[r*stride], &x[r*stride], min(size, rows-r), cols, stride)
+		case AVX2:
+			colCombineReLUAVX2(&a[0], &b[0], &e[0], &f[0], &dst[r*stride], &dy[r*stride], &x[r*stride], min(size, rows-r), cols, stride)
+		}
+	}
+}
+
+//go:noescape
+func colCombineReLU6AVX512(a *float32, b *float32, e *float32, f *float32, dst *float32, dy *float32, x *float32, rows int, cols int, stride int)
+
+//go:noescape
+func colCombineReLU6AVX2(a *float32, b *float32, e *float32, f *float32, dst *float32, dy *float32, x *float32, rows int, cols int, stride int)
+
+func colCombineReLU6Vec(a []float32, b []float32, e []float32, f []float32, dst []float32, dy []float32, x []float32, rows, stride int) {
+	cols := len(a)
+	if Current() == PlainGo || cols == 0 {
+		colCombineReLU6Go(a, b, e, f, dst, dy, x, rows, stride)
+		return
+	}
+	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
+		switch Current() {
+		case AVX512:
+			colCombineReLU6AVX512(&a[0], &b[0], &e[0], &f[0], &dst[r*stride], &dy[r*stride], &x[r*stride], min(size, rows-r), cols, stride)
+		case AVX2:
+			colCombineReLU6AVX2(&a[0], &b[0], &e[0], &f[0], &dst[r*stride], &dy[r*stride], &x[r*stride], min(size, rows-r), cols, stride)
 		}
 	}
 }

@@ -773,1233 +773,1563 @@ singleEnd:
 	RET
 
 // func colSumAVX512(dst *float32, x *float32, rows int, cols int, stride int)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·colSumAVX512(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), AX
 	MOVQ x+8(FP), CX
-	MOVQ cols+24(FP), DX
-	XORQ SI, SI
+	MOVQ stride+32(FP), DX
+	XORQ R8, R8
+	MOVQ rows+16(FP), R9
 
-wide:
-	CMPQ    DX, $0x00000040
-	JLT     wideEnd
-	VMOVUPS (AX)(SI*4), Z0
-	VMOVUPS 64(AX)(SI*4), Z1
-	VMOVUPS 128(AX)(SI*4), Z2
-	VMOVUPS 192(AX)(SI*4), Z3
-	MOVQ    SI, BX
-	MOVQ    rows+16(FP), DI
-	MOVQ    stride+32(FP), R8
-
-wideRow:
-	VMOVUPS (CX)(BX*4), Z4
-	VADDPS  Z4, Z0, Z0
-	VMOVUPS 64(CX)(BX*4), Z4
-	VADDPS  Z4, Z1, Z1
-	VMOVUPS 128(CX)(BX*4), Z4
-	VADDPS  Z4, Z2, Z2
-	VMOVUPS 192(CX)(BX*4), Z4
-	VADDPS  Z4, Z3, Z3
-	ADDQ    R8, BX
-	DECQ    DI
-	JNZ     wideRow
-	VMOVUPS Z0, (AX)(SI*4)
-	VMOVUPS Z1, 64(AX)(SI*4)
-	VMOVUPS Z2, 128(AX)(SI*4)
-	VMOVUPS Z3, 192(AX)(SI*4)
-	ADDQ    $0x00000040, SI
-	SUBQ    $0x00000040, DX
-	JMP     wide
-
-wideEnd:
-double:
-	CMPQ    DX, $0x00000020
-	JLT     doubleEnd
-	VMOVUPS (AX)(SI*4), Z0
-	VMOVUPS 64(AX)(SI*4), Z1
-	MOVQ    SI, BX
-	MOVQ    rows+16(FP), DI
-	MOVQ    stride+32(FP), R8
-
-doubleRow:
-	VMOVUPS (CX)(BX*4), Z2
-	VADDPS  Z2, Z0, Z0
-	VMOVUPS 64(CX)(BX*4), Z2
-	VADDPS  Z2, Z1, Z1
-	ADDQ    R8, BX
-	DECQ    DI
-	JNZ     doubleRow
-	VMOVUPS Z0, (AX)(SI*4)
-	VMOVUPS Z1, 64(AX)(SI*4)
-	ADDQ    $0x00000020, SI
-	SUBQ    $0x00000020, DX
-	JMP     double
-
-doubleEnd:
-narrow:
-	TESTQ     DX, DX
-	JLE       narrowEnd
-	MOVQ      $-1, BX
-	BZHIQ     DX, BX, BX
-	KMOVW     BX, K1
-	VMOVUPS.Z (AX)(SI*4), K1, Z0
-	MOVQ      SI, BX
-	MOVQ      rows+16(FP), DI
-	MOVQ      stride+32(FP), R8
-
-narrowRow:
-	VMOVUPS.Z (CX)(BX*4), K1, Z1
-	VADDPS    Z1, Z0, K1, Z0
-	ADDQ      R8, BX
-	DECQ      DI
-	JNZ       narrowRow
-	VMOVUPS   Z0, K1, (AX)(SI*4)
-	ADDQ      $0x00000010, SI
-	SUBQ      $0x00000010, DX
-	JMP       narrow
-
-narrowEnd:
-	VZEROUPPER
-	RET
-
-// func colSumCenteredAVX512(dst *float32, mean *float32, x *float32, rows int, cols int, stride int)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·colSumCenteredAVX512(SB), NOSPLIT, $0-48
-	MOVQ dst+0(FP), AX
-	MOVQ mean+8(FP), CX
-	MOVQ x+16(FP), DX
-	MOVQ cols+32(FP), BX
+few:
+	CMPQ R9, $0x00000002
+	JLT  fewEnd
+	MOVQ cols+24(FP), BX
 	XORQ DI, DI
 
-wide:
-	CMPQ    BX, $0x00000040
-	JLT     wideEnd
-	VMOVUPS (AX)(DI*4), Z0
-	VMOVUPS 64(AX)(DI*4), Z1
-	VMOVUPS 128(AX)(DI*4), Z2
-	VMOVUPS 192(AX)(DI*4), Z3
-	VMOVUPS (CX)(DI*4), Z4
-	VMOVUPS 64(CX)(DI*4), Z5
-	VMOVUPS 128(CX)(DI*4), Z6
-	VMOVUPS 192(CX)(DI*4), Z7
-	MOVQ    DI, SI
-	MOVQ    rows+24(FP), R8
-	MOVQ    stride+40(FP), R9
+fewVector:
+	CMPQ       BX, $0x00000010
+	JLT        fewVectorEnd
+	VMOVUPS    (AX)(DI*4), Z0
+	LEAQ       (R8)(DI*1), SI
+	LEAQ       (R8)(DI*2), R10
+	PREFETCHT0 1024(CX)(R10*4)
+	PREFETCHT0 1088(CX)(R10*4)
+	VMOVUPS    (CX)(SI*4), Z1
+	VADDPS     Z1, Z0, Z0
+	ADDQ       DX, SI
+	VMOVUPS    (CX)(SI*4), Z1
+	VADDPS     Z1, Z0, Z0
+	VMOVUPS    Z0, (AX)(DI*4)
+	ADDQ       $0x00000010, DI
+	SUBQ       $0x00000010, BX
+	JMP        fewVector
 
-wideRow:
-	VMOVUPS     (DX)(SI*4), Z8
-	VSUBPS      Z4, Z8, Z8
-	VFMADD231PS Z8, Z8, Z0
-	VMOVUPS     64(DX)(SI*4), Z8
-	VSUBPS      Z5, Z8, Z8
-	VFMADD231PS Z8, Z8, Z1
-	VMOVUPS     128(DX)(SI*4), Z8
-	VSUBPS      Z6, Z8, Z8
-	VFMADD231PS Z8, Z8, Z2
-	VMOVUPS     192(DX)(SI*4), Z8
-	VSUBPS      Z7, Z8, Z8
-	VFMADD231PS Z8, Z8, Z3
-	ADDQ        R9, SI
-	DECQ        R8
-	JNZ         wideRow
-	VMOVUPS     Z0, (AX)(DI*4)
-	VMOVUPS     Z1, 64(AX)(DI*4)
-	VMOVUPS     Z2, 128(AX)(DI*4)
-	VMOVUPS     Z3, 192(AX)(DI*4)
-	ADDQ        $0x00000040, DI
-	SUBQ        $0x00000040, BX
-	JMP         wide
-
-wideEnd:
-double:
-	CMPQ    BX, $0x00000020
-	JLT     doubleEnd
-	VMOVUPS (AX)(DI*4), Z0
-	VMOVUPS 64(AX)(DI*4), Z1
-	VMOVUPS (CX)(DI*4), Z2
-	VMOVUPS 64(CX)(DI*4), Z3
-	MOVQ    DI, SI
-	MOVQ    rows+24(FP), R8
-	MOVQ    stride+40(FP), R9
-
-doubleRow:
-	VMOVUPS     (DX)(SI*4), Z4
-	VSUBPS      Z2, Z4, Z4
-	VFMADD231PS Z4, Z4, Z0
-	VMOVUPS     64(DX)(SI*4), Z4
-	VSUBPS      Z3, Z4, Z4
-	VFMADD231PS Z4, Z4, Z1
-	ADDQ        R9, SI
-	DECQ        R8
-	JNZ         doubleRow
-	VMOVUPS     Z0, (AX)(DI*4)
-	VMOVUPS     Z1, 64(AX)(DI*4)
-	ADDQ        $0x00000020, DI
-	SUBQ        $0x00000020, BX
-	JMP         double
-
-doubleEnd:
-narrow:
+fewVectorEnd:
 	TESTQ     BX, BX
-	JLE       narrowEnd
+	JZ        fewNext
 	MOVQ      $-1, SI
 	BZHIQ     BX, SI, SI
 	KMOVW     SI, K1
 	VMOVUPS.Z (AX)(DI*4), K1, Z0
-	VMOVUPS.Z (CX)(DI*4), K1, Z1
-	MOVQ      DI, SI
-	MOVQ      rows+24(FP), R8
-	MOVQ      stride+40(FP), R9
+	LEAQ      (R8)(DI*1), SI
+	VMOVUPS.Z (CX)(SI*4), K1, Z1
+	VADDPS    Z1, Z0, K1, Z0
+	ADDQ      DX, SI
+	VMOVUPS.Z (CX)(SI*4), K1, Z1
+	VADDPS    Z1, Z0, K1, Z0
+	VMOVUPS   Z0, K1, (AX)(DI*4)
 
-narrowRow:
-	VMOVUPS.Z   (DX)(SI*4), K1, Z2
+fewNext:
+	ADDQ DX, R8
+	ADDQ DX, R8
+	SUBQ $0x00000002, R9
+	JMP  few
+
+fewEnd:
+one:
+	CMPQ R9, $0x00000001
+	JLT  oneEnd
+	MOVQ cols+24(FP), BX
+	XORQ DI, DI
+
+oneVector:
+	CMPQ    BX, $0x00000010
+	JLT     oneVectorEnd
+	VMOVUPS (AX)(DI*4), Z0
+	LEAQ    (R8)(DI*1), SI
+	VMOVUPS (CX)(SI*4), Z1
+	VADDPS  Z1, Z0, Z0
+	VMOVUPS Z0, (AX)(DI*4)
+	ADDQ    $0x00000010, DI
+	SUBQ    $0x00000010, BX
+	JMP     oneVector
+
+oneVectorEnd:
+	TESTQ     BX, BX
+	JZ        oneNext
+	MOVQ      $-1, SI
+	BZHIQ     BX, SI, SI
+	KMOVW     SI, K1
+	VMOVUPS.Z (AX)(DI*4), K1, Z0
+	LEAQ      (R8)(DI*1), SI
+	VMOVUPS.Z (CX)(SI*4), K1, Z1
+	VADDPS    Z1, Z0, K1, Z0
+	VMOVUPS   Z0, K1, (AX)(DI*4)
+
+oneNext:
+	ADDQ DX, R8
+	SUBQ $0x00000001, R9
+	JMP  one
+
+oneEnd:
+	VZEROUPPER
+	RET
+
+// func colSumCenteredAVX512(dst *float32, mean *float32, x *float32, rows int, cols int, stride int)
+// Requires: AVX, AVX512F, BMI2, MMX+
+TEXT ·colSumCenteredAVX512(SB), NOSPLIT, $0-48
+	MOVQ dst+0(FP), AX
+	MOVQ mean+8(FP), CX
+	MOVQ x+16(FP), DX
+	MOVQ stride+40(FP), BX
+	XORQ R9, R9
+	MOVQ rows+24(FP), R10
+
+few:
+	CMPQ R10, $0x00000002
+	JLT  fewEnd
+	MOVQ cols+32(FP), SI
+	XORQ R8, R8
+
+fewVector:
+	CMPQ        SI, $0x00000010
+	JLT         fewVectorEnd
+	VMOVUPS     (AX)(R8*4), Z0
+	VMOVUPS     (CX)(R8*4), Z1
+	LEAQ        (R9)(R8*1), DI
+	LEAQ        (R9)(R8*2), R11
+	PREFETCHT0  1024(DX)(R11*4)
+	PREFETCHT0  1088(DX)(R11*4)
+	VMOVUPS     (DX)(DI*4), Z2
+	VSUBPS      Z1, Z2, Z2
+	VFMADD231PS Z2, Z2, Z0
+	ADDQ        BX, DI
+	VMOVUPS     (DX)(DI*4), Z2
+	VSUBPS      Z1, Z2, Z1
+	VFMADD231PS Z1, Z1, Z0
+	VMOVUPS     Z0, (AX)(R8*4)
+	ADDQ        $0x00000010, R8
+	SUBQ        $0x00000010, SI
+	JMP         fewVector
+
+fewVectorEnd:
+	TESTQ       SI, SI
+	JZ          fewNext
+	MOVQ        $-1, DI
+	BZHIQ       SI, DI, DI
+	KMOVW       DI, K1
+	VMOVUPS.Z   (AX)(R8*4), K1, Z0
+	VMOVUPS.Z   (CX)(R8*4), K1, Z1
+	LEAQ        (R9)(R8*1), DI
+	VMOVUPS.Z   (DX)(DI*4), K1, Z2
 	VSUBPS      Z1, Z2, Z2
 	VFMADD231PS Z2, Z2, K1, Z0
-	ADDQ        R9, SI
-	DECQ        R8
-	JNZ         narrowRow
-	VMOVUPS     Z0, K1, (AX)(DI*4)
-	ADDQ        $0x00000010, DI
-	SUBQ        $0x00000010, BX
-	JMP         narrow
+	ADDQ        BX, DI
+	VMOVUPS.Z   (DX)(DI*4), K1, Z2
+	VSUBPS      Z1, Z2, Z1
+	VFMADD231PS Z1, Z1, K1, Z0
+	VMOVUPS     Z0, K1, (AX)(R8*4)
 
-narrowEnd:
+fewNext:
+	ADDQ BX, R9
+	ADDQ BX, R9
+	SUBQ $0x00000002, R10
+	JMP  few
+
+fewEnd:
+one:
+	CMPQ R10, $0x00000001
+	JLT  oneEnd
+	MOVQ cols+32(FP), SI
+	XORQ R8, R8
+
+oneVector:
+	CMPQ        SI, $0x00000010
+	JLT         oneVectorEnd
+	VMOVUPS     (AX)(R8*4), Z0
+	VMOVUPS     (CX)(R8*4), Z1
+	LEAQ        (R9)(R8*1), DI
+	VMOVUPS     (DX)(DI*4), Z2
+	VSUBPS      Z1, Z2, Z1
+	VFMADD231PS Z1, Z1, Z0
+	VMOVUPS     Z0, (AX)(R8*4)
+	ADDQ        $0x00000010, R8
+	SUBQ        $0x00000010, SI
+	JMP         oneVector
+
+oneVectorEnd:
+	TESTQ       SI, SI
+	JZ          oneNext
+	MOVQ        $-1, DI
+	BZHIQ       SI, DI, DI
+	KMOVW       DI, K1
+	VMOVUPS.Z   (AX)(R8*4), K1, Z0
+	VMOVUPS.Z   (CX)(R8*4), K1, Z1
+	LEAQ        (R9)(R8*1), DI
+	VMOVUPS.Z   (DX)(DI*4), K1, Z2
+	VSUBPS      Z1, Z2, Z1
+	VFMADD231PS Z1, Z1, K1, Z0
+	VMOVUPS     Z0, K1, (AX)(R8*4)
+
+oneNext:
+	ADDQ BX, R9
+	SUBQ $0x00000001, R10
+	JMP  one
+
+oneEnd:
 	VZEROUPPER
 	RET
 
 // func colDotCenteredAVX512(dst *float32, mean *float32, a *float32, x *float32, rows int, cols int, stride int)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·colDotCenteredAVX512(SB), NOSPLIT, $0-56
 	MOVQ dst+0(FP), AX
 	MOVQ mean+8(FP), CX
 	MOVQ a+16(FP), DX
 	MOVQ x+24(FP), BX
-	MOVQ cols+40(FP), SI
-	XORQ R8, R8
+	MOVQ stride+48(FP), SI
+	XORQ R10, R10
+	MOVQ rows+32(FP), R11
 
-wide:
-	CMPQ    SI, $0x00000040
-	JLT     wideEnd
-	VMOVUPS (AX)(R8*4), Z0
-	VMOVUPS 64(AX)(R8*4), Z1
-	VMOVUPS 128(AX)(R8*4), Z2
-	VMOVUPS 192(AX)(R8*4), Z3
-	VMOVUPS (CX)(R8*4), Z4
-	VMOVUPS 64(CX)(R8*4), Z5
-	VMOVUPS 128(CX)(R8*4), Z6
-	VMOVUPS 192(CX)(R8*4), Z7
-	MOVQ    R8, DI
-	MOVQ    rows+32(FP), R9
-	MOVQ    stride+48(FP), R10
+few:
+	CMPQ R11, $0x00000002
+	JLT  fewEnd
+	MOVQ cols+40(FP), DI
+	XORQ R9, R9
 
-wideRow:
-	VMOVUPS     (BX)(DI*4), Z8
-	VSUBPS      Z4, Z8, Z8
-	VMOVUPS     (DX)(DI*4), Z9
-	VFMADD231PS Z8, Z9, Z0
-	VMOVUPS     64(BX)(DI*4), Z8
-	VSUBPS      Z5, Z8, Z8
-	VMOVUPS     64(DX)(DI*4), Z9
-	VFMADD231PS Z8, Z9, Z1
-	VMOVUPS     128(BX)(DI*4), Z8
-	VSUBPS      Z6, Z8, Z8
-	VMOVUPS     128(DX)(DI*4), Z9
-	VFMADD231PS Z8, Z9, Z2
-	VMOVUPS     192(BX)(DI*4), Z8
-	VSUBPS      Z7, Z8, Z8
-	VMOVUPS     192(DX)(DI*4), Z9
-	VFMADD231PS Z8, Z9, Z3
-	ADDQ        R10, DI
-	DECQ        R9
-	JNZ         wideRow
-	VMOVUPS     Z0, (AX)(R8*4)
-	VMOVUPS     Z1, 64(AX)(R8*4)
-	VMOVUPS     Z2, 128(AX)(R8*4)
-	VMOVUPS     Z3, 192(AX)(R8*4)
-	ADDQ        $0x00000040, R8
-	SUBQ        $0x00000040, SI
-	JMP         wide
-
-wideEnd:
-double:
-	CMPQ    SI, $0x00000020
-	JLT     doubleEnd
-	VMOVUPS (AX)(R8*4), Z0
-	VMOVUPS 64(AX)(R8*4), Z1
-	VMOVUPS (CX)(R8*4), Z2
-	VMOVUPS 64(CX)(R8*4), Z3
-	MOVQ    R8, DI
-	MOVQ    rows+32(FP), R9
-	MOVQ    stride+48(FP), R10
-
-doubleRow:
-	VMOVUPS     (BX)(DI*4), Z4
-	VSUBPS      Z2, Z4, Z4
-	VMOVUPS     (DX)(DI*4), Z5
-	VFMADD231PS Z4, Z5, Z0
-	VMOVUPS     64(BX)(DI*4), Z4
-	VSUBPS      Z3, Z4, Z4
-	VMOVUPS     64(DX)(DI*4), Z5
-	VFMADD231PS Z4, Z5, Z1
-	ADDQ        R10, DI
-	DECQ        R9
-	JNZ         doubleRow
-	VMOVUPS     Z0, (AX)(R8*4)
-	VMOVUPS     Z1, 64(AX)(R8*4)
-	ADDQ        $0x00000020, R8
-	SUBQ        $0x00000020, SI
-	JMP         double
-
-doubleEnd:
-narrow:
-	TESTQ     SI, SI
-	JLE       narrowEnd
-	MOVQ      $-1, DI
-	BZHIQ     SI, DI, DI
-	KMOVW     DI, K1
-	VMOVUPS.Z (AX)(R8*4), K1, Z0
-	VMOVUPS.Z (CX)(R8*4), K1, Z1
-	MOVQ      R8, DI
-	MOVQ      rows+32(FP), R9
-	MOVQ      stride+48(FP), R10
-
-narrowRow:
-	VMOVUPS.Z   (BX)(DI*4), K1, Z2
+fewVector:
+	CMPQ        DI, $0x00000010
+	JLT         fewVectorEnd
+	VMOVUPS     (AX)(R9*4), Z0
+	VMOVUPS     (CX)(R9*4), Z1
+	LEAQ        (R10)(R9*1), R8
+	LEAQ        (R10)(R9*2), R12
+	PREFETCHT0  1024(DX)(R12*4)
+	PREFETCHT0  1088(DX)(R12*4)
+	PREFETCHT0  1024(BX)(R12*4)
+	PREFETCHT0  1088(BX)(R12*4)
+	VMOVUPS     (BX)(R8*4), Z2
 	VSUBPS      Z1, Z2, Z2
-	VMOVUPS.Z   (DX)(DI*4), K1, Z3
-	VFMADD231PS Z2, Z3, K1, Z0
-	ADDQ        R10, DI
-	DECQ        R9
-	JNZ         narrowRow
-	VMOVUPS     Z0, K1, (AX)(R8*4)
-	ADDQ        $0x00000010, R8
-	SUBQ        $0x00000010, SI
-	JMP         narrow
+	VMOVUPS     (DX)(R8*4), Z3
+	VFMADD231PS Z2, Z3, Z0
+	ADDQ        SI, R8
+	VMOVUPS     (BX)(R8*4), Z2
+	VSUBPS      Z1, Z2, Z1
+	VMOVUPS     (DX)(R8*4), Z2
+	VFMADD231PS Z1, Z2, Z0
+	VMOVUPS     Z0, (AX)(R9*4)
+	ADDQ        $0x00000010, R9
+	SUBQ        $0x00000010, DI
+	JMP         fewVector
 
-narrowEnd:
+fewVectorEnd:
+	TESTQ       DI, DI
+	JZ          fewNext
+	MOVQ        $-1, R8
+	BZHIQ       DI, R8, R8
+	KMOVW       R8, K1
+	VMOVUPS.Z   (AX)(R9*4), K1, Z0
+	VMOVUPS.Z   (CX)(R9*4), K1, Z1
+	LEAQ        (R10)(R9*1), R8
+	VMOVUPS.Z   (BX)(R8*4), K1, Z2
+	VSUBPS      Z1, Z2, Z2
+	VMOVUPS.Z   (DX)(R8*4), K1, Z3
+	VFMADD231PS Z2, Z3, K1, Z0
+	ADDQ        SI, R8
+	VMOVUPS.Z   (BX)(R8*4), K1, Z2
+	VSUBPS      Z1, Z2, Z1
+	VMOVUPS.Z   (DX)(R8*4), K1, Z2
+	VFMADD231PS Z1, Z2, K1, Z0
+	VMOVUPS     Z0, K1, (AX)(R9*4)
+
+fewNext:
+	ADDQ SI, R10
+	ADDQ SI, R10
+	SUBQ $0x00000002, R11
+	JMP  few
+
+fewEnd:
+one:
+	CMPQ R11, $0x00000001
+	JLT  oneEnd
+	MOVQ cols+40(FP), DI
+	XORQ R9, R9
+
+oneVector:
+	CMPQ        DI, $0x00000010
+	JLT         oneVectorEnd
+	VMOVUPS     (AX)(R9*4), Z0
+	VMOVUPS     (CX)(R9*4), Z1
+	LEAQ        (R10)(R9*1), R8
+	VMOVUPS     (BX)(R8*4), Z2
+	VSUBPS      Z1, Z2, Z1
+	VMOVUPS     (DX)(R8*4), Z2
+	VFMADD231PS Z1, Z2, Z0
+	VMOVUPS     Z0, (AX)(R9*4)
+	ADDQ        $0x00000010, R9
+	SUBQ        $0x00000010, DI
+	JMP         oneVector
+
+oneVectorEnd:
+	TESTQ       DI, DI
+	JZ          oneNext
+	MOVQ        $-1, R8
+	BZHIQ       DI, R8, R8
+	KMOVW       R8, K1
+	VMOVUPS.Z   (AX)(R9*4), K1, Z0
+	VMOVUPS.Z   (CX)(R9*4), K1, Z1
+	LEAQ        (R10)(R9*1), R8
+	VMOVUPS.Z   (BX)(R8*4), K1, Z2
+	VSUBPS      Z1, Z2, Z1
+	VMOVUPS.Z   (DX)(R8*4), K1, Z2
+	VFMADD231PS Z1, Z2, K1, Z0
+	VMOVUPS     Z0, K1, (AX)(R9*4)
+
+oneNext:
+	ADDQ SI, R10
+	SUBQ $0x00000001, R11
+	JMP  one
+
+oneEnd:
 	VZEROUPPER
 	RET
 
 // func colSumsAVX512(sum *float32, dot *float32, mean *float32, dy *float32, x *float32, rows int, cols int, stride int)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·colSumsAVX512(SB), NOSPLIT, $0-64
 	MOVQ sum+0(FP), AX
 	MOVQ dot+8(FP), CX
 	MOVQ mean+16(FP), DX
 	MOVQ dy+24(FP), BX
 	MOVQ x+32(FP), SI
-	MOVQ cols+48(FP), DI
-	XORQ R9, R9
+	MOVQ stride+56(FP), DI
+	XORQ R11, R11
+	MOVQ rows+40(FP), R12
 
-wide:
-	CMPQ    DI, $0x00000040
-	JLT     wideEnd
-	VMOVUPS (AX)(R9*4), Z0
-	VMOVUPS 64(AX)(R9*4), Z1
-	VMOVUPS 128(AX)(R9*4), Z2
-	VMOVUPS 192(AX)(R9*4), Z3
-	VMOVUPS (CX)(R9*4), Z4
-	VMOVUPS 64(CX)(R9*4), Z5
-	VMOVUPS 128(CX)(R9*4), Z6
-	VMOVUPS 192(CX)(R9*4), Z7
-	VMOVUPS (DX)(R9*4), Z8
-	VMOVUPS 64(DX)(R9*4), Z9
-	VMOVUPS 128(DX)(R9*4), Z10
-	VMOVUPS 192(DX)(R9*4), Z11
-	MOVQ    R9, R8
-	MOVQ    rows+40(FP), R10
-	MOVQ    stride+56(FP), R11
+few:
+	CMPQ R12, $0x00000002
+	JLT  fewEnd
+	MOVQ cols+48(FP), R8
+	XORQ R10, R10
 
-wideRow:
-	VMOVUPS     (BX)(R8*4), Z12
-	VADDPS      Z12, Z0, Z0
-	VMOVUPS     (SI)(R8*4), Z13
-	VSUBPS      Z8, Z13, Z13
-	VFMADD231PS Z13, Z12, Z4
-	VMOVUPS     64(BX)(R8*4), Z12
-	VADDPS      Z12, Z1, Z1
-	VMOVUPS     64(SI)(R8*4), Z13
-	VSUBPS      Z9, Z13, Z13
-	VFMADD231PS Z13, Z12, Z5
-	VMOVUPS     128(BX)(R8*4), Z12
-	VADDPS      Z12, Z2, Z2
-	VMOVUPS     128(SI)(R8*4), Z13
-	VSUBPS      Z10, Z13, Z13
-	VFMADD231PS Z13, Z12, Z6
-	VMOVUPS     192(BX)(R8*4), Z12
-	VADDPS      Z12, Z3, Z3
-	VMOVUPS     192(SI)(R8*4), Z13
-	VSUBPS      Z11, Z13, Z13
-	VFMADD231PS Z13, Z12, Z7
-	ADDQ        R11, R8
-	DECQ        R10
-	JNZ         wideRow
-	VMOVUPS     Z0, (AX)(R9*4)
-	VMOVUPS     Z1, 64(AX)(R9*4)
-	VMOVUPS     Z2, 128(AX)(R9*4)
-	VMOVUPS     Z3, 192(AX)(R9*4)
-	VMOVUPS     Z4, (CX)(R9*4)
-	VMOVUPS     Z5, 64(CX)(R9*4)
-	VMOVUPS     Z6, 128(CX)(R9*4)
-	VMOVUPS     Z7, 192(CX)(R9*4)
-	ADDQ        $0x00000040, R9
-	SUBQ        $0x00000040, DI
-	JMP         wide
+fewVector:
+	CMPQ        R8, $0x00000010
+	JLT         fewVectorEnd
+	VMOVUPS     (AX)(R10*4), Z0
+	VMOVUPS     (CX)(R10*4), Z1
+	VMOVUPS     (DX)(R10*4), Z2
+	LEAQ        (R11)(R10*1), R9
+	LEAQ        (R11)(R10*2), R13
+	PREFETCHT0  1024(BX)(R13*4)
+	PREFETCHT0  1088(BX)(R13*4)
+	PREFETCHT0  1024(SI)(R13*4)
+	PREFETCHT0  1088(SI)(R13*4)
+	VMOVUPS     (BX)(R9*4), Z3
+	VADDPS      Z3, Z0, Z0
+	VMOVUPS     (SI)(R9*4), Z4
+	VSUBPS      Z2, Z4, Z4
+	VFMADD231PS Z4, Z3, Z1
+	ADDQ        DI, R9
+	VMOVUPS     (BX)(R9*4), Z3
+	VADDPS      Z3, Z0, Z0
+	VMOVUPS     (SI)(R9*4), Z4
+	VSUBPS      Z2, Z4, Z2
+	VFMADD231PS Z2, Z3, Z1
+	VMOVUPS     Z0, (AX)(R10*4)
+	VMOVUPS     Z1, (CX)(R10*4)
+	ADDQ        $0x00000010, R10
+	SUBQ        $0x00000010, R8
+	JMP         fewVector
 
-wideEnd:
-double:
-	CMPQ    DI, $0x00000020
-	JLT     doubleEnd
-	VMOVUPS (AX)(R9*4), Z0
-	VMOVUPS 64(AX)(R9*4), Z1
-	VMOVUPS (CX)(R9*4), Z2
-	VMOVUPS 64(CX)(R9*4), Z3
-	VMOVUPS (DX)(R9*4), Z4
-	VMOVUPS 64(DX)(R9*4), Z5
-	MOVQ    R9, R8
-	MOVQ    rows+40(FP), R10
-	MOVQ    stride+56(FP), R11
-
-doubleRow:
-	VMOVUPS     (BX)(R8*4), Z6
-	VADDPS      Z6, Z0, Z0
-	VMOVUPS     (SI)(R8*4), Z7
-	VSUBPS      Z4, Z7, Z7
-	VFMADD231PS Z7, Z6, Z2
-	VMOVUPS     64(BX)(R8*4), Z6
-	VADDPS      Z6, Z1, Z1
-	VMOVUPS     64(SI)(R8*4), Z7
-	VSUBPS      Z5, Z7, Z7
-	VFMADD231PS Z7, Z6, Z3
-	ADDQ        R11, R8
-	DECQ        R10
-	JNZ         doubleRow
-	VMOVUPS     Z0, (AX)(R9*4)
-	VMOVUPS     Z1, 64(AX)(R9*4)
-	VMOVUPS     Z2, (CX)(R9*4)
-	VMOVUPS     Z3, 64(CX)(R9*4)
-	ADDQ        $0x00000020, R9
-	SUBQ        $0x00000020, DI
-	JMP         double
-
-doubleEnd:
-narrow:
-	TESTQ     DI, DI
-	JLE       narrowEnd
-	MOVQ      $-1, R8
-	BZHIQ     DI, R8, R8
-	KMOVW     R8, K1
-	VMOVUPS.Z (AX)(R9*4), K1, Z0
-	VMOVUPS.Z (CX)(R9*4), K1, Z1
-	VMOVUPS.Z (DX)(R9*4), K1, Z2
-	MOVQ      R9, R8
-	MOVQ      rows+40(FP), R10
-	MOVQ      stride+56(FP), R11
-
-narrowRow:
-	VMOVUPS.Z   (BX)(R8*4), K1, Z3
+fewVectorEnd:
+	TESTQ       R8, R8
+	JZ          fewNext
+	MOVQ        $-1, R9
+	BZHIQ       R8, R9, R9
+	KMOVW       R9, K1
+	VMOVUPS.Z   (AX)(R10*4), K1, Z0
+	VMOVUPS.Z   (CX)(R10*4), K1, Z1
+	VMOVUPS.Z   (DX)(R10*4), K1, Z2
+	LEAQ        (R11)(R10*1), R9
+	VMOVUPS.Z   (BX)(R9*4), K1, Z3
 	VADDPS      Z3, Z0, K1, Z0
-	VMOVUPS.Z   (SI)(R8*4), K1, Z4
+	VMOVUPS.Z   (SI)(R9*4), K1, Z4
 	VSUBPS      Z2, Z4, Z4
 	VFMADD231PS Z4, Z3, K1, Z1
-	ADDQ        R11, R8
-	DECQ        R10
-	JNZ         narrowRow
-	VMOVUPS     Z0, K1, (AX)(R9*4)
-	VMOVUPS     Z1, K1, (CX)(R9*4)
-	ADDQ        $0x00000010, R9
-	SUBQ        $0x00000010, DI
-	JMP         narrow
+	ADDQ        DI, R9
+	VMOVUPS.Z   (BX)(R9*4), K1, Z3
+	VADDPS      Z3, Z0, K1, Z0
+	VMOVUPS.Z   (SI)(R9*4), K1, Z4
+	VSUBPS      Z2, Z4, Z2
+	VFMADD231PS Z2, Z3, K1, Z1
+	VMOVUPS     Z0, K1, (AX)(R10*4)
+	VMOVUPS     Z1, K1, (CX)(R10*4)
 
-narrowEnd:
+fewNext:
+	ADDQ DI, R11
+	ADDQ DI, R11
+	SUBQ $0x00000002, R12
+	JMP  few
+
+fewEnd:
+one:
+	CMPQ R12, $0x00000001
+	JLT  oneEnd
+	MOVQ cols+48(FP), R8
+	XORQ R10, R10
+
+oneVector:
+	CMPQ        R8, $0x00000010
+	JLT         oneVectorEnd
+	VMOVUPS     (AX)(R10*4), Z0
+	VMOVUPS     (CX)(R10*4), Z1
+	VMOVUPS     (DX)(R10*4), Z2
+	LEAQ        (R11)(R10*1), R9
+	VMOVUPS     (BX)(R9*4), Z3
+	VADDPS      Z3, Z0, Z0
+	VMOVUPS     (SI)(R9*4), Z4
+	VSUBPS      Z2, Z4, Z2
+	VFMADD231PS Z2, Z3, Z1
+	VMOVUPS     Z0, (AX)(R10*4)
+	VMOVUPS     Z1, (CX)(R10*4)
+	ADDQ        $0x00000010, R10
+	SUBQ        $0x00000010, R8
+	JMP         oneVector
+
+oneVectorEnd:
+	TESTQ       R8, R8
+	JZ          oneNext
+	MOVQ        $-1, R9
+	BZHIQ       R8, R9, R9
+	KMOVW       R9, K1
+	VMOVUPS.Z   (AX)(R10*4), K1, Z0
+	VMOVUPS.Z   (CX)(R10*4), K1, Z1
+	VMOVUPS.Z   (DX)(R10*4), K1, Z2
+	LEAQ        (R11)(R10*1), R9
+	VMOVUPS.Z   (BX)(R9*4), K1, Z3
+	VADDPS      Z3, Z0, K1, Z0
+	VMOVUPS.Z   (SI)(R9*4), K1, Z4
+	VSUBPS      Z2, Z4, Z2
+	VFMADD231PS Z2, Z3, K1, Z1
+	VMOVUPS     Z0, K1, (AX)(R10*4)
+	VMOVUPS     Z1, K1, (CX)(R10*4)
+
+oneNext:
+	ADDQ DI, R11
+	SUBQ $0x00000001, R12
+	JMP  one
+
+oneEnd:
 	VZEROUPPER
 	RET
 
-// func colSumsReLUAVX512(sum *float32, dot *float32, mean *float32, dy *float32, x *float32, y *float32, rows int, cols int, stride int)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·colSumsReLUAVX512(SB), NOSPLIT, $0-72
+// func colSumsReLUAVX512(sum *float32, dot *float32, mean *float32, a *float32, b *float32, dy *float32, x *float32, rows int, cols int, stride int)
+// Requires: AVX, AVX512F, BMI2, MMX+
+TEXT ·colSumsReLUAVX512(SB), NOSPLIT, $0-80
 	MOVQ   sum+0(FP), AX
 	MOVQ   dot+8(FP), CX
 	MOVQ   mean+16(FP), DX
-	MOVQ   dy+24(FP), BX
-	MOVQ   x+32(FP), SI
-	MOVQ   y+40(FP), DI
-	MOVQ   cols+56(FP), R8
-	XORQ   R10, R10
+	MOVQ   a+24(FP), BX
+	MOVQ   b+32(FP), SI
+	MOVQ   dy+40(FP), DI
+	MOVQ   x+48(FP), R8
+	MOVQ   stride+72(FP), R9
+	XORQ   R13, R13
 	VPXORD Z0, Z0, Z0
+	MOVQ   rows+56(FP), R14
 
-wide:
-	CMPQ    R8, $0x00000040
-	JLT     wideEnd
-	VMOVUPS (AX)(R10*4), Z1
-	VMOVUPS 64(AX)(R10*4), Z2
-	VMOVUPS 128(AX)(R10*4), Z3
-	VMOVUPS 192(AX)(R10*4), Z4
-	VMOVUPS (CX)(R10*4), Z5
-	VMOVUPS 64(CX)(R10*4), Z6
-	VMOVUPS 128(CX)(R10*4), Z7
-	VMOVUPS 192(CX)(R10*4), Z8
-	VMOVUPS (DX)(R10*4), Z9
-	VMOVUPS 64(DX)(R10*4), Z10
-	VMOVUPS 128(DX)(R10*4), Z11
-	VMOVUPS 192(DX)(R10*4), Z12
-	MOVQ    R10, R9
-	MOVQ    rows+48(FP), R11
-	MOVQ    stride+64(FP), R12
+few:
+	CMPQ R14, $0x00000002
+	JLT  fewEnd
+	MOVQ cols+64(FP), R10
+	XORQ R12, R12
 
-wideRow:
-	VMOVUPS     (BX)(R9*4), Z13
-	VMOVUPS     (DI)(R9*4), Z14
-	VCMPPS      $0x11, Z14, Z0, K1
-	VMOVAPS.Z   Z13, K1, Z13
-	VMOVUPS     Z13, (BX)(R9*4)
-	VADDPS      Z13, Z1, Z1
-	VMOVUPS     (SI)(R9*4), Z14
-	VSUBPS      Z9, Z14, Z14
-	VFMADD231PS Z14, Z13, Z5
-	VMOVUPS     64(BX)(R9*4), Z13
-	VMOVUPS     64(DI)(R9*4), Z14
-	VCMPPS      $0x11, Z14, Z0, K1
-	VMOVAPS.Z   Z13, K1, Z13
-	VMOVUPS     Z13, 64(BX)(R9*4)
-	VADDPS      Z13, Z2, Z2
-	VMOVUPS     64(SI)(R9*4), Z14
-	VSUBPS      Z10, Z14, Z14
-	VFMADD231PS Z14, Z13, Z6
-	VMOVUPS     128(BX)(R9*4), Z13
-	VMOVUPS     128(DI)(R9*4), Z14
-	VCMPPS      $0x11, Z14, Z0, K1
-	VMOVAPS.Z   Z13, K1, Z13
-	VMOVUPS     Z13, 128(BX)(R9*4)
-	VADDPS      Z13, Z3, Z3
-	VMOVUPS     128(SI)(R9*4), Z14
-	VSUBPS      Z11, Z14, Z14
-	VFMADD231PS Z14, Z13, Z7
-	VMOVUPS     192(BX)(R9*4), Z13
-	VMOVUPS     192(DI)(R9*4), Z14
-	VCMPPS      $0x11, Z14, Z0, K1
-	VMOVAPS.Z   Z13, K1, Z13
-	VMOVUPS     Z13, 192(BX)(R9*4)
-	VADDPS      Z13, Z4, Z4
-	VMOVUPS     192(SI)(R9*4), Z14
-	VSUBPS      Z12, Z14, Z14
-	VFMADD231PS Z14, Z13, Z8
-	ADDQ        R12, R9
-	DECQ        R11
-	JNZ         wideRow
-	VMOVUPS     Z1, (AX)(R10*4)
-	VMOVUPS     Z2, 64(AX)(R10*4)
-	VMOVUPS     Z3, 128(AX)(R10*4)
-	VMOVUPS     Z4, 192(AX)(R10*4)
-	VMOVUPS     Z5, (CX)(R10*4)
-	VMOVUPS     Z6, 64(CX)(R10*4)
-	VMOVUPS     Z7, 128(CX)(R10*4)
-	VMOVUPS     Z8, 192(CX)(R10*4)
-	ADDQ        $0x00000040, R10
-	SUBQ        $0x00000040, R8
-	JMP         wide
+fewVector:
+	CMPQ        R10, $0x00000010
+	JLT         fewVectorEnd
+	VMOVUPS     (AX)(R12*4), Z1
+	VMOVUPS     (CX)(R12*4), Z2
+	VMOVUPS     (DX)(R12*4), Z3
+	VMOVUPS     (BX)(R12*4), Z4
+	VMOVUPS     (SI)(R12*4), Z5
+	LEAQ        (R13)(R12*1), R11
+	LEAQ        (R13)(R12*2), R15
+	PREFETCHT0  1024(DI)(R15*4)
+	PREFETCHT0  1088(DI)(R15*4)
+	PREFETCHT0  1024(R8)(R15*4)
+	PREFETCHT0  1088(R8)(R15*4)
+	VMOVUPS     (DI)(R11*4), Z6
+	VMOVUPS     (R8)(R11*4), Z7
+	VFMADD213PS Z5, Z4, Z7
+	VCMPPS      $0x11, Z7, Z0, K1
+	VMOVAPS.Z   Z6, K1, Z6
+	VADDPS      Z6, Z1, Z1
+	VMOVUPS     (R8)(R11*4), Z7
+	VSUBPS      Z3, Z7, Z7
+	VFMADD231PS Z7, Z6, Z2
+	ADDQ        R9, R11
+	VMOVUPS     (DI)(R11*4), Z6
+	VMOVUPS     (R8)(R11*4), Z7
+	VFMADD213PS Z5, Z4, Z7
+	VCMPPS      $0x11, Z7, Z0, K1
+	VMOVAPS.Z   Z6, K1, Z4
+	VADDPS      Z4, Z1, Z1
+	VMOVUPS     (R8)(R11*4), Z5
+	VSUBPS      Z3, Z5, Z3
+	VFMADD231PS Z3, Z4, Z2
+	VMOVUPS     Z1, (AX)(R12*4)
+	VMOVUPS     Z2, (CX)(R12*4)
+	ADDQ        $0x00000010, R12
+	SUBQ        $0x00000010, R10
+	JMP         fewVector
 
-wideEnd:
-double:
-	CMPQ    R8, $0x00000020
-	JLT     doubleEnd
-	VMOVUPS (AX)(R10*4), Z1
-	VMOVUPS 64(AX)(R10*4), Z2
-	VMOVUPS (CX)(R10*4), Z3
-	VMOVUPS 64(CX)(R10*4), Z4
-	VMOVUPS (DX)(R10*4), Z5
-	VMOVUPS 64(DX)(R10*4), Z6
-	MOVQ    R10, R9
-	MOVQ    rows+48(FP), R11
-	MOVQ    stride+64(FP), R12
-
-doubleRow:
-	VMOVUPS     (BX)(R9*4), Z7
-	VMOVUPS     (DI)(R9*4), Z8
-	VCMPPS      $0x11, Z8, Z0, K1
-	VMOVAPS.Z   Z7, K1, Z7
-	VMOVUPS     Z7, (BX)(R9*4)
-	VADDPS      Z7, Z1, Z1
-	VMOVUPS     (SI)(R9*4), Z8
-	VSUBPS      Z5, Z8, Z8
-	VFMADD231PS Z8, Z7, Z3
-	VMOVUPS     64(BX)(R9*4), Z7
-	VMOVUPS     64(DI)(R9*4), Z8
-	VCMPPS      $0x11, Z8, Z0, K1
-	VMOVAPS.Z   Z7, K1, Z7
-	VMOVUPS     Z7, 64(BX)(R9*4)
-	VADDPS      Z7, Z2, Z2
-	VMOVUPS     64(SI)(R9*4), Z8
-	VSUBPS      Z6, Z8, Z8
-	VFMADD231PS Z8, Z7, Z4
-	ADDQ        R12, R9
-	DECQ        R11
-	JNZ         doubleRow
-	VMOVUPS     Z1, (AX)(R10*4)
-	VMOVUPS     Z2, 64(AX)(R10*4)
-	VMOVUPS     Z3, (CX)(R10*4)
-	VMOVUPS     Z4, 64(CX)(R10*4)
-	ADDQ        $0x00000020, R10
-	SUBQ        $0x00000020, R8
-	JMP         double
-
-doubleEnd:
-narrow:
-	TESTQ     R8, R8
-	JLE       narrowEnd
-	MOVQ      $-1, R9
-	BZHIQ     R8, R9, R9
-	KMOVW     R9, K1
-	VMOVUPS.Z (AX)(R10*4), K1, Z1
-	VMOVUPS.Z (CX)(R10*4), K1, Z2
-	VMOVUPS.Z (DX)(R10*4), K1, Z3
-	MOVQ      R10, R9
-	MOVQ      rows+48(FP), R11
-	MOVQ      stride+64(FP), R12
-
-narrowRow:
-	VMOVUPS.Z   (BX)(R9*4), K1, Z4
-	VMOVUPS.Z   (DI)(R9*4), K1, Z5
-	VCMPPS      $0x11, Z5, Z0, K2
-	VMOVAPS.Z   Z4, K2, Z4
-	VMOVUPS     Z4, K1, (BX)(R9*4)
+fewVectorEnd:
+	TESTQ       R10, R10
+	JZ          fewNext
+	MOVQ        $-1, R11
+	BZHIQ       R10, R11, R11
+	KMOVW       R11, K1
+	VMOVUPS.Z   (AX)(R12*4), K1, Z1
+	VMOVUPS.Z   (CX)(R12*4), K1, Z2
+	VMOVUPS.Z   (DX)(R12*4), K1, Z3
+	VMOVUPS.Z   (BX)(R12*4), K1, Z4
+	VMOVUPS.Z   (SI)(R12*4), K1, Z5
+	LEAQ        (R13)(R12*1), R11
+	VMOVUPS.Z   (DI)(R11*4), K1, Z6
+	VMOVUPS.Z   (R8)(R11*4), K1, Z7
+	VFMADD213PS Z5, Z4, Z7
+	VCMPPS      $0x11, Z7, Z0, K2
+	VMOVAPS.Z   Z6, K2, Z6
+	VADDPS      Z6, Z1, K1, Z1
+	VMOVUPS.Z   (R8)(R11*4), K1, Z7
+	VSUBPS      Z3, Z7, Z7
+	VFMADD231PS Z7, Z6, K1, Z2
+	ADDQ        R9, R11
+	VMOVUPS.Z   (DI)(R11*4), K1, Z6
+	VMOVUPS.Z   (R8)(R11*4), K1, Z7
+	VFMADD213PS Z5, Z4, Z7
+	VCMPPS      $0x11, Z7, Z0, K2
+	VMOVAPS.Z   Z6, K2, Z4
 	VADDPS      Z4, Z1, K1, Z1
-	VMOVUPS.Z   (SI)(R9*4), K1, Z5
-	VSUBPS      Z3, Z5, Z5
-	VFMADD231PS Z5, Z4, K1, Z2
-	ADDQ        R12, R9
-	DECQ        R11
-	JNZ         narrowRow
-	VMOVUPS     Z1, K1, (AX)(R10*4)
-	VMOVUPS     Z2, K1, (CX)(R10*4)
-	ADDQ        $0x00000010, R10
-	SUBQ        $0x00000010, R8
-	JMP         narrow
+	VMOVUPS.Z   (R8)(R11*4), K1, Z5
+	VSUBPS      Z3, Z5, Z3
+	VFMADD231PS Z3, Z4, K1, Z2
+	VMOVUPS     Z1, K1, (AX)(R12*4)
+	VMOVUPS     Z2, K1, (CX)(R12*4)
 
-narrowEnd:
+fewNext:
+	ADDQ R9, R13
+	ADDQ R9, R13
+	SUBQ $0x00000002, R14
+	JMP  few
+
+fewEnd:
+one:
+	CMPQ R14, $0x00000001
+	JLT  oneEnd
+	MOVQ cols+64(FP), R10
+	XORQ R12, R12
+
+oneVector:
+	CMPQ        R10, $0x00000010
+	JLT         oneVectorEnd
+	VMOVUPS     (AX)(R12*4), Z1
+	VMOVUPS     (CX)(R12*4), Z2
+	VMOVUPS     (DX)(R12*4), Z3
+	VMOVUPS     (BX)(R12*4), Z4
+	VMOVUPS     (SI)(R12*4), Z5
+	LEAQ        (R13)(R12*1), R11
+	VMOVUPS     (DI)(R11*4), Z6
+	VMOVUPS     (R8)(R11*4), Z7
+	VFMADD213PS Z5, Z4, Z7
+	VCMPPS      $0x11, Z7, Z0, K1
+	VMOVAPS.Z   Z6, K1, Z4
+	VADDPS      Z4, Z1, Z1
+	VMOVUPS     (R8)(R11*4), Z5
+	VSUBPS      Z3, Z5, Z3
+	VFMADD231PS Z3, Z4, Z2
+	VMOVUPS     Z1, (AX)(R12*4)
+	VMOVUPS     Z2, (CX)(R12*4)
+	ADDQ        $0x00000010, R12
+	SUBQ        $0x00000010, R10
+	JMP         oneVector
+
+oneVectorEnd:
+	TESTQ       R10, R10
+	JZ          oneNext
+	MOVQ        $-1, R11
+	BZHIQ       R10, R11, R11
+	KMOVW       R11, K1
+	VMOVUPS.Z   (AX)(R12*4), K1, Z1
+	VMOVUPS.Z   (CX)(R12*4), K1, Z2
+	VMOVUPS.Z   (DX)(R12*4), K1, Z3
+	VMOVUPS.Z   (BX)(R12*4), K1, Z4
+	VMOVUPS.Z   (SI)(R12*4), K1, Z5
+	LEAQ        (R13)(R12*1), R11
+	VMOVUPS.Z   (DI)(R11*4), K1, Z6
+	VMOVUPS.Z   (R8)(R11*4), K1, Z7
+	VFMADD213PS Z5, Z4, Z7
+	VCMPPS      $0x11, Z7, Z0, K2
+	VMOVAPS.Z   Z6, K2, Z4
+	VADDPS      Z4, Z1, K1, Z1
+	VMOVUPS.Z   (R8)(R11*4), K1, Z5
+	VSUBPS      Z3, Z5, Z3
+	VFMADD231PS Z3, Z4, K1, Z2
+	VMOVUPS     Z1, K1, (AX)(R12*4)
+	VMOVUPS     Z2, K1, (CX)(R12*4)
+
+oneNext:
+	ADDQ R9, R13
+	SUBQ $0x00000001, R14
+	JMP  one
+
+oneEnd:
 	VZEROUPPER
 	RET
 
-// func colSumsReLU6AVX512(sum *float32, dot *float32, mean *float32, dy *float32, x *float32, y *float32, rows int, cols int, stride int)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·colSumsReLU6AVX512(SB), NOSPLIT, $0-72
+// func colSumsReLU6AVX512(sum *float32, dot *float32, mean *float32, a *float32, b *float32, dy *float32, x *float32, rows int, cols int, stride int)
+// Requires: AVX, AVX512F, BMI2, MMX+
+TEXT ·colSumsReLU6AVX512(SB), NOSPLIT, $0-80
 	MOVQ         sum+0(FP), AX
 	MOVQ         dot+8(FP), CX
 	MOVQ         mean+16(FP), DX
-	MOVQ         dy+24(FP), BX
-	MOVQ         x+32(FP), SI
-	MOVQ         y+40(FP), DI
-	MOVQ         cols+56(FP), R8
-	XORQ         R10, R10
+	MOVQ         a+24(FP), BX
+	MOVQ         b+32(FP), SI
+	MOVQ         dy+40(FP), DI
+	MOVQ         x+48(FP), R8
+	MOVQ         stride+72(FP), R9
+	XORQ         R13, R13
 	VBROADCASTSS vectorConstantsAVX512<>+0(SB), Z0
 	VPXORD       Z1, Z1, Z1
+	MOVQ         rows+56(FP), R14
 
-wide:
-	CMPQ    R8, $0x00000040
-	JLT     wideEnd
-	VMOVUPS (AX)(R10*4), Z2
-	VMOVUPS 64(AX)(R10*4), Z3
-	VMOVUPS 128(AX)(R10*4), Z4
-	VMOVUPS 192(AX)(R10*4), Z5
-	VMOVUPS (CX)(R10*4), Z6
-	VMOVUPS 64(CX)(R10*4), Z7
-	VMOVUPS 128(CX)(R10*4), Z8
-	VMOVUPS 192(CX)(R10*4), Z9
-	VMOVUPS (DX)(R10*4), Z10
-	VMOVUPS 64(DX)(R10*4), Z11
-	VMOVUPS 128(DX)(R10*4), Z12
-	VMOVUPS 192(DX)(R10*4), Z13
-	MOVQ    R10, R9
-	MOVQ    rows+48(FP), R11
-	MOVQ    stride+64(FP), R12
+few:
+	CMPQ R14, $0x00000002
+	JLT  fewEnd
+	MOVQ cols+64(FP), R10
+	XORQ R12, R12
 
-wideRow:
-	VMOVUPS     (BX)(R9*4), Z14
-	VMOVUPS     (DI)(R9*4), Z15
-	VCMPPS      $0x11, Z0, Z15, K1
-	VCMPPS      $0x11, Z15, Z1, K2
-	VMOVAPS.Z   Z14, K2, Z14
-	VMOVAPS.Z   Z14, K1, Z14
-	VMOVUPS     Z14, (BX)(R9*4)
-	VADDPS      Z14, Z2, Z2
-	VMOVUPS     (SI)(R9*4), Z15
-	VSUBPS      Z10, Z15, Z15
-	VFMADD231PS Z15, Z14, Z6
-	VMOVUPS     64(BX)(R9*4), Z14
-	VMOVUPS     64(DI)(R9*4), Z15
-	VCMPPS      $0x11, Z0, Z15, K1
-	VCMPPS      $0x11, Z15, Z1, K2
-	VMOVAPS.Z   Z14, K2, Z14
-	VMOVAPS.Z   Z14, K1, Z14
-	VMOVUPS     Z14, 64(BX)(R9*4)
-	VADDPS      Z14, Z3, Z3
-	VMOVUPS     64(SI)(R9*4), Z15
-	VSUBPS      Z11, Z15, Z15
-	VFMADD231PS Z15, Z14, Z7
-	VMOVUPS     128(BX)(R9*4), Z14
-	VMOVUPS     128(DI)(R9*4), Z15
-	VCMPPS      $0x11, Z0, Z15, K1
-	VCMPPS      $0x11, Z15, Z1, K2
-	VMOVAPS.Z   Z14, K2, Z14
-	VMOVAPS.Z   Z14, K1, Z14
-	VMOVUPS     Z14, 128(BX)(R9*4)
-	VADDPS      Z14, Z4, Z4
-	VMOVUPS     128(SI)(R9*4), Z15
-	VSUBPS      Z12, Z15, Z15
-	VFMADD231PS Z15, Z14, Z8
-	VMOVUPS     192(BX)(R9*4), Z14
-	VMOVUPS     192(DI)(R9*4), Z15
-	VCMPPS      $0x11, Z0, Z15, K1
-	VCMPPS      $0x11, Z15, Z1, K2
-	VMOVAPS.Z   Z14, K2, Z14
-	VMOVAPS.Z   Z14, K1, Z14
-	VMOVUPS     Z14, 192(BX)(R9*4)
-	VADDPS      Z14, Z5, Z5
-	VMOVUPS     192(SI)(R9*4), Z15
-	VSUBPS      Z13, Z15, Z15
-	VFMADD231PS Z15, Z14, Z9
-	ADDQ        R12, R9
-	DECQ        R11
-	JNZ         wideRow
-	VMOVUPS     Z2, (AX)(R10*4)
-	VMOVUPS     Z3, 64(AX)(R10*4)
-	VMOVUPS     Z4, 128(AX)(R10*4)
-	VMOVUPS     Z5, 192(AX)(R10*4)
-	VMOVUPS     Z6, (CX)(R10*4)
-	VMOVUPS     Z7, 64(CX)(R10*4)
-	VMOVUPS     Z8, 128(CX)(R10*4)
-	VMOVUPS     Z9, 192(CX)(R10*4)
-	ADDQ        $0x00000040, R10
-	SUBQ        $0x00000040, R8
-	JMP         wide
+fewVector:
+	CMPQ        R10, $0x00000010
+	JLT         fewVectorEnd
+	VMOVUPS     (AX)(R12*4), Z2
+	VMOVUPS     (CX)(R12*4), Z3
+	VMOVUPS     (DX)(R12*4), Z4
+	VMOVUPS     (BX)(R12*4), Z5
+	VMOVUPS     (SI)(R12*4), Z6
+	LEAQ        (R13)(R12*1), R11
+	LEAQ        (R13)(R12*2), R15
+	PREFETCHT0  1024(DI)(R15*4)
+	PREFETCHT0  1088(DI)(R15*4)
+	PREFETCHT0  1024(R8)(R15*4)
+	PREFETCHT0  1088(R8)(R15*4)
+	VMOVUPS     (DI)(R11*4), Z7
+	VMOVUPS     (R8)(R11*4), Z8
+	VFMADD213PS Z6, Z5, Z8
+	VCMPPS      $0x11, Z0, Z8, K1
+	VCMPPS      $0x11, Z8, Z1, K2
+	VMOVAPS.Z   Z7, K2, Z7
+	VMOVAPS.Z   Z7, K1, Z7
+	VADDPS      Z7, Z2, Z2
+	VMOVUPS     (R8)(R11*4), Z8
+	VSUBPS      Z4, Z8, Z8
+	VFMADD231PS Z8, Z7, Z3
+	ADDQ        R9, R11
+	VMOVUPS     (DI)(R11*4), Z7
+	VMOVUPS     (R8)(R11*4), Z8
+	VFMADD213PS Z6, Z5, Z8
+	VCMPPS      $0x11, Z0, Z8, K1
+	VCMPPS      $0x11, Z8, Z1, K2
+	VMOVAPS.Z   Z7, K2, Z5
+	VMOVAPS.Z   Z5, K1, Z5
+	VADDPS      Z5, Z2, Z2
+	VMOVUPS     (R8)(R11*4), Z6
+	VSUBPS      Z4, Z6, Z4
+	VFMADD231PS Z4, Z5, Z3
+	VMOVUPS     Z2, (AX)(R12*4)
+	VMOVUPS     Z3, (CX)(R12*4)
+	ADDQ        $0x00000010, R12
+	SUBQ        $0x00000010, R10
+	JMP         fewVector
 
-wideEnd:
-double:
-	CMPQ    R8, $0x00000020
-	JLT     doubleEnd
-	VMOVUPS (AX)(R10*4), Z2
-	VMOVUPS 64(AX)(R10*4), Z3
-	VMOVUPS (CX)(R10*4), Z4
-	VMOVUPS 64(CX)(R10*4), Z5
-	VMOVUPS (DX)(R10*4), Z6
-	VMOVUPS 64(DX)(R10*4), Z7
-	MOVQ    R10, R9
-	MOVQ    rows+48(FP), R11
-	MOVQ    stride+64(FP), R12
-
-doubleRow:
-	VMOVUPS     (BX)(R9*4), Z8
-	VMOVUPS     (DI)(R9*4), Z9
-	VCMPPS      $0x11, Z0, Z9, K1
-	VCMPPS      $0x11, Z9, Z1, K2
-	VMOVAPS.Z   Z8, K2, Z8
-	VMOVAPS.Z   Z8, K1, Z8
-	VMOVUPS     Z8, (BX)(R9*4)
-	VADDPS      Z8, Z2, Z2
-	VMOVUPS     (SI)(R9*4), Z9
-	VSUBPS      Z6, Z9, Z9
-	VFMADD231PS Z9, Z8, Z4
-	VMOVUPS     64(BX)(R9*4), Z8
-	VMOVUPS     64(DI)(R9*4), Z9
-	VCMPPS      $0x11, Z0, Z9, K1
-	VCMPPS      $0x11, Z9, Z1, K2
-	VMOVAPS.Z   Z8, K2, Z8
-	VMOVAPS.Z   Z8, K1, Z8
-	VMOVUPS     Z8, 64(BX)(R9*4)
-	VADDPS      Z8, Z3, Z3
-	VMOVUPS     64(SI)(R9*4), Z9
-	VSUBPS      Z7, Z9, Z9
-	VFMADD231PS Z9, Z8, Z5
-	ADDQ        R12, R9
-	DECQ        R11
-	JNZ         doubleRow
-	VMOVUPS     Z2, (AX)(R10*4)
-	VMOVUPS     Z3, 64(AX)(R10*4)
-	VMOVUPS     Z4, (CX)(R10*4)
-	VMOVUPS     Z5, 64(CX)(R10*4)
-	ADDQ        $0x00000020, R10
-	SUBQ        $0x00000020, R8
-	JMP         double
-
-doubleEnd:
-narrow:
-	TESTQ     R8, R8
-	JLE       narrowEnd
-	MOVQ      $-1, R9
-	BZHIQ     R8, R9, R9
-	KMOVW     R9, K1
-	VMOVUPS.Z (AX)(R10*4), K1, Z2
-	VMOVUPS.Z (CX)(R10*4), K1, Z3
-	VMOVUPS.Z (DX)(R10*4), K1, Z4
-	MOVQ      R10, R9
-	MOVQ      rows+48(FP), R11
-	MOVQ      stride+64(FP), R12
-
-narrowRow:
-	VMOVUPS.Z   (BX)(R9*4), K1, Z5
-	VMOVUPS.Z   (DI)(R9*4), K1, Z6
-	VCMPPS      $0x11, Z0, Z6, K2
-	VCMPPS      $0x11, Z6, Z1, K3
-	VMOVAPS.Z   Z5, K3, Z5
+fewVectorEnd:
+	TESTQ       R10, R10
+	JZ          fewNext
+	MOVQ        $-1, R11
+	BZHIQ       R10, R11, R11
+	KMOVW       R11, K1
+	VMOVUPS.Z   (AX)(R12*4), K1, Z2
+	VMOVUPS.Z   (CX)(R12*4), K1, Z3
+	VMOVUPS.Z   (DX)(R12*4), K1, Z4
+	VMOVUPS.Z   (BX)(R12*4), K1, Z5
+	VMOVUPS.Z   (SI)(R12*4), K1, Z6
+	LEAQ        (R13)(R12*1), R11
+	VMOVUPS.Z   (DI)(R11*4), K1, Z7
+	VMOVUPS.Z   (R8)(R11*4), K1, Z8
+	VFMADD213PS Z6, Z5, Z8
+	VCMPPS      $0x11, Z0, Z8, K2
+	VCMPPS      $0x11, Z8, Z1, K3
+	VMOVAPS.Z   Z7, K3, Z7
+	VMOVAPS.Z   Z7, K2, Z7
+	VADDPS      Z7, Z2, K1, Z2
+	VMOVUPS.Z   (R8)(R11*4), K1, Z8
+	VSUBPS      Z4, Z8, Z8
+	VFMADD231PS Z8, Z7, K1, Z3
+	ADDQ        R9, R11
+	VMOVUPS.Z   (DI)(R11*4), K1, Z7
+	VMOVUPS.Z   (R8)(R11*4), K1, Z8
+	VFMADD213PS Z6, Z5, Z8
+	VCMPPS      $0x11, Z0, Z8, K2
+	VCMPPS      $0x11, Z8, Z1, K3
+	VMOVAPS.Z   Z7, K3, Z5
 	VMOVAPS.Z   Z5, K2, Z5
-	VMOVUPS     Z5, K1, (BX)(R9*4)
 	VADDPS      Z5, Z2, K1, Z2
-	VMOVUPS.Z   (SI)(R9*4), K1, Z6
-	VSUBPS      Z4, Z6, Z6
-	VFMADD231PS Z6, Z5, K1, Z3
-	ADDQ        R12, R9
-	DECQ        R11
-	JNZ         narrowRow
-	VMOVUPS     Z2, K1, (AX)(R10*4)
-	VMOVUPS     Z3, K1, (CX)(R10*4)
-	ADDQ        $0x00000010, R10
-	SUBQ        $0x00000010, R8
-	JMP         narrow
+	VMOVUPS.Z   (R8)(R11*4), K1, Z6
+	VSUBPS      Z4, Z6, Z4
+	VFMADD231PS Z4, Z5, K1, Z3
+	VMOVUPS     Z2, K1, (AX)(R12*4)
+	VMOVUPS     Z3, K1, (CX)(R12*4)
 
-narrowEnd:
+fewNext:
+	ADDQ R9, R13
+	ADDQ R9, R13
+	SUBQ $0x00000002, R14
+	JMP  few
+
+fewEnd:
+one:
+	CMPQ R14, $0x00000001
+	JLT  oneEnd
+	MOVQ cols+64(FP), R10
+	XORQ R12, R12
+
+oneVector:
+	CMPQ        R10, $0x00000010
+	JLT         oneVectorEnd
+	VMOVUPS     (AX)(R12*4), Z2
+	VMOVUPS     (CX)(R12*4), Z3
+	VMOVUPS     (DX)(R12*4), Z4
+	VMOVUPS     (BX)(R12*4), Z5
+	VMOVUPS     (SI)(R12*4), Z6
+	LEAQ        (R13)(R12*1), R11
+	VMOVUPS     (DI)(R11*4), Z7
+	VMOVUPS     (R8)(R11*4), Z8
+	VFMADD213PS Z6, Z5, Z8
+	VCMPPS      $0x11, Z0, Z8, K1
+	VCMPPS      $0x11, Z8, Z1, K2
+	VMOVAPS.Z   Z7, K2, Z5
+	VMOVAPS.Z   Z5, K1, Z5
+	VADDPS      Z5, Z2, Z2
+	VMOVUPS     (R8)(R11*4), Z6
+	VSUBPS      Z4, Z6, Z4
+	VFMADD231PS Z4, Z5, Z3
+	VMOVUPS     Z2, (AX)(R12*4)
+	VMOVUPS     Z3, (CX)(R12*4)
+	ADDQ        $0x00000010, R12
+	SUBQ        $0x00000010, R10
+	JMP         oneVector
+
+oneVectorEnd:
+	TESTQ       R10, R10
+	JZ          oneNext
+	MOVQ        $-1, R11
+	BZHIQ       R10, R11, R11
+	KMOVW       R11, K1
+	VMOVUPS.Z   (AX)(R12*4), K1, Z2
+	VMOVUPS.Z   (CX)(R12*4), K1, Z3
+	VMOVUPS.Z   (DX)(R12*4), K1, Z4
+	VMOVUPS.Z   (BX)(R12*4), K1, Z5
+	VMOVUPS.Z   (SI)(R12*4), K1, Z6
+	LEAQ        (R13)(R12*1), R11
+	VMOVUPS.Z   (DI)(R11*4), K1, Z7
+	VMOVUPS.Z   (R8)(R11*4), K1, Z8
+	VFMADD213PS Z6, Z5, Z8
+	VCMPPS      $0x11, Z0, Z8, K2
+	VCMPPS      $0x11, Z8, Z1, K3
+	VMOVAPS.Z   Z7, K3, Z5
+	VMOVAPS.Z   Z5, K2, Z5
+	VADDPS      Z5, Z2, K1, Z2
+	VMOVUPS.Z   (R8)(R11*4), K1, Z6
+	VSUBPS      Z4, Z6, Z4
+	VFMADD231PS Z4, Z5, K1, Z3
+	VMOVUPS     Z2, K1, (AX)(R12*4)
+	VMOVUPS     Z3, K1, (CX)(R12*4)
+
+oneNext:
+	ADDQ R9, R13
+	SUBQ $0x00000001, R14
+	JMP  one
+
+oneEnd:
 	VZEROUPPER
 	RET
 
 // func colScaleShiftAVX512(a *float32, b *float32, dst *float32, x *float32, rows int, cols int, stride int)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·colScaleShiftAVX512(SB), NOSPLIT, $0-56
 	MOVQ a+0(FP), AX
 	MOVQ b+8(FP), CX
 	MOVQ dst+16(FP), DX
 	MOVQ x+24(FP), BX
-	MOVQ cols+40(FP), SI
-	XORQ R8, R8
+	MOVQ stride+48(FP), SI
+	XORQ R10, R10
+	MOVQ rows+32(FP), R11
 
-wide:
-	CMPQ    SI, $0x00000040
-	JLT     wideEnd
-	VMOVUPS (AX)(R8*4), Z0
-	VMOVUPS 64(AX)(R8*4), Z1
-	VMOVUPS 128(AX)(R8*4), Z2
-	VMOVUPS 192(AX)(R8*4), Z3
-	VMOVUPS (CX)(R8*4), Z4
-	VMOVUPS 64(CX)(R8*4), Z5
-	VMOVUPS 128(CX)(R8*4), Z6
-	VMOVUPS 192(CX)(R8*4), Z7
-	MOVQ    R8, DI
-	MOVQ    rows+32(FP), R9
-	MOVQ    stride+48(FP), R10
+few:
+	CMPQ R11, $0x00000002
+	JLT  fewEnd
+	MOVQ cols+40(FP), DI
+	XORQ R9, R9
 
-wideRow:
-	VMOVUPS     (BX)(DI*4), Z8
-	VFMADD213PS Z4, Z0, Z8
-	VMOVUPS     Z8, (DX)(DI*4)
-	VMOVUPS     64(BX)(DI*4), Z8
-	VFMADD213PS Z5, Z1, Z8
-	VMOVUPS     Z8, 64(DX)(DI*4)
-	VMOVUPS     128(BX)(DI*4), Z8
-	VFMADD213PS Z6, Z2, Z8
-	VMOVUPS     Z8, 128(DX)(DI*4)
-	VMOVUPS     192(BX)(DI*4), Z8
-	VFMADD213PS Z7, Z3, Z8
-	VMOVUPS     Z8, 192(DX)(DI*4)
-	ADDQ        R10, DI
-	DECQ        R9
-	JNZ         wideRow
-	ADDQ        $0x00000040, R8
-	SUBQ        $0x00000040, SI
-	JMP         wide
-
-wideEnd:
-double:
-	CMPQ    SI, $0x00000020
-	JLT     doubleEnd
-	VMOVUPS (AX)(R8*4), Z0
-	VMOVUPS 64(AX)(R8*4), Z1
-	VMOVUPS (CX)(R8*4), Z2
-	VMOVUPS 64(CX)(R8*4), Z3
-	MOVQ    R8, DI
-	MOVQ    rows+32(FP), R9
-	MOVQ    stride+48(FP), R10
-
-doubleRow:
-	VMOVUPS     (BX)(DI*4), Z4
-	VFMADD213PS Z2, Z0, Z4
-	VMOVUPS     Z4, (DX)(DI*4)
-	VMOVUPS     64(BX)(DI*4), Z4
-	VFMADD213PS Z3, Z1, Z4
-	VMOVUPS     Z4, 64(DX)(DI*4)
-	ADDQ        R10, DI
-	DECQ        R9
-	JNZ         doubleRow
-	ADDQ        $0x00000020, R8
-	SUBQ        $0x00000020, SI
-	JMP         double
-
-doubleEnd:
-narrow:
-	TESTQ     SI, SI
-	JLE       narrowEnd
-	MOVQ      $-1, DI
-	BZHIQ     SI, DI, DI
-	KMOVW     DI, K1
-	VMOVUPS.Z (AX)(R8*4), K1, Z0
-	VMOVUPS.Z (CX)(R8*4), K1, Z1
-	MOVQ      R8, DI
-	MOVQ      rows+32(FP), R9
-	MOVQ      stride+48(FP), R10
-
-narrowRow:
-	VMOVUPS.Z   (BX)(DI*4), K1, Z2
+fewVector:
+	CMPQ        DI, $0x00000010
+	JLT         fewVectorEnd
+	VMOVUPS     (AX)(R9*4), Z0
+	VMOVUPS     (CX)(R9*4), Z1
+	LEAQ        (R10)(R9*1), R8
+	LEAQ        (R10)(R9*2), R12
+	PREFETCHT0  1024(DX)(R12*4)
+	PREFETCHT0  1088(DX)(R12*4)
+	PREFETCHT0  1024(BX)(R12*4)
+	PREFETCHT0  1088(BX)(R12*4)
+	VMOVUPS     (BX)(R8*4), Z2
 	VFMADD213PS Z1, Z0, Z2
-	VMOVUPS     Z2, K1, (DX)(DI*4)
-	ADDQ        R10, DI
-	DECQ        R9
-	JNZ         narrowRow
-	ADDQ        $0x00000010, R8
-	SUBQ        $0x00000010, SI
-	JMP         narrow
+	VMOVUPS     Z2, (DX)(R8*4)
+	ADDQ        SI, R8
+	VMOVUPS     (BX)(R8*4), Z2
+	VFMADD213PS Z1, Z0, Z2
+	VMOVUPS     Z2, (DX)(R8*4)
+	ADDQ        $0x00000010, R9
+	SUBQ        $0x00000010, DI
+	JMP         fewVector
 
-narrowEnd:
+fewVectorEnd:
+	TESTQ       DI, DI
+	JZ          fewNext
+	MOVQ        $-1, R8
+	BZHIQ       DI, R8, R8
+	KMOVW       R8, K1
+	VMOVUPS.Z   (AX)(R9*4), K1, Z0
+	VMOVUPS.Z   (CX)(R9*4), K1, Z1
+	LEAQ        (R10)(R9*1), R8
+	VMOVUPS.Z   (BX)(R8*4), K1, Z2
+	VFMADD213PS Z1, Z0, Z2
+	VMOVUPS     Z2, K1, (DX)(R8*4)
+	ADDQ        SI, R8
+	VMOVUPS.Z   (BX)(R8*4), K1, Z2
+	VFMADD213PS Z1, Z0, Z2
+	VMOVUPS     Z2, K1, (DX)(R8*4)
+
+fewNext:
+	ADDQ SI, R10
+	ADDQ SI, R10
+	SUBQ $0x00000002, R11
+	JMP  few
+
+fewEnd:
+one:
+	CMPQ R11, $0x00000001
+	JLT  oneEnd
+	MOVQ cols+40(FP), DI
+	XORQ R9, R9
+
+oneVector:
+	CMPQ        DI, $0x00000010
+	JLT         oneVectorEnd
+	VMOVUPS     (AX)(R9*4), Z0
+	VMOVUPS     (CX)(R9*4), Z1
+	LEAQ        (R10)(R9*1), R8
+	VMOVUPS     (BX)(R8*4), Z2
+	VFMADD213PS Z1, Z0, Z2
+	VMOVUPS     Z2, (DX)(R8*4)
+	ADDQ        $0x00000010, R9
+	SUBQ        $0x00000010, DI
+	JMP         oneVector
+
+oneVectorEnd:
+	TESTQ       DI, DI
+	JZ          oneNext
+	MOVQ        $-1, R8
+	BZHIQ       DI, R8, R8
+	KMOVW       R8, K1
+	VMOVUPS.Z   (AX)(R9*4), K1, Z0
+	VMOVUPS.Z   (CX)(R9*4), K1, Z1
+	LEAQ        (R10)(R9*1), R8
+	VMOVUPS.Z   (BX)(R8*4), K1, Z2
+	VFMADD213PS Z1, Z0, Z2
+	VMOVUPS     Z2, K1, (DX)(R8*4)
+
+oneNext:
+	ADDQ SI, R10
+	SUBQ $0x00000001, R11
+	JMP  one
+
+oneEnd:
 	VZEROUPPER
 	RET
 
 // func colScaleShiftReLUAVX512(a *float32, b *float32, dst *float32, x *float32, rows int, cols int, stride int)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·colScaleShiftReLUAVX512(SB), NOSPLIT, $0-56
 	MOVQ   a+0(FP), AX
 	MOVQ   b+8(FP), CX
 	MOVQ   dst+16(FP), DX
 	MOVQ   x+24(FP), BX
-	MOVQ   cols+40(FP), SI
-	XORQ   R8, R8
+	MOVQ   stride+48(FP), SI
+	XORQ   R10, R10
 	VPXORD Z0, Z0, Z0
+	MOVQ   rows+32(FP), R11
 
-wide:
-	CMPQ    SI, $0x00000040
-	JLT     wideEnd
-	VMOVUPS (AX)(R8*4), Z1
-	VMOVUPS 64(AX)(R8*4), Z2
-	VMOVUPS 128(AX)(R8*4), Z3
-	VMOVUPS 192(AX)(R8*4), Z4
-	VMOVUPS (CX)(R8*4), Z5
-	VMOVUPS 64(CX)(R8*4), Z6
-	VMOVUPS 128(CX)(R8*4), Z7
-	VMOVUPS 192(CX)(R8*4), Z8
-	MOVQ    R8, DI
-	MOVQ    rows+32(FP), R9
-	MOVQ    stride+48(FP), R10
+few:
+	CMPQ R11, $0x00000002
+	JLT  fewEnd
+	MOVQ cols+40(FP), DI
+	XORQ R9, R9
 
-wideRow:
-	VMOVUPS     (BX)(DI*4), Z9
-	VFMADD213PS Z5, Z1, Z9
-	VMAXPS      Z9, Z0, Z9
-	VMOVUPS     Z9, (DX)(DI*4)
-	VMOVUPS     64(BX)(DI*4), Z9
-	VFMADD213PS Z6, Z2, Z9
-	VMAXPS      Z9, Z0, Z9
-	VMOVUPS     Z9, 64(DX)(DI*4)
-	VMOVUPS     128(BX)(DI*4), Z9
-	VFMADD213PS Z7, Z3, Z9
-	VMAXPS      Z9, Z0, Z9
-	VMOVUPS     Z9, 128(DX)(DI*4)
-	VMOVUPS     192(BX)(DI*4), Z9
-	VFMADD213PS Z8, Z4, Z9
-	VMAXPS      Z9, Z0, Z9
-	VMOVUPS     Z9, 192(DX)(DI*4)
-	ADDQ        R10, DI
-	DECQ        R9
-	JNZ         wideRow
-	ADDQ        $0x00000040, R8
-	SUBQ        $0x00000040, SI
-	JMP         wide
-
-wideEnd:
-double:
-	CMPQ    SI, $0x00000020
-	JLT     doubleEnd
-	VMOVUPS (AX)(R8*4), Z1
-	VMOVUPS 64(AX)(R8*4), Z2
-	VMOVUPS (CX)(R8*4), Z3
-	VMOVUPS 64(CX)(R8*4), Z4
-	MOVQ    R8, DI
-	MOVQ    rows+32(FP), R9
-	MOVQ    stride+48(FP), R10
-
-doubleRow:
-	VMOVUPS     (BX)(DI*4), Z5
-	VFMADD213PS Z3, Z1, Z5
-	VMAXPS      Z5, Z0, Z5
-	VMOVUPS     Z5, (DX)(DI*4)
-	VMOVUPS     64(BX)(DI*4), Z5
-	VFMADD213PS Z4, Z2, Z5
-	VMAXPS      Z5, Z0, Z5
-	VMOVUPS     Z5, 64(DX)(DI*4)
-	ADDQ        R10, DI
-	DECQ        R9
-	JNZ         doubleRow
-	ADDQ        $0x00000020, R8
-	SUBQ        $0x00000020, SI
-	JMP         double
-
-doubleEnd:
-narrow:
-	TESTQ     SI, SI
-	JLE       narrowEnd
-	MOVQ      $-1, DI
-	BZHIQ     SI, DI, DI
-	KMOVW     DI, K1
-	VMOVUPS.Z (AX)(R8*4), K1, Z1
-	VMOVUPS.Z (CX)(R8*4), K1, Z2
-	MOVQ      R8, DI
-	MOVQ      rows+32(FP), R9
-	MOVQ      stride+48(FP), R10
-
-narrowRow:
-	VMOVUPS.Z   (BX)(DI*4), K1, Z3
+fewVector:
+	CMPQ        DI, $0x00000010
+	JLT         fewVectorEnd
+	VMOVUPS     (AX)(R9*4), Z1
+	VMOVUPS     (CX)(R9*4), Z2
+	LEAQ        (R10)(R9*1), R8
+	LEAQ        (R10)(R9*2), R12
+	PREFETCHT0  1024(DX)(R12*4)
+	PREFETCHT0  1088(DX)(R12*4)
+	PREFETCHT0  1024(BX)(R12*4)
+	PREFETCHT0  1088(BX)(R12*4)
+	VMOVUPS     (BX)(R8*4), Z3
 	VFMADD213PS Z2, Z1, Z3
 	VMAXPS      Z3, Z0, Z3
-	VMOVUPS     Z3, K1, (DX)(DI*4)
-	ADDQ        R10, DI
-	DECQ        R9
-	JNZ         narrowRow
-	ADDQ        $0x00000010, R8
-	SUBQ        $0x00000010, SI
-	JMP         narrow
+	VMOVUPS     Z3, (DX)(R8*4)
+	ADDQ        SI, R8
+	VMOVUPS     (BX)(R8*4), Z3
+	VFMADD213PS Z2, Z1, Z3
+	VMAXPS      Z3, Z0, Z1
+	VMOVUPS     Z1, (DX)(R8*4)
+	ADDQ        $0x00000010, R9
+	SUBQ        $0x00000010, DI
+	JMP         fewVector
 
-narrowEnd:
+fewVectorEnd:
+	TESTQ       DI, DI
+	JZ          fewNext
+	MOVQ        $-1, R8
+	BZHIQ       DI, R8, R8
+	KMOVW       R8, K1
+	VMOVUPS.Z   (AX)(R9*4), K1, Z1
+	VMOVUPS.Z   (CX)(R9*4), K1, Z2
+	LEAQ        (R10)(R9*1), R8
+	VMOVUPS.Z   (BX)(R8*4), K1, Z3
+	VFMADD213PS Z2, Z1, Z3
+	VMAXPS      Z3, Z0, Z3
+	VMOVUPS     Z3, K1, (DX)(R8*4)
+	ADDQ        SI, R8
+	VMOVUPS.Z   (BX)(R8*4), K1, Z3
+	VFMADD213PS Z2, Z1, Z3
+	VMAXPS      Z3, Z0, Z1
+	VMOVUPS     Z1, K1, (DX)(R8*4)
+
+fewNext:
+	ADDQ SI, R10
+	ADDQ SI, R10
+	SUBQ $0x00000002, R11
+	JMP  few
+
+fewEnd:
+one:
+	CMPQ R11, $0x00000001
+	JLT  oneEnd
+	MOVQ cols+40(FP), DI
+	XORQ R9, R9
+
+oneVector:
+	CMPQ        DI, $0x00000010
+	JLT         oneVectorEnd
+	VMOVUPS     (AX)(R9*4), Z1
+	VMOVUPS     (CX)(R9*4), Z2
+	LEAQ        (R10)(R9*1), R8
+	VMOVUPS     (BX)(R8*4), Z3
+	VFMADD213PS Z2, Z1, Z3
+	VMAXPS      Z3, Z0, Z1
+	VMOVUPS     Z1, (DX)(R8*4)
+	ADDQ        $0x00000010, R9
+	SUBQ        $0x00000010, DI
+	JMP         oneVector
+
+oneVectorEnd:
+	TESTQ       DI, DI
+	JZ          oneNext
+	MOVQ        $-1, R8
+	BZHIQ       DI, R8, R8
+	KMOVW       R8, K1
+	VMOVUPS.Z   (AX)(R9*4), K1, Z1
+	VMOVUPS.Z   (CX)(R9*4), K1, Z2
+	LEAQ        (R10)(R9*1), R8
+	VMOVUPS.Z   (BX)(R8*4), K1, Z3
+	VFMADD213PS Z2, Z1, Z3
+	VMAXPS      Z3, Z0, Z1
+	VMOVUPS     Z1, K1, (DX)(R8*4)
+
+oneNext:
+	ADDQ SI, R10
+	SUBQ $0x00000001, R11
+	JMP  one
+
+oneEnd:
 	VZEROUPPER
 	RET
 
 // func colScaleShiftReLU6AVX512(a *float32, b *float32, dst *float32, x *float32, rows int, cols int, stride int)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·colScaleShiftReLU6AVX512(SB), NOSPLIT, $0-56
 	MOVQ         a+0(FP), AX
 	MOVQ         b+8(FP), CX
 	MOVQ         dst+16(FP), DX
 	MOVQ         x+24(FP), BX
-	MOVQ         cols+40(FP), SI
-	XORQ         R8, R8
+	MOVQ         stride+48(FP), SI
+	XORQ         R10, R10
 	VBROADCASTSS vectorConstantsAVX512<>+0(SB), Z0
 	VPXORD       Z1, Z1, Z1
+	MOVQ         rows+32(FP), R11
 
-wide:
-	CMPQ    SI, $0x00000040
-	JLT     wideEnd
-	VMOVUPS (AX)(R8*4), Z2
-	VMOVUPS 64(AX)(R8*4), Z3
-	VMOVUPS 128(AX)(R8*4), Z4
-	VMOVUPS 192(AX)(R8*4), Z5
-	VMOVUPS (CX)(R8*4), Z6
-	VMOVUPS 64(CX)(R8*4), Z7
-	VMOVUPS 128(CX)(R8*4), Z8
-	VMOVUPS 192(CX)(R8*4), Z9
-	MOVQ    R8, DI
-	MOVQ    rows+32(FP), R9
-	MOVQ    stride+48(FP), R10
+few:
+	CMPQ R11, $0x00000002
+	JLT  fewEnd
+	MOVQ cols+40(FP), DI
+	XORQ R9, R9
 
-wideRow:
-	VMOVUPS     (BX)(DI*4), Z10
-	VFMADD213PS Z6, Z2, Z10
-	VMAXPS      Z10, Z1, Z10
-	VMINPS      Z10, Z0, Z10
-	VMOVUPS     Z10, (DX)(DI*4)
-	VMOVUPS     64(BX)(DI*4), Z10
-	VFMADD213PS Z7, Z3, Z10
-	VMAXPS      Z10, Z1, Z10
-	VMINPS      Z10, Z0, Z10
-	VMOVUPS     Z10, 64(DX)(DI*4)
-	VMOVUPS     128(BX)(DI*4), Z10
-	VFMADD213PS Z8, Z4, Z10
-	VMAXPS      Z10, Z1, Z10
-	VMINPS      Z10, Z0, Z10
-	VMOVUPS     Z10, 128(DX)(DI*4)
-	VMOVUPS     192(BX)(DI*4), Z10
-	VFMADD213PS Z9, Z5, Z10
-	VMAXPS      Z10, Z1, Z10
-	VMINPS      Z10, Z0, Z10
-	VMOVUPS     Z10, 192(DX)(DI*4)
-	ADDQ        R10, DI
-	DECQ        R9
-	JNZ         wideRow
-	ADDQ        $0x00000040, R8
-	SUBQ        $0x00000040, SI
-	JMP         wide
-
-wideEnd:
-double:
-	CMPQ    SI, $0x00000020
-	JLT     doubleEnd
-	VMOVUPS (AX)(R8*4), Z2
-	VMOVUPS 64(AX)(R8*4), Z3
-	VMOVUPS (CX)(R8*4), Z4
-	VMOVUPS 64(CX)(R8*4), Z5
-	MOVQ    R8, DI
-	MOVQ    rows+32(FP), R9
-	MOVQ    stride+48(FP), R10
-
-doubleRow:
-	VMOVUPS     (BX)(DI*4), Z6
-	VFMADD213PS Z4, Z2, Z6
-	VMAXPS      Z6, Z1, Z6
-	VMINPS      Z6, Z0, Z6
-	VMOVUPS     Z6, (DX)(DI*4)
-	VMOVUPS     64(BX)(DI*4), Z6
-	VFMADD213PS Z5, Z3, Z6
-	VMAXPS      Z6, Z1, Z6
-	VMINPS      Z6, Z0, Z6
-	VMOVUPS     Z6, 64(DX)(DI*4)
-	ADDQ        R10, DI
-	DECQ        R9
-	JNZ         doubleRow
-	ADDQ        $0x00000020, R8
-	SUBQ        $0x00000020, SI
-	JMP         double
-
-doubleEnd:
-narrow:
-	TESTQ     SI, SI
-	JLE       narrowEnd
-	MOVQ      $-1, DI
-	BZHIQ     SI, DI, DI
-	KMOVW     DI, K1
-	VMOVUPS.Z (AX)(R8*4), K1, Z2
-	VMOVUPS.Z (CX)(R8*4), K1, Z3
-	MOVQ      R8, DI
-	MOVQ      rows+32(FP), R9
-	MOVQ      stride+48(FP), R10
-
-narrowRow:
-	VMOVUPS.Z   (BX)(DI*4), K1, Z4
+fewVector:
+	CMPQ        DI, $0x00000010
+	JLT         fewVectorEnd
+	VMOVUPS     (AX)(R9*4), Z2
+	VMOVUPS     (CX)(R9*4), Z3
+	LEAQ        (R10)(R9*1), R8
+	LEAQ        (R10)(R9*2), R12
+	PREFETCHT0  1024(DX)(R12*4)
+	PREFETCHT0  1088(DX)(R12*4)
+	PREFETCHT0  1024(BX)(R12*4)
+	PREFETCHT0  1088(BX)(R12*4)
+	VMOVUPS     (BX)(R8*4), Z4
 	VFMADD213PS Z3, Z2, Z4
 	VMAXPS      Z4, Z1, Z4
 	VMINPS      Z4, Z0, Z4
-	VMOVUPS     Z4, K1, (DX)(DI*4)
-	ADDQ        R10, DI
-	DECQ        R9
-	JNZ         narrowRow
-	ADDQ        $0x00000010, R8
-	SUBQ        $0x00000010, SI
-	JMP         narrow
+	VMOVUPS     Z4, (DX)(R8*4)
+	ADDQ        SI, R8
+	VMOVUPS     (BX)(R8*4), Z4
+	VFMADD213PS Z3, Z2, Z4
+	VMAXPS      Z4, Z1, Z2
+	VMINPS      Z2, Z0, Z2
+	VMOVUPS     Z2, (DX)(R8*4)
+	ADDQ        $0x00000010, R9
+	SUBQ        $0x00000010, DI
+	JMP         fewVector
 
-narrowEnd:
+fewVectorEnd:
+	TESTQ       DI, DI
+	JZ          fewNext
+	MOVQ        $-1, R8
+	BZHIQ       DI, R8, R8
+	KMOVW       R8, K1
+	VMOVUPS.Z   (AX)(R9*4), K1, Z2
+	VMOVUPS.Z   (CX)(R9*4), K1, Z3
+	LEAQ        (R10)(R9*1), R8
+	VMOVUPS.Z   (BX)(R8*4), K1, Z4
+	VFMADD213PS Z3, Z2, Z4
+	VMAXPS      Z4, Z1, Z4
+	VMINPS      Z4, Z0, Z4
+	VMOVUPS     Z4, K1, (DX)(R8*4)
+	ADDQ        SI, R8
+	VMOVUPS.Z   (BX)(R8*4), K1, Z4
+	VFMADD213PS Z3, Z2, Z4
+	VMAXPS      Z4, Z1, Z2
+	VMINPS      Z2, Z0, Z2
+	VMOVUPS     Z2, K1, (DX)(R8*4)
+
+fewNext:
+	ADDQ SI, R10
+	ADDQ SI, R10
+	SUBQ $0x00000002, R11
+	JMP  few
+
+fewEnd:
+one:
+	CMPQ R11, $0x00000001
+	JLT  oneEnd
+	MOVQ cols+40(FP), DI
+	XORQ R9, R9
+
+oneVector:
+	CMPQ        DI, $0x00000010
+	JLT         oneVectorEnd
+	VMOVUPS     (AX)(R9*4), Z2
+	VMOVUPS     (CX)(R9*4), Z3
+	LEAQ        (R10)(R9*1), R8
+	VMOVUPS     (BX)(R8*4), Z4
+	VFMADD213PS Z3, Z2, Z4
+	VMAXPS      Z4, Z1, Z2
+	VMINPS      Z2, Z0, Z2
+	VMOVUPS     Z2, (DX)(R8*4)
+	ADDQ        $0x00000010, R9
+	SUBQ        $0x00000010, DI
+	JMP         oneVector
+
+oneVectorEnd:
+	TESTQ       DI, DI
+	JZ          oneNext
+	MOVQ        $-1, R8
+	BZHIQ       DI, R8, R8
+	KMOVW       R8, K1
+	VMOVUPS.Z   (AX)(R9*4), K1, Z2
+	VMOVUPS.Z   (CX)(R9*4), K1, Z3
+	LEAQ        (R10)(R9*1), R8
+	VMOVUPS.Z   (BX)(R8*4), K1, Z4
+	VFMADD213PS Z3, Z2, Z4
+	VMAXPS      Z4, Z1, Z2
+	VMINPS      Z2, Z0, Z2
+	VMOVUPS     Z2, K1, (DX)(R8*4)
+
+oneNext:
+	ADDQ SI, R10
+	SUBQ $0x00000001, R11
+	JMP  one
+
+oneEnd:
 	VZEROUPPER
 	RET
 
-// func colCombineAVX512(a *float32, b *float32, k *float32, dst *float32, x *float32, y *float32, rows int, cols int, stride int)
-// Requires: AVX, AVX512F, BMI2
+// func colCombineAVX512(a *float32, e *float32, f *float32, dst *float32, dy *float32, x *float32, rows int, cols int, stride int)
+// Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·colCombineAVX512(SB), NOSPLIT, $0-72
 	MOVQ a+0(FP), AX
-	MOVQ b+8(FP), CX
-	MOVQ k+16(FP), DX
+	MOVQ e+8(FP), CX
+	MOVQ f+16(FP), DX
 	MOVQ dst+24(FP), BX
-	MOVQ x+32(FP), SI
-	MOVQ y+40(FP), DI
-	MOVQ cols+56(FP), R8
-	XORQ R10, R10
+	MOVQ dy+32(FP), SI
+	MOVQ x+40(FP), DI
+	MOVQ stride+64(FP), R8
+	XORQ R12, R12
+	MOVQ rows+48(FP), R13
 
-wide:
-	CMPQ    R8, $0x00000040
-	JLT     wideEnd
-	VMOVUPS (AX)(R10*4), Z0
-	VMOVUPS 64(AX)(R10*4), Z1
-	VMOVUPS 128(AX)(R10*4), Z2
-	VMOVUPS 192(AX)(R10*4), Z3
-	VMOVUPS (CX)(R10*4), Z4
-	VMOVUPS 64(CX)(R10*4), Z5
-	VMOVUPS 128(CX)(R10*4), Z6
-	VMOVUPS 192(CX)(R10*4), Z7
-	VMOVUPS (DX)(R10*4), Z8
-	VMOVUPS 64(DX)(R10*4), Z9
-	VMOVUPS 128(DX)(R10*4), Z10
-	VMOVUPS 192(DX)(R10*4), Z11
-	MOVQ    R10, R9
-	MOVQ    rows+48(FP), R11
-	MOVQ    stride+64(FP), R12
+few:
+	CMPQ R13, $0x00000002
+	JLT  fewEnd
+	MOVQ cols+56(FP), R9
+	XORQ R11, R11
 
-wideRow:
-	VMOVUPS     (SI)(R9*4), Z12
-	VMOVUPS     (DI)(R9*4), Z13
-	VFMADD213PS Z8, Z4, Z13
-	VFMADD231PS Z12, Z0, Z13
-	VMOVUPS     Z13, (BX)(R9*4)
-	VMOVUPS     64(SI)(R9*4), Z12
-	VMOVUPS     64(DI)(R9*4), Z13
-	VFMADD213PS Z9, Z5, Z13
-	VFMADD231PS Z12, Z1, Z13
-	VMOVUPS     Z13, 64(BX)(R9*4)
-	VMOVUPS     128(SI)(R9*4), Z12
-	VMOVUPS     128(DI)(R9*4), Z13
-	VFMADD213PS Z10, Z6, Z13
-	VFMADD231PS Z12, Z2, Z13
-	VMOVUPS     Z13, 128(BX)(R9*4)
-	VMOVUPS     192(SI)(R9*4), Z12
-	VMOVUPS     192(DI)(R9*4), Z13
-	VFMADD213PS Z11, Z7, Z13
-	VFMADD231PS Z12, Z3, Z13
-	VMOVUPS     Z13, 192(BX)(R9*4)
-	ADDQ        R12, R9
-	DECQ        R11
-	JNZ         wideRow
-	ADDQ        $0x00000040, R10
-	SUBQ        $0x00000040, R8
-	JMP         wide
-
-wideEnd:
-double:
-	CMPQ    R8, $0x00000020
-	JLT     doubleEnd
-	VMOVUPS (AX)(R10*4), Z0
-	VMOVUPS 64(AX)(R10*4), Z1
-	VMOVUPS (CX)(R10*4), Z2
-	VMOVUPS 64(CX)(R10*4), Z3
-	VMOVUPS (DX)(R10*4), Z4
-	VMOVUPS 64(DX)(R10*4), Z5
-	MOVQ    R10, R9
-	MOVQ    rows+48(FP), R11
-	MOVQ    stride+64(FP), R12
-
-doubleRow:
-	VMOVUPS     (SI)(R9*4), Z6
-	VMOVUPS     (DI)(R9*4), Z7
-	VFMADD213PS Z4, Z2, Z7
-	VFMADD231PS Z6, Z0, Z7
-	VMOVUPS     Z7, (BX)(R9*4)
-	VMOVUPS     64(SI)(R9*4), Z6
-	VMOVUPS     64(DI)(R9*4), Z7
-	VFMADD213PS Z5, Z3, Z7
-	VFMADD231PS Z6, Z1, Z7
-	VMOVUPS     Z7, 64(BX)(R9*4)
-	ADDQ        R12, R9
-	DECQ        R11
-	JNZ         doubleRow
-	ADDQ        $0x00000020, R10
-	SUBQ        $0x00000020, R8
-	JMP         double
-
-doubleEnd:
-narrow:
-	TESTQ     R8, R8
-	JLE       narrowEnd
-	MOVQ      $-1, R9
-	BZHIQ     R8, R9, R9
-	KMOVW     R9, K1
-	VMOVUPS.Z (AX)(R10*4), K1, Z0
-	VMOVUPS.Z (CX)(R10*4), K1, Z1
-	VMOVUPS.Z (DX)(R10*4), K1, Z2
-	MOVQ      R10, R9
-	MOVQ      rows+48(FP), R11
-	MOVQ      stride+64(FP), R12
-
-narrowRow:
-	VMOVUPS.Z   (SI)(R9*4), K1, Z3
-	VMOVUPS.Z   (DI)(R9*4), K1, Z4
+fewVector:
+	CMPQ        R9, $0x00000010
+	JLT         fewVectorEnd
+	VMOVUPS     (AX)(R11*4), Z0
+	VMOVUPS     (CX)(R11*4), Z1
+	VMOVUPS     (DX)(R11*4), Z2
+	LEAQ        (R12)(R11*1), R10
+	LEAQ        (R12)(R11*2), R14
+	PREFETCHT0  1024(BX)(R14*4)
+	PREFETCHT0  1088(BX)(R14*4)
+	PREFETCHT0  1024(SI)(R14*4)
+	PREFETCHT0  1088(SI)(R14*4)
+	PREFETCHT0  1024(DI)(R14*4)
+	PREFETCHT0  1088(DI)(R14*4)
+	VMOVUPS     (SI)(R10*4), Z3
+	VMOVUPS     (DI)(R10*4), Z4
 	VFMADD213PS Z2, Z1, Z4
 	VFMADD231PS Z3, Z0, Z4
-	VMOVUPS     Z4, K1, (BX)(R9*4)
-	ADDQ        R12, R9
-	DECQ        R11
-	JNZ         narrowRow
-	ADDQ        $0x00000010, R10
-	SUBQ        $0x00000010, R8
-	JMP         narrow
+	VMOVUPS     Z4, (BX)(R10*4)
+	ADDQ        R8, R10
+	VMOVUPS     (SI)(R10*4), Z3
+	VMOVUPS     (DI)(R10*4), Z4
+	VFMADD213PS Z2, Z1, Z4
+	VFMADD231PS Z3, Z0, Z4
+	VMOVUPS     Z4, (BX)(R10*4)
+	ADDQ        $0x00000010, R11
+	SUBQ        $0x00000010, R9
+	JMP         fewVector
 
-narrowEnd:
+fewVectorEnd:
+	TESTQ       R9, R9
+	JZ          fewNext
+	MOVQ        $-1, R10
+	BZHIQ       R9, R10, R10
+	KMOVW       R10, K1
+	VMOVUPS.Z   (AX)(R11*4), K1, Z0
+	VMOVUPS.Z   (CX)(R11*4), K1, Z1
+	VMOVUPS.Z   (DX)(R11*4), K1, Z2
+	LEAQ        (R12)(R11*1), R10
+	VMOVUPS.Z   (SI)(R10*4), K1, Z3
+	VMOVUPS.Z   (DI)(R10*4), K1, Z4
+	VFMADD213PS Z2, Z1, Z4
+	VFMADD231PS Z3, Z0, Z4
+	VMOVUPS     Z4, K1, (BX)(R10*4)
+	ADDQ        R8, R10
+	VMOVUPS.Z   (SI)(R10*4), K1, Z3
+	VMOVUPS.Z   (DI)(R10*4), K1, Z4
+	VFMADD213PS Z2, Z1, Z4
+	VFMADD231PS Z3, Z0, Z4
+	VMOVUPS     Z4, K1, (BX)(R10*4)
+
+fewNext:
+	ADDQ R8, R12
+	ADDQ R8, R12
+	SUBQ $0x00000002, R13
+	JMP  few
+
+fewEnd:
+one:
+	CMPQ R13, $0x00000001
+	JLT  oneEnd
+	MOVQ cols+56(FP), R9
+	XORQ R11, R11
+
+oneVector:
+	CMPQ        R9, $0x00000010
+	JLT         oneVectorEnd
+	VMOVUPS     (AX)(R11*4), Z0
+	VMOVUPS     (CX)(R11*4), Z1
+	VMOVUPS     (DX)(R11*4), Z2
+	LEAQ        (R12)(R11*1), R10
+	VMOVUPS     (SI)(R10*4), Z3
+	VMOVUPS     (DI)(R10*4), Z4
+	VFMADD213PS Z2, Z1, Z4
+	VFMADD231PS Z3, Z0, Z4
+	VMOVUPS     Z4, (BX)(R10*4)
+	ADDQ        $0x00000010, R11
+	SUBQ        $0x00000010, R9
+	JMP         oneVector
+
+oneVectorEnd:
+	TESTQ       R9, R9
+	JZ          oneNext
+	MOVQ        $-1, R10
+	BZHIQ       R9, R10, R10
+	KMOVW       R10, K1
+	VMOVUPS.Z   (AX)(R11*4), K1, Z0
+	VMOVUPS.Z   (CX)(R11*4), K1, Z1
+	VMOVUPS.Z   (DX)(R11*4), K1, Z2
+	LEAQ        (R12)(R11*1), R10
+	VMOVUPS.Z   (SI)(R10*4), K1, Z3
+	VMOVUPS.Z   (DI)(R10*4), K1, Z4
+	VFMADD213PS Z2, Z1, Z4
+	VFMADD231PS Z3, Z0, Z4
+	VMOVUPS     Z4, K1, (BX)(R10*4)
+
+oneNext:
+	ADDQ R8, R12
+	SUBQ $0x00000001, R13
+	JMP  one
+
+oneEnd:
+	VZEROUPPER
+	RET
+
+// func colCombineReLUAVX512(a *float32, b *float32, e *float32, f *float32, dst *float32, dy *float32, x *float32, rows int, cols int, stride int)
+// Requires: AVX, AVX512F, BMI2, MMX+
+TEXT ·colCombineReLUAVX512(SB), NOSPLIT, $0-80
+	MOVQ   a+0(FP), AX
+	MOVQ   b+8(FP), CX
+	MOVQ   e+16(FP), DX
+	MOVQ   f+24(FP), BX
+	MOVQ   dst+32(FP), SI
+	MOVQ   dy+40(FP), DI
+	MOVQ   x+48(FP), R8
+	MOVQ   stride+72(FP), R9
+	XORQ   R13, R13
+	VPXORD Z0, Z0, Z0
+	MOVQ   rows+56(FP), R14
+
+few:
+	CMPQ R14, $0x00000002
+	JLT  fewEnd
+	MOVQ cols+64(FP), R10
+	XORQ R12, R12
+
+fewVector:
+	CMPQ        R10, $0x00000010
+	JLT         fewVectorEnd
+	VMOVUPS     (AX)(R12*4), Z1
+	VMOVUPS     (CX)(R12*4), Z2
+	VMOVUPS     (DX)(R12*4), Z3
+	VMOVUPS     (BX)(R12*4), Z4
+	LEAQ        (R13)(R12*1), R11
+	LEAQ        (R13)(R12*2), R15
+	PREFETCHT0  1024(SI)(R15*4)
+	PREFETCHT0  1088(SI)(R15*4)
+	PREFETCHT0  1024(DI)(R15*4)
+	PREFETCHT0  1088(DI)(R15*4)
+	PREFETCHT0  1024(R8)(R15*4)
+	PREFETCHT0  1088(R8)(R15*4)
+	VMOVUPS     (DI)(R11*4), Z5
+	VMOVUPS     (R8)(R11*4), Z6
+	VFMADD213PS Z2, Z1, Z6
+	VCMPPS      $0x11, Z6, Z0, K1
+	VMOVAPS.Z   Z5, K1, Z5
+	VMOVUPS     (R8)(R11*4), Z6
+	VFMADD213PS Z4, Z3, Z6
+	VFMADD231PS Z5, Z1, Z6
+	VMOVUPS     Z6, (SI)(R11*4)
+	ADDQ        R9, R11
+	VMOVUPS     (DI)(R11*4), Z5
+	VMOVUPS     (R8)(R11*4), Z6
+	VFMADD213PS Z2, Z1, Z6
+	VCMPPS      $0x11, Z6, Z0, K1
+	VMOVAPS.Z   Z5, K1, Z2
+	VMOVUPS     (R8)(R11*4), Z5
+	VFMADD213PS Z4, Z3, Z5
+	VFMADD231PS Z2, Z1, Z5
+	VMOVUPS     Z5, (SI)(R11*4)
+	ADDQ        $0x00000010, R12
+	SUBQ        $0x00000010, R10
+	JMP         fewVector
+
+fewVectorEnd:
+	TESTQ       R10, R10
+	JZ          fewNext
+	MOVQ        $-1, R11
+	BZHIQ       R10, R11, R11
+	KMOVW       R11, K1
+	VMOVUPS.Z   (AX)(R12*4), K1, Z1
+	VMOVUPS.Z   (CX)(R12*4), K1, Z2
+	VMOVUPS.Z   (DX)(R12*4), K1, Z3
+	VMOVUPS.Z   (BX)(R12*4), K1, Z4
+	LEAQ        (R13)(R12*1), R11
+	VMOVUPS.Z   (DI)(R11*4), K1, Z5
+	VMOVUPS.Z   (R8)(R11*4), K1, Z6
+	VFMADD213PS Z2, Z1, Z6
+	VCMPPS      $0x11, Z6, Z0, K2
+	VMOVAPS.Z   Z5, K2, Z5
+	VMOVUPS.Z   (R8)(R11*4), K1, Z6
+	VFMADD213PS Z4, Z3, Z6
+	VFMADD231PS Z5, Z1, Z6
+	VMOVUPS     Z6, K1, (SI)(R11*4)
+	ADDQ        R9, R11
+	VMOVUPS.Z   (DI)(R11*4), K1, Z5
+	VMOVUPS.Z   (R8)(R11*4), K1, Z6
+	VFMADD213PS Z2, Z1, Z6
+	VCMPPS      $0x11, Z6, Z0, K2
+	VMOVAPS.Z   Z5, K2, Z2
+	VMOVUPS.Z   (R8)(R11*4), K1, Z5
+	VFMADD213PS Z4, Z3, Z5
+	VFMADD231PS Z2, Z1, Z5
+	VMOVUPS     Z5, K1, (SI)(R11*4)
+
+fewNext:
+	ADDQ R9, R13
+	ADDQ R9, R13
+	SUBQ $0x00000002, R14
+	JMP  few
+
+fewEnd:
+one:
+	CMPQ R14, $0x00000001
+	JLT  oneEnd
+	MOVQ cols+64(FP), R10
+	XORQ R12, R12
+
+oneVector:
+	CMPQ        R10, $0x00000010
+	JLT         oneVectorEnd
+	VMOVUPS     (AX)(R12*4), Z1
+	VMOVUPS     (CX)(R12*4), Z2
+	VMOVUPS     (DX)(R12*4), Z3
+	VMOVUPS     (BX)(R12*4), Z4
+	LEAQ        (R13)(R12*1), R11
+	VMOVUPS     (DI)(R11*4), Z5
+	VMOVUPS     (R8)(R11*4), Z6
+	VFMADD213PS Z2, Z1, Z6
+	VCMPPS      $0x11, Z6, Z0, K1
+	VMOVAPS.Z   Z5, K1, Z2
+	VMOVUPS     (R8)(R11*4), Z5
+	VFMADD213PS Z4, Z3, Z5
+	VFMADD231PS Z2, Z1, Z5
+	VMOVUPS     Z5, (SI)(R11*4)
+	ADDQ        $0x00000010, R12
+	SUBQ        $0x00000010, R10
+	JMP         oneVector
+
+oneVectorEnd:
+	TESTQ       R10, R10
+	JZ          oneNext
+	MOVQ        $-1, R11
+	BZHIQ       R10, R11, R11
+	KMOVW       R11, K1
+	VMOVUPS.Z   (AX)(R12*4), K1, Z1
+	VMOVUPS.Z   (CX)(R12*4), K1, Z2
+	VMOVUPS.Z   (DX)(R12*4), K1, Z3
+	VMOVUPS.Z   (BX)(R12*4), K1, Z4
+	LEAQ        (R13)(R12*1), R11
+	VMOVUPS.Z   (DI)(R11*4), K1, Z5
+	VMOVUPS.Z   (R8)(R11*4), K1, Z6
+	VFMADD213PS Z2, Z1, Z6
+	VCMPPS      $0x11, Z6, Z0, K2
+	VMOVAPS.Z   Z5, K2, Z2
+	VMOVUPS.Z   (R8)(R11*4), K1, Z5
+	VFMADD213PS Z4, Z3, Z5
+	VFMADD231PS Z2, Z1, Z5
+	VMOVUPS     Z5, K1, (SI)(R11*4)
+
+oneNext:
+	ADDQ R9, R13
+	SUBQ $0x00000001, R14
+	JMP  one
+
+oneEnd:
+	VZEROUPPER
+	RET
+
+// func colCombineReLU6AVX512(a *float32, b *float32, e *float32, f *float32, dst *float32, dy *float32, x *float32, rows int, cols int, stride int)
+// Requires: AVX, AVX512F, BMI2, MMX+
+TEXT ·colCombineReLU6AVX512(SB), NOSPLIT, $0-80
+	MOVQ         a+0(FP), AX
+	MOVQ         b+8(FP), CX
+	MOVQ         e+16(FP), DX
+	MOVQ         f+24(FP), BX
+	MOVQ         dst+32(FP), SI
+	MOVQ         dy+40(FP), DI
+	MOVQ         x+48(FP), R8
+	MOVQ         stride+72(FP), R9
+	XORQ         R13, R13
+	VBROADCASTSS vectorConstantsAVX512<>+0(SB), Z0
+	VPXORD       Z1, Z1, Z1
+	MOVQ         rows+56(FP), R14
+
+few:
+	CMPQ R14, $0x00000002
+	JLT  fewEnd
+	MOVQ cols+64(FP), R10
+	XORQ R12, R12
+
+fewVector:
+	CMPQ        R10, $0x00000010
+	JLT         fewVectorEnd
+	VMOVUPS     (AX)(R12*4), Z2
+	VMOVUPS     (CX)(R12*4), Z3
+	VMOVUPS     (DX)(R12*4), Z4
+	VMOVUPS     (BX)(R12*4), Z5
+	LEAQ        (R13)(R12*1), R11
+	LEAQ        (R13)(R12*2), R15
+	PREFETCHT0  1024(SI)(R15*4)
+	PREFETCHT0  1088(SI)(R15*4)
+	PREFETCHT0  1024(DI)(R15*4)
+	PREFETCHT0  1088(DI)(R15*4)
+	PREFETCHT0  1024(R8)(R15*4)
+	PREFETCHT0  1088(R8)(R15*4)
+	VMOVUPS     (DI)(R11*4), Z6
+	VMOVUPS     (R8)(R11*4), Z7
+	VFMADD213PS Z3, Z2, Z7
+	VCMPPS      $0x11, Z0, Z7, K1
+	VCMPPS      $0x11, Z7, Z1, K2
+	VMOVAPS.Z   Z6, K2, Z6
+	VMOVAPS.Z   Z6, K1, Z6
+	VMOVUPS     (R8)(R11*4), Z7
+	VFMADD213PS Z5, Z4, Z7
+	VFMADD231PS Z6, Z2, Z7
+	VMOVUPS     Z7, (SI)(R11*4)
+	ADDQ        R9, R11
+	VMOVUPS     (DI)(R11*4), Z6
+	VMOVUPS     (R8)(R11*4), Z7
+	VFMADD213PS Z3, Z2, Z7
+	VCMPPS      $0x11, Z0, Z7, K1
+	VCMPPS      $0x11, Z7, Z1, K2
+	VMOVAPS.Z   Z6, K2, Z3
+	VMOVAPS.Z   Z3, K1, Z3
+	VMOVUPS     (R8)(R11*4), Z6
+	VFMADD213PS Z5, Z4, Z6
+	VFMADD231PS Z3, Z2, Z6
+	VMOVUPS     Z6, (SI)(R11*4)
+	ADDQ        $0x00000010, R12
+	SUBQ        $0x00000010, R10
+	JMP         fewVector
+
+fewVectorEnd:
+	TESTQ       R10, R10
+	JZ          fewNext
+	MOVQ        $-1, R11
+	BZHIQ       R10, R11, R11
+	KMOVW       R11, K1
+	VMOVUPS.Z   (AX)(R12*4), K1, Z2
+	VMOVUPS.Z   (CX)(R12*4), K1, Z3
+	VMOVUPS.Z   (DX)(R12*4), K1, Z4
+	VMOVUPS.Z   (BX)(R12*4), K1, Z5
+	LEAQ        (R13)(R12*1), R11
+	VMOVUPS.Z   (DI)(R11*4), K1, Z6
+	VMOVUPS.Z   (R8)(R11*4), K1, Z7
+	VFMADD213PS Z3, Z2, Z7
+	VCMPPS      $0x11, Z0, Z7, K2
+	VCMPPS      $0x11, Z7, Z1, K3
+	VMOVAPS.Z   Z6, K3, Z6
+	VMOVAPS.Z   Z6, K2, Z6
+	VMOVUPS.Z   (R8)(R11*4), K1, Z7
+	VFMADD213PS Z5, Z4, Z7
+	VFMADD231PS Z6, Z2, Z7
+	VMOVUPS     Z7, K1, (SI)(R11*4)
+	ADDQ        R9, R11
+	VMOVUPS.Z   (DI)(R11*4), K1, Z6
+	VMOVUPS.Z   (R8)(R11*4), K1, Z7
+	VFMADD213PS Z3, Z2, Z7
+	VCMPPS      $0x11, Z0, Z7, K2
+	VCMPPS      $0x11, Z7, Z1, K3
+	VMOVAPS.Z   Z6, K3, Z3
+	VMOVAPS.Z   Z3, K2, Z3
+	VMOVUPS.Z   (R8)(R11*4), K1, Z6
+	VFMADD213PS Z5, Z4, Z6
+	VFMADD231PS Z3, Z2, Z6
+	VMOVUPS     Z6, K1, (SI)(R11*4)
+
+fewNext:
+	ADDQ R9, R13
+	ADDQ R9, R13
+	SUBQ $0x00000002, R14
+	JMP  few
+
+fewEnd:
+one:
+	CMPQ R14, $0x00000001
+	JLT  oneEnd
+	MOVQ cols+64(FP), R10
+	XORQ R12, R12
+
+oneVector:
+	CMPQ        R10, $0x00000010
+	JLT         oneVectorEnd
+	VMOVUPS     (AX)(R12*4), Z2
+	VMOVUPS     (CX)(R12*4), Z3
+	VMOVUPS     (DX)(R12*4), Z4
+	VMOVUPS     (BX)(R12*4), Z5
+	LEAQ        (R13)(R12*1), R11
+	VMOVUPS     (DI)(R11*4), Z6
+	VMOVUPS     (R8)(R11*4), Z7
+	VFMADD213PS Z3, Z2, Z7
+	VCMPPS      $0x11, Z0, Z7, K1
+	VCMPPS      $0x11, Z7, Z1, K2
+	VMOVAPS.Z   Z6, K2, Z3
+	VMOVAPS.Z   Z3, K1, Z3
+	VMOVUPS     (R8)(R11*4), Z6
+	VFMADD213PS Z5, Z4, Z6
+	VFMADD231PS Z3, Z2, Z6
+	VMOVUPS     Z6, (SI)(R11*4)
+	ADDQ        $0x00000010, R12
+	SUBQ        $0x00000010, R10
+	JMP         oneVector
+
+oneVectorEnd:
+	TESTQ       R10, R10
+	JZ          oneNext
+	MOVQ        $-1, R11
+	BZHIQ       R10, R11, R11
+	KMOVW       R11, K1
+	VMOVUPS.Z   (AX)(R12*4), K1, Z2
+	VMOVUPS.Z   (CX)(R12*4), K1, Z3
+	VMOVUPS.Z   (DX)(R12*4), K1, Z4
+	VMOVUPS.Z   (BX)(R12*4), K1, Z5
+	LEAQ        (R13)(R12*1), R11
+	VMOVUPS.Z   (DI)(R11*4), K1, Z6
+	VMOVUPS.Z   (R8)(R11*4), K1, Z7
+	VFMADD213PS Z3, Z2, Z7
+	VCMPPS      $0x11, Z0, Z7, K2
+	VCMPPS      $0x11, Z7, Z1, K3
+	VMOVAPS.Z   Z6, K3, Z3
+	VMOVAPS.Z   Z3, K2, Z3
+	VMOVUPS.Z   (R8)(R11*4), K1, Z6
+	VFMADD213PS Z5, Z4, Z6
+	VFMADD231PS Z3, Z2, Z6
+	VMOVUPS     Z6, K1, (SI)(R11*4)
+
+oneNext:
+	ADDQ R9, R13
+	SUBQ $0x00000001, R14
+	JMP  one
+
+oneEnd:
 	VZEROUPPER
 	RET
 
@@ -7159,1005 +7489,2284 @@ singleEnd:
 	RET
 
 // func colSumAVX2(dst *float32, x *float32, rows int, cols int, stride int)
-// Requires: AVX
+// Requires: AVX, MMX+
 TEXT ·colSumAVX2(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), AX
 	MOVQ x+8(FP), CX
-	MOVQ cols+24(FP), DX
-	XORQ SI, SI
+	MOVQ stride+32(FP), DX
+	XORQ R8, R8
+	MOVQ rows+16(FP), R9
 
-wide:
-	CMPQ    DX, $0x00000020
-	JLT     wideEnd
-	VMOVUPS (AX)(SI*4), Y0
-	VMOVUPS 32(AX)(SI*4), Y1
-	VMOVUPS 64(AX)(SI*4), Y2
-	VMOVUPS 96(AX)(SI*4), Y3
-	MOVQ    SI, BX
-	MOVQ    rows+16(FP), DI
-	MOVQ    stride+32(FP), R8
+few:
+	CMPQ R9, $0x00000002
+	JLT  fewEnd
+	MOVQ cols+24(FP), BX
+	XORQ DI, DI
 
-wideRow:
-	VMOVUPS (CX)(BX*4), Y4
-	VADDPS  Y4, Y0, Y0
-	VMOVUPS 32(CX)(BX*4), Y4
-	VADDPS  Y4, Y1, Y1
-	VMOVUPS 64(CX)(BX*4), Y4
-	VADDPS  Y4, Y2, Y2
-	VMOVUPS 96(CX)(BX*4), Y4
-	VADDPS  Y4, Y3, Y3
-	ADDQ    R8, BX
-	DECQ    DI
-	JNZ     wideRow
-	VMOVUPS Y0, (AX)(SI*4)
-	VMOVUPS Y1, 32(AX)(SI*4)
-	VMOVUPS Y2, 64(AX)(SI*4)
-	VMOVUPS Y3, 96(AX)(SI*4)
-	ADDQ    $0x00000020, SI
-	SUBQ    $0x00000020, DX
-	JMP     wide
+fewLine:
+	CMPQ       BX, $0x00000010
+	JLT        fewLineEnd
+	VMOVUPS    (AX)(DI*4), Y0
+	VMOVUPS    32(AX)(DI*4), Y1
+	LEAQ       (R8)(DI*1), SI
+	LEAQ       (R8)(DI*2), R10
+	PREFETCHT0 1024(CX)(R10*4)
+	PREFETCHT0 1088(CX)(R10*4)
+	VMOVUPS    (CX)(SI*4), Y2
+	VADDPS     Y2, Y0, Y0
+	VMOVUPS    32(CX)(SI*4), Y2
+	VADDPS     Y2, Y1, Y1
+	ADDQ       DX, SI
+	VMOVUPS    (CX)(SI*4), Y2
+	VADDPS     Y2, Y0, Y0
+	VMOVUPS    32(CX)(SI*4), Y2
+	VADDPS     Y2, Y1, Y1
+	VMOVUPS    Y0, (AX)(DI*4)
+	VMOVUPS    Y1, 32(AX)(DI*4)
+	ADDQ       $0x00000010, DI
+	SUBQ       $0x00000010, BX
+	JMP        fewLine
 
-wideEnd:
-double:
-	CMPQ    DX, $0x00000010
-	JLT     doubleEnd
-	VMOVUPS (AX)(SI*4), Y0
-	VMOVUPS 32(AX)(SI*4), Y1
-	MOVQ    SI, BX
-	MOVQ    rows+16(FP), DI
-	MOVQ    stride+32(FP), R8
+fewLineEnd:
+fewVector:
+	CMPQ       BX, $0x00000008
+	JLT        fewVectorEnd
+	VMOVUPS    (AX)(DI*4), Y0
+	LEAQ       (R8)(DI*1), SI
+	LEAQ       (R8)(DI*2), R10
+	PREFETCHT0 1024(CX)(R10*4)
+	VMOVUPS    (CX)(SI*4), Y1
+	VADDPS     Y1, Y0, Y0
+	ADDQ       DX, SI
+	VMOVUPS    (CX)(SI*4), Y1
+	VADDPS     Y1, Y0, Y0
+	VMOVUPS    Y0, (AX)(DI*4)
+	ADDQ       $0x00000008, DI
+	SUBQ       $0x00000008, BX
+	JMP        fewVector
 
-doubleRow:
-	VMOVUPS (CX)(BX*4), Y2
-	VADDPS  Y2, Y0, Y0
-	VMOVUPS 32(CX)(BX*4), Y2
-	VADDPS  Y2, Y1, Y1
-	ADDQ    R8, BX
-	DECQ    DI
-	JNZ     doubleRow
-	VMOVUPS Y0, (AX)(SI*4)
-	VMOVUPS Y1, 32(AX)(SI*4)
-	ADDQ    $0x00000010, SI
-	SUBQ    $0x00000010, DX
-	JMP     double
-
-doubleEnd:
-narrow:
-	TESTQ      DX, DX
-	JLE        narrowEnd
-	LEAQ       vectorTailMasks<>+0(SB), BX
-	MOVQ       $0x00000010, DI
-	SUBQ       DX, DI
-	VMOVUPS    (BX)(DI*4), Y0
-	VMASKMOVPS (AX)(SI*4), Y0, Y1
-	MOVQ       SI, BX
-	MOVQ       rows+16(FP), DI
-	MOVQ       stride+32(FP), R8
-
-narrowRow:
-	VMASKMOVPS (CX)(BX*4), Y0, Y2
+fewVectorEnd:
+	TESTQ      BX, BX
+	JZ         fewNext
+	LEAQ       vectorTailMasks<>+0(SB), SI
+	MOVQ       $0x00000010, R10
+	SUBQ       BX, R10
+	VMOVUPS    (SI)(R10*4), Y0
+	VMASKMOVPS (AX)(DI*4), Y0, Y1
+	LEAQ       (R8)(DI*1), SI
+	VMASKMOVPS (CX)(SI*4), Y0, Y2
 	VMOVAPS    Y1, Y3
 	VADDPS     Y2, Y3, Y3
 	VBLENDVPS  Y0, Y3, Y1, Y1
-	ADDQ       R8, BX
-	DECQ       DI
-	JNZ        narrowRow
-	VMASKMOVPS Y1, Y0, (AX)(SI*4)
-	ADDQ       $0x00000008, SI
-	SUBQ       $0x00000008, DX
-	JMP        narrow
+	ADDQ       DX, SI
+	VMASKMOVPS (CX)(SI*4), Y0, Y2
+	VMOVAPS    Y1, Y3
+	VADDPS     Y2, Y3, Y3
+	VBLENDVPS  Y0, Y3, Y1, Y1
+	VMASKMOVPS Y1, Y0, (AX)(DI*4)
 
-narrowEnd:
+fewNext:
+	ADDQ DX, R8
+	ADDQ DX, R8
+	SUBQ $0x00000002, R9
+	JMP  few
+
+fewEnd:
+one:
+	CMPQ R9, $0x00000001
+	JLT  oneEnd
+	MOVQ cols+24(FP), BX
+	XORQ DI, DI
+
+oneLine:
+	CMPQ    BX, $0x00000010
+	JLT     oneLineEnd
+	VMOVUPS (AX)(DI*4), Y0
+	VMOVUPS 32(AX)(DI*4), Y1
+	LEAQ    (R8)(DI*1), SI
+	VMOVUPS (CX)(SI*4), Y2
+	VADDPS  Y2, Y0, Y0
+	VMOVUPS 32(CX)(SI*4), Y2
+	VADDPS  Y2, Y1, Y1
+	VMOVUPS Y0, (AX)(DI*4)
+	VMOVUPS Y1, 32(AX)(DI*4)
+	ADDQ    $0x00000010, DI
+	SUBQ    $0x00000010, BX
+	JMP     oneLine
+
+oneLineEnd:
+oneVector:
+	CMPQ    BX, $0x00000008
+	JLT     oneVectorEnd
+	VMOVUPS (AX)(DI*4), Y0
+	LEAQ    (R8)(DI*1), SI
+	VMOVUPS (CX)(SI*4), Y1
+	VADDPS  Y1, Y0, Y0
+	VMOVUPS Y0, (AX)(DI*4)
+	ADDQ    $0x00000008, DI
+	SUBQ    $0x00000008, BX
+	JMP     oneVector
+
+oneVectorEnd:
+	TESTQ      BX, BX
+	JZ         oneNext
+	LEAQ       vectorTailMasks<>+0(SB), SI
+	MOVQ       $0x00000010, R10
+	SUBQ       BX, R10
+	VMOVUPS    (SI)(R10*4), Y0
+	VMASKMOVPS (AX)(DI*4), Y0, Y1
+	LEAQ       (R8)(DI*1), SI
+	VMASKMOVPS (CX)(SI*4), Y0, Y2
+	VMOVAPS    Y1, Y3
+	VADDPS     Y2, Y3, Y3
+	VBLENDVPS  Y0, Y3, Y1, Y1
+	VMASKMOVPS Y1, Y0, (AX)(DI*4)
+
+oneNext:
+	ADDQ DX, R8
+	SUBQ $0x00000001, R9
+	JMP  one
+
+oneEnd:
 	VZEROUPPER
 	RET
 
 // func colSumCenteredAVX2(dst *float32, mean *float32, x *float32, rows int, cols int, stride int)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·colSumCenteredAVX2(SB), NOSPLIT, $0-48
 	MOVQ dst+0(FP), AX
 	MOVQ mean+8(FP), CX
 	MOVQ x+16(FP), DX
-	MOVQ cols+32(FP), BX
-	XORQ DI, DI
+	MOVQ stride+40(FP), BX
+	XORQ R9, R9
+	MOVQ rows+24(FP), R10
 
-wide:
-	CMPQ    BX, $0x00000020
-	JLT     wideEnd
-	VMOVUPS (AX)(DI*4), Y0
-	VMOVUPS 32(AX)(DI*4), Y1
-	VMOVUPS 64(AX)(DI*4), Y2
-	VMOVUPS 96(AX)(DI*4), Y3
-	VMOVUPS (CX)(DI*4), Y4
-	VMOVUPS 32(CX)(DI*4), Y5
-	VMOVUPS 64(CX)(DI*4), Y6
-	VMOVUPS 96(CX)(DI*4), Y7
-	MOVQ    DI, SI
-	MOVQ    rows+24(FP), R8
-	MOVQ    stride+40(FP), R9
+few:
+	CMPQ R10, $0x00000002
+	JLT  fewEnd
+	MOVQ cols+32(FP), SI
+	XORQ R8, R8
 
-wideRow:
-	VMOVUPS     (DX)(SI*4), Y8
-	VSUBPS      Y4, Y8, Y8
-	VFMADD231PS Y8, Y8, Y0
-	VMOVUPS     32(DX)(SI*4), Y8
-	VSUBPS      Y5, Y8, Y8
-	VFMADD231PS Y8, Y8, Y1
-	VMOVUPS     64(DX)(SI*4), Y8
-	VSUBPS      Y6, Y8, Y8
-	VFMADD231PS Y8, Y8, Y2
-	VMOVUPS     96(DX)(SI*4), Y8
-	VSUBPS      Y7, Y8, Y8
-	VFMADD231PS Y8, Y8, Y3
-	ADDQ        R9, SI
-	DECQ        R8
-	JNZ         wideRow
-	VMOVUPS     Y0, (AX)(DI*4)
-	VMOVUPS     Y1, 32(AX)(DI*4)
-	VMOVUPS     Y2, 64(AX)(DI*4)
-	VMOVUPS     Y3, 96(AX)(DI*4)
-	ADDQ        $0x00000020, DI
-	SUBQ        $0x00000020, BX
-	JMP         wide
-
-wideEnd:
-double:
-	CMPQ    BX, $0x00000010
-	JLT     doubleEnd
-	VMOVUPS (AX)(DI*4), Y0
-	VMOVUPS 32(AX)(DI*4), Y1
-	VMOVUPS (CX)(DI*4), Y2
-	VMOVUPS 32(CX)(DI*4), Y3
-	MOVQ    DI, SI
-	MOVQ    rows+24(FP), R8
-	MOVQ    stride+40(FP), R9
-
-doubleRow:
-	VMOVUPS     (DX)(SI*4), Y4
+fewLine:
+	CMPQ        SI, $0x00000010
+	JLT         fewLineEnd
+	VMOVUPS     (AX)(R8*4), Y0
+	VMOVUPS     32(AX)(R8*4), Y1
+	VMOVUPS     (CX)(R8*4), Y2
+	VMOVUPS     32(CX)(R8*4), Y3
+	LEAQ        (R9)(R8*1), DI
+	LEAQ        (R9)(R8*2), R11
+	PREFETCHT0  1024(DX)(R11*4)
+	PREFETCHT0  1088(DX)(R11*4)
+	VMOVUPS     (DX)(DI*4), Y4
 	VSUBPS      Y2, Y4, Y4
 	VFMADD231PS Y4, Y4, Y0
-	VMOVUPS     32(DX)(SI*4), Y4
+	VMOVUPS     32(DX)(DI*4), Y4
 	VSUBPS      Y3, Y4, Y4
 	VFMADD231PS Y4, Y4, Y1
-	ADDQ        R9, SI
-	DECQ        R8
-	JNZ         doubleRow
-	VMOVUPS     Y0, (AX)(DI*4)
-	VMOVUPS     Y1, 32(AX)(DI*4)
-	ADDQ        $0x00000010, DI
-	SUBQ        $0x00000010, BX
-	JMP         double
+	ADDQ        BX, DI
+	VMOVUPS     (DX)(DI*4), Y4
+	VSUBPS      Y2, Y4, Y2
+	VFMADD231PS Y2, Y2, Y0
+	VMOVUPS     32(DX)(DI*4), Y2
+	VSUBPS      Y3, Y2, Y2
+	VFMADD231PS Y2, Y2, Y1
+	VMOVUPS     Y0, (AX)(R8*4)
+	VMOVUPS     Y1, 32(AX)(R8*4)
+	ADDQ        $0x00000010, R8
+	SUBQ        $0x00000010, SI
+	JMP         fewLine
 
-doubleEnd:
-narrow:
-	TESTQ      BX, BX
-	JLE        narrowEnd
-	LEAQ       vectorTailMasks<>+0(SB), SI
-	MOVQ       $0x00000010, R8
-	SUBQ       BX, R8
-	VMOVUPS    (SI)(R8*4), Y0
-	VMASKMOVPS (AX)(DI*4), Y0, Y1
-	VMASKMOVPS (CX)(DI*4), Y0, Y2
-	MOVQ       DI, SI
-	MOVQ       rows+24(FP), R8
-	MOVQ       stride+40(FP), R9
+fewLineEnd:
+fewVector:
+	CMPQ        SI, $0x00000008
+	JLT         fewVectorEnd
+	VMOVUPS     (AX)(R8*4), Y0
+	VMOVUPS     (CX)(R8*4), Y1
+	LEAQ        (R9)(R8*1), DI
+	LEAQ        (R9)(R8*2), R11
+	PREFETCHT0  1024(DX)(R11*4)
+	VMOVUPS     (DX)(DI*4), Y2
+	VSUBPS      Y1, Y2, Y2
+	VFMADD231PS Y2, Y2, Y0
+	ADDQ        BX, DI
+	VMOVUPS     (DX)(DI*4), Y2
+	VSUBPS      Y1, Y2, Y1
+	VFMADD231PS Y1, Y1, Y0
+	VMOVUPS     Y0, (AX)(R8*4)
+	ADDQ        $0x00000008, R8
+	SUBQ        $0x00000008, SI
+	JMP         fewVector
 
-narrowRow:
-	VMASKMOVPS  (DX)(SI*4), Y0, Y3
+fewVectorEnd:
+	TESTQ       SI, SI
+	JZ          fewNext
+	LEAQ        vectorTailMasks<>+0(SB), DI
+	MOVQ        $0x00000010, R11
+	SUBQ        SI, R11
+	VMOVUPS     (DI)(R11*4), Y0
+	VMASKMOVPS  (AX)(R8*4), Y0, Y1
+	VMASKMOVPS  (CX)(R8*4), Y0, Y2
+	LEAQ        (R9)(R8*1), DI
+	VMASKMOVPS  (DX)(DI*4), Y0, Y3
 	VSUBPS      Y2, Y3, Y3
 	VMOVAPS     Y1, Y4
 	VFMADD231PS Y3, Y3, Y4
 	VBLENDVPS   Y0, Y4, Y1, Y1
-	ADDQ        R9, SI
-	DECQ        R8
-	JNZ         narrowRow
-	VMASKMOVPS  Y1, Y0, (AX)(DI*4)
-	ADDQ        $0x00000008, DI
-	SUBQ        $0x00000008, BX
-	JMP         narrow
+	ADDQ        BX, DI
+	VMASKMOVPS  (DX)(DI*4), Y0, Y3
+	VSUBPS      Y2, Y3, Y2
+	VMOVAPS     Y1, Y3
+	VFMADD231PS Y2, Y2, Y3
+	VBLENDVPS   Y0, Y3, Y1, Y1
+	VMASKMOVPS  Y1, Y0, (AX)(R8*4)
 
-narrowEnd:
+fewNext:
+	ADDQ BX, R9
+	ADDQ BX, R9
+	SUBQ $0x00000002, R10
+	JMP  few
+
+fewEnd:
+one:
+	CMPQ R10, $0x00000001
+	JLT  oneEnd
+	MOVQ cols+32(FP), SI
+	XORQ R8, R8
+
+oneLine:
+	CMPQ        SI, $0x00000010
+	JLT         oneLineEnd
+	VMOVUPS     (AX)(R8*4), Y0
+	VMOVUPS     32(AX)(R8*4), Y1
+	VMOVUPS     (CX)(R8*4), Y2
+	VMOVUPS     32(CX)(R8*4), Y3
+	LEAQ        (R9)(R8*1), DI
+	VMOVUPS     (DX)(DI*4), Y4
+	VSUBPS      Y2, Y4, Y2
+	VFMADD231PS Y2, Y2, Y0
+	VMOVUPS     32(DX)(DI*4), Y2
+	VSUBPS      Y3, Y2, Y2
+	VFMADD231PS Y2, Y2, Y1
+	VMOVUPS     Y0, (AX)(R8*4)
+	VMOVUPS     Y1, 32(AX)(R8*4)
+	ADDQ        $0x00000010, R8
+	SUBQ        $0x00000010, SI
+	JMP         oneLine
+
+oneLineEnd:
+oneVector:
+	CMPQ        SI, $0x00000008
+	JLT         oneVectorEnd
+	VMOVUPS     (AX)(R8*4), Y0
+	VMOVUPS     (CX)(R8*4), Y1
+	LEAQ        (R9)(R8*1), DI
+	VMOVUPS     (DX)(DI*4), Y2
+	VSUBPS      Y1, Y2, Y1
+	VFMADD231PS Y1, Y1, Y0
+	VMOVUPS     Y0, (AX)(R8*4)
+	ADDQ        $0x00000008, R8
+	SUBQ        $0x00000008, SI
+	JMP         oneVector
+
+oneVectorEnd:
+	TESTQ       SI, SI
+	JZ          oneNext
+	LEAQ        vectorTailMasks<>+0(SB), DI
+	MOVQ        $0x00000010, R11
+	SUBQ        SI, R11
+	VMOVUPS     (DI)(R11*4), Y0
+	VMASKMOVPS  (AX)(R8*4), Y0, Y1
+	VMASKMOVPS  (CX)(R8*4), Y0, Y2
+	LEAQ        (R9)(R8*1), DI
+	VMASKMOVPS  (DX)(DI*4), Y0, Y3
+	VSUBPS      Y2, Y3, Y2
+	VMOVAPS     Y1, Y3
+	VFMADD231PS Y2, Y2, Y3
+	VBLENDVPS   Y0, Y3, Y1, Y1
+	VMASKMOVPS  Y1, Y0, (AX)(R8*4)
+
+oneNext:
+	ADDQ BX, R9
+	SUBQ $0x00000001, R10
+	JMP  one
+
+oneEnd:
 	VZEROUPPER
 	RET
 
 // func colDotCenteredAVX2(dst *float32, mean *float32, a *float32, x *float32, rows int, cols int, stride int)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·colDotCenteredAVX2(SB), NOSPLIT, $0-56
 	MOVQ dst+0(FP), AX
 	MOVQ mean+8(FP), CX
 	MOVQ a+16(FP), DX
 	MOVQ x+24(FP), BX
-	MOVQ cols+40(FP), SI
-	XORQ R8, R8
+	MOVQ stride+48(FP), SI
+	XORQ R10, R10
+	MOVQ rows+32(FP), R11
 
-wide:
-	CMPQ    SI, $0x00000020
-	JLT     wideEnd
-	VMOVUPS (AX)(R8*4), Y0
-	VMOVUPS 32(AX)(R8*4), Y1
-	VMOVUPS 64(AX)(R8*4), Y2
-	VMOVUPS 96(AX)(R8*4), Y3
-	VMOVUPS (CX)(R8*4), Y4
-	VMOVUPS 32(CX)(R8*4), Y5
-	VMOVUPS 64(CX)(R8*4), Y6
-	VMOVUPS 96(CX)(R8*4), Y7
-	MOVQ    R8, DI
-	MOVQ    rows+32(FP), R9
-	MOVQ    stride+48(FP), R10
+few:
+	CMPQ R11, $0x00000002
+	JLT  fewEnd
+	MOVQ cols+40(FP), DI
+	XORQ R9, R9
 
-wideRow:
-	VMOVUPS     (BX)(DI*4), Y8
-	VSUBPS      Y4, Y8, Y8
-	VMOVUPS     (DX)(DI*4), Y9
-	VFMADD231PS Y8, Y9, Y0
-	VMOVUPS     32(BX)(DI*4), Y8
-	VSUBPS      Y5, Y8, Y8
-	VMOVUPS     32(DX)(DI*4), Y9
-	VFMADD231PS Y8, Y9, Y1
-	VMOVUPS     64(BX)(DI*4), Y8
-	VSUBPS      Y6, Y8, Y8
-	VMOVUPS     64(DX)(DI*4), Y9
-	VFMADD231PS Y8, Y9, Y2
-	VMOVUPS     96(BX)(DI*4), Y8
-	VSUBPS      Y7, Y8, Y8
-	VMOVUPS     96(DX)(DI*4), Y9
-	VFMADD231PS Y8, Y9, Y3
-	ADDQ        R10, DI
-	DECQ        R9
-	JNZ         wideRow
-	VMOVUPS     Y0, (AX)(R8*4)
-	VMOVUPS     Y1, 32(AX)(R8*4)
-	VMOVUPS     Y2, 64(AX)(R8*4)
-	VMOVUPS     Y3, 96(AX)(R8*4)
-	ADDQ        $0x00000020, R8
-	SUBQ        $0x00000020, SI
-	JMP         wide
-
-wideEnd:
-double:
-	CMPQ    SI, $0x00000010
-	JLT     doubleEnd
-	VMOVUPS (AX)(R8*4), Y0
-	VMOVUPS 32(AX)(R8*4), Y1
-	VMOVUPS (CX)(R8*4), Y2
-	VMOVUPS 32(CX)(R8*4), Y3
-	MOVQ    R8, DI
-	MOVQ    rows+32(FP), R9
-	MOVQ    stride+48(FP), R10
-
-doubleRow:
-	VMOVUPS     (BX)(DI*4), Y4
+fewLine:
+	CMPQ        DI, $0x00000010
+	JLT         fewLineEnd
+	VMOVUPS     (AX)(R9*4), Y0
+	VMOVUPS     32(AX)(R9*4), Y1
+	VMOVUPS     (CX)(R9*4), Y2
+	VMOVUPS     32(CX)(R9*4), Y3
+	LEAQ        (R10)(R9*1), R8
+	LEAQ        (R10)(R9*2), R12
+	PREFETCHT0  1024(DX)(R12*4)
+	PREFETCHT0  1088(DX)(R12*4)
+	PREFETCHT0  1024(BX)(R12*4)
+	PREFETCHT0  1088(BX)(R12*4)
+	VMOVUPS     (BX)(R8*4), Y4
 	VSUBPS      Y2, Y4, Y4
-	VMOVUPS     (DX)(DI*4), Y5
+	VMOVUPS     (DX)(R8*4), Y5
 	VFMADD231PS Y4, Y5, Y0
-	VMOVUPS     32(BX)(DI*4), Y4
+	VMOVUPS     32(BX)(R8*4), Y4
 	VSUBPS      Y3, Y4, Y4
-	VMOVUPS     32(DX)(DI*4), Y5
+	VMOVUPS     32(DX)(R8*4), Y5
 	VFMADD231PS Y4, Y5, Y1
-	ADDQ        R10, DI
-	DECQ        R9
-	JNZ         doubleRow
-	VMOVUPS     Y0, (AX)(R8*4)
-	VMOVUPS     Y1, 32(AX)(R8*4)
-	ADDQ        $0x00000010, R8
-	SUBQ        $0x00000010, SI
-	JMP         double
+	ADDQ        SI, R8
+	VMOVUPS     (BX)(R8*4), Y4
+	VSUBPS      Y2, Y4, Y2
+	VMOVUPS     (DX)(R8*4), Y4
+	VFMADD231PS Y2, Y4, Y0
+	VMOVUPS     32(BX)(R8*4), Y2
+	VSUBPS      Y3, Y2, Y2
+	VMOVUPS     32(DX)(R8*4), Y3
+	VFMADD231PS Y2, Y3, Y1
+	VMOVUPS     Y0, (AX)(R9*4)
+	VMOVUPS     Y1, 32(AX)(R9*4)
+	ADDQ        $0x00000010, R9
+	SUBQ        $0x00000010, DI
+	JMP         fewLine
 
-doubleEnd:
-narrow:
-	TESTQ      SI, SI
-	JLE        narrowEnd
-	LEAQ       vectorTailMasks<>+0(SB), DI
-	MOVQ       $0x00000010, R9
-	SUBQ       SI, R9
-	VMOVUPS    (DI)(R9*4), Y0
-	VMASKMOVPS (AX)(R8*4), Y0, Y1
-	VMASKMOVPS (CX)(R8*4), Y0, Y2
-	MOVQ       R8, DI
-	MOVQ       rows+32(FP), R9
-	MOVQ       stride+48(FP), R10
+fewLineEnd:
+fewVector:
+	CMPQ        DI, $0x00000008
+	JLT         fewVectorEnd
+	VMOVUPS     (AX)(R9*4), Y0
+	VMOVUPS     (CX)(R9*4), Y1
+	LEAQ        (R10)(R9*1), R8
+	LEAQ        (R10)(R9*2), R12
+	PREFETCHT0  1024(DX)(R12*4)
+	PREFETCHT0  1024(BX)(R12*4)
+	VMOVUPS     (BX)(R8*4), Y2
+	VSUBPS      Y1, Y2, Y2
+	VMOVUPS     (DX)(R8*4), Y3
+	VFMADD231PS Y2, Y3, Y0
+	ADDQ        SI, R8
+	VMOVUPS     (BX)(R8*4), Y2
+	VSUBPS      Y1, Y2, Y1
+	VMOVUPS     (DX)(R8*4), Y2
+	VFMADD231PS Y1, Y2, Y0
+	VMOVUPS     Y0, (AX)(R9*4)
+	ADDQ        $0x00000008, R9
+	SUBQ        $0x00000008, DI
+	JMP         fewVector
 
-narrowRow:
-	VMASKMOVPS  (BX)(DI*4), Y0, Y3
+fewVectorEnd:
+	TESTQ       DI, DI
+	JZ          fewNext
+	LEAQ        vectorTailMasks<>+0(SB), R8
+	MOVQ        $0x00000010, R12
+	SUBQ        DI, R12
+	VMOVUPS     (R8)(R12*4), Y0
+	VMASKMOVPS  (AX)(R9*4), Y0, Y1
+	VMASKMOVPS  (CX)(R9*4), Y0, Y2
+	LEAQ        (R10)(R9*1), R8
+	VMASKMOVPS  (BX)(R8*4), Y0, Y3
 	VSUBPS      Y2, Y3, Y3
-	VMASKMOVPS  (DX)(DI*4), Y0, Y4
+	VMASKMOVPS  (DX)(R8*4), Y0, Y4
 	VMOVAPS     Y1, Y5
 	VFMADD231PS Y3, Y4, Y5
 	VBLENDVPS   Y0, Y5, Y1, Y1
-	ADDQ        R10, DI
-	DECQ        R9
-	JNZ         narrowRow
-	VMASKMOVPS  Y1, Y0, (AX)(R8*4)
-	ADDQ        $0x00000008, R8
-	SUBQ        $0x00000008, SI
-	JMP         narrow
+	ADDQ        SI, R8
+	VMASKMOVPS  (BX)(R8*4), Y0, Y3
+	VSUBPS      Y2, Y3, Y2
+	VMASKMOVPS  (DX)(R8*4), Y0, Y3
+	VMOVAPS     Y1, Y4
+	VFMADD231PS Y2, Y3, Y4
+	VBLENDVPS   Y0, Y4, Y1, Y1
+	VMASKMOVPS  Y1, Y0, (AX)(R9*4)
 
-narrowEnd:
+fewNext:
+	ADDQ SI, R10
+	ADDQ SI, R10
+	SUBQ $0x00000002, R11
+	JMP  few
+
+fewEnd:
+one:
+	CMPQ R11, $0x00000001
+	JLT  oneEnd
+	MOVQ cols+40(FP), DI
+	XORQ R9, R9
+
+oneLine:
+	CMPQ        DI, $0x00000010
+	JLT         oneLineEnd
+	VMOVUPS     (AX)(R9*4), Y0
+	VMOVUPS     32(AX)(R9*4), Y1
+	VMOVUPS     (CX)(R9*4), Y2
+	VMOVUPS     32(CX)(R9*4), Y3
+	LEAQ        (R10)(R9*1), R8
+	VMOVUPS     (BX)(R8*4), Y4
+	VSUBPS      Y2, Y4, Y2
+	VMOVUPS     (DX)(R8*4), Y4
+	VFMADD231PS Y2, Y4, Y0
+	VMOVUPS     32(BX)(R8*4), Y2
+	VSUBPS      Y3, Y2, Y2
+	VMOVUPS     32(DX)(R8*4), Y3
+	VFMADD231PS Y2, Y3, Y1
+	VMOVUPS     Y0, (AX)(R9*4)
+	VMOVUPS     Y1, 32(AX)(R9*4)
+	ADDQ        $0x00000010, R9
+	SUBQ        $0x00000010, DI
+	JMP         oneLine
+
+oneLineEnd:
+oneVector:
+	CMPQ        DI, $0x00000008
+	JLT         oneVectorEnd
+	VMOVUPS     (AX)(R9*4), Y0
+	VMOVUPS     (CX)(R9*4), Y1
+	LEAQ        (R10)(R9*1), R8
+	VMOVUPS     (BX)(R8*4), Y2
+	VSUBPS      Y1, Y2, Y1
+	VMOVUPS     (DX)(R8*4), Y2
+	VFMADD231PS Y1, Y2, Y0
+	VMOVUPS     Y0, (AX)(R9*4)
+	ADDQ        $0x00000008, R9
+	SUBQ        $0x00000008, DI
+	JMP         oneVector
+
+oneVectorEnd:
+	TESTQ       DI, DI
+	JZ          oneNext
+	LEAQ        vectorTailMasks<>+0(SB), R8
+	MOVQ        $0x00000010, R12
+	SUBQ        DI, R12
+	VMOVUPS     (R8)(R12*4), Y0
+	VMASKMOVPS  (AX)(R9*4), Y0, Y1
+	VMASKMOVPS  (CX)(R9*4), Y0, Y2
+	LEAQ        (R10)(R9*1), R8
+	VMASKMOVPS  (BX)(R8*4), Y0, Y3
+	VSUBPS      Y2, Y3, Y2
+	VMASKMOVPS  (DX)(R8*4), Y0, Y3
+	VMOVAPS     Y1, Y4
+	VFMADD231PS Y2, Y3, Y4
+	VBLENDVPS   Y0, Y4, Y1, Y1
+	VMASKMOVPS  Y1, Y0, (AX)(R9*4)
+
+oneNext:
+	ADDQ SI, R10
+	SUBQ $0x00000001, R11
+	JMP  one
+
+oneEnd:
 	VZEROUPPER
 	RET
 
 // func colSumsAVX2(sum *float32, dot *float32, mean *float32, dy *float32, x *float32, rows int, cols int, stride int)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·colSumsAVX2(SB), NOSPLIT, $0-64
 	MOVQ sum+0(FP), AX
 	MOVQ dot+8(FP), CX
 	MOVQ mean+16(FP), DX
 	MOVQ dy+24(FP), BX
 	MOVQ x+32(FP), SI
-	MOVQ cols+48(FP), DI
-	XORQ R9, R9
+	MOVQ stride+56(FP), DI
+	XORQ R11, R11
+	MOVQ rows+40(FP), R12
 
-double:
-	CMPQ    DI, $0x00000010
-	JLT     doubleEnd
-	VMOVUPS (AX)(R9*4), Y0
-	VMOVUPS 32(AX)(R9*4), Y1
-	VMOVUPS (CX)(R9*4), Y2
-	VMOVUPS 32(CX)(R9*4), Y3
-	VMOVUPS (DX)(R9*4), Y4
-	VMOVUPS 32(DX)(R9*4), Y5
-	MOVQ    R9, R8
-	MOVQ    rows+40(FP), R10
-	MOVQ    stride+56(FP), R11
+few:
+	CMPQ R12, $0x00000002
+	JLT  fewEnd
+	MOVQ cols+48(FP), R8
+	XORQ R10, R10
 
-doubleRow:
-	VMOVUPS     (BX)(R8*4), Y6
+fewLine:
+	CMPQ        R8, $0x00000010
+	JLT         fewLineEnd
+	VMOVUPS     (AX)(R10*4), Y0
+	VMOVUPS     32(AX)(R10*4), Y1
+	VMOVUPS     (CX)(R10*4), Y2
+	VMOVUPS     32(CX)(R10*4), Y3
+	VMOVUPS     (DX)(R10*4), Y4
+	VMOVUPS     32(DX)(R10*4), Y5
+	LEAQ        (R11)(R10*1), R9
+	LEAQ        (R11)(R10*2), R13
+	PREFETCHT0  1024(BX)(R13*4)
+	PREFETCHT0  1088(BX)(R13*4)
+	PREFETCHT0  1024(SI)(R13*4)
+	PREFETCHT0  1088(SI)(R13*4)
+	VMOVUPS     (BX)(R9*4), Y6
 	VADDPS      Y6, Y0, Y0
-	VMOVUPS     (SI)(R8*4), Y7
+	VMOVUPS     (SI)(R9*4), Y7
 	VSUBPS      Y4, Y7, Y7
 	VFMADD231PS Y7, Y6, Y2
-	VMOVUPS     32(BX)(R8*4), Y6
+	VMOVUPS     32(BX)(R9*4), Y6
 	VADDPS      Y6, Y1, Y1
-	VMOVUPS     32(SI)(R8*4), Y7
+	VMOVUPS     32(SI)(R9*4), Y7
 	VSUBPS      Y5, Y7, Y7
 	VFMADD231PS Y7, Y6, Y3
-	ADDQ        R11, R8
-	DECQ        R10
-	JNZ         doubleRow
-	VMOVUPS     Y0, (AX)(R9*4)
-	VMOVUPS     Y1, 32(AX)(R9*4)
-	VMOVUPS     Y2, (CX)(R9*4)
-	VMOVUPS     Y3, 32(CX)(R9*4)
-	ADDQ        $0x00000010, R9
-	SUBQ        $0x00000010, DI
-	JMP         double
+	ADDQ        DI, R9
+	VMOVUPS     (BX)(R9*4), Y6
+	VADDPS      Y6, Y0, Y0
+	VMOVUPS     (SI)(R9*4), Y7
+	VSUBPS      Y4, Y7, Y4
+	VFMADD231PS Y4, Y6, Y2
+	VMOVUPS     32(BX)(R9*4), Y4
+	VADDPS      Y4, Y1, Y1
+	VMOVUPS     32(SI)(R9*4), Y6
+	VSUBPS      Y5, Y6, Y5
+	VFMADD231PS Y5, Y4, Y3
+	VMOVUPS     Y0, (AX)(R10*4)
+	VMOVUPS     Y1, 32(AX)(R10*4)
+	VMOVUPS     Y2, (CX)(R10*4)
+	VMOVUPS     Y3, 32(CX)(R10*4)
+	ADDQ        $0x00000010, R10
+	SUBQ        $0x00000010, R8
+	JMP         fewLine
 
-doubleEnd:
-narrow:
-	TESTQ      DI, DI
-	JLE        narrowEnd
-	LEAQ       vectorTailMasks<>+0(SB), R8
-	MOVQ       $0x00000010, R10
-	SUBQ       DI, R10
-	VMOVUPS    (R8)(R10*4), Y0
-	VMASKMOVPS (AX)(R9*4), Y0, Y1
-	VMASKMOVPS (CX)(R9*4), Y0, Y2
-	VMASKMOVPS (DX)(R9*4), Y0, Y3
-	MOVQ       R9, R8
-	MOVQ       rows+40(FP), R10
-	MOVQ       stride+56(FP), R11
+fewLineEnd:
+fewVector:
+	CMPQ        R8, $0x00000008
+	JLT         fewVectorEnd
+	VMOVUPS     (AX)(R10*4), Y0
+	VMOVUPS     (CX)(R10*4), Y1
+	VMOVUPS     (DX)(R10*4), Y2
+	LEAQ        (R11)(R10*1), R9
+	LEAQ        (R11)(R10*2), R13
+	PREFETCHT0  1024(BX)(R13*4)
+	PREFETCHT0  1024(SI)(R13*4)
+	VMOVUPS     (BX)(R9*4), Y3
+	VADDPS      Y3, Y0, Y0
+	VMOVUPS     (SI)(R9*4), Y4
+	VSUBPS      Y2, Y4, Y4
+	VFMADD231PS Y4, Y3, Y1
+	ADDQ        DI, R9
+	VMOVUPS     (BX)(R9*4), Y3
+	VADDPS      Y3, Y0, Y0
+	VMOVUPS     (SI)(R9*4), Y4
+	VSUBPS      Y2, Y4, Y2
+	VFMADD231PS Y2, Y3, Y1
+	VMOVUPS     Y0, (AX)(R10*4)
+	VMOVUPS     Y1, (CX)(R10*4)
+	ADDQ        $0x00000008, R10
+	SUBQ        $0x00000008, R8
+	JMP         fewVector
 
-narrowRow:
-	VMASKMOVPS  (BX)(R8*4), Y0, Y4
+fewVectorEnd:
+	TESTQ       R8, R8
+	JZ          fewNext
+	LEAQ        vectorTailMasks<>+0(SB), R9
+	MOVQ        $0x00000010, R13
+	SUBQ        R8, R13
+	VMOVUPS     (R9)(R13*4), Y0
+	VMASKMOVPS  (AX)(R10*4), Y0, Y1
+	VMASKMOVPS  (CX)(R10*4), Y0, Y2
+	VMASKMOVPS  (DX)(R10*4), Y0, Y3
+	LEAQ        (R11)(R10*1), R9
+	VMASKMOVPS  (BX)(R9*4), Y0, Y4
 	VMOVAPS     Y1, Y5
 	VADDPS      Y4, Y5, Y5
 	VBLENDVPS   Y0, Y5, Y1, Y1
-	VMASKMOVPS  (SI)(R8*4), Y0, Y5
+	VMASKMOVPS  (SI)(R9*4), Y0, Y5
 	VSUBPS      Y3, Y5, Y5
 	VMOVAPS     Y2, Y6
 	VFMADD231PS Y5, Y4, Y6
 	VBLENDVPS   Y0, Y6, Y2, Y2
-	ADDQ        R11, R8
-	DECQ        R10
-	JNZ         narrowRow
-	VMASKMOVPS  Y1, Y0, (AX)(R9*4)
-	VMASKMOVPS  Y2, Y0, (CX)(R9*4)
-	ADDQ        $0x00000008, R9
-	SUBQ        $0x00000008, DI
-	JMP         narrow
+	ADDQ        DI, R9
+	VMASKMOVPS  (BX)(R9*4), Y0, Y4
+	VMOVAPS     Y1, Y5
+	VADDPS      Y4, Y5, Y5
+	VBLENDVPS   Y0, Y5, Y1, Y1
+	VMASKMOVPS  (SI)(R9*4), Y0, Y5
+	VSUBPS      Y3, Y5, Y3
+	VMOVAPS     Y2, Y5
+	VFMADD231PS Y3, Y4, Y5
+	VBLENDVPS   Y0, Y5, Y2, Y2
+	VMASKMOVPS  Y1, Y0, (AX)(R10*4)
+	VMASKMOVPS  Y2, Y0, (CX)(R10*4)
 
-narrowEnd:
+fewNext:
+	ADDQ DI, R11
+	ADDQ DI, R11
+	SUBQ $0x00000002, R12
+	JMP  few
+
+fewEnd:
+one:
+	CMPQ R12, $0x00000001
+	JLT  oneEnd
+	MOVQ cols+48(FP), R8
+	XORQ R10, R10
+
+oneLine:
+	CMPQ        R8, $0x00000010
+	JLT         oneLineEnd
+	VMOVUPS     (AX)(R10*4), Y0
+	VMOVUPS     32(AX)(R10*4), Y1
+	VMOVUPS     (CX)(R10*4), Y2
+	VMOVUPS     32(CX)(R10*4), Y3
+	VMOVUPS     (DX)(R10*4), Y4
+	VMOVUPS     32(DX)(R10*4), Y5
+	LEAQ        (R11)(R10*1), R9
+	VMOVUPS     (BX)(R9*4), Y6
+	VADDPS      Y6, Y0, Y0
+	VMOVUPS     (SI)(R9*4), Y7
+	VSUBPS      Y4, Y7, Y4
+	VFMADD231PS Y4, Y6, Y2
+	VMOVUPS     32(BX)(R9*4), Y4
+	VADDPS      Y4, Y1, Y1
+	VMOVUPS     32(SI)(R9*4), Y6
+	VSUBPS      Y5, Y6, Y5
+	VFMADD231PS Y5, Y4, Y3
+	VMOVUPS     Y0, (AX)(R10*4)
+	VMOVUPS     Y1, 32(AX)(R10*4)
+	VMOVUPS     Y2, (CX)(R10*4)
+	VMOVUPS     Y3, 32(CX)(R10*4)
+	ADDQ        $0x00000010, R10
+	SUBQ        $0x00000010, R8
+	JMP         oneLine
+
+oneLineEnd:
+oneVector:
+	CMPQ        R8, $0x00000008
+	JLT         oneVectorEnd
+	VMOVUPS     (AX)(R10*4), Y0
+	VMOVUPS     (CX)(R10*4), Y1
+	VMOVUPS     (DX)(R10*4), Y2
+	LEAQ        (R11)(R10*1), R9
+	VMOVUPS     (BX)(R9*4), Y3
+	VADDPS      Y3, Y0, Y0
+	VMOVUPS     (SI)(R9*4), Y4
+	VSUBPS      Y2, Y4, Y2
+	VFMADD231PS Y2, Y3, Y1
+	VMOVUPS     Y0, (AX)(R10*4)
+	VMOVUPS     Y1, (CX)(R10*4)
+	ADDQ        $0x00000008, R10
+	SUBQ        $0x00000008, R8
+	JMP         oneVector
+
+oneVectorEnd:
+	TESTQ       R8, R8
+	JZ          oneNext
+	LEAQ        vectorTailMasks<>+0(SB), R9
+	MOVQ        $0x00000010, R13
+	SUBQ        R8, R13
+	VMOVUPS     (R9)(R13*4), Y0
+	VMASKMOVPS  (AX)(R10*4), Y0, Y1
+	VMASKMOVPS  (CX)(R10*4), Y0, Y2
+	VMASKMOVPS  (DX)(R10*4), Y0, Y3
+	LEAQ        (R11)(R10*1), R9
+	VMASKMOVPS  (BX)(R9*4), Y0, Y4
+	VMOVAPS     Y1, Y5
+	VADDPS      Y4, Y5, Y5
+	VBLENDVPS   Y0, Y5, Y1, Y1
+	VMASKMOVPS  (SI)(R9*4), Y0, Y5
+	VSUBPS      Y3, Y5, Y3
+	VMOVAPS     Y2, Y5
+	VFMADD231PS Y3, Y4, Y5
+	VBLENDVPS   Y0, Y5, Y2, Y2
+	VMASKMOVPS  Y1, Y0, (AX)(R10*4)
+	VMASKMOVPS  Y2, Y0, (CX)(R10*4)
+
+oneNext:
+	ADDQ DI, R11
+	SUBQ $0x00000001, R12
+	JMP  one
+
+oneEnd:
 	VZEROUPPER
 	RET
 
-// func colSumsReLUAVX2(sum *float32, dot *float32, mean *float32, dy *float32, x *float32, y *float32, rows int, cols int, stride int)
-// Requires: AVX, AVX2, FMA3
-TEXT ·colSumsReLUAVX2(SB), NOSPLIT, $0-72
+// func colSumsReLUAVX2(sum *float32, dot *float32, mean *float32, a *float32, b *float32, dy *float32, x *float32, rows int, cols int, stride int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·colSumsReLUAVX2(SB), NOSPLIT, $0-80
 	MOVQ  sum+0(FP), AX
 	MOVQ  dot+8(FP), CX
 	MOVQ  mean+16(FP), DX
-	MOVQ  dy+24(FP), BX
-	MOVQ  x+32(FP), SI
-	MOVQ  y+40(FP), DI
-	MOVQ  cols+56(FP), R8
-	XORQ  R10, R10
+	MOVQ  a+24(FP), BX
+	MOVQ  b+32(FP), SI
+	MOVQ  dy+40(FP), DI
+	MOVQ  x+48(FP), R8
+	MOVQ  stride+72(FP), R9
+	XORQ  R13, R13
 	VPXOR Y0, Y0, Y0
+	MOVQ  rows+56(FP), R14
 
-double:
-	CMPQ    R8, $0x00000010
-	JLT     doubleEnd
-	VMOVUPS (AX)(R10*4), Y1
-	VMOVUPS 32(AX)(R10*4), Y2
-	VMOVUPS (CX)(R10*4), Y3
-	VMOVUPS 32(CX)(R10*4), Y4
-	VMOVUPS (DX)(R10*4), Y5
-	VMOVUPS 32(DX)(R10*4), Y6
-	MOVQ    R10, R9
-	MOVQ    rows+48(FP), R11
-	MOVQ    stride+64(FP), R12
+few:
+	CMPQ R14, $0x00000002
+	JLT  fewEnd
+	MOVQ cols+64(FP), R10
+	XORQ R12, R12
 
-doubleRow:
-	VMOVUPS     (BX)(R9*4), Y7
-	VMOVUPS     (DI)(R9*4), Y8
+fewVector:
+	CMPQ        R10, $0x00000008
+	JLT         fewVectorEnd
+	VMOVUPS     (AX)(R12*4), Y1
+	VMOVUPS     (CX)(R12*4), Y2
+	VMOVUPS     (DX)(R12*4), Y3
+	VMOVUPS     (BX)(R12*4), Y4
+	VMOVUPS     (SI)(R12*4), Y5
+	LEAQ        (R13)(R12*1), R11
+	LEAQ        (R13)(R12*2), R15
+	PREFETCHT0  1024(DI)(R15*4)
+	PREFETCHT0  1024(R8)(R15*4)
+	VMOVUPS     (DI)(R11*4), Y6
+	VMOVUPS     (R8)(R11*4), Y7
+	VFMADD213PS Y5, Y4, Y7
+	VCMPPS      $0x11, Y7, Y0, Y7
+	VANDPS      Y7, Y6, Y6
+	VADDPS      Y6, Y1, Y1
+	VMOVUPS     (R8)(R11*4), Y7
+	VSUBPS      Y3, Y7, Y7
+	VFMADD231PS Y7, Y6, Y2
+	ADDQ        R9, R11
+	VMOVUPS     (DI)(R11*4), Y6
+	VMOVUPS     (R8)(R11*4), Y7
+	VFMADD213PS Y5, Y4, Y7
+	VCMPPS      $0x11, Y7, Y0, Y4
+	VANDPS      Y4, Y6, Y4
+	VADDPS      Y4, Y1, Y1
+	VMOVUPS     (R8)(R11*4), Y5
+	VSUBPS      Y3, Y5, Y3
+	VFMADD231PS Y3, Y4, Y2
+	VMOVUPS     Y1, (AX)(R12*4)
+	VMOVUPS     Y2, (CX)(R12*4)
+	ADDQ        $0x00000008, R12
+	SUBQ        $0x00000008, R10
+	JMP         fewVector
+
+fewVectorEnd:
+	TESTQ       R10, R10
+	JZ          fewNext
+	LEAQ        vectorTailMasks<>+0(SB), R11
+	MOVQ        $0x00000010, R15
+	SUBQ        R10, R15
+	VMOVUPS     (R11)(R15*4), Y1
+	VMASKMOVPS  (AX)(R12*4), Y1, Y2
+	VMASKMOVPS  (CX)(R12*4), Y1, Y3
+	VMASKMOVPS  (DX)(R12*4), Y1, Y4
+	VMASKMOVPS  (BX)(R12*4), Y1, Y5
+	VMASKMOVPS  (SI)(R12*4), Y1, Y6
+	LEAQ        (R13)(R12*1), R11
+	VMASKMOVPS  (DI)(R11*4), Y1, Y7
+	VMASKMOVPS  (R8)(R11*4), Y1, Y8
+	VFMADD213PS Y6, Y5, Y8
 	VCMPPS      $0x11, Y8, Y0, Y8
 	VANDPS      Y8, Y7, Y7
-	VMOVUPS     Y7, (BX)(R9*4)
-	VADDPS      Y7, Y1, Y1
-	VMOVUPS     (SI)(R9*4), Y8
-	VSUBPS      Y5, Y8, Y8
-	VFMADD231PS Y8, Y7, Y3
-	VMOVUPS     32(BX)(R9*4), Y7
-	VMOVUPS     32(DI)(R9*4), Y8
-	VCMPPS      $0x11, Y8, Y0, Y8
-	VANDPS      Y8, Y7, Y7
-	VMOVUPS     Y7, 32(BX)(R9*4)
-	VADDPS      Y7, Y2, Y2
-	VMOVUPS     32(SI)(R9*4), Y8
-	VSUBPS      Y6, Y8, Y8
-	VFMADD231PS Y8, Y7, Y4
-	ADDQ        R12, R9
-	DECQ        R11
-	JNZ         doubleRow
-	VMOVUPS     Y1, (AX)(R10*4)
-	VMOVUPS     Y2, 32(AX)(R10*4)
-	VMOVUPS     Y3, (CX)(R10*4)
-	VMOVUPS     Y4, 32(CX)(R10*4)
-	ADDQ        $0x00000010, R10
-	SUBQ        $0x00000010, R8
-	JMP         double
-
-doubleEnd:
-narrow:
-	TESTQ      R8, R8
-	JLE        narrowEnd
-	LEAQ       vectorTailMasks<>+0(SB), R9
-	MOVQ       $0x00000010, R11
-	SUBQ       R8, R11
-	VMOVUPS    (R9)(R11*4), Y1
-	VMASKMOVPS (AX)(R10*4), Y1, Y2
-	VMASKMOVPS (CX)(R10*4), Y1, Y3
-	VMASKMOVPS (DX)(R10*4), Y1, Y4
-	MOVQ       R10, R9
-	MOVQ       rows+48(FP), R11
-	MOVQ       stride+64(FP), R12
-
-narrowRow:
-	VMASKMOVPS  (BX)(R9*4), Y1, Y5
-	VMASKMOVPS  (DI)(R9*4), Y1, Y6
-	VCMPPS      $0x11, Y6, Y0, Y6
-	VANDPS      Y6, Y5, Y5
-	VMASKMOVPS  Y5, Y1, (BX)(R9*4)
+	VMOVAPS     Y2, Y8
+	VADDPS      Y7, Y8, Y8
+	VBLENDVPS   Y1, Y8, Y2, Y2
+	VMASKMOVPS  (R8)(R11*4), Y1, Y8
+	VSUBPS      Y4, Y8, Y8
+	VMOVAPS     Y3, Y9
+	VFMADD231PS Y8, Y7, Y9
+	VBLENDVPS   Y1, Y9, Y3, Y3
+	ADDQ        R9, R11
+	VMASKMOVPS  (DI)(R11*4), Y1, Y7
+	VMASKMOVPS  (R8)(R11*4), Y1, Y8
+	VFMADD213PS Y6, Y5, Y8
+	VCMPPS      $0x11, Y8, Y0, Y5
+	VANDPS      Y5, Y7, Y5
 	VMOVAPS     Y2, Y6
 	VADDPS      Y5, Y6, Y6
 	VBLENDVPS   Y1, Y6, Y2, Y2
-	VMASKMOVPS  (SI)(R9*4), Y1, Y6
-	VSUBPS      Y4, Y6, Y6
-	VMOVAPS     Y3, Y7
-	VFMADD231PS Y6, Y5, Y7
-	VBLENDVPS   Y1, Y7, Y3, Y3
-	ADDQ        R12, R9
-	DECQ        R11
-	JNZ         narrowRow
-	VMASKMOVPS  Y2, Y1, (AX)(R10*4)
-	VMASKMOVPS  Y3, Y1, (CX)(R10*4)
-	ADDQ        $0x00000008, R10
-	SUBQ        $0x00000008, R8
-	JMP         narrow
+	VMASKMOVPS  (R8)(R11*4), Y1, Y6
+	VSUBPS      Y4, Y6, Y4
+	VMOVAPS     Y3, Y6
+	VFMADD231PS Y4, Y5, Y6
+	VBLENDVPS   Y1, Y6, Y3, Y3
+	VMASKMOVPS  Y2, Y1, (AX)(R12*4)
+	VMASKMOVPS  Y3, Y1, (CX)(R12*4)
 
-narrowEnd:
+fewNext:
+	ADDQ R9, R13
+	ADDQ R9, R13
+	SUBQ $0x00000002, R14
+	JMP  few
+
+fewEnd:
+one:
+	CMPQ R14, $0x00000001
+	JLT  oneEnd
+	MOVQ cols+64(FP), R10
+	XORQ R12, R12
+
+oneVector:
+	CMPQ        R10, $0x00000008
+	JLT         oneVectorEnd
+	VMOVUPS     (AX)(R12*4), Y1
+	VMOVUPS     (CX)(R12*4), Y2
+	VMOVUPS     (DX)(R12*4), Y3
+	VMOVUPS     (BX)(R12*4), Y4
+	VMOVUPS     (SI)(R12*4), Y5
+	LEAQ        (R13)(R12*1), R11
+	VMOVUPS     (DI)(R11*4), Y6
+	VMOVUPS     (R8)(R11*4), Y7
+	VFMADD213PS Y5, Y4, Y7
+	VCMPPS      $0x11, Y7, Y0, Y4
+	VANDPS      Y4, Y6, Y4
+	VADDPS      Y4, Y1, Y1
+	VMOVUPS     (R8)(R11*4), Y5
+	VSUBPS      Y3, Y5, Y3
+	VFMADD231PS Y3, Y4, Y2
+	VMOVUPS     Y1, (AX)(R12*4)
+	VMOVUPS     Y2, (CX)(R12*4)
+	ADDQ        $0x00000008, R12
+	SUBQ        $0x00000008, R10
+	JMP         oneVector
+
+oneVectorEnd:
+	TESTQ       R10, R10
+	JZ          oneNext
+	LEAQ        vectorTailMasks<>+0(SB), R11
+	MOVQ        $0x00000010, R15
+	SUBQ        R10, R15
+	VMOVUPS     (R11)(R15*4), Y1
+	VMASKMOVPS  (AX)(R12*4), Y1, Y2
+	VMASKMOVPS  (CX)(R12*4), Y1, Y3
+	VMASKMOVPS  (DX)(R12*4), Y1, Y4
+	VMASKMOVPS  (BX)(R12*4), Y1, Y5
+	VMASKMOVPS  (SI)(R12*4), Y1, Y6
+	LEAQ        (R13)(R12*1), R11
+	VMASKMOVPS  (DI)(R11*4), Y1, Y7
+	VMASKMOVPS  (R8)(R11*4), Y1, Y8
+	VFMADD213PS Y6, Y5, Y8
+	VCMPPS      $0x11, Y8, Y0, Y5
+	VANDPS      Y5, Y7, Y5
+	VMOVAPS     Y2, Y6
+	VADDPS      Y5, Y6, Y6
+	VBLENDVPS   Y1, Y6, Y2, Y2
+	VMASKMOVPS  (R8)(R11*4), Y1, Y6
+	VSUBPS      Y4, Y6, Y4
+	VMOVAPS     Y3, Y6
+	VFMADD231PS Y4, Y5, Y6
+	VBLENDVPS   Y1, Y6, Y3, Y3
+	VMASKMOVPS  Y2, Y1, (AX)(R12*4)
+	VMASKMOVPS  Y3, Y1, (CX)(R12*4)
+
+oneNext:
+	ADDQ R9, R13
+	SUBQ $0x00000001, R14
+	JMP  one
+
+oneEnd:
 	VZEROUPPER
 	RET
 
-// func colSumsReLU6AVX2(sum *float32, dot *float32, mean *float32, dy *float32, x *float32, y *float32, rows int, cols int, stride int)
-// Requires: AVX, AVX2, FMA3
-TEXT ·colSumsReLU6AVX2(SB), NOSPLIT, $0-72
+// func colSumsReLU6AVX2(sum *float32, dot *float32, mean *float32, a *float32, b *float32, dy *float32, x *float32, rows int, cols int, stride int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·colSumsReLU6AVX2(SB), NOSPLIT, $0-80
 	MOVQ    sum+0(FP), AX
 	MOVQ    dot+8(FP), CX
 	MOVQ    mean+16(FP), DX
-	MOVQ    dy+24(FP), BX
-	MOVQ    x+32(FP), SI
-	MOVQ    y+40(FP), DI
-	MOVQ    cols+56(FP), R8
-	XORQ    R10, R10
+	MOVQ    a+24(FP), BX
+	MOVQ    b+32(FP), SI
+	MOVQ    dy+40(FP), DI
+	MOVQ    x+48(FP), R8
+	MOVQ    stride+72(FP), R9
+	XORQ    R13, R13
 	VMOVUPS vectorConstantsAVX2<>+0(SB), Y0
 	VPXOR   Y1, Y1, Y1
+	MOVQ    rows+56(FP), R14
 
-double:
-	CMPQ    R8, $0x00000010
-	JLT     doubleEnd
-	VMOVUPS (AX)(R10*4), Y2
-	VMOVUPS 32(AX)(R10*4), Y3
-	VMOVUPS (CX)(R10*4), Y4
-	VMOVUPS 32(CX)(R10*4), Y5
-	VMOVUPS (DX)(R10*4), Y6
-	VMOVUPS 32(DX)(R10*4), Y7
-	MOVQ    R10, R9
-	MOVQ    rows+48(FP), R11
-	MOVQ    stride+64(FP), R12
+few:
+	CMPQ R14, $0x00000002
+	JLT  fewEnd
+	MOVQ cols+64(FP), R10
+	XORQ R12, R12
 
-doubleRow:
-	VMOVUPS     (BX)(R9*4), Y8
-	VMOVUPS     (DI)(R9*4), Y9
+fewVector:
+	CMPQ        R10, $0x00000008
+	JLT         fewVectorEnd
+	VMOVUPS     (AX)(R12*4), Y2
+	VMOVUPS     (CX)(R12*4), Y3
+	VMOVUPS     (DX)(R12*4), Y4
+	VMOVUPS     (BX)(R12*4), Y5
+	VMOVUPS     (SI)(R12*4), Y6
+	LEAQ        (R13)(R12*1), R11
+	LEAQ        (R13)(R12*2), R15
+	PREFETCHT0  1024(DI)(R15*4)
+	PREFETCHT0  1024(R8)(R15*4)
+	VMOVUPS     (DI)(R11*4), Y7
+	VMOVUPS     (R8)(R11*4), Y8
+	VFMADD213PS Y6, Y5, Y8
+	VCMPPS      $0x11, Y0, Y8, Y9
+	VCMPPS      $0x11, Y8, Y1, Y8
+	VANDPS      Y8, Y7, Y7
+	VANDPS      Y9, Y7, Y7
+	VADDPS      Y7, Y2, Y2
+	VMOVUPS     (R8)(R11*4), Y8
+	VSUBPS      Y4, Y8, Y8
+	VFMADD231PS Y8, Y7, Y3
+	ADDQ        R9, R11
+	VMOVUPS     (DI)(R11*4), Y7
+	VMOVUPS     (R8)(R11*4), Y8
+	VFMADD213PS Y6, Y5, Y8
+	VCMPPS      $0x11, Y0, Y8, Y5
+	VCMPPS      $0x11, Y8, Y1, Y6
+	VANDPS      Y6, Y7, Y6
+	VANDPS      Y5, Y6, Y5
+	VADDPS      Y5, Y2, Y2
+	VMOVUPS     (R8)(R11*4), Y6
+	VSUBPS      Y4, Y6, Y4
+	VFMADD231PS Y4, Y5, Y3
+	VMOVUPS     Y2, (AX)(R12*4)
+	VMOVUPS     Y3, (CX)(R12*4)
+	ADDQ        $0x00000008, R12
+	SUBQ        $0x00000008, R10
+	JMP         fewVector
+
+fewVectorEnd:
+	TESTQ       R10, R10
+	JZ          fewNext
+	LEAQ        vectorTailMasks<>+0(SB), R11
+	MOVQ        $0x00000010, R15
+	SUBQ        R10, R15
+	VMOVUPS     (R11)(R15*4), Y2
+	VMASKMOVPS  (AX)(R12*4), Y2, Y3
+	VMASKMOVPS  (CX)(R12*4), Y2, Y4
+	VMASKMOVPS  (DX)(R12*4), Y2, Y5
+	VMASKMOVPS  (BX)(R12*4), Y2, Y6
+	VMASKMOVPS  (SI)(R12*4), Y2, Y7
+	LEAQ        (R13)(R12*1), R11
+	VMASKMOVPS  (DI)(R11*4), Y2, Y8
+	VMASKMOVPS  (R8)(R11*4), Y2, Y9
+	VFMADD213PS Y7, Y6, Y9
 	VCMPPS      $0x11, Y0, Y9, Y10
 	VCMPPS      $0x11, Y9, Y1, Y9
 	VANDPS      Y9, Y8, Y8
 	VANDPS      Y10, Y8, Y8
-	VMOVUPS     Y8, (BX)(R9*4)
-	VADDPS      Y8, Y2, Y2
-	VMOVUPS     (SI)(R9*4), Y9
-	VSUBPS      Y6, Y9, Y9
-	VFMADD231PS Y9, Y8, Y4
-	VMOVUPS     32(BX)(R9*4), Y8
-	VMOVUPS     32(DI)(R9*4), Y9
-	VCMPPS      $0x11, Y0, Y9, Y10
-	VCMPPS      $0x11, Y9, Y1, Y9
-	VANDPS      Y9, Y8, Y8
-	VANDPS      Y10, Y8, Y8
-	VMOVUPS     Y8, 32(BX)(R9*4)
-	VADDPS      Y8, Y3, Y3
-	VMOVUPS     32(SI)(R9*4), Y9
-	VSUBPS      Y7, Y9, Y9
-	VFMADD231PS Y9, Y8, Y5
-	ADDQ        R12, R9
-	DECQ        R11
-	JNZ         doubleRow
-	VMOVUPS     Y2, (AX)(R10*4)
-	VMOVUPS     Y3, 32(AX)(R10*4)
-	VMOVUPS     Y4, (CX)(R10*4)
-	VMOVUPS     Y5, 32(CX)(R10*4)
-	ADDQ        $0x00000010, R10
-	SUBQ        $0x00000010, R8
-	JMP         double
-
-doubleEnd:
-narrow:
-	TESTQ      R8, R8
-	JLE        narrowEnd
-	LEAQ       vectorTailMasks<>+0(SB), R9
-	MOVQ       $0x00000010, R11
-	SUBQ       R8, R11
-	VMOVUPS    (R9)(R11*4), Y2
-	VMASKMOVPS (AX)(R10*4), Y2, Y3
-	VMASKMOVPS (CX)(R10*4), Y2, Y4
-	VMASKMOVPS (DX)(R10*4), Y2, Y5
-	MOVQ       R10, R9
-	MOVQ       rows+48(FP), R11
-	MOVQ       stride+64(FP), R12
-
-narrowRow:
-	VMASKMOVPS  (BX)(R9*4), Y2, Y6
-	VMASKMOVPS  (DI)(R9*4), Y2, Y7
-	VCMPPS      $0x11, Y0, Y7, Y8
-	VCMPPS      $0x11, Y7, Y1, Y7
-	VANDPS      Y7, Y6, Y6
-	VANDPS      Y8, Y6, Y6
-	VMASKMOVPS  Y6, Y2, (BX)(R9*4)
+	VMOVAPS     Y3, Y9
+	VADDPS      Y8, Y9, Y9
+	VBLENDVPS   Y2, Y9, Y3, Y3
+	VMASKMOVPS  (R8)(R11*4), Y2, Y9
+	VSUBPS      Y5, Y9, Y9
+	VMOVAPS     Y4, Y10
+	VFMADD231PS Y9, Y8, Y10
+	VBLENDVPS   Y2, Y10, Y4, Y4
+	ADDQ        R9, R11
+	VMASKMOVPS  (DI)(R11*4), Y2, Y8
+	VMASKMOVPS  (R8)(R11*4), Y2, Y9
+	VFMADD213PS Y7, Y6, Y9
+	VCMPPS      $0x11, Y0, Y9, Y6
+	VCMPPS      $0x11, Y9, Y1, Y7
+	VANDPS      Y7, Y8, Y7
+	VANDPS      Y6, Y7, Y6
 	VMOVAPS     Y3, Y7
 	VADDPS      Y6, Y7, Y7
 	VBLENDVPS   Y2, Y7, Y3, Y3
-	VMASKMOVPS  (SI)(R9*4), Y2, Y7
-	VSUBPS      Y5, Y7, Y7
-	VMOVAPS     Y4, Y8
-	VFMADD231PS Y7, Y6, Y8
-	VBLENDVPS   Y2, Y8, Y4, Y4
-	ADDQ        R12, R9
-	DECQ        R11
-	JNZ         narrowRow
-	VMASKMOVPS  Y3, Y2, (AX)(R10*4)
-	VMASKMOVPS  Y4, Y2, (CX)(R10*4)
-	ADDQ        $0x00000008, R10
-	SUBQ        $0x00000008, R8
-	JMP         narrow
+	VMASKMOVPS  (R8)(R11*4), Y2, Y7
+	VSUBPS      Y5, Y7, Y5
+	VMOVAPS     Y4, Y7
+	VFMADD231PS Y5, Y6, Y7
+	VBLENDVPS   Y2, Y7, Y4, Y4
+	VMASKMOVPS  Y3, Y2, (AX)(R12*4)
+	VMASKMOVPS  Y4, Y2, (CX)(R12*4)
 
-narrowEnd:
+fewNext:
+	ADDQ R9, R13
+	ADDQ R9, R13
+	SUBQ $0x00000002, R14
+	JMP  few
+
+fewEnd:
+one:
+	CMPQ R14, $0x00000001
+	JLT  oneEnd
+	MOVQ cols+64(FP), R10
+	XORQ R12, R12
+
+oneVector:
+	CMPQ        R10, $0x00000008
+	JLT         oneVectorEnd
+	VMOVUPS     (AX)(R12*4), Y2
+	VMOVUPS     (CX)(R12*4), Y3
+	VMOVUPS     (DX)(R12*4), Y4
+	VMOVUPS     (BX)(R12*4), Y5
+	VMOVUPS     (SI)(R12*4), Y6
+	LEAQ        (R13)(R12*1), R11
+	VMOVUPS     (DI)(R11*4), Y7
+	VMOVUPS     (R8)(R11*4), Y8
+	VFMADD213PS Y6, Y5, Y8
+	VCMPPS      $0x11, Y0, Y8, Y5
+	VCMPPS      $0x11, Y8, Y1, Y6
+	VANDPS      Y6, Y7, Y6
+	VANDPS      Y5, Y6, Y5
+	VADDPS      Y5, Y2, Y2
+	VMOVUPS     (R8)(R11*4), Y6
+	VSUBPS      Y4, Y6, Y4
+	VFMADD231PS Y4, Y5, Y3
+	VMOVUPS     Y2, (AX)(R12*4)
+	VMOVUPS     Y3, (CX)(R12*4)
+	ADDQ        $0x00000008, R12
+	SUBQ        $0x00000008, R10
+	JMP         oneVector
+
+oneVectorEnd:
+	TESTQ       R10, R10
+	JZ          oneNext
+	LEAQ        vectorTailMasks<>+0(SB), R11
+	MOVQ        $0x00000010, R15
+	SUBQ        R10, R15
+	VMOVUPS     (R11)(R15*4), Y2
+	VMASKMOVPS  (AX)(R12*4), Y2, Y3
+	VMASKMOVPS  (CX)(R12*4), Y2, Y4
+	VMASKMOVPS  (DX)(R12*4), Y2, Y5
+	VMASKMOVPS  (BX)(R12*4), Y2, Y6
+	VMASKMOVPS  (SI)(R12*4), Y2, Y7
+	LEAQ        (R13)(R12*1), R11
+	VMASKMOVPS  (DI)(R11*4), Y2, Y8
+	VMASKMOVPS  (R8)(R11*4), Y2, Y9
+	VFMADD213PS Y7, Y6, Y9
+	VCMPPS      $0x11, Y0, Y9, Y6
+	VCMPPS      $0x11, Y9, Y1, Y7
+	VANDPS      Y7, Y8, Y7
+	VANDPS      Y6, Y7, Y6
+	VMOVAPS     Y3, Y7
+	VADDPS      Y6, Y7, Y7
+	VBLENDVPS   Y2, Y7, Y3, Y3
+	VMASKMOVPS  (R8)(R11*4), Y2, Y7
+	VSUBPS      Y5, Y7, Y5
+	VMOVAPS     Y4, Y7
+	VFMADD231PS Y5, Y6, Y7
+	VBLENDVPS   Y2, Y7, Y4, Y4
+	VMASKMOVPS  Y3, Y2, (AX)(R12*4)
+	VMASKMOVPS  Y4, Y2, (CX)(R12*4)
+
+oneNext:
+	ADDQ R9, R13
+	SUBQ $0x00000001, R14
+	JMP  one
+
+oneEnd:
 	VZEROUPPER
 	RET
 
 // func colScaleShiftAVX2(a *float32, b *float32, dst *float32, x *float32, rows int, cols int, stride int)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·colScaleShiftAVX2(SB), NOSPLIT, $0-56
 	MOVQ a+0(FP), AX
 	MOVQ b+8(FP), CX
 	MOVQ dst+16(FP), DX
 	MOVQ x+24(FP), BX
-	MOVQ cols+40(FP), SI
-	XORQ R8, R8
+	MOVQ stride+48(FP), SI
+	XORQ R10, R10
+	MOVQ rows+32(FP), R11
 
-wide:
-	CMPQ    SI, $0x00000020
-	JLT     wideEnd
-	VMOVUPS (AX)(R8*4), Y0
-	VMOVUPS 32(AX)(R8*4), Y1
-	VMOVUPS 64(AX)(R8*4), Y2
-	VMOVUPS 96(AX)(R8*4), Y3
-	VMOVUPS (CX)(R8*4), Y4
-	VMOVUPS 32(CX)(R8*4), Y5
-	VMOVUPS 64(CX)(R8*4), Y6
-	VMOVUPS 96(CX)(R8*4), Y7
-	MOVQ    R8, DI
-	MOVQ    rows+32(FP), R9
-	MOVQ    stride+48(FP), R10
+few:
+	CMPQ R11, $0x00000002
+	JLT  fewEnd
+	MOVQ cols+40(FP), DI
+	XORQ R9, R9
 
-wideRow:
-	VMOVUPS     (BX)(DI*4), Y8
-	VFMADD213PS Y4, Y0, Y8
-	VMOVUPS     Y8, (DX)(DI*4)
-	VMOVUPS     32(BX)(DI*4), Y8
-	VFMADD213PS Y5, Y1, Y8
-	VMOVUPS     Y8, 32(DX)(DI*4)
-	VMOVUPS     64(BX)(DI*4), Y8
-	VFMADD213PS Y6, Y2, Y8
-	VMOVUPS     Y8, 64(DX)(DI*4)
-	VMOVUPS     96(BX)(DI*4), Y8
-	VFMADD213PS Y7, Y3, Y8
-	VMOVUPS     Y8, 96(DX)(DI*4)
-	ADDQ        R10, DI
-	DECQ        R9
-	JNZ         wideRow
-	ADDQ        $0x00000020, R8
-	SUBQ        $0x00000020, SI
-	JMP         wide
-
-wideEnd:
-double:
-	CMPQ    SI, $0x00000010
-	JLT     doubleEnd
-	VMOVUPS (AX)(R8*4), Y0
-	VMOVUPS 32(AX)(R8*4), Y1
-	VMOVUPS (CX)(R8*4), Y2
-	VMOVUPS 32(CX)(R8*4), Y3
-	MOVQ    R8, DI
-	MOVQ    rows+32(FP), R9
-	MOVQ    stride+48(FP), R10
-
-doubleRow:
-	VMOVUPS     (BX)(DI*4), Y4
+fewLine:
+	CMPQ        DI, $0x00000010
+	JLT         fewLineEnd
+	VMOVUPS     (AX)(R9*4), Y0
+	VMOVUPS     32(AX)(R9*4), Y1
+	VMOVUPS     (CX)(R9*4), Y2
+	VMOVUPS     32(CX)(R9*4), Y3
+	LEAQ        (R10)(R9*1), R8
+	LEAQ        (R10)(R9*2), R12
+	PREFETCHT0  1024(DX)(R12*4)
+	PREFETCHT0  1088(DX)(R12*4)
+	PREFETCHT0  1024(BX)(R12*4)
+	PREFETCHT0  1088(BX)(R12*4)
+	VMOVUPS     (BX)(R8*4), Y4
 	VFMADD213PS Y2, Y0, Y4
-	VMOVUPS     Y4, (DX)(DI*4)
-	VMOVUPS     32(BX)(DI*4), Y4
+	VMOVUPS     Y4, (DX)(R8*4)
+	VMOVUPS     32(BX)(R8*4), Y4
 	VFMADD213PS Y3, Y1, Y4
-	VMOVUPS     Y4, 32(DX)(DI*4)
-	ADDQ        R10, DI
-	DECQ        R9
-	JNZ         doubleRow
-	ADDQ        $0x00000010, R8
-	SUBQ        $0x00000010, SI
-	JMP         double
+	VMOVUPS     Y4, 32(DX)(R8*4)
+	ADDQ        SI, R8
+	VMOVUPS     (BX)(R8*4), Y4
+	VFMADD213PS Y2, Y0, Y4
+	VMOVUPS     Y4, (DX)(R8*4)
+	VMOVUPS     32(BX)(R8*4), Y0
+	VFMADD213PS Y3, Y1, Y0
+	VMOVUPS     Y0, 32(DX)(R8*4)
+	ADDQ        $0x00000010, R9
+	SUBQ        $0x00000010, DI
+	JMP         fewLine
 
-doubleEnd:
-narrow:
-	TESTQ      SI, SI
-	JLE        narrowEnd
-	LEAQ       vectorTailMasks<>+0(SB), DI
-	MOVQ       $0x00000010, R9
-	SUBQ       SI, R9
-	VMOVUPS    (DI)(R9*4), Y0
-	VMASKMOVPS (AX)(R8*4), Y0, Y1
-	VMASKMOVPS (CX)(R8*4), Y0, Y2
-	MOVQ       R8, DI
-	MOVQ       rows+32(FP), R9
-	MOVQ       stride+48(FP), R10
+fewLineEnd:
+fewVector:
+	CMPQ        DI, $0x00000008
+	JLT         fewVectorEnd
+	VMOVUPS     (AX)(R9*4), Y0
+	VMOVUPS     (CX)(R9*4), Y1
+	LEAQ        (R10)(R9*1), R8
+	LEAQ        (R10)(R9*2), R12
+	PREFETCHT0  1024(DX)(R12*4)
+	PREFETCHT0  1024(BX)(R12*4)
+	VMOVUPS     (BX)(R8*4), Y2
+	VFMADD213PS Y1, Y0, Y2
+	VMOVUPS     Y2, (DX)(R8*4)
+	ADDQ        SI, R8
+	VMOVUPS     (BX)(R8*4), Y2
+	VFMADD213PS Y1, Y0, Y2
+	VMOVUPS     Y2, (DX)(R8*4)
+	ADDQ        $0x00000008, R9
+	SUBQ        $0x00000008, DI
+	JMP         fewVector
 
-narrowRow:
-	VMASKMOVPS  (BX)(DI*4), Y0, Y3
+fewVectorEnd:
+	TESTQ       DI, DI
+	JZ          fewNext
+	LEAQ        vectorTailMasks<>+0(SB), R8
+	MOVQ        $0x00000010, R12
+	SUBQ        DI, R12
+	VMOVUPS     (R8)(R12*4), Y0
+	VMASKMOVPS  (AX)(R9*4), Y0, Y1
+	VMASKMOVPS  (CX)(R9*4), Y0, Y2
+	LEAQ        (R10)(R9*1), R8
+	VMASKMOVPS  (BX)(R8*4), Y0, Y3
 	VFMADD213PS Y2, Y1, Y3
-	VMASKMOVPS  Y3, Y0, (DX)(DI*4)
-	ADDQ        R10, DI
-	DECQ        R9
-	JNZ         narrowRow
-	ADDQ        $0x00000008, R8
-	SUBQ        $0x00000008, SI
-	JMP         narrow
+	VMASKMOVPS  Y3, Y0, (DX)(R8*4)
+	ADDQ        SI, R8
+	VMASKMOVPS  (BX)(R8*4), Y0, Y3
+	VFMADD213PS Y2, Y1, Y3
+	VMASKMOVPS  Y3, Y0, (DX)(R8*4)
 
-narrowEnd:
+fewNext:
+	ADDQ SI, R10
+	ADDQ SI, R10
+	SUBQ $0x00000002, R11
+	JMP  few
+
+fewEnd:
+one:
+	CMPQ R11, $0x00000001
+	JLT  oneEnd
+	MOVQ cols+40(FP), DI
+	XORQ R9, R9
+
+oneLine:
+	CMPQ        DI, $0x00000010
+	JLT         oneLineEnd
+	VMOVUPS     (AX)(R9*4), Y0
+	VMOVUPS     32(AX)(R9*4), Y1
+	VMOVUPS     (CX)(R9*4), Y2
+	VMOVUPS     32(CX)(R9*4), Y3
+	LEAQ        (R10)(R9*1), R8
+	VMOVUPS     (BX)(R8*4), Y4
+	VFMADD213PS Y2, Y0, Y4
+	VMOVUPS     Y4, (DX)(R8*4)
+	VMOVUPS     32(BX)(R8*4), Y0
+	VFMADD213PS Y3, Y1, Y0
+	VMOVUPS     Y0, 32(DX)(R8*4)
+	ADDQ        $0x00000010, R9
+	SUBQ        $0x00000010, DI
+	JMP         oneLine
+
+oneLineEnd:
+oneVector:
+	CMPQ        DI, $0x00000008
+	JLT         oneVectorEnd
+	VMOVUPS     (AX)(R9*4), Y0
+	VMOVUPS     (CX)(R9*4), Y1
+	LEAQ        (R10)(R9*1), R8
+	VMOVUPS     (BX)(R8*4), Y2
+	VFMADD213PS Y1, Y0, Y2
+	VMOVUPS     Y2, (DX)(R8*4)
+	ADDQ        $0x00000008, R9
+	SUBQ        $0x00000008, DI
+	JMP         oneVector
+
+oneVectorEnd:
+	TESTQ       DI, DI
+	JZ          oneNext
+	LEAQ        vectorTailMasks<>+0(SB), R8
+	MOVQ        $0x00000010, R12
+	SUBQ        DI, R12
+	VMOVUPS     (R8)(R12*4), Y0
+	VMASKMOVPS  (AX)(R9*4), Y0, Y1
+	VMASKMOVPS  (CX)(R9*4), Y0, Y2
+	LEAQ        (R10)(R9*1), R8
+	VMASKMOVPS  (BX)(R8*4), Y0, Y3
+	VFMADD213PS Y2, Y1, Y3
+	VMASKMOVPS  Y3, Y0, (DX)(R8*4)
+
+oneNext:
+	ADDQ SI, R10
+	SUBQ $0x00000001, R11
+	JMP  one
+
+oneEnd:
 	VZEROUPPER
 	RET
 
 // func colScaleShiftReLUAVX2(a *float32, b *float32, dst *float32, x *float32, rows int, cols int, stride int)
-// Requires: AVX, AVX2, FMA3
+// Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·colScaleShiftReLUAVX2(SB), NOSPLIT, $0-56
 	MOVQ  a+0(FP), AX
 	MOVQ  b+8(FP), CX
 	MOVQ  dst+16(FP), DX
 	MOVQ  x+24(FP), BX
-	MOVQ  cols+40(FP), SI
-	XORQ  R8, R8
+	MOVQ  stride+48(FP), SI
+	XORQ  R10, R10
 	VPXOR Y0, Y0, Y0
+	MOVQ  rows+32(FP), R11
 
-wide:
-	CMPQ    SI, $0x00000020
-	JLT     wideEnd
-	VMOVUPS (AX)(R8*4), Y1
-	VMOVUPS 32(AX)(R8*4), Y2
-	VMOVUPS 64(AX)(R8*4), Y3
-	VMOVUPS 96(AX)(R8*4), Y4
-	VMOVUPS (CX)(R8*4), Y5
-	VMOVUPS 32(CX)(R8*4), Y6
-	VMOVUPS 64(CX)(R8*4), Y7
-	VMOVUPS 96(CX)(R8*4), Y8
-	MOVQ    R8, DI
-	MOVQ    rows+32(FP), R9
-	MOVQ    stride+48(FP), R10
+few:
+	CMPQ R11, $0x00000002
+	JLT  fewEnd
+	MOVQ cols+40(FP), DI
+	XORQ R9, R9
 
-wideRow:
-	VMOVUPS     (BX)(DI*4), Y9
-	VFMADD213PS Y5, Y1, Y9
-	VMAXPS      Y9, Y0, Y9
-	VMOVUPS     Y9, (DX)(DI*4)
-	VMOVUPS     32(BX)(DI*4), Y9
-	VFMADD213PS Y6, Y2, Y9
-	VMAXPS      Y9, Y0, Y9
-	VMOVUPS     Y9, 32(DX)(DI*4)
-	VMOVUPS     64(BX)(DI*4), Y9
-	VFMADD213PS Y7, Y3, Y9
-	VMAXPS      Y9, Y0, Y9
-	VMOVUPS     Y9, 64(DX)(DI*4)
-	VMOVUPS     96(BX)(DI*4), Y9
-	VFMADD213PS Y8, Y4, Y9
-	VMAXPS      Y9, Y0, Y9
-	VMOVUPS     Y9, 96(DX)(DI*4)
-	ADDQ        R10, DI
-	DECQ        R9
-	JNZ         wideRow
-	ADDQ        $0x00000020, R8
-	SUBQ        $0x00000020, SI
-	JMP         wide
-
-wideEnd:
-double:
-	CMPQ    SI, $0x00000010
-	JLT     doubleEnd
-	VMOVUPS (AX)(R8*4), Y1
-	VMOVUPS 32(AX)(R8*4), Y2
-	VMOVUPS (CX)(R8*4), Y3
-	VMOVUPS 32(CX)(R8*4), Y4
-	MOVQ    R8, DI
-	MOVQ    rows+32(FP), R9
-	MOVQ    stride+48(FP), R10
-
-doubleRow:
-	VMOVUPS     (BX)(DI*4), Y5
+fewLine:
+	CMPQ        DI, $0x00000010
+	JLT         fewLineEnd
+	VMOVUPS     (AX)(R9*4), Y1
+	VMOVUPS     32(AX)(R9*4), Y2
+	VMOVUPS     (CX)(R9*4), Y3
+	VMOVUPS     32(CX)(R9*4), Y4
+	LEAQ        (R10)(R9*1), R8
+	LEAQ        (R10)(R9*2), R12
+	PREFETCHT0  1024(DX)(R12*4)
+	PREFETCHT0  1088(DX)(R12*4)
+	PREFETCHT0  1024(BX)(R12*4)
+	PREFETCHT0  1088(BX)(R12*4)
+	VMOVUPS     (BX)(R8*4), Y5
 	VFMADD213PS Y3, Y1, Y5
 	VMAXPS      Y5, Y0, Y5
-	VMOVUPS     Y5, (DX)(DI*4)
-	VMOVUPS     32(BX)(DI*4), Y5
+	VMOVUPS     Y5, (DX)(R8*4)
+	VMOVUPS     32(BX)(R8*4), Y5
 	VFMADD213PS Y4, Y2, Y5
 	VMAXPS      Y5, Y0, Y5
-	VMOVUPS     Y5, 32(DX)(DI*4)
-	ADDQ        R10, DI
-	DECQ        R9
-	JNZ         doubleRow
-	ADDQ        $0x00000010, R8
-	SUBQ        $0x00000010, SI
-	JMP         double
+	VMOVUPS     Y5, 32(DX)(R8*4)
+	ADDQ        SI, R8
+	VMOVUPS     (BX)(R8*4), Y5
+	VFMADD213PS Y3, Y1, Y5
+	VMAXPS      Y5, Y0, Y1
+	VMOVUPS     Y1, (DX)(R8*4)
+	VMOVUPS     32(BX)(R8*4), Y1
+	VFMADD213PS Y4, Y2, Y1
+	VMAXPS      Y1, Y0, Y1
+	VMOVUPS     Y1, 32(DX)(R8*4)
+	ADDQ        $0x00000010, R9
+	SUBQ        $0x00000010, DI
+	JMP         fewLine
 
-doubleEnd:
-narrow:
-	TESTQ      SI, SI
-	JLE        narrowEnd
-	LEAQ       vectorTailMasks<>+0(SB), DI
-	MOVQ       $0x00000010, R9
-	SUBQ       SI, R9
-	VMOVUPS    (DI)(R9*4), Y1
-	VMASKMOVPS (AX)(R8*4), Y1, Y2
-	VMASKMOVPS (CX)(R8*4), Y1, Y3
-	MOVQ       R8, DI
-	MOVQ       rows+32(FP), R9
-	MOVQ       stride+48(FP), R10
+fewLineEnd:
+fewVector:
+	CMPQ        DI, $0x00000008
+	JLT         fewVectorEnd
+	VMOVUPS     (AX)(R9*4), Y1
+	VMOVUPS     (CX)(R9*4), Y2
+	LEAQ        (R10)(R9*1), R8
+	LEAQ        (R10)(R9*2), R12
+	PREFETCHT0  1024(DX)(R12*4)
+	PREFETCHT0  1024(BX)(R12*4)
+	VMOVUPS     (BX)(R8*4), Y3
+	VFMADD213PS Y2, Y1, Y3
+	VMAXPS      Y3, Y0, Y3
+	VMOVUPS     Y3, (DX)(R8*4)
+	ADDQ        SI, R8
+	VMOVUPS     (BX)(R8*4), Y3
+	VFMADD213PS Y2, Y1, Y3
+	VMAXPS      Y3, Y0, Y1
+	VMOVUPS     Y1, (DX)(R8*4)
+	ADDQ        $0x00000008, R9
+	SUBQ        $0x00000008, DI
+	JMP         fewVector
 
-narrowRow:
-	VMASKMOVPS  (BX)(DI*4), Y1, Y4
+fewVectorEnd:
+	TESTQ       DI, DI
+	JZ          fewNext
+	LEAQ        vectorTailMasks<>+0(SB), R8
+	MOVQ        $0x00000010, R12
+	SUBQ        DI, R12
+	VMOVUPS     (R8)(R12*4), Y1
+	VMASKMOVPS  (AX)(R9*4), Y1, Y2
+	VMASKMOVPS  (CX)(R9*4), Y1, Y3
+	LEAQ        (R10)(R9*1), R8
+	VMASKMOVPS  (BX)(R8*4), Y1, Y4
 	VFMADD213PS Y3, Y2, Y4
 	VMAXPS      Y4, Y0, Y4
-	VMASKMOVPS  Y4, Y1, (DX)(DI*4)
-	ADDQ        R10, DI
-	DECQ        R9
-	JNZ         narrowRow
-	ADDQ        $0x00000008, R8
-	SUBQ        $0x00000008, SI
-	JMP         narrow
+	VMASKMOVPS  Y4, Y1, (DX)(R8*4)
+	ADDQ        SI, R8
+	VMASKMOVPS  (BX)(R8*4), Y1, Y4
+	VFMADD213PS Y3, Y2, Y4
+	VMAXPS      Y4, Y0, Y2
+	VMASKMOVPS  Y2, Y1, (DX)(R8*4)
 
-narrowEnd:
+fewNext:
+	ADDQ SI, R10
+	ADDQ SI, R10
+	SUBQ $0x00000002, R11
+	JMP  few
+
+fewEnd:
+one:
+	CMPQ R11, $0x00000001
+	JLT  oneEnd
+	MOVQ cols+40(FP), DI
+	XORQ R9, R9
+
+oneLine:
+	CMPQ        DI, $0x00000010
+	JLT         oneLineEnd
+	VMOVUPS     (AX)(R9*4), Y1
+	VMOVUPS     32(AX)(R9*4), Y2
+	VMOVUPS     (CX)(R9*4), Y3
+	VMOVUPS     32(CX)(R9*4), Y4
+	LEAQ        (R10)(R9*1), R8
+	VMOVUPS     (BX)(R8*4), Y5
+	VFMADD213PS Y3, Y1, Y5
+	VMAXPS      Y5, Y0, Y1
+	VMOVUPS     Y1, (DX)(R8*4)
+	VMOVUPS     32(BX)(R8*4), Y1
+	VFMADD213PS Y4, Y2, Y1
+	VMAXPS      Y1, Y0, Y1
+	VMOVUPS     Y1, 32(DX)(R8*4)
+	ADDQ        $0x00000010, R9
+	SUBQ        $0x00000010, DI
+	JMP         oneLine
+
+oneLineEnd:
+oneVector:
+	CMPQ        DI, $0x00000008
+	JLT         oneVectorEnd
+	VMOVUPS     (AX)(R9*4), Y1
+	VMOVUPS     (CX)(R9*4), Y2
+	LEAQ        (R10)(R9*1), R8
+	VMOVUPS     (BX)(R8*4), Y3
+	VFMADD213PS Y2, Y1, Y3
+	VMAXPS      Y3, Y0, Y1
+	VMOVUPS     Y1, (DX)(R8*4)
+	ADDQ        $0x00000008, R9
+	SUBQ        $0x00000008, DI
+	JMP         oneVector
+
+oneVectorEnd:
+	TESTQ       DI, DI
+	JZ          oneNext
+	LEAQ        vectorTailMasks<>+0(SB), R8
+	MOVQ        $0x00000010, R12
+	SUBQ        DI, R12
+	VMOVUPS     (R8)(R12*4), Y1
+	VMASKMOVPS  (AX)(R9*4), Y1, Y2
+	VMASKMOVPS  (CX)(R9*4), Y1, Y3
+	LEAQ        (R10)(R9*1), R8
+	VMASKMOVPS  (BX)(R8*4), Y1, Y4
+	VFMADD213PS Y3, Y2, Y4
+	VMAXPS      Y4, Y0, Y2
+	VMASKMOVPS  Y2, Y1, (DX)(R8*4)
+
+oneNext:
+	ADDQ SI, R10
+	SUBQ $0x00000001, R11
+	JMP  one
+
+oneEnd:
 	VZEROUPPER
 	RET
 
 // func colScaleShiftReLU6AVX2(a *float32, b *float32, dst *float32, x *float32, rows int, cols int, stride int)
-// Requires: AVX, AVX2, FMA3
+// Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·colScaleShiftReLU6AVX2(SB), NOSPLIT, $0-56
 	MOVQ    a+0(FP), AX
 	MOVQ    b+8(FP), CX
 	MOVQ    dst+16(FP), DX
 	MOVQ    x+24(FP), BX
-	MOVQ    cols+40(FP), SI
-	XORQ    R8, R8
+	MOVQ    stride+48(FP), SI
+	XORQ    R10, R10
 	VMOVUPS vectorConstantsAVX2<>+0(SB), Y0
 	VPXOR   Y1, Y1, Y1
+	MOVQ    rows+32(FP), R11
 
-wide:
-	CMPQ    SI, $0x00000020
-	JLT     wideEnd
-	VMOVUPS (AX)(R8*4), Y2
-	VMOVUPS 32(AX)(R8*4), Y3
-	VMOVUPS 64(AX)(R8*4), Y4
-	VMOVUPS 96(AX)(R8*4), Y5
-	VMOVUPS (CX)(R8*4), Y6
-	VMOVUPS 32(CX)(R8*4), Y7
-	VMOVUPS 64(CX)(R8*4), Y8
-	VMOVUPS 96(CX)(R8*4), Y9
-	MOVQ    R8, DI
-	MOVQ    rows+32(FP), R9
-	MOVQ    stride+48(FP), R10
+few:
+	CMPQ R11, $0x00000002
+	JLT  fewEnd
+	MOVQ cols+40(FP), DI
+	XORQ R9, R9
 
-wideRow:
-	VMOVUPS     (BX)(DI*4), Y10
-	VFMADD213PS Y6, Y2, Y10
-	VMAXPS      Y10, Y1, Y10
-	VMINPS      Y10, Y0, Y10
-	VMOVUPS     Y10, (DX)(DI*4)
-	VMOVUPS     32(BX)(DI*4), Y10
-	VFMADD213PS Y7, Y3, Y10
-	VMAXPS      Y10, Y1, Y10
-	VMINPS      Y10, Y0, Y10
-	VMOVUPS     Y10, 32(DX)(DI*4)
-	VMOVUPS     64(BX)(DI*4), Y10
-	VFMADD213PS Y8, Y4, Y10
-	VMAXPS      Y10, Y1, Y10
-	VMINPS      Y10, Y0, Y10
-	VMOVUPS     Y10, 64(DX)(DI*4)
-	VMOVUPS     96(BX)(DI*4), Y10
-	VFMADD213PS Y9, Y5, Y10
-	VMAXPS      Y10, Y1, Y10
-	VMINPS      Y10, Y0, Y10
-	VMOVUPS     Y10, 96(DX)(DI*4)
-	ADDQ        R10, DI
-	DECQ        R9
-	JNZ         wideRow
-	ADDQ        $0x00000020, R8
-	SUBQ        $0x00000020, SI
-	JMP         wide
-
-wideEnd:
-double:
-	CMPQ    SI, $0x00000010
-	JLT     doubleEnd
-	VMOVUPS (AX)(R8*4), Y2
-	VMOVUPS 32(AX)(R8*4), Y3
-	VMOVUPS (CX)(R8*4), Y4
-	VMOVUPS 32(CX)(R8*4), Y5
-	MOVQ    R8, DI
-	MOVQ    rows+32(FP), R9
-	MOVQ    stride+48(FP), R10
-
-doubleRow:
-	VMOVUPS     (BX)(DI*4), Y6
+fewLine:
+	CMPQ        DI, $0x00000010
+	JLT         fewLineEnd
+	VMOVUPS     (AX)(R9*4), Y2
+	VMOVUPS     32(AX)(R9*4), Y3
+	VMOVUPS     (CX)(R9*4), Y4
+	VMOVUPS     32(CX)(R9*4), Y5
+	LEAQ        (R10)(R9*1), R8
+	LEAQ        (R10)(R9*2), R12
+	PREFETCHT0  1024(DX)(R12*4)
+	PREFETCHT0  1088(DX)(R12*4)
+	PREFETCHT0  1024(BX)(R12*4)
+	PREFETCHT0  1088(BX)(R12*4)
+	VMOVUPS     (BX)(R8*4), Y6
 	VFMADD213PS Y4, Y2, Y6
 	VMAXPS      Y6, Y1, Y6
 	VMINPS      Y6, Y0, Y6
-	VMOVUPS     Y6, (DX)(DI*4)
-	VMOVUPS     32(BX)(DI*4), Y6
+	VMOVUPS     Y6, (DX)(R8*4)
+	VMOVUPS     32(BX)(R8*4), Y6
 	VFMADD213PS Y5, Y3, Y6
 	VMAXPS      Y6, Y1, Y6
 	VMINPS      Y6, Y0, Y6
-	VMOVUPS     Y6, 32(DX)(DI*4)
-	ADDQ        R10, DI
-	DECQ        R9
-	JNZ         doubleRow
-	ADDQ        $0x00000010, R8
-	SUBQ        $0x00000010, SI
-	JMP         double
+	VMOVUPS     Y6, 32(DX)(R8*4)
+	ADDQ        SI, R8
+	VMOVUPS     (BX)(R8*4), Y6
+	VFMADD213PS Y4, Y2, Y6
+	VMAXPS      Y6, Y1, Y2
+	VMINPS      Y2, Y0, Y2
+	VMOVUPS     Y2, (DX)(R8*4)
+	VMOVUPS     32(BX)(R8*4), Y2
+	VFMADD213PS Y5, Y3, Y2
+	VMAXPS      Y2, Y1, Y2
+	VMINPS      Y2, Y0, Y2
+	VMOVUPS     Y2, 32(DX)(R8*4)
+	ADDQ        $0x00000010, R9
+	SUBQ        $0x00000010, DI
+	JMP         fewLine
 
-doubleEnd:
-narrow:
-	TESTQ      SI, SI
-	JLE        narrowEnd
-	LEAQ       vectorTailMasks<>+0(SB), DI
-	MOVQ       $0x00000010, R9
-	SUBQ       SI, R9
-	VMOVUPS    (DI)(R9*4), Y2
-	VMASKMOVPS (AX)(R8*4), Y2, Y3
-	VMASKMOVPS (CX)(R8*4), Y2, Y4
-	MOVQ       R8, DI
-	MOVQ       rows+32(FP), R9
-	MOVQ       stride+48(FP), R10
+fewLineEnd:
+fewVector:
+	CMPQ        DI, $0x00000008
+	JLT         fewVectorEnd
+	VMOVUPS     (AX)(R9*4), Y2
+	VMOVUPS     (CX)(R9*4), Y3
+	LEAQ        (R10)(R9*1), R8
+	LEAQ        (R10)(R9*2), R12
+	PREFETCHT0  1024(DX)(R12*4)
+	PREFETCHT0  1024(BX)(R12*4)
+	VMOVUPS     (BX)(R8*4), Y4
+	VFMADD213PS Y3, Y2, Y4
+	VMAXPS      Y4, Y1, Y4
+	VMINPS      Y4, Y0, Y4
+	VMOVUPS     Y4, (DX)(R8*4)
+	ADDQ        SI, R8
+	VMOVUPS     (BX)(R8*4), Y4
+	VFMADD213PS Y3, Y2, Y4
+	VMAXPS      Y4, Y1, Y2
+	VMINPS      Y2, Y0, Y2
+	VMOVUPS     Y2, (DX)(R8*4)
+	ADDQ        $0x00000008, R9
+	SUBQ        $0x00000008, DI
+	JMP         fewVector
 
-narrowRow:
-	VMASKMOVPS  (BX)(DI*4), Y2, Y5
+fewVectorEnd:
+	TESTQ       DI, DI
+	JZ          fewNext
+	LEAQ        vectorTailMasks<>+0(SB), R8
+	MOVQ        $0x00000010, R12
+	SUBQ        DI, R12
+	VMOVUPS     (R8)(R12*4), Y2
+	VMASKMOVPS  (AX)(R9*4), Y2, Y3
+	VMASKMOVPS  (CX)(R9*4), Y2, Y4
+	LEAQ        (R10)(R9*1), R8
+	VMASKMOVPS  (BX)(R8*4), Y2, Y5
 	VFMADD213PS Y4, Y3, Y5
 	VMAXPS      Y5, Y1, Y5
 	VMINPS      Y5, Y0, Y5
-	VMASKMOVPS  Y5, Y2, (DX)(DI*4)
-	ADDQ        R10, DI
-	DECQ        R9
-	JNZ         narrowRow
-	ADDQ        $0x00000008, R8
-	SUBQ        $0x00000008, SI
-	JMP         narrow
+	VMASKMOVPS  Y5, Y2, (DX)(R8*4)
+	ADDQ        SI, R8
+	VMASKMOVPS  (BX)(R8*4), Y2, Y5
+	VFMADD213PS Y4, Y3, Y5
+	VMAXPS      Y5, Y1, Y3
+	VMINPS      Y3, Y0, Y3
+	VMASKMOVPS  Y3, Y2, (DX)(R8*4)
 
-narrowEnd:
+fewNext:
+	ADDQ SI, R10
+	ADDQ SI, R10
+	SUBQ $0x00000002, R11
+	JMP  few
+
+fewEnd:
+one:
+	CMPQ R11, $0x00000001
+	JLT  oneEnd
+	MOVQ cols+40(FP), DI
+	XORQ R9, R9
+
+oneLine:
+	CMPQ        DI, $0x00000010
+	JLT         oneLineEnd
+	VMOVUPS     (AX)(R9*4), Y2
+	VMOVUPS     32(AX)(R9*4), Y3
+	VMOVUPS     (CX)(R9*4), Y4
+	VMOVUPS     32(CX)(R9*4), Y5
+	LEAQ        (R10)(R9*1), R8
+	VMOVUPS     (BX)(R8*4), Y6
+	VFMADD213PS Y4, Y2, Y6
+	VMAXPS      Y6, Y1, Y2
+	VMINPS      Y2, Y0, Y2
+	VMOVUPS     Y2, (DX)(R8*4)
+	VMOVUPS     32(BX)(R8*4), Y2
+	VFMADD213PS Y5, Y3, Y2
+	VMAXPS      Y2, Y1, Y2
+	VMINPS      Y2, Y0, Y2
+	VMOVUPS     Y2, 32(DX)(R8*4)
+	ADDQ        $0x00000010, R9
+	SUBQ        $0x00000010, DI
+	JMP         oneLine
+
+oneLineEnd:
+oneVector:
+	CMPQ        DI, $0x00000008
+	JLT         oneVectorEnd
+	VMOVUPS     (AX)(R9*4), Y2
+	VMOVUPS     (CX)(R9*4), Y3
+	LEAQ        (R10)(R9*1), R8
+	VMOVUPS     (BX)(R8*4), Y4
+	VFMADD213PS Y3, Y2, Y4
+	VMAXPS      Y4, Y1, Y2
+	VMINPS      Y2, Y0, Y2
+	VMOVUPS     Y2, (DX)(R8*4)
+	ADDQ        $0x00000008, R9
+	SUBQ        $0x00000008, DI
+	JMP         oneVector
+
+oneVectorEnd:
+	TESTQ       DI, DI
+	JZ          oneNext
+	LEAQ        vectorTailMasks<>+0(SB), R8
+	MOVQ        $0x00000010, R12
+	SUBQ        DI, R12
+	VMOVUPS     (R8)(R12*4), Y2
+	VMASKMOVPS  (AX)(R9*4), Y2, Y3
+	VMASKMOVPS  (CX)(R9*4), Y2, Y4
+	LEAQ        (R10)(R9*1), R8
+	VMASKMOVPS  (BX)(R8*4), Y2, Y5
+	VFMADD213PS Y4, Y3, Y5
+	VMAXPS      Y5, Y1, Y3
+	VMINPS      Y3, Y0, Y3
+	VMASKMOVPS  Y3, Y2, (DX)(R8*4)
+
+oneNext:
+	ADDQ SI, R10
+	SUBQ $0x00000001, R11
+	JMP  one
+
+oneEnd:
 	VZEROUPPER
 	RET
 
-// func colCombineAVX2(a *float32, b *float32, k *float32, dst *float32, x *float32, y *float32, rows int, cols int, stride int)
-// Requires: AVX, FMA3
+// func colCombineAVX2(a *float32, e *float32, f *float32, dst *float32, dy *float32, x *float32, rows int, cols int, stride int)
+// Requires: AVX, FMA3, MMX+
 TEXT ·colCombineAVX2(SB), NOSPLIT, $0-72
 	MOVQ a+0(FP), AX
-	MOVQ b+8(FP), CX
-	MOVQ k+16(FP), DX
+	MOVQ e+8(FP), CX
+	MOVQ f+16(FP), DX
 	MOVQ dst+24(FP), BX
-	MOVQ x+32(FP), SI
-	MOVQ y+40(FP), DI
-	MOVQ cols+56(FP), R8
-	XORQ R10, R10
+	MOVQ dy+32(FP), SI
+	MOVQ x+40(FP), DI
+	MOVQ stride+64(FP), R8
+	XORQ R12, R12
+	MOVQ rows+48(FP), R13
 
-double:
-	CMPQ    R8, $0x00000010
-	JLT     doubleEnd
-	VMOVUPS (AX)(R10*4), Y0
-	VMOVUPS 32(AX)(R10*4), Y1
-	VMOVUPS (CX)(R10*4), Y2
-	VMOVUPS 32(CX)(R10*4), Y3
-	VMOVUPS (DX)(R10*4), Y4
-	VMOVUPS 32(DX)(R10*4), Y5
-	MOVQ    R10, R9
-	MOVQ    rows+48(FP), R11
-	MOVQ    stride+64(FP), R12
+few:
+	CMPQ R13, $0x00000002
+	JLT  fewEnd
+	MOVQ cols+56(FP), R9
+	XORQ R11, R11
 
-doubleRow:
-	VMOVUPS     (SI)(R9*4), Y6
-	VMOVUPS     (DI)(R9*4), Y7
+fewLine:
+	CMPQ        R9, $0x00000010
+	JLT         fewLineEnd
+	VMOVUPS     (AX)(R11*4), Y0
+	VMOVUPS     32(AX)(R11*4), Y1
+	VMOVUPS     (CX)(R11*4), Y2
+	VMOVUPS     32(CX)(R11*4), Y3
+	VMOVUPS     (DX)(R11*4), Y4
+	VMOVUPS     32(DX)(R11*4), Y5
+	LEAQ        (R12)(R11*1), R10
+	LEAQ        (R12)(R11*2), R14
+	PREFETCHT0  1024(BX)(R14*4)
+	PREFETCHT0  1088(BX)(R14*4)
+	PREFETCHT0  1024(SI)(R14*4)
+	PREFETCHT0  1088(SI)(R14*4)
+	PREFETCHT0  1024(DI)(R14*4)
+	PREFETCHT0  1088(DI)(R14*4)
+	VMOVUPS     (SI)(R10*4), Y6
+	VMOVUPS     (DI)(R10*4), Y7
 	VFMADD213PS Y4, Y2, Y7
 	VFMADD231PS Y6, Y0, Y7
-	VMOVUPS     Y7, (BX)(R9*4)
-	VMOVUPS     32(SI)(R9*4), Y6
-	VMOVUPS     32(DI)(R9*4), Y7
+	VMOVUPS     Y7, (BX)(R10*4)
+	VMOVUPS     32(SI)(R10*4), Y6
+	VMOVUPS     32(DI)(R10*4), Y7
 	VFMADD213PS Y5, Y3, Y7
 	VFMADD231PS Y6, Y1, Y7
-	VMOVUPS     Y7, 32(BX)(R9*4)
-	ADDQ        R12, R9
-	DECQ        R11
-	JNZ         doubleRow
-	ADDQ        $0x00000010, R10
-	SUBQ        $0x00000010, R8
-	JMP         double
+	VMOVUPS     Y7, 32(BX)(R10*4)
+	ADDQ        R8, R10
+	VMOVUPS     (SI)(R10*4), Y6
+	VMOVUPS     (DI)(R10*4), Y7
+	VFMADD213PS Y4, Y2, Y7
+	VFMADD231PS Y6, Y0, Y7
+	VMOVUPS     Y7, (BX)(R10*4)
+	VMOVUPS     32(SI)(R10*4), Y0
+	VMOVUPS     32(DI)(R10*4), Y2
+	VFMADD213PS Y5, Y3, Y2
+	VFMADD231PS Y0, Y1, Y2
+	VMOVUPS     Y2, 32(BX)(R10*4)
+	ADDQ        $0x00000010, R11
+	SUBQ        $0x00000010, R9
+	JMP         fewLine
 
-doubleEnd:
-narrow:
-	TESTQ      R8, R8
-	JLE        narrowEnd
-	LEAQ       vectorTailMasks<>+0(SB), R9
-	MOVQ       $0x00000010, R11
-	SUBQ       R8, R11
-	VMOVUPS    (R9)(R11*4), Y0
-	VMASKMOVPS (AX)(R10*4), Y0, Y1
-	VMASKMOVPS (CX)(R10*4), Y0, Y2
-	VMASKMOVPS (DX)(R10*4), Y0, Y3
-	MOVQ       R10, R9
-	MOVQ       rows+48(FP), R11
-	MOVQ       stride+64(FP), R12
+fewLineEnd:
+fewVector:
+	CMPQ        R9, $0x00000008
+	JLT         fewVectorEnd
+	VMOVUPS     (AX)(R11*4), Y0
+	VMOVUPS     (CX)(R11*4), Y1
+	VMOVUPS     (DX)(R11*4), Y2
+	LEAQ        (R12)(R11*1), R10
+	LEAQ        (R12)(R11*2), R14
+	PREFETCHT0  1024(BX)(R14*4)
+	PREFETCHT0  1024(SI)(R14*4)
+	PREFETCHT0  1024(DI)(R14*4)
+	VMOVUPS     (SI)(R10*4), Y3
+	VMOVUPS     (DI)(R10*4), Y4
+	VFMADD213PS Y2, Y1, Y4
+	VFMADD231PS Y3, Y0, Y4
+	VMOVUPS     Y4, (BX)(R10*4)
+	ADDQ        R8, R10
+	VMOVUPS     (SI)(R10*4), Y3
+	VMOVUPS     (DI)(R10*4), Y4
+	VFMADD213PS Y2, Y1, Y4
+	VFMADD231PS Y3, Y0, Y4
+	VMOVUPS     Y4, (BX)(R10*4)
+	ADDQ        $0x00000008, R11
+	SUBQ        $0x00000008, R9
+	JMP         fewVector
 
-narrowRow:
-	VMASKMOVPS  (SI)(R9*4), Y0, Y4
-	VMASKMOVPS  (DI)(R9*4), Y0, Y5
+fewVectorEnd:
+	TESTQ       R9, R9
+	JZ          fewNext
+	LEAQ        vectorTailMasks<>+0(SB), R10
+	MOVQ        $0x00000010, R14
+	SUBQ        R9, R14
+	VMOVUPS     (R10)(R14*4), Y0
+	VMASKMOVPS  (AX)(R11*4), Y0, Y1
+	VMASKMOVPS  (CX)(R11*4), Y0, Y2
+	VMASKMOVPS  (DX)(R11*4), Y0, Y3
+	LEAQ        (R12)(R11*1), R10
+	VMASKMOVPS  (SI)(R10*4), Y0, Y4
+	VMASKMOVPS  (DI)(R10*4), Y0, Y5
 	VFMADD213PS Y3, Y2, Y5
 	VFMADD231PS Y4, Y1, Y5
-	VMASKMOVPS  Y5, Y0, (BX)(R9*4)
-	ADDQ        R12, R9
-	DECQ        R11
-	JNZ         narrowRow
-	ADDQ        $0x00000008, R10
-	SUBQ        $0x00000008, R8
-	JMP         narrow
+	VMASKMOVPS  Y5, Y0, (BX)(R10*4)
+	ADDQ        R8, R10
+	VMASKMOVPS  (SI)(R10*4), Y0, Y4
+	VMASKMOVPS  (DI)(R10*4), Y0, Y5
+	VFMADD213PS Y3, Y2, Y5
+	VFMADD231PS Y4, Y1, Y5
+	VMASKMOVPS  Y5, Y0, (BX)(R10*4)
 
-narrowEnd:
+fewNext:
+	ADDQ R8, R12
+	ADDQ R8, R12
+	SUBQ $0x00000002, R13
+	JMP  few
+
+fewEnd:
+one:
+	CMPQ R13, $0x00000001
+	JLT  oneEnd
+	MOVQ cols+56(FP), R9
+	XORQ R11, R11
+
+oneLine:
+	CMPQ        R9, $0x00000010
+	JLT         oneLineEnd
+	VMOVUPS     (AX)(R11*4), Y0
+	VMOVUPS     32(AX)(R11*4), Y1
+	VMOVUPS     (CX)(R11*4), Y2
+	VMOVUPS     32(CX)(R11*4), Y3
+	VMOVUPS     (DX)(R11*4), Y4
+	VMOVUPS     32(DX)(R11*4), Y5
+	LEAQ        (R12)(R11*1), R10
+	VMOVUPS     (SI)(R10*4), Y6
+	VMOVUPS     (DI)(R10*4), Y7
+	VFMADD213PS Y4, Y2, Y7
+	VFMADD231PS Y6, Y0, Y7
+	VMOVUPS     Y7, (BX)(R10*4)
+	VMOVUPS     32(SI)(R10*4), Y0
+	VMOVUPS     32(DI)(R10*4), Y2
+	VFMADD213PS Y5, Y3, Y2
+	VFMADD231PS Y0, Y1, Y2
+	VMOVUPS     Y2, 32(BX)(R10*4)
+	ADDQ        $0x00000010, R11
+	SUBQ        $0x00000010, R9
+	JMP         oneLine
+
+oneLineEnd:
+oneVector:
+	CMPQ        R9, $0x00000008
+	JLT         oneVectorEnd
+	VMOVUPS     (AX)(R11*4), Y0
+	VMOVUPS     (CX)(R11*4), Y1
+	VMOVUPS     (DX)(R11*4), Y2
+	LEAQ        (R12)(R11*1), R10
+	VMOVUPS     (SI)(R10*4), Y3
+	VMOVUPS     (DI)(R10*4), Y4
+	VFMADD213PS Y2, Y1, Y4
+	VFMADD231PS Y3, Y0, Y4
+	VMOVUPS     Y4, (BX)(R10*4)
+	ADDQ        $0x00000008, R11
+	SUBQ        $0x00000008, R9
+	JMP         oneVector
+
+oneVectorEnd:
+	TESTQ       R9, R9
+	JZ          oneNext
+	LEAQ        vectorTailMasks<>+0(SB), R10
+	MOVQ        $0x00000010, R14
+	SUBQ        R9, R14
+	VMOVUPS     (R10)(R14*4), Y0
+	VMASKMOVPS  (AX)(R11*4), Y0, Y1
+	VMASKMOVPS  (CX)(R11*4), Y0, Y2
+	VMASKMOVPS  (DX)(R11*4), Y0, Y3
+	LEAQ        (R12)(R11*1), R10
+	VMASKMOVPS  (SI)(R10*4), Y0, Y4
+	VMASKMOVPS  (DI)(R10*4), Y0, Y5
+	VFMADD213PS Y3, Y2, Y5
+	VFMADD231PS Y4, Y1, Y5
+	VMASKMOVPS  Y5, Y0, (BX)(R10*4)
+
+oneNext:
+	ADDQ R8, R12
+	SUBQ $0x00000001, R13
+	JMP  one
+
+oneEnd:
+	VZEROUPPER
+	RET
+
+// func colCombineReLUAVX2(a *float32, b *float32, e *float32, f *float32, dst *float32, dy *float32, x *float32, rows int, cols int, stride int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·colCombineReLUAVX2(SB), NOSPLIT, $0-80
+	MOVQ  a+0(FP), AX
+	MOVQ  b+8(FP), CX
+	MOVQ  e+16(FP), DX
+	MOVQ  f+24(FP), BX
+	MOVQ  dst+32(FP), SI
+	MOVQ  dy+40(FP), DI
+	MOVQ  x+48(FP), R8
+	MOVQ  stride+72(FP), R9
+	XORQ  R13, R13
+	VPXOR Y0, Y0, Y0
+	MOVQ  rows+56(FP), R14
+
+few:
+	CMPQ R14, $0x00000002
+	JLT  fewEnd
+	MOVQ cols+64(FP), R10
+	XORQ R12, R12
+
+fewLine:
+	CMPQ        R10, $0x00000010
+	JLT         fewLineEnd
+	VMOVUPS     (AX)(R12*4), Y1
+	VMOVUPS     32(AX)(R12*4), Y2
+	VMOVUPS     (CX)(R12*4), Y3
+	VMOVUPS     32(CX)(R12*4), Y4
+	VMOVUPS     (DX)(R12*4), Y5
+	VMOVUPS     32(DX)(R12*4), Y6
+	VMOVUPS     (BX)(R12*4), Y7
+	VMOVUPS     32(BX)(R12*4), Y8
+	LEAQ        (R13)(R12*1), R11
+	LEAQ        (R13)(R12*2), R15
+	PREFETCHT0  1024(SI)(R15*4)
+	PREFETCHT0  1088(SI)(R15*4)
+	PREFETCHT0  1024(DI)(R15*4)
+	PREFETCHT0  1088(DI)(R15*4)
+	PREFETCHT0  1024(R8)(R15*4)
+	PREFETCHT0  1088(R8)(R15*4)
+	VMOVUPS     (DI)(R11*4), Y9
+	VMOVUPS     (R8)(R11*4), Y10
+	VFMADD213PS Y3, Y1, Y10
+	VCMPPS      $0x11, Y10, Y0, Y10
+	VANDPS      Y10, Y9, Y9
+	VMOVUPS     (R8)(R11*4), Y10
+	VFMADD213PS Y7, Y5, Y10
+	VFMADD231PS Y9, Y1, Y10
+	VMOVUPS     Y10, (SI)(R11*4)
+	VMOVUPS     32(DI)(R11*4), Y9
+	VMOVUPS     32(R8)(R11*4), Y10
+	VFMADD213PS Y4, Y2, Y10
+	VCMPPS      $0x11, Y10, Y0, Y10
+	VANDPS      Y10, Y9, Y9
+	VMOVUPS     32(R8)(R11*4), Y10
+	VFMADD213PS Y8, Y6, Y10
+	VFMADD231PS Y9, Y2, Y10
+	VMOVUPS     Y10, 32(SI)(R11*4)
+	ADDQ        R9, R11
+	VMOVUPS     (DI)(R11*4), Y9
+	VMOVUPS     (R8)(R11*4), Y10
+	VFMADD213PS Y3, Y1, Y10
+	VCMPPS      $0x11, Y10, Y0, Y3
+	VANDPS      Y3, Y9, Y3
+	VMOVUPS     (R8)(R11*4), Y9
+	VFMADD213PS Y7, Y5, Y9
+	VFMADD231PS Y3, Y1, Y9
+	VMOVUPS     Y9, (SI)(R11*4)
+	VMOVUPS     32(DI)(R11*4), Y1
+	VMOVUPS     32(R8)(R11*4), Y3
+	VFMADD213PS Y4, Y2, Y3
+	VCMPPS      $0x11, Y3, Y0, Y3
+	VANDPS      Y3, Y1, Y1
+	VMOVUPS     32(R8)(R11*4), Y3
+	VFMADD213PS Y8, Y6, Y3
+	VFMADD231PS Y1, Y2, Y3
+	VMOVUPS     Y3, 32(SI)(R11*4)
+	ADDQ        $0x00000010, R12
+	SUBQ        $0x00000010, R10
+	JMP         fewLine
+
+fewLineEnd:
+fewVector:
+	CMPQ        R10, $0x00000008
+	JLT         fewVectorEnd
+	VMOVUPS     (AX)(R12*4), Y1
+	VMOVUPS     (CX)(R12*4), Y2
+	VMOVUPS     (DX)(R12*4), Y3
+	VMOVUPS     (BX)(R12*4), Y4
+	LEAQ        (R13)(R12*1), R11
+	LEAQ        (R13)(R12*2), R15
+	PREFETCHT0  1024(SI)(R15*4)
+	PREFETCHT0  1024(DI)(R15*4)
+	PREFETCHT0  1024(R8)(R15*4)
+	VMOVUPS     (DI)(R11*4), Y5
+	VMOVUPS     (R8)(R11*4), Y6
+	VFMADD213PS Y2, Y1, Y6
+	VCMPPS      $0x11, Y6, Y0, Y6
+	VANDPS      Y6, Y5, Y5
+	VMOVUPS     (R8)(R11*4), Y6
+	VFMADD213PS Y4, Y3, Y6
+	VFMADD231PS Y5, Y1, Y6
+	VMOVUPS     Y6, (SI)(R11*4)
+	ADDQ        R9, R11
+	VMOVUPS     (DI)(R11*4), Y5
+	VMOVUPS     (R8)(R11*4), Y6
+	VFMADD213PS Y2, Y1, Y6
+	VCMPPS      $0x11, Y6, Y0, Y2
+	VANDPS      Y2, Y5, Y2
+	VMOVUPS     (R8)(R11*4), Y5
+	VFMADD213PS Y4, Y3, Y5
+	VFMADD231PS Y2, Y1, Y5
+	VMOVUPS     Y5, (SI)(R11*4)
+	ADDQ        $0x00000008, R12
+	SUBQ        $0x00000008, R10
+	JMP         fewVector
+
+fewVectorEnd:
+	TESTQ       R10, R10
+	JZ          fewNext
+	LEAQ        vectorTailMasks<>+0(SB), R11
+	MOVQ        $0x00000010, R15
+	SUBQ        R10, R15
+	VMOVUPS     (R11)(R15*4), Y1
+	VMASKMOVPS  (AX)(R12*4), Y1, Y2
+	VMASKMOVPS  (CX)(R12*4), Y1, Y3
+	VMASKMOVPS  (DX)(R12*4), Y1, Y4
+	VMASKMOVPS  (BX)(R12*4), Y1, Y5
+	LEAQ        (R13)(R12*1), R11
+	VMASKMOVPS  (DI)(R11*4), Y1, Y6
+	VMASKMOVPS  (R8)(R11*4), Y1, Y7
+	VFMADD213PS Y3, Y2, Y7
+	VCMPPS      $0x11, Y7, Y0, Y7
+	VANDPS      Y7, Y6, Y6
+	VMASKMOVPS  (R8)(R11*4), Y1, Y7
+	VFMADD213PS Y5, Y4, Y7
+	VFMADD231PS Y6, Y2, Y7
+	VMASKMOVPS  Y7, Y1, (SI)(R11*4)
+	ADDQ        R9, R11
+	VMASKMOVPS  (DI)(R11*4), Y1, Y6
+	VMASKMOVPS  (R8)(R11*4), Y1, Y7
+	VFMADD213PS Y3, Y2, Y7
+	VCMPPS      $0x11, Y7, Y0, Y3
+	VANDPS      Y3, Y6, Y3
+	VMASKMOVPS  (R8)(R11*4), Y1, Y6
+	VFMADD213PS Y5, Y4, Y6
+	VFMADD231PS Y3, Y2, Y6
+	VMASKMOVPS  Y6, Y1, (SI)(R11*4)
+
+fewNext:
+	ADDQ R9, R13
+	ADDQ R9, R13
+	SUBQ $0x00000002, R14
+	JMP  few
+
+fewEnd:
+one:
+	CMPQ R14, $0x00000001
+	JLT  oneEnd
+	MOVQ cols+64(FP), R10
+	XORQ R12, R12
+
+oneLine:
+	CMPQ        R10, $0x00000010
+	JLT         oneLineEnd
+	VMOVUPS     (AX)(R12*4), Y1
+	VMOVUPS     32(AX)(R12*4), Y2
+	VMOVUPS     (CX)(R12*4), Y3
+	VMOVUPS     32(CX)(R12*4), Y4
+	VMOVUPS     (DX)(R12*4), Y5
+	VMOVUPS     32(DX)(R12*4), Y6
+	VMOVUPS     (BX)(R12*4), Y7
+	VMOVUPS     32(BX)(R12*4), Y8
+	LEAQ        (R13)(R12*1), R11
+	VMOVUPS     (DI)(R11*4), Y9
+	VMOVUPS     (R8)(R11*4), Y10
+	VFMADD213PS Y3, Y1, Y10
+	VCMPPS      $0x11, Y10, Y0, Y3
+	VANDPS      Y3, Y9, Y3
+	VMOVUPS     (R8)(R11*4), Y9
+	VFMADD213PS Y7, Y5, Y9
+	VFMADD231PS Y3, Y1, Y9
+	VMOVUPS     Y9, (SI)(R11*4)
+	VMOVUPS     32(DI)(R11*4), Y1
+	VMOVUPS     32(R8)(R11*4), Y3
+	VFMADD213PS Y4, Y2, Y3
+	VCMPPS      $0x11, Y3, Y0, Y3
+	VANDPS      Y3, Y1, Y1
+	VMOVUPS     32(R8)(R11*4), Y3
+	VFMADD213PS Y8, Y6, Y3
+	VFMADD231PS Y1, Y2, Y3
+	VMOVUPS     Y3, 32(SI)(R11*4)
+	ADDQ        $0x00000010, R12
+	SUBQ        $0x00000010, R10
+	JMP         oneLine
+
+oneLineEnd:
+oneVector:
+	CMPQ        R10, $0x00000008
+	JLT         oneVectorEnd
+	VMOVUPS     (AX)(R12*4), Y1
+	VMOVUPS     (CX)(R12*4), Y2
+	VMOVUPS     (DX)(R12*4), Y3
+	VMOVUPS     (BX)(R12*4), Y4
+	LEAQ        (R13)(R12*1), R11
+	VMOVUPS     (DI)(R11*4), Y5
+	VMOVUPS     (R8)(R11*4), Y6
+	VFMADD213PS Y2, Y1, Y6
+	VCMPPS      $0x11, Y6, Y0, Y2
+	VANDPS      Y2, Y5, Y2
+	VMOVUPS     (R8)(R11*4), Y5
+	VFMADD213PS Y4, Y3, Y5
+	VFMADD231PS Y2, Y1, Y5
+	VMOVUPS     Y5, (SI)(R11*4)
+	ADDQ        $0x00000008, R12
+	SUBQ        $0x00000008, R10
+	JMP         oneVector
+
+oneVectorEnd:
+	TESTQ       R10, R10
+	JZ          oneNext
+	LEAQ        vectorTailMasks<>+0(SB), R11
+	MOVQ        $0x00000010, R15
+	SUBQ        R10, R15
+	VMOVUPS     (R11)(R15*4), Y1
+	VMASKMOVPS  (AX)(R12*4), Y1, Y2
+	VMASKMOVPS  (CX)(R12*4), Y1, Y3
+	VMASKMOVPS  (DX)(R12*4), Y1, Y4
+	VMASKMOVPS  (BX)(R12*4), Y1, Y5
+	LEAQ        (R13)(R12*1), R11
+	VMASKMOVPS  (DI)(R11*4), Y1, Y6
+	VMASKMOVPS  (R8)(R11*4), Y1, Y7
+	VFMADD213PS Y3, Y2, Y7
+	VCMPPS      $0x11, Y7, Y0, Y3
+	VANDPS      Y3, Y6, Y3
+	VMASKMOVPS  (R8)(R11*4), Y1, Y6
+	VFMADD213PS Y5, Y4, Y6
+	VFMADD231PS Y3, Y2, Y6
+	VMASKMOVPS  Y6, Y1, (SI)(R11*4)
+
+oneNext:
+	ADDQ R9, R13
+	SUBQ $0x00000001, R14
+	JMP  one
+
+oneEnd:
+	VZEROUPPER
+	RET
+
+// func colCombineReLU6AVX2(a *float32, b *float32, e *float32, f *float32, dst *float32, dy *float32, x *float32, rows int, cols int, stride int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·colCombineReLU6AVX2(SB), NOSPLIT, $0-80
+	MOVQ    a+0(FP), AX
+	MOVQ    b+8(FP), CX
+	MOVQ    e+16(FP), DX
+	MOVQ    f+24(FP), BX
+	MOVQ    dst+32(FP), SI
+	MOVQ    dy+40(FP), DI
+	MOVQ    x+48(FP), R8
+	MOVQ    stride+72(FP), R9
+	XORQ    R13, R13
+	VMOVUPS vectorConstantsAVX2<>+0(SB), Y0
+	VPXOR   Y1, Y1, Y1
+	MOVQ    rows+56(FP), R14
+
+few:
+	CMPQ R14, $0x00000002
+	JLT  fewEnd
+	MOVQ cols+64(FP), R10
+	XORQ R12, R12
+
+fewLine:
+	CMPQ        R10, $0x00000010
+	JLT         fewLineEnd
+	VMOVUPS     (AX)(R12*4), Y2
+	VMOVUPS     32(AX)(R12*4), Y3
+	VMOVUPS     (CX)(R12*4), Y4
+	VMOVUPS     32(CX)(R12*4), Y5
+	VMOVUPS     (DX)(R12*4), Y6
+	VMOVUPS     32(DX)(R12*4), Y7
+	VMOVUPS     (BX)(R12*4), Y8
+	VMOVUPS     32(BX)(R12*4), Y9
+	LEAQ        (R13)(R12*1), R11
+	LEAQ        (R13)(R12*2), R15
+	PREFETCHT0  1024(SI)(R15*4)
+	PREFETCHT0  1088(SI)(R15*4)
+	PREFETCHT0  1024(DI)(R15*4)
+	PREFETCHT0  1088(DI)(R15*4)
+	PREFETCHT0  1024(R8)(R15*4)
+	PREFETCHT0  1088(R8)(R15*4)
+	VMOVUPS     (DI)(R11*4), Y10
+	VMOVUPS     (R8)(R11*4), Y11
+	VFMADD213PS Y4, Y2, Y11
+	VCMPPS      $0x11, Y0, Y11, Y12
+	VCMPPS      $0x11, Y11, Y1, Y11
+	VANDPS      Y11, Y10, Y10
+	VANDPS      Y12, Y10, Y10
+	VMOVUPS     (R8)(R11*4), Y11
+	VFMADD213PS Y8, Y6, Y11
+	VFMADD231PS Y10, Y2, Y11
+	VMOVUPS     Y11, (SI)(R11*4)
+	VMOVUPS     32(DI)(R11*4), Y10
+	VMOVUPS     32(R8)(R11*4), Y11
+	VFMADD213PS Y5, Y3, Y11
+	VCMPPS      $0x11, Y0, Y11, Y12
+	VCMPPS      $0x11, Y11, Y1, Y11
+	VANDPS      Y11, Y10, Y10
+	VANDPS      Y12, Y10, Y10
+	VMOVUPS     32(R8)(R11*4), Y11
+	VFMADD213PS Y9, Y7, Y11
+	VFMADD231PS Y10, Y3, Y11
+	VMOVUPS     Y11, 32(SI)(R11*4)
+	ADDQ        R9, R11
+	VMOVUPS     (DI)(R11*4), Y10
+	VMOVUPS     (R8)(R11*4), Y11
+	VFMADD213PS Y4, Y2, Y11
+	VCMPPS      $0x11, Y0, Y11, Y4
+	VCMPPS      $0x11, Y11, Y1, Y11
+	VANDPS      Y11, Y10, Y10
+	VANDPS      Y4, Y10, Y4
+	VMOVUPS     (R8)(R11*4), Y10
+	VFMADD213PS Y8, Y6, Y10
+	VFMADD231PS Y4, Y2, Y10
+	VMOVUPS     Y10, (SI)(R11*4)
+	VMOVUPS     32(DI)(R11*4), Y2
+	VMOVUPS     32(R8)(R11*4), Y4
+	VFMADD213PS Y5, Y3, Y4
+	VCMPPS      $0x11, Y0, Y4, Y5
+	VCMPPS      $0x11, Y4, Y1, Y4
+	VANDPS      Y4, Y2, Y2
+	VANDPS      Y5, Y2, Y2
+	VMOVUPS     32(R8)(R11*4), Y4
+	VFMADD213PS Y9, Y7, Y4
+	VFMADD231PS Y2, Y3, Y4
+	VMOVUPS     Y4, 32(SI)(R11*4)
+	ADDQ        $0x00000010, R12
+	SUBQ        $0x00000010, R10
+	JMP         fewLine
+
+fewLineEnd:
+fewVector:
+	CMPQ        R10, $0x00000008
+	JLT         fewVectorEnd
+	VMOVUPS     (AX)(R12*4), Y2
+	VMOVUPS     (CX)(R12*4), Y3
+	VMOVUPS     (DX)(R12*4), Y4
+	VMOVUPS     (BX)(R12*4), Y5
+	LEAQ        (R13)(R12*1), R11
+	LEAQ        (R13)(R12*2), R15
+	PREFETCHT0  1024(SI)(R15*4)
+	PREFETCHT0  1024(DI)(R15*4)
+	PREFETCHT0  1024(R8)(R15*4)
+	VMOVUPS     (DI)(R11*4), Y6
+	VMOVUPS     (R8)(R11*4), Y7
+	VFMADD213PS Y3, Y2, Y7
+	VCMPPS      $0x11, Y0, Y7, Y8
+	VCMPPS      $0x11, Y7, Y1, Y7
+	VANDPS      Y7, Y6, Y6
+	VANDPS      Y8, Y6, Y6
+	VMOVUPS     (R8)(R11*4), Y7
+	VFMADD213PS Y5, Y4, Y7
+	VFMADD231PS Y6, Y2, Y7
+	VMOVUPS     Y7, (SI)(R11*4)
+	ADDQ        R9, R11
+	VMOVUPS     (DI)(R11*4), Y6
+	VMOVUPS     (R8)(R11*4), Y7
+	VFMADD213PS Y3, Y2, Y7
+	VCMPPS      $0x11, Y0, Y7, Y3
+	VCMPPS      $0x11, Y7, Y1, Y7
+	VANDPS      Y7, Y6, Y6
+	VANDPS      Y3, Y6, Y3
+	VMOVUPS     (R8)(R11*4), Y6
+	VFMADD213PS Y5, Y4, Y6
+	VFMADD231PS Y3, Y2, Y6
+	VMOVUPS     Y6, (SI)(R11*4)
+	ADDQ        $0x00000008, R12
+	SUBQ        $0x00000008, R10
+	JMP         fewVector
+
+fewVectorEnd:
+	TESTQ       R10, R10
+	JZ          fewNext
+	LEAQ        vectorTailMasks<>+0(SB), R11
+	MOVQ        $0x00000010, R15
+	SUBQ        R10, R15
+	VMOVUPS     (R11)(R15*4), Y2
+	VMASKMOVPS  (AX)(R12*4), Y2, Y3
+	VMASKMOVPS  (CX)(R12*4), Y2, Y4
+	VMASKMOVPS  (DX)(R12*4), Y2, Y5
+	VMASKMOVPS  (BX)(R12*4), Y2, Y6
+	LEAQ        (R13)(R12*1), R11
+	VMASKMOVPS  (DI)(R11*4), Y2, Y7
+	VMASKMOVPS  (R8)(R11*4), Y2, Y8
+	VFMADD213PS Y4, Y3, Y8
+	VCMPPS      $0x11, Y0, Y8, Y9
+	VCMPPS      $0x11, Y8, Y1, Y8
+	VANDPS      Y8, Y7, Y7
+	VANDPS      Y9, Y7, Y7
+	VMASKMOVPS  (R8)(R11*4), Y2, Y8
+	VFMADD213PS Y6, Y5, Y8
+	VFMADD231PS Y7, Y3, Y8
+	VMASKMOVPS  Y8, Y2, (SI)(R11*4)
+	ADDQ        R9, R11
+	VMASKMOVPS  (DI)(R11*4), Y2, Y7
+	VMASKMOVPS  (R8)(R11*4), Y2, Y8
+	VFMADD213PS Y4, Y3, Y8
+	VCMPPS      $0x11, Y0, Y8, Y4
+	VCMPPS      $0x11, Y8, Y1, Y8
+	VANDPS      Y8, Y7, Y7
+	VANDPS      Y4, Y7, Y4
+	VMASKMOVPS  (R8)(R11*4), Y2, Y7
+	VFMADD213PS Y6, Y5, Y7
+	VFMADD231PS Y4, Y3, Y7
+	VMASKMOVPS  Y7, Y2, (SI)(R11*4)
+
+fewNext:
+	ADDQ R9, R13
+	ADDQ R9, R13
+	SUBQ $0x00000002, R14
+	JMP  few
+
+fewEnd:
+one:
+	CMPQ R14, $0x00000001
+	JLT  oneEnd
+	MOVQ cols+64(FP), R10
+	XORQ R12, R12
+
+oneLine:
+	CMPQ        R10, $0x00000010
+	JLT         oneLineEnd
+	VMOVUPS     (AX)(R12*4), Y2
+	VMOVUPS     32(AX)(R12*4), Y3
+	VMOVUPS     (CX)(R12*4), Y4
+	VMOVUPS     32(CX)(R12*4), Y5
+	VMOVUPS     (DX)(R12*4), Y6
+	VMOVUPS     32(DX)(R12*4), Y7
+	VMOVUPS     (BX)(R12*4), Y8
+	VMOVUPS     32(BX)(R12*4), Y9
+	LEAQ        (R13)(R12*1), R11
+	VMOVUPS     (DI)(R11*4), Y10
+	VMOVUPS     (R8)(R11*4), Y11
+	VFMADD213PS Y4, Y2, Y11
+	VCMPPS      $0x11, Y0, Y11, Y4
+	VCMPPS      $0x11, Y11, Y1, Y11
+	VANDPS      Y11, Y10, Y10
+	VANDPS      Y4, Y10, Y4
+	VMOVUPS     (R8)(R11*4), Y10
+	VFMADD213PS Y8, Y6, Y10
+	VFMADD231PS Y4, Y2, Y10
+	VMOVUPS     Y10, (SI)(R11*4)
+	VMOVUPS     32(DI)(R11*4), Y2
+	VMOVUPS     32(R8)(R11*4), Y4
+	VFMADD213PS Y5, Y3, Y4
+	VCMPPS      $0x11, Y0, Y4, Y5
+	VCMPPS      $0x11, Y4, Y1, Y4
+	VANDPS      Y4, Y2, Y2
+	VANDPS      Y5, Y2, Y2
+	VMOVUPS     32(R8)(R11*4), Y4
+	VFMADD213PS Y9, Y7, Y4
+	VFMADD231PS Y2, Y3, Y4
+	VMOVUPS     Y4, 32(SI)(R11*4)
+	ADDQ        $0x00000010, R12
+	SUBQ        $0x00000010, R10
+	JMP         oneLine
+
+oneLineEnd:
+oneVector:
+	CMPQ        R10, $0x00000008
+	JLT         oneVectorEnd
+	VMOVUPS     (AX)(R12*4), Y2
+	VMOVUPS     (CX)(R12*4), Y3
+	VMOVUPS     (DX)(R12*4), Y4
+	VMOVUPS     (BX)(R12*4), Y5
+	LEAQ        (R13)(R12*1), R11
+	VMOVUPS     (DI)(R11*4), Y6
+	VMOVUPS     (R8)(R11*4), Y7
+	VFMADD213PS Y3, Y2, Y7
+	VCMPPS      $0x11, Y0, Y7, Y3
+	VCMPPS      $0x11, Y7, Y1, Y7
+	VANDPS      Y7, Y6, Y6
+	VANDPS      Y3, Y6, Y3
+	VMOVUPS     (R8)(R11*4), Y6
+	VFMADD213PS Y5, Y4, Y6
+	VFMADD231PS Y3, Y2, Y6
+	VMOVUPS     Y6, (SI)(R11*4)
+	ADDQ        $0x00000008, R12
+	SUBQ        $0x00000008, R10
+	JMP         oneVector
+
+oneVectorEnd:
+	TESTQ       R10, R10
+	JZ          oneNext
+	LEAQ        vectorTailMasks<>+0(SB), R11
+	MOVQ        $0x00000010, R15
+	SUBQ        R10, R15
+	VMOVUPS     (R11)(R15*4), Y2
+	VMASKMOVPS  (AX)(R12*4), Y2, Y3
+	VMASKMOVPS  (CX)(R12*4), Y2, Y4
+	VMASKMOVPS  (DX)(R12*4), Y2, Y5
+	VMASKMOVPS  (BX)(R12*4), Y2, Y6
+	LEAQ        (R13)(R12*1), R11
+	VMASKMOVPS  (DI)(R11*4), Y2, Y7
+	VMASKMOVPS  (R8)(R11*4), Y2, Y8
+	VFMADD213PS Y4, Y3, Y8
+	VCMPPS      $0x11, Y0, Y8, Y4
+	VCMPPS      $0x11, Y8, Y1, Y8
+	VANDPS      Y8, Y7, Y7
+	VANDPS      Y4, Y7, Y4
+	VMASKMOVPS  (R8)(R11*4), Y2, Y7
+	VFMADD213PS Y6, Y5, Y7
+	VFMADD231PS Y4, Y3, Y7
+	VMASKMOVPS  Y7, Y2, (SI)(R11*4)
+
+oneNext:
+	ADDQ R9, R13
+	SUBQ $0x00000001, R14
+	JMP  one
+
+oneEnd:
 	VZEROUPPER
 	RET
 

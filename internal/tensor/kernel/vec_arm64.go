@@ -235,44 +235,44 @@ func colSumsVec(sum []float32, dot []float32, mean []float32, dy []float32, x []
 }
 
 //go:noescape
-func colSumsReLUNEON(sum *float32, dot *float32, mean *float32, dy *float32, x *float32, y *float32, rows int, cols int, stride int)
+func colSumsReLUNEON(sum *float32, dot *float32, mean *float32, a *float32, b *float32, dy *float32, x *float32, rows int, cols int, stride int)
 
-func colSumsReLUVec(sum []float32, dot []float32, mean []float32, dy []float32, x []float32, y []float32, rows, stride int) {
+func colSumsReLUVec(sum []float32, dot []float32, mean []float32, a []float32, b []float32, dy []float32, x []float32, rows, stride int) {
 	cols := len(sum)
 	cols -= cols % 4
 	if Current() == PlainGo || cols == 0 {
-		colSumsReLUGo(sum, dot, mean, dy, x, y, rows, stride)
+		colSumsReLUGo(sum, dot, mean, a, b, dy, x, rows, stride)
 		return
 	}
 	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
 		switch Current() {
 		case NEON:
-			colSumsReLUNEON(&sum[0], &dot[0], &mean[0], &dy[r*stride], &x[r*stride], &y[r*stride], min(size, rows-r), cols, stride)
+			colSumsReLUNEON(&sum[0], &dot[0], &mean[0], &a[0], &b[0], &dy[r*stride], &x[r*stride], min(size, rows-r), cols, stride)
 		}
 	}
 	if rows > 0 && cols < len(sum) {
-		colSumsReLUGo(sum[cols:], dot[cols:], mean[cols:], dy[cols:], x[cols:], y[cols:], rows, stride)
+		colSumsReLUGo(sum[cols:], dot[cols:], mean[cols:], a[cols:], b[cols:], dy[cols:], x[cols:], rows, stride)
 	}
 }
 
 //go:noescape
-func colSumsReLU6NEON(sum *float32, dot *float32, mean *float32, dy *float32, x *float32, y *float32, rows int, cols int, stride int)
+func colSumsReLU6NEON(sum *float32, dot *float32, mean *float32, a *float32, b *float32, dy *float32, x *float32, rows int, cols int, stride int)
 
-func colSumsReLU6Vec(sum []float32, dot []float32, mean []float32, dy []float32, x []float32, y []float32, rows, stride int) {
+func colSumsReLU6Vec(sum []float32, dot []float32, mean []float32, a []float32, b []float32, dy []float32, x []float32, rows, stride int) {
 	cols := len(sum)
 	cols -= cols % 4
 	if Current() == PlainGo || cols == 0 {
-		colSumsReLU6Go(sum, dot, mean, dy, x, y, rows, stride)
+		colSumsReLU6Go(sum, dot, mean, a, b, dy, x, rows, stride)
 		return
 	}
 	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
 		switch Current() {
 		case NEON:
-			colSumsReLU6NEON(&sum[0], &dot[0], &mean[0], &dy[r*stride], &x[r*stride], &y[r*stride], min(size, rows-r), cols, stride)
+			colSumsReLU6NEON(&sum[0], &dot[0], &mean[0], &a[0], &b[0], &dy[r*stride], &x[r*stride], min(size, rows-r), cols, stride)
 		}
 	}
 	if rows > 0 && cols < len(sum) {
-		colSumsReLU6Go(sum[cols:], dot[cols:], mean[cols:], dy[cols:], x[cols:], y[cols:], rows, stride)
+		colSumsReLU6Go(sum[cols:], dot[cols:], mean[cols:], a[cols:], b[cols:], dy[cols:], x[cols:], rows, stride)
 	}
 }
 
@@ -340,23 +340,65 @@ func colScaleShiftReLU6Vec(a []float32, b []float32, dst []float32, x []float32,
 }
 
 //go:noescape
-func colCombineNEON(a *float32, b *float32, k *float32, dst *float32, x *float32, y *float32, rows int, cols int, stride int)
+func colCombineNEON(a *float32, e *float32, f *float32, dst *float32, dy *float32, x *float32, rows int, cols int, stride int)
 
-func colCombineVec(a []float32, b []float32, k []float32, dst []float32, x []float32, y []float32, rows, stride int) {
+func colCombineVec(a []float32, e []float32, f []float32, dst []float32, dy []float32, x []float32, rows, stride int) {
 	cols := len(a)
 	cols -= cols % 4
 	if Current() == PlainGo || cols == 0 {
-		colCombineGo(a, b, k, dst, x, y, rows, stride)
+		colCombineGo(a, e, f, dst, dy, x, rows, stride)
 		return
 	}
 	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
 		switch Current() {
 		case NEON:
-			colCombineNEON(&a[0], &b[0], &k[0], &dst[r*stride], &x[r*stride], &y[r*stride], min(size, rows-r), cols, stride)
+			colCombineNEON(&a[0], &e[0], &f[0], &dst[r*stride], &dy[r*stride], &x[r*stride], min(size, rows-r), cols, stride)
 		}
 	}
 	if rows > 0 && cols < len(a) {
-		colCombineGo(a[cols:], b[cols:], k[cols:], dst[cols:], x[cols:], y[cols:], rows, stride)
+		colCombineGo(a[cols:], e[cols:], f[cols:], dst[cols:], dy[cols:], x[cols:], rows, stride)
+	}
+}
+
+//go:noescape
+func colCombineReLUNEON(a *float32, b *float32, e *float32, f *float32, dst *float32, dy *float32, x *float32, rows int, cols int, stride int)
+
+func colCombineReLUVec(a []float32, b []float32, e []float32, f []float32, dst []float32, dy []float32, x []float32, rows, stride int) {
+	cols := len(a)
+	cols -= cols % 4
+	if Current() == PlainGo || cols == 0 {
+		colCombineReLUGo(a, b, e, f, dst, dy, x, rows, stride)
+		return
+	}
+	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
+		switch Current() {
+		case NEON:
+			colCombineReLUNEON(&a[0], &b[0], &e[0], &f[0], &dst[r*stride], &dy[r*stride], &x[r*stride], min(size, rows-r), cols, stride)
+		}
+	}
+	if rows > 0 && cols < len(a) {
+		colCombineReLUGo(a[cols:], b[cols:], e[cols:], f[cols:], dst[cols:], dy[cols:], x[cols:], rows, stride)
+	}
+}
+
+//go:noescape
+func colCombineReLU6NEON(a *float32, b *float32, e *float32, f *float32, dst *float32, dy *float32, x *float32, rows int, cols int, stride int)
+
+func colCombineReLU6Vec(a []float32, b []float32, e []float32, f []float32, dst []float32, dy []float32, x []float32, rows, stride int) {
+	cols := len(a)
+	cols -= cols % 4
+	if Current() == PlainGo || cols == 0 {
+		colCombineReLU6Go(a, b, e, f, dst, dy, x, rows, stride)
+		return
+	}
+	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
+		switch Current() {
+		case NEON:
+			colCombineReLU6NEON(&a[0], &b[0], &e[0], &f[0], &dst[r*stride], &dy[r*stride], &x[r*stride], min(size, rows-r), cols, stride)
+		}
+	}
+	if rows > 0 && cols < len(a) {
+		colCombineReLU6Go(a[cols:], b[cols:], e[cols:], f[cols:], dst[cols:], dy[cols:], x[cols:], rows, stride)
 	}
 }
 

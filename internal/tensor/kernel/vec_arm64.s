@@ -345,16 +345,17 @@ row:
 done:
 	RET
 
-// func colSumsReLUNEON(sum *float32, dot *float32, mean *float32, dy *float32, x *float32, y *float32, rows int, cols int, stride int)
-TEXT ·colSumsReLUNEON(SB), NOSPLIT, $0-72
+// func colSumsReLUNEON(sum *float32, dot *float32, mean *float32, a *float32, b *float32, dy *float32, x *float32, rows int, cols int, stride int)
+TEXT ·colSumsReLUNEON(SB), NOSPLIT, $0-80
 	MOVD sum+0(FP), R0
 	MOVD dot+8(FP), R1
 	MOVD mean+16(FP), R2
-	MOVD dy+24(FP), R3
-	MOVD x+32(FP), R4
-	MOVD y+40(FP), R5
-	MOVD cols+56(FP), R14
-	MOVD stride+64(FP), R12
+	MOVD a+24(FP), R3
+	MOVD b+32(FP), R4
+	MOVD dy+40(FP), R5
+	MOVD x+48(FP), R6
+	MOVD cols+64(FP), R14
+	MOVD stride+72(FP), R12
 	LSL $2, R12, R12
 	MOVW $0x00000000, R15
 	WORD $0x4e040de0 // DUP V0, V15
@@ -364,25 +365,26 @@ loop:
 	BLT done
 	FMOVQ (R0), F1
 	FMOVQ (R1), F2
-	FMOVQ (R2), F3
-	MOVD R3, R9
-	MOVD R4, R10
-	MOVD R5, R11
-	MOVD rows+48(FP), R13
+	FMOVQ (R3), F3
+	FMOVQ (R4), F4
+	FMOVQ (R2), F5
+	MOVD R5, R9
+	MOVD R6, R10
+	MOVD rows+56(FP), R13
 
 row:
-	FMOVQ 0(R9), F4
-	FMOVQ 0(R11), F5
-	WORD $0x6ea0e4a6 // FCMGT V6, V5, V0
-	WORD $0x6e601c86 // BSL V6, V4, V0
-	FMOVQ F6, 0(R9)
-	WORD $0x4e26d421 // FADD V1, V1, V6
-	FMOVQ 0(R10), F4
-	WORD $0x4ea3d485 // FSUB V5, V4, V3
-	WORD $0x4e25ccc2 // FMLA V2, V6, V5
+	FMOVQ 0(R9), F6
+	FMOVQ 0(R10), F7
+	WORD $0x4ea41c88 // ORR V8, V4, V4
+	WORD $0x4e27cc68 // FMLA V8, V3, V7
+	WORD $0x6ea0e507 // FCMGT V7, V8, V0
+	WORD $0x6e601cc7 // BSL V7, V6, V0
+	WORD $0x4e27d421 // FADD V1, V1, V7
+	FMOVQ 0(R10), F6
+	WORD $0x4ea5d4c8 // FSUB V8, V6, V5
+	WORD $0x4e28cce2 // FMLA V2, V7, V8
 	ADD R12, R9
 	ADD R12, R10
-	ADD R12, R11
 	SUBS $1, R13
 	BNE row
 	FMOVQ F1, (R0)
@@ -393,22 +395,24 @@ row:
 	ADD $16, R3
 	ADD $16, R4
 	ADD $16, R5
+	ADD $16, R6
 	SUB $4, R14
 	B loop
 
 done:
 	RET
 
-// func colSumsReLU6NEON(sum *float32, dot *float32, mean *float32, dy *float32, x *float32, y *float32, rows int, cols int, stride int)
-TEXT ·colSumsReLU6NEON(SB), NOSPLIT, $0-72
+// func colSumsReLU6NEON(sum *float32, dot *float32, mean *float32, a *float32, b *float32, dy *float32, x *float32, rows int, cols int, stride int)
+TEXT ·colSumsReLU6NEON(SB), NOSPLIT, $0-80
 	MOVD sum+0(FP), R0
 	MOVD dot+8(FP), R1
 	MOVD mean+16(FP), R2
-	MOVD dy+24(FP), R3
-	MOVD x+32(FP), R4
-	MOVD y+40(FP), R5
-	MOVD cols+56(FP), R14
-	MOVD stride+64(FP), R12
+	MOVD a+24(FP), R3
+	MOVD b+32(FP), R4
+	MOVD dy+40(FP), R5
+	MOVD x+48(FP), R6
+	MOVD cols+64(FP), R14
+	MOVD stride+72(FP), R12
 	LSL $2, R12, R12
 	MOVW $0x40c00000, R15
 	WORD $0x4e040de0 // DUP V0, V15
@@ -420,27 +424,28 @@ loop:
 	BLT done
 	FMOVQ (R0), F2
 	FMOVQ (R1), F3
-	FMOVQ (R2), F4
-	MOVD R3, R9
-	MOVD R4, R10
-	MOVD R5, R11
-	MOVD rows+48(FP), R13
+	FMOVQ (R3), F4
+	FMOVQ (R4), F5
+	FMOVQ (R2), F6
+	MOVD R5, R9
+	MOVD R6, R10
+	MOVD rows+56(FP), R13
 
 row:
-	FMOVQ 0(R9), F5
-	FMOVQ 0(R11), F6
-	WORD $0x6ea6e407 // FCMGT V7, V0, V6
-	WORD $0x6ea1e4c8 // FCMGT V8, V6, V1
-	WORD $0x6e611ca8 // BSL V8, V5, V1
-	WORD $0x6e611d07 // BSL V7, V8, V1
-	FMOVQ F7, 0(R9)
-	WORD $0x4e27d442 // FADD V2, V2, V7
+	FMOVQ 0(R9), F7
 	FMOVQ 0(R10), F8
-	WORD $0x4ea4d505 // FSUB V5, V8, V4
-	WORD $0x4e25cce3 // FMLA V3, V7, V5
+	WORD $0x4ea51ca9 // ORR V9, V5, V5
+	WORD $0x4e28cc89 // FMLA V9, V4, V8
+	WORD $0x6ea9e408 // FCMGT V8, V0, V9
+	WORD $0x6ea1e52a // FCMGT V10, V9, V1
+	WORD $0x6e611cea // BSL V10, V7, V1
+	WORD $0x6e611d48 // BSL V8, V10, V1
+	WORD $0x4e28d442 // FADD V2, V2, V8
+	FMOVQ 0(R10), F10
+	WORD $0x4ea6d547 // FSUB V7, V10, V6
+	WORD $0x4e27cd03 // FMLA V3, V8, V7
 	ADD R12, R9
 	ADD R12, R10
-	ADD R12, R11
 	SUBS $1, R13
 	BNE row
 	FMOVQ F2, (R0)
@@ -451,6 +456,7 @@ row:
 	ADD $16, R3
 	ADD $16, R4
 	ADD $16, R5
+	ADD $16, R6
 	SUB $4, R14
 	B loop
 
@@ -583,14 +589,14 @@ row:
 done:
 	RET
 
-// func colCombineNEON(a *float32, b *float32, k *float32, dst *float32, x *float32, y *float32, rows int, cols int, stride int)
+// func colCombineNEON(a *float32, e *float32, f *float32, dst *float32, dy *float32, x *float32, rows int, cols int, stride int)
 TEXT ·colCombineNEON(SB), NOSPLIT, $0-72
 	MOVD a+0(FP), R0
-	MOVD b+8(FP), R1
-	MOVD k+16(FP), R2
+	MOVD e+8(FP), R1
+	MOVD f+16(FP), R2
 	MOVD dst+24(FP), R3
-	MOVD x+32(FP), R4
-	MOVD y+40(FP), R5
+	MOVD dy+32(FP), R4
+	MOVD x+40(FP), R5
 	MOVD cols+56(FP), R14
 	MOVD stride+64(FP), R12
 	LSL $2, R12, R12
@@ -624,6 +630,126 @@ row:
 	ADD $16, R3
 	ADD $16, R4
 	ADD $16, R5
+	SUB $4, R14
+	B loop
+
+done:
+	RET
+
+// func colCombineReLUNEON(a *float32, b *float32, e *float32, f *float32, dst *float32, dy *float32, x *float32, rows int, cols int, stride int)
+TEXT ·colCombineReLUNEON(SB), NOSPLIT, $0-80
+	MOVD a+0(FP), R0
+	MOVD b+8(FP), R1
+	MOVD e+16(FP), R2
+	MOVD f+24(FP), R3
+	MOVD dst+32(FP), R4
+	MOVD dy+40(FP), R5
+	MOVD x+48(FP), R6
+	MOVD cols+64(FP), R14
+	MOVD stride+72(FP), R12
+	LSL $2, R12, R12
+	MOVW $0x00000000, R15
+	WORD $0x4e040de0 // DUP V0, V15
+
+loop:
+	CMP $4, R14
+	BLT done
+	FMOVQ (R0), F1
+	FMOVQ (R1), F2
+	FMOVQ (R0), F3
+	FMOVQ (R2), F4
+	FMOVQ (R3), F5
+	MOVD R4, R9
+	MOVD R5, R10
+	MOVD R6, R11
+	MOVD rows+56(FP), R13
+
+row:
+	FMOVQ 0(R10), F6
+	FMOVQ 0(R11), F7
+	WORD $0x4ea21c48 // ORR V8, V2, V2
+	WORD $0x4e27cc28 // FMLA V8, V1, V7
+	WORD $0x6ea0e507 // FCMGT V7, V8, V0
+	WORD $0x6e601cc7 // BSL V7, V6, V0
+	FMOVQ 0(R11), F6
+	WORD $0x4ea51ca8 // ORR V8, V5, V5
+	WORD $0x4e26cc88 // FMLA V8, V4, V6
+	WORD $0x4e27cc68 // FMLA V8, V3, V7
+	FMOVQ F8, 0(R9)
+	ADD R12, R9
+	ADD R12, R10
+	ADD R12, R11
+	SUBS $1, R13
+	BNE row
+	ADD $16, R0
+	ADD $16, R1
+	ADD $16, R2
+	ADD $16, R3
+	ADD $16, R4
+	ADD $16, R5
+	ADD $16, R6
+	SUB $4, R14
+	B loop
+
+done:
+	RET
+
+// func colCombineReLU6NEON(a *float32, b *float32, e *float32, f *float32, dst *float32, dy *float32, x *float32, rows int, cols int, stride int)
+TEXT ·colCombineReLU6NEON(SB), NOSPLIT, $0-80
+	MOVD a+0(FP), R0
+	MOVD b+8(FP), R1
+	MOVD e+16(FP), R2
+	MOVD f+24(FP), R3
+	MOVD dst+32(FP), R4
+	MOVD dy+40(FP), R5
+	MOVD x+48(FP), R6
+	MOVD cols+64(FP), R14
+	MOVD stride+72(FP), R12
+	LSL $2, R12, R12
+	MOVW $0x40c00000, R15
+	WORD $0x4e040de0 // DUP V0, V15
+	MOVW $0x00000000, R15
+	WORD $0x4e040de1 // DUP V1, V15
+
+loop:
+	CMP $4, R14
+	BLT done
+	FMOVQ (R0), F2
+	FMOVQ (R1), F3
+	FMOVQ (R0), F4
+	FMOVQ (R2), F5
+	FMOVQ (R3), F6
+	MOVD R4, R9
+	MOVD R5, R10
+	MOVD R6, R11
+	MOVD rows+56(FP), R13
+
+row:
+	FMOVQ 0(R10), F7
+	FMOVQ 0(R11), F8
+	WORD $0x4ea31c69 // ORR V9, V3, V3
+	WORD $0x4e28cc49 // FMLA V9, V2, V8
+	WORD $0x6ea9e408 // FCMGT V8, V0, V9
+	WORD $0x6ea1e52a // FCMGT V10, V9, V1
+	WORD $0x6e611cea // BSL V10, V7, V1
+	WORD $0x6e611d48 // BSL V8, V10, V1
+	FMOVQ 0(R11), F10
+	WORD $0x4ea61cc7 // ORR V7, V6, V6
+	WORD $0x4e2acca7 // FMLA V7, V5, V10
+	WORD $0x4e28cc87 // FMLA V7, V4, V8
+	FMOVQ F7, 0(R9)
+	ADD R12, R9
+	ADD R12, R10
+	ADD R12, R11
+	SUBS $1, R13
+	BNE row
+	ADD $16, R0
+	ADD $16, R1
+	ADD $16, R2
+	ADD $16, R3
+	ADD $16, R4
+	ADD $16, R5
+	ADD $16, R6
 	SUB $4, R14
 	B loop
 

@@ -89,36 +89,51 @@ func colSumsGo(sum, dot, mean, dy, x []float32, rows, stride int) {
 	colDotCenteredGo(dot, mean, dy, x, rows, stride)
 }
 
-// ColSumsReLU is ReLUBackward(dy, dy, y) and then ColSums, in one pass.
-func ColSumsReLU(sum, dot, dy, x, y, mean []float32, rows int) {
-	columnsFit("ColSumsReLU", rows, [][]float32{dy, x, y}, [][]float32{sum, dot, mean})
+// ColSumsReLU is ReLUBackward of dy at y = ColScaleShift(x, a, b), and then ColSums, in one pass that leaves dy as it is: to
+// compute y again takes less time than to read it.
+func ColSumsReLU(sum, dot, dy, x, mean, a, b []float32, rows int) {
+	columnsFit("ColSumsReLU", rows, [][]float32{dy, x}, [][]float32{sum, dot, mean, a, b})
 	clear(sum)
 	clear(dot)
-	colSumsReLUVec(sum, dot, mean, dy, x, y, rows, len(sum))
+	colSumsReLUVec(sum, dot, mean, a, b, dy, x, rows, len(sum))
 }
 
-func colSumsReLUGo(sum, dot, mean, dy, x, y []float32, rows, stride int) {
+func colSumsReLUGo(sum, dot, mean, a, b, dy, x []float32, rows, stride int) {
 	for r := range rows {
-		row := dy[r*stride:][:len(sum)]
-		reluBackwardGo(row, row, y[r*stride:][:len(sum)])
+		for c, v := range x[r*stride:][:len(sum)] {
+			if FMA(a[c], v, b[c]) > 0 {
+				addSums(sum, dot, c, dy[r*stride+c], v-mean[c])
+			} else {
+				addSums(sum, dot, c, 0, v-mean[c])
+			}
+		}
 	}
-	colSumsGo(sum, dot, mean, dy, x, rows, stride)
 }
 
-// ColSumsReLU6 is ReLU6Backward(dy, dy, y) and then ColSums, in one pass.
-func ColSumsReLU6(sum, dot, dy, x, y, mean []float32, rows int) {
-	columnsFit("ColSumsReLU6", rows, [][]float32{dy, x, y}, [][]float32{sum, dot, mean})
+// addSums is ColSums for one element. Nothing is left out where dy is 0: 0 times infinity is not 0.
+func addSums(sum, dot []float32, c int, dy, centered float32) {
+	sum[c] += dy
+	dot[c] = FMA(dy, centered, dot[c])
+}
+
+// ColSumsReLU6 is ReLU6Backward of dy at y = ColScaleShift(x, a, b), and then ColSums, as ColSumsReLU is.
+func ColSumsReLU6(sum, dot, dy, x, mean, a, b []float32, rows int) {
+	columnsFit("ColSumsReLU6", rows, [][]float32{dy, x}, [][]float32{sum, dot, mean, a, b})
 	clear(sum)
 	clear(dot)
-	colSumsReLU6Vec(sum, dot, mean, dy, x, y, rows, len(sum))
+	colSumsReLU6Vec(sum, dot, mean, a, b, dy, x, rows, len(sum))
 }
 
-func colSumsReLU6Go(sum, dot, mean, dy, x, y []float32, rows, stride int) {
+func colSumsReLU6Go(sum, dot, mean, a, b, dy, x []float32, rows, stride int) {
 	for r := range rows {
-		row := dy[r*stride:][:len(sum)]
-		relu6BackwardGo(row, row, y[r*stride:][:len(sum)])
+		for c, v := range x[r*stride:][:len(sum)] {
+			if y := FMA(a[c], v, b[c]); y > 0 && y < 6 {
+				addSums(sum, dot, c, dy[r*stride+c], v-mean[c])
+			} else {
+				addSums(sum, dot, c, 0, v-mean[c])
+			}
+		}
 	}
-	colSumsGo(sum, dot, mean, dy, x, rows, stride)
 }
 
 // ColScaleShift sets dst[r,c] = a[c]*x[r,c] + b[c], rounded once: batch normalisation. dst and x are (rows, len(a)).
@@ -164,18 +179,56 @@ func colScaleShiftReLU6Go(a, b, dst, x []float32, rows, stride int) {
 	}
 }
 
-// ColCombine sets dst[r,c] = a[c]*x[r,c] + (b[c]*y[r,c] + k[c]), each sum rounded once: the backward form of batch
-// normalisation. dst, x and y are (rows, len(a)).
-func ColCombine(dst, x, y, a, b, k []float32, rows int) {
-	columnsFit("ColCombine", rows, [][]float32{dst, x, y}, [][]float32{a, b, k})
-	colCombineVec(a, b, k, dst, x, y, rows, len(a))
+// ColCombine sets dst[r,c] = a[c]*dy[r,c] + (e[c]*x[r,c] + f[c]), each sum rounded once: the gradient of batch normalisation.
+// dst, dy and x are (rows, len(a)).
+func ColCombine(dst, dy, x, a, e, f []float32, rows int) {
+	columnsFit("ColCombine", rows, [][]float32{dst, dy, x}, [][]float32{a, e, f})
+	colCombineVec(a, e, f, dst, dy, x, rows, len(a))
 }
 
-func colCombineGo(a, b, k, dst, x, y []float32, rows, stride int) {
+func colCombineGo(a, e, f, dst, dy, x []float32, rows, stride int) {
 	for r := range rows {
 		row := dst[r*stride:][:len(a)]
 		for c, v := range x[r*stride:][:len(a)] {
-			row[c] = FMA(a[c], v, FMA(b[c], y[r*stride+c], k[c]))
+			row[c] = FMA(a[c], dy[r*stride+c], FMA(e[c], v, f[c]))
+		}
+	}
+}
+
+// ColCombineReLU is ReLUBackward of dy at y = ColScaleShift(x, a, b), and then ColCombine, in one pass.
+func ColCombineReLU(dst, dy, x, a, b, e, f []float32, rows int) {
+	columnsFit("ColCombineReLU", rows, [][]float32{dst, dy, x}, [][]float32{a, b, e, f})
+	colCombineReLUVec(a, b, e, f, dst, dy, x, rows, len(a))
+}
+
+func colCombineReLUGo(a, b, e, f, dst, dy, x []float32, rows, stride int) {
+	for r := range rows {
+		row := dst[r*stride:][:len(a)]
+		for c, v := range x[r*stride:][:len(a)] {
+			g := dy[r*stride+c]
+			if !(FMA(a[c], v, b[c]) > 0) {
+				g = 0
+			}
+			row[c] = FMA(a[c], g, FMA(e[c], v, f[c]))
+		}
+	}
+}
+
+// ColCombineReLU6 is ReLU6Backward of dy at y = ColScaleShift(x, a, b), and then ColCombine, in one pass.
+func ColCombineReLU6(dst, dy, x, a, b, e, f []float32, rows int) {
+	columnsFit("ColCombineReLU6", rows, [][]float32{dst, dy, x}, [][]float32{a, b, e, f})
+	colCombineReLU6Vec(a, b, e, f, dst, dy, x, rows, len(a))
+}
+
+func colCombineReLU6Go(a, b, e, f, dst, dy, x []float32, rows, stride int) {
+	for r := range rows {
+		row := dst[r*stride:][:len(a)]
+		for c, v := range x[r*stride:][:len(a)] {
+			g := dy[r*stride+c]
+			if y := FMA(a[c], v, b[c]); !(y > 0 && y < 6) {
+				g = 0
+			}
+			row[c] = FMA(a[c], g, FMA(e[c], v, f[c]))
 		}
 	}
 }

@@ -52,12 +52,12 @@ func colSumsVec(sum []float32, dot []float32, mean []float32, dy []float32, x []
 	colSumsGo(sum, dot, mean, dy, x, rows, stride)
 }
 
-func colSumsReLUVec(sum []float32, dot []float32, mean []float32, dy []float32, x []float32, y []float32, rows, stride int) {
-	colSumsReLUGo(sum, dot, mean, dy, x, y, rows, stride)
+func colSumsReLUVec(sum []float32, dot []float32, mean []float32, a []float32, b []float32, dy []float32, x []float32, rows, stride int) {
+	colSumsReLUGo(sum, dot, mean, a, b, dy, x, rows, stride)
 }
 
-func colSumsReLU6Vec(sum []float32, dot []float32, mean []float32, dy []float32, x []float32, y []float32, rows, stride int) {
-	colSumsReLU6Go(sum, dot, mean, dy, x, y, rows, stride)
+func colSumsReLU6Vec(sum []float32, dot []float32, mean []float32, a []float32, b []float32, dy []float32, x []float32, rows, stride int) {
+	colSumsReLU6Go(sum, dot, mean, a, b, dy, x, rows, stride)
 }
 
 func colScaleShiftVec(a []float32, b []float32, dst []float32, x []float32, rows, stride int) {
@@ -72,8 +72,16 @@ func colScaleShiftReLU6Vec(a []float32, b []float32, dst []float32, x []float32,
 	colScaleShiftReLU6Go(a, b, dst, x, rows, stride)
 }
 
-func colCombineVec(a []float32, b []float32, k []float32, dst []float32, x []float32, y []float32, rows, stride int) {
-	colCombineGo(a, b, k, dst, x, y, rows, stride)
+func colCombineVec(a []float32, e []float32, f []float32, dst []float32, dy []float32, x []float32, rows, stride int) {
+	colCombineGo(a, e, f, dst, dy, x, rows, stride)
+}
+
+func colCombineReLUVec(a []float32, b []float32, e []float32, f []float32, dst []float32, dy []float32, x []float32, rows, stride int) {
+	colCombineReLUGo(a, b, e, f, dst, dy, x, rows, stride)
+}
+
+func colCombineReLU6Vec(a []float32, b []float32, e []float32, f []float32, dst []float32, dy []float32, x []float32, rows, stride int) {
+	colCombineReLU6Go(a, b, e, f, dst, dy, x, rows, stride)
 }
 
 func reluVec(dst []float32, x []float32) {

@@ -108,12 +108,14 @@ var vectorCases = []vectorCase{
 	{"ColSumCentered", 3, only(func(s [][]float32) { ColSumCentered(s[0], s[1], s[2], 1) })},
 	{"ColDotCentered", 4, only(func(s [][]float32) { ColDotCentered(s[0], s[1], s[2], s[3], 1) })},
 	{"ColSums", 5, only(func(s [][]float32) { ColSums(s[0], s[1], s[2], s[3], s[4], 1) })},
-	{"ColSumsReLU", 6, only(func(s [][]float32) { ColSumsReLU(s[0], s[1], s[2], s[3], s[4], s[5], 1) })},
-	{"ColSumsReLU6", 6, only(func(s [][]float32) { ColSumsReLU6(s[0], s[1], s[2], s[3], s[4], s[5], 1) })},
+	{"ColSumsReLU", 7, only(func(s [][]float32) { ColSumsReLU(s[0], s[1], s[2], s[3], s[4], s[5], s[6], 1) })},
+	{"ColSumsReLU6", 7, only(func(s [][]float32) { ColSumsReLU6(s[0], s[1], s[2], s[3], s[4], s[5], s[6], 1) })},
 	{"ColScaleShift", 4, only(func(s [][]float32) { ColScaleShift(s[0], s[1], s[2], s[3], 1) })},
 	{"ColScaleShiftReLU", 4, only(func(s [][]float32) { ColScaleShiftReLU(s[0], s[1], s[2], s[3], 1) })},
 	{"ColScaleShiftReLU6", 4, only(func(s [][]float32) { ColScaleShiftReLU6(s[0], s[1], s[2], s[3], 1) })},
 	{"ColCombine", 6, only(func(s [][]float32) { ColCombine(s[0], s[1], s[2], s[3], s[4], s[5], 1) })},
+	{"ColCombineReLU", 7, only(func(s [][]float32) { ColCombineReLU(s[0], s[1], s[2], s[3], s[4], s[5], s[6], 1) })},
+	{"ColCombineReLU6", 7, only(func(s [][]float32) { ColCombineReLU6(s[0], s[1], s[2], s[3], s[4], s[5], s[6], 1) })},
 	adamCase(32), adamCase(31),
 	ofOne("SGDStep", func(p, g []float32) {
 		SGDStep(p, g, &SGDConstants{Gradient: Gradient{Count: 3, Clip: 1}, Decay: 0.1, Rate: 0.01})
@@ -267,7 +269,7 @@ func compareTiers(t *testing.T, c vectorCase, in [][]float32, shift int) {
 var sink float32
 
 func TestVectorKernelsAllocateNothing(t *testing.T) {
-	in := make([][]float32, 6)
+	in := make([][]float32, 7)
 	for k := range in {
 		in[k] = make([]float32, 100)
 	}
@@ -281,7 +283,7 @@ func TestVectorKernelsAllocateNothing(t *testing.T) {
 		}
 	}
 	for _, c := range columnCases {
-		v, m := in[:3], [][]float32{make([]float32, 500), make([]float32, 500), make([]float32, 500)}
+		v, m := in[:5], [][]float32{make([]float32, 500), make([]float32, 500), make([]float32, 500)}
 		check(c.name, func() { c.run(v, m, 5) })
 	}
 	targets := make([]int32, 10)

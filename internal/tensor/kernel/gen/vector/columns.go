@@ -6,13 +6,22 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// columns is a kernel that runs down the columns of matrices: blocks of columns from left to right, and in each block the
-// rows from the first to the last, with the sums and the columns' operands in registers.
+// columns is a kernel that runs down the columns of matrices: a few rows at a time, and in those the columns from left to
+// right, so that memory is read about in its order; rows of one column after another would leave the prefetchers behind.
 type columns struct {
 	*emission
 	sums, operands []reg.Register // pointers
 	first          reg.GPVirtual  // column of the block
+	row            reg.GPVirtual  // where the rows begin
+	stride         reg.Register
 }
+
+// rowsAtOnce is how many rows a sum is taken up for, in a register. More of them read memory less in its order.
+const rowsAtOnce = 2
+
+// ahead is how many elements before their turn the matrices' are fetched into the cache, about: it is exact where the
+// columns are all that the rows have.
+const ahead = 256
 
 func (x *x86) emitColumns(p *program) {
 	TEXT(p.name+x.set.suffix(), NOSPLIT, p.signature())
@@ -27,34 +36,52 @@ func (x *x86) emitColumns(p *program) {
 	for _, s := range p.streams {
 		e.base = append(e.base, Load(Param(s), GP64()).(reg.GPVirtual))
 	}
-	e.left = Load(Param("cols"), GP64()).(reg.GPVirtual)
-	e.index, c.first = GP64(), GP64()
-	XORQ(c.first, c.first)
+	c.stride = Load(Param("stride"), GP64())
+	e.left, e.index, c.first, c.row = GP64(), GP64(), GP64(), GP64()
+	XORQ(c.row, c.row)
 	for v, n := range p.nodes {
 		if n.op == opConst {
 			e.hoisted[value(v)] = e.broadcast(n)
 		}
 	}
-	// As many columns at once as leave half of the registers for the program and its constants.
-	wide := e.registers() / 2 / (len(p.sums) + len(p.columns)) / 2 * 2
-	if wide >= 4 {
-		c.blocks("wide", 4)
-	}
-	c.blocks("double", 2)
-	c.blocks("narrow", 1)
+	rows := Load(Param("rows"), GP64())
+	c.rows("few", rows, rowsAtOnce)
+	c.rows("one", rows, 1)
 	VZEROUPPER()
 	RET()
 }
 
-// blocks takes the columns in blocks of so many vectors; single vectors are under a mask, for the last columns.
-func (c *columns) blocks(name string, vectors int) {
-	masked, size := vectors == 1, vectors*c.width()
+// rows takes the rows, so many at a time, while there are as many left.
+func (c *columns) rows(name string, left reg.Register, count int) {
 	Label(name)
-	if masked {
-		TESTQ(c.left, c.left)
-		JLE(operand.LabelRef(name + "End"))
-		c.loadMask()
-	} else {
+	CMPQ(left, operand.U32(uint32(count)))
+	JLT(operand.LabelRef(name + "End"))
+	Load(Param("cols"), c.left)
+	XORQ(c.first, c.first)
+	// A cache line at once, where the registers allow it.
+	if vectors := 16 / c.width(); vectors > 1 && vectors*(len(c.p.sums)+len(c.p.columns)) <= c.registers()/2 {
+		c.block(name+"Line", count, vectors, false)
+	}
+	c.block(name+"Vector", count, 1, false)
+	TESTQ(c.left, c.left)
+	JZ(operand.LabelRef(name + "Next"))
+	c.loadMask()
+	c.block(name+"Rest", count, 1, true)
+	Label(name + "Next")
+	for range count {
+		ADDQ(c.stride, c.row)
+	}
+	SUBQ(operand.U32(uint32(count)), left)
+	JMP(operand.LabelRef(name))
+	Label(name + "End")
+}
+
+// block takes the columns of so many rows, so many vectors at a time while there are as many left; or what is left under
+// a mask.
+func (c *columns) block(name string, rows, vectors int, masked bool) {
+	size := vectors * c.width()
+	if !masked {
+		Label(name)
 		CMPQ(c.left, operand.U32(uint32(size)))
 		JLT(operand.LabelRef(name + "End"))
 	}
@@ -66,20 +93,23 @@ func (c *columns) blocks(name string, vectors int) {
 	for _, o := range c.operands {
 		operands = append(operands, c.load(o, vectors, masked))
 	}
-	MOVQ(c.first, c.index)
-	rows, stride := Load(Param("rows"), GP64()), Load(Param("stride"), GP64())
-	Label(name + "Row")
-	for part := range vectors {
-		for v, n := range c.p.nodes {
-			if n.op == opColumn {
-				c.hoisted[value(v)] = operands[n.index][part]
-			}
-		}
-		c.body(part, masked)
+	LEAQ(operand.Mem{Base: c.row, Index: c.first, Scale: 1}, c.index)
+	if rows > 1 && !masked {
+		c.fetch(rows * size)
 	}
-	ADDQ(stride, c.index)
-	DECQ(rows)
-	JNZ(operand.LabelRef(name + "Row"))
+	for row := range rows {
+		if row > 0 {
+			ADDQ(c.stride, c.index)
+		}
+		for part := range vectors {
+			for v, n := range c.p.nodes {
+				if n.op == opColumn {
+					c.hoisted[value(v)] = operands[n.index][part]
+				}
+			}
+			c.body(part, masked)
+		}
+	}
 	for i, s := range c.sums {
 		for part, a := range c.acc[i] {
 			switch {
@@ -92,10 +122,25 @@ func (c *columns) blocks(name string, vectors int) {
 			}
 		}
 	}
+	if masked {
+		return
+	}
 	ADDQ(operand.U32(uint32(size)), c.first)
 	SUBQ(operand.U32(uint32(size)), c.left)
 	JMP(operand.LabelRef(name))
 	Label(name + "End")
+}
+
+// fetch asks for as many elements of each matrix as a block has. The blocks of two rows do so in the order in which the rows
+// lie in memory, not in their own.
+func (c *columns) fetch(elements int) {
+	at := GP64()
+	LEAQ(operand.Mem{Base: c.row, Index: c.first, Scale: rowsAtOnce}, at)
+	for _, base := range c.base {
+		for line := 0; line < elements; line += 16 {
+			PREFETCHT0(operand.Mem{Base: base, Index: at, Scale: 4, Disp: 4 * (ahead + line)})
+		}
+	}
 }
 
 func (c *columns) at(base reg.Register, part int) operand.Mem {

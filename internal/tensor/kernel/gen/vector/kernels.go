@@ -134,6 +134,11 @@ func (b *builder) colSums(dy value) {
 	b.accFMA("dot", dy, b.sub(b.load("x"), b.column("mean")))
 }
 
+// colCombine is batch normalisation's gradient.
+func (b *builder) colCombine(dy value) {
+	b.store("dst", b.fma(b.column("a"), dy, b.fma(b.column("e"), b.load("x"), b.column("f"))))
+}
+
 func (b *builder) centered() value { return b.sub(b.load("x"), b.scalar("mean")) }
 
 func (b *builder) normalized() value { return b.mul(b.centered(), b.scalar("rstd")) }
@@ -228,15 +233,11 @@ var kernels = []kernel{
 	{name: "colSums", sums: list("sum", "dot"), columns: list("mean"), streams: list("dy", "x"), body: func(b *builder) {
 		b.colSums(b.load("dy"))
 	}},
-	{name: "colSumsReLU", sums: list("sum", "dot"), columns: list("mean"), streams: list("dy", "x", "y"), body: func(b *builder) {
-		dy := b.reluGradient(b.load("dy"), b.load("y"))
-		b.store("dy", dy)
-		b.colSums(dy)
+	{name: "colSumsReLU", sums: list("sum", "dot"), columns: list("mean", "a", "b"), streams: list("dy", "x"), body: func(b *builder) {
+		b.colSums(b.reluGradient(b.load("dy"), b.colScaleShift()))
 	}},
-	{name: "colSumsReLU6", sums: list("sum", "dot"), columns: list("mean"), streams: list("dy", "x", "y"), body: func(b *builder) {
-		dy := b.relu6Gradient(b.load("dy"), b.load("y"))
-		b.store("dy", dy)
-		b.colSums(dy)
+	{name: "colSumsReLU6", sums: list("sum", "dot"), columns: list("mean", "a", "b"), streams: list("dy", "x"), body: func(b *builder) {
+		b.colSums(b.relu6Gradient(b.load("dy"), b.colScaleShift()))
 	}},
 	{name: "colScaleShift", columns: list("a", "b"), streams: list("dst", "x"), body: func(b *builder) {
 		b.store("dst", b.colScaleShift())
@@ -247,8 +248,14 @@ var kernels = []kernel{
 	{name: "colScaleShiftReLU6", columns: list("a", "b"), streams: list("dst", "x"), body: func(b *builder) {
 		b.store("dst", b.relu6(b.colScaleShift()))
 	}},
-	{name: "colCombine", columns: list("a", "b", "k"), streams: list("dst", "x", "y"), body: func(b *builder) {
-		b.store("dst", b.fma(b.column("a"), b.load("x"), b.fma(b.column("b"), b.load("y"), b.column("k"))))
+	{name: "colCombine", columns: list("a", "e", "f"), streams: list("dst", "dy", "x"), body: func(b *builder) {
+		b.colCombine(b.load("dy"))
+	}},
+	{name: "colCombineReLU", columns: list("a", "b", "e", "f"), streams: list("dst", "dy", "x"), body: func(b *builder) {
+		b.colCombine(b.reluGradient(b.load("dy"), b.colScaleShift()))
+	}},
+	{name: "colCombineReLU6", columns: list("a", "b", "e", "f"), streams: list("dst", "dy", "x"), body: func(b *builder) {
+		b.colCombine(b.relu6Gradient(b.load("dy"), b.colScaleShift()))
 	}},
 	{name: "relu", past: true, streams: list("dst", "x"), unroll: 4, body: func(b *builder) {
 		b.store("dst", b.relu(b.load("x")))
