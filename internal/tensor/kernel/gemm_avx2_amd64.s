@@ -99,15 +99,17 @@ rows1_maskedSpread:
 	VBROADCASTSS (CX), Y0
 
 rows1_maskedBegun:
-	MOVQ  (SI), AX
-	MOVQ  144(SI), DI
-	MOVQ  R13, R15
-	SHLQ  $0x03, R15
-	MOVQ  192(SI), CX
-	MOVQ  CX, 200(SI)
-	MOVQ  176(SI), DX
-	TESTQ DX, DX
-	JZ    rows1_maskedTail
+	MOVQ       152(SI), CX
+	PREFETCHT0 31(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows1_maskedTail
 
 rows1_maskedStep:
 	VMASKMOVPS   (DI), Y15, Y1
@@ -147,15 +149,17 @@ rows1_wholeSpread:
 	VBROADCASTSS (CX), Y0
 
 rows1_wholeBegun:
-	MOVQ  (SI), AX
-	MOVQ  144(SI), DI
-	MOVQ  R13, R15
-	SHLQ  $0x03, R15
-	MOVQ  192(SI), CX
-	MOVQ  CX, 200(SI)
-	MOVQ  176(SI), DX
-	TESTQ DX, DX
-	JZ    rows1_wholeTail
+	MOVQ       152(SI), CX
+	PREFETCHT0 31(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows1_wholeTail
 
 rows1_wholeStep:
 	VMOVUPS      (DI), Y1
@@ -234,15 +238,19 @@ rows2_maskedSpread:
 	VBROADCASTSS (CX), Y1
 
 rows2_maskedBegun:
-	MOVQ  (SI), AX
-	MOVQ  144(SI), DI
-	MOVQ  R13, R15
-	SHLQ  $0x03, R15
-	MOVQ  192(SI), CX
-	MOVQ  CX, 200(SI)
-	MOVQ  176(SI), DX
-	TESTQ DX, DX
-	JZ    rows2_maskedTail
+	MOVQ       152(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows2_maskedTail
 
 rows2_maskedStep:
 	VMASKMOVPS   (DI), Y15, Y2
@@ -291,15 +299,19 @@ rows2_wholeSpread:
 	VBROADCASTSS (CX), Y1
 
 rows2_wholeBegun:
-	MOVQ  (SI), AX
-	MOVQ  144(SI), DI
-	MOVQ  R13, R15
-	SHLQ  $0x03, R15
-	MOVQ  192(SI), CX
-	MOVQ  CX, 200(SI)
-	MOVQ  176(SI), DX
-	TESTQ DX, DX
-	JZ    rows2_wholeTail
+	MOVQ       152(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows2_wholeTail
 
 rows2_wholeStep:
 	VMOVUPS      (DI), Y2
@@ -387,15 +399,21 @@ rows3_maskedSpread:
 	VBROADCASTSS (CX), Y2
 
 rows3_maskedBegun:
-	MOVQ  (SI), AX
-	MOVQ  144(SI), DI
-	MOVQ  R13, R15
-	SHLQ  $0x03, R15
-	MOVQ  192(SI), CX
-	MOVQ  CX, 200(SI)
-	MOVQ  176(SI), DX
-	TESTQ DX, DX
-	JZ    rows3_maskedTail
+	MOVQ       152(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows3_maskedTail
 
 rows3_maskedStep:
 	VMASKMOVPS   (DI), Y15, Y3
@@ -453,15 +471,21 @@ rows3_wholeSpread:
 	VBROADCASTSS (CX), Y2
 
 rows3_wholeBegun:
-	MOVQ  (SI), AX
-	MOVQ  144(SI), DI
-	MOVQ  R13, R15
-	SHLQ  $0x03, R15
-	MOVQ  192(SI), CX
-	MOVQ  CX, 200(SI)
-	MOVQ  176(SI), DX
-	TESTQ DX, DX
-	JZ    rows3_wholeTail
+	MOVQ       152(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows3_wholeTail
 
 rows3_wholeStep:
 	VMOVUPS      (DI), Y3
@@ -558,15 +582,23 @@ rows4_maskedSpread:
 	VBROADCASTSS (CX), Y3
 
 rows4_maskedBegun:
-	MOVQ  (SI), AX
-	MOVQ  144(SI), DI
-	MOVQ  R13, R15
-	SHLQ  $0x03, R15
-	MOVQ  192(SI), CX
-	MOVQ  CX, 200(SI)
-	MOVQ  176(SI), DX
-	TESTQ DX, DX
-	JZ    rows4_maskedTail
+	MOVQ       152(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows4_maskedTail
 
 rows4_maskedStep:
 	VMASKMOVPS   (DI), Y15, Y4
@@ -633,15 +665,23 @@ rows4_wholeSpread:
 	VBROADCASTSS (CX), Y3
 
 rows4_wholeBegun:
-	MOVQ  (SI), AX
-	MOVQ  144(SI), DI
-	MOVQ  R13, R15
-	SHLQ  $0x03, R15
-	MOVQ  192(SI), CX
-	MOVQ  CX, 200(SI)
-	MOVQ  176(SI), DX
-	TESTQ DX, DX
-	JZ    rows4_wholeTail
+	MOVQ       152(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows4_wholeTail
 
 rows4_wholeStep:
 	VMOVUPS      (DI), Y4
@@ -747,15 +787,25 @@ rows5_maskedSpread:
 	VBROADCASTSS (CX), Y4
 
 rows5_maskedBegun:
-	MOVQ  (SI), AX
-	MOVQ  144(SI), DI
-	MOVQ  R13, R15
-	SHLQ  $0x03, R15
-	MOVQ  192(SI), CX
-	MOVQ  CX, 200(SI)
-	MOVQ  176(SI), DX
-	TESTQ DX, DX
-	JZ    rows5_maskedTail
+	MOVQ       152(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows5_maskedTail
 
 rows5_maskedStep:
 	VMASKMOVPS   (DI), Y15, Y5
@@ -831,15 +881,25 @@ rows5_wholeSpread:
 	VBROADCASTSS (CX), Y4
 
 rows5_wholeBegun:
-	MOVQ  (SI), AX
-	MOVQ  144(SI), DI
-	MOVQ  R13, R15
-	SHLQ  $0x03, R15
-	MOVQ  192(SI), CX
-	MOVQ  CX, 200(SI)
-	MOVQ  176(SI), DX
-	TESTQ DX, DX
-	JZ    rows5_wholeTail
+	MOVQ       152(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows5_wholeTail
 
 rows5_wholeStep:
 	VMOVUPS      (DI), Y5
@@ -954,15 +1014,27 @@ rows6_maskedSpread:
 	VBROADCASTSS (CX), Y5
 
 rows6_maskedBegun:
-	MOVQ  (SI), AX
-	MOVQ  144(SI), DI
-	MOVQ  R13, R15
-	SHLQ  $0x03, R15
-	MOVQ  192(SI), CX
-	MOVQ  CX, 200(SI)
-	MOVQ  176(SI), DX
-	TESTQ DX, DX
-	JZ    rows6_maskedTail
+	MOVQ       152(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows6_maskedTail
 
 rows6_maskedStep:
 	VMASKMOVPS   (DI), Y15, Y6
@@ -1047,15 +1119,27 @@ rows6_wholeSpread:
 	VBROADCASTSS (CX), Y5
 
 rows6_wholeBegun:
-	MOVQ  (SI), AX
-	MOVQ  144(SI), DI
-	MOVQ  R13, R15
-	SHLQ  $0x03, R15
-	MOVQ  192(SI), CX
-	MOVQ  CX, 200(SI)
-	MOVQ  176(SI), DX
-	TESTQ DX, DX
-	JZ    rows6_wholeTail
+	MOVQ       152(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows6_wholeTail
 
 rows6_wholeStep:
 	VMOVUPS      (DI), Y6
@@ -1179,15 +1263,29 @@ rows7_maskedSpread:
 	VBROADCASTSS (CX), Y6
 
 rows7_maskedBegun:
-	MOVQ  (SI), AX
-	MOVQ  144(SI), DI
-	MOVQ  R13, R15
-	SHLQ  $0x03, R15
-	MOVQ  192(SI), CX
-	MOVQ  CX, 200(SI)
-	MOVQ  176(SI), DX
-	TESTQ DX, DX
-	JZ    rows7_maskedTail
+	MOVQ       152(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows7_maskedTail
 
 rows7_maskedStep:
 	VMASKMOVPS   (DI), Y15, Y7
@@ -1281,15 +1379,29 @@ rows7_wholeSpread:
 	VBROADCASTSS (CX), Y6
 
 rows7_wholeBegun:
-	MOVQ  (SI), AX
-	MOVQ  144(SI), DI
-	MOVQ  R13, R15
-	SHLQ  $0x03, R15
-	MOVQ  192(SI), CX
-	MOVQ  CX, 200(SI)
-	MOVQ  176(SI), DX
-	TESTQ DX, DX
-	JZ    rows7_wholeTail
+	MOVQ       152(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows7_wholeTail
 
 rows7_wholeStep:
 	VMOVUPS      (DI), Y7
@@ -1422,15 +1534,31 @@ rows8_maskedSpread:
 	VBROADCASTSS (CX), Y7
 
 rows8_maskedBegun:
-	MOVQ  (SI), AX
-	MOVQ  144(SI), DI
-	MOVQ  R13, R15
-	SHLQ  $0x03, R15
-	MOVQ  192(SI), CX
-	MOVQ  CX, 200(SI)
-	MOVQ  176(SI), DX
-	TESTQ DX, DX
-	JZ    rows8_maskedTail
+	MOVQ       152(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows8_maskedTail
 
 rows8_maskedStep:
 	VMASKMOVPS   (DI), Y15, Y8
@@ -1533,15 +1661,31 @@ rows8_wholeSpread:
 	VBROADCASTSS (CX), Y7
 
 rows8_wholeBegun:
-	MOVQ  (SI), AX
-	MOVQ  144(SI), DI
-	MOVQ  R13, R15
-	SHLQ  $0x03, R15
-	MOVQ  192(SI), CX
-	MOVQ  CX, 200(SI)
-	MOVQ  176(SI), DX
-	TESTQ DX, DX
-	JZ    rows8_wholeTail
+	MOVQ       152(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows8_wholeTail
 
 rows8_wholeStep:
 	VMOVUPS      (DI), Y8
@@ -1683,16 +1827,34 @@ rows9_maskedSpread:
 	VBROADCASTSS (CX), Y8
 
 rows9_maskedBegun:
-	MOVQ  (SI), AX
-	LEAQ  (AX)(R8*8), BX
-	MOVQ  144(SI), DI
-	MOVQ  R13, R15
-	SHLQ  $0x03, R15
-	MOVQ  192(SI), CX
-	MOVQ  CX, 200(SI)
-	MOVQ  176(SI), DX
-	TESTQ DX, DX
-	JZ    rows9_maskedTail
+	MOVQ       152(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	MOVQ       (SI), AX
+	LEAQ       (AX)(R8*8), BX
+	MOVQ       144(SI), DI
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows9_maskedTail
 
 rows9_maskedStep:
 	VMASKMOVPS   (DI), Y15, Y9
@@ -1805,16 +1967,34 @@ rows9_wholeSpread:
 	VBROADCASTSS (CX), Y8
 
 rows9_wholeBegun:
-	MOVQ  (SI), AX
-	LEAQ  (AX)(R8*8), BX
-	MOVQ  144(SI), DI
-	MOVQ  R13, R15
-	SHLQ  $0x03, R15
-	MOVQ  192(SI), CX
-	MOVQ  CX, 200(SI)
-	MOVQ  176(SI), DX
-	TESTQ DX, DX
-	JZ    rows9_wholeTail
+	MOVQ       152(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	MOVQ       (SI), AX
+	LEAQ       (AX)(R8*8), BX
+	MOVQ       144(SI), DI
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows9_wholeTail
 
 rows9_wholeStep:
 	VMOVUPS      (DI), Y9
@@ -1966,16 +2146,36 @@ rows10_maskedSpread:
 	VBROADCASTSS (CX), Y9
 
 rows10_maskedBegun:
-	MOVQ  (SI), AX
-	LEAQ  (AX)(R8*8), BX
-	MOVQ  144(SI), DI
-	MOVQ  R13, R15
-	SHLQ  $0x03, R15
-	MOVQ  192(SI), CX
-	MOVQ  CX, 200(SI)
-	MOVQ  176(SI), DX
-	TESTQ DX, DX
-	JZ    rows10_maskedTail
+	MOVQ       152(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	MOVQ       (SI), AX
+	LEAQ       (AX)(R8*8), BX
+	MOVQ       144(SI), DI
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows10_maskedTail
 
 rows10_maskedStep:
 	VMASKMOVPS   (DI), Y15, Y10
@@ -2097,16 +2297,36 @@ rows10_wholeSpread:
 	VBROADCASTSS (CX), Y9
 
 rows10_wholeBegun:
-	MOVQ  (SI), AX
-	LEAQ  (AX)(R8*8), BX
-	MOVQ  144(SI), DI
-	MOVQ  R13, R15
-	SHLQ  $0x03, R15
-	MOVQ  192(SI), CX
-	MOVQ  CX, 200(SI)
-	MOVQ  176(SI), DX
-	TESTQ DX, DX
-	JZ    rows10_wholeTail
+	MOVQ       152(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	MOVQ       (SI), AX
+	LEAQ       (AX)(R8*8), BX
+	MOVQ       144(SI), DI
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows10_wholeTail
 
 rows10_wholeStep:
 	VMOVUPS      (DI), Y10
@@ -2267,16 +2487,38 @@ rows11_maskedSpread:
 	VBROADCASTSS (CX), Y10
 
 rows11_maskedBegun:
-	MOVQ  (SI), AX
-	LEAQ  (AX)(R8*8), BX
-	MOVQ  144(SI), DI
-	MOVQ  R13, R15
-	SHLQ  $0x03, R15
-	MOVQ  192(SI), CX
-	MOVQ  CX, 200(SI)
-	MOVQ  176(SI), DX
-	TESTQ DX, DX
-	JZ    rows11_maskedTail
+	MOVQ       152(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	MOVQ       (SI), AX
+	LEAQ       (AX)(R8*8), BX
+	MOVQ       144(SI), DI
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows11_maskedTail
 
 rows11_maskedStep:
 	VMASKMOVPS   (DI), Y15, Y11
@@ -2407,16 +2649,38 @@ rows11_wholeSpread:
 	VBROADCASTSS (CX), Y10
 
 rows11_wholeBegun:
-	MOVQ  (SI), AX
-	LEAQ  (AX)(R8*8), BX
-	MOVQ  144(SI), DI
-	MOVQ  R13, R15
-	SHLQ  $0x03, R15
-	MOVQ  192(SI), CX
-	MOVQ  CX, 200(SI)
-	MOVQ  176(SI), DX
-	TESTQ DX, DX
-	JZ    rows11_wholeTail
+	MOVQ       152(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	MOVQ       (SI), AX
+	LEAQ       (AX)(R8*8), BX
+	MOVQ       144(SI), DI
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows11_wholeTail
 
 rows11_wholeStep:
 	VMOVUPS      (DI), Y11
@@ -2586,16 +2850,40 @@ rows12_maskedSpread:
 	VBROADCASTSS (CX), Y11
 
 rows12_maskedBegun:
-	MOVQ  (SI), AX
-	LEAQ  (AX)(R8*8), BX
-	MOVQ  144(SI), DI
-	MOVQ  R13, R15
-	SHLQ  $0x03, R15
-	MOVQ  192(SI), CX
-	MOVQ  CX, 200(SI)
-	MOVQ  176(SI), DX
-	TESTQ DX, DX
-	JZ    rows12_maskedTail
+	MOVQ       152(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	MOVQ       (SI), AX
+	LEAQ       (AX)(R8*8), BX
+	MOVQ       144(SI), DI
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows12_maskedTail
 
 rows12_maskedStep:
 	VMASKMOVPS   (DI), Y15, Y12
@@ -2735,16 +3023,40 @@ rows12_wholeSpread:
 	VBROADCASTSS (CX), Y11
 
 rows12_wholeBegun:
-	MOVQ  (SI), AX
-	LEAQ  (AX)(R8*8), BX
-	MOVQ  144(SI), DI
-	MOVQ  R13, R15
-	SHLQ  $0x03, R15
-	MOVQ  192(SI), CX
-	MOVQ  CX, 200(SI)
-	MOVQ  176(SI), DX
-	TESTQ DX, DX
-	JZ    rows12_wholeTail
+	MOVQ       152(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	MOVQ       (SI), AX
+	LEAQ       (AX)(R8*8), BX
+	MOVQ       144(SI), DI
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows12_wholeTail
 
 rows12_wholeStep:
 	VMOVUPS      (DI), Y12
@@ -2928,15 +3240,17 @@ rows1_maskedSpread:
 	VMOVAPS      Y0, Y1
 
 rows1_maskedBegun:
-	MOVQ  (SI), AX
-	MOVQ  144(SI), DI
-	MOVQ  R13, R15
-	SHLQ  $0x03, R15
-	MOVQ  192(SI), CX
-	MOVQ  CX, 200(SI)
-	MOVQ  176(SI), DX
-	TESTQ DX, DX
-	JZ    rows1_maskedTail
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows1_maskedTail
 
 rows1_maskedStep:
 	VMOVUPS      (DI), Y2
@@ -2982,15 +3296,17 @@ rows1_wholeSpread:
 	VMOVAPS      Y0, Y1
 
 rows1_wholeBegun:
-	MOVQ  (SI), AX
-	MOVQ  144(SI), DI
-	MOVQ  R13, R15
-	SHLQ  $0x03, R15
-	MOVQ  192(SI), CX
-	MOVQ  CX, 200(SI)
-	MOVQ  176(SI), DX
-	TESTQ DX, DX
-	JZ    rows1_wholeTail
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows1_wholeTail
 
 rows1_wholeStep:
 	VMOVUPS      (DI), Y2
@@ -3077,15 +3393,19 @@ rows2_maskedSpread:
 	VMOVAPS      Y2, Y3
 
 rows2_maskedBegun:
-	MOVQ  (SI), AX
-	MOVQ  144(SI), DI
-	MOVQ  R13, R15
-	SHLQ  $0x03, R15
-	MOVQ  192(SI), CX
-	MOVQ  CX, 200(SI)
-	MOVQ  176(SI), DX
-	TESTQ DX, DX
-	JZ    rows2_maskedTail
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows2_maskedTail
 
 rows2_maskedStep:
 	VMOVUPS      (DI), Y4
@@ -3145,15 +3465,19 @@ rows2_wholeSpread:
 	VMOVAPS      Y2, Y3
 
 rows2_wholeBegun:
-	MOVQ  (SI), AX
-	MOVQ  144(SI), DI
-	MOVQ  R13, R15
-	SHLQ  $0x03, R15
-	MOVQ  192(SI), CX
-	MOVQ  CX, 200(SI)
-	MOVQ  176(SI), DX
-	TESTQ DX, DX
-	JZ    rows2_wholeTail
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows2_wholeTail
 
 rows2_wholeStep:
 	VMOVUPS      (DI), Y4
@@ -3254,15 +3578,21 @@ rows3_maskedSpread:
 	VMOVAPS      Y4, Y5
 
 rows3_maskedBegun:
-	MOVQ  (SI), AX
-	MOVQ  144(SI), DI
-	MOVQ  R13, R15
-	SHLQ  $0x03, R15
-	MOVQ  192(SI), CX
-	MOVQ  CX, 200(SI)
-	MOVQ  176(SI), DX
-	TESTQ DX, DX
-	JZ    rows3_maskedTail
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows3_maskedTail
 
 rows3_maskedStep:
 	VMOVUPS      (DI), Y6
@@ -3336,15 +3666,21 @@ rows3_wholeSpread:
 	VMOVAPS      Y4, Y5
 
 rows3_wholeBegun:
-	MOVQ  (SI), AX
-	MOVQ  144(SI), DI
-	MOVQ  R13, R15
-	SHLQ  $0x03, R15
-	MOVQ  192(SI), CX
-	MOVQ  CX, 200(SI)
-	MOVQ  176(SI), DX
-	TESTQ DX, DX
-	JZ    rows3_wholeTail
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows3_wholeTail
 
 rows3_wholeStep:
 	VMOVUPS      (DI), Y6
@@ -3459,15 +3795,23 @@ rows4_maskedSpread:
 	VMOVAPS      Y6, Y7
 
 rows4_maskedBegun:
-	MOVQ  (SI), AX
-	MOVQ  144(SI), DI
-	MOVQ  R13, R15
-	SHLQ  $0x03, R15
-	MOVQ  192(SI), CX
-	MOVQ  CX, 200(SI)
-	MOVQ  176(SI), DX
-	TESTQ DX, DX
-	JZ    rows4_maskedTail
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows4_maskedTail
 
 rows4_maskedStep:
 	VMOVUPS      (DI), Y8
@@ -3555,15 +3899,23 @@ rows4_wholeSpread:
 	VMOVAPS      Y6, Y7
 
 rows4_wholeBegun:
-	MOVQ  (SI), AX
-	MOVQ  144(SI), DI
-	MOVQ  R13, R15
-	SHLQ  $0x03, R15
-	MOVQ  192(SI), CX
-	MOVQ  CX, 200(SI)
-	MOVQ  176(SI), DX
-	TESTQ DX, DX
-	JZ    rows4_wholeTail
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows4_wholeTail
 
 rows4_wholeStep:
 	VMOVUPS      (DI), Y8
@@ -3692,15 +4044,25 @@ rows5_maskedSpread:
 	VMOVAPS      Y8, Y9
 
 rows5_maskedBegun:
-	MOVQ  (SI), AX
-	MOVQ  144(SI), DI
-	MOVQ  R13, R15
-	SHLQ  $0x03, R15
-	MOVQ  192(SI), CX
-	MOVQ  CX, 200(SI)
-	MOVQ  176(SI), DX
-	TESTQ DX, DX
-	JZ    rows5_maskedTail
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows5_maskedTail
 
 rows5_maskedStep:
 	VMOVUPS      (DI), Y10
@@ -3802,15 +4164,25 @@ rows5_wholeSpread:
 	VMOVAPS      Y8, Y9
 
 rows5_wholeBegun:
-	MOVQ  (SI), AX
-	MOVQ  144(SI), DI
-	MOVQ  R13, R15
-	SHLQ  $0x03, R15
-	MOVQ  192(SI), CX
-	MOVQ  CX, 200(SI)
-	MOVQ  176(SI), DX
-	TESTQ DX, DX
-	JZ    rows5_wholeTail
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows5_wholeTail
 
 rows5_wholeStep:
 	VMOVUPS      (DI), Y10
@@ -3953,15 +4325,27 @@ rows6_maskedSpread:
 	VMOVAPS      Y10, Y11
 
 rows6_maskedBegun:
-	MOVQ  (SI), AX
-	MOVQ  144(SI), DI
-	MOVQ  R13, R15
-	SHLQ  $0x03, R15
-	MOVQ  192(SI), CX
-	MOVQ  CX, 200(SI)
-	MOVQ  176(SI), DX
-	TESTQ DX, DX
-	JZ    rows6_maskedTail
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows6_maskedTail
 
 rows6_maskedStep:
 	VMOVUPS      (DI), Y12
@@ -4077,15 +4461,27 @@ rows6_wholeSpread:
 	VMOVAPS      Y10, Y11
 
 rows6_wholeBegun:
-	MOVQ  (SI), AX
-	MOVQ  144(SI), DI
-	MOVQ  R13, R15
-	SHLQ  $0x03, R15
-	MOVQ  192(SI), CX
-	MOVQ  CX, 200(SI)
-	MOVQ  176(SI), DX
-	TESTQ DX, DX
-	JZ    rows6_wholeTail
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows6_wholeTail
 
 rows6_wholeStep:
 	VMOVUPS      (DI), Y12

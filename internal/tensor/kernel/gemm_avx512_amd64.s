@@ -3,7 +3,7 @@
 #include "textflag.h"
 
 // func gemmAVX512x1(p *uint64)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmAVX512x1(SB), NOSPLIT|NOFRAME, $0-8
 	MOVQ  p+0(FP), SI
 	MOVQ  8(SI), R8
@@ -116,9 +116,11 @@ rows1_maskedSpread:
 	VBROADCASTSS (CX), Z0
 
 rows1_maskedBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows1_maskedStep:
 	VMOVUPS.Z        (DI), K1, Z1
@@ -149,9 +151,11 @@ rows1_wholeSpread:
 	VBROADCASTSS (CX), Z0
 
 rows1_wholeBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows1_wholeStep:
 	VMOVUPS          (DI), Z1
@@ -221,9 +225,13 @@ rows2_maskedSpread:
 	VBROADCASTSS (CX), Z1
 
 rows2_maskedBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows2_maskedStep:
 	VMOVUPS.Z        (DI), K1, Z2
@@ -262,9 +270,13 @@ rows2_wholeSpread:
 	VBROADCASTSS (CX), Z1
 
 rows2_wholeBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows2_wholeStep:
 	VMOVUPS          (DI), Z2
@@ -342,9 +354,15 @@ rows3_maskedSpread:
 	VBROADCASTSS (CX), Z2
 
 rows3_maskedBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows3_maskedStep:
 	VMOVUPS.Z        (DI), K1, Z3
@@ -391,9 +409,15 @@ rows3_wholeSpread:
 	VBROADCASTSS (CX), Z2
 
 rows3_wholeBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows3_wholeStep:
 	VMOVUPS          (DI), Z3
@@ -479,9 +503,17 @@ rows4_maskedSpread:
 	VBROADCASTSS (CX), Z3
 
 rows4_maskedBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows4_maskedStep:
 	VMOVUPS.Z        (DI), K1, Z4
@@ -536,9 +568,17 @@ rows4_wholeSpread:
 	VBROADCASTSS (CX), Z3
 
 rows4_wholeBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows4_wholeStep:
 	VMOVUPS          (DI), Z4
@@ -632,9 +672,19 @@ rows5_maskedSpread:
 	VBROADCASTSS (CX), Z4
 
 rows5_maskedBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows5_maskedStep:
 	VMOVUPS.Z        (DI), K1, Z5
@@ -697,9 +747,19 @@ rows5_wholeSpread:
 	VBROADCASTSS (CX), Z4
 
 rows5_wholeBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows5_wholeStep:
 	VMOVUPS          (DI), Z5
@@ -801,9 +861,21 @@ rows6_maskedSpread:
 	VBROADCASTSS (CX), Z5
 
 rows6_maskedBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows6_maskedStep:
 	VMOVUPS.Z        (DI), K1, Z6
@@ -874,9 +946,21 @@ rows6_wholeSpread:
 	VBROADCASTSS (CX), Z5
 
 rows6_wholeBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows6_wholeStep:
 	VMOVUPS          (DI), Z6
@@ -986,9 +1070,23 @@ rows7_maskedSpread:
 	VBROADCASTSS (CX), Z6
 
 rows7_maskedBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows7_maskedStep:
 	VMOVUPS.Z        (DI), K1, Z7
@@ -1067,9 +1165,23 @@ rows7_wholeSpread:
 	VBROADCASTSS (CX), Z6
 
 rows7_wholeBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows7_wholeStep:
 	VMOVUPS          (DI), Z7
@@ -1187,9 +1299,25 @@ rows8_maskedSpread:
 	VBROADCASTSS (CX), Z7
 
 rows8_maskedBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows8_maskedStep:
 	VMOVUPS.Z        (DI), K1, Z8
@@ -1276,9 +1404,25 @@ rows8_wholeSpread:
 	VBROADCASTSS (CX), Z7
 
 rows8_wholeBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows8_wholeStep:
 	VMOVUPS          (DI), Z8
@@ -1404,10 +1548,28 @@ rows9_maskedSpread:
 	VBROADCASTSS (CX), Z8
 
 rows9_maskedBegun:
-	MOVQ (SI), AX
-	LEAQ (AX)(R8*8), BX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	MOVQ       (SI), AX
+	LEAQ       (AX)(R8*8), BX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows9_maskedStep:
 	VMOVUPS.Z        (DI), K1, Z9
@@ -1503,10 +1665,28 @@ rows9_wholeSpread:
 	VBROADCASTSS (CX), Z8
 
 rows9_wholeBegun:
-	MOVQ (SI), AX
-	LEAQ (AX)(R8*8), BX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	MOVQ       (SI), AX
+	LEAQ       (AX)(R8*8), BX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows9_wholeStep:
 	VMOVUPS          (DI), Z9
@@ -1641,10 +1821,30 @@ rows10_maskedSpread:
 	VBROADCASTSS (CX), Z9
 
 rows10_maskedBegun:
-	MOVQ (SI), AX
-	LEAQ (AX)(R8*8), BX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	MOVQ       (SI), AX
+	LEAQ       (AX)(R8*8), BX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows10_maskedStep:
 	VMOVUPS.Z        (DI), K1, Z10
@@ -1748,10 +1948,30 @@ rows10_wholeSpread:
 	VBROADCASTSS (CX), Z9
 
 rows10_wholeBegun:
-	MOVQ (SI), AX
-	LEAQ (AX)(R8*8), BX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	MOVQ       (SI), AX
+	LEAQ       (AX)(R8*8), BX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows10_wholeStep:
 	VMOVUPS          (DI), Z10
@@ -1894,10 +2114,32 @@ rows11_maskedSpread:
 	VBROADCASTSS (CX), Z10
 
 rows11_maskedBegun:
-	MOVQ (SI), AX
-	LEAQ (AX)(R8*8), BX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	MOVQ       (SI), AX
+	LEAQ       (AX)(R8*8), BX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows11_maskedStep:
 	VMOVUPS.Z        (DI), K1, Z11
@@ -2009,10 +2251,32 @@ rows11_wholeSpread:
 	VBROADCASTSS (CX), Z10
 
 rows11_wholeBegun:
-	MOVQ (SI), AX
-	LEAQ (AX)(R8*8), BX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	MOVQ       (SI), AX
+	LEAQ       (AX)(R8*8), BX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows11_wholeStep:
 	VMOVUPS          (DI), Z11
@@ -2163,10 +2427,34 @@ rows12_maskedSpread:
 	VBROADCASTSS (CX), Z11
 
 rows12_maskedBegun:
-	MOVQ (SI), AX
-	LEAQ (AX)(R8*8), BX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	MOVQ       (SI), AX
+	LEAQ       (AX)(R8*8), BX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows12_maskedStep:
 	VMOVUPS.Z        (DI), K1, Z12
@@ -2286,10 +2574,34 @@ rows12_wholeSpread:
 	VBROADCASTSS (CX), Z11
 
 rows12_wholeBegun:
-	MOVQ (SI), AX
-	LEAQ (AX)(R8*8), BX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	MOVQ       (SI), AX
+	LEAQ       (AX)(R8*8), BX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows12_wholeStep:
 	VMOVUPS          (DI), Z12
@@ -2448,10 +2760,36 @@ rows13_maskedSpread:
 	VBROADCASTSS (CX), Z12
 
 rows13_maskedBegun:
-	MOVQ (SI), AX
-	LEAQ (AX)(R8*8), BX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	MOVQ       (SI), AX
+	LEAQ       (AX)(R8*8), BX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows13_maskedStep:
 	VMOVUPS.Z        (DI), K1, Z13
@@ -2579,10 +2917,36 @@ rows13_wholeSpread:
 	VBROADCASTSS (CX), Z12
 
 rows13_wholeBegun:
-	MOVQ (SI), AX
-	LEAQ (AX)(R8*8), BX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	MOVQ       (SI), AX
+	LEAQ       (AX)(R8*8), BX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows13_wholeStep:
 	VMOVUPS          (DI), Z13
@@ -2749,10 +3113,38 @@ rows14_maskedSpread:
 	VBROADCASTSS (CX), Z13
 
 rows14_maskedBegun:
-	MOVQ (SI), AX
-	LEAQ (AX)(R8*8), BX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	MOVQ       (SI), AX
+	LEAQ       (AX)(R8*8), BX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows14_maskedStep:
 	VMOVUPS.Z        (DI), K1, Z14
@@ -2888,10 +3280,38 @@ rows14_wholeSpread:
 	VBROADCASTSS (CX), Z13
 
 rows14_wholeBegun:
-	MOVQ (SI), AX
-	LEAQ (AX)(R8*8), BX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	MOVQ       (SI), AX
+	LEAQ       (AX)(R8*8), BX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows14_wholeStep:
 	VMOVUPS          (DI), Z14
@@ -3066,10 +3486,40 @@ rows15_maskedSpread:
 	VBROADCASTSS (CX), Z14
 
 rows15_maskedBegun:
-	MOVQ (SI), AX
-	LEAQ (AX)(R8*8), BX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	MOVQ       (SI), AX
+	LEAQ       (AX)(R8*8), BX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows15_maskedStep:
 	VMOVUPS.Z        (DI), K1, Z15
@@ -3213,10 +3663,40 @@ rows15_wholeSpread:
 	VBROADCASTSS (CX), Z14
 
 rows15_wholeBegun:
-	MOVQ (SI), AX
-	LEAQ (AX)(R8*8), BX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	MOVQ       (SI), AX
+	LEAQ       (AX)(R8*8), BX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows15_wholeStep:
 	VMOVUPS          (DI), Z15
@@ -3399,10 +3879,42 @@ rows16_maskedSpread:
 	VBROADCASTSS (CX), Z15
 
 rows16_maskedBegun:
-	MOVQ (SI), AX
-	LEAQ (AX)(R8*8), BX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	MOVQ       (SI), AX
+	LEAQ       (AX)(R8*8), BX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows16_maskedStep:
 	VMOVUPS.Z        (DI), K1, Z16
@@ -3554,10 +4066,42 @@ rows16_wholeSpread:
 	VBROADCASTSS (CX), Z15
 
 rows16_wholeBegun:
-	MOVQ (SI), AX
-	LEAQ (AX)(R8*8), BX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	MOVQ       (SI), AX
+	LEAQ       (AX)(R8*8), BX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows16_wholeStep:
 	VMOVUPS          (DI), Z16
@@ -3659,7 +4203,7 @@ rows16_next:
 	RET
 
 // func gemmAVX512x2(p *uint64)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmAVX512x2(SB), NOSPLIT|NOFRAME, $0-8
 	MOVQ  p+0(FP), SI
 	MOVQ  8(SI), R8
@@ -3764,9 +4308,12 @@ rows1_maskedSpread:
 	VMOVAPS      Z0, Z1
 
 rows1_maskedBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows1_maskedStep:
 	VMOVUPS      (DI), Z2
@@ -3804,9 +4351,12 @@ rows1_wholeSpread:
 	VMOVAPS      Z0, Z1
 
 rows1_wholeBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows1_wholeStep:
 	VMOVUPS      (DI), Z2
@@ -3885,9 +4435,15 @@ rows2_maskedSpread:
 	VMOVAPS      Z2, Z3
 
 rows2_maskedBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows2_maskedStep:
 	VMOVUPS      (DI), Z4
@@ -3939,9 +4495,15 @@ rows2_wholeSpread:
 	VMOVAPS      Z2, Z3
 
 rows2_wholeBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows2_wholeStep:
 	VMOVUPS      (DI), Z4
@@ -4034,9 +4596,18 @@ rows3_maskedSpread:
 	VMOVAPS      Z4, Z5
 
 rows3_maskedBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows3_maskedStep:
 	VMOVUPS      (DI), Z6
@@ -4102,9 +4673,18 @@ rows3_wholeSpread:
 	VMOVAPS      Z4, Z5
 
 rows3_wholeBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows3_wholeStep:
 	VMOVUPS      (DI), Z6
@@ -4211,9 +4791,21 @@ rows4_maskedSpread:
 	VMOVAPS      Z6, Z7
 
 rows4_maskedBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows4_maskedStep:
 	VMOVUPS      (DI), Z8
@@ -4293,9 +4885,21 @@ rows4_wholeSpread:
 	VMOVAPS      Z6, Z7
 
 rows4_wholeBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows4_wholeStep:
 	VMOVUPS      (DI), Z8
@@ -4416,9 +5020,24 @@ rows5_maskedSpread:
 	VMOVAPS      Z8, Z9
 
 rows5_maskedBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows5_maskedStep:
 	VMOVUPS      (DI), Z10
@@ -4512,9 +5131,24 @@ rows5_wholeSpread:
 	VMOVAPS      Z8, Z9
 
 rows5_wholeBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows5_wholeStep:
 	VMOVUPS      (DI), Z10
@@ -4649,9 +5283,27 @@ rows6_maskedSpread:
 	VMOVAPS      Z10, Z11
 
 rows6_maskedBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows6_maskedStep:
 	VMOVUPS      (DI), Z12
@@ -4759,9 +5411,27 @@ rows6_wholeSpread:
 	VMOVAPS      Z10, Z11
 
 rows6_wholeBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows6_wholeStep:
 	VMOVUPS      (DI), Z12
@@ -4910,9 +5580,30 @@ rows7_maskedSpread:
 	VMOVAPS      Z12, Z13
 
 rows7_maskedBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows7_maskedStep:
 	VMOVUPS      (DI), Z14
@@ -5034,9 +5725,30 @@ rows7_wholeSpread:
 	VMOVAPS      Z12, Z13
 
 rows7_wholeBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows7_wholeStep:
 	VMOVUPS      (DI), Z14
@@ -5199,9 +5911,33 @@ rows8_maskedSpread:
 	VMOVAPS      Z14, Z15
 
 rows8_maskedBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows8_maskedStep:
 	VMOVUPS      (DI), Z16
@@ -5337,9 +6073,33 @@ rows8_wholeSpread:
 	VMOVAPS      Z14, Z15
 
 rows8_wholeBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows8_wholeStep:
 	VMOVUPS      (DI), Z16
@@ -5516,10 +6276,37 @@ rows9_maskedSpread:
 	VMOVAPS      Z16, Z17
 
 rows9_maskedBegun:
-	MOVQ (SI), AX
-	LEAQ (AX)(R8*8), BX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	MOVQ       (SI), AX
+	LEAQ       (AX)(R8*8), BX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows9_maskedStep:
 	VMOVUPS      (DI), Z18
@@ -5670,10 +6457,37 @@ rows9_wholeSpread:
 	VMOVAPS      Z16, Z17
 
 rows9_wholeBegun:
-	MOVQ (SI), AX
-	LEAQ (AX)(R8*8), BX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	MOVQ       (SI), AX
+	LEAQ       (AX)(R8*8), BX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows9_wholeStep:
 	VMOVUPS      (DI), Z18
@@ -5865,10 +6679,40 @@ rows10_maskedSpread:
 	VMOVAPS      Z18, Z19
 
 rows10_maskedBegun:
-	MOVQ (SI), AX
-	LEAQ (AX)(R8*8), BX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	MOVQ       (SI), AX
+	LEAQ       (AX)(R8*8), BX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows10_maskedStep:
 	VMOVUPS      (DI), Z20
@@ -6033,10 +6877,40 @@ rows10_wholeSpread:
 	VMOVAPS      Z18, Z19
 
 rows10_wholeBegun:
-	MOVQ (SI), AX
-	LEAQ (AX)(R8*8), BX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	MOVQ       (SI), AX
+	LEAQ       (AX)(R8*8), BX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows10_wholeStep:
 	VMOVUPS      (DI), Z20
@@ -6242,10 +7116,43 @@ rows11_maskedSpread:
 	VMOVAPS      Z20, Z21
 
 rows11_maskedBegun:
-	MOVQ (SI), AX
-	LEAQ (AX)(R8*8), BX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	MOVQ       (SI), AX
+	LEAQ       (AX)(R8*8), BX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows11_maskedStep:
 	VMOVUPS      (DI), Z22
@@ -6424,10 +7331,43 @@ rows11_wholeSpread:
 	VMOVAPS      Z20, Z21
 
 rows11_wholeBegun:
-	MOVQ (SI), AX
-	LEAQ (AX)(R8*8), BX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	MOVQ       (SI), AX
+	LEAQ       (AX)(R8*8), BX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows11_wholeStep:
 	VMOVUPS      (DI), Z22
@@ -6647,10 +7587,46 @@ rows12_maskedSpread:
 	VMOVAPS      Z22, Z23
 
 rows12_maskedBegun:
-	MOVQ (SI), AX
-	LEAQ (AX)(R8*8), BX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	MOVQ       (SI), AX
+	LEAQ       (AX)(R8*8), BX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows12_maskedStep:
 	VMOVUPS      (DI), Z24
@@ -6843,10 +7819,46 @@ rows12_wholeSpread:
 	VMOVAPS      Z22, Z23
 
 rows12_wholeBegun:
-	MOVQ (SI), AX
-	LEAQ (AX)(R8*8), BX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	MOVQ       (SI), AX
+	LEAQ       (AX)(R8*8), BX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows12_wholeStep:
 	VMOVUPS      (DI), Z24
@@ -7080,10 +8092,49 @@ rows13_maskedSpread:
 	VMOVAPS      Z24, Z25
 
 rows13_maskedBegun:
-	MOVQ (SI), AX
-	LEAQ (AX)(R8*8), BX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	MOVQ       (SI), AX
+	LEAQ       (AX)(R8*8), BX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows13_maskedStep:
 	VMOVUPS      (DI), Z26
@@ -7290,10 +8341,49 @@ rows13_wholeSpread:
 	VMOVAPS      Z24, Z25
 
 rows13_wholeBegun:
-	MOVQ (SI), AX
-	LEAQ (AX)(R8*8), BX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	MOVQ       (SI), AX
+	LEAQ       (AX)(R8*8), BX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows13_wholeStep:
 	VMOVUPS      (DI), Z26
@@ -7541,10 +8631,52 @@ rows14_maskedSpread:
 	VMOVAPS      Z26, Z27
 
 rows14_maskedBegun:
-	MOVQ (SI), AX
-	LEAQ (AX)(R8*8), BX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	MOVQ       (SI), AX
+	LEAQ       (AX)(R8*8), BX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows14_maskedStep:
 	VMOVUPS      (DI), Z28
@@ -7765,10 +8897,52 @@ rows14_wholeSpread:
 	VMOVAPS      Z26, Z27
 
 rows14_wholeBegun:
-	MOVQ (SI), AX
-	LEAQ (AX)(R8*8), BX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	MOVQ       (SI), AX
+	LEAQ       (AX)(R8*8), BX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows14_wholeStep:
 	VMOVUPS      (DI), Z28
@@ -7919,7 +9093,7 @@ rows14_next:
 	RET
 
 // func gemmAVX512x3(p *uint64)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmAVX512x3(SB), NOSPLIT|NOFRAME, $0-8
 	MOVQ  p+0(FP), SI
 	MOVQ  8(SI), R8
@@ -7996,9 +9170,13 @@ rows1_maskedSpread:
 	VMOVAPS      Z0, Z2
 
 rows1_maskedBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows1_maskedStep:
 	VMOVUPS      (DI), Z3
@@ -8042,9 +9220,13 @@ rows1_wholeSpread:
 	VMOVAPS      Z0, Z2
 
 rows1_wholeBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows1_wholeStep:
 	VMOVUPS      (DI), Z3
@@ -8131,9 +9313,17 @@ rows2_maskedSpread:
 	VMOVAPS      Z3, Z5
 
 rows2_maskedBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows2_maskedStep:
 	VMOVUPS      (DI), Z6
@@ -8196,9 +9386,17 @@ rows2_wholeSpread:
 	VMOVAPS      Z3, Z5
 
 rows2_wholeBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows2_wholeStep:
 	VMOVUPS      (DI), Z6
@@ -8304,9 +9502,21 @@ rows3_maskedSpread:
 	VMOVAPS      Z6, Z8
 
 rows3_maskedBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows3_maskedStep:
 	VMOVUPS      (DI), Z9
@@ -8388,9 +9598,21 @@ rows3_wholeSpread:
 	VMOVAPS      Z6, Z8
 
 rows3_wholeBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows3_wholeStep:
 	VMOVUPS      (DI), Z9
@@ -8515,9 +9737,25 @@ rows4_maskedSpread:
 	VMOVAPS      Z9, Z11
 
 rows4_maskedBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows4_maskedStep:
 	VMOVUPS      (DI), Z12
@@ -8618,9 +9856,25 @@ rows4_wholeSpread:
 	VMOVAPS      Z9, Z11
 
 rows4_wholeBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows4_wholeStep:
 	VMOVUPS      (DI), Z12
@@ -8764,9 +10018,29 @@ rows5_maskedSpread:
 	VMOVAPS      Z12, Z14
 
 rows5_maskedBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows5_maskedStep:
 	VMOVUPS      (DI), Z15
@@ -8886,9 +10160,29 @@ rows5_wholeSpread:
 	VMOVAPS      Z12, Z14
 
 rows5_wholeBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows5_wholeStep:
 	VMOVUPS      (DI), Z15
@@ -9051,9 +10345,33 @@ rows6_maskedSpread:
 	VMOVAPS      Z15, Z17
 
 rows6_maskedBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows6_maskedStep:
 	VMOVUPS      (DI), Z18
@@ -9192,9 +10510,33 @@ rows6_wholeSpread:
 	VMOVAPS      Z15, Z17
 
 rows6_wholeBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows6_wholeStep:
 	VMOVUPS      (DI), Z18
@@ -9376,9 +10718,37 @@ rows7_maskedSpread:
 	VMOVAPS      Z18, Z20
 
 rows7_maskedBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows7_maskedStep:
 	VMOVUPS      (DI), Z21
@@ -9536,9 +10906,37 @@ rows7_wholeSpread:
 	VMOVAPS      Z18, Z20
 
 rows7_wholeBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows7_wholeStep:
 	VMOVUPS      (DI), Z21
@@ -9739,9 +11137,41 @@ rows8_maskedSpread:
 	VMOVAPS      Z21, Z23
 
 rows8_maskedBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows8_maskedStep:
 	VMOVUPS      (DI), Z24
@@ -9918,9 +11348,41 @@ rows8_wholeSpread:
 	VMOVAPS      Z21, Z23
 
 rows8_wholeBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows8_wholeStep:
 	VMOVUPS      (DI), Z24
@@ -10047,7 +11509,7 @@ rows8_next:
 	RET
 
 // func gemmAVX512x4(p *uint64)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmAVX512x4(SB), NOSPLIT|NOFRAME, $0-8
 	MOVQ  p+0(FP), SI
 	MOVQ  8(SI), R8
@@ -10116,9 +11578,14 @@ rows1_maskedSpread:
 	VMOVAPS      Z0, Z3
 
 rows1_maskedBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	PREFETCHT0 255(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows1_maskedStep:
 	VMOVUPS      (DI), Z4
@@ -10168,9 +11635,14 @@ rows1_wholeSpread:
 	VMOVAPS      Z0, Z3
 
 rows1_wholeBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	PREFETCHT0 255(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows1_wholeStep:
 	VMOVUPS      (DI), Z4
@@ -10265,9 +11737,19 @@ rows2_maskedSpread:
 	VMOVAPS      Z4, Z7
 
 rows2_maskedBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	PREFETCHT0 255(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	PREFETCHT0 255(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows2_maskedStep:
 	VMOVUPS      (DI), Z8
@@ -10341,9 +11823,19 @@ rows2_wholeSpread:
 	VMOVAPS      Z4, Z7
 
 rows2_wholeBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	PREFETCHT0 255(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	PREFETCHT0 255(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows2_wholeStep:
 	VMOVUPS      (DI), Z8
@@ -10462,9 +11954,24 @@ rows3_maskedSpread:
 	VMOVAPS      Z8, Z11
 
 rows3_maskedBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	PREFETCHT0 255(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	PREFETCHT0 255(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	PREFETCHT0 255(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows3_maskedStep:
 	VMOVUPS      (DI), Z12
@@ -10562,9 +12069,24 @@ rows3_wholeSpread:
 	VMOVAPS      Z8, Z11
 
 rows3_wholeBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	PREFETCHT0 255(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	PREFETCHT0 255(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	PREFETCHT0 255(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows3_wholeStep:
 	VMOVUPS      (DI), Z12
@@ -10707,9 +12229,29 @@ rows4_maskedSpread:
 	VMOVAPS      Z12, Z15
 
 rows4_maskedBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	PREFETCHT0 255(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	PREFETCHT0 255(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	PREFETCHT0 255(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	PREFETCHT0 255(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows4_maskedStep:
 	VMOVUPS      (DI), Z16
@@ -10831,9 +12373,29 @@ rows4_wholeSpread:
 	VMOVAPS      Z12, Z15
 
 rows4_wholeBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	PREFETCHT0 255(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	PREFETCHT0 255(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	PREFETCHT0 255(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	PREFETCHT0 255(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows4_wholeStep:
 	VMOVUPS      (DI), Z16
@@ -11000,9 +12562,34 @@ rows5_maskedSpread:
 	VMOVAPS      Z16, Z19
 
 rows5_maskedBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	PREFETCHT0 255(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	PREFETCHT0 255(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	PREFETCHT0 255(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	PREFETCHT0 255(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	PREFETCHT0 255(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows5_maskedStep:
 	VMOVUPS      (DI), Z20
@@ -11148,9 +12735,34 @@ rows5_wholeSpread:
 	VMOVAPS      Z16, Z19
 
 rows5_wholeBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	PREFETCHT0 255(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	PREFETCHT0 255(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	PREFETCHT0 255(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	PREFETCHT0 255(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	PREFETCHT0 255(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows5_wholeStep:
 	VMOVUPS      (DI), Z20
@@ -11341,9 +12953,39 @@ rows6_maskedSpread:
 	VMOVAPS      Z20, Z23
 
 rows6_maskedBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	PREFETCHT0 255(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	PREFETCHT0 255(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	PREFETCHT0 255(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	PREFETCHT0 255(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	PREFETCHT0 255(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	PREFETCHT0 255(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows6_maskedStep:
 	VMOVUPS      (DI), Z24
@@ -11513,9 +13155,39 @@ rows6_wholeSpread:
 	VMOVAPS      Z20, Z23
 
 rows6_wholeBegun:
-	MOVQ (SI), AX
-	MOVQ 144(SI), DI
-	MOVQ 88(SI), DX
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	PREFETCHT0 255(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	PREFETCHT0 255(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	PREFETCHT0 255(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	PREFETCHT0 255(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	PREFETCHT0 255(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	PREFETCHT0 255(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       88(SI), DX
 
 rows6_wholeStep:
 	VMOVUPS      (DI), Z24

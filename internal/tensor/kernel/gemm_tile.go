@@ -48,6 +48,8 @@ const (
 	stripDepth  = 512      // of k, where B is read in place
 	packedA     = 42 << 10 // of op(A), whose rows a panel of B is used for in turn
 	packedWidth = 2048     // of columns packed at a time
+	packedWhole = 64 << 10 // of op(A), all of whose rows a panel of B is used for in turn
+	packedFew   = 64       // of columns packed at a time then
 	packedRows  = 16       // of B, copied to all panels before the next rows
 	callWork    = 1 << 25  // multiply-adds of one call of a kernel: it cannot be preempted, this is a millisecond at most
 	packedLeast = 1 << 18  // elements of B from which packing pays
@@ -55,7 +57,7 @@ const (
 )
 
 // aheadRows is how many steps before its turn a kernel fetches a row of B. The assembly knows it.
-const aheadRows = 8
+const aheadRows = 16
 
 var zeroStart [64]float32
 
@@ -116,7 +118,7 @@ func (t *strip) block() int {
 func (t *strip) packA(i0, i1 int) {
 	depth := t.k1 - t.k0
 	t.packedFrom, t.ldPacked = i0, t.shape.wholeLanes(depth)+16
-	packed := grow(&t.scratch.a, min(t.block(), i1-i0)*t.ldPacked)
+	packed := grow(&t.scratch.a, (i1-i0)*t.ldPacked)
 	if t.TransA {
 		t.shape.transpose(packed, t.ldPacked, t.A[t.k0*t.LDA+i0:], t.LDA, depth, i1-i0)
 		return
@@ -202,13 +204,11 @@ func (p *MatMul) multiplyInPlace(s *shape, m *scratch) {
 	pack := p.TransA && p.N >= s.turnWide && p.K > s.lanes && p.M >= s.lanes || p.rowsCompete(s)
 	for k := 0; k < p.K; k += length {
 		t := strip{MatMul: p, shape: s, scratch: m, k0: k, k1: min(k+length, p.K)}
-		if !pack {
-			t.inPlace(0, p.M)
-			continue
-		}
 		block := t.block()
 		for i := 0; i < p.M; i += block {
-			t.packA(i, min(i+block, p.M))
+			if pack {
+				t.packA(i, min(i+block, p.M))
+			}
 			t.inPlace(i, min(i+block, p.M))
 		}
 	}
@@ -234,28 +234,44 @@ func (t *strip) inPlace(i0, i1 int) {
 	}
 }
 
-// multiplyPacked computes a product with B packed into panels, for large B, and for TransB.
+// multiplyPacked computes a product with B packed into panels, for large B, and for TransB. If op(A) is one block, B is packed
+// a few panels at a time, which are used while they are in the cache.
 func (p *MatMul) multiplyPacked(s *shape, m *scratch) {
 	wide := s.lanes * s.vectors
 	length := depth(p.K, s.depth)
-	packed := grow(&m.b, length*min((p.N+wide-1)/wide*wide, packedWidth))
+	span := packedWidth
+	if p.M*length <= packedWhole {
+		span = max(packedFew, wide)
+	}
+	packed := grow(&m.b, length*min((p.N+wide-1)/wide*wide, span))
 	for j0 := 0; j0 < p.N; j0 += packedWidth {
 		j1 := min(j0+packedWidth, p.N)
+		packA := j1-j0 >= packedWide || p.rowsCompete(s)
 		for k := 0; k < p.K; k += length {
 			t := strip{MatMul: p, shape: s, scratch: m, k0: k, k1: min(k+length, p.K)}
-			t.packB(packed, j0, j1, wide)
 			block := t.block()
-			for i0 := 0; i0 < p.M; i0 += block {
-				i1 := min(i0+block, p.M)
-				if j1-j0 >= packedWide || p.rowsCompete(s) {
-					t.packA(i0, i1)
-				}
-				for j := j0; j < j1; j += wide {
-					b, width := packed[(j-j0)*(t.k1-t.k0):], min(wide, j1-j)
-					t.columns(i0, i1, j, width, 1, &b[0], s.wholeLanes(width), 0)
+			if span < packedWidth {
+				block = p.M
+			}
+			for j := j0; j < j1; j += span {
+				t.packB(packed, j, min(j+span, j1), wide)
+				for i := 0; i < p.M; i += block {
+					if packA && (j == j0 || block < p.M) {
+						t.packA(i, min(i+block, p.M))
+					}
+					t.usePacked(packed, i, min(i+block, p.M), j, min(j+span, j1))
 				}
 			}
 		}
+	}
+}
+
+// usePacked computes the rows [i0, i1) and the columns [j0, j1) of the strip, with these columns of B packed.
+func (t *strip) usePacked(packed []float32, i0, i1, j0, j1 int) {
+	wide := t.shape.lanes * t.shape.vectors
+	for j := j0; j < j1; j += wide {
+		b, width := packed[(j-j0)*(t.k1-t.k0):], min(wide, j1-j)
+		t.columns(i0, i1, j, width, 1, &b[0], t.shape.wholeLanes(width), 0)
 	}
 }
 
@@ -282,12 +298,13 @@ func (t *strip) packB(packed []float32, j0, j1, wide int) {
 }
 
 // copyRows copies rows of B, of the given width, to rows ld apart. The width of AVX2's panels is copied by the compiler's own
-// moves: a call for every 64 bytes would take longer than they do.
+// moves, through a variable, or it would take the two for overlapping and call: for 64 bytes that takes longer.
 func (t *strip) copyRows(dst []float32, ld int, src []float32, rows, width int) {
 	for r := range rows {
 		to, from := dst[r*ld:], src[r*t.LDB:]
 		if width == 16 {
-			*(*[16]float32)(to) = *(*[16]float32)(from)
+			row := *(*[16]float32)(from)
+			*(*[16]float32)(to) = row
 			continue
 		}
 		copy(to[:width], from)

@@ -203,6 +203,7 @@ func (t tile) begin(name string, masked bool) {
 		}
 	})
 	Label(begun)
+	t.fetchC()
 	MOVQ(field(fieldA), bases[0])
 	if t.rows > 8 {
 		LEAQ(Mem{Base: bases[0], Index: row1, Scale: 8}, bases[1])
@@ -213,11 +214,25 @@ func (t tile) begin(name string, masked bool) {
 		return
 	}
 	MOVQ(bStep, ahead)
-	SHLQ(Imm(3), ahead)
+	SHLQ(Imm(4), ahead)
 	t.copyField(fieldTail, placeTail)
 	MOVQ(field(fieldMain), k)
 	TESTQ(k, k)
 	JZ(LabelRef(t.label(name + "Tail")))
+}
+
+// fetchC asks for the tile's lines of C, which are then there when the sums are: a core waits for the lines that it writes to
+// as well. A row that does not begin with a line has its first in common with the tile to the left.
+func (t tile) fetchC() {
+	MOVQ(field(placeC), walker)
+	for r := range t.rows {
+		for at := min(64, t.vectors*t.set.bytes()); at <= t.vectors*t.set.bytes(); at += 64 {
+			PREFETCHT0(Mem{Base: walker, Disp: at - 1})
+		}
+		if r < t.rows-1 {
+			ADDQ(field(fieldCRow), walker)
+		}
+	}
 }
 
 // lastSteps goes through the loop once more, for the steps that have no row of this panel to fetch: they fetch the first
