@@ -2,33 +2,25 @@ package tensor
 
 import "ringmaster/internal/tensor/kernel"
 
-// elementwise is y = f(x) for every element.
+// elementwise is y = f(x) for every element, with a derivative that is a function of y.
 type elementwise struct {
 	x, y     *Value
 	dx       *sink
-	saved    *Value // x or y, whichever the derivative takes
 	f        func(dst, x []float32)
-	df       func(dx, dy, saved []float32)
+	df       func(dx, dy, y []float32)
 	compute  *share
 	traverse *share
 }
 
-func (g *Graph) elementwise(x *Value, f func(dst, x []float32), df func(dx, dy, saved []float32), savesOutput bool) *Value {
-	op := &elementwise{x: x, f: f, df: df, saved: x}
+func (g *Graph) elementwise(x *Value, f func(dst, x []float32), df func(dx, dy, y []float32)) *Value {
+	op := &elementwise{x: x, f: f, df: df}
 	n := g.record()
-	if savesOutput {
-		n.use(x)
-	} else {
-		n.keep(x)
-	}
+	n.use(x)
 	if op.dx = n.gradient(x, false); op.dx != nil {
 		op.dx.inPlace = true
 	}
 	op.y = n.make(x.Shape...)
-	if savesOutput {
-		op.saved = op.y
-		n.keep(op.y)
-	}
+	n.keep(op.y)
 	op.compute, op.traverse = newShare(op.computePart), newShare(op.traversePart)
 	n.op = op
 	return op.y
@@ -36,47 +28,79 @@ func (g *Graph) elementwise(x *Value, f func(dst, x []float32), df func(dx, dy, 
 
 // ReLU is max(x, 0).
 func (g *Graph) ReLU(x *Value) *Value {
-	return g.elementwise(x, kernel.ReLU, kernel.ReLUBackward, true)
+	return g.elementwise(x, kernel.ReLU, kernel.ReLUBackward)
 }
 
 // ReLU6 is x clamped to [0, 6].
 func (g *Graph) ReLU6(x *Value) *Value {
-	return g.elementwise(x, kernel.ReLU6, kernel.ReLU6Backward, true)
-}
-
-// GELU is x Phi(x), with Phi by erf.
-func (g *Graph) GELU(x *Value) *Value {
-	return g.elementwise(x, kernel.GELU, kernel.GELUBackward, false)
-}
-
-// GELUTanh is GELU's tanh form ("gelu_new").
-func (g *Graph) GELUTanh(x *Value) *Value {
-	return g.elementwise(x, kernel.GELUTanh, kernel.GELUTanhBackward, false)
-}
-
-// SiLU is x sigmoid(x).
-func (g *Graph) SiLU(x *Value) *Value {
-	return g.elementwise(x, kernel.SiLU, kernel.SiLUBackward, false)
+	return g.elementwise(x, kernel.ReLU6, kernel.ReLU6Backward)
 }
 
 // Sigmoid is 1/(1+e^-x).
 func (g *Graph) Sigmoid(x *Value) *Value {
-	return g.elementwise(x, kernel.Sigmoid, kernel.SigmoidBackward, true)
+	return g.elementwise(x, kernel.Sigmoid, kernel.SigmoidBackward)
 }
 
 // Tanh is the hyperbolic tangent.
 func (g *Graph) Tanh(x *Value) *Value {
-	return g.elementwise(x, kernel.Tanh, kernel.TanhBackward, true)
+	return g.elementwise(x, kernel.Tanh, kernel.TanhBackward)
 }
 
 func (o *elementwise) computePart(begin, end int) { o.f(o.y.Data()[begin:end], o.x.Data()[begin:end]) }
 
 func (o *elementwise) traversePart(begin, end int) {
-	o.df(o.dx.data()[begin:end], o.y.grad.data[begin:end], o.saved.Data()[begin:end])
+	o.df(o.dx.data()[begin:end], o.y.grad.data[begin:end], o.y.Data()[begin:end])
 }
 
 func (o *elementwise) forward(c *Context)  { o.compute.run(c, o.x.size, 1) }
 func (o *elementwise) backward(c *Context) { o.traverse.run(c, o.x.size, 1) }
+
+// sloped is y = f(x) for every element, where the derivative is dear: forward, which has most of it at hand, saves it in
+// the place of x.
+type sloped struct {
+	x, y     *Value
+	dx       *sink
+	slope    *buffer
+	compute  *share
+	traverse *share
+}
+
+func (g *Graph) sloped(x *Value, f func(dst, x []float32), slope func(dst, slope, x []float32)) *Value {
+	op := &sloped{x: x}
+	n := g.record()
+	n.use(x)
+	if op.dx = n.gradient(x, false); op.dx != nil {
+		op.dx.inPlace = true
+	}
+	op.y = n.make(x.Shape...)
+	if g.training {
+		op.slope = n.saved(x.size)
+	}
+	op.compute = newShare(func(begin, end int) {
+		if op.slope == nil {
+			f(op.y.Data()[begin:end], x.Data()[begin:end])
+		} else {
+			slope(op.y.Data()[begin:end], op.slope.data[begin:end], x.Data()[begin:end])
+		}
+	})
+	op.traverse = newShare(func(begin, end int) {
+		kernel.Mul(op.dx.data()[begin:end], op.y.grad.data[begin:end], op.slope.data[begin:end])
+	})
+	n.op = op
+	return op.y
+}
+
+// GELU is x Phi(x), with Phi by erf.
+func (g *Graph) GELU(x *Value) *Value { return g.sloped(x, kernel.GELU, kernel.GELUSlope) }
+
+// GELUTanh is GELU's tanh form ("gelu_new").
+func (g *Graph) GELUTanh(x *Value) *Value { return g.sloped(x, kernel.GELUTanh, kernel.GELUTanhSlope) }
+
+// SiLU is x sigmoid(x).
+func (g *Graph) SiLU(x *Value) *Value { return g.sloped(x, kernel.SiLU, kernel.SiLUSlope) }
+
+func (o *sloped) forward(c *Context)  { o.compute.run(c, o.x.size, 1) }
+func (o *sloped) backward(c *Context) { o.traverse.run(c, o.x.size, 1) }
 
 // sum is y = a + b, a residual: the gradient of y becomes that of a in its place where it can.
 type sum struct {

@@ -43,17 +43,19 @@ func siluGo(dst, x []float32) {
 	}
 }
 
-// SiLUBackward sets dx[i] = dy[i] * s(1 + x[i](1 - s)) with s = sigmoid(x[i]), x being SiLU's input.
-func SiLUBackward(dx, dy, x []float32) {
-	sameLength("SiLUBackward", len(dx), len(dy), len(x))
-	siluBackwardVec(dx, dy, x)
+// SiLUSlope sets dst to SiLU of x and slope to its derivative, s(1 + x[i](1 - s)) with s = sigmoid(x[i]): backward then has
+// only to multiply.
+func SiLUSlope(dst, slope, x []float32) {
+	sameLength("SiLUSlope", len(dst), len(slope), len(x))
+	siluSlopeVec(dst, slope, x)
 }
 
-func siluBackwardGo(dx, dy, x []float32) {
+func siluSlopeGo(dst, slope, x []float32) {
 	for i, v := range x {
 		s := sigmoid1(v)
-		t := float32(v * s)
-		dx[i] = dy[i] * FMA(t, 1-s, s)
+		y := float32(v * s)
+		slope[i] = FMA(y, 1-s, s)
+		dst[i] = y
 	}
 }
 
@@ -69,17 +71,18 @@ func geluGo(dst, x []float32) {
 	}
 }
 
-// GELUBackward sets dx[i] = dy[i] * (Phi(x) + x phi(x)), phi(x) = e^(-x^2/2)/sqrt(2 pi), x being GELU's input.
-func GELUBackward(dx, dy, x []float32) {
-	sameLength("GELUBackward", len(dx), len(dy), len(x))
-	geluBackwardVec(dx, dy, x)
+// GELUSlope sets dst to GELU of x and slope to its derivative, Phi(x) + x phi(x), phi(x) = e^(-x^2/2)/sqrt(2 pi).
+func GELUSlope(dst, slope, x []float32) {
+	sameLength("GELUSlope", len(dst), len(slope), len(x))
+	geluSlopeVec(dst, slope, x)
 }
 
-func geluBackwardGo(dx, dy, x []float32) {
+func geluSlopeGo(dst, slope, x []float32) {
 	for i, v := range x {
 		cdf := FMA(0.5, erf1(float32(v*sqrtHalf)), 0.5)
 		density := float32(exp1(float32(float32(v*v)*-0.5)) * invSqrtTwoPi)
-		dx[i] = dy[i] * FMA(v, density, cdf)
+		slope[i] = FMA(v, density, cdf)
+		dst[i] = v * cdf
 	}
 }
 
@@ -97,18 +100,20 @@ func geluTanhGo(dst, x []float32) {
 	}
 }
 
-// GELUTanhBackward sets dx[i] = dy[i] times the derivative of GELUTanh at x[i], GELUTanh's input: with t the tanh and
-// u' = sqrt(2/pi) (1 + 3*0.044715 x^2), (1 + t)/2 + x/2 (1 - t^2) u'.
-func GELUTanhBackward(dx, dy, x []float32) {
-	sameLength("GELUTanhBackward", len(dx), len(dy), len(x))
-	geluTanhBackwardVec(dx, dy, x)
+// GELUTanhSlope sets dst to GELUTanh of x and slope to its derivative: with t the tanh and u' = sqrt(2/pi) (1 + 3*0.044715 x^2),
+// (1 + t)/2 + x/2 (1 - t^2) u'.
+func GELUTanhSlope(dst, slope, x []float32) {
+	sameLength("GELUTanhSlope", len(dst), len(slope), len(x))
+	geluTanhSlopeVec(dst, slope, x)
 }
 
-func geluTanhBackwardGo(dx, dy, x []float32) {
+func geluTanhSlopeGo(dst, slope, x []float32) {
 	for i, v := range x {
 		square := float32(v * v)
 		t := tanh1(float32(v * FMA(square, geluC0*geluC1, geluC0)))
-		slope := float32(float32(v*0.5) * FMA(square, 3*geluC0*geluC1, geluC0))
-		dx[i] = dy[i] * FMA(slope, FMA(-t, t, 1), FMA(0.5, t, 0.5))
+		cdf := FMA(0.5, t, 0.5)
+		rise := float32(float32(v*0.5) * FMA(square, 3*geluC0*geluC1, geluC0))
+		slope[i] = FMA(rise, FMA(-t, t, 1), cdf)
+		dst[i] = v * cdf
 	}
 }

@@ -1081,68 +1081,68 @@ func tanhBackwardVec(dx []float32, dy []float32, y []float32) {
 }
 
 //go:noescape
-func siluBackwardAVX512(dx *float32, dy *float32, x *float32, n int)
+func siluSlopeAVX512(dst *float32, slope *float32, x *float32, n int)
 
 //go:noescape
-func siluBackwardAVX2(dx *float32, dy *float32, x *float32, n int)
+func siluSlopeAVX2(dst *float32, slope *float32, x *float32, n int)
 
-func siluBackwardVec(dx []float32, dy []float32, x []float32) {
+func siluSlopeVec(dst []float32, slope []float32, x []float32) {
 	at, n := 0, len(x)
 	switch Current() {
 	case AVX512:
 		for ; at < n; at += blockLen {
-			siluBackwardAVX512(&dx[at], &dy[at], &x[at], min(blockLen, n-at))
+			siluSlopeAVX512(&dst[at], &slope[at], &x[at], min(blockLen, n-at))
 		}
 	case AVX2:
 		for ; at < n; at += blockLen {
-			siluBackwardAVX2(&dx[at], &dy[at], &x[at], min(blockLen, n-at))
+			siluSlopeAVX2(&dst[at], &slope[at], &x[at], min(blockLen, n-at))
 		}
 	default:
-		siluBackwardGo(dx, dy, x)
+		siluSlopeGo(dst, slope, x)
 	}
 }
 
 //go:noescape
-func geluBackwardAVX512(dx *float32, dy *float32, x *float32, n int)
+func geluSlopeAVX512(dst *float32, slope *float32, x *float32, n int)
 
 //go:noescape
-func geluBackwardAVX2(dx *float32, dy *float32, x *float32, n int)
+func geluSlopeAVX2(dst *float32, slope *float32, x *float32, n int)
 
-func geluBackwardVec(dx []float32, dy []float32, x []float32) {
+func geluSlopeVec(dst []float32, slope []float32, x []float32) {
 	at, n := 0, len(x)
 	switch Current() {
 	case AVX512:
 		for ; at < n; at += blockLen {
-			geluBackwardAVX512(&dx[at], &dy[at], &x[at], min(blockLen, n-at))
+			geluSlopeAVX512(&dst[at], &slope[at], &x[at], min(blockLen, n-at))
 		}
 	case AVX2:
 		for ; at < n; at += blockLen {
-			geluBackwardAVX2(&dx[at], &dy[at], &x[at], min(blockLen, n-at))
+			geluSlopeAVX2(&dst[at], &slope[at], &x[at], min(blockLen, n-at))
 		}
 	default:
-		geluBackwardGo(dx, dy, x)
+		geluSlopeGo(dst, slope, x)
 	}
 }
 
 //go:noescape
-func geluTanhBackwardAVX512(dx *float32, dy *float32, x *float32, n int)
+func geluTanhSlopeAVX512(dst *float32, slope *float32, x *float32, n int)
 
 //go:noescape
-func geluTanhBackwardAVX2(dx *float32, dy *float32, x *float32, n int)
+func geluTanhSlopeAVX2(dst *float32, slope *float32, x *float32, n int)
 
-func geluTanhBackwardVec(dx []float32, dy []float32, x []float32) {
+func geluTanhSlopeVec(dst []float32, slope []float32, x []float32) {
 	at, n := 0, len(x)
 	switch Current() {
 	case AVX512:
 		for ; at < n; at += blockLen {
-			geluTanhBackwardAVX512(&dx[at], &dy[at], &x[at], min(blockLen, n-at))
+			geluTanhSlopeAVX512(&dst[at], &slope[at], &x[at], min(blockLen, n-at))
 		}
 	case AVX2:
 		for ; at < n; at += blockLen {
-			geluTanhBackwardAVX2(&dx[at], &dy[at], &x[at], min(blockLen, n-at))
+			geluTanhSlopeAVX2(&dst[at], &slope[at], &x[at], min(blockLen, n-at))
 		}
 	default:
-		geluTanhBackwardGo(dx, dy, x)
+		geluTanhSlopeGo(dst, slope, x)
 	}
 }
 

@@ -4042,11 +4042,11 @@ done:
 	VZEROUPPER
 	RET
 
-// func siluBackwardAVX512(dx *float32, dy *float32, x *float32, n int)
+// func siluSlopeAVX512(dst *float32, slope *float32, x *float32, n int)
 // Requires: AVX, AVX512F, BMI2
-TEXT ·siluBackwardAVX512(SB), NOSPLIT, $0-32
-	MOVQ         dx+0(FP), AX
-	MOVQ         dy+8(FP), CX
+TEXT ·siluSlopeAVX512(SB), NOSPLIT, $0-32
+	MOVQ         dst+0(FP), AX
+	MOVQ         slope+8(FP), CX
 	MOVQ         x+16(FP), DX
 	MOVQ         n+24(FP), BX
 	XORQ         SI, SI
@@ -4093,8 +4093,7 @@ single:
 	VMULPS       Z15, Z14, Z14
 	VSUBPS       Z15, Z12, Z16
 	VFMADD231PS  Z16, Z14, Z15
-	VMOVUPS      (CX)(SI*4), Z14
-	VMULPS       Z15, Z14, Z14
+	VMOVUPS      Z15, (CX)(SI*4)
 	VMOVUPS      Z14, (AX)(SI*4)
 	ADDQ         $0x00000010, SI
 	SUBQ         $0x00000010, BX
@@ -4131,19 +4130,18 @@ singleEnd:
 	VMULPS       Z0, Z14, Z1
 	VSUBPS       Z0, Z12, Z2
 	VFMADD231PS  Z2, Z1, Z0
-	VMOVUPS.Z    (CX)(SI*4), K1, Z1
-	VMULPS       Z0, Z1, Z0
-	VMOVUPS      Z0, K1, (AX)(SI*4)
+	VMOVUPS      Z0, K1, (CX)(SI*4)
+	VMOVUPS      Z1, K1, (AX)(SI*4)
 
 done:
 	VZEROUPPER
 	RET
 
-// func geluBackwardAVX512(dx *float32, dy *float32, x *float32, n int)
+// func geluSlopeAVX512(dst *float32, slope *float32, x *float32, n int)
 // Requires: AVX, AVX512F, BMI2
-TEXT ·geluBackwardAVX512(SB), NOSPLIT, $0-32
-	MOVQ         dx+0(FP), AX
-	MOVQ         dy+8(FP), CX
+TEXT ·geluSlopeAVX512(SB), NOSPLIT, $0-32
+	MOVQ         dst+0(FP), AX
+	MOVQ         slope+8(FP), CX
 	MOVQ         x+16(FP), DX
 	MOVQ         n+24(FP), BX
 	XORQ         SI, SI
@@ -4222,6 +4220,8 @@ single:
 	VBROADCASTSS vectorConstantsAVX512<>+228(SB), Z23
 	VBROADCASTSS vectorConstantsAVX512<>+228(SB), Z24
 	VFMADD231PS  Z22, Z23, Z24
+	VMULPS       Z24, Z21, Z22
+	VMOVUPS      Z22, (AX)(SI*4)
 	VMULPS       Z21, Z21, Z22
 	VBROADCASTSS vectorConstantsAVX512<>+108(SB), Z23
 	VMULPS       Z23, Z22, Z22
@@ -4250,10 +4250,8 @@ single:
 	VSCALEFPS    Z23, Z25, Z22
 	VBROADCASTSS vectorConstantsAVX512<>+240(SB), Z23
 	VMULPS       Z23, Z22, Z22
-	VMOVUPS      (CX)(SI*4), Z23
 	VFMADD231PS  Z22, Z21, Z24
-	VMULPS       Z24, Z23, Z21
-	VMOVUPS      Z21, (AX)(SI*4)
+	VMOVUPS      Z24, (CX)(SI*4)
 	ADDQ         $0x00000010, SI
 	SUBQ         $0x00000010, BX
 	JMP          single
@@ -4314,6 +4312,8 @@ singleEnd:
 	VBROADCASTSS vectorConstantsAVX512<>+228(SB), Z1
 	VBROADCASTSS vectorConstantsAVX512<>+228(SB), Z2
 	VFMADD231PS  Z0, Z1, Z2
+	VMULPS       Z2, Z21, Z0
+	VMOVUPS      Z0, K1, (AX)(SI*4)
 	VMULPS       Z21, Z21, Z0
 	VBROADCASTSS vectorConstantsAVX512<>+108(SB), Z1
 	VMULPS       Z1, Z0, Z0
@@ -4342,20 +4342,18 @@ singleEnd:
 	VSCALEFPS    Z1, Z3, Z0
 	VBROADCASTSS vectorConstantsAVX512<>+240(SB), Z1
 	VMULPS       Z1, Z0, Z0
-	VMOVUPS.Z    (CX)(SI*4), K1, Z1
 	VFMADD231PS  Z0, Z21, Z2
-	VMULPS       Z2, Z1, Z0
-	VMOVUPS      Z0, K1, (AX)(SI*4)
+	VMOVUPS      Z2, K1, (CX)(SI*4)
 
 done:
 	VZEROUPPER
 	RET
 
-// func geluTanhBackwardAVX512(dx *float32, dy *float32, x *float32, n int)
+// func geluTanhSlopeAVX512(dst *float32, slope *float32, x *float32, n int)
 // Requires: AVX, AVX512F, BMI2
-TEXT ·geluTanhBackwardAVX512(SB), NOSPLIT, $0-32
-	MOVQ         dx+0(FP), AX
-	MOVQ         dy+8(FP), CX
+TEXT ·geluTanhSlopeAVX512(SB), NOSPLIT, $0-32
+	MOVQ         dst+0(FP), AX
+	MOVQ         slope+8(FP), CX
 	MOVQ         x+16(FP), DX
 	MOVQ         n+24(FP), BX
 	XORQ         SI, SI
@@ -4421,17 +4419,18 @@ single:
 	VPANDD       Z2, Z22, Z22
 	VPORD        Z22, Z25, Z22
 	VBROADCASTSS vectorConstantsAVX512<>+228(SB), Z23
-	VMULPS       Z23, Z20, Z20
-	VBROADCASTSS vectorConstantsAVX512<>+244(SB), Z23
-	VFMADD213PS  Z1, Z23, Z21
-	VMULPS       Z21, Z20, Z20
-	VMOVAPS      Z18, Z21
-	VFNMADD231PS Z22, Z22, Z21
-	VBROADCASTSS vectorConstantsAVX512<>+228(SB), Z23
 	VBROADCASTSS vectorConstantsAVX512<>+228(SB), Z24
+	VMOVAPS      Z24, Z24
 	VFMADD231PS  Z22, Z23, Z24
-	VFMADD231PS  Z21, Z20, Z24
-	VMOVUPS      (CX)(SI*4), Z20
+	VBROADCASTSS vectorConstantsAVX512<>+228(SB), Z23
+	VMULPS       Z23, Z20, Z23
+	VBROADCASTSS vectorConstantsAVX512<>+244(SB), Z25
+	VFMADD213PS  Z1, Z25, Z21
+	VMULPS       Z21, Z23, Z21
+	VMOVAPS      Z18, Z23
+	VFNMADD231PS Z22, Z22, Z23
+	VFMADD213PS  Z24, Z23, Z21
+	VMOVUPS      Z21, (CX)(SI*4)
 	VMULPS       Z24, Z20, Z20
 	VMOVUPS      Z20, (AX)(SI*4)
 	ADDQ         $0x00000010, SI
@@ -4482,18 +4481,19 @@ singleEnd:
 	VPANDD       Z2, Z0, Z0
 	VPORD        Z0, Z4, Z0
 	VBROADCASTSS vectorConstantsAVX512<>+228(SB), Z2
+	VBROADCASTSS vectorConstantsAVX512<>+228(SB), Z3
+	VMOVAPS      Z3, Z3
+	VFMADD231PS  Z0, Z2, Z3
+	VBROADCASTSS vectorConstantsAVX512<>+228(SB), Z2
 	VMULPS       Z2, Z20, Z2
-	VBROADCASTSS vectorConstantsAVX512<>+244(SB), Z3
-	VFMADD213PS  Z1, Z3, Z21
+	VBROADCASTSS vectorConstantsAVX512<>+244(SB), Z4
+	VFMADD213PS  Z1, Z4, Z21
 	VMULPS       Z21, Z2, Z1
 	VMOVAPS      Z18, Z2
 	VFNMADD231PS Z0, Z0, Z2
-	VBROADCASTSS vectorConstantsAVX512<>+228(SB), Z3
-	VBROADCASTSS vectorConstantsAVX512<>+228(SB), Z4
-	VFMADD231PS  Z0, Z3, Z4
-	VFMADD231PS  Z2, Z1, Z4
-	VMOVUPS.Z    (CX)(SI*4), K1, Z0
-	VMULPS       Z4, Z0, Z0
+	VFMADD213PS  Z3, Z2, Z1
+	VMOVUPS      Z1, K1, (CX)(SI*4)
+	VMULPS       Z3, Z20, Z0
 	VMOVUPS      Z0, K1, (AX)(SI*4)
 
 done:
@@ -12443,11 +12443,11 @@ done:
 	VZEROUPPER
 	RET
 
-// func siluBackwardAVX2(dx *float32, dy *float32, x *float32, n int)
+// func siluSlopeAVX2(dst *float32, slope *float32, x *float32, n int)
 // Requires: AVX, AVX2, FMA3
-TEXT ·siluBackwardAVX2(SB), NOSPLIT, $0-32
-	MOVQ    dx+0(FP), AX
-	MOVQ    dy+8(FP), CX
+TEXT ·siluSlopeAVX2(SB), NOSPLIT, $0-32
+	MOVQ    dst+0(FP), AX
+	MOVQ    slope+8(FP), CX
 	MOVQ    x+16(FP), DX
 	MOVQ    n+24(FP), BX
 	XORQ    SI, SI
@@ -12529,10 +12529,8 @@ abreast:
 	VSUBPS       Y5, Y7, Y7
 	VFMADD231PS  Y6, Y2, Y4
 	VFMADD231PS  Y7, Y3, Y5
-	VMOVUPS      (CX)(SI*4), Y2
-	VMOVUPS      32(CX)(SI*4), Y3
-	VMULPS       Y4, Y2, Y2
-	VMULPS       Y5, Y3, Y3
+	VMOVUPS      Y4, (CX)(SI*4)
+	VMOVUPS      Y5, 32(CX)(SI*4)
 	VMOVUPS      Y2, (AX)(SI*4)
 	VMOVUPS      Y3, 32(AX)(SI*4)
 	ADDQ         $0x00000010, SI
@@ -12579,8 +12577,7 @@ single:
 	VMOVUPS      vectorConstantsAVX2<>+384(SB), Y4
 	VSUBPS       Y3, Y4, Y4
 	VFMADD231PS  Y4, Y2, Y3
-	VMOVUPS      (CX)(SI*4), Y2
-	VMULPS       Y3, Y2, Y2
+	VMOVUPS      Y3, (CX)(SI*4)
 	VMOVUPS      Y2, (AX)(SI*4)
 	ADDQ         $0x00000008, SI
 	SUBQ         $0x00000008, BX
@@ -12629,19 +12626,18 @@ singleEnd:
 	VMOVUPS      vectorConstantsAVX2<>+384(SB), Y3
 	VSUBPS       Y0, Y3, Y3
 	VFMADD231PS  Y3, Y1, Y0
-	VMASKMOVPS   (CX)(SI*4), Y2, Y1
-	VMULPS       Y0, Y1, Y0
-	VMASKMOVPS   Y0, Y2, (AX)(SI*4)
+	VMASKMOVPS   Y0, Y2, (CX)(SI*4)
+	VMASKMOVPS   Y1, Y2, (AX)(SI*4)
 
 done:
 	VZEROUPPER
 	RET
 
-// func geluBackwardAVX2(dx *float32, dy *float32, x *float32, n int)
+// func geluSlopeAVX2(dst *float32, slope *float32, x *float32, n int)
 // Requires: AVX, AVX2, FMA3
-TEXT ·geluBackwardAVX2(SB), NOSPLIT, $0-32
-	MOVQ dx+0(FP), AX
-	MOVQ dy+8(FP), CX
+TEXT ·geluSlopeAVX2(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), AX
+	MOVQ slope+8(FP), CX
 	MOVQ x+16(FP), DX
 	MOVQ n+24(FP), BX
 	XORQ SI, SI
@@ -12743,6 +12739,10 @@ abreast:
 	VFMADD213PS  vectorConstantsAVX2<>+1856(SB), Y2, Y4
 	VMOVUPS      vectorConstantsAVX2<>+1856(SB), Y2
 	VFMADD213PS  vectorConstantsAVX2<>+1856(SB), Y3, Y2
+	VMULPS       Y4, Y0, Y3
+	VMULPS       Y2, Y1, Y5
+	VMOVUPS      Y3, (AX)(SI*4)
+	VMOVUPS      Y5, 32(AX)(SI*4)
 	VMULPS       Y0, Y0, Y3
 	VMULPS       Y1, Y1, Y5
 	VMULPS       vectorConstantsAVX2<>+896(SB), Y3, Y3
@@ -12799,14 +12799,10 @@ abreast:
 	VMULPS       Y5, Y7, Y5
 	VMULPS       vectorConstantsAVX2<>+1952(SB), Y3, Y3
 	VMULPS       vectorConstantsAVX2<>+1952(SB), Y5, Y5
-	VMOVUPS      (CX)(SI*4), Y6
-	VMOVUPS      32(CX)(SI*4), Y7
 	VFMADD231PS  Y3, Y0, Y4
 	VFMADD231PS  Y5, Y1, Y2
-	VMULPS       Y4, Y6, Y0
-	VMULPS       Y2, Y7, Y1
-	VMOVUPS      Y0, (AX)(SI*4)
-	VMOVUPS      Y1, 32(AX)(SI*4)
+	VMOVUPS      Y4, (CX)(SI*4)
+	VMOVUPS      Y2, 32(CX)(SI*4)
 	ADDQ         $0x00000010, SI
 	SUBQ         $0x00000010, BX
 	JMP          abreast
@@ -12862,6 +12858,8 @@ single:
 	VPOR         Y1, Y2, Y1
 	VMOVUPS      vectorConstantsAVX2<>+1856(SB), Y2
 	VFMADD213PS  vectorConstantsAVX2<>+1856(SB), Y1, Y2
+	VMULPS       Y2, Y0, Y1
+	VMOVUPS      Y1, (AX)(SI*4)
 	VMULPS       Y0, Y0, Y1
 	VMULPS       vectorConstantsAVX2<>+896(SB), Y1, Y1
 	VMOVUPS      vectorConstantsAVX2<>+32(SB), Y3
@@ -12890,10 +12888,8 @@ single:
 	VPSLLD       $0x17, Y1, Y1
 	VMULPS       Y1, Y3, Y1
 	VMULPS       vectorConstantsAVX2<>+1952(SB), Y1, Y1
-	VMOVUPS      (CX)(SI*4), Y3
 	VFMADD231PS  Y1, Y0, Y2
-	VMULPS       Y2, Y3, Y0
-	VMOVUPS      Y0, (AX)(SI*4)
+	VMOVUPS      Y2, (CX)(SI*4)
 	ADDQ         $0x00000008, SI
 	SUBQ         $0x00000008, BX
 	JMP          single
@@ -12952,6 +12948,8 @@ singleEnd:
 	VPOR         Y2, Y3, Y2
 	VMOVUPS      vectorConstantsAVX2<>+1856(SB), Y3
 	VFMADD213PS  vectorConstantsAVX2<>+1856(SB), Y2, Y3
+	VMULPS       Y3, Y1, Y2
+	VMASKMOVPS   Y2, Y0, (AX)(SI*4)
 	VMULPS       Y1, Y1, Y2
 	VMULPS       vectorConstantsAVX2<>+896(SB), Y2, Y2
 	VMOVUPS      vectorConstantsAVX2<>+32(SB), Y4
@@ -12980,20 +12978,18 @@ singleEnd:
 	VPSLLD       $0x17, Y2, Y2
 	VMULPS       Y2, Y4, Y2
 	VMULPS       vectorConstantsAVX2<>+1952(SB), Y2, Y2
-	VMASKMOVPS   (CX)(SI*4), Y0, Y4
 	VFMADD231PS  Y2, Y1, Y3
-	VMULPS       Y3, Y4, Y1
-	VMASKMOVPS   Y1, Y0, (AX)(SI*4)
+	VMASKMOVPS   Y3, Y0, (CX)(SI*4)
 
 done:
 	VZEROUPPER
 	RET
 
-// func geluTanhBackwardAVX2(dx *float32, dy *float32, x *float32, n int)
+// func geluTanhSlopeAVX2(dst *float32, slope *float32, x *float32, n int)
 // Requires: AVX, AVX2, FMA3
-TEXT ·geluTanhBackwardAVX2(SB), NOSPLIT, $0-32
-	MOVQ dx+0(FP), AX
-	MOVQ dy+8(FP), CX
+TEXT ·geluTanhSlopeAVX2(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), AX
+	MOVQ slope+8(FP), CX
 	MOVQ x+16(FP), DX
 	MOVQ n+24(FP), BX
 	XORQ SI, SI
@@ -13087,28 +13083,28 @@ abreast:
 	VPAND        vectorConstantsAVX2<>+1024(SB), Y5, Y5
 	VPOR         Y4, Y6, Y4
 	VPOR         Y5, Y7, Y5
-	VMULPS       vectorConstantsAVX2<>+1856(SB), Y0, Y0
-	VMULPS       vectorConstantsAVX2<>+1856(SB), Y1, Y1
-	VMOVUPS      vectorConstantsAVX2<>+1984(SB), Y6
-	VFMADD213PS  vectorConstantsAVX2<>+1920(SB), Y6, Y2
-	VMOVUPS      vectorConstantsAVX2<>+1984(SB), Y6
-	VFMADD213PS  vectorConstantsAVX2<>+1920(SB), Y6, Y3
-	VMULPS       Y2, Y0, Y0
-	VMULPS       Y3, Y1, Y1
-	VMOVAPS      Y4, Y2
-	VFNMADD213PS vectorConstantsAVX2<>+384(SB), Y4, Y2
-	VMOVAPS      Y5, Y3
-	VFNMADD213PS vectorConstantsAVX2<>+384(SB), Y5, Y3
 	VMOVUPS      vectorConstantsAVX2<>+1856(SB), Y6
 	VFMADD213PS  vectorConstantsAVX2<>+1856(SB), Y4, Y6
-	VMOVUPS      vectorConstantsAVX2<>+1856(SB), Y4
-	VFMADD213PS  vectorConstantsAVX2<>+1856(SB), Y5, Y4
-	VFMADD231PS  Y2, Y0, Y6
-	VFMADD231PS  Y3, Y1, Y4
-	VMOVUPS      (CX)(SI*4), Y0
-	VMOVUPS      32(CX)(SI*4), Y1
+	VMOVUPS      vectorConstantsAVX2<>+1856(SB), Y7
+	VFMADD213PS  vectorConstantsAVX2<>+1856(SB), Y5, Y7
+	VMULPS       vectorConstantsAVX2<>+1856(SB), Y0, Y8
+	VMULPS       vectorConstantsAVX2<>+1856(SB), Y1, Y9
+	VMOVUPS      vectorConstantsAVX2<>+1984(SB), Y10
+	VFMADD213PS  vectorConstantsAVX2<>+1920(SB), Y10, Y2
+	VMOVUPS      vectorConstantsAVX2<>+1984(SB), Y10
+	VFMADD213PS  vectorConstantsAVX2<>+1920(SB), Y10, Y3
+	VMULPS       Y2, Y8, Y2
+	VMULPS       Y3, Y9, Y3
+	VMOVAPS      Y4, Y8
+	VFNMADD213PS vectorConstantsAVX2<>+384(SB), Y4, Y8
+	VMOVAPS      Y5, Y4
+	VFNMADD213PS vectorConstantsAVX2<>+384(SB), Y5, Y4
+	VFMADD213PS  Y6, Y8, Y2
+	VFMADD213PS  Y7, Y4, Y3
+	VMOVUPS      Y2, (CX)(SI*4)
+	VMOVUPS      Y3, 32(CX)(SI*4)
 	VMULPS       Y6, Y0, Y0
-	VMULPS       Y4, Y1, Y1
+	VMULPS       Y7, Y1, Y1
 	VMOVUPS      Y0, (AX)(SI*4)
 	VMOVUPS      Y1, 32(AX)(SI*4)
 	ADDQ         $0x00000010, SI
@@ -13162,16 +13158,16 @@ single:
 	VBLENDVPS    Y3, Y4, Y5, Y3
 	VPAND        vectorConstantsAVX2<>+1024(SB), Y2, Y2
 	VPOR         Y2, Y3, Y2
-	VMULPS       vectorConstantsAVX2<>+1856(SB), Y0, Y0
-	VMOVUPS      vectorConstantsAVX2<>+1984(SB), Y3
-	VFMADD213PS  vectorConstantsAVX2<>+1920(SB), Y3, Y1
-	VMULPS       Y1, Y0, Y0
-	VMOVAPS      Y2, Y1
-	VFNMADD213PS vectorConstantsAVX2<>+384(SB), Y2, Y1
 	VMOVUPS      vectorConstantsAVX2<>+1856(SB), Y3
 	VFMADD213PS  vectorConstantsAVX2<>+1856(SB), Y2, Y3
-	VFMADD231PS  Y1, Y0, Y3
-	VMOVUPS      (CX)(SI*4), Y0
+	VMULPS       vectorConstantsAVX2<>+1856(SB), Y0, Y4
+	VMOVUPS      vectorConstantsAVX2<>+1984(SB), Y5
+	VFMADD213PS  vectorConstantsAVX2<>+1920(SB), Y5, Y1
+	VMULPS       Y1, Y4, Y1
+	VMOVAPS      Y2, Y4
+	VFNMADD213PS vectorConstantsAVX2<>+384(SB), Y2, Y4
+	VFMADD213PS  Y3, Y4, Y1
+	VMOVUPS      Y1, (CX)(SI*4)
 	VMULPS       Y3, Y0, Y0
 	VMOVUPS      Y0, (AX)(SI*4)
 	ADDQ         $0x00000008, SI
@@ -13228,16 +13224,16 @@ singleEnd:
 	VBLENDVPS    Y4, Y5, Y6, Y4
 	VPAND        vectorConstantsAVX2<>+1024(SB), Y3, Y3
 	VPOR         Y3, Y4, Y3
-	VMULPS       vectorConstantsAVX2<>+1856(SB), Y1, Y1
-	VMOVUPS      vectorConstantsAVX2<>+1984(SB), Y4
-	VFMADD213PS  vectorConstantsAVX2<>+1920(SB), Y4, Y2
-	VMULPS       Y2, Y1, Y1
-	VMOVAPS      Y3, Y2
-	VFNMADD213PS vectorConstantsAVX2<>+384(SB), Y3, Y2
 	VMOVUPS      vectorConstantsAVX2<>+1856(SB), Y4
 	VFMADD213PS  vectorConstantsAVX2<>+1856(SB), Y3, Y4
-	VFMADD231PS  Y2, Y1, Y4
-	VMASKMOVPS   (CX)(SI*4), Y0, Y1
+	VMULPS       vectorConstantsAVX2<>+1856(SB), Y1, Y5
+	VMOVUPS      vectorConstantsAVX2<>+1984(SB), Y6
+	VFMADD213PS  vectorConstantsAVX2<>+1920(SB), Y6, Y2
+	VMULPS       Y2, Y5, Y2
+	VMOVAPS      Y3, Y5
+	VFNMADD213PS vectorConstantsAVX2<>+384(SB), Y3, Y5
+	VFMADD213PS  Y4, Y5, Y2
+	VMASKMOVPS   Y2, Y0, (CX)(SI*4)
 	VMULPS       Y4, Y1, Y1
 	VMASKMOVPS   Y1, Y0, (AX)(SI*4)
 

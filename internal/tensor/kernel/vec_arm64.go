@@ -655,56 +655,56 @@ func tanhBackwardVec(dx []float32, dy []float32, y []float32) {
 }
 
 //go:noescape
-func siluBackwardNEON(dx *float32, dy *float32, x *float32, n int)
+func siluSlopeNEON(dst *float32, slope *float32, x *float32, n int)
 
-func siluBackwardVec(dx []float32, dy []float32, x []float32) {
+func siluSlopeVec(dst []float32, slope []float32, x []float32) {
 	at, n := 0, len(x)
 	switch Current() {
 	case NEON:
 		for n -= n % 4; at < n; {
 			size := min(blockLen, n-at)
-			siluBackwardNEON(&dx[at], &dy[at], &x[at], size)
+			siluSlopeNEON(&dst[at], &slope[at], &x[at], size)
 			at += size
 		}
-		siluBackwardGo(dx[at:], dy[at:], x[at:])
+		siluSlopeGo(dst[at:], slope[at:], x[at:])
 	default:
-		siluBackwardGo(dx, dy, x)
+		siluSlopeGo(dst, slope, x)
 	}
 }
 
 //go:noescape
-func geluBackwardNEON(dx *float32, dy *float32, x *float32, n int)
+func geluSlopeNEON(dst *float32, slope *float32, x *float32, n int)
 
-func geluBackwardVec(dx []float32, dy []float32, x []float32) {
+func geluSlopeVec(dst []float32, slope []float32, x []float32) {
 	at, n := 0, len(x)
 	switch Current() {
 	case NEON:
 		for n -= n % 4; at < n; {
 			size := min(blockLen, n-at)
-			geluBackwardNEON(&dx[at], &dy[at], &x[at], size)
+			geluSlopeNEON(&dst[at], &slope[at], &x[at], size)
 			at += size
 		}
-		geluBackwardGo(dx[at:], dy[at:], x[at:])
+		geluSlopeGo(dst[at:], slope[at:], x[at:])
 	default:
-		geluBackwardGo(dx, dy, x)
+		geluSlopeGo(dst, slope, x)
 	}
 }
 
 //go:noescape
-func geluTanhBackwardNEON(dx *float32, dy *float32, x *float32, n int)
+func geluTanhSlopeNEON(dst *float32, slope *float32, x *float32, n int)
 
-func geluTanhBackwardVec(dx []float32, dy []float32, x []float32) {
+func geluTanhSlopeVec(dst []float32, slope []float32, x []float32) {
 	at, n := 0, len(x)
 	switch Current() {
 	case NEON:
 		for n -= n % 4; at < n; {
 			size := min(blockLen, n-at)
-			geluTanhBackwardNEON(&dx[at], &dy[at], &x[at], size)
+			geluTanhSlopeNEON(&dst[at], &slope[at], &x[at], size)
 			at += size
 		}
-		geluTanhBackwardGo(dx[at:], dy[at:], x[at:])
+		geluTanhSlopeGo(dst[at:], slope[at:], x[at:])
 	default:
-		geluTanhBackwardGo(dx, dy, x)
+		geluTanhSlopeGo(dst, slope, x)
 	}
 }
 

@@ -1761,10 +1761,10 @@ loop:
 done:
 	RET
 
-// func siluBackwardNEON(dx *float32, dy *float32, x *float32, n int)
-TEXT ·siluBackwardNEON(SB), NOSPLIT, $0-32
-	MOVD dx+0(FP), R0
-	MOVD dy+8(FP), R1
+// func siluSlopeNEON(dst *float32, slope *float32, x *float32, n int)
+TEXT ·siluSlopeNEON(SB), NOSPLIT, $0-32
+	MOVD dst+0(FP), R0
+	MOVD slope+8(FP), R1
 	MOVD x+16(FP), R2
 	MOVD n+24(FP), R14
 	MOVW $0x80000000, R15
@@ -1840,8 +1840,7 @@ loop:
 	WORD $0x6e31ddf0 // FMUL V16, V15, V17
 	WORD $0x4eb1d58f // FSUB V15, V12, V17
 	WORD $0x4e2fce11 // FMLA V17, V16, V15
-	FMOVQ 0(R1), F15
-	WORD $0x6e31ddf0 // FMUL V16, V15, V17
+	FMOVQ F17, 0(R1)
 	FMOVQ F16, 0(R0)
 	ADD $16, R0
 	ADD $16, R1
@@ -1852,10 +1851,10 @@ loop:
 done:
 	RET
 
-// func geluBackwardNEON(dx *float32, dy *float32, x *float32, n int)
-TEXT ·geluBackwardNEON(SB), NOSPLIT, $0-32
-	MOVD dx+0(FP), R0
-	MOVD dy+8(FP), R1
+// func geluSlopeNEON(dst *float32, slope *float32, x *float32, n int)
+TEXT ·geluSlopeNEON(SB), NOSPLIT, $0-32
+	MOVD dst+0(FP), R0
+	MOVD slope+8(FP), R1
 	MOVD x+16(FP), R2
 	MOVD n+24(FP), R14
 	MOVW $0x3f3504f3, R15
@@ -1989,6 +1988,8 @@ loop:
 	WORD $0x4e040dfc // DUP V28, V15
 	WORD $0x4ebc1f97 // ORR V23, V28, V28
 	WORD $0x4e35cf57 // FMLA V23, V26, V21
+	WORD $0x6e37de95 // FMUL V21, V20, V23
+	FMOVQ F21, 0(R0)
 	WORD $0x6e34de95 // FMUL V21, V20, V20
 	MOVW $0xbf000000, R15
 	WORD $0x4e040dfc // DUP V28, V15
@@ -2054,10 +2055,8 @@ loop:
 	MOVW $0x3ecc422a, R15
 	WORD $0x4e040df5 // DUP V21, V15
 	WORD $0x6e35df36 // FMUL V22, V25, V21
-	FMOVQ 0(R1), F25
 	WORD $0x4e36ce97 // FMLA V23, V20, V22
-	WORD $0x6e37df36 // FMUL V22, V25, V23
-	FMOVQ F22, 0(R0)
+	FMOVQ F23, 0(R1)
 	ADD $16, R0
 	ADD $16, R1
 	ADD $16, R2
@@ -2067,10 +2066,10 @@ loop:
 done:
 	RET
 
-// func geluTanhBackwardNEON(dx *float32, dy *float32, x *float32, n int)
-TEXT ·geluTanhBackwardNEON(SB), NOSPLIT, $0-32
-	MOVD dx+0(FP), R0
-	MOVD dy+8(FP), R1
+// func geluTanhSlopeNEON(dst *float32, slope *float32, x *float32, n int)
+TEXT ·geluTanhSlopeNEON(SB), NOSPLIT, $0-32
+	MOVD dst+0(FP), R0
+	MOVD slope+8(FP), R1
 	MOVD x+16(FP), R2
 	MOVD n+24(FP), R14
 	MOVW $0x3d12227a, R15
@@ -2171,24 +2170,25 @@ loop:
 	WORD $0x4eb81f56 // ORR V22, V26, V24
 	MOVW $0x3f000000, R15
 	WORD $0x4e040df8 // DUP V24, V15
-	WORD $0x6e38de7a // FMUL V26, V19, V24
-	MOVW $0x3ddb33b7, R15
-	WORD $0x4e040df3 // DUP V19, V15
-	WORD $0x4ea11c38 // ORR V24, V1, V1
-	WORD $0x4e33ce98 // FMLA V24, V20, V19
-	WORD $0x6e38df54 // FMUL V20, V26, V24
-	WORD $0x4eb21e58 // ORR V24, V18, V18
-	WORD $0x4eb6ced8 // FMLS V24, V22, V22
 	MOVW $0x3f000000, R15
 	WORD $0x4e040dfa // DUP V26, V15
+	WORD $0x4eba1f57 // ORR V23, V26, V26
+	WORD $0x4e36cf17 // FMLA V23, V24, V22
 	MOVW $0x3f000000, R15
-	WORD $0x4e040df3 // DUP V19, V15
-	WORD $0x4eb31e77 // ORR V23, V19, V19
-	WORD $0x4e36cf57 // FMLA V23, V26, V22
-	WORD $0x4e38ce97 // FMLA V23, V20, V24
-	FMOVQ 0(R1), F24
-	WORD $0x6e37df14 // FMUL V20, V24, V23
-	FMOVQ F20, 0(R0)
+	WORD $0x4e040dfa // DUP V26, V15
+	WORD $0x6e3ade78 // FMUL V24, V19, V26
+	MOVW $0x3ddb33b7, R15
+	WORD $0x4e040dfa // DUP V26, V15
+	WORD $0x4ea11c35 // ORR V21, V1, V1
+	WORD $0x4e3ace95 // FMLA V21, V20, V26
+	WORD $0x6e35df14 // FMUL V20, V24, V21
+	WORD $0x4eb21e55 // ORR V21, V18, V18
+	WORD $0x4eb6ced5 // FMLS V21, V22, V22
+	WORD $0x4eb71ef6 // ORR V22, V23, V23
+	WORD $0x4e35ce96 // FMLA V22, V20, V21
+	FMOVQ F22, 0(R1)
+	WORD $0x6e37de76 // FMUL V22, V19, V23
+	FMOVQ F22, 0(R0)
 	ADD $16, R0
 	ADD $16, R1
 	ADD $16, R2

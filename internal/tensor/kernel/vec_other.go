@@ -140,16 +140,16 @@ func tanhBackwardVec(dx []float32, dy []float32, y []float32) {
 	tanhBackwardGo(dx, dy, y)
 }
 
-func siluBackwardVec(dx []float32, dy []float32, x []float32) {
-	siluBackwardGo(dx, dy, x)
+func siluSlopeVec(dst []float32, slope []float32, x []float32) {
+	siluSlopeGo(dst, slope, x)
 }
 
-func geluBackwardVec(dx []float32, dy []float32, x []float32) {
-	geluBackwardGo(dx, dy, x)
+func geluSlopeVec(dst []float32, slope []float32, x []float32) {
+	geluSlopeGo(dst, slope, x)
 }
 
-func geluTanhBackwardVec(dx []float32, dy []float32, x []float32) {
-	geluTanhBackwardGo(dx, dy, x)
+func geluTanhSlopeVec(dst []float32, slope []float32, x []float32) {
+	geluTanhSlopeGo(dst, slope, x)
 }
 
 func sumVec(l *[lanes]float32, x []float32) {

@@ -304,25 +304,28 @@ var kernels = []kernel{
 		y := b.load("y")
 		b.store("dx", b.mul(b.load("dy"), b.fnma(y, y, b.float(1))))
 	}},
-	{name: "siluBackward", streams: list("dx", "dy", "x"), abreast: 2, body: func(b *builder) {
+	{name: "siluSlope", streams: list("dst", "slope", "x"), abreast: 2, body: func(b *builder) {
 		x := b.load("x")
 		s := b.sigmoid(x)
-		d := b.fma(b.mul(x, s), b.sub(b.float(1), s), s)
-		b.store("dx", b.mul(b.load("dy"), d))
+		y := b.mul(x, s)
+		b.store("slope", b.fma(y, b.sub(b.float(1), s), s))
+		b.store("dst", y)
 	}},
-	{name: "geluBackward", streams: list("dx", "dy", "x"), abreast: 2, body: func(b *builder) {
+	{name: "geluSlope", streams: list("dst", "slope", "x"), abreast: 2, body: func(b *builder) {
 		x := b.load("x")
 		cdf := b.half(b.erf(b.mul(x, b.float(sqrtHalf))))
+		b.store("dst", b.mul(x, cdf))
 		density := b.mul(b.exp(b.mul(b.mul(x, x), b.float(-0.5))), b.float(invSqrtTwoPi))
-		b.store("dx", b.mul(b.load("dy"), b.fma(x, density, cdf)))
+		b.store("slope", b.fma(x, density, cdf))
 	}},
-	{name: "geluTanhBackward", streams: list("dx", "dy", "x"), abreast: 2, body: func(b *builder) {
+	{name: "geluTanhSlope", streams: list("dst", "slope", "x"), abreast: 2, body: func(b *builder) {
 		x := b.load("x")
 		square := b.mul(x, x)
 		t := b.tanh(b.geluInner(x, square))
-		slope := b.mul(b.mul(x, b.float(0.5)), b.fma(square, b.float(3*geluC0*geluC1), b.float(geluC0)))
-		d := b.fma(slope, b.fnma(t, t, b.float(1)), b.half(t))
-		b.store("dx", b.mul(b.load("dy"), d))
+		cdf := b.half(t)
+		rise := b.mul(b.mul(x, b.float(0.5)), b.fma(square, b.float(3*geluC0*geluC1), b.float(geluC0)))
+		b.store("slope", b.fma(rise, b.fnma(t, t, b.float(1)), cdf))
+		b.store("dst", b.mul(x, cdf))
 	}},
 	{name: "sum", lanes: list("l"), streams: list("x"), body: func(b *builder) {
 		b.accAdd("l", b.load("x"))
