@@ -83,22 +83,26 @@ func sumSquaresGo(l *[lanes]float64, x []float32) {
 	}
 }
 
-// Max is the largest element of x, -Inf for none. NaNs are passed over. Of two zeros the lane rule decides: a lane and the
-// tree change their value only for a larger one.
+// Max is the largest element of x, -Inf for none. NaNs are passed over. Of two zeros the first counts in a lane, +0 between
+// lanes.
 func Max(x []float32) float32 {
 	var l [lanes]float32
 	for i := range l {
 		l[i] = float32(math.Inf(-1))
 	}
 	maxVec(&l, x)
-	for width := lanes / 2; width > 0; width /= 2 {
-		for i := 0; i < width; i++ {
-			if l[i+width] > l[i] {
-				l[i] = l[i+width]
-			}
-		}
+	// Integers of the same order are compared without a branch; nobody could foresee which lane has the largest.
+	most := ordered(l[0])
+	for _, v := range l[1:] {
+		most = max(most, ordered(v))
 	}
-	return l[0]
+	return math.Float32frombits(uint32(most ^ most>>31&math.MaxInt32))
+}
+
+// ordered is an integer for a number, larger for a larger one. What makes it out of a number's bits makes the bits out of it.
+func ordered(x float32) int32 {
+	bits := int32(math.Float32bits(x))
+	return bits ^ bits>>31&math.MaxInt32
 }
 
 func maxGo(l *[lanes]float32, x []float32) {
