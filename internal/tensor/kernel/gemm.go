@@ -87,7 +87,7 @@ func (t *Team) MatMul(p *MatMul) {
 	} else {
 		w := &t.product
 		w.team, w.spec, w.grid = t, *p, g
-		t.share(g.parts(), w.run)
+		t.share(g.parts(), w.run, max(p.Batch, 1)*p.M*p.N*p.K/g.parts())
 		w.spec = MatMul{} // does not keep the caller's memory alive
 	}
 	t.busy.Unlock()

@@ -4,6 +4,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // The states of a helper. It leaves helperPosted by a compare-and-swap only, so either the helper takes the job or the
@@ -19,11 +20,13 @@ const (
 // How long a thread looks for news before it sleeps, in rounds of spinWait: some tens of microseconds, more than the
 // pause between two products of a training step and far less than the scheduler's time slice, so that a second worker on
 // the same cores loses little. A helper whose waiting was in vain halves its patience down to the least; every eighth time
-// it tries the most again, lest it miss that the pauses have become short.
+// it tries the most again, lest it miss that the pauses have become short. For one that was late and for which the caller has made room, it
+// is a millisecond.
 const (
 	mostPatience  = 1024
 	leastPatience = 32
 	retryPatience = 8
+	roomPatience  = 32 * mostPatience
 )
 
 // Team is the compute threads of one worker: the calling goroutine and threads-1 helpers. A call hands parts of a job to
@@ -40,6 +43,8 @@ type Team struct {
 	waiting atomic.Bool  // the caller sleeps until a helper ends
 	done    chan struct{}
 	helpers []*helper
+	late    lateness
+	moved   atomic.Bool // the caller has made room for a helper
 	closed  bool
 
 	product product // the job of MatMul, kept here so that a call allocates nothing
@@ -102,35 +107,127 @@ func (t *Team) Run(n int, task func(part int)) {
 		}
 		return
 	}
-	t.share(n, task)
+	t.share(n, task, 0)
 	t.busy.Unlock()
 }
 
 // share carries a job out with the helpers. The caller holds busy. Each thread has a part of its own, without asking a
-// counter that all write to, which would cost as much as all else of a hand-off; parts beyond those go by a counter.
-func (t *Team) share(n int, task func(part int)) {
+// counter that all write to, which would cost as much as all else of a hand-off; parts beyond those go by a counter. work is how many
+// multiply-adds a part has, 0 if that is not known.
+func (t *Team) share(n int, task func(part int), work int) {
 	helpers := t.helpers[:min(n-1, len(t.helpers))]
 	if t.closed {
 		helpers = nil
 	}
 	t.task, t.parts, t.more = task, int64(n), n > len(helpers)+1
 	t.next.Store(int64(len(helpers) + 1))
+	woken := false
 	for i, h := range helpers {
 		h.part = i + 1
 		if h.state.Swap(helperPosted) == helperParked {
 			h.wake <- struct{}{}
+			woken = true
 		}
 	}
+	if woken && work >= longWork {
+		t.rouse(helpers)
+	}
 	t.work(0)
+	late := false
 	for _, h := range helpers {
 		// The caller does not wait for a helper that has not begun.
 		if h.state.CompareAndSwap(helperPosted, helperIdle) {
+			if !late && work >= someWork && t.late.again(time.Now()) {
+				t.makeRoom()
+			}
+			late = true
 			task(h.part)
 		}
+	}
+	if !late && (t.late.jobs > 0 || t.late.moved) {
+		t.late.over()
 	}
 	t.await(helpers)
 	t.task = nil
 }
+
+// Multiply-adds of a part that takes longer than a helper that is awake needs to begin it, and of one that takes a millisecond
+// or so: for that it is worth waiting for a helper that sleeps.
+const (
+	someWork = 1 << 19
+	longWork = 1 << 24
+)
+
+// wakeUp is how long it takes at most to wake a thread on a CPU that sleeps.
+const wakeUp = 200 * time.Microsecond
+
+// rouse waits until the helpers have begun, for as long as waking them takes.
+func (t *Team) rouse(helpers []*helper) {
+	if t.late.hopeless() {
+		return
+	}
+	begin := time.Now()
+	for time.Since(begin) < wakeUp {
+		begun := true
+		for _, h := range helpers {
+			begun = begun && h.state.Load() != helperPosted
+		}
+		if begun {
+			return
+		}
+		spinWait()
+	}
+	if t.late.again(begin) {
+		t.makeRoom()
+	}
+}
+
+// makeRoom leaves the CPU to a helper. In a virtual machine a CPU that sleeps looks to Linux as if the host had taken it away, and
+// is given nothing: a helper that is woken then waits for the very CPU that its caller is at work on, for many milliseconds, and
+// again after each sleep.
+func (t *Team) makeRoom() {
+	t.moved.Store(true)
+	changeCPU()
+}
+
+// lateness is how it goes on that helpers have not begun their parts before their caller is done with its own.
+type lateness struct {
+	since time.Time
+	jobs  int  // in a row
+	moved bool // the caller has made room since the last job
+	doubt int  // the more, the more jobs it takes until it does so again
+}
+
+// mostDoubt makes it a thousand jobs.
+const mostDoubt = 10
+
+// again counts one more late job, which began then. It reports whether the caller had better make room: whether helpers
+// have been late for longer than it takes to wake them. Where that does not help, since other processes have the CPUs, it
+// is done less and less often.
+func (l *lateness) again(begin time.Time) bool {
+	if l.moved {
+		l.moved, l.doubt = false, min(l.doubt+2, mostDoubt)
+	}
+	if l.jobs == 0 {
+		l.since = begin
+	}
+	l.jobs++
+	if l.moved = !l.hopeless() && time.Since(l.since) >= wakeUp; l.moved {
+		l.jobs = 0
+	}
+	return l.moved
+}
+
+// over ends a row of late jobs.
+func (l *lateness) over() {
+	if l.moved {
+		l.moved, l.doubt = false, max(l.doubt-1, 0)
+	}
+	l.jobs = 0
+}
+
+// hopeless reports whether making room has been in vain too often to try it after so few late jobs.
+func (l *lateness) hopeless() bool { return l.jobs+1 < 1<<l.doubt }
 
 // await returns when none of the helpers works on the job any more.
 func (t *Team) await(helpers []*helper) {
@@ -183,9 +280,13 @@ func (t *Team) help(h *helper) {
 		if turn%retryPatience == 0 {
 			patience = mostPatience
 		}
-		if h.spin(patience) {
+		switch {
+		case h.spin(patience):
 			patience = min(patience*2, mostPatience)
-		} else {
+		case t.moved.CompareAndSwap(true, false) && h.spin(roomPatience):
+			// It was late for a job that goes on, and has a CPU of its own now.
+			patience = mostPatience
+		default:
 			patience = max(patience/2, leastPatience)
 			if h.state.CompareAndSwap(helperIdle, helperParked) {
 				<-h.wake

@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -89,5 +90,44 @@ func TestTeamRunDoesNotAllocate(t *testing.T) {
 	task := func(part int) { sum.Add(int64(part)) }
 	if allocs := testing.AllocsPerRun(200, func() { team.Run(4, task) }); allocs != 0 {
 		t.Errorf("Run allocates %v times", allocs)
+	}
+}
+
+func TestLateness(t *testing.T) {
+	long := time.Now().Add(-time.Hour)
+	var l lateness
+	if l.again(time.Now()) {
+		t.Error("room is made before a helper can have woken up")
+	}
+	l.over()
+	if !l.again(long) {
+		t.Error("no room is made for a helper that has been late for an hour")
+	}
+	l.over()
+	if l != (lateness{since: long}) {
+		t.Errorf("doubts remain after it helped: %+v", l)
+	}
+	// In vain each time: the rows of late jobs between two moves grow, to a bound.
+	var rows []int
+	for late, moves := 0, 0; moves < 8; late++ {
+		if l.again(long) {
+			rows, late, moves = append(rows, late+1), -1, moves+1
+		}
+	}
+	if want := []int{1, 3, 15, 63, 255, 1023, 1023, 1023}; !slices.Equal(rows, want) {
+		t.Errorf("made room after rows of %v late jobs, want %v", rows, want)
+	}
+	// It helps again: each time by a step less doubt.
+	for l.doubt > 0 {
+		doubt := l.doubt
+		for !l.again(long) {
+			if l.doubt > doubt {
+				doubt = l.doubt // of the move before
+			}
+		}
+		l.over()
+		if l.doubt != doubt-1 {
+			t.Fatalf("doubt went from %d to %d", doubt, l.doubt)
+		}
 	}
 }

@@ -242,8 +242,8 @@ type result struct {
 	RatioBest float64            `json:"ratio_best"` // the least of these but for the peak: against the best peer
 }
 
-// compare lets the contestants, ours first, take turns on a shape.
-func compare(all []contestant, s shape, rounds int, turn time.Duration) (result, error) {
+// compare lets the contestants, ours first, take turns on a shape, with a rest before each.
+func compare(all []contestant, s shape, rounds int, turn, rest time.Duration) (result, error) {
 	calls := make([]int, len(all))
 	for i, c := range all {
 		took, err := c.run(s, 3)
@@ -256,6 +256,7 @@ func compare(all []contestant, s shape, rounds int, turn time.Duration) (result,
 	for round := range rounds {
 		for turn := range all {
 			i := (turn + round) % len(all)
+			time.Sleep(rest)
 			took, err := all[i].run(s, calls[i])
 			if err != nil {
 				return result{}, err
@@ -340,9 +341,14 @@ func run() error {
 	defer team.Close()
 	all := append([]contestant{&ours{team: team, clock: *clock}}, libraries...)
 	defer stop(libraries)
+	// The threads of a library spin for a while after a product, on the cores that the next in turn needs.
+	var rest time.Duration
+	if *threads > 1 {
+		rest = 150 * time.Millisecond
+	}
 	var results []result
 	for _, s := range shapes {
-		r, err := compare(all, s, *rounds, *turn)
+		r, err := compare(all, s, *rounds, *turn, rest)
 		if err != nil {
 			return err
 		}
