@@ -130,12 +130,16 @@ func (m image) pixel(y, x int) int { return (y*m.width + x) * m.channels }
 func (o *depthwise) chain(dst, src image, rows, columns []axisRun) {
 	var r tapRun
 	r.w, r.src, r.channels = o.packed.data, src.data, o.channels
+	longest := longest(columns)
 	for i := range rows {
 		for k := range rows[i].count {
 			y := rows[i].first + k*rows[i].step
 			for j := range columns {
 				column := &columns[j]
 				r.begin(dst.data[dst.pixel(y, column.first):], column.count, column.step*o.channels, column.sourceStep*o.channels)
+				if j == longest {
+					r.fetchRows(dst, src, &rows[i], y, k, column.first)
+				}
 				for _, ty := range rows[i].taps {
 					for _, tx := range column.taps {
 						r.add(src.pixel(ty.source+k*rows[i].sourceStep, tx.source), (ty.tap*o.Width+tx.tap)*o.channels)
@@ -150,6 +154,29 @@ func (o *depthwise) chain(dst, src image, rows, columns []axisRun) {
 			}
 		}
 	}
+}
+
+// longest is the run with the most pixels: what comes next is fetched meanwhile.
+func longest(columns []axisRun) (most int) {
+	for j := range columns {
+		if columns[j].count > columns[most].count {
+			most = j
+		}
+	}
+	return most
+}
+
+// fetchRows has the run fetch the rows that the k-th row of row, which is row y of dst, is the last to do without; the run begins
+// with pixel x of dst.
+func (r *tapRun) fetchRows(dst, src image, row *axisRun, y, k, x int) {
+	if len(row.taps) == 0 {
+		return
+	}
+	last := row.taps[len(row.taps)-1].source
+	for _, t := range row.taps {
+		last = max(last, t.source)
+	}
+	r.fetch(dst.pixel(y+row.step, 0)-dst.pixel(y, x), src.pixel(last+k*row.sourceStep+1, 0), max(dst.width, src.width))
 }
 
 func (o *depthwise) forward(c *Context) {
@@ -191,23 +218,30 @@ func (o *depthwise) weightGroups(begin, end int) {
 	r.w = o.dpacked.data
 	r.first = begin * channelGroup
 	r.channels = min(end*channelGroup, o.channels) - r.first
+	fetching := -1
+	if r.channels == o.channels { // else the rows belong to other threads too
+		fetching = longest(o.columnsOut)
+	}
 	for n := range o.samples {
 		dy, x := o.output(o.y.grad.data, n), o.input(o.x.Data(), n)
 		r.src = x.data
 		for i := range o.rowsOut {
 			for k := range o.rowsOut[i].count {
-				o.weightRow(&r, dy, x, &o.rowsOut[i], k)
+				o.weightRow(&r, dy, x, &o.rowsOut[i], k, fetching)
 			}
 		}
 	}
 }
 
-// weightRow adds what the k-th row of outputs of a run gives.
-func (o *depthwise) weightRow(r *tapRun, dy, x image, row *axisRun, k int) {
+// weightRow adds what the k-th row of outputs of a run gives. The run of columns with the number fetching fetches the next.
+func (o *depthwise) weightRow(r *tapRun, dy, x image, row *axisRun, k, fetching int) {
 	y := row.first + k*row.step
 	for j := range o.columnsOut {
 		column := &o.columnsOut[j]
 		r.begin(dy.data[dy.pixel(y, column.first):], column.count, column.step*o.channels, column.sourceStep*o.channels)
+		if j == fetching {
+			r.fetchRows(dy, x, row, y, k, column.first)
+		}
 		for _, ty := range row.taps {
 			for _, tx := range column.taps {
 				r.add(x.pixel(ty.source+k*row.sourceStep, tx.source), (ty.tap*o.Width+tx.tap)*o.channels)

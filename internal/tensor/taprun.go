@@ -14,7 +14,7 @@ const maxTaps = 9
 //	dst[p*dstStep + c] = (+0 or itself) + src[offsets[t] + p*srcStep + c] * w[rows[t] + c]    forward
 //	w[rows[t] + c] += dst[p*dstStep + c] * src[offsets[t] + p*srcStep + c]                   gradient, pixels ascending
 //
-// each step a fused multiply-add. Steps, offsets and rows are in bytes. The generator knows the layout up to rows.
+// each step a fused multiply-add. Steps, offsets and rows are in bytes. The generator knows the layout up to fetchLines.
 type tapRun struct {
 	dst, src, w      []float32
 	count            int // pixels, at least 1
@@ -25,6 +25,9 @@ type tapRun struct {
 	more             int // 0: chains start from +0; 1: from dst
 	offsets          [maxTaps]int
 	rows             [maxTaps]int
+	fetchDst         int // from where on dst and src are fetched into the cache, so many lines of 64 bytes
+	fetchSrc         int // with each vector of channels; counted up by the assembly
+	fetchLines       int
 
 	taps            int
 	first, channels int // which channels
@@ -33,7 +36,16 @@ type tapRun struct {
 // begin starts a run of count pixels that begins with dst. Steps are in elements.
 func (r *tapRun) begin(dst []float32, count, dstStep, srcStep int) {
 	r.dst, r.count, r.dstStep, r.srcStep = dst, count, 4*dstStep, 4*srcStep
-	r.taps, r.more = 0, 0
+	r.taps, r.more, r.fetchLines = 0, 0, 0
+}
+
+// fetch has the assembly fetch into the cache what lies so many elements from the first pixels of dst and of src, in
+// all as much as a row of so many pixels: the rows that come next. It may end behind the slices, but not behind what they were
+// cut from.
+func (r *tapRun) fetch(dst, src, pixels int) {
+	if size := pixels * r.channels; dst+size <= cap(r.dst) && src+size <= cap(r.src) {
+		r.fetchDst, r.fetchSrc, r.fetchLines = 4*dst, 4*src, pixels*vectorBytes()/64
+	}
 }
 
 // add appends a tap: where it reads for the first pixel, and its row of weights, in elements.

@@ -17,6 +17,17 @@ func (r *tapRun) split(tier kernel.Tier) (done int) {
 	return 0
 }
 
+// vectorBytes is the size of a vector of the tier in use, 0 without any.
+func vectorBytes() int {
+	switch kernel.Current() {
+	case kernel.AVX512:
+		return 64
+	case kernel.AVX2:
+		return 32
+	}
+	return 0
+}
+
 // forwardVectors carries the forward form out in assembly, if the tier in use has it, and says for how many channels.
 func (r *tapRun) forwardVectors() (done int) {
 	tier := kernel.Current()

@@ -5,7 +5,7 @@
 #include "textflag.h"
 
 // func depthwise1AVX512(r *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·depthwise1AVX512(SB), NOSPLIT|NOFRAME, $0-8
 	MOVQ r+0(FP), AX
 	MOVQ 128(AX), BX
@@ -13,6 +13,27 @@ TEXT ·depthwise1AVX512(SB), NOSPLIT|NOFRAME, $0-8
 	JE   tail
 
 block:
+	MOVQ  288(AX), R15
+	TESTQ R15, R15
+	JE    fetched
+	MOVQ  (AX), R13
+	ADDQ  272(AX), R13
+	MOVQ  24(AX), R12
+	ADDQ  280(AX), R12
+
+fetch:
+	PREFETCHT0 (R13)
+	PREFETCHT0 (R12)
+	ADDQ       $0x40, R13
+	ADDQ       $0x40, R12
+	DECQ       R15
+	JNE        fetch
+	SUBQ       (AX), R13
+	MOVQ       R13, 272(AX)
+	SUBQ       24(AX), R12
+	MOVQ       R12, 280(AX)
+
+fetched:
 	MOVQ    48(AX), R12
 	ADDQ    96(AX), R12
 	MOVQ    200(AX), R13
@@ -93,7 +114,7 @@ done:
 	RET
 
 // func depthwiseGradient1AVX512(r *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·depthwiseGradient1AVX512(SB), NOSPLIT|NOFRAME, $0-8
 	MOVQ r+0(FP), AX
 	MOVQ 128(AX), BX
@@ -101,6 +122,27 @@ TEXT ·depthwiseGradient1AVX512(SB), NOSPLIT|NOFRAME, $0-8
 	JE   tail
 
 block:
+	MOVQ  288(AX), R15
+	TESTQ R15, R15
+	JE    fetched
+	MOVQ  (AX), R13
+	ADDQ  272(AX), R13
+	MOVQ  24(AX), R12
+	ADDQ  280(AX), R12
+
+fetch:
+	PREFETCHT0 (R13)
+	PREFETCHT0 (R12)
+	ADDQ       $0x40, R13
+	ADDQ       $0x40, R12
+	DECQ       R15
+	JNE        fetch
+	SUBQ       (AX), R13
+	MOVQ       R13, 272(AX)
+	SUBQ       24(AX), R12
+	MOVQ       R12, 280(AX)
+
+fetched:
 	MOVQ    48(AX), R12
 	ADDQ    96(AX), R12
 	MOVQ    200(AX), R13
@@ -158,7 +200,7 @@ done:
 	RET
 
 // func depthwise2AVX512(r *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·depthwise2AVX512(SB), NOSPLIT|NOFRAME, $0-8
 	MOVQ r+0(FP), AX
 	MOVQ 128(AX), BX
@@ -167,6 +209,27 @@ TEXT ·depthwise2AVX512(SB), NOSPLIT|NOFRAME, $0-8
 	JE   tail
 
 block:
+	MOVQ  288(AX), R15
+	TESTQ R15, R15
+	JE    fetched
+	MOVQ  (AX), R13
+	ADDQ  272(AX), R13
+	MOVQ  24(AX), R12
+	ADDQ  280(AX), R12
+
+fetch:
+	PREFETCHT0 (R13)
+	PREFETCHT0 (R12)
+	ADDQ       $0x40, R13
+	ADDQ       $0x40, R12
+	DECQ       R15
+	JNE        fetch
+	SUBQ       (AX), R13
+	MOVQ       R13, 272(AX)
+	SUBQ       24(AX), R12
+	MOVQ       R12, 280(AX)
+
+fetched:
 	MOVQ    48(AX), R12
 	ADDQ    96(AX), R12
 	MOVQ    200(AX), R13
@@ -255,7 +318,7 @@ done:
 	RET
 
 // func depthwiseGradient2AVX512(r *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·depthwiseGradient2AVX512(SB), NOSPLIT|NOFRAME, $0-8
 	MOVQ r+0(FP), AX
 	MOVQ 128(AX), BX
@@ -264,6 +327,27 @@ TEXT ·depthwiseGradient2AVX512(SB), NOSPLIT|NOFRAME, $0-8
 	JE   tail
 
 block:
+	MOVQ  288(AX), R15
+	TESTQ R15, R15
+	JE    fetched
+	MOVQ  (AX), R13
+	ADDQ  272(AX), R13
+	MOVQ  24(AX), R12
+	ADDQ  280(AX), R12
+
+fetch:
+	PREFETCHT0 (R13)
+	PREFETCHT0 (R12)
+	ADDQ       $0x40, R13
+	ADDQ       $0x40, R12
+	DECQ       R15
+	JNE        fetch
+	SUBQ       (AX), R13
+	MOVQ       R13, 272(AX)
+	SUBQ       24(AX), R12
+	MOVQ       R12, 280(AX)
+
+fetched:
 	MOVQ    48(AX), R12
 	ADDQ    96(AX), R12
 	MOVQ    200(AX), R13
@@ -331,7 +415,7 @@ done:
 	RET
 
 // func depthwise3AVX512(r *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·depthwise3AVX512(SB), NOSPLIT|NOFRAME, $0-8
 	MOVQ r+0(FP), AX
 	MOVQ 128(AX), BX
@@ -341,6 +425,27 @@ TEXT ·depthwise3AVX512(SB), NOSPLIT|NOFRAME, $0-8
 	JE   tail
 
 block:
+	MOVQ  288(AX), R15
+	TESTQ R15, R15
+	JE    fetched
+	MOVQ  (AX), R13
+	ADDQ  272(AX), R13
+	MOVQ  24(AX), R12
+	ADDQ  280(AX), R12
+
+fetch:
+	PREFETCHT0 (R13)
+	PREFETCHT0 (R12)
+	ADDQ       $0x40, R13
+	ADDQ       $0x40, R12
+	DECQ       R15
+	JNE        fetch
+	SUBQ       (AX), R13
+	MOVQ       R13, 272(AX)
+	SUBQ       24(AX), R12
+	MOVQ       R12, 280(AX)
+
+fetched:
 	MOVQ    48(AX), R12
 	ADDQ    96(AX), R12
 	MOVQ    200(AX), R13
@@ -437,7 +542,7 @@ done:
 	RET
 
 // func depthwiseGradient3AVX512(r *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·depthwiseGradient3AVX512(SB), NOSPLIT|NOFRAME, $0-8
 	MOVQ r+0(FP), AX
 	MOVQ 128(AX), BX
@@ -447,6 +552,27 @@ TEXT ·depthwiseGradient3AVX512(SB), NOSPLIT|NOFRAME, $0-8
 	JE   tail
 
 block:
+	MOVQ  288(AX), R15
+	TESTQ R15, R15
+	JE    fetched
+	MOVQ  (AX), R13
+	ADDQ  272(AX), R13
+	MOVQ  24(AX), R12
+	ADDQ  280(AX), R12
+
+fetch:
+	PREFETCHT0 (R13)
+	PREFETCHT0 (R12)
+	ADDQ       $0x40, R13
+	ADDQ       $0x40, R12
+	DECQ       R15
+	JNE        fetch
+	SUBQ       (AX), R13
+	MOVQ       R13, 272(AX)
+	SUBQ       24(AX), R12
+	MOVQ       R12, 280(AX)
+
+fetched:
 	MOVQ    48(AX), R12
 	ADDQ    96(AX), R12
 	MOVQ    200(AX), R13
@@ -524,7 +650,7 @@ done:
 	RET
 
 // func depthwise4AVX512(r *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·depthwise4AVX512(SB), NOSPLIT|NOFRAME, $0-8
 	MOVQ r+0(FP), AX
 	MOVQ 128(AX), BX
@@ -535,6 +661,27 @@ TEXT ·depthwise4AVX512(SB), NOSPLIT|NOFRAME, $0-8
 	JE   tail
 
 block:
+	MOVQ  288(AX), R15
+	TESTQ R15, R15
+	JE    fetched
+	MOVQ  (AX), R13
+	ADDQ  272(AX), R13
+	MOVQ  24(AX), R12
+	ADDQ  280(AX), R12
+
+fetch:
+	PREFETCHT0 (R13)
+	PREFETCHT0 (R12)
+	ADDQ       $0x40, R13
+	ADDQ       $0x40, R12
+	DECQ       R15
+	JNE        fetch
+	SUBQ       (AX), R13
+	MOVQ       R13, 272(AX)
+	SUBQ       24(AX), R12
+	MOVQ       R12, 280(AX)
+
+fetched:
 	MOVQ    48(AX), R12
 	ADDQ    96(AX), R12
 	MOVQ    200(AX), R13
@@ -639,7 +786,7 @@ done:
 	RET
 
 // func depthwiseGradient4AVX512(r *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·depthwiseGradient4AVX512(SB), NOSPLIT|NOFRAME, $0-8
 	MOVQ r+0(FP), AX
 	MOVQ 128(AX), BX
@@ -650,6 +797,27 @@ TEXT ·depthwiseGradient4AVX512(SB), NOSPLIT|NOFRAME, $0-8
 	JE   tail
 
 block:
+	MOVQ  288(AX), R15
+	TESTQ R15, R15
+	JE    fetched
+	MOVQ  (AX), R13
+	ADDQ  272(AX), R13
+	MOVQ  24(AX), R12
+	ADDQ  280(AX), R12
+
+fetch:
+	PREFETCHT0 (R13)
+	PREFETCHT0 (R12)
+	ADDQ       $0x40, R13
+	ADDQ       $0x40, R12
+	DECQ       R15
+	JNE        fetch
+	SUBQ       (AX), R13
+	MOVQ       R13, 272(AX)
+	SUBQ       24(AX), R12
+	MOVQ       R12, 280(AX)
+
+fetched:
 	MOVQ    48(AX), R12
 	ADDQ    96(AX), R12
 	MOVQ    200(AX), R13
@@ -737,7 +905,7 @@ done:
 	RET
 
 // func depthwise5AVX512(r *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·depthwise5AVX512(SB), NOSPLIT|NOFRAME, $0-8
 	MOVQ r+0(FP), AX
 	MOVQ 128(AX), BX
@@ -749,6 +917,27 @@ TEXT ·depthwise5AVX512(SB), NOSPLIT|NOFRAME, $0-8
 	JE   tail
 
 block:
+	MOVQ  288(AX), R15
+	TESTQ R15, R15
+	JE    fetched
+	MOVQ  (AX), R13
+	ADDQ  272(AX), R13
+	MOVQ  24(AX), R12
+	ADDQ  280(AX), R12
+
+fetch:
+	PREFETCHT0 (R13)
+	PREFETCHT0 (R12)
+	ADDQ       $0x40, R13
+	ADDQ       $0x40, R12
+	DECQ       R15
+	JNE        fetch
+	SUBQ       (AX), R13
+	MOVQ       R13, 272(AX)
+	SUBQ       24(AX), R12
+	MOVQ       R12, 280(AX)
+
+fetched:
 	MOVQ    48(AX), R12
 	ADDQ    96(AX), R12
 	MOVQ    200(AX), R13
@@ -861,7 +1050,7 @@ done:
 	RET
 
 // func depthwiseGradient5AVX512(r *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·depthwiseGradient5AVX512(SB), NOSPLIT|NOFRAME, $0-8
 	MOVQ r+0(FP), AX
 	MOVQ 128(AX), BX
@@ -873,6 +1062,27 @@ TEXT ·depthwiseGradient5AVX512(SB), NOSPLIT|NOFRAME, $0-8
 	JE   tail
 
 block:
+	MOVQ  288(AX), R15
+	TESTQ R15, R15
+	JE    fetched
+	MOVQ  (AX), R13
+	ADDQ  272(AX), R13
+	MOVQ  24(AX), R12
+	ADDQ  280(AX), R12
+
+fetch:
+	PREFETCHT0 (R13)
+	PREFETCHT0 (R12)
+	ADDQ       $0x40, R13
+	ADDQ       $0x40, R12
+	DECQ       R15
+	JNE        fetch
+	SUBQ       (AX), R13
+	MOVQ       R13, 272(AX)
+	SUBQ       24(AX), R12
+	MOVQ       R12, 280(AX)
+
+fetched:
 	MOVQ    48(AX), R12
 	ADDQ    96(AX), R12
 	MOVQ    200(AX), R13
@@ -970,7 +1180,7 @@ done:
 	RET
 
 // func depthwise6AVX512(r *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·depthwise6AVX512(SB), NOSPLIT|NOFRAME, $0-8
 	MOVQ r+0(FP), AX
 	MOVQ 128(AX), BX
@@ -983,6 +1193,27 @@ TEXT ·depthwise6AVX512(SB), NOSPLIT|NOFRAME, $0-8
 	JE   tail
 
 block:
+	MOVQ  288(AX), R15
+	TESTQ R15, R15
+	JE    fetched
+	MOVQ  (AX), R13
+	ADDQ  272(AX), R13
+	MOVQ  24(AX), R12
+	ADDQ  280(AX), R12
+
+fetch:
+	PREFETCHT0 (R13)
+	PREFETCHT0 (R12)
+	ADDQ       $0x40, R13
+	ADDQ       $0x40, R12
+	DECQ       R15
+	JNE        fetch
+	SUBQ       (AX), R13
+	MOVQ       R13, 272(AX)
+	SUBQ       24(AX), R12
+	MOVQ       R12, 280(AX)
+
+fetched:
 	MOVQ    48(AX), R12
 	ADDQ    96(AX), R12
 	MOVQ    200(AX), R13
@@ -1103,7 +1334,7 @@ done:
 	RET
 
 // func depthwiseGradient6AVX512(r *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·depthwiseGradient6AVX512(SB), NOSPLIT|NOFRAME, $0-8
 	MOVQ r+0(FP), AX
 	MOVQ 128(AX), BX
@@ -1116,6 +1347,27 @@ TEXT ·depthwiseGradient6AVX512(SB), NOSPLIT|NOFRAME, $0-8
 	JE   tail
 
 block:
+	MOVQ  288(AX), R15
+	TESTQ R15, R15
+	JE    fetched
+	MOVQ  (AX), R13
+	ADDQ  272(AX), R13
+	MOVQ  24(AX), R12
+	ADDQ  280(AX), R12
+
+fetch:
+	PREFETCHT0 (R13)
+	PREFETCHT0 (R12)
+	ADDQ       $0x40, R13
+	ADDQ       $0x40, R12
+	DECQ       R15
+	JNE        fetch
+	SUBQ       (AX), R13
+	MOVQ       R13, 272(AX)
+	SUBQ       24(AX), R12
+	MOVQ       R12, 280(AX)
+
+fetched:
 	MOVQ    48(AX), R12
 	ADDQ    96(AX), R12
 	MOVQ    200(AX), R13
@@ -1223,7 +1475,7 @@ done:
 	RET
 
 // func depthwise7AVX512(r *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·depthwise7AVX512(SB), NOSPLIT|NOFRAME, $0-8
 	MOVQ r+0(FP), AX
 	MOVQ 128(AX), BX
@@ -1237,6 +1489,27 @@ TEXT ·depthwise7AVX512(SB), NOSPLIT|NOFRAME, $0-8
 	JE   tail
 
 block:
+	MOVQ  288(AX), R15
+	TESTQ R15, R15
+	JE    fetched
+	MOVQ  (AX), R13
+	ADDQ  272(AX), R13
+	MOVQ  24(AX), R12
+	ADDQ  280(AX), R12
+
+fetch:
+	PREFETCHT0 (R13)
+	PREFETCHT0 (R12)
+	ADDQ       $0x40, R13
+	ADDQ       $0x40, R12
+	DECQ       R15
+	JNE        fetch
+	SUBQ       (AX), R13
+	MOVQ       R13, 272(AX)
+	SUBQ       24(AX), R12
+	MOVQ       R12, 280(AX)
+
+fetched:
 	MOVQ    48(AX), R12
 	ADDQ    96(AX), R12
 	MOVQ    200(AX), R13
@@ -1365,7 +1638,7 @@ done:
 	RET
 
 // func depthwiseGradient7AVX512(r *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·depthwiseGradient7AVX512(SB), NOSPLIT|NOFRAME, $0-8
 	MOVQ r+0(FP), AX
 	MOVQ 128(AX), BX
@@ -1379,6 +1652,27 @@ TEXT ·depthwiseGradient7AVX512(SB), NOSPLIT|NOFRAME, $0-8
 	JE   tail
 
 block:
+	MOVQ  288(AX), R15
+	TESTQ R15, R15
+	JE    fetched
+	MOVQ  (AX), R13
+	ADDQ  272(AX), R13
+	MOVQ  24(AX), R12
+	ADDQ  280(AX), R12
+
+fetch:
+	PREFETCHT0 (R13)
+	PREFETCHT0 (R12)
+	ADDQ       $0x40, R13
+	ADDQ       $0x40, R12
+	DECQ       R15
+	JNE        fetch
+	SUBQ       (AX), R13
+	MOVQ       R13, 272(AX)
+	SUBQ       24(AX), R12
+	MOVQ       R12, 280(AX)
+
+fetched:
 	MOVQ    48(AX), R12
 	ADDQ    96(AX), R12
 	MOVQ    200(AX), R13
@@ -1496,7 +1790,7 @@ done:
 	RET
 
 // func depthwise8AVX512(r *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·depthwise8AVX512(SB), NOSPLIT|NOFRAME, $0-8
 	MOVQ r+0(FP), AX
 	MOVQ 128(AX), BX
@@ -1511,6 +1805,27 @@ TEXT ·depthwise8AVX512(SB), NOSPLIT|NOFRAME, $0-8
 	JE   tail
 
 block:
+	MOVQ  288(AX), R15
+	TESTQ R15, R15
+	JE    fetched
+	MOVQ  (AX), R13
+	ADDQ  272(AX), R13
+	MOVQ  24(AX), R12
+	ADDQ  280(AX), R12
+
+fetch:
+	PREFETCHT0 (R13)
+	PREFETCHT0 (R12)
+	ADDQ       $0x40, R13
+	ADDQ       $0x40, R12
+	DECQ       R15
+	JNE        fetch
+	SUBQ       (AX), R13
+	MOVQ       R13, 272(AX)
+	SUBQ       24(AX), R12
+	MOVQ       R12, 280(AX)
+
+fetched:
 	MOVQ    48(AX), R12
 	ADDQ    96(AX), R12
 	MOVQ    200(AX), R13
@@ -1647,7 +1962,7 @@ done:
 	RET
 
 // func depthwiseGradient8AVX512(r *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·depthwiseGradient8AVX512(SB), NOSPLIT|NOFRAME, $0-8
 	MOVQ r+0(FP), AX
 	MOVQ 128(AX), BX
@@ -1662,6 +1977,27 @@ TEXT ·depthwiseGradient8AVX512(SB), NOSPLIT|NOFRAME, $0-8
 	JE   tail
 
 block:
+	MOVQ  288(AX), R15
+	TESTQ R15, R15
+	JE    fetched
+	MOVQ  (AX), R13
+	ADDQ  272(AX), R13
+	MOVQ  24(AX), R12
+	ADDQ  280(AX), R12
+
+fetch:
+	PREFETCHT0 (R13)
+	PREFETCHT0 (R12)
+	ADDQ       $0x40, R13
+	ADDQ       $0x40, R12
+	DECQ       R15
+	JNE        fetch
+	SUBQ       (AX), R13
+	MOVQ       R13, 272(AX)
+	SUBQ       24(AX), R12
+	MOVQ       R12, 280(AX)
+
+fetched:
 	MOVQ    48(AX), R12
 	ADDQ    96(AX), R12
 	MOVQ    200(AX), R13
@@ -1789,7 +2125,7 @@ done:
 	RET
 
 // func depthwise9AVX512(r *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·depthwise9AVX512(SB), NOSPLIT|NOFRAME, $0-8
 	MOVQ r+0(FP), AX
 	MOVQ 128(AX), BX
@@ -1805,6 +2141,27 @@ TEXT ·depthwise9AVX512(SB), NOSPLIT|NOFRAME, $0-8
 	JE   tail
 
 block:
+	MOVQ  288(AX), R15
+	TESTQ R15, R15
+	JE    fetched
+	MOVQ  (AX), R13
+	ADDQ  272(AX), R13
+	MOVQ  24(AX), R12
+	ADDQ  280(AX), R12
+
+fetch:
+	PREFETCHT0 (R13)
+	PREFETCHT0 (R12)
+	ADDQ       $0x40, R13
+	ADDQ       $0x40, R12
+	DECQ       R15
+	JNE        fetch
+	SUBQ       (AX), R13
+	MOVQ       R13, 272(AX)
+	SUBQ       24(AX), R12
+	MOVQ       R12, 280(AX)
+
+fetched:
 	MOVQ    48(AX), R12
 	ADDQ    96(AX), R12
 	MOVQ    200(AX), R13
@@ -1949,7 +2306,7 @@ done:
 	RET
 
 // func depthwiseGradient9AVX512(r *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·depthwiseGradient9AVX512(SB), NOSPLIT|NOFRAME, $0-8
 	MOVQ r+0(FP), AX
 	MOVQ 128(AX), BX
@@ -1965,6 +2322,27 @@ TEXT ·depthwiseGradient9AVX512(SB), NOSPLIT|NOFRAME, $0-8
 	JE   tail
 
 block:
+	MOVQ  288(AX), R15
+	TESTQ R15, R15
+	JE    fetched
+	MOVQ  (AX), R13
+	ADDQ  272(AX), R13
+	MOVQ  24(AX), R12
+	ADDQ  280(AX), R12
+
+fetch:
+	PREFETCHT0 (R13)
+	PREFETCHT0 (R12)
+	ADDQ       $0x40, R13
+	ADDQ       $0x40, R12
+	DECQ       R15
+	JNE        fetch
+	SUBQ       (AX), R13
+	MOVQ       R13, 272(AX)
+	SUBQ       24(AX), R12
+	MOVQ       R12, 280(AX)
+
+fetched:
 	MOVQ    48(AX), R12
 	ADDQ    96(AX), R12
 	MOVQ    200(AX), R13
@@ -2102,7 +2480,7 @@ done:
 	RET
 
 // func depthwise1AVX2(r *byte)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·depthwise1AVX2(SB), NOSPLIT|NOFRAME, $0-8
 	MOVQ r+0(FP), AX
 	MOVQ 128(AX), BX
@@ -2110,6 +2488,27 @@ TEXT ·depthwise1AVX2(SB), NOSPLIT|NOFRAME, $0-8
 	JE   tail
 
 block:
+	MOVQ  288(AX), R15
+	TESTQ R15, R15
+	JE    fetched
+	MOVQ  (AX), R13
+	ADDQ  272(AX), R13
+	MOVQ  24(AX), R12
+	ADDQ  280(AX), R12
+
+fetch:
+	PREFETCHT0 (R13)
+	PREFETCHT0 (R12)
+	ADDQ       $0x40, R13
+	ADDQ       $0x40, R12
+	DECQ       R15
+	JNE        fetch
+	SUBQ       (AX), R13
+	MOVQ       R13, 272(AX)
+	SUBQ       24(AX), R12
+	MOVQ       R12, 280(AX)
+
+fetched:
 	MOVQ    48(AX), R12
 	ADDQ    96(AX), R12
 	MOVQ    200(AX), R13
@@ -2152,7 +2551,7 @@ tail:
 	RET
 
 // func depthwiseGradient1AVX2(r *byte)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·depthwiseGradient1AVX2(SB), NOSPLIT|NOFRAME, $0-8
 	MOVQ r+0(FP), AX
 	MOVQ 128(AX), BX
@@ -2160,6 +2559,27 @@ TEXT ·depthwiseGradient1AVX2(SB), NOSPLIT|NOFRAME, $0-8
 	JE   tail
 
 block:
+	MOVQ  288(AX), R15
+	TESTQ R15, R15
+	JE    fetched
+	MOVQ  (AX), R13
+	ADDQ  272(AX), R13
+	MOVQ  24(AX), R12
+	ADDQ  280(AX), R12
+
+fetch:
+	PREFETCHT0 (R13)
+	PREFETCHT0 (R12)
+	ADDQ       $0x40, R13
+	ADDQ       $0x40, R12
+	DECQ       R15
+	JNE        fetch
+	SUBQ       (AX), R13
+	MOVQ       R13, 272(AX)
+	SUBQ       24(AX), R12
+	MOVQ       R12, 280(AX)
+
+fetched:
 	MOVQ    48(AX), R12
 	ADDQ    96(AX), R12
 	MOVQ    200(AX), R13
@@ -2190,7 +2610,7 @@ tail:
 	RET
 
 // func depthwise2AVX2(r *byte)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·depthwise2AVX2(SB), NOSPLIT|NOFRAME, $0-8
 	MOVQ r+0(FP), AX
 	MOVQ 128(AX), BX
@@ -2199,6 +2619,27 @@ TEXT ·depthwise2AVX2(SB), NOSPLIT|NOFRAME, $0-8
 	JE   tail
 
 block:
+	MOVQ  288(AX), R15
+	TESTQ R15, R15
+	JE    fetched
+	MOVQ  (AX), R13
+	ADDQ  272(AX), R13
+	MOVQ  24(AX), R12
+	ADDQ  280(AX), R12
+
+fetch:
+	PREFETCHT0 (R13)
+	PREFETCHT0 (R12)
+	ADDQ       $0x40, R13
+	ADDQ       $0x40, R12
+	DECQ       R15
+	JNE        fetch
+	SUBQ       (AX), R13
+	MOVQ       R13, 272(AX)
+	SUBQ       24(AX), R12
+	MOVQ       R12, 280(AX)
+
+fetched:
 	MOVQ    48(AX), R12
 	ADDQ    96(AX), R12
 	MOVQ    200(AX), R13
@@ -2245,7 +2686,7 @@ tail:
 	RET
 
 // func depthwiseGradient2AVX2(r *byte)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·depthwiseGradient2AVX2(SB), NOSPLIT|NOFRAME, $0-8
 	MOVQ r+0(FP), AX
 	MOVQ 128(AX), BX
@@ -2254,6 +2695,27 @@ TEXT ·depthwiseGradient2AVX2(SB), NOSPLIT|NOFRAME, $0-8
 	JE   tail
 
 block:
+	MOVQ  288(AX), R15
+	TESTQ R15, R15
+	JE    fetched
+	MOVQ  (AX), R13
+	ADDQ  272(AX), R13
+	MOVQ  24(AX), R12
+	ADDQ  280(AX), R12
+
+fetch:
+	PREFETCHT0 (R13)
+	PREFETCHT0 (R12)
+	ADDQ       $0x40, R13
+	ADDQ       $0x40, R12
+	DECQ       R15
+	JNE        fetch
+	SUBQ       (AX), R13
+	MOVQ       R13, 272(AX)
+	SUBQ       24(AX), R12
+	MOVQ       R12, 280(AX)
+
+fetched:
 	MOVQ    48(AX), R12
 	ADDQ    96(AX), R12
 	MOVQ    200(AX), R13
@@ -2289,7 +2751,7 @@ tail:
 	RET
 
 // func depthwise3AVX2(r *byte)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·depthwise3AVX2(SB), NOSPLIT|NOFRAME, $0-8
 	MOVQ r+0(FP), AX
 	MOVQ 128(AX), BX
@@ -2299,6 +2761,27 @@ TEXT ·depthwise3AVX2(SB), NOSPLIT|NOFRAME, $0-8
 	JE   tail
 
 block:
+	MOVQ  288(AX), R15
+	TESTQ R15, R15
+	JE    fetched
+	MOVQ  (AX), R13
+	ADDQ  272(AX), R13
+	MOVQ  24(AX), R12
+	ADDQ  280(AX), R12
+
+fetch:
+	PREFETCHT0 (R13)
+	PREFETCHT0 (R12)
+	ADDQ       $0x40, R13
+	ADDQ       $0x40, R12
+	DECQ       R15
+	JNE        fetch
+	SUBQ       (AX), R13
+	MOVQ       R13, 272(AX)
+	SUBQ       24(AX), R12
+	MOVQ       R12, 280(AX)
+
+fetched:
 	MOVQ    48(AX), R12
 	ADDQ    96(AX), R12
 	MOVQ    200(AX), R13
@@ -2349,7 +2832,7 @@ tail:
 	RET
 
 // func depthwiseGradient3AVX2(r *byte)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·depthwiseGradient3AVX2(SB), NOSPLIT|NOFRAME, $0-8
 	MOVQ r+0(FP), AX
 	MOVQ 128(AX), BX
@@ -2359,6 +2842,27 @@ TEXT ·depthwiseGradient3AVX2(SB), NOSPLIT|NOFRAME, $0-8
 	JE   tail
 
 block:
+	MOVQ  288(AX), R15
+	TESTQ R15, R15
+	JE    fetched
+	MOVQ  (AX), R13
+	ADDQ  272(AX), R13
+	MOVQ  24(AX), R12
+	ADDQ  280(AX), R12
+
+fetch:
+	PREFETCHT0 (R13)
+	PREFETCHT0 (R12)
+	ADDQ       $0x40, R13
+	ADDQ       $0x40, R12
+	DECQ       R15
+	JNE        fetch
+	SUBQ       (AX), R13
+	MOVQ       R13, 272(AX)
+	SUBQ       24(AX), R12
+	MOVQ       R12, 280(AX)
+
+fetched:
 	MOVQ    48(AX), R12
 	ADDQ    96(AX), R12
 	MOVQ    200(AX), R13
@@ -2399,7 +2903,7 @@ tail:
 	RET
 
 // func depthwise4AVX2(r *byte)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·depthwise4AVX2(SB), NOSPLIT|NOFRAME, $0-8
 	MOVQ r+0(FP), AX
 	MOVQ 128(AX), BX
@@ -2410,6 +2914,27 @@ TEXT ·depthwise4AVX2(SB), NOSPLIT|NOFRAME, $0-8
 	JE   tail
 
 block:
+	MOVQ  288(AX), R15
+	TESTQ R15, R15
+	JE    fetched
+	MOVQ  (AX), R13
+	ADDQ  272(AX), R13
+	MOVQ  24(AX), R12
+	ADDQ  280(AX), R12
+
+fetch:
+	PREFETCHT0 (R13)
+	PREFETCHT0 (R12)
+	ADDQ       $0x40, R13
+	ADDQ       $0x40, R12
+	DECQ       R15
+	JNE        fetch
+	SUBQ       (AX), R13
+	MOVQ       R13, 272(AX)
+	SUBQ       24(AX), R12
+	MOVQ       R12, 280(AX)
+
+fetched:
 	MOVQ    48(AX), R12
 	ADDQ    96(AX), R12
 	MOVQ    200(AX), R13
@@ -2464,7 +2989,7 @@ tail:
 	RET
 
 // func depthwiseGradient4AVX2(r *byte)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·depthwiseGradient4AVX2(SB), NOSPLIT|NOFRAME, $0-8
 	MOVQ r+0(FP), AX
 	MOVQ 128(AX), BX
@@ -2475,6 +3000,27 @@ TEXT ·depthwiseGradient4AVX2(SB), NOSPLIT|NOFRAME, $0-8
 	JE   tail
 
 block:
+	MOVQ  288(AX), R15
+	TESTQ R15, R15
+	JE    fetched
+	MOVQ  (AX), R13
+	ADDQ  272(AX), R13
+	MOVQ  24(AX), R12
+	ADDQ  280(AX), R12
+
+fetch:
+	PREFETCHT0 (R13)
+	PREFETCHT0 (R12)
+	ADDQ       $0x40, R13
+	ADDQ       $0x40, R12
+	DECQ       R15
+	JNE        fetch
+	SUBQ       (AX), R13
+	MOVQ       R13, 272(AX)
+	SUBQ       24(AX), R12
+	MOVQ       R12, 280(AX)
+
+fetched:
 	MOVQ    48(AX), R12
 	ADDQ    96(AX), R12
 	MOVQ    200(AX), R13
@@ -2520,7 +3066,7 @@ tail:
 	RET
 
 // func depthwise5AVX2(r *byte)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·depthwise5AVX2(SB), NOSPLIT|NOFRAME, $0-8
 	MOVQ r+0(FP), AX
 	MOVQ 128(AX), BX
@@ -2532,6 +3078,27 @@ TEXT ·depthwise5AVX2(SB), NOSPLIT|NOFRAME, $0-8
 	JE   tail
 
 block:
+	MOVQ  288(AX), R15
+	TESTQ R15, R15
+	JE    fetched
+	MOVQ  (AX), R13
+	ADDQ  272(AX), R13
+	MOVQ  24(AX), R12
+	ADDQ  280(AX), R12
+
+fetch:
+	PREFETCHT0 (R13)
+	PREFETCHT0 (R12)
+	ADDQ       $0x40, R13
+	ADDQ       $0x40, R12
+	DECQ       R15
+	JNE        fetch
+	SUBQ       (AX), R13
+	MOVQ       R13, 272(AX)
+	SUBQ       24(AX), R12
+	MOVQ       R12, 280(AX)
+
+fetched:
 	MOVQ    48(AX), R12
 	ADDQ    96(AX), R12
 	MOVQ    200(AX), R13
@@ -2590,7 +3157,7 @@ tail:
 	RET
 
 // func depthwiseGradient5AVX2(r *byte)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·depthwiseGradient5AVX2(SB), NOSPLIT|NOFRAME, $0-8
 	MOVQ r+0(FP), AX
 	MOVQ 128(AX), BX
@@ -2602,6 +3169,27 @@ TEXT ·depthwiseGradient5AVX2(SB), NOSPLIT|NOFRAME, $0-8
 	JE   tail
 
 block:
+	MOVQ  288(AX), R15
+	TESTQ R15, R15
+	JE    fetched
+	MOVQ  (AX), R13
+	ADDQ  272(AX), R13
+	MOVQ  24(AX), R12
+	ADDQ  280(AX), R12
+
+fetch:
+	PREFETCHT0 (R13)
+	PREFETCHT0 (R12)
+	ADDQ       $0x40, R13
+	ADDQ       $0x40, R12
+	DECQ       R15
+	JNE        fetch
+	SUBQ       (AX), R13
+	MOVQ       R13, 272(AX)
+	SUBQ       24(AX), R12
+	MOVQ       R12, 280(AX)
+
+fetched:
 	MOVQ    48(AX), R12
 	ADDQ    96(AX), R12
 	MOVQ    200(AX), R13
@@ -2652,7 +3240,7 @@ tail:
 	RET
 
 // func depthwise6AVX2(r *byte)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·depthwise6AVX2(SB), NOSPLIT|NOFRAME, $0-8
 	MOVQ r+0(FP), AX
 	MOVQ 128(AX), BX
@@ -2665,6 +3253,27 @@ TEXT ·depthwise6AVX2(SB), NOSPLIT|NOFRAME, $0-8
 	JE   tail
 
 block:
+	MOVQ  288(AX), R15
+	TESTQ R15, R15
+	JE    fetched
+	MOVQ  (AX), R13
+	ADDQ  272(AX), R13
+	MOVQ  24(AX), R12
+	ADDQ  280(AX), R12
+
+fetch:
+	PREFETCHT0 (R13)
+	PREFETCHT0 (R12)
+	ADDQ       $0x40, R13
+	ADDQ       $0x40, R12
+	DECQ       R15
+	JNE        fetch
+	SUBQ       (AX), R13
+	MOVQ       R13, 272(AX)
+	SUBQ       24(AX), R12
+	MOVQ       R12, 280(AX)
+
+fetched:
 	MOVQ    48(AX), R12
 	ADDQ    96(AX), R12
 	MOVQ    200(AX), R13
@@ -2727,7 +3336,7 @@ tail:
 	RET
 
 // func depthwiseGradient6AVX2(r *byte)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·depthwiseGradient6AVX2(SB), NOSPLIT|NOFRAME, $0-8
 	MOVQ r+0(FP), AX
 	MOVQ 128(AX), BX
@@ -2740,6 +3349,27 @@ TEXT ·depthwiseGradient6AVX2(SB), NOSPLIT|NOFRAME, $0-8
 	JE   tail
 
 block:
+	MOVQ  288(AX), R15
+	TESTQ R15, R15
+	JE    fetched
+	MOVQ  (AX), R13
+	ADDQ  272(AX), R13
+	MOVQ  24(AX), R12
+	ADDQ  280(AX), R12
+
+fetch:
+	PREFETCHT0 (R13)
+	PREFETCHT0 (R12)
+	ADDQ       $0x40, R13
+	ADDQ       $0x40, R12
+	DECQ       R15
+	JNE        fetch
+	SUBQ       (AX), R13
+	MOVQ       R13, 272(AX)
+	SUBQ       24(AX), R12
+	MOVQ       R12, 280(AX)
+
+fetched:
 	MOVQ    48(AX), R12
 	ADDQ    96(AX), R12
 	MOVQ    200(AX), R13
@@ -2795,7 +3425,7 @@ tail:
 	RET
 
 // func depthwise7AVX2(r *byte)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·depthwise7AVX2(SB), NOSPLIT|NOFRAME, $0-8
 	MOVQ r+0(FP), AX
 	MOVQ 128(AX), BX
@@ -2809,6 +3439,27 @@ TEXT ·depthwise7AVX2(SB), NOSPLIT|NOFRAME, $0-8
 	JE   tail
 
 block:
+	MOVQ  288(AX), R15
+	TESTQ R15, R15
+	JE    fetched
+	MOVQ  (AX), R13
+	ADDQ  272(AX), R13
+	MOVQ  24(AX), R12
+	ADDQ  280(AX), R12
+
+fetch:
+	PREFETCHT0 (R13)
+	PREFETCHT0 (R12)
+	ADDQ       $0x40, R13
+	ADDQ       $0x40, R12
+	DECQ       R15
+	JNE        fetch
+	SUBQ       (AX), R13
+	MOVQ       R13, 272(AX)
+	SUBQ       24(AX), R12
+	MOVQ       R12, 280(AX)
+
+fetched:
 	MOVQ    48(AX), R12
 	ADDQ    96(AX), R12
 	MOVQ    200(AX), R13
@@ -2875,7 +3526,7 @@ tail:
 	RET
 
 // func depthwiseGradient7AVX2(r *byte)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·depthwiseGradient7AVX2(SB), NOSPLIT|NOFRAME, $0-8
 	MOVQ r+0(FP), AX
 	MOVQ 128(AX), BX
@@ -2889,6 +3540,27 @@ TEXT ·depthwiseGradient7AVX2(SB), NOSPLIT|NOFRAME, $0-8
 	JE   tail
 
 block:
+	MOVQ  288(AX), R15
+	TESTQ R15, R15
+	JE    fetched
+	MOVQ  (AX), R13
+	ADDQ  272(AX), R13
+	MOVQ  24(AX), R12
+	ADDQ  280(AX), R12
+
+fetch:
+	PREFETCHT0 (R13)
+	PREFETCHT0 (R12)
+	ADDQ       $0x40, R13
+	ADDQ       $0x40, R12
+	DECQ       R15
+	JNE        fetch
+	SUBQ       (AX), R13
+	MOVQ       R13, 272(AX)
+	SUBQ       24(AX), R12
+	MOVQ       R12, 280(AX)
+
+fetched:
 	MOVQ    48(AX), R12
 	ADDQ    96(AX), R12
 	MOVQ    200(AX), R13
@@ -2949,7 +3621,7 @@ tail:
 	RET
 
 // func depthwise8AVX2(r *byte)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·depthwise8AVX2(SB), NOSPLIT|NOFRAME, $0-8
 	MOVQ r+0(FP), AX
 	MOVQ 128(AX), BX
@@ -2964,6 +3636,27 @@ TEXT ·depthwise8AVX2(SB), NOSPLIT|NOFRAME, $0-8
 	JE   tail
 
 block:
+	MOVQ  288(AX), R15
+	TESTQ R15, R15
+	JE    fetched
+	MOVQ  (AX), R13
+	ADDQ  272(AX), R13
+	MOVQ  24(AX), R12
+	ADDQ  280(AX), R12
+
+fetch:
+	PREFETCHT0 (R13)
+	PREFETCHT0 (R12)
+	ADDQ       $0x40, R13
+	ADDQ       $0x40, R12
+	DECQ       R15
+	JNE        fetch
+	SUBQ       (AX), R13
+	MOVQ       R13, 272(AX)
+	SUBQ       24(AX), R12
+	MOVQ       R12, 280(AX)
+
+fetched:
 	MOVQ    48(AX), R12
 	ADDQ    96(AX), R12
 	MOVQ    200(AX), R13
@@ -3034,7 +3727,7 @@ tail:
 	RET
 
 // func depthwiseGradient8AVX2(r *byte)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·depthwiseGradient8AVX2(SB), NOSPLIT|NOFRAME, $0-8
 	MOVQ r+0(FP), AX
 	MOVQ 128(AX), BX
@@ -3049,6 +3742,27 @@ TEXT ·depthwiseGradient8AVX2(SB), NOSPLIT|NOFRAME, $0-8
 	JE   tail
 
 block:
+	MOVQ  288(AX), R15
+	TESTQ R15, R15
+	JE    fetched
+	MOVQ  (AX), R13
+	ADDQ  272(AX), R13
+	MOVQ  24(AX), R12
+	ADDQ  280(AX), R12
+
+fetch:
+	PREFETCHT0 (R13)
+	PREFETCHT0 (R12)
+	ADDQ       $0x40, R13
+	ADDQ       $0x40, R12
+	DECQ       R15
+	JNE        fetch
+	SUBQ       (AX), R13
+	MOVQ       R13, 272(AX)
+	SUBQ       24(AX), R12
+	MOVQ       R12, 280(AX)
+
+fetched:
 	MOVQ    48(AX), R12
 	ADDQ    96(AX), R12
 	MOVQ    200(AX), R13
@@ -3114,7 +3828,7 @@ tail:
 	RET
 
 // func depthwise9AVX2(r *byte)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·depthwise9AVX2(SB), NOSPLIT|NOFRAME, $0-8
 	MOVQ r+0(FP), AX
 	MOVQ 128(AX), BX
@@ -3130,6 +3844,27 @@ TEXT ·depthwise9AVX2(SB), NOSPLIT|NOFRAME, $0-8
 	JE   tail
 
 block:
+	MOVQ  288(AX), R15
+	TESTQ R15, R15
+	JE    fetched
+	MOVQ  (AX), R13
+	ADDQ  272(AX), R13
+	MOVQ  24(AX), R12
+	ADDQ  280(AX), R12
+
+fetch:
+	PREFETCHT0 (R13)
+	PREFETCHT0 (R12)
+	ADDQ       $0x40, R13
+	ADDQ       $0x40, R12
+	DECQ       R15
+	JNE        fetch
+	SUBQ       (AX), R13
+	MOVQ       R13, 272(AX)
+	SUBQ       24(AX), R12
+	MOVQ       R12, 280(AX)
+
+fetched:
 	MOVQ    48(AX), R12
 	ADDQ    96(AX), R12
 	MOVQ    200(AX), R13
@@ -3204,7 +3939,7 @@ tail:
 	RET
 
 // func depthwiseGradient9AVX2(r *byte)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·depthwiseGradient9AVX2(SB), NOSPLIT|NOFRAME, $0-8
 	MOVQ r+0(FP), AX
 	MOVQ 128(AX), BX
@@ -3220,6 +3955,27 @@ TEXT ·depthwiseGradient9AVX2(SB), NOSPLIT|NOFRAME, $0-8
 	JE   tail
 
 block:
+	MOVQ  288(AX), R15
+	TESTQ R15, R15
+	JE    fetched
+	MOVQ  (AX), R13
+	ADDQ  272(AX), R13
+	MOVQ  24(AX), R12
+	ADDQ  280(AX), R12
+
+fetch:
+	PREFETCHT0 (R13)
+	PREFETCHT0 (R12)
+	ADDQ       $0x40, R13
+	ADDQ       $0x40, R12
+	DECQ       R15
+	JNE        fetch
+	SUBQ       (AX), R13
+	MOVQ       R13, 272(AX)
+	SUBQ       24(AX), R12
+	MOVQ       R12, 280(AX)
+
+fetched:
 	MOVQ    48(AX), R12
 	ADDQ    96(AX), R12
 	MOVQ    200(AX), R13

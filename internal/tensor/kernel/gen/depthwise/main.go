@@ -27,6 +27,10 @@ const (
 	offsets = 128
 	rows    = 200
 	maxTaps = 9
+
+	fetchDst   = 272
+	fetchSrc   = 280
+	fetchLines = 288
 )
 
 // isa is a vector width.
@@ -83,6 +87,7 @@ func emit(set isa, taps int, gradient bool) {
 	CMPQ(field(blocks), U8(0))
 	JE(LabelRef("tail"))
 	Label("block")
+	fetch()
 	f.body("full", false)
 	ADDQ(U8(set.bytes), field(at))
 	DECQ(field(blocks))
@@ -98,6 +103,29 @@ func emit(set isa, taps int, gradient bool) {
 	}
 	VZEROUPPER()
 	RET()
+}
+
+// fetch asks for a few lines of what comes after the run. Pixels of one vector of channels lie too far apart for the prefetchers.
+func fetch() {
+	MOVQ(field(fetchLines), left)
+	TESTQ(left, left)
+	JE(LabelRef("fetched"))
+	MOVQ(field(dst), to)
+	ADDQ(field(fetchDst), to)
+	MOVQ(field(src), from)
+	ADDQ(field(fetchSrc), from)
+	Label("fetch")
+	PREFETCHT0(Mem{Base: to})
+	PREFETCHT0(Mem{Base: from})
+	ADDQ(U8(64), to)
+	ADDQ(U8(64), from)
+	DECQ(left)
+	JNE(LabelRef("fetch"))
+	SUBQ(field(dst), to)
+	MOVQ(to, field(fetchDst))
+	SUBQ(field(src), from)
+	MOVQ(from, field(fetchSrc))
+	Label("fetched")
 }
 
 // function is what emit writes at the moment.
