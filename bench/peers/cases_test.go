@@ -32,11 +32,11 @@ gemm 1024x1024x1024 98.3 GFLOP/s
 
 const oursPrinted = `{
   "results": [
-    {"case": "classifier", "steps_per_s": 2512.5, "samples_per_s": 80400.25, "peak_rss_mib": 101.5, "workers": 2},
+    {"case": "classifier", "steps_per_s": 2512.5, "samples_per_s": 80400.25, "peak_rss_mib": 101.5, "gflops": 81.5, "workers": 2},
     {"case": "wide", "steps_per_s": 14.1, "samples_per_s": 3609, "peak_rss_mib": 301.5, "workers": 2},
-    {"case": "gpt", "steps_per_s": 14.5, "samples_per_s": 200, "peak_rss_mib": 171.7, "workers": 1},
-    {"case": "small", "steps_per_s": 1.25, "samples_per_s": 40, "peak_rss_mib": 557.4, "workers": 1},
-    {"case": "large", "steps_per_s": 3.25, "samples_per_s": 13, "peak_rss_mib": 480.4, "workers": 1},
+    {"case": "gpt", "steps_per_s": 14.5, "samples_per_s": 200, "peak_rss_mib": 171.7, "gflops": 66.9, "workers": 1},
+    {"case": "small", "steps_per_s": 1.25, "samples_per_s": 40, "peak_rss_mib": 557.4, "gflops": 21.2, "workers": 1},
+    {"case": "large", "steps_per_s": 3.25, "samples_per_s": 13, "peak_rss_mib": 480.4, "gflops": 23.5, "workers": 1},
     {"case": "64", "gib_per_s": 0.001, "us": 91.5, "bytes": 64},
     {"case": "1MiB", "gib_per_s": 1.25, "us": 800.1},
     {"case": "16MiB", "gib_per_s": 1.5, "us": 10400},
@@ -68,6 +68,13 @@ func TestFiguresAreFound(t *testing.T) {
 		"matrix product 256x256x256":                               {110.5, 96},
 		"matrix product 1024x1024x1024":                            {108.25, 98.3},
 	}
+	work := map[string]float64{
+		"training on 1 worker, classifier, batch 32":          81.5,
+		"training on 1 worker, classifier, batch 256":         81.5,
+		"training on 1 worker, GPT, 0.8 M parameters":         66.9,
+		"training on 1 worker, MobileNetV2, 32x32, batch 32":  21.2,
+		"training on 1 worker, MobileNetV2, 224x224, batch 4": 23.5,
+	}
 	seen := 0
 	for _, c := range comparisons(options{python: "python3", peers: "peers", ringmaster: "ringmaster", job: "job.yaml"}) {
 		for _, f := range c.figures {
@@ -82,8 +89,16 @@ func TestFiguresAreFound(t *testing.T) {
 			if got := [2]float64{ours, theirs}; got != want[c.name+f.name] {
 				t.Errorf("%s%s: %v, want %v", c.name, f.name, got, want[c.name+f.name])
 			}
+			if want := work[c.name+f.name]; want > 0 || f.work != "" {
+				if got, err := number(oursPrinted, f.work); err != nil || got != want {
+					t.Errorf("%s%s: products at %v GFLOP/s, %v, want %v", c.name, f.name, got, err, want)
+				}
+			}
 			seen++
 		}
+	}
+	if best, err := number(oursPrinted, result(product, "gflops")); err != nil || best != 110.5 {
+		t.Errorf("the best product runs at %v, %v", best, err)
 	}
 	if seen != len(want) {
 		t.Errorf("%d figures, want %d", seen, len(want))
@@ -106,6 +121,10 @@ func TestRatioIsInOurFavourAboveOne(t *testing.T) {
 	r.smaller = true
 	if got := r.ratio(); got != 1.0/3 {
 		t.Errorf("ratio of times %v, want 1/3", got)
+	}
+	r = row{ours: []float64{4, 9, 10}, theirs: []float64{2, 3, 2}, share: []float64{0.5, 0.75, 0.8}}
+	if got := r.bound(); got != 4 {
+		t.Errorf("at most %v, want 3 / 0.75", got)
 	}
 	if got := median([]float64{4, 1, 3, 2}); got != 2.5 {
 		t.Errorf("median of four %v, want 2.5", got)

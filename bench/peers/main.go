@@ -95,7 +95,8 @@ func check(ctx context.Context, o options) error {
 type row struct {
 	name, unit   string
 	ours, theirs []float64
-	smaller      bool // is better
+	share        []float64 // our GFLOP/s of the best product's
+	smaller      bool      // is better
 }
 
 // compare runs one comparison round by round, each side first in every other one.
@@ -124,14 +125,23 @@ func compare(ctx context.Context, c comparison, o options) ([]row, error) {
 				if err != nil {
 					return nil, fmt.Errorf("%s: %w in what %s printed:\n%s", c.name, err, strings.Join(commands[0], " "), out)
 				}
-				if ours {
-					if f.scale != 0 {
-						v *= f.scale
-					}
-					rows[i].ours = append(rows[i].ours, v)
-				} else {
+				if !ours {
 					rows[i].theirs = append(rows[i].theirs, v)
+					continue
 				}
+				if f.scale != 0 {
+					v *= f.scale
+				}
+				rows[i].ours = append(rows[i].ours, v)
+				if f.work == "" {
+					continue
+				}
+				did, err := number(out, f.work)
+				best, err2 := number(out, result(product, "gflops"))
+				if err := errors.Join(err, err2); err != nil {
+					return nil, fmt.Errorf("%s: %w in what %s printed:\n%s", c.name, err, strings.Join(commands[0], " "), out)
+				}
+				rows[i].share = append(rows[i].share, did/best)
 			}
 		}
 	}
@@ -164,11 +174,19 @@ func output(ctx context.Context, commands [][]string, o options) (string, error)
 
 func show(rows []row) error {
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "\tours\tPyTorch\tunit\tratio\t")
+	fmt.Fprintln(w, "\tours\tPyTorch\tunit\tratio\tat most\t")
 	for _, r := range rows {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%.2f\t\n", r.name, digits(median(r.ours)), digits(median(r.theirs)), r.unit, r.ratio())
+		bound := ""
+		if r.bound() > 0 {
+			bound = fmt.Sprintf("%.2f", r.bound())
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%.2f\t%s\t\n", r.name, digits(median(r.ours)), digits(median(r.theirs)), r.unit, r.ratio(), bound)
 	}
-	return w.Flush()
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	fmt.Println("\nAt most: the ratio if a step were nothing but its products, all as fast as " + product + ".")
+	return nil
 }
 
 // digits writes a figure with about three digits that matter.

@@ -19,6 +19,7 @@ import (
 	"ringmaster/internal/machine"
 	"ringmaster/internal/progress"
 	"ringmaster/internal/tensor/kernel"
+	"ringmaster/internal/trainer"
 )
 
 func benchCommand() *cobra.Command {
@@ -145,6 +146,7 @@ type trainResult struct {
 	StepsPerS   float64 `json:"steps_per_s"`
 	SamplesPerS float64 `json:"samples_per_s"`
 	PeakRSSMiB  float64 `json:"peak_rss_mib"` // of the largest worker
+	GFLOPS      float64 `json:"gflops"`       // of the model's products, all workers together
 	Workers     int     `json:"workers"`
 	Threads     int     `json:"threads"`
 	Steps       uint64  `json:"steps"`
@@ -172,8 +174,8 @@ func benchTrainCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return showResults(asJSON, "CASE\tSTEPS/S\tSAMPLES/S\tPEAK MIB", []trainResult{*result}, func(r trainResult) string {
-				return fmt.Sprintf("%s\t%.1f\t%.0f\t%.1f", r.Case, r.StepsPerS, r.SamplesPerS, r.PeakRSSMiB)
+			return showResults(asJSON, "CASE\tSTEPS/S\tSAMPLES/S\tGFLOP/S\tPEAK MIB", []trainResult{*result}, func(r trainResult) string {
+				return fmt.Sprintf("%s\t%.1f\t%.0f\t%.1f\t%.1f", r.Case, r.StepsPerS, r.SamplesPerS, r.GFLOPS, r.PeakRSSMiB)
 			})
 		},
 	}
@@ -203,9 +205,15 @@ func benchTrain(ctx context.Context, job *config.Job, workers, threads int) (res
 	case ran.Summary.State != launch.StateDone:
 		return nil, failed(fmt.Errorf("the job ended in state %s: %s", ran.Summary.State, ran.Summary.Error))
 	}
-	s := ran.Summary
+	assembled, err := trainer.Assemble(job)
+	if err != nil {
+		return nil, failed(err)
+	}
+	s, batch := ran.Summary, job.Train.BatchPerSeat
+	perSample := 2 * float64(assembled.Model.MultiplyAdds(batch)) / float64(batch)
 	return &trainResult{Case: job.Name, StepsPerS: float64(s.Step) / float64(s.TrainS), SamplesPerS: float64(s.SamplesPerS),
-		PeakRSSMiB: float64(ran.PeakBytes) / (1 << 20), Workers: workers, Threads: threads, Steps: s.Step}, nil
+		PeakRSSMiB: float64(ran.PeakBytes) / (1 << 20), GFLOPS: perSample * float64(s.SamplesPerS) / 1e9,
+		Workers: workers, Threads: threads, Steps: s.Step}, nil
 }
 
 // silent is a display that shows nothing.

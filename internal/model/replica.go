@@ -179,6 +179,12 @@ func (r *Replica) find(purpose purpose, size int) *recorded {
 	return p
 }
 
+// MultiplyAdds is how many multiply-adds the products take that a gradient of so many samples consists of.
+func (m *Model) MultiplyAdds(samples int) int {
+	forward, backward := m.compile(forTraining, samples).program.MultiplyAdds()
+	return forward + backward
+}
+
 func (m *Model) compile(purpose purpose, size int) *recorded {
 	rec := newRecorder(m, purpose == forTraining)
 	in, logits := m.network.record(rec, size)

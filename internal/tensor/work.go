@@ -1,0 +1,64 @@
+package tensor
+
+// counted is an operation that consists of products, in which almost all of a model's work is.
+type counted interface {
+	// multiplyAdds is how many multiply-adds its forward and its backward take. Those with padding count.
+	multiplyAdds() (forward, backward int)
+}
+
+// MultiplyAdds is how many multiply-adds the products of one Forward take, and those of one Backward. Twice as many
+// floating-point operations, over what a core does in a second, is the least time that a run takes.
+func (p *Program) MultiplyAdds() (forward, backward int) {
+	for _, n := range p.nodes {
+		if op, ok := n.op.(counted); ok {
+			f, b := op.multiplyAdds()
+			forward += f
+			if p.training {
+				backward += b
+			}
+		}
+	}
+	return forward, backward
+}
+
+// times is n for each sink that is wanted.
+func times(n int, sinks ...*sink) (sum int) {
+	for _, s := range sinks {
+		if s.wanted() {
+			sum += n
+		}
+	}
+	return sum
+}
+
+func (o *linear) multiplyAdds() (forward, backward int) {
+	n := o.rows * o.in * o.out
+	return n, times(n, o.dx, o.dw)
+}
+
+func (o *conv) multiplyAdds() (forward, backward int) {
+	n := o.samples * o.pixels() * o.groups * o.out * o.depth
+	return n, times(n, o.dx, o.dw)
+}
+
+func (o *depthwise) multiplyAdds() (forward, backward int) {
+	n := o.samples * o.pixels() * o.channels * o.taps()
+	return n, times(n, o.dx, o.dw)
+}
+
+// multiplyAdds of attention: two products of each block forward, and backward the scores again, the gradient of the
+// probabilities, and three for those of queries, keys and values.
+func (o *attention) multiplyAdds() (forward, backward int) {
+	scores := 0
+	for query := 0; query < o.queries; query += attentionBlock {
+		rows := min(attentionBlock, o.queries-query)
+		for key := 0; key < o.lastKey(query+rows); key += attentionBlock {
+			scores += rows * min(attentionBlock, o.keys-key)
+		}
+	}
+	n := o.units * scores * o.Dim
+	if o.dq.wanted() || o.dk.wanted() || o.dv.wanted() {
+		backward = 2*n + times(n, o.dq, o.dk, o.dv)
+	}
+	return 2 * n, backward
+}

@@ -1,0 +1,34 @@
+package tensor
+
+import (
+	"testing"
+
+	"ringmaster/internal/plan"
+)
+
+func TestMultiplyAdds(t *testing.T) {
+	g := NewGraph(true)
+	at := 0
+	parameter := func(shape ...int) *Value {
+		size := 1
+		for _, n := range shape {
+			size *= n
+		}
+		at += size
+		return g.Parameter(plan.Interval{Begin: at - size, End: at}, shape...)
+	}
+	x := g.Input(2, 8, 8, 3)
+	y := g.Conv(x, parameter(4, 3, 3, 3), nil, ConvOptions{Stride: 1, Padding: 1, Dilation: 1, Groups: 1})            // no gradient of x
+	y = g.Conv(y, parameter(4, 1, 3, 3), nil, ConvOptions{Stride: 2, Padding: 1, Dilation: 1, Groups: 4})             // depthwise, to 4x4
+	y = g.Conv(y, parameter(6, 4, 1, 1), nil, ConvOptions{Stride: 1, Padding: 0, Dilation: 1, Groups: 1, ReLU: true}) // 1x1
+	y = g.Linear(g.Reshape(y, 2, 96), parameter(5, 96), parameter(5), 0)
+	g.CrossEntropy(y, 0)
+	forward, backward := g.Compile().MultiplyAdds()
+	conv, depthwise, pointwise, linear := 2*64*4*27, 2*16*4*9, 2*16*6*4, 2*5*96
+	if want := conv + depthwise + pointwise + linear; forward != want {
+		t.Errorf("forward takes %d multiply-adds, want %d", forward, want)
+	}
+	if want := conv + 2*(depthwise+pointwise+linear); backward != want {
+		t.Errorf("backward takes %d multiply-adds, want %d", backward, want)
+	}
+}
