@@ -33,6 +33,15 @@ func gemmTransposeAVX512(dst *float32, dstRow int, src *float32, srcRow, rows, c
 //go:noescape
 func gemmTransposeAVX2(dst *float32, dstRow int, src *float32, srcRow, rows, cols int, mask uint64)
 
+// The copies bring rows of the widest panel together; srcRow is the bytes between them, ahead how far from each row another
+// is fetched into the cache.
+//
+//go:noescape
+func gemmCopyAVX512(dst, src *float32, srcRow, rows, ahead int)
+
+//go:noescape
+func gemmCopyAVX2(dst, src *float32, srcRow, rows, ahead int)
+
 var (
 	shapeAVX512 = shape{tier: AVX512, lanes: 16, log: 4, vectors: 4, rows: [5]int{0, 16, 14, 8, 6}, halves: 2, narrow: &shapeAVX2,
 		depth: 1024, tall: 160, turnWide: 192}
@@ -80,5 +89,17 @@ func (s *shape) transposeStrip(dst []float32, dstLD int, src []float32, srcLD, r
 		gemmTransposeAVX512(&dst[0], 4*dstLD, &src[0], 4*srcLD, rows, cols, 1<<rows-1)
 	} else {
 		gemmTransposeAVX2(&dst[0], 4*dstLD, &src[0], 4*srcLD, rows, cols, 1<<rows-1)
+	}
+}
+
+// copyPanel copies rows, at least one, of the widest panel, srcLD apart, to rows without gaps, and fetches those that lie ahead
+// elements further into the cache.
+func (s *shape) copyPanel(dst, src []float32, srcLD, rows, ahead int) {
+	wide := s.lanes * s.vectors
+	_, _ = dst[rows*wide-1], src[(rows-1)*srcLD+wide-1]
+	if s.tier == AVX512 {
+		gemmCopyAVX512(&dst[0], &src[0], 4*srcLD, rows, 4*ahead)
+	} else {
+		gemmCopyAVX2(&dst[0], &src[0], 4*srcLD, rows, 4*ahead)
 	}
 }

@@ -70,3 +70,11 @@ func (s *shape) transposeStrip(dst []float32, dstLD int, src []float32, srcLD, r
 		}
 	}
 }
+
+// copyPanel copies rows of the widest panel, srcLD apart, to rows without gaps.
+func (s *shape) copyPanel(dst, src []float32, srcLD, rows, _ int) {
+	wide := s.lanes * s.vectors
+	for r := range rows {
+		copy(dst[r*wide:][:wide], src[r*srcLD:])
+	}
+}

@@ -4756,3 +4756,25 @@ whole:
 done:
 	VZEROUPPER
 	RET
+
+// func gemmCopyAVX2(dst *float32, src *float32, srcRow int, rows int, ahead int)
+// Requires: AVX, MMX+
+TEXT ·gemmCopyAVX2(SB), NOSPLIT|NOFRAME, $0-40
+	MOVQ dst+0(FP), DI
+	MOVQ src+8(FP), SI
+	MOVQ srcRow+16(FP), R8
+	MOVQ rows+24(FP), DX
+	MOVQ ahead+32(FP), R15
+
+row:
+	VMOVUPS    (SI), Y0
+	VMOVUPS    32(SI), Y1
+	PREFETCHT0 (SI)(R15*1)
+	VMOVUPS    Y0, (DI)
+	VMOVUPS    Y1, 32(DI)
+	ADDQ       R8, SI
+	ADDQ       $0x00000040, DI
+	DECQ       DX
+	JNZ        row
+	VZEROUPPER
+	RET

@@ -13769,3 +13769,32 @@ whole:
 done:
 	VZEROUPPER
 	RET
+
+// func gemmCopyAVX512(dst *float32, src *float32, srcRow int, rows int, ahead int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemmCopyAVX512(SB), NOSPLIT|NOFRAME, $0-40
+	MOVQ dst+0(FP), DI
+	MOVQ src+8(FP), SI
+	MOVQ srcRow+16(FP), R8
+	MOVQ rows+24(FP), DX
+	MOVQ ahead+32(FP), R15
+
+row:
+	VMOVUPS    (SI), Z0
+	VMOVUPS    64(SI), Z1
+	VMOVUPS    128(SI), Z2
+	VMOVUPS    192(SI), Z3
+	PREFETCHT0 (SI)(R15*1)
+	PREFETCHT0 64(SI)(R15*1)
+	PREFETCHT0 128(SI)(R15*1)
+	PREFETCHT0 192(SI)(R15*1)
+	VMOVUPS    Z0, (DI)
+	VMOVUPS    Z1, 64(DI)
+	VMOVUPS    Z2, 128(DI)
+	VMOVUPS    Z3, 192(DI)
+	ADDQ       R8, SI
+	ADDQ       $0x00000100, DI
+	DECQ       DX
+	JNZ        row
+	VZEROUPPER
+	RET

@@ -10,3 +10,7 @@ func (s *shape) run(*panels, int) { panic("kernel: no tiles on this architecture
 func (s *shape) transposeStrip(_ []float32, _ int, _ []float32, _, _, _ int) {
 	panic("kernel: no tiles on this architecture")
 }
+
+func (s *shape) copyPanel(_, _ []float32, _, _, _ int) {
+	panic("kernel: no tiles on this architecture")
+}

@@ -289,25 +289,22 @@ func (t *strip) packB(packed []float32, j0, j1, wide int) {
 		return
 	}
 	for k := t.k0; k < t.k1; k += packedRows {
+		rows, ahead := min(packedRows, t.k1-k), packedRows*t.LDB
+		if k+2*packedRows > t.k1 {
+			ahead = 0
+		}
 		for j := j0; j < j1; j += wide {
+			to, from := packed[(j-j0)*(t.k1-t.k0):], t.B[k*t.LDB+j:]
 			width := min(wide, j1-j)
+			if width == wide {
+				t.shape.copyPanel(to[(k-t.k0)*wide:], from, t.LDB, rows, ahead)
+				continue
+			}
 			ld := t.shape.wholeLanes(width)
-			t.copyRows(packed[(j-j0)*(t.k1-t.k0)+(k-t.k0)*ld:], ld, t.B[k*t.LDB+j:], min(packedRows, t.k1-k), width)
+			for r := range rows {
+				copy(to[(k-t.k0+r)*ld:][:width], from[r*t.LDB:])
+			}
 		}
-	}
-}
-
-// copyRows copies rows of B, of the given width, to rows ld apart. The width of AVX2's panels is copied by the compiler's own
-// moves, through a variable, or it would take the two for overlapping and call: for 64 bytes that takes longer.
-func (t *strip) copyRows(dst []float32, ld int, src []float32, rows, width int) {
-	for r := range rows {
-		to, from := dst[r*ld:], src[r*t.LDB:]
-		if width == 16 {
-			row := *(*[16]float32)(from)
-			*(*[16]float32)(to) = row
-			continue
-		}
-		copy(to[:width], from)
 	}
 }
 

@@ -334,5 +334,6 @@ func main() {
 		writeFunction(set, count)
 	}
 	writeTranspose(set)
+	writeCopy(set)
 	Generate()
 }

@@ -8,6 +8,35 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
+// writeCopy writes the copying of rows as wide as the widest panel to rows without gaps. It asks for what lies ahead bytes from
+// each row too: the rows of the same columns that come next are too far away for the prefetchers.
+func writeCopy(set vectors) {
+	TEXT(fmt.Sprintf("gemmCopy%s", set.name()), NOSPLIT|NOFRAME, "func(dst *float32, src *float32, srcRow, rows, ahead int)")
+	Doc("It copies at least one row; srcRow and ahead are in bytes.")
+	Load(Param("dst"), reg.RDI)
+	Load(Param("src"), reg.RSI)
+	Load(Param("srcRow"), row1)
+	Load(Param("rows"), k)
+	Load(Param("ahead"), ahead)
+	count := len(set.maxRows())
+	Label("row")
+	for v := range count {
+		set.load(Mem{Base: reg.RSI, Disp: v * set.bytes()}, set.register(v), false)
+	}
+	for at := 0; at < count*set.bytes(); at += 64 {
+		PREFETCHT0(Mem{Base: reg.RSI, Index: ahead, Scale: 1, Disp: at})
+	}
+	for v := range count {
+		set.store(set.register(v), Mem{Base: reg.RDI, Disp: v * set.bytes()}, false)
+	}
+	ADDQ(row1, reg.RSI)
+	ADDQ(U32(uint32(count*set.bytes())), reg.RDI)
+	DECQ(k)
+	JNZ(LabelRef("row"))
+	VZEROUPPER()
+	RET()
+}
+
 // writeTranspose writes the transposition of up to L rows of at least L floats, L being the lanes of a vector. It works
 // in blocks of L columns; the last block reaches back so that it is whole. Quarters of four floats are gathered from L/4
 // rows by loads, so that only the transpositions of 4 x 4 within the quarters are left for the shuffle unit.
