@@ -84,12 +84,18 @@ rows1_block:
 	MOVQ CX, 168(SI)
 
 rows1_panel:
-	CMPQ       168(SI), $0x01
-	JNE        rows1_full
-	CMPQ       120(SI), $0x00
-	JE         rows1_full
-	CMPQ       136(SI), $0x00
-	JNE        rows1_maskedSpread
+	CMPQ   168(SI), $0x01
+	JNE    rows1_full
+	CMPQ   120(SI), $0x00
+	JE     rows1_full
+	CMPQ   136(SI), $0x00
+	JNE    rows1_maskedSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows1_maskedLoad
+	VXORPS Y0, Y0, Y0
+	JMP    rows1_maskedBegun
+
+rows1_maskedLoad:
 	MOVQ       160(SI), CX
 	VMASKMOVPS (CX), Y15, Y0
 	JMP        rows1_maskedBegun
@@ -138,8 +144,14 @@ rows1_maskedStore:
 	JMP        rows1_next
 
 rows1_full:
-	CMPQ    136(SI), $0x00
-	JNE     rows1_wholeSpread
+	CMPQ   136(SI), $0x00
+	JNE    rows1_wholeSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows1_wholeLoad
+	VXORPS Y0, Y0, Y0
+	JMP    rows1_wholeBegun
+
+rows1_wholeLoad:
 	MOVQ    160(SI), CX
 	VMOVUPS (CX), Y0
 	JMP     rows1_wholeBegun
@@ -219,12 +231,19 @@ rows2_block:
 	MOVQ CX, 168(SI)
 
 rows2_panel:
-	CMPQ       168(SI), $0x01
-	JNE        rows2_full
-	CMPQ       120(SI), $0x00
-	JE         rows2_full
-	CMPQ       136(SI), $0x00
-	JNE        rows2_maskedSpread
+	CMPQ   168(SI), $0x01
+	JNE    rows2_full
+	CMPQ   120(SI), $0x00
+	JE     rows2_full
+	CMPQ   136(SI), $0x00
+	JNE    rows2_maskedSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows2_maskedLoad
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	JMP    rows2_maskedBegun
+
+rows2_maskedLoad:
 	MOVQ       160(SI), CX
 	VMASKMOVPS (CX), Y15, Y0
 	ADDQ       72(SI), CX
@@ -284,8 +303,15 @@ rows2_maskedStore:
 	JMP        rows2_next
 
 rows2_full:
-	CMPQ    136(SI), $0x00
-	JNE     rows2_wholeSpread
+	CMPQ   136(SI), $0x00
+	JNE    rows2_wholeSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows2_wholeLoad
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	JMP    rows2_wholeBegun
+
+rows2_wholeLoad:
 	MOVQ    160(SI), CX
 	VMOVUPS (CX), Y0
 	ADDQ    72(SI), CX
@@ -376,12 +402,20 @@ rows3_block:
 	MOVQ CX, 168(SI)
 
 rows3_panel:
-	CMPQ       168(SI), $0x01
-	JNE        rows3_full
-	CMPQ       120(SI), $0x00
-	JE         rows3_full
-	CMPQ       136(SI), $0x00
-	JNE        rows3_maskedSpread
+	CMPQ   168(SI), $0x01
+	JNE    rows3_full
+	CMPQ   120(SI), $0x00
+	JE     rows3_full
+	CMPQ   136(SI), $0x00
+	JNE    rows3_maskedSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows3_maskedLoad
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	JMP    rows3_maskedBegun
+
+rows3_maskedLoad:
 	MOVQ       160(SI), CX
 	VMASKMOVPS (CX), Y15, Y0
 	ADDQ       72(SI), CX
@@ -452,8 +486,16 @@ rows3_maskedStore:
 	JMP        rows3_next
 
 rows3_full:
-	CMPQ    136(SI), $0x00
-	JNE     rows3_wholeSpread
+	CMPQ   136(SI), $0x00
+	JNE    rows3_wholeSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows3_wholeLoad
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	JMP    rows3_wholeBegun
+
+rows3_wholeLoad:
 	MOVQ    160(SI), CX
 	VMOVUPS (CX), Y0
 	ADDQ    72(SI), CX
@@ -555,12 +597,21 @@ rows4_block:
 	MOVQ CX, 168(SI)
 
 rows4_panel:
-	CMPQ       168(SI), $0x01
-	JNE        rows4_full
-	CMPQ       120(SI), $0x00
-	JE         rows4_full
-	CMPQ       136(SI), $0x00
-	JNE        rows4_maskedSpread
+	CMPQ   168(SI), $0x01
+	JNE    rows4_full
+	CMPQ   120(SI), $0x00
+	JE     rows4_full
+	CMPQ   136(SI), $0x00
+	JNE    rows4_maskedSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows4_maskedLoad
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	JMP    rows4_maskedBegun
+
+rows4_maskedLoad:
 	MOVQ       160(SI), CX
 	VMASKMOVPS (CX), Y15, Y0
 	ADDQ       72(SI), CX
@@ -642,8 +693,17 @@ rows4_maskedStore:
 	JMP        rows4_next
 
 rows4_full:
-	CMPQ    136(SI), $0x00
-	JNE     rows4_wholeSpread
+	CMPQ   136(SI), $0x00
+	JNE    rows4_wholeSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows4_wholeLoad
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	JMP    rows4_wholeBegun
+
+rows4_wholeLoad:
 	MOVQ    160(SI), CX
 	VMOVUPS (CX), Y0
 	ADDQ    72(SI), CX
@@ -756,12 +816,22 @@ rows5_block:
 	MOVQ CX, 168(SI)
 
 rows5_panel:
-	CMPQ       168(SI), $0x01
-	JNE        rows5_full
-	CMPQ       120(SI), $0x00
-	JE         rows5_full
-	CMPQ       136(SI), $0x00
-	JNE        rows5_maskedSpread
+	CMPQ   168(SI), $0x01
+	JNE    rows5_full
+	CMPQ   120(SI), $0x00
+	JE     rows5_full
+	CMPQ   136(SI), $0x00
+	JNE    rows5_maskedSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows5_maskedLoad
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	JMP    rows5_maskedBegun
+
+rows5_maskedLoad:
 	MOVQ       160(SI), CX
 	VMASKMOVPS (CX), Y15, Y0
 	ADDQ       72(SI), CX
@@ -854,8 +924,18 @@ rows5_maskedStore:
 	JMP        rows5_next
 
 rows5_full:
-	CMPQ    136(SI), $0x00
-	JNE     rows5_wholeSpread
+	CMPQ   136(SI), $0x00
+	JNE    rows5_wholeSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows5_wholeLoad
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	JMP    rows5_wholeBegun
+
+rows5_wholeLoad:
 	MOVQ    160(SI), CX
 	VMOVUPS (CX), Y0
 	ADDQ    72(SI), CX
@@ -979,12 +1059,23 @@ rows6_block:
 	MOVQ CX, 168(SI)
 
 rows6_panel:
-	CMPQ       168(SI), $0x01
-	JNE        rows6_full
-	CMPQ       120(SI), $0x00
-	JE         rows6_full
-	CMPQ       136(SI), $0x00
-	JNE        rows6_maskedSpread
+	CMPQ   168(SI), $0x01
+	JNE    rows6_full
+	CMPQ   120(SI), $0x00
+	JE     rows6_full
+	CMPQ   136(SI), $0x00
+	JNE    rows6_maskedSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows6_maskedLoad
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	JMP    rows6_maskedBegun
+
+rows6_maskedLoad:
 	MOVQ       160(SI), CX
 	VMASKMOVPS (CX), Y15, Y0
 	ADDQ       72(SI), CX
@@ -1088,8 +1179,19 @@ rows6_maskedStore:
 	JMP        rows6_next
 
 rows6_full:
-	CMPQ    136(SI), $0x00
-	JNE     rows6_wholeSpread
+	CMPQ   136(SI), $0x00
+	JNE    rows6_wholeSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows6_wholeLoad
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	JMP    rows6_wholeBegun
+
+rows6_wholeLoad:
 	MOVQ    160(SI), CX
 	VMOVUPS (CX), Y0
 	ADDQ    72(SI), CX
@@ -1224,12 +1326,24 @@ rows7_block:
 	MOVQ CX, 168(SI)
 
 rows7_panel:
-	CMPQ       168(SI), $0x01
-	JNE        rows7_full
-	CMPQ       120(SI), $0x00
-	JE         rows7_full
-	CMPQ       136(SI), $0x00
-	JNE        rows7_maskedSpread
+	CMPQ   168(SI), $0x01
+	JNE    rows7_full
+	CMPQ   120(SI), $0x00
+	JE     rows7_full
+	CMPQ   136(SI), $0x00
+	JNE    rows7_maskedSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows7_maskedLoad
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	JMP    rows7_maskedBegun
+
+rows7_maskedLoad:
 	MOVQ       160(SI), CX
 	VMASKMOVPS (CX), Y15, Y0
 	ADDQ       72(SI), CX
@@ -1344,8 +1458,20 @@ rows7_maskedStore:
 	JMP        rows7_next
 
 rows7_full:
-	CMPQ    136(SI), $0x00
-	JNE     rows7_wholeSpread
+	CMPQ   136(SI), $0x00
+	JNE    rows7_wholeSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows7_wholeLoad
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	JMP    rows7_wholeBegun
+
+rows7_wholeLoad:
 	MOVQ    160(SI), CX
 	VMOVUPS (CX), Y0
 	ADDQ    72(SI), CX
@@ -1491,12 +1617,25 @@ rows8_block:
 	MOVQ CX, 168(SI)
 
 rows8_panel:
-	CMPQ       168(SI), $0x01
-	JNE        rows8_full
-	CMPQ       120(SI), $0x00
-	JE         rows8_full
-	CMPQ       136(SI), $0x00
-	JNE        rows8_maskedSpread
+	CMPQ   168(SI), $0x01
+	JNE    rows8_full
+	CMPQ   120(SI), $0x00
+	JE     rows8_full
+	CMPQ   136(SI), $0x00
+	JNE    rows8_maskedSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows8_maskedLoad
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	JMP    rows8_maskedBegun
+
+rows8_maskedLoad:
 	MOVQ       160(SI), CX
 	VMASKMOVPS (CX), Y15, Y0
 	ADDQ       72(SI), CX
@@ -1622,8 +1761,21 @@ rows8_maskedStore:
 	JMP        rows8_next
 
 rows8_full:
-	CMPQ    136(SI), $0x00
-	JNE     rows8_wholeSpread
+	CMPQ   136(SI), $0x00
+	JNE    rows8_wholeSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows8_wholeLoad
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	JMP    rows8_wholeBegun
+
+rows8_wholeLoad:
 	MOVQ    160(SI), CX
 	VMOVUPS (CX), Y0
 	ADDQ    72(SI), CX
@@ -1780,12 +1932,26 @@ rows9_block:
 	MOVQ CX, 168(SI)
 
 rows9_panel:
-	CMPQ       168(SI), $0x01
-	JNE        rows9_full
-	CMPQ       120(SI), $0x00
-	JE         rows9_full
-	CMPQ       136(SI), $0x00
-	JNE        rows9_maskedSpread
+	CMPQ   168(SI), $0x01
+	JNE    rows9_full
+	CMPQ   120(SI), $0x00
+	JE     rows9_full
+	CMPQ   136(SI), $0x00
+	JNE    rows9_maskedSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows9_maskedLoad
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	JMP    rows9_maskedBegun
+
+rows9_maskedLoad:
 	MOVQ       160(SI), CX
 	VMASKMOVPS (CX), Y15, Y0
 	ADDQ       72(SI), CX
@@ -1924,8 +2090,22 @@ rows9_maskedStore:
 	JMP        rows9_next
 
 rows9_full:
-	CMPQ    136(SI), $0x00
-	JNE     rows9_wholeSpread
+	CMPQ   136(SI), $0x00
+	JNE    rows9_wholeSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows9_wholeLoad
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	JMP    rows9_wholeBegun
+
+rows9_wholeLoad:
 	MOVQ    160(SI), CX
 	VMOVUPS (CX), Y0
 	ADDQ    72(SI), CX
@@ -2095,12 +2275,27 @@ rows10_block:
 	MOVQ CX, 168(SI)
 
 rows10_panel:
-	CMPQ       168(SI), $0x01
-	JNE        rows10_full
-	CMPQ       120(SI), $0x00
-	JE         rows10_full
-	CMPQ       136(SI), $0x00
-	JNE        rows10_maskedSpread
+	CMPQ   168(SI), $0x01
+	JNE    rows10_full
+	CMPQ   120(SI), $0x00
+	JE     rows10_full
+	CMPQ   136(SI), $0x00
+	JNE    rows10_maskedSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows10_maskedLoad
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	JMP    rows10_maskedBegun
+
+rows10_maskedLoad:
 	MOVQ       160(SI), CX
 	VMASKMOVPS (CX), Y15, Y0
 	ADDQ       72(SI), CX
@@ -2250,8 +2445,23 @@ rows10_maskedStore:
 	JMP        rows10_next
 
 rows10_full:
-	CMPQ    136(SI), $0x00
-	JNE     rows10_wholeSpread
+	CMPQ   136(SI), $0x00
+	JNE    rows10_wholeSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows10_wholeLoad
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	JMP    rows10_wholeBegun
+
+rows10_wholeLoad:
 	MOVQ    160(SI), CX
 	VMOVUPS (CX), Y0
 	ADDQ    72(SI), CX
@@ -2432,12 +2642,28 @@ rows11_block:
 	MOVQ CX, 168(SI)
 
 rows11_panel:
-	CMPQ       168(SI), $0x01
-	JNE        rows11_full
-	CMPQ       120(SI), $0x00
-	JE         rows11_full
-	CMPQ       136(SI), $0x00
-	JNE        rows11_maskedSpread
+	CMPQ   168(SI), $0x01
+	JNE    rows11_full
+	CMPQ   120(SI), $0x00
+	JE     rows11_full
+	CMPQ   136(SI), $0x00
+	JNE    rows11_maskedSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows11_maskedLoad
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	JMP    rows11_maskedBegun
+
+rows11_maskedLoad:
 	MOVQ       160(SI), CX
 	VMASKMOVPS (CX), Y15, Y0
 	ADDQ       72(SI), CX
@@ -2598,8 +2824,24 @@ rows11_maskedStore:
 	JMP        rows11_next
 
 rows11_full:
-	CMPQ    136(SI), $0x00
-	JNE     rows11_wholeSpread
+	CMPQ   136(SI), $0x00
+	JNE    rows11_wholeSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows11_wholeLoad
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	JMP    rows11_wholeBegun
+
+rows11_wholeLoad:
 	MOVQ    160(SI), CX
 	VMOVUPS (CX), Y0
 	ADDQ    72(SI), CX
@@ -2791,12 +3033,29 @@ rows12_block:
 	MOVQ CX, 168(SI)
 
 rows12_panel:
-	CMPQ       168(SI), $0x01
-	JNE        rows12_full
-	CMPQ       120(SI), $0x00
-	JE         rows12_full
-	CMPQ       136(SI), $0x00
-	JNE        rows12_maskedSpread
+	CMPQ   168(SI), $0x01
+	JNE    rows12_full
+	CMPQ   120(SI), $0x00
+	JE     rows12_full
+	CMPQ   136(SI), $0x00
+	JNE    rows12_maskedSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows12_maskedLoad
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	JMP    rows12_maskedBegun
+
+rows12_maskedLoad:
 	MOVQ       160(SI), CX
 	VMASKMOVPS (CX), Y15, Y0
 	ADDQ       72(SI), CX
@@ -2968,8 +3227,25 @@ rows12_maskedStore:
 	JMP        rows12_next
 
 rows12_full:
-	CMPQ    136(SI), $0x00
-	JNE     rows12_wholeSpread
+	CMPQ   136(SI), $0x00
+	JNE    rows12_wholeSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows12_wholeLoad
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	JMP    rows12_wholeBegun
+
+rows12_wholeLoad:
 	MOVQ    160(SI), CX
 	VMOVUPS (CX), Y0
 	ADDQ    72(SI), CX
@@ -3223,12 +3499,19 @@ rows1_block:
 	MOVQ CX, 168(SI)
 
 rows1_panel:
-	CMPQ       168(SI), $0x01
-	JNE        rows1_full
-	CMPQ       120(SI), $0x00
-	JE         rows1_full
-	CMPQ       136(SI), $0x00
-	JNE        rows1_maskedSpread
+	CMPQ   168(SI), $0x01
+	JNE    rows1_full
+	CMPQ   120(SI), $0x00
+	JE     rows1_full
+	CMPQ   136(SI), $0x00
+	JNE    rows1_maskedSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows1_maskedLoad
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	JMP    rows1_maskedBegun
+
+rows1_maskedLoad:
 	MOVQ       160(SI), CX
 	VMOVUPS    (CX), Y0
 	VMASKMOVPS 32(CX), Y15, Y1
@@ -3283,8 +3566,15 @@ rows1_maskedStore:
 	JMP        rows1_next
 
 rows1_full:
-	CMPQ    136(SI), $0x00
-	JNE     rows1_wholeSpread
+	CMPQ   136(SI), $0x00
+	JNE    rows1_wholeSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows1_wholeLoad
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	JMP    rows1_wholeBegun
+
+rows1_wholeLoad:
 	MOVQ    160(SI), CX
 	VMOVUPS (CX), Y0
 	VMOVUPS 32(CX), Y1
@@ -3370,12 +3660,21 @@ rows2_block:
 	MOVQ CX, 168(SI)
 
 rows2_panel:
-	CMPQ       168(SI), $0x01
-	JNE        rows2_full
-	CMPQ       120(SI), $0x00
-	JE         rows2_full
-	CMPQ       136(SI), $0x00
-	JNE        rows2_maskedSpread
+	CMPQ   168(SI), $0x01
+	JNE    rows2_full
+	CMPQ   120(SI), $0x00
+	JE     rows2_full
+	CMPQ   136(SI), $0x00
+	JNE    rows2_maskedSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows2_maskedLoad
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	JMP    rows2_maskedBegun
+
+rows2_maskedLoad:
 	MOVQ       160(SI), CX
 	VMOVUPS    (CX), Y0
 	VMASKMOVPS 32(CX), Y15, Y1
@@ -3446,8 +3745,17 @@ rows2_maskedStore:
 	JMP        rows2_next
 
 rows2_full:
-	CMPQ    136(SI), $0x00
-	JNE     rows2_wholeSpread
+	CMPQ   136(SI), $0x00
+	JNE    rows2_wholeSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows2_wholeLoad
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	JMP    rows2_wholeBegun
+
+rows2_wholeLoad:
 	MOVQ    160(SI), CX
 	VMOVUPS (CX), Y0
 	VMOVUPS 32(CX), Y1
@@ -3549,12 +3857,23 @@ rows3_block:
 	MOVQ CX, 168(SI)
 
 rows3_panel:
-	CMPQ       168(SI), $0x01
-	JNE        rows3_full
-	CMPQ       120(SI), $0x00
-	JE         rows3_full
-	CMPQ       136(SI), $0x00
-	JNE        rows3_maskedSpread
+	CMPQ   168(SI), $0x01
+	JNE    rows3_full
+	CMPQ   120(SI), $0x00
+	JE     rows3_full
+	CMPQ   136(SI), $0x00
+	JNE    rows3_maskedSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows3_maskedLoad
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	JMP    rows3_maskedBegun
+
+rows3_maskedLoad:
 	MOVQ       160(SI), CX
 	VMOVUPS    (CX), Y0
 	VMASKMOVPS 32(CX), Y15, Y1
@@ -3641,8 +3960,19 @@ rows3_maskedStore:
 	JMP        rows3_next
 
 rows3_full:
-	CMPQ    136(SI), $0x00
-	JNE     rows3_wholeSpread
+	CMPQ   136(SI), $0x00
+	JNE    rows3_wholeSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows3_wholeLoad
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	JMP    rows3_wholeBegun
+
+rows3_wholeLoad:
 	MOVQ    160(SI), CX
 	VMOVUPS (CX), Y0
 	VMOVUPS 32(CX), Y1
@@ -3760,12 +4090,25 @@ rows4_block:
 	MOVQ CX, 168(SI)
 
 rows4_panel:
-	CMPQ       168(SI), $0x01
-	JNE        rows4_full
-	CMPQ       120(SI), $0x00
-	JE         rows4_full
-	CMPQ       136(SI), $0x00
-	JNE        rows4_maskedSpread
+	CMPQ   168(SI), $0x01
+	JNE    rows4_full
+	CMPQ   120(SI), $0x00
+	JE     rows4_full
+	CMPQ   136(SI), $0x00
+	JNE    rows4_maskedSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows4_maskedLoad
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	JMP    rows4_maskedBegun
+
+rows4_maskedLoad:
 	MOVQ       160(SI), CX
 	VMOVUPS    (CX), Y0
 	VMASKMOVPS 32(CX), Y15, Y1
@@ -3868,8 +4211,21 @@ rows4_maskedStore:
 	JMP        rows4_next
 
 rows4_full:
-	CMPQ    136(SI), $0x00
-	JNE     rows4_wholeSpread
+	CMPQ   136(SI), $0x00
+	JNE    rows4_wholeSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows4_wholeLoad
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	JMP    rows4_wholeBegun
+
+rows4_wholeLoad:
 	MOVQ    160(SI), CX
 	VMOVUPS (CX), Y0
 	VMOVUPS 32(CX), Y1
@@ -4003,12 +4359,27 @@ rows5_block:
 	MOVQ CX, 168(SI)
 
 rows5_panel:
-	CMPQ       168(SI), $0x01
-	JNE        rows5_full
-	CMPQ       120(SI), $0x00
-	JE         rows5_full
-	CMPQ       136(SI), $0x00
-	JNE        rows5_maskedSpread
+	CMPQ   168(SI), $0x01
+	JNE    rows5_full
+	CMPQ   120(SI), $0x00
+	JE     rows5_full
+	CMPQ   136(SI), $0x00
+	JNE    rows5_maskedSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows5_maskedLoad
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	JMP    rows5_maskedBegun
+
+rows5_maskedLoad:
 	MOVQ       160(SI), CX
 	VMOVUPS    (CX), Y0
 	VMASKMOVPS 32(CX), Y15, Y1
@@ -4127,8 +4498,23 @@ rows5_maskedStore:
 	JMP        rows5_next
 
 rows5_full:
-	CMPQ    136(SI), $0x00
-	JNE     rows5_wholeSpread
+	CMPQ   136(SI), $0x00
+	JNE    rows5_wholeSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows5_wholeLoad
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	JMP    rows5_wholeBegun
+
+rows5_wholeLoad:
 	MOVQ    160(SI), CX
 	VMOVUPS (CX), Y0
 	VMOVUPS 32(CX), Y1
@@ -4278,12 +4664,29 @@ rows6_block:
 	MOVQ CX, 168(SI)
 
 rows6_panel:
-	CMPQ       168(SI), $0x01
-	JNE        rows6_full
-	CMPQ       120(SI), $0x00
-	JE         rows6_full
-	CMPQ       136(SI), $0x00
-	JNE        rows6_maskedSpread
+	CMPQ   168(SI), $0x01
+	JNE    rows6_full
+	CMPQ   120(SI), $0x00
+	JE     rows6_full
+	CMPQ   136(SI), $0x00
+	JNE    rows6_maskedSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows6_maskedLoad
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	JMP    rows6_maskedBegun
+
+rows6_maskedLoad:
 	MOVQ       160(SI), CX
 	VMOVUPS    (CX), Y0
 	VMASKMOVPS 32(CX), Y15, Y1
@@ -4418,8 +4821,25 @@ rows6_maskedStore:
 	JMP        rows6_next
 
 rows6_full:
-	CMPQ    136(SI), $0x00
-	JNE     rows6_wholeSpread
+	CMPQ   136(SI), $0x00
+	JNE    rows6_wholeSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows6_wholeLoad
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	JMP    rows6_wholeBegun
+
+rows6_wholeLoad:
 	MOVQ    160(SI), CX
 	VMOVUPS (CX), Y0
 	VMOVUPS 32(CX), Y1

@@ -101,12 +101,18 @@ rows1_block:
 	MOVQ CX, 168(SI)
 
 rows1_panel:
-	CMPQ      168(SI), $0x01
-	JNE       rows1_full
-	CMPQ      120(SI), $0x00
-	JE        rows1_full
-	CMPQ      136(SI), $0x00
-	JNE       rows1_maskedSpread
+	CMPQ   168(SI), $0x01
+	JNE    rows1_full
+	CMPQ   120(SI), $0x00
+	JE     rows1_full
+	CMPQ   136(SI), $0x00
+	JNE    rows1_maskedSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows1_maskedLoad
+	VPXORD Z0, Z0, Z0
+	JMP    rows1_maskedBegun
+
+rows1_maskedLoad:
 	MOVQ      160(SI), CX
 	VMOVUPS.Z (CX), K1, Z0
 	JMP       rows1_maskedBegun
@@ -140,8 +146,14 @@ rows1_maskedStore:
 	JMP     rows1_next
 
 rows1_full:
-	CMPQ    136(SI), $0x00
-	JNE     rows1_wholeSpread
+	CMPQ   136(SI), $0x00
+	JNE    rows1_wholeSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows1_wholeLoad
+	VPXORD Z0, Z0, Z0
+	JMP    rows1_wholeBegun
+
+rows1_wholeLoad:
 	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	JMP     rows1_wholeBegun
@@ -206,12 +218,19 @@ rows2_block:
 	MOVQ CX, 168(SI)
 
 rows2_panel:
-	CMPQ      168(SI), $0x01
-	JNE       rows2_full
-	CMPQ      120(SI), $0x00
-	JE        rows2_full
-	CMPQ      136(SI), $0x00
-	JNE       rows2_maskedSpread
+	CMPQ   168(SI), $0x01
+	JNE    rows2_full
+	CMPQ   120(SI), $0x00
+	JE     rows2_full
+	CMPQ   136(SI), $0x00
+	JNE    rows2_maskedSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows2_maskedLoad
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	JMP    rows2_maskedBegun
+
+rows2_maskedLoad:
 	MOVQ      160(SI), CX
 	VMOVUPS.Z (CX), K1, Z0
 	ADDQ      72(SI), CX
@@ -255,8 +274,15 @@ rows2_maskedStore:
 	JMP     rows2_next
 
 rows2_full:
-	CMPQ    136(SI), $0x00
-	JNE     rows2_wholeSpread
+	CMPQ   136(SI), $0x00
+	JNE    rows2_wholeSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows2_wholeLoad
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	JMP    rows2_wholeBegun
+
+rows2_wholeLoad:
 	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	ADDQ    72(SI), CX
@@ -331,12 +357,20 @@ rows3_block:
 	MOVQ CX, 168(SI)
 
 rows3_panel:
-	CMPQ      168(SI), $0x01
-	JNE       rows3_full
-	CMPQ      120(SI), $0x00
-	JE        rows3_full
-	CMPQ      136(SI), $0x00
-	JNE       rows3_maskedSpread
+	CMPQ   168(SI), $0x01
+	JNE    rows3_full
+	CMPQ   120(SI), $0x00
+	JE     rows3_full
+	CMPQ   136(SI), $0x00
+	JNE    rows3_maskedSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows3_maskedLoad
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	JMP    rows3_maskedBegun
+
+rows3_maskedLoad:
 	MOVQ      160(SI), CX
 	VMOVUPS.Z (CX), K1, Z0
 	ADDQ      72(SI), CX
@@ -390,8 +424,16 @@ rows3_maskedStore:
 	JMP     rows3_next
 
 rows3_full:
-	CMPQ    136(SI), $0x00
-	JNE     rows3_wholeSpread
+	CMPQ   136(SI), $0x00
+	JNE    rows3_wholeSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows3_wholeLoad
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	JMP    rows3_wholeBegun
+
+rows3_wholeLoad:
 	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	ADDQ    72(SI), CX
@@ -476,12 +518,21 @@ rows4_block:
 	MOVQ CX, 168(SI)
 
 rows4_panel:
-	CMPQ      168(SI), $0x01
-	JNE       rows4_full
-	CMPQ      120(SI), $0x00
-	JE        rows4_full
-	CMPQ      136(SI), $0x00
-	JNE       rows4_maskedSpread
+	CMPQ   168(SI), $0x01
+	JNE    rows4_full
+	CMPQ   120(SI), $0x00
+	JE     rows4_full
+	CMPQ   136(SI), $0x00
+	JNE    rows4_maskedSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows4_maskedLoad
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	JMP    rows4_maskedBegun
+
+rows4_maskedLoad:
 	MOVQ      160(SI), CX
 	VMOVUPS.Z (CX), K1, Z0
 	ADDQ      72(SI), CX
@@ -545,8 +596,17 @@ rows4_maskedStore:
 	JMP     rows4_next
 
 rows4_full:
-	CMPQ    136(SI), $0x00
-	JNE     rows4_wholeSpread
+	CMPQ   136(SI), $0x00
+	JNE    rows4_wholeSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows4_wholeLoad
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	JMP    rows4_wholeBegun
+
+rows4_wholeLoad:
 	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	ADDQ    72(SI), CX
@@ -641,12 +701,22 @@ rows5_block:
 	MOVQ CX, 168(SI)
 
 rows5_panel:
-	CMPQ      168(SI), $0x01
-	JNE       rows5_full
-	CMPQ      120(SI), $0x00
-	JE        rows5_full
-	CMPQ      136(SI), $0x00
-	JNE       rows5_maskedSpread
+	CMPQ   168(SI), $0x01
+	JNE    rows5_full
+	CMPQ   120(SI), $0x00
+	JE     rows5_full
+	CMPQ   136(SI), $0x00
+	JNE    rows5_maskedSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows5_maskedLoad
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	JMP    rows5_maskedBegun
+
+rows5_maskedLoad:
 	MOVQ      160(SI), CX
 	VMOVUPS.Z (CX), K1, Z0
 	ADDQ      72(SI), CX
@@ -720,8 +790,18 @@ rows5_maskedStore:
 	JMP     rows5_next
 
 rows5_full:
-	CMPQ    136(SI), $0x00
-	JNE     rows5_wholeSpread
+	CMPQ   136(SI), $0x00
+	JNE    rows5_wholeSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows5_wholeLoad
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	JMP    rows5_wholeBegun
+
+rows5_wholeLoad:
 	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	ADDQ    72(SI), CX
@@ -826,12 +906,23 @@ rows6_block:
 	MOVQ CX, 168(SI)
 
 rows6_panel:
-	CMPQ      168(SI), $0x01
-	JNE       rows6_full
-	CMPQ      120(SI), $0x00
-	JE        rows6_full
-	CMPQ      136(SI), $0x00
-	JNE       rows6_maskedSpread
+	CMPQ   168(SI), $0x01
+	JNE    rows6_full
+	CMPQ   120(SI), $0x00
+	JE     rows6_full
+	CMPQ   136(SI), $0x00
+	JNE    rows6_maskedSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows6_maskedLoad
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	JMP    rows6_maskedBegun
+
+rows6_maskedLoad:
 	MOVQ      160(SI), CX
 	VMOVUPS.Z (CX), K1, Z0
 	ADDQ      72(SI), CX
@@ -915,8 +1006,19 @@ rows6_maskedStore:
 	JMP     rows6_next
 
 rows6_full:
-	CMPQ    136(SI), $0x00
-	JNE     rows6_wholeSpread
+	CMPQ   136(SI), $0x00
+	JNE    rows6_wholeSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows6_wholeLoad
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	JMP    rows6_wholeBegun
+
+rows6_wholeLoad:
 	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	ADDQ    72(SI), CX
@@ -1031,12 +1133,24 @@ rows7_block:
 	MOVQ CX, 168(SI)
 
 rows7_panel:
-	CMPQ      168(SI), $0x01
-	JNE       rows7_full
-	CMPQ      120(SI), $0x00
-	JE        rows7_full
-	CMPQ      136(SI), $0x00
-	JNE       rows7_maskedSpread
+	CMPQ   168(SI), $0x01
+	JNE    rows7_full
+	CMPQ   120(SI), $0x00
+	JE     rows7_full
+	CMPQ   136(SI), $0x00
+	JNE    rows7_maskedSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows7_maskedLoad
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	JMP    rows7_maskedBegun
+
+rows7_maskedLoad:
 	MOVQ      160(SI), CX
 	VMOVUPS.Z (CX), K1, Z0
 	ADDQ      72(SI), CX
@@ -1130,8 +1244,20 @@ rows7_maskedStore:
 	JMP     rows7_next
 
 rows7_full:
-	CMPQ    136(SI), $0x00
-	JNE     rows7_wholeSpread
+	CMPQ   136(SI), $0x00
+	JNE    rows7_wholeSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows7_wholeLoad
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	JMP    rows7_wholeBegun
+
+rows7_wholeLoad:
 	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	ADDQ    72(SI), CX
@@ -1256,12 +1382,25 @@ rows8_block:
 	MOVQ CX, 168(SI)
 
 rows8_panel:
-	CMPQ      168(SI), $0x01
-	JNE       rows8_full
-	CMPQ      120(SI), $0x00
-	JE        rows8_full
-	CMPQ      136(SI), $0x00
-	JNE       rows8_maskedSpread
+	CMPQ   168(SI), $0x01
+	JNE    rows8_full
+	CMPQ   120(SI), $0x00
+	JE     rows8_full
+	CMPQ   136(SI), $0x00
+	JNE    rows8_maskedSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows8_maskedLoad
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	JMP    rows8_maskedBegun
+
+rows8_maskedLoad:
 	MOVQ      160(SI), CX
 	VMOVUPS.Z (CX), K1, Z0
 	ADDQ      72(SI), CX
@@ -1365,8 +1504,21 @@ rows8_maskedStore:
 	JMP     rows8_next
 
 rows8_full:
-	CMPQ    136(SI), $0x00
-	JNE     rows8_wholeSpread
+	CMPQ   136(SI), $0x00
+	JNE    rows8_wholeSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows8_wholeLoad
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	JMP    rows8_wholeBegun
+
+rows8_wholeLoad:
 	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	ADDQ    72(SI), CX
@@ -1501,12 +1653,26 @@ rows9_block:
 	MOVQ CX, 168(SI)
 
 rows9_panel:
-	CMPQ      168(SI), $0x01
-	JNE       rows9_full
-	CMPQ      120(SI), $0x00
-	JE        rows9_full
-	CMPQ      136(SI), $0x00
-	JNE       rows9_maskedSpread
+	CMPQ   168(SI), $0x01
+	JNE    rows9_full
+	CMPQ   120(SI), $0x00
+	JE     rows9_full
+	CMPQ   136(SI), $0x00
+	JNE    rows9_maskedSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows9_maskedLoad
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	JMP    rows9_maskedBegun
+
+rows9_maskedLoad:
 	MOVQ      160(SI), CX
 	VMOVUPS.Z (CX), K1, Z0
 	ADDQ      72(SI), CX
@@ -1622,8 +1788,22 @@ rows9_maskedStore:
 	JMP     rows9_next
 
 rows9_full:
-	CMPQ    136(SI), $0x00
-	JNE     rows9_wholeSpread
+	CMPQ   136(SI), $0x00
+	JNE    rows9_wholeSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows9_wholeLoad
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	JMP    rows9_wholeBegun
+
+rows9_wholeLoad:
 	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	ADDQ    72(SI), CX
@@ -1770,12 +1950,27 @@ rows10_block:
 	MOVQ CX, 168(SI)
 
 rows10_panel:
-	CMPQ      168(SI), $0x01
-	JNE       rows10_full
-	CMPQ      120(SI), $0x00
-	JE        rows10_full
-	CMPQ      136(SI), $0x00
-	JNE       rows10_maskedSpread
+	CMPQ   168(SI), $0x01
+	JNE    rows10_full
+	CMPQ   120(SI), $0x00
+	JE     rows10_full
+	CMPQ   136(SI), $0x00
+	JNE    rows10_maskedSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows10_maskedLoad
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	JMP    rows10_maskedBegun
+
+rows10_maskedLoad:
 	MOVQ      160(SI), CX
 	VMOVUPS.Z (CX), K1, Z0
 	ADDQ      72(SI), CX
@@ -1901,8 +2096,23 @@ rows10_maskedStore:
 	JMP     rows10_next
 
 rows10_full:
-	CMPQ    136(SI), $0x00
-	JNE     rows10_wholeSpread
+	CMPQ   136(SI), $0x00
+	JNE    rows10_wholeSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows10_wholeLoad
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	JMP    rows10_wholeBegun
+
+rows10_wholeLoad:
 	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	ADDQ    72(SI), CX
@@ -2059,12 +2269,28 @@ rows11_block:
 	MOVQ CX, 168(SI)
 
 rows11_panel:
-	CMPQ      168(SI), $0x01
-	JNE       rows11_full
-	CMPQ      120(SI), $0x00
-	JE        rows11_full
-	CMPQ      136(SI), $0x00
-	JNE       rows11_maskedSpread
+	CMPQ   168(SI), $0x01
+	JNE    rows11_full
+	CMPQ   120(SI), $0x00
+	JE     rows11_full
+	CMPQ   136(SI), $0x00
+	JNE    rows11_maskedSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows11_maskedLoad
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	JMP    rows11_maskedBegun
+
+rows11_maskedLoad:
 	MOVQ      160(SI), CX
 	VMOVUPS.Z (CX), K1, Z0
 	ADDQ      72(SI), CX
@@ -2200,8 +2426,24 @@ rows11_maskedStore:
 	JMP     rows11_next
 
 rows11_full:
-	CMPQ    136(SI), $0x00
-	JNE     rows11_wholeSpread
+	CMPQ   136(SI), $0x00
+	JNE    rows11_wholeSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows11_wholeLoad
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	JMP    rows11_wholeBegun
+
+rows11_wholeLoad:
 	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	ADDQ    72(SI), CX
@@ -2368,12 +2610,29 @@ rows12_block:
 	MOVQ CX, 168(SI)
 
 rows12_panel:
-	CMPQ      168(SI), $0x01
-	JNE       rows12_full
-	CMPQ      120(SI), $0x00
-	JE        rows12_full
-	CMPQ      136(SI), $0x00
-	JNE       rows12_maskedSpread
+	CMPQ   168(SI), $0x01
+	JNE    rows12_full
+	CMPQ   120(SI), $0x00
+	JE     rows12_full
+	CMPQ   136(SI), $0x00
+	JNE    rows12_maskedSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows12_maskedLoad
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	JMP    rows12_maskedBegun
+
+rows12_maskedLoad:
 	MOVQ      160(SI), CX
 	VMOVUPS.Z (CX), K1, Z0
 	ADDQ      72(SI), CX
@@ -2519,8 +2778,25 @@ rows12_maskedStore:
 	JMP     rows12_next
 
 rows12_full:
-	CMPQ    136(SI), $0x00
-	JNE     rows12_wholeSpread
+	CMPQ   136(SI), $0x00
+	JNE    rows12_wholeSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows12_wholeLoad
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	JMP    rows12_wholeBegun
+
+rows12_wholeLoad:
 	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	ADDQ    72(SI), CX
@@ -2697,12 +2973,30 @@ rows13_block:
 	MOVQ CX, 168(SI)
 
 rows13_panel:
-	CMPQ      168(SI), $0x01
-	JNE       rows13_full
-	CMPQ      120(SI), $0x00
-	JE        rows13_full
-	CMPQ      136(SI), $0x00
-	JNE       rows13_maskedSpread
+	CMPQ   168(SI), $0x01
+	JNE    rows13_full
+	CMPQ   120(SI), $0x00
+	JE     rows13_full
+	CMPQ   136(SI), $0x00
+	JNE    rows13_maskedSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows13_maskedLoad
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	JMP    rows13_maskedBegun
+
+rows13_maskedLoad:
 	MOVQ      160(SI), CX
 	VMOVUPS.Z (CX), K1, Z0
 	ADDQ      72(SI), CX
@@ -2858,8 +3152,26 @@ rows13_maskedStore:
 	JMP     rows13_next
 
 rows13_full:
-	CMPQ    136(SI), $0x00
-	JNE     rows13_wholeSpread
+	CMPQ   136(SI), $0x00
+	JNE    rows13_wholeSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows13_wholeLoad
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	JMP    rows13_wholeBegun
+
+rows13_wholeLoad:
 	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	ADDQ    72(SI), CX
@@ -3046,12 +3358,31 @@ rows14_block:
 	MOVQ CX, 168(SI)
 
 rows14_panel:
-	CMPQ      168(SI), $0x01
-	JNE       rows14_full
-	CMPQ      120(SI), $0x00
-	JE        rows14_full
-	CMPQ      136(SI), $0x00
-	JNE       rows14_maskedSpread
+	CMPQ   168(SI), $0x01
+	JNE    rows14_full
+	CMPQ   120(SI), $0x00
+	JE     rows14_full
+	CMPQ   136(SI), $0x00
+	JNE    rows14_maskedSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows14_maskedLoad
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	JMP    rows14_maskedBegun
+
+rows14_maskedLoad:
 	MOVQ      160(SI), CX
 	VMOVUPS.Z (CX), K1, Z0
 	ADDQ      72(SI), CX
@@ -3217,8 +3548,27 @@ rows14_maskedStore:
 	JMP     rows14_next
 
 rows14_full:
-	CMPQ    136(SI), $0x00
-	JNE     rows14_wholeSpread
+	CMPQ   136(SI), $0x00
+	JNE    rows14_wholeSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows14_wholeLoad
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	JMP    rows14_wholeBegun
+
+rows14_wholeLoad:
 	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	ADDQ    72(SI), CX
@@ -3415,12 +3765,32 @@ rows15_block:
 	MOVQ CX, 168(SI)
 
 rows15_panel:
-	CMPQ      168(SI), $0x01
-	JNE       rows15_full
-	CMPQ      120(SI), $0x00
-	JE        rows15_full
-	CMPQ      136(SI), $0x00
-	JNE       rows15_maskedSpread
+	CMPQ   168(SI), $0x01
+	JNE    rows15_full
+	CMPQ   120(SI), $0x00
+	JE     rows15_full
+	CMPQ   136(SI), $0x00
+	JNE    rows15_maskedSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows15_maskedLoad
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	JMP    rows15_maskedBegun
+
+rows15_maskedLoad:
 	MOVQ      160(SI), CX
 	VMOVUPS.Z (CX), K1, Z0
 	ADDQ      72(SI), CX
@@ -3596,8 +3966,28 @@ rows15_maskedStore:
 	JMP     rows15_next
 
 rows15_full:
-	CMPQ    136(SI), $0x00
-	JNE     rows15_wholeSpread
+	CMPQ   136(SI), $0x00
+	JNE    rows15_wholeSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows15_wholeLoad
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	JMP    rows15_wholeBegun
+
+rows15_wholeLoad:
 	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	ADDQ    72(SI), CX
@@ -3804,12 +4194,33 @@ rows16_block:
 	MOVQ CX, 168(SI)
 
 rows16_panel:
-	CMPQ      168(SI), $0x01
-	JNE       rows16_full
-	CMPQ      120(SI), $0x00
-	JE        rows16_full
-	CMPQ      136(SI), $0x00
-	JNE       rows16_maskedSpread
+	CMPQ   168(SI), $0x01
+	JNE    rows16_full
+	CMPQ   120(SI), $0x00
+	JE     rows16_full
+	CMPQ   136(SI), $0x00
+	JNE    rows16_maskedSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows16_maskedLoad
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	JMP    rows16_maskedBegun
+
+rows16_maskedLoad:
 	MOVQ      160(SI), CX
 	VMOVUPS.Z (CX), K1, Z0
 	ADDQ      72(SI), CX
@@ -3995,8 +4406,29 @@ rows16_maskedStore:
 	JMP     rows16_next
 
 rows16_full:
-	CMPQ    136(SI), $0x00
-	JNE     rows16_wholeSpread
+	CMPQ   136(SI), $0x00
+	JNE    rows16_wholeSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows16_wholeLoad
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	JMP    rows16_wholeBegun
+
+rows16_wholeLoad:
 	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	ADDQ    72(SI), CX
@@ -4291,12 +4723,19 @@ rows1_block:
 	MOVQ CX, 168(SI)
 
 rows1_panel:
-	CMPQ      168(SI), $0x01
-	JNE       rows1_full
-	CMPQ      120(SI), $0x00
-	JE        rows1_full
-	CMPQ      136(SI), $0x00
-	JNE       rows1_maskedSpread
+	CMPQ   168(SI), $0x01
+	JNE    rows1_full
+	CMPQ   120(SI), $0x00
+	JE     rows1_full
+	CMPQ   136(SI), $0x00
+	JNE    rows1_maskedSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows1_maskedLoad
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	JMP    rows1_maskedBegun
+
+rows1_maskedLoad:
 	MOVQ      160(SI), CX
 	VMOVUPS   (CX), Z0
 	VMOVUPS.Z 64(CX), K1, Z1
@@ -4338,8 +4777,15 @@ rows1_maskedStore:
 	JMP     rows1_next
 
 rows1_full:
-	CMPQ    136(SI), $0x00
-	JNE     rows1_wholeSpread
+	CMPQ   136(SI), $0x00
+	JNE    rows1_wholeSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows1_wholeLoad
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	JMP    rows1_wholeBegun
+
+rows1_wholeLoad:
 	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	VMOVUPS 64(CX), Z1
@@ -4412,12 +4858,21 @@ rows2_block:
 	MOVQ CX, 168(SI)
 
 rows2_panel:
-	CMPQ      168(SI), $0x01
-	JNE       rows2_full
-	CMPQ      120(SI), $0x00
-	JE        rows2_full
-	CMPQ      136(SI), $0x00
-	JNE       rows2_maskedSpread
+	CMPQ   168(SI), $0x01
+	JNE    rows2_full
+	CMPQ   120(SI), $0x00
+	JE     rows2_full
+	CMPQ   136(SI), $0x00
+	JNE    rows2_maskedSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows2_maskedLoad
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	JMP    rows2_maskedBegun
+
+rows2_maskedLoad:
 	MOVQ      160(SI), CX
 	VMOVUPS   (CX), Z0
 	VMOVUPS.Z 64(CX), K1, Z1
@@ -4476,8 +4931,17 @@ rows2_maskedStore:
 	JMP     rows2_next
 
 rows2_full:
-	CMPQ    136(SI), $0x00
-	JNE     rows2_wholeSpread
+	CMPQ   136(SI), $0x00
+	JNE    rows2_wholeSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows2_wholeLoad
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	JMP    rows2_wholeBegun
+
+rows2_wholeLoad:
 	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	VMOVUPS 64(CX), Z1
@@ -4567,12 +5031,23 @@ rows3_block:
 	MOVQ CX, 168(SI)
 
 rows3_panel:
-	CMPQ      168(SI), $0x01
-	JNE       rows3_full
-	CMPQ      120(SI), $0x00
-	JE        rows3_full
-	CMPQ      136(SI), $0x00
-	JNE       rows3_maskedSpread
+	CMPQ   168(SI), $0x01
+	JNE    rows3_full
+	CMPQ   120(SI), $0x00
+	JE     rows3_full
+	CMPQ   136(SI), $0x00
+	JNE    rows3_maskedSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows3_maskedLoad
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	JMP    rows3_maskedBegun
+
+rows3_maskedLoad:
 	MOVQ      160(SI), CX
 	VMOVUPS   (CX), Z0
 	VMOVUPS.Z 64(CX), K1, Z1
@@ -4648,8 +5123,19 @@ rows3_maskedStore:
 	JMP     rows3_next
 
 rows3_full:
-	CMPQ    136(SI), $0x00
-	JNE     rows3_wholeSpread
+	CMPQ   136(SI), $0x00
+	JNE    rows3_wholeSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows3_wholeLoad
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	JMP    rows3_wholeBegun
+
+rows3_wholeLoad:
 	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	VMOVUPS 64(CX), Z1
@@ -4756,12 +5242,25 @@ rows4_block:
 	MOVQ CX, 168(SI)
 
 rows4_panel:
-	CMPQ      168(SI), $0x01
-	JNE       rows4_full
-	CMPQ      120(SI), $0x00
-	JE        rows4_full
-	CMPQ      136(SI), $0x00
-	JNE       rows4_maskedSpread
+	CMPQ   168(SI), $0x01
+	JNE    rows4_full
+	CMPQ   120(SI), $0x00
+	JE     rows4_full
+	CMPQ   136(SI), $0x00
+	JNE    rows4_maskedSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows4_maskedLoad
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	JMP    rows4_maskedBegun
+
+rows4_maskedLoad:
 	MOVQ      160(SI), CX
 	VMOVUPS   (CX), Z0
 	VMOVUPS.Z 64(CX), K1, Z1
@@ -4854,8 +5353,21 @@ rows4_maskedStore:
 	JMP     rows4_next
 
 rows4_full:
-	CMPQ    136(SI), $0x00
-	JNE     rows4_wholeSpread
+	CMPQ   136(SI), $0x00
+	JNE    rows4_wholeSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows4_wholeLoad
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	JMP    rows4_wholeBegun
+
+rows4_wholeLoad:
 	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	VMOVUPS 64(CX), Z1
@@ -4979,12 +5491,27 @@ rows5_block:
 	MOVQ CX, 168(SI)
 
 rows5_panel:
-	CMPQ      168(SI), $0x01
-	JNE       rows5_full
-	CMPQ      120(SI), $0x00
-	JE        rows5_full
-	CMPQ      136(SI), $0x00
-	JNE       rows5_maskedSpread
+	CMPQ   168(SI), $0x01
+	JNE    rows5_full
+	CMPQ   120(SI), $0x00
+	JE     rows5_full
+	CMPQ   136(SI), $0x00
+	JNE    rows5_maskedSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows5_maskedLoad
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	JMP    rows5_maskedBegun
+
+rows5_maskedLoad:
 	MOVQ      160(SI), CX
 	VMOVUPS   (CX), Z0
 	VMOVUPS.Z 64(CX), K1, Z1
@@ -5094,8 +5621,23 @@ rows5_maskedStore:
 	JMP     rows5_next
 
 rows5_full:
-	CMPQ    136(SI), $0x00
-	JNE     rows5_wholeSpread
+	CMPQ   136(SI), $0x00
+	JNE    rows5_wholeSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows5_wholeLoad
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	JMP    rows5_wholeBegun
+
+rows5_wholeLoad:
 	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	VMOVUPS 64(CX), Z1
@@ -5236,12 +5778,29 @@ rows6_block:
 	MOVQ CX, 168(SI)
 
 rows6_panel:
-	CMPQ      168(SI), $0x01
-	JNE       rows6_full
-	CMPQ      120(SI), $0x00
-	JE        rows6_full
-	CMPQ      136(SI), $0x00
-	JNE       rows6_maskedSpread
+	CMPQ   168(SI), $0x01
+	JNE    rows6_full
+	CMPQ   120(SI), $0x00
+	JE     rows6_full
+	CMPQ   136(SI), $0x00
+	JNE    rows6_maskedSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows6_maskedLoad
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	JMP    rows6_maskedBegun
+
+rows6_maskedLoad:
 	MOVQ      160(SI), CX
 	VMOVUPS   (CX), Z0
 	VMOVUPS.Z 64(CX), K1, Z1
@@ -5368,8 +5927,25 @@ rows6_maskedStore:
 	JMP     rows6_next
 
 rows6_full:
-	CMPQ    136(SI), $0x00
-	JNE     rows6_wholeSpread
+	CMPQ   136(SI), $0x00
+	JNE    rows6_wholeSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows6_wholeLoad
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	JMP    rows6_wholeBegun
+
+rows6_wholeLoad:
 	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	VMOVUPS 64(CX), Z1
@@ -5527,12 +6103,31 @@ rows7_block:
 	MOVQ CX, 168(SI)
 
 rows7_panel:
-	CMPQ      168(SI), $0x01
-	JNE       rows7_full
-	CMPQ      120(SI), $0x00
-	JE        rows7_full
-	CMPQ      136(SI), $0x00
-	JNE       rows7_maskedSpread
+	CMPQ   168(SI), $0x01
+	JNE    rows7_full
+	CMPQ   120(SI), $0x00
+	JE     rows7_full
+	CMPQ   136(SI), $0x00
+	JNE    rows7_maskedSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows7_maskedLoad
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	JMP    rows7_maskedBegun
+
+rows7_maskedLoad:
 	MOVQ      160(SI), CX
 	VMOVUPS   (CX), Z0
 	VMOVUPS.Z 64(CX), K1, Z1
@@ -5676,8 +6271,27 @@ rows7_maskedStore:
 	JMP     rows7_next
 
 rows7_full:
-	CMPQ    136(SI), $0x00
-	JNE     rows7_wholeSpread
+	CMPQ   136(SI), $0x00
+	JNE    rows7_wholeSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows7_wholeLoad
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	JMP    rows7_wholeBegun
+
+rows7_wholeLoad:
 	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	VMOVUPS 64(CX), Z1
@@ -5852,12 +6466,33 @@ rows8_block:
 	MOVQ CX, 168(SI)
 
 rows8_panel:
-	CMPQ      168(SI), $0x01
-	JNE       rows8_full
-	CMPQ      120(SI), $0x00
-	JE        rows8_full
-	CMPQ      136(SI), $0x00
-	JNE       rows8_maskedSpread
+	CMPQ   168(SI), $0x01
+	JNE    rows8_full
+	CMPQ   120(SI), $0x00
+	JE     rows8_full
+	CMPQ   136(SI), $0x00
+	JNE    rows8_maskedSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows8_maskedLoad
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	JMP    rows8_maskedBegun
+
+rows8_maskedLoad:
 	MOVQ      160(SI), CX
 	VMOVUPS   (CX), Z0
 	VMOVUPS.Z 64(CX), K1, Z1
@@ -6018,8 +6653,29 @@ rows8_maskedStore:
 	JMP     rows8_next
 
 rows8_full:
-	CMPQ    136(SI), $0x00
-	JNE     rows8_wholeSpread
+	CMPQ   136(SI), $0x00
+	JNE    rows8_wholeSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows8_wholeLoad
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	JMP    rows8_wholeBegun
+
+rows8_wholeLoad:
 	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	VMOVUPS 64(CX), Z1
@@ -6211,12 +6867,35 @@ rows9_block:
 	MOVQ CX, 168(SI)
 
 rows9_panel:
-	CMPQ      168(SI), $0x01
-	JNE       rows9_full
-	CMPQ      120(SI), $0x00
-	JE        rows9_full
-	CMPQ      136(SI), $0x00
-	JNE       rows9_maskedSpread
+	CMPQ   168(SI), $0x01
+	JNE    rows9_full
+	CMPQ   120(SI), $0x00
+	JE     rows9_full
+	CMPQ   136(SI), $0x00
+	JNE    rows9_maskedSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows9_maskedLoad
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	JMP    rows9_maskedBegun
+
+rows9_maskedLoad:
 	MOVQ      160(SI), CX
 	VMOVUPS   (CX), Z0
 	VMOVUPS.Z 64(CX), K1, Z1
@@ -6396,8 +7075,31 @@ rows9_maskedStore:
 	JMP     rows9_next
 
 rows9_full:
-	CMPQ    136(SI), $0x00
-	JNE     rows9_wholeSpread
+	CMPQ   136(SI), $0x00
+	JNE    rows9_wholeSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows9_wholeLoad
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	JMP    rows9_wholeBegun
+
+rows9_wholeLoad:
 	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	VMOVUPS 64(CX), Z1
@@ -6608,12 +7310,37 @@ rows10_block:
 	MOVQ CX, 168(SI)
 
 rows10_panel:
-	CMPQ      168(SI), $0x01
-	JNE       rows10_full
-	CMPQ      120(SI), $0x00
-	JE        rows10_full
-	CMPQ      136(SI), $0x00
-	JNE       rows10_maskedSpread
+	CMPQ   168(SI), $0x01
+	JNE    rows10_full
+	CMPQ   120(SI), $0x00
+	JE     rows10_full
+	CMPQ   136(SI), $0x00
+	JNE    rows10_maskedSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows10_maskedLoad
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	JMP    rows10_maskedBegun
+
+rows10_maskedLoad:
 	MOVQ      160(SI), CX
 	VMOVUPS   (CX), Z0
 	VMOVUPS.Z 64(CX), K1, Z1
@@ -6810,8 +7537,33 @@ rows10_maskedStore:
 	JMP     rows10_next
 
 rows10_full:
-	CMPQ    136(SI), $0x00
-	JNE     rows10_wholeSpread
+	CMPQ   136(SI), $0x00
+	JNE    rows10_wholeSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows10_wholeLoad
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	JMP    rows10_wholeBegun
+
+rows10_wholeLoad:
 	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	VMOVUPS 64(CX), Z1
@@ -7039,12 +7791,39 @@ rows11_block:
 	MOVQ CX, 168(SI)
 
 rows11_panel:
-	CMPQ      168(SI), $0x01
-	JNE       rows11_full
-	CMPQ      120(SI), $0x00
-	JE        rows11_full
-	CMPQ      136(SI), $0x00
-	JNE       rows11_maskedSpread
+	CMPQ   168(SI), $0x01
+	JNE    rows11_full
+	CMPQ   120(SI), $0x00
+	JE     rows11_full
+	CMPQ   136(SI), $0x00
+	JNE    rows11_maskedSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows11_maskedLoad
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	JMP    rows11_maskedBegun
+
+rows11_maskedLoad:
 	MOVQ      160(SI), CX
 	VMOVUPS   (CX), Z0
 	VMOVUPS.Z 64(CX), K1, Z1
@@ -7258,8 +8037,35 @@ rows11_maskedStore:
 	JMP     rows11_next
 
 rows11_full:
-	CMPQ    136(SI), $0x00
-	JNE     rows11_wholeSpread
+	CMPQ   136(SI), $0x00
+	JNE    rows11_wholeSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows11_wholeLoad
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	JMP    rows11_wholeBegun
+
+rows11_wholeLoad:
 	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	VMOVUPS 64(CX), Z1
@@ -7504,12 +8310,41 @@ rows12_block:
 	MOVQ CX, 168(SI)
 
 rows12_panel:
-	CMPQ      168(SI), $0x01
-	JNE       rows12_full
-	CMPQ      120(SI), $0x00
-	JE        rows12_full
-	CMPQ      136(SI), $0x00
-	JNE       rows12_maskedSpread
+	CMPQ   168(SI), $0x01
+	JNE    rows12_full
+	CMPQ   120(SI), $0x00
+	JE     rows12_full
+	CMPQ   136(SI), $0x00
+	JNE    rows12_maskedSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows12_maskedLoad
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
+	JMP    rows12_maskedBegun
+
+rows12_maskedLoad:
 	MOVQ      160(SI), CX
 	VMOVUPS   (CX), Z0
 	VMOVUPS.Z 64(CX), K1, Z1
@@ -7740,8 +8575,37 @@ rows12_maskedStore:
 	JMP     rows12_next
 
 rows12_full:
-	CMPQ    136(SI), $0x00
-	JNE     rows12_wholeSpread
+	CMPQ   136(SI), $0x00
+	JNE    rows12_wholeSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows12_wholeLoad
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
+	JMP    rows12_wholeBegun
+
+rows12_wholeLoad:
 	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	VMOVUPS 64(CX), Z1
@@ -8003,12 +8867,43 @@ rows13_block:
 	MOVQ CX, 168(SI)
 
 rows13_panel:
-	CMPQ      168(SI), $0x01
-	JNE       rows13_full
-	CMPQ      120(SI), $0x00
-	JE        rows13_full
-	CMPQ      136(SI), $0x00
-	JNE       rows13_maskedSpread
+	CMPQ   168(SI), $0x01
+	JNE    rows13_full
+	CMPQ   120(SI), $0x00
+	JE     rows13_full
+	CMPQ   136(SI), $0x00
+	JNE    rows13_maskedSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows13_maskedLoad
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
+	VPXORD Z24, Z24, Z24
+	VPXORD Z25, Z25, Z25
+	JMP    rows13_maskedBegun
+
+rows13_maskedLoad:
 	MOVQ      160(SI), CX
 	VMOVUPS   (CX), Z0
 	VMOVUPS.Z 64(CX), K1, Z1
@@ -8256,8 +9151,39 @@ rows13_maskedStore:
 	JMP     rows13_next
 
 rows13_full:
-	CMPQ    136(SI), $0x00
-	JNE     rows13_wholeSpread
+	CMPQ   136(SI), $0x00
+	JNE    rows13_wholeSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows13_wholeLoad
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
+	VPXORD Z24, Z24, Z24
+	VPXORD Z25, Z25, Z25
+	JMP    rows13_wholeBegun
+
+rows13_wholeLoad:
 	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	VMOVUPS 64(CX), Z1
@@ -8536,12 +9462,45 @@ rows14_block:
 	MOVQ CX, 168(SI)
 
 rows14_panel:
-	CMPQ      168(SI), $0x01
-	JNE       rows14_full
-	CMPQ      120(SI), $0x00
-	JE        rows14_full
-	CMPQ      136(SI), $0x00
-	JNE       rows14_maskedSpread
+	CMPQ   168(SI), $0x01
+	JNE    rows14_full
+	CMPQ   120(SI), $0x00
+	JE     rows14_full
+	CMPQ   136(SI), $0x00
+	JNE    rows14_maskedSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows14_maskedLoad
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
+	VPXORD Z24, Z24, Z24
+	VPXORD Z25, Z25, Z25
+	VPXORD Z26, Z26, Z26
+	VPXORD Z27, Z27, Z27
+	JMP    rows14_maskedBegun
+
+rows14_maskedLoad:
 	MOVQ      160(SI), CX
 	VMOVUPS   (CX), Z0
 	VMOVUPS.Z 64(CX), K1, Z1
@@ -8806,8 +9765,41 @@ rows14_maskedStore:
 	JMP     rows14_next
 
 rows14_full:
-	CMPQ    136(SI), $0x00
-	JNE     rows14_wholeSpread
+	CMPQ   136(SI), $0x00
+	JNE    rows14_wholeSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows14_wholeLoad
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
+	VPXORD Z24, Z24, Z24
+	VPXORD Z25, Z25, Z25
+	VPXORD Z26, Z26, Z26
+	VPXORD Z27, Z27, Z27
+	JMP    rows14_wholeBegun
+
+rows14_wholeLoad:
 	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	VMOVUPS 64(CX), Z1
@@ -9151,12 +10143,20 @@ rows1_block:
 	MOVQ CX, 168(SI)
 
 rows1_panel:
-	CMPQ      168(SI), $0x01
-	JNE       rows1_full
-	CMPQ      120(SI), $0x00
-	JE        rows1_full
-	CMPQ      136(SI), $0x00
-	JNE       rows1_maskedSpread
+	CMPQ   168(SI), $0x01
+	JNE    rows1_full
+	CMPQ   120(SI), $0x00
+	JE     rows1_full
+	CMPQ   136(SI), $0x00
+	JNE    rows1_maskedSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows1_maskedLoad
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	JMP    rows1_maskedBegun
+
+rows1_maskedLoad:
 	MOVQ      160(SI), CX
 	VMOVUPS   (CX), Z0
 	VMOVUPS   64(CX), Z1
@@ -9205,8 +10205,16 @@ rows1_maskedStore:
 	JMP     rows1_next
 
 rows1_full:
-	CMPQ    136(SI), $0x00
-	JNE     rows1_wholeSpread
+	CMPQ   136(SI), $0x00
+	JNE    rows1_wholeSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows1_wholeLoad
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	JMP    rows1_wholeBegun
+
+rows1_wholeLoad:
 	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	VMOVUPS 64(CX), Z1
@@ -9286,12 +10294,23 @@ rows2_block:
 	MOVQ CX, 168(SI)
 
 rows2_panel:
-	CMPQ      168(SI), $0x01
-	JNE       rows2_full
-	CMPQ      120(SI), $0x00
-	JE        rows2_full
-	CMPQ      136(SI), $0x00
-	JNE       rows2_maskedSpread
+	CMPQ   168(SI), $0x01
+	JNE    rows2_full
+	CMPQ   120(SI), $0x00
+	JE     rows2_full
+	CMPQ   136(SI), $0x00
+	JNE    rows2_maskedSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows2_maskedLoad
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	JMP    rows2_maskedBegun
+
+rows2_maskedLoad:
 	MOVQ      160(SI), CX
 	VMOVUPS   (CX), Z0
 	VMOVUPS   64(CX), Z1
@@ -9363,8 +10382,19 @@ rows2_maskedStore:
 	JMP     rows2_next
 
 rows2_full:
-	CMPQ    136(SI), $0x00
-	JNE     rows2_wholeSpread
+	CMPQ   136(SI), $0x00
+	JNE    rows2_wholeSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows2_wholeLoad
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	JMP    rows2_wholeBegun
+
+rows2_wholeLoad:
 	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	VMOVUPS 64(CX), Z1
@@ -9467,12 +10497,26 @@ rows3_block:
 	MOVQ CX, 168(SI)
 
 rows3_panel:
-	CMPQ      168(SI), $0x01
-	JNE       rows3_full
-	CMPQ      120(SI), $0x00
-	JE        rows3_full
-	CMPQ      136(SI), $0x00
-	JNE       rows3_maskedSpread
+	CMPQ   168(SI), $0x01
+	JNE    rows3_full
+	CMPQ   120(SI), $0x00
+	JE     rows3_full
+	CMPQ   136(SI), $0x00
+	JNE    rows3_maskedSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows3_maskedLoad
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	JMP    rows3_maskedBegun
+
+rows3_maskedLoad:
 	MOVQ      160(SI), CX
 	VMOVUPS   (CX), Z0
 	VMOVUPS   64(CX), Z1
@@ -9567,8 +10611,22 @@ rows3_maskedStore:
 	JMP     rows3_next
 
 rows3_full:
-	CMPQ    136(SI), $0x00
-	JNE     rows3_wholeSpread
+	CMPQ   136(SI), $0x00
+	JNE    rows3_wholeSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows3_wholeLoad
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	JMP    rows3_wholeBegun
+
+rows3_wholeLoad:
 	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	VMOVUPS 64(CX), Z1
@@ -9694,12 +10752,29 @@ rows4_block:
 	MOVQ CX, 168(SI)
 
 rows4_panel:
-	CMPQ      168(SI), $0x01
-	JNE       rows4_full
-	CMPQ      120(SI), $0x00
-	JE        rows4_full
-	CMPQ      136(SI), $0x00
-	JNE       rows4_maskedSpread
+	CMPQ   168(SI), $0x01
+	JNE    rows4_full
+	CMPQ   120(SI), $0x00
+	JE     rows4_full
+	CMPQ   136(SI), $0x00
+	JNE    rows4_maskedSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows4_maskedLoad
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	JMP    rows4_maskedBegun
+
+rows4_maskedLoad:
 	MOVQ      160(SI), CX
 	VMOVUPS   (CX), Z0
 	VMOVUPS   64(CX), Z1
@@ -9817,8 +10892,25 @@ rows4_maskedStore:
 	JMP     rows4_next
 
 rows4_full:
-	CMPQ    136(SI), $0x00
-	JNE     rows4_wholeSpread
+	CMPQ   136(SI), $0x00
+	JNE    rows4_wholeSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows4_wholeLoad
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	JMP    rows4_wholeBegun
+
+rows4_wholeLoad:
 	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	VMOVUPS 64(CX), Z1
@@ -9967,12 +11059,32 @@ rows5_block:
 	MOVQ CX, 168(SI)
 
 rows5_panel:
-	CMPQ      168(SI), $0x01
-	JNE       rows5_full
-	CMPQ      120(SI), $0x00
-	JE        rows5_full
-	CMPQ      136(SI), $0x00
-	JNE       rows5_maskedSpread
+	CMPQ   168(SI), $0x01
+	JNE    rows5_full
+	CMPQ   120(SI), $0x00
+	JE     rows5_full
+	CMPQ   136(SI), $0x00
+	JNE    rows5_maskedSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows5_maskedLoad
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	JMP    rows5_maskedBegun
+
+rows5_maskedLoad:
 	MOVQ      160(SI), CX
 	VMOVUPS   (CX), Z0
 	VMOVUPS   64(CX), Z1
@@ -10113,8 +11225,28 @@ rows5_maskedStore:
 	JMP     rows5_next
 
 rows5_full:
-	CMPQ    136(SI), $0x00
-	JNE     rows5_wholeSpread
+	CMPQ   136(SI), $0x00
+	JNE    rows5_wholeSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows5_wholeLoad
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	JMP    rows5_wholeBegun
+
+rows5_wholeLoad:
 	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	VMOVUPS 64(CX), Z1
@@ -10286,12 +11418,35 @@ rows6_block:
 	MOVQ CX, 168(SI)
 
 rows6_panel:
-	CMPQ      168(SI), $0x01
-	JNE       rows6_full
-	CMPQ      120(SI), $0x00
-	JE        rows6_full
-	CMPQ      136(SI), $0x00
-	JNE       rows6_maskedSpread
+	CMPQ   168(SI), $0x01
+	JNE    rows6_full
+	CMPQ   120(SI), $0x00
+	JE     rows6_full
+	CMPQ   136(SI), $0x00
+	JNE    rows6_maskedSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows6_maskedLoad
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	JMP    rows6_maskedBegun
+
+rows6_maskedLoad:
 	MOVQ      160(SI), CX
 	VMOVUPS   (CX), Z0
 	VMOVUPS   64(CX), Z1
@@ -10455,8 +11610,31 @@ rows6_maskedStore:
 	JMP     rows6_next
 
 rows6_full:
-	CMPQ    136(SI), $0x00
-	JNE     rows6_wholeSpread
+	CMPQ   136(SI), $0x00
+	JNE    rows6_wholeSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows6_wholeLoad
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	JMP    rows6_wholeBegun
+
+rows6_wholeLoad:
 	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	VMOVUPS 64(CX), Z1
@@ -10651,12 +11829,38 @@ rows7_block:
 	MOVQ CX, 168(SI)
 
 rows7_panel:
-	CMPQ      168(SI), $0x01
-	JNE       rows7_full
-	CMPQ      120(SI), $0x00
-	JE        rows7_full
-	CMPQ      136(SI), $0x00
-	JNE       rows7_maskedSpread
+	CMPQ   168(SI), $0x01
+	JNE    rows7_full
+	CMPQ   120(SI), $0x00
+	JE     rows7_full
+	CMPQ   136(SI), $0x00
+	JNE    rows7_maskedSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows7_maskedLoad
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	JMP    rows7_maskedBegun
+
+rows7_maskedLoad:
 	MOVQ      160(SI), CX
 	VMOVUPS   (CX), Z0
 	VMOVUPS   64(CX), Z1
@@ -10843,8 +12047,34 @@ rows7_maskedStore:
 	JMP     rows7_next
 
 rows7_full:
-	CMPQ    136(SI), $0x00
-	JNE     rows7_wholeSpread
+	CMPQ   136(SI), $0x00
+	JNE    rows7_wholeSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows7_wholeLoad
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	JMP    rows7_wholeBegun
+
+rows7_wholeLoad:
 	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	VMOVUPS 64(CX), Z1
@@ -11062,12 +12292,41 @@ rows8_block:
 	MOVQ CX, 168(SI)
 
 rows8_panel:
-	CMPQ      168(SI), $0x01
-	JNE       rows8_full
-	CMPQ      120(SI), $0x00
-	JE        rows8_full
-	CMPQ      136(SI), $0x00
-	JNE       rows8_maskedSpread
+	CMPQ   168(SI), $0x01
+	JNE    rows8_full
+	CMPQ   120(SI), $0x00
+	JE     rows8_full
+	CMPQ   136(SI), $0x00
+	JNE    rows8_maskedSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows8_maskedLoad
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
+	JMP    rows8_maskedBegun
+
+rows8_maskedLoad:
 	MOVQ      160(SI), CX
 	VMOVUPS   (CX), Z0
 	VMOVUPS   64(CX), Z1
@@ -11277,8 +12536,37 @@ rows8_maskedStore:
 	JMP     rows8_next
 
 rows8_full:
-	CMPQ    136(SI), $0x00
-	JNE     rows8_wholeSpread
+	CMPQ   136(SI), $0x00
+	JNE    rows8_wholeSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows8_wholeLoad
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
+	JMP    rows8_wholeBegun
+
+rows8_wholeLoad:
 	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	VMOVUPS 64(CX), Z1
@@ -11557,12 +12845,21 @@ rows1_block:
 	MOVQ CX, 168(SI)
 
 rows1_panel:
-	CMPQ      168(SI), $0x01
-	JNE       rows1_full
-	CMPQ      120(SI), $0x00
-	JE        rows1_full
-	CMPQ      136(SI), $0x00
-	JNE       rows1_maskedSpread
+	CMPQ   168(SI), $0x01
+	JNE    rows1_full
+	CMPQ   120(SI), $0x00
+	JE     rows1_full
+	CMPQ   136(SI), $0x00
+	JNE    rows1_maskedSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows1_maskedLoad
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	JMP    rows1_maskedBegun
+
+rows1_maskedLoad:
 	MOVQ      160(SI), CX
 	VMOVUPS   (CX), Z0
 	VMOVUPS   64(CX), Z1
@@ -11618,8 +12915,17 @@ rows1_maskedStore:
 	JMP     rows1_next
 
 rows1_full:
-	CMPQ    136(SI), $0x00
-	JNE     rows1_wholeSpread
+	CMPQ   136(SI), $0x00
+	JNE    rows1_wholeSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows1_wholeLoad
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	JMP    rows1_wholeBegun
+
+rows1_wholeLoad:
 	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	VMOVUPS 64(CX), Z1
@@ -11706,12 +13012,25 @@ rows2_block:
 	MOVQ CX, 168(SI)
 
 rows2_panel:
-	CMPQ      168(SI), $0x01
-	JNE       rows2_full
-	CMPQ      120(SI), $0x00
-	JE        rows2_full
-	CMPQ      136(SI), $0x00
-	JNE       rows2_maskedSpread
+	CMPQ   168(SI), $0x01
+	JNE    rows2_full
+	CMPQ   120(SI), $0x00
+	JE     rows2_full
+	CMPQ   136(SI), $0x00
+	JNE    rows2_maskedSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows2_maskedLoad
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	JMP    rows2_maskedBegun
+
+rows2_maskedLoad:
 	MOVQ      160(SI), CX
 	VMOVUPS   (CX), Z0
 	VMOVUPS   64(CX), Z1
@@ -11796,8 +13115,21 @@ rows2_maskedStore:
 	JMP     rows2_next
 
 rows2_full:
-	CMPQ    136(SI), $0x00
-	JNE     rows2_wholeSpread
+	CMPQ   136(SI), $0x00
+	JNE    rows2_wholeSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows2_wholeLoad
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	JMP    rows2_wholeBegun
+
+rows2_wholeLoad:
 	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	VMOVUPS 64(CX), Z1
@@ -11913,12 +13245,29 @@ rows3_block:
 	MOVQ CX, 168(SI)
 
 rows3_panel:
-	CMPQ      168(SI), $0x01
-	JNE       rows3_full
-	CMPQ      120(SI), $0x00
-	JE        rows3_full
-	CMPQ      136(SI), $0x00
-	JNE       rows3_maskedSpread
+	CMPQ   168(SI), $0x01
+	JNE    rows3_full
+	CMPQ   120(SI), $0x00
+	JE     rows3_full
+	CMPQ   136(SI), $0x00
+	JNE    rows3_maskedSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows3_maskedLoad
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	JMP    rows3_maskedBegun
+
+rows3_maskedLoad:
 	MOVQ      160(SI), CX
 	VMOVUPS   (CX), Z0
 	VMOVUPS   64(CX), Z1
@@ -12032,8 +13381,25 @@ rows3_maskedStore:
 	JMP     rows3_next
 
 rows3_full:
-	CMPQ    136(SI), $0x00
-	JNE     rows3_wholeSpread
+	CMPQ   136(SI), $0x00
+	JNE    rows3_wholeSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows3_wholeLoad
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	JMP    rows3_wholeBegun
+
+rows3_wholeLoad:
 	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	VMOVUPS 64(CX), Z1
@@ -12178,12 +13544,33 @@ rows4_block:
 	MOVQ CX, 168(SI)
 
 rows4_panel:
-	CMPQ      168(SI), $0x01
-	JNE       rows4_full
-	CMPQ      120(SI), $0x00
-	JE        rows4_full
-	CMPQ      136(SI), $0x00
-	JNE       rows4_maskedSpread
+	CMPQ   168(SI), $0x01
+	JNE    rows4_full
+	CMPQ   120(SI), $0x00
+	JE     rows4_full
+	CMPQ   136(SI), $0x00
+	JNE    rows4_maskedSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows4_maskedLoad
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	JMP    rows4_maskedBegun
+
+rows4_maskedLoad:
 	MOVQ      160(SI), CX
 	VMOVUPS   (CX), Z0
 	VMOVUPS   64(CX), Z1
@@ -12326,8 +13713,29 @@ rows4_maskedStore:
 	JMP     rows4_next
 
 rows4_full:
-	CMPQ    136(SI), $0x00
-	JNE     rows4_wholeSpread
+	CMPQ   136(SI), $0x00
+	JNE    rows4_wholeSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows4_wholeLoad
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	JMP    rows4_wholeBegun
+
+rows4_wholeLoad:
 	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	VMOVUPS 64(CX), Z1
@@ -12501,12 +13909,37 @@ rows5_block:
 	MOVQ CX, 168(SI)
 
 rows5_panel:
-	CMPQ      168(SI), $0x01
-	JNE       rows5_full
-	CMPQ      120(SI), $0x00
-	JE        rows5_full
-	CMPQ      136(SI), $0x00
-	JNE       rows5_maskedSpread
+	CMPQ   168(SI), $0x01
+	JNE    rows5_full
+	CMPQ   120(SI), $0x00
+	JE     rows5_full
+	CMPQ   136(SI), $0x00
+	JNE    rows5_maskedSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows5_maskedLoad
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	JMP    rows5_maskedBegun
+
+rows5_maskedLoad:
 	MOVQ      160(SI), CX
 	VMOVUPS   (CX), Z0
 	VMOVUPS   64(CX), Z1
@@ -12678,8 +14111,33 @@ rows5_maskedStore:
 	JMP     rows5_next
 
 rows5_full:
-	CMPQ    136(SI), $0x00
-	JNE     rows5_wholeSpread
+	CMPQ   136(SI), $0x00
+	JNE    rows5_wholeSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows5_wholeLoad
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	JMP    rows5_wholeBegun
+
+rows5_wholeLoad:
 	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	VMOVUPS 64(CX), Z1
@@ -12882,12 +14340,41 @@ rows6_block:
 	MOVQ CX, 168(SI)
 
 rows6_panel:
-	CMPQ      168(SI), $0x01
-	JNE       rows6_full
-	CMPQ      120(SI), $0x00
-	JE        rows6_full
-	CMPQ      136(SI), $0x00
-	JNE       rows6_maskedSpread
+	CMPQ   168(SI), $0x01
+	JNE    rows6_full
+	CMPQ   120(SI), $0x00
+	JE     rows6_full
+	CMPQ   136(SI), $0x00
+	JNE    rows6_maskedSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows6_maskedLoad
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
+	JMP    rows6_maskedBegun
+
+rows6_maskedLoad:
 	MOVQ      160(SI), CX
 	VMOVUPS   (CX), Z0
 	VMOVUPS   64(CX), Z1
@@ -13088,8 +14575,37 @@ rows6_maskedStore:
 	JMP     rows6_next
 
 rows6_full:
-	CMPQ    136(SI), $0x00
-	JNE     rows6_wholeSpread
+	CMPQ   136(SI), $0x00
+	JNE    rows6_wholeSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows6_wholeLoad
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
+	JMP    rows6_wholeBegun
+
+rows6_wholeLoad:
 	MOVQ    160(SI), CX
 	VMOVUPS (CX), Z0
 	VMOVUPS 64(CX), Z1

@@ -12,8 +12,8 @@ type panels struct {
 	bStep, bPanel        int // from k to k, from panel to panel
 	c                    *float32
 	cRow                 int
-	start                *float32 // where the chains start from
-	startRow, startPanel int
+	start                *float32   // where the chains start from
+	startRow, startPanel int        // of panels that are 0 apart all are zeros, unless spread
 	k                    int        // length of the chains, at least 1
 	rows, blocks, panels int        // at least 1 each
 	mask                 int        // the lanes of the last vector of the last panel, 0 for all

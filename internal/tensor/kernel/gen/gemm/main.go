@@ -187,11 +187,18 @@ func (t tile) compute(name string, masked bool) {
 	t.walk(fieldCRow, placeC, func(r, v int, m Mem) { t.set.store(t.acc(r, v), m, masked && t.last(v)) })
 }
 
-// begin loads the start values of the tile's chains, or spreads one value a row, and sets the pointers.
+// begin clears the tile's chains, loads their start values or spreads one value a row, and sets the pointers.
 func (t tile) begin(name string, masked bool) {
-	spread, begun := t.label(name+"Spread"), t.label(name+"Begun")
+	load, spread, begun := t.label(name+"Load"), t.label(name+"Spread"), t.label(name+"Begun")
 	CMPQ(field(fieldSpread), Imm(0))
 	JNE(LabelRef(spread))
+	CMPQ(field(fieldInitPanel), Imm(0))
+	JNE(LabelRef(load))
+	for _, x := range t.accumulators() { // start values that are the same for all panels are zeros
+		t.set.zero(x)
+	}
+	JMP(LabelRef(begun))
+	Label(load)
 	t.walk(fieldInitRow, placeInit, func(r, v int, m Mem) { t.set.load(m, t.acc(r, v), masked && t.last(v)) })
 	JMP(LabelRef(begun))
 	Label(spread)
