@@ -317,10 +317,10 @@ func combineVec(dst []float32, x []float32, y []float32, a float32, b float32, c
 }
 
 //go:noescape
-func colSumAVX512(dst *float32, x *float32, rows int, cols int, stride int)
+func colSumAVX512(dst *float32, x *float32, rows int, cols int, stride int, ahead int)
 
 //go:noescape
-func colSumAVX2(dst *float32, x *float32, rows int, cols int, stride int)
+func colSumAVX2(dst *float32, x *float32, rows int, cols int, stride int, ahead int)
 
 func colSumVec(dst []float32, x []float32, rows, stride int) {
 	cols := len(dst)
@@ -328,21 +328,22 @@ func colSumVec(dst []float32, x []float32, rows, stride int) {
 		colSumGo(dst, x, rows, stride)
 		return
 	}
+	ahead := fetchable(rows*stride, min(cap(x)))
 	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
 		switch Current() {
 		case AVX512:
-			colSumAVX512(&dst[0], &x[r*stride], min(size, rows-r), cols, stride)
+			colSumAVX512(&dst[0], &x[r*stride], min(size, rows-r), cols, stride, ahead)
 		case AVX2:
-			colSumAVX2(&dst[0], &x[r*stride], min(size, rows-r), cols, stride)
+			colSumAVX2(&dst[0], &x[r*stride], min(size, rows-r), cols, stride, ahead)
 		}
 	}
 }
 
 //go:noescape
-func colSumCenteredAVX512(dst *float32, mean *float32, x *float32, rows int, cols int, stride int)
+func colSumCenteredAVX512(dst *float32, mean *float32, x *float32, rows int, cols int, stride int, ahead int)
 
 //go:noescape
-func colSumCenteredAVX2(dst *float32, mean *float32, x *float32, rows int, cols int, stride int)
+func colSumCenteredAVX2(dst *float32, mean *float32, x *float32, rows int, cols int, stride int, ahead int)
 
 func colSumCenteredVec(dst []float32, mean []float32, x []float32, rows, stride int) {
 	cols := len(dst)
@@ -350,21 +351,22 @@ func colSumCenteredVec(dst []float32, mean []float32, x []float32, rows, stride 
 		colSumCenteredGo(dst, mean, x, rows, stride)
 		return
 	}
+	ahead := fetchable(rows*stride, min(cap(x)))
 	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
 		switch Current() {
 		case AVX512:
-			colSumCenteredAVX512(&dst[0], &mean[0], &x[r*stride], min(size, rows-r), cols, stride)
+			colSumCenteredAVX512(&dst[0], &mean[0], &x[r*stride], min(size, rows-r), cols, stride, ahead)
 		case AVX2:
-			colSumCenteredAVX2(&dst[0], &mean[0], &x[r*stride], min(size, rows-r), cols, stride)
+			colSumCenteredAVX2(&dst[0], &mean[0], &x[r*stride], min(size, rows-r), cols, stride, ahead)
 		}
 	}
 }
 
 //go:noescape
-func colDotCenteredAVX512(dst *float32, mean *float32, a *float32, x *float32, rows int, cols int, stride int)
+func colDotCenteredAVX512(dst *float32, mean *float32, a *float32, x *float32, rows int, cols int, stride int, ahead int)
 
 //go:noescape
-func colDotCenteredAVX2(dst *float32, mean *float32, a *float32, x *float32, rows int, cols int, stride int)
+func colDotCenteredAVX2(dst *float32, mean *float32, a *float32, x *float32, rows int, cols int, stride int, ahead int)
 
 func colDotCenteredVec(dst []float32, mean []float32, a []float32, x []float32, rows, stride int) {
 	cols := len(dst)
@@ -372,21 +374,22 @@ func colDotCenteredVec(dst []float32, mean []float32, a []float32, x []float32, 
 		colDotCenteredGo(dst, mean, a, x, rows, stride)
 		return
 	}
+	ahead := fetchable(rows*stride, min(cap(a), cap(x)))
 	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
 		switch Current() {
 		case AVX512:
-			colDotCenteredAVX512(&dst[0], &mean[0], &a[r*stride], &x[r*stride], min(size, rows-r), cols, stride)
+			colDotCenteredAVX512(&dst[0], &mean[0], &a[r*stride], &x[r*stride], min(size, rows-r), cols, stride, ahead)
 		case AVX2:
-			colDotCenteredAVX2(&dst[0], &mean[0], &a[r*stride], &x[r*stride], min(size, rows-r), cols, stride)
+			colDotCenteredAVX2(&dst[0], &mean[0], &a[r*stride], &x[r*stride], min(size, rows-r), cols, stride, ahead)
 		}
 	}
 }
 
 //go:noescape
-func colSumsAVX512(sum *float32, dot *float32, mean *float32, dy *float32, x *float32, rows int, cols int, stride int)
+func colSumsAVX512(sum *float32, dot *float32, mean *float32, dy *float32, x *float32, rows int, cols int, stride int, ahead int)
 
 //go:noescape
-func colSumsAVX2(sum *float32, dot *float32, mean *float32, dy *float32, x *float32, rows int, cols int, stride int)
+func colSumsAVX2(sum *float32, dot *float32, mean *float32, dy *float32, x *float32, rows int, cols int, stride int, ahead int)
 
 func colSumsVec(sum []float32, dot []float32, mean []float32, dy []float32, x []float32, rows, stride int) {
 	cols := len(sum)
@@ -394,21 +397,22 @@ func colSumsVec(sum []float32, dot []float32, mean []float32, dy []float32, x []
 		colSumsGo(sum, dot, mean, dy, x, rows, stride)
 		return
 	}
+	ahead := fetchable(rows*stride, min(cap(dy), cap(x)))
 	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
 		switch Current() {
 		case AVX512:
-			colSumsAVX512(&sum[0], &dot[0], &mean[0], &dy[r*stride], &x[r*stride], min(size, rows-r), cols, stride)
+			colSumsAVX512(&sum[0], &dot[0], &mean[0], &dy[r*stride], &x[r*stride], min(size, rows-r), cols, stride, ahead)
 		case AVX2:
-			colSumsAVX2(&sum[0], &dot[0], &mean[0], &dy[r*stride], &x[r*stride], min(size, rows-r), cols, stride)
+			colSumsAVX2(&sum[0], &dot[0], &mean[0], &dy[r*stride], &x[r*stride], min(size, rows-r), cols, stride, ahead)
 		}
 	}
 }
 
 //go:noescape
-func colSumsReLUAVX512(sum *float32, dot *float32, mean *float32, a *float32, b *float32, dy *float32, x *float32, rows int, cols int, stride int)
+func colSumsReLUAVX512(sum *float32, dot *float32, mean *float32, a *float32, b *float32, dy *float32, x *float32, rows int, cols int, stride int, ahead int)
 
 //go:noescape
-func colSumsReLUAVX2(sum *float32, dot *float32, mean *float32, a *float32, b *float32, dy *float32, x *float32, rows int, cols int, stride int)
+func colSumsReLUAVX2(sum *float32, dot *float32, mean *float32, a *float32, b *float32, dy *float32, x *float32, rows int, cols int, stride int, ahead int)
 
 func colSumsReLUVec(sum []float32, dot []float32, mean []float32, a []float32, b []float32, dy []float32, x []float32, rows, stride int) {
 	cols := len(sum)
@@ -416,21 +420,22 @@ func colSumsReLUVec(sum []float32, dot []float32, mean []float32, a []float32, b
 		colSumsReLUGo(sum, dot, mean, a, b, dy, x, rows, stride)
 		return
 	}
+	ahead := fetchable(rows*stride, min(cap(dy), cap(x)))
 	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
 		switch Current() {
 		case AVX512:
-			colSumsReLUAVX512(&sum[0], &dot[0], &mean[0], &a[0], &b[0], &dy[r*stride], &x[r*stride], min(size, rows-r), cols, stride)
+			colSumsReLUAVX512(&sum[0], &dot[0], &mean[0], &a[0], &b[0], &dy[r*stride], &x[r*stride], min(size, rows-r), cols, stride, ahead)
 		case AVX2:
-			colSumsReLUAVX2(&sum[0], &dot[0], &mean[0], &a[0], &b[0], &dy[r*stride], &x[r*stride], min(size, rows-r), cols, stride)
+			colSumsReLUAVX2(&sum[0], &dot[0], &mean[0], &a[0], &b[0], &dy[r*stride], &x[r*stride], min(size, rows-r), cols, stride, ahead)
 		}
 	}
 }
 
 //go:noescape
-func colSumsReLU6AVX512(sum *float32, dot *float32, mean *float32, a *float32, b *float32, dy *float32, x *float32, rows int, cols int, stride int)
+func colSumsReLU6AVX512(sum *float32, dot *float32, mean *float32, a *float32, b *float32, dy *float32, x *float32, rows int, cols int, stride int, ahead int)
 
 //go:noescape
-func colSumsReLU6AVX2(sum *float32, dot *float32, mean *float32, a *float32, b *float32, dy *float32, x *float32, rows int, cols int, stride int)
+func colSumsReLU6AVX2(sum *float32, dot *float32, mean *float32, a *float32, b *float32, dy *float32, x *float32, rows int, cols int, stride int, ahead int)
 
 func colSumsReLU6Vec(sum []float32, dot []float32, mean []float32, a []float32, b []float32, dy []float32, x []float32, rows, stride int) {
 	cols := len(sum)
@@ -438,21 +443,22 @@ func colSumsReLU6Vec(sum []float32, dot []float32, mean []float32, a []float32, 
 		colSumsReLU6Go(sum, dot, mean, a, b, dy, x, rows, stride)
 		return
 	}
+	ahead := fetchable(rows*stride, min(cap(dy), cap(x)))
 	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
 		switch Current() {
 		case AVX512:
-			colSumsReLU6AVX512(&sum[0], &dot[0], &mean[0], &a[0], &b[0], &dy[r*stride], &x[r*stride], min(size, rows-r), cols, stride)
+			colSumsReLU6AVX512(&sum[0], &dot[0], &mean[0], &a[0], &b[0], &dy[r*stride], &x[r*stride], min(size, rows-r), cols, stride, ahead)
 		case AVX2:
-			colSumsReLU6AVX2(&sum[0], &dot[0], &mean[0], &a[0], &b[0], &dy[r*stride], &x[r*stride], min(size, rows-r), cols, stride)
+			colSumsReLU6AVX2(&sum[0], &dot[0], &mean[0], &a[0], &b[0], &dy[r*stride], &x[r*stride], min(size, rows-r), cols, stride, ahead)
 		}
 	}
 }
 
 //go:noescape
-func colScaleShiftAVX512(a *float32, b *float32, dst *float32, x *float32, rows int, cols int, stride int)
+func colScaleShiftAVX512(a *float32, b *float32, dst *float32, x *float32, rows int, cols int, stride int, ahead int)
 
 //go:noescape
-func colScaleShiftAVX2(a *float32, b *float32, dst *float32, x *float32, rows int, cols int, stride int)
+func colScaleShiftAVX2(a *float32, b *float32, dst *float32, x *float32, rows int, cols int, stride int, ahead int)
 
 func colScaleShiftVec(a []float32, b []float32, dst []float32, x []float32, rows, stride int) {
 	cols := len(a)
@@ -460,21 +466,22 @@ func colScaleShiftVec(a []float32, b []float32, dst []float32, x []float32, rows
 		colScaleShiftGo(a, b, dst, x, rows, stride)
 		return
 	}
+	ahead := fetchable(rows*stride, min(cap(dst), cap(x)))
 	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
 		switch Current() {
 		case AVX512:
-			colScaleShiftAVX512(&a[0], &b[0], &dst[r*stride], &x[r*stride], min(size, rows-r), cols, stride)
+			colScaleShiftAVX512(&a[0], &b[0], &dst[r*stride], &x[r*stride], min(size, rows-r), cols, stride, ahead)
 		case AVX2:
-			colScaleShiftAVX2(&a[0], &b[0], &dst[r*stride], &x[r*stride], min(size, rows-r), cols, stride)
+			colScaleShiftAVX2(&a[0], &b[0], &dst[r*stride], &x[r*stride], min(size, rows-r), cols, stride, ahead)
 		}
 	}
 }
 
 //go:noescape
-func colScaleShiftReLUAVX512(a *float32, b *float32, dst *float32, x *float32, rows int, cols int, stride int)
+func colScaleShiftReLUAVX512(a *float32, b *float32, dst *float32, x *float32, rows int, cols int, stride int, ahead int)
 
 //go:noescape
-func colScaleShiftReLUAVX2(a *float32, b *float32, dst *float32, x *float32, rows int, cols int, stride int)
+func colScaleShiftReLUAVX2(a *float32, b *float32, dst *float32, x *float32, rows int, cols int, stride int, ahead int)
 
 func colScaleShiftReLUVec(a []float32, b []float32, dst []float32, x []float32, rows, stride int) {
 	cols := len(a)
@@ -482,21 +489,22 @@ func colScaleShiftReLUVec(a []float32, b []float32, dst []float32, x []float32, 
 		colScaleShiftReLUGo(a, b, dst, x, rows, stride)
 		return
 	}
+	ahead := fetchable(rows*stride, min(cap(dst), cap(x)))
 	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
 		switch Current() {
 		case AVX512:
-			colScaleShiftReLUAVX512(&a[0], &b[0], &dst[r*stride], &x[r*stride], min(size, rows-r), cols, stride)
+			colScaleShiftReLUAVX512(&a[0], &b[0], &dst[r*stride], &x[r*stride], min(size, rows-r), cols, stride, ahead)
 		case AVX2:
-			colScaleShiftReLUAVX2(&a[0], &b[0], &dst[r*stride], &x[r*stride], min(size, rows-r), cols, stride)
+			colScaleShiftReLUAVX2(&a[0], &b[0], &dst[r*stride], &x[r*stride], min(size, rows-r), cols, stride, ahead)
 		}
 	}
 }
 
 //go:noescape
-func colScaleShiftReLU6AVX512(a *float32, b *float32, dst *float32, x *float32, rows int, cols int, stride int)
+func colScaleShiftReLU6AVX512(a *float32, b *float32, dst *float32, x *float32, rows int, cols int, stride int, ahead int)
 
 //go:noescape
-func colScaleShiftReLU6AVX2(a *float32, b *float32, dst *float32, x *float32, rows int, cols int, stride int)
+func colScaleShiftReLU6AVX2(a *float32, b *float32, dst *float32, x *float32, rows int, cols int, stride int, ahead int)
 
 func colScaleShiftReLU6Vec(a []float32, b []float32, dst []float32, x []float32, rows, stride int) {
 	cols := len(a)
@@ -504,21 +512,22 @@ func colScaleShiftReLU6Vec(a []float32, b []float32, dst []float32, x []float32,
 		colScaleShiftReLU6Go(a, b, dst, x, rows, stride)
 		return
 	}
+	ahead := fetchable(rows*stride, min(cap(dst), cap(x)))
 	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
 		switch Current() {
 		case AVX512:
-			colScaleShiftReLU6AVX512(&a[0], &b[0], &dst[r*stride], &x[r*stride], min(size, rows-r), cols, stride)
+			colScaleShiftReLU6AVX512(&a[0], &b[0], &dst[r*stride], &x[r*stride], min(size, rows-r), cols, stride, ahead)
 		case AVX2:
-			colScaleShiftReLU6AVX2(&a[0], &b[0], &dst[r*stride], &x[r*stride], min(size, rows-r), cols, stride)
+			colScaleShiftReLU6AVX2(&a[0], &b[0], &dst[r*stride], &x[r*stride], min(size, rows-r), cols, stride, ahead)
 		}
 	}
 }
 
 //go:noescape
-func colCombineAVX512(a *float32, e *float32, f *float32, dst *float32, dy *float32, x *float32, rows int, cols int, stride int)
+func colCombineAVX512(a *float32, e *float32, f *float32, dst *float32, dy *float32, x *float32, rows int, cols int, stride int, ahead int)
 
 //go:noescape
-func colCombineAVX2(a *float32, e *float32, f *float32, dst *float32, dy *float32, x *float32, rows int, cols int, stride int)
+func colCombineAVX2(a *float32, e *float32, f *float32, dst *float32, dy *float32, x *float32, rows int, cols int, stride int, ahead int)
 
 func colCombineVec(a []float32, e []float32, f []float32, dst []float32, dy []float32, x []float32, rows, stride int) {
 	cols := len(a)
@@ -526,21 +535,22 @@ func colCombineVec(a []float32, e []float32, f []float32, dst []float32, dy []fl
 		colCombineGo(a, e, f, dst, dy, x, rows, stride)
 		return
 	}
+	ahead := fetchable(rows*stride, min(cap(dst), cap(dy), cap(x)))
 	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
 		switch Current() {
 		case AVX512:
-			colCombineAVX512(&a[0], &e[0], &f[0], &dst[r*stride], &dy[r*stride], &x[r*stride], min(size, rows-r), cols, stride)
+			colCombineAVX512(&a[0], &e[0], &f[0], &dst[r*stride], &dy[r*stride], &x[r*stride], min(size, rows-r), cols, stride, ahead)
 		case AVX2:
-			colCombineAVX2(&a[0], &e[0], &f[0], &dst[r*stride], &dy[r*stride], &x[r*stride], min(size, rows-r), cols, stride)
+			colCombineAVX2(&a[0], &e[0], &f[0], &dst[r*stride], &dy[r*stride], &x[r*stride], min(size, rows-r), cols, stride, ahead)
 		}
 	}
 }
 
 //go:noescape
-func colCombineReLUAVX512(a *float32, b *float32, e *float32, f *float32, dst *float32, dy *float32, x *float32, rows int, cols int, stride int)
+func colCombineReLUAVX512(a *float32, b *float32, e *float32, f *float32, dst *float32, dy *float32, x *float32, rows int, cols int, stride int, ahead int)
 
 //go:noescape
-func colCombineReLUAVX2(a *float32, b *float32, e *float32, f *float32, dst *float32, dy *float32, x *float32, rows int, cols int, stride int)
+func colCombineReLUAVX2(a *float32, b *float32, e *float32, f *float32, dst *float32, dy *float32, x *float32, rows int, cols int, stride int, ahead int)
 
 func colCombineReLUVec(a []float32, b []float32, e []float32, f []float32, dst []float32, dy []float32, x []float32, rows, stride int) {
 	cols := len(a)
@@ -548,21 +558,22 @@ func colCombineReLUVec(a []float32, b []float32, e []float32, f []float32, dst [
 		colCombineReLUGo(a, b, e, f, dst, dy, x, rows, stride)
 		return
 	}
+	ahead := fetchable(rows*stride, min(cap(dst), cap(dy), cap(x)))
 	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
 		switch Current() {
 		case AVX512:
-			colCombineReLUAVX512(&a[0], &b[0], &e[0], &f[0], &dst[r*stride], &dy[r*stride], &x[r*stride], min(size, rows-r), cols, stride)
+			colCombineReLUAVX512(&a[0], &b[0], &e[0], &f[0], &dst[r*stride], &dy[r*stride], &x[r*stride], min(size, rows-r), cols, stride, ahead)
 		case AVX2:
-			colCombineReLUAVX2(&a[0], &b[0], &e[0], &f[0], &dst[r*stride], &dy[r*stride], &x[r*stride], min(size, rows-r), cols, stride)
+			colCombineReLUAVX2(&a[0], &b[0], &e[0], &f[0], &dst[r*stride], &dy[r*stride], &x[r*stride], min(size, rows-r), cols, stride, ahead)
 		}
 	}
 }
 
 //go:noescape
-func colCombineReLU6AVX512(a *float32, b *float32, e *float32, f *float32, dst *float32, dy *float32, x *float32, rows int, cols int, stride int)
+func colCombineReLU6AVX512(a *float32, b *float32, e *float32, f *float32, dst *float32, dy *float32, x *float32, rows int, cols int, stride int, ahead int)
 
 //go:noescape
-func colCombineReLU6AVX2(a *float32, b *float32, e *float32, f *float32, dst *float32, dy *float32, x *float32, rows int, cols int, stride int)
+func colCombineReLU6AVX2(a *float32, b *float32, e *float32, f *float32, dst *float32, dy *float32, x *float32, rows int, cols int, stride int, ahead int)
 
 func colCombineReLU6Vec(a []float32, b []float32, e []float32, f []float32, dst []float32, dy []float32, x []float32, rows, stride int) {
 	cols := len(a)
@@ -570,12 +581,13 @@ func colCombineReLU6Vec(a []float32, b []float32, e []float32, f []float32, dst 
 		colCombineReLU6Go(a, b, e, f, dst, dy, x, rows, stride)
 		return
 	}
+	ahead := fetchable(rows*stride, min(cap(dst), cap(dy), cap(x)))
 	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
 		switch Current() {
 		case AVX512:
-			colCombineReLU6AVX512(&a[0], &b[0], &e[0], &f[0], &dst[r*stride], &dy[r*stride], &x[r*stride], min(size, rows-r), cols, stride)
+			colCombineReLU6AVX512(&a[0], &b[0], &e[0], &f[0], &dst[r*stride], &dy[r*stride], &x[r*stride], min(size, rows-r), cols, stride, ahead)
 		case AVX2:
-			colCombineReLU6AVX2(&a[0], &b[0], &e[0], &f[0], &dst[r*stride], &dy[r*stride], &x[r*stride], min(size, rows-r), cols, stride)
+			colCombineReLU6AVX2(&a[0], &b[0], &e[0], &f[0], &dst[r*stride], &dy[r*stride], &x[r*stride], min(size, rows-r), cols, stride, ahead)
 		}
 	}
 }

@@ -772,9 +772,9 @@ singleEnd:
 	VZEROUPPER
 	RET
 
-// func colSumAVX512(dst *float32, x *float32, rows int, cols int, stride int)
+// func colSumAVX512(dst *float32, x *float32, rows int, cols int, stride int, ahead int)
 // Requires: AVX, AVX512F, BMI2, MMX+
-TEXT ·colSumAVX512(SB), NOSPLIT, $0-40
+TEXT ·colSumAVX512(SB), NOSPLIT, $0-48
 	MOVQ dst+0(FP), AX
 	MOVQ x+8(FP), CX
 	MOVQ stride+32(FP), DX
@@ -793,8 +793,9 @@ fewVector:
 	VMOVUPS    (AX)(DI*4), Z0
 	LEAQ       (R8)(DI*1), SI
 	LEAQ       (R8)(DI*2), R10
-	PREFETCHT0 1024(CX)(R10*4)
-	PREFETCHT0 1088(CX)(R10*4)
+	ADDQ       ahead+40(FP), R10
+	PREFETCHT0 (CX)(R10*4)
+	PREFETCHT0 64(CX)(R10*4)
 	VMOVUPS    (CX)(SI*4), Z1
 	VADDPS     Z1, Z0, Z0
 	ADDQ       DX, SI
@@ -866,9 +867,9 @@ oneEnd:
 	VZEROUPPER
 	RET
 
-// func colSumCenteredAVX512(dst *float32, mean *float32, x *float32, rows int, cols int, stride int)
+// func colSumCenteredAVX512(dst *float32, mean *float32, x *float32, rows int, cols int, stride int, ahead int)
 // Requires: AVX, AVX512F, BMI2, MMX+
-TEXT ·colSumCenteredAVX512(SB), NOSPLIT, $0-48
+TEXT ·colSumCenteredAVX512(SB), NOSPLIT, $0-56
 	MOVQ dst+0(FP), AX
 	MOVQ mean+8(FP), CX
 	MOVQ x+16(FP), DX
@@ -889,8 +890,9 @@ fewVector:
 	VMOVUPS     (CX)(R8*4), Z1
 	LEAQ        (R9)(R8*1), DI
 	LEAQ        (R9)(R8*2), R11
-	PREFETCHT0  1024(DX)(R11*4)
-	PREFETCHT0  1088(DX)(R11*4)
+	ADDQ        ahead+48(FP), R11
+	PREFETCHT0  (DX)(R11*4)
+	PREFETCHT0  64(DX)(R11*4)
 	VMOVUPS     (DX)(DI*4), Z2
 	VSUBPS      Z1, Z2, Z2
 	VFMADD231PS Z2, Z2, Z0
@@ -971,9 +973,9 @@ oneEnd:
 	VZEROUPPER
 	RET
 
-// func colDotCenteredAVX512(dst *float32, mean *float32, a *float32, x *float32, rows int, cols int, stride int)
+// func colDotCenteredAVX512(dst *float32, mean *float32, a *float32, x *float32, rows int, cols int, stride int, ahead int)
 // Requires: AVX, AVX512F, BMI2, MMX+
-TEXT ·colDotCenteredAVX512(SB), NOSPLIT, $0-56
+TEXT ·colDotCenteredAVX512(SB), NOSPLIT, $0-64
 	MOVQ dst+0(FP), AX
 	MOVQ mean+8(FP), CX
 	MOVQ a+16(FP), DX
@@ -995,10 +997,11 @@ fewVector:
 	VMOVUPS     (CX)(R9*4), Z1
 	LEAQ        (R10)(R9*1), R8
 	LEAQ        (R10)(R9*2), R12
-	PREFETCHT0  1024(DX)(R12*4)
-	PREFETCHT0  1088(DX)(R12*4)
-	PREFETCHT0  1024(BX)(R12*4)
-	PREFETCHT0  1088(BX)(R12*4)
+	ADDQ        ahead+56(FP), R12
+	PREFETCHT0  (DX)(R12*4)
+	PREFETCHT0  64(DX)(R12*4)
+	PREFETCHT0  (BX)(R12*4)
+	PREFETCHT0  64(BX)(R12*4)
 	VMOVUPS     (BX)(R8*4), Z2
 	VSUBPS      Z1, Z2, Z2
 	VMOVUPS     (DX)(R8*4), Z3
@@ -1085,9 +1088,9 @@ oneEnd:
 	VZEROUPPER
 	RET
 
-// func colSumsAVX512(sum *float32, dot *float32, mean *float32, dy *float32, x *float32, rows int, cols int, stride int)
+// func colSumsAVX512(sum *float32, dot *float32, mean *float32, dy *float32, x *float32, rows int, cols int, stride int, ahead int)
 // Requires: AVX, AVX512F, BMI2, MMX+
-TEXT ·colSumsAVX512(SB), NOSPLIT, $0-64
+TEXT ·colSumsAVX512(SB), NOSPLIT, $0-72
 	MOVQ sum+0(FP), AX
 	MOVQ dot+8(FP), CX
 	MOVQ mean+16(FP), DX
@@ -1111,10 +1114,11 @@ fewVector:
 	VMOVUPS     (DX)(R10*4), Z2
 	LEAQ        (R11)(R10*1), R9
 	LEAQ        (R11)(R10*2), R13
-	PREFETCHT0  1024(BX)(R13*4)
-	PREFETCHT0  1088(BX)(R13*4)
-	PREFETCHT0  1024(SI)(R13*4)
-	PREFETCHT0  1088(SI)(R13*4)
+	ADDQ        ahead+64(FP), R13
+	PREFETCHT0  (BX)(R13*4)
+	PREFETCHT0  64(BX)(R13*4)
+	PREFETCHT0  (SI)(R13*4)
+	PREFETCHT0  64(SI)(R13*4)
 	VMOVUPS     (BX)(R9*4), Z3
 	VADDPS      Z3, Z0, Z0
 	VMOVUPS     (SI)(R9*4), Z4
@@ -1214,9 +1218,9 @@ oneEnd:
 	VZEROUPPER
 	RET
 
-// func colSumsReLUAVX512(sum *float32, dot *float32, mean *float32, a *float32, b *float32, dy *float32, x *float32, rows int, cols int, stride int)
+// func colSumsReLUAVX512(sum *float32, dot *float32, mean *float32, a *float32, b *float32, dy *float32, x *float32, rows int, cols int, stride int, ahead int)
 // Requires: AVX, AVX512F, BMI2, MMX+
-TEXT ·colSumsReLUAVX512(SB), NOSPLIT, $0-80
+TEXT ·colSumsReLUAVX512(SB), NOSPLIT, $0-88
 	MOVQ   sum+0(FP), AX
 	MOVQ   dot+8(FP), CX
 	MOVQ   mean+16(FP), DX
@@ -1245,10 +1249,11 @@ fewVector:
 	VMOVUPS     (SI)(R12*4), Z5
 	LEAQ        (R13)(R12*1), R11
 	LEAQ        (R13)(R12*2), R15
-	PREFETCHT0  1024(DI)(R15*4)
-	PREFETCHT0  1088(DI)(R15*4)
-	PREFETCHT0  1024(R8)(R15*4)
-	PREFETCHT0  1088(R8)(R15*4)
+	ADDQ        ahead+80(FP), R15
+	PREFETCHT0  (DI)(R15*4)
+	PREFETCHT0  64(DI)(R15*4)
+	PREFETCHT0  (R8)(R15*4)
+	PREFETCHT0  64(R8)(R15*4)
 	VMOVUPS     (DI)(R11*4), Z6
 	VMOVUPS     (R8)(R11*4), Z7
 	VFMADD213PS Z5, Z4, Z7
@@ -1378,9 +1383,9 @@ oneEnd:
 	VZEROUPPER
 	RET
 
-// func colSumsReLU6AVX512(sum *float32, dot *float32, mean *float32, a *float32, b *float32, dy *float32, x *float32, rows int, cols int, stride int)
+// func colSumsReLU6AVX512(sum *float32, dot *float32, mean *float32, a *float32, b *float32, dy *float32, x *float32, rows int, cols int, stride int, ahead int)
 // Requires: AVX, AVX512F, BMI2, MMX+
-TEXT ·colSumsReLU6AVX512(SB), NOSPLIT, $0-80
+TEXT ·colSumsReLU6AVX512(SB), NOSPLIT, $0-88
 	MOVQ         sum+0(FP), AX
 	MOVQ         dot+8(FP), CX
 	MOVQ         mean+16(FP), DX
@@ -1410,10 +1415,11 @@ fewVector:
 	VMOVUPS     (SI)(R12*4), Z6
 	LEAQ        (R13)(R12*1), R11
 	LEAQ        (R13)(R12*2), R15
-	PREFETCHT0  1024(DI)(R15*4)
-	PREFETCHT0  1088(DI)(R15*4)
-	PREFETCHT0  1024(R8)(R15*4)
-	PREFETCHT0  1088(R8)(R15*4)
+	ADDQ        ahead+80(FP), R15
+	PREFETCHT0  (DI)(R15*4)
+	PREFETCHT0  64(DI)(R15*4)
+	PREFETCHT0  (R8)(R15*4)
+	PREFETCHT0  64(R8)(R15*4)
 	VMOVUPS     (DI)(R11*4), Z7
 	VMOVUPS     (R8)(R11*4), Z8
 	VFMADD213PS Z6, Z5, Z8
@@ -1555,9 +1561,9 @@ oneEnd:
 	VZEROUPPER
 	RET
 
-// func colScaleShiftAVX512(a *float32, b *float32, dst *float32, x *float32, rows int, cols int, stride int)
+// func colScaleShiftAVX512(a *float32, b *float32, dst *float32, x *float32, rows int, cols int, stride int, ahead int)
 // Requires: AVX, AVX512F, BMI2, MMX+
-TEXT ·colScaleShiftAVX512(SB), NOSPLIT, $0-56
+TEXT ·colScaleShiftAVX512(SB), NOSPLIT, $0-64
 	MOVQ a+0(FP), AX
 	MOVQ b+8(FP), CX
 	MOVQ dst+16(FP), DX
@@ -1579,10 +1585,11 @@ fewVector:
 	VMOVUPS     (CX)(R9*4), Z1
 	LEAQ        (R10)(R9*1), R8
 	LEAQ        (R10)(R9*2), R12
-	PREFETCHT0  1024(DX)(R12*4)
-	PREFETCHT0  1088(DX)(R12*4)
-	PREFETCHT0  1024(BX)(R12*4)
-	PREFETCHT0  1088(BX)(R12*4)
+	ADDQ        ahead+56(FP), R12
+	PREFETCHT0  (DX)(R12*4)
+	PREFETCHT0  64(DX)(R12*4)
+	PREFETCHT0  (BX)(R12*4)
+	PREFETCHT0  64(BX)(R12*4)
 	VMOVUPS     (BX)(R8*4), Z2
 	VFMADD213PS Z1, Z0, Z2
 	VMOVUPS     Z2, (DX)(R8*4)
@@ -1659,9 +1666,9 @@ oneEnd:
 	VZEROUPPER
 	RET
 
-// func colScaleShiftReLUAVX512(a *float32, b *float32, dst *float32, x *float32, rows int, cols int, stride int)
+// func colScaleShiftReLUAVX512(a *float32, b *float32, dst *float32, x *float32, rows int, cols int, stride int, ahead int)
 // Requires: AVX, AVX512F, BMI2, MMX+
-TEXT ·colScaleShiftReLUAVX512(SB), NOSPLIT, $0-56
+TEXT ·colScaleShiftReLUAVX512(SB), NOSPLIT, $0-64
 	MOVQ   a+0(FP), AX
 	MOVQ   b+8(FP), CX
 	MOVQ   dst+16(FP), DX
@@ -1684,10 +1691,11 @@ fewVector:
 	VMOVUPS     (CX)(R9*4), Z2
 	LEAQ        (R10)(R9*1), R8
 	LEAQ        (R10)(R9*2), R12
-	PREFETCHT0  1024(DX)(R12*4)
-	PREFETCHT0  1088(DX)(R12*4)
-	PREFETCHT0  1024(BX)(R12*4)
-	PREFETCHT0  1088(BX)(R12*4)
+	ADDQ        ahead+56(FP), R12
+	PREFETCHT0  (DX)(R12*4)
+	PREFETCHT0  64(DX)(R12*4)
+	PREFETCHT0  (BX)(R12*4)
+	PREFETCHT0  64(BX)(R12*4)
 	VMOVUPS     (BX)(R8*4), Z3
 	VFMADD213PS Z2, Z1, Z3
 	VMAXPS      Z3, Z0, Z3
@@ -1770,9 +1778,9 @@ oneEnd:
 	VZEROUPPER
 	RET
 
-// func colScaleShiftReLU6AVX512(a *float32, b *float32, dst *float32, x *float32, rows int, cols int, stride int)
+// func colScaleShiftReLU6AVX512(a *float32, b *float32, dst *float32, x *float32, rows int, cols int, stride int, ahead int)
 // Requires: AVX, AVX512F, BMI2, MMX+
-TEXT ·colScaleShiftReLU6AVX512(SB), NOSPLIT, $0-56
+TEXT ·colScaleShiftReLU6AVX512(SB), NOSPLIT, $0-64
 	MOVQ         a+0(FP), AX
 	MOVQ         b+8(FP), CX
 	MOVQ         dst+16(FP), DX
@@ -1796,10 +1804,11 @@ fewVector:
 	VMOVUPS     (CX)(R9*4), Z3
 	LEAQ        (R10)(R9*1), R8
 	LEAQ        (R10)(R9*2), R12
-	PREFETCHT0  1024(DX)(R12*4)
-	PREFETCHT0  1088(DX)(R12*4)
-	PREFETCHT0  1024(BX)(R12*4)
-	PREFETCHT0  1088(BX)(R12*4)
+	ADDQ        ahead+56(FP), R12
+	PREFETCHT0  (DX)(R12*4)
+	PREFETCHT0  64(DX)(R12*4)
+	PREFETCHT0  (BX)(R12*4)
+	PREFETCHT0  64(BX)(R12*4)
 	VMOVUPS     (BX)(R8*4), Z4
 	VFMADD213PS Z3, Z2, Z4
 	VMAXPS      Z4, Z1, Z4
@@ -1888,9 +1897,9 @@ oneEnd:
 	VZEROUPPER
 	RET
 
-// func colCombineAVX512(a *float32, e *float32, f *float32, dst *float32, dy *float32, x *float32, rows int, cols int, stride int)
+// func colCombineAVX512(a *float32, e *float32, f *float32, dst *float32, dy *float32, x *float32, rows int, cols int, stride int, ahead int)
 // Requires: AVX, AVX512F, BMI2, MMX+
-TEXT ·colCombineAVX512(SB), NOSPLIT, $0-72
+TEXT ·colCombineAVX512(SB), NOSPLIT, $0-80
 	MOVQ a+0(FP), AX
 	MOVQ e+8(FP), CX
 	MOVQ f+16(FP), DX
@@ -1915,12 +1924,13 @@ fewVector:
 	VMOVUPS     (DX)(R11*4), Z2
 	LEAQ        (R12)(R11*1), R10
 	LEAQ        (R12)(R11*2), R14
-	PREFETCHT0  1024(BX)(R14*4)
-	PREFETCHT0  1088(BX)(R14*4)
-	PREFETCHT0  1024(SI)(R14*4)
-	PREFETCHT0  1088(SI)(R14*4)
-	PREFETCHT0  1024(DI)(R14*4)
-	PREFETCHT0  1088(DI)(R14*4)
+	ADDQ        ahead+72(FP), R14
+	PREFETCHT0  (BX)(R14*4)
+	PREFETCHT0  64(BX)(R14*4)
+	PREFETCHT0  (SI)(R14*4)
+	PREFETCHT0  64(SI)(R14*4)
+	PREFETCHT0  (DI)(R14*4)
+	PREFETCHT0  64(DI)(R14*4)
 	VMOVUPS     (SI)(R10*4), Z3
 	VMOVUPS     (DI)(R10*4), Z4
 	VFMADD213PS Z2, Z1, Z4
@@ -2012,9 +2022,9 @@ oneEnd:
 	VZEROUPPER
 	RET
 
-// func colCombineReLUAVX512(a *float32, b *float32, e *float32, f *float32, dst *float32, dy *float32, x *float32, rows int, cols int, stride int)
+// func colCombineReLUAVX512(a *float32, b *float32, e *float32, f *float32, dst *float32, dy *float32, x *float32, rows int, cols int, stride int, ahead int)
 // Requires: AVX, AVX512F, BMI2, MMX+
-TEXT ·colCombineReLUAVX512(SB), NOSPLIT, $0-80
+TEXT ·colCombineReLUAVX512(SB), NOSPLIT, $0-88
 	MOVQ   a+0(FP), AX
 	MOVQ   b+8(FP), CX
 	MOVQ   e+16(FP), DX
@@ -2042,12 +2052,13 @@ fewVector:
 	VMOVUPS     (BX)(R12*4), Z4
 	LEAQ        (R13)(R12*1), R11
 	LEAQ        (R13)(R12*2), R15
-	PREFETCHT0  1024(SI)(R15*4)
-	PREFETCHT0  1088(SI)(R15*4)
-	PREFETCHT0  1024(DI)(R15*4)
-	PREFETCHT0  1088(DI)(R15*4)
-	PREFETCHT0  1024(R8)(R15*4)
-	PREFETCHT0  1088(R8)(R15*4)
+	ADDQ        ahead+80(FP), R15
+	PREFETCHT0  (SI)(R15*4)
+	PREFETCHT0  64(SI)(R15*4)
+	PREFETCHT0  (DI)(R15*4)
+	PREFETCHT0  64(DI)(R15*4)
+	PREFETCHT0  (R8)(R15*4)
+	PREFETCHT0  64(R8)(R15*4)
 	VMOVUPS     (DI)(R11*4), Z5
 	VMOVUPS     (R8)(R11*4), Z6
 	VFMADD213PS Z2, Z1, Z6
@@ -2166,9 +2177,9 @@ oneEnd:
 	VZEROUPPER
 	RET
 
-// func colCombineReLU6AVX512(a *float32, b *float32, e *float32, f *float32, dst *float32, dy *float32, x *float32, rows int, cols int, stride int)
+// func colCombineReLU6AVX512(a *float32, b *float32, e *float32, f *float32, dst *float32, dy *float32, x *float32, rows int, cols int, stride int, ahead int)
 // Requires: AVX, AVX512F, BMI2, MMX+
-TEXT ·colCombineReLU6AVX512(SB), NOSPLIT, $0-80
+TEXT ·colCombineReLU6AVX512(SB), NOSPLIT, $0-88
 	MOVQ         a+0(FP), AX
 	MOVQ         b+8(FP), CX
 	MOVQ         e+16(FP), DX
@@ -2197,12 +2208,13 @@ fewVector:
 	VMOVUPS     (BX)(R12*4), Z5
 	LEAQ        (R13)(R12*1), R11
 	LEAQ        (R13)(R12*2), R15
-	PREFETCHT0  1024(SI)(R15*4)
-	PREFETCHT0  1088(SI)(R15*4)
-	PREFETCHT0  1024(DI)(R15*4)
-	PREFETCHT0  1088(DI)(R15*4)
-	PREFETCHT0  1024(R8)(R15*4)
-	PREFETCHT0  1088(R8)(R15*4)
+	ADDQ        ahead+80(FP), R15
+	PREFETCHT0  (SI)(R15*4)
+	PREFETCHT0  64(SI)(R15*4)
+	PREFETCHT0  (DI)(R15*4)
+	PREFETCHT0  64(DI)(R15*4)
+	PREFETCHT0  (R8)(R15*4)
+	PREFETCHT0  64(R8)(R15*4)
 	VMOVUPS     (DI)(R11*4), Z6
 	VMOVUPS     (R8)(R11*4), Z7
 	VFMADD213PS Z3, Z2, Z7
@@ -7488,9 +7500,9 @@ singleEnd:
 	VZEROUPPER
 	RET
 
-// func colSumAVX2(dst *float32, x *float32, rows int, cols int, stride int)
+// func colSumAVX2(dst *float32, x *float32, rows int, cols int, stride int, ahead int)
 // Requires: AVX, MMX+
-TEXT ·colSumAVX2(SB), NOSPLIT, $0-40
+TEXT ·colSumAVX2(SB), NOSPLIT, $0-48
 	MOVQ dst+0(FP), AX
 	MOVQ x+8(FP), CX
 	MOVQ stride+32(FP), DX
@@ -7510,8 +7522,9 @@ fewLine:
 	VMOVUPS    32(AX)(DI*4), Y1
 	LEAQ       (R8)(DI*1), SI
 	LEAQ       (R8)(DI*2), R10
-	PREFETCHT0 1024(CX)(R10*4)
-	PREFETCHT0 1088(CX)(R10*4)
+	ADDQ       ahead+40(FP), R10
+	PREFETCHT0 (CX)(R10*4)
+	PREFETCHT0 64(CX)(R10*4)
 	VMOVUPS    (CX)(SI*4), Y2
 	VADDPS     Y2, Y0, Y0
 	VMOVUPS    32(CX)(SI*4), Y2
@@ -7534,7 +7547,8 @@ fewVector:
 	VMOVUPS    (AX)(DI*4), Y0
 	LEAQ       (R8)(DI*1), SI
 	LEAQ       (R8)(DI*2), R10
-	PREFETCHT0 1024(CX)(R10*4)
+	ADDQ       ahead+40(FP), R10
+	PREFETCHT0 (CX)(R10*4)
 	VMOVUPS    (CX)(SI*4), Y1
 	VADDPS     Y1, Y0, Y0
 	ADDQ       DX, SI
@@ -7631,9 +7645,9 @@ oneEnd:
 	VZEROUPPER
 	RET
 
-// func colSumCenteredAVX2(dst *float32, mean *float32, x *float32, rows int, cols int, stride int)
+// func colSumCenteredAVX2(dst *float32, mean *float32, x *float32, rows int, cols int, stride int, ahead int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·colSumCenteredAVX2(SB), NOSPLIT, $0-48
+TEXT ·colSumCenteredAVX2(SB), NOSPLIT, $0-56
 	MOVQ dst+0(FP), AX
 	MOVQ mean+8(FP), CX
 	MOVQ x+16(FP), DX
@@ -7656,8 +7670,9 @@ fewLine:
 	VMOVUPS     32(CX)(R8*4), Y3
 	LEAQ        (R9)(R8*1), DI
 	LEAQ        (R9)(R8*2), R11
-	PREFETCHT0  1024(DX)(R11*4)
-	PREFETCHT0  1088(DX)(R11*4)
+	ADDQ        ahead+48(FP), R11
+	PREFETCHT0  (DX)(R11*4)
+	PREFETCHT0  64(DX)(R11*4)
 	VMOVUPS     (DX)(DI*4), Y4
 	VSUBPS      Y2, Y4, Y4
 	VFMADD231PS Y4, Y4, Y0
@@ -7685,7 +7700,8 @@ fewVector:
 	VMOVUPS     (CX)(R8*4), Y1
 	LEAQ        (R9)(R8*1), DI
 	LEAQ        (R9)(R8*2), R11
-	PREFETCHT0  1024(DX)(R11*4)
+	ADDQ        ahead+48(FP), R11
+	PREFETCHT0  (DX)(R11*4)
 	VMOVUPS     (DX)(DI*4), Y2
 	VSUBPS      Y1, Y2, Y2
 	VFMADD231PS Y2, Y2, Y0
@@ -7795,9 +7811,9 @@ oneEnd:
 	VZEROUPPER
 	RET
 
-// func colDotCenteredAVX2(dst *float32, mean *float32, a *float32, x *float32, rows int, cols int, stride int)
+// func colDotCenteredAVX2(dst *float32, mean *float32, a *float32, x *float32, rows int, cols int, stride int, ahead int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·colDotCenteredAVX2(SB), NOSPLIT, $0-56
+TEXT ·colDotCenteredAVX2(SB), NOSPLIT, $0-64
 	MOVQ dst+0(FP), AX
 	MOVQ mean+8(FP), CX
 	MOVQ a+16(FP), DX
@@ -7821,10 +7837,11 @@ fewLine:
 	VMOVUPS     32(CX)(R9*4), Y3
 	LEAQ        (R10)(R9*1), R8
 	LEAQ        (R10)(R9*2), R12
-	PREFETCHT0  1024(DX)(R12*4)
-	PREFETCHT0  1088(DX)(R12*4)
-	PREFETCHT0  1024(BX)(R12*4)
-	PREFETCHT0  1088(BX)(R12*4)
+	ADDQ        ahead+56(FP), R12
+	PREFETCHT0  (DX)(R12*4)
+	PREFETCHT0  64(DX)(R12*4)
+	PREFETCHT0  (BX)(R12*4)
+	PREFETCHT0  64(BX)(R12*4)
 	VMOVUPS     (BX)(R8*4), Y4
 	VSUBPS      Y2, Y4, Y4
 	VMOVUPS     (DX)(R8*4), Y5
@@ -7856,8 +7873,9 @@ fewVector:
 	VMOVUPS     (CX)(R9*4), Y1
 	LEAQ        (R10)(R9*1), R8
 	LEAQ        (R10)(R9*2), R12
-	PREFETCHT0  1024(DX)(R12*4)
-	PREFETCHT0  1024(BX)(R12*4)
+	ADDQ        ahead+56(FP), R12
+	PREFETCHT0  (DX)(R12*4)
+	PREFETCHT0  (BX)(R12*4)
 	VMOVUPS     (BX)(R8*4), Y2
 	VSUBPS      Y1, Y2, Y2
 	VMOVUPS     (DX)(R8*4), Y3
@@ -7975,9 +7993,9 @@ oneEnd:
 	VZEROUPPER
 	RET
 
-// func colSumsAVX2(sum *float32, dot *float32, mean *float32, dy *float32, x *float32, rows int, cols int, stride int)
+// func colSumsAVX2(sum *float32, dot *float32, mean *float32, dy *float32, x *float32, rows int, cols int, stride int, ahead int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·colSumsAVX2(SB), NOSPLIT, $0-64
+TEXT ·colSumsAVX2(SB), NOSPLIT, $0-72
 	MOVQ sum+0(FP), AX
 	MOVQ dot+8(FP), CX
 	MOVQ mean+16(FP), DX
@@ -8004,10 +8022,11 @@ fewLine:
 	VMOVUPS     32(DX)(R10*4), Y5
 	LEAQ        (R11)(R10*1), R9
 	LEAQ        (R11)(R10*2), R13
-	PREFETCHT0  1024(BX)(R13*4)
-	PREFETCHT0  1088(BX)(R13*4)
-	PREFETCHT0  1024(SI)(R13*4)
-	PREFETCHT0  1088(SI)(R13*4)
+	ADDQ        ahead+64(FP), R13
+	PREFETCHT0  (BX)(R13*4)
+	PREFETCHT0  64(BX)(R13*4)
+	PREFETCHT0  (SI)(R13*4)
+	PREFETCHT0  64(SI)(R13*4)
 	VMOVUPS     (BX)(R9*4), Y6
 	VADDPS      Y6, Y0, Y0
 	VMOVUPS     (SI)(R9*4), Y7
@@ -8046,8 +8065,9 @@ fewVector:
 	VMOVUPS     (DX)(R10*4), Y2
 	LEAQ        (R11)(R10*1), R9
 	LEAQ        (R11)(R10*2), R13
-	PREFETCHT0  1024(BX)(R13*4)
-	PREFETCHT0  1024(SI)(R13*4)
+	ADDQ        ahead+64(FP), R13
+	PREFETCHT0  (BX)(R13*4)
+	PREFETCHT0  (SI)(R13*4)
 	VMOVUPS     (BX)(R9*4), Y3
 	VADDPS      Y3, Y0, Y0
 	VMOVUPS     (SI)(R9*4), Y4
@@ -8190,9 +8210,9 @@ oneEnd:
 	VZEROUPPER
 	RET
 
-// func colSumsReLUAVX2(sum *float32, dot *float32, mean *float32, a *float32, b *float32, dy *float32, x *float32, rows int, cols int, stride int)
+// func colSumsReLUAVX2(sum *float32, dot *float32, mean *float32, a *float32, b *float32, dy *float32, x *float32, rows int, cols int, stride int, ahead int)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·colSumsReLUAVX2(SB), NOSPLIT, $0-80
+TEXT ·colSumsReLUAVX2(SB), NOSPLIT, $0-88
 	MOVQ  sum+0(FP), AX
 	MOVQ  dot+8(FP), CX
 	MOVQ  mean+16(FP), DX
@@ -8221,8 +8241,9 @@ fewVector:
 	VMOVUPS     (SI)(R12*4), Y5
 	LEAQ        (R13)(R12*1), R11
 	LEAQ        (R13)(R12*2), R15
-	PREFETCHT0  1024(DI)(R15*4)
-	PREFETCHT0  1024(R8)(R15*4)
+	ADDQ        ahead+80(FP), R15
+	PREFETCHT0  (DI)(R15*4)
+	PREFETCHT0  (R8)(R15*4)
 	VMOVUPS     (DI)(R11*4), Y6
 	VMOVUPS     (R8)(R11*4), Y7
 	VFMADD213PS Y5, Y4, Y7
@@ -8366,9 +8387,9 @@ oneEnd:
 	VZEROUPPER
 	RET
 
-// func colSumsReLU6AVX2(sum *float32, dot *float32, mean *float32, a *float32, b *float32, dy *float32, x *float32, rows int, cols int, stride int)
+// func colSumsReLU6AVX2(sum *float32, dot *float32, mean *float32, a *float32, b *float32, dy *float32, x *float32, rows int, cols int, stride int, ahead int)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·colSumsReLU6AVX2(SB), NOSPLIT, $0-80
+TEXT ·colSumsReLU6AVX2(SB), NOSPLIT, $0-88
 	MOVQ    sum+0(FP), AX
 	MOVQ    dot+8(FP), CX
 	MOVQ    mean+16(FP), DX
@@ -8398,8 +8419,9 @@ fewVector:
 	VMOVUPS     (SI)(R12*4), Y6
 	LEAQ        (R13)(R12*1), R11
 	LEAQ        (R13)(R12*2), R15
-	PREFETCHT0  1024(DI)(R15*4)
-	PREFETCHT0  1024(R8)(R15*4)
+	ADDQ        ahead+80(FP), R15
+	PREFETCHT0  (DI)(R15*4)
+	PREFETCHT0  (R8)(R15*4)
 	VMOVUPS     (DI)(R11*4), Y7
 	VMOVUPS     (R8)(R11*4), Y8
 	VFMADD213PS Y6, Y5, Y8
@@ -8555,9 +8577,9 @@ oneEnd:
 	VZEROUPPER
 	RET
 
-// func colScaleShiftAVX2(a *float32, b *float32, dst *float32, x *float32, rows int, cols int, stride int)
+// func colScaleShiftAVX2(a *float32, b *float32, dst *float32, x *float32, rows int, cols int, stride int, ahead int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·colScaleShiftAVX2(SB), NOSPLIT, $0-56
+TEXT ·colScaleShiftAVX2(SB), NOSPLIT, $0-64
 	MOVQ a+0(FP), AX
 	MOVQ b+8(FP), CX
 	MOVQ dst+16(FP), DX
@@ -8581,10 +8603,11 @@ fewLine:
 	VMOVUPS     32(CX)(R9*4), Y3
 	LEAQ        (R10)(R9*1), R8
 	LEAQ        (R10)(R9*2), R12
-	PREFETCHT0  1024(DX)(R12*4)
-	PREFETCHT0  1088(DX)(R12*4)
-	PREFETCHT0  1024(BX)(R12*4)
-	PREFETCHT0  1088(BX)(R12*4)
+	ADDQ        ahead+56(FP), R12
+	PREFETCHT0  (DX)(R12*4)
+	PREFETCHT0  64(DX)(R12*4)
+	PREFETCHT0  (BX)(R12*4)
+	PREFETCHT0  64(BX)(R12*4)
 	VMOVUPS     (BX)(R8*4), Y4
 	VFMADD213PS Y2, Y0, Y4
 	VMOVUPS     Y4, (DX)(R8*4)
@@ -8610,8 +8633,9 @@ fewVector:
 	VMOVUPS     (CX)(R9*4), Y1
 	LEAQ        (R10)(R9*1), R8
 	LEAQ        (R10)(R9*2), R12
-	PREFETCHT0  1024(DX)(R12*4)
-	PREFETCHT0  1024(BX)(R12*4)
+	ADDQ        ahead+56(FP), R12
+	PREFETCHT0  (DX)(R12*4)
+	PREFETCHT0  (BX)(R12*4)
 	VMOVUPS     (BX)(R8*4), Y2
 	VFMADD213PS Y1, Y0, Y2
 	VMOVUPS     Y2, (DX)(R8*4)
@@ -8709,9 +8733,9 @@ oneEnd:
 	VZEROUPPER
 	RET
 
-// func colScaleShiftReLUAVX2(a *float32, b *float32, dst *float32, x *float32, rows int, cols int, stride int)
+// func colScaleShiftReLUAVX2(a *float32, b *float32, dst *float32, x *float32, rows int, cols int, stride int, ahead int)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·colScaleShiftReLUAVX2(SB), NOSPLIT, $0-56
+TEXT ·colScaleShiftReLUAVX2(SB), NOSPLIT, $0-64
 	MOVQ  a+0(FP), AX
 	MOVQ  b+8(FP), CX
 	MOVQ  dst+16(FP), DX
@@ -8736,10 +8760,11 @@ fewLine:
 	VMOVUPS     32(CX)(R9*4), Y4
 	LEAQ        (R10)(R9*1), R8
 	LEAQ        (R10)(R9*2), R12
-	PREFETCHT0  1024(DX)(R12*4)
-	PREFETCHT0  1088(DX)(R12*4)
-	PREFETCHT0  1024(BX)(R12*4)
-	PREFETCHT0  1088(BX)(R12*4)
+	ADDQ        ahead+56(FP), R12
+	PREFETCHT0  (DX)(R12*4)
+	PREFETCHT0  64(DX)(R12*4)
+	PREFETCHT0  (BX)(R12*4)
+	PREFETCHT0  64(BX)(R12*4)
 	VMOVUPS     (BX)(R8*4), Y5
 	VFMADD213PS Y3, Y1, Y5
 	VMAXPS      Y5, Y0, Y5
@@ -8769,8 +8794,9 @@ fewVector:
 	VMOVUPS     (CX)(R9*4), Y2
 	LEAQ        (R10)(R9*1), R8
 	LEAQ        (R10)(R9*2), R12
-	PREFETCHT0  1024(DX)(R12*4)
-	PREFETCHT0  1024(BX)(R12*4)
+	ADDQ        ahead+56(FP), R12
+	PREFETCHT0  (DX)(R12*4)
+	PREFETCHT0  (BX)(R12*4)
 	VMOVUPS     (BX)(R8*4), Y3
 	VFMADD213PS Y2, Y1, Y3
 	VMAXPS      Y3, Y0, Y3
@@ -8876,9 +8902,9 @@ oneEnd:
 	VZEROUPPER
 	RET
 
-// func colScaleShiftReLU6AVX2(a *float32, b *float32, dst *float32, x *float32, rows int, cols int, stride int)
+// func colScaleShiftReLU6AVX2(a *float32, b *float32, dst *float32, x *float32, rows int, cols int, stride int, ahead int)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·colScaleShiftReLU6AVX2(SB), NOSPLIT, $0-56
+TEXT ·colScaleShiftReLU6AVX2(SB), NOSPLIT, $0-64
 	MOVQ    a+0(FP), AX
 	MOVQ    b+8(FP), CX
 	MOVQ    dst+16(FP), DX
@@ -8904,10 +8930,11 @@ fewLine:
 	VMOVUPS     32(CX)(R9*4), Y5
 	LEAQ        (R10)(R9*1), R8
 	LEAQ        (R10)(R9*2), R12
-	PREFETCHT0  1024(DX)(R12*4)
-	PREFETCHT0  1088(DX)(R12*4)
-	PREFETCHT0  1024(BX)(R12*4)
-	PREFETCHT0  1088(BX)(R12*4)
+	ADDQ        ahead+56(FP), R12
+	PREFETCHT0  (DX)(R12*4)
+	PREFETCHT0  64(DX)(R12*4)
+	PREFETCHT0  (BX)(R12*4)
+	PREFETCHT0  64(BX)(R12*4)
 	VMOVUPS     (BX)(R8*4), Y6
 	VFMADD213PS Y4, Y2, Y6
 	VMAXPS      Y6, Y1, Y6
@@ -8941,8 +8968,9 @@ fewVector:
 	VMOVUPS     (CX)(R9*4), Y3
 	LEAQ        (R10)(R9*1), R8
 	LEAQ        (R10)(R9*2), R12
-	PREFETCHT0  1024(DX)(R12*4)
-	PREFETCHT0  1024(BX)(R12*4)
+	ADDQ        ahead+56(FP), R12
+	PREFETCHT0  (DX)(R12*4)
+	PREFETCHT0  (BX)(R12*4)
 	VMOVUPS     (BX)(R8*4), Y4
 	VFMADD213PS Y3, Y2, Y4
 	VMAXPS      Y4, Y1, Y4
@@ -9056,9 +9084,9 @@ oneEnd:
 	VZEROUPPER
 	RET
 
-// func colCombineAVX2(a *float32, e *float32, f *float32, dst *float32, dy *float32, x *float32, rows int, cols int, stride int)
+// func colCombineAVX2(a *float32, e *float32, f *float32, dst *float32, dy *float32, x *float32, rows int, cols int, stride int, ahead int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·colCombineAVX2(SB), NOSPLIT, $0-72
+TEXT ·colCombineAVX2(SB), NOSPLIT, $0-80
 	MOVQ a+0(FP), AX
 	MOVQ e+8(FP), CX
 	MOVQ f+16(FP), DX
@@ -9086,12 +9114,13 @@ fewLine:
 	VMOVUPS     32(DX)(R11*4), Y5
 	LEAQ        (R12)(R11*1), R10
 	LEAQ        (R12)(R11*2), R14
-	PREFETCHT0  1024(BX)(R14*4)
-	PREFETCHT0  1088(BX)(R14*4)
-	PREFETCHT0  1024(SI)(R14*4)
-	PREFETCHT0  1088(SI)(R14*4)
-	PREFETCHT0  1024(DI)(R14*4)
-	PREFETCHT0  1088(DI)(R14*4)
+	ADDQ        ahead+72(FP), R14
+	PREFETCHT0  (BX)(R14*4)
+	PREFETCHT0  64(BX)(R14*4)
+	PREFETCHT0  (SI)(R14*4)
+	PREFETCHT0  64(SI)(R14*4)
+	PREFETCHT0  (DI)(R14*4)
+	PREFETCHT0  64(DI)(R14*4)
 	VMOVUPS     (SI)(R10*4), Y6
 	VMOVUPS     (DI)(R10*4), Y7
 	VFMADD213PS Y4, Y2, Y7
@@ -9126,9 +9155,10 @@ fewVector:
 	VMOVUPS     (DX)(R11*4), Y2
 	LEAQ        (R12)(R11*1), R10
 	LEAQ        (R12)(R11*2), R14
-	PREFETCHT0  1024(BX)(R14*4)
-	PREFETCHT0  1024(SI)(R14*4)
-	PREFETCHT0  1024(DI)(R14*4)
+	ADDQ        ahead+72(FP), R14
+	PREFETCHT0  (BX)(R14*4)
+	PREFETCHT0  (SI)(R14*4)
+	PREFETCHT0  (DI)(R14*4)
 	VMOVUPS     (SI)(R10*4), Y3
 	VMOVUPS     (DI)(R10*4), Y4
 	VFMADD213PS Y2, Y1, Y4
@@ -9247,9 +9277,9 @@ oneEnd:
 	VZEROUPPER
 	RET
 
-// func colCombineReLUAVX2(a *float32, b *float32, e *float32, f *float32, dst *float32, dy *float32, x *float32, rows int, cols int, stride int)
+// func colCombineReLUAVX2(a *float32, b *float32, e *float32, f *float32, dst *float32, dy *float32, x *float32, rows int, cols int, stride int, ahead int)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·colCombineReLUAVX2(SB), NOSPLIT, $0-80
+TEXT ·colCombineReLUAVX2(SB), NOSPLIT, $0-88
 	MOVQ  a+0(FP), AX
 	MOVQ  b+8(FP), CX
 	MOVQ  e+16(FP), DX
@@ -9281,12 +9311,13 @@ fewLine:
 	VMOVUPS     32(BX)(R12*4), Y8
 	LEAQ        (R13)(R12*1), R11
 	LEAQ        (R13)(R12*2), R15
-	PREFETCHT0  1024(SI)(R15*4)
-	PREFETCHT0  1088(SI)(R15*4)
-	PREFETCHT0  1024(DI)(R15*4)
-	PREFETCHT0  1088(DI)(R15*4)
-	PREFETCHT0  1024(R8)(R15*4)
-	PREFETCHT0  1088(R8)(R15*4)
+	ADDQ        ahead+80(FP), R15
+	PREFETCHT0  (SI)(R15*4)
+	PREFETCHT0  64(SI)(R15*4)
+	PREFETCHT0  (DI)(R15*4)
+	PREFETCHT0  64(DI)(R15*4)
+	PREFETCHT0  (R8)(R15*4)
+	PREFETCHT0  64(R8)(R15*4)
 	VMOVUPS     (DI)(R11*4), Y9
 	VMOVUPS     (R8)(R11*4), Y10
 	VFMADD213PS Y3, Y1, Y10
@@ -9338,9 +9369,10 @@ fewVector:
 	VMOVUPS     (BX)(R12*4), Y4
 	LEAQ        (R13)(R12*1), R11
 	LEAQ        (R13)(R12*2), R15
-	PREFETCHT0  1024(SI)(R15*4)
-	PREFETCHT0  1024(DI)(R15*4)
-	PREFETCHT0  1024(R8)(R15*4)
+	ADDQ        ahead+80(FP), R15
+	PREFETCHT0  (SI)(R15*4)
+	PREFETCHT0  (DI)(R15*4)
+	PREFETCHT0  (R8)(R15*4)
 	VMOVUPS     (DI)(R11*4), Y5
 	VMOVUPS     (R8)(R11*4), Y6
 	VFMADD213PS Y2, Y1, Y6
@@ -9496,9 +9528,9 @@ oneEnd:
 	VZEROUPPER
 	RET
 
-// func colCombineReLU6AVX2(a *float32, b *float32, e *float32, f *float32, dst *float32, dy *float32, x *float32, rows int, cols int, stride int)
+// func colCombineReLU6AVX2(a *float32, b *float32, e *float32, f *float32, dst *float32, dy *float32, x *float32, rows int, cols int, stride int, ahead int)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·colCombineReLU6AVX2(SB), NOSPLIT, $0-80
+TEXT ·colCombineReLU6AVX2(SB), NOSPLIT, $0-88
 	MOVQ    a+0(FP), AX
 	MOVQ    b+8(FP), CX
 	MOVQ    e+16(FP), DX
@@ -9531,12 +9563,13 @@ fewLine:
 	VMOVUPS     32(BX)(R12*4), Y9
 	LEAQ        (R13)(R12*1), R11
 	LEAQ        (R13)(R12*2), R15
-	PREFETCHT0  1024(SI)(R15*4)
-	PREFETCHT0  1088(SI)(R15*4)
-	PREFETCHT0  1024(DI)(R15*4)
-	PREFETCHT0  1088(DI)(R15*4)
-	PREFETCHT0  1024(R8)(R15*4)
-	PREFETCHT0  1088(R8)(R15*4)
+	ADDQ        ahead+80(FP), R15
+	PREFETCHT0  (SI)(R15*4)
+	PREFETCHT0  64(SI)(R15*4)
+	PREFETCHT0  (DI)(R15*4)
+	PREFETCHT0  64(DI)(R15*4)
+	PREFETCHT0  (R8)(R15*4)
+	PREFETCHT0  64(R8)(R15*4)
 	VMOVUPS     (DI)(R11*4), Y10
 	VMOVUPS     (R8)(R11*4), Y11
 	VFMADD213PS Y4, Y2, Y11
@@ -9596,9 +9629,10 @@ fewVector:
 	VMOVUPS     (BX)(R12*4), Y5
 	LEAQ        (R13)(R12*1), R11
 	LEAQ        (R13)(R12*2), R15
-	PREFETCHT0  1024(SI)(R15*4)
-	PREFETCHT0  1024(DI)(R15*4)
-	PREFETCHT0  1024(R8)(R15*4)
+	ADDQ        ahead+80(FP), R15
+	PREFETCHT0  (SI)(R15*4)
+	PREFETCHT0  (DI)(R15*4)
+	PREFETCHT0  (R8)(R15*4)
 	VMOVUPS     (DI)(R11*4), Y6
 	VMOVUPS     (R8)(R11*4), Y7
 	VFMADD213PS Y3, Y2, Y7

@@ -151,7 +151,7 @@ func combineVec(dst []float32, x []float32, y []float32, a float32, b float32, c
 }
 
 //go:noescape
-func colSumNEON(dst *float32, x *float32, rows int, cols int, stride int)
+func colSumNEON(dst *float32, x *float32, rows int, cols int, stride int, ahead int)
 
 func colSumVec(dst []float32, x []float32, rows, stride int) {
 	cols := len(dst)
@@ -160,10 +160,11 @@ func colSumVec(dst []float32, x []float32, rows, stride int) {
 		colSumGo(dst, x, rows, stride)
 		return
 	}
+	ahead := fetchable(rows*stride, min(cap(x)))
 	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
 		switch Current() {
 		case NEON:
-			colSumNEON(&dst[0], &x[r*stride], min(size, rows-r), cols, stride)
+			colSumNEON(&dst[0], &x[r*stride], min(size, rows-r), cols, stride, ahead)
 		}
 	}
 	if rows > 0 && cols < len(dst) {
@@ -172,7 +173,7 @@ func colSumVec(dst []float32, x []float32, rows, stride int) {
 }
 
 //go:noescape
-func colSumCenteredNEON(dst *float32, mean *float32, x *float32, rows int, cols int, stride int)
+func colSumCenteredNEON(dst *float32, mean *float32, x *float32, rows int, cols int, stride int, ahead int)
 
 func colSumCenteredVec(dst []float32, mean []float32, x []float32, rows, stride int) {
 	cols := len(dst)
@@ -181,10 +182,11 @@ func colSumCenteredVec(dst []float32, mean []float32, x []float32, rows, stride 
 		colSumCenteredGo(dst, mean, x, rows, stride)
 		return
 	}
+	ahead := fetchable(rows*stride, min(cap(x)))
 	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
 		switch Current() {
 		case NEON:
-			colSumCenteredNEON(&dst[0], &mean[0], &x[r*stride], min(size, rows-r), cols, stride)
+			colSumCenteredNEON(&dst[0], &mean[0], &x[r*stride], min(size, rows-r), cols, stride, ahead)
 		}
 	}
 	if rows > 0 && cols < len(dst) {
@@ -193,7 +195,7 @@ func colSumCenteredVec(dst []float32, mean []float32, x []float32, rows, stride 
 }
 
 //go:noescape
-func colDotCenteredNEON(dst *float32, mean *float32, a *float32, x *float32, rows int, cols int, stride int)
+func colDotCenteredNEON(dst *float32, mean *float32, a *float32, x *float32, rows int, cols int, stride int, ahead int)
 
 func colDotCenteredVec(dst []float32, mean []float32, a []float32, x []float32, rows, stride int) {
 	cols := len(dst)
@@ -202,10 +204,11 @@ func colDotCenteredVec(dst []float32, mean []float32, a []float32, x []float32, 
 		colDotCenteredGo(dst, mean, a, x, rows, stride)
 		return
 	}
+	ahead := fetchable(rows*stride, min(cap(a), cap(x)))
 	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
 		switch Current() {
 		case NEON:
-			colDotCenteredNEON(&dst[0], &mean[0], &a[r*stride], &x[r*stride], min(size, rows-r), cols, stride)
+			colDotCenteredNEON(&dst[0], &mean[0], &a[r*stride], &x[r*stride], min(size, rows-r), cols, stride, ahead)
 		}
 	}
 	if rows > 0 && cols < len(dst) {
@@ -214,7 +217,7 @@ func colDotCenteredVec(dst []float32, mean []float32, a []float32, x []float32, 
 }
 
 //go:noescape
-func colSumsNEON(sum *float32, dot *float32, mean *float32, dy *float32, x *float32, rows int, cols int, stride int)
+func colSumsNEON(sum *float32, dot *float32, mean *float32, dy *float32, x *float32, rows int, cols int, stride int, ahead int)
 
 func colSumsVec(sum []float32, dot []float32, mean []float32, dy []float32, x []float32, rows, stride int) {
 	cols := len(sum)
@@ -223,10 +226,11 @@ func colSumsVec(sum []float32, dot []float32, mean []float32, dy []float32, x []
 		colSumsGo(sum, dot, mean, dy, x, rows, stride)
 		return
 	}
+	ahead := fetchable(rows*stride, min(cap(dy), cap(x)))
 	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
 		switch Current() {
 		case NEON:
-			colSumsNEON(&sum[0], &dot[0], &mean[0], &dy[r*stride], &x[r*stride], min(size, rows-r), cols, stride)
+			colSumsNEON(&sum[0], &dot[0], &mean[0], &dy[r*stride], &x[r*stride], min(size, rows-r), cols, stride, ahead)
 		}
 	}
 	if rows > 0 && cols < len(sum) {
@@ -235,7 +239,7 @@ func colSumsVec(sum []float32, dot []float32, mean []float32, dy []float32, x []
 }
 
 //go:noescape
-func colSumsReLUNEON(sum *float32, dot *float32, mean *float32, a *float32, b *float32, dy *float32, x *float32, rows int, cols int, stride int)
+func colSumsReLUNEON(sum *float32, dot *float32, mean *float32, a *float32, b *float32, dy *float32, x *float32, rows int, cols int, stride int, ahead int)
 
 func colSumsReLUVec(sum []float32, dot []float32, mean []float32, a []float32, b []float32, dy []float32, x []float32, rows, stride int) {
 	cols := len(sum)
@@ -244,10 +248,11 @@ func colSumsReLUVec(sum []float32, dot []float32, mean []float32, a []float32, b
 		colSumsReLUGo(sum, dot, mean, a, b, dy, x, rows, stride)
 		return
 	}
+	ahead := fetchable(rows*stride, min(cap(dy), cap(x)))
 	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
 		switch Current() {
 		case NEON:
-			colSumsReLUNEON(&sum[0], &dot[0], &mean[0], &a[0], &b[0], &dy[r*stride], &x[r*stride], min(size, rows-r), cols, stride)
+			colSumsReLUNEON(&sum[0], &dot[0], &mean[0], &a[0], &b[0], &dy[r*stride], &x[r*stride], min(size, rows-r), cols, stride, ahead)
 		}
 	}
 	if rows > 0 && cols < len(sum) {
@@ -256,7 +261,7 @@ func colSumsReLUVec(sum []float32, dot []float32, mean []float32, a []float32, b
 }
 
 //go:noescape
-func colSumsReLU6NEON(sum *float32, dot *float32, mean *float32, a *float32, b *float32, dy *float32, x *float32, rows int, cols int, stride int)
+func colSumsReLU6NEON(sum *float32, dot *float32, mean *float32, a *float32, b *float32, dy *float32, x *float32, rows int, cols int, stride int, ahead int)
 
 func colSumsReLU6Vec(sum []float32, dot []float32, mean []float32, a []float32, b []float32, dy []float32, x []float32, rows, stride int) {
 	cols := len(sum)
@@ -265,10 +270,11 @@ func colSumsReLU6Vec(sum []float32, dot []float32, mean []float32, a []float32, 
 		colSumsReLU6Go(sum, dot, mean, a, b, dy, x, rows, stride)
 		return
 	}
+	ahead := fetchable(rows*stride, min(cap(dy), cap(x)))
 	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
 		switch Current() {
 		case NEON:
-			colSumsReLU6NEON(&sum[0], &dot[0], &mean[0], &a[0], &b[0], &dy[r*stride], &x[r*stride], min(size, rows-r), cols, stride)
+			colSumsReLU6NEON(&sum[0], &dot[0], &mean[0], &a[0], &b[0], &dy[r*stride], &x[r*stride], min(size, rows-r), cols, stride, ahead)
 		}
 	}
 	if rows > 0 && cols < len(sum) {
@@ -277,7 +283,7 @@ func colSumsReLU6Vec(sum []float32, dot []float32, mean []float32, a []float32, 
 }
 
 //go:noescape
-func colScaleShiftNEON(a *float32, b *float32, dst *float32, x *float32, rows int, cols int, stride int)
+func colScaleShiftNEON(a *float32, b *float32, dst *float32, x *float32, rows int, cols int, stride int, ahead int)
 
 func colScaleShiftVec(a []float32, b []float32, dst []float32, x []float32, rows, stride int) {
 	cols := len(a)
@@ -286,10 +292,11 @@ func colScaleShiftVec(a []float32, b []float32, dst []float32, x []float32, rows
 		colScaleShiftGo(a, b, dst, x, rows, stride)
 		return
 	}
+	ahead := fetchable(rows*stride, min(cap(dst), cap(x)))
 	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
 		switch Current() {
 		case NEON:
-			colScaleShiftNEON(&a[0], &b[0], &dst[r*stride], &x[r*stride], min(size, rows-r), cols, stride)
+			colScaleShiftNEON(&a[0], &b[0], &dst[r*stride], &x[r*stride], min(size, rows-r), cols, stride, ahead)
 		}
 	}
 	if rows > 0 && cols < len(a) {
@@ -298,7 +305,7 @@ func colScaleShiftVec(a []float32, b []float32, dst []float32, x []float32, rows
 }
 
 //go:noescape
-func colScaleShiftReLUNEON(a *float32, b *float32, dst *float32, x *float32, rows int, cols int, stride int)
+func colScaleShiftReLUNEON(a *float32, b *float32, dst *float32, x *float32, rows int, cols int, stride int, ahead int)
 
 func colScaleShiftReLUVec(a []float32, b []float32, dst []float32, x []float32, rows, stride int) {
 	cols := len(a)
@@ -307,10 +314,11 @@ func colScaleShiftReLUVec(a []float32, b []float32, dst []float32, x []float32, 
 		colScaleShiftReLUGo(a, b, dst, x, rows, stride)
 		return
 	}
+	ahead := fetchable(rows*stride, min(cap(dst), cap(x)))
 	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
 		switch Current() {
 		case NEON:
-			colScaleShiftReLUNEON(&a[0], &b[0], &dst[r*stride], &x[r*stride], min(size, rows-r), cols, stride)
+			colScaleShiftReLUNEON(&a[0], &b[0], &dst[r*stride], &x[r*stride], min(size, rows-r), cols, stride, ahead)
 		}
 	}
 	if rows > 0 && cols < len(a) {
@@ -319,7 +327,7 @@ func colScaleShiftReLUVec(a []float32, b []float32, dst []float32, x []float32, 
 }
 
 //go:noescape
-func colScaleShiftReLU6NEON(a *float32, b *float32, dst *float32, x *float32, rows int, cols int, stride int)
+func colScaleShiftReLU6NEON(a *float32, b *float32, dst *float32, x *float32, rows int, cols int, stride int, ahead int)
 
 func colScaleShiftReLU6Vec(a []float32, b []float32, dst []float32, x []float32, rows, stride int) {
 	cols := len(a)
@@ -328,10 +336,11 @@ func colScaleShiftReLU6Vec(a []float32, b []float32, dst []float32, x []float32,
 		colScaleShiftReLU6Go(a, b, dst, x, rows, stride)
 		return
 	}
+	ahead := fetchable(rows*stride, min(cap(dst), cap(x)))
 	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
 		switch Current() {
 		case NEON:
-			colScaleShiftReLU6NEON(&a[0], &b[0], &dst[r*stride], &x[r*stride], min(size, rows-r), cols, stride)
+			colScaleShiftReLU6NEON(&a[0], &b[0], &dst[r*stride], &x[r*stride], min(size, rows-r), cols, stride, ahead)
 		}
 	}
 	if rows > 0 && cols < len(a) {
@@ -340,7 +349,7 @@ func colScaleShiftReLU6Vec(a []float32, b []float32, dst []float32, x []float32,
 }
 
 //go:noescape
-func colCombineNEON(a *float32, e *float32, f *float32, dst *float32, dy *float32, x *float32, rows int, cols int, stride int)
+func colCombineNEON(a *float32, e *float32, f *float32, dst *float32, dy *float32, x *float32, rows int, cols int, stride int, ahead int)
 
 func colCombineVec(a []float32, e []float32, f []float32, dst []float32, dy []float32, x []float32, rows, stride int) {
 	cols := len(a)
@@ -349,10 +358,11 @@ func colCombineVec(a []float32, e []float32, f []float32, dst []float32, dy []fl
 		colCombineGo(a, e, f, dst, dy, x, rows, stride)
 		return
 	}
+	ahead := fetchable(rows*stride, min(cap(dst), cap(dy), cap(x)))
 	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
 		switch Current() {
 		case NEON:
-			colCombineNEON(&a[0], &e[0], &f[0], &dst[r*stride], &dy[r*stride], &x[r*stride], min(size, rows-r), cols, stride)
+			colCombineNEON(&a[0], &e[0], &f[0], &dst[r*stride], &dy[r*stride], &x[r*stride], min(size, rows-r), cols, stride, ahead)
 		}
 	}
 	if rows > 0 && cols < len(a) {
@@ -361,7 +371,7 @@ func colCombineVec(a []float32, e []float32, f []float32, dst []float32, dy []fl
 }
 
 //go:noescape
-func colCombineReLUNEON(a *float32, b *float32, e *float32, f *float32, dst *float32, dy *float32, x *float32, rows int, cols int, stride int)
+func colCombineReLUNEON(a *float32, b *float32, e *float32, f *float32, dst *float32, dy *float32, x *float32, rows int, cols int, stride int, ahead int)
 
 func colCombineReLUVec(a []float32, b []float32, e []float32, f []float32, dst []float32, dy []float32, x []float32, rows, stride int) {
 	cols := len(a)
@@ -370,10 +380,11 @@ func colCombineReLUVec(a []float32, b []float32, e []float32, f []float32, dst [
 		colCombineReLUGo(a, b, e, f, dst, dy, x, rows, stride)
 		return
 	}
+	ahead := fetchable(rows*stride, min(cap(dst), cap(dy), cap(x)))
 	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
 		switch Current() {
 		case NEON:
-			colCombineReLUNEON(&a[0], &b[0], &e[0], &f[0], &dst[r*stride], &dy[r*stride], &x[r*stride], min(size, rows-r), cols, stride)
+			colCombineReLUNEON(&a[0], &b[0], &e[0], &f[0], &dst[r*stride], &dy[r*stride], &x[r*stride], min(size, rows-r), cols, stride, ahead)
 		}
 	}
 	if rows > 0 && cols < len(a) {
@@ -382,7 +393,7 @@ func colCombineReLUVec(a []float32, b []float32, e []float32, f []float32, dst [
 }
 
 //go:noescape
-func colCombineReLU6NEON(a *float32, b *float32, e *float32, f *float32, dst *float32, dy *float32, x *float32, rows int, cols int, stride int)
+func colCombineReLU6NEON(a *float32, b *float32, e *float32, f *float32, dst *float32, dy *float32, x *float32, rows int, cols int, stride int, ahead int)
 
 func colCombineReLU6Vec(a []float32, b []float32, e []float32, f []float32, dst []float32, dy []float32, x []float32, rows, stride int) {
 	cols := len(a)
@@ -391,10 +402,11 @@ func colCombineReLU6Vec(a []float32, b []float32, e []float32, f []float32, dst 
 		colCombineReLU6Go(a, b, e, f, dst, dy, x, rows, stride)
 		return
 	}
+	ahead := fetchable(rows*stride, min(cap(dst), cap(dy), cap(x)))
 	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
 		switch Current() {
 		case NEON:
-			colCombineReLU6NEON(&a[0], &b[0], &e[0], &f[0], &dst[r*stride], &dy[r*stride], &x[r*stride], min(size, rows-r), cols, stride)
+			colCombineReLU6NEON(&a[0], &b[0], &e[0], &f[0], &dst[r*stride], &dy[r*stride], &x[r*stride], min(size, rows-r), cols, stride, ahead)
 		}
 	}
 	if rows > 0 && cols < len(a) {

@@ -198,8 +198,8 @@ loop:
 done:
 	RET
 
-// func colSumNEON(dst *float32, x *float32, rows int, cols int, stride int)
-TEXT ·colSumNEON(SB), NOSPLIT, $0-40
+// func colSumNEON(dst *float32, x *float32, rows int, cols int, stride int, ahead int)
+TEXT ·colSumNEON(SB), NOSPLIT, $0-48
 	MOVD dst+0(FP), R0
 	MOVD x+8(FP), R1
 	MOVD cols+24(FP), R14
@@ -228,8 +228,8 @@ row:
 done:
 	RET
 
-// func colSumCenteredNEON(dst *float32, mean *float32, x *float32, rows int, cols int, stride int)
-TEXT ·colSumCenteredNEON(SB), NOSPLIT, $0-48
+// func colSumCenteredNEON(dst *float32, mean *float32, x *float32, rows int, cols int, stride int, ahead int)
+TEXT ·colSumCenteredNEON(SB), NOSPLIT, $0-56
 	MOVD dst+0(FP), R0
 	MOVD mean+8(FP), R1
 	MOVD x+16(FP), R2
@@ -262,8 +262,8 @@ row:
 done:
 	RET
 
-// func colDotCenteredNEON(dst *float32, mean *float32, a *float32, x *float32, rows int, cols int, stride int)
-TEXT ·colDotCenteredNEON(SB), NOSPLIT, $0-56
+// func colDotCenteredNEON(dst *float32, mean *float32, a *float32, x *float32, rows int, cols int, stride int, ahead int)
+TEXT ·colDotCenteredNEON(SB), NOSPLIT, $0-64
 	MOVD dst+0(FP), R0
 	MOVD mean+8(FP), R1
 	MOVD a+16(FP), R2
@@ -301,8 +301,8 @@ row:
 done:
 	RET
 
-// func colSumsNEON(sum *float32, dot *float32, mean *float32, dy *float32, x *float32, rows int, cols int, stride int)
-TEXT ·colSumsNEON(SB), NOSPLIT, $0-64
+// func colSumsNEON(sum *float32, dot *float32, mean *float32, dy *float32, x *float32, rows int, cols int, stride int, ahead int)
+TEXT ·colSumsNEON(SB), NOSPLIT, $0-72
 	MOVD sum+0(FP), R0
 	MOVD dot+8(FP), R1
 	MOVD mean+16(FP), R2
@@ -345,8 +345,8 @@ row:
 done:
 	RET
 
-// func colSumsReLUNEON(sum *float32, dot *float32, mean *float32, a *float32, b *float32, dy *float32, x *float32, rows int, cols int, stride int)
-TEXT ·colSumsReLUNEON(SB), NOSPLIT, $0-80
+// func colSumsReLUNEON(sum *float32, dot *float32, mean *float32, a *float32, b *float32, dy *float32, x *float32, rows int, cols int, stride int, ahead int)
+TEXT ·colSumsReLUNEON(SB), NOSPLIT, $0-88
 	MOVD sum+0(FP), R0
 	MOVD dot+8(FP), R1
 	MOVD mean+16(FP), R2
@@ -402,8 +402,8 @@ row:
 done:
 	RET
 
-// func colSumsReLU6NEON(sum *float32, dot *float32, mean *float32, a *float32, b *float32, dy *float32, x *float32, rows int, cols int, stride int)
-TEXT ·colSumsReLU6NEON(SB), NOSPLIT, $0-80
+// func colSumsReLU6NEON(sum *float32, dot *float32, mean *float32, a *float32, b *float32, dy *float32, x *float32, rows int, cols int, stride int, ahead int)
+TEXT ·colSumsReLU6NEON(SB), NOSPLIT, $0-88
 	MOVD sum+0(FP), R0
 	MOVD dot+8(FP), R1
 	MOVD mean+16(FP), R2
@@ -463,8 +463,8 @@ row:
 done:
 	RET
 
-// func colScaleShiftNEON(a *float32, b *float32, dst *float32, x *float32, rows int, cols int, stride int)
-TEXT ·colScaleShiftNEON(SB), NOSPLIT, $0-56
+// func colScaleShiftNEON(a *float32, b *float32, dst *float32, x *float32, rows int, cols int, stride int, ahead int)
+TEXT ·colScaleShiftNEON(SB), NOSPLIT, $0-64
 	MOVD a+0(FP), R0
 	MOVD b+8(FP), R1
 	MOVD dst+16(FP), R2
@@ -501,8 +501,8 @@ row:
 done:
 	RET
 
-// func colScaleShiftReLUNEON(a *float32, b *float32, dst *float32, x *float32, rows int, cols int, stride int)
-TEXT ·colScaleShiftReLUNEON(SB), NOSPLIT, $0-56
+// func colScaleShiftReLUNEON(a *float32, b *float32, dst *float32, x *float32, rows int, cols int, stride int, ahead int)
+TEXT ·colScaleShiftReLUNEON(SB), NOSPLIT, $0-64
 	MOVD a+0(FP), R0
 	MOVD b+8(FP), R1
 	MOVD dst+16(FP), R2
@@ -543,8 +543,8 @@ row:
 done:
 	RET
 
-// func colScaleShiftReLU6NEON(a *float32, b *float32, dst *float32, x *float32, rows int, cols int, stride int)
-TEXT ·colScaleShiftReLU6NEON(SB), NOSPLIT, $0-56
+// func colScaleShiftReLU6NEON(a *float32, b *float32, dst *float32, x *float32, rows int, cols int, stride int, ahead int)
+TEXT ·colScaleShiftReLU6NEON(SB), NOSPLIT, $0-64
 	MOVD a+0(FP), R0
 	MOVD b+8(FP), R1
 	MOVD dst+16(FP), R2
@@ -589,8 +589,8 @@ row:
 done:
 	RET
 
-// func colCombineNEON(a *float32, e *float32, f *float32, dst *float32, dy *float32, x *float32, rows int, cols int, stride int)
-TEXT ·colCombineNEON(SB), NOSPLIT, $0-72
+// func colCombineNEON(a *float32, e *float32, f *float32, dst *float32, dy *float32, x *float32, rows int, cols int, stride int, ahead int)
+TEXT ·colCombineNEON(SB), NOSPLIT, $0-80
 	MOVD a+0(FP), R0
 	MOVD e+8(FP), R1
 	MOVD f+16(FP), R2
@@ -636,8 +636,8 @@ row:
 done:
 	RET
 
-// func colCombineReLUNEON(a *float32, b *float32, e *float32, f *float32, dst *float32, dy *float32, x *float32, rows int, cols int, stride int)
-TEXT ·colCombineReLUNEON(SB), NOSPLIT, $0-80
+// func colCombineReLUNEON(a *float32, b *float32, e *float32, f *float32, dst *float32, dy *float32, x *float32, rows int, cols int, stride int, ahead int)
+TEXT ·colCombineReLUNEON(SB), NOSPLIT, $0-88
 	MOVD a+0(FP), R0
 	MOVD b+8(FP), R1
 	MOVD e+16(FP), R2
@@ -694,8 +694,8 @@ row:
 done:
 	RET
 
-// func colCombineReLU6NEON(a *float32, b *float32, e *float32, f *float32, dst *float32, dy *float32, x *float32, rows int, cols int, stride int)
-TEXT ·colCombineReLU6NEON(SB), NOSPLIT, $0-80
+// func colCombineReLU6NEON(a *float32, b *float32, e *float32, f *float32, dst *float32, dy *float32, x *float32, rows int, cols int, stride int, ahead int)
+TEXT ·colCombineReLU6NEON(SB), NOSPLIT, $0-88
 	MOVD a+0(FP), R0
 	MOVD b+8(FP), R1
 	MOVD e+16(FP), R2

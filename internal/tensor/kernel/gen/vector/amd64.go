@@ -56,7 +56,7 @@ func (p *program) signature() string {
 		params = append(params, s+" *float32")
 	}
 	if p.columnar() {
-		params = append(params, "rows int", "cols int", "stride int")
+		params = append(params, "rows int", "cols int", "stride int", "ahead int")
 	} else {
 		params = append(params, "n int")
 	}

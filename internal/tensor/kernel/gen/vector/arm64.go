@@ -133,7 +133,7 @@ func (a *arm) emit(p *program) {
 func (a *arm) emitColumns(p *program) {
 	vectors := p.vectors()
 	end := 8 * len(vectors)
-	a.begin(p, end+24)
+	a.begin(p, end+32)
 	for i, s := range vectors {
 		a.line("MOVD %s+%d(FP), R%d", s, 8*i, i)
 	}

@@ -19,10 +19,6 @@ type columns struct {
 // rowsAtOnce is how many rows a sum is taken up for, in a register. More of them read memory less in its order.
 const rowsAtOnce = 2
 
-// ahead is how many elements before their turn the matrices' are fetched into the cache, about: it is exact where the
-// columns are all that the rows have.
-const ahead = 256
-
 func (x *x86) emitColumns(p *program) {
 	TEXT(p.name+x.set.suffix(), NOSPLIT, p.signature())
 	e := &emission{x86: x, p: p, hoisted: map[value]reg.VecVirtual{}}
@@ -131,14 +127,19 @@ func (c *columns) block(name string, rows, vectors int, masked bool) {
 	Label(name + "End")
 }
 
-// fetch asks for as many elements of each matrix as a block has. The blocks of two rows do so in the order in which the rows
-// lie in memory, not in their own.
+// fetch asks for as many elements of each matrix as a block has, so many ahead of it. The blocks of two rows do so in the order
+// in which the rows lie in memory, not in their own; that is exact where the columns are all that the rows have.
 func (c *columns) fetch(elements int) {
 	at := GP64()
 	LEAQ(operand.Mem{Base: c.row, Index: c.first, Scale: rowsAtOnce}, at)
+	ahead, err := Param("ahead").Resolve()
+	if err != nil {
+		panic(err)
+	}
+	ADDQ(ahead.Addr, at)
 	for _, base := range c.base {
 		for line := 0; line < elements; line += 16 {
-			PREFETCHT0(operand.Mem{Base: base, Index: at, Scale: 4, Disp: 4 * (ahead + line)})
+			PREFETCHT0(operand.Mem{Base: base, Index: at, Scale: 4, Disp: 4 * line})
 		}
 	}
 }

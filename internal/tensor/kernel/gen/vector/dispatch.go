@@ -135,14 +135,24 @@ func dispatchColumns(out *bytes.Buffer, k kernel, sets []isa, whole string) {
 		args += "&" + s + "[r*stride], "
 		rest += s + "[cols:], "
 	}
+	fmt.Fprintf(out, "ahead := fetchable(rows*stride, %s)\n", smallestCap(k.streams))
 	fmt.Fprintf(out, "for r, size := 0, max(1, blockLen/cols); r < rows; r += size {\nswitch Current() {\n")
 	for _, set := range sets {
-		fmt.Fprintf(out, "case %s:\n%s%s(%smin(size, rows-r), cols, stride)\n", set.suffix(), k.name, set.suffix(), args)
+		fmt.Fprintf(out, "case %s:\n%s%s(%smin(size, rows-r), cols, stride, ahead)\n", set.suffix(), k.name, set.suffix(), args)
 	}
 	out.WriteString("}\n}\n")
 	if sets[0] == neon { // the last columns, fewer than a vector
 		fmt.Fprintf(out, "if rows > 0 && cols < len(%s) {\n%sGo(%srows, stride)\n}\n", k.vectors()[0], k.name, rest)
 	}
+}
+
+// smallestCap is the expression for the least capacity of the slices.
+func smallestCap(slices []string) string {
+	var caps []string
+	for _, s := range slices {
+		caps = append(caps, "cap("+s+")")
+	}
+	return "min(" + strings.Join(caps, ", ") + ")"
 }
 
 // dispatchWhole writes the part that takes whole vectors, and leaves the rest to the plain-Go form.
