@@ -127,6 +127,7 @@ ata0-master: type=cdrom, path=%s/disk.iso, status=inserted
 boot: cdrom
 com1: enabled=1, mode=file, dev=%s/serial
 display_library: term
+vga: extension=vbe, update_freq=1, realtime=0
 sound: waveoutdrv=dummy, waveindrv=dummy, midioutdrv=dummy
 speaker: enabled=0
 log: %s/log
