@@ -130,14 +130,14 @@ func (m image) pixel(y, x int) int { return (y*m.width + x) * m.channels }
 func (o *depthwise) chain(dst, src image, rows, columns []axisRun) {
 	var r tapRun
 	r.w, r.src, r.channels = o.packed.data, src.data, o.channels
-	longest := longest(columns)
+	fetching := longest(columns)
 	for i := range rows {
 		for k := range rows[i].count {
 			y := rows[i].first + k*rows[i].step
 			for j := range columns {
 				column := &columns[j]
 				r.begin(dst.data[dst.pixel(y, column.first):], column.count, column.step*o.channels, column.sourceStep*o.channels)
-				if j == longest {
+				if j == fetching {
 					r.fetchRows(dst, src, &rows[i], y, k, column.first)
 				}
 				for _, ty := range rows[i].taps {
@@ -156,7 +156,7 @@ func (o *depthwise) chain(dst, src image, rows, columns []axisRun) {
 	}
 }
 
-// longest is the run with the most pixels: what comes next is fetched meanwhile.
+// longest is the number of the run with the most pixels: what comes next is fetched meanwhile.
 func longest(columns []axisRun) (most int) {
 	for j := range columns {
 		if columns[j].count > columns[most].count {
@@ -169,10 +169,7 @@ func longest(columns []axisRun) (most int) {
 // fetchRows has the run fetch the rows that the k-th row of row, which is row y of dst, is the last to do without; the run begins
 // with pixel x of dst.
 func (r *tapRun) fetchRows(dst, src image, row *axisRun, y, k, x int) {
-	if len(row.taps) == 0 {
-		return
-	}
-	last := row.taps[len(row.taps)-1].source
+	last := 0
 	for _, t := range row.taps {
 		last = max(last, t.source)
 	}

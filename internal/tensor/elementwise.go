@@ -2,29 +2,55 @@ package tensor
 
 import "ringmaster/internal/tensor/kernel"
 
-// elementwise is y = f(x) for every element, with a derivative that is a function of y.
+// elementwise is y = f(x) for every element.
 type elementwise struct {
 	x, y     *Value
 	dx       *sink
-	f        func(dst, x []float32)
-	df       func(dx, dy, y []float32)
-	compute  *share
-	traverse *share
+	compute  *share // y
+	traverse *share // dx
 }
 
-func (g *Graph) elementwise(x *Value, f func(dst, x []float32), df func(dx, dy, y []float32)) *Value {
-	op := &elementwise{x: x, f: f, df: df}
+// ofEach records an elementwise operation; what it computes is still to be said.
+func (g *Graph) ofEach(x *Value) (*elementwise, *node) {
+	op := &elementwise{x: x}
 	n := g.record()
 	n.use(x)
 	if op.dx = n.gradient(x, false); op.dx != nil {
 		op.dx.inPlace = true
 	}
 	op.y = n.make(x.Shape...)
-	n.keep(op.y)
-	op.compute, op.traverse = newShare(op.computePart), newShare(op.traversePart)
 	n.op = op
+	return op, n
+}
+
+// elementwise records a function whose derivative is a function of y.
+func (g *Graph) elementwise(x *Value, f func(dst, x []float32), df func(dx, dy, y []float32)) *Value {
+	op, n := g.ofEach(x)
+	n.keep(op.y)
+	op.compute = newShare(func(begin, end int) { f(op.y.Data()[begin:end], x.Data()[begin:end]) })
+	op.traverse = newShare(func(begin, end int) {
+		df(op.dx.data()[begin:end], op.y.grad.data[begin:end], op.y.Data()[begin:end])
+	})
 	return op.y
 }
+
+// sloped records a function whose derivative is dear: forward, which has most of it at hand, saves it in the place of x.
+func (g *Graph) sloped(x *Value, f func(dst, x []float32), slope func(dst, slope, x []float32)) *Value {
+	op, n := g.ofEach(x)
+	if !g.training {
+		op.compute = newShare(func(begin, end int) { f(op.y.Data()[begin:end], x.Data()[begin:end]) })
+		return op.y
+	}
+	saved := n.saved(x.size)
+	op.compute = newShare(func(begin, end int) { slope(op.y.Data()[begin:end], saved.data[begin:end], x.Data()[begin:end]) })
+	op.traverse = newShare(func(begin, end int) {
+		kernel.Mul(op.dx.data()[begin:end], op.y.grad.data[begin:end], saved.data[begin:end])
+	})
+	return op.y
+}
+
+func (o *elementwise) forward(c *Context)  { o.compute.run(c, o.x.size, 1) }
+func (o *elementwise) backward(c *Context) { o.traverse.run(c, o.x.size, 1) }
 
 // ReLU is max(x, 0).
 func (g *Graph) ReLU(x *Value) *Value {
@@ -46,50 +72,6 @@ func (g *Graph) Tanh(x *Value) *Value {
 	return g.elementwise(x, kernel.Tanh, kernel.TanhBackward)
 }
 
-func (o *elementwise) computePart(begin, end int) { o.f(o.y.Data()[begin:end], o.x.Data()[begin:end]) }
-
-func (o *elementwise) traversePart(begin, end int) {
-	o.df(o.dx.data()[begin:end], o.y.grad.data[begin:end], o.y.Data()[begin:end])
-}
-
-func (o *elementwise) forward(c *Context)  { o.compute.run(c, o.x.size, 1) }
-func (o *elementwise) backward(c *Context) { o.traverse.run(c, o.x.size, 1) }
-
-// sloped is y = f(x) for every element, where the derivative is dear: forward, which has most of it at hand, saves it in
-// the place of x.
-type sloped struct {
-	x, y     *Value
-	dx       *sink
-	slope    *buffer
-	compute  *share
-	traverse *share
-}
-
-func (g *Graph) sloped(x *Value, f func(dst, x []float32), slope func(dst, slope, x []float32)) *Value {
-	op := &sloped{x: x}
-	n := g.record()
-	n.use(x)
-	if op.dx = n.gradient(x, false); op.dx != nil {
-		op.dx.inPlace = true
-	}
-	op.y = n.make(x.Shape...)
-	if g.training {
-		op.slope = n.saved(x.size)
-	}
-	op.compute = newShare(func(begin, end int) {
-		if op.slope == nil {
-			f(op.y.Data()[begin:end], x.Data()[begin:end])
-		} else {
-			slope(op.y.Data()[begin:end], op.slope.data[begin:end], x.Data()[begin:end])
-		}
-	})
-	op.traverse = newShare(func(begin, end int) {
-		kernel.Mul(op.dx.data()[begin:end], op.y.grad.data[begin:end], op.slope.data[begin:end])
-	})
-	n.op = op
-	return op.y
-}
-
 // GELU is x Phi(x), with Phi by erf.
 func (g *Graph) GELU(x *Value) *Value { return g.sloped(x, kernel.GELU, kernel.GELUSlope) }
 
@@ -98,9 +80,6 @@ func (g *Graph) GELUTanh(x *Value) *Value { return g.sloped(x, kernel.GELUTanh, 
 
 // SiLU is x sigmoid(x).
 func (g *Graph) SiLU(x *Value) *Value { return g.sloped(x, kernel.SiLU, kernel.SiLUSlope) }
-
-func (o *sloped) forward(c *Context)  { o.compute.run(c, o.x.size, 1) }
-func (o *sloped) backward(c *Context) { o.traverse.run(c, o.x.size, 1) }
 
 // sum is y = a + b, a residual: the gradient of y becomes that of a in its place where it can.
 type sum struct {

@@ -6,15 +6,16 @@ import "ringmaster/internal/tensor/kernel"
 
 // split divides the channels into whole vectors and a mask for what is left, and says how many channels these are.
 func (r *tapRun) split(tier kernel.Tier) (done int) {
-	switch tier {
-	case kernel.AVX512:
-		r.blocks, r.tail = r.channels/16, 1<<(r.channels%16)-1
-		return r.channels
-	case kernel.AVX2:
-		r.blocks = r.channels / 8
-		return r.blocks * 8
+	lanes := vectorBytes() / 4
+	if lanes == 0 {
+		return 0
 	}
-	return 0
+	r.blocks = r.channels / lanes
+	if tier == kernel.AVX512 {
+		r.tail = 1<<(r.channels%lanes) - 1
+		return r.channels
+	}
+	return r.blocks * lanes
 }
 
 // vectorBytes is the size of a vector of the tier in use, 0 without any.

@@ -32,3 +32,17 @@ func TestMultiplyAdds(t *testing.T) {
 		t.Errorf("backward takes %d multiply-adds, want %d", backward, want)
 	}
 }
+
+// Blocks of keys that no query of a block sees are not computed.
+func TestMultiplyAddsOfCausalAttention(t *testing.T) {
+	const blocks, dim = 3, 8
+	g := NewGraph(true)
+	x := g.Parameter(plan.Interval{End: blocks * attentionBlock * 3 * dim}, 1, blocks*attentionBlock, 3*dim)
+	y := g.Attention(Columns{Value: x}, Columns{Value: x, Offset: dim}, Columns{Value: x, Offset: 2 * dim}, AttentionOptions{Heads: 1, Dim: dim, Scale: 1, Causal: true})
+	g.SquaredError(y, g.Input(y.Shape...))
+	forward, backward := g.Compile().MultiplyAdds()
+	product := blocks * (blocks + 1) / 2 * attentionBlock * attentionBlock * dim
+	if forward != 2*product || backward != 5*product {
+		t.Errorf("%d and %d multiply-adds, want two and five products of %d", forward, backward, product)
+	}
+}

@@ -239,24 +239,24 @@ func (t *strip) inPlace(i0, i1 int) {
 func (p *MatMul) multiplyPacked(s *shape, m *scratch) {
 	wide := s.lanes * s.vectors
 	length := depth(p.K, s.depth)
-	span := packedWidth
-	if p.M*length <= packedWhole {
+	whole, span := p.M*length <= packedWhole, packedWidth
+	if whole {
 		span = max(packedFew, wide)
 	}
 	packed := grow(&m.b, length*min((p.N+wide-1)/wide*wide, span))
 	for j0 := 0; j0 < p.N; j0 += packedWidth {
 		j1 := min(j0+packedWidth, p.N)
-		packA := j1-j0 >= packedWide || p.rowsCompete(s)
+		pack := j1-j0 >= packedWide || p.rowsCompete(s)
 		for k := 0; k < p.K; k += length {
 			t := strip{MatMul: p, shape: s, scratch: m, k0: k, k1: min(k+length, p.K)}
 			block := t.block()
-			if span < packedWidth {
+			if whole {
 				block = p.M
 			}
 			for j := j0; j < j1; j += span {
 				t.packB(packed, j, min(j+span, j1), wide)
 				for i := 0; i < p.M; i += block {
-					if packA && (j == j0 || block < p.M) {
+					if pack && !(whole && j > j0) {
 						t.packA(i, min(i+block, p.M))
 					}
 					t.usePacked(packed, i, min(i+block, p.M), j, min(j+span, j1))
@@ -391,10 +391,7 @@ func (p *MatMul) multiplyFlipped(s *shape, m *scratch) {
 			if q.rowsCompete(s) {
 				t.packA(i0, i1)
 			}
-			for c := 0; c < p.M; c += wide {
-				width := min(wide, p.M-c)
-				t.columns(i0, i1, c, width, 1, &packed[c*p.K], s.wholeLanes(width), 0)
-			}
+			t.usePacked(packed, i0, i1, 0, p.M)
 		}
 		s.transpose(p.C[j:], p.LDC, q.C, q.LDC, q.M, p.M)
 	}

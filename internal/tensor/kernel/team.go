@@ -44,7 +44,7 @@ type Team struct {
 	done    chan struct{}
 	helpers []*helper
 	late    lateness
-	moved   atomic.Bool // the caller has made room for a helper
+	room    atomic.Bool // the caller has made room for a helper
 	closed  bool
 
 	product product // the job of MatMul, kept here so that a call allocates nothing
@@ -186,7 +186,7 @@ func (t *Team) rouse(helpers []*helper) {
 // is given nothing: a helper that is woken then waits for the very CPU that its caller is at work on, for many milliseconds, and
 // again after each sleep.
 func (t *Team) makeRoom() {
-	t.moved.Store(true)
+	t.room.Store(true)
 	changeCPU()
 }
 
@@ -201,7 +201,7 @@ type lateness struct {
 // mostDoubt makes it a thousand jobs.
 const mostDoubt = 10
 
-// again counts one more late job, which began then. It reports whether the caller had better make room: whether helpers
+// again counts one more job for which helpers have been late since begin at least. It reports whether the caller had better make room: whether helpers
 // have been late for longer than it takes to wake them. Where that does not help, since other processes have the CPUs, it
 // is done less and less often.
 func (l *lateness) again(begin time.Time) bool {
@@ -283,7 +283,7 @@ func (t *Team) help(h *helper) {
 		switch {
 		case h.spin(patience):
 			patience = min(patience*2, mostPatience)
-		case t.moved.CompareAndSwap(true, false) && h.spin(roomPatience):
+		case t.room.CompareAndSwap(true, false) && h.spin(roomPatience):
 			// It was late for a job that goes on, and has a CPU of its own now.
 			patience = mostPatience
 		default:

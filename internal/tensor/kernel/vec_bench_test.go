@@ -66,3 +66,30 @@ func BenchmarkColSum(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkColumns times batch norm's passes, 64 rows a call, over 12 MiB a matrix, which few caches hold.
+func BenchmarkColumns(b *testing.B) {
+	r := rand.New(rand.NewPCG(5, 6))
+	const rows = 64
+	for _, cols := range []int{16, 24, 96, 384, 960} {
+		var v, m [][]float32
+		for range 5 {
+			v = append(v, normals(r, cols))
+		}
+		n := 3 << 20 / (rows * cols) * rows * cols
+		for range 3 {
+			m = append(m, normals(r, n))
+		}
+		for _, c := range columnCases {
+			b.Run(fmt.Sprintf("%s/%d", c.name, cols), func(b *testing.B) {
+				b.SetBytes(int64(4 * n * c.matrices))
+				for b.Loop() {
+					for at := 0; at < n; at += rows * cols {
+						end := at + rows*cols
+						c.run(v, [][]float32{m[0][at:end], m[1][at:end], m[2][at:end]}, rows)
+					}
+				}
+			})
+		}
+	}
+}

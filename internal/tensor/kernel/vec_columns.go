@@ -113,19 +113,11 @@ func ColSumsReLU(sum, dot, dy, x, mean, a, b []float32, rows int) {
 func colSumsReLUGo(sum, dot, mean, a, b, dy, x []float32, rows, stride int) {
 	for r := range rows {
 		for c, v := range x[r*stride:][:len(sum)] {
-			if FMA(a[c], v, b[c]) > 0 {
-				addSums(sum, dot, c, dy[r*stride+c], v-mean[c])
-			} else {
-				addSums(sum, dot, c, 0, v-mean[c])
-			}
+			g := throughReLU(dy[r*stride+c], FMA(a[c], v, b[c]))
+			sum[c] += g
+			dot[c] = FMA(g, v-mean[c], dot[c])
 		}
 	}
-}
-
-// addSums is ColSums for one element. Nothing is left out where dy is 0: 0 times infinity is not 0.
-func addSums(sum, dot []float32, c int, dy, centered float32) {
-	sum[c] += dy
-	dot[c] = FMA(dy, centered, dot[c])
 }
 
 // ColSumsReLU6 is ReLU6Backward of dy at y = ColScaleShift(x, a, b), and then ColSums, as ColSumsReLU is.
@@ -139,11 +131,9 @@ func ColSumsReLU6(sum, dot, dy, x, mean, a, b []float32, rows int) {
 func colSumsReLU6Go(sum, dot, mean, a, b, dy, x []float32, rows, stride int) {
 	for r := range rows {
 		for c, v := range x[r*stride:][:len(sum)] {
-			if y := FMA(a[c], v, b[c]); y > 0 && y < 6 {
-				addSums(sum, dot, c, dy[r*stride+c], v-mean[c])
-			} else {
-				addSums(sum, dot, c, 0, v-mean[c])
-			}
+			g := throughReLU6(dy[r*stride+c], FMA(a[c], v, b[c]))
+			sum[c] += g
+			dot[c] = FMA(g, v-mean[c], dot[c])
 		}
 	}
 }
@@ -217,10 +207,7 @@ func colCombineReLUGo(a, b, e, f, dst, dy, x []float32, rows, stride int) {
 	for r := range rows {
 		row := dst[r*stride:][:len(a)]
 		for c, v := range x[r*stride:][:len(a)] {
-			g := dy[r*stride+c]
-			if !(FMA(a[c], v, b[c]) > 0) {
-				g = 0
-			}
+			g := throughReLU(dy[r*stride+c], FMA(a[c], v, b[c]))
 			row[c] = FMA(a[c], g, FMA(e[c], v, f[c]))
 		}
 	}
@@ -236,10 +223,7 @@ func colCombineReLU6Go(a, b, e, f, dst, dy, x []float32, rows, stride int) {
 	for r := range rows {
 		row := dst[r*stride:][:len(a)]
 		for c, v := range x[r*stride:][:len(a)] {
-			g := dy[r*stride+c]
-			if y := FMA(a[c], v, b[c]); !(y > 0 && y < 6) {
-				g = 0
-			}
+			g := throughReLU6(dy[r*stride+c], FMA(a[c], v, b[c]))
 			row[c] = FMA(a[c], g, FMA(e[c], v, f[c]))
 		}
 	}

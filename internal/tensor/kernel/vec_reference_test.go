@@ -87,6 +87,31 @@ func TestMaxAndArgMax(t *testing.T) {
 	}
 }
 
+// Between lanes +0 is the larger zero, wherever it stands; within a lane the first one stays.
+func TestMaxOfZeros(t *testing.T) {
+	negative := float32(math.Copysign(0, -1))
+	cases := []struct {
+		at       []int // of +0 among 32 zeros, else -0
+		positive bool
+	}{{nil, false}, {[]int{3}, true}, {[]int{0}, true}, {[]int{19}, false}}
+	for _, c := range cases {
+		x := make([]float32, 2*lanes)
+		for i := range x {
+			x[i] = negative
+		}
+		for _, i := range c.at {
+			x[i] = 0
+		}
+		for _, tier := range Tiers() {
+			restore := Force(tier)
+			if have := Max(x); have != 0 || math.Signbit(float64(have)) == c.positive {
+				t.Errorf("%s: with +0 at %v the largest is %v", tier, c.at, have)
+			}
+			restore()
+		}
+	}
+}
+
 func TestColumnSums(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 8))
 	const rows, cols = 13, 37

@@ -23,12 +23,16 @@ func ReLUBackward(dx, dy, y []float32) {
 
 func reluBackwardGo(dx, dy, y []float32) {
 	for i, v := range y {
-		d := dy[i]
-		if !(v > 0) {
-			d = 0
-		}
-		dx[i] = d
+		dx[i] = throughReLU(dy[i], v)
 	}
+}
+
+// throughReLU is ReLUBackward for one element.
+func throughReLU(dy, y float32) float32 {
+	if y > 0 {
+		return dy
+	}
+	return 0
 }
 
 // ReLU6 sets dst[i] = x[i] clamped to [0, 6]: NaN and -0 pass through.
@@ -57,10 +61,14 @@ func ReLU6Backward(dx, dy, y []float32) {
 
 func relu6BackwardGo(dx, dy, y []float32) {
 	for i, v := range y {
-		d := dy[i]
-		if !(v > 0 && v < 6) {
-			d = 0
-		}
-		dx[i] = d
+		dx[i] = throughReLU6(dy[i], v)
 	}
+}
+
+// throughReLU6 is ReLU6Backward for one element.
+func throughReLU6(dy, y float32) float32 {
+	if y > 0 && y < 6 {
+		return dy
+	}
+	return 0
 }
