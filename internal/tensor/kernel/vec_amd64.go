@@ -1577,6 +1577,28 @@ func normParamsVec(dgamma []float32, dy []float32, x []float32, mean float32, rs
 }
 
 //go:noescape
+func adamPlainAVX512(p *float32, m *float32, v *float32, grad *float32, n int, inverse float32, beta1C float32, beta2C float32, epsilon float32, alpha float32)
+
+//go:noescape
+func adamPlainAVX2(p *float32, m *float32, v *float32, grad *float32, n int, inverse float32, beta1C float32, beta2C float32, epsilon float32, alpha float32)
+
+func adamPlainVec(p []float32, m []float32, v []float32, grad []float32, inverse float32, beta1C float32, beta2C float32, epsilon float32, alpha float32) {
+	at, n := 0, len(grad)
+	switch Current() {
+	case AVX512:
+		for ; at < n; at += blockLen {
+			adamPlainAVX512(&p[at], &m[at], &v[at], &grad[at], min(blockLen, n-at), inverse, beta1C, beta2C, epsilon, alpha)
+		}
+	case AVX2:
+		for ; at < n; at += blockLen {
+			adamPlainAVX2(&p[at], &m[at], &v[at], &grad[at], min(blockLen, n-at), inverse, beta1C, beta2C, epsilon, alpha)
+		}
+	default:
+		adamPlainGo(p, m, v, grad, inverse, beta1C, beta2C, epsilon, alpha)
+	}
+}
+
+//go:noescape
 func adamScaledAVX512(p *float32, m *float32, v *float32, grad *float32, n int, inverse float32, clip float32, decay float32, shrink float32, beta1C float32, beta2C float32, rootScale float32, epsilon float32, alpha float32)
 
 //go:noescape

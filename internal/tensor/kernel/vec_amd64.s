@@ -80,10 +80,10 @@ TEXT ·addAVX512(SB), NOSPLIT, $0-32
 	MOVQ b+16(FP), DX
 	MOVQ n+24(FP), BX
 	XORQ SI, SI
+	SUBQ $0x00000040, BX
+	JLT  unrolledEnd
 
 unrolled:
-	CMPQ    BX, $0x00000040
-	JLT     unrolledEnd
 	VMOVUPS (CX)(SI*4), Z0
 	VMOVUPS (DX)(SI*4), Z1
 	VADDPS  Z1, Z0, Z0
@@ -102,21 +102,24 @@ unrolled:
 	VMOVUPS Z0, 192(AX)(SI*4)
 	ADDQ    $0x00000040, SI
 	SUBQ    $0x00000040, BX
-	JMP     unrolled
+	JGE     unrolled
 
 unrolledEnd:
+	ADDQ $0x00000040, BX
+	SUBQ $0x00000010, BX
+	JLT  singleEnd
+
 single:
-	CMPQ    BX, $0x00000010
-	JLT     singleEnd
 	VMOVUPS (CX)(SI*4), Z0
 	VMOVUPS (DX)(SI*4), Z1
 	VADDPS  Z1, Z0, Z0
 	VMOVUPS Z0, (AX)(SI*4)
 	ADDQ    $0x00000010, SI
 	SUBQ    $0x00000010, BX
-	JMP     single
+	JGE     single
 
 singleEnd:
+	ADDQ      $0x00000010, BX
 	TESTQ     BX, BX
 	JZ        done
 	MOVQ      $-1, DI
@@ -139,10 +142,10 @@ TEXT ·addPastAVX512(SB), NOSPLIT, $0-32
 	MOVQ b+16(FP), DX
 	MOVQ n+24(FP), BX
 	XORQ SI, SI
+	SUBQ $0x00000040, BX
+	JLT  unrolledEnd
 
 unrolled:
-	CMPQ     BX, $0x00000040
-	JLT      unrolledEnd
 	VMOVUPS  (CX)(SI*4), Z0
 	VMOVUPS  (DX)(SI*4), Z1
 	VADDPS   Z1, Z0, Z0
@@ -161,21 +164,24 @@ unrolled:
 	VMOVNTPS Z0, 192(AX)(SI*4)
 	ADDQ     $0x00000040, SI
 	SUBQ     $0x00000040, BX
-	JMP      unrolled
+	JGE      unrolled
 
 unrolledEnd:
+	ADDQ $0x00000040, BX
+	SUBQ $0x00000010, BX
+	JLT  singleEnd
+
 single:
-	CMPQ     BX, $0x00000010
-	JLT      singleEnd
 	VMOVUPS  (CX)(SI*4), Z0
 	VMOVUPS  (DX)(SI*4), Z1
 	VADDPS   Z1, Z0, Z0
 	VMOVNTPS Z0, (AX)(SI*4)
 	ADDQ     $0x00000010, SI
 	SUBQ     $0x00000010, BX
-	JMP      single
+	JGE      single
 
 singleEnd:
+	ADDQ $0x00000010, BX
 	SFENCE
 	VZEROUPPER
 	RET
@@ -188,10 +194,10 @@ TEXT ·subAVX512(SB), NOSPLIT, $0-32
 	MOVQ b+16(FP), DX
 	MOVQ n+24(FP), BX
 	XORQ SI, SI
+	SUBQ $0x00000040, BX
+	JLT  unrolledEnd
 
 unrolled:
-	CMPQ    BX, $0x00000040
-	JLT     unrolledEnd
 	VMOVUPS (CX)(SI*4), Z0
 	VMOVUPS (DX)(SI*4), Z1
 	VSUBPS  Z1, Z0, Z0
@@ -210,21 +216,24 @@ unrolled:
 	VMOVUPS Z0, 192(AX)(SI*4)
 	ADDQ    $0x00000040, SI
 	SUBQ    $0x00000040, BX
-	JMP     unrolled
+	JGE     unrolled
 
 unrolledEnd:
+	ADDQ $0x00000040, BX
+	SUBQ $0x00000010, BX
+	JLT  singleEnd
+
 single:
-	CMPQ    BX, $0x00000010
-	JLT     singleEnd
 	VMOVUPS (CX)(SI*4), Z0
 	VMOVUPS (DX)(SI*4), Z1
 	VSUBPS  Z1, Z0, Z0
 	VMOVUPS Z0, (AX)(SI*4)
 	ADDQ    $0x00000010, SI
 	SUBQ    $0x00000010, BX
-	JMP     single
+	JGE     single
 
 singleEnd:
+	ADDQ      $0x00000010, BX
 	TESTQ     BX, BX
 	JZ        done
 	MOVQ      $-1, DI
@@ -247,10 +256,10 @@ TEXT ·mulAVX512(SB), NOSPLIT, $0-32
 	MOVQ b+16(FP), DX
 	MOVQ n+24(FP), BX
 	XORQ SI, SI
+	SUBQ $0x00000040, BX
+	JLT  unrolledEnd
 
 unrolled:
-	CMPQ    BX, $0x00000040
-	JLT     unrolledEnd
 	VMOVUPS (CX)(SI*4), Z0
 	VMOVUPS (DX)(SI*4), Z1
 	VMULPS  Z1, Z0, Z0
@@ -269,21 +278,24 @@ unrolled:
 	VMOVUPS Z0, 192(AX)(SI*4)
 	ADDQ    $0x00000040, SI
 	SUBQ    $0x00000040, BX
-	JMP     unrolled
+	JGE     unrolled
 
 unrolledEnd:
+	ADDQ $0x00000040, BX
+	SUBQ $0x00000010, BX
+	JLT  singleEnd
+
 single:
-	CMPQ    BX, $0x00000010
-	JLT     singleEnd
 	VMOVUPS (CX)(SI*4), Z0
 	VMOVUPS (DX)(SI*4), Z1
 	VMULPS  Z1, Z0, Z0
 	VMOVUPS Z0, (AX)(SI*4)
 	ADDQ    $0x00000010, SI
 	SUBQ    $0x00000010, BX
-	JMP     single
+	JGE     single
 
 singleEnd:
+	ADDQ      $0x00000010, BX
 	TESTQ     BX, BX
 	JZ        done
 	MOVQ      $-1, DI
@@ -306,10 +318,10 @@ TEXT ·mulPastAVX512(SB), NOSPLIT, $0-32
 	MOVQ b+16(FP), DX
 	MOVQ n+24(FP), BX
 	XORQ SI, SI
+	SUBQ $0x00000040, BX
+	JLT  unrolledEnd
 
 unrolled:
-	CMPQ     BX, $0x00000040
-	JLT      unrolledEnd
 	VMOVUPS  (CX)(SI*4), Z0
 	VMOVUPS  (DX)(SI*4), Z1
 	VMULPS   Z1, Z0, Z0
@@ -328,21 +340,24 @@ unrolled:
 	VMOVNTPS Z0, 192(AX)(SI*4)
 	ADDQ     $0x00000040, SI
 	SUBQ     $0x00000040, BX
-	JMP      unrolled
+	JGE      unrolled
 
 unrolledEnd:
+	ADDQ $0x00000040, BX
+	SUBQ $0x00000010, BX
+	JLT  singleEnd
+
 single:
-	CMPQ     BX, $0x00000010
-	JLT      singleEnd
 	VMOVUPS  (CX)(SI*4), Z0
 	VMOVUPS  (DX)(SI*4), Z1
 	VMULPS   Z1, Z0, Z0
 	VMOVNTPS Z0, (AX)(SI*4)
 	ADDQ     $0x00000010, SI
 	SUBQ     $0x00000010, BX
-	JMP      single
+	JGE      single
 
 singleEnd:
+	ADDQ $0x00000010, BX
 	SFENCE
 	VZEROUPPER
 	RET
@@ -355,10 +370,10 @@ TEXT ·mulAddAVX512(SB), NOSPLIT, $0-32
 	MOVQ b+16(FP), DX
 	MOVQ n+24(FP), BX
 	XORQ SI, SI
+	SUBQ $0x00000040, BX
+	JLT  unrolledEnd
 
 unrolled:
-	CMPQ        BX, $0x00000040
-	JLT         unrolledEnd
 	VMOVUPS     (CX)(SI*4), Z0
 	VMOVUPS     (DX)(SI*4), Z1
 	VMOVUPS     (AX)(SI*4), Z2
@@ -381,12 +396,14 @@ unrolled:
 	VMOVUPS     Z2, 192(AX)(SI*4)
 	ADDQ        $0x00000040, SI
 	SUBQ        $0x00000040, BX
-	JMP         unrolled
+	JGE         unrolled
 
 unrolledEnd:
+	ADDQ $0x00000040, BX
+	SUBQ $0x00000010, BX
+	JLT  singleEnd
+
 single:
-	CMPQ        BX, $0x00000010
-	JLT         singleEnd
 	VMOVUPS     (CX)(SI*4), Z0
 	VMOVUPS     (DX)(SI*4), Z1
 	VMOVUPS     (AX)(SI*4), Z2
@@ -394,9 +411,10 @@ single:
 	VMOVUPS     Z2, (AX)(SI*4)
 	ADDQ        $0x00000010, SI
 	SUBQ        $0x00000010, BX
-	JMP         single
+	JGE         single
 
 singleEnd:
+	ADDQ        $0x00000010, BX
 	TESTQ       BX, BX
 	JZ          done
 	MOVQ        $-1, DI
@@ -420,10 +438,10 @@ TEXT ·scaleAVX512(SB), NOSPLIT, $0-28
 	MOVQ         n+16(FP), DX
 	XORQ         BX, BX
 	VBROADCASTSS alpha+24(FP), Z0
+	SUBQ         $0x00000040, DX
+	JLT          unrolledEnd
 
 unrolled:
-	CMPQ    DX, $0x00000040
-	JLT     unrolledEnd
 	VMOVUPS (CX)(BX*4), Z1
 	VMULPS  Z1, Z0, Z1
 	VMOVUPS Z1, (AX)(BX*4)
@@ -438,20 +456,23 @@ unrolled:
 	VMOVUPS Z1, 192(AX)(BX*4)
 	ADDQ    $0x00000040, BX
 	SUBQ    $0x00000040, DX
-	JMP     unrolled
+	JGE     unrolled
 
 unrolledEnd:
+	ADDQ $0x00000040, DX
+	SUBQ $0x00000010, DX
+	JLT  singleEnd
+
 single:
-	CMPQ    DX, $0x00000010
-	JLT     singleEnd
 	VMOVUPS (CX)(BX*4), Z1
 	VMULPS  Z1, Z0, Z1
 	VMOVUPS Z1, (AX)(BX*4)
 	ADDQ    $0x00000010, BX
 	SUBQ    $0x00000010, DX
-	JMP     single
+	JGE     single
 
 singleEnd:
+	ADDQ      $0x00000010, DX
 	TESTQ     DX, DX
 	JZ        done
 	MOVQ      $-1, SI
@@ -473,10 +494,10 @@ TEXT ·scalePastAVX512(SB), NOSPLIT, $0-28
 	MOVQ         n+16(FP), DX
 	XORQ         BX, BX
 	VBROADCASTSS alpha+24(FP), Z0
+	SUBQ         $0x00000040, DX
+	JLT          unrolledEnd
 
 unrolled:
-	CMPQ     DX, $0x00000040
-	JLT      unrolledEnd
 	VMOVUPS  (CX)(BX*4), Z1
 	VMULPS   Z1, Z0, Z1
 	VMOVNTPS Z1, (AX)(BX*4)
@@ -491,20 +512,23 @@ unrolled:
 	VMOVNTPS Z1, 192(AX)(BX*4)
 	ADDQ     $0x00000040, BX
 	SUBQ     $0x00000040, DX
-	JMP      unrolled
+	JGE      unrolled
 
 unrolledEnd:
+	ADDQ $0x00000040, DX
+	SUBQ $0x00000010, DX
+	JLT  singleEnd
+
 single:
-	CMPQ     DX, $0x00000010
-	JLT      singleEnd
 	VMOVUPS  (CX)(BX*4), Z1
 	VMULPS   Z1, Z0, Z1
 	VMOVNTPS Z1, (AX)(BX*4)
 	ADDQ     $0x00000010, BX
 	SUBQ     $0x00000010, DX
-	JMP      single
+	JGE      single
 
 singleEnd:
+	ADDQ $0x00000010, DX
 	SFENCE
 	VZEROUPPER
 	RET
@@ -517,10 +541,10 @@ TEXT ·axpyAVX512(SB), NOSPLIT, $0-28
 	MOVQ         n+16(FP), DX
 	XORQ         BX, BX
 	VBROADCASTSS alpha+24(FP), Z0
+	SUBQ         $0x00000040, DX
+	JLT          unrolledEnd
 
 unrolled:
-	CMPQ        DX, $0x00000040
-	JLT         unrolledEnd
 	VMOVUPS     (CX)(BX*4), Z1
 	VMOVUPS     (AX)(BX*4), Z2
 	VFMADD231PS Z1, Z0, Z2
@@ -539,21 +563,24 @@ unrolled:
 	VMOVUPS     Z2, 192(AX)(BX*4)
 	ADDQ        $0x00000040, BX
 	SUBQ        $0x00000040, DX
-	JMP         unrolled
+	JGE         unrolled
 
 unrolledEnd:
+	ADDQ $0x00000040, DX
+	SUBQ $0x00000010, DX
+	JLT  singleEnd
+
 single:
-	CMPQ        DX, $0x00000010
-	JLT         singleEnd
 	VMOVUPS     (CX)(BX*4), Z1
 	VMOVUPS     (AX)(BX*4), Z2
 	VFMADD231PS Z1, Z0, Z2
 	VMOVUPS     Z2, (AX)(BX*4)
 	ADDQ        $0x00000010, BX
 	SUBQ        $0x00000010, DX
-	JMP         single
+	JGE         single
 
 singleEnd:
+	ADDQ        $0x00000010, DX
 	TESTQ       DX, DX
 	JZ          done
 	MOVQ        $-1, SI
@@ -577,10 +604,10 @@ TEXT ·scaleShiftAVX512(SB), NOSPLIT, $0-32
 	XORQ         BX, BX
 	VBROADCASTSS a+24(FP), Z0
 	VBROADCASTSS b+28(FP), Z1
+	SUBQ         $0x00000040, DX
+	JLT          unrolledEnd
 
 unrolled:
-	CMPQ        DX, $0x00000040
-	JLT         unrolledEnd
 	VMOVUPS     (CX)(BX*4), Z2
 	VFMADD213PS Z1, Z0, Z2
 	VMOVUPS     Z2, (AX)(BX*4)
@@ -595,20 +622,23 @@ unrolled:
 	VMOVUPS     Z2, 192(AX)(BX*4)
 	ADDQ        $0x00000040, BX
 	SUBQ        $0x00000040, DX
-	JMP         unrolled
+	JGE         unrolled
 
 unrolledEnd:
+	ADDQ $0x00000040, DX
+	SUBQ $0x00000010, DX
+	JLT  singleEnd
+
 single:
-	CMPQ        DX, $0x00000010
-	JLT         singleEnd
 	VMOVUPS     (CX)(BX*4), Z2
 	VFMADD213PS Z1, Z0, Z2
 	VMOVUPS     Z2, (AX)(BX*4)
 	ADDQ        $0x00000010, BX
 	SUBQ        $0x00000010, DX
-	JMP         single
+	JGE         single
 
 singleEnd:
+	ADDQ        $0x00000010, DX
 	TESTQ       DX, DX
 	JZ          done
 	MOVQ        $-1, SI
@@ -631,10 +661,10 @@ TEXT ·scaleShiftPastAVX512(SB), NOSPLIT, $0-32
 	XORQ         BX, BX
 	VBROADCASTSS a+24(FP), Z0
 	VBROADCASTSS b+28(FP), Z1
+	SUBQ         $0x00000040, DX
+	JLT          unrolledEnd
 
 unrolled:
-	CMPQ        DX, $0x00000040
-	JLT         unrolledEnd
 	VMOVUPS     (CX)(BX*4), Z2
 	VFMADD213PS Z1, Z0, Z2
 	VMOVNTPS    Z2, (AX)(BX*4)
@@ -649,20 +679,23 @@ unrolled:
 	VMOVNTPS    Z2, 192(AX)(BX*4)
 	ADDQ        $0x00000040, BX
 	SUBQ        $0x00000040, DX
-	JMP         unrolled
+	JGE         unrolled
 
 unrolledEnd:
+	ADDQ $0x00000040, DX
+	SUBQ $0x00000010, DX
+	JLT  singleEnd
+
 single:
-	CMPQ        DX, $0x00000010
-	JLT         singleEnd
 	VMOVUPS     (CX)(BX*4), Z2
 	VFMADD213PS Z1, Z0, Z2
 	VMOVNTPS    Z2, (AX)(BX*4)
 	ADDQ        $0x00000010, BX
 	SUBQ        $0x00000010, DX
-	JMP         single
+	JGE         single
 
 singleEnd:
+	ADDQ $0x00000010, DX
 	SFENCE
 	VZEROUPPER
 	RET
@@ -678,10 +711,10 @@ TEXT ·combineAVX512(SB), NOSPLIT, $0-44
 	VBROADCASTSS a+32(FP), Z0
 	VBROADCASTSS b+36(FP), Z1
 	VBROADCASTSS c+40(FP), Z2
+	SUBQ         $0x00000020, BX
+	JLT          unrolledEnd
 
 unrolled:
-	CMPQ        BX, $0x00000020
-	JLT         unrolledEnd
 	VMOVUPS     (CX)(SI*4), Z3
 	VMOVUPS     (DX)(SI*4), Z4
 	VFMADD213PS Z2, Z1, Z4
@@ -694,12 +727,14 @@ unrolled:
 	VMOVUPS     Z4, 64(AX)(SI*4)
 	ADDQ        $0x00000020, SI
 	SUBQ        $0x00000020, BX
-	JMP         unrolled
+	JGE         unrolled
 
 unrolledEnd:
+	ADDQ $0x00000020, BX
+	SUBQ $0x00000010, BX
+	JLT  singleEnd
+
 single:
-	CMPQ        BX, $0x00000010
-	JLT         singleEnd
 	VMOVUPS     (CX)(SI*4), Z3
 	VMOVUPS     (DX)(SI*4), Z4
 	VFMADD213PS Z2, Z1, Z4
@@ -707,9 +742,10 @@ single:
 	VMOVUPS     Z4, (AX)(SI*4)
 	ADDQ        $0x00000010, SI
 	SUBQ        $0x00000010, BX
-	JMP         single
+	JGE         single
 
 singleEnd:
+	ADDQ        $0x00000010, BX
 	TESTQ       BX, BX
 	JZ          done
 	MOVQ        $-1, DI
@@ -736,10 +772,10 @@ TEXT ·combinePastAVX512(SB), NOSPLIT, $0-44
 	VBROADCASTSS a+32(FP), Z0
 	VBROADCASTSS b+36(FP), Z1
 	VBROADCASTSS c+40(FP), Z2
+	SUBQ         $0x00000020, BX
+	JLT          unrolledEnd
 
 unrolled:
-	CMPQ        BX, $0x00000020
-	JLT         unrolledEnd
 	VMOVUPS     (CX)(SI*4), Z3
 	VMOVUPS     (DX)(SI*4), Z4
 	VFMADD213PS Z2, Z1, Z4
@@ -752,12 +788,14 @@ unrolled:
 	VMOVNTPS    Z4, 64(AX)(SI*4)
 	ADDQ        $0x00000020, SI
 	SUBQ        $0x00000020, BX
-	JMP         unrolled
+	JGE         unrolled
 
 unrolledEnd:
+	ADDQ $0x00000020, BX
+	SUBQ $0x00000010, BX
+	JLT  singleEnd
+
 single:
-	CMPQ        BX, $0x00000010
-	JLT         singleEnd
 	VMOVUPS     (CX)(SI*4), Z3
 	VMOVUPS     (DX)(SI*4), Z4
 	VFMADD213PS Z2, Z1, Z4
@@ -765,9 +803,10 @@ single:
 	VMOVNTPS    Z4, (AX)(SI*4)
 	ADDQ        $0x00000010, SI
 	SUBQ        $0x00000010, BX
-	JMP         single
+	JGE         single
 
 singleEnd:
+	ADDQ $0x00000010, BX
 	SFENCE
 	VZEROUPPER
 	RET
@@ -2353,10 +2392,10 @@ TEXT ·reluAVX512(SB), NOSPLIT, $0-24
 	MOVQ   n+16(FP), DX
 	XORQ   BX, BX
 	VPXORD Z0, Z0, Z0
+	SUBQ   $0x00000040, DX
+	JLT    unrolledEnd
 
 unrolled:
-	CMPQ    DX, $0x00000040
-	JLT     unrolledEnd
 	VMOVUPS (CX)(BX*4), Z1
 	VMAXPS  Z1, Z0, Z1
 	VMOVUPS Z1, (AX)(BX*4)
@@ -2371,20 +2410,23 @@ unrolled:
 	VMOVUPS Z1, 192(AX)(BX*4)
 	ADDQ    $0x00000040, BX
 	SUBQ    $0x00000040, DX
-	JMP     unrolled
+	JGE     unrolled
 
 unrolledEnd:
+	ADDQ $0x00000040, DX
+	SUBQ $0x00000010, DX
+	JLT  singleEnd
+
 single:
-	CMPQ    DX, $0x00000010
-	JLT     singleEnd
 	VMOVUPS (CX)(BX*4), Z1
 	VMAXPS  Z1, Z0, Z1
 	VMOVUPS Z1, (AX)(BX*4)
 	ADDQ    $0x00000010, BX
 	SUBQ    $0x00000010, DX
-	JMP     single
+	JGE     single
 
 singleEnd:
+	ADDQ      $0x00000010, DX
 	TESTQ     DX, DX
 	JZ        done
 	MOVQ      $-1, SI
@@ -2406,10 +2448,10 @@ TEXT ·reluPastAVX512(SB), NOSPLIT, $0-24
 	MOVQ   n+16(FP), DX
 	XORQ   BX, BX
 	VPXORD Z0, Z0, Z0
+	SUBQ   $0x00000040, DX
+	JLT    unrolledEnd
 
 unrolled:
-	CMPQ     DX, $0x00000040
-	JLT      unrolledEnd
 	VMOVUPS  (CX)(BX*4), Z1
 	VMAXPS   Z1, Z0, Z1
 	VMOVNTPS Z1, (AX)(BX*4)
@@ -2424,20 +2466,23 @@ unrolled:
 	VMOVNTPS Z1, 192(AX)(BX*4)
 	ADDQ     $0x00000040, BX
 	SUBQ     $0x00000040, DX
-	JMP      unrolled
+	JGE      unrolled
 
 unrolledEnd:
+	ADDQ $0x00000040, DX
+	SUBQ $0x00000010, DX
+	JLT  singleEnd
+
 single:
-	CMPQ     DX, $0x00000010
-	JLT      singleEnd
 	VMOVUPS  (CX)(BX*4), Z1
 	VMAXPS   Z1, Z0, Z1
 	VMOVNTPS Z1, (AX)(BX*4)
 	ADDQ     $0x00000010, BX
 	SUBQ     $0x00000010, DX
-	JMP      single
+	JGE      single
 
 singleEnd:
+	ADDQ $0x00000010, DX
 	SFENCE
 	VZEROUPPER
 	RET
@@ -2451,10 +2496,10 @@ TEXT ·reluBackwardAVX512(SB), NOSPLIT, $0-32
 	MOVQ   n+24(FP), BX
 	XORQ   SI, SI
 	VPXORD Z0, Z0, Z0
+	SUBQ   $0x00000020, BX
+	JLT    unrolledEnd
 
 unrolled:
-	CMPQ      BX, $0x00000020
-	JLT       unrolledEnd
 	VMOVUPS   (CX)(SI*4), Z1
 	VMOVUPS   (DX)(SI*4), Z2
 	VCMPPS    $0x11, Z2, Z0, K1
@@ -2467,12 +2512,14 @@ unrolled:
 	VMOVUPS   Z1, 64(AX)(SI*4)
 	ADDQ      $0x00000020, SI
 	SUBQ      $0x00000020, BX
-	JMP       unrolled
+	JGE       unrolled
 
 unrolledEnd:
+	ADDQ $0x00000020, BX
+	SUBQ $0x00000010, BX
+	JLT  singleEnd
+
 single:
-	CMPQ      BX, $0x00000010
-	JLT       singleEnd
 	VMOVUPS   (CX)(SI*4), Z1
 	VMOVUPS   (DX)(SI*4), Z2
 	VCMPPS    $0x11, Z2, Z0, K1
@@ -2480,9 +2527,10 @@ single:
 	VMOVUPS   Z1, (AX)(SI*4)
 	ADDQ      $0x00000010, SI
 	SUBQ      $0x00000010, BX
-	JMP       single
+	JGE       single
 
 singleEnd:
+	ADDQ      $0x00000010, BX
 	TESTQ     BX, BX
 	JZ        done
 	MOVQ      $-1, DI
@@ -2507,10 +2555,10 @@ TEXT ·reluBackwardPastAVX512(SB), NOSPLIT, $0-32
 	MOVQ   n+24(FP), BX
 	XORQ   SI, SI
 	VPXORD Z0, Z0, Z0
+	SUBQ   $0x00000020, BX
+	JLT    unrolledEnd
 
 unrolled:
-	CMPQ      BX, $0x00000020
-	JLT       unrolledEnd
 	VMOVUPS   (CX)(SI*4), Z1
 	VMOVUPS   (DX)(SI*4), Z2
 	VCMPPS    $0x11, Z2, Z0, K1
@@ -2523,12 +2571,14 @@ unrolled:
 	VMOVNTPS  Z1, 64(AX)(SI*4)
 	ADDQ      $0x00000020, SI
 	SUBQ      $0x00000020, BX
-	JMP       unrolled
+	JGE       unrolled
 
 unrolledEnd:
+	ADDQ $0x00000020, BX
+	SUBQ $0x00000010, BX
+	JLT  singleEnd
+
 single:
-	CMPQ      BX, $0x00000010
-	JLT       singleEnd
 	VMOVUPS   (CX)(SI*4), Z1
 	VMOVUPS   (DX)(SI*4), Z2
 	VCMPPS    $0x11, Z2, Z0, K1
@@ -2536,9 +2586,10 @@ single:
 	VMOVNTPS  Z1, (AX)(SI*4)
 	ADDQ      $0x00000010, SI
 	SUBQ      $0x00000010, BX
-	JMP       single
+	JGE       single
 
 singleEnd:
+	ADDQ $0x00000010, BX
 	SFENCE
 	VZEROUPPER
 	RET
@@ -2552,10 +2603,10 @@ TEXT ·relu6AVX512(SB), NOSPLIT, $0-24
 	XORQ         BX, BX
 	VBROADCASTSS vectorConstantsAVX512<>+0(SB), Z0
 	VPXORD       Z1, Z1, Z1
+	SUBQ         $0x00000040, DX
+	JLT          unrolledEnd
 
 unrolled:
-	CMPQ    DX, $0x00000040
-	JLT     unrolledEnd
 	VMOVUPS (CX)(BX*4), Z2
 	VMAXPS  Z2, Z1, Z2
 	VMINPS  Z2, Z0, Z2
@@ -2574,21 +2625,24 @@ unrolled:
 	VMOVUPS Z2, 192(AX)(BX*4)
 	ADDQ    $0x00000040, BX
 	SUBQ    $0x00000040, DX
-	JMP     unrolled
+	JGE     unrolled
 
 unrolledEnd:
+	ADDQ $0x00000040, DX
+	SUBQ $0x00000010, DX
+	JLT  singleEnd
+
 single:
-	CMPQ    DX, $0x00000010
-	JLT     singleEnd
 	VMOVUPS (CX)(BX*4), Z2
 	VMAXPS  Z2, Z1, Z2
 	VMINPS  Z2, Z0, Z2
 	VMOVUPS Z2, (AX)(BX*4)
 	ADDQ    $0x00000010, BX
 	SUBQ    $0x00000010, DX
-	JMP     single
+	JGE     single
 
 singleEnd:
+	ADDQ      $0x00000010, DX
 	TESTQ     DX, DX
 	JZ        done
 	MOVQ      $-1, SI
@@ -2612,10 +2666,10 @@ TEXT ·relu6PastAVX512(SB), NOSPLIT, $0-24
 	XORQ         BX, BX
 	VBROADCASTSS vectorConstantsAVX512<>+0(SB), Z0
 	VPXORD       Z1, Z1, Z1
+	SUBQ         $0x00000040, DX
+	JLT          unrolledEnd
 
 unrolled:
-	CMPQ     DX, $0x00000040
-	JLT      unrolledEnd
 	VMOVUPS  (CX)(BX*4), Z2
 	VMAXPS   Z2, Z1, Z2
 	VMINPS   Z2, Z0, Z2
@@ -2634,21 +2688,24 @@ unrolled:
 	VMOVNTPS Z2, 192(AX)(BX*4)
 	ADDQ     $0x00000040, BX
 	SUBQ     $0x00000040, DX
-	JMP      unrolled
+	JGE      unrolled
 
 unrolledEnd:
+	ADDQ $0x00000040, DX
+	SUBQ $0x00000010, DX
+	JLT  singleEnd
+
 single:
-	CMPQ     DX, $0x00000010
-	JLT      singleEnd
 	VMOVUPS  (CX)(BX*4), Z2
 	VMAXPS   Z2, Z1, Z2
 	VMINPS   Z2, Z0, Z2
 	VMOVNTPS Z2, (AX)(BX*4)
 	ADDQ     $0x00000010, BX
 	SUBQ     $0x00000010, DX
-	JMP      single
+	JGE      single
 
 singleEnd:
+	ADDQ $0x00000010, DX
 	SFENCE
 	VZEROUPPER
 	RET
@@ -2663,10 +2720,10 @@ TEXT ·relu6BackwardAVX512(SB), NOSPLIT, $0-32
 	XORQ         SI, SI
 	VBROADCASTSS vectorConstantsAVX512<>+0(SB), Z0
 	VPXORD       Z1, Z1, Z1
+	SUBQ         $0x00000020, BX
+	JLT          unrolledEnd
 
 unrolled:
-	CMPQ      BX, $0x00000020
-	JLT       unrolledEnd
 	VMOVUPS   (CX)(SI*4), Z2
 	VMOVUPS   (DX)(SI*4), Z3
 	VCMPPS    $0x11, Z0, Z3, K1
@@ -2683,12 +2740,14 @@ unrolled:
 	VMOVUPS   Z2, 64(AX)(SI*4)
 	ADDQ      $0x00000020, SI
 	SUBQ      $0x00000020, BX
-	JMP       unrolled
+	JGE       unrolled
 
 unrolledEnd:
+	ADDQ $0x00000020, BX
+	SUBQ $0x00000010, BX
+	JLT  singleEnd
+
 single:
-	CMPQ      BX, $0x00000010
-	JLT       singleEnd
 	VMOVUPS   (CX)(SI*4), Z2
 	VMOVUPS   (DX)(SI*4), Z3
 	VCMPPS    $0x11, Z0, Z3, K1
@@ -2698,9 +2757,10 @@ single:
 	VMOVUPS   Z2, (AX)(SI*4)
 	ADDQ      $0x00000010, SI
 	SUBQ      $0x00000010, BX
-	JMP       single
+	JGE       single
 
 singleEnd:
+	ADDQ      $0x00000010, BX
 	TESTQ     BX, BX
 	JZ        done
 	MOVQ      $-1, DI
@@ -2728,10 +2788,10 @@ TEXT ·relu6BackwardPastAVX512(SB), NOSPLIT, $0-32
 	XORQ         SI, SI
 	VBROADCASTSS vectorConstantsAVX512<>+0(SB), Z0
 	VPXORD       Z1, Z1, Z1
+	SUBQ         $0x00000020, BX
+	JLT          unrolledEnd
 
 unrolled:
-	CMPQ      BX, $0x00000020
-	JLT       unrolledEnd
 	VMOVUPS   (CX)(SI*4), Z2
 	VMOVUPS   (DX)(SI*4), Z3
 	VCMPPS    $0x11, Z0, Z3, K1
@@ -2748,12 +2808,14 @@ unrolled:
 	VMOVNTPS  Z2, 64(AX)(SI*4)
 	ADDQ      $0x00000020, SI
 	SUBQ      $0x00000020, BX
-	JMP       unrolled
+	JGE       unrolled
 
 unrolledEnd:
+	ADDQ $0x00000020, BX
+	SUBQ $0x00000010, BX
+	JLT  singleEnd
+
 single:
-	CMPQ      BX, $0x00000010
-	JLT       singleEnd
 	VMOVUPS   (CX)(SI*4), Z2
 	VMOVUPS   (DX)(SI*4), Z3
 	VCMPPS    $0x11, Z0, Z3, K1
@@ -2763,9 +2825,10 @@ single:
 	VMOVNTPS  Z2, (AX)(SI*4)
 	ADDQ      $0x00000010, SI
 	SUBQ      $0x00000010, BX
-	JMP       single
+	JGE       single
 
 singleEnd:
+	ADDQ $0x00000010, BX
 	SFENCE
 	VZEROUPPER
 	RET
@@ -2789,10 +2852,10 @@ TEXT ·expAVX512(SB), NOSPLIT, $0-24
 	VBROADCASTSS vectorConstantsAVX512<>+40(SB), Z9
 	VBROADCASTSS vectorConstantsAVX512<>+44(SB), Z10
 	VBROADCASTSS vectorConstantsAVX512<>+48(SB), Z11
+	SUBQ         $0x00000010, DX
+	JLT          singleEnd
 
 single:
-	CMPQ         DX, $0x00000010
-	JLT          singleEnd
 	VMOVUPS      (CX)(BX*4), Z12
 	VMAXPS       Z12, Z0, Z12
 	VMINPS       Z12, Z1, Z12
@@ -2812,9 +2875,10 @@ single:
 	VMOVUPS      Z12, (AX)(BX*4)
 	ADDQ         $0x00000010, BX
 	SUBQ         $0x00000010, DX
-	JMP          single
+	JGE          single
 
 singleEnd:
+	ADDQ         $0x00000010, DX
 	TESTQ        DX, DX
 	JZ           done
 	MOVQ         $-1, SI
@@ -2861,10 +2925,10 @@ TEXT ·expPastAVX512(SB), NOSPLIT, $0-24
 	VBROADCASTSS vectorConstantsAVX512<>+40(SB), Z9
 	VBROADCASTSS vectorConstantsAVX512<>+44(SB), Z10
 	VBROADCASTSS vectorConstantsAVX512<>+48(SB), Z11
+	SUBQ         $0x00000010, DX
+	JLT          singleEnd
 
 single:
-	CMPQ         DX, $0x00000010
-	JLT          singleEnd
 	VMOVUPS      (CX)(BX*4), Z12
 	VMAXPS       Z12, Z0, Z12
 	VMINPS       Z12, Z1, Z12
@@ -2884,9 +2948,10 @@ single:
 	VMOVNTPS     Z12, (AX)(BX*4)
 	ADDQ         $0x00000010, BX
 	SUBQ         $0x00000010, DX
-	JMP          single
+	JGE          single
 
 singleEnd:
+	ADDQ $0x00000010, DX
 	SFENCE
 	VZEROUPPER
 	RET
@@ -2920,10 +2985,10 @@ TEXT ·logAVX512(SB), NOSPLIT, $0-24
 	VBROADCASTSS vectorConstantsAVX512<>+112(SB), Z19
 	VBROADCASTSS vectorConstantsAVX512<>+116(SB), Z20
 	VBROADCASTSS vectorConstantsAVX512<>+120(SB), Z21
+	SUBQ         $0x00000010, DX
+	JLT          singleEnd
 
 single:
-	CMPQ        DX, $0x00000010
-	JLT         singleEnd
 	VMOVUPS     (CX)(BX*4), Z22
 	VCMPPS      $0x11, Z0, Z22, K1
 	VMULPS      Z1, Z22, Z23
@@ -2962,9 +3027,10 @@ single:
 	VMOVUPS     Z23, (AX)(BX*4)
 	ADDQ        $0x00000010, BX
 	SUBQ        $0x00000010, DX
-	JMP         single
+	JGE         single
 
 singleEnd:
+	ADDQ        $0x00000010, DX
 	TESTQ       DX, DX
 	JZ          done
 	MOVQ        $-1, SI
@@ -3037,10 +3103,10 @@ TEXT ·tanhAVX512(SB), NOSPLIT, $0-24
 	VBROADCASTSS vectorConstantsAVX512<>+48(SB), Z16
 	VBROADCASTSS vectorConstantsAVX512<>+152(SB), Z17
 	VBROADCASTSS vectorConstantsAVX512<>+156(SB), Z18
+	SUBQ         $0x00000010, DX
+	JLT          singleEnd
 
 single:
-	CMPQ         DX, $0x00000010
-	JLT          singleEnd
 	VMOVUPS      (CX)(BX*4), Z19
 	VPANDND      Z19, Z0, Z20
 	VMULPS       Z20, Z20, Z21
@@ -3076,9 +3142,10 @@ single:
 	VMOVUPS      Z19, (AX)(BX*4)
 	ADDQ         $0x00000010, BX
 	SUBQ         $0x00000010, DX
-	JMP          single
+	JGE          single
 
 singleEnd:
+	ADDQ         $0x00000010, DX
 	TESTQ        DX, DX
 	JZ           done
 	MOVQ         $-1, SI
@@ -3151,10 +3218,10 @@ TEXT ·erfAVX512(SB), NOSPLIT, $0-24
 	VBROADCASTSS vectorConstantsAVX512<>+16(SB), Z19
 	VBROADCASTSS vectorConstantsAVX512<>+20(SB), Z20
 	VBROADCASTSS vectorConstantsAVX512<>+24(SB), Z21
+	SUBQ         $0x00000010, DX
+	JLT          singleEnd
 
 single:
-	CMPQ         DX, $0x00000010
-	JLT          singleEnd
 	VMOVUPS      (CX)(BX*4), Z22
 	VPANDND      Z22, Z0, Z23
 	VMULPS       Z23, Z23, Z24
@@ -3201,9 +3268,10 @@ single:
 	VMOVUPS      Z22, (AX)(BX*4)
 	ADDQ         $0x00000010, BX
 	SUBQ         $0x00000010, DX
-	JMP          single
+	JGE          single
 
 singleEnd:
+	ADDQ         $0x00000010, DX
 	TESTQ        DX, DX
 	JZ           done
 	MOVQ         $-1, SI
@@ -3279,10 +3347,10 @@ TEXT ·sigmoidAVX512(SB), NOSPLIT, $0-24
 	VBROADCASTSS vectorConstantsAVX512<>+44(SB), Z11
 	VBROADCASTSS vectorConstantsAVX512<>+48(SB), Z12
 	VPXORD       Z13, Z13, Z13
+	SUBQ         $0x00000010, DX
+	JLT          singleEnd
 
 single:
-	CMPQ         DX, $0x00000010
-	JLT          singleEnd
 	VMOVUPS      (CX)(BX*4), Z14
 	VPORD        Z0, Z14, Z15
 	VMAXPS       Z15, Z1, Z15
@@ -3308,9 +3376,10 @@ single:
 	VMOVUPS      Z14, (AX)(BX*4)
 	ADDQ         $0x00000010, BX
 	SUBQ         $0x00000010, DX
-	JMP          single
+	JGE          single
 
 singleEnd:
+	ADDQ         $0x00000010, DX
 	TESTQ        DX, DX
 	JZ           done
 	MOVQ         $-1, SI
@@ -3365,10 +3434,10 @@ TEXT ·siluAVX512(SB), NOSPLIT, $0-24
 	VBROADCASTSS vectorConstantsAVX512<>+44(SB), Z11
 	VBROADCASTSS vectorConstantsAVX512<>+48(SB), Z12
 	VPXORD       Z13, Z13, Z13
+	SUBQ         $0x00000010, DX
+	JLT          singleEnd
 
 single:
-	CMPQ         DX, $0x00000010
-	JLT          singleEnd
 	VMOVUPS      (CX)(BX*4), Z14
 	VPORD        Z0, Z14, Z15
 	VMAXPS       Z15, Z1, Z15
@@ -3395,9 +3464,10 @@ single:
 	VMOVUPS      Z14, (AX)(BX*4)
 	ADDQ         $0x00000010, BX
 	SUBQ         $0x00000010, DX
-	JMP          single
+	JGE          single
 
 singleEnd:
+	ADDQ         $0x00000010, DX
 	TESTQ        DX, DX
 	JZ           done
 	MOVQ         $-1, SI
@@ -3453,10 +3523,10 @@ TEXT ·siluPastAVX512(SB), NOSPLIT, $0-24
 	VBROADCASTSS vectorConstantsAVX512<>+44(SB), Z11
 	VBROADCASTSS vectorConstantsAVX512<>+48(SB), Z12
 	VPXORD       Z13, Z13, Z13
+	SUBQ         $0x00000010, DX
+	JLT          singleEnd
 
 single:
-	CMPQ         DX, $0x00000010
-	JLT          singleEnd
 	VMOVUPS      (CX)(BX*4), Z14
 	VPORD        Z0, Z14, Z15
 	VMAXPS       Z15, Z1, Z15
@@ -3483,9 +3553,10 @@ single:
 	VMOVNTPS     Z14, (AX)(BX*4)
 	ADDQ         $0x00000010, BX
 	SUBQ         $0x00000010, DX
-	JMP          single
+	JGE          single
 
 singleEnd:
+	ADDQ $0x00000010, DX
 	SFENCE
 	VZEROUPPER
 	RET
@@ -3518,10 +3589,10 @@ TEXT ·geluAVX512(SB), NOSPLIT, $0-24
 	VBROADCASTSS vectorConstantsAVX512<>+48(SB), Z18
 	VBROADCASTSS vectorConstantsAVX512<>+12(SB), Z19
 	VBROADCASTSS vectorConstantsAVX512<>+16(SB), Z20
+	SUBQ         $0x00000010, DX
+	JLT          singleEnd
 
 single:
-	CMPQ         DX, $0x00000010
-	JLT          singleEnd
 	VMOVUPS      (CX)(BX*4), Z21
 	VMULPS       Z0, Z21, Z22
 	VPANDND      Z22, Z1, Z23
@@ -3575,9 +3646,10 @@ single:
 	VMOVUPS      Z21, (AX)(BX*4)
 	ADDQ         $0x00000010, BX
 	SUBQ         $0x00000010, DX
-	JMP          single
+	JGE          single
 
 singleEnd:
+	ADDQ         $0x00000010, DX
 	TESTQ        DX, DX
 	JZ           done
 	MOVQ         $-1, SI
@@ -3667,10 +3739,10 @@ TEXT ·geluPastAVX512(SB), NOSPLIT, $0-24
 	VBROADCASTSS vectorConstantsAVX512<>+48(SB), Z18
 	VBROADCASTSS vectorConstantsAVX512<>+12(SB), Z19
 	VBROADCASTSS vectorConstantsAVX512<>+16(SB), Z20
+	SUBQ         $0x00000010, DX
+	JLT          singleEnd
 
 single:
-	CMPQ         DX, $0x00000010
-	JLT          singleEnd
 	VMOVUPS      (CX)(BX*4), Z21
 	VMULPS       Z0, Z21, Z22
 	VPANDND      Z22, Z1, Z23
@@ -3724,9 +3796,10 @@ single:
 	VMOVNTPS     Z21, (AX)(BX*4)
 	ADDQ         $0x00000010, BX
 	SUBQ         $0x00000010, DX
-	JMP          single
+	JGE          single
 
 singleEnd:
+	ADDQ $0x00000010, DX
 	SFENCE
 	VZEROUPPER
 	RET
@@ -3759,10 +3832,10 @@ TEXT ·geluTanhAVX512(SB), NOSPLIT, $0-24
 	VBROADCASTSS vectorConstantsAVX512<>+48(SB), Z18
 	VBROADCASTSS vectorConstantsAVX512<>+152(SB), Z19
 	VBROADCASTSS vectorConstantsAVX512<>+156(SB), Z20
+	SUBQ         $0x00000010, DX
+	JLT          singleEnd
 
 single:
-	CMPQ         DX, $0x00000010
-	JLT          singleEnd
 	VMOVUPS      (CX)(BX*4), Z21
 	VMULPS       Z21, Z21, Z22
 	VFMADD213PS  Z1, Z0, Z22
@@ -3805,9 +3878,10 @@ single:
 	VMOVUPS      Z21, (AX)(BX*4)
 	ADDQ         $0x00000010, BX
 	SUBQ         $0x00000010, DX
-	JMP          single
+	JGE          single
 
 singleEnd:
+	ADDQ         $0x00000010, DX
 	TESTQ        DX, DX
 	JZ           done
 	MOVQ         $-1, SI
@@ -3886,10 +3960,10 @@ TEXT ·geluTanhPastAVX512(SB), NOSPLIT, $0-24
 	VBROADCASTSS vectorConstantsAVX512<>+48(SB), Z18
 	VBROADCASTSS vectorConstantsAVX512<>+152(SB), Z19
 	VBROADCASTSS vectorConstantsAVX512<>+156(SB), Z20
+	SUBQ         $0x00000010, DX
+	JLT          singleEnd
 
 single:
-	CMPQ         DX, $0x00000010
-	JLT          singleEnd
 	VMOVUPS      (CX)(BX*4), Z21
 	VMULPS       Z21, Z21, Z22
 	VFMADD213PS  Z1, Z0, Z22
@@ -3932,9 +4006,10 @@ single:
 	VMOVNTPS     Z21, (AX)(BX*4)
 	ADDQ         $0x00000010, BX
 	SUBQ         $0x00000010, DX
-	JMP          single
+	JGE          single
 
 singleEnd:
+	ADDQ $0x00000010, DX
 	SFENCE
 	VZEROUPPER
 	RET
@@ -3947,10 +4022,10 @@ TEXT ·sigmoidBackwardAVX512(SB), NOSPLIT, $0-32
 	MOVQ y+16(FP), DX
 	MOVQ n+24(FP), BX
 	XORQ SI, SI
+	SUBQ $0x00000020, BX
+	JLT  unrolledEnd
 
 unrolled:
-	CMPQ         BX, $0x00000020
-	JLT          unrolledEnd
 	VMOVUPS      (DX)(SI*4), Z0
 	VMOVUPS      (CX)(SI*4), Z1
 	VFNMADD231PS Z0, Z0, Z0
@@ -3963,12 +4038,14 @@ unrolled:
 	VMOVUPS      Z0, 64(AX)(SI*4)
 	ADDQ         $0x00000020, SI
 	SUBQ         $0x00000020, BX
-	JMP          unrolled
+	JGE          unrolled
 
 unrolledEnd:
+	ADDQ $0x00000020, BX
+	SUBQ $0x00000010, BX
+	JLT  singleEnd
+
 single:
-	CMPQ         BX, $0x00000010
-	JLT          singleEnd
 	VMOVUPS      (DX)(SI*4), Z0
 	VMOVUPS      (CX)(SI*4), Z1
 	VFNMADD231PS Z0, Z0, Z0
@@ -3976,9 +4053,10 @@ single:
 	VMOVUPS      Z0, (AX)(SI*4)
 	ADDQ         $0x00000010, SI
 	SUBQ         $0x00000010, BX
-	JMP          single
+	JGE          single
 
 singleEnd:
+	ADDQ         $0x00000010, BX
 	TESTQ        BX, BX
 	JZ           done
 	MOVQ         $-1, DI
@@ -4003,41 +4081,41 @@ TEXT ·tanhBackwardAVX512(SB), NOSPLIT, $0-32
 	MOVQ         n+24(FP), BX
 	XORQ         SI, SI
 	VBROADCASTSS vectorConstantsAVX512<>+48(SB), Z0
+	SUBQ         $0x00000020, BX
+	JLT          unrolledEnd
 
 unrolled:
-	CMPQ         BX, $0x00000020
-	JLT          unrolledEnd
 	VMOVUPS      (DX)(SI*4), Z1
 	VMOVUPS      (CX)(SI*4), Z2
-	VMOVAPS      Z0, Z3
-	VFNMADD231PS Z1, Z1, Z3
-	VMULPS       Z3, Z2, Z1
+	VFNMADD213PS Z0, Z1, Z1
+	VMULPS       Z1, Z2, Z1
 	VMOVUPS      Z1, (AX)(SI*4)
 	VMOVUPS      64(DX)(SI*4), Z1
 	VMOVUPS      64(CX)(SI*4), Z2
-	VMOVAPS      Z0, Z3
-	VFNMADD231PS Z1, Z1, Z3
-	VMULPS       Z3, Z2, Z1
+	VFNMADD213PS Z0, Z1, Z1
+	VMULPS       Z1, Z2, Z1
 	VMOVUPS      Z1, 64(AX)(SI*4)
 	ADDQ         $0x00000020, SI
 	SUBQ         $0x00000020, BX
-	JMP          unrolled
+	JGE          unrolled
 
 unrolledEnd:
+	ADDQ $0x00000020, BX
+	SUBQ $0x00000010, BX
+	JLT  singleEnd
+
 single:
-	CMPQ         BX, $0x00000010
-	JLT          singleEnd
 	VMOVUPS      (DX)(SI*4), Z1
 	VMOVUPS      (CX)(SI*4), Z2
-	VMOVAPS      Z0, Z3
-	VFNMADD231PS Z1, Z1, Z3
-	VMULPS       Z3, Z2, Z1
+	VFNMADD213PS Z0, Z1, Z1
+	VMULPS       Z1, Z2, Z1
 	VMOVUPS      Z1, (AX)(SI*4)
 	ADDQ         $0x00000010, SI
 	SUBQ         $0x00000010, BX
-	JMP          single
+	JGE          single
 
 singleEnd:
+	ADDQ         $0x00000010, BX
 	TESTQ        BX, BX
 	JZ           done
 	MOVQ         $-1, DI
@@ -4045,9 +4123,8 @@ singleEnd:
 	KMOVW        DI, K1
 	VMOVUPS.Z    (DX)(SI*4), K1, Z1
 	VMOVUPS.Z    (CX)(SI*4), K1, Z2
-	VMOVAPS      Z0, Z0
-	VFNMADD231PS Z1, Z1, Z0
-	VMULPS       Z0, Z2, Z0
+	VFNMADD213PS Z0, Z1, Z1
+	VMULPS       Z1, Z2, Z0
 	VMOVUPS      Z0, K1, (AX)(SI*4)
 
 done:
@@ -4076,10 +4153,10 @@ TEXT ·siluSlopeAVX512(SB), NOSPLIT, $0-32
 	VBROADCASTSS vectorConstantsAVX512<>+44(SB), Z11
 	VBROADCASTSS vectorConstantsAVX512<>+48(SB), Z12
 	VPXORD       Z13, Z13, Z13
+	SUBQ         $0x00000010, BX
+	JLT          singleEnd
 
 single:
-	CMPQ         BX, $0x00000010
-	JLT          singleEnd
 	VMOVUPS      (DX)(SI*4), Z14
 	VPORD        Z0, Z14, Z15
 	VMAXPS       Z15, Z1, Z15
@@ -4109,9 +4186,10 @@ single:
 	VMOVUPS      Z14, (AX)(SI*4)
 	ADDQ         $0x00000010, SI
 	SUBQ         $0x00000010, BX
-	JMP          single
+	JGE          single
 
 singleEnd:
+	ADDQ         $0x00000010, BX
 	TESTQ        BX, BX
 	JZ           done
 	MOVQ         $-1, DI
@@ -4178,10 +4256,10 @@ TEXT ·geluSlopeAVX512(SB), NOSPLIT, $0-32
 	VBROADCASTSS vectorConstantsAVX512<>+48(SB), Z18
 	VBROADCASTSS vectorConstantsAVX512<>+12(SB), Z19
 	VBROADCASTSS vectorConstantsAVX512<>+16(SB), Z20
+	SUBQ         $0x00000010, BX
+	JLT          singleEnd
 
 single:
-	CMPQ         BX, $0x00000010
-	JLT          singleEnd
 	VMOVUPS      (DX)(SI*4), Z21
 	VMULPS       Z0, Z21, Z22
 	VPANDND      Z22, Z1, Z23
@@ -4266,9 +4344,10 @@ single:
 	VMOVUPS      Z24, (CX)(SI*4)
 	ADDQ         $0x00000010, SI
 	SUBQ         $0x00000010, BX
-	JMP          single
+	JGE          single
 
 singleEnd:
+	ADDQ         $0x00000010, BX
 	TESTQ        BX, BX
 	JZ           done
 	MOVQ         $-1, DI
@@ -4389,10 +4468,10 @@ TEXT ·geluTanhSlopeAVX512(SB), NOSPLIT, $0-32
 	VBROADCASTSS vectorConstantsAVX512<>+44(SB), Z17
 	VBROADCASTSS vectorConstantsAVX512<>+48(SB), Z18
 	VBROADCASTSS vectorConstantsAVX512<>+152(SB), Z19
+	SUBQ         $0x00000010, BX
+	JLT          singleEnd
 
 single:
-	CMPQ         BX, $0x00000010
-	JLT          singleEnd
 	VMOVUPS      (DX)(SI*4), Z20
 	VMULPS       Z20, Z20, Z21
 	VMOVAPS      Z1, Z22
@@ -4439,17 +4518,17 @@ single:
 	VBROADCASTSS vectorConstantsAVX512<>+244(SB), Z25
 	VFMADD213PS  Z1, Z25, Z21
 	VMULPS       Z21, Z23, Z21
-	VMOVAPS      Z18, Z23
-	VFNMADD231PS Z22, Z22, Z23
-	VFMADD213PS  Z24, Z23, Z21
+	VFNMADD213PS Z18, Z22, Z22
+	VFMADD213PS  Z24, Z22, Z21
 	VMOVUPS      Z21, (CX)(SI*4)
 	VMULPS       Z24, Z20, Z20
 	VMOVUPS      Z20, (AX)(SI*4)
 	ADDQ         $0x00000010, SI
 	SUBQ         $0x00000010, BX
-	JMP          single
+	JGE          single
 
 singleEnd:
+	ADDQ         $0x00000010, BX
 	TESTQ        BX, BX
 	JZ           done
 	MOVQ         $-1, DI
@@ -4501,9 +4580,8 @@ singleEnd:
 	VBROADCASTSS vectorConstantsAVX512<>+244(SB), Z4
 	VFMADD213PS  Z1, Z4, Z21
 	VMULPS       Z21, Z2, Z1
-	VMOVAPS      Z18, Z2
-	VFNMADD231PS Z0, Z0, Z2
-	VFMADD213PS  Z3, Z2, Z1
+	VFNMADD213PS Z18, Z0, Z0
+	VFMADD213PS  Z3, Z0, Z1
 	VMOVUPS      Z1, K1, (CX)(SI*4)
 	VMULPS       Z3, Z20, Z0
 	VMOVUPS      Z0, K1, (AX)(SI*4)
@@ -4520,17 +4598,18 @@ TEXT ·sumAVX512(SB), NOSPLIT, $0-24
 	XORQ    DX, DX
 	MOVQ    l+0(FP), BX
 	VMOVUPS (BX), Z0
+	SUBQ    $0x00000010, CX
+	JLT     singleEnd
 
 single:
-	CMPQ    CX, $0x00000010
-	JLT     singleEnd
 	VMOVUPS (AX)(DX*4), Z1
 	VADDPS  Z1, Z0, Z0
 	ADDQ    $0x00000010, DX
 	SUBQ    $0x00000010, CX
-	JMP     single
+	JGE     single
 
 singleEnd:
+	ADDQ      $0x00000010, CX
 	TESTQ     CX, CX
 	JZ        done
 	MOVQ      $-1, BX
@@ -4554,18 +4633,19 @@ TEXT ·dotAVX512(SB), NOSPLIT, $0-32
 	XORQ    BX, BX
 	MOVQ    l+0(FP), SI
 	VMOVUPS (SI), Z0
+	SUBQ    $0x00000010, DX
+	JLT     singleEnd
 
 single:
-	CMPQ        DX, $0x00000010
-	JLT         singleEnd
 	VMOVUPS     (AX)(BX*4), Z1
 	VMOVUPS     (CX)(BX*4), Z2
 	VFMADD231PS Z2, Z1, Z0
 	ADDQ        $0x00000010, BX
 	SUBQ        $0x00000010, DX
-	JMP         single
+	JGE         single
 
 singleEnd:
+	ADDQ        $0x00000010, DX
 	TESTQ       DX, DX
 	JZ          done
 	MOVQ        $-1, SI
@@ -4590,18 +4670,19 @@ TEXT ·sumCenteredAVX512(SB), NOSPLIT, $0-28
 	MOVQ         l+0(FP), BX
 	VMOVUPS      (BX), Z0
 	VBROADCASTSS mean+24(FP), Z1
+	SUBQ         $0x00000010, CX
+	JLT          singleEnd
 
 single:
-	CMPQ        CX, $0x00000010
-	JLT         singleEnd
 	VMOVUPS     (AX)(DX*4), Z2
 	VSUBPS      Z1, Z2, Z2
 	VFMADD231PS Z2, Z2, Z0
 	ADDQ        $0x00000010, DX
 	SUBQ        $0x00000010, CX
-	JMP         single
+	JGE         single
 
 singleEnd:
+	ADDQ        $0x00000010, CX
 	TESTQ       CX, CX
 	JZ          done
 	MOVQ        $-1, BX
@@ -4627,19 +4708,20 @@ TEXT ·dotCenteredAVX512(SB), NOSPLIT, $0-36
 	MOVQ         l+0(FP), SI
 	VMOVUPS      (SI), Z0
 	VBROADCASTSS mean+32(FP), Z1
+	SUBQ         $0x00000010, DX
+	JLT          singleEnd
 
 single:
-	CMPQ        DX, $0x00000010
-	JLT         singleEnd
 	VMOVUPS     (AX)(BX*4), Z2
 	VMOVUPS     (CX)(BX*4), Z3
 	VSUBPS      Z1, Z3, Z3
 	VFMADD231PS Z3, Z2, Z0
 	ADDQ        $0x00000010, BX
 	SUBQ        $0x00000010, DX
-	JMP         single
+	JGE         single
 
 singleEnd:
+	ADDQ        $0x00000010, DX
 	TESTQ       DX, DX
 	JZ          done
 	MOVQ        $-1, SI
@@ -4664,17 +4746,18 @@ TEXT ·maxAVX512(SB), NOSPLIT, $0-24
 	XORQ    DX, DX
 	MOVQ    l+0(FP), BX
 	VMOVUPS (BX), Z0
+	SUBQ    $0x00000010, CX
+	JLT     singleEnd
 
 single:
-	CMPQ    CX, $0x00000010
-	JLT     singleEnd
 	VMOVUPS (AX)(DX*4), Z1
 	VMAXPS  Z0, Z1, Z0
 	ADDQ    $0x00000010, DX
 	SUBQ    $0x00000010, CX
-	JMP     single
+	JGE     single
 
 singleEnd:
+	ADDQ      $0x00000010, CX
 	TESTQ     CX, CX
 	JZ        done
 	MOVQ      $-1, BX
@@ -4711,10 +4794,10 @@ TEXT ·expSumAVX512(SB), NOSPLIT, $0-36
 	VBROADCASTSS vectorConstantsAVX512<>+40(SB), Z11
 	VBROADCASTSS vectorConstantsAVX512<>+44(SB), Z12
 	VBROADCASTSS vectorConstantsAVX512<>+48(SB), Z13
+	SUBQ         $0x00000010, DX
+	JLT          singleEnd
 
 single:
-	CMPQ         DX, $0x00000010
-	JLT          singleEnd
 	VMOVUPS      (CX)(BX*4), Z14
 	VSUBPS       Z1, Z14, Z14
 	VMAXPS       Z14, Z2, Z14
@@ -4736,9 +4819,10 @@ single:
 	VADDPS       Z14, Z0, Z0
 	ADDQ         $0x00000010, BX
 	SUBQ         $0x00000010, DX
-	JMP          single
+	JGE          single
 
 singleEnd:
+	ADDQ         $0x00000010, DX
 	TESTQ        DX, DX
 	JZ           done
 	MOVQ         $-1, SI
@@ -4791,10 +4875,10 @@ TEXT ·expSumOnlyAVX512(SB), NOSPLIT, $0-28
 	VBROADCASTSS vectorConstantsAVX512<>+40(SB), Z11
 	VBROADCASTSS vectorConstantsAVX512<>+44(SB), Z12
 	VBROADCASTSS vectorConstantsAVX512<>+48(SB), Z13
+	SUBQ         $0x00000010, CX
+	JLT          singleEnd
 
 single:
-	CMPQ         CX, $0x00000010
-	JLT          singleEnd
 	VMOVUPS      (AX)(DX*4), Z14
 	VSUBPS       Z1, Z14, Z14
 	VMAXPS       Z14, Z2, Z14
@@ -4815,9 +4899,10 @@ single:
 	VADDPS       Z14, Z0, Z0
 	ADDQ         $0x00000010, DX
 	SUBQ         $0x00000010, CX
-	JMP          single
+	JGE          single
 
 singleEnd:
+	ADDQ         $0x00000010, CX
 	TESTQ        CX, CX
 	JZ           done
 	MOVQ         $-1, BX
@@ -4871,10 +4956,10 @@ TEXT ·expScaleShiftSumAVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS vectorConstantsAVX512<>+40(SB), Z12
 	VBROADCASTSS vectorConstantsAVX512<>+44(SB), Z13
 	VBROADCASTSS vectorConstantsAVX512<>+48(SB), Z14
+	SUBQ         $0x00000010, DX
+	JLT          singleEnd
 
 single:
-	CMPQ         DX, $0x00000010
-	JLT          singleEnd
 	VMOVUPS      (CX)(BX*4), Z15
 	VFMADD213PS  Z2, Z1, Z15
 	VMAXPS       Z15, Z3, Z15
@@ -4896,9 +4981,10 @@ single:
 	VADDPS       Z15, Z0, Z0
 	ADDQ         $0x00000010, BX
 	SUBQ         $0x00000010, DX
-	JMP          single
+	JGE          single
 
 singleEnd:
+	ADDQ         $0x00000010, DX
 	TESTQ        DX, DX
 	JZ           done
 	MOVQ         $-1, SI
@@ -4951,10 +5037,10 @@ TEXT ·expScaleShiftAVX512(SB), NOSPLIT, $0-32
 	VBROADCASTSS vectorConstantsAVX512<>+40(SB), Z11
 	VBROADCASTSS vectorConstantsAVX512<>+44(SB), Z12
 	VBROADCASTSS vectorConstantsAVX512<>+48(SB), Z13
+	SUBQ         $0x00000010, DX
+	JLT          singleEnd
 
 single:
-	CMPQ         DX, $0x00000010
-	JLT          singleEnd
 	VMOVUPS      (CX)(BX*4), Z14
 	VFMADD213PS  Z1, Z0, Z14
 	VMAXPS       Z14, Z2, Z14
@@ -4975,9 +5061,10 @@ single:
 	VMOVUPS      Z14, (AX)(BX*4)
 	ADDQ         $0x00000010, BX
 	SUBQ         $0x00000010, DX
-	JMP          single
+	JGE          single
 
 singleEnd:
+	ADDQ         $0x00000010, DX
 	TESTQ        DX, DX
 	JZ           done
 	MOVQ         $-1, SI
@@ -5016,10 +5103,10 @@ TEXT ·scaleShiftMulAVX512(SB), NOSPLIT, $0-40
 	XORQ         SI, SI
 	VBROADCASTSS a+32(FP), Z0
 	VBROADCASTSS b+36(FP), Z1
+	SUBQ         $0x00000020, BX
+	JLT          unrolledEnd
 
 unrolled:
-	CMPQ        BX, $0x00000020
-	JLT         unrolledEnd
 	VMOVUPS     (CX)(SI*4), Z2
 	VFMADD213PS Z1, Z0, Z2
 	VMOVUPS     (DX)(SI*4), Z3
@@ -5032,12 +5119,14 @@ unrolled:
 	VMOVUPS     Z2, 64(AX)(SI*4)
 	ADDQ        $0x00000020, SI
 	SUBQ        $0x00000020, BX
-	JMP         unrolled
+	JGE         unrolled
 
 unrolledEnd:
+	ADDQ $0x00000020, BX
+	SUBQ $0x00000010, BX
+	JLT  singleEnd
+
 single:
-	CMPQ        BX, $0x00000010
-	JLT         singleEnd
 	VMOVUPS     (CX)(SI*4), Z2
 	VFMADD213PS Z1, Z0, Z2
 	VMOVUPS     (DX)(SI*4), Z3
@@ -5045,9 +5134,10 @@ single:
 	VMOVUPS     Z2, (AX)(SI*4)
 	ADDQ        $0x00000010, SI
 	SUBQ        $0x00000010, BX
-	JMP         single
+	JGE         single
 
 singleEnd:
+	ADDQ        $0x00000010, BX
 	TESTQ       BX, BX
 	JZ          done
 	MOVQ        $-1, DI
@@ -5072,10 +5162,10 @@ TEXT ·softmaxBackwardAVX512(SB), NOSPLIT, $0-36
 	MOVQ         n+24(FP), BX
 	XORQ         SI, SI
 	VBROADCASTSS dot+32(FP), Z0
+	SUBQ         $0x00000020, BX
+	JLT          unrolledEnd
 
 unrolled:
-	CMPQ    BX, $0x00000020
-	JLT     unrolledEnd
 	VMOVUPS (DX)(SI*4), Z1
 	VMOVUPS (CX)(SI*4), Z2
 	VSUBPS  Z0, Z2, Z2
@@ -5088,12 +5178,14 @@ unrolled:
 	VMOVUPS Z1, 64(AX)(SI*4)
 	ADDQ    $0x00000020, SI
 	SUBQ    $0x00000020, BX
-	JMP     unrolled
+	JGE     unrolled
 
 unrolledEnd:
+	ADDQ $0x00000020, BX
+	SUBQ $0x00000010, BX
+	JLT  singleEnd
+
 single:
-	CMPQ    BX, $0x00000010
-	JLT     singleEnd
 	VMOVUPS (DX)(SI*4), Z1
 	VMOVUPS (CX)(SI*4), Z2
 	VSUBPS  Z0, Z2, Z2
@@ -5101,9 +5193,10 @@ single:
 	VMOVUPS Z1, (AX)(SI*4)
 	ADDQ    $0x00000010, SI
 	SUBQ    $0x00000010, BX
-	JMP     single
+	JGE     single
 
 singleEnd:
+	ADDQ      $0x00000010, BX
 	TESTQ     BX, BX
 	JZ        done
 	MOVQ      $-1, DI
@@ -5128,10 +5221,10 @@ TEXT ·normalizeAVX512(SB), NOSPLIT, $0-32
 	XORQ         BX, BX
 	VBROADCASTSS mean+24(FP), Z0
 	VBROADCASTSS rstd+28(FP), Z1
+	SUBQ         $0x00000020, DX
+	JLT          unrolledEnd
 
 unrolled:
-	CMPQ    DX, $0x00000020
-	JLT     unrolledEnd
 	VMOVUPS (CX)(BX*4), Z2
 	VSUBPS  Z0, Z2, Z2
 	VMULPS  Z1, Z2, Z2
@@ -5142,21 +5235,24 @@ unrolled:
 	VMOVUPS Z2, 64(AX)(BX*4)
 	ADDQ    $0x00000020, BX
 	SUBQ    $0x00000020, DX
-	JMP     unrolled
+	JGE     unrolled
 
 unrolledEnd:
+	ADDQ $0x00000020, DX
+	SUBQ $0x00000010, DX
+	JLT  singleEnd
+
 single:
-	CMPQ    DX, $0x00000010
-	JLT     singleEnd
 	VMOVUPS (CX)(BX*4), Z2
 	VSUBPS  Z0, Z2, Z2
 	VMULPS  Z1, Z2, Z2
 	VMOVUPS Z2, (AX)(BX*4)
 	ADDQ    $0x00000010, BX
 	SUBQ    $0x00000010, DX
-	JMP     single
+	JGE     single
 
 singleEnd:
+	ADDQ      $0x00000010, DX
 	TESTQ     DX, DX
 	JZ        done
 	MOVQ      $-1, SI
@@ -5181,10 +5277,10 @@ TEXT ·normalizeScaleAVX512(SB), NOSPLIT, $0-40
 	XORQ         SI, SI
 	VBROADCASTSS mean+32(FP), Z0
 	VBROADCASTSS rstd+36(FP), Z1
+	SUBQ         $0x00000020, BX
+	JLT          unrolledEnd
 
 unrolled:
-	CMPQ    BX, $0x00000020
-	JLT     unrolledEnd
 	VMOVUPS (CX)(SI*4), Z2
 	VSUBPS  Z0, Z2, Z2
 	VMULPS  Z1, Z2, Z2
@@ -5199,12 +5295,14 @@ unrolled:
 	VMOVUPS Z2, 64(AX)(SI*4)
 	ADDQ    $0x00000020, SI
 	SUBQ    $0x00000020, BX
-	JMP     unrolled
+	JGE     unrolled
 
 unrolledEnd:
+	ADDQ $0x00000020, BX
+	SUBQ $0x00000010, BX
+	JLT  singleEnd
+
 single:
-	CMPQ    BX, $0x00000010
-	JLT     singleEnd
 	VMOVUPS (CX)(SI*4), Z2
 	VSUBPS  Z0, Z2, Z2
 	VMULPS  Z1, Z2, Z2
@@ -5213,9 +5311,10 @@ single:
 	VMOVUPS Z2, (AX)(SI*4)
 	ADDQ    $0x00000010, SI
 	SUBQ    $0x00000010, BX
-	JMP     single
+	JGE     single
 
 singleEnd:
+	ADDQ      $0x00000010, BX
 	TESTQ     BX, BX
 	JZ        done
 	MOVQ      $-1, DI
@@ -5243,10 +5342,10 @@ TEXT ·normalizeAffineAVX512(SB), NOSPLIT, $0-48
 	XORQ         DI, DI
 	VBROADCASTSS mean+40(FP), Z0
 	VBROADCASTSS rstd+44(FP), Z1
+	SUBQ         $0x00000020, SI
+	JLT          unrolledEnd
 
 unrolled:
-	CMPQ        SI, $0x00000020
-	JLT         unrolledEnd
 	VMOVUPS     (CX)(DI*4), Z2
 	VSUBPS      Z0, Z2, Z2
 	VMULPS      Z1, Z2, Z2
@@ -5263,12 +5362,14 @@ unrolled:
 	VMOVUPS     Z4, 64(AX)(DI*4)
 	ADDQ        $0x00000020, DI
 	SUBQ        $0x00000020, SI
-	JMP         unrolled
+	JGE         unrolled
 
 unrolledEnd:
+	ADDQ $0x00000020, SI
+	SUBQ $0x00000010, SI
+	JLT  singleEnd
+
 single:
-	CMPQ        SI, $0x00000010
-	JLT         singleEnd
 	VMOVUPS     (CX)(DI*4), Z2
 	VSUBPS      Z0, Z2, Z2
 	VMULPS      Z1, Z2, Z2
@@ -5278,9 +5379,10 @@ single:
 	VMOVUPS     Z4, (AX)(DI*4)
 	ADDQ        $0x00000010, DI
 	SUBQ        $0x00000010, SI
-	JMP         single
+	JGE         single
 
 singleEnd:
+	ADDQ        $0x00000010, SI
 	TESTQ       SI, SI
 	JZ          done
 	MOVQ        $-1, R8
@@ -5311,10 +5413,10 @@ TEXT ·normSumsPlainAVX512(SB), NOSPLIT, $0-48
 	VMOVUPS      (SI), Z1
 	VBROADCASTSS mean+40(FP), Z2
 	VBROADCASTSS rstd+44(FP), Z3
+	SUBQ         $0x00000010, DX
+	JLT          singleEnd
 
 single:
-	CMPQ        DX, $0x00000010
-	JLT         singleEnd
 	VMOVUPS     (AX)(BX*4), Z4
 	VADDPS      Z4, Z0, Z0
 	VMOVUPS     (CX)(BX*4), Z5
@@ -5323,9 +5425,10 @@ single:
 	VFMADD231PS Z5, Z4, Z1
 	ADDQ        $0x00000010, BX
 	SUBQ        $0x00000010, DX
-	JMP         single
+	JGE         single
 
 singleEnd:
+	ADDQ        $0x00000010, DX
 	TESTQ       DX, DX
 	JZ          done
 	MOVQ        $-1, SI
@@ -5360,10 +5463,10 @@ TEXT ·normSumsAVX512(SB), NOSPLIT, $0-56
 	VMOVUPS      (DI), Z1
 	VBROADCASTSS mean+48(FP), Z2
 	VBROADCASTSS rstd+52(FP), Z3
+	SUBQ         $0x00000010, BX
+	JLT          singleEnd
 
 single:
-	CMPQ        BX, $0x00000010
-	JLT         singleEnd
 	VMOVUPS     (AX)(SI*4), Z4
 	VMOVUPS     (DX)(SI*4), Z5
 	VMULPS      Z5, Z4, Z4
@@ -5374,9 +5477,10 @@ single:
 	VFMADD231PS Z5, Z4, Z1
 	ADDQ        $0x00000010, SI
 	SUBQ        $0x00000010, BX
-	JMP         single
+	JGE         single
 
 singleEnd:
+	ADDQ        $0x00000010, BX
 	TESTQ       BX, BX
 	JZ          done
 	MOVQ        $-1, DI
@@ -5411,10 +5515,10 @@ TEXT ·normBackwardPlainAVX512(SB), NOSPLIT, $0-48
 	VBROADCASTSS rstd+36(FP), Z1
 	VBROADCASTSS meanEH+44(FP), Z2
 	VBROADCASTSS meanE+40(FP), Z3
+	SUBQ         $0x00000010, BX
+	JLT          singleEnd
 
 single:
-	CMPQ         BX, $0x00000010
-	JLT          singleEnd
 	VMOVUPS      (CX)(SI*4), Z4
 	VMOVUPS      (DX)(SI*4), Z5
 	VSUBPS       Z0, Z5, Z5
@@ -5425,9 +5529,10 @@ single:
 	VMOVUPS      Z4, (AX)(SI*4)
 	ADDQ         $0x00000010, SI
 	SUBQ         $0x00000010, BX
-	JMP          single
+	JGE          single
 
 singleEnd:
+	ADDQ         $0x00000010, BX
 	TESTQ        BX, BX
 	JZ           done
 	MOVQ         $-1, DI
@@ -5459,10 +5564,10 @@ TEXT ·normBackwardAVX512(SB), NOSPLIT, $0-56
 	VBROADCASTSS rstd+44(FP), Z1
 	VBROADCASTSS meanEH+52(FP), Z2
 	VBROADCASTSS meanE+48(FP), Z3
+	SUBQ         $0x00000010, SI
+	JLT          singleEnd
 
 single:
-	CMPQ         SI, $0x00000010
-	JLT          singleEnd
 	VMOVUPS      (CX)(DI*4), Z4
 	VMOVUPS      (BX)(DI*4), Z5
 	VMULPS       Z5, Z4, Z4
@@ -5475,9 +5580,10 @@ single:
 	VMOVUPS      Z4, (AX)(DI*4)
 	ADDQ         $0x00000010, DI
 	SUBQ         $0x00000010, SI
-	JMP          single
+	JGE          single
 
 singleEnd:
+	ADDQ         $0x00000010, SI
 	TESTQ        SI, SI
 	JZ           done
 	MOVQ         $-1, R8
@@ -5508,10 +5614,10 @@ TEXT ·normParamsAVX512(SB), NOSPLIT, $0-40
 	XORQ         SI, SI
 	VBROADCASTSS mean+32(FP), Z0
 	VBROADCASTSS rstd+36(FP), Z1
+	SUBQ         $0x00000010, BX
+	JLT          singleEnd
 
 single:
-	CMPQ        BX, $0x00000010
-	JLT         singleEnd
 	VMOVUPS     (CX)(SI*4), Z2
 	VMOVUPS     (DX)(SI*4), Z3
 	VSUBPS      Z0, Z3, Z3
@@ -5521,9 +5627,10 @@ single:
 	VMOVUPS     Z4, (AX)(SI*4)
 	ADDQ        $0x00000010, SI
 	SUBQ        $0x00000010, BX
-	JMP         single
+	JGE         single
 
 singleEnd:
+	ADDQ        $0x00000010, BX
 	TESTQ       BX, BX
 	JZ          done
 	MOVQ        $-1, DI
@@ -5536,6 +5643,114 @@ singleEnd:
 	VMOVUPS.Z   (AX)(SI*4), K1, Z1
 	VFMADD231PS Z0, Z2, Z1
 	VMOVUPS     Z1, K1, (AX)(SI*4)
+
+done:
+	VZEROUPPER
+	RET
+
+// func adamPlainAVX512(p *float32, m *float32, v *float32, grad *float32, n int, inverse float32, beta1C float32, beta2C float32, epsilon float32, alpha float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·adamPlainAVX512(SB), NOSPLIT, $0-60
+	MOVQ         p+0(FP), AX
+	MOVQ         m+8(FP), CX
+	MOVQ         v+16(FP), DX
+	MOVQ         grad+24(FP), BX
+	MOVQ         n+32(FP), SI
+	XORQ         DI, DI
+	VBROADCASTSS inverse+40(FP), Z0
+	VBROADCASTSS beta1C+44(FP), Z1
+	VBROADCASTSS beta2C+48(FP), Z2
+	VBROADCASTSS epsilon+52(FP), Z3
+	VBROADCASTSS alpha+56(FP), Z4
+	SUBQ         $0x00000020, SI
+	JLT          unrolledEnd
+
+unrolled:
+	VMOVUPS      (BX)(DI*4), Z5
+	VMULPS       Z0, Z5, Z5
+	VMOVUPS      (CX)(DI*4), Z6
+	VSUBPS       Z6, Z5, Z7
+	VFMADD231PS  Z7, Z1, Z6
+	VMOVUPS      Z6, (CX)(DI*4)
+	VMOVUPS      (DX)(DI*4), Z7
+	VFMSUB213PS  Z7, Z5, Z5
+	VFMADD231PS  Z5, Z2, Z7
+	VMOVUPS      Z7, (DX)(DI*4)
+	VMOVUPS      64(BX)(DI*4), Z5
+	VMULPS       Z0, Z5, Z5
+	VMOVUPS      64(CX)(DI*4), Z8
+	VSUBPS       Z8, Z5, Z9
+	VFMADD231PS  Z9, Z1, Z8
+	VMOVUPS      Z8, 64(CX)(DI*4)
+	VMOVUPS      64(DX)(DI*4), Z9
+	VFMSUB213PS  Z9, Z5, Z5
+	VFMADD231PS  Z5, Z2, Z9
+	VMOVUPS      Z9, 64(DX)(DI*4)
+	VSQRTPS      Z7, Z5
+	VADDPS       Z3, Z5, Z5
+	VDIVPS       Z5, Z6, Z5
+	VMOVUPS      (AX)(DI*4), Z6
+	VFNMADD231PS Z5, Z4, Z6
+	VMOVUPS      Z6, (AX)(DI*4)
+	VSQRTPS      Z9, Z5
+	VADDPS       Z3, Z5, Z5
+	VDIVPS       Z5, Z8, Z5
+	VMOVUPS      64(AX)(DI*4), Z6
+	VFNMADD231PS Z5, Z4, Z6
+	VMOVUPS      Z6, 64(AX)(DI*4)
+	ADDQ         $0x00000020, DI
+	SUBQ         $0x00000020, SI
+	JGE          unrolled
+
+unrolledEnd:
+	ADDQ $0x00000020, SI
+	SUBQ $0x00000010, SI
+	JLT  singleEnd
+
+single:
+	VMOVUPS      (BX)(DI*4), Z5
+	VMULPS       Z0, Z5, Z5
+	VMOVUPS      (CX)(DI*4), Z6
+	VSUBPS       Z6, Z5, Z7
+	VFMADD231PS  Z7, Z1, Z6
+	VMOVUPS      Z6, (CX)(DI*4)
+	VMOVUPS      (DX)(DI*4), Z7
+	VFMSUB213PS  Z7, Z5, Z5
+	VFMADD231PS  Z5, Z2, Z7
+	VMOVUPS      Z7, (DX)(DI*4)
+	VSQRTPS      Z7, Z5
+	VADDPS       Z3, Z5, Z5
+	VDIVPS       Z5, Z6, Z5
+	VMOVUPS      (AX)(DI*4), Z6
+	VFNMADD231PS Z5, Z4, Z6
+	VMOVUPS      Z6, (AX)(DI*4)
+	ADDQ         $0x00000010, DI
+	SUBQ         $0x00000010, SI
+	JGE          single
+
+singleEnd:
+	ADDQ         $0x00000010, SI
+	TESTQ        SI, SI
+	JZ           done
+	MOVQ         $-1, R8
+	BZHIQ        SI, R8, R8
+	KMOVW        R8, K1
+	VMOVUPS.Z    (BX)(DI*4), K1, Z5
+	VMULPS       Z0, Z5, Z0
+	VMOVUPS.Z    (CX)(DI*4), K1, Z5
+	VSUBPS       Z5, Z0, Z6
+	VFMADD231PS  Z6, Z1, Z5
+	VMOVUPS      Z5, K1, (CX)(DI*4)
+	VMOVUPS.Z    (DX)(DI*4), K1, Z1
+	VFMSUB213PS  Z1, Z0, Z0
+	VFMADD231PS  Z0, Z2, Z1
+	VMOVUPS      Z1, K1, (DX)(DI*4)
+	VSQRTPS      Z1, Z0
+	VADDPS       Z3, Z0, Z0
+	VDIVPS       Z0, Z5, Z0
+	VMOVUPS.Z    (AX)(DI*4), K1, Z1
+	VFNMADD231PS Z0, Z4, Z1
+	VMOVUPS      Z1, K1, (AX)(DI*4)
 
 done:
 	VZEROUPPER
@@ -5559,10 +5774,10 @@ TEXT ·adamScaledAVX512(SB), NOSPLIT, $0-76
 	VBROADCASTSS epsilon+68(FP), Z6
 	VBROADCASTSS alpha+72(FP), Z7
 	VBROADCASTSS shrink+52(FP), Z8
+	SUBQ         $0x00000020, SI
+	JLT          unrolledEnd
 
-single:
-	CMPQ         SI, $0x00000010
-	JLT          singleEnd
+unrolled:
 	VMOVUPS      (AX)(DI*4), Z9
 	VMOVUPS      (BX)(DI*4), Z10
 	VMULPS       Z1, Z10, Z10
@@ -5573,9 +5788,56 @@ single:
 	VFMADD231PS  Z12, Z3, Z11
 	VMOVUPS      Z11, (CX)(DI*4)
 	VMOVUPS      (DX)(DI*4), Z12
-	VMOVAPS      Z12, Z13
-	VFMSUB231PS  Z10, Z10, Z13
-	VFMADD231PS  Z13, Z4, Z12
+	VFMSUB213PS  Z12, Z10, Z10
+	VFMADD231PS  Z10, Z4, Z12
+	VMOVUPS      Z12, (DX)(DI*4)
+	VMOVUPS      64(AX)(DI*4), Z10
+	VMOVUPS      64(BX)(DI*4), Z13
+	VMULPS       Z1, Z13, Z13
+	VMULPS       Z2, Z13, Z13
+	VFMADD231PS  Z10, Z0, Z13
+	VMOVUPS      64(CX)(DI*4), Z14
+	VSUBPS       Z14, Z13, Z15
+	VFMADD231PS  Z15, Z3, Z14
+	VMOVUPS      Z14, 64(CX)(DI*4)
+	VMOVUPS      64(DX)(DI*4), Z15
+	VFMSUB213PS  Z15, Z13, Z13
+	VFMADD231PS  Z13, Z4, Z15
+	VMOVUPS      Z15, 64(DX)(DI*4)
+	VSQRTPS      Z12, Z12
+	VFMADD213PS  Z6, Z5, Z12
+	VDIVPS       Z12, Z11, Z11
+	VMULPS       Z8, Z9, Z9
+	VFNMADD231PS Z11, Z7, Z9
+	VMOVUPS      Z9, (AX)(DI*4)
+	VSQRTPS      Z15, Z9
+	VFMADD213PS  Z6, Z5, Z9
+	VDIVPS       Z9, Z14, Z9
+	VMULPS       Z8, Z10, Z10
+	VFNMADD231PS Z9, Z7, Z10
+	VMOVUPS      Z10, 64(AX)(DI*4)
+	ADDQ         $0x00000020, DI
+	SUBQ         $0x00000020, SI
+	JGE          unrolled
+
+unrolledEnd:
+	ADDQ $0x00000020, SI
+	SUBQ $0x00000010, SI
+	JLT  singleEnd
+
+single:
+	VMOVUPS      (AX)(DI*4), Z9
+	VMOVUPS      (BX)(DI*4), Z10
+	VMULPS       Z1, Z10, Z10
+	VMULPS       Z2, Z10, Z10
+	VFMADD231PS  Z9, Z0, Z10
+	VMOVUPS      (CX)(DI*4), Z11
+	VSUBPS       Z11, Z10, Z12
+	VFMADD231PS  Z12, Z3, Z11
+	VMOVUPS      Z11, (CX)(DI*4)
+	VMOVUPS      (DX)(DI*4), Z12
+	VFMSUB213PS  Z12, Z10, Z10
+	VFMADD231PS  Z10, Z4, Z12
 	VMOVUPS      Z12, (DX)(DI*4)
 	VSQRTPS      Z12, Z10
 	VFMADD213PS  Z6, Z5, Z10
@@ -5585,9 +5847,10 @@ single:
 	VMOVUPS      Z9, (AX)(DI*4)
 	ADDQ         $0x00000010, DI
 	SUBQ         $0x00000010, SI
-	JMP          single
+	JGE          single
 
 singleEnd:
+	ADDQ         $0x00000010, SI
 	TESTQ        SI, SI
 	JZ           done
 	MOVQ         $-1, R8
@@ -5603,9 +5866,8 @@ singleEnd:
 	VFMADD231PS  Z2, Z3, Z0
 	VMOVUPS      Z0, K1, (CX)(DI*4)
 	VMOVUPS.Z    (DX)(DI*4), K1, Z2
-	VMOVAPS      Z2, Z3
-	VFMSUB231PS  Z1, Z1, Z3
-	VFMADD231PS  Z3, Z4, Z2
+	VFMSUB213PS  Z2, Z1, Z1
+	VFMADD231PS  Z1, Z4, Z2
 	VMOVUPS      Z2, K1, (DX)(DI*4)
 	VSQRTPS      Z2, Z1
 	VFMADD213PS  Z6, Z5, Z1
@@ -5636,10 +5898,10 @@ TEXT ·adamDividedAVX512(SB), NOSPLIT, $0-76
 	VBROADCASTSS epsilon+68(FP), Z6
 	VBROADCASTSS alpha+72(FP), Z7
 	VBROADCASTSS shrink+52(FP), Z8
+	SUBQ         $0x00000020, SI
+	JLT          unrolledEnd
 
-single:
-	CMPQ         SI, $0x00000010
-	JLT          singleEnd
+unrolled:
 	VMOVUPS      (AX)(DI*4), Z9
 	VMOVUPS      (BX)(DI*4), Z10
 	VDIVPS       Z1, Z10, Z10
@@ -5650,9 +5912,56 @@ single:
 	VFMADD231PS  Z12, Z3, Z11
 	VMOVUPS      Z11, (CX)(DI*4)
 	VMOVUPS      (DX)(DI*4), Z12
-	VMOVAPS      Z12, Z13
-	VFMSUB231PS  Z10, Z10, Z13
-	VFMADD231PS  Z13, Z4, Z12
+	VFMSUB213PS  Z12, Z10, Z10
+	VFMADD231PS  Z10, Z4, Z12
+	VMOVUPS      Z12, (DX)(DI*4)
+	VMOVUPS      64(AX)(DI*4), Z10
+	VMOVUPS      64(BX)(DI*4), Z13
+	VDIVPS       Z1, Z13, Z13
+	VMULPS       Z2, Z13, Z13
+	VFMADD231PS  Z10, Z0, Z13
+	VMOVUPS      64(CX)(DI*4), Z14
+	VSUBPS       Z14, Z13, Z15
+	VFMADD231PS  Z15, Z3, Z14
+	VMOVUPS      Z14, 64(CX)(DI*4)
+	VMOVUPS      64(DX)(DI*4), Z15
+	VFMSUB213PS  Z15, Z13, Z13
+	VFMADD231PS  Z13, Z4, Z15
+	VMOVUPS      Z15, 64(DX)(DI*4)
+	VSQRTPS      Z12, Z12
+	VFMADD213PS  Z6, Z5, Z12
+	VDIVPS       Z12, Z11, Z11
+	VMULPS       Z8, Z9, Z9
+	VFNMADD231PS Z11, Z7, Z9
+	VMOVUPS      Z9, (AX)(DI*4)
+	VSQRTPS      Z15, Z9
+	VFMADD213PS  Z6, Z5, Z9
+	VDIVPS       Z9, Z14, Z9
+	VMULPS       Z8, Z10, Z10
+	VFNMADD231PS Z9, Z7, Z10
+	VMOVUPS      Z10, 64(AX)(DI*4)
+	ADDQ         $0x00000020, DI
+	SUBQ         $0x00000020, SI
+	JGE          unrolled
+
+unrolledEnd:
+	ADDQ $0x00000020, SI
+	SUBQ $0x00000010, SI
+	JLT  singleEnd
+
+single:
+	VMOVUPS      (AX)(DI*4), Z9
+	VMOVUPS      (BX)(DI*4), Z10
+	VDIVPS       Z1, Z10, Z10
+	VMULPS       Z2, Z10, Z10
+	VFMADD231PS  Z9, Z0, Z10
+	VMOVUPS      (CX)(DI*4), Z11
+	VSUBPS       Z11, Z10, Z12
+	VFMADD231PS  Z12, Z3, Z11
+	VMOVUPS      Z11, (CX)(DI*4)
+	VMOVUPS      (DX)(DI*4), Z12
+	VFMSUB213PS  Z12, Z10, Z10
+	VFMADD231PS  Z10, Z4, Z12
 	VMOVUPS      Z12, (DX)(DI*4)
 	VSQRTPS      Z12, Z10
 	VFMADD213PS  Z6, Z5, Z10
@@ -5662,9 +5971,10 @@ single:
 	VMOVUPS      Z9, (AX)(DI*4)
 	ADDQ         $0x00000010, DI
 	SUBQ         $0x00000010, SI
-	JMP          single
+	JGE          single
 
 singleEnd:
+	ADDQ         $0x00000010, SI
 	TESTQ        SI, SI
 	JZ           done
 	MOVQ         $-1, R8
@@ -5680,9 +5990,8 @@ singleEnd:
 	VFMADD231PS  Z2, Z3, Z0
 	VMOVUPS      Z0, K1, (CX)(DI*4)
 	VMOVUPS.Z    (DX)(DI*4), K1, Z2
-	VMOVAPS      Z2, Z3
-	VFMSUB231PS  Z1, Z1, Z3
-	VFMADD231PS  Z3, Z4, Z2
+	VFMSUB213PS  Z2, Z1, Z1
+	VFMADD231PS  Z1, Z4, Z2
 	VMOVUPS      Z2, K1, (DX)(DI*4)
 	VSQRTPS      Z2, Z1
 	VFMADD213PS  Z6, Z5, Z1
@@ -5706,10 +6015,10 @@ TEXT ·sgdAVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS count+24(FP), Z1
 	VBROADCASTSS clip+28(FP), Z2
 	VBROADCASTSS rate+36(FP), Z3
+	SUBQ         $0x00000010, DX
+	JLT          singleEnd
 
 single:
-	CMPQ         DX, $0x00000010
-	JLT          singleEnd
 	VMOVUPS      (AX)(BX*4), Z4
 	VMOVUPS      (CX)(BX*4), Z5
 	VDIVPS       Z1, Z5, Z5
@@ -5719,9 +6028,10 @@ single:
 	VMOVUPS      Z4, (AX)(BX*4)
 	ADDQ         $0x00000010, BX
 	SUBQ         $0x00000010, DX
-	JMP          single
+	JGE          single
 
 singleEnd:
+	ADDQ         $0x00000010, DX
 	TESTQ        DX, DX
 	JZ           done
 	MOVQ         $-1, SI
@@ -5753,10 +6063,10 @@ TEXT ·momentumAVX512(SB), NOSPLIT, $0-56
 	VBROADCASTSS inner+48(FP), Z3
 	VBROADCASTSS momentum+44(FP), Z4
 	VBROADCASTSS rate+52(FP), Z5
+	SUBQ         $0x00000010, BX
+	JLT          singleEnd
 
 single:
-	CMPQ         BX, $0x00000010
-	JLT          singleEnd
 	VMOVUPS      (AX)(SI*4), Z6
 	VMOVUPS      (DX)(SI*4), Z7
 	VDIVPS       Z1, Z7, Z7
@@ -5770,9 +6080,10 @@ single:
 	VMOVUPS      Z6, (AX)(SI*4)
 	ADDQ         $0x00000010, SI
 	SUBQ         $0x00000010, BX
-	JMP          single
+	JGE          single
 
 singleEnd:
+	ADDQ         $0x00000010, BX
 	TESTQ        BX, BX
 	JZ           done
 	MOVQ         $-1, DI
@@ -5808,10 +6119,10 @@ TEXT ·nesterovAVX512(SB), NOSPLIT, $0-56
 	VBROADCASTSS inner+48(FP), Z3
 	VBROADCASTSS momentum+44(FP), Z4
 	VBROADCASTSS rate+52(FP), Z5
+	SUBQ         $0x00000010, BX
+	JLT          singleEnd
 
 single:
-	CMPQ         BX, $0x00000010
-	JLT          singleEnd
 	VMOVUPS      (AX)(SI*4), Z6
 	VMOVUPS      (DX)(SI*4), Z7
 	VDIVPS       Z1, Z7, Z7
@@ -5826,9 +6137,10 @@ single:
 	VMOVUPS      Z6, (AX)(SI*4)
 	ADDQ         $0x00000010, SI
 	SUBQ         $0x00000010, BX
-	JMP          single
+	JGE          single
 
 singleEnd:
+	ADDQ         $0x00000010, BX
 	TESTQ        BX, BX
 	JZ           done
 	MOVQ         $-1, DI
@@ -5862,10 +6174,10 @@ TEXT ·roundBFloat16AVX512(SB), NOSPLIT, $0-24
 	VBROADCASTSS vectorConstantsAVX512<>+252(SB), Z1
 	VBROADCASTSS vectorConstantsAVX512<>+256(SB), Z2
 	VBROADCASTSS vectorConstantsAVX512<>+260(SB), Z3
+	SUBQ         $0x00000020, DX
+	JLT          unrolledEnd
 
 unrolled:
-	CMPQ    DX, $0x00000020
-	JLT     unrolledEnd
 	VMOVUPS (CX)(BX*4), Z4
 	VPADDD  Z0, Z4, Z5
 	VPSRLD  $0x10, Z4, Z6
@@ -5888,12 +6200,14 @@ unrolled:
 	VMOVUPS Z4, 64(AX)(BX*4)
 	ADDQ    $0x00000020, BX
 	SUBQ    $0x00000020, DX
-	JMP     unrolled
+	JGE     unrolled
 
 unrolledEnd:
+	ADDQ $0x00000020, DX
+	SUBQ $0x00000010, DX
+	JLT  singleEnd
+
 single:
-	CMPQ    DX, $0x00000010
-	JLT     singleEnd
 	VMOVUPS (CX)(BX*4), Z4
 	VPADDD  Z0, Z4, Z5
 	VPSRLD  $0x10, Z4, Z6
@@ -5906,9 +6220,10 @@ single:
 	VMOVUPS Z4, (AX)(BX*4)
 	ADDQ    $0x00000010, BX
 	SUBQ    $0x00000010, DX
-	JMP     single
+	JGE     single
 
 singleEnd:
+	ADDQ      $0x00000010, DX
 	TESTQ     DX, DX
 	JZ        done
 	MOVQ      $-1, SI
@@ -6800,10 +7115,10 @@ TEXT ·addAVX2(SB), NOSPLIT, $0-32
 	MOVQ b+16(FP), DX
 	MOVQ n+24(FP), BX
 	XORQ SI, SI
+	SUBQ $0x00000020, BX
+	JLT  unrolledEnd
 
 unrolled:
-	CMPQ    BX, $0x00000020
-	JLT     unrolledEnd
 	VMOVUPS (CX)(SI*4), Y0
 	VMOVUPS (DX)(SI*4), Y1
 	VADDPS  Y1, Y0, Y0
@@ -6822,21 +7137,24 @@ unrolled:
 	VMOVUPS Y0, 96(AX)(SI*4)
 	ADDQ    $0x00000020, SI
 	SUBQ    $0x00000020, BX
-	JMP     unrolled
+	JGE     unrolled
 
 unrolledEnd:
+	ADDQ $0x00000020, BX
+	SUBQ $0x00000008, BX
+	JLT  singleEnd
+
 single:
-	CMPQ    BX, $0x00000008
-	JLT     singleEnd
 	VMOVUPS (CX)(SI*4), Y0
 	VMOVUPS (DX)(SI*4), Y1
 	VADDPS  Y1, Y0, Y0
 	VMOVUPS Y0, (AX)(SI*4)
 	ADDQ    $0x00000008, SI
 	SUBQ    $0x00000008, BX
-	JMP     single
+	JGE     single
 
 singleEnd:
+	ADDQ       $0x00000008, BX
 	TESTQ      BX, BX
 	JZ         done
 	LEAQ       vectorTailMasks<>+0(SB), DI
@@ -6860,10 +7178,10 @@ TEXT ·addPastAVX2(SB), NOSPLIT, $0-32
 	MOVQ b+16(FP), DX
 	MOVQ n+24(FP), BX
 	XORQ SI, SI
+	SUBQ $0x00000020, BX
+	JLT  unrolledEnd
 
 unrolled:
-	CMPQ     BX, $0x00000020
-	JLT      unrolledEnd
 	VMOVUPS  (CX)(SI*4), Y0
 	VMOVUPS  (DX)(SI*4), Y1
 	VADDPS   Y1, Y0, Y0
@@ -6882,21 +7200,24 @@ unrolled:
 	VMOVNTPS Y0, 96(AX)(SI*4)
 	ADDQ     $0x00000020, SI
 	SUBQ     $0x00000020, BX
-	JMP      unrolled
+	JGE      unrolled
 
 unrolledEnd:
+	ADDQ $0x00000020, BX
+	SUBQ $0x00000008, BX
+	JLT  singleEnd
+
 single:
-	CMPQ     BX, $0x00000008
-	JLT      singleEnd
 	VMOVUPS  (CX)(SI*4), Y0
 	VMOVUPS  (DX)(SI*4), Y1
 	VADDPS   Y1, Y0, Y0
 	VMOVNTPS Y0, (AX)(SI*4)
 	ADDQ     $0x00000008, SI
 	SUBQ     $0x00000008, BX
-	JMP      single
+	JGE      single
 
 singleEnd:
+	ADDQ $0x00000008, BX
 	SFENCE
 	VZEROUPPER
 	RET
@@ -6909,10 +7230,10 @@ TEXT ·subAVX2(SB), NOSPLIT, $0-32
 	MOVQ b+16(FP), DX
 	MOVQ n+24(FP), BX
 	XORQ SI, SI
+	SUBQ $0x00000020, BX
+	JLT  unrolledEnd
 
 unrolled:
-	CMPQ    BX, $0x00000020
-	JLT     unrolledEnd
 	VMOVUPS (CX)(SI*4), Y0
 	VMOVUPS (DX)(SI*4), Y1
 	VSUBPS  Y1, Y0, Y0
@@ -6931,21 +7252,24 @@ unrolled:
 	VMOVUPS Y0, 96(AX)(SI*4)
 	ADDQ    $0x00000020, SI
 	SUBQ    $0x00000020, BX
-	JMP     unrolled
+	JGE     unrolled
 
 unrolledEnd:
+	ADDQ $0x00000020, BX
+	SUBQ $0x00000008, BX
+	JLT  singleEnd
+
 single:
-	CMPQ    BX, $0x00000008
-	JLT     singleEnd
 	VMOVUPS (CX)(SI*4), Y0
 	VMOVUPS (DX)(SI*4), Y1
 	VSUBPS  Y1, Y0, Y0
 	VMOVUPS Y0, (AX)(SI*4)
 	ADDQ    $0x00000008, SI
 	SUBQ    $0x00000008, BX
-	JMP     single
+	JGE     single
 
 singleEnd:
+	ADDQ       $0x00000008, BX
 	TESTQ      BX, BX
 	JZ         done
 	LEAQ       vectorTailMasks<>+0(SB), DI
@@ -6969,10 +7293,10 @@ TEXT ·mulAVX2(SB), NOSPLIT, $0-32
 	MOVQ b+16(FP), DX
 	MOVQ n+24(FP), BX
 	XORQ SI, SI
+	SUBQ $0x00000020, BX
+	JLT  unrolledEnd
 
 unrolled:
-	CMPQ    BX, $0x00000020
-	JLT     unrolledEnd
 	VMOVUPS (CX)(SI*4), Y0
 	VMOVUPS (DX)(SI*4), Y1
 	VMULPS  Y1, Y0, Y0
@@ -6991,21 +7315,24 @@ unrolled:
 	VMOVUPS Y0, 96(AX)(SI*4)
 	ADDQ    $0x00000020, SI
 	SUBQ    $0x00000020, BX
-	JMP     unrolled
+	JGE     unrolled
 
 unrolledEnd:
+	ADDQ $0x00000020, BX
+	SUBQ $0x00000008, BX
+	JLT  singleEnd
+
 single:
-	CMPQ    BX, $0x00000008
-	JLT     singleEnd
 	VMOVUPS (CX)(SI*4), Y0
 	VMOVUPS (DX)(SI*4), Y1
 	VMULPS  Y1, Y0, Y0
 	VMOVUPS Y0, (AX)(SI*4)
 	ADDQ    $0x00000008, SI
 	SUBQ    $0x00000008, BX
-	JMP     single
+	JGE     single
 
 singleEnd:
+	ADDQ       $0x00000008, BX
 	TESTQ      BX, BX
 	JZ         done
 	LEAQ       vectorTailMasks<>+0(SB), DI
@@ -7029,10 +7356,10 @@ TEXT ·mulPastAVX2(SB), NOSPLIT, $0-32
 	MOVQ b+16(FP), DX
 	MOVQ n+24(FP), BX
 	XORQ SI, SI
+	SUBQ $0x00000020, BX
+	JLT  unrolledEnd
 
 unrolled:
-	CMPQ     BX, $0x00000020
-	JLT      unrolledEnd
 	VMOVUPS  (CX)(SI*4), Y0
 	VMOVUPS  (DX)(SI*4), Y1
 	VMULPS   Y1, Y0, Y0
@@ -7051,21 +7378,24 @@ unrolled:
 	VMOVNTPS Y0, 96(AX)(SI*4)
 	ADDQ     $0x00000020, SI
 	SUBQ     $0x00000020, BX
-	JMP      unrolled
+	JGE      unrolled
 
 unrolledEnd:
+	ADDQ $0x00000020, BX
+	SUBQ $0x00000008, BX
+	JLT  singleEnd
+
 single:
-	CMPQ     BX, $0x00000008
-	JLT      singleEnd
 	VMOVUPS  (CX)(SI*4), Y0
 	VMOVUPS  (DX)(SI*4), Y1
 	VMULPS   Y1, Y0, Y0
 	VMOVNTPS Y0, (AX)(SI*4)
 	ADDQ     $0x00000008, SI
 	SUBQ     $0x00000008, BX
-	JMP      single
+	JGE      single
 
 singleEnd:
+	ADDQ $0x00000008, BX
 	SFENCE
 	VZEROUPPER
 	RET
@@ -7078,10 +7408,10 @@ TEXT ·mulAddAVX2(SB), NOSPLIT, $0-32
 	MOVQ b+16(FP), DX
 	MOVQ n+24(FP), BX
 	XORQ SI, SI
+	SUBQ $0x00000020, BX
+	JLT  unrolledEnd
 
 unrolled:
-	CMPQ        BX, $0x00000020
-	JLT         unrolledEnd
 	VMOVUPS     (CX)(SI*4), Y0
 	VMOVUPS     (DX)(SI*4), Y1
 	VMOVUPS     (AX)(SI*4), Y2
@@ -7104,12 +7434,14 @@ unrolled:
 	VMOVUPS     Y2, 96(AX)(SI*4)
 	ADDQ        $0x00000020, SI
 	SUBQ        $0x00000020, BX
-	JMP         unrolled
+	JGE         unrolled
 
 unrolledEnd:
+	ADDQ $0x00000020, BX
+	SUBQ $0x00000008, BX
+	JLT  singleEnd
+
 single:
-	CMPQ        BX, $0x00000008
-	JLT         singleEnd
 	VMOVUPS     (CX)(SI*4), Y0
 	VMOVUPS     (DX)(SI*4), Y1
 	VMOVUPS     (AX)(SI*4), Y2
@@ -7117,9 +7449,10 @@ single:
 	VMOVUPS     Y2, (AX)(SI*4)
 	ADDQ        $0x00000008, SI
 	SUBQ        $0x00000008, BX
-	JMP         single
+	JGE         single
 
 singleEnd:
+	ADDQ        $0x00000008, BX
 	TESTQ       BX, BX
 	JZ          done
 	LEAQ        vectorTailMasks<>+0(SB), DI
@@ -7144,10 +7477,10 @@ TEXT ·scaleAVX2(SB), NOSPLIT, $0-28
 	MOVQ         n+16(FP), DX
 	XORQ         BX, BX
 	VBROADCASTSS alpha+24(FP), Y0
+	SUBQ         $0x00000020, DX
+	JLT          unrolledEnd
 
 unrolled:
-	CMPQ    DX, $0x00000020
-	JLT     unrolledEnd
 	VMOVUPS (CX)(BX*4), Y1
 	VMULPS  Y1, Y0, Y1
 	VMOVUPS Y1, (AX)(BX*4)
@@ -7162,20 +7495,23 @@ unrolled:
 	VMOVUPS Y1, 96(AX)(BX*4)
 	ADDQ    $0x00000020, BX
 	SUBQ    $0x00000020, DX
-	JMP     unrolled
+	JGE     unrolled
 
 unrolledEnd:
+	ADDQ $0x00000020, DX
+	SUBQ $0x00000008, DX
+	JLT  singleEnd
+
 single:
-	CMPQ    DX, $0x00000008
-	JLT     singleEnd
 	VMOVUPS (CX)(BX*4), Y1
 	VMULPS  Y1, Y0, Y1
 	VMOVUPS Y1, (AX)(BX*4)
 	ADDQ    $0x00000008, BX
 	SUBQ    $0x00000008, DX
-	JMP     single
+	JGE     single
 
 singleEnd:
+	ADDQ       $0x00000008, DX
 	TESTQ      DX, DX
 	JZ         done
 	LEAQ       vectorTailMasks<>+0(SB), SI
@@ -7198,10 +7534,10 @@ TEXT ·scalePastAVX2(SB), NOSPLIT, $0-28
 	MOVQ         n+16(FP), DX
 	XORQ         BX, BX
 	VBROADCASTSS alpha+24(FP), Y0
+	SUBQ         $0x00000020, DX
+	JLT          unrolledEnd
 
 unrolled:
-	CMPQ     DX, $0x00000020
-	JLT      unrolledEnd
 	VMOVUPS  (CX)(BX*4), Y1
 	VMULPS   Y1, Y0, Y1
 	VMOVNTPS Y1, (AX)(BX*4)
@@ -7216,20 +7552,23 @@ unrolled:
 	VMOVNTPS Y1, 96(AX)(BX*4)
 	ADDQ     $0x00000020, BX
 	SUBQ     $0x00000020, DX
-	JMP      unrolled
+	JGE      unrolled
 
 unrolledEnd:
+	ADDQ $0x00000020, DX
+	SUBQ $0x00000008, DX
+	JLT  singleEnd
+
 single:
-	CMPQ     DX, $0x00000008
-	JLT      singleEnd
 	VMOVUPS  (CX)(BX*4), Y1
 	VMULPS   Y1, Y0, Y1
 	VMOVNTPS Y1, (AX)(BX*4)
 	ADDQ     $0x00000008, BX
 	SUBQ     $0x00000008, DX
-	JMP      single
+	JGE      single
 
 singleEnd:
+	ADDQ $0x00000008, DX
 	SFENCE
 	VZEROUPPER
 	RET
@@ -7242,10 +7581,10 @@ TEXT ·axpyAVX2(SB), NOSPLIT, $0-28
 	MOVQ         n+16(FP), DX
 	XORQ         BX, BX
 	VBROADCASTSS alpha+24(FP), Y0
+	SUBQ         $0x00000020, DX
+	JLT          unrolledEnd
 
 unrolled:
-	CMPQ        DX, $0x00000020
-	JLT         unrolledEnd
 	VMOVUPS     (CX)(BX*4), Y1
 	VMOVUPS     (AX)(BX*4), Y2
 	VFMADD231PS Y1, Y0, Y2
@@ -7264,21 +7603,24 @@ unrolled:
 	VMOVUPS     Y2, 96(AX)(BX*4)
 	ADDQ        $0x00000020, BX
 	SUBQ        $0x00000020, DX
-	JMP         unrolled
+	JGE         unrolled
 
 unrolledEnd:
+	ADDQ $0x00000020, DX
+	SUBQ $0x00000008, DX
+	JLT  singleEnd
+
 single:
-	CMPQ        DX, $0x00000008
-	JLT         singleEnd
 	VMOVUPS     (CX)(BX*4), Y1
 	VMOVUPS     (AX)(BX*4), Y2
 	VFMADD231PS Y1, Y0, Y2
 	VMOVUPS     Y2, (AX)(BX*4)
 	ADDQ        $0x00000008, BX
 	SUBQ        $0x00000008, DX
-	JMP         single
+	JGE         single
 
 singleEnd:
+	ADDQ        $0x00000008, DX
 	TESTQ       DX, DX
 	JZ          done
 	LEAQ        vectorTailMasks<>+0(SB), SI
@@ -7303,10 +7645,10 @@ TEXT ·scaleShiftAVX2(SB), NOSPLIT, $0-32
 	XORQ         BX, BX
 	VBROADCASTSS a+24(FP), Y0
 	VBROADCASTSS b+28(FP), Y1
+	SUBQ         $0x00000020, DX
+	JLT          unrolledEnd
 
 unrolled:
-	CMPQ        DX, $0x00000020
-	JLT         unrolledEnd
 	VMOVUPS     (CX)(BX*4), Y2
 	VFMADD213PS Y1, Y0, Y2
 	VMOVUPS     Y2, (AX)(BX*4)
@@ -7321,20 +7663,23 @@ unrolled:
 	VMOVUPS     Y2, 96(AX)(BX*4)
 	ADDQ        $0x00000020, BX
 	SUBQ        $0x00000020, DX
-	JMP         unrolled
+	JGE         unrolled
 
 unrolledEnd:
+	ADDQ $0x00000020, DX
+	SUBQ $0x00000008, DX
+	JLT  singleEnd
+
 single:
-	CMPQ        DX, $0x00000008
-	JLT         singleEnd
 	VMOVUPS     (CX)(BX*4), Y2
 	VFMADD213PS Y1, Y0, Y2
 	VMOVUPS     Y2, (AX)(BX*4)
 	ADDQ        $0x00000008, BX
 	SUBQ        $0x00000008, DX
-	JMP         single
+	JGE         single
 
 singleEnd:
+	ADDQ        $0x00000008, DX
 	TESTQ       DX, DX
 	JZ          done
 	LEAQ        vectorTailMasks<>+0(SB), SI
@@ -7358,10 +7703,10 @@ TEXT ·scaleShiftPastAVX2(SB), NOSPLIT, $0-32
 	XORQ         BX, BX
 	VBROADCASTSS a+24(FP), Y0
 	VBROADCASTSS b+28(FP), Y1
+	SUBQ         $0x00000020, DX
+	JLT          unrolledEnd
 
 unrolled:
-	CMPQ        DX, $0x00000020
-	JLT         unrolledEnd
 	VMOVUPS     (CX)(BX*4), Y2
 	VFMADD213PS Y1, Y0, Y2
 	VMOVNTPS    Y2, (AX)(BX*4)
@@ -7376,20 +7721,23 @@ unrolled:
 	VMOVNTPS    Y2, 96(AX)(BX*4)
 	ADDQ        $0x00000020, BX
 	SUBQ        $0x00000020, DX
-	JMP         unrolled
+	JGE         unrolled
 
 unrolledEnd:
+	ADDQ $0x00000020, DX
+	SUBQ $0x00000008, DX
+	JLT  singleEnd
+
 single:
-	CMPQ        DX, $0x00000008
-	JLT         singleEnd
 	VMOVUPS     (CX)(BX*4), Y2
 	VFMADD213PS Y1, Y0, Y2
 	VMOVNTPS    Y2, (AX)(BX*4)
 	ADDQ        $0x00000008, BX
 	SUBQ        $0x00000008, DX
-	JMP         single
+	JGE         single
 
 singleEnd:
+	ADDQ $0x00000008, DX
 	SFENCE
 	VZEROUPPER
 	RET
@@ -7405,10 +7753,10 @@ TEXT ·combineAVX2(SB), NOSPLIT, $0-44
 	VBROADCASTSS a+32(FP), Y0
 	VBROADCASTSS b+36(FP), Y1
 	VBROADCASTSS c+40(FP), Y2
+	SUBQ         $0x00000010, BX
+	JLT          unrolledEnd
 
 unrolled:
-	CMPQ        BX, $0x00000010
-	JLT         unrolledEnd
 	VMOVUPS     (CX)(SI*4), Y3
 	VMOVUPS     (DX)(SI*4), Y4
 	VFMADD213PS Y2, Y1, Y4
@@ -7421,12 +7769,14 @@ unrolled:
 	VMOVUPS     Y4, 32(AX)(SI*4)
 	ADDQ        $0x00000010, SI
 	SUBQ        $0x00000010, BX
-	JMP         unrolled
+	JGE         unrolled
 
 unrolledEnd:
+	ADDQ $0x00000010, BX
+	SUBQ $0x00000008, BX
+	JLT  singleEnd
+
 single:
-	CMPQ        BX, $0x00000008
-	JLT         singleEnd
 	VMOVUPS     (CX)(SI*4), Y3
 	VMOVUPS     (DX)(SI*4), Y4
 	VFMADD213PS Y2, Y1, Y4
@@ -7434,9 +7784,10 @@ single:
 	VMOVUPS     Y4, (AX)(SI*4)
 	ADDQ        $0x00000008, SI
 	SUBQ        $0x00000008, BX
-	JMP         single
+	JGE         single
 
 singleEnd:
+	ADDQ        $0x00000008, BX
 	TESTQ       BX, BX
 	JZ          done
 	LEAQ        vectorTailMasks<>+0(SB), DI
@@ -7464,10 +7815,10 @@ TEXT ·combinePastAVX2(SB), NOSPLIT, $0-44
 	VBROADCASTSS a+32(FP), Y0
 	VBROADCASTSS b+36(FP), Y1
 	VBROADCASTSS c+40(FP), Y2
+	SUBQ         $0x00000010, BX
+	JLT          unrolledEnd
 
 unrolled:
-	CMPQ        BX, $0x00000010
-	JLT         unrolledEnd
 	VMOVUPS     (CX)(SI*4), Y3
 	VMOVUPS     (DX)(SI*4), Y4
 	VFMADD213PS Y2, Y1, Y4
@@ -7480,12 +7831,14 @@ unrolled:
 	VMOVNTPS    Y4, 32(AX)(SI*4)
 	ADDQ        $0x00000010, SI
 	SUBQ        $0x00000010, BX
-	JMP         unrolled
+	JGE         unrolled
 
 unrolledEnd:
+	ADDQ $0x00000010, BX
+	SUBQ $0x00000008, BX
+	JLT  singleEnd
+
 single:
-	CMPQ        BX, $0x00000008
-	JLT         singleEnd
 	VMOVUPS     (CX)(SI*4), Y3
 	VMOVUPS     (DX)(SI*4), Y4
 	VFMADD213PS Y2, Y1, Y4
@@ -7493,9 +7846,10 @@ single:
 	VMOVNTPS    Y4, (AX)(SI*4)
 	ADDQ        $0x00000008, SI
 	SUBQ        $0x00000008, BX
-	JMP         single
+	JGE         single
 
 singleEnd:
+	ADDQ $0x00000008, BX
 	SFENCE
 	VZEROUPPER
 	RET
@@ -9812,10 +10166,10 @@ TEXT ·reluAVX2(SB), NOSPLIT, $0-24
 	MOVQ  n+16(FP), DX
 	XORQ  BX, BX
 	VPXOR Y0, Y0, Y0
+	SUBQ  $0x00000020, DX
+	JLT   unrolledEnd
 
 unrolled:
-	CMPQ    DX, $0x00000020
-	JLT     unrolledEnd
 	VMOVUPS (CX)(BX*4), Y1
 	VMAXPS  Y1, Y0, Y1
 	VMOVUPS Y1, (AX)(BX*4)
@@ -9830,20 +10184,23 @@ unrolled:
 	VMOVUPS Y1, 96(AX)(BX*4)
 	ADDQ    $0x00000020, BX
 	SUBQ    $0x00000020, DX
-	JMP     unrolled
+	JGE     unrolled
 
 unrolledEnd:
+	ADDQ $0x00000020, DX
+	SUBQ $0x00000008, DX
+	JLT  singleEnd
+
 single:
-	CMPQ    DX, $0x00000008
-	JLT     singleEnd
 	VMOVUPS (CX)(BX*4), Y1
 	VMAXPS  Y1, Y0, Y1
 	VMOVUPS Y1, (AX)(BX*4)
 	ADDQ    $0x00000008, BX
 	SUBQ    $0x00000008, DX
-	JMP     single
+	JGE     single
 
 singleEnd:
+	ADDQ       $0x00000008, DX
 	TESTQ      DX, DX
 	JZ         done
 	LEAQ       vectorTailMasks<>+0(SB), SI
@@ -9866,10 +10223,10 @@ TEXT ·reluPastAVX2(SB), NOSPLIT, $0-24
 	MOVQ  n+16(FP), DX
 	XORQ  BX, BX
 	VPXOR Y0, Y0, Y0
+	SUBQ  $0x00000020, DX
+	JLT   unrolledEnd
 
 unrolled:
-	CMPQ     DX, $0x00000020
-	JLT      unrolledEnd
 	VMOVUPS  (CX)(BX*4), Y1
 	VMAXPS   Y1, Y0, Y1
 	VMOVNTPS Y1, (AX)(BX*4)
@@ -9884,20 +10241,23 @@ unrolled:
 	VMOVNTPS Y1, 96(AX)(BX*4)
 	ADDQ     $0x00000020, BX
 	SUBQ     $0x00000020, DX
-	JMP      unrolled
+	JGE      unrolled
 
 unrolledEnd:
+	ADDQ $0x00000020, DX
+	SUBQ $0x00000008, DX
+	JLT  singleEnd
+
 single:
-	CMPQ     DX, $0x00000008
-	JLT      singleEnd
 	VMOVUPS  (CX)(BX*4), Y1
 	VMAXPS   Y1, Y0, Y1
 	VMOVNTPS Y1, (AX)(BX*4)
 	ADDQ     $0x00000008, BX
 	SUBQ     $0x00000008, DX
-	JMP      single
+	JGE      single
 
 singleEnd:
+	ADDQ $0x00000008, DX
 	SFENCE
 	VZEROUPPER
 	RET
@@ -9911,10 +10271,10 @@ TEXT ·reluBackwardAVX2(SB), NOSPLIT, $0-32
 	MOVQ  n+24(FP), BX
 	XORQ  SI, SI
 	VPXOR Y0, Y0, Y0
+	SUBQ  $0x00000010, BX
+	JLT   unrolledEnd
 
 unrolled:
-	CMPQ    BX, $0x00000010
-	JLT     unrolledEnd
 	VMOVUPS (CX)(SI*4), Y1
 	VMOVUPS (DX)(SI*4), Y2
 	VCMPPS  $0x11, Y2, Y0, Y2
@@ -9927,12 +10287,14 @@ unrolled:
 	VMOVUPS Y1, 32(AX)(SI*4)
 	ADDQ    $0x00000010, SI
 	SUBQ    $0x00000010, BX
-	JMP     unrolled
+	JGE     unrolled
 
 unrolledEnd:
+	ADDQ $0x00000010, BX
+	SUBQ $0x00000008, BX
+	JLT  singleEnd
+
 single:
-	CMPQ    BX, $0x00000008
-	JLT     singleEnd
 	VMOVUPS (CX)(SI*4), Y1
 	VMOVUPS (DX)(SI*4), Y2
 	VCMPPS  $0x11, Y2, Y0, Y2
@@ -9940,9 +10302,10 @@ single:
 	VMOVUPS Y1, (AX)(SI*4)
 	ADDQ    $0x00000008, SI
 	SUBQ    $0x00000008, BX
-	JMP     single
+	JGE     single
 
 singleEnd:
+	ADDQ       $0x00000008, BX
 	TESTQ      BX, BX
 	JZ         done
 	LEAQ       vectorTailMasks<>+0(SB), DI
@@ -9968,10 +10331,10 @@ TEXT ·reluBackwardPastAVX2(SB), NOSPLIT, $0-32
 	MOVQ  n+24(FP), BX
 	XORQ  SI, SI
 	VPXOR Y0, Y0, Y0
+	SUBQ  $0x00000010, BX
+	JLT   unrolledEnd
 
 unrolled:
-	CMPQ     BX, $0x00000010
-	JLT      unrolledEnd
 	VMOVUPS  (CX)(SI*4), Y1
 	VMOVUPS  (DX)(SI*4), Y2
 	VCMPPS   $0x11, Y2, Y0, Y2
@@ -9984,12 +10347,14 @@ unrolled:
 	VMOVNTPS Y1, 32(AX)(SI*4)
 	ADDQ     $0x00000010, SI
 	SUBQ     $0x00000010, BX
-	JMP      unrolled
+	JGE      unrolled
 
 unrolledEnd:
+	ADDQ $0x00000010, BX
+	SUBQ $0x00000008, BX
+	JLT  singleEnd
+
 single:
-	CMPQ     BX, $0x00000008
-	JLT      singleEnd
 	VMOVUPS  (CX)(SI*4), Y1
 	VMOVUPS  (DX)(SI*4), Y2
 	VCMPPS   $0x11, Y2, Y0, Y2
@@ -9997,9 +10362,10 @@ single:
 	VMOVNTPS Y1, (AX)(SI*4)
 	ADDQ     $0x00000008, SI
 	SUBQ     $0x00000008, BX
-	JMP      single
+	JGE      single
 
 singleEnd:
+	ADDQ $0x00000008, BX
 	SFENCE
 	VZEROUPPER
 	RET
@@ -10013,10 +10379,10 @@ TEXT ·relu6AVX2(SB), NOSPLIT, $0-24
 	XORQ    BX, BX
 	VMOVUPS vectorConstantsAVX2<>+0(SB), Y0
 	VPXOR   Y1, Y1, Y1
+	SUBQ    $0x00000020, DX
+	JLT     unrolledEnd
 
 unrolled:
-	CMPQ    DX, $0x00000020
-	JLT     unrolledEnd
 	VMOVUPS (CX)(BX*4), Y2
 	VMAXPS  Y2, Y1, Y2
 	VMINPS  Y2, Y0, Y2
@@ -10035,21 +10401,24 @@ unrolled:
 	VMOVUPS Y2, 96(AX)(BX*4)
 	ADDQ    $0x00000020, BX
 	SUBQ    $0x00000020, DX
-	JMP     unrolled
+	JGE     unrolled
 
 unrolledEnd:
+	ADDQ $0x00000020, DX
+	SUBQ $0x00000008, DX
+	JLT  singleEnd
+
 single:
-	CMPQ    DX, $0x00000008
-	JLT     singleEnd
 	VMOVUPS (CX)(BX*4), Y2
 	VMAXPS  Y2, Y1, Y2
 	VMINPS  Y2, Y0, Y2
 	VMOVUPS Y2, (AX)(BX*4)
 	ADDQ    $0x00000008, BX
 	SUBQ    $0x00000008, DX
-	JMP     single
+	JGE     single
 
 singleEnd:
+	ADDQ       $0x00000008, DX
 	TESTQ      DX, DX
 	JZ         done
 	LEAQ       vectorTailMasks<>+0(SB), SI
@@ -10074,10 +10443,10 @@ TEXT ·relu6PastAVX2(SB), NOSPLIT, $0-24
 	XORQ    BX, BX
 	VMOVUPS vectorConstantsAVX2<>+0(SB), Y0
 	VPXOR   Y1, Y1, Y1
+	SUBQ    $0x00000020, DX
+	JLT     unrolledEnd
 
 unrolled:
-	CMPQ     DX, $0x00000020
-	JLT      unrolledEnd
 	VMOVUPS  (CX)(BX*4), Y2
 	VMAXPS   Y2, Y1, Y2
 	VMINPS   Y2, Y0, Y2
@@ -10096,21 +10465,24 @@ unrolled:
 	VMOVNTPS Y2, 96(AX)(BX*4)
 	ADDQ     $0x00000020, BX
 	SUBQ     $0x00000020, DX
-	JMP      unrolled
+	JGE      unrolled
 
 unrolledEnd:
+	ADDQ $0x00000020, DX
+	SUBQ $0x00000008, DX
+	JLT  singleEnd
+
 single:
-	CMPQ     DX, $0x00000008
-	JLT      singleEnd
 	VMOVUPS  (CX)(BX*4), Y2
 	VMAXPS   Y2, Y1, Y2
 	VMINPS   Y2, Y0, Y2
 	VMOVNTPS Y2, (AX)(BX*4)
 	ADDQ     $0x00000008, BX
 	SUBQ     $0x00000008, DX
-	JMP      single
+	JGE      single
 
 singleEnd:
+	ADDQ $0x00000008, DX
 	SFENCE
 	VZEROUPPER
 	RET
@@ -10125,10 +10497,10 @@ TEXT ·relu6BackwardAVX2(SB), NOSPLIT, $0-32
 	XORQ    SI, SI
 	VMOVUPS vectorConstantsAVX2<>+0(SB), Y0
 	VPXOR   Y1, Y1, Y1
+	SUBQ    $0x00000010, BX
+	JLT     unrolledEnd
 
 unrolled:
-	CMPQ    BX, $0x00000010
-	JLT     unrolledEnd
 	VMOVUPS (CX)(SI*4), Y2
 	VMOVUPS (DX)(SI*4), Y3
 	VCMPPS  $0x11, Y0, Y3, Y4
@@ -10145,12 +10517,14 @@ unrolled:
 	VMOVUPS Y2, 32(AX)(SI*4)
 	ADDQ    $0x00000010, SI
 	SUBQ    $0x00000010, BX
-	JMP     unrolled
+	JGE     unrolled
 
 unrolledEnd:
+	ADDQ $0x00000010, BX
+	SUBQ $0x00000008, BX
+	JLT  singleEnd
+
 single:
-	CMPQ    BX, $0x00000008
-	JLT     singleEnd
 	VMOVUPS (CX)(SI*4), Y2
 	VMOVUPS (DX)(SI*4), Y3
 	VCMPPS  $0x11, Y0, Y3, Y4
@@ -10160,9 +10534,10 @@ single:
 	VMOVUPS Y2, (AX)(SI*4)
 	ADDQ    $0x00000008, SI
 	SUBQ    $0x00000008, BX
-	JMP     single
+	JGE     single
 
 singleEnd:
+	ADDQ       $0x00000008, BX
 	TESTQ      BX, BX
 	JZ         done
 	LEAQ       vectorTailMasks<>+0(SB), DI
@@ -10191,10 +10566,10 @@ TEXT ·relu6BackwardPastAVX2(SB), NOSPLIT, $0-32
 	XORQ    SI, SI
 	VMOVUPS vectorConstantsAVX2<>+0(SB), Y0
 	VPXOR   Y1, Y1, Y1
+	SUBQ    $0x00000010, BX
+	JLT     unrolledEnd
 
 unrolled:
-	CMPQ     BX, $0x00000010
-	JLT      unrolledEnd
 	VMOVUPS  (CX)(SI*4), Y2
 	VMOVUPS  (DX)(SI*4), Y3
 	VCMPPS   $0x11, Y0, Y3, Y4
@@ -10211,12 +10586,14 @@ unrolled:
 	VMOVNTPS Y2, 32(AX)(SI*4)
 	ADDQ     $0x00000010, SI
 	SUBQ     $0x00000010, BX
-	JMP      unrolled
+	JGE      unrolled
 
 unrolledEnd:
+	ADDQ $0x00000010, BX
+	SUBQ $0x00000008, BX
+	JLT  singleEnd
+
 single:
-	CMPQ     BX, $0x00000008
-	JLT      singleEnd
 	VMOVUPS  (CX)(SI*4), Y2
 	VMOVUPS  (DX)(SI*4), Y3
 	VCMPPS   $0x11, Y0, Y3, Y4
@@ -10226,9 +10603,10 @@ single:
 	VMOVNTPS Y2, (AX)(SI*4)
 	ADDQ     $0x00000008, SI
 	SUBQ     $0x00000008, BX
-	JMP      single
+	JGE      single
 
 singleEnd:
+	ADDQ $0x00000008, BX
 	SFENCE
 	VZEROUPPER
 	RET
@@ -10244,10 +10622,10 @@ TEXT ·expAVX2(SB), NOSPLIT, $0-24
 	VMOVUPS vectorConstantsAVX2<>+64(SB), Y1
 	VMOVUPS vectorConstantsAVX2<>+96(SB), Y2
 	VMOVUPS vectorConstantsAVX2<>+128(SB), Y3
+	SUBQ    $0x00000010, DX
+	JLT     abreastEnd
 
 abreast:
-	CMPQ         DX, $0x00000010
-	JLT          abreastEnd
 	VMOVUPS      (CX)(BX*4), Y4
 	VMOVUPS      32(CX)(BX*4), Y5
 	VMAXPS       Y4, Y0, Y4
@@ -10300,12 +10678,14 @@ abreast:
 	VMOVUPS      Y5, 32(AX)(BX*4)
 	ADDQ         $0x00000010, BX
 	SUBQ         $0x00000010, DX
-	JMP          abreast
+	JGE          abreast
 
 abreastEnd:
+	ADDQ $0x00000010, DX
+	SUBQ $0x00000008, DX
+	JLT  singleEnd
+
 single:
-	CMPQ         DX, $0x00000008
-	JLT          singleEnd
 	VMOVUPS      (CX)(BX*4), Y4
 	VMAXPS       Y4, Y0, Y4
 	VMINPS       Y4, Y1, Y4
@@ -10333,9 +10713,10 @@ single:
 	VMOVUPS      Y4, (AX)(BX*4)
 	ADDQ         $0x00000008, BX
 	SUBQ         $0x00000008, DX
-	JMP          single
+	JGE          single
 
 singleEnd:
+	ADDQ         $0x00000008, DX
 	TESTQ        DX, DX
 	JZ           done
 	LEAQ         vectorTailMasks<>+0(SB), SI
@@ -10383,10 +10764,10 @@ TEXT ·expPastAVX2(SB), NOSPLIT, $0-24
 	VMOVUPS vectorConstantsAVX2<>+64(SB), Y1
 	VMOVUPS vectorConstantsAVX2<>+96(SB), Y2
 	VMOVUPS vectorConstantsAVX2<>+128(SB), Y3
+	SUBQ    $0x00000010, DX
+	JLT     abreastEnd
 
 abreast:
-	CMPQ         DX, $0x00000010
-	JLT          abreastEnd
 	VMOVUPS      (CX)(BX*4), Y4
 	VMOVUPS      32(CX)(BX*4), Y5
 	VMAXPS       Y4, Y0, Y4
@@ -10439,12 +10820,14 @@ abreast:
 	VMOVNTPS     Y5, 32(AX)(BX*4)
 	ADDQ         $0x00000010, BX
 	SUBQ         $0x00000010, DX
-	JMP          abreast
+	JGE          abreast
 
 abreastEnd:
+	ADDQ $0x00000010, DX
+	SUBQ $0x00000008, DX
+	JLT  singleEnd
+
 single:
-	CMPQ         DX, $0x00000008
-	JLT          singleEnd
 	VMOVUPS      (CX)(BX*4), Y4
 	VMAXPS       Y4, Y0, Y4
 	VMINPS       Y4, Y1, Y4
@@ -10472,9 +10855,10 @@ single:
 	VMOVNTPS     Y4, (AX)(BX*4)
 	ADDQ         $0x00000008, BX
 	SUBQ         $0x00000008, DX
-	JMP          single
+	JGE          single
 
 singleEnd:
+	ADDQ $0x00000008, DX
 	SFENCE
 	VZEROUPPER
 	RET
@@ -10486,10 +10870,10 @@ TEXT ·logAVX2(SB), NOSPLIT, $0-24
 	MOVQ x+8(FP), CX
 	MOVQ n+16(FP), DX
 	XORQ BX, BX
+	SUBQ $0x00000010, DX
+	JLT  abreastEnd
 
 abreast:
-	CMPQ        DX, $0x00000010
-	JLT         abreastEnd
 	VMOVUPS     (CX)(BX*4), Y0
 	VMOVUPS     32(CX)(BX*4), Y1
 	VMOVUPS     vectorConstantsAVX2<>+448(SB), Y2
@@ -10574,12 +10958,14 @@ abreast:
 	VMOVUPS     Y1, 32(AX)(BX*4)
 	ADDQ        $0x00000010, BX
 	SUBQ        $0x00000010, DX
-	JMP         abreast
+	JGE         abreast
 
 abreastEnd:
+	ADDQ $0x00000010, DX
+	SUBQ $0x00000008, DX
+	JLT  singleEnd
+
 single:
-	CMPQ        DX, $0x00000008
-	JLT         singleEnd
 	VMOVUPS     (CX)(BX*4), Y0
 	VMOVUPS     vectorConstantsAVX2<>+448(SB), Y1
 	VCMPPS      $0x11, Y1, Y0, Y1
@@ -10623,9 +11009,10 @@ single:
 	VMOVUPS     Y0, (AX)(BX*4)
 	ADDQ        $0x00000008, BX
 	SUBQ        $0x00000008, DX
-	JMP         single
+	JGE         single
 
 singleEnd:
+	ADDQ        $0x00000008, DX
 	TESTQ       DX, DX
 	JZ          done
 	LEAQ        vectorTailMasks<>+0(SB), SI
@@ -10685,10 +11072,10 @@ TEXT ·tanhAVX2(SB), NOSPLIT, $0-24
 	MOVQ x+8(FP), CX
 	MOVQ n+16(FP), DX
 	XORQ BX, BX
+	SUBQ $0x00000010, DX
+	JLT  abreastEnd
 
 abreast:
-	CMPQ         DX, $0x00000010
-	JLT          abreastEnd
 	VMOVUPS      (CX)(BX*4), Y0
 	VMOVUPS      32(CX)(BX*4), Y1
 	VMOVUPS      vectorConstantsAVX2<>+1024(SB), Y2
@@ -10771,12 +11158,14 @@ abreast:
 	VMOVUPS      Y1, 32(AX)(BX*4)
 	ADDQ         $0x00000010, BX
 	SUBQ         $0x00000010, DX
-	JMP          abreast
+	JGE          abreast
 
 abreastEnd:
+	ADDQ $0x00000010, DX
+	SUBQ $0x00000008, DX
+	JLT  singleEnd
+
 single:
-	CMPQ         DX, $0x00000008
-	JLT          singleEnd
 	VMOVUPS      (CX)(BX*4), Y0
 	VMOVUPS      vectorConstantsAVX2<>+1024(SB), Y1
 	VPANDN       Y0, Y1, Y1
@@ -10819,9 +11208,10 @@ single:
 	VMOVUPS      Y0, (AX)(BX*4)
 	ADDQ         $0x00000008, BX
 	SUBQ         $0x00000008, DX
-	JMP          single
+	JGE          single
 
 singleEnd:
+	ADDQ         $0x00000008, DX
 	TESTQ        DX, DX
 	JZ           done
 	LEAQ         vectorTailMasks<>+0(SB), SI
@@ -10880,10 +11270,10 @@ TEXT ·erfAVX2(SB), NOSPLIT, $0-24
 	MOVQ x+8(FP), CX
 	MOVQ n+16(FP), DX
 	XORQ BX, BX
+	SUBQ $0x00000010, DX
+	JLT  abreastEnd
 
 abreast:
-	CMPQ         DX, $0x00000010
-	JLT          abreastEnd
 	VMOVUPS      (CX)(BX*4), Y0
 	VMOVUPS      32(CX)(BX*4), Y1
 	VMOVUPS      vectorConstantsAVX2<>+1024(SB), Y2
@@ -10976,12 +11366,14 @@ abreast:
 	VMOVUPS      Y1, 32(AX)(BX*4)
 	ADDQ         $0x00000010, BX
 	SUBQ         $0x00000010, DX
-	JMP          abreast
+	JGE          abreast
 
 abreastEnd:
+	ADDQ $0x00000010, DX
+	SUBQ $0x00000008, DX
+	JLT  singleEnd
+
 single:
-	CMPQ         DX, $0x00000008
-	JLT          singleEnd
 	VMOVUPS      (CX)(BX*4), Y0
 	VMOVUPS      vectorConstantsAVX2<>+1024(SB), Y1
 	VPANDN       Y0, Y1, Y1
@@ -11029,9 +11421,10 @@ single:
 	VMOVUPS      Y0, (AX)(BX*4)
 	ADDQ         $0x00000008, BX
 	SUBQ         $0x00000008, DX
-	JMP          single
+	JGE          single
 
 singleEnd:
+	ADDQ         $0x00000008, DX
 	TESTQ        DX, DX
 	JZ           done
 	LEAQ         vectorTailMasks<>+0(SB), SI
@@ -11097,10 +11490,10 @@ TEXT ·sigmoidAVX2(SB), NOSPLIT, $0-24
 	XORQ    BX, BX
 	VMOVUPS vectorConstantsAVX2<>+32(SB), Y0
 	VMOVUPS vectorConstantsAVX2<>+64(SB), Y1
+	SUBQ    $0x00000010, DX
+	JLT     abreastEnd
 
 abreast:
-	CMPQ         DX, $0x00000010
-	JLT          abreastEnd
 	VMOVUPS      (CX)(BX*4), Y2
 	VMOVUPS      32(CX)(BX*4), Y3
 	VPOR         vectorConstantsAVX2<>+1024(SB), Y2, Y4
@@ -11169,12 +11562,14 @@ abreast:
 	VMOVUPS      Y3, 32(AX)(BX*4)
 	ADDQ         $0x00000010, BX
 	SUBQ         $0x00000010, DX
-	JMP          abreast
+	JGE          abreast
 
 abreastEnd:
+	ADDQ $0x00000010, DX
+	SUBQ $0x00000008, DX
+	JLT  singleEnd
+
 single:
-	CMPQ         DX, $0x00000008
-	JLT          singleEnd
 	VMOVUPS      (CX)(BX*4), Y2
 	VPOR         vectorConstantsAVX2<>+1024(SB), Y2, Y3
 	VMAXPS       Y3, Y0, Y3
@@ -11210,9 +11605,10 @@ single:
 	VMOVUPS      Y2, (AX)(BX*4)
 	ADDQ         $0x00000008, BX
 	SUBQ         $0x00000008, DX
-	JMP          single
+	JGE          single
 
 singleEnd:
+	ADDQ         $0x00000008, DX
 	TESTQ        DX, DX
 	JZ           done
 	LEAQ         vectorTailMasks<>+0(SB), SI
@@ -11266,10 +11662,10 @@ TEXT ·siluAVX2(SB), NOSPLIT, $0-24
 	XORQ    BX, BX
 	VMOVUPS vectorConstantsAVX2<>+32(SB), Y0
 	VMOVUPS vectorConstantsAVX2<>+64(SB), Y1
+	SUBQ    $0x00000010, DX
+	JLT     abreastEnd
 
 abreast:
-	CMPQ         DX, $0x00000010
-	JLT          abreastEnd
 	VMOVUPS      (CX)(BX*4), Y2
 	VMOVUPS      32(CX)(BX*4), Y3
 	VPOR         vectorConstantsAVX2<>+1024(SB), Y2, Y4
@@ -11340,12 +11736,14 @@ abreast:
 	VMOVUPS      Y3, 32(AX)(BX*4)
 	ADDQ         $0x00000010, BX
 	SUBQ         $0x00000010, DX
-	JMP          abreast
+	JGE          abreast
 
 abreastEnd:
+	ADDQ $0x00000010, DX
+	SUBQ $0x00000008, DX
+	JLT  singleEnd
+
 single:
-	CMPQ         DX, $0x00000008
-	JLT          singleEnd
 	VMOVUPS      (CX)(BX*4), Y2
 	VPOR         vectorConstantsAVX2<>+1024(SB), Y2, Y3
 	VMAXPS       Y3, Y0, Y3
@@ -11382,9 +11780,10 @@ single:
 	VMOVUPS      Y2, (AX)(BX*4)
 	ADDQ         $0x00000008, BX
 	SUBQ         $0x00000008, DX
-	JMP          single
+	JGE          single
 
 singleEnd:
+	ADDQ         $0x00000008, DX
 	TESTQ        DX, DX
 	JZ           done
 	LEAQ         vectorTailMasks<>+0(SB), SI
@@ -11439,10 +11838,10 @@ TEXT ·siluPastAVX2(SB), NOSPLIT, $0-24
 	XORQ    BX, BX
 	VMOVUPS vectorConstantsAVX2<>+32(SB), Y0
 	VMOVUPS vectorConstantsAVX2<>+64(SB), Y1
+	SUBQ    $0x00000010, DX
+	JLT     abreastEnd
 
 abreast:
-	CMPQ         DX, $0x00000010
-	JLT          abreastEnd
 	VMOVUPS      (CX)(BX*4), Y2
 	VMOVUPS      32(CX)(BX*4), Y3
 	VPOR         vectorConstantsAVX2<>+1024(SB), Y2, Y4
@@ -11513,12 +11912,14 @@ abreast:
 	VMOVNTPS     Y3, 32(AX)(BX*4)
 	ADDQ         $0x00000010, BX
 	SUBQ         $0x00000010, DX
-	JMP          abreast
+	JGE          abreast
 
 abreastEnd:
+	ADDQ $0x00000010, DX
+	SUBQ $0x00000008, DX
+	JLT  singleEnd
+
 single:
-	CMPQ         DX, $0x00000008
-	JLT          singleEnd
 	VMOVUPS      (CX)(BX*4), Y2
 	VPOR         vectorConstantsAVX2<>+1024(SB), Y2, Y3
 	VMAXPS       Y3, Y0, Y3
@@ -11555,9 +11956,10 @@ single:
 	VMOVNTPS     Y2, (AX)(BX*4)
 	ADDQ         $0x00000008, BX
 	SUBQ         $0x00000008, DX
-	JMP          single
+	JGE          single
 
 singleEnd:
+	ADDQ $0x00000008, DX
 	SFENCE
 	VZEROUPPER
 	RET
@@ -11569,10 +11971,10 @@ TEXT ·geluAVX2(SB), NOSPLIT, $0-24
 	MOVQ x+8(FP), CX
 	MOVQ n+16(FP), DX
 	XORQ BX, BX
+	SUBQ $0x00000010, DX
+	JLT  abreastEnd
 
 abreast:
-	CMPQ         DX, $0x00000010
-	JLT          abreastEnd
 	VMOVUPS      (CX)(BX*4), Y0
 	VMOVUPS      32(CX)(BX*4), Y1
 	VMULPS       vectorConstantsAVX2<>+544(SB), Y0, Y2
@@ -11673,12 +12075,14 @@ abreast:
 	VMOVUPS      Y1, 32(AX)(BX*4)
 	ADDQ         $0x00000010, BX
 	SUBQ         $0x00000010, DX
-	JMP          abreast
+	JGE          abreast
 
 abreastEnd:
+	ADDQ $0x00000010, DX
+	SUBQ $0x00000008, DX
+	JLT  singleEnd
+
 single:
-	CMPQ         DX, $0x00000008
-	JLT          singleEnd
 	VMOVUPS      (CX)(BX*4), Y0
 	VMULPS       vectorConstantsAVX2<>+544(SB), Y0, Y1
 	VMOVUPS      vectorConstantsAVX2<>+1024(SB), Y2
@@ -11730,9 +12134,10 @@ single:
 	VMOVUPS      Y0, (AX)(BX*4)
 	ADDQ         $0x00000008, BX
 	SUBQ         $0x00000008, DX
-	JMP          single
+	JGE          single
 
 singleEnd:
+	ADDQ         $0x00000008, DX
 	TESTQ        DX, DX
 	JZ           done
 	LEAQ         vectorTailMasks<>+0(SB), SI
@@ -11800,10 +12205,10 @@ TEXT ·geluPastAVX2(SB), NOSPLIT, $0-24
 	MOVQ x+8(FP), CX
 	MOVQ n+16(FP), DX
 	XORQ BX, BX
+	SUBQ $0x00000010, DX
+	JLT  abreastEnd
 
 abreast:
-	CMPQ         DX, $0x00000010
-	JLT          abreastEnd
 	VMOVUPS      (CX)(BX*4), Y0
 	VMOVUPS      32(CX)(BX*4), Y1
 	VMULPS       vectorConstantsAVX2<>+544(SB), Y0, Y2
@@ -11904,12 +12309,14 @@ abreast:
 	VMOVNTPS     Y1, 32(AX)(BX*4)
 	ADDQ         $0x00000010, BX
 	SUBQ         $0x00000010, DX
-	JMP          abreast
+	JGE          abreast
 
 abreastEnd:
+	ADDQ $0x00000010, DX
+	SUBQ $0x00000008, DX
+	JLT  singleEnd
+
 single:
-	CMPQ         DX, $0x00000008
-	JLT          singleEnd
 	VMOVUPS      (CX)(BX*4), Y0
 	VMULPS       vectorConstantsAVX2<>+544(SB), Y0, Y1
 	VMOVUPS      vectorConstantsAVX2<>+1024(SB), Y2
@@ -11961,9 +12368,10 @@ single:
 	VMOVNTPS     Y0, (AX)(BX*4)
 	ADDQ         $0x00000008, BX
 	SUBQ         $0x00000008, DX
-	JMP          single
+	JGE          single
 
 singleEnd:
+	ADDQ $0x00000008, DX
 	SFENCE
 	VZEROUPPER
 	RET
@@ -11975,10 +12383,10 @@ TEXT ·geluTanhAVX2(SB), NOSPLIT, $0-24
 	MOVQ x+8(FP), CX
 	MOVQ n+16(FP), DX
 	XORQ BX, BX
+	SUBQ $0x00000010, DX
+	JLT  abreastEnd
 
 abreast:
-	CMPQ         DX, $0x00000010
-	JLT          abreastEnd
 	VMOVUPS      (CX)(BX*4), Y0
 	VMOVUPS      32(CX)(BX*4), Y1
 	VMULPS       Y0, Y0, Y2
@@ -12075,12 +12483,14 @@ abreast:
 	VMOVUPS      Y1, 32(AX)(BX*4)
 	ADDQ         $0x00000010, BX
 	SUBQ         $0x00000010, DX
-	JMP          abreast
+	JGE          abreast
 
 abreastEnd:
+	ADDQ $0x00000010, DX
+	SUBQ $0x00000008, DX
+	JLT  singleEnd
+
 single:
-	CMPQ         DX, $0x00000008
-	JLT          singleEnd
 	VMOVUPS      (CX)(BX*4), Y0
 	VMULPS       Y0, Y0, Y1
 	VMOVUPS      vectorConstantsAVX2<>+1888(SB), Y2
@@ -12130,9 +12540,10 @@ single:
 	VMOVUPS      Y0, (AX)(BX*4)
 	ADDQ         $0x00000008, BX
 	SUBQ         $0x00000008, DX
-	JMP          single
+	JGE          single
 
 singleEnd:
+	ADDQ         $0x00000008, DX
 	TESTQ        DX, DX
 	JZ           done
 	LEAQ         vectorTailMasks<>+0(SB), SI
@@ -12198,10 +12609,10 @@ TEXT ·geluTanhPastAVX2(SB), NOSPLIT, $0-24
 	MOVQ x+8(FP), CX
 	MOVQ n+16(FP), DX
 	XORQ BX, BX
+	SUBQ $0x00000010, DX
+	JLT  abreastEnd
 
 abreast:
-	CMPQ         DX, $0x00000010
-	JLT          abreastEnd
 	VMOVUPS      (CX)(BX*4), Y0
 	VMOVUPS      32(CX)(BX*4), Y1
 	VMULPS       Y0, Y0, Y2
@@ -12298,12 +12709,14 @@ abreast:
 	VMOVNTPS     Y1, 32(AX)(BX*4)
 	ADDQ         $0x00000010, BX
 	SUBQ         $0x00000010, DX
-	JMP          abreast
+	JGE          abreast
 
 abreastEnd:
+	ADDQ $0x00000010, DX
+	SUBQ $0x00000008, DX
+	JLT  singleEnd
+
 single:
-	CMPQ         DX, $0x00000008
-	JLT          singleEnd
 	VMOVUPS      (CX)(BX*4), Y0
 	VMULPS       Y0, Y0, Y1
 	VMOVUPS      vectorConstantsAVX2<>+1888(SB), Y2
@@ -12353,9 +12766,10 @@ single:
 	VMOVNTPS     Y0, (AX)(BX*4)
 	ADDQ         $0x00000008, BX
 	SUBQ         $0x00000008, DX
-	JMP          single
+	JGE          single
 
 singleEnd:
+	ADDQ $0x00000008, DX
 	SFENCE
 	VZEROUPPER
 	RET
@@ -12368,10 +12782,10 @@ TEXT ·sigmoidBackwardAVX2(SB), NOSPLIT, $0-32
 	MOVQ y+16(FP), DX
 	MOVQ n+24(FP), BX
 	XORQ SI, SI
+	SUBQ $0x00000010, BX
+	JLT  unrolledEnd
 
 unrolled:
-	CMPQ         BX, $0x00000010
-	JLT          unrolledEnd
 	VMOVUPS      (DX)(SI*4), Y0
 	VMOVUPS      (CX)(SI*4), Y1
 	VFNMADD231PS Y0, Y0, Y0
@@ -12384,12 +12798,14 @@ unrolled:
 	VMOVUPS      Y0, 32(AX)(SI*4)
 	ADDQ         $0x00000010, SI
 	SUBQ         $0x00000010, BX
-	JMP          unrolled
+	JGE          unrolled
 
 unrolledEnd:
+	ADDQ $0x00000010, BX
+	SUBQ $0x00000008, BX
+	JLT  singleEnd
+
 single:
-	CMPQ         BX, $0x00000008
-	JLT          singleEnd
 	VMOVUPS      (DX)(SI*4), Y0
 	VMOVUPS      (CX)(SI*4), Y1
 	VFNMADD231PS Y0, Y0, Y0
@@ -12397,9 +12813,10 @@ single:
 	VMOVUPS      Y0, (AX)(SI*4)
 	ADDQ         $0x00000008, SI
 	SUBQ         $0x00000008, BX
-	JMP          single
+	JGE          single
 
 singleEnd:
+	ADDQ         $0x00000008, BX
 	TESTQ        BX, BX
 	JZ           done
 	LEAQ         vectorTailMasks<>+0(SB), DI
@@ -12425,41 +12842,41 @@ TEXT ·tanhBackwardAVX2(SB), NOSPLIT, $0-32
 	MOVQ    n+24(FP), BX
 	XORQ    SI, SI
 	VMOVUPS vectorConstantsAVX2<>+384(SB), Y0
+	SUBQ    $0x00000010, BX
+	JLT     unrolledEnd
 
 unrolled:
-	CMPQ         BX, $0x00000010
-	JLT          unrolledEnd
 	VMOVUPS      (DX)(SI*4), Y1
 	VMOVUPS      (CX)(SI*4), Y2
-	VMOVAPS      Y0, Y3
-	VFNMADD231PS Y1, Y1, Y3
-	VMULPS       Y3, Y2, Y1
+	VFNMADD213PS Y0, Y1, Y1
+	VMULPS       Y1, Y2, Y1
 	VMOVUPS      Y1, (AX)(SI*4)
 	VMOVUPS      32(DX)(SI*4), Y1
 	VMOVUPS      32(CX)(SI*4), Y2
-	VMOVAPS      Y0, Y3
-	VFNMADD231PS Y1, Y1, Y3
-	VMULPS       Y3, Y2, Y1
+	VFNMADD213PS Y0, Y1, Y1
+	VMULPS       Y1, Y2, Y1
 	VMOVUPS      Y1, 32(AX)(SI*4)
 	ADDQ         $0x00000010, SI
 	SUBQ         $0x00000010, BX
-	JMP          unrolled
+	JGE          unrolled
 
 unrolledEnd:
+	ADDQ $0x00000010, BX
+	SUBQ $0x00000008, BX
+	JLT  singleEnd
+
 single:
-	CMPQ         BX, $0x00000008
-	JLT          singleEnd
 	VMOVUPS      (DX)(SI*4), Y1
 	VMOVUPS      (CX)(SI*4), Y2
-	VMOVAPS      Y0, Y3
-	VFNMADD231PS Y1, Y1, Y3
-	VMULPS       Y3, Y2, Y1
+	VFNMADD213PS Y0, Y1, Y1
+	VMULPS       Y1, Y2, Y1
 	VMOVUPS      Y1, (AX)(SI*4)
 	ADDQ         $0x00000008, SI
 	SUBQ         $0x00000008, BX
-	JMP          single
+	JGE          single
 
 singleEnd:
+	ADDQ         $0x00000008, BX
 	TESTQ        BX, BX
 	JZ           done
 	LEAQ         vectorTailMasks<>+0(SB), DI
@@ -12468,9 +12885,8 @@ singleEnd:
 	VMOVUPS      (DI)(R8*4), Y1
 	VMASKMOVPS   (DX)(SI*4), Y1, Y2
 	VMASKMOVPS   (CX)(SI*4), Y1, Y3
-	VMOVAPS      Y0, Y0
-	VFNMADD231PS Y2, Y2, Y0
-	VMULPS       Y0, Y3, Y0
+	VFNMADD213PS Y0, Y2, Y2
+	VMULPS       Y2, Y3, Y0
 	VMASKMOVPS   Y0, Y1, (AX)(SI*4)
 
 done:
@@ -12487,10 +12903,10 @@ TEXT ·siluSlopeAVX2(SB), NOSPLIT, $0-32
 	XORQ    SI, SI
 	VMOVUPS vectorConstantsAVX2<>+32(SB), Y0
 	VMOVUPS vectorConstantsAVX2<>+64(SB), Y1
+	SUBQ    $0x00000010, BX
+	JLT     abreastEnd
 
 abreast:
-	CMPQ         BX, $0x00000010
-	JLT          abreastEnd
 	VMOVUPS      (DX)(SI*4), Y2
 	VMOVUPS      32(DX)(SI*4), Y3
 	VPOR         vectorConstantsAVX2<>+1024(SB), Y2, Y4
@@ -12569,12 +12985,14 @@ abreast:
 	VMOVUPS      Y3, 32(AX)(SI*4)
 	ADDQ         $0x00000010, SI
 	SUBQ         $0x00000010, BX
-	JMP          abreast
+	JGE          abreast
 
 abreastEnd:
+	ADDQ $0x00000010, BX
+	SUBQ $0x00000008, BX
+	JLT  singleEnd
+
 single:
-	CMPQ         BX, $0x00000008
-	JLT          singleEnd
 	VMOVUPS      (DX)(SI*4), Y2
 	VPOR         vectorConstantsAVX2<>+1024(SB), Y2, Y3
 	VMAXPS       Y3, Y0, Y3
@@ -12615,9 +13033,10 @@ single:
 	VMOVUPS      Y2, (AX)(SI*4)
 	ADDQ         $0x00000008, SI
 	SUBQ         $0x00000008, BX
-	JMP          single
+	JGE          single
 
 singleEnd:
+	ADDQ         $0x00000008, BX
 	TESTQ        BX, BX
 	JZ           done
 	LEAQ         vectorTailMasks<>+0(SB), DI
@@ -12675,10 +13094,10 @@ TEXT ·geluSlopeAVX2(SB), NOSPLIT, $0-32
 	MOVQ x+16(FP), DX
 	MOVQ n+24(FP), BX
 	XORQ SI, SI
+	SUBQ $0x00000010, BX
+	JLT  abreastEnd
 
 abreast:
-	CMPQ         BX, $0x00000010
-	JLT          abreastEnd
 	VMOVUPS      (DX)(SI*4), Y0
 	VMOVUPS      32(DX)(SI*4), Y1
 	VMULPS       vectorConstantsAVX2<>+544(SB), Y0, Y2
@@ -12839,12 +13258,14 @@ abreast:
 	VMOVUPS      Y2, 32(CX)(SI*4)
 	ADDQ         $0x00000010, SI
 	SUBQ         $0x00000010, BX
-	JMP          abreast
+	JGE          abreast
 
 abreastEnd:
+	ADDQ $0x00000010, BX
+	SUBQ $0x00000008, BX
+	JLT  singleEnd
+
 single:
-	CMPQ         BX, $0x00000008
-	JLT          singleEnd
 	VMOVUPS      (DX)(SI*4), Y0
 	VMULPS       vectorConstantsAVX2<>+544(SB), Y0, Y1
 	VMOVUPS      vectorConstantsAVX2<>+1024(SB), Y2
@@ -12926,9 +13347,10 @@ single:
 	VMOVUPS      Y2, (CX)(SI*4)
 	ADDQ         $0x00000008, SI
 	SUBQ         $0x00000008, BX
-	JMP          single
+	JGE          single
 
 singleEnd:
+	ADDQ         $0x00000008, BX
 	TESTQ        BX, BX
 	JZ           done
 	LEAQ         vectorTailMasks<>+0(SB), DI
@@ -13027,10 +13449,10 @@ TEXT ·geluTanhSlopeAVX2(SB), NOSPLIT, $0-32
 	MOVQ x+16(FP), DX
 	MOVQ n+24(FP), BX
 	XORQ SI, SI
+	SUBQ $0x00000010, BX
+	JLT  abreastEnd
 
 abreast:
-	CMPQ         BX, $0x00000010
-	JLT          abreastEnd
 	VMOVUPS      (DX)(SI*4), Y0
 	VMOVUPS      32(DX)(SI*4), Y1
 	VMULPS       Y0, Y0, Y2
@@ -13143,12 +13565,14 @@ abreast:
 	VMOVUPS      Y1, 32(AX)(SI*4)
 	ADDQ         $0x00000010, SI
 	SUBQ         $0x00000010, BX
-	JMP          abreast
+	JGE          abreast
 
 abreastEnd:
+	ADDQ $0x00000010, BX
+	SUBQ $0x00000008, BX
+	JLT  singleEnd
+
 single:
-	CMPQ         BX, $0x00000008
-	JLT          singleEnd
 	VMOVUPS      (DX)(SI*4), Y0
 	VMULPS       Y0, Y0, Y1
 	VMOVUPS      vectorConstantsAVX2<>+1888(SB), Y2
@@ -13206,9 +13630,10 @@ single:
 	VMOVUPS      Y0, (AX)(SI*4)
 	ADDQ         $0x00000008, SI
 	SUBQ         $0x00000008, BX
-	JMP          single
+	JGE          single
 
 singleEnd:
+	ADDQ         $0x00000008, BX
 	TESTQ        BX, BX
 	JZ           done
 	LEAQ         vectorTailMasks<>+0(SB), DI
@@ -13284,19 +13709,20 @@ TEXT ·sumAVX2(SB), NOSPLIT, $0-24
 	MOVQ    l+0(FP), BX
 	VMOVUPS (BX), Y0
 	VMOVUPS 32(BX), Y1
+	SUBQ    $0x00000010, CX
+	JLT     singleEnd
 
 single:
-	CMPQ    CX, $0x00000010
-	JLT     singleEnd
 	VMOVUPS (AX)(DX*4), Y2
 	VADDPS  Y2, Y0, Y0
 	VMOVUPS 32(AX)(DX*4), Y2
 	VADDPS  Y2, Y1, Y1
 	ADDQ    $0x00000010, DX
 	SUBQ    $0x00000010, CX
-	JMP     single
+	JGE     single
 
 singleEnd:
+	ADDQ       $0x00000010, CX
 	TESTQ      CX, CX
 	JZ         done
 	LEAQ       vectorTailMasks<>+0(SB), BX
@@ -13330,10 +13756,10 @@ TEXT ·dotAVX2(SB), NOSPLIT, $0-32
 	MOVQ    l+0(FP), SI
 	VMOVUPS (SI), Y0
 	VMOVUPS 32(SI), Y1
+	SUBQ    $0x00000010, DX
+	JLT     singleEnd
 
 single:
-	CMPQ        DX, $0x00000010
-	JLT         singleEnd
 	VMOVUPS     (AX)(BX*4), Y2
 	VMOVUPS     (CX)(BX*4), Y3
 	VFMADD231PS Y3, Y2, Y0
@@ -13342,9 +13768,10 @@ single:
 	VFMADD231PS Y3, Y2, Y1
 	ADDQ        $0x00000010, BX
 	SUBQ        $0x00000010, DX
-	JMP         single
+	JGE         single
 
 singleEnd:
+	ADDQ        $0x00000010, DX
 	TESTQ       DX, DX
 	JZ          done
 	LEAQ        vectorTailMasks<>+0(SB), SI
@@ -13380,10 +13807,10 @@ TEXT ·sumCenteredAVX2(SB), NOSPLIT, $0-28
 	VMOVUPS      (BX), Y0
 	VMOVUPS      32(BX), Y1
 	VBROADCASTSS mean+24(FP), Y2
+	SUBQ         $0x00000010, CX
+	JLT          singleEnd
 
 single:
-	CMPQ        CX, $0x00000010
-	JLT         singleEnd
 	VMOVUPS     (AX)(DX*4), Y3
 	VSUBPS      Y2, Y3, Y3
 	VFMADD231PS Y3, Y3, Y0
@@ -13392,9 +13819,10 @@ single:
 	VFMADD231PS Y3, Y3, Y1
 	ADDQ        $0x00000010, DX
 	SUBQ        $0x00000010, CX
-	JMP         single
+	JGE         single
 
 singleEnd:
+	ADDQ        $0x00000010, CX
 	TESTQ       CX, CX
 	JZ          done
 	LEAQ        vectorTailMasks<>+0(SB), BX
@@ -13431,10 +13859,10 @@ TEXT ·dotCenteredAVX2(SB), NOSPLIT, $0-36
 	VMOVUPS      (SI), Y0
 	VMOVUPS      32(SI), Y1
 	VBROADCASTSS mean+32(FP), Y2
+	SUBQ         $0x00000010, DX
+	JLT          singleEnd
 
 single:
-	CMPQ        DX, $0x00000010
-	JLT         singleEnd
 	VMOVUPS     (AX)(BX*4), Y3
 	VMOVUPS     (CX)(BX*4), Y4
 	VSUBPS      Y2, Y4, Y4
@@ -13445,9 +13873,10 @@ single:
 	VFMADD231PS Y4, Y3, Y1
 	ADDQ        $0x00000010, BX
 	SUBQ        $0x00000010, DX
-	JMP         single
+	JGE         single
 
 singleEnd:
+	ADDQ        $0x00000010, DX
 	TESTQ       DX, DX
 	JZ          done
 	LEAQ        vectorTailMasks<>+0(SB), SI
@@ -13484,19 +13913,20 @@ TEXT ·maxAVX2(SB), NOSPLIT, $0-24
 	MOVQ    l+0(FP), BX
 	VMOVUPS (BX), Y0
 	VMOVUPS 32(BX), Y1
+	SUBQ    $0x00000010, CX
+	JLT     singleEnd
 
 single:
-	CMPQ    CX, $0x00000010
-	JLT     singleEnd
 	VMOVUPS (AX)(DX*4), Y2
 	VMAXPS  Y0, Y2, Y0
 	VMOVUPS 32(AX)(DX*4), Y2
 	VMAXPS  Y1, Y2, Y1
 	ADDQ    $0x00000010, DX
 	SUBQ    $0x00000010, CX
-	JMP     single
+	JGE     single
 
 singleEnd:
+	ADDQ       $0x00000010, CX
 	TESTQ      CX, CX
 	JZ         done
 	LEAQ       vectorTailMasks<>+0(SB), BX
@@ -13531,10 +13961,10 @@ TEXT ·expSumAVX2(SB), NOSPLIT, $0-36
 	VMOVUPS      (SI), Y0
 	VMOVUPS      32(SI), Y1
 	VBROADCASTSS m+32(FP), Y2
+	SUBQ         $0x00000010, DX
+	JLT          abreastEnd
 
 abreast:
-	CMPQ         DX, $0x00000010
-	JLT          abreastEnd
 	VMOVUPS      (CX)(BX*4), Y3
 	VMOVUPS      32(CX)(BX*4), Y4
 	VSUBPS       Y2, Y3, Y3
@@ -13595,12 +14025,14 @@ abreast:
 	VADDPS       Y4, Y1, Y1
 	ADDQ         $0x00000010, BX
 	SUBQ         $0x00000010, DX
-	JMP          abreast
+	JGE          abreast
 
 abreastEnd:
+	ADDQ $0x00000010, DX
+	SUBQ $0x00000010, DX
+	JLT  singleEnd
+
 single:
-	CMPQ         DX, $0x00000010
-	JLT          singleEnd
 	VMOVUPS      (CX)(BX*4), Y3
 	VSUBPS       Y2, Y3, Y3
 	VMOVUPS      vectorConstantsAVX2<>+32(SB), Y4
@@ -13661,9 +14093,10 @@ single:
 	VADDPS       Y3, Y1, Y1
 	ADDQ         $0x00000010, BX
 	SUBQ         $0x00000010, DX
-	JMP          single
+	JGE          single
 
 singleEnd:
+	ADDQ         $0x00000010, DX
 	TESTQ        DX, DX
 	JZ           done
 	LEAQ         vectorTailMasks<>+0(SB), SI
@@ -13751,10 +14184,10 @@ TEXT ·expSumOnlyAVX2(SB), NOSPLIT, $0-28
 	VMOVUPS      (BX), Y0
 	VMOVUPS      32(BX), Y1
 	VBROADCASTSS m+24(FP), Y2
+	SUBQ         $0x00000010, CX
+	JLT          abreastEnd
 
 abreast:
-	CMPQ         CX, $0x00000010
-	JLT          abreastEnd
 	VMOVUPS      (AX)(DX*4), Y3
 	VMOVUPS      32(AX)(DX*4), Y4
 	VSUBPS       Y2, Y3, Y3
@@ -13813,12 +14246,14 @@ abreast:
 	VADDPS       Y4, Y1, Y1
 	ADDQ         $0x00000010, DX
 	SUBQ         $0x00000010, CX
-	JMP          abreast
+	JGE          abreast
 
 abreastEnd:
+	ADDQ $0x00000010, CX
+	SUBQ $0x00000010, CX
+	JLT  singleEnd
+
 single:
-	CMPQ         CX, $0x00000010
-	JLT          singleEnd
 	VMOVUPS      (AX)(DX*4), Y3
 	VSUBPS       Y2, Y3, Y3
 	VMOVUPS      vectorConstantsAVX2<>+32(SB), Y4
@@ -13877,9 +14312,10 @@ single:
 	VADDPS       Y3, Y1, Y1
 	ADDQ         $0x00000010, DX
 	SUBQ         $0x00000010, CX
-	JMP          single
+	JGE          single
 
 singleEnd:
+	ADDQ         $0x00000010, CX
 	TESTQ        CX, CX
 	JZ           done
 	LEAQ         vectorTailMasks<>+0(SB), BX
@@ -13967,10 +14403,10 @@ TEXT ·expScaleShiftSumAVX2(SB), NOSPLIT, $0-40
 	VMOVUPS      32(SI), Y1
 	VBROADCASTSS a+32(FP), Y2
 	VBROADCASTSS b+36(FP), Y3
+	SUBQ         $0x00000010, DX
+	JLT          abreastEnd
 
 abreast:
-	CMPQ         DX, $0x00000010
-	JLT          abreastEnd
 	VMOVUPS      (CX)(BX*4), Y4
 	VMOVUPS      32(CX)(BX*4), Y5
 	VFMADD213PS  Y3, Y2, Y4
@@ -14031,12 +14467,14 @@ abreast:
 	VADDPS       Y5, Y1, Y1
 	ADDQ         $0x00000010, BX
 	SUBQ         $0x00000010, DX
-	JMP          abreast
+	JGE          abreast
 
 abreastEnd:
+	ADDQ $0x00000010, DX
+	SUBQ $0x00000010, DX
+	JLT  singleEnd
+
 single:
-	CMPQ         DX, $0x00000010
-	JLT          singleEnd
 	VMOVUPS      (CX)(BX*4), Y4
 	VFMADD213PS  Y3, Y2, Y4
 	VMOVUPS      vectorConstantsAVX2<>+32(SB), Y5
@@ -14097,9 +14535,10 @@ single:
 	VADDPS       Y4, Y1, Y1
 	ADDQ         $0x00000010, BX
 	SUBQ         $0x00000010, DX
-	JMP          single
+	JGE          single
 
 singleEnd:
+	ADDQ         $0x00000010, DX
 	TESTQ        DX, DX
 	JZ           done
 	LEAQ         vectorTailMasks<>+0(SB), SI
@@ -14188,10 +14627,10 @@ TEXT ·expScaleShiftAVX2(SB), NOSPLIT, $0-32
 	VBROADCASTSS b+28(FP), Y1
 	VMOVUPS      vectorConstantsAVX2<>+32(SB), Y2
 	VMOVUPS      vectorConstantsAVX2<>+64(SB), Y3
+	SUBQ         $0x00000010, DX
+	JLT          abreastEnd
 
 abreast:
-	CMPQ         DX, $0x00000010
-	JLT          abreastEnd
 	VMOVUPS      (CX)(BX*4), Y4
 	VMOVUPS      32(CX)(BX*4), Y5
 	VFMADD213PS  Y1, Y0, Y4
@@ -14246,12 +14685,14 @@ abreast:
 	VMOVUPS      Y5, 32(AX)(BX*4)
 	ADDQ         $0x00000010, BX
 	SUBQ         $0x00000010, DX
-	JMP          abreast
+	JGE          abreast
 
 abreastEnd:
+	ADDQ $0x00000010, DX
+	SUBQ $0x00000008, DX
+	JLT  singleEnd
+
 single:
-	CMPQ         DX, $0x00000008
-	JLT          singleEnd
 	VMOVUPS      (CX)(BX*4), Y4
 	VFMADD213PS  Y1, Y0, Y4
 	VMAXPS       Y4, Y2, Y4
@@ -14280,9 +14721,10 @@ single:
 	VMOVUPS      Y4, (AX)(BX*4)
 	ADDQ         $0x00000008, BX
 	SUBQ         $0x00000008, DX
-	JMP          single
+	JGE          single
 
 singleEnd:
+	ADDQ         $0x00000008, DX
 	TESTQ        DX, DX
 	JZ           done
 	LEAQ         vectorTailMasks<>+0(SB), SI
@@ -14330,10 +14772,10 @@ TEXT ·scaleShiftMulAVX2(SB), NOSPLIT, $0-40
 	XORQ         SI, SI
 	VBROADCASTSS a+32(FP), Y0
 	VBROADCASTSS b+36(FP), Y1
+	SUBQ         $0x00000010, BX
+	JLT          unrolledEnd
 
 unrolled:
-	CMPQ        BX, $0x00000010
-	JLT         unrolledEnd
 	VMOVUPS     (CX)(SI*4), Y2
 	VFMADD213PS Y1, Y0, Y2
 	VMOVUPS     (DX)(SI*4), Y3
@@ -14346,12 +14788,14 @@ unrolled:
 	VMOVUPS     Y2, 32(AX)(SI*4)
 	ADDQ        $0x00000010, SI
 	SUBQ        $0x00000010, BX
-	JMP         unrolled
+	JGE         unrolled
 
 unrolledEnd:
+	ADDQ $0x00000010, BX
+	SUBQ $0x00000008, BX
+	JLT  singleEnd
+
 single:
-	CMPQ        BX, $0x00000008
-	JLT         singleEnd
 	VMOVUPS     (CX)(SI*4), Y2
 	VFMADD213PS Y1, Y0, Y2
 	VMOVUPS     (DX)(SI*4), Y3
@@ -14359,9 +14803,10 @@ single:
 	VMOVUPS     Y2, (AX)(SI*4)
 	ADDQ        $0x00000008, SI
 	SUBQ        $0x00000008, BX
-	JMP         single
+	JGE         single
 
 singleEnd:
+	ADDQ        $0x00000008, BX
 	TESTQ       BX, BX
 	JZ          done
 	LEAQ        vectorTailMasks<>+0(SB), DI
@@ -14387,10 +14832,10 @@ TEXT ·softmaxBackwardAVX2(SB), NOSPLIT, $0-36
 	MOVQ         n+24(FP), BX
 	XORQ         SI, SI
 	VBROADCASTSS dot+32(FP), Y0
+	SUBQ         $0x00000010, BX
+	JLT          unrolledEnd
 
 unrolled:
-	CMPQ    BX, $0x00000010
-	JLT     unrolledEnd
 	VMOVUPS (DX)(SI*4), Y1
 	VMOVUPS (CX)(SI*4), Y2
 	VSUBPS  Y0, Y2, Y2
@@ -14403,12 +14848,14 @@ unrolled:
 	VMOVUPS Y1, 32(AX)(SI*4)
 	ADDQ    $0x00000010, SI
 	SUBQ    $0x00000010, BX
-	JMP     unrolled
+	JGE     unrolled
 
 unrolledEnd:
+	ADDQ $0x00000010, BX
+	SUBQ $0x00000008, BX
+	JLT  singleEnd
+
 single:
-	CMPQ    BX, $0x00000008
-	JLT     singleEnd
 	VMOVUPS (DX)(SI*4), Y1
 	VMOVUPS (CX)(SI*4), Y2
 	VSUBPS  Y0, Y2, Y2
@@ -14416,9 +14863,10 @@ single:
 	VMOVUPS Y1, (AX)(SI*4)
 	ADDQ    $0x00000008, SI
 	SUBQ    $0x00000008, BX
-	JMP     single
+	JGE     single
 
 singleEnd:
+	ADDQ       $0x00000008, BX
 	TESTQ      BX, BX
 	JZ         done
 	LEAQ       vectorTailMasks<>+0(SB), DI
@@ -14444,10 +14892,10 @@ TEXT ·normalizeAVX2(SB), NOSPLIT, $0-32
 	XORQ         BX, BX
 	VBROADCASTSS mean+24(FP), Y0
 	VBROADCASTSS rstd+28(FP), Y1
+	SUBQ         $0x00000010, DX
+	JLT          unrolledEnd
 
 unrolled:
-	CMPQ    DX, $0x00000010
-	JLT     unrolledEnd
 	VMOVUPS (CX)(BX*4), Y2
 	VSUBPS  Y0, Y2, Y2
 	VMULPS  Y1, Y2, Y2
@@ -14458,21 +14906,24 @@ unrolled:
 	VMOVUPS Y2, 32(AX)(BX*4)
 	ADDQ    $0x00000010, BX
 	SUBQ    $0x00000010, DX
-	JMP     unrolled
+	JGE     unrolled
 
 unrolledEnd:
+	ADDQ $0x00000010, DX
+	SUBQ $0x00000008, DX
+	JLT  singleEnd
+
 single:
-	CMPQ    DX, $0x00000008
-	JLT     singleEnd
 	VMOVUPS (CX)(BX*4), Y2
 	VSUBPS  Y0, Y2, Y2
 	VMULPS  Y1, Y2, Y2
 	VMOVUPS Y2, (AX)(BX*4)
 	ADDQ    $0x00000008, BX
 	SUBQ    $0x00000008, DX
-	JMP     single
+	JGE     single
 
 singleEnd:
+	ADDQ       $0x00000008, DX
 	TESTQ      DX, DX
 	JZ         done
 	LEAQ       vectorTailMasks<>+0(SB), SI
@@ -14498,10 +14949,10 @@ TEXT ·normalizeScaleAVX2(SB), NOSPLIT, $0-40
 	XORQ         SI, SI
 	VBROADCASTSS mean+32(FP), Y0
 	VBROADCASTSS rstd+36(FP), Y1
+	SUBQ         $0x00000010, BX
+	JLT          unrolledEnd
 
 unrolled:
-	CMPQ    BX, $0x00000010
-	JLT     unrolledEnd
 	VMOVUPS (CX)(SI*4), Y2
 	VSUBPS  Y0, Y2, Y2
 	VMULPS  Y1, Y2, Y2
@@ -14516,12 +14967,14 @@ unrolled:
 	VMOVUPS Y2, 32(AX)(SI*4)
 	ADDQ    $0x00000010, SI
 	SUBQ    $0x00000010, BX
-	JMP     unrolled
+	JGE     unrolled
 
 unrolledEnd:
+	ADDQ $0x00000010, BX
+	SUBQ $0x00000008, BX
+	JLT  singleEnd
+
 single:
-	CMPQ    BX, $0x00000008
-	JLT     singleEnd
 	VMOVUPS (CX)(SI*4), Y2
 	VSUBPS  Y0, Y2, Y2
 	VMULPS  Y1, Y2, Y2
@@ -14530,9 +14983,10 @@ single:
 	VMOVUPS Y2, (AX)(SI*4)
 	ADDQ    $0x00000008, SI
 	SUBQ    $0x00000008, BX
-	JMP     single
+	JGE     single
 
 singleEnd:
+	ADDQ       $0x00000008, BX
 	TESTQ      BX, BX
 	JZ         done
 	LEAQ       vectorTailMasks<>+0(SB), DI
@@ -14561,10 +15015,10 @@ TEXT ·normalizeAffineAVX2(SB), NOSPLIT, $0-48
 	XORQ         DI, DI
 	VBROADCASTSS mean+40(FP), Y0
 	VBROADCASTSS rstd+44(FP), Y1
+	SUBQ         $0x00000010, SI
+	JLT          unrolledEnd
 
 unrolled:
-	CMPQ        SI, $0x00000010
-	JLT         unrolledEnd
 	VMOVUPS     (CX)(DI*4), Y2
 	VSUBPS      Y0, Y2, Y2
 	VMULPS      Y1, Y2, Y2
@@ -14581,12 +15035,14 @@ unrolled:
 	VMOVUPS     Y4, 32(AX)(DI*4)
 	ADDQ        $0x00000010, DI
 	SUBQ        $0x00000010, SI
-	JMP         unrolled
+	JGE         unrolled
 
 unrolledEnd:
+	ADDQ $0x00000010, SI
+	SUBQ $0x00000008, SI
+	JLT  singleEnd
+
 single:
-	CMPQ        SI, $0x00000008
-	JLT         singleEnd
 	VMOVUPS     (CX)(DI*4), Y2
 	VSUBPS      Y0, Y2, Y2
 	VMULPS      Y1, Y2, Y2
@@ -14596,9 +15052,10 @@ single:
 	VMOVUPS     Y4, (AX)(DI*4)
 	ADDQ        $0x00000008, DI
 	SUBQ        $0x00000008, SI
-	JMP         single
+	JGE         single
 
 singleEnd:
+	ADDQ        $0x00000008, SI
 	TESTQ       SI, SI
 	JZ          done
 	LEAQ        vectorTailMasks<>+0(SB), R8
@@ -14632,10 +15089,10 @@ TEXT ·normSumsPlainAVX2(SB), NOSPLIT, $0-48
 	VMOVUPS      32(SI), Y3
 	VBROADCASTSS mean+40(FP), Y4
 	VBROADCASTSS rstd+44(FP), Y5
+	SUBQ         $0x00000010, DX
+	JLT          singleEnd
 
 single:
-	CMPQ        DX, $0x00000010
-	JLT         singleEnd
 	VMOVUPS     (AX)(BX*4), Y6
 	VADDPS      Y6, Y0, Y0
 	VMOVUPS     (CX)(BX*4), Y7
@@ -14650,9 +15107,10 @@ single:
 	VFMADD231PS Y7, Y6, Y3
 	ADDQ        $0x00000010, BX
 	SUBQ        $0x00000010, DX
-	JMP         single
+	JGE         single
 
 singleEnd:
+	ADDQ        $0x00000010, DX
 	TESTQ       DX, DX
 	JZ          done
 	LEAQ        vectorTailMasks<>+0(SB), SI
@@ -14707,10 +15165,10 @@ TEXT ·normSumsAVX2(SB), NOSPLIT, $0-56
 	VMOVUPS      32(DI), Y3
 	VBROADCASTSS mean+48(FP), Y4
 	VBROADCASTSS rstd+52(FP), Y5
+	SUBQ         $0x00000010, BX
+	JLT          singleEnd
 
 single:
-	CMPQ        BX, $0x00000010
-	JLT         singleEnd
 	VMOVUPS     (AX)(SI*4), Y6
 	VMOVUPS     (DX)(SI*4), Y7
 	VMULPS      Y7, Y6, Y6
@@ -14729,9 +15187,10 @@ single:
 	VFMADD231PS Y7, Y6, Y3
 	ADDQ        $0x00000010, SI
 	SUBQ        $0x00000010, BX
-	JMP         single
+	JGE         single
 
 singleEnd:
+	ADDQ        $0x00000010, BX
 	TESTQ       BX, BX
 	JZ          done
 	LEAQ        vectorTailMasks<>+0(SB), DI
@@ -14786,10 +15245,10 @@ TEXT ·normBackwardPlainAVX2(SB), NOSPLIT, $0-48
 	VBROADCASTSS rstd+36(FP), Y1
 	VBROADCASTSS meanEH+44(FP), Y2
 	VBROADCASTSS meanE+40(FP), Y3
+	SUBQ         $0x00000008, BX
+	JLT          singleEnd
 
 single:
-	CMPQ         BX, $0x00000008
-	JLT          singleEnd
 	VMOVUPS      (CX)(SI*4), Y4
 	VMOVUPS      (DX)(SI*4), Y5
 	VSUBPS       Y0, Y5, Y5
@@ -14800,9 +15259,10 @@ single:
 	VMOVUPS      Y4, (AX)(SI*4)
 	ADDQ         $0x00000008, SI
 	SUBQ         $0x00000008, BX
-	JMP          single
+	JGE          single
 
 singleEnd:
+	ADDQ         $0x00000008, BX
 	TESTQ        BX, BX
 	JZ           done
 	LEAQ         vectorTailMasks<>+0(SB), DI
@@ -14835,10 +15295,10 @@ TEXT ·normBackwardAVX2(SB), NOSPLIT, $0-56
 	VBROADCASTSS rstd+44(FP), Y1
 	VBROADCASTSS meanEH+52(FP), Y2
 	VBROADCASTSS meanE+48(FP), Y3
+	SUBQ         $0x00000008, SI
+	JLT          singleEnd
 
 single:
-	CMPQ         SI, $0x00000008
-	JLT          singleEnd
 	VMOVUPS      (CX)(DI*4), Y4
 	VMOVUPS      (BX)(DI*4), Y5
 	VMULPS       Y5, Y4, Y4
@@ -14851,9 +15311,10 @@ single:
 	VMOVUPS      Y4, (AX)(DI*4)
 	ADDQ         $0x00000008, DI
 	SUBQ         $0x00000008, SI
-	JMP          single
+	JGE          single
 
 singleEnd:
+	ADDQ         $0x00000008, SI
 	TESTQ        SI, SI
 	JZ           done
 	LEAQ         vectorTailMasks<>+0(SB), R8
@@ -14885,10 +15346,10 @@ TEXT ·normParamsAVX2(SB), NOSPLIT, $0-40
 	XORQ         SI, SI
 	VBROADCASTSS mean+32(FP), Y0
 	VBROADCASTSS rstd+36(FP), Y1
+	SUBQ         $0x00000008, BX
+	JLT          singleEnd
 
 single:
-	CMPQ        BX, $0x00000008
-	JLT         singleEnd
 	VMOVUPS     (CX)(SI*4), Y2
 	VMOVUPS     (DX)(SI*4), Y3
 	VSUBPS      Y0, Y3, Y3
@@ -14898,9 +15359,10 @@ single:
 	VMOVUPS     Y4, (AX)(SI*4)
 	ADDQ        $0x00000008, SI
 	SUBQ        $0x00000008, BX
-	JMP         single
+	JGE         single
 
 singleEnd:
+	ADDQ        $0x00000008, BX
 	TESTQ       BX, BX
 	JZ          done
 	LEAQ        vectorTailMasks<>+0(SB), DI
@@ -14914,6 +15376,115 @@ singleEnd:
 	VMASKMOVPS  (AX)(SI*4), Y2, Y1
 	VFMADD231PS Y0, Y3, Y1
 	VMASKMOVPS  Y1, Y2, (AX)(SI*4)
+
+done:
+	VZEROUPPER
+	RET
+
+// func adamPlainAVX2(p *float32, m *float32, v *float32, grad *float32, n int, inverse float32, beta1C float32, beta2C float32, epsilon float32, alpha float32)
+// Requires: AVX, FMA3
+TEXT ·adamPlainAVX2(SB), NOSPLIT, $0-60
+	MOVQ         p+0(FP), AX
+	MOVQ         m+8(FP), CX
+	MOVQ         v+16(FP), DX
+	MOVQ         grad+24(FP), BX
+	MOVQ         n+32(FP), SI
+	XORQ         DI, DI
+	VBROADCASTSS inverse+40(FP), Y0
+	VBROADCASTSS beta1C+44(FP), Y1
+	VBROADCASTSS beta2C+48(FP), Y2
+	VBROADCASTSS epsilon+52(FP), Y3
+	VBROADCASTSS alpha+56(FP), Y4
+	SUBQ         $0x00000010, SI
+	JLT          unrolledEnd
+
+unrolled:
+	VMOVUPS      (BX)(DI*4), Y5
+	VMULPS       Y0, Y5, Y5
+	VMOVUPS      (CX)(DI*4), Y6
+	VSUBPS       Y6, Y5, Y7
+	VFMADD231PS  Y7, Y1, Y6
+	VMOVUPS      Y6, (CX)(DI*4)
+	VMOVUPS      (DX)(DI*4), Y7
+	VFMSUB213PS  Y7, Y5, Y5
+	VFMADD231PS  Y5, Y2, Y7
+	VMOVUPS      Y7, (DX)(DI*4)
+	VMOVUPS      32(BX)(DI*4), Y5
+	VMULPS       Y0, Y5, Y5
+	VMOVUPS      32(CX)(DI*4), Y8
+	VSUBPS       Y8, Y5, Y9
+	VFMADD231PS  Y9, Y1, Y8
+	VMOVUPS      Y8, 32(CX)(DI*4)
+	VMOVUPS      32(DX)(DI*4), Y9
+	VFMSUB213PS  Y9, Y5, Y5
+	VFMADD231PS  Y5, Y2, Y9
+	VMOVUPS      Y9, 32(DX)(DI*4)
+	VSQRTPS      Y7, Y5
+	VADDPS       Y3, Y5, Y5
+	VDIVPS       Y5, Y6, Y5
+	VMOVUPS      (AX)(DI*4), Y6
+	VFNMADD231PS Y5, Y4, Y6
+	VMOVUPS      Y6, (AX)(DI*4)
+	VSQRTPS      Y9, Y5
+	VADDPS       Y3, Y5, Y5
+	VDIVPS       Y5, Y8, Y5
+	VMOVUPS      32(AX)(DI*4), Y6
+	VFNMADD231PS Y5, Y4, Y6
+	VMOVUPS      Y6, 32(AX)(DI*4)
+	ADDQ         $0x00000010, DI
+	SUBQ         $0x00000010, SI
+	JGE          unrolled
+
+unrolledEnd:
+	ADDQ $0x00000010, SI
+	SUBQ $0x00000008, SI
+	JLT  singleEnd
+
+single:
+	VMOVUPS      (BX)(DI*4), Y5
+	VMULPS       Y0, Y5, Y5
+	VMOVUPS      (CX)(DI*4), Y6
+	VSUBPS       Y6, Y5, Y7
+	VFMADD231PS  Y7, Y1, Y6
+	VMOVUPS      Y6, (CX)(DI*4)
+	VMOVUPS      (DX)(DI*4), Y7
+	VFMSUB213PS  Y7, Y5, Y5
+	VFMADD231PS  Y5, Y2, Y7
+	VMOVUPS      Y7, (DX)(DI*4)
+	VSQRTPS      Y7, Y5
+	VADDPS       Y3, Y5, Y5
+	VDIVPS       Y5, Y6, Y5
+	VMOVUPS      (AX)(DI*4), Y6
+	VFNMADD231PS Y5, Y4, Y6
+	VMOVUPS      Y6, (AX)(DI*4)
+	ADDQ         $0x00000008, DI
+	SUBQ         $0x00000008, SI
+	JGE          single
+
+singleEnd:
+	ADDQ         $0x00000008, SI
+	TESTQ        SI, SI
+	JZ           done
+	LEAQ         vectorTailMasks<>+0(SB), R8
+	MOVQ         $0x00000010, R9
+	SUBQ         SI, R9
+	VMOVUPS      (R8)(R9*4), Y5
+	VMASKMOVPS   (BX)(DI*4), Y5, Y6
+	VMULPS       Y0, Y6, Y0
+	VMASKMOVPS   (CX)(DI*4), Y5, Y6
+	VSUBPS       Y6, Y0, Y7
+	VFMADD231PS  Y7, Y1, Y6
+	VMASKMOVPS   Y6, Y5, (CX)(DI*4)
+	VMASKMOVPS   (DX)(DI*4), Y5, Y1
+	VFMSUB213PS  Y1, Y0, Y0
+	VFMADD231PS  Y0, Y2, Y1
+	VMASKMOVPS   Y1, Y5, (DX)(DI*4)
+	VSQRTPS      Y1, Y0
+	VADDPS       Y3, Y0, Y0
+	VDIVPS       Y0, Y6, Y0
+	VMASKMOVPS   (AX)(DI*4), Y5, Y1
+	VFNMADD231PS Y0, Y4, Y1
+	VMASKMOVPS   Y1, Y5, (AX)(DI*4)
 
 done:
 	VZEROUPPER
@@ -14937,10 +15508,10 @@ TEXT ·adamScaledAVX2(SB), NOSPLIT, $0-76
 	VBROADCASTSS epsilon+68(FP), Y6
 	VBROADCASTSS alpha+72(FP), Y7
 	VBROADCASTSS shrink+52(FP), Y8
+	SUBQ         $0x00000010, SI
+	JLT          unrolledEnd
 
-single:
-	CMPQ         SI, $0x00000008
-	JLT          singleEnd
+unrolled:
 	VMOVUPS      (AX)(DI*4), Y9
 	VMOVUPS      (BX)(DI*4), Y10
 	VMULPS       Y1, Y10, Y10
@@ -14951,9 +15522,56 @@ single:
 	VFMADD231PS  Y12, Y3, Y11
 	VMOVUPS      Y11, (CX)(DI*4)
 	VMOVUPS      (DX)(DI*4), Y12
-	VMOVAPS      Y12, Y13
-	VFMSUB231PS  Y10, Y10, Y13
-	VFMADD231PS  Y13, Y4, Y12
+	VFMSUB213PS  Y12, Y10, Y10
+	VFMADD231PS  Y10, Y4, Y12
+	VMOVUPS      Y12, (DX)(DI*4)
+	VMOVUPS      32(AX)(DI*4), Y10
+	VMOVUPS      32(BX)(DI*4), Y13
+	VMULPS       Y1, Y13, Y13
+	VMULPS       Y2, Y13, Y13
+	VFMADD231PS  Y10, Y0, Y13
+	VMOVUPS      32(CX)(DI*4), Y14
+	VSUBPS       Y14, Y13, Y15
+	VFMADD231PS  Y15, Y3, Y14
+	VMOVUPS      Y14, 32(CX)(DI*4)
+	VMOVUPS      32(DX)(DI*4), Y15
+	VFMSUB213PS  Y15, Y13, Y13
+	VFMADD231PS  Y13, Y4, Y15
+	VMOVUPS      Y15, 32(DX)(DI*4)
+	VSQRTPS      Y12, Y12
+	VFMADD213PS  Y6, Y5, Y12
+	VDIVPS       Y12, Y11, Y11
+	VMULPS       Y8, Y9, Y9
+	VFNMADD231PS Y11, Y7, Y9
+	VMOVUPS      Y9, (AX)(DI*4)
+	VSQRTPS      Y15, Y9
+	VFMADD213PS  Y6, Y5, Y9
+	VDIVPS       Y9, Y14, Y9
+	VMULPS       Y8, Y10, Y10
+	VFNMADD231PS Y9, Y7, Y10
+	VMOVUPS      Y10, 32(AX)(DI*4)
+	ADDQ         $0x00000010, DI
+	SUBQ         $0x00000010, SI
+	JGE          unrolled
+
+unrolledEnd:
+	ADDQ $0x00000010, SI
+	SUBQ $0x00000008, SI
+	JLT  singleEnd
+
+single:
+	VMOVUPS      (AX)(DI*4), Y9
+	VMOVUPS      (BX)(DI*4), Y10
+	VMULPS       Y1, Y10, Y10
+	VMULPS       Y2, Y10, Y10
+	VFMADD231PS  Y9, Y0, Y10
+	VMOVUPS      (CX)(DI*4), Y11
+	VSUBPS       Y11, Y10, Y12
+	VFMADD231PS  Y12, Y3, Y11
+	VMOVUPS      Y11, (CX)(DI*4)
+	VMOVUPS      (DX)(DI*4), Y12
+	VFMSUB213PS  Y12, Y10, Y10
+	VFMADD231PS  Y10, Y4, Y12
 	VMOVUPS      Y12, (DX)(DI*4)
 	VSQRTPS      Y12, Y10
 	VFMADD213PS  Y6, Y5, Y10
@@ -14963,9 +15581,10 @@ single:
 	VMOVUPS      Y9, (AX)(DI*4)
 	ADDQ         $0x00000008, DI
 	SUBQ         $0x00000008, SI
-	JMP          single
+	JGE          single
 
 singleEnd:
+	ADDQ         $0x00000008, SI
 	TESTQ        SI, SI
 	JZ           done
 	LEAQ         vectorTailMasks<>+0(SB), R8
@@ -14982,9 +15601,8 @@ singleEnd:
 	VFMADD231PS  Y2, Y3, Y0
 	VMASKMOVPS   Y0, Y9, (CX)(DI*4)
 	VMASKMOVPS   (DX)(DI*4), Y9, Y2
-	VMOVAPS      Y2, Y3
-	VFMSUB231PS  Y1, Y1, Y3
-	VFMADD231PS  Y3, Y4, Y2
+	VFMSUB213PS  Y2, Y1, Y1
+	VFMADD231PS  Y1, Y4, Y2
 	VMASKMOVPS   Y2, Y9, (DX)(DI*4)
 	VSQRTPS      Y2, Y1
 	VFMADD213PS  Y6, Y5, Y1
@@ -15015,10 +15633,10 @@ TEXT ·adamDividedAVX2(SB), NOSPLIT, $0-76
 	VBROADCASTSS epsilon+68(FP), Y6
 	VBROADCASTSS alpha+72(FP), Y7
 	VBROADCASTSS shrink+52(FP), Y8
+	SUBQ         $0x00000010, SI
+	JLT          unrolledEnd
 
-single:
-	CMPQ         SI, $0x00000008
-	JLT          singleEnd
+unrolled:
 	VMOVUPS      (AX)(DI*4), Y9
 	VMOVUPS      (BX)(DI*4), Y10
 	VDIVPS       Y1, Y10, Y10
@@ -15029,9 +15647,56 @@ single:
 	VFMADD231PS  Y12, Y3, Y11
 	VMOVUPS      Y11, (CX)(DI*4)
 	VMOVUPS      (DX)(DI*4), Y12
-	VMOVAPS      Y12, Y13
-	VFMSUB231PS  Y10, Y10, Y13
-	VFMADD231PS  Y13, Y4, Y12
+	VFMSUB213PS  Y12, Y10, Y10
+	VFMADD231PS  Y10, Y4, Y12
+	VMOVUPS      Y12, (DX)(DI*4)
+	VMOVUPS      32(AX)(DI*4), Y10
+	VMOVUPS      32(BX)(DI*4), Y13
+	VDIVPS       Y1, Y13, Y13
+	VMULPS       Y2, Y13, Y13
+	VFMADD231PS  Y10, Y0, Y13
+	VMOVUPS      32(CX)(DI*4), Y14
+	VSUBPS       Y14, Y13, Y15
+	VFMADD231PS  Y15, Y3, Y14
+	VMOVUPS      Y14, 32(CX)(DI*4)
+	VMOVUPS      32(DX)(DI*4), Y15
+	VFMSUB213PS  Y15, Y13, Y13
+	VFMADD231PS  Y13, Y4, Y15
+	VMOVUPS      Y15, 32(DX)(DI*4)
+	VSQRTPS      Y12, Y12
+	VFMADD213PS  Y6, Y5, Y12
+	VDIVPS       Y12, Y11, Y11
+	VMULPS       Y8, Y9, Y9
+	VFNMADD231PS Y11, Y7, Y9
+	VMOVUPS      Y9, (AX)(DI*4)
+	VSQRTPS      Y15, Y9
+	VFMADD213PS  Y6, Y5, Y9
+	VDIVPS       Y9, Y14, Y9
+	VMULPS       Y8, Y10, Y10
+	VFNMADD231PS Y9, Y7, Y10
+	VMOVUPS      Y10, 32(AX)(DI*4)
+	ADDQ         $0x00000010, DI
+	SUBQ         $0x00000010, SI
+	JGE          unrolled
+
+unrolledEnd:
+	ADDQ $0x00000010, SI
+	SUBQ $0x00000008, SI
+	JLT  singleEnd
+
+single:
+	VMOVUPS      (AX)(DI*4), Y9
+	VMOVUPS      (BX)(DI*4), Y10
+	VDIVPS       Y1, Y10, Y10
+	VMULPS       Y2, Y10, Y10
+	VFMADD231PS  Y9, Y0, Y10
+	VMOVUPS      (CX)(DI*4), Y11
+	VSUBPS       Y11, Y10, Y12
+	VFMADD231PS  Y12, Y3, Y11
+	VMOVUPS      Y11, (CX)(DI*4)
+	VMOVUPS      (DX)(DI*4), Y12
+	VFMSUB213PS  Y12, Y10, Y10
+	VFMADD231PS  Y10, Y4, Y12
 	VMOVUPS      Y12, (DX)(DI*4)
 	VSQRTPS      Y12, Y10
 	VFMADD213PS  Y6, Y5, Y10
@@ -15041,9 +15706,10 @@ single:
 	VMOVUPS      Y9, (AX)(DI*4)
 	ADDQ         $0x00000008, DI
 	SUBQ         $0x00000008, SI
-	JMP          single
+	JGE          single
 
 singleEnd:
+	ADDQ         $0x00000008, SI
 	TESTQ        SI, SI
 	JZ           done
 	LEAQ         vectorTailMasks<>+0(SB), R8
@@ -15060,9 +15726,8 @@ singleEnd:
 	VFMADD231PS  Y2, Y3, Y0
 	VMASKMOVPS   Y0, Y9, (CX)(DI*4)
 	VMASKMOVPS   (DX)(DI*4), Y9, Y2
-	VMOVAPS      Y2, Y3
-	VFMSUB231PS  Y1, Y1, Y3
-	VFMADD231PS  Y3, Y4, Y2
+	VFMSUB213PS  Y2, Y1, Y1
+	VFMADD231PS  Y1, Y4, Y2
 	VMASKMOVPS   Y2, Y9, (DX)(DI*4)
 	VSQRTPS      Y2, Y1
 	VFMADD213PS  Y6, Y5, Y1
@@ -15086,10 +15751,10 @@ TEXT ·sgdAVX2(SB), NOSPLIT, $0-40
 	VBROADCASTSS count+24(FP), Y1
 	VBROADCASTSS clip+28(FP), Y2
 	VBROADCASTSS rate+36(FP), Y3
+	SUBQ         $0x00000008, DX
+	JLT          singleEnd
 
 single:
-	CMPQ         DX, $0x00000008
-	JLT          singleEnd
 	VMOVUPS      (AX)(BX*4), Y4
 	VMOVUPS      (CX)(BX*4), Y5
 	VDIVPS       Y1, Y5, Y5
@@ -15099,9 +15764,10 @@ single:
 	VMOVUPS      Y4, (AX)(BX*4)
 	ADDQ         $0x00000008, BX
 	SUBQ         $0x00000008, DX
-	JMP          single
+	JGE          single
 
 singleEnd:
+	ADDQ         $0x00000008, DX
 	TESTQ        DX, DX
 	JZ           done
 	LEAQ         vectorTailMasks<>+0(SB), SI
@@ -15134,10 +15800,10 @@ TEXT ·momentumAVX2(SB), NOSPLIT, $0-56
 	VBROADCASTSS inner+48(FP), Y3
 	VBROADCASTSS momentum+44(FP), Y4
 	VBROADCASTSS rate+52(FP), Y5
+	SUBQ         $0x00000008, BX
+	JLT          singleEnd
 
 single:
-	CMPQ         BX, $0x00000008
-	JLT          singleEnd
 	VMOVUPS      (AX)(SI*4), Y6
 	VMOVUPS      (DX)(SI*4), Y7
 	VDIVPS       Y1, Y7, Y7
@@ -15151,9 +15817,10 @@ single:
 	VMOVUPS      Y6, (AX)(SI*4)
 	ADDQ         $0x00000008, SI
 	SUBQ         $0x00000008, BX
-	JMP          single
+	JGE          single
 
 singleEnd:
+	ADDQ         $0x00000008, BX
 	TESTQ        BX, BX
 	JZ           done
 	LEAQ         vectorTailMasks<>+0(SB), DI
@@ -15190,10 +15857,10 @@ TEXT ·nesterovAVX2(SB), NOSPLIT, $0-56
 	VBROADCASTSS inner+48(FP), Y3
 	VBROADCASTSS momentum+44(FP), Y4
 	VBROADCASTSS rate+52(FP), Y5
+	SUBQ         $0x00000008, BX
+	JLT          singleEnd
 
 single:
-	CMPQ         BX, $0x00000008
-	JLT          singleEnd
 	VMOVUPS      (AX)(SI*4), Y6
 	VMOVUPS      (DX)(SI*4), Y7
 	VDIVPS       Y1, Y7, Y7
@@ -15208,9 +15875,10 @@ single:
 	VMOVUPS      Y6, (AX)(SI*4)
 	ADDQ         $0x00000008, SI
 	SUBQ         $0x00000008, BX
-	JMP          single
+	JGE          single
 
 singleEnd:
+	ADDQ         $0x00000008, BX
 	TESTQ        BX, BX
 	JZ           done
 	LEAQ         vectorTailMasks<>+0(SB), DI
@@ -15245,10 +15913,10 @@ TEXT ·roundBFloat16AVX2(SB), NOSPLIT, $0-24
 	VMOVUPS vectorConstantsAVX2<>+2016(SB), Y1
 	VMOVUPS vectorConstantsAVX2<>+2048(SB), Y2
 	VMOVUPS vectorConstantsAVX2<>+2080(SB), Y3
+	SUBQ    $0x00000010, DX
+	JLT     unrolledEnd
 
 unrolled:
-	CMPQ      DX, $0x00000010
-	JLT       unrolledEnd
 	VMOVUPS   (CX)(BX*4), Y4
 	VPADDD    Y1, Y4, Y5
 	VPSRLD    $0x10, Y4, Y6
@@ -15271,12 +15939,14 @@ unrolled:
 	VMOVUPS   Y4, 32(AX)(BX*4)
 	ADDQ      $0x00000010, BX
 	SUBQ      $0x00000010, DX
-	JMP       unrolled
+	JGE       unrolled
 
 unrolledEnd:
+	ADDQ $0x00000010, DX
+	SUBQ $0x00000008, DX
+	JLT  singleEnd
+
 single:
-	CMPQ      DX, $0x00000008
-	JLT       singleEnd
 	VMOVUPS   (CX)(BX*4), Y4
 	VPADDD    Y1, Y4, Y5
 	VPSRLD    $0x10, Y4, Y6
@@ -15289,9 +15959,10 @@ single:
 	VMOVUPS   Y4, (AX)(BX*4)
 	ADDQ      $0x00000008, BX
 	SUBQ      $0x00000008, DX
-	JMP       single
+	JGE       single
 
 singleEnd:
+	ADDQ       $0x00000008, DX
 	TESTQ      DX, DX
 	JZ         done
 	LEAQ       vectorTailMasks<>+0(SB), SI

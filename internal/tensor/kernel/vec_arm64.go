@@ -1063,6 +1063,24 @@ func normParamsVec(dgamma []float32, dy []float32, x []float32, mean float32, rs
 }
 
 //go:noescape
+func adamPlainNEON(p *float32, m *float32, v *float32, grad *float32, n int, inverse float32, beta1C float32, beta2C float32, epsilon float32, alpha float32)
+
+func adamPlainVec(p []float32, m []float32, v []float32, grad []float32, inverse float32, beta1C float32, beta2C float32, epsilon float32, alpha float32) {
+	at, n := 0, len(grad)
+	switch Current() {
+	case NEON:
+		for n -= n % 4; at < n; {
+			size := min(blockLen, n-at)
+			adamPlainNEON(&p[at], &m[at], &v[at], &grad[at], size, inverse, beta1C, beta2C, epsilon, alpha)
+			at += size
+		}
+		adamPlainGo(p[at:], m[at:], v[at:], grad[at:], inverse, beta1C, beta2C, epsilon, alpha)
+	default:
+		adamPlainGo(p, m, v, grad, inverse, beta1C, beta2C, epsilon, alpha)
+	}
+}
+
+//go:noescape
 func adamScaledNEON(p *float32, m *float32, v *float32, grad *float32, n int, inverse float32, clip float32, decay float32, shrink float32, beta1C float32, beta2C float32, rootScale float32, epsilon float32, alpha float32)
 
 func adamScaledVec(p []float32, m []float32, v []float32, grad []float32, inverse float32, clip float32, decay float32, shrink float32, beta1C float32, beta2C float32, rootScale float32, epsilon float32, alpha float32) {

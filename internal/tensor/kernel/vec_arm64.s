@@ -3434,6 +3434,54 @@ loop:
 done:
 	RET
 
+// func adamPlainNEON(p *float32, m *float32, v *float32, grad *float32, n int, inverse float32, beta1C float32, beta2C float32, epsilon float32, alpha float32)
+TEXT ·adamPlainNEON(SB), NOSPLIT, $0-60
+	MOVD p+0(FP), R0
+	MOVD m+8(FP), R1
+	MOVD v+16(FP), R2
+	MOVD grad+24(FP), R3
+	MOVD n+32(FP), R14
+	MOVWU inverse+40(FP), R15
+	WORD $0x4e040de0 // DUP V0, V15
+	MOVWU beta1C+44(FP), R15
+	WORD $0x4e040de1 // DUP V1, V15
+	MOVWU beta2C+48(FP), R15
+	WORD $0x4e040de2 // DUP V2, V15
+	MOVWU epsilon+52(FP), R15
+	WORD $0x4e040de3 // DUP V3, V15
+	MOVWU alpha+56(FP), R15
+	WORD $0x4e040de4 // DUP V4, V15
+
+loop:
+	CMP $4, R14
+	BLT done
+	FMOVQ 0(R3), F5
+	WORD $0x6e20dca6 // FMUL V6, V5, V0
+	FMOVQ 0(R1), F5
+	WORD $0x4ea5d4c7 // FSUB V7, V6, V5
+	WORD $0x4e27cc25 // FMLA V5, V1, V7
+	FMOVQ F5, 0(R1)
+	FMOVQ 0(R2), F7
+	WORD $0x6ea0f8e8 // FNEG V8, V7
+	WORD $0x4e26ccc8 // FMLA V8, V6, V6
+	WORD $0x4e28cc47 // FMLA V7, V2, V8
+	FMOVQ F7, 0(R2)
+	WORD $0x6ea1f8e8 // FSQRT V8, V7
+	WORD $0x4e23d507 // FADD V7, V8, V3
+	WORD $0x6e27fca8 // FDIV V8, V5, V7
+	FMOVQ 0(R0), F7
+	WORD $0x4ea8cc87 // FMLS V7, V4, V8
+	FMOVQ F7, 0(R0)
+	ADD $16, R0
+	ADD $16, R1
+	ADD $16, R2
+	ADD $16, R3
+	SUB $4, R14
+	B loop
+
+done:
+	RET
+
 // func adamScaledNEON(p *float32, m *float32, v *float32, grad *float32, n int, inverse float32, clip float32, decay float32, shrink float32, beta1C float32, beta2C float32, rootScale float32, epsilon float32, alpha float32)
 TEXT ·adamScaledNEON(SB), NOSPLIT, $0-76
 	MOVD p+0(FP), R0

@@ -9,7 +9,7 @@ import (
 // BenchmarkVector times the vector kernels in every tier: in the first-level cache, as a layer's activations, and from memory.
 func BenchmarkVector(b *testing.B) {
 	named := map[string]bool{"Add": true, "ReLUBackward": true, "Exp": true, "Tanh": true, "GELU": true, "GELUTanh": true, "GELUSlope": true,
-		"Sum": true, "Dot": true, "SumSquares": true, "Softmax": true, "LayerNorm": true, "LayerNormBackward": true, "AdamStep/32": true, "AdamStep/31": true,
+		"Sum": true, "Dot": true, "SumSquares": true, "Softmax": true, "LayerNorm": true, "LayerNormBackward": true, "AdamStep/32": true, "AdamStep/31": true, "AdamStepPlain/32": true,
 		"Dropout": true, "RoundBFloat16": true, "Log": true, "Erf": true}
 	r := rand.New(rand.NewPCG(1, 2))
 	for _, c := range vectorCases {

@@ -228,6 +228,10 @@ func normParamsVec(dgamma []float32, dy []float32, x []float32, mean float32, rs
 	normParamsGo(dgamma, dy, x, mean, rstd)
 }
 
+func adamPlainVec(p []float32, m []float32, v []float32, grad []float32, inverse float32, beta1C float32, beta2C float32, epsilon float32, alpha float32) {
+	adamPlainGo(p, m, v, grad, inverse, beta1C, beta2C, epsilon, alpha)
+}
+
 func adamScaledVec(p []float32, m []float32, v []float32, grad []float32, inverse float32, clip float32, decay float32, shrink float32, beta1C float32, beta2C float32, rootScale float32, epsilon float32, alpha float32) {
 	adamScaledGo(p, m, v, grad, inverse, clip, decay, shrink, beta1C, beta2C, rootScale, epsilon, alpha)
 }

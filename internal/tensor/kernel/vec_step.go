@@ -28,13 +28,20 @@ type AdamConstants struct {
 //	m = fma(Beta1C, h-m, m)
 //	v = fma(Beta2C, fma(h, h, -v), v)
 //	p = fma(-Alpha, m / fma(sqrt(v), RootScale, Epsilon), p*Shrink)
+//
+// Factors of 1 and a Decay of 0 are left out where Count is a power of two and all of them are; that shows where p is not
+// finite, and nowhere else.
 func AdamStep(p, m, v, g []float32, c *AdamConstants) {
 	sameLength("AdamStep", len(p), len(m), len(v), len(g))
-	if inverse, exact := exactInverse(c.Count); exact {
+	inverse, exact := exactInverse(c.Count)
+	switch {
+	case exact && c.Clip == 1 && c.Shrink == 1 && c.RootScale == 1 && c.Decay == 0:
+		adamPlainVec(p, m, v, g, inverse, c.Beta1C, c.Beta2C, c.Epsilon, c.Alpha)
+	case exact:
 		adamScaledVec(p, m, v, g, inverse, c.Clip, c.Decay, c.Shrink, c.Beta1C, c.Beta2C, c.RootScale, c.Epsilon, c.Alpha)
-		return
+	default:
+		adamDividedVec(p, m, v, g, c.Count, c.Clip, c.Decay, c.Shrink, c.Beta1C, c.Beta2C, c.RootScale, c.Epsilon, c.Alpha)
 	}
-	adamDividedVec(p, m, v, g, c.Count, c.Clip, c.Decay, c.Shrink, c.Beta1C, c.Beta2C, c.RootScale, c.Epsilon, c.Alpha)
 }
 
 // exactInverse is 1/x where x is a power of two in [1, 2^64]: a product with it is then the same as a division, and faster.
@@ -43,6 +50,17 @@ func exactInverse(x float32) (inverse float32, exact bool) {
 		return 1 / x, true
 	}
 	return 0, false
+}
+
+// adamPlainGo leaves out the factors that are 1, and a decay of 0: h could differ from that of adamScaledGo by the sign of a
+// zero, which no result shows.
+func adamPlainGo(p, m, v, g []float32, inverse, beta1C, beta2C, epsilon, alpha float32) {
+	for i := range p {
+		h := float32(g[i] * inverse)
+		m[i] = FMA(beta1C, h-m[i], m[i])
+		v[i] = FMA(beta2C, FMA(h, h, -v[i]), v[i])
+		p[i] = FMA(-alpha, m[i]/(sqrt32(v[i])+epsilon), p[i])
+	}
 }
 
 func adamScaledGo(p, m, v, g []float32, inverse, clip, decay, shrink, beta1C, beta2C, rootScale, epsilon, alpha float32) {

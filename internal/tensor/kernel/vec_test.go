@@ -37,9 +37,14 @@ func split(x float64) []float32 {
 	return []float32{math.Float32frombits(uint32(b)), math.Float32frombits(uint32(b >> 32))}
 }
 
-func adamCase(count float32) vectorCase {
+// adamCase is Adam's step with or without the factors that are usually 1.
+func adamCase(count float32, plain bool) vectorCase {
+	name := "AdamStep"
 	c := AdamConstants{Gradient: Gradient{Count: count, Clip: 0.9}, Decay: 0.01, Shrink: 0.999, Beta1C: 0.1, Beta2C: 0.001, RootScale: 1.5, Epsilon: 1e-7, Alpha: 0.01}
-	return vectorCase{fmt.Sprintf("AdamStep/%v", count), 4, only(func(s [][]float32) {
+	if plain {
+		name, c.Clip, c.Shrink, c.RootScale, c.Decay = "AdamStepPlain", 1, 1, 1, 0
+	}
+	return vectorCase{fmt.Sprintf("%s/%v", name, count), 4, only(func(s [][]float32) {
 		for i, v := range s[2] {
 			s[2][i] = math.Float32frombits(math.Float32bits(v) &^ signBit) // second moments are not negative
 		}
@@ -116,7 +121,7 @@ var vectorCases = []vectorCase{
 	{"ColCombine", 6, only(func(s [][]float32) { ColCombine(s[0], s[1], s[2], s[3], s[4], s[5], 1) })},
 	{"ColCombineReLU", 7, only(func(s [][]float32) { ColCombineReLU(s[0], s[1], s[2], s[3], s[4], s[5], s[6], 1) })},
 	{"ColCombineReLU6", 7, only(func(s [][]float32) { ColCombineReLU6(s[0], s[1], s[2], s[3], s[4], s[5], s[6], 1) })},
-	adamCase(32), adamCase(31),
+	adamCase(32, false), adamCase(31, false), adamCase(32, true),
 	ofOne("SGDStep", func(p, g []float32) {
 		SGDStep(p, g, &SGDConstants{Gradient: Gradient{Count: 3, Clip: 1}, Decay: 0.1, Rate: 0.01})
 	}),
@@ -342,6 +347,32 @@ func TestVectorsRefuseUnequalLengths(t *testing.T) {
 				}()
 				c.run(in)
 			}()
+		}
+	}
+}
+
+// Where p is finite, Adam without factors of 1 and a decay of 0 gives the bits of Adam with them, zeros' signs included.
+func TestAdamPlainGivesAdamsBits(t *testing.T) {
+	r := rand.New(rand.NewPCG(8, 9))
+	values := append([]float32{0x1p-140, -0x1p-149}, specials...)
+	draw := func() float32 {
+		if r.IntN(2) == 0 {
+			return values[r.IntN(len(values))]
+		}
+		return float32(r.NormFloat64())
+	}
+	for range 20000 {
+		in := [4]float32{draw(), draw(), float32(math.Abs(float64(draw()))), draw()}
+		if p := float64(in[0]); math.IsNaN(p) || math.IsInf(p, 0) {
+			continue
+		}
+		plain, full := in, in
+		adamPlainGo(plain[0:1], plain[1:2], plain[2:3], plain[3:4], 0.125, 0.1, 0.001, 1e-7, 0.01)
+		adamScaledGo(full[0:1], full[1:2], full[2:3], full[3:4], 0.125, 1, 0, 1, 0.1, 0.001, 1, 1e-7, 0.01)
+		for i := range plain {
+			if !equalBits(plain[i], full[i]) {
+				t.Fatalf("from p, m, v, g = %v: %v without the factors, %v with them", in, plain, full)
+			}
 		}
 	}
 }

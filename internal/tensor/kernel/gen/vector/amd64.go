@@ -230,18 +230,19 @@ func (x *x86) xor(v reg.VecVirtual) {
 	VPXOR(v, v, v)
 }
 
-// loop takes copies vectors a turn while there are as many elements.
+// loop takes copies vectors a turn while there are as many elements. Within it, left is less by a turn's.
 func (e *emission) loop(name string, copies int, emit func(copies int)) {
 	step := copies * e.width()
 	end := name + "End"
-	Label(name)
-	CMPQ(e.left, operand.U32(uint32(step)))
+	SUBQ(operand.U32(uint32(step)), e.left)
 	JLT(operand.LabelRef(end))
+	Label(name)
 	emit(copies)
 	ADDQ(operand.U32(uint32(step)), e.index)
 	SUBQ(operand.U32(uint32(step)), e.left)
-	JMP(operand.LabelRef(name))
+	JGE(operand.LabelRef(name))
 	Label(end)
+	ADDQ(operand.U32(uint32(step)), e.left)
 }
 
 // tail takes the last elements, fewer than a turn, under masks.
@@ -280,19 +281,26 @@ func (e *emission) body(part int, tail bool) {
 	}
 }
 
-// inTurn emits the program for so many vectors, one after another.
+// inTurn emits the program for so many vectors, one after another; of a program of two stages the first stage of all, then the
+// second of all.
 func (e *emission) inTurn(copies int) {
-	for part := range copies {
-		e.body(part, false)
+	all := e.copies(copies)
+	from := 0
+	for _, to := range append(e.p.stages, len(e.p.nodes)) {
+		for _, b := range all {
+			for v := from; v < to; v++ {
+				if n := e.p.nodes[v]; !n.hoisted() {
+					b.node(value(v), n)
+				}
+			}
+		}
+		from = to
 	}
 }
 
 // sideBySide emits the program for so many vectors, one operation of each in turn.
 func (e *emission) sideBySide(copies int) {
-	var all []*body
-	for part := range copies {
-		all = append(all, e.copyOf(part, false))
-	}
+	all := e.copies(copies)
 	for v, n := range e.p.nodes {
 		if n.hoisted() {
 			continue
@@ -301,6 +309,14 @@ func (e *emission) sideBySide(copies int) {
 			b.node(value(v), n)
 		}
 	}
+}
+
+func (e *emission) copies(count int) []*body {
+	var all []*body
+	for part := range count {
+		all = append(all, e.copyOf(part, false))
+	}
+	return all
 }
 
 func (e *emission) copyOf(part int, tail bool) *body {

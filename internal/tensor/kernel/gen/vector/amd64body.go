@@ -174,10 +174,10 @@ func (b *body) fused(n node) reg.Register {
 	case b.free(n.args[2]):
 		form231(y, x, z)
 		return z
-	case b.free(n.args[0]) && n.args[0] != n.args[1]:
+	case b.free(n.args[0]):
 		form213(z, y, x)
 		return x
-	case b.free(n.args[1]) && n.args[0] != n.args[1]:
+	case b.free(n.args[1]):
 		form213(z, x, y)
 		return y
 	}

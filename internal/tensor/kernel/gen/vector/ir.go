@@ -96,8 +96,9 @@ func (k kernel) vectors() []string {
 // program is a kernel's body for one instruction set.
 type program struct {
 	kernel
-	nodes []node
-	uses  []int // how often each node's value is read
+	nodes  []node
+	uses   []int // how often each node's value is read
+	stages []int // where the second stage begins, if there is one
 }
 
 type builder struct {
@@ -123,6 +124,10 @@ func (b *builder) emit(op operation, index int, args ...value) value {
 	b.nodes = append(b.nodes, node{op: op, args: args, index: index})
 	return value(len(b.nodes) - 1)
 }
+
+// nextStage begins the second stage: what waits for long for the unit that divides, while the first stage of the vectors that
+// follow can go on.
+func (b *builder) nextStage() { b.stages = append(b.stages, len(b.nodes)) }
 
 func indexOf(kind, name string, in []string) int {
 	for i, s := range in {

@@ -148,7 +148,7 @@ func (b *builder) normBackward(e value) {
 	b.store("dx", b.mul(d, b.scalar("rstd")))
 }
 
-// mean is the gradient of an update from the sum: divided by the count, or multiplied by its exact inverse, and clipped.
+// meanGradient is the gradient of an update from the sum: divided by the count, or multiplied by its exact inverse, and clipped.
 func (b *builder) meanGradient(divide bool) value {
 	g := b.load("grad")
 	if divide {
@@ -159,16 +159,22 @@ func (b *builder) meanGradient(divide bool) value {
 	return b.mul(g, b.scalar("clip"))
 }
 
+// adamMoments updates the moments by the gradient h.
+func (b *builder) adamMoments(h value) (m, v value) {
+	m = b.load("m")
+	m = b.fma(b.scalar("beta1C"), b.sub(h, m), m)
+	b.store("m", m)
+	v = b.load("v")
+	v = b.fma(b.scalar("beta2C"), b.fms(h, h, v), v)
+	b.store("v", v)
+	b.nextStage()
+	return m, v
+}
+
 func adam(divide bool) func(b *builder) {
 	return func(b *builder) {
 		p := b.load("p")
-		h := b.fma(b.scalar("decay"), p, b.meanGradient(divide))
-		m := b.load("m")
-		m = b.fma(b.scalar("beta1C"), b.sub(h, m), m)
-		b.store("m", m)
-		v := b.load("v")
-		v = b.fma(b.scalar("beta2C"), b.fms(h, h, v), v)
-		b.store("v", v)
+		m, v := b.adamMoments(b.fma(b.scalar("decay"), p, b.meanGradient(divide)))
 		root := b.fma(b.sqrt(v), b.scalar("rootScale"), b.scalar("epsilon"))
 		b.store("p", b.fnma(b.scalar("alpha"), b.div(m, root), b.mul(p, b.scalar("shrink"))))
 	}
@@ -393,9 +399,15 @@ var kernels = []kernel{
 	{name: "normParams", streams: list("dgamma", "dy", "x"), scalars: list("mean", "rstd"), body: func(b *builder) {
 		b.store("dgamma", b.fma(b.load("dy"), b.normalized(), b.load("dgamma")))
 	}},
-	{name: "adamScaled", streams: list("p", "m", "v", "grad"),
+	{name: "adamPlain", streams: list("p", "m", "v", "grad"), unroll: 2,
+		scalars: list("inverse", "beta1C", "beta2C", "epsilon", "alpha"), body: func(b *builder) {
+			m, v := b.adamMoments(b.mul(b.load("grad"), b.scalar("inverse")))
+			root := b.add(b.sqrt(v), b.scalar("epsilon"))
+			b.store("p", b.fnma(b.scalar("alpha"), b.div(m, root), b.load("p")))
+		}},
+	{name: "adamScaled", streams: list("p", "m", "v", "grad"), unroll: 2,
 		scalars: list("inverse", "clip", "decay", "shrink", "beta1C", "beta2C", "rootScale", "epsilon", "alpha"), body: adam(false)},
-	{name: "adamDivided", streams: list("p", "m", "v", "grad"),
+	{name: "adamDivided", streams: list("p", "m", "v", "grad"), unroll: 2,
 		scalars: list("count", "clip", "decay", "shrink", "beta1C", "beta2C", "rootScale", "epsilon", "alpha"), body: adam(true)},
 	{name: "sgd", streams: list("p", "grad"), scalars: list("count", "clip", "decay", "rate"), body: sgd(false, false)},
 	{name: "momentum", streams: list("p", "b", "grad"),
