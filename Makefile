@@ -62,7 +62,7 @@ arm64: ## the numeric packages' tests on arm64, emulated (qemu-aarch64-static, o
 	GOARCH=arm64 CGO_ENABLED=0 $(GO) test -short -timeout 30m -exec $(EMULATE) $(ARM64)
 
 # Those that compare tiers. Bochs 2.7 rounds the smallest float16 wrongly (VCVTPS2PH of 2^-25), which no CPU does.
-AVX512 = TestMatMulHasTheGoldenBits|TestMatMulIsItsDefinition|TestVectorTiersGiveSameBits|TestColumnTiersGiveSameBits|TestFused
+AVX512 = TestMatMulHasTheGoldenBits|TestMatMulIsItsDefinition|TestMatMulWithZeros|TestZerosAreMadeUseOf|TestVectorTiersGiveSameBits|TestColumnTiersGiveSameBits|TestFused
 KERNEL ?= $(firstword $(wildcard /boot/vmlinuz*))
 avx512: ## the kernels' tests on an emulated CPU with AVX-512 (bochs, bochs-term, isolinux, xorriso; KERNEL=a Linux kernel)
 	CGO_ENABLED=0 $(GO) build -o bin/emulate ./internal/tensor/kernel/emulate

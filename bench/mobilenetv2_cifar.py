@@ -84,18 +84,19 @@ def main():
     args.add_argument("archive")
     for name, default in (("train", 500), ("eval", 100), ("epochs", 10), ("batch", 128), ("seed", 1), ("threads", 1)):
         args.add_argument("--" + name, type=int, default=default)
+    args.add_argument("--lr", type=float, default=0.1)
     a = args.parse_args()
     torch.set_num_threads(a.threads)
     torch.manual_seed(a.seed)
     (images, labels), (test, answers) = read(a.archive, (a.train, a.eval))
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (MEAN, STD))
     net = mobilenetv2(10)
-    optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4)
+    optimizer = torch.optim.SGD(net.parameters(), lr=a.lr, momentum=0.9, weight_decay=5e-4)
     steps, step, began = a.epochs * math.ceil(len(images) / a.batch), 0, time.time()
     for _ in range(a.epochs):
         net.train()
         for chosen in torch.randperm(len(images)).split(a.batch):
-            optimizer.param_groups[0]["lr"] = 0.05 * (1 + math.cos(math.pi * step / steps))
+            optimizer.param_groups[0]["lr"] = a.lr / 2 * (1 + math.cos(math.pi * step / steps))
             loss = nn.functional.cross_entropy(net((augment(images[chosen]) - mean) / std), labels[chosen])
             optimizer.zero_grad()
             loss.backward()

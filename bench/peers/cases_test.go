@@ -34,6 +34,7 @@ const oursPrinted = `{
   "results": [
     {"case": "classifier", "steps_per_s": 2512.5, "samples_per_s": 80400.25, "peak_rss_mib": 101.5, "gflops": 81.5, "workers": 2},
     {"case": "wide", "steps_per_s": 14.1, "samples_per_s": 3609, "peak_rss_mib": 301.5, "workers": 2},
+    {"case": "mnist", "steps_per_s": 450.5, "samples_per_s": 115328, "peak_rss_mib": 201.5, "gflops": 99.5, "workers": 1},
     {"case": "gpt", "steps_per_s": 14.5, "samples_per_s": 200, "peak_rss_mib": 171.7, "gflops": 66.9, "workers": 1},
     {"case": "small", "steps_per_s": 1.25, "samples_per_s": 40, "peak_rss_mib": 557.4, "gflops": 21.2, "workers": 1},
     {"case": "large", "steps_per_s": 3.25, "samples_per_s": 13, "peak_rss_mib": 480.4, "gflops": 23.5, "workers": 1},
@@ -54,6 +55,8 @@ func TestFiguresAreFound(t *testing.T) {
 		"training on 2 workers, 2048 wide, batch 128 a worker":     {14.1, 7.6},
 		"training on 1 worker, classifier, batch 32":               {80400.25, 22400},
 		"training on 1 worker, classifier, batch 256":              {80400.25, 48640},
+		"training on 1 worker, classifier, batch 32, MNIST":        {115328, 22400},
+		"training on 1 worker, classifier, batch 256, MNIST":       {115328, 48640},
 		"training on 1 worker, GPT, 0.8 M parameters":              {200, 8755},
 		"training on 1 worker, GPT, 0.8 M parameters, peak memory": {171.7, 1462.7},
 		"training on 1 worker, MobileNetV2, 32x32, batch 32":       {40, 26.5},

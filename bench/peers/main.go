@@ -32,7 +32,7 @@ func main() {
 	flag.StringVar(&o.peers, "peers", "../shared/peers", "folder of the PyTorch programs")
 	flag.StringVar(&o.ringmaster, "ringmaster", "bin/ringmaster", "our program")
 	flag.StringVar(&o.job, "job", "configs/quickstart.yaml", "job file whose model the training cases use")
-	flag.StringVar(&o.data, "data", "../shared/data", "folder with tinyshakespeare and cifar10")
+	flag.StringVar(&o.data, "data", "../shared/data", "folder with mnist, tinyshakespeare and cifar10")
 	flag.StringVar(&o.only, "only", "", "run only the comparisons whose names contain this")
 	flag.IntVar(&o.rounds, "rounds", 5, "rounds")
 	flag.Parse()

@@ -42,7 +42,7 @@ func (g *Graph) Linear(x, w, b *Value, act kernel.Activation) *Value {
 func (o *linear) forward(c *Context) {
 	p := kernel.MatMul{
 		M: o.rows, N: o.out, K: o.in, A: o.x.Data(), LDA: o.in, B: o.w.Data(), LDB: o.in, TransB: true,
-		C: o.y.Data(), LDC: o.out, Act: o.act,
+		C: o.y.Data(), LDC: o.out, Act: o.act, ZerosA: o.x.role == input,
 	}
 	if o.b != nil {
 		p.Bias = o.b.Data()
@@ -69,7 +69,7 @@ func (o *linear) backward(c *Context) {
 		begin = c.part(o.dw, o.in, end)
 		o.multiply(c, kernel.MatMul{
 			M: end - begin, N: o.in, K: o.rows, A: dy[begin:], LDA: o.out, TransA: true, B: o.x.Data(), LDB: o.in,
-			C: o.dw.data()[begin*o.in:], LDC: o.in, Accumulate: o.dw.add,
+			C: o.dw.data()[begin*o.in:], LDC: o.in, Accumulate: o.dw.add, ZerosB: o.x.role == input,
 		})
 		c.final(o.dw, begin*o.in)
 	}

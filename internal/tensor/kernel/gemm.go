@@ -49,18 +49,24 @@ type MatMul struct {
 
 	Batch                     int // 0 is 1
 	StrideA, StrideB, StrideC int // elements between two products of the batch
+
+	// ZerosA and ZerosB say that many elements of A, or of B, may be zero, as in pictures of writing or where one column of
+	// many is set. The product then looks for steps to leave out; its bits are the same.
+	ZerosA, ZerosB bool
 }
 
 // scratch is a thread's memory for packed operands, kept from call to call.
 type scratch struct {
 	a, b, c []float32
 	wide    []float64
+	steps   []uint32
+	counts  []uint32
 }
 
-// grow makes s a slice of at least n floats, with unspecified contents, and returns n of them.
-func grow(s *[]float32, n int) []float32 {
+// grow makes s a slice of at least n elements, with unspecified contents, and returns n of them.
+func grow[T float32 | uint32](s *[]T, n int) []T {
 	if len(*s) < n {
-		*s = make([]float32, n)
+		*s = make([]T, n)
 	}
 	return (*s)[:n]
 }

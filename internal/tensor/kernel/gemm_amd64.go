@@ -24,6 +24,19 @@ func gemmAVX2x1(p *panels)
 //go:noescape
 func gemmAVX2x2(p *panels)
 
+// The listed kernels take only the steps that p lists for each row block. Panels have the largest width.
+//
+//go:noescape
+func gemmAVX512Listed(p *panels)
+
+//go:noescape
+func gemmAVX2Listed(p *panels)
+
+// gemmKeepAVX2 brings rows of op(A)^T together; see keepSteps.
+//
+//go:noescape
+func gemmKeepAVX2(dst *float32, steps *uint32, src *float32, srcRow, rows, bStep int, mask uint64) int
+
 // The transpositions write dst[c][r] = src[r][c] for r < rows and c < cols; dstRow and srcRow are the bytes between rows.
 // rows is at most, and cols at least, the lanes of a vector. The mask has the lowest rows bits set.
 //
@@ -44,9 +57,9 @@ func gemmCopyAVX2(dst, src *float32, srcRow, rows, ahead int)
 
 var (
 	shapeAVX512 = shape{tier: AVX512, lanes: 16, log: 4, vectors: 4, rows: [5]int{0, 16, 14, 8, 6}, halves: 2, narrow: &shapeAVX2,
-		depth: 1024, tall: 160, turnWide: 192}
+		depth: 1024, tall: 160, turnWide: 192, lists: true}
 	shapeAVX2 = shape{tier: AVX2, lanes: 8, log: 3, vectors: 2, rows: [5]int{0, 12, 6}, halves: 1, masked: 24,
-		depth: 512, tall: 96, turnWide: 48}
+		depth: 512, tall: 96, turnWide: 48, lists: true}
 )
 
 // tileShape returns the tiles of a tier, nil if it has none.
@@ -80,6 +93,22 @@ func (s *shape) run(p *panels, vectors int) {
 	} else {
 		gemmAVX2x2(p)
 	}
+}
+
+// runListed carries out the row blocks and panels, of the largest width, with the steps that are listed.
+func (s *shape) runListed(p *panels) {
+	if s.tier == AVX512 {
+		gemmAVX512Listed(p)
+	} else {
+		gemmAVX2Listed(p)
+	}
+}
+
+// keepSteps copies those of depth rows of src, srcLD apart, whose first width elements are not all zero, to dst, listedRows
+// each; it lists the multiples of bStep at which they stood and returns how many they are. It reads listedRows elements of each row.
+func keepSteps(dst []float32, steps []uint32, src []float32, srcLD, depth, width, bStep int) int {
+	_, _, _ = dst[depth*listedRows-1], steps[depth-1], src[(depth-1)*srcLD+listedRows-1]
+	return gemmKeepAVX2(&dst[0], &steps[0], &src[0], 4*srcLD, depth, bStep, 1<<width-1)
 }
 
 // transposeStrip writes dst[c*dstLD+r] = src[r*srcLD+c] for r < rows, at most lanes, and c < cols, at least lanes.

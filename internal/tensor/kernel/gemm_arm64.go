@@ -61,6 +61,13 @@ func (s *shape) run(p *panels, vectors int) {
 	gemmNEONx1(&q)
 }
 
+// runListed and keepSteps are never called: NEON has no such kernels.
+func (s *shape) runListed(*panels) { panic("kernel: no listed steps with NEON") }
+
+func keepSteps([]float32, []uint32, []float32, int, int, int, int) int {
+	panic("kernel: no listed steps with NEON")
+}
+
 // transposeStrip writes dst[c*dstLD+r] = src[r*srcLD+c] for r < rows and c < cols.
 func (s *shape) transposeStrip(dst []float32, dstLD int, src []float32, srcLD, rows, cols int) {
 	for r := range rows {

@@ -4994,6 +4994,853 @@ rows6_next:
 	VZEROUPPER
 	RET
 
+// func gemmAVX2Listed(p *uint64)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·gemmAVX2Listed(SB), NOSPLIT|NOFRAME, $0-8
+	MOVQ         p+0(FP), SI
+	MOVQ         8(SI), R8
+	LEAQ         (R8)(R8*2), R9
+	LEAQ         (R8)(R8*4), R10
+	LEAQ         (R9)(R8*4), R11
+	MOVQ         120(SI), CX
+	VMOVD        CX, X15
+	VPBROADCASTD X15, Y15
+	VPAND        gemmBitOfLane<>+0(SB), Y15, Y15
+	VPCMPEQD     gemmBitOfLane<>+0(SB), Y15, Y15
+	MOVQ         96(SI), DX
+	CMPQ         DX, $0x03
+	JLE          upTo3
+	CMPQ         DX, $0x05
+	JLE          upTo5
+	JMP          rows6_block
+
+upTo5:
+	CMPQ DX, $0x04
+	JLE  upTo4
+	JMP  rows5_block
+
+upTo4:
+	JMP rows4_block
+
+upTo3:
+	CMPQ DX, $0x02
+	JLE  upTo2
+	JMP  rows3_block
+
+upTo2:
+	CMPQ DX, $0x01
+	JLE  upTo1
+	JMP  rows2_block
+
+upTo1:
+rows1_block:
+	MOVQ 24(SI), CX
+	MOVQ CX, 144(SI)
+	MOVQ 48(SI), CX
+	MOVQ CX, 152(SI)
+	MOVQ 64(SI), CX
+	MOVQ CX, 160(SI)
+	MOVQ 112(SI), CX
+	MOVQ CX, 168(SI)
+
+rows1_panel:
+	CMPQ   136(SI), $0x00
+	JNE    rows1_wholeSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows1_wholeLoad
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	JMP    rows1_wholeBegun
+
+rows1_wholeLoad:
+	MOVQ    160(SI), CX
+	VMOVUPS (CX), Y0
+	VMOVUPS 32(CX), Y1
+	JMP     rows1_wholeBegun
+
+rows1_wholeSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Y0
+	VMOVAPS      Y0, Y1
+
+rows1_wholeBegun:
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       208(SI), R13
+	MOVQ       216(SI), CX
+	MOVL       (CX), DX
+
+rows1_wholeStep:
+	MOVL         (R13), R15
+	VMOVUPS      (DI)(R15*1), Y2
+	VMOVUPS      32(DI)(R15*1), Y3
+	MOVL         64(R13), R12
+	PREFETCHT0   (DI)(R12*1)
+	VBROADCASTSS (AX), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+	ADDQ         $0x20, AX
+	ADDQ         $0x04, R13
+	DECQ         DX
+	JNZ          rows1_wholeStep
+	CMPQ         128(SI), $0x00
+	JE           rows1_wholeStore
+	VXORPS       Y14, Y14, Y14
+	VMAXPS       Y0, Y14, Y0
+	VMAXPS       Y1, Y14, Y1
+
+rows1_wholeStore:
+	MOVQ    152(SI), CX
+	VMOVUPS Y0, (CX)
+	VMOVUPS Y1, 32(CX)
+	MOVQ    40(SI), CX
+	ADDQ    CX, 144(SI)
+	ADDQ    $0x00000040, 152(SI)
+	MOVQ    80(SI), CX
+	ADDQ    CX, 160(SI)
+	DECQ    168(SI)
+	JNZ     rows1_panel
+	MOVQ    AX, (SI)
+	MOVQ    R13, 208(SI)
+	ADDQ    $0x04, 216(SI)
+	MOVQ    56(SI), CX
+	IMUL3Q  $0x01, CX, CX
+	ADDQ    CX, 48(SI)
+	MOVQ    72(SI), CX
+	IMUL3Q  $0x01, CX, CX
+	ADDQ    CX, 64(SI)
+	DECQ    104(SI)
+	JNZ     rows1_block
+	VZEROUPPER
+	RET
+
+rows2_block:
+	MOVQ 24(SI), CX
+	MOVQ CX, 144(SI)
+	MOVQ 48(SI), CX
+	MOVQ CX, 152(SI)
+	MOVQ 64(SI), CX
+	MOVQ CX, 160(SI)
+	MOVQ 112(SI), CX
+	MOVQ CX, 168(SI)
+
+rows2_panel:
+	CMPQ   136(SI), $0x00
+	JNE    rows2_wholeSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows2_wholeLoad
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	JMP    rows2_wholeBegun
+
+rows2_wholeLoad:
+	MOVQ    160(SI), CX
+	VMOVUPS (CX), Y0
+	VMOVUPS 32(CX), Y1
+	ADDQ    72(SI), CX
+	VMOVUPS (CX), Y2
+	VMOVUPS 32(CX), Y3
+	JMP     rows2_wholeBegun
+
+rows2_wholeSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Y0
+	VMOVAPS      Y0, Y1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y2
+	VMOVAPS      Y2, Y3
+
+rows2_wholeBegun:
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       208(SI), R13
+	MOVQ       216(SI), CX
+	MOVL       (CX), DX
+
+rows2_wholeStep:
+	MOVL         (R13), R15
+	VMOVUPS      (DI)(R15*1), Y4
+	VMOVUPS      32(DI)(R15*1), Y5
+	MOVL         64(R13), R12
+	PREFETCHT0   (DI)(R12*1)
+	VBROADCASTSS (AX), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS (AX)(R8*1), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	VFMADD231PS  Y5, Y6, Y3
+	ADDQ         $0x20, AX
+	ADDQ         $0x04, R13
+	DECQ         DX
+	JNZ          rows2_wholeStep
+	CMPQ         128(SI), $0x00
+	JE           rows2_wholeStore
+	VXORPS       Y14, Y14, Y14
+	VMAXPS       Y0, Y14, Y0
+	VMAXPS       Y1, Y14, Y1
+	VMAXPS       Y2, Y14, Y2
+	VMAXPS       Y3, Y14, Y3
+
+rows2_wholeStore:
+	MOVQ    152(SI), CX
+	VMOVUPS Y0, (CX)
+	VMOVUPS Y1, 32(CX)
+	ADDQ    56(SI), CX
+	VMOVUPS Y2, (CX)
+	VMOVUPS Y3, 32(CX)
+	MOVQ    40(SI), CX
+	ADDQ    CX, 144(SI)
+	ADDQ    $0x00000040, 152(SI)
+	MOVQ    80(SI), CX
+	ADDQ    CX, 160(SI)
+	DECQ    168(SI)
+	JNZ     rows2_panel
+	MOVQ    AX, (SI)
+	MOVQ    R13, 208(SI)
+	ADDQ    $0x04, 216(SI)
+	MOVQ    56(SI), CX
+	IMUL3Q  $0x02, CX, CX
+	ADDQ    CX, 48(SI)
+	MOVQ    72(SI), CX
+	IMUL3Q  $0x02, CX, CX
+	ADDQ    CX, 64(SI)
+	DECQ    104(SI)
+	JNZ     rows2_block
+	VZEROUPPER
+	RET
+
+rows3_block:
+	MOVQ 24(SI), CX
+	MOVQ CX, 144(SI)
+	MOVQ 48(SI), CX
+	MOVQ CX, 152(SI)
+	MOVQ 64(SI), CX
+	MOVQ CX, 160(SI)
+	MOVQ 112(SI), CX
+	MOVQ CX, 168(SI)
+
+rows3_panel:
+	CMPQ   136(SI), $0x00
+	JNE    rows3_wholeSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows3_wholeLoad
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	JMP    rows3_wholeBegun
+
+rows3_wholeLoad:
+	MOVQ    160(SI), CX
+	VMOVUPS (CX), Y0
+	VMOVUPS 32(CX), Y1
+	ADDQ    72(SI), CX
+	VMOVUPS (CX), Y2
+	VMOVUPS 32(CX), Y3
+	ADDQ    72(SI), CX
+	VMOVUPS (CX), Y4
+	VMOVUPS 32(CX), Y5
+	JMP     rows3_wholeBegun
+
+rows3_wholeSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Y0
+	VMOVAPS      Y0, Y1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y2
+	VMOVAPS      Y2, Y3
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y4
+	VMOVAPS      Y4, Y5
+
+rows3_wholeBegun:
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       208(SI), R13
+	MOVQ       216(SI), CX
+	MOVL       (CX), DX
+
+rows3_wholeStep:
+	MOVL         (R13), R15
+	VMOVUPS      (DI)(R15*1), Y6
+	VMOVUPS      32(DI)(R15*1), Y7
+	MOVL         64(R13), R12
+	PREFETCHT0   (DI)(R12*1)
+	VBROADCASTSS (AX), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS (AX)(R8*1), Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS (AX)(R8*2), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+	ADDQ         $0x20, AX
+	ADDQ         $0x04, R13
+	DECQ         DX
+	JNZ          rows3_wholeStep
+	CMPQ         128(SI), $0x00
+	JE           rows3_wholeStore
+	VXORPS       Y14, Y14, Y14
+	VMAXPS       Y0, Y14, Y0
+	VMAXPS       Y1, Y14, Y1
+	VMAXPS       Y2, Y14, Y2
+	VMAXPS       Y3, Y14, Y3
+	VMAXPS       Y4, Y14, Y4
+	VMAXPS       Y5, Y14, Y5
+
+rows3_wholeStore:
+	MOVQ    152(SI), CX
+	VMOVUPS Y0, (CX)
+	VMOVUPS Y1, 32(CX)
+	ADDQ    56(SI), CX
+	VMOVUPS Y2, (CX)
+	VMOVUPS Y3, 32(CX)
+	ADDQ    56(SI), CX
+	VMOVUPS Y4, (CX)
+	VMOVUPS Y5, 32(CX)
+	MOVQ    40(SI), CX
+	ADDQ    CX, 144(SI)
+	ADDQ    $0x00000040, 152(SI)
+	MOVQ    80(SI), CX
+	ADDQ    CX, 160(SI)
+	DECQ    168(SI)
+	JNZ     rows3_panel
+	MOVQ    AX, (SI)
+	MOVQ    R13, 208(SI)
+	ADDQ    $0x04, 216(SI)
+	MOVQ    56(SI), CX
+	IMUL3Q  $0x03, CX, CX
+	ADDQ    CX, 48(SI)
+	MOVQ    72(SI), CX
+	IMUL3Q  $0x03, CX, CX
+	ADDQ    CX, 64(SI)
+	DECQ    104(SI)
+	JNZ     rows3_block
+	VZEROUPPER
+	RET
+
+rows4_block:
+	MOVQ 24(SI), CX
+	MOVQ CX, 144(SI)
+	MOVQ 48(SI), CX
+	MOVQ CX, 152(SI)
+	MOVQ 64(SI), CX
+	MOVQ CX, 160(SI)
+	MOVQ 112(SI), CX
+	MOVQ CX, 168(SI)
+
+rows4_panel:
+	CMPQ   136(SI), $0x00
+	JNE    rows4_wholeSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows4_wholeLoad
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	JMP    rows4_wholeBegun
+
+rows4_wholeLoad:
+	MOVQ    160(SI), CX
+	VMOVUPS (CX), Y0
+	VMOVUPS 32(CX), Y1
+	ADDQ    72(SI), CX
+	VMOVUPS (CX), Y2
+	VMOVUPS 32(CX), Y3
+	ADDQ    72(SI), CX
+	VMOVUPS (CX), Y4
+	VMOVUPS 32(CX), Y5
+	ADDQ    72(SI), CX
+	VMOVUPS (CX), Y6
+	VMOVUPS 32(CX), Y7
+	JMP     rows4_wholeBegun
+
+rows4_wholeSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Y0
+	VMOVAPS      Y0, Y1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y2
+	VMOVAPS      Y2, Y3
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y4
+	VMOVAPS      Y4, Y5
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y6
+	VMOVAPS      Y6, Y7
+
+rows4_wholeBegun:
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       208(SI), R13
+	MOVQ       216(SI), CX
+	MOVL       (CX), DX
+
+rows4_wholeStep:
+	MOVL         (R13), R15
+	VMOVUPS      (DI)(R15*1), Y8
+	VMOVUPS      32(DI)(R15*1), Y9
+	MOVL         64(R13), R12
+	PREFETCHT0   (DI)(R12*1)
+	VBROADCASTSS (AX), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS (AX)(R8*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS (AX)(R8*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS (AX)(R9*1), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	ADDQ         $0x20, AX
+	ADDQ         $0x04, R13
+	DECQ         DX
+	JNZ          rows4_wholeStep
+	CMPQ         128(SI), $0x00
+	JE           rows4_wholeStore
+	VXORPS       Y14, Y14, Y14
+	VMAXPS       Y0, Y14, Y0
+	VMAXPS       Y1, Y14, Y1
+	VMAXPS       Y2, Y14, Y2
+	VMAXPS       Y3, Y14, Y3
+	VMAXPS       Y4, Y14, Y4
+	VMAXPS       Y5, Y14, Y5
+	VMAXPS       Y6, Y14, Y6
+	VMAXPS       Y7, Y14, Y7
+
+rows4_wholeStore:
+	MOVQ    152(SI), CX
+	VMOVUPS Y0, (CX)
+	VMOVUPS Y1, 32(CX)
+	ADDQ    56(SI), CX
+	VMOVUPS Y2, (CX)
+	VMOVUPS Y3, 32(CX)
+	ADDQ    56(SI), CX
+	VMOVUPS Y4, (CX)
+	VMOVUPS Y5, 32(CX)
+	ADDQ    56(SI), CX
+	VMOVUPS Y6, (CX)
+	VMOVUPS Y7, 32(CX)
+	MOVQ    40(SI), CX
+	ADDQ    CX, 144(SI)
+	ADDQ    $0x00000040, 152(SI)
+	MOVQ    80(SI), CX
+	ADDQ    CX, 160(SI)
+	DECQ    168(SI)
+	JNZ     rows4_panel
+	MOVQ    AX, (SI)
+	MOVQ    R13, 208(SI)
+	ADDQ    $0x04, 216(SI)
+	MOVQ    56(SI), CX
+	IMUL3Q  $0x04, CX, CX
+	ADDQ    CX, 48(SI)
+	MOVQ    72(SI), CX
+	IMUL3Q  $0x04, CX, CX
+	ADDQ    CX, 64(SI)
+	DECQ    104(SI)
+	JNZ     rows4_block
+	VZEROUPPER
+	RET
+
+rows5_block:
+	MOVQ 24(SI), CX
+	MOVQ CX, 144(SI)
+	MOVQ 48(SI), CX
+	MOVQ CX, 152(SI)
+	MOVQ 64(SI), CX
+	MOVQ CX, 160(SI)
+	MOVQ 112(SI), CX
+	MOVQ CX, 168(SI)
+
+rows5_panel:
+	CMPQ   136(SI), $0x00
+	JNE    rows5_wholeSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows5_wholeLoad
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	JMP    rows5_wholeBegun
+
+rows5_wholeLoad:
+	MOVQ    160(SI), CX
+	VMOVUPS (CX), Y0
+	VMOVUPS 32(CX), Y1
+	ADDQ    72(SI), CX
+	VMOVUPS (CX), Y2
+	VMOVUPS 32(CX), Y3
+	ADDQ    72(SI), CX
+	VMOVUPS (CX), Y4
+	VMOVUPS 32(CX), Y5
+	ADDQ    72(SI), CX
+	VMOVUPS (CX), Y6
+	VMOVUPS 32(CX), Y7
+	ADDQ    72(SI), CX
+	VMOVUPS (CX), Y8
+	VMOVUPS 32(CX), Y9
+	JMP     rows5_wholeBegun
+
+rows5_wholeSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Y0
+	VMOVAPS      Y0, Y1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y2
+	VMOVAPS      Y2, Y3
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y4
+	VMOVAPS      Y4, Y5
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y6
+	VMOVAPS      Y6, Y7
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y8
+	VMOVAPS      Y8, Y9
+
+rows5_wholeBegun:
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       208(SI), R13
+	MOVQ       216(SI), CX
+	MOVL       (CX), DX
+
+rows5_wholeStep:
+	MOVL         (R13), R15
+	VMOVUPS      (DI)(R15*1), Y10
+	VMOVUPS      32(DI)(R15*1), Y11
+	MOVL         64(R13), R12
+	PREFETCHT0   (DI)(R12*1)
+	VBROADCASTSS (AX), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS (AX)(R8*1), Y12
+	VFMADD231PS  Y10, Y12, Y2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS (AX)(R8*2), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS (AX)(R9*1), Y12
+	VFMADD231PS  Y10, Y12, Y6
+	VFMADD231PS  Y11, Y12, Y7
+	VBROADCASTSS (AX)(R8*4), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+	ADDQ         $0x20, AX
+	ADDQ         $0x04, R13
+	DECQ         DX
+	JNZ          rows5_wholeStep
+	CMPQ         128(SI), $0x00
+	JE           rows5_wholeStore
+	VXORPS       Y14, Y14, Y14
+	VMAXPS       Y0, Y14, Y0
+	VMAXPS       Y1, Y14, Y1
+	VMAXPS       Y2, Y14, Y2
+	VMAXPS       Y3, Y14, Y3
+	VMAXPS       Y4, Y14, Y4
+	VMAXPS       Y5, Y14, Y5
+	VMAXPS       Y6, Y14, Y6
+	VMAXPS       Y7, Y14, Y7
+	VMAXPS       Y8, Y14, Y8
+	VMAXPS       Y9, Y14, Y9
+
+rows5_wholeStore:
+	MOVQ    152(SI), CX
+	VMOVUPS Y0, (CX)
+	VMOVUPS Y1, 32(CX)
+	ADDQ    56(SI), CX
+	VMOVUPS Y2, (CX)
+	VMOVUPS Y3, 32(CX)
+	ADDQ    56(SI), CX
+	VMOVUPS Y4, (CX)
+	VMOVUPS Y5, 32(CX)
+	ADDQ    56(SI), CX
+	VMOVUPS Y6, (CX)
+	VMOVUPS Y7, 32(CX)
+	ADDQ    56(SI), CX
+	VMOVUPS Y8, (CX)
+	VMOVUPS Y9, 32(CX)
+	MOVQ    40(SI), CX
+	ADDQ    CX, 144(SI)
+	ADDQ    $0x00000040, 152(SI)
+	MOVQ    80(SI), CX
+	ADDQ    CX, 160(SI)
+	DECQ    168(SI)
+	JNZ     rows5_panel
+	MOVQ    AX, (SI)
+	MOVQ    R13, 208(SI)
+	ADDQ    $0x04, 216(SI)
+	MOVQ    56(SI), CX
+	IMUL3Q  $0x05, CX, CX
+	ADDQ    CX, 48(SI)
+	MOVQ    72(SI), CX
+	IMUL3Q  $0x05, CX, CX
+	ADDQ    CX, 64(SI)
+	DECQ    104(SI)
+	JNZ     rows5_block
+	VZEROUPPER
+	RET
+
+rows6_block:
+	MOVQ 24(SI), CX
+	MOVQ CX, 144(SI)
+	MOVQ 48(SI), CX
+	MOVQ CX, 152(SI)
+	MOVQ 64(SI), CX
+	MOVQ CX, 160(SI)
+	MOVQ 112(SI), CX
+	MOVQ CX, 168(SI)
+
+rows6_panel:
+	CMPQ   136(SI), $0x00
+	JNE    rows6_wholeSpread
+	CMPQ   80(SI), $0x00
+	JNE    rows6_wholeLoad
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	JMP    rows6_wholeBegun
+
+rows6_wholeLoad:
+	MOVQ    160(SI), CX
+	VMOVUPS (CX), Y0
+	VMOVUPS 32(CX), Y1
+	ADDQ    72(SI), CX
+	VMOVUPS (CX), Y2
+	VMOVUPS 32(CX), Y3
+	ADDQ    72(SI), CX
+	VMOVUPS (CX), Y4
+	VMOVUPS 32(CX), Y5
+	ADDQ    72(SI), CX
+	VMOVUPS (CX), Y6
+	VMOVUPS 32(CX), Y7
+	ADDQ    72(SI), CX
+	VMOVUPS (CX), Y8
+	VMOVUPS 32(CX), Y9
+	ADDQ    72(SI), CX
+	VMOVUPS (CX), Y10
+	VMOVUPS 32(CX), Y11
+	JMP     rows6_wholeBegun
+
+rows6_wholeSpread:
+	MOVQ         160(SI), CX
+	VBROADCASTSS (CX), Y0
+	VMOVAPS      Y0, Y1
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y2
+	VMOVAPS      Y2, Y3
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y4
+	VMOVAPS      Y4, Y5
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y6
+	VMOVAPS      Y6, Y7
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y8
+	VMOVAPS      Y8, Y9
+	ADDQ         72(SI), CX
+	VBROADCASTSS (CX), Y10
+	VMOVAPS      Y10, Y11
+
+rows6_wholeBegun:
+	MOVQ       152(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	MOVQ       (SI), AX
+	MOVQ       144(SI), DI
+	MOVQ       208(SI), R13
+	MOVQ       216(SI), CX
+	MOVL       (CX), DX
+
+rows6_wholeStep:
+	MOVL         (R13), R15
+	VMOVUPS      (DI)(R15*1), Y12
+	VMOVUPS      32(DI)(R15*1), Y13
+	MOVL         64(R13), R12
+	PREFETCHT0   (DI)(R12*1)
+	VBROADCASTSS (AX), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS (AX)(R8*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS (AX)(R8*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS (AX)(R9*1), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS (AX)(R8*4), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS (AX)(R10*1), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	ADDQ         $0x20, AX
+	ADDQ         $0x04, R13
+	DECQ         DX
+	JNZ          rows6_wholeStep
+	CMPQ         128(SI), $0x00
+	JE           rows6_wholeStore
+	VXORPS       Y14, Y14, Y14
+	VMAXPS       Y0, Y14, Y0
+	VMAXPS       Y1, Y14, Y1
+	VMAXPS       Y2, Y14, Y2
+	VMAXPS       Y3, Y14, Y3
+	VMAXPS       Y4, Y14, Y4
+	VMAXPS       Y5, Y14, Y5
+	VMAXPS       Y6, Y14, Y6
+	VMAXPS       Y7, Y14, Y7
+	VMAXPS       Y8, Y14, Y8
+	VMAXPS       Y9, Y14, Y9
+	VMAXPS       Y10, Y14, Y10
+	VMAXPS       Y11, Y14, Y11
+
+rows6_wholeStore:
+	MOVQ    152(SI), CX
+	VMOVUPS Y0, (CX)
+	VMOVUPS Y1, 32(CX)
+	ADDQ    56(SI), CX
+	VMOVUPS Y2, (CX)
+	VMOVUPS Y3, 32(CX)
+	ADDQ    56(SI), CX
+	VMOVUPS Y4, (CX)
+	VMOVUPS Y5, 32(CX)
+	ADDQ    56(SI), CX
+	VMOVUPS Y6, (CX)
+	VMOVUPS Y7, 32(CX)
+	ADDQ    56(SI), CX
+	VMOVUPS Y8, (CX)
+	VMOVUPS Y9, 32(CX)
+	ADDQ    56(SI), CX
+	VMOVUPS Y10, (CX)
+	VMOVUPS Y11, 32(CX)
+	MOVQ    40(SI), CX
+	ADDQ    CX, 144(SI)
+	ADDQ    $0x00000040, 152(SI)
+	MOVQ    80(SI), CX
+	ADDQ    CX, 160(SI)
+	DECQ    168(SI)
+	JNZ     rows6_panel
+	MOVQ    AX, (SI)
+	MOVQ    R13, 208(SI)
+	ADDQ    $0x04, 216(SI)
+	MOVQ    56(SI), CX
+	IMUL3Q  $0x06, CX, CX
+	ADDQ    CX, 48(SI)
+	MOVQ    72(SI), CX
+	IMUL3Q  $0x06, CX, CX
+	ADDQ    CX, 64(SI)
+	DECQ    104(SI)
+	JNZ     rows6_block
+	VZEROUPPER
+	RET
+
+// func gemmKeepAVX2(dst *float32, steps *uint32, src *float32, srcRow int, rows int, bStep int, mask uint64) int
+// Requires: AVX, AVX2, MMX+
+TEXT ·gemmKeepAVX2(SB), NOSPLIT, $0-64
+	MOVQ         dst+0(FP), DI
+	MOVQ         steps+8(FP), SI
+	MOVQ         src+16(FP), AX
+	MOVQ         srcRow+24(FP), BX
+	MOVQ         rows+32(FP), DX
+	MOVQ         bStep+40(FP), R8
+	MOVQ         mask+48(FP), CX
+	VMOVD        CX, X15
+	VPBROADCASTD X15, Y15
+	VPAND        gemmBitOfLane<>+0(SB), Y15, Y15
+	VPCMPEQD     gemmBitOfLane<>+0(SB), Y15, Y15
+	VPCMPEQD     Y14, Y14, Y14
+	VPSRLD       $0x01, Y14, Y14
+	XORQ         R9, R9
+	MOVQ         SI, R11
+
+row:
+	VANDPS     (AX), Y15, Y0
+	PREFETCHT0 64(AX)
+	XORQ       R10, R10
+	VMOVUPS    Y0, (DI)
+	MOVL       R9, (SI)
+	VPTEST     Y14, Y0
+	SETNE      R10
+	ADDQ       BX, AX
+	ADDQ       R8, R9
+	LEAQ       (SI)(R10*4), SI
+	SHLQ       $0x05, R10
+	ADDQ       R10, DI
+	DECQ       DX
+	JNZ        row
+	SUBQ       R11, SI
+	SHRQ       $0x02, SI
+	MOVQ       SI, ret+56(FP)
+	VZEROUPPER
+	RET
+
 // func gemmTransposeAVX2(dst *float32, dstRow int, src *float32, srcRow int, rows int, cols int, mask uint64)
 // Requires: AVX, AVX2, CMOV
 TEXT ·gemmTransposeAVX2(SB), NOSPLIT|NOFRAME, $0-56

@@ -24,6 +24,9 @@ type panels struct {
 	next                 int        // the others fetch what lies so many bytes from theirs: the first rows of the next panel
 	last                 int        // k - first
 	_                    uintptr    // the kernel's, again
+
+	// Of row blocks whose steps are listed: A then has the elements of these steps alone, listedRows a step.
+	steps, counts *uint32 // block by block, the steps' places in a panel of B, in bytes; and how many
 }
 
 // shape describes the tile kernels of a tier.
@@ -36,6 +39,7 @@ type shape struct {
 	halves  int    // time of a vector's multiply-add, in halves of a wide vector's
 	masked  int    // time of storing a vector in part, in the same unit, where it is worth counting
 	narrow  *shape // tiles of narrower vectors that the tier has as well, or nil
+	lists   bool   // has a kernel for row blocks whose steps are listed
 
 	// What pays depends on the caches that CPUs of the tier have, and on how much their vectors take from them.
 	depth    int // of k, where B is packed
@@ -66,6 +70,9 @@ func (p *MatMul) multiplyTiles(s *shape, m *scratch) {
 	raceMatrix(p.A, p.M, p.K, p.LDA, p.TransA, false)
 	raceMatrix(p.B, p.K, p.N, p.LDB, p.TransB, false)
 	raceMatrix(p.C, p.M, p.N, p.LDC, false, true)
+	if p.multiplySparse(s, m) {
+		return
+	}
 	flipped := p.flips(s)
 	switch {
 	case flipped != nil:

@@ -1269,6 +1269,28 @@ func maxVec(l *[lanes]float32, x []float32) {
 }
 
 //go:noescape
+func countNegativeZerosAVX512(l *[16]float32, x *float32, n int)
+
+//go:noescape
+func countNegativeZerosAVX2(l *[16]float32, x *float32, n int)
+
+func countNegativeZerosVec(l *[lanes]float32, x []float32) {
+	at, n := 0, len(x)
+	switch Current() {
+	case AVX512:
+		for ; at < n; at += blockLen {
+			countNegativeZerosAVX512(l, &x[at], min(blockLen, n-at))
+		}
+	case AVX2:
+		for ; at < n; at += blockLen {
+			countNegativeZerosAVX2(l, &x[at], min(blockLen, n-at))
+		}
+	default:
+		countNegativeZerosGo(l, x)
+	}
+}
+
+//go:noescape
 func expSumAVX512(l *[16]float32, dst *float32, x *float32, n int, m float32)
 
 //go:noescape

@@ -4772,6 +4772,50 @@ done:
 	VZEROUPPER
 	RET
 
+// func countNegativeZerosAVX512(l *[16]float32, x *float32, n int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·countNegativeZerosAVX512(SB), NOSPLIT, $0-24
+	MOVQ         x+8(FP), AX
+	MOVQ         n+16(FP), CX
+	XORQ         DX, DX
+	MOVQ         l+0(FP), BX
+	VMOVUPS      (BX), Z0
+	VBROADCASTSS vectorConstantsAVX512<>+48(SB), Z1
+	VPXORD       Z2, Z2, Z2
+	SUBQ         $0x00000010, CX
+	JLT          singleEnd
+
+single:
+	VMOVUPS   (AX)(DX*4), Z3
+	VPSRAD    $0x1f, Z3, Z4
+	VPANDD    Z1, Z4, Z4
+	VCMPPS    $0x00, Z2, Z3, K1
+	VMOVAPS.Z Z4, K1, Z3
+	VADDPS    Z3, Z0, Z0
+	ADDQ      $0x00000010, DX
+	SUBQ      $0x00000010, CX
+	JGE       single
+
+singleEnd:
+	ADDQ      $0x00000010, CX
+	TESTQ     CX, CX
+	JZ        done
+	MOVQ      $-1, BX
+	BZHIQ     CX, BX, BX
+	KMOVW     BX, K1
+	VMOVUPS.Z (AX)(DX*4), K1, Z3
+	VPSRAD    $0x1f, Z3, Z4
+	VPANDD    Z1, Z4, Z1
+	VCMPPS    $0x00, Z2, Z3, K2
+	VMOVAPS.Z Z1, K2, Z1
+	VADDPS    Z1, Z0, K1, Z0
+
+done:
+	MOVQ    l+0(FP), AX
+	VMOVUPS Z0, (AX)
+	VZEROUPPER
+	RET
+
 // func expSumAVX512(l *[16]float32, dst *float32, x *float32, n int, m float32)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·expSumAVX512(SB), NOSPLIT, $0-36
@@ -13942,6 +13986,70 @@ singleEnd:
 	VMOVAPS    Y1, Y4
 	VMAXPS     Y4, Y2, Y4
 	VBLENDVPS  Y3, Y4, Y1, Y1
+
+done:
+	MOVQ    l+0(FP), AX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VZEROUPPER
+	RET
+
+// func countNegativeZerosAVX2(l *[16]float32, x *float32, n int)
+// Requires: AVX, AVX2
+TEXT ·countNegativeZerosAVX2(SB), NOSPLIT, $0-24
+	MOVQ    x+8(FP), AX
+	MOVQ    n+16(FP), CX
+	XORQ    DX, DX
+	MOVQ    l+0(FP), BX
+	VMOVUPS (BX), Y0
+	VMOVUPS 32(BX), Y1
+	VPXOR   Y2, Y2, Y2
+	VMOVUPS vectorConstantsAVX2<>+384(SB), Y3
+	SUBQ    $0x00000010, CX
+	JLT     singleEnd
+
+single:
+	VMOVUPS (AX)(DX*4), Y4
+	VPSRAD  $0x1f, Y4, Y5
+	VPAND   Y3, Y5, Y5
+	VCMPPS  $0x00, Y2, Y4, Y4
+	VANDPS  Y4, Y5, Y4
+	VADDPS  Y4, Y0, Y0
+	VMOVUPS 32(AX)(DX*4), Y4
+	VPSRAD  $0x1f, Y4, Y5
+	VPAND   Y3, Y5, Y5
+	VCMPPS  $0x00, Y2, Y4, Y4
+	VANDPS  Y4, Y5, Y4
+	VADDPS  Y4, Y1, Y1
+	ADDQ    $0x00000010, DX
+	SUBQ    $0x00000010, CX
+	JGE     single
+
+singleEnd:
+	ADDQ       $0x00000010, CX
+	TESTQ      CX, CX
+	JZ         done
+	LEAQ       vectorTailMasks<>+0(SB), BX
+	MOVQ       $0x00000010, SI
+	SUBQ       CX, SI
+	VMOVUPS    (BX)(SI*4), Y4
+	VMOVUPS    32(BX)(SI*4), Y5
+	VMASKMOVPS (AX)(DX*4), Y4, Y6
+	VPSRAD     $0x1f, Y6, Y7
+	VPAND      Y3, Y7, Y7
+	VCMPPS     $0x00, Y2, Y6, Y6
+	VANDPS     Y6, Y7, Y6
+	VMOVAPS    Y0, Y7
+	VADDPS     Y6, Y7, Y7
+	VBLENDVPS  Y4, Y7, Y0, Y0
+	VMASKMOVPS 32(AX)(DX*4), Y5, Y4
+	VPSRAD     $0x1f, Y4, Y6
+	VPAND      Y3, Y6, Y3
+	VCMPPS     $0x00, Y2, Y4, Y2
+	VANDPS     Y2, Y3, Y2
+	VMOVAPS    Y1, Y3
+	VADDPS     Y2, Y3, Y3
+	VBLENDVPS  Y5, Y3, Y1, Y1
 
 done:
 	MOVQ    l+0(FP), AX

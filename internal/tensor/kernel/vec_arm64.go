@@ -811,6 +811,24 @@ func maxVec(l *[lanes]float32, x []float32) {
 }
 
 //go:noescape
+func countNegativeZerosNEON(l *[16]float32, x *float32, n int)
+
+func countNegativeZerosVec(l *[lanes]float32, x []float32) {
+	at, n := 0, len(x)
+	switch Current() {
+	case NEON:
+		for n -= n % 16; at < n; {
+			size := min(blockLen, n-at)
+			countNegativeZerosNEON(l, &x[at], size)
+			at += size
+		}
+		countNegativeZerosGo(l, x[at:])
+	default:
+		countNegativeZerosGo(l, x)
+	}
+}
+
+//go:noescape
 func expSumNEON(l *[16]float32, dst *float32, x *float32, n int, m float32)
 
 func expSumVec(l *[lanes]float32, dst []float32, x []float32, m float32) {

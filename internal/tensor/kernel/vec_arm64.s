@@ -2395,6 +2395,59 @@ done:
 	FMOVQ F3, 48(R15)
 	RET
 
+// func countNegativeZerosNEON(l *[16]float32, x *float32, n int)
+TEXT ·countNegativeZerosNEON(SB), NOSPLIT, $0-24
+	MOVD x+8(FP), R0
+	MOVD n+16(FP), R14
+	MOVD l+0(FP), R15
+	FMOVQ 0(R15), F0
+	FMOVQ 16(R15), F1
+	FMOVQ 32(R15), F2
+	FMOVQ 48(R15), F3
+	MOVW $0x3f800000, R15
+	WORD $0x4e040de4 // DUP V4, V15
+	MOVW $0x00000000, R15
+	WORD $0x4e040de5 // DUP V5, V15
+
+loop:
+	CMP $16, R14
+	BLT done
+	FMOVQ 0(R0), F6
+	WORD $0x4f2104c7 // SSHR V7, V6, $31
+	WORD $0x4e241ce8 // AND V8, V7, V4
+	WORD $0x4e25e4c7 // FCMEQ V7, V6, V5
+	WORD $0x6e651d07 // BSL V7, V8, V5
+	WORD $0x4e27d400 // FADD V0, V0, V7
+	FMOVQ 16(R0), F7
+	WORD $0x4f2104e8 // SSHR V8, V7, $31
+	WORD $0x4e241d06 // AND V6, V8, V4
+	WORD $0x4e25e4e8 // FCMEQ V8, V7, V5
+	WORD $0x6e651cc8 // BSL V8, V6, V5
+	WORD $0x4e28d421 // FADD V1, V1, V8
+	FMOVQ 32(R0), F8
+	WORD $0x4f210506 // SSHR V6, V8, $31
+	WORD $0x4e241cc7 // AND V7, V6, V4
+	WORD $0x4e25e506 // FCMEQ V6, V8, V5
+	WORD $0x6e651ce6 // BSL V6, V7, V5
+	WORD $0x4e26d442 // FADD V2, V2, V6
+	FMOVQ 48(R0), F6
+	WORD $0x4f2104c7 // SSHR V7, V6, $31
+	WORD $0x4e241ce8 // AND V8, V7, V4
+	WORD $0x4e25e4c7 // FCMEQ V7, V6, V5
+	WORD $0x6e651d07 // BSL V7, V8, V5
+	WORD $0x4e27d463 // FADD V3, V3, V7
+	ADD $64, R0
+	SUB $16, R14
+	B loop
+
+done:
+	MOVD l+0(FP), R15
+	FMOVQ F0, 0(R15)
+	FMOVQ F1, 16(R15)
+	FMOVQ F2, 32(R15)
+	FMOVQ F3, 48(R15)
+	RET
+
 // func expSumNEON(l *[16]float32, dst *float32, x *float32, n int, m float32)
 TEXT ·expSumNEON(SB), NOSPLIT, $0-36
 	MOVD dst+8(FP), R0

@@ -172,6 +172,10 @@ func maxVec(l *[lanes]float32, x []float32) {
 	maxGo(l, x)
 }
 
+func countNegativeZerosVec(l *[lanes]float32, x []float32) {
+	countNegativeZerosGo(l, x)
+}
+
 func expSumVec(l *[lanes]float32, dst []float32, x []float32, m float32) {
 	expSumGo(l, dst, x, m)
 }

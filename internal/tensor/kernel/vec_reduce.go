@@ -99,6 +99,21 @@ func Max(x []float32) float32 {
 	return math.Float32frombits(uint32(most ^ most>>31&math.MaxInt32))
 }
 
+// HasNegativeZero reports whether an element of x is -0.
+func HasNegativeZero(x []float32) bool {
+	var l [lanes]float32
+	countNegativeZerosVec(&l, x)
+	return foldLanes(&l) > 0
+}
+
+func countNegativeZerosGo(l *[lanes]float32, x []float32) {
+	for i, v := range x {
+		if math.Float32bits(v) == signBit {
+			l[i%lanes]++
+		}
+	}
+}
+
 // ordered is an integer for a number, larger for a larger one. What makes it out of a number's bits makes the bits out of it.
 func ordered(x float32) int32 {
 	bits := int32(math.Float32bits(x))

@@ -69,6 +69,12 @@ var vectorCases = []vectorCase{
 	ofOne("Dropout/far", func(d, x []float32) { Dropout(d, x, [2]uint32{3, 4}, 1<<34-64, 0.5) }),
 	{"Sum", 1, func(s [][]float32) []float32 { return []float32{Sum(s[0])} }},
 	{"Max", 1, func(s [][]float32) []float32 { return []float32{Max(s[0])} }},
+	{"HasNegativeZero", 1, func(s [][]float32) []float32 {
+		if HasNegativeZero(s[0]) {
+			return []float32{1}
+		}
+		return []float32{0}
+	}},
 	{"Dot", 2, func(s [][]float32) []float32 { return []float32{Dot(s[0], s[1])} }},
 	{"SumCentered", 1, func(s [][]float32) []float32 { return []float32{SumCentered(s[0], 0.3)} }},
 	{"DotCentered", 2, func(s [][]float32) []float32 { return []float32{DotCentered(s[0], s[1], 0.3)} }},

@@ -45,23 +45,33 @@ const (
 	fieldNext
 	fieldTail
 	placeTail
+	fieldSteps
+	fieldCounts
 )
 
 // The registers. BP, SP and R14 (Go's g) are left alone; R15 is Go's only while a global is read, in position-independent code.
 var (
-	self   = reg.RSI
-	bases  = []reg.GPPhysical{reg.RAX, reg.RBX} // the first row of A of each eight rows of the tile
-	row1   = reg.R8                             // bytes between rows of A, and multiples of it
-	row3   = reg.R9
-	row5   = reg.R10
-	row7   = reg.R11
-	aStep  = reg.R12
-	bStep  = reg.R13
-	b      = reg.RDI
-	ahead  = reg.R15 // bytes from the row of B in work to the one that is fetched into the cache
+	self  = reg.RSI
+	bases = []reg.GPPhysical{reg.RAX, reg.RBX} // the first row of A of each eight rows of the tile
+	row1  = reg.R8                             // bytes between rows of A, and multiples of it
+	row3  = reg.R9
+	row5  = reg.R10
+	row7  = reg.R11
+	aStep = reg.R12
+	bStep = reg.R13
+	b     = reg.RDI
+	ahead = reg.R15 // bytes from the row of B in work to the one that is fetched into the cache
+
+	// Where the steps are listed, in the place of the three before.
+	later  = reg.R12 // bytes from the panel's first row to the one that is fetched into the cache
+	list   = reg.R13 // where the step in work stands in the list
+	step   = reg.R15 // bytes from the panel's first row to the one in work
 	k      = reg.RDX
 	walker = reg.RCX
 )
+
+// aheadRows is how many steps before its turn a row of B is fetched, where it is. gemm_tile.go knows it too.
+const aheadRows = 16
 
 func field(offset int) Mem { return Mem{Base: self, Disp: offset} }
 
@@ -87,6 +97,7 @@ type tile struct {
 	set     vectors
 	rows    int
 	vectors int
+	listed  bool // the steps are those of a list, see listed.go
 }
 
 func (t tile) acc(row, v int) reg.VecPhysical { return t.set.register(row*t.vectors + v) }
@@ -134,13 +145,15 @@ func (t tile) write() {
 	t.copyField(fieldPanels, placePanels)
 
 	Label(t.label("panel"))
-	CMPQ(field(placePanels), Imm(1))
-	JNE(LabelRef(t.label("full")))
-	CMPQ(field(fieldMask), Imm(0))
-	JE(LabelRef(t.label("full")))
-	t.compute("masked", true)
-	JMP(LabelRef(t.label("next")))
-	Label(t.label("full"))
+	if !t.listed { // those are whole
+		CMPQ(field(placePanels), Imm(1))
+		JNE(LabelRef(t.label("full")))
+		CMPQ(field(fieldMask), Imm(0))
+		JE(LabelRef(t.label("full")))
+		t.compute("masked", true)
+		JMP(LabelRef(t.label("next")))
+		Label(t.label("full"))
+	}
 	t.compute("whole", false)
 
 	Label(t.label("next"))
@@ -150,7 +163,11 @@ func (t tile) write() {
 	DECQ(field(placePanels))
 	JNZ(LabelRef(t.label("panel")))
 
-	t.advanceRows(fieldA, fieldARow)
+	if t.listed {
+		t.nextList()
+	} else {
+		t.advanceRows(fieldA, fieldARow)
+	}
 	t.advanceRows(fieldC, fieldCRow)
 	t.advanceRows(fieldInit, fieldInitRow)
 	DECQ(field(fieldBlocks))
@@ -162,6 +179,36 @@ func (t tile) write() {
 // compute writes the code that computes one tile; if masked, the last vector is.
 func (t tile) compute(name string, masked bool) {
 	t.begin(name, masked)
+	if t.listed {
+		t.listedSteps(name)
+	} else {
+		t.evenSteps(name, masked)
+	}
+
+	CMPQ(field(fieldReLU), Imm(0))
+	JE(LabelRef(t.label(name + "Store")))
+	t.set.relu(t.accumulators())
+	Label(t.label(name + "Store"))
+	t.walk(fieldCRow, placeC, func(r, v int, m Mem) { t.set.store(t.acc(r, v), m, masked && t.last(v)) })
+}
+
+// evenSteps goes through all of k.
+func (t tile) evenSteps(name string, masked bool) {
+	MOVQ(field(fieldA), bases[0])
+	if t.rows > 8 {
+		LEAQ(Mem{Base: bases[0], Index: row1, Scale: 8}, bases[1])
+	}
+	MOVQ(field(placeB), b)
+	if t.set.readsAhead() {
+		MOVQ(bStep, ahead)
+		SHLQ(Imm(4), ahead) // aheadRows
+		t.copyField(fieldTail, placeTail)
+		MOVQ(field(fieldMain), k)
+		TESTQ(k, k)
+		JZ(LabelRef(t.label(name + "Tail")))
+	} else {
+		MOVQ(field(fieldK), k)
+	}
 	Label(t.label(name + "Step"))
 	for v := range t.vectors {
 		t.set.load(Mem{Base: b, Disp: v * t.set.bytes()}, t.rowOfB(v), masked && t.last(v))
@@ -179,15 +226,9 @@ func (t tile) compute(name string, masked bool) {
 	if t.set.readsAhead() {
 		t.lastSteps(name)
 	}
-
-	CMPQ(field(fieldReLU), Imm(0))
-	JE(LabelRef(t.label(name + "Store")))
-	t.set.relu(t.accumulators())
-	Label(t.label(name + "Store"))
-	t.walk(fieldCRow, placeC, func(r, v int, m Mem) { t.set.store(t.acc(r, v), m, masked && t.last(v)) })
 }
 
-// begin clears the tile's chains, loads their start values or spreads one value a row, and sets the pointers.
+// begin clears the tile's chains, loads their start values or spreads one value a row.
 func (t tile) begin(name string, masked bool) {
 	load, spread, begun := t.label(name+"Load"), t.label(name+"Spread"), t.label(name+"Begun")
 	CMPQ(field(fieldSpread), Imm(0))
@@ -211,21 +252,6 @@ func (t tile) begin(name string, masked bool) {
 	})
 	Label(begun)
 	t.fetchC()
-	MOVQ(field(fieldA), bases[0])
-	if t.rows > 8 {
-		LEAQ(Mem{Base: bases[0], Index: row1, Scale: 8}, bases[1])
-	}
-	MOVQ(field(placeB), b)
-	if !t.set.readsAhead() {
-		MOVQ(field(fieldK), k)
-		return
-	}
-	MOVQ(bStep, ahead)
-	SHLQ(Imm(4), ahead)
-	t.copyField(fieldTail, placeTail)
-	MOVQ(field(fieldMain), k)
-	TESTQ(k, k)
-	JZ(LabelRef(t.label(name + "Tail")))
 }
 
 // fetchC asks for the tile's lines of C, which are then there when the sums are: a core waits for the lines that it writes to
@@ -307,20 +333,27 @@ func writeFunction(set vectors, count int) {
 	TEXT(fmt.Sprintf("gemm%sx%d", set.name(), count), NOSPLIT|NOFRAME, "func(p *uint64)")
 	Doc(fmt.Sprintf("gemm%sx%d computes row blocks of up to %d rows in panels of %d columns.",
 		set.name(), count, set.maxRows()[count], count*set.bytes()/4))
+	writeTiles(tile{set: set, vectors: count})
+}
+
+// writeTiles writes the body of a function: tiles like t, of any number of rows.
+func writeTiles(t tile) {
 	Load(Param("p"), self)
 	MOVQ(field(fieldARow), row1)
 	LEAQ(Mem{Base: row1, Index: row1, Scale: 2}, row3)
 	LEAQ(Mem{Base: row1, Index: row1, Scale: 4}, row5)
 	LEAQ(Mem{Base: row3, Index: row1, Scale: 4}, row7)
-	MOVQ(field(fieldAStep), aStep)
-	MOVQ(field(fieldBStep), bStep)
+	if !t.listed {
+		MOVQ(field(fieldAStep), aStep)
+		MOVQ(field(fieldBStep), bStep)
+	}
 	MOVQ(field(fieldMask), walker)
-	set.loadMask(walker)
+	t.set.loadMask(walker)
 	MOVQ(field(fieldRows), k)
-	rows := set.maxRows()[count]
+	rows := t.set.maxRows()[t.vectors]
 	dispatch(1, rows)
-	for r := 1; r <= rows; r++ {
-		tile{set: set, rows: r, vectors: count}.write()
+	for t.rows = 1; t.rows <= rows; t.rows++ {
+		t.write()
 	}
 }
 
@@ -339,6 +372,10 @@ func main() {
 	}
 	for count := 1; count <= len(set.maxRows()); count++ {
 		writeFunction(set, count)
+	}
+	writeListed(set)
+	if *tier == "avx2" {
+		writeKeep()
 	}
 	writeTranspose(set)
 	writeCopy(set)

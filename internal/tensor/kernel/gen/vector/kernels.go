@@ -349,6 +349,11 @@ var kernels = []kernel{
 	{name: "max", lanes: list("l"), streams: list("x"), body: func(b *builder) {
 		b.accMax("l", b.load("x"))
 	}},
+	{name: "countNegativeZeros", lanes: list("l"), streams: list("x"), body: func(b *builder) {
+		x := b.load("x")
+		oneIfSigned := b.and(b.sar(x, 31), b.float(1))
+		b.accAdd("l", b.sel(b.equal(x, b.float(0)), oneIfSigned, b.float(0)))
+	}},
 	{name: "expSum", lanes: list("l"), streams: list("dst", "x"), scalars: list("m"), abreast: 2, body: func(b *builder) {
 		e := b.exp(b.sub(b.load("x"), b.scalar("m")))
 		b.store("dst", e)
