@@ -120,8 +120,16 @@ func TestZerosAreMadeUseOf(t *testing.T) {
 			for _, dense := range []bool{false, true} {
 				a, b := sequence(m*k, 1), sequence(k*n, 2)
 				p := MatMul{M: m, N: n, K: k, A: a, LDA: k, B: b, LDB: n, C: make([]float32, m*n), LDC: n, ZerosA: !ofB, ZerosB: ofB}
-				if !dense {
-					withZeros(rand.New(rand.NewPCG(1, 1)), &p, ofB)
+				for step := range k {
+					if dense || step%3 == 0 {
+						continue
+					}
+					if ofB {
+						clear(b[step*n:][:n])
+					}
+					for i := 0; i < m && !ofB; i++ {
+						a[i*k+step] = 0
+					}
 				}
 				restore := Force(tier)
 				used := p.multiplySparse(s, new(scratch))
