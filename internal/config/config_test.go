@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -347,7 +348,7 @@ func TestContractCoversTheRest(t *testing.T) {
 		}
 	}
 	walk("", reflect.ValueOf(j).Elem())
-	if j.Contract()[0] != (Item{"contract", "1"}) {
+	if j.Contract()[0] != (Item{"contract", strconv.Itoa(ContractVersion)}) {
 		t.Errorf("the contract begins with %v", j.Contract()[0])
 	}
 }

@@ -190,7 +190,7 @@ func train(t *testing.T, c goldenCase, steps uint64, team *kernel.Team) [32]byte
 var familyDigests = map[string]string{
 	"mlp":         "8ab50e71b921ae5502c1c18dd9a87551ca498f7295f8b1d32ac16425a94bf543",
 	"gpt":         "b5849ce4d47ca8875c6cfd9b78e70a5007dc6d00caf5416f62983a19b6803453",
-	"sequential":  "31de2997f0b2764488a13dea9c1b89b845ff254c6391251f25aa7455068cfa4a",
+	"sequential":  "e32dfdbf00d5783f1e0cd6c6c4c73a4252dbe88fdeb1ce996fdba2536f2eb50e",
 	"mobilenetv2": "11f196e7489a1ea9c430c282329fadd61eabeac041cc78b803e8d2577f288f34",
 }
 

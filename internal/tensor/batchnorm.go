@@ -7,10 +7,13 @@ import (
 	"ringmaster/internal/tensor/kernel"
 )
 
-// statisticBlock is how many rows batch normalisation takes statistics of at a time, before it folds those of the blocks in
-// ascending order. A block stays in the cache, long sums stay accurate, and threads have something to divide. It is part
-// of the numerics contract.
-const statisticBlock = 64
+// statisticBlock is how many rows batch normalisation takes statistics of at a time, before it folds those of the blocks,
+// ascending. A block stays in the cache, long sums stay accurate, and threads have something to divide. It is part
+// of the numerics contract. So is how many blocks' sums are folded at a time.
+const (
+	statisticBlock = 64
+	statisticFold  = 8
+)
 
 // batchNorm normalises each channel (the last axis) over all other axes, with an activation applied in the same pass.
 type batchNorm struct {
@@ -19,6 +22,7 @@ type batchNorm struct {
 	dx, dg, db        *sink
 	mean, rstd        *buffer // of the batch
 	partial, shifted  *buffer // scratch: sums of blocks
+	folded            *buffer // scratch: sums of those
 	a, b              *buffer // scratch: the channels' maps from x to the normalised values, a*x + b
 	e, f              *buffer // scratch: those from x to its gradient, besides a*dy: e*x + f
 	activation        BatchNormActivation
@@ -61,7 +65,8 @@ func (g *Graph) BatchNorm(x, gamma, beta *Value, epsilon float32, mean, variance
 		*b = newBuffer(op.channels)
 	}
 	op.partial, op.shifted = newBuffer(op.blocks*op.channels), newBuffer(op.blocks*op.channels)
-	scratch := []*buffer{op.a, op.b, op.e, op.f, op.partial, op.shifted}
+	op.folded = newBuffer((op.blocks/(statisticFold-1) + statisticFold) * op.channels)
+	scratch := []*buffer{op.a, op.b, op.e, op.f, op.partial, op.shifted, op.folded}
 	n.forward = append(n.forward, scratch...)
 	n.backward = append(n.backward, scratch...)
 	op.compute, op.traverse = newShare(op.computeRows), newShare(op.traverseRows)
@@ -117,7 +122,7 @@ func (o *batchNorm) measure(c *Context) {
 	n, whole := float32(o.rows), o.rows/statisticBlock
 	last := float32(o.rows % statisticBlock)
 	means, squares, between := o.mean.data, o.e.data, o.f.data
-	kernel.ColSum(means, o.partial.data[:whole*o.channels], whole)
+	o.fold(means, o.partial.data, whole, nil)
 	for i, s := range means {
 		means[i] = float32(s * statisticBlock)
 		if whole < o.blocks {
@@ -125,8 +130,8 @@ func (o *batchNorm) measure(c *Context) {
 		}
 		means[i] /= n
 	}
-	kernel.ColSum(squares, o.shifted.data, o.blocks)
-	kernel.ColSumCentered(between, o.partial.data[:whole*o.channels], means, whole)
+	o.fold(squares, o.shifted.data, o.blocks, nil)
+	o.fold(between, o.partial.data, whole, means)
 	copy(of(c.Statistics, o.runMean), means)
 	variance := of(c.Statistics, o.runVar)
 	for i, s := range between {
@@ -138,6 +143,29 @@ func (o *batchNorm) measure(c *Context) {
 		variance[i] = squares[i] / max(n-1, 1)
 	}
 	o.invert(squares, n)
+}
+
+// fold sums rows of v, or with a center the squares of their distance from it, down the columns: some at a time, then those sums,
+// until one is left. A sum of many in turn would lose some digits.
+func (o *batchNorm) fold(dst, v []float32, rows int, center []float32) {
+	free := o.folded.data
+	for rows > statisticFold {
+		sums, groups := free, (rows+statisticFold-1)/statisticFold
+		for k := range groups {
+			sum, count := sums[k*o.channels:(k+1)*o.channels], min(statisticFold, rows-k*statisticFold)
+			o.sumRows(sum, v[k*statisticFold*o.channels:][:count*o.channels], count, center)
+		}
+		v, rows, center, free = sums, groups, nil, free[groups*o.channels:]
+	}
+	o.sumRows(dst, v[:rows*o.channels], rows, center)
+}
+
+func (o *batchNorm) sumRows(dst, v []float32, rows int, center []float32) {
+	if center == nil {
+		kernel.ColSum(dst, v, rows)
+		return
+	}
+	kernel.ColSumCentered(dst, v, center, rows)
 }
 
 // invert sets rstd to 1/sqrt(sum/n + epsilon). The square root of a float32 rounded from float64 is the correct one.
@@ -185,8 +213,8 @@ func (o *batchNorm) backward(c *Context) {
 	o.affine()
 	o.dots.run(c, o.blocks, statisticBlock*o.channels)
 	db, dg := o.db.data(), o.dg.data()
-	kernel.ColSum(db, o.partial.data, o.blocks)
-	kernel.ColSum(dg, o.shifted.data, o.blocks)
+	o.fold(db, o.partial.data, o.blocks, nil)
+	o.fold(dg, o.shifted.data, o.blocks, nil)
 	n := float32(o.rows)
 	a, e, f := o.a.data, o.e.data, o.f.data
 	for i, r := range o.rstd.data {
