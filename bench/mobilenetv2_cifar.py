@@ -1,11 +1,12 @@
 """MobileNetV2 for small images on a part of CIFAR-10 in PyTorch: the same images, epochs, augmentation, optimizer and
 schedule as configs/mobilenetv2-cifar10.yaml, to compare accuracies. Needs torch, numpy and pillow.
 
-    python bench/mobilenetv2_cifar.py ARCHIVE.tar.gz --train 200 --eval 100 --epochs 3 --batch 32 --seed 1
+    python bench/mobilenetv2_cifar.py ARCHIVE.tar.gz --train 200 --eval 100 --epochs 3 --batch 32 --lr 0.02 --seed 1
     ringmaster launch configs/mobilenetv2-cifar10.yaml --set data.dir=ARCHIVE.tar.gz --set data.train_per_class=200 \
-        --set train.epochs=3 --set seats=1 --set train.batch_per_seat=32 --set seed=1
+        --set train.epochs=3 --set seats=1 --set train.batch_per_seat=32 --set train.optimizer.lr=0.02 --set seed=1
 
-One seat has one batch norm, so the batches agree; the order of the images and the initial values do not.
+One seat has one batch norm, so the batches agree; the order of the images and the initial values do not. Batches of 32 stand a
+rate of 0.02: at the 0.1 of the job's 128, losses rise to 10 at first, and seeds end 15 points of accuracy apart.
 """
 import argparse, io, json, math, re, tarfile, time
 
