@@ -15,12 +15,12 @@ import "math"
 // listedRows is the number of elements of op(A) that are kept for a step. The assembly knows it.
 const listedRows = 8
 
-// Bounds of what is worth looking for, and of the memory for lists and for transposed results, in elements.
+// What is worth looking for, and how much of it at a time.
 const (
-	sparseLeast  = 24 // rows of the operand with zeros, or columns
-	sparseWidest = 4096
-	sparseRows   = 1536
-	sparseFloats = 1 << 17
+	sparseLeast  = 24      // rows of an A with zeros, or of a B
+	sparseWidest = 4096    // columns of the other operand, which a block of rows takes in one call
+	sparseRows   = 1536    // whose steps are listed together
+	sparseFloats = 1 << 17 // of a transposed result
 )
 
 // multiplySparse computes the product without the steps that it can leave out. It reports false, with C in any state, if
