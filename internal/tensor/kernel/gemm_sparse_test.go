@@ -110,11 +110,13 @@ func TestMatMulWithZerosThatShow(t *testing.T) {
 
 // Steps are left out where there are zeros enough, and not looked for far where there are none.
 func TestZerosAreMadeUseOf(t *testing.T) {
+	tried := false
 	for _, tier := range Tiers() {
 		s := tileShape(tier)
 		if s == nil || !s.lists {
 			continue
 		}
+		tried = true
 		const m, n, k = 64, 128, 90
 		for _, ofB := range []bool{false, true} {
 			for _, dense := range []bool{false, true} {
@@ -139,6 +141,9 @@ func TestZerosAreMadeUseOf(t *testing.T) {
 				}
 			}
 		}
+	}
+	if !tried {
+		t.Skip("no tier of this machine leaves steps out")
 	}
 }
 

@@ -17,7 +17,7 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// The offsets of the fields of the struct panels in gemm_amd64.go.
+// The offsets of the fields of the struct panels in gemm_tile.go.
 const (
 	fieldA = 8 * iota
 	fieldARow
