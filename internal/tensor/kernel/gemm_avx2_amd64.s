@@ -6,6 +6,12 @@
 // Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·gemmAVX2x1(SB), NOSPLIT|NOFRAME, $0-8
 	MOVQ         p+0(FP), SI
+	MOVQ         (SI), CX
+	MOVQ         CX, 224(SI)
+	MOVQ         48(SI), CX
+	MOVQ         CX, 232(SI)
+	MOVQ         64(SI), CX
+	MOVQ         CX, 240(SI)
 	MOVQ         8(SI), R8
 	LEAQ         (R8)(R8*2), R9
 	LEAQ         (R8)(R8*4), R10
@@ -76,9 +82,9 @@ upTo1:
 rows1_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 48(SI), CX
+	MOVQ 232(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 64(SI), CX
+	MOVQ 240(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
@@ -107,7 +113,7 @@ rows1_maskedSpread:
 rows1_maskedBegun:
 	MOVQ       152(SI), CX
 	PREFETCHT0 31(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
@@ -163,7 +169,7 @@ rows1_wholeSpread:
 rows1_wholeBegun:
 	MOVQ       152(SI), CX
 	PREFETCHT0 31(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
@@ -208,13 +214,13 @@ rows1_next:
 	JNZ    rows1_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x01, CX, CX
-	ADDQ   CX, (SI)
+	ADDQ   CX, 224(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x01, CX, CX
-	ADDQ   CX, 48(SI)
+	ADDQ   CX, 232(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x01, CX, CX
-	ADDQ   CX, 64(SI)
+	ADDQ   CX, 240(SI)
 	DECQ   104(SI)
 	JNZ    rows1_block
 	VZEROUPPER
@@ -223,9 +229,9 @@ rows1_next:
 rows2_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 48(SI), CX
+	MOVQ 232(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 64(SI), CX
+	MOVQ 240(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
@@ -261,7 +267,7 @@ rows2_maskedBegun:
 	PREFETCHT0 31(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 31(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
@@ -329,7 +335,7 @@ rows2_wholeBegun:
 	PREFETCHT0 31(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 31(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
@@ -379,13 +385,13 @@ rows2_next:
 	JNZ    rows2_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x02, CX, CX
-	ADDQ   CX, (SI)
+	ADDQ   CX, 224(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x02, CX, CX
-	ADDQ   CX, 48(SI)
+	ADDQ   CX, 232(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x02, CX, CX
-	ADDQ   CX, 64(SI)
+	ADDQ   CX, 240(SI)
 	DECQ   104(SI)
 	JNZ    rows2_block
 	VZEROUPPER
@@ -394,9 +400,9 @@ rows2_next:
 rows3_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 48(SI), CX
+	MOVQ 232(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 64(SI), CX
+	MOVQ 240(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
@@ -439,7 +445,7 @@ rows3_maskedBegun:
 	PREFETCHT0 31(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 31(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
@@ -519,7 +525,7 @@ rows3_wholeBegun:
 	PREFETCHT0 31(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 31(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
@@ -574,13 +580,13 @@ rows3_next:
 	JNZ    rows3_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x03, CX, CX
-	ADDQ   CX, (SI)
+	ADDQ   CX, 224(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x03, CX, CX
-	ADDQ   CX, 48(SI)
+	ADDQ   CX, 232(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x03, CX, CX
-	ADDQ   CX, 64(SI)
+	ADDQ   CX, 240(SI)
 	DECQ   104(SI)
 	JNZ    rows3_block
 	VZEROUPPER
@@ -589,9 +595,9 @@ rows3_next:
 rows4_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 48(SI), CX
+	MOVQ 232(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 64(SI), CX
+	MOVQ 240(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
@@ -641,7 +647,7 @@ rows4_maskedBegun:
 	PREFETCHT0 31(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 31(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
@@ -733,7 +739,7 @@ rows4_wholeBegun:
 	PREFETCHT0 31(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 31(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
@@ -793,13 +799,13 @@ rows4_next:
 	JNZ    rows4_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x04, CX, CX
-	ADDQ   CX, (SI)
+	ADDQ   CX, 224(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x04, CX, CX
-	ADDQ   CX, 48(SI)
+	ADDQ   CX, 232(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x04, CX, CX
-	ADDQ   CX, 64(SI)
+	ADDQ   CX, 240(SI)
 	DECQ   104(SI)
 	JNZ    rows4_block
 	VZEROUPPER
@@ -808,9 +814,9 @@ rows4_next:
 rows5_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 48(SI), CX
+	MOVQ 232(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 64(SI), CX
+	MOVQ 240(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
@@ -867,7 +873,7 @@ rows5_maskedBegun:
 	PREFETCHT0 31(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 31(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
@@ -971,7 +977,7 @@ rows5_wholeBegun:
 	PREFETCHT0 31(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 31(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
@@ -1036,13 +1042,13 @@ rows5_next:
 	JNZ    rows5_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x05, CX, CX
-	ADDQ   CX, (SI)
+	ADDQ   CX, 224(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x05, CX, CX
-	ADDQ   CX, 48(SI)
+	ADDQ   CX, 232(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x05, CX, CX
-	ADDQ   CX, 64(SI)
+	ADDQ   CX, 240(SI)
 	DECQ   104(SI)
 	JNZ    rows5_block
 	VZEROUPPER
@@ -1051,9 +1057,9 @@ rows5_next:
 rows6_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 48(SI), CX
+	MOVQ 232(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 64(SI), CX
+	MOVQ 240(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
@@ -1117,7 +1123,7 @@ rows6_maskedBegun:
 	PREFETCHT0 31(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 31(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
@@ -1233,7 +1239,7 @@ rows6_wholeBegun:
 	PREFETCHT0 31(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 31(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
@@ -1303,13 +1309,13 @@ rows6_next:
 	JNZ    rows6_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x06, CX, CX
-	ADDQ   CX, (SI)
+	ADDQ   CX, 224(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x06, CX, CX
-	ADDQ   CX, 48(SI)
+	ADDQ   CX, 232(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x06, CX, CX
-	ADDQ   CX, 64(SI)
+	ADDQ   CX, 240(SI)
 	DECQ   104(SI)
 	JNZ    rows6_block
 	VZEROUPPER
@@ -1318,9 +1324,9 @@ rows6_next:
 rows7_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 48(SI), CX
+	MOVQ 232(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 64(SI), CX
+	MOVQ 240(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
@@ -1391,7 +1397,7 @@ rows7_maskedBegun:
 	PREFETCHT0 31(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 31(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
@@ -1519,7 +1525,7 @@ rows7_wholeBegun:
 	PREFETCHT0 31(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 31(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
@@ -1594,13 +1600,13 @@ rows7_next:
 	JNZ    rows7_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x07, CX, CX
-	ADDQ   CX, (SI)
+	ADDQ   CX, 224(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x07, CX, CX
-	ADDQ   CX, 48(SI)
+	ADDQ   CX, 232(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x07, CX, CX
-	ADDQ   CX, 64(SI)
+	ADDQ   CX, 240(SI)
 	DECQ   104(SI)
 	JNZ    rows7_block
 	VZEROUPPER
@@ -1609,9 +1615,9 @@ rows7_next:
 rows8_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 48(SI), CX
+	MOVQ 232(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 64(SI), CX
+	MOVQ 240(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
@@ -1689,7 +1695,7 @@ rows8_maskedBegun:
 	PREFETCHT0 31(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 31(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
@@ -1829,7 +1835,7 @@ rows8_wholeBegun:
 	PREFETCHT0 31(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 31(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
@@ -1909,13 +1915,13 @@ rows8_next:
 	JNZ    rows8_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x08, CX, CX
-	ADDQ   CX, (SI)
+	ADDQ   CX, 224(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x08, CX, CX
-	ADDQ   CX, 48(SI)
+	ADDQ   CX, 232(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x08, CX, CX
-	ADDQ   CX, 64(SI)
+	ADDQ   CX, 240(SI)
 	DECQ   104(SI)
 	JNZ    rows8_block
 	VZEROUPPER
@@ -1924,9 +1930,9 @@ rows8_next:
 rows9_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 48(SI), CX
+	MOVQ 232(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 64(SI), CX
+	MOVQ 240(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
@@ -2011,7 +2017,7 @@ rows9_maskedBegun:
 	PREFETCHT0 31(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 31(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
@@ -2165,7 +2171,7 @@ rows9_wholeBegun:
 	PREFETCHT0 31(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 31(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
@@ -2252,13 +2258,13 @@ rows9_next:
 	JNZ    rows9_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x09, CX, CX
-	ADDQ   CX, (SI)
+	ADDQ   CX, 224(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x09, CX, CX
-	ADDQ   CX, 48(SI)
+	ADDQ   CX, 232(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x09, CX, CX
-	ADDQ   CX, 64(SI)
+	ADDQ   CX, 240(SI)
 	DECQ   104(SI)
 	JNZ    rows9_block
 	VZEROUPPER
@@ -2267,9 +2273,9 @@ rows9_next:
 rows10_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 48(SI), CX
+	MOVQ 232(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 64(SI), CX
+	MOVQ 240(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
@@ -2361,7 +2367,7 @@ rows10_maskedBegun:
 	PREFETCHT0 31(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 31(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
@@ -2527,7 +2533,7 @@ rows10_wholeBegun:
 	PREFETCHT0 31(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 31(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
@@ -2619,13 +2625,13 @@ rows10_next:
 	JNZ    rows10_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x0a, CX, CX
-	ADDQ   CX, (SI)
+	ADDQ   CX, 224(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x0a, CX, CX
-	ADDQ   CX, 48(SI)
+	ADDQ   CX, 232(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x0a, CX, CX
-	ADDQ   CX, 64(SI)
+	ADDQ   CX, 240(SI)
 	DECQ   104(SI)
 	JNZ    rows10_block
 	VZEROUPPER
@@ -2634,9 +2640,9 @@ rows10_next:
 rows11_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 48(SI), CX
+	MOVQ 232(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 64(SI), CX
+	MOVQ 240(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
@@ -2735,7 +2741,7 @@ rows11_maskedBegun:
 	PREFETCHT0 31(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 31(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
@@ -2913,7 +2919,7 @@ rows11_wholeBegun:
 	PREFETCHT0 31(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 31(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
@@ -3010,13 +3016,13 @@ rows11_next:
 	JNZ    rows11_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x0b, CX, CX
-	ADDQ   CX, (SI)
+	ADDQ   CX, 224(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x0b, CX, CX
-	ADDQ   CX, 48(SI)
+	ADDQ   CX, 232(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x0b, CX, CX
-	ADDQ   CX, 64(SI)
+	ADDQ   CX, 240(SI)
 	DECQ   104(SI)
 	JNZ    rows11_block
 	VZEROUPPER
@@ -3025,9 +3031,9 @@ rows11_next:
 rows12_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 48(SI), CX
+	MOVQ 232(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 64(SI), CX
+	MOVQ 240(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
@@ -3133,7 +3139,7 @@ rows12_maskedBegun:
 	PREFETCHT0 31(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 31(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
@@ -3323,7 +3329,7 @@ rows12_wholeBegun:
 	PREFETCHT0 31(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 31(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
@@ -3425,13 +3431,13 @@ rows12_next:
 	JNZ    rows12_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x0c, CX, CX
-	ADDQ   CX, (SI)
+	ADDQ   CX, 224(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x0c, CX, CX
-	ADDQ   CX, 48(SI)
+	ADDQ   CX, 232(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x0c, CX, CX
-	ADDQ   CX, 64(SI)
+	ADDQ   CX, 240(SI)
 	DECQ   104(SI)
 	JNZ    rows12_block
 	VZEROUPPER
@@ -3451,6 +3457,12 @@ GLOBL gemmBitOfLane<>(SB), RODATA|NOPTR, $32
 // Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·gemmAVX2x2(SB), NOSPLIT|NOFRAME, $0-8
 	MOVQ         p+0(FP), SI
+	MOVQ         (SI), CX
+	MOVQ         CX, 224(SI)
+	MOVQ         48(SI), CX
+	MOVQ         CX, 232(SI)
+	MOVQ         64(SI), CX
+	MOVQ         CX, 240(SI)
 	MOVQ         8(SI), R8
 	LEAQ         (R8)(R8*2), R9
 	LEAQ         (R8)(R8*4), R10
@@ -3491,9 +3503,9 @@ upTo1:
 rows1_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 48(SI), CX
+	MOVQ 232(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 64(SI), CX
+	MOVQ 240(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
@@ -3525,7 +3537,7 @@ rows1_maskedSpread:
 rows1_maskedBegun:
 	MOVQ       152(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
@@ -3588,7 +3600,7 @@ rows1_wholeSpread:
 rows1_wholeBegun:
 	MOVQ       152(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
@@ -3637,13 +3649,13 @@ rows1_next:
 	JNZ    rows1_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x01, CX, CX
-	ADDQ   CX, (SI)
+	ADDQ   CX, 224(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x01, CX, CX
-	ADDQ   CX, 48(SI)
+	ADDQ   CX, 232(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x01, CX, CX
-	ADDQ   CX, 64(SI)
+	ADDQ   CX, 240(SI)
 	DECQ   104(SI)
 	JNZ    rows1_block
 	VZEROUPPER
@@ -3652,9 +3664,9 @@ rows1_next:
 rows2_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 48(SI), CX
+	MOVQ 232(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 64(SI), CX
+	MOVQ 240(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
@@ -3696,7 +3708,7 @@ rows2_maskedBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
@@ -3777,7 +3789,7 @@ rows2_wholeBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
@@ -3834,13 +3846,13 @@ rows2_next:
 	JNZ    rows2_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x02, CX, CX
-	ADDQ   CX, (SI)
+	ADDQ   CX, 224(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x02, CX, CX
-	ADDQ   CX, 48(SI)
+	ADDQ   CX, 232(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x02, CX, CX
-	ADDQ   CX, 64(SI)
+	ADDQ   CX, 240(SI)
 	DECQ   104(SI)
 	JNZ    rows2_block
 	VZEROUPPER
@@ -3849,9 +3861,9 @@ rows2_next:
 rows3_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 48(SI), CX
+	MOVQ 232(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 64(SI), CX
+	MOVQ 240(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
@@ -3903,7 +3915,7 @@ rows3_maskedBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
@@ -4002,7 +4014,7 @@ rows3_wholeBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
@@ -4067,13 +4079,13 @@ rows3_next:
 	JNZ    rows3_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x03, CX, CX
-	ADDQ   CX, (SI)
+	ADDQ   CX, 224(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x03, CX, CX
-	ADDQ   CX, 48(SI)
+	ADDQ   CX, 232(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x03, CX, CX
-	ADDQ   CX, 64(SI)
+	ADDQ   CX, 240(SI)
 	DECQ   104(SI)
 	JNZ    rows3_block
 	VZEROUPPER
@@ -4082,9 +4094,9 @@ rows3_next:
 rows4_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 48(SI), CX
+	MOVQ 232(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 64(SI), CX
+	MOVQ 240(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
@@ -4146,7 +4158,7 @@ rows4_maskedBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
@@ -4263,7 +4275,7 @@ rows4_wholeBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
@@ -4336,13 +4348,13 @@ rows4_next:
 	JNZ    rows4_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x04, CX, CX
-	ADDQ   CX, (SI)
+	ADDQ   CX, 224(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x04, CX, CX
-	ADDQ   CX, 48(SI)
+	ADDQ   CX, 232(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x04, CX, CX
-	ADDQ   CX, 64(SI)
+	ADDQ   CX, 240(SI)
 	DECQ   104(SI)
 	JNZ    rows4_block
 	VZEROUPPER
@@ -4351,9 +4363,9 @@ rows4_next:
 rows5_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 48(SI), CX
+	MOVQ 232(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 64(SI), CX
+	MOVQ 240(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
@@ -4425,7 +4437,7 @@ rows5_maskedBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
@@ -4560,7 +4572,7 @@ rows5_wholeBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
@@ -4641,13 +4653,13 @@ rows5_next:
 	JNZ    rows5_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x05, CX, CX
-	ADDQ   CX, (SI)
+	ADDQ   CX, 224(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x05, CX, CX
-	ADDQ   CX, 48(SI)
+	ADDQ   CX, 232(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x05, CX, CX
-	ADDQ   CX, 64(SI)
+	ADDQ   CX, 240(SI)
 	DECQ   104(SI)
 	JNZ    rows5_block
 	VZEROUPPER
@@ -4656,9 +4668,9 @@ rows5_next:
 rows6_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 48(SI), CX
+	MOVQ 232(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 64(SI), CX
+	MOVQ 240(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
@@ -4740,7 +4752,7 @@ rows6_maskedBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
@@ -4893,7 +4905,7 @@ rows6_wholeBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
@@ -4982,13 +4994,13 @@ rows6_next:
 	JNZ    rows6_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x06, CX, CX
-	ADDQ   CX, (SI)
+	ADDQ   CX, 224(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x06, CX, CX
-	ADDQ   CX, 48(SI)
+	ADDQ   CX, 232(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x06, CX, CX
-	ADDQ   CX, 64(SI)
+	ADDQ   CX, 240(SI)
 	DECQ   104(SI)
 	JNZ    rows6_block
 	VZEROUPPER
@@ -4998,6 +5010,16 @@ rows6_next:
 // Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·gemmAVX2Listed(SB), NOSPLIT|NOFRAME, $0-8
 	MOVQ         p+0(FP), SI
+	MOVQ         (SI), CX
+	MOVQ         CX, 224(SI)
+	MOVQ         48(SI), CX
+	MOVQ         CX, 232(SI)
+	MOVQ         64(SI), CX
+	MOVQ         CX, 240(SI)
+	MOVQ         208(SI), CX
+	MOVQ         CX, 248(SI)
+	MOVQ         216(SI), CX
+	MOVQ         CX, 256(SI)
 	MOVQ         8(SI), R8
 	LEAQ         (R8)(R8*2), R9
 	LEAQ         (R8)(R8*4), R10
@@ -5036,9 +5058,9 @@ upTo1:
 rows1_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 48(SI), CX
+	MOVQ 232(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 64(SI), CX
+	MOVQ 240(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
@@ -5066,10 +5088,10 @@ rows1_wholeSpread:
 rows1_wholeBegun:
 	MOVQ       152(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
-	MOVQ       208(SI), R13
-	MOVQ       216(SI), CX
+	MOVQ       248(SI), R13
+	MOVQ       256(SI), CX
 	MOVL       (CX), DX
 
 rows1_wholeStep:
@@ -5102,15 +5124,15 @@ rows1_wholeStore:
 	ADDQ    CX, 160(SI)
 	DECQ    168(SI)
 	JNZ     rows1_panel
-	MOVQ    AX, (SI)
-	MOVQ    R13, 208(SI)
-	ADDQ    $0x04, 216(SI)
+	MOVQ    AX, 224(SI)
+	MOVQ    R13, 248(SI)
+	ADDQ    $0x04, 256(SI)
 	MOVQ    56(SI), CX
 	IMUL3Q  $0x01, CX, CX
-	ADDQ    CX, 48(SI)
+	ADDQ    CX, 232(SI)
 	MOVQ    72(SI), CX
 	IMUL3Q  $0x01, CX, CX
-	ADDQ    CX, 64(SI)
+	ADDQ    CX, 240(SI)
 	DECQ    104(SI)
 	JNZ     rows1_block
 	VZEROUPPER
@@ -5119,9 +5141,9 @@ rows1_wholeStore:
 rows2_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 48(SI), CX
+	MOVQ 232(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 64(SI), CX
+	MOVQ 240(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
@@ -5159,10 +5181,10 @@ rows2_wholeBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
-	MOVQ       208(SI), R13
-	MOVQ       216(SI), CX
+	MOVQ       248(SI), R13
+	MOVQ       256(SI), CX
 	MOVL       (CX), DX
 
 rows2_wholeStep:
@@ -5203,15 +5225,15 @@ rows2_wholeStore:
 	ADDQ    CX, 160(SI)
 	DECQ    168(SI)
 	JNZ     rows2_panel
-	MOVQ    AX, (SI)
-	MOVQ    R13, 208(SI)
-	ADDQ    $0x04, 216(SI)
+	MOVQ    AX, 224(SI)
+	MOVQ    R13, 248(SI)
+	ADDQ    $0x04, 256(SI)
 	MOVQ    56(SI), CX
 	IMUL3Q  $0x02, CX, CX
-	ADDQ    CX, 48(SI)
+	ADDQ    CX, 232(SI)
 	MOVQ    72(SI), CX
 	IMUL3Q  $0x02, CX, CX
-	ADDQ    CX, 64(SI)
+	ADDQ    CX, 240(SI)
 	DECQ    104(SI)
 	JNZ     rows2_block
 	VZEROUPPER
@@ -5220,9 +5242,9 @@ rows2_wholeStore:
 rows3_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 48(SI), CX
+	MOVQ 232(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 64(SI), CX
+	MOVQ 240(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
@@ -5270,10 +5292,10 @@ rows3_wholeBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
-	MOVQ       208(SI), R13
-	MOVQ       216(SI), CX
+	MOVQ       248(SI), R13
+	MOVQ       256(SI), CX
 	MOVL       (CX), DX
 
 rows3_wholeStep:
@@ -5322,15 +5344,15 @@ rows3_wholeStore:
 	ADDQ    CX, 160(SI)
 	DECQ    168(SI)
 	JNZ     rows3_panel
-	MOVQ    AX, (SI)
-	MOVQ    R13, 208(SI)
-	ADDQ    $0x04, 216(SI)
+	MOVQ    AX, 224(SI)
+	MOVQ    R13, 248(SI)
+	ADDQ    $0x04, 256(SI)
 	MOVQ    56(SI), CX
 	IMUL3Q  $0x03, CX, CX
-	ADDQ    CX, 48(SI)
+	ADDQ    CX, 232(SI)
 	MOVQ    72(SI), CX
 	IMUL3Q  $0x03, CX, CX
-	ADDQ    CX, 64(SI)
+	ADDQ    CX, 240(SI)
 	DECQ    104(SI)
 	JNZ     rows3_block
 	VZEROUPPER
@@ -5339,9 +5361,9 @@ rows3_wholeStore:
 rows4_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 48(SI), CX
+	MOVQ 232(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 64(SI), CX
+	MOVQ 240(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
@@ -5399,10 +5421,10 @@ rows4_wholeBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
-	MOVQ       208(SI), R13
-	MOVQ       216(SI), CX
+	MOVQ       248(SI), R13
+	MOVQ       256(SI), CX
 	MOVL       (CX), DX
 
 rows4_wholeStep:
@@ -5459,15 +5481,15 @@ rows4_wholeStore:
 	ADDQ    CX, 160(SI)
 	DECQ    168(SI)
 	JNZ     rows4_panel
-	MOVQ    AX, (SI)
-	MOVQ    R13, 208(SI)
-	ADDQ    $0x04, 216(SI)
+	MOVQ    AX, 224(SI)
+	MOVQ    R13, 248(SI)
+	ADDQ    $0x04, 256(SI)
 	MOVQ    56(SI), CX
 	IMUL3Q  $0x04, CX, CX
-	ADDQ    CX, 48(SI)
+	ADDQ    CX, 232(SI)
 	MOVQ    72(SI), CX
 	IMUL3Q  $0x04, CX, CX
-	ADDQ    CX, 64(SI)
+	ADDQ    CX, 240(SI)
 	DECQ    104(SI)
 	JNZ     rows4_block
 	VZEROUPPER
@@ -5476,9 +5498,9 @@ rows4_wholeStore:
 rows5_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 48(SI), CX
+	MOVQ 232(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 64(SI), CX
+	MOVQ 240(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
@@ -5546,10 +5568,10 @@ rows5_wholeBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
-	MOVQ       208(SI), R13
-	MOVQ       216(SI), CX
+	MOVQ       248(SI), R13
+	MOVQ       256(SI), CX
 	MOVL       (CX), DX
 
 rows5_wholeStep:
@@ -5614,15 +5636,15 @@ rows5_wholeStore:
 	ADDQ    CX, 160(SI)
 	DECQ    168(SI)
 	JNZ     rows5_panel
-	MOVQ    AX, (SI)
-	MOVQ    R13, 208(SI)
-	ADDQ    $0x04, 216(SI)
+	MOVQ    AX, 224(SI)
+	MOVQ    R13, 248(SI)
+	ADDQ    $0x04, 256(SI)
 	MOVQ    56(SI), CX
 	IMUL3Q  $0x05, CX, CX
-	ADDQ    CX, 48(SI)
+	ADDQ    CX, 232(SI)
 	MOVQ    72(SI), CX
 	IMUL3Q  $0x05, CX, CX
-	ADDQ    CX, 64(SI)
+	ADDQ    CX, 240(SI)
 	DECQ    104(SI)
 	JNZ     rows5_block
 	VZEROUPPER
@@ -5631,9 +5653,9 @@ rows5_wholeStore:
 rows6_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 48(SI), CX
+	MOVQ 232(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 64(SI), CX
+	MOVQ 240(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
@@ -5711,10 +5733,10 @@ rows6_wholeBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
-	MOVQ       208(SI), R13
-	MOVQ       216(SI), CX
+	MOVQ       248(SI), R13
+	MOVQ       256(SI), CX
 	MOVL       (CX), DX
 
 rows6_wholeStep:
@@ -5787,15 +5809,15 @@ rows6_wholeStore:
 	ADDQ    CX, 160(SI)
 	DECQ    168(SI)
 	JNZ     rows6_panel
-	MOVQ    AX, (SI)
-	MOVQ    R13, 208(SI)
-	ADDQ    $0x04, 216(SI)
+	MOVQ    AX, 224(SI)
+	MOVQ    R13, 248(SI)
+	ADDQ    $0x04, 256(SI)
 	MOVQ    56(SI), CX
 	IMUL3Q  $0x06, CX, CX
-	ADDQ    CX, 48(SI)
+	ADDQ    CX, 232(SI)
 	MOVQ    72(SI), CX
 	IMUL3Q  $0x06, CX, CX
-	ADDQ    CX, 64(SI)
+	ADDQ    CX, 240(SI)
 	DECQ    104(SI)
 	JNZ     rows6_block
 	VZEROUPPER

@@ -6,6 +6,12 @@
 // Requires: AVX, AVX512F, MMX+
 TEXT ·gemmAVX512x1(SB), NOSPLIT|NOFRAME, $0-8
 	MOVQ  p+0(FP), SI
+	MOVQ  (SI), CX
+	MOVQ  CX, 224(SI)
+	MOVQ  48(SI), CX
+	MOVQ  CX, 232(SI)
+	MOVQ  64(SI), CX
+	MOVQ  CX, 240(SI)
 	MOVQ  8(SI), R8
 	LEAQ  (R8)(R8*2), R9
 	LEAQ  (R8)(R8*4), R10
@@ -93,9 +99,9 @@ upTo1:
 rows1_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 48(SI), CX
+	MOVQ 232(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 64(SI), CX
+	MOVQ 240(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
@@ -124,7 +130,7 @@ rows1_maskedSpread:
 rows1_maskedBegun:
 	MOVQ       152(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
 
@@ -165,7 +171,7 @@ rows1_wholeSpread:
 rows1_wholeBegun:
 	MOVQ       152(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
 
@@ -195,13 +201,13 @@ rows1_next:
 	JNZ    rows1_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x01, CX, CX
-	ADDQ   CX, (SI)
+	ADDQ   CX, 224(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x01, CX, CX
-	ADDQ   CX, 48(SI)
+	ADDQ   CX, 232(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x01, CX, CX
-	ADDQ   CX, 64(SI)
+	ADDQ   CX, 240(SI)
 	DECQ   104(SI)
 	JNZ    rows1_block
 	VZEROUPPER
@@ -210,9 +216,9 @@ rows1_next:
 rows2_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 48(SI), CX
+	MOVQ 232(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 64(SI), CX
+	MOVQ 240(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
@@ -248,7 +254,7 @@ rows2_maskedBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
 
@@ -300,7 +306,7 @@ rows2_wholeBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
 
@@ -334,13 +340,13 @@ rows2_next:
 	JNZ    rows2_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x02, CX, CX
-	ADDQ   CX, (SI)
+	ADDQ   CX, 224(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x02, CX, CX
-	ADDQ   CX, 48(SI)
+	ADDQ   CX, 232(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x02, CX, CX
-	ADDQ   CX, 64(SI)
+	ADDQ   CX, 240(SI)
 	DECQ   104(SI)
 	JNZ    rows2_block
 	VZEROUPPER
@@ -349,9 +355,9 @@ rows2_next:
 rows3_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 48(SI), CX
+	MOVQ 232(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 64(SI), CX
+	MOVQ 240(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
@@ -394,7 +400,7 @@ rows3_maskedBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
 
@@ -457,7 +463,7 @@ rows3_wholeBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
 
@@ -495,13 +501,13 @@ rows3_next:
 	JNZ    rows3_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x03, CX, CX
-	ADDQ   CX, (SI)
+	ADDQ   CX, 224(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x03, CX, CX
-	ADDQ   CX, 48(SI)
+	ADDQ   CX, 232(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x03, CX, CX
-	ADDQ   CX, 64(SI)
+	ADDQ   CX, 240(SI)
 	DECQ   104(SI)
 	JNZ    rows3_block
 	VZEROUPPER
@@ -510,9 +516,9 @@ rows3_next:
 rows4_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 48(SI), CX
+	MOVQ 232(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 64(SI), CX
+	MOVQ 240(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
@@ -562,7 +568,7 @@ rows4_maskedBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
 
@@ -636,7 +642,7 @@ rows4_wholeBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
 
@@ -678,13 +684,13 @@ rows4_next:
 	JNZ    rows4_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x04, CX, CX
-	ADDQ   CX, (SI)
+	ADDQ   CX, 224(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x04, CX, CX
-	ADDQ   CX, 48(SI)
+	ADDQ   CX, 232(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x04, CX, CX
-	ADDQ   CX, 64(SI)
+	ADDQ   CX, 240(SI)
 	DECQ   104(SI)
 	JNZ    rows4_block
 	VZEROUPPER
@@ -693,9 +699,9 @@ rows4_next:
 rows5_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 48(SI), CX
+	MOVQ 232(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 64(SI), CX
+	MOVQ 240(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
@@ -752,7 +758,7 @@ rows5_maskedBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
 
@@ -837,7 +843,7 @@ rows5_wholeBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
 
@@ -883,13 +889,13 @@ rows5_next:
 	JNZ    rows5_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x05, CX, CX
-	ADDQ   CX, (SI)
+	ADDQ   CX, 224(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x05, CX, CX
-	ADDQ   CX, 48(SI)
+	ADDQ   CX, 232(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x05, CX, CX
-	ADDQ   CX, 64(SI)
+	ADDQ   CX, 240(SI)
 	DECQ   104(SI)
 	JNZ    rows5_block
 	VZEROUPPER
@@ -898,9 +904,9 @@ rows5_next:
 rows6_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 48(SI), CX
+	MOVQ 232(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 64(SI), CX
+	MOVQ 240(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
@@ -964,7 +970,7 @@ rows6_maskedBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
 
@@ -1060,7 +1066,7 @@ rows6_wholeBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
 
@@ -1110,13 +1116,13 @@ rows6_next:
 	JNZ    rows6_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x06, CX, CX
-	ADDQ   CX, (SI)
+	ADDQ   CX, 224(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x06, CX, CX
-	ADDQ   CX, 48(SI)
+	ADDQ   CX, 232(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x06, CX, CX
-	ADDQ   CX, 64(SI)
+	ADDQ   CX, 240(SI)
 	DECQ   104(SI)
 	JNZ    rows6_block
 	VZEROUPPER
@@ -1125,9 +1131,9 @@ rows6_next:
 rows7_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 48(SI), CX
+	MOVQ 232(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 64(SI), CX
+	MOVQ 240(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
@@ -1198,7 +1204,7 @@ rows7_maskedBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
 
@@ -1305,7 +1311,7 @@ rows7_wholeBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
 
@@ -1359,13 +1365,13 @@ rows7_next:
 	JNZ    rows7_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x07, CX, CX
-	ADDQ   CX, (SI)
+	ADDQ   CX, 224(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x07, CX, CX
-	ADDQ   CX, 48(SI)
+	ADDQ   CX, 232(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x07, CX, CX
-	ADDQ   CX, 64(SI)
+	ADDQ   CX, 240(SI)
 	DECQ   104(SI)
 	JNZ    rows7_block
 	VZEROUPPER
@@ -1374,9 +1380,9 @@ rows7_next:
 rows8_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 48(SI), CX
+	MOVQ 232(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 64(SI), CX
+	MOVQ 240(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
@@ -1454,7 +1460,7 @@ rows8_maskedBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
 
@@ -1572,7 +1578,7 @@ rows8_wholeBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
 
@@ -1630,13 +1636,13 @@ rows8_next:
 	JNZ    rows8_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x08, CX, CX
-	ADDQ   CX, (SI)
+	ADDQ   CX, 224(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x08, CX, CX
-	ADDQ   CX, 48(SI)
+	ADDQ   CX, 232(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x08, CX, CX
-	ADDQ   CX, 64(SI)
+	ADDQ   CX, 240(SI)
 	DECQ   104(SI)
 	JNZ    rows8_block
 	VZEROUPPER
@@ -1645,9 +1651,9 @@ rows8_next:
 rows9_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 48(SI), CX
+	MOVQ 232(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 64(SI), CX
+	MOVQ 240(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
@@ -1732,7 +1738,7 @@ rows9_maskedBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
@@ -1863,7 +1869,7 @@ rows9_wholeBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
@@ -1927,13 +1933,13 @@ rows9_next:
 	JNZ    rows9_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x09, CX, CX
-	ADDQ   CX, (SI)
+	ADDQ   CX, 224(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x09, CX, CX
-	ADDQ   CX, 48(SI)
+	ADDQ   CX, 232(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x09, CX, CX
-	ADDQ   CX, 64(SI)
+	ADDQ   CX, 240(SI)
 	DECQ   104(SI)
 	JNZ    rows9_block
 	VZEROUPPER
@@ -1942,9 +1948,9 @@ rows9_next:
 rows10_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 48(SI), CX
+	MOVQ 232(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 64(SI), CX
+	MOVQ 240(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
@@ -2036,7 +2042,7 @@ rows10_maskedBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
@@ -2178,7 +2184,7 @@ rows10_wholeBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
@@ -2246,13 +2252,13 @@ rows10_next:
 	JNZ    rows10_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x0a, CX, CX
-	ADDQ   CX, (SI)
+	ADDQ   CX, 224(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x0a, CX, CX
-	ADDQ   CX, 48(SI)
+	ADDQ   CX, 232(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x0a, CX, CX
-	ADDQ   CX, 64(SI)
+	ADDQ   CX, 240(SI)
 	DECQ   104(SI)
 	JNZ    rows10_block
 	VZEROUPPER
@@ -2261,9 +2267,9 @@ rows10_next:
 rows11_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 48(SI), CX
+	MOVQ 232(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 64(SI), CX
+	MOVQ 240(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
@@ -2362,7 +2368,7 @@ rows11_maskedBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
@@ -2515,7 +2521,7 @@ rows11_wholeBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
@@ -2587,13 +2593,13 @@ rows11_next:
 	JNZ    rows11_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x0b, CX, CX
-	ADDQ   CX, (SI)
+	ADDQ   CX, 224(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x0b, CX, CX
-	ADDQ   CX, 48(SI)
+	ADDQ   CX, 232(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x0b, CX, CX
-	ADDQ   CX, 64(SI)
+	ADDQ   CX, 240(SI)
 	DECQ   104(SI)
 	JNZ    rows11_block
 	VZEROUPPER
@@ -2602,9 +2608,9 @@ rows11_next:
 rows12_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 48(SI), CX
+	MOVQ 232(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 64(SI), CX
+	MOVQ 240(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
@@ -2710,7 +2716,7 @@ rows12_maskedBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
@@ -2874,7 +2880,7 @@ rows12_wholeBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
@@ -2950,13 +2956,13 @@ rows12_next:
 	JNZ    rows12_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x0c, CX, CX
-	ADDQ   CX, (SI)
+	ADDQ   CX, 224(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x0c, CX, CX
-	ADDQ   CX, 48(SI)
+	ADDQ   CX, 232(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x0c, CX, CX
-	ADDQ   CX, 64(SI)
+	ADDQ   CX, 240(SI)
 	DECQ   104(SI)
 	JNZ    rows12_block
 	VZEROUPPER
@@ -2965,9 +2971,9 @@ rows12_next:
 rows13_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 48(SI), CX
+	MOVQ 232(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 64(SI), CX
+	MOVQ 240(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
@@ -3080,7 +3086,7 @@ rows13_maskedBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
@@ -3255,7 +3261,7 @@ rows13_wholeBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
@@ -3335,13 +3341,13 @@ rows13_next:
 	JNZ    rows13_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x0d, CX, CX
-	ADDQ   CX, (SI)
+	ADDQ   CX, 224(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x0d, CX, CX
-	ADDQ   CX, 48(SI)
+	ADDQ   CX, 232(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x0d, CX, CX
-	ADDQ   CX, 64(SI)
+	ADDQ   CX, 240(SI)
 	DECQ   104(SI)
 	JNZ    rows13_block
 	VZEROUPPER
@@ -3350,9 +3356,9 @@ rows13_next:
 rows14_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 48(SI), CX
+	MOVQ 232(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 64(SI), CX
+	MOVQ 240(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
@@ -3472,7 +3478,7 @@ rows14_maskedBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
@@ -3658,7 +3664,7 @@ rows14_wholeBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
@@ -3742,13 +3748,13 @@ rows14_next:
 	JNZ    rows14_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x0e, CX, CX
-	ADDQ   CX, (SI)
+	ADDQ   CX, 224(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x0e, CX, CX
-	ADDQ   CX, 48(SI)
+	ADDQ   CX, 232(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x0e, CX, CX
-	ADDQ   CX, 64(SI)
+	ADDQ   CX, 240(SI)
 	DECQ   104(SI)
 	JNZ    rows14_block
 	VZEROUPPER
@@ -3757,9 +3763,9 @@ rows14_next:
 rows15_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 48(SI), CX
+	MOVQ 232(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 64(SI), CX
+	MOVQ 240(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
@@ -3886,7 +3892,7 @@ rows15_maskedBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
@@ -4083,7 +4089,7 @@ rows15_wholeBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
@@ -4171,13 +4177,13 @@ rows15_next:
 	JNZ    rows15_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x0f, CX, CX
-	ADDQ   CX, (SI)
+	ADDQ   CX, 224(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x0f, CX, CX
-	ADDQ   CX, 48(SI)
+	ADDQ   CX, 232(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x0f, CX, CX
-	ADDQ   CX, 64(SI)
+	ADDQ   CX, 240(SI)
 	DECQ   104(SI)
 	JNZ    rows15_block
 	VZEROUPPER
@@ -4186,9 +4192,9 @@ rows15_next:
 rows16_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 48(SI), CX
+	MOVQ 232(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 64(SI), CX
+	MOVQ 240(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
@@ -4322,7 +4328,7 @@ rows16_maskedBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
@@ -4530,7 +4536,7 @@ rows16_wholeBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
@@ -4622,13 +4628,13 @@ rows16_next:
 	JNZ    rows16_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x10, CX, CX
-	ADDQ   CX, (SI)
+	ADDQ   CX, 224(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x10, CX, CX
-	ADDQ   CX, 48(SI)
+	ADDQ   CX, 232(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x10, CX, CX
-	ADDQ   CX, 64(SI)
+	ADDQ   CX, 240(SI)
 	DECQ   104(SI)
 	JNZ    rows16_block
 	VZEROUPPER
@@ -4638,6 +4644,12 @@ rows16_next:
 // Requires: AVX, AVX512F, MMX+
 TEXT ·gemmAVX512x2(SB), NOSPLIT|NOFRAME, $0-8
 	MOVQ  p+0(FP), SI
+	MOVQ  (SI), CX
+	MOVQ  CX, 224(SI)
+	MOVQ  48(SI), CX
+	MOVQ  CX, 232(SI)
+	MOVQ  64(SI), CX
+	MOVQ  CX, 240(SI)
 	MOVQ  8(SI), R8
 	LEAQ  (R8)(R8*2), R9
 	LEAQ  (R8)(R8*4), R10
@@ -4715,9 +4727,9 @@ upTo1:
 rows1_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 48(SI), CX
+	MOVQ 232(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 64(SI), CX
+	MOVQ 240(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
@@ -4750,7 +4762,7 @@ rows1_maskedBegun:
 	MOVQ       152(SI), CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
 
@@ -4800,7 +4812,7 @@ rows1_wholeBegun:
 	MOVQ       152(SI), CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
 
@@ -4835,13 +4847,13 @@ rows1_next:
 	JNZ    rows1_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x01, CX, CX
-	ADDQ   CX, (SI)
+	ADDQ   CX, 224(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x01, CX, CX
-	ADDQ   CX, 48(SI)
+	ADDQ   CX, 232(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x01, CX, CX
-	ADDQ   CX, 64(SI)
+	ADDQ   CX, 240(SI)
 	DECQ   104(SI)
 	JNZ    rows1_block
 	VZEROUPPER
@@ -4850,9 +4862,9 @@ rows1_next:
 rows2_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 48(SI), CX
+	MOVQ 232(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 64(SI), CX
+	MOVQ 240(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
@@ -4896,7 +4908,7 @@ rows2_maskedBegun:
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
 
@@ -4965,7 +4977,7 @@ rows2_wholeBegun:
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
 
@@ -5008,13 +5020,13 @@ rows2_next:
 	JNZ    rows2_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x02, CX, CX
-	ADDQ   CX, (SI)
+	ADDQ   CX, 224(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x02, CX, CX
-	ADDQ   CX, 48(SI)
+	ADDQ   CX, 232(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x02, CX, CX
-	ADDQ   CX, 64(SI)
+	ADDQ   CX, 240(SI)
 	DECQ   104(SI)
 	JNZ    rows2_block
 	VZEROUPPER
@@ -5023,9 +5035,9 @@ rows2_next:
 rows3_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 48(SI), CX
+	MOVQ 232(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 64(SI), CX
+	MOVQ 240(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
@@ -5080,7 +5092,7 @@ rows3_maskedBegun:
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
 
@@ -5168,7 +5180,7 @@ rows3_wholeBegun:
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
 
@@ -5219,13 +5231,13 @@ rows3_next:
 	JNZ    rows3_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x03, CX, CX
-	ADDQ   CX, (SI)
+	ADDQ   CX, 224(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x03, CX, CX
-	ADDQ   CX, 48(SI)
+	ADDQ   CX, 232(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x03, CX, CX
-	ADDQ   CX, 64(SI)
+	ADDQ   CX, 240(SI)
 	DECQ   104(SI)
 	JNZ    rows3_block
 	VZEROUPPER
@@ -5234,9 +5246,9 @@ rows3_next:
 rows4_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 48(SI), CX
+	MOVQ 232(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 64(SI), CX
+	MOVQ 240(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
@@ -5302,7 +5314,7 @@ rows4_maskedBegun:
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
 
@@ -5409,7 +5421,7 @@ rows4_wholeBegun:
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
 
@@ -5468,13 +5480,13 @@ rows4_next:
 	JNZ    rows4_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x04, CX, CX
-	ADDQ   CX, (SI)
+	ADDQ   CX, 224(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x04, CX, CX
-	ADDQ   CX, 48(SI)
+	ADDQ   CX, 232(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x04, CX, CX
-	ADDQ   CX, 64(SI)
+	ADDQ   CX, 240(SI)
 	DECQ   104(SI)
 	JNZ    rows4_block
 	VZEROUPPER
@@ -5483,9 +5495,9 @@ rows4_next:
 rows5_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 48(SI), CX
+	MOVQ 232(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 64(SI), CX
+	MOVQ 240(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
@@ -5562,7 +5574,7 @@ rows5_maskedBegun:
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
 
@@ -5688,7 +5700,7 @@ rows5_wholeBegun:
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
 
@@ -5755,13 +5767,13 @@ rows5_next:
 	JNZ    rows5_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x05, CX, CX
-	ADDQ   CX, (SI)
+	ADDQ   CX, 224(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x05, CX, CX
-	ADDQ   CX, 48(SI)
+	ADDQ   CX, 232(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x05, CX, CX
-	ADDQ   CX, 64(SI)
+	ADDQ   CX, 240(SI)
 	DECQ   104(SI)
 	JNZ    rows5_block
 	VZEROUPPER
@@ -5770,9 +5782,9 @@ rows5_next:
 rows6_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 48(SI), CX
+	MOVQ 232(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 64(SI), CX
+	MOVQ 240(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
@@ -5860,7 +5872,7 @@ rows6_maskedBegun:
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
 
@@ -6005,7 +6017,7 @@ rows6_wholeBegun:
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
 
@@ -6080,13 +6092,13 @@ rows6_next:
 	JNZ    rows6_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x06, CX, CX
-	ADDQ   CX, (SI)
+	ADDQ   CX, 224(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x06, CX, CX
-	ADDQ   CX, 48(SI)
+	ADDQ   CX, 232(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x06, CX, CX
-	ADDQ   CX, 64(SI)
+	ADDQ   CX, 240(SI)
 	DECQ   104(SI)
 	JNZ    rows6_block
 	VZEROUPPER
@@ -6095,9 +6107,9 @@ rows6_next:
 rows7_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 48(SI), CX
+	MOVQ 232(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 64(SI), CX
+	MOVQ 240(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
@@ -6196,7 +6208,7 @@ rows7_maskedBegun:
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
 
@@ -6360,7 +6372,7 @@ rows7_wholeBegun:
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
 
@@ -6443,13 +6455,13 @@ rows7_next:
 	JNZ    rows7_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x07, CX, CX
-	ADDQ   CX, (SI)
+	ADDQ   CX, 224(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x07, CX, CX
-	ADDQ   CX, 48(SI)
+	ADDQ   CX, 232(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x07, CX, CX
-	ADDQ   CX, 64(SI)
+	ADDQ   CX, 240(SI)
 	DECQ   104(SI)
 	JNZ    rows7_block
 	VZEROUPPER
@@ -6458,9 +6470,9 @@ rows7_next:
 rows8_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 48(SI), CX
+	MOVQ 232(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 64(SI), CX
+	MOVQ 240(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
@@ -6570,7 +6582,7 @@ rows8_maskedBegun:
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
 
@@ -6753,7 +6765,7 @@ rows8_wholeBegun:
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
 
@@ -6844,13 +6856,13 @@ rows8_next:
 	JNZ    rows8_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x08, CX, CX
-	ADDQ   CX, (SI)
+	ADDQ   CX, 224(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x08, CX, CX
-	ADDQ   CX, 48(SI)
+	ADDQ   CX, 232(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x08, CX, CX
-	ADDQ   CX, 64(SI)
+	ADDQ   CX, 240(SI)
 	DECQ   104(SI)
 	JNZ    rows8_block
 	VZEROUPPER
@@ -6859,9 +6871,9 @@ rows8_next:
 rows9_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 48(SI), CX
+	MOVQ 232(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 64(SI), CX
+	MOVQ 240(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
@@ -6982,7 +6994,7 @@ rows9_maskedBegun:
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
@@ -7186,7 +7198,7 @@ rows9_wholeBegun:
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
@@ -7287,13 +7299,13 @@ rows9_next:
 	JNZ    rows9_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x09, CX, CX
-	ADDQ   CX, (SI)
+	ADDQ   CX, 224(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x09, CX, CX
-	ADDQ   CX, 48(SI)
+	ADDQ   CX, 232(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x09, CX, CX
-	ADDQ   CX, 64(SI)
+	ADDQ   CX, 240(SI)
 	DECQ   104(SI)
 	JNZ    rows9_block
 	VZEROUPPER
@@ -7302,9 +7314,9 @@ rows9_next:
 rows10_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 48(SI), CX
+	MOVQ 232(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 64(SI), CX
+	MOVQ 240(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
@@ -7436,7 +7448,7 @@ rows10_maskedBegun:
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
@@ -7659,7 +7671,7 @@ rows10_wholeBegun:
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
@@ -7768,13 +7780,13 @@ rows10_next:
 	JNZ    rows10_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x0a, CX, CX
-	ADDQ   CX, (SI)
+	ADDQ   CX, 224(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x0a, CX, CX
-	ADDQ   CX, 48(SI)
+	ADDQ   CX, 232(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x0a, CX, CX
-	ADDQ   CX, 64(SI)
+	ADDQ   CX, 240(SI)
 	DECQ   104(SI)
 	JNZ    rows10_block
 	VZEROUPPER
@@ -7783,9 +7795,9 @@ rows10_next:
 rows11_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 48(SI), CX
+	MOVQ 232(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 64(SI), CX
+	MOVQ 240(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
@@ -7928,7 +7940,7 @@ rows11_maskedBegun:
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
@@ -8170,7 +8182,7 @@ rows11_wholeBegun:
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
@@ -8287,13 +8299,13 @@ rows11_next:
 	JNZ    rows11_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x0b, CX, CX
-	ADDQ   CX, (SI)
+	ADDQ   CX, 224(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x0b, CX, CX
-	ADDQ   CX, 48(SI)
+	ADDQ   CX, 232(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x0b, CX, CX
-	ADDQ   CX, 64(SI)
+	ADDQ   CX, 240(SI)
 	DECQ   104(SI)
 	JNZ    rows11_block
 	VZEROUPPER
@@ -8302,9 +8314,9 @@ rows11_next:
 rows12_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 48(SI), CX
+	MOVQ 232(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 64(SI), CX
+	MOVQ 240(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
@@ -8458,7 +8470,7 @@ rows12_maskedBegun:
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
@@ -8719,7 +8731,7 @@ rows12_wholeBegun:
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
@@ -8844,13 +8856,13 @@ rows12_next:
 	JNZ    rows12_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x0c, CX, CX
-	ADDQ   CX, (SI)
+	ADDQ   CX, 224(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x0c, CX, CX
-	ADDQ   CX, 48(SI)
+	ADDQ   CX, 232(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x0c, CX, CX
-	ADDQ   CX, 64(SI)
+	ADDQ   CX, 240(SI)
 	DECQ   104(SI)
 	JNZ    rows12_block
 	VZEROUPPER
@@ -8859,9 +8871,9 @@ rows12_next:
 rows13_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 48(SI), CX
+	MOVQ 232(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 64(SI), CX
+	MOVQ 240(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
@@ -9026,7 +9038,7 @@ rows13_maskedBegun:
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
@@ -9306,7 +9318,7 @@ rows13_wholeBegun:
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
@@ -9439,13 +9451,13 @@ rows13_next:
 	JNZ    rows13_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x0d, CX, CX
-	ADDQ   CX, (SI)
+	ADDQ   CX, 224(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x0d, CX, CX
-	ADDQ   CX, 48(SI)
+	ADDQ   CX, 232(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x0d, CX, CX
-	ADDQ   CX, 64(SI)
+	ADDQ   CX, 240(SI)
 	DECQ   104(SI)
 	JNZ    rows13_block
 	VZEROUPPER
@@ -9454,9 +9466,9 @@ rows13_next:
 rows14_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 48(SI), CX
+	MOVQ 232(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 64(SI), CX
+	MOVQ 240(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
@@ -9632,7 +9644,7 @@ rows14_maskedBegun:
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
@@ -9931,7 +9943,7 @@ rows14_wholeBegun:
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
@@ -10072,13 +10084,13 @@ rows14_next:
 	JNZ    rows14_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x0e, CX, CX
-	ADDQ   CX, (SI)
+	ADDQ   CX, 224(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x0e, CX, CX
-	ADDQ   CX, 48(SI)
+	ADDQ   CX, 232(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x0e, CX, CX
-	ADDQ   CX, 64(SI)
+	ADDQ   CX, 240(SI)
 	DECQ   104(SI)
 	JNZ    rows14_block
 	VZEROUPPER
@@ -10088,6 +10100,12 @@ rows14_next:
 // Requires: AVX, AVX512F, MMX+
 TEXT ·gemmAVX512x3(SB), NOSPLIT|NOFRAME, $0-8
 	MOVQ  p+0(FP), SI
+	MOVQ  (SI), CX
+	MOVQ  CX, 224(SI)
+	MOVQ  48(SI), CX
+	MOVQ  CX, 232(SI)
+	MOVQ  64(SI), CX
+	MOVQ  CX, 240(SI)
 	MOVQ  8(SI), R8
 	LEAQ  (R8)(R8*2), R9
 	LEAQ  (R8)(R8*4), R10
@@ -10135,9 +10153,9 @@ upTo1:
 rows1_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 48(SI), CX
+	MOVQ 232(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 64(SI), CX
+	MOVQ 240(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
@@ -10174,7 +10192,7 @@ rows1_maskedBegun:
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
 
@@ -10232,7 +10250,7 @@ rows1_wholeBegun:
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
 
@@ -10271,13 +10289,13 @@ rows1_next:
 	JNZ    rows1_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x01, CX, CX
-	ADDQ   CX, (SI)
+	ADDQ   CX, 224(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x01, CX, CX
-	ADDQ   CX, 48(SI)
+	ADDQ   CX, 232(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x01, CX, CX
-	ADDQ   CX, 64(SI)
+	ADDQ   CX, 240(SI)
 	DECQ   104(SI)
 	JNZ    rows1_block
 	VZEROUPPER
@@ -10286,9 +10304,9 @@ rows1_next:
 rows2_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 48(SI), CX
+	MOVQ 232(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 64(SI), CX
+	MOVQ 240(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
@@ -10340,7 +10358,7 @@ rows2_maskedBegun:
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
 
@@ -10424,7 +10442,7 @@ rows2_wholeBegun:
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
 
@@ -10474,13 +10492,13 @@ rows2_next:
 	JNZ    rows2_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x02, CX, CX
-	ADDQ   CX, (SI)
+	ADDQ   CX, 224(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x02, CX, CX
-	ADDQ   CX, 48(SI)
+	ADDQ   CX, 232(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x02, CX, CX
-	ADDQ   CX, 64(SI)
+	ADDQ   CX, 240(SI)
 	DECQ   104(SI)
 	JNZ    rows2_block
 	VZEROUPPER
@@ -10489,9 +10507,9 @@ rows2_next:
 rows3_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 48(SI), CX
+	MOVQ 232(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 64(SI), CX
+	MOVQ 240(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
@@ -10558,7 +10576,7 @@ rows3_maskedBegun:
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
 
@@ -10668,7 +10686,7 @@ rows3_wholeBegun:
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
 
@@ -10729,13 +10747,13 @@ rows3_next:
 	JNZ    rows3_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x03, CX, CX
-	ADDQ   CX, (SI)
+	ADDQ   CX, 224(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x03, CX, CX
-	ADDQ   CX, 48(SI)
+	ADDQ   CX, 232(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x03, CX, CX
-	ADDQ   CX, 64(SI)
+	ADDQ   CX, 240(SI)
 	DECQ   104(SI)
 	JNZ    rows3_block
 	VZEROUPPER
@@ -10744,9 +10762,9 @@ rows3_next:
 rows4_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 48(SI), CX
+	MOVQ 232(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 64(SI), CX
+	MOVQ 240(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
@@ -10828,7 +10846,7 @@ rows4_maskedBegun:
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
 
@@ -10964,7 +10982,7 @@ rows4_wholeBegun:
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
 
@@ -11036,13 +11054,13 @@ rows4_next:
 	JNZ    rows4_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x04, CX, CX
-	ADDQ   CX, (SI)
+	ADDQ   CX, 224(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x04, CX, CX
-	ADDQ   CX, 48(SI)
+	ADDQ   CX, 232(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x04, CX, CX
-	ADDQ   CX, 64(SI)
+	ADDQ   CX, 240(SI)
 	DECQ   104(SI)
 	JNZ    rows4_block
 	VZEROUPPER
@@ -11051,9 +11069,9 @@ rows4_next:
 rows5_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 48(SI), CX
+	MOVQ 232(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 64(SI), CX
+	MOVQ 240(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
@@ -11150,7 +11168,7 @@ rows5_maskedBegun:
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
 
@@ -11312,7 +11330,7 @@ rows5_wholeBegun:
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
 
@@ -11395,13 +11413,13 @@ rows5_next:
 	JNZ    rows5_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x05, CX, CX
-	ADDQ   CX, (SI)
+	ADDQ   CX, 224(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x05, CX, CX
-	ADDQ   CX, 48(SI)
+	ADDQ   CX, 232(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x05, CX, CX
-	ADDQ   CX, 64(SI)
+	ADDQ   CX, 240(SI)
 	DECQ   104(SI)
 	JNZ    rows5_block
 	VZEROUPPER
@@ -11410,9 +11428,9 @@ rows5_next:
 rows6_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 48(SI), CX
+	MOVQ 232(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 64(SI), CX
+	MOVQ 240(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
@@ -11524,7 +11542,7 @@ rows6_maskedBegun:
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
 
@@ -11712,7 +11730,7 @@ rows6_wholeBegun:
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
 
@@ -11806,13 +11824,13 @@ rows6_next:
 	JNZ    rows6_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x06, CX, CX
-	ADDQ   CX, (SI)
+	ADDQ   CX, 224(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x06, CX, CX
-	ADDQ   CX, 48(SI)
+	ADDQ   CX, 232(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x06, CX, CX
-	ADDQ   CX, 64(SI)
+	ADDQ   CX, 240(SI)
 	DECQ   104(SI)
 	JNZ    rows6_block
 	VZEROUPPER
@@ -11821,9 +11839,9 @@ rows6_next:
 rows7_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 48(SI), CX
+	MOVQ 232(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 64(SI), CX
+	MOVQ 240(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
@@ -11950,7 +11968,7 @@ rows7_maskedBegun:
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
 
@@ -12164,7 +12182,7 @@ rows7_wholeBegun:
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
 
@@ -12269,13 +12287,13 @@ rows7_next:
 	JNZ    rows7_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x07, CX, CX
-	ADDQ   CX, (SI)
+	ADDQ   CX, 224(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x07, CX, CX
-	ADDQ   CX, 48(SI)
+	ADDQ   CX, 232(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x07, CX, CX
-	ADDQ   CX, 64(SI)
+	ADDQ   CX, 240(SI)
 	DECQ   104(SI)
 	JNZ    rows7_block
 	VZEROUPPER
@@ -12284,9 +12302,9 @@ rows7_next:
 rows8_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 48(SI), CX
+	MOVQ 232(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 64(SI), CX
+	MOVQ 240(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
@@ -12428,7 +12446,7 @@ rows8_maskedBegun:
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
 
@@ -12668,7 +12686,7 @@ rows8_wholeBegun:
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
 
@@ -12784,13 +12802,13 @@ rows8_next:
 	JNZ    rows8_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x08, CX, CX
-	ADDQ   CX, (SI)
+	ADDQ   CX, 224(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x08, CX, CX
-	ADDQ   CX, 48(SI)
+	ADDQ   CX, 232(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x08, CX, CX
-	ADDQ   CX, 64(SI)
+	ADDQ   CX, 240(SI)
 	DECQ   104(SI)
 	JNZ    rows8_block
 	VZEROUPPER
@@ -12800,6 +12818,12 @@ rows8_next:
 // Requires: AVX, AVX512F, MMX+
 TEXT ·gemmAVX512x4(SB), NOSPLIT|NOFRAME, $0-8
 	MOVQ  p+0(FP), SI
+	MOVQ  (SI), CX
+	MOVQ  CX, 224(SI)
+	MOVQ  48(SI), CX
+	MOVQ  CX, 232(SI)
+	MOVQ  64(SI), CX
+	MOVQ  CX, 240(SI)
 	MOVQ  8(SI), R8
 	LEAQ  (R8)(R8*2), R9
 	LEAQ  (R8)(R8*4), R10
@@ -12837,9 +12861,9 @@ upTo1:
 rows1_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 48(SI), CX
+	MOVQ 232(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 64(SI), CX
+	MOVQ 240(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
@@ -12880,7 +12904,7 @@ rows1_maskedBegun:
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
 	PREFETCHT0 255(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
 
@@ -12946,7 +12970,7 @@ rows1_wholeBegun:
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
 	PREFETCHT0 255(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
 
@@ -12989,13 +13013,13 @@ rows1_next:
 	JNZ    rows1_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x01, CX, CX
-	ADDQ   CX, (SI)
+	ADDQ   CX, 224(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x01, CX, CX
-	ADDQ   CX, 48(SI)
+	ADDQ   CX, 232(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x01, CX, CX
-	ADDQ   CX, 64(SI)
+	ADDQ   CX, 240(SI)
 	DECQ   104(SI)
 	JNZ    rows1_block
 	VZEROUPPER
@@ -13004,9 +13028,9 @@ rows1_next:
 rows2_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 48(SI), CX
+	MOVQ 232(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 64(SI), CX
+	MOVQ 240(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
@@ -13066,7 +13090,7 @@ rows2_maskedBegun:
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
 	PREFETCHT0 255(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
 
@@ -13165,7 +13189,7 @@ rows2_wholeBegun:
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
 	PREFETCHT0 255(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
 
@@ -13222,13 +13246,13 @@ rows2_next:
 	JNZ    rows2_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x02, CX, CX
-	ADDQ   CX, (SI)
+	ADDQ   CX, 224(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x02, CX, CX
-	ADDQ   CX, 48(SI)
+	ADDQ   CX, 232(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x02, CX, CX
-	ADDQ   CX, 64(SI)
+	ADDQ   CX, 240(SI)
 	DECQ   104(SI)
 	JNZ    rows2_block
 	VZEROUPPER
@@ -13237,9 +13261,9 @@ rows2_next:
 rows3_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 48(SI), CX
+	MOVQ 232(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 64(SI), CX
+	MOVQ 240(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
@@ -13318,7 +13342,7 @@ rows3_maskedBegun:
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
 	PREFETCHT0 255(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
 
@@ -13450,7 +13474,7 @@ rows3_wholeBegun:
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
 	PREFETCHT0 255(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
 
@@ -13521,13 +13545,13 @@ rows3_next:
 	JNZ    rows3_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x03, CX, CX
-	ADDQ   CX, (SI)
+	ADDQ   CX, 224(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x03, CX, CX
-	ADDQ   CX, 48(SI)
+	ADDQ   CX, 232(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x03, CX, CX
-	ADDQ   CX, 64(SI)
+	ADDQ   CX, 240(SI)
 	DECQ   104(SI)
 	JNZ    rows3_block
 	VZEROUPPER
@@ -13536,9 +13560,9 @@ rows3_next:
 rows4_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 48(SI), CX
+	MOVQ 232(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 64(SI), CX
+	MOVQ 240(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
@@ -13636,7 +13660,7 @@ rows4_maskedBegun:
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
 	PREFETCHT0 255(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
 
@@ -13801,7 +13825,7 @@ rows4_wholeBegun:
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
 	PREFETCHT0 255(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
 
@@ -13886,13 +13910,13 @@ rows4_next:
 	JNZ    rows4_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x04, CX, CX
-	ADDQ   CX, (SI)
+	ADDQ   CX, 224(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x04, CX, CX
-	ADDQ   CX, 48(SI)
+	ADDQ   CX, 232(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x04, CX, CX
-	ADDQ   CX, 64(SI)
+	ADDQ   CX, 240(SI)
 	DECQ   104(SI)
 	JNZ    rows4_block
 	VZEROUPPER
@@ -13901,9 +13925,9 @@ rows4_next:
 rows5_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 48(SI), CX
+	MOVQ 232(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 64(SI), CX
+	MOVQ 240(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
@@ -14020,7 +14044,7 @@ rows5_maskedBegun:
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
 	PREFETCHT0 255(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
 
@@ -14218,7 +14242,7 @@ rows5_wholeBegun:
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
 	PREFETCHT0 255(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
 
@@ -14317,13 +14341,13 @@ rows5_next:
 	JNZ    rows5_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x05, CX, CX
-	ADDQ   CX, (SI)
+	ADDQ   CX, 224(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x05, CX, CX
-	ADDQ   CX, 48(SI)
+	ADDQ   CX, 232(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x05, CX, CX
-	ADDQ   CX, 64(SI)
+	ADDQ   CX, 240(SI)
 	DECQ   104(SI)
 	JNZ    rows5_block
 	VZEROUPPER
@@ -14332,9 +14356,9 @@ rows5_next:
 rows6_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 48(SI), CX
+	MOVQ 232(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 64(SI), CX
+	MOVQ 240(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
@@ -14470,7 +14494,7 @@ rows6_maskedBegun:
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
 	PREFETCHT0 255(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
 
@@ -14701,7 +14725,7 @@ rows6_wholeBegun:
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
 	PREFETCHT0 255(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       88(SI), DX
 
@@ -14814,13 +14838,13 @@ rows6_next:
 	JNZ    rows6_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x06, CX, CX
-	ADDQ   CX, (SI)
+	ADDQ   CX, 224(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x06, CX, CX
-	ADDQ   CX, 48(SI)
+	ADDQ   CX, 232(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x06, CX, CX
-	ADDQ   CX, 64(SI)
+	ADDQ   CX, 240(SI)
 	DECQ   104(SI)
 	JNZ    rows6_block
 	VZEROUPPER
@@ -14830,6 +14854,16 @@ rows6_next:
 // Requires: AVX, AVX512F, MMX+
 TEXT ·gemmAVX512Listed(SB), NOSPLIT|NOFRAME, $0-8
 	MOVQ  p+0(FP), SI
+	MOVQ  (SI), CX
+	MOVQ  CX, 224(SI)
+	MOVQ  48(SI), CX
+	MOVQ  CX, 232(SI)
+	MOVQ  64(SI), CX
+	MOVQ  CX, 240(SI)
+	MOVQ  208(SI), CX
+	MOVQ  CX, 248(SI)
+	MOVQ  216(SI), CX
+	MOVQ  CX, 256(SI)
 	MOVQ  8(SI), R8
 	LEAQ  (R8)(R8*2), R9
 	LEAQ  (R8)(R8*4), R10
@@ -14865,9 +14899,9 @@ upTo1:
 rows1_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 48(SI), CX
+	MOVQ 232(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 64(SI), CX
+	MOVQ 240(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
@@ -14904,10 +14938,10 @@ rows1_wholeBegun:
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
 	PREFETCHT0 255(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
-	MOVQ       208(SI), R13
-	MOVQ       216(SI), CX
+	MOVQ       248(SI), R13
+	MOVQ       256(SI), CX
 	MOVL       (CX), DX
 
 rows1_wholeStep:
@@ -14946,15 +14980,15 @@ rows1_wholeStore:
 	ADDQ    CX, 160(SI)
 	DECQ    168(SI)
 	JNZ     rows1_panel
-	MOVQ    AX, (SI)
-	MOVQ    R13, 208(SI)
-	ADDQ    $0x04, 216(SI)
+	MOVQ    AX, 224(SI)
+	MOVQ    R13, 248(SI)
+	ADDQ    $0x04, 256(SI)
 	MOVQ    56(SI), CX
 	IMUL3Q  $0x01, CX, CX
-	ADDQ    CX, 48(SI)
+	ADDQ    CX, 232(SI)
 	MOVQ    72(SI), CX
 	IMUL3Q  $0x01, CX, CX
-	ADDQ    CX, 64(SI)
+	ADDQ    CX, 240(SI)
 	DECQ    104(SI)
 	JNZ     rows1_block
 	VZEROUPPER
@@ -14963,9 +14997,9 @@ rows1_wholeStore:
 rows2_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 48(SI), CX
+	MOVQ 232(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 64(SI), CX
+	MOVQ 240(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
@@ -15021,10 +15055,10 @@ rows2_wholeBegun:
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
 	PREFETCHT0 255(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
-	MOVQ       208(SI), R13
-	MOVQ       216(SI), CX
+	MOVQ       248(SI), R13
+	MOVQ       256(SI), CX
 	MOVL       (CX), DX
 
 rows2_wholeStep:
@@ -15077,15 +15111,15 @@ rows2_wholeStore:
 	ADDQ    CX, 160(SI)
 	DECQ    168(SI)
 	JNZ     rows2_panel
-	MOVQ    AX, (SI)
-	MOVQ    R13, 208(SI)
-	ADDQ    $0x04, 216(SI)
+	MOVQ    AX, 224(SI)
+	MOVQ    R13, 248(SI)
+	ADDQ    $0x04, 256(SI)
 	MOVQ    56(SI), CX
 	IMUL3Q  $0x02, CX, CX
-	ADDQ    CX, 48(SI)
+	ADDQ    CX, 232(SI)
 	MOVQ    72(SI), CX
 	IMUL3Q  $0x02, CX, CX
-	ADDQ    CX, 64(SI)
+	ADDQ    CX, 240(SI)
 	DECQ    104(SI)
 	JNZ     rows2_block
 	VZEROUPPER
@@ -15094,9 +15128,9 @@ rows2_wholeStore:
 rows3_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 48(SI), CX
+	MOVQ 232(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 64(SI), CX
+	MOVQ 240(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
@@ -15171,10 +15205,10 @@ rows3_wholeBegun:
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
 	PREFETCHT0 255(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
-	MOVQ       208(SI), R13
-	MOVQ       216(SI), CX
+	MOVQ       248(SI), R13
+	MOVQ       256(SI), CX
 	MOVL       (CX), DX
 
 rows3_wholeStep:
@@ -15241,15 +15275,15 @@ rows3_wholeStore:
 	ADDQ    CX, 160(SI)
 	DECQ    168(SI)
 	JNZ     rows3_panel
-	MOVQ    AX, (SI)
-	MOVQ    R13, 208(SI)
-	ADDQ    $0x04, 216(SI)
+	MOVQ    AX, 224(SI)
+	MOVQ    R13, 248(SI)
+	ADDQ    $0x04, 256(SI)
 	MOVQ    56(SI), CX
 	IMUL3Q  $0x03, CX, CX
-	ADDQ    CX, 48(SI)
+	ADDQ    CX, 232(SI)
 	MOVQ    72(SI), CX
 	IMUL3Q  $0x03, CX, CX
-	ADDQ    CX, 64(SI)
+	ADDQ    CX, 240(SI)
 	DECQ    104(SI)
 	JNZ     rows3_block
 	VZEROUPPER
@@ -15258,9 +15292,9 @@ rows3_wholeStore:
 rows4_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 48(SI), CX
+	MOVQ 232(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 64(SI), CX
+	MOVQ 240(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
@@ -15354,10 +15388,10 @@ rows4_wholeBegun:
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
 	PREFETCHT0 255(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
-	MOVQ       208(SI), R13
-	MOVQ       216(SI), CX
+	MOVQ       248(SI), R13
+	MOVQ       256(SI), CX
 	MOVL       (CX), DX
 
 rows4_wholeStep:
@@ -15438,15 +15472,15 @@ rows4_wholeStore:
 	ADDQ    CX, 160(SI)
 	DECQ    168(SI)
 	JNZ     rows4_panel
-	MOVQ    AX, (SI)
-	MOVQ    R13, 208(SI)
-	ADDQ    $0x04, 216(SI)
+	MOVQ    AX, 224(SI)
+	MOVQ    R13, 248(SI)
+	ADDQ    $0x04, 256(SI)
 	MOVQ    56(SI), CX
 	IMUL3Q  $0x04, CX, CX
-	ADDQ    CX, 48(SI)
+	ADDQ    CX, 232(SI)
 	MOVQ    72(SI), CX
 	IMUL3Q  $0x04, CX, CX
-	ADDQ    CX, 64(SI)
+	ADDQ    CX, 240(SI)
 	DECQ    104(SI)
 	JNZ     rows4_block
 	VZEROUPPER
@@ -15455,9 +15489,9 @@ rows4_wholeStore:
 rows5_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 48(SI), CX
+	MOVQ 232(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 64(SI), CX
+	MOVQ 240(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
@@ -15570,10 +15604,10 @@ rows5_wholeBegun:
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
 	PREFETCHT0 255(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
-	MOVQ       208(SI), R13
-	MOVQ       216(SI), CX
+	MOVQ       248(SI), R13
+	MOVQ       256(SI), CX
 	MOVL       (CX), DX
 
 rows5_wholeStep:
@@ -15668,15 +15702,15 @@ rows5_wholeStore:
 	ADDQ    CX, 160(SI)
 	DECQ    168(SI)
 	JNZ     rows5_panel
-	MOVQ    AX, (SI)
-	MOVQ    R13, 208(SI)
-	ADDQ    $0x04, 216(SI)
+	MOVQ    AX, 224(SI)
+	MOVQ    R13, 248(SI)
+	ADDQ    $0x04, 256(SI)
 	MOVQ    56(SI), CX
 	IMUL3Q  $0x05, CX, CX
-	ADDQ    CX, 48(SI)
+	ADDQ    CX, 232(SI)
 	MOVQ    72(SI), CX
 	IMUL3Q  $0x05, CX, CX
-	ADDQ    CX, 64(SI)
+	ADDQ    CX, 240(SI)
 	DECQ    104(SI)
 	JNZ     rows5_block
 	VZEROUPPER
@@ -15685,9 +15719,9 @@ rows5_wholeStore:
 rows6_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 48(SI), CX
+	MOVQ 232(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 64(SI), CX
+	MOVQ 240(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
@@ -15819,10 +15853,10 @@ rows6_wholeBegun:
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
 	PREFETCHT0 255(CX)
-	MOVQ       (SI), AX
+	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
-	MOVQ       208(SI), R13
-	MOVQ       216(SI), CX
+	MOVQ       248(SI), R13
+	MOVQ       256(SI), CX
 	MOVL       (CX), DX
 
 rows6_wholeStep:
@@ -15931,15 +15965,15 @@ rows6_wholeStore:
 	ADDQ    CX, 160(SI)
 	DECQ    168(SI)
 	JNZ     rows6_panel
-	MOVQ    AX, (SI)
-	MOVQ    R13, 208(SI)
-	ADDQ    $0x04, 216(SI)
+	MOVQ    AX, 224(SI)
+	MOVQ    R13, 248(SI)
+	ADDQ    $0x04, 256(SI)
 	MOVQ    56(SI), CX
 	IMUL3Q  $0x06, CX, CX
-	ADDQ    CX, 48(SI)
+	ADDQ    CX, 232(SI)
 	MOVQ    72(SI), CX
 	IMUL3Q  $0x06, CX, CX
-	ADDQ    CX, 64(SI)
+	ADDQ    CX, 240(SI)
 	DECQ    104(SI)
 	JNZ     rows6_block
 	VZEROUPPER

@@ -6,7 +6,7 @@ package kernel
 // panels is what a tile kernel works on: blocks of rows rows, each with panels of the kernel's width. The assembly knows
 // the fields by their offsets. Strides are in bytes.
 type panels struct {
-	a                    *float32 // op(A)[0, 0]; the kernel moves it, as it moves c and init
+	a                    *float32 // op(A)[0, 0]
 	aRow, aStep          int      // from row to row, from k to k
 	b                    *float32
 	bStep, bPanel        int // from k to k, from panel to panel
@@ -26,7 +26,8 @@ type panels struct {
 	_                    uintptr    // the kernel's, again
 
 	// Of row blocks whose steps are listed: A then has the elements of these steps alone, listedRows a step.
-	steps, counts *uint32 // block by block, the steps' places in a panel of B, in bytes; and how many
+	steps, counts *uint32    // block by block, the steps' places in a panel of B, in bytes; and how many
+	_             [5]uintptr // the kernel's: where the block in work has its part of a, c, start, steps and counts
 }
 
 // shape describes the tile kernels of a tier.

@@ -23,10 +23,10 @@ const listedRows = 8
 
 // listedSteps goes through the steps of the block's list, at least one.
 func (t tile) listedSteps(name string) {
-	MOVQ(field(fieldA), bases[0])
+	MOVQ(field(blockA), bases[0])
 	MOVQ(field(placeB), b)
-	MOVQ(field(fieldSteps), list)
-	MOVQ(field(fieldCounts), walker)
+	MOVQ(field(blockSteps), list)
+	MOVQ(field(blockCounts), walker)
 	MOVL(Mem{Base: walker}, k.As32())
 
 	Label(t.label(name + "Step"))
@@ -47,9 +47,9 @@ func (t tile) listedSteps(name string) {
 
 // nextList goes on to the next block's elements of A and list, which follow the last's.
 func (t tile) nextList() {
-	MOVQ(bases[0], field(fieldA))
-	MOVQ(list, field(fieldSteps))
-	ADDQ(Imm(4), field(fieldCounts))
+	MOVQ(bases[0], field(blockA))
+	MOVQ(list, field(blockSteps))
+	ADDQ(Imm(4), field(blockCounts))
 }
 
 // writeKeep writes the function that finds the steps of a block and brings its elements of A together. It has no branch for an

@@ -47,6 +47,11 @@ const (
 	placeTail
 	fieldSteps
 	fieldCounts
+	blockA
+	blockC
+	blockInit
+	blockSteps
+	blockCounts
 )
 
 // The registers. BP, SP and R14 (Go's g) are left alone; R15 is Go's only while a global is read, in position-independent code.
@@ -140,8 +145,8 @@ func rowOfA(row int) Mem {
 func (t tile) write() {
 	Label(t.label("block"))
 	t.copyField(fieldB, placeB)
-	t.copyField(fieldC, placeC)
-	t.copyField(fieldInit, placeInit)
+	t.copyField(blockC, placeC)
+	t.copyField(blockInit, placeInit)
 	t.copyField(fieldPanels, placePanels)
 
 	Label(t.label("panel"))
@@ -166,10 +171,10 @@ func (t tile) write() {
 	if t.listed {
 		t.nextList()
 	} else {
-		t.advanceRows(fieldA, fieldARow)
+		t.advanceRows(blockA, fieldARow)
 	}
-	t.advanceRows(fieldC, fieldCRow)
-	t.advanceRows(fieldInit, fieldInitRow)
+	t.advanceRows(blockC, fieldCRow)
+	t.advanceRows(blockInit, fieldInitRow)
 	DECQ(field(fieldBlocks))
 	JNZ(LabelRef(t.label("block")))
 	VZEROUPPER()
@@ -194,7 +199,7 @@ func (t tile) compute(name string, masked bool) {
 
 // evenSteps goes through all of k.
 func (t tile) evenSteps(name string, masked bool) {
-	MOVQ(field(fieldA), bases[0])
+	MOVQ(field(blockA), bases[0])
 	if t.rows > 8 {
 		LEAQ(Mem{Base: bases[0], Index: row1, Scale: 8}, bases[1])
 	}
@@ -339,6 +344,15 @@ func writeFunction(set vectors, count int) {
 // writeTiles writes the body of a function: tiles like t, of any number of rows.
 func writeTiles(t tile) {
 	Load(Param("p"), self)
+	// The pointers themselves stay as they are: moved along they would end behind what they point into, where a garbage
+	// collection that comes before the struct is filled anew must not find them.
+	t.copyField(fieldA, blockA)
+	t.copyField(fieldC, blockC)
+	t.copyField(fieldInit, blockInit)
+	if t.listed {
+		t.copyField(fieldSteps, blockSteps)
+		t.copyField(fieldCounts, blockCounts)
+	}
 	MOVQ(field(fieldARow), row1)
 	LEAQ(Mem{Base: row1, Index: row1, Scale: 2}, row3)
 	LEAQ(Mem{Base: row1, Index: row1, Scale: 4}, row5)
