@@ -63,10 +63,17 @@ type scratch struct {
 	counts  []uint32
 }
 
-// grow makes s a slice of at least n elements, with unspecified contents, and returns n of them.
+// grow makes s a slice of at least n elements, with unspecified contents, and returns n of them. New memory is touched page by
+// page in its order, since the system gives out pages as they are touched: packing goes from panel to panel, and each panel
+// would get pages that lie at the same few places of a cache as far as the cache can tell. A panel of 256 KiB was then as slow as
+// if a second level of 2 MiB had room for 128 KiB.
 func grow[T float32 | uint32](s *[]T, n int) []T {
 	if len(*s) < n {
 		*s = make([]T, n)
+		const page = 4096 / 4
+		for i := 0; i < n; i += page {
+			(*s)[i] = 0
+		}
 	}
 	return (*s)[:n]
 }

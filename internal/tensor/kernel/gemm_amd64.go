@@ -1,5 +1,7 @@
 package kernel
 
+import "github.com/klauspost/cpuid/v2"
+
 //go:generate go -C gen run ./gemm -tier avx512 -out ../gemm_avx512_amd64.s
 //go:generate go -C gen run ./gemm -tier avx2 -out ../gemm_avx2_amd64.s
 
@@ -61,6 +63,14 @@ var (
 	shapeAVX2 = shape{tier: AVX2, lanes: 8, log: 3, vectors: 2, rows: [5]int{0, 12, 6}, halves: 1, masked: 24,
 		depth: 512, tall: 96, turnWide: 48, lists: true}
 )
+
+// A second level of 2 MiB, which Intel's servers have, holds half a million floats: half of them may be rows of op(A).
+func init() {
+	const large = 2 << 20
+	if cpuid.CPU.Cache.L2 >= large {
+		shapeAVX512.roomy = large / 8
+	}
+}
 
 // tileShape returns the tiles of a tier, nil if it has none.
 func tileShape(t Tier) *shape {

@@ -132,19 +132,33 @@ rows1_maskedBegun:
 	PREFETCHT0 63(CX)
 	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows1_maskedTail
 
 rows1_maskedStep:
 	VMOVUPS.Z        (DI), K1, Z1
+	PREFETCHT0       (DI)(R15*1)
 	VFMADD231PS.BCST (AX), Z1, Z0
 	ADDQ             R13, DI
 	ADDQ             R12, AX
 	DECQ             DX
 	JNZ              rows1_maskedStep
-	CMPQ             128(SI), $0x00
-	JE               rows1_maskedStore
-	VPXORD           Z31, Z31, Z31
-	VMAXPS           Z0, Z31, Z0
+
+rows1_maskedTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows1_maskedStep
+	CMPQ   128(SI), $0x00
+	JE     rows1_maskedStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
 
 rows1_maskedStore:
 	MOVQ    152(SI), CX
@@ -173,19 +187,33 @@ rows1_wholeBegun:
 	PREFETCHT0 63(CX)
 	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows1_wholeTail
 
 rows1_wholeStep:
 	VMOVUPS          (DI), Z1
+	PREFETCHT0       (DI)(R15*1)
 	VFMADD231PS.BCST (AX), Z1, Z0
 	ADDQ             R13, DI
 	ADDQ             R12, AX
 	DECQ             DX
 	JNZ              rows1_wholeStep
-	CMPQ             128(SI), $0x00
-	JE               rows1_wholeStore
-	VPXORD           Z31, Z31, Z31
-	VMAXPS           Z0, Z31, Z0
+
+rows1_wholeTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows1_wholeStep
+	CMPQ   128(SI), $0x00
+	JE     rows1_wholeStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
 
 rows1_wholeStore:
 	MOVQ    152(SI), CX
@@ -256,21 +284,35 @@ rows2_maskedBegun:
 	PREFETCHT0 63(CX)
 	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows2_maskedTail
 
 rows2_maskedStep:
 	VMOVUPS.Z        (DI), K1, Z2
+	PREFETCHT0       (DI)(R15*1)
 	VFMADD231PS.BCST (AX), Z2, Z0
 	VFMADD231PS.BCST (AX)(R8*1), Z2, Z1
 	ADDQ             R13, DI
 	ADDQ             R12, AX
 	DECQ             DX
 	JNZ              rows2_maskedStep
-	CMPQ             128(SI), $0x00
-	JE               rows2_maskedStore
-	VPXORD           Z31, Z31, Z31
-	VMAXPS           Z0, Z31, Z0
-	VMAXPS           Z1, Z31, Z1
+
+rows2_maskedTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows2_maskedStep
+	CMPQ   128(SI), $0x00
+	JE     rows2_maskedStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
+	VMAXPS Z1, Z31, Z1
 
 rows2_maskedStore:
 	MOVQ    152(SI), CX
@@ -308,21 +350,35 @@ rows2_wholeBegun:
 	PREFETCHT0 63(CX)
 	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows2_wholeTail
 
 rows2_wholeStep:
 	VMOVUPS          (DI), Z2
+	PREFETCHT0       (DI)(R15*1)
 	VFMADD231PS.BCST (AX), Z2, Z0
 	VFMADD231PS.BCST (AX)(R8*1), Z2, Z1
 	ADDQ             R13, DI
 	ADDQ             R12, AX
 	DECQ             DX
 	JNZ              rows2_wholeStep
-	CMPQ             128(SI), $0x00
-	JE               rows2_wholeStore
-	VPXORD           Z31, Z31, Z31
-	VMAXPS           Z0, Z31, Z0
-	VMAXPS           Z1, Z31, Z1
+
+rows2_wholeTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows2_wholeStep
+	CMPQ   128(SI), $0x00
+	JE     rows2_wholeStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
+	VMAXPS Z1, Z31, Z1
 
 rows2_wholeStore:
 	MOVQ    152(SI), CX
@@ -402,10 +458,17 @@ rows3_maskedBegun:
 	PREFETCHT0 63(CX)
 	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows3_maskedTail
 
 rows3_maskedStep:
 	VMOVUPS.Z        (DI), K1, Z3
+	PREFETCHT0       (DI)(R15*1)
 	VFMADD231PS.BCST (AX), Z3, Z0
 	VFMADD231PS.BCST (AX)(R8*1), Z3, Z1
 	VFMADD231PS.BCST (AX)(R8*2), Z3, Z2
@@ -413,12 +476,19 @@ rows3_maskedStep:
 	ADDQ             R12, AX
 	DECQ             DX
 	JNZ              rows3_maskedStep
-	CMPQ             128(SI), $0x00
-	JE               rows3_maskedStore
-	VPXORD           Z31, Z31, Z31
-	VMAXPS           Z0, Z31, Z0
-	VMAXPS           Z1, Z31, Z1
-	VMAXPS           Z2, Z31, Z2
+
+rows3_maskedTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows3_maskedStep
+	CMPQ   128(SI), $0x00
+	JE     rows3_maskedStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
+	VMAXPS Z1, Z31, Z1
+	VMAXPS Z2, Z31, Z2
 
 rows3_maskedStore:
 	MOVQ    152(SI), CX
@@ -465,10 +535,17 @@ rows3_wholeBegun:
 	PREFETCHT0 63(CX)
 	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows3_wholeTail
 
 rows3_wholeStep:
 	VMOVUPS          (DI), Z3
+	PREFETCHT0       (DI)(R15*1)
 	VFMADD231PS.BCST (AX), Z3, Z0
 	VFMADD231PS.BCST (AX)(R8*1), Z3, Z1
 	VFMADD231PS.BCST (AX)(R8*2), Z3, Z2
@@ -476,12 +553,19 @@ rows3_wholeStep:
 	ADDQ             R12, AX
 	DECQ             DX
 	JNZ              rows3_wholeStep
-	CMPQ             128(SI), $0x00
-	JE               rows3_wholeStore
-	VPXORD           Z31, Z31, Z31
-	VMAXPS           Z0, Z31, Z0
-	VMAXPS           Z1, Z31, Z1
-	VMAXPS           Z2, Z31, Z2
+
+rows3_wholeTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows3_wholeStep
+	CMPQ   128(SI), $0x00
+	JE     rows3_wholeStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
+	VMAXPS Z1, Z31, Z1
+	VMAXPS Z2, Z31, Z2
 
 rows3_wholeStore:
 	MOVQ    152(SI), CX
@@ -570,10 +654,17 @@ rows4_maskedBegun:
 	PREFETCHT0 63(CX)
 	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows4_maskedTail
 
 rows4_maskedStep:
 	VMOVUPS.Z        (DI), K1, Z4
+	PREFETCHT0       (DI)(R15*1)
 	VFMADD231PS.BCST (AX), Z4, Z0
 	VFMADD231PS.BCST (AX)(R8*1), Z4, Z1
 	VFMADD231PS.BCST (AX)(R8*2), Z4, Z2
@@ -582,13 +673,20 @@ rows4_maskedStep:
 	ADDQ             R12, AX
 	DECQ             DX
 	JNZ              rows4_maskedStep
-	CMPQ             128(SI), $0x00
-	JE               rows4_maskedStore
-	VPXORD           Z31, Z31, Z31
-	VMAXPS           Z0, Z31, Z0
-	VMAXPS           Z1, Z31, Z1
-	VMAXPS           Z2, Z31, Z2
-	VMAXPS           Z3, Z31, Z3
+
+rows4_maskedTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows4_maskedStep
+	CMPQ   128(SI), $0x00
+	JE     rows4_maskedStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
+	VMAXPS Z1, Z31, Z1
+	VMAXPS Z2, Z31, Z2
+	VMAXPS Z3, Z31, Z3
 
 rows4_maskedStore:
 	MOVQ    152(SI), CX
@@ -644,10 +742,17 @@ rows4_wholeBegun:
 	PREFETCHT0 63(CX)
 	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows4_wholeTail
 
 rows4_wholeStep:
 	VMOVUPS          (DI), Z4
+	PREFETCHT0       (DI)(R15*1)
 	VFMADD231PS.BCST (AX), Z4, Z0
 	VFMADD231PS.BCST (AX)(R8*1), Z4, Z1
 	VFMADD231PS.BCST (AX)(R8*2), Z4, Z2
@@ -656,13 +761,20 @@ rows4_wholeStep:
 	ADDQ             R12, AX
 	DECQ             DX
 	JNZ              rows4_wholeStep
-	CMPQ             128(SI), $0x00
-	JE               rows4_wholeStore
-	VPXORD           Z31, Z31, Z31
-	VMAXPS           Z0, Z31, Z0
-	VMAXPS           Z1, Z31, Z1
-	VMAXPS           Z2, Z31, Z2
-	VMAXPS           Z3, Z31, Z3
+
+rows4_wholeTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows4_wholeStep
+	CMPQ   128(SI), $0x00
+	JE     rows4_wholeStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
+	VMAXPS Z1, Z31, Z1
+	VMAXPS Z2, Z31, Z2
+	VMAXPS Z3, Z31, Z3
 
 rows4_wholeStore:
 	MOVQ    152(SI), CX
@@ -760,10 +872,17 @@ rows5_maskedBegun:
 	PREFETCHT0 63(CX)
 	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows5_maskedTail
 
 rows5_maskedStep:
 	VMOVUPS.Z        (DI), K1, Z5
+	PREFETCHT0       (DI)(R15*1)
 	VFMADD231PS.BCST (AX), Z5, Z0
 	VFMADD231PS.BCST (AX)(R8*1), Z5, Z1
 	VFMADD231PS.BCST (AX)(R8*2), Z5, Z2
@@ -773,14 +892,21 @@ rows5_maskedStep:
 	ADDQ             R12, AX
 	DECQ             DX
 	JNZ              rows5_maskedStep
-	CMPQ             128(SI), $0x00
-	JE               rows5_maskedStore
-	VPXORD           Z31, Z31, Z31
-	VMAXPS           Z0, Z31, Z0
-	VMAXPS           Z1, Z31, Z1
-	VMAXPS           Z2, Z31, Z2
-	VMAXPS           Z3, Z31, Z3
-	VMAXPS           Z4, Z31, Z4
+
+rows5_maskedTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows5_maskedStep
+	CMPQ   128(SI), $0x00
+	JE     rows5_maskedStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
+	VMAXPS Z1, Z31, Z1
+	VMAXPS Z2, Z31, Z2
+	VMAXPS Z3, Z31, Z3
+	VMAXPS Z4, Z31, Z4
 
 rows5_maskedStore:
 	MOVQ    152(SI), CX
@@ -845,10 +971,17 @@ rows5_wholeBegun:
 	PREFETCHT0 63(CX)
 	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows5_wholeTail
 
 rows5_wholeStep:
 	VMOVUPS          (DI), Z5
+	PREFETCHT0       (DI)(R15*1)
 	VFMADD231PS.BCST (AX), Z5, Z0
 	VFMADD231PS.BCST (AX)(R8*1), Z5, Z1
 	VFMADD231PS.BCST (AX)(R8*2), Z5, Z2
@@ -858,14 +991,21 @@ rows5_wholeStep:
 	ADDQ             R12, AX
 	DECQ             DX
 	JNZ              rows5_wholeStep
-	CMPQ             128(SI), $0x00
-	JE               rows5_wholeStore
-	VPXORD           Z31, Z31, Z31
-	VMAXPS           Z0, Z31, Z0
-	VMAXPS           Z1, Z31, Z1
-	VMAXPS           Z2, Z31, Z2
-	VMAXPS           Z3, Z31, Z3
-	VMAXPS           Z4, Z31, Z4
+
+rows5_wholeTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows5_wholeStep
+	CMPQ   128(SI), $0x00
+	JE     rows5_wholeStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
+	VMAXPS Z1, Z31, Z1
+	VMAXPS Z2, Z31, Z2
+	VMAXPS Z3, Z31, Z3
+	VMAXPS Z4, Z31, Z4
 
 rows5_wholeStore:
 	MOVQ    152(SI), CX
@@ -972,10 +1112,17 @@ rows6_maskedBegun:
 	PREFETCHT0 63(CX)
 	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows6_maskedTail
 
 rows6_maskedStep:
 	VMOVUPS.Z        (DI), K1, Z6
+	PREFETCHT0       (DI)(R15*1)
 	VFMADD231PS.BCST (AX), Z6, Z0
 	VFMADD231PS.BCST (AX)(R8*1), Z6, Z1
 	VFMADD231PS.BCST (AX)(R8*2), Z6, Z2
@@ -986,15 +1133,22 @@ rows6_maskedStep:
 	ADDQ             R12, AX
 	DECQ             DX
 	JNZ              rows6_maskedStep
-	CMPQ             128(SI), $0x00
-	JE               rows6_maskedStore
-	VPXORD           Z31, Z31, Z31
-	VMAXPS           Z0, Z31, Z0
-	VMAXPS           Z1, Z31, Z1
-	VMAXPS           Z2, Z31, Z2
-	VMAXPS           Z3, Z31, Z3
-	VMAXPS           Z4, Z31, Z4
-	VMAXPS           Z5, Z31, Z5
+
+rows6_maskedTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows6_maskedStep
+	CMPQ   128(SI), $0x00
+	JE     rows6_maskedStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
+	VMAXPS Z1, Z31, Z1
+	VMAXPS Z2, Z31, Z2
+	VMAXPS Z3, Z31, Z3
+	VMAXPS Z4, Z31, Z4
+	VMAXPS Z5, Z31, Z5
 
 rows6_maskedStore:
 	MOVQ    152(SI), CX
@@ -1068,10 +1222,17 @@ rows6_wholeBegun:
 	PREFETCHT0 63(CX)
 	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows6_wholeTail
 
 rows6_wholeStep:
 	VMOVUPS          (DI), Z6
+	PREFETCHT0       (DI)(R15*1)
 	VFMADD231PS.BCST (AX), Z6, Z0
 	VFMADD231PS.BCST (AX)(R8*1), Z6, Z1
 	VFMADD231PS.BCST (AX)(R8*2), Z6, Z2
@@ -1082,15 +1243,22 @@ rows6_wholeStep:
 	ADDQ             R12, AX
 	DECQ             DX
 	JNZ              rows6_wholeStep
-	CMPQ             128(SI), $0x00
-	JE               rows6_wholeStore
-	VPXORD           Z31, Z31, Z31
-	VMAXPS           Z0, Z31, Z0
-	VMAXPS           Z1, Z31, Z1
-	VMAXPS           Z2, Z31, Z2
-	VMAXPS           Z3, Z31, Z3
-	VMAXPS           Z4, Z31, Z4
-	VMAXPS           Z5, Z31, Z5
+
+rows6_wholeTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows6_wholeStep
+	CMPQ   128(SI), $0x00
+	JE     rows6_wholeStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
+	VMAXPS Z1, Z31, Z1
+	VMAXPS Z2, Z31, Z2
+	VMAXPS Z3, Z31, Z3
+	VMAXPS Z4, Z31, Z4
+	VMAXPS Z5, Z31, Z5
 
 rows6_wholeStore:
 	MOVQ    152(SI), CX
@@ -1206,10 +1374,17 @@ rows7_maskedBegun:
 	PREFETCHT0 63(CX)
 	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows7_maskedTail
 
 rows7_maskedStep:
 	VMOVUPS.Z        (DI), K1, Z7
+	PREFETCHT0       (DI)(R15*1)
 	VFMADD231PS.BCST (AX), Z7, Z0
 	VFMADD231PS.BCST (AX)(R8*1), Z7, Z1
 	VFMADD231PS.BCST (AX)(R8*2), Z7, Z2
@@ -1221,16 +1396,23 @@ rows7_maskedStep:
 	ADDQ             R12, AX
 	DECQ             DX
 	JNZ              rows7_maskedStep
-	CMPQ             128(SI), $0x00
-	JE               rows7_maskedStore
-	VPXORD           Z31, Z31, Z31
-	VMAXPS           Z0, Z31, Z0
-	VMAXPS           Z1, Z31, Z1
-	VMAXPS           Z2, Z31, Z2
-	VMAXPS           Z3, Z31, Z3
-	VMAXPS           Z4, Z31, Z4
-	VMAXPS           Z5, Z31, Z5
-	VMAXPS           Z6, Z31, Z6
+
+rows7_maskedTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows7_maskedStep
+	CMPQ   128(SI), $0x00
+	JE     rows7_maskedStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
+	VMAXPS Z1, Z31, Z1
+	VMAXPS Z2, Z31, Z2
+	VMAXPS Z3, Z31, Z3
+	VMAXPS Z4, Z31, Z4
+	VMAXPS Z5, Z31, Z5
+	VMAXPS Z6, Z31, Z6
 
 rows7_maskedStore:
 	MOVQ    152(SI), CX
@@ -1313,10 +1495,17 @@ rows7_wholeBegun:
 	PREFETCHT0 63(CX)
 	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows7_wholeTail
 
 rows7_wholeStep:
 	VMOVUPS          (DI), Z7
+	PREFETCHT0       (DI)(R15*1)
 	VFMADD231PS.BCST (AX), Z7, Z0
 	VFMADD231PS.BCST (AX)(R8*1), Z7, Z1
 	VFMADD231PS.BCST (AX)(R8*2), Z7, Z2
@@ -1328,16 +1517,23 @@ rows7_wholeStep:
 	ADDQ             R12, AX
 	DECQ             DX
 	JNZ              rows7_wholeStep
-	CMPQ             128(SI), $0x00
-	JE               rows7_wholeStore
-	VPXORD           Z31, Z31, Z31
-	VMAXPS           Z0, Z31, Z0
-	VMAXPS           Z1, Z31, Z1
-	VMAXPS           Z2, Z31, Z2
-	VMAXPS           Z3, Z31, Z3
-	VMAXPS           Z4, Z31, Z4
-	VMAXPS           Z5, Z31, Z5
-	VMAXPS           Z6, Z31, Z6
+
+rows7_wholeTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows7_wholeStep
+	CMPQ   128(SI), $0x00
+	JE     rows7_wholeStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
+	VMAXPS Z1, Z31, Z1
+	VMAXPS Z2, Z31, Z2
+	VMAXPS Z3, Z31, Z3
+	VMAXPS Z4, Z31, Z4
+	VMAXPS Z5, Z31, Z5
+	VMAXPS Z6, Z31, Z6
 
 rows7_wholeStore:
 	MOVQ    152(SI), CX
@@ -1462,10 +1658,17 @@ rows8_maskedBegun:
 	PREFETCHT0 63(CX)
 	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows8_maskedTail
 
 rows8_maskedStep:
 	VMOVUPS.Z        (DI), K1, Z8
+	PREFETCHT0       (DI)(R15*1)
 	VFMADD231PS.BCST (AX), Z8, Z0
 	VFMADD231PS.BCST (AX)(R8*1), Z8, Z1
 	VFMADD231PS.BCST (AX)(R8*2), Z8, Z2
@@ -1478,17 +1681,24 @@ rows8_maskedStep:
 	ADDQ             R12, AX
 	DECQ             DX
 	JNZ              rows8_maskedStep
-	CMPQ             128(SI), $0x00
-	JE               rows8_maskedStore
-	VPXORD           Z31, Z31, Z31
-	VMAXPS           Z0, Z31, Z0
-	VMAXPS           Z1, Z31, Z1
-	VMAXPS           Z2, Z31, Z2
-	VMAXPS           Z3, Z31, Z3
-	VMAXPS           Z4, Z31, Z4
-	VMAXPS           Z5, Z31, Z5
-	VMAXPS           Z6, Z31, Z6
-	VMAXPS           Z7, Z31, Z7
+
+rows8_maskedTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows8_maskedStep
+	CMPQ   128(SI), $0x00
+	JE     rows8_maskedStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
+	VMAXPS Z1, Z31, Z1
+	VMAXPS Z2, Z31, Z2
+	VMAXPS Z3, Z31, Z3
+	VMAXPS Z4, Z31, Z4
+	VMAXPS Z5, Z31, Z5
+	VMAXPS Z6, Z31, Z6
+	VMAXPS Z7, Z31, Z7
 
 rows8_maskedStore:
 	MOVQ    152(SI), CX
@@ -1580,10 +1790,17 @@ rows8_wholeBegun:
 	PREFETCHT0 63(CX)
 	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows8_wholeTail
 
 rows8_wholeStep:
 	VMOVUPS          (DI), Z8
+	PREFETCHT0       (DI)(R15*1)
 	VFMADD231PS.BCST (AX), Z8, Z0
 	VFMADD231PS.BCST (AX)(R8*1), Z8, Z1
 	VFMADD231PS.BCST (AX)(R8*2), Z8, Z2
@@ -1596,17 +1813,24 @@ rows8_wholeStep:
 	ADDQ             R12, AX
 	DECQ             DX
 	JNZ              rows8_wholeStep
-	CMPQ             128(SI), $0x00
-	JE               rows8_wholeStore
-	VPXORD           Z31, Z31, Z31
-	VMAXPS           Z0, Z31, Z0
-	VMAXPS           Z1, Z31, Z1
-	VMAXPS           Z2, Z31, Z2
-	VMAXPS           Z3, Z31, Z3
-	VMAXPS           Z4, Z31, Z4
-	VMAXPS           Z5, Z31, Z5
-	VMAXPS           Z6, Z31, Z6
-	VMAXPS           Z7, Z31, Z7
+
+rows8_wholeTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows8_wholeStep
+	CMPQ   128(SI), $0x00
+	JE     rows8_wholeStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
+	VMAXPS Z1, Z31, Z1
+	VMAXPS Z2, Z31, Z2
+	VMAXPS Z3, Z31, Z3
+	VMAXPS Z4, Z31, Z4
+	VMAXPS Z5, Z31, Z5
+	VMAXPS Z6, Z31, Z6
+	VMAXPS Z7, Z31, Z7
 
 rows8_wholeStore:
 	MOVQ    152(SI), CX
@@ -1741,10 +1965,17 @@ rows9_maskedBegun:
 	MOVQ       224(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows9_maskedTail
 
 rows9_maskedStep:
 	VMOVUPS.Z        (DI), K1, Z9
+	PREFETCHT0       (DI)(R15*1)
 	VFMADD231PS.BCST (AX), Z9, Z0
 	VFMADD231PS.BCST (AX)(R8*1), Z9, Z1
 	VFMADD231PS.BCST (AX)(R8*2), Z9, Z2
@@ -1759,18 +1990,25 @@ rows9_maskedStep:
 	ADDQ             R12, BX
 	DECQ             DX
 	JNZ              rows9_maskedStep
-	CMPQ             128(SI), $0x00
-	JE               rows9_maskedStore
-	VPXORD           Z31, Z31, Z31
-	VMAXPS           Z0, Z31, Z0
-	VMAXPS           Z1, Z31, Z1
-	VMAXPS           Z2, Z31, Z2
-	VMAXPS           Z3, Z31, Z3
-	VMAXPS           Z4, Z31, Z4
-	VMAXPS           Z5, Z31, Z5
-	VMAXPS           Z6, Z31, Z6
-	VMAXPS           Z7, Z31, Z7
-	VMAXPS           Z8, Z31, Z8
+
+rows9_maskedTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows9_maskedStep
+	CMPQ   128(SI), $0x00
+	JE     rows9_maskedStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
+	VMAXPS Z1, Z31, Z1
+	VMAXPS Z2, Z31, Z2
+	VMAXPS Z3, Z31, Z3
+	VMAXPS Z4, Z31, Z4
+	VMAXPS Z5, Z31, Z5
+	VMAXPS Z6, Z31, Z6
+	VMAXPS Z7, Z31, Z7
+	VMAXPS Z8, Z31, Z8
 
 rows9_maskedStore:
 	MOVQ    152(SI), CX
@@ -1872,10 +2110,17 @@ rows9_wholeBegun:
 	MOVQ       224(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows9_wholeTail
 
 rows9_wholeStep:
 	VMOVUPS          (DI), Z9
+	PREFETCHT0       (DI)(R15*1)
 	VFMADD231PS.BCST (AX), Z9, Z0
 	VFMADD231PS.BCST (AX)(R8*1), Z9, Z1
 	VFMADD231PS.BCST (AX)(R8*2), Z9, Z2
@@ -1890,18 +2135,25 @@ rows9_wholeStep:
 	ADDQ             R12, BX
 	DECQ             DX
 	JNZ              rows9_wholeStep
-	CMPQ             128(SI), $0x00
-	JE               rows9_wholeStore
-	VPXORD           Z31, Z31, Z31
-	VMAXPS           Z0, Z31, Z0
-	VMAXPS           Z1, Z31, Z1
-	VMAXPS           Z2, Z31, Z2
-	VMAXPS           Z3, Z31, Z3
-	VMAXPS           Z4, Z31, Z4
-	VMAXPS           Z5, Z31, Z5
-	VMAXPS           Z6, Z31, Z6
-	VMAXPS           Z7, Z31, Z7
-	VMAXPS           Z8, Z31, Z8
+
+rows9_wholeTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows9_wholeStep
+	CMPQ   128(SI), $0x00
+	JE     rows9_wholeStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
+	VMAXPS Z1, Z31, Z1
+	VMAXPS Z2, Z31, Z2
+	VMAXPS Z3, Z31, Z3
+	VMAXPS Z4, Z31, Z4
+	VMAXPS Z5, Z31, Z5
+	VMAXPS Z6, Z31, Z6
+	VMAXPS Z7, Z31, Z7
+	VMAXPS Z8, Z31, Z8
 
 rows9_wholeStore:
 	MOVQ    152(SI), CX
@@ -2045,10 +2297,17 @@ rows10_maskedBegun:
 	MOVQ       224(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows10_maskedTail
 
 rows10_maskedStep:
 	VMOVUPS.Z        (DI), K1, Z10
+	PREFETCHT0       (DI)(R15*1)
 	VFMADD231PS.BCST (AX), Z10, Z0
 	VFMADD231PS.BCST (AX)(R8*1), Z10, Z1
 	VFMADD231PS.BCST (AX)(R8*2), Z10, Z2
@@ -2064,19 +2323,26 @@ rows10_maskedStep:
 	ADDQ             R12, BX
 	DECQ             DX
 	JNZ              rows10_maskedStep
-	CMPQ             128(SI), $0x00
-	JE               rows10_maskedStore
-	VPXORD           Z31, Z31, Z31
-	VMAXPS           Z0, Z31, Z0
-	VMAXPS           Z1, Z31, Z1
-	VMAXPS           Z2, Z31, Z2
-	VMAXPS           Z3, Z31, Z3
-	VMAXPS           Z4, Z31, Z4
-	VMAXPS           Z5, Z31, Z5
-	VMAXPS           Z6, Z31, Z6
-	VMAXPS           Z7, Z31, Z7
-	VMAXPS           Z8, Z31, Z8
-	VMAXPS           Z9, Z31, Z9
+
+rows10_maskedTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows10_maskedStep
+	CMPQ   128(SI), $0x00
+	JE     rows10_maskedStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
+	VMAXPS Z1, Z31, Z1
+	VMAXPS Z2, Z31, Z2
+	VMAXPS Z3, Z31, Z3
+	VMAXPS Z4, Z31, Z4
+	VMAXPS Z5, Z31, Z5
+	VMAXPS Z6, Z31, Z6
+	VMAXPS Z7, Z31, Z7
+	VMAXPS Z8, Z31, Z8
+	VMAXPS Z9, Z31, Z9
 
 rows10_maskedStore:
 	MOVQ    152(SI), CX
@@ -2187,10 +2453,17 @@ rows10_wholeBegun:
 	MOVQ       224(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows10_wholeTail
 
 rows10_wholeStep:
 	VMOVUPS          (DI), Z10
+	PREFETCHT0       (DI)(R15*1)
 	VFMADD231PS.BCST (AX), Z10, Z0
 	VFMADD231PS.BCST (AX)(R8*1), Z10, Z1
 	VFMADD231PS.BCST (AX)(R8*2), Z10, Z2
@@ -2206,19 +2479,26 @@ rows10_wholeStep:
 	ADDQ             R12, BX
 	DECQ             DX
 	JNZ              rows10_wholeStep
-	CMPQ             128(SI), $0x00
-	JE               rows10_wholeStore
-	VPXORD           Z31, Z31, Z31
-	VMAXPS           Z0, Z31, Z0
-	VMAXPS           Z1, Z31, Z1
-	VMAXPS           Z2, Z31, Z2
-	VMAXPS           Z3, Z31, Z3
-	VMAXPS           Z4, Z31, Z4
-	VMAXPS           Z5, Z31, Z5
-	VMAXPS           Z6, Z31, Z6
-	VMAXPS           Z7, Z31, Z7
-	VMAXPS           Z8, Z31, Z8
-	VMAXPS           Z9, Z31, Z9
+
+rows10_wholeTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows10_wholeStep
+	CMPQ   128(SI), $0x00
+	JE     rows10_wholeStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
+	VMAXPS Z1, Z31, Z1
+	VMAXPS Z2, Z31, Z2
+	VMAXPS Z3, Z31, Z3
+	VMAXPS Z4, Z31, Z4
+	VMAXPS Z5, Z31, Z5
+	VMAXPS Z6, Z31, Z6
+	VMAXPS Z7, Z31, Z7
+	VMAXPS Z8, Z31, Z8
+	VMAXPS Z9, Z31, Z9
 
 rows10_wholeStore:
 	MOVQ    152(SI), CX
@@ -2371,10 +2651,17 @@ rows11_maskedBegun:
 	MOVQ       224(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows11_maskedTail
 
 rows11_maskedStep:
 	VMOVUPS.Z        (DI), K1, Z11
+	PREFETCHT0       (DI)(R15*1)
 	VFMADD231PS.BCST (AX), Z11, Z0
 	VFMADD231PS.BCST (AX)(R8*1), Z11, Z1
 	VFMADD231PS.BCST (AX)(R8*2), Z11, Z2
@@ -2391,20 +2678,27 @@ rows11_maskedStep:
 	ADDQ             R12, BX
 	DECQ             DX
 	JNZ              rows11_maskedStep
-	CMPQ             128(SI), $0x00
-	JE               rows11_maskedStore
-	VPXORD           Z31, Z31, Z31
-	VMAXPS           Z0, Z31, Z0
-	VMAXPS           Z1, Z31, Z1
-	VMAXPS           Z2, Z31, Z2
-	VMAXPS           Z3, Z31, Z3
-	VMAXPS           Z4, Z31, Z4
-	VMAXPS           Z5, Z31, Z5
-	VMAXPS           Z6, Z31, Z6
-	VMAXPS           Z7, Z31, Z7
-	VMAXPS           Z8, Z31, Z8
-	VMAXPS           Z9, Z31, Z9
-	VMAXPS           Z10, Z31, Z10
+
+rows11_maskedTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows11_maskedStep
+	CMPQ   128(SI), $0x00
+	JE     rows11_maskedStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
+	VMAXPS Z1, Z31, Z1
+	VMAXPS Z2, Z31, Z2
+	VMAXPS Z3, Z31, Z3
+	VMAXPS Z4, Z31, Z4
+	VMAXPS Z5, Z31, Z5
+	VMAXPS Z6, Z31, Z6
+	VMAXPS Z7, Z31, Z7
+	VMAXPS Z8, Z31, Z8
+	VMAXPS Z9, Z31, Z9
+	VMAXPS Z10, Z31, Z10
 
 rows11_maskedStore:
 	MOVQ    152(SI), CX
@@ -2524,10 +2818,17 @@ rows11_wholeBegun:
 	MOVQ       224(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows11_wholeTail
 
 rows11_wholeStep:
 	VMOVUPS          (DI), Z11
+	PREFETCHT0       (DI)(R15*1)
 	VFMADD231PS.BCST (AX), Z11, Z0
 	VFMADD231PS.BCST (AX)(R8*1), Z11, Z1
 	VFMADD231PS.BCST (AX)(R8*2), Z11, Z2
@@ -2544,20 +2845,27 @@ rows11_wholeStep:
 	ADDQ             R12, BX
 	DECQ             DX
 	JNZ              rows11_wholeStep
-	CMPQ             128(SI), $0x00
-	JE               rows11_wholeStore
-	VPXORD           Z31, Z31, Z31
-	VMAXPS           Z0, Z31, Z0
-	VMAXPS           Z1, Z31, Z1
-	VMAXPS           Z2, Z31, Z2
-	VMAXPS           Z3, Z31, Z3
-	VMAXPS           Z4, Z31, Z4
-	VMAXPS           Z5, Z31, Z5
-	VMAXPS           Z6, Z31, Z6
-	VMAXPS           Z7, Z31, Z7
-	VMAXPS           Z8, Z31, Z8
-	VMAXPS           Z9, Z31, Z9
-	VMAXPS           Z10, Z31, Z10
+
+rows11_wholeTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows11_wholeStep
+	CMPQ   128(SI), $0x00
+	JE     rows11_wholeStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
+	VMAXPS Z1, Z31, Z1
+	VMAXPS Z2, Z31, Z2
+	VMAXPS Z3, Z31, Z3
+	VMAXPS Z4, Z31, Z4
+	VMAXPS Z5, Z31, Z5
+	VMAXPS Z6, Z31, Z6
+	VMAXPS Z7, Z31, Z7
+	VMAXPS Z8, Z31, Z8
+	VMAXPS Z9, Z31, Z9
+	VMAXPS Z10, Z31, Z10
 
 rows11_wholeStore:
 	MOVQ    152(SI), CX
@@ -2719,10 +3027,17 @@ rows12_maskedBegun:
 	MOVQ       224(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows12_maskedTail
 
 rows12_maskedStep:
 	VMOVUPS.Z        (DI), K1, Z12
+	PREFETCHT0       (DI)(R15*1)
 	VFMADD231PS.BCST (AX), Z12, Z0
 	VFMADD231PS.BCST (AX)(R8*1), Z12, Z1
 	VFMADD231PS.BCST (AX)(R8*2), Z12, Z2
@@ -2740,21 +3055,28 @@ rows12_maskedStep:
 	ADDQ             R12, BX
 	DECQ             DX
 	JNZ              rows12_maskedStep
-	CMPQ             128(SI), $0x00
-	JE               rows12_maskedStore
-	VPXORD           Z31, Z31, Z31
-	VMAXPS           Z0, Z31, Z0
-	VMAXPS           Z1, Z31, Z1
-	VMAXPS           Z2, Z31, Z2
-	VMAXPS           Z3, Z31, Z3
-	VMAXPS           Z4, Z31, Z4
-	VMAXPS           Z5, Z31, Z5
-	VMAXPS           Z6, Z31, Z6
-	VMAXPS           Z7, Z31, Z7
-	VMAXPS           Z8, Z31, Z8
-	VMAXPS           Z9, Z31, Z9
-	VMAXPS           Z10, Z31, Z10
-	VMAXPS           Z11, Z31, Z11
+
+rows12_maskedTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows12_maskedStep
+	CMPQ   128(SI), $0x00
+	JE     rows12_maskedStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
+	VMAXPS Z1, Z31, Z1
+	VMAXPS Z2, Z31, Z2
+	VMAXPS Z3, Z31, Z3
+	VMAXPS Z4, Z31, Z4
+	VMAXPS Z5, Z31, Z5
+	VMAXPS Z6, Z31, Z6
+	VMAXPS Z7, Z31, Z7
+	VMAXPS Z8, Z31, Z8
+	VMAXPS Z9, Z31, Z9
+	VMAXPS Z10, Z31, Z10
+	VMAXPS Z11, Z31, Z11
 
 rows12_maskedStore:
 	MOVQ    152(SI), CX
@@ -2883,10 +3205,17 @@ rows12_wholeBegun:
 	MOVQ       224(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows12_wholeTail
 
 rows12_wholeStep:
 	VMOVUPS          (DI), Z12
+	PREFETCHT0       (DI)(R15*1)
 	VFMADD231PS.BCST (AX), Z12, Z0
 	VFMADD231PS.BCST (AX)(R8*1), Z12, Z1
 	VFMADD231PS.BCST (AX)(R8*2), Z12, Z2
@@ -2904,21 +3233,28 @@ rows12_wholeStep:
 	ADDQ             R12, BX
 	DECQ             DX
 	JNZ              rows12_wholeStep
-	CMPQ             128(SI), $0x00
-	JE               rows12_wholeStore
-	VPXORD           Z31, Z31, Z31
-	VMAXPS           Z0, Z31, Z0
-	VMAXPS           Z1, Z31, Z1
-	VMAXPS           Z2, Z31, Z2
-	VMAXPS           Z3, Z31, Z3
-	VMAXPS           Z4, Z31, Z4
-	VMAXPS           Z5, Z31, Z5
-	VMAXPS           Z6, Z31, Z6
-	VMAXPS           Z7, Z31, Z7
-	VMAXPS           Z8, Z31, Z8
-	VMAXPS           Z9, Z31, Z9
-	VMAXPS           Z10, Z31, Z10
-	VMAXPS           Z11, Z31, Z11
+
+rows12_wholeTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows12_wholeStep
+	CMPQ   128(SI), $0x00
+	JE     rows12_wholeStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
+	VMAXPS Z1, Z31, Z1
+	VMAXPS Z2, Z31, Z2
+	VMAXPS Z3, Z31, Z3
+	VMAXPS Z4, Z31, Z4
+	VMAXPS Z5, Z31, Z5
+	VMAXPS Z6, Z31, Z6
+	VMAXPS Z7, Z31, Z7
+	VMAXPS Z8, Z31, Z8
+	VMAXPS Z9, Z31, Z9
+	VMAXPS Z10, Z31, Z10
+	VMAXPS Z11, Z31, Z11
 
 rows12_wholeStore:
 	MOVQ    152(SI), CX
@@ -3089,10 +3425,17 @@ rows13_maskedBegun:
 	MOVQ       224(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows13_maskedTail
 
 rows13_maskedStep:
 	VMOVUPS.Z        (DI), K1, Z13
+	PREFETCHT0       (DI)(R15*1)
 	VFMADD231PS.BCST (AX), Z13, Z0
 	VFMADD231PS.BCST (AX)(R8*1), Z13, Z1
 	VFMADD231PS.BCST (AX)(R8*2), Z13, Z2
@@ -3111,22 +3454,29 @@ rows13_maskedStep:
 	ADDQ             R12, BX
 	DECQ             DX
 	JNZ              rows13_maskedStep
-	CMPQ             128(SI), $0x00
-	JE               rows13_maskedStore
-	VPXORD           Z31, Z31, Z31
-	VMAXPS           Z0, Z31, Z0
-	VMAXPS           Z1, Z31, Z1
-	VMAXPS           Z2, Z31, Z2
-	VMAXPS           Z3, Z31, Z3
-	VMAXPS           Z4, Z31, Z4
-	VMAXPS           Z5, Z31, Z5
-	VMAXPS           Z6, Z31, Z6
-	VMAXPS           Z7, Z31, Z7
-	VMAXPS           Z8, Z31, Z8
-	VMAXPS           Z9, Z31, Z9
-	VMAXPS           Z10, Z31, Z10
-	VMAXPS           Z11, Z31, Z11
-	VMAXPS           Z12, Z31, Z12
+
+rows13_maskedTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows13_maskedStep
+	CMPQ   128(SI), $0x00
+	JE     rows13_maskedStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
+	VMAXPS Z1, Z31, Z1
+	VMAXPS Z2, Z31, Z2
+	VMAXPS Z3, Z31, Z3
+	VMAXPS Z4, Z31, Z4
+	VMAXPS Z5, Z31, Z5
+	VMAXPS Z6, Z31, Z6
+	VMAXPS Z7, Z31, Z7
+	VMAXPS Z8, Z31, Z8
+	VMAXPS Z9, Z31, Z9
+	VMAXPS Z10, Z31, Z10
+	VMAXPS Z11, Z31, Z11
+	VMAXPS Z12, Z31, Z12
 
 rows13_maskedStore:
 	MOVQ    152(SI), CX
@@ -3264,10 +3614,17 @@ rows13_wholeBegun:
 	MOVQ       224(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows13_wholeTail
 
 rows13_wholeStep:
 	VMOVUPS          (DI), Z13
+	PREFETCHT0       (DI)(R15*1)
 	VFMADD231PS.BCST (AX), Z13, Z0
 	VFMADD231PS.BCST (AX)(R8*1), Z13, Z1
 	VFMADD231PS.BCST (AX)(R8*2), Z13, Z2
@@ -3286,22 +3643,29 @@ rows13_wholeStep:
 	ADDQ             R12, BX
 	DECQ             DX
 	JNZ              rows13_wholeStep
-	CMPQ             128(SI), $0x00
-	JE               rows13_wholeStore
-	VPXORD           Z31, Z31, Z31
-	VMAXPS           Z0, Z31, Z0
-	VMAXPS           Z1, Z31, Z1
-	VMAXPS           Z2, Z31, Z2
-	VMAXPS           Z3, Z31, Z3
-	VMAXPS           Z4, Z31, Z4
-	VMAXPS           Z5, Z31, Z5
-	VMAXPS           Z6, Z31, Z6
-	VMAXPS           Z7, Z31, Z7
-	VMAXPS           Z8, Z31, Z8
-	VMAXPS           Z9, Z31, Z9
-	VMAXPS           Z10, Z31, Z10
-	VMAXPS           Z11, Z31, Z11
-	VMAXPS           Z12, Z31, Z12
+
+rows13_wholeTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows13_wholeStep
+	CMPQ   128(SI), $0x00
+	JE     rows13_wholeStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
+	VMAXPS Z1, Z31, Z1
+	VMAXPS Z2, Z31, Z2
+	VMAXPS Z3, Z31, Z3
+	VMAXPS Z4, Z31, Z4
+	VMAXPS Z5, Z31, Z5
+	VMAXPS Z6, Z31, Z6
+	VMAXPS Z7, Z31, Z7
+	VMAXPS Z8, Z31, Z8
+	VMAXPS Z9, Z31, Z9
+	VMAXPS Z10, Z31, Z10
+	VMAXPS Z11, Z31, Z11
+	VMAXPS Z12, Z31, Z12
 
 rows13_wholeStore:
 	MOVQ    152(SI), CX
@@ -3481,10 +3845,17 @@ rows14_maskedBegun:
 	MOVQ       224(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows14_maskedTail
 
 rows14_maskedStep:
 	VMOVUPS.Z        (DI), K1, Z14
+	PREFETCHT0       (DI)(R15*1)
 	VFMADD231PS.BCST (AX), Z14, Z0
 	VFMADD231PS.BCST (AX)(R8*1), Z14, Z1
 	VFMADD231PS.BCST (AX)(R8*2), Z14, Z2
@@ -3504,23 +3875,30 @@ rows14_maskedStep:
 	ADDQ             R12, BX
 	DECQ             DX
 	JNZ              rows14_maskedStep
-	CMPQ             128(SI), $0x00
-	JE               rows14_maskedStore
-	VPXORD           Z31, Z31, Z31
-	VMAXPS           Z0, Z31, Z0
-	VMAXPS           Z1, Z31, Z1
-	VMAXPS           Z2, Z31, Z2
-	VMAXPS           Z3, Z31, Z3
-	VMAXPS           Z4, Z31, Z4
-	VMAXPS           Z5, Z31, Z5
-	VMAXPS           Z6, Z31, Z6
-	VMAXPS           Z7, Z31, Z7
-	VMAXPS           Z8, Z31, Z8
-	VMAXPS           Z9, Z31, Z9
-	VMAXPS           Z10, Z31, Z10
-	VMAXPS           Z11, Z31, Z11
-	VMAXPS           Z12, Z31, Z12
-	VMAXPS           Z13, Z31, Z13
+
+rows14_maskedTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows14_maskedStep
+	CMPQ   128(SI), $0x00
+	JE     rows14_maskedStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
+	VMAXPS Z1, Z31, Z1
+	VMAXPS Z2, Z31, Z2
+	VMAXPS Z3, Z31, Z3
+	VMAXPS Z4, Z31, Z4
+	VMAXPS Z5, Z31, Z5
+	VMAXPS Z6, Z31, Z6
+	VMAXPS Z7, Z31, Z7
+	VMAXPS Z8, Z31, Z8
+	VMAXPS Z9, Z31, Z9
+	VMAXPS Z10, Z31, Z10
+	VMAXPS Z11, Z31, Z11
+	VMAXPS Z12, Z31, Z12
+	VMAXPS Z13, Z31, Z13
 
 rows14_maskedStore:
 	MOVQ    152(SI), CX
@@ -3667,10 +4045,17 @@ rows14_wholeBegun:
 	MOVQ       224(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows14_wholeTail
 
 rows14_wholeStep:
 	VMOVUPS          (DI), Z14
+	PREFETCHT0       (DI)(R15*1)
 	VFMADD231PS.BCST (AX), Z14, Z0
 	VFMADD231PS.BCST (AX)(R8*1), Z14, Z1
 	VFMADD231PS.BCST (AX)(R8*2), Z14, Z2
@@ -3690,23 +4075,30 @@ rows14_wholeStep:
 	ADDQ             R12, BX
 	DECQ             DX
 	JNZ              rows14_wholeStep
-	CMPQ             128(SI), $0x00
-	JE               rows14_wholeStore
-	VPXORD           Z31, Z31, Z31
-	VMAXPS           Z0, Z31, Z0
-	VMAXPS           Z1, Z31, Z1
-	VMAXPS           Z2, Z31, Z2
-	VMAXPS           Z3, Z31, Z3
-	VMAXPS           Z4, Z31, Z4
-	VMAXPS           Z5, Z31, Z5
-	VMAXPS           Z6, Z31, Z6
-	VMAXPS           Z7, Z31, Z7
-	VMAXPS           Z8, Z31, Z8
-	VMAXPS           Z9, Z31, Z9
-	VMAXPS           Z10, Z31, Z10
-	VMAXPS           Z11, Z31, Z11
-	VMAXPS           Z12, Z31, Z12
-	VMAXPS           Z13, Z31, Z13
+
+rows14_wholeTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows14_wholeStep
+	CMPQ   128(SI), $0x00
+	JE     rows14_wholeStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
+	VMAXPS Z1, Z31, Z1
+	VMAXPS Z2, Z31, Z2
+	VMAXPS Z3, Z31, Z3
+	VMAXPS Z4, Z31, Z4
+	VMAXPS Z5, Z31, Z5
+	VMAXPS Z6, Z31, Z6
+	VMAXPS Z7, Z31, Z7
+	VMAXPS Z8, Z31, Z8
+	VMAXPS Z9, Z31, Z9
+	VMAXPS Z10, Z31, Z10
+	VMAXPS Z11, Z31, Z11
+	VMAXPS Z12, Z31, Z12
+	VMAXPS Z13, Z31, Z13
 
 rows14_wholeStore:
 	MOVQ    152(SI), CX
@@ -3895,10 +4287,17 @@ rows15_maskedBegun:
 	MOVQ       224(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows15_maskedTail
 
 rows15_maskedStep:
 	VMOVUPS.Z        (DI), K1, Z15
+	PREFETCHT0       (DI)(R15*1)
 	VFMADD231PS.BCST (AX), Z15, Z0
 	VFMADD231PS.BCST (AX)(R8*1), Z15, Z1
 	VFMADD231PS.BCST (AX)(R8*2), Z15, Z2
@@ -3919,24 +4318,31 @@ rows15_maskedStep:
 	ADDQ             R12, BX
 	DECQ             DX
 	JNZ              rows15_maskedStep
-	CMPQ             128(SI), $0x00
-	JE               rows15_maskedStore
-	VPXORD           Z31, Z31, Z31
-	VMAXPS           Z0, Z31, Z0
-	VMAXPS           Z1, Z31, Z1
-	VMAXPS           Z2, Z31, Z2
-	VMAXPS           Z3, Z31, Z3
-	VMAXPS           Z4, Z31, Z4
-	VMAXPS           Z5, Z31, Z5
-	VMAXPS           Z6, Z31, Z6
-	VMAXPS           Z7, Z31, Z7
-	VMAXPS           Z8, Z31, Z8
-	VMAXPS           Z9, Z31, Z9
-	VMAXPS           Z10, Z31, Z10
-	VMAXPS           Z11, Z31, Z11
-	VMAXPS           Z12, Z31, Z12
-	VMAXPS           Z13, Z31, Z13
-	VMAXPS           Z14, Z31, Z14
+
+rows15_maskedTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows15_maskedStep
+	CMPQ   128(SI), $0x00
+	JE     rows15_maskedStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
+	VMAXPS Z1, Z31, Z1
+	VMAXPS Z2, Z31, Z2
+	VMAXPS Z3, Z31, Z3
+	VMAXPS Z4, Z31, Z4
+	VMAXPS Z5, Z31, Z5
+	VMAXPS Z6, Z31, Z6
+	VMAXPS Z7, Z31, Z7
+	VMAXPS Z8, Z31, Z8
+	VMAXPS Z9, Z31, Z9
+	VMAXPS Z10, Z31, Z10
+	VMAXPS Z11, Z31, Z11
+	VMAXPS Z12, Z31, Z12
+	VMAXPS Z13, Z31, Z13
+	VMAXPS Z14, Z31, Z14
 
 rows15_maskedStore:
 	MOVQ    152(SI), CX
@@ -4092,10 +4498,17 @@ rows15_wholeBegun:
 	MOVQ       224(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows15_wholeTail
 
 rows15_wholeStep:
 	VMOVUPS          (DI), Z15
+	PREFETCHT0       (DI)(R15*1)
 	VFMADD231PS.BCST (AX), Z15, Z0
 	VFMADD231PS.BCST (AX)(R8*1), Z15, Z1
 	VFMADD231PS.BCST (AX)(R8*2), Z15, Z2
@@ -4116,24 +4529,31 @@ rows15_wholeStep:
 	ADDQ             R12, BX
 	DECQ             DX
 	JNZ              rows15_wholeStep
-	CMPQ             128(SI), $0x00
-	JE               rows15_wholeStore
-	VPXORD           Z31, Z31, Z31
-	VMAXPS           Z0, Z31, Z0
-	VMAXPS           Z1, Z31, Z1
-	VMAXPS           Z2, Z31, Z2
-	VMAXPS           Z3, Z31, Z3
-	VMAXPS           Z4, Z31, Z4
-	VMAXPS           Z5, Z31, Z5
-	VMAXPS           Z6, Z31, Z6
-	VMAXPS           Z7, Z31, Z7
-	VMAXPS           Z8, Z31, Z8
-	VMAXPS           Z9, Z31, Z9
-	VMAXPS           Z10, Z31, Z10
-	VMAXPS           Z11, Z31, Z11
-	VMAXPS           Z12, Z31, Z12
-	VMAXPS           Z13, Z31, Z13
-	VMAXPS           Z14, Z31, Z14
+
+rows15_wholeTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows15_wholeStep
+	CMPQ   128(SI), $0x00
+	JE     rows15_wholeStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
+	VMAXPS Z1, Z31, Z1
+	VMAXPS Z2, Z31, Z2
+	VMAXPS Z3, Z31, Z3
+	VMAXPS Z4, Z31, Z4
+	VMAXPS Z5, Z31, Z5
+	VMAXPS Z6, Z31, Z6
+	VMAXPS Z7, Z31, Z7
+	VMAXPS Z8, Z31, Z8
+	VMAXPS Z9, Z31, Z9
+	VMAXPS Z10, Z31, Z10
+	VMAXPS Z11, Z31, Z11
+	VMAXPS Z12, Z31, Z12
+	VMAXPS Z13, Z31, Z13
+	VMAXPS Z14, Z31, Z14
 
 rows15_wholeStore:
 	MOVQ    152(SI), CX
@@ -4331,10 +4751,17 @@ rows16_maskedBegun:
 	MOVQ       224(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows16_maskedTail
 
 rows16_maskedStep:
 	VMOVUPS.Z        (DI), K1, Z16
+	PREFETCHT0       (DI)(R15*1)
 	VFMADD231PS.BCST (AX), Z16, Z0
 	VFMADD231PS.BCST (AX)(R8*1), Z16, Z1
 	VFMADD231PS.BCST (AX)(R8*2), Z16, Z2
@@ -4356,25 +4783,32 @@ rows16_maskedStep:
 	ADDQ             R12, BX
 	DECQ             DX
 	JNZ              rows16_maskedStep
-	CMPQ             128(SI), $0x00
-	JE               rows16_maskedStore
-	VPXORD           Z31, Z31, Z31
-	VMAXPS           Z0, Z31, Z0
-	VMAXPS           Z1, Z31, Z1
-	VMAXPS           Z2, Z31, Z2
-	VMAXPS           Z3, Z31, Z3
-	VMAXPS           Z4, Z31, Z4
-	VMAXPS           Z5, Z31, Z5
-	VMAXPS           Z6, Z31, Z6
-	VMAXPS           Z7, Z31, Z7
-	VMAXPS           Z8, Z31, Z8
-	VMAXPS           Z9, Z31, Z9
-	VMAXPS           Z10, Z31, Z10
-	VMAXPS           Z11, Z31, Z11
-	VMAXPS           Z12, Z31, Z12
-	VMAXPS           Z13, Z31, Z13
-	VMAXPS           Z14, Z31, Z14
-	VMAXPS           Z15, Z31, Z15
+
+rows16_maskedTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows16_maskedStep
+	CMPQ   128(SI), $0x00
+	JE     rows16_maskedStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
+	VMAXPS Z1, Z31, Z1
+	VMAXPS Z2, Z31, Z2
+	VMAXPS Z3, Z31, Z3
+	VMAXPS Z4, Z31, Z4
+	VMAXPS Z5, Z31, Z5
+	VMAXPS Z6, Z31, Z6
+	VMAXPS Z7, Z31, Z7
+	VMAXPS Z8, Z31, Z8
+	VMAXPS Z9, Z31, Z9
+	VMAXPS Z10, Z31, Z10
+	VMAXPS Z11, Z31, Z11
+	VMAXPS Z12, Z31, Z12
+	VMAXPS Z13, Z31, Z13
+	VMAXPS Z14, Z31, Z14
+	VMAXPS Z15, Z31, Z15
 
 rows16_maskedStore:
 	MOVQ    152(SI), CX
@@ -4539,10 +4973,17 @@ rows16_wholeBegun:
 	MOVQ       224(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows16_wholeTail
 
 rows16_wholeStep:
 	VMOVUPS          (DI), Z16
+	PREFETCHT0       (DI)(R15*1)
 	VFMADD231PS.BCST (AX), Z16, Z0
 	VFMADD231PS.BCST (AX)(R8*1), Z16, Z1
 	VFMADD231PS.BCST (AX)(R8*2), Z16, Z2
@@ -4564,25 +5005,32 @@ rows16_wholeStep:
 	ADDQ             R12, BX
 	DECQ             DX
 	JNZ              rows16_wholeStep
-	CMPQ             128(SI), $0x00
-	JE               rows16_wholeStore
-	VPXORD           Z31, Z31, Z31
-	VMAXPS           Z0, Z31, Z0
-	VMAXPS           Z1, Z31, Z1
-	VMAXPS           Z2, Z31, Z2
-	VMAXPS           Z3, Z31, Z3
-	VMAXPS           Z4, Z31, Z4
-	VMAXPS           Z5, Z31, Z5
-	VMAXPS           Z6, Z31, Z6
-	VMAXPS           Z7, Z31, Z7
-	VMAXPS           Z8, Z31, Z8
-	VMAXPS           Z9, Z31, Z9
-	VMAXPS           Z10, Z31, Z10
-	VMAXPS           Z11, Z31, Z11
-	VMAXPS           Z12, Z31, Z12
-	VMAXPS           Z13, Z31, Z13
-	VMAXPS           Z14, Z31, Z14
-	VMAXPS           Z15, Z31, Z15
+
+rows16_wholeTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows16_wholeStep
+	CMPQ   128(SI), $0x00
+	JE     rows16_wholeStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
+	VMAXPS Z1, Z31, Z1
+	VMAXPS Z2, Z31, Z2
+	VMAXPS Z3, Z31, Z3
+	VMAXPS Z4, Z31, Z4
+	VMAXPS Z5, Z31, Z5
+	VMAXPS Z6, Z31, Z6
+	VMAXPS Z7, Z31, Z7
+	VMAXPS Z8, Z31, Z8
+	VMAXPS Z9, Z31, Z9
+	VMAXPS Z10, Z31, Z10
+	VMAXPS Z11, Z31, Z11
+	VMAXPS Z12, Z31, Z12
+	VMAXPS Z13, Z31, Z13
+	VMAXPS Z14, Z31, Z14
+	VMAXPS Z15, Z31, Z15
 
 rows16_wholeStore:
 	MOVQ    152(SI), CX
@@ -4764,11 +5212,19 @@ rows1_maskedBegun:
 	PREFETCHT0 127(CX)
 	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows1_maskedTail
 
 rows1_maskedStep:
 	VMOVUPS      (DI), Z2
 	VMOVUPS.Z    64(DI), K1, Z3
+	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   64(DI)(R15*1)
 	VBROADCASTSS (AX), Z4
 	VFMADD231PS  Z2, Z4, Z0
 	VFMADD231PS  Z3, Z4, Z1
@@ -4776,11 +5232,18 @@ rows1_maskedStep:
 	ADDQ         R12, AX
 	DECQ         DX
 	JNZ          rows1_maskedStep
-	CMPQ         128(SI), $0x00
-	JE           rows1_maskedStore
-	VPXORD       Z31, Z31, Z31
-	VMAXPS       Z0, Z31, Z0
-	VMAXPS       Z1, Z31, Z1
+
+rows1_maskedTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows1_maskedStep
+	CMPQ   128(SI), $0x00
+	JE     rows1_maskedStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
+	VMAXPS Z1, Z31, Z1
 
 rows1_maskedStore:
 	MOVQ    152(SI), CX
@@ -4814,11 +5277,19 @@ rows1_wholeBegun:
 	PREFETCHT0 127(CX)
 	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows1_wholeTail
 
 rows1_wholeStep:
 	VMOVUPS      (DI), Z2
 	VMOVUPS      64(DI), Z3
+	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   64(DI)(R15*1)
 	VBROADCASTSS (AX), Z4
 	VFMADD231PS  Z2, Z4, Z0
 	VFMADD231PS  Z3, Z4, Z1
@@ -4826,11 +5297,18 @@ rows1_wholeStep:
 	ADDQ         R12, AX
 	DECQ         DX
 	JNZ          rows1_wholeStep
-	CMPQ         128(SI), $0x00
-	JE           rows1_wholeStore
-	VPXORD       Z31, Z31, Z31
-	VMAXPS       Z0, Z31, Z0
-	VMAXPS       Z1, Z31, Z1
+
+rows1_wholeTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows1_wholeStep
+	CMPQ   128(SI), $0x00
+	JE     rows1_wholeStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
+	VMAXPS Z1, Z31, Z1
 
 rows1_wholeStore:
 	MOVQ    152(SI), CX
@@ -4910,11 +5388,19 @@ rows2_maskedBegun:
 	PREFETCHT0 127(CX)
 	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows2_maskedTail
 
 rows2_maskedStep:
 	VMOVUPS      (DI), Z4
 	VMOVUPS.Z    64(DI), K1, Z5
+	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   64(DI)(R15*1)
 	VBROADCASTSS (AX), Z6
 	VFMADD231PS  Z4, Z6, Z0
 	VFMADD231PS  Z5, Z6, Z1
@@ -4925,13 +5411,20 @@ rows2_maskedStep:
 	ADDQ         R12, AX
 	DECQ         DX
 	JNZ          rows2_maskedStep
-	CMPQ         128(SI), $0x00
-	JE           rows2_maskedStore
-	VPXORD       Z31, Z31, Z31
-	VMAXPS       Z0, Z31, Z0
-	VMAXPS       Z1, Z31, Z1
-	VMAXPS       Z2, Z31, Z2
-	VMAXPS       Z3, Z31, Z3
+
+rows2_maskedTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows2_maskedStep
+	CMPQ   128(SI), $0x00
+	JE     rows2_maskedStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
+	VMAXPS Z1, Z31, Z1
+	VMAXPS Z2, Z31, Z2
+	VMAXPS Z3, Z31, Z3
 
 rows2_maskedStore:
 	MOVQ    152(SI), CX
@@ -4979,11 +5472,19 @@ rows2_wholeBegun:
 	PREFETCHT0 127(CX)
 	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows2_wholeTail
 
 rows2_wholeStep:
 	VMOVUPS      (DI), Z4
 	VMOVUPS      64(DI), Z5
+	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   64(DI)(R15*1)
 	VBROADCASTSS (AX), Z6
 	VFMADD231PS  Z4, Z6, Z0
 	VFMADD231PS  Z5, Z6, Z1
@@ -4994,13 +5495,20 @@ rows2_wholeStep:
 	ADDQ         R12, AX
 	DECQ         DX
 	JNZ          rows2_wholeStep
-	CMPQ         128(SI), $0x00
-	JE           rows2_wholeStore
-	VPXORD       Z31, Z31, Z31
-	VMAXPS       Z0, Z31, Z0
-	VMAXPS       Z1, Z31, Z1
-	VMAXPS       Z2, Z31, Z2
-	VMAXPS       Z3, Z31, Z3
+
+rows2_wholeTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows2_wholeStep
+	CMPQ   128(SI), $0x00
+	JE     rows2_wholeStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
+	VMAXPS Z1, Z31, Z1
+	VMAXPS Z2, Z31, Z2
+	VMAXPS Z3, Z31, Z3
 
 rows2_wholeStore:
 	MOVQ    152(SI), CX
@@ -5094,11 +5602,19 @@ rows3_maskedBegun:
 	PREFETCHT0 127(CX)
 	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows3_maskedTail
 
 rows3_maskedStep:
 	VMOVUPS      (DI), Z6
 	VMOVUPS.Z    64(DI), K1, Z7
+	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   64(DI)(R15*1)
 	VBROADCASTSS (AX), Z8
 	VFMADD231PS  Z6, Z8, Z0
 	VFMADD231PS  Z7, Z8, Z1
@@ -5112,15 +5628,22 @@ rows3_maskedStep:
 	ADDQ         R12, AX
 	DECQ         DX
 	JNZ          rows3_maskedStep
-	CMPQ         128(SI), $0x00
-	JE           rows3_maskedStore
-	VPXORD       Z31, Z31, Z31
-	VMAXPS       Z0, Z31, Z0
-	VMAXPS       Z1, Z31, Z1
-	VMAXPS       Z2, Z31, Z2
-	VMAXPS       Z3, Z31, Z3
-	VMAXPS       Z4, Z31, Z4
-	VMAXPS       Z5, Z31, Z5
+
+rows3_maskedTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows3_maskedStep
+	CMPQ   128(SI), $0x00
+	JE     rows3_maskedStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
+	VMAXPS Z1, Z31, Z1
+	VMAXPS Z2, Z31, Z2
+	VMAXPS Z3, Z31, Z3
+	VMAXPS Z4, Z31, Z4
+	VMAXPS Z5, Z31, Z5
 
 rows3_maskedStore:
 	MOVQ    152(SI), CX
@@ -5182,11 +5705,19 @@ rows3_wholeBegun:
 	PREFETCHT0 127(CX)
 	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows3_wholeTail
 
 rows3_wholeStep:
 	VMOVUPS      (DI), Z6
 	VMOVUPS      64(DI), Z7
+	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   64(DI)(R15*1)
 	VBROADCASTSS (AX), Z8
 	VFMADD231PS  Z6, Z8, Z0
 	VFMADD231PS  Z7, Z8, Z1
@@ -5200,15 +5731,22 @@ rows3_wholeStep:
 	ADDQ         R12, AX
 	DECQ         DX
 	JNZ          rows3_wholeStep
-	CMPQ         128(SI), $0x00
-	JE           rows3_wholeStore
-	VPXORD       Z31, Z31, Z31
-	VMAXPS       Z0, Z31, Z0
-	VMAXPS       Z1, Z31, Z1
-	VMAXPS       Z2, Z31, Z2
-	VMAXPS       Z3, Z31, Z3
-	VMAXPS       Z4, Z31, Z4
-	VMAXPS       Z5, Z31, Z5
+
+rows3_wholeTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows3_wholeStep
+	CMPQ   128(SI), $0x00
+	JE     rows3_wholeStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
+	VMAXPS Z1, Z31, Z1
+	VMAXPS Z2, Z31, Z2
+	VMAXPS Z3, Z31, Z3
+	VMAXPS Z4, Z31, Z4
+	VMAXPS Z5, Z31, Z5
 
 rows3_wholeStore:
 	MOVQ    152(SI), CX
@@ -5316,11 +5854,19 @@ rows4_maskedBegun:
 	PREFETCHT0 127(CX)
 	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows4_maskedTail
 
 rows4_maskedStep:
 	VMOVUPS      (DI), Z8
 	VMOVUPS.Z    64(DI), K1, Z9
+	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   64(DI)(R15*1)
 	VBROADCASTSS (AX), Z10
 	VFMADD231PS  Z8, Z10, Z0
 	VFMADD231PS  Z9, Z10, Z1
@@ -5337,17 +5883,24 @@ rows4_maskedStep:
 	ADDQ         R12, AX
 	DECQ         DX
 	JNZ          rows4_maskedStep
-	CMPQ         128(SI), $0x00
-	JE           rows4_maskedStore
-	VPXORD       Z31, Z31, Z31
-	VMAXPS       Z0, Z31, Z0
-	VMAXPS       Z1, Z31, Z1
-	VMAXPS       Z2, Z31, Z2
-	VMAXPS       Z3, Z31, Z3
-	VMAXPS       Z4, Z31, Z4
-	VMAXPS       Z5, Z31, Z5
-	VMAXPS       Z6, Z31, Z6
-	VMAXPS       Z7, Z31, Z7
+
+rows4_maskedTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows4_maskedStep
+	CMPQ   128(SI), $0x00
+	JE     rows4_maskedStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
+	VMAXPS Z1, Z31, Z1
+	VMAXPS Z2, Z31, Z2
+	VMAXPS Z3, Z31, Z3
+	VMAXPS Z4, Z31, Z4
+	VMAXPS Z5, Z31, Z5
+	VMAXPS Z6, Z31, Z6
+	VMAXPS Z7, Z31, Z7
 
 rows4_maskedStore:
 	MOVQ    152(SI), CX
@@ -5423,11 +5976,19 @@ rows4_wholeBegun:
 	PREFETCHT0 127(CX)
 	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows4_wholeTail
 
 rows4_wholeStep:
 	VMOVUPS      (DI), Z8
 	VMOVUPS      64(DI), Z9
+	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   64(DI)(R15*1)
 	VBROADCASTSS (AX), Z10
 	VFMADD231PS  Z8, Z10, Z0
 	VFMADD231PS  Z9, Z10, Z1
@@ -5444,17 +6005,24 @@ rows4_wholeStep:
 	ADDQ         R12, AX
 	DECQ         DX
 	JNZ          rows4_wholeStep
-	CMPQ         128(SI), $0x00
-	JE           rows4_wholeStore
-	VPXORD       Z31, Z31, Z31
-	VMAXPS       Z0, Z31, Z0
-	VMAXPS       Z1, Z31, Z1
-	VMAXPS       Z2, Z31, Z2
-	VMAXPS       Z3, Z31, Z3
-	VMAXPS       Z4, Z31, Z4
-	VMAXPS       Z5, Z31, Z5
-	VMAXPS       Z6, Z31, Z6
-	VMAXPS       Z7, Z31, Z7
+
+rows4_wholeTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows4_wholeStep
+	CMPQ   128(SI), $0x00
+	JE     rows4_wholeStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
+	VMAXPS Z1, Z31, Z1
+	VMAXPS Z2, Z31, Z2
+	VMAXPS Z3, Z31, Z3
+	VMAXPS Z4, Z31, Z4
+	VMAXPS Z5, Z31, Z5
+	VMAXPS Z6, Z31, Z6
+	VMAXPS Z7, Z31, Z7
 
 rows4_wholeStore:
 	MOVQ    152(SI), CX
@@ -5576,11 +6144,19 @@ rows5_maskedBegun:
 	PREFETCHT0 127(CX)
 	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows5_maskedTail
 
 rows5_maskedStep:
 	VMOVUPS      (DI), Z10
 	VMOVUPS.Z    64(DI), K1, Z11
+	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   64(DI)(R15*1)
 	VBROADCASTSS (AX), Z12
 	VFMADD231PS  Z10, Z12, Z0
 	VFMADD231PS  Z11, Z12, Z1
@@ -5600,19 +6176,26 @@ rows5_maskedStep:
 	ADDQ         R12, AX
 	DECQ         DX
 	JNZ          rows5_maskedStep
-	CMPQ         128(SI), $0x00
-	JE           rows5_maskedStore
-	VPXORD       Z31, Z31, Z31
-	VMAXPS       Z0, Z31, Z0
-	VMAXPS       Z1, Z31, Z1
-	VMAXPS       Z2, Z31, Z2
-	VMAXPS       Z3, Z31, Z3
-	VMAXPS       Z4, Z31, Z4
-	VMAXPS       Z5, Z31, Z5
-	VMAXPS       Z6, Z31, Z6
-	VMAXPS       Z7, Z31, Z7
-	VMAXPS       Z8, Z31, Z8
-	VMAXPS       Z9, Z31, Z9
+
+rows5_maskedTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows5_maskedStep
+	CMPQ   128(SI), $0x00
+	JE     rows5_maskedStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
+	VMAXPS Z1, Z31, Z1
+	VMAXPS Z2, Z31, Z2
+	VMAXPS Z3, Z31, Z3
+	VMAXPS Z4, Z31, Z4
+	VMAXPS Z5, Z31, Z5
+	VMAXPS Z6, Z31, Z6
+	VMAXPS Z7, Z31, Z7
+	VMAXPS Z8, Z31, Z8
+	VMAXPS Z9, Z31, Z9
 
 rows5_maskedStore:
 	MOVQ    152(SI), CX
@@ -5702,11 +6285,19 @@ rows5_wholeBegun:
 	PREFETCHT0 127(CX)
 	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows5_wholeTail
 
 rows5_wholeStep:
 	VMOVUPS      (DI), Z10
 	VMOVUPS      64(DI), Z11
+	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   64(DI)(R15*1)
 	VBROADCASTSS (AX), Z12
 	VFMADD231PS  Z10, Z12, Z0
 	VFMADD231PS  Z11, Z12, Z1
@@ -5726,19 +6317,26 @@ rows5_wholeStep:
 	ADDQ         R12, AX
 	DECQ         DX
 	JNZ          rows5_wholeStep
-	CMPQ         128(SI), $0x00
-	JE           rows5_wholeStore
-	VPXORD       Z31, Z31, Z31
-	VMAXPS       Z0, Z31, Z0
-	VMAXPS       Z1, Z31, Z1
-	VMAXPS       Z2, Z31, Z2
-	VMAXPS       Z3, Z31, Z3
-	VMAXPS       Z4, Z31, Z4
-	VMAXPS       Z5, Z31, Z5
-	VMAXPS       Z6, Z31, Z6
-	VMAXPS       Z7, Z31, Z7
-	VMAXPS       Z8, Z31, Z8
-	VMAXPS       Z9, Z31, Z9
+
+rows5_wholeTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows5_wholeStep
+	CMPQ   128(SI), $0x00
+	JE     rows5_wholeStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
+	VMAXPS Z1, Z31, Z1
+	VMAXPS Z2, Z31, Z2
+	VMAXPS Z3, Z31, Z3
+	VMAXPS Z4, Z31, Z4
+	VMAXPS Z5, Z31, Z5
+	VMAXPS Z6, Z31, Z6
+	VMAXPS Z7, Z31, Z7
+	VMAXPS Z8, Z31, Z8
+	VMAXPS Z9, Z31, Z9
 
 rows5_wholeStore:
 	MOVQ    152(SI), CX
@@ -5874,11 +6472,19 @@ rows6_maskedBegun:
 	PREFETCHT0 127(CX)
 	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows6_maskedTail
 
 rows6_maskedStep:
 	VMOVUPS      (DI), Z12
 	VMOVUPS.Z    64(DI), K1, Z13
+	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   64(DI)(R15*1)
 	VBROADCASTSS (AX), Z14
 	VFMADD231PS  Z12, Z14, Z0
 	VFMADD231PS  Z13, Z14, Z1
@@ -5901,21 +6507,28 @@ rows6_maskedStep:
 	ADDQ         R12, AX
 	DECQ         DX
 	JNZ          rows6_maskedStep
-	CMPQ         128(SI), $0x00
-	JE           rows6_maskedStore
-	VPXORD       Z31, Z31, Z31
-	VMAXPS       Z0, Z31, Z0
-	VMAXPS       Z1, Z31, Z1
-	VMAXPS       Z2, Z31, Z2
-	VMAXPS       Z3, Z31, Z3
-	VMAXPS       Z4, Z31, Z4
-	VMAXPS       Z5, Z31, Z5
-	VMAXPS       Z6, Z31, Z6
-	VMAXPS       Z7, Z31, Z7
-	VMAXPS       Z8, Z31, Z8
-	VMAXPS       Z9, Z31, Z9
-	VMAXPS       Z10, Z31, Z10
-	VMAXPS       Z11, Z31, Z11
+
+rows6_maskedTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows6_maskedStep
+	CMPQ   128(SI), $0x00
+	JE     rows6_maskedStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
+	VMAXPS Z1, Z31, Z1
+	VMAXPS Z2, Z31, Z2
+	VMAXPS Z3, Z31, Z3
+	VMAXPS Z4, Z31, Z4
+	VMAXPS Z5, Z31, Z5
+	VMAXPS Z6, Z31, Z6
+	VMAXPS Z7, Z31, Z7
+	VMAXPS Z8, Z31, Z8
+	VMAXPS Z9, Z31, Z9
+	VMAXPS Z10, Z31, Z10
+	VMAXPS Z11, Z31, Z11
 
 rows6_maskedStore:
 	MOVQ    152(SI), CX
@@ -6019,11 +6632,19 @@ rows6_wholeBegun:
 	PREFETCHT0 127(CX)
 	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows6_wholeTail
 
 rows6_wholeStep:
 	VMOVUPS      (DI), Z12
 	VMOVUPS      64(DI), Z13
+	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   64(DI)(R15*1)
 	VBROADCASTSS (AX), Z14
 	VFMADD231PS  Z12, Z14, Z0
 	VFMADD231PS  Z13, Z14, Z1
@@ -6046,21 +6667,28 @@ rows6_wholeStep:
 	ADDQ         R12, AX
 	DECQ         DX
 	JNZ          rows6_wholeStep
-	CMPQ         128(SI), $0x00
-	JE           rows6_wholeStore
-	VPXORD       Z31, Z31, Z31
-	VMAXPS       Z0, Z31, Z0
-	VMAXPS       Z1, Z31, Z1
-	VMAXPS       Z2, Z31, Z2
-	VMAXPS       Z3, Z31, Z3
-	VMAXPS       Z4, Z31, Z4
-	VMAXPS       Z5, Z31, Z5
-	VMAXPS       Z6, Z31, Z6
-	VMAXPS       Z7, Z31, Z7
-	VMAXPS       Z8, Z31, Z8
-	VMAXPS       Z9, Z31, Z9
-	VMAXPS       Z10, Z31, Z10
-	VMAXPS       Z11, Z31, Z11
+
+rows6_wholeTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows6_wholeStep
+	CMPQ   128(SI), $0x00
+	JE     rows6_wholeStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
+	VMAXPS Z1, Z31, Z1
+	VMAXPS Z2, Z31, Z2
+	VMAXPS Z3, Z31, Z3
+	VMAXPS Z4, Z31, Z4
+	VMAXPS Z5, Z31, Z5
+	VMAXPS Z6, Z31, Z6
+	VMAXPS Z7, Z31, Z7
+	VMAXPS Z8, Z31, Z8
+	VMAXPS Z9, Z31, Z9
+	VMAXPS Z10, Z31, Z10
+	VMAXPS Z11, Z31, Z11
 
 rows6_wholeStore:
 	MOVQ    152(SI), CX
@@ -6210,11 +6838,19 @@ rows7_maskedBegun:
 	PREFETCHT0 127(CX)
 	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows7_maskedTail
 
 rows7_maskedStep:
 	VMOVUPS      (DI), Z14
 	VMOVUPS.Z    64(DI), K1, Z15
+	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   64(DI)(R15*1)
 	VBROADCASTSS (AX), Z16
 	VFMADD231PS  Z14, Z16, Z0
 	VFMADD231PS  Z15, Z16, Z1
@@ -6240,23 +6876,30 @@ rows7_maskedStep:
 	ADDQ         R12, AX
 	DECQ         DX
 	JNZ          rows7_maskedStep
-	CMPQ         128(SI), $0x00
-	JE           rows7_maskedStore
-	VPXORD       Z31, Z31, Z31
-	VMAXPS       Z0, Z31, Z0
-	VMAXPS       Z1, Z31, Z1
-	VMAXPS       Z2, Z31, Z2
-	VMAXPS       Z3, Z31, Z3
-	VMAXPS       Z4, Z31, Z4
-	VMAXPS       Z5, Z31, Z5
-	VMAXPS       Z6, Z31, Z6
-	VMAXPS       Z7, Z31, Z7
-	VMAXPS       Z8, Z31, Z8
-	VMAXPS       Z9, Z31, Z9
-	VMAXPS       Z10, Z31, Z10
-	VMAXPS       Z11, Z31, Z11
-	VMAXPS       Z12, Z31, Z12
-	VMAXPS       Z13, Z31, Z13
+
+rows7_maskedTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows7_maskedStep
+	CMPQ   128(SI), $0x00
+	JE     rows7_maskedStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
+	VMAXPS Z1, Z31, Z1
+	VMAXPS Z2, Z31, Z2
+	VMAXPS Z3, Z31, Z3
+	VMAXPS Z4, Z31, Z4
+	VMAXPS Z5, Z31, Z5
+	VMAXPS Z6, Z31, Z6
+	VMAXPS Z7, Z31, Z7
+	VMAXPS Z8, Z31, Z8
+	VMAXPS Z9, Z31, Z9
+	VMAXPS Z10, Z31, Z10
+	VMAXPS Z11, Z31, Z11
+	VMAXPS Z12, Z31, Z12
+	VMAXPS Z13, Z31, Z13
 
 rows7_maskedStore:
 	MOVQ    152(SI), CX
@@ -6374,11 +7017,19 @@ rows7_wholeBegun:
 	PREFETCHT0 127(CX)
 	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows7_wholeTail
 
 rows7_wholeStep:
 	VMOVUPS      (DI), Z14
 	VMOVUPS      64(DI), Z15
+	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   64(DI)(R15*1)
 	VBROADCASTSS (AX), Z16
 	VFMADD231PS  Z14, Z16, Z0
 	VFMADD231PS  Z15, Z16, Z1
@@ -6404,23 +7055,30 @@ rows7_wholeStep:
 	ADDQ         R12, AX
 	DECQ         DX
 	JNZ          rows7_wholeStep
-	CMPQ         128(SI), $0x00
-	JE           rows7_wholeStore
-	VPXORD       Z31, Z31, Z31
-	VMAXPS       Z0, Z31, Z0
-	VMAXPS       Z1, Z31, Z1
-	VMAXPS       Z2, Z31, Z2
-	VMAXPS       Z3, Z31, Z3
-	VMAXPS       Z4, Z31, Z4
-	VMAXPS       Z5, Z31, Z5
-	VMAXPS       Z6, Z31, Z6
-	VMAXPS       Z7, Z31, Z7
-	VMAXPS       Z8, Z31, Z8
-	VMAXPS       Z9, Z31, Z9
-	VMAXPS       Z10, Z31, Z10
-	VMAXPS       Z11, Z31, Z11
-	VMAXPS       Z12, Z31, Z12
-	VMAXPS       Z13, Z31, Z13
+
+rows7_wholeTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows7_wholeStep
+	CMPQ   128(SI), $0x00
+	JE     rows7_wholeStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
+	VMAXPS Z1, Z31, Z1
+	VMAXPS Z2, Z31, Z2
+	VMAXPS Z3, Z31, Z3
+	VMAXPS Z4, Z31, Z4
+	VMAXPS Z5, Z31, Z5
+	VMAXPS Z6, Z31, Z6
+	VMAXPS Z7, Z31, Z7
+	VMAXPS Z8, Z31, Z8
+	VMAXPS Z9, Z31, Z9
+	VMAXPS Z10, Z31, Z10
+	VMAXPS Z11, Z31, Z11
+	VMAXPS Z12, Z31, Z12
+	VMAXPS Z13, Z31, Z13
 
 rows7_wholeStore:
 	MOVQ    152(SI), CX
@@ -6584,11 +7242,19 @@ rows8_maskedBegun:
 	PREFETCHT0 127(CX)
 	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows8_maskedTail
 
 rows8_maskedStep:
 	VMOVUPS      (DI), Z16
 	VMOVUPS.Z    64(DI), K1, Z17
+	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   64(DI)(R15*1)
 	VBROADCASTSS (AX), Z18
 	VFMADD231PS  Z16, Z18, Z0
 	VFMADD231PS  Z17, Z18, Z1
@@ -6617,25 +7283,32 @@ rows8_maskedStep:
 	ADDQ         R12, AX
 	DECQ         DX
 	JNZ          rows8_maskedStep
-	CMPQ         128(SI), $0x00
-	JE           rows8_maskedStore
-	VPXORD       Z31, Z31, Z31
-	VMAXPS       Z0, Z31, Z0
-	VMAXPS       Z1, Z31, Z1
-	VMAXPS       Z2, Z31, Z2
-	VMAXPS       Z3, Z31, Z3
-	VMAXPS       Z4, Z31, Z4
-	VMAXPS       Z5, Z31, Z5
-	VMAXPS       Z6, Z31, Z6
-	VMAXPS       Z7, Z31, Z7
-	VMAXPS       Z8, Z31, Z8
-	VMAXPS       Z9, Z31, Z9
-	VMAXPS       Z10, Z31, Z10
-	VMAXPS       Z11, Z31, Z11
-	VMAXPS       Z12, Z31, Z12
-	VMAXPS       Z13, Z31, Z13
-	VMAXPS       Z14, Z31, Z14
-	VMAXPS       Z15, Z31, Z15
+
+rows8_maskedTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows8_maskedStep
+	CMPQ   128(SI), $0x00
+	JE     rows8_maskedStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
+	VMAXPS Z1, Z31, Z1
+	VMAXPS Z2, Z31, Z2
+	VMAXPS Z3, Z31, Z3
+	VMAXPS Z4, Z31, Z4
+	VMAXPS Z5, Z31, Z5
+	VMAXPS Z6, Z31, Z6
+	VMAXPS Z7, Z31, Z7
+	VMAXPS Z8, Z31, Z8
+	VMAXPS Z9, Z31, Z9
+	VMAXPS Z10, Z31, Z10
+	VMAXPS Z11, Z31, Z11
+	VMAXPS Z12, Z31, Z12
+	VMAXPS Z13, Z31, Z13
+	VMAXPS Z14, Z31, Z14
+	VMAXPS Z15, Z31, Z15
 
 rows8_maskedStore:
 	MOVQ    152(SI), CX
@@ -6767,11 +7440,19 @@ rows8_wholeBegun:
 	PREFETCHT0 127(CX)
 	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows8_wholeTail
 
 rows8_wholeStep:
 	VMOVUPS      (DI), Z16
 	VMOVUPS      64(DI), Z17
+	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   64(DI)(R15*1)
 	VBROADCASTSS (AX), Z18
 	VFMADD231PS  Z16, Z18, Z0
 	VFMADD231PS  Z17, Z18, Z1
@@ -6800,25 +7481,32 @@ rows8_wholeStep:
 	ADDQ         R12, AX
 	DECQ         DX
 	JNZ          rows8_wholeStep
-	CMPQ         128(SI), $0x00
-	JE           rows8_wholeStore
-	VPXORD       Z31, Z31, Z31
-	VMAXPS       Z0, Z31, Z0
-	VMAXPS       Z1, Z31, Z1
-	VMAXPS       Z2, Z31, Z2
-	VMAXPS       Z3, Z31, Z3
-	VMAXPS       Z4, Z31, Z4
-	VMAXPS       Z5, Z31, Z5
-	VMAXPS       Z6, Z31, Z6
-	VMAXPS       Z7, Z31, Z7
-	VMAXPS       Z8, Z31, Z8
-	VMAXPS       Z9, Z31, Z9
-	VMAXPS       Z10, Z31, Z10
-	VMAXPS       Z11, Z31, Z11
-	VMAXPS       Z12, Z31, Z12
-	VMAXPS       Z13, Z31, Z13
-	VMAXPS       Z14, Z31, Z14
-	VMAXPS       Z15, Z31, Z15
+
+rows8_wholeTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows8_wholeStep
+	CMPQ   128(SI), $0x00
+	JE     rows8_wholeStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
+	VMAXPS Z1, Z31, Z1
+	VMAXPS Z2, Z31, Z2
+	VMAXPS Z3, Z31, Z3
+	VMAXPS Z4, Z31, Z4
+	VMAXPS Z5, Z31, Z5
+	VMAXPS Z6, Z31, Z6
+	VMAXPS Z7, Z31, Z7
+	VMAXPS Z8, Z31, Z8
+	VMAXPS Z9, Z31, Z9
+	VMAXPS Z10, Z31, Z10
+	VMAXPS Z11, Z31, Z11
+	VMAXPS Z12, Z31, Z12
+	VMAXPS Z13, Z31, Z13
+	VMAXPS Z14, Z31, Z14
+	VMAXPS Z15, Z31, Z15
 
 rows8_wholeStore:
 	MOVQ    152(SI), CX
@@ -6997,11 +7685,19 @@ rows9_maskedBegun:
 	MOVQ       224(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows9_maskedTail
 
 rows9_maskedStep:
 	VMOVUPS      (DI), Z18
 	VMOVUPS.Z    64(DI), K1, Z19
+	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   64(DI)(R15*1)
 	VBROADCASTSS (AX), Z20
 	VFMADD231PS  Z18, Z20, Z0
 	VFMADD231PS  Z19, Z20, Z1
@@ -7034,27 +7730,34 @@ rows9_maskedStep:
 	ADDQ         R12, BX
 	DECQ         DX
 	JNZ          rows9_maskedStep
-	CMPQ         128(SI), $0x00
-	JE           rows9_maskedStore
-	VPXORD       Z31, Z31, Z31
-	VMAXPS       Z0, Z31, Z0
-	VMAXPS       Z1, Z31, Z1
-	VMAXPS       Z2, Z31, Z2
-	VMAXPS       Z3, Z31, Z3
-	VMAXPS       Z4, Z31, Z4
-	VMAXPS       Z5, Z31, Z5
-	VMAXPS       Z6, Z31, Z6
-	VMAXPS       Z7, Z31, Z7
-	VMAXPS       Z8, Z31, Z8
-	VMAXPS       Z9, Z31, Z9
-	VMAXPS       Z10, Z31, Z10
-	VMAXPS       Z11, Z31, Z11
-	VMAXPS       Z12, Z31, Z12
-	VMAXPS       Z13, Z31, Z13
-	VMAXPS       Z14, Z31, Z14
-	VMAXPS       Z15, Z31, Z15
-	VMAXPS       Z16, Z31, Z16
-	VMAXPS       Z17, Z31, Z17
+
+rows9_maskedTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows9_maskedStep
+	CMPQ   128(SI), $0x00
+	JE     rows9_maskedStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
+	VMAXPS Z1, Z31, Z1
+	VMAXPS Z2, Z31, Z2
+	VMAXPS Z3, Z31, Z3
+	VMAXPS Z4, Z31, Z4
+	VMAXPS Z5, Z31, Z5
+	VMAXPS Z6, Z31, Z6
+	VMAXPS Z7, Z31, Z7
+	VMAXPS Z8, Z31, Z8
+	VMAXPS Z9, Z31, Z9
+	VMAXPS Z10, Z31, Z10
+	VMAXPS Z11, Z31, Z11
+	VMAXPS Z12, Z31, Z12
+	VMAXPS Z13, Z31, Z13
+	VMAXPS Z14, Z31, Z14
+	VMAXPS Z15, Z31, Z15
+	VMAXPS Z16, Z31, Z16
+	VMAXPS Z17, Z31, Z17
 
 rows9_maskedStore:
 	MOVQ    152(SI), CX
@@ -7201,11 +7904,19 @@ rows9_wholeBegun:
 	MOVQ       224(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows9_wholeTail
 
 rows9_wholeStep:
 	VMOVUPS      (DI), Z18
 	VMOVUPS      64(DI), Z19
+	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   64(DI)(R15*1)
 	VBROADCASTSS (AX), Z20
 	VFMADD231PS  Z18, Z20, Z0
 	VFMADD231PS  Z19, Z20, Z1
@@ -7238,27 +7949,34 @@ rows9_wholeStep:
 	ADDQ         R12, BX
 	DECQ         DX
 	JNZ          rows9_wholeStep
-	CMPQ         128(SI), $0x00
-	JE           rows9_wholeStore
-	VPXORD       Z31, Z31, Z31
-	VMAXPS       Z0, Z31, Z0
-	VMAXPS       Z1, Z31, Z1
-	VMAXPS       Z2, Z31, Z2
-	VMAXPS       Z3, Z31, Z3
-	VMAXPS       Z4, Z31, Z4
-	VMAXPS       Z5, Z31, Z5
-	VMAXPS       Z6, Z31, Z6
-	VMAXPS       Z7, Z31, Z7
-	VMAXPS       Z8, Z31, Z8
-	VMAXPS       Z9, Z31, Z9
-	VMAXPS       Z10, Z31, Z10
-	VMAXPS       Z11, Z31, Z11
-	VMAXPS       Z12, Z31, Z12
-	VMAXPS       Z13, Z31, Z13
-	VMAXPS       Z14, Z31, Z14
-	VMAXPS       Z15, Z31, Z15
-	VMAXPS       Z16, Z31, Z16
-	VMAXPS       Z17, Z31, Z17
+
+rows9_wholeTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows9_wholeStep
+	CMPQ   128(SI), $0x00
+	JE     rows9_wholeStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
+	VMAXPS Z1, Z31, Z1
+	VMAXPS Z2, Z31, Z2
+	VMAXPS Z3, Z31, Z3
+	VMAXPS Z4, Z31, Z4
+	VMAXPS Z5, Z31, Z5
+	VMAXPS Z6, Z31, Z6
+	VMAXPS Z7, Z31, Z7
+	VMAXPS Z8, Z31, Z8
+	VMAXPS Z9, Z31, Z9
+	VMAXPS Z10, Z31, Z10
+	VMAXPS Z11, Z31, Z11
+	VMAXPS Z12, Z31, Z12
+	VMAXPS Z13, Z31, Z13
+	VMAXPS Z14, Z31, Z14
+	VMAXPS Z15, Z31, Z15
+	VMAXPS Z16, Z31, Z16
+	VMAXPS Z17, Z31, Z17
 
 rows9_wholeStore:
 	MOVQ    152(SI), CX
@@ -7451,11 +8169,19 @@ rows10_maskedBegun:
 	MOVQ       224(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows10_maskedTail
 
 rows10_maskedStep:
 	VMOVUPS      (DI), Z20
 	VMOVUPS.Z    64(DI), K1, Z21
+	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   64(DI)(R15*1)
 	VBROADCASTSS (AX), Z22
 	VFMADD231PS  Z20, Z22, Z0
 	VFMADD231PS  Z21, Z22, Z1
@@ -7491,29 +8217,36 @@ rows10_maskedStep:
 	ADDQ         R12, BX
 	DECQ         DX
 	JNZ          rows10_maskedStep
-	CMPQ         128(SI), $0x00
-	JE           rows10_maskedStore
-	VPXORD       Z31, Z31, Z31
-	VMAXPS       Z0, Z31, Z0
-	VMAXPS       Z1, Z31, Z1
-	VMAXPS       Z2, Z31, Z2
-	VMAXPS       Z3, Z31, Z3
-	VMAXPS       Z4, Z31, Z4
-	VMAXPS       Z5, Z31, Z5
-	VMAXPS       Z6, Z31, Z6
-	VMAXPS       Z7, Z31, Z7
-	VMAXPS       Z8, Z31, Z8
-	VMAXPS       Z9, Z31, Z9
-	VMAXPS       Z10, Z31, Z10
-	VMAXPS       Z11, Z31, Z11
-	VMAXPS       Z12, Z31, Z12
-	VMAXPS       Z13, Z31, Z13
-	VMAXPS       Z14, Z31, Z14
-	VMAXPS       Z15, Z31, Z15
-	VMAXPS       Z16, Z31, Z16
-	VMAXPS       Z17, Z31, Z17
-	VMAXPS       Z18, Z31, Z18
-	VMAXPS       Z19, Z31, Z19
+
+rows10_maskedTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows10_maskedStep
+	CMPQ   128(SI), $0x00
+	JE     rows10_maskedStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
+	VMAXPS Z1, Z31, Z1
+	VMAXPS Z2, Z31, Z2
+	VMAXPS Z3, Z31, Z3
+	VMAXPS Z4, Z31, Z4
+	VMAXPS Z5, Z31, Z5
+	VMAXPS Z6, Z31, Z6
+	VMAXPS Z7, Z31, Z7
+	VMAXPS Z8, Z31, Z8
+	VMAXPS Z9, Z31, Z9
+	VMAXPS Z10, Z31, Z10
+	VMAXPS Z11, Z31, Z11
+	VMAXPS Z12, Z31, Z12
+	VMAXPS Z13, Z31, Z13
+	VMAXPS Z14, Z31, Z14
+	VMAXPS Z15, Z31, Z15
+	VMAXPS Z16, Z31, Z16
+	VMAXPS Z17, Z31, Z17
+	VMAXPS Z18, Z31, Z18
+	VMAXPS Z19, Z31, Z19
 
 rows10_maskedStore:
 	MOVQ    152(SI), CX
@@ -7674,11 +8407,19 @@ rows10_wholeBegun:
 	MOVQ       224(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows10_wholeTail
 
 rows10_wholeStep:
 	VMOVUPS      (DI), Z20
 	VMOVUPS      64(DI), Z21
+	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   64(DI)(R15*1)
 	VBROADCASTSS (AX), Z22
 	VFMADD231PS  Z20, Z22, Z0
 	VFMADD231PS  Z21, Z22, Z1
@@ -7714,29 +8455,36 @@ rows10_wholeStep:
 	ADDQ         R12, BX
 	DECQ         DX
 	JNZ          rows10_wholeStep
-	CMPQ         128(SI), $0x00
-	JE           rows10_wholeStore
-	VPXORD       Z31, Z31, Z31
-	VMAXPS       Z0, Z31, Z0
-	VMAXPS       Z1, Z31, Z1
-	VMAXPS       Z2, Z31, Z2
-	VMAXPS       Z3, Z31, Z3
-	VMAXPS       Z4, Z31, Z4
-	VMAXPS       Z5, Z31, Z5
-	VMAXPS       Z6, Z31, Z6
-	VMAXPS       Z7, Z31, Z7
-	VMAXPS       Z8, Z31, Z8
-	VMAXPS       Z9, Z31, Z9
-	VMAXPS       Z10, Z31, Z10
-	VMAXPS       Z11, Z31, Z11
-	VMAXPS       Z12, Z31, Z12
-	VMAXPS       Z13, Z31, Z13
-	VMAXPS       Z14, Z31, Z14
-	VMAXPS       Z15, Z31, Z15
-	VMAXPS       Z16, Z31, Z16
-	VMAXPS       Z17, Z31, Z17
-	VMAXPS       Z18, Z31, Z18
-	VMAXPS       Z19, Z31, Z19
+
+rows10_wholeTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows10_wholeStep
+	CMPQ   128(SI), $0x00
+	JE     rows10_wholeStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
+	VMAXPS Z1, Z31, Z1
+	VMAXPS Z2, Z31, Z2
+	VMAXPS Z3, Z31, Z3
+	VMAXPS Z4, Z31, Z4
+	VMAXPS Z5, Z31, Z5
+	VMAXPS Z6, Z31, Z6
+	VMAXPS Z7, Z31, Z7
+	VMAXPS Z8, Z31, Z8
+	VMAXPS Z9, Z31, Z9
+	VMAXPS Z10, Z31, Z10
+	VMAXPS Z11, Z31, Z11
+	VMAXPS Z12, Z31, Z12
+	VMAXPS Z13, Z31, Z13
+	VMAXPS Z14, Z31, Z14
+	VMAXPS Z15, Z31, Z15
+	VMAXPS Z16, Z31, Z16
+	VMAXPS Z17, Z31, Z17
+	VMAXPS Z18, Z31, Z18
+	VMAXPS Z19, Z31, Z19
 
 rows10_wholeStore:
 	MOVQ    152(SI), CX
@@ -7943,11 +8691,19 @@ rows11_maskedBegun:
 	MOVQ       224(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows11_maskedTail
 
 rows11_maskedStep:
 	VMOVUPS      (DI), Z22
 	VMOVUPS.Z    64(DI), K1, Z23
+	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   64(DI)(R15*1)
 	VBROADCASTSS (AX), Z24
 	VFMADD231PS  Z22, Z24, Z0
 	VFMADD231PS  Z23, Z24, Z1
@@ -7986,31 +8742,38 @@ rows11_maskedStep:
 	ADDQ         R12, BX
 	DECQ         DX
 	JNZ          rows11_maskedStep
-	CMPQ         128(SI), $0x00
-	JE           rows11_maskedStore
-	VPXORD       Z31, Z31, Z31
-	VMAXPS       Z0, Z31, Z0
-	VMAXPS       Z1, Z31, Z1
-	VMAXPS       Z2, Z31, Z2
-	VMAXPS       Z3, Z31, Z3
-	VMAXPS       Z4, Z31, Z4
-	VMAXPS       Z5, Z31, Z5
-	VMAXPS       Z6, Z31, Z6
-	VMAXPS       Z7, Z31, Z7
-	VMAXPS       Z8, Z31, Z8
-	VMAXPS       Z9, Z31, Z9
-	VMAXPS       Z10, Z31, Z10
-	VMAXPS       Z11, Z31, Z11
-	VMAXPS       Z12, Z31, Z12
-	VMAXPS       Z13, Z31, Z13
-	VMAXPS       Z14, Z31, Z14
-	VMAXPS       Z15, Z31, Z15
-	VMAXPS       Z16, Z31, Z16
-	VMAXPS       Z17, Z31, Z17
-	VMAXPS       Z18, Z31, Z18
-	VMAXPS       Z19, Z31, Z19
-	VMAXPS       Z20, Z31, Z20
-	VMAXPS       Z21, Z31, Z21
+
+rows11_maskedTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows11_maskedStep
+	CMPQ   128(SI), $0x00
+	JE     rows11_maskedStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
+	VMAXPS Z1, Z31, Z1
+	VMAXPS Z2, Z31, Z2
+	VMAXPS Z3, Z31, Z3
+	VMAXPS Z4, Z31, Z4
+	VMAXPS Z5, Z31, Z5
+	VMAXPS Z6, Z31, Z6
+	VMAXPS Z7, Z31, Z7
+	VMAXPS Z8, Z31, Z8
+	VMAXPS Z9, Z31, Z9
+	VMAXPS Z10, Z31, Z10
+	VMAXPS Z11, Z31, Z11
+	VMAXPS Z12, Z31, Z12
+	VMAXPS Z13, Z31, Z13
+	VMAXPS Z14, Z31, Z14
+	VMAXPS Z15, Z31, Z15
+	VMAXPS Z16, Z31, Z16
+	VMAXPS Z17, Z31, Z17
+	VMAXPS Z18, Z31, Z18
+	VMAXPS Z19, Z31, Z19
+	VMAXPS Z20, Z31, Z20
+	VMAXPS Z21, Z31, Z21
 
 rows11_maskedStore:
 	MOVQ    152(SI), CX
@@ -8185,11 +8948,19 @@ rows11_wholeBegun:
 	MOVQ       224(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows11_wholeTail
 
 rows11_wholeStep:
 	VMOVUPS      (DI), Z22
 	VMOVUPS      64(DI), Z23
+	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   64(DI)(R15*1)
 	VBROADCASTSS (AX), Z24
 	VFMADD231PS  Z22, Z24, Z0
 	VFMADD231PS  Z23, Z24, Z1
@@ -8228,31 +8999,38 @@ rows11_wholeStep:
 	ADDQ         R12, BX
 	DECQ         DX
 	JNZ          rows11_wholeStep
-	CMPQ         128(SI), $0x00
-	JE           rows11_wholeStore
-	VPXORD       Z31, Z31, Z31
-	VMAXPS       Z0, Z31, Z0
-	VMAXPS       Z1, Z31, Z1
-	VMAXPS       Z2, Z31, Z2
-	VMAXPS       Z3, Z31, Z3
-	VMAXPS       Z4, Z31, Z4
-	VMAXPS       Z5, Z31, Z5
-	VMAXPS       Z6, Z31, Z6
-	VMAXPS       Z7, Z31, Z7
-	VMAXPS       Z8, Z31, Z8
-	VMAXPS       Z9, Z31, Z9
-	VMAXPS       Z10, Z31, Z10
-	VMAXPS       Z11, Z31, Z11
-	VMAXPS       Z12, Z31, Z12
-	VMAXPS       Z13, Z31, Z13
-	VMAXPS       Z14, Z31, Z14
-	VMAXPS       Z15, Z31, Z15
-	VMAXPS       Z16, Z31, Z16
-	VMAXPS       Z17, Z31, Z17
-	VMAXPS       Z18, Z31, Z18
-	VMAXPS       Z19, Z31, Z19
-	VMAXPS       Z20, Z31, Z20
-	VMAXPS       Z21, Z31, Z21
+
+rows11_wholeTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows11_wholeStep
+	CMPQ   128(SI), $0x00
+	JE     rows11_wholeStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
+	VMAXPS Z1, Z31, Z1
+	VMAXPS Z2, Z31, Z2
+	VMAXPS Z3, Z31, Z3
+	VMAXPS Z4, Z31, Z4
+	VMAXPS Z5, Z31, Z5
+	VMAXPS Z6, Z31, Z6
+	VMAXPS Z7, Z31, Z7
+	VMAXPS Z8, Z31, Z8
+	VMAXPS Z9, Z31, Z9
+	VMAXPS Z10, Z31, Z10
+	VMAXPS Z11, Z31, Z11
+	VMAXPS Z12, Z31, Z12
+	VMAXPS Z13, Z31, Z13
+	VMAXPS Z14, Z31, Z14
+	VMAXPS Z15, Z31, Z15
+	VMAXPS Z16, Z31, Z16
+	VMAXPS Z17, Z31, Z17
+	VMAXPS Z18, Z31, Z18
+	VMAXPS Z19, Z31, Z19
+	VMAXPS Z20, Z31, Z20
+	VMAXPS Z21, Z31, Z21
 
 rows11_wholeStore:
 	MOVQ    152(SI), CX
@@ -8473,11 +9251,19 @@ rows12_maskedBegun:
 	MOVQ       224(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows12_maskedTail
 
 rows12_maskedStep:
 	VMOVUPS      (DI), Z24
 	VMOVUPS.Z    64(DI), K1, Z25
+	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   64(DI)(R15*1)
 	VBROADCASTSS (AX), Z26
 	VFMADD231PS  Z24, Z26, Z0
 	VFMADD231PS  Z25, Z26, Z1
@@ -8519,33 +9305,40 @@ rows12_maskedStep:
 	ADDQ         R12, BX
 	DECQ         DX
 	JNZ          rows12_maskedStep
-	CMPQ         128(SI), $0x00
-	JE           rows12_maskedStore
-	VPXORD       Z31, Z31, Z31
-	VMAXPS       Z0, Z31, Z0
-	VMAXPS       Z1, Z31, Z1
-	VMAXPS       Z2, Z31, Z2
-	VMAXPS       Z3, Z31, Z3
-	VMAXPS       Z4, Z31, Z4
-	VMAXPS       Z5, Z31, Z5
-	VMAXPS       Z6, Z31, Z6
-	VMAXPS       Z7, Z31, Z7
-	VMAXPS       Z8, Z31, Z8
-	VMAXPS       Z9, Z31, Z9
-	VMAXPS       Z10, Z31, Z10
-	VMAXPS       Z11, Z31, Z11
-	VMAXPS       Z12, Z31, Z12
-	VMAXPS       Z13, Z31, Z13
-	VMAXPS       Z14, Z31, Z14
-	VMAXPS       Z15, Z31, Z15
-	VMAXPS       Z16, Z31, Z16
-	VMAXPS       Z17, Z31, Z17
-	VMAXPS       Z18, Z31, Z18
-	VMAXPS       Z19, Z31, Z19
-	VMAXPS       Z20, Z31, Z20
-	VMAXPS       Z21, Z31, Z21
-	VMAXPS       Z22, Z31, Z22
-	VMAXPS       Z23, Z31, Z23
+
+rows12_maskedTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows12_maskedStep
+	CMPQ   128(SI), $0x00
+	JE     rows12_maskedStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
+	VMAXPS Z1, Z31, Z1
+	VMAXPS Z2, Z31, Z2
+	VMAXPS Z3, Z31, Z3
+	VMAXPS Z4, Z31, Z4
+	VMAXPS Z5, Z31, Z5
+	VMAXPS Z6, Z31, Z6
+	VMAXPS Z7, Z31, Z7
+	VMAXPS Z8, Z31, Z8
+	VMAXPS Z9, Z31, Z9
+	VMAXPS Z10, Z31, Z10
+	VMAXPS Z11, Z31, Z11
+	VMAXPS Z12, Z31, Z12
+	VMAXPS Z13, Z31, Z13
+	VMAXPS Z14, Z31, Z14
+	VMAXPS Z15, Z31, Z15
+	VMAXPS Z16, Z31, Z16
+	VMAXPS Z17, Z31, Z17
+	VMAXPS Z18, Z31, Z18
+	VMAXPS Z19, Z31, Z19
+	VMAXPS Z20, Z31, Z20
+	VMAXPS Z21, Z31, Z21
+	VMAXPS Z22, Z31, Z22
+	VMAXPS Z23, Z31, Z23
 
 rows12_maskedStore:
 	MOVQ    152(SI), CX
@@ -8734,11 +9527,19 @@ rows12_wholeBegun:
 	MOVQ       224(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows12_wholeTail
 
 rows12_wholeStep:
 	VMOVUPS      (DI), Z24
 	VMOVUPS      64(DI), Z25
+	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   64(DI)(R15*1)
 	VBROADCASTSS (AX), Z26
 	VFMADD231PS  Z24, Z26, Z0
 	VFMADD231PS  Z25, Z26, Z1
@@ -8780,33 +9581,40 @@ rows12_wholeStep:
 	ADDQ         R12, BX
 	DECQ         DX
 	JNZ          rows12_wholeStep
-	CMPQ         128(SI), $0x00
-	JE           rows12_wholeStore
-	VPXORD       Z31, Z31, Z31
-	VMAXPS       Z0, Z31, Z0
-	VMAXPS       Z1, Z31, Z1
-	VMAXPS       Z2, Z31, Z2
-	VMAXPS       Z3, Z31, Z3
-	VMAXPS       Z4, Z31, Z4
-	VMAXPS       Z5, Z31, Z5
-	VMAXPS       Z6, Z31, Z6
-	VMAXPS       Z7, Z31, Z7
-	VMAXPS       Z8, Z31, Z8
-	VMAXPS       Z9, Z31, Z9
-	VMAXPS       Z10, Z31, Z10
-	VMAXPS       Z11, Z31, Z11
-	VMAXPS       Z12, Z31, Z12
-	VMAXPS       Z13, Z31, Z13
-	VMAXPS       Z14, Z31, Z14
-	VMAXPS       Z15, Z31, Z15
-	VMAXPS       Z16, Z31, Z16
-	VMAXPS       Z17, Z31, Z17
-	VMAXPS       Z18, Z31, Z18
-	VMAXPS       Z19, Z31, Z19
-	VMAXPS       Z20, Z31, Z20
-	VMAXPS       Z21, Z31, Z21
-	VMAXPS       Z22, Z31, Z22
-	VMAXPS       Z23, Z31, Z23
+
+rows12_wholeTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows12_wholeStep
+	CMPQ   128(SI), $0x00
+	JE     rows12_wholeStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
+	VMAXPS Z1, Z31, Z1
+	VMAXPS Z2, Z31, Z2
+	VMAXPS Z3, Z31, Z3
+	VMAXPS Z4, Z31, Z4
+	VMAXPS Z5, Z31, Z5
+	VMAXPS Z6, Z31, Z6
+	VMAXPS Z7, Z31, Z7
+	VMAXPS Z8, Z31, Z8
+	VMAXPS Z9, Z31, Z9
+	VMAXPS Z10, Z31, Z10
+	VMAXPS Z11, Z31, Z11
+	VMAXPS Z12, Z31, Z12
+	VMAXPS Z13, Z31, Z13
+	VMAXPS Z14, Z31, Z14
+	VMAXPS Z15, Z31, Z15
+	VMAXPS Z16, Z31, Z16
+	VMAXPS Z17, Z31, Z17
+	VMAXPS Z18, Z31, Z18
+	VMAXPS Z19, Z31, Z19
+	VMAXPS Z20, Z31, Z20
+	VMAXPS Z21, Z31, Z21
+	VMAXPS Z22, Z31, Z22
+	VMAXPS Z23, Z31, Z23
 
 rows12_wholeStore:
 	MOVQ    152(SI), CX
@@ -9041,11 +9849,19 @@ rows13_maskedBegun:
 	MOVQ       224(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows13_maskedTail
 
 rows13_maskedStep:
 	VMOVUPS      (DI), Z26
 	VMOVUPS.Z    64(DI), K1, Z27
+	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   64(DI)(R15*1)
 	VBROADCASTSS (AX), Z28
 	VFMADD231PS  Z26, Z28, Z0
 	VFMADD231PS  Z27, Z28, Z1
@@ -9090,35 +9906,42 @@ rows13_maskedStep:
 	ADDQ         R12, BX
 	DECQ         DX
 	JNZ          rows13_maskedStep
-	CMPQ         128(SI), $0x00
-	JE           rows13_maskedStore
-	VPXORD       Z31, Z31, Z31
-	VMAXPS       Z0, Z31, Z0
-	VMAXPS       Z1, Z31, Z1
-	VMAXPS       Z2, Z31, Z2
-	VMAXPS       Z3, Z31, Z3
-	VMAXPS       Z4, Z31, Z4
-	VMAXPS       Z5, Z31, Z5
-	VMAXPS       Z6, Z31, Z6
-	VMAXPS       Z7, Z31, Z7
-	VMAXPS       Z8, Z31, Z8
-	VMAXPS       Z9, Z31, Z9
-	VMAXPS       Z10, Z31, Z10
-	VMAXPS       Z11, Z31, Z11
-	VMAXPS       Z12, Z31, Z12
-	VMAXPS       Z13, Z31, Z13
-	VMAXPS       Z14, Z31, Z14
-	VMAXPS       Z15, Z31, Z15
-	VMAXPS       Z16, Z31, Z16
-	VMAXPS       Z17, Z31, Z17
-	VMAXPS       Z18, Z31, Z18
-	VMAXPS       Z19, Z31, Z19
-	VMAXPS       Z20, Z31, Z20
-	VMAXPS       Z21, Z31, Z21
-	VMAXPS       Z22, Z31, Z22
-	VMAXPS       Z23, Z31, Z23
-	VMAXPS       Z24, Z31, Z24
-	VMAXPS       Z25, Z31, Z25
+
+rows13_maskedTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows13_maskedStep
+	CMPQ   128(SI), $0x00
+	JE     rows13_maskedStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
+	VMAXPS Z1, Z31, Z1
+	VMAXPS Z2, Z31, Z2
+	VMAXPS Z3, Z31, Z3
+	VMAXPS Z4, Z31, Z4
+	VMAXPS Z5, Z31, Z5
+	VMAXPS Z6, Z31, Z6
+	VMAXPS Z7, Z31, Z7
+	VMAXPS Z8, Z31, Z8
+	VMAXPS Z9, Z31, Z9
+	VMAXPS Z10, Z31, Z10
+	VMAXPS Z11, Z31, Z11
+	VMAXPS Z12, Z31, Z12
+	VMAXPS Z13, Z31, Z13
+	VMAXPS Z14, Z31, Z14
+	VMAXPS Z15, Z31, Z15
+	VMAXPS Z16, Z31, Z16
+	VMAXPS Z17, Z31, Z17
+	VMAXPS Z18, Z31, Z18
+	VMAXPS Z19, Z31, Z19
+	VMAXPS Z20, Z31, Z20
+	VMAXPS Z21, Z31, Z21
+	VMAXPS Z22, Z31, Z22
+	VMAXPS Z23, Z31, Z23
+	VMAXPS Z24, Z31, Z24
+	VMAXPS Z25, Z31, Z25
 
 rows13_maskedStore:
 	MOVQ    152(SI), CX
@@ -9321,11 +10144,19 @@ rows13_wholeBegun:
 	MOVQ       224(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows13_wholeTail
 
 rows13_wholeStep:
 	VMOVUPS      (DI), Z26
 	VMOVUPS      64(DI), Z27
+	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   64(DI)(R15*1)
 	VBROADCASTSS (AX), Z28
 	VFMADD231PS  Z26, Z28, Z0
 	VFMADD231PS  Z27, Z28, Z1
@@ -9370,35 +10201,42 @@ rows13_wholeStep:
 	ADDQ         R12, BX
 	DECQ         DX
 	JNZ          rows13_wholeStep
-	CMPQ         128(SI), $0x00
-	JE           rows13_wholeStore
-	VPXORD       Z31, Z31, Z31
-	VMAXPS       Z0, Z31, Z0
-	VMAXPS       Z1, Z31, Z1
-	VMAXPS       Z2, Z31, Z2
-	VMAXPS       Z3, Z31, Z3
-	VMAXPS       Z4, Z31, Z4
-	VMAXPS       Z5, Z31, Z5
-	VMAXPS       Z6, Z31, Z6
-	VMAXPS       Z7, Z31, Z7
-	VMAXPS       Z8, Z31, Z8
-	VMAXPS       Z9, Z31, Z9
-	VMAXPS       Z10, Z31, Z10
-	VMAXPS       Z11, Z31, Z11
-	VMAXPS       Z12, Z31, Z12
-	VMAXPS       Z13, Z31, Z13
-	VMAXPS       Z14, Z31, Z14
-	VMAXPS       Z15, Z31, Z15
-	VMAXPS       Z16, Z31, Z16
-	VMAXPS       Z17, Z31, Z17
-	VMAXPS       Z18, Z31, Z18
-	VMAXPS       Z19, Z31, Z19
-	VMAXPS       Z20, Z31, Z20
-	VMAXPS       Z21, Z31, Z21
-	VMAXPS       Z22, Z31, Z22
-	VMAXPS       Z23, Z31, Z23
-	VMAXPS       Z24, Z31, Z24
-	VMAXPS       Z25, Z31, Z25
+
+rows13_wholeTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows13_wholeStep
+	CMPQ   128(SI), $0x00
+	JE     rows13_wholeStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
+	VMAXPS Z1, Z31, Z1
+	VMAXPS Z2, Z31, Z2
+	VMAXPS Z3, Z31, Z3
+	VMAXPS Z4, Z31, Z4
+	VMAXPS Z5, Z31, Z5
+	VMAXPS Z6, Z31, Z6
+	VMAXPS Z7, Z31, Z7
+	VMAXPS Z8, Z31, Z8
+	VMAXPS Z9, Z31, Z9
+	VMAXPS Z10, Z31, Z10
+	VMAXPS Z11, Z31, Z11
+	VMAXPS Z12, Z31, Z12
+	VMAXPS Z13, Z31, Z13
+	VMAXPS Z14, Z31, Z14
+	VMAXPS Z15, Z31, Z15
+	VMAXPS Z16, Z31, Z16
+	VMAXPS Z17, Z31, Z17
+	VMAXPS Z18, Z31, Z18
+	VMAXPS Z19, Z31, Z19
+	VMAXPS Z20, Z31, Z20
+	VMAXPS Z21, Z31, Z21
+	VMAXPS Z22, Z31, Z22
+	VMAXPS Z23, Z31, Z23
+	VMAXPS Z24, Z31, Z24
+	VMAXPS Z25, Z31, Z25
 
 rows13_wholeStore:
 	MOVQ    152(SI), CX
@@ -9647,11 +10485,19 @@ rows14_maskedBegun:
 	MOVQ       224(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows14_maskedTail
 
 rows14_maskedStep:
 	VMOVUPS      (DI), Z28
 	VMOVUPS.Z    64(DI), K1, Z29
+	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   64(DI)(R15*1)
 	VBROADCASTSS (AX), Z30
 	VFMADD231PS  Z28, Z30, Z0
 	VFMADD231PS  Z29, Z30, Z1
@@ -9699,37 +10545,44 @@ rows14_maskedStep:
 	ADDQ         R12, BX
 	DECQ         DX
 	JNZ          rows14_maskedStep
-	CMPQ         128(SI), $0x00
-	JE           rows14_maskedStore
-	VPXORD       Z31, Z31, Z31
-	VMAXPS       Z0, Z31, Z0
-	VMAXPS       Z1, Z31, Z1
-	VMAXPS       Z2, Z31, Z2
-	VMAXPS       Z3, Z31, Z3
-	VMAXPS       Z4, Z31, Z4
-	VMAXPS       Z5, Z31, Z5
-	VMAXPS       Z6, Z31, Z6
-	VMAXPS       Z7, Z31, Z7
-	VMAXPS       Z8, Z31, Z8
-	VMAXPS       Z9, Z31, Z9
-	VMAXPS       Z10, Z31, Z10
-	VMAXPS       Z11, Z31, Z11
-	VMAXPS       Z12, Z31, Z12
-	VMAXPS       Z13, Z31, Z13
-	VMAXPS       Z14, Z31, Z14
-	VMAXPS       Z15, Z31, Z15
-	VMAXPS       Z16, Z31, Z16
-	VMAXPS       Z17, Z31, Z17
-	VMAXPS       Z18, Z31, Z18
-	VMAXPS       Z19, Z31, Z19
-	VMAXPS       Z20, Z31, Z20
-	VMAXPS       Z21, Z31, Z21
-	VMAXPS       Z22, Z31, Z22
-	VMAXPS       Z23, Z31, Z23
-	VMAXPS       Z24, Z31, Z24
-	VMAXPS       Z25, Z31, Z25
-	VMAXPS       Z26, Z31, Z26
-	VMAXPS       Z27, Z31, Z27
+
+rows14_maskedTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows14_maskedStep
+	CMPQ   128(SI), $0x00
+	JE     rows14_maskedStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
+	VMAXPS Z1, Z31, Z1
+	VMAXPS Z2, Z31, Z2
+	VMAXPS Z3, Z31, Z3
+	VMAXPS Z4, Z31, Z4
+	VMAXPS Z5, Z31, Z5
+	VMAXPS Z6, Z31, Z6
+	VMAXPS Z7, Z31, Z7
+	VMAXPS Z8, Z31, Z8
+	VMAXPS Z9, Z31, Z9
+	VMAXPS Z10, Z31, Z10
+	VMAXPS Z11, Z31, Z11
+	VMAXPS Z12, Z31, Z12
+	VMAXPS Z13, Z31, Z13
+	VMAXPS Z14, Z31, Z14
+	VMAXPS Z15, Z31, Z15
+	VMAXPS Z16, Z31, Z16
+	VMAXPS Z17, Z31, Z17
+	VMAXPS Z18, Z31, Z18
+	VMAXPS Z19, Z31, Z19
+	VMAXPS Z20, Z31, Z20
+	VMAXPS Z21, Z31, Z21
+	VMAXPS Z22, Z31, Z22
+	VMAXPS Z23, Z31, Z23
+	VMAXPS Z24, Z31, Z24
+	VMAXPS Z25, Z31, Z25
+	VMAXPS Z26, Z31, Z26
+	VMAXPS Z27, Z31, Z27
 
 rows14_maskedStore:
 	MOVQ    152(SI), CX
@@ -9946,11 +10799,19 @@ rows14_wholeBegun:
 	MOVQ       224(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows14_wholeTail
 
 rows14_wholeStep:
 	VMOVUPS      (DI), Z28
 	VMOVUPS      64(DI), Z29
+	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   64(DI)(R15*1)
 	VBROADCASTSS (AX), Z30
 	VFMADD231PS  Z28, Z30, Z0
 	VFMADD231PS  Z29, Z30, Z1
@@ -9998,37 +10859,44 @@ rows14_wholeStep:
 	ADDQ         R12, BX
 	DECQ         DX
 	JNZ          rows14_wholeStep
-	CMPQ         128(SI), $0x00
-	JE           rows14_wholeStore
-	VPXORD       Z31, Z31, Z31
-	VMAXPS       Z0, Z31, Z0
-	VMAXPS       Z1, Z31, Z1
-	VMAXPS       Z2, Z31, Z2
-	VMAXPS       Z3, Z31, Z3
-	VMAXPS       Z4, Z31, Z4
-	VMAXPS       Z5, Z31, Z5
-	VMAXPS       Z6, Z31, Z6
-	VMAXPS       Z7, Z31, Z7
-	VMAXPS       Z8, Z31, Z8
-	VMAXPS       Z9, Z31, Z9
-	VMAXPS       Z10, Z31, Z10
-	VMAXPS       Z11, Z31, Z11
-	VMAXPS       Z12, Z31, Z12
-	VMAXPS       Z13, Z31, Z13
-	VMAXPS       Z14, Z31, Z14
-	VMAXPS       Z15, Z31, Z15
-	VMAXPS       Z16, Z31, Z16
-	VMAXPS       Z17, Z31, Z17
-	VMAXPS       Z18, Z31, Z18
-	VMAXPS       Z19, Z31, Z19
-	VMAXPS       Z20, Z31, Z20
-	VMAXPS       Z21, Z31, Z21
-	VMAXPS       Z22, Z31, Z22
-	VMAXPS       Z23, Z31, Z23
-	VMAXPS       Z24, Z31, Z24
-	VMAXPS       Z25, Z31, Z25
-	VMAXPS       Z26, Z31, Z26
-	VMAXPS       Z27, Z31, Z27
+
+rows14_wholeTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows14_wholeStep
+	CMPQ   128(SI), $0x00
+	JE     rows14_wholeStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
+	VMAXPS Z1, Z31, Z1
+	VMAXPS Z2, Z31, Z2
+	VMAXPS Z3, Z31, Z3
+	VMAXPS Z4, Z31, Z4
+	VMAXPS Z5, Z31, Z5
+	VMAXPS Z6, Z31, Z6
+	VMAXPS Z7, Z31, Z7
+	VMAXPS Z8, Z31, Z8
+	VMAXPS Z9, Z31, Z9
+	VMAXPS Z10, Z31, Z10
+	VMAXPS Z11, Z31, Z11
+	VMAXPS Z12, Z31, Z12
+	VMAXPS Z13, Z31, Z13
+	VMAXPS Z14, Z31, Z14
+	VMAXPS Z15, Z31, Z15
+	VMAXPS Z16, Z31, Z16
+	VMAXPS Z17, Z31, Z17
+	VMAXPS Z18, Z31, Z18
+	VMAXPS Z19, Z31, Z19
+	VMAXPS Z20, Z31, Z20
+	VMAXPS Z21, Z31, Z21
+	VMAXPS Z22, Z31, Z22
+	VMAXPS Z23, Z31, Z23
+	VMAXPS Z24, Z31, Z24
+	VMAXPS Z25, Z31, Z25
+	VMAXPS Z26, Z31, Z26
+	VMAXPS Z27, Z31, Z27
 
 rows14_wholeStore:
 	MOVQ    152(SI), CX
@@ -10194,12 +11062,21 @@ rows1_maskedBegun:
 	PREFETCHT0 191(CX)
 	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows1_maskedTail
 
 rows1_maskedStep:
 	VMOVUPS      (DI), Z3
 	VMOVUPS      64(DI), Z4
 	VMOVUPS.Z    128(DI), K1, Z5
+	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   64(DI)(R15*1)
+	PREFETCHT0   128(DI)(R15*1)
 	VBROADCASTSS (AX), Z6
 	VFMADD231PS  Z3, Z6, Z0
 	VFMADD231PS  Z4, Z6, Z1
@@ -10208,12 +11085,19 @@ rows1_maskedStep:
 	ADDQ         R12, AX
 	DECQ         DX
 	JNZ          rows1_maskedStep
-	CMPQ         128(SI), $0x00
-	JE           rows1_maskedStore
-	VPXORD       Z31, Z31, Z31
-	VMAXPS       Z0, Z31, Z0
-	VMAXPS       Z1, Z31, Z1
-	VMAXPS       Z2, Z31, Z2
+
+rows1_maskedTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows1_maskedStep
+	CMPQ   128(SI), $0x00
+	JE     rows1_maskedStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
+	VMAXPS Z1, Z31, Z1
+	VMAXPS Z2, Z31, Z2
 
 rows1_maskedStore:
 	MOVQ    152(SI), CX
@@ -10252,12 +11136,21 @@ rows1_wholeBegun:
 	PREFETCHT0 191(CX)
 	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows1_wholeTail
 
 rows1_wholeStep:
 	VMOVUPS      (DI), Z3
 	VMOVUPS      64(DI), Z4
 	VMOVUPS      128(DI), Z5
+	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   64(DI)(R15*1)
+	PREFETCHT0   128(DI)(R15*1)
 	VBROADCASTSS (AX), Z6
 	VFMADD231PS  Z3, Z6, Z0
 	VFMADD231PS  Z4, Z6, Z1
@@ -10266,12 +11159,19 @@ rows1_wholeStep:
 	ADDQ         R12, AX
 	DECQ         DX
 	JNZ          rows1_wholeStep
-	CMPQ         128(SI), $0x00
-	JE           rows1_wholeStore
-	VPXORD       Z31, Z31, Z31
-	VMAXPS       Z0, Z31, Z0
-	VMAXPS       Z1, Z31, Z1
-	VMAXPS       Z2, Z31, Z2
+
+rows1_wholeTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows1_wholeStep
+	CMPQ   128(SI), $0x00
+	JE     rows1_wholeStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
+	VMAXPS Z1, Z31, Z1
+	VMAXPS Z2, Z31, Z2
 
 rows1_wholeStore:
 	MOVQ    152(SI), CX
@@ -10360,12 +11260,21 @@ rows2_maskedBegun:
 	PREFETCHT0 191(CX)
 	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows2_maskedTail
 
 rows2_maskedStep:
 	VMOVUPS      (DI), Z6
 	VMOVUPS      64(DI), Z7
 	VMOVUPS.Z    128(DI), K1, Z8
+	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   64(DI)(R15*1)
+	PREFETCHT0   128(DI)(R15*1)
 	VBROADCASTSS (AX), Z9
 	VFMADD231PS  Z6, Z9, Z0
 	VFMADD231PS  Z7, Z9, Z1
@@ -10378,15 +11287,22 @@ rows2_maskedStep:
 	ADDQ         R12, AX
 	DECQ         DX
 	JNZ          rows2_maskedStep
-	CMPQ         128(SI), $0x00
-	JE           rows2_maskedStore
-	VPXORD       Z31, Z31, Z31
-	VMAXPS       Z0, Z31, Z0
-	VMAXPS       Z1, Z31, Z1
-	VMAXPS       Z2, Z31, Z2
-	VMAXPS       Z3, Z31, Z3
-	VMAXPS       Z4, Z31, Z4
-	VMAXPS       Z5, Z31, Z5
+
+rows2_maskedTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows2_maskedStep
+	CMPQ   128(SI), $0x00
+	JE     rows2_maskedStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
+	VMAXPS Z1, Z31, Z1
+	VMAXPS Z2, Z31, Z2
+	VMAXPS Z3, Z31, Z3
+	VMAXPS Z4, Z31, Z4
+	VMAXPS Z5, Z31, Z5
 
 rows2_maskedStore:
 	MOVQ    152(SI), CX
@@ -10444,12 +11360,21 @@ rows2_wholeBegun:
 	PREFETCHT0 191(CX)
 	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows2_wholeTail
 
 rows2_wholeStep:
 	VMOVUPS      (DI), Z6
 	VMOVUPS      64(DI), Z7
 	VMOVUPS      128(DI), Z8
+	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   64(DI)(R15*1)
+	PREFETCHT0   128(DI)(R15*1)
 	VBROADCASTSS (AX), Z9
 	VFMADD231PS  Z6, Z9, Z0
 	VFMADD231PS  Z7, Z9, Z1
@@ -10462,15 +11387,22 @@ rows2_wholeStep:
 	ADDQ         R12, AX
 	DECQ         DX
 	JNZ          rows2_wholeStep
-	CMPQ         128(SI), $0x00
-	JE           rows2_wholeStore
-	VPXORD       Z31, Z31, Z31
-	VMAXPS       Z0, Z31, Z0
-	VMAXPS       Z1, Z31, Z1
-	VMAXPS       Z2, Z31, Z2
-	VMAXPS       Z3, Z31, Z3
-	VMAXPS       Z4, Z31, Z4
-	VMAXPS       Z5, Z31, Z5
+
+rows2_wholeTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows2_wholeStep
+	CMPQ   128(SI), $0x00
+	JE     rows2_wholeStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
+	VMAXPS Z1, Z31, Z1
+	VMAXPS Z2, Z31, Z2
+	VMAXPS Z3, Z31, Z3
+	VMAXPS Z4, Z31, Z4
+	VMAXPS Z5, Z31, Z5
 
 rows2_wholeStore:
 	MOVQ    152(SI), CX
@@ -10578,12 +11510,21 @@ rows3_maskedBegun:
 	PREFETCHT0 191(CX)
 	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows3_maskedTail
 
 rows3_maskedStep:
 	VMOVUPS      (DI), Z9
 	VMOVUPS      64(DI), Z10
 	VMOVUPS.Z    128(DI), K1, Z11
+	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   64(DI)(R15*1)
+	PREFETCHT0   128(DI)(R15*1)
 	VBROADCASTSS (AX), Z12
 	VFMADD231PS  Z9, Z12, Z0
 	VFMADD231PS  Z10, Z12, Z1
@@ -10600,18 +11541,25 @@ rows3_maskedStep:
 	ADDQ         R12, AX
 	DECQ         DX
 	JNZ          rows3_maskedStep
-	CMPQ         128(SI), $0x00
-	JE           rows3_maskedStore
-	VPXORD       Z31, Z31, Z31
-	VMAXPS       Z0, Z31, Z0
-	VMAXPS       Z1, Z31, Z1
-	VMAXPS       Z2, Z31, Z2
-	VMAXPS       Z3, Z31, Z3
-	VMAXPS       Z4, Z31, Z4
-	VMAXPS       Z5, Z31, Z5
-	VMAXPS       Z6, Z31, Z6
-	VMAXPS       Z7, Z31, Z7
-	VMAXPS       Z8, Z31, Z8
+
+rows3_maskedTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows3_maskedStep
+	CMPQ   128(SI), $0x00
+	JE     rows3_maskedStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
+	VMAXPS Z1, Z31, Z1
+	VMAXPS Z2, Z31, Z2
+	VMAXPS Z3, Z31, Z3
+	VMAXPS Z4, Z31, Z4
+	VMAXPS Z5, Z31, Z5
+	VMAXPS Z6, Z31, Z6
+	VMAXPS Z7, Z31, Z7
+	VMAXPS Z8, Z31, Z8
 
 rows3_maskedStore:
 	MOVQ    152(SI), CX
@@ -10688,12 +11636,21 @@ rows3_wholeBegun:
 	PREFETCHT0 191(CX)
 	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows3_wholeTail
 
 rows3_wholeStep:
 	VMOVUPS      (DI), Z9
 	VMOVUPS      64(DI), Z10
 	VMOVUPS      128(DI), Z11
+	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   64(DI)(R15*1)
+	PREFETCHT0   128(DI)(R15*1)
 	VBROADCASTSS (AX), Z12
 	VFMADD231PS  Z9, Z12, Z0
 	VFMADD231PS  Z10, Z12, Z1
@@ -10710,18 +11667,25 @@ rows3_wholeStep:
 	ADDQ         R12, AX
 	DECQ         DX
 	JNZ          rows3_wholeStep
-	CMPQ         128(SI), $0x00
-	JE           rows3_wholeStore
-	VPXORD       Z31, Z31, Z31
-	VMAXPS       Z0, Z31, Z0
-	VMAXPS       Z1, Z31, Z1
-	VMAXPS       Z2, Z31, Z2
-	VMAXPS       Z3, Z31, Z3
-	VMAXPS       Z4, Z31, Z4
-	VMAXPS       Z5, Z31, Z5
-	VMAXPS       Z6, Z31, Z6
-	VMAXPS       Z7, Z31, Z7
-	VMAXPS       Z8, Z31, Z8
+
+rows3_wholeTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows3_wholeStep
+	CMPQ   128(SI), $0x00
+	JE     rows3_wholeStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
+	VMAXPS Z1, Z31, Z1
+	VMAXPS Z2, Z31, Z2
+	VMAXPS Z3, Z31, Z3
+	VMAXPS Z4, Z31, Z4
+	VMAXPS Z5, Z31, Z5
+	VMAXPS Z6, Z31, Z6
+	VMAXPS Z7, Z31, Z7
+	VMAXPS Z8, Z31, Z8
 
 rows3_wholeStore:
 	MOVQ    152(SI), CX
@@ -10848,12 +11812,21 @@ rows4_maskedBegun:
 	PREFETCHT0 191(CX)
 	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows4_maskedTail
 
 rows4_maskedStep:
 	VMOVUPS      (DI), Z12
 	VMOVUPS      64(DI), Z13
 	VMOVUPS.Z    128(DI), K1, Z14
+	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   64(DI)(R15*1)
+	PREFETCHT0   128(DI)(R15*1)
 	VBROADCASTSS (AX), Z15
 	VFMADD231PS  Z12, Z15, Z0
 	VFMADD231PS  Z13, Z15, Z1
@@ -10874,21 +11847,28 @@ rows4_maskedStep:
 	ADDQ         R12, AX
 	DECQ         DX
 	JNZ          rows4_maskedStep
-	CMPQ         128(SI), $0x00
-	JE           rows4_maskedStore
-	VPXORD       Z31, Z31, Z31
-	VMAXPS       Z0, Z31, Z0
-	VMAXPS       Z1, Z31, Z1
-	VMAXPS       Z2, Z31, Z2
-	VMAXPS       Z3, Z31, Z3
-	VMAXPS       Z4, Z31, Z4
-	VMAXPS       Z5, Z31, Z5
-	VMAXPS       Z6, Z31, Z6
-	VMAXPS       Z7, Z31, Z7
-	VMAXPS       Z8, Z31, Z8
-	VMAXPS       Z9, Z31, Z9
-	VMAXPS       Z10, Z31, Z10
-	VMAXPS       Z11, Z31, Z11
+
+rows4_maskedTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows4_maskedStep
+	CMPQ   128(SI), $0x00
+	JE     rows4_maskedStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
+	VMAXPS Z1, Z31, Z1
+	VMAXPS Z2, Z31, Z2
+	VMAXPS Z3, Z31, Z3
+	VMAXPS Z4, Z31, Z4
+	VMAXPS Z5, Z31, Z5
+	VMAXPS Z6, Z31, Z6
+	VMAXPS Z7, Z31, Z7
+	VMAXPS Z8, Z31, Z8
+	VMAXPS Z9, Z31, Z9
+	VMAXPS Z10, Z31, Z10
+	VMAXPS Z11, Z31, Z11
 
 rows4_maskedStore:
 	MOVQ    152(SI), CX
@@ -10984,12 +11964,21 @@ rows4_wholeBegun:
 	PREFETCHT0 191(CX)
 	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows4_wholeTail
 
 rows4_wholeStep:
 	VMOVUPS      (DI), Z12
 	VMOVUPS      64(DI), Z13
 	VMOVUPS      128(DI), Z14
+	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   64(DI)(R15*1)
+	PREFETCHT0   128(DI)(R15*1)
 	VBROADCASTSS (AX), Z15
 	VFMADD231PS  Z12, Z15, Z0
 	VFMADD231PS  Z13, Z15, Z1
@@ -11010,21 +11999,28 @@ rows4_wholeStep:
 	ADDQ         R12, AX
 	DECQ         DX
 	JNZ          rows4_wholeStep
-	CMPQ         128(SI), $0x00
-	JE           rows4_wholeStore
-	VPXORD       Z31, Z31, Z31
-	VMAXPS       Z0, Z31, Z0
-	VMAXPS       Z1, Z31, Z1
-	VMAXPS       Z2, Z31, Z2
-	VMAXPS       Z3, Z31, Z3
-	VMAXPS       Z4, Z31, Z4
-	VMAXPS       Z5, Z31, Z5
-	VMAXPS       Z6, Z31, Z6
-	VMAXPS       Z7, Z31, Z7
-	VMAXPS       Z8, Z31, Z8
-	VMAXPS       Z9, Z31, Z9
-	VMAXPS       Z10, Z31, Z10
-	VMAXPS       Z11, Z31, Z11
+
+rows4_wholeTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows4_wholeStep
+	CMPQ   128(SI), $0x00
+	JE     rows4_wholeStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
+	VMAXPS Z1, Z31, Z1
+	VMAXPS Z2, Z31, Z2
+	VMAXPS Z3, Z31, Z3
+	VMAXPS Z4, Z31, Z4
+	VMAXPS Z5, Z31, Z5
+	VMAXPS Z6, Z31, Z6
+	VMAXPS Z7, Z31, Z7
+	VMAXPS Z8, Z31, Z8
+	VMAXPS Z9, Z31, Z9
+	VMAXPS Z10, Z31, Z10
+	VMAXPS Z11, Z31, Z11
 
 rows4_wholeStore:
 	MOVQ    152(SI), CX
@@ -11170,12 +12166,21 @@ rows5_maskedBegun:
 	PREFETCHT0 191(CX)
 	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows5_maskedTail
 
 rows5_maskedStep:
 	VMOVUPS      (DI), Z15
 	VMOVUPS      64(DI), Z16
 	VMOVUPS.Z    128(DI), K1, Z17
+	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   64(DI)(R15*1)
+	PREFETCHT0   128(DI)(R15*1)
 	VBROADCASTSS (AX), Z18
 	VFMADD231PS  Z15, Z18, Z0
 	VFMADD231PS  Z16, Z18, Z1
@@ -11200,24 +12205,31 @@ rows5_maskedStep:
 	ADDQ         R12, AX
 	DECQ         DX
 	JNZ          rows5_maskedStep
-	CMPQ         128(SI), $0x00
-	JE           rows5_maskedStore
-	VPXORD       Z31, Z31, Z31
-	VMAXPS       Z0, Z31, Z0
-	VMAXPS       Z1, Z31, Z1
-	VMAXPS       Z2, Z31, Z2
-	VMAXPS       Z3, Z31, Z3
-	VMAXPS       Z4, Z31, Z4
-	VMAXPS       Z5, Z31, Z5
-	VMAXPS       Z6, Z31, Z6
-	VMAXPS       Z7, Z31, Z7
-	VMAXPS       Z8, Z31, Z8
-	VMAXPS       Z9, Z31, Z9
-	VMAXPS       Z10, Z31, Z10
-	VMAXPS       Z11, Z31, Z11
-	VMAXPS       Z12, Z31, Z12
-	VMAXPS       Z13, Z31, Z13
-	VMAXPS       Z14, Z31, Z14
+
+rows5_maskedTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows5_maskedStep
+	CMPQ   128(SI), $0x00
+	JE     rows5_maskedStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
+	VMAXPS Z1, Z31, Z1
+	VMAXPS Z2, Z31, Z2
+	VMAXPS Z3, Z31, Z3
+	VMAXPS Z4, Z31, Z4
+	VMAXPS Z5, Z31, Z5
+	VMAXPS Z6, Z31, Z6
+	VMAXPS Z7, Z31, Z7
+	VMAXPS Z8, Z31, Z8
+	VMAXPS Z9, Z31, Z9
+	VMAXPS Z10, Z31, Z10
+	VMAXPS Z11, Z31, Z11
+	VMAXPS Z12, Z31, Z12
+	VMAXPS Z13, Z31, Z13
+	VMAXPS Z14, Z31, Z14
 
 rows5_maskedStore:
 	MOVQ    152(SI), CX
@@ -11332,12 +12344,21 @@ rows5_wholeBegun:
 	PREFETCHT0 191(CX)
 	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows5_wholeTail
 
 rows5_wholeStep:
 	VMOVUPS      (DI), Z15
 	VMOVUPS      64(DI), Z16
 	VMOVUPS      128(DI), Z17
+	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   64(DI)(R15*1)
+	PREFETCHT0   128(DI)(R15*1)
 	VBROADCASTSS (AX), Z18
 	VFMADD231PS  Z15, Z18, Z0
 	VFMADD231PS  Z16, Z18, Z1
@@ -11362,24 +12383,31 @@ rows5_wholeStep:
 	ADDQ         R12, AX
 	DECQ         DX
 	JNZ          rows5_wholeStep
-	CMPQ         128(SI), $0x00
-	JE           rows5_wholeStore
-	VPXORD       Z31, Z31, Z31
-	VMAXPS       Z0, Z31, Z0
-	VMAXPS       Z1, Z31, Z1
-	VMAXPS       Z2, Z31, Z2
-	VMAXPS       Z3, Z31, Z3
-	VMAXPS       Z4, Z31, Z4
-	VMAXPS       Z5, Z31, Z5
-	VMAXPS       Z6, Z31, Z6
-	VMAXPS       Z7, Z31, Z7
-	VMAXPS       Z8, Z31, Z8
-	VMAXPS       Z9, Z31, Z9
-	VMAXPS       Z10, Z31, Z10
-	VMAXPS       Z11, Z31, Z11
-	VMAXPS       Z12, Z31, Z12
-	VMAXPS       Z13, Z31, Z13
-	VMAXPS       Z14, Z31, Z14
+
+rows5_wholeTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows5_wholeStep
+	CMPQ   128(SI), $0x00
+	JE     rows5_wholeStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
+	VMAXPS Z1, Z31, Z1
+	VMAXPS Z2, Z31, Z2
+	VMAXPS Z3, Z31, Z3
+	VMAXPS Z4, Z31, Z4
+	VMAXPS Z5, Z31, Z5
+	VMAXPS Z6, Z31, Z6
+	VMAXPS Z7, Z31, Z7
+	VMAXPS Z8, Z31, Z8
+	VMAXPS Z9, Z31, Z9
+	VMAXPS Z10, Z31, Z10
+	VMAXPS Z11, Z31, Z11
+	VMAXPS Z12, Z31, Z12
+	VMAXPS Z13, Z31, Z13
+	VMAXPS Z14, Z31, Z14
 
 rows5_wholeStore:
 	MOVQ    152(SI), CX
@@ -11544,12 +12572,21 @@ rows6_maskedBegun:
 	PREFETCHT0 191(CX)
 	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows6_maskedTail
 
 rows6_maskedStep:
 	VMOVUPS      (DI), Z18
 	VMOVUPS      64(DI), Z19
 	VMOVUPS.Z    128(DI), K1, Z20
+	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   64(DI)(R15*1)
+	PREFETCHT0   128(DI)(R15*1)
 	VBROADCASTSS (AX), Z21
 	VFMADD231PS  Z18, Z21, Z0
 	VFMADD231PS  Z19, Z21, Z1
@@ -11578,27 +12615,34 @@ rows6_maskedStep:
 	ADDQ         R12, AX
 	DECQ         DX
 	JNZ          rows6_maskedStep
-	CMPQ         128(SI), $0x00
-	JE           rows6_maskedStore
-	VPXORD       Z31, Z31, Z31
-	VMAXPS       Z0, Z31, Z0
-	VMAXPS       Z1, Z31, Z1
-	VMAXPS       Z2, Z31, Z2
-	VMAXPS       Z3, Z31, Z3
-	VMAXPS       Z4, Z31, Z4
-	VMAXPS       Z5, Z31, Z5
-	VMAXPS       Z6, Z31, Z6
-	VMAXPS       Z7, Z31, Z7
-	VMAXPS       Z8, Z31, Z8
-	VMAXPS       Z9, Z31, Z9
-	VMAXPS       Z10, Z31, Z10
-	VMAXPS       Z11, Z31, Z11
-	VMAXPS       Z12, Z31, Z12
-	VMAXPS       Z13, Z31, Z13
-	VMAXPS       Z14, Z31, Z14
-	VMAXPS       Z15, Z31, Z15
-	VMAXPS       Z16, Z31, Z16
-	VMAXPS       Z17, Z31, Z17
+
+rows6_maskedTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows6_maskedStep
+	CMPQ   128(SI), $0x00
+	JE     rows6_maskedStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
+	VMAXPS Z1, Z31, Z1
+	VMAXPS Z2, Z31, Z2
+	VMAXPS Z3, Z31, Z3
+	VMAXPS Z4, Z31, Z4
+	VMAXPS Z5, Z31, Z5
+	VMAXPS Z6, Z31, Z6
+	VMAXPS Z7, Z31, Z7
+	VMAXPS Z8, Z31, Z8
+	VMAXPS Z9, Z31, Z9
+	VMAXPS Z10, Z31, Z10
+	VMAXPS Z11, Z31, Z11
+	VMAXPS Z12, Z31, Z12
+	VMAXPS Z13, Z31, Z13
+	VMAXPS Z14, Z31, Z14
+	VMAXPS Z15, Z31, Z15
+	VMAXPS Z16, Z31, Z16
+	VMAXPS Z17, Z31, Z17
 
 rows6_maskedStore:
 	MOVQ    152(SI), CX
@@ -11732,12 +12776,21 @@ rows6_wholeBegun:
 	PREFETCHT0 191(CX)
 	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows6_wholeTail
 
 rows6_wholeStep:
 	VMOVUPS      (DI), Z18
 	VMOVUPS      64(DI), Z19
 	VMOVUPS      128(DI), Z20
+	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   64(DI)(R15*1)
+	PREFETCHT0   128(DI)(R15*1)
 	VBROADCASTSS (AX), Z21
 	VFMADD231PS  Z18, Z21, Z0
 	VFMADD231PS  Z19, Z21, Z1
@@ -11766,27 +12819,34 @@ rows6_wholeStep:
 	ADDQ         R12, AX
 	DECQ         DX
 	JNZ          rows6_wholeStep
-	CMPQ         128(SI), $0x00
-	JE           rows6_wholeStore
-	VPXORD       Z31, Z31, Z31
-	VMAXPS       Z0, Z31, Z0
-	VMAXPS       Z1, Z31, Z1
-	VMAXPS       Z2, Z31, Z2
-	VMAXPS       Z3, Z31, Z3
-	VMAXPS       Z4, Z31, Z4
-	VMAXPS       Z5, Z31, Z5
-	VMAXPS       Z6, Z31, Z6
-	VMAXPS       Z7, Z31, Z7
-	VMAXPS       Z8, Z31, Z8
-	VMAXPS       Z9, Z31, Z9
-	VMAXPS       Z10, Z31, Z10
-	VMAXPS       Z11, Z31, Z11
-	VMAXPS       Z12, Z31, Z12
-	VMAXPS       Z13, Z31, Z13
-	VMAXPS       Z14, Z31, Z14
-	VMAXPS       Z15, Z31, Z15
-	VMAXPS       Z16, Z31, Z16
-	VMAXPS       Z17, Z31, Z17
+
+rows6_wholeTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows6_wholeStep
+	CMPQ   128(SI), $0x00
+	JE     rows6_wholeStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
+	VMAXPS Z1, Z31, Z1
+	VMAXPS Z2, Z31, Z2
+	VMAXPS Z3, Z31, Z3
+	VMAXPS Z4, Z31, Z4
+	VMAXPS Z5, Z31, Z5
+	VMAXPS Z6, Z31, Z6
+	VMAXPS Z7, Z31, Z7
+	VMAXPS Z8, Z31, Z8
+	VMAXPS Z9, Z31, Z9
+	VMAXPS Z10, Z31, Z10
+	VMAXPS Z11, Z31, Z11
+	VMAXPS Z12, Z31, Z12
+	VMAXPS Z13, Z31, Z13
+	VMAXPS Z14, Z31, Z14
+	VMAXPS Z15, Z31, Z15
+	VMAXPS Z16, Z31, Z16
+	VMAXPS Z17, Z31, Z17
 
 rows6_wholeStore:
 	MOVQ    152(SI), CX
@@ -11970,12 +13030,21 @@ rows7_maskedBegun:
 	PREFETCHT0 191(CX)
 	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows7_maskedTail
 
 rows7_maskedStep:
 	VMOVUPS      (DI), Z21
 	VMOVUPS      64(DI), Z22
 	VMOVUPS.Z    128(DI), K1, Z23
+	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   64(DI)(R15*1)
+	PREFETCHT0   128(DI)(R15*1)
 	VBROADCASTSS (AX), Z24
 	VFMADD231PS  Z21, Z24, Z0
 	VFMADD231PS  Z22, Z24, Z1
@@ -12008,30 +13077,37 @@ rows7_maskedStep:
 	ADDQ         R12, AX
 	DECQ         DX
 	JNZ          rows7_maskedStep
-	CMPQ         128(SI), $0x00
-	JE           rows7_maskedStore
-	VPXORD       Z31, Z31, Z31
-	VMAXPS       Z0, Z31, Z0
-	VMAXPS       Z1, Z31, Z1
-	VMAXPS       Z2, Z31, Z2
-	VMAXPS       Z3, Z31, Z3
-	VMAXPS       Z4, Z31, Z4
-	VMAXPS       Z5, Z31, Z5
-	VMAXPS       Z6, Z31, Z6
-	VMAXPS       Z7, Z31, Z7
-	VMAXPS       Z8, Z31, Z8
-	VMAXPS       Z9, Z31, Z9
-	VMAXPS       Z10, Z31, Z10
-	VMAXPS       Z11, Z31, Z11
-	VMAXPS       Z12, Z31, Z12
-	VMAXPS       Z13, Z31, Z13
-	VMAXPS       Z14, Z31, Z14
-	VMAXPS       Z15, Z31, Z15
-	VMAXPS       Z16, Z31, Z16
-	VMAXPS       Z17, Z31, Z17
-	VMAXPS       Z18, Z31, Z18
-	VMAXPS       Z19, Z31, Z19
-	VMAXPS       Z20, Z31, Z20
+
+rows7_maskedTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows7_maskedStep
+	CMPQ   128(SI), $0x00
+	JE     rows7_maskedStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
+	VMAXPS Z1, Z31, Z1
+	VMAXPS Z2, Z31, Z2
+	VMAXPS Z3, Z31, Z3
+	VMAXPS Z4, Z31, Z4
+	VMAXPS Z5, Z31, Z5
+	VMAXPS Z6, Z31, Z6
+	VMAXPS Z7, Z31, Z7
+	VMAXPS Z8, Z31, Z8
+	VMAXPS Z9, Z31, Z9
+	VMAXPS Z10, Z31, Z10
+	VMAXPS Z11, Z31, Z11
+	VMAXPS Z12, Z31, Z12
+	VMAXPS Z13, Z31, Z13
+	VMAXPS Z14, Z31, Z14
+	VMAXPS Z15, Z31, Z15
+	VMAXPS Z16, Z31, Z16
+	VMAXPS Z17, Z31, Z17
+	VMAXPS Z18, Z31, Z18
+	VMAXPS Z19, Z31, Z19
+	VMAXPS Z20, Z31, Z20
 
 rows7_maskedStore:
 	MOVQ    152(SI), CX
@@ -12184,12 +13260,21 @@ rows7_wholeBegun:
 	PREFETCHT0 191(CX)
 	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows7_wholeTail
 
 rows7_wholeStep:
 	VMOVUPS      (DI), Z21
 	VMOVUPS      64(DI), Z22
 	VMOVUPS      128(DI), Z23
+	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   64(DI)(R15*1)
+	PREFETCHT0   128(DI)(R15*1)
 	VBROADCASTSS (AX), Z24
 	VFMADD231PS  Z21, Z24, Z0
 	VFMADD231PS  Z22, Z24, Z1
@@ -12222,30 +13307,37 @@ rows7_wholeStep:
 	ADDQ         R12, AX
 	DECQ         DX
 	JNZ          rows7_wholeStep
-	CMPQ         128(SI), $0x00
-	JE           rows7_wholeStore
-	VPXORD       Z31, Z31, Z31
-	VMAXPS       Z0, Z31, Z0
-	VMAXPS       Z1, Z31, Z1
-	VMAXPS       Z2, Z31, Z2
-	VMAXPS       Z3, Z31, Z3
-	VMAXPS       Z4, Z31, Z4
-	VMAXPS       Z5, Z31, Z5
-	VMAXPS       Z6, Z31, Z6
-	VMAXPS       Z7, Z31, Z7
-	VMAXPS       Z8, Z31, Z8
-	VMAXPS       Z9, Z31, Z9
-	VMAXPS       Z10, Z31, Z10
-	VMAXPS       Z11, Z31, Z11
-	VMAXPS       Z12, Z31, Z12
-	VMAXPS       Z13, Z31, Z13
-	VMAXPS       Z14, Z31, Z14
-	VMAXPS       Z15, Z31, Z15
-	VMAXPS       Z16, Z31, Z16
-	VMAXPS       Z17, Z31, Z17
-	VMAXPS       Z18, Z31, Z18
-	VMAXPS       Z19, Z31, Z19
-	VMAXPS       Z20, Z31, Z20
+
+rows7_wholeTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows7_wholeStep
+	CMPQ   128(SI), $0x00
+	JE     rows7_wholeStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
+	VMAXPS Z1, Z31, Z1
+	VMAXPS Z2, Z31, Z2
+	VMAXPS Z3, Z31, Z3
+	VMAXPS Z4, Z31, Z4
+	VMAXPS Z5, Z31, Z5
+	VMAXPS Z6, Z31, Z6
+	VMAXPS Z7, Z31, Z7
+	VMAXPS Z8, Z31, Z8
+	VMAXPS Z9, Z31, Z9
+	VMAXPS Z10, Z31, Z10
+	VMAXPS Z11, Z31, Z11
+	VMAXPS Z12, Z31, Z12
+	VMAXPS Z13, Z31, Z13
+	VMAXPS Z14, Z31, Z14
+	VMAXPS Z15, Z31, Z15
+	VMAXPS Z16, Z31, Z16
+	VMAXPS Z17, Z31, Z17
+	VMAXPS Z18, Z31, Z18
+	VMAXPS Z19, Z31, Z19
+	VMAXPS Z20, Z31, Z20
 
 rows7_wholeStore:
 	MOVQ    152(SI), CX
@@ -12448,12 +13540,21 @@ rows8_maskedBegun:
 	PREFETCHT0 191(CX)
 	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows8_maskedTail
 
 rows8_maskedStep:
 	VMOVUPS      (DI), Z24
 	VMOVUPS      64(DI), Z25
 	VMOVUPS.Z    128(DI), K1, Z26
+	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   64(DI)(R15*1)
+	PREFETCHT0   128(DI)(R15*1)
 	VBROADCASTSS (AX), Z27
 	VFMADD231PS  Z24, Z27, Z0
 	VFMADD231PS  Z25, Z27, Z1
@@ -12490,33 +13591,40 @@ rows8_maskedStep:
 	ADDQ         R12, AX
 	DECQ         DX
 	JNZ          rows8_maskedStep
-	CMPQ         128(SI), $0x00
-	JE           rows8_maskedStore
-	VPXORD       Z31, Z31, Z31
-	VMAXPS       Z0, Z31, Z0
-	VMAXPS       Z1, Z31, Z1
-	VMAXPS       Z2, Z31, Z2
-	VMAXPS       Z3, Z31, Z3
-	VMAXPS       Z4, Z31, Z4
-	VMAXPS       Z5, Z31, Z5
-	VMAXPS       Z6, Z31, Z6
-	VMAXPS       Z7, Z31, Z7
-	VMAXPS       Z8, Z31, Z8
-	VMAXPS       Z9, Z31, Z9
-	VMAXPS       Z10, Z31, Z10
-	VMAXPS       Z11, Z31, Z11
-	VMAXPS       Z12, Z31, Z12
-	VMAXPS       Z13, Z31, Z13
-	VMAXPS       Z14, Z31, Z14
-	VMAXPS       Z15, Z31, Z15
-	VMAXPS       Z16, Z31, Z16
-	VMAXPS       Z17, Z31, Z17
-	VMAXPS       Z18, Z31, Z18
-	VMAXPS       Z19, Z31, Z19
-	VMAXPS       Z20, Z31, Z20
-	VMAXPS       Z21, Z31, Z21
-	VMAXPS       Z22, Z31, Z22
-	VMAXPS       Z23, Z31, Z23
+
+rows8_maskedTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows8_maskedStep
+	CMPQ   128(SI), $0x00
+	JE     rows8_maskedStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
+	VMAXPS Z1, Z31, Z1
+	VMAXPS Z2, Z31, Z2
+	VMAXPS Z3, Z31, Z3
+	VMAXPS Z4, Z31, Z4
+	VMAXPS Z5, Z31, Z5
+	VMAXPS Z6, Z31, Z6
+	VMAXPS Z7, Z31, Z7
+	VMAXPS Z8, Z31, Z8
+	VMAXPS Z9, Z31, Z9
+	VMAXPS Z10, Z31, Z10
+	VMAXPS Z11, Z31, Z11
+	VMAXPS Z12, Z31, Z12
+	VMAXPS Z13, Z31, Z13
+	VMAXPS Z14, Z31, Z14
+	VMAXPS Z15, Z31, Z15
+	VMAXPS Z16, Z31, Z16
+	VMAXPS Z17, Z31, Z17
+	VMAXPS Z18, Z31, Z18
+	VMAXPS Z19, Z31, Z19
+	VMAXPS Z20, Z31, Z20
+	VMAXPS Z21, Z31, Z21
+	VMAXPS Z22, Z31, Z22
+	VMAXPS Z23, Z31, Z23
 
 rows8_maskedStore:
 	MOVQ    152(SI), CX
@@ -12688,12 +13796,21 @@ rows8_wholeBegun:
 	PREFETCHT0 191(CX)
 	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows8_wholeTail
 
 rows8_wholeStep:
 	VMOVUPS      (DI), Z24
 	VMOVUPS      64(DI), Z25
 	VMOVUPS      128(DI), Z26
+	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   64(DI)(R15*1)
+	PREFETCHT0   128(DI)(R15*1)
 	VBROADCASTSS (AX), Z27
 	VFMADD231PS  Z24, Z27, Z0
 	VFMADD231PS  Z25, Z27, Z1
@@ -12730,33 +13847,40 @@ rows8_wholeStep:
 	ADDQ         R12, AX
 	DECQ         DX
 	JNZ          rows8_wholeStep
-	CMPQ         128(SI), $0x00
-	JE           rows8_wholeStore
-	VPXORD       Z31, Z31, Z31
-	VMAXPS       Z0, Z31, Z0
-	VMAXPS       Z1, Z31, Z1
-	VMAXPS       Z2, Z31, Z2
-	VMAXPS       Z3, Z31, Z3
-	VMAXPS       Z4, Z31, Z4
-	VMAXPS       Z5, Z31, Z5
-	VMAXPS       Z6, Z31, Z6
-	VMAXPS       Z7, Z31, Z7
-	VMAXPS       Z8, Z31, Z8
-	VMAXPS       Z9, Z31, Z9
-	VMAXPS       Z10, Z31, Z10
-	VMAXPS       Z11, Z31, Z11
-	VMAXPS       Z12, Z31, Z12
-	VMAXPS       Z13, Z31, Z13
-	VMAXPS       Z14, Z31, Z14
-	VMAXPS       Z15, Z31, Z15
-	VMAXPS       Z16, Z31, Z16
-	VMAXPS       Z17, Z31, Z17
-	VMAXPS       Z18, Z31, Z18
-	VMAXPS       Z19, Z31, Z19
-	VMAXPS       Z20, Z31, Z20
-	VMAXPS       Z21, Z31, Z21
-	VMAXPS       Z22, Z31, Z22
-	VMAXPS       Z23, Z31, Z23
+
+rows8_wholeTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows8_wholeStep
+	CMPQ   128(SI), $0x00
+	JE     rows8_wholeStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
+	VMAXPS Z1, Z31, Z1
+	VMAXPS Z2, Z31, Z2
+	VMAXPS Z3, Z31, Z3
+	VMAXPS Z4, Z31, Z4
+	VMAXPS Z5, Z31, Z5
+	VMAXPS Z6, Z31, Z6
+	VMAXPS Z7, Z31, Z7
+	VMAXPS Z8, Z31, Z8
+	VMAXPS Z9, Z31, Z9
+	VMAXPS Z10, Z31, Z10
+	VMAXPS Z11, Z31, Z11
+	VMAXPS Z12, Z31, Z12
+	VMAXPS Z13, Z31, Z13
+	VMAXPS Z14, Z31, Z14
+	VMAXPS Z15, Z31, Z15
+	VMAXPS Z16, Z31, Z16
+	VMAXPS Z17, Z31, Z17
+	VMAXPS Z18, Z31, Z18
+	VMAXPS Z19, Z31, Z19
+	VMAXPS Z20, Z31, Z20
+	VMAXPS Z21, Z31, Z21
+	VMAXPS Z22, Z31, Z22
+	VMAXPS Z23, Z31, Z23
 
 rows8_wholeStore:
 	MOVQ    152(SI), CX
@@ -12906,13 +14030,23 @@ rows1_maskedBegun:
 	PREFETCHT0 255(CX)
 	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows1_maskedTail
 
 rows1_maskedStep:
 	VMOVUPS      (DI), Z4
 	VMOVUPS      64(DI), Z5
 	VMOVUPS      128(DI), Z6
 	VMOVUPS.Z    192(DI), K1, Z7
+	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   64(DI)(R15*1)
+	PREFETCHT0   128(DI)(R15*1)
+	PREFETCHT0   192(DI)(R15*1)
 	VBROADCASTSS (AX), Z8
 	VFMADD231PS  Z4, Z8, Z0
 	VFMADD231PS  Z5, Z8, Z1
@@ -12922,13 +14056,20 @@ rows1_maskedStep:
 	ADDQ         R12, AX
 	DECQ         DX
 	JNZ          rows1_maskedStep
-	CMPQ         128(SI), $0x00
-	JE           rows1_maskedStore
-	VPXORD       Z31, Z31, Z31
-	VMAXPS       Z0, Z31, Z0
-	VMAXPS       Z1, Z31, Z1
-	VMAXPS       Z2, Z31, Z2
-	VMAXPS       Z3, Z31, Z3
+
+rows1_maskedTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows1_maskedStep
+	CMPQ   128(SI), $0x00
+	JE     rows1_maskedStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
+	VMAXPS Z1, Z31, Z1
+	VMAXPS Z2, Z31, Z2
+	VMAXPS Z3, Z31, Z3
 
 rows1_maskedStore:
 	MOVQ    152(SI), CX
@@ -12972,13 +14113,23 @@ rows1_wholeBegun:
 	PREFETCHT0 255(CX)
 	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows1_wholeTail
 
 rows1_wholeStep:
 	VMOVUPS      (DI), Z4
 	VMOVUPS      64(DI), Z5
 	VMOVUPS      128(DI), Z6
 	VMOVUPS      192(DI), Z7
+	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   64(DI)(R15*1)
+	PREFETCHT0   128(DI)(R15*1)
+	PREFETCHT0   192(DI)(R15*1)
 	VBROADCASTSS (AX), Z8
 	VFMADD231PS  Z4, Z8, Z0
 	VFMADD231PS  Z5, Z8, Z1
@@ -12988,13 +14139,20 @@ rows1_wholeStep:
 	ADDQ         R12, AX
 	DECQ         DX
 	JNZ          rows1_wholeStep
-	CMPQ         128(SI), $0x00
-	JE           rows1_wholeStore
-	VPXORD       Z31, Z31, Z31
-	VMAXPS       Z0, Z31, Z0
-	VMAXPS       Z1, Z31, Z1
-	VMAXPS       Z2, Z31, Z2
-	VMAXPS       Z3, Z31, Z3
+
+rows1_wholeTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows1_wholeStep
+	CMPQ   128(SI), $0x00
+	JE     rows1_wholeStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
+	VMAXPS Z1, Z31, Z1
+	VMAXPS Z2, Z31, Z2
+	VMAXPS Z3, Z31, Z3
 
 rows1_wholeStore:
 	MOVQ    152(SI), CX
@@ -13092,13 +14250,23 @@ rows2_maskedBegun:
 	PREFETCHT0 255(CX)
 	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows2_maskedTail
 
 rows2_maskedStep:
 	VMOVUPS      (DI), Z8
 	VMOVUPS      64(DI), Z9
 	VMOVUPS      128(DI), Z10
 	VMOVUPS.Z    192(DI), K1, Z11
+	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   64(DI)(R15*1)
+	PREFETCHT0   128(DI)(R15*1)
+	PREFETCHT0   192(DI)(R15*1)
 	VBROADCASTSS (AX), Z12
 	VFMADD231PS  Z8, Z12, Z0
 	VFMADD231PS  Z9, Z12, Z1
@@ -13113,17 +14281,24 @@ rows2_maskedStep:
 	ADDQ         R12, AX
 	DECQ         DX
 	JNZ          rows2_maskedStep
-	CMPQ         128(SI), $0x00
-	JE           rows2_maskedStore
-	VPXORD       Z31, Z31, Z31
-	VMAXPS       Z0, Z31, Z0
-	VMAXPS       Z1, Z31, Z1
-	VMAXPS       Z2, Z31, Z2
-	VMAXPS       Z3, Z31, Z3
-	VMAXPS       Z4, Z31, Z4
-	VMAXPS       Z5, Z31, Z5
-	VMAXPS       Z6, Z31, Z6
-	VMAXPS       Z7, Z31, Z7
+
+rows2_maskedTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows2_maskedStep
+	CMPQ   128(SI), $0x00
+	JE     rows2_maskedStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
+	VMAXPS Z1, Z31, Z1
+	VMAXPS Z2, Z31, Z2
+	VMAXPS Z3, Z31, Z3
+	VMAXPS Z4, Z31, Z4
+	VMAXPS Z5, Z31, Z5
+	VMAXPS Z6, Z31, Z6
+	VMAXPS Z7, Z31, Z7
 
 rows2_maskedStore:
 	MOVQ    152(SI), CX
@@ -13191,13 +14366,23 @@ rows2_wholeBegun:
 	PREFETCHT0 255(CX)
 	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows2_wholeTail
 
 rows2_wholeStep:
 	VMOVUPS      (DI), Z8
 	VMOVUPS      64(DI), Z9
 	VMOVUPS      128(DI), Z10
 	VMOVUPS      192(DI), Z11
+	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   64(DI)(R15*1)
+	PREFETCHT0   128(DI)(R15*1)
+	PREFETCHT0   192(DI)(R15*1)
 	VBROADCASTSS (AX), Z12
 	VFMADD231PS  Z8, Z12, Z0
 	VFMADD231PS  Z9, Z12, Z1
@@ -13212,17 +14397,24 @@ rows2_wholeStep:
 	ADDQ         R12, AX
 	DECQ         DX
 	JNZ          rows2_wholeStep
-	CMPQ         128(SI), $0x00
-	JE           rows2_wholeStore
-	VPXORD       Z31, Z31, Z31
-	VMAXPS       Z0, Z31, Z0
-	VMAXPS       Z1, Z31, Z1
-	VMAXPS       Z2, Z31, Z2
-	VMAXPS       Z3, Z31, Z3
-	VMAXPS       Z4, Z31, Z4
-	VMAXPS       Z5, Z31, Z5
-	VMAXPS       Z6, Z31, Z6
-	VMAXPS       Z7, Z31, Z7
+
+rows2_wholeTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows2_wholeStep
+	CMPQ   128(SI), $0x00
+	JE     rows2_wholeStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
+	VMAXPS Z1, Z31, Z1
+	VMAXPS Z2, Z31, Z2
+	VMAXPS Z3, Z31, Z3
+	VMAXPS Z4, Z31, Z4
+	VMAXPS Z5, Z31, Z5
+	VMAXPS Z6, Z31, Z6
+	VMAXPS Z7, Z31, Z7
 
 rows2_wholeStore:
 	MOVQ    152(SI), CX
@@ -13344,13 +14536,23 @@ rows3_maskedBegun:
 	PREFETCHT0 255(CX)
 	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows3_maskedTail
 
 rows3_maskedStep:
 	VMOVUPS      (DI), Z12
 	VMOVUPS      64(DI), Z13
 	VMOVUPS      128(DI), Z14
 	VMOVUPS.Z    192(DI), K1, Z15
+	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   64(DI)(R15*1)
+	PREFETCHT0   128(DI)(R15*1)
+	PREFETCHT0   192(DI)(R15*1)
 	VBROADCASTSS (AX), Z16
 	VFMADD231PS  Z12, Z16, Z0
 	VFMADD231PS  Z13, Z16, Z1
@@ -13370,21 +14572,28 @@ rows3_maskedStep:
 	ADDQ         R12, AX
 	DECQ         DX
 	JNZ          rows3_maskedStep
-	CMPQ         128(SI), $0x00
-	JE           rows3_maskedStore
-	VPXORD       Z31, Z31, Z31
-	VMAXPS       Z0, Z31, Z0
-	VMAXPS       Z1, Z31, Z1
-	VMAXPS       Z2, Z31, Z2
-	VMAXPS       Z3, Z31, Z3
-	VMAXPS       Z4, Z31, Z4
-	VMAXPS       Z5, Z31, Z5
-	VMAXPS       Z6, Z31, Z6
-	VMAXPS       Z7, Z31, Z7
-	VMAXPS       Z8, Z31, Z8
-	VMAXPS       Z9, Z31, Z9
-	VMAXPS       Z10, Z31, Z10
-	VMAXPS       Z11, Z31, Z11
+
+rows3_maskedTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows3_maskedStep
+	CMPQ   128(SI), $0x00
+	JE     rows3_maskedStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
+	VMAXPS Z1, Z31, Z1
+	VMAXPS Z2, Z31, Z2
+	VMAXPS Z3, Z31, Z3
+	VMAXPS Z4, Z31, Z4
+	VMAXPS Z5, Z31, Z5
+	VMAXPS Z6, Z31, Z6
+	VMAXPS Z7, Z31, Z7
+	VMAXPS Z8, Z31, Z8
+	VMAXPS Z9, Z31, Z9
+	VMAXPS Z10, Z31, Z10
+	VMAXPS Z11, Z31, Z11
 
 rows3_maskedStore:
 	MOVQ    152(SI), CX
@@ -13476,13 +14685,23 @@ rows3_wholeBegun:
 	PREFETCHT0 255(CX)
 	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows3_wholeTail
 
 rows3_wholeStep:
 	VMOVUPS      (DI), Z12
 	VMOVUPS      64(DI), Z13
 	VMOVUPS      128(DI), Z14
 	VMOVUPS      192(DI), Z15
+	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   64(DI)(R15*1)
+	PREFETCHT0   128(DI)(R15*1)
+	PREFETCHT0   192(DI)(R15*1)
 	VBROADCASTSS (AX), Z16
 	VFMADD231PS  Z12, Z16, Z0
 	VFMADD231PS  Z13, Z16, Z1
@@ -13502,21 +14721,28 @@ rows3_wholeStep:
 	ADDQ         R12, AX
 	DECQ         DX
 	JNZ          rows3_wholeStep
-	CMPQ         128(SI), $0x00
-	JE           rows3_wholeStore
-	VPXORD       Z31, Z31, Z31
-	VMAXPS       Z0, Z31, Z0
-	VMAXPS       Z1, Z31, Z1
-	VMAXPS       Z2, Z31, Z2
-	VMAXPS       Z3, Z31, Z3
-	VMAXPS       Z4, Z31, Z4
-	VMAXPS       Z5, Z31, Z5
-	VMAXPS       Z6, Z31, Z6
-	VMAXPS       Z7, Z31, Z7
-	VMAXPS       Z8, Z31, Z8
-	VMAXPS       Z9, Z31, Z9
-	VMAXPS       Z10, Z31, Z10
-	VMAXPS       Z11, Z31, Z11
+
+rows3_wholeTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows3_wholeStep
+	CMPQ   128(SI), $0x00
+	JE     rows3_wholeStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
+	VMAXPS Z1, Z31, Z1
+	VMAXPS Z2, Z31, Z2
+	VMAXPS Z3, Z31, Z3
+	VMAXPS Z4, Z31, Z4
+	VMAXPS Z5, Z31, Z5
+	VMAXPS Z6, Z31, Z6
+	VMAXPS Z7, Z31, Z7
+	VMAXPS Z8, Z31, Z8
+	VMAXPS Z9, Z31, Z9
+	VMAXPS Z10, Z31, Z10
+	VMAXPS Z11, Z31, Z11
 
 rows3_wholeStore:
 	MOVQ    152(SI), CX
@@ -13662,13 +14888,23 @@ rows4_maskedBegun:
 	PREFETCHT0 255(CX)
 	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows4_maskedTail
 
 rows4_maskedStep:
 	VMOVUPS      (DI), Z16
 	VMOVUPS      64(DI), Z17
 	VMOVUPS      128(DI), Z18
 	VMOVUPS.Z    192(DI), K1, Z19
+	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   64(DI)(R15*1)
+	PREFETCHT0   128(DI)(R15*1)
+	PREFETCHT0   192(DI)(R15*1)
 	VBROADCASTSS (AX), Z20
 	VFMADD231PS  Z16, Z20, Z0
 	VFMADD231PS  Z17, Z20, Z1
@@ -13693,25 +14929,32 @@ rows4_maskedStep:
 	ADDQ         R12, AX
 	DECQ         DX
 	JNZ          rows4_maskedStep
-	CMPQ         128(SI), $0x00
-	JE           rows4_maskedStore
-	VPXORD       Z31, Z31, Z31
-	VMAXPS       Z0, Z31, Z0
-	VMAXPS       Z1, Z31, Z1
-	VMAXPS       Z2, Z31, Z2
-	VMAXPS       Z3, Z31, Z3
-	VMAXPS       Z4, Z31, Z4
-	VMAXPS       Z5, Z31, Z5
-	VMAXPS       Z6, Z31, Z6
-	VMAXPS       Z7, Z31, Z7
-	VMAXPS       Z8, Z31, Z8
-	VMAXPS       Z9, Z31, Z9
-	VMAXPS       Z10, Z31, Z10
-	VMAXPS       Z11, Z31, Z11
-	VMAXPS       Z12, Z31, Z12
-	VMAXPS       Z13, Z31, Z13
-	VMAXPS       Z14, Z31, Z14
-	VMAXPS       Z15, Z31, Z15
+
+rows4_maskedTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows4_maskedStep
+	CMPQ   128(SI), $0x00
+	JE     rows4_maskedStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
+	VMAXPS Z1, Z31, Z1
+	VMAXPS Z2, Z31, Z2
+	VMAXPS Z3, Z31, Z3
+	VMAXPS Z4, Z31, Z4
+	VMAXPS Z5, Z31, Z5
+	VMAXPS Z6, Z31, Z6
+	VMAXPS Z7, Z31, Z7
+	VMAXPS Z8, Z31, Z8
+	VMAXPS Z9, Z31, Z9
+	VMAXPS Z10, Z31, Z10
+	VMAXPS Z11, Z31, Z11
+	VMAXPS Z12, Z31, Z12
+	VMAXPS Z13, Z31, Z13
+	VMAXPS Z14, Z31, Z14
+	VMAXPS Z15, Z31, Z15
 
 rows4_maskedStore:
 	MOVQ    152(SI), CX
@@ -13827,13 +15070,23 @@ rows4_wholeBegun:
 	PREFETCHT0 255(CX)
 	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows4_wholeTail
 
 rows4_wholeStep:
 	VMOVUPS      (DI), Z16
 	VMOVUPS      64(DI), Z17
 	VMOVUPS      128(DI), Z18
 	VMOVUPS      192(DI), Z19
+	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   64(DI)(R15*1)
+	PREFETCHT0   128(DI)(R15*1)
+	PREFETCHT0   192(DI)(R15*1)
 	VBROADCASTSS (AX), Z20
 	VFMADD231PS  Z16, Z20, Z0
 	VFMADD231PS  Z17, Z20, Z1
@@ -13858,25 +15111,32 @@ rows4_wholeStep:
 	ADDQ         R12, AX
 	DECQ         DX
 	JNZ          rows4_wholeStep
-	CMPQ         128(SI), $0x00
-	JE           rows4_wholeStore
-	VPXORD       Z31, Z31, Z31
-	VMAXPS       Z0, Z31, Z0
-	VMAXPS       Z1, Z31, Z1
-	VMAXPS       Z2, Z31, Z2
-	VMAXPS       Z3, Z31, Z3
-	VMAXPS       Z4, Z31, Z4
-	VMAXPS       Z5, Z31, Z5
-	VMAXPS       Z6, Z31, Z6
-	VMAXPS       Z7, Z31, Z7
-	VMAXPS       Z8, Z31, Z8
-	VMAXPS       Z9, Z31, Z9
-	VMAXPS       Z10, Z31, Z10
-	VMAXPS       Z11, Z31, Z11
-	VMAXPS       Z12, Z31, Z12
-	VMAXPS       Z13, Z31, Z13
-	VMAXPS       Z14, Z31, Z14
-	VMAXPS       Z15, Z31, Z15
+
+rows4_wholeTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows4_wholeStep
+	CMPQ   128(SI), $0x00
+	JE     rows4_wholeStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
+	VMAXPS Z1, Z31, Z1
+	VMAXPS Z2, Z31, Z2
+	VMAXPS Z3, Z31, Z3
+	VMAXPS Z4, Z31, Z4
+	VMAXPS Z5, Z31, Z5
+	VMAXPS Z6, Z31, Z6
+	VMAXPS Z7, Z31, Z7
+	VMAXPS Z8, Z31, Z8
+	VMAXPS Z9, Z31, Z9
+	VMAXPS Z10, Z31, Z10
+	VMAXPS Z11, Z31, Z11
+	VMAXPS Z12, Z31, Z12
+	VMAXPS Z13, Z31, Z13
+	VMAXPS Z14, Z31, Z14
+	VMAXPS Z15, Z31, Z15
 
 rows4_wholeStore:
 	MOVQ    152(SI), CX
@@ -14046,13 +15306,23 @@ rows5_maskedBegun:
 	PREFETCHT0 255(CX)
 	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows5_maskedTail
 
 rows5_maskedStep:
 	VMOVUPS      (DI), Z20
 	VMOVUPS      64(DI), Z21
 	VMOVUPS      128(DI), Z22
 	VMOVUPS.Z    192(DI), K1, Z23
+	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   64(DI)(R15*1)
+	PREFETCHT0   128(DI)(R15*1)
+	PREFETCHT0   192(DI)(R15*1)
 	VBROADCASTSS (AX), Z24
 	VFMADD231PS  Z20, Z24, Z0
 	VFMADD231PS  Z21, Z24, Z1
@@ -14082,29 +15352,36 @@ rows5_maskedStep:
 	ADDQ         R12, AX
 	DECQ         DX
 	JNZ          rows5_maskedStep
-	CMPQ         128(SI), $0x00
-	JE           rows5_maskedStore
-	VPXORD       Z31, Z31, Z31
-	VMAXPS       Z0, Z31, Z0
-	VMAXPS       Z1, Z31, Z1
-	VMAXPS       Z2, Z31, Z2
-	VMAXPS       Z3, Z31, Z3
-	VMAXPS       Z4, Z31, Z4
-	VMAXPS       Z5, Z31, Z5
-	VMAXPS       Z6, Z31, Z6
-	VMAXPS       Z7, Z31, Z7
-	VMAXPS       Z8, Z31, Z8
-	VMAXPS       Z9, Z31, Z9
-	VMAXPS       Z10, Z31, Z10
-	VMAXPS       Z11, Z31, Z11
-	VMAXPS       Z12, Z31, Z12
-	VMAXPS       Z13, Z31, Z13
-	VMAXPS       Z14, Z31, Z14
-	VMAXPS       Z15, Z31, Z15
-	VMAXPS       Z16, Z31, Z16
-	VMAXPS       Z17, Z31, Z17
-	VMAXPS       Z18, Z31, Z18
-	VMAXPS       Z19, Z31, Z19
+
+rows5_maskedTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows5_maskedStep
+	CMPQ   128(SI), $0x00
+	JE     rows5_maskedStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
+	VMAXPS Z1, Z31, Z1
+	VMAXPS Z2, Z31, Z2
+	VMAXPS Z3, Z31, Z3
+	VMAXPS Z4, Z31, Z4
+	VMAXPS Z5, Z31, Z5
+	VMAXPS Z6, Z31, Z6
+	VMAXPS Z7, Z31, Z7
+	VMAXPS Z8, Z31, Z8
+	VMAXPS Z9, Z31, Z9
+	VMAXPS Z10, Z31, Z10
+	VMAXPS Z11, Z31, Z11
+	VMAXPS Z12, Z31, Z12
+	VMAXPS Z13, Z31, Z13
+	VMAXPS Z14, Z31, Z14
+	VMAXPS Z15, Z31, Z15
+	VMAXPS Z16, Z31, Z16
+	VMAXPS Z17, Z31, Z17
+	VMAXPS Z18, Z31, Z18
+	VMAXPS Z19, Z31, Z19
 
 rows5_maskedStore:
 	MOVQ    152(SI), CX
@@ -14244,13 +15521,23 @@ rows5_wholeBegun:
 	PREFETCHT0 255(CX)
 	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows5_wholeTail
 
 rows5_wholeStep:
 	VMOVUPS      (DI), Z20
 	VMOVUPS      64(DI), Z21
 	VMOVUPS      128(DI), Z22
 	VMOVUPS      192(DI), Z23
+	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   64(DI)(R15*1)
+	PREFETCHT0   128(DI)(R15*1)
+	PREFETCHT0   192(DI)(R15*1)
 	VBROADCASTSS (AX), Z24
 	VFMADD231PS  Z20, Z24, Z0
 	VFMADD231PS  Z21, Z24, Z1
@@ -14280,29 +15567,36 @@ rows5_wholeStep:
 	ADDQ         R12, AX
 	DECQ         DX
 	JNZ          rows5_wholeStep
-	CMPQ         128(SI), $0x00
-	JE           rows5_wholeStore
-	VPXORD       Z31, Z31, Z31
-	VMAXPS       Z0, Z31, Z0
-	VMAXPS       Z1, Z31, Z1
-	VMAXPS       Z2, Z31, Z2
-	VMAXPS       Z3, Z31, Z3
-	VMAXPS       Z4, Z31, Z4
-	VMAXPS       Z5, Z31, Z5
-	VMAXPS       Z6, Z31, Z6
-	VMAXPS       Z7, Z31, Z7
-	VMAXPS       Z8, Z31, Z8
-	VMAXPS       Z9, Z31, Z9
-	VMAXPS       Z10, Z31, Z10
-	VMAXPS       Z11, Z31, Z11
-	VMAXPS       Z12, Z31, Z12
-	VMAXPS       Z13, Z31, Z13
-	VMAXPS       Z14, Z31, Z14
-	VMAXPS       Z15, Z31, Z15
-	VMAXPS       Z16, Z31, Z16
-	VMAXPS       Z17, Z31, Z17
-	VMAXPS       Z18, Z31, Z18
-	VMAXPS       Z19, Z31, Z19
+
+rows5_wholeTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows5_wholeStep
+	CMPQ   128(SI), $0x00
+	JE     rows5_wholeStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
+	VMAXPS Z1, Z31, Z1
+	VMAXPS Z2, Z31, Z2
+	VMAXPS Z3, Z31, Z3
+	VMAXPS Z4, Z31, Z4
+	VMAXPS Z5, Z31, Z5
+	VMAXPS Z6, Z31, Z6
+	VMAXPS Z7, Z31, Z7
+	VMAXPS Z8, Z31, Z8
+	VMAXPS Z9, Z31, Z9
+	VMAXPS Z10, Z31, Z10
+	VMAXPS Z11, Z31, Z11
+	VMAXPS Z12, Z31, Z12
+	VMAXPS Z13, Z31, Z13
+	VMAXPS Z14, Z31, Z14
+	VMAXPS Z15, Z31, Z15
+	VMAXPS Z16, Z31, Z16
+	VMAXPS Z17, Z31, Z17
+	VMAXPS Z18, Z31, Z18
+	VMAXPS Z19, Z31, Z19
 
 rows5_wholeStore:
 	MOVQ    152(SI), CX
@@ -14496,13 +15790,23 @@ rows6_maskedBegun:
 	PREFETCHT0 255(CX)
 	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows6_maskedTail
 
 rows6_maskedStep:
 	VMOVUPS      (DI), Z24
 	VMOVUPS      64(DI), Z25
 	VMOVUPS      128(DI), Z26
 	VMOVUPS.Z    192(DI), K1, Z27
+	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   64(DI)(R15*1)
+	PREFETCHT0   128(DI)(R15*1)
+	PREFETCHT0   192(DI)(R15*1)
 	VBROADCASTSS (AX), Z28
 	VFMADD231PS  Z24, Z28, Z0
 	VFMADD231PS  Z25, Z28, Z1
@@ -14537,33 +15841,40 @@ rows6_maskedStep:
 	ADDQ         R12, AX
 	DECQ         DX
 	JNZ          rows6_maskedStep
-	CMPQ         128(SI), $0x00
-	JE           rows6_maskedStore
-	VPXORD       Z31, Z31, Z31
-	VMAXPS       Z0, Z31, Z0
-	VMAXPS       Z1, Z31, Z1
-	VMAXPS       Z2, Z31, Z2
-	VMAXPS       Z3, Z31, Z3
-	VMAXPS       Z4, Z31, Z4
-	VMAXPS       Z5, Z31, Z5
-	VMAXPS       Z6, Z31, Z6
-	VMAXPS       Z7, Z31, Z7
-	VMAXPS       Z8, Z31, Z8
-	VMAXPS       Z9, Z31, Z9
-	VMAXPS       Z10, Z31, Z10
-	VMAXPS       Z11, Z31, Z11
-	VMAXPS       Z12, Z31, Z12
-	VMAXPS       Z13, Z31, Z13
-	VMAXPS       Z14, Z31, Z14
-	VMAXPS       Z15, Z31, Z15
-	VMAXPS       Z16, Z31, Z16
-	VMAXPS       Z17, Z31, Z17
-	VMAXPS       Z18, Z31, Z18
-	VMAXPS       Z19, Z31, Z19
-	VMAXPS       Z20, Z31, Z20
-	VMAXPS       Z21, Z31, Z21
-	VMAXPS       Z22, Z31, Z22
-	VMAXPS       Z23, Z31, Z23
+
+rows6_maskedTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows6_maskedStep
+	CMPQ   128(SI), $0x00
+	JE     rows6_maskedStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
+	VMAXPS Z1, Z31, Z1
+	VMAXPS Z2, Z31, Z2
+	VMAXPS Z3, Z31, Z3
+	VMAXPS Z4, Z31, Z4
+	VMAXPS Z5, Z31, Z5
+	VMAXPS Z6, Z31, Z6
+	VMAXPS Z7, Z31, Z7
+	VMAXPS Z8, Z31, Z8
+	VMAXPS Z9, Z31, Z9
+	VMAXPS Z10, Z31, Z10
+	VMAXPS Z11, Z31, Z11
+	VMAXPS Z12, Z31, Z12
+	VMAXPS Z13, Z31, Z13
+	VMAXPS Z14, Z31, Z14
+	VMAXPS Z15, Z31, Z15
+	VMAXPS Z16, Z31, Z16
+	VMAXPS Z17, Z31, Z17
+	VMAXPS Z18, Z31, Z18
+	VMAXPS Z19, Z31, Z19
+	VMAXPS Z20, Z31, Z20
+	VMAXPS Z21, Z31, Z21
+	VMAXPS Z22, Z31, Z22
+	VMAXPS Z23, Z31, Z23
 
 rows6_maskedStore:
 	MOVQ    152(SI), CX
@@ -14727,13 +16038,23 @@ rows6_wholeBegun:
 	PREFETCHT0 255(CX)
 	MOVQ       224(SI), AX
 	MOVQ       144(SI), DI
-	MOVQ       88(SI), DX
+	MOVQ       R13, R15
+	SHLQ       $0x04, R15
+	MOVQ       192(SI), CX
+	MOVQ       CX, 200(SI)
+	MOVQ       176(SI), DX
+	TESTQ      DX, DX
+	JZ         rows6_wholeTail
 
 rows6_wholeStep:
 	VMOVUPS      (DI), Z24
 	VMOVUPS      64(DI), Z25
 	VMOVUPS      128(DI), Z26
 	VMOVUPS      192(DI), Z27
+	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   64(DI)(R15*1)
+	PREFETCHT0   128(DI)(R15*1)
+	PREFETCHT0   192(DI)(R15*1)
 	VBROADCASTSS (AX), Z28
 	VFMADD231PS  Z24, Z28, Z0
 	VFMADD231PS  Z25, Z28, Z1
@@ -14768,33 +16089,40 @@ rows6_wholeStep:
 	ADDQ         R12, AX
 	DECQ         DX
 	JNZ          rows6_wholeStep
-	CMPQ         128(SI), $0x00
-	JE           rows6_wholeStore
-	VPXORD       Z31, Z31, Z31
-	VMAXPS       Z0, Z31, Z0
-	VMAXPS       Z1, Z31, Z1
-	VMAXPS       Z2, Z31, Z2
-	VMAXPS       Z3, Z31, Z3
-	VMAXPS       Z4, Z31, Z4
-	VMAXPS       Z5, Z31, Z5
-	VMAXPS       Z6, Z31, Z6
-	VMAXPS       Z7, Z31, Z7
-	VMAXPS       Z8, Z31, Z8
-	VMAXPS       Z9, Z31, Z9
-	VMAXPS       Z10, Z31, Z10
-	VMAXPS       Z11, Z31, Z11
-	VMAXPS       Z12, Z31, Z12
-	VMAXPS       Z13, Z31, Z13
-	VMAXPS       Z14, Z31, Z14
-	VMAXPS       Z15, Z31, Z15
-	VMAXPS       Z16, Z31, Z16
-	VMAXPS       Z17, Z31, Z17
-	VMAXPS       Z18, Z31, Z18
-	VMAXPS       Z19, Z31, Z19
-	VMAXPS       Z20, Z31, Z20
-	VMAXPS       Z21, Z31, Z21
-	VMAXPS       Z22, Z31, Z22
-	VMAXPS       Z23, Z31, Z23
+
+rows6_wholeTail:
+	MOVQ   200(SI), DX
+	MOVQ   $+0, 200(SI)
+	MOVQ   184(SI), R15
+	TESTQ  DX, DX
+	JNZ    rows6_wholeStep
+	CMPQ   128(SI), $0x00
+	JE     rows6_wholeStore
+	VPXORD Z31, Z31, Z31
+	VMAXPS Z0, Z31, Z0
+	VMAXPS Z1, Z31, Z1
+	VMAXPS Z2, Z31, Z2
+	VMAXPS Z3, Z31, Z3
+	VMAXPS Z4, Z31, Z4
+	VMAXPS Z5, Z31, Z5
+	VMAXPS Z6, Z31, Z6
+	VMAXPS Z7, Z31, Z7
+	VMAXPS Z8, Z31, Z8
+	VMAXPS Z9, Z31, Z9
+	VMAXPS Z10, Z31, Z10
+	VMAXPS Z11, Z31, Z11
+	VMAXPS Z12, Z31, Z12
+	VMAXPS Z13, Z31, Z13
+	VMAXPS Z14, Z31, Z14
+	VMAXPS Z15, Z31, Z15
+	VMAXPS Z16, Z31, Z16
+	VMAXPS Z17, Z31, Z17
+	VMAXPS Z18, Z31, Z18
+	VMAXPS Z19, Z31, Z19
+	VMAXPS Z20, Z31, Z20
+	VMAXPS Z21, Z31, Z21
+	VMAXPS Z22, Z31, Z22
+	VMAXPS Z23, Z31, Z23
 
 rows6_wholeStore:
 	MOVQ    152(SI), CX
@@ -14950,6 +16278,11 @@ rows1_wholeStep:
 	VMOVUPS      64(DI)(R15*1), Z5
 	VMOVUPS      128(DI)(R15*1), Z6
 	VMOVUPS      192(DI)(R15*1), Z7
+	MOVL         64(R13), R12
+	PREFETCHT0   (DI)(R12*1)
+	PREFETCHT0   64(DI)(R12*1)
+	PREFETCHT0   128(DI)(R12*1)
+	PREFETCHT0   192(DI)(R12*1)
 	VBROADCASTSS (AX), Z8
 	VFMADD231PS  Z4, Z8, Z0
 	VFMADD231PS  Z5, Z8, Z1
@@ -15067,6 +16400,11 @@ rows2_wholeStep:
 	VMOVUPS      64(DI)(R15*1), Z9
 	VMOVUPS      128(DI)(R15*1), Z10
 	VMOVUPS      192(DI)(R15*1), Z11
+	MOVL         64(R13), R12
+	PREFETCHT0   (DI)(R12*1)
+	PREFETCHT0   64(DI)(R12*1)
+	PREFETCHT0   128(DI)(R12*1)
+	PREFETCHT0   192(DI)(R12*1)
 	VBROADCASTSS (AX), Z12
 	VFMADD231PS  Z8, Z12, Z0
 	VFMADD231PS  Z9, Z12, Z1
@@ -15217,6 +16555,11 @@ rows3_wholeStep:
 	VMOVUPS      64(DI)(R15*1), Z13
 	VMOVUPS      128(DI)(R15*1), Z14
 	VMOVUPS      192(DI)(R15*1), Z15
+	MOVL         64(R13), R12
+	PREFETCHT0   (DI)(R12*1)
+	PREFETCHT0   64(DI)(R12*1)
+	PREFETCHT0   128(DI)(R12*1)
+	PREFETCHT0   192(DI)(R12*1)
 	VBROADCASTSS (AX), Z16
 	VFMADD231PS  Z12, Z16, Z0
 	VFMADD231PS  Z13, Z16, Z1
@@ -15400,6 +16743,11 @@ rows4_wholeStep:
 	VMOVUPS      64(DI)(R15*1), Z17
 	VMOVUPS      128(DI)(R15*1), Z18
 	VMOVUPS      192(DI)(R15*1), Z19
+	MOVL         64(R13), R12
+	PREFETCHT0   (DI)(R12*1)
+	PREFETCHT0   64(DI)(R12*1)
+	PREFETCHT0   128(DI)(R12*1)
+	PREFETCHT0   192(DI)(R12*1)
 	VBROADCASTSS (AX), Z20
 	VFMADD231PS  Z16, Z20, Z0
 	VFMADD231PS  Z17, Z20, Z1
@@ -15616,6 +16964,11 @@ rows5_wholeStep:
 	VMOVUPS      64(DI)(R15*1), Z21
 	VMOVUPS      128(DI)(R15*1), Z22
 	VMOVUPS      192(DI)(R15*1), Z23
+	MOVL         64(R13), R12
+	PREFETCHT0   (DI)(R12*1)
+	PREFETCHT0   64(DI)(R12*1)
+	PREFETCHT0   128(DI)(R12*1)
+	PREFETCHT0   192(DI)(R12*1)
 	VBROADCASTSS (AX), Z24
 	VFMADD231PS  Z20, Z24, Z0
 	VFMADD231PS  Z21, Z24, Z1
@@ -15865,6 +17218,11 @@ rows6_wholeStep:
 	VMOVUPS      64(DI)(R15*1), Z25
 	VMOVUPS      128(DI)(R15*1), Z26
 	VMOVUPS      192(DI)(R15*1), Z27
+	MOVL         64(R13), R12
+	PREFETCHT0   (DI)(R12*1)
+	PREFETCHT0   64(DI)(R12*1)
+	PREFETCHT0   128(DI)(R12*1)
+	PREFETCHT0   192(DI)(R12*1)
 	VBROADCASTSS (AX), Z28
 	VFMADD231PS  Z24, Z28, Z0
 	VFMADD231PS  Z25, Z28, Z1

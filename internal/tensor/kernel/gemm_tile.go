@@ -44,6 +44,7 @@ type shape struct {
 
 	// What pays depends on the caches that CPUs of the tier have, and on how much their vectors take from them.
 	depth    int // of k, where B is packed
+	roomy    int // of op(A), whose rows a panel of B is used for in turn, where the second level is large; else 0
 	tall     int // rows from which packing a large B pays
 	turnWide int // columns from which packing a transposed A pays, where B is read in place
 }
@@ -52,12 +53,15 @@ type shape struct {
 const (
 	stripDepth  = 512      // of k, where B is read in place
 	packedA     = 42 << 10 // of op(A), whose rows a panel of B is used for in turn
+	roomyRows   = 256      // rows of op(A) at most, where there would be room for more
 	packedWidth = 2048     // of columns packed at a time
 	packedWhole = 64 << 10 // of op(A), all of whose rows a panel of B is used for in turn
 	packedFew   = 64       // of columns packed at a time then
 	packedRows  = 16       // of B, copied to all panels before the next rows
 	callWork    = 1 << 25  // multiply-adds of one call of a kernel: it cannot be preempted, this is a millisecond at most
-	packedLeast = 1 << 18  // elements of B from which packing pays
+	packedLeast = 1 << 18  // elements of B from which packing pays, where its rows are a page apart
+	pageRow     = 1 << 10  // a row of so many elements is a page long
+	packedMore  = 1 << 19  // elements of B beyond which packing pays anyway
 	packedWide  = 192      // columns from which packing A pays, where B is packed
 )
 
@@ -82,11 +86,18 @@ func (p *MatMul) multiplyTiles(s *shape, m *scratch) {
 			q.window(i, min(i+flippedRows, p.M), 0, p.N)
 			q.multiplyFlipped(flipped, m)
 		}
-	case p.TransB || p.M >= s.tall && p.K*p.N >= packedLeast:
+	case p.TransB || p.M >= s.tall && p.packingPays():
 		p.multiplyPacked(s, m)
 	default:
 		p.multiplyInPlace(s, m)
 	}
+}
+
+// packingPays reports whether B, not transposed, is worth packing where it has many rows of op(A) to serve: read in place, rows
+// that are pages apart take a translation of their address at every step.
+func (p *MatMul) packingPays() bool {
+	size := p.K * p.N
+	return size > packedMore || size >= packedLeast && p.LDB >= pageRow
 }
 
 // stridesA returns the elements between rows and between columns of op(A).
@@ -117,8 +128,9 @@ type strip struct {
 
 // block is the number of rows that are worked on together: what packed of op(A) stays in the second level of the cache.
 func (t *strip) block() int {
-	rows := t.shape.rows[t.shape.vectors]
-	return max(1, packedA/(t.k1-t.k0)/rows) * rows
+	tile, depth := t.shape.rows[t.shape.vectors], t.k1-t.k0
+	rows := max(packedA/depth, min(t.shape.roomy/depth, roomyRows))
+	return max(1, rows/tile) * tile
 }
 
 // packA packs the rows [i0, i1) of the strip. A row is a little longer than the strip is deep: with a power of two, the

@@ -56,9 +56,6 @@ func (avx2) store(v reg.VecPhysical, m Mem, masked bool) {
 	VMOVUPS(v, m)
 }
 
-// readsAhead: read in place, the rows of B lie further apart than a core's own prefetchers look.
-func (avx2) readsAhead() bool { return true }
-
 func (avx2) multiplyAdd(t tile, a func(row int) Mem) {
 	for r := range t.rows {
 		VBROADCASTSS(a(r), t.spare())

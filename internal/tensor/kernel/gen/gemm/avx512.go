@@ -38,8 +38,6 @@ func (avx512) store(v reg.VecPhysical, m Mem, masked bool) {
 }
 
 // multiplyAdd broadcasts each element of A once. With a single vector of B the multiply-add broadcasts by itself.
-func (avx512) readsAhead() bool { return false }
-
 func (avx512) multiplyAdd(t tile, a func(row int) Mem) {
 	for r := range t.rows {
 		if t.vectors == 1 {

@@ -34,10 +34,8 @@ func (t tile) listedSteps(name string) {
 	for v := range t.vectors {
 		t.set.load(Mem{Base: b, Index: step, Scale: 1, Disp: v * t.set.bytes()}, t.rowOfB(v), false)
 	}
-	if t.set.readsAhead() {
-		MOVL(Mem{Base: list, Disp: 4 * aheadRows}, later.As32())
-		PREFETCHT0(Mem{Base: b, Index: later, Scale: 1})
-	}
+	MOVL(Mem{Base: list, Disp: 4 * aheadRows}, later.As32())
+	t.fetchRow(Mem{Base: b, Index: later, Scale: 1})
 	t.set.multiplyAdd(t, rowOfA)
 	ADDQ(Imm(4*listedRows), bases[0])
 	ADDQ(Imm(4), list)

@@ -75,7 +75,7 @@ var (
 	walker = reg.RCX
 )
 
-// aheadRows is how many steps before its turn a row of B is fetched, where it is. gemm_tile.go knows it too.
+// aheadRows is how many steps before its turn a row of B is fetched. gemm_tile.go knows it too.
 const aheadRows = 16
 
 func field(offset int) Mem { return Mem{Base: self, Disp: offset} }
@@ -88,7 +88,6 @@ type vectors interface {
 	loadMask(bits reg.GPPhysical) // sets the mask to the lanes whose bits are set
 	load(m Mem, v reg.VecPhysical, masked bool)
 	store(v reg.VecPhysical, m Mem, masked bool)
-	readsAhead() bool // rows of B are fetched into the cache before their turn
 	multiplyAdd(t tile, a func(row int) Mem)
 	relu(acc []reg.VecPhysical)
 	register(n int) reg.VecPhysical
@@ -204,23 +203,17 @@ func (t tile) evenSteps(name string, masked bool) {
 		LEAQ(Mem{Base: bases[0], Index: row1, Scale: 8}, bases[1])
 	}
 	MOVQ(field(placeB), b)
-	if t.set.readsAhead() {
-		MOVQ(bStep, ahead)
-		SHLQ(Imm(4), ahead) // aheadRows
-		t.copyField(fieldTail, placeTail)
-		MOVQ(field(fieldMain), k)
-		TESTQ(k, k)
-		JZ(LabelRef(t.label(name + "Tail")))
-	} else {
-		MOVQ(field(fieldK), k)
-	}
+	MOVQ(bStep, ahead)
+	SHLQ(Imm(4), ahead) // aheadRows
+	t.copyField(fieldTail, placeTail)
+	MOVQ(field(fieldMain), k)
+	TESTQ(k, k)
+	JZ(LabelRef(t.label(name + "Tail")))
 	Label(t.label(name + "Step"))
 	for v := range t.vectors {
 		t.set.load(Mem{Base: b, Disp: v * t.set.bytes()}, t.rowOfB(v), masked && t.last(v))
 	}
-	if t.set.readsAhead() {
-		PREFETCHT0(Mem{Base: b, Index: ahead, Scale: 1})
-	}
+	t.fetchRow(Mem{Base: b, Index: ahead, Scale: 1})
 	t.set.multiplyAdd(t, rowOfA)
 	ADDQ(bStep, b)
 	for _, base := range bases[:(t.rows+7)/8] {
@@ -228,8 +221,14 @@ func (t tile) evenSteps(name string, masked bool) {
 	}
 	DECQ(k)
 	JNZ(LabelRef(t.label(name + "Step")))
-	if t.set.readsAhead() {
-		t.lastSteps(name)
+	t.lastSteps(name)
+}
+
+// fetchRow asks for the row of B that begins at m: read in place, rows lie further apart than a core's own prefetchers look.
+func (t tile) fetchRow(m Mem) {
+	for at := 0; at < t.vectors*t.set.bytes(); at += 64 {
+		m.Disp = at
+		PREFETCHT0(m)
 	}
 }
 
