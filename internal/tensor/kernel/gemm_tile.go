@@ -126,10 +126,18 @@ type strip struct {
 	packedFrom, ldPacked int
 }
 
-// block is the number of rows that are worked on together: what packed of op(A) stays in the second level of the cache.
-func (t *strip) block() int {
-	tile, depth := t.shape.rows[t.shape.vectors], t.k1-t.k0
-	rows := max(packedA/depth, min(t.shape.roomy/depth, roomyRows))
+// block is the number of rows that are worked on together: so many that what packed of op(A) stays in the second level of the cache.
+func (t *strip) block() int { return t.wholeTiles(packedA / (t.k1 - t.k0)) }
+
+// packedBlock is likewise where B is packed: where the cache is roomy, more rows make use of a panel of B before the next.
+func (t *strip) packedBlock() int {
+	depth := t.k1 - t.k0
+	return t.wholeTiles(max(packedA/depth, min(t.shape.roomy/depth, roomyRows)))
+}
+
+// wholeTiles rounds rows down to a multiple of the tallest tile's, at least one.
+func (t *strip) wholeTiles(rows int) int {
+	tile := t.shape.rows[t.shape.vectors]
 	return max(1, rows/tile) * tile
 }
 
@@ -269,7 +277,7 @@ func (p *MatMul) multiplyPacked(s *shape, m *scratch) {
 		pack := j1-j0 >= packedWide || p.rowsCompete(s)
 		for k := 0; k < p.K; k += length {
 			t := strip{MatMul: p, shape: s, scratch: m, k0: k, k1: min(k+length, p.K)}
-			block := t.block()
+			block := t.packedBlock()
 			if whole {
 				block = p.M
 			}
