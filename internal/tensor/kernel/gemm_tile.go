@@ -62,7 +62,7 @@ const (
 	packedLeast = 1 << 18  // elements of B from which packing pays, where its rows are a page apart
 	pageRow     = 1 << 10  // a row of so many elements is a page long
 	packedMore  = 1 << 19  // elements of B beyond which packing pays anyway
-	packedWide  = 192      // columns from which packing A pays, where B is packed
+	packedWide  = 192      // columns from which packing a transposed A pays, where B is packed
 )
 
 // aheadRows is how many steps before its turn a kernel fetches a row of B. The assembly knows it.
@@ -274,7 +274,7 @@ func (p *MatMul) multiplyPacked(s *shape, m *scratch) {
 	packed := grow(&m.b, length*min((p.N+wide-1)/wide*wide, span))
 	for j0 := 0; j0 < p.N; j0 += packedWidth {
 		j1 := min(j0+packedWidth, p.N)
-		pack := j1-j0 >= packedWide || p.rowsCompete(s)
+		pack := p.TransA && j1-j0 >= packedWide || p.rowsCompete(s)
 		for k := 0; k < p.K; k += length {
 			t := strip{MatMul: p, shape: s, scratch: m, k0: k, k1: min(k+length, p.K)}
 			block := t.packedBlock()
