@@ -217,6 +217,10 @@ func (r *Ring) Begin(step uint64) {
 	r.intake.Broadcast()
 }
 
+// aloneLimit is the number of additions up to which a worker that is alone sums a bucket at once: the sender, which does it beside
+// the computation otherwise, sleeps, and to wake it takes as long, in virtual machines longer.
+const aloneLimit = 1 << 16
+
 // Ready says that the local seats' gradients of the bucket are final. It does not block. All workers make their buckets ready in the
 // same order, from the last to the first.
 func (r *Ring) Ready(bucket int) {
@@ -232,6 +236,11 @@ func (r *Ring) Ready(bucket int) {
 	}
 	b.ready = true
 	r.readied++
+	if r.workers == 1 && b.Len()*(len(r.grad.flat)-1) <= aloneLimit {
+		r.grad.alone(b.Interval)
+		b.done = true
+		return
+	}
 	if b.Len() == 0 {
 		b.done = true
 		return

@@ -45,6 +45,19 @@ func TestSmallWindowsDoNotDeadlock(t *testing.T) {
 	}
 }
 
+// A worker alone sums small buckets at once and leaves large ones to the sender: the sums are the same.
+func TestAloneOnBothSidesOfTheLimit(t *testing.T) {
+	rng := rand.New(rand.NewPCG(12, 12))
+	for _, seats := range []int{1, 2, 3} {
+		for _, params := range []int{5, aloneLimit, 5 * aloneLimit} {
+			w := memoryWorld(t, seats, 1, params, &Memory{})
+			for step := range uint64(3) {
+				w.step(t, step, rng)
+			}
+		}
+	}
+}
+
 // A worker that has finished its last step may leave at once: the others still get everything, and no error.
 func TestClosingAfterTheLastStepHarmsNobody(t *testing.T) {
 	for _, name := range []string{"bufconn", "unix", "tcp"} {
