@@ -189,6 +189,7 @@ func TestMatMulAcrossBlockLimits(t *testing.T) {
 		transA, transB bool
 	}{
 		{170, 520, 1030, false, false}, {170, 700, 790, true, false}, {169, 2060, 300, false, false},
+		{170, 500, 1000, false, false}, {170, 600, 800, true, false}, {300, 1100, 250, false, false},
 		{90, 300, 1500, false, true}, {45, 900, 1100, false, true}, {45, 2100, 300, true, true},
 		{1500, 70, 520, false, false}, {7, 11000, 513, false, false}, {784, 128, 32, true, false}, {33, 10, 128, false, true}, {40, 30, 512, false, true},
 		{50, 20, 1024, false, false}, {8, 100, 512, false, true},
@@ -212,16 +213,31 @@ func TestMatMulAcrossBlockLimits(t *testing.T) {
 		want := append([]float32(nil), whole...)
 		for _, tier := range Tiers()[1:] {
 			for _, team := range teams {
-				copy(whole, before)
-				restore := Force(tier)
-				team.MatMul(&p)
-				restore()
-				if i := sameBits(whole, want); i >= 0 {
-					t.Errorf("tier %s, %d threads, %+v: element %d is %x, want %x", tier, team.Threads(), c, i, whole[i], want[i])
+				for _, roomy := range []int{0, 1 << 18} { // of the second level, whatever this machine's is
+					copy(whole, before)
+					restore, level := Force(tier), secondLevel(tier, roomy)
+					team.MatMul(&p)
+					level()
+					restore()
+					if i := sameBits(whole, want); i >= 0 {
+						t.Errorf("tier %s, %d threads, roomy %d, %+v: element %d is %x, want %x", tier, team.Threads(), roomy, c, i, whole[i], want[i])
+					}
 				}
 			}
 		}
 	}
+}
+
+// secondLevel has the tier's tiles take the second level of the cache for one that holds so many floats of op(A), until restore
+// is called.
+func secondLevel(tier Tier, roomy int) (restore func()) {
+	s := tileShape(tier)
+	if s == nil {
+		return func() {}
+	}
+	before := s.roomy
+	s.roomy = roomy
+	return func() { s.roomy = before }
 }
 
 func TestMatMulAgreesWithGonum(t *testing.T) {
