@@ -26,7 +26,7 @@ func TestKernelsLeaveTheirPointers(t *testing.T) {
 				t.Errorf("%s, %d vectors: the kernel moved its pointers", tier, vectors)
 			}
 		}
-		if s.listsFrom == 0 {
+		if !s.lists {
 			continue
 		}
 		rows, width := s.rows[s.vectors], s.lanes*s.vectors

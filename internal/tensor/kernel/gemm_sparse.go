@@ -17,6 +17,7 @@ const listedRows = 8
 
 // What is worth looking for, and how much of it at a time.
 const (
+	sparseLeast  = 24      // rows of an A with zeros, or of a B
 	sparseWidest = 4096    // columns of the other operand, which a block of rows takes in one call
 	sparseRows   = 1536    // whose steps are listed together
 	sparseFloats = 1 << 17 // of a transposed result
@@ -25,7 +26,7 @@ const (
 // multiplySparse computes the product without the steps that it can leave out. It reports false, with C in any state, if
 // there are too few of them or if the bits might not be those of all steps.
 func (p *MatMul) multiplySparse(s *shape, m *scratch) bool {
-	if s.listsFrom == 0 || !p.ZerosA && !p.ZerosB || p.Accumulate { // C would be needed for doing it anew
+	if !s.lists || !p.ZerosA && !p.ZerosB || p.Accumulate { // C would be needed for doing it anew
 		return false
 	}
 	wide := s.lanes * s.vectors
@@ -33,7 +34,7 @@ func (p *MatMul) multiplySparse(s *shape, m *scratch) bool {
 	if !p.ZerosA {
 		rows, cols, ld, sparse, other = p.M&^(wide-1), p.N, p.LDA, p.K, p.M
 	}
-	if sparse < s.listsFrom || other < wide || other > sparseWidest || ld > math.MaxInt32/4/stripDepth {
+	if sparse < sparseLeast || other < wide || other > sparseWidest || ld > math.MaxInt32/4/stripDepth {
 		return false
 	}
 	listed, rest := *p, *p

@@ -9,21 +9,6 @@ import (
 
 var negativeZero = float32(math.Copysign(0, -1))
 
-// listEarly has every tier that can look for steps to leave out from 24 rows on, until restore is called.
-func listEarly() (restore func()) {
-	before := map[*shape]int{}
-	for _, tier := range Tiers() {
-		if s := tileShape(tier); s != nil && s.listsFrom > 0 {
-			before[s], s.listsFrom = s.listsFrom, 24
-		}
-	}
-	return func() {
-		for s, from := range before {
-			s.listsFrom = from
-		}
-	}
-}
-
 // withZeros makes most elements of p's A zero, or of its B: whole columns of A, or rows of B, and single elements.
 func withZeros(r *rand.Rand, p *MatMul, ofB bool) {
 	x, ld, stride, trans, m := p.A, p.LDA, p.StrideA, p.TransA, p.M
@@ -50,7 +35,6 @@ func withZeros(r *rand.Rand, p *MatMul, ofB bool) {
 }
 
 func TestMatMulWithZerosIsItsDefinition(t *testing.T) {
-	defer listEarly()()
 	r := rand.New(rand.NewPCG(11, 12))
 	teams := []*Team{nil, NewTeam(3)}
 	defer teams[1].Close()
@@ -72,7 +56,6 @@ func TestMatMulWithZerosAcrossBlockLimits(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes a second, on an emulated CPU a minute")
 	}
-	defer listEarly()()
 	r := rand.New(rand.NewPCG(13, 14))
 	for _, c := range []struct {
 		m, n, k int
@@ -87,7 +70,6 @@ func TestMatMulWithZerosAcrossBlockLimits(t *testing.T) {
 
 // Where a step that is left out would show, the product is the one with all steps.
 func TestMatMulWithZerosThatShow(t *testing.T) {
-	defer listEarly()()
 	const m, n, k = 32, 128, 40
 	tiny := float32(0x1p-100)
 	inf := float32(math.Inf(1))
@@ -128,11 +110,10 @@ func TestMatMulWithZerosThatShow(t *testing.T) {
 
 // Steps are left out where there are zeros enough, and not looked for far where there are none.
 func TestZerosAreMadeUseOf(t *testing.T) {
-	defer listEarly()()
 	tried := false
 	for _, tier := range Tiers() {
 		s := tileShape(tier)
-		if s == nil || s.listsFrom == 0 {
+		if s == nil || !s.lists {
 			continue
 		}
 		tried = true

@@ -40,15 +40,13 @@ type shape struct {
 	halves  int    // time of a vector's multiply-add, in halves of a wide vector's
 	masked  int    // time of storing a vector in part, in the same unit, where it is worth counting
 	narrow  *shape // tiles of narrower vectors that the tier has as well, or nil
+	lists   bool   // has a kernel for row blocks whose steps are listed
 
 	// What pays depends on the caches that CPUs of the tier have, and on how much their vectors take from them.
 	depth    int // of k, where B is packed
 	roomy    int // of op(A), whose rows a panel of B is used for in turn, where the second level is large; else 0
 	tall     int // rows from which packing a large B pays
 	turnWide int // columns from which packing a transposed A pays, where B is read in place
-
-	// listsFrom is the rows of an operand with zeros from which listing its steps pays; 0: there is no kernel that follows lists.
-	listsFrom int
 }
 
 // Sizes of the blocks, in floats; gemm.md says how they are used.
