@@ -38,7 +38,7 @@ func (a *adam) Step(team *kernel.Team, step uint64, params, grad []float32, in p
 	} else {
 		a.decay.Decay = float32(a.cfg.WeightDecay)
 	}
-	a.run(team, params, grad, in)
+	a.run(team, step, params, grad, in)
 }
 
 // constants are the constants of update number step, without decay. Keras folds both bias corrections into the rate and
@@ -70,4 +70,5 @@ func (a *adam) updateSpan(at plan.Interval, decays bool) {
 	}
 	i, j := at.Begin, at.End
 	kernel.AdamStep(a.p[i:j], a.m[i:j], a.v[i:j], a.g[i:j], c)
+	a.flush(a.m[i:j], a.v[i:j])
 }

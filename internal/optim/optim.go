@@ -99,17 +99,33 @@ type base struct {
 
 	// The update under way. task is made once, so that a step allocates nothing.
 	task  func(part int)
+	step  uint64
 	parts int
 	in    plan.Interval
 	p, g  []float32
 }
 
+// flushEvery is the number of steps after which moments below the smallest normal number become zero. Where gradients are exactly
+// zero for long, as those of pixels that are always black, moments shrink into the denormal numbers, where rounding keeps them for good,
+// and many CPUs take a hundred times as long for those. No parameter can tell. It is part of the numerics contract.
+const flushEvery = 64
+
+// flush sets the moments of the update under way that are denormal to zero, every so many steps.
+func (b *base) flush(moments ...[]float32) {
+	if b.step%flushEvery != 0 {
+		return
+	}
+	for _, m := range moments {
+		kernel.FlushDenormals(m, m)
+	}
+}
+
 // run calls update for every part of in that lies in one span and in one thread's share.
-func (b *base) run(team *kernel.Team, params, grad []float32, in plan.Interval) {
+func (b *base) run(team *kernel.Team, step uint64, params, grad []float32, in plan.Interval) {
 	if len(params) != b.params || len(grad) != b.params {
 		panic(fmt.Sprintf("optim: %d parameters and %d gradients for an optimizer of %d", len(params), len(grad), b.params))
 	}
-	b.p, b.g, b.in = params, grad, in
+	b.step, b.p, b.g, b.in = step, params, grad, in
 	b.parts = max(1, min(team.Threads(), in.Len()/threadLen))
 	team.Run(b.parts, b.task)
 	b.p, b.g = nil, nil

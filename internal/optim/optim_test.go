@@ -253,3 +253,33 @@ func TestClipScale(t *testing.T) {
 		}
 	}
 }
+
+// Moments below the normal numbers last until the next step that clears them, by its number; not-a-number stays.
+func TestDenormalMomentsAreFlushed(t *testing.T) {
+	for _, c := range []config.Optimizer{
+		adamConfig(config.OptimizerAdam, config.FormPyTorch), adamConfig(config.OptimizerAdamW, config.FormKeras),
+		{Kind: config.OptimizerSGD, Form: config.FormPyTorch, LR: 0.02, Momentum: 0.9},
+		{Kind: config.OptimizerSGD, Form: config.FormKeras, LR: 0.02, Momentum: 0.9, Nesterov: true},
+	} {
+		const n = 40
+		o, err := New(c, config.Schedule{}, n, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		params, grad, all := make([]float32, n), make([]float32, n), plan.Interval{Begin: 0, End: n}
+		for i := range grad {
+			grad[i] = 0x1p-128
+		}
+		o.Step(nil, flushEvery-1, params, grad, all, 1, 1)
+		first := o.State()[0]
+		if first[n-1] == 0 {
+			t.Errorf("%s: a moment of %v is gone in step %d", c.Kind, grad[0], flushEvery-1)
+		}
+		clear(grad)
+		first[3] = float32(math.NaN())
+		o.Step(nil, flushEvery, params, grad, all, 1, 1)
+		if first[n-1] != 0 || first[3] == first[3] {
+			t.Errorf("%s: after step %d moments are %v and %v, want 0 and NaN", c.Kind, flushEvery, first[n-1], first[3])
+		}
+	}
+}

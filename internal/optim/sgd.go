@@ -57,7 +57,7 @@ func (s *sgd) Step(team *kernel.Team, step uint64, params, grad []float32, in pl
 	}
 	s.decay = s.plain
 	s.decay.Decay = float32(s.cfg.WeightDecay)
-	s.run(team, params, grad, in)
+	s.run(team, step, params, grad, in)
 }
 
 func (s *sgd) updateSpan(at plan.Interval, decays bool) {
@@ -71,4 +71,5 @@ func (s *sgd) updateSpan(at plan.Interval, decays bool) {
 		return
 	}
 	kernel.MomentumStep(s.p[i:j], s.buffer[i:j], s.g[i:j], c)
+	s.flush(s.buffer[i:j])
 }

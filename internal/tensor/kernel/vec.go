@@ -2,7 +2,10 @@ package kernel
 
 //go:generate go -C gen run ./vector -out ../vec_amd64.s -dispatch ..
 
-import "fmt"
+import (
+	"fmt"
+	"math"
+)
 
 // This file and its neighbours vec_*.go hold the vector kernels. Three rules make their results the same bits everywhere:
 //
@@ -94,6 +97,21 @@ func Scale(dst []float32, alpha float32, x []float32) {
 func scaleGo(dst, x []float32, alpha float32) {
 	for i := range dst {
 		dst[i] = alpha * x[i]
+	}
+}
+
+// FlushDenormals sets dst[i] to x[i], or to +0 where |x[i]| is smaller than the smallest normal number, 2^-126.
+func FlushDenormals(dst, x []float32) {
+	sameLength("FlushDenormals", len(dst), len(x))
+	flushDenormalsVec(dst, x)
+}
+
+func flushDenormalsGo(dst, x []float32) {
+	for i, v := range x {
+		if math.Float32bits(v)&^signBit < 1<<23 {
+			v = 0
+		}
+		dst[i] = v
 	}
 }
 

@@ -203,6 +203,28 @@ func scaleVec(dst []float32, x []float32, alpha float32) {
 }
 
 //go:noescape
+func flushDenormalsAVX512(dst *float32, x *float32, n int)
+
+//go:noescape
+func flushDenormalsAVX2(dst *float32, x *float32, n int)
+
+func flushDenormalsVec(dst []float32, x []float32) {
+	at, n := 0, len(x)
+	switch Current() {
+	case AVX512:
+		for ; at < n; at += blockLen {
+			flushDenormalsAVX512(&dst[at], &x[at], min(blockLen, n-at))
+		}
+	case AVX2:
+		for ; at < n; at += blockLen {
+			flushDenormalsAVX2(&dst[at], &x[at], min(blockLen, n-at))
+		}
+	default:
+		flushDenormalsGo(dst, x)
+	}
+}
+
+//go:noescape
 func axpyAVX512(dst *float32, x *float32, n int, alpha float32)
 
 //go:noescape

@@ -4,38 +4,38 @@
 
 #include "textflag.h"
 
-DATA vectorConstantsAVX512<>+0(SB)/4, $0x40c00000
-DATA vectorConstantsAVX512<>+4(SB)/4, $0xc2d00000
-DATA vectorConstantsAVX512<>+8(SB)/4, $0x42b20000
-DATA vectorConstantsAVX512<>+12(SB)/4, $0x3fb8aa3b
-DATA vectorConstantsAVX512<>+16(SB)/4, $0x4b400000
-DATA vectorConstantsAVX512<>+20(SB)/4, $0x3f317218
-DATA vectorConstantsAVX512<>+24(SB)/4, $0xb102e308
-DATA vectorConstantsAVX512<>+28(SB)/4, $0x3ab51217
-DATA vectorConstantsAVX512<>+32(SB)/4, $0x3c091cf1
-DATA vectorConstantsAVX512<>+36(SB)/4, $0x3d2aac79
-DATA vectorConstantsAVX512<>+40(SB)/4, $0x3e2aaa49
-DATA vectorConstantsAVX512<>+44(SB)/4, $0x3efffffe
-DATA vectorConstantsAVX512<>+48(SB)/4, $0x3f800000
-DATA vectorConstantsAVX512<>+52(SB)/4, $0x00800000
-DATA vectorConstantsAVX512<>+56(SB)/4, $0x4b000000
-DATA vectorConstantsAVX512<>+60(SB)/4, $0xc1b80000
-DATA vectorConstantsAVX512<>+64(SB)/4, $0x3f3504f3
-DATA vectorConstantsAVX512<>+68(SB)/4, $0x007fffff
-DATA vectorConstantsAVX512<>+72(SB)/4, $0x3d8a2b9b
-DATA vectorConstantsAVX512<>+76(SB)/4, $0xbdef1dd8
-DATA vectorConstantsAVX512<>+80(SB)/4, $0x3df37833
-DATA vectorConstantsAVX512<>+84(SB)/4, $0xbdfe110c
-DATA vectorConstantsAVX512<>+88(SB)/4, $0x3e119bb5
-DATA vectorConstantsAVX512<>+92(SB)/4, $0xbe2aae26
-DATA vectorConstantsAVX512<>+96(SB)/4, $0x3e4cd25b
-DATA vectorConstantsAVX512<>+100(SB)/4, $0xbe800003
-DATA vectorConstantsAVX512<>+104(SB)/4, $0x3eaaaaa4
-DATA vectorConstantsAVX512<>+108(SB)/4, $0xbf000000
-DATA vectorConstantsAVX512<>+112(SB)/4, $0x7f7fffff
-DATA vectorConstantsAVX512<>+116(SB)/4, $0x7fc00000
-DATA vectorConstantsAVX512<>+120(SB)/4, $0xff800000
-DATA vectorConstantsAVX512<>+124(SB)/4, $0x80000000
+DATA vectorConstantsAVX512<>+0(SB)/4, $0x80000000
+DATA vectorConstantsAVX512<>+4(SB)/4, $0x00800000
+DATA vectorConstantsAVX512<>+8(SB)/4, $0x40c00000
+DATA vectorConstantsAVX512<>+12(SB)/4, $0xc2d00000
+DATA vectorConstantsAVX512<>+16(SB)/4, $0x42b20000
+DATA vectorConstantsAVX512<>+20(SB)/4, $0x3fb8aa3b
+DATA vectorConstantsAVX512<>+24(SB)/4, $0x4b400000
+DATA vectorConstantsAVX512<>+28(SB)/4, $0x3f317218
+DATA vectorConstantsAVX512<>+32(SB)/4, $0xb102e308
+DATA vectorConstantsAVX512<>+36(SB)/4, $0x3ab51217
+DATA vectorConstantsAVX512<>+40(SB)/4, $0x3c091cf1
+DATA vectorConstantsAVX512<>+44(SB)/4, $0x3d2aac79
+DATA vectorConstantsAVX512<>+48(SB)/4, $0x3e2aaa49
+DATA vectorConstantsAVX512<>+52(SB)/4, $0x3efffffe
+DATA vectorConstantsAVX512<>+56(SB)/4, $0x3f800000
+DATA vectorConstantsAVX512<>+60(SB)/4, $0x4b000000
+DATA vectorConstantsAVX512<>+64(SB)/4, $0xc1b80000
+DATA vectorConstantsAVX512<>+68(SB)/4, $0x3f3504f3
+DATA vectorConstantsAVX512<>+72(SB)/4, $0x007fffff
+DATA vectorConstantsAVX512<>+76(SB)/4, $0x3d8a2b9b
+DATA vectorConstantsAVX512<>+80(SB)/4, $0xbdef1dd8
+DATA vectorConstantsAVX512<>+84(SB)/4, $0x3df37833
+DATA vectorConstantsAVX512<>+88(SB)/4, $0xbdfe110c
+DATA vectorConstantsAVX512<>+92(SB)/4, $0x3e119bb5
+DATA vectorConstantsAVX512<>+96(SB)/4, $0xbe2aae26
+DATA vectorConstantsAVX512<>+100(SB)/4, $0x3e4cd25b
+DATA vectorConstantsAVX512<>+104(SB)/4, $0xbe800003
+DATA vectorConstantsAVX512<>+108(SB)/4, $0x3eaaaaa4
+DATA vectorConstantsAVX512<>+112(SB)/4, $0xbf000000
+DATA vectorConstantsAVX512<>+116(SB)/4, $0x7f7fffff
+DATA vectorConstantsAVX512<>+120(SB)/4, $0x7fc00000
+DATA vectorConstantsAVX512<>+124(SB)/4, $0xff800000
 DATA vectorConstantsAVX512<>+128(SB)/4, $0xbbbaf0e8
 DATA vectorConstantsAVX512<>+132(SB)/4, $0x3ca9134e
 DATA vectorConstantsAVX512<>+136(SB)/4, $0xbd5c1e2d
@@ -530,6 +530,69 @@ single:
 singleEnd:
 	ADDQ $0x00000010, DX
 	SFENCE
+	VZEROUPPER
+	RET
+
+// func flushDenormalsAVX512(dst *float32, x *float32, n int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·flushDenormalsAVX512(SB), NOSPLIT, $0-24
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         n+16(FP), DX
+	XORQ         BX, BX
+	VBROADCASTSS vectorConstantsAVX512<>+0(SB), Z0
+	VBROADCASTSS vectorConstantsAVX512<>+4(SB), Z1
+	SUBQ         $0x00000020, DX
+	JLT          unrolledEnd
+
+unrolled:
+	VMOVUPS (CX)(BX*4), Z2
+	VPANDND Z2, Z0, Z3
+	VPSUBD  Z1, Z3, Z3
+	VPSRAD  $0x1f, Z3, Z3
+	VPANDND Z2, Z3, Z2
+	VMOVUPS Z2, (AX)(BX*4)
+	VMOVUPS 64(CX)(BX*4), Z2
+	VPANDND Z2, Z0, Z3
+	VPSUBD  Z1, Z3, Z3
+	VPSRAD  $0x1f, Z3, Z3
+	VPANDND Z2, Z3, Z2
+	VMOVUPS Z2, 64(AX)(BX*4)
+	ADDQ    $0x00000020, BX
+	SUBQ    $0x00000020, DX
+	JGE     unrolled
+
+unrolledEnd:
+	ADDQ $0x00000020, DX
+	SUBQ $0x00000010, DX
+	JLT  singleEnd
+
+single:
+	VMOVUPS (CX)(BX*4), Z2
+	VPANDND Z2, Z0, Z3
+	VPSUBD  Z1, Z3, Z3
+	VPSRAD  $0x1f, Z3, Z3
+	VPANDND Z2, Z3, Z2
+	VMOVUPS Z2, (AX)(BX*4)
+	ADDQ    $0x00000010, BX
+	SUBQ    $0x00000010, DX
+	JGE     single
+
+singleEnd:
+	ADDQ      $0x00000010, DX
+	TESTQ     DX, DX
+	JZ        done
+	MOVQ      $-1, SI
+	BZHIQ     DX, SI, SI
+	KMOVW     SI, K1
+	VMOVUPS.Z (CX)(BX*4), K1, Z2
+	VPANDND   Z2, Z0, Z0
+	VPSUBD    Z1, Z0, Z0
+	VPSRAD    $0x1f, Z0, Z0
+	VPANDND   Z2, Z0, Z0
+	VMOVUPS   Z0, K1, (AX)(BX*4)
+
+done:
 	VZEROUPPER
 	RET
 
@@ -1434,7 +1497,7 @@ TEXT ·colSumsReLU6AVX512(SB), NOSPLIT, $0-88
 	MOVQ         x+48(FP), R8
 	MOVQ         stride+72(FP), R9
 	XORQ         R13, R13
-	VBROADCASTSS vectorConstantsAVX512<>+0(SB), Z0
+	VBROADCASTSS vectorConstantsAVX512<>+8(SB), Z0
 	VPXORD       Z1, Z1, Z1
 	MOVQ         rows+56(FP), R14
 
@@ -1826,7 +1889,7 @@ TEXT ·colScaleShiftReLU6AVX512(SB), NOSPLIT, $0-64
 	MOVQ         x+24(FP), BX
 	MOVQ         stride+48(FP), SI
 	XORQ         R10, R10
-	VBROADCASTSS vectorConstantsAVX512<>+0(SB), Z0
+	VBROADCASTSS vectorConstantsAVX512<>+8(SB), Z0
 	VPXORD       Z1, Z1, Z1
 	MOVQ         rows+32(FP), R11
 
@@ -2228,7 +2291,7 @@ TEXT ·colCombineReLU6AVX512(SB), NOSPLIT, $0-88
 	MOVQ         x+48(FP), R8
 	MOVQ         stride+72(FP), R9
 	XORQ         R13, R13
-	VBROADCASTSS vectorConstantsAVX512<>+0(SB), Z0
+	VBROADCASTSS vectorConstantsAVX512<>+8(SB), Z0
 	VPXORD       Z1, Z1, Z1
 	MOVQ         rows+56(FP), R14
 
@@ -2601,7 +2664,7 @@ TEXT ·relu6AVX512(SB), NOSPLIT, $0-24
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
 	XORQ         BX, BX
-	VBROADCASTSS vectorConstantsAVX512<>+0(SB), Z0
+	VBROADCASTSS vectorConstantsAVX512<>+8(SB), Z0
 	VPXORD       Z1, Z1, Z1
 	SUBQ         $0x00000040, DX
 	JLT          unrolledEnd
@@ -2664,7 +2727,7 @@ TEXT ·relu6PastAVX512(SB), NOSPLIT, $0-24
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
 	XORQ         BX, BX
-	VBROADCASTSS vectorConstantsAVX512<>+0(SB), Z0
+	VBROADCASTSS vectorConstantsAVX512<>+8(SB), Z0
 	VPXORD       Z1, Z1, Z1
 	SUBQ         $0x00000040, DX
 	JLT          unrolledEnd
@@ -2718,7 +2781,7 @@ TEXT ·relu6BackwardAVX512(SB), NOSPLIT, $0-32
 	MOVQ         y+16(FP), DX
 	MOVQ         n+24(FP), BX
 	XORQ         SI, SI
-	VBROADCASTSS vectorConstantsAVX512<>+0(SB), Z0
+	VBROADCASTSS vectorConstantsAVX512<>+8(SB), Z0
 	VPXORD       Z1, Z1, Z1
 	SUBQ         $0x00000020, BX
 	JLT          unrolledEnd
@@ -2786,7 +2849,7 @@ TEXT ·relu6BackwardPastAVX512(SB), NOSPLIT, $0-32
 	MOVQ         y+16(FP), DX
 	MOVQ         n+24(FP), BX
 	XORQ         SI, SI
-	VBROADCASTSS vectorConstantsAVX512<>+0(SB), Z0
+	VBROADCASTSS vectorConstantsAVX512<>+8(SB), Z0
 	VPXORD       Z1, Z1, Z1
 	SUBQ         $0x00000020, BX
 	JLT          unrolledEnd
@@ -2840,18 +2903,18 @@ TEXT ·expAVX512(SB), NOSPLIT, $0-24
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
 	XORQ         BX, BX
-	VBROADCASTSS vectorConstantsAVX512<>+4(SB), Z0
-	VBROADCASTSS vectorConstantsAVX512<>+8(SB), Z1
-	VBROADCASTSS vectorConstantsAVX512<>+12(SB), Z2
-	VBROADCASTSS vectorConstantsAVX512<>+16(SB), Z3
-	VBROADCASTSS vectorConstantsAVX512<>+20(SB), Z4
-	VBROADCASTSS vectorConstantsAVX512<>+24(SB), Z5
-	VBROADCASTSS vectorConstantsAVX512<>+28(SB), Z6
-	VBROADCASTSS vectorConstantsAVX512<>+32(SB), Z7
-	VBROADCASTSS vectorConstantsAVX512<>+36(SB), Z8
-	VBROADCASTSS vectorConstantsAVX512<>+40(SB), Z9
-	VBROADCASTSS vectorConstantsAVX512<>+44(SB), Z10
-	VBROADCASTSS vectorConstantsAVX512<>+48(SB), Z11
+	VBROADCASTSS vectorConstantsAVX512<>+12(SB), Z0
+	VBROADCASTSS vectorConstantsAVX512<>+16(SB), Z1
+	VBROADCASTSS vectorConstantsAVX512<>+20(SB), Z2
+	VBROADCASTSS vectorConstantsAVX512<>+24(SB), Z3
+	VBROADCASTSS vectorConstantsAVX512<>+28(SB), Z4
+	VBROADCASTSS vectorConstantsAVX512<>+32(SB), Z5
+	VBROADCASTSS vectorConstantsAVX512<>+36(SB), Z6
+	VBROADCASTSS vectorConstantsAVX512<>+40(SB), Z7
+	VBROADCASTSS vectorConstantsAVX512<>+44(SB), Z8
+	VBROADCASTSS vectorConstantsAVX512<>+48(SB), Z9
+	VBROADCASTSS vectorConstantsAVX512<>+52(SB), Z10
+	VBROADCASTSS vectorConstantsAVX512<>+56(SB), Z11
 	SUBQ         $0x00000010, DX
 	JLT          singleEnd
 
@@ -2913,18 +2976,18 @@ TEXT ·expPastAVX512(SB), NOSPLIT, $0-24
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
 	XORQ         BX, BX
-	VBROADCASTSS vectorConstantsAVX512<>+4(SB), Z0
-	VBROADCASTSS vectorConstantsAVX512<>+8(SB), Z1
-	VBROADCASTSS vectorConstantsAVX512<>+12(SB), Z2
-	VBROADCASTSS vectorConstantsAVX512<>+16(SB), Z3
-	VBROADCASTSS vectorConstantsAVX512<>+20(SB), Z4
-	VBROADCASTSS vectorConstantsAVX512<>+24(SB), Z5
-	VBROADCASTSS vectorConstantsAVX512<>+28(SB), Z6
-	VBROADCASTSS vectorConstantsAVX512<>+32(SB), Z7
-	VBROADCASTSS vectorConstantsAVX512<>+36(SB), Z8
-	VBROADCASTSS vectorConstantsAVX512<>+40(SB), Z9
-	VBROADCASTSS vectorConstantsAVX512<>+44(SB), Z10
-	VBROADCASTSS vectorConstantsAVX512<>+48(SB), Z11
+	VBROADCASTSS vectorConstantsAVX512<>+12(SB), Z0
+	VBROADCASTSS vectorConstantsAVX512<>+16(SB), Z1
+	VBROADCASTSS vectorConstantsAVX512<>+20(SB), Z2
+	VBROADCASTSS vectorConstantsAVX512<>+24(SB), Z3
+	VBROADCASTSS vectorConstantsAVX512<>+28(SB), Z4
+	VBROADCASTSS vectorConstantsAVX512<>+32(SB), Z5
+	VBROADCASTSS vectorConstantsAVX512<>+36(SB), Z6
+	VBROADCASTSS vectorConstantsAVX512<>+40(SB), Z7
+	VBROADCASTSS vectorConstantsAVX512<>+44(SB), Z8
+	VBROADCASTSS vectorConstantsAVX512<>+48(SB), Z9
+	VBROADCASTSS vectorConstantsAVX512<>+52(SB), Z10
+	VBROADCASTSS vectorConstantsAVX512<>+56(SB), Z11
 	SUBQ         $0x00000010, DX
 	JLT          singleEnd
 
@@ -2963,28 +3026,28 @@ TEXT ·logAVX512(SB), NOSPLIT, $0-24
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
 	XORQ         BX, BX
-	VBROADCASTSS vectorConstantsAVX512<>+52(SB), Z0
-	VBROADCASTSS vectorConstantsAVX512<>+56(SB), Z1
-	VBROADCASTSS vectorConstantsAVX512<>+60(SB), Z2
+	VBROADCASTSS vectorConstantsAVX512<>+4(SB), Z0
+	VBROADCASTSS vectorConstantsAVX512<>+60(SB), Z1
+	VBROADCASTSS vectorConstantsAVX512<>+64(SB), Z2
 	VPXORD       Z3, Z3, Z3
-	VBROADCASTSS vectorConstantsAVX512<>+64(SB), Z4
-	VBROADCASTSS vectorConstantsAVX512<>+68(SB), Z5
-	VBROADCASTSS vectorConstantsAVX512<>+48(SB), Z6
-	VBROADCASTSS vectorConstantsAVX512<>+72(SB), Z7
-	VBROADCASTSS vectorConstantsAVX512<>+76(SB), Z8
-	VBROADCASTSS vectorConstantsAVX512<>+80(SB), Z9
-	VBROADCASTSS vectorConstantsAVX512<>+84(SB), Z10
-	VBROADCASTSS vectorConstantsAVX512<>+88(SB), Z11
-	VBROADCASTSS vectorConstantsAVX512<>+92(SB), Z12
-	VBROADCASTSS vectorConstantsAVX512<>+96(SB), Z13
-	VBROADCASTSS vectorConstantsAVX512<>+100(SB), Z14
-	VBROADCASTSS vectorConstantsAVX512<>+104(SB), Z15
-	VBROADCASTSS vectorConstantsAVX512<>+108(SB), Z16
-	VBROADCASTSS vectorConstantsAVX512<>+24(SB), Z17
-	VBROADCASTSS vectorConstantsAVX512<>+20(SB), Z18
-	VBROADCASTSS vectorConstantsAVX512<>+112(SB), Z19
-	VBROADCASTSS vectorConstantsAVX512<>+116(SB), Z20
-	VBROADCASTSS vectorConstantsAVX512<>+120(SB), Z21
+	VBROADCASTSS vectorConstantsAVX512<>+68(SB), Z4
+	VBROADCASTSS vectorConstantsAVX512<>+72(SB), Z5
+	VBROADCASTSS vectorConstantsAVX512<>+56(SB), Z6
+	VBROADCASTSS vectorConstantsAVX512<>+76(SB), Z7
+	VBROADCASTSS vectorConstantsAVX512<>+80(SB), Z8
+	VBROADCASTSS vectorConstantsAVX512<>+84(SB), Z9
+	VBROADCASTSS vectorConstantsAVX512<>+88(SB), Z10
+	VBROADCASTSS vectorConstantsAVX512<>+92(SB), Z11
+	VBROADCASTSS vectorConstantsAVX512<>+96(SB), Z12
+	VBROADCASTSS vectorConstantsAVX512<>+100(SB), Z13
+	VBROADCASTSS vectorConstantsAVX512<>+104(SB), Z14
+	VBROADCASTSS vectorConstantsAVX512<>+108(SB), Z15
+	VBROADCASTSS vectorConstantsAVX512<>+112(SB), Z16
+	VBROADCASTSS vectorConstantsAVX512<>+32(SB), Z17
+	VBROADCASTSS vectorConstantsAVX512<>+28(SB), Z18
+	VBROADCASTSS vectorConstantsAVX512<>+116(SB), Z19
+	VBROADCASTSS vectorConstantsAVX512<>+120(SB), Z20
+	VBROADCASTSS vectorConstantsAVX512<>+124(SB), Z21
 	SUBQ         $0x00000010, DX
 	JLT          singleEnd
 
@@ -3084,23 +3147,23 @@ TEXT ·tanhAVX512(SB), NOSPLIT, $0-24
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
 	XORQ         BX, BX
-	VBROADCASTSS vectorConstantsAVX512<>+124(SB), Z0
+	VBROADCASTSS vectorConstantsAVX512<>+0(SB), Z0
 	VBROADCASTSS vectorConstantsAVX512<>+128(SB), Z1
 	VBROADCASTSS vectorConstantsAVX512<>+132(SB), Z2
 	VBROADCASTSS vectorConstantsAVX512<>+136(SB), Z3
 	VBROADCASTSS vectorConstantsAVX512<>+140(SB), Z4
 	VBROADCASTSS vectorConstantsAVX512<>+144(SB), Z5
 	VBROADCASTSS vectorConstantsAVX512<>+148(SB), Z6
-	VBROADCASTSS vectorConstantsAVX512<>+12(SB), Z7
-	VBROADCASTSS vectorConstantsAVX512<>+16(SB), Z8
-	VBROADCASTSS vectorConstantsAVX512<>+20(SB), Z9
-	VBROADCASTSS vectorConstantsAVX512<>+24(SB), Z10
-	VBROADCASTSS vectorConstantsAVX512<>+28(SB), Z11
-	VBROADCASTSS vectorConstantsAVX512<>+32(SB), Z12
-	VBROADCASTSS vectorConstantsAVX512<>+36(SB), Z13
-	VBROADCASTSS vectorConstantsAVX512<>+40(SB), Z14
-	VBROADCASTSS vectorConstantsAVX512<>+44(SB), Z15
-	VBROADCASTSS vectorConstantsAVX512<>+48(SB), Z16
+	VBROADCASTSS vectorConstantsAVX512<>+20(SB), Z7
+	VBROADCASTSS vectorConstantsAVX512<>+24(SB), Z8
+	VBROADCASTSS vectorConstantsAVX512<>+28(SB), Z9
+	VBROADCASTSS vectorConstantsAVX512<>+32(SB), Z10
+	VBROADCASTSS vectorConstantsAVX512<>+36(SB), Z11
+	VBROADCASTSS vectorConstantsAVX512<>+40(SB), Z12
+	VBROADCASTSS vectorConstantsAVX512<>+44(SB), Z13
+	VBROADCASTSS vectorConstantsAVX512<>+48(SB), Z14
+	VBROADCASTSS vectorConstantsAVX512<>+52(SB), Z15
+	VBROADCASTSS vectorConstantsAVX512<>+56(SB), Z16
 	VBROADCASTSS vectorConstantsAVX512<>+152(SB), Z17
 	VBROADCASTSS vectorConstantsAVX512<>+156(SB), Z18
 	SUBQ         $0x00000010, DX
@@ -3196,7 +3259,7 @@ TEXT ·erfAVX512(SB), NOSPLIT, $0-24
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
 	XORQ         BX, BX
-	VBROADCASTSS vectorConstantsAVX512<>+124(SB), Z0
+	VBROADCASTSS vectorConstantsAVX512<>+0(SB), Z0
 	VBROADCASTSS vectorConstantsAVX512<>+160(SB), Z1
 	VBROADCASTSS vectorConstantsAVX512<>+164(SB), Z2
 	VBROADCASTSS vectorConstantsAVX512<>+168(SB), Z3
@@ -3213,11 +3276,11 @@ TEXT ·erfAVX512(SB), NOSPLIT, $0-24
 	VBROADCASTSS vectorConstantsAVX512<>+212(SB), Z14
 	VBROADCASTSS vectorConstantsAVX512<>+216(SB), Z15
 	VBROADCASTSS vectorConstantsAVX512<>+220(SB), Z16
-	VBROADCASTSS vectorConstantsAVX512<>+48(SB), Z17
-	VBROADCASTSS vectorConstantsAVX512<>+12(SB), Z18
-	VBROADCASTSS vectorConstantsAVX512<>+16(SB), Z19
-	VBROADCASTSS vectorConstantsAVX512<>+20(SB), Z20
-	VBROADCASTSS vectorConstantsAVX512<>+24(SB), Z21
+	VBROADCASTSS vectorConstantsAVX512<>+56(SB), Z17
+	VBROADCASTSS vectorConstantsAVX512<>+20(SB), Z18
+	VBROADCASTSS vectorConstantsAVX512<>+24(SB), Z19
+	VBROADCASTSS vectorConstantsAVX512<>+28(SB), Z20
+	VBROADCASTSS vectorConstantsAVX512<>+32(SB), Z21
 	SUBQ         $0x00000010, DX
 	JLT          singleEnd
 
@@ -3247,14 +3310,14 @@ single:
 	VSUBPS       Z19, Z24, Z24
 	VFNMADD231PS Z20, Z24, Z26
 	VFNMADD231PS Z21, Z24, Z26
-	VBROADCASTSS vectorConstantsAVX512<>+28(SB), Z27
-	VBROADCASTSS vectorConstantsAVX512<>+32(SB), Z28
-	VFMADD231PS  Z26, Z27, Z28
 	VBROADCASTSS vectorConstantsAVX512<>+36(SB), Z27
-	VFMADD231PS  Z26, Z28, Z27
 	VBROADCASTSS vectorConstantsAVX512<>+40(SB), Z28
 	VFMADD231PS  Z26, Z27, Z28
 	VBROADCASTSS vectorConstantsAVX512<>+44(SB), Z27
+	VFMADD231PS  Z26, Z28, Z27
+	VBROADCASTSS vectorConstantsAVX512<>+48(SB), Z28
+	VFMADD231PS  Z26, Z27, Z28
+	VBROADCASTSS vectorConstantsAVX512<>+52(SB), Z27
 	VFMADD231PS  Z26, Z28, Z27
 	VFMADD213PS  Z17, Z26, Z27
 	VFMADD213PS  Z17, Z26, Z27
@@ -3302,14 +3365,14 @@ singleEnd:
 	VSUBPS       Z19, Z1, Z1
 	VFNMADD231PS Z20, Z1, Z3
 	VFNMADD231PS Z21, Z1, Z3
-	VBROADCASTSS vectorConstantsAVX512<>+28(SB), Z4
-	VBROADCASTSS vectorConstantsAVX512<>+32(SB), Z5
-	VFMADD231PS  Z3, Z4, Z5
 	VBROADCASTSS vectorConstantsAVX512<>+36(SB), Z4
-	VFMADD231PS  Z3, Z5, Z4
 	VBROADCASTSS vectorConstantsAVX512<>+40(SB), Z5
 	VFMADD231PS  Z3, Z4, Z5
 	VBROADCASTSS vectorConstantsAVX512<>+44(SB), Z4
+	VFMADD231PS  Z3, Z5, Z4
+	VBROADCASTSS vectorConstantsAVX512<>+48(SB), Z5
+	VFMADD231PS  Z3, Z4, Z5
+	VBROADCASTSS vectorConstantsAVX512<>+52(SB), Z4
 	VFMADD231PS  Z3, Z5, Z4
 	VFMADD213PS  Z17, Z3, Z4
 	VFMADD213PS  Z17, Z3, Z4
@@ -3333,19 +3396,19 @@ TEXT ·sigmoidAVX512(SB), NOSPLIT, $0-24
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
 	XORQ         BX, BX
-	VBROADCASTSS vectorConstantsAVX512<>+124(SB), Z0
-	VBROADCASTSS vectorConstantsAVX512<>+4(SB), Z1
-	VBROADCASTSS vectorConstantsAVX512<>+8(SB), Z2
-	VBROADCASTSS vectorConstantsAVX512<>+12(SB), Z3
-	VBROADCASTSS vectorConstantsAVX512<>+16(SB), Z4
-	VBROADCASTSS vectorConstantsAVX512<>+20(SB), Z5
-	VBROADCASTSS vectorConstantsAVX512<>+24(SB), Z6
-	VBROADCASTSS vectorConstantsAVX512<>+28(SB), Z7
-	VBROADCASTSS vectorConstantsAVX512<>+32(SB), Z8
-	VBROADCASTSS vectorConstantsAVX512<>+36(SB), Z9
-	VBROADCASTSS vectorConstantsAVX512<>+40(SB), Z10
-	VBROADCASTSS vectorConstantsAVX512<>+44(SB), Z11
-	VBROADCASTSS vectorConstantsAVX512<>+48(SB), Z12
+	VBROADCASTSS vectorConstantsAVX512<>+0(SB), Z0
+	VBROADCASTSS vectorConstantsAVX512<>+12(SB), Z1
+	VBROADCASTSS vectorConstantsAVX512<>+16(SB), Z2
+	VBROADCASTSS vectorConstantsAVX512<>+20(SB), Z3
+	VBROADCASTSS vectorConstantsAVX512<>+24(SB), Z4
+	VBROADCASTSS vectorConstantsAVX512<>+28(SB), Z5
+	VBROADCASTSS vectorConstantsAVX512<>+32(SB), Z6
+	VBROADCASTSS vectorConstantsAVX512<>+36(SB), Z7
+	VBROADCASTSS vectorConstantsAVX512<>+40(SB), Z8
+	VBROADCASTSS vectorConstantsAVX512<>+44(SB), Z9
+	VBROADCASTSS vectorConstantsAVX512<>+48(SB), Z10
+	VBROADCASTSS vectorConstantsAVX512<>+52(SB), Z11
+	VBROADCASTSS vectorConstantsAVX512<>+56(SB), Z12
 	VPXORD       Z13, Z13, Z13
 	SUBQ         $0x00000010, DX
 	JLT          singleEnd
@@ -3420,19 +3483,19 @@ TEXT ·siluAVX512(SB), NOSPLIT, $0-24
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
 	XORQ         BX, BX
-	VBROADCASTSS vectorConstantsAVX512<>+124(SB), Z0
-	VBROADCASTSS vectorConstantsAVX512<>+4(SB), Z1
-	VBROADCASTSS vectorConstantsAVX512<>+8(SB), Z2
-	VBROADCASTSS vectorConstantsAVX512<>+12(SB), Z3
-	VBROADCASTSS vectorConstantsAVX512<>+16(SB), Z4
-	VBROADCASTSS vectorConstantsAVX512<>+20(SB), Z5
-	VBROADCASTSS vectorConstantsAVX512<>+24(SB), Z6
-	VBROADCASTSS vectorConstantsAVX512<>+28(SB), Z7
-	VBROADCASTSS vectorConstantsAVX512<>+32(SB), Z8
-	VBROADCASTSS vectorConstantsAVX512<>+36(SB), Z9
-	VBROADCASTSS vectorConstantsAVX512<>+40(SB), Z10
-	VBROADCASTSS vectorConstantsAVX512<>+44(SB), Z11
-	VBROADCASTSS vectorConstantsAVX512<>+48(SB), Z12
+	VBROADCASTSS vectorConstantsAVX512<>+0(SB), Z0
+	VBROADCASTSS vectorConstantsAVX512<>+12(SB), Z1
+	VBROADCASTSS vectorConstantsAVX512<>+16(SB), Z2
+	VBROADCASTSS vectorConstantsAVX512<>+20(SB), Z3
+	VBROADCASTSS vectorConstantsAVX512<>+24(SB), Z4
+	VBROADCASTSS vectorConstantsAVX512<>+28(SB), Z5
+	VBROADCASTSS vectorConstantsAVX512<>+32(SB), Z6
+	VBROADCASTSS vectorConstantsAVX512<>+36(SB), Z7
+	VBROADCASTSS vectorConstantsAVX512<>+40(SB), Z8
+	VBROADCASTSS vectorConstantsAVX512<>+44(SB), Z9
+	VBROADCASTSS vectorConstantsAVX512<>+48(SB), Z10
+	VBROADCASTSS vectorConstantsAVX512<>+52(SB), Z11
+	VBROADCASTSS vectorConstantsAVX512<>+56(SB), Z12
 	VPXORD       Z13, Z13, Z13
 	SUBQ         $0x00000010, DX
 	JLT          singleEnd
@@ -3509,19 +3572,19 @@ TEXT ·siluPastAVX512(SB), NOSPLIT, $0-24
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
 	XORQ         BX, BX
-	VBROADCASTSS vectorConstantsAVX512<>+124(SB), Z0
-	VBROADCASTSS vectorConstantsAVX512<>+4(SB), Z1
-	VBROADCASTSS vectorConstantsAVX512<>+8(SB), Z2
-	VBROADCASTSS vectorConstantsAVX512<>+12(SB), Z3
-	VBROADCASTSS vectorConstantsAVX512<>+16(SB), Z4
-	VBROADCASTSS vectorConstantsAVX512<>+20(SB), Z5
-	VBROADCASTSS vectorConstantsAVX512<>+24(SB), Z6
-	VBROADCASTSS vectorConstantsAVX512<>+28(SB), Z7
-	VBROADCASTSS vectorConstantsAVX512<>+32(SB), Z8
-	VBROADCASTSS vectorConstantsAVX512<>+36(SB), Z9
-	VBROADCASTSS vectorConstantsAVX512<>+40(SB), Z10
-	VBROADCASTSS vectorConstantsAVX512<>+44(SB), Z11
-	VBROADCASTSS vectorConstantsAVX512<>+48(SB), Z12
+	VBROADCASTSS vectorConstantsAVX512<>+0(SB), Z0
+	VBROADCASTSS vectorConstantsAVX512<>+12(SB), Z1
+	VBROADCASTSS vectorConstantsAVX512<>+16(SB), Z2
+	VBROADCASTSS vectorConstantsAVX512<>+20(SB), Z3
+	VBROADCASTSS vectorConstantsAVX512<>+24(SB), Z4
+	VBROADCASTSS vectorConstantsAVX512<>+28(SB), Z5
+	VBROADCASTSS vectorConstantsAVX512<>+32(SB), Z6
+	VBROADCASTSS vectorConstantsAVX512<>+36(SB), Z7
+	VBROADCASTSS vectorConstantsAVX512<>+40(SB), Z8
+	VBROADCASTSS vectorConstantsAVX512<>+44(SB), Z9
+	VBROADCASTSS vectorConstantsAVX512<>+48(SB), Z10
+	VBROADCASTSS vectorConstantsAVX512<>+52(SB), Z11
+	VBROADCASTSS vectorConstantsAVX512<>+56(SB), Z12
 	VPXORD       Z13, Z13, Z13
 	SUBQ         $0x00000010, DX
 	JLT          singleEnd
@@ -3568,8 +3631,8 @@ TEXT ·geluAVX512(SB), NOSPLIT, $0-24
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
 	XORQ         BX, BX
-	VBROADCASTSS vectorConstantsAVX512<>+64(SB), Z0
-	VBROADCASTSS vectorConstantsAVX512<>+124(SB), Z1
+	VBROADCASTSS vectorConstantsAVX512<>+68(SB), Z0
+	VBROADCASTSS vectorConstantsAVX512<>+0(SB), Z1
 	VBROADCASTSS vectorConstantsAVX512<>+160(SB), Z2
 	VBROADCASTSS vectorConstantsAVX512<>+164(SB), Z3
 	VBROADCASTSS vectorConstantsAVX512<>+168(SB), Z4
@@ -3586,9 +3649,9 @@ TEXT ·geluAVX512(SB), NOSPLIT, $0-24
 	VBROADCASTSS vectorConstantsAVX512<>+212(SB), Z15
 	VBROADCASTSS vectorConstantsAVX512<>+216(SB), Z16
 	VBROADCASTSS vectorConstantsAVX512<>+220(SB), Z17
-	VBROADCASTSS vectorConstantsAVX512<>+48(SB), Z18
-	VBROADCASTSS vectorConstantsAVX512<>+12(SB), Z19
-	VBROADCASTSS vectorConstantsAVX512<>+16(SB), Z20
+	VBROADCASTSS vectorConstantsAVX512<>+56(SB), Z18
+	VBROADCASTSS vectorConstantsAVX512<>+20(SB), Z19
+	VBROADCASTSS vectorConstantsAVX512<>+24(SB), Z20
 	SUBQ         $0x00000010, DX
 	JLT          singleEnd
 
@@ -3617,18 +3680,18 @@ single:
 	VMOVAPS      Z20, Z24
 	VFMADD231PS  Z19, Z26, Z24
 	VSUBPS       Z20, Z24, Z24
-	VBROADCASTSS vectorConstantsAVX512<>+20(SB), Z27
-	VFNMADD231PS Z27, Z24, Z26
-	VBROADCASTSS vectorConstantsAVX512<>+24(SB), Z27
-	VFNMADD231PS Z27, Z24, Z26
 	VBROADCASTSS vectorConstantsAVX512<>+28(SB), Z27
-	VBROADCASTSS vectorConstantsAVX512<>+32(SB), Z28
-	VFMADD231PS  Z26, Z27, Z28
+	VFNMADD231PS Z27, Z24, Z26
+	VBROADCASTSS vectorConstantsAVX512<>+32(SB), Z27
+	VFNMADD231PS Z27, Z24, Z26
 	VBROADCASTSS vectorConstantsAVX512<>+36(SB), Z27
-	VFMADD231PS  Z26, Z28, Z27
 	VBROADCASTSS vectorConstantsAVX512<>+40(SB), Z28
 	VFMADD231PS  Z26, Z27, Z28
 	VBROADCASTSS vectorConstantsAVX512<>+44(SB), Z27
+	VFMADD231PS  Z26, Z28, Z27
+	VBROADCASTSS vectorConstantsAVX512<>+48(SB), Z28
+	VFMADD231PS  Z26, Z27, Z28
+	VBROADCASTSS vectorConstantsAVX512<>+52(SB), Z27
 	VFMADD231PS  Z26, Z28, Z27
 	VFMADD213PS  Z18, Z26, Z27
 	VFMADD213PS  Z18, Z26, Z27
@@ -3679,18 +3742,18 @@ singleEnd:
 	VMOVAPS      Z20, Z2
 	VFMADD231PS  Z19, Z4, Z2
 	VSUBPS       Z20, Z2, Z2
-	VBROADCASTSS vectorConstantsAVX512<>+20(SB), Z5
-	VFNMADD231PS Z5, Z2, Z4
-	VBROADCASTSS vectorConstantsAVX512<>+24(SB), Z5
-	VFNMADD231PS Z5, Z2, Z4
 	VBROADCASTSS vectorConstantsAVX512<>+28(SB), Z5
-	VBROADCASTSS vectorConstantsAVX512<>+32(SB), Z6
-	VFMADD231PS  Z4, Z5, Z6
+	VFNMADD231PS Z5, Z2, Z4
+	VBROADCASTSS vectorConstantsAVX512<>+32(SB), Z5
+	VFNMADD231PS Z5, Z2, Z4
 	VBROADCASTSS vectorConstantsAVX512<>+36(SB), Z5
-	VFMADD231PS  Z4, Z6, Z5
 	VBROADCASTSS vectorConstantsAVX512<>+40(SB), Z6
 	VFMADD231PS  Z4, Z5, Z6
 	VBROADCASTSS vectorConstantsAVX512<>+44(SB), Z5
+	VFMADD231PS  Z4, Z6, Z5
+	VBROADCASTSS vectorConstantsAVX512<>+48(SB), Z6
+	VFMADD231PS  Z4, Z5, Z6
+	VBROADCASTSS vectorConstantsAVX512<>+52(SB), Z5
 	VFMADD231PS  Z4, Z6, Z5
 	VFMADD213PS  Z18, Z4, Z5
 	VFMADD213PS  Z18, Z4, Z5
@@ -3718,8 +3781,8 @@ TEXT ·geluPastAVX512(SB), NOSPLIT, $0-24
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
 	XORQ         BX, BX
-	VBROADCASTSS vectorConstantsAVX512<>+64(SB), Z0
-	VBROADCASTSS vectorConstantsAVX512<>+124(SB), Z1
+	VBROADCASTSS vectorConstantsAVX512<>+68(SB), Z0
+	VBROADCASTSS vectorConstantsAVX512<>+0(SB), Z1
 	VBROADCASTSS vectorConstantsAVX512<>+160(SB), Z2
 	VBROADCASTSS vectorConstantsAVX512<>+164(SB), Z3
 	VBROADCASTSS vectorConstantsAVX512<>+168(SB), Z4
@@ -3736,9 +3799,9 @@ TEXT ·geluPastAVX512(SB), NOSPLIT, $0-24
 	VBROADCASTSS vectorConstantsAVX512<>+212(SB), Z15
 	VBROADCASTSS vectorConstantsAVX512<>+216(SB), Z16
 	VBROADCASTSS vectorConstantsAVX512<>+220(SB), Z17
-	VBROADCASTSS vectorConstantsAVX512<>+48(SB), Z18
-	VBROADCASTSS vectorConstantsAVX512<>+12(SB), Z19
-	VBROADCASTSS vectorConstantsAVX512<>+16(SB), Z20
+	VBROADCASTSS vectorConstantsAVX512<>+56(SB), Z18
+	VBROADCASTSS vectorConstantsAVX512<>+20(SB), Z19
+	VBROADCASTSS vectorConstantsAVX512<>+24(SB), Z20
 	SUBQ         $0x00000010, DX
 	JLT          singleEnd
 
@@ -3767,18 +3830,18 @@ single:
 	VMOVAPS      Z20, Z24
 	VFMADD231PS  Z19, Z26, Z24
 	VSUBPS       Z20, Z24, Z24
-	VBROADCASTSS vectorConstantsAVX512<>+20(SB), Z27
-	VFNMADD231PS Z27, Z24, Z26
-	VBROADCASTSS vectorConstantsAVX512<>+24(SB), Z27
-	VFNMADD231PS Z27, Z24, Z26
 	VBROADCASTSS vectorConstantsAVX512<>+28(SB), Z27
-	VBROADCASTSS vectorConstantsAVX512<>+32(SB), Z28
-	VFMADD231PS  Z26, Z27, Z28
+	VFNMADD231PS Z27, Z24, Z26
+	VBROADCASTSS vectorConstantsAVX512<>+32(SB), Z27
+	VFNMADD231PS Z27, Z24, Z26
 	VBROADCASTSS vectorConstantsAVX512<>+36(SB), Z27
-	VFMADD231PS  Z26, Z28, Z27
 	VBROADCASTSS vectorConstantsAVX512<>+40(SB), Z28
 	VFMADD231PS  Z26, Z27, Z28
 	VBROADCASTSS vectorConstantsAVX512<>+44(SB), Z27
+	VFMADD231PS  Z26, Z28, Z27
+	VBROADCASTSS vectorConstantsAVX512<>+48(SB), Z28
+	VFMADD231PS  Z26, Z27, Z28
+	VBROADCASTSS vectorConstantsAVX512<>+52(SB), Z27
 	VFMADD231PS  Z26, Z28, Z27
 	VFMADD213PS  Z18, Z26, Z27
 	VFMADD213PS  Z18, Z26, Z27
@@ -3813,23 +3876,23 @@ TEXT ·geluTanhAVX512(SB), NOSPLIT, $0-24
 	XORQ         BX, BX
 	VBROADCASTSS vectorConstantsAVX512<>+232(SB), Z0
 	VBROADCASTSS vectorConstantsAVX512<>+236(SB), Z1
-	VBROADCASTSS vectorConstantsAVX512<>+124(SB), Z2
+	VBROADCASTSS vectorConstantsAVX512<>+0(SB), Z2
 	VBROADCASTSS vectorConstantsAVX512<>+128(SB), Z3
 	VBROADCASTSS vectorConstantsAVX512<>+132(SB), Z4
 	VBROADCASTSS vectorConstantsAVX512<>+136(SB), Z5
 	VBROADCASTSS vectorConstantsAVX512<>+140(SB), Z6
 	VBROADCASTSS vectorConstantsAVX512<>+144(SB), Z7
 	VBROADCASTSS vectorConstantsAVX512<>+148(SB), Z8
-	VBROADCASTSS vectorConstantsAVX512<>+12(SB), Z9
-	VBROADCASTSS vectorConstantsAVX512<>+16(SB), Z10
-	VBROADCASTSS vectorConstantsAVX512<>+20(SB), Z11
-	VBROADCASTSS vectorConstantsAVX512<>+24(SB), Z12
-	VBROADCASTSS vectorConstantsAVX512<>+28(SB), Z13
-	VBROADCASTSS vectorConstantsAVX512<>+32(SB), Z14
-	VBROADCASTSS vectorConstantsAVX512<>+36(SB), Z15
-	VBROADCASTSS vectorConstantsAVX512<>+40(SB), Z16
-	VBROADCASTSS vectorConstantsAVX512<>+44(SB), Z17
-	VBROADCASTSS vectorConstantsAVX512<>+48(SB), Z18
+	VBROADCASTSS vectorConstantsAVX512<>+20(SB), Z9
+	VBROADCASTSS vectorConstantsAVX512<>+24(SB), Z10
+	VBROADCASTSS vectorConstantsAVX512<>+28(SB), Z11
+	VBROADCASTSS vectorConstantsAVX512<>+32(SB), Z12
+	VBROADCASTSS vectorConstantsAVX512<>+36(SB), Z13
+	VBROADCASTSS vectorConstantsAVX512<>+40(SB), Z14
+	VBROADCASTSS vectorConstantsAVX512<>+44(SB), Z15
+	VBROADCASTSS vectorConstantsAVX512<>+48(SB), Z16
+	VBROADCASTSS vectorConstantsAVX512<>+52(SB), Z17
+	VBROADCASTSS vectorConstantsAVX512<>+56(SB), Z18
 	VBROADCASTSS vectorConstantsAVX512<>+152(SB), Z19
 	VBROADCASTSS vectorConstantsAVX512<>+156(SB), Z20
 	SUBQ         $0x00000010, DX
@@ -3941,23 +4004,23 @@ TEXT ·geluTanhPastAVX512(SB), NOSPLIT, $0-24
 	XORQ         BX, BX
 	VBROADCASTSS vectorConstantsAVX512<>+232(SB), Z0
 	VBROADCASTSS vectorConstantsAVX512<>+236(SB), Z1
-	VBROADCASTSS vectorConstantsAVX512<>+124(SB), Z2
+	VBROADCASTSS vectorConstantsAVX512<>+0(SB), Z2
 	VBROADCASTSS vectorConstantsAVX512<>+128(SB), Z3
 	VBROADCASTSS vectorConstantsAVX512<>+132(SB), Z4
 	VBROADCASTSS vectorConstantsAVX512<>+136(SB), Z5
 	VBROADCASTSS vectorConstantsAVX512<>+140(SB), Z6
 	VBROADCASTSS vectorConstantsAVX512<>+144(SB), Z7
 	VBROADCASTSS vectorConstantsAVX512<>+148(SB), Z8
-	VBROADCASTSS vectorConstantsAVX512<>+12(SB), Z9
-	VBROADCASTSS vectorConstantsAVX512<>+16(SB), Z10
-	VBROADCASTSS vectorConstantsAVX512<>+20(SB), Z11
-	VBROADCASTSS vectorConstantsAVX512<>+24(SB), Z12
-	VBROADCASTSS vectorConstantsAVX512<>+28(SB), Z13
-	VBROADCASTSS vectorConstantsAVX512<>+32(SB), Z14
-	VBROADCASTSS vectorConstantsAVX512<>+36(SB), Z15
-	VBROADCASTSS vectorConstantsAVX512<>+40(SB), Z16
-	VBROADCASTSS vectorConstantsAVX512<>+44(SB), Z17
-	VBROADCASTSS vectorConstantsAVX512<>+48(SB), Z18
+	VBROADCASTSS vectorConstantsAVX512<>+20(SB), Z9
+	VBROADCASTSS vectorConstantsAVX512<>+24(SB), Z10
+	VBROADCASTSS vectorConstantsAVX512<>+28(SB), Z11
+	VBROADCASTSS vectorConstantsAVX512<>+32(SB), Z12
+	VBROADCASTSS vectorConstantsAVX512<>+36(SB), Z13
+	VBROADCASTSS vectorConstantsAVX512<>+40(SB), Z14
+	VBROADCASTSS vectorConstantsAVX512<>+44(SB), Z15
+	VBROADCASTSS vectorConstantsAVX512<>+48(SB), Z16
+	VBROADCASTSS vectorConstantsAVX512<>+52(SB), Z17
+	VBROADCASTSS vectorConstantsAVX512<>+56(SB), Z18
 	VBROADCASTSS vectorConstantsAVX512<>+152(SB), Z19
 	VBROADCASTSS vectorConstantsAVX512<>+156(SB), Z20
 	SUBQ         $0x00000010, DX
@@ -4080,7 +4143,7 @@ TEXT ·tanhBackwardAVX512(SB), NOSPLIT, $0-32
 	MOVQ         y+16(FP), DX
 	MOVQ         n+24(FP), BX
 	XORQ         SI, SI
-	VBROADCASTSS vectorConstantsAVX512<>+48(SB), Z0
+	VBROADCASTSS vectorConstantsAVX512<>+56(SB), Z0
 	SUBQ         $0x00000020, BX
 	JLT          unrolledEnd
 
@@ -4139,19 +4202,19 @@ TEXT ·siluSlopeAVX512(SB), NOSPLIT, $0-32
 	MOVQ         x+16(FP), DX
 	MOVQ         n+24(FP), BX
 	XORQ         SI, SI
-	VBROADCASTSS vectorConstantsAVX512<>+124(SB), Z0
-	VBROADCASTSS vectorConstantsAVX512<>+4(SB), Z1
-	VBROADCASTSS vectorConstantsAVX512<>+8(SB), Z2
-	VBROADCASTSS vectorConstantsAVX512<>+12(SB), Z3
-	VBROADCASTSS vectorConstantsAVX512<>+16(SB), Z4
-	VBROADCASTSS vectorConstantsAVX512<>+20(SB), Z5
-	VBROADCASTSS vectorConstantsAVX512<>+24(SB), Z6
-	VBROADCASTSS vectorConstantsAVX512<>+28(SB), Z7
-	VBROADCASTSS vectorConstantsAVX512<>+32(SB), Z8
-	VBROADCASTSS vectorConstantsAVX512<>+36(SB), Z9
-	VBROADCASTSS vectorConstantsAVX512<>+40(SB), Z10
-	VBROADCASTSS vectorConstantsAVX512<>+44(SB), Z11
-	VBROADCASTSS vectorConstantsAVX512<>+48(SB), Z12
+	VBROADCASTSS vectorConstantsAVX512<>+0(SB), Z0
+	VBROADCASTSS vectorConstantsAVX512<>+12(SB), Z1
+	VBROADCASTSS vectorConstantsAVX512<>+16(SB), Z2
+	VBROADCASTSS vectorConstantsAVX512<>+20(SB), Z3
+	VBROADCASTSS vectorConstantsAVX512<>+24(SB), Z4
+	VBROADCASTSS vectorConstantsAVX512<>+28(SB), Z5
+	VBROADCASTSS vectorConstantsAVX512<>+32(SB), Z6
+	VBROADCASTSS vectorConstantsAVX512<>+36(SB), Z7
+	VBROADCASTSS vectorConstantsAVX512<>+40(SB), Z8
+	VBROADCASTSS vectorConstantsAVX512<>+44(SB), Z9
+	VBROADCASTSS vectorConstantsAVX512<>+48(SB), Z10
+	VBROADCASTSS vectorConstantsAVX512<>+52(SB), Z11
+	VBROADCASTSS vectorConstantsAVX512<>+56(SB), Z12
 	VPXORD       Z13, Z13, Z13
 	SUBQ         $0x00000010, BX
 	JLT          singleEnd
@@ -4235,8 +4298,8 @@ TEXT ·geluSlopeAVX512(SB), NOSPLIT, $0-32
 	MOVQ         x+16(FP), DX
 	MOVQ         n+24(FP), BX
 	XORQ         SI, SI
-	VBROADCASTSS vectorConstantsAVX512<>+64(SB), Z0
-	VBROADCASTSS vectorConstantsAVX512<>+124(SB), Z1
+	VBROADCASTSS vectorConstantsAVX512<>+68(SB), Z0
+	VBROADCASTSS vectorConstantsAVX512<>+0(SB), Z1
 	VBROADCASTSS vectorConstantsAVX512<>+160(SB), Z2
 	VBROADCASTSS vectorConstantsAVX512<>+164(SB), Z3
 	VBROADCASTSS vectorConstantsAVX512<>+168(SB), Z4
@@ -4253,9 +4316,9 @@ TEXT ·geluSlopeAVX512(SB), NOSPLIT, $0-32
 	VBROADCASTSS vectorConstantsAVX512<>+212(SB), Z15
 	VBROADCASTSS vectorConstantsAVX512<>+216(SB), Z16
 	VBROADCASTSS vectorConstantsAVX512<>+220(SB), Z17
-	VBROADCASTSS vectorConstantsAVX512<>+48(SB), Z18
-	VBROADCASTSS vectorConstantsAVX512<>+12(SB), Z19
-	VBROADCASTSS vectorConstantsAVX512<>+16(SB), Z20
+	VBROADCASTSS vectorConstantsAVX512<>+56(SB), Z18
+	VBROADCASTSS vectorConstantsAVX512<>+20(SB), Z19
+	VBROADCASTSS vectorConstantsAVX512<>+24(SB), Z20
 	SUBQ         $0x00000010, BX
 	JLT          singleEnd
 
@@ -4284,19 +4347,19 @@ single:
 	VMOVAPS      Z20, Z24
 	VFMADD231PS  Z19, Z26, Z24
 	VSUBPS       Z20, Z24, Z24
-	VBROADCASTSS vectorConstantsAVX512<>+20(SB), Z27
-	VFNMADD231PS Z27, Z24, Z26
-	VBROADCASTSS vectorConstantsAVX512<>+24(SB), Z27
-	VFNMADD231PS Z27, Z24, Z26
 	VBROADCASTSS vectorConstantsAVX512<>+28(SB), Z27
-	VBROADCASTSS vectorConstantsAVX512<>+32(SB), Z28
+	VFNMADD231PS Z27, Z24, Z26
+	VBROADCASTSS vectorConstantsAVX512<>+32(SB), Z27
+	VFNMADD231PS Z27, Z24, Z26
+	VBROADCASTSS vectorConstantsAVX512<>+36(SB), Z27
+	VBROADCASTSS vectorConstantsAVX512<>+40(SB), Z28
 	VMOVAPS      Z28, Z28
 	VFMADD231PS  Z26, Z27, Z28
-	VBROADCASTSS vectorConstantsAVX512<>+36(SB), Z27
-	VFMADD213PS  Z27, Z26, Z28
-	VBROADCASTSS vectorConstantsAVX512<>+40(SB), Z27
-	VFMADD213PS  Z27, Z26, Z28
 	VBROADCASTSS vectorConstantsAVX512<>+44(SB), Z27
+	VFMADD213PS  Z27, Z26, Z28
+	VBROADCASTSS vectorConstantsAVX512<>+48(SB), Z27
+	VFMADD213PS  Z27, Z26, Z28
+	VBROADCASTSS vectorConstantsAVX512<>+52(SB), Z27
 	VFMADD213PS  Z27, Z26, Z28
 	VFMADD213PS  Z18, Z26, Z28
 	VFMADD213PS  Z18, Z26, Z28
@@ -4313,27 +4376,27 @@ single:
 	VMULPS       Z24, Z21, Z22
 	VMOVUPS      Z22, (AX)(SI*4)
 	VMULPS       Z21, Z21, Z22
-	VBROADCASTSS vectorConstantsAVX512<>+108(SB), Z23
+	VBROADCASTSS vectorConstantsAVX512<>+112(SB), Z23
 	VMULPS       Z23, Z22, Z22
-	VBROADCASTSS vectorConstantsAVX512<>+4(SB), Z23
+	VBROADCASTSS vectorConstantsAVX512<>+12(SB), Z23
 	VMAXPS       Z22, Z23, Z22
-	VBROADCASTSS vectorConstantsAVX512<>+8(SB), Z23
+	VBROADCASTSS vectorConstantsAVX512<>+16(SB), Z23
 	VMINPS       Z22, Z23, Z22
 	VMOVAPS      Z20, Z23
 	VFMADD231PS  Z19, Z22, Z23
 	VSUBPS       Z20, Z23, Z23
-	VBROADCASTSS vectorConstantsAVX512<>+20(SB), Z25
-	VFNMADD231PS Z25, Z23, Z22
-	VBROADCASTSS vectorConstantsAVX512<>+24(SB), Z25
-	VFNMADD231PS Z25, Z23, Z22
 	VBROADCASTSS vectorConstantsAVX512<>+28(SB), Z25
-	VBROADCASTSS vectorConstantsAVX512<>+32(SB), Z26
-	VFMADD231PS  Z22, Z25, Z26
+	VFNMADD231PS Z25, Z23, Z22
+	VBROADCASTSS vectorConstantsAVX512<>+32(SB), Z25
+	VFNMADD231PS Z25, Z23, Z22
 	VBROADCASTSS vectorConstantsAVX512<>+36(SB), Z25
-	VFMADD231PS  Z22, Z26, Z25
 	VBROADCASTSS vectorConstantsAVX512<>+40(SB), Z26
 	VFMADD231PS  Z22, Z25, Z26
 	VBROADCASTSS vectorConstantsAVX512<>+44(SB), Z25
+	VFMADD231PS  Z22, Z26, Z25
+	VBROADCASTSS vectorConstantsAVX512<>+48(SB), Z26
+	VFMADD231PS  Z22, Z25, Z26
+	VBROADCASTSS vectorConstantsAVX512<>+52(SB), Z25
 	VFMADD231PS  Z22, Z26, Z25
 	VFMADD213PS  Z18, Z22, Z25
 	VFMADD213PS  Z18, Z22, Z25
@@ -4377,19 +4440,19 @@ singleEnd:
 	VMOVAPS      Z20, Z2
 	VFMADD231PS  Z19, Z4, Z2
 	VSUBPS       Z20, Z2, Z2
-	VBROADCASTSS vectorConstantsAVX512<>+20(SB), Z5
-	VFNMADD231PS Z5, Z2, Z4
-	VBROADCASTSS vectorConstantsAVX512<>+24(SB), Z5
-	VFNMADD231PS Z5, Z2, Z4
 	VBROADCASTSS vectorConstantsAVX512<>+28(SB), Z5
-	VBROADCASTSS vectorConstantsAVX512<>+32(SB), Z6
+	VFNMADD231PS Z5, Z2, Z4
+	VBROADCASTSS vectorConstantsAVX512<>+32(SB), Z5
+	VFNMADD231PS Z5, Z2, Z4
+	VBROADCASTSS vectorConstantsAVX512<>+36(SB), Z5
+	VBROADCASTSS vectorConstantsAVX512<>+40(SB), Z6
 	VMOVAPS      Z6, Z6
 	VFMADD231PS  Z4, Z5, Z6
-	VBROADCASTSS vectorConstantsAVX512<>+36(SB), Z5
-	VFMADD213PS  Z5, Z4, Z6
-	VBROADCASTSS vectorConstantsAVX512<>+40(SB), Z5
-	VFMADD213PS  Z5, Z4, Z6
 	VBROADCASTSS vectorConstantsAVX512<>+44(SB), Z5
+	VFMADD213PS  Z5, Z4, Z6
+	VBROADCASTSS vectorConstantsAVX512<>+48(SB), Z5
+	VFMADD213PS  Z5, Z4, Z6
+	VBROADCASTSS vectorConstantsAVX512<>+52(SB), Z5
 	VFMADD213PS  Z5, Z4, Z6
 	VFMADD213PS  Z18, Z4, Z6
 	VFMADD213PS  Z18, Z4, Z6
@@ -4406,27 +4469,27 @@ singleEnd:
 	VMULPS       Z2, Z21, Z0
 	VMOVUPS      Z0, K1, (AX)(SI*4)
 	VMULPS       Z21, Z21, Z0
-	VBROADCASTSS vectorConstantsAVX512<>+108(SB), Z1
+	VBROADCASTSS vectorConstantsAVX512<>+112(SB), Z1
 	VMULPS       Z1, Z0, Z0
-	VBROADCASTSS vectorConstantsAVX512<>+4(SB), Z1
+	VBROADCASTSS vectorConstantsAVX512<>+12(SB), Z1
 	VMAXPS       Z0, Z1, Z0
-	VBROADCASTSS vectorConstantsAVX512<>+8(SB), Z1
+	VBROADCASTSS vectorConstantsAVX512<>+16(SB), Z1
 	VMINPS       Z0, Z1, Z0
 	VMOVAPS      Z20, Z1
 	VFMADD231PS  Z19, Z0, Z1
 	VSUBPS       Z20, Z1, Z1
-	VBROADCASTSS vectorConstantsAVX512<>+20(SB), Z3
-	VFNMADD231PS Z3, Z1, Z0
-	VBROADCASTSS vectorConstantsAVX512<>+24(SB), Z3
-	VFNMADD231PS Z3, Z1, Z0
 	VBROADCASTSS vectorConstantsAVX512<>+28(SB), Z3
-	VBROADCASTSS vectorConstantsAVX512<>+32(SB), Z4
-	VFMADD231PS  Z0, Z3, Z4
+	VFNMADD231PS Z3, Z1, Z0
+	VBROADCASTSS vectorConstantsAVX512<>+32(SB), Z3
+	VFNMADD231PS Z3, Z1, Z0
 	VBROADCASTSS vectorConstantsAVX512<>+36(SB), Z3
-	VFMADD231PS  Z0, Z4, Z3
 	VBROADCASTSS vectorConstantsAVX512<>+40(SB), Z4
 	VFMADD231PS  Z0, Z3, Z4
 	VBROADCASTSS vectorConstantsAVX512<>+44(SB), Z3
+	VFMADD231PS  Z0, Z4, Z3
+	VBROADCASTSS vectorConstantsAVX512<>+48(SB), Z4
+	VFMADD231PS  Z0, Z3, Z4
+	VBROADCASTSS vectorConstantsAVX512<>+52(SB), Z3
 	VFMADD231PS  Z0, Z4, Z3
 	VFMADD213PS  Z18, Z0, Z3
 	VFMADD213PS  Z18, Z0, Z3
@@ -4450,23 +4513,23 @@ TEXT ·geluTanhSlopeAVX512(SB), NOSPLIT, $0-32
 	XORQ         SI, SI
 	VBROADCASTSS vectorConstantsAVX512<>+232(SB), Z0
 	VBROADCASTSS vectorConstantsAVX512<>+236(SB), Z1
-	VBROADCASTSS vectorConstantsAVX512<>+124(SB), Z2
+	VBROADCASTSS vectorConstantsAVX512<>+0(SB), Z2
 	VBROADCASTSS vectorConstantsAVX512<>+128(SB), Z3
 	VBROADCASTSS vectorConstantsAVX512<>+132(SB), Z4
 	VBROADCASTSS vectorConstantsAVX512<>+136(SB), Z5
 	VBROADCASTSS vectorConstantsAVX512<>+140(SB), Z6
 	VBROADCASTSS vectorConstantsAVX512<>+144(SB), Z7
 	VBROADCASTSS vectorConstantsAVX512<>+148(SB), Z8
-	VBROADCASTSS vectorConstantsAVX512<>+12(SB), Z9
-	VBROADCASTSS vectorConstantsAVX512<>+16(SB), Z10
-	VBROADCASTSS vectorConstantsAVX512<>+20(SB), Z11
-	VBROADCASTSS vectorConstantsAVX512<>+24(SB), Z12
-	VBROADCASTSS vectorConstantsAVX512<>+28(SB), Z13
-	VBROADCASTSS vectorConstantsAVX512<>+32(SB), Z14
-	VBROADCASTSS vectorConstantsAVX512<>+36(SB), Z15
-	VBROADCASTSS vectorConstantsAVX512<>+40(SB), Z16
-	VBROADCASTSS vectorConstantsAVX512<>+44(SB), Z17
-	VBROADCASTSS vectorConstantsAVX512<>+48(SB), Z18
+	VBROADCASTSS vectorConstantsAVX512<>+20(SB), Z9
+	VBROADCASTSS vectorConstantsAVX512<>+24(SB), Z10
+	VBROADCASTSS vectorConstantsAVX512<>+28(SB), Z11
+	VBROADCASTSS vectorConstantsAVX512<>+32(SB), Z12
+	VBROADCASTSS vectorConstantsAVX512<>+36(SB), Z13
+	VBROADCASTSS vectorConstantsAVX512<>+40(SB), Z14
+	VBROADCASTSS vectorConstantsAVX512<>+44(SB), Z15
+	VBROADCASTSS vectorConstantsAVX512<>+48(SB), Z16
+	VBROADCASTSS vectorConstantsAVX512<>+52(SB), Z17
+	VBROADCASTSS vectorConstantsAVX512<>+56(SB), Z18
 	VBROADCASTSS vectorConstantsAVX512<>+152(SB), Z19
 	SUBQ         $0x00000010, BX
 	JLT          singleEnd
@@ -4780,7 +4843,7 @@ TEXT ·countNegativeZerosAVX512(SB), NOSPLIT, $0-24
 	XORQ         DX, DX
 	MOVQ         l+0(FP), BX
 	VMOVUPS      (BX), Z0
-	VBROADCASTSS vectorConstantsAVX512<>+48(SB), Z1
+	VBROADCASTSS vectorConstantsAVX512<>+56(SB), Z1
 	VPXORD       Z2, Z2, Z2
 	SUBQ         $0x00000010, CX
 	JLT          singleEnd
@@ -4826,18 +4889,18 @@ TEXT ·expSumAVX512(SB), NOSPLIT, $0-36
 	MOVQ         l+0(FP), SI
 	VMOVUPS      (SI), Z0
 	VBROADCASTSS m+32(FP), Z1
-	VBROADCASTSS vectorConstantsAVX512<>+4(SB), Z2
-	VBROADCASTSS vectorConstantsAVX512<>+8(SB), Z3
-	VBROADCASTSS vectorConstantsAVX512<>+12(SB), Z4
-	VBROADCASTSS vectorConstantsAVX512<>+16(SB), Z5
-	VBROADCASTSS vectorConstantsAVX512<>+20(SB), Z6
-	VBROADCASTSS vectorConstantsAVX512<>+24(SB), Z7
-	VBROADCASTSS vectorConstantsAVX512<>+28(SB), Z8
-	VBROADCASTSS vectorConstantsAVX512<>+32(SB), Z9
-	VBROADCASTSS vectorConstantsAVX512<>+36(SB), Z10
-	VBROADCASTSS vectorConstantsAVX512<>+40(SB), Z11
-	VBROADCASTSS vectorConstantsAVX512<>+44(SB), Z12
-	VBROADCASTSS vectorConstantsAVX512<>+48(SB), Z13
+	VBROADCASTSS vectorConstantsAVX512<>+12(SB), Z2
+	VBROADCASTSS vectorConstantsAVX512<>+16(SB), Z3
+	VBROADCASTSS vectorConstantsAVX512<>+20(SB), Z4
+	VBROADCASTSS vectorConstantsAVX512<>+24(SB), Z5
+	VBROADCASTSS vectorConstantsAVX512<>+28(SB), Z6
+	VBROADCASTSS vectorConstantsAVX512<>+32(SB), Z7
+	VBROADCASTSS vectorConstantsAVX512<>+36(SB), Z8
+	VBROADCASTSS vectorConstantsAVX512<>+40(SB), Z9
+	VBROADCASTSS vectorConstantsAVX512<>+44(SB), Z10
+	VBROADCASTSS vectorConstantsAVX512<>+48(SB), Z11
+	VBROADCASTSS vectorConstantsAVX512<>+52(SB), Z12
+	VBROADCASTSS vectorConstantsAVX512<>+56(SB), Z13
 	SUBQ         $0x00000010, DX
 	JLT          singleEnd
 
@@ -4907,18 +4970,18 @@ TEXT ·expSumOnlyAVX512(SB), NOSPLIT, $0-28
 	MOVQ         l+0(FP), BX
 	VMOVUPS      (BX), Z0
 	VBROADCASTSS m+24(FP), Z1
-	VBROADCASTSS vectorConstantsAVX512<>+4(SB), Z2
-	VBROADCASTSS vectorConstantsAVX512<>+8(SB), Z3
-	VBROADCASTSS vectorConstantsAVX512<>+12(SB), Z4
-	VBROADCASTSS vectorConstantsAVX512<>+16(SB), Z5
-	VBROADCASTSS vectorConstantsAVX512<>+20(SB), Z6
-	VBROADCASTSS vectorConstantsAVX512<>+24(SB), Z7
-	VBROADCASTSS vectorConstantsAVX512<>+28(SB), Z8
-	VBROADCASTSS vectorConstantsAVX512<>+32(SB), Z9
-	VBROADCASTSS vectorConstantsAVX512<>+36(SB), Z10
-	VBROADCASTSS vectorConstantsAVX512<>+40(SB), Z11
-	VBROADCASTSS vectorConstantsAVX512<>+44(SB), Z12
-	VBROADCASTSS vectorConstantsAVX512<>+48(SB), Z13
+	VBROADCASTSS vectorConstantsAVX512<>+12(SB), Z2
+	VBROADCASTSS vectorConstantsAVX512<>+16(SB), Z3
+	VBROADCASTSS vectorConstantsAVX512<>+20(SB), Z4
+	VBROADCASTSS vectorConstantsAVX512<>+24(SB), Z5
+	VBROADCASTSS vectorConstantsAVX512<>+28(SB), Z6
+	VBROADCASTSS vectorConstantsAVX512<>+32(SB), Z7
+	VBROADCASTSS vectorConstantsAVX512<>+36(SB), Z8
+	VBROADCASTSS vectorConstantsAVX512<>+40(SB), Z9
+	VBROADCASTSS vectorConstantsAVX512<>+44(SB), Z10
+	VBROADCASTSS vectorConstantsAVX512<>+48(SB), Z11
+	VBROADCASTSS vectorConstantsAVX512<>+52(SB), Z12
+	VBROADCASTSS vectorConstantsAVX512<>+56(SB), Z13
 	SUBQ         $0x00000010, CX
 	JLT          singleEnd
 
@@ -4988,18 +5051,18 @@ TEXT ·expScaleShiftSumAVX512(SB), NOSPLIT, $0-40
 	VMOVUPS      (SI), Z0
 	VBROADCASTSS a+32(FP), Z1
 	VBROADCASTSS b+36(FP), Z2
-	VBROADCASTSS vectorConstantsAVX512<>+4(SB), Z3
-	VBROADCASTSS vectorConstantsAVX512<>+8(SB), Z4
-	VBROADCASTSS vectorConstantsAVX512<>+12(SB), Z5
-	VBROADCASTSS vectorConstantsAVX512<>+16(SB), Z6
-	VBROADCASTSS vectorConstantsAVX512<>+20(SB), Z7
-	VBROADCASTSS vectorConstantsAVX512<>+24(SB), Z8
-	VBROADCASTSS vectorConstantsAVX512<>+28(SB), Z9
-	VBROADCASTSS vectorConstantsAVX512<>+32(SB), Z10
-	VBROADCASTSS vectorConstantsAVX512<>+36(SB), Z11
-	VBROADCASTSS vectorConstantsAVX512<>+40(SB), Z12
-	VBROADCASTSS vectorConstantsAVX512<>+44(SB), Z13
-	VBROADCASTSS vectorConstantsAVX512<>+48(SB), Z14
+	VBROADCASTSS vectorConstantsAVX512<>+12(SB), Z3
+	VBROADCASTSS vectorConstantsAVX512<>+16(SB), Z4
+	VBROADCASTSS vectorConstantsAVX512<>+20(SB), Z5
+	VBROADCASTSS vectorConstantsAVX512<>+24(SB), Z6
+	VBROADCASTSS vectorConstantsAVX512<>+28(SB), Z7
+	VBROADCASTSS vectorConstantsAVX512<>+32(SB), Z8
+	VBROADCASTSS vectorConstantsAVX512<>+36(SB), Z9
+	VBROADCASTSS vectorConstantsAVX512<>+40(SB), Z10
+	VBROADCASTSS vectorConstantsAVX512<>+44(SB), Z11
+	VBROADCASTSS vectorConstantsAVX512<>+48(SB), Z12
+	VBROADCASTSS vectorConstantsAVX512<>+52(SB), Z13
+	VBROADCASTSS vectorConstantsAVX512<>+56(SB), Z14
 	SUBQ         $0x00000010, DX
 	JLT          singleEnd
 
@@ -5069,18 +5132,18 @@ TEXT ·expScaleShiftAVX512(SB), NOSPLIT, $0-32
 	XORQ         BX, BX
 	VBROADCASTSS a+24(FP), Z0
 	VBROADCASTSS b+28(FP), Z1
-	VBROADCASTSS vectorConstantsAVX512<>+4(SB), Z2
-	VBROADCASTSS vectorConstantsAVX512<>+8(SB), Z3
-	VBROADCASTSS vectorConstantsAVX512<>+12(SB), Z4
-	VBROADCASTSS vectorConstantsAVX512<>+16(SB), Z5
-	VBROADCASTSS vectorConstantsAVX512<>+20(SB), Z6
-	VBROADCASTSS vectorConstantsAVX512<>+24(SB), Z7
-	VBROADCASTSS vectorConstantsAVX512<>+28(SB), Z8
-	VBROADCASTSS vectorConstantsAVX512<>+32(SB), Z9
-	VBROADCASTSS vectorConstantsAVX512<>+36(SB), Z10
-	VBROADCASTSS vectorConstantsAVX512<>+40(SB), Z11
-	VBROADCASTSS vectorConstantsAVX512<>+44(SB), Z12
-	VBROADCASTSS vectorConstantsAVX512<>+48(SB), Z13
+	VBROADCASTSS vectorConstantsAVX512<>+12(SB), Z2
+	VBROADCASTSS vectorConstantsAVX512<>+16(SB), Z3
+	VBROADCASTSS vectorConstantsAVX512<>+20(SB), Z4
+	VBROADCASTSS vectorConstantsAVX512<>+24(SB), Z5
+	VBROADCASTSS vectorConstantsAVX512<>+28(SB), Z6
+	VBROADCASTSS vectorConstantsAVX512<>+32(SB), Z7
+	VBROADCASTSS vectorConstantsAVX512<>+36(SB), Z8
+	VBROADCASTSS vectorConstantsAVX512<>+40(SB), Z9
+	VBROADCASTSS vectorConstantsAVX512<>+44(SB), Z10
+	VBROADCASTSS vectorConstantsAVX512<>+48(SB), Z11
+	VBROADCASTSS vectorConstantsAVX512<>+52(SB), Z12
+	VBROADCASTSS vectorConstantsAVX512<>+56(SB), Z13
 	SUBQ         $0x00000010, DX
 	JLT          singleEnd
 
@@ -6579,270 +6642,270 @@ DATA philoxBlocksAVX512<>+48(SB)/8, $0x0000000000000003
 DATA philoxBlocksAVX512<>+56(SB)/8, $0x0000000000000007
 GLOBL philoxBlocksAVX512<>(SB), RODATA|NOPTR, $64
 
-DATA vectorConstantsAVX2<>+0(SB)/4, $0x40c00000
-DATA vectorConstantsAVX2<>+4(SB)/4, $0x40c00000
-DATA vectorConstantsAVX2<>+8(SB)/4, $0x40c00000
-DATA vectorConstantsAVX2<>+12(SB)/4, $0x40c00000
-DATA vectorConstantsAVX2<>+16(SB)/4, $0x40c00000
-DATA vectorConstantsAVX2<>+20(SB)/4, $0x40c00000
-DATA vectorConstantsAVX2<>+24(SB)/4, $0x40c00000
-DATA vectorConstantsAVX2<>+28(SB)/4, $0x40c00000
-DATA vectorConstantsAVX2<>+32(SB)/4, $0xc2d00000
-DATA vectorConstantsAVX2<>+36(SB)/4, $0xc2d00000
-DATA vectorConstantsAVX2<>+40(SB)/4, $0xc2d00000
-DATA vectorConstantsAVX2<>+44(SB)/4, $0xc2d00000
-DATA vectorConstantsAVX2<>+48(SB)/4, $0xc2d00000
-DATA vectorConstantsAVX2<>+52(SB)/4, $0xc2d00000
-DATA vectorConstantsAVX2<>+56(SB)/4, $0xc2d00000
-DATA vectorConstantsAVX2<>+60(SB)/4, $0xc2d00000
-DATA vectorConstantsAVX2<>+64(SB)/4, $0x42b20000
-DATA vectorConstantsAVX2<>+68(SB)/4, $0x42b20000
-DATA vectorConstantsAVX2<>+72(SB)/4, $0x42b20000
-DATA vectorConstantsAVX2<>+76(SB)/4, $0x42b20000
-DATA vectorConstantsAVX2<>+80(SB)/4, $0x42b20000
-DATA vectorConstantsAVX2<>+84(SB)/4, $0x42b20000
-DATA vectorConstantsAVX2<>+88(SB)/4, $0x42b20000
-DATA vectorConstantsAVX2<>+92(SB)/4, $0x42b20000
-DATA vectorConstantsAVX2<>+96(SB)/4, $0x3fb8aa3b
-DATA vectorConstantsAVX2<>+100(SB)/4, $0x3fb8aa3b
-DATA vectorConstantsAVX2<>+104(SB)/4, $0x3fb8aa3b
-DATA vectorConstantsAVX2<>+108(SB)/4, $0x3fb8aa3b
-DATA vectorConstantsAVX2<>+112(SB)/4, $0x3fb8aa3b
-DATA vectorConstantsAVX2<>+116(SB)/4, $0x3fb8aa3b
-DATA vectorConstantsAVX2<>+120(SB)/4, $0x3fb8aa3b
-DATA vectorConstantsAVX2<>+124(SB)/4, $0x3fb8aa3b
-DATA vectorConstantsAVX2<>+128(SB)/4, $0x4b400000
-DATA vectorConstantsAVX2<>+132(SB)/4, $0x4b400000
-DATA vectorConstantsAVX2<>+136(SB)/4, $0x4b400000
-DATA vectorConstantsAVX2<>+140(SB)/4, $0x4b400000
-DATA vectorConstantsAVX2<>+144(SB)/4, $0x4b400000
-DATA vectorConstantsAVX2<>+148(SB)/4, $0x4b400000
-DATA vectorConstantsAVX2<>+152(SB)/4, $0x4b400000
-DATA vectorConstantsAVX2<>+156(SB)/4, $0x4b400000
-DATA vectorConstantsAVX2<>+160(SB)/4, $0x3f317218
-DATA vectorConstantsAVX2<>+164(SB)/4, $0x3f317218
-DATA vectorConstantsAVX2<>+168(SB)/4, $0x3f317218
-DATA vectorConstantsAVX2<>+172(SB)/4, $0x3f317218
-DATA vectorConstantsAVX2<>+176(SB)/4, $0x3f317218
-DATA vectorConstantsAVX2<>+180(SB)/4, $0x3f317218
-DATA vectorConstantsAVX2<>+184(SB)/4, $0x3f317218
-DATA vectorConstantsAVX2<>+188(SB)/4, $0x3f317218
-DATA vectorConstantsAVX2<>+192(SB)/4, $0xb102e308
-DATA vectorConstantsAVX2<>+196(SB)/4, $0xb102e308
-DATA vectorConstantsAVX2<>+200(SB)/4, $0xb102e308
-DATA vectorConstantsAVX2<>+204(SB)/4, $0xb102e308
-DATA vectorConstantsAVX2<>+208(SB)/4, $0xb102e308
-DATA vectorConstantsAVX2<>+212(SB)/4, $0xb102e308
-DATA vectorConstantsAVX2<>+216(SB)/4, $0xb102e308
-DATA vectorConstantsAVX2<>+220(SB)/4, $0xb102e308
-DATA vectorConstantsAVX2<>+224(SB)/4, $0x3ab51217
-DATA vectorConstantsAVX2<>+228(SB)/4, $0x3ab51217
-DATA vectorConstantsAVX2<>+232(SB)/4, $0x3ab51217
-DATA vectorConstantsAVX2<>+236(SB)/4, $0x3ab51217
-DATA vectorConstantsAVX2<>+240(SB)/4, $0x3ab51217
-DATA vectorConstantsAVX2<>+244(SB)/4, $0x3ab51217
-DATA vectorConstantsAVX2<>+248(SB)/4, $0x3ab51217
-DATA vectorConstantsAVX2<>+252(SB)/4, $0x3ab51217
-DATA vectorConstantsAVX2<>+256(SB)/4, $0x3c091cf1
-DATA vectorConstantsAVX2<>+260(SB)/4, $0x3c091cf1
-DATA vectorConstantsAVX2<>+264(SB)/4, $0x3c091cf1
-DATA vectorConstantsAVX2<>+268(SB)/4, $0x3c091cf1
-DATA vectorConstantsAVX2<>+272(SB)/4, $0x3c091cf1
-DATA vectorConstantsAVX2<>+276(SB)/4, $0x3c091cf1
-DATA vectorConstantsAVX2<>+280(SB)/4, $0x3c091cf1
-DATA vectorConstantsAVX2<>+284(SB)/4, $0x3c091cf1
-DATA vectorConstantsAVX2<>+288(SB)/4, $0x3d2aac79
-DATA vectorConstantsAVX2<>+292(SB)/4, $0x3d2aac79
-DATA vectorConstantsAVX2<>+296(SB)/4, $0x3d2aac79
-DATA vectorConstantsAVX2<>+300(SB)/4, $0x3d2aac79
-DATA vectorConstantsAVX2<>+304(SB)/4, $0x3d2aac79
-DATA vectorConstantsAVX2<>+308(SB)/4, $0x3d2aac79
-DATA vectorConstantsAVX2<>+312(SB)/4, $0x3d2aac79
-DATA vectorConstantsAVX2<>+316(SB)/4, $0x3d2aac79
-DATA vectorConstantsAVX2<>+320(SB)/4, $0x3e2aaa49
-DATA vectorConstantsAVX2<>+324(SB)/4, $0x3e2aaa49
-DATA vectorConstantsAVX2<>+328(SB)/4, $0x3e2aaa49
-DATA vectorConstantsAVX2<>+332(SB)/4, $0x3e2aaa49
-DATA vectorConstantsAVX2<>+336(SB)/4, $0x3e2aaa49
-DATA vectorConstantsAVX2<>+340(SB)/4, $0x3e2aaa49
-DATA vectorConstantsAVX2<>+344(SB)/4, $0x3e2aaa49
-DATA vectorConstantsAVX2<>+348(SB)/4, $0x3e2aaa49
-DATA vectorConstantsAVX2<>+352(SB)/4, $0x3efffffe
-DATA vectorConstantsAVX2<>+356(SB)/4, $0x3efffffe
-DATA vectorConstantsAVX2<>+360(SB)/4, $0x3efffffe
-DATA vectorConstantsAVX2<>+364(SB)/4, $0x3efffffe
-DATA vectorConstantsAVX2<>+368(SB)/4, $0x3efffffe
-DATA vectorConstantsAVX2<>+372(SB)/4, $0x3efffffe
-DATA vectorConstantsAVX2<>+376(SB)/4, $0x3efffffe
-DATA vectorConstantsAVX2<>+380(SB)/4, $0x3efffffe
-DATA vectorConstantsAVX2<>+384(SB)/4, $0x3f800000
-DATA vectorConstantsAVX2<>+388(SB)/4, $0x3f800000
-DATA vectorConstantsAVX2<>+392(SB)/4, $0x3f800000
-DATA vectorConstantsAVX2<>+396(SB)/4, $0x3f800000
-DATA vectorConstantsAVX2<>+400(SB)/4, $0x3f800000
-DATA vectorConstantsAVX2<>+404(SB)/4, $0x3f800000
-DATA vectorConstantsAVX2<>+408(SB)/4, $0x3f800000
-DATA vectorConstantsAVX2<>+412(SB)/4, $0x3f800000
-DATA vectorConstantsAVX2<>+416(SB)/4, $0x0000007f
-DATA vectorConstantsAVX2<>+420(SB)/4, $0x0000007f
-DATA vectorConstantsAVX2<>+424(SB)/4, $0x0000007f
-DATA vectorConstantsAVX2<>+428(SB)/4, $0x0000007f
-DATA vectorConstantsAVX2<>+432(SB)/4, $0x0000007f
-DATA vectorConstantsAVX2<>+436(SB)/4, $0x0000007f
-DATA vectorConstantsAVX2<>+440(SB)/4, $0x0000007f
-DATA vectorConstantsAVX2<>+444(SB)/4, $0x0000007f
-DATA vectorConstantsAVX2<>+448(SB)/4, $0x00800000
-DATA vectorConstantsAVX2<>+452(SB)/4, $0x00800000
-DATA vectorConstantsAVX2<>+456(SB)/4, $0x00800000
-DATA vectorConstantsAVX2<>+460(SB)/4, $0x00800000
-DATA vectorConstantsAVX2<>+464(SB)/4, $0x00800000
-DATA vectorConstantsAVX2<>+468(SB)/4, $0x00800000
-DATA vectorConstantsAVX2<>+472(SB)/4, $0x00800000
-DATA vectorConstantsAVX2<>+476(SB)/4, $0x00800000
-DATA vectorConstantsAVX2<>+480(SB)/4, $0x4b000000
-DATA vectorConstantsAVX2<>+484(SB)/4, $0x4b000000
-DATA vectorConstantsAVX2<>+488(SB)/4, $0x4b000000
-DATA vectorConstantsAVX2<>+492(SB)/4, $0x4b000000
-DATA vectorConstantsAVX2<>+496(SB)/4, $0x4b000000
-DATA vectorConstantsAVX2<>+500(SB)/4, $0x4b000000
-DATA vectorConstantsAVX2<>+504(SB)/4, $0x4b000000
-DATA vectorConstantsAVX2<>+508(SB)/4, $0x4b000000
-DATA vectorConstantsAVX2<>+512(SB)/4, $0xc1b80000
-DATA vectorConstantsAVX2<>+516(SB)/4, $0xc1b80000
-DATA vectorConstantsAVX2<>+520(SB)/4, $0xc1b80000
-DATA vectorConstantsAVX2<>+524(SB)/4, $0xc1b80000
-DATA vectorConstantsAVX2<>+528(SB)/4, $0xc1b80000
-DATA vectorConstantsAVX2<>+532(SB)/4, $0xc1b80000
-DATA vectorConstantsAVX2<>+536(SB)/4, $0xc1b80000
-DATA vectorConstantsAVX2<>+540(SB)/4, $0xc1b80000
-DATA vectorConstantsAVX2<>+544(SB)/4, $0x3f3504f3
-DATA vectorConstantsAVX2<>+548(SB)/4, $0x3f3504f3
-DATA vectorConstantsAVX2<>+552(SB)/4, $0x3f3504f3
-DATA vectorConstantsAVX2<>+556(SB)/4, $0x3f3504f3
-DATA vectorConstantsAVX2<>+560(SB)/4, $0x3f3504f3
-DATA vectorConstantsAVX2<>+564(SB)/4, $0x3f3504f3
-DATA vectorConstantsAVX2<>+568(SB)/4, $0x3f3504f3
-DATA vectorConstantsAVX2<>+572(SB)/4, $0x3f3504f3
-DATA vectorConstantsAVX2<>+576(SB)/4, $0x007fffff
-DATA vectorConstantsAVX2<>+580(SB)/4, $0x007fffff
-DATA vectorConstantsAVX2<>+584(SB)/4, $0x007fffff
-DATA vectorConstantsAVX2<>+588(SB)/4, $0x007fffff
-DATA vectorConstantsAVX2<>+592(SB)/4, $0x007fffff
-DATA vectorConstantsAVX2<>+596(SB)/4, $0x007fffff
-DATA vectorConstantsAVX2<>+600(SB)/4, $0x007fffff
-DATA vectorConstantsAVX2<>+604(SB)/4, $0x007fffff
-DATA vectorConstantsAVX2<>+608(SB)/4, $0x3d8a2b9b
-DATA vectorConstantsAVX2<>+612(SB)/4, $0x3d8a2b9b
-DATA vectorConstantsAVX2<>+616(SB)/4, $0x3d8a2b9b
-DATA vectorConstantsAVX2<>+620(SB)/4, $0x3d8a2b9b
-DATA vectorConstantsAVX2<>+624(SB)/4, $0x3d8a2b9b
-DATA vectorConstantsAVX2<>+628(SB)/4, $0x3d8a2b9b
-DATA vectorConstantsAVX2<>+632(SB)/4, $0x3d8a2b9b
-DATA vectorConstantsAVX2<>+636(SB)/4, $0x3d8a2b9b
-DATA vectorConstantsAVX2<>+640(SB)/4, $0xbdef1dd8
-DATA vectorConstantsAVX2<>+644(SB)/4, $0xbdef1dd8
-DATA vectorConstantsAVX2<>+648(SB)/4, $0xbdef1dd8
-DATA vectorConstantsAVX2<>+652(SB)/4, $0xbdef1dd8
-DATA vectorConstantsAVX2<>+656(SB)/4, $0xbdef1dd8
-DATA vectorConstantsAVX2<>+660(SB)/4, $0xbdef1dd8
-DATA vectorConstantsAVX2<>+664(SB)/4, $0xbdef1dd8
-DATA vectorConstantsAVX2<>+668(SB)/4, $0xbdef1dd8
-DATA vectorConstantsAVX2<>+672(SB)/4, $0x3df37833
-DATA vectorConstantsAVX2<>+676(SB)/4, $0x3df37833
-DATA vectorConstantsAVX2<>+680(SB)/4, $0x3df37833
-DATA vectorConstantsAVX2<>+684(SB)/4, $0x3df37833
-DATA vectorConstantsAVX2<>+688(SB)/4, $0x3df37833
-DATA vectorConstantsAVX2<>+692(SB)/4, $0x3df37833
-DATA vectorConstantsAVX2<>+696(SB)/4, $0x3df37833
-DATA vectorConstantsAVX2<>+700(SB)/4, $0x3df37833
-DATA vectorConstantsAVX2<>+704(SB)/4, $0xbdfe110c
-DATA vectorConstantsAVX2<>+708(SB)/4, $0xbdfe110c
-DATA vectorConstantsAVX2<>+712(SB)/4, $0xbdfe110c
-DATA vectorConstantsAVX2<>+716(SB)/4, $0xbdfe110c
-DATA vectorConstantsAVX2<>+720(SB)/4, $0xbdfe110c
-DATA vectorConstantsAVX2<>+724(SB)/4, $0xbdfe110c
-DATA vectorConstantsAVX2<>+728(SB)/4, $0xbdfe110c
-DATA vectorConstantsAVX2<>+732(SB)/4, $0xbdfe110c
-DATA vectorConstantsAVX2<>+736(SB)/4, $0x3e119bb5
-DATA vectorConstantsAVX2<>+740(SB)/4, $0x3e119bb5
-DATA vectorConstantsAVX2<>+744(SB)/4, $0x3e119bb5
-DATA vectorConstantsAVX2<>+748(SB)/4, $0x3e119bb5
-DATA vectorConstantsAVX2<>+752(SB)/4, $0x3e119bb5
-DATA vectorConstantsAVX2<>+756(SB)/4, $0x3e119bb5
-DATA vectorConstantsAVX2<>+760(SB)/4, $0x3e119bb5
-DATA vectorConstantsAVX2<>+764(SB)/4, $0x3e119bb5
-DATA vectorConstantsAVX2<>+768(SB)/4, $0xbe2aae26
-DATA vectorConstantsAVX2<>+772(SB)/4, $0xbe2aae26
-DATA vectorConstantsAVX2<>+776(SB)/4, $0xbe2aae26
-DATA vectorConstantsAVX2<>+780(SB)/4, $0xbe2aae26
-DATA vectorConstantsAVX2<>+784(SB)/4, $0xbe2aae26
-DATA vectorConstantsAVX2<>+788(SB)/4, $0xbe2aae26
-DATA vectorConstantsAVX2<>+792(SB)/4, $0xbe2aae26
-DATA vectorConstantsAVX2<>+796(SB)/4, $0xbe2aae26
-DATA vectorConstantsAVX2<>+800(SB)/4, $0x3e4cd25b
-DATA vectorConstantsAVX2<>+804(SB)/4, $0x3e4cd25b
-DATA vectorConstantsAVX2<>+808(SB)/4, $0x3e4cd25b
-DATA vectorConstantsAVX2<>+812(SB)/4, $0x3e4cd25b
-DATA vectorConstantsAVX2<>+816(SB)/4, $0x3e4cd25b
-DATA vectorConstantsAVX2<>+820(SB)/4, $0x3e4cd25b
-DATA vectorConstantsAVX2<>+824(SB)/4, $0x3e4cd25b
-DATA vectorConstantsAVX2<>+828(SB)/4, $0x3e4cd25b
-DATA vectorConstantsAVX2<>+832(SB)/4, $0xbe800003
-DATA vectorConstantsAVX2<>+836(SB)/4, $0xbe800003
-DATA vectorConstantsAVX2<>+840(SB)/4, $0xbe800003
-DATA vectorConstantsAVX2<>+844(SB)/4, $0xbe800003
-DATA vectorConstantsAVX2<>+848(SB)/4, $0xbe800003
-DATA vectorConstantsAVX2<>+852(SB)/4, $0xbe800003
-DATA vectorConstantsAVX2<>+856(SB)/4, $0xbe800003
-DATA vectorConstantsAVX2<>+860(SB)/4, $0xbe800003
-DATA vectorConstantsAVX2<>+864(SB)/4, $0x3eaaaaa4
-DATA vectorConstantsAVX2<>+868(SB)/4, $0x3eaaaaa4
-DATA vectorConstantsAVX2<>+872(SB)/4, $0x3eaaaaa4
-DATA vectorConstantsAVX2<>+876(SB)/4, $0x3eaaaaa4
-DATA vectorConstantsAVX2<>+880(SB)/4, $0x3eaaaaa4
-DATA vectorConstantsAVX2<>+884(SB)/4, $0x3eaaaaa4
-DATA vectorConstantsAVX2<>+888(SB)/4, $0x3eaaaaa4
-DATA vectorConstantsAVX2<>+892(SB)/4, $0x3eaaaaa4
-DATA vectorConstantsAVX2<>+896(SB)/4, $0xbf000000
-DATA vectorConstantsAVX2<>+900(SB)/4, $0xbf000000
-DATA vectorConstantsAVX2<>+904(SB)/4, $0xbf000000
-DATA vectorConstantsAVX2<>+908(SB)/4, $0xbf000000
-DATA vectorConstantsAVX2<>+912(SB)/4, $0xbf000000
-DATA vectorConstantsAVX2<>+916(SB)/4, $0xbf000000
-DATA vectorConstantsAVX2<>+920(SB)/4, $0xbf000000
-DATA vectorConstantsAVX2<>+924(SB)/4, $0xbf000000
-DATA vectorConstantsAVX2<>+928(SB)/4, $0x7f7fffff
-DATA vectorConstantsAVX2<>+932(SB)/4, $0x7f7fffff
-DATA vectorConstantsAVX2<>+936(SB)/4, $0x7f7fffff
-DATA vectorConstantsAVX2<>+940(SB)/4, $0x7f7fffff
-DATA vectorConstantsAVX2<>+944(SB)/4, $0x7f7fffff
-DATA vectorConstantsAVX2<>+948(SB)/4, $0x7f7fffff
-DATA vectorConstantsAVX2<>+952(SB)/4, $0x7f7fffff
-DATA vectorConstantsAVX2<>+956(SB)/4, $0x7f7fffff
-DATA vectorConstantsAVX2<>+960(SB)/4, $0x7fc00000
-DATA vectorConstantsAVX2<>+964(SB)/4, $0x7fc00000
-DATA vectorConstantsAVX2<>+968(SB)/4, $0x7fc00000
-DATA vectorConstantsAVX2<>+972(SB)/4, $0x7fc00000
-DATA vectorConstantsAVX2<>+976(SB)/4, $0x7fc00000
-DATA vectorConstantsAVX2<>+980(SB)/4, $0x7fc00000
-DATA vectorConstantsAVX2<>+984(SB)/4, $0x7fc00000
-DATA vectorConstantsAVX2<>+988(SB)/4, $0x7fc00000
-DATA vectorConstantsAVX2<>+992(SB)/4, $0xff800000
-DATA vectorConstantsAVX2<>+996(SB)/4, $0xff800000
-DATA vectorConstantsAVX2<>+1000(SB)/4, $0xff800000
-DATA vectorConstantsAVX2<>+1004(SB)/4, $0xff800000
-DATA vectorConstantsAVX2<>+1008(SB)/4, $0xff800000
-DATA vectorConstantsAVX2<>+1012(SB)/4, $0xff800000
-DATA vectorConstantsAVX2<>+1016(SB)/4, $0xff800000
-DATA vectorConstantsAVX2<>+1020(SB)/4, $0xff800000
-DATA vectorConstantsAVX2<>+1024(SB)/4, $0x80000000
-DATA vectorConstantsAVX2<>+1028(SB)/4, $0x80000000
-DATA vectorConstantsAVX2<>+1032(SB)/4, $0x80000000
-DATA vectorConstantsAVX2<>+1036(SB)/4, $0x80000000
-DATA vectorConstantsAVX2<>+1040(SB)/4, $0x80000000
-DATA vectorConstantsAVX2<>+1044(SB)/4, $0x80000000
-DATA vectorConstantsAVX2<>+1048(SB)/4, $0x80000000
-DATA vectorConstantsAVX2<>+1052(SB)/4, $0x80000000
+DATA vectorConstantsAVX2<>+0(SB)/4, $0x80000000
+DATA vectorConstantsAVX2<>+4(SB)/4, $0x80000000
+DATA vectorConstantsAVX2<>+8(SB)/4, $0x80000000
+DATA vectorConstantsAVX2<>+12(SB)/4, $0x80000000
+DATA vectorConstantsAVX2<>+16(SB)/4, $0x80000000
+DATA vectorConstantsAVX2<>+20(SB)/4, $0x80000000
+DATA vectorConstantsAVX2<>+24(SB)/4, $0x80000000
+DATA vectorConstantsAVX2<>+28(SB)/4, $0x80000000
+DATA vectorConstantsAVX2<>+32(SB)/4, $0x00800000
+DATA vectorConstantsAVX2<>+36(SB)/4, $0x00800000
+DATA vectorConstantsAVX2<>+40(SB)/4, $0x00800000
+DATA vectorConstantsAVX2<>+44(SB)/4, $0x00800000
+DATA vectorConstantsAVX2<>+48(SB)/4, $0x00800000
+DATA vectorConstantsAVX2<>+52(SB)/4, $0x00800000
+DATA vectorConstantsAVX2<>+56(SB)/4, $0x00800000
+DATA vectorConstantsAVX2<>+60(SB)/4, $0x00800000
+DATA vectorConstantsAVX2<>+64(SB)/4, $0x40c00000
+DATA vectorConstantsAVX2<>+68(SB)/4, $0x40c00000
+DATA vectorConstantsAVX2<>+72(SB)/4, $0x40c00000
+DATA vectorConstantsAVX2<>+76(SB)/4, $0x40c00000
+DATA vectorConstantsAVX2<>+80(SB)/4, $0x40c00000
+DATA vectorConstantsAVX2<>+84(SB)/4, $0x40c00000
+DATA vectorConstantsAVX2<>+88(SB)/4, $0x40c00000
+DATA vectorConstantsAVX2<>+92(SB)/4, $0x40c00000
+DATA vectorConstantsAVX2<>+96(SB)/4, $0xc2d00000
+DATA vectorConstantsAVX2<>+100(SB)/4, $0xc2d00000
+DATA vectorConstantsAVX2<>+104(SB)/4, $0xc2d00000
+DATA vectorConstantsAVX2<>+108(SB)/4, $0xc2d00000
+DATA vectorConstantsAVX2<>+112(SB)/4, $0xc2d00000
+DATA vectorConstantsAVX2<>+116(SB)/4, $0xc2d00000
+DATA vectorConstantsAVX2<>+120(SB)/4, $0xc2d00000
+DATA vectorConstantsAVX2<>+124(SB)/4, $0xc2d00000
+DATA vectorConstantsAVX2<>+128(SB)/4, $0x42b20000
+DATA vectorConstantsAVX2<>+132(SB)/4, $0x42b20000
+DATA vectorConstantsAVX2<>+136(SB)/4, $0x42b20000
+DATA vectorConstantsAVX2<>+140(SB)/4, $0x42b20000
+DATA vectorConstantsAVX2<>+144(SB)/4, $0x42b20000
+DATA vectorConstantsAVX2<>+148(SB)/4, $0x42b20000
+DATA vectorConstantsAVX2<>+152(SB)/4, $0x42b20000
+DATA vectorConstantsAVX2<>+156(SB)/4, $0x42b20000
+DATA vectorConstantsAVX2<>+160(SB)/4, $0x3fb8aa3b
+DATA vectorConstantsAVX2<>+164(SB)/4, $0x3fb8aa3b
+DATA vectorConstantsAVX2<>+168(SB)/4, $0x3fb8aa3b
+DATA vectorConstantsAVX2<>+172(SB)/4, $0x3fb8aa3b
+DATA vectorConstantsAVX2<>+176(SB)/4, $0x3fb8aa3b
+DATA vectorConstantsAVX2<>+180(SB)/4, $0x3fb8aa3b
+DATA vectorConstantsAVX2<>+184(SB)/4, $0x3fb8aa3b
+DATA vectorConstantsAVX2<>+188(SB)/4, $0x3fb8aa3b
+DATA vectorConstantsAVX2<>+192(SB)/4, $0x4b400000
+DATA vectorConstantsAVX2<>+196(SB)/4, $0x4b400000
+DATA vectorConstantsAVX2<>+200(SB)/4, $0x4b400000
+DATA vectorConstantsAVX2<>+204(SB)/4, $0x4b400000
+DATA vectorConstantsAVX2<>+208(SB)/4, $0x4b400000
+DATA vectorConstantsAVX2<>+212(SB)/4, $0x4b400000
+DATA vectorConstantsAVX2<>+216(SB)/4, $0x4b400000
+DATA vectorConstantsAVX2<>+220(SB)/4, $0x4b400000
+DATA vectorConstantsAVX2<>+224(SB)/4, $0x3f317218
+DATA vectorConstantsAVX2<>+228(SB)/4, $0x3f317218
+DATA vectorConstantsAVX2<>+232(SB)/4, $0x3f317218
+DATA vectorConstantsAVX2<>+236(SB)/4, $0x3f317218
+DATA vectorConstantsAVX2<>+240(SB)/4, $0x3f317218
+DATA vectorConstantsAVX2<>+244(SB)/4, $0x3f317218
+DATA vectorConstantsAVX2<>+248(SB)/4, $0x3f317218
+DATA vectorConstantsAVX2<>+252(SB)/4, $0x3f317218
+DATA vectorConstantsAVX2<>+256(SB)/4, $0xb102e308
+DATA vectorConstantsAVX2<>+260(SB)/4, $0xb102e308
+DATA vectorConstantsAVX2<>+264(SB)/4, $0xb102e308
+DATA vectorConstantsAVX2<>+268(SB)/4, $0xb102e308
+DATA vectorConstantsAVX2<>+272(SB)/4, $0xb102e308
+DATA vectorConstantsAVX2<>+276(SB)/4, $0xb102e308
+DATA vectorConstantsAVX2<>+280(SB)/4, $0xb102e308
+DATA vectorConstantsAVX2<>+284(SB)/4, $0xb102e308
+DATA vectorConstantsAVX2<>+288(SB)/4, $0x3ab51217
+DATA vectorConstantsAVX2<>+292(SB)/4, $0x3ab51217
+DATA vectorConstantsAVX2<>+296(SB)/4, $0x3ab51217
+DATA vectorConstantsAVX2<>+300(SB)/4, $0x3ab51217
+DATA vectorConstantsAVX2<>+304(SB)/4, $0x3ab51217
+DATA vectorConstantsAVX2<>+308(SB)/4, $0x3ab51217
+DATA vectorConstantsAVX2<>+312(SB)/4, $0x3ab51217
+DATA vectorConstantsAVX2<>+316(SB)/4, $0x3ab51217
+DATA vectorConstantsAVX2<>+320(SB)/4, $0x3c091cf1
+DATA vectorConstantsAVX2<>+324(SB)/4, $0x3c091cf1
+DATA vectorConstantsAVX2<>+328(SB)/4, $0x3c091cf1
+DATA vectorConstantsAVX2<>+332(SB)/4, $0x3c091cf1
+DATA vectorConstantsAVX2<>+336(SB)/4, $0x3c091cf1
+DATA vectorConstantsAVX2<>+340(SB)/4, $0x3c091cf1
+DATA vectorConstantsAVX2<>+344(SB)/4, $0x3c091cf1
+DATA vectorConstantsAVX2<>+348(SB)/4, $0x3c091cf1
+DATA vectorConstantsAVX2<>+352(SB)/4, $0x3d2aac79
+DATA vectorConstantsAVX2<>+356(SB)/4, $0x3d2aac79
+DATA vectorConstantsAVX2<>+360(SB)/4, $0x3d2aac79
+DATA vectorConstantsAVX2<>+364(SB)/4, $0x3d2aac79
+DATA vectorConstantsAVX2<>+368(SB)/4, $0x3d2aac79
+DATA vectorConstantsAVX2<>+372(SB)/4, $0x3d2aac79
+DATA vectorConstantsAVX2<>+376(SB)/4, $0x3d2aac79
+DATA vectorConstantsAVX2<>+380(SB)/4, $0x3d2aac79
+DATA vectorConstantsAVX2<>+384(SB)/4, $0x3e2aaa49
+DATA vectorConstantsAVX2<>+388(SB)/4, $0x3e2aaa49
+DATA vectorConstantsAVX2<>+392(SB)/4, $0x3e2aaa49
+DATA vectorConstantsAVX2<>+396(SB)/4, $0x3e2aaa49
+DATA vectorConstantsAVX2<>+400(SB)/4, $0x3e2aaa49
+DATA vectorConstantsAVX2<>+404(SB)/4, $0x3e2aaa49
+DATA vectorConstantsAVX2<>+408(SB)/4, $0x3e2aaa49
+DATA vectorConstantsAVX2<>+412(SB)/4, $0x3e2aaa49
+DATA vectorConstantsAVX2<>+416(SB)/4, $0x3efffffe
+DATA vectorConstantsAVX2<>+420(SB)/4, $0x3efffffe
+DATA vectorConstantsAVX2<>+424(SB)/4, $0x3efffffe
+DATA vectorConstantsAVX2<>+428(SB)/4, $0x3efffffe
+DATA vectorConstantsAVX2<>+432(SB)/4, $0x3efffffe
+DATA vectorConstantsAVX2<>+436(SB)/4, $0x3efffffe
+DATA vectorConstantsAVX2<>+440(SB)/4, $0x3efffffe
+DATA vectorConstantsAVX2<>+444(SB)/4, $0x3efffffe
+DATA vectorConstantsAVX2<>+448(SB)/4, $0x3f800000
+DATA vectorConstantsAVX2<>+452(SB)/4, $0x3f800000
+DATA vectorConstantsAVX2<>+456(SB)/4, $0x3f800000
+DATA vectorConstantsAVX2<>+460(SB)/4, $0x3f800000
+DATA vectorConstantsAVX2<>+464(SB)/4, $0x3f800000
+DATA vectorConstantsAVX2<>+468(SB)/4, $0x3f800000
+DATA vectorConstantsAVX2<>+472(SB)/4, $0x3f800000
+DATA vectorConstantsAVX2<>+476(SB)/4, $0x3f800000
+DATA vectorConstantsAVX2<>+480(SB)/4, $0x0000007f
+DATA vectorConstantsAVX2<>+484(SB)/4, $0x0000007f
+DATA vectorConstantsAVX2<>+488(SB)/4, $0x0000007f
+DATA vectorConstantsAVX2<>+492(SB)/4, $0x0000007f
+DATA vectorConstantsAVX2<>+496(SB)/4, $0x0000007f
+DATA vectorConstantsAVX2<>+500(SB)/4, $0x0000007f
+DATA vectorConstantsAVX2<>+504(SB)/4, $0x0000007f
+DATA vectorConstantsAVX2<>+508(SB)/4, $0x0000007f
+DATA vectorConstantsAVX2<>+512(SB)/4, $0x4b000000
+DATA vectorConstantsAVX2<>+516(SB)/4, $0x4b000000
+DATA vectorConstantsAVX2<>+520(SB)/4, $0x4b000000
+DATA vectorConstantsAVX2<>+524(SB)/4, $0x4b000000
+DATA vectorConstantsAVX2<>+528(SB)/4, $0x4b000000
+DATA vectorConstantsAVX2<>+532(SB)/4, $0x4b000000
+DATA vectorConstantsAVX2<>+536(SB)/4, $0x4b000000
+DATA vectorConstantsAVX2<>+540(SB)/4, $0x4b000000
+DATA vectorConstantsAVX2<>+544(SB)/4, $0xc1b80000
+DATA vectorConstantsAVX2<>+548(SB)/4, $0xc1b80000
+DATA vectorConstantsAVX2<>+552(SB)/4, $0xc1b80000
+DATA vectorConstantsAVX2<>+556(SB)/4, $0xc1b80000
+DATA vectorConstantsAVX2<>+560(SB)/4, $0xc1b80000
+DATA vectorConstantsAVX2<>+564(SB)/4, $0xc1b80000
+DATA vectorConstantsAVX2<>+568(SB)/4, $0xc1b80000
+DATA vectorConstantsAVX2<>+572(SB)/4, $0xc1b80000
+DATA vectorConstantsAVX2<>+576(SB)/4, $0x3f3504f3
+DATA vectorConstantsAVX2<>+580(SB)/4, $0x3f3504f3
+DATA vectorConstantsAVX2<>+584(SB)/4, $0x3f3504f3
+DATA vectorConstantsAVX2<>+588(SB)/4, $0x3f3504f3
+DATA vectorConstantsAVX2<>+592(SB)/4, $0x3f3504f3
+DATA vectorConstantsAVX2<>+596(SB)/4, $0x3f3504f3
+DATA vectorConstantsAVX2<>+600(SB)/4, $0x3f3504f3
+DATA vectorConstantsAVX2<>+604(SB)/4, $0x3f3504f3
+DATA vectorConstantsAVX2<>+608(SB)/4, $0x007fffff
+DATA vectorConstantsAVX2<>+612(SB)/4, $0x007fffff
+DATA vectorConstantsAVX2<>+616(SB)/4, $0x007fffff
+DATA vectorConstantsAVX2<>+620(SB)/4, $0x007fffff
+DATA vectorConstantsAVX2<>+624(SB)/4, $0x007fffff
+DATA vectorConstantsAVX2<>+628(SB)/4, $0x007fffff
+DATA vectorConstantsAVX2<>+632(SB)/4, $0x007fffff
+DATA vectorConstantsAVX2<>+636(SB)/4, $0x007fffff
+DATA vectorConstantsAVX2<>+640(SB)/4, $0x3d8a2b9b
+DATA vectorConstantsAVX2<>+644(SB)/4, $0x3d8a2b9b
+DATA vectorConstantsAVX2<>+648(SB)/4, $0x3d8a2b9b
+DATA vectorConstantsAVX2<>+652(SB)/4, $0x3d8a2b9b
+DATA vectorConstantsAVX2<>+656(SB)/4, $0x3d8a2b9b
+DATA vectorConstantsAVX2<>+660(SB)/4, $0x3d8a2b9b
+DATA vectorConstantsAVX2<>+664(SB)/4, $0x3d8a2b9b
+DATA vectorConstantsAVX2<>+668(SB)/4, $0x3d8a2b9b
+DATA vectorConstantsAVX2<>+672(SB)/4, $0xbdef1dd8
+DATA vectorConstantsAVX2<>+676(SB)/4, $0xbdef1dd8
+DATA vectorConstantsAVX2<>+680(SB)/4, $0xbdef1dd8
+DATA vectorConstantsAVX2<>+684(SB)/4, $0xbdef1dd8
+DATA vectorConstantsAVX2<>+688(SB)/4, $0xbdef1dd8
+DATA vectorConstantsAVX2<>+692(SB)/4, $0xbdef1dd8
+DATA vectorConstantsAVX2<>+696(SB)/4, $0xbdef1dd8
+DATA vectorConstantsAVX2<>+700(SB)/4, $0xbdef1dd8
+DATA vectorConstantsAVX2<>+704(SB)/4, $0x3df37833
+DATA vectorConstantsAVX2<>+708(SB)/4, $0x3df37833
+DATA vectorConstantsAVX2<>+712(SB)/4, $0x3df37833
+DATA vectorConstantsAVX2<>+716(SB)/4, $0x3df37833
+DATA vectorConstantsAVX2<>+720(SB)/4, $0x3df37833
+DATA vectorConstantsAVX2<>+724(SB)/4, $0x3df37833
+DATA vectorConstantsAVX2<>+728(SB)/4, $0x3df37833
+DATA vectorConstantsAVX2<>+732(SB)/4, $0x3df37833
+DATA vectorConstantsAVX2<>+736(SB)/4, $0xbdfe110c
+DATA vectorConstantsAVX2<>+740(SB)/4, $0xbdfe110c
+DATA vectorConstantsAVX2<>+744(SB)/4, $0xbdfe110c
+DATA vectorConstantsAVX2<>+748(SB)/4, $0xbdfe110c
+DATA vectorConstantsAVX2<>+752(SB)/4, $0xbdfe110c
+DATA vectorConstantsAVX2<>+756(SB)/4, $0xbdfe110c
+DATA vectorConstantsAVX2<>+760(SB)/4, $0xbdfe110c
+DATA vectorConstantsAVX2<>+764(SB)/4, $0xbdfe110c
+DATA vectorConstantsAVX2<>+768(SB)/4, $0x3e119bb5
+DATA vectorConstantsAVX2<>+772(SB)/4, $0x3e119bb5
+DATA vectorConstantsAVX2<>+776(SB)/4, $0x3e119bb5
+DATA vectorConstantsAVX2<>+780(SB)/4, $0x3e119bb5
+DATA vectorConstantsAVX2<>+784(SB)/4, $0x3e119bb5
+DATA vectorConstantsAVX2<>+788(SB)/4, $0x3e119bb5
+DATA vectorConstantsAVX2<>+792(SB)/4, $0x3e119bb5
+DATA vectorConstantsAVX2<>+796(SB)/4, $0x3e119bb5
+DATA vectorConstantsAVX2<>+800(SB)/4, $0xbe2aae26
+DATA vectorConstantsAVX2<>+804(SB)/4, $0xbe2aae26
+DATA vectorConstantsAVX2<>+808(SB)/4, $0xbe2aae26
+DATA vectorConstantsAVX2<>+812(SB)/4, $0xbe2aae26
+DATA vectorConstantsAVX2<>+816(SB)/4, $0xbe2aae26
+DATA vectorConstantsAVX2<>+820(SB)/4, $0xbe2aae26
+DATA vectorConstantsAVX2<>+824(SB)/4, $0xbe2aae26
+DATA vectorConstantsAVX2<>+828(SB)/4, $0xbe2aae26
+DATA vectorConstantsAVX2<>+832(SB)/4, $0x3e4cd25b
+DATA vectorConstantsAVX2<>+836(SB)/4, $0x3e4cd25b
+DATA vectorConstantsAVX2<>+840(SB)/4, $0x3e4cd25b
+DATA vectorConstantsAVX2<>+844(SB)/4, $0x3e4cd25b
+DATA vectorConstantsAVX2<>+848(SB)/4, $0x3e4cd25b
+DATA vectorConstantsAVX2<>+852(SB)/4, $0x3e4cd25b
+DATA vectorConstantsAVX2<>+856(SB)/4, $0x3e4cd25b
+DATA vectorConstantsAVX2<>+860(SB)/4, $0x3e4cd25b
+DATA vectorConstantsAVX2<>+864(SB)/4, $0xbe800003
+DATA vectorConstantsAVX2<>+868(SB)/4, $0xbe800003
+DATA vectorConstantsAVX2<>+872(SB)/4, $0xbe800003
+DATA vectorConstantsAVX2<>+876(SB)/4, $0xbe800003
+DATA vectorConstantsAVX2<>+880(SB)/4, $0xbe800003
+DATA vectorConstantsAVX2<>+884(SB)/4, $0xbe800003
+DATA vectorConstantsAVX2<>+888(SB)/4, $0xbe800003
+DATA vectorConstantsAVX2<>+892(SB)/4, $0xbe800003
+DATA vectorConstantsAVX2<>+896(SB)/4, $0x3eaaaaa4
+DATA vectorConstantsAVX2<>+900(SB)/4, $0x3eaaaaa4
+DATA vectorConstantsAVX2<>+904(SB)/4, $0x3eaaaaa4
+DATA vectorConstantsAVX2<>+908(SB)/4, $0x3eaaaaa4
+DATA vectorConstantsAVX2<>+912(SB)/4, $0x3eaaaaa4
+DATA vectorConstantsAVX2<>+916(SB)/4, $0x3eaaaaa4
+DATA vectorConstantsAVX2<>+920(SB)/4, $0x3eaaaaa4
+DATA vectorConstantsAVX2<>+924(SB)/4, $0x3eaaaaa4
+DATA vectorConstantsAVX2<>+928(SB)/4, $0xbf000000
+DATA vectorConstantsAVX2<>+932(SB)/4, $0xbf000000
+DATA vectorConstantsAVX2<>+936(SB)/4, $0xbf000000
+DATA vectorConstantsAVX2<>+940(SB)/4, $0xbf000000
+DATA vectorConstantsAVX2<>+944(SB)/4, $0xbf000000
+DATA vectorConstantsAVX2<>+948(SB)/4, $0xbf000000
+DATA vectorConstantsAVX2<>+952(SB)/4, $0xbf000000
+DATA vectorConstantsAVX2<>+956(SB)/4, $0xbf000000
+DATA vectorConstantsAVX2<>+960(SB)/4, $0x7f7fffff
+DATA vectorConstantsAVX2<>+964(SB)/4, $0x7f7fffff
+DATA vectorConstantsAVX2<>+968(SB)/4, $0x7f7fffff
+DATA vectorConstantsAVX2<>+972(SB)/4, $0x7f7fffff
+DATA vectorConstantsAVX2<>+976(SB)/4, $0x7f7fffff
+DATA vectorConstantsAVX2<>+980(SB)/4, $0x7f7fffff
+DATA vectorConstantsAVX2<>+984(SB)/4, $0x7f7fffff
+DATA vectorConstantsAVX2<>+988(SB)/4, $0x7f7fffff
+DATA vectorConstantsAVX2<>+992(SB)/4, $0x7fc00000
+DATA vectorConstantsAVX2<>+996(SB)/4, $0x7fc00000
+DATA vectorConstantsAVX2<>+1000(SB)/4, $0x7fc00000
+DATA vectorConstantsAVX2<>+1004(SB)/4, $0x7fc00000
+DATA vectorConstantsAVX2<>+1008(SB)/4, $0x7fc00000
+DATA vectorConstantsAVX2<>+1012(SB)/4, $0x7fc00000
+DATA vectorConstantsAVX2<>+1016(SB)/4, $0x7fc00000
+DATA vectorConstantsAVX2<>+1020(SB)/4, $0x7fc00000
+DATA vectorConstantsAVX2<>+1024(SB)/4, $0xff800000
+DATA vectorConstantsAVX2<>+1028(SB)/4, $0xff800000
+DATA vectorConstantsAVX2<>+1032(SB)/4, $0xff800000
+DATA vectorConstantsAVX2<>+1036(SB)/4, $0xff800000
+DATA vectorConstantsAVX2<>+1040(SB)/4, $0xff800000
+DATA vectorConstantsAVX2<>+1044(SB)/4, $0xff800000
+DATA vectorConstantsAVX2<>+1048(SB)/4, $0xff800000
+DATA vectorConstantsAVX2<>+1052(SB)/4, $0xff800000
 DATA vectorConstantsAVX2<>+1056(SB)/4, $0xbbbaf0e8
 DATA vectorConstantsAVX2<>+1060(SB)/4, $0xbbbaf0e8
 DATA vectorConstantsAVX2<>+1064(SB)/4, $0xbbbaf0e8
@@ -7614,6 +7677,70 @@ single:
 singleEnd:
 	ADDQ $0x00000008, DX
 	SFENCE
+	VZEROUPPER
+	RET
+
+// func flushDenormalsAVX2(dst *float32, x *float32, n int)
+// Requires: AVX, AVX2
+TEXT ·flushDenormalsAVX2(SB), NOSPLIT, $0-24
+	MOVQ    dst+0(FP), AX
+	MOVQ    x+8(FP), CX
+	MOVQ    n+16(FP), DX
+	XORQ    BX, BX
+	VMOVUPS vectorConstantsAVX2<>+0(SB), Y0
+	VMOVUPS vectorConstantsAVX2<>+32(SB), Y1
+	SUBQ    $0x00000010, DX
+	JLT     unrolledEnd
+
+unrolled:
+	VMOVUPS (CX)(BX*4), Y2
+	VPANDN  Y2, Y0, Y3
+	VPSUBD  Y1, Y3, Y3
+	VPSRAD  $0x1f, Y3, Y3
+	VPANDN  Y2, Y3, Y2
+	VMOVUPS Y2, (AX)(BX*4)
+	VMOVUPS 32(CX)(BX*4), Y2
+	VPANDN  Y2, Y0, Y3
+	VPSUBD  Y1, Y3, Y3
+	VPSRAD  $0x1f, Y3, Y3
+	VPANDN  Y2, Y3, Y2
+	VMOVUPS Y2, 32(AX)(BX*4)
+	ADDQ    $0x00000010, BX
+	SUBQ    $0x00000010, DX
+	JGE     unrolled
+
+unrolledEnd:
+	ADDQ $0x00000010, DX
+	SUBQ $0x00000008, DX
+	JLT  singleEnd
+
+single:
+	VMOVUPS (CX)(BX*4), Y2
+	VPANDN  Y2, Y0, Y3
+	VPSUBD  Y1, Y3, Y3
+	VPSRAD  $0x1f, Y3, Y3
+	VPANDN  Y2, Y3, Y2
+	VMOVUPS Y2, (AX)(BX*4)
+	ADDQ    $0x00000008, BX
+	SUBQ    $0x00000008, DX
+	JGE     single
+
+singleEnd:
+	ADDQ       $0x00000008, DX
+	TESTQ      DX, DX
+	JZ         done
+	LEAQ       vectorTailMasks<>+0(SB), SI
+	MOVQ       $0x00000010, DI
+	SUBQ       DX, DI
+	VMOVUPS    (SI)(DI*4), Y2
+	VMASKMOVPS (CX)(BX*4), Y2, Y3
+	VPANDN     Y3, Y0, Y0
+	VPSUBD     Y1, Y0, Y0
+	VPSRAD     $0x1f, Y0, Y0
+	VPANDN     Y3, Y0, Y0
+	VMASKMOVPS Y0, Y2, (AX)(BX*4)
+
+done:
 	VZEROUPPER
 	RET
 
@@ -8797,7 +8924,7 @@ TEXT ·colSumsReLU6AVX2(SB), NOSPLIT, $0-88
 	MOVQ    x+48(FP), R8
 	MOVQ    stride+72(FP), R9
 	XORQ    R13, R13
-	VMOVUPS vectorConstantsAVX2<>+0(SB), Y0
+	VMOVUPS vectorConstantsAVX2<>+64(SB), Y0
 	VPXOR   Y1, Y1, Y1
 	MOVQ    rows+56(FP), R14
 
@@ -9309,7 +9436,7 @@ TEXT ·colScaleShiftReLU6AVX2(SB), NOSPLIT, $0-64
 	MOVQ    x+24(FP), BX
 	MOVQ    stride+48(FP), SI
 	XORQ    R10, R10
-	VMOVUPS vectorConstantsAVX2<>+0(SB), Y0
+	VMOVUPS vectorConstantsAVX2<>+64(SB), Y0
 	VPXOR   Y1, Y1, Y1
 	MOVQ    rows+32(FP), R11
 
@@ -9938,7 +10065,7 @@ TEXT ·colCombineReLU6AVX2(SB), NOSPLIT, $0-88
 	MOVQ    x+48(FP), R8
 	MOVQ    stride+72(FP), R9
 	XORQ    R13, R13
-	VMOVUPS vectorConstantsAVX2<>+0(SB), Y0
+	VMOVUPS vectorConstantsAVX2<>+64(SB), Y0
 	VPXOR   Y1, Y1, Y1
 	MOVQ    rows+56(FP), R14
 
@@ -10421,7 +10548,7 @@ TEXT ·relu6AVX2(SB), NOSPLIT, $0-24
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
 	XORQ    BX, BX
-	VMOVUPS vectorConstantsAVX2<>+0(SB), Y0
+	VMOVUPS vectorConstantsAVX2<>+64(SB), Y0
 	VPXOR   Y1, Y1, Y1
 	SUBQ    $0x00000020, DX
 	JLT     unrolledEnd
@@ -10485,7 +10612,7 @@ TEXT ·relu6PastAVX2(SB), NOSPLIT, $0-24
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
 	XORQ    BX, BX
-	VMOVUPS vectorConstantsAVX2<>+0(SB), Y0
+	VMOVUPS vectorConstantsAVX2<>+64(SB), Y0
 	VPXOR   Y1, Y1, Y1
 	SUBQ    $0x00000020, DX
 	JLT     unrolledEnd
@@ -10539,7 +10666,7 @@ TEXT ·relu6BackwardAVX2(SB), NOSPLIT, $0-32
 	MOVQ    y+16(FP), DX
 	MOVQ    n+24(FP), BX
 	XORQ    SI, SI
-	VMOVUPS vectorConstantsAVX2<>+0(SB), Y0
+	VMOVUPS vectorConstantsAVX2<>+64(SB), Y0
 	VPXOR   Y1, Y1, Y1
 	SUBQ    $0x00000010, BX
 	JLT     unrolledEnd
@@ -10608,7 +10735,7 @@ TEXT ·relu6BackwardPastAVX2(SB), NOSPLIT, $0-32
 	MOVQ    y+16(FP), DX
 	MOVQ    n+24(FP), BX
 	XORQ    SI, SI
-	VMOVUPS vectorConstantsAVX2<>+0(SB), Y0
+	VMOVUPS vectorConstantsAVX2<>+64(SB), Y0
 	VPXOR   Y1, Y1, Y1
 	SUBQ    $0x00000010, BX
 	JLT     unrolledEnd
@@ -10662,10 +10789,10 @@ TEXT ·expAVX2(SB), NOSPLIT, $0-24
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
 	XORQ    BX, BX
-	VMOVUPS vectorConstantsAVX2<>+32(SB), Y0
-	VMOVUPS vectorConstantsAVX2<>+64(SB), Y1
-	VMOVUPS vectorConstantsAVX2<>+96(SB), Y2
-	VMOVUPS vectorConstantsAVX2<>+128(SB), Y3
+	VMOVUPS vectorConstantsAVX2<>+96(SB), Y0
+	VMOVUPS vectorConstantsAVX2<>+128(SB), Y1
+	VMOVUPS vectorConstantsAVX2<>+160(SB), Y2
+	VMOVUPS vectorConstantsAVX2<>+192(SB), Y3
 	SUBQ    $0x00000010, DX
 	JLT     abreastEnd
 
@@ -10682,38 +10809,38 @@ abreast:
 	VFMADD231PS  Y2, Y5, Y7
 	VSUBPS       Y3, Y6, Y8
 	VSUBPS       Y3, Y7, Y9
-	VFNMADD231PS vectorConstantsAVX2<>+160(SB), Y8, Y4
-	VFNMADD231PS vectorConstantsAVX2<>+160(SB), Y9, Y5
-	VFNMADD231PS vectorConstantsAVX2<>+192(SB), Y8, Y4
-	VFNMADD231PS vectorConstantsAVX2<>+192(SB), Y9, Y5
-	VMOVUPS      vectorConstantsAVX2<>+224(SB), Y8
-	VFMADD213PS  vectorConstantsAVX2<>+256(SB), Y4, Y8
-	VMOVUPS      vectorConstantsAVX2<>+224(SB), Y9
-	VFMADD213PS  vectorConstantsAVX2<>+256(SB), Y5, Y9
-	VFMADD213PS  vectorConstantsAVX2<>+288(SB), Y4, Y8
-	VFMADD213PS  vectorConstantsAVX2<>+288(SB), Y5, Y9
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y8, Y4
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y9, Y5
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y8, Y4
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y9, Y5
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y8
 	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y4, Y8
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y9
 	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y5, Y9
 	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y4, Y8
 	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y5, Y9
 	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y4, Y8
 	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y5, Y9
-	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y4, Y8
-	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y5, Y9
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y4, Y8
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y5, Y9
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y4, Y8
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y5, Y9
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y4, Y8
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y5, Y9
 	VPSUBD       Y3, Y6, Y4
 	VPSUBD       Y3, Y7, Y5
 	VPSRAD       $0x01, Y4, Y6
 	VPSRAD       $0x01, Y5, Y7
 	VPSUBD       Y6, Y4, Y4
 	VPSUBD       Y7, Y5, Y5
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y6, Y6
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y7, Y7
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y6, Y6
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y7, Y7
 	VPSLLD       $0x17, Y6, Y6
 	VPSLLD       $0x17, Y7, Y7
 	VMULPS       Y6, Y8, Y6
 	VMULPS       Y7, Y9, Y7
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y4, Y4
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y5, Y5
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y4, Y4
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y5, Y5
 	VPSLLD       $0x17, Y4, Y4
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y6, Y4
@@ -10736,22 +10863,22 @@ single:
 	VMOVAPS      Y3, Y5
 	VFMADD231PS  Y2, Y4, Y5
 	VSUBPS       Y3, Y5, Y6
-	VFNMADD231PS vectorConstantsAVX2<>+160(SB), Y6, Y4
-	VFNMADD231PS vectorConstantsAVX2<>+192(SB), Y6, Y4
-	VMOVUPS      vectorConstantsAVX2<>+224(SB), Y6
-	VFMADD213PS  vectorConstantsAVX2<>+256(SB), Y4, Y6
-	VFMADD213PS  vectorConstantsAVX2<>+288(SB), Y4, Y6
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y6, Y4
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y6, Y4
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y6
 	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y4, Y6
 	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y4, Y6
 	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y4, Y6
-	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y4, Y6
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y4, Y6
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y4, Y6
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y4, Y6
 	VPSUBD       Y3, Y5, Y4
 	VPSRAD       $0x01, Y4, Y5
 	VPSUBD       Y5, Y4, Y4
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y5, Y5
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y5, Y6, Y5
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y4, Y4
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
 	VMULPS       Y4, Y5, Y4
 	VMOVUPS      Y4, (AX)(BX*4)
@@ -10773,22 +10900,22 @@ singleEnd:
 	VMOVAPS      Y3, Y1
 	VFMADD231PS  Y2, Y0, Y1
 	VSUBPS       Y3, Y1, Y2
-	VFNMADD231PS vectorConstantsAVX2<>+160(SB), Y2, Y0
-	VFNMADD231PS vectorConstantsAVX2<>+192(SB), Y2, Y0
-	VMOVUPS      vectorConstantsAVX2<>+224(SB), Y2
-	VFMADD213PS  vectorConstantsAVX2<>+256(SB), Y0, Y2
-	VFMADD213PS  vectorConstantsAVX2<>+288(SB), Y0, Y2
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y2, Y0
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y2, Y0
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y2
 	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y0, Y2
 	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y0, Y2
 	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y0, Y2
-	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y0, Y2
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y0, Y2
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y0, Y2
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y0, Y2
 	VPSUBD       Y3, Y1, Y0
 	VPSRAD       $0x01, Y0, Y1
 	VPSUBD       Y1, Y0, Y0
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y1, Y1
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y1, Y1
 	VPSLLD       $0x17, Y1, Y1
 	VMULPS       Y1, Y2, Y1
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y0, Y0
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y0, Y0
 	VPSLLD       $0x17, Y0, Y0
 	VMULPS       Y0, Y1, Y0
 	VMASKMOVPS   Y0, Y4, (AX)(BX*4)
@@ -10804,10 +10931,10 @@ TEXT ·expPastAVX2(SB), NOSPLIT, $0-24
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
 	XORQ    BX, BX
-	VMOVUPS vectorConstantsAVX2<>+32(SB), Y0
-	VMOVUPS vectorConstantsAVX2<>+64(SB), Y1
-	VMOVUPS vectorConstantsAVX2<>+96(SB), Y2
-	VMOVUPS vectorConstantsAVX2<>+128(SB), Y3
+	VMOVUPS vectorConstantsAVX2<>+96(SB), Y0
+	VMOVUPS vectorConstantsAVX2<>+128(SB), Y1
+	VMOVUPS vectorConstantsAVX2<>+160(SB), Y2
+	VMOVUPS vectorConstantsAVX2<>+192(SB), Y3
 	SUBQ    $0x00000010, DX
 	JLT     abreastEnd
 
@@ -10824,38 +10951,38 @@ abreast:
 	VFMADD231PS  Y2, Y5, Y7
 	VSUBPS       Y3, Y6, Y8
 	VSUBPS       Y3, Y7, Y9
-	VFNMADD231PS vectorConstantsAVX2<>+160(SB), Y8, Y4
-	VFNMADD231PS vectorConstantsAVX2<>+160(SB), Y9, Y5
-	VFNMADD231PS vectorConstantsAVX2<>+192(SB), Y8, Y4
-	VFNMADD231PS vectorConstantsAVX2<>+192(SB), Y9, Y5
-	VMOVUPS      vectorConstantsAVX2<>+224(SB), Y8
-	VFMADD213PS  vectorConstantsAVX2<>+256(SB), Y4, Y8
-	VMOVUPS      vectorConstantsAVX2<>+224(SB), Y9
-	VFMADD213PS  vectorConstantsAVX2<>+256(SB), Y5, Y9
-	VFMADD213PS  vectorConstantsAVX2<>+288(SB), Y4, Y8
-	VFMADD213PS  vectorConstantsAVX2<>+288(SB), Y5, Y9
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y8, Y4
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y9, Y5
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y8, Y4
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y9, Y5
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y8
 	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y4, Y8
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y9
 	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y5, Y9
 	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y4, Y8
 	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y5, Y9
 	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y4, Y8
 	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y5, Y9
-	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y4, Y8
-	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y5, Y9
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y4, Y8
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y5, Y9
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y4, Y8
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y5, Y9
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y4, Y8
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y5, Y9
 	VPSUBD       Y3, Y6, Y4
 	VPSUBD       Y3, Y7, Y5
 	VPSRAD       $0x01, Y4, Y6
 	VPSRAD       $0x01, Y5, Y7
 	VPSUBD       Y6, Y4, Y4
 	VPSUBD       Y7, Y5, Y5
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y6, Y6
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y7, Y7
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y6, Y6
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y7, Y7
 	VPSLLD       $0x17, Y6, Y6
 	VPSLLD       $0x17, Y7, Y7
 	VMULPS       Y6, Y8, Y6
 	VMULPS       Y7, Y9, Y7
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y4, Y4
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y5, Y5
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y4, Y4
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y5, Y5
 	VPSLLD       $0x17, Y4, Y4
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y6, Y4
@@ -10878,22 +11005,22 @@ single:
 	VMOVAPS      Y3, Y5
 	VFMADD231PS  Y2, Y4, Y5
 	VSUBPS       Y3, Y5, Y6
-	VFNMADD231PS vectorConstantsAVX2<>+160(SB), Y6, Y4
-	VFNMADD231PS vectorConstantsAVX2<>+192(SB), Y6, Y4
-	VMOVUPS      vectorConstantsAVX2<>+224(SB), Y6
-	VFMADD213PS  vectorConstantsAVX2<>+256(SB), Y4, Y6
-	VFMADD213PS  vectorConstantsAVX2<>+288(SB), Y4, Y6
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y6, Y4
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y6, Y4
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y6
 	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y4, Y6
 	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y4, Y6
 	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y4, Y6
-	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y4, Y6
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y4, Y6
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y4, Y6
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y4, Y6
 	VPSUBD       Y3, Y5, Y4
 	VPSRAD       $0x01, Y4, Y5
 	VPSUBD       Y5, Y4, Y4
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y5, Y5
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y5, Y6, Y5
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y4, Y4
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
 	VMULPS       Y4, Y5, Y4
 	VMOVNTPS     Y4, (AX)(BX*4)
@@ -10920,37 +11047,35 @@ TEXT ·logAVX2(SB), NOSPLIT, $0-24
 abreast:
 	VMOVUPS     (CX)(BX*4), Y0
 	VMOVUPS     32(CX)(BX*4), Y1
-	VMOVUPS     vectorConstantsAVX2<>+448(SB), Y2
+	VMOVUPS     vectorConstantsAVX2<>+32(SB), Y2
 	VCMPPS      $0x11, Y2, Y0, Y2
-	VMOVUPS     vectorConstantsAVX2<>+448(SB), Y3
+	VMOVUPS     vectorConstantsAVX2<>+32(SB), Y3
 	VCMPPS      $0x11, Y3, Y1, Y3
-	VMULPS      vectorConstantsAVX2<>+480(SB), Y0, Y4
-	VMULPS      vectorConstantsAVX2<>+480(SB), Y1, Y5
+	VMULPS      vectorConstantsAVX2<>+512(SB), Y0, Y4
+	VMULPS      vectorConstantsAVX2<>+512(SB), Y1, Y5
 	VBLENDVPS   Y2, Y4, Y0, Y4
 	VBLENDVPS   Y3, Y5, Y1, Y5
-	VMOVUPS     vectorConstantsAVX2<>+512(SB), Y6
+	VMOVUPS     vectorConstantsAVX2<>+544(SB), Y6
 	VANDPS      Y2, Y6, Y2
-	VMOVUPS     vectorConstantsAVX2<>+512(SB), Y6
+	VMOVUPS     vectorConstantsAVX2<>+544(SB), Y6
 	VANDPS      Y3, Y6, Y3
-	VPSUBD      vectorConstantsAVX2<>+544(SB), Y4, Y4
-	VPSUBD      vectorConstantsAVX2<>+544(SB), Y5, Y5
+	VPSUBD      vectorConstantsAVX2<>+576(SB), Y4, Y4
+	VPSUBD      vectorConstantsAVX2<>+576(SB), Y5, Y5
 	VPSRAD      $0x17, Y4, Y6
 	VPSRAD      $0x17, Y5, Y7
 	VCVTDQ2PS   Y6, Y6
 	VCVTDQ2PS   Y7, Y7
 	VADDPS      Y6, Y2, Y2
 	VADDPS      Y7, Y3, Y3
-	VPAND       vectorConstantsAVX2<>+576(SB), Y4, Y4
-	VPAND       vectorConstantsAVX2<>+576(SB), Y5, Y5
-	VPADDD      vectorConstantsAVX2<>+544(SB), Y4, Y4
-	VPADDD      vectorConstantsAVX2<>+544(SB), Y5, Y5
-	VSUBPS      vectorConstantsAVX2<>+384(SB), Y4, Y4
-	VSUBPS      vectorConstantsAVX2<>+384(SB), Y5, Y5
-	VMOVUPS     vectorConstantsAVX2<>+608(SB), Y6
-	VFMADD213PS vectorConstantsAVX2<>+640(SB), Y4, Y6
-	VMOVUPS     vectorConstantsAVX2<>+608(SB), Y7
-	VFMADD213PS vectorConstantsAVX2<>+640(SB), Y5, Y7
+	VPAND       vectorConstantsAVX2<>+608(SB), Y4, Y4
+	VPAND       vectorConstantsAVX2<>+608(SB), Y5, Y5
+	VPADDD      vectorConstantsAVX2<>+576(SB), Y4, Y4
+	VPADDD      vectorConstantsAVX2<>+576(SB), Y5, Y5
+	VSUBPS      vectorConstantsAVX2<>+448(SB), Y4, Y4
+	VSUBPS      vectorConstantsAVX2<>+448(SB), Y5, Y5
+	VMOVUPS     vectorConstantsAVX2<>+640(SB), Y6
 	VFMADD213PS vectorConstantsAVX2<>+672(SB), Y4, Y6
+	VMOVUPS     vectorConstantsAVX2<>+640(SB), Y7
 	VFMADD213PS vectorConstantsAVX2<>+672(SB), Y5, Y7
 	VFMADD213PS vectorConstantsAVX2<>+704(SB), Y4, Y6
 	VFMADD213PS vectorConstantsAVX2<>+704(SB), Y5, Y7
@@ -10966,19 +11091,21 @@ abreast:
 	VFMADD213PS vectorConstantsAVX2<>+864(SB), Y5, Y7
 	VFMADD213PS vectorConstantsAVX2<>+896(SB), Y4, Y6
 	VFMADD213PS vectorConstantsAVX2<>+896(SB), Y5, Y7
+	VFMADD213PS vectorConstantsAVX2<>+928(SB), Y4, Y6
+	VFMADD213PS vectorConstantsAVX2<>+928(SB), Y5, Y7
 	VMULPS      Y4, Y4, Y8
 	VMULPS      Y5, Y5, Y9
-	VMULPS      vectorConstantsAVX2<>+192(SB), Y2, Y10
-	VMULPS      vectorConstantsAVX2<>+192(SB), Y3, Y11
+	VMULPS      vectorConstantsAVX2<>+256(SB), Y2, Y10
+	VMULPS      vectorConstantsAVX2<>+256(SB), Y3, Y11
 	VFMADD231PS Y8, Y6, Y10
 	VFMADD231PS Y9, Y7, Y11
 	VADDPS      Y10, Y4, Y4
 	VADDPS      Y11, Y5, Y5
-	VFMADD231PS vectorConstantsAVX2<>+160(SB), Y2, Y4
-	VFMADD231PS vectorConstantsAVX2<>+160(SB), Y3, Y5
-	VMOVUPS     vectorConstantsAVX2<>+928(SB), Y2
+	VFMADD231PS vectorConstantsAVX2<>+224(SB), Y2, Y4
+	VFMADD231PS vectorConstantsAVX2<>+224(SB), Y3, Y5
+	VMOVUPS     vectorConstantsAVX2<>+960(SB), Y2
 	VCMPPS      $0x11, Y0, Y2, Y2
-	VMOVUPS     vectorConstantsAVX2<>+928(SB), Y3
+	VMOVUPS     vectorConstantsAVX2<>+960(SB), Y3
 	VCMPPS      $0x11, Y1, Y3, Y3
 	VBLENDVPS   Y2, Y0, Y4, Y2
 	VBLENDVPS   Y3, Y1, Y5, Y3
@@ -10986,17 +11113,17 @@ abreast:
 	VCMPPS      $0x12, Y0, Y4, Y4
 	VPXOR       Y5, Y5, Y5
 	VCMPPS      $0x12, Y1, Y5, Y5
-	VMOVUPS     vectorConstantsAVX2<>+960(SB), Y6
+	VMOVUPS     vectorConstantsAVX2<>+992(SB), Y6
 	VBLENDVPS   Y4, Y2, Y6, Y2
-	VMOVUPS     vectorConstantsAVX2<>+960(SB), Y4
+	VMOVUPS     vectorConstantsAVX2<>+992(SB), Y4
 	VBLENDVPS   Y5, Y3, Y4, Y3
 	VPXOR       Y4, Y4, Y4
 	VCMPPS      $0x00, Y4, Y0, Y0
 	VPXOR       Y4, Y4, Y4
 	VCMPPS      $0x00, Y4, Y1, Y1
-	VMOVUPS     vectorConstantsAVX2<>+992(SB), Y4
+	VMOVUPS     vectorConstantsAVX2<>+1024(SB), Y4
 	VBLENDVPS   Y0, Y4, Y2, Y0
-	VMOVUPS     vectorConstantsAVX2<>+992(SB), Y2
+	VMOVUPS     vectorConstantsAVX2<>+1024(SB), Y2
 	VBLENDVPS   Y1, Y2, Y3, Y1
 	VMOVUPS     Y0, (AX)(BX*4)
 	VMOVUPS     Y1, 32(AX)(BX*4)
@@ -11011,21 +11138,20 @@ abreastEnd:
 
 single:
 	VMOVUPS     (CX)(BX*4), Y0
-	VMOVUPS     vectorConstantsAVX2<>+448(SB), Y1
+	VMOVUPS     vectorConstantsAVX2<>+32(SB), Y1
 	VCMPPS      $0x11, Y1, Y0, Y1
-	VMULPS      vectorConstantsAVX2<>+480(SB), Y0, Y2
+	VMULPS      vectorConstantsAVX2<>+512(SB), Y0, Y2
 	VBLENDVPS   Y1, Y2, Y0, Y2
-	VMOVUPS     vectorConstantsAVX2<>+512(SB), Y3
+	VMOVUPS     vectorConstantsAVX2<>+544(SB), Y3
 	VANDPS      Y1, Y3, Y1
-	VPSUBD      vectorConstantsAVX2<>+544(SB), Y2, Y2
+	VPSUBD      vectorConstantsAVX2<>+576(SB), Y2, Y2
 	VPSRAD      $0x17, Y2, Y3
 	VCVTDQ2PS   Y3, Y3
 	VADDPS      Y3, Y1, Y1
-	VPAND       vectorConstantsAVX2<>+576(SB), Y2, Y2
-	VPADDD      vectorConstantsAVX2<>+544(SB), Y2, Y2
-	VSUBPS      vectorConstantsAVX2<>+384(SB), Y2, Y2
-	VMOVUPS     vectorConstantsAVX2<>+608(SB), Y3
-	VFMADD213PS vectorConstantsAVX2<>+640(SB), Y2, Y3
+	VPAND       vectorConstantsAVX2<>+608(SB), Y2, Y2
+	VPADDD      vectorConstantsAVX2<>+576(SB), Y2, Y2
+	VSUBPS      vectorConstantsAVX2<>+448(SB), Y2, Y2
+	VMOVUPS     vectorConstantsAVX2<>+640(SB), Y3
 	VFMADD213PS vectorConstantsAVX2<>+672(SB), Y2, Y3
 	VFMADD213PS vectorConstantsAVX2<>+704(SB), Y2, Y3
 	VFMADD213PS vectorConstantsAVX2<>+736(SB), Y2, Y3
@@ -11034,21 +11160,22 @@ single:
 	VFMADD213PS vectorConstantsAVX2<>+832(SB), Y2, Y3
 	VFMADD213PS vectorConstantsAVX2<>+864(SB), Y2, Y3
 	VFMADD213PS vectorConstantsAVX2<>+896(SB), Y2, Y3
+	VFMADD213PS vectorConstantsAVX2<>+928(SB), Y2, Y3
 	VMULPS      Y2, Y2, Y4
-	VMULPS      vectorConstantsAVX2<>+192(SB), Y1, Y5
+	VMULPS      vectorConstantsAVX2<>+256(SB), Y1, Y5
 	VFMADD231PS Y4, Y3, Y5
 	VADDPS      Y5, Y2, Y2
-	VFMADD231PS vectorConstantsAVX2<>+160(SB), Y1, Y2
-	VMOVUPS     vectorConstantsAVX2<>+928(SB), Y1
+	VFMADD231PS vectorConstantsAVX2<>+224(SB), Y1, Y2
+	VMOVUPS     vectorConstantsAVX2<>+960(SB), Y1
 	VCMPPS      $0x11, Y0, Y1, Y1
 	VBLENDVPS   Y1, Y0, Y2, Y1
 	VPXOR       Y2, Y2, Y2
 	VCMPPS      $0x12, Y0, Y2, Y2
-	VMOVUPS     vectorConstantsAVX2<>+960(SB), Y3
+	VMOVUPS     vectorConstantsAVX2<>+992(SB), Y3
 	VBLENDVPS   Y2, Y1, Y3, Y1
 	VPXOR       Y2, Y2, Y2
 	VCMPPS      $0x00, Y2, Y0, Y0
-	VMOVUPS     vectorConstantsAVX2<>+992(SB), Y2
+	VMOVUPS     vectorConstantsAVX2<>+1024(SB), Y2
 	VBLENDVPS   Y0, Y2, Y1, Y0
 	VMOVUPS     Y0, (AX)(BX*4)
 	ADDQ        $0x00000008, BX
@@ -11064,21 +11191,20 @@ singleEnd:
 	SUBQ        DX, DI
 	VMOVUPS     (SI)(DI*4), Y0
 	VMASKMOVPS  (CX)(BX*4), Y0, Y1
-	VMOVUPS     vectorConstantsAVX2<>+448(SB), Y2
+	VMOVUPS     vectorConstantsAVX2<>+32(SB), Y2
 	VCMPPS      $0x11, Y2, Y1, Y2
-	VMULPS      vectorConstantsAVX2<>+480(SB), Y1, Y3
+	VMULPS      vectorConstantsAVX2<>+512(SB), Y1, Y3
 	VBLENDVPS   Y2, Y3, Y1, Y3
-	VMOVUPS     vectorConstantsAVX2<>+512(SB), Y4
+	VMOVUPS     vectorConstantsAVX2<>+544(SB), Y4
 	VANDPS      Y2, Y4, Y2
-	VPSUBD      vectorConstantsAVX2<>+544(SB), Y3, Y3
+	VPSUBD      vectorConstantsAVX2<>+576(SB), Y3, Y3
 	VPSRAD      $0x17, Y3, Y4
 	VCVTDQ2PS   Y4, Y4
 	VADDPS      Y4, Y2, Y2
-	VPAND       vectorConstantsAVX2<>+576(SB), Y3, Y3
-	VPADDD      vectorConstantsAVX2<>+544(SB), Y3, Y3
-	VSUBPS      vectorConstantsAVX2<>+384(SB), Y3, Y3
-	VMOVUPS     vectorConstantsAVX2<>+608(SB), Y4
-	VFMADD213PS vectorConstantsAVX2<>+640(SB), Y3, Y4
+	VPAND       vectorConstantsAVX2<>+608(SB), Y3, Y3
+	VPADDD      vectorConstantsAVX2<>+576(SB), Y3, Y3
+	VSUBPS      vectorConstantsAVX2<>+448(SB), Y3, Y3
+	VMOVUPS     vectorConstantsAVX2<>+640(SB), Y4
 	VFMADD213PS vectorConstantsAVX2<>+672(SB), Y3, Y4
 	VFMADD213PS vectorConstantsAVX2<>+704(SB), Y3, Y4
 	VFMADD213PS vectorConstantsAVX2<>+736(SB), Y3, Y4
@@ -11087,21 +11213,22 @@ singleEnd:
 	VFMADD213PS vectorConstantsAVX2<>+832(SB), Y3, Y4
 	VFMADD213PS vectorConstantsAVX2<>+864(SB), Y3, Y4
 	VFMADD213PS vectorConstantsAVX2<>+896(SB), Y3, Y4
+	VFMADD213PS vectorConstantsAVX2<>+928(SB), Y3, Y4
 	VMULPS      Y3, Y3, Y5
-	VMULPS      vectorConstantsAVX2<>+192(SB), Y2, Y6
+	VMULPS      vectorConstantsAVX2<>+256(SB), Y2, Y6
 	VFMADD231PS Y5, Y4, Y6
 	VADDPS      Y6, Y3, Y3
-	VFMADD231PS vectorConstantsAVX2<>+160(SB), Y2, Y3
-	VMOVUPS     vectorConstantsAVX2<>+928(SB), Y2
+	VFMADD231PS vectorConstantsAVX2<>+224(SB), Y2, Y3
+	VMOVUPS     vectorConstantsAVX2<>+960(SB), Y2
 	VCMPPS      $0x11, Y1, Y2, Y2
 	VBLENDVPS   Y2, Y1, Y3, Y2
 	VPXOR       Y3, Y3, Y3
 	VCMPPS      $0x12, Y1, Y3, Y3
-	VMOVUPS     vectorConstantsAVX2<>+960(SB), Y4
+	VMOVUPS     vectorConstantsAVX2<>+992(SB), Y4
 	VBLENDVPS   Y3, Y2, Y4, Y2
 	VPXOR       Y3, Y3, Y3
 	VCMPPS      $0x00, Y3, Y1, Y1
-	VMOVUPS     vectorConstantsAVX2<>+992(SB), Y3
+	VMOVUPS     vectorConstantsAVX2<>+1024(SB), Y3
 	VBLENDVPS   Y1, Y3, Y2, Y1
 	VMASKMOVPS  Y1, Y0, (AX)(BX*4)
 
@@ -11122,9 +11249,9 @@ TEXT ·tanhAVX2(SB), NOSPLIT, $0-24
 abreast:
 	VMOVUPS      (CX)(BX*4), Y0
 	VMOVUPS      32(CX)(BX*4), Y1
-	VMOVUPS      vectorConstantsAVX2<>+1024(SB), Y2
+	VMOVUPS      vectorConstantsAVX2<>+0(SB), Y2
 	VPANDN       Y0, Y2, Y2
-	VMOVUPS      vectorConstantsAVX2<>+1024(SB), Y3
+	VMOVUPS      vectorConstantsAVX2<>+0(SB), Y3
 	VPANDN       Y1, Y3, Y3
 	VMULPS       Y2, Y2, Y4
 	VMULPS       Y3, Y3, Y5
@@ -11148,45 +11275,45 @@ abreast:
 	VMINPS       Y6, Y8, Y6
 	VMOVUPS      vectorConstantsAVX2<>+1216(SB), Y8
 	VMINPS       Y7, Y8, Y7
-	VMOVUPS      vectorConstantsAVX2<>+96(SB), Y8
-	VFMADD213PS  vectorConstantsAVX2<>+128(SB), Y6, Y8
-	VMOVUPS      vectorConstantsAVX2<>+96(SB), Y9
-	VFMADD213PS  vectorConstantsAVX2<>+128(SB), Y7, Y9
-	VSUBPS       vectorConstantsAVX2<>+128(SB), Y8, Y10
-	VSUBPS       vectorConstantsAVX2<>+128(SB), Y9, Y11
-	VFNMADD231PS vectorConstantsAVX2<>+160(SB), Y10, Y6
-	VFNMADD231PS vectorConstantsAVX2<>+160(SB), Y11, Y7
-	VFNMADD231PS vectorConstantsAVX2<>+192(SB), Y10, Y6
-	VFNMADD231PS vectorConstantsAVX2<>+192(SB), Y11, Y7
-	VMOVUPS      vectorConstantsAVX2<>+224(SB), Y10
-	VFMADD213PS  vectorConstantsAVX2<>+256(SB), Y6, Y10
-	VMOVUPS      vectorConstantsAVX2<>+224(SB), Y11
-	VFMADD213PS  vectorConstantsAVX2<>+256(SB), Y7, Y11
-	VFMADD213PS  vectorConstantsAVX2<>+288(SB), Y6, Y10
-	VFMADD213PS  vectorConstantsAVX2<>+288(SB), Y7, Y11
+	VMOVUPS      vectorConstantsAVX2<>+160(SB), Y8
+	VFMADD213PS  vectorConstantsAVX2<>+192(SB), Y6, Y8
+	VMOVUPS      vectorConstantsAVX2<>+160(SB), Y9
+	VFMADD213PS  vectorConstantsAVX2<>+192(SB), Y7, Y9
+	VSUBPS       vectorConstantsAVX2<>+192(SB), Y8, Y10
+	VSUBPS       vectorConstantsAVX2<>+192(SB), Y9, Y11
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y10, Y6
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y11, Y7
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y10, Y6
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y11, Y7
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y10
 	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y6, Y10
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y11
 	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y7, Y11
 	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y6, Y10
 	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y7, Y11
 	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y6, Y10
 	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y7, Y11
-	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y6, Y10
-	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y7, Y11
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y8, Y6
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y9, Y7
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y6, Y10
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y7, Y11
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y6, Y10
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y7, Y11
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y6, Y10
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y7, Y11
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y8, Y6
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y9, Y7
 	VPSLLD       $0x17, Y6, Y6
 	VPSLLD       $0x17, Y7, Y7
 	VMULPS       Y6, Y10, Y6
 	VMULPS       Y7, Y11, Y7
-	VADDPS       vectorConstantsAVX2<>+384(SB), Y6, Y6
-	VADDPS       vectorConstantsAVX2<>+384(SB), Y7, Y7
+	VADDPS       vectorConstantsAVX2<>+448(SB), Y6, Y6
+	VADDPS       vectorConstantsAVX2<>+448(SB), Y7, Y7
 	VMOVUPS      vectorConstantsAVX2<>+1248(SB), Y8
 	VDIVPS       Y6, Y8, Y6
 	VMOVUPS      vectorConstantsAVX2<>+1248(SB), Y8
 	VDIVPS       Y7, Y8, Y7
-	VMOVUPS      vectorConstantsAVX2<>+384(SB), Y8
+	VMOVUPS      vectorConstantsAVX2<>+448(SB), Y8
 	VSUBPS       Y6, Y8, Y6
-	VMOVUPS      vectorConstantsAVX2<>+384(SB), Y8
+	VMOVUPS      vectorConstantsAVX2<>+448(SB), Y8
 	VSUBPS       Y7, Y8, Y7
 	VMOVUPS      vectorConstantsAVX2<>+1280(SB), Y8
 	VCMPPS       $0x11, Y8, Y2, Y2
@@ -11194,8 +11321,8 @@ abreast:
 	VCMPPS       $0x11, Y8, Y3, Y3
 	VBLENDVPS    Y2, Y4, Y6, Y2
 	VBLENDVPS    Y3, Y5, Y7, Y3
-	VPAND        vectorConstantsAVX2<>+1024(SB), Y0, Y0
-	VPAND        vectorConstantsAVX2<>+1024(SB), Y1, Y1
+	VPAND        vectorConstantsAVX2<>+0(SB), Y0, Y0
+	VPAND        vectorConstantsAVX2<>+0(SB), Y1, Y1
 	VPOR         Y0, Y2, Y0
 	VPOR         Y1, Y3, Y1
 	VMOVUPS      Y0, (AX)(BX*4)
@@ -11211,7 +11338,7 @@ abreastEnd:
 
 single:
 	VMOVUPS      (CX)(BX*4), Y0
-	VMOVUPS      vectorConstantsAVX2<>+1024(SB), Y1
+	VMOVUPS      vectorConstantsAVX2<>+0(SB), Y1
 	VPANDN       Y0, Y1, Y1
 	VMULPS       Y1, Y1, Y2
 	VMOVUPS      vectorConstantsAVX2<>+1056(SB), Y3
@@ -11224,30 +11351,30 @@ single:
 	VADDPS       Y1, Y1, Y3
 	VMOVUPS      vectorConstantsAVX2<>+1216(SB), Y4
 	VMINPS       Y3, Y4, Y3
-	VMOVUPS      vectorConstantsAVX2<>+96(SB), Y4
-	VFMADD213PS  vectorConstantsAVX2<>+128(SB), Y3, Y4
-	VSUBPS       vectorConstantsAVX2<>+128(SB), Y4, Y5
-	VFNMADD231PS vectorConstantsAVX2<>+160(SB), Y5, Y3
-	VFNMADD231PS vectorConstantsAVX2<>+192(SB), Y5, Y3
-	VMOVUPS      vectorConstantsAVX2<>+224(SB), Y5
-	VFMADD213PS  vectorConstantsAVX2<>+256(SB), Y3, Y5
-	VFMADD213PS  vectorConstantsAVX2<>+288(SB), Y3, Y5
+	VMOVUPS      vectorConstantsAVX2<>+160(SB), Y4
+	VFMADD213PS  vectorConstantsAVX2<>+192(SB), Y3, Y4
+	VSUBPS       vectorConstantsAVX2<>+192(SB), Y4, Y5
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y5, Y3
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y5, Y3
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y5
 	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y3, Y5
 	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y3, Y5
 	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y3, Y5
-	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y3, Y5
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y4, Y3
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y3, Y5
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y3, Y5
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y3, Y5
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y4, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y3, Y5, Y3
-	VADDPS       vectorConstantsAVX2<>+384(SB), Y3, Y3
+	VADDPS       vectorConstantsAVX2<>+448(SB), Y3, Y3
 	VMOVUPS      vectorConstantsAVX2<>+1248(SB), Y4
 	VDIVPS       Y3, Y4, Y3
-	VMOVUPS      vectorConstantsAVX2<>+384(SB), Y4
+	VMOVUPS      vectorConstantsAVX2<>+448(SB), Y4
 	VSUBPS       Y3, Y4, Y3
 	VMOVUPS      vectorConstantsAVX2<>+1280(SB), Y4
 	VCMPPS       $0x11, Y4, Y1, Y1
 	VBLENDVPS    Y1, Y2, Y3, Y1
-	VPAND        vectorConstantsAVX2<>+1024(SB), Y0, Y0
+	VPAND        vectorConstantsAVX2<>+0(SB), Y0, Y0
 	VPOR         Y0, Y1, Y0
 	VMOVUPS      Y0, (AX)(BX*4)
 	ADDQ         $0x00000008, BX
@@ -11263,7 +11390,7 @@ singleEnd:
 	SUBQ         DX, DI
 	VMOVUPS      (SI)(DI*4), Y0
 	VMASKMOVPS   (CX)(BX*4), Y0, Y1
-	VMOVUPS      vectorConstantsAVX2<>+1024(SB), Y2
+	VMOVUPS      vectorConstantsAVX2<>+0(SB), Y2
 	VPANDN       Y1, Y2, Y2
 	VMULPS       Y2, Y2, Y3
 	VMOVUPS      vectorConstantsAVX2<>+1056(SB), Y4
@@ -11276,30 +11403,30 @@ singleEnd:
 	VADDPS       Y2, Y2, Y4
 	VMOVUPS      vectorConstantsAVX2<>+1216(SB), Y5
 	VMINPS       Y4, Y5, Y4
-	VMOVUPS      vectorConstantsAVX2<>+96(SB), Y5
-	VFMADD213PS  vectorConstantsAVX2<>+128(SB), Y4, Y5
-	VSUBPS       vectorConstantsAVX2<>+128(SB), Y5, Y6
-	VFNMADD231PS vectorConstantsAVX2<>+160(SB), Y6, Y4
-	VFNMADD231PS vectorConstantsAVX2<>+192(SB), Y6, Y4
-	VMOVUPS      vectorConstantsAVX2<>+224(SB), Y6
-	VFMADD213PS  vectorConstantsAVX2<>+256(SB), Y4, Y6
-	VFMADD213PS  vectorConstantsAVX2<>+288(SB), Y4, Y6
+	VMOVUPS      vectorConstantsAVX2<>+160(SB), Y5
+	VFMADD213PS  vectorConstantsAVX2<>+192(SB), Y4, Y5
+	VSUBPS       vectorConstantsAVX2<>+192(SB), Y5, Y6
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y6, Y4
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y6, Y4
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y6
 	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y4, Y6
 	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y4, Y6
 	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y4, Y6
-	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y4, Y6
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y5, Y4
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y4, Y6
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y4, Y6
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y4, Y6
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y5, Y4
 	VPSLLD       $0x17, Y4, Y4
 	VMULPS       Y4, Y6, Y4
-	VADDPS       vectorConstantsAVX2<>+384(SB), Y4, Y4
+	VADDPS       vectorConstantsAVX2<>+448(SB), Y4, Y4
 	VMOVUPS      vectorConstantsAVX2<>+1248(SB), Y5
 	VDIVPS       Y4, Y5, Y4
-	VMOVUPS      vectorConstantsAVX2<>+384(SB), Y5
+	VMOVUPS      vectorConstantsAVX2<>+448(SB), Y5
 	VSUBPS       Y4, Y5, Y4
 	VMOVUPS      vectorConstantsAVX2<>+1280(SB), Y5
 	VCMPPS       $0x11, Y5, Y2, Y2
 	VBLENDVPS    Y2, Y3, Y4, Y2
-	VPAND        vectorConstantsAVX2<>+1024(SB), Y1, Y1
+	VPAND        vectorConstantsAVX2<>+0(SB), Y1, Y1
 	VPOR         Y1, Y2, Y1
 	VMASKMOVPS   Y1, Y0, (AX)(BX*4)
 
@@ -11320,9 +11447,9 @@ TEXT ·erfAVX2(SB), NOSPLIT, $0-24
 abreast:
 	VMOVUPS      (CX)(BX*4), Y0
 	VMOVUPS      32(CX)(BX*4), Y1
-	VMOVUPS      vectorConstantsAVX2<>+1024(SB), Y2
+	VMOVUPS      vectorConstantsAVX2<>+0(SB), Y2
 	VPANDN       Y0, Y2, Y2
-	VMOVUPS      vectorConstantsAVX2<>+1024(SB), Y3
+	VMOVUPS      vectorConstantsAVX2<>+0(SB), Y3
 	VPANDN       Y1, Y3, Y3
 	VMULPS       Y2, Y2, Y4
 	VMULPS       Y3, Y3, Y5
@@ -11362,39 +11489,39 @@ abreast:
 	VFMADD213PS  vectorConstantsAVX2<>+1760(SB), Y5, Y9
 	VFMADD213PS  vectorConstantsAVX2<>+1792(SB), Y4, Y8
 	VFMADD213PS  vectorConstantsAVX2<>+1792(SB), Y5, Y9
-	VMOVUPS      vectorConstantsAVX2<>+96(SB), Y4
-	VFMADD213PS  vectorConstantsAVX2<>+128(SB), Y8, Y4
-	VMOVUPS      vectorConstantsAVX2<>+96(SB), Y5
-	VFMADD213PS  vectorConstantsAVX2<>+128(SB), Y9, Y5
-	VSUBPS       vectorConstantsAVX2<>+128(SB), Y4, Y10
-	VSUBPS       vectorConstantsAVX2<>+128(SB), Y5, Y11
-	VFNMADD231PS vectorConstantsAVX2<>+160(SB), Y10, Y8
-	VFNMADD231PS vectorConstantsAVX2<>+160(SB), Y11, Y9
-	VFNMADD231PS vectorConstantsAVX2<>+192(SB), Y10, Y8
-	VFNMADD231PS vectorConstantsAVX2<>+192(SB), Y11, Y9
-	VMOVUPS      vectorConstantsAVX2<>+224(SB), Y10
-	VFMADD213PS  vectorConstantsAVX2<>+256(SB), Y8, Y10
-	VMOVUPS      vectorConstantsAVX2<>+224(SB), Y11
-	VFMADD213PS  vectorConstantsAVX2<>+256(SB), Y9, Y11
-	VFMADD213PS  vectorConstantsAVX2<>+288(SB), Y8, Y10
-	VFMADD213PS  vectorConstantsAVX2<>+288(SB), Y9, Y11
+	VMOVUPS      vectorConstantsAVX2<>+160(SB), Y4
+	VFMADD213PS  vectorConstantsAVX2<>+192(SB), Y8, Y4
+	VMOVUPS      vectorConstantsAVX2<>+160(SB), Y5
+	VFMADD213PS  vectorConstantsAVX2<>+192(SB), Y9, Y5
+	VSUBPS       vectorConstantsAVX2<>+192(SB), Y4, Y10
+	VSUBPS       vectorConstantsAVX2<>+192(SB), Y5, Y11
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y10, Y8
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y11, Y9
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y10, Y8
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y11, Y9
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y10
 	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y8, Y10
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y11
 	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y9, Y11
 	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y8, Y10
 	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y9, Y11
 	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y8, Y10
 	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y9, Y11
-	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y8, Y10
-	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y9, Y11
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y4, Y4
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y5, Y5
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y8, Y10
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y9, Y11
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y8, Y10
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y9, Y11
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y8, Y10
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y9, Y11
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y4, Y4
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y5, Y5
 	VPSLLD       $0x17, Y4, Y4
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y10, Y4
 	VMULPS       Y5, Y11, Y5
-	VMOVUPS      vectorConstantsAVX2<>+384(SB), Y8
+	VMOVUPS      vectorConstantsAVX2<>+448(SB), Y8
 	VSUBPS       Y4, Y8, Y4
-	VMOVUPS      vectorConstantsAVX2<>+384(SB), Y8
+	VMOVUPS      vectorConstantsAVX2<>+448(SB), Y8
 	VSUBPS       Y5, Y8, Y5
 	VMOVUPS      vectorConstantsAVX2<>+1824(SB), Y8
 	VCMPPS       $0x11, Y8, Y2, Y2
@@ -11402,8 +11529,8 @@ abreast:
 	VCMPPS       $0x11, Y8, Y3, Y3
 	VBLENDVPS    Y2, Y6, Y4, Y2
 	VBLENDVPS    Y3, Y7, Y5, Y3
-	VPAND        vectorConstantsAVX2<>+1024(SB), Y0, Y0
-	VPAND        vectorConstantsAVX2<>+1024(SB), Y1, Y1
+	VPAND        vectorConstantsAVX2<>+0(SB), Y0, Y0
+	VPAND        vectorConstantsAVX2<>+0(SB), Y1, Y1
 	VPOR         Y0, Y2, Y0
 	VPOR         Y1, Y3, Y1
 	VMOVUPS      Y0, (AX)(BX*4)
@@ -11419,7 +11546,7 @@ abreastEnd:
 
 single:
 	VMOVUPS      (CX)(BX*4), Y0
-	VMOVUPS      vectorConstantsAVX2<>+1024(SB), Y1
+	VMOVUPS      vectorConstantsAVX2<>+0(SB), Y1
 	VPANDN       Y0, Y1, Y1
 	VMULPS       Y1, Y1, Y2
 	VMOVUPS      vectorConstantsAVX2<>+1312(SB), Y3
@@ -11440,27 +11567,27 @@ single:
 	VFMADD213PS  vectorConstantsAVX2<>+1728(SB), Y2, Y4
 	VFMADD213PS  vectorConstantsAVX2<>+1760(SB), Y2, Y4
 	VFMADD213PS  vectorConstantsAVX2<>+1792(SB), Y2, Y4
-	VMOVUPS      vectorConstantsAVX2<>+96(SB), Y2
-	VFMADD213PS  vectorConstantsAVX2<>+128(SB), Y4, Y2
-	VSUBPS       vectorConstantsAVX2<>+128(SB), Y2, Y5
-	VFNMADD231PS vectorConstantsAVX2<>+160(SB), Y5, Y4
-	VFNMADD231PS vectorConstantsAVX2<>+192(SB), Y5, Y4
-	VMOVUPS      vectorConstantsAVX2<>+224(SB), Y5
-	VFMADD213PS  vectorConstantsAVX2<>+256(SB), Y4, Y5
-	VFMADD213PS  vectorConstantsAVX2<>+288(SB), Y4, Y5
+	VMOVUPS      vectorConstantsAVX2<>+160(SB), Y2
+	VFMADD213PS  vectorConstantsAVX2<>+192(SB), Y4, Y2
+	VSUBPS       vectorConstantsAVX2<>+192(SB), Y2, Y5
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y5, Y4
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y5, Y4
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y5
 	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y4, Y5
 	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y4, Y5
 	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y4, Y5
-	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y4, Y5
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y2, Y2
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y4, Y5
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y4, Y5
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y4, Y5
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
 	VMULPS       Y2, Y5, Y2
-	VMOVUPS      vectorConstantsAVX2<>+384(SB), Y4
+	VMOVUPS      vectorConstantsAVX2<>+448(SB), Y4
 	VSUBPS       Y2, Y4, Y2
 	VMOVUPS      vectorConstantsAVX2<>+1824(SB), Y4
 	VCMPPS       $0x11, Y4, Y1, Y1
 	VBLENDVPS    Y1, Y3, Y2, Y1
-	VPAND        vectorConstantsAVX2<>+1024(SB), Y0, Y0
+	VPAND        vectorConstantsAVX2<>+0(SB), Y0, Y0
 	VPOR         Y0, Y1, Y0
 	VMOVUPS      Y0, (AX)(BX*4)
 	ADDQ         $0x00000008, BX
@@ -11476,7 +11603,7 @@ singleEnd:
 	SUBQ         DX, DI
 	VMOVUPS      (SI)(DI*4), Y0
 	VMASKMOVPS   (CX)(BX*4), Y0, Y1
-	VMOVUPS      vectorConstantsAVX2<>+1024(SB), Y2
+	VMOVUPS      vectorConstantsAVX2<>+0(SB), Y2
 	VPANDN       Y1, Y2, Y2
 	VMULPS       Y2, Y2, Y3
 	VMOVUPS      vectorConstantsAVX2<>+1312(SB), Y4
@@ -11497,27 +11624,27 @@ singleEnd:
 	VFMADD213PS  vectorConstantsAVX2<>+1728(SB), Y3, Y5
 	VFMADD213PS  vectorConstantsAVX2<>+1760(SB), Y3, Y5
 	VFMADD213PS  vectorConstantsAVX2<>+1792(SB), Y3, Y5
-	VMOVUPS      vectorConstantsAVX2<>+96(SB), Y3
-	VFMADD213PS  vectorConstantsAVX2<>+128(SB), Y5, Y3
-	VSUBPS       vectorConstantsAVX2<>+128(SB), Y3, Y6
-	VFNMADD231PS vectorConstantsAVX2<>+160(SB), Y6, Y5
-	VFNMADD231PS vectorConstantsAVX2<>+192(SB), Y6, Y5
-	VMOVUPS      vectorConstantsAVX2<>+224(SB), Y6
-	VFMADD213PS  vectorConstantsAVX2<>+256(SB), Y5, Y6
-	VFMADD213PS  vectorConstantsAVX2<>+288(SB), Y5, Y6
+	VMOVUPS      vectorConstantsAVX2<>+160(SB), Y3
+	VFMADD213PS  vectorConstantsAVX2<>+192(SB), Y5, Y3
+	VSUBPS       vectorConstantsAVX2<>+192(SB), Y3, Y6
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y6, Y5
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y6, Y5
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y6
 	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y5, Y6
 	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y5, Y6
 	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y5, Y6
-	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y5, Y6
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y3, Y3
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y5, Y6
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y5, Y6
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y5, Y6
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y3, Y6, Y3
-	VMOVUPS      vectorConstantsAVX2<>+384(SB), Y5
+	VMOVUPS      vectorConstantsAVX2<>+448(SB), Y5
 	VSUBPS       Y3, Y5, Y3
 	VMOVUPS      vectorConstantsAVX2<>+1824(SB), Y5
 	VCMPPS       $0x11, Y5, Y2, Y2
 	VBLENDVPS    Y2, Y4, Y3, Y2
-	VPAND        vectorConstantsAVX2<>+1024(SB), Y1, Y1
+	VPAND        vectorConstantsAVX2<>+0(SB), Y1, Y1
 	VPOR         Y1, Y2, Y1
 	VMASKMOVPS   Y1, Y0, (AX)(BX*4)
 
@@ -11532,58 +11659,58 @@ TEXT ·sigmoidAVX2(SB), NOSPLIT, $0-24
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
 	XORQ    BX, BX
-	VMOVUPS vectorConstantsAVX2<>+32(SB), Y0
-	VMOVUPS vectorConstantsAVX2<>+64(SB), Y1
+	VMOVUPS vectorConstantsAVX2<>+96(SB), Y0
+	VMOVUPS vectorConstantsAVX2<>+128(SB), Y1
 	SUBQ    $0x00000010, DX
 	JLT     abreastEnd
 
 abreast:
 	VMOVUPS      (CX)(BX*4), Y2
 	VMOVUPS      32(CX)(BX*4), Y3
-	VPOR         vectorConstantsAVX2<>+1024(SB), Y2, Y4
-	VPOR         vectorConstantsAVX2<>+1024(SB), Y3, Y5
+	VPOR         vectorConstantsAVX2<>+0(SB), Y2, Y4
+	VPOR         vectorConstantsAVX2<>+0(SB), Y3, Y5
 	VMAXPS       Y4, Y0, Y4
 	VMAXPS       Y5, Y0, Y5
 	VMINPS       Y4, Y1, Y4
 	VMINPS       Y5, Y1, Y5
-	VMOVUPS      vectorConstantsAVX2<>+96(SB), Y6
-	VFMADD213PS  vectorConstantsAVX2<>+128(SB), Y4, Y6
-	VMOVUPS      vectorConstantsAVX2<>+96(SB), Y7
-	VFMADD213PS  vectorConstantsAVX2<>+128(SB), Y5, Y7
-	VSUBPS       vectorConstantsAVX2<>+128(SB), Y6, Y8
-	VSUBPS       vectorConstantsAVX2<>+128(SB), Y7, Y9
-	VFNMADD231PS vectorConstantsAVX2<>+160(SB), Y8, Y4
-	VFNMADD231PS vectorConstantsAVX2<>+160(SB), Y9, Y5
-	VFNMADD231PS vectorConstantsAVX2<>+192(SB), Y8, Y4
-	VFNMADD231PS vectorConstantsAVX2<>+192(SB), Y9, Y5
-	VMOVUPS      vectorConstantsAVX2<>+224(SB), Y8
-	VFMADD213PS  vectorConstantsAVX2<>+256(SB), Y4, Y8
-	VMOVUPS      vectorConstantsAVX2<>+224(SB), Y9
-	VFMADD213PS  vectorConstantsAVX2<>+256(SB), Y5, Y9
-	VFMADD213PS  vectorConstantsAVX2<>+288(SB), Y4, Y8
-	VFMADD213PS  vectorConstantsAVX2<>+288(SB), Y5, Y9
+	VMOVUPS      vectorConstantsAVX2<>+160(SB), Y6
+	VFMADD213PS  vectorConstantsAVX2<>+192(SB), Y4, Y6
+	VMOVUPS      vectorConstantsAVX2<>+160(SB), Y7
+	VFMADD213PS  vectorConstantsAVX2<>+192(SB), Y5, Y7
+	VSUBPS       vectorConstantsAVX2<>+192(SB), Y6, Y8
+	VSUBPS       vectorConstantsAVX2<>+192(SB), Y7, Y9
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y8, Y4
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y9, Y5
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y8, Y4
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y9, Y5
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y8
 	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y4, Y8
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y9
 	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y5, Y9
 	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y4, Y8
 	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y5, Y9
 	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y4, Y8
 	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y5, Y9
-	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y4, Y8
-	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y5, Y9
-	VPSUBD       vectorConstantsAVX2<>+128(SB), Y6, Y4
-	VPSUBD       vectorConstantsAVX2<>+128(SB), Y7, Y5
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y4, Y8
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y5, Y9
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y4, Y8
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y5, Y9
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y4, Y8
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y5, Y9
+	VPSUBD       vectorConstantsAVX2<>+192(SB), Y6, Y4
+	VPSUBD       vectorConstantsAVX2<>+192(SB), Y7, Y5
 	VPSRAD       $0x01, Y4, Y6
 	VPSRAD       $0x01, Y5, Y7
 	VPSUBD       Y6, Y4, Y4
 	VPSUBD       Y7, Y5, Y5
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y6, Y6
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y7, Y7
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y6, Y6
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y7, Y7
 	VPSLLD       $0x17, Y6, Y6
 	VPSLLD       $0x17, Y7, Y7
 	VMULPS       Y6, Y8, Y6
 	VMULPS       Y7, Y9, Y7
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y4, Y4
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y5, Y5
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y4, Y4
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y5, Y5
 	VPSLLD       $0x17, Y4, Y4
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y6, Y4
@@ -11592,13 +11719,13 @@ abreast:
 	VCMPPS       $0x11, Y6, Y2, Y2
 	VPXOR        Y6, Y6, Y6
 	VCMPPS       $0x11, Y6, Y3, Y3
-	VMOVUPS      vectorConstantsAVX2<>+384(SB), Y6
+	VMOVUPS      vectorConstantsAVX2<>+448(SB), Y6
 	VBLENDVPS    Y2, Y4, Y6, Y2
-	VMOVUPS      vectorConstantsAVX2<>+384(SB), Y6
+	VMOVUPS      vectorConstantsAVX2<>+448(SB), Y6
 	VBLENDVPS    Y3, Y5, Y6, Y3
-	VMOVUPS      vectorConstantsAVX2<>+384(SB), Y6
+	VMOVUPS      vectorConstantsAVX2<>+448(SB), Y6
 	VADDPS       Y4, Y6, Y4
-	VMOVUPS      vectorConstantsAVX2<>+384(SB), Y6
+	VMOVUPS      vectorConstantsAVX2<>+448(SB), Y6
 	VADDPS       Y5, Y6, Y5
 	VDIVPS       Y4, Y2, Y2
 	VDIVPS       Y5, Y3, Y3
@@ -11615,35 +11742,35 @@ abreastEnd:
 
 single:
 	VMOVUPS      (CX)(BX*4), Y2
-	VPOR         vectorConstantsAVX2<>+1024(SB), Y2, Y3
+	VPOR         vectorConstantsAVX2<>+0(SB), Y2, Y3
 	VMAXPS       Y3, Y0, Y3
 	VMINPS       Y3, Y1, Y3
-	VMOVUPS      vectorConstantsAVX2<>+96(SB), Y4
-	VFMADD213PS  vectorConstantsAVX2<>+128(SB), Y3, Y4
-	VSUBPS       vectorConstantsAVX2<>+128(SB), Y4, Y5
-	VFNMADD231PS vectorConstantsAVX2<>+160(SB), Y5, Y3
-	VFNMADD231PS vectorConstantsAVX2<>+192(SB), Y5, Y3
-	VMOVUPS      vectorConstantsAVX2<>+224(SB), Y5
-	VFMADD213PS  vectorConstantsAVX2<>+256(SB), Y3, Y5
-	VFMADD213PS  vectorConstantsAVX2<>+288(SB), Y3, Y5
+	VMOVUPS      vectorConstantsAVX2<>+160(SB), Y4
+	VFMADD213PS  vectorConstantsAVX2<>+192(SB), Y3, Y4
+	VSUBPS       vectorConstantsAVX2<>+192(SB), Y4, Y5
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y5, Y3
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y5, Y3
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y5
 	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y3, Y5
 	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y3, Y5
 	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y3, Y5
-	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y3, Y5
-	VPSUBD       vectorConstantsAVX2<>+128(SB), Y4, Y3
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y3, Y5
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y3, Y5
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y3, Y5
+	VPSUBD       vectorConstantsAVX2<>+192(SB), Y4, Y3
 	VPSRAD       $0x01, Y3, Y4
 	VPSUBD       Y4, Y3, Y3
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y4, Y4
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
 	VMULPS       Y4, Y5, Y4
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y3, Y3
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y3, Y4, Y3
 	VPXOR        Y4, Y4, Y4
 	VCMPPS       $0x11, Y4, Y2, Y2
-	VMOVUPS      vectorConstantsAVX2<>+384(SB), Y4
+	VMOVUPS      vectorConstantsAVX2<>+448(SB), Y4
 	VBLENDVPS    Y2, Y3, Y4, Y2
-	VMOVUPS      vectorConstantsAVX2<>+384(SB), Y4
+	VMOVUPS      vectorConstantsAVX2<>+448(SB), Y4
 	VADDPS       Y3, Y4, Y3
 	VDIVPS       Y3, Y2, Y2
 	VMOVUPS      Y2, (AX)(BX*4)
@@ -11660,35 +11787,35 @@ singleEnd:
 	SUBQ         DX, DI
 	VMOVUPS      (SI)(DI*4), Y2
 	VMASKMOVPS   (CX)(BX*4), Y2, Y3
-	VPOR         vectorConstantsAVX2<>+1024(SB), Y3, Y4
+	VPOR         vectorConstantsAVX2<>+0(SB), Y3, Y4
 	VMAXPS       Y4, Y0, Y0
 	VMINPS       Y0, Y1, Y0
-	VMOVUPS      vectorConstantsAVX2<>+96(SB), Y1
-	VFMADD213PS  vectorConstantsAVX2<>+128(SB), Y0, Y1
-	VSUBPS       vectorConstantsAVX2<>+128(SB), Y1, Y4
-	VFNMADD231PS vectorConstantsAVX2<>+160(SB), Y4, Y0
-	VFNMADD231PS vectorConstantsAVX2<>+192(SB), Y4, Y0
-	VMOVUPS      vectorConstantsAVX2<>+224(SB), Y4
-	VFMADD213PS  vectorConstantsAVX2<>+256(SB), Y0, Y4
-	VFMADD213PS  vectorConstantsAVX2<>+288(SB), Y0, Y4
+	VMOVUPS      vectorConstantsAVX2<>+160(SB), Y1
+	VFMADD213PS  vectorConstantsAVX2<>+192(SB), Y0, Y1
+	VSUBPS       vectorConstantsAVX2<>+192(SB), Y1, Y4
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y4, Y0
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y4, Y0
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y4
 	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y0, Y4
 	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y0, Y4
 	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y0, Y4
-	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y0, Y4
-	VPSUBD       vectorConstantsAVX2<>+128(SB), Y1, Y0
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y0, Y4
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y0, Y4
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y0, Y4
+	VPSUBD       vectorConstantsAVX2<>+192(SB), Y1, Y0
 	VPSRAD       $0x01, Y0, Y1
 	VPSUBD       Y1, Y0, Y0
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y1, Y1
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y1, Y1
 	VPSLLD       $0x17, Y1, Y1
 	VMULPS       Y1, Y4, Y1
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y0, Y0
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y0, Y0
 	VPSLLD       $0x17, Y0, Y0
 	VMULPS       Y0, Y1, Y0
 	VPXOR        Y1, Y1, Y1
 	VCMPPS       $0x11, Y1, Y3, Y1
-	VMOVUPS      vectorConstantsAVX2<>+384(SB), Y3
+	VMOVUPS      vectorConstantsAVX2<>+448(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y1
-	VMOVUPS      vectorConstantsAVX2<>+384(SB), Y3
+	VMOVUPS      vectorConstantsAVX2<>+448(SB), Y3
 	VADDPS       Y0, Y3, Y0
 	VDIVPS       Y0, Y1, Y0
 	VMASKMOVPS   Y0, Y2, (AX)(BX*4)
@@ -11704,58 +11831,58 @@ TEXT ·siluAVX2(SB), NOSPLIT, $0-24
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
 	XORQ    BX, BX
-	VMOVUPS vectorConstantsAVX2<>+32(SB), Y0
-	VMOVUPS vectorConstantsAVX2<>+64(SB), Y1
+	VMOVUPS vectorConstantsAVX2<>+96(SB), Y0
+	VMOVUPS vectorConstantsAVX2<>+128(SB), Y1
 	SUBQ    $0x00000010, DX
 	JLT     abreastEnd
 
 abreast:
 	VMOVUPS      (CX)(BX*4), Y2
 	VMOVUPS      32(CX)(BX*4), Y3
-	VPOR         vectorConstantsAVX2<>+1024(SB), Y2, Y4
-	VPOR         vectorConstantsAVX2<>+1024(SB), Y3, Y5
+	VPOR         vectorConstantsAVX2<>+0(SB), Y2, Y4
+	VPOR         vectorConstantsAVX2<>+0(SB), Y3, Y5
 	VMAXPS       Y4, Y0, Y4
 	VMAXPS       Y5, Y0, Y5
 	VMINPS       Y4, Y1, Y4
 	VMINPS       Y5, Y1, Y5
-	VMOVUPS      vectorConstantsAVX2<>+96(SB), Y6
-	VFMADD213PS  vectorConstantsAVX2<>+128(SB), Y4, Y6
-	VMOVUPS      vectorConstantsAVX2<>+96(SB), Y7
-	VFMADD213PS  vectorConstantsAVX2<>+128(SB), Y5, Y7
-	VSUBPS       vectorConstantsAVX2<>+128(SB), Y6, Y8
-	VSUBPS       vectorConstantsAVX2<>+128(SB), Y7, Y9
-	VFNMADD231PS vectorConstantsAVX2<>+160(SB), Y8, Y4
-	VFNMADD231PS vectorConstantsAVX2<>+160(SB), Y9, Y5
-	VFNMADD231PS vectorConstantsAVX2<>+192(SB), Y8, Y4
-	VFNMADD231PS vectorConstantsAVX2<>+192(SB), Y9, Y5
-	VMOVUPS      vectorConstantsAVX2<>+224(SB), Y8
-	VFMADD213PS  vectorConstantsAVX2<>+256(SB), Y4, Y8
-	VMOVUPS      vectorConstantsAVX2<>+224(SB), Y9
-	VFMADD213PS  vectorConstantsAVX2<>+256(SB), Y5, Y9
-	VFMADD213PS  vectorConstantsAVX2<>+288(SB), Y4, Y8
-	VFMADD213PS  vectorConstantsAVX2<>+288(SB), Y5, Y9
+	VMOVUPS      vectorConstantsAVX2<>+160(SB), Y6
+	VFMADD213PS  vectorConstantsAVX2<>+192(SB), Y4, Y6
+	VMOVUPS      vectorConstantsAVX2<>+160(SB), Y7
+	VFMADD213PS  vectorConstantsAVX2<>+192(SB), Y5, Y7
+	VSUBPS       vectorConstantsAVX2<>+192(SB), Y6, Y8
+	VSUBPS       vectorConstantsAVX2<>+192(SB), Y7, Y9
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y8, Y4
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y9, Y5
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y8, Y4
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y9, Y5
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y8
 	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y4, Y8
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y9
 	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y5, Y9
 	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y4, Y8
 	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y5, Y9
 	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y4, Y8
 	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y5, Y9
-	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y4, Y8
-	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y5, Y9
-	VPSUBD       vectorConstantsAVX2<>+128(SB), Y6, Y4
-	VPSUBD       vectorConstantsAVX2<>+128(SB), Y7, Y5
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y4, Y8
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y5, Y9
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y4, Y8
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y5, Y9
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y4, Y8
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y5, Y9
+	VPSUBD       vectorConstantsAVX2<>+192(SB), Y6, Y4
+	VPSUBD       vectorConstantsAVX2<>+192(SB), Y7, Y5
 	VPSRAD       $0x01, Y4, Y6
 	VPSRAD       $0x01, Y5, Y7
 	VPSUBD       Y6, Y4, Y4
 	VPSUBD       Y7, Y5, Y5
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y6, Y6
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y7, Y7
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y6, Y6
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y7, Y7
 	VPSLLD       $0x17, Y6, Y6
 	VPSLLD       $0x17, Y7, Y7
 	VMULPS       Y6, Y8, Y6
 	VMULPS       Y7, Y9, Y7
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y4, Y4
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y5, Y5
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y4, Y4
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y5, Y5
 	VPSLLD       $0x17, Y4, Y4
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y6, Y4
@@ -11764,13 +11891,13 @@ abreast:
 	VCMPPS       $0x11, Y6, Y2, Y6
 	VPXOR        Y7, Y7, Y7
 	VCMPPS       $0x11, Y7, Y3, Y7
-	VMOVUPS      vectorConstantsAVX2<>+384(SB), Y8
+	VMOVUPS      vectorConstantsAVX2<>+448(SB), Y8
 	VBLENDVPS    Y6, Y4, Y8, Y6
-	VMOVUPS      vectorConstantsAVX2<>+384(SB), Y8
+	VMOVUPS      vectorConstantsAVX2<>+448(SB), Y8
 	VBLENDVPS    Y7, Y5, Y8, Y7
-	VMOVUPS      vectorConstantsAVX2<>+384(SB), Y8
+	VMOVUPS      vectorConstantsAVX2<>+448(SB), Y8
 	VADDPS       Y4, Y8, Y4
-	VMOVUPS      vectorConstantsAVX2<>+384(SB), Y8
+	VMOVUPS      vectorConstantsAVX2<>+448(SB), Y8
 	VADDPS       Y5, Y8, Y5
 	VDIVPS       Y4, Y6, Y4
 	VDIVPS       Y5, Y7, Y5
@@ -11789,35 +11916,35 @@ abreastEnd:
 
 single:
 	VMOVUPS      (CX)(BX*4), Y2
-	VPOR         vectorConstantsAVX2<>+1024(SB), Y2, Y3
+	VPOR         vectorConstantsAVX2<>+0(SB), Y2, Y3
 	VMAXPS       Y3, Y0, Y3
 	VMINPS       Y3, Y1, Y3
-	VMOVUPS      vectorConstantsAVX2<>+96(SB), Y4
-	VFMADD213PS  vectorConstantsAVX2<>+128(SB), Y3, Y4
-	VSUBPS       vectorConstantsAVX2<>+128(SB), Y4, Y5
-	VFNMADD231PS vectorConstantsAVX2<>+160(SB), Y5, Y3
-	VFNMADD231PS vectorConstantsAVX2<>+192(SB), Y5, Y3
-	VMOVUPS      vectorConstantsAVX2<>+224(SB), Y5
-	VFMADD213PS  vectorConstantsAVX2<>+256(SB), Y3, Y5
-	VFMADD213PS  vectorConstantsAVX2<>+288(SB), Y3, Y5
+	VMOVUPS      vectorConstantsAVX2<>+160(SB), Y4
+	VFMADD213PS  vectorConstantsAVX2<>+192(SB), Y3, Y4
+	VSUBPS       vectorConstantsAVX2<>+192(SB), Y4, Y5
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y5, Y3
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y5, Y3
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y5
 	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y3, Y5
 	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y3, Y5
 	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y3, Y5
-	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y3, Y5
-	VPSUBD       vectorConstantsAVX2<>+128(SB), Y4, Y3
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y3, Y5
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y3, Y5
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y3, Y5
+	VPSUBD       vectorConstantsAVX2<>+192(SB), Y4, Y3
 	VPSRAD       $0x01, Y3, Y4
 	VPSUBD       Y4, Y3, Y3
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y4, Y4
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
 	VMULPS       Y4, Y5, Y4
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y3, Y3
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y3, Y4, Y3
 	VPXOR        Y4, Y4, Y4
 	VCMPPS       $0x11, Y4, Y2, Y4
-	VMOVUPS      vectorConstantsAVX2<>+384(SB), Y5
+	VMOVUPS      vectorConstantsAVX2<>+448(SB), Y5
 	VBLENDVPS    Y4, Y3, Y5, Y4
-	VMOVUPS      vectorConstantsAVX2<>+384(SB), Y5
+	VMOVUPS      vectorConstantsAVX2<>+448(SB), Y5
 	VADDPS       Y3, Y5, Y3
 	VDIVPS       Y3, Y4, Y3
 	VMULPS       Y3, Y2, Y2
@@ -11835,35 +11962,35 @@ singleEnd:
 	SUBQ         DX, DI
 	VMOVUPS      (SI)(DI*4), Y2
 	VMASKMOVPS   (CX)(BX*4), Y2, Y3
-	VPOR         vectorConstantsAVX2<>+1024(SB), Y3, Y4
+	VPOR         vectorConstantsAVX2<>+0(SB), Y3, Y4
 	VMAXPS       Y4, Y0, Y0
 	VMINPS       Y0, Y1, Y0
-	VMOVUPS      vectorConstantsAVX2<>+96(SB), Y1
-	VFMADD213PS  vectorConstantsAVX2<>+128(SB), Y0, Y1
-	VSUBPS       vectorConstantsAVX2<>+128(SB), Y1, Y4
-	VFNMADD231PS vectorConstantsAVX2<>+160(SB), Y4, Y0
-	VFNMADD231PS vectorConstantsAVX2<>+192(SB), Y4, Y0
-	VMOVUPS      vectorConstantsAVX2<>+224(SB), Y4
-	VFMADD213PS  vectorConstantsAVX2<>+256(SB), Y0, Y4
-	VFMADD213PS  vectorConstantsAVX2<>+288(SB), Y0, Y4
+	VMOVUPS      vectorConstantsAVX2<>+160(SB), Y1
+	VFMADD213PS  vectorConstantsAVX2<>+192(SB), Y0, Y1
+	VSUBPS       vectorConstantsAVX2<>+192(SB), Y1, Y4
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y4, Y0
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y4, Y0
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y4
 	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y0, Y4
 	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y0, Y4
 	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y0, Y4
-	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y0, Y4
-	VPSUBD       vectorConstantsAVX2<>+128(SB), Y1, Y0
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y0, Y4
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y0, Y4
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y0, Y4
+	VPSUBD       vectorConstantsAVX2<>+192(SB), Y1, Y0
 	VPSRAD       $0x01, Y0, Y1
 	VPSUBD       Y1, Y0, Y0
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y1, Y1
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y1, Y1
 	VPSLLD       $0x17, Y1, Y1
 	VMULPS       Y1, Y4, Y1
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y0, Y0
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y0, Y0
 	VPSLLD       $0x17, Y0, Y0
 	VMULPS       Y0, Y1, Y0
 	VPXOR        Y1, Y1, Y1
 	VCMPPS       $0x11, Y1, Y3, Y1
-	VMOVUPS      vectorConstantsAVX2<>+384(SB), Y4
+	VMOVUPS      vectorConstantsAVX2<>+448(SB), Y4
 	VBLENDVPS    Y1, Y0, Y4, Y1
-	VMOVUPS      vectorConstantsAVX2<>+384(SB), Y4
+	VMOVUPS      vectorConstantsAVX2<>+448(SB), Y4
 	VADDPS       Y0, Y4, Y0
 	VDIVPS       Y0, Y1, Y0
 	VMULPS       Y0, Y3, Y0
@@ -11880,58 +12007,58 @@ TEXT ·siluPastAVX2(SB), NOSPLIT, $0-24
 	MOVQ    x+8(FP), CX
 	MOVQ    n+16(FP), DX
 	XORQ    BX, BX
-	VMOVUPS vectorConstantsAVX2<>+32(SB), Y0
-	VMOVUPS vectorConstantsAVX2<>+64(SB), Y1
+	VMOVUPS vectorConstantsAVX2<>+96(SB), Y0
+	VMOVUPS vectorConstantsAVX2<>+128(SB), Y1
 	SUBQ    $0x00000010, DX
 	JLT     abreastEnd
 
 abreast:
 	VMOVUPS      (CX)(BX*4), Y2
 	VMOVUPS      32(CX)(BX*4), Y3
-	VPOR         vectorConstantsAVX2<>+1024(SB), Y2, Y4
-	VPOR         vectorConstantsAVX2<>+1024(SB), Y3, Y5
+	VPOR         vectorConstantsAVX2<>+0(SB), Y2, Y4
+	VPOR         vectorConstantsAVX2<>+0(SB), Y3, Y5
 	VMAXPS       Y4, Y0, Y4
 	VMAXPS       Y5, Y0, Y5
 	VMINPS       Y4, Y1, Y4
 	VMINPS       Y5, Y1, Y5
-	VMOVUPS      vectorConstantsAVX2<>+96(SB), Y6
-	VFMADD213PS  vectorConstantsAVX2<>+128(SB), Y4, Y6
-	VMOVUPS      vectorConstantsAVX2<>+96(SB), Y7
-	VFMADD213PS  vectorConstantsAVX2<>+128(SB), Y5, Y7
-	VSUBPS       vectorConstantsAVX2<>+128(SB), Y6, Y8
-	VSUBPS       vectorConstantsAVX2<>+128(SB), Y7, Y9
-	VFNMADD231PS vectorConstantsAVX2<>+160(SB), Y8, Y4
-	VFNMADD231PS vectorConstantsAVX2<>+160(SB), Y9, Y5
-	VFNMADD231PS vectorConstantsAVX2<>+192(SB), Y8, Y4
-	VFNMADD231PS vectorConstantsAVX2<>+192(SB), Y9, Y5
-	VMOVUPS      vectorConstantsAVX2<>+224(SB), Y8
-	VFMADD213PS  vectorConstantsAVX2<>+256(SB), Y4, Y8
-	VMOVUPS      vectorConstantsAVX2<>+224(SB), Y9
-	VFMADD213PS  vectorConstantsAVX2<>+256(SB), Y5, Y9
-	VFMADD213PS  vectorConstantsAVX2<>+288(SB), Y4, Y8
-	VFMADD213PS  vectorConstantsAVX2<>+288(SB), Y5, Y9
+	VMOVUPS      vectorConstantsAVX2<>+160(SB), Y6
+	VFMADD213PS  vectorConstantsAVX2<>+192(SB), Y4, Y6
+	VMOVUPS      vectorConstantsAVX2<>+160(SB), Y7
+	VFMADD213PS  vectorConstantsAVX2<>+192(SB), Y5, Y7
+	VSUBPS       vectorConstantsAVX2<>+192(SB), Y6, Y8
+	VSUBPS       vectorConstantsAVX2<>+192(SB), Y7, Y9
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y8, Y4
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y9, Y5
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y8, Y4
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y9, Y5
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y8
 	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y4, Y8
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y9
 	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y5, Y9
 	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y4, Y8
 	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y5, Y9
 	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y4, Y8
 	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y5, Y9
-	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y4, Y8
-	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y5, Y9
-	VPSUBD       vectorConstantsAVX2<>+128(SB), Y6, Y4
-	VPSUBD       vectorConstantsAVX2<>+128(SB), Y7, Y5
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y4, Y8
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y5, Y9
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y4, Y8
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y5, Y9
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y4, Y8
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y5, Y9
+	VPSUBD       vectorConstantsAVX2<>+192(SB), Y6, Y4
+	VPSUBD       vectorConstantsAVX2<>+192(SB), Y7, Y5
 	VPSRAD       $0x01, Y4, Y6
 	VPSRAD       $0x01, Y5, Y7
 	VPSUBD       Y6, Y4, Y4
 	VPSUBD       Y7, Y5, Y5
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y6, Y6
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y7, Y7
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y6, Y6
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y7, Y7
 	VPSLLD       $0x17, Y6, Y6
 	VPSLLD       $0x17, Y7, Y7
 	VMULPS       Y6, Y8, Y6
 	VMULPS       Y7, Y9, Y7
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y4, Y4
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y5, Y5
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y4, Y4
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y5, Y5
 	VPSLLD       $0x17, Y4, Y4
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y6, Y4
@@ -11940,13 +12067,13 @@ abreast:
 	VCMPPS       $0x11, Y6, Y2, Y6
 	VPXOR        Y7, Y7, Y7
 	VCMPPS       $0x11, Y7, Y3, Y7
-	VMOVUPS      vectorConstantsAVX2<>+384(SB), Y8
+	VMOVUPS      vectorConstantsAVX2<>+448(SB), Y8
 	VBLENDVPS    Y6, Y4, Y8, Y6
-	VMOVUPS      vectorConstantsAVX2<>+384(SB), Y8
+	VMOVUPS      vectorConstantsAVX2<>+448(SB), Y8
 	VBLENDVPS    Y7, Y5, Y8, Y7
-	VMOVUPS      vectorConstantsAVX2<>+384(SB), Y8
+	VMOVUPS      vectorConstantsAVX2<>+448(SB), Y8
 	VADDPS       Y4, Y8, Y4
-	VMOVUPS      vectorConstantsAVX2<>+384(SB), Y8
+	VMOVUPS      vectorConstantsAVX2<>+448(SB), Y8
 	VADDPS       Y5, Y8, Y5
 	VDIVPS       Y4, Y6, Y4
 	VDIVPS       Y5, Y7, Y5
@@ -11965,35 +12092,35 @@ abreastEnd:
 
 single:
 	VMOVUPS      (CX)(BX*4), Y2
-	VPOR         vectorConstantsAVX2<>+1024(SB), Y2, Y3
+	VPOR         vectorConstantsAVX2<>+0(SB), Y2, Y3
 	VMAXPS       Y3, Y0, Y3
 	VMINPS       Y3, Y1, Y3
-	VMOVUPS      vectorConstantsAVX2<>+96(SB), Y4
-	VFMADD213PS  vectorConstantsAVX2<>+128(SB), Y3, Y4
-	VSUBPS       vectorConstantsAVX2<>+128(SB), Y4, Y5
-	VFNMADD231PS vectorConstantsAVX2<>+160(SB), Y5, Y3
-	VFNMADD231PS vectorConstantsAVX2<>+192(SB), Y5, Y3
-	VMOVUPS      vectorConstantsAVX2<>+224(SB), Y5
-	VFMADD213PS  vectorConstantsAVX2<>+256(SB), Y3, Y5
-	VFMADD213PS  vectorConstantsAVX2<>+288(SB), Y3, Y5
+	VMOVUPS      vectorConstantsAVX2<>+160(SB), Y4
+	VFMADD213PS  vectorConstantsAVX2<>+192(SB), Y3, Y4
+	VSUBPS       vectorConstantsAVX2<>+192(SB), Y4, Y5
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y5, Y3
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y5, Y3
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y5
 	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y3, Y5
 	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y3, Y5
 	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y3, Y5
-	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y3, Y5
-	VPSUBD       vectorConstantsAVX2<>+128(SB), Y4, Y3
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y3, Y5
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y3, Y5
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y3, Y5
+	VPSUBD       vectorConstantsAVX2<>+192(SB), Y4, Y3
 	VPSRAD       $0x01, Y3, Y4
 	VPSUBD       Y4, Y3, Y3
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y4, Y4
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
 	VMULPS       Y4, Y5, Y4
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y3, Y3
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y3, Y4, Y3
 	VPXOR        Y4, Y4, Y4
 	VCMPPS       $0x11, Y4, Y2, Y4
-	VMOVUPS      vectorConstantsAVX2<>+384(SB), Y5
+	VMOVUPS      vectorConstantsAVX2<>+448(SB), Y5
 	VBLENDVPS    Y4, Y3, Y5, Y4
-	VMOVUPS      vectorConstantsAVX2<>+384(SB), Y5
+	VMOVUPS      vectorConstantsAVX2<>+448(SB), Y5
 	VADDPS       Y3, Y5, Y3
 	VDIVPS       Y3, Y4, Y3
 	VMULPS       Y3, Y2, Y2
@@ -12021,11 +12148,11 @@ TEXT ·geluAVX2(SB), NOSPLIT, $0-24
 abreast:
 	VMOVUPS      (CX)(BX*4), Y0
 	VMOVUPS      32(CX)(BX*4), Y1
-	VMULPS       vectorConstantsAVX2<>+544(SB), Y0, Y2
-	VMULPS       vectorConstantsAVX2<>+544(SB), Y1, Y3
-	VMOVUPS      vectorConstantsAVX2<>+1024(SB), Y4
+	VMULPS       vectorConstantsAVX2<>+576(SB), Y0, Y2
+	VMULPS       vectorConstantsAVX2<>+576(SB), Y1, Y3
+	VMOVUPS      vectorConstantsAVX2<>+0(SB), Y4
 	VPANDN       Y2, Y4, Y4
-	VMOVUPS      vectorConstantsAVX2<>+1024(SB), Y5
+	VMOVUPS      vectorConstantsAVX2<>+0(SB), Y5
 	VPANDN       Y3, Y5, Y5
 	VMULPS       Y4, Y4, Y6
 	VMULPS       Y5, Y5, Y7
@@ -12065,39 +12192,39 @@ abreast:
 	VFMADD213PS  vectorConstantsAVX2<>+1760(SB), Y7, Y11
 	VFMADD213PS  vectorConstantsAVX2<>+1792(SB), Y6, Y10
 	VFMADD213PS  vectorConstantsAVX2<>+1792(SB), Y7, Y11
-	VMOVUPS      vectorConstantsAVX2<>+96(SB), Y6
-	VFMADD213PS  vectorConstantsAVX2<>+128(SB), Y10, Y6
-	VMOVUPS      vectorConstantsAVX2<>+96(SB), Y7
-	VFMADD213PS  vectorConstantsAVX2<>+128(SB), Y11, Y7
-	VSUBPS       vectorConstantsAVX2<>+128(SB), Y6, Y12
-	VSUBPS       vectorConstantsAVX2<>+128(SB), Y7, Y13
-	VFNMADD231PS vectorConstantsAVX2<>+160(SB), Y12, Y10
-	VFNMADD231PS vectorConstantsAVX2<>+160(SB), Y13, Y11
-	VFNMADD231PS vectorConstantsAVX2<>+192(SB), Y12, Y10
-	VFNMADD231PS vectorConstantsAVX2<>+192(SB), Y13, Y11
-	VMOVUPS      vectorConstantsAVX2<>+224(SB), Y12
-	VFMADD213PS  vectorConstantsAVX2<>+256(SB), Y10, Y12
-	VMOVUPS      vectorConstantsAVX2<>+224(SB), Y13
-	VFMADD213PS  vectorConstantsAVX2<>+256(SB), Y11, Y13
-	VFMADD213PS  vectorConstantsAVX2<>+288(SB), Y10, Y12
-	VFMADD213PS  vectorConstantsAVX2<>+288(SB), Y11, Y13
+	VMOVUPS      vectorConstantsAVX2<>+160(SB), Y6
+	VFMADD213PS  vectorConstantsAVX2<>+192(SB), Y10, Y6
+	VMOVUPS      vectorConstantsAVX2<>+160(SB), Y7
+	VFMADD213PS  vectorConstantsAVX2<>+192(SB), Y11, Y7
+	VSUBPS       vectorConstantsAVX2<>+192(SB), Y6, Y12
+	VSUBPS       vectorConstantsAVX2<>+192(SB), Y7, Y13
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y12, Y10
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y13, Y11
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y12, Y10
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y13, Y11
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y12
 	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y10, Y12
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y13
 	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y11, Y13
 	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y10, Y12
 	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y11, Y13
 	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y10, Y12
 	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y11, Y13
-	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y10, Y12
-	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y11, Y13
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y6, Y6
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y7, Y7
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y10, Y12
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y11, Y13
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y10, Y12
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y11, Y13
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y10, Y12
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y11, Y13
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y6, Y6
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y7, Y7
 	VPSLLD       $0x17, Y6, Y6
 	VPSLLD       $0x17, Y7, Y7
 	VMULPS       Y6, Y12, Y6
 	VMULPS       Y7, Y13, Y7
-	VMOVUPS      vectorConstantsAVX2<>+384(SB), Y10
+	VMOVUPS      vectorConstantsAVX2<>+448(SB), Y10
 	VSUBPS       Y6, Y10, Y6
-	VMOVUPS      vectorConstantsAVX2<>+384(SB), Y10
+	VMOVUPS      vectorConstantsAVX2<>+448(SB), Y10
 	VSUBPS       Y7, Y10, Y7
 	VMOVUPS      vectorConstantsAVX2<>+1824(SB), Y10
 	VCMPPS       $0x11, Y10, Y4, Y4
@@ -12105,8 +12232,8 @@ abreast:
 	VCMPPS       $0x11, Y10, Y5, Y5
 	VBLENDVPS    Y4, Y8, Y6, Y4
 	VBLENDVPS    Y5, Y9, Y7, Y5
-	VPAND        vectorConstantsAVX2<>+1024(SB), Y2, Y2
-	VPAND        vectorConstantsAVX2<>+1024(SB), Y3, Y3
+	VPAND        vectorConstantsAVX2<>+0(SB), Y2, Y2
+	VPAND        vectorConstantsAVX2<>+0(SB), Y3, Y3
 	VPOR         Y2, Y4, Y2
 	VPOR         Y3, Y5, Y3
 	VMOVUPS      vectorConstantsAVX2<>+1856(SB), Y4
@@ -12128,8 +12255,8 @@ abreastEnd:
 
 single:
 	VMOVUPS      (CX)(BX*4), Y0
-	VMULPS       vectorConstantsAVX2<>+544(SB), Y0, Y1
-	VMOVUPS      vectorConstantsAVX2<>+1024(SB), Y2
+	VMULPS       vectorConstantsAVX2<>+576(SB), Y0, Y1
+	VMOVUPS      vectorConstantsAVX2<>+0(SB), Y2
 	VPANDN       Y1, Y2, Y2
 	VMULPS       Y2, Y2, Y3
 	VMOVUPS      vectorConstantsAVX2<>+1312(SB), Y4
@@ -12150,27 +12277,27 @@ single:
 	VFMADD213PS  vectorConstantsAVX2<>+1728(SB), Y3, Y5
 	VFMADD213PS  vectorConstantsAVX2<>+1760(SB), Y3, Y5
 	VFMADD213PS  vectorConstantsAVX2<>+1792(SB), Y3, Y5
-	VMOVUPS      vectorConstantsAVX2<>+96(SB), Y3
-	VFMADD213PS  vectorConstantsAVX2<>+128(SB), Y5, Y3
-	VSUBPS       vectorConstantsAVX2<>+128(SB), Y3, Y6
-	VFNMADD231PS vectorConstantsAVX2<>+160(SB), Y6, Y5
-	VFNMADD231PS vectorConstantsAVX2<>+192(SB), Y6, Y5
-	VMOVUPS      vectorConstantsAVX2<>+224(SB), Y6
-	VFMADD213PS  vectorConstantsAVX2<>+256(SB), Y5, Y6
-	VFMADD213PS  vectorConstantsAVX2<>+288(SB), Y5, Y6
+	VMOVUPS      vectorConstantsAVX2<>+160(SB), Y3
+	VFMADD213PS  vectorConstantsAVX2<>+192(SB), Y5, Y3
+	VSUBPS       vectorConstantsAVX2<>+192(SB), Y3, Y6
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y6, Y5
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y6, Y5
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y6
 	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y5, Y6
 	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y5, Y6
 	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y5, Y6
-	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y5, Y6
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y3, Y3
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y5, Y6
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y5, Y6
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y5, Y6
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y3, Y6, Y3
-	VMOVUPS      vectorConstantsAVX2<>+384(SB), Y5
+	VMOVUPS      vectorConstantsAVX2<>+448(SB), Y5
 	VSUBPS       Y3, Y5, Y3
 	VMOVUPS      vectorConstantsAVX2<>+1824(SB), Y5
 	VCMPPS       $0x11, Y5, Y2, Y2
 	VBLENDVPS    Y2, Y4, Y3, Y2
-	VPAND        vectorConstantsAVX2<>+1024(SB), Y1, Y1
+	VPAND        vectorConstantsAVX2<>+0(SB), Y1, Y1
 	VPOR         Y1, Y2, Y1
 	VMOVUPS      vectorConstantsAVX2<>+1856(SB), Y2
 	VFMADD213PS  vectorConstantsAVX2<>+1856(SB), Y1, Y2
@@ -12189,8 +12316,8 @@ singleEnd:
 	SUBQ         DX, DI
 	VMOVUPS      (SI)(DI*4), Y0
 	VMASKMOVPS   (CX)(BX*4), Y0, Y1
-	VMULPS       vectorConstantsAVX2<>+544(SB), Y1, Y2
-	VMOVUPS      vectorConstantsAVX2<>+1024(SB), Y3
+	VMULPS       vectorConstantsAVX2<>+576(SB), Y1, Y2
+	VMOVUPS      vectorConstantsAVX2<>+0(SB), Y3
 	VPANDN       Y2, Y3, Y3
 	VMULPS       Y3, Y3, Y4
 	VMOVUPS      vectorConstantsAVX2<>+1312(SB), Y5
@@ -12211,27 +12338,27 @@ singleEnd:
 	VFMADD213PS  vectorConstantsAVX2<>+1728(SB), Y4, Y6
 	VFMADD213PS  vectorConstantsAVX2<>+1760(SB), Y4, Y6
 	VFMADD213PS  vectorConstantsAVX2<>+1792(SB), Y4, Y6
-	VMOVUPS      vectorConstantsAVX2<>+96(SB), Y4
-	VFMADD213PS  vectorConstantsAVX2<>+128(SB), Y6, Y4
-	VSUBPS       vectorConstantsAVX2<>+128(SB), Y4, Y7
-	VFNMADD231PS vectorConstantsAVX2<>+160(SB), Y7, Y6
-	VFNMADD231PS vectorConstantsAVX2<>+192(SB), Y7, Y6
-	VMOVUPS      vectorConstantsAVX2<>+224(SB), Y7
-	VFMADD213PS  vectorConstantsAVX2<>+256(SB), Y6, Y7
-	VFMADD213PS  vectorConstantsAVX2<>+288(SB), Y6, Y7
+	VMOVUPS      vectorConstantsAVX2<>+160(SB), Y4
+	VFMADD213PS  vectorConstantsAVX2<>+192(SB), Y6, Y4
+	VSUBPS       vectorConstantsAVX2<>+192(SB), Y4, Y7
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y7, Y6
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y7, Y6
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y7
 	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y6, Y7
 	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y6, Y7
 	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y6, Y7
-	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y6, Y7
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y4, Y4
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y6, Y7
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y6, Y7
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y6, Y7
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
 	VMULPS       Y4, Y7, Y4
-	VMOVUPS      vectorConstantsAVX2<>+384(SB), Y6
+	VMOVUPS      vectorConstantsAVX2<>+448(SB), Y6
 	VSUBPS       Y4, Y6, Y4
 	VMOVUPS      vectorConstantsAVX2<>+1824(SB), Y6
 	VCMPPS       $0x11, Y6, Y3, Y3
 	VBLENDVPS    Y3, Y5, Y4, Y3
-	VPAND        vectorConstantsAVX2<>+1024(SB), Y2, Y2
+	VPAND        vectorConstantsAVX2<>+0(SB), Y2, Y2
 	VPOR         Y2, Y3, Y2
 	VMOVUPS      vectorConstantsAVX2<>+1856(SB), Y3
 	VFMADD213PS  vectorConstantsAVX2<>+1856(SB), Y2, Y3
@@ -12255,11 +12382,11 @@ TEXT ·geluPastAVX2(SB), NOSPLIT, $0-24
 abreast:
 	VMOVUPS      (CX)(BX*4), Y0
 	VMOVUPS      32(CX)(BX*4), Y1
-	VMULPS       vectorConstantsAVX2<>+544(SB), Y0, Y2
-	VMULPS       vectorConstantsAVX2<>+544(SB), Y1, Y3
-	VMOVUPS      vectorConstantsAVX2<>+1024(SB), Y4
+	VMULPS       vectorConstantsAVX2<>+576(SB), Y0, Y2
+	VMULPS       vectorConstantsAVX2<>+576(SB), Y1, Y3
+	VMOVUPS      vectorConstantsAVX2<>+0(SB), Y4
 	VPANDN       Y2, Y4, Y4
-	VMOVUPS      vectorConstantsAVX2<>+1024(SB), Y5
+	VMOVUPS      vectorConstantsAVX2<>+0(SB), Y5
 	VPANDN       Y3, Y5, Y5
 	VMULPS       Y4, Y4, Y6
 	VMULPS       Y5, Y5, Y7
@@ -12299,39 +12426,39 @@ abreast:
 	VFMADD213PS  vectorConstantsAVX2<>+1760(SB), Y7, Y11
 	VFMADD213PS  vectorConstantsAVX2<>+1792(SB), Y6, Y10
 	VFMADD213PS  vectorConstantsAVX2<>+1792(SB), Y7, Y11
-	VMOVUPS      vectorConstantsAVX2<>+96(SB), Y6
-	VFMADD213PS  vectorConstantsAVX2<>+128(SB), Y10, Y6
-	VMOVUPS      vectorConstantsAVX2<>+96(SB), Y7
-	VFMADD213PS  vectorConstantsAVX2<>+128(SB), Y11, Y7
-	VSUBPS       vectorConstantsAVX2<>+128(SB), Y6, Y12
-	VSUBPS       vectorConstantsAVX2<>+128(SB), Y7, Y13
-	VFNMADD231PS vectorConstantsAVX2<>+160(SB), Y12, Y10
-	VFNMADD231PS vectorConstantsAVX2<>+160(SB), Y13, Y11
-	VFNMADD231PS vectorConstantsAVX2<>+192(SB), Y12, Y10
-	VFNMADD231PS vectorConstantsAVX2<>+192(SB), Y13, Y11
-	VMOVUPS      vectorConstantsAVX2<>+224(SB), Y12
-	VFMADD213PS  vectorConstantsAVX2<>+256(SB), Y10, Y12
-	VMOVUPS      vectorConstantsAVX2<>+224(SB), Y13
-	VFMADD213PS  vectorConstantsAVX2<>+256(SB), Y11, Y13
-	VFMADD213PS  vectorConstantsAVX2<>+288(SB), Y10, Y12
-	VFMADD213PS  vectorConstantsAVX2<>+288(SB), Y11, Y13
+	VMOVUPS      vectorConstantsAVX2<>+160(SB), Y6
+	VFMADD213PS  vectorConstantsAVX2<>+192(SB), Y10, Y6
+	VMOVUPS      vectorConstantsAVX2<>+160(SB), Y7
+	VFMADD213PS  vectorConstantsAVX2<>+192(SB), Y11, Y7
+	VSUBPS       vectorConstantsAVX2<>+192(SB), Y6, Y12
+	VSUBPS       vectorConstantsAVX2<>+192(SB), Y7, Y13
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y12, Y10
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y13, Y11
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y12, Y10
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y13, Y11
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y12
 	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y10, Y12
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y13
 	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y11, Y13
 	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y10, Y12
 	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y11, Y13
 	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y10, Y12
 	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y11, Y13
-	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y10, Y12
-	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y11, Y13
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y6, Y6
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y7, Y7
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y10, Y12
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y11, Y13
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y10, Y12
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y11, Y13
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y10, Y12
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y11, Y13
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y6, Y6
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y7, Y7
 	VPSLLD       $0x17, Y6, Y6
 	VPSLLD       $0x17, Y7, Y7
 	VMULPS       Y6, Y12, Y6
 	VMULPS       Y7, Y13, Y7
-	VMOVUPS      vectorConstantsAVX2<>+384(SB), Y10
+	VMOVUPS      vectorConstantsAVX2<>+448(SB), Y10
 	VSUBPS       Y6, Y10, Y6
-	VMOVUPS      vectorConstantsAVX2<>+384(SB), Y10
+	VMOVUPS      vectorConstantsAVX2<>+448(SB), Y10
 	VSUBPS       Y7, Y10, Y7
 	VMOVUPS      vectorConstantsAVX2<>+1824(SB), Y10
 	VCMPPS       $0x11, Y10, Y4, Y4
@@ -12339,8 +12466,8 @@ abreast:
 	VCMPPS       $0x11, Y10, Y5, Y5
 	VBLENDVPS    Y4, Y8, Y6, Y4
 	VBLENDVPS    Y5, Y9, Y7, Y5
-	VPAND        vectorConstantsAVX2<>+1024(SB), Y2, Y2
-	VPAND        vectorConstantsAVX2<>+1024(SB), Y3, Y3
+	VPAND        vectorConstantsAVX2<>+0(SB), Y2, Y2
+	VPAND        vectorConstantsAVX2<>+0(SB), Y3, Y3
 	VPOR         Y2, Y4, Y2
 	VPOR         Y3, Y5, Y3
 	VMOVUPS      vectorConstantsAVX2<>+1856(SB), Y4
@@ -12362,8 +12489,8 @@ abreastEnd:
 
 single:
 	VMOVUPS      (CX)(BX*4), Y0
-	VMULPS       vectorConstantsAVX2<>+544(SB), Y0, Y1
-	VMOVUPS      vectorConstantsAVX2<>+1024(SB), Y2
+	VMULPS       vectorConstantsAVX2<>+576(SB), Y0, Y1
+	VMOVUPS      vectorConstantsAVX2<>+0(SB), Y2
 	VPANDN       Y1, Y2, Y2
 	VMULPS       Y2, Y2, Y3
 	VMOVUPS      vectorConstantsAVX2<>+1312(SB), Y4
@@ -12384,27 +12511,27 @@ single:
 	VFMADD213PS  vectorConstantsAVX2<>+1728(SB), Y3, Y5
 	VFMADD213PS  vectorConstantsAVX2<>+1760(SB), Y3, Y5
 	VFMADD213PS  vectorConstantsAVX2<>+1792(SB), Y3, Y5
-	VMOVUPS      vectorConstantsAVX2<>+96(SB), Y3
-	VFMADD213PS  vectorConstantsAVX2<>+128(SB), Y5, Y3
-	VSUBPS       vectorConstantsAVX2<>+128(SB), Y3, Y6
-	VFNMADD231PS vectorConstantsAVX2<>+160(SB), Y6, Y5
-	VFNMADD231PS vectorConstantsAVX2<>+192(SB), Y6, Y5
-	VMOVUPS      vectorConstantsAVX2<>+224(SB), Y6
-	VFMADD213PS  vectorConstantsAVX2<>+256(SB), Y5, Y6
-	VFMADD213PS  vectorConstantsAVX2<>+288(SB), Y5, Y6
+	VMOVUPS      vectorConstantsAVX2<>+160(SB), Y3
+	VFMADD213PS  vectorConstantsAVX2<>+192(SB), Y5, Y3
+	VSUBPS       vectorConstantsAVX2<>+192(SB), Y3, Y6
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y6, Y5
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y6, Y5
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y6
 	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y5, Y6
 	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y5, Y6
 	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y5, Y6
-	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y5, Y6
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y3, Y3
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y5, Y6
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y5, Y6
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y5, Y6
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y3, Y6, Y3
-	VMOVUPS      vectorConstantsAVX2<>+384(SB), Y5
+	VMOVUPS      vectorConstantsAVX2<>+448(SB), Y5
 	VSUBPS       Y3, Y5, Y3
 	VMOVUPS      vectorConstantsAVX2<>+1824(SB), Y5
 	VCMPPS       $0x11, Y5, Y2, Y2
 	VBLENDVPS    Y2, Y4, Y3, Y2
-	VPAND        vectorConstantsAVX2<>+1024(SB), Y1, Y1
+	VPAND        vectorConstantsAVX2<>+0(SB), Y1, Y1
 	VPOR         Y1, Y2, Y1
 	VMOVUPS      vectorConstantsAVX2<>+1856(SB), Y2
 	VFMADD213PS  vectorConstantsAVX2<>+1856(SB), Y1, Y2
@@ -12441,9 +12568,9 @@ abreast:
 	VFMADD213PS  vectorConstantsAVX2<>+1920(SB), Y4, Y3
 	VMULPS       Y2, Y0, Y2
 	VMULPS       Y3, Y1, Y3
-	VMOVUPS      vectorConstantsAVX2<>+1024(SB), Y4
+	VMOVUPS      vectorConstantsAVX2<>+0(SB), Y4
 	VPANDN       Y2, Y4, Y4
-	VMOVUPS      vectorConstantsAVX2<>+1024(SB), Y5
+	VMOVUPS      vectorConstantsAVX2<>+0(SB), Y5
 	VPANDN       Y3, Y5, Y5
 	VMULPS       Y4, Y4, Y6
 	VMULPS       Y5, Y5, Y7
@@ -12467,45 +12594,45 @@ abreast:
 	VMINPS       Y8, Y10, Y8
 	VMOVUPS      vectorConstantsAVX2<>+1216(SB), Y10
 	VMINPS       Y9, Y10, Y9
-	VMOVUPS      vectorConstantsAVX2<>+96(SB), Y10
-	VFMADD213PS  vectorConstantsAVX2<>+128(SB), Y8, Y10
-	VMOVUPS      vectorConstantsAVX2<>+96(SB), Y11
-	VFMADD213PS  vectorConstantsAVX2<>+128(SB), Y9, Y11
-	VSUBPS       vectorConstantsAVX2<>+128(SB), Y10, Y12
-	VSUBPS       vectorConstantsAVX2<>+128(SB), Y11, Y13
-	VFNMADD231PS vectorConstantsAVX2<>+160(SB), Y12, Y8
-	VFNMADD231PS vectorConstantsAVX2<>+160(SB), Y13, Y9
-	VFNMADD231PS vectorConstantsAVX2<>+192(SB), Y12, Y8
-	VFNMADD231PS vectorConstantsAVX2<>+192(SB), Y13, Y9
-	VMOVUPS      vectorConstantsAVX2<>+224(SB), Y12
-	VFMADD213PS  vectorConstantsAVX2<>+256(SB), Y8, Y12
-	VMOVUPS      vectorConstantsAVX2<>+224(SB), Y13
-	VFMADD213PS  vectorConstantsAVX2<>+256(SB), Y9, Y13
-	VFMADD213PS  vectorConstantsAVX2<>+288(SB), Y8, Y12
-	VFMADD213PS  vectorConstantsAVX2<>+288(SB), Y9, Y13
+	VMOVUPS      vectorConstantsAVX2<>+160(SB), Y10
+	VFMADD213PS  vectorConstantsAVX2<>+192(SB), Y8, Y10
+	VMOVUPS      vectorConstantsAVX2<>+160(SB), Y11
+	VFMADD213PS  vectorConstantsAVX2<>+192(SB), Y9, Y11
+	VSUBPS       vectorConstantsAVX2<>+192(SB), Y10, Y12
+	VSUBPS       vectorConstantsAVX2<>+192(SB), Y11, Y13
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y12, Y8
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y13, Y9
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y12, Y8
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y13, Y9
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y12
 	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y8, Y12
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y13
 	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y9, Y13
 	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y8, Y12
 	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y9, Y13
 	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y8, Y12
 	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y9, Y13
-	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y8, Y12
-	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y9, Y13
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y10, Y8
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y11, Y9
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y8, Y12
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y9, Y13
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y8, Y12
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y9, Y13
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y8, Y12
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y9, Y13
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y10, Y8
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y11, Y9
 	VPSLLD       $0x17, Y8, Y8
 	VPSLLD       $0x17, Y9, Y9
 	VMULPS       Y8, Y12, Y8
 	VMULPS       Y9, Y13, Y9
-	VADDPS       vectorConstantsAVX2<>+384(SB), Y8, Y8
-	VADDPS       vectorConstantsAVX2<>+384(SB), Y9, Y9
+	VADDPS       vectorConstantsAVX2<>+448(SB), Y8, Y8
+	VADDPS       vectorConstantsAVX2<>+448(SB), Y9, Y9
 	VMOVUPS      vectorConstantsAVX2<>+1248(SB), Y10
 	VDIVPS       Y8, Y10, Y8
 	VMOVUPS      vectorConstantsAVX2<>+1248(SB), Y10
 	VDIVPS       Y9, Y10, Y9
-	VMOVUPS      vectorConstantsAVX2<>+384(SB), Y10
+	VMOVUPS      vectorConstantsAVX2<>+448(SB), Y10
 	VSUBPS       Y8, Y10, Y8
-	VMOVUPS      vectorConstantsAVX2<>+384(SB), Y10
+	VMOVUPS      vectorConstantsAVX2<>+448(SB), Y10
 	VSUBPS       Y9, Y10, Y9
 	VMOVUPS      vectorConstantsAVX2<>+1280(SB), Y10
 	VCMPPS       $0x11, Y10, Y4, Y4
@@ -12513,8 +12640,8 @@ abreast:
 	VCMPPS       $0x11, Y10, Y5, Y5
 	VBLENDVPS    Y4, Y6, Y8, Y4
 	VBLENDVPS    Y5, Y7, Y9, Y5
-	VPAND        vectorConstantsAVX2<>+1024(SB), Y2, Y2
-	VPAND        vectorConstantsAVX2<>+1024(SB), Y3, Y3
+	VPAND        vectorConstantsAVX2<>+0(SB), Y2, Y2
+	VPAND        vectorConstantsAVX2<>+0(SB), Y3, Y3
 	VPOR         Y2, Y4, Y2
 	VPOR         Y3, Y5, Y3
 	VMOVUPS      vectorConstantsAVX2<>+1856(SB), Y4
@@ -12540,7 +12667,7 @@ single:
 	VMOVUPS      vectorConstantsAVX2<>+1888(SB), Y2
 	VFMADD213PS  vectorConstantsAVX2<>+1920(SB), Y2, Y1
 	VMULPS       Y1, Y0, Y1
-	VMOVUPS      vectorConstantsAVX2<>+1024(SB), Y2
+	VMOVUPS      vectorConstantsAVX2<>+0(SB), Y2
 	VPANDN       Y1, Y2, Y2
 	VMULPS       Y2, Y2, Y3
 	VMOVUPS      vectorConstantsAVX2<>+1056(SB), Y4
@@ -12553,30 +12680,30 @@ single:
 	VADDPS       Y2, Y2, Y4
 	VMOVUPS      vectorConstantsAVX2<>+1216(SB), Y5
 	VMINPS       Y4, Y5, Y4
-	VMOVUPS      vectorConstantsAVX2<>+96(SB), Y5
-	VFMADD213PS  vectorConstantsAVX2<>+128(SB), Y4, Y5
-	VSUBPS       vectorConstantsAVX2<>+128(SB), Y5, Y6
-	VFNMADD231PS vectorConstantsAVX2<>+160(SB), Y6, Y4
-	VFNMADD231PS vectorConstantsAVX2<>+192(SB), Y6, Y4
-	VMOVUPS      vectorConstantsAVX2<>+224(SB), Y6
-	VFMADD213PS  vectorConstantsAVX2<>+256(SB), Y4, Y6
-	VFMADD213PS  vectorConstantsAVX2<>+288(SB), Y4, Y6
+	VMOVUPS      vectorConstantsAVX2<>+160(SB), Y5
+	VFMADD213PS  vectorConstantsAVX2<>+192(SB), Y4, Y5
+	VSUBPS       vectorConstantsAVX2<>+192(SB), Y5, Y6
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y6, Y4
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y6, Y4
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y6
 	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y4, Y6
 	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y4, Y6
 	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y4, Y6
-	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y4, Y6
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y5, Y4
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y4, Y6
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y4, Y6
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y4, Y6
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y5, Y4
 	VPSLLD       $0x17, Y4, Y4
 	VMULPS       Y4, Y6, Y4
-	VADDPS       vectorConstantsAVX2<>+384(SB), Y4, Y4
+	VADDPS       vectorConstantsAVX2<>+448(SB), Y4, Y4
 	VMOVUPS      vectorConstantsAVX2<>+1248(SB), Y5
 	VDIVPS       Y4, Y5, Y4
-	VMOVUPS      vectorConstantsAVX2<>+384(SB), Y5
+	VMOVUPS      vectorConstantsAVX2<>+448(SB), Y5
 	VSUBPS       Y4, Y5, Y4
 	VMOVUPS      vectorConstantsAVX2<>+1280(SB), Y5
 	VCMPPS       $0x11, Y5, Y2, Y2
 	VBLENDVPS    Y2, Y3, Y4, Y2
-	VPAND        vectorConstantsAVX2<>+1024(SB), Y1, Y1
+	VPAND        vectorConstantsAVX2<>+0(SB), Y1, Y1
 	VPOR         Y1, Y2, Y1
 	VMOVUPS      vectorConstantsAVX2<>+1856(SB), Y2
 	VFMADD213PS  vectorConstantsAVX2<>+1856(SB), Y1, Y2
@@ -12599,7 +12726,7 @@ singleEnd:
 	VMOVUPS      vectorConstantsAVX2<>+1888(SB), Y3
 	VFMADD213PS  vectorConstantsAVX2<>+1920(SB), Y3, Y2
 	VMULPS       Y2, Y1, Y2
-	VMOVUPS      vectorConstantsAVX2<>+1024(SB), Y3
+	VMOVUPS      vectorConstantsAVX2<>+0(SB), Y3
 	VPANDN       Y2, Y3, Y3
 	VMULPS       Y3, Y3, Y4
 	VMOVUPS      vectorConstantsAVX2<>+1056(SB), Y5
@@ -12612,30 +12739,30 @@ singleEnd:
 	VADDPS       Y3, Y3, Y5
 	VMOVUPS      vectorConstantsAVX2<>+1216(SB), Y6
 	VMINPS       Y5, Y6, Y5
-	VMOVUPS      vectorConstantsAVX2<>+96(SB), Y6
-	VFMADD213PS  vectorConstantsAVX2<>+128(SB), Y5, Y6
-	VSUBPS       vectorConstantsAVX2<>+128(SB), Y6, Y7
-	VFNMADD231PS vectorConstantsAVX2<>+160(SB), Y7, Y5
-	VFNMADD231PS vectorConstantsAVX2<>+192(SB), Y7, Y5
-	VMOVUPS      vectorConstantsAVX2<>+224(SB), Y7
-	VFMADD213PS  vectorConstantsAVX2<>+256(SB), Y5, Y7
-	VFMADD213PS  vectorConstantsAVX2<>+288(SB), Y5, Y7
+	VMOVUPS      vectorConstantsAVX2<>+160(SB), Y6
+	VFMADD213PS  vectorConstantsAVX2<>+192(SB), Y5, Y6
+	VSUBPS       vectorConstantsAVX2<>+192(SB), Y6, Y7
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y7, Y5
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y7, Y5
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y7
 	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y5, Y7
 	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y5, Y7
 	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y5, Y7
-	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y5, Y7
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y6, Y5
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y5, Y7
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y5, Y7
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y5, Y7
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y6, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y5, Y7, Y5
-	VADDPS       vectorConstantsAVX2<>+384(SB), Y5, Y5
+	VADDPS       vectorConstantsAVX2<>+448(SB), Y5, Y5
 	VMOVUPS      vectorConstantsAVX2<>+1248(SB), Y6
 	VDIVPS       Y5, Y6, Y5
-	VMOVUPS      vectorConstantsAVX2<>+384(SB), Y6
+	VMOVUPS      vectorConstantsAVX2<>+448(SB), Y6
 	VSUBPS       Y5, Y6, Y5
 	VMOVUPS      vectorConstantsAVX2<>+1280(SB), Y6
 	VCMPPS       $0x11, Y6, Y3, Y3
 	VBLENDVPS    Y3, Y4, Y5, Y3
-	VPAND        vectorConstantsAVX2<>+1024(SB), Y2, Y2
+	VPAND        vectorConstantsAVX2<>+0(SB), Y2, Y2
 	VPOR         Y2, Y3, Y2
 	VMOVUPS      vectorConstantsAVX2<>+1856(SB), Y3
 	VFMADD213PS  vectorConstantsAVX2<>+1856(SB), Y2, Y3
@@ -12667,9 +12794,9 @@ abreast:
 	VFMADD213PS  vectorConstantsAVX2<>+1920(SB), Y4, Y3
 	VMULPS       Y2, Y0, Y2
 	VMULPS       Y3, Y1, Y3
-	VMOVUPS      vectorConstantsAVX2<>+1024(SB), Y4
+	VMOVUPS      vectorConstantsAVX2<>+0(SB), Y4
 	VPANDN       Y2, Y4, Y4
-	VMOVUPS      vectorConstantsAVX2<>+1024(SB), Y5
+	VMOVUPS      vectorConstantsAVX2<>+0(SB), Y5
 	VPANDN       Y3, Y5, Y5
 	VMULPS       Y4, Y4, Y6
 	VMULPS       Y5, Y5, Y7
@@ -12693,45 +12820,45 @@ abreast:
 	VMINPS       Y8, Y10, Y8
 	VMOVUPS      vectorConstantsAVX2<>+1216(SB), Y10
 	VMINPS       Y9, Y10, Y9
-	VMOVUPS      vectorConstantsAVX2<>+96(SB), Y10
-	VFMADD213PS  vectorConstantsAVX2<>+128(SB), Y8, Y10
-	VMOVUPS      vectorConstantsAVX2<>+96(SB), Y11
-	VFMADD213PS  vectorConstantsAVX2<>+128(SB), Y9, Y11
-	VSUBPS       vectorConstantsAVX2<>+128(SB), Y10, Y12
-	VSUBPS       vectorConstantsAVX2<>+128(SB), Y11, Y13
-	VFNMADD231PS vectorConstantsAVX2<>+160(SB), Y12, Y8
-	VFNMADD231PS vectorConstantsAVX2<>+160(SB), Y13, Y9
-	VFNMADD231PS vectorConstantsAVX2<>+192(SB), Y12, Y8
-	VFNMADD231PS vectorConstantsAVX2<>+192(SB), Y13, Y9
-	VMOVUPS      vectorConstantsAVX2<>+224(SB), Y12
-	VFMADD213PS  vectorConstantsAVX2<>+256(SB), Y8, Y12
-	VMOVUPS      vectorConstantsAVX2<>+224(SB), Y13
-	VFMADD213PS  vectorConstantsAVX2<>+256(SB), Y9, Y13
-	VFMADD213PS  vectorConstantsAVX2<>+288(SB), Y8, Y12
-	VFMADD213PS  vectorConstantsAVX2<>+288(SB), Y9, Y13
+	VMOVUPS      vectorConstantsAVX2<>+160(SB), Y10
+	VFMADD213PS  vectorConstantsAVX2<>+192(SB), Y8, Y10
+	VMOVUPS      vectorConstantsAVX2<>+160(SB), Y11
+	VFMADD213PS  vectorConstantsAVX2<>+192(SB), Y9, Y11
+	VSUBPS       vectorConstantsAVX2<>+192(SB), Y10, Y12
+	VSUBPS       vectorConstantsAVX2<>+192(SB), Y11, Y13
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y12, Y8
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y13, Y9
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y12, Y8
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y13, Y9
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y12
 	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y8, Y12
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y13
 	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y9, Y13
 	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y8, Y12
 	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y9, Y13
 	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y8, Y12
 	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y9, Y13
-	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y8, Y12
-	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y9, Y13
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y10, Y8
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y11, Y9
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y8, Y12
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y9, Y13
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y8, Y12
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y9, Y13
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y8, Y12
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y9, Y13
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y10, Y8
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y11, Y9
 	VPSLLD       $0x17, Y8, Y8
 	VPSLLD       $0x17, Y9, Y9
 	VMULPS       Y8, Y12, Y8
 	VMULPS       Y9, Y13, Y9
-	VADDPS       vectorConstantsAVX2<>+384(SB), Y8, Y8
-	VADDPS       vectorConstantsAVX2<>+384(SB), Y9, Y9
+	VADDPS       vectorConstantsAVX2<>+448(SB), Y8, Y8
+	VADDPS       vectorConstantsAVX2<>+448(SB), Y9, Y9
 	VMOVUPS      vectorConstantsAVX2<>+1248(SB), Y10
 	VDIVPS       Y8, Y10, Y8
 	VMOVUPS      vectorConstantsAVX2<>+1248(SB), Y10
 	VDIVPS       Y9, Y10, Y9
-	VMOVUPS      vectorConstantsAVX2<>+384(SB), Y10
+	VMOVUPS      vectorConstantsAVX2<>+448(SB), Y10
 	VSUBPS       Y8, Y10, Y8
-	VMOVUPS      vectorConstantsAVX2<>+384(SB), Y10
+	VMOVUPS      vectorConstantsAVX2<>+448(SB), Y10
 	VSUBPS       Y9, Y10, Y9
 	VMOVUPS      vectorConstantsAVX2<>+1280(SB), Y10
 	VCMPPS       $0x11, Y10, Y4, Y4
@@ -12739,8 +12866,8 @@ abreast:
 	VCMPPS       $0x11, Y10, Y5, Y5
 	VBLENDVPS    Y4, Y6, Y8, Y4
 	VBLENDVPS    Y5, Y7, Y9, Y5
-	VPAND        vectorConstantsAVX2<>+1024(SB), Y2, Y2
-	VPAND        vectorConstantsAVX2<>+1024(SB), Y3, Y3
+	VPAND        vectorConstantsAVX2<>+0(SB), Y2, Y2
+	VPAND        vectorConstantsAVX2<>+0(SB), Y3, Y3
 	VPOR         Y2, Y4, Y2
 	VPOR         Y3, Y5, Y3
 	VMOVUPS      vectorConstantsAVX2<>+1856(SB), Y4
@@ -12766,7 +12893,7 @@ single:
 	VMOVUPS      vectorConstantsAVX2<>+1888(SB), Y2
 	VFMADD213PS  vectorConstantsAVX2<>+1920(SB), Y2, Y1
 	VMULPS       Y1, Y0, Y1
-	VMOVUPS      vectorConstantsAVX2<>+1024(SB), Y2
+	VMOVUPS      vectorConstantsAVX2<>+0(SB), Y2
 	VPANDN       Y1, Y2, Y2
 	VMULPS       Y2, Y2, Y3
 	VMOVUPS      vectorConstantsAVX2<>+1056(SB), Y4
@@ -12779,30 +12906,30 @@ single:
 	VADDPS       Y2, Y2, Y4
 	VMOVUPS      vectorConstantsAVX2<>+1216(SB), Y5
 	VMINPS       Y4, Y5, Y4
-	VMOVUPS      vectorConstantsAVX2<>+96(SB), Y5
-	VFMADD213PS  vectorConstantsAVX2<>+128(SB), Y4, Y5
-	VSUBPS       vectorConstantsAVX2<>+128(SB), Y5, Y6
-	VFNMADD231PS vectorConstantsAVX2<>+160(SB), Y6, Y4
-	VFNMADD231PS vectorConstantsAVX2<>+192(SB), Y6, Y4
-	VMOVUPS      vectorConstantsAVX2<>+224(SB), Y6
-	VFMADD213PS  vectorConstantsAVX2<>+256(SB), Y4, Y6
-	VFMADD213PS  vectorConstantsAVX2<>+288(SB), Y4, Y6
+	VMOVUPS      vectorConstantsAVX2<>+160(SB), Y5
+	VFMADD213PS  vectorConstantsAVX2<>+192(SB), Y4, Y5
+	VSUBPS       vectorConstantsAVX2<>+192(SB), Y5, Y6
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y6, Y4
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y6, Y4
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y6
 	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y4, Y6
 	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y4, Y6
 	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y4, Y6
-	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y4, Y6
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y5, Y4
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y4, Y6
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y4, Y6
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y4, Y6
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y5, Y4
 	VPSLLD       $0x17, Y4, Y4
 	VMULPS       Y4, Y6, Y4
-	VADDPS       vectorConstantsAVX2<>+384(SB), Y4, Y4
+	VADDPS       vectorConstantsAVX2<>+448(SB), Y4, Y4
 	VMOVUPS      vectorConstantsAVX2<>+1248(SB), Y5
 	VDIVPS       Y4, Y5, Y4
-	VMOVUPS      vectorConstantsAVX2<>+384(SB), Y5
+	VMOVUPS      vectorConstantsAVX2<>+448(SB), Y5
 	VSUBPS       Y4, Y5, Y4
 	VMOVUPS      vectorConstantsAVX2<>+1280(SB), Y5
 	VCMPPS       $0x11, Y5, Y2, Y2
 	VBLENDVPS    Y2, Y3, Y4, Y2
-	VPAND        vectorConstantsAVX2<>+1024(SB), Y1, Y1
+	VPAND        vectorConstantsAVX2<>+0(SB), Y1, Y1
 	VPOR         Y1, Y2, Y1
 	VMOVUPS      vectorConstantsAVX2<>+1856(SB), Y2
 	VFMADD213PS  vectorConstantsAVX2<>+1856(SB), Y1, Y2
@@ -12885,7 +13012,7 @@ TEXT ·tanhBackwardAVX2(SB), NOSPLIT, $0-32
 	MOVQ    y+16(FP), DX
 	MOVQ    n+24(FP), BX
 	XORQ    SI, SI
-	VMOVUPS vectorConstantsAVX2<>+384(SB), Y0
+	VMOVUPS vectorConstantsAVX2<>+448(SB), Y0
 	SUBQ    $0x00000010, BX
 	JLT     unrolledEnd
 
@@ -12945,58 +13072,58 @@ TEXT ·siluSlopeAVX2(SB), NOSPLIT, $0-32
 	MOVQ    x+16(FP), DX
 	MOVQ    n+24(FP), BX
 	XORQ    SI, SI
-	VMOVUPS vectorConstantsAVX2<>+32(SB), Y0
-	VMOVUPS vectorConstantsAVX2<>+64(SB), Y1
+	VMOVUPS vectorConstantsAVX2<>+96(SB), Y0
+	VMOVUPS vectorConstantsAVX2<>+128(SB), Y1
 	SUBQ    $0x00000010, BX
 	JLT     abreastEnd
 
 abreast:
 	VMOVUPS      (DX)(SI*4), Y2
 	VMOVUPS      32(DX)(SI*4), Y3
-	VPOR         vectorConstantsAVX2<>+1024(SB), Y2, Y4
-	VPOR         vectorConstantsAVX2<>+1024(SB), Y3, Y5
+	VPOR         vectorConstantsAVX2<>+0(SB), Y2, Y4
+	VPOR         vectorConstantsAVX2<>+0(SB), Y3, Y5
 	VMAXPS       Y4, Y0, Y4
 	VMAXPS       Y5, Y0, Y5
 	VMINPS       Y4, Y1, Y4
 	VMINPS       Y5, Y1, Y5
-	VMOVUPS      vectorConstantsAVX2<>+96(SB), Y6
-	VFMADD213PS  vectorConstantsAVX2<>+128(SB), Y4, Y6
-	VMOVUPS      vectorConstantsAVX2<>+96(SB), Y7
-	VFMADD213PS  vectorConstantsAVX2<>+128(SB), Y5, Y7
-	VSUBPS       vectorConstantsAVX2<>+128(SB), Y6, Y8
-	VSUBPS       vectorConstantsAVX2<>+128(SB), Y7, Y9
-	VFNMADD231PS vectorConstantsAVX2<>+160(SB), Y8, Y4
-	VFNMADD231PS vectorConstantsAVX2<>+160(SB), Y9, Y5
-	VFNMADD231PS vectorConstantsAVX2<>+192(SB), Y8, Y4
-	VFNMADD231PS vectorConstantsAVX2<>+192(SB), Y9, Y5
-	VMOVUPS      vectorConstantsAVX2<>+224(SB), Y8
-	VFMADD213PS  vectorConstantsAVX2<>+256(SB), Y4, Y8
-	VMOVUPS      vectorConstantsAVX2<>+224(SB), Y9
-	VFMADD213PS  vectorConstantsAVX2<>+256(SB), Y5, Y9
-	VFMADD213PS  vectorConstantsAVX2<>+288(SB), Y4, Y8
-	VFMADD213PS  vectorConstantsAVX2<>+288(SB), Y5, Y9
+	VMOVUPS      vectorConstantsAVX2<>+160(SB), Y6
+	VFMADD213PS  vectorConstantsAVX2<>+192(SB), Y4, Y6
+	VMOVUPS      vectorConstantsAVX2<>+160(SB), Y7
+	VFMADD213PS  vectorConstantsAVX2<>+192(SB), Y5, Y7
+	VSUBPS       vectorConstantsAVX2<>+192(SB), Y6, Y8
+	VSUBPS       vectorConstantsAVX2<>+192(SB), Y7, Y9
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y8, Y4
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y9, Y5
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y8, Y4
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y9, Y5
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y8
 	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y4, Y8
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y9
 	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y5, Y9
 	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y4, Y8
 	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y5, Y9
 	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y4, Y8
 	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y5, Y9
-	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y4, Y8
-	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y5, Y9
-	VPSUBD       vectorConstantsAVX2<>+128(SB), Y6, Y4
-	VPSUBD       vectorConstantsAVX2<>+128(SB), Y7, Y5
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y4, Y8
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y5, Y9
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y4, Y8
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y5, Y9
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y4, Y8
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y5, Y9
+	VPSUBD       vectorConstantsAVX2<>+192(SB), Y6, Y4
+	VPSUBD       vectorConstantsAVX2<>+192(SB), Y7, Y5
 	VPSRAD       $0x01, Y4, Y6
 	VPSRAD       $0x01, Y5, Y7
 	VPSUBD       Y6, Y4, Y4
 	VPSUBD       Y7, Y5, Y5
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y6, Y6
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y7, Y7
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y6, Y6
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y7, Y7
 	VPSLLD       $0x17, Y6, Y6
 	VPSLLD       $0x17, Y7, Y7
 	VMULPS       Y6, Y8, Y6
 	VMULPS       Y7, Y9, Y7
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y4, Y4
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y5, Y5
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y4, Y4
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y5, Y5
 	VPSLLD       $0x17, Y4, Y4
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y6, Y4
@@ -13005,21 +13132,21 @@ abreast:
 	VCMPPS       $0x11, Y6, Y2, Y6
 	VPXOR        Y7, Y7, Y7
 	VCMPPS       $0x11, Y7, Y3, Y7
-	VMOVUPS      vectorConstantsAVX2<>+384(SB), Y8
+	VMOVUPS      vectorConstantsAVX2<>+448(SB), Y8
 	VBLENDVPS    Y6, Y4, Y8, Y6
-	VMOVUPS      vectorConstantsAVX2<>+384(SB), Y8
+	VMOVUPS      vectorConstantsAVX2<>+448(SB), Y8
 	VBLENDVPS    Y7, Y5, Y8, Y7
-	VMOVUPS      vectorConstantsAVX2<>+384(SB), Y8
+	VMOVUPS      vectorConstantsAVX2<>+448(SB), Y8
 	VADDPS       Y4, Y8, Y4
-	VMOVUPS      vectorConstantsAVX2<>+384(SB), Y8
+	VMOVUPS      vectorConstantsAVX2<>+448(SB), Y8
 	VADDPS       Y5, Y8, Y5
 	VDIVPS       Y4, Y6, Y4
 	VDIVPS       Y5, Y7, Y5
 	VMULPS       Y4, Y2, Y2
 	VMULPS       Y5, Y3, Y3
-	VMOVUPS      vectorConstantsAVX2<>+384(SB), Y6
+	VMOVUPS      vectorConstantsAVX2<>+448(SB), Y6
 	VSUBPS       Y4, Y6, Y6
-	VMOVUPS      vectorConstantsAVX2<>+384(SB), Y7
+	VMOVUPS      vectorConstantsAVX2<>+448(SB), Y7
 	VSUBPS       Y5, Y7, Y7
 	VFMADD231PS  Y6, Y2, Y4
 	VFMADD231PS  Y7, Y3, Y5
@@ -13038,39 +13165,39 @@ abreastEnd:
 
 single:
 	VMOVUPS      (DX)(SI*4), Y2
-	VPOR         vectorConstantsAVX2<>+1024(SB), Y2, Y3
+	VPOR         vectorConstantsAVX2<>+0(SB), Y2, Y3
 	VMAXPS       Y3, Y0, Y3
 	VMINPS       Y3, Y1, Y3
-	VMOVUPS      vectorConstantsAVX2<>+96(SB), Y4
-	VFMADD213PS  vectorConstantsAVX2<>+128(SB), Y3, Y4
-	VSUBPS       vectorConstantsAVX2<>+128(SB), Y4, Y5
-	VFNMADD231PS vectorConstantsAVX2<>+160(SB), Y5, Y3
-	VFNMADD231PS vectorConstantsAVX2<>+192(SB), Y5, Y3
-	VMOVUPS      vectorConstantsAVX2<>+224(SB), Y5
-	VFMADD213PS  vectorConstantsAVX2<>+256(SB), Y3, Y5
-	VFMADD213PS  vectorConstantsAVX2<>+288(SB), Y3, Y5
+	VMOVUPS      vectorConstantsAVX2<>+160(SB), Y4
+	VFMADD213PS  vectorConstantsAVX2<>+192(SB), Y3, Y4
+	VSUBPS       vectorConstantsAVX2<>+192(SB), Y4, Y5
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y5, Y3
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y5, Y3
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y5
 	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y3, Y5
 	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y3, Y5
 	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y3, Y5
-	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y3, Y5
-	VPSUBD       vectorConstantsAVX2<>+128(SB), Y4, Y3
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y3, Y5
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y3, Y5
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y3, Y5
+	VPSUBD       vectorConstantsAVX2<>+192(SB), Y4, Y3
 	VPSRAD       $0x01, Y3, Y4
 	VPSUBD       Y4, Y3, Y3
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y4, Y4
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
 	VMULPS       Y4, Y5, Y4
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y3, Y3
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y3, Y4, Y3
 	VPXOR        Y4, Y4, Y4
 	VCMPPS       $0x11, Y4, Y2, Y4
-	VMOVUPS      vectorConstantsAVX2<>+384(SB), Y5
+	VMOVUPS      vectorConstantsAVX2<>+448(SB), Y5
 	VBLENDVPS    Y4, Y3, Y5, Y4
-	VMOVUPS      vectorConstantsAVX2<>+384(SB), Y5
+	VMOVUPS      vectorConstantsAVX2<>+448(SB), Y5
 	VADDPS       Y3, Y5, Y3
 	VDIVPS       Y3, Y4, Y3
 	VMULPS       Y3, Y2, Y2
-	VMOVUPS      vectorConstantsAVX2<>+384(SB), Y4
+	VMOVUPS      vectorConstantsAVX2<>+448(SB), Y4
 	VSUBPS       Y3, Y4, Y4
 	VFMADD231PS  Y4, Y2, Y3
 	VMOVUPS      Y3, (CX)(SI*4)
@@ -13088,39 +13215,39 @@ singleEnd:
 	SUBQ         BX, R8
 	VMOVUPS      (DI)(R8*4), Y2
 	VMASKMOVPS   (DX)(SI*4), Y2, Y3
-	VPOR         vectorConstantsAVX2<>+1024(SB), Y3, Y4
+	VPOR         vectorConstantsAVX2<>+0(SB), Y3, Y4
 	VMAXPS       Y4, Y0, Y0
 	VMINPS       Y0, Y1, Y0
-	VMOVUPS      vectorConstantsAVX2<>+96(SB), Y1
-	VFMADD213PS  vectorConstantsAVX2<>+128(SB), Y0, Y1
-	VSUBPS       vectorConstantsAVX2<>+128(SB), Y1, Y4
-	VFNMADD231PS vectorConstantsAVX2<>+160(SB), Y4, Y0
-	VFNMADD231PS vectorConstantsAVX2<>+192(SB), Y4, Y0
-	VMOVUPS      vectorConstantsAVX2<>+224(SB), Y4
-	VFMADD213PS  vectorConstantsAVX2<>+256(SB), Y0, Y4
-	VFMADD213PS  vectorConstantsAVX2<>+288(SB), Y0, Y4
+	VMOVUPS      vectorConstantsAVX2<>+160(SB), Y1
+	VFMADD213PS  vectorConstantsAVX2<>+192(SB), Y0, Y1
+	VSUBPS       vectorConstantsAVX2<>+192(SB), Y1, Y4
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y4, Y0
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y4, Y0
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y4
 	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y0, Y4
 	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y0, Y4
 	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y0, Y4
-	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y0, Y4
-	VPSUBD       vectorConstantsAVX2<>+128(SB), Y1, Y0
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y0, Y4
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y0, Y4
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y0, Y4
+	VPSUBD       vectorConstantsAVX2<>+192(SB), Y1, Y0
 	VPSRAD       $0x01, Y0, Y1
 	VPSUBD       Y1, Y0, Y0
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y1, Y1
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y1, Y1
 	VPSLLD       $0x17, Y1, Y1
 	VMULPS       Y1, Y4, Y1
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y0, Y0
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y0, Y0
 	VPSLLD       $0x17, Y0, Y0
 	VMULPS       Y0, Y1, Y0
 	VPXOR        Y1, Y1, Y1
 	VCMPPS       $0x11, Y1, Y3, Y1
-	VMOVUPS      vectorConstantsAVX2<>+384(SB), Y4
+	VMOVUPS      vectorConstantsAVX2<>+448(SB), Y4
 	VBLENDVPS    Y1, Y0, Y4, Y1
-	VMOVUPS      vectorConstantsAVX2<>+384(SB), Y4
+	VMOVUPS      vectorConstantsAVX2<>+448(SB), Y4
 	VADDPS       Y0, Y4, Y0
 	VDIVPS       Y0, Y1, Y0
 	VMULPS       Y0, Y3, Y1
-	VMOVUPS      vectorConstantsAVX2<>+384(SB), Y3
+	VMOVUPS      vectorConstantsAVX2<>+448(SB), Y3
 	VSUBPS       Y0, Y3, Y3
 	VFMADD231PS  Y3, Y1, Y0
 	VMASKMOVPS   Y0, Y2, (CX)(SI*4)
@@ -13144,11 +13271,11 @@ TEXT ·geluSlopeAVX2(SB), NOSPLIT, $0-32
 abreast:
 	VMOVUPS      (DX)(SI*4), Y0
 	VMOVUPS      32(DX)(SI*4), Y1
-	VMULPS       vectorConstantsAVX2<>+544(SB), Y0, Y2
-	VMULPS       vectorConstantsAVX2<>+544(SB), Y1, Y3
-	VMOVUPS      vectorConstantsAVX2<>+1024(SB), Y4
+	VMULPS       vectorConstantsAVX2<>+576(SB), Y0, Y2
+	VMULPS       vectorConstantsAVX2<>+576(SB), Y1, Y3
+	VMOVUPS      vectorConstantsAVX2<>+0(SB), Y4
 	VPANDN       Y2, Y4, Y4
-	VMOVUPS      vectorConstantsAVX2<>+1024(SB), Y5
+	VMOVUPS      vectorConstantsAVX2<>+0(SB), Y5
 	VPANDN       Y3, Y5, Y5
 	VMULPS       Y4, Y4, Y6
 	VMULPS       Y5, Y5, Y7
@@ -13188,39 +13315,39 @@ abreast:
 	VFMADD213PS  vectorConstantsAVX2<>+1760(SB), Y7, Y11
 	VFMADD213PS  vectorConstantsAVX2<>+1792(SB), Y6, Y10
 	VFMADD213PS  vectorConstantsAVX2<>+1792(SB), Y7, Y11
-	VMOVUPS      vectorConstantsAVX2<>+96(SB), Y6
-	VFMADD213PS  vectorConstantsAVX2<>+128(SB), Y10, Y6
-	VMOVUPS      vectorConstantsAVX2<>+96(SB), Y7
-	VFMADD213PS  vectorConstantsAVX2<>+128(SB), Y11, Y7
-	VSUBPS       vectorConstantsAVX2<>+128(SB), Y6, Y12
-	VSUBPS       vectorConstantsAVX2<>+128(SB), Y7, Y13
-	VFNMADD231PS vectorConstantsAVX2<>+160(SB), Y12, Y10
-	VFNMADD231PS vectorConstantsAVX2<>+160(SB), Y13, Y11
-	VFNMADD231PS vectorConstantsAVX2<>+192(SB), Y12, Y10
-	VFNMADD231PS vectorConstantsAVX2<>+192(SB), Y13, Y11
-	VMOVUPS      vectorConstantsAVX2<>+224(SB), Y12
-	VFMADD213PS  vectorConstantsAVX2<>+256(SB), Y10, Y12
-	VMOVUPS      vectorConstantsAVX2<>+224(SB), Y13
-	VFMADD213PS  vectorConstantsAVX2<>+256(SB), Y11, Y13
-	VFMADD213PS  vectorConstantsAVX2<>+288(SB), Y10, Y12
-	VFMADD213PS  vectorConstantsAVX2<>+288(SB), Y11, Y13
+	VMOVUPS      vectorConstantsAVX2<>+160(SB), Y6
+	VFMADD213PS  vectorConstantsAVX2<>+192(SB), Y10, Y6
+	VMOVUPS      vectorConstantsAVX2<>+160(SB), Y7
+	VFMADD213PS  vectorConstantsAVX2<>+192(SB), Y11, Y7
+	VSUBPS       vectorConstantsAVX2<>+192(SB), Y6, Y12
+	VSUBPS       vectorConstantsAVX2<>+192(SB), Y7, Y13
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y12, Y10
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y13, Y11
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y12, Y10
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y13, Y11
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y12
 	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y10, Y12
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y13
 	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y11, Y13
 	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y10, Y12
 	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y11, Y13
 	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y10, Y12
 	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y11, Y13
-	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y10, Y12
-	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y11, Y13
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y6, Y6
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y7, Y7
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y10, Y12
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y11, Y13
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y10, Y12
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y11, Y13
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y10, Y12
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y11, Y13
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y6, Y6
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y7, Y7
 	VPSLLD       $0x17, Y6, Y6
 	VPSLLD       $0x17, Y7, Y7
 	VMULPS       Y6, Y12, Y6
 	VMULPS       Y7, Y13, Y7
-	VMOVUPS      vectorConstantsAVX2<>+384(SB), Y10
+	VMOVUPS      vectorConstantsAVX2<>+448(SB), Y10
 	VSUBPS       Y6, Y10, Y6
-	VMOVUPS      vectorConstantsAVX2<>+384(SB), Y10
+	VMOVUPS      vectorConstantsAVX2<>+448(SB), Y10
 	VSUBPS       Y7, Y10, Y7
 	VMOVUPS      vectorConstantsAVX2<>+1824(SB), Y10
 	VCMPPS       $0x11, Y10, Y4, Y4
@@ -13228,8 +13355,8 @@ abreast:
 	VCMPPS       $0x11, Y10, Y5, Y5
 	VBLENDVPS    Y4, Y8, Y6, Y4
 	VBLENDVPS    Y5, Y9, Y7, Y5
-	VPAND        vectorConstantsAVX2<>+1024(SB), Y2, Y2
-	VPAND        vectorConstantsAVX2<>+1024(SB), Y3, Y3
+	VPAND        vectorConstantsAVX2<>+0(SB), Y2, Y2
+	VPAND        vectorConstantsAVX2<>+0(SB), Y3, Y3
 	VPOR         Y2, Y4, Y2
 	VPOR         Y3, Y5, Y3
 	VMOVUPS      vectorConstantsAVX2<>+1856(SB), Y4
@@ -13242,54 +13369,54 @@ abreast:
 	VMOVUPS      Y5, 32(AX)(SI*4)
 	VMULPS       Y0, Y0, Y3
 	VMULPS       Y1, Y1, Y5
-	VMULPS       vectorConstantsAVX2<>+896(SB), Y3, Y3
-	VMULPS       vectorConstantsAVX2<>+896(SB), Y5, Y5
-	VMOVUPS      vectorConstantsAVX2<>+32(SB), Y6
-	VMAXPS       Y3, Y6, Y3
-	VMOVUPS      vectorConstantsAVX2<>+32(SB), Y6
-	VMAXPS       Y5, Y6, Y5
-	VMOVUPS      vectorConstantsAVX2<>+64(SB), Y6
-	VMINPS       Y3, Y6, Y3
-	VMOVUPS      vectorConstantsAVX2<>+64(SB), Y6
-	VMINPS       Y5, Y6, Y5
+	VMULPS       vectorConstantsAVX2<>+928(SB), Y3, Y3
+	VMULPS       vectorConstantsAVX2<>+928(SB), Y5, Y5
 	VMOVUPS      vectorConstantsAVX2<>+96(SB), Y6
-	VFMADD213PS  vectorConstantsAVX2<>+128(SB), Y3, Y6
-	VMOVUPS      vectorConstantsAVX2<>+96(SB), Y7
-	VFMADD213PS  vectorConstantsAVX2<>+128(SB), Y5, Y7
-	VSUBPS       vectorConstantsAVX2<>+128(SB), Y6, Y8
-	VSUBPS       vectorConstantsAVX2<>+128(SB), Y7, Y9
-	VFNMADD231PS vectorConstantsAVX2<>+160(SB), Y8, Y3
-	VFNMADD231PS vectorConstantsAVX2<>+160(SB), Y9, Y5
-	VFNMADD231PS vectorConstantsAVX2<>+192(SB), Y8, Y3
-	VFNMADD231PS vectorConstantsAVX2<>+192(SB), Y9, Y5
-	VMOVUPS      vectorConstantsAVX2<>+224(SB), Y8
-	VFMADD213PS  vectorConstantsAVX2<>+256(SB), Y3, Y8
-	VMOVUPS      vectorConstantsAVX2<>+224(SB), Y9
-	VFMADD213PS  vectorConstantsAVX2<>+256(SB), Y5, Y9
-	VFMADD213PS  vectorConstantsAVX2<>+288(SB), Y3, Y8
-	VFMADD213PS  vectorConstantsAVX2<>+288(SB), Y5, Y9
+	VMAXPS       Y3, Y6, Y3
+	VMOVUPS      vectorConstantsAVX2<>+96(SB), Y6
+	VMAXPS       Y5, Y6, Y5
+	VMOVUPS      vectorConstantsAVX2<>+128(SB), Y6
+	VMINPS       Y3, Y6, Y3
+	VMOVUPS      vectorConstantsAVX2<>+128(SB), Y6
+	VMINPS       Y5, Y6, Y5
+	VMOVUPS      vectorConstantsAVX2<>+160(SB), Y6
+	VFMADD213PS  vectorConstantsAVX2<>+192(SB), Y3, Y6
+	VMOVUPS      vectorConstantsAVX2<>+160(SB), Y7
+	VFMADD213PS  vectorConstantsAVX2<>+192(SB), Y5, Y7
+	VSUBPS       vectorConstantsAVX2<>+192(SB), Y6, Y8
+	VSUBPS       vectorConstantsAVX2<>+192(SB), Y7, Y9
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y8, Y3
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y9, Y5
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y8, Y3
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y9, Y5
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y8
 	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y3, Y8
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y9
 	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y5, Y9
 	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y3, Y8
 	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y5, Y9
 	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y3, Y8
 	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y5, Y9
-	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y3, Y8
-	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y5, Y9
-	VPSUBD       vectorConstantsAVX2<>+128(SB), Y6, Y3
-	VPSUBD       vectorConstantsAVX2<>+128(SB), Y7, Y5
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y3, Y8
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y5, Y9
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y3, Y8
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y5, Y9
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y3, Y8
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y5, Y9
+	VPSUBD       vectorConstantsAVX2<>+192(SB), Y6, Y3
+	VPSUBD       vectorConstantsAVX2<>+192(SB), Y7, Y5
 	VPSRAD       $0x01, Y3, Y6
 	VPSRAD       $0x01, Y5, Y7
 	VPSUBD       Y6, Y3, Y3
 	VPSUBD       Y7, Y5, Y5
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y6, Y6
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y7, Y7
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y6, Y6
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y7, Y7
 	VPSLLD       $0x17, Y6, Y6
 	VPSLLD       $0x17, Y7, Y7
 	VMULPS       Y6, Y8, Y6
 	VMULPS       Y7, Y9, Y7
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y3, Y3
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y5, Y5
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y3, Y3
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y5, Y5
 	VPSLLD       $0x17, Y3, Y3
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y3, Y6, Y3
@@ -13311,8 +13438,8 @@ abreastEnd:
 
 single:
 	VMOVUPS      (DX)(SI*4), Y0
-	VMULPS       vectorConstantsAVX2<>+544(SB), Y0, Y1
-	VMOVUPS      vectorConstantsAVX2<>+1024(SB), Y2
+	VMULPS       vectorConstantsAVX2<>+576(SB), Y0, Y1
+	VMOVUPS      vectorConstantsAVX2<>+0(SB), Y2
 	VPANDN       Y1, Y2, Y2
 	VMULPS       Y2, Y2, Y3
 	VMOVUPS      vectorConstantsAVX2<>+1312(SB), Y4
@@ -13333,57 +13460,57 @@ single:
 	VFMADD213PS  vectorConstantsAVX2<>+1728(SB), Y3, Y5
 	VFMADD213PS  vectorConstantsAVX2<>+1760(SB), Y3, Y5
 	VFMADD213PS  vectorConstantsAVX2<>+1792(SB), Y3, Y5
-	VMOVUPS      vectorConstantsAVX2<>+96(SB), Y3
-	VFMADD213PS  vectorConstantsAVX2<>+128(SB), Y5, Y3
-	VSUBPS       vectorConstantsAVX2<>+128(SB), Y3, Y6
-	VFNMADD231PS vectorConstantsAVX2<>+160(SB), Y6, Y5
-	VFNMADD231PS vectorConstantsAVX2<>+192(SB), Y6, Y5
-	VMOVUPS      vectorConstantsAVX2<>+224(SB), Y6
-	VFMADD213PS  vectorConstantsAVX2<>+256(SB), Y5, Y6
-	VFMADD213PS  vectorConstantsAVX2<>+288(SB), Y5, Y6
+	VMOVUPS      vectorConstantsAVX2<>+160(SB), Y3
+	VFMADD213PS  vectorConstantsAVX2<>+192(SB), Y5, Y3
+	VSUBPS       vectorConstantsAVX2<>+192(SB), Y3, Y6
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y6, Y5
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y6, Y5
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y6
 	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y5, Y6
 	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y5, Y6
 	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y5, Y6
-	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y5, Y6
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y3, Y3
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y5, Y6
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y5, Y6
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y5, Y6
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y3, Y6, Y3
-	VMOVUPS      vectorConstantsAVX2<>+384(SB), Y5
+	VMOVUPS      vectorConstantsAVX2<>+448(SB), Y5
 	VSUBPS       Y3, Y5, Y3
 	VMOVUPS      vectorConstantsAVX2<>+1824(SB), Y5
 	VCMPPS       $0x11, Y5, Y2, Y2
 	VBLENDVPS    Y2, Y4, Y3, Y2
-	VPAND        vectorConstantsAVX2<>+1024(SB), Y1, Y1
+	VPAND        vectorConstantsAVX2<>+0(SB), Y1, Y1
 	VPOR         Y1, Y2, Y1
 	VMOVUPS      vectorConstantsAVX2<>+1856(SB), Y2
 	VFMADD213PS  vectorConstantsAVX2<>+1856(SB), Y1, Y2
 	VMULPS       Y2, Y0, Y1
 	VMOVUPS      Y1, (AX)(SI*4)
 	VMULPS       Y0, Y0, Y1
-	VMULPS       vectorConstantsAVX2<>+896(SB), Y1, Y1
-	VMOVUPS      vectorConstantsAVX2<>+32(SB), Y3
-	VMAXPS       Y1, Y3, Y1
-	VMOVUPS      vectorConstantsAVX2<>+64(SB), Y3
-	VMINPS       Y1, Y3, Y1
+	VMULPS       vectorConstantsAVX2<>+928(SB), Y1, Y1
 	VMOVUPS      vectorConstantsAVX2<>+96(SB), Y3
-	VFMADD213PS  vectorConstantsAVX2<>+128(SB), Y1, Y3
-	VSUBPS       vectorConstantsAVX2<>+128(SB), Y3, Y4
-	VFNMADD231PS vectorConstantsAVX2<>+160(SB), Y4, Y1
-	VFNMADD231PS vectorConstantsAVX2<>+192(SB), Y4, Y1
-	VMOVUPS      vectorConstantsAVX2<>+224(SB), Y4
-	VFMADD213PS  vectorConstantsAVX2<>+256(SB), Y1, Y4
-	VFMADD213PS  vectorConstantsAVX2<>+288(SB), Y1, Y4
+	VMAXPS       Y1, Y3, Y1
+	VMOVUPS      vectorConstantsAVX2<>+128(SB), Y3
+	VMINPS       Y1, Y3, Y1
+	VMOVUPS      vectorConstantsAVX2<>+160(SB), Y3
+	VFMADD213PS  vectorConstantsAVX2<>+192(SB), Y1, Y3
+	VSUBPS       vectorConstantsAVX2<>+192(SB), Y3, Y4
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y4, Y1
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y4, Y1
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y4
 	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y1, Y4
 	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y1, Y4
 	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y1, Y4
-	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y1, Y4
-	VPSUBD       vectorConstantsAVX2<>+128(SB), Y3, Y1
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y1, Y4
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y1, Y4
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y1, Y4
+	VPSUBD       vectorConstantsAVX2<>+192(SB), Y3, Y1
 	VPSRAD       $0x01, Y1, Y3
 	VPSUBD       Y3, Y1, Y1
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y3, Y3
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y3, Y4, Y3
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y1, Y1
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y1, Y1
 	VPSLLD       $0x17, Y1, Y1
 	VMULPS       Y1, Y3, Y1
 	VMULPS       vectorConstantsAVX2<>+1952(SB), Y1, Y1
@@ -13402,8 +13529,8 @@ singleEnd:
 	SUBQ         BX, R8
 	VMOVUPS      (DI)(R8*4), Y0
 	VMASKMOVPS   (DX)(SI*4), Y0, Y1
-	VMULPS       vectorConstantsAVX2<>+544(SB), Y1, Y2
-	VMOVUPS      vectorConstantsAVX2<>+1024(SB), Y3
+	VMULPS       vectorConstantsAVX2<>+576(SB), Y1, Y2
+	VMOVUPS      vectorConstantsAVX2<>+0(SB), Y3
 	VPANDN       Y2, Y3, Y3
 	VMULPS       Y3, Y3, Y4
 	VMOVUPS      vectorConstantsAVX2<>+1312(SB), Y5
@@ -13424,57 +13551,57 @@ singleEnd:
 	VFMADD213PS  vectorConstantsAVX2<>+1728(SB), Y4, Y6
 	VFMADD213PS  vectorConstantsAVX2<>+1760(SB), Y4, Y6
 	VFMADD213PS  vectorConstantsAVX2<>+1792(SB), Y4, Y6
-	VMOVUPS      vectorConstantsAVX2<>+96(SB), Y4
-	VFMADD213PS  vectorConstantsAVX2<>+128(SB), Y6, Y4
-	VSUBPS       vectorConstantsAVX2<>+128(SB), Y4, Y7
-	VFNMADD231PS vectorConstantsAVX2<>+160(SB), Y7, Y6
-	VFNMADD231PS vectorConstantsAVX2<>+192(SB), Y7, Y6
-	VMOVUPS      vectorConstantsAVX2<>+224(SB), Y7
-	VFMADD213PS  vectorConstantsAVX2<>+256(SB), Y6, Y7
-	VFMADD213PS  vectorConstantsAVX2<>+288(SB), Y6, Y7
+	VMOVUPS      vectorConstantsAVX2<>+160(SB), Y4
+	VFMADD213PS  vectorConstantsAVX2<>+192(SB), Y6, Y4
+	VSUBPS       vectorConstantsAVX2<>+192(SB), Y4, Y7
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y7, Y6
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y7, Y6
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y7
 	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y6, Y7
 	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y6, Y7
 	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y6, Y7
-	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y6, Y7
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y4, Y4
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y6, Y7
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y6, Y7
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y6, Y7
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
 	VMULPS       Y4, Y7, Y4
-	VMOVUPS      vectorConstantsAVX2<>+384(SB), Y6
+	VMOVUPS      vectorConstantsAVX2<>+448(SB), Y6
 	VSUBPS       Y4, Y6, Y4
 	VMOVUPS      vectorConstantsAVX2<>+1824(SB), Y6
 	VCMPPS       $0x11, Y6, Y3, Y3
 	VBLENDVPS    Y3, Y5, Y4, Y3
-	VPAND        vectorConstantsAVX2<>+1024(SB), Y2, Y2
+	VPAND        vectorConstantsAVX2<>+0(SB), Y2, Y2
 	VPOR         Y2, Y3, Y2
 	VMOVUPS      vectorConstantsAVX2<>+1856(SB), Y3
 	VFMADD213PS  vectorConstantsAVX2<>+1856(SB), Y2, Y3
 	VMULPS       Y3, Y1, Y2
 	VMASKMOVPS   Y2, Y0, (AX)(SI*4)
 	VMULPS       Y1, Y1, Y2
-	VMULPS       vectorConstantsAVX2<>+896(SB), Y2, Y2
-	VMOVUPS      vectorConstantsAVX2<>+32(SB), Y4
-	VMAXPS       Y2, Y4, Y2
-	VMOVUPS      vectorConstantsAVX2<>+64(SB), Y4
-	VMINPS       Y2, Y4, Y2
+	VMULPS       vectorConstantsAVX2<>+928(SB), Y2, Y2
 	VMOVUPS      vectorConstantsAVX2<>+96(SB), Y4
-	VFMADD213PS  vectorConstantsAVX2<>+128(SB), Y2, Y4
-	VSUBPS       vectorConstantsAVX2<>+128(SB), Y4, Y5
-	VFNMADD231PS vectorConstantsAVX2<>+160(SB), Y5, Y2
-	VFNMADD231PS vectorConstantsAVX2<>+192(SB), Y5, Y2
-	VMOVUPS      vectorConstantsAVX2<>+224(SB), Y5
-	VFMADD213PS  vectorConstantsAVX2<>+256(SB), Y2, Y5
-	VFMADD213PS  vectorConstantsAVX2<>+288(SB), Y2, Y5
+	VMAXPS       Y2, Y4, Y2
+	VMOVUPS      vectorConstantsAVX2<>+128(SB), Y4
+	VMINPS       Y2, Y4, Y2
+	VMOVUPS      vectorConstantsAVX2<>+160(SB), Y4
+	VFMADD213PS  vectorConstantsAVX2<>+192(SB), Y2, Y4
+	VSUBPS       vectorConstantsAVX2<>+192(SB), Y4, Y5
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y5, Y2
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y5, Y2
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y5
 	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y2, Y5
 	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y2, Y5
 	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y2, Y5
-	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y2, Y5
-	VPSUBD       vectorConstantsAVX2<>+128(SB), Y4, Y2
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y2, Y5
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y2, Y5
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y2, Y5
+	VPSUBD       vectorConstantsAVX2<>+192(SB), Y4, Y2
 	VPSRAD       $0x01, Y2, Y4
 	VPSUBD       Y4, Y2, Y2
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y4, Y4
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
 	VMULPS       Y4, Y5, Y4
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y2, Y2
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
 	VMULPS       Y2, Y4, Y2
 	VMULPS       vectorConstantsAVX2<>+1952(SB), Y2, Y2
@@ -13507,9 +13634,9 @@ abreast:
 	VFMADD213PS  vectorConstantsAVX2<>+1920(SB), Y3, Y5
 	VMULPS       Y4, Y0, Y4
 	VMULPS       Y5, Y1, Y5
-	VMOVUPS      vectorConstantsAVX2<>+1024(SB), Y6
+	VMOVUPS      vectorConstantsAVX2<>+0(SB), Y6
 	VPANDN       Y4, Y6, Y6
-	VMOVUPS      vectorConstantsAVX2<>+1024(SB), Y7
+	VMOVUPS      vectorConstantsAVX2<>+0(SB), Y7
 	VPANDN       Y5, Y7, Y7
 	VMULPS       Y6, Y6, Y8
 	VMULPS       Y7, Y7, Y9
@@ -13533,45 +13660,45 @@ abreast:
 	VMINPS       Y10, Y12, Y10
 	VMOVUPS      vectorConstantsAVX2<>+1216(SB), Y12
 	VMINPS       Y11, Y12, Y11
-	VMOVUPS      vectorConstantsAVX2<>+96(SB), Y12
-	VFMADD213PS  vectorConstantsAVX2<>+128(SB), Y10, Y12
-	VMOVUPS      vectorConstantsAVX2<>+96(SB), Y13
-	VFMADD213PS  vectorConstantsAVX2<>+128(SB), Y11, Y13
-	VSUBPS       vectorConstantsAVX2<>+128(SB), Y12, Y14
-	VSUBPS       vectorConstantsAVX2<>+128(SB), Y13, Y15
-	VFNMADD231PS vectorConstantsAVX2<>+160(SB), Y14, Y10
-	VFNMADD231PS vectorConstantsAVX2<>+160(SB), Y15, Y11
-	VFNMADD231PS vectorConstantsAVX2<>+192(SB), Y14, Y10
-	VFNMADD231PS vectorConstantsAVX2<>+192(SB), Y15, Y11
-	VMOVUPS      vectorConstantsAVX2<>+224(SB), Y14
-	VFMADD213PS  vectorConstantsAVX2<>+256(SB), Y10, Y14
-	VMOVUPS      vectorConstantsAVX2<>+224(SB), Y15
-	VFMADD213PS  vectorConstantsAVX2<>+256(SB), Y11, Y15
-	VFMADD213PS  vectorConstantsAVX2<>+288(SB), Y10, Y14
-	VFMADD213PS  vectorConstantsAVX2<>+288(SB), Y11, Y15
+	VMOVUPS      vectorConstantsAVX2<>+160(SB), Y12
+	VFMADD213PS  vectorConstantsAVX2<>+192(SB), Y10, Y12
+	VMOVUPS      vectorConstantsAVX2<>+160(SB), Y13
+	VFMADD213PS  vectorConstantsAVX2<>+192(SB), Y11, Y13
+	VSUBPS       vectorConstantsAVX2<>+192(SB), Y12, Y14
+	VSUBPS       vectorConstantsAVX2<>+192(SB), Y13, Y15
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y14, Y10
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y15, Y11
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y14, Y10
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y15, Y11
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y14
 	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y10, Y14
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y15
 	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y11, Y15
 	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y10, Y14
 	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y11, Y15
 	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y10, Y14
 	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y11, Y15
-	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y10, Y14
-	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y11, Y15
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y12, Y10
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y13, Y11
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y10, Y14
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y11, Y15
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y10, Y14
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y11, Y15
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y10, Y14
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y11, Y15
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y12, Y10
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y13, Y11
 	VPSLLD       $0x17, Y10, Y10
 	VPSLLD       $0x17, Y11, Y11
 	VMULPS       Y10, Y14, Y10
 	VMULPS       Y11, Y15, Y11
-	VADDPS       vectorConstantsAVX2<>+384(SB), Y10, Y10
-	VADDPS       vectorConstantsAVX2<>+384(SB), Y11, Y11
+	VADDPS       vectorConstantsAVX2<>+448(SB), Y10, Y10
+	VADDPS       vectorConstantsAVX2<>+448(SB), Y11, Y11
 	VMOVUPS      vectorConstantsAVX2<>+1248(SB), Y12
 	VDIVPS       Y10, Y12, Y10
 	VMOVUPS      vectorConstantsAVX2<>+1248(SB), Y12
 	VDIVPS       Y11, Y12, Y11
-	VMOVUPS      vectorConstantsAVX2<>+384(SB), Y12
+	VMOVUPS      vectorConstantsAVX2<>+448(SB), Y12
 	VSUBPS       Y10, Y12, Y10
-	VMOVUPS      vectorConstantsAVX2<>+384(SB), Y12
+	VMOVUPS      vectorConstantsAVX2<>+448(SB), Y12
 	VSUBPS       Y11, Y12, Y11
 	VMOVUPS      vectorConstantsAVX2<>+1280(SB), Y12
 	VCMPPS       $0x11, Y12, Y6, Y6
@@ -13579,8 +13706,8 @@ abreast:
 	VCMPPS       $0x11, Y12, Y7, Y7
 	VBLENDVPS    Y6, Y8, Y10, Y6
 	VBLENDVPS    Y7, Y9, Y11, Y7
-	VPAND        vectorConstantsAVX2<>+1024(SB), Y4, Y4
-	VPAND        vectorConstantsAVX2<>+1024(SB), Y5, Y5
+	VPAND        vectorConstantsAVX2<>+0(SB), Y4, Y4
+	VPAND        vectorConstantsAVX2<>+0(SB), Y5, Y5
 	VPOR         Y4, Y6, Y4
 	VPOR         Y5, Y7, Y5
 	VMOVUPS      vectorConstantsAVX2<>+1856(SB), Y6
@@ -13596,9 +13723,9 @@ abreast:
 	VMULPS       Y2, Y8, Y2
 	VMULPS       Y3, Y9, Y3
 	VMOVAPS      Y4, Y8
-	VFNMADD213PS vectorConstantsAVX2<>+384(SB), Y4, Y8
+	VFNMADD213PS vectorConstantsAVX2<>+448(SB), Y4, Y8
 	VMOVAPS      Y5, Y4
-	VFNMADD213PS vectorConstantsAVX2<>+384(SB), Y5, Y4
+	VFNMADD213PS vectorConstantsAVX2<>+448(SB), Y5, Y4
 	VFMADD213PS  Y6, Y8, Y2
 	VFMADD213PS  Y7, Y4, Y3
 	VMOVUPS      Y2, (CX)(SI*4)
@@ -13622,7 +13749,7 @@ single:
 	VMOVUPS      vectorConstantsAVX2<>+1888(SB), Y2
 	VFMADD213PS  vectorConstantsAVX2<>+1920(SB), Y1, Y2
 	VMULPS       Y2, Y0, Y2
-	VMOVUPS      vectorConstantsAVX2<>+1024(SB), Y3
+	VMOVUPS      vectorConstantsAVX2<>+0(SB), Y3
 	VPANDN       Y2, Y3, Y3
 	VMULPS       Y3, Y3, Y4
 	VMOVUPS      vectorConstantsAVX2<>+1056(SB), Y5
@@ -13635,30 +13762,30 @@ single:
 	VADDPS       Y3, Y3, Y5
 	VMOVUPS      vectorConstantsAVX2<>+1216(SB), Y6
 	VMINPS       Y5, Y6, Y5
-	VMOVUPS      vectorConstantsAVX2<>+96(SB), Y6
-	VFMADD213PS  vectorConstantsAVX2<>+128(SB), Y5, Y6
-	VSUBPS       vectorConstantsAVX2<>+128(SB), Y6, Y7
-	VFNMADD231PS vectorConstantsAVX2<>+160(SB), Y7, Y5
-	VFNMADD231PS vectorConstantsAVX2<>+192(SB), Y7, Y5
-	VMOVUPS      vectorConstantsAVX2<>+224(SB), Y7
-	VFMADD213PS  vectorConstantsAVX2<>+256(SB), Y5, Y7
-	VFMADD213PS  vectorConstantsAVX2<>+288(SB), Y5, Y7
+	VMOVUPS      vectorConstantsAVX2<>+160(SB), Y6
+	VFMADD213PS  vectorConstantsAVX2<>+192(SB), Y5, Y6
+	VSUBPS       vectorConstantsAVX2<>+192(SB), Y6, Y7
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y7, Y5
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y7, Y5
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y7
 	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y5, Y7
 	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y5, Y7
 	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y5, Y7
-	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y5, Y7
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y6, Y5
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y5, Y7
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y5, Y7
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y5, Y7
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y6, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y5, Y7, Y5
-	VADDPS       vectorConstantsAVX2<>+384(SB), Y5, Y5
+	VADDPS       vectorConstantsAVX2<>+448(SB), Y5, Y5
 	VMOVUPS      vectorConstantsAVX2<>+1248(SB), Y6
 	VDIVPS       Y5, Y6, Y5
-	VMOVUPS      vectorConstantsAVX2<>+384(SB), Y6
+	VMOVUPS      vectorConstantsAVX2<>+448(SB), Y6
 	VSUBPS       Y5, Y6, Y5
 	VMOVUPS      vectorConstantsAVX2<>+1280(SB), Y6
 	VCMPPS       $0x11, Y6, Y3, Y3
 	VBLENDVPS    Y3, Y4, Y5, Y3
-	VPAND        vectorConstantsAVX2<>+1024(SB), Y2, Y2
+	VPAND        vectorConstantsAVX2<>+0(SB), Y2, Y2
 	VPOR         Y2, Y3, Y2
 	VMOVUPS      vectorConstantsAVX2<>+1856(SB), Y3
 	VFMADD213PS  vectorConstantsAVX2<>+1856(SB), Y2, Y3
@@ -13667,7 +13794,7 @@ single:
 	VFMADD213PS  vectorConstantsAVX2<>+1920(SB), Y5, Y1
 	VMULPS       Y1, Y4, Y1
 	VMOVAPS      Y2, Y4
-	VFNMADD213PS vectorConstantsAVX2<>+384(SB), Y2, Y4
+	VFNMADD213PS vectorConstantsAVX2<>+448(SB), Y2, Y4
 	VFMADD213PS  Y3, Y4, Y1
 	VMOVUPS      Y1, (CX)(SI*4)
 	VMULPS       Y3, Y0, Y0
@@ -13689,7 +13816,7 @@ singleEnd:
 	VMOVUPS      vectorConstantsAVX2<>+1888(SB), Y3
 	VFMADD213PS  vectorConstantsAVX2<>+1920(SB), Y2, Y3
 	VMULPS       Y3, Y1, Y3
-	VMOVUPS      vectorConstantsAVX2<>+1024(SB), Y4
+	VMOVUPS      vectorConstantsAVX2<>+0(SB), Y4
 	VPANDN       Y3, Y4, Y4
 	VMULPS       Y4, Y4, Y5
 	VMOVUPS      vectorConstantsAVX2<>+1056(SB), Y6
@@ -13702,30 +13829,30 @@ singleEnd:
 	VADDPS       Y4, Y4, Y6
 	VMOVUPS      vectorConstantsAVX2<>+1216(SB), Y7
 	VMINPS       Y6, Y7, Y6
-	VMOVUPS      vectorConstantsAVX2<>+96(SB), Y7
-	VFMADD213PS  vectorConstantsAVX2<>+128(SB), Y6, Y7
-	VSUBPS       vectorConstantsAVX2<>+128(SB), Y7, Y8
-	VFNMADD231PS vectorConstantsAVX2<>+160(SB), Y8, Y6
-	VFNMADD231PS vectorConstantsAVX2<>+192(SB), Y8, Y6
-	VMOVUPS      vectorConstantsAVX2<>+224(SB), Y8
-	VFMADD213PS  vectorConstantsAVX2<>+256(SB), Y6, Y8
-	VFMADD213PS  vectorConstantsAVX2<>+288(SB), Y6, Y8
+	VMOVUPS      vectorConstantsAVX2<>+160(SB), Y7
+	VFMADD213PS  vectorConstantsAVX2<>+192(SB), Y6, Y7
+	VSUBPS       vectorConstantsAVX2<>+192(SB), Y7, Y8
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y8, Y6
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y8, Y6
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y8
 	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y6, Y8
 	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y6, Y8
 	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y6, Y8
-	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y6, Y8
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y7, Y6
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y6, Y8
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y6, Y8
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y6, Y8
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y7, Y6
 	VPSLLD       $0x17, Y6, Y6
 	VMULPS       Y6, Y8, Y6
-	VADDPS       vectorConstantsAVX2<>+384(SB), Y6, Y6
+	VADDPS       vectorConstantsAVX2<>+448(SB), Y6, Y6
 	VMOVUPS      vectorConstantsAVX2<>+1248(SB), Y7
 	VDIVPS       Y6, Y7, Y6
-	VMOVUPS      vectorConstantsAVX2<>+384(SB), Y7
+	VMOVUPS      vectorConstantsAVX2<>+448(SB), Y7
 	VSUBPS       Y6, Y7, Y6
 	VMOVUPS      vectorConstantsAVX2<>+1280(SB), Y7
 	VCMPPS       $0x11, Y7, Y4, Y4
 	VBLENDVPS    Y4, Y5, Y6, Y4
-	VPAND        vectorConstantsAVX2<>+1024(SB), Y3, Y3
+	VPAND        vectorConstantsAVX2<>+0(SB), Y3, Y3
 	VPOR         Y3, Y4, Y3
 	VMOVUPS      vectorConstantsAVX2<>+1856(SB), Y4
 	VFMADD213PS  vectorConstantsAVX2<>+1856(SB), Y3, Y4
@@ -13734,7 +13861,7 @@ singleEnd:
 	VFMADD213PS  vectorConstantsAVX2<>+1920(SB), Y6, Y2
 	VMULPS       Y2, Y5, Y2
 	VMOVAPS      Y3, Y5
-	VFNMADD213PS vectorConstantsAVX2<>+384(SB), Y3, Y5
+	VFNMADD213PS vectorConstantsAVX2<>+448(SB), Y3, Y5
 	VFMADD213PS  Y4, Y5, Y2
 	VMASKMOVPS   Y2, Y0, (CX)(SI*4)
 	VMULPS       Y4, Y1, Y1
@@ -14004,7 +14131,7 @@ TEXT ·countNegativeZerosAVX2(SB), NOSPLIT, $0-24
 	VMOVUPS (BX), Y0
 	VMOVUPS 32(BX), Y1
 	VPXOR   Y2, Y2, Y2
-	VMOVUPS vectorConstantsAVX2<>+384(SB), Y3
+	VMOVUPS vectorConstantsAVX2<>+448(SB), Y3
 	SUBQ    $0x00000010, CX
 	JLT     singleEnd
 
@@ -14077,52 +14204,52 @@ abreast:
 	VMOVUPS      32(CX)(BX*4), Y4
 	VSUBPS       Y2, Y3, Y3
 	VSUBPS       Y2, Y4, Y4
-	VMOVUPS      vectorConstantsAVX2<>+32(SB), Y5
-	VMAXPS       Y3, Y5, Y3
-	VMOVUPS      vectorConstantsAVX2<>+32(SB), Y5
-	VMAXPS       Y4, Y5, Y4
-	VMOVUPS      vectorConstantsAVX2<>+64(SB), Y5
-	VMINPS       Y3, Y5, Y3
-	VMOVUPS      vectorConstantsAVX2<>+64(SB), Y5
-	VMINPS       Y4, Y5, Y4
 	VMOVUPS      vectorConstantsAVX2<>+96(SB), Y5
-	VFMADD213PS  vectorConstantsAVX2<>+128(SB), Y3, Y5
-	VMOVUPS      vectorConstantsAVX2<>+96(SB), Y6
-	VFMADD213PS  vectorConstantsAVX2<>+128(SB), Y4, Y6
-	VSUBPS       vectorConstantsAVX2<>+128(SB), Y5, Y7
-	VSUBPS       vectorConstantsAVX2<>+128(SB), Y6, Y8
-	VFNMADD231PS vectorConstantsAVX2<>+160(SB), Y7, Y3
-	VFNMADD231PS vectorConstantsAVX2<>+160(SB), Y8, Y4
-	VFNMADD231PS vectorConstantsAVX2<>+192(SB), Y7, Y3
-	VFNMADD231PS vectorConstantsAVX2<>+192(SB), Y8, Y4
-	VMOVUPS      vectorConstantsAVX2<>+224(SB), Y7
-	VFMADD213PS  vectorConstantsAVX2<>+256(SB), Y3, Y7
-	VMOVUPS      vectorConstantsAVX2<>+224(SB), Y8
-	VFMADD213PS  vectorConstantsAVX2<>+256(SB), Y4, Y8
-	VFMADD213PS  vectorConstantsAVX2<>+288(SB), Y3, Y7
-	VFMADD213PS  vectorConstantsAVX2<>+288(SB), Y4, Y8
+	VMAXPS       Y3, Y5, Y3
+	VMOVUPS      vectorConstantsAVX2<>+96(SB), Y5
+	VMAXPS       Y4, Y5, Y4
+	VMOVUPS      vectorConstantsAVX2<>+128(SB), Y5
+	VMINPS       Y3, Y5, Y3
+	VMOVUPS      vectorConstantsAVX2<>+128(SB), Y5
+	VMINPS       Y4, Y5, Y4
+	VMOVUPS      vectorConstantsAVX2<>+160(SB), Y5
+	VFMADD213PS  vectorConstantsAVX2<>+192(SB), Y3, Y5
+	VMOVUPS      vectorConstantsAVX2<>+160(SB), Y6
+	VFMADD213PS  vectorConstantsAVX2<>+192(SB), Y4, Y6
+	VSUBPS       vectorConstantsAVX2<>+192(SB), Y5, Y7
+	VSUBPS       vectorConstantsAVX2<>+192(SB), Y6, Y8
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y7, Y3
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y8, Y4
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y7, Y3
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y8, Y4
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y7
 	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y3, Y7
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y8
 	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y4, Y8
 	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y3, Y7
 	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y4, Y8
 	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y3, Y7
 	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y4, Y8
-	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y3, Y7
-	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y4, Y8
-	VPSUBD       vectorConstantsAVX2<>+128(SB), Y5, Y3
-	VPSUBD       vectorConstantsAVX2<>+128(SB), Y6, Y4
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y3, Y7
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y4, Y8
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y3, Y7
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y4, Y8
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y3, Y7
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y4, Y8
+	VPSUBD       vectorConstantsAVX2<>+192(SB), Y5, Y3
+	VPSUBD       vectorConstantsAVX2<>+192(SB), Y6, Y4
 	VPSRAD       $0x01, Y3, Y5
 	VPSRAD       $0x01, Y4, Y6
 	VPSUBD       Y5, Y3, Y3
 	VPSUBD       Y6, Y4, Y4
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y5, Y5
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y6, Y6
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y5, Y5
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y6, Y6
 	VPSLLD       $0x17, Y5, Y5
 	VPSLLD       $0x17, Y6, Y6
 	VMULPS       Y5, Y7, Y5
 	VMULPS       Y6, Y8, Y6
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y3, Y3
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y4, Y4
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y3, Y3
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y4, Y4
 	VPSLLD       $0x17, Y3, Y3
 	VPSLLD       $0x17, Y4, Y4
 	VMULPS       Y3, Y5, Y3
@@ -14143,58 +14270,58 @@ abreastEnd:
 single:
 	VMOVUPS      (CX)(BX*4), Y3
 	VSUBPS       Y2, Y3, Y3
-	VMOVUPS      vectorConstantsAVX2<>+32(SB), Y4
-	VMAXPS       Y3, Y4, Y3
-	VMOVUPS      vectorConstantsAVX2<>+64(SB), Y4
-	VMINPS       Y3, Y4, Y3
 	VMOVUPS      vectorConstantsAVX2<>+96(SB), Y4
-	VFMADD213PS  vectorConstantsAVX2<>+128(SB), Y3, Y4
-	VSUBPS       vectorConstantsAVX2<>+128(SB), Y4, Y5
-	VFNMADD231PS vectorConstantsAVX2<>+160(SB), Y5, Y3
-	VFNMADD231PS vectorConstantsAVX2<>+192(SB), Y5, Y3
-	VMOVUPS      vectorConstantsAVX2<>+224(SB), Y5
-	VFMADD213PS  vectorConstantsAVX2<>+256(SB), Y3, Y5
-	VFMADD213PS  vectorConstantsAVX2<>+288(SB), Y3, Y5
+	VMAXPS       Y3, Y4, Y3
+	VMOVUPS      vectorConstantsAVX2<>+128(SB), Y4
+	VMINPS       Y3, Y4, Y3
+	VMOVUPS      vectorConstantsAVX2<>+160(SB), Y4
+	VFMADD213PS  vectorConstantsAVX2<>+192(SB), Y3, Y4
+	VSUBPS       vectorConstantsAVX2<>+192(SB), Y4, Y5
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y5, Y3
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y5, Y3
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y5
 	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y3, Y5
 	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y3, Y5
 	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y3, Y5
-	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y3, Y5
-	VPSUBD       vectorConstantsAVX2<>+128(SB), Y4, Y3
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y3, Y5
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y3, Y5
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y3, Y5
+	VPSUBD       vectorConstantsAVX2<>+192(SB), Y4, Y3
 	VPSRAD       $0x01, Y3, Y4
 	VPSUBD       Y4, Y3, Y3
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y4, Y4
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
 	VMULPS       Y4, Y5, Y4
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y3, Y3
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y3, Y4, Y3
 	VMOVUPS      Y3, (AX)(BX*4)
 	VADDPS       Y3, Y0, Y0
 	VMOVUPS      32(CX)(BX*4), Y3
 	VSUBPS       Y2, Y3, Y3
-	VMOVUPS      vectorConstantsAVX2<>+32(SB), Y4
-	VMAXPS       Y3, Y4, Y3
-	VMOVUPS      vectorConstantsAVX2<>+64(SB), Y4
-	VMINPS       Y3, Y4, Y3
 	VMOVUPS      vectorConstantsAVX2<>+96(SB), Y4
-	VFMADD213PS  vectorConstantsAVX2<>+128(SB), Y3, Y4
-	VSUBPS       vectorConstantsAVX2<>+128(SB), Y4, Y5
-	VFNMADD231PS vectorConstantsAVX2<>+160(SB), Y5, Y3
-	VFNMADD231PS vectorConstantsAVX2<>+192(SB), Y5, Y3
-	VMOVUPS      vectorConstantsAVX2<>+224(SB), Y5
-	VFMADD213PS  vectorConstantsAVX2<>+256(SB), Y3, Y5
-	VFMADD213PS  vectorConstantsAVX2<>+288(SB), Y3, Y5
+	VMAXPS       Y3, Y4, Y3
+	VMOVUPS      vectorConstantsAVX2<>+128(SB), Y4
+	VMINPS       Y3, Y4, Y3
+	VMOVUPS      vectorConstantsAVX2<>+160(SB), Y4
+	VFMADD213PS  vectorConstantsAVX2<>+192(SB), Y3, Y4
+	VSUBPS       vectorConstantsAVX2<>+192(SB), Y4, Y5
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y5, Y3
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y5, Y3
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y5
 	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y3, Y5
 	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y3, Y5
 	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y3, Y5
-	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y3, Y5
-	VPSUBD       vectorConstantsAVX2<>+128(SB), Y4, Y3
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y3, Y5
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y3, Y5
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y3, Y5
+	VPSUBD       vectorConstantsAVX2<>+192(SB), Y4, Y3
 	VPSRAD       $0x01, Y3, Y4
 	VPSUBD       Y4, Y3, Y3
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y4, Y4
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
 	VMULPS       Y4, Y5, Y4
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y3, Y3
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y3, Y4, Y3
 	VMOVUPS      Y3, 32(AX)(BX*4)
@@ -14214,29 +14341,29 @@ singleEnd:
 	VMOVUPS      32(SI)(DI*4), Y4
 	VMASKMOVPS   (CX)(BX*4), Y3, Y5
 	VSUBPS       Y2, Y5, Y5
-	VMOVUPS      vectorConstantsAVX2<>+32(SB), Y6
-	VMAXPS       Y5, Y6, Y5
-	VMOVUPS      vectorConstantsAVX2<>+64(SB), Y6
-	VMINPS       Y5, Y6, Y5
 	VMOVUPS      vectorConstantsAVX2<>+96(SB), Y6
-	VFMADD213PS  vectorConstantsAVX2<>+128(SB), Y5, Y6
-	VSUBPS       vectorConstantsAVX2<>+128(SB), Y6, Y7
-	VFNMADD231PS vectorConstantsAVX2<>+160(SB), Y7, Y5
-	VFNMADD231PS vectorConstantsAVX2<>+192(SB), Y7, Y5
-	VMOVUPS      vectorConstantsAVX2<>+224(SB), Y7
-	VFMADD213PS  vectorConstantsAVX2<>+256(SB), Y5, Y7
-	VFMADD213PS  vectorConstantsAVX2<>+288(SB), Y5, Y7
+	VMAXPS       Y5, Y6, Y5
+	VMOVUPS      vectorConstantsAVX2<>+128(SB), Y6
+	VMINPS       Y5, Y6, Y5
+	VMOVUPS      vectorConstantsAVX2<>+160(SB), Y6
+	VFMADD213PS  vectorConstantsAVX2<>+192(SB), Y5, Y6
+	VSUBPS       vectorConstantsAVX2<>+192(SB), Y6, Y7
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y7, Y5
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y7, Y5
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y7
 	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y5, Y7
 	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y5, Y7
 	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y5, Y7
-	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y5, Y7
-	VPSUBD       vectorConstantsAVX2<>+128(SB), Y6, Y5
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y5, Y7
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y5, Y7
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y5, Y7
+	VPSUBD       vectorConstantsAVX2<>+192(SB), Y6, Y5
 	VPSRAD       $0x01, Y5, Y6
 	VPSUBD       Y6, Y5, Y5
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y6, Y6
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y6, Y6
 	VPSLLD       $0x17, Y6, Y6
 	VMULPS       Y6, Y7, Y6
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y5, Y5
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y5, Y6, Y5
 	VMASKMOVPS   Y5, Y3, (AX)(BX*4)
@@ -14245,29 +14372,29 @@ singleEnd:
 	VBLENDVPS    Y3, Y6, Y0, Y0
 	VMASKMOVPS   32(CX)(BX*4), Y4, Y3
 	VSUBPS       Y2, Y3, Y2
-	VMOVUPS      vectorConstantsAVX2<>+32(SB), Y3
-	VMAXPS       Y2, Y3, Y2
-	VMOVUPS      vectorConstantsAVX2<>+64(SB), Y3
-	VMINPS       Y2, Y3, Y2
 	VMOVUPS      vectorConstantsAVX2<>+96(SB), Y3
-	VFMADD213PS  vectorConstantsAVX2<>+128(SB), Y2, Y3
-	VSUBPS       vectorConstantsAVX2<>+128(SB), Y3, Y5
-	VFNMADD231PS vectorConstantsAVX2<>+160(SB), Y5, Y2
-	VFNMADD231PS vectorConstantsAVX2<>+192(SB), Y5, Y2
-	VMOVUPS      vectorConstantsAVX2<>+224(SB), Y5
-	VFMADD213PS  vectorConstantsAVX2<>+256(SB), Y2, Y5
-	VFMADD213PS  vectorConstantsAVX2<>+288(SB), Y2, Y5
+	VMAXPS       Y2, Y3, Y2
+	VMOVUPS      vectorConstantsAVX2<>+128(SB), Y3
+	VMINPS       Y2, Y3, Y2
+	VMOVUPS      vectorConstantsAVX2<>+160(SB), Y3
+	VFMADD213PS  vectorConstantsAVX2<>+192(SB), Y2, Y3
+	VSUBPS       vectorConstantsAVX2<>+192(SB), Y3, Y5
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y5, Y2
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y5, Y2
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y5
 	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y2, Y5
 	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y2, Y5
 	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y2, Y5
-	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y2, Y5
-	VPSUBD       vectorConstantsAVX2<>+128(SB), Y3, Y2
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y2, Y5
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y2, Y5
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y2, Y5
+	VPSUBD       vectorConstantsAVX2<>+192(SB), Y3, Y2
 	VPSRAD       $0x01, Y2, Y3
 	VPSUBD       Y3, Y2, Y2
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y3, Y3
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y3, Y5, Y3
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y2, Y2
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
 	VMULPS       Y2, Y3, Y2
 	VMASKMOVPS   Y2, Y4, 32(AX)(BX*4)
@@ -14300,52 +14427,52 @@ abreast:
 	VMOVUPS      32(AX)(DX*4), Y4
 	VSUBPS       Y2, Y3, Y3
 	VSUBPS       Y2, Y4, Y4
-	VMOVUPS      vectorConstantsAVX2<>+32(SB), Y5
-	VMAXPS       Y3, Y5, Y3
-	VMOVUPS      vectorConstantsAVX2<>+32(SB), Y5
-	VMAXPS       Y4, Y5, Y4
-	VMOVUPS      vectorConstantsAVX2<>+64(SB), Y5
-	VMINPS       Y3, Y5, Y3
-	VMOVUPS      vectorConstantsAVX2<>+64(SB), Y5
-	VMINPS       Y4, Y5, Y4
 	VMOVUPS      vectorConstantsAVX2<>+96(SB), Y5
-	VFMADD213PS  vectorConstantsAVX2<>+128(SB), Y3, Y5
-	VMOVUPS      vectorConstantsAVX2<>+96(SB), Y6
-	VFMADD213PS  vectorConstantsAVX2<>+128(SB), Y4, Y6
-	VSUBPS       vectorConstantsAVX2<>+128(SB), Y5, Y7
-	VSUBPS       vectorConstantsAVX2<>+128(SB), Y6, Y8
-	VFNMADD231PS vectorConstantsAVX2<>+160(SB), Y7, Y3
-	VFNMADD231PS vectorConstantsAVX2<>+160(SB), Y8, Y4
-	VFNMADD231PS vectorConstantsAVX2<>+192(SB), Y7, Y3
-	VFNMADD231PS vectorConstantsAVX2<>+192(SB), Y8, Y4
-	VMOVUPS      vectorConstantsAVX2<>+224(SB), Y7
-	VFMADD213PS  vectorConstantsAVX2<>+256(SB), Y3, Y7
-	VMOVUPS      vectorConstantsAVX2<>+224(SB), Y8
-	VFMADD213PS  vectorConstantsAVX2<>+256(SB), Y4, Y8
-	VFMADD213PS  vectorConstantsAVX2<>+288(SB), Y3, Y7
-	VFMADD213PS  vectorConstantsAVX2<>+288(SB), Y4, Y8
+	VMAXPS       Y3, Y5, Y3
+	VMOVUPS      vectorConstantsAVX2<>+96(SB), Y5
+	VMAXPS       Y4, Y5, Y4
+	VMOVUPS      vectorConstantsAVX2<>+128(SB), Y5
+	VMINPS       Y3, Y5, Y3
+	VMOVUPS      vectorConstantsAVX2<>+128(SB), Y5
+	VMINPS       Y4, Y5, Y4
+	VMOVUPS      vectorConstantsAVX2<>+160(SB), Y5
+	VFMADD213PS  vectorConstantsAVX2<>+192(SB), Y3, Y5
+	VMOVUPS      vectorConstantsAVX2<>+160(SB), Y6
+	VFMADD213PS  vectorConstantsAVX2<>+192(SB), Y4, Y6
+	VSUBPS       vectorConstantsAVX2<>+192(SB), Y5, Y7
+	VSUBPS       vectorConstantsAVX2<>+192(SB), Y6, Y8
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y7, Y3
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y8, Y4
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y7, Y3
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y8, Y4
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y7
 	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y3, Y7
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y8
 	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y4, Y8
 	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y3, Y7
 	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y4, Y8
 	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y3, Y7
 	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y4, Y8
-	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y3, Y7
-	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y4, Y8
-	VPSUBD       vectorConstantsAVX2<>+128(SB), Y5, Y3
-	VPSUBD       vectorConstantsAVX2<>+128(SB), Y6, Y4
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y3, Y7
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y4, Y8
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y3, Y7
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y4, Y8
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y3, Y7
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y4, Y8
+	VPSUBD       vectorConstantsAVX2<>+192(SB), Y5, Y3
+	VPSUBD       vectorConstantsAVX2<>+192(SB), Y6, Y4
 	VPSRAD       $0x01, Y3, Y5
 	VPSRAD       $0x01, Y4, Y6
 	VPSUBD       Y5, Y3, Y3
 	VPSUBD       Y6, Y4, Y4
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y5, Y5
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y6, Y6
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y5, Y5
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y6, Y6
 	VPSLLD       $0x17, Y5, Y5
 	VPSLLD       $0x17, Y6, Y6
 	VMULPS       Y5, Y7, Y5
 	VMULPS       Y6, Y8, Y6
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y3, Y3
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y4, Y4
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y3, Y3
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y4, Y4
 	VPSLLD       $0x17, Y3, Y3
 	VPSLLD       $0x17, Y4, Y4
 	VMULPS       Y3, Y5, Y3
@@ -14364,57 +14491,57 @@ abreastEnd:
 single:
 	VMOVUPS      (AX)(DX*4), Y3
 	VSUBPS       Y2, Y3, Y3
-	VMOVUPS      vectorConstantsAVX2<>+32(SB), Y4
-	VMAXPS       Y3, Y4, Y3
-	VMOVUPS      vectorConstantsAVX2<>+64(SB), Y4
-	VMINPS       Y3, Y4, Y3
 	VMOVUPS      vectorConstantsAVX2<>+96(SB), Y4
-	VFMADD213PS  vectorConstantsAVX2<>+128(SB), Y3, Y4
-	VSUBPS       vectorConstantsAVX2<>+128(SB), Y4, Y5
-	VFNMADD231PS vectorConstantsAVX2<>+160(SB), Y5, Y3
-	VFNMADD231PS vectorConstantsAVX2<>+192(SB), Y5, Y3
-	VMOVUPS      vectorConstantsAVX2<>+224(SB), Y5
-	VFMADD213PS  vectorConstantsAVX2<>+256(SB), Y3, Y5
-	VFMADD213PS  vectorConstantsAVX2<>+288(SB), Y3, Y5
+	VMAXPS       Y3, Y4, Y3
+	VMOVUPS      vectorConstantsAVX2<>+128(SB), Y4
+	VMINPS       Y3, Y4, Y3
+	VMOVUPS      vectorConstantsAVX2<>+160(SB), Y4
+	VFMADD213PS  vectorConstantsAVX2<>+192(SB), Y3, Y4
+	VSUBPS       vectorConstantsAVX2<>+192(SB), Y4, Y5
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y5, Y3
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y5, Y3
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y5
 	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y3, Y5
 	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y3, Y5
 	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y3, Y5
-	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y3, Y5
-	VPSUBD       vectorConstantsAVX2<>+128(SB), Y4, Y3
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y3, Y5
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y3, Y5
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y3, Y5
+	VPSUBD       vectorConstantsAVX2<>+192(SB), Y4, Y3
 	VPSRAD       $0x01, Y3, Y4
 	VPSUBD       Y4, Y3, Y3
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y4, Y4
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
 	VMULPS       Y4, Y5, Y4
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y3, Y3
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y3, Y4, Y3
 	VADDPS       Y3, Y0, Y0
 	VMOVUPS      32(AX)(DX*4), Y3
 	VSUBPS       Y2, Y3, Y3
-	VMOVUPS      vectorConstantsAVX2<>+32(SB), Y4
-	VMAXPS       Y3, Y4, Y3
-	VMOVUPS      vectorConstantsAVX2<>+64(SB), Y4
-	VMINPS       Y3, Y4, Y3
 	VMOVUPS      vectorConstantsAVX2<>+96(SB), Y4
-	VFMADD213PS  vectorConstantsAVX2<>+128(SB), Y3, Y4
-	VSUBPS       vectorConstantsAVX2<>+128(SB), Y4, Y5
-	VFNMADD231PS vectorConstantsAVX2<>+160(SB), Y5, Y3
-	VFNMADD231PS vectorConstantsAVX2<>+192(SB), Y5, Y3
-	VMOVUPS      vectorConstantsAVX2<>+224(SB), Y5
-	VFMADD213PS  vectorConstantsAVX2<>+256(SB), Y3, Y5
-	VFMADD213PS  vectorConstantsAVX2<>+288(SB), Y3, Y5
+	VMAXPS       Y3, Y4, Y3
+	VMOVUPS      vectorConstantsAVX2<>+128(SB), Y4
+	VMINPS       Y3, Y4, Y3
+	VMOVUPS      vectorConstantsAVX2<>+160(SB), Y4
+	VFMADD213PS  vectorConstantsAVX2<>+192(SB), Y3, Y4
+	VSUBPS       vectorConstantsAVX2<>+192(SB), Y4, Y5
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y5, Y3
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y5, Y3
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y5
 	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y3, Y5
 	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y3, Y5
 	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y3, Y5
-	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y3, Y5
-	VPSUBD       vectorConstantsAVX2<>+128(SB), Y4, Y3
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y3, Y5
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y3, Y5
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y3, Y5
+	VPSUBD       vectorConstantsAVX2<>+192(SB), Y4, Y3
 	VPSRAD       $0x01, Y3, Y4
 	VPSUBD       Y4, Y3, Y3
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y4, Y4
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
 	VMULPS       Y4, Y5, Y4
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y3, Y3
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y3, Y4, Y3
 	VADDPS       Y3, Y1, Y1
@@ -14433,29 +14560,29 @@ singleEnd:
 	VMOVUPS      32(BX)(SI*4), Y4
 	VMASKMOVPS   (AX)(DX*4), Y3, Y5
 	VSUBPS       Y2, Y5, Y5
-	VMOVUPS      vectorConstantsAVX2<>+32(SB), Y6
-	VMAXPS       Y5, Y6, Y5
-	VMOVUPS      vectorConstantsAVX2<>+64(SB), Y6
-	VMINPS       Y5, Y6, Y5
 	VMOVUPS      vectorConstantsAVX2<>+96(SB), Y6
-	VFMADD213PS  vectorConstantsAVX2<>+128(SB), Y5, Y6
-	VSUBPS       vectorConstantsAVX2<>+128(SB), Y6, Y7
-	VFNMADD231PS vectorConstantsAVX2<>+160(SB), Y7, Y5
-	VFNMADD231PS vectorConstantsAVX2<>+192(SB), Y7, Y5
-	VMOVUPS      vectorConstantsAVX2<>+224(SB), Y7
-	VFMADD213PS  vectorConstantsAVX2<>+256(SB), Y5, Y7
-	VFMADD213PS  vectorConstantsAVX2<>+288(SB), Y5, Y7
+	VMAXPS       Y5, Y6, Y5
+	VMOVUPS      vectorConstantsAVX2<>+128(SB), Y6
+	VMINPS       Y5, Y6, Y5
+	VMOVUPS      vectorConstantsAVX2<>+160(SB), Y6
+	VFMADD213PS  vectorConstantsAVX2<>+192(SB), Y5, Y6
+	VSUBPS       vectorConstantsAVX2<>+192(SB), Y6, Y7
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y7, Y5
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y7, Y5
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y7
 	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y5, Y7
 	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y5, Y7
 	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y5, Y7
-	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y5, Y7
-	VPSUBD       vectorConstantsAVX2<>+128(SB), Y6, Y5
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y5, Y7
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y5, Y7
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y5, Y7
+	VPSUBD       vectorConstantsAVX2<>+192(SB), Y6, Y5
 	VPSRAD       $0x01, Y5, Y6
 	VPSUBD       Y6, Y5, Y5
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y6, Y6
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y6, Y6
 	VPSLLD       $0x17, Y6, Y6
 	VMULPS       Y6, Y7, Y6
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y5, Y5
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y5, Y6, Y5
 	VMOVAPS      Y0, Y6
@@ -14463,29 +14590,29 @@ singleEnd:
 	VBLENDVPS    Y3, Y6, Y0, Y0
 	VMASKMOVPS   32(AX)(DX*4), Y4, Y3
 	VSUBPS       Y2, Y3, Y2
-	VMOVUPS      vectorConstantsAVX2<>+32(SB), Y3
-	VMAXPS       Y2, Y3, Y2
-	VMOVUPS      vectorConstantsAVX2<>+64(SB), Y3
-	VMINPS       Y2, Y3, Y2
 	VMOVUPS      vectorConstantsAVX2<>+96(SB), Y3
-	VFMADD213PS  vectorConstantsAVX2<>+128(SB), Y2, Y3
-	VSUBPS       vectorConstantsAVX2<>+128(SB), Y3, Y5
-	VFNMADD231PS vectorConstantsAVX2<>+160(SB), Y5, Y2
-	VFNMADD231PS vectorConstantsAVX2<>+192(SB), Y5, Y2
-	VMOVUPS      vectorConstantsAVX2<>+224(SB), Y5
-	VFMADD213PS  vectorConstantsAVX2<>+256(SB), Y2, Y5
-	VFMADD213PS  vectorConstantsAVX2<>+288(SB), Y2, Y5
+	VMAXPS       Y2, Y3, Y2
+	VMOVUPS      vectorConstantsAVX2<>+128(SB), Y3
+	VMINPS       Y2, Y3, Y2
+	VMOVUPS      vectorConstantsAVX2<>+160(SB), Y3
+	VFMADD213PS  vectorConstantsAVX2<>+192(SB), Y2, Y3
+	VSUBPS       vectorConstantsAVX2<>+192(SB), Y3, Y5
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y5, Y2
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y5, Y2
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y5
 	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y2, Y5
 	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y2, Y5
 	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y2, Y5
-	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y2, Y5
-	VPSUBD       vectorConstantsAVX2<>+128(SB), Y3, Y2
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y2, Y5
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y2, Y5
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y2, Y5
+	VPSUBD       vectorConstantsAVX2<>+192(SB), Y3, Y2
 	VPSRAD       $0x01, Y2, Y3
 	VPSUBD       Y3, Y2, Y2
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y3, Y3
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y3, Y5, Y3
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y2, Y2
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
 	VMULPS       Y2, Y3, Y2
 	VMOVAPS      Y1, Y3
@@ -14519,52 +14646,52 @@ abreast:
 	VMOVUPS      32(CX)(BX*4), Y5
 	VFMADD213PS  Y3, Y2, Y4
 	VFMADD213PS  Y3, Y2, Y5
-	VMOVUPS      vectorConstantsAVX2<>+32(SB), Y6
-	VMAXPS       Y4, Y6, Y4
-	VMOVUPS      vectorConstantsAVX2<>+32(SB), Y6
-	VMAXPS       Y5, Y6, Y5
-	VMOVUPS      vectorConstantsAVX2<>+64(SB), Y6
-	VMINPS       Y4, Y6, Y4
-	VMOVUPS      vectorConstantsAVX2<>+64(SB), Y6
-	VMINPS       Y5, Y6, Y5
 	VMOVUPS      vectorConstantsAVX2<>+96(SB), Y6
-	VFMADD213PS  vectorConstantsAVX2<>+128(SB), Y4, Y6
-	VMOVUPS      vectorConstantsAVX2<>+96(SB), Y7
-	VFMADD213PS  vectorConstantsAVX2<>+128(SB), Y5, Y7
-	VSUBPS       vectorConstantsAVX2<>+128(SB), Y6, Y8
-	VSUBPS       vectorConstantsAVX2<>+128(SB), Y7, Y9
-	VFNMADD231PS vectorConstantsAVX2<>+160(SB), Y8, Y4
-	VFNMADD231PS vectorConstantsAVX2<>+160(SB), Y9, Y5
-	VFNMADD231PS vectorConstantsAVX2<>+192(SB), Y8, Y4
-	VFNMADD231PS vectorConstantsAVX2<>+192(SB), Y9, Y5
-	VMOVUPS      vectorConstantsAVX2<>+224(SB), Y8
-	VFMADD213PS  vectorConstantsAVX2<>+256(SB), Y4, Y8
-	VMOVUPS      vectorConstantsAVX2<>+224(SB), Y9
-	VFMADD213PS  vectorConstantsAVX2<>+256(SB), Y5, Y9
-	VFMADD213PS  vectorConstantsAVX2<>+288(SB), Y4, Y8
-	VFMADD213PS  vectorConstantsAVX2<>+288(SB), Y5, Y9
+	VMAXPS       Y4, Y6, Y4
+	VMOVUPS      vectorConstantsAVX2<>+96(SB), Y6
+	VMAXPS       Y5, Y6, Y5
+	VMOVUPS      vectorConstantsAVX2<>+128(SB), Y6
+	VMINPS       Y4, Y6, Y4
+	VMOVUPS      vectorConstantsAVX2<>+128(SB), Y6
+	VMINPS       Y5, Y6, Y5
+	VMOVUPS      vectorConstantsAVX2<>+160(SB), Y6
+	VFMADD213PS  vectorConstantsAVX2<>+192(SB), Y4, Y6
+	VMOVUPS      vectorConstantsAVX2<>+160(SB), Y7
+	VFMADD213PS  vectorConstantsAVX2<>+192(SB), Y5, Y7
+	VSUBPS       vectorConstantsAVX2<>+192(SB), Y6, Y8
+	VSUBPS       vectorConstantsAVX2<>+192(SB), Y7, Y9
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y8, Y4
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y9, Y5
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y8, Y4
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y9, Y5
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y8
 	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y4, Y8
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y9
 	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y5, Y9
 	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y4, Y8
 	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y5, Y9
 	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y4, Y8
 	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y5, Y9
-	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y4, Y8
-	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y5, Y9
-	VPSUBD       vectorConstantsAVX2<>+128(SB), Y6, Y4
-	VPSUBD       vectorConstantsAVX2<>+128(SB), Y7, Y5
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y4, Y8
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y5, Y9
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y4, Y8
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y5, Y9
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y4, Y8
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y5, Y9
+	VPSUBD       vectorConstantsAVX2<>+192(SB), Y6, Y4
+	VPSUBD       vectorConstantsAVX2<>+192(SB), Y7, Y5
 	VPSRAD       $0x01, Y4, Y6
 	VPSRAD       $0x01, Y5, Y7
 	VPSUBD       Y6, Y4, Y4
 	VPSUBD       Y7, Y5, Y5
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y6, Y6
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y7, Y7
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y6, Y6
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y7, Y7
 	VPSLLD       $0x17, Y6, Y6
 	VPSLLD       $0x17, Y7, Y7
 	VMULPS       Y6, Y8, Y6
 	VMULPS       Y7, Y9, Y7
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y4, Y4
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y5, Y5
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y4, Y4
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y5, Y5
 	VPSLLD       $0x17, Y4, Y4
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y6, Y4
@@ -14585,58 +14712,58 @@ abreastEnd:
 single:
 	VMOVUPS      (CX)(BX*4), Y4
 	VFMADD213PS  Y3, Y2, Y4
-	VMOVUPS      vectorConstantsAVX2<>+32(SB), Y5
-	VMAXPS       Y4, Y5, Y4
-	VMOVUPS      vectorConstantsAVX2<>+64(SB), Y5
-	VMINPS       Y4, Y5, Y4
 	VMOVUPS      vectorConstantsAVX2<>+96(SB), Y5
-	VFMADD213PS  vectorConstantsAVX2<>+128(SB), Y4, Y5
-	VSUBPS       vectorConstantsAVX2<>+128(SB), Y5, Y6
-	VFNMADD231PS vectorConstantsAVX2<>+160(SB), Y6, Y4
-	VFNMADD231PS vectorConstantsAVX2<>+192(SB), Y6, Y4
-	VMOVUPS      vectorConstantsAVX2<>+224(SB), Y6
-	VFMADD213PS  vectorConstantsAVX2<>+256(SB), Y4, Y6
-	VFMADD213PS  vectorConstantsAVX2<>+288(SB), Y4, Y6
+	VMAXPS       Y4, Y5, Y4
+	VMOVUPS      vectorConstantsAVX2<>+128(SB), Y5
+	VMINPS       Y4, Y5, Y4
+	VMOVUPS      vectorConstantsAVX2<>+160(SB), Y5
+	VFMADD213PS  vectorConstantsAVX2<>+192(SB), Y4, Y5
+	VSUBPS       vectorConstantsAVX2<>+192(SB), Y5, Y6
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y6, Y4
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y6, Y4
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y6
 	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y4, Y6
 	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y4, Y6
 	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y4, Y6
-	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y4, Y6
-	VPSUBD       vectorConstantsAVX2<>+128(SB), Y5, Y4
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y4, Y6
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y4, Y6
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y4, Y6
+	VPSUBD       vectorConstantsAVX2<>+192(SB), Y5, Y4
 	VPSRAD       $0x01, Y4, Y5
 	VPSUBD       Y5, Y4, Y4
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y5, Y5
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y5, Y6, Y5
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y4, Y4
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
 	VMULPS       Y4, Y5, Y4
 	VMOVUPS      Y4, (AX)(BX*4)
 	VADDPS       Y4, Y0, Y0
 	VMOVUPS      32(CX)(BX*4), Y4
 	VFMADD213PS  Y3, Y2, Y4
-	VMOVUPS      vectorConstantsAVX2<>+32(SB), Y5
-	VMAXPS       Y4, Y5, Y4
-	VMOVUPS      vectorConstantsAVX2<>+64(SB), Y5
-	VMINPS       Y4, Y5, Y4
 	VMOVUPS      vectorConstantsAVX2<>+96(SB), Y5
-	VFMADD213PS  vectorConstantsAVX2<>+128(SB), Y4, Y5
-	VSUBPS       vectorConstantsAVX2<>+128(SB), Y5, Y6
-	VFNMADD231PS vectorConstantsAVX2<>+160(SB), Y6, Y4
-	VFNMADD231PS vectorConstantsAVX2<>+192(SB), Y6, Y4
-	VMOVUPS      vectorConstantsAVX2<>+224(SB), Y6
-	VFMADD213PS  vectorConstantsAVX2<>+256(SB), Y4, Y6
-	VFMADD213PS  vectorConstantsAVX2<>+288(SB), Y4, Y6
+	VMAXPS       Y4, Y5, Y4
+	VMOVUPS      vectorConstantsAVX2<>+128(SB), Y5
+	VMINPS       Y4, Y5, Y4
+	VMOVUPS      vectorConstantsAVX2<>+160(SB), Y5
+	VFMADD213PS  vectorConstantsAVX2<>+192(SB), Y4, Y5
+	VSUBPS       vectorConstantsAVX2<>+192(SB), Y5, Y6
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y6, Y4
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y6, Y4
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y6
 	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y4, Y6
 	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y4, Y6
 	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y4, Y6
-	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y4, Y6
-	VPSUBD       vectorConstantsAVX2<>+128(SB), Y5, Y4
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y4, Y6
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y4, Y6
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y4, Y6
+	VPSUBD       vectorConstantsAVX2<>+192(SB), Y5, Y4
 	VPSRAD       $0x01, Y4, Y5
 	VPSUBD       Y5, Y4, Y4
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y5, Y5
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y5, Y6, Y5
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y4, Y4
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
 	VMULPS       Y4, Y5, Y4
 	VMOVUPS      Y4, 32(AX)(BX*4)
@@ -14656,29 +14783,29 @@ singleEnd:
 	VMOVUPS      32(SI)(DI*4), Y5
 	VMASKMOVPS   (CX)(BX*4), Y4, Y6
 	VFMADD213PS  Y3, Y2, Y6
-	VMOVUPS      vectorConstantsAVX2<>+32(SB), Y7
-	VMAXPS       Y6, Y7, Y6
-	VMOVUPS      vectorConstantsAVX2<>+64(SB), Y7
-	VMINPS       Y6, Y7, Y6
 	VMOVUPS      vectorConstantsAVX2<>+96(SB), Y7
-	VFMADD213PS  vectorConstantsAVX2<>+128(SB), Y6, Y7
-	VSUBPS       vectorConstantsAVX2<>+128(SB), Y7, Y8
-	VFNMADD231PS vectorConstantsAVX2<>+160(SB), Y8, Y6
-	VFNMADD231PS vectorConstantsAVX2<>+192(SB), Y8, Y6
-	VMOVUPS      vectorConstantsAVX2<>+224(SB), Y8
-	VFMADD213PS  vectorConstantsAVX2<>+256(SB), Y6, Y8
-	VFMADD213PS  vectorConstantsAVX2<>+288(SB), Y6, Y8
+	VMAXPS       Y6, Y7, Y6
+	VMOVUPS      vectorConstantsAVX2<>+128(SB), Y7
+	VMINPS       Y6, Y7, Y6
+	VMOVUPS      vectorConstantsAVX2<>+160(SB), Y7
+	VFMADD213PS  vectorConstantsAVX2<>+192(SB), Y6, Y7
+	VSUBPS       vectorConstantsAVX2<>+192(SB), Y7, Y8
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y8, Y6
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y8, Y6
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y8
 	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y6, Y8
 	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y6, Y8
 	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y6, Y8
-	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y6, Y8
-	VPSUBD       vectorConstantsAVX2<>+128(SB), Y7, Y6
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y6, Y8
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y6, Y8
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y6, Y8
+	VPSUBD       vectorConstantsAVX2<>+192(SB), Y7, Y6
 	VPSRAD       $0x01, Y6, Y7
 	VPSUBD       Y7, Y6, Y6
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y7, Y7
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y7, Y7
 	VPSLLD       $0x17, Y7, Y7
 	VMULPS       Y7, Y8, Y7
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y6, Y6
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y6, Y6
 	VPSLLD       $0x17, Y6, Y6
 	VMULPS       Y6, Y7, Y6
 	VMASKMOVPS   Y6, Y4, (AX)(BX*4)
@@ -14687,29 +14814,29 @@ singleEnd:
 	VBLENDVPS    Y4, Y7, Y0, Y0
 	VMASKMOVPS   32(CX)(BX*4), Y5, Y4
 	VFMADD213PS  Y3, Y2, Y4
-	VMOVUPS      vectorConstantsAVX2<>+32(SB), Y2
+	VMOVUPS      vectorConstantsAVX2<>+96(SB), Y2
 	VMAXPS       Y4, Y2, Y2
-	VMOVUPS      vectorConstantsAVX2<>+64(SB), Y3
+	VMOVUPS      vectorConstantsAVX2<>+128(SB), Y3
 	VMINPS       Y2, Y3, Y2
-	VMOVUPS      vectorConstantsAVX2<>+96(SB), Y3
-	VFMADD213PS  vectorConstantsAVX2<>+128(SB), Y2, Y3
-	VSUBPS       vectorConstantsAVX2<>+128(SB), Y3, Y4
-	VFNMADD231PS vectorConstantsAVX2<>+160(SB), Y4, Y2
-	VFNMADD231PS vectorConstantsAVX2<>+192(SB), Y4, Y2
-	VMOVUPS      vectorConstantsAVX2<>+224(SB), Y4
-	VFMADD213PS  vectorConstantsAVX2<>+256(SB), Y2, Y4
-	VFMADD213PS  vectorConstantsAVX2<>+288(SB), Y2, Y4
+	VMOVUPS      vectorConstantsAVX2<>+160(SB), Y3
+	VFMADD213PS  vectorConstantsAVX2<>+192(SB), Y2, Y3
+	VSUBPS       vectorConstantsAVX2<>+192(SB), Y3, Y4
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y4, Y2
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y4, Y2
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y4
 	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y2, Y4
 	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y2, Y4
 	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y2, Y4
-	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y2, Y4
-	VPSUBD       vectorConstantsAVX2<>+128(SB), Y3, Y2
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y2, Y4
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y2, Y4
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y2, Y4
+	VPSUBD       vectorConstantsAVX2<>+192(SB), Y3, Y2
 	VPSRAD       $0x01, Y2, Y3
 	VPSUBD       Y3, Y2, Y2
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y3, Y3
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y3, Y4, Y3
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y2, Y2
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
 	VMULPS       Y2, Y3, Y2
 	VMASKMOVPS   Y2, Y5, 32(AX)(BX*4)
@@ -14733,8 +14860,8 @@ TEXT ·expScaleShiftAVX2(SB), NOSPLIT, $0-32
 	XORQ         BX, BX
 	VBROADCASTSS a+24(FP), Y0
 	VBROADCASTSS b+28(FP), Y1
-	VMOVUPS      vectorConstantsAVX2<>+32(SB), Y2
-	VMOVUPS      vectorConstantsAVX2<>+64(SB), Y3
+	VMOVUPS      vectorConstantsAVX2<>+96(SB), Y2
+	VMOVUPS      vectorConstantsAVX2<>+128(SB), Y3
 	SUBQ         $0x00000010, DX
 	JLT          abreastEnd
 
@@ -14747,44 +14874,44 @@ abreast:
 	VMAXPS       Y5, Y2, Y5
 	VMINPS       Y4, Y3, Y4
 	VMINPS       Y5, Y3, Y5
-	VMOVUPS      vectorConstantsAVX2<>+96(SB), Y6
-	VFMADD213PS  vectorConstantsAVX2<>+128(SB), Y4, Y6
-	VMOVUPS      vectorConstantsAVX2<>+96(SB), Y7
-	VFMADD213PS  vectorConstantsAVX2<>+128(SB), Y5, Y7
-	VSUBPS       vectorConstantsAVX2<>+128(SB), Y6, Y8
-	VSUBPS       vectorConstantsAVX2<>+128(SB), Y7, Y9
-	VFNMADD231PS vectorConstantsAVX2<>+160(SB), Y8, Y4
-	VFNMADD231PS vectorConstantsAVX2<>+160(SB), Y9, Y5
-	VFNMADD231PS vectorConstantsAVX2<>+192(SB), Y8, Y4
-	VFNMADD231PS vectorConstantsAVX2<>+192(SB), Y9, Y5
-	VMOVUPS      vectorConstantsAVX2<>+224(SB), Y8
-	VFMADD213PS  vectorConstantsAVX2<>+256(SB), Y4, Y8
-	VMOVUPS      vectorConstantsAVX2<>+224(SB), Y9
-	VFMADD213PS  vectorConstantsAVX2<>+256(SB), Y5, Y9
-	VFMADD213PS  vectorConstantsAVX2<>+288(SB), Y4, Y8
-	VFMADD213PS  vectorConstantsAVX2<>+288(SB), Y5, Y9
+	VMOVUPS      vectorConstantsAVX2<>+160(SB), Y6
+	VFMADD213PS  vectorConstantsAVX2<>+192(SB), Y4, Y6
+	VMOVUPS      vectorConstantsAVX2<>+160(SB), Y7
+	VFMADD213PS  vectorConstantsAVX2<>+192(SB), Y5, Y7
+	VSUBPS       vectorConstantsAVX2<>+192(SB), Y6, Y8
+	VSUBPS       vectorConstantsAVX2<>+192(SB), Y7, Y9
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y8, Y4
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y9, Y5
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y8, Y4
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y9, Y5
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y8
 	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y4, Y8
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y9
 	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y5, Y9
 	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y4, Y8
 	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y5, Y9
 	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y4, Y8
 	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y5, Y9
-	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y4, Y8
-	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y5, Y9
-	VPSUBD       vectorConstantsAVX2<>+128(SB), Y6, Y4
-	VPSUBD       vectorConstantsAVX2<>+128(SB), Y7, Y5
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y4, Y8
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y5, Y9
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y4, Y8
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y5, Y9
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y4, Y8
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y5, Y9
+	VPSUBD       vectorConstantsAVX2<>+192(SB), Y6, Y4
+	VPSUBD       vectorConstantsAVX2<>+192(SB), Y7, Y5
 	VPSRAD       $0x01, Y4, Y6
 	VPSRAD       $0x01, Y5, Y7
 	VPSUBD       Y6, Y4, Y4
 	VPSUBD       Y7, Y5, Y5
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y6, Y6
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y7, Y7
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y6, Y6
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y7, Y7
 	VPSLLD       $0x17, Y6, Y6
 	VPSLLD       $0x17, Y7, Y7
 	VMULPS       Y6, Y8, Y6
 	VMULPS       Y7, Y9, Y7
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y4, Y4
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y5, Y5
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y4, Y4
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y5, Y5
 	VPSLLD       $0x17, Y4, Y4
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y6, Y4
@@ -14805,25 +14932,25 @@ single:
 	VFMADD213PS  Y1, Y0, Y4
 	VMAXPS       Y4, Y2, Y4
 	VMINPS       Y4, Y3, Y4
-	VMOVUPS      vectorConstantsAVX2<>+96(SB), Y5
-	VFMADD213PS  vectorConstantsAVX2<>+128(SB), Y4, Y5
-	VSUBPS       vectorConstantsAVX2<>+128(SB), Y5, Y6
-	VFNMADD231PS vectorConstantsAVX2<>+160(SB), Y6, Y4
-	VFNMADD231PS vectorConstantsAVX2<>+192(SB), Y6, Y4
-	VMOVUPS      vectorConstantsAVX2<>+224(SB), Y6
-	VFMADD213PS  vectorConstantsAVX2<>+256(SB), Y4, Y6
-	VFMADD213PS  vectorConstantsAVX2<>+288(SB), Y4, Y6
+	VMOVUPS      vectorConstantsAVX2<>+160(SB), Y5
+	VFMADD213PS  vectorConstantsAVX2<>+192(SB), Y4, Y5
+	VSUBPS       vectorConstantsAVX2<>+192(SB), Y5, Y6
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y6, Y4
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y6, Y4
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y6
 	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y4, Y6
 	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y4, Y6
 	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y4, Y6
-	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y4, Y6
-	VPSUBD       vectorConstantsAVX2<>+128(SB), Y5, Y4
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y4, Y6
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y4, Y6
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y4, Y6
+	VPSUBD       vectorConstantsAVX2<>+192(SB), Y5, Y4
 	VPSRAD       $0x01, Y4, Y5
 	VPSUBD       Y5, Y4, Y4
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y5, Y5
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y5, Y6, Y5
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y4, Y4
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
 	VMULPS       Y4, Y5, Y4
 	VMOVUPS      Y4, (AX)(BX*4)
@@ -14843,25 +14970,25 @@ singleEnd:
 	VFMADD213PS  Y1, Y0, Y5
 	VMAXPS       Y5, Y2, Y0
 	VMINPS       Y0, Y3, Y0
-	VMOVUPS      vectorConstantsAVX2<>+96(SB), Y1
-	VFMADD213PS  vectorConstantsAVX2<>+128(SB), Y0, Y1
-	VSUBPS       vectorConstantsAVX2<>+128(SB), Y1, Y2
-	VFNMADD231PS vectorConstantsAVX2<>+160(SB), Y2, Y0
-	VFNMADD231PS vectorConstantsAVX2<>+192(SB), Y2, Y0
-	VMOVUPS      vectorConstantsAVX2<>+224(SB), Y2
-	VFMADD213PS  vectorConstantsAVX2<>+256(SB), Y0, Y2
-	VFMADD213PS  vectorConstantsAVX2<>+288(SB), Y0, Y2
+	VMOVUPS      vectorConstantsAVX2<>+160(SB), Y1
+	VFMADD213PS  vectorConstantsAVX2<>+192(SB), Y0, Y1
+	VSUBPS       vectorConstantsAVX2<>+192(SB), Y1, Y2
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y2, Y0
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y2, Y0
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y2
 	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y0, Y2
 	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y0, Y2
 	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y0, Y2
-	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y0, Y2
-	VPSUBD       vectorConstantsAVX2<>+128(SB), Y1, Y0
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y0, Y2
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y0, Y2
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y0, Y2
+	VPSUBD       vectorConstantsAVX2<>+192(SB), Y1, Y0
 	VPSRAD       $0x01, Y0, Y1
 	VPSUBD       Y1, Y0, Y0
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y1, Y1
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y1, Y1
 	VPSLLD       $0x17, Y1, Y1
 	VMULPS       Y1, Y2, Y1
-	VPADDD       vectorConstantsAVX2<>+416(SB), Y0, Y0
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y0, Y0
 	VPSLLD       $0x17, Y0, Y0
 	VMULPS       Y0, Y1, Y0
 	VMASKMOVPS   Y0, Y4, (AX)(BX*4)

@@ -97,6 +97,24 @@ func scaleVec(dst []float32, x []float32, alpha float32) {
 }
 
 //go:noescape
+func flushDenormalsNEON(dst *float32, x *float32, n int)
+
+func flushDenormalsVec(dst []float32, x []float32) {
+	at, n := 0, len(x)
+	switch Current() {
+	case NEON:
+		for n -= n % 4; at < n; {
+			size := min(blockLen, n-at)
+			flushDenormalsNEON(&dst[at], &x[at], size)
+			at += size
+		}
+		flushDenormalsGo(dst[at:], x[at:])
+	default:
+		flushDenormalsGo(dst, x)
+	}
+}
+
+//go:noescape
 func axpyNEON(dst *float32, x *float32, n int, alpha float32)
 
 func axpyVec(dst []float32, x []float32, alpha float32) {

@@ -119,6 +119,33 @@ loop:
 done:
 	RET
 
+// func flushDenormalsNEON(dst *float32, x *float32, n int)
+TEXT ·flushDenormalsNEON(SB), NOSPLIT, $0-24
+	MOVD dst+0(FP), R0
+	MOVD x+8(FP), R1
+	MOVD n+16(FP), R14
+	MOVW $0x80000000, R15
+	WORD $0x4e040de0 // DUP V0, V15
+	MOVW $0x00800000, R15
+	WORD $0x4e040de1 // DUP V1, V15
+
+loop:
+	CMP $4, R14
+	BLT done
+	FMOVQ 0(R1), F2
+	WORD $0x4e601c43 // BIC V3, V2, V0
+	WORD $0x6ea18464 // SUB V4, V3, V1
+	WORD $0x4f210483 // SSHR V3, V4, $31
+	WORD $0x4e631c44 // BIC V4, V2, V3
+	FMOVQ F4, 0(R0)
+	ADD $16, R0
+	ADD $16, R1
+	SUB $4, R14
+	B loop
+
+done:
+	RET
+
 // func axpyNEON(dst *float32, x *float32, n int, alpha float32)
 TEXT ·axpyNEON(SB), NOSPLIT, $0-28
 	MOVD dst+0(FP), R0

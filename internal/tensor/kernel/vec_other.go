@@ -24,6 +24,10 @@ func scaleVec(dst []float32, x []float32, alpha float32) {
 	scaleGo(dst, x, alpha)
 }
 
+func flushDenormalsVec(dst []float32, x []float32) {
+	flushDenormalsGo(dst, x)
+}
+
 func axpyVec(dst []float32, x []float32, alpha float32) {
 	axpyGo(dst, x, alpha)
 }

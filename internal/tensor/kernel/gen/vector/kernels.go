@@ -216,6 +216,11 @@ var kernels = []kernel{
 	{name: "scale", past: true, streams: list("dst", "x"), scalars: list("alpha"), unroll: 4, body: func(b *builder) {
 		b.store("dst", b.mul(b.scalar("alpha"), b.load("x")))
 	}},
+	{name: "flushDenormals", streams: list("dst", "x"), unroll: 2, body: func(b *builder) {
+		// The bits of a denormal number's magnitude less those of the smallest normal one are negative.
+		x := b.load("x")
+		b.store("dst", b.andNot(x, b.sar(b.isub(b.abs(x), b.bits(1<<23)), 31)))
+	}},
 	{name: "axpy", streams: list("dst", "x"), scalars: list("alpha"), unroll: 4, body: func(b *builder) {
 		b.store("dst", b.fma(b.scalar("alpha"), b.load("x"), b.load("dst")))
 	}},
