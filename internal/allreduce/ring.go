@@ -236,12 +236,12 @@ func (r *Ring) Ready(bucket int) {
 	}
 	b.ready = true
 	r.readied++
-	if r.workers == 1 && b.Len()*(len(r.grad.flat)-1) <= aloneLimit {
-		r.grad.alone(b.Interval)
+	switch additions := b.Len() * (len(r.grad.flat) - 1); {
+	case b.Len() == 0:
 		b.done = true
 		return
-	}
-	if b.Len() == 0 {
+	case r.workers == 1 && additions <= aloneLimit:
+		r.grad.alone(b.Interval)
 		b.done = true
 		return
 	}

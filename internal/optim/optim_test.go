@@ -267,19 +267,19 @@ func TestDenormalMomentsAreFlushed(t *testing.T) {
 			t.Fatal(err)
 		}
 		params, grad, all := make([]float32, n), make([]float32, n), plan.Interval{Begin: 0, End: n}
-		for i := range grad {
-			grad[i] = 0x1p-128
-		}
-		o.Step(nil, flushEvery-1, params, grad, all, 1, 1)
-		first := o.State()[0]
-		if first[n-1] == 0 {
-			t.Errorf("%s: a moment of %v is gone in step %d", c.Kind, grad[0], flushEvery-1)
-		}
-		clear(grad)
-		first[3] = float32(math.NaN())
-		o.Step(nil, flushEvery, params, grad, all, 1, 1)
-		if first[n-1] != 0 || first[3] == first[3] {
-			t.Errorf("%s: after step %d moments are %v and %v, want 0 and NaN", c.Kind, flushEvery, first[n-1], first[3])
+		for step := uint64(flushEvery - 1); step <= flushEvery; step++ {
+			for _, moments := range o.State() {
+				moments[n-1], moments[3] = 0x1p-128, float32(math.NaN())
+			}
+			o.Step(nil, step, params, grad, all, 1, 1)
+			for k, moments := range o.State() {
+				if gone := moments[n-1] == 0; gone != (step == flushEvery) {
+					t.Errorf("%s: after step %d a moment of 2^-128 is %v in %s", c.Kind, step, moments[n-1], o.Names()[k])
+				}
+				if moments[3] == moments[3] {
+					t.Errorf("%s: after step %d NaN is %v in %s", c.Kind, step, moments[3], o.Names()[k])
+				}
+			}
 		}
 	}
 }

@@ -22,7 +22,7 @@ func TestKernelsLeaveTheirPointers(t *testing.T) {
 				start: &c[0], startRow: 8 * width, startPanel: 4 * width, k: k, rows: rows, blocks: blocks, panels: 2, last: k}
 			before := q
 			s.run(&q, vectors)
-			if q.a != before.a || q.b != before.b || q.c != before.c || q.start != before.start {
+			if moved(&before, &q) {
 				t.Errorf("%s, %d vectors: the kernel moved its pointers", tier, vectors)
 			}
 		}
@@ -36,8 +36,13 @@ func TestKernelsLeaveTheirPointers(t *testing.T) {
 			startPanel: 4 * width, k: k, rows: rows, blocks: blocks, panels: 2, steps: &steps[0], counts: &counts[0]}
 		before := q
 		s.runListed(&q)
-		if q.a != before.a || q.b != before.b || q.c != before.c || q.start != before.start || q.steps != before.steps || q.counts != before.counts {
+		if moved(&before, &q) {
 			t.Errorf("%s: the kernel of listed steps moved its pointers", tier)
 		}
 	}
+}
+
+// moved reports whether a pointer of p is another in q.
+func moved(p, q *panels) bool {
+	return p.a != q.a || p.b != q.b || p.c != q.c || p.start != q.start || p.steps != q.steps || p.counts != q.counts
 }

@@ -55,7 +55,7 @@ func adamCase(count float32, plain bool) vectorCase {
 var vectorCases = []vectorCase{
 	ofTwo("Add", Add), ofTwo("Sub", Sub), ofTwo("Mul", Mul), ofTwo("MulAdd", MulAdd),
 	ofOne("AddTo", AddTo),
-	ofOne("FlushDenormals", func(d, x []float32) { FlushDenormals(d, x) }),
+	ofOne("FlushDenormals", FlushDenormals),
 	ofOne("Scale", func(d, x []float32) { Scale(d, 1.7, x) }),
 	ofOne("Axpy", func(d, x []float32) { Axpy(d, -0.3, x) }),
 	ofOne("ScaleShift", func(d, x []float32) { ScaleShift(d, x, 1.1, -0.2) }),
