@@ -98,10 +98,10 @@ func (in *description) recallPixels(c config.Data) (*Data, error) {
 	if c.Kind == config.DataImages {
 		rank = 3
 		for i := range channels {
-			p.table = append(p.table, standardTable(c.Mean[i], c.Std[i]))
+			p.scales = append(p.scales, standardScale(c.Mean[i], c.Std[i]))
 		}
 	} else {
-		p.table = [][]float32{unitTable()}
+		p.scales = []*scale{unitScale()}
 	}
 	if len(in.Input) != rank || in.Columns < 1 || rank == 3 && (in.Input[0] != channels || in.Input[2] != in.Columns) {
 		return nil, bad()
@@ -113,7 +113,7 @@ func (in *description) recallPixels(c config.Data) (*Data, error) {
 		}
 		width *= n
 	}
-	if p.plane = width / len(p.table); p.plane%p.columns != 0 {
+	if p.plane = width / len(p.scales); p.plane%p.columns != 0 {
 		return nil, bad()
 	}
 	return &Data{Spec: p.spec, Train: p, Labels: in.Labels}, nil

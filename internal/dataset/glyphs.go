@@ -25,7 +25,7 @@ func glyphSet(d *Data, name string, pictures glyphs.Pictures) *pixels {
 		spec:   Spec{Input: []int{plane}, Classes: digits},
 		values: pictures.Values,
 		labels: make([]uint16, len(pictures.Labels)),
-		table:  [][]float32{unitTable()},
+		scales: []*scale{unitScale()},
 		plane:  plane, columns: glyphs.Side,
 	}
 	for i, label := range pictures.Labels {

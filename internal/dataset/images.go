@@ -47,9 +47,9 @@ func openImages(c config.Data) (*Data, error) {
 		return nil, err
 	}
 	d := &Data{Labels: classes}
-	table := make([][]float32, channels)
-	for i := range table {
-		table[i] = standardTable(c.Mean[i], c.Std[i])
+	scales := make([]*scale, channels)
+	for i := range scales {
+		scales[i] = standardScale(c.Mean[i], c.Std[i])
 	}
 	first, err := train[0].load()
 	if err != nil {
@@ -60,14 +60,14 @@ func openImages(c config.Data) (*Data, error) {
 		return nil, err
 	}
 	d.Spec = Spec{Input: []int{channels, size.Y, size.X}, Classes: len(classes)}
-	trainSet, err := decodeSet(d, train, size, table)
+	trainSet, err := decodeSet(d, train, size, scales)
 	if err != nil {
 		return nil, err
 	}
 	trainSet.crop, trainSet.flip = c.Crop, c.Flip
 	d.Train = trainSet
 	if len(eval) > 0 {
-		if d.Eval, err = decodeSet(d, eval, size, table); err != nil {
+		if d.Eval, err = decodeSet(d, eval, size, scales); err != nil {
 			return nil, err
 		}
 	}
@@ -153,13 +153,13 @@ func sizeOf(f imageFile, raw []byte) (image.Point, error) {
 }
 
 // decodeSet decodes images of one size, each into a place of its own, on all CPUs.
-func decodeSet(d *Data, files []labelled, size image.Point, table [][]float32) (*pixels, error) {
+func decodeSet(d *Data, files []labelled, size image.Point, scales []*scale) (*pixels, error) {
 	plane := size.X * size.Y
 	if plane*channels > maxImageBytes/len(files) {
 		return nil, fmt.Errorf("images: %d of %d x %d pixels are more than %d bytes: set data.train_per_class and data.eval_per_class", len(files), size.X, size.Y, int64(maxImageBytes))
 	}
 	p := &pixels{spec: d.Spec, values: make([]byte, len(files)*plane*channels), labels: make([]uint16, len(files)),
-		table: table, plane: plane, columns: size.X}
+		scales: scales, plane: plane, columns: size.X}
 	workers := min(runtime.GOMAXPROCS(0), len(files))
 	failed := make([]error, workers) // the first of each worker's stretch, so that the first of all is reported
 	var running sync.WaitGroup

@@ -274,7 +274,7 @@ func TestAugmentation(t *testing.T) {
 	data.Train.Read(&moved, indices, key)
 	seen := map[[3]int]int{}
 	for j := range indices {
-		draw := match(plain.Inputs[j*60:(j+1)*60], moved.Inputs[j*60:(j+1)*60], data.Train.(*pixels).table)
+		draw := match(plain.Inputs[j*60:(j+1)*60], moved.Inputs[j*60:(j+1)*60], data.Train.(*pixels).scales)
 		if draw[0] > 2 {
 			t.Fatalf("sample %d is no crop of its image", j)
 		}
@@ -298,7 +298,7 @@ func TestAugmentation(t *testing.T) {
 }
 
 // match finds the (down, right, flip) by which moved is the plain 3 x 4 x 5 image padded by 2, or down 9 for none.
-func match(plain, moved []float32, table [][]float32) [3]int {
+func match(plain, moved []float32, scales []*scale) [3]int {
 	for down := -2; down <= 2; down++ {
 		for right := -2; right <= 2; right++ {
 			for flip := range 2 {
@@ -308,7 +308,7 @@ func match(plain, moved []float32, table [][]float32) [3]int {
 					if flip == 1 {
 						x = 4 - x
 					}
-					want := table[c][0]
+					want := scales[c].table[0]
 					if y+down >= 0 && y+down < 4 && x+right >= 0 && x+right < 5 {
 						want = plain[c*20+(y+down)*5+x+right]
 					}

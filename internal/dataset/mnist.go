@@ -77,7 +77,7 @@ func readLabelled(d *Data, dir, imageFile, labelFile string) (*pixels, []int, er
 		spec:   Spec{Input: []int{shape[0] * shape[1]}, Classes: digits},
 		values: images.values,
 		labels: make([]uint16, count),
-		table:  [][]float32{unitTable()},
+		scales: []*scale{unitScale()},
 		plane:  shape[0] * shape[1], columns: shape[1],
 	}
 	for i, label := range labels.values {

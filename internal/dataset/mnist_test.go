@@ -165,18 +165,6 @@ func TestRealMNIST(t *testing.T) {
 	}
 }
 
-func TestUnitTable(t *testing.T) {
-	table := unitTable()
-	for v, got := range table {
-		if want := float32(float64(v) / 255); got != want { // one float64 division of small integers rounds to float32 as one does
-			t.Errorf("%d/255 is %v, want %v", v, got, want)
-		}
-	}
-	if table[0] != 0 || table[255] != 1 || len(table) != 256 {
-		t.Error("ends are not 0 and 1")
-	}
-}
-
 func TestReadAllocatesNothing(t *testing.T) {
 	d, err := openSmall(t, smallMNIST())
 	if err != nil {

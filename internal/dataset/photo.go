@@ -37,9 +37,7 @@ func (d *Data) ReadPhoto(b *Batch, path string) error {
 	b.resize(1, p.spec)
 	b.Targets[0] = 0
 	values := p.shrink(photo)
-	for c, table := range p.table {
-		lookUp(b.Inputs[c*p.plane:(c+1)*p.plane], values[c*p.plane:(c+1)*p.plane], (*[256]float32)(table))
-	}
+	p.decode(b.Inputs, values, values)
 	return nil
 }
 
@@ -47,21 +45,21 @@ func (d *Data) ReadPhoto(b *Batch, path string) error {
 func (p *pixels) shrink(photo image.Image) []byte {
 	rows := p.plane / p.columns
 	middle := middleOf(photo.Bounds(), p.columns, rows)
-	values := make([]byte, len(p.table)*p.plane)
+	values := make([]byte, len(p.scales)*p.plane)
 	for y := range rows {
 		top, bottom := stretch(middle.Min.Y, middle.Dy(), y, rows)
 		for x := range p.columns {
 			left, right := stretch(middle.Min.X, middle.Dx(), x, p.columns)
 			mean := meanColour(photo, image.Rect(left, top, right, bottom))
 			at := y*p.columns + x
-			if len(p.table) == 1 {
+			if len(p.scales) == 1 {
 				values[at] = luminance(mean)
 				continue
 			}
 			values[at], values[p.plane+at], values[2*p.plane+at] = mean[0], mean[1], mean[2]
 		}
 	}
-	if len(p.table) == 1 {
+	if len(p.scales) == 1 {
 		p.lightOnDark(values)
 	}
 	return values

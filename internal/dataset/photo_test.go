@@ -10,7 +10,7 @@ import (
 
 // greyData has grey samples of 28 x 28 pixels.
 func greyData() *Data {
-	return &Data{Train: &pixels{spec: Spec{Input: []int{784}, Classes: 10}, table: [][]float32{unitTable()}, plane: 784, columns: 28}}
+	return &Data{Train: &pixels{spec: Spec{Input: []int{784}, Classes: 10}, scales: []*scale{unitScale()}, plane: 784, columns: 28}}
 }
 
 // TestPhotoOfDigit draws dark strokes on light paper, twice as wide as a sample: the middle comes out light on dark.
@@ -64,7 +64,7 @@ func TestPhotoOfOneSize(t *testing.T) {
 }
 
 func TestPhotoAverages(t *testing.T) {
-	p := &pixels{table: make([][]float32, 3), plane: 4, columns: 2}
+	p := &pixels{scales: make([]*scale, 3), plane: 4, columns: 2}
 	got := p.shrink(smallGrey(4, 6, func(x, y int) byte { return byte(10*x + y) }))
 	// Rows 1 to 4 are the middle; each sample pixel is the mean of 2 x 2.
 	for i, want := range []byte{7, 27, 9, 29} {
@@ -85,7 +85,7 @@ func TestRealPhoto(t *testing.T) {
 	if _, err := os.Stat(file); err != nil {
 		t.Skipf("the photo is not at %s", file)
 	}
-	p := &pixels{spec: Spec{Input: []int{3, 32, 32}, Classes: 10}, table: [][]float32{unitTable(), unitTable(), unitTable()}, plane: 1024, columns: 32}
+	p := &pixels{spec: Spec{Input: []int{3, 32, 32}, Classes: 10}, scales: []*scale{unitScale(), unitScale(), unitScale()}, plane: 1024, columns: 32}
 	var b Batch
 	if err := (&Data{Train: p}).ReadPhoto(&b, file); err != nil {
 		t.Fatal(err)

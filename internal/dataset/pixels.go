@@ -1,7 +1,6 @@
 package dataset
 
 import (
-	"encoding/binary"
 	"fmt"
 
 	"ringmaster/internal/rng"
@@ -10,10 +9,10 @@ import (
 // pixels is a set of images of one size that lie decoded in memory, a byte a value.
 type pixels struct {
 	spec   Spec
-	values []byte      // N x channels x rows x columns
-	labels []uint16    // N
-	table  [][]float32 // for each channel, what a byte stands for: 256 values
-	plane  int         // values of a channel of one image
+	values []byte   // N x channels x rows x columns
+	labels []uint16 // N
+	scales []*scale // for each channel, what a byte stands for
+	plane  int      // values of a channel of one image
 
 	columns int  // of an image; needed by augmentation alone
 	crop    int  // images are padded by so many pixels of value 0 on each side and cut back to size at random; 0: are not
@@ -35,31 +34,34 @@ func (p *pixels) Read(b *Batch, indices []int32, key rng.Key) {
 		key = key.Derive(streamAugment)
 	}
 	for j, index := range indices {
-		if index < 0 || int(index) >= len(p.labels) {
-			panic(fmt.Sprintf("dataset: sample %d of %d", index, len(p.labels)))
-		}
+		dst, src := b.Inputs[j*width:(j+1)*width], p.image(index)
 		b.Targets[j] = int32(p.labels[index])
-		dst, src := b.Inputs[j*width:(j+1)*width], p.values[int(index)*width:(int(index)+1)*width]
 		if augment {
 			p.readAugmented(dst, src, key.Block(uint64(j)))
 			continue
 		}
-		for c, table := range p.table {
-			lookUp(dst[c*p.plane:(c+1)*p.plane], src[c*p.plane:(c+1)*p.plane], (*[256]float32)(table))
-		}
+		p.decode(dst, src, p.image(indices[min(j+readAhead, len(indices)-1)]))
 	}
 }
 
-// lookUp sets dst[i] = table[src[i]], eight at a time: a seat reads all its samples so in every step.
-func lookUp(dst []float32, src []byte, table *[256]float32) {
-	for len(src) >= 8 && len(dst) >= 8 {
-		word, out := binary.LittleEndian.Uint64(src), (*[8]float32)(dst)
-		out[0], out[1], out[2], out[3] = table[byte(word)], table[byte(word>>8)], table[byte(word>>16)], table[byte(word>>24)]
-		out[4], out[5], out[6], out[7] = table[byte(word>>32)], table[byte(word>>40)], table[byte(word>>48)], table[byte(word>>56)]
-		src, dst = src[8:], dst[8:]
+// readAhead is how many images before its turn an image is fetched into the cache: they come in random order, which no
+// prefetcher foresees.
+const readAhead = 2
+
+// image is the bytes of an image.
+func (p *pixels) image(index int32) []byte {
+	if index < 0 || int(index) >= len(p.labels) {
+		panic(fmt.Sprintf("dataset: sample %d of %d", index, len(p.labels)))
 	}
-	for i, v := range src {
-		dst[i] = table[v]
+	width := p.spec.Width()
+	return p.values[int(index)*width : (int(index)+1)*width]
+}
+
+// decode is an image as it is. Meanwhile next is fetched.
+func (p *pixels) decode(dst []float32, src, next []byte) {
+	for c, scale := range p.scales {
+		begin, end := c*p.plane, (c+1)*p.plane
+		scale.decode(dst[begin:end], src[begin:end], next[begin:end])
 	}
 }
 
@@ -70,16 +72,15 @@ func (p *pixels) readAugmented(dst []float32, src []byte, draw [4]uint32) {
 	right := int(uint64(draw[1])*span>>32) - p.crop
 	mirror := p.flip && draw[2]&1 == 1
 	rows := p.plane / p.columns
-	for c := range p.table {
-		table := (*[256]float32)(p.table[c])
+	for c, scale := range p.scales {
 		plane := src[c*p.plane : (c+1)*p.plane]
 		for y := range rows {
 			out := dst[c*p.plane+y*p.columns:][:p.columns]
 			if y+down < 0 || y+down >= rows {
-				fill(out, table[0])
+				fill(out, scale.table[0])
 				continue
 			}
-			shiftRow(out, plane[(y+down)*p.columns:][:p.columns], right, table)
+			shiftRow(out, plane[(y+down)*p.columns:][:p.columns], right, scale)
 			if mirror {
 				reverse(out)
 			}
@@ -87,15 +88,16 @@ func (p *pixels) readAugmented(dst []float32, src []byte, draw [4]uint32) {
 	}
 }
 
-// shiftRow sets out[x] = src[x+right] through the table, and what byte 0 stands for where src has nothing.
-func shiftRow(out []float32, src []byte, right int, table *[256]float32) {
+// shiftRow sets out[x] to what src[x+right] stands for, and to what byte 0 stands for where src has nothing.
+func shiftRow(out []float32, src []byte, right int, scale *scale) {
 	begin := min(max(-right, 0), len(out))
 	end := max(min(len(out)-right, len(out)), begin)
-	fill(out[:begin], table[0])
+	fill(out[:begin], scale.table[0])
 	if begin < end {
-		lookUp(out[begin:end], src[begin+right:end+right], table)
+		from := src[begin+right : end+right]
+		scale.decode(out[begin:end], from, from)
 	}
-	fill(out[end:], table[0])
+	fill(out[end:], scale.table[0])
 }
 
 func fill(dst []float32, v float32) {
@@ -108,22 +110,4 @@ func reverse(row []float32) {
 	for i, j := 0, len(row)-1; i < j; i, j = i+1, j-1 {
 		row[i], row[j] = row[j], row[i]
 	}
-}
-
-// unitTable maps a byte v to v/255, rounded once.
-func unitTable() []float32 {
-	table := make([]float32, 256)
-	for v := range table {
-		table[v] = float32(v) / 255
-	}
-	return table
-}
-
-// standardTable maps a byte v to (v/255 - mean) / deviation, in float64 and rounded once.
-func standardTable(mean, deviation float64) []float32 {
-	table := make([]float32, 256)
-	for v := range table {
-		table[v] = float32((float64(v)/255 - mean) / deviation)
-	}
-	return table
 }

@@ -6498,6 +6498,37 @@ done:
 	VZEROUPPER
 	RET
 
+// func unitBytesAVX512(dst *float32, src *byte, n int, next *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·unitBytesAVX512(SB), NOSPLIT, $0-32
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         n+16(FP), DX
+	MOVQ         next+24(FP), BX
+	MOVL         $0x3b808081, SI
+	VMOVD        SI, X0
+	VPBROADCASTD X0, Z0
+	MOVL         $0xaf7efeff, SI
+	VMOVD        SI, X1
+	VPBROADCASTD X1, Z1
+	XORQ         SI, SI
+
+block:
+	CMPQ        SI, DX
+	JGE         done
+	PREFETCHT0  (BX)(SI*1)
+	VPMOVZXBD   (CX)(SI*1), Z2
+	VCVTDQ2PS   Z2, Z2
+	VMULPS      Z1, Z2, Z3
+	VFMADD231PS Z0, Z2, Z3
+	VMOVUPS     Z3, (AX)(SI*4)
+	ADDQ        $0x00000010, SI
+	JMP         block
+
+done:
+	VZEROUPPER
+	RET
+
 // func dropoutAVX512(dst *float32, x *float32, n int, keys *[20]uint32, counter uint64, threshold uint32, scale float32)
 // Requires: AVX, AVX512F
 TEXT ·dropoutAVX512(SB), NOSPLIT, $0-48
@@ -16392,6 +16423,42 @@ block:
 	VMOVUPS   Y0, 32(AX)(BX*4)
 	ADDQ      $0x00000010, BX
 	JMP       block
+
+done:
+	VZEROUPPER
+	RET
+
+// func unitBytesAVX2(dst *float32, src *byte, n int, next *byte)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·unitBytesAVX2(SB), NOSPLIT, $0-32
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         n+16(FP), DX
+	MOVQ         next+24(FP), BX
+	MOVL         $0x3b808081, SI
+	VMOVD        SI, X0
+	VPBROADCASTD X0, Y0
+	MOVL         $0xaf7efeff, SI
+	VMOVD        SI, X1
+	VPBROADCASTD X1, Y1
+	XORQ         SI, SI
+
+block:
+	CMPQ        SI, DX
+	JGE         done
+	PREFETCHT0  (BX)(SI*1)
+	VPMOVZXBD   (CX)(SI*1), Y2
+	VCVTDQ2PS   Y2, Y2
+	VMULPS      Y1, Y2, Y3
+	VFMADD231PS Y0, Y2, Y3
+	VMOVUPS     Y3, (AX)(SI*4)
+	VPMOVZXBD   8(CX)(SI*1), Y2
+	VCVTDQ2PS   Y2, Y2
+	VMULPS      Y1, Y2, Y3
+	VFMADD231PS Y0, Y2, Y3
+	VMOVUPS     Y3, 32(AX)(SI*4)
+	ADDQ        $0x00000010, SI
+	JMP         block
 
 done:
 	VZEROUPPER

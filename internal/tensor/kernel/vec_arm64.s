@@ -4064,6 +4064,52 @@ block:
 done:
 	RET
 
+// func unitBytesNEON(dst *float32, src *byte, n int, next *byte)
+TEXT ·unitBytesNEON(SB), NOSPLIT, $0-32
+	MOVD dst+0(FP), R0
+	MOVD src+8(FP), R1
+	MOVD n+16(FP), R14
+	MOVD next+24(FP), R2
+	MOVW $0x3b808081, R15
+	WORD $0x4e040df0 // DUP V16, V15
+	MOVW $0xaf7efeff, R15
+	WORD $0x4e040df1 // DUP V17, V15
+
+block:
+	CBZ R14, done
+	PRFM (R2), PLDL1KEEP
+	FMOVQ 0(R1), F0
+	WORD $0x2f08a401 // USHLL.H V1, V0
+	WORD $0x6f08a402 // USHLL2.H V2, V0
+	WORD $0x2f10a423 // USHLL.S V3, V1
+	WORD $0x4e21d863 // SCVTF V3, V3
+	WORD $0x6e31dc64 // FMUL V4, V3, V17
+	WORD $0x4e30cc64 // FMLA V4, V3, V16
+	FMOVQ F4, 0(R0)
+	WORD $0x6f10a423 // USHLL2.S V3, V1
+	WORD $0x4e21d863 // SCVTF V3, V3
+	WORD $0x6e31dc64 // FMUL V4, V3, V17
+	WORD $0x4e30cc64 // FMLA V4, V3, V16
+	FMOVQ F4, 16(R0)
+	WORD $0x2f10a443 // USHLL.S V3, V2
+	WORD $0x4e21d863 // SCVTF V3, V3
+	WORD $0x6e31dc64 // FMUL V4, V3, V17
+	WORD $0x4e30cc64 // FMLA V4, V3, V16
+	FMOVQ F4, 32(R0)
+	WORD $0x6f10a443 // USHLL2.S V3, V2
+	WORD $0x4e21d863 // SCVTF V3, V3
+	WORD $0x6e31dc64 // FMUL V4, V3, V17
+	WORD $0x4e30cc64 // FMLA V4, V3, V16
+	FMOVQ F4, 48(R0)
+	ADD $16, R2
+	ADD $16, R1
+	ADD $64, R0
+	SUB $16, R14
+	B block
+
+done:
+	RET
+
 // func dropoutNEON(dst, x *float32, n int, keys *[20]uint32, counter uint64, threshold uint32, scale float32)
 TEXT ·dropoutNEON(SB), NOSPLIT, $0-48
 	MOVD dst+0(FP), R0

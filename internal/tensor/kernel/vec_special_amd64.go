@@ -39,6 +39,12 @@ func roundFloat16AVX512(dst, x *float32, n int)
 func roundFloat16AVX2(dst, x *float32, n int)
 
 //go:noescape
+func unitBytesAVX512(dst *float32, src *byte, n int, next *byte)
+
+//go:noescape
+func unitBytesAVX2(dst *float32, src *byte, n int, next *byte)
+
+//go:noescape
 func dropoutAVX512(dst, x *float32, n int, keys *[2 * philoxRounds]uint32, counter uint64, threshold uint32, scale float32)
 
 //go:noescape
@@ -108,6 +114,17 @@ func roundFloat16Vec(dst, x []float32) {
 		done = blocks(len(x), func(at, n int) { roundFloat16AVX2(&dst[at], &x[at], n) })
 	}
 	roundFloat16Go(dst[done:], x[done:])
+}
+
+func unitBytesVec(dst []float32, src, next []byte) {
+	done := 0
+	switch Current() {
+	case AVX512:
+		done = blocks(len(src), func(at, n int) { unitBytesAVX512(&dst[at], &src[at], n, &next[at]) })
+	case AVX2:
+		done = blocks(len(src), func(at, n int) { unitBytesAVX2(&dst[at], &src[at], n, &next[at]) })
+	}
+	unitBytesGo(dst[done:], src[done:])
 }
 
 // dropoutVec begins at the next whole Philox block; AVX-512 takes 32 elements a turn, AVX2 16.

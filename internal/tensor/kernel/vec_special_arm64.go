@@ -21,6 +21,9 @@ func decodeFloat16NEON(dst *float32, x *uint16, n int)
 func roundFloat16NEON(dst, x *float32, n int)
 
 //go:noescape
+func unitBytesNEON(dst *float32, src *byte, n int, next *byte)
+
+//go:noescape
 func dropoutNEON(dst, x *float32, n int, keys *[2 * philoxRounds]uint32, counter uint64, threshold uint32, scale float32)
 
 func sumSquaresVec(l *[lanes]float64, x []float32) {
@@ -69,6 +72,14 @@ func roundFloat16Vec(dst []float32, x []float32) {
 		done = blocks(len(x), func(at, n int) { roundFloat16NEON(&dst[at], &x[at], n) })
 	}
 	roundFloat16Go(dst[done:], x[done:])
+}
+
+func unitBytesVec(dst []float32, src, next []byte) {
+	done := 0
+	if Current() == NEON {
+		done = blocks(len(src), func(at, n int) { unitBytesNEON(&dst[at], &src[at], n, &next[at]) })
+	}
+	unitBytesGo(dst[done:], src[done:])
 }
 
 // dropoutVec begins at the next whole Philox block.

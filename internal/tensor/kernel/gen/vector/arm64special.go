@@ -21,6 +21,10 @@ const (
 	neonUpper2      = 0x4f108400
 	neonRaise       = 0x2e613800 // SHLL by 16: 16-bit elements become upper halves
 	neonRaise2      = 0x6e613800
+	neonBytes       = 0x2f08a400 // USHLL by 0: bytes to 16 bits
+	neonBytes2      = 0x6f08a400
+	neonWords       = 0x2f10a400 // USHLL by 0: 16 bits to 32
+	neonWords2      = 0x6f10a400
 	neonProduct     = 0x2ea0c000 // UMULL, of the lower two lanes
 	neonProduct2    = 0x6ea0c000
 	neonEvenWords   = 0x4e801800 // UZP1
@@ -30,7 +34,8 @@ const (
 func init() {
 	for op, name := range map[uint32]string{neonXor: "EOR", neonNotLess: "CMHS", neonFMLAD: "FMLA.D", neonWidenD: "FCVTL.D",
 		neonWidenD2: "FCVTL2.D", neonWidenHalf: "FCVTL", neonWidenHalf2: "FCVTL2", neonNarrowHalf: "FCVTN", neonNarrowHalf2: "FCVTN2",
-		neonUpper: "SHRN", neonUpper2: "SHRN2", neonRaise: "SHLL", neonRaise2: "SHLL2", neonProduct: "UMULL", neonProduct2: "UMULL2",
+		neonUpper: "SHRN", neonUpper2: "SHRN2", neonRaise: "SHLL", neonRaise2: "SHLL2", neonBytes: "USHLL.H", neonBytes2: "USHLL2.H",
+		neonWords: "USHLL.S", neonWords2: "USHLL2.S", neonProduct: "UMULL", neonProduct2: "UMULL2",
 		neonEvenWords: "UZP1", neonOddWords: "UZP2"} {
 		neonName[op] = name
 	}
@@ -234,6 +239,31 @@ func (a *arm) philoxRound(r, keys, m0, m1 int) {
 	a.copy(3, 8)
 }
 
+func (a *arm) unitBytes() {
+	const whole, rest = 16, 17
+	const next = 2
+	a.special("unitBytes", "dst *float32, src *byte, n int, next *byte", 32, [3]string{"dst", "src", "n"}, func() {
+		a.line("MOVD next+24(FP), R%d", next)
+		a.spread(perByte, whole)
+		a.spread(perByteRest, rest)
+	}, func() {
+		a.line("PRFM (R%d), PLDL1KEEP", next)
+		a.load(0, 1, 0)
+		a.one(neonBytes, 1, 0)
+		a.one(neonBytes2, 2, 0)
+		for part, widen := range []uint32{neonWords, neonWords2, neonWords, neonWords2} {
+			a.one(widen, 3, 1+part/2)
+			a.one(neonToFloat, 3, 3)
+			a.word(neonMul, 4, 3, rest)
+			a.word(neonFMLA, 4, 3, whole)
+			a.store(4, part, 0)
+		}
+		a.advance(next, lanes)
+		a.advance(1, lanes)
+		a.advance(0, 4*lanes)
+	}, nothing)
+}
+
 // specials writes the kernels of this file.
 func (a *arm) specials() {
 	a.sumSquares()
@@ -242,5 +272,6 @@ func (a *arm) specials() {
 	a.encodeFloat16()
 	a.decodeFloat16()
 	a.roundFloat16()
+	a.unitBytes()
 	a.dropout()
 }

@@ -51,6 +51,12 @@ func (x *x86) sumSquares() {
 	RET()
 }
 
+// The bits of 1/255 in two parts, the second what rounding took from the first.
+const (
+	perByte     = 0x3b808081
+	perByteRest = 0xaf7efeff
+)
+
 // halfBlock is the number of elements that the conversions take a turn.
 const halfBlock = 16
 
@@ -125,6 +131,27 @@ func (x *x86) decodeBFloat16() {
 			VPMOVZXWD(element(src, index, 2, j), v)
 			VPSLLD(operand.U8(16), v, v)
 			VMOVUPS(v, element(dst, index, 4, j))
+		}
+	})
+	VZEROUPPER()
+	RET()
+}
+
+// unitBytes multiplies by 1/255 in two parts. It asks for the bytes at next too, which lie where no prefetcher looks.
+func (x *x86) unitBytes() {
+	TEXT("unitBytes"+x.set.suffix(), NOSPLIT, "func(dst *float32, src *byte, n int, next *byte)")
+	dst, src, n := Load(Param("dst"), GP64()), Load(Param("src"), GP64()), Load(Param("n"), GP64()).(reg.GPVirtual)
+	next := Load(Param("next"), GP64())
+	whole, rest := x.word(perByte), x.word(perByteRest)
+	counted(lanes, n, func(index reg.GPVirtual) {
+		PREFETCHT0(element(next, index, 1, 0))
+		for j := 0; j < lanes; j += x.width() {
+			v, r := x.vector(), x.vector()
+			VPMOVZXBD(element(src, index, 1, j), v)
+			VCVTDQ2PS(v, v)
+			VMULPS(rest, v, r)
+			VFMADD231PS(whole, v, r)
+			VMOVUPS(r, element(dst, index, 4, j))
 		}
 	})
 	VZEROUPPER()
@@ -303,5 +330,6 @@ func (x *x86) specials() {
 	x.encodeFloat16()
 	x.decodeFloat16()
 	x.roundFloat16()
+	x.unitBytes()
 	x.dropout()
 }
