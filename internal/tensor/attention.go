@@ -14,6 +14,11 @@ import (
 // decides the order of additions in the online softmax, and so is part of the numerics contract.
 const attentionBlock = 64
 
+// causalStrip is how many rows of a block on the diagonal are worked on together where attention is causal, with the keys up to the
+// last of them: so a product takes 10 of the block's 16 parts. Keys that a row does not see end its chains of additions, or begin
+// them, so this belongs to the contract too.
+const causalStrip = 16
+
 // Columns is a range of the last axis of a (samples, length, width) value: queries, keys and values may lie side by side
 // in one value, as one linear layer gives them.
 type Columns struct {
@@ -56,6 +61,7 @@ type attention struct {
 type attentionWork struct {
 	scores, grads       [attentionBlock * attentionBlock]float32
 	highest, sums, step [attentionBlock]float32
+	keys, values        []float32 // a block of each across: (Dim, attentionBlock)
 	product             kernel.MatMul
 }
 
@@ -151,8 +157,9 @@ func (o *attention) run(c *Context, task func(part int)) {
 	if o.Bias != nil {
 		o.parts = min(o.parts, o.Heads)
 	}
-	if len(o.work) < o.parts {
-		o.work = make([]attentionWork, o.parts)
+	for len(o.work) < o.parts {
+		size := o.Dim * attentionBlock
+		o.work = append(o.work, attentionWork{keys: make([]float32, size), values: make([]float32, size)})
 	}
 	c.Team.Run(o.parts, task)
 }
@@ -175,7 +182,43 @@ type matrix struct {
 	stride int
 }
 
-func (o *attention) block(x Columns, data []float32, sample, head, row int) matrix {
+// from is the matrix without its first rows.
+func (m matrix) from(row int) matrix { return matrix{m.data[row*m.stride:], m.stride} }
+
+// block is queries and keys of one sample and head that are worked on together.
+type block struct {
+	sample, head int
+	query, rows  int // queries [query, query+rows)
+	key, cols    int // keys [key, key+cols)
+	strip        int // rows that go together: attentionBlock, or causalStrip
+}
+
+func (o *attention) block(sample, head, query, key int) block {
+	b := block{sample: sample, head: head, query: query, rows: min(attentionBlock, o.queries-query),
+		key: key, cols: min(attentionBlock, o.keys-key), strip: attentionBlock}
+	if o.Causal && query == key {
+		b.strip = causalStrip
+	}
+	return b
+}
+
+// height is how many rows the strip from row r on has.
+func (b block) height(r int) int { return min(b.strip, b.rows-r) }
+
+// reach is how many keys the strip with row r works on. The others, if any, are seen by none of its rows; and the strip of keys
+// from key c on is seen by the rows from c on.
+func (b block) reach(r int) int { return min(b.cols, r-r%b.strip+b.strip) }
+
+// queriesOf are the columns of the block's head in the rows of its queries, keysOf in those of its keys: of x's data or gradient.
+func (o *attention) queriesOf(x Columns, data []float32, b block) matrix {
+	return o.matrix(x, data, b.sample, b.head, b.query)
+}
+
+func (o *attention) keysOf(x Columns, data []float32, b block) matrix {
+	return o.matrix(x, data, b.sample, b.head, b.key)
+}
+
+func (o *attention) matrix(x Columns, data []float32, sample, head, row int) matrix {
 	stride := x.Dim(2)
 	return matrix{data[(sample*x.Dim(1)+row)*stride+x.Offset+head*o.Dim:], stride}
 }
@@ -183,20 +226,20 @@ func (o *attention) block(x Columns, data []float32, sample, head, row int) matr
 // columns of the result, and of its gradient.
 func (o *attention) result() Columns { return Columns{Value: o.y} }
 
-// visible is how many of the keys [key, key+count) the query sees.
-func (o *attention) visible(sample, query, key, count int) int {
+// visible is how many of the block's keys its row r sees.
+func (o *attention) visible(b block, r int) int {
 	end := o.keys
 	if o.Padded {
-		length := int(o.lengths[sample])
+		length := int(o.lengths[b.sample])
 		if length < 0 || length > o.keys {
-			panic(fmt.Sprintf("tensor: attention: sample %d has %d of %d keys", sample, length, o.keys))
+			panic(fmt.Sprintf("tensor: attention: sample %d has %d of %d keys", b.sample, length, o.keys))
 		}
 		end = length
 	}
 	if o.Causal {
-		end = min(end, query+1)
+		end = min(end, b.query+r+1)
 	}
-	return max(min(count, end-key), 0)
+	return max(min(b.cols, end-b.key), 0)
 }
 
 // lastKey is where the keys end that any query below the row end can see by causality.
@@ -212,23 +255,47 @@ func (w *attentionWork) multiply(p kernel.MatMul) {
 	(*kernel.Team)(nil).MatMul(&w.product)
 }
 
-// score fills w.scores with q·kᵀ for a block of queries and keys, not yet scaled.
-func (o *attention) score(w *attentionWork, sample, head, query, rows, key, cols int) {
-	q, k := o.block(o.q, o.q.Data(), sample, head, query), o.block(o.k, o.k.Data(), sample, head, key)
-	w.multiply(kernel.MatMul{M: rows, N: cols, K: o.Dim, A: q.data, LDA: q.stride, B: k.data, LDB: k.stride, TransB: true,
-		C: w.scores[:], LDC: attentionBlock})
+// across puts the block's rows of a value like the keys side by side, which products with them would do for each strip.
+func (o *attention) across(dst []float32, x Columns, b block) {
+	m := o.keysOf(x, x.Data(), b)
+	kernel.Transpose(dst, attentionBlock, m.data, m.stride, b.cols, o.Dim)
+}
+
+// outer fills dst with x times the matrix across, for the strips' rows and the keys in their reach.
+func (o *attention) outer(w *attentionWork, dst []float32, x matrix, across []float32, b block) {
+	for r := 0; r < b.rows; r += b.strip {
+		w.multiply(kernel.MatMul{M: b.height(r), N: b.reach(r), K: o.Dim, A: x.from(r).data, LDA: x.stride, B: across, LDB: attentionBlock,
+			C: dst[r*attentionBlock:], LDC: attentionBlock})
+	}
+}
+
+// alongKeys computes dst = weights times x, which has a row for each key, for all rows of the block.
+func (o *attention) alongKeys(w *attentionWork, dst matrix, weights []float32, x matrix, b block, add bool) {
+	for r := 0; r < b.rows; r += b.strip {
+		w.multiply(kernel.MatMul{M: b.height(r), N: o.Dim, K: b.reach(r), A: weights[r*attentionBlock:], LDA: attentionBlock,
+			B: x.data, LDB: x.stride, C: dst.from(r).data, LDC: dst.stride, Accumulate: add})
+	}
+}
+
+// alongQueries computes dst = weights transposed times x, which has a row for each query, for all keys of the block.
+func (o *attention) alongQueries(w *attentionWork, dst matrix, weights []float32, x matrix, b block, add bool) {
+	for c := 0; c < b.cols; c += b.strip {
+		w.multiply(kernel.MatMul{M: min(b.strip, b.cols-c), N: o.Dim, K: b.rows - c, A: weights[c*attentionBlock+c:], LDA: attentionBlock, TransA: true,
+			B: x.from(c).data, LDB: x.stride, C: dst.from(c).data, LDC: dst.stride, Accumulate: add})
+	}
 }
 
 // biased makes scores final where there is a bias: scale*s + bias. It returns the scale and that is left to apply.
-func (o *attention) biased(s []float32, head, query, key int) (scale float32) {
+func (o *attention) biased(s []float32, b block, r int) (scale float32) {
 	if o.Bias == nil {
 		return o.Scale
 	}
 	kernel.ScaleShift(s, s, o.Scale, 0)
-	at := (head*o.queries+query)*o.keys + key
-	kernel.AddTo(s, o.Bias.Data()[at:at+len(s)])
+	kernel.AddTo(s, o.Bias.Data()[o.biasAt(b, r):][:len(s)])
 	return 1
 }
+
+func (o *attention) biasAt(b block, r int) int { return (b.head*o.queries+b.query+r)*o.keys + b.key }
 
 func (o *attention) forwardHead(w *attentionWork, sample, head int) {
 	for query := 0; query < o.queries; query += attentionBlock {
@@ -236,61 +303,61 @@ func (o *attention) forwardHead(w *attentionWork, sample, head int) {
 		for r := range rows {
 			w.highest[r], w.sums[r] = float32(math.Inf(-1)), 0
 		}
-		end := o.lastKey(query + rows)
-		y := o.block(o.result(), o.y.Data(), sample, head, query)
-		for key := 0; key < end; key += attentionBlock {
-			cols := min(attentionBlock, o.keys-key)
-			o.score(w, sample, head, query, rows, key, cols)
-			o.onlineSoftmax(w, y, sample, head, query, rows, key, cols)
-			o.dropBlock(w, sample, head, query, rows, key, cols)
-			v := o.block(o.v, o.v.Data(), sample, head, key)
-			w.multiply(kernel.MatMul{M: rows, N: o.Dim, K: cols, A: w.scores[:], LDA: attentionBlock, B: v.data, LDB: v.stride,
-				C: y.data, LDC: y.stride, Accumulate: key > 0})
+		y := o.matrix(o.result(), o.y.Data(), sample, head, query)
+		for key := 0; key < o.lastKey(query+rows); key += attentionBlock {
+			b := o.block(sample, head, query, key)
+			o.across(w.keys, o.k, b)
+			o.outer(w, w.scores[:], o.queriesOf(o.q, o.q.Data(), b), w.keys, b)
+			o.onlineSoftmax(w, y, b)
+			o.dropBlock(w, b)
+			o.alongKeys(w, y, w.scores[:], o.keysOf(o.v, o.v.Data(), b), b, key > 0)
 		}
 		o.finish(w, y, sample, head, query, rows)
 	}
 }
 
-// dropped is where a row of probabilities lies in the stream of random numbers.
-func (o *attention) dropped(sample, head, query, key int) uint64 {
-	return uint64(((sample*o.Heads+head)*o.queries+query)*o.keys + key)
+// drop applies dropout to what belongs to the probabilities of the block's row r.
+func (o *attention) drop(s []float32, b block, r int) {
+	if o.Rate > 0 {
+		at := uint64(((b.sample*o.Heads+b.head)*o.queries+b.query+r)*o.keys + b.key)
+		kernel.Dropout(s, s, o.key, at, o.Rate)
+	}
 }
 
 // dropBlock applies dropout to a block of probabilities. Sums are of what was before it.
-func (o *attention) dropBlock(w *attentionWork, sample, head, query, rows, key, cols int) {
+func (o *attention) dropBlock(w *attentionWork, b block) {
 	if o.Rate == 0 {
 		return
 	}
-	for r := range rows {
-		s := w.scores[r*attentionBlock:][:cols]
-		kernel.Dropout(s, s, o.key, o.dropped(sample, head, query+r, key), o.Rate)
+	for r := range b.rows {
+		o.drop(w.scores[r*attentionBlock:][:b.reach(r)], b, r)
 	}
 }
 
 // onlineSoftmax turns a block of scores into e^(score - highest), where highest is the largest score of the row so far;
 // what was summed before under a lower one is scaled down.
-func (o *attention) onlineSoftmax(w *attentionWork, y matrix, sample, head, query, rows, key, cols int) {
-	for r := range rows {
-		n := o.visible(sample, query+r, key, cols)
-		s := w.scores[r*attentionBlock:][:cols]
+func (o *attention) onlineSoftmax(w *attentionWork, y matrix, b block) {
+	for r := range b.rows {
+		n := o.visible(b, r)
+		s := w.scores[r*attentionBlock:][:b.reach(r)]
 		clear(s[n:])
 		if s = s[:n]; n == 0 {
 			w.step[r] = 0
 			continue
 		}
-		scale := o.biased(s, head, query+r, key)
+		scale := o.biased(s, b, r)
 		before := w.highest[r]
 		highest := max(before, float32(scale*kernel.Max(s)))
 		sum := kernel.ExpScaleShiftSum(s, s, scale, -highest)
 		w.highest[r], w.step[r] = highest, before-highest
-		if key == 0 {
+		if b.key == 0 {
 			w.sums[r] = sum
 			continue
 		}
 		factor := w.step[r : r+1]
 		kernel.Exp(factor, factor)
 		w.sums[r] = float32(w.sums[r]*factor[0]) + sum
-		if row := y.data[r*y.stride:][:o.Dim]; factor[0] != 1 {
+		if row := y.from(r).data[:o.Dim]; factor[0] != 1 {
 			kernel.Scale(row, factor[0], row)
 		}
 	}
@@ -301,7 +368,7 @@ func (o *attention) finish(w *attentionWork, y matrix, sample, head, query, rows
 	logs := o.logs.data[(sample*o.Heads+head)*o.queries+query:][:rows]
 	kernel.Log(logs, w.sums[:rows])
 	for r, sum := range w.sums[:rows] {
-		row := y.data[r*y.stride:][:o.Dim]
+		row := y.from(r).data[:o.Dim]
 		if sum == 0 { // no key is visible
 			clear(row)
 			logs[r] = float32(math.Inf(1))
@@ -314,72 +381,65 @@ func (o *attention) finish(w *attentionWork, y matrix, sample, head, query, rows
 
 func (o *attention) backwardHead(w *attentionWork, sample, head int) {
 	dots := o.dots.data[(sample*o.Heads+head)*o.queries:][:o.queries]
+	y, dy := o.matrix(o.result(), o.y.Data(), sample, head, 0), o.matrix(o.result(), o.y.grad.data, sample, head, 0)
 	for r := range dots {
-		y, dy := o.block(o.result(), o.y.Data(), sample, head, r), o.block(o.result(), o.y.grad.data, sample, head, r)
-		dots[r] = kernel.Dot(dy.data[:o.Dim], y.data[:o.Dim])
+		dots[r] = kernel.Dot(dy.from(r).data[:o.Dim], y.from(r).data[:o.Dim])
 	}
 	for key := 0; key < o.keys; key += attentionBlock {
-		cols := min(attentionBlock, o.keys-key)
 		first := 0
 		if o.Causal {
 			first = key
 		}
 		for query := first; query < o.queries; query += attentionBlock {
-			rows := min(attentionBlock, o.queries-query)
-			o.score(w, sample, head, query, rows, key, cols)
-			o.backwardBlock(w, sample, head, query, rows, key, cols, query > first)
+			b := o.block(sample, head, query, key)
+			if query == first {
+				o.across(w.keys, o.k, b)
+				o.across(w.values, o.v, b)
+			}
+			o.backwardBlock(w, b, query > first)
 		}
 	}
 }
 
 // backwardBlock adds what a block of queries and keys gives to the gradients. Keys ascend in dq, queries in dk and dv.
-func (o *attention) backwardBlock(w *attentionWork, sample, head, query, rows, key, cols int, again bool) {
-	v := o.block(o.v, o.v.Data(), sample, head, key)
-	dy := o.block(o.result(), o.y.grad.data, sample, head, query)
-	w.multiply(kernel.MatMul{M: rows, N: cols, K: o.Dim, A: dy.data, LDA: dy.stride, B: v.data, LDB: v.stride, TransB: true,
-		C: w.grads[:], LDC: attentionBlock})
-	at := (sample*o.Heads+head)*o.queries + query
-	for r := range rows {
-		if d := w.grads[r*attentionBlock:][:cols]; o.Rate > 0 {
-			kernel.Dropout(d, d, o.key, o.dropped(sample, head, query+r, key), o.Rate)
-		}
-		o.backwardRow(w, r, o.visible(sample, query+r, key, cols), cols, head, query+r, key, o.logs.data[at+r], o.dots.data[at+r])
+func (o *attention) backwardBlock(w *attentionWork, b block, again bool) {
+	q, dy := o.queriesOf(o.q, o.q.Data(), b), o.queriesOf(o.result(), o.y.grad.data, b)
+	o.outer(w, w.scores[:], q, w.keys, b)
+	o.outer(w, w.grads[:], dy, w.values, b)
+	at := (b.sample*o.Heads+b.head)*o.queries + b.query
+	for r := range b.rows {
+		o.drop(w.grads[r*attentionBlock:][:b.reach(r)], b, r)
+		o.backwardRow(w, b, r, o.logs.data[at+r], o.dots.data[at+r])
 	}
-	o.dropBlock(w, sample, head, query, rows, key, cols)
+	o.dropBlock(w, b)
 	if o.dv.wanted() {
-		dv := o.block(o.v, o.dv.data(), sample, head, key)
-		w.multiply(kernel.MatMul{M: cols, N: o.Dim, K: rows, A: w.scores[:], LDA: attentionBlock, TransA: true,
-			B: dy.data, LDB: dy.stride, C: dv.data, LDC: dv.stride, Accumulate: again})
+		o.alongQueries(w, o.keysOf(o.v, o.dv.data(), b), w.scores[:], dy, b, again)
 	}
 	if o.dq.wanted() {
-		k, dq := o.block(o.k, o.k.Data(), sample, head, key), o.block(o.q, o.dq.data(), sample, head, query)
-		w.multiply(kernel.MatMul{M: rows, N: o.Dim, K: cols, A: w.grads[:], LDA: attentionBlock, B: k.data, LDB: k.stride,
-			C: dq.data, LDC: dq.stride, Accumulate: key > 0})
+		o.alongKeys(w, o.queriesOf(o.q, o.dq.data(), b), w.grads[:], o.keysOf(o.k, o.k.Data(), b), b, b.key > 0)
 	}
 	if o.dk.wanted() {
-		q, dk := o.block(o.q, o.q.Data(), sample, head, query), o.block(o.k, o.dk.data(), sample, head, key)
-		w.multiply(kernel.MatMul{M: cols, N: o.Dim, K: rows, A: w.grads[:], LDA: attentionBlock, TransA: true,
-			B: q.data, LDB: q.stride, C: dk.data, LDC: dk.stride, Accumulate: again})
+		o.alongQueries(w, o.keysOf(o.k, o.dk.data(), b), w.grads[:], q, b, again)
 	}
 }
 
 // backwardRow turns a row of scores into probabilities p = e^(score - log) and the row's gradient of the probabilities into
 // that of the products q·k: scale p (grad - dot).
-func (o *attention) backwardRow(w *attentionWork, r, n, cols, head, query, key int, log, dot float32) {
-	s, d := w.scores[r*attentionBlock:][:cols], w.grads[r*attentionBlock:][:cols]
+func (o *attention) backwardRow(w *attentionWork, b block, r int, log, dot float32) {
+	n := o.visible(b, r)
+	s, d := w.scores[r*attentionBlock:][:b.reach(r)], w.grads[r*attentionBlock:][:b.reach(r)]
 	clear(s[n:])
 	clear(d[n:])
 	if n == 0 {
 		return
 	}
 	s, d = s[:n], d[:n]
-	kernel.ExpScaleShift(s, s, o.biased(s, head, query, key), -log)
+	kernel.ExpScaleShift(s, s, o.biased(s, b, r), -log)
 	if !o.dbias.wanted() {
 		kernel.ScaleShiftMul(d, d, s, o.Scale, -float32(o.Scale*dot))
 		return
 	}
 	kernel.ScaleShiftMul(d, d, s, 1, -dot)
-	at := (head*o.queries+query)*o.keys + key
-	kernel.AddTo(o.dbias.data()[at:at+n], d)
+	kernel.AddTo(o.dbias.data()[o.biasAt(b, r):][:n], d)
 	kernel.Scale(d, o.Scale, d)
 }

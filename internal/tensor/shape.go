@@ -42,20 +42,10 @@ func (g *Graph) Flatten(x *Value) *Value {
 	return g.Reshape(x, x.Dim(0), x.size/x.Dim(0))
 }
 
-// exchange transposes the matrices [begin, end) of (rows, cols), in tiles that stay in the first cache.
+// exchange transposes the matrices [begin, end) of (rows, cols).
 func exchange(dst, src []float32, begin, end, rows, cols int) {
-	const tile = 16
 	for n := begin; n < end; n++ {
-		d, s := dst[n*rows*cols:(n+1)*rows*cols], src[n*rows*cols:(n+1)*rows*cols]
-		for i := 0; i < rows; i += tile {
-			for j := 0; j < cols; j += tile {
-				for r := i; r < min(i+tile, rows); r++ {
-					for c := j; c < min(j+tile, cols); c++ {
-						d[c*rows+r] = s[r*cols+c]
-					}
-				}
-			}
-		}
+		kernel.Transpose(dst[n*rows*cols:], rows, src[n*rows*cols:], cols, rows, cols)
 	}
 }
 

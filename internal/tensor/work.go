@@ -51,9 +51,11 @@ func (o *depthwise) multiplyAdds() (forward, backward int) {
 func (o *attention) multiplyAdds() (forward, backward int) {
 	scores := 0
 	for query := 0; query < o.queries; query += attentionBlock {
-		rows := min(attentionBlock, o.queries-query)
-		for key := 0; key < o.lastKey(query+rows); key += attentionBlock {
-			scores += rows * min(attentionBlock, o.keys-key)
+		for key := 0; key < o.lastKey(min(query+attentionBlock, o.queries)); key += attentionBlock {
+			b := o.block(0, 0, query, key)
+			for r := range b.rows {
+				scores += b.reach(r)
+			}
 		}
 	}
 	n := o.units * scores * o.Dim

@@ -70,12 +70,7 @@ func keepSteps([]float32, []uint32, []float32, int, int, int, int) int {
 
 // transposeStrip writes dst[c*dstLD+r] = src[r*srcLD+c] for r < rows and c < cols.
 func (s *shape) transposeStrip(dst []float32, dstLD int, src []float32, srcLD, rows, cols int) {
-	for r := range rows {
-		from := src[r*srcLD:][:cols]
-		for c, v := range from {
-			dst[c*dstLD+r] = v
-		}
-	}
+	transposeGo(dst, dstLD, src, srcLD, rows, cols)
 }
 
 // copyPanel copies rows of the widest panel, srcLD apart, to rows without gaps.

@@ -339,11 +339,7 @@ func (t *strip) packB(packed []float32, j0, j1, wide int) {
 // transpose writes dst[c*dstLD+r] = src[r*srcLD+c] for r < rows and c < cols.
 func (s *shape) transpose(dst []float32, dstLD int, src []float32, srcLD, rows, cols int) {
 	if cols < s.lanes {
-		for r := range rows {
-			for c := range cols {
-				dst[c*dstLD+r] = src[r*srcLD+c]
-			}
-		}
+		transposeGo(dst, dstLD, src, srcLD, rows, cols)
 		return
 	}
 	for r := 0; r < rows; r += s.lanes {

@@ -133,3 +133,18 @@ func TestActivationsFollowTextbook(t *testing.T) {
 		}
 	}
 }
+
+// Far from zero GELU is the identity and zero, and never has the wrong sign.
+func TestGELUFarOut(t *testing.T) {
+	var x []float32
+	for v := float32(4); v < math.MaxFloat32/2; v *= 1.03 {
+		x = append(x, -v, v)
+	}
+	y, d := make([]float32, len(x)), make([]float32, len(x))
+	GELUSlope(y, d, x)
+	for i, v := range x {
+		if v > 6 && (y[i] != v || d[i] != 1) || v < -6 && (y[i] > 0 || y[i] < -2e-8 || math.Abs(float64(d[i])) > 1e-7) || y[i]*v < 0 {
+			t.Fatalf("GELU(%v) = %v, slope %v", v, y[i], d[i])
+		}
+	}
+}

@@ -16,6 +16,9 @@ const (
 	// Below expLow every result rounds to 0, above expHigh to infinity; in between the exponent fits two normal factors.
 	expLow  = -104
 	expHigh = 89
+
+	// Where the power of two of one factor is 0.
+	expDownLow = -88
 )
 
 // Exp sets dst[i] = e^x[i], at most 1 ulp off.
@@ -40,7 +43,15 @@ func exp1(x float32) float32 {
 		x = expHigh
 	}
 	t := FMA(x, log2E, roundMagic)
-	n := t - roundMagic
+	p := expPolynomial(x, t-roundMagic)
+	k := int32(math.Float32bits(t) - roundMagicBits)
+	half := k >> 1
+	p = float32(p * math.Float32frombits(uint32(half+127)<<23))
+	return float32(p * math.Float32frombits(uint32(k-half+127)<<23))
+}
+
+// expPolynomial is e^(x - n ln2) for |x - n ln2| <= ln2/2.
+func expPolynomial(x, n float32) float32 {
 	r := FMA(n, -ln2High, x)
 	r = FMA(n, -ln2Low, r)
 	// (e^r - 1 - r) / r^2 on [-ln2/2, ln2/2], relative error of e^r 2^-28.2.
@@ -50,11 +61,18 @@ func exp1(x float32) float32 {
 	p = FMA(p, r, 0.16666521)
 	p = FMA(p, r, 0.49999994)
 	p = FMA(p, r, 1)
-	p = FMA(p, r, 1)
-	k := int32(math.Float32bits(t) - roundMagicBits)
-	half := k >> 1
-	p = float32(p * math.Float32frombits(uint32(half+127)<<23))
-	return float32(p * math.Float32frombits(uint32(k-half+127)<<23))
+	return FMA(p, r, 1)
+}
+
+// expDown1 is e^x for x up to 88, and 0 where n is below -126: a softmax has no use for numbers that small, and a CPU may take long
+// for them. One factor then does for the power of two.
+func expDown1(x float32) float32 {
+	if expDownLow > x {
+		x = expDownLow
+	}
+	t := FMA(x, log2E, roundMagic)
+	p := expPolynomial(x, t-roundMagic)
+	return float32(p * math.Float32frombits((math.Float32bits(t)+127)<<23)) // the shift leaves nothing of roundMagic
 }
 
 // Log sets dst[i] = ln x[i], at most 1 ulp off: -Inf at 0, NaN below.

@@ -228,6 +228,28 @@ func TestFusedSoftmaxStepsGiveTheBitsOfTheirParts(t *testing.T) {
 	}
 }
 
+// Down to the smallest normal number a softmax's exponential is Exp; below, zero.
+func TestExponentialOfSoftmax(t *testing.T) {
+	var x []float32
+	for v := float32(-110); v <= 88; v += 0.0173 {
+		x = append(x, v)
+	}
+	x = append(x, 0, 88, float32(math.Inf(-1)), -math.MaxFloat32, float32(math.NaN()))
+	have, want := make([]float32, len(x)), make([]float32, len(x))
+	Exp(want, x)
+	for _, tier := range Tiers() {
+		restore := Force(tier)
+		ExpScaleShift(have, x, 1, 0)
+		restore()
+		for i, v := range x {
+			small := v < -87.68
+			if small && have[i] != 0 || !small && !equalBits(have[i], want[i]) {
+				t.Fatalf("%v: e^%v is %x, by Exp %x", tier, v, have[i], want[i])
+			}
+		}
+	}
+}
+
 func TestSoftmaxOfMaskedRow(t *testing.T) {
 	inf := float32(math.Inf(1))
 	x := []float32{-inf, 1000, -inf, 1000}

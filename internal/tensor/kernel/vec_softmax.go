@@ -24,14 +24,15 @@ func expRow(dst, x []float32) (sum, m float32) {
 
 func expSumGo(l *[lanes]float32, dst, x []float32, m float32) {
 	for i, v := range x {
-		e := exp1(v - m)
+		e := expDown1(v - m)
 		dst[i] = e
 		l[i%lanes] += e
 	}
 }
 
 // ExpScaleShiftSum sets dst[i] = e^(a*x[i] + b), the argument rounded once, and returns Sum(dst): a step of an online
-// softmax whose scores are still to be scaled by a, b being minus the largest scaled score.
+// softmax whose scores are still to be scaled by a, b being minus the largest scaled score. Arguments are at most 88; below -87.7
+// the result is 0.
 func ExpScaleShiftSum(dst, x []float32, a, b float32) float32 {
 	sameLength("ExpScaleShiftSum", len(dst), len(x))
 	var l [lanes]float32
@@ -41,13 +42,13 @@ func ExpScaleShiftSum(dst, x []float32, a, b float32) float32 {
 
 func expScaleShiftSumGo(l *[lanes]float32, dst, x []float32, a, b float32) {
 	for i, v := range x {
-		e := exp1(FMA(a, v, b))
+		e := expDown1(FMA(a, v, b))
 		dst[i] = e
 		l[i%lanes] += e
 	}
 }
 
-// ExpScaleShift sets dst[i] = e^(a*x[i] + b), the argument rounded once.
+// ExpScaleShift sets dst[i] as ExpScaleShiftSum does.
 func ExpScaleShift(dst, x []float32, a, b float32) {
 	sameLength("ExpScaleShift", len(dst), len(x))
 	expScaleShiftVec(dst, x, a, b)
@@ -55,7 +56,7 @@ func ExpScaleShift(dst, x []float32, a, b float32) {
 
 func expScaleShiftGo(dst, x []float32, a, b float32) {
 	for i, v := range x {
-		dst[i] = exp1(FMA(a, v, b))
+		dst[i] = expDown1(FMA(a, v, b))
 	}
 }
 
@@ -200,6 +201,6 @@ func crossEntropyRow(d, x []float32, target int32, smoothing float32) (rest floa
 
 func expSumOnlyGo(l *[lanes]float32, x []float32, m float32) {
 	for i, v := range x {
-		l[i%lanes] += exp1(v - m)
+		l[i%lanes] += expDown1(v - m)
 	}
 }

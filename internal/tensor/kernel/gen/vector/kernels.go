@@ -12,7 +12,6 @@ const (
 	roundMagicBits = 0x4b400000
 	signBit        = 0x80000000
 	sqrtHalfBits   = 0x3f3504f3
-	sqrtHalf       = 0.70710677
 	invSqrtTwoPi   = 0.39894228
 	geluC0         = 0.7978846
 	geluC1         = 0.044715
@@ -37,7 +36,17 @@ func (b *builder) expNormal(x value) value {
 	if b.set == avx512 {
 		return b.emit(opScaleExponent, 0, p, n)
 	}
-	return b.mul(p, b.shl(b.iadd(t, b.bits(127)), 23)) // the shift leaves nothing of roundMagic
+	return b.mul(p, b.shl(b.iadd(t, b.bits(127)), 23))
+}
+
+// expDown is e^x for x up to 88, and 0 where that is below the normal numbers, give or take: a softmax has no use for more. Its
+// power of two is one factor, whose exponent field is 0 from n = -127 on.
+func (b *builder) expDown(x value) value { return b.expInRange(b.max(b.float(-88), x)) }
+
+// expInRange is expDown for x from -88 on.
+func (b *builder) expInRange(x value) value {
+	t, _, r := b.expReduced(x)
+	return b.mul(b.expPolynomial(r), b.shl(b.iadd(t, b.bits(127)), 23)) // the shift leaves nothing of roundMagic
 }
 
 // exp is e^x with |x| brought into the range where the result is neither 0 nor infinite before its last rounding.
@@ -104,6 +113,15 @@ func (b *builder) sigmoid(x value) value {
 	e := b.exp(b.or(x, b.bits(signBit)))
 	n := b.sel(b.less(x, b.float(0)), e, b.float(1))
 	return b.div(n, b.add(b.float(1), e))
+}
+
+// normalCDF is the distribution function of the normal distribution, Phi(x), and e^(-x^2/2).
+func (b *builder) normalCDF(x value) (cdf, e value) {
+	a := b.min(b.float(13.266), b.abs(x))
+	e = b.expInRange(b.mul(b.mul(a, a), b.float(-0.5)))
+	q := b.mul(e, b.horner(a, 5.56191e-08, -1.5367726e-06, 1.9231502e-05, -0.00014609068, 0.00076674996, -0.0030259974, 0.00961601,
+		-0.026026819, 0.062236793, -0.1329079, 0.24998948, -0.3989417, 0.5))
+	return b.sel(b.less(x, b.float(0)), q, b.sub(b.float(1), q)), e
 }
 
 func (b *builder) half(t value) value { return b.fma(b.float(0.5), t, b.float(0.5)) }
@@ -301,7 +319,8 @@ var kernels = []kernel{
 	}},
 	{name: "gelu", past: true, streams: list("dst", "x"), abreast: 2, body: func(b *builder) {
 		x := b.load("x")
-		b.store("dst", b.mul(x, b.half(b.erf(b.mul(x, b.float(sqrtHalf))))))
+		cdf, _ := b.normalCDF(x)
+		b.store("dst", b.mul(x, cdf))
 	}},
 	{name: "geluTanh", past: true, streams: list("dst", "x"), abreast: 2, body: func(b *builder) {
 		x := b.load("x")
@@ -324,10 +343,9 @@ var kernels = []kernel{
 	}},
 	{name: "geluSlope", streams: list("dst", "slope", "x"), abreast: 2, body: func(b *builder) {
 		x := b.load("x")
-		cdf := b.half(b.erf(b.mul(x, b.float(sqrtHalf))))
+		cdf, e := b.normalCDF(x)
 		b.store("dst", b.mul(x, cdf))
-		density := b.mul(b.exp(b.mul(b.mul(x, x), b.float(-0.5))), b.float(invSqrtTwoPi))
-		b.store("slope", b.fma(x, density, cdf))
+		b.store("slope", b.fma(x, b.mul(e, b.float(invSqrtTwoPi)), cdf))
 	}},
 	{name: "geluTanhSlope", streams: list("dst", "slope", "x"), abreast: 2, body: func(b *builder) {
 		x := b.load("x")
@@ -360,20 +378,20 @@ var kernels = []kernel{
 		b.accAdd("l", b.sel(b.equal(x, b.float(0)), oneIfSigned, b.float(0)))
 	}},
 	{name: "expSum", lanes: list("l"), streams: list("dst", "x"), scalars: list("m"), abreast: 2, body: func(b *builder) {
-		e := b.exp(b.sub(b.load("x"), b.scalar("m")))
+		e := b.expDown(b.sub(b.load("x"), b.scalar("m")))
 		b.store("dst", e)
 		b.accAdd("l", e)
 	}},
 	{name: "expSumOnly", lanes: list("l"), streams: list("x"), scalars: list("m"), abreast: 2, body: func(b *builder) {
-		b.accAdd("l", b.exp(b.sub(b.load("x"), b.scalar("m"))))
+		b.accAdd("l", b.expDown(b.sub(b.load("x"), b.scalar("m"))))
 	}},
 	{name: "expScaleShiftSum", lanes: list("l"), streams: list("dst", "x"), scalars: list("a", "b"), abreast: 2, body: func(b *builder) {
-		e := b.exp(b.fma(b.scalar("a"), b.load("x"), b.scalar("b")))
+		e := b.expDown(b.fma(b.scalar("a"), b.load("x"), b.scalar("b")))
 		b.store("dst", e)
 		b.accAdd("l", e)
 	}},
 	{name: "expScaleShift", streams: list("dst", "x"), scalars: list("a", "b"), abreast: 2, body: func(b *builder) {
-		b.store("dst", b.exp(b.fma(b.scalar("a"), b.load("x"), b.scalar("b"))))
+		b.store("dst", b.expDown(b.fma(b.scalar("a"), b.load("x"), b.scalar("b"))))
 	}},
 	{name: "scaleShiftMul", streams: list("dst", "x", "y"), scalars: list("a", "b"), unroll: 2, body: func(b *builder) {
 		b.store("dst", b.mul(b.fma(b.scalar("a"), b.load("x"), b.scalar("b")), b.load("y")))
