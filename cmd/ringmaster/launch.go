@@ -6,11 +6,15 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"ringmaster/internal/config"
 	"ringmaster/internal/launch"
@@ -48,7 +52,7 @@ Ctrl-C writes a checkpoint and ends; --resume goes on from it, with any number o
 			if cmd.Flags().Changed("workers") && o.Workers < 1 || cmd.Flags().Changed("threads") && o.Threads < 1 {
 				return wrong(errors.New("--workers and --threads must be at least 1"))
 			}
-			return runLaunch(cmd.Context(), args[0], flags, o)
+			return runLaunch(cmd.Context(), args[0], flags, o, again(cmd.Flags()))
 		},
 	}
 	flags.register(cmd)
@@ -60,7 +64,20 @@ Ctrl-C writes a checkpoint and ends; --resume goes on from it, with any number o
 	return cmd
 }
 
-func runLaunch(ctx context.Context, file string, flags jobFlags, o launch.Options) error {
+// again are the flags with which the run in its folder goes on as it was launched.
+func again(given *pflag.FlagSet) []string {
+	var args []string
+	given.Visit(func(f *pflag.Flag) {
+		switch f.Name {
+		case "dir", "resume", "set", "summary", "progress":
+		default:
+			args = append(args, "--"+f.Name, f.Value.String())
+		}
+	})
+	return args
+}
+
+func runLaunch(ctx context.Context, file string, flags jobFlags, o launch.Options, again []string) error {
 	interrupts := make(chan os.Signal, 2)
 	signal.Notify(interrupts, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(interrupts)
@@ -84,7 +101,8 @@ func runLaunch(ctx context.Context, file string, flags jobFlags, o launch.Option
 	}
 	err = errors.Join(err, writeSummary(flags.summary, result.Summary))
 	if err == nil && result.Summary.State != launch.StateFailed && flags.progress != "none" {
-		fmt.Print(result.Summary.Table(nextSteps(file, result)))
+		resume := append([]string{"ringmaster", "launch", file, "--dir", string(result.Dir), "--resume"}, again...)
+		fmt.Print(result.Summary.Table(nextSteps(resume, flags.sets, job, result)))
 	}
 	return ending(result, err)
 }
@@ -115,15 +133,39 @@ func writeSummary(path string, s *launch.Summary) error {
 	return launch.WriteJSON(path, s)
 }
 
-// nextSteps are commands that make sense now.
-func nextSteps(file string, result *launch.Result) []string {
+// nextSteps are commands that make sense now, resume with the keys set being the one that goes on with the run.
+func nextSteps(resume, sets []string, job *config.Job, result *launch.Result) []string {
 	if result.Summary.State == launch.StateInterrupted {
-		return []string{fmt.Sprintf("ringmaster launch %s --dir %s --resume", file, result.Dir)}
+		return []string{commandLine(withSets(resume, sets))}
 	}
-	steps := []string{fmt.Sprintf("ringmaster checkpoints export %s --out model.safetensors", result.Dir)}
-	if len(result.Summary.Epochs) > 0 {
-		more := result.Summary.Epochs[len(result.Summary.Epochs)-1].Epoch + 2
-		steps = append(steps, fmt.Sprintf("ringmaster launch %s --dir %s --resume --set train.epochs=%d", file, result.Dir, more))
+	key, value := "train.epochs", job.Train.Epochs+1
+	if job.Train.Steps > 0 {
+		key, value = "train.steps", 2*job.Train.Steps
 	}
-	return steps
+	kept := slices.DeleteFunc(slices.Clone(sets), func(set string) bool { return strings.HasPrefix(set, key+"=") })
+	return []string{
+		commandLine([]string{"ringmaster", "checkpoints", "export", string(result.Dir), "--out", "model.safetensors"}),
+		commandLine(withSets(resume, append(kept, fmt.Sprintf("%s=%d", key, value)))),
+	}
+}
+
+func withSets(args, sets []string) []string {
+	for _, set := range sets {
+		args = append(args, "--set", set)
+	}
+	return args
+}
+
+// commandLine quotes the arguments for a shell where they need it.
+func commandLine(args []string) string {
+	quoted := make([]string, len(args))
+	for i, arg := range args {
+		plain := func(r rune) bool {
+			return r < utf8.RuneSelf && (unicode.IsLetter(r) || unicode.IsDigit(r)) || strings.ContainsRune("-_./:=,@%+", r)
+		}
+		if quoted[i] = arg; arg == "" || strings.ContainsFunc(arg, func(r rune) bool { return !plain(r) }) {
+			quoted[i] = "'" + strings.ReplaceAll(arg, "'", `'\''`) + "'"
+		}
+	}
+	return strings.Join(quoted, " ")
 }

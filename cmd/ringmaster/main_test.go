@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"testing"
 
+	"ringmaster/internal/config"
 	"ringmaster/internal/launch"
 )
 
@@ -48,6 +49,28 @@ func TestEnding(t *testing.T) {
 		}
 		if (e.err == nil) != (test.text == "") || e.err != nil && !strings.Contains(e.err.Error(), test.text) {
 			t.Errorf("%s: message %v, want %q", test.name, e.err, test.text)
+		}
+	}
+}
+
+func TestNextSteps(t *testing.T) {
+	resume := []string{"ringmaster", "launch", "my job.yaml", "--dir", "runs/a-1", "--resume", "--workers", "2"}
+	sets := []string{"train.epochs=3", "data.dir=it's here", "model.layers=[784, 10]"}
+	kept := ` --set 'data.dir=it'\''s here' --set 'model.layers=[784, 10]'`
+	start := "ringmaster launch 'my job.yaml' --dir runs/a-1 --resume --workers 2"
+	for _, test := range []struct {
+		state string
+		train config.Train
+		want  string // of the last command
+	}{
+		{launch.StateInterrupted, config.Train{Epochs: 3}, start + " --set train.epochs=3" + kept},
+		{launch.StateDone, config.Train{Epochs: 3}, start + kept + " --set train.epochs=4"},
+		{launch.StateDone, config.Train{Epochs: 3, Steps: 50}, start + " --set train.epochs=3" + kept + " --set train.steps=100"},
+	} {
+		result := &launch.Result{Summary: &launch.Summary{State: test.state}, Dir: "runs/a-1"}
+		next := nextSteps(resume, sets, &config.Job{Train: test.train}, result)
+		if got := next[len(next)-1]; got != test.want {
+			t.Errorf("%s after %+v:\n%s\nwant\n%s", test.state, test.train, got, test.want)
 		}
 	}
 }
