@@ -117,6 +117,11 @@ func geluSlopeGo(dst, slope, x []float32) {
 	}
 }
 
+// geluTanhCDF is (1 + tanh u)/2 = sigmoid(2u), u = sqrt(2/pi) (x + 0.044715 x^3).
+func geluTanhCDF(x, square float32) float32 {
+	return sigmoid1(float32(x * FMA(square, 2*geluC0*geluC1, 2*geluC0)))
+}
+
 // GELUTanh sets dst[i] = x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))), GPT-2's form of GELU.
 func GELUTanh(dst, x []float32) {
 	sameLength("GELUTanh", len(dst), len(x))
@@ -125,14 +130,12 @@ func GELUTanh(dst, x []float32) {
 
 func geluTanhGo(dst, x []float32) {
 	for i, v := range x {
-		square := float32(v * v)
-		inner := float32(v * FMA(square, geluC0*geluC1, geluC0))
-		dst[i] = v * FMA(0.5, tanh1(inner), 0.5)
+		dst[i] = v * geluTanhCDF(v, float32(v*v))
 	}
 }
 
-// GELUTanhSlope sets dst to GELUTanh of x and slope to its derivative: with t the tanh and u' = sqrt(2/pi) (1 + 3*0.044715 x^2),
-// (1 + t)/2 + x/2 (1 - t^2) u'.
+// GELUTanhSlope sets dst to GELUTanh of x and slope to its derivative: with s = (1 + tanh u)/2 and u' = sqrt(2/pi)
+// (1 + 3*0.044715 x^2), s + 2 x s (1 - s) u'.
 func GELUTanhSlope(dst, slope, x []float32) {
 	sameLength("GELUTanhSlope", len(dst), len(slope), len(x))
 	geluTanhSlopeVec(dst, slope, x)
@@ -141,10 +144,10 @@ func GELUTanhSlope(dst, slope, x []float32) {
 func geluTanhSlopeGo(dst, slope, x []float32) {
 	for i, v := range x {
 		square := float32(v * v)
-		t := tanh1(float32(v * FMA(square, geluC0*geluC1, geluC0)))
-		cdf := FMA(0.5, t, 0.5)
-		rise := float32(float32(v*0.5) * FMA(square, 3*geluC0*geluC1, geluC0))
-		slope[i] = FMA(rise, FMA(-t, t, 1), cdf)
-		dst[i] = v * cdf
+		cdf := geluTanhCDF(v, square)
+		y := float32(v * cdf)
+		rise := FMA(square, 6*geluC0*geluC1, 2*geluC0)
+		slope[i] = FMA(float32(y*(1-cdf)), rise, cdf)
+		dst[i] = y
 	}
 }

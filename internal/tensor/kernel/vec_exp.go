@@ -64,7 +64,7 @@ func expPolynomial(x, n float32) float32 {
 	return FMA(p, r, 1)
 }
 
-// expDown1 is e^x for x up to 88, and 0 where n is below -126: a softmax has no use for numbers that small, and a CPU may take long
+// expDown1 is e^x for x up to 88, and 0 where n is below -126: probabilities have no use for numbers that small, and a CPU may take long
 // for them. One factor then does for the power of two.
 func expDown1(x float32) float32 {
 	if expDownLow > x {
@@ -203,7 +203,7 @@ func erf1(x float32) float32 {
 	return math.Float32frombits(math.Float32bits(r) | sign)
 }
 
-// Sigmoid sets dst[i] = 1 / (1 + e^-x[i]).
+// Sigmoid sets dst[i] = 1 / (1 + e^-x[i]), which is 0 from -87.7 down.
 func Sigmoid(dst, x []float32) {
 	sameLength("Sigmoid", len(dst), len(x))
 	sigmoidVec(dst, x)
@@ -217,7 +217,7 @@ func sigmoidGo(dst, x []float32) {
 
 // sigmoid1 takes the exponential of -|x|, so that it never overflows and small results keep their precision.
 func sigmoid1(x float32) float32 {
-	e := exp1(math.Float32frombits(math.Float32bits(x) | signBit))
+	e := expDown1(math.Float32frombits(math.Float32bits(x) | signBit))
 	n := float32(1)
 	if x < 0 {
 		n = e

@@ -39,7 +39,7 @@ func (b *builder) expNormal(x value) value {
 	return b.mul(p, b.shl(b.iadd(t, b.bits(127)), 23))
 }
 
-// expDown is e^x for x up to 88, and 0 where that is below the normal numbers, give or take: a softmax has no use for more. Its
+// expDown is e^x for x up to 88, and 0 where that is below the normal numbers, give or take: probabilities need no more. Its
 // power of two is one factor, whose exponent field is 0 from n = -127 on.
 func (b *builder) expDown(x value) value { return b.expInRange(b.max(b.float(-88), x)) }
 
@@ -110,7 +110,7 @@ func (b *builder) erf(x value) value {
 }
 
 func (b *builder) sigmoid(x value) value {
-	e := b.exp(b.or(x, b.bits(signBit)))
+	e := b.expDown(b.or(x, b.bits(signBit)))
 	n := b.sel(b.less(x, b.float(0)), e, b.float(1))
 	return b.div(n, b.add(b.float(1), e))
 }
@@ -124,10 +124,9 @@ func (b *builder) normalCDF(x value) (cdf, e value) {
 	return b.sel(b.less(x, b.float(0)), q, b.sub(b.float(1), q)), e
 }
 
-func (b *builder) half(t value) value { return b.fma(b.float(0.5), t, b.float(0.5)) }
-
-func (b *builder) geluInner(x, square value) value {
-	return b.mul(x, b.fma(square, b.float(geluC0*geluC1), b.float(geluC0)))
+// geluTanhCDF is GELUTanh's (1 + tanh u)/2 = sigmoid(2u).
+func (b *builder) geluTanhCDF(x, square value) value {
+	return b.sigmoid(b.mul(x, b.fma(square, b.float(2*geluC0*geluC1), b.float(2*geluC0))))
 }
 
 func (b *builder) relu(x value) value { return b.max(b.float(0), x) }
@@ -324,7 +323,7 @@ var kernels = []kernel{
 	}},
 	{name: "geluTanh", past: true, streams: list("dst", "x"), abreast: 2, body: func(b *builder) {
 		x := b.load("x")
-		b.store("dst", b.mul(x, b.half(b.tanh(b.geluInner(x, b.mul(x, x))))))
+		b.store("dst", b.mul(x, b.geluTanhCDF(x, b.mul(x, x))))
 	}},
 	{name: "sigmoidBackward", streams: list("dx", "dy", "y"), unroll: 2, body: func(b *builder) {
 		y := b.load("y")
@@ -350,11 +349,11 @@ var kernels = []kernel{
 	{name: "geluTanhSlope", streams: list("dst", "slope", "x"), abreast: 2, body: func(b *builder) {
 		x := b.load("x")
 		square := b.mul(x, x)
-		t := b.tanh(b.geluInner(x, square))
-		cdf := b.half(t)
-		rise := b.mul(b.mul(x, b.float(0.5)), b.fma(square, b.float(3*geluC0*geluC1), b.float(geluC0)))
-		b.store("slope", b.fma(rise, b.fnma(t, t, b.float(1)), cdf))
-		b.store("dst", b.mul(x, cdf))
+		cdf := b.geluTanhCDF(x, square)
+		y := b.mul(x, cdf)
+		rise := b.fma(square, b.float(6*geluC0*geluC1), b.float(2*geluC0))
+		b.store("slope", b.fma(b.mul(y, b.sub(b.float(1), cdf)), rise, cdf))
+		b.store("dst", y)
 	}},
 	{name: "sum", lanes: list("l"), streams: list("x"), body: func(b *builder) {
 		b.accAdd("l", b.load("x"))
