@@ -64,8 +64,8 @@ func benchGemmCommand() *cobra.Command {
 		Short: "Measure float32 matrix products",
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			if threads < 1 {
-				return wrong(errors.New("--threads must be at least 1"))
+			if err := checkThreads(threads); err != nil {
+				return err
 			}
 			if err := kernel.Select(os.Getenv("RINGMASTER_KERNEL")); err != nil {
 				return wrong(err)

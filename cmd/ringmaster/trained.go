@@ -48,11 +48,19 @@ func (f *trainedFlags) bind(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&f.asJSON, "json", false, "write JSON")
 }
 
+// checkThreads checks a number of compute threads of this process.
+func checkThreads(threads int) error {
+	if threads < 1 || threads > config.MaxThreads {
+		return wrong(fmt.Errorf("--threads must be from 1 to %d, not %d", config.MaxThreads, threads))
+	}
+	return nil
+}
+
 // find finds the checkpoint or the file and reads its job. Nothing is computed yet.
 func (f *trainedFlags) find(cmd *cobra.Command, path string) (*trained, error) {
 	f.byStep = cmd.Flags().Changed("step")
-	if f.threads < 1 {
-		return nil, wrong(errors.New("--threads must be at least 1"))
+	if err := checkThreads(f.threads); err != nil {
+		return nil, err
 	}
 	for _, set := range f.sets {
 		if !strings.HasPrefix(set, "data.") {

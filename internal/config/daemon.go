@@ -169,6 +169,9 @@ func (c *Coordinator) validate(k *checker) {
 	k.oneOf("log", c.Log, logLevels)
 }
 
+// MaxThreads is how many compute threads a process may have.
+const MaxThreads = 1 << 10
+
 func (w *Worker) validate(k *checker) {
 	k.require("id", w.ID == "" || validName(w.ID), "id %s must be 1 to 64 letters, digits, '-', '_' or '.'", clip(w.ID))
 	k.address("bind", w.Bind, true)
@@ -176,7 +179,7 @@ func (w *Worker) validate(k *checker) {
 	k.require("join", len(w.Join) > 0, "join is missing: name a coordinator's host:port (in the file, or by --join)")
 	k.addresses("join", w.Join)
 	k.secure(w.Certs, "worker", []located{{"bind", w.Bind}, {"advertise", w.Advertise}}, w.Join, nil)
-	between(k, "threads", w.Threads, 0, 1<<10)
+	between(k, "threads", w.Threads, 0, MaxThreads)
 	k.oneOf("log", w.Log, logLevels)
 }
 

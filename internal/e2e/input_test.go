@@ -84,6 +84,7 @@ func TestBadInput(t *testing.T) {
 		{"unknown key by flag", []string{quick, "--set", "seat=3"}, []string{"--set seat=3: unknown key seat; did you mean seats?"}},
 		{"more workers than seats", []string{quick, "--workers", "5"}, []string{"quickstart.yaml:5:8: --workers 5", "seats: 4"}},
 		{"no workers", []string{quick, "--workers", "0"}, []string{"--workers", "at least 1"}},
+		{"too many threads", []string{quick, "--threads", "100000"}, []string{"--threads must be at most 1024, not 100000"}},
 		{"two coordinators", []string{quick, "--coordinators", "2"}, []string{"--coordinators must be 1, 3 or 5, not 2"}},
 		{"input that does not fit", []string{write("f.yaml", "model: {layers: [700, 10]}\n")}, []string{"f.yaml:1:17: model.layers", "700", "784"}},
 		{"classes that do not fit", []string{write("g.yaml", "model: {layers: [784, 9]}\n")}, []string{"g.yaml:1:17: model.layers", "9", "10"}},

@@ -78,6 +78,9 @@ func (o *Options) checkSizes() error {
 	if o.Workers < 0 || o.Threads < 0 {
 		return usage("--workers and --threads must be at least 1")
 	}
+	if o.Threads > config.MaxThreads {
+		return usage("--threads must be at most %d, not %d", config.MaxThreads, o.Threads)
+	}
 	if o.Workers > o.Job.Seats {
 		return &UsageError{o.Job.Errorf("seats", "--workers %d is more than the job's seats: %d; take fewer workers, or more seats (which is another job)", o.Workers, o.Job.Seats)}
 	}
