@@ -6,6 +6,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -162,11 +164,17 @@ func pick(dir string, byStep bool, step uint64) (*checkpoint.Entry, error) {
 		if err != nil {
 			return nil, err
 		}
+		if err := oneRun(found); err != nil {
+			return nil, wrong(err)
+		}
 		entry, err := found.At(step)
 		return entry, failed(err)
 	}
 	found, err := checkpoint.Locate(disk.OS{}, dir)
 	if err != nil {
+		return nil, wrong(err)
+	}
+	if err := oneRun(found); err != nil {
 		return nil, wrong(err)
 	}
 	for _, line := range found.Warnings() {
@@ -176,6 +184,26 @@ func pick(dir string, byStep bool, step uint64) (*checkpoint.Entry, error) {
 		return nil, wrong(fmt.Errorf("no whole checkpoint lies in %s", dir))
 	}
 	return found.Newest, nil
+}
+
+// oneRun refuses the checkpoints of several runs, which have nothing to do with each other.
+func oneRun(found *checkpoint.Found) error {
+	var runs []string
+	for _, e := range found.Entries {
+		run, _, launched := strings.Cut(filepath.ToSlash(e.Path), "/coordinators/")
+		if launched && !slices.Contains(runs, run) {
+			runs = append(runs, run)
+		}
+	}
+	if len(runs) < 2 {
+		return nil
+	}
+	slices.Sort(runs)
+	listed := strings.Join(runs[:min(len(runs), 8)], ", ")
+	if len(runs) > 8 {
+		listed += ", ..."
+	}
+	return fmt.Errorf("%s holds %d runs (%s): name one of them", found.Dir, len(runs), listed)
 }
 
 // export writes the file in one piece: it appears whole or not at all.

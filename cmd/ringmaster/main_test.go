@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"testing"
 
+	"ringmaster/internal/checkpoint"
 	"ringmaster/internal/config"
 	"ringmaster/internal/launch"
 )
@@ -72,6 +73,25 @@ func TestNextSteps(t *testing.T) {
 		if got := next[len(next)-1]; got != test.want {
 			t.Errorf("%s after %+v:\n%s\nwant\n%s", test.state, test.train, got, test.want)
 		}
+	}
+}
+
+func TestOneRun(t *testing.T) {
+	at := func(paths ...string) *checkpoint.Found {
+		found := &checkpoint.Found{Dir: "runs"}
+		for _, p := range paths {
+			found.Entries = append(found.Entries, checkpoint.Entry{Path: p})
+		}
+		return found
+	}
+	const a, again, b = "runs/a/coordinators/c1/checkpoints/step-1", "runs/a/coordinators/c2/checkpoints/step-1", "runs/b/coordinators/c1/checkpoints/step-2"
+	for _, found := range []*checkpoint.Found{at(), at(a, again), at("store/step-1", "store/step-2")} {
+		if err := oneRun(found); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := oneRun(at(b, a, again)); err == nil || err.Error() != "runs holds 2 runs (runs/a, runs/b): name one of them" {
+		t.Errorf("%v", err)
 	}
 }
 

@@ -110,9 +110,15 @@ func (t *trained) recall() error {
 	return t.open()
 }
 
-// open reads the data.
+// open reads the data, as the model was trained on them where the checkpoint describes that.
 func (t *trained) open() error {
-	data, err := dataset.Open(t.job.Data)
+	var data *dataset.Data
+	var err error
+	if t.manifest != nil && len(t.manifest.Data) > 0 {
+		data, err = dataset.OpenLike(t.job.Data, t.manifest.Data)
+	} else {
+		data, err = dataset.Open(t.job.Data)
+	}
 	if err != nil {
 		return wrong(err)
 	}

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"fmt"
 	"reflect"
 	"slices"
@@ -49,6 +50,7 @@ func (b *binder) parse(text []byte) ast.Node {
 		b.problem(where, "is %d bytes long; a configuration has at most %d", len(text), maxBytes)
 		return nil
 	}
+	text = bytes.TrimPrefix(text, []byte("\ufeff")) // YAML allows a byte order mark
 	file, err := parser.ParseBytes(text, 0, parser.AllowDuplicateMapKey())
 	if err != nil {
 		at, message := where, err.Error()

@@ -475,3 +475,11 @@ func mustEncode() []byte {
 	}
 	return j.Encode()
 }
+
+// YAML allows a byte order mark, which editors of some systems write.
+func TestByteOrderMark(t *testing.T) {
+	j, err := Parse("job.yaml", []byte("\ufeffseed: 7\n"), nil)
+	if err != nil || j.Seed != 7 {
+		t.Errorf("%v", err)
+	}
+}

@@ -64,14 +64,19 @@ func between[T int | float64](c *checker, key string, v, low, high T) {
 	c.require(key, v >= low && v <= high, "%s must be from %v to %v, not %v", key, low, high, v)
 }
 
-// below requires low <= v < high.
+// below requires low <= v < high, as float32 too: what rounds to the limit would be the limit where it is computed with.
 func below(c *checker, key string, v, low, high float64) {
-	c.require(key, v >= low && v < high, "%s must be at least %v and below %v, not %v", key, low, high, v)
+	c.require(key, v >= low && float32(v) < float32(high), "%s must be at least %v and below %v, not %v", key, low, high, v)
 }
 
 // positive requires 0 < v <= high. The bound keeps a float32 computation with the value finite.
 func positive(c *checker, key string, v, high float64) {
 	c.require(key, v > 0 && v <= high, "%s must be above 0 and at most %v, not %v", key, high, v)
+}
+
+// epsilon requires what a float32 still holds as more than nothing.
+func epsilon(c *checker, key string, v float64) {
+	c.require(key, v >= 1e-30 && v <= 1, "%s must be from 1e-30 to 1, not %v", key, v)
 }
 
 func (c *checker) oneOf(key, value string, known []string) bool {
@@ -145,7 +150,7 @@ func validateStack(c *checker, key string, stack []Layer, depth int) {
 		case "conv", "linear":
 			between(c, at+".out", l.Out, 1, maxFeatures)
 		case "batch_norm", "layer_norm", "rms_norm":
-			positive(c, at+".epsilon", l.Epsilon, 1)
+			epsilon(c, at+".epsilon", l.Epsilon)
 		case "dropout":
 			below(c, at+".rate", l.Rate, 0, 1)
 		case "residual":
@@ -235,7 +240,7 @@ func (p *Optimizer) validate(c *checker) {
 	}
 	below(c, "train.optimizer.beta1", p.Beta1, 0, 1)
 	below(c, "train.optimizer.beta2", p.Beta2, 0, 1)
-	c.require("train.optimizer.epsilon", p.Epsilon >= 1e-30 && p.Epsilon <= 1, "train.optimizer.epsilon must be from 1e-30 to 1, not %v", p.Epsilon)
+	epsilon(c, "train.optimizer.epsilon", p.Epsilon)
 }
 
 func (s *Schedule) validate(c *checker) {

@@ -76,6 +76,16 @@ func isFolder(path string) bool {
 	return err == nil && info.IsDir()
 }
 
+// isFile reports whether an entry of a folder is a file, or a link to one: opening a named pipe would wait for a writer. What a link
+// that leads nowhere is, reading it says.
+func isFile(path string, entry fs.DirEntry) bool {
+	if entry.Type().IsRegular() {
+		return true
+	}
+	info, err := os.Stat(path)
+	return err != nil || info.Mode().IsRegular()
+}
+
 // archivesIn names the tar files in a folder.
 func archivesIn(dir string) []string {
 	var archives []string
@@ -137,6 +147,9 @@ func listImages(dir string) ([]imageFile, error) {
 					continue
 				}
 				f.where = filepath.Join(folder, entry.Name())
+				if !isFile(f.where, entry) {
+					continue
+				}
 				f.load = func() ([]byte, error) { return readBounded(f.where, maxImageFile) }
 				files = append(files, f)
 			}

@@ -92,7 +92,26 @@ type Data struct {
 
 // Open reads the data that the configuration names. Errors name the file or folder, what is wrong with it and, where
 // that can be said, what to do.
-func Open(c config.Data) (*Data, error) {
+func Open(c config.Data) (*Data, error) { return open(c, nil) }
+
+// OpenLike is Open for data that a model trained on others is to see: characters have the tokens, and classes the numbers, that they
+// have in the data which Describe described. Characters that do not occur there are an error, and so are missing classes.
+func OpenLike(c config.Data, described []byte) (*Data, error) {
+	var like description
+	if err := strictly(described, &like); err != nil {
+		return nil, fmt.Errorf("description of the data: %w", err)
+	}
+	if c.Kind == config.DataImages && len(c.Classes) == 0 {
+		c.Classes = like.Labels
+	}
+	vocabulary, err := NewVocabulary(like.Characters)
+	if err != nil {
+		return nil, fmt.Errorf("description of the data: %w", err)
+	}
+	return open(c, vocabulary)
+}
+
+func open(c config.Data, vocabulary *Vocabulary) (*Data, error) {
 	var d *Data
 	var err error
 	switch c.Kind {
@@ -101,7 +120,7 @@ func Open(c config.Data) (*Data, error) {
 	case config.DataMNIST:
 		d, err = openMNIST(c.Dir)
 	case config.DataText:
-		d, err = openText(c.Dir, c.Context)
+		d, err = openText(c.Dir, c.Context, vocabulary)
 	case config.DataImages:
 		d, err = openImages(c)
 	default:

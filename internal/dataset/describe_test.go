@@ -1,6 +1,7 @@
 package dataset
 
 import (
+	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -8,6 +9,7 @@ import (
 	"testing"
 
 	"ringmaster/internal/config"
+	"ringmaster/internal/rng"
 )
 
 // recalled describes a data set and recalls it.
@@ -69,6 +71,51 @@ func TestRecallText(t *testing.T) {
 }
 
 // TestRecallRefuses goes through descriptions that do not go with the data.
+// A model sees other data with the tokens and the classes that it was trained on.
+func TestOpenLike(t *testing.T) {
+	dir := t.TempDir()
+	writeFiles(t, dir, map[string][]byte{"a/a.txt": []byte(strings.Repeat("abcd", 20)), "b/b.txt": []byte(strings.Repeat("db", 40)),
+		"c/c.txt": []byte("d" + strings.Repeat("dbx", 40))})
+	c := config.Data{Kind: config.DataText, Dir: filepath.Join(dir, "a"), Context: 4}
+	trained, err := Open(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Dir = filepath.Join(dir, "b")
+	other, err := OpenLike(c, trained.Describe())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b Batch
+	if other.Train.Read(&b, []int32{0}, rng.Key{}); b.Tokens[0] != 3 || b.Tokens[1] != 1 || other.Spec.Classes != 4 {
+		t.Errorf("tokens %v of %d, want 3 1 3 1 of 4", b.Tokens, other.Spec.Classes)
+	}
+	c.Dir = filepath.Join(dir, "c")
+	if _, err := OpenLike(c, trained.Describe()); err == nil || !strings.Contains(err.Error(), "character 'x' at byte 3") {
+		t.Errorf("error is %v", err)
+	}
+
+	images := filepath.Join(dir, "images")
+	writeFiles(t, images, smallSet(t))
+	pictures := imagesConfig(images)
+	pets, err := Open(pictures)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := OpenLike(pictures, pets.Describe()); err != nil || again.Fingerprint != pets.Fingerprint {
+		t.Errorf("the same data are others: %v", err)
+	}
+	last := pets.Labels[len(pets.Labels)-1]
+	for _, part := range []string{"train", "test"} {
+		if err := os.Rename(filepath.Join(images, part, last), filepath.Join(images, part, "aardvark")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := OpenLike(pictures, pets.Describe()); err == nil || !strings.Contains(err.Error(), last) {
+		t.Errorf("error is %v", err)
+	}
+}
+
 func TestRecallRefuses(t *testing.T) {
 	text := config.Data{Kind: config.DataText, Context: 8}
 	images := config.Data{Kind: config.DataImages, Mean: []float64{0, 0, 0}, Std: []float64{1, 1, 1}}

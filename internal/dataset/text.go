@@ -20,8 +20,8 @@ const (
 )
 
 // openText reads a text file, or all the text files below a folder in the order of their paths, one after another.
-// The first nine tenths of the tokens are for training, the last for evaluation.
-func openText(path string, context int) (*Data, error) {
+// The first nine tenths of the tokens are for training, the last for evaluation. The vocabulary is the text's own unless one is given.
+func openText(path string, context int, vocabulary *Vocabulary) (*Data, error) {
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("text %s does not exist: set data.dir to a text file, or to a folder of text files", path)
@@ -40,8 +40,13 @@ func openText(path string, context int) (*Data, error) {
 	if err != nil {
 		return nil, err
 	}
-	d.Vocabulary = vocabularyOf(text)
-	tokens := d.Vocabulary.encodeAll(text)
+	if d.Vocabulary = vocabulary; vocabulary == nil {
+		d.Vocabulary = vocabularyOf(text)
+	}
+	tokens, err := d.Vocabulary.encodeAll(text)
+	if err != nil {
+		return nil, fmt.Errorf("text %s: %w", path, err)
+	}
 	cut := len(tokens) / 10 * 9
 	cut += len(tokens) % 10 * 9 / 10
 	d.Spec = Spec{Tokens: true, Classes: d.Vocabulary.Len(), Context: context}

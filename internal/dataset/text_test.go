@@ -121,7 +121,10 @@ func TestVocabulary(t *testing.T) {
 		if err != nil || v.Decode(tokens) != c.text {
 			t.Errorf("%s: %v decodes to %q (%v)", name, tokens, v.Decode(tokens), err)
 		}
-		all := v.encodeAll([]byte(c.text))
+		all, err := v.encodeAll([]byte(c.text))
+		if err != nil {
+			t.Fatal(err)
+		}
 		for i, token := range tokens {
 			if int32(all[i]) != token || int(token) >= v.Len() {
 				t.Fatalf("%s: token %d is %d by one way and %d by the other", name, i, token, all[i])

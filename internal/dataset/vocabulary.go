@@ -91,11 +91,15 @@ func (v *Vocabulary) Encode(text string) ([]int32, error) {
 	for i, r := range text {
 		token, ok := v.tokens[r]
 		if !ok {
-			return nil, fmt.Errorf("character %q at byte %d does not occur in the text that the model was trained on", r, i)
+			return nil, v.lacks(r, i)
 		}
 		tokens = append(tokens, int32(token))
 	}
 	return tokens, nil
+}
+
+func (v *Vocabulary) lacks(r rune, at int) error {
+	return fmt.Errorf("character %q at byte %d does not occur in the text that the model was trained on, of %d others", r, at, v.Len())
 }
 
 // Decode is the text of tokens; tokens out of range become U+FFFD.
@@ -114,27 +118,32 @@ func (v *Vocabulary) Decode(tokens []int32) string {
 	return b.String()
 }
 
-// encodeAll is the tokens of a whole text, a byte each. The vocabulary must be the text's own.
-func (v *Vocabulary) encodeAll(text []byte) []byte {
+// encodeAll is the tokens of a whole text, a byte each. It fails at a character that the vocabulary lacks.
+func (v *Vocabulary) encodeAll(text []byte) ([]byte, error) {
 	if v.characters == nil {
-		return text
+		return text, nil
 	}
 	var ascii [utf8.RuneSelf]byte // most texts have nothing else
+	var known [utf8.RuneSelf]bool
 	for r, token := range v.tokens {
 		if r < utf8.RuneSelf {
-			ascii[r] = token
+			ascii[r], known[r] = token, true
 		}
 	}
 	tokens := make([]byte, 0, len(text))
 	for i := 0; i < len(text); {
-		if text[i] < utf8.RuneSelf {
+		if c := text[i]; c < utf8.RuneSelf && known[c] {
 			tokens = append(tokens, ascii[text[i]])
 			i++
 			continue
 		}
 		r, size := utf8.DecodeRune(text[i:])
-		tokens = append(tokens, v.tokens[r])
+		token, ok := v.tokens[r]
+		if !ok {
+			return nil, v.lacks(r, i)
+		}
+		tokens = append(tokens, token)
 		i += size
 	}
-	return tokens
+	return tokens, nil
 }

@@ -156,7 +156,7 @@ func (c *Child) signalGroup(signal syscall.Signal) {
 // lastLine is the last word of a log: the last line that is not empty, or a panic's first line, shortened; "" when there is
 // none.
 func lastLine(path string) string {
-	const tail, most = 8 << 10, 300
+	const tail, most = 1 << 20, 300 // a stack of every goroutine may stand below a panic
 	f, err := os.Open(path)
 	if err != nil {
 		return ""
