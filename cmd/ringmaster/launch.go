@@ -97,6 +97,10 @@ func runLaunch(ctx context.Context, file string, flags jobFlags, o launch.Option
 		if errors.As(err, &usage) {
 			return wrong(err)
 		}
+		var interrupted *launch.InterruptedError
+		if errors.As(err, &interrupted) {
+			return &exit{exitSignalBase + int(interrupted.Signal.(syscall.Signal)), err}
+		}
 		return failed(err)
 	}
 	err = errors.Join(err, writeSummary(flags.summary, result.Summary))

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -259,5 +260,31 @@ func TestLossIsNotANumber(t *testing.T) {
 	}
 	if !strings.Contains(s.Error, strconv.Itoa(int(s.Step))) && !strings.Contains(s.Error, strconv.Itoa(int(s.Step)+1)) {
 		t.Errorf("error %q does not name step %d or the one after it", s.Error, s.Step)
+	}
+}
+
+// An interrupt ends a launch that still reads its data, here a pipe that gives none.
+func TestInterruptedWhileReading(t *testing.T) {
+	folder, dir := t.TempDir(), t.TempDir()
+	pipe, file := filepath.Join(folder, "text"), filepath.Join(folder, "gpt.yaml")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Skipf("no named pipes here: %v", err)
+	}
+	if err := os.WriteFile(file, []byte("model: {kind: gpt}\ndata: {kind: text, dir: "+pipe+"}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := start(t, programs, dir, nil, "ringmaster", "launch", file)
+	writer, err := os.OpenFile(pipe, os.O_WRONLY, 0) // returns when the launch reads
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer writer.Close()
+	p.signal(syscall.SIGINT)
+	if code := p.wait(); code != 130 {
+		t.Errorf("exit code %d, want 130", code)
+	}
+	oneLine(t, p.stderr.String(), "interrupted", "nothing was started")
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("something was left behind: %v, %v", left, err)
 	}
 }

@@ -55,7 +55,37 @@ const (
 	doubleSignal = 200 * time.Millisecond // signals this close together are one
 )
 
-// Run launches the job. A *UsageError means that nothing was started, and then there is no result. With any other error
+// InterruptedError means that the launch was interrupted while it read the data. Nothing was started or written.
+type InterruptedError struct{ Signal os.Signal }
+
+// Error says so.
+func (e *InterruptedError) Error() string {
+	return fmt.Sprintf("interrupted (%v) while the data was read; nothing was started", e.Signal)
+}
+
+// check is Check that an interrupt ends: data may be large, or on a slow disk.
+func (o *Options) check() (*Checked, error) {
+	type outcome struct {
+		checked *Checked
+		err     error
+	}
+	done := make(chan outcome, 1)
+	go func() {
+		checked, err := Check(o.Job)
+		done <- outcome{checked, err}
+	}()
+	select {
+	case signal := <-o.Interrupts:
+		return nil, &InterruptedError{signal}
+	case out := <-done:
+		if out.err != nil {
+			return nil, &UsageError{out.err}
+		}
+		return out.checked, nil
+	}
+}
+
+// Run launches the job. A *UsageError or *InterruptedError means that nothing was started, and then there is no result. With any other error
 // the result still says how far the job came.
 func Run(ctx context.Context, o Options) (*Result, error) {
 	r, number, err := prepare(&o)
@@ -79,9 +109,9 @@ func prepare(o *Options) (*run, int, error) {
 	if err := cluster.FindPrograms(); err != nil {
 		return nil, 0, &UsageError{err}
 	}
-	checked, err := Check(o.Job)
+	checked, err := o.check()
 	if err != nil {
-		return nil, 0, &UsageError{err}
+		return nil, 0, err
 	}
 	var origin *Origin
 	if o.Resume {
