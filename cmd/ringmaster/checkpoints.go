@@ -165,7 +165,7 @@ func pick(dir string, byStep bool, step uint64) (*checkpoint.Entry, error) {
 			return nil, err
 		}
 		if err := oneRun(found); err != nil {
-			return nil, wrong(err)
+			return nil, err
 		}
 		entry, err := found.At(step)
 		return entry, failed(err)
@@ -175,7 +175,7 @@ func pick(dir string, byStep bool, step uint64) (*checkpoint.Entry, error) {
 		return nil, wrong(err)
 	}
 	if err := oneRun(found); err != nil {
-		return nil, wrong(err)
+		return nil, err
 	}
 	for _, line := range found.Warnings() {
 		fmt.Fprintln(os.Stderr, "ringmaster: "+line)
@@ -203,7 +203,7 @@ func oneRun(found *checkpoint.Found) error {
 	if len(runs) > 8 {
 		listed += ", ..."
 	}
-	return fmt.Errorf("%s holds %d runs (%s): name one of them", found.Dir, len(runs), listed)
+	return wrong(fmt.Errorf("%s holds %d runs (%s): name one of them", found.Dir, len(runs), listed))
 }
 
 // export writes the file in one piece: it appears whole or not at all.

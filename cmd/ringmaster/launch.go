@@ -99,7 +99,7 @@ func runLaunch(ctx context.Context, file string, flags jobFlags, o launch.Option
 		}
 		var interrupted *launch.InterruptedError
 		if errors.As(err, &interrupted) {
-			return &exit{exitSignalBase + int(interrupted.Signal.(syscall.Signal)), err}
+			return signalled(interrupted.Signal, err)
 		}
 		return failed(err)
 	}
@@ -116,10 +116,7 @@ func ending(result *launch.Result, err error) error {
 	s := result.Summary
 	switch {
 	case result.Signal != nil && s.State != launch.StateDone:
-		if code, ok := result.Signal.(syscall.Signal); ok {
-			return &exit{exitSignalBase + int(code), err}
-		}
-		return &exit{exitFailed, err}
+		return signalled(result.Signal, err)
 	case err != nil:
 		return failed(err)
 	case s.State == launch.StateDone:
@@ -128,6 +125,14 @@ func ending(result *launch.Result, err error) error {
 		return failed(errors.New(s.Error))
 	}
 	return failed(fmt.Errorf("the job ended in state %s at step %d", s.State, s.Step))
+}
+
+// signalled is the end by a signal.
+func signalled(s os.Signal, err error) error {
+	if number, ok := s.(syscall.Signal); ok {
+		return &exit{exitSignalBase + int(number), err}
+	}
+	return &exit{exitFailed, err}
 }
 
 func writeSummary(path string, s *launch.Summary) error {

@@ -17,7 +17,7 @@ func TestNamedPipesAreLeftOut(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := unix.Mkfifo(filepath.Join(dir, "train", want.Labels[0], "0.png"), 0o600); err != nil {
-		t.Skipf("no named pipes here: %v", err)
+		t.Fatal(err)
 	}
 	if have, err := Open(imagesConfig(dir)); err != nil || have.Fingerprint != want.Fingerprint {
 		t.Errorf("a named pipe changes the data: %v", err)

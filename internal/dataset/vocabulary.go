@@ -99,7 +99,7 @@ func (v *Vocabulary) Encode(text string) ([]int32, error) {
 }
 
 func (v *Vocabulary) lacks(r rune, at int) error {
-	return fmt.Errorf("character %q at byte %d does not occur in the text that the model was trained on, of %d others", r, at, v.Len())
+	return fmt.Errorf("character %q at byte %d does not occur in the text that the model was trained on, which has %d others", r, at, v.Len())
 }
 
 // Decode is the text of tokens; tokens out of range become U+FFFD.
@@ -133,7 +133,7 @@ func (v *Vocabulary) encodeAll(text []byte) ([]byte, error) {
 	tokens := make([]byte, 0, len(text))
 	for i := 0; i < len(text); {
 		if c := text[i]; c < utf8.RuneSelf && known[c] {
-			tokens = append(tokens, ascii[text[i]])
+			tokens = append(tokens, ascii[c])
 			i++
 			continue
 		}

@@ -85,8 +85,8 @@ func (o *Options) check() (*Checked, error) {
 	}
 }
 
-// Run launches the job. A *UsageError or *InterruptedError means that nothing was started, and then there is no result. With any other error
-// the result still says how far the job came.
+// Run launches the job. A *UsageError or *InterruptedError means that nothing was started, and then there is no result. With any
+// other error the result still says how far the job came.
 func Run(ctx context.Context, o Options) (*Result, error) {
 	r, number, err := prepare(&o)
 	if err != nil {

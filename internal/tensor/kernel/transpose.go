@@ -14,13 +14,17 @@ func Transpose(dst []float32, dstLD int, src []float32, srcLD, rows, cols int) {
 	if dstLD < rows || srcLD < cols || len(dst) < (cols-1)*dstLD+rows || len(src) < (rows-1)*srcLD+cols {
 		panic(fmt.Sprintf("kernel: Transpose of %d x %d: rows %d apart in %d elements, from %d apart in %d", rows, cols, dstLD, len(dst), srcLD, len(src)))
 	}
-	s := tileShape(Current())
+	s, whole := tileShape(Current()), 0
+	if s != nil {
+		whole = rows &^ (s.lanes - 1) // stores of fewer rows than a vector's, as of three channels, are slower than plain ones
+	}
 	for c := 0; c < cols; c += transposeColumns {
 		n := min(transposeColumns, cols-c)
-		if s != nil {
-			s.transpose(dst[c*dstLD:], dstLD, src[c:], srcLD, rows, n)
-		} else {
-			transposeGo(dst[c*dstLD:], dstLD, src[c:], srcLD, rows, n)
+		if whole > 0 {
+			s.transpose(dst[c*dstLD:], dstLD, src[c:], srcLD, whole, n)
+		}
+		if whole < rows {
+			transposeGo(dst[c*dstLD+whole:], dstLD, src[whole*srcLD+c:], srcLD, rows-whole, n)
 		}
 	}
 }

@@ -31,12 +31,11 @@ func (b *builder) expPolynomial(r value) value {
 
 // expNormal has the bits of exp where |x| < 87: the result is a normal number, and so is its power of two.
 func (b *builder) expNormal(x value) value {
-	t, n, r := b.expReduced(x)
-	p := b.expPolynomial(r)
 	if b.set == avx512 {
-		return b.emit(opScaleExponent, 0, p, n)
+		_, n, r := b.expReduced(x)
+		return b.emit(opScaleExponent, 0, b.expPolynomial(r), n)
 	}
-	return b.mul(p, b.shl(b.iadd(t, b.bits(127)), 23))
+	return b.expInRange(x)
 }
 
 // expDown is e^x for x up to 88, and 0 where that is below the normal numbers, give or take: probabilities need no more. Its
