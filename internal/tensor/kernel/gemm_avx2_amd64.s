@@ -7,10 +7,12 @@
 TEXT ·gemmAVX2x1(SB), NOSPLIT|NOFRAME, $0-8
 	MOVQ         p+0(FP), SI
 	MOVQ         (SI), CX
-	MOVQ         CX, 224(SI)
+	MOVQ         CX, 264(SI)
 	MOVQ         48(SI), CX
-	MOVQ         CX, 232(SI)
+	MOVQ         CX, 272(SI)
 	MOVQ         64(SI), CX
+	MOVQ         CX, 280(SI)
+	MOVQ         208(SI), CX
 	MOVQ         CX, 240(SI)
 	MOVQ         8(SI), R8
 	LEAQ         (R8)(R8*2), R9
@@ -82,12 +84,16 @@ upTo1:
 rows1_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 232(SI), CX
+	MOVQ 272(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 240(SI), CX
+	MOVQ 280(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
+	CMPQ 104(SI), $0x01
+	JNE  rows1_panel
+	MOVQ 216(SI), CX
+	MOVQ CX, 240(SI)
 
 rows1_panel:
 	CMPQ   168(SI), $0x01
@@ -113,12 +119,13 @@ rows1_maskedSpread:
 rows1_maskedBegun:
 	MOVQ       152(SI), CX
 	PREFETCHT0 31(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows1_maskedTail
@@ -126,6 +133,8 @@ rows1_maskedBegun:
 rows1_maskedStep:
 	VMASKMOVPS   (DI), Y15, Y1
 	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Y2
 	VFMADD231PS  Y1, Y2, Y0
 	ADDQ         R13, DI
@@ -137,6 +146,7 @@ rows1_maskedTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows1_maskedStep
 	CMPQ   128(SI), $0x00
@@ -169,12 +179,13 @@ rows1_wholeSpread:
 rows1_wholeBegun:
 	MOVQ       152(SI), CX
 	PREFETCHT0 31(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows1_wholeTail
@@ -182,6 +193,8 @@ rows1_wholeBegun:
 rows1_wholeStep:
 	VMOVUPS      (DI), Y1
 	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Y2
 	VFMADD231PS  Y1, Y2, Y0
 	ADDQ         R13, DI
@@ -193,6 +206,7 @@ rows1_wholeTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows1_wholeStep
 	CMPQ   128(SI), $0x00
@@ -214,13 +228,15 @@ rows1_next:
 	JNZ    rows1_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x01, CX, CX
-	ADDQ   CX, 224(SI)
+	ADDQ   CX, 264(SI)
+	MOVQ   224(SI), CX
+	ADDQ   CX, 240(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x01, CX, CX
-	ADDQ   CX, 232(SI)
+	ADDQ   CX, 272(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x01, CX, CX
-	ADDQ   CX, 240(SI)
+	ADDQ   CX, 280(SI)
 	DECQ   104(SI)
 	JNZ    rows1_block
 	VZEROUPPER
@@ -229,12 +245,16 @@ rows1_next:
 rows2_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 232(SI), CX
+	MOVQ 272(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 240(SI), CX
+	MOVQ 280(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
+	CMPQ 104(SI), $0x01
+	JNE  rows2_panel
+	MOVQ 216(SI), CX
+	MOVQ CX, 240(SI)
 
 rows2_panel:
 	CMPQ   168(SI), $0x01
@@ -267,12 +287,13 @@ rows2_maskedBegun:
 	PREFETCHT0 31(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 31(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows2_maskedTail
@@ -280,6 +301,8 @@ rows2_maskedBegun:
 rows2_maskedStep:
 	VMASKMOVPS   (DI), Y15, Y2
 	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Y3
 	VFMADD231PS  Y2, Y3, Y0
 	VBROADCASTSS (AX)(R8*1), Y3
@@ -293,6 +316,7 @@ rows2_maskedTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows2_maskedStep
 	CMPQ   128(SI), $0x00
@@ -335,12 +359,13 @@ rows2_wholeBegun:
 	PREFETCHT0 31(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 31(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows2_wholeTail
@@ -348,6 +373,8 @@ rows2_wholeBegun:
 rows2_wholeStep:
 	VMOVUPS      (DI), Y2
 	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Y3
 	VFMADD231PS  Y2, Y3, Y0
 	VBROADCASTSS (AX)(R8*1), Y3
@@ -361,6 +388,7 @@ rows2_wholeTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows2_wholeStep
 	CMPQ   128(SI), $0x00
@@ -385,13 +413,15 @@ rows2_next:
 	JNZ    rows2_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x02, CX, CX
-	ADDQ   CX, 224(SI)
+	ADDQ   CX, 264(SI)
+	MOVQ   224(SI), CX
+	ADDQ   CX, 240(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x02, CX, CX
-	ADDQ   CX, 232(SI)
+	ADDQ   CX, 272(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x02, CX, CX
-	ADDQ   CX, 240(SI)
+	ADDQ   CX, 280(SI)
 	DECQ   104(SI)
 	JNZ    rows2_block
 	VZEROUPPER
@@ -400,12 +430,16 @@ rows2_next:
 rows3_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 232(SI), CX
+	MOVQ 272(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 240(SI), CX
+	MOVQ 280(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
+	CMPQ 104(SI), $0x01
+	JNE  rows3_panel
+	MOVQ 216(SI), CX
+	MOVQ CX, 240(SI)
 
 rows3_panel:
 	CMPQ   168(SI), $0x01
@@ -445,12 +479,13 @@ rows3_maskedBegun:
 	PREFETCHT0 31(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 31(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows3_maskedTail
@@ -458,6 +493,8 @@ rows3_maskedBegun:
 rows3_maskedStep:
 	VMASKMOVPS   (DI), Y15, Y3
 	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Y4
 	VFMADD231PS  Y3, Y4, Y0
 	VBROADCASTSS (AX)(R8*1), Y4
@@ -473,6 +510,7 @@ rows3_maskedTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows3_maskedStep
 	CMPQ   128(SI), $0x00
@@ -525,12 +563,13 @@ rows3_wholeBegun:
 	PREFETCHT0 31(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 31(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows3_wholeTail
@@ -538,6 +577,8 @@ rows3_wholeBegun:
 rows3_wholeStep:
 	VMOVUPS      (DI), Y3
 	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Y4
 	VFMADD231PS  Y3, Y4, Y0
 	VBROADCASTSS (AX)(R8*1), Y4
@@ -553,6 +594,7 @@ rows3_wholeTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows3_wholeStep
 	CMPQ   128(SI), $0x00
@@ -580,13 +622,15 @@ rows3_next:
 	JNZ    rows3_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x03, CX, CX
-	ADDQ   CX, 224(SI)
+	ADDQ   CX, 264(SI)
+	MOVQ   224(SI), CX
+	ADDQ   CX, 240(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x03, CX, CX
-	ADDQ   CX, 232(SI)
+	ADDQ   CX, 272(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x03, CX, CX
-	ADDQ   CX, 240(SI)
+	ADDQ   CX, 280(SI)
 	DECQ   104(SI)
 	JNZ    rows3_block
 	VZEROUPPER
@@ -595,12 +639,16 @@ rows3_next:
 rows4_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 232(SI), CX
+	MOVQ 272(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 240(SI), CX
+	MOVQ 280(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
+	CMPQ 104(SI), $0x01
+	JNE  rows4_panel
+	MOVQ 216(SI), CX
+	MOVQ CX, 240(SI)
 
 rows4_panel:
 	CMPQ   168(SI), $0x01
@@ -647,12 +695,13 @@ rows4_maskedBegun:
 	PREFETCHT0 31(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 31(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows4_maskedTail
@@ -660,6 +709,8 @@ rows4_maskedBegun:
 rows4_maskedStep:
 	VMASKMOVPS   (DI), Y15, Y4
 	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Y5
 	VFMADD231PS  Y4, Y5, Y0
 	VBROADCASTSS (AX)(R8*1), Y5
@@ -677,6 +728,7 @@ rows4_maskedTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows4_maskedStep
 	CMPQ   128(SI), $0x00
@@ -739,12 +791,13 @@ rows4_wholeBegun:
 	PREFETCHT0 31(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 31(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows4_wholeTail
@@ -752,6 +805,8 @@ rows4_wholeBegun:
 rows4_wholeStep:
 	VMOVUPS      (DI), Y4
 	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Y5
 	VFMADD231PS  Y4, Y5, Y0
 	VBROADCASTSS (AX)(R8*1), Y5
@@ -769,6 +824,7 @@ rows4_wholeTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows4_wholeStep
 	CMPQ   128(SI), $0x00
@@ -799,13 +855,15 @@ rows4_next:
 	JNZ    rows4_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x04, CX, CX
-	ADDQ   CX, 224(SI)
+	ADDQ   CX, 264(SI)
+	MOVQ   224(SI), CX
+	ADDQ   CX, 240(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x04, CX, CX
-	ADDQ   CX, 232(SI)
+	ADDQ   CX, 272(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x04, CX, CX
-	ADDQ   CX, 240(SI)
+	ADDQ   CX, 280(SI)
 	DECQ   104(SI)
 	JNZ    rows4_block
 	VZEROUPPER
@@ -814,12 +872,16 @@ rows4_next:
 rows5_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 232(SI), CX
+	MOVQ 272(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 240(SI), CX
+	MOVQ 280(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
+	CMPQ 104(SI), $0x01
+	JNE  rows5_panel
+	MOVQ 216(SI), CX
+	MOVQ CX, 240(SI)
 
 rows5_panel:
 	CMPQ   168(SI), $0x01
@@ -873,12 +935,13 @@ rows5_maskedBegun:
 	PREFETCHT0 31(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 31(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows5_maskedTail
@@ -886,6 +949,8 @@ rows5_maskedBegun:
 rows5_maskedStep:
 	VMASKMOVPS   (DI), Y15, Y5
 	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Y6
 	VFMADD231PS  Y5, Y6, Y0
 	VBROADCASTSS (AX)(R8*1), Y6
@@ -905,6 +970,7 @@ rows5_maskedTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows5_maskedStep
 	CMPQ   128(SI), $0x00
@@ -977,12 +1043,13 @@ rows5_wholeBegun:
 	PREFETCHT0 31(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 31(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows5_wholeTail
@@ -990,6 +1057,8 @@ rows5_wholeBegun:
 rows5_wholeStep:
 	VMOVUPS      (DI), Y5
 	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Y6
 	VFMADD231PS  Y5, Y6, Y0
 	VBROADCASTSS (AX)(R8*1), Y6
@@ -1009,6 +1078,7 @@ rows5_wholeTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows5_wholeStep
 	CMPQ   128(SI), $0x00
@@ -1042,13 +1112,15 @@ rows5_next:
 	JNZ    rows5_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x05, CX, CX
-	ADDQ   CX, 224(SI)
+	ADDQ   CX, 264(SI)
+	MOVQ   224(SI), CX
+	ADDQ   CX, 240(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x05, CX, CX
-	ADDQ   CX, 232(SI)
+	ADDQ   CX, 272(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x05, CX, CX
-	ADDQ   CX, 240(SI)
+	ADDQ   CX, 280(SI)
 	DECQ   104(SI)
 	JNZ    rows5_block
 	VZEROUPPER
@@ -1057,12 +1129,16 @@ rows5_next:
 rows6_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 232(SI), CX
+	MOVQ 272(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 240(SI), CX
+	MOVQ 280(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
+	CMPQ 104(SI), $0x01
+	JNE  rows6_panel
+	MOVQ 216(SI), CX
+	MOVQ CX, 240(SI)
 
 rows6_panel:
 	CMPQ   168(SI), $0x01
@@ -1123,12 +1199,13 @@ rows6_maskedBegun:
 	PREFETCHT0 31(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 31(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows6_maskedTail
@@ -1136,6 +1213,8 @@ rows6_maskedBegun:
 rows6_maskedStep:
 	VMASKMOVPS   (DI), Y15, Y6
 	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Y7
 	VFMADD231PS  Y6, Y7, Y0
 	VBROADCASTSS (AX)(R8*1), Y7
@@ -1157,6 +1236,7 @@ rows6_maskedTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows6_maskedStep
 	CMPQ   128(SI), $0x00
@@ -1239,12 +1319,13 @@ rows6_wholeBegun:
 	PREFETCHT0 31(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 31(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows6_wholeTail
@@ -1252,6 +1333,8 @@ rows6_wholeBegun:
 rows6_wholeStep:
 	VMOVUPS      (DI), Y6
 	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Y7
 	VFMADD231PS  Y6, Y7, Y0
 	VBROADCASTSS (AX)(R8*1), Y7
@@ -1273,6 +1356,7 @@ rows6_wholeTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows6_wholeStep
 	CMPQ   128(SI), $0x00
@@ -1309,13 +1393,15 @@ rows6_next:
 	JNZ    rows6_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x06, CX, CX
-	ADDQ   CX, 224(SI)
+	ADDQ   CX, 264(SI)
+	MOVQ   224(SI), CX
+	ADDQ   CX, 240(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x06, CX, CX
-	ADDQ   CX, 232(SI)
+	ADDQ   CX, 272(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x06, CX, CX
-	ADDQ   CX, 240(SI)
+	ADDQ   CX, 280(SI)
 	DECQ   104(SI)
 	JNZ    rows6_block
 	VZEROUPPER
@@ -1324,12 +1410,16 @@ rows6_next:
 rows7_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 232(SI), CX
+	MOVQ 272(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 240(SI), CX
+	MOVQ 280(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
+	CMPQ 104(SI), $0x01
+	JNE  rows7_panel
+	MOVQ 216(SI), CX
+	MOVQ CX, 240(SI)
 
 rows7_panel:
 	CMPQ   168(SI), $0x01
@@ -1397,12 +1487,13 @@ rows7_maskedBegun:
 	PREFETCHT0 31(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 31(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows7_maskedTail
@@ -1410,6 +1501,8 @@ rows7_maskedBegun:
 rows7_maskedStep:
 	VMASKMOVPS   (DI), Y15, Y7
 	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Y8
 	VFMADD231PS  Y7, Y8, Y0
 	VBROADCASTSS (AX)(R8*1), Y8
@@ -1433,6 +1526,7 @@ rows7_maskedTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows7_maskedStep
 	CMPQ   128(SI), $0x00
@@ -1525,12 +1619,13 @@ rows7_wholeBegun:
 	PREFETCHT0 31(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 31(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows7_wholeTail
@@ -1538,6 +1633,8 @@ rows7_wholeBegun:
 rows7_wholeStep:
 	VMOVUPS      (DI), Y7
 	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Y8
 	VFMADD231PS  Y7, Y8, Y0
 	VBROADCASTSS (AX)(R8*1), Y8
@@ -1561,6 +1658,7 @@ rows7_wholeTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows7_wholeStep
 	CMPQ   128(SI), $0x00
@@ -1600,13 +1698,15 @@ rows7_next:
 	JNZ    rows7_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x07, CX, CX
-	ADDQ   CX, 224(SI)
+	ADDQ   CX, 264(SI)
+	MOVQ   224(SI), CX
+	ADDQ   CX, 240(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x07, CX, CX
-	ADDQ   CX, 232(SI)
+	ADDQ   CX, 272(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x07, CX, CX
-	ADDQ   CX, 240(SI)
+	ADDQ   CX, 280(SI)
 	DECQ   104(SI)
 	JNZ    rows7_block
 	VZEROUPPER
@@ -1615,12 +1715,16 @@ rows7_next:
 rows8_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 232(SI), CX
+	MOVQ 272(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 240(SI), CX
+	MOVQ 280(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
+	CMPQ 104(SI), $0x01
+	JNE  rows8_panel
+	MOVQ 216(SI), CX
+	MOVQ CX, 240(SI)
 
 rows8_panel:
 	CMPQ   168(SI), $0x01
@@ -1695,12 +1799,13 @@ rows8_maskedBegun:
 	PREFETCHT0 31(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 31(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows8_maskedTail
@@ -1708,6 +1813,8 @@ rows8_maskedBegun:
 rows8_maskedStep:
 	VMASKMOVPS   (DI), Y15, Y8
 	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Y9
 	VFMADD231PS  Y8, Y9, Y0
 	VBROADCASTSS (AX)(R8*1), Y9
@@ -1733,6 +1840,7 @@ rows8_maskedTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows8_maskedStep
 	CMPQ   128(SI), $0x00
@@ -1835,12 +1943,13 @@ rows8_wholeBegun:
 	PREFETCHT0 31(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 31(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows8_wholeTail
@@ -1848,6 +1957,8 @@ rows8_wholeBegun:
 rows8_wholeStep:
 	VMOVUPS      (DI), Y8
 	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Y9
 	VFMADD231PS  Y8, Y9, Y0
 	VBROADCASTSS (AX)(R8*1), Y9
@@ -1873,6 +1984,7 @@ rows8_wholeTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows8_wholeStep
 	CMPQ   128(SI), $0x00
@@ -1915,13 +2027,15 @@ rows8_next:
 	JNZ    rows8_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x08, CX, CX
-	ADDQ   CX, 224(SI)
+	ADDQ   CX, 264(SI)
+	MOVQ   224(SI), CX
+	ADDQ   CX, 240(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x08, CX, CX
-	ADDQ   CX, 232(SI)
+	ADDQ   CX, 272(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x08, CX, CX
-	ADDQ   CX, 240(SI)
+	ADDQ   CX, 280(SI)
 	DECQ   104(SI)
 	JNZ    rows8_block
 	VZEROUPPER
@@ -1930,12 +2044,16 @@ rows8_next:
 rows9_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 232(SI), CX
+	MOVQ 272(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 240(SI), CX
+	MOVQ 280(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
+	CMPQ 104(SI), $0x01
+	JNE  rows9_panel
+	MOVQ 216(SI), CX
+	MOVQ CX, 240(SI)
 
 rows9_panel:
 	CMPQ   168(SI), $0x01
@@ -2017,13 +2135,14 @@ rows9_maskedBegun:
 	PREFETCHT0 31(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 31(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows9_maskedTail
@@ -2031,6 +2150,8 @@ rows9_maskedBegun:
 rows9_maskedStep:
 	VMASKMOVPS   (DI), Y15, Y9
 	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Y10
 	VFMADD231PS  Y9, Y10, Y0
 	VBROADCASTSS (AX)(R8*1), Y10
@@ -2059,6 +2180,7 @@ rows9_maskedTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows9_maskedStep
 	CMPQ   128(SI), $0x00
@@ -2171,13 +2293,14 @@ rows9_wholeBegun:
 	PREFETCHT0 31(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 31(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows9_wholeTail
@@ -2185,6 +2308,8 @@ rows9_wholeBegun:
 rows9_wholeStep:
 	VMOVUPS      (DI), Y9
 	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Y10
 	VFMADD231PS  Y9, Y10, Y0
 	VBROADCASTSS (AX)(R8*1), Y10
@@ -2213,6 +2338,7 @@ rows9_wholeTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows9_wholeStep
 	CMPQ   128(SI), $0x00
@@ -2258,13 +2384,15 @@ rows9_next:
 	JNZ    rows9_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x09, CX, CX
-	ADDQ   CX, 224(SI)
+	ADDQ   CX, 264(SI)
+	MOVQ   224(SI), CX
+	ADDQ   CX, 240(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x09, CX, CX
-	ADDQ   CX, 232(SI)
+	ADDQ   CX, 272(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x09, CX, CX
-	ADDQ   CX, 240(SI)
+	ADDQ   CX, 280(SI)
 	DECQ   104(SI)
 	JNZ    rows9_block
 	VZEROUPPER
@@ -2273,12 +2401,16 @@ rows9_next:
 rows10_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 232(SI), CX
+	MOVQ 272(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 240(SI), CX
+	MOVQ 280(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
+	CMPQ 104(SI), $0x01
+	JNE  rows10_panel
+	MOVQ 216(SI), CX
+	MOVQ CX, 240(SI)
 
 rows10_panel:
 	CMPQ   168(SI), $0x01
@@ -2367,13 +2499,14 @@ rows10_maskedBegun:
 	PREFETCHT0 31(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 31(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows10_maskedTail
@@ -2381,6 +2514,8 @@ rows10_maskedBegun:
 rows10_maskedStep:
 	VMASKMOVPS   (DI), Y15, Y10
 	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Y11
 	VFMADD231PS  Y10, Y11, Y0
 	VBROADCASTSS (AX)(R8*1), Y11
@@ -2411,6 +2546,7 @@ rows10_maskedTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows10_maskedStep
 	CMPQ   128(SI), $0x00
@@ -2533,13 +2669,14 @@ rows10_wholeBegun:
 	PREFETCHT0 31(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 31(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows10_wholeTail
@@ -2547,6 +2684,8 @@ rows10_wholeBegun:
 rows10_wholeStep:
 	VMOVUPS      (DI), Y10
 	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Y11
 	VFMADD231PS  Y10, Y11, Y0
 	VBROADCASTSS (AX)(R8*1), Y11
@@ -2577,6 +2716,7 @@ rows10_wholeTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows10_wholeStep
 	CMPQ   128(SI), $0x00
@@ -2625,13 +2765,15 @@ rows10_next:
 	JNZ    rows10_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x0a, CX, CX
-	ADDQ   CX, 224(SI)
+	ADDQ   CX, 264(SI)
+	MOVQ   224(SI), CX
+	ADDQ   CX, 240(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x0a, CX, CX
-	ADDQ   CX, 232(SI)
+	ADDQ   CX, 272(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x0a, CX, CX
-	ADDQ   CX, 240(SI)
+	ADDQ   CX, 280(SI)
 	DECQ   104(SI)
 	JNZ    rows10_block
 	VZEROUPPER
@@ -2640,12 +2782,16 @@ rows10_next:
 rows11_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 232(SI), CX
+	MOVQ 272(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 240(SI), CX
+	MOVQ 280(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
+	CMPQ 104(SI), $0x01
+	JNE  rows11_panel
+	MOVQ 216(SI), CX
+	MOVQ CX, 240(SI)
 
 rows11_panel:
 	CMPQ   168(SI), $0x01
@@ -2741,13 +2887,14 @@ rows11_maskedBegun:
 	PREFETCHT0 31(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 31(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows11_maskedTail
@@ -2755,6 +2902,8 @@ rows11_maskedBegun:
 rows11_maskedStep:
 	VMASKMOVPS   (DI), Y15, Y11
 	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Y12
 	VFMADD231PS  Y11, Y12, Y0
 	VBROADCASTSS (AX)(R8*1), Y12
@@ -2787,6 +2936,7 @@ rows11_maskedTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows11_maskedStep
 	CMPQ   128(SI), $0x00
@@ -2919,13 +3069,14 @@ rows11_wholeBegun:
 	PREFETCHT0 31(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 31(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows11_wholeTail
@@ -2933,6 +3084,8 @@ rows11_wholeBegun:
 rows11_wholeStep:
 	VMOVUPS      (DI), Y11
 	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Y12
 	VFMADD231PS  Y11, Y12, Y0
 	VBROADCASTSS (AX)(R8*1), Y12
@@ -2965,6 +3118,7 @@ rows11_wholeTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows11_wholeStep
 	CMPQ   128(SI), $0x00
@@ -3016,13 +3170,15 @@ rows11_next:
 	JNZ    rows11_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x0b, CX, CX
-	ADDQ   CX, 224(SI)
+	ADDQ   CX, 264(SI)
+	MOVQ   224(SI), CX
+	ADDQ   CX, 240(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x0b, CX, CX
-	ADDQ   CX, 232(SI)
+	ADDQ   CX, 272(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x0b, CX, CX
-	ADDQ   CX, 240(SI)
+	ADDQ   CX, 280(SI)
 	DECQ   104(SI)
 	JNZ    rows11_block
 	VZEROUPPER
@@ -3031,12 +3187,16 @@ rows11_next:
 rows12_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 232(SI), CX
+	MOVQ 272(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 240(SI), CX
+	MOVQ 280(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
+	CMPQ 104(SI), $0x01
+	JNE  rows12_panel
+	MOVQ 216(SI), CX
+	MOVQ CX, 240(SI)
 
 rows12_panel:
 	CMPQ   168(SI), $0x01
@@ -3139,13 +3299,14 @@ rows12_maskedBegun:
 	PREFETCHT0 31(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 31(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows12_maskedTail
@@ -3153,6 +3314,8 @@ rows12_maskedBegun:
 rows12_maskedStep:
 	VMASKMOVPS   (DI), Y15, Y12
 	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Y13
 	VFMADD231PS  Y12, Y13, Y0
 	VBROADCASTSS (AX)(R8*1), Y13
@@ -3187,6 +3350,7 @@ rows12_maskedTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows12_maskedStep
 	CMPQ   128(SI), $0x00
@@ -3329,13 +3493,14 @@ rows12_wholeBegun:
 	PREFETCHT0 31(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 31(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows12_wholeTail
@@ -3343,6 +3508,8 @@ rows12_wholeBegun:
 rows12_wholeStep:
 	VMOVUPS      (DI), Y12
 	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Y13
 	VFMADD231PS  Y12, Y13, Y0
 	VBROADCASTSS (AX)(R8*1), Y13
@@ -3377,6 +3544,7 @@ rows12_wholeTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows12_wholeStep
 	CMPQ   128(SI), $0x00
@@ -3431,13 +3599,15 @@ rows12_next:
 	JNZ    rows12_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x0c, CX, CX
-	ADDQ   CX, 224(SI)
+	ADDQ   CX, 264(SI)
+	MOVQ   224(SI), CX
+	ADDQ   CX, 240(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x0c, CX, CX
-	ADDQ   CX, 232(SI)
+	ADDQ   CX, 272(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x0c, CX, CX
-	ADDQ   CX, 240(SI)
+	ADDQ   CX, 280(SI)
 	DECQ   104(SI)
 	JNZ    rows12_block
 	VZEROUPPER
@@ -3458,10 +3628,12 @@ GLOBL gemmBitOfLane<>(SB), RODATA|NOPTR, $32
 TEXT ·gemmAVX2x2(SB), NOSPLIT|NOFRAME, $0-8
 	MOVQ         p+0(FP), SI
 	MOVQ         (SI), CX
-	MOVQ         CX, 224(SI)
+	MOVQ         CX, 264(SI)
 	MOVQ         48(SI), CX
-	MOVQ         CX, 232(SI)
+	MOVQ         CX, 272(SI)
 	MOVQ         64(SI), CX
+	MOVQ         CX, 280(SI)
+	MOVQ         208(SI), CX
 	MOVQ         CX, 240(SI)
 	MOVQ         8(SI), R8
 	LEAQ         (R8)(R8*2), R9
@@ -3503,12 +3675,16 @@ upTo1:
 rows1_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 232(SI), CX
+	MOVQ 272(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 240(SI), CX
+	MOVQ 280(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
+	CMPQ 104(SI), $0x01
+	JNE  rows1_panel
+	MOVQ 216(SI), CX
+	MOVQ CX, 240(SI)
 
 rows1_panel:
 	CMPQ   168(SI), $0x01
@@ -3537,12 +3713,13 @@ rows1_maskedSpread:
 rows1_maskedBegun:
 	MOVQ       152(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows1_maskedTail
@@ -3551,6 +3728,8 @@ rows1_maskedStep:
 	VMOVUPS      (DI), Y2
 	VMASKMOVPS   32(DI), Y15, Y3
 	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Y4
 	VFMADD231PS  Y2, Y4, Y0
 	VFMADD231PS  Y3, Y4, Y1
@@ -3563,6 +3742,7 @@ rows1_maskedTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows1_maskedStep
 	CMPQ   128(SI), $0x00
@@ -3600,12 +3780,13 @@ rows1_wholeSpread:
 rows1_wholeBegun:
 	MOVQ       152(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows1_wholeTail
@@ -3614,6 +3795,8 @@ rows1_wholeStep:
 	VMOVUPS      (DI), Y2
 	VMOVUPS      32(DI), Y3
 	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Y4
 	VFMADD231PS  Y2, Y4, Y0
 	VFMADD231PS  Y3, Y4, Y1
@@ -3626,6 +3809,7 @@ rows1_wholeTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows1_wholeStep
 	CMPQ   128(SI), $0x00
@@ -3649,13 +3833,15 @@ rows1_next:
 	JNZ    rows1_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x01, CX, CX
-	ADDQ   CX, 224(SI)
+	ADDQ   CX, 264(SI)
+	MOVQ   224(SI), CX
+	ADDQ   CX, 240(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x01, CX, CX
-	ADDQ   CX, 232(SI)
+	ADDQ   CX, 272(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x01, CX, CX
-	ADDQ   CX, 240(SI)
+	ADDQ   CX, 280(SI)
 	DECQ   104(SI)
 	JNZ    rows1_block
 	VZEROUPPER
@@ -3664,12 +3850,16 @@ rows1_next:
 rows2_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 232(SI), CX
+	MOVQ 272(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 240(SI), CX
+	MOVQ 280(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
+	CMPQ 104(SI), $0x01
+	JNE  rows2_panel
+	MOVQ 216(SI), CX
+	MOVQ CX, 240(SI)
 
 rows2_panel:
 	CMPQ   168(SI), $0x01
@@ -3708,12 +3898,13 @@ rows2_maskedBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows2_maskedTail
@@ -3722,6 +3913,8 @@ rows2_maskedStep:
 	VMOVUPS      (DI), Y4
 	VMASKMOVPS   32(DI), Y15, Y5
 	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Y6
 	VFMADD231PS  Y4, Y6, Y0
 	VFMADD231PS  Y5, Y6, Y1
@@ -3737,6 +3930,7 @@ rows2_maskedTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows2_maskedStep
 	CMPQ   128(SI), $0x00
@@ -3789,12 +3983,13 @@ rows2_wholeBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows2_wholeTail
@@ -3803,6 +3998,8 @@ rows2_wholeStep:
 	VMOVUPS      (DI), Y4
 	VMOVUPS      32(DI), Y5
 	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Y6
 	VFMADD231PS  Y4, Y6, Y0
 	VFMADD231PS  Y5, Y6, Y1
@@ -3818,6 +4015,7 @@ rows2_wholeTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows2_wholeStep
 	CMPQ   128(SI), $0x00
@@ -3846,13 +4044,15 @@ rows2_next:
 	JNZ    rows2_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x02, CX, CX
-	ADDQ   CX, 224(SI)
+	ADDQ   CX, 264(SI)
+	MOVQ   224(SI), CX
+	ADDQ   CX, 240(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x02, CX, CX
-	ADDQ   CX, 232(SI)
+	ADDQ   CX, 272(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x02, CX, CX
-	ADDQ   CX, 240(SI)
+	ADDQ   CX, 280(SI)
 	DECQ   104(SI)
 	JNZ    rows2_block
 	VZEROUPPER
@@ -3861,12 +4061,16 @@ rows2_next:
 rows3_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 232(SI), CX
+	MOVQ 272(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 240(SI), CX
+	MOVQ 280(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
+	CMPQ 104(SI), $0x01
+	JNE  rows3_panel
+	MOVQ 216(SI), CX
+	MOVQ CX, 240(SI)
 
 rows3_panel:
 	CMPQ   168(SI), $0x01
@@ -3915,12 +4119,13 @@ rows3_maskedBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows3_maskedTail
@@ -3929,6 +4134,8 @@ rows3_maskedStep:
 	VMOVUPS      (DI), Y6
 	VMASKMOVPS   32(DI), Y15, Y7
 	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Y8
 	VFMADD231PS  Y6, Y8, Y0
 	VFMADD231PS  Y7, Y8, Y1
@@ -3947,6 +4154,7 @@ rows3_maskedTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows3_maskedStep
 	CMPQ   128(SI), $0x00
@@ -4014,12 +4222,13 @@ rows3_wholeBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows3_wholeTail
@@ -4028,6 +4237,8 @@ rows3_wholeStep:
 	VMOVUPS      (DI), Y6
 	VMOVUPS      32(DI), Y7
 	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Y8
 	VFMADD231PS  Y6, Y8, Y0
 	VFMADD231PS  Y7, Y8, Y1
@@ -4046,6 +4257,7 @@ rows3_wholeTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows3_wholeStep
 	CMPQ   128(SI), $0x00
@@ -4079,13 +4291,15 @@ rows3_next:
 	JNZ    rows3_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x03, CX, CX
-	ADDQ   CX, 224(SI)
+	ADDQ   CX, 264(SI)
+	MOVQ   224(SI), CX
+	ADDQ   CX, 240(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x03, CX, CX
-	ADDQ   CX, 232(SI)
+	ADDQ   CX, 272(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x03, CX, CX
-	ADDQ   CX, 240(SI)
+	ADDQ   CX, 280(SI)
 	DECQ   104(SI)
 	JNZ    rows3_block
 	VZEROUPPER
@@ -4094,12 +4308,16 @@ rows3_next:
 rows4_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 232(SI), CX
+	MOVQ 272(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 240(SI), CX
+	MOVQ 280(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
+	CMPQ 104(SI), $0x01
+	JNE  rows4_panel
+	MOVQ 216(SI), CX
+	MOVQ CX, 240(SI)
 
 rows4_panel:
 	CMPQ   168(SI), $0x01
@@ -4158,12 +4376,13 @@ rows4_maskedBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows4_maskedTail
@@ -4172,6 +4391,8 @@ rows4_maskedStep:
 	VMOVUPS      (DI), Y8
 	VMASKMOVPS   32(DI), Y15, Y9
 	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Y10
 	VFMADD231PS  Y8, Y10, Y0
 	VFMADD231PS  Y9, Y10, Y1
@@ -4193,6 +4414,7 @@ rows4_maskedTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows4_maskedStep
 	CMPQ   128(SI), $0x00
@@ -4275,12 +4497,13 @@ rows4_wholeBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows4_wholeTail
@@ -4289,6 +4512,8 @@ rows4_wholeStep:
 	VMOVUPS      (DI), Y8
 	VMOVUPS      32(DI), Y9
 	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Y10
 	VFMADD231PS  Y8, Y10, Y0
 	VFMADD231PS  Y9, Y10, Y1
@@ -4310,6 +4535,7 @@ rows4_wholeTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows4_wholeStep
 	CMPQ   128(SI), $0x00
@@ -4348,13 +4574,15 @@ rows4_next:
 	JNZ    rows4_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x04, CX, CX
-	ADDQ   CX, 224(SI)
+	ADDQ   CX, 264(SI)
+	MOVQ   224(SI), CX
+	ADDQ   CX, 240(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x04, CX, CX
-	ADDQ   CX, 232(SI)
+	ADDQ   CX, 272(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x04, CX, CX
-	ADDQ   CX, 240(SI)
+	ADDQ   CX, 280(SI)
 	DECQ   104(SI)
 	JNZ    rows4_block
 	VZEROUPPER
@@ -4363,12 +4591,16 @@ rows4_next:
 rows5_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 232(SI), CX
+	MOVQ 272(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 240(SI), CX
+	MOVQ 280(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
+	CMPQ 104(SI), $0x01
+	JNE  rows5_panel
+	MOVQ 216(SI), CX
+	MOVQ CX, 240(SI)
 
 rows5_panel:
 	CMPQ   168(SI), $0x01
@@ -4437,12 +4669,13 @@ rows5_maskedBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows5_maskedTail
@@ -4451,6 +4684,8 @@ rows5_maskedStep:
 	VMOVUPS      (DI), Y10
 	VMASKMOVPS   32(DI), Y15, Y11
 	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Y12
 	VFMADD231PS  Y10, Y12, Y0
 	VFMADD231PS  Y11, Y12, Y1
@@ -4475,6 +4710,7 @@ rows5_maskedTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows5_maskedStep
 	CMPQ   128(SI), $0x00
@@ -4572,12 +4808,13 @@ rows5_wholeBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows5_wholeTail
@@ -4586,6 +4823,8 @@ rows5_wholeStep:
 	VMOVUPS      (DI), Y10
 	VMOVUPS      32(DI), Y11
 	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Y12
 	VFMADD231PS  Y10, Y12, Y0
 	VFMADD231PS  Y11, Y12, Y1
@@ -4610,6 +4849,7 @@ rows5_wholeTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows5_wholeStep
 	CMPQ   128(SI), $0x00
@@ -4653,13 +4893,15 @@ rows5_next:
 	JNZ    rows5_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x05, CX, CX
-	ADDQ   CX, 224(SI)
+	ADDQ   CX, 264(SI)
+	MOVQ   224(SI), CX
+	ADDQ   CX, 240(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x05, CX, CX
-	ADDQ   CX, 232(SI)
+	ADDQ   CX, 272(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x05, CX, CX
-	ADDQ   CX, 240(SI)
+	ADDQ   CX, 280(SI)
 	DECQ   104(SI)
 	JNZ    rows5_block
 	VZEROUPPER
@@ -4668,12 +4910,16 @@ rows5_next:
 rows6_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 232(SI), CX
+	MOVQ 272(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 240(SI), CX
+	MOVQ 280(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
+	CMPQ 104(SI), $0x01
+	JNE  rows6_panel
+	MOVQ 216(SI), CX
+	MOVQ CX, 240(SI)
 
 rows6_panel:
 	CMPQ   168(SI), $0x01
@@ -4752,12 +4998,13 @@ rows6_maskedBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows6_maskedTail
@@ -4766,6 +5013,8 @@ rows6_maskedStep:
 	VMOVUPS      (DI), Y12
 	VMASKMOVPS   32(DI), Y15, Y13
 	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Y14
 	VFMADD231PS  Y12, Y14, Y0
 	VFMADD231PS  Y13, Y14, Y1
@@ -4793,6 +5042,7 @@ rows6_maskedTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows6_maskedStep
 	CMPQ   128(SI), $0x00
@@ -4905,12 +5155,13 @@ rows6_wholeBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows6_wholeTail
@@ -4919,6 +5170,8 @@ rows6_wholeStep:
 	VMOVUPS      (DI), Y12
 	VMOVUPS      32(DI), Y13
 	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Y14
 	VFMADD231PS  Y12, Y14, Y0
 	VFMADD231PS  Y13, Y14, Y1
@@ -4946,6 +5199,7 @@ rows6_wholeTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows6_wholeStep
 	CMPQ   128(SI), $0x00
@@ -4994,13 +5248,15 @@ rows6_next:
 	JNZ    rows6_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x06, CX, CX
-	ADDQ   CX, 224(SI)
+	ADDQ   CX, 264(SI)
+	MOVQ   224(SI), CX
+	ADDQ   CX, 240(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x06, CX, CX
-	ADDQ   CX, 232(SI)
+	ADDQ   CX, 272(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x06, CX, CX
-	ADDQ   CX, 240(SI)
+	ADDQ   CX, 280(SI)
 	DECQ   104(SI)
 	JNZ    rows6_block
 	VZEROUPPER
@@ -5011,15 +5267,15 @@ rows6_next:
 TEXT ·gemmAVX2Listed(SB), NOSPLIT|NOFRAME, $0-8
 	MOVQ         p+0(FP), SI
 	MOVQ         (SI), CX
-	MOVQ         CX, 224(SI)
+	MOVQ         CX, 264(SI)
 	MOVQ         48(SI), CX
-	MOVQ         CX, 232(SI)
+	MOVQ         CX, 272(SI)
 	MOVQ         64(SI), CX
-	MOVQ         CX, 240(SI)
-	MOVQ         208(SI), CX
-	MOVQ         CX, 248(SI)
-	MOVQ         216(SI), CX
-	MOVQ         CX, 256(SI)
+	MOVQ         CX, 280(SI)
+	MOVQ         248(SI), CX
+	MOVQ         CX, 288(SI)
+	MOVQ         256(SI), CX
+	MOVQ         CX, 296(SI)
 	MOVQ         8(SI), R8
 	LEAQ         (R8)(R8*2), R9
 	LEAQ         (R8)(R8*4), R10
@@ -5058,9 +5314,9 @@ upTo1:
 rows1_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 232(SI), CX
+	MOVQ 272(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 240(SI), CX
+	MOVQ 280(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
@@ -5088,10 +5344,10 @@ rows1_wholeSpread:
 rows1_wholeBegun:
 	MOVQ       152(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
-	MOVQ       248(SI), R13
-	MOVQ       256(SI), CX
+	MOVQ       288(SI), R13
+	MOVQ       296(SI), CX
 	MOVL       (CX), DX
 
 rows1_wholeStep:
@@ -5124,15 +5380,15 @@ rows1_wholeStore:
 	ADDQ    CX, 160(SI)
 	DECQ    168(SI)
 	JNZ     rows1_panel
-	MOVQ    AX, 224(SI)
-	MOVQ    R13, 248(SI)
-	ADDQ    $0x04, 256(SI)
+	MOVQ    AX, 264(SI)
+	MOVQ    R13, 288(SI)
+	ADDQ    $0x04, 296(SI)
 	MOVQ    56(SI), CX
 	IMUL3Q  $0x01, CX, CX
-	ADDQ    CX, 232(SI)
+	ADDQ    CX, 272(SI)
 	MOVQ    72(SI), CX
 	IMUL3Q  $0x01, CX, CX
-	ADDQ    CX, 240(SI)
+	ADDQ    CX, 280(SI)
 	DECQ    104(SI)
 	JNZ     rows1_block
 	VZEROUPPER
@@ -5141,9 +5397,9 @@ rows1_wholeStore:
 rows2_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 232(SI), CX
+	MOVQ 272(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 240(SI), CX
+	MOVQ 280(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
@@ -5181,10 +5437,10 @@ rows2_wholeBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
-	MOVQ       248(SI), R13
-	MOVQ       256(SI), CX
+	MOVQ       288(SI), R13
+	MOVQ       296(SI), CX
 	MOVL       (CX), DX
 
 rows2_wholeStep:
@@ -5225,15 +5481,15 @@ rows2_wholeStore:
 	ADDQ    CX, 160(SI)
 	DECQ    168(SI)
 	JNZ     rows2_panel
-	MOVQ    AX, 224(SI)
-	MOVQ    R13, 248(SI)
-	ADDQ    $0x04, 256(SI)
+	MOVQ    AX, 264(SI)
+	MOVQ    R13, 288(SI)
+	ADDQ    $0x04, 296(SI)
 	MOVQ    56(SI), CX
 	IMUL3Q  $0x02, CX, CX
-	ADDQ    CX, 232(SI)
+	ADDQ    CX, 272(SI)
 	MOVQ    72(SI), CX
 	IMUL3Q  $0x02, CX, CX
-	ADDQ    CX, 240(SI)
+	ADDQ    CX, 280(SI)
 	DECQ    104(SI)
 	JNZ     rows2_block
 	VZEROUPPER
@@ -5242,9 +5498,9 @@ rows2_wholeStore:
 rows3_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 232(SI), CX
+	MOVQ 272(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 240(SI), CX
+	MOVQ 280(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
@@ -5292,10 +5548,10 @@ rows3_wholeBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
-	MOVQ       248(SI), R13
-	MOVQ       256(SI), CX
+	MOVQ       288(SI), R13
+	MOVQ       296(SI), CX
 	MOVL       (CX), DX
 
 rows3_wholeStep:
@@ -5344,15 +5600,15 @@ rows3_wholeStore:
 	ADDQ    CX, 160(SI)
 	DECQ    168(SI)
 	JNZ     rows3_panel
-	MOVQ    AX, 224(SI)
-	MOVQ    R13, 248(SI)
-	ADDQ    $0x04, 256(SI)
+	MOVQ    AX, 264(SI)
+	MOVQ    R13, 288(SI)
+	ADDQ    $0x04, 296(SI)
 	MOVQ    56(SI), CX
 	IMUL3Q  $0x03, CX, CX
-	ADDQ    CX, 232(SI)
+	ADDQ    CX, 272(SI)
 	MOVQ    72(SI), CX
 	IMUL3Q  $0x03, CX, CX
-	ADDQ    CX, 240(SI)
+	ADDQ    CX, 280(SI)
 	DECQ    104(SI)
 	JNZ     rows3_block
 	VZEROUPPER
@@ -5361,9 +5617,9 @@ rows3_wholeStore:
 rows4_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 232(SI), CX
+	MOVQ 272(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 240(SI), CX
+	MOVQ 280(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
@@ -5421,10 +5677,10 @@ rows4_wholeBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
-	MOVQ       248(SI), R13
-	MOVQ       256(SI), CX
+	MOVQ       288(SI), R13
+	MOVQ       296(SI), CX
 	MOVL       (CX), DX
 
 rows4_wholeStep:
@@ -5481,15 +5737,15 @@ rows4_wholeStore:
 	ADDQ    CX, 160(SI)
 	DECQ    168(SI)
 	JNZ     rows4_panel
-	MOVQ    AX, 224(SI)
-	MOVQ    R13, 248(SI)
-	ADDQ    $0x04, 256(SI)
+	MOVQ    AX, 264(SI)
+	MOVQ    R13, 288(SI)
+	ADDQ    $0x04, 296(SI)
 	MOVQ    56(SI), CX
 	IMUL3Q  $0x04, CX, CX
-	ADDQ    CX, 232(SI)
+	ADDQ    CX, 272(SI)
 	MOVQ    72(SI), CX
 	IMUL3Q  $0x04, CX, CX
-	ADDQ    CX, 240(SI)
+	ADDQ    CX, 280(SI)
 	DECQ    104(SI)
 	JNZ     rows4_block
 	VZEROUPPER
@@ -5498,9 +5754,9 @@ rows4_wholeStore:
 rows5_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 232(SI), CX
+	MOVQ 272(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 240(SI), CX
+	MOVQ 280(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
@@ -5568,10 +5824,10 @@ rows5_wholeBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
-	MOVQ       248(SI), R13
-	MOVQ       256(SI), CX
+	MOVQ       288(SI), R13
+	MOVQ       296(SI), CX
 	MOVL       (CX), DX
 
 rows5_wholeStep:
@@ -5636,15 +5892,15 @@ rows5_wholeStore:
 	ADDQ    CX, 160(SI)
 	DECQ    168(SI)
 	JNZ     rows5_panel
-	MOVQ    AX, 224(SI)
-	MOVQ    R13, 248(SI)
-	ADDQ    $0x04, 256(SI)
+	MOVQ    AX, 264(SI)
+	MOVQ    R13, 288(SI)
+	ADDQ    $0x04, 296(SI)
 	MOVQ    56(SI), CX
 	IMUL3Q  $0x05, CX, CX
-	ADDQ    CX, 232(SI)
+	ADDQ    CX, 272(SI)
 	MOVQ    72(SI), CX
 	IMUL3Q  $0x05, CX, CX
-	ADDQ    CX, 240(SI)
+	ADDQ    CX, 280(SI)
 	DECQ    104(SI)
 	JNZ     rows5_block
 	VZEROUPPER
@@ -5653,9 +5909,9 @@ rows5_wholeStore:
 rows6_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 232(SI), CX
+	MOVQ 272(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 240(SI), CX
+	MOVQ 280(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
@@ -5733,10 +5989,10 @@ rows6_wholeBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
-	MOVQ       248(SI), R13
-	MOVQ       256(SI), CX
+	MOVQ       288(SI), R13
+	MOVQ       296(SI), CX
 	MOVL       (CX), DX
 
 rows6_wholeStep:
@@ -5809,15 +6065,15 @@ rows6_wholeStore:
 	ADDQ    CX, 160(SI)
 	DECQ    168(SI)
 	JNZ     rows6_panel
-	MOVQ    AX, 224(SI)
-	MOVQ    R13, 248(SI)
-	ADDQ    $0x04, 256(SI)
+	MOVQ    AX, 264(SI)
+	MOVQ    R13, 288(SI)
+	ADDQ    $0x04, 296(SI)
 	MOVQ    56(SI), CX
 	IMUL3Q  $0x06, CX, CX
-	ADDQ    CX, 232(SI)
+	ADDQ    CX, 272(SI)
 	MOVQ    72(SI), CX
 	IMUL3Q  $0x06, CX, CX
-	ADDQ    CX, 240(SI)
+	ADDQ    CX, 280(SI)
 	DECQ    104(SI)
 	JNZ     rows6_block
 	VZEROUPPER

@@ -7,10 +7,12 @@
 TEXT ·gemmAVX512x1(SB), NOSPLIT|NOFRAME, $0-8
 	MOVQ  p+0(FP), SI
 	MOVQ  (SI), CX
-	MOVQ  CX, 224(SI)
+	MOVQ  CX, 264(SI)
 	MOVQ  48(SI), CX
-	MOVQ  CX, 232(SI)
+	MOVQ  CX, 272(SI)
 	MOVQ  64(SI), CX
+	MOVQ  CX, 280(SI)
+	MOVQ  208(SI), CX
 	MOVQ  CX, 240(SI)
 	MOVQ  8(SI), R8
 	LEAQ  (R8)(R8*2), R9
@@ -99,12 +101,16 @@ upTo1:
 rows1_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 232(SI), CX
+	MOVQ 272(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 240(SI), CX
+	MOVQ 280(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
+	CMPQ 104(SI), $0x01
+	JNE  rows1_panel
+	MOVQ 216(SI), CX
+	MOVQ CX, 240(SI)
 
 rows1_panel:
 	CMPQ   168(SI), $0x01
@@ -130,12 +136,13 @@ rows1_maskedSpread:
 rows1_maskedBegun:
 	MOVQ       152(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows1_maskedTail
@@ -143,6 +150,8 @@ rows1_maskedBegun:
 rows1_maskedStep:
 	VMOVUPS.Z        (DI), K1, Z1
 	PREFETCHT0       (DI)(R15*1)
+	PREFETCHT0       (CX)
+	ADDQ             232(SI), CX
 	VFMADD231PS.BCST (AX), Z1, Z0
 	ADDQ             R13, DI
 	ADDQ             R12, AX
@@ -153,6 +162,7 @@ rows1_maskedTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows1_maskedStep
 	CMPQ   128(SI), $0x00
@@ -185,12 +195,13 @@ rows1_wholeSpread:
 rows1_wholeBegun:
 	MOVQ       152(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows1_wholeTail
@@ -198,6 +209,8 @@ rows1_wholeBegun:
 rows1_wholeStep:
 	VMOVUPS          (DI), Z1
 	PREFETCHT0       (DI)(R15*1)
+	PREFETCHT0       (CX)
+	ADDQ             232(SI), CX
 	VFMADD231PS.BCST (AX), Z1, Z0
 	ADDQ             R13, DI
 	ADDQ             R12, AX
@@ -208,6 +221,7 @@ rows1_wholeTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows1_wholeStep
 	CMPQ   128(SI), $0x00
@@ -229,13 +243,15 @@ rows1_next:
 	JNZ    rows1_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x01, CX, CX
-	ADDQ   CX, 224(SI)
+	ADDQ   CX, 264(SI)
+	MOVQ   224(SI), CX
+	ADDQ   CX, 240(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x01, CX, CX
-	ADDQ   CX, 232(SI)
+	ADDQ   CX, 272(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x01, CX, CX
-	ADDQ   CX, 240(SI)
+	ADDQ   CX, 280(SI)
 	DECQ   104(SI)
 	JNZ    rows1_block
 	VZEROUPPER
@@ -244,12 +260,16 @@ rows1_next:
 rows2_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 232(SI), CX
+	MOVQ 272(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 240(SI), CX
+	MOVQ 280(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
+	CMPQ 104(SI), $0x01
+	JNE  rows2_panel
+	MOVQ 216(SI), CX
+	MOVQ CX, 240(SI)
 
 rows2_panel:
 	CMPQ   168(SI), $0x01
@@ -282,12 +302,13 @@ rows2_maskedBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows2_maskedTail
@@ -295,6 +316,8 @@ rows2_maskedBegun:
 rows2_maskedStep:
 	VMOVUPS.Z        (DI), K1, Z2
 	PREFETCHT0       (DI)(R15*1)
+	PREFETCHT0       (CX)
+	ADDQ             232(SI), CX
 	VFMADD231PS.BCST (AX), Z2, Z0
 	VFMADD231PS.BCST (AX)(R8*1), Z2, Z1
 	ADDQ             R13, DI
@@ -306,6 +329,7 @@ rows2_maskedTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows2_maskedStep
 	CMPQ   128(SI), $0x00
@@ -348,12 +372,13 @@ rows2_wholeBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows2_wholeTail
@@ -361,6 +386,8 @@ rows2_wholeBegun:
 rows2_wholeStep:
 	VMOVUPS          (DI), Z2
 	PREFETCHT0       (DI)(R15*1)
+	PREFETCHT0       (CX)
+	ADDQ             232(SI), CX
 	VFMADD231PS.BCST (AX), Z2, Z0
 	VFMADD231PS.BCST (AX)(R8*1), Z2, Z1
 	ADDQ             R13, DI
@@ -372,6 +399,7 @@ rows2_wholeTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows2_wholeStep
 	CMPQ   128(SI), $0x00
@@ -396,13 +424,15 @@ rows2_next:
 	JNZ    rows2_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x02, CX, CX
-	ADDQ   CX, 224(SI)
+	ADDQ   CX, 264(SI)
+	MOVQ   224(SI), CX
+	ADDQ   CX, 240(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x02, CX, CX
-	ADDQ   CX, 232(SI)
+	ADDQ   CX, 272(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x02, CX, CX
-	ADDQ   CX, 240(SI)
+	ADDQ   CX, 280(SI)
 	DECQ   104(SI)
 	JNZ    rows2_block
 	VZEROUPPER
@@ -411,12 +441,16 @@ rows2_next:
 rows3_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 232(SI), CX
+	MOVQ 272(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 240(SI), CX
+	MOVQ 280(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
+	CMPQ 104(SI), $0x01
+	JNE  rows3_panel
+	MOVQ 216(SI), CX
+	MOVQ CX, 240(SI)
 
 rows3_panel:
 	CMPQ   168(SI), $0x01
@@ -456,12 +490,13 @@ rows3_maskedBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows3_maskedTail
@@ -469,6 +504,8 @@ rows3_maskedBegun:
 rows3_maskedStep:
 	VMOVUPS.Z        (DI), K1, Z3
 	PREFETCHT0       (DI)(R15*1)
+	PREFETCHT0       (CX)
+	ADDQ             232(SI), CX
 	VFMADD231PS.BCST (AX), Z3, Z0
 	VFMADD231PS.BCST (AX)(R8*1), Z3, Z1
 	VFMADD231PS.BCST (AX)(R8*2), Z3, Z2
@@ -481,6 +518,7 @@ rows3_maskedTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows3_maskedStep
 	CMPQ   128(SI), $0x00
@@ -533,12 +571,13 @@ rows3_wholeBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows3_wholeTail
@@ -546,6 +585,8 @@ rows3_wholeBegun:
 rows3_wholeStep:
 	VMOVUPS          (DI), Z3
 	PREFETCHT0       (DI)(R15*1)
+	PREFETCHT0       (CX)
+	ADDQ             232(SI), CX
 	VFMADD231PS.BCST (AX), Z3, Z0
 	VFMADD231PS.BCST (AX)(R8*1), Z3, Z1
 	VFMADD231PS.BCST (AX)(R8*2), Z3, Z2
@@ -558,6 +599,7 @@ rows3_wholeTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows3_wholeStep
 	CMPQ   128(SI), $0x00
@@ -585,13 +627,15 @@ rows3_next:
 	JNZ    rows3_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x03, CX, CX
-	ADDQ   CX, 224(SI)
+	ADDQ   CX, 264(SI)
+	MOVQ   224(SI), CX
+	ADDQ   CX, 240(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x03, CX, CX
-	ADDQ   CX, 232(SI)
+	ADDQ   CX, 272(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x03, CX, CX
-	ADDQ   CX, 240(SI)
+	ADDQ   CX, 280(SI)
 	DECQ   104(SI)
 	JNZ    rows3_block
 	VZEROUPPER
@@ -600,12 +644,16 @@ rows3_next:
 rows4_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 232(SI), CX
+	MOVQ 272(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 240(SI), CX
+	MOVQ 280(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
+	CMPQ 104(SI), $0x01
+	JNE  rows4_panel
+	MOVQ 216(SI), CX
+	MOVQ CX, 240(SI)
 
 rows4_panel:
 	CMPQ   168(SI), $0x01
@@ -652,12 +700,13 @@ rows4_maskedBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows4_maskedTail
@@ -665,6 +714,8 @@ rows4_maskedBegun:
 rows4_maskedStep:
 	VMOVUPS.Z        (DI), K1, Z4
 	PREFETCHT0       (DI)(R15*1)
+	PREFETCHT0       (CX)
+	ADDQ             232(SI), CX
 	VFMADD231PS.BCST (AX), Z4, Z0
 	VFMADD231PS.BCST (AX)(R8*1), Z4, Z1
 	VFMADD231PS.BCST (AX)(R8*2), Z4, Z2
@@ -678,6 +729,7 @@ rows4_maskedTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows4_maskedStep
 	CMPQ   128(SI), $0x00
@@ -740,12 +792,13 @@ rows4_wholeBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows4_wholeTail
@@ -753,6 +806,8 @@ rows4_wholeBegun:
 rows4_wholeStep:
 	VMOVUPS          (DI), Z4
 	PREFETCHT0       (DI)(R15*1)
+	PREFETCHT0       (CX)
+	ADDQ             232(SI), CX
 	VFMADD231PS.BCST (AX), Z4, Z0
 	VFMADD231PS.BCST (AX)(R8*1), Z4, Z1
 	VFMADD231PS.BCST (AX)(R8*2), Z4, Z2
@@ -766,6 +821,7 @@ rows4_wholeTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows4_wholeStep
 	CMPQ   128(SI), $0x00
@@ -796,13 +852,15 @@ rows4_next:
 	JNZ    rows4_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x04, CX, CX
-	ADDQ   CX, 224(SI)
+	ADDQ   CX, 264(SI)
+	MOVQ   224(SI), CX
+	ADDQ   CX, 240(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x04, CX, CX
-	ADDQ   CX, 232(SI)
+	ADDQ   CX, 272(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x04, CX, CX
-	ADDQ   CX, 240(SI)
+	ADDQ   CX, 280(SI)
 	DECQ   104(SI)
 	JNZ    rows4_block
 	VZEROUPPER
@@ -811,12 +869,16 @@ rows4_next:
 rows5_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 232(SI), CX
+	MOVQ 272(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 240(SI), CX
+	MOVQ 280(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
+	CMPQ 104(SI), $0x01
+	JNE  rows5_panel
+	MOVQ 216(SI), CX
+	MOVQ CX, 240(SI)
 
 rows5_panel:
 	CMPQ   168(SI), $0x01
@@ -870,12 +932,13 @@ rows5_maskedBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows5_maskedTail
@@ -883,6 +946,8 @@ rows5_maskedBegun:
 rows5_maskedStep:
 	VMOVUPS.Z        (DI), K1, Z5
 	PREFETCHT0       (DI)(R15*1)
+	PREFETCHT0       (CX)
+	ADDQ             232(SI), CX
 	VFMADD231PS.BCST (AX), Z5, Z0
 	VFMADD231PS.BCST (AX)(R8*1), Z5, Z1
 	VFMADD231PS.BCST (AX)(R8*2), Z5, Z2
@@ -897,6 +962,7 @@ rows5_maskedTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows5_maskedStep
 	CMPQ   128(SI), $0x00
@@ -969,12 +1035,13 @@ rows5_wholeBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows5_wholeTail
@@ -982,6 +1049,8 @@ rows5_wholeBegun:
 rows5_wholeStep:
 	VMOVUPS          (DI), Z5
 	PREFETCHT0       (DI)(R15*1)
+	PREFETCHT0       (CX)
+	ADDQ             232(SI), CX
 	VFMADD231PS.BCST (AX), Z5, Z0
 	VFMADD231PS.BCST (AX)(R8*1), Z5, Z1
 	VFMADD231PS.BCST (AX)(R8*2), Z5, Z2
@@ -996,6 +1065,7 @@ rows5_wholeTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows5_wholeStep
 	CMPQ   128(SI), $0x00
@@ -1029,13 +1099,15 @@ rows5_next:
 	JNZ    rows5_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x05, CX, CX
-	ADDQ   CX, 224(SI)
+	ADDQ   CX, 264(SI)
+	MOVQ   224(SI), CX
+	ADDQ   CX, 240(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x05, CX, CX
-	ADDQ   CX, 232(SI)
+	ADDQ   CX, 272(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x05, CX, CX
-	ADDQ   CX, 240(SI)
+	ADDQ   CX, 280(SI)
 	DECQ   104(SI)
 	JNZ    rows5_block
 	VZEROUPPER
@@ -1044,12 +1116,16 @@ rows5_next:
 rows6_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 232(SI), CX
+	MOVQ 272(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 240(SI), CX
+	MOVQ 280(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
+	CMPQ 104(SI), $0x01
+	JNE  rows6_panel
+	MOVQ 216(SI), CX
+	MOVQ CX, 240(SI)
 
 rows6_panel:
 	CMPQ   168(SI), $0x01
@@ -1110,12 +1186,13 @@ rows6_maskedBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows6_maskedTail
@@ -1123,6 +1200,8 @@ rows6_maskedBegun:
 rows6_maskedStep:
 	VMOVUPS.Z        (DI), K1, Z6
 	PREFETCHT0       (DI)(R15*1)
+	PREFETCHT0       (CX)
+	ADDQ             232(SI), CX
 	VFMADD231PS.BCST (AX), Z6, Z0
 	VFMADD231PS.BCST (AX)(R8*1), Z6, Z1
 	VFMADD231PS.BCST (AX)(R8*2), Z6, Z2
@@ -1138,6 +1217,7 @@ rows6_maskedTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows6_maskedStep
 	CMPQ   128(SI), $0x00
@@ -1220,12 +1300,13 @@ rows6_wholeBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows6_wholeTail
@@ -1233,6 +1314,8 @@ rows6_wholeBegun:
 rows6_wholeStep:
 	VMOVUPS          (DI), Z6
 	PREFETCHT0       (DI)(R15*1)
+	PREFETCHT0       (CX)
+	ADDQ             232(SI), CX
 	VFMADD231PS.BCST (AX), Z6, Z0
 	VFMADD231PS.BCST (AX)(R8*1), Z6, Z1
 	VFMADD231PS.BCST (AX)(R8*2), Z6, Z2
@@ -1248,6 +1331,7 @@ rows6_wholeTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows6_wholeStep
 	CMPQ   128(SI), $0x00
@@ -1284,13 +1368,15 @@ rows6_next:
 	JNZ    rows6_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x06, CX, CX
-	ADDQ   CX, 224(SI)
+	ADDQ   CX, 264(SI)
+	MOVQ   224(SI), CX
+	ADDQ   CX, 240(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x06, CX, CX
-	ADDQ   CX, 232(SI)
+	ADDQ   CX, 272(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x06, CX, CX
-	ADDQ   CX, 240(SI)
+	ADDQ   CX, 280(SI)
 	DECQ   104(SI)
 	JNZ    rows6_block
 	VZEROUPPER
@@ -1299,12 +1385,16 @@ rows6_next:
 rows7_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 232(SI), CX
+	MOVQ 272(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 240(SI), CX
+	MOVQ 280(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
+	CMPQ 104(SI), $0x01
+	JNE  rows7_panel
+	MOVQ 216(SI), CX
+	MOVQ CX, 240(SI)
 
 rows7_panel:
 	CMPQ   168(SI), $0x01
@@ -1372,12 +1462,13 @@ rows7_maskedBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows7_maskedTail
@@ -1385,6 +1476,8 @@ rows7_maskedBegun:
 rows7_maskedStep:
 	VMOVUPS.Z        (DI), K1, Z7
 	PREFETCHT0       (DI)(R15*1)
+	PREFETCHT0       (CX)
+	ADDQ             232(SI), CX
 	VFMADD231PS.BCST (AX), Z7, Z0
 	VFMADD231PS.BCST (AX)(R8*1), Z7, Z1
 	VFMADD231PS.BCST (AX)(R8*2), Z7, Z2
@@ -1401,6 +1494,7 @@ rows7_maskedTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows7_maskedStep
 	CMPQ   128(SI), $0x00
@@ -1493,12 +1587,13 @@ rows7_wholeBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows7_wholeTail
@@ -1506,6 +1601,8 @@ rows7_wholeBegun:
 rows7_wholeStep:
 	VMOVUPS          (DI), Z7
 	PREFETCHT0       (DI)(R15*1)
+	PREFETCHT0       (CX)
+	ADDQ             232(SI), CX
 	VFMADD231PS.BCST (AX), Z7, Z0
 	VFMADD231PS.BCST (AX)(R8*1), Z7, Z1
 	VFMADD231PS.BCST (AX)(R8*2), Z7, Z2
@@ -1522,6 +1619,7 @@ rows7_wholeTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows7_wholeStep
 	CMPQ   128(SI), $0x00
@@ -1561,13 +1659,15 @@ rows7_next:
 	JNZ    rows7_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x07, CX, CX
-	ADDQ   CX, 224(SI)
+	ADDQ   CX, 264(SI)
+	MOVQ   224(SI), CX
+	ADDQ   CX, 240(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x07, CX, CX
-	ADDQ   CX, 232(SI)
+	ADDQ   CX, 272(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x07, CX, CX
-	ADDQ   CX, 240(SI)
+	ADDQ   CX, 280(SI)
 	DECQ   104(SI)
 	JNZ    rows7_block
 	VZEROUPPER
@@ -1576,12 +1676,16 @@ rows7_next:
 rows8_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 232(SI), CX
+	MOVQ 272(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 240(SI), CX
+	MOVQ 280(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
+	CMPQ 104(SI), $0x01
+	JNE  rows8_panel
+	MOVQ 216(SI), CX
+	MOVQ CX, 240(SI)
 
 rows8_panel:
 	CMPQ   168(SI), $0x01
@@ -1656,12 +1760,13 @@ rows8_maskedBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows8_maskedTail
@@ -1669,6 +1774,8 @@ rows8_maskedBegun:
 rows8_maskedStep:
 	VMOVUPS.Z        (DI), K1, Z8
 	PREFETCHT0       (DI)(R15*1)
+	PREFETCHT0       (CX)
+	ADDQ             232(SI), CX
 	VFMADD231PS.BCST (AX), Z8, Z0
 	VFMADD231PS.BCST (AX)(R8*1), Z8, Z1
 	VFMADD231PS.BCST (AX)(R8*2), Z8, Z2
@@ -1686,6 +1793,7 @@ rows8_maskedTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows8_maskedStep
 	CMPQ   128(SI), $0x00
@@ -1788,12 +1896,13 @@ rows8_wholeBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows8_wholeTail
@@ -1801,6 +1910,8 @@ rows8_wholeBegun:
 rows8_wholeStep:
 	VMOVUPS          (DI), Z8
 	PREFETCHT0       (DI)(R15*1)
+	PREFETCHT0       (CX)
+	ADDQ             232(SI), CX
 	VFMADD231PS.BCST (AX), Z8, Z0
 	VFMADD231PS.BCST (AX)(R8*1), Z8, Z1
 	VFMADD231PS.BCST (AX)(R8*2), Z8, Z2
@@ -1818,6 +1929,7 @@ rows8_wholeTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows8_wholeStep
 	CMPQ   128(SI), $0x00
@@ -1860,13 +1972,15 @@ rows8_next:
 	JNZ    rows8_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x08, CX, CX
-	ADDQ   CX, 224(SI)
+	ADDQ   CX, 264(SI)
+	MOVQ   224(SI), CX
+	ADDQ   CX, 240(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x08, CX, CX
-	ADDQ   CX, 232(SI)
+	ADDQ   CX, 272(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x08, CX, CX
-	ADDQ   CX, 240(SI)
+	ADDQ   CX, 280(SI)
 	DECQ   104(SI)
 	JNZ    rows8_block
 	VZEROUPPER
@@ -1875,12 +1989,16 @@ rows8_next:
 rows9_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 232(SI), CX
+	MOVQ 272(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 240(SI), CX
+	MOVQ 280(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
+	CMPQ 104(SI), $0x01
+	JNE  rows9_panel
+	MOVQ 216(SI), CX
+	MOVQ CX, 240(SI)
 
 rows9_panel:
 	CMPQ   168(SI), $0x01
@@ -1962,13 +2080,14 @@ rows9_maskedBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows9_maskedTail
@@ -1976,6 +2095,8 @@ rows9_maskedBegun:
 rows9_maskedStep:
 	VMOVUPS.Z        (DI), K1, Z9
 	PREFETCHT0       (DI)(R15*1)
+	PREFETCHT0       (CX)
+	ADDQ             232(SI), CX
 	VFMADD231PS.BCST (AX), Z9, Z0
 	VFMADD231PS.BCST (AX)(R8*1), Z9, Z1
 	VFMADD231PS.BCST (AX)(R8*2), Z9, Z2
@@ -1995,6 +2116,7 @@ rows9_maskedTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows9_maskedStep
 	CMPQ   128(SI), $0x00
@@ -2107,13 +2229,14 @@ rows9_wholeBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows9_wholeTail
@@ -2121,6 +2244,8 @@ rows9_wholeBegun:
 rows9_wholeStep:
 	VMOVUPS          (DI), Z9
 	PREFETCHT0       (DI)(R15*1)
+	PREFETCHT0       (CX)
+	ADDQ             232(SI), CX
 	VFMADD231PS.BCST (AX), Z9, Z0
 	VFMADD231PS.BCST (AX)(R8*1), Z9, Z1
 	VFMADD231PS.BCST (AX)(R8*2), Z9, Z2
@@ -2140,6 +2265,7 @@ rows9_wholeTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows9_wholeStep
 	CMPQ   128(SI), $0x00
@@ -2185,13 +2311,15 @@ rows9_next:
 	JNZ    rows9_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x09, CX, CX
-	ADDQ   CX, 224(SI)
+	ADDQ   CX, 264(SI)
+	MOVQ   224(SI), CX
+	ADDQ   CX, 240(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x09, CX, CX
-	ADDQ   CX, 232(SI)
+	ADDQ   CX, 272(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x09, CX, CX
-	ADDQ   CX, 240(SI)
+	ADDQ   CX, 280(SI)
 	DECQ   104(SI)
 	JNZ    rows9_block
 	VZEROUPPER
@@ -2200,12 +2328,16 @@ rows9_next:
 rows10_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 232(SI), CX
+	MOVQ 272(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 240(SI), CX
+	MOVQ 280(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
+	CMPQ 104(SI), $0x01
+	JNE  rows10_panel
+	MOVQ 216(SI), CX
+	MOVQ CX, 240(SI)
 
 rows10_panel:
 	CMPQ   168(SI), $0x01
@@ -2294,13 +2426,14 @@ rows10_maskedBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows10_maskedTail
@@ -2308,6 +2441,8 @@ rows10_maskedBegun:
 rows10_maskedStep:
 	VMOVUPS.Z        (DI), K1, Z10
 	PREFETCHT0       (DI)(R15*1)
+	PREFETCHT0       (CX)
+	ADDQ             232(SI), CX
 	VFMADD231PS.BCST (AX), Z10, Z0
 	VFMADD231PS.BCST (AX)(R8*1), Z10, Z1
 	VFMADD231PS.BCST (AX)(R8*2), Z10, Z2
@@ -2328,6 +2463,7 @@ rows10_maskedTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows10_maskedStep
 	CMPQ   128(SI), $0x00
@@ -2450,13 +2586,14 @@ rows10_wholeBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows10_wholeTail
@@ -2464,6 +2601,8 @@ rows10_wholeBegun:
 rows10_wholeStep:
 	VMOVUPS          (DI), Z10
 	PREFETCHT0       (DI)(R15*1)
+	PREFETCHT0       (CX)
+	ADDQ             232(SI), CX
 	VFMADD231PS.BCST (AX), Z10, Z0
 	VFMADD231PS.BCST (AX)(R8*1), Z10, Z1
 	VFMADD231PS.BCST (AX)(R8*2), Z10, Z2
@@ -2484,6 +2623,7 @@ rows10_wholeTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows10_wholeStep
 	CMPQ   128(SI), $0x00
@@ -2532,13 +2672,15 @@ rows10_next:
 	JNZ    rows10_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x0a, CX, CX
-	ADDQ   CX, 224(SI)
+	ADDQ   CX, 264(SI)
+	MOVQ   224(SI), CX
+	ADDQ   CX, 240(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x0a, CX, CX
-	ADDQ   CX, 232(SI)
+	ADDQ   CX, 272(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x0a, CX, CX
-	ADDQ   CX, 240(SI)
+	ADDQ   CX, 280(SI)
 	DECQ   104(SI)
 	JNZ    rows10_block
 	VZEROUPPER
@@ -2547,12 +2689,16 @@ rows10_next:
 rows11_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 232(SI), CX
+	MOVQ 272(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 240(SI), CX
+	MOVQ 280(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
+	CMPQ 104(SI), $0x01
+	JNE  rows11_panel
+	MOVQ 216(SI), CX
+	MOVQ CX, 240(SI)
 
 rows11_panel:
 	CMPQ   168(SI), $0x01
@@ -2648,13 +2794,14 @@ rows11_maskedBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows11_maskedTail
@@ -2662,6 +2809,8 @@ rows11_maskedBegun:
 rows11_maskedStep:
 	VMOVUPS.Z        (DI), K1, Z11
 	PREFETCHT0       (DI)(R15*1)
+	PREFETCHT0       (CX)
+	ADDQ             232(SI), CX
 	VFMADD231PS.BCST (AX), Z11, Z0
 	VFMADD231PS.BCST (AX)(R8*1), Z11, Z1
 	VFMADD231PS.BCST (AX)(R8*2), Z11, Z2
@@ -2683,6 +2832,7 @@ rows11_maskedTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows11_maskedStep
 	CMPQ   128(SI), $0x00
@@ -2815,13 +2965,14 @@ rows11_wholeBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows11_wholeTail
@@ -2829,6 +2980,8 @@ rows11_wholeBegun:
 rows11_wholeStep:
 	VMOVUPS          (DI), Z11
 	PREFETCHT0       (DI)(R15*1)
+	PREFETCHT0       (CX)
+	ADDQ             232(SI), CX
 	VFMADD231PS.BCST (AX), Z11, Z0
 	VFMADD231PS.BCST (AX)(R8*1), Z11, Z1
 	VFMADD231PS.BCST (AX)(R8*2), Z11, Z2
@@ -2850,6 +3003,7 @@ rows11_wholeTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows11_wholeStep
 	CMPQ   128(SI), $0x00
@@ -2901,13 +3055,15 @@ rows11_next:
 	JNZ    rows11_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x0b, CX, CX
-	ADDQ   CX, 224(SI)
+	ADDQ   CX, 264(SI)
+	MOVQ   224(SI), CX
+	ADDQ   CX, 240(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x0b, CX, CX
-	ADDQ   CX, 232(SI)
+	ADDQ   CX, 272(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x0b, CX, CX
-	ADDQ   CX, 240(SI)
+	ADDQ   CX, 280(SI)
 	DECQ   104(SI)
 	JNZ    rows11_block
 	VZEROUPPER
@@ -2916,12 +3072,16 @@ rows11_next:
 rows12_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 232(SI), CX
+	MOVQ 272(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 240(SI), CX
+	MOVQ 280(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
+	CMPQ 104(SI), $0x01
+	JNE  rows12_panel
+	MOVQ 216(SI), CX
+	MOVQ CX, 240(SI)
 
 rows12_panel:
 	CMPQ   168(SI), $0x01
@@ -3024,13 +3184,14 @@ rows12_maskedBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows12_maskedTail
@@ -3038,6 +3199,8 @@ rows12_maskedBegun:
 rows12_maskedStep:
 	VMOVUPS.Z        (DI), K1, Z12
 	PREFETCHT0       (DI)(R15*1)
+	PREFETCHT0       (CX)
+	ADDQ             232(SI), CX
 	VFMADD231PS.BCST (AX), Z12, Z0
 	VFMADD231PS.BCST (AX)(R8*1), Z12, Z1
 	VFMADD231PS.BCST (AX)(R8*2), Z12, Z2
@@ -3060,6 +3223,7 @@ rows12_maskedTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows12_maskedStep
 	CMPQ   128(SI), $0x00
@@ -3202,13 +3366,14 @@ rows12_wholeBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows12_wholeTail
@@ -3216,6 +3381,8 @@ rows12_wholeBegun:
 rows12_wholeStep:
 	VMOVUPS          (DI), Z12
 	PREFETCHT0       (DI)(R15*1)
+	PREFETCHT0       (CX)
+	ADDQ             232(SI), CX
 	VFMADD231PS.BCST (AX), Z12, Z0
 	VFMADD231PS.BCST (AX)(R8*1), Z12, Z1
 	VFMADD231PS.BCST (AX)(R8*2), Z12, Z2
@@ -3238,6 +3405,7 @@ rows12_wholeTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows12_wholeStep
 	CMPQ   128(SI), $0x00
@@ -3292,13 +3460,15 @@ rows12_next:
 	JNZ    rows12_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x0c, CX, CX
-	ADDQ   CX, 224(SI)
+	ADDQ   CX, 264(SI)
+	MOVQ   224(SI), CX
+	ADDQ   CX, 240(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x0c, CX, CX
-	ADDQ   CX, 232(SI)
+	ADDQ   CX, 272(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x0c, CX, CX
-	ADDQ   CX, 240(SI)
+	ADDQ   CX, 280(SI)
 	DECQ   104(SI)
 	JNZ    rows12_block
 	VZEROUPPER
@@ -3307,12 +3477,16 @@ rows12_next:
 rows13_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 232(SI), CX
+	MOVQ 272(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 240(SI), CX
+	MOVQ 280(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
+	CMPQ 104(SI), $0x01
+	JNE  rows13_panel
+	MOVQ 216(SI), CX
+	MOVQ CX, 240(SI)
 
 rows13_panel:
 	CMPQ   168(SI), $0x01
@@ -3422,13 +3596,14 @@ rows13_maskedBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows13_maskedTail
@@ -3436,6 +3611,8 @@ rows13_maskedBegun:
 rows13_maskedStep:
 	VMOVUPS.Z        (DI), K1, Z13
 	PREFETCHT0       (DI)(R15*1)
+	PREFETCHT0       (CX)
+	ADDQ             232(SI), CX
 	VFMADD231PS.BCST (AX), Z13, Z0
 	VFMADD231PS.BCST (AX)(R8*1), Z13, Z1
 	VFMADD231PS.BCST (AX)(R8*2), Z13, Z2
@@ -3459,6 +3636,7 @@ rows13_maskedTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows13_maskedStep
 	CMPQ   128(SI), $0x00
@@ -3611,13 +3789,14 @@ rows13_wholeBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows13_wholeTail
@@ -3625,6 +3804,8 @@ rows13_wholeBegun:
 rows13_wholeStep:
 	VMOVUPS          (DI), Z13
 	PREFETCHT0       (DI)(R15*1)
+	PREFETCHT0       (CX)
+	ADDQ             232(SI), CX
 	VFMADD231PS.BCST (AX), Z13, Z0
 	VFMADD231PS.BCST (AX)(R8*1), Z13, Z1
 	VFMADD231PS.BCST (AX)(R8*2), Z13, Z2
@@ -3648,6 +3829,7 @@ rows13_wholeTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows13_wholeStep
 	CMPQ   128(SI), $0x00
@@ -3705,13 +3887,15 @@ rows13_next:
 	JNZ    rows13_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x0d, CX, CX
-	ADDQ   CX, 224(SI)
+	ADDQ   CX, 264(SI)
+	MOVQ   224(SI), CX
+	ADDQ   CX, 240(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x0d, CX, CX
-	ADDQ   CX, 232(SI)
+	ADDQ   CX, 272(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x0d, CX, CX
-	ADDQ   CX, 240(SI)
+	ADDQ   CX, 280(SI)
 	DECQ   104(SI)
 	JNZ    rows13_block
 	VZEROUPPER
@@ -3720,12 +3904,16 @@ rows13_next:
 rows14_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 232(SI), CX
+	MOVQ 272(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 240(SI), CX
+	MOVQ 280(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
+	CMPQ 104(SI), $0x01
+	JNE  rows14_panel
+	MOVQ 216(SI), CX
+	MOVQ CX, 240(SI)
 
 rows14_panel:
 	CMPQ   168(SI), $0x01
@@ -3842,13 +4030,14 @@ rows14_maskedBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows14_maskedTail
@@ -3856,6 +4045,8 @@ rows14_maskedBegun:
 rows14_maskedStep:
 	VMOVUPS.Z        (DI), K1, Z14
 	PREFETCHT0       (DI)(R15*1)
+	PREFETCHT0       (CX)
+	ADDQ             232(SI), CX
 	VFMADD231PS.BCST (AX), Z14, Z0
 	VFMADD231PS.BCST (AX)(R8*1), Z14, Z1
 	VFMADD231PS.BCST (AX)(R8*2), Z14, Z2
@@ -3880,6 +4071,7 @@ rows14_maskedTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows14_maskedStep
 	CMPQ   128(SI), $0x00
@@ -4042,13 +4234,14 @@ rows14_wholeBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows14_wholeTail
@@ -4056,6 +4249,8 @@ rows14_wholeBegun:
 rows14_wholeStep:
 	VMOVUPS          (DI), Z14
 	PREFETCHT0       (DI)(R15*1)
+	PREFETCHT0       (CX)
+	ADDQ             232(SI), CX
 	VFMADD231PS.BCST (AX), Z14, Z0
 	VFMADD231PS.BCST (AX)(R8*1), Z14, Z1
 	VFMADD231PS.BCST (AX)(R8*2), Z14, Z2
@@ -4080,6 +4275,7 @@ rows14_wholeTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows14_wholeStep
 	CMPQ   128(SI), $0x00
@@ -4140,13 +4336,15 @@ rows14_next:
 	JNZ    rows14_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x0e, CX, CX
-	ADDQ   CX, 224(SI)
+	ADDQ   CX, 264(SI)
+	MOVQ   224(SI), CX
+	ADDQ   CX, 240(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x0e, CX, CX
-	ADDQ   CX, 232(SI)
+	ADDQ   CX, 272(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x0e, CX, CX
-	ADDQ   CX, 240(SI)
+	ADDQ   CX, 280(SI)
 	DECQ   104(SI)
 	JNZ    rows14_block
 	VZEROUPPER
@@ -4155,12 +4353,16 @@ rows14_next:
 rows15_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 232(SI), CX
+	MOVQ 272(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 240(SI), CX
+	MOVQ 280(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
+	CMPQ 104(SI), $0x01
+	JNE  rows15_panel
+	MOVQ 216(SI), CX
+	MOVQ CX, 240(SI)
 
 rows15_panel:
 	CMPQ   168(SI), $0x01
@@ -4284,13 +4486,14 @@ rows15_maskedBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows15_maskedTail
@@ -4298,6 +4501,8 @@ rows15_maskedBegun:
 rows15_maskedStep:
 	VMOVUPS.Z        (DI), K1, Z15
 	PREFETCHT0       (DI)(R15*1)
+	PREFETCHT0       (CX)
+	ADDQ             232(SI), CX
 	VFMADD231PS.BCST (AX), Z15, Z0
 	VFMADD231PS.BCST (AX)(R8*1), Z15, Z1
 	VFMADD231PS.BCST (AX)(R8*2), Z15, Z2
@@ -4323,6 +4528,7 @@ rows15_maskedTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows15_maskedStep
 	CMPQ   128(SI), $0x00
@@ -4495,13 +4701,14 @@ rows15_wholeBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows15_wholeTail
@@ -4509,6 +4716,8 @@ rows15_wholeBegun:
 rows15_wholeStep:
 	VMOVUPS          (DI), Z15
 	PREFETCHT0       (DI)(R15*1)
+	PREFETCHT0       (CX)
+	ADDQ             232(SI), CX
 	VFMADD231PS.BCST (AX), Z15, Z0
 	VFMADD231PS.BCST (AX)(R8*1), Z15, Z1
 	VFMADD231PS.BCST (AX)(R8*2), Z15, Z2
@@ -4534,6 +4743,7 @@ rows15_wholeTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows15_wholeStep
 	CMPQ   128(SI), $0x00
@@ -4597,13 +4807,15 @@ rows15_next:
 	JNZ    rows15_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x0f, CX, CX
-	ADDQ   CX, 224(SI)
+	ADDQ   CX, 264(SI)
+	MOVQ   224(SI), CX
+	ADDQ   CX, 240(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x0f, CX, CX
-	ADDQ   CX, 232(SI)
+	ADDQ   CX, 272(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x0f, CX, CX
-	ADDQ   CX, 240(SI)
+	ADDQ   CX, 280(SI)
 	DECQ   104(SI)
 	JNZ    rows15_block
 	VZEROUPPER
@@ -4612,12 +4824,16 @@ rows15_next:
 rows16_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 232(SI), CX
+	MOVQ 272(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 240(SI), CX
+	MOVQ 280(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
+	CMPQ 104(SI), $0x01
+	JNE  rows16_panel
+	MOVQ 216(SI), CX
+	MOVQ CX, 240(SI)
 
 rows16_panel:
 	CMPQ   168(SI), $0x01
@@ -4748,13 +4964,14 @@ rows16_maskedBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows16_maskedTail
@@ -4762,6 +4979,8 @@ rows16_maskedBegun:
 rows16_maskedStep:
 	VMOVUPS.Z        (DI), K1, Z16
 	PREFETCHT0       (DI)(R15*1)
+	PREFETCHT0       (CX)
+	ADDQ             232(SI), CX
 	VFMADD231PS.BCST (AX), Z16, Z0
 	VFMADD231PS.BCST (AX)(R8*1), Z16, Z1
 	VFMADD231PS.BCST (AX)(R8*2), Z16, Z2
@@ -4788,6 +5007,7 @@ rows16_maskedTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows16_maskedStep
 	CMPQ   128(SI), $0x00
@@ -4970,13 +5190,14 @@ rows16_wholeBegun:
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows16_wholeTail
@@ -4984,6 +5205,8 @@ rows16_wholeBegun:
 rows16_wholeStep:
 	VMOVUPS          (DI), Z16
 	PREFETCHT0       (DI)(R15*1)
+	PREFETCHT0       (CX)
+	ADDQ             232(SI), CX
 	VFMADD231PS.BCST (AX), Z16, Z0
 	VFMADD231PS.BCST (AX)(R8*1), Z16, Z1
 	VFMADD231PS.BCST (AX)(R8*2), Z16, Z2
@@ -5010,6 +5233,7 @@ rows16_wholeTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows16_wholeStep
 	CMPQ   128(SI), $0x00
@@ -5076,13 +5300,15 @@ rows16_next:
 	JNZ    rows16_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x10, CX, CX
-	ADDQ   CX, 224(SI)
+	ADDQ   CX, 264(SI)
+	MOVQ   224(SI), CX
+	ADDQ   CX, 240(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x10, CX, CX
-	ADDQ   CX, 232(SI)
+	ADDQ   CX, 272(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x10, CX, CX
-	ADDQ   CX, 240(SI)
+	ADDQ   CX, 280(SI)
 	DECQ   104(SI)
 	JNZ    rows16_block
 	VZEROUPPER
@@ -5093,10 +5319,12 @@ rows16_next:
 TEXT ·gemmAVX512x2(SB), NOSPLIT|NOFRAME, $0-8
 	MOVQ  p+0(FP), SI
 	MOVQ  (SI), CX
-	MOVQ  CX, 224(SI)
+	MOVQ  CX, 264(SI)
 	MOVQ  48(SI), CX
-	MOVQ  CX, 232(SI)
+	MOVQ  CX, 272(SI)
 	MOVQ  64(SI), CX
+	MOVQ  CX, 280(SI)
+	MOVQ  208(SI), CX
 	MOVQ  CX, 240(SI)
 	MOVQ  8(SI), R8
 	LEAQ  (R8)(R8*2), R9
@@ -5175,12 +5403,16 @@ upTo1:
 rows1_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 232(SI), CX
+	MOVQ 272(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 240(SI), CX
+	MOVQ 280(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
+	CMPQ 104(SI), $0x01
+	JNE  rows1_panel
+	MOVQ 216(SI), CX
+	MOVQ CX, 240(SI)
 
 rows1_panel:
 	CMPQ   168(SI), $0x01
@@ -5210,12 +5442,13 @@ rows1_maskedBegun:
 	MOVQ       152(SI), CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows1_maskedTail
@@ -5225,6 +5458,8 @@ rows1_maskedStep:
 	VMOVUPS.Z    64(DI), K1, Z3
 	PREFETCHT0   (DI)(R15*1)
 	PREFETCHT0   64(DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Z4
 	VFMADD231PS  Z2, Z4, Z0
 	VFMADD231PS  Z3, Z4, Z1
@@ -5237,6 +5472,7 @@ rows1_maskedTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows1_maskedStep
 	CMPQ   128(SI), $0x00
@@ -5275,12 +5511,13 @@ rows1_wholeBegun:
 	MOVQ       152(SI), CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows1_wholeTail
@@ -5290,6 +5527,8 @@ rows1_wholeStep:
 	VMOVUPS      64(DI), Z3
 	PREFETCHT0   (DI)(R15*1)
 	PREFETCHT0   64(DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Z4
 	VFMADD231PS  Z2, Z4, Z0
 	VFMADD231PS  Z3, Z4, Z1
@@ -5302,6 +5541,7 @@ rows1_wholeTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows1_wholeStep
 	CMPQ   128(SI), $0x00
@@ -5325,13 +5565,15 @@ rows1_next:
 	JNZ    rows1_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x01, CX, CX
-	ADDQ   CX, 224(SI)
+	ADDQ   CX, 264(SI)
+	MOVQ   224(SI), CX
+	ADDQ   CX, 240(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x01, CX, CX
-	ADDQ   CX, 232(SI)
+	ADDQ   CX, 272(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x01, CX, CX
-	ADDQ   CX, 240(SI)
+	ADDQ   CX, 280(SI)
 	DECQ   104(SI)
 	JNZ    rows1_block
 	VZEROUPPER
@@ -5340,12 +5582,16 @@ rows1_next:
 rows2_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 232(SI), CX
+	MOVQ 272(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 240(SI), CX
+	MOVQ 280(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
+	CMPQ 104(SI), $0x01
+	JNE  rows2_panel
+	MOVQ 216(SI), CX
+	MOVQ CX, 240(SI)
 
 rows2_panel:
 	CMPQ   168(SI), $0x01
@@ -5386,12 +5632,13 @@ rows2_maskedBegun:
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows2_maskedTail
@@ -5401,6 +5648,8 @@ rows2_maskedStep:
 	VMOVUPS.Z    64(DI), K1, Z5
 	PREFETCHT0   (DI)(R15*1)
 	PREFETCHT0   64(DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Z6
 	VFMADD231PS  Z4, Z6, Z0
 	VFMADD231PS  Z5, Z6, Z1
@@ -5416,6 +5665,7 @@ rows2_maskedTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows2_maskedStep
 	CMPQ   128(SI), $0x00
@@ -5470,12 +5720,13 @@ rows2_wholeBegun:
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows2_wholeTail
@@ -5485,6 +5736,8 @@ rows2_wholeStep:
 	VMOVUPS      64(DI), Z5
 	PREFETCHT0   (DI)(R15*1)
 	PREFETCHT0   64(DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Z6
 	VFMADD231PS  Z4, Z6, Z0
 	VFMADD231PS  Z5, Z6, Z1
@@ -5500,6 +5753,7 @@ rows2_wholeTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows2_wholeStep
 	CMPQ   128(SI), $0x00
@@ -5528,13 +5782,15 @@ rows2_next:
 	JNZ    rows2_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x02, CX, CX
-	ADDQ   CX, 224(SI)
+	ADDQ   CX, 264(SI)
+	MOVQ   224(SI), CX
+	ADDQ   CX, 240(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x02, CX, CX
-	ADDQ   CX, 232(SI)
+	ADDQ   CX, 272(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x02, CX, CX
-	ADDQ   CX, 240(SI)
+	ADDQ   CX, 280(SI)
 	DECQ   104(SI)
 	JNZ    rows2_block
 	VZEROUPPER
@@ -5543,12 +5799,16 @@ rows2_next:
 rows3_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 232(SI), CX
+	MOVQ 272(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 240(SI), CX
+	MOVQ 280(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
+	CMPQ 104(SI), $0x01
+	JNE  rows3_panel
+	MOVQ 216(SI), CX
+	MOVQ CX, 240(SI)
 
 rows3_panel:
 	CMPQ   168(SI), $0x01
@@ -5600,12 +5860,13 @@ rows3_maskedBegun:
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows3_maskedTail
@@ -5615,6 +5876,8 @@ rows3_maskedStep:
 	VMOVUPS.Z    64(DI), K1, Z7
 	PREFETCHT0   (DI)(R15*1)
 	PREFETCHT0   64(DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Z8
 	VFMADD231PS  Z6, Z8, Z0
 	VFMADD231PS  Z7, Z8, Z1
@@ -5633,6 +5896,7 @@ rows3_maskedTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows3_maskedStep
 	CMPQ   128(SI), $0x00
@@ -5703,12 +5967,13 @@ rows3_wholeBegun:
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows3_wholeTail
@@ -5718,6 +5983,8 @@ rows3_wholeStep:
 	VMOVUPS      64(DI), Z7
 	PREFETCHT0   (DI)(R15*1)
 	PREFETCHT0   64(DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Z8
 	VFMADD231PS  Z6, Z8, Z0
 	VFMADD231PS  Z7, Z8, Z1
@@ -5736,6 +6003,7 @@ rows3_wholeTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows3_wholeStep
 	CMPQ   128(SI), $0x00
@@ -5769,13 +6037,15 @@ rows3_next:
 	JNZ    rows3_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x03, CX, CX
-	ADDQ   CX, 224(SI)
+	ADDQ   CX, 264(SI)
+	MOVQ   224(SI), CX
+	ADDQ   CX, 240(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x03, CX, CX
-	ADDQ   CX, 232(SI)
+	ADDQ   CX, 272(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x03, CX, CX
-	ADDQ   CX, 240(SI)
+	ADDQ   CX, 280(SI)
 	DECQ   104(SI)
 	JNZ    rows3_block
 	VZEROUPPER
@@ -5784,12 +6054,16 @@ rows3_next:
 rows4_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 232(SI), CX
+	MOVQ 272(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 240(SI), CX
+	MOVQ 280(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
+	CMPQ 104(SI), $0x01
+	JNE  rows4_panel
+	MOVQ 216(SI), CX
+	MOVQ CX, 240(SI)
 
 rows4_panel:
 	CMPQ   168(SI), $0x01
@@ -5852,12 +6126,13 @@ rows4_maskedBegun:
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows4_maskedTail
@@ -5867,6 +6142,8 @@ rows4_maskedStep:
 	VMOVUPS.Z    64(DI), K1, Z9
 	PREFETCHT0   (DI)(R15*1)
 	PREFETCHT0   64(DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Z10
 	VFMADD231PS  Z8, Z10, Z0
 	VFMADD231PS  Z9, Z10, Z1
@@ -5888,6 +6165,7 @@ rows4_maskedTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows4_maskedStep
 	CMPQ   128(SI), $0x00
@@ -5974,12 +6252,13 @@ rows4_wholeBegun:
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows4_wholeTail
@@ -5989,6 +6268,8 @@ rows4_wholeStep:
 	VMOVUPS      64(DI), Z9
 	PREFETCHT0   (DI)(R15*1)
 	PREFETCHT0   64(DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Z10
 	VFMADD231PS  Z8, Z10, Z0
 	VFMADD231PS  Z9, Z10, Z1
@@ -6010,6 +6291,7 @@ rows4_wholeTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows4_wholeStep
 	CMPQ   128(SI), $0x00
@@ -6048,13 +6330,15 @@ rows4_next:
 	JNZ    rows4_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x04, CX, CX
-	ADDQ   CX, 224(SI)
+	ADDQ   CX, 264(SI)
+	MOVQ   224(SI), CX
+	ADDQ   CX, 240(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x04, CX, CX
-	ADDQ   CX, 232(SI)
+	ADDQ   CX, 272(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x04, CX, CX
-	ADDQ   CX, 240(SI)
+	ADDQ   CX, 280(SI)
 	DECQ   104(SI)
 	JNZ    rows4_block
 	VZEROUPPER
@@ -6063,12 +6347,16 @@ rows4_next:
 rows5_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 232(SI), CX
+	MOVQ 272(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 240(SI), CX
+	MOVQ 280(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
+	CMPQ 104(SI), $0x01
+	JNE  rows5_panel
+	MOVQ 216(SI), CX
+	MOVQ CX, 240(SI)
 
 rows5_panel:
 	CMPQ   168(SI), $0x01
@@ -6142,12 +6430,13 @@ rows5_maskedBegun:
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows5_maskedTail
@@ -6157,6 +6446,8 @@ rows5_maskedStep:
 	VMOVUPS.Z    64(DI), K1, Z11
 	PREFETCHT0   (DI)(R15*1)
 	PREFETCHT0   64(DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Z12
 	VFMADD231PS  Z10, Z12, Z0
 	VFMADD231PS  Z11, Z12, Z1
@@ -6181,6 +6472,7 @@ rows5_maskedTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows5_maskedStep
 	CMPQ   128(SI), $0x00
@@ -6283,12 +6575,13 @@ rows5_wholeBegun:
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows5_wholeTail
@@ -6298,6 +6591,8 @@ rows5_wholeStep:
 	VMOVUPS      64(DI), Z11
 	PREFETCHT0   (DI)(R15*1)
 	PREFETCHT0   64(DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Z12
 	VFMADD231PS  Z10, Z12, Z0
 	VFMADD231PS  Z11, Z12, Z1
@@ -6322,6 +6617,7 @@ rows5_wholeTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows5_wholeStep
 	CMPQ   128(SI), $0x00
@@ -6365,13 +6661,15 @@ rows5_next:
 	JNZ    rows5_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x05, CX, CX
-	ADDQ   CX, 224(SI)
+	ADDQ   CX, 264(SI)
+	MOVQ   224(SI), CX
+	ADDQ   CX, 240(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x05, CX, CX
-	ADDQ   CX, 232(SI)
+	ADDQ   CX, 272(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x05, CX, CX
-	ADDQ   CX, 240(SI)
+	ADDQ   CX, 280(SI)
 	DECQ   104(SI)
 	JNZ    rows5_block
 	VZEROUPPER
@@ -6380,12 +6678,16 @@ rows5_next:
 rows6_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 232(SI), CX
+	MOVQ 272(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 240(SI), CX
+	MOVQ 280(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
+	CMPQ 104(SI), $0x01
+	JNE  rows6_panel
+	MOVQ 216(SI), CX
+	MOVQ CX, 240(SI)
 
 rows6_panel:
 	CMPQ   168(SI), $0x01
@@ -6470,12 +6772,13 @@ rows6_maskedBegun:
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows6_maskedTail
@@ -6485,6 +6788,8 @@ rows6_maskedStep:
 	VMOVUPS.Z    64(DI), K1, Z13
 	PREFETCHT0   (DI)(R15*1)
 	PREFETCHT0   64(DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Z14
 	VFMADD231PS  Z12, Z14, Z0
 	VFMADD231PS  Z13, Z14, Z1
@@ -6512,6 +6817,7 @@ rows6_maskedTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows6_maskedStep
 	CMPQ   128(SI), $0x00
@@ -6630,12 +6936,13 @@ rows6_wholeBegun:
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows6_wholeTail
@@ -6645,6 +6952,8 @@ rows6_wholeStep:
 	VMOVUPS      64(DI), Z13
 	PREFETCHT0   (DI)(R15*1)
 	PREFETCHT0   64(DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Z14
 	VFMADD231PS  Z12, Z14, Z0
 	VFMADD231PS  Z13, Z14, Z1
@@ -6672,6 +6981,7 @@ rows6_wholeTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows6_wholeStep
 	CMPQ   128(SI), $0x00
@@ -6720,13 +7030,15 @@ rows6_next:
 	JNZ    rows6_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x06, CX, CX
-	ADDQ   CX, 224(SI)
+	ADDQ   CX, 264(SI)
+	MOVQ   224(SI), CX
+	ADDQ   CX, 240(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x06, CX, CX
-	ADDQ   CX, 232(SI)
+	ADDQ   CX, 272(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x06, CX, CX
-	ADDQ   CX, 240(SI)
+	ADDQ   CX, 280(SI)
 	DECQ   104(SI)
 	JNZ    rows6_block
 	VZEROUPPER
@@ -6735,12 +7047,16 @@ rows6_next:
 rows7_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 232(SI), CX
+	MOVQ 272(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 240(SI), CX
+	MOVQ 280(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
+	CMPQ 104(SI), $0x01
+	JNE  rows7_panel
+	MOVQ 216(SI), CX
+	MOVQ CX, 240(SI)
 
 rows7_panel:
 	CMPQ   168(SI), $0x01
@@ -6836,12 +7152,13 @@ rows7_maskedBegun:
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows7_maskedTail
@@ -6851,6 +7168,8 @@ rows7_maskedStep:
 	VMOVUPS.Z    64(DI), K1, Z15
 	PREFETCHT0   (DI)(R15*1)
 	PREFETCHT0   64(DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Z16
 	VFMADD231PS  Z14, Z16, Z0
 	VFMADD231PS  Z15, Z16, Z1
@@ -6881,6 +7200,7 @@ rows7_maskedTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows7_maskedStep
 	CMPQ   128(SI), $0x00
@@ -7015,12 +7335,13 @@ rows7_wholeBegun:
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows7_wholeTail
@@ -7030,6 +7351,8 @@ rows7_wholeStep:
 	VMOVUPS      64(DI), Z15
 	PREFETCHT0   (DI)(R15*1)
 	PREFETCHT0   64(DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Z16
 	VFMADD231PS  Z14, Z16, Z0
 	VFMADD231PS  Z15, Z16, Z1
@@ -7060,6 +7383,7 @@ rows7_wholeTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows7_wholeStep
 	CMPQ   128(SI), $0x00
@@ -7113,13 +7437,15 @@ rows7_next:
 	JNZ    rows7_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x07, CX, CX
-	ADDQ   CX, 224(SI)
+	ADDQ   CX, 264(SI)
+	MOVQ   224(SI), CX
+	ADDQ   CX, 240(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x07, CX, CX
-	ADDQ   CX, 232(SI)
+	ADDQ   CX, 272(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x07, CX, CX
-	ADDQ   CX, 240(SI)
+	ADDQ   CX, 280(SI)
 	DECQ   104(SI)
 	JNZ    rows7_block
 	VZEROUPPER
@@ -7128,12 +7454,16 @@ rows7_next:
 rows8_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 232(SI), CX
+	MOVQ 272(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 240(SI), CX
+	MOVQ 280(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
+	CMPQ 104(SI), $0x01
+	JNE  rows8_panel
+	MOVQ 216(SI), CX
+	MOVQ CX, 240(SI)
 
 rows8_panel:
 	CMPQ   168(SI), $0x01
@@ -7240,12 +7570,13 @@ rows8_maskedBegun:
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows8_maskedTail
@@ -7255,6 +7586,8 @@ rows8_maskedStep:
 	VMOVUPS.Z    64(DI), K1, Z17
 	PREFETCHT0   (DI)(R15*1)
 	PREFETCHT0   64(DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Z18
 	VFMADD231PS  Z16, Z18, Z0
 	VFMADD231PS  Z17, Z18, Z1
@@ -7288,6 +7621,7 @@ rows8_maskedTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows8_maskedStep
 	CMPQ   128(SI), $0x00
@@ -7438,12 +7772,13 @@ rows8_wholeBegun:
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows8_wholeTail
@@ -7453,6 +7788,8 @@ rows8_wholeStep:
 	VMOVUPS      64(DI), Z17
 	PREFETCHT0   (DI)(R15*1)
 	PREFETCHT0   64(DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Z18
 	VFMADD231PS  Z16, Z18, Z0
 	VFMADD231PS  Z17, Z18, Z1
@@ -7486,6 +7823,7 @@ rows8_wholeTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows8_wholeStep
 	CMPQ   128(SI), $0x00
@@ -7544,13 +7882,15 @@ rows8_next:
 	JNZ    rows8_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x08, CX, CX
-	ADDQ   CX, 224(SI)
+	ADDQ   CX, 264(SI)
+	MOVQ   224(SI), CX
+	ADDQ   CX, 240(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x08, CX, CX
-	ADDQ   CX, 232(SI)
+	ADDQ   CX, 272(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x08, CX, CX
-	ADDQ   CX, 240(SI)
+	ADDQ   CX, 280(SI)
 	DECQ   104(SI)
 	JNZ    rows8_block
 	VZEROUPPER
@@ -7559,12 +7899,16 @@ rows8_next:
 rows9_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 232(SI), CX
+	MOVQ 272(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 240(SI), CX
+	MOVQ 280(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
+	CMPQ 104(SI), $0x01
+	JNE  rows9_panel
+	MOVQ 216(SI), CX
+	MOVQ CX, 240(SI)
 
 rows9_panel:
 	CMPQ   168(SI), $0x01
@@ -7682,13 +8026,14 @@ rows9_maskedBegun:
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows9_maskedTail
@@ -7698,6 +8043,8 @@ rows9_maskedStep:
 	VMOVUPS.Z    64(DI), K1, Z19
 	PREFETCHT0   (DI)(R15*1)
 	PREFETCHT0   64(DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Z20
 	VFMADD231PS  Z18, Z20, Z0
 	VFMADD231PS  Z19, Z20, Z1
@@ -7735,6 +8082,7 @@ rows9_maskedTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows9_maskedStep
 	CMPQ   128(SI), $0x00
@@ -7901,13 +8249,14 @@ rows9_wholeBegun:
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows9_wholeTail
@@ -7917,6 +8266,8 @@ rows9_wholeStep:
 	VMOVUPS      64(DI), Z19
 	PREFETCHT0   (DI)(R15*1)
 	PREFETCHT0   64(DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Z20
 	VFMADD231PS  Z18, Z20, Z0
 	VFMADD231PS  Z19, Z20, Z1
@@ -7954,6 +8305,7 @@ rows9_wholeTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows9_wholeStep
 	CMPQ   128(SI), $0x00
@@ -8017,13 +8369,15 @@ rows9_next:
 	JNZ    rows9_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x09, CX, CX
-	ADDQ   CX, 224(SI)
+	ADDQ   CX, 264(SI)
+	MOVQ   224(SI), CX
+	ADDQ   CX, 240(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x09, CX, CX
-	ADDQ   CX, 232(SI)
+	ADDQ   CX, 272(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x09, CX, CX
-	ADDQ   CX, 240(SI)
+	ADDQ   CX, 280(SI)
 	DECQ   104(SI)
 	JNZ    rows9_block
 	VZEROUPPER
@@ -8032,12 +8386,16 @@ rows9_next:
 rows10_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 232(SI), CX
+	MOVQ 272(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 240(SI), CX
+	MOVQ 280(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
+	CMPQ 104(SI), $0x01
+	JNE  rows10_panel
+	MOVQ 216(SI), CX
+	MOVQ CX, 240(SI)
 
 rows10_panel:
 	CMPQ   168(SI), $0x01
@@ -8166,13 +8524,14 @@ rows10_maskedBegun:
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows10_maskedTail
@@ -8182,6 +8541,8 @@ rows10_maskedStep:
 	VMOVUPS.Z    64(DI), K1, Z21
 	PREFETCHT0   (DI)(R15*1)
 	PREFETCHT0   64(DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Z22
 	VFMADD231PS  Z20, Z22, Z0
 	VFMADD231PS  Z21, Z22, Z1
@@ -8222,6 +8583,7 @@ rows10_maskedTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows10_maskedStep
 	CMPQ   128(SI), $0x00
@@ -8404,13 +8766,14 @@ rows10_wholeBegun:
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows10_wholeTail
@@ -8420,6 +8783,8 @@ rows10_wholeStep:
 	VMOVUPS      64(DI), Z21
 	PREFETCHT0   (DI)(R15*1)
 	PREFETCHT0   64(DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Z22
 	VFMADD231PS  Z20, Z22, Z0
 	VFMADD231PS  Z21, Z22, Z1
@@ -8460,6 +8825,7 @@ rows10_wholeTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows10_wholeStep
 	CMPQ   128(SI), $0x00
@@ -8528,13 +8894,15 @@ rows10_next:
 	JNZ    rows10_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x0a, CX, CX
-	ADDQ   CX, 224(SI)
+	ADDQ   CX, 264(SI)
+	MOVQ   224(SI), CX
+	ADDQ   CX, 240(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x0a, CX, CX
-	ADDQ   CX, 232(SI)
+	ADDQ   CX, 272(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x0a, CX, CX
-	ADDQ   CX, 240(SI)
+	ADDQ   CX, 280(SI)
 	DECQ   104(SI)
 	JNZ    rows10_block
 	VZEROUPPER
@@ -8543,12 +8911,16 @@ rows10_next:
 rows11_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 232(SI), CX
+	MOVQ 272(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 240(SI), CX
+	MOVQ 280(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
+	CMPQ 104(SI), $0x01
+	JNE  rows11_panel
+	MOVQ 216(SI), CX
+	MOVQ CX, 240(SI)
 
 rows11_panel:
 	CMPQ   168(SI), $0x01
@@ -8688,13 +9060,14 @@ rows11_maskedBegun:
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows11_maskedTail
@@ -8704,6 +9077,8 @@ rows11_maskedStep:
 	VMOVUPS.Z    64(DI), K1, Z23
 	PREFETCHT0   (DI)(R15*1)
 	PREFETCHT0   64(DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Z24
 	VFMADD231PS  Z22, Z24, Z0
 	VFMADD231PS  Z23, Z24, Z1
@@ -8747,6 +9122,7 @@ rows11_maskedTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows11_maskedStep
 	CMPQ   128(SI), $0x00
@@ -8945,13 +9321,14 @@ rows11_wholeBegun:
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows11_wholeTail
@@ -8961,6 +9338,8 @@ rows11_wholeStep:
 	VMOVUPS      64(DI), Z23
 	PREFETCHT0   (DI)(R15*1)
 	PREFETCHT0   64(DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Z24
 	VFMADD231PS  Z22, Z24, Z0
 	VFMADD231PS  Z23, Z24, Z1
@@ -9004,6 +9383,7 @@ rows11_wholeTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows11_wholeStep
 	CMPQ   128(SI), $0x00
@@ -9077,13 +9457,15 @@ rows11_next:
 	JNZ    rows11_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x0b, CX, CX
-	ADDQ   CX, 224(SI)
+	ADDQ   CX, 264(SI)
+	MOVQ   224(SI), CX
+	ADDQ   CX, 240(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x0b, CX, CX
-	ADDQ   CX, 232(SI)
+	ADDQ   CX, 272(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x0b, CX, CX
-	ADDQ   CX, 240(SI)
+	ADDQ   CX, 280(SI)
 	DECQ   104(SI)
 	JNZ    rows11_block
 	VZEROUPPER
@@ -9092,12 +9474,16 @@ rows11_next:
 rows12_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 232(SI), CX
+	MOVQ 272(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 240(SI), CX
+	MOVQ 280(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
+	CMPQ 104(SI), $0x01
+	JNE  rows12_panel
+	MOVQ 216(SI), CX
+	MOVQ CX, 240(SI)
 
 rows12_panel:
 	CMPQ   168(SI), $0x01
@@ -9248,13 +9634,14 @@ rows12_maskedBegun:
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows12_maskedTail
@@ -9264,6 +9651,8 @@ rows12_maskedStep:
 	VMOVUPS.Z    64(DI), K1, Z25
 	PREFETCHT0   (DI)(R15*1)
 	PREFETCHT0   64(DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Z26
 	VFMADD231PS  Z24, Z26, Z0
 	VFMADD231PS  Z25, Z26, Z1
@@ -9310,6 +9699,7 @@ rows12_maskedTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows12_maskedStep
 	CMPQ   128(SI), $0x00
@@ -9524,13 +9914,14 @@ rows12_wholeBegun:
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows12_wholeTail
@@ -9540,6 +9931,8 @@ rows12_wholeStep:
 	VMOVUPS      64(DI), Z25
 	PREFETCHT0   (DI)(R15*1)
 	PREFETCHT0   64(DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Z26
 	VFMADD231PS  Z24, Z26, Z0
 	VFMADD231PS  Z25, Z26, Z1
@@ -9586,6 +9979,7 @@ rows12_wholeTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows12_wholeStep
 	CMPQ   128(SI), $0x00
@@ -9664,13 +10058,15 @@ rows12_next:
 	JNZ    rows12_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x0c, CX, CX
-	ADDQ   CX, 224(SI)
+	ADDQ   CX, 264(SI)
+	MOVQ   224(SI), CX
+	ADDQ   CX, 240(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x0c, CX, CX
-	ADDQ   CX, 232(SI)
+	ADDQ   CX, 272(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x0c, CX, CX
-	ADDQ   CX, 240(SI)
+	ADDQ   CX, 280(SI)
 	DECQ   104(SI)
 	JNZ    rows12_block
 	VZEROUPPER
@@ -9679,12 +10075,16 @@ rows12_next:
 rows13_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 232(SI), CX
+	MOVQ 272(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 240(SI), CX
+	MOVQ 280(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
+	CMPQ 104(SI), $0x01
+	JNE  rows13_panel
+	MOVQ 216(SI), CX
+	MOVQ CX, 240(SI)
 
 rows13_panel:
 	CMPQ   168(SI), $0x01
@@ -9846,13 +10246,14 @@ rows13_maskedBegun:
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows13_maskedTail
@@ -9862,6 +10263,8 @@ rows13_maskedStep:
 	VMOVUPS.Z    64(DI), K1, Z27
 	PREFETCHT0   (DI)(R15*1)
 	PREFETCHT0   64(DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Z28
 	VFMADD231PS  Z26, Z28, Z0
 	VFMADD231PS  Z27, Z28, Z1
@@ -9911,6 +10314,7 @@ rows13_maskedTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows13_maskedStep
 	CMPQ   128(SI), $0x00
@@ -10141,13 +10545,14 @@ rows13_wholeBegun:
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows13_wholeTail
@@ -10157,6 +10562,8 @@ rows13_wholeStep:
 	VMOVUPS      64(DI), Z27
 	PREFETCHT0   (DI)(R15*1)
 	PREFETCHT0   64(DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Z28
 	VFMADD231PS  Z26, Z28, Z0
 	VFMADD231PS  Z27, Z28, Z1
@@ -10206,6 +10613,7 @@ rows13_wholeTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows13_wholeStep
 	CMPQ   128(SI), $0x00
@@ -10289,13 +10697,15 @@ rows13_next:
 	JNZ    rows13_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x0d, CX, CX
-	ADDQ   CX, 224(SI)
+	ADDQ   CX, 264(SI)
+	MOVQ   224(SI), CX
+	ADDQ   CX, 240(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x0d, CX, CX
-	ADDQ   CX, 232(SI)
+	ADDQ   CX, 272(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x0d, CX, CX
-	ADDQ   CX, 240(SI)
+	ADDQ   CX, 280(SI)
 	DECQ   104(SI)
 	JNZ    rows13_block
 	VZEROUPPER
@@ -10304,12 +10714,16 @@ rows13_next:
 rows14_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 232(SI), CX
+	MOVQ 272(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 240(SI), CX
+	MOVQ 280(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
+	CMPQ 104(SI), $0x01
+	JNE  rows14_panel
+	MOVQ 216(SI), CX
+	MOVQ CX, 240(SI)
 
 rows14_panel:
 	CMPQ   168(SI), $0x01
@@ -10482,13 +10896,14 @@ rows14_maskedBegun:
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows14_maskedTail
@@ -10498,6 +10913,8 @@ rows14_maskedStep:
 	VMOVUPS.Z    64(DI), K1, Z29
 	PREFETCHT0   (DI)(R15*1)
 	PREFETCHT0   64(DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Z30
 	VFMADD231PS  Z28, Z30, Z0
 	VFMADD231PS  Z29, Z30, Z1
@@ -10550,6 +10967,7 @@ rows14_maskedTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows14_maskedStep
 	CMPQ   128(SI), $0x00
@@ -10796,13 +11214,14 @@ rows14_wholeBegun:
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	LEAQ       (AX)(R8*8), BX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows14_wholeTail
@@ -10812,6 +11231,8 @@ rows14_wholeStep:
 	VMOVUPS      64(DI), Z29
 	PREFETCHT0   (DI)(R15*1)
 	PREFETCHT0   64(DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Z30
 	VFMADD231PS  Z28, Z30, Z0
 	VFMADD231PS  Z29, Z30, Z1
@@ -10864,6 +11285,7 @@ rows14_wholeTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows14_wholeStep
 	CMPQ   128(SI), $0x00
@@ -10952,13 +11374,15 @@ rows14_next:
 	JNZ    rows14_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x0e, CX, CX
-	ADDQ   CX, 224(SI)
+	ADDQ   CX, 264(SI)
+	MOVQ   224(SI), CX
+	ADDQ   CX, 240(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x0e, CX, CX
-	ADDQ   CX, 232(SI)
+	ADDQ   CX, 272(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x0e, CX, CX
-	ADDQ   CX, 240(SI)
+	ADDQ   CX, 280(SI)
 	DECQ   104(SI)
 	JNZ    rows14_block
 	VZEROUPPER
@@ -10969,10 +11393,12 @@ rows14_next:
 TEXT ·gemmAVX512x3(SB), NOSPLIT|NOFRAME, $0-8
 	MOVQ  p+0(FP), SI
 	MOVQ  (SI), CX
-	MOVQ  CX, 224(SI)
+	MOVQ  CX, 264(SI)
 	MOVQ  48(SI), CX
-	MOVQ  CX, 232(SI)
+	MOVQ  CX, 272(SI)
 	MOVQ  64(SI), CX
+	MOVQ  CX, 280(SI)
+	MOVQ  208(SI), CX
 	MOVQ  CX, 240(SI)
 	MOVQ  8(SI), R8
 	LEAQ  (R8)(R8*2), R9
@@ -11021,12 +11447,16 @@ upTo1:
 rows1_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 232(SI), CX
+	MOVQ 272(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 240(SI), CX
+	MOVQ 280(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
+	CMPQ 104(SI), $0x01
+	JNE  rows1_panel
+	MOVQ 216(SI), CX
+	MOVQ CX, 240(SI)
 
 rows1_panel:
 	CMPQ   168(SI), $0x01
@@ -11060,12 +11490,13 @@ rows1_maskedBegun:
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows1_maskedTail
@@ -11077,6 +11508,8 @@ rows1_maskedStep:
 	PREFETCHT0   (DI)(R15*1)
 	PREFETCHT0   64(DI)(R15*1)
 	PREFETCHT0   128(DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Z6
 	VFMADD231PS  Z3, Z6, Z0
 	VFMADD231PS  Z4, Z6, Z1
@@ -11090,6 +11523,7 @@ rows1_maskedTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows1_maskedStep
 	CMPQ   128(SI), $0x00
@@ -11134,12 +11568,13 @@ rows1_wholeBegun:
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows1_wholeTail
@@ -11151,6 +11586,8 @@ rows1_wholeStep:
 	PREFETCHT0   (DI)(R15*1)
 	PREFETCHT0   64(DI)(R15*1)
 	PREFETCHT0   128(DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Z6
 	VFMADD231PS  Z3, Z6, Z0
 	VFMADD231PS  Z4, Z6, Z1
@@ -11164,6 +11601,7 @@ rows1_wholeTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows1_wholeStep
 	CMPQ   128(SI), $0x00
@@ -11189,13 +11627,15 @@ rows1_next:
 	JNZ    rows1_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x01, CX, CX
-	ADDQ   CX, 224(SI)
+	ADDQ   CX, 264(SI)
+	MOVQ   224(SI), CX
+	ADDQ   CX, 240(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x01, CX, CX
-	ADDQ   CX, 232(SI)
+	ADDQ   CX, 272(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x01, CX, CX
-	ADDQ   CX, 240(SI)
+	ADDQ   CX, 280(SI)
 	DECQ   104(SI)
 	JNZ    rows1_block
 	VZEROUPPER
@@ -11204,12 +11644,16 @@ rows1_next:
 rows2_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 232(SI), CX
+	MOVQ 272(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 240(SI), CX
+	MOVQ 280(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
+	CMPQ 104(SI), $0x01
+	JNE  rows2_panel
+	MOVQ 216(SI), CX
+	MOVQ CX, 240(SI)
 
 rows2_panel:
 	CMPQ   168(SI), $0x01
@@ -11258,12 +11702,13 @@ rows2_maskedBegun:
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows2_maskedTail
@@ -11275,6 +11720,8 @@ rows2_maskedStep:
 	PREFETCHT0   (DI)(R15*1)
 	PREFETCHT0   64(DI)(R15*1)
 	PREFETCHT0   128(DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Z9
 	VFMADD231PS  Z6, Z9, Z0
 	VFMADD231PS  Z7, Z9, Z1
@@ -11292,6 +11739,7 @@ rows2_maskedTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows2_maskedStep
 	CMPQ   128(SI), $0x00
@@ -11358,12 +11806,13 @@ rows2_wholeBegun:
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows2_wholeTail
@@ -11375,6 +11824,8 @@ rows2_wholeStep:
 	PREFETCHT0   (DI)(R15*1)
 	PREFETCHT0   64(DI)(R15*1)
 	PREFETCHT0   128(DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Z9
 	VFMADD231PS  Z6, Z9, Z0
 	VFMADD231PS  Z7, Z9, Z1
@@ -11392,6 +11843,7 @@ rows2_wholeTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows2_wholeStep
 	CMPQ   128(SI), $0x00
@@ -11424,13 +11876,15 @@ rows2_next:
 	JNZ    rows2_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x02, CX, CX
-	ADDQ   CX, 224(SI)
+	ADDQ   CX, 264(SI)
+	MOVQ   224(SI), CX
+	ADDQ   CX, 240(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x02, CX, CX
-	ADDQ   CX, 232(SI)
+	ADDQ   CX, 272(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x02, CX, CX
-	ADDQ   CX, 240(SI)
+	ADDQ   CX, 280(SI)
 	DECQ   104(SI)
 	JNZ    rows2_block
 	VZEROUPPER
@@ -11439,12 +11893,16 @@ rows2_next:
 rows3_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 232(SI), CX
+	MOVQ 272(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 240(SI), CX
+	MOVQ 280(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
+	CMPQ 104(SI), $0x01
+	JNE  rows3_panel
+	MOVQ 216(SI), CX
+	MOVQ CX, 240(SI)
 
 rows3_panel:
 	CMPQ   168(SI), $0x01
@@ -11508,12 +11966,13 @@ rows3_maskedBegun:
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows3_maskedTail
@@ -11525,6 +11984,8 @@ rows3_maskedStep:
 	PREFETCHT0   (DI)(R15*1)
 	PREFETCHT0   64(DI)(R15*1)
 	PREFETCHT0   128(DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Z12
 	VFMADD231PS  Z9, Z12, Z0
 	VFMADD231PS  Z10, Z12, Z1
@@ -11546,6 +12007,7 @@ rows3_maskedTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows3_maskedStep
 	CMPQ   128(SI), $0x00
@@ -11634,12 +12096,13 @@ rows3_wholeBegun:
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows3_wholeTail
@@ -11651,6 +12114,8 @@ rows3_wholeStep:
 	PREFETCHT0   (DI)(R15*1)
 	PREFETCHT0   64(DI)(R15*1)
 	PREFETCHT0   128(DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Z12
 	VFMADD231PS  Z9, Z12, Z0
 	VFMADD231PS  Z10, Z12, Z1
@@ -11672,6 +12137,7 @@ rows3_wholeTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows3_wholeStep
 	CMPQ   128(SI), $0x00
@@ -11711,13 +12177,15 @@ rows3_next:
 	JNZ    rows3_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x03, CX, CX
-	ADDQ   CX, 224(SI)
+	ADDQ   CX, 264(SI)
+	MOVQ   224(SI), CX
+	ADDQ   CX, 240(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x03, CX, CX
-	ADDQ   CX, 232(SI)
+	ADDQ   CX, 272(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x03, CX, CX
-	ADDQ   CX, 240(SI)
+	ADDQ   CX, 280(SI)
 	DECQ   104(SI)
 	JNZ    rows3_block
 	VZEROUPPER
@@ -11726,12 +12194,16 @@ rows3_next:
 rows4_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 232(SI), CX
+	MOVQ 272(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 240(SI), CX
+	MOVQ 280(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
+	CMPQ 104(SI), $0x01
+	JNE  rows4_panel
+	MOVQ 216(SI), CX
+	MOVQ CX, 240(SI)
 
 rows4_panel:
 	CMPQ   168(SI), $0x01
@@ -11810,12 +12282,13 @@ rows4_maskedBegun:
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows4_maskedTail
@@ -11827,6 +12300,8 @@ rows4_maskedStep:
 	PREFETCHT0   (DI)(R15*1)
 	PREFETCHT0   64(DI)(R15*1)
 	PREFETCHT0   128(DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Z15
 	VFMADD231PS  Z12, Z15, Z0
 	VFMADD231PS  Z13, Z15, Z1
@@ -11852,6 +12327,7 @@ rows4_maskedTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows4_maskedStep
 	CMPQ   128(SI), $0x00
@@ -11962,12 +12438,13 @@ rows4_wholeBegun:
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows4_wholeTail
@@ -11979,6 +12456,8 @@ rows4_wholeStep:
 	PREFETCHT0   (DI)(R15*1)
 	PREFETCHT0   64(DI)(R15*1)
 	PREFETCHT0   128(DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Z15
 	VFMADD231PS  Z12, Z15, Z0
 	VFMADD231PS  Z13, Z15, Z1
@@ -12004,6 +12483,7 @@ rows4_wholeTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows4_wholeStep
 	CMPQ   128(SI), $0x00
@@ -12050,13 +12530,15 @@ rows4_next:
 	JNZ    rows4_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x04, CX, CX
-	ADDQ   CX, 224(SI)
+	ADDQ   CX, 264(SI)
+	MOVQ   224(SI), CX
+	ADDQ   CX, 240(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x04, CX, CX
-	ADDQ   CX, 232(SI)
+	ADDQ   CX, 272(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x04, CX, CX
-	ADDQ   CX, 240(SI)
+	ADDQ   CX, 280(SI)
 	DECQ   104(SI)
 	JNZ    rows4_block
 	VZEROUPPER
@@ -12065,12 +12547,16 @@ rows4_next:
 rows5_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 232(SI), CX
+	MOVQ 272(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 240(SI), CX
+	MOVQ 280(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
+	CMPQ 104(SI), $0x01
+	JNE  rows5_panel
+	MOVQ 216(SI), CX
+	MOVQ CX, 240(SI)
 
 rows5_panel:
 	CMPQ   168(SI), $0x01
@@ -12164,12 +12650,13 @@ rows5_maskedBegun:
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows5_maskedTail
@@ -12181,6 +12668,8 @@ rows5_maskedStep:
 	PREFETCHT0   (DI)(R15*1)
 	PREFETCHT0   64(DI)(R15*1)
 	PREFETCHT0   128(DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Z18
 	VFMADD231PS  Z15, Z18, Z0
 	VFMADD231PS  Z16, Z18, Z1
@@ -12210,6 +12699,7 @@ rows5_maskedTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows5_maskedStep
 	CMPQ   128(SI), $0x00
@@ -12342,12 +12832,13 @@ rows5_wholeBegun:
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows5_wholeTail
@@ -12359,6 +12850,8 @@ rows5_wholeStep:
 	PREFETCHT0   (DI)(R15*1)
 	PREFETCHT0   64(DI)(R15*1)
 	PREFETCHT0   128(DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Z18
 	VFMADD231PS  Z15, Z18, Z0
 	VFMADD231PS  Z16, Z18, Z1
@@ -12388,6 +12881,7 @@ rows5_wholeTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows5_wholeStep
 	CMPQ   128(SI), $0x00
@@ -12441,13 +12935,15 @@ rows5_next:
 	JNZ    rows5_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x05, CX, CX
-	ADDQ   CX, 224(SI)
+	ADDQ   CX, 264(SI)
+	MOVQ   224(SI), CX
+	ADDQ   CX, 240(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x05, CX, CX
-	ADDQ   CX, 232(SI)
+	ADDQ   CX, 272(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x05, CX, CX
-	ADDQ   CX, 240(SI)
+	ADDQ   CX, 280(SI)
 	DECQ   104(SI)
 	JNZ    rows5_block
 	VZEROUPPER
@@ -12456,12 +12952,16 @@ rows5_next:
 rows6_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 232(SI), CX
+	MOVQ 272(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 240(SI), CX
+	MOVQ 280(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
+	CMPQ 104(SI), $0x01
+	JNE  rows6_panel
+	MOVQ 216(SI), CX
+	MOVQ CX, 240(SI)
 
 rows6_panel:
 	CMPQ   168(SI), $0x01
@@ -12570,12 +13070,13 @@ rows6_maskedBegun:
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows6_maskedTail
@@ -12587,6 +13088,8 @@ rows6_maskedStep:
 	PREFETCHT0   (DI)(R15*1)
 	PREFETCHT0   64(DI)(R15*1)
 	PREFETCHT0   128(DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Z21
 	VFMADD231PS  Z18, Z21, Z0
 	VFMADD231PS  Z19, Z21, Z1
@@ -12620,6 +13123,7 @@ rows6_maskedTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows6_maskedStep
 	CMPQ   128(SI), $0x00
@@ -12774,12 +13278,13 @@ rows6_wholeBegun:
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows6_wholeTail
@@ -12791,6 +13296,8 @@ rows6_wholeStep:
 	PREFETCHT0   (DI)(R15*1)
 	PREFETCHT0   64(DI)(R15*1)
 	PREFETCHT0   128(DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Z21
 	VFMADD231PS  Z18, Z21, Z0
 	VFMADD231PS  Z19, Z21, Z1
@@ -12824,6 +13331,7 @@ rows6_wholeTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows6_wholeStep
 	CMPQ   128(SI), $0x00
@@ -12884,13 +13392,15 @@ rows6_next:
 	JNZ    rows6_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x06, CX, CX
-	ADDQ   CX, 224(SI)
+	ADDQ   CX, 264(SI)
+	MOVQ   224(SI), CX
+	ADDQ   CX, 240(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x06, CX, CX
-	ADDQ   CX, 232(SI)
+	ADDQ   CX, 272(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x06, CX, CX
-	ADDQ   CX, 240(SI)
+	ADDQ   CX, 280(SI)
 	DECQ   104(SI)
 	JNZ    rows6_block
 	VZEROUPPER
@@ -12899,12 +13409,16 @@ rows6_next:
 rows7_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 232(SI), CX
+	MOVQ 272(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 240(SI), CX
+	MOVQ 280(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
+	CMPQ 104(SI), $0x01
+	JNE  rows7_panel
+	MOVQ 216(SI), CX
+	MOVQ CX, 240(SI)
 
 rows7_panel:
 	CMPQ   168(SI), $0x01
@@ -13028,12 +13542,13 @@ rows7_maskedBegun:
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows7_maskedTail
@@ -13045,6 +13560,8 @@ rows7_maskedStep:
 	PREFETCHT0   (DI)(R15*1)
 	PREFETCHT0   64(DI)(R15*1)
 	PREFETCHT0   128(DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Z24
 	VFMADD231PS  Z21, Z24, Z0
 	VFMADD231PS  Z22, Z24, Z1
@@ -13082,6 +13599,7 @@ rows7_maskedTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows7_maskedStep
 	CMPQ   128(SI), $0x00
@@ -13258,12 +13776,13 @@ rows7_wholeBegun:
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows7_wholeTail
@@ -13275,6 +13794,8 @@ rows7_wholeStep:
 	PREFETCHT0   (DI)(R15*1)
 	PREFETCHT0   64(DI)(R15*1)
 	PREFETCHT0   128(DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Z24
 	VFMADD231PS  Z21, Z24, Z0
 	VFMADD231PS  Z22, Z24, Z1
@@ -13312,6 +13833,7 @@ rows7_wholeTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows7_wholeStep
 	CMPQ   128(SI), $0x00
@@ -13379,13 +13901,15 @@ rows7_next:
 	JNZ    rows7_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x07, CX, CX
-	ADDQ   CX, 224(SI)
+	ADDQ   CX, 264(SI)
+	MOVQ   224(SI), CX
+	ADDQ   CX, 240(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x07, CX, CX
-	ADDQ   CX, 232(SI)
+	ADDQ   CX, 272(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x07, CX, CX
-	ADDQ   CX, 240(SI)
+	ADDQ   CX, 280(SI)
 	DECQ   104(SI)
 	JNZ    rows7_block
 	VZEROUPPER
@@ -13394,12 +13918,16 @@ rows7_next:
 rows8_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 232(SI), CX
+	MOVQ 272(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 240(SI), CX
+	MOVQ 280(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
+	CMPQ 104(SI), $0x01
+	JNE  rows8_panel
+	MOVQ 216(SI), CX
+	MOVQ CX, 240(SI)
 
 rows8_panel:
 	CMPQ   168(SI), $0x01
@@ -13538,12 +14066,13 @@ rows8_maskedBegun:
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows8_maskedTail
@@ -13555,6 +14084,8 @@ rows8_maskedStep:
 	PREFETCHT0   (DI)(R15*1)
 	PREFETCHT0   64(DI)(R15*1)
 	PREFETCHT0   128(DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Z27
 	VFMADD231PS  Z24, Z27, Z0
 	VFMADD231PS  Z25, Z27, Z1
@@ -13596,6 +14127,7 @@ rows8_maskedTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows8_maskedStep
 	CMPQ   128(SI), $0x00
@@ -13794,12 +14326,13 @@ rows8_wholeBegun:
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows8_wholeTail
@@ -13811,6 +14344,8 @@ rows8_wholeStep:
 	PREFETCHT0   (DI)(R15*1)
 	PREFETCHT0   64(DI)(R15*1)
 	PREFETCHT0   128(DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Z27
 	VFMADD231PS  Z24, Z27, Z0
 	VFMADD231PS  Z25, Z27, Z1
@@ -13852,6 +14387,7 @@ rows8_wholeTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows8_wholeStep
 	CMPQ   128(SI), $0x00
@@ -13926,13 +14462,15 @@ rows8_next:
 	JNZ    rows8_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x08, CX, CX
-	ADDQ   CX, 224(SI)
+	ADDQ   CX, 264(SI)
+	MOVQ   224(SI), CX
+	ADDQ   CX, 240(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x08, CX, CX
-	ADDQ   CX, 232(SI)
+	ADDQ   CX, 272(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x08, CX, CX
-	ADDQ   CX, 240(SI)
+	ADDQ   CX, 280(SI)
 	DECQ   104(SI)
 	JNZ    rows8_block
 	VZEROUPPER
@@ -13943,10 +14481,12 @@ rows8_next:
 TEXT ·gemmAVX512x4(SB), NOSPLIT|NOFRAME, $0-8
 	MOVQ  p+0(FP), SI
 	MOVQ  (SI), CX
-	MOVQ  CX, 224(SI)
+	MOVQ  CX, 264(SI)
 	MOVQ  48(SI), CX
-	MOVQ  CX, 232(SI)
+	MOVQ  CX, 272(SI)
 	MOVQ  64(SI), CX
+	MOVQ  CX, 280(SI)
+	MOVQ  208(SI), CX
 	MOVQ  CX, 240(SI)
 	MOVQ  8(SI), R8
 	LEAQ  (R8)(R8*2), R9
@@ -13985,12 +14525,16 @@ upTo1:
 rows1_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 232(SI), CX
+	MOVQ 272(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 240(SI), CX
+	MOVQ 280(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
+	CMPQ 104(SI), $0x01
+	JNE  rows1_panel
+	MOVQ 216(SI), CX
+	MOVQ CX, 240(SI)
 
 rows1_panel:
 	CMPQ   168(SI), $0x01
@@ -14028,12 +14572,13 @@ rows1_maskedBegun:
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
 	PREFETCHT0 255(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows1_maskedTail
@@ -14047,6 +14592,8 @@ rows1_maskedStep:
 	PREFETCHT0   64(DI)(R15*1)
 	PREFETCHT0   128(DI)(R15*1)
 	PREFETCHT0   192(DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Z8
 	VFMADD231PS  Z4, Z8, Z0
 	VFMADD231PS  Z5, Z8, Z1
@@ -14061,6 +14608,7 @@ rows1_maskedTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows1_maskedStep
 	CMPQ   128(SI), $0x00
@@ -14111,12 +14659,13 @@ rows1_wholeBegun:
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
 	PREFETCHT0 255(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows1_wholeTail
@@ -14130,6 +14679,8 @@ rows1_wholeStep:
 	PREFETCHT0   64(DI)(R15*1)
 	PREFETCHT0   128(DI)(R15*1)
 	PREFETCHT0   192(DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Z8
 	VFMADD231PS  Z4, Z8, Z0
 	VFMADD231PS  Z5, Z8, Z1
@@ -14144,6 +14695,7 @@ rows1_wholeTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows1_wholeStep
 	CMPQ   128(SI), $0x00
@@ -14171,13 +14723,15 @@ rows1_next:
 	JNZ    rows1_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x01, CX, CX
-	ADDQ   CX, 224(SI)
+	ADDQ   CX, 264(SI)
+	MOVQ   224(SI), CX
+	ADDQ   CX, 240(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x01, CX, CX
-	ADDQ   CX, 232(SI)
+	ADDQ   CX, 272(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x01, CX, CX
-	ADDQ   CX, 240(SI)
+	ADDQ   CX, 280(SI)
 	DECQ   104(SI)
 	JNZ    rows1_block
 	VZEROUPPER
@@ -14186,12 +14740,16 @@ rows1_next:
 rows2_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 232(SI), CX
+	MOVQ 272(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 240(SI), CX
+	MOVQ 280(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
+	CMPQ 104(SI), $0x01
+	JNE  rows2_panel
+	MOVQ 216(SI), CX
+	MOVQ CX, 240(SI)
 
 rows2_panel:
 	CMPQ   168(SI), $0x01
@@ -14248,12 +14806,13 @@ rows2_maskedBegun:
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
 	PREFETCHT0 255(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows2_maskedTail
@@ -14267,6 +14826,8 @@ rows2_maskedStep:
 	PREFETCHT0   64(DI)(R15*1)
 	PREFETCHT0   128(DI)(R15*1)
 	PREFETCHT0   192(DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Z12
 	VFMADD231PS  Z8, Z12, Z0
 	VFMADD231PS  Z9, Z12, Z1
@@ -14286,6 +14847,7 @@ rows2_maskedTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows2_maskedStep
 	CMPQ   128(SI), $0x00
@@ -14364,12 +14926,13 @@ rows2_wholeBegun:
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
 	PREFETCHT0 255(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows2_wholeTail
@@ -14383,6 +14946,8 @@ rows2_wholeStep:
 	PREFETCHT0   64(DI)(R15*1)
 	PREFETCHT0   128(DI)(R15*1)
 	PREFETCHT0   192(DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Z12
 	VFMADD231PS  Z8, Z12, Z0
 	VFMADD231PS  Z9, Z12, Z1
@@ -14402,6 +14967,7 @@ rows2_wholeTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows2_wholeStep
 	CMPQ   128(SI), $0x00
@@ -14438,13 +15004,15 @@ rows2_next:
 	JNZ    rows2_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x02, CX, CX
-	ADDQ   CX, 224(SI)
+	ADDQ   CX, 264(SI)
+	MOVQ   224(SI), CX
+	ADDQ   CX, 240(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x02, CX, CX
-	ADDQ   CX, 232(SI)
+	ADDQ   CX, 272(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x02, CX, CX
-	ADDQ   CX, 240(SI)
+	ADDQ   CX, 280(SI)
 	DECQ   104(SI)
 	JNZ    rows2_block
 	VZEROUPPER
@@ -14453,12 +15021,16 @@ rows2_next:
 rows3_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 232(SI), CX
+	MOVQ 272(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 240(SI), CX
+	MOVQ 280(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
+	CMPQ 104(SI), $0x01
+	JNE  rows3_panel
+	MOVQ 216(SI), CX
+	MOVQ CX, 240(SI)
 
 rows3_panel:
 	CMPQ   168(SI), $0x01
@@ -14534,12 +15106,13 @@ rows3_maskedBegun:
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
 	PREFETCHT0 255(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows3_maskedTail
@@ -14553,6 +15126,8 @@ rows3_maskedStep:
 	PREFETCHT0   64(DI)(R15*1)
 	PREFETCHT0   128(DI)(R15*1)
 	PREFETCHT0   192(DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Z16
 	VFMADD231PS  Z12, Z16, Z0
 	VFMADD231PS  Z13, Z16, Z1
@@ -14577,6 +15152,7 @@ rows3_maskedTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows3_maskedStep
 	CMPQ   128(SI), $0x00
@@ -14683,12 +15259,13 @@ rows3_wholeBegun:
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
 	PREFETCHT0 255(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows3_wholeTail
@@ -14702,6 +15279,8 @@ rows3_wholeStep:
 	PREFETCHT0   64(DI)(R15*1)
 	PREFETCHT0   128(DI)(R15*1)
 	PREFETCHT0   192(DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Z16
 	VFMADD231PS  Z12, Z16, Z0
 	VFMADD231PS  Z13, Z16, Z1
@@ -14726,6 +15305,7 @@ rows3_wholeTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows3_wholeStep
 	CMPQ   128(SI), $0x00
@@ -14771,13 +15351,15 @@ rows3_next:
 	JNZ    rows3_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x03, CX, CX
-	ADDQ   CX, 224(SI)
+	ADDQ   CX, 264(SI)
+	MOVQ   224(SI), CX
+	ADDQ   CX, 240(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x03, CX, CX
-	ADDQ   CX, 232(SI)
+	ADDQ   CX, 272(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x03, CX, CX
-	ADDQ   CX, 240(SI)
+	ADDQ   CX, 280(SI)
 	DECQ   104(SI)
 	JNZ    rows3_block
 	VZEROUPPER
@@ -14786,12 +15368,16 @@ rows3_next:
 rows4_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 232(SI), CX
+	MOVQ 272(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 240(SI), CX
+	MOVQ 280(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
+	CMPQ 104(SI), $0x01
+	JNE  rows4_panel
+	MOVQ 216(SI), CX
+	MOVQ CX, 240(SI)
 
 rows4_panel:
 	CMPQ   168(SI), $0x01
@@ -14886,12 +15472,13 @@ rows4_maskedBegun:
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
 	PREFETCHT0 255(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows4_maskedTail
@@ -14905,6 +15492,8 @@ rows4_maskedStep:
 	PREFETCHT0   64(DI)(R15*1)
 	PREFETCHT0   128(DI)(R15*1)
 	PREFETCHT0   192(DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Z20
 	VFMADD231PS  Z16, Z20, Z0
 	VFMADD231PS  Z17, Z20, Z1
@@ -14934,6 +15523,7 @@ rows4_maskedTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows4_maskedStep
 	CMPQ   128(SI), $0x00
@@ -15068,12 +15658,13 @@ rows4_wholeBegun:
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
 	PREFETCHT0 255(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows4_wholeTail
@@ -15087,6 +15678,8 @@ rows4_wholeStep:
 	PREFETCHT0   64(DI)(R15*1)
 	PREFETCHT0   128(DI)(R15*1)
 	PREFETCHT0   192(DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Z20
 	VFMADD231PS  Z16, Z20, Z0
 	VFMADD231PS  Z17, Z20, Z1
@@ -15116,6 +15709,7 @@ rows4_wholeTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows4_wholeStep
 	CMPQ   128(SI), $0x00
@@ -15170,13 +15764,15 @@ rows4_next:
 	JNZ    rows4_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x04, CX, CX
-	ADDQ   CX, 224(SI)
+	ADDQ   CX, 264(SI)
+	MOVQ   224(SI), CX
+	ADDQ   CX, 240(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x04, CX, CX
-	ADDQ   CX, 232(SI)
+	ADDQ   CX, 272(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x04, CX, CX
-	ADDQ   CX, 240(SI)
+	ADDQ   CX, 280(SI)
 	DECQ   104(SI)
 	JNZ    rows4_block
 	VZEROUPPER
@@ -15185,12 +15781,16 @@ rows4_next:
 rows5_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 232(SI), CX
+	MOVQ 272(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 240(SI), CX
+	MOVQ 280(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
+	CMPQ 104(SI), $0x01
+	JNE  rows5_panel
+	MOVQ 216(SI), CX
+	MOVQ CX, 240(SI)
 
 rows5_panel:
 	CMPQ   168(SI), $0x01
@@ -15304,12 +15904,13 @@ rows5_maskedBegun:
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
 	PREFETCHT0 255(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows5_maskedTail
@@ -15323,6 +15924,8 @@ rows5_maskedStep:
 	PREFETCHT0   64(DI)(R15*1)
 	PREFETCHT0   128(DI)(R15*1)
 	PREFETCHT0   192(DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Z24
 	VFMADD231PS  Z20, Z24, Z0
 	VFMADD231PS  Z21, Z24, Z1
@@ -15357,6 +15960,7 @@ rows5_maskedTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows5_maskedStep
 	CMPQ   128(SI), $0x00
@@ -15519,12 +16123,13 @@ rows5_wholeBegun:
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
 	PREFETCHT0 255(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows5_wholeTail
@@ -15538,6 +16143,8 @@ rows5_wholeStep:
 	PREFETCHT0   64(DI)(R15*1)
 	PREFETCHT0   128(DI)(R15*1)
 	PREFETCHT0   192(DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Z24
 	VFMADD231PS  Z20, Z24, Z0
 	VFMADD231PS  Z21, Z24, Z1
@@ -15572,6 +16179,7 @@ rows5_wholeTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows5_wholeStep
 	CMPQ   128(SI), $0x00
@@ -15635,13 +16243,15 @@ rows5_next:
 	JNZ    rows5_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x05, CX, CX
-	ADDQ   CX, 224(SI)
+	ADDQ   CX, 264(SI)
+	MOVQ   224(SI), CX
+	ADDQ   CX, 240(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x05, CX, CX
-	ADDQ   CX, 232(SI)
+	ADDQ   CX, 272(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x05, CX, CX
-	ADDQ   CX, 240(SI)
+	ADDQ   CX, 280(SI)
 	DECQ   104(SI)
 	JNZ    rows5_block
 	VZEROUPPER
@@ -15650,12 +16260,16 @@ rows5_next:
 rows6_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 232(SI), CX
+	MOVQ 272(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 240(SI), CX
+	MOVQ 280(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
+	CMPQ 104(SI), $0x01
+	JNE  rows6_panel
+	MOVQ 216(SI), CX
+	MOVQ CX, 240(SI)
 
 rows6_panel:
 	CMPQ   168(SI), $0x01
@@ -15788,12 +16402,13 @@ rows6_maskedBegun:
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
 	PREFETCHT0 255(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows6_maskedTail
@@ -15807,6 +16422,8 @@ rows6_maskedStep:
 	PREFETCHT0   64(DI)(R15*1)
 	PREFETCHT0   128(DI)(R15*1)
 	PREFETCHT0   192(DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Z28
 	VFMADD231PS  Z24, Z28, Z0
 	VFMADD231PS  Z25, Z28, Z1
@@ -15846,6 +16463,7 @@ rows6_maskedTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows6_maskedStep
 	CMPQ   128(SI), $0x00
@@ -16036,12 +16654,13 @@ rows6_wholeBegun:
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
 	PREFETCHT0 255(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
 	MOVQ       R13, R15
 	SHLQ       $0x04, R15
 	MOVQ       192(SI), CX
 	MOVQ       CX, 200(SI)
+	MOVQ       240(SI), CX
 	MOVQ       176(SI), DX
 	TESTQ      DX, DX
 	JZ         rows6_wholeTail
@@ -16055,6 +16674,8 @@ rows6_wholeStep:
 	PREFETCHT0   64(DI)(R15*1)
 	PREFETCHT0   128(DI)(R15*1)
 	PREFETCHT0   192(DI)(R15*1)
+	PREFETCHT0   (CX)
+	ADDQ         232(SI), CX
 	VBROADCASTSS (AX), Z28
 	VFMADD231PS  Z24, Z28, Z0
 	VFMADD231PS  Z25, Z28, Z1
@@ -16094,6 +16715,7 @@ rows6_wholeTail:
 	MOVQ   200(SI), DX
 	MOVQ   $+0, 200(SI)
 	MOVQ   184(SI), R15
+	MOVQ   264(SI), CX
 	TESTQ  DX, DX
 	JNZ    rows6_wholeStep
 	CMPQ   128(SI), $0x00
@@ -16166,13 +16788,15 @@ rows6_next:
 	JNZ    rows6_panel
 	MOVQ   8(SI), CX
 	IMUL3Q $0x06, CX, CX
-	ADDQ   CX, 224(SI)
+	ADDQ   CX, 264(SI)
+	MOVQ   224(SI), CX
+	ADDQ   CX, 240(SI)
 	MOVQ   56(SI), CX
 	IMUL3Q $0x06, CX, CX
-	ADDQ   CX, 232(SI)
+	ADDQ   CX, 272(SI)
 	MOVQ   72(SI), CX
 	IMUL3Q $0x06, CX, CX
-	ADDQ   CX, 240(SI)
+	ADDQ   CX, 280(SI)
 	DECQ   104(SI)
 	JNZ    rows6_block
 	VZEROUPPER
@@ -16183,15 +16807,15 @@ rows6_next:
 TEXT ·gemmAVX512Listed(SB), NOSPLIT|NOFRAME, $0-8
 	MOVQ  p+0(FP), SI
 	MOVQ  (SI), CX
-	MOVQ  CX, 224(SI)
+	MOVQ  CX, 264(SI)
 	MOVQ  48(SI), CX
-	MOVQ  CX, 232(SI)
+	MOVQ  CX, 272(SI)
 	MOVQ  64(SI), CX
-	MOVQ  CX, 240(SI)
-	MOVQ  208(SI), CX
-	MOVQ  CX, 248(SI)
-	MOVQ  216(SI), CX
-	MOVQ  CX, 256(SI)
+	MOVQ  CX, 280(SI)
+	MOVQ  248(SI), CX
+	MOVQ  CX, 288(SI)
+	MOVQ  256(SI), CX
+	MOVQ  CX, 296(SI)
 	MOVQ  8(SI), R8
 	LEAQ  (R8)(R8*2), R9
 	LEAQ  (R8)(R8*4), R10
@@ -16227,9 +16851,9 @@ upTo1:
 rows1_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 232(SI), CX
+	MOVQ 272(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 240(SI), CX
+	MOVQ 280(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
@@ -16266,10 +16890,10 @@ rows1_wholeBegun:
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
 	PREFETCHT0 255(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
-	MOVQ       248(SI), R13
-	MOVQ       256(SI), CX
+	MOVQ       288(SI), R13
+	MOVQ       296(SI), CX
 	MOVL       (CX), DX
 
 rows1_wholeStep:
@@ -16313,15 +16937,15 @@ rows1_wholeStore:
 	ADDQ    CX, 160(SI)
 	DECQ    168(SI)
 	JNZ     rows1_panel
-	MOVQ    AX, 224(SI)
-	MOVQ    R13, 248(SI)
-	ADDQ    $0x04, 256(SI)
+	MOVQ    AX, 264(SI)
+	MOVQ    R13, 288(SI)
+	ADDQ    $0x04, 296(SI)
 	MOVQ    56(SI), CX
 	IMUL3Q  $0x01, CX, CX
-	ADDQ    CX, 232(SI)
+	ADDQ    CX, 272(SI)
 	MOVQ    72(SI), CX
 	IMUL3Q  $0x01, CX, CX
-	ADDQ    CX, 240(SI)
+	ADDQ    CX, 280(SI)
 	DECQ    104(SI)
 	JNZ     rows1_block
 	VZEROUPPER
@@ -16330,9 +16954,9 @@ rows1_wholeStore:
 rows2_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 232(SI), CX
+	MOVQ 272(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 240(SI), CX
+	MOVQ 280(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
@@ -16388,10 +17012,10 @@ rows2_wholeBegun:
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
 	PREFETCHT0 255(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
-	MOVQ       248(SI), R13
-	MOVQ       256(SI), CX
+	MOVQ       288(SI), R13
+	MOVQ       296(SI), CX
 	MOVL       (CX), DX
 
 rows2_wholeStep:
@@ -16449,15 +17073,15 @@ rows2_wholeStore:
 	ADDQ    CX, 160(SI)
 	DECQ    168(SI)
 	JNZ     rows2_panel
-	MOVQ    AX, 224(SI)
-	MOVQ    R13, 248(SI)
-	ADDQ    $0x04, 256(SI)
+	MOVQ    AX, 264(SI)
+	MOVQ    R13, 288(SI)
+	ADDQ    $0x04, 296(SI)
 	MOVQ    56(SI), CX
 	IMUL3Q  $0x02, CX, CX
-	ADDQ    CX, 232(SI)
+	ADDQ    CX, 272(SI)
 	MOVQ    72(SI), CX
 	IMUL3Q  $0x02, CX, CX
-	ADDQ    CX, 240(SI)
+	ADDQ    CX, 280(SI)
 	DECQ    104(SI)
 	JNZ     rows2_block
 	VZEROUPPER
@@ -16466,9 +17090,9 @@ rows2_wholeStore:
 rows3_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 232(SI), CX
+	MOVQ 272(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 240(SI), CX
+	MOVQ 280(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
@@ -16543,10 +17167,10 @@ rows3_wholeBegun:
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
 	PREFETCHT0 255(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
-	MOVQ       248(SI), R13
-	MOVQ       256(SI), CX
+	MOVQ       288(SI), R13
+	MOVQ       296(SI), CX
 	MOVL       (CX), DX
 
 rows3_wholeStep:
@@ -16618,15 +17242,15 @@ rows3_wholeStore:
 	ADDQ    CX, 160(SI)
 	DECQ    168(SI)
 	JNZ     rows3_panel
-	MOVQ    AX, 224(SI)
-	MOVQ    R13, 248(SI)
-	ADDQ    $0x04, 256(SI)
+	MOVQ    AX, 264(SI)
+	MOVQ    R13, 288(SI)
+	ADDQ    $0x04, 296(SI)
 	MOVQ    56(SI), CX
 	IMUL3Q  $0x03, CX, CX
-	ADDQ    CX, 232(SI)
+	ADDQ    CX, 272(SI)
 	MOVQ    72(SI), CX
 	IMUL3Q  $0x03, CX, CX
-	ADDQ    CX, 240(SI)
+	ADDQ    CX, 280(SI)
 	DECQ    104(SI)
 	JNZ     rows3_block
 	VZEROUPPER
@@ -16635,9 +17259,9 @@ rows3_wholeStore:
 rows4_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 232(SI), CX
+	MOVQ 272(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 240(SI), CX
+	MOVQ 280(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
@@ -16731,10 +17355,10 @@ rows4_wholeBegun:
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
 	PREFETCHT0 255(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
-	MOVQ       248(SI), R13
-	MOVQ       256(SI), CX
+	MOVQ       288(SI), R13
+	MOVQ       296(SI), CX
 	MOVL       (CX), DX
 
 rows4_wholeStep:
@@ -16820,15 +17444,15 @@ rows4_wholeStore:
 	ADDQ    CX, 160(SI)
 	DECQ    168(SI)
 	JNZ     rows4_panel
-	MOVQ    AX, 224(SI)
-	MOVQ    R13, 248(SI)
-	ADDQ    $0x04, 256(SI)
+	MOVQ    AX, 264(SI)
+	MOVQ    R13, 288(SI)
+	ADDQ    $0x04, 296(SI)
 	MOVQ    56(SI), CX
 	IMUL3Q  $0x04, CX, CX
-	ADDQ    CX, 232(SI)
+	ADDQ    CX, 272(SI)
 	MOVQ    72(SI), CX
 	IMUL3Q  $0x04, CX, CX
-	ADDQ    CX, 240(SI)
+	ADDQ    CX, 280(SI)
 	DECQ    104(SI)
 	JNZ     rows4_block
 	VZEROUPPER
@@ -16837,9 +17461,9 @@ rows4_wholeStore:
 rows5_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 232(SI), CX
+	MOVQ 272(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 240(SI), CX
+	MOVQ 280(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
@@ -16952,10 +17576,10 @@ rows5_wholeBegun:
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
 	PREFETCHT0 255(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
-	MOVQ       248(SI), R13
-	MOVQ       256(SI), CX
+	MOVQ       288(SI), R13
+	MOVQ       296(SI), CX
 	MOVL       (CX), DX
 
 rows5_wholeStep:
@@ -17055,15 +17679,15 @@ rows5_wholeStore:
 	ADDQ    CX, 160(SI)
 	DECQ    168(SI)
 	JNZ     rows5_panel
-	MOVQ    AX, 224(SI)
-	MOVQ    R13, 248(SI)
-	ADDQ    $0x04, 256(SI)
+	MOVQ    AX, 264(SI)
+	MOVQ    R13, 288(SI)
+	ADDQ    $0x04, 296(SI)
 	MOVQ    56(SI), CX
 	IMUL3Q  $0x05, CX, CX
-	ADDQ    CX, 232(SI)
+	ADDQ    CX, 272(SI)
 	MOVQ    72(SI), CX
 	IMUL3Q  $0x05, CX, CX
-	ADDQ    CX, 240(SI)
+	ADDQ    CX, 280(SI)
 	DECQ    104(SI)
 	JNZ     rows5_block
 	VZEROUPPER
@@ -17072,9 +17696,9 @@ rows5_wholeStore:
 rows6_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
-	MOVQ 232(SI), CX
+	MOVQ 272(SI), CX
 	MOVQ CX, 152(SI)
-	MOVQ 240(SI), CX
+	MOVQ 280(SI), CX
 	MOVQ CX, 160(SI)
 	MOVQ 112(SI), CX
 	MOVQ CX, 168(SI)
@@ -17206,10 +17830,10 @@ rows6_wholeBegun:
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
 	PREFETCHT0 255(CX)
-	MOVQ       224(SI), AX
+	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
-	MOVQ       248(SI), R13
-	MOVQ       256(SI), CX
+	MOVQ       288(SI), R13
+	MOVQ       296(SI), CX
 	MOVL       (CX), DX
 
 rows6_wholeStep:
@@ -17323,15 +17947,15 @@ rows6_wholeStore:
 	ADDQ    CX, 160(SI)
 	DECQ    168(SI)
 	JNZ     rows6_panel
-	MOVQ    AX, 224(SI)
-	MOVQ    R13, 248(SI)
-	ADDQ    $0x04, 256(SI)
+	MOVQ    AX, 264(SI)
+	MOVQ    R13, 288(SI)
+	ADDQ    $0x04, 296(SI)
 	MOVQ    56(SI), CX
 	IMUL3Q  $0x06, CX, CX
-	ADDQ    CX, 232(SI)
+	ADDQ    CX, 272(SI)
 	MOVQ    72(SI), CX
 	IMUL3Q  $0x06, CX, CX
-	ADDQ    CX, 240(SI)
+	ADDQ    CX, 280(SI)
 	DECQ    104(SI)
 	JNZ     rows6_block
 	VZEROUPPER

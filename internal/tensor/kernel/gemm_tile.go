@@ -25,6 +25,12 @@ type panels struct {
 	last                 int        // k - first
 	_                    uintptr    // the kernel's, again
 
+	// While a block is computed, what comes after it is fetched: from the address ahead on, aheadBlock bytes further for each block, in
+	// the last block from aheadLast on; aheadBy bytes further in each of the first steps. See gemm_fetch.go.
+	ahead, aheadLast    uintptr
+	aheadBlock, aheadBy int
+	_                   uintptr // the kernel's
+
 	// Of row blocks whose steps are listed: A then has the elements of these steps alone, listedRows a step.
 	steps, counts *uint32    // block by block, the steps' places in a panel of B, in bytes; and how many
 	_             [5]uintptr // the kernel's: where the block in work has its part of a, c, start, steps and counts
@@ -47,6 +53,7 @@ type shape struct {
 	roomy    int // of op(A), whose rows a panel of B is used for in turn, where the second level is large; else 0
 	tall     int // rows from which packing a large B pays
 	turnWide int // columns from which packing a transposed A pays, where B is read in place
+	turned   int // of k, where A is read in place as its transpose
 }
 
 // Sizes of the blocks, in floats; gemm.md says how they are used.
@@ -124,6 +131,8 @@ type strip struct {
 	// If ldPacked is not 0, scratch.a holds the rows of op(A) from row packedFrom on, of depth [k0, k1), ldPacked apart.
 	// The slice itself does not stand here, or the compiler would take it that strips escape to the heap.
 	packedFrom, ldPacked int
+
+	next int // the depth of the strip that comes next, if its operands are to be fetched meanwhile; else 0
 }
 
 // block is the number of rows that are worked on together: so many that what packed of op(A) stays in the second level of the cache.
@@ -208,6 +217,7 @@ func (t *strip) columns(i0, i1, j, width, count int, b *float32, bStep, bPanel i
 		if work := q.rows * q.k * width * count; work*q.blocks > callWork {
 			q.blocks = min(q.blocks, max(1, callWork/work))
 		}
+		t.fetchAhead(&q, i, i1)
 		if taller > 0 {
 			taller -= q.blocks
 		}
@@ -228,10 +238,17 @@ func depth(k, most int) int {
 
 // multiplyInPlace computes a product without TransB, without packing B.
 func (p *MatMul) multiplyInPlace(s *shape, m *scratch) {
-	length := depth(p.K, stripDepth)
 	pack := p.TransA && p.N >= s.turnWide && p.K > s.lanes && p.M >= s.lanes || p.rowsCompete(s)
+	most := stripDepth
+	if p.TransA && !pack {
+		most = s.turned
+	}
+	length := depth(p.K, most)
 	for k := 0; k < p.K; k += length {
 		t := strip{MatMul: p, shape: s, scratch: m, k0: k, k1: min(k+length, p.K)}
+		if p.TransA && !pack {
+			t.next = min(length, p.K-t.k1)
+		}
 		block := t.block()
 		for i := 0; i < p.M; i += block {
 			if pack {

@@ -45,6 +45,11 @@ const (
 	fieldNext
 	fieldTail
 	placeTail
+	fieldAhead
+	fieldAheadLast
+	fieldAheadBlock
+	fieldAheadBy
+	blockAhead
 	fieldSteps
 	fieldCounts
 	blockA
@@ -147,6 +152,11 @@ func (t tile) write() {
 	t.copyField(blockC, placeC)
 	t.copyField(blockInit, placeInit)
 	t.copyField(fieldPanels, placePanels)
+	if !t.listed {
+		CMPQ(field(fieldBlocks), Imm(1))
+		JNE(LabelRef(t.label("panel")))
+		t.copyField(fieldAheadLast, blockAhead)
+	}
 
 	Label(t.label("panel"))
 	if !t.listed { // those are whole
@@ -171,6 +181,7 @@ func (t tile) write() {
 		t.nextList()
 	} else {
 		t.advanceRows(blockA, fieldARow)
+		t.advance(blockAhead, field(fieldAheadBlock))
 	}
 	t.advanceRows(blockC, fieldCRow)
 	t.advanceRows(blockInit, fieldInitRow)
@@ -206,6 +217,7 @@ func (t tile) evenSteps(name string, masked bool) {
 	MOVQ(bStep, ahead)
 	SHLQ(Imm(4), ahead) // aheadRows
 	t.copyField(fieldTail, placeTail)
+	MOVQ(field(blockAhead), walker)
 	MOVQ(field(fieldMain), k)
 	TESTQ(k, k)
 	JZ(LabelRef(t.label(name + "Tail")))
@@ -214,6 +226,8 @@ func (t tile) evenSteps(name string, masked bool) {
 		t.set.load(Mem{Base: b, Disp: v * t.set.bytes()}, t.rowOfB(v), masked && t.last(v))
 	}
 	t.fetchRow(Mem{Base: b, Index: ahead, Scale: 1})
+	PREFETCHT0(Mem{Base: walker})
+	ADDQ(field(fieldAheadBy), walker)
 	t.set.multiplyAdd(t, rowOfA)
 	ADDQ(bStep, b)
 	for _, base := range bases[:(t.rows+7)/8] {
@@ -280,6 +294,7 @@ func (t tile) lastSteps(name string) {
 	MOVQ(field(placeTail), k)
 	MOVQ(I32(0), field(placeTail))
 	MOVQ(field(fieldNext), ahead)
+	MOVQ(field(blockA), walker)
 	TESTQ(k, k)
 	JNZ(LabelRef(t.label(name + "Step")))
 }
@@ -351,6 +366,8 @@ func writeTiles(t tile) {
 	if t.listed {
 		t.copyField(fieldSteps, blockSteps)
 		t.copyField(fieldCounts, blockCounts)
+	} else {
+		t.copyField(fieldAhead, blockAhead)
 	}
 	MOVQ(field(fieldARow), row1)
 	LEAQ(Mem{Base: row1, Index: row1, Scale: 2}, row3)

@@ -1,0 +1,59 @@
+package kernel
+
+import "unsafe"
+
+// This file says what the tile kernels fetch into the cache while they compute, beyond the rows of B and the lines of C: parts of
+// the operands that are used next. Where those come from a far level of the cache, a core that waits for them computes at
+// two thirds of its speed. What is fetched never shows in the results.
+
+// fetchAhead lets the kernel fetch what follows the blocks of q, of which row i is the first and i1 bounds those that come after
+// them. It may take some of the blocks away, which fetch something else.
+func (t *strip) fetchAhead(q *panels, i, i1 int) {
+	here := uintptr(unsafe.Pointer(q.a))
+	q.ahead, q.aheadLast, q.aheadBlock, q.aheadBy = here, here, 0, 0
+	switch {
+	case q.first == 0 || t.ldPacked != 0: // packed rows have just been written
+	case t.next > 0:
+		t.fetchStrip(q, i)
+	case !t.TransA:
+		t.fetchRows(q, i+q.rows*q.blocks < i1)
+	}
+}
+
+// fetchRows lets each block fetch the rows of A for the next: hardware follows one row at a time, not six that begin within a
+// page. The last block has some to fetch if there are more.
+func (t *strip) fetchRows(q *panels, more bool) {
+	const gaps = 8 // rows with gaps of up to an eighth are fetched gaps and all
+	if q.aRow > 4*(q.k+q.k/gaps) {
+		return
+	}
+	block := q.rows * q.aRow
+	q.ahead += uintptr(block)
+	q.aheadLast += uintptr(block * (q.blocks - 1))
+	if more {
+		q.aheadLast += uintptr(block)
+	}
+	q.aheadBlock, q.aheadBy = block, perStep(block, q.first)
+}
+
+// fetchStrip lets each block fetch a part of the next strip in the order of memory: rows of A that are read as columns are far
+// apart, and no hardware follows them. The first rows have the strip of A to fetch, the others that of B.
+func (t *strip) fetchStrip(q *panels, i int) {
+	if t.LDA > 2*t.M || t.LDB > 2*t.N { // too much of it would be of no use
+		return
+	}
+	x, ld, rows := t.A, t.LDA, t.M*t.LDA/(t.LDA+t.LDB)
+	if i < rows {
+		q.blocks = min(q.blocks, (rows-i+q.rows-1)/q.rows)
+	} else {
+		x, ld, rows, i = t.B, t.LDB, t.M-rows, i-rows
+	}
+	share := 4 * float64(t.next*ld) / float64(rows) // bytes for each row
+	block := int(share * float64(q.rows))
+	q.ahead = uintptr(unsafe.Pointer(&x[t.k1*ld])) + uintptr(share*float64(i))
+	q.aheadLast = q.ahead + uintptr(block*(q.blocks-1))
+	q.aheadBlock, q.aheadBy = block, perStep(block, q.first)
+}
+
+// perStep is how far a fetch goes in each of so many steps if it is to reach all of some bytes.
+func perStep(bytes, steps int) int { return int(uint32(bytes+steps-1) / uint32(steps)) }
