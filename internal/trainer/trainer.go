@@ -95,6 +95,7 @@ type Trainer struct {
 	indices []int32
 	order   *dataset.Order
 	records [][]byte
+	piece   int // samples that an evaluation computes at a time; 0: not known yet
 
 	// What the replica calls back while it computes a seat; see bind.
 	seat       int // the local seat under way
