@@ -32,8 +32,8 @@ func decideFirstView(j *fsm.Job, o *observations, now time.Time, t Timing) *deci
 	reason := fmt.Sprintf("%d workers are ready", want)
 	if len(ready) < want {
 		// Those that are still missing may be dead, or come later and join; whoever is there must be ready.
-		if n := len(o.sorted(now, t)); len(ready) == 0 || len(ready) < n || now.Sub(o.moved) < t.Gather {
-			return waitFor("waiting for workers: %d of %d are ready", len(ready), want)
+		if n := len(o.sorted(now, t)) - len(o.outgrown(j, now, t)); len(ready) == 0 || len(ready) < n || now.Sub(o.moved) < t.Gather {
+			return o.waitForWorkers(j, now, t, fmt.Sprintf("waiting for workers: %d of %d are ready", len(ready), want))
 		}
 		reason = fmt.Sprintf("%d of %d workers came", len(ready), want)
 		want = len(ready)
@@ -102,7 +102,7 @@ func decideLost(j *fsm.Job, o *observations, now time.Time, t Timing) *decision 
 	}
 	ready := o.candidates(j, now, t)
 	if len(ready) == 0 {
-		return waitFor("all workers are lost; waiting for workers")
+		return o.waitForWorkers(j, now, t, "all workers are lost; waiting for workers")
 	}
 	ready = ready[:min(len(ready), o.wanted(j, now, t))]
 	return proposeView(j, membersOf(ready), false, "resumed", fmt.Sprintf("all workers of view %d were lost; %d came", j.View.Generation, len(ready)), 0)

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"ringmaster/internal/dataset"
+	"ringmaster/internal/rng"
 	"ringmaster/internal/tensor"
 	"ringmaster/internal/tensor/kernel"
 )
@@ -75,7 +76,7 @@ func TestPlannedBytesAreWhatAReplicaTakes(t *testing.T) {
 			t.Errorf("%s: an evaluation was to take %d bytes and takes %d", name, got, want)
 		}
 		r = m.NewReplica(nil)
-		r.Reserve(9)
+		r.Gradient(params, stats, make([]float32, m.Len()), batch, rng.Key{}, nil, nil)
 		if got, want := m.TrainingBytes(9), int64(carried+4*len(r.arena)); got != want {
 			t.Errorf("%s: a gradient was to take %d bytes and takes %d", name, got, want)
 		}

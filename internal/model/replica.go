@@ -58,12 +58,6 @@ func (m *Model) NewReplica(team *kernel.Team) *Replica {
 // TellAt asks Gradient to call ready soon when all of grad behind one of these places is final. They ascend.
 func (r *Replica) TellAt(borders []int) { r.context.Borders = borders }
 
-// Reserve makes all that training on batches of so many samples needs before the first of them comes.
-func (r *Replica) Reserve(samples int) {
-	r.clock++
-	r.find(forTraining, samples).used = r.clock
-}
-
 // Gradient computes the sum of the losses over the batch and its gradient, which overwrites grad entirely. afterForward, if
 // not nil, is called with the sums before backward begins. ready, if not nil, is called whenever more of grad's end is final,
 // with the index from which on it is; at last with 0. The key draws dropout: rng.SeatKey of seed, step, seat and

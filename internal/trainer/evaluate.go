@@ -13,25 +13,6 @@ import (
 // it is part of the numerics contract. How many of them are computed at a time is not.
 const evalBatch = 256
 
-// evalRoom is the memory in bytes that an evaluation may take whatever training takes.
-const evalRoom = 64 << 20
-
-// evalPiece is how many samples an evaluation computes at a time: a whole batch, or as many as take no more memory than the
-// training of this job.
-func (p *Plan) evalPiece() int {
-	room := max(p.Model.TrainingBytes(p.largestShard()), evalRoom)
-	n := evalBatch
-	for n > 1 && p.Model.EvaluationBytes(n) > room {
-		n /= 2
-	}
-	return n
-}
-
-// largestShard is the most samples that a seat reads for one step.
-func (p *Plan) largestShard() int {
-	return plan.Shard(p.Data.Train.Len(), p.Job.Seats, p.Job.Train.BatchPerSeat, 0, 0).Len()
-}
-
 // epochEnd reports an epoch whose last step is done, evaluating first. Where the log holds the epoch already nothing is
 // done; all members of a view agree on that, because they were told so with its start.
 func (t *Trainer) epochEnd(r *Run) error {

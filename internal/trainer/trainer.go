@@ -292,13 +292,6 @@ func (t *Trainer) note(began time.Time, loss float64) {
 	}
 }
 
-// Memory allocates what the first step would, and returns how many bytes a session takes beside what the trainer holds
-// then: once for the state's copy, while a checkpoint is on its way or a peer's state comes in, and for each of its seats.
-func (t *Trainer) Memory() (once, seat int64) {
-	t.replica.Reserve(t.Job.Train.BatchPerSeat)
-	return 4 * int64(t.Floats()), 4 * int64(t.Model.Len())
-}
-
 // Layout says which files the job's checkpoints have.
 func (t *Trainer) Layout() (*checkpoint.Layout, error) {
 	return checkpoint.NewLayout(t.Job.Seats, t.Tensors(), t.StatTensors(), t.opt.Names())
