@@ -25,7 +25,7 @@ func decideFirstView(j *fsm.Job, o *observations, now time.Time, t Timing) *deci
 		return nil
 	}
 	ready, want := o.candidates(j, now, t), o.wanted(j, now, t)
-	if j.Stop && len(o.sorted(now, t)) == 0 && now.Sub(o.since) > 2*t.Silence {
+	if j.Stop && o.deserted(j, now, t) && now.Sub(o.since) > 2*t.Silence {
 		return propose(fsm.Command{Finish: &fsm.Outcome{Job: j.ID, Generation: j.Generation, Phase: fsm.Interrupted}},
 			"stopped before any worker came")
 	}
@@ -91,7 +91,7 @@ func decideLost(j *fsm.Job, o *observations, now time.Time, t Timing) *decision 
 		reason, detected := o.lostReason(lost, now)
 		return o.proposeRing(j, left, false, "worker lost", reason, detected)
 	}
-	if j.Stop && len(o.sorted(now, t)) == 0 && now.Sub(o.since) > 2*t.Silence {
+	if j.Stop && o.deserted(j, now, t) && now.Sub(o.since) > 2*t.Silence {
 		return propose(fsm.Command{Finish: &fsm.Outcome{Job: j.ID, Generation: j.Generation, Phase: fsm.Interrupted}},
 			"stopped while no worker is there; the newest checkpoint stands")
 	}

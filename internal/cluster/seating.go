@@ -174,6 +174,11 @@ func (o *observations) outgrown(j *fsm.Job, now time.Time, t Timing) []*seen {
 	})
 }
 
+// deserted reports whether no worker is there that could do anything for the job.
+func (o *observations) deserted(j *fsm.Job, now time.Time, t Timing) bool {
+	return len(o.sorted(now, t)) == len(o.outgrown(j, now, t))
+}
+
 // waitForWorkers waits for workers that are ready, and says which ones never will be.
 func (o *observations) waitForWorkers(j *fsm.Job, now time.Time, t Timing, what string) *decision {
 	var members []plan.Member

@@ -13,6 +13,7 @@ import (
 
 	"ringmaster/internal/config"
 	"ringmaster/internal/launch/control"
+	"ringmaster/internal/machine"
 	"ringmaster/internal/progress"
 	"ringmaster/internal/rpc"
 )
@@ -48,11 +49,16 @@ type Result struct {
 // ErrAbandoned means that a second interrupt ended everything at once.
 var ErrAbandoned = errors.New("interrupted twice, so the processes were ended at once; --resume goes on from the newest checkpoint")
 
+// ErrEmpty means that an interrupt came before the first step and the orderly end would have taken long: workers make the
+// state of a large model, or read data, and are not to be asked meanwhile.
+var ErrEmpty = errors.New("interrupted before anything was trained, so the processes were ended without another checkpoint")
+
 const (
 	patience     = 30 * time.Second       // how long no coordinator may answer before it is worth a line
 	sideTimeout  = 5 * time.Second        // of calls beside the main line
 	statusPeriod = 2 * time.Second        // between two writes of status.json
 	doubleSignal = 200 * time.Millisecond // signals this close together are one
+	emptyGrace   = 10 * time.Second       // how long the orderly end may take of a run that has trained nothing
 )
 
 // InterruptedError means that the launch was interrupted while it read the data. Nothing was started or written.
@@ -112,6 +118,9 @@ func prepare(o *Options) (*run, int, error) {
 	checked, err := o.check()
 	if err != nil {
 		return nil, 0, err
+	}
+	if err := checkMemory(o.Job, checked.Memory, o.Workers, machine.Memory()); err != nil {
+		return nil, 0, &UsageError{err}
 	}
 	var origin *Origin
 	if o.Resume {
@@ -198,9 +207,9 @@ func (r *run) live(parent context.Context, number int) error {
 	return err
 }
 
-// stop ends the processes: at once where the user has asked for that.
+// stop ends the processes: at once where the user has asked for that, or where there is nothing to save.
 func (r *run) stop(err error) error {
-	if errors.Is(err, ErrAbandoned) {
+	if errors.Is(err, ErrAbandoned) || errors.Is(err, ErrEmpty) {
 		r.cluster.Kill()
 	}
 	return r.cluster.Stop()
@@ -221,6 +230,8 @@ func (r *run) heedSignals(ctx context.Context, cancel context.CancelCauseFunc) {
 			go r.stopJob(ctx, job)
 		}
 	}
+	grace := time.NewTimer(emptyGrace)
+	defer grace.Stop()
 	// One wish to end often comes as two signals (timeout(1) signals the process and its group), so those that follow at
 	// once count as the first.
 	for settled := time.Now().Add(doubleSignal); ; {
@@ -232,8 +243,24 @@ func (r *run) heedSignals(ctx context.Context, cancel context.CancelCauseFunc) {
 				cancel(ErrAbandoned)
 				return
 			}
+		case <-grace.C:
+			if !r.trained() {
+				cancel(ErrEmpty)
+				return
+			}
 		}
 	}
+}
+
+// trained reports whether this launch has done a step.
+func (r *run) trained() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	from := uint64(0)
+	if r.origin != nil {
+		from = r.origin.Manifest.Step
+	}
+	return r.last.GetStep() > from
 }
 
 // stopJob asks for the job's orderly end, with a connection of its own.
