@@ -31,7 +31,9 @@ func TestLaunchTooLarge(t *testing.T) {
 // Workers whose memory does not hold the job say so before they take any, and Ctrl-C ends the wait.
 func TestWorkersTooSmall(t *testing.T) {
 	l := job{file: config(t, "quickstart.yaml"), args: []string{"--set", "model.layers=[784, 2048, 10]"}, env: []string{"GOMEMLIMIT=48MiB"}}.start(t)
-	waits := l.until(func(s *launch.Status) bool { return strings.Contains(s.Message, "worker w1 on") && strings.Contains(s.Message, "worker w2 on") })
+	waits := l.until(func(s *launch.Status) bool {
+		return strings.Contains(s.Message, "worker w1 on") && strings.Contains(s.Message, "worker w2 on")
+	})
 	for _, want := range []string{"0 of 2 are ready", "do not fit into memory", "holds 0 of them (of 48.0 MiB the job takes"} {
 		if !strings.Contains(waits.Message, want) {
 			t.Errorf("%q does not say %q", waits.Message, want)
