@@ -22,7 +22,7 @@ func TestLaunchTooLarge(t *testing.T) {
 	if code != 2 || out != "" {
 		t.Errorf("exit code %d, want 2; stdout %q", code, out)
 	}
-	oneLine(t, stderr, "quickstart.yaml:", "the job takes", "this machine has", "gradients of 1024 seats", "smaller model")
+	oneLine(t, stderr, "quickstart.yaml:", "does not fit into memory", "on this machine", "each of 1024 seats", "smaller model")
 	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
 		t.Errorf("something was left behind: %v, %v", left, err)
 	}

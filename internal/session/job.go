@@ -144,8 +144,7 @@ func (j *job) here(err error) error {
 // runtimeMemory is what a process takes beside what lies on its heap: the program, stacks, buffers of connections.
 const runtimeMemory = 32 << 20
 
-// price finds out what memory the job takes here, before it takes it: beside the data that are read, the state and its copy
-// while a checkpoint is on its way or a peer's state comes in, and what a seat or an evaluation computes with.
+// price finds out what memory the job takes here, with the data that have been read, before it takes the rest.
 func (j *job) price(p *trainer.Plan) plan.Memory {
 	has := j.w.cfg.Memory
 	if has == (Memory{}) {
@@ -156,7 +155,7 @@ func (j *job) price(p *trainer.Plan) plan.Memory {
 	runtime.ReadMemStats(&m)
 	takes := p.Memory()
 	return plan.Memory{Machine: uint64(has.Machine), Limit: uint64(has.Limit),
-		Job: m.HeapAlloc + uint64(2*takes.State+takes.Work) + runtimeMemory, Seat: uint64(takes.Seat)}
+		Job: m.HeapAlloc + uint64(takes.Job()) + runtimeMemory, Seat: uint64(takes.Seat)}
 }
 
 // hold records that no session runs and what state the worker holds.

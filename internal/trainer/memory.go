@@ -12,6 +12,10 @@ type Memory struct {
 	Seat  int64 // the gradient of one seat
 }
 
+// Job is what the job takes on a worker beside its seats' gradients. The state counts twice: it is copied while a checkpoint is on
+// its way or a peer's state comes in.
+func (m Memory) Job() int64 { return 2*m.State + m.Work }
+
 // Memory is what the job will take.
 func (p *Plan) Memory() Memory {
 	params, stats := int64(p.Model.Len()), int64(p.Model.StatsLen())
