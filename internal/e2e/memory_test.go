@@ -7,7 +7,6 @@ import (
 	"syscall"
 	"testing"
 
-	settings "ringmaster/internal/config"
 	"ringmaster/internal/launch"
 	"ringmaster/internal/machine"
 )
@@ -45,22 +44,55 @@ func TestWorkersTooSmall(t *testing.T) {
 	}
 }
 
-// One Ctrl-C ends a launch whose workers cannot be asked, here since the first step reads its data for hours: nothing is lost.
-func TestInterruptBeforeTheFirstStep(t *testing.T) {
-	faults := filepath.Join(t.TempDir(), "faults")
-	if err := os.WriteFile(faults, []byte("read-delay 5h\n"), 0o600); err != nil {
+// One Ctrl-C ends a launch whose workers are not ready for long, here since the data that they read do not come. Nothing is lost:
+// resuming begins at step 0.
+func TestInterruptBeforeWorkersAreReady(t *testing.T) {
+	folder := t.TempDir()
+	data, file := filepath.Join(folder, "text"), filepath.Join(folder, "gpt.yaml")
+	text := []byte(strings.Repeat("the quick brown fox jumps over the lazy dog. ", 40))
+	if err := os.WriteFile(file, []byte("name: early\nseats: 2\nmodel: {kind: gpt, depth: 1, heads: 2, width: 8}\ndata: {kind: text, context: 8, dir: "+data+"}\ntrain: {steps: 20}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	l := job{file: config(t, "quickstart.yaml"), env: []string{settings.FaultsVariable + "=" + faults}}.start(t)
-	pids := l.until(func(s *launch.Status) bool { return s.State == "running" && len(s.Workers) == 2 }).Workers
+	if err := syscall.Mkfifo(data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	j := job{file: file, dir: filepath.Join(folder, "run")}
+	l := j.start(t)
+	if err := os.WriteFile(data, text, 0o600); err != nil { // the launch reads it, and then nobody writes it again
+		t.Fatal(err)
+	}
+	workers := l.until(func(s *launch.Status) bool { return len(s.Workers) == 2 && s.State == "waiting" }).Workers
 	l.signal(syscall.SIGINT)
 	if s := l.end(130); s.State != "interrupted" || s.Step != 0 {
 		t.Errorf("came out as %+v", s)
 	}
-	oneLine(t, l.stderr.String(), "interrupted before anything was trained")
-	for _, w := range pids {
+	oneLine(t, l.stderr.String(), "interrupted before the workers were ready", "--resume")
+	for _, w := range workers {
 		if alive(w.PID) {
 			t.Errorf("worker %s has outlived its launch", w.ID)
 		}
 	}
+	if err := os.Remove(data); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(data, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	want := job{file: file, workers: 1}.run(t, 0)
+	j.args = []string{"--resume"}
+	again := j.start(t)
+	got := again.end(0)
+	oneLine(t, again.stderr.String(), "nothing has been trained", "begins at step 0")
+	if got.Digest != want.Digest || got.Step != 20 {
+		t.Errorf("resumed: %+v, want digest %s", got, want.Digest)
+	}
+	// What has been trained is not begun anew unawares.
+	if err := os.RemoveAll(filepath.Join(j.dir, "coordinators")); err != nil {
+		t.Fatal(err)
+	}
+	code, _, stderr := run(t, t.TempDir(), "launch", file, "--dir", j.dir, "--resume")
+	if code != 2 {
+		t.Errorf("resumed without its checkpoints: exit code %d", code)
+	}
+	oneLine(t, stderr, "no checkpoint lies in", j.dir)
 }

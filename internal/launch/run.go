@@ -49,16 +49,16 @@ type Result struct {
 // ErrAbandoned means that a second interrupt ended everything at once.
 var ErrAbandoned = errors.New("interrupted twice, so the processes were ended at once; --resume goes on from the newest checkpoint")
 
-// ErrEmpty means that an interrupt came before the first step and the orderly end would have taken long: workers make the
-// state of a large model, or read data, and are not to be asked meanwhile.
-var ErrEmpty = errors.New("interrupted before anything was trained, so the processes were ended without another checkpoint")
+// ErrEarly means that an interrupt came while the workers read large data or made the state of a large model, and that they were not
+// waited for: there is nothing to save that the seed does not give.
+var ErrEarly = errors.New("interrupted before the workers were ready, so there is nothing to save; --resume begins where this launch did")
 
 const (
 	patience     = 30 * time.Second       // how long no coordinator may answer before it is worth a line
 	sideTimeout  = 5 * time.Second        // of calls beside the main line
 	statusPeriod = 2 * time.Second        // between two writes of status.json
 	doubleSignal = 200 * time.Millisecond // signals this close together are one
-	emptyGrace   = 10 * time.Second       // how long the orderly end may take of a run that has trained nothing
+	earlyGrace   = 10 * time.Second       // how long workers may take to become ready after an interrupt
 )
 
 // InterruptedError means that the launch was interrupted while it read the data. Nothing was started or written.
@@ -124,7 +124,11 @@ func prepare(o *Options) (*run, int, error) {
 	}
 	var origin *Origin
 	if o.Resume {
-		if origin, err = admitOrigin(string(dir), checked, o.Warnings); err != nil {
+		origin, err = admitOrigin(string(dir), checked, o.Warnings)
+		switch {
+		case errors.Is(err, errNoCheckpoint) && dir.untrained():
+			say(o.Warnings, "ringmaster: nothing has been trained in %s yet, so the job begins at step 0", dir)
+		case err != nil:
 			return nil, 0, &UsageError{err}
 		}
 	}
@@ -209,7 +213,7 @@ func (r *run) live(parent context.Context, number int) error {
 
 // stop ends the processes: at once where the user has asked for that, or where there is nothing to save.
 func (r *run) stop(err error) error {
-	if errors.Is(err, ErrAbandoned) || errors.Is(err, ErrEmpty) {
+	if errors.Is(err, ErrAbandoned) || errors.Is(err, ErrEarly) {
 		r.cluster.Kill()
 	}
 	return r.cluster.Stop()
@@ -230,7 +234,7 @@ func (r *run) heedSignals(ctx context.Context, cancel context.CancelCauseFunc) {
 			go r.stopJob(ctx, job)
 		}
 	}
-	grace := time.NewTimer(emptyGrace)
+	grace := time.NewTimer(earlyGrace)
 	defer grace.Stop()
 	// One wish to end often comes as two signals (timeout(1) signals the process and its group), so those that follow at
 	// once count as the first.
@@ -244,23 +248,19 @@ func (r *run) heedSignals(ctx context.Context, cancel context.CancelCauseFunc) {
 				return
 			}
 		case <-grace.C:
-			if !r.trained() {
-				cancel(ErrEmpty)
+			if !r.ready() {
+				cancel(ErrEarly)
 				return
 			}
 		}
 	}
 }
 
-// trained reports whether this launch has done a step.
-func (r *run) trained() bool {
+// ready reports whether the workers have been ready to begin, so that they can save and end.
+func (r *run) ready() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	from := uint64(0)
-	if r.origin != nil {
-		from = r.origin.Manifest.Step
-	}
-	return r.last.GetStep() > from
+	return len(r.last.GetViews()) > 0
 }
 
 // stopJob asks for the job's orderly end, with a connection of its own.
