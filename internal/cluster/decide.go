@@ -191,5 +191,5 @@ func (o *observations) wanted(j *fsm.Job, now time.Time, t Timing) int {
 			attached++
 		}
 	}
-	return max(1, min(attached, j.Seats))
+	return max(1, min(attached-len(o.outgrown(j, now, t)), j.Seats))
 }

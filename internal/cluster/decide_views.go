@@ -25,15 +25,15 @@ func decideFirstView(j *fsm.Job, o *observations, now time.Time, t Timing) *deci
 		return nil
 	}
 	ready, want := o.candidates(j, now, t), o.wanted(j, now, t)
-	if j.Stop && len(o.sorted(now, t)) == 0 && now.Sub(o.since) > 2*t.Silence {
+	if j.Stop && o.deserted(j, now, t) && now.Sub(o.since) > 2*t.Silence {
 		return propose(fsm.Command{Finish: &fsm.Outcome{Job: j.ID, Generation: j.Generation, Phase: fsm.Interrupted}},
 			"stopped before any worker came")
 	}
 	reason := fmt.Sprintf("%d workers are ready", want)
 	if len(ready) < want {
 		// Those that are still missing may be dead, or come later and join; whoever is there must be ready.
-		if n := len(o.sorted(now, t)); len(ready) == 0 || len(ready) < n || now.Sub(o.moved) < t.Gather {
-			return waitFor("waiting for workers: %d of %d are ready", len(ready), want)
+		if n := len(o.sorted(now, t)) - len(o.outgrown(j, now, t)); len(ready) == 0 || len(ready) < n || now.Sub(o.moved) < t.Gather {
+			return o.waitForWorkers(j, now, t, fmt.Sprintf("waiting for workers: %d of %d are ready", len(ready), want))
 		}
 		reason = fmt.Sprintf("%d of %d workers came", len(ready), want)
 		want = len(ready)
@@ -91,7 +91,7 @@ func decideLost(j *fsm.Job, o *observations, now time.Time, t Timing) *decision 
 		reason, detected := o.lostReason(lost, now)
 		return o.proposeRing(j, left, false, "worker lost", reason, detected)
 	}
-	if j.Stop && len(o.sorted(now, t)) == 0 && now.Sub(o.since) > 2*t.Silence {
+	if j.Stop && o.deserted(j, now, t) && now.Sub(o.since) > 2*t.Silence {
 		return propose(fsm.Command{Finish: &fsm.Outcome{Job: j.ID, Generation: j.Generation, Phase: fsm.Interrupted}},
 			"stopped while no worker is there; the newest checkpoint stands")
 	}
@@ -102,7 +102,7 @@ func decideLost(j *fsm.Job, o *observations, now time.Time, t Timing) *decision 
 	}
 	ready := o.candidates(j, now, t)
 	if len(ready) == 0 {
-		return waitFor("all workers are lost; waiting for workers")
+		return o.waitForWorkers(j, now, t, "all workers are lost; waiting for workers")
 	}
 	ready = ready[:min(len(ready), o.wanted(j, now, t))]
 	return proposeView(j, membersOf(ready), false, "resumed", fmt.Sprintf("all workers of view %d were lost; %d came", j.View.Generation, len(ready)), 0)

@@ -141,53 +141,84 @@ func (o *observations) reportOf(m plan.Member) *rpc.Report {
 	return nil
 }
 
-// limit is how many seats' gradients the member can hold. The members on one machine share its memory, of which a tenth
-// is left to everything else there.
+// limit is how many seats' gradients the member can hold. The members on one machine share its memory.
 func (o *observations) limit(j *fsm.Job, members []plan.Member, m plan.Member) int {
 	r := o.reportOf(m)
-	if r == nil || r.Job != j.ID || r.SeatMemory == 0 {
+	if r == nil || r.Job != j.ID {
 		return j.Seats
 	}
-	room := memoryOf(r, members, m)
-	if room == 0 {
-		return j.Seats
-	}
-	if room <= r.JobMemory {
-		return 0
-	}
-	return int(min((room-r.JobMemory)/r.SeatMemory, uint64(j.Seats)))
+	return memoryOf(r).Seats(sharing(members, m), j.Seats)
 }
 
-// memoryOf is what the member may use among those members, in bytes; 0 where that is not known.
-func memoryOf(r *rpc.Report, members []plan.Member, m plan.Member) uint64 {
-	neighbours := uint64(0)
-	for _, n := range members {
-		if n.Incarnation == m.Incarnation || n.Machine == m.Machine && m.Machine != "" {
-			neighbours++
+func memoryOf(r *rpc.Report) plan.Memory {
+	return plan.Memory{Machine: r.MachineMemory, Limit: r.MemoryLimit, Job: r.JobMemory, Seat: r.SeatMemory}
+}
+
+// sharing is how many of the members run on the member's machine.
+func sharing(members []plan.Member, m plan.Member) int {
+	n := 0
+	for _, other := range members {
+		if other.Incarnation == m.Incarnation || other.Machine == m.Machine && m.Machine != "" {
+			n++
 		}
 	}
-	room := r.MachineMemory / 10 * 9 / max(neighbours, 1)
-	if r.MemoryLimit > 0 && (room == 0 || r.MemoryLimit < room) {
-		room = r.MemoryLimit
+	return n
+}
+
+// outgrown are the live workers whose memory does not hold the job with a single seat, though they had their machines for themselves: they
+// do not even begin to prepare it, so nobody waits for them.
+func (o *observations) outgrown(j *fsm.Job, now time.Time, t Timing) []*seen {
+	return slices.DeleteFunc(o.sorted(now, t), func(w *seen) bool {
+		m := member(w.report)
+		return w.report.Job != j.ID || w.report.Phase != rpc.Phase_PHASE_PREPARING || o.limit(j, []plan.Member{m}, m) > 0
+	})
+}
+
+// deserted reports whether no worker is there that could do anything for the job.
+func (o *observations) deserted(j *fsm.Job, now time.Time, t Timing) bool {
+	return len(o.sorted(now, t)) == len(o.outgrown(j, now, t))
+}
+
+// waitForWorkers waits for workers that are ready, and says which ones never will be.
+func (o *observations) waitForWorkers(j *fsm.Job, now time.Time, t Timing, what string) *decision {
+	var members []plan.Member
+	var parts []string
+	for _, w := range o.outgrown(j, now, t) {
+		members = append(members, member(w.report))
 	}
-	return room
+	for _, m := range members {
+		parts = append(parts, o.holding(j, []plan.Member{m}, m, 0))
+	}
+	if len(parts) == 0 {
+		return waitFor("%s", what)
+	}
+	return waitFor("%s; its seats do not fit into memory: %s; a smaller model or train.batch_per_seat, or workers with more memory would help", what, few(parts))
 }
 
 // tooSmall says whose memory does not hold the job's seats.
 func (o *observations) tooSmall(j *fsm.Job, members []plan.Member, seatable []plan.Seatable) string {
 	var parts []string
 	for k, m := range members {
-		r := o.reportOf(m)
-		if seatable[k].Limit >= j.Seats || r == nil {
-			continue
+		if seatable[k].Limit < j.Seats && o.reportOf(m) != nil {
+			parts = append(parts, o.holding(j, members, m, seatable[k].Limit))
 		}
-		parts = append(parts, fmt.Sprintf("worker %s on %s holds %d of them (of %s the job takes %s, a seat %s)", m.Worker, m.Host, seatable[k].Limit,
-			mebibytes(memoryOf(r, members, m)), mebibytes(r.JobMemory), mebibytes(r.SeatMemory)))
 	}
+	return fmt.Sprintf("the gradients of %d seats do not fit into memory: %s; more workers or more memory must come", j.Seats, few(parts))
+}
+
+// holding says how many seats one of the members holds, with the sums.
+func (o *observations) holding(j *fsm.Job, members []plan.Member, m plan.Member, seats int) string {
+	memory := memoryOf(o.reportOf(m))
+	return fmt.Sprintf("worker %s on %s holds %d of them (of %s the job takes %s, a seat %s)", m.Worker, m.Host, seats,
+		mebibytes(memory.Room(sharing(members, m))), mebibytes(memory.Job), mebibytes(memory.Seat))
+}
+
+// few joins parts of a sentence, the first of them where there are many.
+func few(parts []string) string {
 	if len(parts) > 4 {
 		parts = append(parts[:3], fmt.Sprintf("and %d more workers", len(parts)-3))
 	}
-	return fmt.Sprintf("the gradients of %d seats do not fit into memory: %s; more workers or more memory must come", j.Seats, strings.Join(parts, ", "))
+	return strings.Join(parts, ", ")
 }
 
 func mebibytes(bytes uint64) string { return fmt.Sprintf("%.1f MiB", float64(bytes)/(1<<20)) }

@@ -14,7 +14,6 @@ import (
 	"ringmaster/internal/plan"
 	"ringmaster/internal/rng"
 	"ringmaster/internal/session"
-	"ringmaster/internal/tensor/kernel"
 	"ringmaster/internal/trainer"
 )
 
@@ -74,16 +73,16 @@ func (f *faults) set(text string) {
 	f.hold.Store(hold)
 }
 
-// build is session.Build with a data set that is read slowly.
-func (f *faults) build(encoded []byte, team *kernel.Team) (*trainer.Trainer, error) {
-	t, err := session.Build(encoded, team)
+// assemble is session.Assemble with a data set that is read slowly.
+func (f *faults) assemble(encoded []byte) (*trainer.Plan, error) {
+	p, err := session.Assemble(encoded)
 	if err != nil {
 		return nil, fmt.Errorf("under faults: %w", err)
 	}
-	data := *t.Data
+	data := *p.Data
 	data.Train = &slowSet{data.Train, f}
-	t.Data = &data
-	return t, nil
+	p.Data = &data
+	return p, nil
 }
 
 // slowSet is a data set on a slow disk.

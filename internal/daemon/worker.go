@@ -54,17 +54,17 @@ func Worker(ctx context.Context, c *config.Worker, log *slog.Logger) error {
 	}
 	defer closeGossip(gossip, log)
 
-	dial, build := dialMember(port), session.Build
+	dial, assemble := dialMember(port), session.Assemble
 	life, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancel(nil)
 	if f := watchFaults(life); f != nil {
-		dial, build = f.dialing(dial), f.build
+		dial, assemble = f.dialing(dial), f.assemble
 	}
 	transport := allreduce.NewTransport(allreduce.Options{Worker: self.Worker, Credentials: port.Credentials(), Dial: dial})
 	network := &session.Network{Transport: transport, Options: dialOptions(port, certs.Coordinator), Peers: dialOptions(port, certs.Worker),
 		Known: func() []string { return coordinators(gossip, c.Join) }}
 	defer network.Close()
-	worker := session.New(session.Config{Self: self, PID: os.Getpid(), Threads: threads, Log: log, Build: build,
+	worker := session.New(session.Config{Self: self, PID: os.Getpid(), Threads: threads, Log: log, Assemble: assemble,
 		Memory: session.Memory{Machine: machine.Memory(), Limit: machine.MemoryLimit()}}, network)
 	peers := &session.PeerServer{}
 	peers.Serve(worker)

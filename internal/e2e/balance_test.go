@@ -117,7 +117,7 @@ func TestMinWorkers(t *testing.T) {
 }
 
 // Memory that does not hold the gradients of all seats makes the job pause instead of piling them on the one worker that is
-// left. A seat's gradient takes 6.5 MB here, the job about 90 MB beside them: one worker holds 9 of 12 seats.
+// left. A seat's gradient takes 6.5 MB here, the job about 90 MB beside them: one worker holds 8 of 12 seats.
 func TestMemoryTooSmall(t *testing.T) {
 	file := config(t, "quickstart.yaml")
 	args := []string{"--set", "train.steps=60", "--set", "seats=12", "--set", "model.layers=[784, 2048, 10]", "--set", "train.batch_per_seat=16"}

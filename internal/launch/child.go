@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"ringmaster/internal/launch/tether"
+	"ringmaster/internal/machine"
 )
 
 // Child is a process that launch started: in a process group of its own (Ctrl-C in the terminal must not reach it before
@@ -26,10 +27,12 @@ type Child struct {
 
 	cmd         *exec.Cmd
 	began       time.Time
+	killed      int64 // processes that the kernel had killed for their memory by then
 	coordinator bool
 	dismissed   atomic.Bool   // it was asked to end
 	done        chan struct{} // closed when the process has ended
 	err         error         // how it ended; set before done is closed
+	starved     bool          // the machine had no memory for it; set before done is closed
 }
 
 // startChild starts a program. The log is appended to: a process started again goes on in the same file.
@@ -47,9 +50,10 @@ func startChild(name, program string, args, env []string, log string, parent *te
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
-	c := &Child{Name: name, Log: log, cmd: cmd, began: time.Now(), done: make(chan struct{})}
+	c := &Child{Name: name, Log: log, cmd: cmd, began: time.Now(), killed: machine.KilledForMemory(), done: make(chan struct{})}
 	go func() {
 		c.err = cmd.Wait()
+		c.starved = c.ranOutOfMemory()
 		close(c.done)
 	}()
 	return c, nil
@@ -98,10 +102,33 @@ func (c *Child) Failure() error {
 	if c.err != nil {
 		how = "ended (" + c.err.Error() + ")"
 	}
+	if c.starved {
+		how += " for want of memory"
+	}
 	if last := lastLine(c.Log); last != "" && c.failed() { // who is killed has no last word
 		return fmt.Errorf("%s %s: %s (log: %s)", c.Name, how, last, c.Log)
 	}
 	return fmt.Errorf("%s %s; its log is %s", c.Name, how, c.Log)
+}
+
+// ranOutOfMemory reports whether it was for memory that a process ended: it said so itself, or it was killed and the kernel has killed
+// somebody for that meanwhile.
+func (c *Child) ranOutOfMemory() bool {
+	if exit, ok := c.err.(*exec.ExitError); ok {
+		if status, ok := exit.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+			return status.Signal() == syscall.SIGKILL && machine.KilledForMemory() > c.killed
+		}
+	}
+	last := lastLine(c.Log)
+	return c.failed() && strings.HasPrefix(last, "fatal error: ") && strings.Contains(last, "memory")
+}
+
+// remedy is what to change where doing the same again would come to the same end.
+func (c *Child) remedy() string {
+	if !c.starved {
+		return ""
+	}
+	return ", but needs less memory: fewer workers on this machine, or, which is another job, a smaller train.batch_per_seat or model"
 }
 
 // Kill ends the process at once and returns when it has ended; its end is no news then.

@@ -44,6 +44,13 @@ func (d Directory) HoldsRun() bool {
 	return false
 }
 
+// untrained reports whether nothing says that a step was done in the run's folder.
+func (d Directory) untrained() bool {
+	var last Status
+	written, err := d.readJSON("status.json", &last)
+	return err == nil && (!written || last.Step == 0)
+}
+
 // Checkpoints is the folder of the first coordinator's checkpoints: every coordinator holds all of them.
 func (d Directory) Checkpoints(coordinator string) string {
 	return d.path("coordinators", coordinator, "checkpoints")

@@ -18,6 +18,7 @@ import (
 
 	"ringmaster/internal/config"
 	"ringmaster/internal/launch/tether"
+	"ringmaster/internal/machine"
 	"ringmaster/internal/rpc"
 )
 
@@ -41,6 +42,9 @@ func TestMain(m *testing.M) {
 		os.Exit(7)
 	case "panicking":
 		panic("the reason why")
+	case "starving":
+		fmt.Fprintln(os.Stderr, "fatal error: runtime: out of memory\n\ngoroutine 1 [running]:")
+		os.Exit(2)
 	}
 }
 
@@ -119,6 +123,25 @@ func TestFailure(t *testing.T) {
 	}
 	if _, err := startChild("x", filepath.Join(t.TempDir(), "none"), nil, nil, filepath.Join(t.TempDir(), "log"), mustParent(t)); err == nil || !strings.HasPrefix(err.Error(), "start x: ") {
 		t.Errorf("a program that is not there: %v", err)
+	}
+}
+
+// Who ends for want of memory is told apart, since to start it again would not help.
+func TestStarved(t *testing.T) {
+	starving := child(t, "starving")
+	<-starving.Done()
+	crashed := child(t, "panicking")
+	<-crashed.Done()
+	killed, chosen := child(t, "polite"), child(t, "polite")
+	killChildren([]*Child{killed, chosen})
+	killed.killed = machine.KilledForMemory() // the kernel has killed nobody meanwhile
+	chosen.killed = killed.killed - 1         // and here it has
+	killed.starved, chosen.starved = killed.ranOutOfMemory(), chosen.ranOutOfMemory()
+	for c, want := range map[*Child]bool{starving: true, crashed: false, killed: false, chosen: true} {
+		failure, remedy := c.Failure().Error(), c.remedy()
+		if strings.Contains(failure, "for want of memory") != want || strings.Contains(remedy, "fewer workers") != want || !want && remedy != "" {
+			t.Errorf("%s: %q, remedy %q", c.Name, failure, remedy)
+		}
 	}
 }
 

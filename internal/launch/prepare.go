@@ -10,6 +10,7 @@ import (
 	"ringmaster/internal/dataset"
 	"ringmaster/internal/model"
 	"ringmaster/internal/rpc"
+	"ringmaster/internal/trainer"
 )
 
 // UsageError is wrong usage or configuration: nothing was started. It is one line.
@@ -29,6 +30,7 @@ type Checked struct {
 	Samples     int // in the training set
 	Fingerprint []byte
 	Files       []*rpc.DataFile
+	Memory      trainer.Memory // that the job takes on each worker
 }
 
 // Check opens the job's data and builds its model, so that what does not fit is found before anything is started. The
@@ -38,10 +40,11 @@ func Check(job *config.Job) (*Checked, error) {
 	if err != nil {
 		return nil, job.Errorf(dataKey(job), "%v", err)
 	}
-	if _, err := model.Build(job.Model, data.Spec); err != nil {
+	m, err := model.Build(job.Model, data.Spec)
+	if err != nil {
 		return nil, job.Errorf(keyOf(err, "model"), "%v", err)
 	}
-	c := &Checked{Job: job, Samples: data.Train.Len(), Fingerprint: data.Fingerprint[:]}
+	c := &Checked{Job: job, Samples: data.Train.Len(), Fingerprint: data.Fingerprint[:], Memory: (&trainer.Plan{Job: job, Data: data, Model: m}).Memory()}
 	// The schedule's horizon, where the file does not state it, is the end of the job, known only now.
 	schedule, end := job.Train.Schedule, job.TotalSteps(c.Samples)
 	if falls := schedule.Kind == config.ScheduleCosine || schedule.Kind == config.ScheduleLinear; falls && schedule.Horizon == 0 && schedule.Warmup >= end {

@@ -27,6 +27,9 @@ type Origin struct {
 	found *checkpoint.Found
 }
 
+// errNoCheckpoint means that a folder holds no checkpoint, not even a damaged one.
+var errNoCheckpoint = errors.New("no checkpoint")
+
 // FindOrigin finds the newest checkpoint below dir (a run's folder, a store, or one checkpoint's folder) whose files are
 // whole. Damaged ones that it passes over are named in warnings.
 func FindOrigin(dir string, warnings io.Writer) (*Origin, error) {
@@ -36,6 +39,9 @@ func FindOrigin(dir string, warnings io.Writer) (*Origin, error) {
 	}
 	for _, line := range found.Warnings() {
 		say(warnings, "ringmaster: %s", line)
+	}
+	if len(found.Stores) == 0 {
+		return nil, fmt.Errorf("resume: %w lies in %s; launch the job anew in another folder", errNoCheckpoint, dir)
 	}
 	if found.Newest == nil {
 		return nil, fmt.Errorf("resume: no whole checkpoint lies in %s; launch the job anew in another folder", dir)

@@ -13,6 +13,7 @@ import (
 
 	"ringmaster/internal/config"
 	"ringmaster/internal/launch/control"
+	"ringmaster/internal/machine"
 	"ringmaster/internal/progress"
 	"ringmaster/internal/rpc"
 )
@@ -48,11 +49,16 @@ type Result struct {
 // ErrAbandoned means that a second interrupt ended everything at once.
 var ErrAbandoned = errors.New("interrupted twice, so the processes were ended at once; --resume goes on from the newest checkpoint")
 
+// ErrEarly means that an interrupt came while the workers read large data or made the state of a large model, and that they were not
+// waited for: there is nothing to save that the seed does not give.
+var ErrEarly = errors.New("interrupted before the workers were ready, so there is nothing to save; --resume begins where this launch did")
+
 const (
 	patience     = 30 * time.Second       // how long no coordinator may answer before it is worth a line
 	sideTimeout  = 5 * time.Second        // of calls beside the main line
 	statusPeriod = 2 * time.Second        // between two writes of status.json
 	doubleSignal = 200 * time.Millisecond // signals this close together are one
+	earlyGrace   = 10 * time.Second       // how long workers may take to become ready after an interrupt
 )
 
 // InterruptedError means that the launch was interrupted while it read the data. Nothing was started or written.
@@ -113,9 +119,16 @@ func prepare(o *Options) (*run, int, error) {
 	if err != nil {
 		return nil, 0, err
 	}
+	if err := checkMemory(o.Job, checked.Memory, o.Workers, machine.Memory()); err != nil {
+		return nil, 0, &UsageError{err}
+	}
 	var origin *Origin
 	if o.Resume {
-		if origin, err = admitOrigin(string(dir), checked, o.Warnings); err != nil {
+		origin, err = admitOrigin(string(dir), checked, o.Warnings)
+		switch {
+		case errors.Is(err, errNoCheckpoint) && dir.untrained():
+			say(o.Warnings, "ringmaster: nothing has been trained in %s yet, so the job begins at step 0", dir)
+		case err != nil:
 			return nil, 0, &UsageError{err}
 		}
 	}
@@ -198,9 +211,9 @@ func (r *run) live(parent context.Context, number int) error {
 	return err
 }
 
-// stop ends the processes: at once where the user has asked for that.
+// stop ends the processes: at once where the user has asked for that, or where there is nothing to save.
 func (r *run) stop(err error) error {
-	if errors.Is(err, ErrAbandoned) {
+	if errors.Is(err, ErrAbandoned) || errors.Is(err, ErrEarly) {
 		r.cluster.Kill()
 	}
 	return r.cluster.Stop()
@@ -221,6 +234,8 @@ func (r *run) heedSignals(ctx context.Context, cancel context.CancelCauseFunc) {
 			go r.stopJob(ctx, job)
 		}
 	}
+	grace := time.NewTimer(earlyGrace)
+	defer grace.Stop()
 	// One wish to end often comes as two signals (timeout(1) signals the process and its group), so those that follow at
 	// once count as the first.
 	for settled := time.Now().Add(doubleSignal); ; {
@@ -232,8 +247,20 @@ func (r *run) heedSignals(ctx context.Context, cancel context.CancelCauseFunc) {
 				cancel(ErrAbandoned)
 				return
 			}
+		case <-grace.C:
+			if !r.ready() {
+				cancel(ErrEarly)
+				return
+			}
 		}
 	}
+}
+
+// ready reports whether the workers have been ready to begin, so that they can save and end.
+func (r *run) ready() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.last.GetViews()) > 0
 }
 
 // stopJob asks for the job's orderly end, with a connection of its own.

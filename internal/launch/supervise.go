@@ -48,9 +48,9 @@ func (r *run) workerFell(child *Child) error {
 		return nil
 	}
 	if child.failed() {
-		return fmt.Errorf("%w; no worker is left; --resume goes on from the newest checkpoint", child.Failure())
+		return fmt.Errorf("%w; no worker is left; --resume goes on from the newest checkpoint%s", child.Failure(), child.remedy())
 	}
-	r.o.Display.Note(fmt.Sprintf("no worker is left: the job waits for workers; ringmaster scale --workers N --dir %s starts some", r.dir))
+	r.o.Display.Note(fmt.Sprintf("no worker is left: the job waits for workers; ringmaster scale --workers N --dir %s starts some%s", r.dir, child.remedy()))
 	return nil
 }
 

@@ -23,6 +23,24 @@ func MemoryLimit() int64 {
 	return 0
 }
 
+// KilledForMemory is how many processes the kernel has killed since it started because memory was short; 0 where it does not say.
+func KilledForMemory() int64 { return killedForMemory(os.ReadFile) }
+
+func killedForMemory(read func(string) ([]byte, error)) int64 {
+	text, err := read("/proc/vmstat")
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(text)) {
+		if count, found := strings.CutPrefix(line, "oom_kill "); found {
+			if kills, err := strconv.ParseInt(strings.TrimSpace(count), 10, 64); err == nil {
+				return kills
+			}
+		}
+	}
+	return 0
+}
+
 func memory(read func(string) ([]byte, error)) int64 {
 	text, err := read("/proc/meminfo")
 	if err != nil {

@@ -30,3 +30,21 @@ func TestMemory(t *testing.T) {
 		}
 	}
 }
+
+func TestKilledForMemory(t *testing.T) {
+	for text, want := range map[string]int64{
+		"": 0,
+		"nr_free_pages 5\noom_kill 3\ndrop_pagecache 0\n": 3,
+		"oom_killer 9\noom_kill many\n":                   0,
+	} {
+		got := killedForMemory(func(name string) ([]byte, error) {
+			if name != "/proc/vmstat" || text == "" {
+				return nil, os.ErrNotExist
+			}
+			return []byte(text), nil
+		})
+		if got != want {
+			t.Errorf("%q: %d, want %d", text, got, want)
+		}
+	}
+}

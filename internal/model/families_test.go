@@ -110,7 +110,7 @@ func TestSequentialOnFlatImages(t *testing.T) {
 	images := mustBuild(t, config.Model{Kind: config.ModelSequential, Stack: stack}, dataset.Spec{Input: []int{1, 28, 28}, Classes: 10})
 	params, _ := initial(flat, 1)
 	batch := randomBatch(digits, 3, 1)
-	if a, b := flat.NewReplica(nil).Evaluate(params, nil, batch), images.NewReplica(nil).Evaluate(params, nil, batch); a != b {
+	if a, b := flat.NewReplica(nil).Evaluate(params, nil, batch, Result{}), images.NewReplica(nil).Evaluate(params, nil, batch, Result{}); a != b {
 		t.Errorf("flat samples give %+v, images %+v", a, b)
 	}
 }

@@ -57,7 +57,7 @@ func TestGPTLearns(t *testing.T) {
 	batch := randomBatch(spec, 3, 1)
 	grad := make([]float32, m.Len())
 	r := m.NewReplica(nil)
-	first := r.Evaluate(params, nil, batch)
+	first := r.Evaluate(params, nil, batch, Result{})
 	if mean := first.Loss / float64(first.Count); first.Count != 36 || math.Abs(mean-math.Log(11)) > 0.05 {
 		t.Errorf("loss begins at %g over %d targets, want ln 11 over 36", mean, first.Count)
 	}
@@ -65,7 +65,7 @@ func TestGPTLearns(t *testing.T) {
 		r.Gradient(params, nil, grad, batch, rng.SeatKey(1, step, 0, 0), nil, nil)
 		return grad
 	})
-	if last := r.Evaluate(params, nil, batch); last.Loss > 0.3*first.Loss {
+	if last := r.Evaluate(params, nil, batch, Result{}); last.Loss > 0.3*first.Loss {
 		t.Errorf("loss %g after 300 steps, began at %g", last.Loss, first.Loss)
 	}
 }

@@ -298,7 +298,7 @@ func TestStepAllocatesNothing(t *testing.T) {
 	step := func() {
 		r.Gradient(params, nil, grad, full, rng.Key{}, nil, nil)
 		r.Gradient(params, nil, grad, ragged, rng.Key{}, nil, nil)
-		r.Evaluate(params, nil, full)
+		r.Evaluate(params, nil, full, Result{})
 	}
 	step()
 	if n := testing.AllocsPerRun(20, step); n != 0 {
@@ -338,7 +338,7 @@ func TestEvaluateMatchesForward(t *testing.T) {
 	batch := randomBatch(digits, 6, 1)
 	r := m.NewReplica(nil)
 	trained := r.Gradient(params, nil, make([]float32, m.Len()), batch, rng.Key{}, nil, nil)
-	if got := r.Evaluate(params, nil, batch); got != trained {
+	if got := r.Evaluate(params, nil, batch, Result{}); got != trained {
 		t.Errorf("evaluation %+v, training %+v", got, trained)
 	}
 	logits, rows, classes := r.Predict(params, nil, batch)
@@ -352,7 +352,7 @@ func TestEvaluateMatchesForward(t *testing.T) {
 		t.Errorf("%d rows of %d, %d correct, want %d", rows, classes, correct, trained.Correct)
 	}
 	params[0] = float32(math.NaN())
-	if got := r.Evaluate(params, nil, batch); got.Finite {
+	if got := r.Evaluate(params, nil, batch, Result{}); got.Finite {
 		t.Error("a NaN loss is called finite")
 	}
 }

@@ -59,7 +59,7 @@ func TestWhatBuildsRuns(t *testing.T) {
 					t.Fatalf("%+v: gradient[%d] is NaN", stack, i)
 				}
 			}
-			if got := replica.Evaluate(params, stats, batch); got.Count != uint64(n) || !got.Finite {
+			if got := replica.Evaluate(params, stats, batch, Result{}); got.Count != uint64(n) || !got.Finite {
 				t.Fatalf("%+v: evaluation %+v", stack, got)
 			}
 		}

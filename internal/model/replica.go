@@ -58,12 +58,6 @@ func (m *Model) NewReplica(team *kernel.Team) *Replica {
 // TellAt asks Gradient to call ready soon when all of grad behind one of these places is final. They ascend.
 func (r *Replica) TellAt(borders []int) { r.context.Borders = borders }
 
-// Reserve makes all that training on batches of so many samples needs before the first of them comes.
-func (r *Replica) Reserve(samples int) {
-	r.clock++
-	r.find(forTraining, samples).used = r.clock
-}
-
 // Gradient computes the sum of the losses over the batch and its gradient, which overwrites grad entirely. afterForward, if
 // not nil, is called with the sums before backward begins. ready, if not nil, is called whenever more of grad's end is final,
 // with the index from which on it is; at last with 0. The key draws dropout: rng.SeatKey of seed, step, seat and
@@ -101,16 +95,22 @@ func (r *Replica) Gradient(params, stats, grad []float32, batch *dataset.Batch, 
 // next call. FoldStatistics and ApplyStatistics take them into the running ones.
 func (r *Replica) Statistics() []float32 { return r.statistics }
 
-// Evaluate computes the sums over the batch with running statistics and without dropout.
-func (r *Replica) Evaluate(params, stats []float32, batch *dataset.Batch) Result {
+// Evaluate adds the batch to the sums of what was evaluated before, with running statistics and without dropout. Samples do not see
+// each other and the loss is added up target by target, so a batch in pieces comes to the same bits as the whole.
+func (r *Replica) Evaluate(params, stats []float32, batch *dataset.Batch, before Result) Result {
 	r.check(params, stats)
 	if batch.N == 0 {
-		return Result{Finite: true}
+		before.Finite = finite(before.Loss)
+		return before
 	}
 	p := r.prepare(forEvaluation, batch)
-	r.context.Running = stats
+	r.context.Running, r.context.Before = stats, before.Loss
 	p.program.Forward(&r.context, params)
-	return r.result()
+	r.context.Before = 0
+	sum := r.result()
+	sum.Count += before.Count
+	sum.Correct += before.Correct
+	return sum
 }
 
 // Predict computes the logits of the batch, a row for each sample, or for each token where the model reads tokens. Targets are not
@@ -177,6 +177,21 @@ func (r *Replica) find(purpose purpose, size int) *recorded {
 		each.program.Bind(r.arena)
 	}
 	return p
+}
+
+// TrainingBytes is what a gradient of so many samples takes beside the flat vectors: the samples and the activations.
+func (m *Model) TrainingBytes(samples int) int64 { return m.bytes(forTraining, samples) }
+
+// EvaluationBytes is what an evaluation of so many samples takes beside the flat vectors.
+func (m *Model) EvaluationBytes(samples int) int64 { return m.bytes(forEvaluation, samples) }
+
+// bytes only plans: nothing of that size is allocated.
+func (m *Model) bytes(purpose purpose, samples int) int64 {
+	if samples == 0 {
+		return 0
+	}
+	values := samples * (m.spec.Width() + m.spec.Targets())
+	return 4 * int64(values+m.compile(purpose, samples).program.Length())
 }
 
 // MultiplyAdds is how many multiply-adds the products take that a gradient of so many samples consists of.

@@ -52,6 +52,17 @@ func New(cfg config.Optimizer, schedule config.Schedule, params int, decay []pla
 	return nil, fmt.Errorf("optimizer %q is not known", cfg.Kind)
 }
 
+// Names are the names of the vectors that an optimizer of this configuration keeps, as Optimizer.Names has them.
+func Names(cfg config.Optimizer) []string {
+	switch {
+	case cfg.Kind != config.OptimizerSGD:
+		return []string{"exp_avg", "exp_avg_sq"}
+	case cfg.Momentum != 0:
+		return []string{"momentum_buffer"}
+	}
+	return nil
+}
+
 func checkForm(cfg config.Optimizer) error {
 	if cfg.Form != config.FormKeras && cfg.Form != config.FormPyTorch {
 		return fmt.Errorf("optimizer %s: form %q should be %s or %s", cfg.Kind, cfg.Form, config.FormKeras, config.FormPyTorch)

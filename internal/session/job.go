@@ -35,7 +35,7 @@ type job struct {
 	plan       *trainer.Plan
 	trainer    atomic.Pointer[trainer.Trainer] // set once the job is prepared; read by others too
 	digest     []byte                          // state digest of the state held, while no session runs
-	memory     struct{ job, seat int64 }       // bytes that the job takes beside its seats' gradients, and one of those
+	memory     plan.Memory                     // what the job takes, known before it is taken
 	fresh      bool                            // the next session needs gradients of its own
 
 	pausing    bool // a restore failed a moment ago
@@ -94,17 +94,39 @@ func (j *job) fail(err error) {
 	j.w.log.Error("the job cannot go on here", "job", j.spec.Id, "reason", err)
 }
 
-// prepare reads the data and builds the model.
+// prepare reads the data and builds the model. A job that this machine's memory does not hold goes no further here: the
+// leader sees that by the same sums and says so.
 func (j *job) prepare(ctx context.Context) {
-	var t *trainer.Trainer
+	var p *trainer.Plan
+	var memory plan.Memory
 	j.background(ctx, func(context.Context) (err error) {
-		if t, err = j.w.cfg.Build(j.spec.Config, j.team); err == nil {
-			j.price(t)
+		if p, err = j.w.cfg.Assemble(j.spec.Config); err == nil {
+			memory = j.price(p)
 		}
 		return err
 	}, func(err error) {
 		if err != nil {
-			j.fail(fmt.Errorf("worker %s on %s: %w", j.w.cfg.Self.Worker, j.w.cfg.Self.Host, err))
+			j.fail(j.here(err))
+			return
+		}
+		j.plan, j.memory = p, memory
+		if memory.Seats(1, p.Job.Seats) > 0 {
+			j.make(ctx)
+			return
+		}
+		j.w.log.Warn("the job does not fit into memory here", "job", j.spec.Id, "job_bytes", memory.Job, "seat_bytes", memory.Seat, "room", memory.Room(1))
+	})
+}
+
+// make makes the state that training starts from.
+func (j *job) make(ctx context.Context) {
+	var t *trainer.Trainer
+	j.background(ctx, func(context.Context) (err error) {
+		t, err = j.w.cfg.New(j.plan, j.team)
+		return err
+	}, func(err error) {
+		if err != nil {
+			j.fail(j.here(err))
 			return
 		}
 		j.plan = t.Plan
@@ -114,19 +136,26 @@ func (j *job) prepare(ctx context.Context) {
 	})
 }
 
+// here says where an error happened.
+func (j *job) here(err error) error {
+	return fmt.Errorf("worker %s on %s: %w", j.w.cfg.Self.Worker, j.w.cfg.Self.Host, err)
+}
+
 // runtimeMemory is what a process takes beside what lies on its heap: the program, stacks, buffers of connections.
 const runtimeMemory = 32 << 20
 
-// price finds out what memory the job takes here.
-func (j *job) price(t *trainer.Trainer) {
-	if j.w.cfg.Memory == (Memory{}) {
-		return // nobody compares it with anything
+// price finds out what memory the job takes here, with the data that have been read, before it takes the rest.
+func (j *job) price(p *trainer.Plan) plan.Memory {
+	has := j.w.cfg.Memory
+	if has == (Memory{}) {
+		return plan.Memory{} // nobody compares it with anything
 	}
-	once, seat := t.Memory()
 	runtime.GC() // what reading the data left behind is not counted
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	j.memory.job, j.memory.seat = int64(m.HeapAlloc)+once+runtimeMemory, seat
+	takes := p.Memory()
+	return plan.Memory{Machine: uint64(has.Machine), Limit: uint64(has.Limit),
+		Job: m.HeapAlloc + uint64(takes.Job()) + runtimeMemory, Seat: uint64(takes.Seat)}
 }
 
 // hold records that no session runs and what state the worker holds.
@@ -216,11 +245,11 @@ func (j *job) describe(r *rpc.Report) {
 	r.Cluster, r.Job, r.Phase, r.Generation = j.cluster, j.spec.Id, j.phase, uint64(j.generation)
 	r.Failure, r.DataDiffers = j.failure, j.differs
 	r.LostPeers, r.LostReason = j.lost, j.lostReason
+	r.JobMemory, r.SeatMemory = j.memory.Job, j.memory.Seat
 	t := j.trainer.Load()
 	if t == nil {
 		return
 	}
-	r.JobMemory, r.SeatMemory = uint64(j.memory.job), uint64(j.memory.seat)
 	r.Fingerprint = j.plan.Data.Fingerprint[:]
 	for _, f := range j.plan.Data.Files {
 		r.Files = append(r.Files, &rpc.DataFile{Name: f.Path, Sha256: f.Sum[:]})

@@ -34,8 +34,10 @@ type Config struct {
 	Silence    time.Duration // without an order or an answer for so long, a coordinator counts as gone
 	LeaveAfter time.Duration // how long a worker that was asked to end waits to be let go
 	Log        *slog.Logger
-	// Build makes the trainer of a job; nil: from the job's configuration and the data on this machine.
-	Build func(config []byte, team *kernel.Team) (*trainer.Trainer, error)
+	// Assemble reads the data of a job and builds its model; nil: from the job's configuration and the data on this machine.
+	Assemble func(config []byte) (*trainer.Plan, error)
+	// New makes the trainer; nil: trainer.New.
+	New func(p *trainer.Plan, team *kernel.Team) (*trainer.Trainer, error)
 }
 
 // Memory is what a worker has in bytes; 0 where that is not known or not limited.
@@ -44,17 +46,13 @@ type Memory struct {
 	Limit   int64 // for its own process
 }
 
-// Build makes the trainer of an encoded job configuration from the data on this machine.
-func Build(encoded []byte, team *kernel.Team) (*trainer.Trainer, error) {
+// Assemble is trainer.Assemble for an encoded job configuration.
+func Assemble(encoded []byte) (*trainer.Plan, error) {
 	cfg, err := config.Decode(encoded)
 	if err != nil {
 		return nil, err
 	}
-	p, err := trainer.Assemble(cfg)
-	if err != nil {
-		return nil, err
-	}
-	return trainer.New(p, team)
+	return trainer.Assemble(cfg)
 }
 
 // Links are a worker's ways to the rest of the cluster.
@@ -139,8 +137,11 @@ func New(cfg Config, links Links) *Worker {
 	if cfg.LeaveAfter <= 0 {
 		cfg.LeaveAfter = 10 * time.Second
 	}
-	if cfg.Build == nil {
-		cfg.Build = Build
+	if cfg.Assemble == nil {
+		cfg.Assemble = Assemble
+	}
+	if cfg.New == nil {
+		cfg.New = trainer.New
 	}
 	w := &Worker{cfg: cfg, links: links, log: cfg.Log, events: make(chan func(), 16), wake: make(chan struct{}, 1)}
 	w.ways = newWays(cfg, links, func() { poke(w.wake) })

@@ -196,7 +196,7 @@ func (k *worker) start() {
 	m := plan.Member{Worker: k.id, Incarnation: plan.Incarnation(w.word() | 1), Address: k.id + ":7070", Host: k.id}
 	ctx, cancel := context.WithCancel(w.ctx)
 	life := session.New(session.Config{Self: m, Threads: 1, Log: w.log.With("at", k.id),
-		Build: func(encoded []byte, team *kernel.Team) (*trainer.Trainer, error) {
+		Assemble: func(encoded []byte) (*trainer.Plan, error) {
 			if job, err := config.Decode(encoded); err != nil || job.Name != w.plan.Job.Name {
 				return nil, fmt.Errorf("unexpected job: %w", err)
 			}
@@ -204,7 +204,10 @@ func (k *worker) start() {
 			if w.sabotage.Liar != nil && k.id == "w1" {
 				p = w.sabotage.Liar
 			}
-			t, err := trainer.New(k.slowly(p), team)
+			return k.slowly(p), nil
+		},
+		New: func(p *trainer.Plan, team *kernel.Team) (*trainer.Trainer, error) {
+			t, err := trainer.New(p, team)
 			if err == nil {
 				w.judge.begin(m.Incarnation, t)
 			}

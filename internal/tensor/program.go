@@ -19,8 +19,9 @@ type Context struct {
 	Running    []float32    // running statistics, read by a program for evaluation
 	Statistics []float32    // the batch's own statistics, written by a program for training, laid out as Running
 	Borders    []int        // ascending places in the flat gradient, for Backward: it tells soon when all behind one is final
+	Before     float64      // loss of rows that were computed before these, from which Loss is added up
 
-	Loss    float64 // sum over the targets that count
+	Loss    float64 // sum over the targets that count, and Before
 	Count   int     // of targets that count
 	Correct int     // of these, where the largest logit is the target's
 
@@ -235,7 +236,7 @@ func (p *Program) Forward(c *Context, params []float32) {
 	for _, v := range p.params {
 		v.data.data = of(params, v.interval)
 	}
-	c.Loss, c.Count, c.Correct = 0, 0, 0
+	c.Loss, c.Count, c.Correct = c.Before, 0, 0
 	for _, n := range p.nodes {
 		n.op.forward(c)
 	}

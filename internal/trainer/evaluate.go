@@ -9,8 +9,8 @@ import (
 	"ringmaster/internal/tensor/kernel"
 )
 
-// evalBatch is how many samples an evaluation takes at a time. The loss of a batch is summed by a kernel and the
-// batches' sums are added in order, so it is part of the numerics contract.
+// evalBatch is how many samples a sum of the evaluation covers: the losses of a batch are added up, then the batches' sums, in order. So
+// it is part of the numerics contract. How many of them are computed at a time is not.
 const evalBatch = 256
 
 // epochEnd reports an epoch whose last step is done, evaluating first. Where the log holds the epoch already nothing is
@@ -56,12 +56,7 @@ func (t *Trainer) Evaluate(ring Ring, arc plan.Arc) (*Evaluation, error) {
 		shard := plan.Interval{Begin: 0, End: set.Len()}.Part(arc.Begin+i, t.Job.Seats)
 		sum := model.Result{Finite: true}
 		for at := shard.Begin; at < shard.End; at += evalBatch {
-			t.indices = t.indices[:0]
-			for k := at; k < min(at+evalBatch, shard.End); k++ {
-				t.indices = append(t.indices, int32(k))
-			}
-			set.Read(&t.batch, t.indices, rng.Key{})
-			part := t.replica.Evaluate(t.params, t.stats, &t.batch)
+			part := t.evaluateBatch(plan.Interval{Begin: at, End: min(at+evalBatch, shard.End)})
 			sum.Loss += part.Loss
 			sum.Count += part.Count
 			sum.Correct += part.Correct
@@ -77,6 +72,22 @@ func (t *Trainer) Evaluate(ring Ring, arc plan.Arc) (*Evaluation, error) {
 	all := fold(records)
 	n := float64(max(all.count, 1))
 	return &Evaluation{Loss: all.loss / n, Accuracy: float64(all.correct) / n, Count: all.count}, nil
+}
+
+// evaluateBatch is the sums over samples of the evaluation set, computed in pieces, which do not show in them.
+func (t *Trainer) evaluateBatch(samples plan.Interval) (sum model.Result) {
+	if t.piece == 0 {
+		t.piece = t.evalPiece()
+	}
+	for at := samples.Begin; at < samples.End; at += t.piece {
+		t.indices = t.indices[:0]
+		for k := at; k < min(at+t.piece, samples.End); k++ {
+			t.indices = append(t.indices, int32(k))
+		}
+		t.Data.Eval.Read(&t.batch, t.indices, rng.Key{})
+		sum = t.replica.Evaluate(t.params, t.stats, &t.batch, sum)
+	}
+	return sum
 }
 
 // clip is the factor by which the mean gradient is scaled so that its global norm is at most train.clip_norm. The

@@ -95,6 +95,7 @@ type Trainer struct {
 	indices []int32
 	order   *dataset.Order
 	records [][]byte
+	piece   int // samples that an evaluation computes at a time; 0: not known yet
 
 	// What the replica calls back while it computes a seat; see bind.
 	seat       int // the local seat under way
@@ -289,13 +290,6 @@ func (t *Trainer) note(began time.Time, loss float64) {
 	} else {
 		p.StepNs.Store(mean + (int64(took)-mean)/16)
 	}
-}
-
-// Memory allocates what the first step would, and returns how many bytes a session takes beside what the trainer holds
-// then: once for the state's copy, while a checkpoint is on its way or a peer's state comes in, and for each of its seats.
-func (t *Trainer) Memory() (once, seat int64) {
-	t.replica.Reserve(t.Job.Train.BatchPerSeat)
-	return 4 * int64(t.Floats()), 4 * int64(t.Model.Len())
 }
 
 // Layout says which files the job's checkpoints have.

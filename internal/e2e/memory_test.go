@@ -1,0 +1,98 @@
+package e2e
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"ringmaster/internal/launch"
+	"ringmaster/internal/machine"
+)
+
+// A job that no machine holds is refused with its sums before anything is started.
+func TestLaunchTooLarge(t *testing.T) {
+	if machine.Memory() == 0 {
+		t.Skip("needs to know the machine's memory")
+	}
+	dir := t.TempDir()
+	code, out, stderr := run(t, dir, "launch", config(t, "quickstart.yaml"), "--set", "model.layers=[784, 32768, 60000, 10]", "--set", "seats=1024")
+	if code != 2 || out != "" {
+		t.Errorf("exit code %d, want 2; stdout %q", code, out)
+	}
+	oneLine(t, stderr, "quickstart.yaml:", "does not fit into memory", "on this machine", "each of 1024 seats", "smaller model")
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("something was left behind: %v, %v", left, err)
+	}
+}
+
+// Workers whose memory does not hold the job say so before they take any, and Ctrl-C ends the wait.
+func TestWorkersTooSmall(t *testing.T) {
+	l := job{file: config(t, "quickstart.yaml"), args: []string{"--set", "model.layers=[784, 2048, 10]"}, env: []string{"GOMEMLIMIT=48MiB"}}.start(t)
+	waits := l.until(func(s *launch.Status) bool {
+		return strings.Contains(s.Message, "worker w1 on") && strings.Contains(s.Message, "worker w2 on")
+	})
+	for _, want := range []string{"0 of 2 are ready", "do not fit into memory", "holds 0 of them (of 48.0 MiB the job takes"} {
+		if !strings.Contains(waits.Message, want) {
+			t.Errorf("%q does not say %q", waits.Message, want)
+		}
+	}
+	l.signal(os.Interrupt)
+	if s := l.end(130); s.State != "interrupted" || s.Step != 0 {
+		t.Errorf("came out as %+v", s)
+	}
+}
+
+// One Ctrl-C ends a launch whose workers are not ready for long, here since the data that they read do not come. Nothing is lost:
+// resuming begins at step 0.
+func TestInterruptBeforeWorkersAreReady(t *testing.T) {
+	folder := t.TempDir()
+	data, file := filepath.Join(folder, "text"), filepath.Join(folder, "gpt.yaml")
+	text := []byte(strings.Repeat("the quick brown fox jumps over the lazy dog. ", 40))
+	if err := os.WriteFile(file, []byte("name: early\nseats: 2\nmodel: {kind: gpt, depth: 1, heads: 2, width: 8}\ndata: {kind: text, context: 8, dir: "+data+"}\ntrain: {steps: 20}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mkfifo(data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	j := job{file: file, dir: filepath.Join(folder, "run")}
+	l := j.start(t)
+	if err := os.WriteFile(data, text, 0o600); err != nil { // the launch reads it, and then nobody writes it again
+		t.Fatal(err)
+	}
+	workers := l.until(func(s *launch.Status) bool { return len(s.Workers) == 2 && s.State == "waiting" }).Workers
+	l.signal(syscall.SIGINT)
+	if s := l.end(130); s.State != "interrupted" || s.Step != 0 {
+		t.Errorf("came out as %+v", s)
+	}
+	oneLine(t, l.stderr.String(), "interrupted before the workers were ready", "--resume")
+	for _, w := range workers {
+		if alive(w.PID) {
+			t.Errorf("worker %s has outlived its launch", w.ID)
+		}
+	}
+	if err := os.Remove(data); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(data, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	want := job{file: file, workers: 1}.run(t, 0)
+	j.args = []string{"--resume"}
+	again := j.start(t)
+	got := again.end(0)
+	oneLine(t, again.stderr.String(), "nothing has been trained", "begins at step 0")
+	if got.Digest != want.Digest || got.Step != 20 {
+		t.Errorf("resumed: %+v, want digest %s", got, want.Digest)
+	}
+	// What has been trained is not begun anew unawares.
+	if err := os.RemoveAll(filepath.Join(j.dir, "coordinators")); err != nil {
+		t.Fatal(err)
+	}
+	code, _, stderr := run(t, t.TempDir(), "launch", file, "--dir", j.dir, "--resume")
+	if code != 2 {
+		t.Errorf("resumed without its checkpoints: exit code %d", code)
+	}
+	oneLine(t, stderr, "no checkpoint lies in", j.dir)
+}

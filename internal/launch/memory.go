@@ -1,0 +1,49 @@
+package launch
+
+import (
+	"fmt"
+
+	"ringmaster/internal/config"
+	"ringmaster/internal/plan"
+	"ringmaster/internal/trainer"
+)
+
+// checkMemory refuses a launch whose workers would never be seated, since their machine has too little memory, in bytes; 0: that is not
+// known. The rule is the leader's, whose sums hold the data too.
+func checkMemory(job *config.Job, takes trainer.Memory, workers int, has int64) error {
+	memory := plan.Memory{Machine: uint64(has), Job: uint64(takes.Job()), Seat: uint64(takes.Seat)}
+	fits := func(workers int) bool {
+		seats := memory.Seats(workers, job.Seats)
+		return seats > 0 && workers*seats >= job.Seats
+	}
+	if fits(workers) {
+		return nil
+	}
+	fewer := workers - 1
+	for fewer > 0 && !fits(fewer) {
+		fewer--
+	}
+	remedy := "take a smaller model, fewer seats or a smaller train.batch_per_seat, which is another job"
+	if fewer >= max(1, job.MinWorkers) {
+		remedy = fmt.Sprintf("--workers %d is the most that fits", fewer)
+	}
+	return job.Errorf("model", "the job does not fit into memory: of %s on this machine each of %s may take %s, the job takes %s there (state and its copy %s, samples and activations %s), and each of %s %s; %s",
+		size(memory.Machine), count(workers, "worker"), size(memory.Room(workers)), size(memory.Job), size(uint64(2*takes.State)), size(uint64(takes.Work)),
+		count(job.Seats, "seat"), size(memory.Seat), remedy)
+}
+
+// count is a number of things: "1 seat", "2 seats".
+func count(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
+}
+
+// size is a number of bytes for people.
+func size(bytes uint64) string {
+	if bytes < 1<<30 {
+		return fmt.Sprintf("%.1f MiB", float64(bytes)/(1<<20))
+	}
+	return fmt.Sprintf("%.1f GiB", float64(bytes)/(1<<30))
+}

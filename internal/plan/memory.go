@@ -1,0 +1,31 @@
+package plan
+
+// Memory is what a worker has and what a job takes of it, in bytes. What is not known is 0.
+type Memory struct {
+	Machine uint64 // for all processes of the worker's machine
+	Limit   uint64 // for the worker's process
+	Job     uint64 // that the job takes beside its seats' gradients
+	Seat    uint64 // the gradient of one seat
+}
+
+// Room is what the worker may use where so many workers, itself included, share its machine; 0: not known. A tenth of the
+// machine is left to everything else there.
+func (m Memory) Room(sharing int) uint64 {
+	room := m.Machine / 10 * 9 / uint64(max(sharing, 1))
+	if m.Limit > 0 && (room == 0 || m.Limit < room) {
+		room = m.Limit
+	}
+	return room
+}
+
+// Seats is how many of the job's seats the worker holds there: all of them unless something is known.
+func (m Memory) Seats(sharing, all int) int {
+	room := m.Room(sharing)
+	switch {
+	case room == 0 || m.Seat == 0:
+		return all
+	case room <= m.Job:
+		return 0
+	}
+	return int(min((room-m.Job)/m.Seat, uint64(all)))
+}

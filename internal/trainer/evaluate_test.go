@@ -1,0 +1,84 @@
+package trainer
+
+import (
+	"testing"
+
+	"ringmaster/internal/config"
+	"ringmaster/internal/dataset"
+	"ringmaster/internal/model"
+	"ringmaster/internal/plan"
+	"ringmaster/internal/rng"
+)
+
+// evaluateIn evaluates the plan's state at step 0 in pieces of so many samples.
+func evaluateIn(t *testing.T, p *Plan, piece int) Evaluation {
+	t.Helper()
+	tr, err := New(p, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr.piece, tr.records = piece, makeRecords(p.Job.Seats, recordLen)
+	e, err := tr.Evaluate(&solo{}, plan.Arc{Begin: 0, End: p.Job.Seats})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return *e
+}
+
+// TestPiecesDoNotShow evaluates sets of more than one batch a seat, with a ragged last one, in pieces of several sizes.
+func TestPiecesDoNotShow(t *testing.T) {
+	digits := assemble(t, 1, "")
+	text := assembleText(t)
+	for name, p := range map[string]*Plan{"digits": digits, "text": text} {
+		want := evaluateIn(t, p, evalBatch)
+		for _, piece := range []int{1, 3, 7, 64} {
+			if got := evaluateIn(t, p, piece); got != want {
+				t.Errorf("%s in pieces of %d: %+v, in batches %+v", name, piece, got, want)
+			}
+		}
+	}
+	if shard := digits.Data.Eval.Len(); shard <= evalBatch || shard%evalBatch == 0 {
+		t.Errorf("a seat evaluates %d digits, which are no batches with a ragged one after them", shard)
+	}
+}
+
+// unread is a set of which only the length counts.
+type unread int
+
+func (s unread) Len() int                              { return int(s) }
+func (s unread) Read(*dataset.Batch, []int32, rng.Key) { panic("nobody reads it") }
+
+// TestEvaluationIsBounded wants no job's evaluation to take more than its training does, or than the room that there is for
+// any, and jobs that fit that room to evaluate whole batches.
+func TestEvaluationIsBounded(t *testing.T) {
+	photos := func(edge int) dataset.Spec { return dataset.Spec{Input: []int{3, edge, edge}, Classes: 10} }
+	for _, c := range []struct {
+		name  string
+		cfg   config.Model
+		spec  dataset.Spec
+		batch int
+		want  int
+	}{
+		{"digits", config.Model{Kind: config.ModelMLP, Layers: []int{784, 128, 10}}, dataset.Spec{Input: []int{784}, Classes: 10}, 1, evalBatch},
+		{"photos", config.Model{Kind: config.ModelMobileNetV2, Variant: "cifar"}, photos(32), 1, 32},
+		{"photos, larger batch", config.Model{Kind: config.ModelMobileNetV2, Variant: "cifar"}, photos(32), 32, evalBatch},
+		{"large photos", config.Model{Kind: config.ModelMobileNetV2}, photos(1024), 1, 4},
+		{"text", config.Model{Kind: config.ModelGPT, Depth: 2, Heads: 2, Width: 512}, dataset.Spec{Tokens: true, Classes: 50000, Context: 1024}, 1, 2},
+	} {
+		m, err := model.Build(c.cfg, c.spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		job := &config.Job{Seats: 2, Train: config.Train{BatchPerSeat: c.batch}}
+		p := &Plan{Job: job, Data: &dataset.Data{Spec: c.spec, Train: unread(1000), Eval: unread(1000)}, Model: m}
+		piece := p.evalPiece()
+		took, room := m.EvaluationBytes(piece), max(m.TrainingBytes(c.batch), evalRoom)
+		t.Logf("%s: pieces of %d take %d MiB, training takes %d MiB", c.name, piece, took>>20, m.TrainingBytes(c.batch)>>20)
+		if took > room || piece < 1 || evalBatch%piece != 0 {
+			t.Errorf("%s: pieces of %d take %d bytes where there is room for %d", c.name, piece, took, room)
+		}
+		if piece != c.want {
+			t.Errorf("%s: pieces of %d, want %d", c.name, piece, c.want)
+		}
+	}
+}

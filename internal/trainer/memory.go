@@ -1,0 +1,47 @@
+package trainer
+
+import (
+	"ringmaster/internal/optim"
+	"ringmaster/internal/plan"
+)
+
+// Memory is what a job takes on each of its workers in bytes, beside its data. It is known before any of it is allocated.
+type Memory struct {
+	State int64 // parameters, running statistics and the optimizer's vectors
+	Work  int64 // samples and activations: of one seat's step, or of an evaluation where that takes more
+	Seat  int64 // the gradient of one seat
+}
+
+// Job is what the job takes on a worker beside its seats' gradients. The state counts twice: it is copied while a checkpoint is on
+// its way or a peer's state comes in.
+func (m Memory) Job() int64 { return 2*m.State + m.Work }
+
+// Memory is what the job will take.
+func (p *Plan) Memory() Memory {
+	params, stats := int64(p.Model.Len()), int64(p.Model.StatsLen())
+	m := Memory{State: 4 * (params*int64(1+len(optim.Names(p.Job.Train.Optimizer))) + stats), Work: p.Model.TrainingBytes(p.largestShard()), Seat: 4 * params}
+	if set := p.Data.Eval; set != nil {
+		shard := plan.Interval{Begin: 0, End: set.Len()}.Part(0, p.Job.Seats).Len()
+		m.Work = max(m.Work, p.Model.EvaluationBytes(min(shard, p.evalPiece())))
+	}
+	return m
+}
+
+// evalRoom is the memory in bytes that an evaluation may take whatever training takes.
+const evalRoom = 64 << 20
+
+// evalPiece is how many samples an evaluation computes at a time: a whole batch, or as many as take no more memory than the
+// training of this job.
+func (p *Plan) evalPiece() int {
+	room := max(p.Model.TrainingBytes(p.largestShard()), evalRoom)
+	n := evalBatch
+	for n > 1 && p.Model.EvaluationBytes(n) > room {
+		n /= 2
+	}
+	return n
+}
+
+// largestShard is the most samples that a seat reads for one step.
+func (p *Plan) largestShard() int {
+	return plan.Shard(p.Data.Train.Len(), p.Job.Seats, p.Job.Train.BatchPerSeat, 0, 0).Len()
+}
