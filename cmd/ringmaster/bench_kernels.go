@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"ringmaster/internal/commandline"
 	"ringmaster/internal/tensor/kernel"
 	"ringmaster/internal/tensor/kernel/measure"
 )
@@ -31,7 +32,7 @@ func benchKernelsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "kernels",
 		Short: "Measure the vector kernels, on one thread",
-		Args:  cobra.NoArgs,
+		Args:  commandline.Takes(),
 		RunE: func(*cobra.Command, []string) error {
 			if err := kernel.Select(os.Getenv(kernel.EnvironmentVariable)); err != nil {
 				return wrong(err)

@@ -13,13 +13,14 @@ import (
 
 	"ringmaster/internal/checkpoint"
 	"ringmaster/internal/checkpoint/disk"
+	"ringmaster/internal/commandline"
 )
 
 func checkpointsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "checkpoints",
 		Short: "List, verify and export checkpoints",
-		Args:  cobra.NoArgs,
+		Args:  commandline.Takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return cmd.Help()
 		},
@@ -69,7 +70,7 @@ func listCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list DIR",
 		Short: "List the checkpoints below a folder, without reading all of them",
-		Args:  cobra.ExactArgs(1),
+		Args:  commandline.Takes("DIR"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			found, err := survey(args[0])
 			if err != nil {
@@ -87,7 +88,7 @@ func verifyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "verify DIR",
 		Short: "Check every file of the checkpoints below a folder against its SHA-256",
-		Args:  cobra.ExactArgs(1),
+		Args:  commandline.Takes("DIR"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			found, err := survey(args[0])
 			if err != nil {
@@ -136,7 +137,7 @@ func exportCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "export DIR --out FILE.safetensors",
 		Short: "Write a checkpoint's parameters as one safetensors file, under PyTorch's names",
-		Args:  cobra.ExactArgs(1),
+		Args:  commandline.Takes("DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if target == "" {
 				return wrong(errors.New("--out is missing: name the file to write"))
