@@ -139,8 +139,8 @@ func exportCommand() *cobra.Command {
 		Short: "Write a checkpoint's parameters as one safetensors file, under PyTorch's names",
 		Args:  commandline.Takes("DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if target == "" {
-				return wrong(errors.New("--out is missing: name the file to write"))
+			if err := checkTarget(target); err != nil {
+				return wrong(err)
 			}
 			entry, err := pick(args[0], cmd.Flags().Changed("step"), step)
 			if err != nil {
@@ -158,6 +158,21 @@ func exportCommand() *cobra.Command {
 	return cmd
 }
 
+// checkTarget refuses what cannot become a file, before a checkpoint is read.
+func checkTarget(target string) error {
+	if target == "" {
+		return errors.New("--out is missing: name the file to write")
+	}
+	if info, err := os.Stat(target); err == nil && !info.Mode().IsRegular() {
+		return fmt.Errorf("--out %s is no regular file: name another one to write", target)
+	}
+	folder := filepath.Dir(target)
+	if info, err := os.Stat(folder); err != nil || !info.IsDir() {
+		return fmt.Errorf("--out %s: there is no folder %s; make it, or name another file", target, folder)
+	}
+	return nil
+}
+
 // pick is the good checkpoint to be exported. Damaged ones that it passes over are named on stderr.
 func pick(dir string, byStep bool, step uint64) (*checkpoint.Entry, error) {
 	if byStep {
@@ -169,7 +184,7 @@ func pick(dir string, byStep bool, step uint64) (*checkpoint.Entry, error) {
 			return nil, err
 		}
 		entry, err := found.At(step)
-		return entry, failed(err)
+		return entry, wrong(err)
 	}
 	found, err := checkpoint.Locate(disk.OS{}, dir)
 	if err != nil {
@@ -181,10 +196,8 @@ func pick(dir string, byStep bool, step uint64) (*checkpoint.Entry, error) {
 	for _, line := range found.Warnings() {
 		fmt.Fprintln(os.Stderr, "ringmaster: "+line)
 	}
-	if found.Newest == nil {
-		return nil, wrong(fmt.Errorf("no whole checkpoint lies in %s", dir))
-	}
-	return found.Newest, nil
+	entry, err := found.Best()
+	return entry, wrong(err)
 }
 
 // oneRun refuses the checkpoints of several runs, which have nothing to do with each other.

@@ -37,10 +37,11 @@ func FindOrigin(dir string, warnings io.Writer) (*Origin, error) {
 	for _, line := range found.Warnings() {
 		say(warnings, "ringmaster: %s", line)
 	}
-	if found.Newest == nil {
-		return nil, fmt.Errorf("resume: no whole checkpoint lies in %s; launch the job anew in another folder", dir)
+	best, err := found.Best()
+	if err != nil {
+		return nil, fmt.Errorf("resume: %w; or launch the job anew in another folder", err)
 	}
-	o := &Origin{Manifest: found.Newest.Manifest, Path: found.Newest.Path, entry: found.Newest, found: found}
+	o := &Origin{Manifest: best.Manifest, Path: best.Path, entry: best, found: found}
 	if o.Job, err = config.Decode([]byte(o.Manifest.Config)); err != nil {
 		return nil, fmt.Errorf("resume: checkpoint %s: %w", o.Path, err)
 	}
