@@ -79,13 +79,13 @@ func again(given *pflag.FlagSet) []string {
 }
 
 func runLaunch(ctx context.Context, file string, flags jobFlags, o launch.Options, again []string) error {
-	interrupts := make(chan os.Signal, 2)
-	signal.Notify(interrupts, os.Interrupt, syscall.SIGTERM)
-	defer signal.Stop(interrupts)
-	job, err := config.Load(file, flags.sets)
+	job, err := config.Load(file, flags.sets) // which may be a pipe: until it is read an interrupt ends the process
 	if err != nil {
 		return wrong(err)
 	}
+	interrupts := make(chan os.Signal, 2)
+	signal.Notify(interrupts, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(interrupts)
 	display, err := progress.New(flags.progress, os.Stdout, time.Now)
 	if err != nil {
 		return wrong(err)
@@ -94,15 +94,7 @@ func runLaunch(ctx context.Context, file string, flags jobFlags, o launch.Option
 	result, err := launch.Run(ctx, o)
 	if result == nil {
 		display.Close()
-		var usage *launch.UsageError
-		if errors.As(err, &usage) {
-			return wrong(err)
-		}
-		var interrupted *launch.InterruptedError
-		if errors.As(err, &interrupted) {
-			return signalled(interrupted.Signal, err)
-		}
-		return failed(err)
+		return notStarted(err)
 	}
 	err = errors.Join(err, writeSummary(flags.summary, result.Summary))
 	if err == nil && result.Summary.State != launch.StateFailed && flags.progress != "none" {
@@ -110,6 +102,19 @@ func runLaunch(ctx context.Context, file string, flags jobFlags, o launch.Option
 		fmt.Print(result.Summary.Table(nextSteps(resume, flags.sets, job, result)))
 	}
 	return ending(result, err)
+}
+
+// notStarted is the exit code and message of a launch that started nothing.
+func notStarted(err error) error {
+	var usage *launch.UsageError
+	if errors.As(err, &usage) {
+		return wrong(err)
+	}
+	var interrupted *launch.InterruptedError
+	if errors.As(err, &interrupted) {
+		return signalled(interrupted.Signal, err)
+	}
+	return failed(err)
 }
 
 // ending is the exit code and message of a launch.

@@ -70,12 +70,12 @@ func runSubmit(ctx context.Context, file string, flags jobFlags, to target, work
 	if err != nil {
 		return err
 	}
-	ctx, cancel := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
-	defer cancel()
-	job, err := config.Load(file, flags.sets)
+	job, err := config.Load(file, flags.sets) // which may be a pipe: until it is read an interrupt ends the process
 	if err != nil {
 		return wrong(err)
 	}
+	ctx, cancel := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer cancel()
 	if workers < 0 || workers > job.Seats {
 		return wrong(job.Errorf("seats", "--workers %d must be from 0 to the job's seats: %d", workers, job.Seats))
 	}

@@ -68,6 +68,10 @@ func TestBadInput(t *testing.T) {
 	mnist := write("mnist.yaml", "name: m\ndata: {kind: mnist, dir: nowhere}\n")
 	quick := config(t, "quickstart.yaml")
 	truncated, oversize, outOfRange, unequal := digits(t, 20, 20, 9), digits(t, 20, 20, 9), digits(t, 20, 20, 10), digits(t, 20, 19, 9)
+	pipe := filepath.Join(folder, "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	rewrite(t, filepath.Join(truncated, "train-images-idx3-ubyte"), func(b []byte) []byte { return b[:len(b)-1] })
 	rewrite(t, filepath.Join(oversize, "train-labels-idx1-ubyte"), func(b []byte) []byte { return append(b, 0) })
 	for _, test := range []struct {
@@ -95,6 +99,8 @@ func TestBadInput(t *testing.T) {
 		{"oversize", []string{mnist, "--set", "data.dir=" + oversize}, []string{"train-labels-idx1-ubyte"}},
 		{"label out of range", []string{mnist, "--set", "data.dir=" + outOfRange}, []string{"labels-idx1-ubyte", "10", "19"}},
 		{"counts differ", []string{mnist, "--set", "data.dir=" + unequal}, []string{"20", "19"}},
+		{"a pipe for data", []string{write("h.yaml", "model: {kind: gpt}\ndata: {kind: text, dir: "+pipe+"}\n")}, []string{"h.yaml:2:25:", pipe + " is no regular file"}},
+		{"empty folder", []string{quick, "--dir", ""}, []string{"--dir is empty"}},
 		{"unknown flag", []string{quick, "--worker", "3"}, []string{"unknown flag: --worker; did you mean --workers?"}},
 		{"no job", nil, []string{"JOB.yaml is missing: ringmaster launch JOB.yaml"}},
 		{"unknown progress", []string{quick, "--progress", "fancy"}, []string{"--progress fancy is not known"}},
@@ -260,31 +266,5 @@ func TestLossIsNotANumber(t *testing.T) {
 	}
 	if !strings.Contains(s.Error, strconv.Itoa(int(s.Step))) && !strings.Contains(s.Error, strconv.Itoa(int(s.Step)+1)) {
 		t.Errorf("error %q does not name step %d or the one after it", s.Error, s.Step)
-	}
-}
-
-// An interrupt ends a launch that still reads its data, here a pipe that gives none.
-func TestInterruptedWhileReading(t *testing.T) {
-	folder, dir := t.TempDir(), t.TempDir()
-	pipe, file := filepath.Join(folder, "text"), filepath.Join(folder, "gpt.yaml")
-	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(file, []byte("model: {kind: gpt}\ndata: {kind: text, dir: "+pipe+"}\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	p := start(t, programs, dir, nil, "ringmaster", "launch", file)
-	writer, err := os.OpenFile(pipe, os.O_WRONLY, 0) // returns when the launch reads
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer writer.Close()
-	p.signal(syscall.SIGINT)
-	if code := p.wait(); code != 130 {
-		t.Errorf("exit code %d, want 130", code)
-	}
-	oneLine(t, p.stderr.String(), "interrupted", "nothing was started")
-	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
-		t.Errorf("something was left behind: %v, %v", left, err)
 	}
 }
