@@ -22,11 +22,25 @@ const maxBytes = 64 << 10
 type binder struct {
 	origin   *origin
 	problems Problems
-	flag     string // when a flag is being bound: how it was written, used as the place of everything in it
+	spoilt   map[string]bool // dotted keys whose value could not be read, or is not known to be what was meant
+	flag     string          // when a flag is being bound: how it was written, used as the place of everything in it
 }
 
 func (b *binder) problem(where, format string, args ...any) {
 	b.problems = append(b.problems, &Problem{Where: where, Text: fmt.Sprintf(format, args...)})
+}
+
+// spoil records a problem with a key's value that makes checks of the value, and of all below it, worthless.
+func (b *binder) spoil(key, where, format string, args ...any) {
+	b.problem(where, format, args...)
+	b.spoilt[key] = true
+}
+
+// isSpoilt reports whether a problem with the key, or with a value around it, has been recorded.
+func (b *binder) isSpoilt(key string) bool {
+	for ; key != "" && !b.spoilt[key]; key = around(key) {
+	}
+	return b.spoilt[key]
 }
 
 // place is where a node stands.
@@ -83,7 +97,7 @@ func firstLine(s string) string {
 func (b *binder) bind(key string, into reflect.Value, node ast.Node) {
 	switch node.(type) {
 	case *ast.AnchorNode, *ast.AliasNode, *ast.TagNode, *ast.MergeKeyNode:
-		b.problem(b.place(node.GetToken()), "%s: anchors, aliases and tags are not used here; write the value out", named(key))
+		b.spoil(key, b.place(node.GetToken()), "%s: anchors, aliases and tags are not used here; write the value out", named(key))
 		return
 	}
 	if key != "" {
@@ -119,7 +133,7 @@ func (b *binder) entries(key string, node ast.Node) (entries []*ast.MappingValue
 	case *ast.NullNode:
 		return nil, true // "train:" with nothing below it leaves the defaults
 	}
-	b.problem(b.place(node.GetToken()), "%s must be a mapping (key: value), not %s", named(key), describe(node))
+	b.spoil(key, b.place(node.GetToken()), "%s must be a mapping (key: value), not %s", named(key), describe(node))
 	return nil, false
 }
 
@@ -157,7 +171,7 @@ func (b *binder) bindStruct(key string, into reflect.Value, node ast.Node) {
 	b.each(key, node, func(name, dotted, where string, value ast.Node) {
 		field, ok := fieldNamed(into, name)
 		if !ok {
-			b.problem(where, "unknown key %s%s", dotted, suggestion(name, fieldNames(into.Type())))
+			b.spoil(join(key, Closest(name, fieldNames(into.Type()))), where, "unknown key %s%s", dotted, suggestion(name, fieldNames(into.Type())))
 			return
 		}
 		b.bind(dotted, field, value)
@@ -177,7 +191,7 @@ func (b *binder) bindMap(key string, into reflect.Value, node ast.Node) {
 func (b *binder) bindSlice(key string, into reflect.Value, node ast.Node) {
 	list, ok := node.(*ast.SequenceNode)
 	if !ok {
-		b.problem(b.place(node.GetToken()), "%s must be a list, like [a, b], not %s", key, describe(node))
+		b.spoil(key, b.place(node.GetToken()), "%s must be a list, like [a, b], not %s", key, describe(node))
 		return
 	}
 	filled := reflect.MakeSlice(into.Type(), len(list.Values), len(list.Values))
@@ -193,7 +207,7 @@ func (b *binder) bindScalar(key string, into reflect.Value, node ast.Node) {
 	where := b.place(node.GetToken())
 	scalar, ok := node.(ast.ScalarNode)
 	if _, null := node.(*ast.NullNode); null || !ok {
-		b.problem(where, "%s must be %s, not %s", key, wanted(into), describe(node))
+		b.spoil(key, where, "%s must be %s, not %s", key, wanted(into), describe(node))
 		return
 	}
 	at := scalar.GetToken()
@@ -204,7 +218,7 @@ func (b *binder) bindScalar(key string, into reflect.Value, node ast.Node) {
 	_, isText := node.(*ast.StringNode)
 	isText = isText || quoted
 	if isString := into.Kind() == reflect.String; isString && !isText || !isString && quoted {
-		b.problem(where, "%s must be %s, not %s", key, wanted(into), describe(node))
+		b.spoil(key, where, "%s must be %s, not %s", key, wanted(into), describe(node))
 		return
 	}
 	b.setScalar(key, where, into, text)
@@ -242,7 +256,7 @@ func (b *binder) setScalar(key, where string, into reflect.Value, text string) {
 	}
 	if err != nil {
 		into.SetZero()
-		b.problem(where, "%s must be %s, not %s", key, wanted(into), clip(text))
+		b.spoil(key, where, "%s must be %s, not %s", key, wanted(into), clip(text))
 	}
 }
 
@@ -323,7 +337,7 @@ func (b *binder) apply(root reflect.Value, o override) {
 	switch at.Kind() {
 	case reflect.Struct, reflect.Map, reflect.Slice:
 		if o.value == "" {
-			b.problem(o.flag, "%s needs a value", key)
+			b.spoil(key, o.flag, "%s needs a value", key)
 		} else if node := b.parse([]byte(o.value)); node != nil {
 			b.bind(key, at, node)
 		}
@@ -358,6 +372,9 @@ func (b *binder) checkKinds(key string, v reflect.Value) {
 			b.checkKinds(fmt.Sprintf("%s[%d]", key, i), v.Index(i))
 		}
 	case reflect.Struct:
+		if kinds := knownKinds[v.Type()]; kinds != nil && !slices.Contains(kinds, kindOf(v)) {
+			return // what exists for it is not known; validate says so
+		}
 		for i := range v.NumField() {
 			name := v.Type().Field(i).Tag.Get("yaml")
 			if name == "" {

@@ -70,7 +70,7 @@ func LoadCoordinator(path string, flags []Flag) (*Coordinator, error) {
 	def(o, "election_timeout", &c.ElectionTimeout, 400*time.Millisecond)
 	def(o, "worker_timeout", &c.WorkerTimeout, 1500*time.Millisecond)
 	def(o, "log", &c.Log, "info")
-	c.validate(newChecker(b))
+	c.validate(&checker{b})
 	if err := b.result(); err != nil {
 		return nil, err
 	}
@@ -88,7 +88,7 @@ func LoadWorker(path string, flags []Flag) (*Worker, error) {
 	def(o, "bind", &w.Bind, bindHost(w.Certs)+":0")
 	def(o, "advertise", &w.Advertise, w.Bind)
 	def(o, "log", &w.Log, "info")
-	w.validate(newChecker(b))
+	w.validate(&checker{b})
 	if err := b.result(); err != nil {
 		return nil, err
 	}
@@ -193,14 +193,6 @@ func mapKeys(m map[string]string) func(yield func(string) bool) {
 			}
 		}
 	}
-}
-
-func newChecker(b *binder) *checker {
-	c := &checker{b: b, reported: map[string]bool{}}
-	for _, p := range b.problems {
-		c.reported[p.Where] = true
-	}
-	return c
 }
 
 // result is the problems as an error, nil where there are none.
