@@ -36,7 +36,7 @@ type jobFlags struct {
 func (f *jobFlags) register(cmd *cobra.Command) {
 	cmd.Flags().StringArrayVar(&f.sets, "set", nil, "override a job key, `KEY=VALUE` (train.steps=200); repeatable")
 	cmd.Flags().StringVar(&f.summary, "summary", "", "write a summary in JSON to `FILE` when the job ends, however it ends")
-	cmd.Flags().StringVar(&f.progress, "progress", "auto", "how progress is shown: "+strings.Join(progress.Modes, ", "))
+	cmd.Flags().StringVar(&f.progress, "progress", "auto", "how progress is shown: "+strings.Join(progress.Modes, ", ")+"\n(auto: a bar on a terminal, else plain lines; none: nothing is printed but errors)")
 }
 
 func launchCommand() *cobra.Command {

@@ -114,7 +114,7 @@ type Display interface {
 var Modes = []string{"auto", "bar", "plain", "none"}
 
 // New makes a display on a file. auto takes a bar on a terminal (unless NO_COLOR is set or the terminal is dumb) and
-// plain lines otherwise; none shows notes alone.
+// plain lines otherwise; none shows nothing.
 func New(mode string, out *os.File, now func() time.Time) (Display, error) {
 	switch mode {
 	case "auto":
@@ -127,17 +127,17 @@ func New(mode string, out *os.File, now func() time.Time) (Display, error) {
 	case "plain":
 		return newPlain(out, now), nil
 	case "none":
-		return &silent{out}, nil
+		return silent{}, nil
 	}
 	return nil, fmt.Errorf("--progress %s is not known; it is one of %s", mode, strings.Join(Modes, ", "))
 }
 
-// silent shows nothing but notes.
-type silent struct{ out io.Writer }
+// silent shows nothing.
+type silent struct{}
 
-func (s *silent) Update(Snapshot)  {}
-func (s *silent) Note(line string) { fmt.Fprintln(s.out, line) }
-func (s *silent) Close()           {}
+func (silent) Update(Snapshot) {}
+func (silent) Note(string)     {}
+func (silent) Close()          {}
 
 // plain writes a line when something changes, at most one every interval while only the step moves.
 type plain struct {
@@ -155,9 +155,13 @@ func newPlain(out io.Writer, now func() time.Time) *plain { return &plain{out: o
 
 func (p *plain) Update(s Snapshot) {
 	now := p.now()
-	changed := !p.any || s.State != p.shown.State || s.Message != p.shown.Message || s.Epoch != p.shown.Epoch || s.Workers != p.shown.Workers
+	atEnd := s.Steps > 0 && s.Step == s.Steps
+	// That a job whose last step has been shown is done is no news: a line with the epoch's loss instead of the newest one
+	// would look like another step.
+	ended := p.any && atEnd && p.shown.Step == s.Step && s.State == "done"
+	changed := !p.any || s.State != p.shown.State && !ended || s.Message != p.shown.Message || s.Epoch != p.shown.Epoch || s.Workers != p.shown.Workers
 	changed = changed || s.Culprit != "" && s.Culprit != p.shown.Culprit
-	finished := s.Steps > 0 && s.Step == s.Steps && s.Step != p.shown.Step
+	finished := atEnd && s.Step != p.shown.Step
 	moved := s.Step != p.shown.Step && now.Sub(p.at) >= interval
 	if !changed && !finished && !moved {
 		return
