@@ -38,6 +38,9 @@ func benchAllreduceCommand() *cobra.Command {
 			if options.Workers < 2 || options.Workers > most {
 				return wrong(fmt.Errorf("--workers must be from 2 to %d", most))
 			}
+			if options.Time <= 0 {
+				return wrong(fmt.Errorf("--time must be above 0, not %v", options.Time))
+			}
 			if options.Seats == 0 {
 				options.Seats = options.Workers
 			}

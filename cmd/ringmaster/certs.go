@@ -242,7 +242,7 @@ func certsShowCommand() *cobra.Command {
 			}
 			i, err := certs.Load(dir, time.Now())
 			if err != nil {
-				return failed(err)
+				return wrong(err)
 			}
 			issues := "no"
 			if _, err := certs.LoadAuthority(dir); err == nil {

@@ -50,6 +50,9 @@ is 0 only if the status names the culprit of at least 95 of 100 within a second,
 				return wrong(err)
 			}
 			o.Job = job
+			if err := checkThreads(o.Threads); err != nil {
+				return err
+			}
 			return runChaos(cmd.Context(), o, asJSON)
 		},
 	}
@@ -82,7 +85,8 @@ func runChaos(ctx context.Context, o chaos.Options, asJSON bool) error {
 		case <-ctx.Done():
 		}
 	}()
-	if o.Dir == "" {
+	made := o.Dir == ""
+	if made {
 		dir, err := launch.NextDirectory(launch.RunsDir, o.Job.Name+"-chaos")
 		if err != nil {
 			return wrong(err)
@@ -94,7 +98,7 @@ func runChaos(ctx context.Context, o chaos.Options, asJSON bool) error {
 	if !asJSON {
 		o.Out = os.Stdout
 	}
-	fmt.Fprintf(os.Stderr, "chaos: seed %d, %d faults, in %s\n", o.Seed, o.Faults, o.Dir)
+	o.Begin = func() { fmt.Fprintf(os.Stderr, "chaos: seed %d, %d faults, in %s\n", o.Seed, o.Faults, o.Dir) }
 	report, err := chaos.Run(ctx, o)
 	var interrupted *exit
 	var usage *launch.UsageError
@@ -102,6 +106,9 @@ func runChaos(ctx context.Context, o chaos.Options, asJSON bool) error {
 	case errors.As(context.Cause(ctx), &interrupted):
 		return interrupted
 	case errors.As(err, &usage):
+		if made {
+			err = errors.Join(err, os.Remove(o.Dir)) // nothing was started
+		}
 		return wrong(err)
 	case err != nil:
 		return failed(err)

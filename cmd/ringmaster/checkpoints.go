@@ -105,7 +105,11 @@ func verifyCommand() *cobra.Command {
 				return failed(err)
 			}
 			if bad > 0 {
-				return failed(fmt.Errorf("%d of %d checkpoints are damaged; --resume uses the newest whole one", bad, len(found.Entries)))
+				use := "; launch the job anew in another folder"
+				if slices.ContainsFunc(found.Entries, func(e checkpoint.Entry) bool { return e.Err == nil }) {
+					use = "; --resume uses the newest whole one"
+				}
+				return failed(fmt.Errorf("%d of %d checkpoints are damaged%s", bad, len(found.Entries), use))
 			}
 			return nil
 		},
@@ -139,7 +143,10 @@ func exportCommand() *cobra.Command {
 		Short: "Write a checkpoint's parameters as one safetensors file, under PyTorch's names",
 		Args:  commandline.Takes("DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := checkTarget(target); err != nil {
+			if target == "" {
+				return wrong(errors.New("--out is missing: name the file to write"))
+			}
+			if err := checkTarget("--out", target); err != nil {
 				return wrong(err)
 			}
 			entry, err := pick(args[0], cmd.Flags().Changed("step"), step)
@@ -158,17 +165,14 @@ func exportCommand() *cobra.Command {
 	return cmd
 }
 
-// checkTarget refuses what cannot become a file, before a checkpoint is read.
-func checkTarget(target string) error {
-	if target == "" {
-		return errors.New("--out is missing: name the file to write")
-	}
+// checkTarget refuses what cannot become a file that a flag names, before any work is done for it.
+func checkTarget(flag, target string) error {
 	if info, err := os.Stat(target); err == nil && !info.Mode().IsRegular() {
-		return fmt.Errorf("--out %s is no regular file: name another one to write", target)
+		return fmt.Errorf("%s %s is no regular file: name another one to write", flag, target)
 	}
 	folder := filepath.Dir(target)
 	if info, err := os.Stat(folder); err != nil || !info.IsDir() {
-		return fmt.Errorf("--out %s: there is no folder %s; make it, or name another file", target, folder)
+		return fmt.Errorf("%s %s: there is no folder %s; make it, or name another file", flag, target, folder)
 	}
 	return nil
 }
@@ -197,7 +201,10 @@ func pick(dir string, byStep bool, step uint64) (*checkpoint.Entry, error) {
 		fmt.Fprintln(os.Stderr, "ringmaster: "+line)
 	}
 	entry, err := found.Best()
-	return entry, wrong(err)
+	if err != nil {
+		return nil, wrong(fmt.Errorf("%w; name another run's folder, folder of checkpoints, or checkpoint", err))
+	}
+	return entry, nil
 }
 
 // oneRun refuses the checkpoints of several runs, which have nothing to do with each other.

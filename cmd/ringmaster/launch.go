@@ -39,6 +39,14 @@ func (f *jobFlags) register(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.progress, "progress", "auto", "how progress is shown: "+strings.Join(progress.Modes, ", ")+"\n(auto: a bar on a terminal, else plain lines; none: nothing is printed but errors)")
 }
 
+// check refuses flags that would fail when the job has ended.
+func (f *jobFlags) check() error {
+	if f.summary == "" {
+		return nil
+	}
+	return wrong(checkTarget("--summary", f.summary))
+}
+
 func launchCommand() *cobra.Command {
 	var flags jobFlags
 	o := launch.Options{Coordinators: 1}
@@ -52,6 +60,9 @@ Ctrl-C writes a checkpoint and ends; --resume goes on from it, with any number o
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if cmd.Flags().Changed("workers") && o.Workers < 1 || cmd.Flags().Changed("threads") && o.Threads < 1 {
 				return wrong(errors.New("--workers and --threads must be at least 1"))
+			}
+			if err := flags.check(); err != nil {
+				return err
 			}
 			return runLaunch(cmd.Context(), args[0], flags, o, again(cmd.Flags()))
 		},

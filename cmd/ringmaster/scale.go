@@ -80,7 +80,7 @@ func clusterOf(dir string, cluster []string) ([]string, error) {
 	}
 	endpoints, up, err := run.Endpoints()
 	if err != nil {
-		return nil, failed(err)
+		return nil, wrong(err)
 	}
 	if !up {
 		return nil, &exit{exitNotUp, fmt.Errorf("%s: no cluster is up; launch the job, or name another --dir", run)}

@@ -72,7 +72,7 @@ func findStatus(ctx context.Context, dir string, cluster []string, certificate s
 	if errors.Is(err, launch.ErrNotUp) {
 		return nil, &exit{exitNotUp, err}
 	}
-	return status, failed(err)
+	return status, wrong(err)
 }
 
 func showStatus(out io.Writer, s *launch.Status, asJSON bool) error {

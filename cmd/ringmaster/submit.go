@@ -37,6 +37,9 @@ func submitCommand() *cobra.Command {
 			if err := checkCluster(to.cluster); err != nil {
 				return wrong(err)
 			}
+			if err := flags.check(); err != nil {
+				return err
+			}
 			return runSubmit(cmd.Context(), args[0], flags, to, workers)
 		},
 	}

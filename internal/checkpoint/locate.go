@@ -116,13 +116,13 @@ func (f *Found) Best() (*Entry, error) {
 		return f.Newest, nil
 	}
 	if len(f.Damaged) == 0 {
-		return nil, fmt.Errorf("%w lies in %s; %s", ErrNone, f.Dir, remedy)
+		return nil, fmt.Errorf("%w lies in %s", ErrNone, f.Dir)
 	}
 	more := ""
 	if n := len(f.Damaged) - 1; n > 0 {
 		more = fmt.Sprintf(", and so are %d others", n)
 	}
-	return nil, fmt.Errorf("%w lies in %s: %s: %w%s; copy it anew, or %s", ErrNone, f.Dir, f.Damaged[0].Path, f.Damaged[0].Err, more, remedy)
+	return nil, fmt.Errorf("%w lies in %s: %s: %w%s", ErrNone, f.Dir, f.Damaged[0].Path, f.Damaged[0].Err, more)
 }
 
 // At is the newest generation's good checkpoint at a step, over all stores. The error says what is wrong where there is

@@ -136,7 +136,7 @@ func NotEmpty(cmd *cobra.Command, except ...string) error {
 		for _, name := range except {
 			exempt = exempt || name == f.Name
 		}
-		if err == nil && !exempt && f.Value.Type() == "string" && f.Value.String() == "" {
+		if err == nil && !exempt && (f.Value.Type() == "string" && f.Value.String() == "" || f.Value.Type() == "stringSlice" && f.Value.String() == "[]") {
 			err = fmt.Errorf("--%s is empty; give it a value, or leave it out", f.Name)
 		}
 	})

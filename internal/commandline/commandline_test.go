@@ -65,6 +65,7 @@ func TestWhatIsWrong(t *testing.T) {
 		{[]string{"cook", "soup", "--=x"}, "bad flag syntax: --=x; see kitchen cook --help"},
 		{[]string{"cook", "soup", "--pot", "a", "--pan", "b"}, "--pot and --pan do not go together; give one of them"},
 		{[]string{"cook", "soup", "--people", "1", "--seed", "2"}, "--people and --seed do not go together; give one of them"},
+		{[]string{"cook", "soup", "--spices", ""}, "--spices is empty; give it a value, or leave it out"},
 		{[]string{"cook", "soup", "--pot", ""}, "--pot is empty; give it a value, or leave it out"},
 	} {
 		cmd := program()

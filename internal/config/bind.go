@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
@@ -61,7 +62,14 @@ func (b *binder) parse(text []byte) ast.Node {
 		where = b.flag
 	}
 	if len(text) > maxBytes {
-		b.problem(where, "is %d bytes long; a configuration has at most %d", len(text), maxBytes)
+		b.problem(where, "has more than the %d bytes of a configuration; name a YAML file", maxBytes)
+		return nil
+	}
+	if at := invalidUTF8(text); at < len(text) {
+		before := text[:at]
+		column := utf8.RuneCount(before[bytes.LastIndexByte(before, '\n')+1:]) + 1
+		b.problem(b.place(&token.Token{Position: &token.Position{Line: bytes.Count(before, []byte("\n")) + 1, Column: column}}),
+			"byte %#02x is not UTF-8; save the file as UTF-8, or name a YAML file", text[at])
 		return nil
 	}
 	text = bytes.TrimPrefix(text, []byte("\ufeff")) // YAML allows a byte order mark
@@ -71,7 +79,11 @@ func (b *binder) parse(text []byte) ast.Node {
 		if e, ok := err.(yaml.Error); ok {
 			at, message = b.place(e.GetToken()), e.GetMessage()
 		}
-		b.problem(at, "is not YAML: %s", firstLine(message))
+		message = firstLine(message)
+		if strings.ContainsRune(message, '\t') {
+			message = "a tab stands where YAML takes spaces alone; indent by spaces"
+		}
+		b.problem(at, "is not YAML: %s", message)
 		return nil
 	}
 	var body ast.Node
@@ -86,6 +98,19 @@ func (b *binder) parse(text []byte) ast.Node {
 		}
 	}
 	return body
+}
+
+// invalidUTF8 is the offset of the first byte that belongs to no character; the length of the text where there is none.
+func invalidUTF8(text []byte) int {
+	at := 0
+	for at < len(text) {
+		r, size := utf8.DecodeRune(text[at:])
+		if r == utf8.RuneError && size == 1 {
+			break
+		}
+		at += size
+	}
+	return at
 }
 
 func firstLine(s string) string {

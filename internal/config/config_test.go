@@ -396,7 +396,7 @@ func TestDaemons(t *testing.T) {
 	if err == nil || err.Error() != wantText {
 		t.Errorf("%v, want %s", err, wantText)
 	}
-	if _, err = LoadWorker("testdata/none.yaml", nil); err == nil || !strings.Contains(err.Error(), "cannot read the worker's file: open testdata/none.yaml") {
+	if _, err = LoadWorker("testdata/none.yaml", nil); err == nil || !strings.Contains(err.Error(), "cannot read the worker's file testdata/none.yaml: no such file") {
 		t.Errorf("a missing file gives %v", err)
 	}
 }

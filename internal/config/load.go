@@ -1,8 +1,10 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"reflect"
 )
@@ -48,16 +50,23 @@ func (b *binder) fill(root reflect.Value, text []byte, overrides []override) {
 	}
 }
 
-// readFile reads a configuration file of bounded size.
-func readFile(path, what string) ([]byte, error) {
+func readAll(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, &Problem{Text: fmt.Sprintf("cannot read the %s: %v", what, err)}
+		return nil, err
 	}
 	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxBytes+1))
+	return io.ReadAll(io.LimitReader(f, maxBytes+1))
+}
+
+// readFile reads a configuration file of bounded size.
+func readFile(path, what string) ([]byte, error) {
+	text, err := readAll(path)
+	if detailed := (*fs.PathError)(nil); errors.As(err, &detailed) {
+		err = detailed.Err // without the system call
+	}
 	if err != nil {
-		return nil, &Problem{Text: fmt.Sprintf("cannot read the %s: %v", what, err)}
+		return nil, &Problem{Text: fmt.Sprintf("cannot read the %s %s: %v; name a YAML file", what, path, err)}
 	}
 	return text, nil
 }

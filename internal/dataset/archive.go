@@ -54,8 +54,11 @@ func findImages(dir string) ([]imageFile, error) {
 		files, err = listImages(dir)
 	} else {
 		archives := archivesIn(dir)
-		if len(archives) != 1 {
-			return nil, fmt.Errorf("images: folder %s has no folder %s and %d archives: set data.dir to a folder with %s", dir, trainPart, len(archives), layout)
+		if len(archives) > 1 {
+			return nil, fmt.Errorf("images: folder %s has no folder %s but %d archives: set data.dir to one of them", dir, trainPart, len(archives))
+		}
+		if len(archives) == 0 {
+			return nil, fmt.Errorf("images: folder %s has neither a folder %s nor an archive: set data.dir to a folder with %s", dir, trainPart, layout)
 		}
 		files, err = readArchive(archives[0])
 	}
@@ -194,6 +197,9 @@ func scanArchive(name string, r *bufio.Reader) ([]imageFile, error) {
 		header, err := archive.Next()
 		if err == io.EOF {
 			break
+		}
+		if errors.Is(err, io.ErrUnexpectedEOF) {
+			return nil, fmt.Errorf("is cut short after %d images: get the file again", len(files))
 		}
 		if err != nil {
 			return nil, fmt.Errorf("cannot be read after %d images (%w): it should be a tar or tar.gz; get the file again", len(files), err)

@@ -39,7 +39,7 @@ func openMNIST(dir string) (*Data, error) {
 		return nil, err
 	}
 	if !slices.Equal(shape, evalShape) {
-		return nil, fmt.Errorf("data in %s: training images have %v pixels and test images %v: they belong to different sets", dir, shape, evalShape)
+		return nil, fmt.Errorf("data in %s: training images have %v pixels and test images %v: they belong to different sets; put all four files of one set there", dir, shape, evalShape)
 	}
 	d.Spec, d.Train, d.Eval = train.spec, train, eval
 	return d, nil
@@ -71,7 +71,7 @@ func readLabelled(d *Data, dir, imageFile, labelFile string) (*pixels, []int, er
 	}
 	count, shape := images.dims[0], images.dims[1:]
 	if labels.dims[0] != count {
-		return nil, nil, fmt.Errorf("%s has %d labels, but %s has %d images: they belong to different sets", labelPath, labels.dims[0], imagePath, count)
+		return nil, nil, fmt.Errorf("%s has %d labels, but %s has %d images: they belong to different sets; put all four files of one set there", labelPath, labels.dims[0], imagePath, count)
 	}
 	p := &pixels{
 		spec:   Spec{Input: []int{shape[0] * shape[1]}, Classes: digits},
@@ -82,7 +82,7 @@ func readLabelled(d *Data, dir, imageFile, labelFile string) (*pixels, []int, er
 	}
 	for i, label := range labels.values {
 		if label >= digits {
-			return nil, nil, fmt.Errorf("%s: label of sample %d, at byte %d, is %d; labels are 0 to %d", labelPath, i, 8+i, label, digits-1)
+			return nil, nil, fmt.Errorf("%s: label of sample %d, at byte %d, is %d; labels are 0 to %d: get the file again", labelPath, i, 8+i, label, digits-1)
 		}
 		p.labels[i] = uint16(label)
 	}

@@ -150,14 +150,14 @@ func (d Directory) Prepare(job *config.Job, coordinators, workers []string) (int
 	}
 	for _, folder := range folders {
 		if err := os.MkdirAll(folder, 0o755); err != nil {
-			return 0, fmt.Errorf("make the run's folder: %w", err)
+			return 0, fmt.Errorf("make the run's folder: %w; name another one by --dir", err)
 		}
 	}
 	launch := 1
 	if text, err := os.ReadFile(d.path("launches")); err == nil {
 		before, err := strconv.Atoi(strings.TrimSpace(string(text)))
 		if err != nil || before < 0 {
-			return 0, fmt.Errorf("%s should hold the number of launches, not %q", d.path("launches"), text)
+			return 0, fmt.Errorf("%s should hold the number of launches, not %.20q; write the highest N of the folders coordinators/*/raft-N into it", d.path("launches"), text)
 		}
 		launch = before + 1
 	}
@@ -205,10 +205,10 @@ func (d Directory) readJSON(name string, into any) (bool, error) {
 		return false, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("read the run's folder: %w", err)
+		return false, fmt.Errorf("read the run's folder: %w; name the folder of a run by --dir", err)
 	}
 	if err := json.Unmarshal(text, into); err != nil {
-		return false, fmt.Errorf("%s is damaged: %w", d.path(name), err)
+		return false, fmt.Errorf("%s is damaged (%w); going on with the run by --resume writes it anew", d.path(name), err)
 	}
 	return true, nil
 }

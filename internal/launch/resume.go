@@ -39,7 +39,7 @@ func FindOrigin(dir string, warnings io.Writer) (*Origin, error) {
 	}
 	best, err := found.Best()
 	if err != nil {
-		return nil, fmt.Errorf("resume: %w; or launch the job anew in another folder", err)
+		return nil, fmt.Errorf("resume: %w; launch the job anew in another folder", err)
 	}
 	o := &Origin{Manifest: best.Manifest, Path: best.Path, entry: best, found: found}
 	if o.Job, err = config.Decode([]byte(o.Manifest.Config)); err != nil {
