@@ -55,20 +55,21 @@ func (b *binder) place(t *token.Token) string {
 	return fmt.Sprintf("%s:%d:%d", b.origin.file, t.Position.Line, t.Position.Column)
 }
 
-// parse reads one YAML document; nil when it is empty or broken (then a problem is recorded).
-func (b *binder) parse(text []byte) ast.Node {
+// parse reads one YAML document, the value of a key, or the whole file with the key ""; nil when it is empty or broken (then
+// the key is spoilt).
+func (b *binder) parse(key string, text []byte) ast.Node {
 	where := b.origin.file
 	if b.flag != "" {
 		where = b.flag
 	}
 	if len(text) > maxBytes {
-		b.problem(where, "has more than the %d bytes of a configuration; name a YAML file", maxBytes)
+		b.spoil(key, where, "has more than the %d bytes of a configuration; name a YAML file", maxBytes)
 		return nil
 	}
 	if at := invalidUTF8(text); at < len(text) {
 		before := text[:at]
 		column := utf8.RuneCount(before[bytes.LastIndexByte(before, '\n')+1:]) + 1
-		b.problem(b.place(&token.Token{Position: &token.Position{Line: bytes.Count(before, []byte("\n")) + 1, Column: column}}),
+		b.spoil(key, b.place(&token.Token{Position: &token.Position{Line: bytes.Count(before, []byte("\n")) + 1, Column: column}}),
 			"byte %#02x is not UTF-8; save the file as UTF-8, or name a YAML file", text[at])
 		return nil
 	}
@@ -80,10 +81,10 @@ func (b *binder) parse(text []byte) ast.Node {
 			at, message = b.place(e.GetToken()), e.GetMessage()
 		}
 		message = firstLine(message)
-		if strings.ContainsRune(message, '\t') {
+		if strings.Contains(message, "\t") || strings.Contains(message, "tab character") {
 			message = "a tab stands where YAML takes spaces alone; indent by spaces"
 		}
-		b.problem(at, "is not YAML: %s", message)
+		b.spoil(key, at, "is not YAML: %s", message)
 		return nil
 	}
 	var body ast.Node
@@ -91,7 +92,7 @@ func (b *binder) parse(text []byte) ast.Node {
 		switch {
 		case document == nil || document.Body == nil:
 		case body != nil:
-			b.problem(b.place(document.Body.GetToken()), "a second document begins here; write one document a file")
+			b.spoil(key, b.place(document.Body.GetToken()), "a second document begins here; write one document a file")
 			return nil
 		default:
 			body = document.Body
@@ -361,10 +362,10 @@ func (b *binder) apply(root reflect.Value, o override) {
 	}
 	switch at.Kind() {
 	case reflect.Struct, reflect.Map, reflect.Slice:
-		if o.value == "" {
-			b.spoil(key, o.flag, "%s needs a value", key)
-		} else if node := b.parse([]byte(o.value)); node != nil {
+		if node := b.parse(key, []byte(o.value)); node != nil {
 			b.bind(key, at, node)
+		} else if !b.isSpoilt(key) {
+			b.spoil(key, o.flag, "%s needs a value", key)
 		}
 	default:
 		b.origin.at[key] = o.flag

@@ -42,7 +42,7 @@ func newBinder(name string) *binder {
 
 // fill binds the text and then the overrides.
 func (b *binder) fill(root reflect.Value, text []byte, overrides []override) {
-	if node := b.parse(text); node != nil {
+	if node := b.parse("", text); node != nil {
 		b.bind("", root, node)
 	}
 	for _, o := range overrides {

@@ -237,6 +237,8 @@ func TestBadAddresses(t *testing.T) {
 		{"certificate in a file", "ringmaster", []string{"certs", "show", quick}, 2, []string{"no certificate in " + quick}},
 		{"nothing to measure", "ringmaster", []string{"bench", "allreduce", "--bytes", ""}, 2, []string{"--bytes is empty"}},
 		{"port in use", "coordinator", []string{"--bind", taken, "--dir", filepath.Join(t.TempDir(), "c")}, 2, []string{taken, "address already in use"}},
+		{"coordinator's folder is a file", "coordinator", []string{"--bind", "127.0.0.1:0", "--dir", quick}, 2, []string{quick + " is no folder"}},
+		{"worker's folder is a file", "worker", []string{"--join", "127.0.0.1:1", "--dir", quick}, 2, []string{quick + " is no folder"}},
 		{"worker's port in use", "worker", []string{"--bind", taken, "--join", "127.0.0.1:1"}, 2, []string{taken, "address already in use"}},
 		{"worker without a cluster", "worker", nil, 2, []string{"join is missing"}},
 		{"unknown key", "worker", []string{"--config", quick}, 2, []string{"quickstart.yaml:3:1: unknown key name"}},
