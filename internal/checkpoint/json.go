@@ -32,7 +32,7 @@ func jsonFault(err error) string {
 	case errors.As(err, &syntax):
 		return fmt.Sprintf("is no JSON at byte %d (%v)", syntax.Offset, syntax)
 	case errors.As(err, &wrongType):
-		return fmt.Sprintf("has a %s at byte %d, in field %s", wrongType.Value, wrongType.Offset, wrongType.Field)
+		return fmt.Sprintf("has a JSON %s at byte %d, in field %s", wrongType.Value, wrongType.Offset, wrongType.Field)
 	}
 	return "has wrong content (" + strings.TrimPrefix(err.Error(), "json: ") + ")"
 }

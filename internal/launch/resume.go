@@ -55,9 +55,13 @@ func (o *Origin) Admit(c *Checked) error {
 	c.Job.Resolve(c.Samples)
 	differences := config.Differences(o.Job, c.Job, c.Samples)
 	if len(differences) > 0 {
-		lines := make([]string, len(differences))
-		for i, d := range differences {
-			lines[i] = c.Job.Errorf(d.Key, "%s", d.String()).Error()
+		const most = 8 // of another job nearly everything differs
+		var lines []string
+		for _, d := range differences[:min(len(differences), most)] {
+			lines = append(lines, c.Job.Errorf(d.Key, "%s", d.String()).Error())
+		}
+		if more := len(differences) - most; more > 0 {
+			lines = append(lines, fmt.Sprintf("and %d more: is it the same job?", more))
 		}
 		return fmt.Errorf("cannot resume from %s, because the bits of the run depend on what has changed: %s", o.Path, strings.Join(lines, "; "))
 	}
