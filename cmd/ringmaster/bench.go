@@ -68,8 +68,8 @@ func benchGemmCommand() *cobra.Command {
 			if err := checkThreads(threads); err != nil {
 				return err
 			}
-			if err := kernel.Select(os.Getenv("RINGMASTER_KERNEL")); err != nil {
-				return wrong(err)
+			if err := selectKernel(); err != nil {
+				return err
 			}
 			var shapes [][3]int
 			for _, size := range sizes {
@@ -171,6 +171,9 @@ func benchTrainCommand() *cobra.Command {
 			if err != nil {
 				return wrong(err)
 			}
+			if err := selectKernel(); err != nil {
+				return err
+			}
 			result, err := benchTrain(cmd.Context(), job, workers, threads)
 			if err != nil {
 				return err
@@ -192,7 +195,7 @@ func benchTrainCommand() *cobra.Command {
 func benchTrain(ctx context.Context, job *config.Job, workers, threads int) (result *trainResult, err error) {
 	dir, err := os.MkdirTemp("", "ringmaster-bench-")
 	if err != nil {
-		return nil, failed(err)
+		return nil, wrong(fmt.Errorf("make a folder for the run: %w; set TMPDIR to a folder that can be written to", err))
 	}
 	defer func() { err = errors.Join(err, failed(os.RemoveAll(dir))) }()
 	ran, err := launch.Run(ctx, launch.Options{Job: job, Workers: workers, Coordinators: 1, Threads: threads, Dir: filepath.Join(dir, "run"),

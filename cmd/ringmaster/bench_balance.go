@@ -76,6 +76,9 @@ func benchBalanceCommand() *cobra.Command {
 			if len(b.reading) != 0 && (len(b.reading) != 2 || b.reading[0] < minReading || b.reading[1] < b.reading[0]) {
 				return wrong(fmt.Errorf("--reading takes two times, the shorter one first, of at least %v", minReading))
 			}
+			if err := selectKernel(); err != nil {
+				return err
+			}
 			// Nothing but steps: an end that is far away, no checkpoints.
 			sets = append(sets, "train.steps=1000000000", "checkpoint.every_steps=0", "train.schedule.warmup=0", "min_workers=1")
 			var err error

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -34,8 +33,8 @@ func benchKernelsCommand() *cobra.Command {
 		Short: "Measure the vector kernels, on one thread",
 		Args:  commandline.Takes(),
 		RunE: func(*cobra.Command, []string) error {
-			if err := kernel.Select(os.Getenv(kernel.EnvironmentVariable)); err != nil {
-				return wrong(err)
+			if err := selectKernel(); err != nil {
+				return err
 			}
 			if err := checkKernelNames(only); err != nil {
 				return wrong(err)

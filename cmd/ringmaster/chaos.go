@@ -50,7 +50,7 @@ is 0 only if the status names the culprit of at least 95 of 100 within a second,
 				return wrong(err)
 			}
 			o.Job = job
-			if err := checkThreads(o.Threads); err != nil {
+			if err := errors.Join(checkThreads(o.Threads), selectKernel()); err != nil {
 				return err
 			}
 			return runChaos(cmd.Context(), o, asJSON)

@@ -39,10 +39,14 @@ func (f *jobFlags) register(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.progress, "progress", "auto", "how progress is shown: "+strings.Join(progress.Modes, ", ")+"\n(auto: a bar on a terminal, else plain lines; none: nothing is printed but errors)")
 }
 
-// check refuses flags that would fail when the job has ended.
-func (f *jobFlags) check() error {
+// check refuses flags that would fail, or take something away, when the job has ended.
+func (f *jobFlags) check(jobFile string) error {
 	if f.summary == "" {
 		return nil
+	}
+	old, err := os.Stat(f.summary)
+	if job, err2 := os.Stat(jobFile); err == nil && err2 == nil && os.SameFile(old, job) {
+		return wrong(fmt.Errorf("--summary %s is the job's file, which it would replace; name another one", f.summary))
 	}
 	return wrong(checkTarget("--summary", f.summary))
 }
@@ -61,7 +65,7 @@ Ctrl-C writes a checkpoint and ends; --resume goes on from it, with any number o
 			if cmd.Flags().Changed("workers") && o.Workers < 1 || cmd.Flags().Changed("threads") && o.Threads < 1 {
 				return wrong(errors.New("--workers and --threads must be at least 1"))
 			}
-			if err := flags.check(); err != nil {
+			if err := flags.check(args[0]); err != nil {
 				return err
 			}
 			return runLaunch(cmd.Context(), args[0], flags, o, again(cmd.Flags()))
@@ -97,6 +101,9 @@ func runLaunch(ctx context.Context, file string, flags jobFlags, o launch.Option
 	interrupts := make(chan os.Signal, 2)
 	signal.Notify(interrupts, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(interrupts)
+	if err := selectKernel(); err != nil {
+		return err
+	}
 	display, err := progress.New(flags.progress, os.Stdout, time.Now)
 	if err != nil {
 		return wrong(err)

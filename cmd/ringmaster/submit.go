@@ -37,7 +37,7 @@ func submitCommand() *cobra.Command {
 			if err := checkCluster(to.cluster); err != nil {
 				return wrong(err)
 			}
-			if err := flags.check(); err != nil {
+			if err := flags.check(args[0]); err != nil {
 				return err
 			}
 			return runSubmit(cmd.Context(), args[0], flags, to, workers)

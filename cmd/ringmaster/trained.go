@@ -56,6 +56,9 @@ func checkThreads(threads int) error {
 	return nil
 }
 
+// selectKernel takes the kernels that the environment asks for. Commands that start workers ask too: these would fail one by one.
+func selectKernel() error { return wrong(kernel.Select(os.Getenv(kernel.EnvironmentVariable))) }
+
 // find finds the checkpoint or the file and reads its job. Nothing is computed yet.
 func (f *trainedFlags) find(cmd *cobra.Command, path string) (*trained, error) {
 	f.byStep = cmd.Flags().Changed("step")
@@ -67,8 +70,8 @@ func (f *trainedFlags) find(cmd *cobra.Command, path string) (*trained, error) {
 			return nil, wrong(fmt.Errorf("--set %s: of a trained model only keys below data can be set, like data.dir=DIR", set))
 		}
 	}
-	if err := kernel.Select(os.Getenv("RINGMASTER_KERNEL")); err != nil {
-		return nil, wrong(err)
+	if err := selectKernel(); err != nil {
+		return nil, err
 	}
 	info, err := os.Stat(path)
 	if err != nil || info.IsDir() {

@@ -28,6 +28,9 @@ func explainFlag(cmd *cobra.Command, err error) error {
 		return fmt.Errorf("--%s needs a value: %s", missing.GetFlag().Name, wanted(missing.GetFlag().Value.Type()))
 	case errors.As(err, &invalid):
 		flag := invalid.GetFlag()
+		if errors.Is(err, strconv.ErrRange) {
+			return fmt.Errorf("--%s must be %s, and %s is out of range", flag.Name, wanted(flag.Value.Type()), clip(invalid.GetValue()))
+		}
 		return fmt.Errorf("--%s must be %s, not %s", flag.Name, wanted(flag.Value.Type()), clip(invalid.GetValue()))
 	case errors.Is(err, pflag.ErrHelp):
 		return err
@@ -51,7 +54,7 @@ func wanted(flagType string) string {
 	case "int":
 		return "a whole number"
 	case "uint64":
-		return "a whole number of at least 0"
+		return "a whole number from 0 to 18446744073709551615"
 	case "float64":
 		return "a number like 0.5"
 	case "bool":

@@ -101,6 +101,7 @@ func TestBadInput(t *testing.T) {
 		{"counts differ", []string{mnist, "--set", "data.dir=" + unequal}, []string{"20", "19"}},
 		{"a pipe for data", []string{write("h.yaml", "model: {kind: gpt}\ndata: {kind: text, dir: "+pipe+"}\n")}, []string{"h.yaml:2:25:", pipe + " is no regular file"}},
 		{"summary where there is no folder", []string{quick, "--summary", filepath.Join(folder, "none", "s.json")}, []string{"--summary", "there is no folder"}},
+		{"summary over the job", []string{mnist, "--summary", mnist}, []string{"--summary " + mnist + " is the job's file"}},
 		{"summary into a folder", []string{quick, "--summary", folder}, []string{"--summary", "is no regular file"}},
 		{"folder of a run that is a file", []string{quick, "--dir", mnist}, []string{mnist, "--dir"}},
 		{"no text", []string{write("i.yaml", "name: \xff\n")}, []string{"i.yaml:1:7: byte 0xff is not UTF-8"}},
@@ -242,11 +243,12 @@ func TestBadAddresses(t *testing.T) {
 		{"worker's port in use", "worker", []string{"--bind", taken, "--join", "127.0.0.1:1"}, 2, []string{taken, "address already in use"}},
 		{"worker without a cluster", "worker", nil, 2, []string{"join is missing"}},
 		{"unknown key", "worker", []string{"--config", quick}, 2, []string{"quickstart.yaml:3:1: unknown key name"}},
+		{"unknown kernel for workers", "ringmaster", []string{"launch", quick}, 2, []string{"mmx", "this machine can run"}},
 		{"unknown kernel", "worker", []string{"--join", "127.0.0.1:1"}, 2, []string{"mmx"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var env []string
-			if test.name == "unknown kernel" {
+			if strings.HasPrefix(test.name, "unknown kernel") {
 				env = []string{"RINGMASTER_KERNEL=mmx"}
 			}
 			p := start(t, programs, t.TempDir(), env, test.program, test.args...)
