@@ -73,9 +73,11 @@ func (f *clusterFlags) ask(ctx context.Context, timeout time.Duration, do func(c
 	defer cancel()
 	client := control.New(addresses, options...)
 	err = do(ctx, client)
-	if errors.Is(err, control.ErrUnreachable) {
+	switch own := (*exit)(nil); {
+	case errors.As(err, &own):
+	case errors.Is(err, control.ErrUnreachable):
 		err = &exit{exitNotUp, err}
-	} else {
+	default:
 		err = failed(err)
 	}
 	return errors.Join(err, failed(client.Close()))
@@ -153,7 +155,7 @@ func removeCoordinator(ctx context.Context, client *control.Client, id string, f
 		ids = append(ids, c.Id)
 	}
 	if !slices.Contains(ids, id) {
-		return fmt.Errorf("there is no coordinator %s; there are %s", id, strings.Join(ids, ", "))
+		return wrong(fmt.Errorf("there is no coordinator %s; there are %s", id, strings.Join(ids, ", ")))
 	}
 	if err := client.RemoveCoordinator(ctx, id, force); err != nil {
 		return err
