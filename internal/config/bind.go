@@ -170,9 +170,9 @@ func (b *binder) each(key string, node ast.Node, visit func(name, dotted, where 
 	for _, entry := range entries {
 		at := entry.Key.GetToken()
 		where := b.place(at)
-		switch entry.Key.(type) {
-		case *ast.StringNode, *ast.IntegerNode:
-		default:
+		_, word := entry.Key.(*ast.StringNode)
+		_, number := entry.Key.(*ast.IntegerNode)
+		if !word && !number || at.Value == "" {
 			b.problem(where, "%s: %q cannot be a key here; keys are plain words", named(key), at.Value)
 			continue
 		}
@@ -398,8 +398,8 @@ func (b *binder) checkKinds(key string, v reflect.Value) {
 			b.checkKinds(fmt.Sprintf("%s[%d]", key, i), v.Index(i))
 		}
 	case reflect.Struct:
-		if kinds := knownKinds[v.Type()]; kinds != nil && !slices.Contains(kinds, kindOf(v)) {
-			return // what exists for it is not known; validate says so
+		if kinds := knownKinds[v.Type()]; kinds != nil && (!slices.Contains(kinds, kindOf(v)) || b.isSpoilt(join(key, "kind"))) {
+			return // what exists for it is not known, and that has been said or validate says it
 		}
 		for i := range v.NumField() {
 			name := v.Type().Field(i).Tag.Get("yaml")

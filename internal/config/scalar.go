@@ -54,7 +54,7 @@ func suggestion(word string, known []string) string {
 func Closest(word string, known []string) string {
 	best, distance := "", 1+len(word)/3
 	for _, candidate := range known {
-		if d := editDistance(word, candidate); d <= distance {
+		if d := editDistance(strings.ToLower(word), strings.ToLower(candidate)); d <= distance {
 			best, distance = candidate, d-1
 		}
 	}

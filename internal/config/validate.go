@@ -38,11 +38,11 @@ func (j *Job) validate(b *binder) {
 // validateTogether checks keys against each other.
 func (j *Job) validateTogether(c *checker) {
 	text, language := j.Data.Kind == DataText, j.Model.Kind == ModelGPT
-	known := slices.Contains(modelKinds, j.Model.Kind) && slices.Contains(dataKinds, j.Data.Kind)
+	known := slices.Contains(modelKinds, j.Model.Kind) && slices.Contains(dataKinds, j.Data.Kind) && !c.b.isSpoilt("data.kind")
 	c.require("model.kind", !known || text == language, "model.kind: %s does not learn from data.kind: %s; a gpt needs text, other models need images",
 		j.Model.Kind, j.Data.Kind)
 	c.require("min_workers", j.Seats < 1 || j.MinWorkers <= j.Seats, "min_workers %d is more than the job's seats: %d; so many workers can never take part", j.MinWorkers, j.Seats)
-	nesterov := j.Train.Optimizer.Nesterov && j.Train.Optimizer.Momentum == 0
+	nesterov := j.Train.Optimizer.Nesterov && j.Train.Optimizer.Momentum == 0 && !c.b.isSpoilt("train.optimizer.momentum")
 	c.require("train.optimizer.nesterov", !nesterov, "train.optimizer.nesterov needs a train.optimizer.momentum above 0")
 }
 
@@ -82,10 +82,11 @@ func epsilon(c *checker, key string, v float64) {
 	c.require(key, v >= 1e-30 && v <= 1, "%s must be from 1e-30 to 1, not %v", key, v)
 }
 
+// oneOf requires a known word, and reports whether what depends on it is worth a check.
 func (c *checker) oneOf(key, value string, known []string) bool {
 	ok := slices.Contains(known, value)
 	c.require(key, ok, "%s: %s is not known%s", key, clip(value), suggestion(value, known))
-	return ok
+	return ok && !c.b.isSpoilt(key)
 }
 
 func validName(s string) bool {
@@ -277,6 +278,6 @@ func (s *Schedule) validate(c *checker) {
 		positive(c, "train.schedule.gamma", s.Gamma, 1e6)
 	case ScheduleCosine, ScheduleLinear:
 		between(c, "train.schedule.min_lr", s.MinLR, 0, 1e6)
-		c.require("train.schedule.warmup", s.Horizon == 0 || s.Warmup < s.Horizon, "train.schedule.warmup %d must end before train.schedule.horizon %d", s.Warmup, s.Horizon)
+		c.require("train.schedule.warmup", s.Horizon < 1 || s.Warmup < s.Horizon, "train.schedule.warmup %d must end before train.schedule.horizon %d", s.Warmup, s.Horizon)
 	}
 }
