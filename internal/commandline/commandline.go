@@ -14,8 +14,24 @@ import (
 	"ringmaster/internal/config"
 )
 
-// Explain makes the command and all below it explain flags that cannot be read.
-func Explain(root *cobra.Command) { root.SetFlagErrorFunc(explainFlag) }
+// Explain makes the command and all below it explain flags that cannot be read, and help commands that there are not.
+func Explain(root *cobra.Command) {
+	root.SetFlagErrorFunc(explainFlag)
+	root.SetHelpCommand(&cobra.Command{
+		Use:   "help [COMMAND]",
+		Short: "Show how a command is used",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			found, rest, err := cmd.Root().Find(args)
+			switch {
+			case err != nil:
+				return err
+			case len(rest) > 0:
+				return unknownCommand(found, rest[0])
+			}
+			return found.Help()
+		},
+	})
+}
 
 func explainFlag(cmd *cobra.Command, err error) error {
 	var unknown *pflag.NotExistError
@@ -112,6 +128,8 @@ func unknownCommand(cmd *cobra.Command, name string) error {
 	meant := "there are " + strings.Join(known, ", ")
 	if closest := config.Closest(name, known); closest != "" {
 		meant = "did you mean " + closest + "?"
+	} else if len(known) == 0 {
+		meant = "see " + cmd.CommandPath() + " --help"
 	}
 	return fmt.Errorf("there is no %s %s; %s", cmd.CommandPath(), clip(name), meant)
 }

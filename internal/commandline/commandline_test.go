@@ -1,6 +1,7 @@
 package commandline
 
 import (
+	"io"
 	"testing"
 	"time"
 
@@ -42,6 +43,11 @@ func TestWhatIsWrong(t *testing.T) {
 		{[]string{"cook", "soup", "--prompt", ""}, ""},
 		{[]string{"group", "list"}, ""},
 		{[]string{"group", "list", "here"}, ""},
+		{[]string{"help"}, ""},
+		{[]string{"help", "group", "list"}, ""},
+		{[]string{"help", "coo"}, "there is no kitchen coo; did you mean cook?"},
+		{[]string{"help", "cook", "soup"}, "there is no kitchen cook soup; see kitchen cook --help"},
+		{[]string{"help", "group", "sing"}, "there is no kitchen group sing; there are list"},
 		{[]string{"cook"}, "DISH is missing: kitchen cook DISH --pot POT"},
 		{[]string{"cook", ""}, "DISH is empty: kitchen cook DISH --pot POT"},
 		{[]string{"cook", "soup", "rice"}, "rice is too much: kitchen cook takes DISH alone beside its flags"},
@@ -71,6 +77,7 @@ func TestWhatIsWrong(t *testing.T) {
 	} {
 		cmd := program()
 		cmd.SetArgs(test.args)
+		cmd.SetOut(io.Discard)
 		got := ""
 		if err := cmd.Execute(); err != nil {
 			got = err.Error()
