@@ -197,7 +197,11 @@ func (b *binder) bindStruct(key string, into reflect.Value, node ast.Node) {
 	b.each(key, node, func(name, dotted, where string, value ast.Node) {
 		field, ok := fieldNamed(into, name)
 		if !ok {
-			b.spoil(join(key, Closest(name, fieldNames(into.Type()))), where, "unknown key %s%s", dotted, suggestion(name, fieldNames(into.Type())))
+			known := fieldNames(into.Type())
+			b.problem(where, "unknown key %s%s", dotted, suggestion(name, known))
+			if meant := Closest(name, known); meant != "" {
+				b.spoilt[join(key, meant)] = true // that it is missing is no mistake of its own
+			}
 			return
 		}
 		b.bind(dotted, field, value)
