@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"ringmaster/internal/commandline"
 	"ringmaster/internal/config"
 	"ringmaster/internal/launch"
 	"ringmaster/internal/machine"
@@ -26,7 +27,7 @@ func benchCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "bench",
 		Short: "Measure the speed of the parts and of training on this machine",
-		Args:  cobra.NoArgs,
+		Args:  commandline.Takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return cmd.Help()
 		},
@@ -62,13 +63,13 @@ func benchGemmCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "gemm",
 		Short: "Measure float32 matrix products",
-		Args:  cobra.NoArgs,
+		Args:  commandline.Takes(),
 		RunE: func(*cobra.Command, []string) error {
 			if err := checkThreads(threads); err != nil {
 				return err
 			}
-			if err := kernel.Select(os.Getenv("RINGMASTER_KERNEL")); err != nil {
-				return wrong(err)
+			if err := selectKernel(); err != nil {
+				return err
 			}
 			var shapes [][3]int
 			for _, size := range sizes {
@@ -159,7 +160,7 @@ func benchTrainCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "train JOB.yaml",
 		Short: "Measure training on a cluster of processes on this machine",
-		Args:  cobra.ExactArgs(1),
+		Args:  commandline.Takes("JOB.yaml"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if workers < 1 || threads < 1 || steps < 1 {
 				return wrong(errors.New("--workers, --threads and --steps must be at least 1"))
@@ -169,6 +170,9 @@ func benchTrainCommand() *cobra.Command {
 			job, err := config.Load(args[0], sets)
 			if err != nil {
 				return wrong(err)
+			}
+			if err := selectKernel(); err != nil {
+				return err
 			}
 			result, err := benchTrain(cmd.Context(), job, workers, threads)
 			if err != nil {
@@ -191,7 +195,7 @@ func benchTrainCommand() *cobra.Command {
 func benchTrain(ctx context.Context, job *config.Job, workers, threads int) (result *trainResult, err error) {
 	dir, err := os.MkdirTemp("", "ringmaster-bench-")
 	if err != nil {
-		return nil, failed(err)
+		return nil, wrong(fmt.Errorf("make a folder for the run: %w; set TMPDIR to a folder that can be written to", err))
 	}
 	defer func() { err = errors.Join(err, failed(os.RemoveAll(dir))) }()
 	ran, err := launch.Run(ctx, launch.Options{Job: job, Workers: workers, Coordinators: 1, Threads: threads, Dir: filepath.Join(dir, "run"),

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"ringmaster/internal/allreduce"
+	"ringmaster/internal/commandline"
 )
 
 // allreduceResult is the speed of summing vectors of one size. The bandwidth is that of nccl-tests: what a ring puts on
@@ -31,11 +32,14 @@ func benchAllreduceCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "allreduce",
 		Short: "Measure the ring all-reduce over gRPC between workers on this machine",
-		Args:  cobra.NoArgs,
+		Args:  commandline.Takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			const most = 64
 			if options.Workers < 2 || options.Workers > most {
 				return wrong(fmt.Errorf("--workers must be from 2 to %d", most))
+			}
+			if options.Time <= 0 {
+				return wrong(fmt.Errorf("--time must be above 0, not %v", options.Time))
 			}
 			if options.Seats == 0 {
 				options.Seats = options.Workers

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"ringmaster/internal/chaos"
+	"ringmaster/internal/commandline"
 	"ringmaster/internal/config"
 	"ringmaster/internal/launch"
 	"ringmaster/internal/machine"
@@ -67,13 +68,16 @@ func benchBalanceCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "balance JOB.yaml",
 		Short: "Measure two workers of which one is held up half of the time against what each does alone",
-		Args:  cobra.ExactArgs(1),
+		Args:  commandline.Takes("JOB.yaml"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if rounds < 1 || b.window < time.Second || b.running <= 0 || b.stopped <= 0 {
-				return wrong(errors.New("--rounds must be at least 1, --window at least 1s, --running and --stopped above 0"))
+			if rounds < 1 || b.window < time.Second || b.running <= 0 || b.stopped <= 0 || b.patience <= 0 {
+				return wrong(errors.New("--rounds must be at least 1, --window at least 1s, --running, --stopped and --patience above 0"))
 			}
 			if len(b.reading) != 0 && (len(b.reading) != 2 || b.reading[0] < minReading || b.reading[1] < b.reading[0]) {
 				return wrong(fmt.Errorf("--reading takes two times, the shorter one first, of at least %v", minReading))
+			}
+			if err := selectKernel(); err != nil {
+				return err
 			}
 			// Nothing but steps: an end that is far away, no checkpoints.
 			sets = append(sets, "train.steps=1000000000", "checkpoint.every_steps=0", "train.schedule.warmup=0", "min_workers=1")

@@ -2,13 +2,13 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"ringmaster/internal/commandline"
 	"ringmaster/internal/tensor/kernel"
 	"ringmaster/internal/tensor/kernel/measure"
 )
@@ -31,10 +31,10 @@ func benchKernelsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "kernels",
 		Short: "Measure the vector kernels, on one thread",
-		Args:  cobra.NoArgs,
+		Args:  commandline.Takes(),
 		RunE: func(*cobra.Command, []string) error {
-			if err := kernel.Select(os.Getenv(kernel.EnvironmentVariable)); err != nil {
-				return wrong(err)
+			if err := selectKernel(); err != nil {
+				return err
 			}
 			if err := checkKernelNames(only); err != nil {
 				return wrong(err)

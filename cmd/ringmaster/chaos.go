@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"ringmaster/internal/chaos"
+	"ringmaster/internal/commandline"
 	"ringmaster/internal/config"
 	"ringmaster/internal/launch"
 	"ringmaster/internal/machine"
@@ -39,7 +40,7 @@ removed unless --keep is given.
 With --stalls the faults hold the ring up without taking anybody out of it: a worker that is stopped for a moment, one that
 reads its data from a slow disk, one at half speed, a link that lets nothing through in one direction. Then the exit code
 is 0 only if the status names the culprit of at least 95 of 100 within a second, and what it does, too.`,
-		Args: cobra.ExactArgs(1),
+		Args: commandline.Takes("JOB.yaml"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			for _, k := range kinds {
 				o.Kinds = append(o.Kinds, chaos.Kind(k))
@@ -49,6 +50,9 @@ is 0 only if the status names the culprit of at least 95 of 100 within a second,
 				return wrong(err)
 			}
 			o.Job = job
+			if err := errors.Join(checkThreads(o.Threads), selectKernel()); err != nil {
+				return err
+			}
 			return runChaos(cmd.Context(), o, asJSON)
 		},
 	}
@@ -81,7 +85,8 @@ func runChaos(ctx context.Context, o chaos.Options, asJSON bool) error {
 		case <-ctx.Done():
 		}
 	}()
-	if o.Dir == "" {
+	made := o.Dir == ""
+	if made {
 		dir, err := launch.NextDirectory(launch.RunsDir, o.Job.Name+"-chaos")
 		if err != nil {
 			return wrong(err)
@@ -93,7 +98,7 @@ func runChaos(ctx context.Context, o chaos.Options, asJSON bool) error {
 	if !asJSON {
 		o.Out = os.Stdout
 	}
-	fmt.Fprintf(os.Stderr, "chaos: seed %d, %d faults, in %s\n", o.Seed, o.Faults, o.Dir)
+	o.Begin = func() { fmt.Fprintf(os.Stderr, "chaos: seed %d, %d faults, in %s\n", o.Seed, o.Faults, o.Dir) }
 	report, err := chaos.Run(ctx, o)
 	var interrupted *exit
 	var usage *launch.UsageError
@@ -101,6 +106,9 @@ func runChaos(ctx context.Context, o chaos.Options, asJSON bool) error {
 	case errors.As(context.Cause(ctx), &interrupted):
 		return interrupted
 	case errors.As(err, &usage):
+		if made {
+			err = errors.Join(err, os.Remove(o.Dir)) // nothing was started
+		}
 		return wrong(err)
 	case err != nil:
 		return failed(err)

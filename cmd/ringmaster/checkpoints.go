@@ -13,13 +13,14 @@ import (
 
 	"ringmaster/internal/checkpoint"
 	"ringmaster/internal/checkpoint/disk"
+	"ringmaster/internal/commandline"
 )
 
 func checkpointsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "checkpoints",
 		Short: "List, verify and export checkpoints",
-		Args:  cobra.NoArgs,
+		Args:  commandline.Takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return cmd.Help()
 		},
@@ -69,7 +70,7 @@ func listCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list DIR",
 		Short: "List the checkpoints below a folder, without reading all of them",
-		Args:  cobra.ExactArgs(1),
+		Args:  commandline.Takes("DIR"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			found, err := survey(args[0])
 			if err != nil {
@@ -87,7 +88,7 @@ func verifyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "verify DIR",
 		Short: "Check every file of the checkpoints below a folder against its SHA-256",
-		Args:  cobra.ExactArgs(1),
+		Args:  commandline.Takes("DIR"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			found, err := survey(args[0])
 			if err != nil {
@@ -104,7 +105,11 @@ func verifyCommand() *cobra.Command {
 				return failed(err)
 			}
 			if bad > 0 {
-				return failed(fmt.Errorf("%d of %d checkpoints are damaged; --resume uses the newest whole one", bad, len(found.Entries)))
+				use := "; launch the job anew in another folder"
+				if slices.ContainsFunc(found.Entries, func(e checkpoint.Entry) bool { return e.Err == nil }) {
+					use = "; --resume uses the newest whole one"
+				}
+				return failed(fmt.Errorf("%d of %d checkpoints are damaged%s", bad, len(found.Entries), use))
 			}
 			return nil
 		},
@@ -136,10 +141,13 @@ func exportCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "export DIR --out FILE.safetensors",
 		Short: "Write a checkpoint's parameters as one safetensors file, under PyTorch's names",
-		Args:  cobra.ExactArgs(1),
+		Args:  commandline.Takes("DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if target == "" {
 				return wrong(errors.New("--out is missing: name the file to write"))
+			}
+			if err := checkTarget("--out", target); err != nil {
+				return wrong(err)
 			}
 			entry, err := pick(args[0], cmd.Flags().Changed("step"), step)
 			if err != nil {
@@ -157,6 +165,18 @@ func exportCommand() *cobra.Command {
 	return cmd
 }
 
+// checkTarget refuses what cannot become a file that a flag names, before any work is done for it.
+func checkTarget(flag, target string) error {
+	if info, err := os.Stat(target); err == nil && !info.Mode().IsRegular() {
+		return fmt.Errorf("%s %s is no regular file: name another one to write", flag, target)
+	}
+	folder := filepath.Dir(target)
+	if info, err := os.Stat(folder); err != nil || !info.IsDir() {
+		return fmt.Errorf("%s %s: there is no folder %s; make it, or name another file", flag, target, folder)
+	}
+	return nil
+}
+
 // pick is the good checkpoint to be exported. Damaged ones that it passes over are named on stderr.
 func pick(dir string, byStep bool, step uint64) (*checkpoint.Entry, error) {
 	if byStep {
@@ -168,7 +188,7 @@ func pick(dir string, byStep bool, step uint64) (*checkpoint.Entry, error) {
 			return nil, err
 		}
 		entry, err := found.At(step)
-		return entry, failed(err)
+		return entry, wrong(err)
 	}
 	found, err := checkpoint.Locate(disk.OS{}, dir)
 	if err != nil {
@@ -180,10 +200,11 @@ func pick(dir string, byStep bool, step uint64) (*checkpoint.Entry, error) {
 	for _, line := range found.Warnings() {
 		fmt.Fprintln(os.Stderr, "ringmaster: "+line)
 	}
-	if found.Newest == nil {
-		return nil, wrong(fmt.Errorf("no whole checkpoint lies in %s", dir))
+	entry, err := found.Best()
+	if err != nil {
+		return nil, wrong(fmt.Errorf("%w; name another run's folder, folder of checkpoints, or checkpoint", err))
 	}
-	return found.Newest, nil
+	return entry, nil
 }
 
 // oneRun refuses the checkpoints of several runs, which have nothing to do with each other.

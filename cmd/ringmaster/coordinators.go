@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"ringmaster/internal/commandline"
 	"ringmaster/internal/launch/control"
 	"ringmaster/internal/rpc"
 )
@@ -32,7 +33,7 @@ func coordinatorsCommand() *cobra.Command {
 To add one, start it with an id of its own and an empty folder: coordinator --id c4 --bind HOST:7070 --join ADDR. It takes over
 the log and the checkpoints, and then gets a vote. To replace one, dead or alive, add the new one, then remove the old one. One that
 moves to another address is started there with its folder, the new --bind, and --join ADDR.`,
-		Args: cobra.NoArgs,
+		Args: commandline.Takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(coordinatorsListCommand(), coordinatorsRemoveCommand())
@@ -49,7 +50,7 @@ func (f *clusterFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.dir, "dir", "", "`folder` of a run on this machine")
 	cmd.Flags().StringSliceVar(&f.cluster, "cluster", nil, "`address`es of coordinators, host:port")
 	certsFlag(cmd, &f.certificate)
-	cmd.MarkFlagsMutuallyExclusive("dir", "cluster")
+	commandline.Either(cmd, "dir", "cluster")
 }
 
 // ask opens a client of the cluster for as long as do takes.
@@ -72,9 +73,11 @@ func (f *clusterFlags) ask(ctx context.Context, timeout time.Duration, do func(c
 	defer cancel()
 	client := control.New(addresses, options...)
 	err = do(ctx, client)
-	if errors.Is(err, control.ErrUnreachable) {
+	switch own := (*exit)(nil); {
+	case errors.As(err, &own):
+	case errors.Is(err, control.ErrUnreachable):
 		err = &exit{exitNotUp, err}
-	} else {
+	default:
 		err = failed(err)
 	}
 	return errors.Join(err, failed(client.Close()))
@@ -85,7 +88,7 @@ func coordinatorsListCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list [--dir DIR | --cluster ADDR]",
 		Short: "List the coordinators: where they are, who leads, who votes, who does not answer",
-		Args:  cobra.NoArgs,
+		Args:  commandline.Takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return f.ask(cmd.Context(), listTimeout, func(ctx context.Context, client *control.Client) error {
 				all, err := client.Coordinators(ctx)
@@ -130,7 +133,7 @@ func coordinatorsRemoveCommand() *cobra.Command {
 		Short: "Remove a coordinator from a running cluster, dead or alive",
 		Long: `Removes a coordinator. If it leads, another takes over first; if it lives, it notices and ends. A removal after which no majority
 of the others answers is refused.`,
-		Args: cobra.ExactArgs(1),
+		Args: commandline.Takes("ID"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return f.ask(cmd.Context(), removeTimeout, func(ctx context.Context, client *control.Client) error {
 				return removeCoordinator(ctx, client, args[0], force)
@@ -152,7 +155,7 @@ func removeCoordinator(ctx context.Context, client *control.Client, id string, f
 		ids = append(ids, c.Id)
 	}
 	if !slices.Contains(ids, id) {
-		return fmt.Errorf("there is no coordinator %s; there are %s", id, strings.Join(ids, ", "))
+		return wrong(fmt.Errorf("there is no coordinator %s; there are %s", id, strings.Join(ids, ", ")))
 	}
 	if err := client.RemoveCoordinator(ctx, id, force); err != nil {
 		return err

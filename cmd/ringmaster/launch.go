@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"ringmaster/internal/commandline"
 	"ringmaster/internal/config"
 	"ringmaster/internal/launch"
 	"ringmaster/internal/machine"
@@ -35,7 +36,20 @@ type jobFlags struct {
 func (f *jobFlags) register(cmd *cobra.Command) {
 	cmd.Flags().StringArrayVar(&f.sets, "set", nil, "override a job key, `KEY=VALUE` (train.steps=200); repeatable")
 	cmd.Flags().StringVar(&f.summary, "summary", "", "write a summary in JSON to `FILE` when the job ends, however it ends")
-	cmd.Flags().StringVar(&f.progress, "progress", "auto", "how progress is shown: "+strings.Join(progress.Modes, ", "))
+	cmd.Flags().StringVar(&f.progress, "progress", "auto", "how progress is shown: "+strings.Join(progress.Modes, ", ")+
+		"\n(auto: a bar on a terminal, else plain lines; none: only each epoch's figures and what happens to the cluster)")
+}
+
+// check refuses flags that would fail, or take something away, when the job has ended.
+func (f *jobFlags) check(jobFile string) error {
+	if f.summary == "" {
+		return nil
+	}
+	old, err := os.Stat(f.summary)
+	if job, err2 := os.Stat(jobFile); err == nil && err2 == nil && os.SameFile(old, job) {
+		return wrong(fmt.Errorf("--summary %s is the job's file, which it would replace; name another one", f.summary))
+	}
+	return wrong(checkTarget("--summary", f.summary))
 }
 
 func launchCommand() *cobra.Command {
@@ -47,10 +61,13 @@ func launchCommand() *cobra.Command {
 		Long: `Starts coordinators and workers as processes on this machine, submits the job, watches it to its end and stops the processes.
 
 Ctrl-C writes a checkpoint and ends; --resume goes on from it, with any number of workers. A second Ctrl-C ends at once.`,
-		Args: cobra.ExactArgs(1),
+		Args: commandline.Takes("JOB.yaml"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if cmd.Flags().Changed("workers") && o.Workers < 1 || cmd.Flags().Changed("threads") && o.Threads < 1 {
 				return wrong(errors.New("--workers and --threads must be at least 1"))
+			}
+			if err := flags.check(args[0]); err != nil {
+				return err
 			}
 			return runLaunch(cmd.Context(), args[0], flags, o, again(cmd.Flags()))
 		},
@@ -78,12 +95,15 @@ func again(given *pflag.FlagSet) []string {
 }
 
 func runLaunch(ctx context.Context, file string, flags jobFlags, o launch.Options, again []string) error {
+	job, err := config.Load(file, flags.sets) // which may be a pipe: until it is read an interrupt ends the process
+	if err != nil {
+		return wrong(err)
+	}
 	interrupts := make(chan os.Signal, 2)
 	signal.Notify(interrupts, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(interrupts)
-	job, err := config.Load(file, flags.sets)
-	if err != nil {
-		return wrong(err)
+	if err := selectKernel(); err != nil {
+		return err
 	}
 	display, err := progress.New(flags.progress, os.Stdout, time.Now)
 	if err != nil {
@@ -93,15 +113,7 @@ func runLaunch(ctx context.Context, file string, flags jobFlags, o launch.Option
 	result, err := launch.Run(ctx, o)
 	if result == nil {
 		display.Close()
-		var usage *launch.UsageError
-		if errors.As(err, &usage) {
-			return wrong(err)
-		}
-		var interrupted *launch.InterruptedError
-		if errors.As(err, &interrupted) {
-			return signalled(interrupted.Signal, err)
-		}
-		return failed(err)
+		return notStarted(err)
 	}
 	err = errors.Join(err, writeSummary(flags.summary, result.Summary))
 	if err == nil && result.Summary.State != launch.StateFailed && flags.progress != "none" {
@@ -109,6 +121,19 @@ func runLaunch(ctx context.Context, file string, flags jobFlags, o launch.Option
 		fmt.Print(result.Summary.Table(nextSteps(resume, flags.sets, job, result)))
 	}
 	return ending(result, err)
+}
+
+// notStarted is the exit code and message of a launch that started nothing.
+func notStarted(err error) error {
+	var usage *launch.UsageError
+	if errors.As(err, &usage) {
+		return wrong(err)
+	}
+	var interrupted *launch.InterruptedError
+	if errors.As(err, &interrupted) {
+		return signalled(interrupted.Signal, err)
+	}
+	return failed(err)
 }
 
 // ending is the exit code and message of a launch.

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"ringmaster/internal/commandline"
 )
 
 // Exit codes beside 0.
@@ -87,11 +89,15 @@ func rootCommand() *cobra.Command {
 		Short:         "Train neural networks data-parallel on ordinary machines, with the same bits on any cluster",
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
+		Args:          commandline.Takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return cmd.Help()
 		},
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			return commandline.NotEmpty(cmd, "certs", "prompt") // no certificate in spite of the variable; an own message
+		},
 	}
+	commandline.Explain(root)
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(launchCommand(), submitCommand(), statusCommand(), scaleCommand(), coordinatorsCommand(), chaosCommand(), checkpointsCommand(), evalCommand(), predictCommand(), certsCommand(), benchCommand(), versionCommand())
 	return root

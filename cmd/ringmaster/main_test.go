@@ -54,6 +54,16 @@ func TestEnding(t *testing.T) {
 	}
 }
 
+func TestNothingStarted(t *testing.T) {
+	for code, err := range map[int]error{1: errors.New("no disk"), 2: fmt.Errorf("launch: %w", &launch.UsageError{Err: errors.New("no data")}),
+		130: &launch.InterruptedError{Signal: syscall.SIGINT}, 143: &launch.InterruptedError{Signal: syscall.SIGTERM}} {
+		var e *exit
+		if !errors.As(notStarted(err), &e) || e.code != code || e.Error() != err.Error() {
+			t.Errorf("%v gives %+v, want code %d", err, e, code)
+		}
+	}
+}
+
 func TestNextSteps(t *testing.T) {
 	resume := []string{"ringmaster", "launch", "my job.yaml", "--dir", "runs/a-1", "--resume", "--workers", "2"}
 	sets := []string{"train.epochs=3", "data.dir=it's here", "model.layers=[784, 10]"}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"ringmaster/internal/commandline"
 	"ringmaster/internal/launch"
 	"ringmaster/internal/launch/control"
 	"ringmaster/internal/rpc"
@@ -35,10 +36,10 @@ func scaleCommand() *cobra.Command {
 result has the same bits. Without --dir and --cluster it is the run below runs that was launched last.
 
 A launch starts and stops worker processes to match. On other clusters start bin/worker yourself where more are needed.`,
-		Args: cobra.NoArgs,
+		Args: commandline.Takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if workers < 1 {
-				return wrong(errors.New("--workers must be at least 1"))
+				return wrong(errors.New("--workers must be at least 1: say how many workers the job shall have"))
 			}
 			addresses, err := clusterOf(dir, cluster)
 			if err != nil {
@@ -61,8 +62,7 @@ A launch starts and stops worker processes to match. On other clusters start bin
 	cmd.Flags().StringVar(&dir, "dir", "", "`folder` of a run on this machine")
 	cmd.Flags().StringSliceVar(&cluster, "cluster", nil, "`address`es of coordinators, host:port")
 	certsFlag(cmd, &certificate)
-	cmd.MarkFlagsMutuallyExclusive("dir", "cluster")
-	_ = cmd.MarkFlagRequired("workers") // the flag is there
+	commandline.Either(cmd, "dir", "cluster")
 	return cmd
 }
 
@@ -80,7 +80,7 @@ func clusterOf(dir string, cluster []string) ([]string, error) {
 	}
 	endpoints, up, err := run.Endpoints()
 	if err != nil {
-		return nil, failed(err)
+		return nil, wrong(err)
 	}
 	if !up {
 		return nil, &exit{exitNotUp, fmt.Errorf("%s: no cluster is up; launch the job, or name another --dir", run)}

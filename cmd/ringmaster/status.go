@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"ringmaster/internal/commandline"
 	"ringmaster/internal/launch"
 	"ringmaster/internal/machine"
 )
@@ -26,7 +27,7 @@ func statusCommand() *cobra.Command {
 		Long: `Shows what a job and its cluster are doing; without --dir and --cluster, of the run below runs that was launched last.
 
 The exit code is 3 while the cluster is not up yet. After its end the last state is shown.`,
-		Args: cobra.NoArgs,
+		Args: commandline.Takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			status, err := findStatus(cmd.Context(), dir, cluster, certificate)
 			if err != nil {
@@ -39,7 +40,7 @@ The exit code is 3 while the cluster is not up yet. After its end the last state
 	cmd.Flags().StringSliceVar(&cluster, "cluster", nil, "`address`es of coordinators, host:port")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "write JSON")
 	certsFlag(cmd, &certificate)
-	cmd.MarkFlagsMutuallyExclusive("dir", "cluster")
+	commandline.Either(cmd, "dir", "cluster")
 	return cmd
 }
 
@@ -71,7 +72,7 @@ func findStatus(ctx context.Context, dir string, cluster []string, certificate s
 	if errors.Is(err, launch.ErrNotUp) {
 		return nil, &exit{exitNotUp, err}
 	}
-	return status, failed(err)
+	return status, wrong(err)
 }
 
 func showStatus(out io.Writer, s *launch.Status, asJSON bool) error {

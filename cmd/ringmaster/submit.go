@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"ringmaster/internal/commandline"
 	"ringmaster/internal/config"
 	"ringmaster/internal/launch"
 	"ringmaster/internal/launch/control"
@@ -31,10 +32,13 @@ func submitCommand() *cobra.Command {
 		Use:   "submit JOB.yaml --cluster ADDR[,ADDR...]",
 		Short: "Give a job to a running cluster and watch it",
 		Long:  "Gives a job to a running cluster and watches it to its end. Ctrl-C only detaches: the job goes on.",
-		Args:  cobra.ExactArgs(1),
+		Args:  commandline.Takes("JOB.yaml"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := checkCluster(to.cluster); err != nil {
 				return wrong(err)
+			}
+			if err := flags.check(args[0]); err != nil {
+				return err
 			}
 			return runSubmit(cmd.Context(), args[0], flags, to, workers)
 		},
@@ -69,12 +73,12 @@ func runSubmit(ctx context.Context, file string, flags jobFlags, to target, work
 	if err != nil {
 		return err
 	}
-	ctx, cancel := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
-	defer cancel()
-	job, err := config.Load(file, flags.sets)
+	job, err := config.Load(file, flags.sets) // which may be a pipe: until it is read an interrupt ends the process
 	if err != nil {
 		return wrong(err)
 	}
+	ctx, cancel := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer cancel()
 	if workers < 0 || workers > job.Seats {
 		return wrong(job.Errorf("seats", "--workers %d must be from 0 to the job's seats: %d", workers, job.Seats))
 	}

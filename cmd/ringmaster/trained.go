@@ -56,6 +56,9 @@ func checkThreads(threads int) error {
 	return nil
 }
 
+// selectKernel takes the kernels that the environment asks for. Commands that start workers ask too: these would fail one by one.
+func selectKernel() error { return wrong(kernel.Select(os.Getenv(kernel.EnvironmentVariable))) }
+
 // find finds the checkpoint or the file and reads its job. Nothing is computed yet.
 func (f *trainedFlags) find(cmd *cobra.Command, path string) (*trained, error) {
 	f.byStep = cmd.Flags().Changed("step")
@@ -67,15 +70,15 @@ func (f *trainedFlags) find(cmd *cobra.Command, path string) (*trained, error) {
 			return nil, wrong(fmt.Errorf("--set %s: of a trained model only keys below data can be set, like data.dir=DIR", set))
 		}
 	}
-	if err := kernel.Select(os.Getenv("RINGMASTER_KERNEL")); err != nil {
-		return nil, wrong(err)
+	if err := selectKernel(); err != nil {
+		return nil, err
 	}
 	info, err := os.Stat(path)
-	if err != nil {
-		return nil, wrong(fmt.Errorf("look for checkpoints: %w", err))
+	if err != nil || info.IsDir() {
+		return f.findCheckpoint(path) // which says what is wrong with a path that leads nowhere
 	}
-	if info.IsDir() {
-		return f.findCheckpoint(path)
+	if !info.Mode().IsRegular() {
+		return nil, wrong(fmt.Errorf("%s is neither a folder nor a regular file: name a checkpoint or a .safetensors file", path))
 	}
 	if f.jobFile == "" {
 		return nil, wrong(fmt.Errorf("%s is a file of parameters alone: name the job that it belongs to by --job JOB.yaml", path))
@@ -95,8 +98,29 @@ func (f *trainedFlags) findCheckpoint(path string) (*trained, error) {
 	if err != nil {
 		return nil, err
 	}
+	was, err := config.Decode([]byte(entry.Manifest.Config))
+	if err != nil {
+		return nil, wrong(fmt.Errorf("the job in %s: %w", entry.Path, err))
+	}
+	for _, set := range f.sets {
+		if kind, ok := strings.CutPrefix(set, "data.kind="); ok && !sameKeys(kind, was.Data.Kind) {
+			return nil, wrong(fmt.Errorf("--set %s: job %s was trained on data.kind: %s, which has other keys; leave it out", set, was.Name, was.Data.Kind))
+		}
+	}
 	job, err := config.Parse("the job in "+entry.Path, []byte(entry.Manifest.Config), f.sets)
-	return &trained{path: entry.Path, job: job, manifest: entry.Manifest, entry: entry}, wrong(err)
+	if err != nil {
+		return nil, wrong(err)
+	}
+	if job.Data.Context != was.Data.Context {
+		return nil, wrong(job.Errorf("data.context", "the model reads windows of %d tokens, not of data.context: %d; leave it out", was.Data.Context, job.Data.Context))
+	}
+	return &trained{path: entry.Path, job: job, manifest: entry.Manifest, entry: entry}, nil
+}
+
+// sameKeys reports whether a job's keys below data have a meaning for another kind of data too: only digits have two kinds.
+func sameKeys(kind, other string) bool {
+	digits := func(k string) bool { return k == config.DataGlyphs || k == config.DataMNIST }
+	return kind == other || digits(kind) && digits(other)
 }
 
 // recall makes the data set without its samples from the checkpoint, or opens the data where the checkpoint does not
@@ -105,7 +129,7 @@ func (t *trained) recall() error {
 	if t.manifest != nil && len(t.manifest.Data) > 0 {
 		var err error
 		t.data, err = dataset.Recall(t.job.Data, t.manifest.Data)
-		return failed(err)
+		return wrong(err) // the manifest is whole, so it is the keys set that do not go with it
 	}
 	return t.open()
 }
@@ -145,7 +169,7 @@ func (t *trained) load(threads int) error {
 	}
 	if t.entry != nil {
 		t.state, err = t.entry.Load(layout)
-		return failed(err)
+		return wrong(err) // its files are whole, so it is the keys set that do not go with it
 	}
 	t.state, err = readParameters(t.path, layout)
 	return wrong(err)
@@ -169,8 +193,11 @@ func readParameters(path string, layout *checkpoint.Layout) (*checkpoint.State, 
 		return nil, err
 	}
 	state, err := layout.ReadModel(f, info.Size())
+	if errors.Is(err, checkpoint.ErrDamaged) {
+		return nil, fmt.Errorf("read the parameters in %s: %w; export them anew by ringmaster checkpoints export", path, err)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("read the parameters in %s: %w", path, err)
+		return nil, fmt.Errorf("read the parameters in %s: %w; name the job that they belong to by --job", path, err)
 	}
 	return state, nil
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"ringmaster/internal/commandline"
 	"ringmaster/internal/config"
 	"ringmaster/internal/tensor/kernel"
 )
@@ -15,7 +16,7 @@ func versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Show the version, and the kernels this machine gets",
-		Args:  cobra.NoArgs,
+		Args:  commandline.Takes(),
 		RunE: func(*cobra.Command, []string) error {
 			fmt.Printf("ringmaster %s, %s %s/%s, %s kernels, numerics contract %d\n", revision(), runtime.Version(), runtime.GOOS, runtime.GOARCH,
 				kernel.Best(), config.ContractVersion)

@@ -8,9 +8,7 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"errors"
 	"fmt"
-	"io/fs"
 	"math/big"
 	"net/url"
 	"os"
@@ -74,12 +72,12 @@ func Init(dir string, now time.Time) (*Authority, error) {
 func LoadAuthority(dir string) (*Authority, error) {
 	a := &Authority{}
 	var err error
-	if a.cert, err = readCertificate(dir, fileCA); errors.Is(err, fs.ErrNotExist) {
+	if a.cert, err = readCertificate(dir, fileCA); absent(err) {
 		return nil, fmt.Errorf("no authority in %s; make one: ringmaster certs init --dir %s", dir, dir)
 	} else if err != nil {
 		return nil, err
 	}
-	if a.key, err = readKey(dir, fileCAKey, a.cert); errors.Is(err, fs.ErrNotExist) {
+	if a.key, err = readKey(dir, fileCAKey, a.cert); absent(err) {
 		return nil, fmt.Errorf("%s holds no authority's key (%s): name the folder that \"ringmaster certs init\" made", dir, fileCAKey)
 	} else if err != nil {
 		return nil, err

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 )
 
 // The files of a folder. A member's holds the first four (a client's no gossip key), the authority's all of them: the
@@ -38,6 +39,9 @@ type file struct {
 // writeFiles writes new files into a folder, which is made where missing, readable by their owner alone. One that is
 // there already is an error, and nothing is written. Each is whole or not there: a temporary file is renamed.
 func writeFiles(dir string, files []file) error {
+	if info, err := os.Stat(dir); err == nil && !info.IsDir() {
+		return fmt.Errorf("%s is no folder; name another one for the certificates", dir)
+	}
 	for _, f := range files {
 		if _, err := os.Lstat(filepath.Join(dir, f.name)); err == nil {
 			return fmt.Errorf("%s is there already; name another folder, or remove it", filepath.Join(dir, f.name))
@@ -107,6 +111,11 @@ func readFile(dir, name string) ([]byte, error) {
 		return nil, fmt.Errorf("%s has more than %d bytes: it is none of ours", path, maxFile)
 	}
 	return data, nil
+}
+
+// absent reports whether an error of readFile means that there is no such file, or no folder that it could lie in.
+func absent(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)
 }
 
 // readSecret reads a key of 32 bytes.

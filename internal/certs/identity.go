@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io/fs"
 	"path/filepath"
 	"slices"
 	"time"
@@ -32,7 +31,7 @@ type Identity struct {
 func Load(dir string, now time.Time) (*Identity, error) {
 	i := &Identity{dir: dir, pool: x509.NewCertPool()}
 	leaf, err := readCertificate(dir, fileCert)
-	if errors.Is(err, fs.ErrNotExist) {
+	if absent(err) {
 		return nil, fmt.Errorf("no certificate in %s; make one: ringmaster certs node ID --role ROLE --out %s", dir, dir)
 	} else if err != nil {
 		return nil, err

@@ -30,6 +30,7 @@ type Options struct {
 	Stalls       bool      // faults that hold the ring up, one at a time, and whether the status names the culprit
 	Machine      string    // identity of this machine
 	Out          io.Writer // a line for each fault; nil: none
+	Begin        func()    // called when everything has been checked and nothing started yet; nil: nobody wants to know
 }
 
 // limits of what the cluster may take; longer is a failure.
@@ -81,8 +82,14 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	if entries, err := os.ReadDir(o.Dir); err == nil && len(entries) > 0 {
 		return nil, &launch.UsageError{Err: fmt.Errorf("%s holds something already; name another --dir", o.Dir)}
 	}
+	if _, err := launch.Check(o.Job); err != nil {
+		return nil, &launch.UsageError{Err: err}
+	}
 	if o.Out == nil {
 		o.Out = io.Discard
+	}
+	if o.Begin != nil {
+		o.Begin()
 	}
 	began := time.Now()
 	r := &Report{Job: o.Job.Name, Seed: o.Seed, Dir: o.Dir, Workers: o.Workers, Coordinators: o.Coordinators}

@@ -16,6 +16,9 @@ const (
 	locateDirs  = 10000 // directories looked at, before it is plainly the wrong place
 )
 
+// remedy is what to do where no checkpoint is found.
+const remedy = "name a run's folder, a folder of checkpoints, or one checkpoint"
+
 // Found is what Locate found beneath a directory.
 type Found struct {
 	Dir     string
@@ -40,11 +43,14 @@ func Locate(fsys disk.FS, dir string) (*Found, error) {
 // Survey is Locate without the search for the newest good one: no share is read.
 func Survey(fsys disk.FS, dir string) (*Found, error) {
 	e, err := fsys.Stat(dir)
+	if path := (*fs.PathError)(nil); errors.As(err, &path) {
+		err = path.Err // the message names the path
+	}
 	if err != nil {
-		return nil, fmt.Errorf("look for checkpoints: %w", err)
+		return nil, fmt.Errorf("look for checkpoints in %s: %w; %s", dir, err, remedy)
 	}
 	if !e.Dir {
-		return nil, fmt.Errorf("look for checkpoints: %s is not a directory", dir)
+		return nil, fmt.Errorf("look for checkpoints in %s: it is no folder; %s", dir, remedy)
 	}
 	f := &Found{Dir: dir}
 	if abs, err := filepath.Abs(dir); err == nil {
@@ -103,13 +109,32 @@ func (f *Found) walk(fsys disk.FS, dir string, depth int, budget *int) error {
 	return nil
 }
 
+// Best is the newest good checkpoint that Locate found. Where there is none the error wraps ErrNone and says what is wrong with the
+// newest one.
+func (f *Found) Best() (*Entry, error) {
+	if f.Newest != nil {
+		return f.Newest, nil
+	}
+	if len(f.Damaged) == 0 {
+		return nil, fmt.Errorf("%w lies in %s", ErrNone, f.Dir)
+	}
+	more := ""
+	if n := len(f.Damaged) - 1; n > 0 {
+		more = fmt.Sprintf(", and so are %d others", n)
+	}
+	return nil, fmt.Errorf("%w lies in %s: %s: %w%s", ErrNone, f.Dir, f.Damaged[0].Path, f.Damaged[0].Err, more)
+}
+
 // At is the newest generation's good checkpoint at a step, over all stores. The error says what is wrong where there is
-// none.
+// none, and which other steps there are.
 func (f *Found) At(step uint64) (*Entry, error) {
-	var at []Entry
+	var at, others []Entry
 	for _, e := range f.Entries {
-		if e.Step == step {
+		switch {
+		case e.Step == step:
 			at = append(at, e)
+		case e.Err == nil:
+			others = append(others, e)
 		}
 	}
 	good, bad := newest(at)
@@ -117,23 +142,42 @@ func (f *Found) At(step uint64) (*Entry, error) {
 	case good != nil:
 		return good, nil
 	case len(bad) > 0:
-		return nil, bad[0].Err
-	case len(at) > 0:
-		return nil, at[0].Err
+		at = bad
+	case len(at) == 0:
+		return nil, fmt.Errorf("no checkpoint at step %d in %s; %s", step, f.Dir, choice(others))
 	}
-	return nil, fmt.Errorf("no checkpoint at step %d in %s", step, f.Dir)
+	return nil, fmt.Errorf("%s: %w; %s", at[0].Path, at[0].Err, choice(others))
 }
 
-// Warnings are one line for each damaged checkpoint, which say what is used instead.
+// choice lists the steps of sorted entries, of many the first and the last ones.
+func choice(entries []Entry) string {
+	const most, ends = 12, 5
+	var steps []string
+	for _, e := range entries {
+		if step := fmt.Sprint(e.Step); len(steps) == 0 || steps[len(steps)-1] != step {
+			steps = append(steps, step)
+		}
+	}
+	if len(steps) == 0 {
+		return "there is no other"
+	}
+	if len(steps) > most {
+		steps = slices.Concat(steps[:ends], []string{"..."}, steps[len(steps)-ends:])
+	}
+	return "there is one at step " + strings.Join(steps, ", ")
+}
+
+// Warnings are one line for each damaged checkpoint, which say what is used instead. Where no good one is left there is
+// nothing to warn of: Best fails.
 func (f *Found) Warnings() []string {
+	if f.Newest == nil {
+		return nil
+	}
 	var lines []string
 	for _, e := range f.Damaged {
-		instead := "no whole one is left"
-		switch {
-		case f.Newest != nil && f.Newest.Step < e.Step:
+		instead := "using its copy in " + f.Newest.Path
+		if f.Newest.Step < e.Step {
 			instead = fmt.Sprintf("using step %d before it", f.Newest.Step)
-		case f.Newest != nil:
-			instead = "using its copy in " + f.Newest.Path
 		}
 		lines = append(lines, fmt.Sprintf("%v; %s", located(e, len(f.Stores)), instead))
 	}

@@ -46,6 +46,9 @@ func TestLocate(t *testing.T) {
 			if f.Newest != nil {
 				step = f.Newest.Step
 			}
+			if _, err := f.Best(); (err == nil) != (c.step > 0) || err != nil && !errors.Is(err, ErrNone) {
+				t.Errorf("%s: %v", c.dir, err)
+			}
 			if len(f.Stores) != c.stores || len(f.Entries) != c.entries || step != c.step || len(f.Damaged) != 0 || len(f.Warnings()) != 0 {
 				t.Errorf("%s: %d stores, %d entries, step %d, damaged %v", c.dir, len(f.Stores), len(f.Entries), step, f.Damaged)
 			}
@@ -85,15 +88,40 @@ func TestLocateUsesAnotherCopy(t *testing.T) {
 	if e, err := f.At(500); err != nil || e.Path != f.Newest.Path {
 		t.Errorf("at step 500: %v, %v", e, err)
 	}
-	if _, err := f.At(501); err == nil || !strings.Contains(err.Error(), "no checkpoint at step 501 in /r") {
+	if _, err := f.At(501); err == nil || err.Error() != "no checkpoint at step 501 in /r; there is one at step 250, 500" {
 		t.Errorf("at step 501: %v", err)
 	}
 	for _, id := range []string{"c1", "c2", "c3"} {
 		must(t, m.Truncate("/r/coordinators/"+id+"/checkpoints/step-0000000250-g1/manifest.json", 3))
 	}
 	must(t, m.Remove("/r/coordinators/c1/checkpoints/step-0000000500-g2/model-00001-of-00002.safetensors"))
-	if f, err = Locate(m, "/r"); err != nil || f.Newest != nil || len(f.Damaged) != 5 || !strings.HasSuffix(f.Warnings()[0], "; no whole one is left") {
-		t.Errorf("%+v, %v", f, err)
+	if f, err = Locate(m, "/r"); err != nil || f.Newest != nil || len(f.Damaged) != 5 || len(f.Warnings()) != 0 {
+		t.Fatalf("%+v, %v", f, err)
+	}
+	_, err = f.Best()
+	const want = "no whole checkpoint lies in /r: /r/coordinators/c3/checkpoints/step-0000000500-g2: checkpoint step 500: file optim-00001-of-00002.safetensors is damaged ("
+	if !errors.Is(err, ErrNone) || !errors.Is(err, ErrDamaged) || !strings.HasPrefix(err.Error(), want) || !strings.Contains(err.Error(), "), and so are 4 others") {
+		t.Errorf("no good one is left: %v", err)
+	}
+}
+
+func TestChoiceOfSteps(t *testing.T) {
+	steps := func(n int) []Entry {
+		var entries []Entry
+		for i := range n {
+			entries = append(entries, Entry{Step: uint64(10 * i)}, Entry{Step: uint64(10 * i), Generation: 2})
+		}
+		return entries
+	}
+	for n, want := range map[int]string{
+		0:   "there is no other",
+		3:   "there is one at step 0, 10, 20",
+		12:  "there is one at step 0, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 110",
+		100: "there is one at step 0, 10, 20, 30, 40, ..., 950, 960, 970, 980, 990",
+	} {
+		if got := choice(steps(n)); got != want {
+			t.Errorf("%d steps: %s, want %s", n, got, want)
+		}
 	}
 }
 

@@ -1,12 +1,10 @@
 package checkpoint
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"path"
 	"regexp"
 	"strconv"
@@ -106,14 +104,14 @@ func ParseManifest(data []byte) (*Manifest, error) {
 		Version int `json:"version"`
 	}
 	if err := json.Unmarshal(data, &version); err != nil {
-		return nil, fmt.Errorf("manifest is damaged: %w", err)
+		return nil, fmt.Errorf("manifest is damaged: it %s", jsonFault(err))
 	}
 	if version.Version != ManifestVersion {
 		return nil, fmt.Errorf("manifest has version %d, this program reads version %d", version.Version, ManifestVersion)
 	}
 	var m Manifest
 	if err := strictJSON(data, &m); err != nil {
-		return nil, fmt.Errorf("manifest is damaged: %w", err)
+		return nil, fmt.Errorf("manifest is damaged: it %s", jsonFault(err))
 	}
 	sum, err := m.checksum()
 	if err != nil {
@@ -228,17 +226,4 @@ func clip(name string) string {
 		return name[:maxNameBytes] + "…"
 	}
 	return name
-}
-
-// strictJSON decodes exactly one JSON value without unknown fields.
-func strictJSON(data []byte, into any) error {
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.DisallowUnknownFields()
-	if err := d.Decode(into); err != nil {
-		return err
-	}
-	if _, err := d.Token(); err != io.EOF {
-		return errors.New("there is more after the JSON value")
-	}
-	return nil
 }

@@ -50,15 +50,20 @@ func prefixLength(text string) []byte {
 	return append(out, text...)
 }
 
-// readHeader reads the header of a file of size bytes and leaves r at the beginning of the data.
+// readHeader reads the header of a file of size bytes and leaves r at the beginning of the data. What is wrong with its content
+// is ErrDamaged.
 func readHeader(r io.Reader, size int64) (*header, error) {
+	if size < 8 {
+		return nil, damaged("it ends at byte %d, within the 8 bytes that begin a safetensors file", size)
+	}
 	var prefix [8]byte
 	if _, err := io.ReadFull(r, prefix[:]); err != nil {
 		return nil, fmt.Errorf("read the header's length: %w", short(err))
 	}
 	n := binary.LittleEndian.Uint64(prefix[:])
 	if n > maxHeaderBytes || int64(n) > size-8 {
-		return nil, fmt.Errorf("the header's length is %d bytes, the file has %d and a header at most %d", n, size, maxHeaderBytes)
+		return nil, damaged("its first 8 bytes announce a header of %d bytes, where %d follow and %d are read at most: it is cut short, or no safetensors file",
+			n, size-8, maxHeaderBytes)
 	}
 	// The buffer grows with what is really there: a wrong length costs no memory.
 	var text bytes.Buffer
@@ -67,10 +72,12 @@ func readHeader(r io.Reader, size int64) (*header, error) {
 	}
 	h, err := parseHeader(text.Bytes())
 	if err != nil {
-		return nil, err
+		return nil, damaged("%v", err)
 	}
-	if h.data != size-8-int64(n) {
-		return nil, fmt.Errorf("the tensors take %d bytes, the file has %d for them", h.data, size-8-int64(n))
+	if have := size - 8 - int64(n); h.data > have {
+		return nil, damaged("its tensors take %d bytes, but %d follow its header: it is cut short", h.data, have)
+	} else if h.data < have {
+		return nil, damaged("its tensors take %d bytes, but %d follow its header", h.data, have)
 	}
 	return h, nil
 }
@@ -90,7 +97,7 @@ func parseHeader(text []byte) (*header, error) {
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.UseNumber()
 	h := &header{}
-	err := object(d, "the header", func(key string) error {
+	err := object(d, "the top", func(key string) error {
 		if key == metadataKey {
 			h.metadata = map[string]string{}
 			return object(d, key, func(key string) error {
@@ -237,7 +244,7 @@ func token[T any](d *json.Decoder, what string) (T, error) {
 	var zero T
 	t, err := d.Token()
 	if err != nil {
-		return zero, fmt.Errorf("%s: %w", clip(what), short(err))
+		return zero, fmt.Errorf("the header %s, at %s", jsonFault(err), clip(what))
 	}
 	value, ok := t.(T)
 	if !ok {

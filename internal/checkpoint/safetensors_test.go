@@ -3,6 +3,8 @@ package checkpoint
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
+	"fmt"
 	"io"
 	"math"
 	"runtime"
@@ -33,8 +35,8 @@ func TestReadHeaderRefusals(t *testing.T) {
 		{"duplicate metadata", `{"__metadata__":{"k":"1","k":"2"}}`, 0, `the key "k" comes twice`},
 		{"hole", `{"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}`, 8, "begins at byte 4 of the data, the one before it ends at 0"},
 		{"overlap", `{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}`, 8, "tensor b begins at byte 4"},
-		{"data left over", `{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}`, 5, "the tensors take 4 bytes, the file has 5"},
-		{"data missing", `{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}`, 4, "the tensors take 8 bytes, the file has 4"},
+		{"data left over", `{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}`, 5, "its tensors take 4 bytes, but 5 follow its header"},
+		{"data missing", `{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}`, 4, "its tensors take 8 bytes, but 4 follow its header: it is cut short"},
 		{"shape and bytes differ", `{"a":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}}`, 8, "does not take the bytes [0,8)"},
 		{"backwards", `{"a":{"dtype":"F32","shape":[0],"data_offsets":[8,0]}}`, 8, "does not take the bytes [8,0)"},
 		{"overflow", `{"a":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,0]}}`, 0, "does not take"},
@@ -51,8 +53,9 @@ func TestReadHeaderRefusals(t *testing.T) {
 		{"metadata of numbers", `{"__metadata__":{"k":1}}`, 0, "metadata k: found 1"},
 		{"array", `[]`, 0, "found [ where { belongs"},
 		{"string", `"x"`, 0, "found x where"},
-		{"not JSON", `{"a"`, 0, "a: unexpected EOF"},
-		{"empty", ``, 0, "unexpected EOF"},
+		{"not JSON", `{"a"`, 0, "the header ends too early, at a"},
+		{"empty", ``, 0, "the header ends too early, at the top"},
+		{"bad syntax", `{"a":{]}`, 0, "the header is no JSON at byte 6"},
 		{"two objects", `{}{}`, 0, "more after the header"},
 		{"not UTF-8", "{\"\xff\":{}}", 0, "not UTF-8"},
 		{"deep", strings.Repeat(`{"a":`, 10000), 0, "a"},
@@ -84,8 +87,8 @@ func TestReadHeaderLength(t *testing.T) {
 		}
 	}
 	for n := range 8 {
-		if _, err := readHeader(bytes.NewReader(make([]byte, n)), int64(n)); err == nil {
-			t.Errorf("%d bytes were taken for a file", n)
+		if _, err := readHeader(bytes.NewReader(make([]byte, n)), int64(n)); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), fmt.Sprintf("ends at byte %d,", n)) {
+			t.Errorf("%d bytes: %v", n, err)
 		}
 	}
 }

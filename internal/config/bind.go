@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
@@ -22,11 +23,25 @@ const maxBytes = 64 << 10
 type binder struct {
 	origin   *origin
 	problems Problems
-	flag     string // when a flag is being bound: how it was written, used as the place of everything in it
+	spoilt   map[string]bool // dotted keys whose value could not be read, or is not known to be what was meant
+	flag     string          // when a flag is being bound: how it was written, used as the place of everything in it
 }
 
 func (b *binder) problem(where, format string, args ...any) {
 	b.problems = append(b.problems, &Problem{Where: where, Text: fmt.Sprintf(format, args...)})
+}
+
+// spoil records a problem with a key's value that makes checks of the value, and of all below it, worthless.
+func (b *binder) spoil(key, where, format string, args ...any) {
+	b.problem(where, format, args...)
+	b.spoilt[key] = true
+}
+
+// isSpoilt reports whether a problem with the key, or with a value around it, has been recorded.
+func (b *binder) isSpoilt(key string) bool {
+	for ; key != "" && !b.spoilt[key]; key = around(key) {
+	}
+	return b.spoilt[key]
 }
 
 // place is where a node stands.
@@ -40,14 +55,22 @@ func (b *binder) place(t *token.Token) string {
 	return fmt.Sprintf("%s:%d:%d", b.origin.file, t.Position.Line, t.Position.Column)
 }
 
-// parse reads one YAML document; nil when it is empty or broken (then a problem is recorded).
-func (b *binder) parse(text []byte) ast.Node {
+// parse reads one YAML document, the value of a key, or the whole file with the key ""; nil when it is empty or broken (then
+// the key is spoilt).
+func (b *binder) parse(key string, text []byte) ast.Node {
 	where := b.origin.file
 	if b.flag != "" {
 		where = b.flag
 	}
 	if len(text) > maxBytes {
-		b.problem(where, "is %d bytes long; a configuration has at most %d", len(text), maxBytes)
+		b.spoil(key, where, "has more than the %d bytes of a configuration; name a YAML file", maxBytes)
+		return nil
+	}
+	if at := invalidUTF8(text); at < len(text) {
+		before := text[:at]
+		column := utf8.RuneCount(before[bytes.LastIndexByte(before, '\n')+1:]) + 1
+		b.spoil(key, b.place(&token.Token{Position: &token.Position{Line: bytes.Count(before, []byte("\n")) + 1, Column: column}}),
+			"byte %#02x is not UTF-8; save the file as UTF-8, or name a YAML file", text[at])
 		return nil
 	}
 	text = bytes.TrimPrefix(text, []byte("\ufeff")) // YAML allows a byte order mark
@@ -57,7 +80,11 @@ func (b *binder) parse(text []byte) ast.Node {
 		if e, ok := err.(yaml.Error); ok {
 			at, message = b.place(e.GetToken()), e.GetMessage()
 		}
-		b.problem(at, "is not YAML: %s", firstLine(message))
+		message = firstLine(message)
+		if strings.Contains(message, "\t") || strings.Contains(message, "tab character") {
+			message = "a tab stands where YAML takes spaces alone; indent by spaces"
+		}
+		b.spoil(key, at, "is not YAML: %s", message)
 		return nil
 	}
 	var body ast.Node
@@ -65,13 +92,26 @@ func (b *binder) parse(text []byte) ast.Node {
 		switch {
 		case document == nil || document.Body == nil:
 		case body != nil:
-			b.problem(b.place(document.Body.GetToken()), "a second document begins here; write one document a file")
+			b.spoil(key, b.place(document.Body.GetToken()), "a second document begins here; write one document a file")
 			return nil
 		default:
 			body = document.Body
 		}
 	}
 	return body
+}
+
+// invalidUTF8 is the offset of the first byte that belongs to no character; the length of the text where there is none.
+func invalidUTF8(text []byte) int {
+	at := 0
+	for at < len(text) {
+		r, size := utf8.DecodeRune(text[at:])
+		if r == utf8.RuneError && size == 1 {
+			break
+		}
+		at += size
+	}
+	return at
 }
 
 func firstLine(s string) string {
@@ -83,7 +123,7 @@ func firstLine(s string) string {
 func (b *binder) bind(key string, into reflect.Value, node ast.Node) {
 	switch node.(type) {
 	case *ast.AnchorNode, *ast.AliasNode, *ast.TagNode, *ast.MergeKeyNode:
-		b.problem(b.place(node.GetToken()), "%s: anchors, aliases and tags are not used here; write the value out", named(key))
+		b.spoil(key, b.place(node.GetToken()), "%s: anchors, aliases and tags are not used here; write the value out", named(key))
 		return
 	}
 	if key != "" {
@@ -119,7 +159,7 @@ func (b *binder) entries(key string, node ast.Node) (entries []*ast.MappingValue
 	case *ast.NullNode:
 		return nil, true // "train:" with nothing below it leaves the defaults
 	}
-	b.problem(b.place(node.GetToken()), "%s must be a mapping (key: value), not %s", named(key), describe(node))
+	b.spoil(key, b.place(node.GetToken()), "%s must be a mapping (key: value), not %s", named(key), describe(node))
 	return nil, false
 }
 
@@ -130,9 +170,9 @@ func (b *binder) each(key string, node ast.Node, visit func(name, dotted, where 
 	for _, entry := range entries {
 		at := entry.Key.GetToken()
 		where := b.place(at)
-		switch entry.Key.(type) {
-		case *ast.StringNode, *ast.IntegerNode:
-		default:
+		_, word := entry.Key.(*ast.StringNode)
+		_, number := entry.Key.(*ast.IntegerNode)
+		if !word && !number || at.Value == "" {
 			b.problem(where, "%s: %q cannot be a key here; keys are plain words", named(key), at.Value)
 			continue
 		}
@@ -157,7 +197,11 @@ func (b *binder) bindStruct(key string, into reflect.Value, node ast.Node) {
 	b.each(key, node, func(name, dotted, where string, value ast.Node) {
 		field, ok := fieldNamed(into, name)
 		if !ok {
-			b.problem(where, "unknown key %s%s", dotted, suggestion(name, fieldNames(into.Type())))
+			known := fieldNames(into.Type())
+			b.problem(where, "unknown key %s%s", dotted, suggestion(name, known))
+			if meant := Closest(name, known); meant != "" {
+				b.spoilt[join(key, meant)] = true // that it is missing is no mistake of its own
+			}
 			return
 		}
 		b.bind(dotted, field, value)
@@ -177,7 +221,7 @@ func (b *binder) bindMap(key string, into reflect.Value, node ast.Node) {
 func (b *binder) bindSlice(key string, into reflect.Value, node ast.Node) {
 	list, ok := node.(*ast.SequenceNode)
 	if !ok {
-		b.problem(b.place(node.GetToken()), "%s must be a list, like [a, b], not %s", key, describe(node))
+		b.spoil(key, b.place(node.GetToken()), "%s must be a list, like [a, b], not %s", key, describe(node))
 		return
 	}
 	filled := reflect.MakeSlice(into.Type(), len(list.Values), len(list.Values))
@@ -193,7 +237,7 @@ func (b *binder) bindScalar(key string, into reflect.Value, node ast.Node) {
 	where := b.place(node.GetToken())
 	scalar, ok := node.(ast.ScalarNode)
 	if _, null := node.(*ast.NullNode); null || !ok {
-		b.problem(where, "%s must be %s, not %s", key, wanted(into), describe(node))
+		b.spoil(key, where, "%s must be %s, not %s", key, wanted(into), describe(node))
 		return
 	}
 	at := scalar.GetToken()
@@ -204,7 +248,7 @@ func (b *binder) bindScalar(key string, into reflect.Value, node ast.Node) {
 	_, isText := node.(*ast.StringNode)
 	isText = isText || quoted
 	if isString := into.Kind() == reflect.String; isString && !isText || !isString && quoted {
-		b.problem(where, "%s must be %s, not %s", key, wanted(into), describe(node))
+		b.spoil(key, where, "%s must be %s, not %s", key, wanted(into), describe(node))
 		return
 	}
 	b.setScalar(key, where, into, text)
@@ -242,7 +286,7 @@ func (b *binder) setScalar(key, where string, into reflect.Value, text string) {
 	}
 	if err != nil {
 		into.SetZero()
-		b.problem(where, "%s must be %s, not %s", key, wanted(into), clip(text))
+		b.spoil(key, where, "%s must be %s, not %s", key, wanted(into), clip(text))
 	}
 }
 
@@ -322,10 +366,10 @@ func (b *binder) apply(root reflect.Value, o override) {
 	}
 	switch at.Kind() {
 	case reflect.Struct, reflect.Map, reflect.Slice:
-		if o.value == "" {
-			b.problem(o.flag, "%s needs a value", key)
-		} else if node := b.parse([]byte(o.value)); node != nil {
+		if node := b.parse(key, []byte(o.value)); node != nil {
 			b.bind(key, at, node)
+		} else if !b.isSpoilt(key) {
+			b.spoil(key, o.flag, "%s needs a value", key)
 		}
 	default:
 		b.origin.at[key] = o.flag
@@ -358,6 +402,9 @@ func (b *binder) checkKinds(key string, v reflect.Value) {
 			b.checkKinds(fmt.Sprintf("%s[%d]", key, i), v.Index(i))
 		}
 	case reflect.Struct:
+		if kinds := knownKinds[v.Type()]; kinds != nil && (!slices.Contains(kinds, kindOf(v)) || b.isSpoilt(join(key, "kind"))) {
+			return // what exists for it is not known, and that has been said or validate says it
+		}
 		for i := range v.NumField() {
 			name := v.Type().Field(i).Tag.Get("yaml")
 			if name == "" {

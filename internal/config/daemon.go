@@ -70,7 +70,7 @@ func LoadCoordinator(path string, flags []Flag) (*Coordinator, error) {
 	def(o, "election_timeout", &c.ElectionTimeout, 400*time.Millisecond)
 	def(o, "worker_timeout", &c.WorkerTimeout, 1500*time.Millisecond)
 	def(o, "log", &c.Log, "info")
-	c.validate(newChecker(b))
+	c.validate(&checker{b})
 	if err := b.result(); err != nil {
 		return nil, err
 	}
@@ -88,7 +88,7 @@ func LoadWorker(path string, flags []Flag) (*Worker, error) {
 	def(o, "bind", &w.Bind, bindHost(w.Certs)+":0")
 	def(o, "advertise", &w.Advertise, w.Bind)
 	def(o, "log", &w.Log, "info")
-	w.validate(newChecker(b))
+	w.validate(&checker{b})
 	if err := b.result(); err != nil {
 		return nil, err
 	}
@@ -150,9 +150,21 @@ func flowStyle(kind reflect.Kind, value string) string {
 func (c *Coordinator) validate(k *checker) {
 	k.require("id", validName(c.ID), "id %s must be 1 to 64 letters, digits, '-', '_' or '.'", clip(c.ID))
 	k.address("bind", c.Bind, true)
-	k.address("advertise", c.Advertise, true)
+	k.addressIfWritten("advertise", c.Advertise)
 	k.require("dir", c.Dir != "", "dir is empty; name a folder for Raft's state and the checkpoints")
 	k.require("raft_dir", c.RaftDir != "", "raft_dir is empty; name a folder for Raft's log and snapshots")
+	if k.b.origin.written("peers") {
+		c.validatePeers(k)
+	}
+	k.addresses("join", c.Join)
+	k.secure(c.Certs, "coordinator", []located{{"bind", c.Bind}, {"advertise", c.Advertise}}, c.Join, c.Peers)
+	k.duration("election_timeout", c.ElectionTimeout, 50*time.Millisecond, time.Minute)
+	k.duration("worker_timeout", c.WorkerTimeout, 100*time.Millisecond, time.Hour)
+	k.oneOf("log", c.Log, logLevels)
+}
+
+// validatePeers checks peers that were written; else they follow from id and advertise.
+func (c *Coordinator) validatePeers(k *checker) {
 	if len(c.Peers) > 0 {
 		k.require("peers", slices.Contains([]int{1, 3, 5}, len(c.Peers)), "peers must list 1, 3 or 5 coordinators, not %d", len(c.Peers))
 		_, self := c.Peers[c.ID]
@@ -162,11 +174,6 @@ func (c *Coordinator) validate(k *checker) {
 		k.require("peers."+id, validName(id), "peers: id %s must be 1 to 64 letters, digits, '-', '_' or '.'", clip(id))
 		k.address("peers."+id, c.Peers[id], len(c.Peers) == 1)
 	}
-	k.addresses("join", c.Join)
-	k.secure(c.Certs, "coordinator", []located{{"bind", c.Bind}, {"advertise", c.Advertise}}, c.Join, c.Peers)
-	k.duration("election_timeout", c.ElectionTimeout, 50*time.Millisecond, time.Minute)
-	k.duration("worker_timeout", c.WorkerTimeout, 100*time.Millisecond, time.Hour)
-	k.oneOf("log", c.Log, logLevels)
 }
 
 // MaxThreads is how many compute threads a process may have.
@@ -175,7 +182,7 @@ const MaxThreads = 1 << 10
 func (w *Worker) validate(k *checker) {
 	k.require("id", w.ID == "" || validName(w.ID), "id %s must be 1 to 64 letters, digits, '-', '_' or '.'", clip(w.ID))
 	k.address("bind", w.Bind, true)
-	k.address("advertise", w.Advertise, true)
+	k.addressIfWritten("advertise", w.Advertise)
 	k.require("join", len(w.Join) > 0, "join is missing: name a coordinator's host:port (in the file, or by --join)")
 	k.addresses("join", w.Join)
 	k.secure(w.Certs, "worker", []located{{"bind", w.Bind}, {"advertise", w.Advertise}}, w.Join, nil)
@@ -193,14 +200,6 @@ func mapKeys(m map[string]string) func(yield func(string) bool) {
 			}
 		}
 	}
-}
-
-func newChecker(b *binder) *checker {
-	c := &checker{b: b, reported: map[string]bool{}}
-	for _, p := range b.problems {
-		c.reported[p.Where] = true
-	}
-	return c
 }
 
 // result is the problems as an error, nil where there are none.
@@ -256,6 +255,13 @@ func Beyond(address string) bool {
 func (c *checker) address(key, address string, anyPort bool) {
 	err := checkAddress(address, anyPort)
 	c.require(key, err == nil, "%s: %v", key, err)
+}
+
+// addressIfWritten requires host:port of a key that else follows from another one, which is checked.
+func (c *checker) addressIfWritten(key, address string) {
+	if c.b.origin.written(key) {
+		c.address(key, address, true)
+	}
 }
 
 // CheckAddress says what is wrong with a host:port that is to be dialled; nil when nothing is.

@@ -1,8 +1,10 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"reflect"
 )
@@ -35,12 +37,12 @@ func Parse(name string, text []byte, sets []string) (*Job, error) {
 }
 
 func newBinder(name string) *binder {
-	return &binder{origin: &origin{file: name, at: map[string]string{}}}
+	return &binder{origin: &origin{file: name, at: map[string]string{}}, spoilt: map[string]bool{}}
 }
 
 // fill binds the text and then the overrides.
 func (b *binder) fill(root reflect.Value, text []byte, overrides []override) {
-	if node := b.parse(text); node != nil {
+	if node := b.parse("", text); node != nil {
 		b.bind("", root, node)
 	}
 	for _, o := range overrides {
@@ -48,16 +50,23 @@ func (b *binder) fill(root reflect.Value, text []byte, overrides []override) {
 	}
 }
 
-// readFile reads a configuration file of bounded size.
-func readFile(path, what string) ([]byte, error) {
+func readAll(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, &Problem{Text: fmt.Sprintf("cannot read the %s: %v", what, err)}
+		return nil, err
 	}
 	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxBytes+1))
+	return io.ReadAll(io.LimitReader(f, maxBytes+1))
+}
+
+// readFile reads a configuration file of bounded size.
+func readFile(path, what string) ([]byte, error) {
+	text, err := readAll(path)
+	if detailed := (*fs.PathError)(nil); errors.As(err, &detailed) {
+		err = detailed.Err // without the system call
+	}
 	if err != nil {
-		return nil, &Problem{Text: fmt.Sprintf("cannot read the %s: %v", what, err)}
+		return nil, &Problem{Text: fmt.Sprintf("cannot read the %s %s: %v; name a YAML file", what, path, err)}
 	}
 	return text, nil
 }

@@ -54,10 +54,13 @@ func (o *origin) where(key string) string {
 		if at, ok := o.at[key]; ok {
 			return at
 		}
-		key = key[:max(0, strings.LastIndexAny(key, ".["))]
+		key = around(key)
 	}
 	return o.file
 }
+
+// around is the key of the mapping or list that holds a key.
+func around(key string) string { return key[:max(0, strings.LastIndexAny(key, ".["))] }
 
 // written reports whether the key itself was written, in the file or by a flag.
 func (o *origin) written(key string) bool {

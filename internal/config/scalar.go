@@ -44,16 +44,21 @@ func parseFloat(s string) (float64, error) {
 
 // suggestion is what a message about an unknown word adds: the word that was probably meant, or all there are.
 func suggestion(word string, known []string) string {
+	if meant := Closest(word, known); meant != "" {
+		return fmt.Sprintf("; did you mean %s?", meant)
+	}
+	return "; there are " + strings.Join(known, ", ")
+}
+
+// Closest is the known word that was probably meant by one that is not known; "" where none is close.
+func Closest(word string, known []string) string {
 	best, distance := "", 1+len(word)/3
 	for _, candidate := range known {
-		if d := editDistance(word, candidate); d <= distance {
+		if d := editDistance(strings.ToLower(word), strings.ToLower(candidate)); d <= distance {
 			best, distance = candidate, d-1
 		}
 	}
-	if best != "" {
-		return fmt.Sprintf("; did you mean %s?", best)
-	}
-	return "; there are " + strings.Join(known, ", ")
+	return best
 }
 
 // editDistance counts the letters to insert, delete or replace to get from a to b. Long words are not compared.

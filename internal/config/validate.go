@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"math"
+	"reflect"
 	"slices"
 	"strings"
 )
@@ -22,7 +23,7 @@ const (
 // validate checks values; types and names of keys were checked while binding. A key whose value could not be read has
 // been reported already, so it is not checked again.
 func (j *Job) validate(b *binder) {
-	c := newChecker(b)
+	c := &checker{b}
 	c.require("name", validName(j.Name), "name %s must be 1 to 64 letters, digits, '-', '_' or '.', and not begin with '.' or '-'", clip(j.Name))
 	between(c, "seats", j.Seats, 1, MaxSeats)
 	j.Model.validate(c)
@@ -37,27 +38,29 @@ func (j *Job) validate(b *binder) {
 // validateTogether checks keys against each other.
 func (j *Job) validateTogether(c *checker) {
 	text, language := j.Data.Kind == DataText, j.Model.Kind == ModelGPT
-	known := slices.Contains(modelKinds, j.Model.Kind) && slices.Contains(dataKinds, j.Data.Kind)
+	known := slices.Contains(modelKinds, j.Model.Kind) && slices.Contains(dataKinds, j.Data.Kind) && !c.b.isSpoilt("data.kind")
 	c.require("model.kind", !known || text == language, "model.kind: %s does not learn from data.kind: %s; a gpt needs text, other models need images",
 		j.Model.Kind, j.Data.Kind)
 	c.require("min_workers", j.Seats < 1 || j.MinWorkers <= j.Seats, "min_workers %d is more than the job's seats: %d; so many workers can never take part", j.MinWorkers, j.Seats)
-	nesterov := j.Train.Optimizer.Nesterov && j.Train.Optimizer.Momentum == 0
+	nesterov := j.Train.Optimizer.Nesterov && j.Train.Optimizer.Momentum == 0 && !c.b.isSpoilt("train.optimizer.momentum")
 	c.require("train.optimizer.nesterov", !nesterov, "train.optimizer.nesterov needs a train.optimizer.momentum above 0")
 }
 
 // checker collects problems with values.
-type checker struct {
-	b        *binder
-	reported map[string]bool // places that have a problem already
+type checker struct{ b *binder }
+
+// require records a problem with the key unless ok, or unless its value could not be read, which has been reported.
+func (c *checker) require(key string, ok bool, format string, args ...any) {
+	if !ok && !c.b.isSpoilt(key) {
+		c.b.problem(c.b.origin.where(key), format, args...)
+	}
 }
 
-// require records a problem with the key unless ok.
-func (c *checker) require(key string, ok bool, format string, args ...any) {
-	where := c.b.origin.where(key)
-	if ok || c.b.origin.written(key) && c.reported[where] {
-		return
-	}
-	c.b.problem(where, format, args...)
+// present requires a key that has no default, and reports whether its value is worth a check. do says what to do.
+func (c *checker) present(key, do string) bool {
+	written := c.b.origin.written(key)
+	c.require(key, written, "%s is missing: %s", key, do)
+	return written
 }
 
 func between[T int | float64](c *checker, key string, v, low, high T) {
@@ -79,10 +82,11 @@ func epsilon(c *checker, key string, v float64) {
 	c.require(key, v >= 1e-30 && v <= 1, "%s must be from 1e-30 to 1, not %v", key, v)
 }
 
+// oneOf requires a known word, and reports whether what depends on it is worth a check.
 func (c *checker) oneOf(key, value string, known []string) bool {
 	ok := slices.Contains(known, value)
 	c.require(key, ok, "%s: %s is not known%s", key, clip(value), suggestion(value, known))
-	return ok
+	return ok && !c.b.isSpoilt(key)
 }
 
 func validName(s string) bool {
@@ -97,6 +101,17 @@ func indexed(key string, i int) string { return fmt.Sprintf("%s[%d]", key, i) }
 var (
 	modelKinds = []string{ModelMLP, ModelGPT, ModelMobileNetV2, ModelSequential}
 	dataKinds  = []string{DataGlyphs, DataMNIST, DataText, DataImages}
+
+	optimizerKinds = []string{OptimizerAdam, OptimizerAdamW, OptimizerSGD}
+	scheduleKinds  = []string{ScheduleConstant, ScheduleStep, ScheduleCosine, ScheduleLinear}
+
+	knownKinds = map[reflect.Type][]string{
+		reflect.TypeFor[Model]():     modelKinds,
+		reflect.TypeFor[Layer]():     LayerKinds,
+		reflect.TypeFor[Data]():      dataKinds,
+		reflect.TypeFor[Optimizer](): optimizerKinds,
+		reflect.TypeFor[Schedule]():  scheduleKinds,
+	}
 )
 
 func (m *Model) validate(c *checker) {
@@ -143,12 +158,14 @@ func validateStack(c *checker, key string, stack []Layer, depth int) {
 	}
 	for i := range stack {
 		l, at := &stack[i], indexed(key, i)
-		if !c.oneOf(at+".kind", l.Kind, LayerKinds) {
+		if !c.present(at+".kind", "say which layer it is; there are "+strings.Join(LayerKinds, ", ")) || !c.oneOf(at+".kind", l.Kind, LayerKinds) {
 			continue
 		}
 		switch l.Kind {
 		case "conv", "linear":
-			between(c, at+".out", l.Out, 1, maxFeatures)
+			if c.present(at+".out", "say how many channels or features leave the layer, like out: 64") {
+				between(c, at+".out", l.Out, 1, maxFeatures)
+			}
 		case "batch_norm", "layer_norm", "rms_norm":
 			epsilon(c, at+".epsilon", l.Epsilon)
 		case "dropout":
@@ -167,18 +184,24 @@ func validateStack(c *checker, key string, stack []Layer, depth int) {
 // validateWindow checks the keys of layers that slide a window over an image.
 func (l *Layer) validateWindow(c *checker, at string) {
 	switch l.Kind {
-	case "conv":
-		between(c, at+".dilation", l.Dilation, 1, 1<<10)
-		between(c, at+".groups", l.Groups, 1, 1<<16)
-		c.require(at+".out", l.Groups < 1 || l.Out%l.Groups == 0, "%s.out %d cannot be divided into %d groups", at, l.Out, l.Groups)
-	case "max_pool", "average_pool":
-		c.require(at+".padding", 2*l.Padding <= l.Kernel, "%s.padding must be at most half of the kernel, not %d of %d", at, l.Padding, l.Kernel)
+	case "conv", "max_pool", "average_pool":
 	default:
 		return
 	}
-	between(c, at+".kernel", l.Kernel, 1, 1<<10)
-	between(c, at+".stride", l.Stride, 1, 1<<10)
+	if c.present(at+".kernel", "say how wide the window is, like kernel: 3") {
+		between(c, at+".kernel", l.Kernel, 1, 1<<10)
+	}
+	if c.b.origin.written(at+".stride") || l.Kind == "conv" { // else it is the kernel
+		between(c, at+".stride", l.Stride, 1, 1<<10)
+	}
 	between(c, at+".padding", l.Padding, 0, 1<<10)
+	if l.Kind != "conv" {
+		c.require(at+".padding", l.Kernel < 1 || 2*l.Padding <= l.Kernel, "%s.padding must be at most half of the kernel, not %d of %d", at, l.Padding, l.Kernel)
+		return
+	}
+	between(c, at+".dilation", l.Dilation, 1, 1<<10)
+	between(c, at+".groups", l.Groups, 1, 1<<16)
+	c.require(at+".out", l.Out < 1 || l.Groups < 1 || l.Out%l.Groups == 0, "%s.out %d cannot be divided into %d groups", at, l.Out, l.Groups)
 }
 
 func (d *Data) validate(c *checker) {
@@ -228,7 +251,7 @@ func (t *Train) validate(c *checker) {
 }
 
 func (p *Optimizer) validate(c *checker) {
-	if !c.oneOf("train.optimizer.kind", p.Kind, []string{OptimizerAdam, OptimizerAdamW, OptimizerSGD}) {
+	if !c.oneOf("train.optimizer.kind", p.Kind, optimizerKinds) {
 		return
 	}
 	c.oneOf("train.optimizer.form", p.Form, []string{FormKeras, FormPyTorch})
@@ -244,7 +267,7 @@ func (p *Optimizer) validate(c *checker) {
 }
 
 func (s *Schedule) validate(c *checker) {
-	if !c.oneOf("train.schedule.kind", s.Kind, []string{ScheduleConstant, ScheduleStep, ScheduleCosine, ScheduleLinear}) {
+	if !c.oneOf("train.schedule.kind", s.Kind, scheduleKinds) {
 		return
 	}
 	between(c, "train.schedule.warmup", s.Warmup, 0, maxSteps)
@@ -255,6 +278,6 @@ func (s *Schedule) validate(c *checker) {
 		positive(c, "train.schedule.gamma", s.Gamma, 1e6)
 	case ScheduleCosine, ScheduleLinear:
 		between(c, "train.schedule.min_lr", s.MinLR, 0, 1e6)
-		c.require("train.schedule.warmup", s.Horizon == 0 || s.Warmup < s.Horizon, "train.schedule.warmup %d must end before train.schedule.horizon %d", s.Warmup, s.Horizon)
+		c.require("train.schedule.warmup", s.Horizon < 1 || s.Warmup < s.Horizon, "train.schedule.warmup %d must end before train.schedule.horizon %d", s.Warmup, s.Horizon)
 	}
 }

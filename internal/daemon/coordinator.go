@@ -36,6 +36,9 @@ const shutdownPatience = 3 * time.Second
 
 // Coordinator runs one coordinator replica until ctx ends. An error says what it could not open.
 func Coordinator(ctx context.Context, c *config.Coordinator, log *slog.Logger) error {
+	if err := checkFolder(c.Dir); err != nil {
+		return err
+	}
 	identity, err := loadIdentity(c.Certs, certs.Coordinator, log)
 	if err == nil {
 		err = checkID(identity, c.ID)
@@ -121,6 +124,14 @@ func live(ctx context.Context, port *node.Port, identity *certs.Identity, server
 	case err := <-failed:
 		return err
 	}
+}
+
+// checkFolder refuses a dir that is there and is no folder.
+func checkFolder(dir string) error {
+	if info, err := os.Stat(dir); err == nil && !info.IsDir() {
+		return &config.Problem{Text: fmt.Sprintf("dir: %s is no folder; name another one by --dir", dir)}
+	}
+	return nil
 }
 
 // openStore opens the checkpoints of a replica's folder. What a crash left half written in a folder that may yet be

@@ -108,8 +108,11 @@ func setThreads(threads int) int {
 	return threads
 }
 
-// introduce is who the worker is to the others, and where they dial it.
+// introduce is who the worker is to the others, and where they dial it. What it is asked to work with is checked first.
 func introduce(ctx context.Context, c *config.Worker, port *node.Port, identity *certs.Identity, log *slog.Logger) (plan.Member, error) {
+	if err := checkFolder(c.Dir); err != nil {
+		return plan.Member{}, err
+	}
 	address, err := advertise(ctx, port, c.Advertise, c.Join, log)
 	if err != nil {
 		return plan.Member{}, err

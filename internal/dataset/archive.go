@@ -45,7 +45,7 @@ func findImages(dir string) ([]imageFile, error) {
 		return nil, fmt.Errorf("images %s do not exist: set data.dir to a folder with %s", dir, layout)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("images: %w", err)
+		return nil, unreadableFile("images", dir, err)
 	}
 	var files []imageFile
 	if !info.IsDir() {
@@ -54,8 +54,11 @@ func findImages(dir string) ([]imageFile, error) {
 		files, err = listImages(dir)
 	} else {
 		archives := archivesIn(dir)
-		if len(archives) != 1 {
-			return nil, fmt.Errorf("images: folder %s has no folder %s and %d archives: set data.dir to a folder with %s", dir, trainPart, len(archives), layout)
+		if len(archives) > 1 {
+			return nil, fmt.Errorf("images: folder %s has no folder %s but %d archives: set data.dir to one of them", dir, trainPart, len(archives))
+		}
+		if len(archives) == 0 {
+			return nil, fmt.Errorf("images: folder %s has neither a folder %s nor an archive: set data.dir to a folder with %s", dir, trainPart, layout)
 		}
 		files, err = readArchive(archives[0])
 	}
@@ -130,7 +133,7 @@ func listImages(dir string) ([]imageFile, error) {
 		}
 		classes, err := os.ReadDir(filepath.Join(dir, part))
 		if err != nil {
-			return nil, fmt.Errorf("images: %w", err)
+			return nil, unreadableFile("images", filepath.Join(dir, part), err)
 		}
 		for _, class := range classes {
 			folder := filepath.Join(dir, part, class.Name())
@@ -139,7 +142,7 @@ func listImages(dir string) ([]imageFile, error) {
 			}
 			entries, err := os.ReadDir(folder)
 			if err != nil {
-				return nil, fmt.Errorf("images: %w", err)
+				return nil, unreadableFile("images", folder, err)
 			}
 			for _, entry := range entries {
 				f, ok := classify(path.Join(part, class.Name(), entry.Name()))
@@ -150,7 +153,7 @@ func listImages(dir string) ([]imageFile, error) {
 				if !isFile(f.where, entry) {
 					continue
 				}
-				f.load = func() ([]byte, error) { return readBounded(f.where, maxImageFile) }
+				f.load = func() ([]byte, error) { return readBounded("image", f.where, maxImageFile) }
 				files = append(files, f)
 			}
 			if len(files) > maxImages {
@@ -163,9 +166,13 @@ func listImages(dir string) ([]imageFile, error) {
 
 // readArchive reads the images in a tar file, which may be compressed by gzip, into memory.
 func readArchive(name string) ([]imageFile, error) {
+	info, err := os.Stat(name)
+	if err == nil && !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("image archive %s is no regular file: set data.dir to a folder of images or to a tar.gz", name)
+	}
 	f, err := os.Open(name)
 	if err != nil {
-		return nil, fmt.Errorf("images: %w", err)
+		return nil, unreadableFile("image archive", name, err)
 	}
 	defer f.Close()
 	files, err := scanArchive(name, bufio.NewReaderSize(f, 1<<20))
@@ -190,6 +197,9 @@ func scanArchive(name string, r *bufio.Reader) ([]imageFile, error) {
 		header, err := archive.Next()
 		if err == io.EOF {
 			break
+		}
+		if errors.Is(err, io.ErrUnexpectedEOF) {
+			return nil, fmt.Errorf("is cut short after %d images: get the file again", len(files))
 		}
 		if err != nil {
 			return nil, fmt.Errorf("cannot be read after %d images (%w): it should be a tar or tar.gz; get the file again", len(files), err)

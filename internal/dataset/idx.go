@@ -106,7 +106,7 @@ func idxHeader(name string, header []byte, rank int) (dims []int, total int, err
 	for i := range dims {
 		d := int(binary.BigEndian.Uint32(header[4+4*i:]))
 		if d == 0 || d > maxIDX/total {
-			return nil, 0, fmt.Errorf("%s: dimension %d, at byte %d, is %d; sizes are at least 1 and %d values in all at most", name, i, 4+4*i, d, maxIDX)
+			return nil, 0, fmt.Errorf("%s: dimension %d, at byte %d, is %d; sizes are at least 1 and %d values in all at most: get the file again", name, i, 4+4*i, d, maxIDX)
 		}
 		dims[i], total = d, total*d
 	}
@@ -116,13 +116,13 @@ func idxHeader(name string, header []byte, rank int) (dims []int, total int, err
 func magicHint(header []byte, rank int) string {
 	switch {
 	case [3]byte(header) == [3]byte{0, 0, 8} && header[3] == 1 && rank == 3:
-		return ": it holds labels where images should be"
+		return ": it holds labels where images should be; give each file its own name again"
 	case [3]byte(header) == [3]byte{0, 0, 8} && header[3] == 3 && rank == 1:
-		return ": it holds images where labels should be"
+		return ": it holds images where labels should be; give each file its own name again"
 	case strings.HasPrefix(string(header), "<"):
-		return ": it looks like a web page, not a download"
+		return ": it looks like a web page; download the file itself"
 	}
-	return fmt.Sprintf(": it is no IDX file of bytes with %d dimensions", rank)
+	return fmt.Sprintf(": it is no IDX file of bytes with %d dimensions; get the right file", rank)
 }
 
 func truncated(name string, have, want int) error {
@@ -134,5 +134,8 @@ func oversize(name, what string, want int) error {
 }
 
 func unreadable(name string, at int, err error) error {
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return fmt.Errorf("%s: is cut short, at byte %d of its content or in the sum behind it: get the file again", name, at)
+	}
 	return fmt.Errorf("%s: cannot be decompressed at byte %d of its content (%w): get the file again", name, at, err)
 }

@@ -94,7 +94,7 @@ func TestDecodeIDXRefusesDamagedGzip(t *testing.T) {
 		want string
 	}{
 		"sum":       {flip(whole, len(whole)-8), "cannot be decompressed at byte 1116 of its content"},
-		"cut sum":   {whole[:len(whole)-3], "cannot be decompressed at byte 1116 of its content"},
+		"cut sum":   {whole[:len(whole)-3], "is cut short, at byte 1116 of its content or in the sum behind it"},
 		"cut":       {whole[:len(whole)/2], "of the 1116 that its header announces"},
 		"method":    {flip(whole, 2), "its gzip header is damaged"},
 		"no header": {whole[:9], "its gzip header is damaged"},

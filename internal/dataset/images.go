@@ -3,11 +3,13 @@ package dataset
 import (
 	"bytes"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"image"
 	"image/color"
 	_ "image/jpeg" // the decoders of the files
 	_ "image/png"
+	"io"
 	"runtime"
 	"slices"
 	"strings"
@@ -74,16 +76,10 @@ func openImages(c config.Data) (*Data, error) {
 	return d, nil
 }
 
-// classesOf is the list of classes: as configured, or all that have training images, sorted.
+// classesOf is the list of classes: as configured, or all that have training images, sorted. A class with test images alone
+// is an error then: a model cannot learn it, and an evaluation without it would tell of another task.
 func classesOf(files []imageFile, c config.Data) ([]string, error) {
-	var found []string
-	for _, f := range files {
-		if f.part == trainPart && (len(found) == 0 || found[len(found)-1] != f.class) {
-			found = append(found, f.class)
-		}
-	}
-	slices.Sort(found)
-	found = slices.Compact(found)
+	found, tested := classesIn(files, trainPart), classesIn(files, testPart)
 	for _, class := range c.Classes {
 		if !slices.Contains(found, class) {
 			return nil, fmt.Errorf("images: %s has no training images of class %q, only of %s: correct data.classes", c.Dir, class, clip(strings.Join(found, ", ")))
@@ -93,9 +89,28 @@ func classesOf(files []imageFile, c config.Data) ([]string, error) {
 		return slices.Clone(c.Classes), nil
 	}
 	if len(found) < 2 || len(found) > maxClasses {
-		return nil, fmt.Errorf("images: %s has training images of %d classes (%s); a classifier needs 2 to %d", c.Dir, len(found), clip(strings.Join(found, ", ")), maxClasses)
+		return nil, fmt.Errorf("images: %s has training images of %d classes (%s); a classifier needs 2 to %d: put a folder for each into %s",
+			c.Dir, len(found), clip(strings.Join(found, ", ")), maxClasses, trainPart)
+	}
+	for _, class := range tested {
+		if !slices.Contains(found, class) {
+			return nil, fmt.Errorf("images: %s has class %q in %s, but no images of it in %s: put some there, remove it, or list in data.classes what is to be learnt",
+				c.Dir, class, testPart, trainPart)
+		}
 	}
 	return found, nil
+}
+
+// classesIn lists the classes that have images in a part, sorted.
+func classesIn(files []imageFile, part string) []string {
+	var found []string
+	for _, f := range files {
+		if f.part == part && (len(found) == 0 || found[len(found)-1] != f.class) {
+			found = append(found, f.class)
+		}
+	}
+	slices.Sort(found)
+	return slices.Compact(found)
 }
 
 func clip(s string) string {
@@ -104,6 +119,17 @@ func clip(s string) string {
 		return s[:most] + "..."
 	}
 	return s
+}
+
+// perClassKeys are the keys that say how many images of each class are taken of a part.
+var perClassKeys = map[string]string{trainPart: "data.train_per_class", testPart: "data.eval_per_class"}
+
+// counted writes a number of things.
+func counted(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
 }
 
 // labelled is an image file of a known class.
@@ -127,8 +153,11 @@ func pick(files []imageFile, part string, classes []string, perClass int, dir st
 	var picked []labelled
 	for label, class := range classes {
 		have := byClass[class]
-		if len(have) == 0 || len(have) < perClass {
-			return nil, fmt.Errorf("images: %s has %d images in %s/%s, %d are wanted", dir, len(have), part, class, max(perClass, 1))
+		if len(have) == 0 {
+			return nil, fmt.Errorf("images: %s has no images of class %q in %s: put some there, or leave it out of data.classes", dir, class, part)
+		}
+		if len(have) < perClass {
+			return nil, fmt.Errorf("images: %s has only %s in %s/%s: lower %s, which is %d", dir, counted(len(have), "image"), part, class, perClassKeys[part], perClass)
 		}
 		if perClass > 0 {
 			have = have[:perClass]
@@ -144,12 +173,25 @@ func pick(files []imageFile, part string, classes []string, perClass int, dir st
 func sizeOf(f imageFile, raw []byte) (image.Point, error) {
 	header, _, err := image.DecodeConfig(bytes.NewReader(raw))
 	if err != nil {
-		return image.Point{}, fmt.Errorf("image %s: %w", f.where, err)
+		return image.Point{}, fmt.Errorf("image %s %s: get it again, or remove it", f.where, imageFault(err, len(raw)))
 	}
 	if header.Width < 1 || header.Height < 1 || header.Width > maxImageEdge || header.Height > maxImageEdge {
-		return image.Point{}, fmt.Errorf("image %s: %d x %d pixels; sides have 1 to %d", f.where, header.Width, header.Height, maxImageEdge)
+		return image.Point{}, fmt.Errorf("image %s: %d x %d pixels; sides have 1 to %d: scale it, or remove it", f.where, header.Width, header.Height, maxImageEdge)
 	}
 	return image.Pt(header.Width, header.Height), nil
+}
+
+// imageFault says what is wrong with an image file of size bytes, in words that follow its name.
+func imageFault(err error, size int) string {
+	switch {
+	case size == 0:
+		return "is empty"
+	case errors.Is(err, image.ErrFormat):
+		return "is neither JPEG nor PNG"
+	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
+		return fmt.Sprintf("is cut short: it ends at byte %d, within the picture", size)
+	}
+	return fmt.Sprintf("cannot be decoded (%v)", err)
 }
 
 // decodeSet decodes images of one size, each into a place of its own, on all CPUs.
@@ -209,10 +251,10 @@ func decodeImage(dst []byte, f imageFile, size image.Point) error {
 	}
 	decoded, _, err := image.Decode(bytes.NewReader(raw))
 	if err != nil {
-		return fmt.Errorf("image %s: %w", f.where, err)
+		return fmt.Errorf("image %s %s: get it again, or remove it", f.where, imageFault(err, len(raw)))
 	}
 	if decoded.Bounds().Size() != size {
-		return fmt.Errorf("image %s: decodes to another size than its header says", f.where)
+		return fmt.Errorf("image %s: decodes to another size than its header says: get it again, or remove it", f.where)
 	}
 	split(dst, decoded)
 	return nil

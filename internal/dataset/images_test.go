@@ -171,9 +171,9 @@ func TestImagesSubset(t *testing.T) {
 		t.Errorf("files are %v", d.Files)
 	}
 	for name, wrong := range map[string]func(*config.Data){
-		`no training images of class "cow", only of cat, dog`: func(c *config.Data) { c.Classes = []string{"cow", "dog"} },
-		"has 1 images in train/cat, 2 are wanted":             func(c *config.Data) { c.Classes, c.TrainPerClass = nil, 2 },
-		"has 1 images in test/dog, 3 are wanted":              func(c *config.Data) { c.EvalPerClass = 3 },
+		`no training images of class "cow", only of cat, dog`:                   func(c *config.Data) { c.Classes = []string{"cow", "dog"} },
+		"has only 1 image in train/cat: lower data.train_per_class, which is 2": func(c *config.Data) { c.Classes, c.TrainPerClass = nil, 2 },
+		"has only 1 image in test/dog: lower data.eval_per_class, which is 3":   func(c *config.Data) { c.EvalPerClass = 3 },
 	} {
 		c := c
 		wrong(&c)
@@ -196,12 +196,14 @@ func TestImagesRefused(t *testing.T) {
 			f["train/dog/b.png"] = smallPNG(t, 5, 4, 1)
 			f["train/dog/z.png"] = smallPNG(t, 4, 4, 1)
 		},
-		"z.jpg: 8 x 8 pixels":                 func(f map[string][]byte) { f["train/dog/z.jpg"] = photo.Bytes() },
-		"z.jpg: unexpected EOF":               func(f map[string][]byte) { f["train/cat/z.jpg"] = photo.Bytes()[:len(photo.Bytes())/8] },
-		"y.png: image: unknown format":        func(f map[string][]byte) { f["train/cat/y.png"] = []byte("nothing") },
-		"y.png":                               func(f map[string][]byte) { f["train/cat/y.png"] = huge },
-		"has 0 images in test/cat, 1 are":     func(f map[string][]byte) { delete(f, "test/cat/1.png") },
-		"training images of 1 classes (dog);": func(f map[string][]byte) { delete(f, "train/cat/z.png") },
+		"z.jpg: 8 x 8 pixels": func(f map[string][]byte) { f["train/dog/z.jpg"] = photo.Bytes() },
+		"z.jpg is cut short: it ends at byte 47, within the picture: get it again": func(f map[string][]byte) { f["train/cat/z.jpg"] = photo.Bytes()[:len(photo.Bytes())/8] },
+		"y.png is neither JPEG nor PNG: get it again, or remove it":                func(f map[string][]byte) { f["train/cat/y.png"] = []byte("nothing") },
+		"y.png is empty": func(f map[string][]byte) { f["train/cat/y.png"] = nil },
+		`has class "cow" in test, but no images of it in train: put some there`: func(f map[string][]byte) { f["test/cow/1.png"] = f["test/dog/1.png"] },
+		"y.png": func(f map[string][]byte) { f["train/cat/y.png"] = huge },
+		`has no images of class "cat" in test: put some there`: func(f map[string][]byte) { delete(f, "test/cat/1.png") },
+		"training images of 1 classes (dog);":                  func(f map[string][]byte) { delete(f, "train/cat/z.png") },
 		"has no training images": func(f map[string][]byte) {
 			delete(f, "train/cat/z.png")
 			delete(f, "train/dog/a.png")
@@ -221,6 +223,28 @@ func TestImagesRefused(t *testing.T) {
 		if _, err := Open(imagesConfig(dir)); err == nil || !strings.Contains(err.Error(), "set data.dir to a folder with train/CLASS") {
 			t.Errorf("error is %v", err)
 		}
+	}
+}
+
+// Where classes are listed, other folders may hold whatever they like.
+func TestOtherClassesAreLeftOut(t *testing.T) {
+	files := smallSet(t)
+	want, have := t.TempDir(), t.TempDir()
+	writeFiles(t, want, files)
+	files["test/cow/1.png"], files["train/ant/1.png"] = files["test/dog/1.png"], files["test/dog/1.png"]
+	writeFiles(t, have, files)
+	var prints [][32]byte
+	for _, dir := range []string{want, have} {
+		c := imagesConfig(dir)
+		c.Classes = []string{"cat", "dog"}
+		d, err := Open(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		prints = append(prints, d.Fingerprint)
+	}
+	if prints[0] != prints[1] {
+		t.Error("folders of other classes change the data")
 	}
 }
 

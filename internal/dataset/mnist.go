@@ -39,7 +39,7 @@ func openMNIST(dir string) (*Data, error) {
 		return nil, err
 	}
 	if !slices.Equal(shape, evalShape) {
-		return nil, fmt.Errorf("data in %s: training images have %v pixels and test images %v: they belong to different sets", dir, shape, evalShape)
+		return nil, fmt.Errorf("data in %s: training images have %v pixels and test images %v: they belong to different sets; put all four files of one set there", dir, shape, evalShape)
 	}
 	d.Spec, d.Train, d.Eval = train.spec, train, eval
 	return d, nil
@@ -52,7 +52,7 @@ func checkFolder(dir, what string) error {
 	case errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("data folder %s does not exist: set data.dir to the folder that holds %s", dir, what)
 	case err != nil:
-		return fmt.Errorf("data folder %s: %w", dir, err)
+		return unreadableFile("data folder", dir, err)
 	case !info.IsDir():
 		return fmt.Errorf("data folder %s is a file: set data.dir to the folder that holds %s", dir, what)
 	}
@@ -71,7 +71,7 @@ func readLabelled(d *Data, dir, imageFile, labelFile string) (*pixels, []int, er
 	}
 	count, shape := images.dims[0], images.dims[1:]
 	if labels.dims[0] != count {
-		return nil, nil, fmt.Errorf("%s has %d labels, but %s has %d images: they belong to different sets", labelPath, labels.dims[0], imagePath, count)
+		return nil, nil, fmt.Errorf("%s has %d labels, but %s has %d images: they belong to different sets; put all four files of one set there", labelPath, labels.dims[0], imagePath, count)
 	}
 	p := &pixels{
 		spec:   Spec{Input: []int{shape[0] * shape[1]}, Classes: digits},
@@ -82,7 +82,7 @@ func readLabelled(d *Data, dir, imageFile, labelFile string) (*pixels, []int, er
 	}
 	for i, label := range labels.values {
 		if label >= digits {
-			return nil, nil, fmt.Errorf("%s: label of sample %d, at byte %d, is %d; labels are 0 to %d", labelPath, i, 8+i, label, digits-1)
+			return nil, nil, fmt.Errorf("%s: label of sample %d, at byte %d, is %d; labels are 0 to %d: get the file again", labelPath, i, 8+i, label, digits-1)
 		}
 		p.labels[i] = uint16(label)
 	}
@@ -123,7 +123,7 @@ func findIDX(dir, stem string) (string, error) {
 			continue
 		}
 		if err != nil {
-			return "", fmt.Errorf("data file: %w", err)
+			return "", unreadableFile("data file", path, err)
 		}
 		if info.IsDir() {
 			return "", fmt.Errorf("data file %s is a folder: unpack the file itself to this name", path)
@@ -134,22 +134,38 @@ func findIDX(dir, stem string) (string, error) {
 }
 
 // readWhole reads a file of at most maxFile bytes.
-func readWhole(path string) ([]byte, error) { return readBounded(path, maxFile) }
+func readWhole(path string) ([]byte, error) { return readBounded("data file", path, maxFile) }
 
-// readBounded reads a file of at most limit bytes.
-func readBounded(path string, limit int64) ([]byte, error) {
+// readBounded reads a file of at most limit bytes, which messages call what. It refuses what is no regular file: a pipe could wait
+// for ever, a device never end.
+func readBounded(what, path string, limit int64) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return nil, fmt.Errorf("data file: %w", err)
+		return nil, unreadableFile(what, path, err)
+	}
+	if info.IsDir() {
+		return nil, fmt.Errorf("%s %s is a folder: name the file itself", what, path)
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s %s is no regular file but a pipe or a device: write its content to a file and name that", what, path)
 	}
 	if info.Size() > limit {
-		return nil, fmt.Errorf("data file %s has %d bytes, more than the %d that are read", path, info.Size(), limit)
+		return nil, fmt.Errorf("%s %s has %d bytes, more than the %d that are read", what, path, info.Size(), limit)
 	}
 	raw, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("data file: %w", err)
+		return nil, unreadableFile(what, path, err)
 	}
 	return raw, nil
+}
+
+// unreadableFile says why a file or folder cannot be read, without the system call.
+func unreadableFile(what, path string, err error) error {
+	var detailed *fs.PathError
+	if errors.As(err, &detailed) {
+		err = detailed.Err
+	}
+	return fmt.Errorf("%s %s cannot be read: %w", what, path, err)
 }
 
 func digitNames() []string {

@@ -17,22 +17,22 @@ const maxPhotoPixels = 1 << 27
 func (d *Data) ReadPhoto(b *Batch, path string) error {
 	p, ok := d.Train.(*pixels)
 	if !ok {
-		return fmt.Errorf("photo %s: the model was not trained on images", path)
+		return fmt.Errorf("photo %s: the model was not trained on images; give it a text to continue by --prompt", path)
 	}
-	raw, err := readBounded(path, maxImageFile)
+	raw, err := readBounded("photo", path, maxImageFile)
 	if err != nil {
 		return err
 	}
 	header, _, err := image.DecodeConfig(bytes.NewReader(raw))
 	if err != nil {
-		return fmt.Errorf("photo %s: %w", path, err)
+		return fmt.Errorf("photo %s %s: name a whole JPEG or PNG file", path, imageFault(err, len(raw)))
 	}
 	if header.Width < 1 || header.Height < 1 || header.Height > maxPhotoPixels/header.Width {
-		return fmt.Errorf("photo %s: %d x %d pixels; it may have %d in all", path, header.Width, header.Height, maxPhotoPixels)
+		return fmt.Errorf("photo %s: %d x %d pixels; it may have %d in all: scale it down", path, header.Width, header.Height, maxPhotoPixels)
 	}
 	photo, _, err := image.Decode(bytes.NewReader(raw))
 	if err != nil {
-		return fmt.Errorf("photo %s: %w", path, err)
+		return fmt.Errorf("photo %s %s: name a whole JPEG or PNG file", path, imageFault(err, len(raw)))
 	}
 	b.resize(1, p.spec)
 	b.Targets[0] = 0

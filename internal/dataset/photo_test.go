@@ -116,10 +116,13 @@ func TestPhotoRefused(t *testing.T) {
 	dir := t.TempDir()
 	large := encodePNG(t, smallGrey(1, 1, func(int, int) byte { return 0 }))
 	copy(large[16:], []byte{0x10, 0, 0, 0, 0x10, 0, 0, 0, 8, 0, 0, 0, 0})
-	writeFiles(t, dir, map[string][]byte{"text.png": []byte("no picture"), "large.png": large})
+	writeFiles(t, dir, map[string][]byte{"text.png": []byte("no picture"), "large.png": large, "empty.png": nil, "cut.png": large[:20]})
 	d := greyData()
 	var b Batch
-	for name, want := range map[string]string{"absent.png": "no such file", "text.png": "unknown format", "large.png": "large.png"} {
+	for name, want := range map[string]string{
+		"absent.png": "absent.png cannot be read: no such file", "text.png": "text.png is neither JPEG nor PNG: name a whole", "large.png": "large.png",
+		"empty.png": "empty.png is empty", "cut.png": "cut.png is cut short: it ends at byte 20", "": "is a folder: name the file itself",
+	} {
 		if err := d.ReadPhoto(&b, filepath.Join(dir, name)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error is %v, want ... %s", name, err, want)
 		}

@@ -4,10 +4,31 @@ package dataset
 
 import (
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"ringmaster/internal/config"
 )
+
+// A pipe that nobody writes to would be waited for without end.
+func TestNamedPipesAreRefused(t *testing.T) {
+	folder := t.TempDir()
+	pipe := filepath.Join(folder, testImages)
+	if err := unix.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var b Batch
+	_, text := Open(config.Data{Kind: config.DataText, Dir: pipe, Context: 8})
+	_, images := Open(imagesConfig(pipe))
+	_, _, idx := readIDX(&Data{}, folder, testImages, 3)
+	for what, err := range map[string]error{"photo": greyData().ReadPhoto(&b, pipe), "text": text, "images": images, "idx": idx} {
+		if err == nil || !strings.Contains(err.Error(), pipe+" is no regular file") {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
 
 func TestNamedPipesAreLeftOut(t *testing.T) {
 	dir := t.TempDir()

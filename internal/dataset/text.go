@@ -27,7 +27,7 @@ func openText(path string, context int, vocabulary *Vocabulary) (*Data, error) {
 		return nil, fmt.Errorf("text %s does not exist: set data.dir to a text file, or to a folder of text files", path)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("text: %w", err)
+		return nil, unreadableFile("text", path, err)
 	}
 	d := &Data{}
 	var text []byte
@@ -66,7 +66,7 @@ func readFolder(d *Data, folder string) ([]byte, error) {
 	var text []byte
 	err := filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
-			return fmt.Errorf("text: %w", err)
+			return unreadableFile("text folder", path, err)
 		}
 		if path != folder && strings.HasPrefix(entry.Name(), ".") {
 			if entry.IsDir() {

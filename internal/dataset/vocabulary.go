@@ -99,7 +99,7 @@ func (v *Vocabulary) Encode(text string) ([]int32, error) {
 }
 
 func (v *Vocabulary) lacks(r rune, at int) error {
-	return fmt.Errorf("character %q at byte %d does not occur in the text that the model was trained on, which has %d others", r, at, v.Len())
+	return fmt.Errorf("character %q at byte %d does not occur in the text that the model was trained on, which has %d others: leave it out", r, at, v.Len())
 }
 
 // Decode is the text of tokens; tokens out of range become U+FFFD.

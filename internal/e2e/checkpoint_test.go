@@ -124,10 +124,33 @@ func TestCheckpoints(t *testing.T) {
 		t.Errorf("export: exit code %d, %s", code, stderr)
 	}
 	checkExport(t, target)
-	if code, _, stderr := run(t, t.TempDir(), "checkpoints", "export", dir, "--out", target, "--step", "11"); code != 1 {
+	if code, _, stderr := run(t, t.TempDir(), "checkpoints", "export", dir, "--out", target, "--step", "11"); code != 2 {
 		t.Errorf("export of a step that is not there: exit code %d", code)
 	} else {
-		oneLine(t, stderr, "step 11")
+		oneLine(t, stderr, "no checkpoint at step 11", "there is one at step")
+	}
+	for _, test := range []struct{ target, want string }{
+		{t.TempDir(), "no regular file"},
+		{filepath.Join(t.TempDir(), "none", "model.safetensors"), "there is no folder"},
+		{"", "--out is empty"},
+	} {
+		code, _, stderr := run(t, t.TempDir(), "checkpoints", "export", dir, "--out", test.target)
+		if code != 2 {
+			t.Errorf("export to %q: exit code %d", test.target, code)
+		}
+		oneLine(t, stderr, "--out", test.want)
+	}
+	for _, path := range s.Checkpoints { // with none left there is one line and not one for each
+		rewrite(t, filepath.Join(path.Path, "manifest.json"), func(b []byte) []byte { return b[:100] })
+	}
+	for _, command := range []string{"eval", "predict --photo x", "checkpoints export --out x"} {
+		for _, step := range []string{"", " --step 300"} {
+			code, out, stderr := run(t, t.TempDir(), append(strings.Fields(command+step), dir)...)
+			if code != 2 || out != "" {
+				t.Errorf("%s%s of damaged checkpoints: exit code %d, stdout %q", command, step, code, out)
+			}
+			oneLine(t, stderr, s.Checkpoints[len(s.Checkpoints)-1].Path+": checkpoint step 300: manifest is damaged: it ends too early")
+		}
 	}
 	code, _, stderr := run(t, t.TempDir(), "checkpoints", "list", t.TempDir())
 	if code != 2 {

@@ -68,6 +68,10 @@ func TestBadInput(t *testing.T) {
 	mnist := write("mnist.yaml", "name: m\ndata: {kind: mnist, dir: nowhere}\n")
 	quick := config(t, "quickstart.yaml")
 	truncated, oversize, outOfRange, unequal := digits(t, 20, 20, 9), digits(t, 20, 20, 9), digits(t, 20, 20, 10), digits(t, 20, 19, 9)
+	pipe := filepath.Join(folder, "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	rewrite(t, filepath.Join(truncated, "train-images-idx3-ubyte"), func(b []byte) []byte { return b[:len(b)-1] })
 	rewrite(t, filepath.Join(oversize, "train-labels-idx1-ubyte"), func(b []byte) []byte { return append(b, 0) })
 	for _, test := range []struct {
@@ -95,8 +99,16 @@ func TestBadInput(t *testing.T) {
 		{"oversize", []string{mnist, "--set", "data.dir=" + oversize}, []string{"train-labels-idx1-ubyte"}},
 		{"label out of range", []string{mnist, "--set", "data.dir=" + outOfRange}, []string{"labels-idx1-ubyte", "10", "19"}},
 		{"counts differ", []string{mnist, "--set", "data.dir=" + unequal}, []string{"20", "19"}},
-		{"unknown flag", []string{quick, "--worker", "3"}, []string{"unknown flag: --worker"}},
-		{"no job", nil, []string{"accepts 1 arg(s), received 0"}},
+		{"a pipe for data", []string{write("h.yaml", "model: {kind: gpt}\ndata: {kind: text, dir: "+pipe+"}\n")}, []string{"h.yaml:2:25:", pipe + " is no regular file"}},
+		{"summary where there is no folder", []string{quick, "--summary", filepath.Join(folder, "none", "s.json")}, []string{"--summary", "there is no folder"}},
+		{"summary over the job", []string{mnist, "--summary", mnist}, []string{"--summary " + mnist + " is the job's file"}},
+		{"summary into a folder", []string{quick, "--summary", folder}, []string{"--summary", "is no regular file"}},
+		{"folder of a run that is a file", []string{quick, "--dir", mnist}, []string{mnist, "--dir"}},
+		{"no text", []string{write("i.yaml", "name: \xff\n")}, []string{"i.yaml:1:7: byte 0xff is not UTF-8"}},
+		{"a folder for a file", []string{folder}, []string{"cannot read the job file " + folder + ": is a directory; name a YAML file"}},
+		{"empty folder", []string{quick, "--dir", ""}, []string{"--dir is empty"}},
+		{"unknown flag", []string{quick, "--worker", "3"}, []string{"unknown flag: --worker; did you mean --workers?"}},
+		{"no job", nil, []string{"JOB.yaml is missing: ringmaster launch JOB.yaml"}},
 		{"unknown progress", []string{quick, "--progress", "fancy"}, []string{"--progress fancy is not known"}},
 		{"nothing to resume", []string{quick, "--resume"}, []string{"no run of job quickstart lies in runs"}},
 		{"nothing to resume here", []string{quick, "--resume", "--dir", folder}, []string{folder + " holds no run"}},
@@ -219,15 +231,24 @@ func TestBadAddresses(t *testing.T) {
 		{"no address", "ringmaster", []string{"submit", quick}, 2, []string{"--cluster is missing"}},
 		{"status of nobody", "ringmaster", []string{"status", "--cluster", freePort(t)}, 3, []string{"no coordinator answers"}},
 		{"status of nothing", "ringmaster", []string{"status"}, 2, []string{"no run lies in runs"}},
+		{"status of a file", "ringmaster", []string{"status", "--dir", quick}, 2, []string{quick, "name the folder of a run by --dir"}},
+		{"status of no folder", "ringmaster", []string{"status", "--dir", "nowhere"}, 3, []string{"there is no such folder"}},
+		{"size of a file", "ringmaster", []string{"scale", "--workers", "2", "--dir", quick}, 2, []string{quick, "name the folder of a run by --dir"}},
+		{"both flags", "ringmaster", []string{"status", "--dir", "x", "--cluster", taken}, 2, []string{"--dir and --cluster do not go together"}},
+		{"certificate in a file", "ringmaster", []string{"certs", "show", quick}, 2, []string{"no certificate in " + quick}},
+		{"nothing to measure", "ringmaster", []string{"bench", "allreduce", "--bytes", ""}, 2, []string{"--bytes is empty"}},
 		{"port in use", "coordinator", []string{"--bind", taken, "--dir", filepath.Join(t.TempDir(), "c")}, 2, []string{taken, "address already in use"}},
+		{"coordinator's folder is a file", "coordinator", []string{"--bind", "127.0.0.1:0", "--dir", quick}, 2, []string{quick + " is no folder"}},
+		{"worker's folder is a file", "worker", []string{"--join", "127.0.0.1:1", "--dir", quick}, 2, []string{quick + " is no folder"}},
 		{"worker's port in use", "worker", []string{"--bind", taken, "--join", "127.0.0.1:1"}, 2, []string{taken, "address already in use"}},
 		{"worker without a cluster", "worker", nil, 2, []string{"join is missing"}},
 		{"unknown key", "worker", []string{"--config", quick}, 2, []string{"quickstart.yaml:3:1: unknown key name"}},
+		{"unknown kernel for workers", "ringmaster", []string{"launch", quick}, 2, []string{"mmx", "this machine can run"}},
 		{"unknown kernel", "worker", []string{"--join", "127.0.0.1:1"}, 2, []string{"mmx"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var env []string
-			if test.name == "unknown kernel" {
+			if strings.HasPrefix(test.name, "unknown kernel") {
 				env = []string{"RINGMASTER_KERNEL=mmx"}
 			}
 			p := start(t, programs, t.TempDir(), env, test.program, test.args...)
@@ -260,31 +281,5 @@ func TestLossIsNotANumber(t *testing.T) {
 	}
 	if !strings.Contains(s.Error, strconv.Itoa(int(s.Step))) && !strings.Contains(s.Error, strconv.Itoa(int(s.Step)+1)) {
 		t.Errorf("error %q does not name step %d or the one after it", s.Error, s.Step)
-	}
-}
-
-// An interrupt ends a launch that still reads its data, here a pipe that gives none.
-func TestInterruptedWhileReading(t *testing.T) {
-	folder, dir := t.TempDir(), t.TempDir()
-	pipe, file := filepath.Join(folder, "text"), filepath.Join(folder, "gpt.yaml")
-	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(file, []byte("model: {kind: gpt}\ndata: {kind: text, dir: "+pipe+"}\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	p := start(t, programs, dir, nil, "ringmaster", "launch", file)
-	writer, err := os.OpenFile(pipe, os.O_WRONLY, 0) // returns when the launch reads
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer writer.Close()
-	p.signal(syscall.SIGINT)
-	if code := p.wait(); code != 130 {
-		t.Errorf("exit code %d, want 130", code)
-	}
-	oneLine(t, p.stderr.String(), "interrupted", "nothing was started")
-	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
-		t.Errorf("something was left behind: %v, %v", left, err)
 	}
 }

@@ -157,17 +157,10 @@ func (d Directory) Prepare(job *config.Job, coordinators, workers []string) (int
 	}
 	for _, folder := range folders {
 		if err := os.MkdirAll(folder, 0o755); err != nil {
-			return 0, fmt.Errorf("make the run's folder: %w", err)
+			return 0, fmt.Errorf("make the run's folder: %w; name another one by --dir", err)
 		}
 	}
-	launch := 1
-	if text, err := os.ReadFile(d.path("launches")); err == nil {
-		before, err := strconv.Atoi(strings.TrimSpace(string(text)))
-		if err != nil || before < 0 {
-			return 0, fmt.Errorf("%s should hold the number of launches, not %q", d.path("launches"), text)
-		}
-		launch = before + 1
-	}
+	launch := d.launched() + 1
 	if err := writeFile(d.path("launches"), []byte(strconv.Itoa(launch)+"\n")); err != nil {
 		return 0, err
 	}
@@ -177,6 +170,25 @@ func (d Directory) Prepare(job *config.Job, coordinators, workers []string) (int
 		}
 	}
 	return launch, writeFile(d.path("job.yaml"), job.Encode())
+}
+
+// launched is how often the run was launched: what the file says, or where it is lost or damaged what the folders of Raft's logs
+// say. A launch must not meet the log of an earlier one.
+func (d Directory) launched() int {
+	most := 0
+	if text, err := os.ReadFile(d.path("launches")); err == nil {
+		if n, err := strconv.Atoi(strings.TrimSpace(string(text))); err == nil {
+			most = max(n, 0)
+		}
+	}
+	coordinators, _ := os.ReadDir(d.path("coordinators")) // none: no logs
+	for _, c := range coordinators {
+		numbers, _ := numbered(d.path("coordinators", c.Name()), "raft")
+		if n := len(numbers); n > 0 {
+			most = max(most, numbers[n-1])
+		}
+	}
+	return most
 }
 
 // Endpoints is what cluster.json says about a cluster that is up.
@@ -203,7 +215,28 @@ func (e Endpoints) Addresses() []string {
 // Endpoints reads cluster.json; ok is false where there is none.
 func (d Directory) Endpoints() (endpoints Endpoints, ok bool, err error) {
 	ok, err = d.readJSON("cluster.json", &endpoints)
+	if ok && len(endpoints.Coordinators) == 0 {
+		return endpoints, false, fmt.Errorf("%s is damaged: it names no coordinators; %s", d.path("cluster.json"), rewritten)
+	}
 	return endpoints, ok, err
+}
+
+// rewritten is what to do about a damaged file of a run's folder.
+const rewritten = "going on with the run by --resume writes it anew"
+
+// jsonFault says what is wrong with a text that was read as JSON, in words that follow "it".
+func jsonFault(text []byte, err error) string {
+	var syntax *json.SyntaxError
+	var wrongType *json.UnmarshalTypeError
+	switch {
+	case errors.As(err, &syntax) && syntax.Offset >= int64(len(text)):
+		return fmt.Sprintf("ends too early, at byte %d", len(text))
+	case errors.As(err, &syntax):
+		return fmt.Sprintf("is no JSON at byte %d", syntax.Offset)
+	case errors.As(err, &wrongType):
+		return fmt.Sprintf("holds a JSON %s at byte %d, where none belongs", wrongType.Value, wrongType.Offset)
+	}
+	return fmt.Sprintf("cannot be understood (%v)", err)
 }
 
 func (d Directory) readJSON(name string, into any) (bool, error) {
@@ -212,10 +245,10 @@ func (d Directory) readJSON(name string, into any) (bool, error) {
 		return false, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("read the run's folder: %w", err)
+		return false, fmt.Errorf("read the run's folder: %w; name the folder of a run by --dir", err)
 	}
 	if err := json.Unmarshal(text, into); err != nil {
-		return false, fmt.Errorf("%s is damaged: %w", d.path(name), err)
+		return false, fmt.Errorf("%s is damaged: it %s; %s", d.path(name), jsonFault(text, err), rewritten)
 	}
 	return true, nil
 }

@@ -237,6 +237,26 @@ func mustJob(t *testing.T, text string) *config.Job {
 	return job
 }
 
+// An interrupt ends a launch that still reads its data; without one the reading's outcome counts.
+func TestInterruptedWhileReading(t *testing.T) {
+	interrupts, forever := make(chan os.Signal, 1), make(chan struct{})
+	defer close(forever)
+	interrupts <- syscall.SIGINT
+	var interrupted *InterruptedError
+	_, err := heeding(interrupts, func() (*Checked, error) { <-forever; return nil, nil })
+	if !errors.As(err, &interrupted) || interrupted.Signal != syscall.SIGINT {
+		t.Errorf("reading without end, interrupted: %v", err)
+	}
+	want := &Checked{Samples: 3}
+	if got, err := heeding(interrupts, func() (*Checked, error) { return want, nil }); got != want || err != nil {
+		t.Errorf("read as %+v, %v", got, err)
+	}
+	var usage *UsageError
+	if _, err := heeding(interrupts, func() (*Checked, error) { return nil, errors.New("no data") }); !errors.As(err, &usage) {
+		t.Errorf("data that cannot be read: %v", err)
+	}
+}
+
 func TestDirectories(t *testing.T) {
 	runs := filepath.Join(t.TempDir(), "runs")
 	if _, err := NewestDirectory(runs, "a"); err == nil || !strings.Contains(err.Error(), "no run of job a lies in "+runs) {

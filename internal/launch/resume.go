@@ -43,10 +43,11 @@ func FindOrigin(dir string, warnings io.Writer) (*Origin, error) {
 	if len(found.Stores) == 0 {
 		return nil, fmt.Errorf("resume: %w lies in %s; launch the job anew in another folder", errNoCheckpoint, dir)
 	}
-	if found.Newest == nil {
-		return nil, fmt.Errorf("resume: no whole checkpoint lies in %s; launch the job anew in another folder", dir)
+	best, err := found.Best()
+	if err != nil {
+		return nil, fmt.Errorf("resume: %w; launch the job anew in another folder", err)
 	}
-	o := &Origin{Manifest: found.Newest.Manifest, Path: found.Newest.Path, entry: found.Newest, found: found}
+	o := &Origin{Manifest: best.Manifest, Path: best.Path, entry: best, found: found}
 	if o.Job, err = config.Decode([]byte(o.Manifest.Config)); err != nil {
 		return nil, fmt.Errorf("resume: checkpoint %s: %w", o.Path, err)
 	}
@@ -60,9 +61,13 @@ func (o *Origin) Admit(c *Checked) error {
 	c.Job.Resolve(c.Samples)
 	differences := config.Differences(o.Job, c.Job, c.Samples)
 	if len(differences) > 0 {
-		lines := make([]string, len(differences))
-		for i, d := range differences {
-			lines[i] = c.Job.Errorf(d.Key, "%s", d.String()).Error()
+		const most = 8 // of another job nearly everything differs
+		var lines []string
+		for _, d := range differences[:min(len(differences), most)] {
+			lines = append(lines, c.Job.Errorf(d.Key, "%s", d.String()).Error())
+		}
+		if more := len(differences) - most; more > 0 {
+			lines = append(lines, fmt.Sprintf("and %d more: is it the same job?", more))
 		}
 		return fmt.Errorf("cannot resume from %s, because the bits of the run depend on what has changed: %s", o.Path, strings.Join(lines, "; "))
 	}

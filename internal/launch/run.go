@@ -69,19 +69,19 @@ func (e *InterruptedError) Error() string {
 	return fmt.Sprintf("interrupted (%v) while the data was read; nothing was started", e.Signal)
 }
 
-// check is Check that an interrupt ends: data may be large, or on a slow disk.
-func (o *Options) check() (*Checked, error) {
+// heeding does check, which reads data that may be large or on a slow disk, until it is done or an interrupt comes.
+func heeding(interrupts <-chan os.Signal, check func() (*Checked, error)) (*Checked, error) {
 	type outcome struct {
 		checked *Checked
 		err     error
 	}
 	done := make(chan outcome, 1)
 	go func() {
-		checked, err := Check(o.Job)
+		checked, err := check()
 		done <- outcome{checked, err}
 	}()
 	select {
-	case signal := <-o.Interrupts:
+	case signal := <-interrupts:
 		return nil, &InterruptedError{signal}
 	case out := <-done:
 		if out.err != nil {
@@ -115,7 +115,7 @@ func prepare(o *Options) (*run, int, error) {
 	if err := cluster.FindPrograms(); err != nil {
 		return nil, 0, &UsageError{err}
 	}
-	checked, err := o.check()
+	checked, err := heeding(o.Interrupts, func() (*Checked, error) { return Check(o.Job) })
 	if err != nil {
 		return nil, 0, err
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"strings"
 	"syscall"
 	"text/tabwriter"
@@ -53,7 +55,7 @@ func (d Directory) Status(ctx context.Context, machine string) (*Status, error) 
 	case err != nil:
 		return nil, err
 	case !written:
-		return nil, fmt.Errorf("%s: %w", d, ErrNotUp)
+		return nil, d.notUp()
 	case !launched && last.State != StateDone && last.State != StateFailed:
 		last.State = StateInterrupted // the launch died before it could write the job's end
 	}
@@ -61,6 +63,14 @@ func (d Directory) Status(ctx context.Context, machine string) (*Status, error) 
 		last.forgetProcesses()
 	}
 	return &last, nil
+}
+
+// notUp is ErrNotUp with what is known of the folder.
+func (d Directory) notUp() error {
+	if _, err := os.Stat(string(d)); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s: %w: there is no such folder", d, ErrNotUp)
+	}
+	return fmt.Errorf("%s: %w", d, ErrNotUp)
 }
 
 // fillProcesses adds the numbers of processes that launch has started and the leader does not know.

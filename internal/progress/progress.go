@@ -155,9 +155,13 @@ func newPlain(out io.Writer, now func() time.Time) *plain { return &plain{out: o
 
 func (p *plain) Update(s Snapshot) {
 	now := p.now()
-	changed := !p.any || s.State != p.shown.State || s.Message != p.shown.Message || s.Epoch != p.shown.Epoch || s.Workers != p.shown.Workers
+	atEnd := s.Steps > 0 && s.Step == s.Steps
+	// That a job whose last step has been shown is done is no news: a line with the epoch's loss instead of the newest one
+	// would look like another step.
+	ended := p.any && atEnd && p.shown.Step == s.Step && s.State == "done"
+	changed := !p.any || s.State != p.shown.State && !ended || s.Message != p.shown.Message || s.Epoch != p.shown.Epoch || s.Workers != p.shown.Workers
 	changed = changed || s.Culprit != "" && s.Culprit != p.shown.Culprit
-	finished := s.Steps > 0 && s.Step == s.Steps && s.Step != p.shown.Step
+	finished := atEnd && s.Step != p.shown.Step
 	moved := s.Step != p.shown.Step && now.Sub(p.at) >= interval
 	if !changed && !finished && !moved {
 		return

@@ -66,6 +66,7 @@ func TestPlain(t *testing.T) {
 	}
 	p.Update(Snapshot{State: "running", Step: 50, Steps: 50, Epoch: 1, Epochs: 1, Loss: 1, Workers: 2})
 	p.Note("worker w2 is lost")
+	p.Update(Snapshot{State: "done", Step: 50, Steps: 50, Epoch: 1, Epochs: 1, Loss: 1.5, Workers: 2})
 	p.Close()
 	want := []string{
 		"waiting  for 1 of 2 workers",
@@ -78,6 +79,26 @@ func TestPlain(t *testing.T) {
 	}
 	if got := strings.TrimSpace(out.String()); got != strings.Join(want, "\n") {
 		t.Errorf("shown:\n%s\nwant:\n%s", got, strings.Join(want, "\n"))
+	}
+}
+
+// An end that nobody saw come has a line of its own, and so has a failure.
+func TestPlainShowsTheEndOnce(t *testing.T) {
+	for _, test := range []struct {
+		states []string // of the snapshots after step 1, at the last step
+		lines  int
+	}{
+		{[]string{"running", "done"}, 2}, {[]string{"done"}, 2}, {[]string{"running", "running", "done", "done"}, 2}, {[]string{"running", "failed"}, 3},
+	} {
+		var out bytes.Buffer
+		p := newPlain(&out, time.Now)
+		p.Update(Snapshot{State: "running", Step: 1, Steps: 5, Loss: 3, Workers: 1})
+		for i, state := range test.states {
+			p.Update(Snapshot{State: state, Step: 5, Steps: 5, Loss: 2 - float64(i)/8, Workers: 1})
+		}
+		if lines := strings.Count(out.String(), "\n"); lines != test.lines {
+			t.Errorf("%v: %d lines, want %d:\n%s", test.states, lines, test.lines, out.String())
+		}
 	}
 }
 
@@ -119,7 +140,7 @@ func TestNew(t *testing.T) {
 	none.Update(Snapshot{Step: 1})
 	none.Note("noted")
 	none.Close()
-	if text, _ := os.ReadFile(file.Name()); string(text) != "noted\n" {
-		t.Errorf("none shows %q", text)
+	if text, err := os.ReadFile(file.Name()); err != nil || string(text) != "noted\n" {
+		t.Errorf("none shows %q, %v", text, err)
 	}
 }

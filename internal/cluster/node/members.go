@@ -260,7 +260,7 @@ func (n *Node) RemoveReplica(ctx context.Context, id string, force bool) error {
 	})
 }
 
-// checkRemoval refuses to take a voter out where those that stay could then decide nothing.
+// checkRemoval, whose errors follow the name of what was asked, refuses to take a voter out where those that stay could then decide nothing.
 func (n *Node) checkRemoval(ctx context.Context, id string, force bool) error {
 	var stay, silent []string
 	for _, s := range n.Look(ctx) {
@@ -275,12 +275,12 @@ func (n *Node) checkRemoval(ctx context.Context, id string, force bool) error {
 	}
 	switch answer := len(stay) - len(silent); {
 	case len(stay) == 0:
-		return fmt.Errorf("remove coordinator %s: it is the only one that votes; add another first", id)
+		return errors.New("it is the only one that votes; add another first")
 	case force || answer > len(stay)/2:
 		return nil
 	default:
-		return fmt.Errorf("remove coordinator %s: of those that stay (%s) only %d answer, no majority (silent: %s); remove the dead ones first, or add others; --force does it all the same",
-			id, strings.Join(stay, " "), answer, strings.Join(silent, " "))
+		return fmt.Errorf("of those that stay (%s) only %d answer, no majority (silent: %s); remove the dead ones first, or add others; --force does it all the same",
+			strings.Join(stay, " "), answer, strings.Join(silent, " "))
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"ringmaster/internal/commandline"
 	"ringmaster/internal/config"
 	"ringmaster/internal/launch/tether"
 )
@@ -61,7 +62,7 @@ func (d Daemon) command(run func(Body, slog.Level)) *cobra.Command {
 		Use:           d.Name + " [--config FILE]",
 		Short:         d.Short,
 		Long:          d.Short + ".\n\nEvery flag is also a key of the configuration file; flags win.",
-		Args:          cobra.NoArgs,
+		Args:          commandline.Takes(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -77,6 +78,7 @@ func (d Daemon) command(run func(Body, slog.Level)) *cobra.Command {
 			return nil
 		},
 	}
+	commandline.Explain(cmd)
 	cmd.CompletionOptions.DisableDefaultCmd = true
 	cmd.Flags().StringVar(&file, "config", "", "configuration `file`")
 	for _, option := range d.Options {

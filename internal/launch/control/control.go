@@ -100,7 +100,7 @@ func (c *Client) lead(ctx context.Context, doing string, call func(context.Conte
 			continue
 		}
 		if !pause(ctx, retryPause) {
-			return fmt.Errorf("%s: %w at %s (%s)", doing, ErrUnreachable, strings.Join(c.addresses, ", "), oneLine(last))
+			return fmt.Errorf("%s: %w at %s (%s); start one, or correct the address", doing, ErrUnreachable, strings.Join(c.addresses, ", "), oneLine(last))
 		}
 	}
 }
