@@ -17,7 +17,7 @@ func gemmNEONx4(p *panels)
 func gemmNEONx1(p *panels)
 
 var shapeNEON = shape{tier: NEON, lanes: 4, log: 2, vectors: 4, rows: [5]int{0, 6, 6, 6, 6}, halves: 2,
-	depth: 1024, tall: 160, turnWide: 192}
+	depth: 1024, tall: 160, turnWide: 192, turned: stripDepth}
 
 // tileShape returns the tiles of a tier, nil if it has none.
 func tileShape(t Tier) *shape {
