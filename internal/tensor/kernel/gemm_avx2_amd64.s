@@ -130,6 +130,10 @@ rows1_maskedBegun:
 	TESTQ      DX, DX
 	JZ         rows1_maskedTail
 
+rows1_maskedSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows1_maskedStep:
 	VMASKMOVPS   (DI), Y15, Y1
 	PREFETCHT0   (DI)(R15*1)
@@ -139,8 +143,8 @@ rows1_maskedStep:
 	VFMADD231PS  Y1, Y2, Y0
 	ADDQ         R13, DI
 	ADDQ         R12, AX
-	DECQ         DX
-	JNZ          rows1_maskedStep
+	CMPQ         DI, DX
+	JNE          rows1_maskedStep
 
 rows1_maskedTail:
 	MOVQ   200(SI), DX
@@ -148,7 +152,7 @@ rows1_maskedTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows1_maskedStep
+	JNZ    rows1_maskedSteps
 	CMPQ   128(SI), $0x00
 	JE     rows1_maskedStore
 	VXORPS Y14, Y14, Y14
@@ -190,6 +194,10 @@ rows1_wholeBegun:
 	TESTQ      DX, DX
 	JZ         rows1_wholeTail
 
+rows1_wholeSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows1_wholeStep:
 	VMOVUPS      (DI), Y1
 	PREFETCHT0   (DI)(R15*1)
@@ -199,8 +207,8 @@ rows1_wholeStep:
 	VFMADD231PS  Y1, Y2, Y0
 	ADDQ         R13, DI
 	ADDQ         R12, AX
-	DECQ         DX
-	JNZ          rows1_wholeStep
+	CMPQ         DI, DX
+	JNE          rows1_wholeStep
 
 rows1_wholeTail:
 	MOVQ   200(SI), DX
@@ -208,7 +216,7 @@ rows1_wholeTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows1_wholeStep
+	JNZ    rows1_wholeSteps
 	CMPQ   128(SI), $0x00
 	JE     rows1_wholeStore
 	VXORPS Y14, Y14, Y14
@@ -298,6 +306,10 @@ rows2_maskedBegun:
 	TESTQ      DX, DX
 	JZ         rows2_maskedTail
 
+rows2_maskedSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows2_maskedStep:
 	VMASKMOVPS   (DI), Y15, Y2
 	PREFETCHT0   (DI)(R15*1)
@@ -309,8 +321,8 @@ rows2_maskedStep:
 	VFMADD231PS  Y2, Y3, Y1
 	ADDQ         R13, DI
 	ADDQ         R12, AX
-	DECQ         DX
-	JNZ          rows2_maskedStep
+	CMPQ         DI, DX
+	JNE          rows2_maskedStep
 
 rows2_maskedTail:
 	MOVQ   200(SI), DX
@@ -318,7 +330,7 @@ rows2_maskedTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows2_maskedStep
+	JNZ    rows2_maskedSteps
 	CMPQ   128(SI), $0x00
 	JE     rows2_maskedStore
 	VXORPS Y14, Y14, Y14
@@ -370,6 +382,10 @@ rows2_wholeBegun:
 	TESTQ      DX, DX
 	JZ         rows2_wholeTail
 
+rows2_wholeSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows2_wholeStep:
 	VMOVUPS      (DI), Y2
 	PREFETCHT0   (DI)(R15*1)
@@ -381,8 +397,8 @@ rows2_wholeStep:
 	VFMADD231PS  Y2, Y3, Y1
 	ADDQ         R13, DI
 	ADDQ         R12, AX
-	DECQ         DX
-	JNZ          rows2_wholeStep
+	CMPQ         DI, DX
+	JNE          rows2_wholeStep
 
 rows2_wholeTail:
 	MOVQ   200(SI), DX
@@ -390,7 +406,7 @@ rows2_wholeTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows2_wholeStep
+	JNZ    rows2_wholeSteps
 	CMPQ   128(SI), $0x00
 	JE     rows2_wholeStore
 	VXORPS Y14, Y14, Y14
@@ -490,6 +506,10 @@ rows3_maskedBegun:
 	TESTQ      DX, DX
 	JZ         rows3_maskedTail
 
+rows3_maskedSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows3_maskedStep:
 	VMASKMOVPS   (DI), Y15, Y3
 	PREFETCHT0   (DI)(R15*1)
@@ -503,8 +523,8 @@ rows3_maskedStep:
 	VFMADD231PS  Y3, Y4, Y2
 	ADDQ         R13, DI
 	ADDQ         R12, AX
-	DECQ         DX
-	JNZ          rows3_maskedStep
+	CMPQ         DI, DX
+	JNE          rows3_maskedStep
 
 rows3_maskedTail:
 	MOVQ   200(SI), DX
@@ -512,7 +532,7 @@ rows3_maskedTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows3_maskedStep
+	JNZ    rows3_maskedSteps
 	CMPQ   128(SI), $0x00
 	JE     rows3_maskedStore
 	VXORPS Y14, Y14, Y14
@@ -574,6 +594,10 @@ rows3_wholeBegun:
 	TESTQ      DX, DX
 	JZ         rows3_wholeTail
 
+rows3_wholeSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows3_wholeStep:
 	VMOVUPS      (DI), Y3
 	PREFETCHT0   (DI)(R15*1)
@@ -587,8 +611,8 @@ rows3_wholeStep:
 	VFMADD231PS  Y3, Y4, Y2
 	ADDQ         R13, DI
 	ADDQ         R12, AX
-	DECQ         DX
-	JNZ          rows3_wholeStep
+	CMPQ         DI, DX
+	JNE          rows3_wholeStep
 
 rows3_wholeTail:
 	MOVQ   200(SI), DX
@@ -596,7 +620,7 @@ rows3_wholeTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows3_wholeStep
+	JNZ    rows3_wholeSteps
 	CMPQ   128(SI), $0x00
 	JE     rows3_wholeStore
 	VXORPS Y14, Y14, Y14
@@ -706,6 +730,10 @@ rows4_maskedBegun:
 	TESTQ      DX, DX
 	JZ         rows4_maskedTail
 
+rows4_maskedSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows4_maskedStep:
 	VMASKMOVPS   (DI), Y15, Y4
 	PREFETCHT0   (DI)(R15*1)
@@ -721,8 +749,8 @@ rows4_maskedStep:
 	VFMADD231PS  Y4, Y5, Y3
 	ADDQ         R13, DI
 	ADDQ         R12, AX
-	DECQ         DX
-	JNZ          rows4_maskedStep
+	CMPQ         DI, DX
+	JNE          rows4_maskedStep
 
 rows4_maskedTail:
 	MOVQ   200(SI), DX
@@ -730,7 +758,7 @@ rows4_maskedTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows4_maskedStep
+	JNZ    rows4_maskedSteps
 	CMPQ   128(SI), $0x00
 	JE     rows4_maskedStore
 	VXORPS Y14, Y14, Y14
@@ -802,6 +830,10 @@ rows4_wholeBegun:
 	TESTQ      DX, DX
 	JZ         rows4_wholeTail
 
+rows4_wholeSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows4_wholeStep:
 	VMOVUPS      (DI), Y4
 	PREFETCHT0   (DI)(R15*1)
@@ -817,8 +849,8 @@ rows4_wholeStep:
 	VFMADD231PS  Y4, Y5, Y3
 	ADDQ         R13, DI
 	ADDQ         R12, AX
-	DECQ         DX
-	JNZ          rows4_wholeStep
+	CMPQ         DI, DX
+	JNE          rows4_wholeStep
 
 rows4_wholeTail:
 	MOVQ   200(SI), DX
@@ -826,7 +858,7 @@ rows4_wholeTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows4_wholeStep
+	JNZ    rows4_wholeSteps
 	CMPQ   128(SI), $0x00
 	JE     rows4_wholeStore
 	VXORPS Y14, Y14, Y14
@@ -946,6 +978,10 @@ rows5_maskedBegun:
 	TESTQ      DX, DX
 	JZ         rows5_maskedTail
 
+rows5_maskedSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows5_maskedStep:
 	VMASKMOVPS   (DI), Y15, Y5
 	PREFETCHT0   (DI)(R15*1)
@@ -963,8 +999,8 @@ rows5_maskedStep:
 	VFMADD231PS  Y5, Y6, Y4
 	ADDQ         R13, DI
 	ADDQ         R12, AX
-	DECQ         DX
-	JNZ          rows5_maskedStep
+	CMPQ         DI, DX
+	JNE          rows5_maskedStep
 
 rows5_maskedTail:
 	MOVQ   200(SI), DX
@@ -972,7 +1008,7 @@ rows5_maskedTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows5_maskedStep
+	JNZ    rows5_maskedSteps
 	CMPQ   128(SI), $0x00
 	JE     rows5_maskedStore
 	VXORPS Y14, Y14, Y14
@@ -1054,6 +1090,10 @@ rows5_wholeBegun:
 	TESTQ      DX, DX
 	JZ         rows5_wholeTail
 
+rows5_wholeSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows5_wholeStep:
 	VMOVUPS      (DI), Y5
 	PREFETCHT0   (DI)(R15*1)
@@ -1071,8 +1111,8 @@ rows5_wholeStep:
 	VFMADD231PS  Y5, Y6, Y4
 	ADDQ         R13, DI
 	ADDQ         R12, AX
-	DECQ         DX
-	JNZ          rows5_wholeStep
+	CMPQ         DI, DX
+	JNE          rows5_wholeStep
 
 rows5_wholeTail:
 	MOVQ   200(SI), DX
@@ -1080,7 +1120,7 @@ rows5_wholeTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows5_wholeStep
+	JNZ    rows5_wholeSteps
 	CMPQ   128(SI), $0x00
 	JE     rows5_wholeStore
 	VXORPS Y14, Y14, Y14
@@ -1210,6 +1250,10 @@ rows6_maskedBegun:
 	TESTQ      DX, DX
 	JZ         rows6_maskedTail
 
+rows6_maskedSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows6_maskedStep:
 	VMASKMOVPS   (DI), Y15, Y6
 	PREFETCHT0   (DI)(R15*1)
@@ -1229,8 +1273,8 @@ rows6_maskedStep:
 	VFMADD231PS  Y6, Y7, Y5
 	ADDQ         R13, DI
 	ADDQ         R12, AX
-	DECQ         DX
-	JNZ          rows6_maskedStep
+	CMPQ         DI, DX
+	JNE          rows6_maskedStep
 
 rows6_maskedTail:
 	MOVQ   200(SI), DX
@@ -1238,7 +1282,7 @@ rows6_maskedTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows6_maskedStep
+	JNZ    rows6_maskedSteps
 	CMPQ   128(SI), $0x00
 	JE     rows6_maskedStore
 	VXORPS Y14, Y14, Y14
@@ -1330,6 +1374,10 @@ rows6_wholeBegun:
 	TESTQ      DX, DX
 	JZ         rows6_wholeTail
 
+rows6_wholeSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows6_wholeStep:
 	VMOVUPS      (DI), Y6
 	PREFETCHT0   (DI)(R15*1)
@@ -1349,8 +1397,8 @@ rows6_wholeStep:
 	VFMADD231PS  Y6, Y7, Y5
 	ADDQ         R13, DI
 	ADDQ         R12, AX
-	DECQ         DX
-	JNZ          rows6_wholeStep
+	CMPQ         DI, DX
+	JNE          rows6_wholeStep
 
 rows6_wholeTail:
 	MOVQ   200(SI), DX
@@ -1358,7 +1406,7 @@ rows6_wholeTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows6_wholeStep
+	JNZ    rows6_wholeSteps
 	CMPQ   128(SI), $0x00
 	JE     rows6_wholeStore
 	VXORPS Y14, Y14, Y14
@@ -1498,6 +1546,10 @@ rows7_maskedBegun:
 	TESTQ      DX, DX
 	JZ         rows7_maskedTail
 
+rows7_maskedSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows7_maskedStep:
 	VMASKMOVPS   (DI), Y15, Y7
 	PREFETCHT0   (DI)(R15*1)
@@ -1519,8 +1571,8 @@ rows7_maskedStep:
 	VFMADD231PS  Y7, Y8, Y6
 	ADDQ         R13, DI
 	ADDQ         R12, AX
-	DECQ         DX
-	JNZ          rows7_maskedStep
+	CMPQ         DI, DX
+	JNE          rows7_maskedStep
 
 rows7_maskedTail:
 	MOVQ   200(SI), DX
@@ -1528,7 +1580,7 @@ rows7_maskedTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows7_maskedStep
+	JNZ    rows7_maskedSteps
 	CMPQ   128(SI), $0x00
 	JE     rows7_maskedStore
 	VXORPS Y14, Y14, Y14
@@ -1630,6 +1682,10 @@ rows7_wholeBegun:
 	TESTQ      DX, DX
 	JZ         rows7_wholeTail
 
+rows7_wholeSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows7_wholeStep:
 	VMOVUPS      (DI), Y7
 	PREFETCHT0   (DI)(R15*1)
@@ -1651,8 +1707,8 @@ rows7_wholeStep:
 	VFMADD231PS  Y7, Y8, Y6
 	ADDQ         R13, DI
 	ADDQ         R12, AX
-	DECQ         DX
-	JNZ          rows7_wholeStep
+	CMPQ         DI, DX
+	JNE          rows7_wholeStep
 
 rows7_wholeTail:
 	MOVQ   200(SI), DX
@@ -1660,7 +1716,7 @@ rows7_wholeTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows7_wholeStep
+	JNZ    rows7_wholeSteps
 	CMPQ   128(SI), $0x00
 	JE     rows7_wholeStore
 	VXORPS Y14, Y14, Y14
@@ -1810,6 +1866,10 @@ rows8_maskedBegun:
 	TESTQ      DX, DX
 	JZ         rows8_maskedTail
 
+rows8_maskedSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows8_maskedStep:
 	VMASKMOVPS   (DI), Y15, Y8
 	PREFETCHT0   (DI)(R15*1)
@@ -1833,8 +1893,8 @@ rows8_maskedStep:
 	VFMADD231PS  Y8, Y9, Y7
 	ADDQ         R13, DI
 	ADDQ         R12, AX
-	DECQ         DX
-	JNZ          rows8_maskedStep
+	CMPQ         DI, DX
+	JNE          rows8_maskedStep
 
 rows8_maskedTail:
 	MOVQ   200(SI), DX
@@ -1842,7 +1902,7 @@ rows8_maskedTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows8_maskedStep
+	JNZ    rows8_maskedSteps
 	CMPQ   128(SI), $0x00
 	JE     rows8_maskedStore
 	VXORPS Y14, Y14, Y14
@@ -1954,6 +2014,10 @@ rows8_wholeBegun:
 	TESTQ      DX, DX
 	JZ         rows8_wholeTail
 
+rows8_wholeSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows8_wholeStep:
 	VMOVUPS      (DI), Y8
 	PREFETCHT0   (DI)(R15*1)
@@ -1977,8 +2041,8 @@ rows8_wholeStep:
 	VFMADD231PS  Y8, Y9, Y7
 	ADDQ         R13, DI
 	ADDQ         R12, AX
-	DECQ         DX
-	JNZ          rows8_wholeStep
+	CMPQ         DI, DX
+	JNE          rows8_wholeStep
 
 rows8_wholeTail:
 	MOVQ   200(SI), DX
@@ -1986,7 +2050,7 @@ rows8_wholeTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows8_wholeStep
+	JNZ    rows8_wholeSteps
 	CMPQ   128(SI), $0x00
 	JE     rows8_wholeStore
 	VXORPS Y14, Y14, Y14
@@ -2147,6 +2211,10 @@ rows9_maskedBegun:
 	TESTQ      DX, DX
 	JZ         rows9_maskedTail
 
+rows9_maskedSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows9_maskedStep:
 	VMASKMOVPS   (DI), Y15, Y9
 	PREFETCHT0   (DI)(R15*1)
@@ -2173,8 +2241,8 @@ rows9_maskedStep:
 	ADDQ         R13, DI
 	ADDQ         R12, AX
 	ADDQ         R12, BX
-	DECQ         DX
-	JNZ          rows9_maskedStep
+	CMPQ         DI, DX
+	JNE          rows9_maskedStep
 
 rows9_maskedTail:
 	MOVQ   200(SI), DX
@@ -2182,7 +2250,7 @@ rows9_maskedTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows9_maskedStep
+	JNZ    rows9_maskedSteps
 	CMPQ   128(SI), $0x00
 	JE     rows9_maskedStore
 	VXORPS Y14, Y14, Y14
@@ -2305,6 +2373,10 @@ rows9_wholeBegun:
 	TESTQ      DX, DX
 	JZ         rows9_wholeTail
 
+rows9_wholeSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows9_wholeStep:
 	VMOVUPS      (DI), Y9
 	PREFETCHT0   (DI)(R15*1)
@@ -2331,8 +2403,8 @@ rows9_wholeStep:
 	ADDQ         R13, DI
 	ADDQ         R12, AX
 	ADDQ         R12, BX
-	DECQ         DX
-	JNZ          rows9_wholeStep
+	CMPQ         DI, DX
+	JNE          rows9_wholeStep
 
 rows9_wholeTail:
 	MOVQ   200(SI), DX
@@ -2340,7 +2412,7 @@ rows9_wholeTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows9_wholeStep
+	JNZ    rows9_wholeSteps
 	CMPQ   128(SI), $0x00
 	JE     rows9_wholeStore
 	VXORPS Y14, Y14, Y14
@@ -2511,6 +2583,10 @@ rows10_maskedBegun:
 	TESTQ      DX, DX
 	JZ         rows10_maskedTail
 
+rows10_maskedSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows10_maskedStep:
 	VMASKMOVPS   (DI), Y15, Y10
 	PREFETCHT0   (DI)(R15*1)
@@ -2539,8 +2615,8 @@ rows10_maskedStep:
 	ADDQ         R13, DI
 	ADDQ         R12, AX
 	ADDQ         R12, BX
-	DECQ         DX
-	JNZ          rows10_maskedStep
+	CMPQ         DI, DX
+	JNE          rows10_maskedStep
 
 rows10_maskedTail:
 	MOVQ   200(SI), DX
@@ -2548,7 +2624,7 @@ rows10_maskedTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows10_maskedStep
+	JNZ    rows10_maskedSteps
 	CMPQ   128(SI), $0x00
 	JE     rows10_maskedStore
 	VXORPS Y14, Y14, Y14
@@ -2681,6 +2757,10 @@ rows10_wholeBegun:
 	TESTQ      DX, DX
 	JZ         rows10_wholeTail
 
+rows10_wholeSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows10_wholeStep:
 	VMOVUPS      (DI), Y10
 	PREFETCHT0   (DI)(R15*1)
@@ -2709,8 +2789,8 @@ rows10_wholeStep:
 	ADDQ         R13, DI
 	ADDQ         R12, AX
 	ADDQ         R12, BX
-	DECQ         DX
-	JNZ          rows10_wholeStep
+	CMPQ         DI, DX
+	JNE          rows10_wholeStep
 
 rows10_wholeTail:
 	MOVQ   200(SI), DX
@@ -2718,7 +2798,7 @@ rows10_wholeTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows10_wholeStep
+	JNZ    rows10_wholeSteps
 	CMPQ   128(SI), $0x00
 	JE     rows10_wholeStore
 	VXORPS Y14, Y14, Y14
@@ -2899,6 +2979,10 @@ rows11_maskedBegun:
 	TESTQ      DX, DX
 	JZ         rows11_maskedTail
 
+rows11_maskedSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows11_maskedStep:
 	VMASKMOVPS   (DI), Y15, Y11
 	PREFETCHT0   (DI)(R15*1)
@@ -2929,8 +3013,8 @@ rows11_maskedStep:
 	ADDQ         R13, DI
 	ADDQ         R12, AX
 	ADDQ         R12, BX
-	DECQ         DX
-	JNZ          rows11_maskedStep
+	CMPQ         DI, DX
+	JNE          rows11_maskedStep
 
 rows11_maskedTail:
 	MOVQ   200(SI), DX
@@ -2938,7 +3022,7 @@ rows11_maskedTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows11_maskedStep
+	JNZ    rows11_maskedSteps
 	CMPQ   128(SI), $0x00
 	JE     rows11_maskedStore
 	VXORPS Y14, Y14, Y14
@@ -3081,6 +3165,10 @@ rows11_wholeBegun:
 	TESTQ      DX, DX
 	JZ         rows11_wholeTail
 
+rows11_wholeSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows11_wholeStep:
 	VMOVUPS      (DI), Y11
 	PREFETCHT0   (DI)(R15*1)
@@ -3111,8 +3199,8 @@ rows11_wholeStep:
 	ADDQ         R13, DI
 	ADDQ         R12, AX
 	ADDQ         R12, BX
-	DECQ         DX
-	JNZ          rows11_wholeStep
+	CMPQ         DI, DX
+	JNE          rows11_wholeStep
 
 rows11_wholeTail:
 	MOVQ   200(SI), DX
@@ -3120,7 +3208,7 @@ rows11_wholeTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows11_wholeStep
+	JNZ    rows11_wholeSteps
 	CMPQ   128(SI), $0x00
 	JE     rows11_wholeStore
 	VXORPS Y14, Y14, Y14
@@ -3311,6 +3399,10 @@ rows12_maskedBegun:
 	TESTQ      DX, DX
 	JZ         rows12_maskedTail
 
+rows12_maskedSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows12_maskedStep:
 	VMASKMOVPS   (DI), Y15, Y12
 	PREFETCHT0   (DI)(R15*1)
@@ -3343,8 +3435,8 @@ rows12_maskedStep:
 	ADDQ         R13, DI
 	ADDQ         R12, AX
 	ADDQ         R12, BX
-	DECQ         DX
-	JNZ          rows12_maskedStep
+	CMPQ         DI, DX
+	JNE          rows12_maskedStep
 
 rows12_maskedTail:
 	MOVQ   200(SI), DX
@@ -3352,7 +3444,7 @@ rows12_maskedTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows12_maskedStep
+	JNZ    rows12_maskedSteps
 	CMPQ   128(SI), $0x00
 	JE     rows12_maskedStore
 	VXORPS Y14, Y14, Y14
@@ -3505,6 +3597,10 @@ rows12_wholeBegun:
 	TESTQ      DX, DX
 	JZ         rows12_wholeTail
 
+rows12_wholeSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows12_wholeStep:
 	VMOVUPS      (DI), Y12
 	PREFETCHT0   (DI)(R15*1)
@@ -3537,8 +3633,8 @@ rows12_wholeStep:
 	ADDQ         R13, DI
 	ADDQ         R12, AX
 	ADDQ         R12, BX
-	DECQ         DX
-	JNZ          rows12_wholeStep
+	CMPQ         DI, DX
+	JNE          rows12_wholeStep
 
 rows12_wholeTail:
 	MOVQ   200(SI), DX
@@ -3546,7 +3642,7 @@ rows12_wholeTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows12_wholeStep
+	JNZ    rows12_wholeSteps
 	CMPQ   128(SI), $0x00
 	JE     rows12_wholeStore
 	VXORPS Y14, Y14, Y14
@@ -3724,6 +3820,10 @@ rows1_maskedBegun:
 	TESTQ      DX, DX
 	JZ         rows1_maskedTail
 
+rows1_maskedSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows1_maskedStep:
 	VMOVUPS      (DI), Y2
 	VMASKMOVPS   32(DI), Y15, Y3
@@ -3735,8 +3835,8 @@ rows1_maskedStep:
 	VFMADD231PS  Y3, Y4, Y1
 	ADDQ         R13, DI
 	ADDQ         R12, AX
-	DECQ         DX
-	JNZ          rows1_maskedStep
+	CMPQ         DI, DX
+	JNE          rows1_maskedStep
 
 rows1_maskedTail:
 	MOVQ   200(SI), DX
@@ -3744,7 +3844,7 @@ rows1_maskedTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows1_maskedStep
+	JNZ    rows1_maskedSteps
 	CMPQ   128(SI), $0x00
 	JE     rows1_maskedStore
 	VXORPS Y14, Y14, Y14
@@ -3791,6 +3891,10 @@ rows1_wholeBegun:
 	TESTQ      DX, DX
 	JZ         rows1_wholeTail
 
+rows1_wholeSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows1_wholeStep:
 	VMOVUPS      (DI), Y2
 	VMOVUPS      32(DI), Y3
@@ -3802,8 +3906,8 @@ rows1_wholeStep:
 	VFMADD231PS  Y3, Y4, Y1
 	ADDQ         R13, DI
 	ADDQ         R12, AX
-	DECQ         DX
-	JNZ          rows1_wholeStep
+	CMPQ         DI, DX
+	JNE          rows1_wholeStep
 
 rows1_wholeTail:
 	MOVQ   200(SI), DX
@@ -3811,7 +3915,7 @@ rows1_wholeTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows1_wholeStep
+	JNZ    rows1_wholeSteps
 	CMPQ   128(SI), $0x00
 	JE     rows1_wholeStore
 	VXORPS Y14, Y14, Y14
@@ -3909,6 +4013,10 @@ rows2_maskedBegun:
 	TESTQ      DX, DX
 	JZ         rows2_maskedTail
 
+rows2_maskedSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows2_maskedStep:
 	VMOVUPS      (DI), Y4
 	VMASKMOVPS   32(DI), Y15, Y5
@@ -3923,8 +4031,8 @@ rows2_maskedStep:
 	VFMADD231PS  Y5, Y6, Y3
 	ADDQ         R13, DI
 	ADDQ         R12, AX
-	DECQ         DX
-	JNZ          rows2_maskedStep
+	CMPQ         DI, DX
+	JNE          rows2_maskedStep
 
 rows2_maskedTail:
 	MOVQ   200(SI), DX
@@ -3932,7 +4040,7 @@ rows2_maskedTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows2_maskedStep
+	JNZ    rows2_maskedSteps
 	CMPQ   128(SI), $0x00
 	JE     rows2_maskedStore
 	VXORPS Y14, Y14, Y14
@@ -3994,6 +4102,10 @@ rows2_wholeBegun:
 	TESTQ      DX, DX
 	JZ         rows2_wholeTail
 
+rows2_wholeSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows2_wholeStep:
 	VMOVUPS      (DI), Y4
 	VMOVUPS      32(DI), Y5
@@ -4008,8 +4120,8 @@ rows2_wholeStep:
 	VFMADD231PS  Y5, Y6, Y3
 	ADDQ         R13, DI
 	ADDQ         R12, AX
-	DECQ         DX
-	JNZ          rows2_wholeStep
+	CMPQ         DI, DX
+	JNE          rows2_wholeStep
 
 rows2_wholeTail:
 	MOVQ   200(SI), DX
@@ -4017,7 +4129,7 @@ rows2_wholeTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows2_wholeStep
+	JNZ    rows2_wholeSteps
 	CMPQ   128(SI), $0x00
 	JE     rows2_wholeStore
 	VXORPS Y14, Y14, Y14
@@ -4130,6 +4242,10 @@ rows3_maskedBegun:
 	TESTQ      DX, DX
 	JZ         rows3_maskedTail
 
+rows3_maskedSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows3_maskedStep:
 	VMOVUPS      (DI), Y6
 	VMASKMOVPS   32(DI), Y15, Y7
@@ -4147,8 +4263,8 @@ rows3_maskedStep:
 	VFMADD231PS  Y7, Y8, Y5
 	ADDQ         R13, DI
 	ADDQ         R12, AX
-	DECQ         DX
-	JNZ          rows3_maskedStep
+	CMPQ         DI, DX
+	JNE          rows3_maskedStep
 
 rows3_maskedTail:
 	MOVQ   200(SI), DX
@@ -4156,7 +4272,7 @@ rows3_maskedTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows3_maskedStep
+	JNZ    rows3_maskedSteps
 	CMPQ   128(SI), $0x00
 	JE     rows3_maskedStore
 	VXORPS Y14, Y14, Y14
@@ -4233,6 +4349,10 @@ rows3_wholeBegun:
 	TESTQ      DX, DX
 	JZ         rows3_wholeTail
 
+rows3_wholeSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows3_wholeStep:
 	VMOVUPS      (DI), Y6
 	VMOVUPS      32(DI), Y7
@@ -4250,8 +4370,8 @@ rows3_wholeStep:
 	VFMADD231PS  Y7, Y8, Y5
 	ADDQ         R13, DI
 	ADDQ         R12, AX
-	DECQ         DX
-	JNZ          rows3_wholeStep
+	CMPQ         DI, DX
+	JNE          rows3_wholeStep
 
 rows3_wholeTail:
 	MOVQ   200(SI), DX
@@ -4259,7 +4379,7 @@ rows3_wholeTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows3_wholeStep
+	JNZ    rows3_wholeSteps
 	CMPQ   128(SI), $0x00
 	JE     rows3_wholeStore
 	VXORPS Y14, Y14, Y14
@@ -4387,6 +4507,10 @@ rows4_maskedBegun:
 	TESTQ      DX, DX
 	JZ         rows4_maskedTail
 
+rows4_maskedSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows4_maskedStep:
 	VMOVUPS      (DI), Y8
 	VMASKMOVPS   32(DI), Y15, Y9
@@ -4407,8 +4531,8 @@ rows4_maskedStep:
 	VFMADD231PS  Y9, Y10, Y7
 	ADDQ         R13, DI
 	ADDQ         R12, AX
-	DECQ         DX
-	JNZ          rows4_maskedStep
+	CMPQ         DI, DX
+	JNE          rows4_maskedStep
 
 rows4_maskedTail:
 	MOVQ   200(SI), DX
@@ -4416,7 +4540,7 @@ rows4_maskedTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows4_maskedStep
+	JNZ    rows4_maskedSteps
 	CMPQ   128(SI), $0x00
 	JE     rows4_maskedStore
 	VXORPS Y14, Y14, Y14
@@ -4508,6 +4632,10 @@ rows4_wholeBegun:
 	TESTQ      DX, DX
 	JZ         rows4_wholeTail
 
+rows4_wholeSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows4_wholeStep:
 	VMOVUPS      (DI), Y8
 	VMOVUPS      32(DI), Y9
@@ -4528,8 +4656,8 @@ rows4_wholeStep:
 	VFMADD231PS  Y9, Y10, Y7
 	ADDQ         R13, DI
 	ADDQ         R12, AX
-	DECQ         DX
-	JNZ          rows4_wholeStep
+	CMPQ         DI, DX
+	JNE          rows4_wholeStep
 
 rows4_wholeTail:
 	MOVQ   200(SI), DX
@@ -4537,7 +4665,7 @@ rows4_wholeTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows4_wholeStep
+	JNZ    rows4_wholeSteps
 	CMPQ   128(SI), $0x00
 	JE     rows4_wholeStore
 	VXORPS Y14, Y14, Y14
@@ -4680,6 +4808,10 @@ rows5_maskedBegun:
 	TESTQ      DX, DX
 	JZ         rows5_maskedTail
 
+rows5_maskedSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows5_maskedStep:
 	VMOVUPS      (DI), Y10
 	VMASKMOVPS   32(DI), Y15, Y11
@@ -4703,8 +4835,8 @@ rows5_maskedStep:
 	VFMADD231PS  Y11, Y12, Y9
 	ADDQ         R13, DI
 	ADDQ         R12, AX
-	DECQ         DX
-	JNZ          rows5_maskedStep
+	CMPQ         DI, DX
+	JNE          rows5_maskedStep
 
 rows5_maskedTail:
 	MOVQ   200(SI), DX
@@ -4712,7 +4844,7 @@ rows5_maskedTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows5_maskedStep
+	JNZ    rows5_maskedSteps
 	CMPQ   128(SI), $0x00
 	JE     rows5_maskedStore
 	VXORPS Y14, Y14, Y14
@@ -4819,6 +4951,10 @@ rows5_wholeBegun:
 	TESTQ      DX, DX
 	JZ         rows5_wholeTail
 
+rows5_wholeSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows5_wholeStep:
 	VMOVUPS      (DI), Y10
 	VMOVUPS      32(DI), Y11
@@ -4842,8 +4978,8 @@ rows5_wholeStep:
 	VFMADD231PS  Y11, Y12, Y9
 	ADDQ         R13, DI
 	ADDQ         R12, AX
-	DECQ         DX
-	JNZ          rows5_wholeStep
+	CMPQ         DI, DX
+	JNE          rows5_wholeStep
 
 rows5_wholeTail:
 	MOVQ   200(SI), DX
@@ -4851,7 +4987,7 @@ rows5_wholeTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows5_wholeStep
+	JNZ    rows5_wholeSteps
 	CMPQ   128(SI), $0x00
 	JE     rows5_wholeStore
 	VXORPS Y14, Y14, Y14
@@ -5009,6 +5145,10 @@ rows6_maskedBegun:
 	TESTQ      DX, DX
 	JZ         rows6_maskedTail
 
+rows6_maskedSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows6_maskedStep:
 	VMOVUPS      (DI), Y12
 	VMASKMOVPS   32(DI), Y15, Y13
@@ -5035,8 +5175,8 @@ rows6_maskedStep:
 	VFMADD231PS  Y13, Y14, Y11
 	ADDQ         R13, DI
 	ADDQ         R12, AX
-	DECQ         DX
-	JNZ          rows6_maskedStep
+	CMPQ         DI, DX
+	JNE          rows6_maskedStep
 
 rows6_maskedTail:
 	MOVQ   200(SI), DX
@@ -5044,7 +5184,7 @@ rows6_maskedTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows6_maskedStep
+	JNZ    rows6_maskedSteps
 	CMPQ   128(SI), $0x00
 	JE     rows6_maskedStore
 	VXORPS Y14, Y14, Y14
@@ -5166,6 +5306,10 @@ rows6_wholeBegun:
 	TESTQ      DX, DX
 	JZ         rows6_wholeTail
 
+rows6_wholeSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows6_wholeStep:
 	VMOVUPS      (DI), Y12
 	VMOVUPS      32(DI), Y13
@@ -5192,8 +5336,8 @@ rows6_wholeStep:
 	VFMADD231PS  Y13, Y14, Y11
 	ADDQ         R13, DI
 	ADDQ         R12, AX
-	DECQ         DX
-	JNZ          rows6_wholeStep
+	CMPQ         DI, DX
+	JNE          rows6_wholeStep
 
 rows6_wholeTail:
 	MOVQ   200(SI), DX
@@ -5201,7 +5345,7 @@ rows6_wholeTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows6_wholeStep
+	JNZ    rows6_wholeSteps
 	CMPQ   128(SI), $0x00
 	JE     rows6_wholeStore
 	VXORPS Y14, Y14, Y14

@@ -147,6 +147,10 @@ rows1_maskedBegun:
 	TESTQ      DX, DX
 	JZ         rows1_maskedTail
 
+rows1_maskedSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows1_maskedStep:
 	VMOVUPS.Z        (DI), K1, Z1
 	PREFETCHT0       (DI)(R15*1)
@@ -155,8 +159,8 @@ rows1_maskedStep:
 	VFMADD231PS.BCST (AX), Z1, Z0
 	ADDQ             R13, DI
 	ADDQ             R12, AX
-	DECQ             DX
-	JNZ              rows1_maskedStep
+	CMPQ             DI, DX
+	JNE              rows1_maskedStep
 
 rows1_maskedTail:
 	MOVQ   200(SI), DX
@@ -164,7 +168,7 @@ rows1_maskedTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows1_maskedStep
+	JNZ    rows1_maskedSteps
 	CMPQ   128(SI), $0x00
 	JE     rows1_maskedStore
 	VPXORD Z31, Z31, Z31
@@ -206,6 +210,10 @@ rows1_wholeBegun:
 	TESTQ      DX, DX
 	JZ         rows1_wholeTail
 
+rows1_wholeSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows1_wholeStep:
 	VMOVUPS          (DI), Z1
 	PREFETCHT0       (DI)(R15*1)
@@ -214,8 +222,8 @@ rows1_wholeStep:
 	VFMADD231PS.BCST (AX), Z1, Z0
 	ADDQ             R13, DI
 	ADDQ             R12, AX
-	DECQ             DX
-	JNZ              rows1_wholeStep
+	CMPQ             DI, DX
+	JNE              rows1_wholeStep
 
 rows1_wholeTail:
 	MOVQ   200(SI), DX
@@ -223,7 +231,7 @@ rows1_wholeTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows1_wholeStep
+	JNZ    rows1_wholeSteps
 	CMPQ   128(SI), $0x00
 	JE     rows1_wholeStore
 	VPXORD Z31, Z31, Z31
@@ -313,6 +321,10 @@ rows2_maskedBegun:
 	TESTQ      DX, DX
 	JZ         rows2_maskedTail
 
+rows2_maskedSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows2_maskedStep:
 	VMOVUPS.Z        (DI), K1, Z2
 	PREFETCHT0       (DI)(R15*1)
@@ -322,8 +334,8 @@ rows2_maskedStep:
 	VFMADD231PS.BCST (AX)(R8*1), Z2, Z1
 	ADDQ             R13, DI
 	ADDQ             R12, AX
-	DECQ             DX
-	JNZ              rows2_maskedStep
+	CMPQ             DI, DX
+	JNE              rows2_maskedStep
 
 rows2_maskedTail:
 	MOVQ   200(SI), DX
@@ -331,7 +343,7 @@ rows2_maskedTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows2_maskedStep
+	JNZ    rows2_maskedSteps
 	CMPQ   128(SI), $0x00
 	JE     rows2_maskedStore
 	VPXORD Z31, Z31, Z31
@@ -383,6 +395,10 @@ rows2_wholeBegun:
 	TESTQ      DX, DX
 	JZ         rows2_wholeTail
 
+rows2_wholeSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows2_wholeStep:
 	VMOVUPS          (DI), Z2
 	PREFETCHT0       (DI)(R15*1)
@@ -392,8 +408,8 @@ rows2_wholeStep:
 	VFMADD231PS.BCST (AX)(R8*1), Z2, Z1
 	ADDQ             R13, DI
 	ADDQ             R12, AX
-	DECQ             DX
-	JNZ              rows2_wholeStep
+	CMPQ             DI, DX
+	JNE              rows2_wholeStep
 
 rows2_wholeTail:
 	MOVQ   200(SI), DX
@@ -401,7 +417,7 @@ rows2_wholeTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows2_wholeStep
+	JNZ    rows2_wholeSteps
 	CMPQ   128(SI), $0x00
 	JE     rows2_wholeStore
 	VPXORD Z31, Z31, Z31
@@ -501,6 +517,10 @@ rows3_maskedBegun:
 	TESTQ      DX, DX
 	JZ         rows3_maskedTail
 
+rows3_maskedSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows3_maskedStep:
 	VMOVUPS.Z        (DI), K1, Z3
 	PREFETCHT0       (DI)(R15*1)
@@ -511,8 +531,8 @@ rows3_maskedStep:
 	VFMADD231PS.BCST (AX)(R8*2), Z3, Z2
 	ADDQ             R13, DI
 	ADDQ             R12, AX
-	DECQ             DX
-	JNZ              rows3_maskedStep
+	CMPQ             DI, DX
+	JNE              rows3_maskedStep
 
 rows3_maskedTail:
 	MOVQ   200(SI), DX
@@ -520,7 +540,7 @@ rows3_maskedTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows3_maskedStep
+	JNZ    rows3_maskedSteps
 	CMPQ   128(SI), $0x00
 	JE     rows3_maskedStore
 	VPXORD Z31, Z31, Z31
@@ -582,6 +602,10 @@ rows3_wholeBegun:
 	TESTQ      DX, DX
 	JZ         rows3_wholeTail
 
+rows3_wholeSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows3_wholeStep:
 	VMOVUPS          (DI), Z3
 	PREFETCHT0       (DI)(R15*1)
@@ -592,8 +616,8 @@ rows3_wholeStep:
 	VFMADD231PS.BCST (AX)(R8*2), Z3, Z2
 	ADDQ             R13, DI
 	ADDQ             R12, AX
-	DECQ             DX
-	JNZ              rows3_wholeStep
+	CMPQ             DI, DX
+	JNE              rows3_wholeStep
 
 rows3_wholeTail:
 	MOVQ   200(SI), DX
@@ -601,7 +625,7 @@ rows3_wholeTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows3_wholeStep
+	JNZ    rows3_wholeSteps
 	CMPQ   128(SI), $0x00
 	JE     rows3_wholeStore
 	VPXORD Z31, Z31, Z31
@@ -711,6 +735,10 @@ rows4_maskedBegun:
 	TESTQ      DX, DX
 	JZ         rows4_maskedTail
 
+rows4_maskedSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows4_maskedStep:
 	VMOVUPS.Z        (DI), K1, Z4
 	PREFETCHT0       (DI)(R15*1)
@@ -722,8 +750,8 @@ rows4_maskedStep:
 	VFMADD231PS.BCST (AX)(R9*1), Z4, Z3
 	ADDQ             R13, DI
 	ADDQ             R12, AX
-	DECQ             DX
-	JNZ              rows4_maskedStep
+	CMPQ             DI, DX
+	JNE              rows4_maskedStep
 
 rows4_maskedTail:
 	MOVQ   200(SI), DX
@@ -731,7 +759,7 @@ rows4_maskedTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows4_maskedStep
+	JNZ    rows4_maskedSteps
 	CMPQ   128(SI), $0x00
 	JE     rows4_maskedStore
 	VPXORD Z31, Z31, Z31
@@ -803,6 +831,10 @@ rows4_wholeBegun:
 	TESTQ      DX, DX
 	JZ         rows4_wholeTail
 
+rows4_wholeSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows4_wholeStep:
 	VMOVUPS          (DI), Z4
 	PREFETCHT0       (DI)(R15*1)
@@ -814,8 +846,8 @@ rows4_wholeStep:
 	VFMADD231PS.BCST (AX)(R9*1), Z4, Z3
 	ADDQ             R13, DI
 	ADDQ             R12, AX
-	DECQ             DX
-	JNZ              rows4_wholeStep
+	CMPQ             DI, DX
+	JNE              rows4_wholeStep
 
 rows4_wholeTail:
 	MOVQ   200(SI), DX
@@ -823,7 +855,7 @@ rows4_wholeTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows4_wholeStep
+	JNZ    rows4_wholeSteps
 	CMPQ   128(SI), $0x00
 	JE     rows4_wholeStore
 	VPXORD Z31, Z31, Z31
@@ -943,6 +975,10 @@ rows5_maskedBegun:
 	TESTQ      DX, DX
 	JZ         rows5_maskedTail
 
+rows5_maskedSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows5_maskedStep:
 	VMOVUPS.Z        (DI), K1, Z5
 	PREFETCHT0       (DI)(R15*1)
@@ -955,8 +991,8 @@ rows5_maskedStep:
 	VFMADD231PS.BCST (AX)(R8*4), Z5, Z4
 	ADDQ             R13, DI
 	ADDQ             R12, AX
-	DECQ             DX
-	JNZ              rows5_maskedStep
+	CMPQ             DI, DX
+	JNE              rows5_maskedStep
 
 rows5_maskedTail:
 	MOVQ   200(SI), DX
@@ -964,7 +1000,7 @@ rows5_maskedTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows5_maskedStep
+	JNZ    rows5_maskedSteps
 	CMPQ   128(SI), $0x00
 	JE     rows5_maskedStore
 	VPXORD Z31, Z31, Z31
@@ -1046,6 +1082,10 @@ rows5_wholeBegun:
 	TESTQ      DX, DX
 	JZ         rows5_wholeTail
 
+rows5_wholeSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows5_wholeStep:
 	VMOVUPS          (DI), Z5
 	PREFETCHT0       (DI)(R15*1)
@@ -1058,8 +1098,8 @@ rows5_wholeStep:
 	VFMADD231PS.BCST (AX)(R8*4), Z5, Z4
 	ADDQ             R13, DI
 	ADDQ             R12, AX
-	DECQ             DX
-	JNZ              rows5_wholeStep
+	CMPQ             DI, DX
+	JNE              rows5_wholeStep
 
 rows5_wholeTail:
 	MOVQ   200(SI), DX
@@ -1067,7 +1107,7 @@ rows5_wholeTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows5_wholeStep
+	JNZ    rows5_wholeSteps
 	CMPQ   128(SI), $0x00
 	JE     rows5_wholeStore
 	VPXORD Z31, Z31, Z31
@@ -1197,6 +1237,10 @@ rows6_maskedBegun:
 	TESTQ      DX, DX
 	JZ         rows6_maskedTail
 
+rows6_maskedSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows6_maskedStep:
 	VMOVUPS.Z        (DI), K1, Z6
 	PREFETCHT0       (DI)(R15*1)
@@ -1210,8 +1254,8 @@ rows6_maskedStep:
 	VFMADD231PS.BCST (AX)(R10*1), Z6, Z5
 	ADDQ             R13, DI
 	ADDQ             R12, AX
-	DECQ             DX
-	JNZ              rows6_maskedStep
+	CMPQ             DI, DX
+	JNE              rows6_maskedStep
 
 rows6_maskedTail:
 	MOVQ   200(SI), DX
@@ -1219,7 +1263,7 @@ rows6_maskedTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows6_maskedStep
+	JNZ    rows6_maskedSteps
 	CMPQ   128(SI), $0x00
 	JE     rows6_maskedStore
 	VPXORD Z31, Z31, Z31
@@ -1311,6 +1355,10 @@ rows6_wholeBegun:
 	TESTQ      DX, DX
 	JZ         rows6_wholeTail
 
+rows6_wholeSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows6_wholeStep:
 	VMOVUPS          (DI), Z6
 	PREFETCHT0       (DI)(R15*1)
@@ -1324,8 +1372,8 @@ rows6_wholeStep:
 	VFMADD231PS.BCST (AX)(R10*1), Z6, Z5
 	ADDQ             R13, DI
 	ADDQ             R12, AX
-	DECQ             DX
-	JNZ              rows6_wholeStep
+	CMPQ             DI, DX
+	JNE              rows6_wholeStep
 
 rows6_wholeTail:
 	MOVQ   200(SI), DX
@@ -1333,7 +1381,7 @@ rows6_wholeTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows6_wholeStep
+	JNZ    rows6_wholeSteps
 	CMPQ   128(SI), $0x00
 	JE     rows6_wholeStore
 	VPXORD Z31, Z31, Z31
@@ -1473,6 +1521,10 @@ rows7_maskedBegun:
 	TESTQ      DX, DX
 	JZ         rows7_maskedTail
 
+rows7_maskedSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows7_maskedStep:
 	VMOVUPS.Z        (DI), K1, Z7
 	PREFETCHT0       (DI)(R15*1)
@@ -1487,8 +1539,8 @@ rows7_maskedStep:
 	VFMADD231PS.BCST (AX)(R9*2), Z7, Z6
 	ADDQ             R13, DI
 	ADDQ             R12, AX
-	DECQ             DX
-	JNZ              rows7_maskedStep
+	CMPQ             DI, DX
+	JNE              rows7_maskedStep
 
 rows7_maskedTail:
 	MOVQ   200(SI), DX
@@ -1496,7 +1548,7 @@ rows7_maskedTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows7_maskedStep
+	JNZ    rows7_maskedSteps
 	CMPQ   128(SI), $0x00
 	JE     rows7_maskedStore
 	VPXORD Z31, Z31, Z31
@@ -1598,6 +1650,10 @@ rows7_wholeBegun:
 	TESTQ      DX, DX
 	JZ         rows7_wholeTail
 
+rows7_wholeSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows7_wholeStep:
 	VMOVUPS          (DI), Z7
 	PREFETCHT0       (DI)(R15*1)
@@ -1612,8 +1668,8 @@ rows7_wholeStep:
 	VFMADD231PS.BCST (AX)(R9*2), Z7, Z6
 	ADDQ             R13, DI
 	ADDQ             R12, AX
-	DECQ             DX
-	JNZ              rows7_wholeStep
+	CMPQ             DI, DX
+	JNE              rows7_wholeStep
 
 rows7_wholeTail:
 	MOVQ   200(SI), DX
@@ -1621,7 +1677,7 @@ rows7_wholeTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows7_wholeStep
+	JNZ    rows7_wholeSteps
 	CMPQ   128(SI), $0x00
 	JE     rows7_wholeStore
 	VPXORD Z31, Z31, Z31
@@ -1771,6 +1827,10 @@ rows8_maskedBegun:
 	TESTQ      DX, DX
 	JZ         rows8_maskedTail
 
+rows8_maskedSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows8_maskedStep:
 	VMOVUPS.Z        (DI), K1, Z8
 	PREFETCHT0       (DI)(R15*1)
@@ -1786,8 +1846,8 @@ rows8_maskedStep:
 	VFMADD231PS.BCST (AX)(R11*1), Z8, Z7
 	ADDQ             R13, DI
 	ADDQ             R12, AX
-	DECQ             DX
-	JNZ              rows8_maskedStep
+	CMPQ             DI, DX
+	JNE              rows8_maskedStep
 
 rows8_maskedTail:
 	MOVQ   200(SI), DX
@@ -1795,7 +1855,7 @@ rows8_maskedTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows8_maskedStep
+	JNZ    rows8_maskedSteps
 	CMPQ   128(SI), $0x00
 	JE     rows8_maskedStore
 	VPXORD Z31, Z31, Z31
@@ -1907,6 +1967,10 @@ rows8_wholeBegun:
 	TESTQ      DX, DX
 	JZ         rows8_wholeTail
 
+rows8_wholeSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows8_wholeStep:
 	VMOVUPS          (DI), Z8
 	PREFETCHT0       (DI)(R15*1)
@@ -1922,8 +1986,8 @@ rows8_wholeStep:
 	VFMADD231PS.BCST (AX)(R11*1), Z8, Z7
 	ADDQ             R13, DI
 	ADDQ             R12, AX
-	DECQ             DX
-	JNZ              rows8_wholeStep
+	CMPQ             DI, DX
+	JNE              rows8_wholeStep
 
 rows8_wholeTail:
 	MOVQ   200(SI), DX
@@ -1931,7 +1995,7 @@ rows8_wholeTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows8_wholeStep
+	JNZ    rows8_wholeSteps
 	CMPQ   128(SI), $0x00
 	JE     rows8_wholeStore
 	VPXORD Z31, Z31, Z31
@@ -2092,6 +2156,10 @@ rows9_maskedBegun:
 	TESTQ      DX, DX
 	JZ         rows9_maskedTail
 
+rows9_maskedSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows9_maskedStep:
 	VMOVUPS.Z        (DI), K1, Z9
 	PREFETCHT0       (DI)(R15*1)
@@ -2109,8 +2177,8 @@ rows9_maskedStep:
 	ADDQ             R13, DI
 	ADDQ             R12, AX
 	ADDQ             R12, BX
-	DECQ             DX
-	JNZ              rows9_maskedStep
+	CMPQ             DI, DX
+	JNE              rows9_maskedStep
 
 rows9_maskedTail:
 	MOVQ   200(SI), DX
@@ -2118,7 +2186,7 @@ rows9_maskedTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows9_maskedStep
+	JNZ    rows9_maskedSteps
 	CMPQ   128(SI), $0x00
 	JE     rows9_maskedStore
 	VPXORD Z31, Z31, Z31
@@ -2241,6 +2309,10 @@ rows9_wholeBegun:
 	TESTQ      DX, DX
 	JZ         rows9_wholeTail
 
+rows9_wholeSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows9_wholeStep:
 	VMOVUPS          (DI), Z9
 	PREFETCHT0       (DI)(R15*1)
@@ -2258,8 +2330,8 @@ rows9_wholeStep:
 	ADDQ             R13, DI
 	ADDQ             R12, AX
 	ADDQ             R12, BX
-	DECQ             DX
-	JNZ              rows9_wholeStep
+	CMPQ             DI, DX
+	JNE              rows9_wholeStep
 
 rows9_wholeTail:
 	MOVQ   200(SI), DX
@@ -2267,7 +2339,7 @@ rows9_wholeTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows9_wholeStep
+	JNZ    rows9_wholeSteps
 	CMPQ   128(SI), $0x00
 	JE     rows9_wholeStore
 	VPXORD Z31, Z31, Z31
@@ -2438,6 +2510,10 @@ rows10_maskedBegun:
 	TESTQ      DX, DX
 	JZ         rows10_maskedTail
 
+rows10_maskedSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows10_maskedStep:
 	VMOVUPS.Z        (DI), K1, Z10
 	PREFETCHT0       (DI)(R15*1)
@@ -2456,8 +2532,8 @@ rows10_maskedStep:
 	ADDQ             R13, DI
 	ADDQ             R12, AX
 	ADDQ             R12, BX
-	DECQ             DX
-	JNZ              rows10_maskedStep
+	CMPQ             DI, DX
+	JNE              rows10_maskedStep
 
 rows10_maskedTail:
 	MOVQ   200(SI), DX
@@ -2465,7 +2541,7 @@ rows10_maskedTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows10_maskedStep
+	JNZ    rows10_maskedSteps
 	CMPQ   128(SI), $0x00
 	JE     rows10_maskedStore
 	VPXORD Z31, Z31, Z31
@@ -2598,6 +2674,10 @@ rows10_wholeBegun:
 	TESTQ      DX, DX
 	JZ         rows10_wholeTail
 
+rows10_wholeSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows10_wholeStep:
 	VMOVUPS          (DI), Z10
 	PREFETCHT0       (DI)(R15*1)
@@ -2616,8 +2696,8 @@ rows10_wholeStep:
 	ADDQ             R13, DI
 	ADDQ             R12, AX
 	ADDQ             R12, BX
-	DECQ             DX
-	JNZ              rows10_wholeStep
+	CMPQ             DI, DX
+	JNE              rows10_wholeStep
 
 rows10_wholeTail:
 	MOVQ   200(SI), DX
@@ -2625,7 +2705,7 @@ rows10_wholeTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows10_wholeStep
+	JNZ    rows10_wholeSteps
 	CMPQ   128(SI), $0x00
 	JE     rows10_wholeStore
 	VPXORD Z31, Z31, Z31
@@ -2806,6 +2886,10 @@ rows11_maskedBegun:
 	TESTQ      DX, DX
 	JZ         rows11_maskedTail
 
+rows11_maskedSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows11_maskedStep:
 	VMOVUPS.Z        (DI), K1, Z11
 	PREFETCHT0       (DI)(R15*1)
@@ -2825,8 +2909,8 @@ rows11_maskedStep:
 	ADDQ             R13, DI
 	ADDQ             R12, AX
 	ADDQ             R12, BX
-	DECQ             DX
-	JNZ              rows11_maskedStep
+	CMPQ             DI, DX
+	JNE              rows11_maskedStep
 
 rows11_maskedTail:
 	MOVQ   200(SI), DX
@@ -2834,7 +2918,7 @@ rows11_maskedTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows11_maskedStep
+	JNZ    rows11_maskedSteps
 	CMPQ   128(SI), $0x00
 	JE     rows11_maskedStore
 	VPXORD Z31, Z31, Z31
@@ -2977,6 +3061,10 @@ rows11_wholeBegun:
 	TESTQ      DX, DX
 	JZ         rows11_wholeTail
 
+rows11_wholeSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows11_wholeStep:
 	VMOVUPS          (DI), Z11
 	PREFETCHT0       (DI)(R15*1)
@@ -2996,8 +3084,8 @@ rows11_wholeStep:
 	ADDQ             R13, DI
 	ADDQ             R12, AX
 	ADDQ             R12, BX
-	DECQ             DX
-	JNZ              rows11_wholeStep
+	CMPQ             DI, DX
+	JNE              rows11_wholeStep
 
 rows11_wholeTail:
 	MOVQ   200(SI), DX
@@ -3005,7 +3093,7 @@ rows11_wholeTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows11_wholeStep
+	JNZ    rows11_wholeSteps
 	CMPQ   128(SI), $0x00
 	JE     rows11_wholeStore
 	VPXORD Z31, Z31, Z31
@@ -3196,6 +3284,10 @@ rows12_maskedBegun:
 	TESTQ      DX, DX
 	JZ         rows12_maskedTail
 
+rows12_maskedSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows12_maskedStep:
 	VMOVUPS.Z        (DI), K1, Z12
 	PREFETCHT0       (DI)(R15*1)
@@ -3216,8 +3308,8 @@ rows12_maskedStep:
 	ADDQ             R13, DI
 	ADDQ             R12, AX
 	ADDQ             R12, BX
-	DECQ             DX
-	JNZ              rows12_maskedStep
+	CMPQ             DI, DX
+	JNE              rows12_maskedStep
 
 rows12_maskedTail:
 	MOVQ   200(SI), DX
@@ -3225,7 +3317,7 @@ rows12_maskedTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows12_maskedStep
+	JNZ    rows12_maskedSteps
 	CMPQ   128(SI), $0x00
 	JE     rows12_maskedStore
 	VPXORD Z31, Z31, Z31
@@ -3378,6 +3470,10 @@ rows12_wholeBegun:
 	TESTQ      DX, DX
 	JZ         rows12_wholeTail
 
+rows12_wholeSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows12_wholeStep:
 	VMOVUPS          (DI), Z12
 	PREFETCHT0       (DI)(R15*1)
@@ -3398,8 +3494,8 @@ rows12_wholeStep:
 	ADDQ             R13, DI
 	ADDQ             R12, AX
 	ADDQ             R12, BX
-	DECQ             DX
-	JNZ              rows12_wholeStep
+	CMPQ             DI, DX
+	JNE              rows12_wholeStep
 
 rows12_wholeTail:
 	MOVQ   200(SI), DX
@@ -3407,7 +3503,7 @@ rows12_wholeTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows12_wholeStep
+	JNZ    rows12_wholeSteps
 	CMPQ   128(SI), $0x00
 	JE     rows12_wholeStore
 	VPXORD Z31, Z31, Z31
@@ -3608,6 +3704,10 @@ rows13_maskedBegun:
 	TESTQ      DX, DX
 	JZ         rows13_maskedTail
 
+rows13_maskedSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows13_maskedStep:
 	VMOVUPS.Z        (DI), K1, Z13
 	PREFETCHT0       (DI)(R15*1)
@@ -3629,8 +3729,8 @@ rows13_maskedStep:
 	ADDQ             R13, DI
 	ADDQ             R12, AX
 	ADDQ             R12, BX
-	DECQ             DX
-	JNZ              rows13_maskedStep
+	CMPQ             DI, DX
+	JNE              rows13_maskedStep
 
 rows13_maskedTail:
 	MOVQ   200(SI), DX
@@ -3638,7 +3738,7 @@ rows13_maskedTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows13_maskedStep
+	JNZ    rows13_maskedSteps
 	CMPQ   128(SI), $0x00
 	JE     rows13_maskedStore
 	VPXORD Z31, Z31, Z31
@@ -3801,6 +3901,10 @@ rows13_wholeBegun:
 	TESTQ      DX, DX
 	JZ         rows13_wholeTail
 
+rows13_wholeSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows13_wholeStep:
 	VMOVUPS          (DI), Z13
 	PREFETCHT0       (DI)(R15*1)
@@ -3822,8 +3926,8 @@ rows13_wholeStep:
 	ADDQ             R13, DI
 	ADDQ             R12, AX
 	ADDQ             R12, BX
-	DECQ             DX
-	JNZ              rows13_wholeStep
+	CMPQ             DI, DX
+	JNE              rows13_wholeStep
 
 rows13_wholeTail:
 	MOVQ   200(SI), DX
@@ -3831,7 +3935,7 @@ rows13_wholeTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows13_wholeStep
+	JNZ    rows13_wholeSteps
 	CMPQ   128(SI), $0x00
 	JE     rows13_wholeStore
 	VPXORD Z31, Z31, Z31
@@ -4042,6 +4146,10 @@ rows14_maskedBegun:
 	TESTQ      DX, DX
 	JZ         rows14_maskedTail
 
+rows14_maskedSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows14_maskedStep:
 	VMOVUPS.Z        (DI), K1, Z14
 	PREFETCHT0       (DI)(R15*1)
@@ -4064,8 +4172,8 @@ rows14_maskedStep:
 	ADDQ             R13, DI
 	ADDQ             R12, AX
 	ADDQ             R12, BX
-	DECQ             DX
-	JNZ              rows14_maskedStep
+	CMPQ             DI, DX
+	JNE              rows14_maskedStep
 
 rows14_maskedTail:
 	MOVQ   200(SI), DX
@@ -4073,7 +4181,7 @@ rows14_maskedTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows14_maskedStep
+	JNZ    rows14_maskedSteps
 	CMPQ   128(SI), $0x00
 	JE     rows14_maskedStore
 	VPXORD Z31, Z31, Z31
@@ -4246,6 +4354,10 @@ rows14_wholeBegun:
 	TESTQ      DX, DX
 	JZ         rows14_wholeTail
 
+rows14_wholeSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows14_wholeStep:
 	VMOVUPS          (DI), Z14
 	PREFETCHT0       (DI)(R15*1)
@@ -4268,8 +4380,8 @@ rows14_wholeStep:
 	ADDQ             R13, DI
 	ADDQ             R12, AX
 	ADDQ             R12, BX
-	DECQ             DX
-	JNZ              rows14_wholeStep
+	CMPQ             DI, DX
+	JNE              rows14_wholeStep
 
 rows14_wholeTail:
 	MOVQ   200(SI), DX
@@ -4277,7 +4389,7 @@ rows14_wholeTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows14_wholeStep
+	JNZ    rows14_wholeSteps
 	CMPQ   128(SI), $0x00
 	JE     rows14_wholeStore
 	VPXORD Z31, Z31, Z31
@@ -4498,6 +4610,10 @@ rows15_maskedBegun:
 	TESTQ      DX, DX
 	JZ         rows15_maskedTail
 
+rows15_maskedSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows15_maskedStep:
 	VMOVUPS.Z        (DI), K1, Z15
 	PREFETCHT0       (DI)(R15*1)
@@ -4521,8 +4637,8 @@ rows15_maskedStep:
 	ADDQ             R13, DI
 	ADDQ             R12, AX
 	ADDQ             R12, BX
-	DECQ             DX
-	JNZ              rows15_maskedStep
+	CMPQ             DI, DX
+	JNE              rows15_maskedStep
 
 rows15_maskedTail:
 	MOVQ   200(SI), DX
@@ -4530,7 +4646,7 @@ rows15_maskedTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows15_maskedStep
+	JNZ    rows15_maskedSteps
 	CMPQ   128(SI), $0x00
 	JE     rows15_maskedStore
 	VPXORD Z31, Z31, Z31
@@ -4713,6 +4829,10 @@ rows15_wholeBegun:
 	TESTQ      DX, DX
 	JZ         rows15_wholeTail
 
+rows15_wholeSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows15_wholeStep:
 	VMOVUPS          (DI), Z15
 	PREFETCHT0       (DI)(R15*1)
@@ -4736,8 +4856,8 @@ rows15_wholeStep:
 	ADDQ             R13, DI
 	ADDQ             R12, AX
 	ADDQ             R12, BX
-	DECQ             DX
-	JNZ              rows15_wholeStep
+	CMPQ             DI, DX
+	JNE              rows15_wholeStep
 
 rows15_wholeTail:
 	MOVQ   200(SI), DX
@@ -4745,7 +4865,7 @@ rows15_wholeTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows15_wholeStep
+	JNZ    rows15_wholeSteps
 	CMPQ   128(SI), $0x00
 	JE     rows15_wholeStore
 	VPXORD Z31, Z31, Z31
@@ -4976,6 +5096,10 @@ rows16_maskedBegun:
 	TESTQ      DX, DX
 	JZ         rows16_maskedTail
 
+rows16_maskedSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows16_maskedStep:
 	VMOVUPS.Z        (DI), K1, Z16
 	PREFETCHT0       (DI)(R15*1)
@@ -5000,8 +5124,8 @@ rows16_maskedStep:
 	ADDQ             R13, DI
 	ADDQ             R12, AX
 	ADDQ             R12, BX
-	DECQ             DX
-	JNZ              rows16_maskedStep
+	CMPQ             DI, DX
+	JNE              rows16_maskedStep
 
 rows16_maskedTail:
 	MOVQ   200(SI), DX
@@ -5009,7 +5133,7 @@ rows16_maskedTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows16_maskedStep
+	JNZ    rows16_maskedSteps
 	CMPQ   128(SI), $0x00
 	JE     rows16_maskedStore
 	VPXORD Z31, Z31, Z31
@@ -5202,6 +5326,10 @@ rows16_wholeBegun:
 	TESTQ      DX, DX
 	JZ         rows16_wholeTail
 
+rows16_wholeSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows16_wholeStep:
 	VMOVUPS          (DI), Z16
 	PREFETCHT0       (DI)(R15*1)
@@ -5226,8 +5354,8 @@ rows16_wholeStep:
 	ADDQ             R13, DI
 	ADDQ             R12, AX
 	ADDQ             R12, BX
-	DECQ             DX
-	JNZ              rows16_wholeStep
+	CMPQ             DI, DX
+	JNE              rows16_wholeStep
 
 rows16_wholeTail:
 	MOVQ   200(SI), DX
@@ -5235,7 +5363,7 @@ rows16_wholeTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows16_wholeStep
+	JNZ    rows16_wholeSteps
 	CMPQ   128(SI), $0x00
 	JE     rows16_wholeStore
 	VPXORD Z31, Z31, Z31
@@ -5453,6 +5581,10 @@ rows1_maskedBegun:
 	TESTQ      DX, DX
 	JZ         rows1_maskedTail
 
+rows1_maskedSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows1_maskedStep:
 	VMOVUPS      (DI), Z2
 	VMOVUPS.Z    64(DI), K1, Z3
@@ -5465,8 +5597,8 @@ rows1_maskedStep:
 	VFMADD231PS  Z3, Z4, Z1
 	ADDQ         R13, DI
 	ADDQ         R12, AX
-	DECQ         DX
-	JNZ          rows1_maskedStep
+	CMPQ         DI, DX
+	JNE          rows1_maskedStep
 
 rows1_maskedTail:
 	MOVQ   200(SI), DX
@@ -5474,7 +5606,7 @@ rows1_maskedTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows1_maskedStep
+	JNZ    rows1_maskedSteps
 	CMPQ   128(SI), $0x00
 	JE     rows1_maskedStore
 	VPXORD Z31, Z31, Z31
@@ -5522,6 +5654,10 @@ rows1_wholeBegun:
 	TESTQ      DX, DX
 	JZ         rows1_wholeTail
 
+rows1_wholeSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows1_wholeStep:
 	VMOVUPS      (DI), Z2
 	VMOVUPS      64(DI), Z3
@@ -5534,8 +5670,8 @@ rows1_wholeStep:
 	VFMADD231PS  Z3, Z4, Z1
 	ADDQ         R13, DI
 	ADDQ         R12, AX
-	DECQ         DX
-	JNZ          rows1_wholeStep
+	CMPQ         DI, DX
+	JNE          rows1_wholeStep
 
 rows1_wholeTail:
 	MOVQ   200(SI), DX
@@ -5543,7 +5679,7 @@ rows1_wholeTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows1_wholeStep
+	JNZ    rows1_wholeSteps
 	CMPQ   128(SI), $0x00
 	JE     rows1_wholeStore
 	VPXORD Z31, Z31, Z31
@@ -5643,6 +5779,10 @@ rows2_maskedBegun:
 	TESTQ      DX, DX
 	JZ         rows2_maskedTail
 
+rows2_maskedSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows2_maskedStep:
 	VMOVUPS      (DI), Z4
 	VMOVUPS.Z    64(DI), K1, Z5
@@ -5658,8 +5798,8 @@ rows2_maskedStep:
 	VFMADD231PS  Z5, Z6, Z3
 	ADDQ         R13, DI
 	ADDQ         R12, AX
-	DECQ         DX
-	JNZ          rows2_maskedStep
+	CMPQ         DI, DX
+	JNE          rows2_maskedStep
 
 rows2_maskedTail:
 	MOVQ   200(SI), DX
@@ -5667,7 +5807,7 @@ rows2_maskedTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows2_maskedStep
+	JNZ    rows2_maskedSteps
 	CMPQ   128(SI), $0x00
 	JE     rows2_maskedStore
 	VPXORD Z31, Z31, Z31
@@ -5731,6 +5871,10 @@ rows2_wholeBegun:
 	TESTQ      DX, DX
 	JZ         rows2_wholeTail
 
+rows2_wholeSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows2_wholeStep:
 	VMOVUPS      (DI), Z4
 	VMOVUPS      64(DI), Z5
@@ -5746,8 +5890,8 @@ rows2_wholeStep:
 	VFMADD231PS  Z5, Z6, Z3
 	ADDQ         R13, DI
 	ADDQ         R12, AX
-	DECQ         DX
-	JNZ          rows2_wholeStep
+	CMPQ         DI, DX
+	JNE          rows2_wholeStep
 
 rows2_wholeTail:
 	MOVQ   200(SI), DX
@@ -5755,7 +5899,7 @@ rows2_wholeTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows2_wholeStep
+	JNZ    rows2_wholeSteps
 	CMPQ   128(SI), $0x00
 	JE     rows2_wholeStore
 	VPXORD Z31, Z31, Z31
@@ -5871,6 +6015,10 @@ rows3_maskedBegun:
 	TESTQ      DX, DX
 	JZ         rows3_maskedTail
 
+rows3_maskedSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows3_maskedStep:
 	VMOVUPS      (DI), Z6
 	VMOVUPS.Z    64(DI), K1, Z7
@@ -5889,8 +6037,8 @@ rows3_maskedStep:
 	VFMADD231PS  Z7, Z8, Z5
 	ADDQ         R13, DI
 	ADDQ         R12, AX
-	DECQ         DX
-	JNZ          rows3_maskedStep
+	CMPQ         DI, DX
+	JNE          rows3_maskedStep
 
 rows3_maskedTail:
 	MOVQ   200(SI), DX
@@ -5898,7 +6046,7 @@ rows3_maskedTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows3_maskedStep
+	JNZ    rows3_maskedSteps
 	CMPQ   128(SI), $0x00
 	JE     rows3_maskedStore
 	VPXORD Z31, Z31, Z31
@@ -5978,6 +6126,10 @@ rows3_wholeBegun:
 	TESTQ      DX, DX
 	JZ         rows3_wholeTail
 
+rows3_wholeSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows3_wholeStep:
 	VMOVUPS      (DI), Z6
 	VMOVUPS      64(DI), Z7
@@ -5996,8 +6148,8 @@ rows3_wholeStep:
 	VFMADD231PS  Z7, Z8, Z5
 	ADDQ         R13, DI
 	ADDQ         R12, AX
-	DECQ         DX
-	JNZ          rows3_wholeStep
+	CMPQ         DI, DX
+	JNE          rows3_wholeStep
 
 rows3_wholeTail:
 	MOVQ   200(SI), DX
@@ -6005,7 +6157,7 @@ rows3_wholeTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows3_wholeStep
+	JNZ    rows3_wholeSteps
 	CMPQ   128(SI), $0x00
 	JE     rows3_wholeStore
 	VPXORD Z31, Z31, Z31
@@ -6137,6 +6289,10 @@ rows4_maskedBegun:
 	TESTQ      DX, DX
 	JZ         rows4_maskedTail
 
+rows4_maskedSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows4_maskedStep:
 	VMOVUPS      (DI), Z8
 	VMOVUPS.Z    64(DI), K1, Z9
@@ -6158,8 +6314,8 @@ rows4_maskedStep:
 	VFMADD231PS  Z9, Z10, Z7
 	ADDQ         R13, DI
 	ADDQ         R12, AX
-	DECQ         DX
-	JNZ          rows4_maskedStep
+	CMPQ         DI, DX
+	JNE          rows4_maskedStep
 
 rows4_maskedTail:
 	MOVQ   200(SI), DX
@@ -6167,7 +6323,7 @@ rows4_maskedTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows4_maskedStep
+	JNZ    rows4_maskedSteps
 	CMPQ   128(SI), $0x00
 	JE     rows4_maskedStore
 	VPXORD Z31, Z31, Z31
@@ -6263,6 +6419,10 @@ rows4_wholeBegun:
 	TESTQ      DX, DX
 	JZ         rows4_wholeTail
 
+rows4_wholeSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows4_wholeStep:
 	VMOVUPS      (DI), Z8
 	VMOVUPS      64(DI), Z9
@@ -6284,8 +6444,8 @@ rows4_wholeStep:
 	VFMADD231PS  Z9, Z10, Z7
 	ADDQ         R13, DI
 	ADDQ         R12, AX
-	DECQ         DX
-	JNZ          rows4_wholeStep
+	CMPQ         DI, DX
+	JNE          rows4_wholeStep
 
 rows4_wholeTail:
 	MOVQ   200(SI), DX
@@ -6293,7 +6453,7 @@ rows4_wholeTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows4_wholeStep
+	JNZ    rows4_wholeSteps
 	CMPQ   128(SI), $0x00
 	JE     rows4_wholeStore
 	VPXORD Z31, Z31, Z31
@@ -6441,6 +6601,10 @@ rows5_maskedBegun:
 	TESTQ      DX, DX
 	JZ         rows5_maskedTail
 
+rows5_maskedSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows5_maskedStep:
 	VMOVUPS      (DI), Z10
 	VMOVUPS.Z    64(DI), K1, Z11
@@ -6465,8 +6629,8 @@ rows5_maskedStep:
 	VFMADD231PS  Z11, Z12, Z9
 	ADDQ         R13, DI
 	ADDQ         R12, AX
-	DECQ         DX
-	JNZ          rows5_maskedStep
+	CMPQ         DI, DX
+	JNE          rows5_maskedStep
 
 rows5_maskedTail:
 	MOVQ   200(SI), DX
@@ -6474,7 +6638,7 @@ rows5_maskedTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows5_maskedStep
+	JNZ    rows5_maskedSteps
 	CMPQ   128(SI), $0x00
 	JE     rows5_maskedStore
 	VPXORD Z31, Z31, Z31
@@ -6586,6 +6750,10 @@ rows5_wholeBegun:
 	TESTQ      DX, DX
 	JZ         rows5_wholeTail
 
+rows5_wholeSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows5_wholeStep:
 	VMOVUPS      (DI), Z10
 	VMOVUPS      64(DI), Z11
@@ -6610,8 +6778,8 @@ rows5_wholeStep:
 	VFMADD231PS  Z11, Z12, Z9
 	ADDQ         R13, DI
 	ADDQ         R12, AX
-	DECQ         DX
-	JNZ          rows5_wholeStep
+	CMPQ         DI, DX
+	JNE          rows5_wholeStep
 
 rows5_wholeTail:
 	MOVQ   200(SI), DX
@@ -6619,7 +6787,7 @@ rows5_wholeTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows5_wholeStep
+	JNZ    rows5_wholeSteps
 	CMPQ   128(SI), $0x00
 	JE     rows5_wholeStore
 	VPXORD Z31, Z31, Z31
@@ -6783,6 +6951,10 @@ rows6_maskedBegun:
 	TESTQ      DX, DX
 	JZ         rows6_maskedTail
 
+rows6_maskedSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows6_maskedStep:
 	VMOVUPS      (DI), Z12
 	VMOVUPS.Z    64(DI), K1, Z13
@@ -6810,8 +6982,8 @@ rows6_maskedStep:
 	VFMADD231PS  Z13, Z14, Z11
 	ADDQ         R13, DI
 	ADDQ         R12, AX
-	DECQ         DX
-	JNZ          rows6_maskedStep
+	CMPQ         DI, DX
+	JNE          rows6_maskedStep
 
 rows6_maskedTail:
 	MOVQ   200(SI), DX
@@ -6819,7 +6991,7 @@ rows6_maskedTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows6_maskedStep
+	JNZ    rows6_maskedSteps
 	CMPQ   128(SI), $0x00
 	JE     rows6_maskedStore
 	VPXORD Z31, Z31, Z31
@@ -6947,6 +7119,10 @@ rows6_wholeBegun:
 	TESTQ      DX, DX
 	JZ         rows6_wholeTail
 
+rows6_wholeSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows6_wholeStep:
 	VMOVUPS      (DI), Z12
 	VMOVUPS      64(DI), Z13
@@ -6974,8 +7150,8 @@ rows6_wholeStep:
 	VFMADD231PS  Z13, Z14, Z11
 	ADDQ         R13, DI
 	ADDQ         R12, AX
-	DECQ         DX
-	JNZ          rows6_wholeStep
+	CMPQ         DI, DX
+	JNE          rows6_wholeStep
 
 rows6_wholeTail:
 	MOVQ   200(SI), DX
@@ -6983,7 +7159,7 @@ rows6_wholeTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows6_wholeStep
+	JNZ    rows6_wholeSteps
 	CMPQ   128(SI), $0x00
 	JE     rows6_wholeStore
 	VPXORD Z31, Z31, Z31
@@ -7163,6 +7339,10 @@ rows7_maskedBegun:
 	TESTQ      DX, DX
 	JZ         rows7_maskedTail
 
+rows7_maskedSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows7_maskedStep:
 	VMOVUPS      (DI), Z14
 	VMOVUPS.Z    64(DI), K1, Z15
@@ -7193,8 +7373,8 @@ rows7_maskedStep:
 	VFMADD231PS  Z15, Z16, Z13
 	ADDQ         R13, DI
 	ADDQ         R12, AX
-	DECQ         DX
-	JNZ          rows7_maskedStep
+	CMPQ         DI, DX
+	JNE          rows7_maskedStep
 
 rows7_maskedTail:
 	MOVQ   200(SI), DX
@@ -7202,7 +7382,7 @@ rows7_maskedTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows7_maskedStep
+	JNZ    rows7_maskedSteps
 	CMPQ   128(SI), $0x00
 	JE     rows7_maskedStore
 	VPXORD Z31, Z31, Z31
@@ -7346,6 +7526,10 @@ rows7_wholeBegun:
 	TESTQ      DX, DX
 	JZ         rows7_wholeTail
 
+rows7_wholeSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows7_wholeStep:
 	VMOVUPS      (DI), Z14
 	VMOVUPS      64(DI), Z15
@@ -7376,8 +7560,8 @@ rows7_wholeStep:
 	VFMADD231PS  Z15, Z16, Z13
 	ADDQ         R13, DI
 	ADDQ         R12, AX
-	DECQ         DX
-	JNZ          rows7_wholeStep
+	CMPQ         DI, DX
+	JNE          rows7_wholeStep
 
 rows7_wholeTail:
 	MOVQ   200(SI), DX
@@ -7385,7 +7569,7 @@ rows7_wholeTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows7_wholeStep
+	JNZ    rows7_wholeSteps
 	CMPQ   128(SI), $0x00
 	JE     rows7_wholeStore
 	VPXORD Z31, Z31, Z31
@@ -7581,6 +7765,10 @@ rows8_maskedBegun:
 	TESTQ      DX, DX
 	JZ         rows8_maskedTail
 
+rows8_maskedSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows8_maskedStep:
 	VMOVUPS      (DI), Z16
 	VMOVUPS.Z    64(DI), K1, Z17
@@ -7614,8 +7802,8 @@ rows8_maskedStep:
 	VFMADD231PS  Z17, Z18, Z15
 	ADDQ         R13, DI
 	ADDQ         R12, AX
-	DECQ         DX
-	JNZ          rows8_maskedStep
+	CMPQ         DI, DX
+	JNE          rows8_maskedStep
 
 rows8_maskedTail:
 	MOVQ   200(SI), DX
@@ -7623,7 +7811,7 @@ rows8_maskedTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows8_maskedStep
+	JNZ    rows8_maskedSteps
 	CMPQ   128(SI), $0x00
 	JE     rows8_maskedStore
 	VPXORD Z31, Z31, Z31
@@ -7783,6 +7971,10 @@ rows8_wholeBegun:
 	TESTQ      DX, DX
 	JZ         rows8_wholeTail
 
+rows8_wholeSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows8_wholeStep:
 	VMOVUPS      (DI), Z16
 	VMOVUPS      64(DI), Z17
@@ -7816,8 +8008,8 @@ rows8_wholeStep:
 	VFMADD231PS  Z17, Z18, Z15
 	ADDQ         R13, DI
 	ADDQ         R12, AX
-	DECQ         DX
-	JNZ          rows8_wholeStep
+	CMPQ         DI, DX
+	JNE          rows8_wholeStep
 
 rows8_wholeTail:
 	MOVQ   200(SI), DX
@@ -7825,7 +8017,7 @@ rows8_wholeTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows8_wholeStep
+	JNZ    rows8_wholeSteps
 	CMPQ   128(SI), $0x00
 	JE     rows8_wholeStore
 	VPXORD Z31, Z31, Z31
@@ -8038,6 +8230,10 @@ rows9_maskedBegun:
 	TESTQ      DX, DX
 	JZ         rows9_maskedTail
 
+rows9_maskedSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows9_maskedStep:
 	VMOVUPS      (DI), Z18
 	VMOVUPS.Z    64(DI), K1, Z19
@@ -8075,8 +8271,8 @@ rows9_maskedStep:
 	ADDQ         R13, DI
 	ADDQ         R12, AX
 	ADDQ         R12, BX
-	DECQ         DX
-	JNZ          rows9_maskedStep
+	CMPQ         DI, DX
+	JNE          rows9_maskedStep
 
 rows9_maskedTail:
 	MOVQ   200(SI), DX
@@ -8084,7 +8280,7 @@ rows9_maskedTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows9_maskedStep
+	JNZ    rows9_maskedSteps
 	CMPQ   128(SI), $0x00
 	JE     rows9_maskedStore
 	VPXORD Z31, Z31, Z31
@@ -8261,6 +8457,10 @@ rows9_wholeBegun:
 	TESTQ      DX, DX
 	JZ         rows9_wholeTail
 
+rows9_wholeSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows9_wholeStep:
 	VMOVUPS      (DI), Z18
 	VMOVUPS      64(DI), Z19
@@ -8298,8 +8498,8 @@ rows9_wholeStep:
 	ADDQ         R13, DI
 	ADDQ         R12, AX
 	ADDQ         R12, BX
-	DECQ         DX
-	JNZ          rows9_wholeStep
+	CMPQ         DI, DX
+	JNE          rows9_wholeStep
 
 rows9_wholeTail:
 	MOVQ   200(SI), DX
@@ -8307,7 +8507,7 @@ rows9_wholeTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows9_wholeStep
+	JNZ    rows9_wholeSteps
 	CMPQ   128(SI), $0x00
 	JE     rows9_wholeStore
 	VPXORD Z31, Z31, Z31
@@ -8536,6 +8736,10 @@ rows10_maskedBegun:
 	TESTQ      DX, DX
 	JZ         rows10_maskedTail
 
+rows10_maskedSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows10_maskedStep:
 	VMOVUPS      (DI), Z20
 	VMOVUPS.Z    64(DI), K1, Z21
@@ -8576,8 +8780,8 @@ rows10_maskedStep:
 	ADDQ         R13, DI
 	ADDQ         R12, AX
 	ADDQ         R12, BX
-	DECQ         DX
-	JNZ          rows10_maskedStep
+	CMPQ         DI, DX
+	JNE          rows10_maskedStep
 
 rows10_maskedTail:
 	MOVQ   200(SI), DX
@@ -8585,7 +8789,7 @@ rows10_maskedTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows10_maskedStep
+	JNZ    rows10_maskedSteps
 	CMPQ   128(SI), $0x00
 	JE     rows10_maskedStore
 	VPXORD Z31, Z31, Z31
@@ -8778,6 +8982,10 @@ rows10_wholeBegun:
 	TESTQ      DX, DX
 	JZ         rows10_wholeTail
 
+rows10_wholeSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows10_wholeStep:
 	VMOVUPS      (DI), Z20
 	VMOVUPS      64(DI), Z21
@@ -8818,8 +9026,8 @@ rows10_wholeStep:
 	ADDQ         R13, DI
 	ADDQ         R12, AX
 	ADDQ         R12, BX
-	DECQ         DX
-	JNZ          rows10_wholeStep
+	CMPQ         DI, DX
+	JNE          rows10_wholeStep
 
 rows10_wholeTail:
 	MOVQ   200(SI), DX
@@ -8827,7 +9035,7 @@ rows10_wholeTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows10_wholeStep
+	JNZ    rows10_wholeSteps
 	CMPQ   128(SI), $0x00
 	JE     rows10_wholeStore
 	VPXORD Z31, Z31, Z31
@@ -9072,6 +9280,10 @@ rows11_maskedBegun:
 	TESTQ      DX, DX
 	JZ         rows11_maskedTail
 
+rows11_maskedSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows11_maskedStep:
 	VMOVUPS      (DI), Z22
 	VMOVUPS.Z    64(DI), K1, Z23
@@ -9115,8 +9327,8 @@ rows11_maskedStep:
 	ADDQ         R13, DI
 	ADDQ         R12, AX
 	ADDQ         R12, BX
-	DECQ         DX
-	JNZ          rows11_maskedStep
+	CMPQ         DI, DX
+	JNE          rows11_maskedStep
 
 rows11_maskedTail:
 	MOVQ   200(SI), DX
@@ -9124,7 +9336,7 @@ rows11_maskedTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows11_maskedStep
+	JNZ    rows11_maskedSteps
 	CMPQ   128(SI), $0x00
 	JE     rows11_maskedStore
 	VPXORD Z31, Z31, Z31
@@ -9333,6 +9545,10 @@ rows11_wholeBegun:
 	TESTQ      DX, DX
 	JZ         rows11_wholeTail
 
+rows11_wholeSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows11_wholeStep:
 	VMOVUPS      (DI), Z22
 	VMOVUPS      64(DI), Z23
@@ -9376,8 +9592,8 @@ rows11_wholeStep:
 	ADDQ         R13, DI
 	ADDQ         R12, AX
 	ADDQ         R12, BX
-	DECQ         DX
-	JNZ          rows11_wholeStep
+	CMPQ         DI, DX
+	JNE          rows11_wholeStep
 
 rows11_wholeTail:
 	MOVQ   200(SI), DX
@@ -9385,7 +9601,7 @@ rows11_wholeTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows11_wholeStep
+	JNZ    rows11_wholeSteps
 	CMPQ   128(SI), $0x00
 	JE     rows11_wholeStore
 	VPXORD Z31, Z31, Z31
@@ -9646,6 +9862,10 @@ rows12_maskedBegun:
 	TESTQ      DX, DX
 	JZ         rows12_maskedTail
 
+rows12_maskedSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows12_maskedStep:
 	VMOVUPS      (DI), Z24
 	VMOVUPS.Z    64(DI), K1, Z25
@@ -9692,8 +9912,8 @@ rows12_maskedStep:
 	ADDQ         R13, DI
 	ADDQ         R12, AX
 	ADDQ         R12, BX
-	DECQ         DX
-	JNZ          rows12_maskedStep
+	CMPQ         DI, DX
+	JNE          rows12_maskedStep
 
 rows12_maskedTail:
 	MOVQ   200(SI), DX
@@ -9701,7 +9921,7 @@ rows12_maskedTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows12_maskedStep
+	JNZ    rows12_maskedSteps
 	CMPQ   128(SI), $0x00
 	JE     rows12_maskedStore
 	VPXORD Z31, Z31, Z31
@@ -9926,6 +10146,10 @@ rows12_wholeBegun:
 	TESTQ      DX, DX
 	JZ         rows12_wholeTail
 
+rows12_wholeSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows12_wholeStep:
 	VMOVUPS      (DI), Z24
 	VMOVUPS      64(DI), Z25
@@ -9972,8 +10196,8 @@ rows12_wholeStep:
 	ADDQ         R13, DI
 	ADDQ         R12, AX
 	ADDQ         R12, BX
-	DECQ         DX
-	JNZ          rows12_wholeStep
+	CMPQ         DI, DX
+	JNE          rows12_wholeStep
 
 rows12_wholeTail:
 	MOVQ   200(SI), DX
@@ -9981,7 +10205,7 @@ rows12_wholeTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows12_wholeStep
+	JNZ    rows12_wholeSteps
 	CMPQ   128(SI), $0x00
 	JE     rows12_wholeStore
 	VPXORD Z31, Z31, Z31
@@ -10258,6 +10482,10 @@ rows13_maskedBegun:
 	TESTQ      DX, DX
 	JZ         rows13_maskedTail
 
+rows13_maskedSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows13_maskedStep:
 	VMOVUPS      (DI), Z26
 	VMOVUPS.Z    64(DI), K1, Z27
@@ -10307,8 +10535,8 @@ rows13_maskedStep:
 	ADDQ         R13, DI
 	ADDQ         R12, AX
 	ADDQ         R12, BX
-	DECQ         DX
-	JNZ          rows13_maskedStep
+	CMPQ         DI, DX
+	JNE          rows13_maskedStep
 
 rows13_maskedTail:
 	MOVQ   200(SI), DX
@@ -10316,7 +10544,7 @@ rows13_maskedTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows13_maskedStep
+	JNZ    rows13_maskedSteps
 	CMPQ   128(SI), $0x00
 	JE     rows13_maskedStore
 	VPXORD Z31, Z31, Z31
@@ -10557,6 +10785,10 @@ rows13_wholeBegun:
 	TESTQ      DX, DX
 	JZ         rows13_wholeTail
 
+rows13_wholeSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows13_wholeStep:
 	VMOVUPS      (DI), Z26
 	VMOVUPS      64(DI), Z27
@@ -10606,8 +10838,8 @@ rows13_wholeStep:
 	ADDQ         R13, DI
 	ADDQ         R12, AX
 	ADDQ         R12, BX
-	DECQ         DX
-	JNZ          rows13_wholeStep
+	CMPQ         DI, DX
+	JNE          rows13_wholeStep
 
 rows13_wholeTail:
 	MOVQ   200(SI), DX
@@ -10615,7 +10847,7 @@ rows13_wholeTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows13_wholeStep
+	JNZ    rows13_wholeSteps
 	CMPQ   128(SI), $0x00
 	JE     rows13_wholeStore
 	VPXORD Z31, Z31, Z31
@@ -10908,6 +11140,10 @@ rows14_maskedBegun:
 	TESTQ      DX, DX
 	JZ         rows14_maskedTail
 
+rows14_maskedSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows14_maskedStep:
 	VMOVUPS      (DI), Z28
 	VMOVUPS.Z    64(DI), K1, Z29
@@ -10960,8 +11196,8 @@ rows14_maskedStep:
 	ADDQ         R13, DI
 	ADDQ         R12, AX
 	ADDQ         R12, BX
-	DECQ         DX
-	JNZ          rows14_maskedStep
+	CMPQ         DI, DX
+	JNE          rows14_maskedStep
 
 rows14_maskedTail:
 	MOVQ   200(SI), DX
@@ -10969,7 +11205,7 @@ rows14_maskedTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows14_maskedStep
+	JNZ    rows14_maskedSteps
 	CMPQ   128(SI), $0x00
 	JE     rows14_maskedStore
 	VPXORD Z31, Z31, Z31
@@ -11226,6 +11462,10 @@ rows14_wholeBegun:
 	TESTQ      DX, DX
 	JZ         rows14_wholeTail
 
+rows14_wholeSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows14_wholeStep:
 	VMOVUPS      (DI), Z28
 	VMOVUPS      64(DI), Z29
@@ -11278,8 +11518,8 @@ rows14_wholeStep:
 	ADDQ         R13, DI
 	ADDQ         R12, AX
 	ADDQ         R12, BX
-	DECQ         DX
-	JNZ          rows14_wholeStep
+	CMPQ         DI, DX
+	JNE          rows14_wholeStep
 
 rows14_wholeTail:
 	MOVQ   200(SI), DX
@@ -11287,7 +11527,7 @@ rows14_wholeTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows14_wholeStep
+	JNZ    rows14_wholeSteps
 	CMPQ   128(SI), $0x00
 	JE     rows14_wholeStore
 	VPXORD Z31, Z31, Z31
@@ -11501,6 +11741,10 @@ rows1_maskedBegun:
 	TESTQ      DX, DX
 	JZ         rows1_maskedTail
 
+rows1_maskedSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows1_maskedStep:
 	VMOVUPS      (DI), Z3
 	VMOVUPS      64(DI), Z4
@@ -11516,8 +11760,8 @@ rows1_maskedStep:
 	VFMADD231PS  Z5, Z6, Z2
 	ADDQ         R13, DI
 	ADDQ         R12, AX
-	DECQ         DX
-	JNZ          rows1_maskedStep
+	CMPQ         DI, DX
+	JNE          rows1_maskedStep
 
 rows1_maskedTail:
 	MOVQ   200(SI), DX
@@ -11525,7 +11769,7 @@ rows1_maskedTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows1_maskedStep
+	JNZ    rows1_maskedSteps
 	CMPQ   128(SI), $0x00
 	JE     rows1_maskedStore
 	VPXORD Z31, Z31, Z31
@@ -11579,6 +11823,10 @@ rows1_wholeBegun:
 	TESTQ      DX, DX
 	JZ         rows1_wholeTail
 
+rows1_wholeSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows1_wholeStep:
 	VMOVUPS      (DI), Z3
 	VMOVUPS      64(DI), Z4
@@ -11594,8 +11842,8 @@ rows1_wholeStep:
 	VFMADD231PS  Z5, Z6, Z2
 	ADDQ         R13, DI
 	ADDQ         R12, AX
-	DECQ         DX
-	JNZ          rows1_wholeStep
+	CMPQ         DI, DX
+	JNE          rows1_wholeStep
 
 rows1_wholeTail:
 	MOVQ   200(SI), DX
@@ -11603,7 +11851,7 @@ rows1_wholeTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows1_wholeStep
+	JNZ    rows1_wholeSteps
 	CMPQ   128(SI), $0x00
 	JE     rows1_wholeStore
 	VPXORD Z31, Z31, Z31
@@ -11713,6 +11961,10 @@ rows2_maskedBegun:
 	TESTQ      DX, DX
 	JZ         rows2_maskedTail
 
+rows2_maskedSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows2_maskedStep:
 	VMOVUPS      (DI), Z6
 	VMOVUPS      64(DI), Z7
@@ -11732,8 +11984,8 @@ rows2_maskedStep:
 	VFMADD231PS  Z8, Z9, Z5
 	ADDQ         R13, DI
 	ADDQ         R12, AX
-	DECQ         DX
-	JNZ          rows2_maskedStep
+	CMPQ         DI, DX
+	JNE          rows2_maskedStep
 
 rows2_maskedTail:
 	MOVQ   200(SI), DX
@@ -11741,7 +11993,7 @@ rows2_maskedTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows2_maskedStep
+	JNZ    rows2_maskedSteps
 	CMPQ   128(SI), $0x00
 	JE     rows2_maskedStore
 	VPXORD Z31, Z31, Z31
@@ -11817,6 +12069,10 @@ rows2_wholeBegun:
 	TESTQ      DX, DX
 	JZ         rows2_wholeTail
 
+rows2_wholeSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows2_wholeStep:
 	VMOVUPS      (DI), Z6
 	VMOVUPS      64(DI), Z7
@@ -11836,8 +12092,8 @@ rows2_wholeStep:
 	VFMADD231PS  Z8, Z9, Z5
 	ADDQ         R13, DI
 	ADDQ         R12, AX
-	DECQ         DX
-	JNZ          rows2_wholeStep
+	CMPQ         DI, DX
+	JNE          rows2_wholeStep
 
 rows2_wholeTail:
 	MOVQ   200(SI), DX
@@ -11845,7 +12101,7 @@ rows2_wholeTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows2_wholeStep
+	JNZ    rows2_wholeSteps
 	CMPQ   128(SI), $0x00
 	JE     rows2_wholeStore
 	VPXORD Z31, Z31, Z31
@@ -11977,6 +12233,10 @@ rows3_maskedBegun:
 	TESTQ      DX, DX
 	JZ         rows3_maskedTail
 
+rows3_maskedSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows3_maskedStep:
 	VMOVUPS      (DI), Z9
 	VMOVUPS      64(DI), Z10
@@ -12000,8 +12260,8 @@ rows3_maskedStep:
 	VFMADD231PS  Z11, Z12, Z8
 	ADDQ         R13, DI
 	ADDQ         R12, AX
-	DECQ         DX
-	JNZ          rows3_maskedStep
+	CMPQ         DI, DX
+	JNE          rows3_maskedStep
 
 rows3_maskedTail:
 	MOVQ   200(SI), DX
@@ -12009,7 +12269,7 @@ rows3_maskedTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows3_maskedStep
+	JNZ    rows3_maskedSteps
 	CMPQ   128(SI), $0x00
 	JE     rows3_maskedStore
 	VPXORD Z31, Z31, Z31
@@ -12107,6 +12367,10 @@ rows3_wholeBegun:
 	TESTQ      DX, DX
 	JZ         rows3_wholeTail
 
+rows3_wholeSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows3_wholeStep:
 	VMOVUPS      (DI), Z9
 	VMOVUPS      64(DI), Z10
@@ -12130,8 +12394,8 @@ rows3_wholeStep:
 	VFMADD231PS  Z11, Z12, Z8
 	ADDQ         R13, DI
 	ADDQ         R12, AX
-	DECQ         DX
-	JNZ          rows3_wholeStep
+	CMPQ         DI, DX
+	JNE          rows3_wholeStep
 
 rows3_wholeTail:
 	MOVQ   200(SI), DX
@@ -12139,7 +12403,7 @@ rows3_wholeTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows3_wholeStep
+	JNZ    rows3_wholeSteps
 	CMPQ   128(SI), $0x00
 	JE     rows3_wholeStore
 	VPXORD Z31, Z31, Z31
@@ -12293,6 +12557,10 @@ rows4_maskedBegun:
 	TESTQ      DX, DX
 	JZ         rows4_maskedTail
 
+rows4_maskedSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows4_maskedStep:
 	VMOVUPS      (DI), Z12
 	VMOVUPS      64(DI), Z13
@@ -12320,8 +12588,8 @@ rows4_maskedStep:
 	VFMADD231PS  Z14, Z15, Z11
 	ADDQ         R13, DI
 	ADDQ         R12, AX
-	DECQ         DX
-	JNZ          rows4_maskedStep
+	CMPQ         DI, DX
+	JNE          rows4_maskedStep
 
 rows4_maskedTail:
 	MOVQ   200(SI), DX
@@ -12329,7 +12597,7 @@ rows4_maskedTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows4_maskedStep
+	JNZ    rows4_maskedSteps
 	CMPQ   128(SI), $0x00
 	JE     rows4_maskedStore
 	VPXORD Z31, Z31, Z31
@@ -12449,6 +12717,10 @@ rows4_wholeBegun:
 	TESTQ      DX, DX
 	JZ         rows4_wholeTail
 
+rows4_wholeSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows4_wholeStep:
 	VMOVUPS      (DI), Z12
 	VMOVUPS      64(DI), Z13
@@ -12476,8 +12748,8 @@ rows4_wholeStep:
 	VFMADD231PS  Z14, Z15, Z11
 	ADDQ         R13, DI
 	ADDQ         R12, AX
-	DECQ         DX
-	JNZ          rows4_wholeStep
+	CMPQ         DI, DX
+	JNE          rows4_wholeStep
 
 rows4_wholeTail:
 	MOVQ   200(SI), DX
@@ -12485,7 +12757,7 @@ rows4_wholeTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows4_wholeStep
+	JNZ    rows4_wholeSteps
 	CMPQ   128(SI), $0x00
 	JE     rows4_wholeStore
 	VPXORD Z31, Z31, Z31
@@ -12661,6 +12933,10 @@ rows5_maskedBegun:
 	TESTQ      DX, DX
 	JZ         rows5_maskedTail
 
+rows5_maskedSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows5_maskedStep:
 	VMOVUPS      (DI), Z15
 	VMOVUPS      64(DI), Z16
@@ -12692,8 +12968,8 @@ rows5_maskedStep:
 	VFMADD231PS  Z17, Z18, Z14
 	ADDQ         R13, DI
 	ADDQ         R12, AX
-	DECQ         DX
-	JNZ          rows5_maskedStep
+	CMPQ         DI, DX
+	JNE          rows5_maskedStep
 
 rows5_maskedTail:
 	MOVQ   200(SI), DX
@@ -12701,7 +12977,7 @@ rows5_maskedTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows5_maskedStep
+	JNZ    rows5_maskedSteps
 	CMPQ   128(SI), $0x00
 	JE     rows5_maskedStore
 	VPXORD Z31, Z31, Z31
@@ -12843,6 +13119,10 @@ rows5_wholeBegun:
 	TESTQ      DX, DX
 	JZ         rows5_wholeTail
 
+rows5_wholeSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows5_wholeStep:
 	VMOVUPS      (DI), Z15
 	VMOVUPS      64(DI), Z16
@@ -12874,8 +13154,8 @@ rows5_wholeStep:
 	VFMADD231PS  Z17, Z18, Z14
 	ADDQ         R13, DI
 	ADDQ         R12, AX
-	DECQ         DX
-	JNZ          rows5_wholeStep
+	CMPQ         DI, DX
+	JNE          rows5_wholeStep
 
 rows5_wholeTail:
 	MOVQ   200(SI), DX
@@ -12883,7 +13163,7 @@ rows5_wholeTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows5_wholeStep
+	JNZ    rows5_wholeSteps
 	CMPQ   128(SI), $0x00
 	JE     rows5_wholeStore
 	VPXORD Z31, Z31, Z31
@@ -13081,6 +13361,10 @@ rows6_maskedBegun:
 	TESTQ      DX, DX
 	JZ         rows6_maskedTail
 
+rows6_maskedSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows6_maskedStep:
 	VMOVUPS      (DI), Z18
 	VMOVUPS      64(DI), Z19
@@ -13116,8 +13400,8 @@ rows6_maskedStep:
 	VFMADD231PS  Z20, Z21, Z17
 	ADDQ         R13, DI
 	ADDQ         R12, AX
-	DECQ         DX
-	JNZ          rows6_maskedStep
+	CMPQ         DI, DX
+	JNE          rows6_maskedStep
 
 rows6_maskedTail:
 	MOVQ   200(SI), DX
@@ -13125,7 +13409,7 @@ rows6_maskedTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows6_maskedStep
+	JNZ    rows6_maskedSteps
 	CMPQ   128(SI), $0x00
 	JE     rows6_maskedStore
 	VPXORD Z31, Z31, Z31
@@ -13289,6 +13573,10 @@ rows6_wholeBegun:
 	TESTQ      DX, DX
 	JZ         rows6_wholeTail
 
+rows6_wholeSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows6_wholeStep:
 	VMOVUPS      (DI), Z18
 	VMOVUPS      64(DI), Z19
@@ -13324,8 +13612,8 @@ rows6_wholeStep:
 	VFMADD231PS  Z20, Z21, Z17
 	ADDQ         R13, DI
 	ADDQ         R12, AX
-	DECQ         DX
-	JNZ          rows6_wholeStep
+	CMPQ         DI, DX
+	JNE          rows6_wholeStep
 
 rows6_wholeTail:
 	MOVQ   200(SI), DX
@@ -13333,7 +13621,7 @@ rows6_wholeTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows6_wholeStep
+	JNZ    rows6_wholeSteps
 	CMPQ   128(SI), $0x00
 	JE     rows6_wholeStore
 	VPXORD Z31, Z31, Z31
@@ -13553,6 +13841,10 @@ rows7_maskedBegun:
 	TESTQ      DX, DX
 	JZ         rows7_maskedTail
 
+rows7_maskedSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows7_maskedStep:
 	VMOVUPS      (DI), Z21
 	VMOVUPS      64(DI), Z22
@@ -13592,8 +13884,8 @@ rows7_maskedStep:
 	VFMADD231PS  Z23, Z24, Z20
 	ADDQ         R13, DI
 	ADDQ         R12, AX
-	DECQ         DX
-	JNZ          rows7_maskedStep
+	CMPQ         DI, DX
+	JNE          rows7_maskedStep
 
 rows7_maskedTail:
 	MOVQ   200(SI), DX
@@ -13601,7 +13893,7 @@ rows7_maskedTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows7_maskedStep
+	JNZ    rows7_maskedSteps
 	CMPQ   128(SI), $0x00
 	JE     rows7_maskedStore
 	VPXORD Z31, Z31, Z31
@@ -13787,6 +14079,10 @@ rows7_wholeBegun:
 	TESTQ      DX, DX
 	JZ         rows7_wholeTail
 
+rows7_wholeSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows7_wholeStep:
 	VMOVUPS      (DI), Z21
 	VMOVUPS      64(DI), Z22
@@ -13826,8 +14122,8 @@ rows7_wholeStep:
 	VFMADD231PS  Z23, Z24, Z20
 	ADDQ         R13, DI
 	ADDQ         R12, AX
-	DECQ         DX
-	JNZ          rows7_wholeStep
+	CMPQ         DI, DX
+	JNE          rows7_wholeStep
 
 rows7_wholeTail:
 	MOVQ   200(SI), DX
@@ -13835,7 +14131,7 @@ rows7_wholeTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows7_wholeStep
+	JNZ    rows7_wholeSteps
 	CMPQ   128(SI), $0x00
 	JE     rows7_wholeStore
 	VPXORD Z31, Z31, Z31
@@ -14077,6 +14373,10 @@ rows8_maskedBegun:
 	TESTQ      DX, DX
 	JZ         rows8_maskedTail
 
+rows8_maskedSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows8_maskedStep:
 	VMOVUPS      (DI), Z24
 	VMOVUPS      64(DI), Z25
@@ -14120,8 +14420,8 @@ rows8_maskedStep:
 	VFMADD231PS  Z26, Z27, Z23
 	ADDQ         R13, DI
 	ADDQ         R12, AX
-	DECQ         DX
-	JNZ          rows8_maskedStep
+	CMPQ         DI, DX
+	JNE          rows8_maskedStep
 
 rows8_maskedTail:
 	MOVQ   200(SI), DX
@@ -14129,7 +14429,7 @@ rows8_maskedTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows8_maskedStep
+	JNZ    rows8_maskedSteps
 	CMPQ   128(SI), $0x00
 	JE     rows8_maskedStore
 	VPXORD Z31, Z31, Z31
@@ -14337,6 +14637,10 @@ rows8_wholeBegun:
 	TESTQ      DX, DX
 	JZ         rows8_wholeTail
 
+rows8_wholeSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows8_wholeStep:
 	VMOVUPS      (DI), Z24
 	VMOVUPS      64(DI), Z25
@@ -14380,8 +14684,8 @@ rows8_wholeStep:
 	VFMADD231PS  Z26, Z27, Z23
 	ADDQ         R13, DI
 	ADDQ         R12, AX
-	DECQ         DX
-	JNZ          rows8_wholeStep
+	CMPQ         DI, DX
+	JNE          rows8_wholeStep
 
 rows8_wholeTail:
 	MOVQ   200(SI), DX
@@ -14389,7 +14693,7 @@ rows8_wholeTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows8_wholeStep
+	JNZ    rows8_wholeSteps
 	CMPQ   128(SI), $0x00
 	JE     rows8_wholeStore
 	VPXORD Z31, Z31, Z31
@@ -14583,6 +14887,10 @@ rows1_maskedBegun:
 	TESTQ      DX, DX
 	JZ         rows1_maskedTail
 
+rows1_maskedSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows1_maskedStep:
 	VMOVUPS      (DI), Z4
 	VMOVUPS      64(DI), Z5
@@ -14601,8 +14909,8 @@ rows1_maskedStep:
 	VFMADD231PS  Z7, Z8, Z3
 	ADDQ         R13, DI
 	ADDQ         R12, AX
-	DECQ         DX
-	JNZ          rows1_maskedStep
+	CMPQ         DI, DX
+	JNE          rows1_maskedStep
 
 rows1_maskedTail:
 	MOVQ   200(SI), DX
@@ -14610,7 +14918,7 @@ rows1_maskedTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows1_maskedStep
+	JNZ    rows1_maskedSteps
 	CMPQ   128(SI), $0x00
 	JE     rows1_maskedStore
 	VPXORD Z31, Z31, Z31
@@ -14670,6 +14978,10 @@ rows1_wholeBegun:
 	TESTQ      DX, DX
 	JZ         rows1_wholeTail
 
+rows1_wholeSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows1_wholeStep:
 	VMOVUPS      (DI), Z4
 	VMOVUPS      64(DI), Z5
@@ -14688,8 +15000,8 @@ rows1_wholeStep:
 	VFMADD231PS  Z7, Z8, Z3
 	ADDQ         R13, DI
 	ADDQ         R12, AX
-	DECQ         DX
-	JNZ          rows1_wholeStep
+	CMPQ         DI, DX
+	JNE          rows1_wholeStep
 
 rows1_wholeTail:
 	MOVQ   200(SI), DX
@@ -14697,7 +15009,7 @@ rows1_wholeTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows1_wholeStep
+	JNZ    rows1_wholeSteps
 	CMPQ   128(SI), $0x00
 	JE     rows1_wholeStore
 	VPXORD Z31, Z31, Z31
@@ -14817,6 +15129,10 @@ rows2_maskedBegun:
 	TESTQ      DX, DX
 	JZ         rows2_maskedTail
 
+rows2_maskedSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows2_maskedStep:
 	VMOVUPS      (DI), Z8
 	VMOVUPS      64(DI), Z9
@@ -14840,8 +15156,8 @@ rows2_maskedStep:
 	VFMADD231PS  Z11, Z12, Z7
 	ADDQ         R13, DI
 	ADDQ         R12, AX
-	DECQ         DX
-	JNZ          rows2_maskedStep
+	CMPQ         DI, DX
+	JNE          rows2_maskedStep
 
 rows2_maskedTail:
 	MOVQ   200(SI), DX
@@ -14849,7 +15165,7 @@ rows2_maskedTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows2_maskedStep
+	JNZ    rows2_maskedSteps
 	CMPQ   128(SI), $0x00
 	JE     rows2_maskedStore
 	VPXORD Z31, Z31, Z31
@@ -14937,6 +15253,10 @@ rows2_wholeBegun:
 	TESTQ      DX, DX
 	JZ         rows2_wholeTail
 
+rows2_wholeSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows2_wholeStep:
 	VMOVUPS      (DI), Z8
 	VMOVUPS      64(DI), Z9
@@ -14960,8 +15280,8 @@ rows2_wholeStep:
 	VFMADD231PS  Z11, Z12, Z7
 	ADDQ         R13, DI
 	ADDQ         R12, AX
-	DECQ         DX
-	JNZ          rows2_wholeStep
+	CMPQ         DI, DX
+	JNE          rows2_wholeStep
 
 rows2_wholeTail:
 	MOVQ   200(SI), DX
@@ -14969,7 +15289,7 @@ rows2_wholeTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows2_wholeStep
+	JNZ    rows2_wholeSteps
 	CMPQ   128(SI), $0x00
 	JE     rows2_wholeStore
 	VPXORD Z31, Z31, Z31
@@ -15117,6 +15437,10 @@ rows3_maskedBegun:
 	TESTQ      DX, DX
 	JZ         rows3_maskedTail
 
+rows3_maskedSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows3_maskedStep:
 	VMOVUPS      (DI), Z12
 	VMOVUPS      64(DI), Z13
@@ -15145,8 +15469,8 @@ rows3_maskedStep:
 	VFMADD231PS  Z15, Z16, Z11
 	ADDQ         R13, DI
 	ADDQ         R12, AX
-	DECQ         DX
-	JNZ          rows3_maskedStep
+	CMPQ         DI, DX
+	JNE          rows3_maskedStep
 
 rows3_maskedTail:
 	MOVQ   200(SI), DX
@@ -15154,7 +15478,7 @@ rows3_maskedTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows3_maskedStep
+	JNZ    rows3_maskedSteps
 	CMPQ   128(SI), $0x00
 	JE     rows3_maskedStore
 	VPXORD Z31, Z31, Z31
@@ -15270,6 +15594,10 @@ rows3_wholeBegun:
 	TESTQ      DX, DX
 	JZ         rows3_wholeTail
 
+rows3_wholeSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows3_wholeStep:
 	VMOVUPS      (DI), Z12
 	VMOVUPS      64(DI), Z13
@@ -15298,8 +15626,8 @@ rows3_wholeStep:
 	VFMADD231PS  Z15, Z16, Z11
 	ADDQ         R13, DI
 	ADDQ         R12, AX
-	DECQ         DX
-	JNZ          rows3_wholeStep
+	CMPQ         DI, DX
+	JNE          rows3_wholeStep
 
 rows3_wholeTail:
 	MOVQ   200(SI), DX
@@ -15307,7 +15635,7 @@ rows3_wholeTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows3_wholeStep
+	JNZ    rows3_wholeSteps
 	CMPQ   128(SI), $0x00
 	JE     rows3_wholeStore
 	VPXORD Z31, Z31, Z31
@@ -15483,6 +15811,10 @@ rows4_maskedBegun:
 	TESTQ      DX, DX
 	JZ         rows4_maskedTail
 
+rows4_maskedSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows4_maskedStep:
 	VMOVUPS      (DI), Z16
 	VMOVUPS      64(DI), Z17
@@ -15516,8 +15848,8 @@ rows4_maskedStep:
 	VFMADD231PS  Z19, Z20, Z15
 	ADDQ         R13, DI
 	ADDQ         R12, AX
-	DECQ         DX
-	JNZ          rows4_maskedStep
+	CMPQ         DI, DX
+	JNE          rows4_maskedStep
 
 rows4_maskedTail:
 	MOVQ   200(SI), DX
@@ -15525,7 +15857,7 @@ rows4_maskedTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows4_maskedStep
+	JNZ    rows4_maskedSteps
 	CMPQ   128(SI), $0x00
 	JE     rows4_maskedStore
 	VPXORD Z31, Z31, Z31
@@ -15669,6 +16001,10 @@ rows4_wholeBegun:
 	TESTQ      DX, DX
 	JZ         rows4_wholeTail
 
+rows4_wholeSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows4_wholeStep:
 	VMOVUPS      (DI), Z16
 	VMOVUPS      64(DI), Z17
@@ -15702,8 +16038,8 @@ rows4_wholeStep:
 	VFMADD231PS  Z19, Z20, Z15
 	ADDQ         R13, DI
 	ADDQ         R12, AX
-	DECQ         DX
-	JNZ          rows4_wholeStep
+	CMPQ         DI, DX
+	JNE          rows4_wholeStep
 
 rows4_wholeTail:
 	MOVQ   200(SI), DX
@@ -15711,7 +16047,7 @@ rows4_wholeTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows4_wholeStep
+	JNZ    rows4_wholeSteps
 	CMPQ   128(SI), $0x00
 	JE     rows4_wholeStore
 	VPXORD Z31, Z31, Z31
@@ -15915,6 +16251,10 @@ rows5_maskedBegun:
 	TESTQ      DX, DX
 	JZ         rows5_maskedTail
 
+rows5_maskedSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows5_maskedStep:
 	VMOVUPS      (DI), Z20
 	VMOVUPS      64(DI), Z21
@@ -15953,8 +16293,8 @@ rows5_maskedStep:
 	VFMADD231PS  Z23, Z24, Z19
 	ADDQ         R13, DI
 	ADDQ         R12, AX
-	DECQ         DX
-	JNZ          rows5_maskedStep
+	CMPQ         DI, DX
+	JNE          rows5_maskedStep
 
 rows5_maskedTail:
 	MOVQ   200(SI), DX
@@ -15962,7 +16302,7 @@ rows5_maskedTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows5_maskedStep
+	JNZ    rows5_maskedSteps
 	CMPQ   128(SI), $0x00
 	JE     rows5_maskedStore
 	VPXORD Z31, Z31, Z31
@@ -16134,6 +16474,10 @@ rows5_wholeBegun:
 	TESTQ      DX, DX
 	JZ         rows5_wholeTail
 
+rows5_wholeSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows5_wholeStep:
 	VMOVUPS      (DI), Z20
 	VMOVUPS      64(DI), Z21
@@ -16172,8 +16516,8 @@ rows5_wholeStep:
 	VFMADD231PS  Z23, Z24, Z19
 	ADDQ         R13, DI
 	ADDQ         R12, AX
-	DECQ         DX
-	JNZ          rows5_wholeStep
+	CMPQ         DI, DX
+	JNE          rows5_wholeStep
 
 rows5_wholeTail:
 	MOVQ   200(SI), DX
@@ -16181,7 +16525,7 @@ rows5_wholeTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows5_wholeStep
+	JNZ    rows5_wholeSteps
 	CMPQ   128(SI), $0x00
 	JE     rows5_wholeStore
 	VPXORD Z31, Z31, Z31
@@ -16413,6 +16757,10 @@ rows6_maskedBegun:
 	TESTQ      DX, DX
 	JZ         rows6_maskedTail
 
+rows6_maskedSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows6_maskedStep:
 	VMOVUPS      (DI), Z24
 	VMOVUPS      64(DI), Z25
@@ -16456,8 +16804,8 @@ rows6_maskedStep:
 	VFMADD231PS  Z27, Z28, Z23
 	ADDQ         R13, DI
 	ADDQ         R12, AX
-	DECQ         DX
-	JNZ          rows6_maskedStep
+	CMPQ         DI, DX
+	JNE          rows6_maskedStep
 
 rows6_maskedTail:
 	MOVQ   200(SI), DX
@@ -16465,7 +16813,7 @@ rows6_maskedTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows6_maskedStep
+	JNZ    rows6_maskedSteps
 	CMPQ   128(SI), $0x00
 	JE     rows6_maskedStore
 	VPXORD Z31, Z31, Z31
@@ -16665,6 +17013,10 @@ rows6_wholeBegun:
 	TESTQ      DX, DX
 	JZ         rows6_wholeTail
 
+rows6_wholeSteps:
+	IMULQ R13, DX
+	ADDQ  DI, DX
+
 rows6_wholeStep:
 	VMOVUPS      (DI), Z24
 	VMOVUPS      64(DI), Z25
@@ -16708,8 +17060,8 @@ rows6_wholeStep:
 	VFMADD231PS  Z27, Z28, Z23
 	ADDQ         R13, DI
 	ADDQ         R12, AX
-	DECQ         DX
-	JNZ          rows6_wholeStep
+	CMPQ         DI, DX
+	JNE          rows6_wholeStep
 
 rows6_wholeTail:
 	MOVQ   200(SI), DX
@@ -16717,7 +17069,7 @@ rows6_wholeTail:
 	MOVQ   184(SI), R15
 	MOVQ   264(SI), CX
 	TESTQ  DX, DX
-	JNZ    rows6_wholeStep
+	JNZ    rows6_wholeSteps
 	CMPQ   128(SI), $0x00
 	JE     rows6_wholeStore
 	VPXORD Z31, Z31, Z31

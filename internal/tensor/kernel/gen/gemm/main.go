@@ -221,6 +221,9 @@ func (t tile) evenSteps(name string, masked bool) {
 	MOVQ(field(fieldMain), k)
 	TESTQ(k, k)
 	JZ(LabelRef(t.label(name + "Tail")))
+	Label(t.label(name + "Steps")) // from here on k is where b ends, which takes one instruction a step less than to count
+	IMULQ(bStep, k)
+	ADDQ(b, k)
 	Label(t.label(name + "Step"))
 	for v := range t.vectors {
 		t.set.load(Mem{Base: b, Disp: v * t.set.bytes()}, t.rowOfB(v), masked && t.last(v))
@@ -233,8 +236,8 @@ func (t tile) evenSteps(name string, masked bool) {
 	for _, base := range bases[:(t.rows+7)/8] {
 		ADDQ(aStep, base)
 	}
-	DECQ(k)
-	JNZ(LabelRef(t.label(name + "Step")))
+	CMPQ(b, k)
+	JNE(LabelRef(t.label(name + "Step")))
 	t.lastSteps(name)
 }
 
@@ -296,7 +299,7 @@ func (t tile) lastSteps(name string) {
 	MOVQ(field(fieldNext), ahead)
 	MOVQ(field(blockA), walker)
 	TESTQ(k, k)
-	JNZ(LabelRef(t.label(name + "Step")))
+	JNZ(LabelRef(t.label(name + "Steps")))
 }
 
 // walk calls visit for the address of each vector of the tile, in a matrix that starts at a place.
