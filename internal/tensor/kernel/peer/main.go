@@ -38,10 +38,12 @@ const peak = "peak"
 const defaultSizes = "64x64x64,128x128x128,256x256x256,512x512x512,1024x1024x1024,2048x2048x2048,32x784x128,32x128x128," +
 	"128x784x128,32x128x10,1024x256x1024,784x32x128,4096x64x64"
 
-// shape is one product to time; form is NN, NT, TN or TT, the letters for A and B.
+// shape is one product to time; form is NN, NT, TN or TT, the letters for A and B. So many sets of operands are used in turn: with
+// enough of them operands come from a far cache, as they do in training.
 type shape struct {
 	m, k, n int
 	form    string
+	sets    int
 }
 
 func (s shape) String() string { return fmt.Sprintf("%dx%dx%d %s", s.m, s.k, s.n, s.form) }
@@ -55,32 +57,35 @@ type contestant interface {
 
 // ours is this repository's product. It remembers its operands.
 type ours struct {
-	team    *kernel.Team
-	clock   string
-	shape   shape
-	product kernel.MatMul
+	team     *kernel.Team
+	clock    string
+	shape    shape
+	products []kernel.MatMul // of each set
 }
 
 func (o *ours) name() string { return "ringmaster" }
 
 func (o *ours) run(s shape, calls int) (time.Duration, error) {
 	if o.shape != s {
-		o.shape = s
-		o.product = kernel.MatMul{M: s.m, N: s.n, K: s.k, LDA: s.k, LDB: s.n, LDC: s.n, TransA: s.form[0] == 'T', TransB: s.form[1] == 'T',
-			A: numbers(s.m * s.k), B: numbers(s.k * s.n), C: make([]float32, s.m*s.n)}
-		if o.product.TransA {
-			o.product.LDA = s.m
-		}
-		if o.product.TransB {
-			o.product.LDB = s.k
+		o.shape, o.products = s, nil
+		for range s.sets {
+			p := kernel.MatMul{M: s.m, N: s.n, K: s.k, LDA: s.k, LDB: s.n, LDC: s.n, TransA: s.form[0] == 'T', TransB: s.form[1] == 'T',
+				A: numbers(s.m * s.k), B: numbers(s.k * s.n), C: make([]float32, s.m*s.n)}
+			if p.TransA {
+				p.LDA = s.m
+			}
+			if p.TransB {
+				p.LDB = s.k
+			}
+			o.products = append(o.products, p)
 		}
 	}
-	for range calls/4 + 1 {
-		o.team.MatMul(&o.product)
+	for i := range max(calls/4+1, s.sets) {
+		o.team.MatMul(&o.products[i%s.sets])
 	}
 	start, err := now(o.clock)
-	for range calls {
-		o.team.MatMul(&o.product)
+	for i := range calls {
+		o.team.MatMul(&o.products[i%s.sets])
 	}
 	end, err2 := now(o.clock)
 	return end - start, errors.Join(err, err2)
@@ -125,7 +130,7 @@ func (l *library) run(s shape, calls int) (time.Duration, error) {
 		}
 		return 0
 	}
-	if _, err := fmt.Fprintln(l.in, trans(s.form[0]), trans(s.form[1]), s.m, s.n, s.k, calls); err != nil {
+	if _, err := fmt.Fprintln(l.in, trans(s.form[0]), trans(s.form[1]), s.m, s.n, s.k, calls, s.sets); err != nil {
 		return 0, fmt.Errorf("ask %s for %s: %w", l.label, s, err)
 	}
 	line, err := l.out.ReadString('\n')
@@ -290,14 +295,17 @@ func median(s []float64) float64 {
 	return s[len(s)/2]
 }
 
-func parseShapes(sizes, forms string) ([]shape, error) {
+func parseShapes(sizes, forms string, sets int) ([]shape, error) {
+	if sets < 1 {
+		return nil, fmt.Errorf("-sets is %d, not 1 or more", sets)
+	}
 	var shapes []shape
 	for _, form := range strings.Split(forms, ",") {
 		if len(form) != 2 || strings.Trim(form, "NT") != "" {
 			return nil, fmt.Errorf("form %q is none of NN, NT, TN, TT", form)
 		}
 		for _, size := range strings.Split(sizes, ",") {
-			s := shape{form: form}
+			s := shape{form: form, sets: sets}
 			if n, err := fmt.Sscanf(size, "%dx%dx%d", &s.m, &s.k, &s.n); n != 3 || s.m <= 0 || s.k <= 0 || s.n <= 0 {
 				return nil, fmt.Errorf("size %q is not of the form MxKxN: %v", size, err)
 			}
@@ -310,6 +318,7 @@ func parseShapes(sizes, forms string) ([]shape, error) {
 func run() error {
 	sizes := flag.String("sizes", defaultSizes, "products MxKxN")
 	forms := flag.String("forms", "NN", "forms of the operands: NN, NT, TN, TT")
+	sets := flag.Int("sets", 1, "sets of operands, used in turn: with many they come from a far cache")
 	threads := flag.Int("threads", 1, "threads of each library")
 	rounds := flag.Int("rounds", 9, "rounds of turns")
 	turn := flag.Duration("turn", 20*time.Millisecond, "about how long a turn lasts")
@@ -321,7 +330,7 @@ func run() error {
 		return fmt.Errorf("the clock is wall, or with one thread cpu, not %q", *clock)
 	}
 	runtime.LockOSThread()
-	shapes, err := parseShapes(*sizes, *forms)
+	shapes, err := parseShapes(*sizes, *forms, *sets)
 	if err != nil {
 		return err
 	}

@@ -30,9 +30,9 @@ static float turn(long steps) {
 
 int main(int argc, char **argv) {
 	clockid_t clock = argc > 1 && !strcmp(argv[1], "cpu") ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC;
-	int transA, transB, m, n, k, calls;
+	int transA, transB, m, n, k, calls, sets;
 	volatile float keep = 0;
-	while (scanf("%d %d %d %d %d %d", &transA, &transB, &m, &n, &k, &calls) == 6) {
+	while (scanf("%d %d %d %d %d %d %d", &transA, &transB, &m, &n, &k, &calls, &sets) == 7) {
 		struct timespec from, to;
 		long steps = (double)m * n * k * calls / (CHAINS * sizeof(vector) / sizeof(float));
 		keep += turn(steps / 4);

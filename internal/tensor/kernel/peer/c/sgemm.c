@@ -1,6 +1,6 @@
 // sgemm times the single-precision matrix product of a BLAS library. It takes the library, the symbol and its calling
-// convention (cblas32, cblas64 or fortran), and the clock (wall or cpu), then reads lines "transA transB m n k calls" and answers each with the
-// nanoseconds that so many calls took. Row-major operands without gaps; beta is 0.
+// convention (cblas32, cblas64 or fortran), and the clock (wall or cpu), then reads lines "transA transB m n k calls sets" and answers each with the
+// nanoseconds that so many calls took. Row-major operands without gaps, so many sets of them in turn; beta is 0.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stdint.h>
@@ -39,9 +39,10 @@ int main(int argc, char **argv) {
 		return 1;
 	}
 	clockid_t clock = strcmp(argv[4], "cpu") ? CLOCK_MONOTONIC : CLOCK_THREAD_CPUTIME_ID;
-	int transA, transB, m, n, k, calls;
-	while (scanf("%d %d %d %d %d %d", &transA, &transB, &m, &n, &k, &calls) == 6) {
-		float *a = matrix((long)m * k), *b = matrix((long)k * n), *c = matrix((long)m * n);
+	int transA, transB, m, n, k, calls, sets;
+	while (scanf("%d %d %d %d %d %d %d", &transA, &transB, &m, &n, &k, &calls, &sets) == 7) {
+		long sizeA = (long)m * k, sizeB = (long)k * n, sizeC = (long)m * n;
+		float *firstA = matrix(sets * sizeA), *firstB = matrix(sets * sizeB), *firstC = matrix(sets * sizeC);
 		int lda = transA ? m : k, ldb = transB ? k : n;
 		int ta = transA ? TRANS : NO_TRANS, tb = transB ? TRANS : NO_TRANS;
 		const char *fa = transA ? "T" : "N", *fb = transB ? "T" : "N";
@@ -49,7 +50,8 @@ int main(int argc, char **argv) {
 		struct timespec from, to;
 		for (int round = 0; round < 2; round++) { // the first warms up
 			clock_gettime(clock, &from);
-			for (int i = 0; i < (round ? calls : calls / 4 + 1); i++) {
+			for (int i = 0; i < (round ? calls : calls / 4 + sets); i++) {
+				float *a = firstA + i % sets * sizeA, *b = firstB + i % sets * sizeB, *c = firstC + i % sets * sizeC;
 				if (!strcmp(argv[3], "cblas32"))
 					((cblas32 *)symbol)(ROW_MAJOR, ta, tb, m, n, k, 1, a, lda, b, ldb, 0, c, n);
 				else if (!strcmp(argv[3], "cblas64"))
@@ -61,9 +63,9 @@ int main(int argc, char **argv) {
 		}
 		printf("%lld\n", (to.tv_sec - from.tv_sec) * 1000000000LL + to.tv_nsec - from.tv_nsec);
 		fflush(stdout);
-		free(a);
-		free(b);
-		free(c);
+		free(firstA);
+		free(firstB);
+		free(firstC);
 	}
 	return 0;
 }
