@@ -21,7 +21,8 @@ import (
 // variable config.FaultsVariable names a file, and while that is there, each of its lines is a fault. Without the variable
 // a worker has none of this. The faults only delay; no bit depends on them.
 //
-//	read-delay 200ms   reading a batch takes so much longer, as from a slow disk
+//	open-delay 10s     opening the data takes so much longer, as from a slow disk
+//	read-delay 200ms   reading a batch does
 //	hold-links         nothing that this worker writes to the next one in the ring leaves; what comes the other way passes
 
 // faultsInterval is how often the file is looked at.
@@ -29,8 +30,8 @@ const faultsInterval = 10 * time.Millisecond
 
 // faults are those at this moment.
 type faults struct {
-	readDelay atomic.Int64 // nanoseconds
-	hold      atomic.Bool
+	openDelay, readDelay atomic.Int64 // nanoseconds
+	hold                 atomic.Bool
 }
 
 // watchFaults follows the file that the environment names until ctx ends; nil where it names none.
@@ -40,18 +41,21 @@ func watchFaults(ctx context.Context) *faults {
 		return nil
 	}
 	f := &faults{}
+	look := func() {
+		text, _ := os.ReadFile(path) // no file: no faults
+		f.set(string(text))
+	}
+	look()
 	go func() {
 		tick := time.NewTicker(faultsInterval)
 		defer tick.Stop()
 		for {
 			select {
 			case <-ctx.Done():
-				f.readDelay.Store(0)
-				f.hold.Store(false)
+				f.set("")
 				return
 			case <-tick.C:
-				text, _ := os.ReadFile(path) // no file: no faults
-				f.set(string(text))
+				look()
 			}
 		}
 	}()
@@ -60,21 +64,33 @@ func watchFaults(ctx context.Context) *faults {
 
 // set takes the faults from a file's text. What it does not know is none.
 func (f *faults) set(text string) {
-	delay, hold := time.Duration(0), false
+	var opening, reading time.Duration
+	hold := false
 	for line := range strings.Lines(text) {
 		switch name, value, _ := strings.Cut(strings.TrimSpace(line), " "); name {
+		case "open-delay":
+			opening, _ = time.ParseDuration(value)
 		case "read-delay":
-			delay, _ = time.ParseDuration(value)
+			reading, _ = time.ParseDuration(value)
 		case "hold-links":
 			hold = true
 		}
 	}
-	f.readDelay.Store(int64(delay))
+	f.openDelay.Store(int64(opening))
+	f.readDelay.Store(int64(reading))
 	f.hold.Store(hold)
 }
 
-// assemble is session.Assemble with a data set that is read slowly.
+// dawdle takes the time that a fault says, at most until the fault is over.
+func dawdle(delay *atomic.Int64) {
+	for began := time.Now(); time.Since(began) < time.Duration(delay.Load()); {
+		time.Sleep(min(faultsInterval, time.Duration(delay.Load())))
+	}
+}
+
+// assemble is session.Assemble with a data set that is opened and read slowly.
 func (f *faults) assemble(encoded []byte) (*trainer.Plan, error) {
+	dawdle(&f.openDelay)
 	p, err := session.Assemble(encoded)
 	if err != nil {
 		return nil, fmt.Errorf("under faults: %w", err)
@@ -93,9 +109,7 @@ type slowSet struct {
 
 // Read takes as much longer as the fault says when it begins, at most until the fault is over.
 func (s *slowSet) Read(b *dataset.Batch, indices []int32, key rng.Key) {
-	for began := time.Now(); time.Since(began) < time.Duration(s.faults.readDelay.Load()); {
-		time.Sleep(min(faultsInterval, time.Duration(s.faults.readDelay.Load())))
-	}
+	dawdle(&s.faults.readDelay)
 	s.Set.Read(b, indices, key)
 }
 

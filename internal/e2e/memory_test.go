@@ -44,23 +44,16 @@ func TestWorkersTooSmall(t *testing.T) {
 	}
 }
 
-// One Ctrl-C ends a launch whose workers are not ready for long, here since the data that they read do not come. Nothing is lost:
-// resuming begins at step 0.
+// One Ctrl-C ends a launch whose workers are not ready for long, here since their disk is slow. Nothing is lost: resuming begins at
+// step 0.
 func TestInterruptBeforeWorkersAreReady(t *testing.T) {
 	folder := t.TempDir()
-	data, file := filepath.Join(folder, "text"), filepath.Join(folder, "gpt.yaml")
-	text := []byte(strings.Repeat("the quick brown fox jumps over the lazy dog. ", 40))
-	if err := os.WriteFile(file, []byte("name: early\nseats: 2\nmodel: {kind: gpt, depth: 1, heads: 2, width: 8}\ndata: {kind: text, context: 8, dir: "+data+"}\ntrain: {steps: 20}\n"), 0o600); err != nil {
+	file, slow := config(t, "quickstart.yaml"), filepath.Join(folder, "faults")
+	if err := os.WriteFile(slow, []byte("open-delay 1h\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := syscall.Mkfifo(data, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	j := job{file: file, dir: filepath.Join(folder, "run")}
+	j := job{file: file, dir: filepath.Join(folder, "run"), args: []string{"--set", "train.steps=20"}, env: []string{"RINGMASTER_FAULTS=" + slow}}
 	l := j.start(t)
-	if err := os.WriteFile(data, text, 0o600); err != nil { // the launch reads it, and then nobody writes it again
-		t.Fatal(err)
-	}
 	workers := l.until(func(s *launch.Status) bool { return len(s.Workers) == 2 && s.State == "waiting" }).Workers
 	l.signal(syscall.SIGINT)
 	if s := l.end(130); s.State != "interrupted" || s.Step != 0 {
@@ -72,14 +65,8 @@ func TestInterruptBeforeWorkersAreReady(t *testing.T) {
 			t.Errorf("worker %s has outlived its launch", w.ID)
 		}
 	}
-	if err := os.Remove(data); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(data, text, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	want := job{file: file, workers: 1}.run(t, 0)
-	j.args = []string{"--resume"}
+	want := job{file: file, workers: 1, args: j.args}.run(t, 0)
+	j.args, j.env = append(j.args, "--resume"), nil
 	again := j.start(t)
 	got := again.end(0)
 	oneLine(t, again.stderr.String(), "nothing has been trained", "begins at step 0")
@@ -90,7 +77,7 @@ func TestInterruptBeforeWorkersAreReady(t *testing.T) {
 	if err := os.RemoveAll(filepath.Join(j.dir, "coordinators")); err != nil {
 		t.Fatal(err)
 	}
-	code, _, stderr := run(t, t.TempDir(), "launch", file, "--dir", j.dir, "--resume")
+	code, _, stderr := run(t, t.TempDir(), "launch", file, "--set", "train.steps=20", "--dir", j.dir, "--resume")
 	if code != 2 {
 		t.Errorf("resumed without its checkpoints: exit code %d", code)
 	}
