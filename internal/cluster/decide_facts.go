@@ -62,7 +62,7 @@ func (o *observations) members(j *fsm.Job, do func(*rpc.Report) *decision) *deci
 func decideEpoch(j *fsm.Job, o *observations, _ time.Time, _ Timing) *decision {
 	return o.members(j, func(r *rpc.Report) *decision {
 		for _, e := range r.Epochs {
-			if int(e.Epoch) <= len(j.Epochs) && int(e.Epoch) >= 1 {
+			if int(e.Epoch) != len(j.Epochs)+1 { // recorded already, or one before it is still to come
 				continue
 			}
 			return propose(fsm.Command{Epoch: &fsm.Epoch{Job: j.ID, Generation: j.View.Generation, Epoch: int(e.Epoch), Step: e.Step,
@@ -147,7 +147,8 @@ func decideRetire(j *fsm.Job, _ *observations, _ time.Time, _ Timing) *decision 
 func decideFinish(j *fsm.Job, o *observations, now time.Time, t Timing) *decision {
 	return o.members(j, func(r *rpc.Report) *decision {
 		out := r.Outcome
-		if out == nil || plan.Generation(out.Generation) != j.View.Generation || len(r.Epochs) > 0 && int(r.Epochs[len(r.Epochs)-1].Epoch) > len(j.Epochs) {
+		unrecorded := slices.ContainsFunc(r.Epochs, func(e *rpc.EpochFact) bool { return int(e.Epoch) > len(j.Epochs) })
+		if out == nil || plan.Generation(out.Generation) != j.View.Generation || unrecorded {
 			return nil
 		}
 		saved := slices.ContainsFunc(j.Checkpoints, func(c fsm.Checkpoint) bool {

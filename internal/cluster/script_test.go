@@ -174,7 +174,7 @@ func (sc *scenario) apply(c fsm.Command, out *strings.Builder) {
 	}
 }
 
-// report sets a worker's condition: report w1 READY g=1 step=5 digest=aa epochs=1 share=1/2 outcome=complete lost=w2
+// report sets a worker's condition: report w1 READY g=1 step=5 digest=aa epoch=1,2 share=1/2 outcome=complete lost=w2
 // It has tried its ways to all others that the scenario knows, but for untried=w3, and all are open but for cut=w4,w5.
 func (sc *scenario) report(name string, o map[string]string) {
 	id, ok := sc.ids[name]
@@ -195,8 +195,8 @@ func (sc *scenario) report(name string, o map[string]string) {
 	} else {
 		r.StateDigest = fmt.Appendf(nil, "state at %d", r.Step)
 	}
-	if e := number(o, "epoch", 0); e > 0 {
-		r.Epochs = append(r.Epochs, &rpc.EpochFact{Epoch: uint32(e), Step: r.Step})
+	for _, e := range strings.FieldsFunc(o["epoch"], func(r rune) bool { return r == ',' }) {
+		r.Epochs = append(r.Epochs, &rpc.EpochFact{Epoch: uint32(number(map[string]string{"epoch": e}, "epoch", 0)), Step: r.Step})
 	}
 	if share, ok := o["share"]; ok {
 		var index, of uint32

@@ -7,6 +7,7 @@ import (
 	"math"
 	"runtime"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -43,11 +44,14 @@ type job struct {
 	started    plan.Generation // newest generation a session was begun for
 	lost       []uint64
 	lostReason string
-	epochs     []*rpc.EpochFact
+	epochs     []*rpc.EpochFact // reported and not yet recorded
 	outcome    *rpc.Outcome
 	saver      *saver
 	current    atomic.Pointer[session] // the session under way; read by others too
 	abandoned  atomic.Bool             // set by a session whose transport did not let go of the gradients
+
+	ends  sync.Mutex
+	noted []*rpc.EpochFact // epochs that have ended, not yet among those that are reported
 
 	rejoin      atomic.Pointer[rejoin]
 	digestStep  atomic.Uint64
@@ -257,7 +261,7 @@ func (j *job) describe(r *rpc.Report) {
 	if j.session == nil {
 		r.Step, r.StateDigest = t.Step(), j.digest
 	}
-	if j.started == j.generation {
+	if j.takeEpochs(); j.started == j.generation {
 		for _, e := range j.epochs {
 			e.Generation = uint64(j.generation)
 		}

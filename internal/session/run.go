@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -144,22 +145,29 @@ func (s *session) lose(neighbour plan.Member, cause error) {
 	s.cancel(&allreduce.PeerLostError{Member: neighbour, Culprit: neighbour.Worker, Cause: cause})
 }
 
-// noteEpoch hands an epoch's figures to the main loop without waiting for it.
+// noteEpoch hands an epoch's figures to the main loop without waiting for it. They queue, since epochs may end faster than they are
+// reported: the log takes them one after another, and how the job came out is reported with none of them missing.
 func (j *job) noteEpoch(e trainer.EpochEnd) {
 	fact := &rpc.EpochFact{Epoch: uint32(e.Epoch), Step: e.Step, TrainLoss: math.Float64bits(e.TrainLoss)}
 	if e.Eval != nil {
 		fact.HasEval, fact.EvalLoss, fact.EvalAccuracy, fact.EvalCount = true, math.Float64bits(e.Eval.Loss), math.Float64bits(e.Eval.Accuracy), e.Eval.Count
 	}
-	go j.w.post(j.ctx, func() { j.addEpoch(fact) })
+	j.ends.Lock()
+	j.noted = append(j.noted, fact)
+	j.ends.Unlock()
+	go j.w.post(j.ctx, func() {}) // so that it is reported
 }
 
-func (j *job) addEpoch(fact *rpc.EpochFact) {
-	for _, e := range j.epochs {
-		if e.Epoch == fact.Epoch {
-			return
+// takeEpochs adds the epochs that have ended to those that are reported.
+func (j *job) takeEpochs() {
+	j.ends.Lock()
+	defer j.ends.Unlock()
+	for _, fact := range j.noted {
+		if !slices.ContainsFunc(j.epochs, func(e *rpc.EpochFact) bool { return e.Epoch == fact.Epoch }) {
+			j.epochs = append(j.epochs, fact)
 		}
 	}
-	j.epochs = append(j.epochs, fact)
+	j.noted = nil
 }
 
 // ended is what the main loop does when a session is over.
