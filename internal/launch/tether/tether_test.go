@@ -8,7 +8,9 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 )
 
 // The test binary plays the parent and the child too.
@@ -25,6 +27,13 @@ func TestMain(m *testing.M) {
 	}
 }
 
+// sleep never returns. The runtime would take select{} for a deadlock where nothing else goes on, and end the process.
+func sleep() {
+	for {
+		time.Sleep(time.Hour)
+	}
+}
+
 // playChild says that it runs and ends only with its parent: its standard input never ends.
 func playChild() {
 	if err := Watch(func() { os.Exit(0) }); err != nil {
@@ -36,7 +45,7 @@ func playChild() {
 		os.Exit(1)
 	}
 	fmt.Println("up")
-	select {}
+	sleep()
 }
 
 // playParent starts two children whose output is its own and waits to be killed.
@@ -56,7 +65,7 @@ func playParent() {
 			os.Exit(1)
 		}
 	}
-	select {}
+	sleep()
 }
 
 // A parent killed by SIGKILL takes its children along: all copies of the pipe they write to are closed.
@@ -87,8 +96,8 @@ func TestChildrenEndWithAKilledParent(t *testing.T) {
 		t.Errorf("after the parent's death: %q, %v", rest, err)
 	}
 	var killed *exec.ExitError
-	if err := cmd.Wait(); !errors.As(err, &killed) {
-		t.Errorf("the parent ended with %v, not by a signal", err)
+	if err := cmd.Wait(); !errors.As(err, &killed) || killed.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
+		t.Errorf("the parent ended with %v, not by SIGKILL", err)
 	}
 }
 
