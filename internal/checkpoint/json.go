@@ -22,8 +22,8 @@ func strictJSON(data []byte, into any) error {
 	return nil
 }
 
-// jsonFault says what is wrong with a text that was read as JSON, in words that follow "it".
-func jsonFault(err error) string {
+// JSONFault says what is wrong with a text that was read as JSON, in words that follow "it", by the error that reading it gave.
+func JSONFault(err error) string {
 	var syntax *json.SyntaxError
 	var wrongType *json.UnmarshalTypeError
 	switch {
@@ -32,7 +32,11 @@ func jsonFault(err error) string {
 	case errors.As(err, &syntax):
 		return fmt.Sprintf("is no JSON at byte %d (%v)", syntax.Offset, syntax)
 	case errors.As(err, &wrongType):
-		return fmt.Sprintf("has a JSON %s at byte %d, in field %s", wrongType.Value, wrongType.Offset, wrongType.Field)
+		where := ""
+		if wrongType.Field != "" {
+			where = ", in field " + wrongType.Field
+		}
+		return fmt.Sprintf("has a JSON %s at byte %d, where none belongs%s", wrongType.Value, wrongType.Offset, where)
 	}
 	return "has wrong content (" + strings.TrimPrefix(err.Error(), "json: ") + ")"
 }

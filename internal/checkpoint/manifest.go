@@ -104,14 +104,14 @@ func ParseManifest(data []byte) (*Manifest, error) {
 		Version int `json:"version"`
 	}
 	if err := json.Unmarshal(data, &version); err != nil {
-		return nil, fmt.Errorf("manifest is damaged: it %s", jsonFault(err))
+		return nil, fmt.Errorf("manifest is damaged: it %s", JSONFault(err))
 	}
 	if version.Version != ManifestVersion {
 		return nil, fmt.Errorf("manifest has version %d, this program reads version %d", version.Version, ManifestVersion)
 	}
 	var m Manifest
 	if err := strictJSON(data, &m); err != nil {
-		return nil, fmt.Errorf("manifest is damaged: it %s", jsonFault(err))
+		return nil, fmt.Errorf("manifest is damaged: it %s", JSONFault(err))
 	}
 	sum, err := m.checksum()
 	if err != nil {

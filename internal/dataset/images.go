@@ -124,14 +124,6 @@ func clip(s string) string {
 // perClassKeys are the keys that say how many images of each class are taken of a part.
 var perClassKeys = map[string]string{trainPart: "data.train_per_class", testPart: "data.eval_per_class"}
 
-// counted writes a number of things.
-func counted(n int, thing string) string {
-	if n == 1 {
-		return "1 " + thing
-	}
-	return fmt.Sprintf("%d %ss", n, thing)
-}
-
 // labelled is an image file of a known class.
 type labelled struct {
 	imageFile
@@ -157,7 +149,7 @@ func pick(files []imageFile, part string, classes []string, perClass int, dir st
 			return nil, fmt.Errorf("images: %s has no images of class %q in %s: put some there, or leave it out of data.classes", dir, class, part)
 		}
 		if len(have) < perClass {
-			return nil, fmt.Errorf("images: %s has only %s in %s/%s: lower %s, which is %d", dir, counted(len(have), "image"), part, class, perClassKeys[part], perClass)
+			return nil, fmt.Errorf("images: %s is %d, but %s has fewer images, %d, in %s/%s: lower it", perClassKeys[part], perClass, dir, len(have), part, class)
 		}
 		if perClass > 0 {
 			have = have[:perClass]

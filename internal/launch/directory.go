@@ -224,21 +224,6 @@ func (d Directory) Endpoints() (endpoints Endpoints, ok bool, err error) {
 // rewritten is what to do about a damaged file of a run's folder.
 const rewritten = "going on with the run by --resume writes it anew"
 
-// jsonFault says what is wrong with a text that was read as JSON, in words that follow "it".
-func jsonFault(text []byte, err error) string {
-	var syntax *json.SyntaxError
-	var wrongType *json.UnmarshalTypeError
-	switch {
-	case errors.As(err, &syntax) && syntax.Offset >= int64(len(text)):
-		return fmt.Sprintf("ends too early, at byte %d", len(text))
-	case errors.As(err, &syntax):
-		return fmt.Sprintf("is no JSON at byte %d", syntax.Offset)
-	case errors.As(err, &wrongType):
-		return fmt.Sprintf("holds a JSON %s at byte %d, where none belongs", wrongType.Value, wrongType.Offset)
-	}
-	return fmt.Sprintf("cannot be understood (%v)", err)
-}
-
 func (d Directory) readJSON(name string, into any) (bool, error) {
 	text, err := os.ReadFile(d.path(name))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -248,7 +233,7 @@ func (d Directory) readJSON(name string, into any) (bool, error) {
 		return false, fmt.Errorf("read the run's folder: %w; name the folder of a run by --dir", err)
 	}
 	if err := json.Unmarshal(text, into); err != nil {
-		return false, fmt.Errorf("%s is damaged: it %s; %s", d.path(name), jsonFault(text, err), rewritten)
+		return false, fmt.Errorf("%s is damaged: it %s; %s", d.path(name), checkpoint.JSONFault(err), rewritten)
 	}
 	return true, nil
 }

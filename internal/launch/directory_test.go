@@ -47,11 +47,11 @@ func TestLaunchesAreCounted(t *testing.T) {
 // Files that something has damaged are named, with the place and what to do.
 func TestDamagedFolder(t *testing.T) {
 	for _, test := range []struct{ file, text, want string }{
-		{"status.json", "", "is damaged: it ends too early, at byte 0; going on"},
-		{"status.json", `{"job": "a"`, "is damaged: it ends too early, at byte 11; going on"},
-		{"status.json", `{"job": "a", ]}`, "is damaged: it is no JSON at byte 14; going on"},
-		{"status.json", `{"job": 3}`, "is damaged: it holds a JSON number at byte 9, where none belongs; going on"},
-		{"cluster.json", `[]`, "is damaged: it holds a JSON array at byte"},
+		{"status.json", "", "is damaged: it ends too early; going on"},
+		{"status.json", `{"job": "a"`, "is damaged: it ends too early; going on"},
+		{"status.json", `{"job": "a", ]}`, "is damaged: it is no JSON at byte 14 ("},
+		{"status.json", `{"job": 3}`, "is damaged: it has a JSON number at byte 9, where none belongs, in field job; going on"},
+		{"cluster.json", `[]`, "is damaged: it has a JSON array at byte"},
 		{"cluster.json", `{"pid": 1}`, "is damaged: it names no coordinators; going on"},
 	} {
 		dir := Directory(t.TempDir())
