@@ -61,7 +61,7 @@ var (
 	shapeAVX512 = shape{tier: AVX512, lanes: 16, log: 4, vectors: 4, rows: [5]int{0, 16, 14, 8, 6}, halves: 2, narrow: &shapeAVX2,
 		depth: 1024, roomy: roomy(), tall: 160, turnWide: 192, turned: 128, lists: true}
 	shapeAVX2 = shape{tier: AVX2, lanes: 8, log: 3, vectors: 2, rows: [5]int{0, 12, 6}, halves: 1, masked: 24,
-		depth: 512, tall: 96, turnWide: 48, turned: stripDepth, lists: true}
+		depth: 512, tall: 96, turnWide: 384, turnFar: 512, turned: 192, lists: true}
 )
 
 // roomy is what a second level of 2 MiB, which Intel's servers have, takes of op(A): half of it, in floats. Smaller ones take 0.

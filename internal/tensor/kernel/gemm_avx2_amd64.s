@@ -3,7 +3,7 @@
 #include "textflag.h"
 
 // func gemmAVX2x1(p *uint64)
-// Requires: AVX, AVX2, FMA3, MMX+
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
 TEXT ·gemmAVX2x1(SB), NOSPLIT|NOFRAME, $0-8
 	MOVQ         p+0(FP), SI
 	MOVQ         (SI), CX
@@ -32,55 +32,58 @@ TEXT ·gemmAVX2x1(SB), NOSPLIT|NOFRAME, $0-8
 	JLE          upTo9
 	CMPQ         DX, $0x0b
 	JLE          upTo11
-	JMP          rows12_block
+	JMP          rows12_first
 
 upTo11:
 	CMPQ DX, $0x0a
 	JLE  upTo10
-	JMP  rows11_block
+	JMP  rows11_first
 
 upTo10:
-	JMP rows10_block
+	JMP rows10_first
 
 upTo9:
 	CMPQ DX, $0x08
 	JLE  upTo8
-	JMP  rows9_block
+	JMP  rows9_first
 
 upTo8:
 	CMPQ DX, $0x07
 	JLE  upTo7
-	JMP  rows8_block
+	JMP  rows8_first
 
 upTo7:
-	JMP rows7_block
+	JMP rows7_first
 
 upTo6:
 	CMPQ DX, $0x03
 	JLE  upTo3
 	CMPQ DX, $0x05
 	JLE  upTo5
-	JMP  rows6_block
+	JMP  rows6_first
 
 upTo5:
 	CMPQ DX, $0x04
 	JLE  upTo4
-	JMP  rows5_block
+	JMP  rows5_first
 
 upTo4:
-	JMP rows4_block
+	JMP rows4_first
 
 upTo3:
 	CMPQ DX, $0x02
 	JLE  upTo2
-	JMP  rows3_block
+	JMP  rows3_first
 
 upTo2:
 	CMPQ DX, $0x01
 	JLE  upTo1
-	JMP  rows2_block
+	JMP  rows2_first
 
 upTo1:
+	MOVQ       48(SI), CX
+	PREFETCHT0 31(CX)
+
 rows1_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
@@ -117,7 +120,15 @@ rows1_maskedSpread:
 	VBROADCASTSS (CX), Y0
 
 rows1_maskedBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x01, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000020, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 31(CX)
 	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
@@ -181,7 +192,15 @@ rows1_wholeSpread:
 	VBROADCASTSS (CX), Y0
 
 rows1_wholeBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x01, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000020, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 31(CX)
 	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
@@ -250,6 +269,12 @@ rows1_next:
 	VZEROUPPER
 	RET
 
+rows2_first:
+	MOVQ       48(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+
 rows2_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
@@ -291,7 +316,15 @@ rows2_maskedSpread:
 	VBROADCASTSS (CX), Y1
 
 rows2_maskedBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x02, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000020, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 31(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 31(CX)
@@ -367,7 +400,15 @@ rows2_wholeSpread:
 	VBROADCASTSS (CX), Y1
 
 rows2_wholeBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x02, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000020, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 31(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 31(CX)
@@ -443,6 +484,14 @@ rows2_next:
 	VZEROUPPER
 	RET
 
+rows3_first:
+	MOVQ       48(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+
 rows3_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
@@ -489,7 +538,15 @@ rows3_maskedSpread:
 	VBROADCASTSS (CX), Y2
 
 rows3_maskedBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x03, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000020, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 31(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 31(CX)
@@ -577,7 +634,15 @@ rows3_wholeSpread:
 	VBROADCASTSS (CX), Y2
 
 rows3_wholeBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x03, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000020, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 31(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 31(CX)
@@ -660,6 +725,16 @@ rows3_next:
 	VZEROUPPER
 	RET
 
+rows4_first:
+	MOVQ       48(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+
 rows4_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
@@ -711,7 +786,15 @@ rows4_maskedSpread:
 	VBROADCASTSS (CX), Y3
 
 rows4_maskedBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x04, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000020, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 31(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 31(CX)
@@ -811,7 +894,15 @@ rows4_wholeSpread:
 	VBROADCASTSS (CX), Y3
 
 rows4_wholeBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x04, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000020, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 31(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 31(CX)
@@ -901,6 +992,18 @@ rows4_next:
 	VZEROUPPER
 	RET
 
+rows5_first:
+	MOVQ       48(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+
 rows5_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
@@ -957,7 +1060,15 @@ rows5_maskedSpread:
 	VBROADCASTSS (CX), Y4
 
 rows5_maskedBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x05, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000020, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 31(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 31(CX)
@@ -1069,7 +1180,15 @@ rows5_wholeSpread:
 	VBROADCASTSS (CX), Y4
 
 rows5_wholeBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x05, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000020, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 31(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 31(CX)
@@ -1166,6 +1285,20 @@ rows5_next:
 	VZEROUPPER
 	RET
 
+rows6_first:
+	MOVQ       48(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+
 rows6_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
@@ -1227,7 +1360,15 @@ rows6_maskedSpread:
 	VBROADCASTSS (CX), Y5
 
 rows6_maskedBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x06, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000020, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 31(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 31(CX)
@@ -1351,7 +1492,15 @@ rows6_wholeSpread:
 	VBROADCASTSS (CX), Y5
 
 rows6_wholeBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x06, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000020, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 31(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 31(CX)
@@ -1455,6 +1604,22 @@ rows6_next:
 	VZEROUPPER
 	RET
 
+rows7_first:
+	MOVQ       48(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+
 rows7_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
@@ -1521,7 +1686,15 @@ rows7_maskedSpread:
 	VBROADCASTSS (CX), Y6
 
 rows7_maskedBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x07, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000020, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 31(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 31(CX)
@@ -1657,7 +1830,15 @@ rows7_wholeSpread:
 	VBROADCASTSS (CX), Y6
 
 rows7_wholeBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x07, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000020, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 31(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 31(CX)
@@ -1768,6 +1949,24 @@ rows7_next:
 	VZEROUPPER
 	RET
 
+rows8_first:
+	MOVQ       48(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+
 rows8_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
@@ -1839,7 +2038,15 @@ rows8_maskedSpread:
 	VBROADCASTSS (CX), Y7
 
 rows8_maskedBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x08, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000020, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 31(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 31(CX)
@@ -1987,7 +2194,15 @@ rows8_wholeSpread:
 	VBROADCASTSS (CX), Y7
 
 rows8_wholeBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x08, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000020, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 31(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 31(CX)
@@ -2105,6 +2320,26 @@ rows8_next:
 	VZEROUPPER
 	RET
 
+rows9_first:
+	MOVQ       48(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+
 rows9_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
@@ -2181,7 +2416,15 @@ rows9_maskedSpread:
 	VBROADCASTSS (CX), Y8
 
 rows9_maskedBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x09, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000020, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 31(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 31(CX)
@@ -2343,7 +2586,15 @@ rows9_wholeSpread:
 	VBROADCASTSS (CX), Y8
 
 rows9_wholeBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x09, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000020, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 31(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 31(CX)
@@ -2470,6 +2721,28 @@ rows9_next:
 	VZEROUPPER
 	RET
 
+rows10_first:
+	MOVQ       48(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+
 rows10_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
@@ -2551,7 +2824,15 @@ rows10_maskedSpread:
 	VBROADCASTSS (CX), Y9
 
 rows10_maskedBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x0a, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000020, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 31(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 31(CX)
@@ -2725,7 +3006,15 @@ rows10_wholeSpread:
 	VBROADCASTSS (CX), Y9
 
 rows10_wholeBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x0a, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000020, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 31(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 31(CX)
@@ -2859,6 +3148,30 @@ rows10_next:
 	VZEROUPPER
 	RET
 
+rows11_first:
+	MOVQ       48(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+
 rows11_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
@@ -2945,7 +3258,15 @@ rows11_maskedSpread:
 	VBROADCASTSS (CX), Y10
 
 rows11_maskedBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x0b, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000020, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 31(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 31(CX)
@@ -3131,7 +3452,15 @@ rows11_wholeSpread:
 	VBROADCASTSS (CX), Y10
 
 rows11_wholeBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x0b, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000020, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 31(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 31(CX)
@@ -3272,6 +3601,32 @@ rows11_next:
 	VZEROUPPER
 	RET
 
+rows12_first:
+	MOVQ       48(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 31(CX)
+
 rows12_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
@@ -3363,7 +3718,15 @@ rows12_maskedSpread:
 	VBROADCASTSS (CX), Y11
 
 rows12_maskedBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x0c, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000020, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 31(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 31(CX)
@@ -3561,7 +3924,15 @@ rows12_wholeSpread:
 	VBROADCASTSS (CX), Y11
 
 rows12_wholeBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x0c, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000020, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 31(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 31(CX)
@@ -3720,7 +4091,7 @@ DATA gemmBitOfLane<>+28(SB)/4, $0x00000080
 GLOBL gemmBitOfLane<>(SB), RODATA|NOPTR, $32
 
 // func gemmAVX2x2(p *uint64)
-// Requires: AVX, AVX2, FMA3, MMX+
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
 TEXT ·gemmAVX2x2(SB), NOSPLIT|NOFRAME, $0-8
 	MOVQ         p+0(FP), SI
 	MOVQ         (SI), CX
@@ -3747,27 +4118,30 @@ TEXT ·gemmAVX2x2(SB), NOSPLIT|NOFRAME, $0-8
 	JLE          upTo3
 	CMPQ         DX, $0x05
 	JLE          upTo5
-	JMP          rows6_block
+	JMP          rows6_first
 
 upTo5:
 	CMPQ DX, $0x04
 	JLE  upTo4
-	JMP  rows5_block
+	JMP  rows5_first
 
 upTo4:
-	JMP rows4_block
+	JMP rows4_first
 
 upTo3:
 	CMPQ DX, $0x02
 	JLE  upTo2
-	JMP  rows3_block
+	JMP  rows3_first
 
 upTo2:
 	CMPQ DX, $0x01
 	JLE  upTo1
-	JMP  rows2_block
+	JMP  rows2_first
 
 upTo1:
+	MOVQ       48(SI), CX
+	PREFETCHT0 63(CX)
+
 rows1_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
@@ -3807,7 +4181,15 @@ rows1_maskedSpread:
 	VMOVAPS      Y0, Y1
 
 rows1_maskedBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x01, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000040, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
@@ -3878,7 +4260,15 @@ rows1_wholeSpread:
 	VMOVAPS      Y0, Y1
 
 rows1_wholeBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x01, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000040, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
@@ -3951,6 +4341,12 @@ rows1_next:
 	VZEROUPPER
 	RET
 
+rows2_first:
+	MOVQ       48(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+
 rows2_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
@@ -3998,7 +4394,15 @@ rows2_maskedSpread:
 	VMOVAPS      Y2, Y3
 
 rows2_maskedBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x02, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000040, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
@@ -4087,7 +4491,15 @@ rows2_wholeSpread:
 	VMOVAPS      Y2, Y3
 
 rows2_wholeBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x02, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000040, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
@@ -4170,6 +4582,14 @@ rows2_next:
 	VZEROUPPER
 	RET
 
+rows3_first:
+	MOVQ       48(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+
 rows3_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
@@ -4225,7 +4645,15 @@ rows3_maskedSpread:
 	VMOVAPS      Y4, Y5
 
 rows3_maskedBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x03, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000040, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
@@ -4332,7 +4760,15 @@ rows3_wholeSpread:
 	VMOVAPS      Y4, Y5
 
 rows3_wholeBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x03, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000040, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
@@ -4425,6 +4861,16 @@ rows3_next:
 	VZEROUPPER
 	RET
 
+rows4_first:
+	MOVQ       48(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+
 rows4_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
@@ -4488,7 +4934,15 @@ rows4_maskedSpread:
 	VMOVAPS      Y6, Y7
 
 rows4_maskedBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x04, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000040, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
@@ -4613,7 +5067,15 @@ rows4_wholeSpread:
 	VMOVAPS      Y6, Y7
 
 rows4_wholeBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x04, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000040, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
@@ -4716,6 +5178,18 @@ rows4_next:
 	VZEROUPPER
 	RET
 
+rows5_first:
+	MOVQ       48(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+
 rows5_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
@@ -4787,7 +5261,15 @@ rows5_maskedSpread:
 	VMOVAPS      Y8, Y9
 
 rows5_maskedBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x05, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000040, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
@@ -4930,7 +5412,15 @@ rows5_wholeSpread:
 	VMOVAPS      Y8, Y9
 
 rows5_wholeBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x05, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000040, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
@@ -5043,6 +5533,20 @@ rows5_next:
 	VZEROUPPER
 	RET
 
+rows6_first:
+	MOVQ       48(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+
 rows6_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
@@ -5122,7 +5626,15 @@ rows6_maskedSpread:
 	VMOVAPS      Y10, Y11
 
 rows6_maskedBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x06, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000040, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
@@ -5283,7 +5795,15 @@ rows6_wholeSpread:
 	VMOVAPS      Y10, Y11
 
 rows6_wholeBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x06, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000040, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
@@ -5407,7 +5927,7 @@ rows6_next:
 	RET
 
 // func gemmAVX2Listed(p *uint64)
-// Requires: AVX, AVX2, FMA3, MMX+
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
 TEXT ·gemmAVX2Listed(SB), NOSPLIT|NOFRAME, $0-8
 	MOVQ         p+0(FP), SI
 	MOVQ         (SI), CX
@@ -5434,27 +5954,30 @@ TEXT ·gemmAVX2Listed(SB), NOSPLIT|NOFRAME, $0-8
 	JLE          upTo3
 	CMPQ         DX, $0x05
 	JLE          upTo5
-	JMP          rows6_block
+	JMP          rows6_first
 
 upTo5:
 	CMPQ DX, $0x04
 	JLE  upTo4
-	JMP  rows5_block
+	JMP  rows5_first
 
 upTo4:
-	JMP rows4_block
+	JMP rows4_first
 
 upTo3:
 	CMPQ DX, $0x02
 	JLE  upTo2
-	JMP  rows3_block
+	JMP  rows3_first
 
 upTo2:
 	CMPQ DX, $0x01
 	JLE  upTo1
-	JMP  rows2_block
+	JMP  rows2_first
 
 upTo1:
+	MOVQ       48(SI), CX
+	PREFETCHT0 63(CX)
+
 rows1_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
@@ -5486,7 +6009,15 @@ rows1_wholeSpread:
 	VMOVAPS      Y0, Y1
 
 rows1_wholeBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x01, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000040, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
@@ -5538,6 +6069,12 @@ rows1_wholeStore:
 	VZEROUPPER
 	RET
 
+rows2_first:
+	MOVQ       48(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+
 rows2_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
@@ -5577,7 +6114,15 @@ rows2_wholeSpread:
 	VMOVAPS      Y2, Y3
 
 rows2_wholeBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x02, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000040, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
@@ -5639,6 +6184,14 @@ rows2_wholeStore:
 	VZEROUPPER
 	RET
 
+rows3_first:
+	MOVQ       48(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+
 rows3_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
@@ -5686,7 +6239,15 @@ rows3_wholeSpread:
 	VMOVAPS      Y4, Y5
 
 rows3_wholeBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x03, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000040, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
@@ -5758,6 +6319,16 @@ rows3_wholeStore:
 	VZEROUPPER
 	RET
 
+rows4_first:
+	MOVQ       48(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+
 rows4_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
@@ -5813,7 +6384,15 @@ rows4_wholeSpread:
 	VMOVAPS      Y6, Y7
 
 rows4_wholeBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x04, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000040, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
@@ -5895,6 +6474,18 @@ rows4_wholeStore:
 	VZEROUPPER
 	RET
 
+rows5_first:
+	MOVQ       48(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+
 rows5_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
@@ -5958,7 +6549,15 @@ rows5_wholeSpread:
 	VMOVAPS      Y8, Y9
 
 rows5_wholeBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x05, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000040, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
@@ -6050,6 +6649,20 @@ rows5_wholeStore:
 	VZEROUPPER
 	RET
 
+rows6_first:
+	MOVQ       48(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+
 rows6_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
@@ -6121,7 +6734,15 @@ rows6_wholeSpread:
 	VMOVAPS      Y10, Y11
 
 rows6_wholeBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x06, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000040, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)

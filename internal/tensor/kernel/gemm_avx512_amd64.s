@@ -3,7 +3,7 @@
 #include "textflag.h"
 
 // func gemmAVX512x1(p *uint64)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·gemmAVX512x1(SB), NOSPLIT|NOFRAME, $0-8
 	MOVQ  p+0(FP), SI
 	MOVQ  (SI), CX
@@ -31,36 +31,36 @@ TEXT ·gemmAVX512x1(SB), NOSPLIT|NOFRAME, $0-8
 	JLE   upTo14
 	CMPQ  DX, $0x0f
 	JLE   upTo15
-	JMP   rows16_block
+	JMP   rows16_first
 
 upTo15:
-	JMP rows15_block
+	JMP rows15_first
 
 upTo14:
 	CMPQ DX, $0x0d
 	JLE  upTo13
-	JMP  rows14_block
+	JMP  rows14_first
 
 upTo13:
-	JMP rows13_block
+	JMP rows13_first
 
 upTo12:
 	CMPQ DX, $0x0a
 	JLE  upTo10
 	CMPQ DX, $0x0b
 	JLE  upTo11
-	JMP  rows12_block
+	JMP  rows12_first
 
 upTo11:
-	JMP rows11_block
+	JMP rows11_first
 
 upTo10:
 	CMPQ DX, $0x09
 	JLE  upTo9
-	JMP  rows10_block
+	JMP  rows10_first
 
 upTo9:
-	JMP rows9_block
+	JMP rows9_first
 
 upTo8:
 	CMPQ DX, $0x04
@@ -69,35 +69,38 @@ upTo8:
 	JLE  upTo6
 	CMPQ DX, $0x07
 	JLE  upTo7
-	JMP  rows8_block
+	JMP  rows8_first
 
 upTo7:
-	JMP rows7_block
+	JMP rows7_first
 
 upTo6:
 	CMPQ DX, $0x05
 	JLE  upTo5
-	JMP  rows6_block
+	JMP  rows6_first
 
 upTo5:
-	JMP rows5_block
+	JMP rows5_first
 
 upTo4:
 	CMPQ DX, $0x02
 	JLE  upTo2
 	CMPQ DX, $0x03
 	JLE  upTo3
-	JMP  rows4_block
+	JMP  rows4_first
 
 upTo3:
-	JMP rows3_block
+	JMP rows3_first
 
 upTo2:
 	CMPQ DX, $0x01
 	JLE  upTo1
-	JMP  rows2_block
+	JMP  rows2_first
 
 upTo1:
+	MOVQ       48(SI), CX
+	PREFETCHT0 63(CX)
+
 rows1_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
@@ -134,7 +137,15 @@ rows1_maskedSpread:
 	VBROADCASTSS (CX), Z0
 
 rows1_maskedBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x01, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000040, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
@@ -197,7 +208,15 @@ rows1_wholeSpread:
 	VBROADCASTSS (CX), Z0
 
 rows1_wholeBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x01, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000040, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	MOVQ       264(SI), AX
 	MOVQ       144(SI), DI
@@ -265,6 +284,12 @@ rows1_next:
 	VZEROUPPER
 	RET
 
+rows2_first:
+	MOVQ       48(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+
 rows2_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
@@ -306,7 +331,15 @@ rows2_maskedSpread:
 	VBROADCASTSS (CX), Z1
 
 rows2_maskedBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x02, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000040, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
@@ -380,7 +413,15 @@ rows2_wholeSpread:
 	VBROADCASTSS (CX), Z1
 
 rows2_wholeBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x02, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000040, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
@@ -454,6 +495,14 @@ rows2_next:
 	VZEROUPPER
 	RET
 
+rows3_first:
+	MOVQ       48(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+
 rows3_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
@@ -500,7 +549,15 @@ rows3_maskedSpread:
 	VBROADCASTSS (CX), Z2
 
 rows3_maskedBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x03, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000040, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
@@ -585,7 +642,15 @@ rows3_wholeSpread:
 	VBROADCASTSS (CX), Z2
 
 rows3_wholeBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x03, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000040, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
@@ -665,6 +730,16 @@ rows3_next:
 	VZEROUPPER
 	RET
 
+rows4_first:
+	MOVQ       48(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+
 rows4_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
@@ -716,7 +791,15 @@ rows4_maskedSpread:
 	VBROADCASTSS (CX), Z3
 
 rows4_maskedBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x04, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000040, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
@@ -812,7 +895,15 @@ rows4_wholeSpread:
 	VBROADCASTSS (CX), Z3
 
 rows4_wholeBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x04, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000040, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
@@ -898,6 +989,18 @@ rows4_next:
 	VZEROUPPER
 	RET
 
+rows5_first:
+	MOVQ       48(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+
 rows5_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
@@ -954,7 +1057,15 @@ rows5_maskedSpread:
 	VBROADCASTSS (CX), Z4
 
 rows5_maskedBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x05, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000040, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
@@ -1061,7 +1172,15 @@ rows5_wholeSpread:
 	VBROADCASTSS (CX), Z4
 
 rows5_wholeBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x05, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000040, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
@@ -1153,6 +1272,20 @@ rows5_next:
 	VZEROUPPER
 	RET
 
+rows6_first:
+	MOVQ       48(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+
 rows6_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
@@ -1214,7 +1347,15 @@ rows6_maskedSpread:
 	VBROADCASTSS (CX), Z5
 
 rows6_maskedBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x06, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000040, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
@@ -1332,7 +1473,15 @@ rows6_wholeSpread:
 	VBROADCASTSS (CX), Z5
 
 rows6_wholeBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x06, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000040, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
@@ -1430,6 +1579,22 @@ rows6_next:
 	VZEROUPPER
 	RET
 
+rows7_first:
+	MOVQ       48(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+
 rows7_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
@@ -1496,7 +1661,15 @@ rows7_maskedSpread:
 	VBROADCASTSS (CX), Z6
 
 rows7_maskedBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x07, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000040, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
@@ -1625,7 +1798,15 @@ rows7_wholeSpread:
 	VBROADCASTSS (CX), Z6
 
 rows7_wholeBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x07, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000040, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
@@ -1729,6 +1910,24 @@ rows7_next:
 	VZEROUPPER
 	RET
 
+rows8_first:
+	MOVQ       48(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+
 rows8_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
@@ -1800,7 +1999,15 @@ rows8_maskedSpread:
 	VBROADCASTSS (CX), Z7
 
 rows8_maskedBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x08, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000040, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
@@ -1940,7 +2147,15 @@ rows8_wholeSpread:
 	VBROADCASTSS (CX), Z7
 
 rows8_wholeBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x08, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000040, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
@@ -2050,6 +2265,26 @@ rows8_next:
 	VZEROUPPER
 	RET
 
+rows9_first:
+	MOVQ       48(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+
 rows9_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
@@ -2126,7 +2361,15 @@ rows9_maskedSpread:
 	VBROADCASTSS (CX), Z8
 
 rows9_maskedBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x09, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000040, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
@@ -2279,7 +2522,15 @@ rows9_wholeSpread:
 	VBROADCASTSS (CX), Z8
 
 rows9_wholeBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x09, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000040, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
@@ -2397,6 +2648,28 @@ rows9_next:
 	VZEROUPPER
 	RET
 
+rows10_first:
+	MOVQ       48(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+
 rows10_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
@@ -2478,7 +2751,15 @@ rows10_maskedSpread:
 	VBROADCASTSS (CX), Z9
 
 rows10_maskedBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x0a, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000040, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
@@ -2642,7 +2923,15 @@ rows10_wholeSpread:
 	VBROADCASTSS (CX), Z9
 
 rows10_wholeBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x0a, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000040, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
@@ -2766,6 +3055,30 @@ rows10_next:
 	VZEROUPPER
 	RET
 
+rows11_first:
+	MOVQ       48(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+
 rows11_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
@@ -2852,7 +3165,15 @@ rows11_maskedSpread:
 	VBROADCASTSS (CX), Z10
 
 rows11_maskedBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x0b, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000040, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
@@ -3027,7 +3348,15 @@ rows11_wholeSpread:
 	VBROADCASTSS (CX), Z10
 
 rows11_wholeBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x0b, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000040, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
@@ -3157,6 +3486,32 @@ rows11_next:
 	VZEROUPPER
 	RET
 
+rows12_first:
+	MOVQ       48(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+
 rows12_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
@@ -3248,7 +3603,15 @@ rows12_maskedSpread:
 	VBROADCASTSS (CX), Z11
 
 rows12_maskedBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x0c, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000040, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
@@ -3434,7 +3797,15 @@ rows12_wholeSpread:
 	VBROADCASTSS (CX), Z11
 
 rows12_wholeBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x0c, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000040, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
@@ -3570,6 +3941,34 @@ rows12_next:
 	VZEROUPPER
 	RET
 
+rows13_first:
+	MOVQ       48(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+
 rows13_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
@@ -3666,7 +4065,15 @@ rows13_maskedSpread:
 	VBROADCASTSS (CX), Z12
 
 rows13_maskedBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x0d, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000040, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
@@ -3863,7 +4270,15 @@ rows13_wholeSpread:
 	VBROADCASTSS (CX), Z12
 
 rows13_wholeBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x0d, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000040, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
@@ -4005,6 +4420,36 @@ rows13_next:
 	VZEROUPPER
 	RET
 
+rows14_first:
+	MOVQ       48(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+
 rows14_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
@@ -4106,7 +4551,15 @@ rows14_maskedSpread:
 	VBROADCASTSS (CX), Z13
 
 rows14_maskedBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x0e, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000040, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
@@ -4314,7 +4767,15 @@ rows14_wholeSpread:
 	VBROADCASTSS (CX), Z13
 
 rows14_wholeBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x0e, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000040, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
@@ -4462,6 +4923,38 @@ rows14_next:
 	VZEROUPPER
 	RET
 
+rows15_first:
+	MOVQ       48(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+
 rows15_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
@@ -4568,7 +5061,15 @@ rows15_maskedSpread:
 	VBROADCASTSS (CX), Z14
 
 rows15_maskedBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x0f, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000040, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
@@ -4787,7 +5288,15 @@ rows15_wholeSpread:
 	VBROADCASTSS (CX), Z14
 
 rows15_wholeBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x0f, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000040, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
@@ -4941,6 +5450,40 @@ rows15_next:
 	VZEROUPPER
 	RET
 
+rows16_first:
+	MOVQ       48(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+
 rows16_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
@@ -5052,7 +5595,15 @@ rows16_maskedSpread:
 	VBROADCASTSS (CX), Z15
 
 rows16_maskedBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x10, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000040, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
@@ -5282,7 +5833,15 @@ rows16_wholeSpread:
 	VBROADCASTSS (CX), Z15
 
 rows16_wholeBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x10, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000040, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	ADDQ       56(SI), CX
 	PREFETCHT0 63(CX)
@@ -5443,7 +6002,7 @@ rows16_next:
 	RET
 
 // func gemmAVX512x2(p *uint64)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·gemmAVX512x2(SB), NOSPLIT|NOFRAME, $0-8
 	MOVQ  p+0(FP), SI
 	MOVQ  (SI), CX
@@ -5469,65 +6028,69 @@ TEXT ·gemmAVX512x2(SB), NOSPLIT|NOFRAME, $0-8
 	JLE   upTo11
 	CMPQ  DX, $0x0d
 	JLE   upTo13
-	JMP   rows14_block
+	JMP   rows14_first
 
 upTo13:
 	CMPQ DX, $0x0c
 	JLE  upTo12
-	JMP  rows13_block
+	JMP  rows13_first
 
 upTo12:
-	JMP rows12_block
+	JMP rows12_first
 
 upTo11:
 	CMPQ DX, $0x09
 	JLE  upTo9
 	CMPQ DX, $0x0a
 	JLE  upTo10
-	JMP  rows11_block
+	JMP  rows11_first
 
 upTo10:
-	JMP rows10_block
+	JMP rows10_first
 
 upTo9:
 	CMPQ DX, $0x08
 	JLE  upTo8
-	JMP  rows9_block
+	JMP  rows9_first
 
 upTo8:
-	JMP rows8_block
+	JMP rows8_first
 
 upTo7:
 	CMPQ DX, $0x04
 	JLE  upTo4
 	CMPQ DX, $0x06
 	JLE  upTo6
-	JMP  rows7_block
+	JMP  rows7_first
 
 upTo6:
 	CMPQ DX, $0x05
 	JLE  upTo5
-	JMP  rows6_block
+	JMP  rows6_first
 
 upTo5:
-	JMP rows5_block
+	JMP rows5_first
 
 upTo4:
 	CMPQ DX, $0x02
 	JLE  upTo2
 	CMPQ DX, $0x03
 	JLE  upTo3
-	JMP  rows4_block
+	JMP  rows4_first
 
 upTo3:
-	JMP rows3_block
+	JMP rows3_first
 
 upTo2:
 	CMPQ DX, $0x01
 	JLE  upTo1
-	JMP  rows2_block
+	JMP  rows2_first
 
 upTo1:
+	MOVQ       48(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+
 rows1_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
@@ -5567,7 +6130,15 @@ rows1_maskedSpread:
 	VMOVAPS      Z0, Z1
 
 rows1_maskedBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x01, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000080, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	MOVQ       264(SI), AX
@@ -5640,7 +6211,15 @@ rows1_wholeSpread:
 	VMOVAPS      Z0, Z1
 
 rows1_wholeBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x01, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000080, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	MOVQ       264(SI), AX
@@ -5715,6 +6294,14 @@ rows1_next:
 	VZEROUPPER
 	RET
 
+rows2_first:
+	MOVQ       48(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+
 rows2_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
@@ -5762,7 +6349,15 @@ rows2_maskedSpread:
 	VMOVAPS      Z2, Z3
 
 rows2_maskedBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x02, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000080, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	ADDQ       56(SI), CX
@@ -5854,7 +6449,15 @@ rows2_wholeSpread:
 	VMOVAPS      Z2, Z3
 
 rows2_wholeBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x02, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000080, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	ADDQ       56(SI), CX
@@ -5940,6 +6543,17 @@ rows2_next:
 	VZEROUPPER
 	RET
 
+rows3_first:
+	MOVQ       48(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+
 rows3_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
@@ -5995,7 +6609,15 @@ rows3_maskedSpread:
 	VMOVAPS      Z4, Z5
 
 rows3_maskedBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x03, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000080, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	ADDQ       56(SI), CX
@@ -6106,7 +6728,15 @@ rows3_wholeSpread:
 	VMOVAPS      Z4, Z5
 
 rows3_wholeBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x03, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000080, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	ADDQ       56(SI), CX
@@ -6203,6 +6833,20 @@ rows3_next:
 	VZEROUPPER
 	RET
 
+rows4_first:
+	MOVQ       48(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+
 rows4_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
@@ -6266,7 +6910,15 @@ rows4_maskedSpread:
 	VMOVAPS      Z6, Z7
 
 rows4_maskedBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x04, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000080, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	ADDQ       56(SI), CX
@@ -6396,7 +7048,15 @@ rows4_wholeSpread:
 	VMOVAPS      Z6, Z7
 
 rows4_wholeBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x04, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000080, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	ADDQ       56(SI), CX
@@ -6504,6 +7164,23 @@ rows4_next:
 	VZEROUPPER
 	RET
 
+rows5_first:
+	MOVQ       48(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+
 rows5_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
@@ -6575,7 +7252,15 @@ rows5_maskedSpread:
 	VMOVAPS      Z8, Z9
 
 rows5_maskedBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x05, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000080, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	ADDQ       56(SI), CX
@@ -6724,7 +7409,15 @@ rows5_wholeSpread:
 	VMOVAPS      Z8, Z9
 
 rows5_wholeBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x05, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000080, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	ADDQ       56(SI), CX
@@ -6843,6 +7536,26 @@ rows5_next:
 	VZEROUPPER
 	RET
 
+rows6_first:
+	MOVQ       48(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+
 rows6_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
@@ -6922,7 +7635,15 @@ rows6_maskedSpread:
 	VMOVAPS      Z10, Z11
 
 rows6_maskedBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x06, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000080, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	ADDQ       56(SI), CX
@@ -7090,7 +7811,15 @@ rows6_wholeSpread:
 	VMOVAPS      Z10, Z11
 
 rows6_wholeBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x06, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000080, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	ADDQ       56(SI), CX
@@ -7220,6 +7949,29 @@ rows6_next:
 	VZEROUPPER
 	RET
 
+rows7_first:
+	MOVQ       48(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+
 rows7_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
@@ -7307,7 +8059,15 @@ rows7_maskedSpread:
 	VMOVAPS      Z12, Z13
 
 rows7_maskedBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x07, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000080, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	ADDQ       56(SI), CX
@@ -7494,7 +8254,15 @@ rows7_wholeSpread:
 	VMOVAPS      Z12, Z13
 
 rows7_wholeBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x07, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000080, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	ADDQ       56(SI), CX
@@ -7635,6 +8403,32 @@ rows7_next:
 	VZEROUPPER
 	RET
 
+rows8_first:
+	MOVQ       48(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+
 rows8_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
@@ -7730,7 +8524,15 @@ rows8_maskedSpread:
 	VMOVAPS      Z14, Z15
 
 rows8_maskedBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x08, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000080, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	ADDQ       56(SI), CX
@@ -7936,7 +8738,15 @@ rows8_wholeSpread:
 	VMOVAPS      Z14, Z15
 
 rows8_wholeBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x08, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000080, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	ADDQ       56(SI), CX
@@ -8088,6 +8898,35 @@ rows8_next:
 	VZEROUPPER
 	RET
 
+rows9_first:
+	MOVQ       48(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+
 rows9_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
@@ -8191,7 +9030,15 @@ rows9_maskedSpread:
 	VMOVAPS      Z16, Z17
 
 rows9_maskedBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x09, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000080, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	ADDQ       56(SI), CX
@@ -8418,7 +9265,15 @@ rows9_wholeSpread:
 	VMOVAPS      Z16, Z17
 
 rows9_wholeBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x09, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000080, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	ADDQ       56(SI), CX
@@ -8583,6 +9438,38 @@ rows9_next:
 	VZEROUPPER
 	RET
 
+rows10_first:
+	MOVQ       48(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+
 rows10_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
@@ -8694,7 +9581,15 @@ rows10_maskedSpread:
 	VMOVAPS      Z18, Z19
 
 rows10_maskedBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x0a, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000080, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	ADDQ       56(SI), CX
@@ -8940,7 +9835,15 @@ rows10_wholeSpread:
 	VMOVAPS      Z18, Z19
 
 rows10_wholeBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x0a, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000080, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	ADDQ       56(SI), CX
@@ -9116,6 +10019,41 @@ rows10_next:
 	VZEROUPPER
 	RET
 
+rows11_first:
+	MOVQ       48(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+
 rows11_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
@@ -9235,7 +10173,15 @@ rows11_maskedSpread:
 	VMOVAPS      Z20, Z21
 
 rows11_maskedBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x0b, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000080, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	ADDQ       56(SI), CX
@@ -9500,7 +10446,15 @@ rows11_wholeSpread:
 	VMOVAPS      Z20, Z21
 
 rows11_wholeBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x0b, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000080, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	ADDQ       56(SI), CX
@@ -9687,6 +10641,44 @@ rows11_next:
 	VZEROUPPER
 	RET
 
+rows12_first:
+	MOVQ       48(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+
 rows12_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
@@ -9814,7 +10806,15 @@ rows12_maskedSpread:
 	VMOVAPS      Z22, Z23
 
 rows12_maskedBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x0c, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000080, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	ADDQ       56(SI), CX
@@ -10098,7 +11098,15 @@ rows12_wholeSpread:
 	VMOVAPS      Z22, Z23
 
 rows12_wholeBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x0c, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000080, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	ADDQ       56(SI), CX
@@ -10296,6 +11304,47 @@ rows12_next:
 	VZEROUPPER
 	RET
 
+rows13_first:
+	MOVQ       48(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+
 rows13_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
@@ -10431,7 +11480,15 @@ rows13_maskedSpread:
 	VMOVAPS      Z24, Z25
 
 rows13_maskedBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x0d, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000080, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	ADDQ       56(SI), CX
@@ -10734,7 +11791,15 @@ rows13_wholeSpread:
 	VMOVAPS      Z24, Z25
 
 rows13_wholeBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x0d, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000080, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	ADDQ       56(SI), CX
@@ -10943,6 +12008,50 @@ rows13_next:
 	VZEROUPPER
 	RET
 
+rows14_first:
+	MOVQ       48(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+
 rows14_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
@@ -11086,7 +12195,15 @@ rows14_maskedSpread:
 	VMOVAPS      Z26, Z27
 
 rows14_maskedBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x0e, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000080, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	ADDQ       56(SI), CX
@@ -11408,7 +12525,15 @@ rows14_wholeSpread:
 	VMOVAPS      Z26, Z27
 
 rows14_wholeBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x0e, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000080, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	ADDQ       56(SI), CX
@@ -11629,7 +12754,7 @@ rows14_next:
 	RET
 
 // func gemmAVX512x3(p *uint64)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·gemmAVX512x3(SB), NOSPLIT|NOFRAME, $0-8
 	MOVQ  p+0(FP), SI
 	MOVQ  (SI), CX
@@ -11655,35 +12780,40 @@ TEXT ·gemmAVX512x3(SB), NOSPLIT|NOFRAME, $0-8
 	JLE   upTo6
 	CMPQ  DX, $0x07
 	JLE   upTo7
-	JMP   rows8_block
+	JMP   rows8_first
 
 upTo7:
-	JMP rows7_block
+	JMP rows7_first
 
 upTo6:
 	CMPQ DX, $0x05
 	JLE  upTo5
-	JMP  rows6_block
+	JMP  rows6_first
 
 upTo5:
-	JMP rows5_block
+	JMP rows5_first
 
 upTo4:
 	CMPQ DX, $0x02
 	JLE  upTo2
 	CMPQ DX, $0x03
 	JLE  upTo3
-	JMP  rows4_block
+	JMP  rows4_first
 
 upTo3:
-	JMP rows3_block
+	JMP rows3_first
 
 upTo2:
 	CMPQ DX, $0x01
 	JLE  upTo1
-	JMP  rows2_block
+	JMP  rows2_first
 
 upTo1:
+	MOVQ       48(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+
 rows1_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
@@ -11726,7 +12856,15 @@ rows1_maskedSpread:
 	VMOVAPS      Z0, Z2
 
 rows1_maskedBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x01, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x000000c0, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
@@ -11808,7 +12946,15 @@ rows1_wholeSpread:
 	VMOVAPS      Z0, Z2
 
 rows1_wholeBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x01, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x000000c0, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
@@ -11889,6 +13035,16 @@ rows1_next:
 	VZEROUPPER
 	RET
 
+rows2_first:
+	MOVQ       48(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+
 rows2_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
@@ -11942,7 +13098,15 @@ rows2_maskedSpread:
 	VMOVAPS      Z3, Z5
 
 rows2_maskedBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x02, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x000000c0, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
@@ -12050,7 +13214,15 @@ rows2_wholeSpread:
 	VMOVAPS      Z3, Z5
 
 rows2_wholeBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x02, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x000000c0, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
@@ -12146,6 +13318,20 @@ rows2_next:
 	VZEROUPPER
 	RET
 
+rows3_first:
+	MOVQ       48(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+
 rows3_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
@@ -12210,7 +13396,15 @@ rows3_maskedSpread:
 	VMOVAPS      Z6, Z8
 
 rows3_maskedBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x03, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x000000c0, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
@@ -12344,7 +13538,15 @@ rows3_wholeSpread:
 	VMOVAPS      Z6, Z8
 
 rows3_wholeBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x03, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x000000c0, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
@@ -12455,6 +13657,24 @@ rows3_next:
 	VZEROUPPER
 	RET
 
+rows4_first:
+	MOVQ       48(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+
 rows4_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
@@ -12530,7 +13750,15 @@ rows4_maskedSpread:
 	VMOVAPS      Z9, Z11
 
 rows4_maskedBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x04, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x000000c0, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
@@ -12690,7 +13918,15 @@ rows4_wholeSpread:
 	VMOVAPS      Z9, Z11
 
 rows4_wholeBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x04, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x000000c0, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
@@ -12816,6 +14052,28 @@ rows4_next:
 	VZEROUPPER
 	RET
 
+rows5_first:
+	MOVQ       48(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+
 rows5_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
@@ -12902,7 +14160,15 @@ rows5_maskedSpread:
 	VMOVAPS      Z12, Z14
 
 rows5_maskedBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x05, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x000000c0, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
@@ -13088,7 +14354,15 @@ rows5_wholeSpread:
 	VMOVAPS      Z12, Z14
 
 rows5_wholeBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x05, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x000000c0, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
@@ -13229,6 +14503,32 @@ rows5_next:
 	VZEROUPPER
 	RET
 
+rows6_first:
+	MOVQ       48(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+
 rows6_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
@@ -13326,7 +14626,15 @@ rows6_maskedSpread:
 	VMOVAPS      Z15, Z17
 
 rows6_maskedBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x06, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x000000c0, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
@@ -13538,7 +14846,15 @@ rows6_wholeSpread:
 	VMOVAPS      Z15, Z17
 
 rows6_wholeBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x06, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x000000c0, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
@@ -13694,6 +15010,36 @@ rows6_next:
 	VZEROUPPER
 	RET
 
+rows7_first:
+	MOVQ       48(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+
 rows7_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
@@ -13802,7 +15148,15 @@ rows7_maskedSpread:
 	VMOVAPS      Z18, Z20
 
 rows7_maskedBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x07, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x000000c0, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
@@ -14040,7 +15394,15 @@ rows7_wholeSpread:
 	VMOVAPS      Z18, Z20
 
 rows7_wholeBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x07, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x000000c0, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
@@ -14211,6 +15573,40 @@ rows7_next:
 	VZEROUPPER
 	RET
 
+rows8_first:
+	MOVQ       48(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+
 rows8_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
@@ -14330,7 +15726,15 @@ rows8_maskedSpread:
 	VMOVAPS      Z21, Z23
 
 rows8_maskedBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x08, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x000000c0, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
@@ -14594,7 +15998,15 @@ rows8_wholeSpread:
 	VMOVAPS      Z21, Z23
 
 rows8_wholeBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x08, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x000000c0, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
@@ -14781,7 +16193,7 @@ rows8_next:
 	RET
 
 // func gemmAVX512x4(p *uint64)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·gemmAVX512x4(SB), NOSPLIT|NOFRAME, $0-8
 	MOVQ  p+0(FP), SI
 	MOVQ  (SI), CX
@@ -14805,27 +16217,33 @@ TEXT ·gemmAVX512x4(SB), NOSPLIT|NOFRAME, $0-8
 	JLE   upTo3
 	CMPQ  DX, $0x05
 	JLE   upTo5
-	JMP   rows6_block
+	JMP   rows6_first
 
 upTo5:
 	CMPQ DX, $0x04
 	JLE  upTo4
-	JMP  rows5_block
+	JMP  rows5_first
 
 upTo4:
-	JMP rows4_block
+	JMP rows4_first
 
 upTo3:
 	CMPQ DX, $0x02
 	JLE  upTo2
-	JMP  rows3_block
+	JMP  rows3_first
 
 upTo2:
 	CMPQ DX, $0x01
 	JLE  upTo1
-	JMP  rows2_block
+	JMP  rows2_first
 
 upTo1:
+	MOVQ       48(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	PREFETCHT0 255(CX)
+
 rows1_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
@@ -14871,7 +16289,15 @@ rows1_maskedSpread:
 	VMOVAPS      Z0, Z3
 
 rows1_maskedBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x01, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000100, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
@@ -14962,7 +16388,15 @@ rows1_wholeSpread:
 	VMOVAPS      Z0, Z3
 
 rows1_wholeBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x01, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000100, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
@@ -15049,6 +16483,18 @@ rows1_next:
 	VZEROUPPER
 	RET
 
+rows2_first:
+	MOVQ       48(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	PREFETCHT0 255(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	PREFETCHT0 255(CX)
+
 rows2_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
@@ -15108,7 +16554,15 @@ rows2_maskedSpread:
 	VMOVAPS      Z4, Z7
 
 rows2_maskedBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x02, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000100, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
@@ -15232,7 +16686,15 @@ rows2_wholeSpread:
 	VMOVAPS      Z4, Z7
 
 rows2_wholeBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x02, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000100, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
@@ -15338,6 +16800,23 @@ rows2_next:
 	VZEROUPPER
 	RET
 
+rows3_first:
+	MOVQ       48(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	PREFETCHT0 255(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	PREFETCHT0 255(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	PREFETCHT0 255(CX)
+
 rows3_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
@@ -15411,7 +16890,15 @@ rows3_maskedSpread:
 	VMOVAPS      Z8, Z11
 
 rows3_maskedBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x03, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000100, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
@@ -15568,7 +17055,15 @@ rows3_wholeSpread:
 	VMOVAPS      Z8, Z11
 
 rows3_wholeBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x03, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000100, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
@@ -15693,6 +17188,28 @@ rows3_next:
 	VZEROUPPER
 	RET
 
+rows4_first:
+	MOVQ       48(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	PREFETCHT0 255(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	PREFETCHT0 255(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	PREFETCHT0 255(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	PREFETCHT0 255(CX)
+
 rows4_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
@@ -15780,7 +17297,15 @@ rows4_maskedSpread:
 	VMOVAPS      Z12, Z15
 
 rows4_maskedBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x04, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000100, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
@@ -15970,7 +17495,15 @@ rows4_wholeSpread:
 	VMOVAPS      Z12, Z15
 
 rows4_wholeBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x04, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000100, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
@@ -16114,6 +17647,33 @@ rows4_next:
 	VZEROUPPER
 	RET
 
+rows5_first:
+	MOVQ       48(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	PREFETCHT0 255(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	PREFETCHT0 255(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	PREFETCHT0 255(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	PREFETCHT0 255(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	PREFETCHT0 255(CX)
+
 rows5_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
@@ -16215,7 +17775,15 @@ rows5_maskedSpread:
 	VMOVAPS      Z16, Z19
 
 rows5_maskedBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x05, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000100, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
@@ -16438,7 +18006,15 @@ rows5_wholeSpread:
 	VMOVAPS      Z16, Z19
 
 rows5_wholeBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x05, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000100, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
@@ -16601,6 +18177,38 @@ rows5_next:
 	VZEROUPPER
 	RET
 
+rows6_first:
+	MOVQ       48(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	PREFETCHT0 255(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	PREFETCHT0 255(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	PREFETCHT0 255(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	PREFETCHT0 255(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	PREFETCHT0 255(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	PREFETCHT0 255(CX)
+
 rows6_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
@@ -16716,7 +18324,15 @@ rows6_maskedSpread:
 	VMOVAPS      Z20, Z23
 
 rows6_maskedBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x06, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000100, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
@@ -16972,7 +18588,15 @@ rows6_wholeSpread:
 	VMOVAPS      Z20, Z23
 
 rows6_wholeBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x06, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000100, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
@@ -17155,7 +18779,7 @@ rows6_next:
 	RET
 
 // func gemmAVX512Listed(p *uint64)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·gemmAVX512Listed(SB), NOSPLIT|NOFRAME, $0-8
 	MOVQ  p+0(FP), SI
 	MOVQ  (SI), CX
@@ -17179,27 +18803,33 @@ TEXT ·gemmAVX512Listed(SB), NOSPLIT|NOFRAME, $0-8
 	JLE   upTo3
 	CMPQ  DX, $0x05
 	JLE   upTo5
-	JMP   rows6_block
+	JMP   rows6_first
 
 upTo5:
 	CMPQ DX, $0x04
 	JLE  upTo4
-	JMP  rows5_block
+	JMP  rows5_first
 
 upTo4:
-	JMP rows4_block
+	JMP rows4_first
 
 upTo3:
 	CMPQ DX, $0x02
 	JLE  upTo2
-	JMP  rows3_block
+	JMP  rows3_first
 
 upTo2:
 	CMPQ DX, $0x01
 	JLE  upTo1
-	JMP  rows2_block
+	JMP  rows2_first
 
 upTo1:
+	MOVQ       48(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	PREFETCHT0 255(CX)
+
 rows1_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
@@ -17237,7 +18867,15 @@ rows1_wholeSpread:
 	VMOVAPS      Z0, Z3
 
 rows1_wholeBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x01, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000100, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
@@ -17303,6 +18941,18 @@ rows1_wholeStore:
 	VZEROUPPER
 	RET
 
+rows2_first:
+	MOVQ       48(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	PREFETCHT0 255(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	PREFETCHT0 255(CX)
+
 rows2_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
@@ -17354,7 +19004,15 @@ rows2_wholeSpread:
 	VMOVAPS      Z4, Z7
 
 rows2_wholeBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x02, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000100, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
@@ -17439,6 +19097,23 @@ rows2_wholeStore:
 	VZEROUPPER
 	RET
 
+rows3_first:
+	MOVQ       48(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	PREFETCHT0 255(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	PREFETCHT0 255(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	PREFETCHT0 255(CX)
+
 rows3_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
@@ -17504,7 +19179,15 @@ rows3_wholeSpread:
 	VMOVAPS      Z8, Z11
 
 rows3_wholeBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x03, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000100, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
@@ -17608,6 +19291,28 @@ rows3_wholeStore:
 	VZEROUPPER
 	RET
 
+rows4_first:
+	MOVQ       48(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	PREFETCHT0 255(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	PREFETCHT0 255(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	PREFETCHT0 255(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	PREFETCHT0 255(CX)
+
 rows4_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
@@ -17687,7 +19392,15 @@ rows4_wholeSpread:
 	VMOVAPS      Z12, Z15
 
 rows4_wholeBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x04, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000100, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
@@ -17810,6 +19523,33 @@ rows4_wholeStore:
 	VZEROUPPER
 	RET
 
+rows5_first:
+	MOVQ       48(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	PREFETCHT0 255(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	PREFETCHT0 255(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	PREFETCHT0 255(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	PREFETCHT0 255(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	PREFETCHT0 255(CX)
+
 rows5_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
@@ -17903,7 +19643,15 @@ rows5_wholeSpread:
 	VMOVAPS      Z16, Z19
 
 rows5_wholeBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x05, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000100, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)
@@ -18045,6 +19793,38 @@ rows5_wholeStore:
 	VZEROUPPER
 	RET
 
+rows6_first:
+	MOVQ       48(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	PREFETCHT0 255(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	PREFETCHT0 255(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	PREFETCHT0 255(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	PREFETCHT0 255(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	PREFETCHT0 255(CX)
+	ADDQ       56(SI), CX
+	PREFETCHT0 63(CX)
+	PREFETCHT0 127(CX)
+	PREFETCHT0 191(CX)
+	PREFETCHT0 255(CX)
+
 rows6_block:
 	MOVQ 24(SI), CX
 	MOVQ CX, 144(SI)
@@ -18152,7 +19932,15 @@ rows6_wholeSpread:
 	VMOVAPS      Z20, Z23
 
 rows6_wholeBegun:
-	MOVQ       152(SI), CX
+	MOVQ       56(SI), CX
+	IMUL3Q     $0x06, CX, CX
+	ADDQ       272(SI), CX
+	CMPQ       104(SI), $0x01
+	CMOVQEQ    152(SI), CX
+	MOVQ       152(SI), DX
+	ADDQ       $0x00000100, DX
+	CMPQ       168(SI), $0x01
+	CMOVQNE    DX, CX
 	PREFETCHT0 63(CX)
 	PREFETCHT0 127(CX)
 	PREFETCHT0 191(CX)

@@ -53,6 +53,7 @@ type shape struct {
 	roomy    int // of op(A), whose rows a panel of B is used for in turn, where the second level is large; else 0
 	tall     int // rows from which packing a large B pays
 	turnWide int // columns from which packing a transposed A pays, where B is read in place
+	turnFar  int // elements between its rows from which it pays for few columns too, or 0
 	turned   int // of k, where A is read in place as its transpose
 }
 
@@ -70,6 +71,7 @@ const (
 	pageRow     = 1 << 10  // a row of so many elements is a page long
 	packedMore  = 1 << 19  // elements of B beyond which packing pays anyway
 	packedWide  = 192      // columns from which packing a transposed A pays, where B is packed
+	packedThin  = 48       // columns from which it does where A's rows are far apart
 )
 
 // aheadRows is how many steps before its turn a kernel fetches a row of B. The assembly knows it.
@@ -236,9 +238,15 @@ func depth(k, most int) int {
 	return (k + count - 1) / count
 }
 
+// turnsA reports whether a transposed A is worth packing where B is read in place.
+func (p *MatMul) turnsA(s *shape) bool {
+	far := s.turnFar > 0 && p.LDA >= s.turnFar && p.N >= packedThin
+	return p.TransA && (p.N >= s.turnWide || far) && p.K > s.lanes && p.M >= s.lanes
+}
+
 // multiplyInPlace computes a product without TransB, without packing B.
 func (p *MatMul) multiplyInPlace(s *shape, m *scratch) {
-	pack := p.TransA && p.N >= s.turnWide && p.K > s.lanes && p.M >= s.lanes || p.rowsCompete(s)
+	pack := p.turnsA(s) || p.rowsCompete(s)
 	most := stripDepth
 	if p.TransA && !pack {
 		most = s.turned

@@ -147,6 +147,10 @@ func rowOfA(row int) Mem {
 
 // write writes the loop over blocks, panels and k for this tile.
 func (t tile) write() {
+	Label(t.label("first"))
+	MOVQ(field(fieldC), walker)
+	t.fetchC()
+
 	Label(t.label("block"))
 	t.copyField(fieldB, placeB)
 	t.copyField(blockC, placeC)
@@ -272,13 +276,26 @@ func (t tile) begin(name string, masked bool) {
 		}
 	})
 	Label(begun)
+	t.fetchNextC()
+}
+
+// fetchNextC asks for the lines of C that the next tile reads its start values from, or stores its sums to: a core waits for
+// the lines that it writes to as well. The very last tile asks for its own.
+func (t tile) fetchNextC() {
+	MOVQ(field(fieldCRow), walker)
+	IMUL3Q(Imm(uint64(t.rows)), walker, walker)
+	ADDQ(field(blockC), walker)
+	CMPQ(field(fieldBlocks), Imm(1))
+	CMOVQEQ(field(placeC), walker)
+	MOVQ(field(placeC), k)
+	ADDQ(U32(uint32(t.vectors*t.set.bytes())), k)
+	CMPQ(field(placePanels), Imm(1))
+	CMOVQNE(k, walker)
 	t.fetchC()
 }
 
-// fetchC asks for the tile's lines of C, which are then there when the sums are: a core waits for the lines that it writes to
-// as well. A row that does not begin with a line has its first in common with the tile to the left.
+// fetchC asks for a tile's lines of C. A row that does not begin with a line has its first in common with the tile to the left.
 func (t tile) fetchC() {
-	MOVQ(field(placeC), walker)
 	for r := range t.rows {
 		for at := min(64, t.vectors*t.set.bytes()); at <= t.vectors*t.set.bytes(); at += 64 {
 			PREFETCHT0(Mem{Base: walker, Disp: at - 1})
@@ -339,7 +356,7 @@ func (t tile) advanceRows(place, stride int) {
 // dispatch jumps to the loop for the number of rows in k by bisection.
 func dispatch(low, high int) {
 	if low == high {
-		JMP(LabelRef(tile{rows: low}.label("block")))
+		JMP(LabelRef(tile{rows: low}.label("first")))
 		return
 	}
 	middle := (low + high) / 2
