@@ -59,10 +59,13 @@ type attention struct {
 
 // attentionWork is what one thread needs.
 type attentionWork struct {
-	scores, grads       [attentionBlock * attentionBlock]float32
-	highest, sums, step [attentionBlock]float32
-	keys, values        []float32 // a block of each across: (Dim, attentionBlock)
-	product             kernel.MatMul
+	scores, grads [attentionBlock * attentionBlock]float32
+	seen          [attentionBlock]int // keys of the block that a row sees
+	highest, sums [attentionBlock]float32
+	shift, factor [attentionBlock]float32 // a row's, in what is done with all rows at once
+	fresh         [attentionBlock]float32 // a row's largest score or sum in a block
+	keys, values  []float32               // a block of each across: (Dim, attentionBlock)
+	product       kernel.MatMul
 }
 
 // Attention attends from the queries q to the keys k with the values v, all (samples, length, ...) values of which the
@@ -285,14 +288,33 @@ func (o *attention) alongQueries(w *attentionWork, dst matrix, weights []float32
 	}
 }
 
-// biased makes scores final where there is a bias: scale*s + bias. It returns the scale and that is left to apply.
-func (o *attention) biased(s []float32, b block, r int) (scale float32) {
-	if o.Bias == nil {
-		return o.Scale
+// strips calls visit for the rows [r, end) of each strip and the keys that these work on.
+func (b block) strips(visit func(r, end, keys int)) {
+	for r := 0; r < b.rows; r += b.strip {
+		visit(r, r+b.height(r), b.reach(r))
 	}
-	kernel.ScaleShift(s, s, o.Scale, 0)
-	kernel.AddTo(s, o.Bias.Data()[o.biasAt(b, r):][:len(s)])
-	return 1
+}
+
+// settle makes a block's scores final but for a scale, which it returns: with the bias, if there is one, and minus infinity, whose
+// exponential is 0, for keys that a row does not see.
+func (o *attention) settle(w *attentionWork, b block) (scale float32) {
+	hidden := float32(math.Inf(-1))
+	for r := range b.rows {
+		n := o.visible(b, r)
+		s := w.scores[r*attentionBlock:][:b.reach(r)]
+		for i := n; i < len(s); i++ {
+			s[i] = hidden
+		}
+		w.seen[r] = n
+		if o.Bias != nil {
+			kernel.ScaleShift(s[:n], s[:n], o.Scale, 0)
+			kernel.AddTo(s[:n], o.Bias.Data()[o.biasAt(b, r):][:n])
+		}
+	}
+	if o.Bias != nil {
+		return 1
+	}
+	return o.Scale
 }
 
 func (o *attention) biasAt(b block, r int) int { return (b.head*o.queries+b.query+r)*o.keys + b.key }
@@ -309,58 +331,53 @@ func (o *attention) forwardHead(w *attentionWork, sample, head int) {
 			o.across(w.keys, o.k, b)
 			o.outer(w, w.scores[:], o.queriesOf(o.q, o.q.Data(), b), w.keys, b)
 			o.onlineSoftmax(w, y, b)
-			o.dropBlock(w, b)
+			o.drop(w.scores[:], b)
 			o.alongKeys(w, y, w.scores[:], o.keysOf(o.v, o.v.Data(), b), b, key > 0)
 		}
 		o.finish(w, y, sample, head, query, rows)
 	}
 }
 
-// drop applies dropout to what belongs to the probabilities of the block's row r.
-func (o *attention) drop(s []float32, b block, r int) {
-	if o.Rate > 0 {
-		at := uint64(((b.sample*o.Heads+b.head)*o.queries+b.query+r)*o.keys + b.key)
-		kernel.Dropout(s, s, o.key, at, o.Rate)
-	}
-}
-
-// dropBlock applies dropout to a block of probabilities. Sums are of what was before it.
-func (o *attention) dropBlock(w *attentionWork, b block) {
+// drop applies dropout to what belongs to a block of probabilities, whose sums are of what was before it.
+func (o *attention) drop(s []float32, b block) {
 	if o.Rate == 0 {
 		return
 	}
 	for r := range b.rows {
-		o.drop(w.scores[r*attentionBlock:][:b.reach(r)], b, r)
+		at := uint64(((b.sample*o.Heads+b.head)*o.queries+b.query+r)*o.keys + b.key)
+		row := s[r*attentionBlock:][:b.reach(r)]
+		kernel.Dropout(row, row, o.key, at, o.Rate)
 	}
 }
 
 // onlineSoftmax turns a block of scores into e^(score - highest), where highest is the largest score of the row so far;
 // what was summed before under a lower one is scaled down.
 func (o *attention) onlineSoftmax(w *attentionWork, y matrix, b block) {
-	for r := range b.rows {
-		n := o.visible(b, r)
-		s := w.scores[r*attentionBlock:][:b.reach(r)]
-		clear(s[n:])
-		if s = s[:n]; n == 0 {
-			w.step[r] = 0
-			continue
-		}
-		scale := o.biased(s, b, r)
+	scale := o.settle(w, b)
+	b.strips(func(r, end, keys int) {
+		kernel.MaxRows(w.fresh[r:end], w.scores[r*attentionBlock:], keys, attentionBlock)
+	})
+	for r, most := range w.fresh[:b.rows] {
 		before := w.highest[r]
-		highest := max(before, float32(scale*kernel.Max(s)))
-		sum := kernel.ExpScaleShiftSum(s, s, scale, -highest)
-		w.highest[r], w.step[r] = highest, before-highest
-		if b.key == 0 {
-			w.sums[r] = sum
-			continue
-		}
-		factor := w.step[r : r+1]
-		kernel.Exp(factor, factor)
-		w.sums[r] = float32(w.sums[r]*factor[0]) + sum
-		if row := y.from(r).data[:o.Dim]; factor[0] != 1 {
-			kernel.Scale(row, factor[0], row)
+		highest := max(before, float32(scale*most))
+		w.highest[r], w.factor[r], w.shift[r] = highest, before-highest, -highest
+		if math.IsInf(float64(highest), -1) { // no key is visible yet
+			w.factor[r], w.shift[r] = 0, 0
 		}
 	}
+	b.strips(func(r, end, keys int) {
+		kernel.ExpScaleShiftSumRows(w.fresh[r:end], w.scores[r*attentionBlock:], keys, attentionBlock, scale, w.shift[r:end])
+	})
+	if b.key == 0 {
+		copy(w.sums[:b.rows], w.fresh[:])
+		return
+	}
+	factors := w.factor[:b.rows]
+	kernel.Exp(factors, factors)
+	for r, factor := range factors {
+		w.sums[r] = float32(w.sums[r]*factor) + w.fresh[r]
+	}
+	kernel.ScaleRows(y.data, factors, o.Dim, y.stride)
 }
 
 // finish divides the rows by their sums and keeps the logarithms for backward.
@@ -368,23 +385,22 @@ func (o *attention) finish(w *attentionWork, y matrix, sample, head, query, rows
 	logs := o.logs.data[(sample*o.Heads+head)*o.queries+query:][:rows]
 	kernel.Log(logs, w.sums[:rows])
 	for r, sum := range w.sums[:rows] {
-		row := y.from(r).data[:o.Dim]
-		if sum == 0 { // no key is visible
-			clear(row)
-			logs[r] = float32(math.Inf(1))
-			continue
-		}
-		kernel.Scale(row, 1/sum, row)
+		w.factor[r] = 1 / sum
 		logs[r] += w.highest[r]
+	}
+	kernel.ScaleRows(y.data, w.factor[:rows], o.Dim, y.stride)
+	for r, sum := range w.sums[:rows] {
+		if sum == 0 { // no key is visible
+			clear(y.from(r).data[:o.Dim])
+			logs[r] = float32(math.Inf(1))
+		}
 	}
 }
 
 func (o *attention) backwardHead(w *attentionWork, sample, head int) {
 	dots := o.dots.data[(sample*o.Heads+head)*o.queries:][:o.queries]
 	y, dy := o.matrix(o.result(), o.y.Data(), sample, head, 0), o.matrix(o.result(), o.y.grad.data, sample, head, 0)
-	for r := range dots {
-		dots[r] = kernel.Dot(dy.from(r).data[:o.Dim], y.from(r).data[:o.Dim])
-	}
+	kernel.DotRows(dots, dy.data, y.data, o.Dim, y.stride)
 	for key := 0; key < o.keys; key += attentionBlock {
 		first := 0
 		if o.Causal {
@@ -406,12 +422,9 @@ func (o *attention) backwardBlock(w *attentionWork, b block, again bool) {
 	q, dy := o.queriesOf(o.q, o.q.Data(), b), o.queriesOf(o.result(), o.y.grad.data, b)
 	o.outer(w, w.scores[:], q, w.keys, b)
 	o.outer(w, w.grads[:], dy, w.values, b)
-	at := (b.sample*o.Heads+b.head)*o.queries + b.query
-	for r := range b.rows {
-		o.drop(w.grads[r*attentionBlock:][:b.reach(r)], b, r)
-		o.backwardRow(w, b, r, o.logs.data[at+r], o.dots.data[at+r])
-	}
-	o.dropBlock(w, b)
+	o.drop(w.grads[:], b)
+	o.softmaxBackward(w, b)
+	o.drop(w.scores[:], b)
 	if o.dv.wanted() {
 		o.alongQueries(w, o.keysOf(o.v, o.dv.data(), b), w.scores[:], dy, b, again)
 	}
@@ -423,23 +436,29 @@ func (o *attention) backwardBlock(w *attentionWork, b block, again bool) {
 	}
 }
 
-// backwardRow turns a row of scores into probabilities p = e^(score - log) and the row's gradient of the probabilities into
-// that of the products q·k: scale p (grad - dot).
-func (o *attention) backwardRow(w *attentionWork, b block, r int, log, dot float32) {
-	n := o.visible(b, r)
-	s, d := w.scores[r*attentionBlock:][:b.reach(r)], w.grads[r*attentionBlock:][:b.reach(r)]
-	clear(s[n:])
-	clear(d[n:])
-	if n == 0 {
-		return
+// softmaxBackward turns a block of scores into probabilities p = e^(score - log) and the gradients of the probabilities into those
+// of the products q·k: scale p (grad - dot).
+func (o *attention) softmaxBackward(w *attentionWork, b block) {
+	at := (b.sample*o.Heads+b.head)*o.queries + b.query
+	scale, later := o.Scale, float32(1) // of the gradients, now or after those of the bias
+	if o.dbias.wanted() {
+		scale, later = 1, o.Scale
 	}
-	s, d = s[:n], d[:n]
-	kernel.ExpScaleShift(s, s, o.biased(s, b, r), -log)
-	if !o.dbias.wanted() {
-		kernel.ScaleShiftMul(d, d, s, o.Scale, -float32(o.Scale*dot))
-		return
+	for r := range b.rows {
+		w.shift[r], w.factor[r] = -o.logs.data[at+r], -float32(scale*o.dots.data[at+r])
 	}
-	kernel.ScaleShiftMul(d, d, s, 1, -dot)
-	kernel.AddTo(o.dbias.data()[o.biasAt(b, r):][:n], d)
-	kernel.Scale(d, o.Scale, d)
+	left := o.settle(w, b)
+	b.strips(func(r, end, keys int) {
+		s, d := w.scores[r*attentionBlock:], w.grads[r*attentionBlock:]
+		kernel.ExpScaleShiftRows(s, keys, attentionBlock, left, w.shift[r:end])
+		kernel.ScaleShiftMulRows(d, s, keys, attentionBlock, scale, w.factor[r:end])
+	})
+	for r, n := range w.seen[:b.rows] {
+		d := w.grads[r*attentionBlock:][:b.reach(r)]
+		clear(d[n:])
+		if o.dbias.wanted() {
+			kernel.AddTo(o.dbias.data()[o.biasAt(b, r):][:n], d[:n])
+			kernel.Scale(d[:n], later, d[:n])
+		}
+	}
 }

@@ -203,6 +203,27 @@ func scaleVec(dst []float32, x []float32, alpha float32) {
 }
 
 //go:noescape
+func scaleRowsAVX512(dst *float32, x *float32, rows int, cols int, stride int, alpha *float32)
+
+//go:noescape
+func scaleRowsAVX2(dst *float32, x *float32, rows int, cols int, stride int, alpha *float32)
+
+func scaleRowsVec(dst []float32, x []float32, rows, cols, stride int, alpha []float32) bool {
+	if Current() == PlainGo || cols == 0 || cols > blockLen {
+		return false
+	}
+	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
+		switch Current() {
+		case AVX512:
+			scaleRowsAVX512(&dst[r*stride], &x[r*stride], min(size, rows-r), cols, stride, &alpha[r])
+		case AVX2:
+			scaleRowsAVX2(&dst[r*stride], &x[r*stride], min(size, rows-r), cols, stride, &alpha[r])
+		}
+	}
+	return true
+}
+
+//go:noescape
 func flushDenormalsAVX512(dst *float32, x *float32, n int)
 
 //go:noescape
@@ -1203,6 +1224,27 @@ func sumVec(l *[lanes]float32, x []float32) {
 }
 
 //go:noescape
+func sumRowsAVX512(l *float32, x *float32, rows int, cols int, stride int)
+
+//go:noescape
+func sumRowsAVX2(l *float32, x *float32, rows int, cols int, stride int)
+
+func sumRowsVec(l []float32, x []float32, rows, cols, stride int) bool {
+	if Current() == PlainGo || cols == 0 || cols > blockLen {
+		return false
+	}
+	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
+		switch Current() {
+		case AVX512:
+			sumRowsAVX512(&l[r], &x[r*stride], min(size, rows-r), cols, stride)
+		case AVX2:
+			sumRowsAVX2(&l[r], &x[r*stride], min(size, rows-r), cols, stride)
+		}
+	}
+	return true
+}
+
+//go:noescape
 func dotAVX512(l *[16]float32, a *float32, b *float32, n int)
 
 //go:noescape
@@ -1225,6 +1267,27 @@ func dotVec(l *[lanes]float32, a []float32, b []float32) {
 }
 
 //go:noescape
+func dotRowsAVX512(l *float32, a *float32, b *float32, rows int, cols int, stride int)
+
+//go:noescape
+func dotRowsAVX2(l *float32, a *float32, b *float32, rows int, cols int, stride int)
+
+func dotRowsVec(l []float32, a []float32, b []float32, rows, cols, stride int) bool {
+	if Current() == PlainGo || cols == 0 || cols > blockLen {
+		return false
+	}
+	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
+		switch Current() {
+		case AVX512:
+			dotRowsAVX512(&l[r], &a[r*stride], &b[r*stride], min(size, rows-r), cols, stride)
+		case AVX2:
+			dotRowsAVX2(&l[r], &a[r*stride], &b[r*stride], min(size, rows-r), cols, stride)
+		}
+	}
+	return true
+}
+
+//go:noescape
 func sumCenteredAVX512(l *[16]float32, x *float32, n int, mean float32)
 
 //go:noescape
@@ -1244,6 +1307,27 @@ func sumCenteredVec(l *[lanes]float32, x []float32, mean float32) {
 	default:
 		sumCenteredGo(l, x, mean)
 	}
+}
+
+//go:noescape
+func sumCenteredRowsAVX512(l *float32, x *float32, rows int, cols int, stride int, mean *float32)
+
+//go:noescape
+func sumCenteredRowsAVX2(l *float32, x *float32, rows int, cols int, stride int, mean *float32)
+
+func sumCenteredRowsVec(l []float32, x []float32, rows, cols, stride int, mean []float32) bool {
+	if Current() == PlainGo || cols == 0 || cols > blockLen {
+		return false
+	}
+	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
+		switch Current() {
+		case AVX512:
+			sumCenteredRowsAVX512(&l[r], &x[r*stride], min(size, rows-r), cols, stride, &mean[r])
+		case AVX2:
+			sumCenteredRowsAVX2(&l[r], &x[r*stride], min(size, rows-r), cols, stride, &mean[r])
+		}
+	}
+	return true
 }
 
 //go:noescape
@@ -1288,6 +1372,27 @@ func maxVec(l *[lanes]float32, x []float32) {
 	default:
 		maxGo(l, x)
 	}
+}
+
+//go:noescape
+func maxRowsAVX512(l *float32, x *float32, rows int, cols int, stride int)
+
+//go:noescape
+func maxRowsAVX2(l *float32, x *float32, rows int, cols int, stride int)
+
+func maxRowsVec(l []float32, x []float32, rows, cols, stride int) bool {
+	if Current() == PlainGo || cols == 0 || cols > blockLen {
+		return false
+	}
+	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
+		switch Current() {
+		case AVX512:
+			maxRowsAVX512(&l[r], &x[r*stride], min(size, rows-r), cols, stride)
+		case AVX2:
+			maxRowsAVX2(&l[r], &x[r*stride], min(size, rows-r), cols, stride)
+		}
+	}
+	return true
 }
 
 //go:noescape
@@ -1379,6 +1484,27 @@ func expScaleShiftSumVec(l *[lanes]float32, dst []float32, x []float32, a float3
 }
 
 //go:noescape
+func expScaleShiftSumRowsAVX512(l *float32, dst *float32, x *float32, rows int, cols int, stride int, a float32, b *float32)
+
+//go:noescape
+func expScaleShiftSumRowsAVX2(l *float32, dst *float32, x *float32, rows int, cols int, stride int, a float32, b *float32)
+
+func expScaleShiftSumRowsVec(l []float32, dst []float32, x []float32, rows, cols, stride int, a float32, b []float32) bool {
+	if Current() == PlainGo || cols == 0 || cols > blockLen {
+		return false
+	}
+	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
+		switch Current() {
+		case AVX512:
+			expScaleShiftSumRowsAVX512(&l[r], &dst[r*stride], &x[r*stride], min(size, rows-r), cols, stride, a, &b[r])
+		case AVX2:
+			expScaleShiftSumRowsAVX2(&l[r], &dst[r*stride], &x[r*stride], min(size, rows-r), cols, stride, a, &b[r])
+		}
+	}
+	return true
+}
+
+//go:noescape
 func expScaleShiftAVX512(dst *float32, x *float32, n int, a float32, b float32)
 
 //go:noescape
@@ -1401,6 +1527,27 @@ func expScaleShiftVec(dst []float32, x []float32, a float32, b float32) {
 }
 
 //go:noescape
+func expScaleShiftRowsAVX512(dst *float32, x *float32, rows int, cols int, stride int, a float32, b *float32)
+
+//go:noescape
+func expScaleShiftRowsAVX2(dst *float32, x *float32, rows int, cols int, stride int, a float32, b *float32)
+
+func expScaleShiftRowsVec(dst []float32, x []float32, rows, cols, stride int, a float32, b []float32) bool {
+	if Current() == PlainGo || cols == 0 || cols > blockLen {
+		return false
+	}
+	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
+		switch Current() {
+		case AVX512:
+			expScaleShiftRowsAVX512(&dst[r*stride], &x[r*stride], min(size, rows-r), cols, stride, a, &b[r])
+		case AVX2:
+			expScaleShiftRowsAVX2(&dst[r*stride], &x[r*stride], min(size, rows-r), cols, stride, a, &b[r])
+		}
+	}
+	return true
+}
+
+//go:noescape
 func scaleShiftMulAVX512(dst *float32, x *float32, y *float32, n int, a float32, b float32)
 
 //go:noescape
@@ -1420,6 +1567,27 @@ func scaleShiftMulVec(dst []float32, x []float32, y []float32, a float32, b floa
 	default:
 		scaleShiftMulGo(dst, x, y, a, b)
 	}
+}
+
+//go:noescape
+func scaleShiftMulRowsAVX512(dst *float32, x *float32, y *float32, rows int, cols int, stride int, a float32, b *float32)
+
+//go:noescape
+func scaleShiftMulRowsAVX2(dst *float32, x *float32, y *float32, rows int, cols int, stride int, a float32, b *float32)
+
+func scaleShiftMulRowsVec(dst []float32, x []float32, y []float32, rows, cols, stride int, a float32, b []float32) bool {
+	if Current() == PlainGo || cols == 0 || cols > blockLen {
+		return false
+	}
+	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
+		switch Current() {
+		case AVX512:
+			scaleShiftMulRowsAVX512(&dst[r*stride], &x[r*stride], &y[r*stride], min(size, rows-r), cols, stride, a, &b[r])
+		case AVX2:
+			scaleShiftMulRowsAVX2(&dst[r*stride], &x[r*stride], &y[r*stride], min(size, rows-r), cols, stride, a, &b[r])
+		}
+	}
+	return true
 }
 
 //go:noescape
@@ -1467,6 +1635,27 @@ func normalizeVec(y []float32, x []float32, mean float32, rstd float32) {
 }
 
 //go:noescape
+func normalizeRowsAVX512(y *float32, x *float32, rows int, cols int, stride int, mean *float32, rstd *float32)
+
+//go:noescape
+func normalizeRowsAVX2(y *float32, x *float32, rows int, cols int, stride int, mean *float32, rstd *float32)
+
+func normalizeRowsVec(y []float32, x []float32, rows, cols, stride int, mean []float32, rstd []float32) bool {
+	if Current() == PlainGo || cols == 0 || cols > blockLen {
+		return false
+	}
+	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
+		switch Current() {
+		case AVX512:
+			normalizeRowsAVX512(&y[r*stride], &x[r*stride], min(size, rows-r), cols, stride, &mean[r], &rstd[r])
+		case AVX2:
+			normalizeRowsAVX2(&y[r*stride], &x[r*stride], min(size, rows-r), cols, stride, &mean[r], &rstd[r])
+		}
+	}
+	return true
+}
+
+//go:noescape
 func normalizeScaleAVX512(y *float32, x *float32, gamma *float32, n int, mean float32, rstd float32)
 
 //go:noescape
@@ -1486,6 +1675,27 @@ func normalizeScaleVec(y []float32, x []float32, gamma []float32, mean float32, 
 	default:
 		normalizeScaleGo(y, x, gamma, mean, rstd)
 	}
+}
+
+//go:noescape
+func normalizeScaleRowsAVX512(y *float32, x *float32, gamma *float32, rows int, cols int, stride int, mean *float32, rstd *float32)
+
+//go:noescape
+func normalizeScaleRowsAVX2(y *float32, x *float32, gamma *float32, rows int, cols int, stride int, mean *float32, rstd *float32)
+
+func normalizeScaleRowsVec(y []float32, x []float32, gamma []float32, rows, cols, stride int, mean []float32, rstd []float32) bool {
+	if Current() == PlainGo || cols == 0 || cols > blockLen {
+		return false
+	}
+	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
+		switch Current() {
+		case AVX512:
+			normalizeScaleRowsAVX512(&y[r*stride], &x[r*stride], &gamma[0], min(size, rows-r), cols, stride, &mean[r], &rstd[r])
+		case AVX2:
+			normalizeScaleRowsAVX2(&y[r*stride], &x[r*stride], &gamma[0], min(size, rows-r), cols, stride, &mean[r], &rstd[r])
+		}
+	}
+	return true
 }
 
 //go:noescape
@@ -1511,6 +1721,27 @@ func normalizeAffineVec(y []float32, x []float32, gamma []float32, beta []float3
 }
 
 //go:noescape
+func normalizeAffineRowsAVX512(y *float32, x *float32, gamma *float32, beta *float32, rows int, cols int, stride int, mean *float32, rstd *float32)
+
+//go:noescape
+func normalizeAffineRowsAVX2(y *float32, x *float32, gamma *float32, beta *float32, rows int, cols int, stride int, mean *float32, rstd *float32)
+
+func normalizeAffineRowsVec(y []float32, x []float32, gamma []float32, beta []float32, rows, cols, stride int, mean []float32, rstd []float32) bool {
+	if Current() == PlainGo || cols == 0 || cols > blockLen {
+		return false
+	}
+	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
+		switch Current() {
+		case AVX512:
+			normalizeAffineRowsAVX512(&y[r*stride], &x[r*stride], &gamma[0], &beta[0], min(size, rows-r), cols, stride, &mean[r], &rstd[r])
+		case AVX2:
+			normalizeAffineRowsAVX2(&y[r*stride], &x[r*stride], &gamma[0], &beta[0], min(size, rows-r), cols, stride, &mean[r], &rstd[r])
+		}
+	}
+	return true
+}
+
+//go:noescape
 func normSumsPlainAVX512(sum *[16]float32, dot *[16]float32, dy *float32, x *float32, n int, mean float32, rstd float32)
 
 //go:noescape
@@ -1530,6 +1761,27 @@ func normSumsPlainVec(sum *[lanes]float32, dot *[lanes]float32, dy []float32, x 
 	default:
 		normSumsPlainGo(sum, dot, dy, x, mean, rstd)
 	}
+}
+
+//go:noescape
+func normSumsPlainRowsAVX512(sum *float32, dot *float32, dy *float32, x *float32, rows int, cols int, stride int, mean *float32, rstd *float32)
+
+//go:noescape
+func normSumsPlainRowsAVX2(sum *float32, dot *float32, dy *float32, x *float32, rows int, cols int, stride int, mean *float32, rstd *float32)
+
+func normSumsPlainRowsVec(sum []float32, dot []float32, dy []float32, x []float32, rows, cols, stride int, mean []float32, rstd []float32) bool {
+	if Current() == PlainGo || cols == 0 || cols > blockLen {
+		return false
+	}
+	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
+		switch Current() {
+		case AVX512:
+			normSumsPlainRowsAVX512(&sum[r], &dot[r], &dy[r*stride], &x[r*stride], min(size, rows-r), cols, stride, &mean[r], &rstd[r])
+		case AVX2:
+			normSumsPlainRowsAVX2(&sum[r], &dot[r], &dy[r*stride], &x[r*stride], min(size, rows-r), cols, stride, &mean[r], &rstd[r])
+		}
+	}
+	return true
 }
 
 //go:noescape
@@ -1555,6 +1807,27 @@ func normSumsVec(sum *[lanes]float32, dot *[lanes]float32, dy []float32, x []flo
 }
 
 //go:noescape
+func normSumsRowsAVX512(sum *float32, dot *float32, dy *float32, x *float32, gamma *float32, rows int, cols int, stride int, mean *float32, rstd *float32)
+
+//go:noescape
+func normSumsRowsAVX2(sum *float32, dot *float32, dy *float32, x *float32, gamma *float32, rows int, cols int, stride int, mean *float32, rstd *float32)
+
+func normSumsRowsVec(sum []float32, dot []float32, dy []float32, x []float32, gamma []float32, rows, cols, stride int, mean []float32, rstd []float32) bool {
+	if Current() == PlainGo || cols == 0 || cols > blockLen {
+		return false
+	}
+	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
+		switch Current() {
+		case AVX512:
+			normSumsRowsAVX512(&sum[r], &dot[r], &dy[r*stride], &x[r*stride], &gamma[0], min(size, rows-r), cols, stride, &mean[r], &rstd[r])
+		case AVX2:
+			normSumsRowsAVX2(&sum[r], &dot[r], &dy[r*stride], &x[r*stride], &gamma[0], min(size, rows-r), cols, stride, &mean[r], &rstd[r])
+		}
+	}
+	return true
+}
+
+//go:noescape
 func normBackwardPlainAVX512(dx *float32, dy *float32, x *float32, n int, mean float32, rstd float32, meanE float32, meanEH float32)
 
 //go:noescape
@@ -1577,6 +1850,27 @@ func normBackwardPlainVec(dx []float32, dy []float32, x []float32, mean float32,
 }
 
 //go:noescape
+func normBackwardPlainRowsAVX512(dx *float32, dy *float32, x *float32, rows int, cols int, stride int, mean *float32, rstd *float32, meanE *float32, meanEH *float32)
+
+//go:noescape
+func normBackwardPlainRowsAVX2(dx *float32, dy *float32, x *float32, rows int, cols int, stride int, mean *float32, rstd *float32, meanE *float32, meanEH *float32)
+
+func normBackwardPlainRowsVec(dx []float32, dy []float32, x []float32, rows, cols, stride int, mean []float32, rstd []float32, meanE []float32, meanEH []float32) bool {
+	if Current() == PlainGo || cols == 0 || cols > blockLen {
+		return false
+	}
+	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
+		switch Current() {
+		case AVX512:
+			normBackwardPlainRowsAVX512(&dx[r*stride], &dy[r*stride], &x[r*stride], min(size, rows-r), cols, stride, &mean[r], &rstd[r], &meanE[r], &meanEH[r])
+		case AVX2:
+			normBackwardPlainRowsAVX2(&dx[r*stride], &dy[r*stride], &x[r*stride], min(size, rows-r), cols, stride, &mean[r], &rstd[r], &meanE[r], &meanEH[r])
+		}
+	}
+	return true
+}
+
+//go:noescape
 func normBackwardAVX512(dx *float32, dy *float32, x *float32, gamma *float32, n int, mean float32, rstd float32, meanE float32, meanEH float32)
 
 //go:noescape
@@ -1596,6 +1890,27 @@ func normBackwardVec(dx []float32, dy []float32, x []float32, gamma []float32, m
 	default:
 		normBackwardGo(dx, dy, x, gamma, mean, rstd, meanE, meanEH)
 	}
+}
+
+//go:noescape
+func normBackwardRowsAVX512(dx *float32, dy *float32, x *float32, gamma *float32, rows int, cols int, stride int, mean *float32, rstd *float32, meanE *float32, meanEH *float32)
+
+//go:noescape
+func normBackwardRowsAVX2(dx *float32, dy *float32, x *float32, gamma *float32, rows int, cols int, stride int, mean *float32, rstd *float32, meanE *float32, meanEH *float32)
+
+func normBackwardRowsVec(dx []float32, dy []float32, x []float32, gamma []float32, rows, cols, stride int, mean []float32, rstd []float32, meanE []float32, meanEH []float32) bool {
+	if Current() == PlainGo || cols == 0 || cols > blockLen {
+		return false
+	}
+	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
+		switch Current() {
+		case AVX512:
+			normBackwardRowsAVX512(&dx[r*stride], &dy[r*stride], &x[r*stride], &gamma[0], min(size, rows-r), cols, stride, &mean[r], &rstd[r], &meanE[r], &meanEH[r])
+		case AVX2:
+			normBackwardRowsAVX2(&dx[r*stride], &dy[r*stride], &x[r*stride], &gamma[0], min(size, rows-r), cols, stride, &mean[r], &rstd[r], &meanE[r], &meanEH[r])
+		}
+	}
+	return true
 }
 
 //go:noescape

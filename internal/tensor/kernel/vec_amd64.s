@@ -548,6 +548,74 @@ singleEnd:
 	VZEROUPPER
 	RET
 
+// func scaleRowsAVX512(dst *float32, x *float32, rows int, cols int, stride int, alpha *float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·scaleRowsAVX512(SB), NOSPLIT, $0-48
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	XORQ SI, SI
+
+row:
+	MOVQ         cols+24(FP), DX
+	XORQ         BX, BX
+	MOVQ         alpha+40(FP), DI
+	VBROADCASTSS (DI)(SI*1), Z0
+	SUBQ         $0x00000040, DX
+	JLT          unrolledEnd
+
+unrolled:
+	VMOVUPS (CX)(BX*4), Z1
+	VMULPS  Z1, Z0, Z1
+	VMOVUPS Z1, (AX)(BX*4)
+	VMOVUPS 64(CX)(BX*4), Z1
+	VMULPS  Z1, Z0, Z1
+	VMOVUPS Z1, 64(AX)(BX*4)
+	VMOVUPS 128(CX)(BX*4), Z1
+	VMULPS  Z1, Z0, Z1
+	VMOVUPS Z1, 128(AX)(BX*4)
+	VMOVUPS 192(CX)(BX*4), Z1
+	VMULPS  Z1, Z0, Z1
+	VMOVUPS Z1, 192(AX)(BX*4)
+	ADDQ    $0x00000040, BX
+	SUBQ    $0x00000040, DX
+	JGE     unrolled
+
+unrolledEnd:
+	ADDQ $0x00000040, DX
+	SUBQ $0x00000010, DX
+	JLT  singleEnd
+
+single:
+	VMOVUPS (CX)(BX*4), Z1
+	VMULPS  Z1, Z0, Z1
+	VMOVUPS Z1, (AX)(BX*4)
+	ADDQ    $0x00000010, BX
+	SUBQ    $0x00000010, DX
+	JGE     single
+
+singleEnd:
+	ADDQ      $0x00000010, DX
+	TESTQ     DX, DX
+	JZ        done
+	MOVQ      $-1, DI
+	BZHIQ     DX, DI, DI
+	KMOVW     DI, K1
+	VMOVUPS.Z (CX)(BX*4), K1, Z1
+	VMULPS    Z1, Z0, Z0
+	VMOVUPS   Z0, K1, (AX)(BX*4)
+
+done:
+	MOVQ stride+32(FP), DI
+	LEAQ (AX)(DI*4), AX
+	LEAQ (CX)(DI*4), CX
+	ADDQ $0x04, SI
+	MOVQ rows+16(FP), DI
+	SHLQ $0x02, DI
+	CMPQ SI, DI
+	JLT  row
+	VZEROUPPER
+	RET
+
 // func flushDenormalsAVX512(dst *float32, x *float32, n int)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·flushDenormalsAVX512(SB), NOSPLIT, $0-24
@@ -4543,6 +4611,57 @@ done:
 	VZEROUPPER
 	RET
 
+// func sumRowsAVX512(l *float32, x *float32, rows int, cols int, stride int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·sumRowsAVX512(SB), NOSPLIT, $0-40
+	MOVQ x+8(FP), AX
+	XORQ BX, BX
+
+row:
+	MOVQ   cols+24(FP), CX
+	XORQ   DX, DX
+	VPXORD Z0, Z0, Z0
+	SUBQ   $0x00000010, CX
+	JLT    singleEnd
+
+single:
+	VMOVUPS (AX)(DX*4), Z1
+	VADDPS  Z1, Z0, Z0
+	ADDQ    $0x00000010, DX
+	SUBQ    $0x00000010, CX
+	JGE     single
+
+singleEnd:
+	ADDQ      $0x00000010, CX
+	TESTQ     CX, CX
+	JZ        done
+	MOVQ      $-1, SI
+	BZHIQ     CX, SI, SI
+	KMOVW     SI, K1
+	VMOVUPS.Z (AX)(DX*4), K1, Z1
+	VADDPS    Z1, Z0, K1, Z0
+
+done:
+	MOVQ       l+0(FP), CX
+	VSHUFF64X2 $0x4e, Z0, Z0, Z1
+	VADDPS     Z1, Z0, Z0
+	VSHUFF64X2 $0xb1, Z0, Z0, Z1
+	VADDPS     Z1, Z0, Z0
+	VPERMILPS  $0x4e, Z0, Z1
+	VADDPS     Z1, Z0, Z0
+	VPERMILPS  $0xb1, Z0, Z1
+	VADDPS     Z1, Z0, Z0
+	VMOVSS     X0, (CX)(BX*1)
+	MOVQ       stride+32(FP), CX
+	LEAQ       (AX)(CX*4), AX
+	ADDQ       $0x04, BX
+	MOVQ       rows+16(FP), CX
+	SHLQ       $0x02, CX
+	CMPQ       BX, CX
+	JLT        row
+	VZEROUPPER
+	RET
+
 // func dotAVX512(l *[16]float32, a *float32, b *float32, n int)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·dotAVX512(SB), NOSPLIT, $0-32
@@ -4580,6 +4699,61 @@ done:
 	VZEROUPPER
 	RET
 
+// func dotRowsAVX512(l *float32, a *float32, b *float32, rows int, cols int, stride int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·dotRowsAVX512(SB), NOSPLIT, $0-48
+	MOVQ a+8(FP), AX
+	MOVQ b+16(FP), CX
+	XORQ SI, SI
+
+row:
+	MOVQ   cols+32(FP), DX
+	XORQ   BX, BX
+	VPXORD Z0, Z0, Z0
+	SUBQ   $0x00000010, DX
+	JLT    singleEnd
+
+single:
+	VMOVUPS     (AX)(BX*4), Z1
+	VMOVUPS     (CX)(BX*4), Z2
+	VFMADD231PS Z2, Z1, Z0
+	ADDQ        $0x00000010, BX
+	SUBQ        $0x00000010, DX
+	JGE         single
+
+singleEnd:
+	ADDQ        $0x00000010, DX
+	TESTQ       DX, DX
+	JZ          done
+	MOVQ        $-1, DI
+	BZHIQ       DX, DI, DI
+	KMOVW       DI, K1
+	VMOVUPS.Z   (AX)(BX*4), K1, Z1
+	VMOVUPS.Z   (CX)(BX*4), K1, Z2
+	VFMADD231PS Z2, Z1, K1, Z0
+
+done:
+	MOVQ       l+0(FP), DX
+	VSHUFF64X2 $0x4e, Z0, Z0, Z1
+	VADDPS     Z1, Z0, Z0
+	VSHUFF64X2 $0xb1, Z0, Z0, Z1
+	VADDPS     Z1, Z0, Z0
+	VPERMILPS  $0x4e, Z0, Z1
+	VADDPS     Z1, Z0, Z0
+	VPERMILPS  $0xb1, Z0, Z1
+	VADDPS     Z1, Z0, Z0
+	VMOVSS     X0, (DX)(SI*1)
+	MOVQ       stride+40(FP), DX
+	LEAQ       (AX)(DX*4), AX
+	LEAQ       (CX)(DX*4), CX
+	ADDQ       $0x04, SI
+	MOVQ       rows+24(FP), DX
+	SHLQ       $0x02, DX
+	CMPQ       SI, DX
+	JLT        row
+	VZEROUPPER
+	RET
+
 // func sumCenteredAVX512(l *[16]float32, x *float32, n int, mean float32)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·sumCenteredAVX512(SB), NOSPLIT, $0-28
@@ -4614,6 +4788,61 @@ singleEnd:
 done:
 	MOVQ    l+0(FP), AX
 	VMOVUPS Z0, (AX)
+	VZEROUPPER
+	RET
+
+// func sumCenteredRowsAVX512(l *float32, x *float32, rows int, cols int, stride int, mean *float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·sumCenteredRowsAVX512(SB), NOSPLIT, $0-48
+	MOVQ x+8(FP), AX
+	XORQ BX, BX
+
+row:
+	MOVQ         cols+24(FP), CX
+	XORQ         DX, DX
+	MOVQ         mean+40(FP), SI
+	VBROADCASTSS (SI)(BX*1), Z1
+	VPXORD       Z0, Z0, Z0
+	SUBQ         $0x00000010, CX
+	JLT          singleEnd
+
+single:
+	VMOVUPS     (AX)(DX*4), Z2
+	VSUBPS      Z1, Z2, Z2
+	VFMADD231PS Z2, Z2, Z0
+	ADDQ        $0x00000010, DX
+	SUBQ        $0x00000010, CX
+	JGE         single
+
+singleEnd:
+	ADDQ        $0x00000010, CX
+	TESTQ       CX, CX
+	JZ          done
+	MOVQ        $-1, SI
+	BZHIQ       CX, SI, SI
+	KMOVW       SI, K1
+	VMOVUPS.Z   (AX)(DX*4), K1, Z2
+	VSUBPS      Z1, Z2, Z1
+	VFMADD231PS Z1, Z1, K1, Z0
+
+done:
+	MOVQ       l+0(FP), SI
+	VSHUFF64X2 $0x4e, Z0, Z0, Z1
+	VADDPS     Z1, Z0, Z0
+	VSHUFF64X2 $0xb1, Z0, Z0, Z1
+	VADDPS     Z1, Z0, Z0
+	VPERMILPS  $0x4e, Z0, Z1
+	VADDPS     Z1, Z0, Z0
+	VPERMILPS  $0xb1, Z0, Z1
+	VADDPS     Z1, Z0, Z0
+	VMOVSS     X0, (SI)(BX*1)
+	MOVQ       stride+32(FP), SI
+	LEAQ       (AX)(SI*4), AX
+	ADDQ       $0x04, BX
+	MOVQ       rows+16(FP), SI
+	SHLQ       $0x02, SI
+	CMPQ       BX, SI
+	JLT        row
 	VZEROUPPER
 	RET
 
@@ -4688,6 +4917,60 @@ singleEnd:
 done:
 	MOVQ    l+0(FP), AX
 	VMOVUPS Z0, (AX)
+	VZEROUPPER
+	RET
+
+// func maxRowsAVX512(l *float32, x *float32, rows int, cols int, stride int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·maxRowsAVX512(SB), NOSPLIT, $0-40
+	MOVQ x+8(FP), AX
+	XORQ BX, BX
+
+row:
+	MOVQ       cols+24(FP), CX
+	XORQ       DX, DX
+	VPTERNLOGD $0xff, Z0, Z0, Z0
+	VPSLLD     $0x17, Z0, Z0
+	SUBQ       $0x00000010, CX
+	JLT        singleEnd
+
+single:
+	VMOVUPS (AX)(DX*4), Z1
+	VMAXPS  Z0, Z1, Z0
+	ADDQ    $0x00000010, DX
+	SUBQ    $0x00000010, CX
+	JGE     single
+
+singleEnd:
+	ADDQ      $0x00000010, CX
+	TESTQ     CX, CX
+	JZ        done
+	MOVQ      $-1, SI
+	BZHIQ     CX, SI, SI
+	KMOVW     SI, K1
+	VMOVUPS.Z (AX)(DX*4), K1, Z1
+	VMAXPS    Z0, Z1, K1, Z0
+
+done:
+	MOVQ       l+0(FP), CX
+	VSHUFF64X2 $0x4e, Z0, Z0, Z1
+	VMAXPS     Z1, Z0, Z0
+	VSHUFF64X2 $0xb1, Z0, Z0, Z1
+	VMAXPS     Z1, Z0, Z0
+	VPERMILPS  $0x4e, Z0, Z1
+	VMAXPS     Z1, Z0, Z0
+	VPERMILPS  $0xb1, Z0, Z1
+	VMAXPS     Z1, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VADDPS     Z1, Z0, Z0
+	VMOVSS     X0, (CX)(BX*1)
+	MOVQ       stride+32(FP), CX
+	LEAQ       (AX)(CX*4), AX
+	ADDQ       $0x04, BX
+	MOVQ       rows+16(FP), CX
+	SHLQ       $0x02, CX
+	CMPQ       BX, CX
+	JLT        row
 	VZEROUPPER
 	RET
 
@@ -4985,6 +5268,110 @@ done:
 	VZEROUPPER
 	RET
 
+// func expScaleShiftSumRowsAVX512(l *float32, dst *float32, x *float32, rows int, cols int, stride int, a float32, b *float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·expScaleShiftSumRowsAVX512(SB), NOSPLIT, $0-64
+	MOVQ         dst+8(FP), AX
+	MOVQ         x+16(FP), CX
+	VBROADCASTSS a+48(FP), Z1
+	VBROADCASTSS vectorConstantsAVX512<>+228(SB), Z3
+	VBROADCASTSS vectorConstantsAVX512<>+20(SB), Z4
+	VBROADCASTSS vectorConstantsAVX512<>+24(SB), Z5
+	VBROADCASTSS vectorConstantsAVX512<>+28(SB), Z6
+	VBROADCASTSS vectorConstantsAVX512<>+32(SB), Z7
+	VBROADCASTSS vectorConstantsAVX512<>+36(SB), Z8
+	VBROADCASTSS vectorConstantsAVX512<>+40(SB), Z9
+	VBROADCASTSS vectorConstantsAVX512<>+44(SB), Z10
+	VBROADCASTSS vectorConstantsAVX512<>+48(SB), Z11
+	VBROADCASTSS vectorConstantsAVX512<>+52(SB), Z12
+	VBROADCASTSS vectorConstantsAVX512<>+56(SB), Z13
+	VBROADCASTSS vectorConstantsAVX512<>+232(SB), Z14
+	XORQ         SI, SI
+
+row:
+	MOVQ         cols+32(FP), DX
+	XORQ         BX, BX
+	MOVQ         b+56(FP), DI
+	VBROADCASTSS (DI)(SI*1), Z2
+	VPXORD       Z0, Z0, Z0
+	SUBQ         $0x00000010, DX
+	JLT          singleEnd
+
+single:
+	VMOVUPS      (CX)(BX*4), Z15
+	VFMADD213PS  Z2, Z1, Z15
+	VMAXPS       Z15, Z3, Z15
+	VMOVAPS      Z5, Z16
+	VFMADD231PS  Z4, Z15, Z16
+	VSUBPS       Z5, Z16, Z17
+	VFNMADD231PS Z6, Z17, Z15
+	VFNMADD231PS Z7, Z17, Z15
+	VMOVAPS      Z9, Z17
+	VFMADD231PS  Z15, Z8, Z17
+	VFMADD213PS  Z10, Z15, Z17
+	VFMADD213PS  Z11, Z15, Z17
+	VFMADD213PS  Z12, Z15, Z17
+	VFMADD213PS  Z13, Z15, Z17
+	VFMADD213PS  Z13, Z15, Z17
+	VPADDD       Z14, Z16, Z15
+	VPSLLD       $0x17, Z15, Z15
+	VMULPS       Z15, Z17, Z15
+	VMOVUPS      Z15, (AX)(BX*4)
+	VADDPS       Z15, Z0, Z0
+	ADDQ         $0x00000010, BX
+	SUBQ         $0x00000010, DX
+	JGE          single
+
+singleEnd:
+	ADDQ         $0x00000010, DX
+	TESTQ        DX, DX
+	JZ           done
+	MOVQ         $-1, DI
+	BZHIQ        DX, DI, DI
+	KMOVW        DI, K1
+	VMOVUPS.Z    (CX)(BX*4), K1, Z15
+	VFMADD213PS  Z2, Z1, Z15
+	VMAXPS       Z15, Z3, Z2
+	VMOVAPS      Z5, Z15
+	VFMADD231PS  Z4, Z2, Z15
+	VSUBPS       Z5, Z15, Z16
+	VFNMADD231PS Z6, Z16, Z2
+	VFNMADD231PS Z7, Z16, Z2
+	VMOVAPS      Z9, Z16
+	VFMADD231PS  Z2, Z8, Z16
+	VFMADD213PS  Z10, Z2, Z16
+	VFMADD213PS  Z11, Z2, Z16
+	VFMADD213PS  Z12, Z2, Z16
+	VFMADD213PS  Z13, Z2, Z16
+	VFMADD213PS  Z13, Z2, Z16
+	VPADDD       Z14, Z15, Z2
+	VPSLLD       $0x17, Z2, Z2
+	VMULPS       Z2, Z16, Z2
+	VMOVUPS      Z2, K1, (AX)(BX*4)
+	VADDPS       Z2, Z0, K1, Z0
+
+done:
+	MOVQ       l+0(FP), DI
+	VSHUFF64X2 $0x4e, Z0, Z0, Z2
+	VADDPS     Z2, Z0, Z0
+	VSHUFF64X2 $0xb1, Z0, Z0, Z2
+	VADDPS     Z2, Z0, Z0
+	VPERMILPS  $0x4e, Z0, Z2
+	VADDPS     Z2, Z0, Z0
+	VPERMILPS  $0xb1, Z0, Z2
+	VADDPS     Z2, Z0, Z0
+	VMOVSS     X0, (DI)(SI*1)
+	MOVQ       stride+40(FP), DI
+	LEAQ       (AX)(DI*4), AX
+	LEAQ       (CX)(DI*4), CX
+	ADDQ       $0x04, SI
+	MOVQ       rows+24(FP), DI
+	SHLQ       $0x02, DI
+	CMPQ       SI, DI
+	JLT        row
+	VZEROUPPER
+	RET
+
 // func expScaleShiftAVX512(dst *float32, x *float32, n int, a float32, b float32)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·expScaleShiftAVX512(SB), NOSPLIT, $0-32
@@ -5064,6 +5451,97 @@ done:
 	VZEROUPPER
 	RET
 
+// func expScaleShiftRowsAVX512(dst *float32, x *float32, rows int, cols int, stride int, a float32, b *float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·expScaleShiftRowsAVX512(SB), NOSPLIT, $0-56
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	VBROADCASTSS a+40(FP), Z0
+	VBROADCASTSS vectorConstantsAVX512<>+228(SB), Z2
+	VBROADCASTSS vectorConstantsAVX512<>+20(SB), Z3
+	VBROADCASTSS vectorConstantsAVX512<>+24(SB), Z4
+	VBROADCASTSS vectorConstantsAVX512<>+28(SB), Z5
+	VBROADCASTSS vectorConstantsAVX512<>+32(SB), Z6
+	VBROADCASTSS vectorConstantsAVX512<>+36(SB), Z7
+	VBROADCASTSS vectorConstantsAVX512<>+40(SB), Z8
+	VBROADCASTSS vectorConstantsAVX512<>+44(SB), Z9
+	VBROADCASTSS vectorConstantsAVX512<>+48(SB), Z10
+	VBROADCASTSS vectorConstantsAVX512<>+52(SB), Z11
+	VBROADCASTSS vectorConstantsAVX512<>+56(SB), Z12
+	VBROADCASTSS vectorConstantsAVX512<>+232(SB), Z13
+	XORQ         SI, SI
+
+row:
+	MOVQ         cols+24(FP), DX
+	XORQ         BX, BX
+	MOVQ         b+48(FP), DI
+	VBROADCASTSS (DI)(SI*1), Z1
+	SUBQ         $0x00000010, DX
+	JLT          singleEnd
+
+single:
+	VMOVUPS      (CX)(BX*4), Z14
+	VFMADD213PS  Z1, Z0, Z14
+	VMAXPS       Z14, Z2, Z14
+	VMOVAPS      Z4, Z15
+	VFMADD231PS  Z3, Z14, Z15
+	VSUBPS       Z4, Z15, Z16
+	VFNMADD231PS Z5, Z16, Z14
+	VFNMADD231PS Z6, Z16, Z14
+	VMOVAPS      Z8, Z16
+	VFMADD231PS  Z14, Z7, Z16
+	VFMADD213PS  Z9, Z14, Z16
+	VFMADD213PS  Z10, Z14, Z16
+	VFMADD213PS  Z11, Z14, Z16
+	VFMADD213PS  Z12, Z14, Z16
+	VFMADD213PS  Z12, Z14, Z16
+	VPADDD       Z13, Z15, Z14
+	VPSLLD       $0x17, Z14, Z14
+	VMULPS       Z14, Z16, Z14
+	VMOVUPS      Z14, (AX)(BX*4)
+	ADDQ         $0x00000010, BX
+	SUBQ         $0x00000010, DX
+	JGE          single
+
+singleEnd:
+	ADDQ         $0x00000010, DX
+	TESTQ        DX, DX
+	JZ           done
+	MOVQ         $-1, DI
+	BZHIQ        DX, DI, DI
+	KMOVW        DI, K1
+	VMOVUPS.Z    (CX)(BX*4), K1, Z14
+	VFMADD213PS  Z1, Z0, Z14
+	VMAXPS       Z14, Z2, Z1
+	VMOVAPS      Z4, Z14
+	VFMADD231PS  Z3, Z1, Z14
+	VSUBPS       Z4, Z14, Z15
+	VFNMADD231PS Z5, Z15, Z1
+	VFNMADD231PS Z6, Z15, Z1
+	VMOVAPS      Z8, Z15
+	VFMADD231PS  Z1, Z7, Z15
+	VFMADD213PS  Z9, Z1, Z15
+	VFMADD213PS  Z10, Z1, Z15
+	VFMADD213PS  Z11, Z1, Z15
+	VFMADD213PS  Z12, Z1, Z15
+	VFMADD213PS  Z12, Z1, Z15
+	VPADDD       Z13, Z14, Z1
+	VPSLLD       $0x17, Z1, Z1
+	VMULPS       Z1, Z15, Z1
+	VMOVUPS      Z1, K1, (AX)(BX*4)
+
+done:
+	MOVQ stride+32(FP), DI
+	LEAQ (AX)(DI*4), AX
+	LEAQ (CX)(DI*4), CX
+	ADDQ $0x04, SI
+	MOVQ rows+16(FP), DI
+	SHLQ $0x02, DI
+	CMPQ SI, DI
+	JLT  row
+	VZEROUPPER
+	RET
+
 // func scaleShiftMulAVX512(dst *float32, x *float32, y *float32, n int, a float32, b float32)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·scaleShiftMulAVX512(SB), NOSPLIT, $0-40
@@ -5121,6 +5599,79 @@ singleEnd:
 	VMOVUPS     Z0, K1, (AX)(SI*4)
 
 done:
+	VZEROUPPER
+	RET
+
+// func scaleShiftMulRowsAVX512(dst *float32, x *float32, y *float32, rows int, cols int, stride int, a float32, b *float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·scaleShiftMulRowsAVX512(SB), NOSPLIT, $0-64
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	VBROADCASTSS a+48(FP), Z0
+	XORQ         DI, DI
+
+row:
+	MOVQ         cols+32(FP), BX
+	XORQ         SI, SI
+	MOVQ         b+56(FP), R8
+	VBROADCASTSS (R8)(DI*1), Z1
+	SUBQ         $0x00000020, BX
+	JLT          unrolledEnd
+
+unrolled:
+	VMOVUPS     (CX)(SI*4), Z2
+	VFMADD213PS Z1, Z0, Z2
+	VMOVUPS     (DX)(SI*4), Z3
+	VMULPS      Z3, Z2, Z2
+	VMOVUPS     Z2, (AX)(SI*4)
+	VMOVUPS     64(CX)(SI*4), Z2
+	VFMADD213PS Z1, Z0, Z2
+	VMOVUPS     64(DX)(SI*4), Z3
+	VMULPS      Z3, Z2, Z2
+	VMOVUPS     Z2, 64(AX)(SI*4)
+	ADDQ        $0x00000020, SI
+	SUBQ        $0x00000020, BX
+	JGE         unrolled
+
+unrolledEnd:
+	ADDQ $0x00000020, BX
+	SUBQ $0x00000010, BX
+	JLT  singleEnd
+
+single:
+	VMOVUPS     (CX)(SI*4), Z2
+	VFMADD213PS Z1, Z0, Z2
+	VMOVUPS     (DX)(SI*4), Z3
+	VMULPS      Z3, Z2, Z2
+	VMOVUPS     Z2, (AX)(SI*4)
+	ADDQ        $0x00000010, SI
+	SUBQ        $0x00000010, BX
+	JGE         single
+
+singleEnd:
+	ADDQ        $0x00000010, BX
+	TESTQ       BX, BX
+	JZ          done
+	MOVQ        $-1, R8
+	BZHIQ       BX, R8, R8
+	KMOVW       R8, K1
+	VMOVUPS.Z   (CX)(SI*4), K1, Z2
+	VFMADD213PS Z1, Z0, Z2
+	VMOVUPS.Z   (DX)(SI*4), K1, Z1
+	VMULPS      Z1, Z2, Z1
+	VMOVUPS     Z1, K1, (AX)(SI*4)
+
+done:
+	MOVQ stride+40(FP), R8
+	LEAQ (AX)(R8*4), AX
+	LEAQ (CX)(R8*4), CX
+	LEAQ (DX)(R8*4), DX
+	ADDQ $0x04, DI
+	MOVQ rows+24(FP), R8
+	SHLQ $0x02, R8
+	CMPQ DI, R8
+	JLT  row
 	VZEROUPPER
 	RET
 
@@ -5238,6 +5789,74 @@ done:
 	VZEROUPPER
 	RET
 
+// func normalizeRowsAVX512(y *float32, x *float32, rows int, cols int, stride int, mean *float32, rstd *float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·normalizeRowsAVX512(SB), NOSPLIT, $0-56
+	MOVQ y+0(FP), AX
+	MOVQ x+8(FP), CX
+	XORQ SI, SI
+
+row:
+	MOVQ         cols+24(FP), DX
+	XORQ         BX, BX
+	MOVQ         mean+40(FP), DI
+	VBROADCASTSS (DI)(SI*1), Z0
+	MOVQ         rstd+48(FP), DI
+	VBROADCASTSS (DI)(SI*1), Z1
+	SUBQ         $0x00000020, DX
+	JLT          unrolledEnd
+
+unrolled:
+	VMOVUPS (CX)(BX*4), Z2
+	VSUBPS  Z0, Z2, Z2
+	VMULPS  Z1, Z2, Z2
+	VMOVUPS Z2, (AX)(BX*4)
+	VMOVUPS 64(CX)(BX*4), Z2
+	VSUBPS  Z0, Z2, Z2
+	VMULPS  Z1, Z2, Z2
+	VMOVUPS Z2, 64(AX)(BX*4)
+	ADDQ    $0x00000020, BX
+	SUBQ    $0x00000020, DX
+	JGE     unrolled
+
+unrolledEnd:
+	ADDQ $0x00000020, DX
+	SUBQ $0x00000010, DX
+	JLT  singleEnd
+
+single:
+	VMOVUPS (CX)(BX*4), Z2
+	VSUBPS  Z0, Z2, Z2
+	VMULPS  Z1, Z2, Z2
+	VMOVUPS Z2, (AX)(BX*4)
+	ADDQ    $0x00000010, BX
+	SUBQ    $0x00000010, DX
+	JGE     single
+
+singleEnd:
+	ADDQ      $0x00000010, DX
+	TESTQ     DX, DX
+	JZ        done
+	MOVQ      $-1, DI
+	BZHIQ     DX, DI, DI
+	KMOVW     DI, K1
+	VMOVUPS.Z (CX)(BX*4), K1, Z2
+	VSUBPS    Z0, Z2, Z0
+	VMULPS    Z1, Z0, Z0
+	VMOVUPS   Z0, K1, (AX)(BX*4)
+
+done:
+	MOVQ stride+32(FP), DI
+	LEAQ (AX)(DI*4), AX
+	LEAQ (CX)(DI*4), CX
+	ADDQ $0x04, SI
+	MOVQ rows+16(FP), DI
+	SHLQ $0x02, DI
+	CMPQ SI, DI
+	JLT  row
+	VZEROUPPER
+	RET
+
 // func normalizeScaleAVX512(y *float32, x *float32, gamma *float32, n int, mean float32, rstd float32)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·normalizeScaleAVX512(SB), NOSPLIT, $0-40
@@ -5299,6 +5918,83 @@ singleEnd:
 	VMOVUPS   Z0, K1, (AX)(SI*4)
 
 done:
+	VZEROUPPER
+	RET
+
+// func normalizeScaleRowsAVX512(y *float32, x *float32, gamma *float32, rows int, cols int, stride int, mean *float32, rstd *float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·normalizeScaleRowsAVX512(SB), NOSPLIT, $0-64
+	MOVQ y+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ gamma+16(FP), DX
+	XORQ DI, DI
+
+row:
+	MOVQ         cols+32(FP), BX
+	XORQ         SI, SI
+	MOVQ         mean+48(FP), R8
+	VBROADCASTSS (R8)(DI*1), Z0
+	MOVQ         rstd+56(FP), R8
+	VBROADCASTSS (R8)(DI*1), Z1
+	SUBQ         $0x00000020, BX
+	JLT          unrolledEnd
+
+unrolled:
+	VMOVUPS (CX)(SI*4), Z2
+	VSUBPS  Z0, Z2, Z2
+	VMULPS  Z1, Z2, Z2
+	VMOVUPS (DX)(SI*4), Z3
+	VMULPS  Z3, Z2, Z2
+	VMOVUPS Z2, (AX)(SI*4)
+	VMOVUPS 64(CX)(SI*4), Z2
+	VSUBPS  Z0, Z2, Z2
+	VMULPS  Z1, Z2, Z2
+	VMOVUPS 64(DX)(SI*4), Z3
+	VMULPS  Z3, Z2, Z2
+	VMOVUPS Z2, 64(AX)(SI*4)
+	ADDQ    $0x00000020, SI
+	SUBQ    $0x00000020, BX
+	JGE     unrolled
+
+unrolledEnd:
+	ADDQ $0x00000020, BX
+	SUBQ $0x00000010, BX
+	JLT  singleEnd
+
+single:
+	VMOVUPS (CX)(SI*4), Z2
+	VSUBPS  Z0, Z2, Z2
+	VMULPS  Z1, Z2, Z2
+	VMOVUPS (DX)(SI*4), Z3
+	VMULPS  Z3, Z2, Z2
+	VMOVUPS Z2, (AX)(SI*4)
+	ADDQ    $0x00000010, SI
+	SUBQ    $0x00000010, BX
+	JGE     single
+
+singleEnd:
+	ADDQ      $0x00000010, BX
+	TESTQ     BX, BX
+	JZ        done
+	MOVQ      $-1, R8
+	BZHIQ     BX, R8, R8
+	KMOVW     R8, K1
+	VMOVUPS.Z (CX)(SI*4), K1, Z2
+	VSUBPS    Z0, Z2, Z0
+	VMULPS    Z1, Z0, Z0
+	VMOVUPS.Z (DX)(SI*4), K1, Z1
+	VMULPS    Z1, Z0, Z0
+	VMOVUPS   Z0, K1, (AX)(SI*4)
+
+done:
+	MOVQ stride+40(FP), R8
+	LEAQ (AX)(R8*4), AX
+	LEAQ (CX)(R8*4), CX
+	ADDQ $0x04, DI
+	MOVQ rows+24(FP), R8
+	SHLQ $0x02, R8
+	CMPQ DI, R8
+	JLT  row
 	VZEROUPPER
 	RET
 
@@ -5371,6 +6067,88 @@ done:
 	VZEROUPPER
 	RET
 
+// func normalizeAffineRowsAVX512(y *float32, x *float32, gamma *float32, beta *float32, rows int, cols int, stride int, mean *float32, rstd *float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·normalizeAffineRowsAVX512(SB), NOSPLIT, $0-72
+	MOVQ y+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ gamma+16(FP), DX
+	MOVQ beta+24(FP), BX
+	XORQ R8, R8
+
+row:
+	MOVQ         cols+40(FP), SI
+	XORQ         DI, DI
+	MOVQ         mean+56(FP), R9
+	VBROADCASTSS (R9)(R8*1), Z0
+	MOVQ         rstd+64(FP), R9
+	VBROADCASTSS (R9)(R8*1), Z1
+	SUBQ         $0x00000020, SI
+	JLT          unrolledEnd
+
+unrolled:
+	VMOVUPS     (CX)(DI*4), Z2
+	VSUBPS      Z0, Z2, Z2
+	VMULPS      Z1, Z2, Z2
+	VMOVUPS     (DX)(DI*4), Z3
+	VMOVUPS     (BX)(DI*4), Z4
+	VFMADD231PS Z3, Z2, Z4
+	VMOVUPS     Z4, (AX)(DI*4)
+	VMOVUPS     64(CX)(DI*4), Z2
+	VSUBPS      Z0, Z2, Z2
+	VMULPS      Z1, Z2, Z2
+	VMOVUPS     64(DX)(DI*4), Z3
+	VMOVUPS     64(BX)(DI*4), Z4
+	VFMADD231PS Z3, Z2, Z4
+	VMOVUPS     Z4, 64(AX)(DI*4)
+	ADDQ        $0x00000020, DI
+	SUBQ        $0x00000020, SI
+	JGE         unrolled
+
+unrolledEnd:
+	ADDQ $0x00000020, SI
+	SUBQ $0x00000010, SI
+	JLT  singleEnd
+
+single:
+	VMOVUPS     (CX)(DI*4), Z2
+	VSUBPS      Z0, Z2, Z2
+	VMULPS      Z1, Z2, Z2
+	VMOVUPS     (DX)(DI*4), Z3
+	VMOVUPS     (BX)(DI*4), Z4
+	VFMADD231PS Z3, Z2, Z4
+	VMOVUPS     Z4, (AX)(DI*4)
+	ADDQ        $0x00000010, DI
+	SUBQ        $0x00000010, SI
+	JGE         single
+
+singleEnd:
+	ADDQ        $0x00000010, SI
+	TESTQ       SI, SI
+	JZ          done
+	MOVQ        $-1, R9
+	BZHIQ       SI, R9, R9
+	KMOVW       R9, K1
+	VMOVUPS.Z   (CX)(DI*4), K1, Z2
+	VSUBPS      Z0, Z2, Z0
+	VMULPS      Z1, Z0, Z0
+	VMOVUPS.Z   (DX)(DI*4), K1, Z1
+	VMOVUPS.Z   (BX)(DI*4), K1, Z2
+	VFMADD231PS Z1, Z0, Z2
+	VMOVUPS     Z2, K1, (AX)(DI*4)
+
+done:
+	MOVQ stride+48(FP), R9
+	LEAQ (AX)(R9*4), AX
+	LEAQ (CX)(R9*4), CX
+	ADDQ $0x04, R8
+	MOVQ rows+32(FP), R9
+	SHLQ $0x02, R9
+	CMPQ R8, R9
+	JLT  row
+	VZEROUPPER
+	RET
+
 // func normSumsPlainAVX512(sum *[16]float32, dot *[16]float32, dy *float32, x *float32, n int, mean float32, rstd float32)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·normSumsPlainAVX512(SB), NOSPLIT, $0-48
@@ -5417,6 +6195,82 @@ done:
 	VMOVUPS Z0, (AX)
 	MOVQ    dot+8(FP), AX
 	VMOVUPS Z1, (AX)
+	VZEROUPPER
+	RET
+
+// func normSumsPlainRowsAVX512(sum *float32, dot *float32, dy *float32, x *float32, rows int, cols int, stride int, mean *float32, rstd *float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·normSumsPlainRowsAVX512(SB), NOSPLIT, $0-72
+	MOVQ dy+16(FP), AX
+	MOVQ x+24(FP), CX
+	XORQ SI, SI
+
+row:
+	MOVQ         cols+40(FP), DX
+	XORQ         BX, BX
+	MOVQ         mean+56(FP), DI
+	VBROADCASTSS (DI)(SI*1), Z2
+	MOVQ         rstd+64(FP), DI
+	VBROADCASTSS (DI)(SI*1), Z3
+	VPXORD       Z0, Z0, Z0
+	VPXORD       Z1, Z1, Z1
+	SUBQ         $0x00000010, DX
+	JLT          singleEnd
+
+single:
+	VMOVUPS     (AX)(BX*4), Z4
+	VADDPS      Z4, Z0, Z0
+	VMOVUPS     (CX)(BX*4), Z5
+	VSUBPS      Z2, Z5, Z5
+	VMULPS      Z3, Z5, Z5
+	VFMADD231PS Z5, Z4, Z1
+	ADDQ        $0x00000010, BX
+	SUBQ        $0x00000010, DX
+	JGE         single
+
+singleEnd:
+	ADDQ        $0x00000010, DX
+	TESTQ       DX, DX
+	JZ          done
+	MOVQ        $-1, DI
+	BZHIQ       DX, DI, DI
+	KMOVW       DI, K1
+	VMOVUPS.Z   (AX)(BX*4), K1, Z4
+	VADDPS      Z4, Z0, K1, Z0
+	VMOVUPS.Z   (CX)(BX*4), K1, Z5
+	VSUBPS      Z2, Z5, Z2
+	VMULPS      Z3, Z2, Z2
+	VFMADD231PS Z2, Z4, K1, Z1
+
+done:
+	MOVQ       sum+0(FP), DI
+	VSHUFF64X2 $0x4e, Z0, Z0, Z2
+	VADDPS     Z2, Z0, Z0
+	VSHUFF64X2 $0xb1, Z0, Z0, Z2
+	VADDPS     Z2, Z0, Z0
+	VPERMILPS  $0x4e, Z0, Z2
+	VADDPS     Z2, Z0, Z0
+	VPERMILPS  $0xb1, Z0, Z2
+	VADDPS     Z2, Z0, Z0
+	VMOVSS     X0, (DI)(SI*1)
+	MOVQ       dot+8(FP), DI
+	VSHUFF64X2 $0x4e, Z1, Z1, Z2
+	VADDPS     Z2, Z1, Z1
+	VSHUFF64X2 $0xb1, Z1, Z1, Z2
+	VADDPS     Z2, Z1, Z1
+	VPERMILPS  $0x4e, Z1, Z2
+	VADDPS     Z2, Z1, Z1
+	VPERMILPS  $0xb1, Z1, Z2
+	VADDPS     Z2, Z1, Z1
+	VMOVSS     X1, (DI)(SI*1)
+	MOVQ       stride+48(FP), DI
+	LEAQ       (AX)(DI*4), AX
+	LEAQ       (CX)(DI*4), CX
+	ADDQ       $0x04, SI
+	MOVQ       rows+32(FP), DI
+	SHLQ       $0x02, DI
+	CMPQ       SI, DI
+	JLT        row
 	VZEROUPPER
 	RET
 
@@ -5474,6 +6328,87 @@ done:
 	VZEROUPPER
 	RET
 
+// func normSumsRowsAVX512(sum *float32, dot *float32, dy *float32, x *float32, gamma *float32, rows int, cols int, stride int, mean *float32, rstd *float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·normSumsRowsAVX512(SB), NOSPLIT, $0-80
+	MOVQ dy+16(FP), AX
+	MOVQ x+24(FP), CX
+	MOVQ gamma+32(FP), DX
+	XORQ DI, DI
+
+row:
+	MOVQ         cols+48(FP), BX
+	XORQ         SI, SI
+	MOVQ         mean+64(FP), R8
+	VBROADCASTSS (R8)(DI*1), Z2
+	MOVQ         rstd+72(FP), R8
+	VBROADCASTSS (R8)(DI*1), Z3
+	VPXORD       Z0, Z0, Z0
+	VPXORD       Z1, Z1, Z1
+	SUBQ         $0x00000010, BX
+	JLT          singleEnd
+
+single:
+	VMOVUPS     (AX)(SI*4), Z4
+	VMOVUPS     (DX)(SI*4), Z5
+	VMULPS      Z5, Z4, Z4
+	VADDPS      Z4, Z0, Z0
+	VMOVUPS     (CX)(SI*4), Z5
+	VSUBPS      Z2, Z5, Z5
+	VMULPS      Z3, Z5, Z5
+	VFMADD231PS Z5, Z4, Z1
+	ADDQ        $0x00000010, SI
+	SUBQ        $0x00000010, BX
+	JGE         single
+
+singleEnd:
+	ADDQ        $0x00000010, BX
+	TESTQ       BX, BX
+	JZ          done
+	MOVQ        $-1, R8
+	BZHIQ       BX, R8, R8
+	KMOVW       R8, K1
+	VMOVUPS.Z   (AX)(SI*4), K1, Z4
+	VMOVUPS.Z   (DX)(SI*4), K1, Z5
+	VMULPS      Z5, Z4, Z4
+	VADDPS      Z4, Z0, K1, Z0
+	VMOVUPS.Z   (CX)(SI*4), K1, Z5
+	VSUBPS      Z2, Z5, Z2
+	VMULPS      Z3, Z2, Z2
+	VFMADD231PS Z2, Z4, K1, Z1
+
+done:
+	MOVQ       sum+0(FP), R8
+	VSHUFF64X2 $0x4e, Z0, Z0, Z2
+	VADDPS     Z2, Z0, Z0
+	VSHUFF64X2 $0xb1, Z0, Z0, Z2
+	VADDPS     Z2, Z0, Z0
+	VPERMILPS  $0x4e, Z0, Z2
+	VADDPS     Z2, Z0, Z0
+	VPERMILPS  $0xb1, Z0, Z2
+	VADDPS     Z2, Z0, Z0
+	VMOVSS     X0, (R8)(DI*1)
+	MOVQ       dot+8(FP), R8
+	VSHUFF64X2 $0x4e, Z1, Z1, Z2
+	VADDPS     Z2, Z1, Z1
+	VSHUFF64X2 $0xb1, Z1, Z1, Z2
+	VADDPS     Z2, Z1, Z1
+	VPERMILPS  $0x4e, Z1, Z2
+	VADDPS     Z2, Z1, Z1
+	VPERMILPS  $0xb1, Z1, Z2
+	VADDPS     Z2, Z1, Z1
+	VMOVSS     X1, (R8)(DI*1)
+	MOVQ       stride+56(FP), R8
+	LEAQ       (AX)(R8*4), AX
+	LEAQ       (CX)(R8*4), CX
+	ADDQ       $0x04, DI
+	MOVQ       rows+40(FP), R8
+	SHLQ       $0x02, R8
+	CMPQ       DI, R8
+	JLT        row
+	VZEROUPPER
+	RET
+
 // func normBackwardPlainAVX512(dx *float32, dy *float32, x *float32, n int, mean float32, rstd float32, meanE float32, meanEH float32)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·normBackwardPlainAVX512(SB), NOSPLIT, $0-48
@@ -5519,6 +6454,70 @@ singleEnd:
 	VMOVUPS      Z0, K1, (AX)(SI*4)
 
 done:
+	VZEROUPPER
+	RET
+
+// func normBackwardPlainRowsAVX512(dx *float32, dy *float32, x *float32, rows int, cols int, stride int, mean *float32, rstd *float32, meanE *float32, meanEH *float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·normBackwardPlainRowsAVX512(SB), NOSPLIT, $0-80
+	MOVQ dx+0(FP), AX
+	MOVQ dy+8(FP), CX
+	MOVQ x+16(FP), DX
+	XORQ DI, DI
+
+row:
+	MOVQ         cols+32(FP), BX
+	XORQ         SI, SI
+	MOVQ         mean+48(FP), R8
+	VBROADCASTSS (R8)(DI*1), Z0
+	MOVQ         rstd+56(FP), R8
+	VBROADCASTSS (R8)(DI*1), Z1
+	MOVQ         meanEH+72(FP), R8
+	VBROADCASTSS (R8)(DI*1), Z2
+	MOVQ         meanE+64(FP), R8
+	VBROADCASTSS (R8)(DI*1), Z3
+	SUBQ         $0x00000010, BX
+	JLT          singleEnd
+
+single:
+	VMOVUPS      (CX)(SI*4), Z4
+	VMOVUPS      (DX)(SI*4), Z5
+	VSUBPS       Z0, Z5, Z5
+	VMULPS       Z1, Z5, Z5
+	VSUBPS       Z3, Z4, Z4
+	VFNMADD231PS Z2, Z5, Z4
+	VMULPS       Z1, Z4, Z4
+	VMOVUPS      Z4, (AX)(SI*4)
+	ADDQ         $0x00000010, SI
+	SUBQ         $0x00000010, BX
+	JGE          single
+
+singleEnd:
+	ADDQ         $0x00000010, BX
+	TESTQ        BX, BX
+	JZ           done
+	MOVQ         $-1, R8
+	BZHIQ        BX, R8, R8
+	KMOVW        R8, K1
+	VMOVUPS.Z    (CX)(SI*4), K1, Z4
+	VMOVUPS.Z    (DX)(SI*4), K1, Z5
+	VSUBPS       Z0, Z5, Z0
+	VMULPS       Z1, Z0, Z0
+	VSUBPS       Z3, Z4, Z3
+	VFNMADD231PS Z2, Z0, Z3
+	VMULPS       Z1, Z3, Z0
+	VMOVUPS      Z0, K1, (AX)(SI*4)
+
+done:
+	MOVQ stride+40(FP), R8
+	LEAQ (AX)(R8*4), AX
+	LEAQ (CX)(R8*4), CX
+	LEAQ (DX)(R8*4), DX
+	ADDQ $0x04, DI
+	MOVQ rows+24(FP), R8
+	SHLQ $0x02, R8
+	CMPQ DI, R8
+	JLT  row
 	VZEROUPPER
 	RET
 
@@ -5572,6 +6571,75 @@ singleEnd:
 	VMOVUPS      Z0, K1, (AX)(DI*4)
 
 done:
+	VZEROUPPER
+	RET
+
+// func normBackwardRowsAVX512(dx *float32, dy *float32, x *float32, gamma *float32, rows int, cols int, stride int, mean *float32, rstd *float32, meanE *float32, meanEH *float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·normBackwardRowsAVX512(SB), NOSPLIT, $0-88
+	MOVQ dx+0(FP), AX
+	MOVQ dy+8(FP), CX
+	MOVQ x+16(FP), DX
+	MOVQ gamma+24(FP), BX
+	XORQ R8, R8
+
+row:
+	MOVQ         cols+40(FP), SI
+	XORQ         DI, DI
+	MOVQ         mean+56(FP), R9
+	VBROADCASTSS (R9)(R8*1), Z0
+	MOVQ         rstd+64(FP), R9
+	VBROADCASTSS (R9)(R8*1), Z1
+	MOVQ         meanEH+80(FP), R9
+	VBROADCASTSS (R9)(R8*1), Z2
+	MOVQ         meanE+72(FP), R9
+	VBROADCASTSS (R9)(R8*1), Z3
+	SUBQ         $0x00000010, SI
+	JLT          singleEnd
+
+single:
+	VMOVUPS      (CX)(DI*4), Z4
+	VMOVUPS      (BX)(DI*4), Z5
+	VMULPS       Z5, Z4, Z4
+	VMOVUPS      (DX)(DI*4), Z5
+	VSUBPS       Z0, Z5, Z5
+	VMULPS       Z1, Z5, Z5
+	VSUBPS       Z3, Z4, Z4
+	VFNMADD231PS Z2, Z5, Z4
+	VMULPS       Z1, Z4, Z4
+	VMOVUPS      Z4, (AX)(DI*4)
+	ADDQ         $0x00000010, DI
+	SUBQ         $0x00000010, SI
+	JGE          single
+
+singleEnd:
+	ADDQ         $0x00000010, SI
+	TESTQ        SI, SI
+	JZ           done
+	MOVQ         $-1, R9
+	BZHIQ        SI, R9, R9
+	KMOVW        R9, K1
+	VMOVUPS.Z    (CX)(DI*4), K1, Z4
+	VMOVUPS.Z    (BX)(DI*4), K1, Z5
+	VMULPS       Z5, Z4, Z4
+	VMOVUPS.Z    (DX)(DI*4), K1, Z5
+	VSUBPS       Z0, Z5, Z0
+	VMULPS       Z1, Z0, Z0
+	VSUBPS       Z3, Z4, Z3
+	VFNMADD231PS Z2, Z0, Z3
+	VMULPS       Z1, Z3, Z0
+	VMOVUPS      Z0, K1, (AX)(DI*4)
+
+done:
+	MOVQ stride+48(FP), R9
+	LEAQ (AX)(R9*4), AX
+	LEAQ (CX)(R9*4), CX
+	LEAQ (DX)(R9*4), DX
+	ADDQ $0x04, R8
+	MOVQ rows+32(FP), R9
+	SHLQ $0x02, R9
+	CMPQ R8, R9
+	JLT  row
 	VZEROUPPER
 	RET
 
@@ -7684,6 +8752,75 @@ single:
 singleEnd:
 	ADDQ $0x00000008, DX
 	SFENCE
+	VZEROUPPER
+	RET
+
+// func scaleRowsAVX2(dst *float32, x *float32, rows int, cols int, stride int, alpha *float32)
+// Requires: AVX
+TEXT ·scaleRowsAVX2(SB), NOSPLIT, $0-48
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	XORQ SI, SI
+
+row:
+	MOVQ         cols+24(FP), DX
+	XORQ         BX, BX
+	MOVQ         alpha+40(FP), DI
+	VBROADCASTSS (DI)(SI*1), Y0
+	SUBQ         $0x00000020, DX
+	JLT          unrolledEnd
+
+unrolled:
+	VMOVUPS (CX)(BX*4), Y1
+	VMULPS  Y1, Y0, Y1
+	VMOVUPS Y1, (AX)(BX*4)
+	VMOVUPS 32(CX)(BX*4), Y1
+	VMULPS  Y1, Y0, Y1
+	VMOVUPS Y1, 32(AX)(BX*4)
+	VMOVUPS 64(CX)(BX*4), Y1
+	VMULPS  Y1, Y0, Y1
+	VMOVUPS Y1, 64(AX)(BX*4)
+	VMOVUPS 96(CX)(BX*4), Y1
+	VMULPS  Y1, Y0, Y1
+	VMOVUPS Y1, 96(AX)(BX*4)
+	ADDQ    $0x00000020, BX
+	SUBQ    $0x00000020, DX
+	JGE     unrolled
+
+unrolledEnd:
+	ADDQ $0x00000020, DX
+	SUBQ $0x00000008, DX
+	JLT  singleEnd
+
+single:
+	VMOVUPS (CX)(BX*4), Y1
+	VMULPS  Y1, Y0, Y1
+	VMOVUPS Y1, (AX)(BX*4)
+	ADDQ    $0x00000008, BX
+	SUBQ    $0x00000008, DX
+	JGE     single
+
+singleEnd:
+	ADDQ       $0x00000008, DX
+	TESTQ      DX, DX
+	JZ         done
+	LEAQ       vectorTailMasks<>+0(SB), DI
+	MOVQ       $0x00000010, R8
+	SUBQ       DX, R8
+	VMOVUPS    (DI)(R8*4), Y1
+	VMASKMOVPS (CX)(BX*4), Y1, Y2
+	VMULPS     Y2, Y0, Y0
+	VMASKMOVPS Y0, Y1, (AX)(BX*4)
+
+done:
+	MOVQ stride+32(FP), DI
+	LEAQ (AX)(DI*4), AX
+	LEAQ (CX)(DI*4), CX
+	ADDQ $0x04, SI
+	MOVQ rows+16(FP), DI
+	SHLQ $0x02, DI
+	CMPQ SI, DI
+	JLT  row
 	VZEROUPPER
 	RET
 
@@ -13442,6 +14579,67 @@ done:
 	VZEROUPPER
 	RET
 
+// func sumRowsAVX2(l *float32, x *float32, rows int, cols int, stride int)
+// Requires: AVX, AVX2
+TEXT ·sumRowsAVX2(SB), NOSPLIT, $0-40
+	MOVQ x+8(FP), AX
+	XORQ BX, BX
+
+row:
+	MOVQ  cols+24(FP), CX
+	XORQ  DX, DX
+	VPXOR Y0, Y0, Y0
+	VPXOR Y1, Y1, Y1
+	SUBQ  $0x00000010, CX
+	JLT   singleEnd
+
+single:
+	VMOVUPS (AX)(DX*4), Y2
+	VADDPS  Y2, Y0, Y0
+	VMOVUPS 32(AX)(DX*4), Y2
+	VADDPS  Y2, Y1, Y1
+	ADDQ    $0x00000010, DX
+	SUBQ    $0x00000010, CX
+	JGE     single
+
+singleEnd:
+	ADDQ       $0x00000010, CX
+	TESTQ      CX, CX
+	JZ         done
+	LEAQ       vectorTailMasks<>+0(SB), SI
+	MOVQ       $0x00000010, DI
+	SUBQ       CX, DI
+	VMOVUPS    (SI)(DI*4), Y2
+	VMOVUPS    32(SI)(DI*4), Y3
+	VMASKMOVPS (AX)(DX*4), Y2, Y4
+	VMOVAPS    Y0, Y5
+	VADDPS     Y4, Y5, Y5
+	VBLENDVPS  Y2, Y5, Y0, Y0
+	VMASKMOVPS 32(AX)(DX*4), Y3, Y2
+	VMOVAPS    Y1, Y4
+	VADDPS     Y2, Y4, Y4
+	VBLENDVPS  Y3, Y4, Y1, Y1
+
+done:
+	MOVQ       l+0(FP), CX
+	VADDPS     Y1, Y0, Y0
+	VPERM2F128 $0x01, Y0, Y0, Y1
+	VADDPS     Y1, Y0, Y0
+	VPERMILPS  $0x4e, Y0, Y1
+	VADDPS     Y1, Y0, Y0
+	VPERMILPS  $0xb1, Y0, Y1
+	VADDPS     Y1, Y0, Y0
+	VMOVSS     X0, (CX)(BX*1)
+	MOVQ       stride+32(FP), CX
+	LEAQ       (AX)(CX*4), AX
+	ADDQ       $0x04, BX
+	MOVQ       rows+16(FP), CX
+	SHLQ       $0x02, CX
+	CMPQ       BX, CX
+	JLT        row
+	VZEROUPPER
+	RET
+
 // func dotAVX2(l *[16]float32, a *float32, b *float32, n int)
 // Requires: AVX, FMA3
 TEXT ·dotAVX2(SB), NOSPLIT, $0-32
@@ -13493,6 +14691,73 @@ done:
 	VZEROUPPER
 	RET
 
+// func dotRowsAVX2(l *float32, a *float32, b *float32, rows int, cols int, stride int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·dotRowsAVX2(SB), NOSPLIT, $0-48
+	MOVQ a+8(FP), AX
+	MOVQ b+16(FP), CX
+	XORQ SI, SI
+
+row:
+	MOVQ  cols+32(FP), DX
+	XORQ  BX, BX
+	VPXOR Y0, Y0, Y0
+	VPXOR Y1, Y1, Y1
+	SUBQ  $0x00000010, DX
+	JLT   singleEnd
+
+single:
+	VMOVUPS     (AX)(BX*4), Y2
+	VMOVUPS     (CX)(BX*4), Y3
+	VFMADD231PS Y3, Y2, Y0
+	VMOVUPS     32(AX)(BX*4), Y2
+	VMOVUPS     32(CX)(BX*4), Y3
+	VFMADD231PS Y3, Y2, Y1
+	ADDQ        $0x00000010, BX
+	SUBQ        $0x00000010, DX
+	JGE         single
+
+singleEnd:
+	ADDQ        $0x00000010, DX
+	TESTQ       DX, DX
+	JZ          done
+	LEAQ        vectorTailMasks<>+0(SB), DI
+	MOVQ        $0x00000010, R8
+	SUBQ        DX, R8
+	VMOVUPS     (DI)(R8*4), Y2
+	VMOVUPS     32(DI)(R8*4), Y3
+	VMASKMOVPS  (AX)(BX*4), Y2, Y4
+	VMASKMOVPS  (CX)(BX*4), Y2, Y5
+	VMOVAPS     Y0, Y6
+	VFMADD231PS Y5, Y4, Y6
+	VBLENDVPS   Y2, Y6, Y0, Y0
+	VMASKMOVPS  32(AX)(BX*4), Y3, Y2
+	VMASKMOVPS  32(CX)(BX*4), Y3, Y4
+	VMOVAPS     Y1, Y5
+	VFMADD231PS Y4, Y2, Y5
+	VBLENDVPS   Y3, Y5, Y1, Y1
+
+done:
+	MOVQ       l+0(FP), DX
+	VADDPS     Y1, Y0, Y0
+	VPERM2F128 $0x01, Y0, Y0, Y1
+	VADDPS     Y1, Y0, Y0
+	VPERMILPS  $0x4e, Y0, Y1
+	VADDPS     Y1, Y0, Y0
+	VPERMILPS  $0xb1, Y0, Y1
+	VADDPS     Y1, Y0, Y0
+	VMOVSS     X0, (DX)(SI*1)
+	MOVQ       stride+40(FP), DX
+	LEAQ       (AX)(DX*4), AX
+	LEAQ       (CX)(DX*4), CX
+	ADDQ       $0x04, SI
+	MOVQ       rows+24(FP), DX
+	SHLQ       $0x02, DX
+	CMPQ       SI, DX
+	JLT        row
+	VZEROUPPER
+	RET
+
 // func sumCenteredAVX2(l *[16]float32, x *float32, n int, mean float32)
 // Requires: AVX, FMA3
 TEXT ·sumCenteredAVX2(SB), NOSPLIT, $0-28
@@ -13541,6 +14806,73 @@ done:
 	MOVQ    l+0(FP), AX
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
+	VZEROUPPER
+	RET
+
+// func sumCenteredRowsAVX2(l *float32, x *float32, rows int, cols int, stride int, mean *float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·sumCenteredRowsAVX2(SB), NOSPLIT, $0-48
+	MOVQ x+8(FP), AX
+	XORQ BX, BX
+
+row:
+	MOVQ         cols+24(FP), CX
+	XORQ         DX, DX
+	MOVQ         mean+40(FP), SI
+	VBROADCASTSS (SI)(BX*1), Y2
+	VPXOR        Y0, Y0, Y0
+	VPXOR        Y1, Y1, Y1
+	SUBQ         $0x00000010, CX
+	JLT          singleEnd
+
+single:
+	VMOVUPS     (AX)(DX*4), Y3
+	VSUBPS      Y2, Y3, Y3
+	VFMADD231PS Y3, Y3, Y0
+	VMOVUPS     32(AX)(DX*4), Y3
+	VSUBPS      Y2, Y3, Y3
+	VFMADD231PS Y3, Y3, Y1
+	ADDQ        $0x00000010, DX
+	SUBQ        $0x00000010, CX
+	JGE         single
+
+singleEnd:
+	ADDQ        $0x00000010, CX
+	TESTQ       CX, CX
+	JZ          done
+	LEAQ        vectorTailMasks<>+0(SB), SI
+	MOVQ        $0x00000010, DI
+	SUBQ        CX, DI
+	VMOVUPS     (SI)(DI*4), Y3
+	VMOVUPS     32(SI)(DI*4), Y4
+	VMASKMOVPS  (AX)(DX*4), Y3, Y5
+	VSUBPS      Y2, Y5, Y5
+	VMOVAPS     Y0, Y6
+	VFMADD231PS Y5, Y5, Y6
+	VBLENDVPS   Y3, Y6, Y0, Y0
+	VMASKMOVPS  32(AX)(DX*4), Y4, Y3
+	VSUBPS      Y2, Y3, Y2
+	VMOVAPS     Y1, Y3
+	VFMADD231PS Y2, Y2, Y3
+	VBLENDVPS   Y4, Y3, Y1, Y1
+
+done:
+	MOVQ       l+0(FP), SI
+	VADDPS     Y1, Y0, Y0
+	VPERM2F128 $0x01, Y0, Y0, Y1
+	VADDPS     Y1, Y0, Y0
+	VPERMILPS  $0x4e, Y0, Y1
+	VADDPS     Y1, Y0, Y0
+	VPERMILPS  $0xb1, Y0, Y1
+	VADDPS     Y1, Y0, Y0
+	VMOVSS     X0, (SI)(BX*1)
+	MOVQ       stride+32(FP), SI
+	LEAQ       (AX)(SI*4), AX
+	ADDQ       $0x04, BX
+	MOVQ       rows+16(FP), SI
+	SHLQ       $0x02, SI
+	CMPQ       BX, SI
+	JLT        row
 	VZEROUPPER
 	RET
 
@@ -13643,6 +14975,71 @@ done:
 	MOVQ    l+0(FP), AX
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
+	VZEROUPPER
+	RET
+
+// func maxRowsAVX2(l *float32, x *float32, rows int, cols int, stride int)
+// Requires: AVX, AVX2
+TEXT ·maxRowsAVX2(SB), NOSPLIT, $0-40
+	MOVQ x+8(FP), AX
+	XORQ BX, BX
+
+row:
+	MOVQ     cols+24(FP), CX
+	XORQ     DX, DX
+	VPCMPEQD Y0, Y0, Y0
+	VPSLLD   $0x17, Y0, Y0
+	VPCMPEQD Y1, Y1, Y1
+	VPSLLD   $0x17, Y1, Y1
+	SUBQ     $0x00000010, CX
+	JLT      singleEnd
+
+single:
+	VMOVUPS (AX)(DX*4), Y2
+	VMAXPS  Y0, Y2, Y0
+	VMOVUPS 32(AX)(DX*4), Y2
+	VMAXPS  Y1, Y2, Y1
+	ADDQ    $0x00000010, DX
+	SUBQ    $0x00000010, CX
+	JGE     single
+
+singleEnd:
+	ADDQ       $0x00000010, CX
+	TESTQ      CX, CX
+	JZ         done
+	LEAQ       vectorTailMasks<>+0(SB), SI
+	MOVQ       $0x00000010, DI
+	SUBQ       CX, DI
+	VMOVUPS    (SI)(DI*4), Y2
+	VMOVUPS    32(SI)(DI*4), Y3
+	VMASKMOVPS (AX)(DX*4), Y2, Y4
+	VMOVAPS    Y0, Y5
+	VMAXPS     Y5, Y4, Y5
+	VBLENDVPS  Y2, Y5, Y0, Y0
+	VMASKMOVPS 32(AX)(DX*4), Y3, Y2
+	VMOVAPS    Y1, Y4
+	VMAXPS     Y4, Y2, Y4
+	VBLENDVPS  Y3, Y4, Y1, Y1
+
+done:
+	MOVQ       l+0(FP), CX
+	VMAXPS     Y1, Y0, Y0
+	VPERM2F128 $0x01, Y0, Y0, Y1
+	VMAXPS     Y1, Y0, Y0
+	VPERMILPS  $0x4e, Y0, Y1
+	VMAXPS     Y1, Y0, Y0
+	VPERMILPS  $0xb1, Y0, Y1
+	VMAXPS     Y1, Y0, Y0
+	VPXOR      Y1, Y1, Y1
+	VADDPS     Y1, Y0, Y0
+	VMOVSS     X0, (CX)(BX*1)
+	MOVQ       stride+32(FP), CX
+	LEAQ       (AX)(CX*4), AX
+	ADDQ       $0x04, BX
+	MOVQ       rows+16(FP), CX
+	SHLQ       $0x02, CX
+	CMPQ       BX, CX
+	JLT        row
 	VZEROUPPER
 	RET
 
@@ -14232,6 +15629,200 @@ done:
 	VZEROUPPER
 	RET
 
+// func expScaleShiftSumRowsAVX2(l *float32, dst *float32, x *float32, rows int, cols int, stride int, a float32, b *float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·expScaleShiftSumRowsAVX2(SB), NOSPLIT, $0-64
+	MOVQ         dst+8(FP), AX
+	MOVQ         x+16(FP), CX
+	VBROADCASTSS a+48(FP), Y2
+	XORQ         SI, SI
+
+row:
+	MOVQ         cols+32(FP), DX
+	XORQ         BX, BX
+	MOVQ         b+56(FP), DI
+	VBROADCASTSS (DI)(SI*1), Y3
+	VPXOR        Y0, Y0, Y0
+	VPXOR        Y1, Y1, Y1
+	SUBQ         $0x00000010, DX
+	JLT          abreastEnd
+
+abreast:
+	VMOVUPS      (CX)(BX*4), Y4
+	VMOVUPS      32(CX)(BX*4), Y5
+	VFMADD213PS  Y3, Y2, Y4
+	VFMADD213PS  Y3, Y2, Y5
+	VMOVUPS      vectorConstantsAVX2<>+1856(SB), Y6
+	VMAXPS       Y4, Y6, Y4
+	VMOVUPS      vectorConstantsAVX2<>+1856(SB), Y6
+	VMAXPS       Y5, Y6, Y5
+	VMOVUPS      vectorConstantsAVX2<>+160(SB), Y6
+	VFMADD213PS  vectorConstantsAVX2<>+192(SB), Y4, Y6
+	VMOVUPS      vectorConstantsAVX2<>+160(SB), Y7
+	VFMADD213PS  vectorConstantsAVX2<>+192(SB), Y5, Y7
+	VSUBPS       vectorConstantsAVX2<>+192(SB), Y6, Y8
+	VSUBPS       vectorConstantsAVX2<>+192(SB), Y7, Y9
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y8, Y4
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y9, Y5
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y8, Y4
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y9, Y5
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y8
+	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y4, Y8
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y9
+	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y5, Y9
+	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y4, Y8
+	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y5, Y9
+	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y4, Y8
+	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y5, Y9
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y4, Y8
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y5, Y9
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y4, Y8
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y5, Y9
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y4, Y8
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y5, Y9
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y6, Y4
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y7, Y5
+	VPSLLD       $0x17, Y4, Y4
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y8, Y4
+	VMULPS       Y5, Y9, Y5
+	VMOVUPS      Y4, (AX)(BX*4)
+	VMOVUPS      Y5, 32(AX)(BX*4)
+	VADDPS       Y4, Y0, Y0
+	VADDPS       Y5, Y1, Y1
+	ADDQ         $0x00000010, BX
+	SUBQ         $0x00000010, DX
+	JGE          abreast
+
+abreastEnd:
+	ADDQ $0x00000010, DX
+	SUBQ $0x00000010, DX
+	JLT  singleEnd
+
+single:
+	VMOVUPS      (CX)(BX*4), Y4
+	VFMADD213PS  Y3, Y2, Y4
+	VMOVUPS      vectorConstantsAVX2<>+1856(SB), Y5
+	VMAXPS       Y4, Y5, Y4
+	VMOVUPS      vectorConstantsAVX2<>+160(SB), Y5
+	VFMADD213PS  vectorConstantsAVX2<>+192(SB), Y4, Y5
+	VSUBPS       vectorConstantsAVX2<>+192(SB), Y5, Y6
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y6, Y4
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y6, Y4
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y6
+	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y4, Y6
+	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y4, Y6
+	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y4, Y6
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y4, Y6
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y4, Y6
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y4, Y6
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y5, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y6, Y4
+	VMOVUPS      Y4, (AX)(BX*4)
+	VADDPS       Y4, Y0, Y0
+	VMOVUPS      32(CX)(BX*4), Y4
+	VFMADD213PS  Y3, Y2, Y4
+	VMOVUPS      vectorConstantsAVX2<>+1856(SB), Y5
+	VMAXPS       Y4, Y5, Y4
+	VMOVUPS      vectorConstantsAVX2<>+160(SB), Y5
+	VFMADD213PS  vectorConstantsAVX2<>+192(SB), Y4, Y5
+	VSUBPS       vectorConstantsAVX2<>+192(SB), Y5, Y6
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y6, Y4
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y6, Y4
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y6
+	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y4, Y6
+	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y4, Y6
+	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y4, Y6
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y4, Y6
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y4, Y6
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y4, Y6
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y5, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y6, Y4
+	VMOVUPS      Y4, 32(AX)(BX*4)
+	VADDPS       Y4, Y1, Y1
+	ADDQ         $0x00000010, BX
+	SUBQ         $0x00000010, DX
+	JGE          single
+
+singleEnd:
+	ADDQ         $0x00000010, DX
+	TESTQ        DX, DX
+	JZ           done
+	LEAQ         vectorTailMasks<>+0(SB), DI
+	MOVQ         $0x00000010, R8
+	SUBQ         DX, R8
+	VMOVUPS      (DI)(R8*4), Y4
+	VMOVUPS      32(DI)(R8*4), Y5
+	VMASKMOVPS   (CX)(BX*4), Y4, Y6
+	VFMADD213PS  Y3, Y2, Y6
+	VMOVUPS      vectorConstantsAVX2<>+1856(SB), Y7
+	VMAXPS       Y6, Y7, Y6
+	VMOVUPS      vectorConstantsAVX2<>+160(SB), Y7
+	VFMADD213PS  vectorConstantsAVX2<>+192(SB), Y6, Y7
+	VSUBPS       vectorConstantsAVX2<>+192(SB), Y7, Y8
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y8, Y6
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y8, Y6
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y8
+	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y6, Y8
+	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y6, Y8
+	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y6, Y8
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y6, Y8
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y6, Y8
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y6, Y8
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y7, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y6, Y8, Y6
+	VMASKMOVPS   Y6, Y4, (AX)(BX*4)
+	VMOVAPS      Y0, Y7
+	VADDPS       Y6, Y7, Y7
+	VBLENDVPS    Y4, Y7, Y0, Y0
+	VMASKMOVPS   32(CX)(BX*4), Y5, Y4
+	VFMADD213PS  Y3, Y2, Y4
+	VMOVUPS      vectorConstantsAVX2<>+1856(SB), Y3
+	VMAXPS       Y4, Y3, Y3
+	VMOVUPS      vectorConstantsAVX2<>+160(SB), Y4
+	VFMADD213PS  vectorConstantsAVX2<>+192(SB), Y3, Y4
+	VSUBPS       vectorConstantsAVX2<>+192(SB), Y4, Y6
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y6, Y3
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y6, Y3
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y6
+	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y3, Y6
+	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y3, Y6
+	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y3, Y6
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y3, Y6
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y3, Y6
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y3, Y6
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y4, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y6, Y3
+	VMASKMOVPS   Y3, Y5, 32(AX)(BX*4)
+	VMOVAPS      Y1, Y4
+	VADDPS       Y3, Y4, Y4
+	VBLENDVPS    Y5, Y4, Y1, Y1
+
+done:
+	MOVQ       l+0(FP), DI
+	VADDPS     Y1, Y0, Y0
+	VPERM2F128 $0x01, Y0, Y0, Y1
+	VADDPS     Y1, Y0, Y0
+	VPERMILPS  $0x4e, Y0, Y1
+	VADDPS     Y1, Y0, Y0
+	VPERMILPS  $0xb1, Y0, Y1
+	VADDPS     Y1, Y0, Y0
+	VMOVSS     X0, (DI)(SI*1)
+	MOVQ       stride+40(FP), DI
+	LEAQ       (AX)(DI*4), AX
+	LEAQ       (CX)(DI*4), CX
+	ADDQ       $0x04, SI
+	MOVQ       rows+24(FP), DI
+	SHLQ       $0x02, DI
+	CMPQ       SI, DI
+	JLT        row
+	VZEROUPPER
+	RET
+
 // func expScaleShiftAVX2(dst *float32, x *float32, n int, a float32, b float32)
 // Requires: AVX, AVX2, FMA3
 TEXT ·expScaleShiftAVX2(SB), NOSPLIT, $0-32
@@ -14350,6 +15941,136 @@ done:
 	VZEROUPPER
 	RET
 
+// func expScaleShiftRowsAVX2(dst *float32, x *float32, rows int, cols int, stride int, a float32, b *float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·expScaleShiftRowsAVX2(SB), NOSPLIT, $0-56
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	VBROADCASTSS a+40(FP), Y0
+	VMOVUPS      vectorConstantsAVX2<>+1856(SB), Y2
+	VMOVUPS      vectorConstantsAVX2<>+160(SB), Y3
+	XORQ         SI, SI
+
+row:
+	MOVQ         cols+24(FP), DX
+	XORQ         BX, BX
+	MOVQ         b+48(FP), DI
+	VBROADCASTSS (DI)(SI*1), Y1
+	SUBQ         $0x00000010, DX
+	JLT          abreastEnd
+
+abreast:
+	VMOVUPS      (CX)(BX*4), Y4
+	VMOVUPS      32(CX)(BX*4), Y5
+	VFMADD213PS  Y1, Y0, Y4
+	VFMADD213PS  Y1, Y0, Y5
+	VMAXPS       Y4, Y2, Y4
+	VMAXPS       Y5, Y2, Y5
+	VMOVAPS      Y4, Y6
+	VFMADD213PS  vectorConstantsAVX2<>+192(SB), Y3, Y6
+	VMOVAPS      Y5, Y7
+	VFMADD213PS  vectorConstantsAVX2<>+192(SB), Y3, Y7
+	VSUBPS       vectorConstantsAVX2<>+192(SB), Y6, Y8
+	VSUBPS       vectorConstantsAVX2<>+192(SB), Y7, Y9
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y8, Y4
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y9, Y5
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y8, Y4
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y9, Y5
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y8
+	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y4, Y8
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y9
+	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y5, Y9
+	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y4, Y8
+	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y5, Y9
+	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y4, Y8
+	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y5, Y9
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y4, Y8
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y5, Y9
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y4, Y8
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y5, Y9
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y4, Y8
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y5, Y9
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y6, Y4
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y7, Y5
+	VPSLLD       $0x17, Y4, Y4
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y8, Y4
+	VMULPS       Y5, Y9, Y5
+	VMOVUPS      Y4, (AX)(BX*4)
+	VMOVUPS      Y5, 32(AX)(BX*4)
+	ADDQ         $0x00000010, BX
+	SUBQ         $0x00000010, DX
+	JGE          abreast
+
+abreastEnd:
+	ADDQ $0x00000010, DX
+	SUBQ $0x00000008, DX
+	JLT  singleEnd
+
+single:
+	VMOVUPS      (CX)(BX*4), Y4
+	VFMADD213PS  Y1, Y0, Y4
+	VMAXPS       Y4, Y2, Y4
+	VMOVAPS      Y4, Y5
+	VFMADD213PS  vectorConstantsAVX2<>+192(SB), Y3, Y5
+	VSUBPS       vectorConstantsAVX2<>+192(SB), Y5, Y6
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y6, Y4
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y6, Y4
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y6
+	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y4, Y6
+	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y4, Y6
+	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y4, Y6
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y4, Y6
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y4, Y6
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y4, Y6
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y5, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y6, Y4
+	VMOVUPS      Y4, (AX)(BX*4)
+	ADDQ         $0x00000008, BX
+	SUBQ         $0x00000008, DX
+	JGE          single
+
+singleEnd:
+	ADDQ         $0x00000008, DX
+	TESTQ        DX, DX
+	JZ           done
+	LEAQ         vectorTailMasks<>+0(SB), DI
+	MOVQ         $0x00000010, R8
+	SUBQ         DX, R8
+	VMOVUPS      (DI)(R8*4), Y4
+	VMASKMOVPS   (CX)(BX*4), Y4, Y5
+	VFMADD213PS  Y1, Y0, Y5
+	VMAXPS       Y5, Y2, Y1
+	VMOVAPS      Y1, Y5
+	VFMADD213PS  vectorConstantsAVX2<>+192(SB), Y3, Y5
+	VSUBPS       vectorConstantsAVX2<>+192(SB), Y5, Y6
+	VFNMADD231PS vectorConstantsAVX2<>+224(SB), Y6, Y1
+	VFNMADD231PS vectorConstantsAVX2<>+256(SB), Y6, Y1
+	VMOVUPS      vectorConstantsAVX2<>+288(SB), Y6
+	VFMADD213PS  vectorConstantsAVX2<>+320(SB), Y1, Y6
+	VFMADD213PS  vectorConstantsAVX2<>+352(SB), Y1, Y6
+	VFMADD213PS  vectorConstantsAVX2<>+384(SB), Y1, Y6
+	VFMADD213PS  vectorConstantsAVX2<>+416(SB), Y1, Y6
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y1, Y6
+	VFMADD213PS  vectorConstantsAVX2<>+448(SB), Y1, Y6
+	VPADDD       vectorConstantsAVX2<>+480(SB), Y5, Y1
+	VPSLLD       $0x17, Y1, Y1
+	VMULPS       Y1, Y6, Y1
+	VMASKMOVPS   Y1, Y4, (AX)(BX*4)
+
+done:
+	MOVQ stride+32(FP), DI
+	LEAQ (AX)(DI*4), AX
+	LEAQ (CX)(DI*4), CX
+	ADDQ $0x04, SI
+	MOVQ rows+16(FP), DI
+	SHLQ $0x02, DI
+	CMPQ SI, DI
+	JLT  row
+	VZEROUPPER
+	RET
+
 // func scaleShiftMulAVX2(dst *float32, x *float32, y *float32, n int, a float32, b float32)
 // Requires: AVX, FMA3
 TEXT ·scaleShiftMulAVX2(SB), NOSPLIT, $0-40
@@ -14408,6 +16129,80 @@ singleEnd:
 	VMASKMOVPS  Y0, Y2, (AX)(SI*4)
 
 done:
+	VZEROUPPER
+	RET
+
+// func scaleShiftMulRowsAVX2(dst *float32, x *float32, y *float32, rows int, cols int, stride int, a float32, b *float32)
+// Requires: AVX, FMA3
+TEXT ·scaleShiftMulRowsAVX2(SB), NOSPLIT, $0-64
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	VBROADCASTSS a+48(FP), Y0
+	XORQ         DI, DI
+
+row:
+	MOVQ         cols+32(FP), BX
+	XORQ         SI, SI
+	MOVQ         b+56(FP), R8
+	VBROADCASTSS (R8)(DI*1), Y1
+	SUBQ         $0x00000010, BX
+	JLT          unrolledEnd
+
+unrolled:
+	VMOVUPS     (CX)(SI*4), Y2
+	VFMADD213PS Y1, Y0, Y2
+	VMOVUPS     (DX)(SI*4), Y3
+	VMULPS      Y3, Y2, Y2
+	VMOVUPS     Y2, (AX)(SI*4)
+	VMOVUPS     32(CX)(SI*4), Y2
+	VFMADD213PS Y1, Y0, Y2
+	VMOVUPS     32(DX)(SI*4), Y3
+	VMULPS      Y3, Y2, Y2
+	VMOVUPS     Y2, 32(AX)(SI*4)
+	ADDQ        $0x00000010, SI
+	SUBQ        $0x00000010, BX
+	JGE         unrolled
+
+unrolledEnd:
+	ADDQ $0x00000010, BX
+	SUBQ $0x00000008, BX
+	JLT  singleEnd
+
+single:
+	VMOVUPS     (CX)(SI*4), Y2
+	VFMADD213PS Y1, Y0, Y2
+	VMOVUPS     (DX)(SI*4), Y3
+	VMULPS      Y3, Y2, Y2
+	VMOVUPS     Y2, (AX)(SI*4)
+	ADDQ        $0x00000008, SI
+	SUBQ        $0x00000008, BX
+	JGE         single
+
+singleEnd:
+	ADDQ        $0x00000008, BX
+	TESTQ       BX, BX
+	JZ          done
+	LEAQ        vectorTailMasks<>+0(SB), R8
+	MOVQ        $0x00000010, R9
+	SUBQ        BX, R9
+	VMOVUPS     (R8)(R9*4), Y2
+	VMASKMOVPS  (CX)(SI*4), Y2, Y3
+	VFMADD213PS Y1, Y0, Y3
+	VMASKMOVPS  (DX)(SI*4), Y2, Y1
+	VMULPS      Y1, Y3, Y1
+	VMASKMOVPS  Y1, Y2, (AX)(SI*4)
+
+done:
+	MOVQ stride+40(FP), R8
+	LEAQ (AX)(R8*4), AX
+	LEAQ (CX)(R8*4), CX
+	LEAQ (DX)(R8*4), DX
+	ADDQ $0x04, DI
+	MOVQ rows+24(FP), R8
+	SHLQ $0x02, R8
+	CMPQ DI, R8
+	JLT  row
 	VZEROUPPER
 	RET
 
@@ -14527,6 +16322,75 @@ done:
 	VZEROUPPER
 	RET
 
+// func normalizeRowsAVX2(y *float32, x *float32, rows int, cols int, stride int, mean *float32, rstd *float32)
+// Requires: AVX
+TEXT ·normalizeRowsAVX2(SB), NOSPLIT, $0-56
+	MOVQ y+0(FP), AX
+	MOVQ x+8(FP), CX
+	XORQ SI, SI
+
+row:
+	MOVQ         cols+24(FP), DX
+	XORQ         BX, BX
+	MOVQ         mean+40(FP), DI
+	VBROADCASTSS (DI)(SI*1), Y0
+	MOVQ         rstd+48(FP), DI
+	VBROADCASTSS (DI)(SI*1), Y1
+	SUBQ         $0x00000010, DX
+	JLT          unrolledEnd
+
+unrolled:
+	VMOVUPS (CX)(BX*4), Y2
+	VSUBPS  Y0, Y2, Y2
+	VMULPS  Y1, Y2, Y2
+	VMOVUPS Y2, (AX)(BX*4)
+	VMOVUPS 32(CX)(BX*4), Y2
+	VSUBPS  Y0, Y2, Y2
+	VMULPS  Y1, Y2, Y2
+	VMOVUPS Y2, 32(AX)(BX*4)
+	ADDQ    $0x00000010, BX
+	SUBQ    $0x00000010, DX
+	JGE     unrolled
+
+unrolledEnd:
+	ADDQ $0x00000010, DX
+	SUBQ $0x00000008, DX
+	JLT  singleEnd
+
+single:
+	VMOVUPS (CX)(BX*4), Y2
+	VSUBPS  Y0, Y2, Y2
+	VMULPS  Y1, Y2, Y2
+	VMOVUPS Y2, (AX)(BX*4)
+	ADDQ    $0x00000008, BX
+	SUBQ    $0x00000008, DX
+	JGE     single
+
+singleEnd:
+	ADDQ       $0x00000008, DX
+	TESTQ      DX, DX
+	JZ         done
+	LEAQ       vectorTailMasks<>+0(SB), DI
+	MOVQ       $0x00000010, R8
+	SUBQ       DX, R8
+	VMOVUPS    (DI)(R8*4), Y2
+	VMASKMOVPS (CX)(BX*4), Y2, Y3
+	VSUBPS     Y0, Y3, Y0
+	VMULPS     Y1, Y0, Y0
+	VMASKMOVPS Y0, Y2, (AX)(BX*4)
+
+done:
+	MOVQ stride+32(FP), DI
+	LEAQ (AX)(DI*4), AX
+	LEAQ (CX)(DI*4), CX
+	ADDQ $0x04, SI
+	MOVQ rows+16(FP), DI
+	SHLQ $0x02, DI
+	CMPQ SI, DI
+	JLT  row
+	VZEROUPPER
+	RET
+
 // func normalizeScaleAVX2(y *float32, x *float32, gamma *float32, n int, mean float32, rstd float32)
 // Requires: AVX
 TEXT ·normalizeScaleAVX2(SB), NOSPLIT, $0-40
@@ -14589,6 +16453,84 @@ singleEnd:
 	VMASKMOVPS Y0, Y2, (AX)(SI*4)
 
 done:
+	VZEROUPPER
+	RET
+
+// func normalizeScaleRowsAVX2(y *float32, x *float32, gamma *float32, rows int, cols int, stride int, mean *float32, rstd *float32)
+// Requires: AVX
+TEXT ·normalizeScaleRowsAVX2(SB), NOSPLIT, $0-64
+	MOVQ y+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ gamma+16(FP), DX
+	XORQ DI, DI
+
+row:
+	MOVQ         cols+32(FP), BX
+	XORQ         SI, SI
+	MOVQ         mean+48(FP), R8
+	VBROADCASTSS (R8)(DI*1), Y0
+	MOVQ         rstd+56(FP), R8
+	VBROADCASTSS (R8)(DI*1), Y1
+	SUBQ         $0x00000010, BX
+	JLT          unrolledEnd
+
+unrolled:
+	VMOVUPS (CX)(SI*4), Y2
+	VSUBPS  Y0, Y2, Y2
+	VMULPS  Y1, Y2, Y2
+	VMOVUPS (DX)(SI*4), Y3
+	VMULPS  Y3, Y2, Y2
+	VMOVUPS Y2, (AX)(SI*4)
+	VMOVUPS 32(CX)(SI*4), Y2
+	VSUBPS  Y0, Y2, Y2
+	VMULPS  Y1, Y2, Y2
+	VMOVUPS 32(DX)(SI*4), Y3
+	VMULPS  Y3, Y2, Y2
+	VMOVUPS Y2, 32(AX)(SI*4)
+	ADDQ    $0x00000010, SI
+	SUBQ    $0x00000010, BX
+	JGE     unrolled
+
+unrolledEnd:
+	ADDQ $0x00000010, BX
+	SUBQ $0x00000008, BX
+	JLT  singleEnd
+
+single:
+	VMOVUPS (CX)(SI*4), Y2
+	VSUBPS  Y0, Y2, Y2
+	VMULPS  Y1, Y2, Y2
+	VMOVUPS (DX)(SI*4), Y3
+	VMULPS  Y3, Y2, Y2
+	VMOVUPS Y2, (AX)(SI*4)
+	ADDQ    $0x00000008, SI
+	SUBQ    $0x00000008, BX
+	JGE     single
+
+singleEnd:
+	ADDQ       $0x00000008, BX
+	TESTQ      BX, BX
+	JZ         done
+	LEAQ       vectorTailMasks<>+0(SB), R8
+	MOVQ       $0x00000010, R9
+	SUBQ       BX, R9
+	VMOVUPS    (R8)(R9*4), Y2
+	VMASKMOVPS (CX)(SI*4), Y2, Y3
+	VSUBPS     Y0, Y3, Y0
+	VMULPS     Y1, Y0, Y0
+	VMASKMOVPS (DX)(SI*4), Y2, Y1
+	VMULPS     Y1, Y0, Y0
+	VMASKMOVPS Y0, Y2, (AX)(SI*4)
+
+done:
+	MOVQ stride+40(FP), R8
+	LEAQ (AX)(R8*4), AX
+	LEAQ (CX)(R8*4), CX
+	ADDQ $0x04, DI
+	MOVQ rows+24(FP), R8
+	SHLQ $0x02, R8
+	CMPQ DI, R8
+	JLT  row
 	VZEROUPPER
 	RET
 
@@ -14659,6 +16601,89 @@ singleEnd:
 	VMASKMOVPS  Y3, Y2, (AX)(DI*4)
 
 done:
+	VZEROUPPER
+	RET
+
+// func normalizeAffineRowsAVX2(y *float32, x *float32, gamma *float32, beta *float32, rows int, cols int, stride int, mean *float32, rstd *float32)
+// Requires: AVX, FMA3
+TEXT ·normalizeAffineRowsAVX2(SB), NOSPLIT, $0-72
+	MOVQ y+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ gamma+16(FP), DX
+	MOVQ beta+24(FP), BX
+	XORQ R8, R8
+
+row:
+	MOVQ         cols+40(FP), SI
+	XORQ         DI, DI
+	MOVQ         mean+56(FP), R9
+	VBROADCASTSS (R9)(R8*1), Y0
+	MOVQ         rstd+64(FP), R9
+	VBROADCASTSS (R9)(R8*1), Y1
+	SUBQ         $0x00000010, SI
+	JLT          unrolledEnd
+
+unrolled:
+	VMOVUPS     (CX)(DI*4), Y2
+	VSUBPS      Y0, Y2, Y2
+	VMULPS      Y1, Y2, Y2
+	VMOVUPS     (DX)(DI*4), Y3
+	VMOVUPS     (BX)(DI*4), Y4
+	VFMADD231PS Y3, Y2, Y4
+	VMOVUPS     Y4, (AX)(DI*4)
+	VMOVUPS     32(CX)(DI*4), Y2
+	VSUBPS      Y0, Y2, Y2
+	VMULPS      Y1, Y2, Y2
+	VMOVUPS     32(DX)(DI*4), Y3
+	VMOVUPS     32(BX)(DI*4), Y4
+	VFMADD231PS Y3, Y2, Y4
+	VMOVUPS     Y4, 32(AX)(DI*4)
+	ADDQ        $0x00000010, DI
+	SUBQ        $0x00000010, SI
+	JGE         unrolled
+
+unrolledEnd:
+	ADDQ $0x00000010, SI
+	SUBQ $0x00000008, SI
+	JLT  singleEnd
+
+single:
+	VMOVUPS     (CX)(DI*4), Y2
+	VSUBPS      Y0, Y2, Y2
+	VMULPS      Y1, Y2, Y2
+	VMOVUPS     (DX)(DI*4), Y3
+	VMOVUPS     (BX)(DI*4), Y4
+	VFMADD231PS Y3, Y2, Y4
+	VMOVUPS     Y4, (AX)(DI*4)
+	ADDQ        $0x00000008, DI
+	SUBQ        $0x00000008, SI
+	JGE         single
+
+singleEnd:
+	ADDQ        $0x00000008, SI
+	TESTQ       SI, SI
+	JZ          done
+	LEAQ        vectorTailMasks<>+0(SB), R9
+	MOVQ        $0x00000010, R10
+	SUBQ        SI, R10
+	VMOVUPS     (R9)(R10*4), Y2
+	VMASKMOVPS  (CX)(DI*4), Y2, Y3
+	VSUBPS      Y0, Y3, Y0
+	VMULPS      Y1, Y0, Y0
+	VMASKMOVPS  (DX)(DI*4), Y2, Y1
+	VMASKMOVPS  (BX)(DI*4), Y2, Y3
+	VFMADD231PS Y1, Y0, Y3
+	VMASKMOVPS  Y3, Y2, (AX)(DI*4)
+
+done:
+	MOVQ stride+48(FP), R9
+	LEAQ (AX)(R9*4), AX
+	LEAQ (CX)(R9*4), CX
+	ADDQ $0x04, R8
+	MOVQ rows+32(FP), R9
+	SHLQ $0x02, R9
+	CMPQ R8, R9
+	JLT  row
 	VZEROUPPER
 	RET
 
@@ -14734,6 +16759,104 @@ done:
 	MOVQ    dot+8(FP), AX
 	VMOVUPS Y2, (AX)
 	VMOVUPS Y3, 32(AX)
+	VZEROUPPER
+	RET
+
+// func normSumsPlainRowsAVX2(sum *float32, dot *float32, dy *float32, x *float32, rows int, cols int, stride int, mean *float32, rstd *float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·normSumsPlainRowsAVX2(SB), NOSPLIT, $0-72
+	MOVQ dy+16(FP), AX
+	MOVQ x+24(FP), CX
+	XORQ SI, SI
+
+row:
+	MOVQ         cols+40(FP), DX
+	XORQ         BX, BX
+	MOVQ         mean+56(FP), DI
+	VBROADCASTSS (DI)(SI*1), Y4
+	MOVQ         rstd+64(FP), DI
+	VBROADCASTSS (DI)(SI*1), Y5
+	VPXOR        Y0, Y0, Y0
+	VPXOR        Y1, Y1, Y1
+	VPXOR        Y2, Y2, Y2
+	VPXOR        Y3, Y3, Y3
+	SUBQ         $0x00000010, DX
+	JLT          singleEnd
+
+single:
+	VMOVUPS     (AX)(BX*4), Y6
+	VADDPS      Y6, Y0, Y0
+	VMOVUPS     (CX)(BX*4), Y7
+	VSUBPS      Y4, Y7, Y7
+	VMULPS      Y5, Y7, Y7
+	VFMADD231PS Y7, Y6, Y2
+	VMOVUPS     32(AX)(BX*4), Y6
+	VADDPS      Y6, Y1, Y1
+	VMOVUPS     32(CX)(BX*4), Y7
+	VSUBPS      Y4, Y7, Y7
+	VMULPS      Y5, Y7, Y7
+	VFMADD231PS Y7, Y6, Y3
+	ADDQ        $0x00000010, BX
+	SUBQ        $0x00000010, DX
+	JGE         single
+
+singleEnd:
+	ADDQ        $0x00000010, DX
+	TESTQ       DX, DX
+	JZ          done
+	LEAQ        vectorTailMasks<>+0(SB), DI
+	MOVQ        $0x00000010, R8
+	SUBQ        DX, R8
+	VMOVUPS     (DI)(R8*4), Y6
+	VMOVUPS     32(DI)(R8*4), Y7
+	VMASKMOVPS  (AX)(BX*4), Y6, Y8
+	VMOVAPS     Y0, Y9
+	VADDPS      Y8, Y9, Y9
+	VBLENDVPS   Y6, Y9, Y0, Y0
+	VMASKMOVPS  (CX)(BX*4), Y6, Y9
+	VSUBPS      Y4, Y9, Y9
+	VMULPS      Y5, Y9, Y9
+	VMOVAPS     Y2, Y10
+	VFMADD231PS Y9, Y8, Y10
+	VBLENDVPS   Y6, Y10, Y2, Y2
+	VMASKMOVPS  32(AX)(BX*4), Y7, Y6
+	VMOVAPS     Y1, Y8
+	VADDPS      Y6, Y8, Y8
+	VBLENDVPS   Y7, Y8, Y1, Y1
+	VMASKMOVPS  32(CX)(BX*4), Y7, Y8
+	VSUBPS      Y4, Y8, Y4
+	VMULPS      Y5, Y4, Y4
+	VMOVAPS     Y3, Y5
+	VFMADD231PS Y4, Y6, Y5
+	VBLENDVPS   Y7, Y5, Y3, Y3
+
+done:
+	MOVQ       sum+0(FP), DI
+	VADDPS     Y1, Y0, Y0
+	VPERM2F128 $0x01, Y0, Y0, Y1
+	VADDPS     Y1, Y0, Y0
+	VPERMILPS  $0x4e, Y0, Y1
+	VADDPS     Y1, Y0, Y0
+	VPERMILPS  $0xb1, Y0, Y1
+	VADDPS     Y1, Y0, Y0
+	VMOVSS     X0, (DI)(SI*1)
+	MOVQ       dot+8(FP), DI
+	VADDPS     Y3, Y2, Y2
+	VPERM2F128 $0x01, Y2, Y2, Y0
+	VADDPS     Y0, Y2, Y2
+	VPERMILPS  $0x4e, Y2, Y0
+	VADDPS     Y0, Y2, Y2
+	VPERMILPS  $0xb1, Y2, Y0
+	VADDPS     Y0, Y2, Y2
+	VMOVSS     X2, (DI)(SI*1)
+	MOVQ       stride+48(FP), DI
+	LEAQ       (AX)(DI*4), AX
+	LEAQ       (CX)(DI*4), CX
+	ADDQ       $0x04, SI
+	MOVQ       rows+32(FP), DI
+	SHLQ       $0x02, DI
+	CMPQ       SI, DI
+	JLT        row
 	VZEROUPPER
 	RET
 
@@ -14821,6 +16944,113 @@ done:
 	VZEROUPPER
 	RET
 
+// func normSumsRowsAVX2(sum *float32, dot *float32, dy *float32, x *float32, gamma *float32, rows int, cols int, stride int, mean *float32, rstd *float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·normSumsRowsAVX2(SB), NOSPLIT, $0-80
+	MOVQ dy+16(FP), AX
+	MOVQ x+24(FP), CX
+	MOVQ gamma+32(FP), DX
+	XORQ DI, DI
+
+row:
+	MOVQ         cols+48(FP), BX
+	XORQ         SI, SI
+	MOVQ         mean+64(FP), R8
+	VBROADCASTSS (R8)(DI*1), Y4
+	MOVQ         rstd+72(FP), R8
+	VBROADCASTSS (R8)(DI*1), Y5
+	VPXOR        Y0, Y0, Y0
+	VPXOR        Y1, Y1, Y1
+	VPXOR        Y2, Y2, Y2
+	VPXOR        Y3, Y3, Y3
+	SUBQ         $0x00000010, BX
+	JLT          singleEnd
+
+single:
+	VMOVUPS     (AX)(SI*4), Y6
+	VMOVUPS     (DX)(SI*4), Y7
+	VMULPS      Y7, Y6, Y6
+	VADDPS      Y6, Y0, Y0
+	VMOVUPS     (CX)(SI*4), Y7
+	VSUBPS      Y4, Y7, Y7
+	VMULPS      Y5, Y7, Y7
+	VFMADD231PS Y7, Y6, Y2
+	VMOVUPS     32(AX)(SI*4), Y6
+	VMOVUPS     32(DX)(SI*4), Y7
+	VMULPS      Y7, Y6, Y6
+	VADDPS      Y6, Y1, Y1
+	VMOVUPS     32(CX)(SI*4), Y7
+	VSUBPS      Y4, Y7, Y7
+	VMULPS      Y5, Y7, Y7
+	VFMADD231PS Y7, Y6, Y3
+	ADDQ        $0x00000010, SI
+	SUBQ        $0x00000010, BX
+	JGE         single
+
+singleEnd:
+	ADDQ        $0x00000010, BX
+	TESTQ       BX, BX
+	JZ          done
+	LEAQ        vectorTailMasks<>+0(SB), R8
+	MOVQ        $0x00000010, R9
+	SUBQ        BX, R9
+	VMOVUPS     (R8)(R9*4), Y6
+	VMOVUPS     32(R8)(R9*4), Y7
+	VMASKMOVPS  (AX)(SI*4), Y6, Y8
+	VMASKMOVPS  (DX)(SI*4), Y6, Y9
+	VMULPS      Y9, Y8, Y8
+	VMOVAPS     Y0, Y9
+	VADDPS      Y8, Y9, Y9
+	VBLENDVPS   Y6, Y9, Y0, Y0
+	VMASKMOVPS  (CX)(SI*4), Y6, Y9
+	VSUBPS      Y4, Y9, Y9
+	VMULPS      Y5, Y9, Y9
+	VMOVAPS     Y2, Y10
+	VFMADD231PS Y9, Y8, Y10
+	VBLENDVPS   Y6, Y10, Y2, Y2
+	VMASKMOVPS  32(AX)(SI*4), Y7, Y6
+	VMASKMOVPS  32(DX)(SI*4), Y7, Y8
+	VMULPS      Y8, Y6, Y6
+	VMOVAPS     Y1, Y8
+	VADDPS      Y6, Y8, Y8
+	VBLENDVPS   Y7, Y8, Y1, Y1
+	VMASKMOVPS  32(CX)(SI*4), Y7, Y8
+	VSUBPS      Y4, Y8, Y4
+	VMULPS      Y5, Y4, Y4
+	VMOVAPS     Y3, Y5
+	VFMADD231PS Y4, Y6, Y5
+	VBLENDVPS   Y7, Y5, Y3, Y3
+
+done:
+	MOVQ       sum+0(FP), R8
+	VADDPS     Y1, Y0, Y0
+	VPERM2F128 $0x01, Y0, Y0, Y1
+	VADDPS     Y1, Y0, Y0
+	VPERMILPS  $0x4e, Y0, Y1
+	VADDPS     Y1, Y0, Y0
+	VPERMILPS  $0xb1, Y0, Y1
+	VADDPS     Y1, Y0, Y0
+	VMOVSS     X0, (R8)(DI*1)
+	MOVQ       dot+8(FP), R8
+	VADDPS     Y3, Y2, Y2
+	VPERM2F128 $0x01, Y2, Y2, Y0
+	VADDPS     Y0, Y2, Y2
+	VPERMILPS  $0x4e, Y2, Y0
+	VADDPS     Y0, Y2, Y2
+	VPERMILPS  $0xb1, Y2, Y0
+	VADDPS     Y0, Y2, Y2
+	VMOVSS     X2, (R8)(DI*1)
+	MOVQ       stride+56(FP), R8
+	LEAQ       (AX)(R8*4), AX
+	LEAQ       (CX)(R8*4), CX
+	ADDQ       $0x04, DI
+	MOVQ       rows+40(FP), R8
+	SHLQ       $0x02, R8
+	CMPQ       DI, R8
+	JLT        row
+	VZEROUPPER
+	RET
+
 // func normBackwardPlainAVX2(dx *float32, dy *float32, x *float32, n int, mean float32, rstd float32, meanE float32, meanEH float32)
 // Requires: AVX, FMA3
 TEXT ·normBackwardPlainAVX2(SB), NOSPLIT, $0-48
@@ -14867,6 +17097,71 @@ singleEnd:
 	VMASKMOVPS   Y0, Y4, (AX)(SI*4)
 
 done:
+	VZEROUPPER
+	RET
+
+// func normBackwardPlainRowsAVX2(dx *float32, dy *float32, x *float32, rows int, cols int, stride int, mean *float32, rstd *float32, meanE *float32, meanEH *float32)
+// Requires: AVX, FMA3
+TEXT ·normBackwardPlainRowsAVX2(SB), NOSPLIT, $0-80
+	MOVQ dx+0(FP), AX
+	MOVQ dy+8(FP), CX
+	MOVQ x+16(FP), DX
+	XORQ DI, DI
+
+row:
+	MOVQ         cols+32(FP), BX
+	XORQ         SI, SI
+	MOVQ         mean+48(FP), R8
+	VBROADCASTSS (R8)(DI*1), Y0
+	MOVQ         rstd+56(FP), R8
+	VBROADCASTSS (R8)(DI*1), Y1
+	MOVQ         meanEH+72(FP), R8
+	VBROADCASTSS (R8)(DI*1), Y2
+	MOVQ         meanE+64(FP), R8
+	VBROADCASTSS (R8)(DI*1), Y3
+	SUBQ         $0x00000008, BX
+	JLT          singleEnd
+
+single:
+	VMOVUPS      (CX)(SI*4), Y4
+	VMOVUPS      (DX)(SI*4), Y5
+	VSUBPS       Y0, Y5, Y5
+	VMULPS       Y1, Y5, Y5
+	VSUBPS       Y3, Y4, Y4
+	VFNMADD231PS Y2, Y5, Y4
+	VMULPS       Y1, Y4, Y4
+	VMOVUPS      Y4, (AX)(SI*4)
+	ADDQ         $0x00000008, SI
+	SUBQ         $0x00000008, BX
+	JGE          single
+
+singleEnd:
+	ADDQ         $0x00000008, BX
+	TESTQ        BX, BX
+	JZ           done
+	LEAQ         vectorTailMasks<>+0(SB), R8
+	MOVQ         $0x00000010, R9
+	SUBQ         BX, R9
+	VMOVUPS      (R8)(R9*4), Y4
+	VMASKMOVPS   (CX)(SI*4), Y4, Y5
+	VMASKMOVPS   (DX)(SI*4), Y4, Y6
+	VSUBPS       Y0, Y6, Y0
+	VMULPS       Y1, Y0, Y0
+	VSUBPS       Y3, Y5, Y3
+	VFNMADD231PS Y2, Y0, Y3
+	VMULPS       Y1, Y3, Y0
+	VMASKMOVPS   Y0, Y4, (AX)(SI*4)
+
+done:
+	MOVQ stride+40(FP), R8
+	LEAQ (AX)(R8*4), AX
+	LEAQ (CX)(R8*4), CX
+	LEAQ (DX)(R8*4), DX
+	ADDQ $0x04, DI
+	MOVQ rows+24(FP), R8
+	SHLQ $0x02, R8
+	CMPQ DI, R8
+	JLT  row
 	VZEROUPPER
 	RET
 
@@ -14921,6 +17216,76 @@ singleEnd:
 	VMASKMOVPS   Y0, Y4, (AX)(DI*4)
 
 done:
+	VZEROUPPER
+	RET
+
+// func normBackwardRowsAVX2(dx *float32, dy *float32, x *float32, gamma *float32, rows int, cols int, stride int, mean *float32, rstd *float32, meanE *float32, meanEH *float32)
+// Requires: AVX, FMA3
+TEXT ·normBackwardRowsAVX2(SB), NOSPLIT, $0-88
+	MOVQ dx+0(FP), AX
+	MOVQ dy+8(FP), CX
+	MOVQ x+16(FP), DX
+	MOVQ gamma+24(FP), BX
+	XORQ R8, R8
+
+row:
+	MOVQ         cols+40(FP), SI
+	XORQ         DI, DI
+	MOVQ         mean+56(FP), R9
+	VBROADCASTSS (R9)(R8*1), Y0
+	MOVQ         rstd+64(FP), R9
+	VBROADCASTSS (R9)(R8*1), Y1
+	MOVQ         meanEH+80(FP), R9
+	VBROADCASTSS (R9)(R8*1), Y2
+	MOVQ         meanE+72(FP), R9
+	VBROADCASTSS (R9)(R8*1), Y3
+	SUBQ         $0x00000008, SI
+	JLT          singleEnd
+
+single:
+	VMOVUPS      (CX)(DI*4), Y4
+	VMOVUPS      (BX)(DI*4), Y5
+	VMULPS       Y5, Y4, Y4
+	VMOVUPS      (DX)(DI*4), Y5
+	VSUBPS       Y0, Y5, Y5
+	VMULPS       Y1, Y5, Y5
+	VSUBPS       Y3, Y4, Y4
+	VFNMADD231PS Y2, Y5, Y4
+	VMULPS       Y1, Y4, Y4
+	VMOVUPS      Y4, (AX)(DI*4)
+	ADDQ         $0x00000008, DI
+	SUBQ         $0x00000008, SI
+	JGE          single
+
+singleEnd:
+	ADDQ         $0x00000008, SI
+	TESTQ        SI, SI
+	JZ           done
+	LEAQ         vectorTailMasks<>+0(SB), R9
+	MOVQ         $0x00000010, R10
+	SUBQ         SI, R10
+	VMOVUPS      (R9)(R10*4), Y4
+	VMASKMOVPS   (CX)(DI*4), Y4, Y5
+	VMASKMOVPS   (BX)(DI*4), Y4, Y6
+	VMULPS       Y6, Y5, Y5
+	VMASKMOVPS   (DX)(DI*4), Y4, Y6
+	VSUBPS       Y0, Y6, Y0
+	VMULPS       Y1, Y0, Y0
+	VSUBPS       Y3, Y5, Y3
+	VFNMADD231PS Y2, Y0, Y3
+	VMULPS       Y1, Y3, Y0
+	VMASKMOVPS   Y0, Y4, (AX)(DI*4)
+
+done:
+	MOVQ stride+48(FP), R9
+	LEAQ (AX)(R9*4), AX
+	LEAQ (CX)(R9*4), CX
+	LEAQ (DX)(R9*4), DX
+	ADDQ $0x04, R8
+	MOVQ rows+32(FP), R9
+	SHLQ $0x02, R9
+	CMPQ R8, R9
+	JLT  row
 	VZEROUPPER
 	RET
 

@@ -96,6 +96,10 @@ func scaleVec(dst []float32, x []float32, alpha float32) {
 	}
 }
 
+func scaleRowsVec(dst []float32, x []float32, rows, cols, stride int, alpha []float32) bool {
+	return false
+}
+
 //go:noescape
 func flushDenormalsNEON(dst *float32, x *float32, n int)
 
@@ -756,6 +760,10 @@ func sumVec(l *[lanes]float32, x []float32) {
 	}
 }
 
+func sumRowsVec(l []float32, x []float32, rows, cols, stride int) bool {
+	return false
+}
+
 //go:noescape
 func dotNEON(l *[16]float32, a *float32, b *float32, n int)
 
@@ -774,6 +782,10 @@ func dotVec(l *[lanes]float32, a []float32, b []float32) {
 	}
 }
 
+func dotRowsVec(l []float32, a []float32, b []float32, rows, cols, stride int) bool {
+	return false
+}
+
 //go:noescape
 func sumCenteredNEON(l *[16]float32, x *float32, n int, mean float32)
 
@@ -790,6 +802,10 @@ func sumCenteredVec(l *[lanes]float32, x []float32, mean float32) {
 	default:
 		sumCenteredGo(l, x, mean)
 	}
+}
+
+func sumCenteredRowsVec(l []float32, x []float32, rows, cols, stride int, mean []float32) bool {
+	return false
 }
 
 //go:noescape
@@ -826,6 +842,10 @@ func maxVec(l *[lanes]float32, x []float32) {
 	default:
 		maxGo(l, x)
 	}
+}
+
+func maxRowsVec(l []float32, x []float32, rows, cols, stride int) bool {
+	return false
 }
 
 //go:noescape
@@ -900,6 +920,10 @@ func expScaleShiftSumVec(l *[lanes]float32, dst []float32, x []float32, a float3
 	}
 }
 
+func expScaleShiftSumRowsVec(l []float32, dst []float32, x []float32, rows, cols, stride int, a float32, b []float32) bool {
+	return false
+}
+
 //go:noescape
 func expScaleShiftNEON(dst *float32, x *float32, n int, a float32, b float32)
 
@@ -918,6 +942,10 @@ func expScaleShiftVec(dst []float32, x []float32, a float32, b float32) {
 	}
 }
 
+func expScaleShiftRowsVec(dst []float32, x []float32, rows, cols, stride int, a float32, b []float32) bool {
+	return false
+}
+
 //go:noescape
 func scaleShiftMulNEON(dst *float32, x *float32, y *float32, n int, a float32, b float32)
 
@@ -934,6 +962,10 @@ func scaleShiftMulVec(dst []float32, x []float32, y []float32, a float32, b floa
 	default:
 		scaleShiftMulGo(dst, x, y, a, b)
 	}
+}
+
+func scaleShiftMulRowsVec(dst []float32, x []float32, y []float32, rows, cols, stride int, a float32, b []float32) bool {
+	return false
 }
 
 //go:noescape
@@ -972,6 +1004,10 @@ func normalizeVec(y []float32, x []float32, mean float32, rstd float32) {
 	}
 }
 
+func normalizeRowsVec(y []float32, x []float32, rows, cols, stride int, mean []float32, rstd []float32) bool {
+	return false
+}
+
 //go:noescape
 func normalizeScaleNEON(y *float32, x *float32, gamma *float32, n int, mean float32, rstd float32)
 
@@ -988,6 +1024,10 @@ func normalizeScaleVec(y []float32, x []float32, gamma []float32, mean float32, 
 	default:
 		normalizeScaleGo(y, x, gamma, mean, rstd)
 	}
+}
+
+func normalizeScaleRowsVec(y []float32, x []float32, gamma []float32, rows, cols, stride int, mean []float32, rstd []float32) bool {
+	return false
 }
 
 //go:noescape
@@ -1008,6 +1048,10 @@ func normalizeAffineVec(y []float32, x []float32, gamma []float32, beta []float3
 	}
 }
 
+func normalizeAffineRowsVec(y []float32, x []float32, gamma []float32, beta []float32, rows, cols, stride int, mean []float32, rstd []float32) bool {
+	return false
+}
+
 //go:noescape
 func normSumsPlainNEON(sum *[16]float32, dot *[16]float32, dy *float32, x *float32, n int, mean float32, rstd float32)
 
@@ -1024,6 +1068,10 @@ func normSumsPlainVec(sum *[lanes]float32, dot *[lanes]float32, dy []float32, x 
 	default:
 		normSumsPlainGo(sum, dot, dy, x, mean, rstd)
 	}
+}
+
+func normSumsPlainRowsVec(sum []float32, dot []float32, dy []float32, x []float32, rows, cols, stride int, mean []float32, rstd []float32) bool {
+	return false
 }
 
 //go:noescape
@@ -1044,6 +1092,10 @@ func normSumsVec(sum *[lanes]float32, dot *[lanes]float32, dy []float32, x []flo
 	}
 }
 
+func normSumsRowsVec(sum []float32, dot []float32, dy []float32, x []float32, gamma []float32, rows, cols, stride int, mean []float32, rstd []float32) bool {
+	return false
+}
+
 //go:noescape
 func normBackwardPlainNEON(dx *float32, dy *float32, x *float32, n int, mean float32, rstd float32, meanE float32, meanEH float32)
 
@@ -1062,6 +1114,10 @@ func normBackwardPlainVec(dx []float32, dy []float32, x []float32, mean float32,
 	}
 }
 
+func normBackwardPlainRowsVec(dx []float32, dy []float32, x []float32, rows, cols, stride int, mean []float32, rstd []float32, meanE []float32, meanEH []float32) bool {
+	return false
+}
+
 //go:noescape
 func normBackwardNEON(dx *float32, dy *float32, x *float32, gamma *float32, n int, mean float32, rstd float32, meanE float32, meanEH float32)
 
@@ -1078,6 +1134,10 @@ func normBackwardVec(dx []float32, dy []float32, x []float32, gamma []float32, m
 	default:
 		normBackwardGo(dx, dy, x, gamma, mean, rstd, meanE, meanEH)
 	}
+}
+
+func normBackwardRowsVec(dx []float32, dy []float32, x []float32, gamma []float32, rows, cols, stride int, mean []float32, rstd []float32, meanE []float32, meanEH []float32) bool {
+	return false
 }
 
 //go:noescape

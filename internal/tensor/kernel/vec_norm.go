@@ -4,6 +4,19 @@ import "math"
 
 func sqrt32(x float32) float32 { return float32(math.Sqrt(float64(x))) }
 
+// normBlock is how many rows go through the steps of a norm together: they stay in the first level of the cache.
+const normBlock = 16
+
+// normBlocks calls visit for the rows [begin, end) of each block.
+func normBlocks(rows int, visit func(begin, end int)) {
+	for r := 0; r < rows; r += normBlock {
+		visit(r, min(r+normBlock, rows))
+	}
+}
+
+// noMean is that of an RMS norm's rows.
+var noMean [normBlock]float32
+
 // LayerNorm normalises each row to mean 0 and variance 1 and applies an affine map by column:
 // y[r,c] = (x[r,c]-mean[r])*rstd[r] * gamma[c] + beta[c], with the mean and the (biased) variance by the lane rule and
 // rstd = 1/sqrt(variance + eps). gamma and beta are both nil for no affine map; beta alone may be nil. y and x are
@@ -12,25 +25,63 @@ func LayerNorm(y, mean, rstd, x, gamma, beta []float32, rows, cols int, eps floa
 	fits("LayerNorm", len(x), rows, cols)
 	sameLength("LayerNorm", len(x), len(y))
 	sameLength("LayerNorm", rows, len(mean), len(rstd))
-	for r := 0; r < rows; r++ {
-		row := x[r*cols : (r+1)*cols]
-		mean[r] = Sum(row) / float32(cols)
-		rstd[r] = 1 / sqrt32(SumCentered(row, mean[r])/float32(cols)+eps)
-		normRow(y[r*cols:(r+1)*cols], row, gamma, beta, mean[r], rstd[r])
+	n := float32(cols)
+	normBlocks(rows, func(r, end int) {
+		x, mean, rstd := x[r*cols:end*cols], mean[r:end], rstd[r:end]
+		sumRows(mean, x, cols)
+		for i := range mean {
+			mean[i] /= n
+		}
+		sumCenteredRows(rstd, x, mean, cols)
+		for i, sum := range rstd {
+			rstd[i] = 1 / sqrt32(sum/n+eps)
+		}
+		normRows(y[r*cols:end*cols], x, gamma, beta, mean, rstd, cols)
+	})
+}
+
+// sumRows sets dst[r] = Sum(x[r]), and sumCenteredRows dst[r] = SumCentered(x[r], mean[r]).
+func sumRows(dst, x []float32, cols int) {
+	if sumRowsVec(dst, x, len(dst), cols, cols) {
+		return
+	}
+	for r := range dst {
+		dst[r] = Sum(row(x, r, cols, cols))
 	}
 }
 
-// normRow sets y = (x-mean)*rstd, times gamma, plus beta, where they are given.
-func normRow(y, x, gamma, beta []float32, mean, rstd float32) {
+func sumCenteredRows(dst, x, mean []float32, cols int) {
+	if sumCenteredRowsVec(dst, x, len(dst), cols, cols, mean) {
+		return
+	}
+	for r := range dst {
+		dst[r] = SumCentered(row(x, r, cols, cols), mean[r])
+	}
+}
+
+// normRows sets y = (x-mean)*rstd, times gamma, plus beta, where they are given.
+func normRows(y, x, gamma, beta, mean, rstd []float32, cols int) {
+	rows, done := len(rstd), false
 	switch {
 	case gamma == nil:
-		normalizeVec(y, x, mean, rstd)
+		done = normalizeRowsVec(y, x, rows, cols, cols, mean, rstd)
 	case beta == nil:
-		sameLength("norm", len(x), len(gamma))
-		normalizeScaleVec(y, x, gamma, mean, rstd)
+		sameLength("norm", cols, len(gamma))
+		done = normalizeScaleRowsVec(y, x, gamma, rows, cols, cols, mean, rstd)
 	default:
-		sameLength("norm", len(x), len(gamma), len(beta))
-		normalizeAffineVec(y, x, gamma, beta, mean, rstd)
+		sameLength("norm", cols, len(gamma), len(beta))
+		done = normalizeAffineRowsVec(y, x, gamma, beta, rows, cols, cols, mean, rstd)
+	}
+	for r := 0; r < rows && !done; r++ {
+		y, x := row(y, r, cols, cols), row(x, r, cols, cols)
+		switch {
+		case gamma == nil:
+			normalizeVec(y, x, mean[r], rstd[r])
+		case beta == nil:
+			normalizeScaleVec(y, x, gamma, mean[r], rstd[r])
+		default:
+			normalizeAffineVec(y, x, gamma, beta, mean[r], rstd[r])
+		}
 	}
 }
 
@@ -58,13 +109,10 @@ func LayerNormBackward(dx, dy, x, gamma, mean, rstd []float32, rows, cols int) {
 	fits("LayerNormBackward", len(x), rows, cols)
 	sameLength("LayerNormBackward", len(x), len(dx), len(dy))
 	sameLength("LayerNormBackward", rows, len(mean), len(rstd))
-	n := float32(cols)
-	for r := 0; r < rows; r++ {
-		at, to := r*cols, (r+1)*cols
-		var sum, dot [lanes]float32
-		normSums(&sum, &dot, dy[at:to], x[at:to], gamma, mean[r], rstd[r])
-		normBackward(dx[at:to], dy[at:to], x[at:to], gamma, mean[r], rstd[r], foldLanes(&sum)/n, foldLanes(&dot)/n)
-	}
+	normBlocks(rows, func(r, end int) {
+		at, to := r*cols, end*cols
+		normBackward(dx[at:to], dy[at:to], x[at:to], gamma, mean[r:end], rstd[r:end], cols, true)
+	})
 }
 
 // RMSNorm scales each row to mean square 1 and each column by gamma: y[r,c] = x[r,c]*rstd[r] * gamma[c], with
@@ -73,11 +121,14 @@ func RMSNorm(y, rstd, x, gamma []float32, rows, cols int, eps float32) {
 	fits("RMSNorm", len(x), rows, cols)
 	sameLength("RMSNorm", len(x), len(y))
 	sameLength("RMSNorm", rows, len(rstd))
-	for r := 0; r < rows; r++ {
-		row := x[r*cols : (r+1)*cols]
-		rstd[r] = 1 / sqrt32(Dot(row, row)/float32(cols)+eps)
-		normRow(y[r*cols:(r+1)*cols], row, gamma, nil, 0, rstd[r])
-	}
+	normBlocks(rows, func(r, end int) {
+		x, rstd := x[r*cols:end*cols], rstd[r:end]
+		DotRows(rstd, x, x, cols, cols)
+		for i, sum := range rstd {
+			rstd[i] = 1 / sqrt32(sum/float32(cols)+eps)
+		}
+		normRows(y[r*cols:end*cols], x, gamma, nil, noMean[:end-r], rstd, cols)
+	})
 }
 
 // RMSNormBackward sets dx to the gradient of RMSNorm's input: with h = x*rstd and e = dy*gamma (dy where gamma is nil),
@@ -86,22 +137,58 @@ func RMSNormBackward(dx, dy, x, gamma, rstd []float32, rows, cols int) {
 	fits("RMSNormBackward", len(x), rows, cols)
 	sameLength("RMSNormBackward", len(x), len(dx), len(dy))
 	sameLength("RMSNormBackward", rows, len(rstd))
-	for r := 0; r < rows; r++ {
-		at, to := r*cols, (r+1)*cols
-		var sum, dot [lanes]float32
-		normSums(&sum, &dot, dy[at:to], x[at:to], gamma, 0, rstd[r])
-		normBackward(dx[at:to], dy[at:to], x[at:to], gamma, 0, rstd[r], 0, foldLanes(&dot)/float32(cols))
+	normBlocks(rows, func(r, end int) {
+		at, to := r*cols, end*cols
+		normBackward(dx[at:to], dy[at:to], x[at:to], gamma, noMean[:end-r], rstd[r:end], cols, false)
+	})
+}
+
+// normBackward is the gradient of a block of rows: with h = (x-mean)*rstd and e = dy*gamma, dx = rstd (e - meanE - h meanEH) of the
+// means of e, which is 0 unless centered, and of e h.
+func normBackward(dx, dy, x, gamma, mean, rstd []float32, cols int, centered bool) {
+	var sums, dots [normBlock]float32
+	rows, n := len(rstd), float32(cols)
+	meanE, meanEH := sums[:rows], dots[:rows]
+	normSumsRows(meanE, meanEH, dy, x, gamma, mean, rstd, cols)
+	for r := range rows {
+		meanE[r], meanEH[r] = meanE[r]/n, meanEH[r]/n
+	}
+	if !centered {
+		meanE = noMean[:rows]
+	}
+	if gamma == nil && normBackwardPlainRowsVec(dx, dy, x, rows, cols, cols, mean, rstd, meanE, meanEH) ||
+		gamma != nil && normBackwardRowsVec(dx, dy, x, gamma, rows, cols, cols, mean, rstd, meanE, meanEH) {
+		return
+	}
+	for r := range rows {
+		dx, dy, x := row(dx, r, cols, cols), row(dy, r, cols, cols), row(x, r, cols, cols)
+		if gamma == nil {
+			normBackwardPlainVec(dx, dy, x, mean[r], rstd[r], meanE[r], meanEH[r])
+		} else {
+			normBackwardVec(dx, dy, x, gamma, mean[r], rstd[r], meanE[r], meanEH[r])
+		}
 	}
 }
 
-// normSums adds e to sum and e*h to dot by the lane rule, for e = dy*gamma and h = (x-mean)*rstd.
-func normSums(sum, dot *[lanes]float32, dy, x, gamma []float32, mean, rstd float32) {
-	if gamma == nil {
-		normSumsPlainVec(sum, dot, dy, x, mean, rstd)
+// normSumsRows sets the rows' sums of e and of e*h by the lane rule, for e = dy*gamma and h = (x-mean)*rstd.
+func normSumsRows(sums, dots, dy, x, gamma, mean, rstd []float32, cols int) {
+	if gamma != nil {
+		sameLength("norm", cols, len(gamma))
+	}
+	if gamma == nil && normSumsPlainRowsVec(sums, dots, dy, x, len(sums), cols, cols, mean, rstd) ||
+		gamma != nil && normSumsRowsVec(sums, dots, dy, x, gamma, len(sums), cols, cols, mean, rstd) {
 		return
 	}
-	sameLength("norm", len(x), len(gamma))
-	normSumsVec(sum, dot, dy, x, gamma, mean, rstd)
+	for r := range sums {
+		var sum, dot [lanes]float32
+		dy, x := row(dy, r, cols, cols), row(x, r, cols, cols)
+		if gamma == nil {
+			normSumsPlainVec(&sum, &dot, dy, x, mean[r], rstd[r])
+		} else {
+			normSumsVec(&sum, &dot, dy, x, gamma, mean[r], rstd[r])
+		}
+		sums[r], dots[r] = foldLanes(&sum), foldLanes(&dot)
+	}
 }
 
 func normSumsPlainGo(sum, dot *[lanes]float32, dy, x []float32, mean, rstd float32) {
@@ -117,14 +204,6 @@ func normSumsGo(sum, dot *[lanes]float32, dy, x, gamma []float32, mean, rstd flo
 		sum[i%lanes] += e
 		dot[i%lanes] = FMA(e, float32((x[i]-mean)*rstd), dot[i%lanes])
 	}
-}
-
-func normBackward(dx, dy, x, gamma []float32, mean, rstd, meanE, meanEH float32) {
-	if gamma == nil {
-		normBackwardPlainVec(dx, dy, x, mean, rstd, meanE, meanEH)
-		return
-	}
-	normBackwardVec(dx, dy, x, gamma, mean, rstd, meanE, meanEH)
 }
 
 func normBackwardPlainGo(dx, dy, x []float32, mean, rstd, meanE, meanEH float32) {

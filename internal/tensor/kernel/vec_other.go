@@ -24,6 +24,10 @@ func scaleVec(dst []float32, x []float32, alpha float32) {
 	scaleGo(dst, x, alpha)
 }
 
+func scaleRowsVec(dst []float32, x []float32, rows, cols, stride int, alpha []float32) bool {
+	return false
+}
+
 func flushDenormalsVec(dst []float32, x []float32) {
 	flushDenormalsGo(dst, x)
 }
@@ -160,12 +164,24 @@ func sumVec(l *[lanes]float32, x []float32) {
 	sumGo(l, x)
 }
 
+func sumRowsVec(l []float32, x []float32, rows, cols, stride int) bool {
+	return false
+}
+
 func dotVec(l *[lanes]float32, a []float32, b []float32) {
 	dotGo(l, a, b)
 }
 
+func dotRowsVec(l []float32, a []float32, b []float32, rows, cols, stride int) bool {
+	return false
+}
+
 func sumCenteredVec(l *[lanes]float32, x []float32, mean float32) {
 	sumCenteredGo(l, x, mean)
+}
+
+func sumCenteredRowsVec(l []float32, x []float32, rows, cols, stride int, mean []float32) bool {
+	return false
 }
 
 func dotCenteredVec(l *[lanes]float32, a []float32, x []float32, mean float32) {
@@ -174,6 +190,10 @@ func dotCenteredVec(l *[lanes]float32, a []float32, x []float32, mean float32) {
 
 func maxVec(l *[lanes]float32, x []float32) {
 	maxGo(l, x)
+}
+
+func maxRowsVec(l []float32, x []float32, rows, cols, stride int) bool {
+	return false
 }
 
 func countNegativeZerosVec(l *[lanes]float32, x []float32) {
@@ -192,12 +212,24 @@ func expScaleShiftSumVec(l *[lanes]float32, dst []float32, x []float32, a float3
 	expScaleShiftSumGo(l, dst, x, a, b)
 }
 
+func expScaleShiftSumRowsVec(l []float32, dst []float32, x []float32, rows, cols, stride int, a float32, b []float32) bool {
+	return false
+}
+
 func expScaleShiftVec(dst []float32, x []float32, a float32, b float32) {
 	expScaleShiftGo(dst, x, a, b)
 }
 
+func expScaleShiftRowsVec(dst []float32, x []float32, rows, cols, stride int, a float32, b []float32) bool {
+	return false
+}
+
 func scaleShiftMulVec(dst []float32, x []float32, y []float32, a float32, b float32) {
 	scaleShiftMulGo(dst, x, y, a, b)
+}
+
+func scaleShiftMulRowsVec(dst []float32, x []float32, y []float32, rows, cols, stride int, a float32, b []float32) bool {
+	return false
 }
 
 func softmaxBackwardVec(dx []float32, dy []float32, y []float32, dot float32) {
@@ -208,28 +240,56 @@ func normalizeVec(y []float32, x []float32, mean float32, rstd float32) {
 	normalizeGo(y, x, mean, rstd)
 }
 
+func normalizeRowsVec(y []float32, x []float32, rows, cols, stride int, mean []float32, rstd []float32) bool {
+	return false
+}
+
 func normalizeScaleVec(y []float32, x []float32, gamma []float32, mean float32, rstd float32) {
 	normalizeScaleGo(y, x, gamma, mean, rstd)
+}
+
+func normalizeScaleRowsVec(y []float32, x []float32, gamma []float32, rows, cols, stride int, mean []float32, rstd []float32) bool {
+	return false
 }
 
 func normalizeAffineVec(y []float32, x []float32, gamma []float32, beta []float32, mean float32, rstd float32) {
 	normalizeAffineGo(y, x, gamma, beta, mean, rstd)
 }
 
+func normalizeAffineRowsVec(y []float32, x []float32, gamma []float32, beta []float32, rows, cols, stride int, mean []float32, rstd []float32) bool {
+	return false
+}
+
 func normSumsPlainVec(sum *[lanes]float32, dot *[lanes]float32, dy []float32, x []float32, mean float32, rstd float32) {
 	normSumsPlainGo(sum, dot, dy, x, mean, rstd)
+}
+
+func normSumsPlainRowsVec(sum []float32, dot []float32, dy []float32, x []float32, rows, cols, stride int, mean []float32, rstd []float32) bool {
+	return false
 }
 
 func normSumsVec(sum *[lanes]float32, dot *[lanes]float32, dy []float32, x []float32, gamma []float32, mean float32, rstd float32) {
 	normSumsGo(sum, dot, dy, x, gamma, mean, rstd)
 }
 
+func normSumsRowsVec(sum []float32, dot []float32, dy []float32, x []float32, gamma []float32, rows, cols, stride int, mean []float32, rstd []float32) bool {
+	return false
+}
+
 func normBackwardPlainVec(dx []float32, dy []float32, x []float32, mean float32, rstd float32, meanE float32, meanEH float32) {
 	normBackwardPlainGo(dx, dy, x, mean, rstd, meanE, meanEH)
 }
 
+func normBackwardPlainRowsVec(dx []float32, dy []float32, x []float32, rows, cols, stride int, mean []float32, rstd []float32, meanE []float32, meanEH []float32) bool {
+	return false
+}
+
 func normBackwardVec(dx []float32, dy []float32, x []float32, gamma []float32, mean float32, rstd float32, meanE float32, meanEH float32) {
 	normBackwardGo(dx, dy, x, gamma, mean, rstd, meanE, meanEH)
+}
+
+func normBackwardRowsVec(dx []float32, dy []float32, x []float32, gamma []float32, rows, cols, stride int, mean []float32, rstd []float32, meanE []float32, meanEH []float32) bool {
+	return false
 }
 
 func normParamsVec(dgamma []float32, dy []float32, x []float32, mean float32, rstd float32) {

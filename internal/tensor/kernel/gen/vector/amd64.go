@@ -38,6 +38,7 @@ type emission struct {
 	*x86
 	p       *program
 	past    bool
+	byRow   bool            // it is the form for rows
 	base    []reg.GPVirtual // of each stream
 	index   reg.GPVirtual   // elements done
 	left    reg.GPVirtual   // elements to do
@@ -81,13 +82,7 @@ func (x *x86) emit(p *program, past bool) {
 	if len(p.lanes) > 0 {
 		parts = lanes / e.width()
 	}
-	switch {
-	case e.abreast() > 1:
-		e.loop("abreast", e.abreast(), e.sideBySide)
-	case p.unroll > 1:
-		e.loop("unrolled", p.unroll*parts, e.inTurn)
-	}
-	e.loop("single", parts, e.inTurn)
+	e.loops(parts)
 	if past {
 		SFENCE()
 		VZEROUPPER()
@@ -107,6 +102,17 @@ func (x *x86) emit(p *program, past bool) {
 	}
 	VZEROUPPER()
 	RET()
+}
+
+// loops takes whole turns of the elements that are left.
+func (e *emission) loops(parts int) {
+	switch {
+	case e.abreast() > 1:
+		e.loop("abreast", e.abreast(), e.sideBySide)
+	case e.p.unroll > 1:
+		e.loop("unrolled", e.p.unroll*parts, e.inTurn)
+	}
+	e.loop("single", parts, e.inTurn)
 }
 
 // abreast is how many copies of the program go on side by side. AVX-512's kernels have none: their constants lie in
@@ -153,7 +159,11 @@ func (e *emission) hoist() {
 	}
 	for v, n := range e.p.nodes {
 		if n.op == opScalar {
-			e.hoisted[value(v)] = e.broadcast(n)
+			if e.byRow && e.p.each(n) {
+				e.hoisted[value(v)] = e.vector()
+			} else {
+				e.hoisted[value(v)] = e.broadcast(n)
+			}
 			room--
 		}
 	}

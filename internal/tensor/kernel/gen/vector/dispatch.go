@@ -59,6 +59,9 @@ func writeDispatch(folder string) error {
 		}
 		for _, k := range kernels {
 			dispatchKernel(&out, k, f.sets)
+			if k.rows != nil {
+				dispatchRows(&out, k, f.sets)
+			}
 		}
 		source, err := format.Source(out.Bytes())
 		if err != nil {

@@ -82,7 +82,15 @@ type kernel struct {
 	unroll  int      // copies of the program in the main loop; 0 is 1
 	abreast int      // AVX2: copies in the main loop that go on side by side, each filling the other's latencies; 0 is 1
 	past    bool     // has a form for long vectors whose stores go past the caches
+	rows    *rowwise // has a form for the rows of matrices (amd64)
 	body    func(b *builder)
+}
+
+// rowwise describes the form nameRows(sums..., streams..., rows, cols, stride, scalars...) of a kernel, which does with each row of
+// its streams what the kernel does with a vector, in one call. Lanes are folded: sums have an element for each row.
+type rowwise struct {
+	shared []string // streams that are one vector, the same for all rows
+	each   []string // scalars of which every row has its own: []float32 parameters
 }
 
 // columnar reports whether the kernel runs down columns.

@@ -31,6 +31,9 @@ func main() {
 			if p.past {
 				x.emit(p, true)
 			}
+			if p.rows != nil {
+				x.emitRows(p)
+			}
 		}
 		x.specials()
 	}
