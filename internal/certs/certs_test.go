@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"encoding/base64"
 	"errors"
 	"io"
 	"log/slog"
@@ -402,6 +403,23 @@ func FuzzAdmit(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestTokenClaimsAnyLength reads tokens whose id is as long as its length byte can say, which no authority makes: each is
+// refused, and none reads beyond what came.
+func TestTokenClaimsAnyLength(t *testing.T) {
+	a, _ := authority(t)
+	for n := maxID + 1; n <= 255; n++ {
+		b := make([]byte, tokenFixed+n)
+		b[0], b[17] = 1, byte(n)
+		for i := range n {
+			b[18+i] = 'x'
+		}
+		text := tokenPrefix + base64.RawURLEncoding.EncodeToString(b)
+		if _, err := a.check(text, now); !errors.Is(err, ErrToken) {
+			t.Errorf("an id of %d characters: %v", n, err)
+		}
+	}
 }
 
 // FuzzParseToken reads strangers' tokens: what is read is what some authority could have made.
