@@ -24,22 +24,18 @@ type host struct {
 	server    *grpc.Server
 }
 
-func startHost(t testing.TB, options Options, listeners ...net.Listener) *host {
+func startHost(t testing.TB, options Options, l net.Listener) *host {
 	h := &host{transport: NewTransport(options)}
 	h.server = grpc.NewServer(h.transport.ServerOptions()...)
 	h.transport.Register(h.server)
-	done := make(chan struct{}, len(listeners))
-	for _, l := range listeners {
-		go func() {
-			_ = h.server.Serve(l)
-			done <- struct{}{}
-		}()
-	}
+	done := make(chan struct{})
+	go func() {
+		_ = h.server.Serve(l)
+		close(done)
+	}()
 	t.Cleanup(func() {
 		h.server.Stop()
-		for range listeners {
-			<-done
-		}
+		<-done
 	})
 	return h
 }
@@ -59,33 +55,29 @@ var networks = map[string]func(t testing.TB, members []plan.Member, options Opti
 		}
 		return hosts
 	},
-	"unix": func(t testing.TB, members []plan.Member, options Options) (hosts []*host) {
+	"unix": func(t testing.TB, members []plan.Member, options Options) []*host {
 		dir := t.TempDir()
-		for i := range members {
-			l, err := Listen("127.0.0.1:0", filepath.Join(dir, fmt.Sprint(i)))
-			if err != nil {
-				t.Fatal(err)
-			}
-			// Nobody listens there: only the socket can work.
-			l.TCP.Close()
-			members[i].Address, members[i].Socket, members[i].Machine = l.TCP.Addr().String(), l.Unix.Addr().String(), Machine()
-			options.Worker = members[i].Worker
-			hosts = append(hosts, startHost(t, options, l.Unix))
-		}
-		return hosts
+		return startHosts(t, members, options, "unix", func(i int) string { return filepath.Join(dir, fmt.Sprint(i)) })
 	},
-	"tcp": func(t testing.TB, members []plan.Member, options Options) (hosts []*host) {
-		for i := range members {
-			l, err := Listen("127.0.0.1:0", "")
-			if err != nil {
-				t.Fatal(err)
-			}
-			members[i].Address, members[i].Machine = l.TCP.Addr().String(), "elsewhere"
-			options.Worker = members[i].Worker
-			hosts = append(hosts, startHost(t, options, l.TCP))
-		}
-		return hosts
+	"tcp": func(t testing.TB, members []plan.Member, options Options) []*host {
+		return startHosts(t, members, options, "tcp", func(int) string { return "127.0.0.1:0" })
 	},
+}
+
+// startHosts starts a host for every member on a network of the operating system.
+func startHosts(t testing.TB, members []plan.Member, options Options, network string, address func(i int) string) (hosts []*host) {
+	if options.Dial == nil {
+		options.Dial = dialOver(network)
+	}
+	for i := range members {
+		l, err := net.Listen(network, address(i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		members[i].Address, options.Worker = l.Addr().String(), members[i].Worker
+		hosts = append(hosts, startHost(t, options, l))
+	}
+	return hosts
 }
 
 func TestSumsOverEveryNetwork(t *testing.T) {
