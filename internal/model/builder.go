@@ -60,13 +60,13 @@ func ones(dst []float32, _ rng.Key) {
 	}
 }
 
-// glorotUniform draws from [-a, a), a = sqrt(6/(in+out)).
+// glorotUniform draws from [-a, a], a = sqrt(6/(in+out)).
 func glorotUniform(in, out int) fill {
 	a := float32(math.Sqrt(6 / float64(in+out)))
 	return uniform(-a, a)
 }
 
-// uniform draws from [low, high).
+// uniform draws from [low, high].
 func uniform(low, high float32) fill {
 	return func(dst []float32, key rng.Key) { key.FillUniform(dst, 0, low, high) }
 }

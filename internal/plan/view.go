@@ -75,16 +75,6 @@ func (v View) Validate() error {
 	return nil
 }
 
-// Index is the position of the worker's process in the ring, or -1 where it does not sit in this view.
-func (v View) Index(worker string, incarnation Incarnation) int {
-	for i, m := range v.Members {
-		if m.Worker == worker && m.Incarnation == incarnation {
-			return i
-		}
-	}
-	return -1
-}
-
 // Next is the position after i in the ring.
 func (v View) Next(i int) int { return (i + 1) % len(v.Members) }
 
