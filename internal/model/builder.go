@@ -45,8 +45,20 @@ func (b *builder) tensor(name string, length *int, shape []int) Tensor {
 	}
 	b.names[name] = true
 	begin := *length
-	*length += tensor.Volume(shape)
+	*length += volume(shape)
 	return Tensor{Name: name, Shape: shape, Interval: plan.Interval{Begin: begin, End: *length}}
+}
+
+// volume is the number of elements of a tensor; of one that no model may have, maxParams+1, since what a job file asks for can
+// be beyond any integer.
+func volume(shape []int) int {
+	n := 1
+	for _, d := range shape {
+		if n *= d; n > maxParams {
+			return maxParams + 1
+		}
+	}
+	return n
 }
 
 // fill writes the first values of a tensor from a stream of random numbers of its own.
