@@ -179,6 +179,46 @@ func TestOpenIsRefused(t *testing.T) {
 	}
 }
 
+// A generation has one session on a worker, and that one link: while it is open, and after its end. Then a newer one may open.
+func TestAGenerationOpensOnce(t *testing.T) {
+	w, hosts := pair(t, Options{})
+	w.open(t, func(i int) Links { return hosts[i].transport })
+	ids := []Identity{w.identity(0), w.identity(1)}
+	for i := range ids {
+		ids[i].shape = shapeOf(&ids[i].View, w.buckets)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	second := func(want string) {
+		t.Helper()
+		if _, err := hosts[0].transport.Dial(ctx, &ids[0]); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("a second link: %v, want %q", err, want)
+		}
+	}
+	open := func(g plan.Generation) error {
+		id := ids[1]
+		id.View.Generation = g
+		ended, end := context.WithCancel(ctx)
+		end() // so that one that may open does not wait for its link
+		_, err := hosts[1].transport.Accept(ended, &id)
+		return err
+	}
+	second("generation 7 already has its link")
+	for _, g := range []plan.Generation{6, 7} {
+		want := fmt.Sprintf("generation %d cannot open beside generation 7", g)
+		if err := open(g); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("a second session: %v, want %q", err, want)
+		}
+	}
+	w.close()
+	second("generation 7 has ended there")
+	for _, g := range []plan.Generation{8, 7} {
+		if err := open(g); errors.Is(err, context.Canceled) != (g == 8) {
+			t.Errorf("generation %d after the end of 7, in this order: %v", g, err)
+		}
+	}
+}
+
 func TestOpenNamesAnUnreachableWorker(t *testing.T) {
 	w, hosts := pair(t, Options{})
 	hosts[1].server.Stop()
