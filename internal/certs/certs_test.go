@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/base64"
 	"errors"
 	"io"
 	"log/slog"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -278,6 +280,38 @@ func TestTokens(t *testing.T) {
 	} {
 		if err == nil {
 			t.Errorf("%s: a token", name)
+		}
+	}
+}
+
+// TestPeerOf reads identities that an authority of another program's making might have signed: one name, and a good one.
+func TestPeerOf(t *testing.T) {
+	for uris, want := range map[string]string{
+		"ringmaster://worker/w1":                   "worker w1",
+		"spiffe://x/y ringmaster://coordinator/c1": "coordinator c1",
+		"":             "names no ringmaster://ROLE/ID",
+		"spiffe://x/y": "names no ringmaster://ROLE/ID",
+		"ringmaster://worker/w1 ringmaster://coordinator/c1":  "names no ringmaster://ROLE/ID",
+		"ringmaster://king/w1":                                `"king" is no role`,
+		"ringmaster://worker/":                                `id ""`,
+		"ringmaster://worker/a/b":                             `id "a/b"`,
+		"ringmaster://worker/" + strings.Repeat("x", maxID+1): "must be 1 to 64",
+	} {
+		cert := &x509.Certificate{}
+		for _, text := range strings.Fields(uris) {
+			u, err := url.Parse(text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			cert.URIs = append(cert.URIs, u)
+		}
+		peer, err := PeerOf(cert)
+		got := peer.String()
+		if err != nil {
+			got = err.Error()
+		}
+		if !strings.Contains(got, want) {
+			t.Errorf("%q is %s, want %s", uris, got, want)
 		}
 	}
 }

@@ -106,6 +106,21 @@ func TestLocateUsesAnotherCopy(t *testing.T) {
 	}
 }
 
+// TestNewestOfGenerations: of a step's checkpoints that of the latest generation counts, by its number and wherever it lies.
+func TestNewestOfGenerations(t *testing.T) {
+	m := disk.NewMemory()
+	must(t, save(t, 500, 10).put(mustOpen(t, m, "/r/c1"), true))
+	must(t, save(t, 500, 9).put(mustOpen(t, m, "/r/c1"), true))
+	must(t, save(t, 500, 9).put(mustOpen(t, m, "/r/c2"), true))
+	for _, dir := range []string{"/r", "/r/c1"} {
+		f, err := Locate(m, dir)
+		must(t, err)
+		if at, err := f.At(500); err != nil || at.Generation != 10 || f.Newest == nil || f.Newest.Generation != 10 {
+			t.Errorf("%s: newest %+v, at step 500 %+v, %v", dir, f.Newest, at, err)
+		}
+	}
+}
+
 // TestBestCountsTheDamaged words how many are damaged.
 func TestBestCountsTheDamaged(t *testing.T) {
 	for n, want := range map[int]string{1: "/r: /c: damaged", 2: "/r: /c: damaged, and so is another", 3: "/r: /c: damaged, and so are 2 others"} {
