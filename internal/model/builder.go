@@ -49,18 +49,6 @@ func (b *builder) tensor(name string, length *int, shape []int) Tensor {
 	return Tensor{Name: name, Shape: shape, Interval: plan.Interval{Begin: begin, End: *length}}
 }
 
-// volume is the number of elements of a tensor; of one that no model may have, maxParams+1, since what a job file asks for can
-// be beyond any integer.
-func volume(shape []int) int {
-	n := 1
-	for _, d := range shape {
-		if n *= d; n > maxParams {
-			return maxParams + 1
-		}
-	}
-	return n
-}
-
 // fill writes the first values of a tensor from a stream of random numbers of its own.
 type fill func(dst []float32, key rng.Key)
 
@@ -78,7 +66,7 @@ func glorotUniform(in, out int) fill {
 	return uniform(-a, a)
 }
 
-// uniform draws from [low, high].
+// uniform draws from [low, high).
 func uniform(low, high float32) fill {
 	return func(dst []float32, key rng.Key) { key.FillUniform(dst, 0, low, high) }
 }
