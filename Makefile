@@ -68,15 +68,16 @@ avx512: ## the kernels' tests on an emulated CPU with AVX-512 (bochs, bochs-term
 	CGO_ENABLED=0 $(GO) build -o bin/emulate ./internal/tensor/kernel/emulate
 	CGO_ENABLED=0 $(GO) test -short -v -timeout 5h -exec "$(CURDIR)/bin/emulate -kernel $(KERNEL)" -run '$(AVX512)' -skip '/RoundFloat16' ./internal/tensor/kernel
 
+# Go would spend up to a minute on making each input that leads somewhere new shorter, which was nearly all of FUZZTIME.
 fuzz: ## every fuzz test for FUZZTIME, 10s unless told
 	@for package in $$($(GO) list ./...); do \
 		for name in $$($(GO) test -list '^Fuzz' $$package | grep '^Fuzz'); do \
-			echo "$$package $$name"; $(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(or $(FUZZTIME),10s) $$package || exit 1; \
+			echo "$$package $$name"; $(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(or $(FUZZTIME),10s) -fuzzminimizetime 100x $$package || exit 1; \
 		done; \
 	done
 
 # Where goroutines meet. Kernels run without the detector above: it does not look into assembly.
-RACE = ./internal/allreduce ./internal/cluster/... ./internal/session ./internal/trainer ./internal/checkpoint/... ./internal/launch/... ./internal/progress ./internal/daemon
+RACE = ./internal/allreduce ./internal/cluster/... ./internal/session ./internal/trainer ./internal/checkpoint/... ./internal/launch/... ./internal/progress ./internal/daemon ./internal/certs ./internal/chaos
 race: ## the packages with concurrency under the race detector
 	@if [ "$$($(GO) env CGO_ENABLED)" = 1 ]; then set -x; $(GO) test -race -short $(RACE); \
 	else echo "race: not checked: the race detector needs a C compiler (Debian: apt-get install gcc)" >&2; fi

@@ -134,6 +134,19 @@ func TestRatioIsInOurFavourAboveOne(t *testing.T) {
 	}
 }
 
+// TestChooseByName: a part of a name chooses, the empty one everything, and what is in none says which names there are.
+func TestChooseByName(t *testing.T) {
+	all := comparisons(options{})
+	for only, want := range map[string]int{"": len(all), "classifier": 2, "GPT": 1} {
+		if chosen, err := choose(all, only); err != nil || len(chosen) != want {
+			t.Errorf("%q chooses %d, %v, want %d", only, len(chosen), err, want)
+		}
+	}
+	if _, err := choose(all, "gtp"); err == nil || !strings.Contains(err.Error(), `"gtp"`) || !strings.Contains(err.Error(), "matrix product") {
+		t.Errorf("a name that is none: %v", err)
+	}
+}
+
 // TestCheckSaysHowToGetTorch runs the check with an interpreter that has none.
 func TestCheckSaysHowToGetTorch(t *testing.T) {
 	peers := t.TempDir()

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"text/tabwriter"
@@ -48,23 +49,24 @@ func run(ctx context.Context, o options) error {
 	if flag.NArg() > 0 || o.rounds < 1 {
 		return errors.New("usage: peers [flags]; -rounds is at least 1")
 	}
-	if err := check(ctx, o); err != nil {
-		return err
-	}
 	dir, err := os.MkdirTemp("", "ringmaster-photos-")
 	if err != nil {
 		return fmt.Errorf("make a folder for images: %w", err)
 	}
 	defer os.RemoveAll(dir)
 	o.photos = dir
+	chosen, err := choose(comparisons(o), o.only)
+	if err != nil {
+		return err
+	}
+	if err := check(ctx, o); err != nil {
+		return err
+	}
 	if err := drawPhotos(dir); err != nil {
 		return err
 	}
 	var results []row
-	for _, c := range comparisons(o) {
-		if !strings.Contains(c.name, o.only) {
-			continue
-		}
+	for _, c := range chosen {
 		rows, err := compare(ctx, c, o)
 		if err != nil {
 			return err
@@ -72,6 +74,19 @@ func run(ctx context.Context, o options) error {
 		results = append(results, rows...)
 	}
 	return show(results)
+}
+
+// choose is the comparisons whose names contain a text.
+func choose(all []comparison, only string) ([]comparison, error) {
+	chosen := slices.DeleteFunc(slices.Clone(all), func(c comparison) bool { return !strings.Contains(c.name, only) })
+	if len(chosen) > 0 {
+		return chosen, nil
+	}
+	var names []string
+	for _, c := range all {
+		names = append(names, c.name)
+	}
+	return nil, fmt.Errorf("no comparison's name contains %q; there are: %s", only, strings.Join(names, "; "))
 }
 
 // check says what is missing and how to get it, before anything is measured.

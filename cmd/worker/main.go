@@ -22,7 +22,7 @@ func main() {
 			if err != nil {
 				return nil, "", err
 			}
-			if err := kernel.Select(os.Getenv("RINGMASTER_KERNEL")); err != nil {
+			if err := kernel.Select(os.Getenv(kernel.EnvironmentVariable)); err != nil {
 				return nil, "", err
 			}
 			return func(ctx context.Context, log *slog.Logger) error { return daemon.Worker(ctx, cfg, log) }, cfg.Log, nil

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -71,7 +72,7 @@ func Bench(ctx context.Context, options BenchOptions, sizes []int) (results []Be
 	return results, nil
 }
 
-// benchHosts starts a server for every member and writes its addresses down.
+// benchHosts starts a server for every member and writes its address down.
 func benchHosts(members []plan.Member, tcp bool) (transports []*Transport, stop func() error, err error) {
 	dir, err := os.MkdirTemp("", "ringmaster-bench-")
 	if err != nil {
@@ -88,22 +89,30 @@ func benchHosts(members []plan.Member, tcp bool) (transports []*Transport, stop 
 	for i := range members {
 		m := &members[i]
 		m.Worker, m.Incarnation = fmt.Sprintf("w%d", i+1), plan.Incarnation(i+1)
-		socket := filepath.Join(dir, m.Worker)
+		network, address := "unix", filepath.Join(dir, m.Worker)
 		if tcp {
-			socket = ""
+			network, address = "tcp", "127.0.0.1:0"
 		}
-		l, err := Listen("127.0.0.1:0", socket)
+		l, err := net.Listen(network, address)
 		if err != nil {
 			return nil, nil, errors.Join(err, stop())
 		}
-		m.Address, m.Socket, m.Machine = l.TCP.Addr().String(), socket, Machine()
-		t := NewTransport(Options{Worker: m.Worker})
+		m.Address = l.Addr().String()
+		t := NewTransport(Options{Worker: m.Worker, Dial: dialOver(network)})
 		s := grpc.NewServer(t.ServerOptions()...)
 		t.Register(s)
-		serving.Go(func() error { return l.Serve(s) })
+		serving.Go(func() error { return s.Serve(l) })
 		transports, servers = append(transports, t), append(servers, s)
 	}
 	return transports, stop, nil
+}
+
+// dialOver connects to members whose addresses are of one network.
+func dialOver(network string) func(context.Context, plan.Member) (net.Conn, error) {
+	return func(ctx context.Context, m plan.Member) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, network, m.Address)
+	}
 }
 
 // benchSize measures one size, with the times of the first worker.

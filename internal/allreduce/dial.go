@@ -101,18 +101,6 @@ func (t *Transport) dialOptions(next plan.Member, wires *wires) []grpc.DialOptio
 	}
 }
 
-// dialMember connects by unix socket to a process on the same machine, where that works, else by TCP. Containers on one machine
-// need not see each other's files; hello tells whether it is the right process.
-func dialMember(ctx context.Context, member plan.Member) (net.Conn, error) {
-	var d net.Dialer
-	if member.Socket != "" && member.Machine == Machine() {
-		if conn, err := d.DialContext(ctx, "unix", member.Socket); err == nil {
-			return conn, nil
-		}
-	}
-	return d.DialContext(ctx, "tcp", member.Address)
-}
-
 // grpcOutgoing is a link to the next worker.
 type grpcOutgoing struct {
 	conn    *grpc.ClientConn

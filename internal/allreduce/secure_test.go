@@ -51,7 +51,8 @@ func TestSumsOverTLS(t *testing.T) {
 			t.Fatal(err)
 		}
 		members[i].Address = l.Addr().String()
-		transport := NewTransport(Options{Worker: members[i].Worker, Credentials: credentials.NewTLS(&tls.Config{RootCAs: pool, DynamicRecordSizingDisabled: true})})
+		transport := NewTransport(Options{Worker: members[i].Worker, Dial: dialOver("tcp"),
+			Credentials: credentials.NewTLS(&tls.Config{RootCAs: pool, DynamicRecordSizingDisabled: true})})
 		server := grpc.NewServer(append(transport.ServerOptions(), grpc.Creds(credentials.NewServerTLSFromCert(&certificate)))...)
 		transport.Register(server)
 		done := make(chan error, 1)
@@ -70,7 +71,7 @@ func TestSumsOverTLS(t *testing.T) {
 	w.close()
 
 	// Without trust in the certificate there is no link, and the error says why.
-	stranger := NewTransport(Options{Worker: "w1", Credentials: credentials.NewTLS(&tls.Config{RootCAs: x509.NewCertPool()})})
+	stranger := NewTransport(Options{Worker: "w1", Dial: dialOver("tcp"), Credentials: credentials.NewTLS(&tls.Config{RootCAs: x509.NewCertPool()})})
 	w.view.Generation++
 	_, err := Open(context.Background(), w.identity(0), stranger, w.flat[:members[0].Arc.Len()], w.buckets)
 	if lost, ok := errors.AsType[*PeerLostError](err); !ok || lost.Member.Worker != "w2" {
@@ -95,7 +96,7 @@ func TestSilentPeerIsFound(t *testing.T) {
 	var silent atomic.Bool
 	members := cut(mathrand.New(mathrand.NewPCG(3, 3)), 2, 2)
 	hosts := networks["tcp"](t, members, Options{Silence: 300 * time.Millisecond, Dial: func(ctx context.Context, m plan.Member) (net.Conn, error) {
-		conn, err := dialMember(ctx, m)
+		conn, err := dialOver("tcp")(ctx, m)
 		if err != nil || m.Worker != "w2" {
 			return conn, err
 		}

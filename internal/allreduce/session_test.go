@@ -4,15 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"google.golang.org/grpc/mem"
 
 	"ringmaster/internal/plan"
 )
@@ -299,116 +295,6 @@ func TestOpenRefusesABadPlan(t *testing.T) {
 		if _, err := Open(context.Background(), Identity{View: view, Self: c.self}, &Memory{}, c.seats, c.buckets); err == nil {
 			t.Errorf("%s: opened", name)
 		}
-	}
-}
-
-// script is a previous worker that sends given frames, and a next one that takes everything.
-type script struct {
-	frames chan Frame
-	cut    chan struct{}
-	once   sync.Once
-}
-
-func (s *script) Dial(context.Context, *Identity) (Outgoing, error)   { return scriptOut{s}, nil }
-func (s *script) Accept(context.Context, *Identity) (Incoming, error) { return scriptIn{s}, nil }
-
-type scriptOut struct{ *script }
-
-func (s scriptOut) Send(f Frame) error { f.Free(); return nil }
-func (s scriptOut) Await() (Frame, error) {
-	<-s.cut
-	return Frame{}, io.EOF
-}
-func (s scriptOut) Finish() error { return nil }
-func (s scriptOut) Close()        { s.once.Do(func() { close(s.cut) }) }
-
-type scriptIn struct{ *script }
-
-func (s scriptIn) Receive() (Frame, error) {
-	select {
-	case f := <-s.frames:
-		return f, nil
-	case <-s.cut:
-		return Frame{}, errCut
-	}
-}
-func (s scriptIn) Close(*Frame) { s.once.Do(func() { close(s.cut) }) }
-
-// Of two workers with two seats each, the first gets from the second: body and tail of its own segment, and the second's body.
-func TestFramesThatDoNotFitThePlanAreRefused(t *testing.T) {
-	const params = 40000 // chunks of 10000
-	good := func(id *Identity) Header {
-		h := id.header(id.prev(), id.own())
-		h.Step, h.Phase, h.Bucket, h.Segment, h.Offset, h.Length = 3, phaseTail, 0, 0, 0, 40000
-		return h
-	}
-	cases := []struct {
-		name   string
-		change func(h *Header)
-		want   string
-	}{
-		{"cluster", func(h *Header) { h.Cluster++ }, "expected cluster incarnation"},
-		{"job", func(h *Header) { h.Job++ }, "expected job hash"},
-		{"generation", func(h *Header) { h.Generation = 6 }, "expected generation 7, got 6"},
-		{"from", func(h *Header) { h.From++ }, "expected sender's incarnation"},
-		{"to", func(h *Header) { h.To++ }, "expected receiver's incarnation"},
-		{"old step", func(h *Header) { h.Step = 2 }, "expected step 3, got 2"},
-		{"later step", func(h *Header) { h.Step = 4 }, "expected step 3, got 4"},
-		{"phase", func(h *Header) { h.Phase = phaseAccept }, "refused a accept frame in the middle"},
-		{"raw", func(h *Header) { h.Phase = phaseRaw }, "no such frame comes to position 0"},
-		{"bucket", func(h *Header) { h.Bucket = 1 }, "expected less than 1 buckets"},
-		{"segment", func(h *Header) { h.Segment = 2 }, "expected less than 1 buckets and 2 segments"},
-		{"lane that starts here", func(h *Header) { h.Segment = 1 }, "no such frame comes to position 0"},
-		{"offset", func(h *Header) { h.Offset = 1 }, "expected 40000 bytes at element 0, got 40000 at 1"},
-		{"length", func(h *Header) { h.Length = 39996 }, "expected 40000 bytes at element 0, got 39996 at 0"},
-		{"record's segment", func(h *Header) { h.Phase, h.Bucket = phaseRecord, 64 }, "no such frame comes"},
-		{"record's kind", func(h *Header) { h.Phase, h.Segment, h.Kind = phaseRecord, 1, 200 }, "no such frame comes"},
-		{"record's size", func(h *Header) { h.Phase, h.Segment, h.Bucket = phaseRecord, 1, 1<<20+1 }, "the limits are"},
-		{"record's length", func(h *Header) { h.Phase, h.Segment, h.Bucket, h.Length = phaseRecord, 1, 64, 64 }, "expected 128 bytes at 0, got 64 at 0"},
-		{"farewell", func(h *Header) { h.Phase, h.Length = phaseBye, 0 }, "a farewell has no reason"},
-	}
-	for _, c := range cases {
-		t.Run(c.name, func(t *testing.T) {
-			members := []plan.Member{{Worker: "w1", Incarnation: 1, Arc: plan.Interval{Begin: 0, End: 2}}, {Worker: "w2", Incarnation: 2, Arc: plan.Interval{Begin: 2, End: 4}}}
-			id := Identity{Cluster: 99, Job: "job", View: plan.View{Generation: 7, Seats: 4, Members: members}}
-			s := &script{frames: make(chan Frame, 1), cut: make(chan struct{})}
-			r, err := Open(context.Background(), id, s, [][]float32{make([]float32, params), make([]float32, params)}, []plan.Interval{{Begin: 0, End: params}})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer r.Close()
-			r.Begin(3)
-			r.Ready(0)
-			h := good(&id)
-			c.change(&h)
-			s.frames <- Frame{Header: h, Data: mem.BufferSlice{mem.SliceBuffer(make([]byte, h.Length))}}
-			<-r.Failed()
-			if lost, ok := errors.AsType[*PeerLostError](r.Err()); !ok || lost.Member.Worker != "w2" || !strings.Contains(lost.Error(), c.want) {
-				t.Errorf("got %v, want worker w2 refused: %q", r.Err(), c.want)
-			}
-		})
-	}
-}
-
-func TestAFrameIsTakenOnce(t *testing.T) {
-	members := []plan.Member{{Worker: "w1", Incarnation: 1, Arc: plan.Interval{Begin: 0, End: 2}}, {Worker: "w2", Incarnation: 2, Arc: plan.Interval{Begin: 2, End: 4}}}
-	id := Identity{Cluster: 99, Job: "job", View: plan.View{Generation: 7, Seats: 4, Members: members}}
-	s := &script{frames: make(chan Frame, 2), cut: make(chan struct{})}
-	r, err := Open(context.Background(), id, s, [][]float32{make([]float32, 40000), make([]float32, 40000)}, []plan.Interval{{Begin: 0, End: 40000}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	r.Begin(3)
-	r.Ready(0)
-	h := id.header(id.prev(), id.own())
-	h.Step, h.Phase, h.Length = 3, phaseTail, 40000
-	for range 2 {
-		s.frames <- Frame{Header: h, Data: mem.BufferSlice{mem.SliceBuffer(make([]byte, h.Length))}}
-	}
-	<-r.Failed()
-	if err := r.Err(); !strings.Contains(err.Error(), "expected 0 bytes at element 10000, got 40000 at 0") {
-		t.Errorf("got %v", err)
 	}
 }
 

@@ -45,14 +45,14 @@ const (
 	refusedWrong  = "wrong"
 )
 
-// Options configure a Transport. The zero value of each field but Worker has a sensible meaning.
+// Options configure a Transport. The zero value of each field but Worker and Dial has a sensible meaning.
 type Options struct {
 	Worker      string                           // the own worker's id, for messages
 	Credentials credentials.TransportCredentials // for dialing; nil: no encryption
 	Silence     time.Duration                    // how long a neighbour may not answer pings; default 3 s
 	Hold        time.Duration                    // how long an early link waits for the session it is for; default 10 s
 	Window      int32                            // bytes under way that the receiver has not read; default 16 MiB, at least 64 KiB
-	// Dial replaces connecting to a member, for tests and simulations; nil: a unix socket on the same machine, else TCP.
+	// Dial connects to a member by whichever of its addresses is best; hello tells whether it is the right process.
 	Dial func(ctx context.Context, member plan.Member) (net.Conn, error)
 }
 
@@ -85,9 +85,6 @@ func NewTransport(options Options) *Transport {
 	}
 	if options.Window <= 0 {
 		options.Window = defaultWindow
-	}
-	if options.Dial == nil {
-		options.Dial = dialMember
 	}
 	return &Transport{options: options, jobs: map[uint64]*place{}, changed: make(chan struct{})}
 }

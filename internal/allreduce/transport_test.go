@@ -24,22 +24,18 @@ type host struct {
 	server    *grpc.Server
 }
 
-func startHost(t testing.TB, options Options, listeners ...net.Listener) *host {
+func startHost(t testing.TB, options Options, l net.Listener) *host {
 	h := &host{transport: NewTransport(options)}
 	h.server = grpc.NewServer(h.transport.ServerOptions()...)
 	h.transport.Register(h.server)
-	done := make(chan struct{}, len(listeners))
-	for _, l := range listeners {
-		go func() {
-			_ = h.server.Serve(l)
-			done <- struct{}{}
-		}()
-	}
+	done := make(chan struct{})
+	go func() {
+		_ = h.server.Serve(l)
+		close(done)
+	}()
 	t.Cleanup(func() {
 		h.server.Stop()
-		for range listeners {
-			<-done
-		}
+		<-done
 	})
 	return h
 }
@@ -59,33 +55,29 @@ var networks = map[string]func(t testing.TB, members []plan.Member, options Opti
 		}
 		return hosts
 	},
-	"unix": func(t testing.TB, members []plan.Member, options Options) (hosts []*host) {
+	"unix": func(t testing.TB, members []plan.Member, options Options) []*host {
 		dir := t.TempDir()
-		for i := range members {
-			l, err := Listen("127.0.0.1:0", filepath.Join(dir, fmt.Sprint(i)))
-			if err != nil {
-				t.Fatal(err)
-			}
-			// Nobody listens there: only the socket can work.
-			l.TCP.Close()
-			members[i].Address, members[i].Socket, members[i].Machine = l.TCP.Addr().String(), l.Unix.Addr().String(), Machine()
-			options.Worker = members[i].Worker
-			hosts = append(hosts, startHost(t, options, l.Unix))
-		}
-		return hosts
+		return startHosts(t, members, options, "unix", func(i int) string { return filepath.Join(dir, fmt.Sprint(i)) })
 	},
-	"tcp": func(t testing.TB, members []plan.Member, options Options) (hosts []*host) {
-		for i := range members {
-			l, err := Listen("127.0.0.1:0", "")
-			if err != nil {
-				t.Fatal(err)
-			}
-			members[i].Address, members[i].Machine = l.TCP.Addr().String(), "elsewhere"
-			options.Worker = members[i].Worker
-			hosts = append(hosts, startHost(t, options, l.TCP))
-		}
-		return hosts
+	"tcp": func(t testing.TB, members []plan.Member, options Options) []*host {
+		return startHosts(t, members, options, "tcp", func(int) string { return "127.0.0.1:0" })
 	},
+}
+
+// startHosts starts a host for every member on a network of the operating system.
+func startHosts(t testing.TB, members []plan.Member, options Options, network string, address func(i int) string) (hosts []*host) {
+	if options.Dial == nil {
+		options.Dial = dialOver(network)
+	}
+	for i := range members {
+		l, err := net.Listen(network, address(i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		members[i].Address, options.Worker = l.Addr().String(), members[i].Worker
+		hosts = append(hosts, startHost(t, options, l))
+	}
+	return hosts
 }
 
 func TestSumsOverEveryNetwork(t *testing.T) {
@@ -184,6 +176,46 @@ func TestOpenIsRefused(t *testing.T) {
 				t.Error("the other worker's session opened")
 			}
 		})
+	}
+}
+
+// A generation has one session on a worker, and that one link: while it is open, and after its end. Then a newer one may open.
+func TestAGenerationOpensOnce(t *testing.T) {
+	w, hosts := pair(t, Options{})
+	w.open(t, func(i int) Links { return hosts[i].transport })
+	ids := []Identity{w.identity(0), w.identity(1)}
+	for i := range ids {
+		ids[i].shape = shapeOf(&ids[i].View, w.buckets)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	second := func(want string) {
+		t.Helper()
+		if _, err := hosts[0].transport.Dial(ctx, &ids[0]); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("a second link: %v, want %q", err, want)
+		}
+	}
+	open := func(g plan.Generation) error {
+		id := ids[1]
+		id.View.Generation = g
+		ended, end := context.WithCancel(ctx)
+		end() // so that one that may open does not wait for its link
+		_, err := hosts[1].transport.Accept(ended, &id)
+		return err
+	}
+	second("generation 7 already has its link")
+	for _, g := range []plan.Generation{6, 7} {
+		want := fmt.Sprintf("generation %d cannot open beside generation 7", g)
+		if err := open(g); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("a second session: %v, want %q", err, want)
+		}
+	}
+	w.close()
+	second("generation 7 has ended there")
+	for _, g := range []plan.Generation{8, 7} {
+		if err := open(g); errors.Is(err, context.Canceled) != (g == 8) {
+			t.Errorf("generation %d after the end of 7, in this order: %v", g, err)
+		}
 	}
 }
 

@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
 	"errors"
 	"io"
 	"log/slog"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -281,6 +284,38 @@ func TestTokens(t *testing.T) {
 	}
 }
 
+// TestPeerOf reads identities that an authority of another program's making might have signed: one name, and a good one.
+func TestPeerOf(t *testing.T) {
+	for uris, want := range map[string]string{
+		"ringmaster://worker/w1":                   "worker w1",
+		"spiffe://x/y ringmaster://coordinator/c1": "coordinator c1",
+		"":             "names no ringmaster://ROLE/ID",
+		"spiffe://x/y": "names no ringmaster://ROLE/ID",
+		"ringmaster://worker/w1 ringmaster://coordinator/c1":  "names no ringmaster://ROLE/ID",
+		"ringmaster://king/w1":                                `"king" is no role`,
+		"ringmaster://worker/":                                `id ""`,
+		"ringmaster://worker/a/b":                             `id "a/b"`,
+		"ringmaster://worker/" + strings.Repeat("x", maxID+1): "must be 1 to 64",
+	} {
+		cert := &x509.Certificate{}
+		for _, text := range strings.Fields(uris) {
+			u, err := url.Parse(text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			cert.URIs = append(cert.URIs, u)
+		}
+		peer, err := PeerOf(cert)
+		got := peer.String()
+		if err != nil {
+			got = err.Error()
+		}
+		if !strings.Contains(got, want) {
+			t.Errorf("%q is %s, want %s", uris, got, want)
+		}
+	}
+}
+
 // admitting serves an authority's machines on a loopback port, the way a coordinator's port does.
 func admitting(t *testing.T, a *Authority, log func(string)) string {
 	t.Helper()
@@ -402,6 +437,23 @@ func FuzzAdmit(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestTokenClaimsAnyLength reads tokens whose id is as long as its length byte can say, which no authority makes: each is
+// refused, and none reads beyond what came.
+func TestTokenClaimsAnyLength(t *testing.T) {
+	a, _ := authority(t)
+	for n := maxID + 1; n <= 255; n++ {
+		b := make([]byte, tokenFixed+n)
+		b[0], b[17] = 1, byte(n)
+		for i := range n {
+			b[18+i] = 'x'
+		}
+		text := tokenPrefix + base64.RawURLEncoding.EncodeToString(b)
+		if _, err := a.check(text, now); !errors.Is(err, ErrToken) {
+			t.Errorf("an id of %d characters: %v", n, err)
+		}
+	}
 }
 
 // FuzzParseToken reads strangers' tokens: what is read is what some authority could have made.

@@ -94,13 +94,13 @@ func splitToken(text string) (t Token, signed, mac []byte, err error) {
 		return Token{}, nil, nil, fmt.Errorf("%w: it does not begin with %s", ErrToken, tokenPrefix)
 	}
 	b, err := base64.RawURLEncoding.Strict().DecodeString(encoded)
-	if err != nil || len(b) < tokenFixed || len(b) != tokenFixed+int(b[17]) {
+	if err != nil || len(b) < tokenFixed || len(b) != tokenFixed+int(b[17]) || int(b[17]) > maxID {
 		return Token{}, nil, nil, fmt.Errorf("%w: it was cut or changed", ErrToken)
 	}
 	if b[0] == 0 || int(b[0]) > len(Roles) {
 		return Token{}, nil, nil, fmt.Errorf("%w: it names no role", ErrToken)
 	}
-	id := string(b[18 : 18+b[17]])
+	id := string(b[18 : 18+int(b[17])])
 	if id != "" && CheckID(id) != nil {
 		return Token{}, nil, nil, fmt.Errorf("%w: its id is none", ErrToken)
 	}

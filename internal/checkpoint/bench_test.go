@@ -60,7 +60,7 @@ func BenchmarkLoad(b *testing.B) {
 	store := mustOpen(b, disk.OS{}, dir)
 	must(b, store.PutFile(m.Folder(), f.Name, &buf, f.Bytes, f.SHA256))
 	must(b, store.Commit(m))
-	e, _, err := store.Newest()
+	e, _, err := newestOf(store)
 	must(b, err)
 	b.SetBytes(f.Bytes)
 	for b.Loop() {

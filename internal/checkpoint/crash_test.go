@@ -66,7 +66,7 @@ func TestCrashWhileSaving(t *testing.T) {
 		must(t, err)
 		must(t, c.put(s, true))
 		noTemps(t, after, "/r/checkpoints/"+c.manifest.Folder())
-		if e, bad, err := s.Newest(); err != nil || e.Step != 500 || len(bad) != 0 {
+		if e, bad, err := newestOf(s); err != nil || e.Step != 500 || len(bad) != 0 {
 			t.Fatalf("after saving again: %v, %v, %v", e, bad, err)
 		}
 	})
@@ -145,11 +145,11 @@ func TestCrashWhileRetiring(t *testing.T) {
 		return s.Retire(250, 1)
 	}, func(t *testing.T, after *disk.Memory, done bool) {
 		s := mustOpen(t, after, "/r/checkpoints")
-		e, bad, err := s.Newest()
+		e, bad, err := newestOf(s)
 		if err != nil || len(bad) != 0 {
 			t.Fatalf("newest %v, damaged %v, %v", e, bad, err)
 		}
-		entries, err := s.Verify()
+		entries, err := verified(s)
 		must(t, err)
 		for _, e := range entries {
 			if e.Err != nil && !errors.Is(e.Err, ErrUnfinished) {

@@ -132,33 +132,11 @@ func (e Entry) Verify() Entry {
 	return e
 }
 
-// Verify is List with every file read and compared with its SHA-256.
-func (s *Store) Verify() ([]Entry, error) {
-	entries, err := s.List()
-	for i := range entries {
-		entries[i] = entries[i].Verify()
-	}
-	return entries, err
-}
-
 // ErrNone is wrapped where there is no good checkpoint.
 var ErrNone = errors.New("no whole checkpoint")
 
-// Newest is the newest checkpoint whose files are all what its manifest says, and the damaged ones that are newer, newest
-// first, each with its reason in Err. Without a good one the error wraps ErrNone. Unfinished ones are passed over.
-func (s *Store) Newest() (Entry, []Entry, error) {
-	entries, err := s.List()
-	if err != nil {
-		return Entry{}, nil, err
-	}
-	good, bad := newest(entries)
-	if good == nil {
-		return Entry{}, bad, fmt.Errorf("%w in %s", ErrNone, s.dir)
-	}
-	return *good, bad, nil
-}
-
-// newest walks sorted entries from the end to the first good one.
+// newest walks sorted entries from the end to the first whose files are all what its manifest says. bad are the damaged ones
+// that are newer, newest first, each with its reason in Err; unfinished ones are passed over.
 func newest(entries []Entry) (good *Entry, bad []Entry) {
 	for _, e := range slices.Backward(entries) {
 		e = e.Verify()

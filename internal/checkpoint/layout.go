@@ -190,9 +190,6 @@ func (l *Layout) checkNames() error {
 // Shares are the files of a checkpoint in their order. They must not be changed.
 func (l *Layout) Shares() []Share { return l.shares }
 
-// ParamLen is the length of the flat parameter vector.
-func (l *Layout) ParamLen() int { return l.paramLen }
-
 // NewState makes a state of zeros that fits the layout.
 func (l *Layout) NewState() *State {
 	s := &State{Params: make([]float32, l.paramLen), Stats: make([]float32, l.statLen)}

@@ -122,12 +122,12 @@ func TestLayoutProperties(t *testing.T) {
 			for _, p := range params {
 				longest = max(longest, p.Interval.Len())
 			}
-			if got := s.runs[0].interval.Len(); got > l.ParamLen()/want+1+2*longest {
-				t.Fatalf("share %d of %d has %d of %d values, the longest tensor %d", k, want, got, l.ParamLen(), longest)
+			if got := s.runs[0].interval.Len(); got > l.paramLen/want+1+2*longest {
+				t.Fatalf("share %d of %d has %d of %d values, the longest tensor %d", k, want, got, l.paramLen, longest)
 			}
 		}
-		if at != l.ParamLen() {
-			t.Fatalf("the shares end at %d of %d", at, l.ParamLen())
+		if at != l.paramLen {
+			t.Fatalf("the shares end at %d of %d", at, l.paramLen)
 		}
 	})
 }

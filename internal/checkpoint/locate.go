@@ -119,7 +119,10 @@ func (f *Found) Best() (*Entry, error) {
 		return nil, fmt.Errorf("%w lies in %s", ErrNone, f.Dir)
 	}
 	more := ""
-	if n := len(f.Damaged) - 1; n > 0 {
+	switch n := len(f.Damaged) - 1; {
+	case n == 1:
+		more = ", and so is another"
+	case n > 1:
 		more = fmt.Sprintf(", and so are %d others", n)
 	}
 	return nil, fmt.Errorf("%w lies in %s: %s: %w%s", ErrNone, f.Dir, f.Damaged[0].Path, f.Damaged[0].Err, more)

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -105,6 +106,31 @@ func TestLocateUsesAnotherCopy(t *testing.T) {
 	}
 }
 
+// TestNewestOfGenerations: of a step's checkpoints that of the latest generation counts, by its number and wherever it lies.
+func TestNewestOfGenerations(t *testing.T) {
+	m := disk.NewMemory()
+	must(t, save(t, 500, 10).put(mustOpen(t, m, "/r/c1"), true))
+	must(t, save(t, 500, 9).put(mustOpen(t, m, "/r/c1"), true))
+	must(t, save(t, 500, 9).put(mustOpen(t, m, "/r/c2"), true))
+	for _, dir := range []string{"/r", "/r/c1"} {
+		f, err := Locate(m, dir)
+		must(t, err)
+		if at, err := f.At(500); err != nil || at.Generation != 10 || f.Newest == nil || f.Newest.Generation != 10 {
+			t.Errorf("%s: newest %+v, at step 500 %+v, %v", dir, f.Newest, at, err)
+		}
+	}
+}
+
+// TestBestCountsTheDamaged words how many are damaged.
+func TestBestCountsTheDamaged(t *testing.T) {
+	for n, want := range map[int]string{1: "/r: /c: damaged", 2: "/r: /c: damaged, and so is another", 3: "/r: /c: damaged, and so are 2 others"} {
+		f := Found{Dir: "/r", Damaged: slices.Repeat([]Entry{{Path: "/c", Err: ErrDamaged}}, n)}
+		if _, err := f.Best(); err == nil || err.Error() != "no whole checkpoint lies in "+want {
+			t.Errorf("%d damaged: %v", n, err)
+		}
+	}
+}
+
 func TestChoiceOfSteps(t *testing.T) {
 	steps := func(n int) []Entry {
 		var entries []Entry
@@ -130,7 +156,7 @@ func TestExport(t *testing.T) {
 		s := mustOpen(t, fsys, dir)
 		c := save(t, 500, 1)
 		must(t, c.put(s, true))
-		e, _, err := s.Newest()
+		e, _, err := newestOf(s)
 		must(t, err)
 		var b bytes.Buffer
 		must(t, e.Export(&b))
@@ -181,7 +207,7 @@ func TestPythonReadsTheFiles(t *testing.T) {
 	s := mustOpen(t, disk.OS{}, dir)
 	c := save(t, 500, 1)
 	must(t, c.put(s, true))
-	e, _, err := s.Newest()
+	e, _, err := newestOf(s)
 	must(t, err)
 	out, err := os.Create(filepath.Join(dir, "export.safetensors"))
 	must(t, err)
@@ -203,4 +229,23 @@ print(len(whole), len(shares), whole["p0.weight"].shape, hashlib.sha256(whole["p
 	if err != nil || strings.TrimSpace(string(got)) != want {
 		t.Errorf("python says %s, %v; want %s", got, err, want)
 	}
+}
+
+// newestOf is the newest good checkpoint of one store, and the damaged ones that are newer.
+func newestOf(s *Store) (Entry, []Entry, error) {
+	entries, err := s.List()
+	good, bad := newest(entries)
+	if good == nil {
+		return Entry{}, bad, errors.Join(err, ErrNone)
+	}
+	return *good, bad, err
+}
+
+// verified is the store's entries with every file read.
+func verified(s *Store) ([]Entry, error) {
+	entries, err := s.List()
+	for i := range entries {
+		entries[i] = entries[i].Verify()
+	}
+	return entries, err
 }

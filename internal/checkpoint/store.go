@@ -51,9 +51,6 @@ func Open(fsys disk.FS, dir string) (*Store, error) {
 	return &Store{fs: fsys, dir: dir, made: map[string]bool{}, whole: map[string]File{}}, nil
 }
 
-// Dir is the store's directory.
-func (s *Store) Dir() string { return s.dir }
-
 func (s *Store) path(elements ...string) string {
 	return filepath.Join(append([]string{s.dir}, elements...)...)
 }

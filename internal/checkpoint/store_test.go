@@ -95,7 +95,7 @@ func TestStoreRoundTrip(t *testing.T) {
 		}
 		must(t, save(t, 750, 2).put(s, true)) // again
 		s = mustOpen(t, fsys, dir)
-		entries, err := s.Verify()
+		entries, err := verified(s)
 		must(t, err)
 		var got []string
 		for _, e := range entries {
@@ -105,7 +105,7 @@ func TestStoreRoundTrip(t *testing.T) {
 		if !slices.Equal(got, want) {
 			t.Fatalf("got %v, want %v", got, want)
 		}
-		e, bad, err := s.Newest()
+		e, bad, err := newestOf(s)
 		must(t, err)
 		if e.Step != 750 || len(bad) != 0 || e.Bytes <= e.Manifest.Bytes() {
 			t.Fatalf("newest is %+v, damaged %v", e, bad)
@@ -187,7 +187,7 @@ func TestStoreRefusesOtherBytes(t *testing.T) {
 				t.Errorf("other manifest: %v", err)
 			}
 			must(t, c.put(s, true))
-			if entries, err := s.Verify(); err != nil || entries[0].Err != nil || entries[0].Manifest.Config != "name: j\n" {
+			if entries, err := verified(s); err != nil || entries[0].Err != nil || entries[0].Manifest.Config != "name: j\n" {
 				t.Errorf("the refused bytes show: %+v, %v", entries, err)
 			}
 		}
@@ -272,7 +272,7 @@ func TestPutFileMendsDamage(t *testing.T) {
 		t.Errorf("other bytes: %v", err)
 	}
 	must(t, c.put(s, true))
-	if entries, err := s.Verify(); err != nil || entries[0].Err != nil {
+	if entries, err := verified(s); err != nil || entries[0].Err != nil {
 		t.Errorf("not mended: %+v, %v", entries, err)
 	}
 	must(t, m.Corrupt("/s/"+c.manifest.Folder()+"/"+ManifestName, 40))
@@ -281,7 +281,7 @@ func TestPutFileMendsDamage(t *testing.T) {
 		t.Errorf("damaged manifest: %v", entries[0].Err)
 	}
 	must(t, c.put(s, true))
-	if entries, err := s.Verify(); err != nil || entries[0].Err != nil {
+	if entries, err := verified(s); err != nil || entries[0].Err != nil {
 		t.Errorf("manifest not mended: %+v, %v", entries, err)
 	}
 }
@@ -388,7 +388,7 @@ func TestFullDisk(t *testing.T) {
 		// With space again the same store goes on.
 		must(t, c.put(s, true))
 		noTemps(t, m, "/s/"+c.manifest.Folder())
-		if entries, err := s.Verify(); err != nil || entries[0].Err != nil {
+		if entries, err := verified(s); err != nil || entries[0].Err != nil {
 			t.Fatalf("operation %d: %+v, %v", n, entries, err)
 		}
 	}
@@ -429,7 +429,7 @@ func TestUploadsAtOnce(t *testing.T) {
 		}
 		must(t, s.Commit(c.manifest))
 		noTemps(t, fsys, filepath.Join(dir, c.manifest.Folder()))
-		if e, _, err := s.Newest(); err != nil || e.Step != 500 {
+		if e, _, err := newestOf(s); err != nil || e.Step != 500 {
 			t.Errorf("newest %+v, %v", e, err)
 		}
 	})
@@ -474,7 +474,7 @@ func TestClean(t *testing.T) {
 		if removed, err = s.Clean(nil); err != nil || len(removed) != 0 {
 			t.Errorf("cleaned again: %v, %v", removed, err)
 		}
-		if e, bad, err := s.Newest(); err != nil || e.Step != 750 || len(bad) != 0 {
+		if e, bad, err := newestOf(s); err != nil || e.Step != 750 || len(bad) != 0 {
 			t.Errorf("newest %+v, %v, %v", e, bad, err)
 		}
 	})

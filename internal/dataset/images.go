@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"unicode/utf8"
 
 	"ringmaster/internal/config"
 )
@@ -91,6 +92,10 @@ func classesOf(files []imageFile, c config.Data) ([]string, error) {
 	if len(found) < 2 || len(found) > maxClasses {
 		return nil, fmt.Errorf("images: %s has training images of %d classes (%s); a classifier needs 2 to %d: put a folder for each into %s",
 			c.Dir, len(found), clip(strings.Join(found, ", ")), maxClasses, trainPart)
+	}
+	// Checkpoints hold the names as text, which would make another name of this one.
+	if k := slices.IndexFunc(found, func(class string) bool { return !utf8.ValidString(class) }); k >= 0 {
+		return nil, fmt.Errorf("images: %s has a class in %s whose name is not UTF-8, %q: rename its folder", c.Dir, trainPart, found[k])
 	}
 	for _, class := range tested {
 		if !slices.Contains(found, class) {

@@ -93,3 +93,13 @@ func TestAllWorkersLost(t *testing.T) {
 		t.Errorf("came out as %+v, want digest %s", got, want.Digest)
 	}
 }
+
+// A folder's name may be of any bytes, though messages are UTF-8: workers report their sockets in it.
+func TestFolderOfAnyName(t *testing.T) {
+	file, args := config(t, "quickstart.yaml"), []string{"--set", "train.steps=20"}
+	want := job{file: file, workers: 1, args: args}.run(t, 0)
+	got := job{file: file, dir: filepath.Join(t.TempDir(), "caf\xe9"), args: args}.run(t, 0)
+	if got.Digest != want.Digest || got.State != "done" {
+		t.Errorf("came out as %+v, want digest %s", got, want.Digest)
+	}
+}

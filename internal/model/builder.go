@@ -45,7 +45,7 @@ func (b *builder) tensor(name string, length *int, shape []int) Tensor {
 	}
 	b.names[name] = true
 	begin := *length
-	*length += tensor.Volume(shape)
+	*length += volume(shape)
 	return Tensor{Name: name, Shape: shape, Interval: plan.Interval{Begin: begin, End: *length}}
 }
 
@@ -60,7 +60,7 @@ func ones(dst []float32, _ rng.Key) {
 	}
 }
 
-// glorotUniform draws from [-a, a), a = sqrt(6/(in+out)).
+// glorotUniform draws from [-a, a], a = sqrt(6/(in+out)).
 func glorotUniform(in, out int) fill {
 	a := float32(math.Sqrt(6 / float64(in+out)))
 	return uniform(-a, a)

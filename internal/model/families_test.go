@@ -93,6 +93,10 @@ func TestSequentialMustFit(t *testing.T) {
 		{shakespeare, []config.Layer{linear(65)}, "only a language model"},
 		{photos(512, 10), []config.Layer{{Kind: "conv", Out: 1 << 16, Kernel: 1, Stride: 1, Dilation: 1, Groups: 1}}, "65536 x 512 x 512 values a sample, more than"},
 		{dataset.Spec{Input: []int{1 << 16}, Classes: 10}, []config.Layer{linear(1 << 16)}, "the model has more than"},
+		{photos(28, 10), []config.Layer{ // 2^68 weights, 0 in 64 bits
+			{Kind: "conv", Out: 1 << 24, Kernel: 1, Stride: 1024, Dilation: 1, Groups: 1},
+			{Kind: "conv", Out: 1 << 24, Kernel: 1024, Stride: 1024, Padding: 1024, Dilation: 1, Groups: 1},
+		}, "model.stack[1]: with conv the model has more than"},
 	} {
 		_, err := Build(config.Model{Kind: config.ModelSequential, Stack: c.stack}, c.spec)
 		if err == nil || !strings.Contains(err.Error(), c.want) {

@@ -77,6 +77,18 @@ func Build(cfg config.Model, spec dataset.Spec) (*Model, error) {
 // maxParams bounds the flat vector, and with it what a job file can make a worker allocate.
 const maxParams = 1 << 31
 
+// volume is the number of elements of a tensor; of one that no model may have, maxParams+1, since what a job file asks for can
+// be beyond any integer.
+func volume(shape []int) int {
+	n := 1
+	for _, d := range shape {
+		if n *= d; n > maxParams {
+			return maxParams + 1
+		}
+	}
+	return n
+}
+
 var errTokens = errors.New("model.kind: the data are tokens, which only a language model (gpt) reads")
 
 // Params are the parameters in the order of the flat vector, without gaps.

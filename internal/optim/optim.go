@@ -152,16 +152,16 @@ func (b *base) each(part int, update func(at plan.Interval, decays bool)) {
 	}
 }
 
-// ClipScale is the factor that brings a mean gradient within maxNorm, as PyTorch's clip_grad_norm_ computes it:
-// min(1, maxNorm/(norm + 1e-6)), norm = sqrt(sumSquares)/count. sumSquares is the sum of the squares of the summed
-// gradient. maxNorm 0 or count 0 mean no clipping.
+// ClipScale is the factor that brings a mean gradient within maxNorm: min(1, maxNorm/norm), norm = sqrt(sumSquares)/count.
+// sumSquares is the sum of the squares of the summed gradient. maxNorm 0 or count 0 mean no clipping. PyTorch's
+// clip_grad_norm_ adds 1e-6 to the norm, which keeps its quotient finite; here it is only taken where it is below 1.
 func ClipScale(sumSquares float64, count uint64, maxNorm float64) float32 {
 	if maxNorm <= 0 || count == 0 {
 		return 1
 	}
-	scale := maxNorm / (math.Sqrt(sumSquares)/float64(count) + 1e-6)
-	if !(scale < 1) {
+	norm := math.Sqrt(sumSquares) / float64(count)
+	if norm <= maxNorm {
 		return 1
 	}
-	return float32(scale)
+	return float32(maxNorm / norm)
 }

@@ -242,10 +242,12 @@ func TestClipScale(t *testing.T) {
 		{400, 2, 20, 1},          // within the bound
 		{400, 2, 0, 1},           // no bound
 		{400, 0, 1, 1},           // no samples
-		{math.NaN(), 2, 1, 1},    // NaN is for the tally to report
 		{math.Inf(1), 2, 1, 0},   // as PyTorch
 		{0, 5, 1, 1},             // no gradient
-		{1e-12, 1, 1e-6, 1 / 2.}, // the addend that keeps the quotient finite
+		{1e-12, 1, 5e-7, 1 / 2.}, // nothing is added to small norms
+	}
+	if have := ClipScale(math.NaN(), 2, 1); !math.IsNaN(float64(have)) {
+		t.Errorf("ClipScale of a norm that is not a number is %v", have)
 	}
 	for _, c := range cases {
 		if have := ClipScale(c.sum, c.count, c.norm); math.Abs(float64(have)-c.want) > 1e-6 {

@@ -1,9 +1,6 @@
 package plan
 
-import (
-	"errors"
-	"fmt"
-)
+import "fmt"
 
 // Generation is the number of a view. The first view of a job has generation 1; 0 means none.
 type Generation uint64
@@ -70,19 +67,9 @@ func (v View) Validate() error {
 		at, seen[m.Worker] = m.Arc.End, true
 	}
 	if at != v.Seats || v.Seats < 1 {
-		return errors.New("view " + fmt.Sprint(v.Generation) + ": arcs do not cover the seats")
+		return fmt.Errorf("view %d: arcs do not cover the seats", v.Generation)
 	}
 	return nil
-}
-
-// Index is the position of the worker's process in the ring, or -1 where it does not sit in this view.
-func (v View) Index(worker string, incarnation Incarnation) int {
-	for i, m := range v.Members {
-		if m.Worker == worker && m.Incarnation == incarnation {
-			return i
-		}
-	}
-	return -1
 }
 
 // Next is the position after i in the ring.

@@ -32,14 +32,6 @@ func (k Key) Below(i uint64, n uint64) uint64 {
 	return high
 }
 
-// FillUint32 sets dst[j] = Uint32(offset+j).
-func (k Key) FillUint32(dst []uint32, offset uint64) {
-	for j := 0; j < len(dst); {
-		block := k.Block((offset + uint64(j)) / 4)
-		j += copy(dst[j:], block[(offset+uint64(j))%4:])
-	}
-}
-
 // FillUniform sets dst[j] = Uniform(offset+j, low, high).
 func (k Key) FillUniform(dst []float32, offset uint64, low, high float32) {
 	for j := 0; j < len(dst); {

@@ -104,13 +104,12 @@ func TestFillsAreElements(t *testing.T) {
 		key := Key{rapid.Uint32().Draw(t, "low"), rapid.Uint32().Draw(t, "high")}
 		n := rapid.IntRange(0, 40).Draw(t, "length")
 		offset := rapid.OneOf(rapid.Uint64Max(9), rapid.Just(uint64(1)<<34-6), rapid.Uint64Max(1<<63)).Draw(t, "offset")
-		words, uniform, gauss := make([]uint32, n), make([]float32, n), make([]float32, n)
-		key.FillUint32(words, offset)
+		uniform, gauss := make([]float32, n), make([]float32, n)
 		key.FillUniform(uniform, offset, -2, 3)
 		key.FillNormal(gauss, offset, 1, 0.5)
 		for j := range n {
 			i := offset + uint64(j)
-			if words[j] != key.Uint32(i) || uniform[j] != key.Uniform(i, -2, 3) || gauss[j] != float32(1+key.Normal(i)*0.5) {
+			if uniform[j] != key.Uniform(i, -2, 3) || gauss[j] != float32(1+key.Normal(i)*0.5) {
 				t.Fatalf("element %d differs", i)
 			}
 		}
@@ -118,12 +117,11 @@ func TestFillsAreElements(t *testing.T) {
 }
 
 func TestFillsAllocateNothing(t *testing.T) {
-	dst, words, order := make([]float32, 100), make([]uint32, 100), make([]int32, 100)
+	dst, order := make([]float32, 100), make([]int32, 100)
 	allocs := testing.AllocsPerRun(100, func() {
 		key := SeatKey(1, 2, 3, 0)
 		key.FillUniform(dst, 1, 0, 1)
 		key.FillNormal(dst, 1, 0, 1)
-		key.FillUint32(words, 1)
 		key.Shuffle(order)
 	})
 	if allocs != 0 {

@@ -1,7 +1,7 @@
 // Package simulation runs whole clusters in one process on simulated time, networks and disks: the real state machine, the
 // real coordinators over real Raft, the real workers with the real ring. From a seed it draws a schedule of faults (crashes,
-// restarts, stops, delays, partitions of every kind), and while it carries it out it checks what must always hold. See
-// invariants.go for the list.
+// restarts, stops, delays, partitions of every kind), and while it carries it out it checks what must always hold: judge.go
+// has the list.
 //
 // It runs inside a testing/synctest bubble, so time passes only when everybody waits, and a minute of the cluster's life takes
 // milliseconds. The schedule of faults replays exactly from its seed; the order in which goroutines run between two waits

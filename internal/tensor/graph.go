@@ -20,9 +20,6 @@ type Graph struct {
 // dropout off and running statistics in place of a batch's own.
 func NewGraph(training bool) *Graph { return &Graph{training: training} }
 
-// Training reports whether the recording is for training.
-func (g *Graph) Training() bool { return g.training }
-
 // Input is a value that the caller binds before each run; no gradient flows into it.
 func (g *Graph) Input(shape ...int) *Value { return g.value(input, shape) }
 

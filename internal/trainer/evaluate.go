@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"ringmaster/internal/model"
+	"ringmaster/internal/optim"
 	"ringmaster/internal/plan"
 	"ringmaster/internal/rng"
 	"ringmaster/internal/tensor/kernel"
@@ -94,7 +95,7 @@ func (t *Trainer) evaluateBatch(samples plan.Interval) (sum model.Result) {
 // squares are summed in float64 for each chunk of each bucket, and the partial sums are folded in that order.
 func (t *Trainer) clip(grad []float32, count uint64) float32 {
 	limit := t.Job.Train.ClipNorm
-	if limit <= 0 || count == 0 {
+	if limit <= 0 {
 		return 1
 	}
 	total := 0.0
@@ -104,9 +105,5 @@ func (t *Trainer) clip(grad []float32, count uint64) float32 {
 			total += kernel.SumSquares(grad[chunk.Begin:chunk.End])
 		}
 	}
-	norm := math.Sqrt(total) / float64(count)
-	if norm <= limit {
-		return 1
-	}
-	return float32(limit / norm)
+	return optim.ClipScale(total, count, limit)
 }

@@ -1,4 +1,4 @@
-package netns
+package config
 
 import (
 	"os"
@@ -7,15 +7,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"ringmaster/internal/config"
 )
 
 // The units for systemd are well formed and start the daemons with flags that these know.
 func TestUnits(t *testing.T) {
-	for file, known := range map[string][]config.Option{
-		"ringmaster-coordinator.service": config.CoordinatorOptions,
-		"ringmaster-worker@.service":     config.WorkerOptions,
+	for file, known := range map[string][]Option{
+		"ringmaster-coordinator.service": CoordinatorOptions,
+		"ringmaster-worker@.service":     WorkerOptions,
 	} {
 		unit := readUnit(t, filepath.Join("..", "..", "configs", "systemd", file))
 		for _, key := range []string{"Unit.Description", "Service.User", "Service.Restart", "Service.TimeoutStopSec", "Install.WantedBy"} {
@@ -31,7 +29,7 @@ func TestUnits(t *testing.T) {
 		for _, word := range words[1:] {
 			key, isFlag := strings.CutPrefix(word, "--")
 			key = strings.ReplaceAll(key, "-", "_")
-			if isFlag && key != "config" && !slices.ContainsFunc(known, func(o config.Option) bool { return o.Key == key }) {
+			if isFlag && key != "config" && !slices.ContainsFunc(known, func(o Option) bool { return o.Key == key }) {
 				t.Errorf("%s: the %s has no flag %s", file, program, word)
 			}
 		}

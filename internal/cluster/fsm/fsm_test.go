@@ -1,0 +1,123 @@
+package fsm
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+
+	"ringmaster/internal/plan"
+)
+
+// running is a state with one job of two seats on one worker, whose views of the generations have been started.
+func running(t *testing.T, generations ...plan.Generation) *State {
+	t.Helper()
+	s := &State{}
+	apply(t, s, Command{Submit: &Submit{ID: "a", Incarnation: 1, Seats: 2}})
+	for _, g := range generations {
+		apply(t, s, Command{View: viewOf("a", g)})
+		apply(t, s, Command{Start: &Start{Job: "a", Generation: g, Step: 10 * uint64(g), StateDigest: []byte{1}, Sources: []string{"w1"}}})
+	}
+	return s
+}
+
+func viewOf(job string, g plan.Generation) *ProposeView {
+	members := []plan.Member{{Worker: "w1", Incarnation: 7, Arc: plan.Arc{Begin: 0, End: 2}}}
+	return &ProposeView{Job: job, View: View{View: plan.View{Generation: g, Seats: 2, Members: members}}}
+}
+
+func apply(t *testing.T, s *State, c Command) {
+	t.Helper()
+	if err := s.Apply(c); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// snapshot is the state as it is now.
+func snapshot(t *testing.T, s *State) *State {
+	t.Helper()
+	data, err := s.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	copied, err := Decode(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return copied
+}
+
+// The log takes each fact once and from the generation started last. A repeat that is equal changes nothing, and one that
+// differs is refused, as is all that comes from elsewhere; what is refused changes nothing either.
+func TestFactsAreTakenOnce(t *testing.T) {
+	epoch := Epoch{Job: "a", Generation: 2, Epoch: 1, Step: 30, TrainLoss: 5}
+	saved := func(step uint64, g plan.Generation, digest byte) *Checkpoint {
+		return &Checkpoint{Job: "a", Generation: g, Step: step, Directory: "d", Digest: []byte{digest}}
+	}
+	start := Start{Job: "a", Generation: 2, Step: 20, StateDigest: []byte{1}, Sources: []string{"w1"}}
+	s := running(t, 1, 2)
+	apply(t, s, Command{Epoch: &epoch})
+	apply(t, s, Command{Checkpoint: saved(25, 2, 1)})
+	apply(t, s, Command{Checkpoint: saved(30, 2, 2)})
+	with := func(change func(*Epoch)) *Epoch { e := epoch; change(&e); return &e }
+	from := func(change func(*Start)) *Start { c := start; change(&c); return &c }
+	for name, test := range map[string]struct {
+		c    Command
+		says string // "": it is a repeat
+	}{
+		"the epoch again":                    {Command{Epoch: &epoch}, ""},
+		"the epoch from an older generation": {Command{Epoch: with(func(e *Epoch) { e.Generation = 1 })}, ""},
+		"the epoch with another loss":        {Command{Epoch: with(func(e *Epoch) { e.TrainLoss = 6 })}, "epoch 1 is recorded with other figures"},
+		"an epoch too far":                   {Command{Epoch: with(func(e *Epoch) { e.Epoch = 3 })}, "epoch 3 reported, 1 are recorded"},
+		"no epoch":                           {Command{Epoch: with(func(e *Epoch) { e.Epoch = 0 })}, "epoch 0 reported"},
+		"an epoch from an older generation":  {Command{Epoch: with(func(e *Epoch) { e.Epoch, e.Generation = 2, 1 })}, "epoch from generation 1, the job is at 2"},
+		"a checkpoint again":                 {Command{Checkpoint: saved(30, 2, 2)}, ""},
+		"a checkpoint with another digest":   {Command{Checkpoint: saved(30, 2, 3)}, "is recorded with digest 02, now 03"},
+		"a checkpoint before the newest":     {Command{Checkpoint: saved(28, 2, 4)}, "comes after one at step 30"},
+		"one from an older generation":       {Command{Checkpoint: saved(35, 1, 5)}, "checkpoint from generation 1, the job is at 2"},
+		"the start again":                    {Command{Start: &start}, ""},
+		"the start at another step":          {Command{Start: from(func(c *Start) { c.Step = 21 })}, "view 2 was started at step 20 already"},
+		"the start with another state":       {Command{Start: from(func(c *Start) { c.StateDigest = []byte{2} })}, "view 2 was started at step 20 already"},
+		"the start of an older view":         {Command{Start: from(func(c *Start) { c.Generation = 1 })}, "start of view 1, the job is at generation 2"},
+		"a view that skips one":              {Command{View: viewOf("a", 4)}, "view 4 proposed, the job is at generation 2"},
+		"the view again":                     {Command{View: viewOf("a", 2)}, "view 2 proposed, the job is at generation 2"},
+		"the newest checkpoint retired":      {Command{Retire: &Retire{Job: "a", Step: 30, Generation: 2}}, "is the newest: it stays"},
+		"one retired that is not there":      {Command{Retire: &Retire{Job: "a", Step: 26, Generation: 2}}, ""},
+		"the end from an older generation":   {Command{Finish: &Outcome{Job: "a", Generation: 1, Phase: Done}}, "end from generation 1, the job is at 2"},
+		"an end that is none":                {Command{Finish: &Outcome{Job: "a", Generation: 2, Phase: Running}}, "cannot end as"},
+		"the job again":                      {Command{Submit: &Submit{ID: "a", Incarnation: 1, Seats: 2}}, ""},
+		"another job of its name":            {Command{Submit: &Submit{ID: "a", Incarnation: 2, Seats: 2}}, `job "a" exists`},
+		"nothing":                            {Command{}, "empty command"},
+	} {
+		before := snapshot(t, s)
+		err := s.Apply(test.c)
+		if (err == nil) != (test.says == "") || err != nil && !strings.Contains(err.Error(), test.says) {
+			t.Errorf("%s: %v, want %q", name, err, test.says)
+		}
+		if after := snapshot(t, s); !reflect.DeepEqual(before, after) {
+			t.Errorf("%s changes the state", name)
+			s = before
+		}
+	}
+	apply(t, s, Command{Retire: &Retire{Job: "a", Step: 25, Generation: 2}})
+	if j := s.Job("a"); len(j.Checkpoints) != 1 || j.Checkpoints[0].Step != 30 || len(j.Retired) != 1 || j.Retired[0].Step != 25 {
+		t.Errorf("the older checkpoint retired leaves %+v and %+v", j.Checkpoints, j.Retired)
+	}
+	apply(t, s, Command{Finish: &Outcome{Job: "a", Generation: 2, Phase: Done}})
+	if err := s.Apply(Command{View: viewOf("a", 3)}); err == nil || !strings.Contains(err.Error(), "has ended (done)") {
+		t.Errorf("a view after the end: %v", err)
+	}
+}
+
+// Checkpoints' folders are named by step and generation, so generations go on from job to job and from what is resumed.
+func TestGenerationsGoOn(t *testing.T) {
+	s := running(t, 1, 2, 3)
+	apply(t, s, Command{Finish: &Outcome{Job: "a", Generation: 3, Phase: Done}})
+	apply(t, s, Command{Submit: &Submit{ID: "b", Incarnation: 2, Seats: 2}})
+	if err := s.Apply(Command{View: viewOf("b", 1)}); err == nil {
+		t.Error("the second job begins with the first one's generations")
+	}
+	apply(t, s, Command{View: viewOf("b", 4)})
+	apply(t, s, Command{Finish: &Outcome{Job: "b", Generation: 4, Phase: Failed}})
+	apply(t, s, Command{Submit: &Submit{ID: "c", Incarnation: 3, Seats: 2, Origin: &Checkpoint{Generation: 9, Step: 40}}})
+	apply(t, s, Command{View: viewOf("c", 10)})
+}
