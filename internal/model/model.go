@@ -82,9 +82,10 @@ const maxParams = 1 << 31
 func volume(shape []int) int {
 	n := 1
 	for _, d := range shape {
-		if n *= d; n > maxParams {
+		if d > 0 && n > maxParams/d {
 			return maxParams + 1
 		}
+		n *= d
 	}
 	return n
 }
