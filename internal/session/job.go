@@ -261,16 +261,13 @@ func (j *job) describe(r *rpc.Report) {
 	if j.session == nil {
 		r.Step, r.StateDigest = t.Step(), j.digest
 	}
-	if j.takeEpochs(); j.started == j.generation {
-		for _, e := range j.epochs {
-			e.Generation = uint64(j.generation)
-		}
-		r.Epochs = slices.Clone(j.epochs)
-		r.Outcome = j.outcome
-	}
+	r.Outcome = j.outcome
 	if j.saver != nil {
 		r.Shares = j.saver.facts()
 	}
+	// Last, so that no report names a share without the epochs that ended before it.
+	j.takeEpochs()
+	r.Epochs = slices.Clone(j.epochs)
 }
 
 // live adds to a report the figures that change with every step. It may be called from any goroutine.
