@@ -125,8 +125,13 @@ func (j *job) prepare(ctx context.Context) {
 // make makes the state that training starts from.
 func (j *job) make(ctx context.Context) {
 	var t *trainer.Trainer
-	j.background(ctx, func(context.Context) (err error) {
-		t, err = j.w.cfg.New(j.plan, j.team)
+	var digest checkpoint.Hash
+	j.background(ctx, func(ctx context.Context) (err error) {
+		if t, err = j.w.cfg.New(ctx, j.plan, j.team); err != nil {
+			return err
+		}
+		state := t.State()
+		digest, err = checkpoint.NewStateHasher().SumWithin(ctx, &state)
 		return err
 	}, func(err error) {
 		if err != nil {
@@ -136,7 +141,7 @@ func (j *job) make(ctx context.Context) {
 		j.plan = t.Plan
 		t.Activity.Turn(trainer.Idle)
 		j.trainer.Store(t)
-		j.hold(rpc.Phase_PHASE_READY)
+		j.digest, j.phase = digest[:], rpc.Phase_PHASE_READY
 	})
 }
 
@@ -194,7 +199,7 @@ func (j *job) reconcile(ctx context.Context, o *rpc.Order) {
 			j.saver.close()
 			j.saver = nil
 		}
-		j.hold(rpc.Phase_PHASE_READY)
+		j.phase = rpc.Phase_PHASE_READY
 	}
 	if s := o.Start; s != nil && plan.Generation(s.Generation) == j.generation && j.started < j.generation &&
 		memberOf(o.View, j.w.cfg.Self) >= 0 {

@@ -13,7 +13,7 @@ import (
 // evaluateIn evaluates the plan's state at step 0 in pieces of so many samples.
 func evaluateIn(t *testing.T, p *Plan, piece int) Evaluation {
 	t.Helper()
-	tr, err := New(p, nil)
+	tr, err := New(t.Context(), p, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
