@@ -159,11 +159,7 @@ func (t *trained) load(threads int) error {
 	}
 	t.plan = &trainer.Plan{Job: t.job, Data: t.data, Model: m, Buckets: plan.Buckets(m.Len())}
 	t.team = kernel.NewTeam(threads)
-	fresh, err := trainer.New(t.plan, t.team)
-	if err != nil {
-		return wrong(err)
-	}
-	layout, err := fresh.Layout()
+	layout, err := t.plan.Layout()
 	if err != nil {
 		return failed(err)
 	}

@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -81,25 +82,37 @@ func NewStateHasher() *StateHasher { return &StateHasher{h: sha256.New()} }
 // Digest is the package's function Digest.
 func (s *StateHasher) Digest(values []float32) Hash {
 	s.h.Reset()
-	s.floats(values)
+	_ = s.floats(context.Background(), values) // which never ends
 	return s.finish()
 }
 
 // Sum is the state digest of state.
 func (s *StateHasher) Sum(state *State) Hash {
+	sum, _ := s.SumWithin(context.Background(), state)
+	return sum
+}
+
+// SumWithin is Sum, given up where ctx ends.
+func (s *StateHasher) SumWithin(ctx context.Context, state *State) (Hash, error) {
 	s.h.Reset()
 	var word [24]byte
 	le := binary.LittleEndian
 	le.PutUint64(word[:], state.Step)
 	s.bytes("step", word[:8])
 	s.section("params", 4*len(state.Params))
-	s.floats(state.Params)
+	if err := s.floats(ctx, state.Params); err != nil {
+		return Hash{}, err
+	}
 	for _, b := range state.Optim {
 		s.section(b.Name, 4*len(b.Data))
-		s.floats(b.Data)
+		if err := s.floats(ctx, b.Data); err != nil {
+			return Hash{}, err
+		}
 	}
 	s.section("stats", 4*len(state.Stats))
-	s.floats(state.Stats)
+	if err := s.floats(ctx, state.Stats); err != nil {
+		return Hash{}, err
+	}
 	bits := math.Float64bits(state.Sums.Loss)
 	if math.IsNaN(state.Sums.Loss) {
 		bits = canonicalNaN64
@@ -108,7 +121,7 @@ func (s *StateHasher) Sum(state *State) Hash {
 	le.PutUint64(word[8:], state.Sums.Count)
 	le.PutUint64(word[16:], state.Sums.Correct)
 	s.bytes("sums", word[:])
-	return s.finish()
+	return s.finish(), nil
 }
 
 func (s *StateHasher) finish() Hash {
@@ -130,12 +143,16 @@ func (s *StateHasher) bytes(name string, data []byte) {
 	s.h.Write(s.buf[:copy(s.buf[:], data)])
 }
 
-func (s *StateHasher) floats(values []float32) {
+func (s *StateHasher) floats(ctx context.Context, values []float32) error {
 	for len(values) > 0 {
+		if ctx.Err() != nil {
+			return fmt.Errorf("compute the state's digest: %w", context.Cause(ctx))
+		}
 		part := values[:min(chunkFloats, len(values))]
 		values = values[len(part):]
 		s.h.Write(canonical(s.buf[:], part))
 	}
+	return nil
 }
 
 // writeFloats writes values as canonical little-endian float32. buf holds 4*chunkFloats bytes.

@@ -2,6 +2,7 @@ package checkpoint
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"math"
@@ -165,5 +166,34 @@ func BenchmarkDigest(b *testing.B) {
 	b.SetBytes(4 * int64(len(values)))
 	for b.Loop() {
 		h.Digest(values)
+	}
+}
+
+// ending is a context that ends when it is looked at for the last time.
+type ending struct {
+	context.Context
+	looks int
+}
+
+func (e *ending) Err() error {
+	if e.looks--; e.looks <= 0 {
+		return context.Canceled
+	}
+	return nil
+}
+
+// TestSumWithin gives a digest up in each of its parts.
+func TestSumWithin(t *testing.T) {
+	values := make([]float32, 2*chunkFloats)
+	state := &State{Params: values, Optim: []Buffer{{Name: "exp_avg", Data: values}}, Stats: values}
+	h, whole := NewStateHasher(), 6
+	for looks := 1; looks <= whole; looks++ {
+		if _, err := h.SumWithin(&ending{t.Context(), looks}, state); err == nil {
+			t.Errorf("a digest of %d chunks was computed in spite of an end at look %d", whole, looks)
+		}
+	}
+	got, err := h.SumWithin(&ending{t.Context(), whole + 1}, state)
+	if want := StateDigest(state); err != nil || got != want {
+		t.Errorf("after digests that were given up: %v, %v; want %v", got, err, want)
 	}
 }

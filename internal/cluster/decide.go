@@ -118,8 +118,8 @@ func decide(s *fsm.State, o *observations, now time.Time, t Timing) decision {
 	}
 	var put decision // off: nothing stands still for it
 	for _, rule := range []func(*fsm.Job, *observations, time.Time, Timing) *decision{
-		decideFailure, decideData, decideFirstView, decideLost, decideBroken, decideStart,
-		decideEpoch, decideCheckpoint, decideRetire, decideFinish, decideMembers, decideBalance,
+		decideFailure, decideData, decideFirstView, decideLost, decideBroken, decideEpoch, decideStart,
+		decideCheckpoint, decideRetire, decideFinish, decideMembers, decideBalance,
 	} {
 		d := rule(j, o, now, t)
 		if d == nil {

@@ -44,9 +44,9 @@ func decideData(j *fsm.Job, o *observations, now time.Time, t Timing) *decision 
 	return nil
 }
 
-// members calls do for the newest reports of the members of the running view that come from its generation.
+// members calls do for the newest reports of the members of the newest view that come from its generation.
 func (o *observations) members(j *fsm.Job, do func(*rpc.Report) *decision) *decision {
-	if !j.Running() {
+	if j.View == nil {
 		return nil
 	}
 	for _, m := range j.View.Members {
@@ -59,6 +59,8 @@ func (o *observations) members(j *fsm.Job, do func(*rpc.Report) *decision) *deci
 	return nil
 }
 
+// decideEpoch records the epoch that is next, also from a view that waits for its start: once that has handed a state on, those who
+// take it have not seen the epochs before it end.
 func decideEpoch(j *fsm.Job, o *observations, _ time.Time, _ Timing) *decision {
 	return o.members(j, func(r *rpc.Report) *decision {
 		for _, e := range r.Epochs {
@@ -143,12 +145,11 @@ func decideRetire(j *fsm.Job, _ *observations, _ time.Time, _ Timing) *decision 
 		"checkpoint at step %d is retired: the newest %d are kept", c.Step, j.Keep)
 }
 
-// decideFinish ends the job when its last checkpoint is committed and its last epoch recorded.
+// decideFinish ends the job when its last checkpoint is committed; its epochs are recorded by then.
 func decideFinish(j *fsm.Job, o *observations, now time.Time, t Timing) *decision {
 	return o.members(j, func(r *rpc.Report) *decision {
 		out := r.Outcome
-		unrecorded := slices.ContainsFunc(r.Epochs, func(e *rpc.EpochFact) bool { return int(e.Epoch) > len(j.Epochs) })
-		if out == nil || plan.Generation(out.Generation) != j.View.Generation || unrecorded {
+		if out == nil || plan.Generation(out.Generation) != j.View.Generation {
 			return nil
 		}
 		saved := slices.ContainsFunc(j.Checkpoints, func(c fsm.Checkpoint) bool {

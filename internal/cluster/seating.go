@@ -147,22 +147,11 @@ func (o *observations) limit(j *fsm.Job, members []plan.Member, m plan.Member) i
 	if r == nil || r.Job != j.ID {
 		return j.Seats
 	}
-	return memoryOf(r).Seats(sharing(members, m), j.Seats)
+	return memoryOf(r).Seats(plan.Sharing(members, m), j.Seats)
 }
 
 func memoryOf(r *rpc.Report) plan.Memory {
 	return plan.Memory{Machine: r.MachineMemory, Limit: r.MemoryLimit, Job: r.JobMemory, Seat: r.SeatMemory}
-}
-
-// sharing is how many of the members run on the member's machine.
-func sharing(members []plan.Member, m plan.Member) int {
-	n := 0
-	for _, other := range members {
-		if other.Incarnation == m.Incarnation || other.Machine == m.Machine && m.Machine != "" {
-			n++
-		}
-	}
-	return n
 }
 
 // outgrown are the live workers whose memory does not hold the job with a single seat, though they had their machines for themselves: they
@@ -210,7 +199,7 @@ func (o *observations) tooSmall(j *fsm.Job, members []plan.Member, seatable []pl
 func (o *observations) holding(j *fsm.Job, members []plan.Member, m plan.Member, seats int) string {
 	memory := memoryOf(o.reportOf(m))
 	return fmt.Sprintf("worker %s on %s holds %d of them (of %s the job takes %s, a seat %s)", m.Worker, m.Host, seats,
-		mebibytes(memory.Room(sharing(members, m))), mebibytes(memory.Job), mebibytes(memory.Seat))
+		mebibytes(memory.Room(plan.Sharing(members, m))), mebibytes(memory.Job), mebibytes(memory.Seat))
 }
 
 // few joins parts of a sentence, the first of them where there are many.

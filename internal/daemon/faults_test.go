@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"ringmaster/internal/dataset"
 	"ringmaster/internal/plan"
 	"ringmaster/internal/rng"
+	"ringmaster/internal/session"
 )
 
 // emptySet is a data set that is read at once.
@@ -114,4 +116,29 @@ func TestWatchFaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	await(0, false)
+}
+
+// A slow disk changes nothing of what is read: the windows of a text begin where they do without faults.
+func TestSlowTextIsTheSame(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "text.txt")
+	if err := os.WriteFile(file, []byte(strings.Repeat("to be or not to be, that is the question. ", 100)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	job, err := config.Parse("job.yaml", []byte("seats: 1\nmodel: {kind: gpt, depth: 1, heads: 1, width: 8}\ndata: {kind: text, dir: "+file+", context: 16}\n"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain, err := session.Assemble(job.Encode())
+	if err != nil {
+		t.Fatal(err)
+	}
+	slow, err := (&faults{}).assemble(job.Encode())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for epoch := range uint64(3) {
+		if want, got := plain.Data.Order(1, epoch).At(0), slow.Data.Order(1, epoch).At(0); got != want {
+			t.Errorf("epoch %d begins with window %d, without faults with %d", epoch, got, want)
+		}
+	}
 }

@@ -28,9 +28,7 @@ func NewOrder(seed, epoch uint64, n int) *Order {
 // window borders fall elsewhere in each epoch.
 func (d *Data) Order(seed, epoch uint64) *Order {
 	o := NewOrder(seed, epoch, d.Train.Len())
-	if w, ok := d.Train.(*windows); ok {
-		o.shift = w.shift(rng.ShiftKey(seed, epoch))
-	}
+	o.shift = d.Train.shift(rng.ShiftKey(seed, epoch))
 	return o
 }
 

@@ -111,3 +111,6 @@ func reverse(row []float32) {
 		row[i], row[j] = row[j], row[i]
 	}
 }
+
+// shift is none: an epoch takes the images as they are.
+func (p *pixels) shift(rng.Key) int32 { return 0 }

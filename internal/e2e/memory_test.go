@@ -25,15 +25,21 @@ func TestLaunchTooLarge(t *testing.T) {
 	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
 		t.Errorf("something was left behind: %v, %v", left, err)
 	}
+	t.Setenv("GOMEMLIMIT", "32MiB")
+	code, _, stderr = run(t, dir, "launch", config(t, "quickstart.yaml"), "--set", "model.layers=[784, 2048, 10]")
+	if code != 2 {
+		t.Errorf("workers that may not use enough: exit code %d, want 2", code)
+	}
+	oneLine(t, stderr, "does not fit into memory", "GOMEMLIMIT 32.0 MiB", "raise that")
 }
 
-// Workers whose memory does not hold the job say so before they take any, and Ctrl-C ends the wait.
+// Workers whose memory does not hold the job and its data say so before they take any, and Ctrl-C ends the wait.
 func TestWorkersTooSmall(t *testing.T) {
-	l := job{file: config(t, "quickstart.yaml"), args: []string{"--set", "model.layers=[784, 2048, 10]"}, env: []string{"GOMEMLIMIT=48MiB"}}.start(t)
+	l := job{file: config(t, "quickstart.yaml"), args: []string{"--set", "model.layers=[784, 2048, 10]"}, env: []string{"GOMEMLIMIT=64MiB"}}.start(t)
 	waits := l.until(func(s *launch.Status) bool {
 		return strings.Contains(s.Message, "worker w1 on") && strings.Contains(s.Message, "worker w2 on")
 	})
-	for _, want := range []string{"0 of 2 are ready", "do not fit into memory", "holds 0 of them (of 48.0 MiB the job takes"} {
+	for _, want := range []string{"0 of 2 are ready", "do not fit into memory", "holds 0 of them (of 64.0 MiB the job takes"} {
 		if !strings.Contains(waits.Message, want) {
 			t.Errorf("%q does not say %q", waits.Message, want)
 		}

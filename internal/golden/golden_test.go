@@ -70,7 +70,7 @@ func train(t *testing.T, p *trainer.Plan, workers, threads int) (start string, e
 	for i := range workers {
 		team := kernel.NewTeam(threads)
 		defer team.Close()
-		if trainers[i], err = trainer.New(p, team); err != nil {
+		if trainers[i], err = trainer.New(t.Context(), p, team); err != nil {
 			t.Fatal(err)
 		}
 		start = stateDigest(trainers[i])

@@ -8,10 +8,10 @@ import (
 	"ringmaster/internal/trainer"
 )
 
-// checkMemory refuses a launch whose workers would never be seated, since their machine has too little memory, in bytes; 0: that is not
-// known. The rule is the leader's, whose sums hold the data too.
-func checkMemory(job *config.Job, takes trainer.Memory, workers int, has int64) error {
-	memory := plan.Memory{Machine: uint64(has), Job: uint64(takes.Job()), Seat: uint64(takes.Seat)}
+// checkMemory refuses a launch whose workers would never be seated, since they have too little memory, in bytes: their machine has for
+// all of them, and each may use limit by itself; 0: that is not known. The rule is the leader's, whose sums hold the data too.
+func checkMemory(job *config.Job, takes trainer.Memory, workers int, has, limit int64) error {
+	memory := plan.Memory{Machine: uint64(has), Limit: uint64(limit), Job: uint64(takes.Job()), Seat: uint64(takes.Seat)}
 	fits := func(workers int) bool {
 		seats := memory.Seats(workers, job.Seats)
 		return seats > 0 && workers*seats >= job.Seats
@@ -27,8 +27,12 @@ func checkMemory(job *config.Job, takes trainer.Memory, workers int, has int64) 
 	if fewer >= max(1, job.MinWorkers) {
 		remedy = fmt.Sprintf("--workers %d is the most that fits", fewer)
 	}
-	return job.Errorf("model", "the job does not fit into memory: of %s on this machine each of %s may take %s, the job takes %s there (state and its copy %s, samples and activations %s), and each of %s %s; %s",
-		size(memory.Machine), count(workers, "worker"), size(memory.Room(workers)), size(memory.Job), size(uint64(2*takes.State)), size(uint64(takes.Work)),
+	of := size(memory.Machine) + " on this machine"
+	if room := memory.Room(workers); room == memory.Limit {
+		of, remedy = "GOMEMLIMIT "+size(room), "raise that, or "+remedy
+	}
+	return job.Errorf("model", "the job does not fit into memory: of %s each of %s may take %s, the job takes %s there (state and its copy %s, samples and activations %s), and each of %s %s; %s",
+		of, count(workers, "worker"), size(memory.Room(workers)), size(memory.Job), size(uint64(2*takes.State)), size(uint64(takes.Work)),
 		count(job.Seats, "seat"), size(memory.Seat), remedy)
 }
 

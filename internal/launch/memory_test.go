@@ -21,17 +21,21 @@ func TestCheckMemory(t *testing.T) {
 		workers int
 		least   int // min_workers
 		has     int64
+		limit   int64
 		want    []string // nil: it passes
 	}{
-		{"unknown", 100, 1, 0, nil},
-		{"just enough", 2, 1, 10*14*gib/9 + 10, nil},
-		{"one byte less for each", 2, 1, 10*14*gib/9 - 20, []string{"2 workers may take 7.0 GiB", "--workers 1 is the most that fits"}},
-		{"too many workers", 4, 1, 20 * gib, []string{"job.yaml:2:", "of 20.0 GiB on this machine", "each of 4 workers may take 4.5 GiB", "takes 5.0 GiB there (state and its copy 4.0 GiB, samples and activations 1.0 GiB)", "each of 4 seats 1.0 GiB", "--workers 2 is the most that fits"}},
-		{"fewer than min_workers would fit", 2, 2, 11 * gib, []string{"each of 2 workers may take", "take a smaller model"}},
-		{"none would fit", 2, 1, 100 << 20, []string{"of 100.0 MiB", "take a smaller model, fewer seats or a smaller train.batch_per_seat, which is another job"}},
+		{"unknown", 100, 1, 0, 0, nil},
+		{"just enough", 2, 1, 10*14*gib/9 + 10, 0, nil},
+		{"one byte less for each", 2, 1, 10*14*gib/9 - 20, 0, []string{"2 workers may take 7.0 GiB", "--workers 1 is the most that fits"}},
+		{"too many workers", 4, 1, 20 * gib, 0, []string{"job.yaml:2:", "of 20.0 GiB on this machine", "each of 4 workers may take 4.5 GiB", "takes 5.0 GiB there (state and its copy 4.0 GiB, samples and activations 1.0 GiB)", "each of 4 seats 1.0 GiB", "--workers 2 is the most that fits"}},
+		{"fewer than min_workers would fit", 2, 2, 11 * gib, 0, []string{"each of 2 workers may take", "take a smaller model"}},
+		{"a limit alone", 4, 1, 0, 6 * gib, nil},
+		{"a limit that is too low", 4, 1, 100 * gib, 6*gib - 1, []string{"of GOMEMLIMIT 6.0 GiB each of 4 workers may take 6.0 GiB", "; raise that, or take a smaller model"}},
+		{"a limit that is too low beside one that is lower", 4, 1, 20 * gib, 6*gib - 1, []string{"of 20.0 GiB on this machine"}},
+		{"none would fit", 2, 1, 100 << 20, 0, []string{"of 100.0 MiB", "take a smaller model, fewer seats or a smaller train.batch_per_seat, which is another job"}},
 	} {
 		job.MinWorkers = c.least
-		err := checkMemory(job, takes, c.workers, c.has)
+		err := checkMemory(job, takes, c.workers, c.has, c.limit)
 		if (err != nil) != (c.want != nil) {
 			t.Errorf("%s: %v", c.name, err)
 			continue

@@ -119,7 +119,7 @@ func prepare(o *Options) (*run, int, error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	if err := checkMemory(o.Job, checked.Memory, o.Workers, machine.Memory()); err != nil {
+	if err := checkMemory(o.Job, checked.Memory, o.Workers, machine.Memory(), machine.MemoryLimit()); err != nil {
 		return nil, 0, &UsageError{err}
 	}
 	var origin *Origin

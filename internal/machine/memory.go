@@ -15,13 +15,17 @@ import (
 // where the control groups that this process lives in allow no more.
 func Memory() int64 { return memory(os.ReadFile) }
 
-// MemoryLimit is how many bytes this process may use according to GOMEMLIMIT, 0 where that sets none.
+// MemoryLimit is how many bytes this process may use according to GOMEMLIMIT, 0 where that sets none. KeepWithin overrides it.
 func MemoryLimit() int64 {
 	if limit := debug.SetMemoryLimit(-1); limit != math.MaxInt64 {
 		return limit
 	}
 	return 0
 }
+
+// KeepWithin has garbage collected early enough that this process takes no more than so many bytes, as far as what it uses allows.
+// Otherwise it is let grow until it takes twice of what it uses.
+func KeepWithin(bytes uint64) { debug.SetMemoryLimit(int64(min(bytes, math.MaxInt64))) }
 
 // KilledForMemory is how many processes the kernel has killed since it started because memory was short; 0 where it does not say.
 func KilledForMemory() int64 { return killedForMemory(os.ReadFile) }

@@ -49,12 +49,12 @@ func (b *builder) tensor(name string, length *int, shape []int) Tensor {
 	return Tensor{Name: name, Shape: shape, Interval: plan.Interval{Begin: begin, End: *length}}
 }
 
-// fill writes the first values of a tensor from a stream of random numbers of its own.
-type fill func(dst []float32, key rng.Key)
+// fill writes first values of a tensor, those from element offset on, from a stream of random numbers of the tensor's own.
+type fill func(dst []float32, key rng.Key, offset uint64)
 
-func zeros(dst []float32, _ rng.Key) { clear(dst) }
+func zeros(dst []float32, _ rng.Key, _ uint64) { clear(dst) }
 
-func ones(dst []float32, _ rng.Key) {
+func ones(dst []float32, _ rng.Key, _ uint64) {
 	for i := range dst {
 		dst[i] = 1
 	}
@@ -68,12 +68,12 @@ func glorotUniform(in, out int) fill {
 
 // uniform draws from [low, high).
 func uniform(low, high float32) fill {
-	return func(dst []float32, key rng.Key) { key.FillUniform(dst, 0, low, high) }
+	return func(dst []float32, key rng.Key, offset uint64) { key.FillUniform(dst, offset, low, high) }
 }
 
 // normal draws from a normal distribution around zero.
 func normal(deviation float64) fill {
-	return func(dst []float32, key rng.Key) { key.FillNormal(dst, 0, 0, float32(deviation)) }
+	return func(dst []float32, key rng.Key, offset uint64) { key.FillNormal(dst, offset, 0, float32(deviation)) }
 }
 
 // recorder records layers for one batch shape. A parameter is one Value however often it is used.

@@ -7,6 +7,7 @@
 package model
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -120,15 +121,25 @@ func (m *Model) Decay() []plan.Interval {
 	return out
 }
 
+// fillBlock is how many values are made between two looks whether somebody still wants them: about ten milliseconds.
+const fillBlock = 1 << 20
+
 // Init fills the flat vectors with the values that training starts from. They are a pure function of the seed: each tensor
-// draws from a stream of its own.
-func (m *Model) Init(params, stats []float32, seed uint64) {
+// draws from a stream of its own. Where ctx ends it gives up and returns why.
+func (m *Model) Init(ctx context.Context, params, stats []float32, seed uint64) error {
 	for k, t := range m.params {
-		m.fills[k](params[t.Interval.Begin:t.Interval.End], rng.InitKey(seed, uint64(k)))
+		key := rng.InitKey(seed, uint64(k))
+		for at := t.Interval.Begin; at < t.Interval.End; at += fillBlock {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			m.fills[k](params[at:min(at+fillBlock, t.Interval.End)], key, uint64(at-t.Interval.Begin))
+		}
 	}
 	for k, t := range m.stats {
-		m.statFills[k](stats[t.Interval.Begin:t.Interval.End], rng.Key{})
+		m.statFills[k](stats[t.Interval.Begin:t.Interval.End], rng.Key{}, 0)
 	}
+	return nil
 }
 
 // FoldStatistics adds a seat's batch statistics, weighted by its samples, to the sum over seats: sum += count*seat. Seats

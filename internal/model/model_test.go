@@ -1,8 +1,10 @@
 package model
 
 import (
+	"context"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -30,7 +32,9 @@ func classifier(t testing.TB) *Model {
 
 func initial(m *Model, seed uint64) (params, stats []float32) {
 	params, stats = make([]float32, m.Len()), make([]float32, m.StatsLen())
-	m.Init(params, stats, seed)
+	if err := m.Init(context.Background(), params, stats, seed); err != nil {
+		panic(err)
+	}
 	return params, stats
 }
 
@@ -94,6 +98,39 @@ func TestMLPMustFitTheData(t *testing.T) {
 		_, err := Build(config.Model{Kind: config.ModelMLP, Layers: c.layers}, c.spec)
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("layers %v: %v, want %s", c.layers, err, c.want)
+		}
+	}
+}
+
+// ending is a context that ends when it is looked at for the last time.
+type ending struct {
+	context.Context
+	looks int
+}
+
+func (e *ending) Err() error {
+	if e.looks--; e.looks <= 0 {
+		return context.Canceled
+	}
+	return nil
+}
+
+// TestInitInBlocks wants a tensor of several blocks to be the one that a single fill makes, and nothing made that nobody wants any more.
+func TestInitInBlocks(t *testing.T) {
+	for name, with := range map[string]fill{"uniform": uniform(-1, 1), "normal": normal(1)} {
+		b := &builder{model: &Model{}}
+		b.parameter("before", false, ones, 3)
+		k := b.parameter("large", false, with, 2*fillBlock+5)
+		want := make([]float32, 2*fillBlock+5)
+		with(want, rng.InitKey(1, uint64(k)), 0)
+		params, _ := initial(b.model, 1)
+		if !slices.Equal(params[3:], want) {
+			t.Errorf("%s: a tensor filled in blocks is another one", name)
+		}
+		clear(params)
+		err := b.model.Init(&ending{Context: t.Context(), looks: 3}, params, nil, 1)
+		if made := 3 + fillBlock; err == nil || !slices.Equal(params[3:made], want[:fillBlock]) || slices.ContainsFunc(params[made:], func(x float32) bool { return x != 0 }) {
+			t.Errorf("%s: an Init that was ended at its third look gave %v, and made more or less than two blocks", name, err)
 		}
 	}
 }

@@ -8,6 +8,17 @@ type Memory struct {
 	Seat    uint64 // the gradient of one seat
 }
 
+// Sharing is how many of the members run on the member's machine.
+func Sharing(members []Member, m Member) int {
+	n := 0
+	for _, other := range members {
+		if other.Incarnation == m.Incarnation || other.Machine == m.Machine && m.Machine != "" {
+			n++
+		}
+	}
+	return n
+}
+
 // Room is what the worker may use where so many workers, itself included, share its machine; 0: not known. A tenth of the
 // machine is left to everything else there.
 func (m Memory) Room(sharing int) uint64 {

@@ -1384,7 +1384,6 @@ func (x *Waiting) GetSinceMs() uint64 {
 // EpochFact is what an epoch came to. Losses are float64 bits so that repeats compare equal.
 type EpochFact struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Generation    uint64                 `protobuf:"varint,1,opt,name=generation,proto3" json:"generation,omitempty"`
 	Epoch         uint32                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	Step          uint64                 `protobuf:"varint,3,opt,name=step,proto3" json:"step,omitempty"`
 	TrainLoss     uint64                 `protobuf:"fixed64,4,opt,name=train_loss,json=trainLoss,proto3" json:"train_loss,omitempty"`
@@ -1424,13 +1423,6 @@ func (x *EpochFact) ProtoReflect() protoreflect.Message {
 // Deprecated: Use EpochFact.ProtoReflect.Descriptor instead.
 func (*EpochFact) Descriptor() ([]byte, []int) {
 	return file_ringmaster_proto_rawDescGZIP(), []int{12}
-}
-
-func (x *EpochFact) GetGeneration() uint64 {
-	if x != nil {
-		return x.Generation
-	}
-	return 0
 }
 
 func (x *EpochFact) GetEpoch() uint32 {
@@ -4190,11 +4182,8 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\x06bucket\x18\x04 \x01(\x05R\x06bucket\x12\x14\n" +
 	"\x05chunk\x18\x05 \x01(\x05R\x05chunk\x12\x14\n" +
 	"\x05doing\x18\x06 \x01(\tR\x05doing\x12\x19\n" +
-	"\bsince_ms\x18\a \x01(\x04R\asinceMs\"\xf0\x01\n" +
-	"\tEpochFact\x12\x1e\n" +
-	"\n" +
-	"generation\x18\x01 \x01(\x04R\n" +
-	"generation\x12\x14\n" +
+	"\bsince_ms\x18\a \x01(\x04R\asinceMs\"\xd6\x01\n" +
+	"\tEpochFact\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\rR\x05epoch\x12\x12\n" +
 	"\x04step\x18\x03 \x01(\x04R\x04step\x12\x1d\n" +
 	"\n" +
@@ -4203,7 +4192,7 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\teval_loss\x18\x06 \x01(\x06R\bevalLoss\x12#\n" +
 	"\reval_accuracy\x18\a \x01(\x06R\fevalAccuracy\x12\x1d\n" +
 	"\n" +
-	"eval_count\x18\b \x01(\x04R\tevalCount\"N\n" +
+	"eval_count\x18\b \x01(\x04R\tevalCountJ\x04\b\x01\x10\x02\"N\n" +
 	"\n" +
 	"StoredFile\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +

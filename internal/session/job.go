@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"ringmaster/internal/checkpoint"
+	"ringmaster/internal/machine"
 	"ringmaster/internal/plan"
 	"ringmaster/internal/rpc"
 	"ringmaster/internal/tensor/kernel"
@@ -115,6 +116,9 @@ func (j *job) prepare(ctx context.Context) {
 		}
 		j.plan, j.memory = p, memory
 		if memory.Seats(1, p.Job.Seats) > 0 {
+			if memory.Job > 0 {
+				machine.KeepWithin(memory.Job + memory.Seat) // in a view it may be more
+			}
 			j.make(ctx)
 			return
 		}
@@ -125,8 +129,13 @@ func (j *job) prepare(ctx context.Context) {
 // make makes the state that training starts from.
 func (j *job) make(ctx context.Context) {
 	var t *trainer.Trainer
-	j.background(ctx, func(context.Context) (err error) {
-		t, err = j.w.cfg.New(j.plan, j.team)
+	var digest checkpoint.Hash
+	j.background(ctx, func(ctx context.Context) (err error) {
+		if t, err = j.w.cfg.New(ctx, j.plan, j.team); err != nil {
+			return err
+		}
+		state := t.State()
+		digest, err = checkpoint.NewStateHasher().SumWithin(ctx, &state)
 		return err
 	}, func(err error) {
 		if err != nil {
@@ -136,7 +145,7 @@ func (j *job) make(ctx context.Context) {
 		j.plan = t.Plan
 		t.Activity.Turn(trainer.Idle)
 		j.trainer.Store(t)
-		j.hold(rpc.Phase_PHASE_READY)
+		j.digest, j.phase = digest[:], rpc.Phase_PHASE_READY
 	})
 }
 
@@ -194,7 +203,7 @@ func (j *job) reconcile(ctx context.Context, o *rpc.Order) {
 			j.saver.close()
 			j.saver = nil
 		}
-		j.hold(rpc.Phase_PHASE_READY)
+		j.phase = rpc.Phase_PHASE_READY
 	}
 	if s := o.Start; s != nil && plan.Generation(s.Generation) == j.generation && j.started < j.generation &&
 		memberOf(o.View, j.w.cfg.Self) >= 0 {
@@ -261,16 +270,13 @@ func (j *job) describe(r *rpc.Report) {
 	if j.session == nil {
 		r.Step, r.StateDigest = t.Step(), j.digest
 	}
-	if j.takeEpochs(); j.started == j.generation {
-		for _, e := range j.epochs {
-			e.Generation = uint64(j.generation)
-		}
-		r.Epochs = slices.Clone(j.epochs)
-		r.Outcome = j.outcome
-	}
+	r.Outcome = j.outcome
 	if j.saver != nil {
 		r.Shares = j.saver.facts()
 	}
+	// Last, so that no report names a share without the epochs that ended before it.
+	j.takeEpochs()
+	r.Epochs = slices.Clone(j.epochs)
 }
 
 // live adds to a report the figures that change with every step. It may be called from any goroutine.

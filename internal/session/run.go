@@ -11,6 +11,7 @@ import (
 
 	"ringmaster/internal/allreduce"
 	"ringmaster/internal/checkpoint"
+	"ringmaster/internal/machine"
 	"ringmaster/internal/plan"
 	"ringmaster/internal/rpc"
 	"ringmaster/internal/trainer"
@@ -47,6 +48,10 @@ func (j *job) begin(ctx context.Context, o *rpc.Order) {
 	s.id.Opening = &s.opening
 	if o.Stop {
 		s.signals.Stop.Store(true)
+	}
+	// The view was made with this room in mind.
+	if room := j.memory.Room(plan.Sharing(view.Members, view.Members[self])); room > 0 {
+		machine.KeepWithin(room)
 	}
 	saver, err := newSaver(j, s)
 	if err != nil {

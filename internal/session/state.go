@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"path/filepath"
 	"sync"
@@ -249,31 +250,19 @@ func (j *job) fetchCheckpoint(ctx context.Context, m *checkpoint.Manifest, addre
 	return state, nil
 }
 
+// fetchShare reads one file of a checkpoint from the first coordinator that has it whole, without holding it beside the state.
 func (j *job) fetchShare(ctx context.Context, layout *checkpoint.Layout, share int, folder string, f checkpoint.File, addresses []string, state *checkpoint.State) error {
 	err := fmt.Errorf("no coordinator is known")
 	for _, address := range addresses {
-		var buf bytes.Buffer
-		if err = j.w.links.GetFile(ctx, address, folder, f.Name, &limitedWriter{w: &buf, left: f.Bytes}); err != nil {
-			continue
-		}
-		if err = layout.DecodeShare(&buf, share, f, state); err == nil {
+		pr, pw := io.Pipe()
+		go func() { pw.CloseWithError(j.w.links.GetFile(ctx, address, folder, f.Name, pw)) }()
+		err = layout.DecodeShare(io.LimitReader(pr, f.Bytes+1), share, f, state) // one byte more tells a file that is too long
+		pr.Close()
+		if err == nil {
 			return nil
 		}
 	}
 	return fmt.Errorf("read checkpoint file %s: %w", filepath.Join(folder, f.Name), err)
-}
-
-// limitedWriter refuses more bytes than were announced.
-type limitedWriter struct {
-	w    *bytes.Buffer
-	left int64
-}
-
-func (l *limitedWriter) Write(p []byte) (int, error) {
-	if l.left -= int64(len(p)); l.left < 0 {
-		return 0, fmt.Errorf("the file is longer than the manifest says")
-	}
-	return l.w.Write(p)
 }
 
 // retryLater lets the main loop try again after a while, and not before.

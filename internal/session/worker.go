@@ -37,7 +37,7 @@ type Config struct {
 	// Assemble reads the data of a job and builds its model; nil: from the job's configuration and the data on this machine.
 	Assemble func(config []byte) (*trainer.Plan, error)
 	// New makes the trainer; nil: trainer.New.
-	New func(p *trainer.Plan, team *kernel.Team) (*trainer.Trainer, error)
+	New func(ctx context.Context, p *trainer.Plan, team *kernel.Team) (*trainer.Trainer, error)
 }
 
 // Memory is what a worker has in bytes; 0 where that is not known or not limited.

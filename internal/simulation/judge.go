@@ -21,7 +21,7 @@ import (
 //  2. all workers that finish step t hold one state digest;
 //  3. a ring finishes at most one step after one of its members is fenced, that is, has reported to a newer generation;
 //  4. facts enter the log once and from the generation started last (every accepted fact is checked against the state);
-//  5. what was acknowledged is in the state at the end;
+//  5. what was acknowledged is in the state at the end, and every epoch;
 //  6. a view's arcs cover every seat once, so every sample of a step that counts is used once;
 //  7. at the end the digest is that of an undisturbed run, and the job does end;
 //  8. once the faults are over, every coordinator, also one that came meanwhile, holds every checkpoint of the log.
@@ -133,6 +133,9 @@ func (j *judge) verdict(st *fsm.State, reference string) []string {
 		if e.Epoch != i+1 {
 			j.complain("epoch %d stands in the log as number %d", e.Epoch, i+1)
 		}
+	}
+	if n := int(j.plan.Steps) / j.plan.PerPass; job.Phase == fsm.Done && len(job.Epochs) != n {
+		j.complain("%d epochs stand in the log at the end, not %d", len(job.Epochs), n)
 	}
 	if job.Phase != fsm.Done {
 		j.complain("the job is %s: %s", job.Phase, job.Error)

@@ -11,7 +11,7 @@ import (
 
 // undisturbed trains a plan alone, with no cluster around it, and returns the state digest at the end.
 func undisturbed(ctx context.Context, p *trainer.Plan) (string, error) {
-	t, err := trainer.New(p, nil)
+	t, err := trainer.New(ctx, p, nil)
 	if err != nil {
 		return "", err
 	}

@@ -19,6 +19,7 @@ var (
 	seeds  = flag.Int("seeds", 12, "how many schedules to run")
 	first  = flag.Uint64("seed", 1, "the first seed")
 	faults = flag.Int("faults", 12, "faults a schedule")
+	epoch  = flag.Int("epoch", 150, "steps an epoch")
 	tell   = flag.Bool("tell", false, "log what everybody does")
 )
 
@@ -44,7 +45,7 @@ func assembleWith(t *testing.T, sets ...string) *trainer.Plan {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.PerPass = 150 // epochs short enough to end several times in a run
+	p.PerPass = *epoch // epochs short enough to end several times in a run
 	return p
 }
 
@@ -75,7 +76,7 @@ func TestWholeCluster(t *testing.T) {
 			out := Run(o)
 			steps, views, moves = steps+out.Steps, views+out.Views, moves+out.Moves
 			for _, problem := range out.Problems {
-				t.Errorf("seed %d (%d workers, %d coordinators): %s\n  again: go test ./internal/simulation -run TestWholeCluster -seeds 1 -seed %d -tell", seed, o.Workers, o.Coordinators, problem, seed)
+				t.Errorf("seed %d (%d workers, %d coordinators): %s\n  again: go test ./internal/simulation -run TestWholeCluster -seeds 1 -seed %d -epoch %d -tell", seed, o.Workers, o.Coordinators, problem, seed, *epoch)
 			}
 		})
 		if t.Failed() && *seeds > 1 {

@@ -206,8 +206,8 @@ func (k *worker) start() {
 			}
 			return k.slowly(p), nil
 		},
-		New: func(p *trainer.Plan, team *kernel.Team) (*trainer.Trainer, error) {
-			t, err := trainer.New(p, team)
+		New: func(ctx context.Context, p *trainer.Plan, team *kernel.Team) (*trainer.Trainer, error) {
+			t, err := trainer.New(ctx, p, team)
 			if err == nil {
 				w.judge.begin(m.Incarnation, t)
 			}

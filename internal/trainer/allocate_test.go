@@ -14,7 +14,7 @@ import (
 // race detector's own allocations count too, so it is left out there.
 func TestStepsAllocateNothing(t *testing.T) {
 	p := assemble(t, 4, "")
-	tr, err := New(p, nil)
+	tr, err := New(t.Context(), p, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,7 +13,7 @@ import (
 // evaluateIn evaluates the plan's state at step 0 in pieces of so many samples.
 func evaluateIn(t *testing.T, p *Plan, piece int) Evaluation {
 	t.Helper()
-	tr, err := New(p, nil)
+	tr, err := New(t.Context(), p, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,9 +43,12 @@ func TestPiecesDoNotShow(t *testing.T) {
 }
 
 // unread is a set of which only the length counts.
-type unread int
+type unread struct {
+	dataset.Set
+	count int
+}
 
-func (s unread) Len() int                              { return int(s) }
+func (s unread) Len() int                              { return s.count }
 func (s unread) Read(*dataset.Batch, []int32, rng.Key) { panic("nobody reads it") }
 
 // TestEvaluationIsBounded wants no job's evaluation to take more than its training does, or than the room that there is for
@@ -70,7 +73,7 @@ func TestEvaluationIsBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 		job := &config.Job{Seats: 2, Train: config.Train{BatchPerSeat: c.batch}}
-		p := &Plan{Job: job, Data: &dataset.Data{Spec: c.spec, Train: unread(1000), Eval: unread(1000)}, Model: m}
+		p := &Plan{Job: job, Data: &dataset.Data{Spec: c.spec, Train: unread{count: 1000}, Eval: unread{count: 1000}}, Model: m}
 		piece := p.evalPiece()
 		took, room := m.EvaluationBytes(piece), max(m.TrainingBytes(c.batch), evalRoom)
 		t.Logf("%s: pieces of %d take %d MiB, training takes %d MiB", c.name, piece, took>>20, m.TrainingBytes(c.batch)>>20)

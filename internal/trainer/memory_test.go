@@ -16,7 +16,7 @@ func TestMemoryIsKnownBeforehand(t *testing.T) {
 		"sgd momentum": {Kind: config.OptimizerSGD, Form: config.FormPyTorch, LR: 1, Momentum: 0.9},
 	} {
 		p.Job.Train.Optimizer = optimizer
-		tr, err := New(p, nil)
+		tr, err := New(t.Context(), p, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

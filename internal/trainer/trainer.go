@@ -4,6 +4,7 @@
 package trainer
 
 import (
+	"context"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -125,8 +126,9 @@ type Progress struct {
 	SeatSpans atomic.Int64  // how often that was measured in this session; 0: it is of an earlier one
 }
 
-// New makes a trainer at step 0: the state that seed and model alone determine.
-func New(p *Plan, team *kernel.Team) (*Trainer, error) {
+// New makes a trainer at step 0: the state that seed and model alone determine. It gives up where ctx ends, since a large model's takes
+// a while.
+func New(ctx context.Context, p *Plan, team *kernel.Team) (*Trainer, error) {
 	opt, err := optim.New(p.Job.Train.Optimizer, p.Job.Train.Schedule, p.Model.Len(), p.Model.Decay())
 	if err != nil {
 		return nil, p.Job.Errorf("train.optimizer", "%v", err)
@@ -140,7 +142,9 @@ func New(p *Plan, team *kernel.Team) (*Trainer, error) {
 		borders[i] = b.Begin
 	}
 	t.replica.TellAt(borders)
-	p.Model.Init(t.params, t.stats, p.Job.Seed)
+	if err := p.Model.Init(ctx, t.params, t.stats, p.Job.Seed); err != nil {
+		return nil, fmt.Errorf("make the state: %w", err)
+	}
 	return t, nil
 }
 
@@ -293,8 +297,8 @@ func (t *Trainer) note(began time.Time, loss float64) {
 }
 
 // Layout says which files the job's checkpoints have.
-func (t *Trainer) Layout() (*checkpoint.Layout, error) {
-	return checkpoint.NewLayout(t.Job.Seats, t.Tensors(), t.StatTensors(), t.opt.Names())
+func (p *Plan) Layout() (*checkpoint.Layout, error) {
+	return checkpoint.NewLayout(p.Job.Seats, p.Tensors(), p.StatTensors(), optim.Names(p.Job.Train.Optimizer))
 }
 
 // StepInEpoch is how many steps of the epoch under way are done after step steps; at an epoch's end all of them.

@@ -71,7 +71,7 @@ func trainView(t *testing.T, plans []*Plan, threads int, view plan.View, from *c
 	for i := range workers {
 		team := kernel.NewTeam(threads)
 		defer team.Close()
-		if trainers[i], err = New(plans[i], team); err != nil {
+		if trainers[i], err = New(t.Context(), plans[i], team); err != nil {
 			t.Fatal(err)
 		}
 		if from != nil {

@@ -258,8 +258,8 @@ func (j *Job) epoch(c Epoch) error {
 		}
 		return fmt.Errorf("epoch %d is recorded with other figures: two workers disagree about one epoch", n)
 	}
-	if err := j.current("epoch", c.Generation); err != nil {
-		return err
+	if j.View == nil || c.Generation != j.View.Generation {
+		return fmt.Errorf("epoch from generation %d, the job is at %d", c.Generation, j.Generation)
 	}
 	if c.Epoch != len(j.Epochs)+1 {
 		return fmt.Errorf("epoch %d reported, %d are recorded", c.Epoch, len(j.Epochs))
