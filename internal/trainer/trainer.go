@@ -135,6 +135,7 @@ func New(p *Plan, team *kernel.Team) (*Trainer, error) {
 	t := &Trainer{Plan: p, team: team, replica: p.Model.NewReplica(team), opt: opt,
 		params: make([]float32, p.Model.Len()), stats: make([]float32, stats),
 		statSeat: make([]float32, stats), statSum: make([]float32, stats)}
+	t.replica.SmoothLabels(float32(p.Job.Train.LabelSmoothing))
 	borders := make([]int, len(p.Buckets))
 	for i, b := range p.Buckets {
 		borders[i] = b.Begin
