@@ -69,8 +69,8 @@ func TestDaemons(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = LoadCoordinator(bad, nil)
-	wantText := bad + ":3:19: election_timeout must be a duration like 300ms or 2s, not 5; " + bad + ":2:8: peers must list 1, 3 or 5 coordinators, not 2; " +
-		bad + ":2:8: peers must list this coordinator (id c1) too"
+	wantText := bad + ":2:8: peers must list 1, 3 or 5 coordinators, not 2; " + bad + ":2:8: peers must list this coordinator (id c1) too; " +
+		bad + ":3:19: election_timeout must be a duration like 300ms or 2s, not 5"
 	if err == nil || err.Error() != wantText {
 		t.Errorf("%v, want %s", err, wantText)
 	}

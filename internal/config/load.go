@@ -37,7 +37,7 @@ func Parse(name string, text []byte, sets []string) (*Job, error) {
 }
 
 func newBinder(name string) *binder {
-	return &binder{origin: &origin{file: name, at: map[string]string{}}, spoilt: map[string]bool{}}
+	return &binder{origin: &origin{file: name, at: map[string]place{}}, spoilt: map[string]bool{}}
 }
 
 // fill binds the text and then the overrides.
