@@ -14,9 +14,9 @@ type place struct {
 	line, column int    // from 1; column 0: the file as a whole, or a flag, whose line is beyond those of all files
 }
 
-// String is the place as editors understand it, "job.yaml:3:8"; empty when unknown.
+// String is the place as editors understand it, "job.yaml:3:8"; empty when unknown, or in a text that nobody has as a file.
 func (p place) String() string {
-	if p.column == 0 {
+	if p.column == 0 || p.name == "" {
 		return p.name
 	}
 	return fmt.Sprintf("%s:%d:%d", p.name, p.line, p.column)
@@ -99,4 +99,13 @@ func (o *origin) written(key string) bool {
 // mapping that should hold it, was written. The message should name the key.
 func (j *Job) Errorf(key, format string, args ...any) error {
 	return &Problem{where: j.origin.where(key), Text: fmt.Errorf(format, args...).Error()}
+}
+
+// DataErrorf is Errorf about what was read as the job's data, with the place of the key that most probably is at fault.
+func (j *Job) DataErrorf(format string, args ...any) error {
+	key := "data.kind"
+	if j.Data.Dir != "" {
+		key = "data.dir"
+	}
+	return j.Errorf(key, format, args...)
 }

@@ -38,7 +38,7 @@ type Checked struct {
 func Check(job *config.Job) (*Checked, error) {
 	data, err := dataset.Open(job.Data)
 	if err != nil {
-		return nil, job.Errorf(dataKey(job), "%v", err)
+		return nil, job.DataErrorf("%v", err)
 	}
 	m, err := model.Build(job.Model, data.Spec)
 	if err != nil {
@@ -54,14 +54,6 @@ func Check(job *config.Job) (*Checked, error) {
 		c.Files = append(c.Files, &rpc.DataFile{Name: f.Path, Sha256: f.Sum[:]})
 	}
 	return c, nil
-}
-
-// dataKey is the key that most probably is at fault when data cannot be opened.
-func dataKey(job *config.Job) string {
-	if job.Data.Dir != "" {
-		return "data.dir"
-	}
-	return "data.kind"
 }
 
 // keyOf is the key that an error begins with, if it begins with one below prefix.

@@ -33,7 +33,7 @@ type Plan struct {
 func Assemble(job *config.Job) (*Plan, error) {
 	data, err := dataset.Open(job.Data)
 	if err != nil {
-		return nil, err
+		return nil, job.DataErrorf("%v", err)
 	}
 	m, err := model.Build(job.Model, data.Spec)
 	if err != nil {
