@@ -15,6 +15,7 @@ import (
 	"ringmaster/internal/launch"
 	"ringmaster/internal/model"
 	"ringmaster/internal/plan"
+	"ringmaster/internal/regular"
 	"ringmaster/internal/tensor/kernel"
 	"ringmaster/internal/trainer"
 )
@@ -210,7 +211,7 @@ func (t *trained) close() {
 
 // readParameters reads a safetensors file.
 func readParameters(path string, layout *checkpoint.Layout) (*checkpoint.State, error) {
-	f, err := os.Open(path)
+	f, err := regular.Open(path)
 	if err != nil {
 		return nil, err
 	}
