@@ -77,12 +77,15 @@ func (f *trainedFlags) find(cmd *cobra.Command, path string) (*trained, error) {
 	if err := selectKernel(); err != nil {
 		return nil, err
 	}
-	info, err := os.Stat(path)
-	if err != nil || info.IsDir() {
+	_, err := regular.Stat(path)
+	var other *regular.Error
+	switch {
+	case err != nil && f.jobFile != "":
+		return nil, wrong(fmt.Errorf("%w; --job goes with a .safetensors file, and a checkpoint holds its own job", err))
+	case errors.As(err, &other) && other.Kind != regular.Folder:
+		return nil, wrong(fmt.Errorf("%w; name a checkpoint or a .safetensors file", err))
+	case err != nil:
 		return f.findCheckpoint(path) // which says what is wrong with a path that leads nowhere
-	}
-	if !info.Mode().IsRegular() {
-		return nil, wrong(fmt.Errorf("%s is neither a folder nor a regular file: name a checkpoint or a .safetensors file", path))
 	}
 	if f.jobFile == "" {
 		return nil, wrong(fmt.Errorf("%s is a file of parameters alone: name the job that it belongs to by --job JOB.yaml", path))
@@ -95,9 +98,6 @@ func (f *trainedFlags) find(cmd *cobra.Command, path string) (*trained, error) {
 }
 
 func (f *trainedFlags) findCheckpoint(path string) (*trained, error) {
-	if f.jobFile != "" {
-		return nil, wrong(errors.New("--job goes with a .safetensors file: a checkpoint holds its own job"))
-	}
 	entry, err := pick(path, f.byStep, f.step)
 	if err != nil {
 		return nil, err
@@ -168,11 +168,10 @@ func (t *trained) open() error {
 		data, err = dataset.Open(t.job.Data)
 	}
 	if err != nil {
-		err = t.job.DataErrorf("%v", err)
-		if !t.placed {
+		if !t.placed && strings.Contains(err.Error(), "data.dir") {
 			err = fmt.Errorf("%w; here by --set data.dir=PATH", err)
 		}
-		return wrong(err)
+		return wrong(t.job.Blame("data", err))
 	}
 	t.data = data
 	t.job.Resolve(data.Train.Len())
@@ -183,7 +182,7 @@ func (t *trained) open() error {
 func (t *trained) load(threads int) error {
 	m, err := model.Build(t.job.Model, t.data.Spec)
 	if err != nil {
-		return wrong(t.job.Errorf("model", "%v", err))
+		return wrong(t.job.Blame("model", err))
 	}
 	t.plan = &trainer.Plan{Job: t.job, Data: t.data, Model: m, Buckets: plan.Buckets(m.Len())}
 	t.team = kernel.NewTeam(threads)

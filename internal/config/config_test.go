@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"errors"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -285,6 +286,30 @@ func TestErrorfPointsAtTheKey(t *testing.T) {
 	}
 	if got := new(Job).Errorf("seed", "x %d", 1).Error(); got != "x 1" {
 		t.Errorf("a job without a file says %q", got)
+	}
+}
+
+// Blame points at the key that an error begins with, if it is one of the section.
+func TestBlame(t *testing.T) {
+	j := mustParse(t, "model: {layers: [784, 10]}\ndata: {kind: images, dir: x, train_per_class: 3}")
+	digits := mustParse(t, "data: {kind: glyphs}")
+	for _, test := range []struct {
+		job                  *Job
+		section, text, where string
+	}{
+		{j, "model", "model.layers[0]: too narrow", "1:18"},
+		{j, "model", "model.layers: too narrow", "1:17"},
+		{j, "model", "something is wrong: with model.", "1:8"},
+		{j, "model", "model: too big", "1:8"},
+		{j, "model", "model.x y: z", "1:8"},
+		{j, "data", "data.train_per_class: too many", "2:47"},
+		{j, "data", "images: too few", "2:27"},
+		{j, "data", "model.layers: too narrow", "2:27"},
+		{digits, "data", "broken", "1:14"},
+	} {
+		if got, want := test.job.Blame(test.section, errors.New(test.text)).Error(), "job.yaml:"+test.where+": "+test.text; got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
 	}
 }
 

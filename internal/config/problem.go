@@ -101,11 +101,24 @@ func (j *Job) Errorf(key, format string, args ...any) error {
 	return &Problem{where: j.origin.where(key), Text: fmt.Errorf(format, args...).Error()}
 }
 
-// DataErrorf is Errorf about what was read as the job's data, with the place of the key that most probably is at fault.
-func (j *Job) DataErrorf(format string, args ...any) error {
-	key := "data.kind"
-	if j.Data.Dir != "" {
+// Blame is an error about the job's model or data with the place of the key that it begins with ("model.layers: ..."), or else
+// of the one that most probably is at fault.
+func (j *Job) Blame(section string, err error) error {
+	key := section
+	switch {
+	case section == "data" && j.Data.Dir != "":
 		key = "data.dir"
+	case section == "data":
+		key = "data.kind"
 	}
-	return j.Errorf(key, format, args...)
+	return j.Errorf(keyOf(err, section, key), "%w", err)
+}
+
+// keyOf is the key that an error begins with, if it begins with one of the section, else the one given.
+func keyOf(err error, section, otherwise string) string {
+	key, _, found := strings.Cut(err.Error(), ": ")
+	if found && strings.HasPrefix(key, section+".") && !strings.ContainsAny(key, " \n") {
+		return key
+	}
+	return otherwise
 }

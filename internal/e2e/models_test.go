@@ -252,6 +252,8 @@ func TestImageModel(t *testing.T) {
 		{[]string{"predict", "nowhere", "--photo", photo}, []string{"nowhere"}},
 		{[]string{"predict", dir, "--photo", photo, "--set", "data.classes=[red, blue]"}, []string{"--set data.classes=[red, blue]", "only data.dir, data.mean, data.std may be set"}},
 		{[]string{"eval", dir, "--set", "data.crop=1"}, []string{"--set data.crop=1", "only data.dir, data.train_per_class, data.eval_per_class, data.mean, data.std may be set"}},
+		{[]string{"eval", dir, "--set", "data.train_per_class=100", "--set", "data.dir=" + photos(t).data}, []string{"--set data.train_per_class=100: data.train_per_class", "lower it"}},
+		{[]string{"eval", "none.safetensors", "--job", f.file}, []string{"none.safetensors: no such file"}},
 		{[]string{"eval", dir}, []string{f.data, "do not exist", "by --set data.dir=PATH"}},
 	} {
 		code, out, stderr := run(t, t.TempDir(), test.args...)

@@ -7,6 +7,9 @@ import (
 	"os"
 )
 
+// Folder is the Kind of an Error about a folder.
+const Folder = "a folder"
+
 // Error says what a path leads to instead of a regular file.
 type Error struct{ Kind string }
 
@@ -25,7 +28,7 @@ func Stat(path string) (fs.FileInfo, error) {
 	case mode.IsRegular():
 		return info, nil
 	case mode.IsDir():
-		kind = "a folder"
+		kind = Folder
 	case mode&fs.ModeNamedPipe != 0:
 		kind = "a pipe"
 	case mode&fs.ModeSocket != 0:

@@ -33,11 +33,11 @@ type Plan struct {
 func Assemble(job *config.Job) (*Plan, error) {
 	data, err := dataset.Open(job.Data)
 	if err != nil {
-		return nil, job.DataErrorf("%v", err)
+		return nil, job.Blame("data", err)
 	}
 	m, err := model.Build(job.Model, data.Spec)
 	if err != nil {
-		return nil, job.Errorf("model", "%v", err)
+		return nil, job.Blame("model", err)
 	}
 	samples := data.Train.Len()
 	job.Resolve(samples)
