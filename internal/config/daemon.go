@@ -180,7 +180,7 @@ func (c *Coordinator) validatePeers(k *checker) {
 const MaxThreads = 1 << 10
 
 func (w *Worker) validate(k *checker) {
-	k.require("id", w.ID == "" || validName(w.ID), "id %s must be 1 to 64 letters, digits, '-', '_' or '.'", clip(w.ID))
+	k.require("id", !k.b.origin.written("id") || validName(w.ID), "id %s must be 1 to 64 letters, digits, '-', '_' or '.'", clip(w.ID))
 	k.address("bind", w.Bind, true)
 	k.addressIfWritten("advertise", w.Advertise)
 	k.require("join", len(w.Join) > 0, "join is missing: name a coordinator's host:port (in the file, or by --join)")

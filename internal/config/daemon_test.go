@@ -37,6 +37,7 @@ func TestDaemons(t *testing.T) {
 		{nil, "join is missing: name a coordinator's host:port (in the file, or by --join)"},
 		{[]Flag{{"--join", "join", "nowhere"}}, "--join: join[0]: nowhere is not an address; write host:port, like 10.0.0.1:7070"},
 		{[]Flag{{"--join", "join", "b:1,a:0"}}, "--join: join[1]: a:0 has no port number from 1 to 65535"},
+		{[]Flag{{"--join", "join", "a:1"}, {"--id", "id", ""}}, `--id: id "" must be 1 to 64 letters, digits, '-', '_' or '.'`},
 		{[]Flag{{"--join", "join", "a:1"}, {"--threads", "threads", "-1"}}, "--threads: threads must be from 0 to 1024, not -1"},
 	} {
 		if _, err := LoadWorker("", test.flags); err == nil || err.Error() != test.want {
