@@ -80,7 +80,7 @@ func openStore(path string, lockWait time.Duration) (s *store, err error) {
 // damaged says what is wrong with the file and what to do.
 func damaged(what any) error {
 	return fmt.Errorf("it is damaged (%v); set its folder aside: where there are other replicas, remove this one (ringmaster coordinators remove ID) "+
-		"and let it join anew; alone it founds the cluster anew, and jobs that are submitted again go on from their checkpoints", what)
+		"and let it join anew; alone it founds the cluster anew, without its jobs, whose checkpoints stay", what)
 }
 
 // check reads the whole file, and says what is wrong with it. bbolt reads all of it too when it opens it for writing, but in a
