@@ -180,6 +180,9 @@ func (n *newNode) enroll(ctx context.Context, out io.Writer, id string) error {
 	ctx, cancel := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer cancel()
 	holder, err := certs.Enroll(ctx, n.join, n.token, id, n.out, time.Now())
+	if errors.Is(err, certs.ErrTaken) {
+		return wrong(err)
+	}
 	if err != nil {
 		return failed(err)
 	}

@@ -12,7 +12,7 @@ import (
 )
 
 func evalCommand() *cobra.Command {
-	var flags trainedFlags
+	flags := trainedFlags{heeds: []string{"data.kind", "data.train_per_class", "data.eval_per_class", "data.mean", "data.std"}}
 	cmd := &cobra.Command{
 		Use:   "eval CHECKPOINT",
 		Short: "Compute a checkpoint's loss and accuracy on the job's evaluation set, the same in every bit as its run did",

@@ -98,6 +98,7 @@ func rootCommand() *cobra.Command {
 		},
 	}
 	commandline.Explain(root)
+	commandline.Versioned(root)
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(launchCommand(), submitCommand(), statusCommand(), scaleCommand(), coordinatorsCommand(), chaosCommand(), checkpointsCommand(), evalCommand(), predictCommand(), certsCommand(), benchCommand(), versionCommand())
 	return root

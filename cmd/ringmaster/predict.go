@@ -27,7 +27,7 @@ type question struct {
 }
 
 func predictCommand() *cobra.Command {
-	var q question
+	q := question{trainedFlags: trainedFlags{heeds: []string{"data.mean", "data.std"}}}
 	cmd := &cobra.Command{
 		Use:   "predict CHECKPOINT --photo FILE | --prompt TEXT",
 		Short: "Let a trained model name what a photo shows, or continue a text",

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -14,6 +15,7 @@ import (
 	"ringmaster/internal/launch"
 	"ringmaster/internal/model"
 	"ringmaster/internal/plan"
+	"ringmaster/internal/regular"
 	"ringmaster/internal/tensor/kernel"
 	"ringmaster/internal/trainer"
 )
@@ -22,6 +24,7 @@ import (
 type trained struct {
 	path     string
 	job      *config.Job
+	placed   bool                 // the command line says where the data lie
 	manifest *checkpoint.Manifest // nil: a file of parameters
 	entry    *checkpoint.Entry    // likewise
 	data     *dataset.Data
@@ -32,6 +35,7 @@ type trained struct {
 
 // trainedFlags are the flags by which eval and predict find what they need.
 type trainedFlags struct {
+	heeds   []string // keys below data, beside data.dir, that the command can heed of a checkpoint's job
 	sets    []string
 	jobFile string
 	step    uint64
@@ -73,12 +77,15 @@ func (f *trainedFlags) find(cmd *cobra.Command, path string) (*trained, error) {
 	if err := selectKernel(); err != nil {
 		return nil, err
 	}
-	info, err := os.Stat(path)
-	if err != nil || info.IsDir() {
+	_, err := regular.Stat(path)
+	var other *regular.Error
+	switch {
+	case err != nil && f.jobFile != "":
+		return nil, wrong(fmt.Errorf("%w; --job goes with a .safetensors file, and a checkpoint holds its own job", err))
+	case errors.As(err, &other) && other.Kind != regular.Folder:
+		return nil, wrong(fmt.Errorf("%w; name a checkpoint or a .safetensors file", err))
+	case err != nil:
 		return f.findCheckpoint(path) // which says what is wrong with a path that leads nowhere
-	}
-	if !info.Mode().IsRegular() {
-		return nil, wrong(fmt.Errorf("%s is neither a folder nor a regular file: name a checkpoint or a .safetensors file", path))
 	}
 	if f.jobFile == "" {
 		return nil, wrong(fmt.Errorf("%s is a file of parameters alone: name the job that it belongs to by --job JOB.yaml", path))
@@ -87,13 +94,10 @@ func (f *trainedFlags) find(cmd *cobra.Command, path string) (*trained, error) {
 		return nil, wrong(fmt.Errorf("--step: %s is a file of parameters, which has no steps", path))
 	}
 	job, err := config.Load(f.jobFile, f.sets)
-	return &trained{path: path, job: job}, wrong(err)
+	return &trained{path: path, job: job, placed: f.places()}, wrong(err)
 }
 
 func (f *trainedFlags) findCheckpoint(path string) (*trained, error) {
-	if f.jobFile != "" {
-		return nil, wrong(errors.New("--job goes with a .safetensors file: a checkpoint holds its own job"))
-	}
 	entry, err := pick(path, f.byStep, f.step)
 	if err != nil {
 		return nil, err
@@ -111,17 +115,37 @@ func (f *trainedFlags) findCheckpoint(path string) (*trained, error) {
 	if err != nil {
 		return nil, wrong(err)
 	}
-	if job.Data.Context != was.Data.Context {
-		return nil, wrong(job.Errorf("data.context", "the model reads windows of %d tokens, not of data.context: %d; leave it out", was.Data.Context, job.Data.Context))
+	if err := f.heeded(was, job); err != nil {
+		return nil, wrong(err)
 	}
-	return &trained{path: entry.Path, job: job, manifest: entry.Manifest, entry: entry}, nil
+	return &trained{path: entry.Path, job: job, placed: f.places(), manifest: entry.Manifest, entry: entry}, nil
+}
+
+// places reports whether the flags say where the data lie.
+func (f *trainedFlags) places() bool {
+	return slices.ContainsFunc(f.sets, func(set string) bool { return strings.HasPrefix(set, "data.dir=") })
+}
+
+// heeded refuses what the flags change in a checkpoint's job beyond the keys that the command heeds: the model was trained as the job was.
+func (f *trainedFlags) heeded(was, job *config.Job) error {
+	may := []string{"data.dir"}
+	for _, item := range was.Contract() {
+		if slices.Contains(f.heeds, item.Key) && (item.Key != "data.kind" || digits(was.Data.Kind)) {
+			may = append(may, item.Key)
+		}
+	}
+	for _, d := range config.Changes(was, job) {
+		if !slices.Contains(may, d.Key) {
+			return job.Errorf(d.Key, "%s when the model was trained; leave it out, here only %s may be set", d, strings.Join(may, ", "))
+		}
+	}
+	return nil
 }
 
 // sameKeys reports whether a job's keys below data have a meaning for another kind of data too: only digits have two kinds.
-func sameKeys(kind, other string) bool {
-	digits := func(k string) bool { return k == config.DataGlyphs || k == config.DataMNIST }
-	return kind == other || digits(kind) && digits(other)
-}
+func sameKeys(kind, other string) bool { return kind == other || digits(kind) && digits(other) }
+
+func digits(kind string) bool { return kind == config.DataGlyphs || kind == config.DataMNIST }
 
 // recall makes the data set without its samples from the checkpoint, or opens the data where the checkpoint does not
 // describe it.
@@ -144,7 +168,10 @@ func (t *trained) open() error {
 		data, err = dataset.Open(t.job.Data)
 	}
 	if err != nil {
-		return wrong(err)
+		if !t.placed && strings.Contains(err.Error(), "data.dir") {
+			err = fmt.Errorf("%w; here by --set data.dir=PATH", err)
+		}
+		return wrong(t.job.Blame("data", err))
 	}
 	t.data = data
 	t.job.Resolve(data.Train.Len())
@@ -155,7 +182,7 @@ func (t *trained) open() error {
 func (t *trained) load(threads int) error {
 	m, err := model.Build(t.job.Model, t.data.Spec)
 	if err != nil {
-		return wrong(t.job.Errorf("model", "%v", err))
+		return wrong(t.job.Blame("model", err))
 	}
 	t.plan = &trainer.Plan{Job: t.job, Data: t.data, Model: m, Buckets: plan.Buckets(m.Len())}
 	t.team = kernel.NewTeam(threads)
@@ -179,7 +206,7 @@ func (t *trained) close() {
 
 // readParameters reads a safetensors file.
 func readParameters(path string, layout *checkpoint.Layout) (*checkpoint.State, error) {
-	f, err := os.Open(path)
+	f, err := regular.Open(path)
 	if err != nil {
 		return nil, err
 	}

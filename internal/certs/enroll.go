@@ -123,6 +123,9 @@ func (a *Authority) answer(r *enrollRequest, now time.Time) (*enrollAnswer, Peer
 	return answer, holder, nil
 }
 
+// ErrTaken is wrapped where a folder for a new certificate has one.
+var ErrTaken = errors.New("holds a certificate already")
+
 // Enroll gets a certificate from a running coordinator (host:port, the first that answers) by a token, and writes it
 // into a new folder. id may be empty where the token names one.
 func Enroll(ctx context.Context, coordinators []string, token, id, dir string, now time.Time) (Peer, error) {
@@ -137,7 +140,7 @@ func Enroll(ctx context.Context, coordinators []string, token, id, dir string, n
 		return Peer{}, err
 	}
 	if exists(dir, fileCert) {
-		return Peer{}, fmt.Errorf("%s holds a certificate already; name another folder, or remove it", dir)
+		return Peer{}, fmt.Errorf("%s %w; name another folder, or remove it", dir, ErrTaken)
 	}
 	key, err := newKey()
 	if err != nil {

@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"ringmaster/internal/regular"
 )
 
 // The files of a folder. A member's holds the first four (a client's no gossip key), the authority's all of them: the
@@ -91,7 +93,7 @@ func syncFolder(dir string) error {
 // readFile reads a file. A key that other users may read is refused, the way ssh does.
 func readFile(dir, name string) ([]byte, error) {
 	path := filepath.Join(dir, name)
-	f, err := os.Open(path)
+	f, err := regular.Open(path)
 	if err != nil {
 		return nil, err
 	}

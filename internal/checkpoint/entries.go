@@ -99,7 +99,10 @@ func (s *Store) entry(step uint64, generation plan.Generation) Entry {
 
 // readManifest reads and checks a folder's manifest. What is wrong with its content is ErrDamaged.
 func (s *Store) readManifest(folder string) (*Manifest, error) {
-	r, err := s.fs.Open(s.path(folder, ManifestName))
+	r, err := s.open(folder, ManifestName)
+	if errors.Is(err, ErrDamaged) {
+		return nil, err
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", ManifestName, err)
 	}

@@ -15,6 +15,7 @@ import (
 	"syscall"
 
 	"ringmaster/internal/checkpoint/disk"
+	"ringmaster/internal/regular"
 )
 
 var (
@@ -250,6 +251,16 @@ func (s *Store) stands(folder string, f File) (bool, error) {
 	return false, ErrConflict
 }
 
+// open opens a file of a checkpoint. Something else under its name is damage.
+func (s *Store) open(folder, name string) (io.ReadCloser, error) {
+	r, err := s.fs.Open(s.path(folder, name))
+	var other *regular.Error
+	if errors.As(err, &other) {
+		return nil, damaged("file %s is damaged (%v)", name, other)
+	}
+	return r, err
+}
+
 // verify reads a file and compares it with f, or remembers that this process has done so.
 func (s *Store) verify(folder string, f File) error {
 	key := path.Join(folder, f.Name)
@@ -273,7 +284,7 @@ func (s *Store) verify(folder string, f File) error {
 
 // reread reads a file whole and compares it with f.
 func (s *Store) reread(folder string, f File) error {
-	r, err := s.fs.Open(s.path(folder, f.Name))
+	r, err := s.open(folder, f.Name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return damaged("file %s is missing", f.Name)
 	}
@@ -314,7 +325,7 @@ func (s *Store) OpenFile(folder, name string) (io.ReadCloser, int64, error) {
 	if err != nil {
 		return nil, 0, fmt.Errorf("open checkpoint file: %w", err)
 	}
-	r, err := s.fs.Open(s.path(folder, name))
+	r, err := s.open(folder, name)
 	if err != nil {
 		return nil, 0, fmt.Errorf("open checkpoint file: %w", err)
 	}

@@ -2,6 +2,7 @@ package commandline
 
 import (
 	"io"
+	"strings"
 	"testing"
 	"time"
 
@@ -84,6 +85,19 @@ func TestWhatIsWrong(t *testing.T) {
 		}
 		if got != test.want {
 			t.Errorf("%q:\n%s\nwant\n%s", test.args, got, test.want)
+		}
+	}
+}
+
+func TestVersioned(t *testing.T) {
+	for _, flag := range []string{"--version", "-v"} {
+		root := program()
+		Versioned(root)
+		var out strings.Builder
+		root.SetOut(&out)
+		root.SetArgs([]string{flag})
+		if err := root.Execute(); err != nil || out.String() != Version("kitchen")+"\n" || !strings.HasPrefix(out.String(), "kitchen ") {
+			t.Errorf("%s: %v, %q", flag, err, out.String())
 		}
 	}
 }

@@ -24,15 +24,15 @@ type binder struct {
 	origin   *origin
 	problems Problems
 	spoilt   map[string]bool // dotted keys whose value could not be read, or is not known to be what was meant
-	flag     string          // when a flag is being bound: how it was written, used as the place of everything in it
+	flag     place           // when a flag is being bound: the place of everything in it
 }
 
-func (b *binder) problem(where, format string, args ...any) {
-	b.problems = append(b.problems, &Problem{Where: where, Text: fmt.Sprintf(format, args...)})
+func (b *binder) problem(where place, format string, args ...any) {
+	b.problems = append(b.problems, &Problem{where: where, Text: fmt.Sprintf(format, args...)})
 }
 
 // spoil records a problem with a key's value that makes checks of the value, and of all below it, worthless.
-func (b *binder) spoil(key, where, format string, args ...any) {
+func (b *binder) spoil(key string, where place, format string, args ...any) {
 	b.problem(where, format, args...)
 	b.spoilt[key] = true
 }
@@ -45,23 +45,20 @@ func (b *binder) isSpoilt(key string) bool {
 }
 
 // place is where a node stands.
-func (b *binder) place(t *token.Token) string {
+func (b *binder) place(t *token.Token) place {
 	switch {
-	case b.flag != "":
+	case b.flag.name != "":
 		return b.flag
 	case t == nil || t.Position == nil:
-		return b.origin.file
+		return place{name: b.origin.file}
 	}
-	return fmt.Sprintf("%s:%d:%d", b.origin.file, t.Position.Line, t.Position.Column)
+	return place{b.origin.file, t.Position.Line, t.Position.Column}
 }
 
 // parse reads one YAML document, the value of a key, or the whole file with the key ""; nil when it is empty or broken (then
 // the key is spoilt).
 func (b *binder) parse(key string, text []byte) ast.Node {
-	where := b.origin.file
-	if b.flag != "" {
-		where = b.flag
-	}
+	where := b.place(nil)
 	if len(text) > maxBytes {
 		b.spoil(key, where, "has more than the %d bytes of a configuration; name a YAML file", maxBytes)
 		return nil
@@ -164,9 +161,9 @@ func (b *binder) entries(key string, node ast.Node) (entries []*ast.MappingValue
 }
 
 // each visits the entries of a mapping once: duplicates and keys that are no plain words are problems.
-func (b *binder) each(key string, node ast.Node, visit func(name, dotted, where string, value ast.Node)) {
+func (b *binder) each(key string, node ast.Node, visit func(name, dotted string, where place, value ast.Node)) {
 	entries, _ := b.entries(key, node)
-	seen := map[string]string{}
+	seen := map[string]place{}
 	for _, entry := range entries {
 		at := entry.Key.GetToken()
 		where := b.place(at)
@@ -194,7 +191,7 @@ func join(prefix, name string) string {
 }
 
 func (b *binder) bindStruct(key string, into reflect.Value, node ast.Node) {
-	b.each(key, node, func(name, dotted, where string, value ast.Node) {
+	b.each(key, node, func(name, dotted string, where place, value ast.Node) {
 		field, ok := fieldNamed(into, name)
 		if !ok {
 			known := fieldNames(into.Type())
@@ -210,7 +207,7 @@ func (b *binder) bindStruct(key string, into reflect.Value, node ast.Node) {
 
 func (b *binder) bindMap(key string, into reflect.Value, node ast.Node) {
 	filled := reflect.MakeMap(into.Type())
-	b.each(key, node, func(name, dotted, _ string, value ast.Node) {
+	b.each(key, node, func(name, dotted string, _ place, value ast.Node) {
 		element := reflect.New(into.Type().Elem()).Elem()
 		b.bind(dotted, element, value)
 		filled.SetMapIndex(reflect.ValueOf(name), element)
@@ -255,7 +252,7 @@ func (b *binder) bindScalar(key string, into reflect.Value, node ast.Node) {
 }
 
 // setScalar stores a scalar's text into a field.
-func (b *binder) setScalar(key, where string, into reflect.Value, text string) {
+func (b *binder) setScalar(key string, where place, into reflect.Value, text string) {
 	var err error
 	switch into.Interface().(type) {
 	case time.Duration:
@@ -344,13 +341,13 @@ func clip(s string) string {
 // override is a key set by a flag.
 type override struct {
 	key, value string
-	flag       string // how messages name it: "--set seats=4", "--bind"
+	flag       place // "--set seats=4", "--bind"
 }
 
 // apply sets one key on top of what the file said. A scalar takes the value as it stands; lists and mappings are YAML.
 func (b *binder) apply(root reflect.Value, o override) {
 	b.flag = o.flag
-	defer func() { b.flag = "" }()
+	defer func() { b.flag = place{} }()
 	at, key := root, ""
 	for _, name := range strings.Split(o.key, ".") {
 		if at.Kind() != reflect.Struct {
@@ -381,11 +378,11 @@ func (b *binder) apply(root reflect.Value, o override) {
 func parseSets(sets []string) ([]override, Problems) {
 	var overrides []override
 	var problems Problems
-	for _, set := range sets {
-		flag := "--set " + clip(set)
+	for i, set := range sets {
+		flag := flagPlace(i, "--set "+clip(set))
 		key, value, ok := strings.Cut(set, "=")
 		if !ok || key == "" {
-			problems = append(problems, &Problem{Where: flag, Text: "write --set KEY=VALUE, like --set train.steps=200"})
+			problems = append(problems, &Problem{where: flag, Text: "write --set KEY=VALUE, like --set train.steps=200"})
 			continue
 		}
 		overrides = append(overrides, override{key: strings.TrimSpace(key), value: strings.TrimSpace(value), flag: flag})

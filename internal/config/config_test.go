@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"errors"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -179,6 +180,25 @@ func TestSet(t *testing.T) {
 	}
 }
 
+// Problems are listed in the order of the file's lines, whoever found them, then in that of the flags.
+func TestProblemsAreInOrder(t *testing.T) {
+	file := "checkpoint: {keep_last: 0}\nseats: 0\ntrain: {epochs: many, flips: 3}\n"
+	_, err := Parse("x.yaml", []byte(file), []string{"seed=-1", "name", "balance=2", "min_workers=0"})
+	if err == nil {
+		t.Fatal("it was accepted")
+	}
+	var have []string
+	for _, problem := range strings.Split(err.Error(), "; ") {
+		if where, _, ok := strings.Cut(problem, ": "); ok {
+			have = append(have, where)
+		}
+	}
+	want := []string{"x.yaml:1:25", "x.yaml:2:8", "x.yaml:3:17", "x.yaml:3:23", "--set seed=-1", "--set name", "--set balance=2", "--set min_workers=0"}
+	if !slices.Equal(have, want) {
+		t.Errorf("%v, want %v: %v", have, want, err)
+	}
+}
+
 // randomJob sets every key that exists for random kinds to a random valid value.
 func randomJob(r *rand.Rand) *Job {
 	pick := func(words ...string) string { return words[r.IntN(len(words))] }
@@ -212,7 +232,7 @@ func randomJob(r *rand.Rand) *Job {
 	if j.Model.Kind == ModelGPT {
 		j.Data.Kind = DataText
 	}
-	j.Train = Train{Epochs: small(), Steps: r.IntN(2) * small(), BatchPerSeat: small(), ClipNorm: fraction(),
+	j.Train = Train{Epochs: small(), Steps: r.IntN(2) * small(), BatchPerSeat: small(), ClipNorm: fraction(), LabelSmoothing: fraction(),
 		Optimizer: Optimizer{Kind: pick(OptimizerAdam, OptimizerAdamW, OptimizerSGD), Form: pick(FormKeras, FormPyTorch), LR: fraction(), Beta1: fraction(),
 			Beta2: fraction(), Epsilon: fraction(), Momentum: fraction(), Nesterov: r.IntN(2) > 0, WeightDecay: fraction()},
 		Schedule: Schedule{Kind: pick(ScheduleConstant, ScheduleStep, ScheduleCosine, ScheduleLinear), Warmup: r.IntN(100), StepSize: small(), Gamma: fraction(),
@@ -269,6 +289,30 @@ func TestErrorfPointsAtTheKey(t *testing.T) {
 	}
 }
 
+// Blame points at the key that an error begins with, if it is one of the section.
+func TestBlame(t *testing.T) {
+	j := mustParse(t, "model: {layers: [784, 10]}\ndata: {kind: images, dir: x, train_per_class: 3}")
+	digits := mustParse(t, "data: {kind: glyphs}")
+	for _, test := range []struct {
+		job                  *Job
+		section, text, where string
+	}{
+		{j, "model", "model.layers[0]: too narrow", "1:18"},
+		{j, "model", "model.layers: too narrow", "1:17"},
+		{j, "model", "something is wrong: with model.", "1:8"},
+		{j, "model", "model: too big", "1:8"},
+		{j, "model", "model.x y: z", "1:8"},
+		{j, "data", "data.train_per_class: too many", "2:47"},
+		{j, "data", "images: too few", "2:27"},
+		{j, "data", "model.layers: too narrow", "2:27"},
+		{digits, "data", "broken", "1:14"},
+	} {
+		if got, want := test.job.Blame(test.section, errors.New(test.text)).Error(), "job.yaml:"+test.where+": "+test.text; got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+}
+
 func mustParse(t *testing.T, text string, sets ...string) *Job {
 	t.Helper()
 	j, err := Parse("job.yaml", []byte(text), sets)
@@ -294,6 +338,7 @@ func TestDifferences(t *testing.T) {
 		{[]string{"seed=2", "seats=8"}, []Difference{{"seed", "1", "2"}, {"seats", "4", "8"}}},
 		{[]string{"train.batch_per_seat=9"}, []Difference{{"train.batch_per_seat", "8", "9"}}},
 		{[]string{"model.layers=[784, 10]"}, []Difference{{"model.layers", "[784, 128, 128, 10]", "[784, 10]"}}},
+		{[]string{"train.label_smoothing=0.1"}, []Difference{{"train.label_smoothing", "0", "0.1"}}},
 		{[]string{"train.schedule.horizon=97"}, []Difference{{"train.schedule.horizon", "96", "97"}}},
 		{[]string{"train.optimizer.kind=adamw", "train.optimizer.form=keras", "train.optimizer.weight_decay=0"},
 			[]Difference{{"train.optimizer.kind", "adam", "adamw"}}},

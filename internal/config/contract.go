@@ -58,6 +58,15 @@ func (j *Job) Inherit(old *Job) {
 // inherited from old. Everything that the bits depend on must be equal and the end must not be earlier; samples is the
 // size of the training set. The job's name, where the data lies, and the checkpoint keys are free.
 func Differences(old, next *Job, samples int) []Difference {
+	found := Changes(old, next)
+	if len(found) == 0 && next.TotalSteps(samples) < old.TotalSteps(samples) {
+		found = append(found, old.endDifference(next, samples))
+	}
+	return found
+}
+
+// Changes lists what differs in job next from job old of all that the bits depend on, whatever the end of the jobs.
+func Changes(old, next *Job) []Difference {
 	var found []Difference
 	before, after := old.Contract(), next.Contract()
 	values := map[string]string{}
@@ -74,9 +83,6 @@ func Differences(old, next *Job, samples int) []Difference {
 		if _, added := values[item.Key]; added {
 			found = append(found, Difference{item.Key, "", item.Value})
 		}
-	}
-	if len(found) == 0 && next.TotalSteps(samples) < old.TotalSteps(samples) {
-		found = append(found, old.endDifference(next, samples))
 	}
 	return found
 }

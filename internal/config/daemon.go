@@ -114,7 +114,7 @@ func loadDaemon(path, what string, into any, flags []Flag) (*binder, error) {
 	}
 	overrides := make([]override, len(flags))
 	for i, f := range flags {
-		overrides[i] = override{key: f.Key, value: f.Value, flag: f.Name}
+		overrides[i] = override{key: f.Key, value: f.Value, flag: flagPlace(i, f.Name)}
 		if field, ok := fieldNamed(reflect.ValueOf(into).Elem(), f.Key); ok {
 			overrides[i].value = flowStyle(field.Kind(), f.Value)
 		}
@@ -180,7 +180,7 @@ func (c *Coordinator) validatePeers(k *checker) {
 const MaxThreads = 1 << 10
 
 func (w *Worker) validate(k *checker) {
-	k.require("id", w.ID == "" || validName(w.ID), "id %s must be 1 to 64 letters, digits, '-', '_' or '.'", clip(w.ID))
+	k.require("id", !k.b.origin.written("id") || validName(w.ID), "id %s must be 1 to 64 letters, digits, '-', '_' or '.'", clip(w.ID))
 	k.address("bind", w.Bind, true)
 	k.addressIfWritten("advertise", w.Advertise)
 	k.require("join", len(w.Join) > 0, "join is missing: name a coordinator's host:port (in the file, or by --join)")
@@ -202,11 +202,12 @@ func mapKeys(m map[string]string) func(yield func(string) bool) {
 	}
 }
 
-// result is the problems as an error, nil where there are none.
+// result is the problems as an error, in the order of their places; nil where there are none.
 func (b *binder) result() error {
 	if len(b.problems) == 0 {
 		return nil
 	}
+	b.problems.sort()
 	return b.problems
 }
 

@@ -37,6 +37,7 @@ func TestDaemons(t *testing.T) {
 		{nil, "join is missing: name a coordinator's host:port (in the file, or by --join)"},
 		{[]Flag{{"--join", "join", "nowhere"}}, "--join: join[0]: nowhere is not an address; write host:port, like 10.0.0.1:7070"},
 		{[]Flag{{"--join", "join", "b:1,a:0"}}, "--join: join[1]: a:0 has no port number from 1 to 65535"},
+		{[]Flag{{"--join", "join", "a:1"}, {"--id", "id", ""}}, `--id: id "" must be 1 to 64 letters, digits, '-', '_' or '.'`},
 		{[]Flag{{"--join", "join", "a:1"}, {"--threads", "threads", "-1"}}, "--threads: threads must be from 0 to 1024, not -1"},
 	} {
 		if _, err := LoadWorker("", test.flags); err == nil || err.Error() != test.want {
@@ -69,8 +70,8 @@ func TestDaemons(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = LoadCoordinator(bad, nil)
-	wantText := bad + ":3:19: election_timeout must be a duration like 300ms or 2s, not 5; " + bad + ":2:8: peers must list 1, 3 or 5 coordinators, not 2; " +
-		bad + ":2:8: peers must list this coordinator (id c1) too"
+	wantText := bad + ":2:8: peers must list 1, 3 or 5 coordinators, not 2; " + bad + ":2:8: peers must list this coordinator (id c1) too; " +
+		bad + ":3:19: election_timeout must be a duration like 300ms or 2s, not 5"
 	if err == nil || err.Error() != wantText {
 		t.Errorf("%v, want %s", err, wantText)
 	}

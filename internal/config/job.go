@@ -106,6 +106,8 @@ type Train struct {
 	Optimizer    Optimizer `yaml:"optimizer"`
 	Schedule     Schedule  `yaml:"schedule"`
 	ClipNorm     float64   `yaml:"clip_norm"` // bound on the global norm of the gradient; 0: none
+
+	LabelSmoothing float64 `yaml:"label_smoothing"` // part of the target that is spread over all classes, in training alone
 }
 
 // Kinds of optimizer, and the forms in which frameworks write them.

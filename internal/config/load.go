@@ -5,8 +5,9 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"reflect"
+
+	"ringmaster/internal/regular"
 )
 
 // Load reads a job file, sets the keys of sets ("train.steps=200", as in --set) on top of it, fills in the defaults and
@@ -37,7 +38,7 @@ func Parse(name string, text []byte, sets []string) (*Job, error) {
 }
 
 func newBinder(name string) *binder {
-	return &binder{origin: &origin{file: name, at: map[string]string{}}, spoilt: map[string]bool{}}
+	return &binder{origin: &origin{file: name, at: map[string]place{}}, spoilt: map[string]bool{}}
 }
 
 // fill binds the text and then the overrides.
@@ -51,7 +52,7 @@ func (b *binder) fill(root reflect.Value, text []byte, overrides []override) {
 }
 
 func readAll(path string) ([]byte, error) {
-	f, err := os.Open(path)
+	f, err := regular.Open(path)
 	if err != nil {
 		return nil, err
 	}

@@ -1,27 +1,54 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
+// place is where something was written: a file and in it a line and a column, or a flag. The zero place is unknown.
+type place struct {
+	name         string // of the file, or the flag as it was written
+	line, column int    // from 1; column 0: the file as a whole, or a flag, whose line is beyond those of all files
+}
+
+// String is the place as editors understand it, "job.yaml:3:8"; empty when unknown, or in a text that nobody has as a file.
+func (p place) String() string {
+	if p.column == 0 || p.name == "" {
+		return p.name
+	}
+	return fmt.Sprintf("%s:%d:%d", p.name, p.line, p.column)
+}
+
+// flagPlace is the place of the i-th flag. Flags come after the file.
+func flagPlace(i int, flag string) place { return place{name: flag, line: maxBytes + 2 + i} }
+
 // Problem is one thing wrong with a configuration.
 type Problem struct {
-	Where string // "job.yaml:3:8", or the flag that set the key; empty when unknown
-	Text  string // what is wrong and what to do
+	Text string // what is wrong and what to do
+
+	where place
 }
 
 // Error is the problem in one line.
 func (p *Problem) Error() string {
-	if p.Where == "" {
-		return p.Text
+	if where := p.where.String(); where != "" {
+		return where + ": " + p.Text
 	}
-	return p.Where + ": " + p.Text
+	return p.Text
 }
 
 // Problems is everything wrong with a configuration. Its message is one line.
 type Problems []*Problem
+
+// sort puts the problems into the order in which a reader comes to them: the file's lines, then the flags.
+func (p Problems) sort() {
+	slices.SortStableFunc(p, func(a, b *Problem) int {
+		return cmp.Or(cmp.Compare(a.where.line, b.where.line), cmp.Compare(a.where.column, b.where.column))
+	})
+}
 
 // Error joins the problems by "; ".
 func (p Problems) Error() string {
@@ -41,14 +68,14 @@ func IsProblem(err error) bool {
 
 // origin remembers where the keys of a configuration were written, for messages.
 type origin struct {
-	file string            // name of the file for messages; may be empty
-	at   map[string]string // dotted key -> "file:line:column" or "--set key=value"
+	file string           // name of the file for messages; may be empty
+	at   map[string]place // by dotted key
 }
 
 // where is the place of the key, or of the nearest mapping around it that was written, or the file.
-func (o *origin) where(key string) string {
+func (o *origin) where(key string) place {
 	if o == nil {
-		return ""
+		return place{}
 	}
 	for key != "" {
 		if at, ok := o.at[key]; ok {
@@ -56,7 +83,7 @@ func (o *origin) where(key string) string {
 		}
 		key = around(key)
 	}
-	return o.file
+	return place{name: o.file}
 }
 
 // around is the key of the mapping or list that holds a key.
@@ -71,5 +98,27 @@ func (o *origin) written(key string) bool {
 // Errorf is an error about a key ("model.layers[0]", "train.epochs") of the job, with the place where the key, or the
 // mapping that should hold it, was written. The message should name the key.
 func (j *Job) Errorf(key, format string, args ...any) error {
-	return &Problem{Where: j.origin.where(key), Text: fmt.Errorf(format, args...).Error()}
+	return &Problem{where: j.origin.where(key), Text: fmt.Errorf(format, args...).Error()}
+}
+
+// Blame is an error about the job's model or data with the place of the key that it begins with ("model.layers: ..."), or else
+// of the one that most probably is at fault.
+func (j *Job) Blame(section string, err error) error {
+	key := section
+	switch {
+	case section == "data" && j.Data.Dir != "":
+		key = "data.dir"
+	case section == "data":
+		key = "data.kind"
+	}
+	return j.Errorf(keyOf(err, section, key), "%w", err)
+}
+
+// keyOf is the key that an error begins with, if it begins with one of the section, else the one given.
+func keyOf(err error, section, otherwise string) string {
+	key, _, found := strings.Cut(err.Error(), ": ")
+	if found && strings.HasPrefix(key, section+".") && !strings.ContainsAny(key, " \n") {
+		return key
+	}
+	return otherwise
 }

@@ -13,6 +13,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"ringmaster/internal/regular"
 )
 
 // Bounds on a set of images.
@@ -166,11 +168,7 @@ func listImages(dir string) ([]imageFile, error) {
 
 // readArchive reads the images in a tar file, which may be compressed by gzip, into memory.
 func readArchive(name string) ([]imageFile, error) {
-	info, err := os.Stat(name)
-	if err == nil && !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("image archive %s is no regular file: set data.dir to a folder of images or to a tar.gz", name)
-	}
-	f, err := os.Open(name)
+	f, err := regular.Open(name)
 	if err != nil {
 		return nil, unreadableFile("image archive", name, err)
 	}

@@ -83,7 +83,7 @@ func classesOf(files []imageFile, c config.Data) ([]string, error) {
 	found, tested := classesIn(files, trainPart), classesIn(files, testPart)
 	for _, class := range c.Classes {
 		if !slices.Contains(found, class) {
-			return nil, fmt.Errorf("images: %s has no training images of class %q, only of %s: correct data.classes", c.Dir, class, clip(strings.Join(found, ", ")))
+			return nil, fmt.Errorf("images: %s has no training images of class %q, only of %s: put some there, or correct data.classes", c.Dir, class, clip(strings.Join(found, ", ")))
 		}
 	}
 	if len(c.Classes) > 0 {
@@ -154,7 +154,7 @@ func pick(files []imageFile, part string, classes []string, perClass int, dir st
 			return nil, fmt.Errorf("images: %s has no images of class %q in %s: put some there, or leave it out of data.classes", dir, class, part)
 		}
 		if len(have) < perClass {
-			return nil, fmt.Errorf("images: %s is %d, but %s has fewer images, %d, in %s/%s: lower it", perClassKeys[part], perClass, dir, len(have), part, class)
+			return nil, fmt.Errorf("%s: %s has fewer images than %d, %d, in %s/%s: lower it", perClassKeys[part], dir, perClass, len(have), part, class)
 		}
 		if perClass > 0 {
 			have = have[:perClass]

@@ -171,9 +171,9 @@ func TestImagesSubset(t *testing.T) {
 		t.Errorf("files are %v", d.Files)
 	}
 	for name, wrong := range map[string]func(*config.Data){
-		`no training images of class "cow", only of cat, dog`: func(c *config.Data) { c.Classes = []string{"cow", "dog"} },
-		"has fewer images, 1, in train/cat: lower it":         func(c *config.Data) { c.Classes, c.TrainPerClass = nil, 2 },
-		"has fewer images, 1, in test/dog: lower it":          func(c *config.Data) { c.EvalPerClass = 3 },
+		`no training images of class "cow", only of cat, dog`:                                    func(c *config.Data) { c.Classes = []string{"cow", "dog"} },
+		"data.train_per_class: " + c.Dir + " has fewer images than 2, 1, in train/cat: lower it": func(c *config.Data) { c.Classes, c.TrainPerClass = nil, 2 },
+		"data.eval_per_class: " + c.Dir + " has fewer images than 3, 1, in test/dog: lower it":   func(c *config.Data) { c.EvalPerClass = 3 },
 	} {
 		c := c
 		wrong(&c)

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"ringmaster/internal/regular"
 )
 
 // The four files of MNIST and of the sets that share its form (Fashion-MNIST, KMNIST).
@@ -136,18 +138,11 @@ func findIDX(dir, stem string) (string, error) {
 // readWhole reads a file of at most maxFile bytes.
 func readWhole(path string) ([]byte, error) { return readBounded("data file", path, maxFile) }
 
-// readBounded reads a file of at most limit bytes, which messages call what. It refuses what is no regular file: a pipe could wait
-// for ever, a device never end.
+// readBounded reads a regular file of at most limit bytes, which messages call what.
 func readBounded(what, path string, limit int64) ([]byte, error) {
-	info, err := os.Stat(path)
+	info, err := regular.Stat(path)
 	if err != nil {
 		return nil, unreadableFile(what, path, err)
-	}
-	if info.IsDir() {
-		return nil, fmt.Errorf("%s %s is a folder: name the file itself", what, path)
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s %s is no regular file but a pipe or a device: write its content to a file and name that", what, path)
 	}
 	if info.Size() > limit {
 		return nil, fmt.Errorf("%s %s has %d bytes, more than the %d that are read", what, path, info.Size(), limit)
@@ -164,6 +159,10 @@ func unreadableFile(what, path string, err error) error {
 	var detailed *fs.PathError
 	if errors.As(err, &detailed) {
 		err = detailed.Err
+	}
+	var other *regular.Error
+	if errors.As(err, &other) {
+		return fmt.Errorf("%s %s cannot be read: %w; name one", what, path, err)
 	}
 	return fmt.Errorf("%s %s cannot be read: %w", what, path, err)
 }

@@ -121,7 +121,7 @@ func TestPhotoRefused(t *testing.T) {
 	var b Batch
 	for name, want := range map[string]string{
 		"absent.png": "absent.png cannot be read: no such file", "text.png": "text.png is neither JPEG nor PNG: name a whole", "large.png": "large.png",
-		"empty.png": "empty.png is empty", "cut.png": "cut.png is cut short: it ends at byte 20", "": "is a folder: name the file itself",
+		"empty.png": "empty.png is empty", "cut.png": "cut.png is cut short: it ends at byte 20", "": "cannot be read: it is a folder, no regular file; name one",
 	} {
 		if err := d.ReadPhoto(&b, filepath.Join(dir, name)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error is %v, want ... %s", name, err, want)

@@ -24,7 +24,7 @@ func TestNamedPipesAreRefused(t *testing.T) {
 	_, images := Open(imagesConfig(pipe))
 	_, _, idx := readIDX(&Data{}, folder, testImages, 3)
 	for what, err := range map[string]error{"photo": greyData().ReadPhoto(&b, pipe), "text": text, "images": images, "idx": idx} {
-		if err == nil || !strings.Contains(err.Error(), pipe+" is no regular file") {
+		if err == nil || !strings.Contains(err.Error(), pipe+" cannot be read: it is a pipe") {
 			t.Errorf("%s: %v", what, err)
 		}
 	}

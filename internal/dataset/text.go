@@ -35,6 +35,9 @@ func openText(path string, context int, vocabulary *Vocabulary) (*Data, error) {
 		text, err = readFolder(d, path)
 	} else {
 		text, err = readWhole(path)
+		if at := bytes.IndexByte(text, 0); at >= 0 {
+			return nil, fmt.Errorf("text %s is binary: it has a zero byte at offset %d; set data.dir to a text in UTF-8", path, at)
+		}
 		d.Files = []FileSum{{filepath.Base(path), sha256.Sum256(text)}}
 	}
 	if err != nil {
@@ -61,9 +64,10 @@ func openText(path string, context int, vocabulary *Vocabulary) (*Data, error) {
 }
 
 // readFolder reads the text files below a folder. It leaves out what begins with a dot, what is no regular file, and
-// files with a zero byte, which are not text.
+// files with a zero byte, which are binary.
 func readFolder(d *Data, folder string) ([]byte, error) {
 	var text []byte
+	binary := 0
 	err := filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return unreadableFile("text folder", path, err)
@@ -81,7 +85,11 @@ func readFolder(d *Data, folder string) ([]byte, error) {
 		if err != nil {
 			return err
 		}
-		if len(content) == 0 || bytes.IndexByte(content, 0) >= 0 {
+		if bytes.IndexByte(content, 0) >= 0 {
+			binary++
+			return nil
+		}
+		if len(content) == 0 {
 			return nil
 		}
 		if len(text)+len(content) > maxText || len(d.Files) == maxTextFiles {
@@ -96,7 +104,7 @@ func readFolder(d *Data, folder string) ([]byte, error) {
 		return nil
 	})
 	if err == nil && len(text) == 0 {
-		err = fmt.Errorf("text folder %s has no text files: set data.dir to a text file, or to a folder of text files", folder)
+		err = fmt.Errorf("text folder %s has no text files, and %d with zero bytes, which are binary: set data.dir to a text file, or to a folder of text files", folder, binary)
 	}
 	return text, err
 }

@@ -195,6 +195,8 @@ func TestTextRefused(t *testing.T) {
 		empty:                          "has no text files",
 		writeText(t, []byte(strings.Repeat("x", 160))): "has 160 tokens, too few for windows of 16: it takes 161",
 		writeText(t, nil): "has 0 tokens, too few",
+		writeText(t, []byte(strings.Repeat("x", 200)+"\x00")): "is binary: it has a zero byte at offset 200; set data.dir",
+		filepath.Dir(writeText(t, make([]byte, 500))):         "has no text files, and 1 with zero bytes",
 	} {
 		if _, err := Open(config.Data{Kind: config.DataText, Dir: at, Context: 16}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error is %v, want ... %s", at, err, want)

@@ -157,6 +157,8 @@ func (h *secured) tryStrangers(worker string) {
 		{"a made-up token", "ringmaster", 2, "the token is not valid", []string{"certs", "node", "w9", "--token", "ringmaster1.xyz", "--join", h.addresses[0]}},
 		{"a coordinator that admits nobody", "ringmaster", 1, "admits nobody", []string{"certs", "node", "w9", "--join", h.addresses[1], "--token",
 			strings.TrimSpace(command(h.t, "certs", "token", "--ca", h.certs))}},
+		{"a certificate where there is one", "ringmaster", 2, "holds a certificate already", []string{"certs", "node", "w1", "--out", certificate("w1"), "--join", h.addresses[0], "--token",
+			strings.TrimSpace(command(h.t, "certs", "token", "--ca", h.certs))}},
 		{"a wrong advertised address", "worker", 2, "does not lead back to this process", []string{"--certs", certificate("w1"), "--bind", "127.0.0.7:0", "--advertise", h.addresses[0], "--join", h.addresses[0]}},
 	} {
 		p := start(h.t, programs, h.t.TempDir(), nil, test.program, test.args...)

@@ -65,8 +65,7 @@ func TestBadInput(t *testing.T) {
 		}
 		return path
 	}
-	mnist := write("mnist.yaml", "name: m\ndata: {kind: mnist, dir: nowhere}\n")
-	quick := config(t, "quickstart.yaml")
+	mnist, quick := write("mnist.yaml", "name: m\ndata: {kind: mnist, dir: nowhere}\n"), config(t, "quickstart.yaml")
 	truncated, oversize, outOfRange, unequal := digits(t, 20, 20, 9), digits(t, 20, 20, 9), digits(t, 20, 20, 10), digits(t, 20, 19, 9)
 	pipe := filepath.Join(folder, "pipe")
 	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
@@ -99,13 +98,14 @@ func TestBadInput(t *testing.T) {
 		{"oversize", []string{mnist, "--set", "data.dir=" + oversize}, []string{"train-labels-idx1-ubyte"}},
 		{"label out of range", []string{mnist, "--set", "data.dir=" + outOfRange}, []string{"labels-idx1-ubyte", "10", "19"}},
 		{"counts differ", []string{mnist, "--set", "data.dir=" + unequal}, []string{"20", "19"}},
-		{"a pipe for data", []string{write("h.yaml", "model: {kind: gpt}\ndata: {kind: text, dir: "+pipe+"}\n")}, []string{"h.yaml:2:25:", pipe + " is no regular file"}},
+		{"a pipe for data", []string{write("h.yaml", "model: {kind: gpt}\ndata: {kind: text, dir: "+pipe+"}\n")}, []string{"h.yaml:2:25:", pipe + " cannot be read: it is a pipe"}},
 		{"summary where there is no folder", []string{quick, "--summary", filepath.Join(folder, "none", "s.json")}, []string{"--summary", "there is no folder"}},
 		{"summary over the job", []string{mnist, "--summary", mnist}, []string{"--summary " + mnist + " is the job's file"}},
 		{"summary into a folder", []string{quick, "--summary", folder}, []string{"--summary", "is no regular file"}},
 		{"folder of a run that is a file", []string{quick, "--dir", mnist}, []string{mnist, "--dir"}},
 		{"no text", []string{write("i.yaml", "name: \xff\n")}, []string{"i.yaml:1:7: byte 0xff is not UTF-8"}},
-		{"a folder for a file", []string{folder}, []string{"cannot read the job file " + folder + ": is a directory; name a YAML file"}},
+		{"a folder for a file", []string{folder}, []string{"cannot read the job file " + folder + ": it is a folder, no regular file; name a YAML file"}},
+		{"a pipe for the job", []string{pipe}, []string{"cannot read the job file " + pipe + ": it is a pipe, no regular file; name a YAML file"}},
 		{"empty folder", []string{quick, "--dir", ""}, []string{"--dir is empty"}},
 		{"unknown flag", []string{quick, "--worker", "3"}, []string{"unknown flag: --worker; did you mean --workers?"}},
 		{"no job", nil, []string{"JOB.yaml is missing: ringmaster launch JOB.yaml"}},

@@ -33,7 +33,8 @@ func text(t *testing.T) *family {
 	if err := os.WriteFile(file, []byte(strings.Repeat("To be, or not to be: that is the question. ", 60)), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	return &family{config(t, "gpt-shakespeare.yaml"), file, []string{"--set", "train.steps=9", "--set", "train.schedule.warmup=3", "--set", "checkpoint.every_steps=5"}}
+	return &family{config(t, "gpt-shakespeare.yaml"), file, []string{"--set", "train.steps=9", "--set", "train.schedule.warmup=3", "--set", "checkpoint.every_steps=5",
+		"--set", "train.label_smoothing=0.1"}}
 }
 
 // photos is the MobileNetV2 job on a few small pictures: reddish and bluish ones.
@@ -153,7 +154,7 @@ func TestLanguageModel(t *testing.T) {
 	if code != 2 {
 		t.Errorf("eval without the data: exit code %d", code)
 	}
-	oneLine(t, stderr, f.data, "does not exist", "data.dir")
+	oneLine(t, stderr, "--set data.dir="+f.data, "does not exist", "set data.dir to")
 	cut := filepath.Join(t.TempDir(), "cut.safetensors")
 	whole, err := os.ReadFile(file)
 	if err != nil {
@@ -172,8 +173,8 @@ func TestLanguageModel(t *testing.T) {
 		{[]string{"predict", dir, "--prompt", "to", "--set", "seed=2"}, []string{"--set seed=2", "data"}},
 		{[]string{"predict", dir, "--prompt", "to", "--job", f.file}, []string{"--job goes with a .safetensors file"}},
 		{[]string{"predict", dir, "--prompt", "to", "--step", "6"}, []string{"no checkpoint at step 6", "; there is one at step 5, 9"}},
-		{[]string{"predict", dir, "--prompt", "to", "--set", "data.context=20"}, []string{"--set data.context=20", "windows of"}},
-		{[]string{"eval", dir, "--set", "data.context=20", "--set", "data.dir=" + f.data}, []string{"--set data.context=20", "windows of"}},
+		{[]string{"predict", dir, "--prompt", "to", "--set", "data.context=20"}, []string{"--set data.context=20: data.context is 20, but was 64", "only data.dir may be set"}},
+		{[]string{"eval", dir, "--set", "data.context=20", "--set", "data.dir=" + f.data}, []string{"--set data.context=20: data.context is 20, but was 64", "only data.dir may be set"}},
 		{[]string{"eval", dir, "--set", "data.kind=images", "--set", "data.dir=" + f.data}, []string{"--set data.kind=images", "data.kind: text"}},
 		{[]string{"eval", cut, "--job", config(t, "quickstart.yaml")}, []string{cut, "cut short", "checkpoints export"}},
 		{[]string{"eval", file, "--job", config(t, "quickstart.yaml")}, []string{file, "is not one of the model's", "--job"}},
@@ -249,6 +250,11 @@ func TestImageModel(t *testing.T) {
 		{[]string{"predict", dir, "--photo", f.file}, []string{"mobilenetv2-cifar10.yaml"}},
 		{[]string{"predict", t.TempDir(), "--photo", photo}, []string{"no whole checkpoint lies in"}},
 		{[]string{"predict", "nowhere", "--photo", photo}, []string{"nowhere"}},
+		{[]string{"predict", dir, "--photo", photo, "--set", "data.classes=[red, blue]"}, []string{"--set data.classes=[red, blue]", "only data.dir, data.mean, data.std may be set"}},
+		{[]string{"eval", dir, "--set", "data.crop=1"}, []string{"--set data.crop=1", "only data.dir, data.train_per_class, data.eval_per_class, data.mean, data.std may be set"}},
+		{[]string{"eval", dir, "--set", "data.train_per_class=100", "--set", "data.dir=" + photos(t).data}, []string{"--set data.train_per_class=100: data.train_per_class", "lower it"}},
+		{[]string{"eval", "none.safetensors", "--job", f.file}, []string{"none.safetensors: no such file"}},
+		{[]string{"eval", dir}, []string{f.data, "do not exist", "by --set data.dir=PATH"}},
 	} {
 		code, out, stderr := run(t, t.TempDir(), test.args...)
 		if code != 2 || out != "" {

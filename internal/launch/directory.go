@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 
 	"ringmaster/internal/checkpoint"
 	"ringmaster/internal/config"
+	"ringmaster/internal/regular"
 )
 
 // RunsDir is where runs without a folder of their own go, below the current folder.
@@ -176,7 +178,7 @@ func (d Directory) Prepare(job *config.Job, coordinators, workers []string) (int
 // say. A launch must not meet the log of an earlier one.
 func (d Directory) launched() int {
 	most := 0
-	if text, err := os.ReadFile(d.path("launches")); err == nil {
+	if text, err := d.read("launches"); err == nil {
 		if n, err := strconv.Atoi(strings.TrimSpace(string(text))); err == nil {
 			most = max(n, 0)
 		}
@@ -224,8 +226,17 @@ func (d Directory) Endpoints() (endpoints Endpoints, ok bool, err error) {
 // rewritten is what to do about a damaged file of a run's folder.
 const rewritten = "going on with the run by --resume writes it anew"
 
+func (d Directory) read(name string) ([]byte, error) {
+	f, err := regular.Open(d.path(name))
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(f)
+}
+
 func (d Directory) readJSON(name string, into any) (bool, error) {
-	text, err := os.ReadFile(d.path(name))
+	text, err := d.read(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}

@@ -390,20 +390,6 @@ func TestEvents(t *testing.T) {
 	}
 }
 
-func TestKeyOf(t *testing.T) {
-	for text, want := range map[string]string{
-		"model.layers[0]: too narrow":     "model.layers[0]",
-		"model.layers: too narrow":        "model.layers",
-		"something is wrong: with model.": "model",
-		"model: too big":                  "model",
-		"model.x y: z":                    "model",
-	} {
-		if got := keyOf(errors.New(text), "model"); got != want {
-			t.Errorf("%q is about %s, want %s", text, got, want)
-		}
-	}
-}
-
 func TestSetAside(t *testing.T) {
 	store := t.TempDir()
 	for _, want := range []string{"damaged-step-1", "damaged-step-1-2", "damaged-step-1-3"} {

@@ -4,7 +4,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"slices"
-	"strings"
 
 	"ringmaster/internal/config"
 	"ringmaster/internal/dataset"
@@ -38,11 +37,11 @@ type Checked struct {
 func Check(job *config.Job) (*Checked, error) {
 	data, err := dataset.Open(job.Data)
 	if err != nil {
-		return nil, job.Errorf(dataKey(job), "%v", err)
+		return nil, job.Blame("data", err)
 	}
 	m, err := model.Build(job.Model, data.Spec)
 	if err != nil {
-		return nil, job.Errorf(keyOf(err, "model"), "%v", err)
+		return nil, job.Blame("model", err)
 	}
 	c := &Checked{Job: job, Samples: data.Train.Len(), Fingerprint: data.Fingerprint[:], Memory: (&trainer.Plan{Job: job, Data: data, Model: m}).Memory()}
 	// The schedule's horizon, where the file does not state it, is the end of the job, known only now.
@@ -54,23 +53,6 @@ func Check(job *config.Job) (*Checked, error) {
 		c.Files = append(c.Files, &rpc.DataFile{Name: f.Path, Sha256: f.Sum[:]})
 	}
 	return c, nil
-}
-
-// dataKey is the key that most probably is at fault when data cannot be opened.
-func dataKey(job *config.Job) string {
-	if job.Data.Dir != "" {
-		return "data.dir"
-	}
-	return "data.kind"
-}
-
-// keyOf is the key that an error begins with, if it begins with one below prefix.
-func keyOf(err error, prefix string) string {
-	key, _, found := strings.Cut(err.Error(), ": ")
-	if found && strings.HasPrefix(key, prefix+".") && !strings.ContainsAny(key, " \n") {
-		return key
-	}
-	return prefix
 }
 
 // checkSizes checks the numbers of processes. Zero workers or threads choose the defaults.

@@ -72,8 +72,8 @@ func (o *Origin) Admit(c *Checked) error {
 		return fmt.Errorf("cannot resume from %s, because the bits of the run depend on what has changed: %s", o.Path, strings.Join(lines, "; "))
 	}
 	if !bytes.Equal(o.Manifest.Fingerprint[:], c.Fingerprint) {
-		return c.Job.Errorf(dataKey(c.Job), "cannot resume from %s: the data is not what it was (fingerprint %s, was %s); point data.dir at the same files",
-			o.Path, short(c.Fingerprint), short(o.Manifest.Fingerprint[:]))
+		return c.Job.Blame("data", fmt.Errorf("cannot resume from %s: the data is not what it was (fingerprint %s, was %s); point data.dir at the same files",
+			o.Path, short(c.Fingerprint), short(o.Manifest.Fingerprint[:])))
 	}
 	return nil
 }

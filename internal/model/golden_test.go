@@ -18,6 +18,7 @@ import (
 type golden struct {
 	Name    string
 	Loss    float64
+	Plain   float64 // without label smoothing
 	Logits  []float64
 	Tensors []struct {
 		Name        string
@@ -37,17 +38,21 @@ type goldenCase struct {
 	spec      dataset.Spec
 	samples   int
 	tolerance float64 // relative to the norms
+	smoothing float32
 }
 
 var goldenCases = map[string]goldenCase{
-	"mlp": {config.Model{Kind: config.ModelMLP, Layers: []int{20, 16, 12, 10}}, dataset.Spec{Input: []int{20}, Classes: 10}, 6, 1e-6},
+	"mlp": {config.Model{Kind: config.ModelMLP, Layers: []int{20, 16, 12, 10}}, dataset.Spec{Input: []int{20}, Classes: 10}, 6, 1e-6, 0},
 	"gpt": {config.Model{Kind: config.ModelGPT, Depth: 2, Heads: 2, Width: 16},
-		dataset.Spec{Tokens: true, Classes: 13, Context: 9}, 3, 2e-6},
+		dataset.Spec{Tokens: true, Classes: 13, Context: 9}, 3, 2e-6, 0},
 	"gpt bias": {config.Model{Kind: config.ModelGPT, Depth: 2, Heads: 4, Width: 24, Bias: true},
-		dataset.Spec{Tokens: true, Classes: 13, Context: 9}, 3, 2e-6},
-	"sequential":        {config.Model{Kind: config.ModelSequential, Stack: goldenStack}, photos(16, 7), 6, 1e-5},
-	"mobilenetv2":       {config.Model{Kind: config.ModelMobileNetV2, Variant: "imagenet"}, photos(64, 6), 4, 1e-4},
-	"mobilenetv2 cifar": {config.Model{Kind: config.ModelMobileNetV2, Variant: "cifar"}, photos(16, 10), 4, 1e-4},
+		dataset.Spec{Tokens: true, Classes: 13, Context: 9}, 3, 2e-6, 0},
+	"sequential":   {config.Model{Kind: config.ModelSequential, Stack: goldenStack}, photos(16, 7), 6, 1e-5, 0},
+	"mobilenetv2":  {config.Model{Kind: config.ModelMobileNetV2, Variant: "imagenet"}, photos(64, 6), 4, 1e-4, 0},
+	"mlp smoothed": {config.Model{Kind: config.ModelMLP, Layers: []int{20, 16, 12, 10}}, dataset.Spec{Input: []int{20}, Classes: 10}, 6, 1e-6, 0.1},
+	"gpt smoothed": {config.Model{Kind: config.ModelGPT, Depth: 2, Heads: 2, Width: 16},
+		dataset.Spec{Tokens: true, Classes: 13, Context: 9}, 3, 2e-6, 0.3},
+	"mobilenetv2 cifar": {config.Model{Kind: config.ModelMobileNetV2, Variant: "cifar"}, photos(16, 10), 4, 1e-4, 0},
 }
 
 var goldenStack = []config.Layer{
@@ -160,6 +165,7 @@ func (g *golden) check(t *testing.T, c goldenCase) {
 	params, batch := filled(m), goldenBatch(c.spec, c.samples)
 	grad := make([]float32, m.Len())
 	r := m.NewReplica(nil)
+	r.SmoothLabels(c.smoothing)
 	result := r.Gradient(params, stats, grad, batch, rng.Key{}, nil, nil)
 	if math.Abs(result.Loss-g.Loss) > c.tolerance*g.Loss {
 		t.Errorf("loss %.9g, PyTorch has %.9g", result.Loss, g.Loss)
@@ -173,6 +179,9 @@ func (g *golden) check(t *testing.T, c goldenCase) {
 	}
 	g.checkStatistics(t, c, m, stats, r.Statistics(), result.Count)
 	if m.StatsLen() == 0 { // with statistics, evaluation is another function
+		if loss := r.Evaluate(params, stats, batch, Result{}).Loss; math.Abs(loss-g.Plain) > c.tolerance*g.Plain {
+			t.Errorf("the evaluation's loss is %.9g, PyTorch's without label smoothing %.9g", loss, g.Plain)
+		}
 		logits, _, _ := r.Predict(params, stats, batch)
 		for i, want := range g.Logits {
 			if math.Abs(float64(logits[i])-want) > 10*c.tolerance {

@@ -34,11 +34,11 @@ type Plan struct {
 func Assemble(job *config.Job) (*Plan, error) {
 	data, err := dataset.Open(job.Data)
 	if err != nil {
-		return nil, err
+		return nil, job.Blame("data", err)
 	}
 	m, err := model.Build(job.Model, data.Spec)
 	if err != nil {
-		return nil, job.Errorf("model", "%v", err)
+		return nil, job.Blame("model", err)
 	}
 	samples := data.Train.Len()
 	job.Resolve(samples)
@@ -137,6 +137,7 @@ func New(ctx context.Context, p *Plan, team *kernel.Team) (*Trainer, error) {
 	t := &Trainer{Plan: p, team: team, replica: p.Model.NewReplica(team), opt: opt,
 		params: make([]float32, p.Model.Len()), stats: make([]float32, stats),
 		statSeat: make([]float32, stats), statSum: make([]float32, stats)}
+	t.replica.SmoothLabels(float32(p.Job.Train.LabelSmoothing))
 	borders := make([]int, len(p.Buckets))
 	for i, b := range p.Buckets {
 		borders[i] = b.Begin

@@ -106,9 +106,14 @@ func digestOf(t *Trainer) string {
 }
 
 func TestSameBitsOnAnyRing(t *testing.T) {
-	for _, extra := range []string{"", ", clip_norm: 0.05"} {
+	ends := map[string]string{}
+	for _, extra := range []string{"", ", clip_norm: 0.05", ", label_smoothing: 0.1"} {
 		p := assemble(t, 5, extra)
 		want := digestOf(train(t, p, 1, 1, 1, nil, nil)[0])
+		if other, same := ends[want]; same {
+			t.Errorf("%q and %q end at the same state", extra, other)
+		}
+		ends[want] = extra
 		for workers := 1; workers <= 5; workers++ {
 			for i, tr := range train(t, p, workers, 1+workers%2, 1, nil, nil) {
 				if got := digestOf(tr); got != want {

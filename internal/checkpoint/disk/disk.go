@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"syscall"
+
+	"ringmaster/internal/regular"
 )
 
 // FS is a file system. Errors are those of package os: errors.Is with fs.ErrNotExist and fs.ErrExist holds. What is
@@ -19,7 +21,7 @@ type FS interface {
 	Mkdir(dir string) error                  // the parent must exist
 	List(dir string) ([]Entry, error)        // by name
 	Stat(name string) (Entry, error)         // follows symbolic links
-	Open(name string) (io.ReadCloser, error) // a file for reading
+	Open(name string) (io.ReadCloser, error) // a regular file for reading
 	Create(name string) (File, error)        // a new file; fs.ErrExist where the name is taken
 	Rename(from, to string) error            // replaces a file at to at once
 	Remove(name string) error                // a file or an empty directory
@@ -75,8 +77,8 @@ func (OS) Stat(name string) (Entry, error) {
 	return Entry{Name: filepath.Base(name), Dir: info.IsDir(), Bytes: info.Size()}, nil
 }
 
-// Open opens a file for reading.
-func (OS) Open(name string) (io.ReadCloser, error) { return os.Open(name) }
+// Open opens a regular file for reading.
+func (OS) Open(name string) (io.ReadCloser, error) { return regular.Open(name) }
 
 // Create makes a new file.
 func (OS) Create(name string) (File, error) {

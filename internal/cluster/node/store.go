@@ -1,12 +1,15 @@
 package node
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -46,13 +49,13 @@ const (
 func openStore(path string, lockWait time.Duration) (s *store, err error) {
 	defer func() { // bbolt panics on some damaged files
 		if r := recover(); r != nil {
-			s, err = nil, fmt.Errorf("open Raft's log %s: the file is damaged: %v", path, r)
+			s, err = nil, fmt.Errorf("open Raft's log %s: %w", path, damaged(r))
 		}
 	}()
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockWait, FreelistType: bbolt.FreelistMapType, NoFreelistSync: true})
-	if errors.Is(err, bbolterrors.ErrTimeout) {
-		return nil, fmt.Errorf("open Raft's log %s: another process has it open", path)
+	if err := check(path, lockWait); err != nil {
+		return nil, fmt.Errorf("open Raft's log %s: %w", path, err)
 	}
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockWait, FreelistType: bbolt.FreelistMapType, NoFreelistSync: true})
 	if err != nil {
 		return nil, fmt.Errorf("open Raft's log %s: %w", path, err)
 	}
@@ -72,6 +75,59 @@ func openStore(path string, lockWait time.Duration) (s *store, err error) {
 		return nil, fmt.Errorf("open Raft's log %s: %w", path, err)
 	}
 	return &store{db: db}, nil
+}
+
+// damaged says what is wrong with the file and what to do.
+func damaged(what any) error {
+	return fmt.Errorf("it is damaged (%v); set its folder aside: where there are other replicas, remove this one (ringmaster coordinators remove ID) "+
+		"and let it join anew; alone it founds the cluster anew, without its jobs, whose checkpoints stay", what)
+}
+
+// check reads the whole file, and says what is wrong with it. bbolt reads all of it too when it opens it for writing, but in a
+// goroutine of its own, where nobody can catch its panic.
+func check(path string, lockWait time.Duration) (err error) {
+	if info, err := os.Stat(path); err != nil || info.Size() == 0 {
+		return nil // not made yet
+	}
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		switch r := recover().(type) {
+		case nil:
+		case interface{ Addr() uintptr }: // beyond the end of the file, which lies in memory
+			err = damaged("the file is cut short")
+		default:
+			err = damaged(r)
+		}
+	}()
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockWait, ReadOnly: true})
+	var unreadable *fs.PathError
+	switch {
+	case errors.Is(err, bbolterrors.ErrTimeout):
+		return errors.New("another process has it open")
+	case errors.As(err, &unreadable):
+		return err
+	case err != nil:
+		return damaged(err)
+	}
+	defer db.Close()
+	err = db.View(func(tx *bbolt.Tx) error {
+		return tx.ForEach(func(name []byte, b *bbolt.Bucket) error {
+			return b.ForEach(func(key, value []byte) error {
+				if !bytes.Equal(name, bucketLog) {
+					return nil
+				}
+				index, err := decodeIndex(key)
+				if err != nil {
+					return err
+				}
+				return decodeEntry(index, value, &raft.Log{})
+			})
+		})
+	})
+	if err != nil {
+		return damaged(err)
+	}
+	return nil
 }
 
 func syncDir(path string) error {

@@ -180,9 +180,26 @@ func TestStoreRefusesADamagedFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	page := os.Getpagesize()
 	for name, damage := range map[string]func([]byte) []byte{
-		"no file of ours": func(b []byte) []byte { return bytes.Repeat([]byte("x"), len(b)) },
-		"both meta pages": func(b []byte) []byte { clear(b[:2*os.Getpagesize()]); return b },
+		"no file of ours":   func(b []byte) []byte { return bytes.Repeat([]byte("x"), len(b)) },
+		"both meta pages":   func(b []byte) []byte { clear(b[:2*page]); return b },
+		"all pages but two": func(b []byte) []byte { clear(b[2*page:]); return b },
+		"cut short":         func(b []byte) []byte { return b[:4*page] },
+		"an entry": func(b []byte) []byte {
+			value, err := encodeEntry(&raft.Log{Data: make([]byte, 100)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for at := 0; ; { // also where pages are no longer used
+				next := bytes.Index(b[at:], value)
+				if next < 0 {
+					return b
+				}
+				at += next
+				b[at] = entryVersion + 1
+			}
+		},
 	} {
 		if err := os.WriteFile(path, damage(bytes.Clone(whole)), 0o600); err != nil {
 			t.Fatal(err)
@@ -190,8 +207,8 @@ func TestStoreRefusesADamagedFile(t *testing.T) {
 		if s, err := openStore(path, time.Second); err == nil {
 			s.close()
 			t.Errorf("%s: opened", name)
-		} else if !strings.Contains(err.Error(), path) {
-			t.Errorf("%s: the error does not name the file: %v", name, err)
+		} else if !strings.Contains(err.Error(), path+": it is damaged (") {
+			t.Errorf("%s: the error does not name the file and its damage: %v", name, err)
 		}
 	}
 }

@@ -79,6 +79,7 @@ func (d Daemon) command(run func(Body, slog.Level)) *cobra.Command {
 		},
 	}
 	commandline.Explain(cmd)
+	commandline.Versioned(cmd)
 	cmd.CompletionOptions.DisableDefaultCmd = true
 	cmd.Flags().StringVar(&file, "config", "", "configuration `file`")
 	for _, option := range d.Options {

@@ -3,7 +3,7 @@
 usage: python3 golden.py        (any interpreter with torch and numpy; the recorded file names the version)
 
 Parameters and inputs are not stored: they are hashes (see draw) which the Go test repeats. For each model the file holds
-the names and shapes of all parameters, the logits, the sum of the losses, running statistics after one step, and for
+the names and shapes of all parameters, the logits, the sum of the losses (with label smoothing where the model has it, and plain), running statistics after one step, and for
 each parameter the norm of its gradient and two projections of it.
 """
 import json
@@ -164,13 +164,15 @@ def number(x):
     return float("%.9g" % float(x.detach() if isinstance(x, torch.Tensor) else x))
 
 
-def record(name, model, inputs, targets):
+def record(name, model, inputs, targets, smoothing=0.0):
     fill(model)
+    model.zero_grad()
     model.train()
     logits = model(inputs)
     logits = logits.reshape(-1, logits.shape[-1])
-    loss = F.cross_entropy(logits, targets.reshape(-1), reduction="sum")
+    loss = nn.CrossEntropyLoss(reduction="sum", label_smoothing=smoothing)(logits, targets.reshape(-1))
     loss.backward()
+    plain = nn.CrossEntropyLoss(reduction="sum")(logits, targets.reshape(-1))
     tensors = []
     for k, (key, p) in enumerate(model.named_parameters()):
         g = p.grad.double()
@@ -178,7 +180,7 @@ def record(name, model, inputs, targets):
                         "projections": [number((g * draw(p.shape, 1000 + k).double()).sum()), number((g * draw(p.shape, 2000 + k).double()).sum())]})
     statistics = [{"name": key, "values": [number(v) for v in b.reshape(-1)[:40]]}
                   for key, b in model.named_buffers() if key.endswith(("running_mean", "running_var"))]
-    return {"name": name, "loss": number(loss), "logits": [number(v) for v in logits.detach().reshape(-1)],
+    return {"name": name, "loss": number(loss), "plain": number(plain), "logits": [number(v) for v in logits.detach().reshape(-1)],
             "tensors": tensors, "statistics": statistics}
 
 
@@ -192,6 +194,8 @@ def main():
         record("sequential", sequential(), draw((6, 3, 16, 16), 500), choose((6,), 501, 7)),
         record("mobilenetv2", MobileNetV2(6, False), draw((4, 3, 64, 64), 500), choose((4,), 501, 6)),
         record("mobilenetv2 cifar", MobileNetV2(10, True), draw((4, 3, 16, 16), 500), choose((4,), 501, 10)),
+        record("mlp smoothed", mlp, draw((6, 20), 500), choose((6,), 501, 10), 0.1),
+        record("gpt smoothed", GPT(13, 9, 2, 2, 16, False), choose((3, 9), 500, 13), choose((3, 9), 501, 13), 0.3),
     ]
     path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "golden.json")
     with open(path, "w") as out:
