@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"net"
@@ -116,6 +117,25 @@ func TestWatchFaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	await(0, false)
+}
+
+// A slow disk changes nothing of how images are described, which checkpoints hold.
+func TestSlowImagesAreTheSame(t *testing.T) {
+	job, err := config.Parse("job.yaml", []byte("seats: 1\nmodel: {kind: mlp, layers: [784, 4, 10]}\ndata: {kind: glyphs}\n"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain, err := session.Assemble(job.Encode())
+	if err != nil {
+		t.Fatal(err)
+	}
+	slow, err := (&faults{}).assemble(job.Encode())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want, got := plain.Data.Describe(), slow.Data.Describe(); !bytes.Equal(got, want) {
+		t.Errorf("images are described as %s, without faults as %s", got, want)
+	}
 }
 
 // A slow disk changes nothing of what is read: the windows of a text begin where they do without faults.

@@ -77,8 +77,12 @@ type Set interface {
 	// has had this many samples, and may be called by several goroutines, each with a batch of its own. Numbers come
 	// from Data.Order or are 0 to Len()-1; others panic.
 	Read(b *Batch, indices []int32, key rng.Key)
-	// shift is what an epoch with that key adds to the numbers of its samples. A set around another one has it from that.
+	// A set around another one has the following from that.
+
+	// shift is what an epoch with that key adds to the numbers of its samples.
 	shift(key rng.Key) int32
+	// rowLength is the number of pixels in a row of an image, 0 where samples are none.
+	rowLength() int
 }
 
 // Data is an opened data set.

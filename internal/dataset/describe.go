@@ -25,10 +25,7 @@ type description struct {
 // Describe is the data set without its samples, as JSON of at most a mebibyte: the shape of a sample, the names of the
 // classes or the characters of the vocabulary. It travels in checkpoints, and Recall reads it.
 func (d *Data) Describe() []byte {
-	out := description{Input: d.Spec.Input, Classes: d.Spec.Classes, Context: d.Spec.Context, Labels: d.Labels}
-	if p, ok := d.Train.(*pixels); ok {
-		out.Columns = p.columns
-	}
+	out := description{Input: d.Spec.Input, Columns: d.Train.rowLength(), Classes: d.Spec.Classes, Context: d.Spec.Context, Labels: d.Labels}
 	if d.Vocabulary != nil {
 		out.Characters = d.Vocabulary.Characters()
 	}

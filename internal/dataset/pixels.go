@@ -114,3 +114,5 @@ func reverse(row []float32) {
 
 // shift is none: an epoch takes the images as they are.
 func (p *pixels) shift(rng.Key) int32 { return 0 }
+
+func (p *pixels) rowLength() int { return p.columns }

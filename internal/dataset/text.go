@@ -127,6 +127,8 @@ func (w *windows) shift(key rng.Key) int32 {
 	return int32(key.Below(0, uint64(w.shifts))) * int32(w.count)
 }
 
+func (w *windows) rowLength() int { return 0 }
+
 // Read implements Set. The target of a token is the token after it.
 func (w *windows) Read(b *Batch, indices []int32, _ rng.Key) {
 	b.resize(len(indices), w.spec)
