@@ -3,11 +3,13 @@ package config
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -435,6 +437,26 @@ func mustEncode() []byte {
 // YAML allows a byte order mark, which editors of some systems write.
 func TestByteOrderMark(t *testing.T) {
 	j, err := Parse("job.yaml", []byte("\ufeffseed: 7\n"), nil)
+	if err != nil || j.Seed != 7 {
+		t.Errorf("%v", err)
+	}
+}
+
+// A shell hands a job on through a pipe that it has opened: launch <(...).
+func TestJobFromShell(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("paths of open files are Linux's")
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if _, err := w.WriteString("seed: 7\n"); err != nil {
+		t.Fatal(err)
+	}
+	w.Close()
+	j, err := Load(fmt.Sprintf("/dev/fd/%d", r.Fd()), nil)
 	if err != nil || j.Seed != 7 {
 		t.Errorf("%v", err)
 	}

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"reflect"
+	"strings"
 
 	"ringmaster/internal/regular"
 )
@@ -52,7 +54,11 @@ func (b *binder) fill(root reflect.Value, text []byte, overrides []override) {
 }
 
 func readAll(path string) ([]byte, error) {
-	f, err := regular.Open(path)
+	open := regular.Open
+	if path == "/dev/stdin" || strings.HasPrefix(path, "/dev/fd/") { // what a shell opens itself: launch <(...)
+		open = os.Open
+	}
+	f, err := open(path)
 	if err != nil {
 		return nil, err
 	}
