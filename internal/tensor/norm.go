@@ -33,7 +33,7 @@ func (g *Graph) norm(x, gamma, beta *Value, epsilon float32, rms bool) *Value {
 	invariant(beta == nil || gamma != nil && beta.size == op.cols, "norm of %v with another number of shifts", x.Shape)
 	n := g.record()
 	n.keep(x)
-	op.dx = n.gradient(x, false)
+	op.dx = n.gradient(x, true)
 	if gamma != nil {
 		n.keep(gamma)
 		op.dg = n.gradient(gamma, true)
@@ -71,10 +71,10 @@ func (o *norm) traverseRows(begin, end int) {
 	i, j := begin*o.cols, end*o.cols
 	dx, dy, x, rstd := o.dx.data()[i:j], o.y.grad.data[i:j], o.x.Data()[i:j], o.rstd.data[begin:end]
 	if o.rms {
-		kernel.RMSNormBackward(dx, dy, x, elements(o.gamma), rstd, end-begin, o.cols)
+		kernel.RMSNormBackward(dx, dy, x, elements(o.gamma), rstd, end-begin, o.cols, o.dx.add)
 		return
 	}
-	kernel.LayerNormBackward(dx, dy, x, elements(o.gamma), o.mean.data[begin:end], rstd, end-begin, o.cols)
+	kernel.LayerNormBackward(dx, dy, x, elements(o.gamma), o.mean.data[begin:end], rstd, end-begin, o.cols, o.dx.add)
 }
 
 func (o *norm) traverseColumns(begin, end int) {

@@ -1914,6 +1914,92 @@ func normBackwardRowsVec(dx []float32, dy []float32, x []float32, gamma []float3
 }
 
 //go:noescape
+func normBackwardPlainAddAVX512(dx *float32, dy *float32, x *float32, n int, mean float32, rstd float32, meanE float32, meanEH float32)
+
+//go:noescape
+func normBackwardPlainAddAVX2(dx *float32, dy *float32, x *float32, n int, mean float32, rstd float32, meanE float32, meanEH float32)
+
+func normBackwardPlainAddVec(dx []float32, dy []float32, x []float32, mean float32, rstd float32, meanE float32, meanEH float32) {
+	at, n := 0, len(x)
+	switch Current() {
+	case AVX512:
+		for ; at < n; at += blockLen {
+			normBackwardPlainAddAVX512(&dx[at], &dy[at], &x[at], min(blockLen, n-at), mean, rstd, meanE, meanEH)
+		}
+	case AVX2:
+		for ; at < n; at += blockLen {
+			normBackwardPlainAddAVX2(&dx[at], &dy[at], &x[at], min(blockLen, n-at), mean, rstd, meanE, meanEH)
+		}
+	default:
+		normBackwardPlainAddGo(dx, dy, x, mean, rstd, meanE, meanEH)
+	}
+}
+
+//go:noescape
+func normBackwardPlainAddRowsAVX512(dx *float32, dy *float32, x *float32, rows int, cols int, stride int, mean *float32, rstd *float32, meanE *float32, meanEH *float32)
+
+//go:noescape
+func normBackwardPlainAddRowsAVX2(dx *float32, dy *float32, x *float32, rows int, cols int, stride int, mean *float32, rstd *float32, meanE *float32, meanEH *float32)
+
+func normBackwardPlainAddRowsVec(dx []float32, dy []float32, x []float32, rows, cols, stride int, mean []float32, rstd []float32, meanE []float32, meanEH []float32) bool {
+	if Current() == PlainGo || cols == 0 || cols > blockLen {
+		return false
+	}
+	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
+		switch Current() {
+		case AVX512:
+			normBackwardPlainAddRowsAVX512(&dx[r*stride], &dy[r*stride], &x[r*stride], min(size, rows-r), cols, stride, &mean[r], &rstd[r], &meanE[r], &meanEH[r])
+		case AVX2:
+			normBackwardPlainAddRowsAVX2(&dx[r*stride], &dy[r*stride], &x[r*stride], min(size, rows-r), cols, stride, &mean[r], &rstd[r], &meanE[r], &meanEH[r])
+		}
+	}
+	return true
+}
+
+//go:noescape
+func normBackwardAddAVX512(dx *float32, dy *float32, x *float32, gamma *float32, n int, mean float32, rstd float32, meanE float32, meanEH float32)
+
+//go:noescape
+func normBackwardAddAVX2(dx *float32, dy *float32, x *float32, gamma *float32, n int, mean float32, rstd float32, meanE float32, meanEH float32)
+
+func normBackwardAddVec(dx []float32, dy []float32, x []float32, gamma []float32, mean float32, rstd float32, meanE float32, meanEH float32) {
+	at, n := 0, len(gamma)
+	switch Current() {
+	case AVX512:
+		for ; at < n; at += blockLen {
+			normBackwardAddAVX512(&dx[at], &dy[at], &x[at], &gamma[at], min(blockLen, n-at), mean, rstd, meanE, meanEH)
+		}
+	case AVX2:
+		for ; at < n; at += blockLen {
+			normBackwardAddAVX2(&dx[at], &dy[at], &x[at], &gamma[at], min(blockLen, n-at), mean, rstd, meanE, meanEH)
+		}
+	default:
+		normBackwardAddGo(dx, dy, x, gamma, mean, rstd, meanE, meanEH)
+	}
+}
+
+//go:noescape
+func normBackwardAddRowsAVX512(dx *float32, dy *float32, x *float32, gamma *float32, rows int, cols int, stride int, mean *float32, rstd *float32, meanE *float32, meanEH *float32)
+
+//go:noescape
+func normBackwardAddRowsAVX2(dx *float32, dy *float32, x *float32, gamma *float32, rows int, cols int, stride int, mean *float32, rstd *float32, meanE *float32, meanEH *float32)
+
+func normBackwardAddRowsVec(dx []float32, dy []float32, x []float32, gamma []float32, rows, cols, stride int, mean []float32, rstd []float32, meanE []float32, meanEH []float32) bool {
+	if Current() == PlainGo || cols == 0 || cols > blockLen {
+		return false
+	}
+	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
+		switch Current() {
+		case AVX512:
+			normBackwardAddRowsAVX512(&dx[r*stride], &dy[r*stride], &x[r*stride], &gamma[0], min(size, rows-r), cols, stride, &mean[r], &rstd[r], &meanE[r], &meanEH[r])
+		case AVX2:
+			normBackwardAddRowsAVX2(&dx[r*stride], &dy[r*stride], &x[r*stride], &gamma[0], min(size, rows-r), cols, stride, &mean[r], &rstd[r], &meanE[r], &meanEH[r])
+		}
+	}
+	return true
+}
+
+//go:noescape
 func normParamsAVX512(dgamma *float32, dy *float32, x *float32, n int, mean float32, rstd float32)
 
 //go:noescape

@@ -6643,6 +6643,256 @@ done:
 	VZEROUPPER
 	RET
 
+// func normBackwardPlainAddAVX512(dx *float32, dy *float32, x *float32, n int, mean float32, rstd float32, meanE float32, meanEH float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·normBackwardPlainAddAVX512(SB), NOSPLIT, $0-48
+	MOVQ         dx+0(FP), AX
+	MOVQ         dy+8(FP), CX
+	MOVQ         x+16(FP), DX
+	MOVQ         n+24(FP), BX
+	XORQ         SI, SI
+	VBROADCASTSS mean+32(FP), Z0
+	VBROADCASTSS rstd+36(FP), Z1
+	VBROADCASTSS meanEH+44(FP), Z2
+	VBROADCASTSS meanE+40(FP), Z3
+	SUBQ         $0x00000010, BX
+	JLT          singleEnd
+
+single:
+	VMOVUPS      (AX)(SI*4), Z4
+	VMOVUPS      (CX)(SI*4), Z5
+	VMOVUPS      (DX)(SI*4), Z6
+	VSUBPS       Z0, Z6, Z6
+	VMULPS       Z1, Z6, Z6
+	VSUBPS       Z3, Z5, Z5
+	VFNMADD231PS Z2, Z6, Z5
+	VMULPS       Z1, Z5, Z5
+	VADDPS       Z5, Z4, Z4
+	VMOVUPS      Z4, (AX)(SI*4)
+	ADDQ         $0x00000010, SI
+	SUBQ         $0x00000010, BX
+	JGE          single
+
+singleEnd:
+	ADDQ         $0x00000010, BX
+	TESTQ        BX, BX
+	JZ           done
+	MOVQ         $-1, DI
+	BZHIQ        BX, DI, DI
+	KMOVW        DI, K1
+	VMOVUPS.Z    (AX)(SI*4), K1, Z4
+	VMOVUPS.Z    (CX)(SI*4), K1, Z5
+	VMOVUPS.Z    (DX)(SI*4), K1, Z6
+	VSUBPS       Z0, Z6, Z0
+	VMULPS       Z1, Z0, Z0
+	VSUBPS       Z3, Z5, Z3
+	VFNMADD231PS Z2, Z0, Z3
+	VMULPS       Z1, Z3, Z0
+	VADDPS       Z0, Z4, Z0
+	VMOVUPS      Z0, K1, (AX)(SI*4)
+
+done:
+	VZEROUPPER
+	RET
+
+// func normBackwardPlainAddRowsAVX512(dx *float32, dy *float32, x *float32, rows int, cols int, stride int, mean *float32, rstd *float32, meanE *float32, meanEH *float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·normBackwardPlainAddRowsAVX512(SB), NOSPLIT, $0-80
+	MOVQ dx+0(FP), AX
+	MOVQ dy+8(FP), CX
+	MOVQ x+16(FP), DX
+	XORQ DI, DI
+
+row:
+	MOVQ         cols+32(FP), BX
+	XORQ         SI, SI
+	MOVQ         mean+48(FP), R8
+	VBROADCASTSS (R8)(DI*1), Z0
+	MOVQ         rstd+56(FP), R8
+	VBROADCASTSS (R8)(DI*1), Z1
+	MOVQ         meanEH+72(FP), R8
+	VBROADCASTSS (R8)(DI*1), Z2
+	MOVQ         meanE+64(FP), R8
+	VBROADCASTSS (R8)(DI*1), Z3
+	SUBQ         $0x00000010, BX
+	JLT          singleEnd
+
+single:
+	VMOVUPS      (AX)(SI*4), Z4
+	VMOVUPS      (CX)(SI*4), Z5
+	VMOVUPS      (DX)(SI*4), Z6
+	VSUBPS       Z0, Z6, Z6
+	VMULPS       Z1, Z6, Z6
+	VSUBPS       Z3, Z5, Z5
+	VFNMADD231PS Z2, Z6, Z5
+	VMULPS       Z1, Z5, Z5
+	VADDPS       Z5, Z4, Z4
+	VMOVUPS      Z4, (AX)(SI*4)
+	ADDQ         $0x00000010, SI
+	SUBQ         $0x00000010, BX
+	JGE          single
+
+singleEnd:
+	ADDQ         $0x00000010, BX
+	TESTQ        BX, BX
+	JZ           done
+	MOVQ         $-1, R8
+	BZHIQ        BX, R8, R8
+	KMOVW        R8, K1
+	VMOVUPS.Z    (AX)(SI*4), K1, Z4
+	VMOVUPS.Z    (CX)(SI*4), K1, Z5
+	VMOVUPS.Z    (DX)(SI*4), K1, Z6
+	VSUBPS       Z0, Z6, Z0
+	VMULPS       Z1, Z0, Z0
+	VSUBPS       Z3, Z5, Z3
+	VFNMADD231PS Z2, Z0, Z3
+	VMULPS       Z1, Z3, Z0
+	VADDPS       Z0, Z4, Z0
+	VMOVUPS      Z0, K1, (AX)(SI*4)
+
+done:
+	MOVQ stride+40(FP), R8
+	LEAQ (AX)(R8*4), AX
+	LEAQ (CX)(R8*4), CX
+	LEAQ (DX)(R8*4), DX
+	ADDQ $0x04, DI
+	MOVQ rows+24(FP), R8
+	SHLQ $0x02, R8
+	CMPQ DI, R8
+	JLT  row
+	VZEROUPPER
+	RET
+
+// func normBackwardAddAVX512(dx *float32, dy *float32, x *float32, gamma *float32, n int, mean float32, rstd float32, meanE float32, meanEH float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·normBackwardAddAVX512(SB), NOSPLIT, $0-56
+	MOVQ         dx+0(FP), AX
+	MOVQ         dy+8(FP), CX
+	MOVQ         x+16(FP), DX
+	MOVQ         gamma+24(FP), BX
+	MOVQ         n+32(FP), SI
+	XORQ         DI, DI
+	VBROADCASTSS mean+40(FP), Z0
+	VBROADCASTSS rstd+44(FP), Z1
+	VBROADCASTSS meanEH+52(FP), Z2
+	VBROADCASTSS meanE+48(FP), Z3
+	SUBQ         $0x00000010, SI
+	JLT          singleEnd
+
+single:
+	VMOVUPS      (AX)(DI*4), Z4
+	VMOVUPS      (CX)(DI*4), Z5
+	VMOVUPS      (BX)(DI*4), Z6
+	VMULPS       Z6, Z5, Z5
+	VMOVUPS      (DX)(DI*4), Z6
+	VSUBPS       Z0, Z6, Z6
+	VMULPS       Z1, Z6, Z6
+	VSUBPS       Z3, Z5, Z5
+	VFNMADD231PS Z2, Z6, Z5
+	VMULPS       Z1, Z5, Z5
+	VADDPS       Z5, Z4, Z4
+	VMOVUPS      Z4, (AX)(DI*4)
+	ADDQ         $0x00000010, DI
+	SUBQ         $0x00000010, SI
+	JGE          single
+
+singleEnd:
+	ADDQ         $0x00000010, SI
+	TESTQ        SI, SI
+	JZ           done
+	MOVQ         $-1, R8
+	BZHIQ        SI, R8, R8
+	KMOVW        R8, K1
+	VMOVUPS.Z    (AX)(DI*4), K1, Z4
+	VMOVUPS.Z    (CX)(DI*4), K1, Z5
+	VMOVUPS.Z    (BX)(DI*4), K1, Z6
+	VMULPS       Z6, Z5, Z5
+	VMOVUPS.Z    (DX)(DI*4), K1, Z6
+	VSUBPS       Z0, Z6, Z0
+	VMULPS       Z1, Z0, Z0
+	VSUBPS       Z3, Z5, Z3
+	VFNMADD231PS Z2, Z0, Z3
+	VMULPS       Z1, Z3, Z0
+	VADDPS       Z0, Z4, Z0
+	VMOVUPS      Z0, K1, (AX)(DI*4)
+
+done:
+	VZEROUPPER
+	RET
+
+// func normBackwardAddRowsAVX512(dx *float32, dy *float32, x *float32, gamma *float32, rows int, cols int, stride int, mean *float32, rstd *float32, meanE *float32, meanEH *float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·normBackwardAddRowsAVX512(SB), NOSPLIT, $0-88
+	MOVQ dx+0(FP), AX
+	MOVQ dy+8(FP), CX
+	MOVQ x+16(FP), DX
+	MOVQ gamma+24(FP), BX
+	XORQ R8, R8
+
+row:
+	MOVQ         cols+40(FP), SI
+	XORQ         DI, DI
+	MOVQ         mean+56(FP), R9
+	VBROADCASTSS (R9)(R8*1), Z0
+	MOVQ         rstd+64(FP), R9
+	VBROADCASTSS (R9)(R8*1), Z1
+	MOVQ         meanEH+80(FP), R9
+	VBROADCASTSS (R9)(R8*1), Z2
+	MOVQ         meanE+72(FP), R9
+	VBROADCASTSS (R9)(R8*1), Z3
+	SUBQ         $0x00000010, SI
+	JLT          singleEnd
+
+single:
+	VMOVUPS      (AX)(DI*4), Z4
+	VMOVUPS      (CX)(DI*4), Z5
+	VMOVUPS      (BX)(DI*4), Z6
+	VMULPS       Z6, Z5, Z5
+	VMOVUPS      (DX)(DI*4), Z6
+	VSUBPS       Z0, Z6, Z6
+	VMULPS       Z1, Z6, Z6
+	VSUBPS       Z3, Z5, Z5
+	VFNMADD231PS Z2, Z6, Z5
+	VMULPS       Z1, Z5, Z5
+	VADDPS       Z5, Z4, Z4
+	VMOVUPS      Z4, (AX)(DI*4)
+	ADDQ         $0x00000010, DI
+	SUBQ         $0x00000010, SI
+	JGE          single
+
+singleEnd:
+	ADDQ         $0x00000010, SI
+	TESTQ        SI, SI
+	JZ           done
+	MOVQ         $-1, R9
+	BZHIQ        SI, R9, R9
+	KMOVW        R9, K1
+	VMOVUPS.Z    (AX)(DI*4), K1, Z4
+	VMOVUPS.Z    (CX)(DI*4), K1, Z5
+	VMOVUPS.Z    (BX)(DI*4), K1, Z6
+	VMULPS       Z6, Z5, Z5
+	VMOVUPS.Z    (DX)(DI*4), K1, Z6
+	VSUBPS       Z0, Z6, Z0
+	VMULPS       Z1, Z0, Z0
+	VSUBPS       Z3, Z5, Z3
+	VFNMADD231PS Z2, Z0, Z3
+	VMULPS       Z1, Z3, Z0
+	VADDPS       Z0, Z4, Z0
+	VMOVUPS      Z0, K1, (AX)(DI*4)
+
+done:
+	MOVQ stride+48(FP), R9
+	LEAQ (AX)(R9*4), AX
+	LEAQ (CX)(R9*4), CX
+	LEAQ (DX)(R9*4), DX
+	ADDQ $0x04, R8
+	MOVQ rows+32(FP), R9
+	SHLQ $0x02, R9
+	CMPQ R8, R9
+	JLT  row
+	VZEROUPPER
+	RET
+
 // func normParamsAVX512(dgamma *float32, dy *float32, x *float32, n int, mean float32, rstd float32)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·normParamsAVX512(SB), NOSPLIT, $0-40
@@ -17274,6 +17524,260 @@ singleEnd:
 	VSUBPS       Y3, Y5, Y3
 	VFNMADD231PS Y2, Y0, Y3
 	VMULPS       Y1, Y3, Y0
+	VMASKMOVPS   Y0, Y4, (AX)(DI*4)
+
+done:
+	MOVQ stride+48(FP), R9
+	LEAQ (AX)(R9*4), AX
+	LEAQ (CX)(R9*4), CX
+	LEAQ (DX)(R9*4), DX
+	ADDQ $0x04, R8
+	MOVQ rows+32(FP), R9
+	SHLQ $0x02, R9
+	CMPQ R8, R9
+	JLT  row
+	VZEROUPPER
+	RET
+
+// func normBackwardPlainAddAVX2(dx *float32, dy *float32, x *float32, n int, mean float32, rstd float32, meanE float32, meanEH float32)
+// Requires: AVX, FMA3
+TEXT ·normBackwardPlainAddAVX2(SB), NOSPLIT, $0-48
+	MOVQ         dx+0(FP), AX
+	MOVQ         dy+8(FP), CX
+	MOVQ         x+16(FP), DX
+	MOVQ         n+24(FP), BX
+	XORQ         SI, SI
+	VBROADCASTSS mean+32(FP), Y0
+	VBROADCASTSS rstd+36(FP), Y1
+	VBROADCASTSS meanEH+44(FP), Y2
+	VBROADCASTSS meanE+40(FP), Y3
+	SUBQ         $0x00000008, BX
+	JLT          singleEnd
+
+single:
+	VMOVUPS      (AX)(SI*4), Y4
+	VMOVUPS      (CX)(SI*4), Y5
+	VMOVUPS      (DX)(SI*4), Y6
+	VSUBPS       Y0, Y6, Y6
+	VMULPS       Y1, Y6, Y6
+	VSUBPS       Y3, Y5, Y5
+	VFNMADD231PS Y2, Y6, Y5
+	VMULPS       Y1, Y5, Y5
+	VADDPS       Y5, Y4, Y4
+	VMOVUPS      Y4, (AX)(SI*4)
+	ADDQ         $0x00000008, SI
+	SUBQ         $0x00000008, BX
+	JGE          single
+
+singleEnd:
+	ADDQ         $0x00000008, BX
+	TESTQ        BX, BX
+	JZ           done
+	LEAQ         vectorTailMasks<>+0(SB), DI
+	MOVQ         $0x00000010, R8
+	SUBQ         BX, R8
+	VMOVUPS      (DI)(R8*4), Y4
+	VMASKMOVPS   (AX)(SI*4), Y4, Y5
+	VMASKMOVPS   (CX)(SI*4), Y4, Y6
+	VMASKMOVPS   (DX)(SI*4), Y4, Y7
+	VSUBPS       Y0, Y7, Y0
+	VMULPS       Y1, Y0, Y0
+	VSUBPS       Y3, Y6, Y3
+	VFNMADD231PS Y2, Y0, Y3
+	VMULPS       Y1, Y3, Y0
+	VADDPS       Y0, Y5, Y0
+	VMASKMOVPS   Y0, Y4, (AX)(SI*4)
+
+done:
+	VZEROUPPER
+	RET
+
+// func normBackwardPlainAddRowsAVX2(dx *float32, dy *float32, x *float32, rows int, cols int, stride int, mean *float32, rstd *float32, meanE *float32, meanEH *float32)
+// Requires: AVX, FMA3
+TEXT ·normBackwardPlainAddRowsAVX2(SB), NOSPLIT, $0-80
+	MOVQ dx+0(FP), AX
+	MOVQ dy+8(FP), CX
+	MOVQ x+16(FP), DX
+	XORQ DI, DI
+
+row:
+	MOVQ         cols+32(FP), BX
+	XORQ         SI, SI
+	MOVQ         mean+48(FP), R8
+	VBROADCASTSS (R8)(DI*1), Y0
+	MOVQ         rstd+56(FP), R8
+	VBROADCASTSS (R8)(DI*1), Y1
+	MOVQ         meanEH+72(FP), R8
+	VBROADCASTSS (R8)(DI*1), Y2
+	MOVQ         meanE+64(FP), R8
+	VBROADCASTSS (R8)(DI*1), Y3
+	SUBQ         $0x00000008, BX
+	JLT          singleEnd
+
+single:
+	VMOVUPS      (AX)(SI*4), Y4
+	VMOVUPS      (CX)(SI*4), Y5
+	VMOVUPS      (DX)(SI*4), Y6
+	VSUBPS       Y0, Y6, Y6
+	VMULPS       Y1, Y6, Y6
+	VSUBPS       Y3, Y5, Y5
+	VFNMADD231PS Y2, Y6, Y5
+	VMULPS       Y1, Y5, Y5
+	VADDPS       Y5, Y4, Y4
+	VMOVUPS      Y4, (AX)(SI*4)
+	ADDQ         $0x00000008, SI
+	SUBQ         $0x00000008, BX
+	JGE          single
+
+singleEnd:
+	ADDQ         $0x00000008, BX
+	TESTQ        BX, BX
+	JZ           done
+	LEAQ         vectorTailMasks<>+0(SB), R8
+	MOVQ         $0x00000010, R9
+	SUBQ         BX, R9
+	VMOVUPS      (R8)(R9*4), Y4
+	VMASKMOVPS   (AX)(SI*4), Y4, Y5
+	VMASKMOVPS   (CX)(SI*4), Y4, Y6
+	VMASKMOVPS   (DX)(SI*4), Y4, Y7
+	VSUBPS       Y0, Y7, Y0
+	VMULPS       Y1, Y0, Y0
+	VSUBPS       Y3, Y6, Y3
+	VFNMADD231PS Y2, Y0, Y3
+	VMULPS       Y1, Y3, Y0
+	VADDPS       Y0, Y5, Y0
+	VMASKMOVPS   Y0, Y4, (AX)(SI*4)
+
+done:
+	MOVQ stride+40(FP), R8
+	LEAQ (AX)(R8*4), AX
+	LEAQ (CX)(R8*4), CX
+	LEAQ (DX)(R8*4), DX
+	ADDQ $0x04, DI
+	MOVQ rows+24(FP), R8
+	SHLQ $0x02, R8
+	CMPQ DI, R8
+	JLT  row
+	VZEROUPPER
+	RET
+
+// func normBackwardAddAVX2(dx *float32, dy *float32, x *float32, gamma *float32, n int, mean float32, rstd float32, meanE float32, meanEH float32)
+// Requires: AVX, FMA3
+TEXT ·normBackwardAddAVX2(SB), NOSPLIT, $0-56
+	MOVQ         dx+0(FP), AX
+	MOVQ         dy+8(FP), CX
+	MOVQ         x+16(FP), DX
+	MOVQ         gamma+24(FP), BX
+	MOVQ         n+32(FP), SI
+	XORQ         DI, DI
+	VBROADCASTSS mean+40(FP), Y0
+	VBROADCASTSS rstd+44(FP), Y1
+	VBROADCASTSS meanEH+52(FP), Y2
+	VBROADCASTSS meanE+48(FP), Y3
+	SUBQ         $0x00000008, SI
+	JLT          singleEnd
+
+single:
+	VMOVUPS      (AX)(DI*4), Y4
+	VMOVUPS      (CX)(DI*4), Y5
+	VMOVUPS      (BX)(DI*4), Y6
+	VMULPS       Y6, Y5, Y5
+	VMOVUPS      (DX)(DI*4), Y6
+	VSUBPS       Y0, Y6, Y6
+	VMULPS       Y1, Y6, Y6
+	VSUBPS       Y3, Y5, Y5
+	VFNMADD231PS Y2, Y6, Y5
+	VMULPS       Y1, Y5, Y5
+	VADDPS       Y5, Y4, Y4
+	VMOVUPS      Y4, (AX)(DI*4)
+	ADDQ         $0x00000008, DI
+	SUBQ         $0x00000008, SI
+	JGE          single
+
+singleEnd:
+	ADDQ         $0x00000008, SI
+	TESTQ        SI, SI
+	JZ           done
+	LEAQ         vectorTailMasks<>+0(SB), R8
+	MOVQ         $0x00000010, R9
+	SUBQ         SI, R9
+	VMOVUPS      (R8)(R9*4), Y4
+	VMASKMOVPS   (AX)(DI*4), Y4, Y5
+	VMASKMOVPS   (CX)(DI*4), Y4, Y6
+	VMASKMOVPS   (BX)(DI*4), Y4, Y7
+	VMULPS       Y7, Y6, Y6
+	VMASKMOVPS   (DX)(DI*4), Y4, Y7
+	VSUBPS       Y0, Y7, Y0
+	VMULPS       Y1, Y0, Y0
+	VSUBPS       Y3, Y6, Y3
+	VFNMADD231PS Y2, Y0, Y3
+	VMULPS       Y1, Y3, Y0
+	VADDPS       Y0, Y5, Y0
+	VMASKMOVPS   Y0, Y4, (AX)(DI*4)
+
+done:
+	VZEROUPPER
+	RET
+
+// func normBackwardAddRowsAVX2(dx *float32, dy *float32, x *float32, gamma *float32, rows int, cols int, stride int, mean *float32, rstd *float32, meanE *float32, meanEH *float32)
+// Requires: AVX, FMA3
+TEXT ·normBackwardAddRowsAVX2(SB), NOSPLIT, $0-88
+	MOVQ dx+0(FP), AX
+	MOVQ dy+8(FP), CX
+	MOVQ x+16(FP), DX
+	MOVQ gamma+24(FP), BX
+	XORQ R8, R8
+
+row:
+	MOVQ         cols+40(FP), SI
+	XORQ         DI, DI
+	MOVQ         mean+56(FP), R9
+	VBROADCASTSS (R9)(R8*1), Y0
+	MOVQ         rstd+64(FP), R9
+	VBROADCASTSS (R9)(R8*1), Y1
+	MOVQ         meanEH+80(FP), R9
+	VBROADCASTSS (R9)(R8*1), Y2
+	MOVQ         meanE+72(FP), R9
+	VBROADCASTSS (R9)(R8*1), Y3
+	SUBQ         $0x00000008, SI
+	JLT          singleEnd
+
+single:
+	VMOVUPS      (AX)(DI*4), Y4
+	VMOVUPS      (CX)(DI*4), Y5
+	VMOVUPS      (BX)(DI*4), Y6
+	VMULPS       Y6, Y5, Y5
+	VMOVUPS      (DX)(DI*4), Y6
+	VSUBPS       Y0, Y6, Y6
+	VMULPS       Y1, Y6, Y6
+	VSUBPS       Y3, Y5, Y5
+	VFNMADD231PS Y2, Y6, Y5
+	VMULPS       Y1, Y5, Y5
+	VADDPS       Y5, Y4, Y4
+	VMOVUPS      Y4, (AX)(DI*4)
+	ADDQ         $0x00000008, DI
+	SUBQ         $0x00000008, SI
+	JGE          single
+
+singleEnd:
+	ADDQ         $0x00000008, SI
+	TESTQ        SI, SI
+	JZ           done
+	LEAQ         vectorTailMasks<>+0(SB), R9
+	MOVQ         $0x00000010, R10
+	SUBQ         SI, R10
+	VMOVUPS      (R9)(R10*4), Y4
+	VMASKMOVPS   (AX)(DI*4), Y4, Y5
+	VMASKMOVPS   (CX)(DI*4), Y4, Y6
+	VMASKMOVPS   (BX)(DI*4), Y4, Y7
+	VMULPS       Y7, Y6, Y6
+	VMASKMOVPS   (DX)(DI*4), Y4, Y7
+	VSUBPS       Y0, Y7, Y0
+	VMULPS       Y1, Y0, Y0
+	VSUBPS       Y3, Y6, Y3
+	VFNMADD231PS Y2, Y0, Y3
+	VMULPS       Y1, Y3, Y0
+	VADDPS       Y0, Y5, Y0
 	VMASKMOVPS   Y0, Y4, (AX)(DI*4)
 
 done:

@@ -1141,6 +1141,50 @@ func normBackwardRowsVec(dx []float32, dy []float32, x []float32, gamma []float3
 }
 
 //go:noescape
+func normBackwardPlainAddNEON(dx *float32, dy *float32, x *float32, n int, mean float32, rstd float32, meanE float32, meanEH float32)
+
+func normBackwardPlainAddVec(dx []float32, dy []float32, x []float32, mean float32, rstd float32, meanE float32, meanEH float32) {
+	at, n := 0, len(x)
+	switch Current() {
+	case NEON:
+		for n -= n % 4; at < n; {
+			size := min(blockLen, n-at)
+			normBackwardPlainAddNEON(&dx[at], &dy[at], &x[at], size, mean, rstd, meanE, meanEH)
+			at += size
+		}
+		normBackwardPlainAddGo(dx[at:], dy[at:], x[at:], mean, rstd, meanE, meanEH)
+	default:
+		normBackwardPlainAddGo(dx, dy, x, mean, rstd, meanE, meanEH)
+	}
+}
+
+func normBackwardPlainAddRowsVec(dx []float32, dy []float32, x []float32, rows, cols, stride int, mean []float32, rstd []float32, meanE []float32, meanEH []float32) bool {
+	return false
+}
+
+//go:noescape
+func normBackwardAddNEON(dx *float32, dy *float32, x *float32, gamma *float32, n int, mean float32, rstd float32, meanE float32, meanEH float32)
+
+func normBackwardAddVec(dx []float32, dy []float32, x []float32, gamma []float32, mean float32, rstd float32, meanE float32, meanEH float32) {
+	at, n := 0, len(gamma)
+	switch Current() {
+	case NEON:
+		for n -= n % 4; at < n; {
+			size := min(blockLen, n-at)
+			normBackwardAddNEON(&dx[at], &dy[at], &x[at], &gamma[at], size, mean, rstd, meanE, meanEH)
+			at += size
+		}
+		normBackwardAddGo(dx[at:], dy[at:], x[at:], gamma[at:], mean, rstd, meanE, meanEH)
+	default:
+		normBackwardAddGo(dx, dy, x, gamma, mean, rstd, meanE, meanEH)
+	}
+}
+
+func normBackwardAddRowsVec(dx []float32, dy []float32, x []float32, gamma []float32, rows, cols, stride int, mean []float32, rstd []float32, meanE []float32, meanEH []float32) bool {
+	return false
+}
+
+//go:noescape
 func normParamsNEON(dgamma *float32, dy *float32, x *float32, n int, mean float32, rstd float32)
 
 func normParamsVec(dgamma []float32, dy []float32, x []float32, mean float32, rstd float32) {

@@ -3173,6 +3173,84 @@ loop:
 done:
 	RET
 
+// func normBackwardPlainAddNEON(dx *float32, dy *float32, x *float32, n int, mean float32, rstd float32, meanE float32, meanEH float32)
+TEXT ·normBackwardPlainAddNEON(SB), NOSPLIT, $0-48
+	MOVD dx+0(FP), R0
+	MOVD dy+8(FP), R1
+	MOVD x+16(FP), R2
+	MOVD n+24(FP), R14
+	MOVWU mean+32(FP), R15
+	WORD $0x4e040de0 // DUP V0, V15
+	MOVWU rstd+36(FP), R15
+	WORD $0x4e040de1 // DUP V1, V15
+	MOVWU meanEH+44(FP), R15
+	WORD $0x4e040de2 // DUP V2, V15
+	MOVWU meanE+40(FP), R15
+	WORD $0x4e040de3 // DUP V3, V15
+
+loop:
+	CMP $4, R14
+	BLT done
+	FMOVQ 0(R0), F4
+	FMOVQ 0(R1), F5
+	FMOVQ 0(R2), F6
+	WORD $0x4ea0d4c7 // FSUB V7, V6, V0
+	WORD $0x6e21dce6 // FMUL V6, V7, V1
+	WORD $0x4ea3d4a7 // FSUB V7, V5, V3
+	WORD $0x4ea2ccc7 // FMLS V7, V6, V2
+	WORD $0x6e21dce6 // FMUL V6, V7, V1
+	WORD $0x4e26d487 // FADD V7, V4, V6
+	FMOVQ F7, 0(R0)
+	ADD $16, R0
+	ADD $16, R1
+	ADD $16, R2
+	SUB $4, R14
+	B loop
+
+done:
+	RET
+
+// func normBackwardAddNEON(dx *float32, dy *float32, x *float32, gamma *float32, n int, mean float32, rstd float32, meanE float32, meanEH float32)
+TEXT ·normBackwardAddNEON(SB), NOSPLIT, $0-56
+	MOVD dx+0(FP), R0
+	MOVD dy+8(FP), R1
+	MOVD x+16(FP), R2
+	MOVD gamma+24(FP), R3
+	MOVD n+32(FP), R14
+	MOVWU mean+40(FP), R15
+	WORD $0x4e040de0 // DUP V0, V15
+	MOVWU rstd+44(FP), R15
+	WORD $0x4e040de1 // DUP V1, V15
+	MOVWU meanEH+52(FP), R15
+	WORD $0x4e040de2 // DUP V2, V15
+	MOVWU meanE+48(FP), R15
+	WORD $0x4e040de3 // DUP V3, V15
+
+loop:
+	CMP $4, R14
+	BLT done
+	FMOVQ 0(R0), F4
+	FMOVQ 0(R1), F5
+	FMOVQ 0(R3), F6
+	WORD $0x6e26dca7 // FMUL V7, V5, V6
+	FMOVQ 0(R2), F6
+	WORD $0x4ea0d4c5 // FSUB V5, V6, V0
+	WORD $0x6e21dca6 // FMUL V6, V5, V1
+	WORD $0x4ea3d4e5 // FSUB V5, V7, V3
+	WORD $0x4ea2ccc5 // FMLS V5, V6, V2
+	WORD $0x6e21dca6 // FMUL V6, V5, V1
+	WORD $0x4e26d485 // FADD V5, V4, V6
+	FMOVQ F5, 0(R0)
+	ADD $16, R0
+	ADD $16, R1
+	ADD $16, R2
+	ADD $16, R3
+	SUB $4, R14
+	B loop
+
+done:
+	RET
+
 // func normParamsNEON(dgamma *float32, dy *float32, x *float32, n int, mean float32, rstd float32)
 TEXT ·normParamsNEON(SB), NOSPLIT, $0-40
 	MOVD dgamma+0(FP), R0

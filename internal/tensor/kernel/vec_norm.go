@@ -103,15 +103,15 @@ func normalizeAffineGo(y, x, gamma, beta []float32, mean, rstd float32) {
 	}
 }
 
-// LayerNormBackward sets dx to the gradient of LayerNorm's input. With h = (x-mean)*rstd and e = dy*gamma (dy where gamma
+// LayerNormBackward sets dx to the gradient of LayerNorm's input, or adds that to dx. With h = (x-mean)*rstd and e = dy*gamma (dy where gamma
 // is nil), dx = rstd * (e - (sum e)/cols - h (sum e h)/cols), sums by the lane rule. x, mean and rstd are the forward's.
-func LayerNormBackward(dx, dy, x, gamma, mean, rstd []float32, rows, cols int) {
+func LayerNormBackward(dx, dy, x, gamma, mean, rstd []float32, rows, cols int, add bool) {
 	fits("LayerNormBackward", len(x), rows, cols)
 	sameLength("LayerNormBackward", len(x), len(dx), len(dy))
 	sameLength("LayerNormBackward", rows, len(mean), len(rstd))
 	normBlocks(rows, func(r, end int) {
 		at, to := r*cols, end*cols
-		normBackward(dx[at:to], dy[at:to], x[at:to], gamma, mean[r:end], rstd[r:end], cols, true)
+		normBackward(dx[at:to], dy[at:to], x[at:to], gamma, mean[r:end], rstd[r:end], cols, true, add)
 	})
 }
 
@@ -131,21 +131,21 @@ func RMSNorm(y, rstd, x, gamma []float32, rows, cols int, eps float32) {
 	})
 }
 
-// RMSNormBackward sets dx to the gradient of RMSNorm's input: with h = x*rstd and e = dy*gamma (dy where gamma is nil),
+// RMSNormBackward sets dx to the gradient of RMSNorm's input, or adds that to dx: with h = x*rstd and e = dy*gamma (dy where gamma is nil),
 // dx = rstd * (e - h (sum e h)/cols), the sum by the lane rule. x and rstd are the forward's.
-func RMSNormBackward(dx, dy, x, gamma, rstd []float32, rows, cols int) {
+func RMSNormBackward(dx, dy, x, gamma, rstd []float32, rows, cols int, add bool) {
 	fits("RMSNormBackward", len(x), rows, cols)
 	sameLength("RMSNormBackward", len(x), len(dx), len(dy))
 	sameLength("RMSNormBackward", rows, len(rstd))
 	normBlocks(rows, func(r, end int) {
 		at, to := r*cols, end*cols
-		normBackward(dx[at:to], dy[at:to], x[at:to], gamma, noMean[:end-r], rstd[r:end], cols, false)
+		normBackward(dx[at:to], dy[at:to], x[at:to], gamma, noMean[:end-r], rstd[r:end], cols, false, add)
 	})
 }
 
 // normBackward is the gradient of a block of rows: with h = (x-mean)*rstd and e = dy*gamma, dx = rstd (e - meanE - h meanEH) of the
-// means of e, which is 0 unless centered, and of e h.
-func normBackward(dx, dy, x, gamma, mean, rstd []float32, cols int, centered bool) {
+// means of e, which is 0 unless centered, and of e h. With add it is added to dx.
+func normBackward(dx, dy, x, gamma, mean, rstd []float32, cols int, centered, add bool) {
 	var sums, dots [normBlock]float32
 	rows, n := len(rstd), float32(cols)
 	meanE, meanEH := sums[:rows], dots[:rows]
@@ -156,15 +156,27 @@ func normBackward(dx, dy, x, gamma, mean, rstd []float32, cols int, centered boo
 	if !centered {
 		meanE = noMean[:rows]
 	}
-	if gamma == nil && normBackwardPlainRowsVec(dx, dy, x, rows, cols, cols, mean, rstd, meanE, meanEH) ||
-		gamma != nil && normBackwardRowsVec(dx, dy, x, gamma, rows, cols, cols, mean, rstd, meanE, meanEH) {
-		return
+	done := false
+	switch {
+	case gamma == nil && add:
+		done = normBackwardPlainAddRowsVec(dx, dy, x, rows, cols, cols, mean, rstd, meanE, meanEH)
+	case gamma == nil:
+		done = normBackwardPlainRowsVec(dx, dy, x, rows, cols, cols, mean, rstd, meanE, meanEH)
+	case add:
+		done = normBackwardAddRowsVec(dx, dy, x, gamma, rows, cols, cols, mean, rstd, meanE, meanEH)
+	default:
+		done = normBackwardRowsVec(dx, dy, x, gamma, rows, cols, cols, mean, rstd, meanE, meanEH)
 	}
-	for r := range rows {
+	for r := 0; r < rows && !done; r++ {
 		dx, dy, x := row(dx, r, cols, cols), row(dy, r, cols, cols), row(x, r, cols, cols)
-		if gamma == nil {
+		switch {
+		case gamma == nil && add:
+			normBackwardPlainAddVec(dx, dy, x, mean[r], rstd[r], meanE[r], meanEH[r])
+		case gamma == nil:
 			normBackwardPlainVec(dx, dy, x, mean[r], rstd[r], meanE[r], meanEH[r])
-		} else {
+		case add:
+			normBackwardAddVec(dx, dy, x, gamma, mean[r], rstd[r], meanE[r], meanEH[r])
+		default:
 			normBackwardVec(dx, dy, x, gamma, mean[r], rstd[r], meanE[r], meanEH[r])
 		}
 	}
@@ -206,17 +218,33 @@ func normSumsGo(sum, dot *[lanes]float32, dy, x, gamma []float32, mean, rstd flo
 	}
 }
 
+// normBackward1 is the gradient of one element.
+func normBackward1(e, x, mean, rstd, meanE, meanEH float32) float32 {
+	h := float32((x - mean) * rstd)
+	return float32(FMA(-h, meanEH, e-meanE) * rstd)
+}
+
 func normBackwardPlainGo(dx, dy, x []float32, mean, rstd, meanE, meanEH float32) {
 	for i, e := range dy {
-		h := float32((x[i] - mean) * rstd)
-		dx[i] = FMA(-h, meanEH, e-meanE) * rstd
+		dx[i] = normBackward1(e, x[i], mean, rstd, meanE, meanEH)
 	}
 }
 
 func normBackwardGo(dx, dy, x, gamma []float32, mean, rstd, meanE, meanEH float32) {
 	for i, d := range dy {
-		h := float32((x[i] - mean) * rstd)
-		dx[i] = FMA(-h, meanEH, float32(d*gamma[i])-meanE) * rstd
+		dx[i] = normBackward1(float32(d*gamma[i]), x[i], mean, rstd, meanE, meanEH)
+	}
+}
+
+func normBackwardPlainAddGo(dx, dy, x []float32, mean, rstd, meanE, meanEH float32) {
+	for i, e := range dy {
+		dx[i] += normBackward1(e, x[i], mean, rstd, meanE, meanEH)
+	}
+}
+
+func normBackwardAddGo(dx, dy, x, gamma []float32, mean, rstd, meanE, meanEH float32) {
+	for i, d := range dy {
+		dx[i] += normBackward1(float32(d*gamma[i]), x[i], mean, rstd, meanE, meanEH)
 	}
 }
 

@@ -292,6 +292,22 @@ func normBackwardRowsVec(dx []float32, dy []float32, x []float32, gamma []float3
 	return false
 }
 
+func normBackwardPlainAddVec(dx []float32, dy []float32, x []float32, mean float32, rstd float32, meanE float32, meanEH float32) {
+	normBackwardPlainAddGo(dx, dy, x, mean, rstd, meanE, meanEH)
+}
+
+func normBackwardPlainAddRowsVec(dx []float32, dy []float32, x []float32, rows, cols, stride int, mean []float32, rstd []float32, meanE []float32, meanEH []float32) bool {
+	return false
+}
+
+func normBackwardAddVec(dx []float32, dy []float32, x []float32, gamma []float32, mean float32, rstd float32, meanE float32, meanEH float32) {
+	normBackwardAddGo(dx, dy, x, gamma, mean, rstd, meanE, meanEH)
+}
+
+func normBackwardAddRowsVec(dx []float32, dy []float32, x []float32, gamma []float32, rows, cols, stride int, mean []float32, rstd []float32, meanE []float32, meanEH []float32) bool {
+	return false
+}
+
 func normParamsVec(dgamma []float32, dy []float32, x []float32, mean float32, rstd float32) {
 	normParamsGo(dgamma, dy, x, mean, rstd)
 }

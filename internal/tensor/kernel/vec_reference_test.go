@@ -385,9 +385,9 @@ func TestNormsForwardAndBackward(t *testing.T) {
 		mean, rstd, rms := make([]float32, rows), make([]float32, rows), make([]float32, rows)
 		y, dx, z, dz := make([]float32, rows*cols), make([]float32, rows*cols), make([]float32, rows*cols), make([]float32, rows*cols)
 		LayerNorm(y, mean, rstd, x, gamma, beta, rows, cols, 1e-5)
-		LayerNormBackward(dx, dy, x, gamma, mean, rstd, rows, cols)
+		LayerNormBackward(dx, dy, x, gamma, mean, rstd, rows, cols, false)
 		RMSNorm(z, rms, x, gamma, rows, cols, 1e-6)
-		RMSNormBackward(dz, dy, x, gamma, rms, rows, cols)
+		RMSNormBackward(dz, dy, x, gamma, rms, rows, cols, false)
 		dgamma, dbeta, drms := make([]float32, cols), make([]float32, cols), make([]float32, cols)
 		for _, part := range [][2]int{{0, cols / 2}, {cols / 2, cols}} {
 			LayerNormBackwardParams(dgamma, dbeta, dy, x, mean, rstd, rows, cols, part[0], part[1])

@@ -35,19 +35,31 @@ var rowCases = []rowCase{
 		LayerNorm(m[0], r[0], r[1], m[1], nil, nil, len(r[0]), cols, 1e-5)
 	}},
 	{"LayerNormBackward", 3, false, func(r, c, m [][]float32, cols, _ int) {
-		LayerNormBackward(m[0], m[1], m[2], c[0], r[0], r[1], len(r[0]), cols)
+		LayerNormBackward(m[0], m[1], m[2], c[0], r[0], r[1], len(r[0]), cols, false)
 	}},
 	{"LayerNormBackward/plain", 3, false, func(r, _, m [][]float32, cols, _ int) {
-		LayerNormBackward(m[0], m[1], m[2], nil, r[0], r[1], len(r[0]), cols)
+		LayerNormBackward(m[0], m[1], m[2], nil, r[0], r[1], len(r[0]), cols, false)
+	}},
+	{"LayerNormBackward/add", 3, false, func(r, c, m [][]float32, cols, _ int) {
+		LayerNormBackward(m[0], m[1], m[2], c[0], r[0], r[1], len(r[0]), cols, true)
+	}},
+	{"LayerNormBackward/plain/add", 3, false, func(r, _, m [][]float32, cols, _ int) {
+		LayerNormBackward(m[0], m[1], m[2], nil, r[0], r[1], len(r[0]), cols, true)
 	}},
 	{"RMSNorm", 2, false, func(r, c, m [][]float32, cols, _ int) {
 		RMSNorm(m[0], r[0], m[1], c[0], len(r[0]), cols, 1e-6)
 	}},
 	{"RMSNormBackward", 3, false, func(r, c, m [][]float32, cols, _ int) {
-		RMSNormBackward(m[0], m[1], m[2], c[0], r[0], len(r[0]), cols)
+		RMSNormBackward(m[0], m[1], m[2], c[0], r[0], len(r[0]), cols, false)
 	}},
 	{"RMSNormBackward/plain", 3, false, func(r, _, m [][]float32, cols, _ int) {
-		RMSNormBackward(m[0], m[1], m[2], nil, r[0], len(r[0]), cols)
+		RMSNormBackward(m[0], m[1], m[2], nil, r[0], len(r[0]), cols, false)
+	}},
+	{"RMSNormBackward/add", 3, false, func(r, c, m [][]float32, cols, _ int) {
+		RMSNormBackward(m[0], m[1], m[2], c[0], r[0], len(r[0]), cols, true)
+	}},
+	{"RMSNormBackward/plain/add", 3, false, func(r, _, m [][]float32, cols, _ int) {
+		RMSNormBackward(m[0], m[1], m[2], nil, r[0], len(r[0]), cols, true)
 	}},
 }
 

@@ -100,10 +100,10 @@ var vectorCases = []vectorCase{
 		return append(mean, rstd...)
 	}},
 	{"LayerNormBackward", 4, only(func(s [][]float32) {
-		LayerNormBackward(s[0], s[1], s[2], s[3], []float32{0.3}, []float32{1.2}, 1, len(s[0]))
+		LayerNormBackward(s[0], s[1], s[2], s[3], []float32{0.3}, []float32{1.2}, 1, len(s[0]), false)
 	})},
 	{"LayerNormBackwardPlain", 3, only(func(s [][]float32) {
-		LayerNormBackward(s[0], s[1], s[2], nil, []float32{0.3}, []float32{1.2}, 1, len(s[0]))
+		LayerNormBackward(s[0], s[1], s[2], nil, []float32{0.3}, []float32{1.2}, 1, len(s[0]), false)
 	})},
 	{"LayerNormBackwardParams", 4, only(func(s [][]float32) {
 		LayerNormBackwardParams(s[0], s[1], s[2], s[3], []float32{0.3}, []float32{1.2}, 1, len(s[0]), 0, len(s[0]))
@@ -115,7 +115,7 @@ var vectorCases = []vectorCase{
 	}},
 	{"RMSNormPlain", 2, only(func(s [][]float32) { RMSNorm(s[0], []float32{0}, s[1], nil, 1, len(s[0]), 1e-6) })},
 	{"RMSNormBackward", 4, only(func(s [][]float32) {
-		RMSNormBackward(s[0], s[1], s[2], s[3], []float32{1.2}, 1, len(s[0]))
+		RMSNormBackward(s[0], s[1], s[2], s[3], []float32{1.2}, 1, len(s[0]), false)
 	})},
 	{"ColSumCentered", 3, only(func(s [][]float32) { ColSumCentered(s[0], s[1], s[2], 1) })},
 	{"ColDotCentered", 4, only(func(s [][]float32) { ColDotCentered(s[0], s[1], s[2], s[3], 1) })},

@@ -44,7 +44,7 @@ func Calls(n int) []Call {
 		{"softmax", 8 * n, func() { kernel.Softmax(c, a, rows, Columns) }},
 		{"cross-entropy", 8 * n, func() { kernel.CrossEntropy(c, a, targets, rows, Columns, -1, 0) }},
 		{"layer-norm", 8 * n, func() { kernel.LayerNorm(c, mean, rstd, a, b[:Columns], d[:Columns], rows, Columns, 1e-5) }},
-		{"layer-norm-backward", 12 * n, func() { kernel.LayerNormBackward(c, a, b, d[:Columns], mean, rstd, rows, Columns) }},
+		{"layer-norm-backward", 12 * n, func() { kernel.LayerNormBackward(c, a, b, d[:Columns], mean, rstd, rows, Columns, false) }},
 		{"rms-norm", 8 * n, func() { kernel.RMSNorm(c, rstd, a, b[:Columns], rows, Columns, 1e-6) }},
 		{"dropout", 8 * n, func() { kernel.Dropout(c, a, [2]uint32{1, 2}, 0, 0.1) }},
 		{"encode-bfloat16", 6 * n, func() { kernel.EncodeBFloat16(half, a) }},

@@ -159,9 +159,9 @@ func (b *builder) centered() value { return b.sub(b.load("x"), b.scalar("mean"))
 
 func (b *builder) normalized() value { return b.mul(b.centered(), b.scalar("rstd")) }
 
-func (b *builder) normBackward(e value) {
+func (b *builder) normBackward(e value) value {
 	d := b.fnma(b.normalized(), b.scalar("meanEH"), b.sub(e, b.scalar("meanE")))
-	b.store("dx", b.mul(d, b.scalar("rstd")))
+	return b.mul(d, b.scalar("rstd"))
 }
 
 // meanGradient is the gradient of an update from the sum: divided by the count, or multiplied by its exact inverse, and clipped.
@@ -417,10 +417,16 @@ var kernels = []kernel{
 		b.accFMA("dot", e, b.normalized())
 	}},
 	{name: "normBackwardPlain", streams: list("dx", "dy", "x"), scalars: list("mean", "rstd", "meanE", "meanEH"), rows: &rowwise{each: list("mean", "rstd", "meanE", "meanEH")}, body: func(b *builder) {
-		b.normBackward(b.load("dy"))
+		b.store("dx", b.normBackward(b.load("dy")))
 	}},
-	{name: "normBackward", streams: list("dx", "dy", "x", "gamma"), scalars: list("mean", "rstd", "meanE", "meanEH"), rows: &rowwise{list("gamma"), list("mean", "rstd", "meanE", "meanEH")}, body: func(b *builder) {
-		b.normBackward(b.mul(b.load("dy"), b.load("gamma")))
+	{name: "normBackward", streams: list("dx", "dy", "x", "gamma"), scalars: list("mean", "rstd", "meanE", "meanEH"), rows: &rowwise{shared: list("gamma"), each: list("mean", "rstd", "meanE", "meanEH")}, body: func(b *builder) {
+		b.store("dx", b.normBackward(b.mul(b.load("dy"), b.load("gamma"))))
+	}},
+	{name: "normBackwardPlainAdd", streams: list("dx", "dy", "x"), scalars: list("mean", "rstd", "meanE", "meanEH"), rows: &rowwise{each: list("mean", "rstd", "meanE", "meanEH")}, body: func(b *builder) {
+		b.store("dx", b.add(b.load("dx"), b.normBackward(b.load("dy"))))
+	}},
+	{name: "normBackwardAdd", streams: list("dx", "dy", "x", "gamma"), scalars: list("mean", "rstd", "meanE", "meanEH"), rows: &rowwise{shared: list("gamma"), each: list("mean", "rstd", "meanE", "meanEH")}, body: func(b *builder) {
+		b.store("dx", b.add(b.load("dx"), b.normBackward(b.mul(b.load("dy"), b.load("gamma")))))
 	}},
 	{name: "normParams", streams: list("dgamma", "dy", "x"), scalars: list("mean", "rstd"), body: func(b *builder) {
 		b.store("dgamma", b.fma(b.load("dy"), b.normalized(), b.load("dgamma")))
