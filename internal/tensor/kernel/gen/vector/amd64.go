@@ -159,7 +159,7 @@ func (e *emission) hoist() {
 	}
 	for v, n := range e.p.nodes {
 		if n.op == opScalar {
-			if e.byRow && e.p.each(n) {
+			if e.byRow && e.p.rows.each(e.p.scalars[n.index]) {
 				e.hoisted[value(v)] = e.vector()
 			} else {
 				e.hoisted[value(v)] = e.broadcast(n)

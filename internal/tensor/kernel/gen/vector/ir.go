@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math"
+	"slices"
 )
 
 // A kernel is described once, as a straight-line program on one vector of elements; the back ends turn it into a loop over
@@ -87,11 +88,15 @@ type kernel struct {
 }
 
 // rowwise describes the form nameRows(sums..., streams..., rows, cols, stride, scalars...) of a kernel, which does with each row of
-// its streams what the kernel does with a vector, in one call. Lanes are folded: sums have an element for each row.
+// its streams what the kernel does with a vector, in one call. Lanes are folded: sums have an element for each row, and so have
+// scalars.
 type rowwise struct {
 	shared []string // streams that are one vector, the same for all rows
-	each   []string // scalars of which every row has its own: []float32 parameters
+	common []string // scalars that are one number, the same for all rows
 }
+
+// each reports whether every row has a scalar of its own.
+func (r *rowwise) each(scalar string) bool { return !slices.Contains(r.common, scalar) }
 
 // columnar reports whether the kernel runs down columns.
 func (k kernel) columnar() bool { return len(k.sums)+len(k.columns) > 0 }

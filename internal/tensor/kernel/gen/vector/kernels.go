@@ -229,7 +229,7 @@ var kernels = []kernel{
 	{name: "mulAdd", streams: list("dst", "a", "b"), unroll: 4, body: func(b *builder) {
 		b.store("dst", b.fma(b.load("a"), b.load("b"), b.load("dst")))
 	}},
-	{name: "scale", past: true, streams: list("dst", "x"), scalars: list("alpha"), unroll: 4, rows: &rowwise{each: list("alpha")}, body: func(b *builder) {
+	{name: "scale", past: true, streams: list("dst", "x"), scalars: list("alpha"), unroll: 4, rows: &rowwise{}, body: func(b *builder) {
 		b.store("dst", b.mul(b.scalar("alpha"), b.load("x")))
 	}},
 	{name: "flushDenormals", streams: list("dst", "x"), unroll: 2, body: func(b *builder) {
@@ -360,7 +360,7 @@ var kernels = []kernel{
 	{name: "dot", lanes: list("l"), streams: list("a", "b"), rows: &rowwise{}, body: func(b *builder) {
 		b.accFMA("l", b.load("a"), b.load("b"))
 	}},
-	{name: "sumCentered", lanes: list("l"), streams: list("x"), scalars: list("mean"), rows: &rowwise{each: list("mean")}, body: func(b *builder) {
+	{name: "sumCentered", lanes: list("l"), streams: list("x"), scalars: list("mean"), rows: &rowwise{}, body: func(b *builder) {
 		d := b.centered()
 		b.accFMA("l", d, d)
 	}},
@@ -383,49 +383,49 @@ var kernels = []kernel{
 	{name: "expSumOnly", lanes: list("l"), streams: list("x"), scalars: list("m"), abreast: 2, body: func(b *builder) {
 		b.accAdd("l", b.expDown(b.sub(b.load("x"), b.scalar("m"))))
 	}},
-	{name: "expScaleShiftSum", lanes: list("l"), streams: list("dst", "x"), scalars: list("a", "b"), abreast: 2, rows: &rowwise{each: list("b")}, body: func(b *builder) {
+	{name: "expScaleShiftSum", lanes: list("l"), streams: list("dst", "x"), scalars: list("a", "b"), abreast: 2, rows: &rowwise{common: list("a")}, body: func(b *builder) {
 		e := b.expDown(b.fma(b.scalar("a"), b.load("x"), b.scalar("b")))
 		b.store("dst", e)
 		b.accAdd("l", e)
 	}},
-	{name: "expScaleShift", streams: list("dst", "x"), scalars: list("a", "b"), abreast: 2, rows: &rowwise{each: list("b")}, body: func(b *builder) {
+	{name: "expScaleShift", streams: list("dst", "x"), scalars: list("a", "b"), abreast: 2, rows: &rowwise{common: list("a")}, body: func(b *builder) {
 		b.store("dst", b.expDown(b.fma(b.scalar("a"), b.load("x"), b.scalar("b"))))
 	}},
-	{name: "scaleShiftMul", streams: list("dst", "x", "y"), scalars: list("a", "b"), unroll: 2, rows: &rowwise{each: list("b")}, body: func(b *builder) {
+	{name: "scaleShiftMul", streams: list("dst", "x", "y"), scalars: list("a", "b"), unroll: 2, rows: &rowwise{common: list("a")}, body: func(b *builder) {
 		b.store("dst", b.mul(b.fma(b.scalar("a"), b.load("x"), b.scalar("b")), b.load("y")))
 	}},
 	{name: "softmaxBackward", streams: list("dx", "dy", "y"), scalars: list("dot"), unroll: 2, body: func(b *builder) {
 		b.store("dx", b.mul(b.load("y"), b.sub(b.load("dy"), b.scalar("dot"))))
 	}},
-	{name: "normalize", streams: list("y", "x"), scalars: list("mean", "rstd"), unroll: 2, rows: &rowwise{each: list("mean", "rstd")}, body: func(b *builder) {
+	{name: "normalize", streams: list("y", "x"), scalars: list("mean", "rstd"), unroll: 2, rows: &rowwise{}, body: func(b *builder) {
 		b.store("y", b.normalized())
 	}},
-	{name: "normalizeScale", streams: list("y", "x", "gamma"), scalars: list("mean", "rstd"), unroll: 2, rows: &rowwise{list("gamma"), list("mean", "rstd")}, body: func(b *builder) {
+	{name: "normalizeScale", streams: list("y", "x", "gamma"), scalars: list("mean", "rstd"), unroll: 2, rows: &rowwise{shared: list("gamma")}, body: func(b *builder) {
 		b.store("y", b.mul(b.normalized(), b.load("gamma")))
 	}},
-	{name: "normalizeAffine", streams: list("y", "x", "gamma", "beta"), scalars: list("mean", "rstd"), unroll: 2, rows: &rowwise{list("gamma", "beta"), list("mean", "rstd")}, body: func(b *builder) {
+	{name: "normalizeAffine", streams: list("y", "x", "gamma", "beta"), scalars: list("mean", "rstd"), unroll: 2, rows: &rowwise{shared: list("gamma", "beta")}, body: func(b *builder) {
 		b.store("y", b.fma(b.normalized(), b.load("gamma"), b.load("beta")))
 	}},
-	{name: "normSumsPlain", lanes: list("sum", "dot"), streams: list("dy", "x"), scalars: list("mean", "rstd"), rows: &rowwise{each: list("mean", "rstd")}, body: func(b *builder) {
+	{name: "normSumsPlain", lanes: list("sum", "dot"), streams: list("dy", "x"), scalars: list("mean", "rstd"), rows: &rowwise{}, body: func(b *builder) {
 		e := b.load("dy")
 		b.accAdd("sum", e)
 		b.accFMA("dot", e, b.normalized())
 	}},
-	{name: "normSums", lanes: list("sum", "dot"), streams: list("dy", "x", "gamma"), scalars: list("mean", "rstd"), rows: &rowwise{list("gamma"), list("mean", "rstd")}, body: func(b *builder) {
+	{name: "normSums", lanes: list("sum", "dot"), streams: list("dy", "x", "gamma"), scalars: list("mean", "rstd"), rows: &rowwise{shared: list("gamma")}, body: func(b *builder) {
 		e := b.mul(b.load("dy"), b.load("gamma"))
 		b.accAdd("sum", e)
 		b.accFMA("dot", e, b.normalized())
 	}},
-	{name: "normBackwardPlain", streams: list("dx", "dy", "x"), scalars: list("mean", "rstd", "meanE", "meanEH"), rows: &rowwise{each: list("mean", "rstd", "meanE", "meanEH")}, body: func(b *builder) {
+	{name: "normBackwardPlain", streams: list("dx", "dy", "x"), scalars: list("mean", "rstd", "meanE", "meanEH"), rows: &rowwise{}, body: func(b *builder) {
 		b.store("dx", b.normBackward(b.load("dy")))
 	}},
-	{name: "normBackward", streams: list("dx", "dy", "x", "gamma"), scalars: list("mean", "rstd", "meanE", "meanEH"), rows: &rowwise{shared: list("gamma"), each: list("mean", "rstd", "meanE", "meanEH")}, body: func(b *builder) {
+	{name: "normBackward", streams: list("dx", "dy", "x", "gamma"), scalars: list("mean", "rstd", "meanE", "meanEH"), rows: &rowwise{shared: list("gamma")}, body: func(b *builder) {
 		b.store("dx", b.normBackward(b.mul(b.load("dy"), b.load("gamma"))))
 	}},
-	{name: "normBackwardPlainAdd", streams: list("dx", "dy", "x"), scalars: list("mean", "rstd", "meanE", "meanEH"), rows: &rowwise{each: list("mean", "rstd", "meanE", "meanEH")}, body: func(b *builder) {
+	{name: "normBackwardPlainAdd", streams: list("dx", "dy", "x"), scalars: list("mean", "rstd", "meanE", "meanEH"), rows: &rowwise{}, body: func(b *builder) {
 		b.store("dx", b.add(b.load("dx"), b.normBackward(b.load("dy"))))
 	}},
-	{name: "normBackwardAdd", streams: list("dx", "dy", "x", "gamma"), scalars: list("mean", "rstd", "meanE", "meanEH"), rows: &rowwise{shared: list("gamma"), each: list("mean", "rstd", "meanE", "meanEH")}, body: func(b *builder) {
+	{name: "normBackwardAdd", streams: list("dx", "dy", "x", "gamma"), scalars: list("mean", "rstd", "meanE", "meanEH"), rows: &rowwise{shared: list("gamma")}, body: func(b *builder) {
 		b.store("dx", b.add(b.load("dx"), b.normBackward(b.mul(b.load("dy"), b.load("gamma")))))
 	}},
 	{name: "normParams", streams: list("dgamma", "dy", "x"), scalars: list("mean", "rstd"), body: func(b *builder) {

@@ -20,7 +20,7 @@ func (p *program) rowsSignature() string {
 	}
 	params = append(params, "rows int", "cols int", "stride int")
 	for _, s := range p.scalars {
-		if slices.Contains(p.rows.each, s) {
+		if p.rows.each(s) {
 			params = append(params, s+" *float32")
 		} else {
 			params = append(params, s+" float32")
@@ -57,7 +57,7 @@ func (x *x86) emitRows(p *program) {
 	XORQ(e.index, e.index)
 	at := GP64()
 	for v, n := range p.nodes {
-		if n.op == opScalar && p.each(n) {
+		if n.op == opScalar && p.rows.each(p.scalars[n.index]) {
 			Load(Param(p.scalars[n.index]), at)
 			VBROADCASTSS(operand.Mem{Base: at, Index: row, Scale: 1}, e.hoisted[value(v)])
 		}
@@ -86,11 +86,6 @@ func (x *x86) emitRows(p *program) {
 	JLT(operand.LabelRef("row"))
 	VZEROUPPER()
 	RET()
-}
-
-// each reports whether every row has its own of a scalar.
-func (p *program) each(n node) bool {
-	return slices.Contains(p.rows.each, p.scalars[n.index])
 }
 
 // largest reports whether a sum is that of the largest element.
@@ -168,7 +163,7 @@ func dispatchRows(out *bytes.Buffer, k kernel, sets []isa) {
 	}
 	params, args = append(params, "rows, cols, stride int"), append(args, "min(size, rows-r)", "cols", "stride")
 	for _, s := range k.scalars {
-		if slices.Contains(k.rows.each, s) {
+		if k.rows.each(s) {
 			params, args = append(params, s+" []float32"), append(args, "&"+s+"[r]")
 		} else {
 			params, args = append(params, s+" float32"), append(args, s)
