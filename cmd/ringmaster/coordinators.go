@@ -19,9 +19,9 @@ import (
 )
 
 const (
-	listTimeout   = 5 * time.Second  // how long a cluster may take to answer
+	answerTimeout = 5 * time.Second  // how long a cluster may take to answer at first
+	removeTimeout = 20 * time.Second // and then to take a replica out: a leader hands over first
 	notable       = 64               // log entries: who votes may lack some for a moment
-	removeTimeout = 20 * time.Second // and to take a replica out: a leader hands over first
 )
 
 func coordinatorsCommand() *cobra.Command {
@@ -90,7 +90,7 @@ func coordinatorsListCommand() *cobra.Command {
 		Short: "List the coordinators: where they are, who leads, who votes, who does not answer",
 		Args:  commandline.Takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return f.ask(cmd.Context(), listTimeout, func(ctx context.Context, client *control.Client) error {
+			return f.ask(cmd.Context(), answerTimeout, func(ctx context.Context, client *control.Client) error {
 				all, err := client.Coordinators(ctx)
 				if err != nil {
 					return err
@@ -135,7 +135,7 @@ func coordinatorsRemoveCommand() *cobra.Command {
 of the others answers is refused.`,
 		Args: commandline.Takes("ID"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return f.ask(cmd.Context(), removeTimeout, func(ctx context.Context, client *control.Client) error {
+			return f.ask(cmd.Context(), answerTimeout+removeTimeout, func(ctx context.Context, client *control.Client) error {
 				return removeCoordinator(ctx, client, args[0], force)
 			})
 		},
@@ -146,7 +146,9 @@ of the others answers is refused.`,
 }
 
 func removeCoordinator(ctx context.Context, client *control.Client, id string, force bool) error {
-	all, err := client.Coordinators(ctx)
+	first, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	all, err := client.Coordinators(first)
 	if err != nil {
 		return err
 	}

@@ -20,9 +20,8 @@ import (
 )
 
 const (
-	scaleTimeout = 5 * time.Second        // how long a cluster may take to answer
-	scaleWait    = 10 * time.Second       // how long the ring may take to have the new size before the command returns
-	scaleLook    = 100 * time.Millisecond // between two looks whether it has
+	scaleWait = 10 * time.Second       // how long the ring may take to have the new size before the command returns
+	scaleLook = 100 * time.Millisecond // between two looks whether it has
 )
 
 func scaleCommand() *cobra.Command {
@@ -89,7 +88,7 @@ func clusterOf(dir string, cluster []string) ([]string, error) {
 }
 
 func runScale(ctx context.Context, out io.Writer, client *control.Client, workers int, addresses []string, launched bool) error {
-	asking, cancel := context.WithTimeout(ctx, scaleTimeout)
+	asking, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	before, err := client.Status(asking, "")
 	if err != nil {
