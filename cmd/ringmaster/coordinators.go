@@ -15,6 +15,7 @@ import (
 
 	"ringmaster/internal/commandline"
 	"ringmaster/internal/launch/control"
+	"ringmaster/internal/plural"
 	"ringmaster/internal/rpc"
 )
 
@@ -118,7 +119,7 @@ func describeCoordinators(all []*rpc.CoordinatorInfo) []string {
 		case c.Silent:
 			state += ", does not answer"
 		case c.Behind > 0 && c.Joining || c.Behind > notable:
-			state += fmt.Sprintf(", %d log entries behind", c.Behind)
+			state += fmt.Sprintf(", %s behind", plural.Of(c.Behind, "log entry"))
 		}
 		lines = append(lines, c.Id+"\t"+c.Address+"\t"+state)
 	}

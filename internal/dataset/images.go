@@ -17,6 +17,7 @@ import (
 	"unicode/utf8"
 
 	"ringmaster/internal/config"
+	"ringmaster/internal/plural"
 )
 
 // Bounds on decoded images.
@@ -104,8 +105,8 @@ func classesOf(files []imageFile, c config.Data, labels []string) (*classList, e
 		return list, nil
 	}
 	if len(found) < 2 || len(found) > maxClasses {
-		return nil, fmt.Errorf("images: %s has training images of %d classes (%s); a classifier needs 2 to %d: put a folder for each into %s",
-			c.Dir, len(found), clip(strings.Join(found, ", ")), maxClasses, trainPart)
+		return nil, fmt.Errorf("images: %s has training images of %s (%s); a classifier needs 2 to %d: put a folder for each into %s",
+			c.Dir, plural.Of(len(found), "class"), clip(strings.Join(found, ", ")), maxClasses, trainPart)
 	}
 	// Checkpoints hold the names as text, which would make another name of this one.
 	if k := slices.IndexFunc(found, func(class string) bool { return !utf8.ValidString(class) }); k >= 0 {
