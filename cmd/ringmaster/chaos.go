@@ -17,6 +17,7 @@ import (
 	"ringmaster/internal/config"
 	"ringmaster/internal/launch"
 	"ringmaster/internal/machine"
+	"ringmaster/internal/plural"
 )
 
 func chaosCommand() *cobra.Command {
@@ -98,7 +99,9 @@ func runChaos(ctx context.Context, o chaos.Options, asJSON bool) error {
 	if !asJSON {
 		o.Out = os.Stdout
 	}
-	o.Begin = func() { fmt.Fprintf(os.Stderr, "chaos: seed %d, %d faults, in %s\n", o.Seed, o.Faults, o.Dir) }
+	o.Begin = func() {
+		fmt.Fprintf(os.Stderr, "chaos: seed %d, %s, in %s\n", o.Seed, plural.Of(o.Faults, "fault"), o.Dir)
+	}
 	report, err := chaos.Run(ctx, o)
 	var interrupted *exit
 	var usage *launch.UsageError
@@ -119,7 +122,7 @@ func runChaos(ctx context.Context, o chaos.Options, asJSON bool) error {
 		_, err = fmt.Print(report.Table())
 	}
 	if err == nil && !report.Passed {
-		err = fmt.Errorf("%d faults of seed %d changed what came out: %s", report.Faults, report.Seed, strings.Join(report.Problems, "; "))
+		err = fmt.Errorf("%s of seed %d changed what came out: %s", plural.Of(report.Faults, "fault"), report.Seed, strings.Join(report.Problems, "; "))
 	}
 	return failed(err)
 }

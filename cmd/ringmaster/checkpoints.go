@@ -14,6 +14,7 @@ import (
 	"ringmaster/internal/checkpoint"
 	"ringmaster/internal/checkpoint/disk"
 	"ringmaster/internal/commandline"
+	"ringmaster/internal/plural"
 )
 
 func checkpointsCommand() *cobra.Command {
@@ -109,7 +110,7 @@ func verifyCommand() *cobra.Command {
 				if slices.ContainsFunc(found.Entries, func(e checkpoint.Entry) bool { return e.Err == nil }) {
 					use = "; --resume uses the newest whole one"
 				}
-				return failed(fmt.Errorf("%d of %d checkpoints are damaged%s", bad, len(found.Entries), use))
+				return failed(fmt.Errorf("damaged: %d of %s%s", bad, plural.Of(len(found.Entries), "checkpoint"), use))
 			}
 			return nil
 		},

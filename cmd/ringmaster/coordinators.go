@@ -15,13 +15,14 @@ import (
 
 	"ringmaster/internal/commandline"
 	"ringmaster/internal/launch/control"
+	"ringmaster/internal/plural"
 	"ringmaster/internal/rpc"
 )
 
 const (
-	listTimeout   = 5 * time.Second  // how long a cluster may take to answer
+	answerTimeout = 5 * time.Second  // how long a cluster may take to answer at first
+	removeTimeout = 20 * time.Second // and then to take a replica out: a leader hands over first
 	notable       = 64               // log entries: who votes may lack some for a moment
-	removeTimeout = 20 * time.Second // and to take a replica out: a leader hands over first
 )
 
 func coordinatorsCommand() *cobra.Command {
@@ -90,7 +91,7 @@ func coordinatorsListCommand() *cobra.Command {
 		Short: "List the coordinators: where they are, who leads, who votes, who does not answer",
 		Args:  commandline.Takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return f.ask(cmd.Context(), listTimeout, func(ctx context.Context, client *control.Client) error {
+			return f.ask(cmd.Context(), answerTimeout, func(ctx context.Context, client *control.Client) error {
 				all, err := client.Coordinators(ctx)
 				if err != nil {
 					return err
@@ -118,7 +119,7 @@ func describeCoordinators(all []*rpc.CoordinatorInfo) []string {
 		case c.Silent:
 			state += ", does not answer"
 		case c.Behind > 0 && c.Joining || c.Behind > notable:
-			state += fmt.Sprintf(", %d log entries behind", c.Behind)
+			state += fmt.Sprintf(", %s behind", plural.Of(c.Behind, "log entry"))
 		}
 		lines = append(lines, c.Id+"\t"+c.Address+"\t"+state)
 	}
@@ -135,7 +136,7 @@ func coordinatorsRemoveCommand() *cobra.Command {
 of the others answers is refused.`,
 		Args: commandline.Takes("ID"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return f.ask(cmd.Context(), removeTimeout, func(ctx context.Context, client *control.Client) error {
+			return f.ask(cmd.Context(), answerTimeout+removeTimeout, func(ctx context.Context, client *control.Client) error {
 				return removeCoordinator(ctx, client, args[0], force)
 			})
 		},
@@ -146,7 +147,9 @@ of the others answers is refused.`,
 }
 
 func removeCoordinator(ctx context.Context, client *control.Client, id string, force bool) error {
-	all, err := client.Coordinators(ctx)
+	first, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	all, err := client.Coordinators(first)
 	if err != nil {
 		return err
 	}

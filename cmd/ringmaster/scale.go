@@ -16,13 +16,13 @@ import (
 	"ringmaster/internal/commandline"
 	"ringmaster/internal/launch"
 	"ringmaster/internal/launch/control"
+	"ringmaster/internal/plural"
 	"ringmaster/internal/rpc"
 )
 
 const (
-	scaleTimeout = 5 * time.Second        // how long a cluster may take to answer
-	scaleWait    = 10 * time.Second       // how long the ring may take to have the new size before the command returns
-	scaleLook    = 100 * time.Millisecond // between two looks whether it has
+	scaleWait = 10 * time.Second       // how long the ring may take to have the new size before the command returns
+	scaleLook = 100 * time.Millisecond // between two looks whether it has
 )
 
 func scaleCommand() *cobra.Command {
@@ -89,7 +89,7 @@ func clusterOf(dir string, cluster []string) ([]string, error) {
 }
 
 func runScale(ctx context.Context, out io.Writer, client *control.Client, workers int, addresses []string, launched bool) error {
-	asking, cancel := context.WithTimeout(ctx, scaleTimeout)
+	asking, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	before, err := client.Status(asking, "")
 	if err != nil {
@@ -100,7 +100,7 @@ func runScale(ctx context.Context, out io.Writer, client *control.Client, worker
 	case job == nil || job.Ended:
 		return failed(errors.New("no job runs there that could be scaled"))
 	case workers > int(job.Seats):
-		return wrong(fmt.Errorf("job %s has %d seats: --workers must be 1 to %d, not %d", job.Job, job.Seats, job.Seats, workers))
+		return wrong(fmt.Errorf("job %s has %s: --workers must be 1 to %d, not %d", job.Job, plural.Of(job.Seats, "seat"), job.Seats, workers))
 	}
 	if err := client.Scale(asking, job.Job, workers); err != nil {
 		return failed(err)
@@ -119,11 +119,11 @@ func awaitScale(ctx context.Context, out io.Writer, client *control.Client, befo
 			last = answer.GetJob()
 		}
 		if n := len(last.Views); n > 0 && last.Views[n-1].Started && int(last.Views[n-1].Workers) == workers {
-			_, err := fmt.Fprintf(out, "%s: %d workers from step %d on (%d before)\n", last.Job, workers, last.Views[n-1].Step, before.Workers)
+			_, err := fmt.Fprintf(out, "%s: %s from step %d on (%d before)\n", last.Job, plural.Of(workers, "worker"), last.Views[n-1].Step, before.Workers)
 			return err
 		}
 		if last.Ended {
-			return fmt.Errorf("job %s ended (%s) at step %d before it had %d workers", last.Job, last.State, last.Step, workers)
+			return fmt.Errorf("job %s ended (%s) at step %d before it had %s", last.Job, last.State, last.Step, plural.Of(workers, "worker"))
 		}
 		pause(waiting, scaleLook)
 	}
@@ -134,7 +134,7 @@ func awaitScale(ctx context.Context, out io.Writer, client *control.Client, befo
 	if !launched && int(last.Workers) < workers {
 		more = "start more by: worker --join " + strings.Join(addresses, ",")
 	}
-	_, err := fmt.Fprintf(out, "%s: %d workers are asked for, %d work so far; %s\n", last.Job, workers, last.Workers, more)
+	_, err := fmt.Fprintf(out, "%s: %s asked for, %d so far; %s\n", last.Job, plural.Are(workers, "worker"), last.Workers, more)
 	return err
 }
 

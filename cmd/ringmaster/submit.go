@@ -21,9 +21,6 @@ import (
 	"ringmaster/internal/rpc"
 )
 
-// submitTimeout bounds how long a cluster may take to answer at first.
-const submitTimeout = 5 * time.Second
-
 func submitCommand() *cobra.Command {
 	var flags jobFlags
 	var to target
@@ -133,7 +130,7 @@ func submission(job *config.Job, workers int) (*rpc.SubmitRequest, error) {
 
 // submitAndWatch returns the last status that was seen, nil when the job was not even taken.
 func submitAndWatch(ctx context.Context, client *control.Client, request *rpc.SubmitRequest, job *config.Job, display progress.Display) (*rpc.JobStatus, error) {
-	first, cancel := context.WithTimeout(ctx, submitTimeout)
+	first, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	id, err := client.Submit(first, request)
 	if errors.Is(err, control.ErrUnreachable) {

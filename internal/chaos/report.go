@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"ringmaster/internal/launch"
+	"ringmaster/internal/plural"
 )
 
 // Report is what came out of all runs under faults.
@@ -205,11 +206,11 @@ func (r *Report) conclude(wanted int) {
 		}
 	}
 	if r.Faults < wanted && len(r.Problems) == 0 {
-		r.Problems = append(r.Problems, fmt.Sprintf("only %d of %d faults happened", r.Faults, wanted))
+		r.Problems = append(r.Problems, fmt.Sprintf("only %d of %s happened", r.Faults, plural.Of(wanted, "fault")))
 	}
 	if a := r.Attribution; a != nil {
 		if a.conclude(r.named); !a.good() {
-			r.Problems = append(r.Problems, fmt.Sprintf("of %d faults that held the ring up, %d were named rightly", a.Faults, a.Right))
+			r.Problems = append(r.Problems, fmt.Sprintf("of %s that held the ring up, named rightly: %d", plural.Of(a.Faults, "fault"), a.Right))
 		}
 	}
 	r.Passed = len(r.Problems) == 0 && r.DigestsEqual && r.LostSteps == 0
@@ -259,8 +260,8 @@ func (r *Report) Table() string {
 			equal++
 		}
 	}
-	fmt.Fprintf(&out, "%s, seed %d: %d faults in %d runs of %d steps (%.1f ms each), %d workers, %d coordinators, %.0fs\n", r.Job, r.Seed, r.Faults, len(r.Rounds),
-		r.Steps, r.StepMs, r.Workers, r.Coordinators, r.WallS)
+	fmt.Fprintf(&out, "%s, seed %d: %s in %s of %s (%.1f ms each), %s, %s, %.0fs\n", r.Job, r.Seed, plural.Of(r.Faults, "fault"), plural.Of(len(r.Rounds), "run"),
+		plural.Of(r.Steps, "step"), r.StepMs, plural.Of(r.Workers, "worker"), plural.Of(r.Coordinators, "coordinator"), r.WallS)
 	fmt.Fprintf(&out, "lost steps: %d\ndigests equal: %d of %d (%s)\n", r.LostSteps, equal, len(r.Rounds), r.Digest)
 	if r.Attribution != nil {
 		out.WriteString(r.Attribution.table())

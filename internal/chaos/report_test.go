@@ -65,7 +65,7 @@ func TestReportFails(t *testing.T) {
 		"lost 2 finished":    func(_ *trial, s *launch.Summary) { s.Views[0].LostSteps = 2 },
 		"state failed":       func(_ *trial, s *launch.Summary) { s.State = launch.StateFailed },
 		"w1 ended by itself": func(t *trial, _ *launch.Summary) { t.problem("w1 ended by itself") },
-		"only 0 of 1 faults": func(t *trial, _ *launch.Summary) { t.hits = nil },
+		"only 0 of 1 fault":  func(t *trial, _ *launch.Summary) { t.hits = nil },
 	} {
 		tr := &trial{hits: []*hit{{fault: Fault{Kind: KillLeader}, answerMs: 7}}}
 		s := *reference

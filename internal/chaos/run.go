@@ -12,6 +12,7 @@ import (
 
 	"ringmaster/internal/config"
 	"ringmaster/internal/launch"
+	"ringmaster/internal/plural"
 	"ringmaster/internal/progress"
 )
 
@@ -101,7 +102,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 		return nil, err
 	}
 	r.Digest, r.StateDigest, r.Steps = reference.Digest, reference.StateDigest, reference.Step
-	say(o.Out, "reference: %d steps, digest %s", reference.Step, reference.Digest)
+	say(o.Out, "reference: %s, digest %s", plural.Of(reference.Step, "step"), reference.Digest)
 	roster := launch.WorkerIDs(o.Workers)
 	for idle := 0; len(faults) > 0; {
 		left, next, err := o.round(ctx, r, reference, faults, roster)

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"ringmaster/internal/plural"
 )
 
 // Kind is a kind of fault.
@@ -131,7 +133,7 @@ func Schedule(seed uint64, n int, s Shape) ([]Fault, error) {
 	for len(faults) < n {
 		f, ok := d.next(len(faults) == 0)
 		if !ok {
-			return nil, fmt.Errorf("%d workers and %d coordinators have no room for faults of the kinds %s", s.Workers, s.Coordinators, join(s.Kinds))
+			return nil, fmt.Errorf("%s and %s have no room for faults of the kinds %s", plural.Of(s.Workers, "worker"), plural.Of(s.Coordinators, "coordinator"), join(s.Kinds))
 		}
 		faults = append(faults, f)
 	}

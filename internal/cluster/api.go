@@ -16,6 +16,7 @@ import (
 	"ringmaster/internal/cluster/fsm"
 	"ringmaster/internal/config"
 	"ringmaster/internal/plan"
+	"ringmaster/internal/plural"
 	"ringmaster/internal/rpc"
 )
 
@@ -32,10 +33,10 @@ func (s *Server) Submit(ctx context.Context, r *rpc.SubmitRequest) (*rpc.SubmitR
 		return nil, status.Errorf(codes.InvalidArgument, "job file: %v", err)
 	}
 	if int(r.Workers) > job.Seats {
-		return nil, status.Errorf(codes.InvalidArgument, "%d workers are more than the job's %d seats", r.Workers, job.Seats)
+		return nil, status.Errorf(codes.InvalidArgument, "%s more than the job's %s", plural.Are(r.Workers, "worker"), plural.Of(job.Seats, "seat"))
 	}
 	if r.Workers > 0 && int(r.Workers) < job.MinWorkers {
-		return nil, status.Errorf(codes.InvalidArgument, "%d workers are fewer than the job's min_workers: %d", r.Workers, job.MinWorkers)
+		return nil, status.Errorf(codes.InvalidArgument, "%s fewer than the job's min_workers: %d", plural.Are(r.Workers, "worker"), job.MinWorkers)
 	}
 	token := r.Token
 	if token == 0 {

@@ -8,6 +8,7 @@ import (
 
 	"ringmaster/internal/cluster/fsm"
 	"ringmaster/internal/plan"
+	"ringmaster/internal/plural"
 	"ringmaster/internal/rpc"
 )
 
@@ -29,18 +30,18 @@ func decideFirstView(j *fsm.Job, o *observations, now time.Time, t Timing) *deci
 		return propose(fsm.Command{Finish: &fsm.Outcome{Job: j.ID, Generation: j.Generation, Phase: fsm.Interrupted}},
 			"stopped before any worker came")
 	}
-	reason := fmt.Sprintf("%d workers are ready", want)
+	reason := plural.Are(want, "worker") + " ready"
 	if len(ready) < want {
 		// Those that are still missing may be dead, or come later and join; whoever is there must be ready.
 		if n := len(o.sorted(now, t)) - len(o.outgrown(j, now, t)); len(ready) == 0 || len(ready) < n || now.Sub(o.moved) < t.Gather {
-			return o.waitForWorkers(j, now, t, fmt.Sprintf("waiting for workers: %d of %d are ready", len(ready), want))
+			return o.waitForWorkers(j, now, t, fmt.Sprintf("waiting for workers: %d of %d ready", len(ready), want))
 		}
-		reason = fmt.Sprintf("%d of %d workers came", len(ready), want)
+		reason = fmt.Sprintf("%d of %s came", len(ready), plural.Of(want, "worker"))
 		want = len(ready)
 	}
 	cause := "start"
 	if j.Origin != nil {
-		cause, reason = "resumed", fmt.Sprintf("resumed from the checkpoint at step %d with %d workers", j.Origin.Step, want)
+		cause, reason = "resumed", fmt.Sprintf("resumed from the checkpoint at step %d with %s", j.Origin.Step, plural.Of(want, "worker"))
 	}
 	return proposeView(j, membersOf(ready[:want]), true, cause, reason, 0)
 }
@@ -337,7 +338,7 @@ func decideMembers(j *fsm.Job, o *observations, now time.Time, t Timing) *decisi
 	case len(leave) > 0:
 		return waitFor("worker %s wants to leave but is the last", leave[0].Worker)
 	case len(stay) > want:
-		return o.proposeRing(j, stay[:want], true, "scaled", fmt.Sprintf("scaled from %d to %d workers", len(stay), want), 0)
+		return o.proposeRing(j, stay[:want], true, "scaled", fmt.Sprintf("scaled from %d to %s", len(stay), plural.Of(want, "worker")), 0)
 	case len(stay) < want && len(ready) > 0:
 		come, wait := o.joinable(j, stay, ready, want-len(stay))
 		if len(come) == 0 {

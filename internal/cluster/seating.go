@@ -8,6 +8,7 @@ import (
 
 	"ringmaster/internal/cluster/fsm"
 	"ringmaster/internal/plan"
+	"ringmaster/internal/plural"
 	"ringmaster/internal/rpc"
 )
 
@@ -117,7 +118,7 @@ func (o *observations) fit(j *fsm.Job, members []plan.Member) (counts []int, why
 		return counts, ""
 	}
 	if len(members) > j.Seats {
-		return nil, fmt.Sprintf("%d workers for %d seats", len(members), j.Seats)
+		return nil, plural.Of(len(members), "worker") + " for " + plural.Of(j.Seats, "seat")
 	}
 	return nil, o.tooSmall(j, members, seatable)
 }
@@ -192,7 +193,7 @@ func (o *observations) tooSmall(j *fsm.Job, members []plan.Member, seatable []pl
 			parts = append(parts, o.holding(j, members, m, seatable[k].Limit))
 		}
 	}
-	return fmt.Sprintf("the gradients of %d seats do not fit into memory: %s; more workers or more memory must come", j.Seats, few(parts))
+	return fmt.Sprintf("the gradients of %s do not fit into memory: %s; more workers or more memory must come", plural.Of(j.Seats, "seat"), few(parts))
 }
 
 // holding says how many seats one of the members holds, with the sums.

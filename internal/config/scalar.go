@@ -50,9 +50,10 @@ func suggestion(word string, known []string) string {
 	return "; there are " + strings.Join(known, ", ")
 }
 
-// Closest is the known word that was probably meant by one that is not known; "" where none is close.
+// Closest is the known word that was probably meant by one that is not known; "" where none is close: a third of its letters may be
+// wrong, and one in a short word.
 func Closest(word string, known []string) string {
-	best, distance := "", 1+len(word)/3
+	best, distance := "", max(1, len(word)/3)
 	for _, candidate := range known {
 		if d := editDistance(strings.ToLower(word), strings.ToLower(candidate)); d <= distance {
 			best, distance = candidate, d-1
@@ -61,24 +62,27 @@ func Closest(word string, known []string) string {
 	return best
 }
 
-// editDistance counts the letters to insert, delete or replace to get from a to b. Long words are not compared.
+// editDistance counts the letters to insert, delete, replace or swap with the next to get from a to b. Long words are not compared.
 func editDistance(a, b string) int {
 	if len(a) > 64 || len(b) > 64 {
 		return math.MaxInt
 	}
-	row := make([]int, len(b)+1)
+	// row[k] is the distance from the letters of a so far to b[:k]; above and before are the rows of one and two letters fewer.
+	before, above, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
 	for k := range row {
 		row[k] = k
 	}
 	for i := range len(a) {
-		diagonal := row[0]
+		before, above, row = above, row, before
 		row[0] = i + 1
 		for k := range len(b) {
-			cost := diagonal
+			row[k+1] = above[k]
 			if a[i] != b[k] {
-				cost = 1 + min(diagonal, row[k], row[k+1])
+				row[k+1] = 1 + min(above[k], above[k+1], row[k])
+				if i > 0 && k > 0 && a[i] == b[k-1] && a[i-1] == b[k] {
+					row[k+1] = min(row[k+1], 1+before[k-1])
+				}
 			}
-			diagonal, row[k+1] = row[k+1], cost
 		}
 	}
 	return row[len(b)]

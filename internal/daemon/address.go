@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
 	"strings"
 	"syscall"
 	"time"
@@ -229,18 +228,4 @@ func hostIP(ctx context.Context, address string) net.IP {
 		return nil
 	}
 	return ips[0]
-}
-
-// listenPrivately listens on a unix socket that nobody but this user can open, from its first moment on.
-func listenPrivately(path string) (net.Listener, error) {
-	was := syscall.Umask(0o177)
-	l, err := net.Listen("unix", path)
-	syscall.Umask(was)
-	if err != nil {
-		return nil, err
-	}
-	if err := os.Chmod(path, 0o600); err != nil { // where the system does not heed the mask for sockets
-		return nil, errors.Join(err, l.Close())
-	}
-	return l, nil
 }

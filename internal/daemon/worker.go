@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"sync"
@@ -130,30 +129,6 @@ func introduce(ctx context.Context, c *config.Worker, port *node.Port, identity 
 	}
 	self := plan.Member{Worker: id, Incarnation: plan.Incarnation(randomWord() | 1), Address: address, Machine: machine.ID(), Host: machine.Host()}
 	return self, checkID(identity, id)
-}
-
-// maxSocketPath is the longest path that a unix socket may have on all systems.
-const maxSocketPath = 100
-
-// listenLocal opens a unix socket for peers on the same machine and notes it in self. It lies in the worker's folder, or
-// among the temporary files where there is none or its name is too long for a socket.
-func listenLocal(self *plan.Member, dir string) (net.Listener, error) {
-	name := fmt.Sprintf("ringmaster-%016x.sock", uint64(self.Incarnation))
-	path, err := filepath.Abs(filepath.Join(dir, name))
-	if err != nil {
-		return nil, err
-	}
-	if dir == "" || len(path) > maxSocketPath {
-		path = filepath.Join(os.TempDir(), name)
-	} else if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, fmt.Errorf("make the worker's folder: %w", err)
-	}
-	l, err := listenPrivately(path)
-	if err != nil {
-		return nil, err
-	}
-	self.Socket = path
-	return l, nil
 }
 
 // coordinators are the addresses given and those that gossip has found.

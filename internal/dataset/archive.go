@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 
+	"ringmaster/internal/plural"
 	"ringmaster/internal/regular"
 )
 
@@ -197,10 +198,10 @@ func scanArchive(name string, r *bufio.Reader) ([]imageFile, error) {
 			break
 		}
 		if errors.Is(err, io.ErrUnexpectedEOF) {
-			return nil, fmt.Errorf("is cut short after %d images: get the file again", len(files))
+			return nil, fmt.Errorf("is cut short after %s: get the file again", plural.Of(len(files), "image"))
 		}
 		if err != nil {
-			return nil, fmt.Errorf("cannot be read after %d images (%w): it should be a tar or tar.gz; get the file again", len(files), err)
+			return nil, fmt.Errorf("cannot be read after %s (%w): it should be a tar or tar.gz; get the file again", plural.Of(len(files), "image"), err)
 		}
 		file, ok := classify(header.Name)
 		if !ok || header.Typeflag != tar.TypeReg {

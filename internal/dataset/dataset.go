@@ -98,7 +98,7 @@ type Data struct {
 
 // Open reads the data that the configuration names. Errors name the file or folder, what is wrong with it and, where
 // that can be said, what to do.
-func Open(c config.Data) (*Data, error) { return open(c, nil) }
+func Open(c config.Data) (*Data, error) { return open(c, nil, nil) }
 
 // OpenLike is Open for data that a model trained on others is to see: characters have the tokens, and classes the numbers, that they
 // have in the data which Describe described. Characters that do not occur there are an error, and so are missing classes.
@@ -107,17 +107,15 @@ func OpenLike(c config.Data, described []byte) (*Data, error) {
 	if err := strictly(described, &like); err != nil {
 		return nil, fmt.Errorf("description of the data: %w", err)
 	}
-	if c.Kind == config.DataImages && len(c.Classes) == 0 {
-		c.Classes = like.Labels
-	}
 	vocabulary, err := NewVocabulary(like.Characters)
 	if err != nil {
 		return nil, fmt.Errorf("description of the data: %w", err)
 	}
-	return open(c, vocabulary)
+	return open(c, vocabulary, like.Labels)
 }
 
-func open(c config.Data, vocabulary *Vocabulary) (*Data, error) {
+// open reads the data with the characters and the classes of a model, nil where there is none.
+func open(c config.Data, vocabulary *Vocabulary, labels []string) (*Data, error) {
 	var d *Data
 	var err error
 	switch c.Kind {
@@ -128,7 +126,7 @@ func open(c config.Data, vocabulary *Vocabulary) (*Data, error) {
 	case config.DataText:
 		d, err = openText(c.Dir, c.Context, vocabulary)
 	case config.DataImages:
-		d, err = openImages(c)
+		d, err = openImages(c, labels)
 	default:
 		return nil, fmt.Errorf("data kind %q is unknown", c.Kind)
 	}

@@ -17,6 +17,7 @@ import (
 	"unicode/utf8"
 
 	"ringmaster/internal/config"
+	"ringmaster/internal/plural"
 )
 
 // Bounds on decoded images.
@@ -29,15 +30,15 @@ const (
 const channels = 3 // red, green, blue
 
 // openImages reads images that lie as train/CLASS/*.jpg and test/CLASS/*.jpg. All must have one size; inputs are
-// [3 rows columns]. Labels number the classes in the order that the configuration lists them, else sorted. Without a
+// [3 rows columns]. Labels number the classes in the order of those of a model, else as the configuration lists them, else sorted. Without a
 // folder test there is no evaluation set. Decoders differ between releases of Go, by a step of a value here and there;
 // the fingerprint covers what they make of the files, so workers that disagree are told apart.
-func openImages(c config.Data) (*Data, error) {
+func openImages(c config.Data, labels []string) (*Data, error) {
 	files, err := findImages(c.Dir)
 	if err != nil {
 		return nil, err
 	}
-	classes, err := classesOf(files, c)
+	classes, err := classesOf(files, c, labels)
 	if err != nil {
 		return nil, err
 	}
@@ -49,7 +50,7 @@ func openImages(c config.Data) (*Data, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Data{Labels: classes}
+	d := &Data{Labels: classes.names}
 	scales := make([]*scale, channels)
 	for i := range scales {
 		scales[i] = standardScale(c.Mean[i], c.Std[i])
@@ -62,7 +63,7 @@ func openImages(c config.Data) (*Data, error) {
 	if err != nil {
 		return nil, err
 	}
-	d.Spec = Spec{Input: []int{channels, size.Y, size.X}, Classes: len(classes)}
+	d.Spec = Spec{Input: []int{channels, size.Y, size.X}, Classes: len(classes.names)}
 	trainSet, err := decodeSet(d, train, size, scales)
 	if err != nil {
 		return nil, err
@@ -77,21 +78,35 @@ func openImages(c config.Data) (*Data, error) {
 	return d, nil
 }
 
-// classesOf is the list of classes: as configured, or all that have training images, sorted. A class with test images alone
-// is an error then: a model cannot learn it, and an evaluation without it would tell of another task.
-func classesOf(files []imageFile, c config.Data) ([]string, error) {
+// classList is the classes that images are labelled by, and what helps, other than images, where one of them has none.
+type classList struct {
+	names  []string
+	remedy string
+}
+
+// classesOf is the list of classes: those of a model, or as configured, or all that have training images, sorted. A class with test
+// images alone is an error then: a model cannot learn it, and an evaluation without it would tell of another task.
+func classesOf(files []imageFile, c config.Data, labels []string) (*classList, error) {
 	found, tested := classesIn(files, trainPart), classesIn(files, testPart)
-	for _, class := range c.Classes {
+	list := &classList{found, "list in data.classes what is to be learnt"}
+	switch {
+	case len(labels) > 0:
+		list = &classList{labels, "set data.dir to data that have all the classes of the model"}
+	case len(c.Classes) > 0:
+		list = &classList{slices.Clone(c.Classes), "correct data.classes"}
+	}
+	for _, class := range list.names {
 		if !slices.Contains(found, class) {
-			return nil, fmt.Errorf("images: %s has no training images of class %q, only of %s: put some there, or correct data.classes", c.Dir, class, clip(strings.Join(found, ", ")))
+			return nil, fmt.Errorf("images: %s has no training images of class %q, only of %s: put some there, or %s",
+				c.Dir, class, clip(strings.Join(found, ", ")), list.remedy)
 		}
 	}
-	if len(c.Classes) > 0 {
-		return slices.Clone(c.Classes), nil
+	if len(labels) > 0 || len(c.Classes) > 0 {
+		return list, nil
 	}
 	if len(found) < 2 || len(found) > maxClasses {
-		return nil, fmt.Errorf("images: %s has training images of %d classes (%s); a classifier needs 2 to %d: put a folder for each into %s",
-			c.Dir, len(found), clip(strings.Join(found, ", ")), maxClasses, trainPart)
+		return nil, fmt.Errorf("images: %s has training images of %s (%s); a classifier needs 2 to %d: put a folder for each into %s",
+			c.Dir, plural.Of(len(found), "class"), clip(strings.Join(found, ", ")), maxClasses, trainPart)
 	}
 	// Checkpoints hold the names as text, which would make another name of this one.
 	if k := slices.IndexFunc(found, func(class string) bool { return !utf8.ValidString(class) }); k >= 0 {
@@ -99,11 +114,11 @@ func classesOf(files []imageFile, c config.Data) ([]string, error) {
 	}
 	for _, class := range tested {
 		if !slices.Contains(found, class) {
-			return nil, fmt.Errorf("images: %s has class %q in %s, but no images of it in %s: put some there, remove it, or list in data.classes what is to be learnt",
-				c.Dir, class, testPart, trainPart)
+			return nil, fmt.Errorf("images: %s has class %q in %s, but no images of it in %s: put some there, remove it, or %s",
+				c.Dir, class, testPart, trainPart, list.remedy)
 		}
 	}
-	return found, nil
+	return list, nil
 }
 
 // classesIn lists the classes that have images in a part, sorted.
@@ -137,7 +152,7 @@ type labelled struct {
 
 // pick chooses the images of a part, class by class in the order of the labels: the first perClass of each by name, or
 // all for 0. A part without any image is empty; a class without is an error.
-func pick(files []imageFile, part string, classes []string, perClass int, dir string) ([]labelled, error) {
+func pick(files []imageFile, part string, classes *classList, perClass int, dir string) ([]labelled, error) {
 	byClass := map[string][]imageFile{}
 	for _, f := range files {
 		if f.part == part {
@@ -148,10 +163,10 @@ func pick(files []imageFile, part string, classes []string, perClass int, dir st
 		return nil, nil
 	}
 	var picked []labelled
-	for label, class := range classes {
+	for label, class := range classes.names {
 		have := byClass[class]
 		if len(have) == 0 {
-			return nil, fmt.Errorf("images: %s has no images of class %q in %s: put some there, or leave it out of data.classes", dir, class, part)
+			return nil, fmt.Errorf("images: %s has no images of class %q in %s: put some there, or %s", dir, class, part, classes.remedy)
 		}
 		if len(have) < perClass {
 			return nil, fmt.Errorf("%s: %s has fewer images than %d, %d, in %s/%s: lower it", perClassKeys[part], dir, perClass, len(have), part, class)

@@ -204,7 +204,7 @@ func TestImagesRefused(t *testing.T) {
 		`a class in train whose name is not UTF-8, "caf\xe9": rename its folder`: func(f map[string][]byte) { f["train/caf\xe9/1.png"] = f["train/dog/a.png"] },
 		"y.png": func(f map[string][]byte) { f["train/cat/y.png"] = huge },
 		`has no images of class "cat" in test: put some there`: func(f map[string][]byte) { delete(f, "test/cat/1.png") },
-		"training images of 1 classes (dog);":                  func(f map[string][]byte) { delete(f, "train/cat/z.png") },
+		"training images of 1 class (dog);":                    func(f map[string][]byte) { delete(f, "train/cat/z.png") },
 		"has no training images": func(f map[string][]byte) {
 			delete(f, "train/cat/z.png")
 			delete(f, "train/dog/a.png")

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"ringmaster/internal/plural"
 	"ringmaster/internal/regular"
 )
 
@@ -73,7 +74,8 @@ func readLabelled(d *Data, dir, imageFile, labelFile string) (*pixels, []int, er
 	}
 	count, shape := images.dims[0], images.dims[1:]
 	if labels.dims[0] != count {
-		return nil, nil, fmt.Errorf("%s has %d labels, but %s has %d images: they belong to different sets; put all four files of one set there", labelPath, labels.dims[0], imagePath, count)
+		return nil, nil, fmt.Errorf("%s has %s, but %s has %s: they belong to different sets; put all four files of one set there", labelPath,
+			plural.Of(labels.dims[0], "label"), imagePath, plural.Of(count, "image"))
 	}
 	p := &pixels{
 		spec:   Spec{Input: []int{shape[0] * shape[1]}, Classes: digits},

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"ringmaster/internal/plural"
 	"ringmaster/internal/rng"
 )
 
@@ -56,8 +57,8 @@ func openText(path string, context int, vocabulary *Vocabulary) (*Data, error) {
 	train := &windows{spec: d.Spec, tokens: tokens[:cut], count: (cut - context) / context, shifts: context}
 	eval := &windows{spec: d.Spec, tokens: tokens[cut:], count: (len(tokens) - cut - 1) / context, shifts: 1}
 	if train.count < 1 || eval.count < 1 {
-		return nil, fmt.Errorf("text %s has %d tokens, too few for windows of %d: it takes %d, since a tenth is for evaluation; lower data.context, or use more text",
-			path, len(tokens), context, 10*context+1)
+		return nil, fmt.Errorf("text %s has %s, too few for windows of %d: it takes %d, since a tenth is for evaluation; lower data.context, or use more text",
+			path, plural.Of(len(tokens), "token"), context, 10*context+1)
 	}
 	d.Train, d.Eval = train, eval
 	return d, nil

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"ringmaster/internal/plural"
 )
 
 // maxCharacters is how many different characters a text may have to be read character by character.
@@ -99,7 +101,7 @@ func (v *Vocabulary) Encode(text string) ([]int32, error) {
 }
 
 func (v *Vocabulary) lacks(r rune, at int) error {
-	return fmt.Errorf("character %q at byte %d does not occur in the text that the model was trained on, which has %d others: leave it out", r, at, v.Len())
+	return fmt.Errorf("character %q at byte %d does not occur in the text that the model was trained on, which has %s: leave it out", r, at, plural.Of(v.Len(), "other"))
 }
 
 // Decode is the text of tokens; tokens out of range become U+FFFD.

@@ -85,7 +85,7 @@ func TestDamagedCheckpoint(t *testing.T) {
 	if code != 1 || !strings.Contains(out, filepath.Base(files[0])) {
 		t.Errorf("verify: exit code %d, %s", code, out)
 	}
-	oneLine(t, stderr, fmt.Sprintf("1 of %d checkpoints are damaged", len(s.Checkpoints)))
+	oneLine(t, stderr, fmt.Sprintf("damaged: 1 of %d checkpoints", len(s.Checkpoints)))
 
 	j.args = append(append([]string{"--resume"}, checkpointed...), "--set", "train.schedule.horizon=600")
 	l := j.start(t)

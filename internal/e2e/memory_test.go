@@ -39,7 +39,7 @@ func TestWorkersTooSmall(t *testing.T) {
 	waits := l.until(func(s *launch.Status) bool {
 		return strings.Contains(s.Message, "worker w1 on") && strings.Contains(s.Message, "worker w2 on")
 	})
-	for _, want := range []string{"0 of 2 are ready", "do not fit into memory", "holds 0 of them (of 64.0 MiB the job takes"} {
+	for _, want := range []string{"0 of 2 ready", "do not fit into memory", "holds 0 of them (of 64.0 MiB the job takes"} {
 		if !strings.Contains(waits.Message, want) {
 			t.Errorf("%q does not say %q", waits.Message, want)
 		}

@@ -5,6 +5,7 @@ import (
 
 	"ringmaster/internal/config"
 	"ringmaster/internal/plan"
+	"ringmaster/internal/plural"
 	"ringmaster/internal/trainer"
 )
 
@@ -32,16 +33,8 @@ func checkMemory(job *config.Job, takes trainer.Memory, workers int, has, limit 
 		of, remedy = "GOMEMLIMIT "+size(room), "raise that, or "+remedy
 	}
 	return job.Errorf("model", "the job does not fit into memory: of %s each of %s may take %s, the job takes %s there (state and its copy %s, samples and activations %s), and each of %s %s; %s",
-		of, count(workers, "worker"), size(memory.Room(workers)), size(memory.Job), size(uint64(2*takes.State)), size(uint64(takes.Work)),
-		count(job.Seats, "seat"), size(memory.Seat), remedy)
-}
-
-// count is a number of things: "1 seat", "2 seats".
-func count(n int, thing string) string {
-	if n == 1 {
-		return "1 " + thing
-	}
-	return fmt.Sprintf("%d %ss", n, thing)
+		of, plural.Of(workers, "worker"), size(memory.Room(workers)), size(memory.Job), size(uint64(2*takes.State)), size(uint64(takes.Work)),
+		plural.Of(job.Seats, "seat"), size(memory.Seat), remedy)
 }
 
 // size is a number of bytes for people.

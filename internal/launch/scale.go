@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"ringmaster/internal/launch/control"
+	"ringmaster/internal/plural"
 	"ringmaster/internal/rpc"
 )
 
@@ -57,7 +58,7 @@ func (r *run) heedWishes(ctx context.Context) {
 // more; a newer wish ends the waiting for that.
 func (r *run) fulfil(ctx context.Context, client *control.Client, w wish) error {
 	if missing := w.workers - r.cluster.workersAlive(); missing > 0 {
-		r.o.Display.Note(fmt.Sprintf("scaling to %d workers: %d more are started", w.workers, missing))
+		r.o.Display.Note(fmt.Sprintf("scaling to %s: starting %d more", plural.Of(w.workers, "worker"), missing))
 		return r.cluster.startMore(missing)
 	}
 	for r.cluster.workersAlive() > w.workers {

@@ -7,6 +7,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"ringmaster/internal/plural"
 	"ringmaster/internal/progress"
 )
 
@@ -26,7 +27,7 @@ func (s *Summary) Table(next []string) string {
 		row("test accuracy", "%.2f %%", 100*float64(s.Eval.Accuracy))
 	}
 	if s.SamplesPerS > 0 {
-		row("speed", "%s samples/s, %d workers, %s", progress.Rate(float64(s.SamplesPerS)), s.Workers, seconds(float64(s.WallS)))
+		row("speed", "%s samples/s, %s, %s", progress.Rate(float64(s.SamplesPerS)), plural.Of(s.Workers, "worker"), seconds(float64(s.WallS)))
 	}
 	if s.Digest != "" {
 		row("digest", "%s", s.Digest)

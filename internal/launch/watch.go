@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"ringmaster/internal/config"
+	"ringmaster/internal/plural"
 	"ringmaster/internal/progress"
 	"ringmaster/internal/rpc"
 )
@@ -44,7 +45,7 @@ func (e *events) take(s *rpc.JobStatus) []string {
 	for _, v := range s.Views {
 		if v.Generation > e.generation && v.Started {
 			if e.generation != 0 {
-				lines = append(lines, fmt.Sprintf("%d workers from step %d on: %s", v.Workers, v.Step, v.Reason))
+				lines = append(lines, fmt.Sprintf("%s from step %d on: %s", plural.Of(v.Workers, "worker"), v.Step, v.Reason))
 			}
 			e.generation = v.Generation
 		}

@@ -6,6 +6,7 @@ import (
 
 	"ringmaster/internal/config"
 	"ringmaster/internal/dataset"
+	"ringmaster/internal/plural"
 	"ringmaster/internal/tensor"
 	"ringmaster/internal/tensor/kernel"
 )
@@ -23,13 +24,13 @@ func buildMLP(b *builder, cfg config.Model, spec dataset.Spec) (network, error) 
 	}
 	widths := cfg.Layers
 	if len(widths) < 2 {
-		return nil, fmt.Errorf("model.layers: %d widths make no layer; list the input's, any hidden ones and the classes", len(widths))
+		return nil, fmt.Errorf("model.layers: %s and no layer; list the input's, any hidden ones and the classes", plural.Of(len(widths), "width"))
 	}
 	if in := tensor.Volume(spec.Input); widths[0] != in {
-		return nil, fmt.Errorf("model.layers: the first layer takes %d values but the data has %d a sample", widths[0], in)
+		return nil, fmt.Errorf("model.layers: the first layer takes %s but the data has %d a sample", plural.Of(widths[0], "value"), in)
 	}
 	if out := widths[len(widths)-1]; out != spec.Classes {
-		return nil, fmt.Errorf("model.layers: the last layer gives %d values but the data has %d classes", out, spec.Classes)
+		return nil, fmt.Errorf("model.layers: the last layer gives %s but the data has %s", plural.Of(out, "value"), plural.Of(spec.Classes, "class"))
 	}
 	m := &mlp{in: widths[0]}
 	for k, in := range widths[:len(widths)-1] {

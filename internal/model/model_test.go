@@ -92,7 +92,7 @@ func TestMLPMustFitTheData(t *testing.T) {
 	}{
 		{[]int{700, 10}, digits, "model.layers: the first layer takes 700 values but the data has 784 a sample"},
 		{[]int{784, 12}, digits, "model.layers: the last layer gives 12 values but the data has 10 classes"},
-		{[]int{784}, digits, "model.layers: 1 widths make no layer"},
+		{[]int{784}, digits, "model.layers: 1 width and no layer"},
 		{[]int{784, 10}, dataset.Spec{Tokens: true, Classes: 65, Context: 8}, "only a language model"},
 	} {
 		_, err := Build(config.Model{Kind: config.ModelMLP, Layers: c.layers}, c.spec)

@@ -7,6 +7,7 @@ import (
 
 	"ringmaster/internal/config"
 	"ringmaster/internal/dataset"
+	"ringmaster/internal/plural"
 	"ringmaster/internal/tensor"
 	"ringmaster/internal/tensor/kernel"
 )
@@ -34,7 +35,7 @@ func buildSequential(b *builder, cfg config.Model, spec dataset.Spec) (network, 
 	if len(shape) == 1 && len(cfg.Stack) > 0 && wantsImages(cfg.Stack[0]) {
 		edge := int(math.Sqrt(float64(shape[0])))
 		if edge*edge != shape[0] {
-			return nil, fmt.Errorf("model.stack[0]: %s takes images but the data has %d values a sample, which make no square", cfg.Stack[0].Kind, shape[0])
+			return nil, fmt.Errorf("model.stack[0]: %s takes images but the data has %s a sample, which make no square", cfg.Stack[0].Kind, plural.Of(shape[0], "value"))
 		}
 		m.square = edge
 		shape = []int{1, edge, edge}
@@ -46,7 +47,7 @@ func buildSequential(b *builder, cfg config.Model, spec dataset.Spec) (network, 
 	}
 	if len(shape) != 1 || shape[0] != spec.Classes {
 		last := len(cfg.Stack) - 1
-		return nil, fmt.Errorf("model.stack[%d]: the last layer gives %s values but the data has %d classes", last, extent(shape), spec.Classes)
+		return nil, fmt.Errorf("model.stack[%d]: the last layer gives %s but the data has %s", last, values(shape), plural.Of(spec.Classes, "class"))
 	}
 	return m, nil
 }
@@ -144,7 +145,7 @@ func (s *stack) layer(at, name string, l config.Layer, shape []int) (layer, []in
 		return newLinear(s.builder, name, shape[0], l.Out, biases(l, shape[0]), kernel.None, torchUniform(shape[0])), []int{l.Out}, nil
 	case "conv", "max_pool", "average_pool", "global_average_pool":
 		if !image {
-			return nil, nil, fmt.Errorf("%s: %s takes images but gets %d values", at, l.Kind, shape[0])
+			return nil, nil, fmt.Errorf("%s: %s takes images but gets %s", at, l.Kind, values(shape))
 		}
 		return s.sliding(at, name, l, shape)
 	case "batch_norm":

@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"ringmaster/internal/config"
+	"ringmaster/internal/plural"
 )
 
 // Schedule is the learning rate as a pure function of the update's number. It is computed in float64 with operations that
@@ -24,7 +25,7 @@ func NewSchedule(rate float64, cfg config.Schedule) (Schedule, error) {
 		}
 	case config.ScheduleCosine, config.ScheduleLinear:
 		if cfg.Horizon <= cfg.Warmup {
-			return Schedule{}, fmt.Errorf("learning-rate schedule %s: horizon %d should lie beyond the warm-up's %d steps", cfg.Kind, cfg.Horizon, cfg.Warmup)
+			return Schedule{}, fmt.Errorf("learning-rate schedule %s: horizon %d should lie beyond the warm-up's %s", cfg.Kind, cfg.Horizon, plural.Of(cfg.Warmup, "step"))
 		}
 	default:
 		return Schedule{}, fmt.Errorf("learning-rate schedule %q is not known", cfg.Kind)

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/term"
+
+	"ringmaster/internal/plural"
 )
 
 // Snapshot is the condition of a job at one moment.
@@ -65,11 +67,7 @@ func (s Snapshot) figures() []string {
 	if s.SamplesPerS > 0 {
 		parts = append(parts, Rate(s.SamplesPerS)+" samples/s")
 	}
-	workers := "workers"
-	if s.Workers == 1 {
-		workers = "worker"
-	}
-	return append(parts, fmt.Sprintf("%d %s", s.Workers, workers))
+	return append(parts, plural.Of(s.Workers, "worker"))
 }
 
 func count(done, all uint64) string {

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"ringmaster/internal/plan"
+	"ringmaster/internal/plural"
 )
 
 // Command is one entry of the log: exactly one field is set.
@@ -192,7 +193,7 @@ func (j *Job) data(c *Data) error {
 
 func (j *Job) scale(c *Scale) error {
 	if c.Workers < 1 || c.Workers > j.Seats {
-		return fmt.Errorf("job %q has %d seats: workers must be 1 to %d, not %d", j.ID, j.Seats, j.Seats, c.Workers)
+		return fmt.Errorf("job %q has %s: workers must be 1 to %d, not %d", j.ID, plural.Of(j.Seats, "seat"), j.Seats, c.Workers)
 	}
 	if c.Workers < j.MinWorkers {
 		return fmt.Errorf("job %q needs min_workers %d, not %d", j.ID, j.MinWorkers, c.Workers)

@@ -138,25 +138,3 @@ func scaleShiftGo(dst, x []float32, a, b float32) {
 		dst[i] = FMA(a, x[i], b)
 	}
 }
-
-// Combine sets dst[i] = a*x[i] + (b*y[i] + c), each sum rounded once: the backward form of batch normalisation of one
-// channel of one image, with x the gradient and y the input.
-func Combine(dst, x, y []float32, a, b, c float32) {
-	sameLength("Combine", len(dst), len(x), len(y))
-	combineVec(dst, x, y, a, b, c)
-}
-
-func combineGo(dst, x, y []float32, a, b, c float32) {
-	for i := range dst {
-		dst[i] = FMA(a, x[i], FMA(b, y[i], c))
-	}
-}
-
-// AddRow adds one row to every row of a matrix: dst[r,c] = x[r,c] + row[c]. dst and x are (rows, len(row)).
-func AddRow(dst, x, row []float32, rows int) {
-	fits("AddRow", len(dst), rows, len(row))
-	sameLength("AddRow", len(dst), len(x))
-	for r, cols := 0, len(row); r < rows; r++ {
-		Add(dst[r*cols:(r+1)*cols], x[r*cols:(r+1)*cols], row)
-	}
-}

@@ -314,52 +314,6 @@ func scaleShiftVec(dst []float32, x []float32, a float32, b float32) {
 }
 
 //go:noescape
-func combineAVX512(dst *float32, x *float32, y *float32, n int, a float32, b float32, c float32)
-
-//go:noescape
-func combinePastAVX512(dst *float32, x *float32, y *float32, n int, a float32, b float32, c float32)
-
-//go:noescape
-func combineAVX2(dst *float32, x *float32, y *float32, n int, a float32, b float32, c float32)
-
-//go:noescape
-func combinePastAVX2(dst *float32, x *float32, y *float32, n int, a float32, b float32, c float32)
-
-func combineVec(dst []float32, x []float32, y []float32, a float32, b float32, c float32) {
-	at, n := 0, len(y)
-	switch Current() {
-	case AVX512:
-		if n >= pastLen && &dst[0] != &x[0] && &dst[0] != &y[0] {
-			head := toCacheLine(&dst[0])
-			combineAVX512(&dst[at], &x[at], &y[at], head, a, b, c)
-			for at = head; n-at >= pastBlock; {
-				m := min(blockLen, (n-at)/pastBlock*pastBlock)
-				combinePastAVX512(&dst[at], &x[at], &y[at], m, a, b, c)
-				at += m
-			}
-		}
-		for ; at < n; at += blockLen {
-			combineAVX512(&dst[at], &x[at], &y[at], min(blockLen, n-at), a, b, c)
-		}
-	case AVX2:
-		if n >= pastLen && &dst[0] != &x[0] && &dst[0] != &y[0] {
-			head := toCacheLine(&dst[0])
-			combineAVX2(&dst[at], &x[at], &y[at], head, a, b, c)
-			for at = head; n-at >= pastBlock; {
-				m := min(blockLen, (n-at)/pastBlock*pastBlock)
-				combinePastAVX2(&dst[at], &x[at], &y[at], m, a, b, c)
-				at += m
-			}
-		}
-		for ; at < n; at += blockLen {
-			combineAVX2(&dst[at], &x[at], &y[at], min(blockLen, n-at), a, b, c)
-		}
-	default:
-		combineGo(dst, x, y, a, b, c)
-	}
-}
-
-//go:noescape
 func colSumAVX512(dst *float32, x *float32, rows int, cols int, stride int, ahead int)
 
 //go:noescape
@@ -401,29 +355,6 @@ func colSumCenteredVec(dst []float32, mean []float32, x []float32, rows, stride 
 			colSumCenteredAVX512(&dst[0], &mean[0], &x[r*stride], min(size, rows-r), cols, stride, ahead)
 		case AVX2:
 			colSumCenteredAVX2(&dst[0], &mean[0], &x[r*stride], min(size, rows-r), cols, stride, ahead)
-		}
-	}
-}
-
-//go:noescape
-func colDotCenteredAVX512(dst *float32, mean *float32, a *float32, x *float32, rows int, cols int, stride int, ahead int)
-
-//go:noescape
-func colDotCenteredAVX2(dst *float32, mean *float32, a *float32, x *float32, rows int, cols int, stride int, ahead int)
-
-func colDotCenteredVec(dst []float32, mean []float32, a []float32, x []float32, rows, stride int) {
-	cols := len(dst)
-	if Current() == PlainGo || cols == 0 {
-		colDotCenteredGo(dst, mean, a, x, rows, stride)
-		return
-	}
-	ahead := fetchable(rows*stride, min(cap(a), cap(x)))
-	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
-		switch Current() {
-		case AVX512:
-			colDotCenteredAVX512(&dst[0], &mean[0], &a[r*stride], &x[r*stride], min(size, rows-r), cols, stride, ahead)
-		case AVX2:
-			colDotCenteredAVX2(&dst[0], &mean[0], &a[r*stride], &x[r*stride], min(size, rows-r), cols, stride, ahead)
 		}
 	}
 }
@@ -1328,28 +1259,6 @@ func sumCenteredRowsVec(l []float32, x []float32, rows, cols, stride int, mean [
 		}
 	}
 	return true
-}
-
-//go:noescape
-func dotCenteredAVX512(l *[16]float32, a *float32, x *float32, n int, mean float32)
-
-//go:noescape
-func dotCenteredAVX2(l *[16]float32, a *float32, x *float32, n int, mean float32)
-
-func dotCenteredVec(l *[lanes]float32, a []float32, x []float32, mean float32) {
-	at, n := 0, len(x)
-	switch Current() {
-	case AVX512:
-		for ; at < n; at += blockLen {
-			dotCenteredAVX512(l, &a[at], &x[at], min(blockLen, n-at), mean)
-		}
-	case AVX2:
-		for ; at < n; at += blockLen {
-			dotCenteredAVX2(l, &a[at], &x[at], min(blockLen, n-at), mean)
-		}
-	default:
-		dotCenteredGo(l, a, x, mean)
-	}
 }
 
 //go:noescape

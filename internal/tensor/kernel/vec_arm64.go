@@ -155,24 +155,6 @@ func scaleShiftVec(dst []float32, x []float32, a float32, b float32) {
 }
 
 //go:noescape
-func combineNEON(dst *float32, x *float32, y *float32, n int, a float32, b float32, c float32)
-
-func combineVec(dst []float32, x []float32, y []float32, a float32, b float32, c float32) {
-	at, n := 0, len(y)
-	switch Current() {
-	case NEON:
-		for n -= n % 4; at < n; {
-			size := min(blockLen, n-at)
-			combineNEON(&dst[at], &x[at], &y[at], size, a, b, c)
-			at += size
-		}
-		combineGo(dst[at:], x[at:], y[at:], a, b, c)
-	default:
-		combineGo(dst, x, y, a, b, c)
-	}
-}
-
-//go:noescape
 func colSumNEON(dst *float32, x *float32, rows int, cols int, stride int, ahead int)
 
 func colSumVec(dst []float32, x []float32, rows, stride int) {
@@ -213,28 +195,6 @@ func colSumCenteredVec(dst []float32, mean []float32, x []float32, rows, stride 
 	}
 	if rows > 0 && cols < len(dst) {
 		colSumCenteredGo(dst[cols:], mean[cols:], x[cols:], rows, stride)
-	}
-}
-
-//go:noescape
-func colDotCenteredNEON(dst *float32, mean *float32, a *float32, x *float32, rows int, cols int, stride int, ahead int)
-
-func colDotCenteredVec(dst []float32, mean []float32, a []float32, x []float32, rows, stride int) {
-	cols := len(dst)
-	cols -= cols % 4
-	if Current() == PlainGo || cols == 0 {
-		colDotCenteredGo(dst, mean, a, x, rows, stride)
-		return
-	}
-	ahead := fetchable(rows*stride, min(cap(a), cap(x)))
-	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
-		switch Current() {
-		case NEON:
-			colDotCenteredNEON(&dst[0], &mean[0], &a[r*stride], &x[r*stride], min(size, rows-r), cols, stride, ahead)
-		}
-	}
-	if rows > 0 && cols < len(dst) {
-		colDotCenteredGo(dst[cols:], mean[cols:], a[cols:], x[cols:], rows, stride)
 	}
 }
 
@@ -806,24 +766,6 @@ func sumCenteredVec(l *[lanes]float32, x []float32, mean float32) {
 
 func sumCenteredRowsVec(l []float32, x []float32, rows, cols, stride int, mean []float32) bool {
 	return false
-}
-
-//go:noescape
-func dotCenteredNEON(l *[16]float32, a *float32, x *float32, n int, mean float32)
-
-func dotCenteredVec(l *[lanes]float32, a []float32, x []float32, mean float32) {
-	at, n := 0, len(x)
-	switch Current() {
-	case NEON:
-		for n -= n % 16; at < n; {
-			size := min(blockLen, n-at)
-			dotCenteredNEON(l, &a[at], &x[at], size, mean)
-			at += size
-		}
-		dotCenteredGo(l, a[at:], x[at:], mean)
-	default:
-		dotCenteredGo(l, a, x, mean)
-	}
 }
 
 //go:noescape

@@ -194,37 +194,6 @@ loop:
 done:
 	RET
 
-// func combineNEON(dst *float32, x *float32, y *float32, n int, a float32, b float32, c float32)
-TEXT ·combineNEON(SB), NOSPLIT, $0-44
-	MOVD dst+0(FP), R0
-	MOVD x+8(FP), R1
-	MOVD y+16(FP), R2
-	MOVD n+24(FP), R14
-	MOVWU a+32(FP), R15
-	WORD $0x4e040de0 // DUP V0, V15
-	MOVWU b+36(FP), R15
-	WORD $0x4e040de1 // DUP V1, V15
-	MOVWU c+40(FP), R15
-	WORD $0x4e040de2 // DUP V2, V15
-
-loop:
-	CMP $4, R14
-	BLT done
-	FMOVQ 0(R1), F3
-	FMOVQ 0(R2), F4
-	WORD $0x4ea21c45 // ORR V5, V2, V2
-	WORD $0x4e24cc25 // FMLA V5, V1, V4
-	WORD $0x4e23cc05 // FMLA V5, V0, V3
-	FMOVQ F5, 0(R0)
-	ADD $16, R0
-	ADD $16, R1
-	ADD $16, R2
-	SUB $4, R14
-	B loop
-
-done:
-	RET
-
 // func colSumNEON(dst *float32, x *float32, rows int, cols int, stride int, ahead int)
 TEXT ·colSumNEON(SB), NOSPLIT, $0-48
 	MOVD dst+0(FP), R0
@@ -283,45 +252,6 @@ row:
 	ADD $16, R0
 	ADD $16, R1
 	ADD $16, R2
-	SUB $4, R14
-	B loop
-
-done:
-	RET
-
-// func colDotCenteredNEON(dst *float32, mean *float32, a *float32, x *float32, rows int, cols int, stride int, ahead int)
-TEXT ·colDotCenteredNEON(SB), NOSPLIT, $0-64
-	MOVD dst+0(FP), R0
-	MOVD mean+8(FP), R1
-	MOVD a+16(FP), R2
-	MOVD x+24(FP), R3
-	MOVD cols+40(FP), R14
-	MOVD stride+48(FP), R12
-	LSL $2, R12, R12
-
-loop:
-	CMP $4, R14
-	BLT done
-	FMOVQ (R0), F0
-	FMOVQ (R1), F1
-	MOVD R2, R9
-	MOVD R3, R10
-	MOVD rows+32(FP), R13
-
-row:
-	FMOVQ 0(R10), F2
-	WORD $0x4ea1d443 // FSUB V3, V2, V1
-	FMOVQ 0(R9), F2
-	WORD $0x4e23cc40 // FMLA V0, V2, V3
-	ADD R12, R9
-	ADD R12, R10
-	SUBS $1, R13
-	BNE row
-	FMOVQ F0, (R0)
-	ADD $16, R0
-	ADD $16, R1
-	ADD $16, R2
-	ADD $16, R3
 	SUB $4, R14
 	B loop
 
@@ -2126,51 +2056,6 @@ loop:
 	WORD $0x4ea4d4c5 // FSUB V5, V6, V4
 	WORD $0x4e25cca3 // FMLA V3, V5, V5
 	ADD $64, R0
-	SUB $16, R14
-	B loop
-
-done:
-	MOVD l+0(FP), R15
-	FMOVQ F0, 0(R15)
-	FMOVQ F1, 16(R15)
-	FMOVQ F2, 32(R15)
-	FMOVQ F3, 48(R15)
-	RET
-
-// func dotCenteredNEON(l *[16]float32, a *float32, x *float32, n int, mean float32)
-TEXT ·dotCenteredNEON(SB), NOSPLIT, $0-36
-	MOVD a+8(FP), R0
-	MOVD x+16(FP), R1
-	MOVD n+24(FP), R14
-	MOVD l+0(FP), R15
-	FMOVQ 0(R15), F0
-	FMOVQ 16(R15), F1
-	FMOVQ 32(R15), F2
-	FMOVQ 48(R15), F3
-	MOVWU mean+32(FP), R15
-	WORD $0x4e040de4 // DUP V4, V15
-
-loop:
-	CMP $16, R14
-	BLT done
-	FMOVQ 0(R0), F5
-	FMOVQ 0(R1), F6
-	WORD $0x4ea4d4c7 // FSUB V7, V6, V4
-	WORD $0x4e27cca0 // FMLA V0, V5, V7
-	FMOVQ 16(R0), F7
-	FMOVQ 16(R1), F5
-	WORD $0x4ea4d4a6 // FSUB V6, V5, V4
-	WORD $0x4e26cce1 // FMLA V1, V7, V6
-	FMOVQ 32(R0), F6
-	FMOVQ 32(R1), F7
-	WORD $0x4ea4d4e5 // FSUB V5, V7, V4
-	WORD $0x4e25ccc2 // FMLA V2, V6, V5
-	FMOVQ 48(R0), F5
-	FMOVQ 48(R1), F6
-	WORD $0x4ea4d4c7 // FSUB V7, V6, V4
-	WORD $0x4e27cca3 // FMLA V3, V5, V7
-	ADD $64, R0
-	ADD $64, R1
 	SUB $16, R14
 	B loop
 

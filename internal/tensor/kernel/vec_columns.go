@@ -72,23 +72,8 @@ func colSumCenteredGo(dst, mean, x []float32, rows, stride int) {
 	}
 }
 
-// ColDotCentered sets dst[c] to the sum over the rows of a[r,c]*(x[r,c]-mean[c]), each step a fused multiply-add. a and x
-// are (rows, len(dst)).
-func ColDotCentered(dst, a, x, mean []float32, rows int) {
-	columnsFit("ColDotCentered", rows, [][]float32{a, x}, [][]float32{dst, mean})
-	clear(dst)
-	colDotCenteredVec(dst, mean, a, x, rows, len(dst))
-}
-
-func colDotCenteredGo(dst, mean, a, x []float32, rows, stride int) {
-	for r := range rows {
-		for c, v := range x[r*stride:][:len(dst)] {
-			dst[c] = FMA(a[r*stride+c], v-mean[c], dst[c])
-		}
-	}
-}
-
-// ColSums is ColSum of dy and ColDotCentered of dy and x in one pass: the sums that batch normalisation's gradient needs.
+// ColSums sums the columns of dy, and those of dy[r,c]*(x[r,c]-mean[c]), each step of these a fused multiply-add: the sums that
+// batch normalisation's gradient needs. dy and x are (rows, len(sum)).
 func ColSums(sum, dot, dy, x, mean []float32, rows int) {
 	columnsFit("ColSums", rows, [][]float32{dy, x}, [][]float32{sum, dot, mean})
 	clear(sum)
@@ -97,8 +82,13 @@ func ColSums(sum, dot, dy, x, mean []float32, rows int) {
 }
 
 func colSumsGo(sum, dot, mean, dy, x []float32, rows, stride int) {
-	colSumGo(sum, dy, rows, stride)
-	colDotCenteredGo(dot, mean, dy, x, rows, stride)
+	for r := range rows {
+		for c, v := range x[r*stride:][:len(sum)] {
+			g := dy[r*stride+c]
+			sum[c] += g
+			dot[c] = FMA(g, v-mean[c], dot[c])
+		}
+	}
 }
 
 // ColSumsReLU is ReLUBackward of dy at y = ColScaleShift(x, a, b), and then ColSums, in one pass that leaves dy as it is: to

@@ -16,7 +16,6 @@ var columnCases = []struct {
 	{"ColSumTo", 1, 1, func(v, m [][]float32, rows int) { ColSumTo(v[0], m[0], rows) }},
 	{"ColSumPart", 1, 1, func(v, m [][]float32, rows int) { ColSumPart(v[0], m[0], rows, len(v[0])/3, len(v[0])-len(v[0])/4) }},
 	{"ColSumCentered", 2, 1, func(v, m [][]float32, rows int) { ColSumCentered(v[0], m[0], v[1], rows) }},
-	{"ColDotCentered", 2, 2, func(v, m [][]float32, rows int) { ColDotCentered(v[0], m[0], m[1], v[1], rows) }},
 	{"ColSums", 3, 2, func(v, m [][]float32, rows int) { ColSums(v[0], v[1], m[0], m[1], v[2], rows) }},
 	{"ColSumsReLU", 5, 2, func(v, m [][]float32, rows int) { ColSumsReLU(v[0], v[1], m[0], m[1], v[2], v[3], v[4], rows) }},
 	{"ColSumsReLU6", 5, 2, func(v, m [][]float32, rows int) { ColSumsReLU6(v[0], v[1], m[0], m[1], v[2], v[3], v[4], rows) }},
@@ -26,7 +25,6 @@ var columnCases = []struct {
 	{"ColCombine", 3, 3, func(v, m [][]float32, rows int) { ColCombine(m[0], m[1], m[2], v[0], v[1], v[2], rows) }},
 	{"ColCombineReLU", 4, 3, func(v, m [][]float32, rows int) { ColCombineReLU(m[0], m[1], m[2], v[0], v[1], v[2], v[3], rows) }},
 	{"ColCombineReLU6", 4, 3, func(v, m [][]float32, rows int) { ColCombineReLU6(m[0], m[1], m[2], v[0], v[1], v[2], v[3], rows) }},
-	{"AddRow", 1, 2, func(v, m [][]float32, rows int) { AddRow(m[0], m[1], v[0], rows) }},
 }
 
 func TestColumnTiersGiveSameBits(t *testing.T) {
@@ -94,8 +92,7 @@ func TestFusedColumnKernelsGiveTheBitsOfTheirParts(t *testing.T) {
 		through := make([]float32, rows*cols)
 		form.through(through, dy, y)
 		wantSum, wantDot, sum, dot := normals(r, cols), normals(r, cols), normals(r, cols), normals(r, cols)
-		ColSum(wantSum, through, rows)
-		ColDotCentered(wantDot, through, x, mean, rows)
+		ColSums(wantSum, wantDot, through, x, mean, rows)
 		form.sums(sum, dot, dy, x, mean, a, b, rows)
 		same(t, form.name+" sums", sum, wantSum)
 		same(t, form.name+" dots", dot, wantDot)

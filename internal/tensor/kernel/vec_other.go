@@ -40,20 +40,12 @@ func scaleShiftVec(dst []float32, x []float32, a float32, b float32) {
 	scaleShiftGo(dst, x, a, b)
 }
 
-func combineVec(dst []float32, x []float32, y []float32, a float32, b float32, c float32) {
-	combineGo(dst, x, y, a, b, c)
-}
-
 func colSumVec(dst []float32, x []float32, rows, stride int) {
 	colSumGo(dst, x, rows, stride)
 }
 
 func colSumCenteredVec(dst []float32, mean []float32, x []float32, rows, stride int) {
 	colSumCenteredGo(dst, mean, x, rows, stride)
-}
-
-func colDotCenteredVec(dst []float32, mean []float32, a []float32, x []float32, rows, stride int) {
-	colDotCenteredGo(dst, mean, a, x, rows, stride)
 }
 
 func colSumsVec(sum []float32, dot []float32, mean []float32, dy []float32, x []float32, rows, stride int) {
@@ -182,10 +174,6 @@ func sumCenteredVec(l *[lanes]float32, x []float32, mean float32) {
 
 func sumCenteredRowsVec(l []float32, x []float32, rows, cols, stride int, mean []float32) bool {
 	return false
-}
-
-func dotCenteredVec(l *[lanes]float32, a []float32, x []float32, mean float32) {
-	dotCenteredGo(l, a, x, mean)
 }
 
 func maxVec(l *[lanes]float32, x []float32) {

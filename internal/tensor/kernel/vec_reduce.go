@@ -51,20 +51,6 @@ func sumCenteredGo(l *[lanes]float32, x []float32, mean float32) {
 	}
 }
 
-// DotCentered is the sum of a[i]*(x[i]-mean) by the lane rule, each step a fused multiply-add.
-func DotCentered(a, x []float32, mean float32) float32 {
-	sameLength("DotCentered", len(a), len(x))
-	var l [lanes]float32
-	dotCenteredVec(&l, a, x, mean)
-	return foldLanes(&l)
-}
-
-func dotCenteredGo(l *[lanes]float32, a, x []float32, mean float32) {
-	for i, v := range x {
-		l[i%lanes] = FMA(a[i], v-mean, l[i%lanes])
-	}
-}
-
 // SumSquares is the sum of x[i]^2 in float64 by the lane rule. The squares are exact in float64.
 func SumSquares(x []float32) float64 {
 	var l [lanes]float64

@@ -45,17 +45,16 @@ func TestLaneRule(t *testing.T) {
 func TestSumsAgainstFloat64(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 6))
 	a, x := normals(r, 1001), normals(r, 1001)
-	var sum, dot, squares, centered, dotCentered float64
+	var sum, dot, squares, centered float64
 	top := math.Inf(-1)
 	const mean = float32(0.25)
 	for i, v := range x {
 		u, w := float64(a[i]), float64(v)
 		sum, dot, squares, top = sum+w, dot+u*w, squares+w*w, max(top, w)
 		centered += (w - float64(mean)) * (w - float64(mean))
-		dotCentered += u * (w - float64(mean))
 	}
-	near(t, "sums", []float32{Sum(x), Dot(a, x), float32(SumSquares(x)), SumCentered(x, mean), DotCentered(a, x, mean), Max(x)},
-		[]float64{sum, dot, squares, centered, dotCentered, top})
+	near(t, "sums", []float32{Sum(x), Dot(a, x), float32(SumSquares(x)), SumCentered(x, mean), Max(x)},
+		[]float64{sum, dot, squares, centered, top})
 	if math.Abs(SumSquares(x)-squares) > 1e-12*squares {
 		t.Errorf("the sum of squares is %v, want %v", SumSquares(x), squares)
 	}
@@ -116,12 +115,13 @@ func TestColumnSums(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 8))
 	const rows, cols = 13, 37
 	x, a, mean := normals(r, rows*cols), normals(r, rows*cols), normals(r, cols)
-	sum, square, dot := make([]float64, cols), make([]float64, cols), make([]float64, cols)
+	sum, square, other, dot := make([]float64, cols), make([]float64, cols), make([]float64, cols), make([]float64, cols)
 	for i, v := range x {
 		c := i % cols
 		d := float64(v) - float64(mean[c])
 		sum[c] += float64(v)
 		square[c] += d * d
+		other[c] += float64(a[i])
 		dot[c] += float64(a[i]) * d
 	}
 	have := normals(r, cols)
@@ -143,31 +143,26 @@ func TestColumnSums(t *testing.T) {
 	near(t, "ColSumTo", have, sum)
 	ColSumCentered(have, x, mean, rows)
 	near(t, "ColSumCentered", have, square)
-	ColDotCentered(have, a, x, mean, rows)
-	near(t, "ColDotCentered", have, dot)
+	haveDot := normals(r, cols)
+	ColSums(have, haveDot, a, x, mean, rows)
+	near(t, "ColSums", append(have, haveDot...), append(other, dot...))
 }
 
 func TestAffineForms(t *testing.T) {
 	r := rand.New(rand.NewPCG(9, 10))
 	const rows, cols = 3, 21
 	x, y, a, b, k := normals(r, rows*cols), normals(r, rows*cols), normals(r, cols), normals(r, cols), normals(r, cols)
-	row, shift, both, one := make([]float64, rows*cols), make([]float64, rows*cols), make([]float64, rows*cols), make([]float64, rows*cols)
+	shift, both := make([]float64, rows*cols), make([]float64, rows*cols)
 	for i := range x {
 		c := i % cols
-		row[i] = float64(x[i]) + float64(a[c])
 		shift[i] = float64(a[c])*float64(x[i]) + float64(b[c])
 		both[i] = float64(a[c])*float64(x[i]) + float64(b[c])*float64(y[i]) + float64(k[c])
-		one[i] = 0.5*float64(x[i]) - 2*float64(y[i]) + 3
 	}
 	have := make([]float32, rows*cols)
-	AddRow(have, x, a, rows)
-	near(t, "AddRow", have, row)
 	ColScaleShift(have, x, a, b, rows)
 	near(t, "ColScaleShift", have, shift)
 	ColCombine(have, x, y, a, b, k, rows)
 	near(t, "ColCombine", have, both)
-	Combine(have, x, y, 0.5, -2, 3)
-	near(t, "Combine", have, one)
 }
 
 // softmax64 is the softmax of a row and its log-sum-exp in float64.

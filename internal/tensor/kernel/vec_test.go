@@ -59,7 +59,6 @@ var vectorCases = []vectorCase{
 	ofOne("Scale", func(d, x []float32) { Scale(d, 1.7, x) }),
 	ofOne("Axpy", func(d, x []float32) { Axpy(d, -0.3, x) }),
 	ofOne("ScaleShift", func(d, x []float32) { ScaleShift(d, x, 1.1, -0.2) }),
-	ofTwo("Combine", func(d, x, y []float32) { Combine(d, x, y, 1.1, -0.2, 0.7) }),
 	ofOne("ReLU", ReLU), ofOne("ReLU6", ReLU6), ofTwo("ReLUBackward", ReLUBackward), ofTwo("ReLU6Backward", ReLU6Backward),
 	ofOne("Exp", Exp), ofOne("Log", Log), ofOne("Tanh", Tanh), ofOne("Erf", Erf), ofOne("Sigmoid", Sigmoid),
 	ofOne("SiLU", SiLU), ofOne("GELU", GELU), ofOne("GELUTanh", GELUTanh),
@@ -78,7 +77,6 @@ var vectorCases = []vectorCase{
 	}},
 	{"Dot", 2, func(s [][]float32) []float32 { return []float32{Dot(s[0], s[1])} }},
 	{"SumCentered", 1, func(s [][]float32) []float32 { return []float32{SumCentered(s[0], 0.3)} }},
-	{"DotCentered", 2, func(s [][]float32) []float32 { return []float32{DotCentered(s[0], s[1], 0.3)} }},
 	{"SumSquares", 1, func(s [][]float32) []float32 { return split(SumSquares(s[0])) }},
 	{"ExpScaleShiftSum", 2, func(s [][]float32) []float32 { return []float32{ExpScaleShiftSum(s[0], s[1], 1.3, -0.4)} }},
 	ofOne("ExpScaleShift", func(d, x []float32) { ExpScaleShift(d, x, 1.3, -0.4) }),
@@ -118,7 +116,6 @@ var vectorCases = []vectorCase{
 		RMSNormBackward(s[0], s[1], s[2], s[3], []float32{1.2}, 1, len(s[0]), false)
 	})},
 	{"ColSumCentered", 3, only(func(s [][]float32) { ColSumCentered(s[0], s[1], s[2], 1) })},
-	{"ColDotCentered", 4, only(func(s [][]float32) { ColDotCentered(s[0], s[1], s[2], s[3], 1) })},
 	{"ColSums", 5, only(func(s [][]float32) { ColSums(s[0], s[1], s[2], s[3], s[4], 1) })},
 	{"ColSumsReLU", 7, only(func(s [][]float32) { ColSumsReLU(s[0], s[1], s[2], s[3], s[4], s[5], s[6], 1) })},
 	{"ColSumsReLU6", 7, only(func(s [][]float32) { ColSumsReLU6(s[0], s[1], s[2], s[3], s[4], s[5], s[6], 1) })},
@@ -302,7 +299,7 @@ func TestVectorKernelsAllocateNothing(t *testing.T) {
 	check("CrossEntropy", func() { CrossEntropy(in[0], in[1], targets, 10, 10, -1, 0.1) })
 	check("LayerNorm", func() { LayerNorm(in[0], in[1][:1], in[2][:1], in[3], in[4], in[5], 1, 100, 1e-5) })
 	check("sums", func() {
-		sink = Sum(in[0]) + Max(in[0]) + Dot(in[0], in[1]) + SumCentered(in[0], 1) + DotCentered(in[0], in[1], 1)
+		sink = Sum(in[0]) + Max(in[0]) + Dot(in[0], in[1]) + SumCentered(in[0], 1)
 	})
 	check("SumSquares", func() { sink = float32(SumSquares(in[0])) })
 	for _, c := range vectorCases {
@@ -314,7 +311,7 @@ func TestVectorKernelsAllocateNothing(t *testing.T) {
 
 func TestVectorsInPlace(t *testing.T) {
 	for _, c := range vectorCases {
-		if c.slices != 2 || c.name == "Dot" || c.name == "DotCentered" || c.name == "CrossEntropy" {
+		if c.slices != 2 || c.name == "Dot" || c.name == "CrossEntropy" {
 			continue
 		}
 		r := rand.New(rand.NewPCG(2, 3))

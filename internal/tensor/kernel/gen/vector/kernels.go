@@ -243,19 +243,12 @@ var kernels = []kernel{
 	{name: "scaleShift", past: true, streams: list("dst", "x"), scalars: list("a", "b"), unroll: 4, body: func(b *builder) {
 		b.store("dst", b.fma(b.scalar("a"), b.load("x"), b.scalar("b")))
 	}},
-	{name: "combine", past: true, streams: list("dst", "x", "y"), scalars: list("a", "b", "c"), unroll: 2, body: func(b *builder) {
-		b.store("dst", b.fma(b.scalar("a"), b.load("x"), b.fma(b.scalar("b"), b.load("y"), b.scalar("c"))))
-	}},
 	{name: "colSum", sums: list("dst"), streams: list("x"), body: func(b *builder) {
 		b.accAdd("dst", b.load("x"))
 	}},
 	{name: "colSumCentered", sums: list("dst"), columns: list("mean"), streams: list("x"), body: func(b *builder) {
 		d := b.sub(b.load("x"), b.column("mean"))
 		b.accFMA("dst", d, d)
-	}},
-	{name: "colDotCentered", sums: list("dst"), columns: list("mean"), streams: list("a", "x"), body: func(b *builder) {
-		d := b.sub(b.load("x"), b.column("mean"))
-		b.accFMA("dst", b.load("a"), d)
 	}},
 	{name: "colSums", sums: list("sum", "dot"), columns: list("mean"), streams: list("dy", "x"), body: func(b *builder) {
 		b.colSums(b.load("dy"))
@@ -363,9 +356,6 @@ var kernels = []kernel{
 	{name: "sumCentered", lanes: list("l"), streams: list("x"), scalars: list("mean"), rows: &rowwise{}, body: func(b *builder) {
 		d := b.centered()
 		b.accFMA("l", d, d)
-	}},
-	{name: "dotCentered", lanes: list("l"), streams: list("a", "x"), scalars: list("mean"), body: func(b *builder) {
-		b.accFMA("l", b.load("a"), b.centered())
 	}},
 	{name: "max", lanes: list("l"), streams: list("x"), rows: &rowwise{}, body: func(b *builder) {
 		b.accMax("l", b.load("x"))
