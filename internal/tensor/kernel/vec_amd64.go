@@ -208,19 +208,21 @@ func scaleRowsAVX512(dst *float32, x *float32, rows int, cols int, stride int, a
 //go:noescape
 func scaleRowsAVX2(dst *float32, x *float32, rows int, cols int, stride int, alpha *float32)
 
-func scaleRowsVec(dst []float32, x []float32, rows, cols, stride int, alpha []float32) bool {
-	if Current() == PlainGo || cols == 0 || cols > blockLen {
-		return false
-	}
-	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
-		switch Current() {
-		case AVX512:
-			scaleRowsAVX512(&dst[r*stride], &x[r*stride], min(size, rows-r), cols, stride, &alpha[r])
-		case AVX2:
-			scaleRowsAVX2(&dst[r*stride], &x[r*stride], min(size, rows-r), cols, stride, &alpha[r])
+func scaleRowsVec(dst []float32, x []float32, rows, cols, stride int, alpha []float32) {
+	if Current() != PlainGo && cols > 0 && cols <= blockLen {
+		for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
+			switch Current() {
+			case AVX512:
+				scaleRowsAVX512(&dst[r*stride], &x[r*stride], min(size, rows-r), cols, stride, &alpha[r])
+			case AVX2:
+				scaleRowsAVX2(&dst[r*stride], &x[r*stride], min(size, rows-r), cols, stride, &alpha[r])
+			}
 		}
+		return
 	}
-	return true
+	for r := range rows {
+		scaleVec(dst[r*stride:][:cols], x[r*stride:][:cols], alpha[r])
+	}
 }
 
 //go:noescape
@@ -1160,19 +1162,23 @@ func sumRowsAVX512(l *float32, x *float32, rows int, cols int, stride int)
 //go:noescape
 func sumRowsAVX2(l *float32, x *float32, rows int, cols int, stride int)
 
-func sumRowsVec(l []float32, x []float32, rows, cols, stride int) bool {
-	if Current() == PlainGo || cols == 0 || cols > blockLen {
-		return false
-	}
-	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
-		switch Current() {
-		case AVX512:
-			sumRowsAVX512(&l[r], &x[r*stride], min(size, rows-r), cols, stride)
-		case AVX2:
-			sumRowsAVX2(&l[r], &x[r*stride], min(size, rows-r), cols, stride)
+func sumRowsVec(l []float32, x []float32, rows, cols, stride int) {
+	if Current() != PlainGo && cols > 0 && cols <= blockLen {
+		for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
+			switch Current() {
+			case AVX512:
+				sumRowsAVX512(&l[r], &x[r*stride], min(size, rows-r), cols, stride)
+			case AVX2:
+				sumRowsAVX2(&l[r], &x[r*stride], min(size, rows-r), cols, stride)
+			}
 		}
+		return
 	}
-	return true
+	for r := range rows {
+		var lLanes [lanes]float32
+		sumVec(&lLanes, x[r*stride:][:cols])
+		l[r] = foldLanes(&lLanes)
+	}
 }
 
 //go:noescape
@@ -1203,19 +1209,23 @@ func dotRowsAVX512(l *float32, a *float32, b *float32, rows int, cols int, strid
 //go:noescape
 func dotRowsAVX2(l *float32, a *float32, b *float32, rows int, cols int, stride int)
 
-func dotRowsVec(l []float32, a []float32, b []float32, rows, cols, stride int) bool {
-	if Current() == PlainGo || cols == 0 || cols > blockLen {
-		return false
-	}
-	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
-		switch Current() {
-		case AVX512:
-			dotRowsAVX512(&l[r], &a[r*stride], &b[r*stride], min(size, rows-r), cols, stride)
-		case AVX2:
-			dotRowsAVX2(&l[r], &a[r*stride], &b[r*stride], min(size, rows-r), cols, stride)
+func dotRowsVec(l []float32, a []float32, b []float32, rows, cols, stride int) {
+	if Current() != PlainGo && cols > 0 && cols <= blockLen {
+		for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
+			switch Current() {
+			case AVX512:
+				dotRowsAVX512(&l[r], &a[r*stride], &b[r*stride], min(size, rows-r), cols, stride)
+			case AVX2:
+				dotRowsAVX2(&l[r], &a[r*stride], &b[r*stride], min(size, rows-r), cols, stride)
+			}
 		}
+		return
 	}
-	return true
+	for r := range rows {
+		var lLanes [lanes]float32
+		dotVec(&lLanes, a[r*stride:][:cols], b[r*stride:][:cols])
+		l[r] = foldLanes(&lLanes)
+	}
 }
 
 //go:noescape
@@ -1246,19 +1256,23 @@ func sumCenteredRowsAVX512(l *float32, x *float32, rows int, cols int, stride in
 //go:noescape
 func sumCenteredRowsAVX2(l *float32, x *float32, rows int, cols int, stride int, mean *float32)
 
-func sumCenteredRowsVec(l []float32, x []float32, rows, cols, stride int, mean []float32) bool {
-	if Current() == PlainGo || cols == 0 || cols > blockLen {
-		return false
-	}
-	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
-		switch Current() {
-		case AVX512:
-			sumCenteredRowsAVX512(&l[r], &x[r*stride], min(size, rows-r), cols, stride, &mean[r])
-		case AVX2:
-			sumCenteredRowsAVX2(&l[r], &x[r*stride], min(size, rows-r), cols, stride, &mean[r])
+func sumCenteredRowsVec(l []float32, x []float32, rows, cols, stride int, mean []float32) {
+	if Current() != PlainGo && cols > 0 && cols <= blockLen {
+		for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
+			switch Current() {
+			case AVX512:
+				sumCenteredRowsAVX512(&l[r], &x[r*stride], min(size, rows-r), cols, stride, &mean[r])
+			case AVX2:
+				sumCenteredRowsAVX2(&l[r], &x[r*stride], min(size, rows-r), cols, stride, &mean[r])
+			}
 		}
+		return
 	}
-	return true
+	for r := range rows {
+		var lLanes [lanes]float32
+		sumCenteredVec(&lLanes, x[r*stride:][:cols], mean[r])
+		l[r] = foldLanes(&lLanes)
+	}
 }
 
 //go:noescape
@@ -1289,19 +1303,23 @@ func maxRowsAVX512(l *float32, x *float32, rows int, cols int, stride int)
 //go:noescape
 func maxRowsAVX2(l *float32, x *float32, rows int, cols int, stride int)
 
-func maxRowsVec(l []float32, x []float32, rows, cols, stride int) bool {
-	if Current() == PlainGo || cols == 0 || cols > blockLen {
-		return false
-	}
-	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
-		switch Current() {
-		case AVX512:
-			maxRowsAVX512(&l[r], &x[r*stride], min(size, rows-r), cols, stride)
-		case AVX2:
-			maxRowsAVX2(&l[r], &x[r*stride], min(size, rows-r), cols, stride)
+func maxRowsVec(l []float32, x []float32, rows, cols, stride int) {
+	if Current() != PlainGo && cols > 0 && cols <= blockLen {
+		for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
+			switch Current() {
+			case AVX512:
+				maxRowsAVX512(&l[r], &x[r*stride], min(size, rows-r), cols, stride)
+			case AVX2:
+				maxRowsAVX2(&l[r], &x[r*stride], min(size, rows-r), cols, stride)
+			}
 		}
+		return
 	}
-	return true
+	for r := range rows {
+		lLanes := lowest
+		maxVec(&lLanes, x[r*stride:][:cols])
+		l[r] = foldLargest(&lLanes) + 0
+	}
 }
 
 //go:noescape
@@ -1398,19 +1416,23 @@ func expScaleShiftSumRowsAVX512(l *float32, dst *float32, x *float32, rows int, 
 //go:noescape
 func expScaleShiftSumRowsAVX2(l *float32, dst *float32, x *float32, rows int, cols int, stride int, a float32, b *float32)
 
-func expScaleShiftSumRowsVec(l []float32, dst []float32, x []float32, rows, cols, stride int, a float32, b []float32) bool {
-	if Current() == PlainGo || cols == 0 || cols > blockLen {
-		return false
-	}
-	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
-		switch Current() {
-		case AVX512:
-			expScaleShiftSumRowsAVX512(&l[r], &dst[r*stride], &x[r*stride], min(size, rows-r), cols, stride, a, &b[r])
-		case AVX2:
-			expScaleShiftSumRowsAVX2(&l[r], &dst[r*stride], &x[r*stride], min(size, rows-r), cols, stride, a, &b[r])
+func expScaleShiftSumRowsVec(l []float32, dst []float32, x []float32, rows, cols, stride int, a float32, b []float32) {
+	if Current() != PlainGo && cols > 0 && cols <= blockLen {
+		for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
+			switch Current() {
+			case AVX512:
+				expScaleShiftSumRowsAVX512(&l[r], &dst[r*stride], &x[r*stride], min(size, rows-r), cols, stride, a, &b[r])
+			case AVX2:
+				expScaleShiftSumRowsAVX2(&l[r], &dst[r*stride], &x[r*stride], min(size, rows-r), cols, stride, a, &b[r])
+			}
 		}
+		return
 	}
-	return true
+	for r := range rows {
+		var lLanes [lanes]float32
+		expScaleShiftSumVec(&lLanes, dst[r*stride:][:cols], x[r*stride:][:cols], a, b[r])
+		l[r] = foldLanes(&lLanes)
+	}
 }
 
 //go:noescape
@@ -1441,19 +1463,21 @@ func expScaleShiftRowsAVX512(dst *float32, x *float32, rows int, cols int, strid
 //go:noescape
 func expScaleShiftRowsAVX2(dst *float32, x *float32, rows int, cols int, stride int, a float32, b *float32)
 
-func expScaleShiftRowsVec(dst []float32, x []float32, rows, cols, stride int, a float32, b []float32) bool {
-	if Current() == PlainGo || cols == 0 || cols > blockLen {
-		return false
-	}
-	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
-		switch Current() {
-		case AVX512:
-			expScaleShiftRowsAVX512(&dst[r*stride], &x[r*stride], min(size, rows-r), cols, stride, a, &b[r])
-		case AVX2:
-			expScaleShiftRowsAVX2(&dst[r*stride], &x[r*stride], min(size, rows-r), cols, stride, a, &b[r])
+func expScaleShiftRowsVec(dst []float32, x []float32, rows, cols, stride int, a float32, b []float32) {
+	if Current() != PlainGo && cols > 0 && cols <= blockLen {
+		for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
+			switch Current() {
+			case AVX512:
+				expScaleShiftRowsAVX512(&dst[r*stride], &x[r*stride], min(size, rows-r), cols, stride, a, &b[r])
+			case AVX2:
+				expScaleShiftRowsAVX2(&dst[r*stride], &x[r*stride], min(size, rows-r), cols, stride, a, &b[r])
+			}
 		}
+		return
 	}
-	return true
+	for r := range rows {
+		expScaleShiftVec(dst[r*stride:][:cols], x[r*stride:][:cols], a, b[r])
+	}
 }
 
 //go:noescape
@@ -1484,19 +1508,21 @@ func scaleShiftMulRowsAVX512(dst *float32, x *float32, y *float32, rows int, col
 //go:noescape
 func scaleShiftMulRowsAVX2(dst *float32, x *float32, y *float32, rows int, cols int, stride int, a float32, b *float32)
 
-func scaleShiftMulRowsVec(dst []float32, x []float32, y []float32, rows, cols, stride int, a float32, b []float32) bool {
-	if Current() == PlainGo || cols == 0 || cols > blockLen {
-		return false
-	}
-	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
-		switch Current() {
-		case AVX512:
-			scaleShiftMulRowsAVX512(&dst[r*stride], &x[r*stride], &y[r*stride], min(size, rows-r), cols, stride, a, &b[r])
-		case AVX2:
-			scaleShiftMulRowsAVX2(&dst[r*stride], &x[r*stride], &y[r*stride], min(size, rows-r), cols, stride, a, &b[r])
+func scaleShiftMulRowsVec(dst []float32, x []float32, y []float32, rows, cols, stride int, a float32, b []float32) {
+	if Current() != PlainGo && cols > 0 && cols <= blockLen {
+		for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
+			switch Current() {
+			case AVX512:
+				scaleShiftMulRowsAVX512(&dst[r*stride], &x[r*stride], &y[r*stride], min(size, rows-r), cols, stride, a, &b[r])
+			case AVX2:
+				scaleShiftMulRowsAVX2(&dst[r*stride], &x[r*stride], &y[r*stride], min(size, rows-r), cols, stride, a, &b[r])
+			}
 		}
+		return
 	}
-	return true
+	for r := range rows {
+		scaleShiftMulVec(dst[r*stride:][:cols], x[r*stride:][:cols], y[r*stride:][:cols], a, b[r])
+	}
 }
 
 //go:noescape
@@ -1549,19 +1575,21 @@ func normalizeRowsAVX512(y *float32, x *float32, rows int, cols int, stride int,
 //go:noescape
 func normalizeRowsAVX2(y *float32, x *float32, rows int, cols int, stride int, mean *float32, rstd *float32)
 
-func normalizeRowsVec(y []float32, x []float32, rows, cols, stride int, mean []float32, rstd []float32) bool {
-	if Current() == PlainGo || cols == 0 || cols > blockLen {
-		return false
-	}
-	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
-		switch Current() {
-		case AVX512:
-			normalizeRowsAVX512(&y[r*stride], &x[r*stride], min(size, rows-r), cols, stride, &mean[r], &rstd[r])
-		case AVX2:
-			normalizeRowsAVX2(&y[r*stride], &x[r*stride], min(size, rows-r), cols, stride, &mean[r], &rstd[r])
+func normalizeRowsVec(y []float32, x []float32, rows, cols, stride int, mean []float32, rstd []float32) {
+	if Current() != PlainGo && cols > 0 && cols <= blockLen {
+		for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
+			switch Current() {
+			case AVX512:
+				normalizeRowsAVX512(&y[r*stride], &x[r*stride], min(size, rows-r), cols, stride, &mean[r], &rstd[r])
+			case AVX2:
+				normalizeRowsAVX2(&y[r*stride], &x[r*stride], min(size, rows-r), cols, stride, &mean[r], &rstd[r])
+			}
 		}
+		return
 	}
-	return true
+	for r := range rows {
+		normalizeVec(y[r*stride:][:cols], x[r*stride:][:cols], mean[r], rstd[r])
+	}
 }
 
 //go:noescape
@@ -1592,19 +1620,21 @@ func normalizeScaleRowsAVX512(y *float32, x *float32, gamma *float32, rows int, 
 //go:noescape
 func normalizeScaleRowsAVX2(y *float32, x *float32, gamma *float32, rows int, cols int, stride int, mean *float32, rstd *float32)
 
-func normalizeScaleRowsVec(y []float32, x []float32, gamma []float32, rows, cols, stride int, mean []float32, rstd []float32) bool {
-	if Current() == PlainGo || cols == 0 || cols > blockLen {
-		return false
-	}
-	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
-		switch Current() {
-		case AVX512:
-			normalizeScaleRowsAVX512(&y[r*stride], &x[r*stride], &gamma[0], min(size, rows-r), cols, stride, &mean[r], &rstd[r])
-		case AVX2:
-			normalizeScaleRowsAVX2(&y[r*stride], &x[r*stride], &gamma[0], min(size, rows-r), cols, stride, &mean[r], &rstd[r])
+func normalizeScaleRowsVec(y []float32, x []float32, gamma []float32, rows, cols, stride int, mean []float32, rstd []float32) {
+	if Current() != PlainGo && cols > 0 && cols <= blockLen {
+		for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
+			switch Current() {
+			case AVX512:
+				normalizeScaleRowsAVX512(&y[r*stride], &x[r*stride], &gamma[0], min(size, rows-r), cols, stride, &mean[r], &rstd[r])
+			case AVX2:
+				normalizeScaleRowsAVX2(&y[r*stride], &x[r*stride], &gamma[0], min(size, rows-r), cols, stride, &mean[r], &rstd[r])
+			}
 		}
+		return
 	}
-	return true
+	for r := range rows {
+		normalizeScaleVec(y[r*stride:][:cols], x[r*stride:][:cols], gamma[:cols], mean[r], rstd[r])
+	}
 }
 
 //go:noescape
@@ -1635,19 +1665,21 @@ func normalizeAffineRowsAVX512(y *float32, x *float32, gamma *float32, beta *flo
 //go:noescape
 func normalizeAffineRowsAVX2(y *float32, x *float32, gamma *float32, beta *float32, rows int, cols int, stride int, mean *float32, rstd *float32)
 
-func normalizeAffineRowsVec(y []float32, x []float32, gamma []float32, beta []float32, rows, cols, stride int, mean []float32, rstd []float32) bool {
-	if Current() == PlainGo || cols == 0 || cols > blockLen {
-		return false
-	}
-	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
-		switch Current() {
-		case AVX512:
-			normalizeAffineRowsAVX512(&y[r*stride], &x[r*stride], &gamma[0], &beta[0], min(size, rows-r), cols, stride, &mean[r], &rstd[r])
-		case AVX2:
-			normalizeAffineRowsAVX2(&y[r*stride], &x[r*stride], &gamma[0], &beta[0], min(size, rows-r), cols, stride, &mean[r], &rstd[r])
+func normalizeAffineRowsVec(y []float32, x []float32, gamma []float32, beta []float32, rows, cols, stride int, mean []float32, rstd []float32) {
+	if Current() != PlainGo && cols > 0 && cols <= blockLen {
+		for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
+			switch Current() {
+			case AVX512:
+				normalizeAffineRowsAVX512(&y[r*stride], &x[r*stride], &gamma[0], &beta[0], min(size, rows-r), cols, stride, &mean[r], &rstd[r])
+			case AVX2:
+				normalizeAffineRowsAVX2(&y[r*stride], &x[r*stride], &gamma[0], &beta[0], min(size, rows-r), cols, stride, &mean[r], &rstd[r])
+			}
 		}
+		return
 	}
-	return true
+	for r := range rows {
+		normalizeAffineVec(y[r*stride:][:cols], x[r*stride:][:cols], gamma[:cols], beta[:cols], mean[r], rstd[r])
+	}
 }
 
 //go:noescape
@@ -1678,19 +1710,25 @@ func normSumsPlainRowsAVX512(sum *float32, dot *float32, dy *float32, x *float32
 //go:noescape
 func normSumsPlainRowsAVX2(sum *float32, dot *float32, dy *float32, x *float32, rows int, cols int, stride int, mean *float32, rstd *float32)
 
-func normSumsPlainRowsVec(sum []float32, dot []float32, dy []float32, x []float32, rows, cols, stride int, mean []float32, rstd []float32) bool {
-	if Current() == PlainGo || cols == 0 || cols > blockLen {
-		return false
-	}
-	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
-		switch Current() {
-		case AVX512:
-			normSumsPlainRowsAVX512(&sum[r], &dot[r], &dy[r*stride], &x[r*stride], min(size, rows-r), cols, stride, &mean[r], &rstd[r])
-		case AVX2:
-			normSumsPlainRowsAVX2(&sum[r], &dot[r], &dy[r*stride], &x[r*stride], min(size, rows-r), cols, stride, &mean[r], &rstd[r])
+func normSumsPlainRowsVec(sum []float32, dot []float32, dy []float32, x []float32, rows, cols, stride int, mean []float32, rstd []float32) {
+	if Current() != PlainGo && cols > 0 && cols <= blockLen {
+		for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
+			switch Current() {
+			case AVX512:
+				normSumsPlainRowsAVX512(&sum[r], &dot[r], &dy[r*stride], &x[r*stride], min(size, rows-r), cols, stride, &mean[r], &rstd[r])
+			case AVX2:
+				normSumsPlainRowsAVX2(&sum[r], &dot[r], &dy[r*stride], &x[r*stride], min(size, rows-r), cols, stride, &mean[r], &rstd[r])
+			}
 		}
+		return
 	}
-	return true
+	for r := range rows {
+		var sumLanes [lanes]float32
+		var dotLanes [lanes]float32
+		normSumsPlainVec(&sumLanes, &dotLanes, dy[r*stride:][:cols], x[r*stride:][:cols], mean[r], rstd[r])
+		sum[r] = foldLanes(&sumLanes)
+		dot[r] = foldLanes(&dotLanes)
+	}
 }
 
 //go:noescape
@@ -1721,19 +1759,25 @@ func normSumsRowsAVX512(sum *float32, dot *float32, dy *float32, x *float32, gam
 //go:noescape
 func normSumsRowsAVX2(sum *float32, dot *float32, dy *float32, x *float32, gamma *float32, rows int, cols int, stride int, mean *float32, rstd *float32)
 
-func normSumsRowsVec(sum []float32, dot []float32, dy []float32, x []float32, gamma []float32, rows, cols, stride int, mean []float32, rstd []float32) bool {
-	if Current() == PlainGo || cols == 0 || cols > blockLen {
-		return false
-	}
-	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
-		switch Current() {
-		case AVX512:
-			normSumsRowsAVX512(&sum[r], &dot[r], &dy[r*stride], &x[r*stride], &gamma[0], min(size, rows-r), cols, stride, &mean[r], &rstd[r])
-		case AVX2:
-			normSumsRowsAVX2(&sum[r], &dot[r], &dy[r*stride], &x[r*stride], &gamma[0], min(size, rows-r), cols, stride, &mean[r], &rstd[r])
+func normSumsRowsVec(sum []float32, dot []float32, dy []float32, x []float32, gamma []float32, rows, cols, stride int, mean []float32, rstd []float32) {
+	if Current() != PlainGo && cols > 0 && cols <= blockLen {
+		for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
+			switch Current() {
+			case AVX512:
+				normSumsRowsAVX512(&sum[r], &dot[r], &dy[r*stride], &x[r*stride], &gamma[0], min(size, rows-r), cols, stride, &mean[r], &rstd[r])
+			case AVX2:
+				normSumsRowsAVX2(&sum[r], &dot[r], &dy[r*stride], &x[r*stride], &gamma[0], min(size, rows-r), cols, stride, &mean[r], &rstd[r])
+			}
 		}
+		return
 	}
-	return true
+	for r := range rows {
+		var sumLanes [lanes]float32
+		var dotLanes [lanes]float32
+		normSumsVec(&sumLanes, &dotLanes, dy[r*stride:][:cols], x[r*stride:][:cols], gamma[:cols], mean[r], rstd[r])
+		sum[r] = foldLanes(&sumLanes)
+		dot[r] = foldLanes(&dotLanes)
+	}
 }
 
 //go:noescape
@@ -1764,19 +1808,21 @@ func normBackwardPlainRowsAVX512(dx *float32, dy *float32, x *float32, rows int,
 //go:noescape
 func normBackwardPlainRowsAVX2(dx *float32, dy *float32, x *float32, rows int, cols int, stride int, mean *float32, rstd *float32, meanE *float32, meanEH *float32)
 
-func normBackwardPlainRowsVec(dx []float32, dy []float32, x []float32, rows, cols, stride int, mean []float32, rstd []float32, meanE []float32, meanEH []float32) bool {
-	if Current() == PlainGo || cols == 0 || cols > blockLen {
-		return false
-	}
-	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
-		switch Current() {
-		case AVX512:
-			normBackwardPlainRowsAVX512(&dx[r*stride], &dy[r*stride], &x[r*stride], min(size, rows-r), cols, stride, &mean[r], &rstd[r], &meanE[r], &meanEH[r])
-		case AVX2:
-			normBackwardPlainRowsAVX2(&dx[r*stride], &dy[r*stride], &x[r*stride], min(size, rows-r), cols, stride, &mean[r], &rstd[r], &meanE[r], &meanEH[r])
+func normBackwardPlainRowsVec(dx []float32, dy []float32, x []float32, rows, cols, stride int, mean []float32, rstd []float32, meanE []float32, meanEH []float32) {
+	if Current() != PlainGo && cols > 0 && cols <= blockLen {
+		for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
+			switch Current() {
+			case AVX512:
+				normBackwardPlainRowsAVX512(&dx[r*stride], &dy[r*stride], &x[r*stride], min(size, rows-r), cols, stride, &mean[r], &rstd[r], &meanE[r], &meanEH[r])
+			case AVX2:
+				normBackwardPlainRowsAVX2(&dx[r*stride], &dy[r*stride], &x[r*stride], min(size, rows-r), cols, stride, &mean[r], &rstd[r], &meanE[r], &meanEH[r])
+			}
 		}
+		return
 	}
-	return true
+	for r := range rows {
+		normBackwardPlainVec(dx[r*stride:][:cols], dy[r*stride:][:cols], x[r*stride:][:cols], mean[r], rstd[r], meanE[r], meanEH[r])
+	}
 }
 
 //go:noescape
@@ -1807,19 +1853,21 @@ func normBackwardRowsAVX512(dx *float32, dy *float32, x *float32, gamma *float32
 //go:noescape
 func normBackwardRowsAVX2(dx *float32, dy *float32, x *float32, gamma *float32, rows int, cols int, stride int, mean *float32, rstd *float32, meanE *float32, meanEH *float32)
 
-func normBackwardRowsVec(dx []float32, dy []float32, x []float32, gamma []float32, rows, cols, stride int, mean []float32, rstd []float32, meanE []float32, meanEH []float32) bool {
-	if Current() == PlainGo || cols == 0 || cols > blockLen {
-		return false
-	}
-	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
-		switch Current() {
-		case AVX512:
-			normBackwardRowsAVX512(&dx[r*stride], &dy[r*stride], &x[r*stride], &gamma[0], min(size, rows-r), cols, stride, &mean[r], &rstd[r], &meanE[r], &meanEH[r])
-		case AVX2:
-			normBackwardRowsAVX2(&dx[r*stride], &dy[r*stride], &x[r*stride], &gamma[0], min(size, rows-r), cols, stride, &mean[r], &rstd[r], &meanE[r], &meanEH[r])
+func normBackwardRowsVec(dx []float32, dy []float32, x []float32, gamma []float32, rows, cols, stride int, mean []float32, rstd []float32, meanE []float32, meanEH []float32) {
+	if Current() != PlainGo && cols > 0 && cols <= blockLen {
+		for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
+			switch Current() {
+			case AVX512:
+				normBackwardRowsAVX512(&dx[r*stride], &dy[r*stride], &x[r*stride], &gamma[0], min(size, rows-r), cols, stride, &mean[r], &rstd[r], &meanE[r], &meanEH[r])
+			case AVX2:
+				normBackwardRowsAVX2(&dx[r*stride], &dy[r*stride], &x[r*stride], &gamma[0], min(size, rows-r), cols, stride, &mean[r], &rstd[r], &meanE[r], &meanEH[r])
+			}
 		}
+		return
 	}
-	return true
+	for r := range rows {
+		normBackwardVec(dx[r*stride:][:cols], dy[r*stride:][:cols], x[r*stride:][:cols], gamma[:cols], mean[r], rstd[r], meanE[r], meanEH[r])
+	}
 }
 
 //go:noescape
@@ -1850,19 +1898,21 @@ func normBackwardPlainAddRowsAVX512(dx *float32, dy *float32, x *float32, rows i
 //go:noescape
 func normBackwardPlainAddRowsAVX2(dx *float32, dy *float32, x *float32, rows int, cols int, stride int, mean *float32, rstd *float32, meanE *float32, meanEH *float32)
 
-func normBackwardPlainAddRowsVec(dx []float32, dy []float32, x []float32, rows, cols, stride int, mean []float32, rstd []float32, meanE []float32, meanEH []float32) bool {
-	if Current() == PlainGo || cols == 0 || cols > blockLen {
-		return false
-	}
-	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
-		switch Current() {
-		case AVX512:
-			normBackwardPlainAddRowsAVX512(&dx[r*stride], &dy[r*stride], &x[r*stride], min(size, rows-r), cols, stride, &mean[r], &rstd[r], &meanE[r], &meanEH[r])
-		case AVX2:
-			normBackwardPlainAddRowsAVX2(&dx[r*stride], &dy[r*stride], &x[r*stride], min(size, rows-r), cols, stride, &mean[r], &rstd[r], &meanE[r], &meanEH[r])
+func normBackwardPlainAddRowsVec(dx []float32, dy []float32, x []float32, rows, cols, stride int, mean []float32, rstd []float32, meanE []float32, meanEH []float32) {
+	if Current() != PlainGo && cols > 0 && cols <= blockLen {
+		for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
+			switch Current() {
+			case AVX512:
+				normBackwardPlainAddRowsAVX512(&dx[r*stride], &dy[r*stride], &x[r*stride], min(size, rows-r), cols, stride, &mean[r], &rstd[r], &meanE[r], &meanEH[r])
+			case AVX2:
+				normBackwardPlainAddRowsAVX2(&dx[r*stride], &dy[r*stride], &x[r*stride], min(size, rows-r), cols, stride, &mean[r], &rstd[r], &meanE[r], &meanEH[r])
+			}
 		}
+		return
 	}
-	return true
+	for r := range rows {
+		normBackwardPlainAddVec(dx[r*stride:][:cols], dy[r*stride:][:cols], x[r*stride:][:cols], mean[r], rstd[r], meanE[r], meanEH[r])
+	}
 }
 
 //go:noescape
@@ -1893,19 +1943,21 @@ func normBackwardAddRowsAVX512(dx *float32, dy *float32, x *float32, gamma *floa
 //go:noescape
 func normBackwardAddRowsAVX2(dx *float32, dy *float32, x *float32, gamma *float32, rows int, cols int, stride int, mean *float32, rstd *float32, meanE *float32, meanEH *float32)
 
-func normBackwardAddRowsVec(dx []float32, dy []float32, x []float32, gamma []float32, rows, cols, stride int, mean []float32, rstd []float32, meanE []float32, meanEH []float32) bool {
-	if Current() == PlainGo || cols == 0 || cols > blockLen {
-		return false
-	}
-	for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
-		switch Current() {
-		case AVX512:
-			normBackwardAddRowsAVX512(&dx[r*stride], &dy[r*stride], &x[r*stride], &gamma[0], min(size, rows-r), cols, stride, &mean[r], &rstd[r], &meanE[r], &meanEH[r])
-		case AVX2:
-			normBackwardAddRowsAVX2(&dx[r*stride], &dy[r*stride], &x[r*stride], &gamma[0], min(size, rows-r), cols, stride, &mean[r], &rstd[r], &meanE[r], &meanEH[r])
+func normBackwardAddRowsVec(dx []float32, dy []float32, x []float32, gamma []float32, rows, cols, stride int, mean []float32, rstd []float32, meanE []float32, meanEH []float32) {
+	if Current() != PlainGo && cols > 0 && cols <= blockLen {
+		for r, size := 0, max(1, blockLen/cols); r < rows; r += size {
+			switch Current() {
+			case AVX512:
+				normBackwardAddRowsAVX512(&dx[r*stride], &dy[r*stride], &x[r*stride], &gamma[0], min(size, rows-r), cols, stride, &mean[r], &rstd[r], &meanE[r], &meanEH[r])
+			case AVX2:
+				normBackwardAddRowsAVX2(&dx[r*stride], &dy[r*stride], &x[r*stride], &gamma[0], min(size, rows-r), cols, stride, &mean[r], &rstd[r], &meanE[r], &meanEH[r])
+			}
 		}
+		return
 	}
-	return true
+	for r := range rows {
+		normBackwardAddVec(dx[r*stride:][:cols], dy[r*stride:][:cols], x[r*stride:][:cols], gamma[:cols], mean[r], rstd[r], meanE[r], meanEH[r])
+	}
 }
 
 //go:noescape

@@ -96,8 +96,10 @@ func scaleVec(dst []float32, x []float32, alpha float32) {
 	}
 }
 
-func scaleRowsVec(dst []float32, x []float32, rows, cols, stride int, alpha []float32) bool {
-	return false
+func scaleRowsVec(dst []float32, x []float32, rows, cols, stride int, alpha []float32) {
+	for r := range rows {
+		scaleVec(dst[r*stride:][:cols], x[r*stride:][:cols], alpha[r])
+	}
 }
 
 //go:noescape
@@ -720,8 +722,12 @@ func sumVec(l *[lanes]float32, x []float32) {
 	}
 }
 
-func sumRowsVec(l []float32, x []float32, rows, cols, stride int) bool {
-	return false
+func sumRowsVec(l []float32, x []float32, rows, cols, stride int) {
+	for r := range rows {
+		var lLanes [lanes]float32
+		sumVec(&lLanes, x[r*stride:][:cols])
+		l[r] = foldLanes(&lLanes)
+	}
 }
 
 //go:noescape
@@ -742,8 +748,12 @@ func dotVec(l *[lanes]float32, a []float32, b []float32) {
 	}
 }
 
-func dotRowsVec(l []float32, a []float32, b []float32, rows, cols, stride int) bool {
-	return false
+func dotRowsVec(l []float32, a []float32, b []float32, rows, cols, stride int) {
+	for r := range rows {
+		var lLanes [lanes]float32
+		dotVec(&lLanes, a[r*stride:][:cols], b[r*stride:][:cols])
+		l[r] = foldLanes(&lLanes)
+	}
 }
 
 //go:noescape
@@ -764,8 +774,12 @@ func sumCenteredVec(l *[lanes]float32, x []float32, mean float32) {
 	}
 }
 
-func sumCenteredRowsVec(l []float32, x []float32, rows, cols, stride int, mean []float32) bool {
-	return false
+func sumCenteredRowsVec(l []float32, x []float32, rows, cols, stride int, mean []float32) {
+	for r := range rows {
+		var lLanes [lanes]float32
+		sumCenteredVec(&lLanes, x[r*stride:][:cols], mean[r])
+		l[r] = foldLanes(&lLanes)
+	}
 }
 
 //go:noescape
@@ -786,8 +800,12 @@ func maxVec(l *[lanes]float32, x []float32) {
 	}
 }
 
-func maxRowsVec(l []float32, x []float32, rows, cols, stride int) bool {
-	return false
+func maxRowsVec(l []float32, x []float32, rows, cols, stride int) {
+	for r := range rows {
+		lLanes := lowest
+		maxVec(&lLanes, x[r*stride:][:cols])
+		l[r] = foldLargest(&lLanes) + 0
+	}
 }
 
 //go:noescape
@@ -862,8 +880,12 @@ func expScaleShiftSumVec(l *[lanes]float32, dst []float32, x []float32, a float3
 	}
 }
 
-func expScaleShiftSumRowsVec(l []float32, dst []float32, x []float32, rows, cols, stride int, a float32, b []float32) bool {
-	return false
+func expScaleShiftSumRowsVec(l []float32, dst []float32, x []float32, rows, cols, stride int, a float32, b []float32) {
+	for r := range rows {
+		var lLanes [lanes]float32
+		expScaleShiftSumVec(&lLanes, dst[r*stride:][:cols], x[r*stride:][:cols], a, b[r])
+		l[r] = foldLanes(&lLanes)
+	}
 }
 
 //go:noescape
@@ -884,8 +906,10 @@ func expScaleShiftVec(dst []float32, x []float32, a float32, b float32) {
 	}
 }
 
-func expScaleShiftRowsVec(dst []float32, x []float32, rows, cols, stride int, a float32, b []float32) bool {
-	return false
+func expScaleShiftRowsVec(dst []float32, x []float32, rows, cols, stride int, a float32, b []float32) {
+	for r := range rows {
+		expScaleShiftVec(dst[r*stride:][:cols], x[r*stride:][:cols], a, b[r])
+	}
 }
 
 //go:noescape
@@ -906,8 +930,10 @@ func scaleShiftMulVec(dst []float32, x []float32, y []float32, a float32, b floa
 	}
 }
 
-func scaleShiftMulRowsVec(dst []float32, x []float32, y []float32, rows, cols, stride int, a float32, b []float32) bool {
-	return false
+func scaleShiftMulRowsVec(dst []float32, x []float32, y []float32, rows, cols, stride int, a float32, b []float32) {
+	for r := range rows {
+		scaleShiftMulVec(dst[r*stride:][:cols], x[r*stride:][:cols], y[r*stride:][:cols], a, b[r])
+	}
 }
 
 //go:noescape
@@ -946,8 +972,10 @@ func normalizeVec(y []float32, x []float32, mean float32, rstd float32) {
 	}
 }
 
-func normalizeRowsVec(y []float32, x []float32, rows, cols, stride int, mean []float32, rstd []float32) bool {
-	return false
+func normalizeRowsVec(y []float32, x []float32, rows, cols, stride int, mean []float32, rstd []float32) {
+	for r := range rows {
+		normalizeVec(y[r*stride:][:cols], x[r*stride:][:cols], mean[r], rstd[r])
+	}
 }
 
 //go:noescape
@@ -968,8 +996,10 @@ func normalizeScaleVec(y []float32, x []float32, gamma []float32, mean float32, 
 	}
 }
 
-func normalizeScaleRowsVec(y []float32, x []float32, gamma []float32, rows, cols, stride int, mean []float32, rstd []float32) bool {
-	return false
+func normalizeScaleRowsVec(y []float32, x []float32, gamma []float32, rows, cols, stride int, mean []float32, rstd []float32) {
+	for r := range rows {
+		normalizeScaleVec(y[r*stride:][:cols], x[r*stride:][:cols], gamma[:cols], mean[r], rstd[r])
+	}
 }
 
 //go:noescape
@@ -990,8 +1020,10 @@ func normalizeAffineVec(y []float32, x []float32, gamma []float32, beta []float3
 	}
 }
 
-func normalizeAffineRowsVec(y []float32, x []float32, gamma []float32, beta []float32, rows, cols, stride int, mean []float32, rstd []float32) bool {
-	return false
+func normalizeAffineRowsVec(y []float32, x []float32, gamma []float32, beta []float32, rows, cols, stride int, mean []float32, rstd []float32) {
+	for r := range rows {
+		normalizeAffineVec(y[r*stride:][:cols], x[r*stride:][:cols], gamma[:cols], beta[:cols], mean[r], rstd[r])
+	}
 }
 
 //go:noescape
@@ -1012,8 +1044,14 @@ func normSumsPlainVec(sum *[lanes]float32, dot *[lanes]float32, dy []float32, x 
 	}
 }
 
-func normSumsPlainRowsVec(sum []float32, dot []float32, dy []float32, x []float32, rows, cols, stride int, mean []float32, rstd []float32) bool {
-	return false
+func normSumsPlainRowsVec(sum []float32, dot []float32, dy []float32, x []float32, rows, cols, stride int, mean []float32, rstd []float32) {
+	for r := range rows {
+		var sumLanes [lanes]float32
+		var dotLanes [lanes]float32
+		normSumsPlainVec(&sumLanes, &dotLanes, dy[r*stride:][:cols], x[r*stride:][:cols], mean[r], rstd[r])
+		sum[r] = foldLanes(&sumLanes)
+		dot[r] = foldLanes(&dotLanes)
+	}
 }
 
 //go:noescape
@@ -1034,8 +1072,14 @@ func normSumsVec(sum *[lanes]float32, dot *[lanes]float32, dy []float32, x []flo
 	}
 }
 
-func normSumsRowsVec(sum []float32, dot []float32, dy []float32, x []float32, gamma []float32, rows, cols, stride int, mean []float32, rstd []float32) bool {
-	return false
+func normSumsRowsVec(sum []float32, dot []float32, dy []float32, x []float32, gamma []float32, rows, cols, stride int, mean []float32, rstd []float32) {
+	for r := range rows {
+		var sumLanes [lanes]float32
+		var dotLanes [lanes]float32
+		normSumsVec(&sumLanes, &dotLanes, dy[r*stride:][:cols], x[r*stride:][:cols], gamma[:cols], mean[r], rstd[r])
+		sum[r] = foldLanes(&sumLanes)
+		dot[r] = foldLanes(&dotLanes)
+	}
 }
 
 //go:noescape
@@ -1056,8 +1100,10 @@ func normBackwardPlainVec(dx []float32, dy []float32, x []float32, mean float32,
 	}
 }
 
-func normBackwardPlainRowsVec(dx []float32, dy []float32, x []float32, rows, cols, stride int, mean []float32, rstd []float32, meanE []float32, meanEH []float32) bool {
-	return false
+func normBackwardPlainRowsVec(dx []float32, dy []float32, x []float32, rows, cols, stride int, mean []float32, rstd []float32, meanE []float32, meanEH []float32) {
+	for r := range rows {
+		normBackwardPlainVec(dx[r*stride:][:cols], dy[r*stride:][:cols], x[r*stride:][:cols], mean[r], rstd[r], meanE[r], meanEH[r])
+	}
 }
 
 //go:noescape
@@ -1078,8 +1124,10 @@ func normBackwardVec(dx []float32, dy []float32, x []float32, gamma []float32, m
 	}
 }
 
-func normBackwardRowsVec(dx []float32, dy []float32, x []float32, gamma []float32, rows, cols, stride int, mean []float32, rstd []float32, meanE []float32, meanEH []float32) bool {
-	return false
+func normBackwardRowsVec(dx []float32, dy []float32, x []float32, gamma []float32, rows, cols, stride int, mean []float32, rstd []float32, meanE []float32, meanEH []float32) {
+	for r := range rows {
+		normBackwardVec(dx[r*stride:][:cols], dy[r*stride:][:cols], x[r*stride:][:cols], gamma[:cols], mean[r], rstd[r], meanE[r], meanEH[r])
+	}
 }
 
 //go:noescape
@@ -1100,8 +1148,10 @@ func normBackwardPlainAddVec(dx []float32, dy []float32, x []float32, mean float
 	}
 }
 
-func normBackwardPlainAddRowsVec(dx []float32, dy []float32, x []float32, rows, cols, stride int, mean []float32, rstd []float32, meanE []float32, meanEH []float32) bool {
-	return false
+func normBackwardPlainAddRowsVec(dx []float32, dy []float32, x []float32, rows, cols, stride int, mean []float32, rstd []float32, meanE []float32, meanEH []float32) {
+	for r := range rows {
+		normBackwardPlainAddVec(dx[r*stride:][:cols], dy[r*stride:][:cols], x[r*stride:][:cols], mean[r], rstd[r], meanE[r], meanEH[r])
+	}
 }
 
 //go:noescape
@@ -1122,8 +1172,10 @@ func normBackwardAddVec(dx []float32, dy []float32, x []float32, gamma []float32
 	}
 }
 
-func normBackwardAddRowsVec(dx []float32, dy []float32, x []float32, gamma []float32, rows, cols, stride int, mean []float32, rstd []float32, meanE []float32, meanEH []float32) bool {
-	return false
+func normBackwardAddRowsVec(dx []float32, dy []float32, x []float32, gamma []float32, rows, cols, stride int, mean []float32, rstd []float32, meanE []float32, meanEH []float32) {
+	for r := range rows {
+		normBackwardAddVec(dx[r*stride:][:cols], dy[r*stride:][:cols], x[r*stride:][:cols], gamma[:cols], mean[r], rstd[r], meanE[r], meanEH[r])
+	}
 }
 
 //go:noescape

@@ -28,11 +28,11 @@ func LayerNorm(y, mean, rstd, x, gamma, beta []float32, rows, cols int, eps floa
 	n := float32(cols)
 	normBlocks(rows, func(r, end int) {
 		x, mean, rstd := x[r*cols:end*cols], mean[r:end], rstd[r:end]
-		sumRows(mean, x, cols)
+		sumRowsVec(mean, x, end-r, cols, cols)
 		for i := range mean {
 			mean[i] /= n
 		}
-		sumCenteredRows(rstd, x, mean, cols)
+		sumCenteredRowsVec(rstd, x, end-r, cols, cols, mean)
 		for i, sum := range rstd {
 			rstd[i] = 1 / sqrt32(sum/n+eps)
 		}
@@ -40,48 +40,18 @@ func LayerNorm(y, mean, rstd, x, gamma, beta []float32, rows, cols int, eps floa
 	})
 }
 
-// sumRows sets dst[r] = Sum(x[r]), and sumCenteredRows dst[r] = SumCentered(x[r], mean[r]).
-func sumRows(dst, x []float32, cols int) {
-	if sumRowsVec(dst, x, len(dst), cols, cols) {
-		return
-	}
-	for r := range dst {
-		dst[r] = Sum(row(x, r, cols, cols))
-	}
-}
-
-func sumCenteredRows(dst, x, mean []float32, cols int) {
-	if sumCenteredRowsVec(dst, x, len(dst), cols, cols, mean) {
-		return
-	}
-	for r := range dst {
-		dst[r] = SumCentered(row(x, r, cols, cols), mean[r])
-	}
-}
-
 // normRows sets y = (x-mean)*rstd, times gamma, plus beta, where they are given.
 func normRows(y, x, gamma, beta, mean, rstd []float32, cols int) {
-	rows, done := len(rstd), false
+	rows := len(rstd)
 	switch {
 	case gamma == nil:
-		done = normalizeRowsVec(y, x, rows, cols, cols, mean, rstd)
+		normalizeRowsVec(y, x, rows, cols, cols, mean, rstd)
 	case beta == nil:
 		sameLength("norm", cols, len(gamma))
-		done = normalizeScaleRowsVec(y, x, gamma, rows, cols, cols, mean, rstd)
+		normalizeScaleRowsVec(y, x, gamma, rows, cols, cols, mean, rstd)
 	default:
 		sameLength("norm", cols, len(gamma), len(beta))
-		done = normalizeAffineRowsVec(y, x, gamma, beta, rows, cols, cols, mean, rstd)
-	}
-	for r := 0; r < rows && !done; r++ {
-		y, x := row(y, r, cols, cols), row(x, r, cols, cols)
-		switch {
-		case gamma == nil:
-			normalizeVec(y, x, mean[r], rstd[r])
-		case beta == nil:
-			normalizeScaleVec(y, x, gamma, mean[r], rstd[r])
-		default:
-			normalizeAffineVec(y, x, gamma, beta, mean[r], rstd[r])
-		}
+		normalizeAffineRowsVec(y, x, gamma, beta, rows, cols, cols, mean, rstd)
 	}
 }
 
@@ -103,8 +73,8 @@ func normalizeAffineGo(y, x, gamma, beta []float32, mean, rstd float32) {
 	}
 }
 
-// LayerNormBackward sets dx to the gradient of LayerNorm's input, or adds that to dx. With h = (x-mean)*rstd and e = dy*gamma (dy where gamma
-// is nil), dx = rstd * (e - (sum e)/cols - h (sum e h)/cols), sums by the lane rule. x, mean and rstd are the forward's.
+// LayerNormBackward sets dx to the gradient of LayerNorm's input, or with add adds that to dx. With h = (x-mean)*rstd and
+// e = dy*gamma (dy where gamma is nil), dx = rstd * (e - (sum e)/cols - h (sum e h)/cols), sums by the lane rule. x, mean and rstd are the forward's.
 func LayerNormBackward(dx, dy, x, gamma, mean, rstd []float32, rows, cols int, add bool) {
 	fits("LayerNormBackward", len(x), rows, cols)
 	sameLength("LayerNormBackward", len(x), len(dx), len(dy))
@@ -131,8 +101,8 @@ func RMSNorm(y, rstd, x, gamma []float32, rows, cols int, eps float32) {
 	})
 }
 
-// RMSNormBackward sets dx to the gradient of RMSNorm's input, or adds that to dx: with h = x*rstd and e = dy*gamma (dy where gamma is nil),
-// dx = rstd * (e - h (sum e h)/cols), the sum by the lane rule. x and rstd are the forward's.
+// RMSNormBackward sets dx to the gradient of RMSNorm's input, or with add adds that to dx: with h = x*rstd and e = dy*gamma (dy where
+// gamma is nil), dx = rstd * (e - h (sum e h)/cols), the sum by the lane rule. x and rstd are the forward's.
 func RMSNormBackward(dx, dy, x, gamma, rstd []float32, rows, cols int, add bool) {
 	fits("RMSNormBackward", len(x), rows, cols)
 	sameLength("RMSNormBackward", len(x), len(dx), len(dy))
@@ -149,57 +119,27 @@ func normBackward(dx, dy, x, gamma, mean, rstd []float32, cols int, centered, ad
 	var sums, dots [normBlock]float32
 	rows, n := len(rstd), float32(cols)
 	meanE, meanEH := sums[:rows], dots[:rows]
-	normSumsRows(meanE, meanEH, dy, x, gamma, mean, rstd, cols)
+	if gamma == nil {
+		normSumsPlainRowsVec(meanE, meanEH, dy, x, rows, cols, cols, mean, rstd)
+	} else {
+		sameLength("norm", cols, len(gamma))
+		normSumsRowsVec(meanE, meanEH, dy, x, gamma, rows, cols, cols, mean, rstd)
+	}
 	for r := range rows {
 		meanE[r], meanEH[r] = meanE[r]/n, meanEH[r]/n
 	}
 	if !centered {
 		meanE = noMean[:rows]
 	}
-	done := false
 	switch {
 	case gamma == nil && add:
-		done = normBackwardPlainAddRowsVec(dx, dy, x, rows, cols, cols, mean, rstd, meanE, meanEH)
+		normBackwardPlainAddRowsVec(dx, dy, x, rows, cols, cols, mean, rstd, meanE, meanEH)
 	case gamma == nil:
-		done = normBackwardPlainRowsVec(dx, dy, x, rows, cols, cols, mean, rstd, meanE, meanEH)
+		normBackwardPlainRowsVec(dx, dy, x, rows, cols, cols, mean, rstd, meanE, meanEH)
 	case add:
-		done = normBackwardAddRowsVec(dx, dy, x, gamma, rows, cols, cols, mean, rstd, meanE, meanEH)
+		normBackwardAddRowsVec(dx, dy, x, gamma, rows, cols, cols, mean, rstd, meanE, meanEH)
 	default:
-		done = normBackwardRowsVec(dx, dy, x, gamma, rows, cols, cols, mean, rstd, meanE, meanEH)
-	}
-	for r := 0; r < rows && !done; r++ {
-		dx, dy, x := row(dx, r, cols, cols), row(dy, r, cols, cols), row(x, r, cols, cols)
-		switch {
-		case gamma == nil && add:
-			normBackwardPlainAddVec(dx, dy, x, mean[r], rstd[r], meanE[r], meanEH[r])
-		case gamma == nil:
-			normBackwardPlainVec(dx, dy, x, mean[r], rstd[r], meanE[r], meanEH[r])
-		case add:
-			normBackwardAddVec(dx, dy, x, gamma, mean[r], rstd[r], meanE[r], meanEH[r])
-		default:
-			normBackwardVec(dx, dy, x, gamma, mean[r], rstd[r], meanE[r], meanEH[r])
-		}
-	}
-}
-
-// normSumsRows sets the rows' sums of e and of e*h by the lane rule, for e = dy*gamma and h = (x-mean)*rstd.
-func normSumsRows(sums, dots, dy, x, gamma, mean, rstd []float32, cols int) {
-	if gamma != nil {
-		sameLength("norm", cols, len(gamma))
-	}
-	if gamma == nil && normSumsPlainRowsVec(sums, dots, dy, x, len(sums), cols, cols, mean, rstd) ||
-		gamma != nil && normSumsRowsVec(sums, dots, dy, x, gamma, len(sums), cols, cols, mean, rstd) {
-		return
-	}
-	for r := range sums {
-		var sum, dot [lanes]float32
-		dy, x := row(dy, r, cols, cols), row(x, r, cols, cols)
-		if gamma == nil {
-			normSumsPlainVec(&sum, &dot, dy, x, mean[r], rstd[r])
-		} else {
-			normSumsVec(&sum, &dot, dy, x, gamma, mean[r], rstd[r])
-		}
-		sums[r], dots[r] = foldLanes(&sum), foldLanes(&dot)
+		normBackwardRowsVec(dx, dy, x, gamma, rows, cols, cols, mean, rstd, meanE, meanEH)
 	}
 }
 

@@ -24,8 +24,10 @@ func scaleVec(dst []float32, x []float32, alpha float32) {
 	scaleGo(dst, x, alpha)
 }
 
-func scaleRowsVec(dst []float32, x []float32, rows, cols, stride int, alpha []float32) bool {
-	return false
+func scaleRowsVec(dst []float32, x []float32, rows, cols, stride int, alpha []float32) {
+	for r := range rows {
+		scaleVec(dst[r*stride:][:cols], x[r*stride:][:cols], alpha[r])
+	}
 }
 
 func flushDenormalsVec(dst []float32, x []float32) {
@@ -156,32 +158,48 @@ func sumVec(l *[lanes]float32, x []float32) {
 	sumGo(l, x)
 }
 
-func sumRowsVec(l []float32, x []float32, rows, cols, stride int) bool {
-	return false
+func sumRowsVec(l []float32, x []float32, rows, cols, stride int) {
+	for r := range rows {
+		var lLanes [lanes]float32
+		sumVec(&lLanes, x[r*stride:][:cols])
+		l[r] = foldLanes(&lLanes)
+	}
 }
 
 func dotVec(l *[lanes]float32, a []float32, b []float32) {
 	dotGo(l, a, b)
 }
 
-func dotRowsVec(l []float32, a []float32, b []float32, rows, cols, stride int) bool {
-	return false
+func dotRowsVec(l []float32, a []float32, b []float32, rows, cols, stride int) {
+	for r := range rows {
+		var lLanes [lanes]float32
+		dotVec(&lLanes, a[r*stride:][:cols], b[r*stride:][:cols])
+		l[r] = foldLanes(&lLanes)
+	}
 }
 
 func sumCenteredVec(l *[lanes]float32, x []float32, mean float32) {
 	sumCenteredGo(l, x, mean)
 }
 
-func sumCenteredRowsVec(l []float32, x []float32, rows, cols, stride int, mean []float32) bool {
-	return false
+func sumCenteredRowsVec(l []float32, x []float32, rows, cols, stride int, mean []float32) {
+	for r := range rows {
+		var lLanes [lanes]float32
+		sumCenteredVec(&lLanes, x[r*stride:][:cols], mean[r])
+		l[r] = foldLanes(&lLanes)
+	}
 }
 
 func maxVec(l *[lanes]float32, x []float32) {
 	maxGo(l, x)
 }
 
-func maxRowsVec(l []float32, x []float32, rows, cols, stride int) bool {
-	return false
+func maxRowsVec(l []float32, x []float32, rows, cols, stride int) {
+	for r := range rows {
+		lLanes := lowest
+		maxVec(&lLanes, x[r*stride:][:cols])
+		l[r] = foldLargest(&lLanes) + 0
+	}
 }
 
 func countNegativeZerosVec(l *[lanes]float32, x []float32) {
@@ -200,24 +218,32 @@ func expScaleShiftSumVec(l *[lanes]float32, dst []float32, x []float32, a float3
 	expScaleShiftSumGo(l, dst, x, a, b)
 }
 
-func expScaleShiftSumRowsVec(l []float32, dst []float32, x []float32, rows, cols, stride int, a float32, b []float32) bool {
-	return false
+func expScaleShiftSumRowsVec(l []float32, dst []float32, x []float32, rows, cols, stride int, a float32, b []float32) {
+	for r := range rows {
+		var lLanes [lanes]float32
+		expScaleShiftSumVec(&lLanes, dst[r*stride:][:cols], x[r*stride:][:cols], a, b[r])
+		l[r] = foldLanes(&lLanes)
+	}
 }
 
 func expScaleShiftVec(dst []float32, x []float32, a float32, b float32) {
 	expScaleShiftGo(dst, x, a, b)
 }
 
-func expScaleShiftRowsVec(dst []float32, x []float32, rows, cols, stride int, a float32, b []float32) bool {
-	return false
+func expScaleShiftRowsVec(dst []float32, x []float32, rows, cols, stride int, a float32, b []float32) {
+	for r := range rows {
+		expScaleShiftVec(dst[r*stride:][:cols], x[r*stride:][:cols], a, b[r])
+	}
 }
 
 func scaleShiftMulVec(dst []float32, x []float32, y []float32, a float32, b float32) {
 	scaleShiftMulGo(dst, x, y, a, b)
 }
 
-func scaleShiftMulRowsVec(dst []float32, x []float32, y []float32, rows, cols, stride int, a float32, b []float32) bool {
-	return false
+func scaleShiftMulRowsVec(dst []float32, x []float32, y []float32, rows, cols, stride int, a float32, b []float32) {
+	for r := range rows {
+		scaleShiftMulVec(dst[r*stride:][:cols], x[r*stride:][:cols], y[r*stride:][:cols], a, b[r])
+	}
 }
 
 func softmaxBackwardVec(dx []float32, dy []float32, y []float32, dot float32) {
@@ -228,72 +254,98 @@ func normalizeVec(y []float32, x []float32, mean float32, rstd float32) {
 	normalizeGo(y, x, mean, rstd)
 }
 
-func normalizeRowsVec(y []float32, x []float32, rows, cols, stride int, mean []float32, rstd []float32) bool {
-	return false
+func normalizeRowsVec(y []float32, x []float32, rows, cols, stride int, mean []float32, rstd []float32) {
+	for r := range rows {
+		normalizeVec(y[r*stride:][:cols], x[r*stride:][:cols], mean[r], rstd[r])
+	}
 }
 
 func normalizeScaleVec(y []float32, x []float32, gamma []float32, mean float32, rstd float32) {
 	normalizeScaleGo(y, x, gamma, mean, rstd)
 }
 
-func normalizeScaleRowsVec(y []float32, x []float32, gamma []float32, rows, cols, stride int, mean []float32, rstd []float32) bool {
-	return false
+func normalizeScaleRowsVec(y []float32, x []float32, gamma []float32, rows, cols, stride int, mean []float32, rstd []float32) {
+	for r := range rows {
+		normalizeScaleVec(y[r*stride:][:cols], x[r*stride:][:cols], gamma[:cols], mean[r], rstd[r])
+	}
 }
 
 func normalizeAffineVec(y []float32, x []float32, gamma []float32, beta []float32, mean float32, rstd float32) {
 	normalizeAffineGo(y, x, gamma, beta, mean, rstd)
 }
 
-func normalizeAffineRowsVec(y []float32, x []float32, gamma []float32, beta []float32, rows, cols, stride int, mean []float32, rstd []float32) bool {
-	return false
+func normalizeAffineRowsVec(y []float32, x []float32, gamma []float32, beta []float32, rows, cols, stride int, mean []float32, rstd []float32) {
+	for r := range rows {
+		normalizeAffineVec(y[r*stride:][:cols], x[r*stride:][:cols], gamma[:cols], beta[:cols], mean[r], rstd[r])
+	}
 }
 
 func normSumsPlainVec(sum *[lanes]float32, dot *[lanes]float32, dy []float32, x []float32, mean float32, rstd float32) {
 	normSumsPlainGo(sum, dot, dy, x, mean, rstd)
 }
 
-func normSumsPlainRowsVec(sum []float32, dot []float32, dy []float32, x []float32, rows, cols, stride int, mean []float32, rstd []float32) bool {
-	return false
+func normSumsPlainRowsVec(sum []float32, dot []float32, dy []float32, x []float32, rows, cols, stride int, mean []float32, rstd []float32) {
+	for r := range rows {
+		var sumLanes [lanes]float32
+		var dotLanes [lanes]float32
+		normSumsPlainVec(&sumLanes, &dotLanes, dy[r*stride:][:cols], x[r*stride:][:cols], mean[r], rstd[r])
+		sum[r] = foldLanes(&sumLanes)
+		dot[r] = foldLanes(&dotLanes)
+	}
 }
 
 func normSumsVec(sum *[lanes]float32, dot *[lanes]float32, dy []float32, x []float32, gamma []float32, mean float32, rstd float32) {
 	normSumsGo(sum, dot, dy, x, gamma, mean, rstd)
 }
 
-func normSumsRowsVec(sum []float32, dot []float32, dy []float32, x []float32, gamma []float32, rows, cols, stride int, mean []float32, rstd []float32) bool {
-	return false
+func normSumsRowsVec(sum []float32, dot []float32, dy []float32, x []float32, gamma []float32, rows, cols, stride int, mean []float32, rstd []float32) {
+	for r := range rows {
+		var sumLanes [lanes]float32
+		var dotLanes [lanes]float32
+		normSumsVec(&sumLanes, &dotLanes, dy[r*stride:][:cols], x[r*stride:][:cols], gamma[:cols], mean[r], rstd[r])
+		sum[r] = foldLanes(&sumLanes)
+		dot[r] = foldLanes(&dotLanes)
+	}
 }
 
 func normBackwardPlainVec(dx []float32, dy []float32, x []float32, mean float32, rstd float32, meanE float32, meanEH float32) {
 	normBackwardPlainGo(dx, dy, x, mean, rstd, meanE, meanEH)
 }
 
-func normBackwardPlainRowsVec(dx []float32, dy []float32, x []float32, rows, cols, stride int, mean []float32, rstd []float32, meanE []float32, meanEH []float32) bool {
-	return false
+func normBackwardPlainRowsVec(dx []float32, dy []float32, x []float32, rows, cols, stride int, mean []float32, rstd []float32, meanE []float32, meanEH []float32) {
+	for r := range rows {
+		normBackwardPlainVec(dx[r*stride:][:cols], dy[r*stride:][:cols], x[r*stride:][:cols], mean[r], rstd[r], meanE[r], meanEH[r])
+	}
 }
 
 func normBackwardVec(dx []float32, dy []float32, x []float32, gamma []float32, mean float32, rstd float32, meanE float32, meanEH float32) {
 	normBackwardGo(dx, dy, x, gamma, mean, rstd, meanE, meanEH)
 }
 
-func normBackwardRowsVec(dx []float32, dy []float32, x []float32, gamma []float32, rows, cols, stride int, mean []float32, rstd []float32, meanE []float32, meanEH []float32) bool {
-	return false
+func normBackwardRowsVec(dx []float32, dy []float32, x []float32, gamma []float32, rows, cols, stride int, mean []float32, rstd []float32, meanE []float32, meanEH []float32) {
+	for r := range rows {
+		normBackwardVec(dx[r*stride:][:cols], dy[r*stride:][:cols], x[r*stride:][:cols], gamma[:cols], mean[r], rstd[r], meanE[r], meanEH[r])
+	}
 }
 
 func normBackwardPlainAddVec(dx []float32, dy []float32, x []float32, mean float32, rstd float32, meanE float32, meanEH float32) {
 	normBackwardPlainAddGo(dx, dy, x, mean, rstd, meanE, meanEH)
 }
 
-func normBackwardPlainAddRowsVec(dx []float32, dy []float32, x []float32, rows, cols, stride int, mean []float32, rstd []float32, meanE []float32, meanEH []float32) bool {
-	return false
+func normBackwardPlainAddRowsVec(dx []float32, dy []float32, x []float32, rows, cols, stride int, mean []float32, rstd []float32, meanE []float32, meanEH []float32) {
+	for r := range rows {
+		normBackwardPlainAddVec(dx[r*stride:][:cols], dy[r*stride:][:cols], x[r*stride:][:cols], mean[r], rstd[r], meanE[r], meanEH[r])
+	}
 }
 
 func normBackwardAddVec(dx []float32, dy []float32, x []float32, gamma []float32, mean float32, rstd float32, meanE float32, meanEH float32) {
 	normBackwardAddGo(dx, dy, x, gamma, mean, rstd, meanE, meanEH)
 }
 
-func normBackwardAddRowsVec(dx []float32, dy []float32, x []float32, gamma []float32, rows, cols, stride int, mean []float32, rstd []float32, meanE []float32, meanEH []float32) bool {
-	return false
+func normBackwardAddRowsVec(dx []float32, dy []float32, x []float32, gamma []float32, rows, cols, stride int, mean []float32, rstd []float32, meanE []float32, meanEH []float32) {
+	for r := range rows {
+		normBackwardAddVec(dx[r*stride:][:cols], dy[r*stride:][:cols], x[r*stride:][:cols], gamma[:cols], mean[r], rstd[r], meanE[r], meanEH[r])
+	}
 }
 
 func normParamsVec(dgamma []float32, dy []float32, x []float32, mean float32, rstd float32) {

@@ -72,12 +72,21 @@ func sumSquaresGo(l *[lanes]float64, x []float32) {
 // Max is the largest element of x, -Inf for none. NaNs are passed over. Of two zeros the first counts in a lane, +0 between
 // lanes.
 func Max(x []float32) float32 {
-	var l [lanes]float32
+	l := lowest
+	maxVec(&l, x)
+	return foldLargest(&l)
+}
+
+// lowest is what the lanes of a largest element begin with.
+var lowest = func() (l [lanes]float32) {
 	for i := range l {
 		l[i] = float32(math.Inf(-1))
 	}
-	maxVec(&l, x)
-	// Integers of the same order are compared without a branch; nobody could foresee which lane has the largest.
+	return l
+}()
+
+// foldLargest is the largest lane. Integers of the same order are compared without a branch; nobody could foresee which lane it is.
+func foldLargest(l *[lanes]float32) float32 {
 	most := ordered(l[0])
 	for _, v := range l[1:] {
 		most = max(most, ordered(v))

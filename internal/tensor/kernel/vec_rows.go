@@ -12,72 +12,39 @@ func checkRows(name string, have, rows, cols, stride int) {
 	}
 }
 
-// row is row r of a matrix.
-func row(x []float32, r, cols, stride int) []float32 { return x[r*stride:][:cols] }
-
 // MaxRows sets dst[r] = Max(x[r]), of which a zero comes as +0.
 func MaxRows(dst, x []float32, cols, stride int) {
 	checkRows("MaxRows", len(x), len(dst), cols, stride)
-	if maxRowsVec(dst, x, len(dst), cols, stride) {
-		return
-	}
-	for r := range dst {
-		dst[r] = Max(row(x, r, cols, stride)) + 0
-	}
+	maxRowsVec(dst, x, len(dst), cols, stride)
 }
 
 // DotRows sets dst[r] = Dot(a[r], b[r]).
 func DotRows(dst, a, b []float32, cols, stride int) {
 	checkRows("DotRows", min(len(a), len(b)), len(dst), cols, stride)
-	if dotRowsVec(dst, a, b, len(dst), cols, stride) {
-		return
-	}
-	for r := range dst {
-		dst[r] = Dot(row(a, r, cols, stride), row(b, r, cols, stride))
-	}
+	dotRowsVec(dst, a, b, len(dst), cols, stride)
 }
 
 // ScaleRows multiplies row r of x by alpha[r].
 func ScaleRows(x, alpha []float32, cols, stride int) {
 	checkRows("ScaleRows", len(x), len(alpha), cols, stride)
-	if scaleRowsVec(x, x, len(alpha), cols, stride, alpha) {
-		return
-	}
-	for r, a := range alpha {
-		Scale(row(x, r, cols, stride), a, row(x, r, cols, stride))
-	}
+	scaleRowsVec(x, x, len(alpha), cols, stride, alpha)
 }
 
 // ExpScaleShiftRows does with row r of x what ExpScaleShift does with a and b[r].
 func ExpScaleShiftRows(x []float32, cols, stride int, a float32, b []float32) {
 	checkRows("ExpScaleShiftRows", len(x), len(b), cols, stride)
-	if expScaleShiftRowsVec(x, x, len(b), cols, stride, a, b) {
-		return
-	}
-	for r := range b {
-		ExpScaleShift(row(x, r, cols, stride), row(x, r, cols, stride), a, b[r])
-	}
+	expScaleShiftRowsVec(x, x, len(b), cols, stride, a, b)
 }
 
 // ExpScaleShiftSumRows is ExpScaleShiftRows, and sums[r] = Sum(x[r]).
 func ExpScaleShiftSumRows(sums, x []float32, cols, stride int, a float32, b []float32) {
 	checkRows("ExpScaleShiftSumRows", len(x), len(b), cols, stride)
 	sameLength("ExpScaleShiftSumRows", len(b), len(sums))
-	if expScaleShiftSumRowsVec(sums, x, x, len(b), cols, stride, a, b) {
-		return
-	}
-	for r := range b {
-		sums[r] = ExpScaleShiftSum(row(x, r, cols, stride), row(x, r, cols, stride), a, b[r])
-	}
+	expScaleShiftSumRowsVec(sums, x, x, len(b), cols, stride, a, b)
 }
 
 // ScaleShiftMulRows does with row r of x what ScaleShiftMul does with that of y, a and b[r].
 func ScaleShiftMulRows(x, y []float32, cols, stride int, a float32, b []float32) {
 	checkRows("ScaleShiftMulRows", min(len(x), len(y)), len(b), cols, stride)
-	if scaleShiftMulRowsVec(x, x, y, len(b), cols, stride, a, b) {
-		return
-	}
-	for r := range b {
-		ScaleShiftMul(row(x, r, cols, stride), row(x, r, cols, stride), row(y, r, cols, stride), a, b[r])
-	}
+	scaleShiftMulRowsVec(x, x, y, len(b), cols, stride, a, b)
 }

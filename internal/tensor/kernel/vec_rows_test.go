@@ -114,6 +114,9 @@ func TestManyRowsAndLongOnesGiveSameBits(t *testing.T) {
 	}
 }
 
+// row is row r of a matrix.
+func row(x []float32, r, cols, stride int) []float32 { return x[r*stride:][:cols] }
+
 // What is done with all rows at once gives the bits of the kernel for a vector.
 func TestRowsGiveTheBitsOfVectors(t *testing.T) {
 	r := rand.New(rand.NewPCG(35, 36))

@@ -89,8 +89,8 @@ func (x *x86) emitRows(p *program) {
 }
 
 // largest reports whether a sum is that of the largest element.
-func (e *emission) largest(sum int) bool {
-	return slices.ContainsFunc(e.p.nodes, func(n node) bool { return n.op == opAccMax && n.index == sum })
+func (p *program) largest(sum int) bool {
+	return slices.ContainsFunc(p.nodes, func(n node) bool { return n.op == opAccMax && n.index == sum })
 }
 
 // startSums gives the sums their first values: minus infinity, whose bits are ones but for the last 23, where the largest element is
@@ -99,7 +99,7 @@ func (e *emission) startSums() {
 	for i, acc := range e.acc {
 		for _, a := range acc {
 			switch {
-			case !e.largest(i):
+			case !e.p.largest(i):
 				e.xor(a)
 			case e.set == avx512:
 				VPTERNLOGD(operand.U8(0xff), a, a, a)
@@ -116,7 +116,7 @@ func (e *emission) startSums() {
 // element that is a zero comes as +0.
 func (e *emission) fold(sum int) reg.Register {
 	join := func(x, y, to operand.Op) { VADDPS(x, y, to) }
-	largest := e.largest(sum)
+	largest := e.p.largest(sum)
 	if largest {
 		join = func(x, y, to operand.Op) { VMAXPS(x, y, to) }
 	}
@@ -141,44 +141,58 @@ func (e *emission) fold(sum int) reg.Register {
 	return all.AsX()
 }
 
-// dispatchRows writes nameRowsVec, which carries a kernel's form for rows out with the current tier where it has one, and reports
-// whether it has.
+// dispatchRows writes nameRowsVec, which carries a kernel's form for rows out with the current tier, row by row with nameVec where that
+// has none.
 func dispatchRows(out *bytes.Buffer, k kernel, sets []isa) {
-	p := program{kernel: k}
+	p := build(k, avx2) // sums are the same in all sets
+	sets = slices.DeleteFunc(slices.Clone(sets), func(s isa) bool { return s == neon })
 	for _, set := range sets {
-		if set != neon {
-			fmt.Fprintf(out, "\n//go:noescape\nfunc %sRows%s%s\n", k.name, set.suffix(), strings.TrimPrefix(p.rowsSignature(), "func"))
-		}
+		fmt.Fprintf(out, "\n//go:noescape\nfunc %sRows%s%s\n", k.name, set.suffix(), strings.TrimPrefix(p.rowsSignature(), "func"))
 	}
-	var params, args []string
+	var params, all, one []string // parameters; arguments for many rows and for one
 	for _, s := range k.lanes {
-		params, args = append(params, s+" []float32"), append(args, "&"+s+"[r]")
+		params, all, one = append(params, s+" []float32"), append(all, "&"+s+"[r]"), append(one, "&"+s+"Lanes")
 	}
 	for _, s := range k.streams {
-		at := "[r*stride]"
+		params = append(params, s+" []float32")
 		if slices.Contains(k.rows.shared, s) {
-			at = "[0]"
+			all, one = append(all, "&"+s+"[0]"), append(one, s+"[:cols]")
+		} else {
+			all, one = append(all, "&"+s+"[r*stride]"), append(one, s+"[r*stride:][:cols]")
 		}
-		params, args = append(params, s+" []float32"), append(args, "&"+s+at)
 	}
-	params, args = append(params, "rows, cols, stride int"), append(args, "min(size, rows-r)", "cols", "stride")
+	params, all = append(params, "rows, cols, stride int"), append(all, "min(size, rows-r)", "cols", "stride")
 	for _, s := range k.scalars {
 		if k.rows.each(s) {
-			params, args = append(params, s+" []float32"), append(args, "&"+s+"[r]")
+			params, all, one = append(params, s+" []float32"), append(all, "&"+s+"[r]"), append(one, s+"[r]")
 		} else {
-			params, args = append(params, s+" float32"), append(args, s)
+			params, all, one = append(params, s+" float32"), append(all, s), append(one, s)
 		}
 	}
-	fmt.Fprintf(out, "\nfunc %sRowsVec(%s) bool {\n", k.name, strings.Join(params, ", "))
-	defer out.WriteString("}\n")
-	if !slices.Contains(sets, avx2) {
-		out.WriteString("return false\n")
-		return
+	fmt.Fprintf(out, "\nfunc %sRowsVec(%s) {\n", k.name, strings.Join(params, ", "))
+	if len(sets) > 0 {
+		fmt.Fprintf(out, "if Current() != PlainGo && cols > 0 && cols <= blockLen {\n")
+		fmt.Fprintf(out, "for r, size := 0, max(1, blockLen/cols); r < rows; r += size {\nswitch Current() {\n")
+		for _, set := range sets {
+			fmt.Fprintf(out, "case %s:\n%sRows%s(%s)\n", set.suffix(), k.name, set.suffix(), strings.Join(all, ", "))
+		}
+		out.WriteString("}\n}\nreturn\n}\n")
 	}
-	fmt.Fprintf(out, "if Current() == PlainGo || cols == 0 || cols > blockLen {\nreturn false\n}\n")
-	fmt.Fprintf(out, "for r, size := 0, max(1, blockLen/cols); r < rows; r += size {\nswitch Current() {\n")
-	for _, set := range sets {
-		fmt.Fprintf(out, "case %s:\n%sRows%s(%s)\n", set.suffix(), k.name, set.suffix(), strings.Join(args, ", "))
+	out.WriteString("for r := range rows {\n")
+	for i, s := range k.lanes {
+		start := "var %sLanes [lanes]float32\n"
+		if p.largest(i) {
+			start = "%sLanes := lowest\n"
+		}
+		fmt.Fprintf(out, start, s)
 	}
-	out.WriteString("}\n}\nreturn true\n")
+	fmt.Fprintf(out, "%sVec(%s)\n", k.name, strings.Join(one, ", "))
+	for i, s := range k.lanes {
+		fold := "%s[r] = foldLanes(&%sLanes)\n"
+		if p.largest(i) {
+			fold = "%s[r] = foldLargest(&%sLanes) + 0\n"
+		}
+		fmt.Fprintf(out, fold, s, s)
+	}
+	out.WriteString("}\n}\n")
 }
