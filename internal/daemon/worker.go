@@ -63,10 +63,10 @@ func Worker(ctx context.Context, c *config.Worker, log *slog.Logger) error {
 	network := &session.Network{Transport: transport, Options: dialOptions(port, certs.Coordinator), Peers: dialOptions(port, certs.Worker),
 		Known: func() []string { return coordinators(gossip, c.Join) }}
 	defer network.Close()
-	worker := session.New(session.Config{Self: self, PID: os.Getpid(), Threads: threads, Log: log, Assemble: assemble,
+	w := session.New(session.Config{Self: self, PID: os.Getpid(), Threads: threads, Log: log, Assemble: assemble,
 		Memory: session.Memory{Machine: machine.Memory(), Limit: machine.MemoryLimit()}}, network)
 	peers := &session.PeerServer{}
-	peers.Serve(worker)
+	peers.Serve(w)
 
 	g := grpc.NewServer(slices.Concat(serverOptions(port), transport.ServerOptions(), guard(identity, workerMethods, log))...)
 	rpc.RegisterPeerServer(g, peers)
@@ -87,7 +87,7 @@ func Worker(ctx context.Context, c *config.Worker, log *slog.Logger) error {
 		})
 	}
 	log.Info("worker is up", "id", self.Worker, "address", self.Address, "threads", threads)
-	if err := worker.Run(life, ctx.Done()); err != nil {
+	if err := w.Run(life, ctx.Done()); err != nil {
 		if cause := context.Cause(life); cause != nil {
 			return cause
 		}

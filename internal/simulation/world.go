@@ -52,7 +52,7 @@ type World struct {
 	founders     map[string]string // id to address
 	born         int               // coordinators made so far
 	replacing    bool
-	workers      []*worker
+	workers      []*workerProcess
 	running      sync.WaitGroup
 }
 
@@ -163,8 +163,8 @@ func (c *coordinator) alive() *cluster.Server {
 	return c.server
 }
 
-// worker is one worker's machine.
-type worker struct {
+// workerProcess is one worker's machine.
+type workerProcess struct {
 	world *World
 	id    string
 
@@ -177,16 +177,16 @@ type worker struct {
 	slowed   atomic.Int64  // how many times as long it takes at the moment, less one
 }
 
-func (w *World) addWorker() *worker {
+func (w *World) addWorker() *workerProcess {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	k := &worker{world: w, id: fmt.Sprintf("w%d", len(w.workers)+1), seatTime: seatTimes[w.speeds.IntN(len(seatTimes))]}
+	k := &workerProcess{world: w, id: fmt.Sprintf("w%d", len(w.workers)+1), seatTime: seatTimes[w.speeds.IntN(len(seatTimes))]}
 	w.workers = append(w.workers, k)
 	return k
 }
 
 // start begins a new process on the worker's machine.
-func (k *worker) start() {
+func (k *workerProcess) start() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	w := k.world
@@ -219,7 +219,7 @@ func (k *worker) start() {
 	k.end = func() { cancel(); w.net.kill(k.id); <-done }
 }
 
-func (k *worker) crash() {
+func (k *workerProcess) crash() {
 	k.mu.Lock()
 	end := k.end
 	k.end, k.life = nil, nil
@@ -260,7 +260,7 @@ func (w *World) close() {
 var seatTimes = []time.Duration{4 * time.Millisecond, 4 * time.Millisecond, 6 * time.Millisecond, 16 * time.Millisecond}
 
 // slowly is the plan on this machine, which takes its time for every seat.
-func (k *worker) slowly(p *trainer.Plan) *trainer.Plan {
+func (k *workerProcess) slowly(p *trainer.Plan) *trainer.Plan {
 	own, data := *p, *p.Data
 	data.Train = &slowSet{Set: data.Train, worker: k}
 	own.Data = &data
@@ -268,7 +268,7 @@ func (k *worker) slowly(p *trainer.Plan) *trainer.Plan {
 }
 
 // slow makes every seat take so many times its time more, and returns what ends that.
-func (k *worker) slow(more int64) (end func()) {
+func (k *workerProcess) slow(more int64) (end func()) {
 	k.slowed.Add(more)
 	return func() { k.slowed.Add(-more) }
 }
@@ -276,7 +276,7 @@ func (k *worker) slow(more int64) (end func()) {
 // slowSet spends a seat's time when the seat is read.
 type slowSet struct {
 	dataset.Set
-	worker *worker
+	worker *workerProcess
 }
 
 func (s *slowSet) Read(batch *dataset.Batch, indices []int32, key rng.Key) {
