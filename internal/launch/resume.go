@@ -124,7 +124,7 @@ func setAside(path string) error {
 }
 
 // Upload stores the checkpoint's files with the coordinators at the addresses. Those that hold them already take no harm.
-func (o *Origin) Upload(ctx context.Context, client *control.Client, addresses []string) error {
+func (o *Origin) Upload(ctx context.Context, coordinators *control.Client, addresses []string) error {
 	for _, address := range addresses {
 		for _, f := range o.Manifest.Files {
 			file := control.File{Directory: o.Manifest.Folder(), Name: f.Name, Bytes: f.Bytes, SHA256: f.SHA256[:],
@@ -132,7 +132,7 @@ func (o *Origin) Upload(ctx context.Context, client *control.Client, addresses [
 					r, _, err := o.entry.Store().OpenFile(o.Manifest.Folder(), f.Name)
 					return r, err
 				}}
-			if err := client.PutFile(ctx, address, file); err != nil {
+			if err := coordinators.PutFile(ctx, address, file); err != nil {
 				return fmt.Errorf("resume: %w", err)
 			}
 		}
