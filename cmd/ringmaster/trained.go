@@ -15,7 +15,7 @@ import (
 	"ringmaster/internal/launch"
 	"ringmaster/internal/model"
 	"ringmaster/internal/plan"
-	"ringmaster/internal/regular"
+	"ringmaster/internal/regularfile"
 	"ringmaster/internal/tensor/kernel"
 	"ringmaster/internal/trainer"
 )
@@ -77,12 +77,12 @@ func (f *trainedFlags) find(cmd *cobra.Command, path string) (*trained, error) {
 	if err := selectKernel(); err != nil {
 		return nil, err
 	}
-	_, err := regular.Stat(path)
-	var other *regular.Error
+	_, err := regularfile.Stat(path)
+	var other *regularfile.Error
 	switch {
 	case err != nil && f.jobFile != "":
 		return nil, wrong(fmt.Errorf("%w; --job goes with a .safetensors file, and a checkpoint holds its own job", err))
-	case errors.As(err, &other) && other.Kind != regular.Folder:
+	case errors.As(err, &other) && other.Kind != regularfile.Folder:
 		return nil, wrong(fmt.Errorf("%w; name a checkpoint or a .safetensors file", err))
 	case err != nil:
 		return f.findCheckpoint(path) // which says what is wrong with a path that leads nowhere
@@ -206,7 +206,7 @@ func (t *trained) close() {
 
 // readParameters reads a safetensors file.
 func readParameters(path string, layout *checkpoint.Layout) (*checkpoint.State, error) {
-	f, err := regular.Open(path)
+	f, err := regularfile.Open(path)
 	if err != nil {
 		return nil, err
 	}

@@ -13,7 +13,7 @@ import (
 	"strings"
 	"syscall"
 
-	"ringmaster/internal/regular"
+	"ringmaster/internal/regularfile"
 )
 
 // The files of a folder. A member's holds the first four (a client's no gossip key), the authority's all of them: the
@@ -93,7 +93,7 @@ func syncFolder(dir string) error {
 // readFile reads a file. A key that other users may read is refused, the way ssh does.
 func readFile(dir, name string) ([]byte, error) {
 	path := filepath.Join(dir, name)
-	f, err := regular.Open(path)
+	f, err := regularfile.Open(path)
 	if err != nil {
 		return nil, err
 	}

@@ -15,7 +15,7 @@ import (
 	"syscall"
 
 	"ringmaster/internal/checkpoint/disk"
-	"ringmaster/internal/regular"
+	"ringmaster/internal/regularfile"
 )
 
 var (
@@ -254,7 +254,7 @@ func (s *Store) stands(folder string, f File) (bool, error) {
 // open opens a file of a checkpoint. Something else under its name is damage.
 func (s *Store) open(folder, name string) (io.ReadCloser, error) {
 	r, err := s.fs.Open(s.path(folder, name))
-	var other *regular.Error
+	var other *regularfile.Error
 	if errors.As(err, &other) {
 		return nil, damaged("file %s is damaged (%v)", name, other)
 	}

@@ -9,7 +9,7 @@ import (
 	"reflect"
 	"strings"
 
-	"ringmaster/internal/regular"
+	"ringmaster/internal/regularfile"
 )
 
 // Load reads a job file, sets the keys of sets ("train.steps=200", as in --set) on top of it, fills in the defaults and
@@ -54,7 +54,7 @@ func (b *binder) fill(root reflect.Value, text []byte, overrides []override) {
 }
 
 func readAll(path string) ([]byte, error) {
-	open := regular.Open
+	open := regularfile.Open
 	if path == "/dev/stdin" || strings.HasPrefix(path, "/dev/fd/") { // what a shell opens itself: launch <(...)
 		open = os.Open
 	}

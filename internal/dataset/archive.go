@@ -15,7 +15,7 @@ import (
 	"strings"
 
 	"ringmaster/internal/plural"
-	"ringmaster/internal/regular"
+	"ringmaster/internal/regularfile"
 )
 
 // Bounds on a set of images.
@@ -169,7 +169,7 @@ func listImages(dir string) ([]imageFile, error) {
 
 // readArchive reads the images in a tar file, which may be compressed by gzip, into memory.
 func readArchive(name string) ([]imageFile, error) {
-	f, err := regular.Open(name)
+	f, err := regularfile.Open(name)
 	if err != nil {
 		return nil, unreadableFile("image archive", name, err)
 	}

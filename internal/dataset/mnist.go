@@ -11,7 +11,7 @@ import (
 	"strings"
 
 	"ringmaster/internal/plural"
-	"ringmaster/internal/regular"
+	"ringmaster/internal/regularfile"
 )
 
 // The four files of MNIST and of the sets that share its form (Fashion-MNIST, KMNIST).
@@ -142,7 +142,7 @@ func readWhole(path string) ([]byte, error) { return readBounded("data file", pa
 
 // readBounded reads a regular file of at most limit bytes, which messages call what.
 func readBounded(what, path string, limit int64) ([]byte, error) {
-	info, err := regular.Stat(path)
+	info, err := regularfile.Stat(path)
 	if err != nil {
 		return nil, unreadableFile(what, path, err)
 	}
@@ -162,7 +162,7 @@ func unreadableFile(what, path string, err error) error {
 	if errors.As(err, &detailed) {
 		err = detailed.Err
 	}
-	var other *regular.Error
+	var other *regularfile.Error
 	if errors.As(err, &other) {
 		return fmt.Errorf("%s %s cannot be read: %w; name one", what, path, err)
 	}

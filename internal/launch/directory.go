@@ -14,7 +14,7 @@ import (
 
 	"ringmaster/internal/checkpoint"
 	"ringmaster/internal/config"
-	"ringmaster/internal/regular"
+	"ringmaster/internal/regularfile"
 )
 
 // RunsDir is where runs without a folder of their own go, below the current folder.
@@ -227,7 +227,7 @@ func (d Directory) Endpoints() (endpoints Endpoints, ok bool, err error) {
 const rewritten = "going on with the run by --resume writes it anew"
 
 func (d Directory) read(name string) ([]byte, error) {
-	f, err := regular.Open(d.path(name))
+	f, err := regularfile.Open(d.path(name))
 	if err != nil {
 		return nil, err
 	}

@@ -11,7 +11,7 @@ import (
 	"runtime"
 	"syscall"
 
-	"ringmaster/internal/regular"
+	"ringmaster/internal/regularfile"
 )
 
 // FS is a file system. Errors are those of package os: errors.Is with fs.ErrNotExist and fs.ErrExist holds. What is
@@ -78,7 +78,7 @@ func (OS) Stat(name string) (Entry, error) {
 }
 
 // Open opens a regular file for reading.
-func (OS) Open(name string) (io.ReadCloser, error) { return regular.Open(name) }
+func (OS) Open(name string) (io.ReadCloser, error) { return regularfile.Open(name) }
 
 // Create makes a new file.
 func (OS) Create(name string) (File, error) {

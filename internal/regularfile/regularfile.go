@@ -1,6 +1,6 @@
-// Package regular opens files that come from outside, and only regular ones: a pipe could be waited for without end, and
+// Package regularfile opens files that come from outside, and only regular ones: a pipe could be waited for without end, and
 // a device never end.
-package regular
+package regularfile
 
 import (
 	"io/fs"
