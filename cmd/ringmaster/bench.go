@@ -16,8 +16,8 @@ import (
 
 	"ringmaster/internal/commandline"
 	"ringmaster/internal/config"
+	"ringmaster/internal/host"
 	"ringmaster/internal/launch"
-	"ringmaster/internal/machine"
 	"ringmaster/internal/progress"
 	"ringmaster/internal/tensor/kernel"
 	"ringmaster/internal/trainer"
@@ -199,7 +199,7 @@ func benchTrain(ctx context.Context, job *config.Job, workers, threads int) (res
 	}
 	defer func() { err = errors.Join(err, failed(os.RemoveAll(dir))) }()
 	ran, err := launch.Run(ctx, launch.Options{Job: job, Workers: workers, Coordinators: 1, Threads: threads, Dir: filepath.Join(dir, "run"),
-		Display: silent{}, Warnings: io.Discard, Began: began, Machine: machine.ID()})
+		Display: silent{}, Warnings: io.Discard, Began: began, Machine: host.ID()})
 	var usage *launch.UsageError
 	switch {
 	case errors.As(err, &usage):

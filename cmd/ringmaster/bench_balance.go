@@ -17,8 +17,8 @@ import (
 	"ringmaster/internal/chaos"
 	"ringmaster/internal/commandline"
 	"ringmaster/internal/config"
+	"ringmaster/internal/host"
 	"ringmaster/internal/launch"
-	"ringmaster/internal/machine"
 )
 
 // balanceResult is how well an uneven pair of workers is used. Rates are of samples a second.
@@ -163,7 +163,7 @@ func (b *balanceBench) measure(ctx context.Context, job *config.Job, workers int
 	stop, ended := make(chan os.Signal, 1), make(chan error, 1)
 	go func() {
 		_, err := launch.Run(ctx, launch.Options{Job: &copied, Workers: workers, Coordinators: 1, Threads: 1, Dir: dir, Display: silent{},
-			Warnings: io.Discard, Interrupts: stop, Began: time.Now(), Machine: machine.ID(), Environment: environment})
+			Warnings: io.Discard, Interrupts: stop, Began: time.Now(), Machine: host.ID(), Environment: environment})
 		ended <- err
 		close(ended)
 	}()
@@ -278,7 +278,7 @@ func (b *balanceBench) await(ctx context.Context, dir launch.Directory, ended <-
 			return nil, errors.Join(errors.New("the run ended before it was measured"), err)
 		case <-time.After(20 * time.Millisecond):
 		}
-		s, err := dir.Status(ctx, machine.ID())
+		s, err := dir.Status(ctx, host.ID())
 		switch {
 		case err == nil && s.Job != "" && ready(s):
 			return s, nil

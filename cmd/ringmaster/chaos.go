@@ -15,8 +15,8 @@ import (
 	"ringmaster/internal/chaos"
 	"ringmaster/internal/commandline"
 	"ringmaster/internal/config"
+	"ringmaster/internal/host"
 	"ringmaster/internal/launch"
-	"ringmaster/internal/machine"
 	"ringmaster/internal/plural"
 )
 
@@ -27,7 +27,7 @@ func chaosCommand() *cobra.Command {
 	for _, k := range append(chaos.Kinds(), chaos.StallKinds()...) {
 		names = append(names, string(k))
 	}
-	o := chaos.Options{Machine: machine.ID()}
+	o := chaos.Options{Machine: host.ID()}
 	cmd := &cobra.Command{
 		Use:   "chaos JOB.yaml",
 		Short: "Train a job while a cluster's processes are killed, stopped and restarted, and compare the digests",

@@ -18,8 +18,8 @@ import (
 
 	"ringmaster/internal/commandline"
 	"ringmaster/internal/config"
+	"ringmaster/internal/host"
 	"ringmaster/internal/launch"
-	"ringmaster/internal/machine"
 	"ringmaster/internal/progress"
 )
 
@@ -109,7 +109,7 @@ func runLaunch(ctx context.Context, file string, flags jobFlags, o launch.Option
 	if err != nil {
 		return wrong(err)
 	}
-	o.Job, o.Display, o.Warnings, o.Interrupts, o.Began, o.Machine = job, display, os.Stderr, interrupts, began, machine.ID()
+	o.Job, o.Display, o.Warnings, o.Interrupts, o.Began, o.Machine = job, display, os.Stderr, interrupts, began, host.ID()
 	result, err := launch.Run(ctx, o)
 	if result == nil {
 		display.Close()

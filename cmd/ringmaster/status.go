@@ -13,8 +13,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"ringmaster/internal/commandline"
+	"ringmaster/internal/host"
 	"ringmaster/internal/launch"
-	"ringmaster/internal/machine"
 )
 
 func statusCommand() *cobra.Command {
@@ -55,7 +55,7 @@ func findStatus(ctx context.Context, dir string, cluster []string, certificate s
 		}
 		ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 		defer cancel()
-		status, err := launch.AskStatus(ctx, cluster, machine.ID(), options...)
+		status, err := launch.AskStatus(ctx, cluster, host.ID(), options...)
 		if err != nil {
 			return nil, &exit{exitNotUp, err}
 		}
@@ -68,7 +68,7 @@ func findStatus(ctx context.Context, dir string, cluster []string, certificate s
 			return nil, wrong(err)
 		}
 	}
-	status, err := run.Status(ctx, machine.ID())
+	status, err := run.Status(ctx, host.ID())
 	if errors.Is(err, launch.ErrNotUp) {
 		return nil, &exit{exitNotUp, err}
 	}

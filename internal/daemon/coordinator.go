@@ -26,7 +26,7 @@ import (
 	"ringmaster/internal/cluster"
 	"ringmaster/internal/cluster/node"
 	"ringmaster/internal/config"
-	"ringmaster/internal/machine"
+	"ringmaster/internal/host"
 	"ringmaster/internal/plan"
 	"ringmaster/internal/rpc"
 )
@@ -83,7 +83,7 @@ func Coordinator(ctx context.Context, c *config.Coordinator, log *slog.Logger) e
 	members.node = n
 	timing := cluster.DefaultTiming()
 	timing.Silence = c.WorkerTimeout
-	server := cluster.New(cluster.Config{ID: c.ID, Address: address, Machine: machine.ID(), PID: os.Getpid(), Timing: timing, Log: log,
+	server := cluster.New(cluster.Config{ID: c.ID, Address: address, Machine: host.ID(), PID: os.Getpid(), Timing: timing, Log: log,
 		Random: randomWord, Fetch: conns.fetch}, &cluster.Replicated{Node: n}, store)
 	log.Info("coordinator is up", "id", c.ID, "address", address, "dir", c.Dir)
 	return live(ctx, port, identity, server, log,

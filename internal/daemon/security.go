@@ -20,7 +20,7 @@ import (
 	"ringmaster/internal/certs"
 	"ringmaster/internal/cluster/node"
 	"ringmaster/internal/config"
-	"ringmaster/internal/machine"
+	"ringmaster/internal/host"
 	"ringmaster/internal/plan"
 	"ringmaster/internal/rpc"
 )
@@ -197,7 +197,7 @@ func lookBack(ctx context.Context, worker, address string, log *slog.Logger) {
 
 // dialMember connects to a worker: by its unix socket on the same machine, where that is this user's, else by TCP.
 func dialMember(port *node.Port) func(context.Context, plan.Member) (net.Conn, error) {
-	own, tcp := machine.ID(), port.RPCDialer(certs.Worker)
+	own, tcp := host.ID(), port.RPCDialer(certs.Worker)
 	return func(ctx context.Context, m plan.Member) (net.Conn, error) {
 		if m.Socket != "" && m.Machine == own && ownSocket(m.Socket) {
 			var d net.Dialer

@@ -20,7 +20,7 @@ import (
 	"ringmaster/internal/certs"
 	"ringmaster/internal/cluster/node"
 	"ringmaster/internal/config"
-	"ringmaster/internal/machine"
+	"ringmaster/internal/host"
 	"ringmaster/internal/plan"
 	"ringmaster/internal/rpc"
 )
@@ -237,7 +237,7 @@ func TestUnixSocketsAreThisUsers(t *testing.T) {
 	}
 
 	dial := dialMember(openPort(t, "127.0.0.1:0", w))
-	member := plan.Member{Worker: "w1", Machine: machine.ID(), Socket: socket, Address: p.Addr().String()}
+	member := plan.Member{Worker: "w1", Machine: host.ID(), Socket: socket, Address: p.Addr().String()}
 	network := func(m plan.Member) string {
 		t.Helper()
 		c, err := dial(context.Background(), m)

@@ -17,7 +17,7 @@ import (
 	"ringmaster/internal/certs"
 	"ringmaster/internal/cluster/node"
 	"ringmaster/internal/config"
-	"ringmaster/internal/machine"
+	"ringmaster/internal/host"
 	"ringmaster/internal/plan"
 	"ringmaster/internal/rpc"
 	"ringmaster/internal/session"
@@ -64,7 +64,7 @@ func Worker(ctx context.Context, c *config.Worker, log *slog.Logger) error {
 		Known: func() []string { return coordinators(gossip, c.Join) }}
 	defer network.Close()
 	w := session.New(session.Config{Self: self, PID: os.Getpid(), Threads: threads, Log: log, Assemble: assemble,
-		Memory: session.Memory{Machine: machine.Memory(), Limit: machine.MemoryLimit()}}, network)
+		Memory: session.Memory{Machine: host.Memory(), Limit: host.MemoryLimit()}}, network)
 	peers := &session.PeerServer{}
 	peers.Serve(w)
 
@@ -125,9 +125,9 @@ func introduce(ctx context.Context, c *config.Worker, port *node.Port, identity 
 	case identity != nil:
 		id = identity.ID
 	default:
-		id = fmt.Sprintf("%s-%d", machine.Host(), port.Addr().Port)
+		id = fmt.Sprintf("%s-%d", host.Host(), port.Addr().Port)
 	}
-	self := plan.Member{Worker: id, Incarnation: plan.Incarnation(randomWord() | 1), Address: address, Machine: machine.ID(), Host: machine.Host()}
+	self := plan.Member{Worker: id, Incarnation: plan.Incarnation(randomWord() | 1), Address: address, Machine: host.ID(), Host: host.Host()}
 	return self, checkID(identity, id)
 }
 

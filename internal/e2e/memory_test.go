@@ -7,13 +7,13 @@ import (
 	"syscall"
 	"testing"
 
+	"ringmaster/internal/host"
 	"ringmaster/internal/launch"
-	"ringmaster/internal/machine"
 )
 
 // A job that no machine holds is refused with its sums before anything is started.
 func TestLaunchTooLarge(t *testing.T) {
-	if machine.Memory() == 0 {
+	if host.Memory() == 0 {
 		t.Skip("needs to know the machine's memory")
 	}
 	dir := t.TempDir()

@@ -15,8 +15,8 @@ import (
 	"syscall"
 	"time"
 
+	"ringmaster/internal/host"
 	"ringmaster/internal/launch/tether"
-	"ringmaster/internal/machine"
 )
 
 // Child is a process that launch started: in a process group of its own (Ctrl-C in the terminal must not reach it before
@@ -50,7 +50,7 @@ func startChild(name, program string, args, env []string, log string, parent *te
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
-	c := &Child{Name: name, Log: log, cmd: cmd, began: time.Now(), killed: machine.KilledForMemory(), done: make(chan struct{})}
+	c := &Child{Name: name, Log: log, cmd: cmd, began: time.Now(), killed: host.KilledForMemory(), done: make(chan struct{})}
 	go func() {
 		c.err = cmd.Wait()
 		c.starved = c.ranOutOfMemory()
@@ -116,7 +116,7 @@ func (c *Child) Failure() error {
 func (c *Child) ranOutOfMemory() bool {
 	if exit, ok := c.err.(*exec.ExitError); ok {
 		if status, ok := exit.Sys().(syscall.WaitStatus); ok && status.Signaled() {
-			return status.Signal() == syscall.SIGKILL && machine.KilledForMemory() > c.killed
+			return status.Signal() == syscall.SIGKILL && host.KilledForMemory() > c.killed
 		}
 	}
 	last := lastLine(c.Log)

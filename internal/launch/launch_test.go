@@ -17,8 +17,8 @@ import (
 	"time"
 
 	"ringmaster/internal/config"
+	"ringmaster/internal/host"
 	"ringmaster/internal/launch/tether"
-	"ringmaster/internal/machine"
 	"ringmaster/internal/rpc"
 )
 
@@ -134,8 +134,8 @@ func TestStarved(t *testing.T) {
 	<-crashed.Done()
 	killed, chosen := child(t, "polite"), child(t, "polite")
 	killChildren([]*Child{killed, chosen})
-	killed.killed = machine.KilledForMemory() // the kernel has killed nobody meanwhile
-	chosen.killed = killed.killed - 1         // and here it has
+	killed.killed = host.KilledForMemory() // the kernel has killed nobody meanwhile
+	chosen.killed = killed.killed - 1      // and here it has
 	killed.starved, chosen.starved = killed.ranOutOfMemory(), chosen.ranOutOfMemory()
 	for c, want := range map[*Child]bool{starving: true, crashed: false, killed: false, chosen: true} {
 		failure, remedy := c.Failure().Error(), c.remedy()

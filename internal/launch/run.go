@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"ringmaster/internal/config"
+	"ringmaster/internal/host"
 	"ringmaster/internal/launch/control"
-	"ringmaster/internal/machine"
 	"ringmaster/internal/progress"
 	"ringmaster/internal/rpc"
 )
@@ -119,7 +119,7 @@ func prepare(o *Options) (*run, int, error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	if err := checkMemory(o.Job, checked.Memory, o.Workers, machine.Memory(), machine.MemoryLimit()); err != nil {
+	if err := checkMemory(o.Job, checked.Memory, o.Workers, host.Memory(), host.MemoryLimit()); err != nil {
 		return nil, 0, &UsageError{err}
 	}
 	var origin *Origin

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"ringmaster/internal/checkpoint"
-	"ringmaster/internal/machine"
+	"ringmaster/internal/host"
 	"ringmaster/internal/plan"
 	"ringmaster/internal/rpc"
 	"ringmaster/internal/tensor/kernel"
@@ -117,7 +117,7 @@ func (j *job) prepare(ctx context.Context) {
 		j.plan, j.memory = p, memory
 		if memory.Seats(1, p.Job.Seats) > 0 {
 			if memory.Job > 0 {
-				machine.KeepWithin(memory.Job + memory.Seat) // in a view it may be more
+				host.KeepWithin(memory.Job + memory.Seat) // in a view it may be more
 			}
 			j.make(ctx)
 			return

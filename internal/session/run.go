@@ -11,7 +11,7 @@ import (
 
 	"ringmaster/internal/allreduce"
 	"ringmaster/internal/checkpoint"
-	"ringmaster/internal/machine"
+	"ringmaster/internal/host"
 	"ringmaster/internal/plan"
 	"ringmaster/internal/rpc"
 	"ringmaster/internal/trainer"
@@ -51,7 +51,7 @@ func (j *job) begin(ctx context.Context, o *rpc.Order) {
 	}
 	// The view was made with this room in mind.
 	if room := j.memory.Room(plan.Sharing(view.Members, view.Members[self])); room > 0 {
-		machine.KeepWithin(room)
+		host.KeepWithin(room)
 	}
 	saver, err := newSaver(j, s)
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package machine tells machines apart.
-package machine
+// Package host tells machines apart.
+package host
 
 import (
 	"os"
