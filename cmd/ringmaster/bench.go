@@ -14,7 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"ringmaster/internal/commandline"
+	"ringmaster/internal/cli"
 	"ringmaster/internal/config"
 	"ringmaster/internal/host"
 	"ringmaster/internal/launch"
@@ -27,7 +27,7 @@ func benchCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "bench",
 		Short: "Measure the speed of the parts and of training on this machine",
-		Args:  commandline.Takes(),
+		Args:  cli.Takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return cmd.Help()
 		},
@@ -63,7 +63,7 @@ func benchGemmCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "gemm",
 		Short: "Measure float32 matrix products",
-		Args:  commandline.Takes(),
+		Args:  cli.Takes(),
 		RunE: func(*cobra.Command, []string) error {
 			if err := checkThreads(threads); err != nil {
 				return err
@@ -160,7 +160,7 @@ func benchTrainCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "train JOB.yaml",
 		Short: "Measure training on a cluster of processes on this machine",
-		Args:  commandline.Takes("JOB.yaml"),
+		Args:  cli.Takes("JOB.yaml"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if workers < 1 || threads < 1 || steps < 1 {
 				return wrong(errors.New("--workers, --threads and --steps must be at least 1"))

@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"ringmaster/internal/allreduce"
-	"ringmaster/internal/commandline"
+	"ringmaster/internal/cli"
 )
 
 // allreduceResult is the speed of summing vectors of one size. The bandwidth is that of nccl-tests: what a ring puts on
@@ -32,7 +32,7 @@ func benchAllreduceCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "allreduce",
 		Short: "Measure the ring all-reduce over gRPC between workers on this machine",
-		Args:  commandline.Takes(),
+		Args:  cli.Takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			const most = 64
 			if options.Workers < 2 || options.Workers > most {

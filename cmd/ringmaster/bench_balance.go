@@ -15,7 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"ringmaster/internal/chaos"
-	"ringmaster/internal/commandline"
+	"ringmaster/internal/cli"
 	"ringmaster/internal/config"
 	"ringmaster/internal/host"
 	"ringmaster/internal/launch"
@@ -68,7 +68,7 @@ func benchBalanceCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "balance JOB.yaml",
 		Short: "Measure two workers of which one is held up half of the time against what each does alone",
-		Args:  commandline.Takes("JOB.yaml"),
+		Args:  cli.Takes("JOB.yaml"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if rounds < 1 || b.window < time.Second || b.running <= 0 || b.stopped <= 0 || b.patience <= 0 {
 				return wrong(errors.New("--rounds must be at least 1, --window at least 1s, --running, --stopped and --patience above 0"))

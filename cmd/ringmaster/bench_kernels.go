@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"ringmaster/internal/commandline"
+	"ringmaster/internal/cli"
 	"ringmaster/internal/tensor/kernel"
 	"ringmaster/internal/tensor/kernel/measure"
 )
@@ -31,7 +31,7 @@ func benchKernelsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "kernels",
 		Short: "Measure the vector kernels, on one thread",
-		Args:  commandline.Takes(),
+		Args:  cli.Takes(),
 		RunE: func(*cobra.Command, []string) error {
 			if err := selectKernel(); err != nil {
 				return err

@@ -16,7 +16,7 @@ import (
 	"google.golang.org/grpc"
 
 	"ringmaster/internal/certs"
-	"ringmaster/internal/commandline"
+	"ringmaster/internal/cli"
 	"ringmaster/internal/config"
 )
 
@@ -54,7 +54,7 @@ func certsCommand() *cobra.Command {
 		Short: "Make the certificates that clusters on several machines need",
 		Long: `Makes a cluster's authority, the certificates of its coordinators, workers and people, and tokens by which a new machine
 gets one from a running coordinator. Beyond loopback nothing is spoken without them.`,
-		Args: commandline.Takes(),
+		Args: cli.Takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(certsInitCommand(), certsNodeCommand(), certsTokenCommand(), certsShowCommand())
@@ -68,7 +68,7 @@ func certsInitCommand() *cobra.Command {
 		Short: "Make a cluster's authority, and a client's certificate for yourself",
 		Long: `Makes a folder with a cluster's authority: whoever has its ca.key can make certificates, so keep it where you are. The folder
 also holds a client's certificate, so that it serves as --certs of your own commands.`,
-		Args: commandline.Takes(),
+		Args: cli.Takes(),
 		RunE: func(*cobra.Command, []string) error {
 			a, err := certs.Init(dir, time.Now())
 			if err != nil {
@@ -105,7 +105,7 @@ func certsNodeCommand() *cobra.Command {
 		Short: "Make the certificate of a coordinator, a worker or a person",
 		Long: `Makes a folder with a certificate: from the authority's folder, to be copied to the machine in private; or on the new machine
 itself, by a token, from a running coordinator that was made with --issue. Then the key never leaves the machine.`,
-		Args: commandline.Takes("[ID]"),
+		Args: cli.Takes("[ID]"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			id := strings.Join(args, "")
 			if n.token != "" {
@@ -123,7 +123,7 @@ itself, by a token, from a running coordinator that was made with --issue. Then 
 	flags.StringVar(&n.token, "token", "", "`token` by which a running coordinator makes the certificate")
 	flags.StringSliceVar(&n.join, "join", nil, "with --token: `address`es of coordinators, host:port")
 	for _, alone := range []string{"ca", "role", "issue", "days"} {
-		commandline.Either(cmd, "token", alone)
+		cli.Either(cmd, "token", alone)
 	}
 	return cmd
 }
@@ -208,7 +208,7 @@ func certsTokenCommand() *cobra.Command {
 		Short: "Make a token by which new machines get a certificate from a running coordinator",
 		Long: `Prints a token. Whoever has it can get a certificate of the role until it expires, from any coordinator that was made with
 --issue: hand it over in private. It names the authority, so a machine that brings it cannot be fooled by another server.`,
-		Args: commandline.Takes(),
+		Args: cli.Takes(),
 		RunE: func(*cobra.Command, []string) error {
 			holder, err := certs.ParseRole(role)
 			if err != nil {
@@ -237,7 +237,7 @@ func certsShowCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "show [DIR]",
 		Short: "Show whom a folder's certificate is for, by whose authority and until when",
-		Args:  commandline.Takes("[DIR]"),
+		Args:  cli.Takes("[DIR]"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			dir := certsDir
 			if len(args) > 0 {

@@ -13,7 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"ringmaster/internal/chaos"
-	"ringmaster/internal/commandline"
+	"ringmaster/internal/cli"
 	"ringmaster/internal/config"
 	"ringmaster/internal/host"
 	"ringmaster/internal/launch"
@@ -41,7 +41,7 @@ removed unless --keep is given.
 With --stalls the faults hold the ring up without taking anybody out of it: a worker that is stopped for a moment, one that
 reads its data from a slow disk, one at half speed, a link that lets nothing through in one direction. Then the exit code
 is 0 only if the status names the culprit of at least 95 of 100 within a second, and what it does, too.`,
-		Args: commandline.Takes("JOB.yaml"),
+		Args: cli.Takes("JOB.yaml"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			for _, k := range kinds {
 				o.Kinds = append(o.Kinds, chaos.Kind(k))

@@ -13,7 +13,7 @@ import (
 
 	"ringmaster/internal/checkpoint"
 	"ringmaster/internal/checkpoint/disk"
-	"ringmaster/internal/commandline"
+	"ringmaster/internal/cli"
 	"ringmaster/internal/plural"
 )
 
@@ -21,7 +21,7 @@ func checkpointsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "checkpoints",
 		Short: "List, verify and export checkpoints",
-		Args:  commandline.Takes(),
+		Args:  cli.Takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return cmd.Help()
 		},
@@ -71,7 +71,7 @@ func listCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list DIR",
 		Short: "List the checkpoints below a folder, without reading all of them",
-		Args:  commandline.Takes("DIR"),
+		Args:  cli.Takes("DIR"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			found, err := survey(args[0])
 			if err != nil {
@@ -89,7 +89,7 @@ func verifyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "verify DIR",
 		Short: "Check every file of the checkpoints below a folder against its SHA-256",
-		Args:  commandline.Takes("DIR"),
+		Args:  cli.Takes("DIR"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			found, err := survey(args[0])
 			if err != nil {
@@ -142,7 +142,7 @@ func exportCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "export DIR --out FILE.safetensors",
 		Short: "Write a checkpoint's parameters as one safetensors file, under PyTorch's names",
-		Args:  commandline.Takes("DIR"),
+		Args:  cli.Takes("DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if target == "" {
 				return wrong(errors.New("--out is missing: name the file to write"))

@@ -13,7 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"ringmaster/internal/commandline"
+	"ringmaster/internal/cli"
 	"ringmaster/internal/launch/control"
 	"ringmaster/internal/plural"
 	"ringmaster/internal/rpc"
@@ -34,7 +34,7 @@ func coordinatorsCommand() *cobra.Command {
 To add one, start it with an id of its own and an empty folder: coordinator --id c4 --bind HOST:7070 --join ADDR. It takes over
 the log and the checkpoints, and then gets a vote. To replace one, dead or alive, add the new one, then remove the old one. One that
 moves to another address is started there with its folder, the new --bind, and --join ADDR.`,
-		Args: commandline.Takes(),
+		Args: cli.Takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(coordinatorsListCommand(), coordinatorsRemoveCommand())
@@ -51,7 +51,7 @@ func (f *clusterFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.dir, "dir", "", "`folder` of a run on this machine")
 	cmd.Flags().StringSliceVar(&f.cluster, "cluster", nil, "`address`es of coordinators, host:port")
 	certsFlag(cmd, &f.certificate)
-	commandline.Either(cmd, "dir", "cluster")
+	cli.Either(cmd, "dir", "cluster")
 }
 
 // ask opens a client of the cluster for as long as do takes.
@@ -89,7 +89,7 @@ func coordinatorsListCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list [--dir DIR | --cluster ADDR]",
 		Short: "List the coordinators: where they are, who leads, who votes, who does not answer",
-		Args:  commandline.Takes(),
+		Args:  cli.Takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return f.ask(cmd.Context(), answerTimeout, func(ctx context.Context, client *control.Client) error {
 				all, err := client.Coordinators(ctx)
@@ -134,7 +134,7 @@ func coordinatorsRemoveCommand() *cobra.Command {
 		Short: "Remove a coordinator from a running cluster, dead or alive",
 		Long: `Removes a coordinator. If it leads, another takes over first; if it lives, it notices and ends. A removal after which no majority
 of the others answers is refused.`,
-		Args: commandline.Takes("ID"),
+		Args: cli.Takes("ID"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return f.ask(cmd.Context(), answerTimeout+removeTimeout, func(ctx context.Context, client *control.Client) error {
 				return removeCoordinator(ctx, client, args[0], force)

@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"ringmaster/internal/commandline"
+	"ringmaster/internal/cli"
 	"ringmaster/internal/trainer"
 )
 
@@ -18,7 +18,7 @@ func evalCommand() *cobra.Command {
 		Short: "Compute a checkpoint's loss and accuracy on the job's evaluation set, the same in every bit as its run did",
 		Long: "Compute a checkpoint's loss and accuracy on the job's evaluation set, the same in every bit as its run did.\n" +
 			"CHECKPOINT is the folder of a run, a folder of checkpoints, one checkpoint, or a .safetensors file with --job.",
-		Args: commandline.Takes("CHECKPOINT"),
+		Args: cli.Takes("CHECKPOINT"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			t, err := flags.find(cmd, args[0])
 			if err != nil {

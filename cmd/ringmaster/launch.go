@@ -16,7 +16,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"ringmaster/internal/commandline"
+	"ringmaster/internal/cli"
 	"ringmaster/internal/config"
 	"ringmaster/internal/host"
 	"ringmaster/internal/launch"
@@ -61,7 +61,7 @@ func launchCommand() *cobra.Command {
 		Long: `Starts coordinators and workers as processes on this machine, submits the job, watches it to its end and stops the processes.
 
 Ctrl-C writes a checkpoint and ends; --resume goes on from it, with any number of workers. A second Ctrl-C ends at once.`,
-		Args: commandline.Takes("JOB.yaml"),
+		Args: cli.Takes("JOB.yaml"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if cmd.Flags().Changed("workers") && o.Workers < 1 || cmd.Flags().Changed("threads") && o.Threads < 1 {
 				return wrong(errors.New("--workers and --threads must be at least 1"))

@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"ringmaster/internal/commandline"
+	"ringmaster/internal/cli"
 )
 
 // Exit codes beside 0.
@@ -89,16 +89,16 @@ func rootCommand() *cobra.Command {
 		Short:         "Train neural networks data-parallel on ordinary machines, with the same bits on any cluster",
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          commandline.Takes(),
+		Args:          cli.Takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return cmd.Help()
 		},
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
-			return commandline.NotEmpty(cmd, "certs", "prompt") // no certificate in spite of the variable; an own message
+			return cli.NotEmpty(cmd, "certs", "prompt") // no certificate in spite of the variable; an own message
 		},
 	}
-	commandline.Explain(root)
-	commandline.Versioned(root)
+	cli.Explain(root)
+	cli.Versioned(root)
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(launchCommand(), submitCommand(), statusCommand(), scaleCommand(), coordinatorsCommand(), chaosCommand(), checkpointsCommand(), evalCommand(), predictCommand(), certsCommand(), benchCommand(), versionCommand())
 	return root

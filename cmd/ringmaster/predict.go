@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"ringmaster/internal/commandline"
+	"ringmaster/internal/cli"
 	"ringmaster/internal/dataset"
 	"ringmaster/internal/model"
 	"ringmaster/internal/rng"
@@ -34,7 +34,7 @@ func predictCommand() *cobra.Command {
 		Long: "Let a trained model name what a photo shows, or continue a text: always the same for one seed.\n" +
 			"CHECKPOINT is the folder of a run, a folder of checkpoints, one checkpoint, or a .safetensors file with --job. The data\n" +
 			"need not be there, except for a .safetensors file.",
-		Args: commandline.Takes("CHECKPOINT"),
+		Args: cli.Takes("CHECKPOINT"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := q.check(cmd); err != nil {
 				return err

@@ -13,7 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"ringmaster/internal/commandline"
+	"ringmaster/internal/cli"
 	"ringmaster/internal/launch"
 	"ringmaster/internal/launch/control"
 	"ringmaster/internal/plural"
@@ -36,7 +36,7 @@ func scaleCommand() *cobra.Command {
 result has the same bits. Without --dir and --cluster it is the run below runs that was launched last.
 
 A launch starts and stops worker processes to match. On other clusters start bin/worker yourself where more are needed.`,
-		Args: commandline.Takes(),
+		Args: cli.Takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if workers < 1 {
 				return wrong(errors.New("--workers must be at least 1: say how many workers the job shall have"))
@@ -62,7 +62,7 @@ A launch starts and stops worker processes to match. On other clusters start bin
 	cmd.Flags().StringVar(&dir, "dir", "", "`folder` of a run on this machine")
 	cmd.Flags().StringSliceVar(&cluster, "cluster", nil, "`address`es of coordinators, host:port")
 	certsFlag(cmd, &certificate)
-	commandline.Either(cmd, "dir", "cluster")
+	cli.Either(cmd, "dir", "cluster")
 	return cmd
 }
 

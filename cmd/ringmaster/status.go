@@ -12,7 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"ringmaster/internal/commandline"
+	"ringmaster/internal/cli"
 	"ringmaster/internal/host"
 	"ringmaster/internal/launch"
 )
@@ -27,7 +27,7 @@ func statusCommand() *cobra.Command {
 		Long: `Shows what a job and its cluster are doing; without --dir and --cluster, of the run below runs that was launched last.
 
 The exit code is 3 while the cluster is not up yet. After its end the last state is shown.`,
-		Args: commandline.Takes(),
+		Args: cli.Takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			status, err := findStatus(cmd.Context(), dir, cluster, certificate)
 			if err != nil {
@@ -40,7 +40,7 @@ The exit code is 3 while the cluster is not up yet. After its end the last state
 	cmd.Flags().StringSliceVar(&cluster, "cluster", nil, "`address`es of coordinators, host:port")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "write JSON")
 	certsFlag(cmd, &certificate)
-	commandline.Either(cmd, "dir", "cluster")
+	cli.Either(cmd, "dir", "cluster")
 	return cmd
 }
 

@@ -13,7 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"ringmaster/internal/commandline"
+	"ringmaster/internal/cli"
 	"ringmaster/internal/config"
 	"ringmaster/internal/launch"
 	"ringmaster/internal/launch/control"
@@ -29,7 +29,7 @@ func submitCommand() *cobra.Command {
 		Use:   "submit JOB.yaml --cluster ADDR[,ADDR...]",
 		Short: "Give a job to a running cluster and watch it",
 		Long:  "Gives a job to a running cluster and watches it to its end. Ctrl-C only detaches: the job goes on.",
-		Args:  commandline.Takes("JOB.yaml"),
+		Args:  cli.Takes("JOB.yaml"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := checkCluster(to.cluster); err != nil {
 				return wrong(err)

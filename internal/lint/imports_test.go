@@ -19,7 +19,7 @@ var layers = []struct {
 }{
 	{"words, how they are counted, and what may be opened: the standard library only", []string{"plan", "regularfile", "plural"}},
 	{"leaves, each of one subject", []string{"rng", "config", "certs", "rpc", "host", "checkpoint/disk", "launch/tether", "cluster/logs", "tensor/kernel"}},
-	{"pure parts that know the words", []string{"checkpoint", "cluster/fsm", "dataset/glyphs", "tensor/kernel/measure", "commandline"}},
+	{"pure parts that know the words", []string{"checkpoint", "cluster/fsm", "dataset/glyphs", "tensor/kernel/measure", "cli"}},
 	{"data, sums and decisions' log", []string{"dataset", "dataset/glyphs/gen", "allreduce", "optim", "tensor", "tensor/blas", "tensor/kernel/peer", "tensor/kernel/peer/vector", "tensor/kernel/emulate", "cluster/node"}},
 	{"models", []string{"model"}},
 	{"the step loop", []string{"trainer"}},
@@ -51,7 +51,7 @@ var fences = map[string][]string{
 	"go.etcd.io/bbolt":                {"cluster/node"},
 	"github.com/goccy/go-yaml":        {"config"},
 	"github.com/vbauerster/mpb":       {"progress"},
-	"github.com/spf13/cobra":          {"commandline", "daemon/program"},
+	"github.com/spf13/cobra":          {"cli", "daemon/program"},
 	"gonum.org/v1/gonum":              {"tensor/blas"}, // its results differ between CPUs
 	"google.golang.org/grpc":          {"rpc", "certs", "allreduce", "cluster", "cluster/node", "session", "daemon", "simulation", "launch", "launch/control"},
 }

@@ -14,7 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"ringmaster/internal/commandline"
+	"ringmaster/internal/cli"
 	"ringmaster/internal/config"
 	"ringmaster/internal/launch/tether"
 )
@@ -62,7 +62,7 @@ func (d Daemon) command(run func(Body, slog.Level)) *cobra.Command {
 		Use:           d.Name + " [--config FILE]",
 		Short:         d.Short,
 		Long:          d.Short + ".\n\nEvery flag is also a key of the configuration file; flags win.",
-		Args:          commandline.Takes(),
+		Args:          cli.Takes(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -78,8 +78,8 @@ func (d Daemon) command(run func(Body, slog.Level)) *cobra.Command {
 			return nil
 		},
 	}
-	commandline.Explain(cmd)
-	commandline.Versioned(cmd)
+	cli.Explain(cmd)
+	cli.Versioned(cmd)
 	cmd.CompletionOptions.DisableDefaultCmd = true
 	cmd.Flags().StringVar(&file, "config", "", "configuration `file`")
 	for _, option := range d.Options {

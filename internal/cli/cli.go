@@ -1,6 +1,6 @@
-// Package commandline says what is wrong with a command line: in one sentence, in a person's words, with what to do. The
+// Package cli says what is wrong with a command line: in one sentence, in a person's words, with what to do. The
 // libraries below it speak of arg(s), groups and strconv.
-package commandline
+package cli
 
 import (
 	"errors"
