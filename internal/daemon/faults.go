@@ -13,8 +13,8 @@ import (
 	"ringmaster/internal/dataset"
 	"ringmaster/internal/plan"
 	"ringmaster/internal/rng"
-	"ringmaster/internal/session"
 	"ringmaster/internal/trainer"
+	"ringmaster/internal/worker"
 )
 
 // Tests can give a worker troubles that cannot be made from outside its process without privileges: the environment
@@ -91,7 +91,7 @@ func dawdle(delay *atomic.Int64) {
 // assemble is session.Assemble with a data set that is opened and read slowly.
 func (f *faults) assemble(encoded []byte) (*trainer.Plan, error) {
 	dawdle(&f.openDelay)
-	p, err := session.Assemble(encoded)
+	p, err := worker.Assemble(encoded)
 	if err != nil {
 		return nil, fmt.Errorf("under faults: %w", err)
 	}

@@ -16,7 +16,7 @@ import (
 	"ringmaster/internal/dataset"
 	"ringmaster/internal/plan"
 	"ringmaster/internal/rng"
-	"ringmaster/internal/session"
+	"ringmaster/internal/worker"
 )
 
 // emptySet is a data set that is read at once.
@@ -125,7 +125,7 @@ func TestSlowImagesAreTheSame(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	plain, err := session.Assemble(job.Encode())
+	plain, err := worker.Assemble(job.Encode())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -148,7 +148,7 @@ func TestSlowTextIsTheSame(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	plain, err := session.Assemble(job.Encode())
+	plain, err := worker.Assemble(job.Encode())
 	if err != nil {
 		t.Fatal(err)
 	}

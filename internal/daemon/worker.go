@@ -20,7 +20,7 @@ import (
 	"ringmaster/internal/host"
 	"ringmaster/internal/plan"
 	"ringmaster/internal/rpc"
-	"ringmaster/internal/session"
+	"ringmaster/internal/worker"
 )
 
 // Worker runs one worker until ctx ends; then the worker leaves in good order. An error says what it could not open, or
@@ -53,19 +53,19 @@ func Worker(ctx context.Context, c *config.Worker, log *slog.Logger) error {
 	}
 	defer closeGossip(gossip, log)
 
-	dial, assemble := dialMember(port), session.Assemble
+	dial, assemble := dialMember(port), worker.Assemble
 	life, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancel(nil)
 	if f := watchFaults(life); f != nil {
 		dial, assemble = f.dialing(dial), f.assemble
 	}
 	transport := allreduce.NewTransport(allreduce.Options{Worker: self.Worker, Credentials: port.Credentials(), Dial: dial})
-	network := &session.Network{Transport: transport, Options: dialOptions(port, certs.Coordinator), Peers: dialOptions(port, certs.Worker),
+	network := &worker.Network{Transport: transport, Options: dialOptions(port, certs.Coordinator), Peers: dialOptions(port, certs.Worker),
 		Known: func() []string { return coordinators(gossip, c.Join) }}
 	defer network.Close()
-	w := session.New(session.Config{Self: self, PID: os.Getpid(), Threads: threads, Log: log, Assemble: assemble,
-		Memory: session.Memory{Machine: host.Memory(), Limit: host.MemoryLimit()}}, network)
-	peers := &session.PeerServer{}
+	w := worker.New(worker.Config{Self: self, PID: os.Getpid(), Threads: threads, Log: log, Assemble: assemble,
+		Memory: worker.Memory{Machine: host.Memory(), Limit: host.MemoryLimit()}}, network)
+	peers := &worker.PeerServer{}
 	peers.Serve(w)
 
 	g := grpc.NewServer(slices.Concat(serverOptions(port), transport.ServerOptions(), guard(identity, workerMethods, log))...)

@@ -23,7 +23,7 @@ var layers = []struct {
 	{"data, sums and decisions' log", []string{"dataset", "dataset/glyphs/gen", "allreduce", "optim", "tensor", "tensor/blas", "tensor/kernel/peer", "tensor/kernel/peer/vector", "tensor/kernel/emulate", "cluster/node"}},
 	{"models", []string{"model"}},
 	{"the step loop", []string{"trainer"}},
-	{"the coordinator and the worker: they meet only through rpc", []string{"cluster", "session"}},
+	{"the coordinator and the worker: they meet only through rpc", []string{"cluster", "worker"}},
 	{"the processes, and whole clusters within one process", []string{"daemon", "daemon/program", "simulation"}},
 	{"what people see", []string{"progress", "launch/control"}},
 	{"clusters on one machine", []string{"launch"}},
@@ -53,7 +53,7 @@ var fences = map[string][]string{
 	"github.com/vbauerster/mpb":       {"progress"},
 	"github.com/spf13/cobra":          {"cli", "daemon/program"},
 	"gonum.org/v1/gonum":              {"tensor/blas"}, // its results differ between CPUs
-	"google.golang.org/grpc":          {"rpc", "certs", "allreduce", "cluster", "cluster/node", "session", "daemon", "simulation", "launch", "launch/control"},
+	"google.golang.org/grpc":          {"rpc", "certs", "allreduce", "cluster", "cluster/node", "worker", "daemon", "simulation", "launch", "launch/control"},
 }
 
 const internal = "ringmaster/internal/"

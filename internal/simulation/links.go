@@ -14,7 +14,7 @@ import (
 	"ringmaster/internal/cluster"
 	"ringmaster/internal/plan"
 	"ringmaster/internal/rpc"
-	"ringmaster/internal/session"
+	"ringmaster/internal/worker"
 )
 
 // workerLinks are one worker process's ways through the simulated network.
@@ -62,7 +62,7 @@ func (w *World) call(ctx context.Context, from, address string) (*coordinator, *
 }
 
 // Attach opens a line to a coordinator.
-func (l *workerLinks) Attach(ctx context.Context, address string) (session.Line, error) {
+func (l *workerLinks) Attach(ctx context.Context, address string) (worker.Line, error) {
 	_, server, c, err := l.world.call(ctx, l.self.Worker, address)
 	if err != nil {
 		return nil, err
@@ -108,7 +108,7 @@ func (l *line) Recv() (*rpc.Order, error) {
 	case <-l.ended:
 		for _, d := range status.Convert(l.reason).Details() {
 			if other, ok := d.(*rpc.NotLeader); ok {
-				return nil, &session.NotLeaderError{Leader: other.LeaderAddress}
+				return nil, &worker.NotLeaderError{Leader: other.LeaderAddress}
 			}
 		}
 		return nil, errors.Join(errBroken, l.reason)
@@ -168,7 +168,7 @@ func (l *workerLinks) Probe(ctx context.Context, to plan.Member) error {
 }
 
 // OpenRing connects a session with its neighbours.
-func (l *workerLinks) OpenRing(ctx context.Context, id allreduce.Identity, seats [][]float32, buckets []plan.Interval) (session.Ring, error) {
+func (l *workerLinks) OpenRing(ctx context.Context, id allreduce.Identity, seats [][]float32, buckets []plan.Interval) (worker.Ring, error) {
 	r, err := allreduce.Open(ctx, id, &ringLinks{world: l.world, self: l.self}, seats, buckets)
 	if err != nil {
 		return nil, err

@@ -26,9 +26,9 @@ import (
 	"ringmaster/internal/dataset"
 	"ringmaster/internal/plan"
 	"ringmaster/internal/rng"
-	"ringmaster/internal/session"
 	"ringmaster/internal/tensor/kernel"
 	"ringmaster/internal/trainer"
+	"ringmaster/internal/worker"
 )
 
 // World is one simulated cluster.
@@ -170,7 +170,7 @@ type workerProcess struct {
 
 	mu     sync.Mutex
 	member plan.Member
-	life   *session.Worker
+	life   *worker.Worker
 	end    func() // ends the process; nil while it is down
 
 	seatTime time.Duration // what a seat takes this machine in a step
@@ -195,7 +195,7 @@ func (k *workerProcess) start() {
 	}
 	m := plan.Member{Worker: k.id, Incarnation: plan.Incarnation(w.word() | 1), Address: k.id + ":7070", Host: k.id}
 	ctx, cancel := context.WithCancel(w.ctx)
-	life := session.New(session.Config{Self: m, Threads: 1, Log: w.log.With("at", k.id),
+	life := worker.New(worker.Config{Self: m, Threads: 1, Log: w.log.With("at", k.id),
 		Assemble: func(encoded []byte) (*trainer.Plan, error) {
 			if job, err := config.Decode(encoded); err != nil || job.Name != w.plan.Job.Name {
 				return nil, fmt.Errorf("unexpected job: %w", err)
@@ -230,7 +230,7 @@ func (k *workerProcess) crash() {
 }
 
 // process is the worker's process with that incarnation, if it still runs.
-func (w *World) process(m plan.Member) *session.Worker {
+func (w *World) process(m plan.Member) *worker.Worker {
 	w.mu.Lock()
 	workers := w.workers
 	w.mu.Unlock()

@@ -1,7 +1,7 @@
-// Package session is a worker's life: it attaches to the leader, reports its condition, and does what the leader's
+// Package worker is a worker's life: it attaches to the leader, reports its condition, and does what the leader's
 // orders ask of it. A worker lives one session a generation: a newer view ends the old session for good before the
 // worker reports to it, and it steps in the new one only after the log has started it.
-package session
+package worker
 
 import (
 	"bytes"
