@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"ringmaster/internal/host"
-	"ringmaster/internal/launch/tether"
+	"ringmaster/internal/tether"
 )
 
 // Child is a process that launch started: in a process group of its own (Ctrl-C in the terminal must not reach it before

@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"ringmaster/internal/launch/control"
-	"ringmaster/internal/launch/tether"
+	"ringmaster/internal/tether"
 )
 
 const (

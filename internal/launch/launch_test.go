@@ -18,8 +18,8 @@ import (
 
 	"ringmaster/internal/config"
 	"ringmaster/internal/host"
-	"ringmaster/internal/launch/tether"
 	"ringmaster/internal/rpc"
+	"ringmaster/internal/tether"
 )
 
 // The test binary plays the child too: RINGMASTER_TEST_CHILD says what it does.

@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"ringmaster/internal/checkpoint"
-	"ringmaster/internal/launch/tether"
 	"ringmaster/internal/rpc"
+	"ringmaster/internal/tether"
 )
 
 // Only the newest wish counts, and only one that is newer than those that were taken.

@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"ringmaster/internal/launch"
-	"ringmaster/internal/launch/tether"
+	"ringmaster/internal/tether"
 )
 
 // patience bounds everything that should take seconds, but for whole trainings.

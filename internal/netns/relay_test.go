@@ -17,7 +17,7 @@ import (
 	"time"
 	"unsafe"
 
-	"ringmaster/internal/launch/tether"
+	"ringmaster/internal/tether"
 )
 
 // The relay is this program itself, started in the router's namespace. What stations send is routed into a TUN device,

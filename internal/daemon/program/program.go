@@ -16,7 +16,7 @@ import (
 
 	"ringmaster/internal/cli"
 	"ringmaster/internal/config"
-	"ringmaster/internal/launch/tether"
+	"ringmaster/internal/tether"
 )
 
 // Exit codes beside 0.
