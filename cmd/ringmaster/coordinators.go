@@ -72,8 +72,8 @@ func (f *clusterFlags) ask(ctx context.Context, timeout time.Duration, do func(c
 	defer stop()
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	client := control.New(addresses, options...)
-	err = do(ctx, client)
+	coordinators := control.New(addresses, options...)
+	err = do(ctx, coordinators)
 	switch own := (*exit)(nil); {
 	case errors.As(err, &own):
 	case errors.Is(err, control.ErrUnreachable):
@@ -81,7 +81,7 @@ func (f *clusterFlags) ask(ctx context.Context, timeout time.Duration, do func(c
 	default:
 		err = failed(err)
 	}
-	return errors.Join(err, failed(client.Close()))
+	return errors.Join(err, failed(coordinators.Close()))
 }
 
 func coordinatorsListCommand() *cobra.Command {

@@ -18,12 +18,12 @@ import (
 func TestRemoveWaitsForAnAnswerAsOthersDo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		refuse := func(context.Context, string) (net.Conn, error) { return nil, errors.New("connection refused") }
-		client := control.New([]string{"127.0.0.1:1"}, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithContextDialer(refuse))
-		defer client.Close()
+		coordinators := control.New([]string{"127.0.0.1:1"}, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithContextDialer(refuse))
+		defer coordinators.Close()
 		ctx, cancel := context.WithTimeout(t.Context(), answerTimeout+removeTimeout)
 		defer cancel()
 		began := time.Now()
-		err := removeCoordinator(ctx, client, "c2", false)
+		err := removeCoordinator(ctx, coordinators, "c2", false)
 		if !errors.Is(err, control.ErrUnreachable) {
 			t.Errorf("the removal ends with %v", err)
 		}

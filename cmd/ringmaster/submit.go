@@ -87,10 +87,10 @@ func runSubmit(ctx context.Context, file string, flags jobFlags, to target, work
 	if err != nil {
 		return wrong(err)
 	}
-	client := control.New(to.cluster, options...)
-	last, err := submitAndWatch(ctx, client, request, job, display)
+	coordinators := control.New(to.cluster, options...)
+	last, err := submitAndWatch(ctx, coordinators, request, job, display)
 	display.Close()
-	err = errors.Join(err, client.Close())
+	err = errors.Join(err, coordinators.Close())
 	if ctx.Err() != nil && !last.GetEnded() {
 		return &exit{exitSignalBase + int(syscall.SIGINT), fmt.Errorf("detached; the job goes on: ringmaster status --cluster %s", strings.Join(to.cluster, ","))}
 	}
@@ -129,10 +129,10 @@ func submission(job *config.Job, workers int) (*rpc.SubmitRequest, error) {
 }
 
 // submitAndWatch returns the last status that was seen, nil when the job was not even taken.
-func submitAndWatch(ctx context.Context, client *control.Client, request *rpc.SubmitRequest, job *config.Job, display progress.Display) (*rpc.JobStatus, error) {
+func submitAndWatch(ctx context.Context, coordinators *control.Client, request *rpc.SubmitRequest, job *config.Job, display progress.Display) (*rpc.JobStatus, error) {
 	first, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
-	id, err := client.Submit(first, request)
+	id, err := coordinators.Submit(first, request)
 	if errors.Is(err, control.ErrUnreachable) {
 		return nil, wrong(err)
 	}
@@ -141,6 +141,6 @@ func submitAndWatch(ctx context.Context, client *control.Client, request *rpc.Su
 	}
 	display.Note("submitted as " + id)
 	var watched launch.Watched
-	last, err := client.Watch(ctx, id, 0, func(s *rpc.JobStatus) { watched.Show(display, s, job) })
+	last, err := coordinators.Watch(ctx, id, 0, func(s *rpc.JobStatus) { watched.Show(display, s, job) })
 	return last, failed(err)
 }
