@@ -14,7 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"ringmaster/internal/cli"
-	"ringmaster/internal/launch/control"
+	"ringmaster/internal/client"
 	"ringmaster/internal/plural"
 	"ringmaster/internal/rpc"
 )
@@ -55,7 +55,7 @@ func (f *clusterFlags) add(cmd *cobra.Command) {
 }
 
 // ask opens a client of the cluster for as long as do takes.
-func (f *clusterFlags) ask(ctx context.Context, timeout time.Duration, do func(context.Context, *control.Client) error) error {
+func (f *clusterFlags) ask(ctx context.Context, timeout time.Duration, do func(context.Context, *client.Client) error) error {
 	addresses, err := clusterOf(f.dir, f.cluster)
 	if err != nil {
 		return err
@@ -72,11 +72,11 @@ func (f *clusterFlags) ask(ctx context.Context, timeout time.Duration, do func(c
 	defer stop()
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	coordinators := control.New(addresses, options...)
+	coordinators := client.New(addresses, options...)
 	err = do(ctx, coordinators)
 	switch own := (*exit)(nil); {
 	case errors.As(err, &own):
-	case errors.Is(err, control.ErrUnreachable):
+	case errors.Is(err, client.ErrUnreachable):
 		err = &exit{exitNotUp, err}
 	default:
 		err = failed(err)
@@ -91,7 +91,7 @@ func coordinatorsListCommand() *cobra.Command {
 		Short: "List the coordinators: where they are, who leads, who votes, who does not answer",
 		Args:  cli.Takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return f.ask(cmd.Context(), answerTimeout, func(ctx context.Context, client *control.Client) error {
+			return f.ask(cmd.Context(), answerTimeout, func(ctx context.Context, client *client.Client) error {
 				all, err := client.Coordinators(ctx)
 				if err != nil {
 					return err
@@ -136,7 +136,7 @@ func coordinatorsRemoveCommand() *cobra.Command {
 of the others answers is refused.`,
 		Args: cli.Takes("ID"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return f.ask(cmd.Context(), answerTimeout+removeTimeout, func(ctx context.Context, client *control.Client) error {
+			return f.ask(cmd.Context(), answerTimeout+removeTimeout, func(ctx context.Context, client *client.Client) error {
 				return removeCoordinator(ctx, client, args[0], force)
 			})
 		},
@@ -146,7 +146,7 @@ of the others answers is refused.`,
 	return cmd
 }
 
-func removeCoordinator(ctx context.Context, client *control.Client, id string, force bool) error {
+func removeCoordinator(ctx context.Context, client *client.Client, id string, force bool) error {
 	first, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	all, err := client.Coordinators(first)

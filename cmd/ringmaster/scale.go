@@ -14,8 +14,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"ringmaster/internal/cli"
+	"ringmaster/internal/client"
 	"ringmaster/internal/launch"
-	"ringmaster/internal/launch/control"
 	"ringmaster/internal/plural"
 	"ringmaster/internal/rpc"
 )
@@ -54,7 +54,7 @@ A launch starts and stops worker processes to match. On other clusters start bin
 			if err != nil {
 				return err
 			}
-			client := control.New(addresses, options...)
+			client := client.New(addresses, options...)
 			return errors.Join(runScale(ctx, os.Stdout, client, workers, addresses, len(cluster) == 0), failed(client.Close()))
 		},
 	}
@@ -88,7 +88,7 @@ func clusterOf(dir string, cluster []string) ([]string, error) {
 	return endpoints.Addresses(), nil
 }
 
-func runScale(ctx context.Context, out io.Writer, client *control.Client, workers int, addresses []string, launched bool) error {
+func runScale(ctx context.Context, out io.Writer, client *client.Client, workers int, addresses []string, launched bool) error {
 	asking, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	before, err := client.Status(asking, "")
@@ -109,7 +109,7 @@ func runScale(ctx context.Context, out io.Writer, client *control.Client, worker
 }
 
 // awaitScale says how the ring came to its new size, or what it waits for.
-func awaitScale(ctx context.Context, out io.Writer, client *control.Client, before *rpc.JobStatus, workers int, addresses []string, launched bool) error {
+func awaitScale(ctx context.Context, out io.Writer, client *client.Client, before *rpc.JobStatus, workers int, addresses []string, launched bool) error {
 	waiting, cancel := context.WithTimeout(ctx, scaleWait)
 	defer cancel()
 	last := before

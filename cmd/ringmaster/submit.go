@@ -14,9 +14,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"ringmaster/internal/cli"
+	"ringmaster/internal/client"
 	"ringmaster/internal/config"
 	"ringmaster/internal/launch"
-	"ringmaster/internal/launch/control"
 	"ringmaster/internal/progress"
 	"ringmaster/internal/rpc"
 )
@@ -87,7 +87,7 @@ func runSubmit(ctx context.Context, file string, flags jobFlags, to target, work
 	if err != nil {
 		return wrong(err)
 	}
-	coordinators := control.New(to.cluster, options...)
+	coordinators := client.New(to.cluster, options...)
 	last, err := submitAndWatch(ctx, coordinators, request, job, display)
 	display.Close()
 	err = errors.Join(err, coordinators.Close())
@@ -129,11 +129,11 @@ func submission(job *config.Job, workers int) (*rpc.SubmitRequest, error) {
 }
 
 // submitAndWatch returns the last status that was seen, nil when the job was not even taken.
-func submitAndWatch(ctx context.Context, coordinators *control.Client, request *rpc.SubmitRequest, job *config.Job, display progress.Display) (*rpc.JobStatus, error) {
+func submitAndWatch(ctx context.Context, coordinators *client.Client, request *rpc.SubmitRequest, job *config.Job, display progress.Display) (*rpc.JobStatus, error) {
 	first, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	id, err := coordinators.Submit(first, request)
-	if errors.Is(err, control.ErrUnreachable) {
+	if errors.Is(err, client.ErrUnreachable) {
 		return nil, wrong(err)
 	}
 	if err != nil {

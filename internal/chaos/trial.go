@@ -12,8 +12,8 @@ import (
 	"syscall"
 	"time"
 
+	"ringmaster/internal/client"
 	"ringmaster/internal/launch"
-	"ringmaster/internal/launch/control"
 	"ringmaster/internal/rpc"
 )
 
@@ -33,7 +33,7 @@ type trial struct {
 	dir     launch.Directory
 	stalls  bool // faults wait until the status shows no stall
 
-	client  *control.Client // of the observer
+	client  *client.Client  // of the observer
 	life    context.Context // of the helpers
 	stop    context.CancelFunc
 	helpers sync.WaitGroup // observer, attendant and those who bring processes back
@@ -87,7 +87,7 @@ func start(ctx context.Context, o *Options, dir launch.Directory, roster []strin
 		return nil, errors.Join(err, t.cluster.Stop())
 	}
 	t.life, t.stop = context.WithCancel(context.WithoutCancel(ctx))
-	t.client = control.New(t.cluster.Addresses())
+	t.client = client.New(t.cluster.Addresses())
 	t.helpers.Go(func() { t.observe(t.life) })
 	t.helpers.Go(func() { t.attend(t.life) })
 	return t, nil
@@ -101,7 +101,7 @@ func (t *trial) submit(ctx context.Context, o *Options) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, upLimit)
 	defer cancel()
-	client := control.New(t.cluster.Addresses())
+	client := client.New(t.cluster.Addresses())
 	_, err := client.Submit(ctx, &rpc.SubmitRequest{Config: o.Job.Encode()})
 	return errors.Join(err, client.Close())
 }

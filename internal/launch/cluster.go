@@ -13,7 +13,7 @@ import (
 	"sync"
 	"time"
 
-	"ringmaster/internal/launch/control"
+	"ringmaster/internal/client"
 	"ringmaster/internal/tether"
 )
 
@@ -220,7 +220,7 @@ func (c *Cluster) Child(name string) *Child {
 func (c *Cluster) waitForLeader(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, upTimeout)
 	defer cancel()
-	client := control.New(c.Addresses())
+	client := client.New(c.Addresses())
 	answered := make(chan error, 1)
 	go func() {
 		_, err := client.Status(ctx, "")

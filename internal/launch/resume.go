@@ -13,8 +13,8 @@ import (
 
 	"ringmaster/internal/checkpoint"
 	"ringmaster/internal/checkpoint/disk"
+	"ringmaster/internal/client"
 	"ringmaster/internal/config"
-	"ringmaster/internal/launch/control"
 )
 
 // Origin is the checkpoint that a job goes on from.
@@ -124,10 +124,10 @@ func setAside(path string) error {
 }
 
 // Upload stores the checkpoint's files with the coordinators at the addresses. Those that hold them already take no harm.
-func (o *Origin) Upload(ctx context.Context, coordinators *control.Client, addresses []string) error {
+func (o *Origin) Upload(ctx context.Context, coordinators *client.Client, addresses []string) error {
 	for _, address := range addresses {
 		for _, f := range o.Manifest.Files {
-			file := control.File{Directory: o.Manifest.Folder(), Name: f.Name, Bytes: f.Bytes, SHA256: f.SHA256[:],
+			file := client.File{Directory: o.Manifest.Folder(), Name: f.Name, Bytes: f.Bytes, SHA256: f.SHA256[:],
 				Open: func() (io.ReadCloser, error) {
 					r, _, err := o.entry.Store().OpenFile(o.Manifest.Folder(), f.Name)
 					return r, err

@@ -11,9 +11,9 @@ import (
 	"sync"
 	"time"
 
+	"ringmaster/internal/client"
 	"ringmaster/internal/config"
 	"ringmaster/internal/host"
-	"ringmaster/internal/launch/control"
 	"ringmaster/internal/progress"
 	"ringmaster/internal/rpc"
 )
@@ -169,8 +169,8 @@ type run struct {
 	origin  *Origin // nil: from the seed
 	result  *Result
 
-	client *control.Client // of the main line
-	side   *control.Client // of status.json
+	client *client.Client // of the main line
+	side   *client.Client // of status.json
 	last   *rpc.JobStatus
 	shown  Watched
 	saved  time.Time // when status.json was written
@@ -265,7 +265,7 @@ func (r *run) ready() bool {
 
 // stopJob asks for the job's orderly end, with a connection of its own.
 func (r *run) stopJob(ctx context.Context, job string) {
-	client := control.New(r.cluster.Addresses())
+	client := client.New(r.cluster.Addresses())
 	err := errors.Join(client.Stop(ctx, job), client.Close())
 	if err != nil && ctx.Err() == nil {
 		say(r.o.Warnings, "ringmaster: %v", err)
@@ -275,7 +275,7 @@ func (r *run) stopJob(ctx context.Context, job string) {
 // work submits the job and watches it to its end.
 func (r *run) work(ctx context.Context) error {
 	addresses := r.cluster.Addresses()
-	r.client, r.side = control.New(addresses), control.New(addresses)
+	r.client, r.side = client.New(addresses), client.New(addresses)
 	err := r.workWith(ctx, addresses)
 	return errors.Join(err, r.client.Close(), r.side.Close())
 }
@@ -293,7 +293,7 @@ func (r *run) workWith(ctx context.Context, addresses []string) error {
 	}
 	for {
 		_, err = r.client.Watch(ctx, job, patience, func(s *rpc.JobStatus) { r.see(ctx, s) })
-		if !errors.Is(err, control.ErrUnreachable) || ctx.Err() != nil {
+		if !errors.Is(err, client.ErrUnreachable) || ctx.Err() != nil {
 			break
 		}
 		// Their processes run, or are started again: training goes on without them for as long as it takes.

@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"time"
 
-	"ringmaster/internal/launch/control"
+	"ringmaster/internal/client"
 	"ringmaster/internal/plural"
 	"ringmaster/internal/rpc"
 )
@@ -40,7 +40,7 @@ func (r *run) takeWish(s *rpc.JobStatus) {
 
 // heedWishes starts and stops workers so that as many run as were asked for last.
 func (r *run) heedWishes(ctx context.Context) {
-	client := control.New(r.cluster.Addresses())
+	client := client.New(r.cluster.Addresses())
 	defer client.Close()
 	for {
 		select {
@@ -56,7 +56,7 @@ func (r *run) heedWishes(ctx context.Context) {
 
 // fulfil brings the number of workers to what was wished. Workers that are too many are stopped when they have no seats any
 // more; a newer wish ends the waiting for that.
-func (r *run) fulfil(ctx context.Context, client *control.Client, w wish) error {
+func (r *run) fulfil(ctx context.Context, client *client.Client, w wish) error {
 	if missing := w.workers - r.cluster.workersAlive(); missing > 0 {
 		r.o.Display.Note(fmt.Sprintf("scaling to %s: starting %d more", plural.Of(w.workers, "worker"), missing))
 		return r.cluster.startMore(missing)

@@ -13,7 +13,7 @@ import (
 
 	"google.golang.org/grpc"
 
-	"ringmaster/internal/launch/control"
+	"ringmaster/internal/client"
 	"ringmaster/internal/progress"
 )
 
@@ -25,7 +25,7 @@ const askTimeout = 2 * time.Second
 
 // AskStatus asks the coordinators at the addresses, with the options for connecting (see control.New).
 func AskStatus(ctx context.Context, addresses []string, machine string, options ...grpc.DialOption) (*Status, error) {
-	client := control.New(addresses, options...)
+	client := client.New(addresses, options...)
 	answer, err := client.Status(ctx, "")
 	if err = errors.Join(err, client.Close()); err != nil {
 		return nil, err

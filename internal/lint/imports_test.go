@@ -25,7 +25,7 @@ var layers = []struct {
 	{"the step loop", []string{"trainer"}},
 	{"the coordinator and the worker: they meet only through rpc", []string{"cluster", "worker"}},
 	{"the processes, and whole clusters within one process", []string{"daemon", "daemon/program", "simulation"}},
-	{"what people see", []string{"progress", "launch/control"}},
+	{"what people see", []string{"progress", "client"}},
 	{"clusters on one machine", []string{"launch"}},
 	{"what is done to them", []string{"chaos"}},
 	{"tests of the whole: nobody imports them", []string{"golden", "e2e", "netns", "lint"}},
@@ -53,7 +53,7 @@ var fences = map[string][]string{
 	"github.com/vbauerster/mpb":       {"progress"},
 	"github.com/spf13/cobra":          {"cli", "daemon/program"},
 	"gonum.org/v1/gonum":              {"tensor/blas"}, // its results differ between CPUs
-	"google.golang.org/grpc":          {"rpc", "certs", "allreduce", "cluster", "cluster/node", "worker", "daemon", "simulation", "launch", "launch/control"},
+	"google.golang.org/grpc":          {"rpc", "certs", "allreduce", "cluster", "cluster/node", "worker", "daemon", "simulation", "launch", "client"},
 }
 
 const internal = "ringmaster/internal/"

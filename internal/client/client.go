@@ -1,6 +1,6 @@
-// Package control is a client of the coordinators for those who give them work: it finds the leader among the addresses
+// Package client is a client of the coordinators for those who give them work: it finds the leader among the addresses
 // it was given, follows it when it changes, and keeps trying while there is none.
-package control
+package client
 
 import (
 	"context"
