@@ -50,14 +50,14 @@ generated: ## generated code is what its generators make
 	rm -rf $$before; exit $$status
 
 unit: ## unit, property and scenario tests
-	$(GO) test $$($(GO) list ./... | grep -v /internal/e2e)
+	$(GO) test $$($(GO) list ./... | grep -v /internal/test/e2e)
 
 golden: ## the golden digests on every kernel tier, built for amd64 v1 and v3 and, where qemu-aarch64-static is there, for arm64
-	$(GO) test -count=1 -v ./internal/golden
+	$(GO) test -count=1 -v ./internal/test/golden
 
 # Everything below the step loop, in NEON and plain Go. Slow: every instruction is emulated.
 EMULATE ?= qemu-aarch64-static
-ARM64 = ./internal/plan ./internal/rng ./internal/tensor/... ./internal/optim ./internal/model ./internal/golden
+ARM64 = ./internal/plan ./internal/rng ./internal/tensor/... ./internal/optim ./internal/model ./internal/test/golden
 arm64: ## the numeric packages' tests on arm64, emulated (qemu-aarch64-static, or EMULATE)
 	GOARCH=arm64 CGO_ENABLED=0 $(GO) test -short -timeout 30m -exec $(EMULATE) $(ARM64)
 
@@ -77,13 +77,13 @@ fuzz: ## every fuzz test for FUZZTIME, 10s unless told
 	done
 
 # Where goroutines meet. Kernels run without the detector above: it does not look into assembly.
-RACE = ./internal/allreduce ./internal/cluster/... ./internal/worker ./internal/trainer ./internal/checkpoint/... ./internal/launch/... ./internal/progress ./internal/daemon ./internal/certs ./internal/chaos
+RACE = ./internal/allreduce ./internal/cluster/... ./internal/worker ./internal/trainer ./internal/checkpoint/... ./internal/launch/... ./internal/progress ./internal/daemon ./internal/certs ./internal/chaos ./internal/client ./internal/tether
 race: ## the packages with concurrency under the race detector
 	@if [ "$$($(GO) env CGO_ENABLED)" = 1 ]; then set -x; $(GO) test -race -short $(RACE); \
 	else echo "race: not checked: the race detector needs a C compiler (Debian: apt-get install gcc)" >&2; fi
 
 e2e: build ## whole clusters as real processes
-	$(GO) test -count=1 -timeout 15m ./internal/e2e
+	$(GO) test -count=1 -timeout 15m ./internal/test/e2e
 
 simulate: ## whole simulated clusters under SEEDS schedules of faults, from FIRST on
 	$(GO) test ./internal/simulation -run TestWholeCluster -seeds $(or $(SEEDS),2000) -seed $(or $(FIRST),1) -faults 20 -timeout 3h -v
@@ -101,10 +101,10 @@ stalls: build ## hold the ring up 100 times: does the status name the culprit? (
 NAMESPACES = test "$$(id -u)" = 0 && command -v ip tc unshare >/dev/null && ip netns add ringmaster-try 2>/dev/null && ip netns delete ringmaster-try
 partitions: ## real processes in network namespaces while the network breaks (needs root and iproute2)
 	@$(NAMESPACES) || { echo "make partitions needs root that may make network namespaces, and iproute2 (ip, tc): run sudo make partitions"; exit 1; }
-	$(GO) test -tags netns -count=1 -parallel 3 -timeout 20m -v ./internal/netns -seed $(SEED)
+	$(GO) test -tags netns -count=1 -parallel 3 -timeout 20m -v ./internal/test/netns -seed $(SEED)
 
 partitions-short: ## two of the partitions, where namespaces can be made
-	@if $(NAMESPACES); then set -x; $(GO) test -tags netns -short -count=1 -timeout 5m ./internal/netns -run TestPartitions -seed $(SEED); \
+	@if $(NAMESPACES); then set -x; $(GO) test -tags netns -short -count=1 -timeout 5m ./internal/test/netns -run TestPartitions -seed $(SEED); \
 	else echo "partitions: not checked: they need root that may make network namespaces, and iproute2" >&2; fi
 
 bench: build ## Ringmaster's own figures

@@ -59,7 +59,7 @@ const patience = 2 * time.Minute
 // repository is the root of the repository.
 func repository(t *testing.T) string {
 	t.Helper()
-	root, err := filepath.Abs("../..")
+	root, err := filepath.Abs("../../..")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -126,7 +126,7 @@ func load(t *testing.T, patterns ...string) []*packages.Package {
 	t.Helper()
 	found, err := packages.Load(&packages.Config{
 		Mode: packages.NeedName | packages.NeedFiles | packages.NeedSyntax | packages.NeedTypes | packages.NeedTypesInfo,
-		Dir:  "../..",
+		Dir:  "../../..",
 	}, patterns...)
 	if err != nil {
 		t.Fatal(err)

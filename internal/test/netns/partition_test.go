@@ -21,7 +21,7 @@ import (
 var seed = flag.Uint64("seed", 1, "draws where, when, how and for how long the network breaks")
 
 const (
-	jobFile = "../../configs/quickstart.yaml"
+	jobFile = "../../../configs/quickstart.yaml"
 	// A step of four workers takes about 50 ms at this rate, so that a training lasts long enough to be disturbed.
 	rate  = "100mbit"
 	steps = 600

@@ -21,7 +21,7 @@ type command struct{ on, line string }
 // readme reads a section of README: its commands, each with the machine that a comment before it names.
 func readme(t *testing.T, section string) []command {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
+	text, err := os.ReadFile(filepath.Join("..", "..", "..", "README.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +51,7 @@ func readme(t *testing.T, section string) []command {
 // expectedDigest is the one that README shows for the quickstart.
 func expectedDigest(t *testing.T) string {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
+	text, err := os.ReadFile(filepath.Join("..", "..", "..", "README.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +87,7 @@ type typed struct {
 func newReader(t *testing.T, commands []command) *reader {
 	t.Helper()
 	r := &reader{t: t, net: newNetwork(t), machines: map[string]*machine{}}
-	root, err := filepath.Abs("../..")
+	root, err := filepath.Abs("../../..")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -28,7 +28,7 @@ var layers = []struct {
 	{"what people see", []string{"progress", "client"}},
 	{"clusters on one machine", []string{"launch"}},
 	{"what is done to them", []string{"chaos"}},
-	{"tests of the whole: nobody imports them", []string{"golden", "e2e", "netns", "lint"}},
+	{"tests of the whole: nobody imports them", []string{"test/golden", "test/e2e", "test/netns", "test/lint"}},
 }
 
 // pure packages take time, randomness and the outside world as arguments: the same arguments give the same results.
@@ -125,7 +125,7 @@ func TestImportsStayWithinFences(t *testing.T) {
 // leaves out folders that are modules of their own.
 func packagesOfInternal(t *testing.T) map[string][]string {
 	t.Helper()
-	root := filepath.Join("..", "..", "internal")
+	root := filepath.Join("..", "..", "..", "internal")
 	found := map[string][]string{}
 	err := filepath.WalkDir(root, func(dir string, d fs.DirEntry, err error) error {
 		if err != nil || !d.IsDir() {
@@ -157,11 +157,11 @@ func packagesOfInternal(t *testing.T) map[string][]string {
 
 // TestNoCgo keeps the product free of C.
 func TestNoCgo(t *testing.T) {
-	err := filepath.WalkDir(filepath.Join("..", ".."), func(name string, d fs.DirEntry, err error) error {
+	err := filepath.WalkDir(filepath.Join("..", "..", ".."), func(name string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
-		if d.IsDir() && (slices.Contains([]string{"peer", "testdata", ".git"}, d.Name()) || hasModule(name) && name != filepath.Join("..", "..")) {
+		if d.IsDir() && (slices.Contains([]string{"peer", "testdata", ".git"}, d.Name()) || hasModule(name) && name != filepath.Join("..", "..", "..")) {
 			return filepath.SkipDir
 		}
 		if !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") {
