@@ -104,27 +104,3 @@ func TestOneRun(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
-
-func TestParseShape(t *testing.T) {
-	if got, err := parseShape("32x784x128"); err != nil || got != [3]int{32, 784, 128} {
-		t.Errorf("%v, %v", got, err)
-	}
-	for _, bad := range []string{"", "3", "3x4", "3x4x5x6", "0x1x1", "-1x1x1", "axbxc", "99999x1x1"} {
-		if got, err := parseShape(bad); err == nil {
-			t.Errorf("%q is taken for %v", bad, got)
-		}
-	}
-}
-
-func TestParseBytes(t *testing.T) {
-	for text, want := range map[string]int{"64": 64, "1KiB": 1024, "16MiB": 16 << 20, "1GiB": 1 << 30} {
-		if got, err := parseBytes(text); err != nil || got != want {
-			t.Errorf("%s: %d, %v", text, got, err)
-		}
-	}
-	for _, bad := range []string{"", "MiB", "0", "-4", "6", "2GiB", "9999999999999999999", "1MB", "1.5MiB"} {
-		if got, err := parseBytes(bad); err == nil {
-			t.Errorf("%q is taken for %d", bad, got)
-		}
-	}
-}

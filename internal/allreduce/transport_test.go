@@ -296,3 +296,11 @@ func TestKilledPeerWakesEverybody(t *testing.T) {
 		}
 	}
 }
+
+// dialOver connects to members whose addresses are of one network.
+func dialOver(network string) func(context.Context, plan.Member) (net.Conn, error) {
+	return func(ctx context.Context, m plan.Member) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, network, m.Address)
+	}
+}

@@ -19,7 +19,7 @@ var layers = []struct {
 }{
 	{"words, how they are counted, and what may be opened: the standard library only", []string{"plan", "regularfile", "plural"}},
 	{"leaves, each of one subject", []string{"rng", "config", "certs", "rpc", "host", "checkpoint/disk", "tether", "cluster/logs", "tensor/kernel"}},
-	{"pure parts that know the words", []string{"checkpoint", "cluster/fsm", "dataset/glyphs", "tensor/kernel/measure", "cli"}},
+	{"pure parts that know the words", []string{"checkpoint", "cluster/fsm", "dataset/glyphs", "bench/kernels", "cli"}},
 	{"data, sums and decisions' log", []string{"dataset", "dataset/glyphs/gen", "allreduce", "optim", "tensor", "tensor/blas", "tensor/kernel/peer", "tensor/kernel/peer/vector", "tensor/kernel/emulate", "cluster/node"}},
 	{"models", []string{"model"}},
 	{"the step loop", []string{"trainer"}},
@@ -28,6 +28,7 @@ var layers = []struct {
 	{"what people see", []string{"progress", "client"}},
 	{"clusters on one machine", []string{"launch"}},
 	{"what is done to them", []string{"chaos"}},
+	{"what is measured", []string{"bench"}},
 	{"tests of the whole: nobody imports them", []string{"test/golden", "test/e2e", "test/netns", "test/lint"}},
 }
 
@@ -53,7 +54,7 @@ var fences = map[string][]string{
 	"github.com/vbauerster/mpb":       {"progress"},
 	"github.com/spf13/cobra":          {"cli", "daemon/program"},
 	"gonum.org/v1/gonum":              {"tensor/blas"}, // its results differ between CPUs
-	"google.golang.org/grpc":          {"rpc", "certs", "allreduce", "cluster", "cluster/node", "worker", "daemon", "simulation", "launch", "client"},
+	"google.golang.org/grpc":          {"rpc", "certs", "allreduce", "cluster", "cluster/node", "worker", "daemon", "simulation", "launch", "client", "bench"},
 }
 
 const internal = "ringmaster/internal/"

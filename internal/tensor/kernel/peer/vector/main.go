@@ -22,8 +22,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ringmaster/internal/bench/kernels"
 	"ringmaster/internal/tensor/kernel"
-	"ringmaster/internal/tensor/kernel/measure"
 )
 
 //go:embed c/vector.c
@@ -41,12 +41,12 @@ type contestant interface {
 type ours struct {
 	clock string
 	n     int
-	calls []measure.Call
+	calls []kernels.Call
 }
 
 func (o *ours) call(name string, n int) func() {
 	if o.n != n {
-		o.n, o.calls = n, measure.Calls(n)
+		o.n, o.calls = n, kernels.Calls(n)
 	}
 	for _, c := range o.calls {
 		if c.Name == name {
@@ -222,8 +222,8 @@ func run() error {
 	for _, name := range strings.Split(*names, ",") {
 		for _, length := range strings.Split(*lengths, ",") {
 			n, err := strconv.Atoi(length)
-			if err != nil || n <= 0 || n%measure.Columns != 0 {
-				return fmt.Errorf("number of elements %q is no positive multiple of %d", length, measure.Columns)
+			if err != nil || n <= 0 || n%kernels.Columns != 0 {
+				return fmt.Errorf("number of elements %q is no positive multiple of %d", length, kernels.Columns)
 			}
 			if err := compare(all, name, n, *rounds, *turn); err != nil {
 				return err

@@ -1,4 +1,4 @@
-package main
+package bench
 
 import (
 	"context"
@@ -12,17 +12,14 @@ import (
 	"sync"
 	"time"
 
-	"github.com/spf13/cobra"
-
 	"ringmaster/internal/chaos"
-	"ringmaster/internal/cli"
 	"ringmaster/internal/config"
 	"ringmaster/internal/host"
 	"ringmaster/internal/launch"
 )
 
-// balanceResult is how well an uneven pair of workers is used. Rates are of samples a second.
-type balanceResult struct {
+// BalanceResult is how well an uneven pair of workers is used. Rates are of samples a second.
+type BalanceResult struct {
 	Case      string  `json:"case"`                   // "round 1", and at last "median"
 	Fast      float64 `json:"fast_samples_per_s"`     // one worker alone, undisturbed
 	Slow      float64 `json:"slow_samples_per_s"`     // one worker alone, held up
@@ -36,6 +33,89 @@ type balanceResult struct {
 	OfShown   float64 `json:"of_shown"`               // balanced / what seats take the two in the same seconds, without any loss
 }
 
+func (r BalanceResult) row() []string {
+	cells := []string{r.Case}
+	for _, rate := range []float64{r.Fast, r.Slow, r.Apart, r.Even, r.Balanced} {
+		cells = append(cells, fmt.Sprintf("%.0f", rate))
+	}
+	cells = append(cells, r.Seats)
+	for _, share := range []float64{r.OfIdeal, r.OfApart, r.OfShown, r.EvenIdeal} {
+		cells = append(cells, fmt.Sprintf("%.1f %%", 100*share))
+	}
+	return cells
+}
+
+// sample leaves the rounds unnumbered, so that benchstat takes them for measurements of one thing.
+func (r BalanceResult) sample() sample {
+	name := "Balance"
+	if r.Case == medianCase {
+		name = "BalanceMedian"
+	}
+	return sample{name: name, n: 1, values: []value{{r.Balanced, "samples/s"}, {r.OfIdeal, "of-ideal"}, {r.OfApart, "of-apart"},
+		{r.OfShown, "of-shown"}, {r.EvenIdeal, "even-of-ideal"}}}
+}
+
+// medianCase names the last result, which holds the medians of the others' figures.
+const medianCase = "median"
+
+// BalanceOptions say what Balance measures.
+type BalanceOptions struct {
+	File     string        // of the job
+	Sets     []string      // job keys to override, KEY=VALUE
+	Rounds   int           // how often everything is measured
+	Window   time.Duration // how long each rate is measured
+	Running  time.Duration // how long the slow worker runs,
+	Stopped  time.Duration // and how long it stands still then, in turn
+	Patience time.Duration // how long seats may take to move
+
+	// Reading is how long the fast and the slow worker take to read each seat's data; the slow one is not held up then. Hardly
+	// anything is computed, so a busy machine gives the same figures as an idle one.
+	Reading []time.Duration
+}
+
+// minReading is the shortest time that workers under faults keep well.
+const minReading = 10 * time.Millisecond
+
+func (o *BalanceOptions) check() error {
+	if o.Rounds < 1 || o.Window < time.Second || o.Running <= 0 || o.Stopped <= 0 || o.Patience <= 0 {
+		return errors.New("--rounds must be at least 1, --window at least 1s, --running, --stopped and --patience above 0")
+	}
+	if len(o.Reading) != 0 && (len(o.Reading) != 2 || o.Reading[0] < minReading || o.Reading[1] < o.Reading[0]) {
+		return fmt.Errorf("--reading takes two times, the shorter one first, of at least %v", minReading)
+	}
+	return nil
+}
+
+// Balance measures a fast and a slow worker in one ring against what each does alone.
+func Balance(ctx context.Context, o BalanceOptions) (*Report, error) {
+	if err := o.check(); err != nil {
+		return nil, &launch.UsageError{Err: err}
+	}
+	// Nothing but steps: an end that is far away, no checkpoints.
+	sets := append(o.Sets, "train.steps=1000000000", "checkpoint.every_steps=0", "train.schedule.warmup=0", "min_workers=1")
+	b := &balance{BalanceOptions: o}
+	var err error
+	if b.job, err = config.Load(o.File, append(sets, "balance=true")); err != nil {
+		return nil, &launch.UsageError{Err: err}
+	}
+	if b.off, err = config.Load(o.File, append(sets, "balance=false")); err != nil {
+		return nil, &launch.UsageError{Err: err}
+	}
+	report := &Report{Columns: []string{"CASE", "FAST", "SLOW", "APART", "EVEN", "BALANCED", "SEATS", "OF IDEAL", "OF APART", "OF SHOWN", "EVEN OF IDEAL"}}
+	var measured []BalanceResult
+	for n := range o.Rounds {
+		r, err := b.round(ctx)
+		if err != nil {
+			return nil, err
+		}
+		r.Case = fmt.Sprint("round ", n+1)
+		measured = append(measured, r)
+		report.Results = append(report.Results, r)
+	}
+	report.Results = append(report.Results, medianBalance(measured))
+	return report, nil
+}
+
 // measured is a rate in samples a second.
 type measured struct {
 	rate  float64
@@ -43,80 +123,15 @@ type measured struct {
 	seats string  // of each worker
 }
 
-// balanceBench measures the throughput of a fast and a slow worker against what the two do alone.
-type balanceBench struct {
-	job      *config.Job
-	off      *config.Job // the same with balance switched off
-	window   time.Duration
-	running  time.Duration // the slow worker runs for so long
-	stopped  time.Duration // and stands still for so long, in turn
-	patience time.Duration
-
-	// What each seat's data takes the fast and the slow worker to read, instead of the slow one being held up. Hardly
-	// anything is computed then, so a machine that is busy with other things tells as much as an idle one.
-	reading []time.Duration
-}
-
-// minReading is the shortest time that workers under faults keep well.
-const minReading = 10 * time.Millisecond
-
-func benchBalanceCommand() *cobra.Command {
-	var sets []string
-	var rounds int
-	var asJSON bool
-	b := &balanceBench{}
-	cmd := &cobra.Command{
-		Use:   "balance JOB.yaml",
-		Short: "Measure two workers of which one is held up half of the time against what each does alone",
-		Args:  cli.Takes("JOB.yaml"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if rounds < 1 || b.window < time.Second || b.running <= 0 || b.stopped <= 0 || b.patience <= 0 {
-				return wrong(errors.New("--rounds must be at least 1, --window at least 1s, --running, --stopped and --patience above 0"))
-			}
-			if len(b.reading) != 0 && (len(b.reading) != 2 || b.reading[0] < minReading || b.reading[1] < b.reading[0]) {
-				return wrong(fmt.Errorf("--reading takes two times, the shorter one first, of at least %v", minReading))
-			}
-			if err := selectKernel(); err != nil {
-				return err
-			}
-			// Nothing but steps: an end that is far away, no checkpoints.
-			sets = append(sets, "train.steps=1000000000", "checkpoint.every_steps=0", "train.schedule.warmup=0", "min_workers=1")
-			var err error
-			if b.job, err = config.Load(args[0], append(sets, "balance=true")); err != nil {
-				return wrong(err)
-			}
-			if b.off, err = config.Load(args[0], append(sets, "balance=false")); err != nil {
-				return wrong(err)
-			}
-			var results []balanceResult
-			for n := range rounds {
-				r, err := b.round(cmd.Context())
-				if err != nil {
-					return err
-				}
-				r.Case = fmt.Sprint("round ", n+1)
-				results = append(results, r)
-			}
-			results = append(results, medianBalance(results))
-			return showResults(asJSON, "CASE\tFAST\tSLOW\tAPART\tEVEN\tBALANCED\tSEATS\tOF IDEAL\tOF APART\tOF SHOWN\tEVEN OF IDEAL", results, func(r balanceResult) string {
-				return fmt.Sprintf("%s\t%.0f\t%.0f\t%.0f\t%.0f\t%.0f\t%s\t%.1f %%\t%.1f %%\t%.1f %%\t%.1f %%", r.Case, r.Fast, r.Slow, r.Apart, r.Even, r.Balanced, r.Seats,
-					100*r.OfIdeal, 100*r.OfApart, 100*r.OfShown, 100*r.EvenIdeal)
-			})
-		},
-	}
-	cmd.Flags().StringArrayVar(&sets, "set", nil, "override a job key, `KEY=VALUE`; repeatable")
-	cmd.Flags().IntVar(&rounds, "rounds", 3, "how often everything is measured")
-	cmd.Flags().DurationVar(&b.window, "window", 15*time.Second, "how long each rate is measured")
-	cmd.Flags().DurationVar(&b.running, "running", 5*time.Millisecond, "how long the slow worker runs")
-	cmd.Flags().DurationVar(&b.stopped, "stopped", 5*time.Millisecond, "and how long it stands still then")
-	cmd.Flags().DurationSliceVar(&b.reading, "reading", nil, "instead: what reading a seat's data takes each of the two, `FAST,SLOW`")
-	cmd.Flags().DurationVar(&b.patience, "patience", 2*time.Minute, "how long seats may take to move")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "write JSON")
-	return cmd
+// balance is a measurement under way.
+type balance struct {
+	BalanceOptions
+	job *config.Job
+	off *config.Job // the same with balance switched off
 }
 
 // round measures everything once.
-func (b *balanceBench) round(ctx context.Context) (r balanceResult, err error) {
+func (b *balance) round(ctx context.Context) (r BalanceResult, err error) {
 	settled := func(*launch.Status) bool { return true }
 	moved := func(s *launch.Status) bool { return seatsOf(s) != "" && !evenSeats(s) }
 	measure := func(job *config.Job, workers int, slow bool, ready func(*launch.Status) bool) (m measured) {
@@ -146,16 +161,16 @@ func (b *balanceBench) round(ctx context.Context) (r balanceResult, err error) {
 
 // measure trains the job on a cluster of its own, of which the last worker may be slow, and returns the samples a second
 // once the status is as wanted, and how many seats each worker has then.
-func (b *balanceBench) measure(ctx context.Context, job *config.Job, workers int, slow bool, ready func(*launch.Status) bool) (m measured, err error) {
+func (b *balance) measure(ctx context.Context, job *config.Job, workers int, slow bool, ready func(*launch.Status) bool) (m measured, err error) {
 	root, err := os.MkdirTemp("", "ringmaster-bench-")
 	if err != nil {
-		return m, failed(err)
+		return m, err
 	}
-	defer func() { err = errors.Join(err, failed(os.RemoveAll(root))) }()
+	defer func() { err = errors.Join(err, os.RemoveAll(root)) }()
 	dir := filepath.Join(root, "run")
 	environment, err := b.slowReading(root, workers, slow)
 	if err != nil {
-		return m, failed(err)
+		return m, err
 	}
 	copied := *job // the launch settles keys in it
 	ctx, cancel := context.WithCancel(ctx)
@@ -171,22 +186,22 @@ func (b *balanceBench) measure(ctx context.Context, job *config.Job, workers int
 	if err != nil {
 		cancel()
 		<-ended
-		return m, failed(err)
+		return m, err
 	}
 	stop <- os.Interrupt
-	return m, failed(<-ended)
+	return m, <-ended
 }
 
 // slowReading writes down for the workers what reading is to take each of them, and says where they find that.
-func (b *balanceBench) slowReading(root string, workers int, slow bool) (environment func(id string) []string, err error) {
-	if len(b.reading) == 0 {
+func (b *balance) slowReading(root string, workers int, slow bool) (environment func(id string) []string, err error) {
+	if len(b.Reading) == 0 {
 		return nil, nil
 	}
 	at := func(id string) string { return filepath.Join(root, "reading-"+id) }
 	for i, id := range launch.WorkerIDs(workers) {
-		takes := b.reading[i]
+		takes := b.Reading[i]
 		if slow && i == workers-1 {
-			takes = b.reading[1]
+			takes = b.Reading[1]
 		}
 		if err := os.WriteFile(at(id), fmt.Appendf(nil, "read-delay %v\n", takes), 0o644); err != nil {
 			return nil, err
@@ -196,17 +211,17 @@ func (b *balanceBench) slowReading(root string, workers int, slow bool) (environ
 }
 
 // watch waits until the run is as wanted and counts its steps for the window's time.
-func (b *balanceBench) watch(ctx context.Context, dir launch.Directory, slow bool, ready func(*launch.Status) bool, ended <-chan error) (m measured, err error) {
+func (b *balance) watch(ctx context.Context, dir launch.Directory, slow bool, ready func(*launch.Status) bool, ended <-chan error) (m measured, err error) {
 	s, err := b.await(ctx, dir, ended, func(s *launch.Status) bool { return s.Step >= 3 && len(s.Workers) > 0 })
 	if err != nil {
 		return m, err
 	}
-	if slow && len(b.reading) == 0 {
+	if slow && len(b.Reading) == 0 {
 		life, end := context.WithCancel(ctx)
 		throttled := make(chan error, 1)
 		pid := int(s.Workers[len(s.Workers)-1].PID)
 		go func() {
-			_, err := chaos.Throttle(life, pid, b.running, b.stopped)
+			_, err := chaos.Throttle(life, pid, b.Running, b.Stopped)
 			throttled <- err
 		}()
 		defer func() { end(); err = errors.Join(err, <-throttled) }()
@@ -222,8 +237,8 @@ func (b *balanceBench) watch(ctx context.Context, dir launch.Directory, slow boo
 		return m, err
 	}
 	shown, looks := 0.0, 0
-	for time.Since(began) < b.window {
-		time.Sleep(b.window / 20)
+	for time.Since(began) < b.Window {
+		time.Sleep(b.Window / 20)
 		now, err := b.await(ctx, dir, ended, func(*launch.Status) bool { return true })
 		if err != nil {
 			return m, err
@@ -247,7 +262,7 @@ func (b *balanceBench) watch(ctx context.Context, dir launch.Directory, slow boo
 }
 
 // settle waits until seats have not moved for some steps, and some seconds.
-func (b *balanceBench) settle(ctx context.Context, dir launch.Directory, ended <-chan error) error {
+func (b *balance) settle(ctx context.Context, dir launch.Directory, ended <-chan error) error {
 	seats, since, from := "", time.Now(), uint64(0)
 	_, err := b.await(ctx, dir, ended, func(s *launch.Status) bool {
 		if now := seatsOf(s); now == "" || now != seats {
@@ -259,7 +274,7 @@ func (b *balanceBench) settle(ctx context.Context, dir launch.Directory, ended <
 }
 
 // nextStep waits for a step to end.
-func (b *balanceBench) nextStep(ctx context.Context, dir launch.Directory, ended <-chan error) (*launch.Status, time.Time, error) {
+func (b *balance) nextStep(ctx context.Context, dir launch.Directory, ended <-chan error) (*launch.Status, time.Time, error) {
 	now, err := b.await(ctx, dir, ended, func(*launch.Status) bool { return true })
 	if err != nil {
 		return nil, time.Time{}, err
@@ -269,8 +284,8 @@ func (b *balanceBench) nextStep(ctx context.Context, dir launch.Directory, ended
 }
 
 // await asks for the status until it is as wanted.
-func (b *balanceBench) await(ctx context.Context, dir launch.Directory, ended <-chan error, ready func(*launch.Status) bool) (*launch.Status, error) {
-	for deadline := time.Now().Add(b.patience); ; {
+func (b *balance) await(ctx context.Context, dir launch.Directory, ended <-chan error, ready func(*launch.Status) bool) (*launch.Status, error) {
+	for deadline := time.Now().Add(b.Patience); ; {
 		select {
 		case <-ctx.Done():
 			return nil, ctx.Err()
@@ -283,7 +298,7 @@ func (b *balanceBench) await(ctx context.Context, dir launch.Directory, ended <-
 		case err == nil && s.Job != "" && ready(s):
 			return s, nil
 		case time.Now().After(deadline):
-			return nil, fmt.Errorf("the run is not as wanted after %v", b.patience)
+			return nil, fmt.Errorf("the run is not as wanted after %v", b.Patience)
 		}
 	}
 }
@@ -311,24 +326,23 @@ func evenSeats(s *launch.Status) bool {
 }
 
 // medianBalance is the median of each figure by itself.
-func medianBalance(rounds []balanceResult) balanceResult {
-	of := func(figure func(balanceResult) float64) float64 {
+func medianBalance(rounds []BalanceResult) BalanceResult {
+	of := func(figure func(BalanceResult) float64) float64 {
 		var values []float64
 		for _, r := range rounds {
 			values = append(values, figure(r))
 		}
-		slices.Sort(values)
-		return (values[(len(values)-1)/2] + values[len(values)/2]) / 2
+		return median(values)
 	}
-	return balanceResult{Case: "median", Seats: "",
-		Fast:      of(func(r balanceResult) float64 { return r.Fast }),
-		Slow:      of(func(r balanceResult) float64 { return r.Slow }),
-		Apart:     of(func(r balanceResult) float64 { return r.Apart }),
-		Even:      of(func(r balanceResult) float64 { return r.Even }),
-		Balanced:  of(func(r balanceResult) float64 { return r.Balanced }),
-		OfIdeal:   of(func(r balanceResult) float64 { return r.OfIdeal }),
-		OfApart:   of(func(r balanceResult) float64 { return r.OfApart }),
-		OfShown:   of(func(r balanceResult) float64 { return r.OfShown }),
-		EvenIdeal: of(func(r balanceResult) float64 { return r.EvenIdeal }),
+	return BalanceResult{Case: medianCase,
+		Fast:      of(func(r BalanceResult) float64 { return r.Fast }),
+		Slow:      of(func(r BalanceResult) float64 { return r.Slow }),
+		Apart:     of(func(r BalanceResult) float64 { return r.Apart }),
+		Even:      of(func(r BalanceResult) float64 { return r.Even }),
+		Balanced:  of(func(r BalanceResult) float64 { return r.Balanced }),
+		OfIdeal:   of(func(r BalanceResult) float64 { return r.OfIdeal }),
+		OfApart:   of(func(r BalanceResult) float64 { return r.OfApart }),
+		OfShown:   of(func(r BalanceResult) float64 { return r.OfShown }),
+		EvenIdeal: of(func(r BalanceResult) float64 { return r.EvenIdeal }),
 	}
 }

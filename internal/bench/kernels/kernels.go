@@ -1,6 +1,6 @@
-// Package measure prepares calls of the vector kernels whose speed is worth knowing, for the benchmark command and for the
+// Package kernels prepares calls of the vector kernels whose speed is worth knowing, for the benchmark command and for the
 // comparison with other libraries.
-package measure
+package kernels
 
 import "ringmaster/internal/tensor/kernel"
 
