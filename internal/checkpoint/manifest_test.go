@@ -7,6 +7,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"ringmaster/internal/test/cost"
 )
 
 func testManifest() *Manifest {
@@ -162,7 +164,9 @@ func FuzzManifest(f *testing.F) {
 				t.Fatal(err)
 			}
 		}
-		m, err := ParseManifest(data)
+		var m *Manifest
+		var err error
+		cost.Bound(t, len(data), 1<<10, func() { m, err = ParseManifest(data) })
 		if err != nil {
 			return
 		}

@@ -14,21 +14,25 @@ import (
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
-)
 
-// maxBytes bounds a configuration file. The parser recurses, so this also bounds its stack.
-const maxBytes = 64 << 10
+	"ringmaster/internal/printable"
+)
 
 // binder fills a struct from YAML and flags, and collects what is wrong on the way.
 type binder struct {
 	origin   *origin
 	problems Problems
+	unlisted int             // problems beyond maxProblems
 	spoilt   map[string]bool // dotted keys whose value could not be read, or is not known to be what was meant
 	flag     place           // when a flag is being bound: the place of everything in it
 }
 
 func (b *binder) problem(where place, format string, args ...any) {
-	b.problems = append(b.problems, &Problem{where: where, Text: fmt.Sprintf(format, args...)})
+	if len(b.problems) == maxProblems {
+		b.unlisted++
+		return
+	}
+	b.problems = append(b.problems, &Problem{where: where, Text: printable.Line(fmt.Sprintf(format, args...), maxMessage)})
 }
 
 // spoil records a problem with a key's value that makes checks of the value, and of all below it, worthless.
@@ -71,11 +75,22 @@ func (b *binder) parse(key string, text []byte) ast.Node {
 		return nil
 	}
 	text = bytes.TrimPrefix(text, []byte("\ufeff")) // YAML allows a byte order mark
-	file, err := parser.ParseBytes(text, 0, parser.AllowDuplicateMapKey())
+	if line := blankRun(text); line > 0 {
+		b.spoil(key, b.place(&token.Token{Position: &token.Position{Line: line, Column: 1}}), "more than %d empty lines come in a row; delete them", maxBlank)
+		return nil
+	}
+	tokens, at, reason := tokenize(text)
+	if reason != "" {
+		b.spoil(key, b.place(at), "%s", reason)
+		return nil
+	}
+	file, err := parser.Parse(tokens, 0, parser.AllowDuplicateMapKey())
 	if err != nil {
-		at, message := where, err.Error()
-		if e, ok := err.(yaml.Error); ok {
+		at, message := where, ""
+		if e, ok := err.(yaml.Error); ok { // its Error would print the whole text once a token
 			at, message = b.place(e.GetToken()), e.GetMessage()
+		} else {
+			message = err.Error()
 		}
 		message = firstLine(message)
 		if strings.Contains(message, "\t") || strings.Contains(message, "tab character") {

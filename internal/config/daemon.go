@@ -208,6 +208,10 @@ func (b *binder) result() error {
 		return nil
 	}
 	b.problems.sort()
+	if b.unlisted > 0 {
+		last := b.problems[len(b.problems)-1].where
+		return append(b.problems, &Problem{where: place{name: last.name}, Text: fmt.Sprintf("and %d more problems", b.unlisted)})
+	}
 	return b.problems
 }
 

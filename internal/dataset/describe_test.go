@@ -10,6 +10,7 @@ import (
 
 	"ringmaster/internal/config"
 	"ringmaster/internal/rng"
+	"ringmaster/internal/test/cost"
 )
 
 // recalled describes a data set and recalls it.
@@ -167,7 +168,9 @@ func FuzzRecall(f *testing.F) {
 	kinds := []config.Data{{Kind: config.DataGlyphs}, {Kind: config.DataImages, Mean: []float64{0, 0, 0}, Std: []float64{1, 1, 1}}, {Kind: config.DataText, Context: 8}}
 	f.Fuzz(func(t *testing.T, kind int, text []byte) {
 		c := kinds[uint(kind)%uint(len(kinds))]
-		d, err := Recall(c, text)
+		var d *Data
+		var err error
+		cost.Bound(t, len(text), 1<<10, func() { d, err = Recall(c, text) })
 		if err != nil {
 			return
 		}
