@@ -1,6 +1,6 @@
 //go:build linux
 
-// Emulate runs a test binary on a CPU that this machine does not have: it boots a Linux whose first process is the test in
+// Command emulate runs a test binary on a CPU that this machine does not have: it boots a Linux whose first process is the test in
 // Bochs, an emulator of PCs that knows AVX-512. It is made for go test -exec:
 //
 //	go test -exec 'emulate -kernel /boot/vmlinuz-6.1.0-amd64' ./internal/tensor/kernel
