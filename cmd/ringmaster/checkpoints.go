@@ -147,7 +147,7 @@ func exportCommand() *cobra.Command {
 			if target == "" {
 				return wrong(errors.New("--out is missing: name the file to write"))
 			}
-			if err := checkTarget("--out", target); err != nil {
+			if err := checkExport(target); err != nil {
 				return wrong(err)
 			}
 			entry, err := pick(args[0], cmd.Flags().Changed("step"), step)
@@ -164,6 +164,14 @@ func exportCommand() *cobra.Command {
 	cmd.Flags().StringVar(&target, "out", "", "`file` to write")
 	cmd.Flags().Uint64Var(&step, "step", 0, "take the checkpoint after this step (default: the newest good one)")
 	return cmd
+}
+
+// checkExport refuses to write safetensors under a name that says something else.
+func checkExport(target string) error {
+	if ext := filepath.Ext(target); ext != "" && !strings.EqualFold(ext, ".safetensors") {
+		return fmt.Errorf("--out %s: an export is in the safetensors format, not in what %s stands for: name it %s.safetensors", target, ext, strings.TrimSuffix(target, ext))
+	}
+	return checkTarget("--out", target)
 }
 
 // checkTarget refuses what cannot become a file that a flag names, before any work is done for it.

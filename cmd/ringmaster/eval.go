@@ -4,10 +4,12 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"slices"
 
 	"github.com/spf13/cobra"
 
 	"ringmaster/internal/cli"
+	"ringmaster/internal/model"
 	"ringmaster/internal/trainer"
 )
 
@@ -38,7 +40,10 @@ func evalCommand() *cobra.Command {
 			if err != nil {
 				return failed(err)
 			}
-			return failed(t.showEvaluation(e, flags.asJSON))
+			if err := t.showEvaluation(e, flags.asJSON); err != nil {
+				return failed(err)
+			}
+			return failed(t.checkFinite(e))
 		},
 	}
 	flags.bind(cmd)
@@ -49,16 +54,18 @@ func evalCommand() *cobra.Command {
 // a file of parameters, which does not tell.
 type evaluation struct {
 	origin
-	Loss     *float64 `json:"loss"` // null: not finite
-	Accuracy float64  `json:"accuracy"`
-	Count    uint64   `json:"count"` // of targets: samples, or tokens of text
+	Loss     *float64 `json:"loss"`     // null: not finite
+	Accuracy *float64 `json:"accuracy"` // null: the loss is not finite, so there was nothing to compare
+	Count    uint64   `json:"count"`    // of targets: samples, or tokens of text
 	SameData *bool    `json:"same_data,omitempty"`
 }
 
 func (t *trained) showEvaluation(e *trainer.Evaluation, asJSON bool) error {
-	out := evaluation{origin: t.origin(), Accuracy: e.Accuracy, Count: e.Count}
-	if !math.IsNaN(e.Loss) && !math.IsInf(e.Loss, 0) {
-		out.Loss = &e.Loss
+	out := evaluation{origin: t.origin(), Count: e.Count}
+	accuracy := "none"
+	if finite(e.Loss) {
+		out.Loss, out.Accuracy = &e.Loss, &e.Accuracy
+		accuracy = fmt.Sprintf("%.2f %%", 100*e.Accuracy)
 	}
 	if t.manifest != nil {
 		same := t.data.Fingerprint == [32]byte(t.manifest.Fingerprint)
@@ -71,6 +78,27 @@ func (t *trained) showEvaluation(e *trainer.Evaluation, asJSON bool) error {
 		return writeJSON(os.Stdout, out)
 	}
 	rows := []string{"checkpoint\t" + out.Checkpoint, "digest\t" + out.Digest,
-		fmt.Sprintf("test loss\t%.4f", e.Loss), fmt.Sprintf("test accuracy\t%.2f %%", 100*e.Accuracy), fmt.Sprintf("targets\t%d", e.Count)}
+		fmt.Sprintf("test loss\t%.4f", e.Loss), "test accuracy\t" + accuracy, fmt.Sprintf("targets\t%d", e.Count)}
 	return table(os.Stdout, rows)
+}
+
+func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
+
+// checkFinite makes an error of a loss that is not finite, and names a tensor that is to blame, where one is.
+func (t *trained) checkFinite(e *trainer.Evaluation) error {
+	if finite(e.Loss) {
+		return nil
+	}
+	for _, part := range []struct {
+		tensors []model.Tensor
+		values  []float32
+	}{{t.plan.Model.Params(), t.state.Params}, {t.plan.Model.Stats(), t.state.Stats}} {
+		for _, tensor := range part.tensors {
+			values := part.values[tensor.Interval.Begin:tensor.Interval.End]
+			if k := slices.IndexFunc(values, func(v float32) bool { return !finite(float64(v)) }); k >= 0 {
+				return fmt.Errorf("the test loss is %v: tensor %s of %s holds %v (value %d): take an earlier checkpoint, or train again", e.Loss, tensor.Name, t.path, values[k], k)
+			}
+		}
+	}
+	return fmt.Errorf("the test loss is %v, although all parameters of %s are finite: look for values in the data that are too large", e.Loss, t.path)
 }

@@ -19,19 +19,20 @@ import (
 // question is what a model is asked.
 type question struct {
 	trainedFlags
-	photo, prompt string
-	isPhoto       bool
-	tokens, top   int
-	seed          uint64
-	temperature   float64
+	photos      []string
+	prompt      string
+	isPhoto     bool
+	tokens, top int
+	seed        uint64
+	temperature float64
 }
 
 func predictCommand() *cobra.Command {
 	q := question{trainedFlags: trainedFlags{heeds: []string{"data.mean", "data.std"}}}
 	cmd := &cobra.Command{
-		Use:   "predict CHECKPOINT --photo FILE | --prompt TEXT",
+		Use:   "predict CHECKPOINT --photo FILE... | --prompt TEXT",
 		Short: "Let a trained model name what a photo shows, or continue a text",
-		Long: "Let a trained model name what a photo shows, or continue a text: always the same for one seed.\n" +
+		Long: "Let a trained model name what photos show, or continue a text: always the same for one seed.\n" +
 			"CHECKPOINT is the folder of a run, a folder of checkpoints, one checkpoint, or a .safetensors file with --job. The data\n" +
 			"need not be there, except for a .safetensors file.",
 		Args: cli.Takes("CHECKPOINT"),
@@ -54,7 +55,7 @@ func predictCommand() *cobra.Command {
 		},
 	}
 	q.bind(cmd)
-	cmd.Flags().StringVar(&q.photo, "photo", "", "JPEG or PNG `file` to be named")
+	cmd.Flags().StringArrayVar(&q.photos, "photo", nil, "picture `file` to be named ("+dataset.PictureFormats+"); repeatable")
 	cmd.Flags().StringVar(&q.prompt, "prompt", "", "`text` to be continued")
 	cmd.Flags().IntVar(&q.tokens, "tokens", 200, "text: so many tokens (characters, or bytes) are added")
 	cmd.Flags().Uint64Var(&q.seed, "seed", 1, "text: everything random follows from it")
@@ -94,35 +95,75 @@ type guess struct {
 	Probability float32 `json:"probability"`
 }
 
+// named is what the model says of one photo.
+type named struct {
+	Photo   string  `json:"photo"`
+	Classes []guess `json:"classes"` // likeliest first
+}
+
+// classify names what each photo shows. All of them are read before anything is answered.
 func (q *question) classify(t *trained) error {
-	var batch dataset.Batch
-	if err := t.data.ReadPhoto(&batch, q.photo); err != nil {
-		return wrong(err)
+	batches := make([]dataset.Batch, len(q.photos))
+	for i, photo := range q.photos {
+		notes, err := t.data.ReadPhoto(&batches[i], photo)
+		if err != nil {
+			return wrong(err)
+		}
+		warn(notes)
 	}
 	if err := t.load(q.threads); err != nil {
 		return err
 	}
-	logits, _, classes := t.plan.Model.NewReplica(t.team).Predict(t.state.Params, t.state.Stats, &batch)
-	guesses, err := rank(logits[:classes], t.data.Labels)
-	if err != nil {
-		return failed(err)
-	}
 	if q.top == 0 {
 		q.top = 5
 	}
-	guesses = guesses[:min(q.top, classes)]
-	if q.asJSON {
-		return failed(writeJSON(os.Stdout, struct {
+	answers := make([]named, len(q.photos))
+	replica := t.plan.Model.NewReplica(t.team)
+	for i, photo := range q.photos {
+		logits, _, classes := replica.Predict(t.state.Params, t.state.Stats, &batches[i])
+		guesses, err := rank(logits[:classes], t.data.Labels)
+		if err != nil {
+			return failed(fmt.Errorf("photo %s: %w", photo, err))
+		}
+		answers[i] = named{photo, guesses[:min(q.top, classes)]}
+	}
+	return failed(q.showNamed(t, answers))
+}
+
+// showNamed writes the answers: of one photo the classes alone, of several those of each below its name.
+func (q *question) showNamed(t *trained, answers []named) error {
+	if q.asJSON && len(answers) == 1 {
+		return writeJSON(os.Stdout, struct {
 			origin
-			Photo   string  `json:"photo"`
-			Classes []guess `json:"classes"` // likeliest first
-		}{t.origin(), q.photo, guesses}))
+			named
+		}{t.origin(), answers[0]})
 	}
-	var rows []string
-	for _, g := range guesses {
-		rows = append(rows, fmt.Sprintf("%.2f %%\t%s", 100*g.Probability, g.Class))
+	if q.asJSON {
+		return writeJSON(os.Stdout, struct {
+			origin
+			Photos []named `json:"photos"`
+		}{t.origin(), answers})
 	}
-	return failed(table(os.Stdout, rows))
+	for _, answer := range answers {
+		var rows []string
+		for _, g := range answer.Classes {
+			rows = append(rows, fmt.Sprintf("%.2f %%\t%s", 100*g.Probability, g.Class))
+		}
+		if len(answers) > 1 {
+			fmt.Println(answer.Photo + ":")
+		}
+		if err := table(os.Stdout, rows); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// warn writes lines that are not the answer to stderr.
+func warn(lines []string) {
+	for _, line := range lines {
+		fmt.Fprintln(os.Stderr, "ringmaster: "+line)
+	}
 }
 
 // rank orders the classes by their probabilities, of equal ones the lower label first. Classes without a name have
@@ -133,7 +174,7 @@ func rank(logits []float32, names []string) ([]guess, error) {
 	guesses := make([]guess, len(logits))
 	for i, p := range chances {
 		if p != p {
-			return nil, errors.New("the model's output is not a number: its parameters are broken")
+			return nil, model.ErrNotFinite
 		}
 		guesses[i] = guess{strconv.Itoa(i), i, p}
 		if i < len(names) {

@@ -24,6 +24,7 @@ import (
 type trained struct {
 	path     string
 	job      *config.Job
+	jobFile  string               // that the job was read from; "": it is the checkpoint's
 	placed   bool                 // the command line says where the data lie
 	manifest *checkpoint.Manifest // nil: a file of parameters
 	entry    *checkpoint.Entry    // likewise
@@ -94,7 +95,7 @@ func (f *trainedFlags) find(cmd *cobra.Command, path string) (*trained, error) {
 		return nil, wrong(fmt.Errorf("--step: %s is a file of parameters, which has no steps", path))
 	}
 	job, err := config.Load(f.jobFile, f.sets)
-	return &trained{path: path, job: job, placed: f.places()}, wrong(err)
+	return &trained{path: path, job: job, jobFile: f.jobFile, placed: f.places()}, wrong(err)
 }
 
 func (f *trainedFlags) findCheckpoint(path string) (*trained, error) {
@@ -194,7 +195,12 @@ func (t *trained) load(threads int) error {
 		t.state, err = t.entry.Load(layout)
 		return wrong(err) // its files are whole, so it is the keys set that do not go with it
 	}
-	t.state, err = readParameters(t.path, layout)
+	if t.state, err = readParameters(t.path, layout); errors.Is(err, checkpoint.ErrDamaged) {
+		return wrong(fmt.Errorf("read the parameters in %s: %w; get the file again, or export it again by ringmaster checkpoints export", t.path, err))
+	}
+	if err != nil {
+		err = fmt.Errorf("read the parameters in %s for the model of %s: %w: its model.* and data.* must be those of the model that was saved", t.path, t.jobFile, err)
+	}
 	return wrong(err)
 }
 
@@ -215,14 +221,7 @@ func readParameters(path string, layout *checkpoint.Layout) (*checkpoint.State, 
 	if err != nil {
 		return nil, err
 	}
-	state, err := layout.ReadModel(f, info.Size())
-	if errors.Is(err, checkpoint.ErrDamaged) {
-		return nil, fmt.Errorf("read the parameters in %s: %w; export them anew by ringmaster checkpoints export", path, err)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read the parameters in %s: %w; name the job that they belong to by --job", path, err)
-	}
-	return state, nil
+	return layout.ReadModel(f, info.Size())
 }
 
 // origin says in JSON what was evaluated or asked.

@@ -163,7 +163,7 @@ func (l *Layout) add(kind string, tensors []Tensor, bounds []int, seats int, vec
 			}
 			s.runs = append(s.runs, run{v, plan.Interval{Begin: part[0].Interval.Begin, End: part[len(part)-1].Interval.End}})
 		}
-		s.header = encodeHeader(s.dests)
+		s.header = encodeHeader(nil, s.dests)
 		s.Bytes = int64(len(s.header))
 		for _, r := range s.runs {
 			s.Bytes += 4 * int64(r.interval.Len())
@@ -224,18 +224,23 @@ func (s *State) vector(v int) []float32 {
 	return s.Optim[v-vectorOptim].Data
 }
 
-// encodeHeader is the beginning of a safetensors file with these tensors: the length, then JSON padded with spaces so
-// that the data is aligned to 8 bytes.
-func encodeHeader(slots []slot) []byte {
+// encodeHeader is the beginning of a safetensors file with these counters, each one I64, and then these tensors: the length, then
+// JSON padded with spaces so that the data is aligned to 8 bytes.
+func encodeHeader(counters []string, slots []slot) []byte {
 	var b strings.Builder
 	b.WriteString(`{"` + metadataKey + `":{"format":"pt"}`)
 	at := int64(0)
+	add := func(name, dtype string, shape []int, size int64) {
+		key, _ := json.Marshal(name)
+		dims, _ := json.Marshal(append([]int{}, shape...))
+		fmt.Fprintf(&b, `,%s:{"dtype":"%s","shape":%s,"data_offsets":[%d,%d]}`, key, dtype, dims, at, at+size)
+		at += size
+	}
+	for _, name := range counters {
+		add(name, "I64", nil, 8)
+	}
 	for _, s := range slots {
-		name, _ := json.Marshal(s.name)
-		shape, _ := json.Marshal(append([]int{}, s.shape...))
-		end := at + 4*int64(s.interval.Len())
-		fmt.Fprintf(&b, `,%s:{"dtype":"F32","shape":%s,"data_offsets":[%d,%d]}`, name, shape, at, end)
-		at = end
+		add(s.name, "F32", s.shape, 4*int64(s.interval.Len()))
 	}
 	b.WriteByte('}')
 	for b.Len()%8 != 0 {

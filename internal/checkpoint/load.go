@@ -2,8 +2,10 @@ package checkpoint
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
 	"io"
+	"strings"
 )
 
 // Load reads the state that a manifest describes. open gives the content of a file. Every file is checked by its
@@ -61,7 +63,7 @@ func (e Entry) Load(l *Layout) (*State, error) {
 }
 
 // Export writes the checkpoint's parameters, and its running statistics where it has some, as one safetensors file under
-// PyTorch's names. The files are checked while they are copied: after an error what was written is worth nothing.
+// PyTorch's names. A batch norm's num_batches_tracked is the step. The files are checked while they are copied: after an error what was written is worth nothing.
 func (e Entry) Export(w io.Writer) error {
 	if e.Err != nil {
 		return e.Err
@@ -119,7 +121,15 @@ func (x *export) open(f File) error {
 }
 
 func (x *export) write(w io.Writer) error {
-	if _, err := w.Write(encodeHeader(x.slots)); err != nil {
+	var counters []string
+	var counts []byte
+	for _, s := range x.slots {
+		if norm, is := strings.CutSuffix(s.name, meanSuffix); is {
+			counters = append(counters, norm+counterSuffix)
+			counts = binary.LittleEndian.AppendUint64(counts, x.entry.Manifest.Step)
+		}
+	}
+	if _, err := w.Write(append(encodeHeader(counters, x.slots), counts...)); err != nil {
 		return err
 	}
 	for i, r := range x.readers {

@@ -1,7 +1,6 @@
 package checkpoint
 
 import (
-	"bufio"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -119,22 +118,6 @@ func readFloats(r io.Reader, values []float32) error {
 		}
 	}
 	return nil
-}
-
-// ReadModel reads parameters (and running statistics, where the model has some) from one safetensors file of size bytes
-// under the model's names, as Export or PyTorch's users write it, into a fresh state at step 0.
-func (l *Layout) ReadModel(r io.Reader, size int64) (*State, error) {
-	var want []slot
-	for _, s := range l.shares {
-		if s.kind != kindOptim {
-			want = append(want, s.dests...)
-		}
-	}
-	s := l.NewState()
-	if err := decode(bufio.NewReaderSize(r, 1<<16), size, want, s); err != nil {
-		return nil, err
-	}
-	return s, nil
 }
 
 // ErrDamaged is what errors about files wrap whose content is not what the manifest says.

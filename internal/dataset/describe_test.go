@@ -39,10 +39,10 @@ func TestRecallPhotos(t *testing.T) {
 		}
 		r := recalled(t, c, d)
 		var with, without Batch
-		if err := d.ReadPhoto(&with, file); err != nil {
+		if _, err := d.ReadPhoto(&with, file); err != nil {
 			t.Fatal(err)
 		}
-		if err := r.ReadPhoto(&without, file); err != nil {
+		if _, err := r.ReadPhoto(&without, file); err != nil {
 			t.Fatal(err)
 		}
 		if !slices.Equal(with.Inputs, without.Inputs) || without.N != 1 || len(without.Inputs) != d.Spec.Width() {
@@ -65,7 +65,7 @@ func TestRecallText(t *testing.T) {
 		if r.Vocabulary.Characters() != d.Vocabulary.Characters() || r.Vocabulary.Len() != d.Vocabulary.Len() || r.Spec.Context != 4 {
 			t.Errorf("%s: recalled %q", name, r.Vocabulary.Characters())
 		}
-		if err := r.ReadPhoto(&Batch{}, "none.png"); err == nil {
+		if _, err := r.ReadPhoto(&Batch{}, "none.png"); err == nil {
 			t.Errorf("%s: a model of text reads a photo", name)
 		}
 	}

@@ -7,38 +7,41 @@ import (
 	"image/color"
 )
 
+// PictureFormats are the formats of the picture files that are read, for messages.
+const PictureFormats = "JPEG or PNG"
+
 // maxPhotoPixels bounds the pixels of a photo, which may be much larger than a sample.
 const maxPhotoPixels = 1 << 27
 
 // ReadPhoto makes the batch one sample from a photo of any size (JPEG or PNG), for a model that was trained on this
 // data's images: the middle of the photo with the samples' aspect, brought to their size by averaging the pixels that
 // fall on each, and mapped as they are. Where samples have a single channel the photo is made grey, and reversed if it
-// shows dark ink on light paper, since digits are light on dark. The target is 0 and means nothing.
-func (d *Data) ReadPhoto(b *Batch, path string) error {
+// shows dark ink on light paper, since digits are light on dark. The target is 0 and means nothing. notes say what is odd about the file.
+func (d *Data) ReadPhoto(b *Batch, path string) (notes []string, err error) {
 	p, ok := d.Train.(*pixels)
 	if !ok {
-		return fmt.Errorf("photo %s: the model was not trained on images; give it a text to continue by --prompt", path)
+		return nil, fmt.Errorf("photo %s: the model was not trained on images; give it a text to continue by --prompt", path)
 	}
 	raw, err := readBounded("photo", path, maxImageFile)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	header, _, err := image.DecodeConfig(bytes.NewReader(raw))
 	if err != nil {
-		return fmt.Errorf("photo %s %s: name a whole JPEG or PNG file", path, imageFault(err, len(raw)))
+		return nil, fmt.Errorf("photo %s %s: name a whole JPEG or PNG file", path, imageFault(err, len(raw)))
 	}
 	if header.Width < 1 || header.Height < 1 || header.Height > maxPhotoPixels/header.Width {
-		return fmt.Errorf("photo %s: %d x %d pixels; it may have %d in all: scale it down", path, header.Width, header.Height, maxPhotoPixels)
+		return nil, fmt.Errorf("photo %s: %d x %d pixels; it may have %d in all: scale it down", path, header.Width, header.Height, maxPhotoPixels)
 	}
 	photo, _, err := image.Decode(bytes.NewReader(raw))
 	if err != nil {
-		return fmt.Errorf("photo %s %s: name a whole JPEG or PNG file", path, imageFault(err, len(raw)))
+		return nil, fmt.Errorf("photo %s %s: name a whole JPEG or PNG file", path, imageFault(err, len(raw)))
 	}
 	b.resize(1, p.spec)
 	b.Targets[0] = 0
 	values := p.shrink(photo)
 	p.decode(b.Inputs, values, values)
-	return nil
+	return nil, nil
 }
 
 // shrink is the middle of a photo as the bytes of a sample.

@@ -24,7 +24,7 @@ func TestPhotoOfDigit(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "one.png")
 	writeFiles(t, filepath.Dir(file), map[string][]byte{"one.png": encodePNG(t, paper)})
 	var b Batch
-	if err := greyData().ReadPhoto(&b, file); err != nil {
+	if _, err := greyData().ReadPhoto(&b, file); err != nil {
 		t.Fatal(err)
 	}
 	for i, v := range b.Inputs {
@@ -52,7 +52,7 @@ func TestPhotoOfOneSize(t *testing.T) {
 		t.Fatal(err)
 	}
 	var photo, sample Batch
-	if err := d.ReadPhoto(&photo, filepath.Join(dir, "test", "dog", "1.png")); err != nil {
+	if _, err := d.ReadPhoto(&photo, filepath.Join(dir, "test", "dog", "1.png")); err != nil {
 		t.Fatal(err)
 	}
 	d.Eval.Read(&sample, []int32{1}, [2]uint32{})
@@ -87,7 +87,7 @@ func TestRealPhoto(t *testing.T) {
 	}
 	p := &pixels{spec: Spec{Input: []int{3, 32, 32}, Classes: 10}, scales: []*scale{unitScale(), unitScale(), unitScale()}, plane: 1024, columns: 32}
 	var b Batch
-	if err := (&Data{Train: p}).ReadPhoto(&b, file); err != nil {
+	if _, err := (&Data{Train: p}).ReadPhoto(&b, file); err != nil {
 		t.Fatal(err)
 	}
 	f, err := os.Open(file)
@@ -123,11 +123,11 @@ func TestPhotoRefused(t *testing.T) {
 		"absent.png": "absent.png cannot be read: no such file", "text.png": "text.png is neither JPEG nor PNG: name a whole", "large.png": "large.png",
 		"empty.png": "empty.png is empty", "cut.png": "cut.png is cut short: it ends at byte 20", "": "cannot be read: it is a folder, no regular file; name one",
 	} {
-		if err := d.ReadPhoto(&b, filepath.Join(dir, name)); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := d.ReadPhoto(&b, filepath.Join(dir, name)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error is %v, want ... %s", name, err, want)
 		}
 	}
-	if err := (&Data{Train: &windows{}}).ReadPhoto(&b, "x.png"); err == nil || !strings.Contains(err.Error(), "was not trained on images") {
+	if _, err := (&Data{Train: &windows{}}).ReadPhoto(&b, "x.png"); err == nil || !strings.Contains(err.Error(), "was not trained on images") {
 		t.Errorf("a photo for text: %v", err)
 	}
 }

@@ -23,7 +23,8 @@ func TestNamedPipesAreRefused(t *testing.T) {
 	_, text := Open(config.Data{Kind: config.DataText, Dir: pipe, Context: 8})
 	_, images := Open(imagesConfig(pipe))
 	_, _, idx := readIDX(&Data{}, folder, testImages, 3)
-	for what, err := range map[string]error{"photo": greyData().ReadPhoto(&b, pipe), "text": text, "images": images, "idx": idx} {
+	_, photo := greyData().ReadPhoto(&b, pipe)
+	for what, err := range map[string]error{"photo": photo, "text": text, "images": images, "idx": idx} {
 		if err == nil || !strings.Contains(err.Error(), pipe+" cannot be read: it is a pipe") {
 			t.Errorf("%s: %v", what, err)
 		}

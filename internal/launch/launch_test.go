@@ -368,6 +368,17 @@ func TestSummary(t *testing.T) {
 	}
 }
 
+// A job that is done with a test loss that is not finite has failed, and says so.
+func TestSummaryOfALossThatIsNotFinite(t *testing.T) {
+	for _, loss := range []float64{math.NaN(), math.Inf(1), 0.5} {
+		epochs := []*rpc.EpochRecord{{Epoch: 1, HasEval: true, EvalLoss: loss}}
+		s := Summarize(&rpc.JobStatus{State: StateDone, Step: 9, Epochs: epochs}, "", time.Now(), time.Now())
+		if failed := loss != 0.5; (s.State == StateFailed) != failed || strings.Contains(s.Error, "test loss after step 9 is not finite") != failed {
+			t.Errorf("loss %v: %s, %s", loss, s.State, s.Error)
+		}
+	}
+}
+
 func TestEvents(t *testing.T) {
 	epoch := &rpc.EpochRecord{Epoch: 1, TrainLoss: 0.5, HasEval: true, EvalLoss: 0.25, EvalAccuracy: 0.9}
 	view := func(g uint64, reason string) *rpc.ViewRecord {

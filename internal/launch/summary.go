@@ -3,6 +3,7 @@ package launch
 import (
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"math"
 	"path/filepath"
 	"time"
@@ -20,9 +21,11 @@ const (
 // figure is a number that JSON may have no way to write: not finite becomes null.
 type figure float64
 
+func (f figure) finite() bool { return !math.IsNaN(float64(f)) && !math.IsInf(float64(f), 0) }
+
 // MarshalJSON writes the number, or null.
 func (f figure) MarshalJSON() ([]byte, error) {
-	if math.IsNaN(float64(f)) || math.IsInf(float64(f), 0) {
+	if !f.finite() {
 		return []byte("null"), nil
 	}
 	return json.Marshal(float64(f))
@@ -132,7 +135,16 @@ func Summarize(s *rpc.JobStatus, store string, began, now time.Time) *Summary {
 	for _, c := range s.GetCheckpoints() {
 		out.Checkpoints = append(out.Checkpoints, CheckpointSummary{c.Step, filepath.Join(store, c.Directory), c.Bytes, figure(c.StalledMs)})
 	}
+	out.judge()
 	return out
+}
+
+// judge makes a failure of a job that is done with a test loss that is no finite number: a model that answers so is of no use.
+func (s *Summary) judge() {
+	if s.State == StateDone && s.Eval != nil && !s.Eval.Loss.finite() {
+		s.State = StateFailed
+		s.Error = fmt.Sprintf("the test loss after step %d is not finite: the model is of no use; lower train.optimizer.lr, set train.clip_norm, or look for bad values in the data", s.Step)
+	}
 }
 
 // Status is the answer of "ringmaster status": the state of a job and of the processes that work on it.

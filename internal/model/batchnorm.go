@@ -6,7 +6,7 @@ import (
 )
 
 // batchNorm is torch.nn.BatchNorm2d (or BatchNorm1d): weight and bias, running_mean and running_var, with an activation
-// fused to it. num_batches_tracked, which PyTorch counts but does not use with a fixed momentum, is not kept.
+// fused to it. num_batches_tracked, which PyTorch counts but does not use with a fixed momentum, is the step: only exports have it.
 type batchNorm struct {
 	weight, bias   int
 	mean, variance plan.Interval // of the running statistics

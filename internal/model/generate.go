@@ -17,8 +17,12 @@ type Sampling struct {
 	Top         int     // only the likeliest so many; 0: all
 }
 
+// ErrNotFinite means that a model answers with NaN or infinite values.
+var ErrNotFinite = errors.New("the model's output is not a finite number: its parameters are broken, or too large; take an earlier checkpoint, or train again with a lower train.optimizer.lr")
+
 // Generate continues the prompt by count tokens and gives each to emit, which may end it early by returning false. Each token is
-// predicted from as many tokens before it as the model's context holds. What is drawn is a pure function of the key.
+// predicted from as many tokens before it as the model's context holds. What is drawn is a pure function of the key. Logits that are not
+// finite are ErrNotFinite.
 func (r *Replica) Generate(params, stats []float32, prompt []int32, count int, how Sampling, key rng.Key, emit func(token int32) bool) error {
 	spec := r.model.spec
 	switch {
@@ -41,7 +45,11 @@ func (r *Replica) Generate(params, stats []float32, prompt []int32, count int, h
 		clear(batch.Tokens) // what stands after the window is not seen by it
 		copy(batch.Tokens, window)
 		logits, _, classes := r.Predict(params, stats, batch)
-		token := s.choose(logits[(len(window)-1)*classes:len(window)*classes], key.Float32(uint64(i)))
+		last := logits[(len(window)-1)*classes : len(window)*classes]
+		if slices.ContainsFunc(last, func(z float32) bool { return !finite(float64(z)) }) {
+			return ErrNotFinite
+		}
+		token := s.choose(last, key.Float32(uint64(i)))
 		if !emit(token) {
 			return nil
 		}

@@ -1,6 +1,8 @@
 package model
 
 import (
+	"errors"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -93,5 +95,16 @@ func TestGenerateStops(t *testing.T) {
 	params, _ = initial(images, 1)
 	if err := images.NewReplica(nil).Generate(params, nil, []int32{1}, 1, Sampling{}, rng.Key{}, nil); err == nil {
 		t.Error("a classifier of images continued a text")
+	}
+}
+
+func TestGenerateWantsFiniteLogits(t *testing.T) {
+	r, params := counter(t)
+	params[0] = float32(math.NaN())
+	for _, temperature := range []float32{0, 1} {
+		err := r.Generate(params, nil, []int32{0, 1}, 3, Sampling{Temperature: temperature}, rng.Key{}, func(int32) bool { return true })
+		if !errors.Is(err, ErrNotFinite) {
+			t.Errorf("temperature %v: %v", temperature, err)
+		}
 	}
 }

@@ -73,15 +73,37 @@ const (
 	Yielded                    // a newer view waits
 )
 
-// NotFiniteError says that the loss of a seat is NaN or infinite. The step was not applied.
+// NotFiniteError says that the loss of a seat is NaN or infinite, so that the step was not applied, or that the job's last step left
+// such a value in a tensor.
 type NotFiniteError struct {
-	Step uint64 // the step that failed, from 1
-	Seat int
+	Step   uint64 // the step that failed, from 1
+	Seat   int
+	Tensor string // "": it is a loss
 }
 
-// Error tells step and seat and what to do.
+// Error tells step and seat, or tensor, and what to do.
 func (e *NotFiniteError) Error() string {
-	return fmt.Sprintf("loss is not finite at step %d, seat %d: lower train.optimizer.lr, set train.clip_norm, or look for bad values in the data", e.Step, e.Seat)
+	what := fmt.Sprintf("loss is not finite at step %d, seat %d", e.Step, e.Seat)
+	if e.Tensor != "" {
+		what = fmt.Sprintf("tensor %s is not finite after step %d, the last", e.Tensor, e.Step)
+	}
+	return what + ": lower train.optimizer.lr, set train.clip_norm, or look for bad values in the data"
+}
+
+// complete ends the job, whose last step must have left finite values: no later step would notice others.
+func (t *Trainer) complete() (Ending, error) {
+	notFinite := func(v float32) bool { return v-v != 0 }
+	for _, part := range []struct {
+		tensors []model.Tensor
+		values  []float32
+	}{{t.Model.Params(), t.params}, {t.Model.Stats(), t.stats}} {
+		for _, tensor := range part.tensors {
+			if slices.ContainsFunc(part.values[tensor.Interval.Begin:tensor.Interval.End], notFinite) {
+				return 0, &NotFiniteError{Step: t.step, Tensor: tensor.Name}
+			}
+		}
+	}
+	return Complete, nil
 }
 
 // Train runs steps until the job ends, the signals ask for an end, or the ring fails. The state is always that of a
@@ -101,7 +123,7 @@ func (t *Trainer) Train(r Run) (Ending, error) {
 			return 0, err
 		}
 		if t.step >= t.Steps {
-			return Complete, nil
+			return t.complete()
 		}
 		sums, err := t.stepOnce(&r)
 		if err != nil {

@@ -1,6 +1,8 @@
 package trainer
 
 import (
+	"errors"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -82,6 +84,27 @@ func TestProgressCountsSamples(t *testing.T) {
 	for i, tr := range train(t, p, 2, 1, 1, nil, nil) {
 		if got, want := tr.Progress.Samples.Load(), uint64(5*p.Job.Seats*p.Job.Train.BatchPerSeat); got != want {
 			t.Errorf("worker %d: %d samples in 5 steps, want %d", i+1, got, want)
+		}
+	}
+}
+
+// A last step that leaves a value that is not finite fails the job: no later loss would tell.
+func TestCompleteWantsFiniteValues(t *testing.T) {
+	p := assemble(t, 2, "")
+	team := kernel.NewTeam(1)
+	defer team.Close()
+	tr, err := New(t.Context(), p, team)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ending, err := tr.complete(); ending != Complete || err != nil {
+		t.Errorf("%v, %v", ending, err)
+	}
+	for _, v := range []float64{math.NaN(), math.Inf(-1)} {
+		tr.params[784*24+1] = float32(v)
+		_, err = tr.complete()
+		if bad := new(NotFiniteError); !errors.As(err, &bad) || bad.Tensor != "0.bias" {
+			t.Errorf("%v: %v", v, err)
 		}
 	}
 }

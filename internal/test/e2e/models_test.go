@@ -135,6 +135,13 @@ func TestLanguageModel(t *testing.T) {
 	if got := ask[scored](t, "eval", file, "--job", f.file, "--set", "data.dir="+f.data); got.Loss != want.Loss || got.Digest != want.Digest {
 		t.Errorf("the exported file evaluates to %+v, the checkpoint to %+v", got, want)
 	}
+	broken := filepath.Join(t.TempDir(), "nan.safetensors")
+	copyChanged(t, file, broken, func(b []byte) []byte { return append(b[:len(b)-4], 0, 0, 0xc0, 0x7f) })
+	code, out, stderr := run(t, t.TempDir(), "eval", broken, "--job", f.file, "--set", "data.dir="+f.data, "--json")
+	if code != 1 || !strings.Contains(out, `"loss": null`) || !strings.Contains(out, `"accuracy": null`) {
+		t.Errorf("a NaN among the weights: exit code %d, %s", code, out)
+	}
+	oneLine(t, stderr, "the test loss is NaN: tensor transformer.", "holds NaN")
 	if err := os.Remove(f.data); err != nil {
 		t.Fatal(err)
 	}
@@ -146,23 +153,17 @@ func TestLanguageModel(t *testing.T) {
 	if one != again || one.Text == other.Text || len(one.Text) != 100 || one.Digest != want.Digest || strings.Trim(one.Text, "To be,rnt:haisqu.") != "" {
 		t.Errorf("seed 7 continues by %q, again by %q; seed 8 by %q", one.Text, again.Text, other.Text)
 	}
-	code, out, _ := run(t, t.TempDir(), "predict", dir, "--prompt", "to be", "--tokens", "100", "--temperature", "2", "--seed", "7")
+	code, out, _ = run(t, t.TempDir(), "predict", dir, "--prompt", "to be", "--tokens", "100", "--temperature", "2", "--seed", "7")
 	if code != 0 || out != "to be"+one.Text+"\n" {
 		t.Errorf("exit code %d, %q, want %q", code, out, "to be"+one.Text+"\n")
 	}
-	code, _, stderr := run(t, t.TempDir(), "eval", dir, "--set", "data.dir="+f.data)
+	code, _, stderr = run(t, t.TempDir(), "eval", dir, "--set", "data.dir="+f.data)
 	if code != 2 {
 		t.Errorf("eval without the data: exit code %d", code)
 	}
 	oneLine(t, stderr, "--set data.dir="+f.data, "does not exist", "set data.dir to")
 	cut := filepath.Join(t.TempDir(), "cut.safetensors")
-	whole, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(cut, whole[:len(whole)-1], 0o644); err != nil {
-		t.Fatal(err)
-	}
+	copyChanged(t, file, cut, func(b []byte) []byte { return b[:len(b)-1] })
 	for _, test := range []struct {
 		args []string
 		want []string
@@ -177,7 +178,7 @@ func TestLanguageModel(t *testing.T) {
 		{[]string{"eval", dir, "--set", "data.context=20", "--set", "data.dir=" + f.data}, []string{"--set data.context=20: data.context is 20, but was 64", "only data.dir may be set"}},
 		{[]string{"eval", dir, "--set", "data.kind=images", "--set", "data.dir=" + f.data}, []string{"--set data.kind=images", "data.kind: text"}},
 		{[]string{"eval", cut, "--job", config(t, "quickstart.yaml")}, []string{cut, "cut short", "checkpoints export"}},
-		{[]string{"eval", file, "--job", config(t, "quickstart.yaml")}, []string{file, "is not one of the model's", "--job"}},
+		{[]string{"eval", file, "--job", config(t, "quickstart.yaml")}, []string{file, "for the model of " + config(t, "quickstart.yaml") + ": tensor", "is not one of the model's"}},
 		{[]string{"predict", file, "--prompt", "to"}, []string{"--job JOB.yaml"}},
 		{[]string{"predict", f.file, "--prompt", "to", "--job", config(t, "quickstart.yaml")}, []string{"not trained on text"}},
 		{[]string{"eval", f.file, "--job", config(t, "quickstart.yaml")}, []string{f.file, "header"}},
@@ -187,6 +188,18 @@ func TestLanguageModel(t *testing.T) {
 			t.Errorf("%v: exit code %d, stdout %q", test.args, code, out)
 		}
 		oneLine(t, stderr, test.want...)
+	}
+}
+
+// copyChanged writes a file that is another one changed.
+func copyChanged(t *testing.T, from, to string, change func([]byte) []byte) {
+	t.Helper()
+	whole, err := os.ReadFile(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(to, change(whole), 0o644); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -233,7 +246,23 @@ func TestImageModel(t *testing.T) {
 	if sum := got.Classes[0].Probability + got.Classes[1].Probability; sum < 0.999 || sum > 1.001 {
 		t.Errorf("probabilities %+v", got)
 	}
-	code, out, _ := run(t, t.TempDir(), "predict", dir, "--photo", photo, "--top", "1")
+	type album struct {
+		Photos []struct {
+			Photo string
+			named
+		}
+	}
+	second := filepath.Join(t.TempDir(), "second.png")
+	paint(t, second, 50, 0, 5)
+	both := ask[album](t, "predict", dir, "--photo", photo, "--photo", second)
+	if len(both.Photos) != 2 || both.Photos[0].Photo != photo || both.Photos[1].Photo != second || !slices.Equal(both.Photos[0].Classes, got.Classes) || len(both.Photos[1].Classes) != 2 {
+		t.Errorf("two photos are named %+v", both)
+	}
+	code, out, _ := run(t, t.TempDir(), "predict", dir, "--photo", photo, "--photo", second, "--top", "1")
+	if code != 0 || strings.Count(out, "\n") != 4 || !strings.HasPrefix(out, photo+":\n") || !strings.Contains(out, "\n"+second+":\n") {
+		t.Errorf("two photos: exit code %d, %q", code, out)
+	}
+	code, out, _ = run(t, t.TempDir(), "predict", dir, "--photo", photo, "--top", "1")
 	if code != 0 || strings.Count(out, "\n") != 1 || !strings.HasSuffix(out, got.Classes[0].Class+"\n") {
 		t.Errorf("exit code %d, %q", code, out)
 	}
