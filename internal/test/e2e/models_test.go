@@ -246,23 +246,8 @@ func TestImageModel(t *testing.T) {
 	if sum := got.Classes[0].Probability + got.Classes[1].Probability; sum < 0.999 || sum > 1.001 {
 		t.Errorf("probabilities %+v", got)
 	}
-	type album struct {
-		Photos []struct {
-			Photo string
-			named
-		}
-	}
-	second := filepath.Join(t.TempDir(), "second.png")
-	paint(t, second, 50, 0, 5)
-	both := ask[album](t, "predict", dir, "--photo", photo, "--photo", second)
-	if len(both.Photos) != 2 || both.Photos[0].Photo != photo || both.Photos[1].Photo != second || !slices.Equal(both.Photos[0].Classes, got.Classes) || len(both.Photos[1].Classes) != 2 {
-		t.Errorf("two photos are named %+v", both)
-	}
-	code, out, _ := run(t, t.TempDir(), "predict", dir, "--photo", photo, "--photo", second, "--top", "1")
-	if code != 0 || strings.Count(out, "\n") != 4 || !strings.HasPrefix(out, photo+":\n") || !strings.Contains(out, "\n"+second+":\n") {
-		t.Errorf("two photos: exit code %d, %q", code, out)
-	}
-	code, out, _ = run(t, t.TempDir(), "predict", dir, "--photo", photo, "--top", "1")
+	twoPhotos(t, dir, photo)
+	code, out, _ := run(t, t.TempDir(), "predict", dir, "--photo", photo, "--top", "1")
 	if code != 0 || strings.Count(out, "\n") != 1 || !strings.HasSuffix(out, got.Classes[0].Class+"\n") {
 		t.Errorf("exit code %d, %q", code, out)
 	}
@@ -290,5 +275,26 @@ func TestImageModel(t *testing.T) {
 			t.Errorf("%v: exit code %d, stdout %q", test.args, code, out)
 		}
 		oneLine(t, stderr, test.want...)
+	}
+}
+
+// twoPhotos asks a model about a photo and a second one.
+func twoPhotos(t *testing.T, dir, photo string) {
+	t.Helper()
+	type album struct {
+		Photos []struct {
+			Photo   string
+			Classes []any
+		}
+	}
+	second := filepath.Join(t.TempDir(), "second.png")
+	paint(t, second, 50, 0, 5)
+	both := ask[album](t, "predict", dir, "--photo", photo, "--photo", second)
+	if len(both.Photos) != 2 || both.Photos[0].Photo != photo || both.Photos[1].Photo != second || len(both.Photos[0].Classes) != 2 || len(both.Photos[1].Classes) != 2 {
+		t.Errorf("two photos are named %+v", both)
+	}
+	code, out, _ := run(t, t.TempDir(), "predict", dir, "--photo", photo, "--photo", second, "--top", "1")
+	if code != 0 || strings.Count(out, "\n") != 4 || !strings.HasPrefix(out, photo+":\n") || !strings.Contains(out, "\n"+second+":\n") {
+		t.Errorf("two photos: exit code %d, %q", code, out)
 	}
 }
