@@ -42,6 +42,7 @@ type seen struct {
 	exiledUntil time.Time
 	exiles      int  // how often it was left out lately
 	stale       bool // a newer process of the same id attached
+	claim       claim
 
 	sentAt, receivedAt time.Time // when the counts of its session's frames last changed
 	silence            gap       // the newest one

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
+	"ringmaster/internal/cluster/fsm"
 	"ringmaster/internal/plan"
 	"ringmaster/internal/rpc"
 )
@@ -45,8 +47,12 @@ func (s *Server) Serve(ctx context.Context, stream Line) error {
 	defer cancel()
 	id := plan.Incarnation(first.Incarnation)
 	l := &line{ready: make(chan struct{}, 1), end: cancel}
-	if !s.join(id, l, first) {
-		return s.notLeader()
+	var taken *takenError
+	switch err := s.join(id, l, first); {
+	case errors.As(err, &taken):
+		return turnAway(stream, taken)
+	case err != nil:
+		return err
 	}
 	defer s.part(id, l)
 	var sender sync.WaitGroup
@@ -101,21 +107,22 @@ func sendOrders(ctx context.Context, s *Server, l *line, stream Line, cancel fun
 	}
 }
 
-// join adds a worker's line. A newer process of the same id puts the older one out.
-func (s *Server) join(id plan.Incarnation, l *line, first *rpc.Report) bool {
+// join adds a worker's line. The error is a *takenError where another process is the worker of that id.
+func (s *Server) join(id plan.Incarnation, l *line, first *rpc.Report) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.obs == nil {
-		return false
+		return s.notLeader()
 	}
 	now := time.Now()
-	for other, w := range s.obs.workers {
-		if other == id || w.report.Worker != first.Worker || w.stale {
-			continue
-		}
-		w.stale = true
-		if old := s.lines[other]; old != nil {
-			old.order = &rpc.Order{Refused: "another worker attached as " + first.Worker + "; give each worker an id of its own"}
+	var taken *takenError
+	s.log.Read(func(st *fsm.State) { taken = s.obs.claimID(st.Active(), id, first.Worker, now, s.cfg.Timing) })
+	if taken != nil {
+		return taken
+	}
+	for other, old := range s.lines {
+		if w := s.obs.workers[other]; w != nil && w.stale {
+			old.order = &rpc.Order{Refused: "another process has taken over as worker " + w.report.Worker + ", since this one was silent; give each worker an id of its own"}
 			old.notify()
 		}
 	}
@@ -133,7 +140,7 @@ func (s *Server) join(id plan.Incarnation, l *line, first *rpc.Report) bool {
 	}
 	s.lines[id] = l
 	s.poke()
-	return true
+	return nil
 }
 
 func (l *line) notify() {

@@ -26,6 +26,7 @@ import (
 	"ringmaster/internal/cluster"
 	"ringmaster/internal/cluster/node"
 	"ringmaster/internal/config"
+	"ringmaster/internal/folder"
 	"ringmaster/internal/host"
 	"ringmaster/internal/plan"
 	"ringmaster/internal/rpc"
@@ -36,9 +37,11 @@ const shutdownPatience = 3 * time.Second
 
 // Coordinator runs one coordinator replica until ctx ends. An error says what it could not open.
 func Coordinator(ctx context.Context, c *config.Coordinator, log *slog.Logger) error {
-	if err := checkFolder(c.Dir); err != nil {
+	owner, err := ownFolder(c.Dir)
+	if err != nil {
 		return err
 	}
+	defer owner.Release()
 	identity, err := loadIdentity(c.Certs, certs.Coordinator, log)
 	if err == nil {
 		err = checkID(identity, c.ID)
@@ -126,12 +129,23 @@ func live(ctx context.Context, port *node.Port, identity *certs.Identity, server
 	}
 }
 
-// checkFolder refuses a dir that is there and is no folder.
-func checkFolder(dir string) error {
-	if info, err := os.Stat(dir); err == nil && !info.IsDir() {
-		return &config.Problem{Text: fmt.Sprintf("dir: %s is no folder; name another one by --dir", dir)}
+// ownerPatience is how long a process waits for the one that had its folder before to end.
+const ownerPatience = 3 * time.Second
+
+// ownFolder makes this process the owner of its folder, and refuses one that another process works in, or a dir that is no folder.
+// "" is no folder of its own.
+func ownFolder(dir string) (*folder.Lock, error) {
+	if dir == "" {
+		return nil, nil
 	}
-	return nil
+	if info, err := os.Stat(dir); err == nil && !info.IsDir() {
+		return nil, &config.Problem{Text: fmt.Sprintf("dir: %s is no folder; name another one by --dir", dir)}
+	}
+	owner, err := folder.Own(dir, ownerPatience)
+	if errors.As(err, new(*folder.TakenError)) {
+		return nil, &config.Problem{Text: fmt.Sprintf("dir: %v; name another one by --dir, or end that process first", err)}
+	}
+	return owner, err
 }
 
 // openStore opens the checkpoints of a replica's folder. What a crash left half written in a folder that may yet be

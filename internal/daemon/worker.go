@@ -27,6 +27,11 @@ import (
 // that the cluster does not want it.
 func Worker(ctx context.Context, c *config.Worker, log *slog.Logger) error {
 	threads := setThreads(c.Threads)
+	owner, err := ownFolder(c.Dir)
+	if err != nil {
+		return err
+	}
+	defer owner.Release()
 	identity, err := loadIdentity(c.Certs, certs.Worker, log)
 	if err != nil {
 		return err
@@ -76,16 +81,7 @@ func Worker(ctx context.Context, c *config.Worker, log *slog.Logger) error {
 	defer cancel(nil) // what watches ends too: a worker that leaves is not told by ctx
 	defer g.Stop()
 	serving.Go(func() { watchExpiry(life, identity, log) })
-	for _, l := range []net.Listener{port.RPC(), socket} {
-		if l == nil {
-			continue
-		}
-		serving.Go(func() {
-			if err := g.Serve(l); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
-				cancel(fmt.Errorf("serve on %s: %w", l.Addr(), err))
-			}
-		})
-	}
+	answerOn(g, &serving, cancel, port.RPC(), socket)
 	log.Info("worker is up", "id", self.Worker, "address", self.Address, "threads", threads)
 	if err := w.Run(life, ctx.Done()); err != nil {
 		if cause := context.Cause(life); cause != nil {
@@ -94,6 +90,20 @@ func Worker(ctx context.Context, c *config.Worker, log *slog.Logger) error {
 		return err
 	}
 	return nil
+}
+
+// answerOn answers on the listeners, but for those that are nil, until the server is stopped. What fails is the cause of the end.
+func answerOn(g *grpc.Server, serving *sync.WaitGroup, end context.CancelCauseFunc, listeners ...net.Listener) {
+	for _, l := range listeners {
+		if l == nil {
+			continue
+		}
+		serving.Go(func() {
+			if err := g.Serve(l); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
+				end(fmt.Errorf("serve on %s: %w", l.Addr(), err))
+			}
+		})
+	}
 }
 
 // setThreads is the number of threads that compute; the scheduler gets one more, for the network.
@@ -107,11 +117,8 @@ func setThreads(threads int) int {
 	return threads
 }
 
-// introduce is who the worker is to the others, and where they dial it. What it is asked to work with is checked first.
+// introduce is who the worker is to the others, and where they dial it.
 func introduce(ctx context.Context, c *config.Worker, port *node.Port, identity *certs.Identity, log *slog.Logger) (plan.Member, error) {
-	if err := checkFolder(c.Dir); err != nil {
-		return plan.Member{}, err
-	}
 	address, err := advertise(ctx, port, c.Advertise, c.Join, log)
 	if err != nil {
 		return plan.Member{}, err

@@ -23,6 +23,7 @@ const RunsDir = "runs"
 // Directory is a run's folder:
 //
 //	job.yaml              the job as it runs, with all defaults
+//	lock                  held by the launch that trains here, with its process number
 //	launches              how often the run was launched: "3\n"
 //	cluster.json          addresses and process numbers, while the cluster is up
 //	status.json           the newest status

@@ -2,11 +2,13 @@ package launch
 
 import (
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"slices"
 
 	"ringmaster/internal/config"
 	"ringmaster/internal/dataset"
+	"ringmaster/internal/folder"
 	"ringmaster/internal/model"
 	"ringmaster/internal/rpc"
 	"ringmaster/internal/trainer"
@@ -98,6 +100,26 @@ func (o *Options) directory() (Directory, error) {
 		return "", usage("%s holds a run already; go on with it by --resume, or name another --dir", o.Dir)
 	}
 	return Directory(o.Dir), nil
+}
+
+// own makes this launch the owner of the run's folder, where it is not yet. Nobody else trains there then; what ends with a launch
+// that was killed (its coordinators and workers) waits in folders of its own.
+func (o *Options) own(dir Directory) error {
+	if o.owner != nil {
+		return nil
+	}
+	owner, err := folder.Own(string(dir), 0)
+	if taken := (*folder.TakenError)(nil); errors.As(err, &taken) {
+		return usage("%s is being trained by %s; wait for its end or interrupt it, or name another --dir", dir, taken.Owner)
+	}
+	if err != nil {
+		return usage("make the run's folder: %w; name another one by --dir", err)
+	}
+	o.owner = owner
+	if !o.Resume && dir.HoldsRun() { // another launch was quicker
+		return usage("%s holds a run already; go on with it by --resume, or name another --dir", dir)
+	}
+	return nil
 }
 
 // short is the beginning of a hash, for messages.

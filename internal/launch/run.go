@@ -13,6 +13,7 @@ import (
 
 	"ringmaster/internal/client"
 	"ringmaster/internal/config"
+	"ringmaster/internal/folder"
 	"ringmaster/internal/host"
 	"ringmaster/internal/progress"
 	"ringmaster/internal/rpc"
@@ -34,6 +35,8 @@ type Options struct {
 	Machine    string           // identity of this machine
 
 	Environment func(id string) []string // more variables of a worker's process; nil: none
+
+	owner *folder.Lock // on the run's folder
 }
 
 // Result is how a launch ended.
@@ -94,6 +97,7 @@ func heeding(interrupts <-chan os.Signal, check func() (*Checked, error)) (*Chec
 // Run launches the job. A *UsageError or *InterruptedError means that nothing was started, and then there is no result. With any
 // other error the result still says how far the job came.
 func Run(ctx context.Context, o Options) (*Result, error) {
+	defer func() { _ = o.owner.Release() }() // nothing was written through it
 	r, number, err := prepare(&o)
 	if err != nil {
 		return nil, err
@@ -110,6 +114,11 @@ func prepare(o *Options) (*run, int, error) {
 	dir, err := o.directory()
 	if err != nil {
 		return nil, 0, err
+	}
+	if o.Resume {
+		if err := o.own(dir); err != nil {
+			return nil, 0, err
+		}
 	}
 	cluster := &Cluster{Threads: o.Threads, Environment: o.Environment}
 	if err := cluster.FindPrograms(); err != nil {
@@ -137,6 +146,9 @@ func prepare(o *Options) (*run, int, error) {
 		if dir, err = NextDirectory(RunsDir, o.Job.Name); err != nil {
 			return nil, 0, &UsageError{err}
 		}
+	}
+	if err := o.own(dir); err != nil {
+		return nil, 0, err
 	}
 	number, err := dir.Prepare(o.Job, CoordinatorIDs(o.Coordinators), WorkerIDs(o.Workers))
 	if err != nil {
