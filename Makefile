@@ -32,6 +32,7 @@ tidy:
 
 vet:
 	$(GO) vet ./...
+	$(GO) vet -tags purego ./internal/tensor/...
 
 staticcheck:
 	$(GO) run $(STATICCHECK) ./...
@@ -52,7 +53,7 @@ generated: ## generated code is what its generators make
 unit: ## unit, property and scenario tests
 	$(GO) test $$($(GO) list ./... | grep -v /internal/test/e2e)
 
-golden: ## the golden digests on every kernel tier, built for amd64 v1 and v3 and, where qemu-aarch64-static is there, for arm64
+golden: ## the golden digests on every kernel tier, built for amd64 v1 and v3, without assembly and, where qemu-aarch64-static is there, for arm64
 	$(GO) test -count=1 -v ./internal/test/golden
 
 # Everything below the step loop, in NEON and plain Go. Slow: every instruction is emulated.

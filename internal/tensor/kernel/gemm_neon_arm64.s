@@ -1,3 +1,5 @@
+//go:build !purego
+
 #include "textflag.h"
 
 // The tile kernels of the matrix product for NEON: x16 keeps tiles of up to 6 x 16 in V0-V23, four registers to a row;

@@ -1,3 +1,5 @@
+//go:build !purego
+
 package kernel
 
 // The assembly of this file takes whole blocks only; each function below leaves the rest to the plain-Go form.

@@ -12,11 +12,12 @@ import (
 // builds are the other ways to compile this package's test for. The compiler fuses products with sums for some of them and
 // not for others, and each has kernels of its own. emulator is needed where the machine is not of that architecture.
 var builds = []struct {
-	name, arch, level, emulator string
+	name, arch, level, tags, emulator string
 }{
-	{"amd64 v1", "amd64", "v1", "qemu-x86_64-static"},
-	{"amd64 v3", "amd64", "v3", "qemu-x86_64-static"},
-	{"arm64", "arm64", "", "qemu-aarch64-static"},
+	{"amd64 v1", "amd64", "v1", "", "qemu-x86_64-static"},
+	{"amd64 v3", "amd64", "v3", "", "qemu-x86_64-static"},
+	{"arm64", "arm64", "", "", "qemu-aarch64-static"},
+	{"purego", runtime.GOARCH, "", "purego", ""}, // without assembly
 }
 
 // inside says to the test that is built and run by TestGoldenDigestOfOtherBuilds that it is the inner one.
@@ -28,7 +29,7 @@ func TestGoldenDigestOfOtherBuilds(t *testing.T) {
 		t.Skip("this is one of the other builds")
 	}
 	if testing.Short() {
-		t.Skip("compiles everything three times")
+		t.Skip("compiles everything four times")
 	}
 	for _, b := range builds {
 		t.Run(b.name, func(t *testing.T) {
@@ -42,7 +43,7 @@ func TestGoldenDigestOfOtherBuilds(t *testing.T) {
 				command = append(command, emulator)
 			}
 			binary := filepath.Join(t.TempDir(), "golden.test")
-			build := exec.Command("go", "test", "-c", "-o", binary, ".")
+			build := exec.Command("go", "test", "-tags", b.tags, "-c", "-o", binary, ".")
 			build.Env = append(os.Environ(), "GOARCH="+b.arch, "GOAMD64="+b.level, "CGO_ENABLED=0")
 			if out, err := build.CombinedOutput(); err != nil {
 				t.Fatalf("%v: %v\n%s", build, err, out)
@@ -56,6 +57,9 @@ func TestGoldenDigestOfOtherBuilds(t *testing.T) {
 			}
 			if !strings.Contains(string(out), "--- PASS: TestGoldenDigest/go/1") {
 				t.Errorf("the inner test did not train:\n%s", out)
+			}
+			if b.tags == "purego" && strings.Count(string(out), "TestGoldenDigest/") != strings.Count(string(out), "TestGoldenDigest/go/") {
+				t.Errorf("there is more than plain Go:\n%s", out)
 			}
 		})
 	}

@@ -60,7 +60,7 @@ var (
 func main() {
 	log.SetFlags(0)
 	log.SetPrefix("depthwise: ")
-	ConstraintExpr("amd64")
+	ConstraintExpr("amd64,!purego")
 	for _, set := range isas {
 		for taps := 1; taps <= maxTaps; taps++ {
 			emit(set, taps, false)

@@ -429,5 +429,6 @@ func main() {
 	}
 	writeTranspose(set)
 	writeCopy(set)
+	ConstraintExpr("amd64,!purego")
 	Generate()
 }

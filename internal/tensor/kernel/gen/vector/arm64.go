@@ -387,7 +387,7 @@ func (a *arm) plain(d int, n node, r [3]int) {
 
 // file is the assembly of all kernels.
 func (a *arm) file() []byte {
-	a.out.WriteString(header + "//go:build arm64\n\n#include \"textflag.h\"\n")
+	a.out.WriteString(header + "//go:build arm64 && !purego\n\n#include \"textflag.h\"\n")
 	for _, k := range kernels {
 		if k.columnar() {
 			a.emitColumns(build(k, neon))

@@ -44,9 +44,9 @@ func writeDispatch(folder string) error {
 		name, constraint string
 		sets             []isa
 	}{
-		{"vec_amd64.go", "", []isa{avx512, avx2}},
-		{"vec_arm64.go", "", []isa{neon}},
-		{"vec_other.go", "//go:build !amd64 && !arm64\n\n", nil},
+		{"vec_amd64.go", "//go:build !purego\n\n", []isa{avx512, avx2}},
+		{"vec_arm64.go", "//go:build !purego\n\n", []isa{neon}},
+		{"vec_other.go", "//go:build (!amd64 && !arm64) || purego\n\n", nil},
 	}
 	for _, f := range files {
 		var out bytes.Buffer

@@ -14,7 +14,7 @@ func main() {
 	log.SetPrefix("vector: ")
 	dispatch := flag.String("dispatch", "", "folder to write vec_arm64.s and vec_{amd64,arm64,other}.go to")
 	flag.Parse()
-	ConstraintExpr("amd64")
+	ConstraintExpr("amd64,!purego")
 	for _, set := range []isa{avx512, avx2} {
 		var programs []*program
 		for _, k := range kernels {
