@@ -26,6 +26,9 @@ import (
 // began is when the command began: what a summary calls wall time counts from here.
 var began = time.Now()
 
+// flushPatience bounds how long a command that is over waits for whoever reads its output.
+const flushPatience = 2 * time.Second
+
 // jobFlags are the flags of commands that take a job to its end.
 type jobFlags struct {
 	sets     []string
@@ -60,7 +63,9 @@ func launchCommand() *cobra.Command {
 		Short: "Start coordinators and workers on this machine and take a job to its end",
 		Long: `Starts coordinators and workers as processes on this machine, submits the job, watches it to its end and stops the processes.
 
-Ctrl-C writes a checkpoint and ends; --resume goes on from it, with any number of workers. A second Ctrl-C ends at once.`,
+Ctrl-C writes a checkpoint and ends; --resume goes on from it, with any number of workers. A second Ctrl-C ends at once. SIGTERM, SIGHUP (the
+terminal is closed), SIGUSR1, SIGUSR2 (a scheduler's warning) and a pipe that nobody reads any more end it in the same way. The exit code
+is 128 and the signal's number. --resume in a folder without a run begins one there, so one command line serves however often it is started.`,
 		Args: cli.Takes("JOB.yaml"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if cmd.Flags().Changed("workers") && o.Workers < 1 || cmd.Flags().Changed("threads") && o.Threads < 1 {
@@ -99,26 +104,32 @@ func runLaunch(ctx context.Context, file string, flags jobFlags, o launch.Option
 	if err != nil {
 		return wrong(err)
 	}
-	interrupts := make(chan os.Signal, 2)
-	signal.Notify(interrupts, os.Interrupt, syscall.SIGTERM)
+	interrupts := make(chan os.Signal, 4)
+	cli.NotifyEnd(interrupts)
 	defer signal.Stop(interrupts)
+	out, warnings := progress.NewOutput(os.Stdout), progress.NewOutput(os.Stderr)
+	defer warnings.Close(flushPatience)
+	defer out.Close(flushPatience)
+	if cli.OutliveReaders() {
+		o.Unread = out.Gone()
+	}
 	if err := selectKernel(); err != nil {
 		return err
 	}
-	display, err := progress.New(flags.progress, os.Stdout, time.Now)
+	display, err := progress.New(flags.progress, out, time.Now)
 	if err != nil {
 		return wrong(err)
 	}
-	o.Job, o.Display, o.Warnings, o.Interrupts, o.Began, o.Machine = job, display, os.Stderr, interrupts, began, host.ID()
+	o.Job, o.Display, o.Warnings, o.Interrupts, o.Began, o.Machine = job, display, warnings, interrupts, began, host.ID()
 	result, err := launch.Run(ctx, o)
 	if result == nil {
 		display.Close()
 		return notStarted(err)
 	}
 	err = errors.Join(err, writeSummary(flags.summary, result.Summary))
-	if err == nil && result.Summary.State != launch.StateFailed && flags.progress != "none" {
+	if err == nil && result.Summary.State != launch.StateFailed {
 		resume := append([]string{"ringmaster", "launch", file, "--dir", string(result.Dir), "--resume"}, again...)
-		fmt.Print(result.Summary.Table(nextSteps(resume, flags.sets, job, result)))
+		fmt.Fprint(out, result.Summary.Table(nextSteps(resume, flags.sets, job, result)))
 	}
 	return ending(result, err)
 }

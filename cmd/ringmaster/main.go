@@ -51,7 +51,10 @@ func wrong(err error) error {
 	return &exit{exitUsage, err}
 }
 
-func main() { os.Exit(run(os.Args[1:])) }
+func main() {
+	cli.OutliveFullFiles()
+	os.Exit(run(os.Args[1:]))
+}
 
 // run carries a command line out and returns the exit code.
 func run(args []string) int {
@@ -94,6 +97,7 @@ func rootCommand() *cobra.Command {
 			return cmd.Help()
 		},
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			cli.ExpandHomes(cmd)
 			return cli.NotEmpty(cmd, "certs", "prompt") // no certificate in spite of the variable; an own message
 		},
 	}

@@ -74,8 +74,10 @@ func runSubmit(ctx context.Context, file string, flags jobFlags, to target, work
 	if err != nil {
 		return wrong(err)
 	}
-	ctx, cancel := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
-	defer cancel()
+	out := progress.NewOutput(os.Stdout)
+	defer out.Close(flushPatience)
+	ctx, cancel := untilDetached(ctx, out.Gone())
+	defer cancel(nil)
 	if workers < 0 || workers > job.Seats {
 		return wrong(job.Errorf("seats", "--workers %d must be from 0 to the job's seats: %d", workers, job.Seats))
 	}
@@ -83,7 +85,7 @@ func runSubmit(ctx context.Context, file string, flags jobFlags, to target, work
 	if err != nil {
 		return wrong(err)
 	}
-	display, err := progress.New(flags.progress, os.Stdout, time.Now)
+	display, err := progress.New(flags.progress, out, time.Now)
 	if err != nil {
 		return wrong(err)
 	}
@@ -91,8 +93,9 @@ func runSubmit(ctx context.Context, file string, flags jobFlags, to target, work
 	last, err := submitAndWatch(ctx, coordinators, request, job, display)
 	display.Close()
 	err = errors.Join(err, coordinators.Close())
-	if ctx.Err() != nil && !last.GetEnded() {
-		return &exit{exitSignalBase + int(syscall.SIGINT), fmt.Errorf("detached; the job goes on: ringmaster status --cluster %s", strings.Join(to.cluster, ","))}
+	var by *detachedError
+	if errors.As(context.Cause(ctx), &by) && !last.GetEnded() {
+		return signalled(by.signal, fmt.Errorf("detached; the job goes on: ringmaster status --cluster %s", strings.Join(to.cluster, ",")))
 	}
 	if last == nil {
 		return err
@@ -101,10 +104,36 @@ func runSubmit(ctx context.Context, file string, flags jobFlags, to target, work
 	if err := errors.Join(err, writeSummary(flags.summary, summary)); err != nil {
 		return failed(err)
 	}
-	if summary.State == launch.StateDone && flags.progress != "none" {
-		fmt.Print(summary.Table(nil))
+	if summary.State == launch.StateDone {
+		fmt.Fprint(out, summary.Table(nil))
 	}
 	return ending(&launch.Result{Summary: summary}, nil)
+}
+
+// detachedError ends the watching of a job that goes on.
+type detachedError struct{ signal os.Signal }
+
+func (e *detachedError) Error() string { return fmt.Sprintf("detached (%v)", e.signal) }
+
+// untilDetached is a context that ends with a *detachedError when a signal asks for the end, or nobody reads the output any more.
+func untilDetached(parent context.Context, gone <-chan struct{}) (context.Context, context.CancelCauseFunc) {
+	ctx, cancel := context.WithCancelCause(parent)
+	if !cli.OutliveReaders() {
+		gone = nil
+	}
+	signals := make(chan os.Signal, 1)
+	cli.NotifyEnd(signals)
+	go func() {
+		defer signal.Stop(signals)
+		select {
+		case s := <-signals:
+			cancel(&detachedError{s})
+		case <-gone:
+			cancel(&detachedError{syscall.SIGPIPE})
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
 }
 
 // submission is the request for a job. Where the data lies on this machine too it is checked here already; where it does
@@ -113,7 +142,7 @@ func submission(job *config.Job, workers int) (*rpc.SubmitRequest, error) {
 	request := &rpc.SubmitRequest{Workers: uint32(workers)}
 	elsewhere := false
 	if job.Data.Dir != "" {
-		_, err := os.Stat(job.Data.Dir)
+		_, err := os.Stat(config.ExpandHome(job.Data.Dir))
 		elsewhere = errors.Is(err, fs.ErrNotExist)
 	}
 	if !elsewhere {

@@ -5,6 +5,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -174,4 +175,14 @@ func clip(s string) string {
 		s = strings.ToValidUTF8(s[:most], "") + "…"
 	}
 	return s
+}
+
+// ExpandHomes replaces a leading ~/ in flags that name files and folders, where no shell has done so (--dir=~/x).
+func ExpandHomes(cmd *cobra.Command) {
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		kind, _ := pflag.UnquoteUsage(f)
+		if path := f.Value.String(); slices.Contains([]string{"file", "folder", "FILE"}, kind) && config.ExpandHome(path) != path {
+			_ = f.Value.Set(config.ExpandHome(path)) // a text takes every value
+		}
+	})
 }

@@ -49,7 +49,8 @@ func New(addresses []string, options ...grpc.DialOption) *Client {
 	}
 	// A cluster that is just coming up refuses connections at first: gRPC's own pause of a second would be most of the wait.
 	params := grpc.ConnectParams{Backoff: backoff.Config{BaseDelay: retryPause, Multiplier: 1.5, Jitter: 0.2, MaxDelay: time.Second}, MinConnectTimeout: 2 * time.Second}
-	options = append(slices.Clone(options), grpc.WithConnectParams(params), grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage)))
+	// Coordinators are on the user's own network: a proxy for the internet (HTTPS_PROXY) is not between.
+	options = append(slices.Clone(options), grpc.WithNoProxy(), grpc.WithConnectParams(params), grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage)))
 	return &Client{addresses: slices.Clone(addresses), conns: map[string]*grpc.ClientConn{}, options: options}
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -14,12 +15,45 @@ import (
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 
 	"ringmaster/internal/rpc"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// proxy is a proxy of the environment, which net/http reads once a process.
+var proxy net.Listener
+
+func TestMain(m *testing.M) {
+	var err error
+	if proxy, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+		panic(err)
+	}
+	for _, name := range []string{"HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"} {
+		os.Setenv(name, "http://"+proxy.Addr().String())
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// A proxy of the environment does not stand between this process and a coordinator on another machine.
+func TestNoProxy(t *testing.T) {
+	c := New([]string{"coordinator.invalid:7070"}, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
+	defer cancel()
+	if _, err := c.Status(ctx, ""); !errors.Is(err, ErrUnreachable) {
+		t.Errorf("%v", err)
+	}
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := proxy.(*net.TCPListener).SetDeadline(time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if conn, err := proxy.Accept(); err == nil {
+		conn.Close()
+		t.Error("the proxy was called")
+	}
+}
 
 // replica is a coordinator that leads or names the one that does.
 type replica struct {

@@ -167,7 +167,7 @@ func (s *Server) Watch(r *rpc.WatchRequest, stream rpc.Coordinator_WatchServer) 
 	}
 }
 
-// Status answers what the cluster and its newest job are doing.
+// Status answers what the cluster and a job are doing: the one asked for, else the one that runs, else the newest.
 func (s *Server) Status(_ context.Context, r *rpc.StatusRequest) (*rpc.ClusterStatus, error) {
 	if !s.leads() {
 		return nil, s.notLeader()
@@ -187,6 +187,11 @@ func (s *Server) Status(_ context.Context, r *rpc.StatusRequest) (*rpc.ClusterSt
 	s.log.Read(func(st *fsm.State) {
 		out.Cluster = uint64(st.Cluster)
 		j := st.Active()
+		for _, other := range st.Jobs {
+			if other != j && !other.Phase.Ended() && out.Job.GetJob() == j.ID {
+				out.Queued++
+			}
+		}
 		for _, w := range s.obs.sorted(now, s.cfg.Timing) {
 			out.Workers = append(out.Workers, workerStatus(j, w))
 		}
@@ -212,7 +217,8 @@ func workerStatus(j *fsm.Job, w *seen) *rpc.WorkerStatus {
 	return out
 }
 
-// jobStatus is the state of a job, the newest where id is empty, with the workers' newest figures.
+// jobStatus is the state of a job with the workers' newest figures. Where id is empty it is the one that runs, or is next to run;
+// where all have ended the newest.
 func (s *Server) jobStatus(id string) (*rpc.JobStatus, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -221,7 +227,10 @@ func (s *Server) jobStatus(id string) (*rpc.JobStatus, error) {
 	}
 	var out *rpc.JobStatus
 	s.log.Read(func(st *fsm.State) {
-		j := st.Newest()
+		j := st.Active()
+		if j == nil {
+			j = st.Newest()
+		}
 		if id != "" {
 			j = st.Job(id)
 		}

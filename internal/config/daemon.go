@@ -2,6 +2,8 @@ package config
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"net"
 	"path/filepath"
@@ -63,6 +65,7 @@ func LoadCoordinator(path string, flags []Flag) (*Coordinator, error) {
 	def(o, "bind", &c.Bind, bindHost(c.Certs)+":7070")
 	def(o, "advertise", &c.Advertise, cmp.Or(c.Peers[c.ID], c.Bind))
 	def(o, "dir", &c.Dir, "coordinator-"+c.ID)
+	expandHomes(&c.Dir, &c.RaftDir, &c.Certs)
 	def(o, "raft_dir", &c.RaftDir, filepath.Join(c.Dir, "raft"))
 	if len(c.Peers) == 0 && len(c.Join) == 0 {
 		c.Peers = map[string]string{c.ID: c.Advertise}
@@ -88,11 +91,39 @@ func LoadWorker(path string, flags []Flag) (*Worker, error) {
 	def(o, "bind", &w.Bind, bindHost(w.Certs)+":0")
 	def(o, "advertise", &w.Advertise, w.Bind)
 	def(o, "log", &w.Log, "info")
+	expandHomes(&w.Dir, &w.Certs)
 	w.validate(&checker{b})
 	if err := b.result(); err != nil {
 		return nil, err
 	}
 	return w, nil
+}
+
+func expandHomes(paths ...*string) {
+	for _, p := range paths {
+		*p = ExpandHome(*p)
+	}
+}
+
+// DefaultID is the id of a worker without one: its host's name and its port. What ids may not hold becomes a dash, and the end of a
+// name that is too long a part of its hash: names that differ only there (pods have up to 63 characters) stay different.
+func DefaultID(host string, port int) string {
+	name := strings.Map(func(r rune) rune {
+		if validName("x" + string(r)) {
+			return r
+		}
+		return '-'
+	}, host)
+	if !validName(name[:min(1, len(name))]) {
+		name = "w" + name // it was empty, or began with a dash or a dot
+	}
+	suffix := "-" + strconv.Itoa(port)
+	if room := maxName - len(suffix); len(name) > room {
+		sum := sha256.Sum256([]byte(host))
+		end := "-" + hex.EncodeToString(sum[:4])
+		name = name[:room-len(end)] + end
+	}
+	return name + suffix
 }
 
 // bindHost is where daemons listen unless told otherwise: with a certificate they are made for several machines.

@@ -121,3 +121,22 @@ func TestSecureByDefault(t *testing.T) {
 		t.Errorf("advertises %+v, %v; want what its peers are told", c, err)
 	}
 }
+
+// Whatever a machine is called, the default id is a valid one, and tells machines apart.
+func TestDefaultID(t *testing.T) {
+	pod := strings.Repeat("a", 57)
+	seen := map[string]string{}
+	for _, host := range []string{"node7", pod + "-x1", pod + "-x2", strings.Repeat("b", 63), strings.Repeat("ä", 200), "", "-a", ".b", "my host", "_c", "a.b.c."} {
+		id := DefaultID(host, 40001)
+		if !validName(id) || !strings.HasSuffix(id, "-40001") {
+			t.Errorf("%q has the id %q", host, id)
+		}
+		if other, twice := seen[id]; twice {
+			t.Errorf("%q and %q share the id %q", host, other, id)
+		}
+		seen[id] = host
+	}
+	if id := DefaultID("node7", 1); id != "node7-1" {
+		t.Errorf("an ordinary name becomes %q", id)
+	}
+}

@@ -89,8 +89,11 @@ func (c *checker) oneOf(key, value string, known []string) bool {
 	return ok && !c.b.isSpoilt(key)
 }
 
+// maxName is the length of the longest name of a job or process.
+const maxName = 64
+
 func validName(s string) bool {
-	if len(s) < 1 || len(s) > 64 || s[0] == '.' || s[0] == '-' {
+	if len(s) < 1 || len(s) > maxName || s[0] == '.' || s[0] == '-' {
 		return false
 	}
 	return strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") == ""

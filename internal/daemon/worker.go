@@ -132,7 +132,7 @@ func introduce(ctx context.Context, c *config.Worker, port *node.Port, identity 
 	case identity != nil:
 		id = identity.ID
 	default:
-		id = fmt.Sprintf("%s-%d", host.Host(), port.Addr().Port)
+		id = config.DefaultID(host.Host(), port.Addr().Port)
 	}
 	self := plan.Member{Worker: id, Incarnation: plan.Incarnation(randomWord() | 1), Address: address, Machine: host.ID(), Host: host.Host()}
 	return self, checkID(identity, id)

@@ -6,8 +6,11 @@ package dataset
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
 
 	"ringmaster/internal/config"
 	"ringmaster/internal/rng"
@@ -116,6 +119,7 @@ func OpenLike(c config.Data, described []byte) (*Data, error) {
 
 // open reads the data with the characters and the classes of a model, nil where there is none.
 func open(c config.Data, vocabulary *Vocabulary, labels []string) (*Data, error) {
+	c.Dir = config.ExpandHome(c.Dir)
 	var d *Data
 	var err error
 	switch c.Kind {
@@ -131,11 +135,20 @@ func open(c config.Data, vocabulary *Vocabulary, labels []string) (*Data, error)
 		return nil, fmt.Errorf("data kind %q is unknown", c.Kind)
 	}
 	if err != nil {
-		return nil, err
+		return nil, explainPath(err, c.Dir)
 	}
 	d.Files = condense(d.Files)
 	d.Fingerprint = fingerprint(d)
 	return d, nil
+}
+
+// explainPath adds to an error about a path that does not exist what the path seems to expect.
+func explainPath(err error, path string) error {
+	hint := config.Unexpanded(path)
+	if _, missing := os.Stat(path); hint == "" || !errors.Is(missing, fs.ErrNotExist) {
+		return err
+	}
+	return fmt.Errorf("%w; %s", err, hint)
 }
 
 // fingerprint sums up the spec, the lengths of the sets, and the sums of the files, in that order. The sums cover

@@ -47,11 +47,30 @@ func (d Directory) HoldsRun() bool {
 	return false
 }
 
-// untrained reports whether nothing says that a step was done in the run's folder.
-func (d Directory) untrained() bool {
+// saved reports whether the run's folder says that a checkpoint was stored. That it is not there any more is no reason to begin again
+// unasked.
+func (d Directory) saved() bool {
 	var last Status
 	written, err := d.readJSON("status.json", &last)
-	return err == nil && (!written || last.Step == 0)
+	return err != nil || written && last.SavedStep != nil
+}
+
+// begins says why a run that was to be resumed begins at step 0.
+func (d Directory) begins(job string) string {
+	if d == "" {
+		return fmt.Sprintf("no run of job %s is below %s yet, so this one begins at step 0", job, RunsDir)
+	}
+	if _, err := os.Stat(string(d)); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Sprintf("there is no folder %s yet, so it is made and the job begins at step 0", d)
+	}
+	if !d.HoldsRun() {
+		return fmt.Sprintf("%s holds no run yet, so the job begins at step 0", d)
+	}
+	var last Status
+	if written, err := d.readJSON("status.json", &last); err == nil && written && last.Step > 0 {
+		return fmt.Sprintf("%s holds no checkpoint although step %d was reached, so the job begins at step 0 again; checkpoint.every_steps saves more often", d, last.Step)
+	}
+	return fmt.Sprintf("nothing has been trained in %s yet, so the job begins at step 0", d)
 }
 
 // Checkpoints is the folder of the first coordinator's checkpoints: every coordinator holds all of them.
@@ -115,7 +134,7 @@ func NextDirectory(runs, name string) (Directory, error) {
 	}
 }
 
-// NewestDirectory is the NAME-N with the highest N below runs that holds a run.
+// NewestDirectory is the NAME-N with the highest N below runs that holds a run; "" where there is none.
 func NewestDirectory(runs, name string) (Directory, error) {
 	numbers, err := numbered(runs, name)
 	if err != nil {
@@ -126,7 +145,7 @@ func NewestDirectory(runs, name string) (Directory, error) {
 			return dir, nil
 		}
 	}
-	return "", fmt.Errorf("no run of job %s lies in %s; launch it without --resume, or name its folder by --dir", name, runs)
+	return "", nil
 }
 
 // LatestDirectory is the run below runs, of any job, that was launched last.

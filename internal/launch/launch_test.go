@@ -259,8 +259,8 @@ func TestInterruptedWhileReading(t *testing.T) {
 
 func TestDirectories(t *testing.T) {
 	runs := filepath.Join(t.TempDir(), "runs")
-	if _, err := NewestDirectory(runs, "a"); err == nil || !strings.Contains(err.Error(), "no run of job a lies in "+runs) {
-		t.Errorf("%v", err)
+	if dir, err := NewestDirectory(runs, "a"); err != nil || dir != "" {
+		t.Errorf("%q, %v", dir, err)
 	}
 	if _, err := LatestDirectory(runs); err == nil {
 		t.Error("a run was found where there is none")

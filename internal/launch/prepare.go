@@ -83,7 +83,8 @@ func (o *Options) checkSizes() error {
 	return nil
 }
 
-// directory settles where the run lies, without making anything yet: "" means the next free NAME-N.
+// directory settles where the run lies, without making anything yet: "" means the next free NAME-N. A folder to resume may hold no run
+// yet: one command line serves all launches of a run that a scheduler starts again and again.
 func (o *Options) directory() (Directory, error) {
 	switch {
 	case o.Dir == "" && o.Resume:
@@ -94,8 +95,6 @@ func (o *Options) directory() (Directory, error) {
 		return dir, nil
 	case o.Dir == "":
 		return "", nil
-	case o.Resume && !Directory(o.Dir).HoldsRun():
-		return "", usage("%s holds no run to resume; launch without --resume, or name another --dir", o.Dir)
 	case !o.Resume && Directory(o.Dir).HoldsRun():
 		return "", usage("%s holds a run already; go on with it by --resume, or name another --dir", o.Dir)
 	}

@@ -40,7 +40,7 @@ func FindOrigin(dir string, warnings io.Writer) (*Origin, error) {
 	for _, line := range found.Warnings() {
 		say(warnings, "ringmaster: %s", line)
 	}
-	if len(found.Stores) == 0 {
+	if found.Newest == nil && len(found.Damaged) == 0 { // at most some that were never finished
 		return nil, fmt.Errorf("resume: %w lies in %s; launch the job anew in another folder", errNoCheckpoint, dir)
 	}
 	best, err := found.Best()

@@ -9,8 +9,12 @@ import (
 	"io"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 
+	"ringmaster/internal/checkpoint"
+	"ringmaster/internal/checkpoint/disk"
+	"ringmaster/internal/cli"
 	"ringmaster/internal/client"
 	"ringmaster/internal/config"
 	"ringmaster/internal/folder"
@@ -30,7 +34,8 @@ type Options struct {
 
 	Display    progress.Display
 	Warnings   io.Writer        // for what is wrong without being the end
-	Interrupts <-chan os.Signal // the first one stops the job in good order, the second one ends everything at once
+	Interrupts <-chan os.Signal // the first one stops the job in good order; SIGINT or SIGTERM after another of them ends everything at once
+	Unread     <-chan struct{}  // closed when nobody reads the display any more, which stops the job in good order too; may be nil
 	Began      time.Time        // when the command began
 	Machine    string           // identity of this machine
 
@@ -133,10 +138,10 @@ func prepare(o *Options) (*run, int, error) {
 	}
 	var origin *Origin
 	if o.Resume {
-		origin, err = admitOrigin(string(dir), checked, o.Warnings)
+		origin, err = admitOrigin(dir, checked, o.Warnings)
 		switch {
-		case errors.Is(err, errNoCheckpoint) && dir.untrained():
-			say(o.Warnings, "ringmaster: nothing has been trained in %s yet, so the job begins at step 0", dir)
+		case errors.Is(err, errNoCheckpoint) && !dir.saved():
+			say(o.Warnings, "ringmaster: %s", dir.begins(o.Job.Name))
 		case err != nil:
 			return nil, 0, &UsageError{err}
 		}
@@ -161,8 +166,14 @@ func prepare(o *Options) (*run, int, error) {
 
 // admitOrigin finds the checkpoint to resume from, checks that the job may go on from it, and makes room for the files
 // that the run will write again.
-func admitOrigin(dir string, checked *Checked, warnings io.Writer) (*Origin, error) {
-	origin, err := FindOrigin(dir, warnings)
+func admitOrigin(dir Directory, checked *Checked, warnings io.Writer) (*Origin, error) {
+	if !dir.HoldsRun() {
+		if found, err := checkpoint.Survey(disk.OS{}, string(dir)); dir != "" && err == nil && len(found.Entries) > 0 {
+			return nil, fmt.Errorf("resume: %s holds checkpoints, but is no folder of a run; name that by --dir", dir)
+		}
+		return nil, errNoCheckpoint
+	}
+	origin, err := FindOrigin(string(dir), warnings)
 	if err != nil {
 		return nil, err
 	}
@@ -231,31 +242,40 @@ func (r *run) stop(err error) error {
 	return r.cluster.Stop()
 }
 
-// heedSignals turns the first interrupt into an orderly stop and the second one into the end.
+// heedSignals turns the first interrupt into an orderly stop, and Ctrl-C that comes again into the end.
 func (r *run) heedSignals(ctx context.Context, cancel context.CancelCauseFunc) {
-	select {
-	case <-ctx.Done():
+	first, ok := r.awaitInterrupt(ctx)
+	if !ok {
 		return
-	case s := <-r.o.Interrupts:
-		r.mu.Lock()
-		r.signal = s
-		job := r.job
-		r.mu.Unlock()
+	}
+	r.mu.Lock()
+	r.signal = first
+	job := r.job
+	r.mu.Unlock()
+	if job != "" {
+		go r.stopJob(ctx, job)
+	}
+	var settled time.Time // from then on a signal is no repetition; zero: none has come that insists
+	if cli.Insists(first) {
+		settled = time.Now().Add(doubleSignal)
 		r.o.Display.Note("stopping: a checkpoint is being written; once more ends at once")
-		if job != "" {
-			go r.stopJob(ctx, job)
-		}
+	} else {
+		r.o.Display.Note(fmt.Sprintf("stopping (%v): a checkpoint is being written; Ctrl-C twice ends at once", first))
 	}
 	grace := time.NewTimer(earlyGrace)
 	defer grace.Stop()
 	// One wish to end often comes as two signals (timeout(1) signals the process and its group), so those that follow at
 	// once count as the first.
-	for settled := time.Now().Add(doubleSignal); ; {
+	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-r.o.Interrupts:
-			if time.Now().After(settled) {
+		case s := <-r.o.Interrupts:
+			switch {
+			case !cli.Insists(s):
+			case settled.IsZero():
+				settled = time.Now().Add(doubleSignal)
+			case time.Now().After(settled):
 				cancel(ErrAbandoned)
 				return
 			}
@@ -265,6 +285,24 @@ func (r *run) heedSignals(ctx context.Context, cancel context.CancelCauseFunc) {
 				return
 			}
 		}
+	}
+}
+
+// awaitInterrupt waits for the first reason to end in good order; false when the launch ended before.
+func (r *run) awaitInterrupt(ctx context.Context) (os.Signal, bool) {
+	select {
+	case <-ctx.Done():
+		return nil, false
+	case s := <-r.o.Interrupts:
+		return s, true
+	case <-r.o.Unread:
+	}
+	// Ctrl-C ends the reader of the pipe too, and may come here after that.
+	select {
+	case s := <-r.o.Interrupts:
+		return s, true
+	case <-time.After(doubleSignal):
+		return syscall.SIGPIPE, true
 	}
 }
 
@@ -374,7 +412,11 @@ func (r *run) saveStatus(ctx context.Context) {
 	defer cancel()
 	answer, err := r.side.Status(ctx, r.job)
 	if err == nil {
-		err = r.dir.writeJSON("status.json", Describe(answer, r.o.Machine))
+		status := Describe(answer, r.o.Machine)
+		if status.SavedStep == nil && r.origin != nil {
+			status.SavedStep = &r.origin.Manifest.Step
+		}
+		err = r.dir.writeJSON("status.json", status)
 	}
 	if err != nil && ctx.Err() == nil {
 		say(r.o.Warnings, "ringmaster: %v", err)

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc"
 
 	"ringmaster/internal/client"
+	"ringmaster/internal/plural"
 	"ringmaster/internal/progress"
 )
 
@@ -112,7 +113,11 @@ func (s *Status) Table() string {
 	} else {
 		shot := progress.Snapshot{State: s.State, Step: s.Step, Steps: s.Steps, Epoch: s.Epoch, Loss: float64(s.TrainLoss),
 			SamplesPerS: float64(s.SamplesPerS), Workers: s.seated()}
-		fmt.Fprintf(w, "%s  %s  %s\n", s.Job, s.State, shot.Line())
+		line := shot.Line()
+		if s.LeftS != nil {
+			line += "  " + progress.Duration(time.Duration(float64(*s.LeftS)*float64(time.Second))) + " left"
+		}
+		fmt.Fprintf(w, "%s  %s  %s\n", s.Job, s.State, line)
 		for _, line := range []string{s.Error, s.Message} {
 			if line != "" {
 				fmt.Fprintf(w, "  %s\n", line)
@@ -120,6 +125,9 @@ func (s *Status) Table() string {
 		}
 		if s.Stalled != nil {
 			fmt.Fprintf(w, "  %s\n", s.Stalled.Reason)
+		}
+		if s.Queued > 0 {
+			fmt.Fprintf(w, "  %s behind it in the queue\n", plural.Of(s.Queued, "job"))
 		}
 	}
 	for _, c := range s.Coordinators {

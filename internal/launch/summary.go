@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"ringmaster/internal/config"
+	"ringmaster/internal/progress"
 	"ringmaster/internal/rpc"
 )
 
@@ -159,6 +161,9 @@ type Status struct {
 	Epoch        int                 `json:"epoch"`
 	TrainLoss    figure              `json:"train_loss"`
 	SamplesPerS  figure              `json:"samples_per_s"`
+	LeftS        *figure             `json:"left_s"`     // seconds until the last step at the present speed; null where that is not known
+	SavedStep    *uint64             `json:"saved_step"` // of the newest stored checkpoint; null: none
+	Queued       int                 `json:"queued"`     // jobs that wait for this one to end
 	DigestStep   uint64              `json:"digest_step"`
 	Digest       string              `json:"digest"`
 	Coordinators []CoordinatorStatus `json:"coordinators"`
@@ -223,6 +228,14 @@ func Describe(c *rpc.ClusterStatus, machine string) *Status {
 	if j.GetHasTrainLoss() {
 		out.TrainLoss = figure(j.GetTrainLoss())
 	}
+	if left, ok := remaining(j); ok {
+		seconds := figure(left.Seconds())
+		out.LeftS = &seconds
+	}
+	if n := len(j.GetCheckpoints()); n > 0 {
+		out.SavedStep = &j.Checkpoints[n-1].Step
+	}
+	out.Queued = int(c.GetQueued())
 	if f := j.GetStalled(); f != nil {
 		out.Stalled = &StallStatus{f.Worker, f.Host, f.Step, f.Bucket, f.Chunk, f.Doing, f.Peer, f.PeerHost, f.SinceMs, f.Slow, f.Reason}
 	}
@@ -246,4 +259,13 @@ func Describe(c *rpc.ClusterStatus, machine string) *Status {
 		out.Workers = append(out.Workers, status)
 	}
 	return out
+}
+
+// remaining is how long a job that runs will take yet at its present speed; false while that is unknown.
+func remaining(j *rpc.JobStatus) (time.Duration, bool) {
+	job, err := config.Decode(j.GetConfig())
+	if err != nil || j.GetState() != "running" {
+		return 0, false
+	}
+	return progress.Snapshot{Step: j.Step, Steps: j.StepsTotal, SamplesPerS: j.SamplesPerS, Batch: job.Batch()}.Remaining()
 }

@@ -30,7 +30,7 @@ type Snapshot struct {
 
 // Remaining is how long the rest will take at the present speed; ok is false while that is unknown.
 func (s Snapshot) Remaining() (left time.Duration, ok bool) {
-	if s.Steps == 0 || s.SamplesPerS <= 0 || s.Step > s.Steps {
+	if s.Steps == 0 || s.SamplesPerS <= 0 || s.Batch <= 0 || s.Step > s.Steps {
 		return 0, false
 	}
 	seconds := float64(s.Steps-s.Step) * float64(s.Batch) / s.SamplesPerS
@@ -111,12 +111,12 @@ type Display interface {
 // Modes are the values that New takes.
 var Modes = []string{"auto", "bar", "plain", "none"}
 
-// New makes a display on a file. auto takes a bar on a terminal (unless NO_COLOR is set or the terminal is dumb) and
+// New makes a display on a file or an Output. auto takes a bar on a terminal (unless NO_COLOR is set or the terminal is dumb) and
 // plain lines otherwise; none shows notes alone.
-func New(mode string, out *os.File, now func() time.Time) (Display, error) {
+func New(mode string, out io.Writer, now func() time.Time) (Display, error) {
 	switch mode {
 	case "auto":
-		if term.IsTerminal(int(out.Fd())) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" {
+		if f, ok := out.(interface{ Fd() uintptr }); ok && term.IsTerminal(int(f.Fd())) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" {
 			return newBar(out), nil
 		}
 		return newPlain(out, now), nil

@@ -3155,7 +3155,7 @@ func (x *Stall) GetReason() string {
 
 type StatusRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Job           string                 `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"` // empty: the newest
+	Job           string                 `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"` // empty: the one that runs, or else the newest
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3202,7 +3202,8 @@ type ClusterStatus struct {
 	Cluster       uint64                 `protobuf:"fixed64,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
 	Coordinators  []*CoordinatorInfo     `protobuf:"bytes,2,rep,name=coordinators,proto3" json:"coordinators,omitempty"`
 	Workers       []*WorkerStatus        `protobuf:"bytes,3,rep,name=workers,proto3" json:"workers,omitempty"`
-	Job           *JobStatus             `protobuf:"bytes,4,opt,name=job,proto3" json:"job,omitempty"` // absent before the first
+	Job           *JobStatus             `protobuf:"bytes,4,opt,name=job,proto3" json:"job,omitempty"`         // absent before the first
+	Queued        uint32                 `protobuf:"varint,80,opt,name=queued,proto3" json:"queued,omitempty"` // jobs that wait for this one, which runs, to end
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3263,6 +3264,13 @@ func (x *ClusterStatus) GetJob() *JobStatus {
 		return x.Job
 	}
 	return nil
+}
+
+func (x *ClusterStatus) GetQueued() uint32 {
+	if x != nil {
+		return x.Queued
+	}
+	return 0
 }
 
 type StopRequest struct {
@@ -4385,12 +4393,13 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\a_bucketB\b\n" +
 	"\x06_chunk\"!\n" +
 	"\rStatusRequest\x12\x10\n" +
-	"\x03job\x18\x01 \x01(\tR\x03job\"\xc7\x01\n" +
+	"\x03job\x18\x01 \x01(\tR\x03job\"\xdf\x01\n" +
 	"\rClusterStatus\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\x06R\acluster\x12?\n" +
 	"\fcoordinators\x18\x02 \x03(\v2\x1b.ringmaster.CoordinatorInfoR\fcoordinators\x122\n" +
 	"\aworkers\x18\x03 \x03(\v2\x18.ringmaster.WorkerStatusR\aworkers\x12'\n" +
-	"\x03job\x18\x04 \x01(\v2\x15.ringmaster.JobStatusR\x03job\"\x1f\n" +
+	"\x03job\x18\x04 \x01(\v2\x15.ringmaster.JobStatusR\x03job\x12\x16\n" +
+	"\x06queued\x18P \x01(\rR\x06queued\"\x1f\n" +
 	"\vStopRequest\x12\x10\n" +
 	"\x03job\x18\x01 \x01(\tR\x03job\"\v\n" +
 	"\tStopReply\":\n" +

@@ -50,7 +50,7 @@ type CoordinatorClient interface {
 	Submit(ctx context.Context, in *SubmitRequest, opts ...grpc.CallOption) (*SubmitReply, error)
 	// Watch streams the job's status a few times a second until it has ended; the last message has the final state.
 	Watch(ctx context.Context, in *WatchRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[JobStatus], error)
-	// Status is the state of the cluster and of its newest job (or the one asked for).
+	// Status is the state of the cluster and of the job asked for.
 	Status(ctx context.Context, in *StatusRequest, opts ...grpc.CallOption) (*ClusterStatus, error)
 	// Stop ends a job in good order: the step under way is finished and a checkpoint written.
 	Stop(ctx context.Context, in *StopRequest, opts ...grpc.CallOption) (*StopReply, error)
@@ -226,7 +226,7 @@ type CoordinatorServer interface {
 	Submit(context.Context, *SubmitRequest) (*SubmitReply, error)
 	// Watch streams the job's status a few times a second until it has ended; the last message has the final state.
 	Watch(*WatchRequest, grpc.ServerStreamingServer[JobStatus]) error
-	// Status is the state of the cluster and of its newest job (or the one asked for).
+	// Status is the state of the cluster and of the job asked for.
 	Status(context.Context, *StatusRequest) (*ClusterStatus, error)
 	// Stop ends a job in good order: the step under way is finished and a checkpoint written.
 	Stop(context.Context, *StopRequest) (*StopReply, error)

@@ -8,9 +8,9 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -39,9 +39,12 @@ type Daemon struct {
 	Load func(file string, flags []config.Flag) (body Body, level string, err error)
 }
 
-// Main carries the program out and returns its exit code. The first SIGINT or SIGTERM ends the body's context, a second
-// one the process. Errors are one line on stderr.
+// Main carries the program out and returns its exit code. The first signal that asks for the end (cli.NotifyEnd) ends the body's
+// context, SIGINT or SIGTERM after another of them the process; and so does a body that does not end in time, whatever keeps it. Neither a
+// closed pipe behind stderr nor a file at its largest size ends it. Errors are one line on stderr.
 func Main(d Daemon) int {
+	cli.OutliveFullFiles()
+	cli.OutliveReaders()
 	code := 0
 	cmd := d.command(func(body Body, level slog.Level) { code = d.live(body, level) })
 	if err := cmd.Execute(); err != nil {
@@ -102,6 +105,37 @@ func (d Daemon) given(cmd *cobra.Command) []config.Flag {
 
 func flagName(key string) string { return strings.ReplaceAll(key, "_", "-") }
 
+// endPatience is how long a body may take to end. A worker waits up to 10 s to be let go; the rest takes seconds, unless a file
+// system does not answer.
+const endPatience = 20 * time.Second
+
+// heed ends the body's context at the first signal, and the process when it is asked again or the body does not end.
+func (d Daemon) heed(signals <-chan os.Signal, cancel func(), log *slog.Logger) {
+	insisted := false
+	take := func(s os.Signal) {
+		if again := insisted; cli.Insists(s) {
+			insisted = true
+			if number, ok := s.(syscall.Signal); ok && again {
+				os.Exit(exitSignal + int(number))
+			}
+		}
+	}
+	first := <-signals
+	take(first)
+	cancel()
+	late := time.After(endPatience)
+	log.Info("asked to end", "signal", first.String())
+	for {
+		select {
+		case s := <-signals:
+			take(s)
+		case <-late:
+			d.complain(fmt.Errorf("did not end within %v after %v, so it ended at once", endPatience, first))
+			os.Exit(exitFailed)
+		}
+	}
+}
+
 // live runs the body until it ends or is asked to end.
 func (d Daemon) live(body Body, level slog.Level) int {
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
@@ -111,16 +145,9 @@ func (d Daemon) live(body Body, level slog.Level) int {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	go func() {
-		first := <-signals
-		log.Info("asked to end", "signal", first.String())
-		cancel()
-		if second, ok := (<-signals).(syscall.Signal); ok {
-			os.Exit(exitSignal + int(second))
-		}
-	}()
+	signals := make(chan os.Signal, 4)
+	cli.NotifyEnd(signals)
+	go d.heed(signals, cancel, log)
 	err := body(ctx, log)
 	switch {
 	case err == nil || errors.Is(err, context.Canceled) && ctx.Err() != nil:

@@ -41,7 +41,7 @@ func body(ctx context.Context, log *slog.Logger, what string, cfg *config.Worker
 		return errors.New("two\nlines")
 	case "port":
 		return fmt.Errorf("listen: %w", syscall.EADDRINUSE)
-	case "wait":
+	case "wait", "hangup":
 		fmt.Println("up")
 		<-ctx.Done()
 		return ctx.Err()
@@ -96,7 +96,7 @@ func TestSignals(t *testing.T) {
 	for _, test := range []struct {
 		what string
 		code int
-	}{{"wait", 0}, {"deaf", 143}} {
+	}{{"wait", 0}, {"deaf", 143}, {"hangup", 0}} {
 		cmd := command(test.what, "--join", "c:3")
 		out, err := cmd.StdoutPipe()
 		if err != nil {
@@ -109,7 +109,11 @@ func TestSignals(t *testing.T) {
 		if _, err := out.Read(said); err != nil || string(said) != "up\n" {
 			t.Fatalf("%q, %v", said, err)
 		}
-		if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		first := syscall.SIGTERM
+		if test.what == "hangup" {
+			first = syscall.SIGHUP
+		}
+		if err := cmd.Process.Signal(first); err != nil {
 			t.Fatal(err)
 		}
 		if test.what == "deaf" {
