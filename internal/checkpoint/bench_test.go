@@ -22,11 +22,11 @@ func BenchmarkSave(b *testing.B) {
 		n++
 		f, err := l.EncodeShare(io.Discard, 0, s)
 		must(b, err)
-		u, err := store.Begin(FolderName(uint64(n), 1), f.Name, f.Bytes)
+		u, err := store.Begin(Name{Step: uint64(n), Generation: 1}.Folder(), f.Name, f.Bytes)
 		must(b, err)
 		must(b, l.WriteShare(u, 0, s))
 		must(b, u.Commit(f.SHA256))
-		must(b, store.Retire(uint64(n), 1))
+		retire(b, store, Name{Step: uint64(n), Generation: 1})
 	}
 }
 

@@ -62,7 +62,7 @@ func TestCrashWhileSaving(t *testing.T) {
 			t.Fatal(err)
 		}
 		s := mustOpen(t, after, "/r/checkpoints")
-		_, err = s.Clean(nil)
+		_, err = s.Clean()
 		must(t, err)
 		must(t, c.put(s, true))
 		noTemps(t, after, "/r/checkpoints/"+c.manifest.Folder())
@@ -142,7 +142,8 @@ func TestCrashWhileRetiring(t *testing.T) {
 		if err := save(t, 500, 1).put(s, true); err != nil {
 			return err
 		}
-		return s.Retire(250, 1)
+		_, err := s.Retire(Name{Step: 250, Generation: 1})
+		return err
 	}, func(t *testing.T, after *disk.Memory, done bool) {
 		s := mustOpen(t, after, "/r/checkpoints")
 		e, bad, err := newestOf(s)
@@ -160,7 +161,7 @@ func TestCrashWhileRetiring(t *testing.T) {
 			t.Fatal("the deleted checkpoint came back")
 		}
 		must(t, save(t, 500, 1).put(s, true))
-		must(t, s.Retire(250, 1))
+		retire(t, s, Name{Step: 250, Generation: 1})
 		entries, err = s.List()
 		if err != nil || len(entries) != 1 || entries[0].Step != 500 {
 			t.Fatalf("after deleting again: %v, %v", entries, err)

@@ -9,26 +9,21 @@ import (
 	"slices"
 
 	"ringmaster/internal/checkpoint/disk"
-	"ringmaster/internal/plan"
 )
 
 // Entry is a folder of a store.
 type Entry struct {
-	Step       uint64
-	Generation plan.Generation
-	Path       string // of the folder
-	Bytes      int64  // of the files that stand there
-	Manifest   *Manifest
-	Err        error // nil: nothing wrong was seen; wraps ErrUnfinished or ErrDamaged
+	Name
+	Path     string // of the folder
+	Bytes    int64  // of the files that stand there
+	Manifest *Manifest
+	Err      error // nil: nothing wrong was seen; wraps ErrUnfinished or ErrDamaged
 
 	store *Store
 }
 
 // Store is the store that holds the entry.
 func (e Entry) Store() *Store { return e.store }
-
-// Folder is the name of the entry's folder.
-func (e Entry) Folder() string { return FolderName(e.Step, e.Generation) }
 
 func (e Entry) failed(err error) error {
 	return fmt.Errorf("checkpoint step %d: %w", e.Step, err)
@@ -51,8 +46,8 @@ func (s *Store) List() ([]Entry, error) {
 	}
 	var entries []Entry
 	for _, f := range found {
-		if step, generation, ok := ParseFolderName(f.Name); ok && f.Dir {
-			entries = append(entries, s.entry(step, generation))
+		if name, ok := ParseName(f.Name); ok && f.Dir {
+			entries = append(entries, s.entry(name))
 		}
 	}
 	slices.SortFunc(entries, compareEntries)
@@ -60,8 +55,8 @@ func (s *Store) List() ([]Entry, error) {
 }
 
 // Entry looks at one folder of the store as List does.
-func (s *Store) entry(step uint64, generation plan.Generation) Entry {
-	e := Entry{Step: step, Generation: generation, Path: s.path(FolderName(step, generation)), store: s}
+func (s *Store) entry(name Name) Entry {
+	e := Entry{Name: name, Path: s.path(name.Folder()), store: s}
 	sizes := map[string]int64{}
 	files, err := s.fs.List(e.Path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) { // it may be deleted meanwhile
@@ -153,78 +148,95 @@ func newest(entries []Entry) (good *Entry, bad []Entry) {
 	return nil, bad
 }
 
-// Retire deletes a checkpoint. The manifest goes first, so that what an interruption leaves is not a checkpoint; done
-// again it goes on, and where there is nothing left to delete it is no error.
-func (s *Store) Retire(step uint64, generation plan.Generation) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.remove(FolderName(step, generation)); err != nil {
-		return fmt.Errorf("delete checkpoint step %d: %w", step, err)
+// Names are the names of the store's checkpoint folders, whatever stands in them, in no particular order.
+func (s *Store) Names() ([]Name, error) {
+	found, err := s.fs.List(s.dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("list checkpoints: %w", err)
 	}
-	return nil
+	var names []Name
+	for _, f := range found {
+		if name, ok := ParseName(f.Name); ok && f.Dir {
+			names = append(names, name)
+		}
+	}
+	return names, nil
 }
 
-func (s *Store) remove(folder string) error {
+// Retire deletes a checkpoint's files, and its folder unless files of somebody else stand there too. It reports whether there was
+// anything to delete. The manifest goes first, so that what an interruption leaves is not a checkpoint; done again it goes on.
+func (s *Store) Retire(name Name) (deleted bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if deleted, err = s.remove(name.Folder()); err != nil {
+		return false, fmt.Errorf("delete checkpoint step %d: %w", name.Step, err)
+	}
+	return deleted, nil
+}
+
+func (s *Store) remove(folder string) (deleted bool, err error) {
 	dir := s.path(folder)
 	files, err := s.fs.List(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return false, nil
 	}
 	if err != nil {
-		return err
-	}
-	if slices.ContainsFunc(files, func(f disk.Entry) bool { return f.Name == ManifestName }) {
-		if err := s.fs.Remove(s.path(folder, ManifestName)); err != nil {
-			return err
-		}
-		if err := s.fs.SyncDir(dir); err != nil {
-			return err
-		}
+		return false, err
 	}
 	delete(s.made, folder)
+	foreign := slices.DeleteFunc(slices.Clone(files), ownFile)
+	files = slices.DeleteFunc(files, func(f disk.Entry) bool { return !ownFile(f) || f.Name == ManifestName })
+	if err := s.fs.Remove(s.path(folder, ManifestName)); err == nil {
+		deleted = true
+		if err := s.fs.SyncDir(dir); err != nil {
+			return false, err
+		}
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return false, err
+	}
 	for _, f := range files {
 		delete(s.whole, folder+"/"+f.Name)
-		if f.Name == ManifestName {
-			continue
-		}
+		deleted = true
 		if err := s.fs.Remove(s.path(folder, f.Name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
+			return false, err
 		}
+	}
+	delete(s.whole, folder+"/"+ManifestName)
+	if len(foreign) > 0 {
+		return deleted, nil
 	}
 	if err := s.fs.Remove(dir); err != nil {
-		return err
+		return false, err
 	}
-	return s.fs.SyncDir(s.dir)
+	return true, s.fs.SyncDir(s.dir)
 }
 
-// Clean removes what crashes have left behind: temporary files, and unfinished checkpoints for which keep is false (a nil
-// keep keeps them all). Only the process that writes to the store may call it, with no upload under way. It returns
-// the paths of what it removed.
-func (s *Store) Clean(keep func(step uint64, generation plan.Generation) bool) ([]string, error) {
-	entries, err := s.List()
+// ownFile reports whether the store has written a file of a checkpoint's folder, by its name.
+func ownFile(f disk.Entry) bool {
+	_, _, _, share := parseShareName(f.Name)
+	return !f.Dir && (share || f.Name == ManifestName || isTemp(f.Name))
+}
+
+// Clean removes the temporary files that crashes have left behind. Only the process that writes to the store may call it, with no
+// upload under way. It returns the paths of what it removed.
+func (s *Store) Clean() ([]string, error) {
+	names, err := s.Names()
 	if err != nil {
 		return nil, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var removed []string
-	for _, e := range entries {
-		if errors.Is(e.Err, ErrUnfinished) && keep != nil && !keep(e.Step, e.Generation) {
-			if err := s.remove(e.Folder()); err != nil {
-				return removed, fmt.Errorf("clean checkpoint store: %w", err)
-			}
-			removed = append(removed, e.Path)
-			continue
-		}
-		files, err := s.fs.List(e.Path)
+	for _, n := range names {
+		files, err := s.fs.List(s.path(n.Folder()))
 		if err != nil {
 			return removed, fmt.Errorf("clean checkpoint store: %w", err)
 		}
 		for _, f := range files {
-			if !isTemp(f.Name) {
+			if f.Dir || !isTemp(f.Name) {
 				continue
 			}
-			name := s.path(e.Folder(), f.Name)
+			name := s.path(n.Folder(), f.Name)
 			if err := s.fs.Remove(name); err != nil {
 				return removed, fmt.Errorf("clean checkpoint store: %w", err)
 			}

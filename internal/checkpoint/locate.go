@@ -56,13 +56,13 @@ func Survey(fsys disk.FS, dir string) (*Found, error) {
 	if abs, err := filepath.Abs(dir); err == nil {
 		dir = abs // so that "." inside a checkpoint's folder has a name
 	}
-	if step, generation, ok := ParseFolderName(filepath.Base(dir)); ok {
+	if name, ok := ParseName(filepath.Base(dir)); ok {
 		s, err := Open(fsys, filepath.Dir(dir))
 		if err != nil {
 			return nil, err
 		}
 		f.Stores = []*Store{s}
-		f.Entries = []Entry{s.entry(step, generation)}
+		f.Entries = []Entry{s.entry(name)}
 		return f, nil
 	}
 	budget := locateDirs
@@ -86,7 +86,7 @@ func (f *Found) walk(fsys disk.FS, dir string, depth int, budget *int) error {
 		return err
 	}
 	isStore := slices.ContainsFunc(entries, func(e disk.Entry) bool {
-		_, _, ok := ParseFolderName(e.Name)
+		_, ok := ParseName(e.Name)
 		return ok && e.Dir
 	})
 	if isStore {

@@ -135,7 +135,7 @@ func TestChoiceOfSteps(t *testing.T) {
 	steps := func(n int) []Entry {
 		var entries []Entry
 		for i := range n {
-			entries = append(entries, Entry{Step: uint64(10 * i)}, Entry{Step: uint64(10 * i), Generation: 2})
+			entries = append(entries, Entry{Name: Name{Step: uint64(10 * i)}}, Entry{Name: Name{Step: uint64(10 * i), Generation: 2}})
 		}
 		return entries
 	}

@@ -34,21 +34,22 @@ type File struct {
 // Manifest describes a checkpoint. A folder of files is a checkpoint because its manifest stands in it. The checksum
 // covers every field, so a manifest that changed on disk is noticed.
 type Manifest struct {
-	Version     int             `json:"version"`
-	Job         string          `json:"job"`
-	Step        uint64          `json:"step"`
-	Generation  plan.Generation `json:"generation"`
-	Seats       int             `json:"seats"`
-	Digest      Hash            `json:"digest"`       // of the parameters
-	StateDigest Hash            `json:"state_digest"` // of all that training continues from
-	Fingerprint Hash            `json:"fingerprint"`  // of the data
-	Position    Position        `json:"position"`
-	Sums        EpochSums       `json:"epoch_sums"`
-	Epochs      []EpochMetrics  `json:"epochs"`
-	Config      string          `json:"config"`         // the resolved job file
-	Data        json.RawMessage `json:"data,omitempty"` // what predictions need to know of the data, as the data's own package writes it
-	Files       []File          `json:"files"`
-	Checksum    string          `json:"checksum"` // set by Encode
+	Version     int              `json:"version"`
+	Job         string           `json:"job"`
+	Incarnation plan.Incarnation `json:"incarnation,omitempty"` // of the job; 0: written before folders were named by it
+	Step        uint64           `json:"step"`
+	Generation  plan.Generation  `json:"generation"`
+	Seats       int              `json:"seats"`
+	Digest      Hash             `json:"digest"`       // of the parameters
+	StateDigest Hash             `json:"state_digest"` // of all that training continues from
+	Fingerprint Hash             `json:"fingerprint"`  // of the data
+	Position    Position         `json:"position"`
+	Sums        EpochSums        `json:"epoch_sums"`
+	Epochs      []EpochMetrics   `json:"epochs"`
+	Config      string           `json:"config"`         // the resolved job file
+	Data        json.RawMessage  `json:"data,omitempty"` // what predictions need to know of the data, as the data's own package writes it
+	Files       []File           `json:"files"`
+	Checksum    string           `json:"checksum"` // set by Encode
 }
 
 // Bytes is the size of all files together.
@@ -60,8 +61,11 @@ func (m *Manifest) Bytes() int64 {
 	return total
 }
 
+// Name is what the checkpoint's folder is named by.
+func (m *Manifest) Name() Name { return Name{m.Step, m.Generation, m.Incarnation} }
+
 // Folder is the name of the checkpoint's folder.
-func (m *Manifest) Folder() string { return FolderName(m.Step, m.Generation) }
+func (m *Manifest) Folder() string { return m.Name().Folder() }
 
 // Encode writes the manifest with its checksum. Equal manifests give equal bytes.
 func (m *Manifest) Encode() ([]byte, error) {
@@ -165,25 +169,42 @@ func (m *Manifest) Validate() error {
 	return nil
 }
 
-// FolderName is the name of a checkpoint's folder.
-func FolderName(step uint64, generation plan.Generation) string {
-	return fmt.Sprintf("step-%010d-g%d", step, generation)
+// Name is what a checkpoint's folder is named by. A job's incarnation is drawn at random when it is submitted, and its generations
+// rise, so a name belongs to one job for all time, on any cluster and however often the job is resumed (each time as a new job).
+type Name struct {
+	Step       uint64
+	Generation plan.Generation
+	Job        plan.Incarnation // 0: of a checkpoint written before folders were named by it
 }
 
-var folderPattern = regexp.MustCompile(`^step-([0-9]{10,20})-g([0-9]{1,20})$`)
+// Folder is the name of the folder: step-0000000500-g2-00c0ffee00c0ffee.
+func (n Name) Folder() string {
+	folder := fmt.Sprintf("step-%010d-g%d", n.Step, n.Generation)
+	if n.Job != 0 {
+		folder += fmt.Sprintf("-%016x", uint64(n.Job))
+	}
+	return folder
+}
 
-// ParseFolderName is the inverse of FolderName; ok is false for any other name.
-func ParseFolderName(name string) (step uint64, generation plan.Generation, ok bool) {
-	m := folderPattern.FindStringSubmatch(name)
+var folderPattern = regexp.MustCompile(`^step-([0-9]{10,20})-g([0-9]{1,20})(?:-([0-9a-f]{16}))?$`)
+
+// ParseName is the inverse of Name.Folder; ok is false for any other name.
+func ParseName(folder string) (n Name, ok bool) {
+	m := folderPattern.FindStringSubmatch(folder)
 	if m == nil {
-		return 0, 0, false
+		return Name{}, false
 	}
 	step, err := strconv.ParseUint(m[1], 10, 64)
 	g, err2 := strconv.ParseUint(m[2], 10, 64)
-	if err != nil || err2 != nil || FolderName(step, plan.Generation(g)) != name {
-		return 0, 0, false
+	if err != nil || err2 != nil {
+		return Name{}, false
 	}
-	return step, plan.Generation(g), true
+	n = Name{Step: step, Generation: plan.Generation(g)}
+	if m[3] != "" {
+		job, _ := strconv.ParseUint(m[3], 16, 64) // 16 digits fit
+		n.Job = plan.Incarnation(job)
+	}
+	return n, n.Folder() == folder
 }
 
 // The kinds of files.
@@ -212,8 +233,8 @@ func parseShareName(name string) (kind string, index, count int, ok bool) {
 // filePath joins a folder's and a file's name after checking that they come from this package's own names: nothing
 // that comes from outside can name a file elsewhere.
 func filePath(folder, name string) (string, error) {
-	if _, _, ok := ParseFolderName(folder); !ok {
-		return "", fmt.Errorf("%q is not the name of a checkpoint's folder (step-0000000500-g1)", clip(folder))
+	if _, ok := ParseName(folder); !ok {
+		return "", fmt.Errorf("%q is not the name of a checkpoint's folder (step-0000000500-g1-00c0ffee00c0ffee)", clip(folder))
 	}
 	if _, _, _, ok := parseShareName(name); !ok && name != ManifestName {
 		return "", fmt.Errorf("%q is not the name of a checkpoint's file", clip(name))

@@ -135,11 +135,12 @@ func TestFolderNames(t *testing.T) {
 		{"step-0000000500-g2", true}, {"step-0000000000-g0", true}, {"step-18446744073709551615-g18446744073709551615", true},
 		{"step-500-g2", false}, {"step-0000000500-g02", false}, {"step-00000000500-g2", false}, {"step-18446744073709551616-g1", false},
 		{"step-0000000500-g2/..", false}, {"..", false}, {"", false}, {"step-0000000500", false}, {"xstep-0000000500-g2", false},
-		{"step-0000000500-g2\n", false},
+		{"step-0000000500-g2\n", false}, {"step-0000000500-g2-00c0ffee00c0ffee", true}, {"step-0000000500-g2-ffffffffffffffff", true},
+		{"step-0000000500-g2-0000000000000000", false}, {"step-0000000500-g2-c0ffee", false}, {"step-0000000500-g2-00C0FFEE00C0FFEE", false},
 	} {
-		step, generation, ok := ParseFolderName(c.name)
-		if ok != c.ok || (ok && FolderName(step, generation) != c.name) {
-			t.Errorf("%q: %d %d %v", c.name, step, generation, ok)
+		name, ok := ParseName(c.name)
+		if ok != c.ok || (ok && name.Folder() != c.name) {
+			t.Errorf("%q: %+v %v", c.name, name, ok)
 		}
 	}
 }

@@ -17,7 +17,7 @@ import (
 // A pipe that nobody writes to would be waited for without end.
 func TestPipeForAManifest(t *testing.T) {
 	dir := t.TempDir()
-	folder := filepath.Join(dir, FolderName(3, 1))
+	folder := filepath.Join(dir, Name{Step: 3, Generation: 1}.Folder())
 	if err := errors.Join(os.Mkdir(folder, 0o700), unix.Mkfifo(filepath.Join(folder, ManifestName), 0o600)); err != nil {
 		t.Fatal(err)
 	}

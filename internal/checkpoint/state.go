@@ -4,7 +4,7 @@
 //
 // A store is a directory with one folder a checkpoint:
 //
-//	step-0000000500-g2/                      step 500, saved in generation 2
+//	step-0000000500-g2-00c0ffee00c0ffee/     step 500, saved in generation 2 of the job of this incarnation
 //	    model-00001-of-00004.safetensors     parameters under PyTorch's names
 //	    optim-00001-of-00004.safetensors     optimizer buffers: exp_avg.0.weight ...
 //	    stats-00001-of-00001.safetensors     running statistics, where the model has some

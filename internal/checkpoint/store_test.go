@@ -68,6 +68,13 @@ func mustOpen(t testing.TB, fsys disk.FS, dir string) *Store {
 	return s
 }
 
+func retire(t testing.TB, s *Store, name Name) {
+	t.Helper()
+	if _, err := s.Retire(name); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
@@ -119,8 +126,8 @@ func TestStoreRoundTrip(t *testing.T) {
 		if state.Step != 750 || state.Sums != c.state.Sums || !slices.Equal(state.Epochs, c.state.Epochs) || StateDigest(state) != c.manifest.StateDigest {
 			t.Errorf("got %+v", state)
 		}
-		must(t, s.Retire(500, 2))
-		must(t, s.Retire(500, 2))
+		retire(t, s, Name{Step: 500, Generation: 2})
+		retire(t, s, Name{Step: 500, Generation: 2})
 		if entries, err = s.List(); err != nil || len(entries) != 2 {
 			t.Errorf("after retiring one: %v, %v", entries, err)
 		}
@@ -140,7 +147,7 @@ func TestStoreOperations(t *testing.T) {
 	man := &Manifest{Version: ManifestVersion, Step: 5, Generation: 1, Seats: 1, Digest: Digest(state.Params), StateDigest: StateDigest(state), Files: []File{f}}
 	must(t, s.PutFile(man.Folder(), f.Name, &b, f.Bytes, f.SHA256))
 	must(t, s.Commit(man))
-	must(t, s.Retire(5, 1))
+	retire(t, s, Name{Step: 5, Generation: 1})
 	data, err := man.Encode()
 	must(t, err)
 	want := fmt.Sprintf(`mkdir /c1
@@ -316,7 +323,7 @@ func TestNewestFallsBack(t *testing.T) {
 		must(t, save(t, 250, 1).put(s, true))
 		must(t, save(t, 500, 1).put(s, true))
 		must(t, save(t, 750, 1).put(s, false))
-		c.do(t, m, "/s/"+FolderName(500, 1))
+		c.do(t, m, "/s/"+Name{Step: 500, Generation: 1}.Folder())
 		f, err := Locate(m, "/s")
 		must(t, err)
 		if f.Newest == nil || f.Newest.Step != 250 {
@@ -458,24 +465,45 @@ func TestClean(t *testing.T) {
 		must(t, save(t, 500, 1).put(s, false))
 		must(t, save(t, 750, 1).put(s, false))
 		for _, step := range []uint64{250, 750} {
-			f, err := fsys.Create(filepath.Join(dir, FolderName(step, 1), ".tmp-0-"+ManifestName))
+			f, err := fsys.Create(filepath.Join(dir, Name{Step: step, Generation: 1}.Folder(), ".tmp-0-"+ManifestName))
 			must(t, err)
 			must(t, f.Close())
 		}
 		s = mustOpen(t, fsys, dir)
-		removed, err := s.Clean(func(step uint64, _ plan.Generation) bool { return step == 750 })
+		removed, err := s.Clean()
 		must(t, err)
-		want := []string{filepath.Join(dir, FolderName(250, 1), ".tmp-0-manifest.json"), filepath.Join(dir, FolderName(500, 1)),
-			filepath.Join(dir, FolderName(750, 1), ".tmp-0-manifest.json")}
+		slices.Sort(removed)
+		want := []string{filepath.Join(dir, Name{Step: 250, Generation: 1}.Folder(), ".tmp-0-manifest.json"),
+			filepath.Join(dir, Name{Step: 750, Generation: 1}.Folder(), ".tmp-0-manifest.json")}
 		if !slices.Equal(removed, want) {
 			t.Errorf("removed %v, want %v", removed, want)
 		}
 		must(t, save(t, 750, 1).put(s, true))
-		if removed, err = s.Clean(nil); err != nil || len(removed) != 0 {
+		if removed, err = s.Clean(); err != nil || len(removed) != 0 {
 			t.Errorf("cleaned again: %v, %v", removed, err)
 		}
 		if e, bad, err := newestOf(s); err != nil || e.Step != 750 || len(bad) != 0 {
 			t.Errorf("newest %+v, %v, %v", e, bad, err)
+		}
+	})
+}
+
+// Files that the store has not written stay, and so does the folder around them.
+func TestRetireLeavesForeignFiles(t *testing.T) {
+	stores(t, func(t *testing.T, fsys disk.FS, dir string) {
+		s := mustOpen(t, fsys, dir)
+		must(t, save(t, 250, 1).put(s, true))
+		name := Name{Step: 250, Generation: 1}
+		f, err := fsys.Create(filepath.Join(dir, name.Folder(), "notes.txt"))
+		must(t, err)
+		must(t, f.Close())
+		for _, want := range []bool{true, false} {
+			if deleted, err := s.Retire(name); err != nil || deleted != want {
+				t.Errorf("deleted %v, %v", deleted, err)
+			}
+		}
+		if files, err := fsys.List(filepath.Join(dir, name.Folder())); err != nil || len(files) != 1 || files[0].Name != "notes.txt" {
+			t.Errorf("left: %v, %v", files, err)
 		}
 	})
 }

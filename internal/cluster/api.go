@@ -51,6 +51,9 @@ func (s *Server) Submit(ctx context.Context, r *rpc.SubmitRequest) (*rpc.SubmitR
 		if err := resumeFrom(c, r.Manifest); err != nil {
 			return nil, status.Errorf(codes.InvalidArgument, "resume: %v", err)
 		}
+		if err := inherit(c, r.Earlier); err != nil {
+			return nil, status.Errorf(codes.InvalidArgument, "resume: %v", err)
+		}
 	}
 	known := ""
 	s.log.Read(func(st *fsm.State) {
@@ -96,6 +99,23 @@ func resumeFrom(c *fsm.Submit, manifest []byte) error {
 	if len(c.Fingerprint) == 0 {
 		c.Fingerprint = m.Fingerprint[:]
 	}
+	return nil
+}
+
+// maxEarlier bounds the older checkpoints that a job takes over.
+const maxEarlier = 10000
+
+// inherit takes over the older checkpoints of the run that the job goes on with.
+func inherit(c *fsm.Submit, earlier []string) error {
+	if len(earlier) > maxEarlier {
+		return fmt.Errorf("%d older checkpoints, at most %d can be taken over", len(earlier), maxEarlier)
+	}
+	for _, folder := range earlier {
+		if _, ok := checkpoint.ParseName(folder); !ok {
+			return fmt.Errorf("%q is not the name of a checkpoint's folder", folder)
+		}
+	}
+	c.Earlier = earlier
 	return nil
 }
 

@@ -54,7 +54,7 @@ type observations struct {
 	workers  map[plan.Incarnation]*seen
 	since    time.Time                // this coordinator leads since
 	rebuilds map[plan.Incarnation]int // rings built anew because of a worker, without a finished step in between
-	best     uint64                   // highest step that any worker reported
+	best     map[string]uint64        // highest step that any worker reported, by job
 	moved    time.Time                // when a worker last attached or went
 	voters   []string                 // ids of the coordinators that count for a majority
 

@@ -56,7 +56,7 @@ func membersOf(workers []*seen) []plan.Member {
 
 // proposeView proposes a view of these members. How many seats each of them gets is settled by settleSeats.
 func proposeView(j *fsm.Job, members []plan.Member, orderly bool, cause, reason string, detectedMs float64) *decision {
-	v, err := plan.Seat(j.Generation+1, j.Seats, members)
+	v, err := plan.Seat(j.NextGeneration(), j.Seats, members)
 	if err != nil {
 		return waitFor("%v", err)
 	}
@@ -249,8 +249,8 @@ func decideStart(j *fsm.Job, o *observations, now time.Time, t Timing) *decision
 		return d
 	}
 	lost := uint64(0)
-	if o.best > newest.Step+1 {
-		lost = o.best - newest.Step
+	if best := o.best[j.ID]; best > newest.Step+1 {
+		lost = best - newest.Step
 	}
 	return propose(fsm.Command{Start: &fsm.Start{Job: j.ID, Generation: j.View.Generation, Step: newest.Step,
 		StateDigest: newest.StateDigest, Halt: j.Stop, Sources: sources, LostSteps: lost}},

@@ -23,8 +23,8 @@ const keepInterval = 200 * time.Millisecond
 type Fetcher func(ctx context.Context, address, directory, name string, w io.Writer) error
 
 // keepCheckpoints brings this replica's store to what the log says: every committed checkpoint stands whole, with its
-// manifest, and retired ones are gone. It derives all that from the state, so a crash at any point is mended at the
-// next turn.
+// manifest, and what no job can need any more is gone. It derives all that from the state, so a crash at any point is
+// mended at the next turn.
 func (s *Server) keepCheckpoints(ctx context.Context) {
 	tick := time.NewTicker(keepInterval)
 	defer tick.Stop()
@@ -36,55 +36,36 @@ func (s *Server) keepCheckpoints(ctx context.Context) {
 		case <-s.keep:
 		case <-tick.C:
 		}
-		var want []fsm.Checkpoint
-		var gone []fsm.Retirement
-		applied, whole := s.log.Applied(), true
-		s.log.Read(func(st *fsm.State) {
-			for _, j := range st.Jobs {
-				if j.Origin != nil && len(j.Checkpoints) == 0 {
-					want = append(want, *j.Origin)
-				}
-				want = append(want, j.Checkpoints...)
-				gone = append(gone, j.Retired...)
-			}
-		})
-		for _, c := range want {
-			err := s.keepOne(ctx, c)
-			whole = whole && (err == nil || errors.Is(err, errNowhere))
-			switch {
-			case err != nil && ctx.Err() == nil && said[c.Directory] != err.Error():
-				said[c.Directory] = err.Error()
-				s.cfg.Log.Warn("checkpoint is not whole here yet", "checkpoint", c.Directory, "reason", err)
-			case err == nil:
-				delete(said, c.Directory)
-			}
-		}
-		if whole {
+		applied := s.log.Applied()
+		var all *claims
+		s.log.Read(func(st *fsm.State) { all = claimsOf(st) })
+		if s.keepWhole(ctx, all.whole, said) {
 			s.wholeAt.Store(applied)
 		}
-		for _, r := range gone {
-			if s.kept[r.Directory] == keptGone {
-				continue
-			}
-			if err := s.store.Retire(r.Step, r.Generation); err != nil {
-				s.cfg.Log.Warn("retired checkpoint could not be deleted", "checkpoint", r.Directory, "reason", err)
-				continue
-			}
-			s.kept[r.Directory] = keptGone
-		}
+		s.sweep(applied, all)
 	}
 }
 
-// What this replica knows of a folder in its store. Used by the keeper alone.
-type keptState int
-
-const (
-	keptWhole keptState = iota + 1
-	keptGone
-)
+// keepWhole completes the checkpoints of the log; false where something is missing that another replica may have. said is what was
+// said of each folder last.
+func (s *Server) keepWhole(ctx context.Context, want []fsm.Checkpoint, said map[string]string) bool {
+	whole := true
+	for _, c := range want {
+		err := s.keepOne(ctx, c)
+		whole = whole && (err == nil || errors.Is(err, errNowhere))
+		switch {
+		case err != nil && ctx.Err() == nil && said[c.Directory] != err.Error():
+			said[c.Directory] = err.Error()
+			s.cfg.Log.Warn("checkpoint is not whole here yet", "checkpoint", c.Directory, "reason", err)
+		case err == nil:
+			delete(said, c.Directory)
+		}
+	}
+	return whole
+}
 
 func (s *Server) keepOne(ctx context.Context, c fsm.Checkpoint) error {
-	if s.kept[c.Directory] == keptWhole {
+	if s.kept[c.Directory] {
 		return nil
 	}
 	m, err := checkpoint.ParseManifest(c.Manifest)
@@ -104,7 +85,7 @@ func (s *Server) keepOne(ctx context.Context, c fsm.Checkpoint) error {
 	if err := s.store.Commit(m); err != nil {
 		return err
 	}
-	s.kept[c.Directory] = keptWhole
+	s.kept[c.Directory] = true
 	return nil
 }
 
@@ -141,6 +122,7 @@ func (s *Server) StoreFile(first *rpc.FilePart, body io.Reader) error {
 		return fmt.Errorf("file %s comes without its SHA-256", first.Name)
 	}
 	copy(sum[:], first.Sha256)
+	s.sweptAt.Store(0) // what is stored now may belong to nobody any more
 	return s.store.PutFile(first.Directory, first.Name, body, int64(first.Bytes), sum)
 }
 
@@ -176,7 +158,7 @@ func (s *Server) LoadFile(directory, name string, send func(part []byte) error) 
 // describeCheckpoint makes the manifest of a checkpoint whose shares are stored.
 func (s *Server) describeCheckpoint(j *fsm.Job, shares []*rpc.ShareFact) (fsm.Checkpoint, error) {
 	first := shares[0]
-	m := checkpoint.Manifest{Version: checkpoint.ManifestVersion, Job: j.Name, Step: first.Step, Generation: j.View.Generation,
+	m := checkpoint.Manifest{Version: checkpoint.ManifestVersion, Job: j.Name, Incarnation: j.Incarnation, Step: first.Step, Generation: j.View.Generation,
 		Seats: j.Seats, Config: string(j.Config), Sums: checkpoint.EpochSums{Loss: bitsFloat(first.SumLoss), Count: first.SumCount, Correct: first.SumCorrect}}
 	m.Data = first.Data
 	copy(m.Fingerprint[:], j.Fingerprint)

@@ -191,7 +191,7 @@ func (s *Server) take(id plan.Incarnation, l *line, r *rpc.Report) bool {
 	w.note(r, now)
 	w.report, w.heard = r, now
 	if r.Job != "" && r.Progress != nil {
-		s.obs.best = max(s.obs.best, r.Progress.Step)
+		s.obs.best[r.Job] = max(s.obs.best[r.Job], r.Progress.Step)
 		if old := s.lastSeen[r.Job]; old == nil || r.Progress.Step >= old.Step {
 			s.lastSeen[r.Job] = r.Progress
 		}

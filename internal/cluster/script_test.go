@@ -82,7 +82,7 @@ func newScenario() *scenario {
 }
 
 func (sc *scenario) lead() {
-	sc.obs = &observations{workers: map[plan.Incarnation]*seen{}, since: sc.now, moved: sc.now, rebuilds: map[plan.Incarnation]int{}, voters: []string{"c1", "c2", "c3"},
+	sc.obs = &observations{workers: map[plan.Incarnation]*seen{}, since: sc.now, moved: sc.now, rebuilds: map[plan.Incarnation]int{}, best: map[string]uint64{}, voters: []string{"c1", "c2", "c3"},
 		manifest: func(j *fsm.Job, shares []*rpc.ShareFact) (fsm.Checkpoint, error) {
 			return fsm.Checkpoint{Job: j.ID, Generation: j.View.Generation, Step: shares[0].Step, Digest: shares[0].Digest}, nil
 		}}
@@ -227,7 +227,7 @@ func (sc *scenario) report(name string, o map[string]string) {
 		w.brokenSince = time.Time{}
 	}
 	w.report, w.connected, w.heard = r, true, sc.now
-	sc.obs.best = max(sc.obs.best, r.Step)
+	sc.obs.best["job"] = max(sc.obs.best["job"], r.Step)
 }
 
 // tryWays puts into all reports what became of their workers' ways.

@@ -57,11 +57,13 @@ type Server struct {
 	log   Log
 	store *checkpoint.Store
 
-	wake chan struct{}
-	keep chan struct{}        // wakes the keeper of checkpoints
-	kept map[string]keptState // what the keeper has done, by folder
+	wake   chan struct{}
+	keep   chan struct{}   // wakes the keeper of checkpoints
+	kept   map[string]bool // folders of the log's checkpoints that the keeper has seen whole
+	blamed string          // the folder that could not be deleted last
 
 	wholeAt atomic.Uint64 // all checkpoints that the log up to this entry speaks of are here; see Whole
+	sweptAt atomic.Uint64 // entry of the log after which needless folders were last looked for; 0: they must be again
 
 	mu       sync.Mutex
 	obs      *observations // nil while this replica does not lead
@@ -79,7 +81,7 @@ func New(cfg Config, log Log, store *checkpoint.Store) *Server {
 		cfg.Timing = DefaultTiming()
 	}
 	return &Server{cfg: cfg, log: log, store: store, wake: make(chan struct{}, 1),
-		keep: make(chan struct{}, 1), kept: map[string]keptState{}, lines: map[plan.Incarnation]*line{},
+		keep: make(chan struct{}, 1), kept: map[string]bool{}, lines: map[plan.Incarnation]*line{},
 		stalls: map[plan.Generation]float64{}, lastSeen: map[string]*rpc.Progress{}}
 }
 
@@ -204,7 +206,7 @@ func (s *Server) takeOver(ctx context.Context) error {
 		}
 	}
 	s.mu.Lock()
-	s.obs = &observations{workers: map[plan.Incarnation]*seen{}, since: time.Now(), moved: time.Now(), rebuilds: map[plan.Incarnation]int{},
+	s.obs = &observations{workers: map[plan.Incarnation]*seen{}, since: time.Now(), moved: time.Now(), rebuilds: map[plan.Incarnation]int{}, best: map[string]uint64{},
 		manifest: s.describeCheckpoint}
 	s.mu.Unlock()
 	s.cfg.Log.Info("leads")

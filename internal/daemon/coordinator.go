@@ -155,7 +155,7 @@ func openStore(dir string, log *slog.Logger) (*checkpoint.Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	removed, err := store.Clean(nil)
+	removed, err := store.Clean()
 	if len(removed) > 0 {
 		log.Info("removed what a crash left behind", "files", len(removed))
 	}

@@ -2158,6 +2158,7 @@ type SubmitRequest struct {
 	Source        string                 `protobuf:"bytes,6,opt,name=source,proto3" json:"source,omitempty"`     // where the checkpoint came from, for people
 	Stop          bool                   `protobuf:"varint,7,opt,name=stop,proto3" json:"stop,omitempty"`        // stop before the first step (an interrupt came early)
 	Token         uint64                 `protobuf:"fixed64,8,opt,name=token,proto3" json:"token,omitempty"`     // random: a submission that is tried again with it is not recorded twice
+	Earlier       []string               `protobuf:"bytes,9,rep,name=earlier,proto3" json:"earlier,omitempty"`   // with manifest: folders of the run's older checkpoints, ascending, its own last; keep_last counts them
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2246,6 +2247,13 @@ func (x *SubmitRequest) GetToken() uint64 {
 		return x.Token
 	}
 	return 0
+}
+
+func (x *SubmitRequest) GetEarlier() []string {
+	if x != nil {
+		return x.Earlier
+	}
+	return nil
 }
 
 type SubmitReply struct {
@@ -4275,7 +4283,7 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\arestore\x18\x0e \x01(\bR\arestore\x122\n" +
 	"\n" +
 	"candidates\x18F \x03(\v2\x12.ringmaster.MemberR\n" +
-	"candidates\"\xed\x01\n" +
+	"candidates\"\x87\x02\n" +
 	"\rSubmitRequest\x12\x16\n" +
 	"\x06config\x18\x01 \x01(\fR\x06config\x12 \n" +
 	"\vfingerprint\x18\x02 \x01(\fR\vfingerprint\x12*\n" +
@@ -4284,7 +4292,8 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\bmanifest\x18\x05 \x01(\fR\bmanifest\x12\x16\n" +
 	"\x06source\x18\x06 \x01(\tR\x06source\x12\x12\n" +
 	"\x04stop\x18\a \x01(\bR\x04stop\x12\x14\n" +
-	"\x05token\x18\b \x01(\x06R\x05token\"\x1f\n" +
+	"\x05token\x18\b \x01(\x06R\x05token\x12\x18\n" +
+	"\aearlier\x18\t \x03(\tR\aearlier\"\x1f\n" +
 	"\vSubmitReply\x12\x10\n" +
 	"\x03job\x18\x01 \x01(\tR\x03job\" \n" +
 	"\fWatchRequest\x12\x10\n" +

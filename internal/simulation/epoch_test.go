@@ -51,7 +51,7 @@ func TestEpochOfTheDead(t *testing.T) {
 			t.Errorf("the job does not end: %s", w.where())
 		}
 		w.read(func(st *fsm.State) {
-			for _, problem := range w.judge.verdict(st, reference) {
+			for _, problem := range w.judge.verdict(st, Trial{p, reference}) {
 				t.Error(problem)
 			}
 		})

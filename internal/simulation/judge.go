@@ -24,14 +24,14 @@ import (
 //  5. what was acknowledged is in the state at the end, and every epoch;
 //  6. a view's arcs cover every seat once, so every sample of a step that counts is used once;
 //  7. at the end the digest is that of an undisturbed run, and the job does end;
-//  8. once the faults are over, every coordinator, also one that came meanwhile, holds every checkpoint of the log.
+//  8. once the faults are over, every coordinator, also one that came meanwhile, holds every checkpoint of the log whole, each of
+//     the job that the log says, and no folder that no job needs (members.go, incomplete);
+//  9. jobs that wait for each other run in the order of their submission, and each keeps a checkpoint of its end.
 type judge struct {
-	plan *trainer.Plan
-
 	mu       sync.Mutex
 	problems []string
 	trainers map[plan.Incarnation]*trainer.Trainer
-	states   map[uint64]string // state digest after each step
+	states   map[string]map[uint64]string // state digest after each step, by job
 	highest  map[plan.Generation]uint64
 	fenced   map[plan.Generation]uint64 // highest step when the first member of that generation was fenced
 	members  map[plan.Generation]map[plan.Incarnation]bool
@@ -40,8 +40,8 @@ type judge struct {
 	steps    int
 }
 
-func newJudge(p *trainer.Plan) *judge {
-	return &judge{plan: p, trainers: map[plan.Incarnation]*trainer.Trainer{}, states: map[uint64]string{}, highest: map[plan.Generation]uint64{},
+func newJudge() *judge {
+	return &judge{trainers: map[plan.Incarnation]*trainer.Trainer{}, states: map[string]map[uint64]string{}, highest: map[plan.Generation]uint64{},
 		fenced: map[plan.Generation]uint64{}, members: map[plan.Generation]map[plan.Incarnation]bool{}, views: map[plan.Generation]string{}}
 }
 
@@ -59,7 +59,7 @@ func (j *judge) begin(id plan.Incarnation, t *trainer.Trainer) {
 }
 
 // finished is called by a worker's step loop when it has applied a step.
-func (j *judge) finished(m plan.Member, g plan.Generation, step uint64) {
+func (j *judge) finished(m plan.Member, job string, g plan.Generation, step uint64) {
 	j.mu.Lock()
 	t := j.trainers[m.Incarnation]
 	j.mu.Unlock()
@@ -71,10 +71,13 @@ func (j *judge) finished(m plan.Member, g plan.Generation, step uint64) {
 	if s.Step != step {
 		j.complain("worker %s says step %d, its state is at %d", m.Worker, step, s.Step)
 	}
-	if old, ok := j.states[step]; ok && old != digest {
-		j.complain("after step %d worker %s in generation %d holds state %s, others %s", step, m.Worker, g, digest[:12], old[:12])
+	if j.states[job] == nil {
+		j.states[job] = map[uint64]string{}
 	}
-	j.states[step] = digest
+	if old, ok := j.states[job][step]; ok && old != digest {
+		j.complain("job %s: after step %d worker %s in generation %d holds state %s, others %s", job, step, m.Worker, g, digest[:12], old[:12])
+	}
+	j.states[job][step] = digest
 	j.highest[g] = max(j.highest[g], step)
 	if at, ok := j.fenced[g]; ok && step > at+1 {
 		j.complain("generation %d finished step %d although a member was fenced when it had reached %d", g, step, at)
@@ -118,31 +121,75 @@ func (j *judge) acknowledged(replica string, c fsm.Command) {
 	}
 }
 
-// verdict looks at the state at the end and returns all that was wrong.
-func (j *judge) verdict(st *fsm.State, reference string) []string {
+// verdict looks at the state at the end and returns all that was wrong. trials are the jobs in the order of their submission.
+func (j *judge) verdict(st *fsm.State, trials ...Trial) []string {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	job := st.Newest()
 	for _, c := range j.acked {
-		if !kept(job, c) {
+		if job := st.Job(jobOf(c)); c.Found == nil && (job == nil || !kept(job, c)) {
 			text, _ := json.Marshal(c)
 			j.complain("acknowledged and lost: %.300s", text)
 		}
 	}
-	for i, e := range job.Epochs {
-		if e.Epoch != i+1 {
-			j.complain("epoch %d stands in the log as number %d", e.Epoch, i+1)
+	if len(st.Jobs) != len(trials) {
+		j.complain("%d jobs stand in the log, %d were submitted", len(st.Jobs), len(trials))
+		return j.problems
+	}
+	last := plan.Generation(0)
+	for i, job := range st.Jobs {
+		j.judgeJob(job, trials[i])
+		if n := len(job.Views); n > 0 {
+			if job.Views[0].Generation <= last {
+				j.complain("job %s begins with generation %d, the one before it ended with %d", job.ID, job.Views[0].Generation, last)
+			}
+			last = job.Views[n-1].Generation
 		}
 	}
-	if n := int(j.plan.Steps) / j.plan.PerPass; job.Phase == fsm.Done && len(job.Epochs) != n {
-		j.complain("%d epochs stand in the log at the end, not %d", len(job.Epochs), n)
+	return j.problems
+}
+
+func (j *judge) judgeJob(job *fsm.Job, t Trial) {
+	for i, e := range job.Epochs {
+		if e.Epoch != i+1 {
+			j.complain("job %s: epoch %d stands in the log as number %d", job.ID, e.Epoch, i+1)
+		}
 	}
 	if job.Phase != fsm.Done {
-		j.complain("the job is %s: %s", job.Phase, job.Error)
-	} else if got := fmt.Sprintf("%x", job.Outcome.StateDigest); got != reference {
-		j.complain("state digest %s at the end, %s without faults", got[:12], reference[:12])
+		j.complain("job %s is %s: %s", job.ID, job.Phase, job.Error)
+		return
 	}
-	return j.problems
+	if n := int(t.Plan.Steps) / t.Plan.PerPass; len(job.Epochs) != n {
+		j.complain("job %s: %d epochs stand in the log at the end, not %d", job.ID, len(job.Epochs), n)
+	}
+	if got := fmt.Sprintf("%x", job.Outcome.StateDigest); got != t.Reference {
+		j.complain("job %s: state digest %s at the end, %s without faults", job.ID, got[:12], t.Reference[:12])
+	}
+	if n := len(job.Checkpoints); n == 0 || job.Checkpoints[n-1].Step != job.Outcome.Step || t.Plan.Job.Checkpoint.KeepLast > 0 && n > t.Plan.Job.Checkpoint.KeepLast {
+		j.complain("job %s keeps %d checkpoints, none of them of its end or more than keep_last %d", job.ID, n, t.Plan.Job.Checkpoint.KeepLast)
+	}
+}
+
+// jobOf is the id of the job that a command is about.
+func jobOf(c fsm.Command) string {
+	switch {
+	case c.Submit != nil:
+		return c.Submit.ID
+	case c.Data != nil:
+		return c.Data.Job
+	case c.View != nil:
+		return c.View.Job
+	case c.Start != nil:
+		return c.Start.Job
+	case c.Epoch != nil:
+		return c.Epoch.Job
+	case c.Checkpoint != nil:
+		return c.Checkpoint.Job
+	case c.Retire != nil:
+		return c.Retire.Job
+	case c.Finish != nil:
+		return c.Finish.Job
+	}
+	return ""
 }
 
 func kept(job *fsm.Job, c fsm.Command) bool {
@@ -164,17 +211,18 @@ func kept(job *fsm.Job, c fsm.Command) bool {
 	case c.Epoch != nil:
 		return c.Epoch.Epoch <= len(job.Epochs)
 	case c.Checkpoint != nil:
+		newer := 0
 		for _, k := range job.Checkpoints {
 			if k.Step == c.Checkpoint.Step && bytes.Equal(k.Digest, c.Checkpoint.Digest) {
 				return true
 			}
-		}
-		for _, k := range job.Retired {
-			if k.Step == c.Checkpoint.Step {
-				return true
+			if k.Step > c.Checkpoint.Step {
+				newer++
 			}
 		}
-		return false
+		return job.Keep > 0 && newer >= job.Keep // retired
+	case c.Finish != nil:
+		return job.Phase == c.Finish.Phase
 	}
 	return true
 }

@@ -173,7 +173,7 @@ func (l *workerLinks) OpenRing(ctx context.Context, id allreduce.Identity, seats
 	if err != nil {
 		return nil, err
 	}
-	return &ring{Ring: r, world: l.world, self: l.self, generation: id.View.Generation}, nil
+	return &ring{Ring: r, world: l.world, self: l.self, job: id.Job, generation: id.View.Generation}, nil
 }
 
 // ring tells the judge of every finished step.
@@ -181,11 +181,12 @@ type ring struct {
 	*allreduce.Ring
 	world      *World
 	self       plan.Member
+	job        string
 	generation plan.Generation
 }
 
 func (r *ring) End(step uint64) error {
-	r.world.judge.finished(r.self, r.generation, step)
+	r.world.judge.finished(r.self, r.job, r.generation, step)
 	return r.Ring.End(step)
 }
 

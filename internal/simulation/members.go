@@ -1,9 +1,9 @@
 package simulation
 
 import (
+	"bytes"
 	"context"
 	"fmt"
-	"path"
 	"slices"
 	"time"
 
@@ -103,25 +103,52 @@ func (w *World) discard(c *coordinator) {
 	c.stop()
 }
 
-// incomplete names a checkpoint of the log that a coordinator lacks; "" where all hold all.
+// incomplete names what is wrong with a coordinator's store: a checkpoint of the log that it lacks, or that is not what the log says,
+// or a folder that no job needs; "" where all is well with all.
 func (w *World) incomplete() string {
-	var want []fsm.Checkpoint
+	want := map[string]fsm.Checkpoint{}
+	of := map[string]*fsm.Job{}
+	problem := ""
 	w.read(func(st *fsm.State) {
 		for _, j := range st.Jobs {
-			want = append(want, j.Checkpoints...)
+			for _, k := range j.Checkpoints {
+				if other := of[k.Directory]; other != nil {
+					problem = fmt.Sprintf("jobs %s and %s share the checkpoint %s", other.ID, j.ID, k.Directory)
+				}
+				want[k.Directory], of[k.Directory] = k, j
+			}
 		}
 	})
 	for _, c := range w.all() {
 		c.mu.Lock()
-		store := c.store
+		disk := c.store
 		c.mu.Unlock()
-		for _, k := range want {
-			if _, err := store.Stat(path.Join("/checkpoints", k.Directory, checkpoint.ManifestName)); err != nil {
-				return fmt.Sprintf("coordinator %s lacks checkpoint %s", c.id, k.Directory)
+		store, err := checkpoint.Open(disk, "/checkpoints")
+		if err != nil {
+			return err.Error()
+		}
+		entries, err := store.List()
+		if err != nil {
+			return err.Error()
+		}
+		held := 0
+		for _, e := range entries {
+			k, named := want[e.Folder()]
+			switch e = e.Verify(); {
+			case !named:
+				return fmt.Sprintf("coordinator %s keeps %s, which no job needs", c.id, e.Folder())
+			case e.Err != nil:
+				return fmt.Sprintf("coordinator %s: %v", c.id, e.Err)
+			case e.Manifest.Incarnation != of[e.Folder()].Incarnation || !bytes.Equal(e.Manifest.Digest[:], k.Digest):
+				return fmt.Sprintf("coordinator %s: %s is not what job %s saved", c.id, e.Folder(), of[e.Folder()].ID)
 			}
+			held++
+		}
+		if held < len(want) {
+			return fmt.Sprintf("coordinator %s holds %d of %d checkpoints", c.id, held, len(want))
 		}
 	}
-	return ""
+	return problem
 }
 
 // settle waits until no replacement is under way and all coordinators hold all checkpoints.

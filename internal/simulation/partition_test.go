@@ -46,7 +46,7 @@ func TestPartitionedWorkers(t *testing.T) {
 			w.mend()
 			ended := w.await(job, patience)
 			w.read(func(st *fsm.State) {
-				for _, problem := range w.judge.verdict(st, reference) {
+				for _, problem := range w.judge.verdict(st, Trial{p, reference}) {
 					t.Errorf("seed %d, %d workers, %s: %s", seed, o.Workers, what, problem)
 				}
 				if views := st.Newest().Views; !ended || views[len(views)-1].Workers != o.Workers {

@@ -19,12 +19,23 @@ type Options struct {
 	Coordinators int
 	Faults       int
 	Plan         *trainer.Plan
-	Reference    string // state digest at the end of an undisturbed run, hex
+	Reference    string  // state digest at the end of an undisturbed run, hex
+	Queue        []Trial // more jobs, submitted behind the first one
+	Early        bool    // the jobs are there before the first worker
 	Log          *slog.Logger
 	SeatTimes    []time.Duration // what a seat takes each of the first workers; those that are missing are drawn
 	// Sabotage breaks what the cluster relies on, to show that the judge notices.
 	Sabotage Sabotage
 }
+
+// Trial is a job with what it must come to.
+type Trial struct {
+	Plan      *trainer.Plan
+	Reference string // state digest at the end of an undisturbed run, hex
+}
+
+// trials are all jobs in the order of their submission.
+func (o *Options) trials() []Trial { return append([]Trial{{o.Plan, o.Reference}}, o.Queue...) }
 
 // Sabotage is what is broken on purpose.
 type Sabotage struct {
@@ -54,6 +65,15 @@ func Run(o Options) Outcome {
 		w.close()
 		return Outcome{Problems: []string{err.Error()}}
 	}
+	for _, t := range o.Queue {
+		if job, err = w.submit(t.Plan, o.Workers); err != nil {
+			w.close()
+			return Outcome{Problems: []string{err.Error()}}
+		}
+	}
+	if o.Early {
+		w.startWorkers(o)
+	}
 	for _, f := range drawSchedule(w.random, o.Faults) {
 		time.Sleep(f.Wait)
 		if w.ended(job) {
@@ -67,7 +87,7 @@ func Run(o Options) Outcome {
 	unsettled := w.settle(patience)
 	var out Outcome
 	w.read(func(st *fsm.State) {
-		out = Outcome{Problems: w.judge.verdict(st, o.Reference), Steps: w.judge.steps, Views: len(st.Newest().Views), Took: time.Since(began)}
+		out = Outcome{Problems: w.judge.verdict(st, o.trials()...), Steps: w.judge.steps, Views: len(st.Newest().Views), Took: time.Since(began)}
 		for _, v := range st.Newest().Views {
 			if v.Cause == "rebalanced" {
 				out.Moves++
@@ -88,6 +108,9 @@ func Run(o Options) Outcome {
 // begin starts a cluster and gives it the job.
 func begin(ctx context.Context, o Options) (w *World, job string, err error) {
 	w = newWorld(ctx, o.Seed, o.Plan, o.Log)
+	for _, t := range o.Queue {
+		w.plans[string(t.Plan.Job.Encode())] = t.Plan
+	}
 	w.sabotage = o.Sabotage
 	w.addCoordinators(o.Coordinators)
 	for _, c := range w.all() {
@@ -95,6 +118,14 @@ func begin(ctx context.Context, o Options) (w *World, job string, err error) {
 			return w, "", err
 		}
 	}
+	if !o.Early {
+		w.startWorkers(o)
+	}
+	job, err = w.submit(o.Plan, o.Workers)
+	return w, job, err
+}
+
+func (w *World) startWorkers(o Options) {
 	for i := range o.Workers {
 		k := w.addWorker()
 		if i < len(o.SeatTimes) {
@@ -102,13 +133,11 @@ func begin(ctx context.Context, o Options) (w *World, job string, err error) {
 		}
 		k.start()
 	}
-	job, err = w.submit(o.Workers)
-	return w, job, err
 }
 
-// submit gives the job to whoever leads.
-func (w *World) submit(workers int) (string, error) {
-	request := &rpc.SubmitRequest{Config: w.plan.Job.Encode(), Workers: uint32(workers), Fingerprint: w.plan.Data.Fingerprint[:]}
+// submit gives a job to whoever leads.
+func (w *World) submit(p *trainer.Plan, workers int) (string, error) {
+	request := &rpc.SubmitRequest{Config: p.Job.Encode(), Workers: uint32(workers), Fingerprint: p.Data.Fingerprint[:], Token: w.word() | 1}
 	for range 1000 {
 		for _, c := range w.all() {
 			if s := c.alive(); s != nil {
@@ -128,7 +157,7 @@ func (w *World) read(do func(*fsm.State)) {
 	rank := func(st *fsm.State) int {
 		n := 0
 		for _, j := range st.Jobs {
-			n += 1 + len(j.Views) + len(j.Epochs) + len(j.Checkpoints) + len(j.Retired)
+			n += 1 + len(j.Views) + len(j.Epochs) + len(j.Checkpoints)
 			if j.Phase.Ended() {
 				n += 1 << 20
 			}
@@ -179,12 +208,19 @@ func (w *World) await(job string, patience time.Duration) bool {
 func (w *World) where() string {
 	text := ""
 	w.read(func(st *fsm.State) {
-		j := st.Newest()
-		text = fmt.Sprintf("phase %s, generation %d, running %v", j.Phase, j.Generation, j.Running())
+		j := st.Active()
+		if j == nil {
+			j = st.Newest()
+		}
+		text = fmt.Sprintf("job %s, phase %s, generation %d, running %v", j.ID, j.Phase, j.Generation, j.Running())
 	})
 	w.judge.mu.Lock()
 	defer w.judge.mu.Unlock()
-	return fmt.Sprintf("%s, %d different steps finished", text, len(w.judge.states))
+	steps := map[string]int{}
+	for job, states := range w.judge.states {
+		steps[job] = len(states)
+	}
+	return fmt.Sprintf("%s, different steps finished by job: %v", text, steps)
 }
 
 // inflict carries a fault out. What ends by itself does so in the background.

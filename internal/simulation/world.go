@@ -22,7 +22,6 @@ import (
 	"ringmaster/internal/checkpoint/disk"
 	"ringmaster/internal/cluster"
 	"ringmaster/internal/cluster/node"
-	"ringmaster/internal/config"
 	"ringmaster/internal/dataset"
 	"ringmaster/internal/plan"
 	"ringmaster/internal/rng"
@@ -34,8 +33,9 @@ import (
 // World is one simulated cluster.
 type World struct {
 	seed   uint64
-	random *rand.Rand // of the fault schedule alone
-	plan   *trainer.Plan
+	random *rand.Rand               // of the fault schedule alone
+	plan   *trainer.Plan            // of the first job
+	plans  map[string]*trainer.Plan // of all jobs, by their encoded configuration
 	log    *slog.Logger
 	ctx    context.Context
 	net    *network
@@ -58,8 +58,8 @@ type World struct {
 
 func newWorld(ctx context.Context, seed uint64, p *trainer.Plan, log *slog.Logger) *World {
 	w := &World{seed: seed, random: rand.New(rand.NewPCG(seed, 1)), words: rand.New(rand.NewPCG(seed, 2)),
-		speeds: rand.New(rand.NewPCG(seed, 4)), plan: p, log: log, ctx: ctx,
-		net: newNetwork(seed), raft: node.NewNetwork(), links: &allreduce.Memory{}, judge: newJudge(p), founders: map[string]string{}}
+		speeds: rand.New(rand.NewPCG(seed, 4)), plan: p, plans: map[string]*trainer.Plan{string(p.Job.Encode()): p}, log: log, ctx: ctx,
+		net: newNetwork(seed), raft: node.NewNetwork(), links: &allreduce.Memory{}, judge: newJudge(), founders: map[string]string{}}
 	return w
 }
 
@@ -197,10 +197,10 @@ func (k *workerProcess) start() {
 	ctx, cancel := context.WithCancel(w.ctx)
 	life := worker.New(worker.Config{Self: m, Threads: 1, Log: w.log.With("at", k.id),
 		Assemble: func(encoded []byte) (*trainer.Plan, error) {
-			if job, err := config.Decode(encoded); err != nil || job.Name != w.plan.Job.Name {
-				return nil, fmt.Errorf("unexpected job: %w", err)
+			p := w.plans[string(encoded)]
+			if p == nil {
+				return nil, fmt.Errorf("unexpected job: %s", encoded)
 			}
-			p := w.plan
 			if w.sabotage.Liar != nil && k.id == "w1" {
 				p = w.sabotage.Liar
 			}

@@ -11,6 +11,7 @@ import (
 
 	"ringmaster/internal/certs"
 	"ringmaster/internal/checkpoint"
+	"ringmaster/internal/plan"
 	"ringmaster/internal/rpc"
 	"ringmaster/internal/trainer"
 )
@@ -117,7 +118,7 @@ func (v *saver) store(t *trainer.Trainer, stalled float64) {
 			v.j.w.log.Error("a checkpoint share could not be encoded", "share", share.Name, "reason", err)
 			return
 		}
-		holders := v.spread(&rpc.FilePart{Directory: checkpoint.FolderName(step, v.s.generation), Name: file.Name,
+		holders := v.spread(&rpc.FilePart{Directory: checkpoint.Name{Step: step, Generation: v.s.generation, Job: plan.Incarnation(v.j.spec.Incarnation)}.Folder(), Name: file.Name,
 			Bytes: uint64(file.Bytes), Sha256: file.SHA256[:]}, share.Index)
 		if holders == nil {
 			return // the session's time is over

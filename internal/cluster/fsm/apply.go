@@ -42,6 +42,7 @@ type Submit struct {
 	Fingerprint []byte           `json:"fingerprint,omitempty"`
 	Files       []DataFile       `json:"files,omitempty"`
 	Origin      *Checkpoint      `json:"origin,omitempty"`
+	Earlier     []string         `json:"earlier,omitempty"`
 	Epochs      []Epoch          `json:"epochs,omitempty"`
 	Stop        bool             `json:"stop,omitempty"`
 	MinWorkers  int              `json:"min_workers,omitempty"`
@@ -72,7 +73,7 @@ type ProposeView struct {
 	View View   `json:"view"`
 }
 
-// Retire marks a checkpoint as no longer needed.
+// Retire takes a checkpoint out of those that are kept. What the state no longer names, every replica deletes.
 type Retire struct {
 	Job        string          `json:"job"`
 	Step       uint64          `json:"step"`
@@ -104,6 +105,14 @@ func DecodeCommand(data []byte) (Command, error) {
 // this command or an equal one before it brought that about; an error says why the command was refused, and then the
 // state is unchanged. It is deterministic: every replica comes to the same state and the same answer.
 func (s *State) Apply(c Command) error {
+	if err := s.apply(c); err != nil {
+		return err
+	}
+	s.activate()
+	return nil
+}
+
+func (s *State) apply(c Command) error {
 	switch {
 	case c.Found != nil:
 		return s.found(c.Found)
@@ -167,14 +176,9 @@ func (s *State) submit(c *Submit) error {
 	}
 	j := &Job{ID: c.ID, Incarnation: c.Incarnation, Name: c.Name, Seats: c.Seats, Config: c.Config, Keep: c.Keep,
 		Workers: c.Workers, Fingerprint: c.Fingerprint, Files: c.Files, Phase: Waiting, Stop: c.Stop, MinWorkers: c.MinWorkers, Even: c.Even,
-		Origin: c.Origin, Epochs: slices.Clone(c.Epochs)}
-	// Checkpoint folders are named by step and generation. Generations go on where the other jobs' and the checkpoint's
-	// ended, so that no two folders ever share a name.
+		Origin: c.Origin, Earlier: slices.Clone(c.Earlier), Epochs: slices.Clone(c.Epochs)}
 	if c.Origin != nil {
 		j.Generation = c.Origin.Generation
-	}
-	for _, other := range s.Jobs {
-		j.Generation = max(j.Generation, other.Generation)
 	}
 	s.Jobs = append(s.Jobs, j)
 	return nil
@@ -204,7 +208,7 @@ func (j *Job) scale(c *Scale) error {
 }
 
 func (j *Job) view(v View) error {
-	if v.Generation != j.Generation+1 {
+	if v.Generation <= j.Generation || v.Generation > j.NextGeneration() {
 		return fmt.Errorf("view %d proposed, the job is at generation %d", v.Generation, j.Generation)
 	}
 	if v.Seats != j.Seats {
@@ -304,7 +308,6 @@ func (s *State) retire(c *Retire) error {
 			return fmt.Errorf("checkpoint at step %d is the newest: it stays", c.Step)
 		}
 		j.Checkpoints = slices.Delete(j.Checkpoints, i, i+1)
-		j.Retired = append(j.Retired, Retirement{Step: c.Step, Generation: c.Generation, Directory: old.Directory})
 		return nil
 	}
 	return nil // retired before

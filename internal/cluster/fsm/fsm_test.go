@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -99,8 +100,8 @@ func TestFactsAreTakenOnce(t *testing.T) {
 		}
 	}
 	apply(t, s, Command{Retire: &Retire{Job: "a", Step: 25, Generation: 2}})
-	if j := s.Job("a"); len(j.Checkpoints) != 1 || j.Checkpoints[0].Step != 30 || len(j.Retired) != 1 || j.Retired[0].Step != 25 {
-		t.Errorf("the older checkpoint retired leaves %+v and %+v", j.Checkpoints, j.Retired)
+	if j := s.Job("a"); len(j.Checkpoints) != 1 || j.Checkpoints[0].Step != 30 {
+		t.Errorf("the older checkpoint retired leaves %+v", j.Checkpoints)
 	}
 	apply(t, s, Command{Finish: &Outcome{Job: "a", Generation: 2, Phase: Done}})
 	if err := s.Apply(Command{View: viewOf("a", 3)}); err == nil || !strings.Contains(err.Error(), "has ended (done)") {
@@ -108,16 +109,46 @@ func TestFactsAreTakenOnce(t *testing.T) {
 	}
 }
 
-// Checkpoints' folders are named by step and generation, so generations go on from job to job and from what is resumed.
+// Jobs that wait together take their generations one after the other, when their turn comes; a resumed one goes on from its
+// checkpoint's.
 func TestGenerationsGoOn(t *testing.T) {
-	s := running(t, 1, 2, 3)
-	apply(t, s, Command{Finish: &Outcome{Job: "a", Generation: 3, Phase: Done}})
-	apply(t, s, Command{Submit: &Submit{ID: "b", Incarnation: 2, Seats: 2}})
-	if err := s.Apply(Command{View: viewOf("b", 1)}); err == nil {
-		t.Error("the second job begins with the first one's generations")
+	s := &State{}
+	for i, c := range []Submit{{ID: "a"}, {ID: "b"}, {ID: "c", Origin: &Checkpoint{Generation: 9, Step: 40}}, {ID: "d"}} {
+		c.Incarnation, c.Seats = plan.Incarnation(i+1), 2
+		apply(t, s, Command{Submit: &c})
 	}
-	apply(t, s, Command{View: viewOf("b", 4)})
-	apply(t, s, Command{Finish: &Outcome{Job: "b", Generation: 4, Phase: Failed}})
-	apply(t, s, Command{Submit: &Submit{ID: "c", Incarnation: 3, Seats: 2, Origin: &Checkpoint{Generation: 9, Step: 40}}})
-	apply(t, s, Command{View: viewOf("c", 10)})
+	for _, c := range []struct {
+		job     string
+		refused []plan.Generation
+		views   []plan.Generation
+	}{{"a", []plan.Generation{0, 2}, []plan.Generation{1, 2, 3}}, {"b", []plan.Generation{0, 5}, []plan.Generation{4}},
+		{"c", []plan.Generation{4, 9, 11}, []plan.Generation{10}}, {"d", []plan.Generation{0, 12}, []plan.Generation{11}}} {
+		if got := s.Active().NextGeneration(); s.Active().ID != c.job || got != c.views[0] {
+			t.Errorf("job %s of %s goes on with generation %d, want %d", s.Active().ID, c.job, got, c.views[0])
+		}
+		for _, g := range c.refused {
+			if err := s.Apply(Command{View: viewOf(c.job, g)}); err == nil {
+				t.Errorf("job %s takes generation %d", c.job, g)
+			}
+		}
+		for _, g := range c.views {
+			apply(t, s, Command{View: viewOf(c.job, g)})
+			s = snapshot(t, s)
+		}
+		apply(t, s, Command{Finish: &Outcome{Job: c.job, Generation: c.views[0], Phase: Failed}})
+	}
+}
+
+// The older checkpoints of a run count among the newest that its job keeps, until it has as many of its own.
+func TestInherited(t *testing.T) {
+	j := &Job{Keep: 3, Earlier: []string{"e1", "e2", "e3", "e4"}}
+	for _, want := range [][]string{{"e2", "e3", "e4"}, {"e3", "e4"}, {"e4"}, {}, {}} {
+		if got := j.Inherited(); !slices.Equal(got, want) {
+			t.Errorf("with %d of its own: %v, want %v", len(j.Checkpoints), got, want)
+		}
+		j.Checkpoints = append(j.Checkpoints, Checkpoint{})
+	}
+	if j.Keep = 0; len(j.Inherited()) != 4 {
+		t.Errorf("who keeps all keeps %v", j.Inherited())
+	}
 }

@@ -13,8 +13,9 @@ import (
 
 // State is everything the coordinators agree on.
 type State struct {
-	Cluster plan.Incarnation `json:"cluster"` // 0 until the first leader founds the cluster
-	Jobs    []*Job           `json:"jobs"`    // in the order of submission
+	Cluster    plan.Incarnation `json:"cluster"`              // 0 until the first leader founds the cluster
+	Jobs       []*Job           `json:"jobs"`                 // in the order of submission
+	Generation plan.Generation  `json:"generation,omitempty"` // newest of all jobs that ever were active
 }
 
 // Phase is where a job stands in its life.
@@ -51,7 +52,8 @@ type Job struct {
 	Stop  bool   `json:"stop,omitempty"` // an orderly end was asked for
 	Error string `json:"error,omitempty"`
 
-	Generation  plan.Generation `json:"generation"` // newest view's, or what the job was resumed at
+	Generation  plan.Generation `json:"generation"`      // newest view's, or what the job was resumed at
+	Floor       plan.Generation `json:"floor,omitempty"` // newest of the jobs before it when its turn came
 	View        *View           `json:"view,omitempty"`
 	Started     *Start          `json:"started,omitempty"`      // the last Start
 	StartedView *View           `json:"started_view,omitempty"` // the view of that Start
@@ -59,8 +61,8 @@ type Job struct {
 
 	Epochs      []Epoch      `json:"epochs,omitempty"`
 	Checkpoints []Checkpoint `json:"checkpoints,omitempty"` // committed and not retired, ascending by step
-	Retired     []Retirement `json:"retired,omitempty"`     // logged, to be deleted
 	Origin      *Checkpoint  `json:"origin,omitempty"`      // what the job was resumed from
+	Earlier     []string     `json:"earlier,omitempty"`     // folders of older checkpoints of the same run, ascending, the origin's last
 	Outcome     *Outcome     `json:"outcome,omitempty"`
 }
 
@@ -134,13 +136,6 @@ type Checkpoint struct {
 	Manifest   json.RawMessage `json:"manifest"`
 }
 
-// Retirement is a checkpoint that may be deleted.
-type Retirement struct {
-	Step       uint64          `json:"step"`
-	Generation plan.Generation `json:"generation"`
-	Directory  string          `json:"directory"`
-}
-
 // Outcome is how a job ended.
 type Outcome struct {
 	Job         string          `json:"job"`
@@ -175,6 +170,35 @@ func (s *State) Active() *Job {
 		}
 	}
 	return nil
+}
+
+// activate gives the job whose turn has come the generations after those of all jobs before it.
+func (s *State) activate() {
+	for _, j := range s.Jobs {
+		s.Generation = max(s.Generation, j.reached())
+	}
+	if j := s.Active(); j != nil && j.View == nil {
+		j.Floor = max(j.Floor, s.Generation)
+	}
+}
+
+// reached is the newest generation that the job has used.
+func (j *Job) reached() plan.Generation {
+	if j.View == nil {
+		return 0
+	}
+	return j.Generation
+}
+
+// NextGeneration is that of the job's next view.
+func (j *Job) NextGeneration() plan.Generation { return max(j.Generation, j.Floor) + 1 }
+
+// Inherited are those of the older checkpoints of the run that still count among the newest ones that the job keeps.
+func (j *Job) Inherited() []string {
+	if j.Keep <= 0 {
+		return j.Earlier
+	}
+	return j.Earlier[max(0, len(j.Earlier)-max(0, j.Keep-len(j.Checkpoints))):]
 }
 
 // Newest is the job submitted last; nil where there is none.
@@ -218,5 +242,6 @@ func Decode(data []byte) (*State, error) {
 			return nil, fmt.Errorf("decode coordinator state: job %d has no id", i)
 		}
 	}
+	s.activate() // states written before jobs took their generations so
 	return &s, nil
 }

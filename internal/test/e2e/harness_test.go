@@ -254,7 +254,7 @@ func statusOf(t *testing.T, args ...string) *launch.Status {
 func (l *launched) file(name string) {
 	l.t.Helper()
 	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
-		if _, err := os.Stat(filepath.Join(l.dir, name)); err == nil {
+		if found, err := filepath.Glob(filepath.Join(l.dir, name)); err != nil || len(found) > 0 {
 			return
 		}
 		if time.Now().After(deadline) {

@@ -119,7 +119,7 @@ func TestInterruptWithoutWorkers(t *testing.T) {
 	file := config(t, "quickstart.yaml")
 	args := []string{"--set", "train.steps=1500", "--set", "checkpoint.every_steps=100"}
 	l := job{file: file, args: args}.start(t)
-	l.file("coordinators/c1/checkpoints/step-0000000100-g1/manifest.json")
+	l.file("coordinators/c1/checkpoints/step-0000000100-g1-*/manifest.json")
 	for _, w := range l.step(1).Workers {
 		if err := kill(w.PID); err != nil {
 			t.Fatal(err)

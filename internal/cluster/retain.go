@@ -1,0 +1,105 @@
+package cluster
+
+import (
+	"math"
+	"slices"
+
+	"ringmaster/internal/checkpoint"
+	"ringmaster/internal/cluster/fsm"
+	"ringmaster/internal/plan"
+)
+
+// claims are what the jobs of the log need of a replica's store. What they do not claim is deleted only where it is certain that
+// no job can ever need it: it belongs to a job of the log that is past it, or to the earlier launches of such a job.
+type claims struct {
+	whole    []fsm.Checkpoint                  // must stand whole
+	named    map[string]bool                   // folders that stay
+	released map[string]bool                   // folders of older checkpoints that no longer count
+	bounds   map[plan.Incarnation]claimedAbove // by job of the log
+}
+
+// claimedAbove says which folders of a job may still become checkpoints: those of its generation or a newer one, from its newest
+// checkpoint on. The log takes checkpoints in this order alone, so also a replica that lags deletes nothing that will be one.
+type claimedAbove struct {
+	generation plan.Generation
+	step       uint64
+}
+
+func claimsOf(st *fsm.State) *claims {
+	c := &claims{named: map[string]bool{}, released: map[string]bool{}, bounds: map[plan.Incarnation]claimedAbove{}}
+	for _, j := range st.Jobs {
+		c.add(j)
+	}
+	return c
+}
+
+func (c *claims) add(j *fsm.Job) {
+	if j.Origin != nil && len(j.Checkpoints) == 0 {
+		c.whole = append(c.whole, *j.Origin)
+		c.named[j.Origin.Directory] = true
+	}
+	c.whole = append(c.whole, j.Checkpoints...)
+	for _, k := range j.Checkpoints {
+		c.named[k.Directory] = true
+	}
+	still := j.Inherited()
+	for _, folder := range still {
+		c.named[folder] = true
+	}
+	for _, folder := range j.Earlier[:len(j.Earlier)-len(still)] {
+		c.released[folder] = true
+	}
+	bound := claimedAbove{generation: j.Generation}
+	if n := len(j.Checkpoints); n > 0 {
+		bound.step = j.Checkpoints[n-1].Step
+	}
+	if j.Phase.Ended() {
+		bound.generation = math.MaxUint64
+	}
+	c.bounds[j.Incarnation] = bound
+}
+
+// needless reports whether no job can need a folder any more.
+func (c *claims) needless(n checkpoint.Name) bool {
+	if c.named[n.Folder()] {
+		return false
+	}
+	bound, known := c.bounds[n.Job]
+	if !known || n.Job == 0 {
+		return c.released[n.Folder()]
+	}
+	return n.Generation < bound.generation || n.Step < bound.step
+}
+
+// sweep deletes the folders that no job can need any more, once for every change of the log and of the store.
+func (s *Server) sweep(applied uint64, all *claims) {
+	if s.sweptAt.Load() == max(applied, 1) {
+		return
+	}
+	s.sweptAt.Store(max(applied, 1)) // before it looks: what is stored meanwhile is looked at again
+	names, err := s.store.Names()
+	if err != nil {
+		s.cfg.Log.Warn("needless checkpoints could not be looked for", "reason", err)
+		return
+	}
+	for folder := range s.kept {
+		if !slices.ContainsFunc(all.whole, func(k fsm.Checkpoint) bool { return k.Directory == folder }) {
+			delete(s.kept, folder)
+		}
+	}
+	for _, n := range names {
+		if !all.needless(n) {
+			continue
+		}
+		switch deleted, err := s.store.Retire(n); {
+		case err != nil:
+			s.sweptAt.Store(0)
+			if folder := n.Folder(); s.blamed != folder {
+				s.blamed = folder
+				s.cfg.Log.Warn("checkpoint that no job needs could not be deleted", "checkpoint", folder, "reason", err)
+			}
+		case deleted:
+			s.cfg.Log.Info("deleted a checkpoint's folder that no job needs any more", "checkpoint", n.Folder())
+		}
+	}
+}
