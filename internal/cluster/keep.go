@@ -37,8 +37,8 @@ func (s *Server) keepCheckpoints(ctx context.Context) {
 		case <-tick.C:
 		}
 		applied := s.log.Applied()
-		var all *claims
-		s.log.Read(func(st *fsm.State) { all = claimsOf(st) })
+		var all *claimedFolders
+		s.log.Read(func(st *fsm.State) { all = foldersClaimed(st) })
 		if s.keepWhole(ctx, all.whole, said) {
 			s.wholeAt.Store(applied)
 		}

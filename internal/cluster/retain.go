@@ -9,9 +9,9 @@ import (
 	"ringmaster/internal/plan"
 )
 
-// claims are what the jobs of the log need of a replica's store. What they do not claim is deleted only where it is certain that
+// claimedFolders are what the jobs of the log need of a replica's store. What they do not claim is deleted only where it is certain that
 // no job can ever need it: it belongs to a job of the log that is past it, or to the earlier launches of such a job.
-type claims struct {
+type claimedFolders struct {
 	whole    []fsm.Checkpoint                  // must stand whole
 	named    map[string]bool                   // folders that stay
 	released map[string]bool                   // folders of older checkpoints that no longer count
@@ -25,15 +25,15 @@ type claimedAbove struct {
 	step       uint64
 }
 
-func claimsOf(st *fsm.State) *claims {
-	c := &claims{named: map[string]bool{}, released: map[string]bool{}, bounds: map[plan.Incarnation]claimedAbove{}}
+func foldersClaimed(st *fsm.State) *claimedFolders {
+	c := &claimedFolders{named: map[string]bool{}, released: map[string]bool{}, bounds: map[plan.Incarnation]claimedAbove{}}
 	for _, j := range st.Jobs {
 		c.add(j)
 	}
 	return c
 }
 
-func (c *claims) add(j *fsm.Job) {
+func (c *claimedFolders) add(j *fsm.Job) {
 	if j.Origin != nil && len(j.Checkpoints) == 0 {
 		c.whole = append(c.whole, *j.Origin)
 		c.named[j.Origin.Directory] = true
@@ -60,7 +60,7 @@ func (c *claims) add(j *fsm.Job) {
 }
 
 // needless reports whether no job can need a folder any more.
-func (c *claims) needless(n checkpoint.Name) bool {
+func (c *claimedFolders) needless(n checkpoint.Name) bool {
 	if c.named[n.Folder()] {
 		return false
 	}
@@ -72,7 +72,7 @@ func (c *claims) needless(n checkpoint.Name) bool {
 }
 
 // sweep deletes the folders that no job can need any more, once for every change of the log and of the store.
-func (s *Server) sweep(applied uint64, all *claims) {
+func (s *Server) sweep(applied uint64, all *claimedFolders) {
 	if s.sweptAt.Load() == max(applied, 1) {
 		return
 	}
