@@ -55,7 +55,7 @@ func evalCommand() *cobra.Command {
 type evaluation struct {
 	origin
 	Loss     *float64 `json:"loss"`     // null: not finite
-	Accuracy *float64 `json:"accuracy"` // null: the loss is not finite, so there was nothing to compare
+	Accuracy *float64 `json:"accuracy"` // null: the targets are no classes, or the loss is not finite, so there was nothing to compare
 	Count    uint64   `json:"count"`    // of targets: samples, or tokens of text
 	SameData *bool    `json:"same_data,omitempty"`
 }
@@ -64,8 +64,11 @@ func (t *trained) showEvaluation(e *trainer.Evaluation, asJSON bool) error {
 	out := evaluation{origin: t.origin(), Count: e.Count}
 	accuracy := "none"
 	if finite(e.Loss) {
-		out.Loss, out.Accuracy = &e.Loss, &e.Accuracy
-		accuracy = fmt.Sprintf("%.2f %%", 100*e.Accuracy)
+		out.Loss = &e.Loss
+		if finite(e.Accuracy) {
+			out.Accuracy = &e.Accuracy
+			accuracy = fmt.Sprintf("%.2f %%", 100*e.Accuracy)
+		}
 	}
 	if t.manifest != nil {
 		same := t.data.Fingerprint == [32]byte(t.manifest.Fingerprint)
@@ -78,7 +81,11 @@ func (t *trained) showEvaluation(e *trainer.Evaluation, asJSON bool) error {
 		return writeJSON(os.Stdout, out)
 	}
 	rows := []string{"checkpoint\t" + out.Checkpoint, "digest\t" + out.Digest,
-		fmt.Sprintf("test loss\t%.4f", e.Loss), "test accuracy\t" + accuracy, fmt.Sprintf("targets\t%d", e.Count)}
+		fmt.Sprintf("test loss\t%.4f", e.Loss)}
+	if t.plan.Model.Classifies() {
+		rows = append(rows, "test accuracy\t"+accuracy)
+	}
+	rows = append(rows, fmt.Sprintf("targets\t%d", e.Count))
 	return table(os.Stdout, rows)
 }
 

@@ -13,7 +13,6 @@ import (
 	"ringmaster/internal/config"
 	"ringmaster/internal/dataset"
 	"ringmaster/internal/launch"
-	"ringmaster/internal/model"
 	"ringmaster/internal/plan"
 	"ringmaster/internal/regularfile"
 	"ringmaster/internal/tensor/kernel"
@@ -181,9 +180,9 @@ func (t *trained) open() error {
 
 // load builds the model and reads its state. The caller calls close afterwards.
 func (t *trained) load(threads int) error {
-	m, err := model.Build(t.job.Model, t.data.Spec)
+	m, err := trainer.BuildModel(t.job, t.data.Schema)
 	if err != nil {
-		return wrong(t.job.Blame("model", err))
+		return wrong(err)
 	}
 	t.plan = &trainer.Plan{Job: t.job, Data: t.data, Model: m, Buckets: plan.Buckets(m.Len())}
 	t.team = kernel.NewTeam(threads)

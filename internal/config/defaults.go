@@ -78,6 +78,7 @@ func (d *Data) setDefaults(o *origin) {
 func (t *Train) setDefaults(o *origin) {
 	def(o, "train.epochs", &t.Epochs, 5)
 	def(o, "train.batch_per_seat", &t.BatchPerSeat, 8)
+	def(o, "train.loss", &t.Loss, LossCrossEntropy)
 	def(o, "train.optimizer.kind", &t.Optimizer.Kind, OptimizerAdam)
 	def(o, "train.schedule.kind", &t.Schedule.Kind, ScheduleConstant)
 	t.Optimizer.setDefaults(o)

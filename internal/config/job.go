@@ -105,10 +105,17 @@ type Train struct {
 	BatchPerSeat int       `yaml:"batch_per_seat"`
 	Optimizer    Optimizer `yaml:"optimizer"`
 	Schedule     Schedule  `yaml:"schedule"`
+	Loss         string    `yaml:"loss"`
 	ClipNorm     float64   `yaml:"clip_norm"` // bound on the global norm of the gradient; 0: none
 
 	LabelSmoothing float64 `yaml:"label_smoothing"` // part of the target that is spread over all classes, in training alone
 }
+
+// Losses.
+const (
+	LossCrossEntropy = "cross_entropy" // of classes, and of the tokens of text
+	LossMSE          = "mse"           // of numbers: the mean squared error
+)
 
 // Kinds of optimizer, and the forms in which frameworks write them.
 const (

@@ -106,6 +106,8 @@ func (j *Job) Errorf(key, format string, args ...any) error {
 func (j *Job) Blame(section string, err error) error {
 	key := section
 	switch {
+	case section == "train":
+		key = "train.loss"
 	case section == "data" && j.Data.Dir != "":
 		key = "data.dir"
 	case section == "data":

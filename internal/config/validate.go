@@ -250,6 +250,8 @@ func (t *Train) validate(c *checker) {
 	between(c, "train.batch_per_seat", t.BatchPerSeat, 1, maxBatch)
 	between(c, "train.clip_norm", t.ClipNorm, 0, math.MaxFloat32)
 	below(c, "train.label_smoothing", t.LabelSmoothing, 0, 1)
+	c.oneOf("train.loss", t.Loss, []string{LossCrossEntropy, LossMSE})
+	c.require("train.label_smoothing", t.LabelSmoothing == 0 || t.Loss != LossMSE, "train.label_smoothing spreads a class over the others, which train.loss: %s has not; leave it out", t.Loss)
 	t.Optimizer.validate(c)
 	t.Schedule.validate(c)
 }

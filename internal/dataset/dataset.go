@@ -16,61 +16,6 @@ import (
 	"ringmaster/internal/rng"
 )
 
-// Spec is the shape of the samples of a data set: what a model's input and output must fit.
-type Spec struct {
-	Input   []int // shape of a sample's values, e.g. [784], or [3 32 32] for channels, rows, columns; nil for tokens
-	Tokens  bool  // samples are Context tokens, and each token has the token after it as target
-	Classes int   // of the targets: labels, or tokens of the vocabulary
-	Context int   // tokens of a sample; 0 without Tokens
-}
-
-// Width is the number of values of a sample, or of tokens.
-func (s Spec) Width() int {
-	if s.Tokens {
-		return s.Context
-	}
-	width := 1
-	for _, d := range s.Input {
-		width *= d
-	}
-	return width
-}
-
-// Targets is the number of targets of a sample.
-func (s Spec) Targets() int {
-	if s.Tokens {
-		return s.Context
-	}
-	return 1
-}
-
-// Batch is a number of samples side by side. A Set fills it and grows its slices where they are too short.
-type Batch struct {
-	N       int
-	Inputs  []float32 // N x Input, row by row; empty for tokens
-	Tokens  []int32   // N x Context; empty for values
-	Targets []int32   // N labels, or N x Context tokens
-}
-
-// resize gives the batch room for n samples of the spec and leaves what is in them undefined.
-func (b *Batch) resize(n int, s Spec) {
-	b.N = n
-	b.Inputs, b.Tokens = b.Inputs[:0], b.Tokens[:0]
-	if s.Tokens {
-		b.Tokens = grow(b.Tokens, n*s.Context)
-	} else {
-		b.Inputs = grow(b.Inputs, n*s.Width())
-	}
-	b.Targets = grow(b.Targets, n*s.Targets())
-}
-
-func grow[T any](s []T, n int) []T {
-	if cap(s) < n {
-		return make([]T, n)
-	}
-	return s[:n]
-}
-
 // Set is a numbered collection of samples.
 type Set interface {
 	// Len is the number of samples in one pass.
@@ -90,7 +35,7 @@ type Set interface {
 
 // Data is an opened data set.
 type Data struct {
-	Spec        Spec
+	Schema      Schema // of batches
 	Train       Set
 	Eval        Set               // nil where there is none
 	Fingerprint [sha256.Size]byte // over the decoded values and labels of both sets and their shapes
@@ -155,15 +100,16 @@ func explainPath(err error, path string) error {
 // every value, so none is hashed twice.
 func fingerprint(d *Data) [sha256.Size]byte {
 	h := sha256.New()
-	putInt(h, len(d.Spec.Input))
-	for _, n := range d.Spec.Input {
+	in := d.Schema[0]
+	putInt(h, len(in.Shape))
+	for _, n := range in.Shape {
 		putInt(h, n)
 	}
 	eval := -1
 	if d.Eval != nil {
 		eval = d.Eval.Len()
 	}
-	for _, n := range []int{d.Spec.Classes, d.Spec.Context, d.Train.Len(), eval, len(d.Files)} {
+	for _, n := range []int{d.Schema[1].Classes, in.Classes, d.Train.Len(), eval, len(d.Files)} {
 		putInt(h, n)
 	}
 	for _, f := range d.Files {

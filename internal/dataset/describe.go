@@ -25,8 +25,11 @@ type description struct {
 // Describe is the data set without its samples, as JSON of at most a mebibyte: the shape of a sample, the names of the
 // classes or the characters of the vocabulary. It travels in checkpoints, and Recall reads it.
 func (d *Data) Describe() []byte {
-	out := description{Input: d.Spec.Input, Columns: d.Train.rowLength(), Classes: d.Spec.Classes, Context: d.Spec.Context, Labels: d.Labels}
-	if d.Vocabulary != nil {
+	out := description{Columns: d.Train.rowLength(), Classes: d.Schema[1].Classes, Labels: d.Labels}
+	if in := d.Schema[0]; d.Vocabulary == nil {
+		out.Input = in.Shape
+	} else {
+		out.Context = in.Width()
 		out.Characters = d.Vocabulary.Characters()
 	}
 	text, err := json.Marshal(out)
@@ -80,8 +83,8 @@ func (in *description) recallText(c config.Data) (*Data, error) {
 	if in.Context != c.Context || in.Classes != v.Len() {
 		return nil, fmt.Errorf("description of the data: %d tokens in windows of %d, want %d in windows of %d", in.Classes, in.Context, v.Len(), c.Context)
 	}
-	d := &Data{Spec: Spec{Tokens: true, Classes: in.Classes, Context: in.Context}, Vocabulary: v}
-	d.Train = &windows{spec: d.Spec, shifts: 1}
+	d := &Data{Schema: textSchema(in.Context, in.Classes), Vocabulary: v}
+	d.Train = &windows{schema: d.Schema, shifts: 1}
 	return d, nil
 }
 
@@ -90,7 +93,7 @@ func (in *description) recallPixels(c config.Data) (*Data, error) {
 	bad := func() error {
 		return fmt.Errorf("description of the data: samples of %v in rows of %d do not go with data of kind %s", in.Input, in.Columns, c.Kind)
 	}
-	p := &pixels{spec: Spec{Input: in.Input, Classes: in.Classes}, columns: in.Columns}
+	p := &pixels{schema: imageSchema(in.Input, in.Classes, in.Labels), columns: in.Columns}
 	rank := 1
 	if c.Kind == config.DataImages {
 		rank = 3
@@ -113,5 +116,5 @@ func (in *description) recallPixels(c config.Data) (*Data, error) {
 	if p.plane = width / len(p.scales); p.plane%p.columns != 0 {
 		return nil, bad()
 	}
-	return &Data{Spec: p.spec, Train: p, Labels: in.Labels}, nil
+	return &Data{Schema: p.schema, Train: p, Labels: in.Labels}, nil
 }

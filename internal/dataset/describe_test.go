@@ -20,8 +20,8 @@ func recalled(t *testing.T, c config.Data, d *Data) *Data {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !reflect.DeepEqual(r.Spec, d.Spec) || !slices.Equal(r.Labels, d.Labels) || r.Train.Len() != 0 || r.Eval != nil {
-		t.Errorf("recalled spec %v, labels %v, %d samples; was %v, %v", r.Spec, r.Labels, r.Train.Len(), d.Spec, d.Labels)
+	if !reflect.DeepEqual(r.Schema, d.Schema) || !slices.Equal(r.Labels, d.Labels) || r.Train.Len() != 0 || r.Eval != nil {
+		t.Errorf("recalled spec %v, labels %v, %d samples; was %v, %v", r.Schema, r.Labels, r.Train.Len(), d.Schema, d.Labels)
 	}
 	return r
 }
@@ -45,8 +45,8 @@ func TestRecallPhotos(t *testing.T) {
 		if _, err := r.ReadPhoto(&without, file); err != nil {
 			t.Fatal(err)
 		}
-		if !slices.Equal(with.Inputs, without.Inputs) || without.N != 1 || len(without.Inputs) != d.Spec.Width() {
-			t.Errorf("%s: the photo is read as %v, with the data as %v", c.Kind, without.Inputs, with.Inputs)
+		if !slices.Equal(with.values(), without.values()) || without.N != 1 || len(without.values()) != d.Schema[0].Width() {
+			t.Errorf("%s: the photo is read as %v, with the data as %v", c.Kind, without.values(), with.values())
 		}
 	}
 }
@@ -62,7 +62,7 @@ func TestRecallText(t *testing.T) {
 			t.Fatal(err)
 		}
 		r := recalled(t, c, d)
-		if r.Vocabulary.Characters() != d.Vocabulary.Characters() || r.Vocabulary.Len() != d.Vocabulary.Len() || r.Spec.Context != 4 {
+		if r.Vocabulary.Characters() != d.Vocabulary.Characters() || r.Vocabulary.Len() != d.Vocabulary.Len() || r.Schema[0].Width() != 4 {
 			t.Errorf("%s: recalled %q", name, r.Vocabulary.Characters())
 		}
 		if _, err := r.ReadPhoto(&Batch{}, "none.png"); err == nil {
@@ -88,8 +88,8 @@ func TestOpenLike(t *testing.T) {
 		t.Fatal(err)
 	}
 	var b Batch
-	if other.Train.Read(&b, []int32{0}, rng.Key{}); b.Tokens[0] != 3 || b.Tokens[1] != 1 || other.Spec.Classes != 4 {
-		t.Errorf("tokens %v of %d, want 3 1 3 1 of 4", b.Tokens, other.Spec.Classes)
+	if other.Train.Read(&b, []int32{0}, rng.Key{}); b.tokens()[0] != 3 || b.tokens()[1] != 1 || other.Schema[1].Classes != 4 {
+		t.Errorf("tokens %v of %d, want 3 1 3 1 of 4", b.tokens(), other.Schema[1].Classes)
 	}
 	c.Dir = filepath.Join(dir, "c")
 	if _, err := OpenLike(c, trained.Describe()); err == nil || !strings.Contains(err.Error(), "character 'x' at byte 3") {
@@ -146,7 +146,7 @@ func TestRecallRefuses(t *testing.T) {
 		{digits, `{"classes":1,"labels":["` + strings.Repeat("x", maxDescription) + `"]}`},
 	} {
 		if d, err := Recall(test.data, []byte(test.text)); err == nil {
-			t.Errorf("%s: %.100s is recalled as %v", test.data.Kind, test.text, d.Spec)
+			t.Errorf("%s: %.100s is recalled as %v", test.data.Kind, test.text, d.Schema)
 		}
 	}
 }
@@ -154,7 +154,7 @@ func TestRecallRefuses(t *testing.T) {
 // TestDescribeIsBounded leaves out names that would be too long in all.
 func TestDescribeIsBounded(t *testing.T) {
 	d := greyData()
-	d.Spec, d.Labels = d.Train.(*pixels).spec, []string{strings.Repeat("x", maxDescription)}
+	d.Schema, d.Labels = d.Train.(*pixels).schema, []string{strings.Repeat("x", maxDescription)}
 	if text := d.Describe(); len(text) > 200 || strings.Contains(string(text), "labels") {
 		t.Errorf("described in %d bytes", len(text))
 	}

@@ -15,14 +15,14 @@ func openGlyphs() (*Data, error) {
 	d := &Data{Labels: digitNames()}
 	d.Train = glyphSet(d, "glyphs/train", train)
 	d.Eval = glyphSet(d, "glyphs/eval", eval)
-	d.Spec = d.Train.(*pixels).spec
+	d.Schema = d.Train.(*pixels).schema
 	return d, nil
 }
 
 func glyphSet(d *Data, name string, pictures glyphs.Pictures) *pixels {
 	const plane = glyphs.Side * glyphs.Side
 	p := &pixels{
-		spec:   Spec{Input: []int{plane}, Classes: digits},
+		schema: imageSchema([]int{plane}, digits, digitNames()),
 		values: pictures.Values,
 		labels: make([]uint16, len(pictures.Labels)),
 		scales: []*scale{unitScale()},

@@ -63,7 +63,7 @@ func openImages(c config.Data, labels []string) (*Data, error) {
 	if err != nil {
 		return nil, err
 	}
-	d.Spec = Spec{Input: []int{channels, size.Y, size.X}, Classes: len(classes.names)}
+	d.Schema = imageSchema([]int{channels, size.Y, size.X}, len(classes.names), classes.names)
 	trainSet, err := decodeSet(d, train, size, scales)
 	if err != nil {
 		return nil, err
@@ -212,7 +212,7 @@ func decodeSet(d *Data, files []labelled, size image.Point, scales []*scale) (*p
 	if plane*channels > maxImageBytes/len(files) {
 		return nil, fmt.Errorf("images: %d of %d x %d pixels are more than %d bytes: set data.train_per_class and data.eval_per_class", len(files), size.X, size.Y, int64(maxImageBytes))
 	}
-	p := &pixels{spec: d.Spec, values: make([]byte, len(files)*plane*channels), labels: make([]uint16, len(files)),
+	p := &pixels{schema: d.Schema, values: make([]byte, len(files)*plane*channels), labels: make([]uint16, len(files)),
 		scales: scales, plane: plane, columns: size.X}
 	workers := min(runtime.GOMAXPROCS(0), len(files))
 	failed := make([]error, workers) // the first of each worker's stretch, so that the first of all is reported

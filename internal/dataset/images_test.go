@@ -131,18 +131,18 @@ func TestImagesFromFolderAndArchives(t *testing.T) {
 			t.Fatal(err)
 		}
 		prints = append(prints, d.Fingerprint)
-		if !slices.Equal(d.Labels, []string{"cat", "dog"}) || d.Train.Len() != 3 || d.Eval.Len() != 2 || !slices.Equal(d.Spec.Input, []int{3, 4, 5}) || d.Spec.Classes != 2 {
-			t.Errorf("%s: labels %v, spec %v, %d and %d images", dir, d.Labels, d.Spec, d.Train.Len(), d.Eval.Len())
+		if !slices.Equal(d.Labels, []string{"cat", "dog"}) || d.Train.Len() != 3 || d.Eval.Len() != 2 || !slices.Equal(d.Schema[0].Shape, []int{3, 4, 5}) || d.Schema[1].Classes != 2 {
+			t.Errorf("%s: labels %v, spec %v, %d and %d images", dir, d.Labels, d.Schema, d.Train.Len(), d.Eval.Len())
 		}
 		var b Batch
 		d.Train.Read(&b, []int32{1, 2, 0}, rng.Key{})
-		if !slices.Equal(b.Targets, []int32{1, 1, 0}) || b.N != 3 || len(b.Inputs) != 180 {
-			t.Errorf("%s: targets %v", dir, b.Targets)
+		if !slices.Equal(b.targets(), []int32{1, 1, 0}) || b.N != 3 || len(b.values()) != 180 {
+			t.Errorf("%s: targets %v", dir, b.targets())
 		}
 		// Image 1 is dog/a: red 1 everywhere; green of pixel (3, 2) is 48, blue 32.
 		at := 2*5 + 3
 		want := []float32{float32((1.0/255 - 0.5) / 0.25), float32((48.0/255 - 0.25) / 0.5), float32(32.0 / 255)}
-		if got := []float32{b.Inputs[at], b.Inputs[20+at], b.Inputs[40+at]}; !slices.Equal(got, want) {
+		if got := []float32{b.values()[at], b.values()[20+at], b.values()[40+at]}; !slices.Equal(got, want) {
 			t.Errorf("%s: pixel is %v, want %v", dir, got, want)
 		}
 	}
@@ -164,8 +164,8 @@ func TestImagesSubset(t *testing.T) {
 	var b Batch
 	d.Train.Read(&b, []int32{0, 1}, rng.Key{})
 	red := func(v float64) float32 { return float32((v/255 - 0.5) / 0.25) }
-	if d.Train.Len() != 2 || !slices.Equal(b.Targets, []int32{0, 1}) || b.Inputs[0] != red(1) || b.Inputs[60] != red(3) {
-		t.Errorf("%d images, targets %v, values %v %v", d.Train.Len(), b.Targets, b.Inputs[0], b.Inputs[60])
+	if d.Train.Len() != 2 || !slices.Equal(b.targets(), []int32{0, 1}) || b.values()[0] != red(1) || b.values()[60] != red(3) {
+		t.Errorf("%d images, targets %v, values %v %v", d.Train.Len(), b.targets(), b.values()[0], b.values()[60])
 	}
 	if d.Files[0].Path != "train/dog/" || len(d.Files) != 4 {
 		t.Errorf("files are %v", d.Files)
@@ -299,7 +299,7 @@ func TestAugmentation(t *testing.T) {
 	data.Train.Read(&moved, indices, key)
 	seen := map[[3]int]int{}
 	for j := range indices {
-		draw := match(plain.Inputs[j*60:(j+1)*60], moved.Inputs[j*60:(j+1)*60], data.Train.(*pixels).scales)
+		draw := match(plain.values()[j*60:(j+1)*60], moved.values()[j*60:(j+1)*60], data.Train.(*pixels).scales)
 		if draw[0] > 2 {
 			t.Fatalf("sample %d is no crop of its image", j)
 		}
@@ -310,14 +310,14 @@ func TestAugmentation(t *testing.T) {
 	}
 	var again Batch
 	data.Train.Read(&again, indices[:7], key)
-	if !slices.Equal(again.Inputs, moved.Inputs[:7*60]) {
+	if !slices.Equal(again.values(), moved.values()[:7*60]) {
 		t.Error("a shorter batch draws otherwise")
 	}
 	data.Train.Read(&again, indices, rng.Key{})
-	if !slices.Equal(again.Inputs, plain.Inputs) {
+	if !slices.Equal(again.values(), plain.values()) {
 		t.Error("the zero key does not leave images as they are")
 	}
-	if data.Eval.Read(&again, []int32{0, 1}, key); again.Inputs[0] != float32((4.0/255-0.5)/0.25) {
+	if data.Eval.Read(&again, []int32{0, 1}, key); again.values()[0] != float32((4.0/255-0.5)/0.25) {
 		t.Error("evaluation images are augmented")
 	}
 }
@@ -385,8 +385,8 @@ func TestCIFAR(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d.Train.Len() != 200 || d.Eval.Len() != 100 || !slices.Equal(d.Spec.Input, []int{3, 32, 32}) || d.Spec.Classes != 10 || d.Labels[9] != "truck" {
-		t.Errorf("spec %v, %d and %d images, labels %v", d.Spec, d.Train.Len(), d.Eval.Len(), d.Labels)
+	if d.Train.Len() != 200 || d.Eval.Len() != 100 || !slices.Equal(d.Schema[0].Shape, []int{3, 32, 32}) || d.Schema[1].Classes != 10 || d.Labels[9] != "truck" {
+		t.Errorf("spec %v, %d and %d images, labels %v", d.Schema, d.Train.Len(), d.Eval.Len(), d.Labels)
 	}
 }
 

@@ -44,7 +44,7 @@ func openMNIST(dir string) (*Data, error) {
 	if !slices.Equal(shape, evalShape) {
 		return nil, fmt.Errorf("data in %s: training images have %v pixels and test images %v: they belong to different sets; put all four files of one set there", dir, shape, evalShape)
 	}
-	d.Spec, d.Train, d.Eval = train.spec, train, eval
+	d.Schema, d.Train, d.Eval = train.schema, train, eval
 	return d, nil
 }
 
@@ -78,7 +78,7 @@ func readLabelled(d *Data, dir, imageFile, labelFile string) (*pixels, []int, er
 			plural.Of(labels.dims[0], "label"), imagePath, plural.Of(count, "image"))
 	}
 	p := &pixels{
-		spec:   Spec{Input: []int{shape[0] * shape[1]}, Classes: digits},
+		schema: imageSchema([]int{shape[0] * shape[1]}, digits, digitNames()),
 		values: images.values,
 		labels: make([]uint16, count),
 		scales: []*scale{unitScale()},

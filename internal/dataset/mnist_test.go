@@ -45,15 +45,15 @@ func TestSmallMNIST(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !slices.Equal(plain.Spec.Input, []int{6}) || plain.Spec.Classes != 10 || plain.Train.Len() != 4 || plain.Eval.Len() != 2 {
-		t.Errorf("spec %v, %d and %d images", plain.Spec, plain.Train.Len(), plain.Eval.Len())
+	if !slices.Equal(plain.Schema[0].Shape, []int{6}) || plain.Schema[1].Classes != 10 || plain.Train.Len() != 4 || plain.Eval.Len() != 2 {
+		t.Errorf("spec %v, %d and %d images", plain.Schema, plain.Train.Len(), plain.Eval.Len())
 	}
 	var b Batch
 	plain.Train.Read(&b, []int32{2, 0, 2}, rng.SeatKey(1, 1, 1, 1))
-	if b.N != 3 || !slices.Equal(b.Targets, []int32{9, 3, 9}) || len(b.Inputs) != 18 || b.Tokens == nil && len(b.Tokens) != 0 {
+	if b.N != 3 || !slices.Equal(b.targets(), []int32{9, 3, 9}) || len(b.values()) != 18 || b.tokens() == nil && len(b.tokens()) != 0 {
 		t.Errorf("batch %v", b)
 	}
-	for i, v := range b.Inputs {
+	for i, v := range b.values() {
 		if want := float32([]int{120, 0, 120}[i/6]+10*(i%6)) / 255; v != want {
 			t.Errorf("value %d is %v, want %v", i, v, want)
 		}
@@ -151,16 +151,16 @@ func TestRealMNIST(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d.Train.Len() != 60000 || d.Eval.Len() != 10000 || !slices.Equal(d.Spec.Input, []int{784}) {
-		t.Fatalf("spec %v, %d and %d images", d.Spec, d.Train.Len(), d.Eval.Len())
+	if d.Train.Len() != 60000 || d.Eval.Len() != 10000 || !slices.Equal(d.Schema[0].Shape, []int{784}) {
+		t.Fatalf("spec %v, %d and %d images", d.Schema, d.Train.Len(), d.Eval.Len())
 	}
 	var b Batch
 	d.Train.Read(&b, []int32{0, 1, 2, 59999}, rng.Key{})
-	if !slices.Equal(b.Targets, []int32{5, 0, 4, 8}) {
-		t.Errorf("labels %v, want the well-known 5 0 4 ... 8", b.Targets)
+	if !slices.Equal(b.targets(), []int32{5, 0, 4, 8}) {
+		t.Errorf("labels %v, want the well-known 5 0 4 ... 8", b.targets())
 	}
 	// The first image's ink begins in row 5 at column 12 with 3/255.
-	if first := slices.IndexFunc(b.Inputs, func(v float32) bool { return v != 0 }); first != 5*28+12 || b.Inputs[first] != float32(3)/255 {
+	if first := slices.IndexFunc(b.values(), func(v float32) bool { return v != 0 }); first != 5*28+12 || b.values()[first] != float32(3)/255 {
 		t.Errorf("ink begins at %d", first)
 	}
 }
@@ -178,7 +178,7 @@ func TestReadAllocatesNothing(t *testing.T) {
 	if n := testing.AllocsPerRun(100, func() { d.Train.Read(&b, indices[:3], rng.NewKey(1)) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
-	if d.Train.Read(&b, nil, rng.Key{}); b.N != 0 || len(b.Inputs) != 0 || len(b.Targets) != 0 {
+	if d.Train.Read(&b, nil, rng.Key{}); b.N != 0 || len(b.values()) != 0 || len(b.targets()) != 0 {
 		t.Errorf("an empty batch is %v", b)
 	}
 }
@@ -212,10 +212,10 @@ func TestBatchIsReused(t *testing.T) {
 	}
 	var b Batch
 	d.Train.Read(&b, []int32{0, 1, 2}, rng.Key{})
-	if text.Train.Read(&b, []int32{0}, rng.Key{}); len(b.Inputs) != 0 || len(b.Tokens) != 4 || len(b.Targets) != 4 || b.N != 1 {
+	if text.Train.Read(&b, []int32{0}, rng.Key{}); len(b.values()) != 0 || len(b.tokens()) != 4 || len(b.targets()) != 4 || b.N != 1 {
 		t.Errorf("a batch of text is %v", b)
 	}
-	if d.Train.Read(&b, []int32{3, 3}, rng.Key{}); len(b.Inputs) != 12 || len(b.Tokens) != 0 || len(b.Targets) != 2 || b.N != 2 {
+	if d.Train.Read(&b, []int32{3, 3}, rng.Key{}); len(b.values()) != 12 || len(b.tokens()) != 0 || len(b.targets()) != 2 || b.N != 2 {
 		t.Errorf("a batch of images is %v", b)
 	}
 }

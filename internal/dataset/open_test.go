@@ -19,13 +19,13 @@ func TestGlyphs(t *testing.T) {
 	if got := fmt.Sprintf("%x", d.Fingerprint); got != golden {
 		t.Errorf("the fingerprint is %s, not %s", got, golden)
 	}
-	if d.Train.Len() != glyphs.Train || d.Eval.Len() != glyphs.Eval || d.Spec.Width() != 784 || d.Spec.Targets() != 1 {
-		t.Errorf("spec %v, %d and %d pictures", d.Spec, d.Train.Len(), d.Eval.Len())
+	if d.Train.Len() != glyphs.Train || d.Eval.Len() != glyphs.Eval || d.Schema[0].Width() != 784 || d.Schema[1].Width() != 1 {
+		t.Errorf("spec %v, %d and %d pictures", d.Schema, d.Train.Len(), d.Eval.Len())
 	}
 	var b Batch
 	d.Eval.Read(&b, []int32{0, glyphs.Eval - 1}, rng.Key{})
 	p := d.Eval.(*pixels)
-	for i, v := range b.Inputs[784:] {
+	for i, v := range b.values()[784:] {
 		if want := float32(p.values[(glyphs.Eval-1)*784+i]) / 255; v != want {
 			t.Fatalf("value %d is %v, want %v", i, v, want)
 		}

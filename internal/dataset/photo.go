@@ -37,10 +37,10 @@ func (d *Data) ReadPhoto(b *Batch, path string) (notes []string, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("photo %s %s: name a whole JPEG or PNG file", path, imageFault(err, len(raw)))
 	}
-	b.resize(1, p.spec)
-	b.Targets[0] = 0
+	b.Resize(1, p.schema)
+	b.Columns[1].Ints[0] = 0
 	values := p.shrink(photo)
-	p.decode(b.Inputs, values, values)
+	p.decode(b.Columns[0].Floats, values, values)
 	return nil, nil
 }
 

@@ -10,7 +10,7 @@ import (
 
 // greyData has grey samples of 28 x 28 pixels.
 func greyData() *Data {
-	return &Data{Train: &pixels{spec: Spec{Input: []int{784}, Classes: 10}, scales: []*scale{unitScale()}, plane: 784, columns: 28}}
+	return &Data{Train: &pixels{schema: imageSchema([]int{784}, 10, nil), scales: []*scale{unitScale()}, plane: 784, columns: 28}}
 }
 
 // TestPhotoOfDigit draws dark strokes on light paper, twice as wide as a sample: the middle comes out light on dark.
@@ -27,7 +27,7 @@ func TestPhotoOfDigit(t *testing.T) {
 	if _, err := greyData().ReadPhoto(&b, file); err != nil {
 		t.Fatal(err)
 	}
-	for i, v := range b.Inputs {
+	for i, v := range b.values() {
 		// The middle begins at column 28 and two pixels of the photo make one of the sample.
 		x, y := i%28, i/28
 		want := float32(0)
@@ -38,7 +38,7 @@ func TestPhotoOfDigit(t *testing.T) {
 			t.Fatalf("pixel (%d, %d) is %v, want %v", x, y, v, want)
 		}
 	}
-	if b.N != 1 || len(b.Inputs) != 784 || len(b.Targets) != 1 {
+	if b.N != 1 || len(b.values()) != 784 || len(b.targets()) != 1 {
 		t.Errorf("batch of %d", b.N)
 	}
 }
@@ -56,9 +56,9 @@ func TestPhotoOfOneSize(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.Eval.Read(&sample, []int32{1}, [2]uint32{})
-	for i, v := range photo.Inputs {
-		if v != sample.Inputs[i] {
-			t.Fatalf("value %d is %v, in the set %v", i, v, sample.Inputs[i])
+	for i, v := range photo.values() {
+		if v != sample.values()[i] {
+			t.Fatalf("value %d is %v, in the set %v", i, v, sample.values()[i])
 		}
 	}
 }
@@ -85,7 +85,7 @@ func TestRealPhoto(t *testing.T) {
 	if _, err := os.Stat(file); err != nil {
 		t.Skipf("the photo is not at %s", file)
 	}
-	p := &pixels{spec: Spec{Input: []int{3, 32, 32}, Classes: 10}, scales: []*scale{unitScale(), unitScale(), unitScale()}, plane: 1024, columns: 32}
+	p := &pixels{schema: imageSchema([]int{3, 32, 32}, 10, nil), scales: []*scale{unitScale(), unitScale(), unitScale()}, plane: 1024, columns: 32}
 	var b Batch
 	if _, err := (&Data{Train: p}).ReadPhoto(&b, file); err != nil {
 		t.Fatal(err)
@@ -103,7 +103,7 @@ func TestRealPhoto(t *testing.T) {
 	mean := meanColour(photo, middleOf(photo.Bounds(), 32, 32))
 	for c := range 3 {
 		sum := float32(0)
-		for _, v := range b.Inputs[c*1024 : (c+1)*1024] {
+		for _, v := range b.values()[c*1024 : (c+1)*1024] {
 			sum += v
 		}
 		if got, want := sum/1024, float32(mean[c])/255; got < want-0.01 || got > want+0.01 {

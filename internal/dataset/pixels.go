@@ -8,7 +8,7 @@ import (
 
 // pixels is a set of images of one size that lie decoded in memory, a byte a value.
 type pixels struct {
-	spec   Spec
+	schema Schema
 	values []byte   // N x channels x rows x columns
 	labels []uint16 // N
 	scales []*scale // for each channel, what a byte stands for
@@ -19,6 +19,14 @@ type pixels struct {
 	flip    bool // images are mirrored left to right with a chance of one half
 }
 
+// imageSchema is that of images of a shape, labelled by classes.
+func imageSchema(shape []int, classes int, labels []string) Schema {
+	return Schema{
+		{Name: "pixels", Type: Float32, Role: Input, Shape: shape},
+		{Name: "label", Type: Int32, Role: Target, Classes: classes, Labels: labels},
+	}
+}
+
 // Len is the number of images.
 func (p *pixels) Len() int { return len(p.labels) }
 
@@ -27,15 +35,16 @@ const streamAugment = 1 << 32
 
 // Read implements Set. Sample j of the batch draws from block j of the augmentation's stream.
 func (p *pixels) Read(b *Batch, indices []int32, key rng.Key) {
-	b.resize(len(indices), p.spec)
-	width := p.spec.Width()
+	b.Resize(len(indices), p.schema)
+	inputs, labels := b.Columns[0].Floats, b.Columns[1].Ints
+	width := p.schema[0].Width()
 	augment := !key.IsZero() && (p.crop > 0 || p.flip)
 	if augment {
 		key = key.Derive(streamAugment)
 	}
 	for j, index := range indices {
-		dst, src := b.Inputs[j*width:(j+1)*width], p.image(index)
-		b.Targets[j] = int32(p.labels[index])
+		dst, src := inputs[j*width:(j+1)*width], p.image(index)
+		labels[j] = int32(p.labels[index])
 		if augment {
 			p.readAugmented(dst, src, key.Block(uint64(j)))
 			continue
@@ -53,7 +62,7 @@ func (p *pixels) image(index int32) []byte {
 	if index < 0 || int(index) >= len(p.labels) {
 		panic(fmt.Sprintf("dataset: sample %d of %d", index, len(p.labels)))
 	}
-	width := p.spec.Width()
+	width := p.schema[0].Width()
 	return p.values[int(index)*width : (int(index)+1)*width]
 }
 

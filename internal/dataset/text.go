@@ -53,9 +53,9 @@ func openText(path string, context int, vocabulary *Vocabulary) (*Data, error) {
 	}
 	cut := len(tokens) / 10 * 9
 	cut += len(tokens) % 10 * 9 / 10
-	d.Spec = Spec{Tokens: true, Classes: d.Vocabulary.Len(), Context: context}
-	train := &windows{spec: d.Spec, tokens: tokens[:cut], count: (cut - context) / context, shifts: context}
-	eval := &windows{spec: d.Spec, tokens: tokens[cut:], count: (len(tokens) - cut - 1) / context, shifts: 1}
+	d.Schema = textSchema(context, d.Vocabulary.Len())
+	train := &windows{schema: d.Schema, tokens: tokens[:cut], count: (cut - context) / context, shifts: context}
+	eval := &windows{schema: d.Schema, tokens: tokens[cut:], count: (len(tokens) - cut - 1) / context, shifts: 1}
 	if train.count < 1 || eval.count < 1 {
 		return nil, fmt.Errorf("text %s has %s, too few for windows of %d: it takes %d, since a tenth is for evaluation; lower data.context, or use more text",
 			path, plural.Of(len(tokens), "token"), context, 10*context+1)
@@ -110,10 +110,18 @@ func readFolder(d *Data, folder string) ([]byte, error) {
 	return text, err
 }
 
+// textSchema is that of stretches of context tokens, each with the token after it as target.
+func textSchema(context, vocabulary int) Schema {
+	return Schema{
+		{Name: "tokens", Type: Int32, Role: Input, Shape: []int{context}, Classes: vocabulary},
+		{Name: "next", Type: Int32, Role: Target, Shape: []int{context}, Classes: vocabulary},
+	}
+}
+
 // windows is a set whose samples are stretches of context tokens of a text, side by side. Sample number s*count + w is
 // window w of the text from token s on, for shifts s below shifts; one pass takes the count windows of one shift.
 type windows struct {
-	spec   Spec
+	schema Schema
 	tokens []byte
 	count  int
 	shifts int
@@ -132,14 +140,14 @@ func (w *windows) rowLength() int { return 0 }
 
 // Read implements Set. The target of a token is the token after it.
 func (w *windows) Read(b *Batch, indices []int32, _ rng.Key) {
-	b.resize(len(indices), w.spec)
-	n := w.spec.Context
+	b.Resize(len(indices), w.schema)
+	n := w.schema[0].Width()
 	for j, index := range indices {
 		if index < 0 || int(index) >= w.count*w.shifts {
 			panic(fmt.Sprintf("dataset: window %d of %d in %d shifts", index, w.count, w.shifts))
 		}
 		begin := int(index)/w.count + int(index)%w.count*n
-		tokens, targets := b.Tokens[j*n:(j+1)*n], b.Targets[j*n:(j+1)*n]
+		tokens, targets := b.Columns[0].Ints[j*n:(j+1)*n], b.Columns[1].Ints[j*n:(j+1)*n]
 		for i, token := range w.tokens[begin : begin+n] {
 			tokens[i] = int32(token)
 		}

@@ -32,15 +32,15 @@ func TestShakespeare(t *testing.T) {
 		t.Fatal(err)
 	}
 	train, eval := d.Train.(*windows), d.Eval.(*windows)
-	if len(train.tokens) != 1003854 || len(eval.tokens) != 111540 || d.Spec.Classes != 65 {
-		t.Errorf("%d and %d tokens of %d", len(train.tokens), len(eval.tokens), d.Spec.Classes)
+	if len(train.tokens) != 1003854 || len(eval.tokens) != 111540 || d.Schema[1].Classes != 65 {
+		t.Errorf("%d and %d tokens of %d", len(train.tokens), len(eval.tokens), d.Schema[1].Classes)
 	}
 	if got := d.Vocabulary.Characters(); !strings.HasPrefix(got, "\n !$&',-.3:;?ABC") || !strings.HasSuffix(got, "xyz") {
 		t.Errorf("characters are %q", got)
 	}
 	var b Batch
 	d.Train.Read(&b, []int32{0}, rng.Key{})
-	if got := d.Vocabulary.Decode(b.Tokens[:14]); got != "First Citizen:" {
+	if got := d.Vocabulary.Decode(b.tokens()[:14]); got != "First Citizen:" {
 		t.Errorf("the text begins %q", got)
 	}
 	if train.count != (1003854-64)/64 || eval.count != (111540-1)/64 {
@@ -61,7 +61,7 @@ func TestWindows(t *testing.T) {
 		for i := range tokens {
 			tokens[i] = byte(i)
 		}
-		w := &windows{spec: Spec{Tokens: true, Context: context, Classes: 256}, tokens: tokens, count: (len(tokens) - context) / context, shifts: context}
+		w := &windows{schema: textSchema(context, 256), tokens: tokens, count: (len(tokens) - context) / context, shifts: context}
 		d := &Data{Train: w}
 		seed, epoch := rapid.Uint64().Draw(t, "seed"), rapid.Uint64Max(5).Draw(t, "epoch")
 		o := d.Order(seed, epoch)
@@ -72,23 +72,23 @@ func TestWindows(t *testing.T) {
 		slices.Sort(numbers)
 		var b Batch
 		w.Read(&b, numbers, rng.Key{})
-		first := int(b.Tokens[0])
+		first := int(b.tokens()[0])
 		if first >= context {
 			t.Fatalf("windows begin at %d", first)
 		}
-		for i, token := range b.Tokens {
-			if int(token) != first+i || int(b.Targets[i]) != first+i+1 {
-				t.Fatalf("token %d is %d, its target %d", i, token, b.Targets[i])
+		for i, token := range b.tokens() {
+			if int(token) != first+i || int(b.targets()[i]) != first+i+1 {
+				t.Fatalf("token %d is %d, its target %d", i, token, b.targets()[i])
 			}
 		}
-		if rest := len(tokens) - 1 - first - len(b.Tokens); rest >= 2*context {
+		if rest := len(tokens) - 1 - first - len(b.tokens()); rest >= 2*context {
 			t.Fatalf("%d tokens are left out", rest)
 		}
 	})
 }
 
 func TestShiftsVary(t *testing.T) {
-	w := &windows{spec: Spec{Tokens: true, Context: 8}, tokens: make([]byte, 100), count: 11, shifts: 8}
+	w := &windows{schema: textSchema(8, 0), tokens: make([]byte, 100), count: 11, shifts: 8}
 	d, seen := &Data{Train: w}, map[int32]bool{}
 	for epoch := range uint64(100) {
 		seen[d.Order(7, epoch).shift/11] = true
@@ -211,7 +211,7 @@ func TestTextRefused(t *testing.T) {
 }
 
 func TestWindowsReadAllocatesNothing(t *testing.T) {
-	w := &windows{spec: Spec{Tokens: true, Context: 8}, tokens: make([]byte, 100), count: 11, shifts: 8}
+	w := &windows{schema: textSchema(8, 0), tokens: make([]byte, 100), count: 11, shifts: 8}
 	var b Batch
 	w.Read(&b, []int32{0, 1, 2}, rng.Key{})
 	indices := []int32{87, 5}

@@ -399,6 +399,10 @@ func TestEvents(t *testing.T) {
 	if epochLine(epoch) != "epoch 1  train loss 0.5000  test loss 0.2500  test accuracy 90.00 %" {
 		t.Errorf("%q", epochLine(epoch))
 	}
+	epoch.EvalAccuracy = math.NaN()
+	if epochLine(epoch) != "epoch 1  train loss 0.5000  test loss 0.2500" {
+		t.Errorf("without classes: %q", epochLine(epoch))
+	}
 }
 
 func TestSetAside(t *testing.T) {

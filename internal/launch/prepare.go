@@ -9,7 +9,6 @@ import (
 	"ringmaster/internal/config"
 	"ringmaster/internal/dataset"
 	"ringmaster/internal/folder"
-	"ringmaster/internal/model"
 	"ringmaster/internal/rpc"
 	"ringmaster/internal/trainer"
 )
@@ -41,9 +40,9 @@ func Check(job *config.Job) (*Checked, error) {
 	if err != nil {
 		return nil, job.Blame("data", err)
 	}
-	m, err := model.Build(job.Model, data.Spec)
+	m, err := trainer.BuildModel(job, data.Schema)
 	if err != nil {
-		return nil, job.Blame("model", err)
+		return nil, err
 	}
 	c := &Checked{Job: job, Samples: data.Train.Len(), Fingerprint: data.Fingerprint[:], Memory: (&trainer.Plan{Job: job, Data: data, Model: m}).Memory()}
 	// The schedule's horizon, where the file does not state it, is the end of the job, known only now.

@@ -24,7 +24,9 @@ func (s *Summary) Table(next []string) string {
 	}
 	if s.Eval != nil {
 		row("test loss", "%.4f", float64(s.Eval.Loss))
-		row("test accuracy", "%.2f %%", 100*float64(s.Eval.Accuracy))
+		if accuracy := float64(s.Eval.Accuracy); !math.IsNaN(accuracy) {
+			row("test accuracy", "%.2f %%", 100*accuracy)
+		}
 	}
 	if s.SamplesPerS > 0 {
 		row("speed", "%s samples/s, %s, %s", progress.Rate(float64(s.SamplesPerS)), plural.Of(s.Workers, "worker"), seconds(float64(s.WallS)))

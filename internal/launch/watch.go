@@ -59,7 +59,10 @@ func (e *events) take(s *rpc.JobStatus) []string {
 func epochLine(e *rpc.EpochRecord) string {
 	line := fmt.Sprintf("epoch %d  train loss %.4f", e.Epoch, e.TrainLoss)
 	if e.HasEval {
-		line += fmt.Sprintf("  test loss %.4f  test accuracy %.2f %%", e.EvalLoss, 100*e.EvalAccuracy)
+		line += fmt.Sprintf("  test loss %.4f", e.EvalLoss)
+		if !math.IsNaN(e.EvalAccuracy) {
+			line += fmt.Sprintf("  test accuracy %.2f %%", 100*e.EvalAccuracy)
+		}
 	}
 	return line
 }

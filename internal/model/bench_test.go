@@ -4,7 +4,6 @@ import (
 	"testing"
 
 	"ringmaster/internal/config"
-	"ringmaster/internal/dataset"
 	"ringmaster/internal/rng"
 )
 
@@ -13,7 +12,7 @@ func BenchmarkGradient(b *testing.B) {
 	for _, c := range []struct {
 		name string
 		cfg  config.Model
-		spec dataset.Spec
+		spec Spec
 		n    int
 	}{
 		{"mlp/8", config.Model{Kind: config.ModelMLP, Layers: []int{784, 128, 128, 10}}, digits, 8},
@@ -41,8 +40,8 @@ func BenchmarkGradient(b *testing.B) {
 	}
 }
 
-func photos(edge, classes int) dataset.Spec {
-	return dataset.Spec{Input: []int{3, edge, edge}, Classes: classes}
+func photos(edge, classes int) Spec {
+	return Spec{Input: []int{3, edge, edge}, Classes: classes}
 }
 
 // smallCNN is the usual first convolutional network for digits.

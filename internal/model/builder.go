@@ -81,6 +81,8 @@ type recorder struct {
 	*tensor.Graph
 	model  *Model
 	values []*tensor.Value // by parameter
+
+	bindings []binding // inputs, in the order of their first use
 }
 
 func newRecorder(m *Model, training bool) *recorder {

@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"ringmaster/internal/config"
-	"ringmaster/internal/dataset"
 	"ringmaster/internal/rng"
 	"ringmaster/internal/tensor/kernel"
 )
@@ -27,7 +26,7 @@ func TestMobileNetV2Tensors(t *testing.T) {
 				m.Len(), len(m.Params()), m.StatsLen(), len(m.Stats()))
 		}
 	}
-	_, err := Build(config.Model{Kind: config.ModelMobileNetV2}, digits)
+	_, err := build(config.Model{Kind: config.ModelMobileNetV2}, digits)
 	if err == nil || !strings.Contains(err.Error(), "channels x height x width but the data has samples of 784") {
 		t.Errorf("error %v", err)
 	}
@@ -75,14 +74,14 @@ func TestSequentialMustFit(t *testing.T) {
 	conv := config.Layer{Kind: "conv", Out: 4, Kernel: 3, Stride: 1, Dilation: 1, Groups: 1}
 	linear := func(out int) config.Layer { return config.Layer{Kind: "linear", Out: out} }
 	for _, c := range []struct {
-		spec  dataset.Spec
+		spec  Spec
 		stack []config.Layer
 		want  string
 	}{
 		{digits, []config.Layer{linear(9)}, "model.stack[0]: the last layer gives 9 values but the data has 10 classes"},
 		{digits, []config.Layer{conv, linear(10)}, "model.stack[1]: linear takes a vector but gets images of 4 x 26 x 26; put flatten"},
 		{digits, []config.Layer{linear(8), conv}, "model.stack[1]: conv takes images but gets 8 values"},
-		{dataset.Spec{Input: []int{12}, Classes: 10}, []config.Layer{conv}, "conv takes images but the data has 12 values a sample, which make no square"},
+		{Spec{Input: []int{12}, Classes: 10}, []config.Layer{conv}, "conv takes images but the data has 12 values a sample, which make no square"},
 		{photos(2, 10), []config.Layer{conv}, "model.stack[0]: conv: a kernel that reaches over 3x3 pixels does not fit into 2x2 with padding 0"},
 		{photos(8, 10), []config.Layer{{Kind: "conv", Out: 4, Kernel: 3, Stride: 1, Dilation: 1, Groups: 2}}, "takes multiples of that many channels, not 3 in and 4 out"},
 		{photos(8, 10), []config.Layer{{Kind: "residual", Stack: []config.Layer{conv}}}, "model.stack[0]: the residual block gives 4 x 6 x 6 but its input is 3 x 8 x 8"},
@@ -92,13 +91,13 @@ func TestSequentialMustFit(t *testing.T) {
 		{photos(8, 10), []config.Layer{{Kind: "fold"}}, `there is no layer "fold"`},
 		{shakespeare, []config.Layer{linear(65)}, "only a language model"},
 		{photos(512, 10), []config.Layer{{Kind: "conv", Out: 1 << 16, Kernel: 1, Stride: 1, Dilation: 1, Groups: 1}}, "65536 x 512 x 512 values a sample, more than"},
-		{dataset.Spec{Input: []int{1 << 16}, Classes: 10}, []config.Layer{linear(1 << 16)}, "the model has more than"},
+		{Spec{Input: []int{1 << 16}, Classes: 10}, []config.Layer{linear(1 << 16)}, "the model has more than"},
 		{photos(28, 10), []config.Layer{ // 2^68 weights, 0 in 64 bits
 			{Kind: "conv", Out: 1 << 24, Kernel: 1, Stride: 1024, Dilation: 1, Groups: 1},
 			{Kind: "conv", Out: 1 << 24, Kernel: 1024, Stride: 1024, Padding: 1024, Dilation: 1, Groups: 1},
 		}, "model.stack[1]: with conv the model has more than"},
 	} {
-		_, err := Build(config.Model{Kind: config.ModelSequential, Stack: c.stack}, c.spec)
+		_, err := build(config.Model{Kind: config.ModelSequential, Stack: c.stack}, c.spec)
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%+v: %v, want %s", c.stack, err, c.want)
 		}
@@ -111,7 +110,7 @@ func TestSequentialOnFlatImages(t *testing.T) {
 		{Kind: "conv", Out: 2, Kernel: 3, Stride: 2, Dilation: 1, Groups: 1, Bias: true}, {Kind: "global_average_pool"}, {Kind: "linear", Out: 10},
 	}
 	flat := mustBuild(t, config.Model{Kind: config.ModelSequential, Stack: stack}, digits)
-	images := mustBuild(t, config.Model{Kind: config.ModelSequential, Stack: stack}, dataset.Spec{Input: []int{1, 28, 28}, Classes: 10})
+	images := mustBuild(t, config.Model{Kind: config.ModelSequential, Stack: stack}, Spec{Input: []int{1, 28, 28}, Classes: 10})
 	params, _ := initial(flat, 1)
 	batch := randomBatch(digits, 3, 1)
 	if a, b := flat.NewReplica(nil).Evaluate(params, nil, batch, Result{}), images.NewReplica(nil).Evaluate(params, nil, batch, Result{}); a != b {
@@ -160,9 +159,9 @@ func digest(values []float32) [32]byte {
 
 // families are small forms of every family.
 var families = map[string]goldenCase{
-	"mlp": {cfg: config.Model{Kind: config.ModelMLP, Layers: []int{50, 33, 10}}, spec: dataset.Spec{Input: []int{50}, Classes: 10}, samples: 7},
+	"mlp": {cfg: config.Model{Kind: config.ModelMLP, Layers: []int{50, 33, 10}}, spec: Spec{Input: []int{50}, Classes: 10}, samples: 7},
 	"gpt": {cfg: config.Model{Kind: config.ModelGPT, Depth: 2, Heads: 2, Width: 24, Bias: true, Dropout: 0.1},
-		spec: dataset.Spec{Tokens: true, Classes: 19, Context: 17}, samples: 3},
+		spec: Spec{Tokens: true, Classes: 19, Context: 17}, samples: 3},
 	"sequential":  {cfg: config.Model{Kind: config.ModelSequential, Stack: goldenStack}, spec: photos(16, 7), samples: 5},
 	"mobilenetv2": {cfg: config.Model{Kind: config.ModelMobileNetV2, Variant: "imagenet", Dropout: 0.2}, spec: photos(12, 5), samples: 6},
 }

@@ -24,9 +24,9 @@ var ErrNotFinite = errors.New("the model's output is not a finite number: its pa
 // predicted from as many tokens before it as the model's context holds. What is drawn is a pure function of the key. Logits that are not
 // finite are ErrNotFinite.
 func (r *Replica) Generate(params, stats []float32, prompt []int32, count int, how Sampling, key rng.Key, emit func(token int32) bool) error {
-	spec := r.model.spec
+	spec, err := specOf(r.model.schema, r.model.loss)
 	switch {
-	case !spec.Tokens:
+	case err != nil || !spec.Tokens || spec.Rows != spec.Context:
 		return errors.New("the model reads no text, so it cannot continue one")
 	case len(prompt) == 0:
 		return errors.New("the prompt is empty; give at least one token to continue from")
@@ -39,12 +39,14 @@ func (r *Replica) Generate(params, stats []float32, prompt []int32, count int, h
 		}
 	}
 	window := slices.Clone(prompt[max(0, len(prompt)-spec.Context):])
-	batch := &dataset.Batch{N: 1, Tokens: make([]int32, spec.Context)}
+	var batch dataset.Batch
+	batch.Resize(1, r.model.schema)
+	tokens := batch.Columns[r.model.schema.Find(spec.Field)].Ints
 	s := newSampler(spec.Classes, how)
 	for i := range count {
-		clear(batch.Tokens) // what stands after the window is not seen by it
-		copy(batch.Tokens, window)
-		logits, _, classes := r.Predict(params, stats, batch)
+		clear(tokens) // what stands after the window is not seen by it
+		copy(tokens, window)
+		logits, _, classes := r.Predict(params, stats, &batch)
 		last := logits[(len(window)-1)*classes : len(window)*classes]
 		if slices.ContainsFunc(last, func(z float32) bool { return !finite(float64(z)) }) {
 			return ErrNotFinite

@@ -8,20 +8,19 @@ import (
 	"testing"
 
 	"ringmaster/internal/config"
-	"ringmaster/internal/dataset"
 	"ringmaster/internal/rng"
 )
 
 // counter is a model that has learnt that token t is followed by t+1, around 7.
 func counter(t *testing.T) (*Replica, []float32) {
-	spec := dataset.Spec{Tokens: true, Classes: 7, Context: 5}
+	spec := Spec{Tokens: true, Classes: 7, Context: 5}
 	m := mustBuild(t, config.Model{Kind: config.ModelGPT, Depth: 1, Heads: 2, Width: 16}, spec)
 	params, _ := initial(m, 1)
-	batch := &dataset.Batch{N: 7}
+	batch := emptyBatch(spec, 7)
 	for start := range 7 {
 		for k := range 5 {
-			batch.Tokens = append(batch.Tokens, int32((start+k)%7))
-			batch.Targets = append(batch.Targets, int32((start+k+1)%7))
+			batch.Columns[0].Ints[5*start+k] = int32((start + k) % 7)
+			targetsOf(batch)[5*start+k] = int32((start + k + 1) % 7)
 		}
 	}
 	r := m.NewReplica(nil)

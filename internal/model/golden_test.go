@@ -11,7 +11,6 @@ import (
 	"ringmaster/internal/dataset"
 	"ringmaster/internal/plan"
 	"ringmaster/internal/rng"
-	"ringmaster/internal/tensor"
 )
 
 // golden is a model that testdata/golden.py recorded from PyTorch.
@@ -35,23 +34,23 @@ type golden struct {
 // goldenCase is the same model and batch here.
 type goldenCase struct {
 	cfg       config.Model
-	spec      dataset.Spec
+	spec      Spec
 	samples   int
 	tolerance float64 // relative to the norms
 	smoothing float32
 }
 
 var goldenCases = map[string]goldenCase{
-	"mlp": {config.Model{Kind: config.ModelMLP, Layers: []int{20, 16, 12, 10}}, dataset.Spec{Input: []int{20}, Classes: 10}, 6, 1e-6, 0},
+	"mlp": {config.Model{Kind: config.ModelMLP, Layers: []int{20, 16, 12, 10}}, Spec{Input: []int{20}, Classes: 10}, 6, 1e-6, 0},
 	"gpt": {config.Model{Kind: config.ModelGPT, Depth: 2, Heads: 2, Width: 16},
-		dataset.Spec{Tokens: true, Classes: 13, Context: 9}, 3, 2e-6, 0},
+		Spec{Tokens: true, Classes: 13, Context: 9}, 3, 2e-6, 0},
 	"gpt bias": {config.Model{Kind: config.ModelGPT, Depth: 2, Heads: 4, Width: 24, Bias: true},
-		dataset.Spec{Tokens: true, Classes: 13, Context: 9}, 3, 2e-6, 0},
+		Spec{Tokens: true, Classes: 13, Context: 9}, 3, 2e-6, 0},
 	"sequential":   {config.Model{Kind: config.ModelSequential, Stack: goldenStack}, photos(16, 7), 6, 1e-5, 0},
 	"mobilenetv2":  {config.Model{Kind: config.ModelMobileNetV2, Variant: "imagenet"}, photos(64, 6), 4, 1e-4, 0},
-	"mlp smoothed": {config.Model{Kind: config.ModelMLP, Layers: []int{20, 16, 12, 10}}, dataset.Spec{Input: []int{20}, Classes: 10}, 6, 1e-6, 0.1},
+	"mlp smoothed": {config.Model{Kind: config.ModelMLP, Layers: []int{20, 16, 12, 10}}, Spec{Input: []int{20}, Classes: 10}, 6, 1e-6, 0.1},
 	"gpt smoothed": {config.Model{Kind: config.ModelGPT, Depth: 2, Heads: 2, Width: 16},
-		dataset.Spec{Tokens: true, Classes: 13, Context: 9}, 3, 2e-6, 0.3},
+		Spec{Tokens: true, Classes: 13, Context: 9}, 3, 2e-6, 0.3},
 	"mobilenetv2 cifar": {config.Model{Kind: config.ModelMobileNetV2, Variant: "cifar"}, photos(16, 10), 4, 1e-4, 0},
 }
 
@@ -125,15 +124,15 @@ func filled(m *Model) []float32 {
 	return params
 }
 
-func goldenBatch(spec dataset.Spec, n int) *dataset.Batch {
-	b := &dataset.Batch{N: n}
+func goldenBatch(spec Spec, n int) *dataset.Batch {
+	b := emptyBatch(spec, n)
+	in := &b.Columns[0]
 	if spec.Tokens {
-		b.Tokens = chosen(n*spec.Context, 500, spec.Classes)
-		b.Targets = chosen(n*spec.Context, 501, spec.Classes)
-		return b
+		in.Ints = chosen(len(in.Ints), 500, spec.Classes)
+	} else {
+		in.Floats = drawn(len(in.Floats), 500, 2, 0)
 	}
-	b.Inputs = drawn(n*tensor.Volume(spec.Input), 500, 2, 0)
-	b.Targets = chosen(n, 501, spec.Classes)
+	b.Columns[1].Ints = chosen(len(targetsOf(b)), 501, spec.Classes)
 	return b
 }
 
@@ -157,7 +156,10 @@ func TestModelsAgainstPyTorch(t *testing.T) {
 }
 
 func (g *golden) check(t *testing.T, c goldenCase) {
-	m := mustBuild(t, c.cfg, c.spec)
+	m, err := buildSmoothed(c.cfg, c.spec, c.smoothing)
+	if err != nil {
+		t.Fatal(err)
+	}
 	if len(m.Params()) != len(g.Tensors) {
 		t.Fatalf("%d parameters, PyTorch has %d", len(m.Params()), len(g.Tensors))
 	}
@@ -165,7 +167,6 @@ func (g *golden) check(t *testing.T, c goldenCase) {
 	params, batch := filled(m), goldenBatch(c.spec, c.samples)
 	grad := make([]float32, m.Len())
 	r := m.NewReplica(nil)
-	r.SmoothLabels(c.smoothing)
 	result := r.Gradient(params, stats, grad, batch, rng.Key{}, nil, nil)
 	if math.Abs(result.Loss-g.Loss) > c.tolerance*g.Loss {
 		t.Errorf("loss %.9g, PyTorch has %.9g", result.Loss, g.Loss)

@@ -7,7 +7,6 @@ import (
 	"strconv"
 
 	"ringmaster/internal/config"
-	"ringmaster/internal/dataset"
 	"ringmaster/internal/tensor"
 	"ringmaster/internal/tensor/kernel"
 )
@@ -15,6 +14,7 @@ import (
 // gpt is a decoder-only transformer with pre-norm blocks, GELU by erf and the head tied to the token embedding, named and
 // shaped as nanoGPT's: "transformer.wte.weight" (vocabulary, width), "transformer.h.0.attn.c_attn.weight" (3 width, width).
 type gpt struct {
+	field          string
 	context        int
 	tokens, places int // parameters
 	dropout        float32
@@ -37,10 +37,12 @@ const (
 	gptDeviation = 0.02 // of initial weights
 )
 
-func buildGPT(b *builder, cfg config.Model, spec dataset.Spec) (network, error) {
+func buildGPT(b *builder, cfg config.Model, spec Spec) (network, error) {
 	switch {
 	case !spec.Tokens:
 		return nil, errors.New("model.kind: gpt reads tokens but the data are not text")
+	case spec.Rows != spec.Context || spec.Classes != spec.Vocabulary:
+		return nil, fmt.Errorf("model.kind: gpt gives one of %d tokens for each of %d but the data has %s for %d", spec.Vocabulary, spec.Context, spec.wants, spec.Rows)
 	case cfg.Depth < 1 || cfg.Heads < 1 || cfg.Width < 1:
 		return nil, fmt.Errorf("model: gpt needs depth, heads and width of at least 1, not %d, %d and %d", cfg.Depth, cfg.Heads, cfg.Width)
 	case cfg.Width%cfg.Heads != 0:
@@ -52,7 +54,7 @@ func buildGPT(b *builder, cfg config.Model, spec dataset.Spec) (network, error) 
 	if cfg.Bias {
 		biases = zeros
 	}
-	m := &gpt{context: spec.Context, dropout: float32(cfg.Dropout), width: width}
+	m := &gpt{field: spec.Field, context: spec.Context, dropout: float32(cfg.Dropout), width: width}
 	m.tokens = b.parameter("transformer.wte.weight", true, weights, spec.Classes, width)
 	m.places = b.parameter("transformer.wpe.weight", true, weights, spec.Context, width)
 	for k := range cfg.Depth {
@@ -74,14 +76,14 @@ func buildGPT(b *builder, cfg config.Model, spec dataset.Spec) (network, error) 
 }
 
 // record makes logits of shape (n*context, vocabulary).
-func (m *gpt) record(r *recorder, n int) (in, logits *tensor.Value) {
+func (m *gpt) record(r *recorder, n int) *tensor.Value {
 	tokens := r.param(m.tokens)
-	x := r.Dropout(r.Embedding(tokens, r.param(m.places), n, m.context), m.dropout)
+	x := r.Dropout(r.Embedding(r.Integers(m.field, n, m.context), tokens, r.param(m.places)), m.dropout)
 	for _, block := range m.blocks {
 		x = block.record(r, x)
 	}
 	x = m.norm.record(r, x)
-	return nil, r.Linear(r.Reshape(x, -1, m.width), tokens, nil, kernel.None)
+	return r.Linear(r.Reshape(x, -1, m.width), tokens, nil, kernel.None)
 }
 
 func (l *gptBlock) record(r *recorder, x *tensor.Value) *tensor.Value {

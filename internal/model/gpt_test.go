@@ -6,11 +6,10 @@ import (
 	"testing"
 
 	"ringmaster/internal/config"
-	"ringmaster/internal/dataset"
 	"ringmaster/internal/rng"
 )
 
-var shakespeare = dataset.Spec{Tokens: true, Classes: 65, Context: 64}
+var shakespeare = Spec{Tokens: true, Classes: 65, Context: 64}
 
 func TestGPTTensors(t *testing.T) {
 	m := mustBuild(t, config.Model{Kind: config.ModelGPT, Depth: 4, Heads: 4, Width: 128}, shakespeare)
@@ -26,7 +25,7 @@ func TestGPTTensors(t *testing.T) {
 		}
 	}
 	small := mustBuild(t, config.Model{Kind: config.ModelGPT, Depth: 12, Heads: 12, Width: 768, Bias: true},
-		dataset.Spec{Tokens: true, Classes: 50257, Context: 1024})
+		Spec{Tokens: true, Classes: 50257, Context: 1024})
 	if small.Len() != 124439808 || len(small.Params()) != 148 {
 		t.Errorf("GPT-2 small has %d parameters in %d tensors, want 124439808 in 148", small.Len(), len(small.Params()))
 	}
@@ -35,7 +34,7 @@ func TestGPTTensors(t *testing.T) {
 func TestGPTMustFitTheData(t *testing.T) {
 	for _, c := range []struct {
 		cfg  config.Model
-		spec dataset.Spec
+		spec Spec
 		want string
 	}{
 		{config.Model{Depth: 1, Heads: 1, Width: 8}, digits, "gpt reads tokens"},
@@ -43,7 +42,7 @@ func TestGPTMustFitTheData(t *testing.T) {
 		{config.Model{Depth: 0, Heads: 1, Width: 8}, shakespeare, "at least 1"},
 	} {
 		c.cfg.Kind = config.ModelGPT
-		if _, err := Build(c.cfg, c.spec); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := build(c.cfg, c.spec); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%+v: %v, want %s", c.cfg, err, c.want)
 		}
 	}
@@ -51,7 +50,7 @@ func TestGPTMustFitTheData(t *testing.T) {
 
 // TestGPTLearns overfits one batch: the loss begins near that of guessing and falls far below it.
 func TestGPTLearns(t *testing.T) {
-	spec := dataset.Spec{Tokens: true, Classes: 11, Context: 12}
+	spec := Spec{Tokens: true, Classes: 11, Context: 12}
 	m := mustBuild(t, config.Model{Kind: config.ModelGPT, Depth: 2, Heads: 2, Width: 16, Bias: true, Dropout: 0.05}, spec)
 	params, _ := initial(m, 1)
 	batch := randomBatch(spec, 3, 1)

@@ -5,7 +5,6 @@ import (
 	"strconv"
 
 	"ringmaster/internal/config"
-	"ringmaster/internal/dataset"
 	"ringmaster/internal/plural"
 	"ringmaster/internal/tensor"
 	"ringmaster/internal/tensor/kernel"
@@ -14,13 +13,14 @@ import (
 // mlp is linear layers with ReLU between them, named as torch.nn.Sequential(Linear, ReLU, Linear, ...) names them:
 // "0.weight", "0.bias", "2.weight", ... Weights begin Glorot-uniform and biases at zero, as Keras has it.
 type mlp struct {
+	field  string
 	in     int
 	layers chain
 }
 
-func buildMLP(b *builder, cfg config.Model, spec dataset.Spec) (network, error) {
-	if spec.Tokens {
-		return nil, errTokens
+func buildMLP(b *builder, cfg config.Model, spec Spec) (network, error) {
+	if err := spec.values(); err != nil {
+		return nil, err
 	}
 	widths := cfg.Layers
 	if len(widths) < 2 {
@@ -30,9 +30,9 @@ func buildMLP(b *builder, cfg config.Model, spec dataset.Spec) (network, error) 
 		return nil, fmt.Errorf("model.layers: the first layer takes %s but the data has %d a sample", plural.Of(widths[0], "value"), in)
 	}
 	if out := widths[len(widths)-1]; out != spec.Classes {
-		return nil, fmt.Errorf("model.layers: the last layer gives %s but the data has %s", plural.Of(out, "value"), plural.Of(spec.Classes, "class"))
+		return nil, fmt.Errorf("model.layers: the last layer gives %s but the data has %s", plural.Of(out, "value"), spec.wants)
 	}
-	m := &mlp{in: widths[0]}
+	m := &mlp{field: spec.Field, in: widths[0]}
 	for k, in := range widths[:len(widths)-1] {
 		out, act := widths[k+1], kernel.ReLUActivation
 		if k == len(widths)-2 {
@@ -43,7 +43,6 @@ func buildMLP(b *builder, cfg config.Model, spec dataset.Spec) (network, error) 
 	return m, nil
 }
 
-func (m *mlp) record(r *recorder, n int) (in, logits *tensor.Value) {
-	in = r.Input(n, m.in)
-	return in, m.layers.record(r, in)
+func (m *mlp) record(r *recorder, n int) *tensor.Value {
+	return m.layers.record(r, r.Floats(m.field, n, m.in))
 }

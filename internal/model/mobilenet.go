@@ -5,7 +5,6 @@ import (
 	"strconv"
 
 	"ringmaster/internal/config"
-	"ringmaster/internal/dataset"
 	"ringmaster/internal/plural"
 	"ringmaster/internal/tensor"
 	"ringmaster/internal/tensor/kernel"
@@ -14,6 +13,7 @@ import (
 // mobileNetV2 is the network of Sandler et al. 2018 as torchvision has it, with its names, shapes and first values:
 // "features.0.0.weight", ..., "classifier.1.bias".
 type mobileNetV2 struct {
+	field    string
 	input    []int // channels, height, width
 	features chain
 	dropout  float32
@@ -42,14 +42,14 @@ func mobileNetStages(variant string) (stem int, stages []mobileNetStage) {
 	return 2, stages
 }
 
-func buildMobileNetV2(b *builder, cfg config.Model, spec dataset.Spec) (network, error) {
-	if spec.Tokens {
-		return nil, errTokens
+func buildMobileNetV2(b *builder, cfg config.Model, spec Spec) (network, error) {
+	if err := spec.values(); err != nil {
+		return nil, err
 	}
 	if len(spec.Input) != 3 {
 		return nil, fmt.Errorf("model.kind: mobilenetv2 takes images of channels x height x width but the data has samples of %s", extent(spec.Input))
 	}
-	m := &mobileNetV2{input: spec.Input, dropout: float32(cfg.Dropout)}
+	m := &mobileNetV2{field: spec.Field, input: spec.Input, dropout: float32(cfg.Dropout)}
 	stride, stages := mobileNetStages(cfg.Variant)
 	m.features = append(m.features, convNorm(b, "features.0", spec.Input[0], mobileNetStem, 3, stride, 1, tensor.ReLU6Norm))
 	in := mobileNetStem
@@ -108,11 +108,11 @@ func (l *inverted) record(r *recorder, x *tensor.Value) *tensor.Value {
 	return y
 }
 
-func (m *mobileNetV2) record(r *recorder, n int) (in, logits *tensor.Value) {
-	in = r.Input(n, m.input[0], m.input[1], m.input[2])
+func (m *mobileNetV2) record(r *recorder, n int) *tensor.Value {
+	in := r.Floats(m.field, n, m.input[0], m.input[1], m.input[2])
 	x := m.features.record(r, r.ChannelsLast(in))
 	x = r.Flatten(r.AdaptiveAveragePool(x, 1, 1))
-	return in, m.head.record(r, r.Dropout(x, m.dropout))
+	return m.head.record(r, r.Dropout(x, m.dropout))
 }
 
 // values writes what a shape holds as "10 values" or "3 x 32 x 32 values".

@@ -14,6 +14,7 @@ import (
 
 	"ringmaster/internal/config"
 	"ringmaster/internal/dataset"
+	"ringmaster/internal/loss"
 	"ringmaster/internal/plan"
 	"ringmaster/internal/rng"
 	"ringmaster/internal/tensor"
@@ -29,7 +30,8 @@ type Tensor struct {
 
 // Model is a network that fits a data set. It is immutable and holds no values.
 type Model struct {
-	spec       dataset.Spec
+	schema     dataset.Schema
+	loss       loss.Loss
 	params     []Tensor
 	stats      []Tensor
 	fills      []fill // by parameter
@@ -40,17 +42,20 @@ type Model struct {
 	network    network
 }
 
-// network records the whole computation for n samples: the input (nil where the model reads tokens) and the logits, one row
-// for each target.
+// network records the whole computation for n samples, from the fields that it reads (Floats and Integers of the recorder) to the output,
+// one row for each target.
 type network interface {
-	record(r *recorder, n int) (in, logits *tensor.Value)
+	record(r *recorder, n int) (output *tensor.Value)
 }
 
-// Build makes the model that the configuration describes for data of the given kind. An error says which layer does not
+// Build makes the model that the configuration describes for data of the schema, trained with the loss. An error says which layer does not
 // fit and how; it begins with the key at fault.
-func Build(cfg config.Model, spec dataset.Spec) (*Model, error) {
-	b := &builder{model: &Model{spec: spec}}
-	var err error
+func Build(cfg config.Model, schema dataset.Schema, l loss.Loss) (*Model, error) {
+	b := &builder{model: &Model{schema: schema, loss: l}}
+	spec, err := specOf(schema, l)
+	if err != nil {
+		return nil, err
+	}
 	switch cfg.Kind {
 	case config.ModelMLP:
 		b.model.network, err = buildMLP(b, cfg, spec)
@@ -91,7 +96,8 @@ func volume(shape []int) int {
 	return n
 }
 
-var errTokens = errors.New("model.kind: the data are tokens, which only a language model (gpt) reads")
+// Classifies reports whether the output holds a value for each class, so that there are right answers to count.
+func (m *Model) Classifies() bool { return m.loss.Classifies() }
 
 // Params are the parameters in the order of the flat vector, without gaps.
 func (m *Model) Params() []Tensor { return m.params }

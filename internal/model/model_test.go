@@ -15,16 +15,7 @@ import (
 	"ringmaster/internal/tensor/kernel"
 )
 
-var digits = dataset.Spec{Input: []int{784}, Classes: 10}
-
-func mustBuild(t testing.TB, cfg config.Model, spec dataset.Spec) *Model {
-	t.Helper()
-	m, err := Build(cfg, spec)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return m
-}
+var digits = Spec{Input: []int{784}, Classes: 10}
 
 func classifier(t testing.TB) *Model {
 	return mustBuild(t, config.Model{Kind: config.ModelMLP, Layers: []int{784, 128, 128, 10}}, digits)
@@ -39,25 +30,22 @@ func initial(m *Model, seed uint64) (params, stats []float32) {
 }
 
 // randomBatch draws inputs (or tokens) and targets that fit the spec.
-func randomBatch(spec dataset.Spec, n int, seed uint64) *dataset.Batch {
+func randomBatch(spec Spec, n int, seed uint64) *dataset.Batch {
 	r := rand.New(rand.NewPCG(seed, 7))
-	b := &dataset.Batch{N: n}
+	b := emptyBatch(spec, n)
+	in, targets := &b.Columns[0], targetsOf(b)
 	if spec.Tokens {
-		for range n * spec.Context {
-			b.Tokens = append(b.Tokens, int32(r.IntN(spec.Classes)))
-			b.Targets = append(b.Targets, int32(r.IntN(spec.Classes)))
+		for i := range targets {
+			in.Ints[i] = int32(r.IntN(spec.Classes))
+			targets[i] = int32(r.IntN(spec.Classes))
 		}
 		return b
 	}
-	size := 1
-	for _, d := range spec.Input {
-		size *= d
+	for i := range in.Floats {
+		in.Floats[i] = r.Float32()
 	}
-	for range n * size {
-		b.Inputs = append(b.Inputs, r.Float32())
-	}
-	for range n {
-		b.Targets = append(b.Targets, int32(r.IntN(spec.Classes)))
+	for i := range targets {
+		targets[i] = int32(r.IntN(spec.Classes))
 	}
 	return b
 }
@@ -87,15 +75,15 @@ func TestMLPTensors(t *testing.T) {
 func TestMLPMustFitTheData(t *testing.T) {
 	for _, c := range []struct {
 		layers []int
-		spec   dataset.Spec
+		spec   Spec
 		want   string
 	}{
 		{[]int{700, 10}, digits, "model.layers: the first layer takes 700 values but the data has 784 a sample"},
 		{[]int{784, 12}, digits, "model.layers: the last layer gives 12 values but the data has 10 classes"},
 		{[]int{784}, digits, "model.layers: 1 width and no layer"},
-		{[]int{784, 10}, dataset.Spec{Tokens: true, Classes: 65, Context: 8}, "only a language model"},
+		{[]int{784, 10}, Spec{Tokens: true, Classes: 65, Context: 8}, "only a language model"},
 	} {
-		_, err := Build(config.Model{Kind: config.ModelMLP, Layers: c.layers}, c.spec)
+		_, err := build(config.Model{Kind: config.ModelMLP, Layers: c.layers}, c.spec)
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("layers %v: %v, want %s", c.layers, err, c.want)
 		}
@@ -178,7 +166,7 @@ func reference(widths []int, params []float32, b *dataset.Batch) (loss float64, 
 	layers := len(widths) - 1
 	for s := range b.N {
 		acts := make([][]float64, layers+1)
-		for _, v := range b.Inputs[s*widths[0] : (s+1)*widths[0]] {
+		for _, v := range b.Columns[0].Floats[s*widths[0] : (s+1)*widths[0]] {
 			acts[0] = append(acts[0], float64(v))
 		}
 		at := make([]int, layers)
@@ -206,7 +194,7 @@ func reference(widths []int, params []float32, b *dataset.Batch) (loss float64, 
 		for c, z := range logits {
 			delta[c] = math.Exp(z) / sum
 		}
-		target := b.Targets[s]
+		target := targetsOf(b)[s]
 		loss -= math.Log(delta[target])
 		delta[target]--
 		for l := layers - 1; l >= 0; l-- {
@@ -230,7 +218,7 @@ func reference(widths []int, params []float32, b *dataset.Batch) (loss float64, 
 
 func TestMLPAgainstFloat64(t *testing.T) {
 	widths := []int{30, 17, 9, 5}
-	spec := dataset.Spec{Input: []int{5, 6}, Classes: 5}
+	spec := Spec{Input: []int{5, 6}, Classes: 5}
 	m := mustBuild(t, config.Model{Kind: config.ModelMLP, Layers: widths}, spec)
 	params, _ := initial(m, 3)
 	batch := randomBatch(spec, 7, 1)
@@ -381,7 +369,7 @@ func TestEvaluateMatchesForward(t *testing.T) {
 	logits, rows, classes := r.Predict(params, nil, batch)
 	correct := uint64(0)
 	for i := range rows {
-		if int32(kernel.ArgMax(logits[i*classes:(i+1)*classes])) == batch.Targets[i] {
+		if int32(kernel.ArgMax(logits[i*classes:(i+1)*classes])) == targetsOf(batch)[i] {
 			correct++
 		}
 	}

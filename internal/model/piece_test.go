@@ -11,12 +11,15 @@ import (
 )
 
 // cut is the part of the batch that holds the samples [begin, end).
-func cut(b *dataset.Batch, spec dataset.Spec, begin, end int) *dataset.Batch {
-	part := &dataset.Batch{N: end - begin, Targets: b.Targets[begin*spec.Targets() : end*spec.Targets()]}
-	if spec.Tokens {
-		part.Tokens = b.Tokens[begin*spec.Width() : end*spec.Width()]
-	} else {
-		part.Inputs = b.Inputs[begin*spec.Width() : end*spec.Width()]
+func cut(b *dataset.Batch, spec Spec, begin, end int) *dataset.Batch {
+	part := &dataset.Batch{N: end - begin, Columns: make([]dataset.Column, len(b.Columns))}
+	for k, f := range schemaOf(spec) {
+		from, to := begin*f.Width(), end*f.Width()
+		if f.Type == dataset.Float32 {
+			part.Columns[k].Floats = b.Columns[k].Floats[from:to]
+		} else {
+			part.Columns[k].Ints = b.Columns[k].Ints[from:to]
+		}
 	}
 	return part
 }
@@ -34,14 +37,14 @@ func TestPiecesComeToTheWhole(t *testing.T) {
 			stats[i] = 0.3 + float32(i%7)/5
 		}
 		batch := randomBatch(c.spec, samples, 5)
-		for i := range batch.Targets {
+		for i := range targetsOf(batch) {
 			if i%11 == 3 {
-				batch.Targets[i] = tensor.IgnoredTarget
+				targetsOf(batch)[i] = tensor.IgnoredTarget
 			}
 		}
 		want := m.NewReplica(nil).Evaluate(params, stats, batch, Result{})
-		if ignored := (len(batch.Targets) + 7) / 11; want.Count != uint64(len(batch.Targets)-ignored) || want.Loss == 0 || !want.Finite {
-			t.Fatalf("%s: %+v of %d targets, %d of which are ignored", name, want, len(batch.Targets), ignored)
+		if ignored := (len(targetsOf(batch)) + 7) / 11; want.Count != uint64(len(targetsOf(batch))-ignored) || want.Loss == 0 || !want.Finite {
+			t.Fatalf("%s: %+v of %d targets, %d of which are ignored", name, want, len(targetsOf(batch)), ignored)
 		}
 		in := func(r *Replica, piece int, where string) {
 			got := Result{}
@@ -69,7 +72,7 @@ func TestPlannedBytesAreWhatAReplicaTakes(t *testing.T) {
 		m := mustBuild(t, c.cfg, c.spec)
 		params, stats := initial(m, 1)
 		batch := randomBatch(c.spec, 9, 1)
-		carried := 4 * (len(batch.Inputs) + len(batch.Tokens) + len(batch.Targets))
+		carried := 9 * schemaOf(c.spec).SampleBytes()
 		r := m.NewReplica(nil)
 		r.Evaluate(params, stats, batch, Result{})
 		if got, want := m.EvaluationBytes(9), int64(carried+4*len(r.arena)); got != want {

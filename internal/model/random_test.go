@@ -5,7 +5,6 @@ import (
 	"testing"
 
 	"ringmaster/internal/config"
-	"ringmaster/internal/dataset"
 	"ringmaster/internal/rng"
 )
 
@@ -32,7 +31,7 @@ func randomStack(r *rand.Rand, depth int) []config.Layer {
 // stack may get as far as a panic.
 func TestWhatBuildsRuns(t *testing.T) {
 	r := rand.New(rand.NewPCG(8, 9))
-	specs := []dataset.Spec{photos(8, 5), {Input: []int{36}, Classes: 5}, {Input: []int{1, 9, 7}, Classes: 5}}
+	specs := []Spec{photos(8, 5), {Input: []int{36}, Classes: 5}, {Input: []int{1, 9, 7}, Classes: 5}}
 	built := 0
 	for range 3000 {
 		spec := specs[r.IntN(len(specs))]
@@ -40,7 +39,7 @@ func TestWhatBuildsRuns(t *testing.T) {
 		if r.IntN(2) == 0 {
 			stack = append(stack[:len(stack)-1], config.Layer{Kind: "global_average_pool"}, config.Layer{Kind: "linear", Out: 5})
 		}
-		m, err := Build(config.Model{Kind: config.ModelSequential, Stack: stack}, spec)
+		m, err := build(config.Model{Kind: config.ModelSequential, Stack: stack}, spec)
 		if err != nil {
 			continue
 		}

@@ -19,7 +19,6 @@ type Replica struct {
 	clock      uint64 // uses so far
 	context    tensor.Context
 	statistics []float32
-	smoothing  float32 // of the labels, in training
 }
 
 // recorded is a program with its input and output.
@@ -27,9 +26,10 @@ type recorded struct {
 	program *tensor.Program
 	size    int // samples
 	purpose purpose
-	in      *tensor.Value // nil where the model reads tokens
 	logits  *tensor.Value
 	used    uint64
+
+	bindings []binding
 }
 
 type purpose uint8
@@ -55,10 +55,6 @@ type Result struct {
 func (m *Model) NewReplica(team *kernel.Team) *Replica {
 	return &Replica{model: m, team: team, statistics: make([]float32, m.statLength)}
 }
-
-// SmoothLabels makes Gradient take for target 1-part on the label plus part spread evenly over all classes. It is called before
-// the first batch. Evaluate has the plain labels: its loss compares with that of any other training.
-func (r *Replica) SmoothLabels(part float32) { r.smoothing = part }
 
 // TellAt asks Gradient to call ready soon when all of grad behind one of these places is final. They ascend.
 func (r *Replica) TellAt(borders []int) { r.context.Borders = borders }
@@ -148,11 +144,8 @@ func (r *Replica) prepare(purpose purpose, batch *dataset.Batch) *recorded {
 	p := r.find(purpose, batch.N)
 	r.clock++
 	p.used = r.clock
-	c := &r.context
-	c.Team, c.Tokens, c.Targets = r.team, batch.Tokens, batch.Targets
-	if p.in != nil {
-		p.program.Set(p.in, batch.Inputs[:p.in.Size()])
-	}
+	r.context.Team = r.team
+	p.bind(batch)
 	return p
 }
 
@@ -171,7 +164,7 @@ func (r *Replica) find(purpose purpose, size int) *recorded {
 		}
 		r.programs = append(r.programs[:oldest], r.programs[oldest+1:]...)
 	}
-	p := r.model.compile(purpose, size, r.smoothing)
+	p := r.model.compile(purpose, size)
 	r.programs = append(r.programs, p)
 	if p.program.Length() <= len(r.arena) {
 		p.program.Bind(r.arena)
@@ -195,24 +188,20 @@ func (m *Model) bytes(purpose purpose, samples int) int64 {
 	if samples == 0 {
 		return 0
 	}
-	values := samples * (m.spec.Width() + m.spec.Targets())
-	return 4 * int64(values+m.compile(purpose, samples, 0).program.Length())
+	return int64(samples)*int64(m.schema.SampleBytes()) + 4*int64(m.compile(purpose, samples).program.Length())
 }
 
 // MultiplyAdds is how many multiply-adds the products take that a gradient of so many samples consists of.
 func (m *Model) MultiplyAdds(samples int) int {
-	forward, backward := m.compile(forTraining, samples, 0).program.MultiplyAdds()
+	forward, backward := m.compile(forTraining, samples).program.MultiplyAdds()
 	return forward + backward
 }
 
-func (m *Model) compile(purpose purpose, size int, smoothing float32) *recorded {
+func (m *Model) compile(purpose purpose, size int) *recorded {
 	rec := newRecorder(m, purpose == forTraining)
-	in, logits := m.network.record(rec, size)
-	switch purpose {
-	case forTraining:
-		rec.CrossEntropy(logits, smoothing)
-	case forEvaluation:
-		rec.CrossEntropy(logits, 0)
+	logits := m.network.record(rec, size)
+	if purpose != forPrediction {
+		m.loss.Record(rec.Graph, rec, logits, size, purpose == forTraining)
 	}
-	return &recorded{program: rec.Compile(), size: size, purpose: purpose, in: in, logits: logits}
+	return &recorded{program: rec.Compile(), size: size, purpose: purpose, logits: logits, bindings: rec.bindings}
 }

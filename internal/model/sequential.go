@@ -6,7 +6,6 @@ import (
 	"strconv"
 
 	"ringmaster/internal/config"
-	"ringmaster/internal/dataset"
 	"ringmaster/internal/plural"
 	"ringmaster/internal/tensor"
 	"ringmaster/internal/tensor/kernel"
@@ -15,6 +14,7 @@ import (
 // sequential is a model written in the job file: layers one after another, named by their place as torch.nn.Sequential
 // names them ("0.weight"; "3.1.weight" for layer 1 inside the residual block 3), with PyTorch's first values.
 type sequential struct {
+	field  string
 	input  []int // of a sample as the data gives it
 	square int   // edge of the images that flat samples are taken for; 0: as they are
 	layers chain
@@ -23,11 +23,11 @@ type sequential struct {
 // maxActivation bounds what a layer gives for one sample.
 const maxActivation = 1 << 28
 
-func buildSequential(b *builder, cfg config.Model, spec dataset.Spec) (network, error) {
-	if spec.Tokens {
-		return nil, errTokens
+func buildSequential(b *builder, cfg config.Model, spec Spec) (network, error) {
+	if err := spec.values(); err != nil {
+		return nil, err
 	}
-	m := &sequential{input: spec.Input}
+	m := &sequential{field: spec.Field, input: spec.Input}
 	shape := spec.Input
 	if len(shape) == 2 {
 		shape = []int{1, shape[0], shape[1]}
@@ -47,7 +47,7 @@ func buildSequential(b *builder, cfg config.Model, spec dataset.Spec) (network, 
 	}
 	if len(shape) != 1 || shape[0] != spec.Classes {
 		last := len(cfg.Stack) - 1
-		return nil, fmt.Errorf("model.stack[%d]: the last layer gives %s but the data has %s", last, values(shape), plural.Of(spec.Classes, "class"))
+		return nil, fmt.Errorf("model.stack[%d]: the last layer gives %s but the data has %s", last, values(shape), spec.wants)
 	}
 	return m, nil
 }
@@ -63,20 +63,20 @@ func wantsImages(l config.Layer) bool {
 	return false
 }
 
-func (m *sequential) record(r *recorder, n int) (in, logits *tensor.Value) {
+func (m *sequential) record(r *recorder, n int) *tensor.Value {
 	switch {
 	case m.square > 0: // one channel: first is last
-		in = r.Input(n, m.square, m.square, 1)
-		return in, m.layers.record(r, in)
+		in := r.Floats(m.field, n, m.square, m.square, 1)
+		return m.layers.record(r, in)
 	case len(m.input) == 1:
-		in = r.Input(n, m.input[0])
-		return in, m.layers.record(r, in)
+		in := r.Floats(m.field, n, m.input[0])
+		return m.layers.record(r, in)
 	case len(m.input) == 2:
-		in = r.Input(n, m.input[0], m.input[1], 1)
-		return in, m.layers.record(r, in)
+		in := r.Floats(m.field, n, m.input[0], m.input[1], 1)
+		return m.layers.record(r, in)
 	}
-	in = r.Input(append([]int{n}, m.input...)...)
-	return in, m.layers.record(r, r.ChannelsLast(in))
+	in := r.Floats(m.field, append([]int{n}, m.input...)...)
+	return m.layers.record(r, r.ChannelsLast(in))
 }
 
 // stack builds layers from their description. Shapes are those of a sample: [values], or [channels height width].

@@ -257,7 +257,7 @@ func TestSquaredError(t *testing.T) {
 	b := newBench(27, true)
 	x := b.param(3, 4)
 	target := b.g.Input(3, 4)
-	b.g.SquaredError(x, target)
+	b.g.SquaredError(b.g.Slice(x, 0, 4), target, nil)
 	p := b.g.Compile()
 	p.Bind(nans(p.Length()))
 	want := b.draw(12)

@@ -18,7 +18,7 @@ func BenchmarkDepthwise(b *testing.B) {
 		w := g.Parameter(plan.Interval{Begin: size, End: size + 9*ch}, ch, 1, 3, 3)
 		y := g.Conv(x, w, nil, ConvOptions{Stride: stride, Padding: 1, Dilation: 1, Groups: ch})
 		target := g.Input(y.Shape...)
-		g.SquaredError(y, target)
+		g.SquaredError(y, target, nil)
 		p := g.Compile()
 		p.Bind(make([]float32, p.Length()))
 		p.Set(target, make([]float32, y.size))

@@ -98,22 +98,22 @@ func TestNormGradients(t *testing.T) {
 func TestEmbeddingGradient(t *testing.T) {
 	b := newBench(15, true)
 	table, positions := b.param(6, 5), b.param(4, 5)
-	x := b.g.Embedding(table, positions, 2, 3)
+	x := b.g.Embedding(b.tokens(2, 3, 1, 5, 1, 0, 1, 2), table, positions)
 	y := b.g.Linear(x, table, nil, 0)
-	b.checkGradient(t, y, &Context{Tokens: []int32{1, 5, 1, 0, 1, 2}})
+	b.checkGradient(t, y, &Context{})
 
 	b = newBench(16, true)
-	y = b.g.Embedding(b.param(6, 5), nil, 3, 2)
-	b.checkGradient(t, y, &Context{Tokens: []int32{1, 5, 1, 0, 1, 2}})
+	y = b.g.Embedding(b.tokens(3, 2, 1, 5, 1, 0, 1, 2), b.param(6, 5), nil)
+	b.checkGradient(t, y, &Context{})
 }
 
 func TestEmbeddingRefusesUnknownTokens(t *testing.T) {
 	b := newBench(17, false)
-	p := b.compile(b.g.Embedding(b.param(6, 5), nil, 1, 1))
+	p := b.compile(b.g.Embedding(b.tokens(1, 1, 6), b.param(6, 5), nil))
 	defer func() {
 		if recover() == nil {
 			t.Error("token 6 of a vocabulary of 6 was looked up")
 		}
 	}()
-	p.Forward(&Context{Tokens: []int32{6}}, b.params)
+	p.Forward(&Context{}, b.params)
 }

@@ -9,15 +9,17 @@ import (
 // embedding is y[n,t] = tokens[token of (n,t)] + positions[t].
 type embedding struct {
 	samples, length, width int
+	tokens                 *Integers
 	table, positions, y    *Value // positions may be nil
 	dtable, dpositions     *sink
 }
 
-// Embedding looks up Context.Tokens, samples rows of length tokens, in the table (vocabulary, width) and adds positions
-// (at least length, width), if not nil. The result is (samples, length, width). Gradients of rows that are looked up more than once are
+// Embedding looks up tokens (samples, length) in the table (vocabulary, width) and adds positions (at least length, width),
+// if not nil. The result is (samples, length, width). Gradients of rows that are looked up more than once are
 // added by ascending position in the batch. It panics on a token outside the vocabulary.
-func (g *Graph) Embedding(table, positions *Value, samples, length int) *Value {
-	op := &embedding{samples: samples, length: length, width: table.Dim(1), table: table, positions: positions}
+func (g *Graph) Embedding(tokens *Integers, table, positions *Value) *Value {
+	samples, length := tokens.Shape[0], tokens.Shape[1]
+	op := &embedding{samples: samples, length: length, width: table.Dim(1), tokens: tokens, table: table, positions: positions}
 	n := g.record()
 	n.use(table)
 	op.dtable = n.gradient(table, true)
@@ -36,9 +38,9 @@ func (o *embedding) row(table []float32, k int) []float32 {
 	return table[k*o.width : (k+1)*o.width]
 }
 
-func (o *embedding) forward(c *Context) {
+func (o *embedding) forward(*Context) {
 	vocabulary := o.table.Dim(0)
-	for i, token := range c.Tokens[:o.samples*o.length] {
+	for i, token := range o.tokens.data {
 		if token < 0 || int(token) >= vocabulary {
 			panic(fmt.Sprintf("tensor: token %d is outside the vocabulary of %d", token, vocabulary))
 		}
@@ -51,13 +53,13 @@ func (o *embedding) forward(c *Context) {
 	}
 }
 
-func (o *embedding) backward(c *Context) {
+func (o *embedding) backward(*Context) {
 	dy := o.y.grad.data
 	if s := o.dtable; s.wanted() {
 		if !s.add {
 			clear(s.data())
 		}
-		for i, token := range c.Tokens[:o.samples*o.length] {
+		for i, token := range o.tokens.data {
 			kernel.AddTo(o.row(s.data(), int(token)), o.row(dy, i))
 		}
 	}

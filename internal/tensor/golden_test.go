@@ -71,16 +71,17 @@ func (c *golden) check(t *testing.T) {
 		copy(b.params[x.interval.Begin:], drawn(x.size, uint32(k+1), c.Shifts[k]))
 		inputs = append(inputs, x)
 	}
-	ctx := &Context{Lengths: c.Args.Lengths, Tokens: c.Args.Tokens, Targets: c.Args.Targets, Statistics: make([]float32, 64)}
+	ctx := &Context{Lengths: c.Args.Lengths, Statistics: make([]float32, 64)}
 	var y, target *Value
+	classes, tokens := b.g.Integers(len(c.Args.Targets)), b.g.Integers(2, len(c.Args.Tokens)/2)
 	switch c.Op {
 	case "cross entropy":
-		b.g.CrossEntropy(b.g.Slice(inputs[0], 0, inputs[0].Dim(-1)), float32(c.Args.Smoothing))
+		b.g.CrossEntropy(b.g.Slice(inputs[0], 0, inputs[0].Dim(-1)), classes, nil, float32(c.Args.Smoothing))
 	case "squared error":
 		target = b.g.Input(c.Shapes[0]...)
-		b.g.SquaredError(inputs[0], target)
+		b.g.SquaredError(b.g.Slice(inputs[0], 0, inputs[0].Dim(-1)), target, nil)
 	default:
-		y = c.record(b.g, inputs)
+		y = c.record(b.g, inputs, tokens)
 		b.g.probe(y, drawn(y.size, 99, 0))
 	}
 	p := b.g.Compile()
@@ -88,6 +89,8 @@ func (c *golden) check(t *testing.T) {
 	if target != nil {
 		p.Set(target, drawn(target.size, 2, 0))
 	}
+	p.SetIntegers(classes, c.Args.Targets)
+	p.SetIntegers(tokens, c.Args.Tokens)
 	p.Forward(ctx, b.params)
 	if y != nil {
 		c.compare(t, "output", y.Data(), c.Output)
@@ -118,7 +121,7 @@ func (c *golden) compare(t *testing.T, what string, got []float32, want []float6
 }
 
 // record records the case's operation. Images come and go channels first, as PyTorch has them.
-func (c *golden) record(g *Graph, in []*Value) *Value {
+func (c *golden) record(g *Graph, in []*Value, tokens *Integers) *Value {
 	a := c.Args
 	images := func(y *Value) *Value { return g.Transpose(g.Reshape(y, y.Dim(0), y.Dim(1)*y.Dim(2), y.Dim(3))) }
 	window := Window{a.Kernel, a.Kernel, a.Stride, a.Padding, 1}
@@ -148,7 +151,7 @@ func (c *golden) record(g *Graph, in []*Value) *Value {
 	case "rms norm":
 		return g.RMSNorm(in[0], in[1], 1e-6)
 	case "embedding":
-		return g.Embedding(in[0], in[1], 2, 3)
+		return g.Embedding(tokens, in[0], in[1])
 	case "attention", "attention bias":
 		o := AttentionOptions{Heads: 2, Dim: in[0].Dim(2) / 2, Scale: float32(a.Scale), Causal: a.Causal, Padded: a.Lengths != nil}
 		if len(in) == 4 {

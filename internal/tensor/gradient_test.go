@@ -54,6 +54,13 @@ func (b *bench) param(shape ...int) *Value {
 	return v
 }
 
+// tokens is an input of whole numbers with these values.
+func (b *bench) tokens(samples, length int, values ...int32) *Integers {
+	v := b.g.Integers(samples, length)
+	v.data = values
+	return v
+}
+
 func (b *bench) draw(n int) []float32 {
 	out := make([]float32, n)
 	for i := range out {

@@ -23,6 +23,9 @@ func NewGraph(training bool) *Graph { return &Graph{training: training} }
 // Input is a value that the caller binds before each run; no gradient flows into it.
 func (g *Graph) Input(shape ...int) *Value { return g.value(input, shape) }
 
+// Integers are whole numbers (tokens, classes) that the caller binds before each run.
+func (g *Graph) Integers(shape ...int) *Integers { return &Integers{Shape: slices.Clone(shape)} }
+
 // Parameter is a view of the interval of the flat parameter vector. One parameter used by several operations must be one
 // Value, so that its gradient is the sum over all uses.
 func (g *Graph) Parameter(interval plan.Interval, shape ...int) *Value {

@@ -12,8 +12,6 @@ import (
 // Context is what one run of a program gets from and gives to its caller.
 type Context struct {
 	Team       *kernel.Team // the threads to compute with; nil: the caller's only
-	Tokens     []int32      // inputs of embeddings
-	Targets    []int32      // classes or tokens to predict, for the losses
 	Key        rng.Key      // of dropout: another for each seat, step and micro-batch
 	Lengths    []int32      // keys of each sample, for padded attention
 	Running    []float32    // running statistics, read by a program for evaluation
@@ -229,6 +227,14 @@ func (p *Program) Set(v *Value, data []float32) {
 		panic(fmt.Sprintf("tensor: input of %d elements for shape %v", len(data), v.Shape))
 	}
 	v.data.data = data
+}
+
+// SetIntegers binds whole numbers for the next runs.
+func (p *Program) SetIntegers(v *Integers, data []int32) {
+	if len(data) != v.Size() {
+		panic(fmt.Sprintf("tensor: %d whole numbers for shape %v", len(data), v.Shape))
+	}
+	v.data = data
 }
 
 // Forward runs the operations in the order of recording, on the parameters in the flat vector params.

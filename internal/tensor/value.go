@@ -22,6 +22,18 @@ type Value struct {
 	*storage
 }
 
+// Integers is an input of whole numbers. Its elements are in row-major order.
+type Integers struct {
+	Shape []int
+	data  []int32
+}
+
+// Data is the numbers. It is valid while the program runs.
+func (v *Integers) Data() []int32 { return v.data }
+
+// Size is the number of elements.
+func (v *Integers) Size() int { return Volume(v.Shape) }
+
 // storage is what values that only differ in shape share.
 type storage struct {
 	size     int

@@ -72,7 +72,11 @@ func (t *Trainer) Evaluate(ring Ring, arc plan.Arc) (*Evaluation, error) {
 	}
 	all := fold(records)
 	n := float64(max(all.count, 1))
-	return &Evaluation{Loss: all.loss / n, Accuracy: float64(all.correct) / n, Count: all.count}, nil
+	e := &Evaluation{Loss: all.loss / n, Accuracy: math.NaN(), Count: all.count}
+	if t.Model.Classifies() {
+		e.Accuracy = float64(all.correct) / n
+	}
+	return e, nil
 }
 
 // evaluateBatch is the sums over samples of the evaluation set, computed in pieces, which do not show in them.

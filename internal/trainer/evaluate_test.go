@@ -5,7 +5,6 @@ import (
 
 	"ringmaster/internal/config"
 	"ringmaster/internal/dataset"
-	"ringmaster/internal/model"
 	"ringmaster/internal/plan"
 	"ringmaster/internal/rng"
 )
@@ -54,26 +53,35 @@ func (s unread) Read(*dataset.Batch, []int32, rng.Key) { panic("nobody reads it"
 // TestEvaluationIsBounded wants no job's evaluation to take more than its training does, or than the room that there is for
 // any, and jobs that fit that room to evaluate whole batches.
 func TestEvaluationIsBounded(t *testing.T) {
-	photos := func(edge int) dataset.Spec { return dataset.Spec{Input: []int{3, edge, edge}, Classes: 10} }
+	images := func(shape ...int) dataset.Schema {
+		return dataset.Schema{
+			{Name: "pixels", Type: dataset.Float32, Role: dataset.Input, Shape: shape},
+			{Name: "label", Type: dataset.Int32, Role: dataset.Target, Classes: 10},
+		}
+	}
+	text := dataset.Schema{
+		{Name: "tokens", Type: dataset.Int32, Role: dataset.Input, Shape: []int{1024}, Classes: 50000},
+		{Name: "next", Type: dataset.Int32, Role: dataset.Target, Shape: []int{1024}, Classes: 50000},
+	}
 	for _, c := range []struct {
-		name  string
-		cfg   config.Model
-		spec  dataset.Spec
-		batch int
-		want  int
+		name   string
+		cfg    config.Model
+		schema dataset.Schema
+		batch  int
+		want   int
 	}{
-		{"digits", config.Model{Kind: config.ModelMLP, Layers: []int{784, 128, 10}}, dataset.Spec{Input: []int{784}, Classes: 10}, 1, evalBatch},
-		{"photos", config.Model{Kind: config.ModelMobileNetV2, Variant: "cifar"}, photos(32), 1, 32},
-		{"photos, larger batch", config.Model{Kind: config.ModelMobileNetV2, Variant: "cifar"}, photos(32), 32, evalBatch},
-		{"large photos", config.Model{Kind: config.ModelMobileNetV2}, photos(1024), 1, 4},
-		{"text", config.Model{Kind: config.ModelGPT, Depth: 2, Heads: 2, Width: 512}, dataset.Spec{Tokens: true, Classes: 50000, Context: 1024}, 1, 2},
+		{"digits", config.Model{Kind: config.ModelMLP, Layers: []int{784, 128, 10}}, images(784), 1, evalBatch},
+		{"photos", config.Model{Kind: config.ModelMobileNetV2, Variant: "cifar"}, images(3, 32, 32), 1, 32},
+		{"photos, larger batch", config.Model{Kind: config.ModelMobileNetV2, Variant: "cifar"}, images(3, 32, 32), 32, evalBatch},
+		{"large photos", config.Model{Kind: config.ModelMobileNetV2}, images(3, 1024, 1024), 1, 4},
+		{"text", config.Model{Kind: config.ModelGPT, Depth: 2, Heads: 2, Width: 512}, text, 1, 2},
 	} {
-		m, err := model.Build(c.cfg, c.spec)
+		job := &config.Job{Seats: 2, Model: c.cfg, Train: config.Train{BatchPerSeat: c.batch, Loss: config.LossCrossEntropy}}
+		m, err := BuildModel(job, c.schema)
 		if err != nil {
 			t.Fatal(err)
 		}
-		job := &config.Job{Seats: 2, Train: config.Train{BatchPerSeat: c.batch}}
-		p := &Plan{Job: job, Data: &dataset.Data{Spec: c.spec, Train: unread{count: 1000}, Eval: unread{count: 1000}}, Model: m}
+		p := &Plan{Job: job, Data: &dataset.Data{Schema: c.schema, Train: unread{count: 1000}, Eval: unread{count: 1000}}, Model: m}
 		piece := p.evalPiece()
 		took, room := m.EvaluationBytes(piece), max(m.TrainingBytes(c.batch), evalRoom)
 		t.Logf("%s: pieces of %d take %d MiB, training takes %d MiB", c.name, piece, took>>20, m.TrainingBytes(c.batch)>>20)

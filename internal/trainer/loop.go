@@ -40,8 +40,9 @@ type Saver interface {
 
 // Evaluation is the outcome of a pass over the evaluation set.
 type Evaluation struct {
-	Loss, Accuracy float64
-	Count          uint64
+	Loss     float64
+	Accuracy float64 // NaN where the targets are no classes
+	Count    uint64
 }
 
 // EpochEnd is what an epoch came to. Eval is nil without an evaluation set.
@@ -199,7 +200,7 @@ func (t *Trainer) stepOnce(r *Run) (tally, error) {
 	if err := r.Ring.End(t.step); err != nil {
 		return tally{}, err
 	}
-	t.Progress.Samples.Add(sums.count / uint64(t.Data.Spec.Targets()))
+	t.Progress.Samples.Add(t.Samples(t.step) - t.Samples(t.step-1))
 	t.note(began, sums.loss/float64(max(sums.count, 1)))
 	return sums, nil
 }

@@ -4,7 +4,6 @@ import (
 	"testing"
 
 	"ringmaster/internal/config"
-	"ringmaster/internal/model"
 )
 
 // TestMemoryIsKnownBeforehand compares what a plan says with what the trainer made of it holds.
@@ -51,7 +50,8 @@ func TestWorkIsWhatIsComputed(t *testing.T) {
 // TestHugeJobsAreOnlyPlanned prices a job that no machine holds.
 func TestHugeJobsAreOnlyPlanned(t *testing.T) {
 	p := assemble(t, 1, "")
-	m, err := model.Build(config.Model{Kind: config.ModelMLP, Layers: []int{784, 1 << 15, 1 << 15, 10}}, p.Data.Spec)
+	p.Job.Model.Layers = []int{784, 1 << 15, 1 << 15, 10}
+	m, err := BuildModel(p.Job, p.Data.Schema)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 	"ringmaster/internal/checkpoint"
 	"ringmaster/internal/config"
 	"ringmaster/internal/dataset"
+	"ringmaster/internal/loss"
 	"ringmaster/internal/model"
 	"ringmaster/internal/optim"
 	"ringmaster/internal/plan"
@@ -36,15 +37,29 @@ func Assemble(job *config.Job) (*Plan, error) {
 	if err != nil {
 		return nil, job.Blame("data", err)
 	}
-	m, err := model.Build(job.Model, data.Spec)
+	m, err := BuildModel(job, data.Schema)
 	if err != nil {
-		return nil, job.Blame("model", err)
+		return nil, err
 	}
 	samples := data.Train.Len()
 	job.Resolve(samples)
 	return &Plan{Job: job, Data: data, Model: m, Buckets: plan.Buckets(m.Len()),
 		Steps:   uint64(job.TotalSteps(samples)),
 		PerPass: plan.StepsPerEpoch(samples, job.Seats, job.Train.BatchPerSeat)}, nil
+}
+
+// BuildModel makes the job's model for data of the schema, with the loss that it is trained by. Errors point at the key at fault in the
+// job file.
+func BuildModel(job *config.Job, schema dataset.Schema) (*model.Model, error) {
+	l, err := loss.New(job.Train, schema)
+	if err != nil {
+		return nil, job.Blame("train", err)
+	}
+	m, err := model.Build(job.Model, schema, l)
+	if err != nil {
+		return nil, job.Blame("model", err)
+	}
+	return m, nil
 }
 
 // Tensors are the model's parameters as checkpoints name them.
@@ -137,7 +152,6 @@ func New(ctx context.Context, p *Plan, team *kernel.Team) (*Trainer, error) {
 	t := &Trainer{Plan: p, team: team, replica: p.Model.NewReplica(team), opt: opt,
 		params: make([]float32, p.Model.Len()), stats: make([]float32, stats),
 		statSeat: make([]float32, stats), statSum: make([]float32, stats)}
-	t.replica.SmoothLabels(float32(p.Job.Train.LabelSmoothing))
 	borders := make([]int, len(p.Buckets))
 	for i, b := range p.Buckets {
 		borders[i] = b.Begin

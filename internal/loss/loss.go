@@ -1,0 +1,61 @@
+// Package loss holds what training minimises. A loss is one file: it says which target of the data it compares the model's output
+// with, and so how wide that output must be, and records its operations at the end of the model's graph. Losses are sums over rows,
+// folded in ascending order and then over the seats; the count divides them once.
+package loss
+
+import (
+	"fmt"
+
+	"ringmaster/internal/config"
+	"ringmaster/internal/dataset"
+	"ringmaster/internal/tensor"
+)
+
+// Loss compares the output of a model with targets of the data. It is immutable.
+type Loss interface {
+	// Rows is how many rows of output a sample has: 1, or the length of a sequence whose every element has a target.
+	Rows() int
+	// Width is the number of values in a row of output.
+	Width() int
+	// Wants says what Width is, for people: "10 classes".
+	Wants() string
+	// Classifies reports whether a row of output holds a value for each class and its largest is the model's answer: only then is there an accuracy.
+	Classifies() bool
+	// Record ends the graph of n samples. The output is (n x Rows, Width). What belongs to training alone is left out elsewhere.
+	Record(g *tensor.Graph, fields Fields, output *tensor.Value, n int, training bool)
+}
+
+// Fields gives fields of the batch as inputs of the graph that is being recorded.
+type Fields interface {
+	// Floats is a field of float32 in a shape that holds all samples.
+	Floats(name string, shape ...int) *tensor.Value
+	// Integers is a field of int32.
+	Integers(name string, shape ...int) *tensor.Integers
+}
+
+// New makes the configured loss for data of the schema. The error begins with the key at fault.
+func New(cfg config.Train, schema dataset.Schema) (Loss, error) {
+	target, err := schema.Only(dataset.Target)
+	if err != nil {
+		return nil, fmt.Errorf("train.loss: %s compares the model's output with one target, but %w", cfg.Loss, err)
+	}
+	weight := ""
+	if weights := schema.Of(dataset.Weight); len(weights) > 0 {
+		weight = weights[0].Name
+	}
+	switch cfg.Loss {
+	case config.LossCrossEntropy:
+		return newCrossEntropy(target, weight, float32(cfg.LabelSmoothing))
+	case config.LossMSE:
+		return newMSE(target, weight)
+	}
+	return nil, fmt.Errorf("train.loss: there is no loss %q", cfg.Loss)
+}
+
+// weights is the weights of n samples; nil where the data has none.
+func weights(fields Fields, weight string, n int) *tensor.Value {
+	if weight == "" {
+		return nil
+	}
+	return fields.Floats(weight, n)
+}

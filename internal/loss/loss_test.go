@@ -1,0 +1,57 @@
+package loss
+
+import (
+	"strings"
+	"testing"
+
+	"ringmaster/internal/config"
+	"ringmaster/internal/dataset"
+)
+
+var (
+	class  = dataset.Field{Name: "species", Type: dataset.Int32, Role: dataset.Target, Classes: 3}
+	tokens = dataset.Field{Name: "next", Type: dataset.Int32, Role: dataset.Target, Shape: []int{16}, Classes: 65}
+	price  = dataset.Field{Name: "price", Type: dataset.Float32, Role: dataset.Target}
+	pair   = dataset.Field{Name: "place", Type: dataset.Float32, Role: dataset.Target, Shape: []int{2}}
+)
+
+func TestNew(t *testing.T) {
+	for _, c := range []struct {
+		kind        string
+		target      dataset.Field
+		rows, width int
+		wants       string
+		classifies  bool
+	}{
+		{config.LossCrossEntropy, class, 1, 3, "3 classes", true},
+		{config.LossCrossEntropy, tokens, 16, 65, "65 classes", true},
+		{config.LossMSE, price, 1, 1, "1 target value", false},
+		{config.LossMSE, pair, 1, 2, "2 target values", false},
+	} {
+		l, err := New(config.Train{Loss: c.kind}, dataset.Schema{c.target})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if l.Rows() != c.rows || l.Width() != c.width || l.Wants() != c.wants || l.Classifies() != c.classifies {
+			t.Errorf("%s of %s: %d rows of %d (%s)", c.kind, c.target.Name, l.Rows(), l.Width(), l.Wants())
+		}
+	}
+}
+
+func TestNewRefuses(t *testing.T) {
+	for _, c := range []struct {
+		kind   string
+		schema dataset.Schema
+		want   string
+	}{
+		{config.LossCrossEntropy, dataset.Schema{price}, "train.loss: cross_entropy compares with classes, but the target price is numbers"},
+		{config.LossMSE, dataset.Schema{class}, "train.loss: mse compares with numbers, but the target species is classes"},
+		{config.LossMSE, nil, "the data has no target"},
+		{config.LossMSE, dataset.Schema{price, pair}, "the data has 2 targets (price, place) where there should be one"},
+		{"hope", dataset.Schema{price}, `there is no loss "hope"`},
+	} {
+		if _, err := New(config.Train{Loss: c.kind}, c.schema); err == nil || !strings.Contains(err.Error(), c.want) || !strings.HasPrefix(err.Error(), "train.loss: ") {
+			t.Errorf("%s of %v: %v, want %q", c.kind, c.schema, err, c.want)
+		}
+	}
+}

@@ -1,0 +1,110 @@
+package model
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"ringmaster/internal/dataset"
+	"ringmaster/internal/loss"
+	"ringmaster/internal/tensor"
+)
+
+// Spec is what a family that reads one input and gives one output must fit.
+type Spec struct {
+	Field      string // the input's name
+	Input      []int  // shape of a sample's values, e.g. [784], or [3 32 32] for channels, rows, columns; nil for tokens
+	Tokens     bool   // the input is Context tokens of a vocabulary
+	Context    int    // tokens of a sample; 0 without Tokens
+	Vocabulary int    // tokens of the vocabulary; 0 without Tokens
+	Rows       int    // of output for each sample
+	Classes    int    // values in a row of output
+	wants      string // what these are, for people
+}
+
+// specOf is the schema's only input with what the loss wants of the output.
+func specOf(schema dataset.Schema, l loss.Loss) (Spec, error) {
+	in, err := schema.Only(dataset.Input)
+	if err != nil {
+		return Spec{}, fmt.Errorf("model.kind: the model reads one input, but %w", err)
+	}
+	s := Spec{Field: in.Name, Rows: l.Rows(), Classes: l.Width(), wants: l.Wants()}
+	switch {
+	case in.Type == dataset.Float32 && !in.Ragged:
+		s.Input = in.Shape
+		if len(in.Shape) == 0 {
+			s.Input = []int{1}
+		}
+	case in.Type == dataset.Int32 && in.Classes > 0 && len(in.Shape) == 1 && !in.Ragged:
+		s.Tokens, s.Context, s.Vocabulary = true, in.Shape[0], in.Classes
+	default:
+		return Spec{}, fmt.Errorf("model.kind: the model reads numbers or tokens of one length, but the data has %s", in)
+	}
+	return s, nil
+}
+
+// values refuses data of tokens, and data with more than one target a sample, for a family that reads a sample's values.
+func (s *Spec) values() error {
+	if s.Tokens {
+		return errTokens
+	}
+	if s.Rows != 1 {
+		return fmt.Errorf("model.kind: the model gives one answer a sample but the data has %d targets", s.Rows)
+	}
+	return nil
+}
+
+var errTokens = errors.New("model.kind: the data are tokens, which only a language model (gpt) reads")
+
+// binding is an input of a program that takes the values of one of the batch's columns.
+type binding struct {
+	column   int
+	floats   *tensor.Value
+	integers *tensor.Integers
+}
+
+// Floats is the field of float32 with that name as an input of the graph. One field is one Value however often it is used in one shape.
+func (r *recorder) Floats(name string, shape ...int) *tensor.Value {
+	column := r.column(name, dataset.Float32)
+	for _, b := range r.bindings {
+		if b.column == column && slices.Equal(b.floats.Shape, shape) {
+			return b.floats
+		}
+	}
+	v := r.Input(shape...)
+	r.bindings = append(r.bindings, binding{column: column, floats: v})
+	return v
+}
+
+// Integers is the field of int32 with that name as an input of the graph.
+func (r *recorder) Integers(name string, shape ...int) *tensor.Integers {
+	column := r.column(name, dataset.Int32)
+	for _, b := range r.bindings {
+		if b.column == column && slices.Equal(b.integers.Shape, shape) {
+			return b.integers
+		}
+	}
+	v := r.Graph.Integers(shape...)
+	r.bindings = append(r.bindings, binding{column: column, integers: v})
+	return v
+}
+
+func (r *recorder) column(name string, want dataset.Type) int {
+	column := r.model.schema.Find(name)
+	if column < 0 || r.model.schema[column].Type != want {
+		panic(fmt.Sprintf("model: the data has no field %s of %s, which was checked", name, want))
+	}
+	return column
+}
+
+// bind gives a program the columns of a batch.
+func (p *recorded) bind(batch *dataset.Batch) {
+	for _, b := range p.bindings {
+		column := &batch.Columns[b.column]
+		if b.floats != nil {
+			p.program.Set(b.floats, column.Floats[:b.floats.Size()])
+			continue
+		}
+		p.program.SetIntegers(b.integers, column.Ints[:b.integers.Size()])
+	}
+}

@@ -1,0 +1,53 @@
+package model
+
+import (
+	"testing"
+
+	"ringmaster/internal/config"
+	"ringmaster/internal/dataset"
+	"ringmaster/internal/loss"
+)
+
+// schemaOf is a schema whose only input and target make the spec.
+func schemaOf(s Spec) dataset.Schema {
+	if s.Tokens {
+		return dataset.Schema{
+			{Name: "tokens", Type: dataset.Int32, Role: dataset.Input, Shape: []int{s.Context}, Classes: s.Classes},
+			{Name: "next", Type: dataset.Int32, Role: dataset.Target, Shape: []int{s.Context}, Classes: s.Classes},
+		}
+	}
+	return dataset.Schema{
+		{Name: "values", Type: dataset.Float32, Role: dataset.Input, Shape: s.Input},
+		{Name: "label", Type: dataset.Int32, Role: dataset.Target, Classes: s.Classes},
+	}
+}
+
+// build builds a model that classifies.
+func build(cfg config.Model, s Spec) (*Model, error) { return buildSmoothed(cfg, s, 0) }
+
+func buildSmoothed(cfg config.Model, s Spec, smoothing float32) (*Model, error) {
+	schema := schemaOf(s)
+	l, err := loss.New(config.Train{Loss: config.LossCrossEntropy, LabelSmoothing: float64(smoothing)}, schema)
+	if err != nil {
+		return nil, err
+	}
+	return Build(cfg, schema, l)
+}
+
+func mustBuild(t testing.TB, cfg config.Model, spec Spec) *Model {
+	t.Helper()
+	m, err := build(cfg, spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// emptyBatch has room for n samples of the spec.
+func emptyBatch(s Spec, n int) *dataset.Batch {
+	b := &dataset.Batch{}
+	b.Resize(n, schemaOf(s))
+	return b
+}
+
+func targetsOf(b *dataset.Batch) []int32 { return b.Columns[1].Ints }
