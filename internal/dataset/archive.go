@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 
+	"ringmaster/internal/dataset/picture"
 	"ringmaster/internal/plural"
 	"ringmaster/internal/regularfile"
 )
@@ -42,7 +43,7 @@ type imageFile struct {
 // findImages lists the images below dir, which is a folder with a folder train, or an archive, or a folder with one
 // archive in it. The list is sorted by part, class and name.
 func findImages(dir string) ([]imageFile, error) {
-	const layout = "train/CLASS/*.jpg and test/CLASS/*.jpg (or png), or a tar.gz of these"
+	const layout = "train/CLASS/*.jpg and test/CLASS/*.jpg (or png, gif, bmp, tiff, webp), or a tar.gz of these"
 	info, err := os.Stat(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("images %s do not exist: set data.dir to a folder with %s", dir, layout)
@@ -111,9 +112,7 @@ func escapeGlob(path string) string {
 
 // classify splits the path of an image into its part, its class and its name. Folders above the part do not matter.
 func classify(file string) (imageFile, bool) {
-	switch strings.ToLower(path.Ext(file)) {
-	case ".jpg", ".jpeg", ".png":
-	default:
+	if !slices.Contains(picture.Endings, strings.ToLower(path.Ext(file))) {
 		return imageFile{}, false
 	}
 	elements := strings.Split(path.Clean(file), "/")

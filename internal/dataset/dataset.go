@@ -42,6 +42,8 @@ type Data struct {
 	Files       []FileSum         // to name what differs when fingerprints do; at most 64
 	Labels      []string          // names of the classes of images, by label; nil for text
 	Vocabulary  *Vocabulary       // of text; else nil
+	Read        string            // one line: what was read, and what was left out and why
+	Warnings    []string          // lines: what is odd about what was read
 }
 
 // Open reads the data that the configuration names. Errors name the file or folder, what is wrong with it and, where

@@ -1,15 +1,9 @@
 package dataset
 
 import (
-	"bytes"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"image"
-	"image/color"
-	_ "image/jpeg" // the decoders of the files
-	_ "image/png"
-	"io"
 	"runtime"
 	"slices"
 	"strings"
@@ -17,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"ringmaster/internal/config"
+	"ringmaster/internal/dataset/picture"
 	"ringmaster/internal/plural"
 )
 
@@ -183,27 +178,14 @@ func pick(files []imageFile, part string, classes *classList, perClass int, dir 
 
 // sizeOf is the size of an image, from its header: what a decoder would allocate is known before it does.
 func sizeOf(f imageFile, raw []byte) (image.Point, error) {
-	header, _, err := image.DecodeConfig(bytes.NewReader(raw))
+	size, err := picture.Size(raw)
 	if err != nil {
-		return image.Point{}, fmt.Errorf("image %s %s: get it again, or remove it", f.where, imageFault(err, len(raw)))
+		return image.Point{}, fmt.Errorf("image %s %w: get it again, or remove it", f.where, err)
 	}
-	if header.Width < 1 || header.Height < 1 || header.Width > maxImageEdge || header.Height > maxImageEdge {
-		return image.Point{}, fmt.Errorf("image %s: %d x %d pixels; sides have 1 to %d: scale it, or remove it", f.where, header.Width, header.Height, maxImageEdge)
+	if size.X < 1 || size.Y < 1 || size.X > maxImageEdge || size.Y > maxImageEdge {
+		return image.Point{}, fmt.Errorf("image %s: %d x %d pixels; sides have 1 to %d: scale it, or remove it", f.where, size.X, size.Y, maxImageEdge)
 	}
-	return image.Pt(header.Width, header.Height), nil
-}
-
-// imageFault says what is wrong with an image file of size bytes, in words that follow its name.
-func imageFault(err error, size int) string {
-	switch {
-	case size == 0:
-		return "is empty"
-	case errors.Is(err, image.ErrFormat):
-		return "is neither JPEG nor PNG"
-	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
-		return fmt.Sprintf("is cut short: it ends at byte %d, within the picture", size)
-	}
-	return fmt.Sprintf("cannot be decoded (%v)", err)
+	return size, nil
 }
 
 // decodeSet decodes images of one size, each into a place of its own, on all CPUs.
@@ -216,12 +198,13 @@ func decodeSet(d *Data, files []labelled, size image.Point, scales []*scale) (*p
 		scales: scales, plane: plane, columns: size.X}
 	workers := min(runtime.GOMAXPROCS(0), len(files))
 	failed := make([]error, workers) // the first of each worker's stretch, so that the first of all is reported
+	notes := make([]string, len(files))
 	var running sync.WaitGroup
 	for w := range workers {
 		running.Go(func() {
 			for i := w * len(files) / workers; i < (w+1)*len(files)/workers && failed[w] == nil; i++ {
 				p.labels[i] = uint16(files[i].label)
-				failed[w] = decodeImage(p.values[i*plane*channels:(i+1)*plane*channels], files[i].imageFile, size)
+				notes[i], failed[w] = decodeImage(p.values[i*plane*channels:(i+1)*plane*channels], files[i].imageFile, size)
 			}
 		})
 	}
@@ -232,7 +215,28 @@ func decodeSet(d *Data, files []labelled, size image.Point, scales []*scale) (*p
 		}
 	}
 	sumClasses(d, files, p.values, plane*channels)
+	d.noteImages(files, notes)
 	return p, nil
+}
+
+// noteImages adds a line for each kind of oddity that images have, with how many have it and the first of them.
+func (d *Data) noteImages(files []labelled, notes []string) {
+	count, first, kinds := map[string]int{}, map[string]string{}, []string(nil)
+	for i, note := range notes {
+		if note == "" {
+			continue
+		}
+		if count[note]++; count[note] == 1 {
+			kinds, first[note] = append(kinds, note), files[i].where
+		}
+	}
+	for _, note := range kinds {
+		line := fmt.Sprintf("image %s %s", first[note], note)
+		if count[note] > 1 {
+			line += fmt.Sprintf("; so do %d more", count[note]-1)
+		}
+		d.Warnings = append(d.Warnings, line)
+	}
 }
 
 // sumClasses adds the sum of each class's decoded images.
@@ -248,45 +252,36 @@ func sumClasses(d *Data, files []labelled, values []byte, width int) {
 	}
 }
 
-// decodeImage decodes an image of the given size into three planes.
-func decodeImage(dst []byte, f imageFile, size image.Point) error {
+// decodeImage decodes an image of the given size into three planes. The note says what is odd about it.
+func decodeImage(dst []byte, f imageFile, size image.Point) (note string, err error) {
 	raw, err := f.load()
 	if err != nil {
-		return err
+		return "", err
 	}
 	got, err := sizeOf(f, raw)
 	if err != nil {
-		return err
+		return "", err
 	}
 	if got != size {
-		return fmt.Errorf("image %s: %d x %d pixels, but the first image has %d x %d: all must have one size, resize them", f.where, got.X, got.Y, size.X, size.Y)
+		return "", fmt.Errorf("image %s: %d x %d pixels, but the first image has %d x %d: all must have one size, resize them", f.where, got.X, got.Y, size.X, size.Y)
 	}
-	decoded, _, err := image.Decode(bytes.NewReader(raw))
+	decoded, err := picture.Decode(raw)
 	if err != nil {
-		return fmt.Errorf("image %s %s: get it again, or remove it", f.where, imageFault(err, len(raw)))
+		return "", fmt.Errorf("image %s %w: get it again, or remove it", f.where, err)
 	}
-	if decoded.Bounds().Size() != size {
-		return fmt.Errorf("image %s: decodes to another size than its header says: get it again, or remove it", f.where)
+	if decoded.Size != size {
+		return "", fmt.Errorf("image %s: decodes to another size than its header says: get it again, or remove it", f.where)
 	}
 	split(dst, decoded)
-	return nil
+	return decoded.Note, nil
 }
 
-// split writes an image as a plane of red, one of green and one of blue. Transparent pixels come as over black.
-func split(dst []byte, m image.Image) {
-	bounds := m.Bounds()
-	plane, i := bounds.Dx()*bounds.Dy(), 0
-	for y := bounds.Min.Y; y < bounds.Max.Y; y++ {
-		for x := bounds.Min.X; x < bounds.Max.X; x++ {
-			var r, g, b uint8
-			if ycc, ok := m.(*image.YCbCr); ok {
-				at, chroma := ycc.YOffset(x, y), ycc.COffset(x, y)
-				r, g, b = color.YCbCrToRGB(ycc.Y[at], ycc.Cb[chroma], ycc.Cr[chroma])
-			} else {
-				red, green, blue, _ := m.At(x, y).RGBA()
-				r, g, b = uint8(red>>8), uint8(green>>8), uint8(blue>>8)
-			}
-			dst[i], dst[plane+i], dst[2*plane+i] = r, g, b
+// split writes a picture as a plane of red, one of green and one of blue.
+func split(dst []byte, p *picture.Picture) {
+	plane, i := p.Size.X*p.Size.Y, 0
+	for y := range p.Size.Y {
+		for x := range p.Size.X {
+			dst[i], dst[plane+i], dst[2*plane+i] = p.At(x, y)
 			i++
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"ringmaster/internal/config"
+	"ringmaster/internal/dataset/picture"
 	"ringmaster/internal/rng"
 )
 
@@ -197,8 +198,8 @@ func TestImagesRefused(t *testing.T) {
 			f["train/dog/z.png"] = smallPNG(t, 4, 4, 1)
 		},
 		"z.jpg: 8 x 8 pixels": func(f map[string][]byte) { f["train/dog/z.jpg"] = photo.Bytes() },
-		"z.jpg is cut short: it ends at byte 47, within the picture: get it again": func(f map[string][]byte) { f["train/cat/z.jpg"] = photo.Bytes()[:len(photo.Bytes())/8] },
-		"y.png is neither JPEG nor PNG: get it again, or remove it":                func(f map[string][]byte) { f["train/cat/y.png"] = []byte("nothing") },
+		"z.jpg is cut short: it ends at byte 47, within the picture: get it again":                 func(f map[string][]byte) { f["train/cat/z.jpg"] = photo.Bytes()[:len(photo.Bytes())/8] },
+		"y.png is not in the format JPEG, PNG, GIF, BMP, TIFF or WebP: get it again, or remove it": func(f map[string][]byte) { f["train/cat/y.png"] = []byte("nothing") },
 		"y.png is empty": func(f map[string][]byte) { f["train/cat/y.png"] = nil },
 		`has class "cow" in test, but no images of it in train: put some there`:  func(f map[string][]byte) { f["test/cow/1.png"] = f["test/dog/1.png"] },
 		`a class in train whose name is not UTF-8, "caf\xe9": rename its folder`: func(f map[string][]byte) { f["train/caf\xe9/1.png"] = f["train/dog/a.png"] },
@@ -365,13 +366,51 @@ func TestSplitFormats(t *testing.T) {
 		b := m.Bounds()
 		n := b.Dx() * b.Dy()
 		got := make([]byte, 3*n)
-		split(got, m)
+		split(got, picture.Of(m))
 		for i := range n {
 			c := color.RGBAModel.Convert(m.At(b.Min.X+i%b.Dx(), b.Min.Y+i/b.Dx())).(color.RGBA)
 			if got[i] != c.R || got[n+i] != c.G || got[2*n+i] != c.B {
 				t.Fatalf("%s: pixel %d is %d %d %d, want %v", name, i, got[i], got[n+i], got[2*n+i], c)
 			}
 		}
+	}
+}
+
+// Every format that is read is found by its ending, turned as EXIF says; a JPEG without its end is read and named.
+func TestImagesOfAllFormats(t *testing.T) {
+	files := map[string][]byte{}
+	for name, as := range map[string]string{"rgb.png": "train/a/1.png", "rgb.bmp": "train/a/2.BMP", "rgb.gif": "train/a/3.gif", "lossless.webp": "train/b/1.webp",
+		"rgb.tiff": "train/b/2.tiff", "lzw.tif": "train/b/3.tif"} {
+		raw, err := os.ReadFile(filepath.Join("picture", "testdata", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[as] = raw
+	}
+	dir := t.TempDir()
+	writeFiles(t, dir, files)
+	d, err := Open(imagesConfig(dir))
+	if err != nil || d.Train.Len() != 6 || !slices.Equal(d.Spec.Input, []int{3, 5, 7}) {
+		t.Fatalf("%v, %v", d, err)
+	}
+	turned, err := os.ReadFile("picture/testdata/turned6.png")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cut, err := os.ReadFile("picture/testdata/no-end.jpg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir = t.TempDir()
+	writeFiles(t, dir, map[string][]byte{"train/a/1.png": turned, "train/b/1.png": turned})
+	if d, err = Open(imagesConfig(dir)); err != nil || !slices.Equal(d.Spec.Input, []int{3, 7, 5}) {
+		t.Errorf("%v, %v", d, err)
+	}
+	dir = t.TempDir()
+	writeFiles(t, dir, map[string][]byte{"train/a/1.jpg": cut, "train/b/1.jpg": cut, "train/b/2.jpg": cut})
+	want := []string{"image " + filepath.Join(dir, "train", "a", "1.jpg") + " lacks the marker at the end of a JPEG; it may have been cut; so do 2 more"}
+	if d, err = Open(imagesConfig(dir)); err != nil || !slices.Equal(d.Warnings, want) {
+		t.Errorf("%v, %v", d.Warnings, err)
 	}
 }
 

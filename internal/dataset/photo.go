@@ -1,19 +1,20 @@
 package dataset
 
 import (
-	"bytes"
 	"fmt"
 	"image"
 	"image/color"
+
+	"ringmaster/internal/dataset/picture"
 )
 
 // PictureFormats are the formats of the picture files that are read, for messages.
-const PictureFormats = "JPEG or PNG"
+const PictureFormats = picture.Formats
 
 // maxPhotoPixels bounds the pixels of a photo, which may be much larger than a sample.
 const maxPhotoPixels = 1 << 27
 
-// ReadPhoto makes the batch one sample from a photo of any size (JPEG or PNG), for a model that was trained on this
+// ReadPhoto makes the batch one sample from a photo of any size, for a model that was trained on this
 // data's images: the middle of the photo with the samples' aspect, brought to their size by averaging the pixels that
 // fall on each, and mapped as they are. Where samples have a single channel the photo is made grey, and reversed if it
 // shows dark ink on light paper, since digits are light on dark. The target is 0 and means nothing. notes say what is odd about the file.
@@ -26,28 +27,31 @@ func (d *Data) ReadPhoto(b *Batch, path string) (notes []string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	header, _, err := image.DecodeConfig(bytes.NewReader(raw))
+	size, err := picture.Size(raw)
 	if err != nil {
-		return nil, fmt.Errorf("photo %s %s: name a whole JPEG or PNG file", path, imageFault(err, len(raw)))
+		return nil, fmt.Errorf("photo %s %w: name a whole picture file", path, err)
 	}
-	if header.Width < 1 || header.Height < 1 || header.Height > maxPhotoPixels/header.Width {
-		return nil, fmt.Errorf("photo %s: %d x %d pixels; it may have %d in all: scale it down", path, header.Width, header.Height, maxPhotoPixels)
+	if size.X < 1 || size.Y < 1 || size.Y > maxPhotoPixels/size.X {
+		return nil, fmt.Errorf("photo %s: %d x %d pixels; it may have %d in all: scale it down", path, size.X, size.Y, maxPhotoPixels)
 	}
-	photo, _, err := image.Decode(bytes.NewReader(raw))
+	photo, err := picture.Decode(raw)
 	if err != nil {
-		return nil, fmt.Errorf("photo %s %s: name a whole JPEG or PNG file", path, imageFault(err, len(raw)))
+		return nil, fmt.Errorf("photo %s %w: name a whole picture file", path, err)
+	}
+	if photo.Note != "" {
+		notes = append(notes, fmt.Sprintf("photo %s %s", path, photo.Note))
 	}
 	b.Resize(1, p.schema)
 	b.Columns[1].Ints[0] = 0
 	values := p.shrink(photo)
 	p.decode(b.Columns[0].Floats, values, values)
-	return nil, nil
+	return notes, nil
 }
 
 // shrink is the middle of a photo as the bytes of a sample.
-func (p *pixels) shrink(photo image.Image) []byte {
+func (p *pixels) shrink(photo *picture.Picture) []byte {
 	rows := p.plane / p.columns
-	middle := middleOf(photo.Bounds(), p.columns, rows)
+	middle := middleOf(image.Rectangle{Max: photo.Size}, p.columns, rows)
 	values := make([]byte, len(p.scales)*p.plane)
 	for y := range rows {
 		top, bottom := stretch(middle.Min.Y, middle.Dy(), y, rows)
@@ -87,12 +91,12 @@ func stretch(begin, length, k, n int) (from, to int) {
 }
 
 // meanColour is the mean of red, green and blue over a part of a picture.
-func meanColour(m image.Image, part image.Rectangle) (mean [3]byte) {
+func meanColour(m *picture.Picture, part image.Rectangle) (mean [3]byte) {
 	var sum [3]uint64
 	for y := part.Min.Y; y < part.Max.Y; y++ {
 		for x := part.Min.X; x < part.Max.X; x++ {
-			r, g, b, _ := m.At(x, y).RGBA()
-			sum[0], sum[1], sum[2] = sum[0]+uint64(r>>8), sum[1]+uint64(g>>8), sum[2]+uint64(b>>8)
+			r, g, b := m.At(x, y)
+			sum[0], sum[1], sum[2] = sum[0]+uint64(r), sum[1]+uint64(g), sum[2]+uint64(b)
 		}
 	}
 	count := uint64(part.Dx() * part.Dy())

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"ringmaster/internal/dataset/picture"
 )
 
 // greyData has grey samples of 28 x 28 pixels.
@@ -65,7 +67,7 @@ func TestPhotoOfOneSize(t *testing.T) {
 
 func TestPhotoAverages(t *testing.T) {
 	p := &pixels{scales: make([]*scale, 3), plane: 4, columns: 2}
-	got := p.shrink(smallGrey(4, 6, func(x, y int) byte { return byte(10*x + y) }))
+	got := p.shrink(picture.Of(smallGrey(4, 6, func(x, y int) byte { return byte(10*x + y) })))
 	// Rows 1 to 4 are the middle; each sample pixel is the mean of 2 x 2.
 	for i, want := range []byte{7, 27, 9, 29} {
 		for c := range 3 {
@@ -74,7 +76,7 @@ func TestPhotoAverages(t *testing.T) {
 			}
 		}
 	}
-	wide := p.shrink(smallGrey(1, 1, func(int, int) byte { return 9 }))
+	wide := p.shrink(picture.Of(smallGrey(1, 1, func(int, int) byte { return 9 })))
 	if wide[0] != 9 || wide[11] != 9 {
 		t.Errorf("a photo smaller than a sample is %v", wide)
 	}
@@ -100,7 +102,7 @@ func TestRealPhoto(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Averaging keeps the mean of the middle, but for rounding and pixels that do not divide evenly.
-	mean := meanColour(photo, middleOf(photo.Bounds(), 32, 32))
+	mean := meanColour(picture.Of(photo), middleOf(photo.Bounds(), 32, 32))
 	for c := range 3 {
 		sum := float32(0)
 		for _, v := range b.values()[c*1024 : (c+1)*1024] {
@@ -120,7 +122,7 @@ func TestPhotoRefused(t *testing.T) {
 	d := greyData()
 	var b Batch
 	for name, want := range map[string]string{
-		"absent.png": "absent.png cannot be read: no such file", "text.png": "text.png is neither JPEG nor PNG: name a whole", "large.png": "large.png",
+		"absent.png": "absent.png cannot be read: no such file", "text.png": "text.png is not in the format JPEG, PNG, GIF, BMP, TIFF or WebP: name a whole", "large.png": "large.png",
 		"empty.png": "empty.png is empty", "cut.png": "cut.png is cut short: it ends at byte 20", "": "cannot be read: it is a folder, no regular file; name one",
 	} {
 		if _, err := d.ReadPhoto(&b, filepath.Join(dir, name)); err == nil || !strings.Contains(err.Error(), want) {
