@@ -390,7 +390,7 @@ func TestImagesOfAllFormats(t *testing.T) {
 	dir := t.TempDir()
 	writeFiles(t, dir, files)
 	d, err := Open(imagesConfig(dir))
-	if err != nil || d.Train.Len() != 6 || !slices.Equal(d.Spec.Input, []int{3, 5, 7}) {
+	if err != nil || d.Train.Len() != 6 || !slices.Equal(d.Schema[0].Shape, []int{3, 5, 7}) {
 		t.Fatalf("%v, %v", d, err)
 	}
 	turned, err := os.ReadFile("picture/testdata/turned6.png")
@@ -403,7 +403,7 @@ func TestImagesOfAllFormats(t *testing.T) {
 	}
 	dir = t.TempDir()
 	writeFiles(t, dir, map[string][]byte{"train/a/1.png": turned, "train/b/1.png": turned})
-	if d, err = Open(imagesConfig(dir)); err != nil || !slices.Equal(d.Spec.Input, []int{3, 7, 5}) {
+	if d, err = Open(imagesConfig(dir)); err != nil || !slices.Equal(d.Schema[0].Shape, []int{3, 7, 5}) {
 		t.Errorf("%v, %v", d, err)
 	}
 	dir = t.TempDir()
