@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"ringmaster/internal/cli"
+	"ringmaster/internal/printable"
 )
 
 // Exit codes beside 0.
@@ -75,6 +76,9 @@ func run(args []string) int {
 	return e.code
 }
 
+// maxError is the length of an error that is shown: fifty problems of a job file fit in.
+const maxError = 64 << 10
+
 // oneLine writes an error on one line.
 func oneLine(err error) string {
 	var lines []string
@@ -83,7 +87,7 @@ func oneLine(err error) string {
 			lines = append(lines, line)
 		}
 	}
-	return strings.Join(lines, "; ")
+	return printable.Line(strings.Join(lines, "; "), maxError)
 }
 
 func rootCommand() *cobra.Command {

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
+	"ringmaster/internal/certs"
 	"ringmaster/internal/plan"
 )
 
@@ -70,6 +71,7 @@ type Transport struct {
 type place struct {
 	generation plan.Generation
 	hello      Header // the identity that the caller must have
+	caller     string // the worker that it must be
 	arrivals   chan *grpcIncoming
 	connected  bool
 	ended      bool
@@ -117,7 +119,7 @@ func (t *Transport) Register(s grpc.ServiceRegistrar) {
 
 // Accept waits for the previous worker's link of the session, which from now on is the job's newest.
 func (t *Transport) Accept(ctx context.Context, id *Identity) (Incoming, error) {
-	p := &place{generation: id.View.Generation, hello: id.hello(id.prev(), id.own()), arrivals: make(chan *grpcIncoming, 1)}
+	p := &place{generation: id.View.Generation, hello: id.hello(id.prev(), id.own()), caller: id.prev().Worker, arrivals: make(chan *grpcIncoming, 1)}
 	if err := t.settle(p); err != nil {
 		return nil, err
 	}
@@ -225,8 +227,11 @@ func (t *Transport) offer(stream grpc.ServerStream, in *grpcIncoming, hello *Hea
 		return nil, status.Errorf(codes.FailedPrecondition, "stale generation %d: worker %s is at %d", hello.Generation, t.options.Worker, p.generation)
 	}
 	err := hello.check(&p.hello)
+	holder, certified := certs.WorkerOf(stream.Context())
 	switch {
 	case err != nil:
+	case certified && holder != p.caller:
+		err = fmt.Errorf("its certificate is for worker %s, and the link is worker %s's", holder, p.caller)
 	case hello.Step != p.hello.Step:
 		err = errors.New("the arcs or buckets of the same view differ")
 	case p.ended:

@@ -10,6 +10,8 @@ import (
 
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/status"
+
+	"ringmaster/internal/printable"
 )
 
 // explained is an error of TLS in words that say what to do.
@@ -61,7 +63,10 @@ func Explain(err error) error {
 	return err
 }
 
-// Reason is what went wrong with a call, in one line without gRPC's wrapping.
+// maxReason is the length of what is shown of another's error.
+const maxReason = 2000
+
+// Reason is what went wrong with a call, in one line without gRPC's wrapping, fit for a terminal.
 func Reason(err error) string {
 	text := status.Convert(err).Message()
 	if quoted, ok := strings.CutPrefix(text, "connection error: desc = "); ok {
@@ -72,7 +77,7 @@ func Reason(err error) string {
 	for _, noise := range []string{"transport: Error while dialing: ", "transport: authentication handshake failed: "} {
 		text = strings.TrimPrefix(text, noise)
 	}
-	return Explain(errors.New(text)).Error()
+	return printable.Line(Explain(errors.New(text)).Error(), maxReason)
 }
 
 // explaining are credentials whose errors are explained.

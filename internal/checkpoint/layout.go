@@ -152,7 +152,7 @@ func (l *Layout) add(kind string, tensors []Tensor, bounds []int, seats int, vec
 	n := len(bounds) - 1
 	for k := range n {
 		part := tensors[bounds[k]:bounds[k+1]]
-		s := Share{Name: shareName(kind, k, n), Index: len(l.shares), Seat: k * seats / n, kind: kind}
+		s := Share{Name: shareName(kind, k, n), Index: len(l.shares), Seat: seatOf(k, n, seats), kind: kind}
 		for _, v := range vectors {
 			prefix := ""
 			if v >= vectorOptim {

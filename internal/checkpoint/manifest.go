@@ -220,6 +220,18 @@ func shareName(kind string, index, count int) string {
 
 var sharePattern = regexp.MustCompile(`^(model|optim|stats)-([0-9]{5})-of-([0-9]{5})\.safetensors$`)
 
+// SeatOf is the seat, of so many, whose worker writes the file of that name; ok is false where it is no share's.
+func SeatOf(name string, seats int) (seat int, ok bool) {
+	_, index, count, ok := parseShareName(name)
+	if !ok || count > seats {
+		return 0, false
+	}
+	return seatOf(index, count, seats), true
+}
+
+// seatOf is the seat whose worker writes share k of n.
+func seatOf(k, n, seats int) int { return k * seats / n }
+
 func parseShareName(name string) (kind string, index, count int, ok bool) {
 	m := sharePattern.FindStringSubmatch(name)
 	if m == nil {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"ringmaster/internal/checkpoint"
 	"ringmaster/internal/cluster/fsm"
 	"ringmaster/internal/plan"
 	"ringmaster/internal/rpc"
@@ -93,7 +94,7 @@ func decideCheckpoint(j *fsm.Job, o *observations, _ time.Time, _ Timing) *decis
 	shares := map[uint64]map[uint32]*rpc.ShareFact{}
 	o.members(j, func(r *rpc.Report) *decision {
 		for _, f := range r.Shares {
-			if plan.Generation(f.Generation) != j.View.Generation || committed(j, f.Step, f.Generation) || !o.durable(f.Holders) {
+			if plan.Generation(f.Generation) != j.View.Generation || committed(j, f.Step, f.Generation) || !ownShare(j, r, f) || !o.durable(f.Holders) {
 				continue
 			}
 			if shares[f.Step] == nil {
@@ -128,6 +129,14 @@ func decideCheckpoint(j *fsm.Job, o *observations, _ time.Time, _ Timing) *decis
 		return fail(j, "describe the checkpoint at step %d: %v", whole[0].Step, err)
 	}
 	return propose(fsm.Command{Checkpoint: &c}, "checkpoint at step %d is stored", c.Step)
+}
+
+// ownShare reports whether the file of a share is one that the worker's seats write.
+func ownShare(j *fsm.Job, r *rpc.Report, f *rpc.ShareFact) bool {
+	seat, ok := checkpoint.SeatOf(f.File.GetName(), j.Seats)
+	return ok && slices.ContainsFunc(j.View.Members, func(m plan.Member) bool {
+		return m.Incarnation == plan.Incarnation(r.Incarnation) && m.Arc.Contains(seat)
+	})
 }
 
 func committed(j *fsm.Job, step, generation uint64) bool {

@@ -6,8 +6,6 @@ import (
 	"sync"
 	"time"
 
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
 	"ringmaster/internal/cluster/fsm"
@@ -40,8 +38,8 @@ func (s *Server) Serve(ctx context.Context, stream Line) error {
 	if err != nil {
 		return err
 	}
-	if first.Worker == "" || first.Incarnation == 0 {
-		return status.Error(codes.InvalidArgument, "a worker's report names its id and incarnation")
+	if err := s.checkFirst(first); err != nil {
+		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -59,16 +57,29 @@ func (s *Server) Serve(ctx context.Context, stream Line) error {
 	sender.Go(func() { sendOrders(ctx, s, l, stream, cancel) })
 	defer sender.Wait()
 	defer cancel()
+	refused := make(chan error, 1)
 	go func() { // ends with the stream
 		defer cancel()
 		for {
 			r, err := stream.Recv()
-			if err != nil || !s.take(id, l, r) {
+			if err != nil {
+				return
+			}
+			if err := checkNext(first, r); err != nil {
+				refused <- err
+				return
+			}
+			if !s.take(id, l, r) {
 				return
 			}
 		}
 	}()
 	<-ctx.Done()
+	select {
+	case err := <-refused:
+		return err
+	default:
+	}
 	if !s.leads() {
 		return s.notLeader()
 	}
@@ -176,7 +187,7 @@ func (s *Server) take(id plan.Incarnation, l *line, r *rpc.Report) bool {
 		return false
 	}
 	w := s.obs.workers[id]
-	if w == nil || plan.Incarnation(r.Incarnation) != id {
+	if w == nil {
 		return false
 	}
 	now := time.Now()

@@ -7,6 +7,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"ringmaster/internal/certs"
 	"ringmaster/internal/cluster/fsm"
 	"ringmaster/internal/rpc"
 )
@@ -67,8 +68,11 @@ func (s *Server) AddCoordinator(ctx context.Context, r *rpc.AddCoordinatorReques
 	if !s.leads() {
 		return nil, s.notLeader()
 	}
-	if r.Id == "" || r.Address == "" {
+	if err := certs.CheckID(r.Id); err != nil || r.Address == "" || len(r.Address) > maxAddress {
 		return nil, status.Error(codes.InvalidArgument, "a coordinator that joins names its id and address")
+	}
+	if who, _, err := certs.CallerOf(ctx); err == nil && who.Role == certs.Coordinator && who.ID != r.Id {
+		return nil, status.Errorf(codes.PermissionDenied, "%v may not join as %.64q", who, r.Id)
 	}
 	waits, err := s.log.Add(ctx, r.Id, r.Address, r.Fresh, r.Whole)
 	if err != nil {

@@ -202,6 +202,7 @@ func (sc *scenario) report(name string, o map[string]string) {
 		var index, of uint32
 		fmt.Sscanf(share, "%d/%d", &index, &of)
 		r.Shares = append(r.Shares, &rpc.ShareFact{Generation: r.Generation, Step: r.Step, Share: index, Shares: of,
+			File:    &rpc.StoredFile{Name: fmt.Sprintf("model-%05d-of-%05d.safetensors", index+1, of)},
 			Holders: []string{"c1", "c2", "c3"}[:number(o, "holders", 2)]})
 	}
 	if out, ok := o["outcome"]; ok {

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"ringmaster/internal/certs"
 	"ringmaster/internal/checkpoint"
 	"ringmaster/internal/cluster/fsm"
 	"ringmaster/internal/plan"
@@ -255,6 +256,12 @@ func (s *Server) PutFile(stream rpc.Coordinator_PutFileServer) error {
 	first, err := stream.Recv()
 	if err != nil {
 		return err
+	}
+	if worker, ok := certs.WorkerOf(stream.Context()); ok {
+		if err := s.checkUpload(worker, first); err != nil {
+			s.cfg.Log.Warn("refused a checkpoint file", "worker", worker, "directory", first.Directory, "file", first.Name, "reason", err)
+			return err
+		}
 	}
 	if err := s.StoreFile(first, &partReader{stream: stream, rest: first.Data}); err != nil {
 		return status.Errorf(codes.InvalidArgument, "store checkpoint file: %v", err)

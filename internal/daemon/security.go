@@ -2,7 +2,7 @@ package daemon
 
 import (
 	"context"
-	"errors"
+	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"net"
@@ -13,8 +13,6 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
 	"ringmaster/internal/certs"
@@ -101,7 +99,7 @@ func guard(i *certs.Identity, allowed func(method string) []certs.Role, log *slo
 		return nil
 	}
 	check := func(ctx context.Context, method string) (certs.Peer, error) {
-		who, address, err := caller(ctx)
+		who, address, err := certs.CallerOf(ctx)
 		if err == nil && who != (certs.Peer{}) && !slices.Contains(allowed(method), who.Role) {
 			err = fmt.Errorf("%v may not call %s", who, method)
 		}
@@ -129,23 +127,6 @@ func guard(i *certs.Identity, allowed func(method string) []certs.Role, log *slo
 			return handler(server, stream)
 		}),
 	}
-}
-
-// caller is who calls; nobody in particular by a unix socket.
-func caller(ctx context.Context) (who certs.Peer, address string, err error) {
-	p, ok := peer.FromContext(ctx)
-	if !ok {
-		return who, "", errors.New("a caller without a connection")
-	}
-	if p.Addr.Network() == "unix" {
-		return who, "unix socket", nil
-	}
-	info, ok := p.AuthInfo.(credentials.TLSInfo)
-	if !ok {
-		return who, p.Addr.String(), errors.New("a caller without TLS")
-	}
-	who, err = certs.Caller(info.State)
-	return who, p.Addr.String(), err
 }
 
 // ownReports is a worker's line on which it may speak for itself alone.
@@ -205,8 +186,29 @@ func dialMember(port *node.Port) func(context.Context, plan.Member) (net.Conn, e
 				return conn, nil
 			}
 		}
-		return tcp(ctx, m.Address)
+		conn, err := tcp(ctx, m.Address)
+		if err != nil {
+			return nil, err
+		}
+		if err := isWorker(conn, m.Worker); err != nil {
+			conn.Close()
+			return nil, fmt.Errorf("%s: %w", m.Address, err)
+		}
+		return conn, nil
 	}
+}
+
+// isWorker checks that the certificate at the other end is the worker's. Without TLS there is none.
+func isWorker(conn net.Conn, id string) error {
+	secure, ok := conn.(*tls.Conn)
+	if !ok {
+		return nil
+	}
+	who, err := certs.Caller(secure.ConnectionState())
+	if err == nil && who.ID != id {
+		err = fmt.Errorf("its certificate is that of %v, not of worker %s: the address leads to the wrong process", who, id)
+	}
+	return err
 }
 
 // ownSocket reports whether a socket belongs to this user and to no other: what goes through it is not encrypted.

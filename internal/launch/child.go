@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"ringmaster/internal/host"
+	"ringmaster/internal/printable"
 	"ringmaster/internal/tether"
 )
 
@@ -206,11 +207,7 @@ func lastLine(path string) string {
 			break
 		}
 	}
-	last := strings.ToValidUTF8(string(bytes.TrimSpace(word)), "?")
-	if len(last) > most {
-		last = strings.ToValidUTF8(last[:most], "") + "…"
-	}
-	return last
+	return printable.Line(string(bytes.TrimSpace(word)), most)
 }
 
 // FindProgram finds a sibling of this executable, or a program on the PATH.

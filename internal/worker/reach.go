@@ -98,6 +98,18 @@ func (w *ways) take(o *rpc.Order) {
 	poke(w.due)
 }
 
+// seated reports whether a worker of that id is another member of the newest view.
+func (w *ways) seated(worker string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for id, known := range w.known {
+		if w.member[id] && known.Worker == worker {
+			return true
+		}
+	}
+	return false
+}
+
 // broke has the ways to all members tried, since the ring of a generation broke.
 func (w *ways) broke(g plan.Generation) {
 	w.mu.Lock()

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"ringmaster/internal/certs"
 	"ringmaster/internal/checkpoint"
 	"ringmaster/internal/plan"
 	"ringmaster/internal/rpc"
@@ -145,6 +146,9 @@ func (p *PeerServer) State(r *rpc.StateRequest, stream rpc.Peer_StateServer) err
 	w := p.worker.Load()
 	if w == nil {
 		return status.Error(codes.Unavailable, "the worker is starting")
+	}
+	if caller, ok := certs.WorkerOf(stream.Context()); ok && !w.ways.seated(caller) {
+		return status.Errorf(codes.PermissionDenied, "worker %s has no seat beside this one", caller)
 	}
 	return w.SendState(r, stream.Send)
 }

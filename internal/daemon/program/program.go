@@ -16,6 +16,7 @@ import (
 
 	"ringmaster/internal/cli"
 	"ringmaster/internal/config"
+	"ringmaster/internal/printable"
 	"ringmaster/internal/tether"
 )
 
@@ -54,8 +55,11 @@ func Main(d Daemon) int {
 	return code
 }
 
+// maxError is the length of an error that is shown: fifty problems of a file fit in.
+const maxError = 64 << 10
+
 func (d Daemon) complain(err error) {
-	fmt.Fprintf(os.Stderr, "%s: %s\n", d.Name, strings.Join(strings.Fields(err.Error()), " "))
+	fmt.Fprintf(os.Stderr, "%s: %s\n", d.Name, printable.Line(strings.Join(strings.Fields(err.Error()), " "), maxError))
 }
 
 // command parses flags and configuration and hands the body to run.

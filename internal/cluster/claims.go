@@ -1,0 +1,116 @@
+package cluster
+
+import (
+	"slices"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"ringmaster/internal/certs"
+	"ringmaster/internal/checkpoint"
+	"ringmaster/internal/cluster/fsm"
+	"ringmaster/internal/plan"
+	"ringmaster/internal/rpc"
+)
+
+// Bounds on what a report may hold. A message of legal size would otherwise be kept for as long as its line is open.
+const (
+	maxReported = 1 << 14 // entries of each of its lists
+	maxAddress  = 255     // bytes of a host, and of a host:port
+	maxPath     = 4096    // bytes of a socket's path
+)
+
+// checkFirst checks the claims of the report that opens a line. The certificate's id has been compared with the report's (see
+// daemon); an incarnation is another worker's where one has reported with it, or is seated with it in the log.
+func (s *Server) checkFirst(r *rpc.Report) error {
+	if err := certs.CheckID(r.Worker); err != nil || r.Incarnation == 0 {
+		return status.Error(codes.InvalidArgument, "a worker's report names its id and incarnation")
+	}
+	if err := checkReport(r); err != nil {
+		return err
+	}
+	id := plan.Incarnation(r.Incarnation)
+	owner := r.Worker
+	s.mu.Lock()
+	if s.obs != nil && s.obs.workers[id] != nil {
+		owner = s.obs.workers[id].report.GetWorker()
+	}
+	s.mu.Unlock()
+	s.log.Read(func(st *fsm.State) {
+		for _, j := range st.Jobs {
+			for _, v := range []*fsm.View{j.View, j.StartedView} {
+				if k := slices.IndexFunc(members(v), func(m plan.Member) bool { return m.Incarnation == id }); k >= 0 {
+					owner = v.Members[k].Worker
+				}
+			}
+		}
+	})
+	if owner != r.Worker {
+		s.cfg.Log.Warn("refused a worker that reports with another one's incarnation", "worker", r.Worker, "incarnation of", owner)
+		return status.Errorf(codes.PermissionDenied, "the incarnation %016x belongs to worker %s, not to %s", uint64(id), owner, r.Worker)
+	}
+	return nil
+}
+
+// checkNext checks that a report comes from whoever opened the line.
+func checkNext(first, r *rpc.Report) error {
+	if r.Worker != first.Worker || r.Incarnation != first.Incarnation {
+		return status.Errorf(codes.PermissionDenied, "the line is worker %s's, not %.64q's", first.Worker, r.Worker)
+	}
+	return checkReport(r)
+}
+
+// checkReport checks the sizes of a report's parts.
+func checkReport(r *rpc.Report) error {
+	longest := max(len(r.Files), len(r.LostPeers), len(r.Epochs), len(r.Shares), len(r.Ways))
+	if longest > maxReported || len(r.Address) > maxAddress || len(r.Host) > maxAddress || len(r.Machine) > maxAddress || len(r.Socket) > maxPath {
+		return status.Error(codes.InvalidArgument, "a part of the worker's report is too long")
+	}
+	return nil
+}
+
+func members(v *fsm.View) []plan.Member {
+	if v == nil {
+		return nil
+	}
+	return v.Members
+}
+
+// maxShare is how many bytes a share may have before a checkpoint of the job has told how many they are: parameters and two moments
+// of the largest model.
+const maxShare = 32 << 30
+
+// checkUpload checks that a worker may store a file: it has the seat whose share that is, in the view that trains or the one before,
+// and the share is no longer than all of them were before.
+func (s *Server) checkUpload(worker string, f *rpc.FilePart) error {
+	_, generation, ok := checkpoint.ParseFolderName(f.Directory)
+	if !ok {
+		return status.Error(codes.InvalidArgument, "store checkpoint file: it names no checkpoint's folder")
+	}
+	var known, seated bool
+	bound := uint64(maxShare)
+	s.log.Read(func(st *fsm.State) {
+		for _, j := range st.Jobs {
+			seat, isShare := checkpoint.SeatOf(f.Name, j.Seats)
+			for _, v := range []*fsm.View{j.View, j.StartedView} {
+				if v == nil || v.Generation != generation {
+					continue
+				}
+				known = true
+				seated = seated || isShare && slices.ContainsFunc(v.Members, func(m plan.Member) bool { return m.Worker == worker && m.Arc.Contains(seat) })
+				if len(j.Checkpoints) > 0 {
+					bound = j.Checkpoints[len(j.Checkpoints)-1].Bytes
+				}
+			}
+		}
+	})
+	switch {
+	case !known: // this replica may be behind: to be tried again
+		return status.Errorf(codes.Unavailable, "store checkpoint file: no job here is in generation %d", generation)
+	case !seated:
+		return status.Errorf(codes.PermissionDenied, "store checkpoint file: worker %s has no seat in generation %d whose share %.64q is", worker, generation, f.Name)
+	case f.Bytes > bound:
+		return status.Errorf(codes.InvalidArgument, "store checkpoint file: %d bytes are more than the %d of a whole checkpoint of the job", f.Bytes, bound)
+	}
+	return nil
+}
