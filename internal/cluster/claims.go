@@ -83,7 +83,7 @@ const maxShare = 32 << 30
 // checkUpload checks that a worker may store a file: it has the seat whose share that is, in the view that trains or the one before,
 // and the share is no longer than all of them were before.
 func (s *Server) checkUpload(worker string, f *rpc.FilePart) error {
-	_, generation, ok := checkpoint.ParseFolderName(f.Directory)
+	name, ok := checkpoint.ParseName(f.Directory)
 	if !ok {
 		return status.Error(codes.InvalidArgument, "store checkpoint file: it names no checkpoint's folder")
 	}
@@ -93,7 +93,7 @@ func (s *Server) checkUpload(worker string, f *rpc.FilePart) error {
 		for _, j := range st.Jobs {
 			seat, isShare := checkpoint.SeatOf(f.Name, j.Seats)
 			for _, v := range []*fsm.View{j.View, j.StartedView} {
-				if v == nil || v.Generation != generation {
+				if v == nil || v.Generation != name.Generation || j.Incarnation != name.Job {
 					continue
 				}
 				known = true
@@ -106,9 +106,9 @@ func (s *Server) checkUpload(worker string, f *rpc.FilePart) error {
 	})
 	switch {
 	case !known: // this replica may be behind: to be tried again
-		return status.Errorf(codes.Unavailable, "store checkpoint file: no job here is in generation %d", generation)
+		return status.Errorf(codes.Unavailable, "store checkpoint file: the job is not in generation %d here", name.Generation)
 	case !seated:
-		return status.Errorf(codes.PermissionDenied, "store checkpoint file: worker %s has no seat in generation %d whose share %.64q is", worker, generation, f.Name)
+		return status.Errorf(codes.PermissionDenied, "store checkpoint file: worker %s has no seat in generation %d whose share %.64q is", worker, name.Generation, f.Name)
 	case f.Bytes > bound:
 		return status.Errorf(codes.InvalidArgument, "store checkpoint file: %d bytes are more than the %d of a whole checkpoint of the job", f.Bytes, bound)
 	}

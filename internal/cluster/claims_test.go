@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"strings"
@@ -139,20 +140,23 @@ func TestIncarnationsBelongToWorkers(t *testing.T) {
 // A worker stores the shares of its own seats alone, in the generation that trains, and none that is longer than a checkpoint.
 func TestUploadsBelongToSeats(t *testing.T) {
 	s := leader(t)
+	var job string
+	s.log.Read(func(st *fsm.State) { job = fmt.Sprintf("%016x", uint64(st.Active().Incarnation)) })
 	for _, c := range []struct {
 		worker, directory, file string
 		bytes                   uint64
 		want                    codes.Code
 	}{
-		{"w1", "step-0000000005-g1", "model-00001-of-00002.safetensors", 100, codes.OK},
-		{"w2", "step-0000000005-g1", "optim-00002-of-00002.safetensors", 100, codes.OK},
-		{"w1", "step-0000000005-g1", "model-00002-of-00002.safetensors", 100, codes.PermissionDenied},
-		{"w1", "step-0000000005-g1", "model-00001-of-00007.safetensors", 100, codes.PermissionDenied},
-		{"w1", "step-0000000005-g1", "manifest.json", 100, codes.PermissionDenied},
-		{"w3", "step-0000000005-g1", "model-00001-of-00002.safetensors", 100, codes.PermissionDenied},
-		{"w1", "step-0000000005-g2", "model-00001-of-00002.safetensors", 100, codes.Unavailable},
+		{"w1", "step-0000000005-g1-" + job, "model-00001-of-00002.safetensors", 100, codes.OK},
+		{"w2", "step-0000000005-g1-" + job, "optim-00002-of-00002.safetensors", 100, codes.OK},
+		{"w1", "step-0000000005-g1-" + job, "model-00002-of-00002.safetensors", 100, codes.PermissionDenied},
+		{"w1", "step-0000000005-g1-" + job, "model-00001-of-00007.safetensors", 100, codes.PermissionDenied},
+		{"w1", "step-0000000005-g1-" + job, "manifest.json", 100, codes.PermissionDenied},
+		{"w3", "step-0000000005-g1-" + job, "model-00001-of-00002.safetensors", 100, codes.PermissionDenied},
+		{"w1", "step-0000000005-g2-" + job, "model-00001-of-00002.safetensors", 100, codes.Unavailable},
+		{"w1", "step-0000000005-g1-00000000000000aa", "model-00001-of-00002.safetensors", 100, codes.Unavailable},
 		{"w1", "../elsewhere", "model-00001-of-00002.safetensors", 100, codes.InvalidArgument},
-		{"w1", "step-0000000005-g1", "model-00001-of-00002.safetensors", 1 << 40, codes.InvalidArgument},
+		{"w1", "step-0000000005-g1-" + job, "model-00001-of-00002.safetensors", 1 << 40, codes.InvalidArgument},
 	} {
 		err := s.checkUpload(c.worker, &rpc.FilePart{Directory: c.directory, Name: c.file, Bytes: c.bytes})
 		if status.Code(err) != c.want {
