@@ -1,0 +1,154 @@
+// Package metric computes what a run tells about its model beside the loss: accuracy, precision and recall, areas under
+// curves, errors of regressions. Sums holds everything that a metric needs of the samples seen so far. Each seat fills Sums of
+// its own over its part of the evaluation set; they are merged in seat order, so a figure does not depend on which worker
+// evaluated what. The definitions and the cases that are left undefined are scikit-learn's.
+package metric
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Kind says what the outputs of a model are compared with.
+type Kind uint8
+
+const (
+	// Classes: one of several classes is right; outputs are a logit each.
+	Classes Kind = iota
+	// Labels: each of several yes-or-no labels is right or wrong by itself; outputs are a logit each. A binary
+	// classification is one label.
+	Labels
+	// Values: outputs are the values themselves.
+	Values
+)
+
+// Task is what a model is asked for.
+type Task struct {
+	Kind    Kind
+	Outputs int // classes, labels or values of a target
+}
+
+// Set is a list of metrics that were asked for, checked against a task. It is immutable.
+type Set struct {
+	task  Task
+	names []string
+	tops  []int // the k of each topK, in the order of names
+	ranks bool  // some metric needs the scores of all samples
+}
+
+// metrics lists each metric's name with the kinds of task that it is defined for. topK stands for top1, top2 and so on.
+var metrics = []struct {
+	name  string
+	kinds []Kind
+}{
+	{"accuracy", []Kind{Classes, Labels}},
+	{"topK", []Kind{Classes}},
+	{"precision", []Kind{Classes, Labels}},
+	{"recall", []Kind{Classes, Labels}},
+	{"f1", []Kind{Classes, Labels}},
+	{"auc", []Kind{Classes, Labels}},
+	{"perplexity", []Kind{Classes}},
+	{"mae", []Kind{Values}},
+	{"mse", []Kind{Values}},
+	{"rmse", []Kind{Values}},
+	{"r2", []Kind{Values}},
+}
+
+// Names lists the metrics that a task of this kind may ask for.
+func Names(kind Kind) []string {
+	var names []string
+	for _, m := range metrics {
+		if slices.Contains(m.kinds, kind) {
+			names = append(names, m.name)
+		}
+	}
+	return names
+}
+
+// New checks the names against the task. An error names the metric and what could stand there instead.
+func New(names []string, task Task) (*Set, error) {
+	if task.Outputs < 1 {
+		return nil, fmt.Errorf("metric: a task with %d outputs", task.Outputs)
+	}
+	s := &Set{task: task, names: slices.Clone(names)}
+	for i, name := range names {
+		if slices.Contains(names[:i], name) {
+			return nil, fmt.Errorf("%q is listed twice", name)
+		}
+		base := name
+		if k, isTop := topOf(name); isTop {
+			if k < 1 || k > task.Outputs {
+				return nil, fmt.Errorf("%q: want top1 to top%d, the number of classes", name, task.Outputs)
+			}
+			base = "topK"
+			s.tops = append(s.tops, k)
+		}
+		if !slices.Contains(Names(task.Kind), base) {
+			return nil, fmt.Errorf("%q is not a metric of this job; there are %s", name, strings.Join(Names(task.Kind), ", "))
+		}
+		s.ranks = s.ranks || name == "auc"
+	}
+	return s, nil
+}
+
+// topOf is the k of the name topK.
+func topOf(name string) (k int, isTop bool) {
+	digits, isTop := strings.CutPrefix(name, "top")
+	if !isTop {
+		return 0, false
+	}
+	k, err := strconv.Atoi(digits)
+	return k, err == nil && !strings.HasPrefix(digits, "0") && !strings.HasPrefix(digits, "+")
+}
+
+// Names are the metrics in the order in which they were asked for.
+func (s *Set) Names() []string { return s.names }
+
+// HigherIsBetter reports whether larger values of the metric, or of "loss", are better.
+func HigherIsBetter(name string) bool {
+	return !slices.Contains([]string{"loss", "perplexity", "mae", "mse", "rmse"}, name)
+}
+
+// Value is one metric's figure. It is NaN where the metric is not defined for the samples, as an area under a curve is
+// where all samples have the same label.
+func (s *Set) Value(name string, sums *Sums) float64 {
+	switch name {
+	case "accuracy":
+		return sums.correct / sums.weight
+	case "precision", "recall", "f1":
+		return macro(sums, name)
+	case "auc":
+		return areas(sums)
+	case "perplexity":
+		return exp(sums.loss / sums.weight)
+	case "mae":
+		return sums.mean(func(e *errors) float64 { return e.absolute / sums.weight })
+	case "mse":
+		return sums.mean(func(e *errors) float64 { return e.squared / sums.weight })
+	case "rmse":
+		return sums.mean(func(e *errors) float64 { return math.Sqrt(e.squared / sums.weight) })
+	case "r2":
+		return sums.mean(determination)
+	}
+	for i, k := range s.tops {
+		if name == "top"+strconv.Itoa(k) {
+			return sums.top[i] / sums.weight
+		}
+	}
+	panic(fmt.Sprintf("metric: %q was not asked for", name))
+}
+
+// determination is R2 of one output: 1 where nothing varies and every prediction is right, 0 where nothing varies and one
+// is wrong.
+func determination(e *errors) float64 {
+	switch {
+	case e.spread > 0:
+		return 1 - e.squared/e.spread
+	case e.squared > 0:
+		return 0
+	}
+	return 1
+}
