@@ -20,7 +20,7 @@ var layers = []struct {
 	{"words, how they are counted, and what may be opened: the standard library only", []string{"plan", "regularfile", "plural", "printable"}},
 	{"what decoders' tests share", []string{"test/cost"}},
 	{"leaves, each of one subject", []string{"rng", "config", "certs", "rpc", "host", "checkpoint/disk", "tether", "folder", "cluster/logs", "tensor/kernel"}},
-	{"pure parts that know the words", []string{"checkpoint", "cluster/fsm", "dataset/glyphs", "dataset/picture", "bench/kernels", "cli", "metric"}},
+	{"pure parts that know the words", []string{"checkpoint", "cluster/fsm", "dataset/glyphs", "dataset/picture", "bench/kernels", "cli", "table", "metric"}},
 	{"data, sums and decisions' log", []string{"dataset", "dataset/glyphs/gen", "allreduce", "optim", "tensor", "tensor/blas", "tensor/kernel/peer", "tensor/kernel/peer/vector", "tensor/kernel/emulate", "cluster/node"}},
 	{"what is minimised", []string{"loss"}},
 	{"models", []string{"model"}},
