@@ -30,11 +30,8 @@ require (
 require (
 	github.com/VividCortex/ewma v1.2.0 // indirect
 	github.com/acarl005/stripansi v0.0.0-20180116102854-5a71ef0e047d // indirect
-<<<<<<< HEAD
 	github.com/aclements/go-moremath v0.0.0-20210112150236-f10218a38794 // indirect
-=======
 	github.com/andybalholm/brotli v1.1.1 // indirect
->>>>>>> 09d13a9 (Add tables: CSV, TSV, JSONL, Parquet, NPY, NPZ row by row)
 	github.com/clipperhouse/uax29/v2 v2.7.0 // indirect
 	github.com/fatih/color v1.13.0 // indirect
 	github.com/google/btree v1.1.3 // indirect

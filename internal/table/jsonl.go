@@ -214,79 +214,94 @@ func scalar(token json.Token) (Value, error) {
 // array reads numbers, in one or more dimensions, behind an opening bracket.
 func (j *jsonReader) array(d *json.Decoder, name string) (Value, error) {
 	v := Value{Kind: Array}
-	if i, known := j.index[name]; known && j.numbers != nil {
+	i, known := j.index[name]
+	known = known && j.numbers != nil
+	if known {
 		v.Numbers = j.numbers[i][:0]
 	}
-	sizes := []int{0} // of the arrays that are open
-	shape := []int{}  // by depth, -1 where not known yet
-	depth := 1
-	leaf := 0   // depth of the numbers
-	other := "" // what is in the array beside numbers
-	for depth > 0 {
+	n := nest{sizes: []int{0}, depth: 1}
+	for n.depth > 0 && n.err == nil {
 		token, err := d.Token()
 		if err != nil {
 			return v, err
 		}
-		switch t := token.(type) {
-		case json.Delim:
-			if t == '[' {
-				if depth++; depth > maxNesting {
-					return v, fmt.Errorf("arrays inside arrays, more than %d deep", maxNesting)
-				}
-				sizes[len(sizes)-1]++
-				sizes = append(sizes, 0)
-				continue
-			}
-			if t != ']' {
-				if err := skip(d); err != nil {
-					return v, err
-				}
-				other = "an array of objects"
-				sizes[depth-1]++
-				continue
-			}
-			for len(shape) < depth {
-				shape = append(shape, -1)
-			}
-			if shape[depth-1] >= 0 && shape[depth-1] != sizes[depth-1] && other == "" {
-				return v, fmt.Errorf("an array with rows of %d and of %d values", shape[depth-1], sizes[depth-1])
-			}
-			shape[depth-1] = sizes[depth-1]
-			sizes = sizes[:depth-1]
-			depth--
-		default:
-			if leaf == 0 {
-				leaf = depth
-			}
-			if leaf != depth && other == "" {
-				return v, fmt.Errorf("an array with numbers beside arrays")
-			}
-			one, err := scalar(token)
-			if err != nil {
+		switch token {
+		case json.Delim('['):
+			n.open()
+			continue
+		case json.Delim(']'):
+			n.close()
+			continue
+		case json.Delim('{'):
+			if err := skip(d); err != nil {
 				return v, err
 			}
-			if one.Kind != Number && one.Kind != Bool {
-				other = "an array with " + one.name() + " in it"
-			}
-			sizes[depth-1]++
-			v.Numbers = append(v.Numbers, one.number)
+			n.other = "an array of objects"
+			continue
 		}
+		one, err := scalar(token)
+		if err != nil {
+			return v, err
+		}
+		if one.Kind != Number && one.Kind != Bool {
+			n.other = "an array with " + one.name() + " in it"
+		}
+		n.number()
+		v.Numbers = append(v.Numbers, one.number)
 	}
-	if other != "" {
-		return otherValue(other), nil
+	if n.other != "" && n.depth == 0 {
+		return otherValue(n.other), nil
 	}
-	product := 1
-	for _, n := range shape {
-		product *= n
-	}
-	if product != len(v.Numbers) {
-		return v, fmt.Errorf("an array with numbers beside arrays")
-	}
-	v.Shape = shape
-	if i, known := j.index[name]; known && j.numbers != nil {
+	if known {
 		j.numbers[i] = v.Numbers
 	}
-	return v, nil
+	v.Shape = n.shape
+	return v, n.err
+}
+
+// nest follows the brackets of an array of arrays, which must have as many parts each.
+type nest struct {
+	depth int    // of open brackets
+	sizes []int  // parts so far of the arrays that are open
+	shape []int  // parts of the arrays that were closed, by depth; -1: none was
+	leaf  int    // depth of the numbers; 0: there was none
+	other string // what is in it beside numbers
+	err   error
+}
+
+func (n *nest) open() {
+	if n.depth++; n.depth > maxNesting {
+		n.err = fmt.Errorf("arrays inside arrays, more than %d deep", maxNesting)
+	}
+	n.sizes[len(n.sizes)-1]++
+	n.sizes = append(n.sizes, 0)
+}
+
+func (n *nest) close() {
+	for len(n.shape) < n.depth {
+		n.shape = append(n.shape, -1)
+	}
+	size, last := n.sizes[n.depth-1], n.depth-1
+	switch {
+	case n.other != "":
+	case n.leaf != 0 && n.leaf < n.depth:
+		n.err = errors.New("an array with numbers beside arrays")
+	case n.shape[last] >= 0 && n.shape[last] != size:
+		n.err = fmt.Errorf("an array with rows of %d and of %d values", n.shape[last], size)
+	}
+	n.shape[last] = size
+	n.sizes = n.sizes[:last]
+	n.depth--
+}
+
+func (n *nest) number() {
+	n.sizes[n.depth-1]++
+	if n.leaf == 0 {
+		n.leaf = n.depth
+	}
+	if n.other == "" && (n.leaf != n.depth || len(n.shape) > n.depth) {
+		n.err = errors.New("an array with numbers beside arrays")
+	}
 }
 
 // skip passes over the rest of an object inside an array.

@@ -51,14 +51,16 @@ var impure = []string{"time", "os", "net", "log", "log/slog", "math/rand", "math
 
 // fences name the packages that may import a module of others, so that it can be replaced in one place. Tests may import all.
 var fences = map[string][]string{
-	"github.com/hashicorp/raft":       {"cluster/node"},
-	"github.com/hashicorp/memberlist": {"cluster/node"},
-	"go.etcd.io/bbolt":                {"cluster/node"},
-	"github.com/goccy/go-yaml":        {"config"},
-	"github.com/vbauerster/mpb":       {"progress"},
-	"github.com/spf13/cobra":          {"cli", "daemon/program"},
-	"gonum.org/v1/gonum":              {"tensor/blas"}, // its results differ between CPUs
-	"google.golang.org/grpc":          {"rpc", "certs", "allreduce", "cluster", "cluster/node", "worker", "daemon", "simulation", "launch", "client", "bench"},
+	"github.com/hashicorp/raft":        {"cluster/node"},
+	"github.com/hashicorp/memberlist":  {"cluster/node"},
+	"go.etcd.io/bbolt":                 {"cluster/node"},
+	"github.com/goccy/go-yaml":         {"config"},
+	"github.com/parquet-go/parquet-go": {"table"},
+	"github.com/klauspost/compress":    {"table"},
+	"github.com/vbauerster/mpb":        {"progress"},
+	"github.com/spf13/cobra":           {"cli", "daemon/program"},
+	"gonum.org/v1/gonum":               {"tensor/blas"}, // its results differ between CPUs
+	"google.golang.org/grpc":           {"rpc", "certs", "allreduce", "cluster", "cluster/node", "worker", "daemon", "simulation", "launch", "client", "bench"},
 }
 
 const internal = "ringmaster/internal/"
