@@ -215,12 +215,16 @@ func randomJob(r *rand.Rand) *Job {
 			if depth > 2 {
 				kinds = kinds[:len(kinds)-1]
 			}
+			if depth >= 0 { // no node of a graph
+				kinds = slices.DeleteFunc(slices.Clone(kinds), func(kind string) bool { return (&Layer{Kind: kind}).Joins() })
+			}
 			layers[i] = Layer{Kind: pick(kinds...), Kernel: 1 + r.IntN(9), Stride: 1 + r.IntN(9), Dilation: 1 + r.IntN(3), Groups: 1 + r.IntN(3),
 				Bias: r.IntN(2) > 0, Epsilon: fraction(), Momentum: fraction(), Rate: fraction()}
 			layers[i].Out = layers[i].Groups * small()
 			layers[i].Padding = r.IntN(layers[i].Kernel/2 + 1)
+			randomKeys(r, &layers[i])
 			if layers[i].Kind == "residual" {
-				layers[i].Stack = stack(depth + 1)
+				layers[i].Stack = stack(max(depth, 0) + 1)
 			}
 		}
 		return layers
@@ -228,6 +232,18 @@ func randomJob(r *rand.Rand) *Job {
 	heads := 1 + r.IntN(8)
 	j.Model = Model{Kind: pick(modelKinds...), Layers: []int{small(), small(), small()}, Depth: small(), Heads: heads, Width: heads * small(),
 		Bias: r.IntN(2) > 0, Variant: pick("imagenet", "cifar"), Dropout: fraction(), Stack: stack(0)}
+	j.Model.Inputs, j.Model.Nodes = []string{"input"}, stack(-1)
+	for i := range j.Model.Nodes {
+		n := &j.Model.Nodes[i]
+		n.Name, n.Inputs = pick("a", "layer1.0.conv-")+strconv.Itoa(i), []string{"input"}
+		if i > 0 {
+			n.Inputs = []string{j.Model.Output}
+		}
+		if n.Joins() {
+			n.Inputs = append(n.Inputs, "input")
+		}
+		j.Model.Output = n.Name
+	}
 	j.Data = Data{Kind: pick(DataMNIST, DataGlyphs, DataImages), Dir: pick("data", "a b/ü: #", "\"'\\\n\t", "~", "1e5", "- x"), Context: small(),
 		Classes: []string{"cat", "no", "Ä: b"}, TrainPerClass: small(), EvalPerClass: small(), Mean: []float64{fraction(), -fraction(), 0},
 		Std: []float64{1, 0.25, 1.0 / 3}, Crop: r.IntN(9), Flip: r.IntN(2) > 0}
@@ -246,10 +262,21 @@ func randomJob(r *rand.Rand) *Job {
 	return j
 }
 
+// randomKeys sets the keys of a layer that few kinds have.
+func randomKeys(r *rand.Rand, l *Layer) {
+	pick := func(words ...string) string { return words[r.IntN(len(words))] }
+	l.OutputPadding, l.Affine, l.Causal, l.Bidirectional = r.IntN(max(l.Stride, l.Dilation)), r.IntN(2) > 0, r.IntN(2) > 0, r.IntN(2) > 0
+	l.Heads, l.Layers, l.Scale, l.Mode = 1+r.IntN(8), 2+r.IntN(3), 1+r.IntN(4), pick(UpsampleNearest, UpsampleBilinear)
+	l.Form, l.Slope, l.Alpha, l.Shape = pick(PositionsLearned, PositionsSinusoidal), r.Float64(), -r.Float64(), []int{-1, 1 + r.IntN(9)}
+	if l.Form == PositionsLearned && r.IntN(2) > 0 {
+		l.Init, l.Gain, l.Fan = pick(InitKaimingNormal, InitKaimingUniform), 1+r.Float64(), pick(FanIn, FanOut)
+	}
+}
+
 func TestEncodeDecode(t *testing.T) {
 	const seed = 7
 	r := rand.New(rand.NewPCG(seed, 0))
-	for i := range 2000 {
+	for i := range 1000 {
 		j := randomJob(r)
 		text := j.Encode()
 		got, err := Decode(text)

@@ -48,23 +48,7 @@ func (m *Model) setDefaults(o *origin) {
 		def(o, "model.dropout", &m.Dropout, 0.2)
 	}
 	setLayerDefaults(o, "model.stack", m.Stack)
-}
-
-func setLayerDefaults(o *origin, key string, stack []Layer) {
-	for i := range stack {
-		l, at := &stack[i], indexed(key, i)
-		def(o, at+".stride", &l.Stride, 1)
-		if l.Kind != "conv" {
-			def(o, at+".stride", &l.Stride, l.Kernel)
-		}
-		def(o, at+".dilation", &l.Dilation, 1)
-		def(o, at+".groups", &l.Groups, 1)
-		def(o, at+".bias", &l.Bias, true)
-		def(o, at+".epsilon", &l.Epsilon, 1e-5)
-		def(o, at+".momentum", &l.Momentum, 0.1)
-		def(o, at+".rate", &l.Rate, 0.5)
-		setLayerDefaults(o, at+".stack", l.Stack)
-	}
+	m.setGraphDefaults(o)
 }
 
 func (d *Data) setDefaults(o *origin) {

@@ -53,7 +53,8 @@ func encodeValue(v reflect.Value) string {
 	case reflect.Struct:
 		var parts []string
 		for i := range v.NumField() {
-			if name := v.Type().Field(i).Tag.Get("yaml"); name != "" && exists(v, i) {
+			field := v.Type().Field(i)
+			if name := field.Tag.Get("yaml"); name != "" && exists(v, i) && (field.Tag.Get("omit") == "" || !isEmpty(v.Field(i))) {
 				parts = append(parts, name+": "+encodeValue(v.Field(i)))
 			}
 		}
@@ -69,6 +70,11 @@ func encodeValue(v reflect.Value) string {
 	default:
 		return fmt.Sprint(x)
 	}
+}
+
+// isEmpty reports whether a key that is left out would read back as the value.
+func isEmpty(v reflect.Value) bool {
+	return v.IsZero() || v.Kind() == reflect.Slice && v.Len() == 0
 }
 
 // encodeString leaves plain words bare and quotes the rest; a JSON string is a YAML string.

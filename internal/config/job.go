@@ -32,6 +32,7 @@ const (
 	ModelGPT         = "gpt"
 	ModelMobileNetV2 = "mobilenetv2"
 	ModelSequential  = "sequential"
+	ModelGraph       = "graph"
 )
 
 // Model says which network is trained. What it reads and predicts (input shape, classes, vocabulary) comes from the
@@ -50,28 +51,10 @@ type Model struct {
 	Dropout float64 `yaml:"dropout" kinds:"gpt,mobilenetv2"` // probability of dropping an element
 
 	Stack []Layer `yaml:"stack" kinds:"sequential"` // the layers, first to last
-}
 
-// Layer is one layer of a model of kind sequential. Keys that a layer kind does not have are refused.
-type Layer struct {
-	Kind     string  `yaml:"kind"`
-	Out      int     `yaml:"out" kinds:"linear,conv"`                   // features or channels that leave the layer
-	Kernel   int     `yaml:"kernel" kinds:"conv,max_pool,average_pool"` // edge of the square window
-	Stride   int     `yaml:"stride" kinds:"conv,max_pool,average_pool"` // default: 1 for conv, the kernel for pools
-	Padding  int     `yaml:"padding" kinds:"conv,max_pool,average_pool"`
-	Dilation int     `yaml:"dilation" kinds:"conv"`
-	Groups   int     `yaml:"groups" kinds:"conv"`
-	Bias     bool    `yaml:"bias" kinds:"linear,conv"`
-	Epsilon  float64 `yaml:"epsilon" kinds:"batch_norm,layer_norm,rms_norm"`
-	Momentum float64 `yaml:"momentum" kinds:"batch_norm"` // weight of the newest batch in the running statistics
-	Rate     float64 `yaml:"rate" kinds:"dropout"`
-	Stack    []Layer `yaml:"stack" kinds:"residual"` // x + stack(x)
-}
-
-// LayerKinds are the kinds of layer that a sequential model is built from.
-var LayerKinds = []string{
-	"linear", "conv", "batch_norm", "layer_norm", "rms_norm", "relu", "relu6", "gelu", "silu", "sigmoid", "tanh",
-	"max_pool", "average_pool", "global_average_pool", "flatten", "dropout", "residual",
+	Inputs []string `yaml:"inputs" kinds:"graph"` // what the nodes call the data's inputs
+	Nodes  []Layer  `yaml:"nodes" kinds:"graph"`  // in any order; that of the parameters is the list's
+	Output string   `yaml:"output" kinds:"graph"` // the node that the targets are compared with; default: the one that no other reads
 }
 
 // Kinds of data.

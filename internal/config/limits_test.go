@@ -48,6 +48,9 @@ func TestCostIsBounded(t *testing.T) {
 		"a long comment":      {"#", "#", "", ""},
 		"indents":             {"", " ", "a: 1", "unknown key"},
 		"tabs":                {"a:\n", "\t", "b: 1", "tab"},
+		"nodes":               {"model: {kind: graph, nodes: [", "{kind: add, inputs: [ab, cd]}, " + strings.Repeat(" ", 40), "]}", "there is no node ab"},
+		"inputs of a node":    {"model: {kind: graph, nodes: [{kind: add, inputs: [", "ab, ", "]}]}", "there is no node ab"},
+		"nodes in a circle":   {"model: {kind: graph, nodes: [{kind: relu, name: a}, ", "{kind: relu}, ", "{kind: relu, inputs: [z]}]}", "model.nodes must list 1 to 1024 nodes"},
 		"anchors and aliases": {"a: &a 1\nb: [", "*a, ", "]", "unknown key"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -39,8 +39,9 @@ func (j *Job) validate(b *binder) {
 func (j *Job) validateTogether(c *checker) {
 	text, language := j.Data.Kind == DataText, j.Model.Kind == ModelGPT
 	known := slices.Contains(modelKinds, j.Model.Kind) && slices.Contains(dataKinds, j.Data.Kind) && !c.b.isSpoilt("data.kind")
-	c.require("model.kind", !known || text == language, "model.kind: %s does not learn from data.kind: %s; a gpt needs text, other models need images",
-		j.Model.Kind, j.Data.Kind)
+	either := j.Model.Kind == ModelSequential || j.Model.Kind == ModelGraph
+	c.require("model.kind", !known || either || text == language, "model.kind: %s does not learn from data.kind: %s; a gpt needs text, %s and %s images",
+		j.Model.Kind, j.Data.Kind, ModelMLP, ModelMobileNetV2)
 	c.require("min_workers", j.Seats < 1 || j.MinWorkers <= j.Seats, "min_workers %d is more than the job's seats: %d; so many workers can never take part", j.MinWorkers, j.Seats)
 	nesterov := j.Train.Optimizer.Nesterov && j.Train.Optimizer.Momentum == 0 && !c.b.isSpoilt("train.optimizer.momentum")
 	c.require("train.optimizer.nesterov", !nesterov, "train.optimizer.nesterov needs a train.optimizer.momentum above 0")
@@ -102,7 +103,7 @@ func validName(s string) bool {
 func indexed(key string, i int) string { return fmt.Sprintf("%s[%d]", key, i) }
 
 var (
-	modelKinds = []string{ModelMLP, ModelGPT, ModelMobileNetV2, ModelSequential}
+	modelKinds = []string{ModelMLP, ModelGPT, ModelMobileNetV2, ModelSequential, ModelGraph}
 	dataKinds  = []string{DataGlyphs, DataMNIST, DataText, DataImages}
 
 	optimizerKinds = []string{OptimizerAdam, OptimizerAdamW, OptimizerSGD}
@@ -136,6 +137,8 @@ func (m *Model) validate(c *checker) {
 	case ModelSequential:
 		c.require("model.stack", len(m.Stack) > 0, "model.stack lists no layers; a sequential model needs at least one")
 		validateStack(c, "model.stack", m.Stack, 0)
+	case ModelGraph:
+		m.validateGraph(c)
 	}
 }
 
@@ -152,59 +155,6 @@ func (m *Model) validateMLP(c *checker) {
 		}
 	}
 	c.require("model.layers", total < maxParams, "model.layers make more than %d parameters", maxParams)
-}
-
-func validateStack(c *checker, key string, stack []Layer, depth int) {
-	if len(stack) > maxLayers || depth > maxNesting {
-		c.require(key, false, "%s has more than %d layers, or residual blocks stand more than %d deep", key, maxLayers, maxNesting)
-		return
-	}
-	for i := range stack {
-		l, at := &stack[i], indexed(key, i)
-		if !c.present(at+".kind", "say which layer it is; there are "+strings.Join(LayerKinds, ", ")) || !c.oneOf(at+".kind", l.Kind, LayerKinds) {
-			continue
-		}
-		switch l.Kind {
-		case "conv", "linear":
-			if c.present(at+".out", "say how many channels or features leave the layer, like out: 64") {
-				between(c, at+".out", l.Out, 1, maxFeatures)
-			}
-		case "batch_norm", "layer_norm", "rms_norm":
-			epsilon(c, at+".epsilon", l.Epsilon)
-		case "dropout":
-			below(c, at+".rate", l.Rate, 0, 1)
-		case "residual":
-			c.require(at+".stack", len(l.Stack) > 0, "%s.stack lists no layers; a residual block needs at least one", at)
-			validateStack(c, at+".stack", l.Stack, depth+1)
-		}
-		l.validateWindow(c, at)
-		if l.Kind == "batch_norm" {
-			between(c, at+".momentum", l.Momentum, 0, 1)
-		}
-	}
-}
-
-// validateWindow checks the keys of layers that slide a window over an image.
-func (l *Layer) validateWindow(c *checker, at string) {
-	switch l.Kind {
-	case "conv", "max_pool", "average_pool":
-	default:
-		return
-	}
-	if c.present(at+".kernel", "say how wide the window is, like kernel: 3") {
-		between(c, at+".kernel", l.Kernel, 1, 1<<10)
-	}
-	if c.b.origin.written(at+".stride") || l.Kind == "conv" { // else it is the kernel
-		between(c, at+".stride", l.Stride, 1, 1<<10)
-	}
-	between(c, at+".padding", l.Padding, 0, 1<<10)
-	if l.Kind != "conv" {
-		c.require(at+".padding", l.Kernel < 1 || 2*l.Padding <= l.Kernel, "%s.padding must be at most half of the kernel, not %d of %d", at, l.Padding, l.Kernel)
-		return
-	}
-	between(c, at+".dilation", l.Dilation, 1, 1<<10)
-	between(c, at+".groups", l.Groups, 1, 1<<16)
-	c.require(at+".out", l.Out < 1 || l.Groups < 1 || l.Out%l.Groups == 0, "%s.out %d cannot be divided into %d groups", at, l.Out, l.Groups)
 }
 
 func (d *Data) validate(c *checker) {

@@ -23,6 +23,13 @@ func newBatchNorm(b *builder, name string, channels int, epsilon, momentum float
 	return l
 }
 
+func makeBatchNorm(p *part, in shape) (layer, shape, error) {
+	if in.form == sequence || in.form == tokens {
+		return nil, shape{}, p.refuse("a vector, a signal or images", in, "put transpose before it, or take layer_norm")
+	}
+	return newBatchNorm(p.builder, p.name, in.dims[0], p.Epsilon, p.Momentum, tensor.PlainNorm), in, nil
+}
+
 func (l *batchNorm) record(r *recorder, x *tensor.Value) *tensor.Value {
 	return r.BatchNorm(x, r.param(l.weight), r.param(l.bias), l.epsilon, l.mean, l.variance, l.act)
 }

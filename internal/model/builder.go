@@ -2,10 +2,9 @@ package model
 
 import (
 	"fmt"
-	"math"
+	"slices"
 
 	"ringmaster/internal/plan"
-	"ringmaster/internal/rng"
 	"ringmaster/internal/tensor"
 )
 
@@ -13,11 +12,23 @@ import (
 type builder struct {
 	model *Model
 	names map[string]bool
+	loan  *loan
+	parts map[int]bool // parameters that are used in parts
+	fault error        // why a tensor that the job file asks for cannot be
+}
+
+// loan has the tensors of one node stand for those of another.
+type loan struct {
+	from, to string // names of the nodes
+	used     bool
 }
 
 // parameter declares a parameter and returns its number.
 func (b *builder) parameter(name string, decay bool, with fill, shape ...int) int {
 	m := b.model
+	if b.loan != nil {
+		return b.lent(name, shape)
+	}
 	t := b.tensor(name, &m.length, shape)
 	t.Decay = decay
 	m.params = append(m.params, t)
@@ -25,10 +36,39 @@ func (b *builder) parameter(name string, decay bool, with fill, shape ...int) in
 	return len(m.params) - 1
 }
 
+// lent is the number of the parameter that stands for one of the given name.
+func (b *builder) lent(name string, shape []int) int {
+	b.loan.used = true
+	rest, _ := under(name, b.loan.to)
+	name = b.loan.from + "." + rest
+	k := slices.IndexFunc(b.model.params, func(t Tensor) bool { return t.Name == name })
+	switch {
+	case b.fault != nil:
+	case k >= 0 && b.parts[k]:
+		b.fault = fmt.Errorf("node %s attends to another sequence, so it lends no weights", b.loan.from)
+	case k < 0:
+		b.fault = fmt.Errorf("node %s has no tensor %s to lend", b.loan.from, rest)
+	case !slices.Equal(b.model.params[k].Shape, shape):
+		b.fault = fmt.Errorf("it would need %s of %s but that of node %s is %s", rest, extent(shape), b.loan.from, extent(b.model.params[k].Shape))
+	}
+	return k
+}
+
+// part says that a parameter is used in parts, so that it cannot also be used as a whole.
+func (b *builder) part(k int) {
+	if b.parts == nil {
+		b.parts = map[int]bool{}
+	}
+	b.parts[k] = true
+}
+
 // statistic declares a running statistic and returns where it lies in the flat vector. momentum is the weight of the newest
 // batch.
 func (b *builder) statistic(name string, momentum float64, with fill, shape ...int) plan.Interval {
 	m := b.model
+	if b.loan != nil && b.fault == nil {
+		b.fault = fmt.Errorf("running statistics belong to one node; only layers without them can use the weights of another")
+	}
 	m.momentum = append(m.momentum, momentum)
 	t := b.tensor(name, &m.statLength, shape)
 	m.stats = append(m.stats, t)
@@ -40,8 +80,8 @@ func (b *builder) tensor(name string, length *int, shape []int) Tensor {
 	if b.names == nil {
 		b.names = map[string]bool{}
 	}
-	if b.names[name] {
-		panic(fmt.Sprintf("model: two tensors are named %s", name))
+	if b.names[name] && b.fault == nil {
+		b.fault = fmt.Errorf("two tensors would be named %s; give the layer another name", name)
 	}
 	b.names[name] = true
 	begin := *length
@@ -49,44 +89,18 @@ func (b *builder) tensor(name string, length *int, shape []int) Tensor {
 	return Tensor{Name: name, Shape: shape, Interval: plan.Interval{Begin: begin, End: *length}}
 }
 
-// fill writes first values of a tensor, those from element offset on, from a stream of random numbers of the tensor's own.
-type fill func(dst []float32, key rng.Key, offset uint64)
-
-func zeros(dst []float32, _ rng.Key, _ uint64) { clear(dst) }
-
-func ones(dst []float32, _ rng.Key, _ uint64) {
-	for i := range dst {
-		dst[i] = 1
-	}
-}
-
-// glorotUniform draws from [-a, a], a = sqrt(6/(in+out)).
-func glorotUniform(in, out int) fill {
-	a := float32(math.Sqrt(6 / float64(in+out)))
-	return uniform(-a, a)
-}
-
-// uniform draws from [low, high).
-func uniform(low, high float32) fill {
-	return func(dst []float32, key rng.Key, offset uint64) { key.FillUniform(dst, offset, low, high) }
-}
-
-// normal draws from a normal distribution around zero.
-func normal(deviation float64) fill {
-	return func(dst []float32, key rng.Key, offset uint64) { key.FillNormal(dst, offset, 0, float32(deviation)) }
-}
-
 // recorder records layers for one batch shape. A parameter is one Value however often it is used.
 type recorder struct {
 	*tensor.Graph
-	model  *Model
-	values []*tensor.Value // by parameter
+	model   *Model
+	samples int
+	values  []*tensor.Value // by parameter
 
 	bindings []binding // inputs, in the order of their first use
 }
 
-func newRecorder(m *Model, training bool) *recorder {
-	return &recorder{Graph: tensor.NewGraph(training), model: m, values: make([]*tensor.Value, len(m.params))}
+func newRecorder(m *Model, training bool, samples int) *recorder {
+	return &recorder{Graph: tensor.NewGraph(training), model: m, samples: samples, values: make([]*tensor.Value, len(m.params))}
 }
 
 // param is the parameter of the given number; nil for none (a layer without bias).
@@ -99,6 +113,17 @@ func (r *recorder) param(k int) *tensor.Value {
 		r.values[k] = r.Parameter(t.Interval, t.Shape...)
 	}
 	return r.values[k]
+}
+
+// rows is the part of a parameter from a row of its first axis to another; nil for none. Each part is one Value, and must be used once.
+func (r *recorder) rows(k, begin, end int) *tensor.Value {
+	if k < 0 {
+		return nil
+	}
+	t := r.model.params[k]
+	width := t.Interval.Len() / t.Shape[0]
+	at := plan.Interval{Begin: t.Interval.Begin + begin*width, End: t.Interval.Begin + end*width}
+	return r.Parameter(at, append([]int{end - begin}, t.Shape[1:]...)...)
 }
 
 // none is the number of a parameter that a layer does without.

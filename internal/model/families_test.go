@@ -79,17 +79,17 @@ func TestSequentialMustFit(t *testing.T) {
 		want  string
 	}{
 		{digits, []config.Layer{linear(9)}, "model.stack[0]: the last layer gives 9 values but the data has 10 classes"},
-		{digits, []config.Layer{conv, linear(10)}, "model.stack[1]: linear takes a vector but gets images of 4 x 26 x 26; put flatten"},
+		{digits, []config.Layer{conv, linear(10)}, "model.stack[1]: linear takes a vector or a sequence but gets images of 4 x 26 x 26; put flatten"},
 		{digits, []config.Layer{linear(8), conv}, "model.stack[1]: conv takes images but gets 8 values"},
 		{Spec{Input: []int{12}, Classes: 10}, []config.Layer{conv}, "conv takes images but the data has 12 values a sample, which make no square"},
 		{photos(2, 10), []config.Layer{conv}, "model.stack[0]: conv: a kernel that reaches over 3x3 pixels does not fit into 2x2 with padding 0"},
 		{photos(8, 10), []config.Layer{{Kind: "conv", Out: 4, Kernel: 3, Stride: 1, Dilation: 1, Groups: 2}}, "takes multiples of that many channels, not 3 in and 4 out"},
-		{photos(8, 10), []config.Layer{{Kind: "residual", Stack: []config.Layer{conv}}}, "model.stack[0]: the residual block gives 4 x 6 x 6 but its input is 3 x 8 x 8"},
-		{photos(8, 10), []config.Layer{{Kind: "residual", Stack: []config.Layer{linear(3)}}}, "model.stack[0].stack[0]: linear takes a vector"},
-		{photos(8, 10), []config.Layer{{Kind: "layer_norm", Epsilon: 1e-5}}, "model.stack[0]: layer_norm takes a vector"},
+		{photos(8, 10), []config.Layer{{Kind: "residual", Stack: []config.Layer{conv}}}, "model.stack[0]: the residual block gives images of 4 x 6 x 6 but its input is images of 3 x 8 x 8"},
+		{photos(8, 10), []config.Layer{{Kind: "residual", Stack: []config.Layer{linear(3)}}}, "model.stack[0].stack[0]: linear takes a vector or a sequence"},
+		{photos(8, 10), []config.Layer{{Kind: "layer_norm", Epsilon: 1e-5}}, "model.stack[0]: layer_norm takes a vector or a sequence"},
 		{photos(8, 192), []config.Layer{{Kind: "flatten"}}, "no layer has parameters"},
 		{photos(8, 10), []config.Layer{{Kind: "fold"}}, `there is no layer "fold"`},
-		{shakespeare, []config.Layer{linear(65)}, "only a language model"},
+		{shakespeare, []config.Layer{linear(65)}, "model.stack[0]: linear takes values but gets 64 tokens; put an embedding before it"},
 		{photos(512, 10), []config.Layer{{Kind: "conv", Out: 1 << 16, Kernel: 1, Stride: 1, Dilation: 1, Groups: 1}}, "65536 x 512 x 512 values a sample, more than"},
 		{Spec{Input: []int{1 << 16}, Classes: 10}, []config.Layer{linear(1 << 16)}, "the model has more than"},
 		{photos(28, 10), []config.Layer{ // 2^68 weights, 0 in 64 bits

@@ -54,7 +54,7 @@ func (s *Spec) values() error {
 	return nil
 }
 
-var errTokens = errors.New("model.kind: the data are tokens, which only a language model (gpt) reads")
+var errTokens = errors.New("model.kind: the data are tokens, which take a model of kind gpt, sequential or graph")
 
 // binding is an input of a program that takes the values of one of the batch's columns.
 type binding struct {

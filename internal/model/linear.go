@@ -21,6 +21,19 @@ func newLinear(b *builder, name string, in, out int, biases fill, act kernel.Act
 	return l
 }
 
+func makeLinear(p *part, in shape) (layer, shape, error) {
+	if in.form != vector && in.form != sequence {
+		do := "put flatten or global_average_pool before it"
+		if in.form == signal {
+			do = "put transpose, flatten or global_average_pool before it"
+		}
+		return nil, shape{}, p.refuse("a vector or a sequence", in, do)
+	}
+	first := torchUniform(in.features())
+	l := &linear{weight: p.weight(".weight", first, p.Out, in.features()), bias: p.bias(".bias", first, p.Out)}
+	return l, in.with(p.Out), nil
+}
+
 func (l *linear) record(r *recorder, x *tensor.Value) *tensor.Value {
 	return r.Linear(x, r.param(l.weight), r.param(l.bias), l.act)
 }

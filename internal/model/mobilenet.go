@@ -5,7 +5,6 @@ import (
 	"strconv"
 
 	"ringmaster/internal/config"
-	"ringmaster/internal/plural"
 	"ringmaster/internal/tensor"
 	"ringmaster/internal/tensor/kernel"
 )
@@ -113,24 +112,4 @@ func (m *mobileNetV2) record(r *recorder, n int) *tensor.Value {
 	x := m.features.record(r, r.ChannelsLast(in))
 	x = r.Flatten(r.AdaptiveAveragePool(x, 1, 1))
 	return m.head.record(r, r.Dropout(x, m.dropout))
-}
-
-// values writes what a shape holds as "10 values" or "3 x 32 x 32 values".
-func values(shape []int) string {
-	if len(shape) == 1 {
-		return plural.Of(shape[0], "value")
-	}
-	return extent(shape) + " values"
-}
-
-// extent writes a shape as "3 x 32 x 32".
-func extent(shape []int) string {
-	s := ""
-	for i, d := range shape {
-		if i > 0 {
-			s += " x "
-		}
-		s += strconv.Itoa(d)
-	}
-	return s
 }

@@ -52,32 +52,39 @@ type network interface {
 // fit and how; it begins with the key at fault.
 func Build(cfg config.Model, schema dataset.Schema, l loss.Loss) (*Model, error) {
 	b := &builder{model: &Model{schema: schema, loss: l}}
-	spec, err := specOf(schema, l)
-	if err != nil {
-		return nil, err
-	}
-	switch cfg.Kind {
-	case config.ModelMLP:
-		b.model.network, err = buildMLP(b, cfg, spec)
-	case config.ModelMobileNetV2:
-		b.model.network, err = buildMobileNetV2(b, cfg, spec)
-	case config.ModelSequential:
-		b.model.network, err = buildSequential(b, cfg, spec)
-	case config.ModelGPT:
-		b.model.network, err = buildGPT(b, cfg, spec)
-	default:
-		err = fmt.Errorf("model.kind: there is no model %q", cfg.Kind)
-	}
-	if err != nil {
+	var err error
+	if b.model.network, err = b.build(cfg); err != nil {
 		return nil, err
 	}
 	if b.model.length == 0 {
-		return nil, errors.New("model.stack: no layer has parameters to train")
+		return nil, errors.New("model: no layer has parameters to train")
 	}
 	if b.model.length > maxParams {
 		return nil, fmt.Errorf("model: %d parameters are more than the %d that fit one flat vector", b.model.length, maxParams)
 	}
 	return b.model, nil
+}
+
+// build declares the model's tensors and returns what records it.
+func (b *builder) build(cfg config.Model) (network, error) {
+	if cfg.Kind == config.ModelGraph {
+		return buildGraph(b, cfg)
+	}
+	spec, err := specOf(b.model.schema, b.model.loss)
+	if err != nil {
+		return nil, err
+	}
+	switch cfg.Kind {
+	case config.ModelMLP:
+		return buildMLP(b, cfg, spec)
+	case config.ModelMobileNetV2:
+		return buildMobileNetV2(b, cfg, spec)
+	case config.ModelSequential:
+		return buildSequential(b, cfg)
+	case config.ModelGPT:
+		return buildGPT(b, cfg, spec)
+	}
+	return nil, fmt.Errorf("model.kind: there is no model %q", cfg.Kind)
 }
 
 // maxParams bounds the flat vector, and with it what a job file can make a worker allocate.

@@ -198,7 +198,7 @@ func (m *Model) MultiplyAdds(samples int) int {
 }
 
 func (m *Model) compile(purpose purpose, size int) *recorded {
-	rec := newRecorder(m, purpose == forTraining)
+	rec := newRecorder(m, purpose == forTraining, size)
 	logits := m.network.record(rec, size)
 	if purpose != forPrediction {
 		m.loss.Record(rec.Graph, rec, logits, size, purpose == forTraining)

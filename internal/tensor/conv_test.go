@@ -150,11 +150,11 @@ func TestConvBlocks(t *testing.T) {
 
 func TestPoolGradients(t *testing.T) {
 	for name, f := range map[string]func(*Graph, *Value) *Value{
-		"max":             func(g *Graph, x *Value) *Value { return g.MaxPool(x, Window{2, 2, 2, 0, 1}) },
-		"max padded":      func(g *Graph, x *Value) *Value { return g.MaxPool(x, Window{3, 3, 2, 1, 1}) },
-		"max dilated":     func(g *Graph, x *Value) *Value { return g.MaxPool(x, Window{2, 2, 1, 0, 2}) },
-		"average":         func(g *Graph, x *Value) *Value { return g.AveragePool(x, Window{2, 2, 2, 0, 1}) },
-		"average padded":  func(g *Graph, x *Value) *Value { return g.AveragePool(x, Window{3, 3, 1, 1, 1}) },
+		"max":             func(g *Graph, x *Value) *Value { return g.MaxPool(x, squareWindow(2, 2, 0, 1)) },
+		"max padded":      func(g *Graph, x *Value) *Value { return g.MaxPool(x, squareWindow(3, 2, 1, 1)) },
+		"max dilated":     func(g *Graph, x *Value) *Value { return g.MaxPool(x, squareWindow(2, 1, 0, 2)) },
+		"average":         func(g *Graph, x *Value) *Value { return g.AveragePool(x, squareWindow(2, 2, 0, 1)) },
+		"average padded":  func(g *Graph, x *Value) *Value { return g.AveragePool(x, squareWindow(3, 1, 1, 1)) },
 		"adaptive":        func(g *Graph, x *Value) *Value { return g.AdaptiveAveragePool(x, 3, 2) },
 		"global":          func(g *Graph, x *Value) *Value { return g.AdaptiveAveragePool(x, 1, 1) },
 		"flatten":         (*Graph).Flatten,
@@ -175,7 +175,7 @@ func TestPoolGradients(t *testing.T) {
 func TestMaxPoolTies(t *testing.T) {
 	b := newBench(24, true)
 	x := b.param(1, 2, 2, 1)
-	y := b.g.MaxPool(x, Window{2, 2, 2, 0, 1})
+	y := b.g.MaxPool(x, squareWindow(2, 2, 0, 1))
 	p := b.compile(y)
 	copy(b.params, []float32{1, 3, 3, 3})
 	grad := nans(4)
@@ -192,12 +192,12 @@ func TestWindowOut(t *testing.T) {
 		size, out int
 		ok        bool
 	}{
-		{Window{3, 3, 1, 1, 1}, 5, 5, true},
-		{Window{3, 3, 2, 1, 1}, 6, 3, true},
-		{Window{3, 3, 1, 0, 2}, 5, 1, true},
-		{Window{3, 3, 1, 0, 2}, 4, 0, false},
-		{Window{0, 3, 1, 0, 1}, 4, 0, false},
-		{Window{3, 3, 0, 0, 1}, 4, 0, false},
+		{squareWindow(3, 1, 1, 1), 5, 5, true},
+		{squareWindow(3, 2, 1, 1), 6, 3, true},
+		{squareWindow(3, 1, 0, 2), 5, 1, true},
+		{squareWindow(3, 1, 0, 2), 4, 0, false},
+		{squareWindow(0, 1, 0, 1), 4, 0, false},
+		{squareWindow(3, 0, 0, 1), 4, 0, false},
 	} {
 		h, w, err := c.w.Out(c.size, c.size)
 		if (err == nil) != c.ok || h != c.out || w != c.out {
@@ -276,4 +276,8 @@ func TestSquaredError(t *testing.T) {
 	if c.Count != 3 || math.Abs(c.Loss-loss) > 1e-5 {
 		t.Errorf("loss %g of %d rows, want %g of 3", c.Loss, c.Count, loss)
 	}
+}
+
+func squareWindow(kernel, stride, padding, dilation int) Window {
+	return Window{Height: kernel, Width: kernel, Stride: stride, Padding: padding, Dilation: dilation}
 }

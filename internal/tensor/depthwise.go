@@ -17,9 +17,9 @@ type depthwise struct {
 
 func (g *Graph) depthwise(x, w *Value, window sliding) *Value {
 	op := &depthwise{sliding: window, x: x, w: w}
-	op.rowsOut = forwardRuns(op.height, op.outHeight, op.Height, op.Window)
+	op.rowsOut = forwardRuns(op.height, op.outHeight, op.Height, op.vertical())
 	op.columnsOut = forwardRuns(op.width, op.outWidth, op.Width, op.Window)
-	op.rowsIn = backwardRuns(op.height, op.outHeight, op.Height, op.Window)
+	op.rowsIn = backwardRuns(op.height, op.outHeight, op.Height, op.vertical())
 	op.columnsIn = backwardRuns(op.width, op.outWidth, op.Width, op.Window)
 	n := g.record()
 	n.keep(x, w)

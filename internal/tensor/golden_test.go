@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"math"
 	"os"
+	"strings"
 	"testing"
 
 	"ringmaster/internal/plan"
@@ -21,10 +22,10 @@ type golden struct {
 }
 
 type goldenArgs struct {
-	Stride, Padding, Dilation, Groups, Kernel, Height, Width int
-	Scale, Smoothing                                         float64
-	Causal                                                   bool
-	Lengths, Tokens, Targets                                 []int32
+	Stride, Padding, Dilation, Groups, Kernel, Height, Width, Extra int
+	Scale, Smoothing                                                float64
+	Causal                                                          bool
+	Lengths, Tokens, Targets                                        []int32
 }
 
 // drawn is the script's draw.
@@ -124,7 +125,7 @@ func (c *golden) compare(t *testing.T, what string, got []float32, want []float6
 func (c *golden) record(g *Graph, in []*Value, tokens *Integers) *Value {
 	a := c.Args
 	images := func(y *Value) *Value { return g.Transpose(g.Reshape(y, y.Dim(0), y.Dim(1)*y.Dim(2), y.Dim(3))) }
-	window := Window{a.Kernel, a.Kernel, a.Stride, a.Padding, 1}
+	window := squareWindow(a.Kernel, a.Stride, a.Padding, 1)
 	switch c.Op {
 	case "linear":
 		return g.Linear(in[0], in[1], in[2], kernel.None)
@@ -150,6 +151,27 @@ func (c *golden) record(g *Graph, in []*Value, tokens *Integers) *Value {
 		return g.LayerNorm(in[0], in[1], in[2], 1e-5)
 	case "rms norm":
 		return g.RMSNorm(in[0], in[1], 1e-6)
+	case "group norm":
+		return images(g.GroupNorm(g.ChannelsLast(in[0]), in[1], in[2], a.Groups, 1e-5))
+	case "instance norm":
+		return images(g.GroupNorm(g.ChannelsLast(in[0]), nil, nil, a.Groups, 1e-5))
+	case "conv transpose":
+		o := ConvOptions{Stride: a.Stride, Padding: a.Padding, Dilation: a.Dilation, Groups: a.Groups}
+		return images(g.ConvTranspose(g.ChannelsLast(in[0]), in[1], in[2], o, a.Extra))
+	case "upsample nearest", "upsample bilinear":
+		return images(g.Upsample(g.ChannelsLast(in[0]), a.Kernel, c.Op == "upsample bilinear"))
+	case "leaky relu":
+		return g.LeakyReLU(in[0], float32(a.Scale))
+	case "elu":
+		return g.ELU(in[0], float32(a.Scale))
+	case "multiply":
+		return g.Multiply(in[0], in[1])
+	case "positions":
+		return g.Positions(in[0], in[1])
+	case "last step":
+		return g.Step(in[0], in[0].Dim(1)-1)
+	case "lstm", "gru":
+		return recurrentOf(g, c.Op, in)
 	case "embedding":
 		return g.Embedding(tokens, in[0], in[1])
 	case "attention", "attention bias":
@@ -159,8 +181,55 @@ func (c *golden) record(g *Graph, in []*Value, tokens *Integers) *Value {
 		}
 		return g.Attention(Columns{in[0], 0}, Columns{in[1], 0}, Columns{in[2], 0}, o)
 	}
+	if op, ok := strings.CutPrefix(c.Op, "signal "); ok {
+		return c.recordSignal(g, op, in)
+	}
 	return map[string]func(*Graph, *Value) *Value{
+		"softmax": (*Graph).Softmax, "log softmax": (*Graph).LogSoftmax, "softplus": (*Graph).Softplus,
 		"relu": (*Graph).ReLU, "relu6": (*Graph).ReLU6, "gelu": (*Graph).GELU, "gelu tanh": (*Graph).GELUTanh,
 		"silu": (*Graph).SiLU, "sigmoid": (*Graph).Sigmoid, "tanh": (*Graph).Tanh,
 	}[c.Op](g, in[0])
+}
+
+// recordSignal records an operation on signals (samples, channels, length), which come and go so.
+func (c *golden) recordSignal(g *Graph, op string, in []*Value) *Value {
+	a := c.Args
+	x := g.Transpose(in[0])
+	x = g.Reshape(x, x.Dim(0), 1, x.Dim(1), x.Dim(2))
+	var y *Value
+	window := Window{Height: 1, Width: a.Kernel, Stride: a.Stride, Padding: a.Padding, Dilation: 1, Flat: true}
+	options := ConvOptions{Stride: a.Stride, Padding: a.Padding, Dilation: a.Dilation, Groups: a.Groups, Flat: true}
+	weight := func() *Value { return g.Reshape(in[1], in[1].Dim(0), in[1].Dim(1), 1, in[1].Dim(2)) }
+	var bias *Value
+	if len(in) == 3 {
+		bias = in[2]
+	}
+	switch op {
+	case "conv":
+		y = g.Conv(x, weight(), bias, options)
+	case "conv transpose":
+		y = g.ConvTranspose(x, weight(), bias, options, a.Extra)
+	case "max pool":
+		y = g.MaxPool(x, window)
+	case "average pool":
+		y = g.AveragePool(x, window)
+	}
+	return g.Transpose(g.Reshape(y, y.Dim(0), y.Dim(2), y.Dim(3)))
+}
+
+// recurrentOf records one layer of torch.nn.LSTM or GRU: weight_ih, weight_hh, bias_ih and bias_hh, and those of the other direction.
+func recurrentOf(g *Graph, op string, in []*Value) *Value {
+	var outs []*Value
+	for at := 1; at < len(in); at += 4 {
+		gates := g.Linear(in[0], in[at], in[at+2], kernel.None)
+		if op == "lstm" {
+			outs = append(outs, g.LSTM(gates, in[at+1], in[at+3], at > 1))
+		} else {
+			outs = append(outs, g.GRU(gates, in[at+1], in[at+3], at > 1))
+		}
+	}
+	if len(outs) == 1 {
+		return outs[0]
+	}
+	return g.Concat(outs...)
 }

@@ -17,7 +17,7 @@ type maxPool struct {
 // MaxPool takes the largest value of each channel under the window; padding is never the largest.
 func (g *Graph) MaxPool(x *Value, w Window) *Value {
 	op := &maxPool{sliding: slide(x, w), x: x}
-	invariant(2*w.Padding <= min(w.Height, w.Width), "max pool: padding %d over half the window", w.Padding)
+	invariant(2*w.Padding <= w.Width && 2*w.vertical().Padding <= w.Height, "max pool: padding %d over half the window", w.Padding)
 	n := g.record()
 	n.keep(x)
 	op.dx = n.gradient(x, false)

@@ -113,7 +113,7 @@ func TestTapRunRefusesToLeaveItsImage(t *testing.T) {
 // TestAxisRuns checks the runs of both directions against the definition: output o reads input o*stride - padding + tap*dilation.
 func TestAxisRuns(t *testing.T) {
 	for size := 1; size < 9; size++ {
-		for _, w := range []Window{{3, 3, 1, 1, 1}, {3, 3, 2, 1, 1}, {2, 2, 3, 0, 1}, {3, 3, 1, 2, 2}, {5, 5, 2, 2, 1}, {1, 1, 2, 0, 1}} {
+		for _, w := range []Window{squareWindow(3, 1, 1, 1), squareWindow(3, 2, 1, 1), squareWindow(2, 3, 0, 1), squareWindow(3, 1, 2, 2), squareWindow(5, 2, 2, 1), squareWindow(1, 2, 0, 1)} {
 			out, _, err := w.Out(size, size)
 			if err != nil {
 				continue

@@ -6,8 +6,17 @@ import "fmt"
 type Window struct {
 	Height, Width int // of the kernel
 	Stride        int
-	Padding       int // zeros (or nothing, for pools) on each side
-	Dilation      int // distance of the kernel's taps; 1: dense
+	Padding       int  // zeros (or nothing, for pools) on each side
+	Dilation      int  // distance of the kernel's taps; 1: dense
+	Flat          bool // the image is a signal, of one row: no padding above and below
+}
+
+// vertical is the window as it slides down an image.
+func (w Window) vertical() Window {
+	if w.Flat {
+		w.Padding = 0
+	}
+	return w
 }
 
 // Out is the size of the result on an image of height x width, and an error if the kernel does not fit.
@@ -17,11 +26,12 @@ func (w Window) Out(height, width int) (outHeight, outWidth int, err error) {
 			w.Height, w.Width, w.Stride, w.Padding, w.Dilation)
 	}
 	reachY, reachX := (w.Height-1)*w.Dilation+1, (w.Width-1)*w.Dilation+1
-	if height+2*w.Padding < reachY || width+2*w.Padding < reachX {
+	above := w.vertical().Padding
+	if height+2*above < reachY || width+2*w.Padding < reachX {
 		return 0, 0, fmt.Errorf("a kernel that reaches over %dx%d pixels does not fit into %dx%d with padding %d",
 			reachY, reachX, height, width, w.Padding)
 	}
-	return (height+2*w.Padding-reachY)/w.Stride + 1, (width+2*w.Padding-reachX)/w.Stride + 1, nil
+	return (height+2*above-reachY)/w.Stride + 1, (width+2*w.Padding-reachX)/w.Stride + 1, nil
 }
 
 // sliding is a window on images of one size: the geometry that convolutions and pools share. Images are channels last.
@@ -49,7 +59,7 @@ func (s *sliding) taps() int { return s.Height * s.Width }
 // source is where tap (ky, kx) of output (oy, ox) of a sample reads: the offset of the pixel's first channel, or -1 in the
 // padding.
 func (s *sliding) source(sample, oy, ox, ky, kx int) int {
-	y, x := oy*s.Stride-s.Padding+ky*s.Dilation, ox*s.Stride-s.Padding+kx*s.Dilation
+	y, x := oy*s.Stride-s.vertical().Padding+ky*s.Dilation, ox*s.Stride-s.Padding+kx*s.Dilation
 	if y < 0 || y >= s.height || x < 0 || x >= s.width {
 		return -1
 	}

@@ -93,12 +93,61 @@ def main():
                     ("gelu tanh", lambda x: 0.5 * x * (1 + torch.tanh((2 / torch.pi) ** 0.5 * (x + 0.044715 * x**3)))),
                     ("silu", F.silu), ("sigmoid", torch.sigmoid), ("tanh", torch.tanh)]:
         case(name, [(3, 11)], f, {0: 5.5} if name == "relu6" else None)
+    for name, f in [("leaky relu", lambda x: F.leaky_relu(x, 0.03)), ("elu", lambda x: F.elu(x, 1.5)), ("softplus", F.softplus)]:
+        case(name, [(3, 11)], f, scale=0.03 if name == "leaky relu" else 1.5)
+    for name, f in [("softmax", lambda x: F.softmax(x, -1)), ("log softmax", lambda x: F.log_softmax(x, -1))]:
+        case(name, [(2, 3, 19)], f)
+    case("multiply", [(3, 11), (3, 11)], lambda a, b: a * b)
+    windows()
+    channel_norms()
+    recurrent()
     losses()
     path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "golden.json")
     with open(path, "w") as out:
         out.write('{"torch": "%s", "cases": [\n' % torch.__version__)
         out.write(",\n".join(json.dumps(c) for c in cases))
         out.write("\n]}\n")
+
+
+def windows():
+    """Transposed convolutions, windows along signals (samples, channels, length), and upsampling."""
+    for stride, padding, dilation, groups, extra, cin, cout, k in [
+            (1, 0, 1, 1, 0, 3, 4, 3), (2, 1, 1, 1, 1, 4, 3, 3), (2, 0, 1, 2, 0, 4, 6, 2), (3, 1, 2, 1, 2, 2, 3, 3), (1, 0, 1, 1, 0, 5, 2, 1)]:
+        args = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups, "extra": extra}
+        case("conv transpose", [(2, cin, 4, 5), (cin, cout // groups, k, k), (cout,)],
+             lambda x, w, b: F.conv_transpose2d(x, w, b, stride, padding, extra, groups, dilation), **args)
+        case("signal conv transpose", [(2, cin, 6), (cin, cout // groups, k), (cout,)],
+             lambda x, w, b: F.conv_transpose1d(x, w, b, stride, padding, extra, groups, dilation), **args)
+    for stride, padding, dilation, groups, cin, cout, k in [
+            (1, 1, 1, 1, 3, 4, 3), (2, 2, 1, 1, 3, 4, 5), (1, 2, 2, 2, 4, 6, 3), (1, 0, 1, 1, 5, 7, 1), (2, 1, 1, 4, 4, 4, 3)]:
+        case("signal conv", [(2, cin, 9), (cout, cin // groups, k), (cout,)],
+             lambda x, w, b: F.conv1d(x, w, b, stride, padding, dilation, groups),
+             stride=stride, padding=padding, dilation=dilation, groups=groups)
+    case("signal conv", [(2, 4, 9), (4, 1, 3)], lambda x, w: F.conv1d(x, w, None, 1, 1, 1, 4), stride=1, padding=1, dilation=1, groups=4)
+    case("signal max pool", [(2, 3, 9)], lambda x: F.max_pool1d(x, 3, 2, 1), kernel=3, stride=2, padding=1)
+    case("signal average pool", [(2, 3, 9)], lambda x: F.avg_pool1d(x, 3, 2, 1), kernel=3, stride=2, padding=1)
+    for scale in (2, 3):
+        case("upsample nearest", [(2, 3, 4, 3)], lambda x: F.interpolate(x, scale_factor=scale, mode="nearest"), kernel=scale)
+        case("upsample bilinear", [(2, 3, 4, 3)], lambda x: F.interpolate(x, scale_factor=scale, mode="bilinear"), kernel=scale)
+
+
+def channel_norms():
+    """Group and instance normalisation, and positions (samples, steps, width)."""
+    case("group norm", [(2, 6, 3, 4), (6,), (6,)], lambda x, w, b: F.group_norm(x, 2, w, b, 1e-5), {0: 0.7, 1: 1}, groups=2)
+    case("group norm", [(3, 6, 1, 1), (6,), (6,)], lambda x, w, b: F.group_norm(x, 2, w, b, 1e-5), {0: 0.7, 1: 1}, groups=2)
+    case("instance norm", [(2, 5, 3, 4)], lambda x: F.instance_norm(x, eps=1e-5), {0: 0.7}, groups=5)
+    case("positions", [(3, 4, 5), (4, 5)], lambda x, p: x + p)
+    case("last step", [(3, 4, 5)], lambda x: x[:, -1])
+
+
+def recurrent():
+    """One layer of LSTM and GRU with the inputs' weights and biases, in both directions."""
+    for name, gates, f in [("lstm", 4, lambda x, p, both: torch.lstm(x, (torch.zeros(1 + both, 3, 5),) * 2, p, True, 1, 0.0, True, both, True)[0]),
+                           ("gru", 3, lambda x, p, both: torch.gru(x, torch.zeros(1 + both, 3, 5), p, True, 1, 0.0, True, both, True)[0])]:
+        weights = [(5 * gates, 4), (5 * gates, 5), (5 * gates,), (5 * gates,)]
+        case(name, [(3, 7, 4)] + weights, lambda x, *p: f(x, list(p), False))
+        case(name, [(3, 1, 4)] + weights, lambda x, *p: f(x, list(p), False))
+        case(name, [(3, 7, 4)] + 2 * weights, lambda x, *p: f(x, list(p), True))
 
 
 def losses():
