@@ -205,7 +205,7 @@ func (s *Store) remove(folder string) (deleted bool, err error) {
 	if len(foreign) > 0 {
 		return deleted, nil
 	}
-	if err := s.fs.Remove(dir); err != nil {
+	if err := s.fs.Remove(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return false, err
 	}
 	return true, s.fs.SyncDir(s.dir)

@@ -28,7 +28,7 @@ const RunsDir = "runs"
 //	cluster.json          addresses and process numbers, while the cluster is up
 //	status.json           the newest status
 //	logs/c1.log w1.log
-//	coordinators/c1/      checkpoints/ raft-1/ raft-2/ (one for each launch)
+//	coordinators/c1/      checkpoints/ raft-2/ (of the newest launch)
 //	workers/w1/           scratch space and sockets
 type Directory string
 

@@ -160,7 +160,11 @@ func prepare(o *Options) (*run, int, error) {
 		return nil, 0, &UsageError{err}
 	}
 	cluster.Dir = dir
-	return &run{o: *o, dir: dir, cluster: cluster, checked: checked, origin: origin, wishes: make(chan wish, 1), stalls: map[uint64]float64{},
+	var earlier []string
+	if o.Resume {
+		earlier = dir.tidy(origin, o.Job.Checkpoint.KeepLast, number, o.Display.Note, o.Warnings)
+	}
+	return &run{o: *o, dir: dir, cluster: cluster, checked: checked, origin: origin, earlier: earlier, wishes: make(chan wish, 1), stalls: map[uint64]float64{},
 		result: &Result{Dir: dir, Resumed: origin}}, number, nil
 }
 
@@ -189,7 +193,8 @@ type run struct {
 	dir     Directory
 	cluster *Cluster
 	checked *Checked
-	origin  *Origin // nil: from the seed
+	origin  *Origin  // nil: from the seed
+	earlier []string // folders of the run's checkpoints up to the origin
 	result  *Result
 
 	client *client.Client // of the main line
@@ -363,7 +368,7 @@ func (r *run) submit(ctx context.Context) (string, error) {
 		if err != nil {
 			return "", fmt.Errorf("resume: %w", err)
 		}
-		request.Manifest, request.Source = manifest, r.origin.Path
+		request.Manifest, request.Source, request.Earlier = manifest, r.origin.Path, r.earlier
 	}
 	r.mu.Lock()
 	request.Stop = r.signal != nil
