@@ -9,7 +9,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
 .DEFAULT_GOAL := help
-.PHONY: help build tidy run chaos stalls partitions partitions-short test race unit lint format vet staticcheck vulnerable generated generate e2e golden simulate bench bench-peers arm64 avx512 fuzz clean
+.PHONY: help build tidy run chaos stalls partitions partitions-short test race unit lint format vet staticcheck vulnerable generated generate e2e golden simulate bench bench-peers picture arm64 avx512 fuzz clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -112,6 +112,9 @@ bench: build ## Ringmaster's own figures
 	bin/ringmaster bench gemm
 	bin/ringmaster bench allreduce --workers 2
 	bin/ringmaster bench train configs/quickstart.yaml --workers 1 --threads 1
+
+picture: build ## docs/killed.svg: train twice, kill a worker, draw what happened
+	$(GO) run ./docs/picture
 
 bench-peers: build ## side by side with the PyTorch programs of PEERS; PYTHON names an interpreter with torch
 	$(GO) run ./bench/peers -python "$(PYTHON)" -peers "$(PEERS)" $(if $(ROUNDS),-rounds $(ROUNDS)) $(if $(ONLY),-only "$(ONLY)")

@@ -15,24 +15,20 @@ import (
 	"time"
 )
 
-// command is a line that README tells a person to type on a machine.
+// command is a line that docs/several-machines.md tells a person to type on a machine.
 type command struct{ on, line string }
 
-// readme reads a section of README: its commands, each with the machine that a comment before it names.
-func readme(t *testing.T, section string) []command {
+// written reads the document's commands, each with the machine that a comment before it names.
+func written(t *testing.T) []command {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join("..", "..", "..", "README.md"))
+	const document = "several-machines.md"
+	text, err := os.ReadFile(filepath.Join("..", "..", "..", "docs", document))
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, rest, found := strings.Cut(string(text), "\n## "+section+"\n")
-	if !found {
-		t.Fatalf("README has no section %q", section)
-	}
-	body, _, _ := strings.Cut(rest, "\n## ")
 	var all []command
 	on := ""
-	for line := range strings.Lines(body) {
+	for line := range strings.Lines(string(text)) {
 		line, isCode := strings.CutPrefix(strings.TrimRight(line, "\n"), "    ")
 		machine, isPlace := strings.CutPrefix(line, "# on ")
 		switch {
@@ -40,7 +36,7 @@ func readme(t *testing.T, section string) []command {
 		case isPlace:
 			on = machine
 		case on == "":
-			t.Fatalf("README does not say where to type %q", line)
+			t.Fatalf("%s does not say where to type %q", document, line)
 		default:
 			all = append(all, command{on, line})
 		}
@@ -62,7 +58,7 @@ func expectedDigest(t *testing.T) string {
 	return found[1]
 }
 
-// reader is a person with machines in one network who types what README says.
+// reader is a person with machines in one network who types what the document says.
 type reader struct {
 	t        *testing.T
 	net      *network
@@ -173,13 +169,13 @@ func (r *reader) running() (all []*typed) {
 	return all
 }
 
-// README's section on several machines is typed in as it stands, on machines with the addresses that it names, and comes
-// to the digest that README shows.
-func TestReadme(t *testing.T) {
+// The document on several machines is typed in as it is, on machines with the addresses that it names, and reaches the digest
+// that README shows.
+func TestSeveralMachines(t *testing.T) {
 	t.Parallel()
-	commands := readme(t, "Several machines")
+	commands := written(t)
 	if len(commands) < 15 {
-		t.Fatalf("README has only %d commands: %v", len(commands), commands)
+		t.Fatalf("the document has only %d commands: %v", len(commands), commands)
 	}
 	r := newReader(t, commands)
 	for _, c := range commands {
