@@ -427,7 +427,7 @@ func FuzzAdmit(f *testing.F) {
 	f.Add(whole.Bytes())
 	f.Fuzz(func(t *testing.T, b []byte) {
 		p := &pipe{Reader: bytes.NewReader(b)}
-		if holder, err := a.admit(p, now); err == nil {
+		if holder, err := a.admit(p, now, func() {}); err == nil {
 			t.Errorf("%q was admitted as %v", b, holder)
 		}
 		if p.answer.Len() > 0 {

@@ -16,9 +16,12 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"os"
 	"strings"
 	"sync"
 	"time"
+
+	"ringmaster/internal/lobby"
 )
 
 // A machine without a certificate gets one in one exchange over a TLS connection of its own kind: a request, an answer,
@@ -27,7 +30,9 @@ import (
 const (
 	maxEnroll     = 16 << 10 // bytes of a request or an answer
 	enrollTime    = 10 * time.Second
-	maxEnrollings = 16 // at once
+	maxEnrollings = 64          // at once,
+	maxOfSource   = 16          // and of one machine
+	farewellTime  = time.Second // for telling a machine that it gives way
 )
 
 // enrollRequest is what the machine sends. The key stays with it.
@@ -47,26 +52,19 @@ type enrollAnswer struct {
 // ServeEnroll admits machines that bring a token, until the listener is closed. Its connections have finished their TLS
 // handshake. Whom it admits goes to log, whom it does not to refusals.
 func (a *Authority) ServeEnroll(l net.Listener, log, refusals *slog.Logger, clock func() time.Time) {
-	slots := make(chan struct{}, maxEnrollings)
+	waiting := lobby.New(maxEnrollings, maxOfSource)
 	var running sync.WaitGroup
 	defer running.Wait()
+	defer waiting.Close()
 	for {
 		conn, err := l.Accept()
 		if err != nil {
 			return
 		}
-		select {
-		case slots <- struct{}{}:
-		default:
-			refusals.Warn("refused a machine that asks for a certificate", "from", conn.RemoteAddr().String(), "reason", "too many at once")
-			conn.Close()
-			continue
-		}
+		conn.SetDeadline(clock().Add(enrollTime))
 		running.Go(func() {
-			defer func() { <-slots }()
 			defer conn.Close()
-			conn.SetDeadline(clock().Add(enrollTime))
-			holder, err := a.admit(conn, clock())
+			holder, err := a.receive(conn, waiting, clock)
 			if err != nil {
 				refusals.Warn("refused a machine that asks for a certificate", "from", conn.RemoteAddr().String(), "reason", err)
 				return
@@ -76,12 +74,30 @@ func (a *Authority) ServeEnroll(l net.Listener, log, refusals *slog.Logger, cloc
 	}
 }
 
-// admit carries one exchange out.
-func (a *Authority) admit(conn io.ReadWriter, now time.Time) (Peer, error) {
+// errCrowded is what a machine is told that has been silent while others came.
+var errCrowded = errors.New("more machines ask for certificates at once than are heard, and this one has said nothing yet; ask again")
+
+// receive carries one exchange out, unless newer ones displace it before the request has come.
+func (a *Authority) receive(conn net.Conn, waiting *lobby.Lobby, clock func() time.Time) (Peer, error) {
+	guest := waiting.Enter(conn.RemoteAddr(), func() { conn.SetReadDeadline(clock()) })
+	if guest == nil {
+		return Peer{}, net.ErrClosed
+	}
+	holder, err := a.admit(conn, clock(), func() { waiting.Leave(guest) })
+	if err != nil && !waiting.Leave(guest) && errors.Is(err, os.ErrDeadlineExceeded) {
+		conn.SetWriteDeadline(clock().Add(farewellTime))
+		err = errors.Join(errCrowded, sendJSON(conn, &enrollAnswer{Error: errCrowded.Error()}))
+	}
+	return holder, err
+}
+
+// admit carries one exchange out; heard is called when the request has come.
+func (a *Authority) admit(conn io.ReadWriter, now time.Time, heard func()) (Peer, error) {
 	var request enrollRequest
 	if err := receiveJSON(conn, &request); err != nil {
 		return Peer{}, err
 	}
+	heard()
 	answer, holder, err := a.answer(&request, now)
 	if err != nil {
 		answer = &enrollAnswer{Error: err.Error()}

@@ -213,17 +213,14 @@ func closeGossip(g *node.Gossip, log *slog.Logger) {
 	}
 }
 
-// serverOptions are those of every gRPC server here: messages bounded, dead connections noticed.
+// serverOptions are those of every gRPC server here: what callers ask bounded, dead connections noticed.
 func serverOptions(port *node.Port) []grpc.ServerOption {
-	return []grpc.ServerOption{
+	return append(limits(),
 		grpc.Creds(port.Credentials()),
-		grpc.MaxRecvMsgSize(maxMessage),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 2 * time.Second, Timeout: 2 * time.Second}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 200 * time.Millisecond, PermitWithoutStream: true}),
-	}
+	)
 }
-
-const maxMessage = 16 << 20
 
 // dialOptions are those of every gRPC client of a daemon; it calls holders of the role.
 func dialOptions(port *node.Port, want certs.Role) []grpc.DialOption {

@@ -98,8 +98,17 @@ func guard(i *certs.Identity, allowed func(method string) []certs.Role, log *slo
 	if i == nil {
 		return nil
 	}
+	calls := newPace(time.Now)
 	check := func(ctx context.Context, method string) (certs.Peer, error) {
 		who, address, err := certs.CallerOf(ctx)
+		if err == nil {
+			if first, err := calls.check(who); err != nil {
+				if first {
+					log.Warn("refused calls", "from", address, "reason", err)
+				}
+				return who, status.Error(codes.ResourceExhausted, err.Error())
+			}
+		}
 		if err == nil && who != (certs.Peer{}) && !slices.Contains(allowed(method), who.Role) {
 			err = fmt.Errorf("%v may not call %s", who, method)
 		}
@@ -110,13 +119,13 @@ func guard(i *certs.Identity, allowed func(method string) []certs.Role, log *slo
 		return who, nil
 	}
 	return []grpc.ServerOption{
-		grpc.UnaryInterceptor(func(ctx context.Context, request any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+		grpc.ChainUnaryInterceptor(func(ctx context.Context, request any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 			if _, err := check(ctx, info.FullMethod); err != nil {
 				return nil, err
 			}
 			return handler(ctx, request)
 		}),
-		grpc.StreamInterceptor(func(server any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+		grpc.ChainStreamInterceptor(func(server any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
 			who, err := check(stream.Context(), info.FullMethod)
 			if err != nil {
 				return err

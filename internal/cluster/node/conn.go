@@ -101,7 +101,10 @@ func (plain) AuthType() string { return "insecure" }
 
 func (c portCredentials) info(conn net.Conn) credentials.AuthInfo {
 	inner := conn
-	if p, ok := conn.(*prefixed); ok {
+	if c, ok := inner.(*counted); ok {
+		inner = c.Conn
+	}
+	if p, ok := inner.(*prefixed); ok {
 		inner = p.Conn
 	}
 	if secure, ok := inner.(*tls.Conn); ok {

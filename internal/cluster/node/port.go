@@ -10,10 +10,12 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"ringmaster/internal/certs"
 	"ringmaster/internal/cluster/logs"
+	"ringmaster/internal/lobby"
 )
 
 // The first byte of a TCP connection says what it carries. gRPC's clients begin with HTTP/2's preface "PRI * HTTP/2.0";
@@ -62,7 +64,10 @@ func (k kind) want() certs.Role {
 // Bounds on connections from outside. An undecided one has not sent its first byte, or has not been accepted.
 const (
 	maxUndecided = 256
-	maxOpen      = 512 // Raft and gossip connections, each; gRPC's server has limits of its own
+	maxOfSource  = 64   // undecided ones of one machine
+	maxOpen      = 512  // Raft and gossip connections, each
+	maxRPC       = 4096 // gRPC connections,
+	maxOfHolder  = 64   // and those of one certificate
 	// Lines of the log about those refused: so many at once, then one every so often.
 	refusalBurst = 50
 	refusalEvery = time.Second
@@ -93,14 +98,13 @@ type Port struct {
 	tls     *tls.Config // of the server; nil: plain TCP
 	self    [16]byte    // random: by it the port knows itself
 	queues  [kinds]*queue
-	slots   chan struct{} // one for each undecided connection
-	refused *slog.Logger  // of connections: strangers write it, so it is bounded
+	lobby   *lobby.Lobby // the undecided connections
+	refused *slog.Logger // of connections: strangers write it, so it is bounded
 	done    chan struct{}
 	running sync.WaitGroup
 
-	mu        sync.Mutex
-	closed    bool
-	undecided map[net.Conn]struct{}
+	mu     sync.Mutex
+	closed bool
 }
 
 // Listen opens the port. The error names the address.
@@ -115,8 +119,8 @@ func Listen(cfg PortConfig) (*Port, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", cfg.Bind, err)
 	}
-	p := &Port{cfg: cfg, tcp: tcp, udp: udp, address: tcp.Addr().(*net.TCPAddr), slots: make(chan struct{}, maxUndecided),
-		refused: logs.Bounded(cfg.Logger, refusalBurst, refusalEvery), done: make(chan struct{}), undecided: map[net.Conn]struct{}{}}
+	p := &Port{cfg: cfg, tcp: tcp, udp: udp, address: tcp.Addr().(*net.TCPAddr), lobby: lobby.New(maxUndecided, maxOfSource),
+		refused: logs.Bounded(cfg.Logger, refusalBurst, refusalEvery), done: make(chan struct{})}
 	_, _ = rand.Read(p.self[:]) // never fails, see crypto/rand
 	if cfg.Identity != nil {
 		p.tls = cfg.Identity.Server(cfg.Identity.Issuer != nil)
@@ -191,10 +195,8 @@ func (p *Port) Close() error {
 	}
 	p.closed = true
 	close(p.done)
-	for c := range p.undecided {
-		c.Close()
-	}
 	p.mu.Unlock()
+	p.lobby.Close()
 	err := p.tcp.Close()
 	p.udp.Close()
 	for _, q := range p.queues {
@@ -220,38 +222,20 @@ func (p *Port) accept() {
 			}
 			continue
 		}
-		select {
-		case p.slots <- struct{}{}:
-		default:
-			p.refuse(conn, "too many connections have not said what they carry")
-			continue
-		}
-		if !p.track(conn) {
+		var displaced atomic.Bool
+		guest := p.lobby.Enter(conn.RemoteAddr(), func() {
+			displaced.Store(true)
 			conn.Close()
-			<-p.slots
+		})
+		if guest == nil {
+			conn.Close()
 			return
 		}
 		p.running.Go(func() {
-			defer func() { <-p.slots }()
-			p.decide(conn)
+			defer p.lobby.Leave(guest)
+			p.decide(conn, &displaced)
 		})
 	}
-}
-
-func (p *Port) track(conn net.Conn) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.closed {
-		return false
-	}
-	p.undecided[conn] = struct{}{}
-	return true
-}
-
-func (p *Port) untrack(conn net.Conn) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	delete(p.undecided, conn)
 }
 
 func (p *Port) refuse(conn net.Conn, reason string) {
@@ -263,13 +247,15 @@ func (p *Port) refuse(conn net.Conn, reason string) {
 	}
 }
 
-// decide finds out what a connection carries and hands it on.
-func (p *Port) decide(raw net.Conn) {
-	defer p.untrack(raw)
+// decide finds out what a connection carries and hands it on, unless it is displaced by newer ones before.
+func (p *Port) decide(raw net.Conn, displaced *atomic.Bool) {
 	deadline := time.Now().Add(p.cfg.Patience)
 	raw.SetDeadline(deadline)
-	conn, k, err := p.greet(raw)
+	conn, k, holder, err := p.greet(raw)
 	switch {
+	case displaced.Load():
+		p.refuse(raw, "it has not said what it carries, and gives way to newer connections: too many of its machine, or of all, say nothing")
+		return
 	case errors.Is(err, io.EOF), errors.Is(err, errSelf): // somebody only looked whether the port is open
 		raw.Close()
 		return
@@ -278,12 +264,9 @@ func (p *Port) decide(raw net.Conn) {
 		return
 	}
 	raw.SetDeadline(noDeadline)
-	if k != kindRPC { // gRPC's server bounds and closes its own connections
-		var ok bool
-		if conn, ok = p.queues[k].admit(conn); !ok {
-			p.refuse(raw, fmt.Sprintf("more than %d %v connections, or none are taken here", maxOpen, k))
-			return
-		}
+	if conn, err = p.queues[k].admit(conn, k, holder); err != nil {
+		p.refuse(raw, err.Error())
+		return
 	}
 	if !p.queues[k].push(conn, time.Until(deadline)) {
 		conn.Close()
@@ -294,41 +277,42 @@ func (p *Port) decide(raw net.Conn) {
 // errSelf ends a connection that was answered on the spot.
 var errSelf = errors.New("it only asked whether this is its own port")
 
-// greet carries out the TLS handshake, reads the first byte, and checks that the caller may do what that says.
-func (p *Port) greet(raw net.Conn) (net.Conn, kind, error) {
-	conn, caller := raw, certs.Peer{}
+// greet carries out the TLS handshake, reads the first byte, and checks that the caller may do what that says. holder names the caller's
+// certificate, where it has shown one.
+func (p *Port) greet(raw net.Conn) (conn net.Conn, k kind, holder string, err error) {
+	caller := certs.Peer{}
+	conn = raw
 	if p.tls != nil {
 		secure := tls.Server(raw, p.tls)
 		if err := secure.Handshake(); err != nil {
-			return nil, 0, fmt.Errorf("TLS: %w", certs.Explain(err))
+			return nil, 0, "", fmt.Errorf("TLS: %w", certs.Explain(err))
 		}
 		if certs.Enrolling(secure.ConnectionState()) {
-			return secure, kindEnroll, nil
+			return secure, kindEnroll, "", nil
 		}
-		var err error
 		if caller, err = certs.Caller(secure.ConnectionState()); err != nil {
-			return nil, 0, fmt.Errorf("TLS: %w", err)
+			return nil, 0, "", fmt.Errorf("TLS: %w", err)
 		}
-		conn = secure
+		conn, holder = secure, caller.String()
 	}
 	var first [1]byte
 	if _, err := io.ReadFull(conn, first[:]); err != nil {
-		return nil, 0, fmt.Errorf("waiting for its first byte: %w", err)
+		return nil, 0, "", fmt.Errorf("waiting for its first byte: %w", err)
 	}
 	if first[0] == firstSelf {
-		return nil, 0, p.answerSelf(conn)
+		return nil, 0, "", p.answerSelf(conn)
 	}
 	k, ok := recognise(first[0])
 	if !ok {
-		return nil, 0, fmt.Errorf("it begins with byte %#02x, which is neither gRPC, Raft nor gossip", first[0])
+		return nil, 0, "", fmt.Errorf("it begins with byte %#02x, which is neither gRPC, Raft nor gossip", first[0])
 	}
 	if p.tls != nil && !k.mayOpen(caller.Role) {
-		return nil, 0, fmt.Errorf("it has the certificate of %v, and may not speak %v here", caller, k)
+		return nil, 0, "", fmt.Errorf("it has the certificate of %v, and may not speak %v here", caller, k)
 	}
 	if k == kindRPC { // HTTP/2 wants its first byte back
 		conn = &prefixed{Conn: conn, first: first[0], pending: true}
 	}
-	return conn, k, nil
+	return conn, k, holder, nil
 }
 
 func recognise(first byte) (kind, bool) {

@@ -124,21 +124,53 @@ func TestStrangersAreRefused(t *testing.T) {
 	conn.Close() // a port scan: no line
 	p.queues[kindGossip].Close()
 	closedByPeer(t, dialAs(t, p, firstGossip))
-	said("or none are taken here")
+	said("nobody here takes")
 }
 
+// Connections that say nothing keep nobody out: the oldest gives way, and whoever speaks is heard.
 func TestUndecidedConnectionsAreBounded(t *testing.T) {
 	p := listen(t, PortConfig{Patience: time.Hour})
-	for range maxUndecided {
+	oldest := dialAs(t, p)
+	eventually(t, "it waits", func() bool { return p.lobby.Len() == 1 })
+	for range 300 {
 		dialAs(t, p)
 	}
-	eventually(t, "all wait", func() bool { return len(p.slots) == maxUndecided })
-	closedByPeer(t, dialAs(t, p))
-	p.mu.Lock()
-	n := len(p.undecided)
-	p.mu.Unlock()
-	if n != maxUndecided {
-		t.Errorf("%d connections wait, want %d", n, maxUndecided)
+	closedByPeer(t, oldest)
+	eventually(t, "as many wait as may of one machine", func() bool { return p.lobby.Len() == maxOfSource })
+	honest := dialAs(t, p, firstRaft)
+	defer honest.Close()
+	if c := accepted(t, p.queues[kindRaft]); c.RemoteAddr().String() != honest.LocalAddr().String() {
+		t.Errorf("%v was let in", c.RemoteAddr())
+	}
+}
+
+// One certificate's connections are bounded; others' are let in beside them.
+func TestConnectionsOfOneHolderAreBounded(t *testing.T) {
+	q := newQueue(&net.TCPAddr{})
+	defer q.Close()
+	var first net.Conn
+	for i := range maxOfHolder {
+		c, err := q.admit(&net.TCPConn{}, kindRPC, "client flood")
+		if err != nil {
+			t.Fatalf("connection %d: %v", i, err)
+		}
+		if i == 0 {
+			first = c
+		}
+	}
+	if _, err := q.admit(&net.TCPConn{}, kindRPC, "client flood"); err == nil || !strings.Contains(err.Error(), "client flood has more than 64 gRPC connections") {
+		t.Errorf("one too many: %v", err)
+	}
+	if _, err := q.admit(&net.TCPConn{}, kindRPC, "worker w1"); err != nil {
+		t.Errorf("another holder: %v", err)
+	}
+	first.Close()
+	first.Close() // counts once
+	if _, err := q.admit(&net.TCPConn{}, kindRPC, "client flood"); err != nil {
+		t.Errorf("after one has gone: %v", err)
+	}
+	if _, err := q.admit(&net.TCPConn{}, kindRPC, "client flood"); err == nil {
+		t.Error("closing twice has made room for two")
 	}
 }
 
@@ -147,14 +179,14 @@ func TestOpenConnectionsAreBoundedAndEndWithTheirQueue(t *testing.T) {
 	var ends []net.Conn
 	for range maxOpen {
 		near, far := net.Pipe()
-		if _, ok := q.admit(near); !ok {
+		if _, err := q.admit(near, kindRaft, ""); err != nil {
 			t.Fatalf("only %d connections admitted", len(ends))
 		}
 		ends = append(ends, far)
 	}
 	near, far := net.Pipe()
 	defer far.Close()
-	if _, ok := q.admit(near); ok {
+	if _, err := q.admit(near, kindRaft, ""); err == nil {
 		t.Error("one too many was admitted")
 	}
 	near.Close()

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"fmt"
 	"net"
 	"sync"
 	"time"
@@ -14,38 +15,55 @@ type queue struct {
 
 	mu     sync.Mutex
 	closed bool
-	open   map[*counted]struct{} // Raft's and gossip's, until they are closed
+	open   map[*counted]struct{} // until they are closed
+	held   map[string]int        // how many of them belong to one certificate
 }
 
 func newQueue(address net.Addr) *queue {
-	return &queue{address: address, conns: make(chan net.Conn), done: make(chan struct{}), open: map[*counted]struct{}{}}
+	return &queue{address: address, conns: make(chan net.Conn), done: make(chan struct{}), open: map[*counted]struct{}{}, held: map[string]int{}}
 }
 
 // counted is a connection that its queue counts, and closes when the queue is closed: Raft's transport leaves those open
 // that came in.
 type counted struct {
 	net.Conn
-	queue *queue
+	queue  *queue
+	holder string
 }
 
 // Close closes the connection.
 func (c *counted) Close() error {
 	c.queue.mu.Lock()
-	delete(c.queue.open, c)
+	if _, is := c.queue.open[c]; is {
+		delete(c.queue.open, c)
+		if c.queue.held[c.holder]--; c.queue.held[c.holder] == 0 {
+			delete(c.queue.held, c.holder)
+		}
+	}
 	c.queue.mu.Unlock()
 	return c.Conn.Close()
 }
 
-// admit counts a connection; false where there are too many, or the queue is closed.
-func (q *queue) admit(conn net.Conn) (net.Conn, bool) {
+// admit counts a connection of a certificate's holder ("": of nobody in particular). The error says why it may not stay.
+func (q *queue) admit(conn net.Conn, k kind, holder string) (net.Conn, error) {
+	most := maxOpen
+	if k == kindRPC {
+		most = maxRPC
+	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.closed || len(q.open) >= maxOpen {
-		return conn, false
+	switch {
+	case q.closed:
+		return conn, fmt.Errorf("nobody here takes %v connections", k)
+	case len(q.open) >= most:
+		return conn, fmt.Errorf("more than %d %v connections", most, k)
+	case holder != "" && q.held[holder] >= maxOfHolder:
+		return conn, fmt.Errorf("%s has more than %d %v connections", holder, maxOfHolder, k)
 	}
-	c := &counted{Conn: conn, queue: q}
+	c := &counted{Conn: conn, queue: q, holder: holder}
 	q.open[c] = struct{}{}
-	return c, true
+	q.held[holder]++
+	return c, nil
 }
 
 // push hands a connection to who accepts; false where nobody does in time.
@@ -77,7 +95,7 @@ func (q *queue) Accept() (net.Conn, error) {
 	}
 }
 
-// Close ends this listener only: the port stays open. Raft's and gossip's connections are closed.
+// Close ends this listener only: the port stays open. Its connections are closed.
 func (q *queue) Close() error {
 	q.mu.Lock()
 	first := !q.closed

@@ -17,7 +17,7 @@ var layers = []struct {
 	why      string
 	packages []string
 }{
-	{"words, how they are counted, and what may be opened: the standard library only", []string{"plan", "regularfile", "plural", "printable"}},
+	{"words, how they are counted, and what may be opened: the standard library only", []string{"plan", "regularfile", "plural", "printable", "lobby"}},
 	{"what decoders' tests share", []string{"test/cost"}},
 	{"leaves, each of one subject", []string{"rng", "config", "certs", "rpc", "host", "checkpoint/disk", "tether", "folder", "cluster/logs", "tensor/kernel"}},
 	{"pure parts that know the words", []string{"checkpoint", "cluster/fsm", "dataset/glyphs", "dataset/picture", "bench/kernels", "cli", "table", "metric"}},
