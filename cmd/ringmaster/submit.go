@@ -81,13 +81,16 @@ func runSubmit(ctx context.Context, file string, flags jobFlags, to target, work
 	if workers < 0 || workers > job.Seats {
 		return wrong(job.Errorf("seats", "--workers %d must be from 0 to the job's seats: %d", workers, job.Seats))
 	}
-	request, err := submission(job, workers)
+	request, account, err := submission(job, workers)
 	if err != nil {
 		return wrong(err)
 	}
 	display, err := progress.New(flags.progress, out, time.Now)
 	if err != nil {
 		return wrong(err)
+	}
+	for _, line := range account {
+		display.Note(line)
 	}
 	coordinators := client.New(to.cluster, options...)
 	last, err := submitAndWatch(ctx, coordinators, request, job, display)
@@ -137,9 +140,9 @@ func untilDetached(parent context.Context, gone <-chan struct{}) (context.Contex
 }
 
 // submission is the request for a job. Where the data lies on this machine too it is checked here already; where it does
-// not, the workers find out.
-func submission(job *config.Job, workers int) (*rpc.SubmitRequest, error) {
-	request := &rpc.SubmitRequest{Workers: uint32(workers)}
+// not, the workers find out. account says what was read and left out.
+func submission(job *config.Job, workers int) (request *rpc.SubmitRequest, account []string, err error) {
+	request = &rpc.SubmitRequest{Workers: uint32(workers)}
 	elsewhere := false
 	if job.Data.Dir != "" {
 		_, err := os.Stat(config.ExpandHome(job.Data.Dir))
@@ -148,13 +151,14 @@ func submission(job *config.Job, workers int) (*rpc.SubmitRequest, error) {
 	if !elsewhere {
 		checked, err := launch.Check(job)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		job.Resolve(checked.Samples)
+		account = checked.Account
 		request.Fingerprint, request.Files = checked.Fingerprint, checked.Files
 	}
 	request.Config = job.Encode()
-	return request, nil
+	return request, account, nil
 }
 
 // submitAndWatch returns the last status that was seen, nil when the job was not even taken.

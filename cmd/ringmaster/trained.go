@@ -174,6 +174,9 @@ func (t *trained) open() error {
 		return wrong(t.job.Blame("data", err))
 	}
 	t.data = data
+	if data.LeftOut != "" || len(data.Warnings) > 0 {
+		warn(data.Account())
+	}
 	t.job.Resolve(data.Train.Len())
 	return nil
 }

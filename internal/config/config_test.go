@@ -246,7 +246,7 @@ func randomJob(r *rand.Rand) *Job {
 	}
 	j.Data = Data{Kind: pick(DataMNIST, DataGlyphs, DataImages), Dir: pick("data", "a b/ü: #", "\"'\\\n\t", "~", "1e5", "- x"), Context: small(),
 		Classes: []string{"cat", "no", "Ä: b"}, TrainPerClass: small(), EvalPerClass: small(), Mean: []float64{fraction(), -fraction(), 0},
-		Std: []float64{1, 0.25, 1.0 / 3}, Crop: r.IntN(9), Flip: r.IntN(2) > 0}
+		Std: []float64{1, 0.25, 1.0 / 3}, LeftOut: fraction(), Encoding: pick(EncodingUTF8, EncodingLatin1, EncodingBytes), Crop: r.IntN(9), Flip: r.IntN(2) > 0}
 	if j.Model.Kind == ModelGPT {
 		j.Data.Kind = DataText
 	}

@@ -65,12 +65,22 @@ const (
 	DataImages = "images" // CIFAR-10 as an archive of JPEGs, or a folder train/<class>/*.jpg, test/<class>/*.jpg
 )
 
+// Encodings of text files.
+const (
+	EncodingUTF8   = "utf-8"
+	EncodingLatin1 = "latin-1"
+	EncodingBytes  = "bytes" // none: tokens are bytes
+)
+
 // Data says which samples are read.
 type Data struct {
 	Kind string `yaml:"kind"`
 	Dir  string `yaml:"dir" kinds:"mnist,text,images" contract:"free"` // folder (or file, for text) on every worker's machine
 
-	Context int `yaml:"context" kinds:"text"` // tokens a sample
+	LeftOut float64 `yaml:"left_out" kinds:"text,images" contract:"free"` // the largest share of files that look like data that may be left out
+
+	Context  int    `yaml:"context" kinds:"text"`                  // tokens a sample
+	Encoding string `yaml:"encoding" kinds:"text" contract:"free"` // of the files; what they decode to counts
 
 	Classes       []string  `yaml:"classes" kinds:"images"`         // only these, in this order; empty: all, sorted
 	TrainPerClass int       `yaml:"train_per_class" kinds:"images"` // the first so many of each class; 0: all

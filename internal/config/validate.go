@@ -167,12 +167,15 @@ func (d *Data) validate(c *checker) {
 	switch d.Kind {
 	case DataText:
 		between(c, "data.context", d.Context, 1, 1<<16)
+		between(c, "data.left_out", d.LeftOut, 0, 1)
+		c.oneOf("data.encoding", d.Encoding, []string{EncodingUTF8, EncodingLatin1, EncodingBytes})
 	case DataImages:
 		d.validateImages(c)
 	}
 }
 
 func (d *Data) validateImages(c *checker) {
+	between(c, "data.left_out", d.LeftOut, 0, 1)
 	between(c, "data.train_per_class", d.TrainPerClass, 0, 1<<30)
 	between(c, "data.eval_per_class", d.EvalPerClass, 0, 1<<30)
 	between(c, "data.crop", d.Crop, 0, 1<<10)

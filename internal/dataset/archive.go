@@ -32,65 +32,106 @@ const (
 	testPart  = "test"
 )
 
+// partNames are what the folders of the parts may be called, in lower case. Of those with images for evaluation the first is used.
+var (
+	trainNames = []string{trainPart, "training"}
+	evalNames  = []string{testPart, "testing", "val", "validation", "valid"}
+)
+
+func isPart(name string) bool {
+	name = strings.ToLower(name)
+	return slices.Contains(trainNames, name) || slices.Contains(evalNames, name)
+}
+
 // imageFile is one image that has not been read yet.
 type imageFile struct {
-	part, class string
-	name        string // of the file, within its class
-	where       string // for people
-	load        func() ([]byte, error)
+	part  string // what its folder is called, later trainPart or testPart
+	class string
+	name  string // of the file, within its class
+	where string // for people
+	load  func() ([]byte, error)
 }
 
 // findImages lists the images below dir, which is a folder with a folder train, or an archive, or a folder with one
 // archive in it. The list is sorted by part, class and name.
-func findImages(dir string) ([]imageFile, error) {
-	const layout = "train/CLASS/*.jpg and test/CLASS/*.jpg (or png, gif, bmp, tiff, webp), or a tar.gz of these"
+func findImages(dir string, most float64) ([]imageFile, *account, error) {
+	const layout = "train/CLASS/*.jpg and test/CLASS/*.jpg (or val; png, gif, bmp, tiff, webp), or a tar.gz of these"
 	info, err := os.Stat(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("images %s do not exist: set data.dir to a folder with %s", dir, layout)
+		return nil, nil, fmt.Errorf("images %s do not exist: set data.dir to a folder with %s", dir, layout)
 	}
 	if err != nil {
-		return nil, unreadableFile("images", dir, err)
+		return nil, nil, unreadableFile("images", dir, err)
 	}
 	var files []imageFile
+	left := &account{}
 	if !info.IsDir() {
-		files, err = readArchive(dir)
-	} else if isFolder(filepath.Join(dir, trainPart)) {
-		files, err = listImages(dir)
+		files, err = readArchive(dir, left)
+	} else if hasTrain(dir) {
+		files, err = listImages(dir, left)
 	} else {
 		archives := archivesIn(dir)
 		if len(archives) > 1 {
-			return nil, fmt.Errorf("images: folder %s has no folder %s but %d archives: set data.dir to one of them", dir, trainPart, len(archives))
+			return nil, nil, fmt.Errorf("images: folder %s has no folder %s but %d archives: set data.dir to one of them", dir, trainPart, len(archives))
 		}
 		if len(archives) == 0 {
-			return nil, fmt.Errorf("images: folder %s has neither a folder %s nor an archive: set data.dir to a folder with %s", dir, trainPart, layout)
+			return nil, nil, fmt.Errorf("images: folder %s has neither a folder %s nor an archive: set data.dir to a folder with %s", dir, trainPart, layout)
 		}
-		files, err = readArchive(archives[0])
+		files, err = readArchive(archives[0], left)
 	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
+	files = settleParts(files, left)
 	slices.SortFunc(files, func(a, b imageFile) int {
 		return strings.Compare(path.Join(a.part, a.class, a.name), path.Join(b.part, b.class, b.name))
 	})
-	if len(files) == 0 || files[len(files)-1].part != trainPart {
-		return nil, fmt.Errorf("images: %s has no training images: set data.dir to a folder with %s", dir, layout)
+	if left.read = len(files); left.read > 0 {
+		if err := left.check("images", dir, most); err != nil {
+			return nil, nil, err
+		}
 	}
-	return files, nil
+	if len(files) == 0 || files[len(files)-1].part != trainPart {
+		return nil, nil, fmt.Errorf("images: %s has no training images (left out: %s): set data.dir to a folder with %s", dir, left.orNone(), layout)
+	}
+	return files, left, nil
+}
+
+// settleParts calls the parts of images train and test. Of several folders for evaluation all but one are left out.
+func settleParts(files []imageFile, left *account) []imageFile {
+	eval := ""
+	for _, name := range slices.Backward(evalNames) {
+		if slices.ContainsFunc(files, func(f imageFile) bool { return strings.ToLower(f.part) == name }) {
+			eval = name
+		}
+	}
+	kept := files[:0]
+	for _, f := range files {
+		switch name := strings.ToLower(f.part); {
+		case slices.Contains(trainNames, name):
+			f.part = trainPart
+		case name == eval:
+			f.part = testPart
+		default:
+			left.leave(fmt.Sprintf("in %s, since %s is the evaluation set", f.part, eval), path.Join(f.part, f.class, f.name), false)
+			continue
+		}
+		kept = append(kept, f)
+	}
+	return kept
+}
+
+// hasTrain reports whether a folder has one for training.
+func hasTrain(dir string) bool {
+	entries, err := os.ReadDir(dir)
+	return err == nil && slices.ContainsFunc(entries, func(e fs.DirEntry) bool {
+		return slices.Contains(trainNames, strings.ToLower(e.Name())) && isFolder(filepath.Join(dir, e.Name()))
+	})
 }
 
 func isFolder(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && info.IsDir()
-}
-
-// isFile reports whether an entry of a folder is a file, or a link to one: opening a named pipe would wait for a writer. What a link
-// that leads nowhere is, reading it says.
-func isFile(path string, entry fs.DirEntry) bool {
-	if entry.Type().IsRegular() {
-		return true
-	}
-	info, err := os.Stat(path)
-	return err != nil || info.Mode().IsRegular()
 }
 
 // archivesIn names the tar files in a folder.
@@ -110,77 +151,88 @@ func escapeGlob(path string) string {
 	return strings.NewReplacer(`*`, `\*`, `?`, `\?`, `[`, `\[`, `\`, `\\`).Replace(path)
 }
 
-// classify splits the path of an image into its part, its class and its name. Folders above the part do not matter.
-func classify(file string) (imageFile, bool) {
-	if !slices.Contains(picture.Endings, strings.ToLower(path.Ext(file))) {
-		return imageFile{}, false
-	}
+// classify splits the path of a file into part, class and name, or counts it as left out. Folders above the part do not matter; below
+// the class there may be more.
+func classify(file string, left *account) (imageFile, bool) {
 	elements := strings.Split(path.Clean(file), "/")
+	for _, element := range elements {
+		if reason, is := hidden(element); is && element != "." && element != ".." {
+			left.leave(reason, file, false)
+			return imageFile{}, false
+		}
+	}
 	n := len(elements)
-	if n < 3 || (elements[n-3] != trainPart && elements[n-3] != testPart) {
+	if !slices.Contains(picture.Endings, strings.ToLower(path.Ext(file))) {
+		reason, data := notPicture(file)
+		left.leave(reason, file, data && slices.ContainsFunc(elements, isPart))
 		return imageFile{}, false
 	}
-	if strings.HasPrefix(elements[n-1], ".") || strings.HasPrefix(elements[n-2], ".") {
-		return imageFile{}, false
+	at := n - 3
+	if at < 0 || !isPart(elements[at]) {
+		at = slices.IndexFunc(elements, isPart)
 	}
-	return imageFile{part: elements[n-3], class: elements[n-2], name: elements[n-1]}, true
+	switch {
+	case at < 0:
+		left.leave("images beside "+trainPart+" and "+testPart, file, false)
+	case n-at < 3:
+		left.leave("images directly in "+elements[at]+", without the folder of a class", file, true)
+	default:
+		return imageFile{part: elements[at], class: elements[at+1], name: path.Join(elements[at+2:]...)}, true
+	}
+	return imageFile{}, false
 }
 
-// listImages lists the images in the folders train and test of a folder.
-func listImages(dir string) ([]imageFile, error) {
+// listImages lists the images in the folders of the parts of a folder.
+func listImages(dir string, left *account) ([]imageFile, error) {
 	var files []imageFile
-	for _, part := range []string{trainPart, testPart} {
-		if !isFolder(filepath.Join(dir, part)) {
-			continue
+	w := &walker{what: "images", account: left, visit: func(relative, full string) error {
+		f, ok := classify(relative, left)
+		if !ok {
+			return nil
 		}
-		classes, err := os.ReadDir(filepath.Join(dir, part))
+		f.where = full
+		f.load = func() ([]byte, error) { return readBounded("image", full, maxImageFile) }
+		files = append(files, f)
+		if len(files) > maxImages {
+			return fmt.Errorf("images: %s has more than %d images", dir, maxImages)
+		}
+		return nil
+	}}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, unreadableFile("images", dir, err)
+	}
+	for _, entry := range entries {
+		switch name, folder := entry.Name(), isFolder(filepath.Join(dir, entry.Name())); {
+		case folder && isPart(name):
+			err = w.walk(filepath.Join(dir, name), name)
+		case folder && !strings.HasPrefix(name, "."):
+			left.leave("folders beside "+trainPart+" and "+testPart, name, false)
+		default:
+			classify(name, left)
+		}
 		if err != nil {
-			return nil, unreadableFile("images", filepath.Join(dir, part), err)
-		}
-		for _, class := range classes {
-			folder := filepath.Join(dir, part, class.Name())
-			if !isFolder(folder) {
-				continue
-			}
-			entries, err := os.ReadDir(folder)
-			if err != nil {
-				return nil, unreadableFile("images", folder, err)
-			}
-			for _, entry := range entries {
-				f, ok := classify(path.Join(part, class.Name(), entry.Name()))
-				if !ok {
-					continue
-				}
-				f.where = filepath.Join(folder, entry.Name())
-				if !isFile(f.where, entry) {
-					continue
-				}
-				f.load = func() ([]byte, error) { return readBounded("image", f.where, maxImageFile) }
-				files = append(files, f)
-			}
-			if len(files) > maxImages {
-				return nil, fmt.Errorf("images: %s has more than %d images", dir, maxImages)
-			}
+			return nil, err
 		}
 	}
 	return files, nil
 }
 
 // readArchive reads the images in a tar file, which may be compressed by gzip, into memory.
-func readArchive(name string) ([]imageFile, error) {
+func readArchive(name string, left *account) ([]imageFile, error) {
 	f, err := regularfile.Open(name)
 	if err != nil {
 		return nil, unreadableFile("image archive", name, err)
 	}
 	defer f.Close()
-	files, err := scanArchive(name, bufio.NewReaderSize(f, 1<<20))
+	files, err := scanArchive(name, left, bufio.NewReaderSize(f, 1<<20))
 	if err != nil {
 		return nil, fmt.Errorf("image archive %s: %w", name, err)
 	}
 	return files, nil
 }
 
-func scanArchive(name string, r *bufio.Reader) ([]imageFile, error) {
+func scanArchive(name string, left *account, r *bufio.Reader) ([]imageFile, error) {
 	var content io.Reader = r
 	if head, err := r.Peek(2); err == nil && head[0] == 0x1f && head[1] == 0x8b {
 		unzipped, err := gzip.NewReader(r)
@@ -202,7 +254,13 @@ func scanArchive(name string, r *bufio.Reader) ([]imageFile, error) {
 		if err != nil {
 			return nil, fmt.Errorf("cannot be read after %s (%w): it should be a tar or tar.gz; get the file again", plural.Of(len(files), "image"), err)
 		}
-		file, ok := classify(header.Name)
+		if header.Typeflag == tar.TypeDir {
+			continue
+		}
+		file, ok := classify(header.Name, left)
+		if ok && header.Typeflag != tar.TypeReg {
+			left.leave("links within the archive", header.Name, true)
+		}
 		if !ok || header.Typeflag != tar.TypeReg {
 			continue
 		}

@@ -42,8 +42,21 @@ type Data struct {
 	Files       []FileSum         // to name what differs when fingerprints do; at most 64
 	Labels      []string          // names of the classes of images, by label; nil for text
 	Vocabulary  *Vocabulary       // of text; else nil
-	Read        string            // one line: what was read, and what was left out and why
+	Read        string            // what was read, in words; "" for what is embedded
+	LeftOut     string            // what was left out, by reason and count; "" for nothing
 	Warnings    []string          // lines: what is odd about what was read
+}
+
+// Account is lines for people: what was read and what was left out, and what is odd about it.
+func (d *Data) Account() []string {
+	line := "read " + d.Read
+	if d.LeftOut != "" {
+		line += "; left out: " + d.LeftOut
+	}
+	if d.Read == "" {
+		return d.Warnings
+	}
+	return append([]string{line}, d.Warnings...)
 }
 
 // Open reads the data that the configuration names. Errors name the file or folder, what is wrong with it and, where
@@ -73,9 +86,9 @@ func open(c config.Data, vocabulary *Vocabulary, labels []string) (*Data, error)
 	case config.DataGlyphs:
 		d, err = openGlyphs()
 	case config.DataMNIST:
-		d, err = openMNIST(c.Dir)
+		d, err = openMNIST(c.Dir, labels)
 	case config.DataText:
-		d, err = openText(c.Dir, c.Context, vocabulary)
+		d, err = openText(c, vocabulary)
 	case config.DataImages:
 		d, err = openImages(c, labels)
 	default:

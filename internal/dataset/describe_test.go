@@ -56,7 +56,7 @@ func TestRecallText(t *testing.T) {
 	for name, text := range map[string]string{"characters": "to be, or <not> & \"to\" be\n\u2028é", "bytes": "\xff to be"} {
 		dir := t.TempDir()
 		writeFiles(t, dir, map[string][]byte{"a.txt": []byte(strings.Repeat(text, 20))})
-		c := config.Data{Kind: config.DataText, Dir: dir, Context: 4}
+		c := config.Data{Kind: config.DataText, Dir: dir, Context: 4, Encoding: map[string]string{"bytes": config.EncodingBytes}[name]}
 		d, err := Open(c)
 		if err != nil {
 			t.Fatal(err)

@@ -12,7 +12,7 @@ func openGlyphs() (*Data, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Data{Labels: digitNames()}
+	d := &Data{Labels: numberNames(digits)}
 	d.Train = glyphSet(d, "glyphs/train", train)
 	d.Eval = glyphSet(d, "glyphs/eval", eval)
 	d.Schema = d.Train.(*pixels).schema
@@ -22,7 +22,7 @@ func openGlyphs() (*Data, error) {
 func glyphSet(d *Data, name string, pictures glyphs.Pictures) *pixels {
 	const plane = glyphs.Side * glyphs.Side
 	p := &pixels{
-		schema: imageSchema([]int{plane}, digits, digitNames()),
+		schema: imageSchema([]int{plane}, digits, numberNames(digits)),
 		values: pictures.Values,
 		labels: make([]uint16, len(pictures.Labels)),
 		scales: []*scale{unitScale()},

@@ -24,12 +24,12 @@ const (
 
 const channels = 3 // red, green, blue
 
-// openImages reads images that lie as train/CLASS/*.jpg and test/CLASS/*.jpg. All must have one size; inputs are
+// openImages reads images that lie as train/CLASS/*.jpg and test/CLASS/*.jpg, or val/. All must have one size; inputs are
 // [3 rows columns]. Labels number the classes in the order of those of a model, else as the configuration lists them, else sorted. Without a
 // folder test there is no evaluation set. Decoders differ between releases of Go, by a step of a value here and there;
 // the fingerprint covers what they make of the files, so workers that disagree are told apart.
 func openImages(c config.Data, labels []string) (*Data, error) {
-	files, err := findImages(c.Dir)
+	files, left, err := findImages(c.Dir, c.LeftOut)
 	if err != nil {
 		return nil, err
 	}
@@ -70,7 +70,17 @@ func openImages(c config.Data, labels []string) (*Data, error) {
 			return nil, err
 		}
 	}
+	d.LeftOut, d.Read = left.String(), fmt.Sprintf("%s for training and %d for evaluation, of %s, in %s%s", plural.Of(len(train), "image"), len(eval),
+		plural.Of(len(classes.names), "class"), c.Dir, chosen(len(train)+len(eval), len(files)))
 	return d, nil
+}
+
+// chosen says of how many images the configuration chose some.
+func chosen(taken, found int) string {
+	if taken == found {
+		return ""
+	}
+	return fmt.Sprintf(" (of %d found, by data.classes, data.train_per_class and data.eval_per_class)", found)
 }
 
 // classList is the classes that images are labelled by, and what helps, other than images, where one of them has none.

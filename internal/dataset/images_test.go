@@ -30,7 +30,7 @@ func cifarArchive(t testing.TB) string {
 }
 
 func imagesConfig(dir string) config.Data {
-	return config.Data{Kind: config.DataImages, Dir: dir, Mean: []float64{0.5, 0.25, 0}, Std: []float64{0.25, 0.5, 1}}
+	return config.Data{Kind: config.DataImages, Dir: dir, LeftOut: 0.1, Mean: []float64{0.5, 0.25, 0}, Std: []float64{0.25, 0.5, 1}}
 }
 
 // smallPNG is an image whose pixel (x, y) is (tone, 16x, 16y).
@@ -435,12 +435,12 @@ func FuzzScanArchive(f *testing.F) {
 	f.Add(packed(f, one, true))
 	f.Add([]byte{0x1f, 0x8b})
 	f.Fuzz(func(t *testing.T, content []byte) {
-		files, err := scanArchive("fuzz", bufio.NewReader(bytes.NewReader(content)))
+		files, err := scanArchive("fuzz", &account{}, bufio.NewReader(bytes.NewReader(content)))
 		if err != nil && len(files) > 0 {
 			t.Error("images of a damaged archive are used")
 		}
 		for _, file := range files {
-			if (file.part != trainPart && file.part != testPart) || strings.Contains(file.class+file.name, "/") {
+			if !isPart(file.part) || file.class == "" || strings.Contains(file.class, "/") {
 				t.Errorf("%q is no image of a part and class", file.where)
 			}
 		}

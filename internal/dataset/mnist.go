@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"ringmaster/internal/plural"
@@ -22,17 +23,19 @@ const (
 	testLabels  = "t10k-labels-idx1-ubyte"
 )
 
-const digits = 10 // classes
+// digits is how many classes there are at least: a set of few samples may lack some. More labels make more classes.
+const digits = 10
 
 // maxFile bounds the size of any single file that is read whole.
 const maxFile = 1 << 30
 
-// openMNIST reads the four IDX files in dir. Inputs are pixels/255, a vector of rows x columns values.
-func openMNIST(dir string) (*Data, error) {
+// openMNIST reads the four IDX files in dir. Inputs are pixels/255, a vector of rows x columns values. There are as many classes as a
+// model has, if one is given, or as the labels make.
+func openMNIST(dir string, model []string) (*Data, error) {
 	if err := checkFolder(dir, "the four IDX files of MNIST"); err != nil {
 		return nil, err
 	}
-	d := &Data{Labels: digitNames()}
+	d := &Data{}
 	train, shape, err := readLabelled(d, dir, trainImages, trainLabels)
 	if err != nil {
 		return nil, err
@@ -44,8 +47,40 @@ func openMNIST(dir string) (*Data, error) {
 	if !slices.Equal(shape, evalShape) {
 		return nil, fmt.Errorf("data in %s: training images have %v pixels and test images %v: they belong to different sets; put all four files of one set there", dir, shape, evalShape)
 	}
+	classes := max(digits, len(model), int(slices.Max(train.labels))+1, int(slices.Max(eval.labels))+1)
+	if len(model) == 0 {
+		if err := checkLabels(train.labels, eval.labels, classes, dir); err != nil {
+			return nil, err
+		}
+	}
+	d.Labels = numberNames(classes)
+	train.schema = imageSchema([]int{train.plane}, classes, d.Labels)
+	eval.schema = train.schema
 	d.Schema, d.Train, d.Eval = train.schema, train, eval
+	d.Read = fmt.Sprintf("%s for training and %d for evaluation, of %s, in %s", plural.Of(train.Len(), "image"), eval.Len(), plural.Of(classes, "class"), dir)
 	return d, nil
+}
+
+// checkLabels refuses labels beyond the digits that leave others out: a damaged label would make a class of its own, and classes that
+// nothing is learnt of. Some sets, like EMNIST's letters, begin at 1.
+func checkLabels(train, eval []uint16, classes int, dir string) error {
+	if classes == digits {
+		return nil
+	}
+	seen := make([]bool, classes)
+	for _, label := range train {
+		seen[label] = true
+	}
+	gap := slices.Index(seen[1:], false) + 1
+	if gap == 0 {
+		return nil
+	}
+	file, at := trainLabels, slices.Index(train, uint16(classes-1))
+	if at < 0 {
+		file, at = testLabels, slices.Index(eval, uint16(classes-1))
+	}
+	return fmt.Errorf("data in %s: in %s the label of sample %d, at byte %d, is %d, but no training image has label %d: get the file again, or number the labels without gaps",
+		dir, file, at, 8+at, classes-1, gap)
 }
 
 // checkFolder gives a helpful error where dir is not a folder. What says what it should hold.
@@ -78,16 +113,12 @@ func readLabelled(d *Data, dir, imageFile, labelFile string) (*pixels, []int, er
 			plural.Of(labels.dims[0], "label"), imagePath, plural.Of(count, "image"))
 	}
 	p := &pixels{
-		schema: imageSchema([]int{shape[0] * shape[1]}, digits, digitNames()),
 		values: images.values,
 		labels: make([]uint16, count),
 		scales: []*scale{unitScale()},
 		plane:  shape[0] * shape[1], columns: shape[1],
 	}
 	for i, label := range labels.values {
-		if label >= digits {
-			return nil, nil, fmt.Errorf("%s: label of sample %d, at byte %d, is %d; labels are 0 to %d: get the file again", labelPath, i, 8+i, label, digits-1)
-		}
 		p.labels[i] = uint16(label)
 	}
 	return p, shape, nil
@@ -169,6 +200,11 @@ func unreadableFile(what, path string, err error) error {
 	return fmt.Errorf("%s %s cannot be read: %w", what, path, err)
 }
 
-func digitNames() []string {
-	return []string{"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"}
+// numberNames are the names of classes that have none.
+func numberNames(n int) []string {
+	names := make([]string, n)
+	for i := range names {
+		names[i] = strconv.Itoa(i)
+	}
+	return names
 }

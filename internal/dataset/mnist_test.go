@@ -114,11 +114,11 @@ func TestMNISTRefused(t *testing.T) {
 		"train-labels-idx1-ubyte has 3 labels, but": func(f map[string][]byte) {
 			f[trainLabels] = idxFile([]byte{1, 2, 3}, 3)
 		},
-		"train-labels-idx1-ubyte: label of sample 2, at byte 10, is 10; labels are 0 to 9": func(f map[string][]byte) { f[trainLabels][10] = 10 },
-		"t10k-labels-idx1-ubyte: label of sample 0, at byte 8, is 255":                     func(f map[string][]byte) { f[testLabels][8] = 255 },
-		"test images [3 2]: they belong to different sets":                                 func(f map[string][]byte) { f[testImages] = idxFile(f[testImages][16:], 2, 3, 2) },
-		"train-images-idx3-ubyte: ends at byte 39 of the 40":                               func(f map[string][]byte) { f[trainImages] = f[trainImages][:39] },
-		"t10k-images-idx3-ubyte: 1 bytes follow the 28 bytes":                              func(f map[string][]byte) { f[testImages] = append(f[testImages], 0) },
+		"in train-labels-idx1-ubyte the label of sample 2, at byte 10, is 10, but no training image has label 2": func(f map[string][]byte) { f[trainLabels][10] = 10 },
+		"in t10k-labels-idx1-ubyte the label of sample 0, at byte 8, is 255, but no training image has label 2":  func(f map[string][]byte) { f[testLabels][8] = 255 },
+		"test images [3 2]: they belong to different sets":                                                       func(f map[string][]byte) { f[testImages] = idxFile(f[testImages][16:], 2, 3, 2) },
+		"train-images-idx3-ubyte: ends at byte 39 of the 40":                                                     func(f map[string][]byte) { f[trainImages] = f[trainImages][:39] },
+		"t10k-images-idx3-ubyte: 1 bytes follow the 28 bytes":                                                    func(f map[string][]byte) { f[testImages] = append(f[testImages], 0) },
 		"train-images-idx3-ubyte: begins with bytes 00 00 08 01": func(f map[string][]byte) {
 			f[trainImages], f[trainLabels] = f[trainLabels], f[trainImages]
 		},
@@ -128,6 +128,31 @@ func TestMNISTRefused(t *testing.T) {
 		if _, err := openSmall(t, files); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("error is %v, want ... %s", err, want)
 		}
+	}
+}
+
+// Labels beyond the digits make more classes; a model's classes stay, whatever labels others have.
+func TestLabelsMakeClasses(t *testing.T) {
+	labels := make([]byte, 26) // EMNIST's letters are 1 to 26
+	for i := range labels {
+		labels[i] = byte(i + 1)
+	}
+	images := idxFile(make([]byte, 26*4), 26, 2, 2)
+	dir := t.TempDir()
+	writeFiles(t, dir, map[string][]byte{trainImages: images, trainLabels: idxFile(labels, 26), testImages: images, testLabels: idxFile(labels, 26)})
+	d, err := Open(config.Data{Kind: config.DataMNIST, Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d.Schema[1].Classes != 27 || len(d.Labels) != 27 || d.Labels[26] != "26" || !strings.Contains(d.Read, "26 images for training and 26 for evaluation, of 27 classes") {
+		t.Errorf("%+v, %v, %s", d.Schema, d.Labels, d.Read)
+	}
+	fewer := smallMNIST()
+	other := t.TempDir()
+	writeFiles(t, other, fewer)
+	like, err := OpenLike(config.Data{Kind: config.DataMNIST, Dir: other}, d.Describe())
+	if err != nil || like.Schema[1].Classes != 27 {
+		t.Errorf("%v", err)
 	}
 }
 

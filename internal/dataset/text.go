@@ -1,15 +1,17 @@
 package dataset
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
+	"ringmaster/internal/config"
 	"ringmaster/internal/plural"
 	"ringmaster/internal/rng"
 )
@@ -22,7 +24,8 @@ const (
 
 // openText reads a text file, or all the text files below a folder in the order of their paths, one after another.
 // The first nine tenths of the tokens are for training, the last for evaluation. The vocabulary is the text's own unless one is given.
-func openText(path string, context int, vocabulary *Vocabulary) (*Data, error) {
+func openText(c config.Data, vocabulary *Vocabulary) (*Data, error) {
+	path, context, encoding, most := c.Dir, c.Context, c.Encoding, c.LeftOut
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("text %s does not exist: set data.dir to a text file, or to a folder of text files", path)
@@ -30,23 +33,31 @@ func openText(path string, context int, vocabulary *Vocabulary) (*Data, error) {
 	if err != nil {
 		return nil, unreadableFile("text", path, err)
 	}
-	d := &Data{}
+	d, left := &Data{}, &account{}
 	var text []byte
 	if info.IsDir() {
-		text, err = readFolder(d, path)
+		text, err = readFolder(d, path, encoding, left)
 	} else {
-		text, err = readWhole(path)
-		if at := bytes.IndexByte(text, 0); at >= 0 {
-			return nil, fmt.Errorf("text %s is binary: it has a zero byte at offset %d; set data.dir to a text in UTF-8", path, at)
-		}
+		text, err = readText(path, encoding)
+		left.read = 1
 		d.Files = []FileSum{{filepath.Base(path), sha256.Sum256(text)}}
+		if at := (*binaryError)(nil); errors.As(err, &at) {
+			err = fmt.Errorf("text %s is binary: it has a zero byte at offset %d; set data.dir to a text in UTF-8", path, at.offset)
+		}
+	}
+	if err == nil && info.IsDir() {
+		err = left.check("text", path, most)
 	}
 	if err != nil {
 		return nil, err
 	}
 	if d.Vocabulary = vocabulary; vocabulary == nil {
-		d.Vocabulary = vocabularyOf(text)
+		d.Vocabulary = &Vocabulary{}
+		if encoding != config.EncodingBytes {
+			d.Vocabulary = vocabularyOf(text)
+		}
 	}
+	d.LeftOut, d.Read = left.String(), fmt.Sprintf("%s of text (%d bytes; tokens are %s) in %s", plural.Of(left.read, "file"), len(text), d.Vocabulary.kind(encoding), path)
 	tokens, err := d.Vocabulary.encodeAll(text)
 	if err != nil {
 		return nil, fmt.Errorf("text %s: %w", path, err)
@@ -64,48 +75,36 @@ func openText(path string, context int, vocabulary *Vocabulary) (*Data, error) {
 	return d, nil
 }
 
-// readFolder reads the text files below a folder. It leaves out what begins with a dot, what is no regular file, and
-// files with a zero byte, which are binary.
-func readFolder(d *Data, folder string) ([]byte, error) {
+// readFolder reads the text files below a folder, and counts what it leaves out: what is hidden, what is no regular file, and files
+// with a zero byte, which are binary.
+func readFolder(d *Data, folder, encoding string, left *account) ([]byte, error) {
 	var text []byte
-	binary := 0
-	err := filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil {
-			return unreadableFile("text folder", path, err)
-		}
-		if path != folder && strings.HasPrefix(entry.Name(), ".") {
-			if entry.IsDir() {
-				return filepath.SkipDir
-			}
+	w := &walker{what: "text", account: left, once: true}
+	w.visit = func(name, full string) error {
+		content, err := readText(full, encoding)
+		if binary := (*binaryError)(nil); errors.As(err, &binary) {
+			ending := strings.ToLower(path.Ext(name))
+			left.leave("that are binary", name, !slices.Contains(media, ending))
 			return nil
 		}
-		if !entry.Type().IsRegular() {
-			return nil
-		}
-		content, err := readWhole(path)
 		if err != nil {
 			return err
 		}
-		if bytes.IndexByte(content, 0) >= 0 {
-			binary++
-			return nil
-		}
 		if len(content) == 0 {
+			left.leave("that are empty", name, false)
 			return nil
 		}
 		if len(text)+len(content) > maxText || len(d.Files) == maxTextFiles {
-			return fmt.Errorf("text folder %s has more than %d bytes or %d files (at %s): set data.dir to a smaller one", folder, maxText, maxTextFiles, path)
-		}
-		name, err := filepath.Rel(folder, path)
-		if err != nil {
-			return fmt.Errorf("text: %w", err)
+			return fmt.Errorf("text folder %s has more than %d bytes or %d files (at %s): set data.dir to a smaller one", folder, maxText, maxTextFiles, full)
 		}
 		text = append(text, content...)
-		d.Files = append(d.Files, FileSum{filepath.ToSlash(name), sha256.Sum256(content)})
+		d.Files = append(d.Files, FileSum{name, sha256.Sum256(content)})
+		left.read++
 		return nil
-	})
+	}
+	err := w.walk(folder, "")
 	if err == nil && len(text) == 0 {
-		err = fmt.Errorf("text folder %s has no text files, and %d with zero bytes, which are binary: set data.dir to a text file, or to a folder of text files", folder, binary)
+		err = fmt.Errorf("text folder %s has no text files (left out: %s): set data.dir to a text file, or to a folder of text files", folder, left.orNone())
 	}
 	return text, err
 }

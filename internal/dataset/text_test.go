@@ -169,7 +169,7 @@ func TestTextFolder(t *testing.T) {
 	if err := os.Symlink(filepath.Join(dir, "b.txt"), filepath.Join(dir, "link")); err != nil {
 		t.Fatal(err)
 	}
-	d, err := Open(config.Data{Kind: config.DataText, Dir: dir, Context: 3})
+	d, err := Open(config.Data{Kind: config.DataText, Dir: dir, Context: 3, LeftOut: 0.25})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -196,9 +196,9 @@ func TestTextRefused(t *testing.T) {
 		writeText(t, []byte(strings.Repeat("x", 160))): "has 160 tokens, too few for windows of 16: it takes 161",
 		writeText(t, nil): "has 0 tokens, too few",
 		writeText(t, []byte(strings.Repeat("x", 200)+"\x00")): "is binary: it has a zero byte at offset 200; set data.dir",
-		filepath.Dir(writeText(t, make([]byte, 500))):         "has no text files, and 1 with zero bytes",
+		filepath.Dir(writeText(t, make([]byte, 500))):         "has no text files (left out: 1 that are binary (",
 	} {
-		if _, err := Open(config.Data{Kind: config.DataText, Dir: at, Context: 16}); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := Open(config.Data{Kind: config.DataText, Dir: at, Context: 16, LeftOut: 1}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error is %v, want ... %s", at, err, want)
 		}
 	}

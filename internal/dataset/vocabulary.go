@@ -6,6 +6,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"ringmaster/internal/config"
 	"ringmaster/internal/plural"
 )
 
@@ -68,6 +69,17 @@ func vocabularyOf(text []byte) *Vocabulary {
 		return &Vocabulary{}
 	}
 	return v
+}
+
+// kind says what tokens are, of a text that was read by an encoding.
+func (v *Vocabulary) kind(encoding string) string {
+	switch {
+	case v.characters != nil:
+		return plural.Of(v.Len(), "character")
+	case encoding == config.EncodingBytes:
+		return "bytes"
+	}
+	return fmt.Sprintf("bytes, since there are more than %d different characters", maxCharacters)
 }
 
 // Len is the number of tokens.

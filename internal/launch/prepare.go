@@ -31,6 +31,7 @@ type Checked struct {
 	Fingerprint []byte
 	Files       []*rpc.DataFile
 	Memory      trainer.Memory // that the job takes on each worker
+	Account     []string       // what was read of the data and what was left out
 }
 
 // Check opens the job's data and builds its model, so that what does not fit is found before anything is started. The
@@ -50,6 +51,7 @@ func Check(job *config.Job) (*Checked, error) {
 	if falls := schedule.Kind == config.ScheduleCosine || schedule.Kind == config.ScheduleLinear; falls && schedule.Horizon == 0 && schedule.Warmup >= end {
 		return nil, job.Errorf("train.schedule.warmup", "train.schedule.warmup %d must end before the job does, at step %d; lower it, or set train.schedule.horizon", schedule.Warmup, end)
 	}
+	c.Account = data.Account()
 	for _, f := range data.Files {
 		c.Files = append(c.Files, &rpc.DataFile{Name: f.Path, Sha256: f.Sum[:]})
 	}

@@ -164,6 +164,9 @@ func prepare(o *Options) (*run, int, error) {
 	if o.Resume {
 		earlier = dir.tidy(origin, o.Job.Checkpoint.KeepLast, number, o.Display.Note, o.Warnings)
 	}
+	for _, line := range checked.Account {
+		o.Display.Note(line)
+	}
 	return &run{o: *o, dir: dir, cluster: cluster, checked: checked, origin: origin, earlier: earlier, wishes: make(chan wish, 1), stalls: map[uint64]float64{},
 		result: &Result{Dir: dir, Resumed: origin}}, number, nil
 }

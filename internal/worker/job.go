@@ -115,6 +115,9 @@ func (j *job) prepare(ctx context.Context) {
 			return
 		}
 		j.plan, j.memory = p, memory
+		for _, line := range p.Data.Account() {
+			j.w.log.Info(line, "job", j.spec.Id)
+		}
 		if memory.Seats(1, p.Job.Seats) > 0 {
 			if memory.Job > 0 {
 				host.KeepWithin(memory.Job + memory.Seat) // in a view it may be more
