@@ -34,9 +34,6 @@ func NewMemory() *Memory {
 // lockWait is how long a replica waits for the one before it to let go of its files.
 const lockWait = 2 * time.Second
 
-// snapshotsKept is one more than needed, in case the newest is damaged.
-const snapshotsKept = 2
-
 func (n *Node) openDisk() (disk, error) {
 	if m := n.cfg.Memory; m != nil {
 		return disk{m.store, m.store, m.snapshots}, nil
@@ -49,11 +46,30 @@ func (n *Node) openDisk() (disk, error) {
 		return disk{}, err
 	}
 	n.store = s
-	snapshots, err := raft.NewFileSnapshotStoreWithLogger(n.cfg.Dir, snapshotsKept, logs.Raft(n.log))
+	snapshots, err := openSnapshots(filepath.Join(n.cfg.Dir, "snapshots"))
+	if err == nil {
+		err = gapless(s, snapshots)
+	}
 	if err != nil {
-		return disk{}, fmt.Errorf("open Raft's snapshots in %s: %w", n.cfg.Dir, err)
+		return disk{}, err
 	}
 	return disk{s, s, snapshots}, nil
+}
+
+// gapless checks that the log begins where the newest snapshot ends, or before.
+func gapless(s *store, kept *snapshots) error {
+	all, err := kept.List()
+	if err != nil {
+		return err
+	}
+	covered := uint64(0)
+	if len(all) > 0 {
+		covered = all[0].Index
+	}
+	if first, _ := s.FirstIndex(); first > covered+1 {
+		return &DamagedError{s.path, fmt.Sprintf("its entries begin at %d, and the newest snapshot ends at %d", first, covered)}
+	}
+	return nil
 }
 
 func (n *Node) openTransport() error {

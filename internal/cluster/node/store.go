@@ -1,15 +1,16 @@
 package node
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -17,14 +18,18 @@ import (
 	bbolterrors "go.etcd.io/bbolt/errors"
 )
 
-// store keeps Raft's log and its stable values (term and vote) in one bbolt file. Every write is on disk when it returns.
+// store keeps Raft's log and its stable values (term and vote) in one bbolt file. Every write is on disk when it returns. All
+// content has checksums, which every read verifies, and the whole file is verified before it is used.
 //
-//	bucket "log":    index (8 bytes, big-endian) -> entry
-//	bucket "stable": key -> value
-//
-//	entry:  version (1) | type (1) | term (8) | appended at, ns since 1970, 0 none (8) | data length (4) | data | extensions
+//	bucket "log":   index (8 bytes, big-endian) -> entry
+//	bucket "state": "record" -> record
 type store struct {
-	db *bbolt.DB
+	db      *bbolt.DB
+	path    string
+	damaged func(error) // told of an entry that turns out to be damaged while the store is in use; may be nil
+
+	mu  sync.Mutex // guards what follows, and is held by all that write
+	now record     // as the file has it; its map is replaced, never changed
 }
 
 var (
@@ -33,99 +38,159 @@ var (
 )
 
 var (
-	bucketLog    = []byte("log")
-	bucketStable = []byte("stable")
+	bucketLog   = []byte("log")
+	bucketState = []byte("state")
+	keyRecord   = []byte("record")
 )
 
 // errNoKey is what Raft recognises, by its text, as a value never set.
 var errNoKey = errors.New("not found")
 
-const (
-	entryVersion = 1
-	entryHeader  = 1 + 1 + 8 + 8 + 4
-)
+// DamagedError means that what a replica keeps on its disk is not what it wrote.
+type DamagedError struct {
+	Path string // of the file
+	What string // is wrong with it
+}
 
-// openStore opens or makes the file. A second process on the same file gets an error after lockWait.
-func openStore(path string, lockWait time.Duration) (s *store, err error) {
-	defer func() { // bbolt panics on some damaged files
+// Error names the file and what is wrong with it.
+func (e *DamagedError) Error() string { return fmt.Sprintf("%s is damaged (%s)", e.Path, e.What) }
+
+// openStore opens or makes the file. The error is a *DamagedError where it is not as it was written; a second process on the same
+// file gets another one after lockWait.
+func openStore(path string, lockWait time.Duration) (*store, error) {
+	s, err := openFile(path, lockWait)
+	if err != nil {
+		return nil, err
+	}
+	if err := syncDir(filepath.Dir(path)); err != nil { // the file itself must survive, too
+		return nil, errors.Join(fmt.Errorf("open Raft's log: %w", err), s.close())
+	}
+	return s, nil
+}
+
+func openFile(path string, lockWait time.Duration) (s *store, err error) {
+	defer func() { // in case bbolt panics on what verify lets pass
 		if r := recover(); r != nil {
-			s, err = nil, fmt.Errorf("open Raft's log %s: %w", path, damaged(r))
+			s, err = nil, &DamagedError{path, fmt.Sprint(r)}
 		}
 	}()
-	if err := check(path, lockWait); err != nil {
-		return nil, fmt.Errorf("open Raft's log %s: %w", path, err)
+	s = &store{path: path}
+	made, err := s.verify(lockWait)
+	if err != nil {
+		return nil, err
 	}
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockWait, FreelistType: bbolt.FreelistMapType, NoFreelistSync: true})
+	s.db, err = bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockWait, FreelistType: bbolt.FreelistMapType, NoFreelistSync: true})
 	if err != nil {
 		return nil, fmt.Errorf("open Raft's log %s: %w", path, err)
 	}
-	err = db.Update(func(tx *bbolt.Tx) error {
-		for _, name := range [][]byte{bucketLog, bucketStable} {
-			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
+	if !made {
+		err = s.db.Update(func(tx *bbolt.Tx) error {
+			if _, err := tx.CreateBucketIfNotExists(bucketLog); err != nil {
 				return err
 			}
-		}
-		return nil
-	})
-	if err == nil {
-		err = syncDir(filepath.Dir(path)) // the file itself must survive, too
+			b, err := tx.CreateBucketIfNotExists(bucketState)
+			if err != nil {
+				return err
+			}
+			return b.Put(keyRecord, s.now.encode())
+		})
 	}
 	if err != nil {
-		db.Close()
-		return nil, fmt.Errorf("open Raft's log %s: %w", path, err)
+		return nil, errors.Join(fmt.Errorf("open Raft's log %s: %w", path, err), s.db.Close())
 	}
-	return &store{db: db}, nil
+	return s, nil
 }
 
-// damaged says what is wrong with the file and what to do.
-func damaged(what any) error {
-	return fmt.Errorf("it is damaged (%v); set its folder aside: where there are other replicas, remove this one (ringmaster coordinators remove ID) "+
-		"and let it join anew; alone it founds the cluster anew, without its jobs, whose checkpoints stay", what)
-}
-
-// check reads the whole file, and says what is wrong with it. bbolt reads all of it too when it opens it for writing, but in a
-// goroutine of its own, where nobody can catch its panic.
-func check(path string, lockWait time.Duration) (err error) {
-	if info, err := os.Stat(path); err != nil || info.Size() == 0 {
-		return nil // not made yet
+// verify reads the whole file and notes its record. made is false where there is nothing yet: no file, or one that a process
+// that made it left without its first transaction.
+func (s *store) verify(lockWait time.Duration) (made bool, err error) {
+	info, err := os.Stat(s.path)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0 {
+		return false, nil
+	} else if err != nil {
+		return false, fmt.Errorf("open Raft's log: %w", err)
 	}
+	f, err := os.Open(s.path)
+	if err != nil {
+		return false, fmt.Errorf("open Raft's log: %w", err)
+	}
+	defer f.Close()
+	// Opened for reading, bbolt locks the file and looks at the meta pages alone.
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		switch r := recover().(type) {
 		case nil:
 		case interface{ Addr() uintptr }: // beyond the end of the file, which lies in memory
-			err = damaged("the file is cut short")
+			err = &DamagedError{s.path, "it is cut short"}
 		default:
-			err = damaged(r)
+			err = &DamagedError{s.path, fmt.Sprint(r)}
 		}
 	}()
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockWait, ReadOnly: true})
+	db, err := bbolt.Open(s.path, 0o600, &bbolt.Options{Timeout: lockWait, ReadOnly: true})
 	var unreadable *fs.PathError
 	switch {
 	case errors.Is(err, bbolterrors.ErrTimeout):
-		return errors.New("another process has it open")
+		return false, fmt.Errorf("open Raft's log %s: another process has it open", s.path)
 	case errors.As(err, &unreadable):
-		return err
+		return false, fmt.Errorf("open Raft's log: %w", err)
 	case err != nil:
-		return damaged(err)
+		return false, &DamagedError{s.path, err.Error()}
 	}
 	defer db.Close()
-	err = db.View(func(tx *bbolt.Tx) error {
-		return tx.ForEach(func(name []byte, b *bbolt.Bucket) error {
-			return b.ForEach(func(key, value []byte) error {
-				if !bytes.Equal(name, bucketLog) {
-					return nil
-				}
-				index, err := decodeIndex(key)
-				if err != nil {
-					return err
-				}
-				return decodeEntry(index, value, &raft.Log{})
-			})
-		})
-	})
+	if info, err = f.Stat(); err != nil { // it may have grown before it was locked
+		return false, err
+	}
+	c := &content{}
+	transactions, err := scanPages(f, info.Size(), db.Info().PageSize, c.take)
+	made = transactions > 1
+	if err == nil && made {
+		err = c.complete()
+	}
 	if err != nil {
-		return damaged(err)
+		return false, &DamagedError{s.path, err.Error()}
+	}
+	s.now = c.record
+	return made, nil
+}
+
+// content gathers what a file holds, to compare it with its record.
+type content struct {
+	found  record
+	record record
+	kept   bool // there is a record
+}
+
+func (c *content) take(bucket string, key, value []byte) error {
+	switch {
+	case bucket == string(bucketLog):
+		index, err := decodeIndex(key)
+		if err == nil {
+			err = decodeEntry(index, value, &raft.Log{})
+		}
+		if c.found.count == 0 {
+			c.found.first = index
+		}
+		c.found.last = index // keys come in their order
+		c.found.count++
+		return err
+	case bucket == string(bucketState) && string(key) == string(keyRecord):
+		r, err := decodeRecord(value)
+		c.record, c.kept = r, true
+		return err
+	case bucket == "stable":
+		return errors.New("an earlier build wrote it, without checksums")
+	}
+	return fmt.Errorf("it holds %q in %q", key, bucket)
+}
+
+// complete compares what the file holds with what it should.
+func (c *content) complete() error {
+	switch {
+	case !c.kept:
+		return errors.New("Raft's term and vote are missing")
+	case c.found.first != c.record.first || c.found.last != c.record.last || c.found.count != c.record.count:
+		return fmt.Errorf("it holds %d entries from %d to %d, and should hold %d from %d to %d",
+			c.found.count, c.found.first, c.found.last, c.record.count, c.record.first, c.record.last)
 	}
 	return nil
 }
@@ -141,21 +206,27 @@ func syncDir(path string) error {
 
 func (s *store) close() error { return s.db.Close() }
 
+// report makes what is wrong with the store's content an error, and tells whoever cares.
+func (s *store) report(what error) error {
+	err := &DamagedError{s.path, what.Error()}
+	if s.damaged != nil {
+		s.damaged(err)
+	}
+	return err
+}
+
 // FirstIndex is the index of the oldest entry, 0 where there is none.
-func (s *store) FirstIndex() (uint64, error) { return s.edge((*bbolt.Cursor).First) }
+func (s *store) FirstIndex() (uint64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.now.first, nil
+}
 
 // LastIndex is the index of the newest entry, 0 where there is none.
-func (s *store) LastIndex() (uint64, error) { return s.edge((*bbolt.Cursor).Last) }
-
-func (s *store) edge(to func(*bbolt.Cursor) (key, value []byte)) (index uint64, err error) {
-	err = s.db.View(func(tx *bbolt.Tx) error {
-		key, _ := to(tx.Bucket(bucketLog).Cursor())
-		if key != nil {
-			index, err = decodeIndex(key)
-		}
-		return err
-	})
-	return index, err
+func (s *store) LastIndex() (uint64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.now.last, nil
 }
 
 // GetLog reads an entry; raft.ErrLogNotFound where there is none of that index.
@@ -165,7 +236,10 @@ func (s *store) GetLog(index uint64, into *raft.Log) error {
 		if value == nil {
 			return raft.ErrLogNotFound
 		}
-		return decodeEntry(index, value, into)
+		if err := decodeEntry(index, value, into); err != nil {
+			return s.report(err)
+		}
+		return nil
 	})
 }
 
@@ -174,16 +248,22 @@ func (s *store) StoreLog(entry *raft.Log) error { return s.StoreLogs([]*raft.Log
 
 // StoreLogs stores entries, all or none; one of an index that is there is replaced. Gaps are allowed.
 func (s *store) StoreLogs(entries []*raft.Log) error {
-	err := s.db.Update(func(tx *bbolt.Tx) error {
-		b := tx.Bucket(bucketLog)
+	err := s.update(func(b *bbolt.Bucket, r *record) error {
 		b.FillPercent = 0.9 // entries are appended, hardly ever inserted
 		for _, e := range entries {
 			value, err := encodeEntry(e)
 			if err != nil {
 				return err
 			}
-			if err := b.Put(encodeIndex(e.Index), value); err != nil {
+			key := encodeIndex(e.Index)
+			if e.Index > r.last || b.Get(key) == nil {
+				r.count++
+			}
+			if err := b.Put(key, value); err != nil {
 				return err
+			}
+			if r.last = max(r.last, e.Index); r.count == 1 || e.Index < r.first {
+				r.first = e.Index
 			}
 		}
 		return nil
@@ -194,28 +274,41 @@ func (s *store) StoreLogs(entries []*raft.Log) error {
 	return nil
 }
 
+// update changes the log and the record, both or none of them.
+func (s *store) update(do func(log *bbolt.Bucket, r *record) error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.now
+	err := s.db.Update(func(tx *bbolt.Tx) error {
+		if err := do(tx.Bucket(bucketLog), &r); err != nil {
+			return err
+		}
+		return tx.Bucket(bucketState).Put(keyRecord, r.encode())
+	})
+	if err == nil {
+		s.now = r
+	}
+	return err
+}
+
 // DeleteRange deletes the entries of indices first to last, both included. Missing ones are no error.
 func (s *store) DeleteRange(first, last uint64) error {
-	err := s.db.Update(func(tx *bbolt.Tx) error {
-		c := tx.Bucket(bucketLog).Cursor()
-		for key, _ := c.Seek(encodeIndex(first)); key != nil; {
-			index, err := decodeIndex(key)
-			if err != nil {
-				return err
-			}
-			if index > last {
-				return nil
-			}
-			if err := c.Delete(); err != nil {
-				return err
-			}
-			// Delete may leave the cursor before or on the next key: look it up.
-			if index == math.MaxUint64 {
-				return nil
-			}
-			key, _ = c.Seek(encodeIndex(index + 1))
+	err := s.update(func(b *bbolt.Bucket, r *record) error {
+		if err := cut(b, first, last, r); err != nil {
+			return err
 		}
-		return nil
+		r.first, r.last = 0, 0
+		if r.count == 0 {
+			return nil
+		}
+		c := b.Cursor()
+		oldest, _ := c.First()
+		newest, _ := c.Last()
+		var err error
+		if r.first, err = decodeIndex(oldest); err == nil {
+			r.last, err = decodeIndex(newest)
+		}
+		return err
 	})
 	if err != nil {
 		return fmt.Errorf("delete entries %d to %d of Raft's log: %w", first, last, err)
@@ -223,9 +316,41 @@ func (s *store) DeleteRange(first, last uint64) error {
 	return nil
 }
 
+// cut deletes entries and takes them off the record's count.
+func cut(b *bbolt.Bucket, first, last uint64, r *record) error {
+	c := b.Cursor()
+	for key, _ := c.Seek(encodeIndex(first)); key != nil; {
+		index, err := decodeIndex(key)
+		if err != nil {
+			return err
+		}
+		if index > last {
+			return nil
+		}
+		if err := c.Delete(); err != nil {
+			return err
+		}
+		r.count--
+		// Delete may leave the cursor before or on the next key: look it up.
+		if index == math.MaxUint64 {
+			return nil
+		}
+		key, _ = c.Seek(encodeIndex(index + 1))
+	}
+	return nil
+}
+
 // Set stores a stable value.
 func (s *store) Set(key, value []byte) error {
-	err := s.db.Update(func(tx *bbolt.Tx) error { return tx.Bucket(bucketStable).Put(key, value) })
+	err := s.update(func(_ *bbolt.Bucket, r *record) error {
+		stable := maps.Clone(r.stable)
+		if stable == nil {
+			stable = map[string][]byte{}
+		}
+		stable[string(key)] = append([]byte{}, value...)
+		r.stable = stable
+		return nil
+	})
 	if err != nil {
 		return fmt.Errorf("store Raft's %s: %w", key, err)
 	}
@@ -234,15 +359,13 @@ func (s *store) Set(key, value []byte) error {
 
 // Get reads a stable value.
 func (s *store) Get(key []byte) (value []byte, err error) {
-	err = s.db.View(func(tx *bbolt.Tx) error {
-		v := tx.Bucket(bucketStable).Get(key)
-		if v == nil {
-			return errNoKey
-		}
-		value = append([]byte{}, v...) // v is only valid in here
-		return nil
-	})
-	return value, err
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	v, ok := s.now.stable[string(key)]
+	if !ok {
+		return nil, errNoKey
+	}
+	return append([]byte{}, v...), nil
 }
 
 // SetUint64 stores a stable number.
@@ -258,56 +381,4 @@ func (s *store) GetUint64(key []byte) (uint64, error) {
 		return 0, fmt.Errorf("read Raft's %s: %d bytes, want 8", key, len(value))
 	}
 	return binary.BigEndian.Uint64(value), nil
-}
-
-func encodeIndex(index uint64) []byte { return binary.BigEndian.AppendUint64(nil, index) }
-
-func decodeIndex(key []byte) (uint64, error) {
-	if len(key) != 8 {
-		return 0, fmt.Errorf("a key of Raft's log has %d bytes, want 8", len(key))
-	}
-	return binary.BigEndian.Uint64(key), nil
-}
-
-func encodeEntry(e *raft.Log) ([]byte, error) {
-	if uint64(len(e.Data)) > math.MaxUint32 {
-		return nil, fmt.Errorf("entry %d has %d bytes, more than fit", e.Index, len(e.Data))
-	}
-	var at int64
-	if !e.AppendedAt.IsZero() {
-		at = e.AppendedAt.UnixNano()
-	}
-	b := make([]byte, 0, entryHeader+len(e.Data)+len(e.Extensions))
-	b = append(b, entryVersion, byte(e.Type))
-	b = binary.BigEndian.AppendUint64(b, e.Term)
-	b = binary.BigEndian.AppendUint64(b, uint64(at))
-	b = binary.BigEndian.AppendUint32(b, uint32(len(e.Data)))
-	b = append(b, e.Data...)
-	return append(b, e.Extensions...), nil
-}
-
-// decodeEntry copies what it keeps.
-func decodeEntry(index uint64, b []byte, into *raft.Log) error {
-	if len(b) < entryHeader {
-		return fmt.Errorf("entry %d of Raft's log has %d bytes, fewer than its header's %d", index, len(b), entryHeader)
-	}
-	if b[0] != entryVersion {
-		return fmt.Errorf("entry %d of Raft's log has format %d, this program reads %d", index, b[0], entryVersion)
-	}
-	n := binary.BigEndian.Uint32(b[18:])
-	rest := b[entryHeader:]
-	if uint64(n) > uint64(len(rest)) {
-		return fmt.Errorf("entry %d of Raft's log says %d bytes of data and has %d", index, n, len(rest))
-	}
-	*into = raft.Log{Index: index, Term: binary.BigEndian.Uint64(b[2:]), Type: raft.LogType(b[1])}
-	if at := int64(binary.BigEndian.Uint64(b[10:])); at != 0 {
-		into.AppendedAt = time.Unix(0, at)
-	}
-	if n > 0 {
-		into.Data = append([]byte{}, rest[:n]...)
-	}
-	if int(n) < len(rest) {
-		into.Extensions = append([]byte{}, rest[n:]...)
-	}
-	return nil
 }

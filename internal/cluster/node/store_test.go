@@ -3,6 +3,7 @@ package node
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+	"go.etcd.io/bbolt"
 	"pgregory.net/rapid"
 )
 
@@ -167,39 +169,145 @@ func TestStoreOpensAFileOnce(t *testing.T) {
 	}
 }
 
-func TestStoreRefusesADamagedFile(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "raft.db")
+// filledStore makes a file with entries of several sizes, some of them deleted, and stable values. Then it is closed.
+func filledStore(t testing.TB) (path string, whole []byte) {
+	path = filepath.Join(t.TempDir(), "raft.db")
 	s := mustOpen(t, path)
-	for i := range uint64(300) {
-		if err := s.StoreLog(&raft.Log{Index: i + 1, Data: make([]byte, 100)}); err != nil {
-			t.Fatal(err)
+	var batch []*raft.Log
+	for i := range uint64(120) {
+		e := &raft.Log{Index: i + 1, Term: 3, Data: bytes.Repeat([]byte{byte(i)}, 90+int(i)), AppendedAt: time.Unix(1, 0)}
+		if i%40 == 9 {
+			e.Data = bytes.Repeat([]byte("large"), 2000) // takes pages of its own
+		}
+		if batch = append(batch, e); len(batch) == 40 {
+			if err := s.StoreLogs(batch); err != nil {
+				t.Fatal(err)
+			}
+			batch = nil
 		}
 	}
-	s.close()
+	if err := errors.Join(s.DeleteRange(1, 15), s.DeleteRange(112, 120), s.SetUint64([]byte("CurrentTerm"), 3), s.Set([]byte("LastVoteCand"), []byte("c2"))); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.close(); err != nil {
+		t.Fatal(err)
+	}
 	whole, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return path, whole
+}
+
+// contents is everything that Raft can read from a store.
+func contents(s *store) (string, error) {
+	first, err1 := s.FirstIndex()
+	last, err2 := s.LastIndex()
+	term, err3 := s.GetUint64([]byte("CurrentTerm"))
+	vote, err4 := s.Get([]byte("LastVoteCand"))
+	text := fmt.Sprintln(first, last, term, string(vote))
+	err := errors.Join(err1, err2, err3, err4)
+	for i := uint64(0); i < 130; i++ {
+		var e raft.Log
+		switch got := s.GetLog(i, &e); got {
+		case raft.ErrLogNotFound:
+		case nil:
+			text += fmt.Sprintln(e)
+		default:
+			err = errors.Join(err, got)
+		}
+	}
+	return text, err
+}
+
+// TestChangedBytesAreNoticed changes bytes of a file, one at a time: all of those that say where things are, and others all over it.
+// Either the file is refused by name, or what it holds is what was written.
+func TestChangedBytesAreNoticed(t *testing.T) {
+	path, whole := filledStore(t)
+	want := readAll(t, path)
+	page := os.Getpagesize()
+	noticed, tried := 0, 0
+	for at := range whole {
+		inPage := at % page
+		if inPage >= 64 && at%331 != 0 || inPage < 64 && at%11 != 0 {
+			continue
+		}
+		tried++
+		changed := bytes.Clone(whole)
+		changed[at] ^= []byte{1, 0x80, 0xff, 0x10}[tried%4]
+		if err := os.WriteFile(path, changed, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s, err := openFile(path, time.Second)
+		if err == nil {
+			var got string
+			got, err = contents(s)
+			if s.close(); err == nil && got != want {
+				t.Fatalf("byte %d (%d of page %d) changed: other content is read without a word", at, inPage, at/page)
+			}
+		}
+		if damaged := (*DamagedError)(nil); err != nil && (!errors.As(err, &damaged) || damaged.Path != path) {
+			t.Errorf("byte %d changed: the error does not name the file: %v", at, err)
+		}
+		if err != nil {
+			noticed++
+		}
+	}
+	t.Logf("%d bytes changed, %d noticed, the others are not in use", tried, noticed)
+	if noticed < 150 {
+		t.Errorf("only %d of %d changed bytes were in use", noticed, tried)
+	}
+}
+
+func readAll(t *testing.T, path string) string {
+	s := mustOpen(t, path)
+	defer s.close()
+	text, err := contents(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+// TestEntryDamagedInUse: the file was whole when it was opened.
+func TestEntryDamagedInUse(t *testing.T) {
+	path, whole := filledStore(t)
+	s := mustOpen(t, path)
+	defer s.close()
+	var told error
+	s.damaged = func(err error) { told = err }
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for at := 0; ; at++ { // wherever the entry was
+		next := bytes.Index(whole[at:], bytes.Repeat([]byte{50}, 140))
+		if next < 0 {
+			break
+		}
+		at += next
+		if _, err := f.WriteAt([]byte{51}, int64(at+70)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var e raft.Log
+	err = s.GetLog(51, &e)
+	if want := path + " is damaged (entry 51 does not have its checksum)"; err == nil || err.Error() != want || told != err {
+		t.Errorf("read as %v, %v, told %v; want %s", e, err, told, want)
+	}
+}
+
+func TestStoreRefusesADamagedFile(t *testing.T) {
+	path, whole := filledStore(t)
 	page := os.Getpagesize()
 	for name, damage := range map[string]func([]byte) []byte{
 		"no file of ours":   func(b []byte) []byte { return bytes.Repeat([]byte("x"), len(b)) },
+		"one meta page":     func(b []byte) []byte { clear(b[:page]); return b },
+		"the other":         func(b []byte) []byte { clear(b[page : 2*page]); return b },
 		"both meta pages":   func(b []byte) []byte { clear(b[:2*page]); return b },
 		"all pages but two": func(b []byte) []byte { clear(b[2*page:]); return b },
 		"cut short":         func(b []byte) []byte { return b[:4*page] },
-		"an entry": func(b []byte) []byte {
-			value, err := encodeEntry(&raft.Log{Data: make([]byte, 100)})
-			if err != nil {
-				t.Fatal(err)
-			}
-			for at := 0; ; { // also where pages are no longer used
-				next := bytes.Index(b[at:], value)
-				if next < 0 {
-					return b
-				}
-				at += next
-				b[at] = entryVersion + 1
-			}
-		},
 	} {
 		if err := os.WriteFile(path, damage(bytes.Clone(whole)), 0o600); err != nil {
 			t.Fatal(err)
@@ -207,14 +315,61 @@ func TestStoreRefusesADamagedFile(t *testing.T) {
 		if s, err := openStore(path, time.Second); err == nil {
 			s.close()
 			t.Errorf("%s: opened", name)
-		} else if !strings.Contains(err.Error(), path+": it is damaged (") {
+		} else if !errors.As(err, new(*DamagedError)) || !strings.HasPrefix(err.Error(), path+" is damaged (") {
 			t.Errorf("%s: the error does not name the file and its damage: %v", name, err)
 		}
 	}
 }
 
+// TestFileThatWasNeverUsed: who was killed while it made the file left one without content, or an empty one.
+func TestFileThatWasNeverUsed(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "raft.db")
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{NoFreelistSync: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	db.Close()
+	for range 2 {
+		s := mustOpen(t, path)
+		if last, err := s.LastIndex(); last != 0 || err != nil {
+			t.Errorf("last index %d, %v", last, err)
+		}
+		s.close()
+		if err := os.Truncate(path, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func FuzzScanPages(f *testing.F) {
+	_, whole := filledStore(f)
+	page := os.Getpagesize()
+	f.Add(whole[:8*page])
+	f.Add(whole)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		total := 0
+		_, err := scanPages(bytes.NewReader(b), int64(len(b)), page, func(_ string, key, value []byte) error {
+			total += len(key) + len(value)
+			return nil
+		})
+		if total > len(b) {
+			t.Errorf("%d bytes were read from a file of %d (%v)", total, len(b), err)
+		}
+	})
+}
+
+func FuzzDecodeRecord(f *testing.F) {
+	f.Add(record{1, 2, 2, map[string][]byte{"a": []byte("b"), "": nil}}.encode())
+	f.Add(record{}.encode())
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if r, err := decodeRecord(b); err == nil && len(r.encode()) > len(b) { // keys may repeat in bytes that nobody wrote
+			t.Errorf("%x was read as %v", b, r)
+		}
+	})
+}
+
 func FuzzDecodeEntry(f *testing.F) {
-	whole, err := encodeEntry(&raft.Log{Term: 3, Data: []byte("data"), Extensions: []byte("more"), AppendedAt: time.Unix(1, 0)})
+	whole, err := encodeEntry(&raft.Log{Index: 9, Term: 3, Data: []byte("data"), Extensions: []byte("more"), AppendedAt: time.Unix(1, 0)})
 	if err != nil {
 		f.Fatal(err)
 	}
