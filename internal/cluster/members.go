@@ -18,6 +18,14 @@ type Replica struct {
 	Votes       bool // false: it joins, and is still taking over what the others have
 }
 
+// Arrival is a replica that wants to be a member.
+type Arrival struct {
+	ID, Address string
+	Fresh       bool // its folder is empty
+	Lost        bool // because its log was damaged
+	Whole       bool // it holds all checkpoints
+}
+
 // Standing is a replica as the leader sees it.
 type Standing struct {
 	Replica
@@ -27,9 +35,9 @@ type Standing struct {
 
 // Members changes the set of replicas.
 type Members interface {
-	// Add brings a replica one step closer to being a member and says what it waits for; "" means nothing. fresh says that
-	// its folder is empty, whole that it holds all checkpoints.
-	Add(ctx context.Context, id, address string, fresh, whole bool) (waits string, err error)
+	// Add brings a replica one step closer to being a member and says what it waits for; "" means nothing. The error is
+	// ErrLives where another process is the replica of that id.
+	Add(ctx context.Context, a Arrival) (waits string, err error)
 	// Remove takes a replica out.
 	Remove(ctx context.Context, id string, force bool) error
 	// Look asks all replicas how far they are.
@@ -74,7 +82,10 @@ func (s *Server) AddCoordinator(ctx context.Context, r *rpc.AddCoordinatorReques
 	if who, _, err := certs.CallerOf(ctx); err == nil && who.Role == certs.Coordinator && who.ID != r.Id {
 		return nil, status.Errorf(codes.PermissionDenied, "%v may not join as %.64q", who, r.Id)
 	}
-	waits, err := s.log.Add(ctx, r.Id, r.Address, r.Fresh, r.Whole)
+	waits, err := s.log.Add(ctx, Arrival{ID: r.Id, Address: r.Address, Fresh: r.Fresh, Lost: r.Lost, Whole: r.Whole})
+	if errors.Is(err, ErrLives) {
+		return nil, status.Error(codes.AlreadyExists, err.Error())
+	}
 	if err != nil {
 		return nil, s.refused("", err)
 	}
@@ -96,6 +107,9 @@ func (s *Server) RemoveCoordinator(ctx context.Context, r *rpc.RemoveCoordinator
 
 // ErrBusy means that a change of the replicas is under way; it may be asked for again.
 var ErrBusy = errors.New("the coordinators are just being changed")
+
+// ErrLives means that a replica answers where the log knows it, so that another process cannot be it.
+var ErrLives = errors.New("give each coordinator an id of its own (--id)")
 
 // Whole reports whether this replica holds all checkpoints that the log up to an entry speaks of, as far as any replica has
 // them.

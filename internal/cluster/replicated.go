@@ -98,8 +98,11 @@ func (r *Replicated) Replicas() []Replica {
 }
 
 // Add brings a replica one step closer to being a member.
-func (r *Replicated) Add(ctx context.Context, id, address string, fresh, whole bool) (waits string, err error) {
-	waits, err = r.Node.AddReplica(ctx, id, address, fresh, whole)
+func (r *Replicated) Add(ctx context.Context, a Arrival) (waits string, err error) {
+	waits, err = r.Node.AddReplica(ctx, node.Arrival(a))
+	if errors.Is(err, node.ErrLives) {
+		return "", fmt.Errorf("%w; %w", err, ErrLives)
+	}
 	return waits, busy(err)
 }
 

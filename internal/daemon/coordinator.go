@@ -74,10 +74,11 @@ func Coordinator(ctx context.Context, c *config.Coordinator, log *slog.Logger) e
 	conns := &connections{port: port}
 	defer conns.Close()
 	members := &membership{id: c.ID, address: address, seeds: seeds(c), gossip: gossip, conns: conns, log: log}
-	if err := members.join(ctx, c); err != nil {
+	peers, err := members.join(ctx, c)
+	if err != nil {
 		return err
 	}
-	n, err := node.Start(node.Config{ID: c.ID, Address: address, Peers: founders(c, address), Elsewhere: elsewhere(gossip), Dir: c.RaftDir, Port: port,
+	n, err := node.Start(node.Config{ID: c.ID, Address: address, Peers: peers, Elsewhere: elsewhere(gossip), Dir: c.RaftDir, Port: port,
 		ElectionTimeout: c.ElectionTimeout, Logger: log}, cluster.NewMachine())
 	if err != nil {
 		return err
@@ -91,7 +92,8 @@ func Coordinator(ctx context.Context, c *config.Coordinator, log *slog.Logger) e
 	log.Info("coordinator is up", "id", c.ID, "address", address, "dir", c.Dir)
 	return live(ctx, port, identity, server, log,
 		func(ctx context.Context) error { return server.Run(ctx) },
-		func(ctx context.Context) error { return members.stay(ctx, server) })
+		func(ctx context.Context) error { return members.stay(ctx, server) },
+		func(ctx context.Context) error { return readable(ctx, n) })
 }
 
 // live answers callers, and does its work beside that, until ctx ends or something fails.

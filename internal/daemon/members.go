@@ -16,7 +16,6 @@ import (
 	"ringmaster/internal/cluster"
 	"ringmaster/internal/cluster/fsm"
 	"ringmaster/internal/cluster/node"
-	"ringmaster/internal/config"
 	"ringmaster/internal/rpc"
 )
 
@@ -105,15 +104,18 @@ func (m *membership) lead(ctx context.Context, do func(context.Context, rpc.Coor
 			continue
 		}
 		switch status.Code(err) {
-		case codes.FailedPrecondition, codes.PermissionDenied, codes.InvalidArgument, codes.Unimplemented:
-			return &refusal{last}
+		case codes.FailedPrecondition, codes.PermissionDenied, codes.InvalidArgument, codes.Unimplemented, codes.AlreadyExists:
+			return &refusal{last, status.Code(err) == codes.AlreadyExists}
 		}
 	}
 	return last
 }
 
 // refusal is a leader's answer that will not become another by asking again.
-type refusal struct{ error }
+type refusal struct {
+	error
+	lives bool // since another process is the coordinator of that id
+}
 
 // leaderOf reads from a follower's answer who leads.
 func leaderOf(err error) (address string, follows bool) {
@@ -123,39 +125,6 @@ func leaderOf(err error) (address string, follows bool) {
 		}
 	}
 	return "", false
-}
-
-// join makes this replica a member of the cluster that it is to join, where it has no log and founds none.
-func (m *membership) join(ctx context.Context, c *config.Coordinator) error {
-	if len(c.Peers) > 0 {
-		return nil
-	}
-	fresh, err := node.Fresh(c.RaftDir)
-	if err != nil || !fresh {
-		return err
-	}
-	return m.enter(ctx)
-}
-
-// enter asks to be taken into the cluster, before this replica has a log, until it is or the cluster refuses. Only then
-// may its Raft begin to speak: one that had a vote and lost its log must not vote again.
-func (m *membership) enter(ctx context.Context) error {
-	for wait := enterFirst; ; wait = min(2*wait, enterLast) {
-		err := m.lead(ctx, func(ctx context.Context, leader rpc.CoordinatorClient) error {
-			_, err := leader.AddCoordinator(ctx, &rpc.AddCoordinatorRequest{Id: m.id, Address: m.address, Fresh: true})
-			return err
-		})
-		switch {
-		case err == nil:
-			return nil
-		case errors.As(err, new(*refusal)):
-			return &config.Problem{Text: fmt.Sprintf("join: %v", err)}
-		}
-		m.say("asks to join the cluster", "addresses", m.known(), "reason", err)
-		if !pause(ctx, wait) {
-			return ctx.Err()
-		}
-	}
 }
 
 // stay keeps the replica what it should be: a member that votes, at the address where it is. It returns a *RemovedError when
@@ -173,7 +142,10 @@ func (m *membership) stay(ctx context.Context, server *cluster.Server) error {
 		case member && self.Votes && self.Address == m.address:
 			m.said = ""
 		case member:
-			target = m.ask(ctx, server, self, target)
+			var err error
+			if target, err = m.ask(ctx, server, self, target); err != nil {
+				return err
+			}
 		}
 		if member && time.Since(led) < leaderless || time.Since(asked) < leaderlessGo {
 			continue
@@ -186,8 +158,9 @@ func (m *membership) stay(ctx context.Context, server *cluster.Server) error {
 	return nil
 }
 
-// ask asks the leader, which may be this replica, for the vote, or to note the new address.
-func (m *membership) ask(ctx context.Context, server *cluster.Server, self node.Replica, target uint64) uint64 {
+// ask asks the leader, which may be this replica, for the vote, or to note the new address. The error says that another process
+// is the coordinator of this id.
+func (m *membership) ask(ctx context.Context, server *cluster.Server, self node.Replica, target uint64) (uint64, error) {
 	request := &rpc.AddCoordinatorRequest{Id: m.id, Address: m.address, Whole: target > 0 && server.Whole(target)}
 	var reply *rpc.AddCoordinatorReply
 	do := func(ctx context.Context, leader rpc.CoordinatorClient) (err error) {
@@ -200,21 +173,24 @@ func (m *membership) ask(ctx context.Context, server *cluster.Server, self node.
 	} else {
 		err = m.lead(ctx, do)
 	}
+	var refused *refusal
 	switch {
 	case ctx.Err() != nil:
+	case errors.As(err, &refused) && refused.lives:
+		return 0, err
 	case err != nil:
 		m.say("cannot tell the leader about this coordinator", "logged", self, "address", m.address, "reason", err)
 	case reply.Waits != "":
 		m.say("joins the cluster", "waits_for", reply.Waits)
 		if target == 0 {
-			return reply.Applied
+			return reply.Applied, nil
 		}
 	case !self.Votes && self.Address == m.address:
 		m.log.Info("joined the cluster: this coordinator votes", "id", m.id)
 	default:
 		m.log.Info("the cluster knows the new address of this coordinator", "was", self.Address, "address", m.address)
 	}
-	return target
+	return target, nil
 }
 
 // stillIn asks the leader of the cluster whether this replica belongs to it.

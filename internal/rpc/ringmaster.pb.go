@@ -3551,6 +3551,7 @@ type AddCoordinatorRequest struct {
 	Address       string                 `protobuf:"bytes,61,opt,name=address,proto3" json:"address,omitempty"`
 	Fresh         bool                   `protobuf:"varint,62,opt,name=fresh,proto3" json:"fresh,omitempty"` // its folder is empty
 	Whole         bool                   `protobuf:"varint,63,opt,name=whole,proto3" json:"whole,omitempty"` // it holds all checkpoints
+	Lost          bool                   `protobuf:"varint,64,opt,name=lost,proto3" json:"lost,omitempty"`   // fresh because its log was damaged: a vote that it had is taken back first
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3609,6 +3610,13 @@ func (x *AddCoordinatorRequest) GetFresh() bool {
 func (x *AddCoordinatorRequest) GetWhole() bool {
 	if x != nil {
 		return x.Whole
+	}
+	return false
+}
+
+func (x *AddCoordinatorRequest) GetLost() bool {
+	if x != nil {
+		return x.Lost
 	}
 	return false
 }
@@ -4421,12 +4429,13 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\x03any\x18< \x01(\bR\x03any\"n\n" +
 	"\x11CoordinatorsReply\x12\x18\n" +
 	"\acluster\x18< \x01(\x06R\acluster\x12?\n" +
-	"\fcoordinators\x18= \x03(\v2\x1b.ringmaster.CoordinatorInfoR\fcoordinators\"m\n" +
+	"\fcoordinators\x18= \x03(\v2\x1b.ringmaster.CoordinatorInfoR\fcoordinators\"\x81\x01\n" +
 	"\x15AddCoordinatorRequest\x12\x0e\n" +
 	"\x02id\x18< \x01(\tR\x02id\x12\x18\n" +
 	"\aaddress\x18= \x01(\tR\aaddress\x12\x14\n" +
 	"\x05fresh\x18> \x01(\bR\x05fresh\x12\x14\n" +
-	"\x05whole\x18? \x01(\bR\x05whole\"E\n" +
+	"\x05whole\x18? \x01(\bR\x05whole\x12\x12\n" +
+	"\x04lost\x18@ \x01(\bR\x04lost\"E\n" +
 	"\x13AddCoordinatorReply\x12\x14\n" +
 	"\x05waits\x18< \x01(\tR\x05waits\x12\x18\n" +
 	"\aapplied\x18= \x01(\x04R\aapplied\"@\n" +

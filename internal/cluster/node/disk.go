@@ -31,6 +31,13 @@ func NewMemory() *Memory {
 	return &Memory{store: raft.NewInmemStore(), snapshots: raft.NewInmemSnapshotStore()}
 }
 
+// What a replica's folder holds.
+const (
+	logName       = "raft.db"
+	snapshotsName = "snapshots"
+	lostName      = "lost" // there from the moment when a damaged log is set aside until the replica has a log again
+)
+
 // lockWait is how long a replica waits for the one before it to let go of its files.
 const lockWait = 2 * time.Second
 
@@ -41,12 +48,13 @@ func (n *Node) openDisk() (disk, error) {
 	if err := os.MkdirAll(n.cfg.Dir, 0o755); err != nil {
 		return disk{}, fmt.Errorf("make the folder of Raft's log: %w", err)
 	}
-	s, err := openStore(filepath.Join(n.cfg.Dir, "raft.db"), lockWait)
+	s, err := openStore(filepath.Join(n.cfg.Dir, logName), lockWait)
 	if err != nil {
 		return disk{}, err
 	}
 	n.store = s
-	snapshots, err := openSnapshots(filepath.Join(n.cfg.Dir, "snapshots"))
+	s.damaged = n.noteDamage
+	snapshots, err := openSnapshots(filepath.Join(n.cfg.Dir, snapshotsName))
 	if err == nil {
 		err = gapless(s, snapshots)
 	}

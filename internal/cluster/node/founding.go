@@ -3,7 +3,9 @@ package node
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 
@@ -11,10 +13,14 @@ import (
 )
 
 // Fresh reports whether a folder holds no log yet: the replica that lived there has never been part of a cluster, or has
-// lost all that it knew of one.
+// lost all that it knew of one. The error is a *DamagedError where it holds one that is not as it was written.
 func Fresh(dir string) (bool, error) {
-	if found, err := filepath.Glob(filepath.Join(dir, "raft.db")); err != nil || len(found) == 0 {
-		return err == nil, err
+	log := filepath.Join(dir, logName)
+	if _, err := os.Stat(log); errors.Is(err, fs.ErrNotExist) {
+		if left, err := os.ReadDir(filepath.Join(dir, snapshotsName)); err == nil && len(left) > 0 {
+			return false, &DamagedError{log, "it is missing, though there are snapshots"}
+		}
+		return true, nil
 	}
 	n := &Node{cfg: Config{Dir: dir}, log: noLog}
 	d, err := n.openDisk()

@@ -116,6 +116,7 @@ func (n *Node) look(ctx context.Context, r Replica) Standing {
 		ID: []byte(self), Addr: n.transport.EncodePeer(self, at)}}
 	type answer struct {
 		last uint64
+		id   string // of who answers
 		err  error
 	}
 	answers := make(chan answer, 1)
@@ -124,7 +125,7 @@ func (n *Node) look(ctx context.Context, r Replica) Standing {
 		a.err = again(func() error {
 			var response raft.AppendEntriesResponse
 			err := n.transport.AppendEntries(raft.ServerID(r.ID), raft.ServerAddress(r.Address), request, &response)
-			a.last = response.LastLog
+			a.last, a.id = response.LastLog, string(response.ID)
 			return err
 		})
 		answers <- a
@@ -133,7 +134,7 @@ func (n *Node) look(ctx context.Context, r Replica) Standing {
 	defer cancel()
 	select {
 	case a := <-answers:
-		if a.err == nil {
+		if a.err == nil && a.id == r.ID { // another one may have its address
 			return Standing{Replica: r, Behind: last - min(a.last, last)}
 		}
 	case <-bounded.Done():
@@ -168,39 +169,87 @@ func (n *Node) settle() {
 	n.settled = time.Now().Add(changeRest)
 }
 
+// Arrival is a replica that wants to be a member.
+type Arrival struct {
+	ID, Address string
+	Fresh       bool // its folder is empty: it has forgotten how it voted and what it acknowledged
+	Lost        bool // with Fresh: because its log was damaged
+	Whole       bool // it holds all else that a member must hold
+}
+
+// ErrLives means that a replica answers where the log knows it, so that another process cannot be it.
+var ErrLives = errors.New("it answers")
+
 // AddReplica brings a replica one step closer to being a member at an address, and says what it waits for; "" means that
 // nothing is missing. It is meant to be asked for again and again: by a replica that wants to join, or has moved. First it
-// gets the log, without a vote; once it has that and says that it holds all else too (whole), it gets the vote. fresh
-// says that its folder is empty: one that votes already must not come back so, for it has forgotten how it voted and
-// what it acknowledged. Errors as of Propose.
-func (n *Node) AddReplica(ctx context.Context, id, address string, fresh, whole bool) (waits string, err error) {
-	known, member := n.Logged(id)
-	done, err := n.change(ctx, member && !known.Votes && whole)
+// gets the log, without a vote; once it has that and says that it holds all else too, it gets the vote. One that votes already
+// must not come back with an empty folder; one that says why, since its log was damaged, loses its vote and begins again. Errors as
+// of Propose, and ErrLives.
+func (n *Node) AddReplica(ctx context.Context, a Arrival) (waits string, err error) {
+	known, member := n.Logged(a.ID)
+	done, err := n.change(ctx, member && (known.Votes && a.Lost || !known.Votes && a.Whole))
 	if err != nil {
 		return "", err
 	}
 	defer done()
-	if known, member = n.Logged(id); member && fresh && known.Votes {
-		return "", fmt.Errorf("coordinator %s votes already, and the new one's folder is empty: if its log was lost, take it out first (ringmaster coordinators remove %s), else give the new one an id of its own (--id)", id, id)
+	if known, member = n.Logged(a.ID); member && a.Fresh && known.Votes && !a.Lost {
+		return "", fmt.Errorf("coordinator %s votes already, and the new one's folder is empty: if its log was lost, take it out first (ringmaster coordinators remove %s), else give the new one an id of its own (--id)", a.ID, a.ID)
 	}
 	for _, r := range n.Replicas() {
-		if r.ID != id && r.Address == address {
-			return "", fmt.Errorf("coordinator %s is at %s already: %s needs an address of its own", r.ID, address, id)
+		if r.ID != a.ID && r.Address == a.Address {
+			return "", fmt.Errorf("coordinator %s is at %s already: %s needs an address of its own", r.ID, a.Address, a.ID)
 		}
 	}
+	anew := member && known.Votes && a.Fresh
+	if member && (anew || known.Address != a.Address) && n.lives(ctx, known, a.Address) {
+		return "", fmt.Errorf("coordinator %s is at %s, and %w there", a.ID, known.Address, ErrLives)
+	}
 	switch {
-	case member && known.Address != address:
-		return "", n.move(ctx, known, address)
+	case anew:
+		return "its log", n.readmit(ctx, known, a.Address)
+	case member && known.Address != a.Address:
+		return "", n.move(ctx, known, a.Address)
 	case member && known.Votes:
 		return "", nil
 	case member:
-		return n.promote(ctx, known, whole)
+		return n.promote(ctx, known, a.Whole)
 	}
 	if len(n.Replicas()) >= maxReplicas {
 		return "", fmt.Errorf("there are %d coordinators already: remove one first (ringmaster coordinators remove ID)", maxReplicas)
 	}
+	return "its log", n.admit(ctx, a.ID, a.Address)
+}
+
+// lives reports whether a replica answers where the log knows it. Where gossip knows it elsewhere alone, it has moved.
+func (n *Node) lives(ctx context.Context, r Replica, claimed string) bool {
+	if r.ID == n.cfg.ID {
+		return claimed != n.address
+	}
+	return n.addressOf(raft.ServerID(r.ID), "") == r.Address && !n.look(ctx, r).Silent
+}
+
+// readmit takes a voter that has lost its log out, and in again without a vote. The removal is committed by a majority of the
+// others, who hold everything before it then, so what the voter acknowledged and has forgotten is no longer needed from it. It must
+// not have spoken as a voter since it lost its log: its Raft starts when it has been taken in.
+func (n *Node) readmit(ctx context.Context, r Replica, address string) error {
+	if err := n.checkRemoval(ctx, r.ID, false); err != nil {
+		return fmt.Errorf("take the vote of coordinator %s back: %w", r.ID, err)
+	}
+	n.log.Warn("a coordinator has lost its log and begins again without a vote", "id", r.ID, "address", address)
+	err := n.reconfigure(ctx, "take the vote of coordinator "+r.ID+" back", func(patience time.Duration) raft.Future {
+		return n.raft.RemoveServer(raft.ServerID(r.ID), 0, patience)
+	})
+	n.settle()
+	if err != nil {
+		return err
+	}
+	return n.admit(ctx, r.ID, address)
+}
+
+// admit adds a replica that gets the log and has no vote.
+func (n *Node) admit(ctx context.Context, id, address string) error {
 	n.log.Info("a coordinator joins", "id", id, "address", address)
-	return "its log", n.reconfigure(ctx, fmt.Sprintf("add coordinator %s at %s", id, address), func(patience time.Duration) raft.Future {
+	return n.reconfigure(ctx, fmt.Sprintf("add coordinator %s at %s", id, address), func(patience time.Duration) raft.Future {
 		return n.raft.AddNonvoter(raft.ServerID(id), raft.ServerAddress(address), 0, patience)
 	})
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -15,7 +17,7 @@ import (
 func (c *cluster) add(id string) {
 	c.t.Helper()
 	c.ask("add "+id, func(n *Node) (bool, error) {
-		waits, err := n.AddReplica(within(c.t), id, c.peers[id], c.up[id] == nil, true)
+		waits, err := n.AddReplica(within(c.t), Arrival{ID: id, Address: c.peers[id], Fresh: c.up[id] == nil, Whole: true})
 		if err == nil && c.up[id] == nil {
 			c.start(id)
 		}
@@ -215,14 +217,14 @@ func TestForgetfulReplicaIsRefused(t *testing.T) {
 	c.startAll()
 	leader := c.up[c.leader()]
 	for id := range c.peers {
-		if _, err := leader.AddReplica(within(t), id, c.peers[id], true, false); err == nil || !strings.Contains(err.Error(), "votes already") {
+		if _, err := leader.AddReplica(within(t), Arrival{ID: id, Address: c.peers[id], Fresh: true, Whole: false}); err == nil || !strings.Contains(err.Error(), "votes already") {
 			t.Errorf("%s with an empty folder: %v", id, err)
 		}
-		if waits, err := leader.AddReplica(within(t), id, c.peers[id], false, true); waits != "" || err != nil {
+		if waits, err := leader.AddReplica(within(t), Arrival{ID: id, Address: c.peers[id], Fresh: false, Whole: true}); waits != "" || err != nil {
 			t.Errorf("%s, a member already: waits for %q, %v", id, waits, err)
 		}
 	}
-	if _, err := leader.AddReplica(within(t), "c9", c.peers["c2"], true, false); err == nil || !strings.Contains(err.Error(), "c2 is at") {
+	if _, err := leader.AddReplica(within(t), Arrival{ID: "c9", Address: c.peers["c2"], Fresh: true, Whole: false}); err == nil || !strings.Contains(err.Error(), "c2 is at") {
 		t.Errorf("an address that is taken: %v", err)
 	}
 }
@@ -234,15 +236,15 @@ func TestNewReplicaVotesOnlyWhenItHasAll(t *testing.T) {
 	leader := c.up["c1"].Node
 	propose(t, c.nodes(), "a")
 	c.newcomer("c2")
-	waits, err := leader.AddReplica(within(t), "c2", c.peers["c2"], true, false)
+	waits, err := leader.AddReplica(within(t), Arrival{ID: "c2", Address: c.peers["c2"], Fresh: true, Whole: false})
 	if err != nil || waits != "its log" {
 		t.Fatalf("waits for %q, %v", waits, err)
 	}
-	if waits, err = leader.AddReplica(within(t), "c2", c.peers["c2"], false, true); err != nil || !strings.Contains(waits, "cannot reach it at") {
+	if waits, err = leader.AddReplica(within(t), Arrival{ID: "c2", Address: c.peers["c2"], Fresh: false, Whole: true}); err != nil || !strings.Contains(waits, "cannot reach it at") {
 		t.Errorf("not started: waits for %q, %v", waits, err)
 	}
 	c.start("c2")
-	if waits, err = leader.AddReplica(within(t), "c2", c.peers["c2"], false, false); err != nil || waits != "its checkpoints" {
+	if waits, err = leader.AddReplica(within(t), Arrival{ID: "c2", Address: c.peers["c2"], Fresh: false, Whole: false}); err != nil || waits != "its checkpoints" {
 		t.Errorf("without its checkpoints: waits for %q, %v", waits, err)
 	}
 	c.agree([]string{"a"})
@@ -327,5 +329,80 @@ func TestNoOtherChangeMeanwhile(t *testing.T) {
 	cancel()
 	if err := n.RemoveReplica(ended, "c1", false); !errors.Is(err, ErrBusyChanging) {
 		t.Errorf("without the time to settle: %v", err)
+	}
+}
+
+// TestVoterThatLostItsLog loses its vote before it begins again, not while it lives, and only where the others can decide without it.
+func TestVoterThatLostItsLog(t *testing.T) {
+	c := newCluster(t, 3)
+	c.startAll()
+	propose(t, c.nodes(), "before")
+	leader := c.leader()
+	others := slices.DeleteFunc([]string{"c1", "c2", "c3"}, func(id string) bool { return id == leader })
+	lost, other := others[0], others[1]
+	arrival := Arrival{ID: lost, Address: c.peers[lost], Fresh: true, Lost: true}
+	if _, err := c.up[leader].AddReplica(within(t), arrival); !errors.Is(err, ErrLives) {
+		t.Fatalf("a living voter's vote was to be taken back: %v", err)
+	}
+	elsewhere := Arrival{ID: lost, Address: freeAddress(t)}
+	if _, err := c.up[leader].AddReplica(within(t), elsewhere); !errors.Is(err, ErrLives) {
+		t.Fatalf("a living replica was moved: %v", err)
+	}
+	if r, _ := c.up[leader].Logged(lost); r.Address != c.peers[lost] || !r.Votes {
+		t.Fatalf("%s is %+v now", lost, r)
+	}
+	c.crash(lost)
+	c.dirs[lost] = t.TempDir()
+	c.crash(other)
+	if _, err := c.up[leader].AddReplica(within(t), arrival); err == nil {
+		t.Fatal("the vote was taken back without a majority of the others")
+	}
+	c.start(other)
+	c.founders = nil
+	c.ask("take the vote back", func(n *Node) (bool, error) {
+		_, err := n.AddReplica(within(t), arrival)
+		return err == nil, err
+	})
+	if r, ok := c.up[c.leader()].Logged(lost); !ok || r.Votes {
+		t.Fatalf("%s is %+v before it has a log", lost, r)
+	}
+	c.start(lost)
+	c.add(lost)
+	propose(t, c.nodes(), "after")
+	eventually(t, "the log is whole again", func() bool { return len(entries(c.up[lost].Node)) == 2 })
+}
+
+func TestSetAside(t *testing.T) {
+	dir := t.TempDir()
+	for n := 1; n <= 2; n++ {
+		path, whole := filledStore(t)
+		for name, text := range map[string][]byte{logName: whole[:len(whole)/2], snapshotsName + "/x": nil} {
+			at := filepath.Join(dir, filepath.FromSlash(name))
+			if err := errors.Join(os.MkdirAll(filepath.Dir(at), 0o700), os.WriteFile(at, text, 0o600)); err != nil {
+				t.Fatal(err, path)
+			}
+		}
+		if _, err := Fresh(dir); !errors.As(err, new(*DamagedError)) {
+			t.Fatalf("half a log: %v", err)
+		}
+		aside, err := SetAside(dir)
+		if err != nil || aside != filepath.Join(dir, fmt.Sprintf("damaged-%d", n)) {
+			t.Fatalf("set aside in %s, %v", aside, err)
+		}
+		if b, err := os.ReadFile(filepath.Join(aside, logName)); err != nil || len(b) != len(whole)/2 {
+			t.Errorf("%d bytes were kept of the log, %v", len(b), err)
+		}
+		if fresh, err := Fresh(dir); !fresh || err != nil || !Lost(dir) {
+			t.Errorf("fresh %v, %v; lost %v", fresh, err, Lost(dir))
+		}
+	}
+	if err := errors.Join(Found(dir), Found(dir)); err != nil || Lost(dir) {
+		t.Errorf("with a log again: lost %v, %v", Lost(dir), err)
+	}
+	if err := os.MkdirAll(filepath.Join(dir, snapshotsName, "x"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Fresh(dir); !errors.As(err, new(*DamagedError)) {
+		t.Errorf("snapshots without a log: %v", err)
 	}
 }

@@ -115,6 +115,7 @@ type Node struct {
 	running sync.WaitGroup
 	once    sync.Once
 	result  error
+	damage  chan error // capacity 1
 
 	mu           sync.Mutex
 	transferring time.Time // since when proposals fail with ErrTransferring; zero: they don't
@@ -137,7 +138,7 @@ func Start(cfg Config, machine Machine) (*Node, error) {
 		cfg.Logger = noLog
 	}
 	cfg.Peers = maps.Clone(cfg.Peers)
-	n := &Node{cfg: cfg, log: cfg.Logger, machine: machine, changed: make(chan struct{}, 1), leaders: make(chan struct{}, 1),
+	n := &Node{cfg: cfg, log: cfg.Logger, machine: machine, changed: make(chan struct{}, 1), damage: make(chan error, 1), leaders: make(chan struct{}, 1),
 		events: make(chan raft.Observation, 64), stop: make(chan struct{}), changing: make(chan struct{}, 1), newLeader: make(chan struct{}, 1), brokenConns: make(chan struct{}, 1)}
 	if err := n.start(); err != nil {
 		n.release()
@@ -233,6 +234,18 @@ func (n *Node) Changed() <-chan struct{} { return n.changed }
 
 // LeaderChanges receives a value after the leadership changed; several changes may make one value.
 func (n *Node) LeaderChanges() <-chan struct{} { return n.leaders }
+
+// Damaged receives the error that says which file of this replica turned out to be damaged while it was in use. It must
+// not go on then.
+func (n *Node) Damaged() <-chan error { return n.damage }
+
+func (n *Node) noteDamage(err error) {
+	select {
+	case n.damage <- err:
+		n.log.Error("the log cannot be read", "reason", err)
+	default:
+	}
+}
 
 // Leader is the leader as far as this replica knows.
 func (n *Node) Leader() (id, address string, known bool) {

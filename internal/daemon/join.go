@@ -1,0 +1,109 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"ringmaster/internal/cluster/node"
+	"ringmaster/internal/config"
+	"ringmaster/internal/rpc"
+)
+
+// aloneAfter is how long a coordinator with a damaged log listens for others before it counts as alone.
+const aloneAfter = 3 * time.Second
+
+// join settles what this replica begins as, before its Raft may speak. It returns the founders of a cluster that it founds, or whose
+// log it has; a replica without a log that founds none is a member of its cluster by then.
+func (m *membership) join(ctx context.Context, c *config.Coordinator) (peers map[string]string, err error) {
+	fresh, err := node.Fresh(c.RaftDir)
+	var damaged *node.DamagedError
+	switch {
+	case errors.As(err, &damaged):
+		return nil, m.recover(ctx, c, damaged)
+	case err != nil:
+		return nil, err
+	case !fresh:
+		return founders(c, m.address), node.Found(c.RaftDir)
+	case node.Lost(c.RaftDir):
+		return nil, m.enter(ctx, true)
+	case len(c.Peers) > 0:
+		return founders(c, m.address), nil
+	}
+	return nil, m.enter(ctx, false)
+}
+
+// recover heals a damaged log from the other replicas: the leader takes this one in as a new one, then the log is set aside. Where
+// there are no others nothing is touched.
+func (m *membership) recover(ctx context.Context, c *config.Coordinator, damaged *node.DamagedError) error {
+	for end := time.Now().Add(aloneAfter); !m.others(); {
+		if time.Now().After(end) {
+			return alone(c, damaged)
+		}
+		if !pause(ctx, memberLook) {
+			return ctx.Err()
+		}
+	}
+	m.log.Error("the log is damaged; asking the other coordinators for theirs", "reason", damaged)
+	if err := m.enter(ctx, true); err != nil {
+		return err
+	}
+	aside, err := node.SetAside(c.RaftDir)
+	if err == nil {
+		m.log.Warn("set the damaged log aside; the other coordinators send theirs", "folder", aside)
+	}
+	return err
+}
+
+// others reports whether other coordinators are known.
+func (m *membership) others() bool {
+	for _, address := range m.known() {
+		if address != m.address {
+			return true
+		}
+	}
+	return false
+}
+
+// alone says what to do about a damaged log that nobody else has.
+func alone(c *config.Coordinator, damaged *node.DamagedError) error {
+	return fmt.Errorf("%w, and no other coordinator is known that could heal it: move %s elsewhere and start again, which founds the cluster again without its jobs. "+
+		"A job of ringmaster launch goes on from its newest checkpoint by --resume; another one does so once %s is copied to RUN/coordinators/c1/checkpoints (ringmaster launch JOB --dir RUN --resume)",
+		damaged, c.RaftDir, filepath.Join(c.Dir, "checkpoints"))
+}
+
+// readable fails when the log turns out to be damaged while it is in use. Started again, the coordinator heals it.
+func readable(ctx context.Context, n *node.Node) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-n.Damaged():
+		return err
+	}
+}
+
+// enter asks to be taken into the cluster, before this replica has a log, until it is or the cluster refuses. Only then
+// may its Raft begin to speak: one that had a vote and lost its log must not vote again. One whose log was damaged asks on where it is
+// refused, since what the leader waits for may come: a majority without it.
+func (m *membership) enter(ctx context.Context, lost bool) error {
+	request := &rpc.AddCoordinatorRequest{Id: m.id, Address: m.address, Fresh: true, Lost: lost}
+	for wait := enterFirst; ; wait = min(2*wait, enterLast) {
+		err := m.lead(ctx, func(ctx context.Context, leader rpc.CoordinatorClient) error {
+			_, err := leader.AddCoordinator(ctx, request)
+			return err
+		})
+		var refused *refusal
+		switch {
+		case err == nil:
+			return nil
+		case errors.As(err, &refused) && (!lost || refused.lives):
+			return &config.Problem{Text: fmt.Sprintf("join: %v", err)}
+		}
+		m.say("asks to join the cluster", "addresses", m.known(), "reason", err)
+		if !pause(ctx, wait) {
+			return ctx.Err()
+		}
+	}
+}
