@@ -10,7 +10,7 @@ type embedding struct {
 
 func makeEmbedding(p *part, in shape) (layer, shape, error) {
 	if in.form != tokens {
-		return nil, shape{}, p.refuse("tokens, which text is", in, "leave it out")
+		return nil, shape{}, p.refuse("tokens of text", in, "leave it out")
 	}
 	l := &embedding{weight: p.weight(".weight", normal(1), in.vocabulary, p.Out), length: in.dims[0], field: in.field}
 	return l, sequenceOf(in.dims[0], p.Out), nil

@@ -195,6 +195,9 @@ var familyDigests = map[string]string{
 	"gpt":         "17a7b444ea241a85e46f6f92c62114808ea1564b6c29132dea9c0377aa6f7dc3",
 	"sequential":  "e72f3917a8b71721faf401e46861bb031b4dd71f83c9e402889b58a3643a1599",
 	"mobilenetv2": "11f196e7489a1ea9c430c282329fadd61eabeac041cc78b803e8d2577f288f34",
+	"lstm":        "bba25a91bd769fac7b50cf7f0b3b191f76db354c89ba7051fce8e7803b806290",
+	"tied":        "b0e75a24ce00efc24c203f5cd47b6eaf11a8550282791a4dddbe44cb7c11e1e9",
+	"parts":       "af51ec5529825ecdb0edbfd5ed27777171a72ef290b8a0a10d7a7b12afbd3ce4",
 }
 
 // TestSameBitsOnAllTiers trains every family with every kernel tier that the machine has, and with several threads.

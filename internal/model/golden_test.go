@@ -29,6 +29,7 @@ type golden struct {
 		Name   string
 		Values []float64
 	}
+	Steps []goldenStep
 }
 
 // goldenCase is the same model and batch here.
@@ -178,6 +179,9 @@ func (g *golden) check(t *testing.T, c goldenCase) {
 		}
 		checkProjections(t, c, k, got, grad, want.Norm, want.Projections)
 	}
+	for i := range g.Steps {
+		g.Steps[i].check(t, c, m, params, stats, grad, result.Count)
+	}
 	g.checkStatistics(t, c, m, stats, r.Statistics(), result.Count)
 	if m.StatsLen() == 0 { // with statistics, evaluation is another function
 		if loss := r.Evaluate(params, stats, batch, Result{}).Loss; math.Abs(loss-g.Plain) > c.tolerance*g.Plain {
@@ -192,11 +196,9 @@ func (g *golden) check(t *testing.T, c goldenCase) {
 	}
 }
 
-// checkProjections compares a gradient's norm and its projections on two random vectors of entries within [-1, 1].
-func checkProjections(t *testing.T, c goldenCase, k int, p Tensor, grad []float32, norm float64, projections []float64) {
-	t.Helper()
-	values := grad[p.Interval.Begin:p.Interval.End]
-	squares, sums := 0.0, make([]float64, 2)
+// projectionsOf are the norm of the k-th tensor's values and their projections on two random vectors.
+func projectionsOf(k int, values []float32) (norm float64, sums [2]float64) {
+	squares := 0.0
 	for i, v := range values {
 		squares += float64(v) * float64(v)
 		for j := range sums {
@@ -204,8 +206,15 @@ func checkProjections(t *testing.T, c goldenCase, k int, p Tensor, grad []float3
 			sums[j] += float64(v) * float64(float32((float64(hash(i, seed))/(1<<32)-0.5)*2))
 		}
 	}
+	return math.Sqrt(squares), sums
+}
+
+// checkProjections compares a gradient's norm and its projections on two random vectors of entries within [-1, 1].
+func checkProjections(t *testing.T, c goldenCase, k int, p Tensor, grad []float32, norm float64, projections []float64) {
+	t.Helper()
+	got, sums := projectionsOf(k, grad[p.Interval.Begin:p.Interval.End])
 	bound := 10 * c.tolerance * (1 + norm)
-	if got := math.Sqrt(squares); math.Abs(got-norm) > bound {
+	if math.Abs(got-norm) > bound {
 		t.Errorf("gradient of %s has norm %g, PyTorch's %g", p.Name, got, norm)
 	}
 	for j, want := range projections {

@@ -178,7 +178,7 @@ func (g *graphBuilder) add(name string, n node, out shape) {
 
 // fused takes a node that is an activation into the layer that it reads, where nothing else reads that.
 func (g *graphBuilder) fused(n config.Layer) bool {
-	if len(n.Inputs) != 1 || g.cfg.Output == n.Inputs[0] {
+	if len(n.Inputs) != 1 || g.cfg.Output == n.Inputs[0] || n.Weights != "" {
 		return false
 	}
 	readers := 0
