@@ -20,13 +20,13 @@ import (
 func checkpointsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "checkpoints",
-		Short: "List, verify and export checkpoints",
+		Short: "List, verify and export checkpoints, and show what they remember of the training",
 		Args:  cli.Takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return cmd.Help()
 		},
 	}
-	cmd.AddCommand(listCommand(), verifyCommand(), exportCommand())
+	cmd.AddCommand(listCommand(), verifyCommand(), exportCommand(), historyCommand())
 	return cmd
 }
 

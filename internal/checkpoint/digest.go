@@ -68,6 +68,7 @@ func StateDigest(s *State) Hash {
 //	"params"       the flat parameters, float32
 //	buffer's name  for each optimizer buffer in order, float32
 //	"stats"        the running statistics, float32
+//	"history"      the history of the steps, float32, where one is kept
 //	"sums"         loss sum float64, count uint64, correct uint64, of the epoch under way
 type StateHasher struct {
 	h   hash.Hash
@@ -112,6 +113,12 @@ func (s *StateHasher) SumWithin(ctx context.Context, state *State) (Hash, error)
 	s.section("stats", 4*len(state.Stats))
 	if err := s.floats(ctx, state.Stats); err != nil {
 		return Hash{}, err
+	}
+	if len(state.History) > 0 {
+		s.section("history", 4*len(state.History))
+		if err := s.floats(ctx, state.History); err != nil {
+			return Hash{}, err
+		}
 	}
 	bits := math.Float64bits(state.Sums.Loss)
 	if math.IsNaN(state.Sums.Loss) {

@@ -22,6 +22,7 @@ type Layout struct {
 	optim         []string
 	paramLen      int
 	statLen       int
+	historyLen    int
 	shares        []Share
 }
 
@@ -55,6 +56,7 @@ type slot struct {
 const (
 	vectorParams = iota
 	vectorStats
+	vectorHistory
 	vectorOptim
 )
 
@@ -98,6 +100,13 @@ func NewLayout(seats int, params, stats []Tensor, optim []string) (*Layout, erro
 		l.add(kindStats, l.stats, []int{0, len(l.stats)}, seats, []int{vectorStats})
 	}
 	return l, l.checkNames()
+}
+
+// WithHistory adds the file of a run's history to the layout, which it returns.
+func (l *Layout) WithHistory() *Layout {
+	l.historyLen = HistoryLength
+	l.add(kindHistory, historyTensors, []int{0, len(historyTensors)}, 1, []int{vectorHistory})
+	return l
 }
 
 // cover sorts tensors by their place and checks that they cover a flat vector from 0 on; it returns the vector's length.
@@ -192,7 +201,7 @@ func (l *Layout) Shares() []Share { return l.shares }
 
 // NewState makes a state of zeros that fits the layout.
 func (l *Layout) NewState() *State {
-	s := &State{Params: make([]float32, l.paramLen), Stats: make([]float32, l.statLen)}
+	s := &State{Params: make([]float32, l.paramLen), Stats: make([]float32, l.statLen), History: make(History, l.historyLen)}
 	for _, name := range l.optim {
 		s.Optim = append(s.Optim, Buffer{name, make([]float32, l.paramLen)})
 	}
@@ -204,6 +213,9 @@ func (l *Layout) fits(s *State) error {
 	if len(s.Params) != l.paramLen || len(s.Stats) != l.statLen || len(s.Optim) != len(l.optim) {
 		return fmt.Errorf("state at step %d has %d parameters, %d statistics and %d optimizer buffers, the layout %d, %d and %d",
 			s.Step, len(s.Params), len(s.Stats), len(s.Optim), l.paramLen, l.statLen, len(l.optim))
+	}
+	if len(s.History) != l.historyLen {
+		return fmt.Errorf("state at step %d has a history of %d values, the layout %d", s.Step, len(s.History), l.historyLen)
 	}
 	for i, b := range s.Optim {
 		if b.Name != l.optim[i] || len(b.Data) != l.paramLen {
@@ -220,6 +232,8 @@ func (s *State) vector(v int) []float32 {
 		return s.Params
 	case vectorStats:
 		return s.Stats
+	case vectorHistory:
+		return s.History
 	}
 	return s.Optim[v-vectorOptim].Data
 }

@@ -158,7 +158,7 @@ func (m *Manifest) Validate() error {
 		seen[f.Name], of[kind] = true, count
 		have[kind]++
 	}
-	for _, kind := range []string{kindModel, kindOptim, kindStats} {
+	for _, kind := range []string{kindModel, kindOptim, kindStats, kindHistory} {
 		if have[kind] != of[kind] {
 			return fmt.Errorf("manifest of checkpoint step %d: %d of %d %s files", m.Step, have[kind], of[kind], kind)
 		}
@@ -209,16 +209,17 @@ func ParseName(folder string) (n Name, ok bool) {
 
 // The kinds of files.
 const (
-	kindModel = "model"
-	kindOptim = "optim"
-	kindStats = "stats"
+	kindModel   = "model"
+	kindOptim   = "optim"
+	kindStats   = "stats"
+	kindHistory = "history"
 )
 
 func shareName(kind string, index, count int) string {
 	return fmt.Sprintf("%s-%05d-of-%05d.safetensors", kind, index+1, count)
 }
 
-var sharePattern = regexp.MustCompile(`^(model|optim|stats)-([0-9]{5})-of-([0-9]{5})\.safetensors$`)
+var sharePattern = regexp.MustCompile(`^(model|optim|stats|history)-([0-9]{5})-of-([0-9]{5})\.safetensors$`)
 
 // SeatOf is the seat, of so many, whose worker writes the file of that name; ok is false where it is no share's.
 func SeatOf(name string, seats int) (seat int, ok bool) {

@@ -8,6 +8,7 @@
 //	    model-00001-of-00004.safetensors     parameters under PyTorch's names
 //	    optim-00001-of-00004.safetensors     optimizer buffers: exp_avg.0.weight ...
 //	    stats-00001-of-00001.safetensors     running statistics, where the model has some
+//	    history-00001-of-00001.safetensors   loss, accuracy, learning rate and gradient norm of the steps
 //	    manifest.json                        written last: the folder is a checkpoint because it stands
 //
 // Which tensors a file holds is a function of the tensor list and the number of seats alone, and so is every byte of it
@@ -25,12 +26,13 @@ import (
 
 // State is everything that training continues from, and the history that is kept beside it.
 type State struct {
-	Step   uint64
-	Params []float32      // flat parameter vector
-	Optim  []Buffer       // the optimizer's buffers, in its order, each as long as Params
-	Stats  []float32      // running statistics in one flat vector; empty where the model has none
-	Sums   EpochSums      // of the epoch under way
-	Epochs []EpochMetrics // epochs done, in order; not part of the state digest
+	Step    uint64
+	Params  []float32      // flat parameter vector
+	Optim   []Buffer       // the optimizer's buffers, in its order, each as long as Params
+	Stats   []float32      // running statistics in one flat vector; empty where the model has none
+	Sums    EpochSums      // of the epoch under way
+	History History        // of the steps done; empty where none is kept
+	Epochs  []EpochMetrics // epochs done, in order; not part of the state digest
 }
 
 // Buffer is one buffer of the optimizer, under PyTorch's name for it (exp_avg, momentum_buffer).

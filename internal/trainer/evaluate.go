@@ -95,13 +95,17 @@ func (t *Trainer) evaluateBatch(samples plan.Interval) (sum model.Result) {
 	return sum
 }
 
-// clip is the factor by which the mean gradient is scaled so that its global norm is at most train.clip_norm. The
-// squares are summed in float64 for each chunk of each bucket, and the partial sums are folded in that order.
+// clip is the factor by which the mean gradient is scaled so that its global norm is at most train.clip_norm.
 func (t *Trainer) clip(grad []float32, count uint64) float32 {
 	limit := t.Job.Train.ClipNorm
 	if limit <= 0 {
 		return 1
 	}
+	return optim.ClipScale(t.squares(grad), count, limit)
+}
+
+// squares is the sum of the gradient's squares, in float64 for each chunk of each bucket, folded in that order.
+func (t *Trainer) squares(grad []float32) float64 {
 	total := 0.0
 	for _, b := range t.Buckets {
 		for c := range t.Job.Seats {
@@ -109,5 +113,5 @@ func (t *Trainer) clip(grad []float32, count uint64) float32 {
 			total += kernel.SumSquares(grad[chunk.Begin:chunk.End])
 		}
 	}
-	return optim.ClipScale(total, count, limit)
+	return total
 }

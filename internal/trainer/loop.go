@@ -2,6 +2,7 @@ package trainer
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -239,6 +240,7 @@ func (t *Trainer) seatGradient(r *Run, i int) {
 
 // bind makes the functions that a seat's computation calls back, once a session, so that steps allocate nothing.
 func (t *Trainer) bind(r *Run) {
+	t.gradNorm = func() float64 { return math.Sqrt(t.squares(t.grads[0])) / float64(max(t.count, 1)) }
 	t.ready = func(from int) {
 		for ; t.nextBucket >= 0 && t.Buckets[t.nextBucket].Begin >= from; t.nextBucket-- {
 			r.Ring.Ready(t.nextBucket)
@@ -300,6 +302,9 @@ func (t *Trainer) apply(sums tally) {
 	grad := t.grads[0]
 	clip := t.clip(grad, sums.count)
 	t.step++
+	t.count = sums.count
+	n := float64(max(sums.count, 1))
+	t.history.Note(t.step, sums.loss/n, float64(sums.correct)/n, t.rate.Rate(t.step), t.gradNorm)
 	for _, b := range t.Buckets {
 		t.opt.Step(t.team, t.step, t.params, grad, b, sums.count, clip)
 	}

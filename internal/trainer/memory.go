@@ -1,6 +1,7 @@
 package trainer
 
 import (
+	"ringmaster/internal/checkpoint"
 	"ringmaster/internal/optim"
 	"ringmaster/internal/plan"
 )
@@ -19,7 +20,7 @@ func (m Memory) Job() int64 { return 2*m.State + m.Work }
 // Memory is what the job will take.
 func (p *Plan) Memory() Memory {
 	params, stats := int64(p.Model.Len()), int64(p.Model.StatsLen())
-	m := Memory{State: 4 * (params*int64(1+len(optim.Names(p.Job.Train.Optimizer))) + stats), Work: p.Model.TrainingBytes(p.largestShard()), Seat: 4 * params}
+	m := Memory{State: 4 * (params*int64(1+len(optim.Names(p.Job.Train.Optimizer))) + stats + checkpoint.HistoryLength), Work: p.Model.TrainingBytes(p.largestShard()), Seat: 4 * params}
 	if set := p.Data.Eval; set != nil {
 		shard := plan.Interval{Begin: 0, End: set.Len()}.Part(0, p.Job.Seats).Len()
 		m.Work = max(m.Work, p.Model.EvaluationBytes(min(shard, p.evalPiece())))

@@ -1,6 +1,7 @@
 package trainer
 
 import (
+	"ringmaster/internal/checkpoint"
 	"testing"
 
 	"ringmaster/internal/config"
@@ -60,7 +61,7 @@ func TestHugeJobsAreOnlyPlanned(t *testing.T) {
 	if n := testing.AllocsPerRun(1, func() { got = p.Memory() }); n > 10000 {
 		t.Errorf("%g allocations", n)
 	}
-	if params := int64(m.Len()); got.State != 12*params || got.Seat != 4*params || got.Work < int64(p.Data.Train.Len())<<17 {
+	if params := int64(m.Len()); got.State != 12*params+4*checkpoint.HistoryLength || got.Seat != 4*params || got.Work < int64(p.Data.Train.Len())<<17 {
 		t.Errorf("%+v for %d parameters", got, params)
 	}
 }

@@ -100,11 +100,12 @@ type Trainer struct {
 	replica *model.Replica
 	opt     optim.Optimizer
 
-	mu     sync.RWMutex // write-held while the state goes from one step to the next
-	step   uint64
-	params []float32
-	stats  []float32
-	sums   checkpoint.EpochSums
+	mu      sync.RWMutex // write-held while the state goes from one step to the next
+	step    uint64
+	params  []float32
+	stats   []float32
+	sums    checkpoint.EpochSums
+	history checkpoint.History
 
 	grads   [][]float32 // one flat gradient a local seat
 	batch   dataset.Batch
@@ -122,6 +123,11 @@ type Trainer struct {
 	statRecords       [][]byte  // batch statistics of the local seats
 	statSeat, statSum []float32 // of one seat, and folded over the seats
 	statCount         uint64
+
+	// What the history notes of a step.
+	rate     optim.Schedule
+	count    uint64 // targets of the newest step
+	gradNorm func() float64
 
 	pace     pace
 	Progress Progress
@@ -148,9 +154,13 @@ func New(ctx context.Context, p *Plan, team *kernel.Team) (*Trainer, error) {
 	if err != nil {
 		return nil, p.Job.Errorf("train.optimizer", "%v", err)
 	}
+	rate, err := optim.NewSchedule(p.Job.Train.Optimizer.LR, p.Job.Train.Schedule)
+	if err != nil {
+		return nil, p.Job.Errorf("train.schedule", "%v", err)
+	}
 	stats := p.Model.StatsLen()
-	t := &Trainer{Plan: p, team: team, replica: p.Model.NewReplica(team), opt: opt,
-		params: make([]float32, p.Model.Len()), stats: make([]float32, stats),
+	t := &Trainer{Plan: p, team: team, replica: p.Model.NewReplica(team), opt: opt, rate: rate,
+		params: make([]float32, p.Model.Len()), stats: make([]float32, stats), history: checkpoint.NewHistory(),
 		statSeat: make([]float32, stats), statSum: make([]float32, stats)}
 	borders := make([]int, len(p.Buckets))
 	for i, b := range p.Buckets {
@@ -172,7 +182,7 @@ func (t *Trainer) Step() uint64 {
 
 // State is the trainer's state, sharing its memory: it is whole only while no step runs.
 func (t *Trainer) State() checkpoint.State {
-	s := checkpoint.State{Step: t.step, Params: t.params, Stats: t.stats, Sums: t.sums}
+	s := checkpoint.State{Step: t.step, Params: t.params, Stats: t.stats, Sums: t.sums, History: t.history}
 	for i, name := range t.opt.Names() {
 		s.Optim = append(s.Optim, checkpoint.Buffer{Name: name, Data: t.opt.State()[i]})
 	}
@@ -182,7 +192,7 @@ func (t *Trainer) State() checkpoint.State {
 // Adopt replaces the trainer's state by a copy of s, whose buffers must fit the model and the optimizer.
 func (t *Trainer) Adopt(s checkpoint.State) error {
 	names, bufs := t.opt.Names(), t.opt.State()
-	if len(s.Params) != len(t.params) || len(s.Stats) != len(t.stats) || len(s.Optim) != len(names) {
+	if len(s.Params) != len(t.params) || len(s.Stats) != len(t.stats) || len(s.Optim) != len(names) || len(s.History) != len(t.history) {
 		return fmt.Errorf("adopt state at step %d: %d parameters, %d statistics and %d optimizer buffers do not fit the model (%d, %d, %d)",
 			s.Step, len(s.Params), len(s.Stats), len(s.Optim), len(t.params), len(t.stats), len(names))
 	}
@@ -196,6 +206,7 @@ func (t *Trainer) Adopt(s checkpoint.State) error {
 	t.step, t.sums = s.Step, s.Sums
 	copy(t.params, s.Params)
 	copy(t.stats, s.Stats)
+	copy(t.history, s.History)
 	for i, b := range s.Optim {
 		copy(bufs[i], b.Data)
 	}
@@ -222,6 +233,7 @@ func (t *Trainer) Copy(dst *checkpoint.State) {
 	dst.Step, dst.Sums = s.Step, s.Sums
 	dst.Params = append(dst.Params[:0], s.Params...)
 	dst.Stats = append(dst.Stats[:0], s.Stats...)
+	dst.History = append(dst.History[:0], s.History...)
 	if len(dst.Optim) != len(s.Optim) {
 		dst.Optim = make([]checkpoint.Buffer, len(s.Optim))
 	}
@@ -231,7 +243,7 @@ func (t *Trainer) Copy(dst *checkpoint.State) {
 	}
 }
 
-// Window copies part of the state, concatenated as parameters, statistics and optimizer buffers, into dst, beginning at
+// Window copies part of the state, concatenated as parameters, statistics, history and optimizer buffers, into dst, beginning at
 // float offset; it returns how many floats it copied. It refuses unless the state is at exactly step, so that a reader
 // who asks several times never mixes two states.
 func (t *Trainer) Window(step uint64, offset int, dst []float32) (int, error) {
@@ -256,7 +268,7 @@ func (t *Trainer) Window(step uint64, offset int, dst []float32) (int, error) {
 }
 
 func (t *Trainer) sections() [][]float32 {
-	return append([][]float32{t.params, t.stats}, t.opt.State()...)
+	return append([][]float32{t.params, t.stats, t.history}, t.opt.State()...)
 }
 
 // Floats is the length of the concatenated state that Window reads.
@@ -288,7 +300,7 @@ func (t *Trainer) Unpack(step uint64, sums checkpoint.EpochSums, all []float32) 
 		all = all[n:]
 		return part
 	}
-	s := checkpoint.State{Step: step, Sums: sums, Params: take(len(t.params)), Stats: take(len(t.stats))}
+	s := checkpoint.State{Step: step, Sums: sums, Params: take(len(t.params)), Stats: take(len(t.stats)), History: take(len(t.history))}
 	for i, name := range t.opt.Names() {
 		s.Optim = append(s.Optim, checkpoint.Buffer{Name: name, Data: take(len(t.opt.State()[i]))})
 	}
@@ -313,7 +325,11 @@ func (t *Trainer) note(began time.Time, loss float64) {
 
 // Layout says which files the job's checkpoints have.
 func (p *Plan) Layout() (*checkpoint.Layout, error) {
-	return checkpoint.NewLayout(p.Job.Seats, p.Tensors(), p.StatTensors(), optim.Names(p.Job.Train.Optimizer))
+	l, err := checkpoint.NewLayout(p.Job.Seats, p.Tensors(), p.StatTensors(), optim.Names(p.Job.Train.Optimizer))
+	if err != nil {
+		return nil, err
+	}
+	return l.WithHistory(), nil
 }
 
 // StepInEpoch is how many steps of the epoch under way are done after step steps; at an epoch's end all of them.
