@@ -20,7 +20,11 @@ build: ## bin/ringmaster, bin/coordinator, bin/worker
 run: build ## train the quickstart on a coordinator and four workers on this machine
 	bin/ringmaster launch configs/quickstart.yaml --workers 4
 
-test: lint unit race e2e partitions-short ## everything that must be green: format, vet, lint, generated code, unit tests, -race, end to end
+# One after the other, each with the time that it took.
+test: ## everything that must be green: format, vet, lint, generated code, unit tests, -race, end to end
+	@for stage in lint unit race e2e partitions-short; do \
+		begin=$$(date +%s); $(MAKE) --no-print-directory $$stage || exit 1; echo "make $$stage took $$(($$(date +%s) - begin)) s"; \
+	done
 
 lint: format tidy vet staticcheck generated ## the checks that run nothing
 

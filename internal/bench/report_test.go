@@ -1,8 +1,10 @@
 package bench
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -118,6 +120,33 @@ func TestParseBytes(t *testing.T) {
 	for _, bad := range []string{"", "MiB", "0", "-4", "6", "2GiB", "9999999999999999999", "1MB", "1.5MiB"} {
 		if got, err := parseBytes(bad); err == nil {
 			t.Errorf("%q is taken for %d", bad, got)
+		}
+	}
+}
+
+// Scripts read these keys.
+func TestResultsKeepTheirKeys(t *testing.T) {
+	for _, c := range []struct {
+		result Result
+		keys   []string
+	}{
+		{GemmResult{Kernel: "avx2"}, []string{"case", "gflops", "kernel", "us"}},
+		{KernelResult{}, []string{"case", "gib_per_s", "kernel", "ns"}},
+		{AllReduceResult{}, []string{"bytes", "case", "gib_per_s", "rounds", "seats", "us", "workers"}},
+		{TrainResult{}, []string{"case", "gflops", "peak_rss_mib", "samples_per_s", "steps", "steps_per_s", "threads", "workers"}},
+		{BalanceResult{}, []string{"apart_samples_per_s", "balanced_samples_per_s", "case", "even_of_ideal", "even_samples_per_s", "fast_samples_per_s",
+			"of_apart", "of_ideal", "of_shown", "seats", "slow_samples_per_s"}},
+	} {
+		text, err := json.Marshal(c.result)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var object map[string]any
+		if err := json.Unmarshal(text, &object); err != nil {
+			t.Fatal(err)
+		}
+		if keys := slices.Sorted(maps.Keys(object)); !slices.Equal(keys, c.keys) {
+			t.Errorf("%T has keys %v, want %v", c.result, keys, c.keys)
 		}
 	}
 }

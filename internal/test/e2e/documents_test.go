@@ -77,3 +77,71 @@ func typed(t *testing.T, dir, line string) string {
 	}
 	return string(out)
 }
+
+// The page on the numerics contract lets the reader check it: all trainings that it names have one digest.
+func TestNumericsPage(t *testing.T) {
+	digests := map[string]bool{}
+	trained := 0
+	for _, c := range documented(t, filepath.Join("docs", "numerics.md")) {
+		if !strings.Contains(c, " launch ") {
+			continue
+		}
+		out := typed(t, t.TempDir(), strings.ReplaceAll(c, "configs/", filepath.Join(repository(t), "configs")+"/"))
+		digest := regexp.MustCompile(`(?m)^ +digest +([0-9a-f]{64})$`).FindStringSubmatch(out)
+		if digest == nil {
+			t.Fatalf("%s shows no digest:\n%s", c, out)
+		}
+		digests[digest[1]] = true
+		trained++
+	}
+	if trained < 3 || len(digests) != 1 {
+		t.Errorf("%d trainings, digests %v", trained, digests)
+	}
+}
+
+// Every command that a document names exists, with its flags.
+func TestDocumentedCommands(t *testing.T) {
+	var files []string
+	for _, pattern := range []string{"*.md", "docs/*.md", "configs/*.md", "configs/*.yaml"} {
+		found, err := filepath.Glob(filepath.Join(repository(t), pattern))
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, found...)
+	}
+	checked := map[string]bool{}
+	for _, file := range files {
+		name, _ := filepath.Rel(repository(t), file)
+		for _, c := range documented(t, name) {
+			if checked[c] {
+				continue
+			}
+			checked[c] = true
+			cmd := exec.CommandContext(t.Context(), "sh", "-c", c+" --help")
+			cmd.Env = append(os.Environ(), "PATH="+programs+string(os.PathListSeparator)+os.Getenv("PATH"))
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Errorf("%s: %s\n%v: %s", name, c, err, out)
+			}
+		}
+	}
+	if len(checked) < 40 {
+		t.Errorf("only %d commands", len(checked))
+	}
+}
+
+// documented lists the commands in a document's blocks of code, without the folder bin, what they print to, and comments.
+func documented(t *testing.T, name string) (commands []string) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(repository(t), name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	line := regexp.MustCompile(`(?m)^(?:#? {4})?((?:[A-Z_]+=\S+ )?)(?:bin/)?((?:ringmaster|coordinator|worker) [a-z-][^#>\n]*)`)
+	for _, m := range line.FindAllStringSubmatch(string(text), -1) {
+		if strings.Contains(m[2], "|") || strings.Contains(m[2], "...") || strings.Contains(m[2], " / ") {
+			continue // an alternative, not a command
+		}
+		commands = append(commands, m[1]+strings.TrimSpace(m[2]))
+	}
+	return commands
+}
