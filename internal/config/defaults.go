@@ -55,6 +55,7 @@ func (d *Data) setDefaults(o *origin) {
 	def(o, "data.left_out", &d.LeftOut, 0.1)
 	def(o, "data.context", &d.Context, 64)
 	def(o, "data.encoding", &d.Encoding, EncodingUTF8)
+	def(o, "data.memory_mib", &d.MemoryMiB, 1024)
 	if d.Kind == DataImages {
 		def(o, "data.mean", &d.Mean, []float64{0.5, 0.5, 0.5})
 		def(o, "data.std", &d.Std, []float64{0.25, 0.25, 0.25})

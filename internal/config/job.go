@@ -89,6 +89,8 @@ type Data struct {
 	Std           []float64 `yaml:"std" kinds:"images"`             // of each channel
 	Crop          int       `yaml:"crop" kinds:"images"`            // random crop after padding by so many pixels; 0: none
 	Flip          bool      `yaml:"flip" kinds:"images"`            // mirror at random
+
+	MemoryMiB int `yaml:"memory_mib" kinds:"images" contract:"free"` // of decoded records that each process keeps; the others are decoded again when they are read
 }
 
 // Train says how long and with what steps the model is trained.

@@ -192,6 +192,7 @@ func (d *Data) validateImages(c *checker) {
 	for i, v := range d.Mean {
 		between(c, indexed("data.mean", i), v, -10, 10)
 	}
+	between(c, "data.memory_mib", d.MemoryMiB, 0, 1<<20)
 	for i, v := range d.Std {
 		c.require(indexed("data.std", i), v >= 1e-3 && v <= 1e3, "data.std[%d] must be from 0.001 to 1000, not %v", i, v)
 	}

@@ -108,9 +108,9 @@ type slowSet struct {
 }
 
 // Read takes as much longer as the fault says when it begins, at most until the fault is over.
-func (s *slowSet) Read(b *dataset.Batch, indices []int32, key rng.Key) {
+func (s *slowSet) Read(b *dataset.Batch, indices []int32, key rng.Key) error {
 	dawdle(&s.faults.readDelay)
-	s.Set.Read(b, indices, key)
+	return s.Set.Read(b, indices, key)
 }
 
 // dialing makes connections whose writes can be held.

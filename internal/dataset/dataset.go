@@ -1,5 +1,10 @@
 // Package dataset reads the samples that a job trains on and is evaluated with, and decides in which order an epoch
-// takes them. Samples lie decoded in memory, images as bytes; a batch is filled from them without allocating. What is
+// takes them.
+//
+//	files -> reader -> records -> transforms -> batch of columns -> the model's inputs, the loss's targets
+//
+// A schema names the fields of a sample. A Reader, one for each format, gives records by sample number; a Transform is a pure function of
+// a record; a Set takes a reader's records through transforms into a batch, without allocating. What is
 // read, drawn and ordered depends on the data, the seed and the position alone, never on the machine.
 package dataset
 
@@ -10,40 +15,24 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 
 	"ringmaster/internal/config"
-	"ringmaster/internal/rng"
 )
-
-// Set is a numbered collection of samples.
-type Set interface {
-	// Len is the number of samples in one pass.
-	Len() int
-	// Read makes the batch the samples with these numbers, in this order. The key is that of the seat's micro-batch,
-	// from which augmentation draws; with the zero key samples come as they are. Read allocates nothing once the batch
-	// has had this many samples, and may be called by several goroutines, each with a batch of its own. Numbers come
-	// from Data.Order or are 0 to Len()-1; others panic.
-	Read(b *Batch, indices []int32, key rng.Key)
-	// A set around another one has the following from that.
-
-	// shift is what an epoch with that key adds to the numbers of its samples.
-	shift(key rng.Key) int32
-	// rowLength is the number of pixels in a row of an image, 0 where samples are none.
-	rowLength() int
-}
 
 // Data is an opened data set.
 type Data struct {
 	Schema      Schema // of batches
 	Train       Set
 	Eval        Set               // nil where there is none
-	Fingerprint [sha256.Size]byte // over the decoded values and labels of both sets and their shapes
+	Fingerprint [sha256.Size]byte // over the decoded records of both sets and their schema
 	Files       []FileSum         // to name what differs when fingerprints do; at most 64
 	Labels      []string          // names of the classes of images, by label; nil for text
 	Vocabulary  *Vocabulary       // of text; else nil
 	Read        string            // what was read, in words; "" for what is embedded
 	LeftOut     string            // what was left out, by reason and count; "" for nothing
+	pixels      *pixels           // of images; else nil
 	Warnings    []string          // lines: what is odd about what was read
 }
 
@@ -98,7 +87,6 @@ func open(c config.Data, vocabulary *Vocabulary, labels []string) (*Data, error)
 		return nil, explainPath(err, c.Dir)
 	}
 	d.Files = condense(d.Files)
-	d.Fingerprint = fingerprint(d)
 	return d, nil
 }
 
@@ -111,26 +99,46 @@ func explainPath(err error, path string) error {
 	return fmt.Errorf("%w; %s", err, hint)
 }
 
-// fingerprint sums up the spec, the lengths of the sets, and the sums of the files, in that order. The sums cover
-// every value, so none is hashed twice.
-func fingerprint(d *Data) [sha256.Size]byte {
-	h := sha256.New()
-	in := d.Schema[0]
-	putInt(h, len(in.Shape))
-	for _, n := range in.Shape {
-		putInt(h, n)
+// sets makes the sets of what the readers read and the transforms make of it, and the fingerprint. eval may be nil.
+func (d *Data) sets(train, eval Reader, transforms ...Transform) error {
+	set, err := newRecords(train, transforms...)
+	if err != nil {
+		return err
 	}
-	eval := -1
-	if d.Eval != nil {
-		eval = d.Eval.Len()
+	d.Schema, d.Train = set.schema, set
+	encoded := appendSchema(nil, train.Schema())
+	for _, r := range []Reader{train, eval} {
+		if r == nil {
+			encoded = binary.LittleEndian.AppendUint64(encoded, math.MaxUint64)
+			continue
+		}
+		root, err := sumRecords(r, seer(r))
+		if err != nil {
+			return err
+		}
+		encoded = binary.LittleEndian.AppendUint64(encoded, uint64(r.Len()))
+		encoded = append(encoded, root[:]...)
 	}
-	for _, n := range []int{d.Schema[1].Classes, in.Classes, d.Train.Len(), eval, len(d.Files)} {
-		putInt(h, n)
+	d.Fingerprint = sha256.Sum256(encoded)
+	if eval == nil {
+		return nil
 	}
-	for _, f := range d.Files {
-		putSum(h, f)
+	if set, err = newRecords(eval, transforms...); err != nil {
+		return err
 	}
-	return [sha256.Size]byte(h.Sum(nil))
+	set.plain = true
+	d.Eval = set
+	return nil
+}
+
+// seer is what a reader does with the hashes of its records, which it wants to see; nil: nothing.
+func seer(r Reader) func(number int, leaf hash256) {
+	if s, ok := r.(interface {
+		see(number int, leaf hash256)
+	}); ok {
+		return s.see
+	}
+	return nil
 }
 
 func putInt(w io.Writer, n int) {

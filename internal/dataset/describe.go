@@ -25,9 +25,9 @@ type description struct {
 // Describe is the data set without its samples, as JSON of at most a mebibyte: the shape of a sample, the names of the
 // classes or the characters of the vocabulary. It travels in checkpoints, and Recall reads it.
 func (d *Data) Describe() []byte {
-	out := description{Columns: d.Train.rowLength(), Classes: d.Schema[1].Classes, Labels: d.Labels}
+	out := description{Classes: d.Schema[1].Classes, Labels: d.Labels}
 	if in := d.Schema[0]; d.Vocabulary == nil {
-		out.Input = in.Shape
+		out.Input, out.Columns = in.Shape, d.pixels.columns
 	} else {
 		out.Context = in.Width()
 		out.Characters = d.Vocabulary.Characters()
@@ -83,9 +83,8 @@ func (in *description) recallText(c config.Data) (*Data, error) {
 	if in.Context != c.Context || in.Classes != v.Len() {
 		return nil, fmt.Errorf("description of the data: %d tokens in windows of %d, want %d in windows of %d", in.Classes, in.Context, v.Len(), c.Context)
 	}
-	d := &Data{Schema: textSchema(in.Context, in.Classes), Vocabulary: v}
-	d.Train = &windows{schema: d.Schema, shifts: 1}
-	return d, nil
+	d := &Data{Vocabulary: v}
+	return d, d.sets(&windows{schema: textSchema(in.Context, in.Classes), shifts: 1}, nil, successors{})
 }
 
 // recallPixels makes a set of images without images. The shape is [values], or [channels rows columns].
@@ -93,7 +92,7 @@ func (in *description) recallPixels(c config.Data) (*Data, error) {
 	bad := func() error {
 		return fmt.Errorf("description of the data: samples of %v in rows of %d do not go with data of kind %s", in.Input, in.Columns, c.Kind)
 	}
-	p := &pixels{schema: imageSchema(in.Input, in.Classes, in.Labels), columns: in.Columns}
+	p := &pixels{shape: in.Input, columns: in.Columns}
 	rank := 1
 	if c.Kind == config.DataImages {
 		rank = 3
@@ -116,5 +115,6 @@ func (in *description) recallPixels(c config.Data) (*Data, error) {
 	if p.plane = width / len(p.scales); p.plane%p.columns != 0 {
 		return nil, bad()
 	}
-	return &Data{Schema: p.schema, Train: p, Labels: in.Labels}, nil
+	d := &Data{Labels: in.Labels, pixels: p}
+	return d, d.sets(&pictures{schema: pictureSchema(in.Input, in.Classes, in.Labels), width: width}, nil, p)
 }

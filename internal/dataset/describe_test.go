@@ -154,7 +154,7 @@ func TestRecallRefuses(t *testing.T) {
 // TestDescribeIsBounded leaves out names that would be too long in all.
 func TestDescribeIsBounded(t *testing.T) {
 	d := greyData()
-	d.Schema, d.Labels = d.Train.(*pixels).schema, []string{strings.Repeat("x", maxDescription)}
+	d.Labels = []string{strings.Repeat("x", maxDescription)}
 	if text := d.Describe(); len(text) > 200 || strings.Contains(string(text), "labels") {
 		t.Errorf("described in %d bytes", len(text))
 	}

@@ -12,28 +12,24 @@ func openGlyphs() (*Data, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Data{Labels: numberNames(digits)}
-	d.Train = glyphSet(d, "glyphs/train", train)
-	d.Eval = glyphSet(d, "glyphs/eval", eval)
-	d.Schema = d.Train.(*pixels).schema
-	return d, nil
+	d := &Data{Labels: numberNames(digits), pixels: greyPixels(glyphs.Side, glyphs.Side)}
+	return d, d.sets(glyphReader(d, "glyphs/train", train), glyphReader(d, "glyphs/eval", eval), d.pixels)
 }
 
-func glyphSet(d *Data, name string, pictures glyphs.Pictures) *pixels {
+// greyPixels is the transform of pictures of one channel into pixels/255.
+func greyPixels(rows, columns int) *pixels {
+	return &pixels{shape: []int{rows * columns}, scales: []*scale{unitScale()}, plane: rows * columns, columns: columns}
+}
+
+func glyphReader(d *Data, name string, g glyphs.Pictures) *pictures {
 	const plane = glyphs.Side * glyphs.Side
-	p := &pixels{
-		schema: imageSchema([]int{plane}, digits, numberNames(digits)),
-		values: pictures.Values,
-		labels: make([]uint16, len(pictures.Labels)),
-		scales: []*scale{unitScale()},
-		plane:  plane, columns: glyphs.Side,
-	}
-	for i, label := range pictures.Labels {
-		p.labels[i] = uint16(label)
+	p := &pictures{schema: pictureSchema([]int{glyphs.Side, glyphs.Side}, digits, numberNames(digits)), width: plane, values: g.Values, labels: make([]int32, len(g.Labels))}
+	for i, label := range g.Labels {
+		p.labels[i] = int32(label)
 	}
 	h := sha256.New()
-	h.Write(pictures.Values)
-	h.Write(pictures.Labels)
+	h.Write(g.Values)
+	h.Write(g.Labels)
 	d.Files = append(d.Files, FileSum{name, [sha256.Size]byte(h.Sum(nil))})
 	return p
 }

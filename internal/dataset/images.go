@@ -1,13 +1,10 @@
 package dataset
 
 import (
-	"crypto/sha256"
 	"fmt"
 	"image"
-	"runtime"
 	"slices"
 	"strings"
-	"sync"
 	"unicode/utf8"
 
 	"ringmaster/internal/config"
@@ -17,9 +14,8 @@ import (
 
 // Bounds on decoded images.
 const (
-	maxImageEdge  = 1 << 12 // pixels of a side
-	maxImageBytes = 8 << 30 // of a part, decoded
-	maxClasses    = 1 << 16
+	maxImageEdge = 1 << 12 // pixels of a side
+	maxClasses   = 1 << 16
 )
 
 const channels = 3 // red, green, blue
@@ -45,11 +41,6 @@ func openImages(c config.Data, labels []string) (*Data, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Data{Labels: classes.names}
-	scales := make([]*scale, channels)
-	for i := range scales {
-		scales[i] = standardScale(c.Mean[i], c.Std[i])
-	}
 	first, err := train[0].load()
 	if err != nil {
 		return nil, err
@@ -58,17 +49,21 @@ func openImages(c config.Data, labels []string) (*Data, error) {
 	if err != nil {
 		return nil, err
 	}
-	d.Schema = imageSchema([]int{channels, size.Y, size.X}, len(classes.names), classes.names)
-	trainSet, err := decodeSet(d, train, size, scales)
-	if err != nil {
+	d := &Data{Labels: classes.names, pixels: colourPixels(c, size)}
+	room := &keeping{limit: int64(c.MemoryMiB) << 20}
+	schema := pictureSchema(d.pixels.shape, len(classes.names), classes.names)
+	trainReader := newImageFiles(schema, train, size, room)
+	var evalReader Reader
+	readers := []*imageFiles{trainReader}
+	if len(eval) > 0 {
+		readers = append(readers, newImageFiles(schema, eval, size, room))
+		evalReader = readers[1]
+	}
+	if err := d.sets(trainReader, evalReader, d.pixels); err != nil {
 		return nil, err
 	}
-	trainSet.crop, trainSet.flip = c.Crop, c.Flip
-	d.Train = trainSet
-	if len(eval) > 0 {
-		if d.Eval, err = decodeSet(d, eval, size, scales); err != nil {
-			return nil, err
-		}
+	for _, r := range readers {
+		r.opened(d)
 	}
 	d.LeftOut, d.Read = left.String(), fmt.Sprintf("%s for training and %d for evaluation, of %s, in %s%s", plural.Of(len(train), "image"), len(eval),
 		plural.Of(len(classes.names), "class"), c.Dir, chosen(len(train)+len(eval), len(files)))
@@ -81,6 +76,15 @@ func chosen(taken, found int) string {
 		return ""
 	}
 	return fmt.Sprintf(" (of %d found, by data.classes, data.train_per_class and data.eval_per_class)", found)
+}
+
+// colourPixels is the transform of images of a size with the configured means and deviations.
+func colourPixels(c config.Data, size image.Point) *pixels {
+	p := &pixels{shape: []int{channels, size.Y, size.X}, plane: size.X * size.Y, columns: size.X, crop: c.Crop, flip: c.Flip}
+	for i := range channels {
+		p.scales = append(p.scales, standardScale(c.Mean[i], c.Std[i]))
+	}
+	return p
 }
 
 // classList is the classes that images are labelled by, and what helps, other than images, where one of them has none.
@@ -198,37 +202,6 @@ func sizeOf(f imageFile, raw []byte) (image.Point, error) {
 	return size, nil
 }
 
-// decodeSet decodes images of one size, each into a place of its own, on all CPUs.
-func decodeSet(d *Data, files []labelled, size image.Point, scales []*scale) (*pixels, error) {
-	plane := size.X * size.Y
-	if plane*channels > maxImageBytes/len(files) {
-		return nil, fmt.Errorf("images: %d of %d x %d pixels are more than %d bytes: set data.train_per_class and data.eval_per_class", len(files), size.X, size.Y, int64(maxImageBytes))
-	}
-	p := &pixels{schema: d.Schema, values: make([]byte, len(files)*plane*channels), labels: make([]uint16, len(files)),
-		scales: scales, plane: plane, columns: size.X}
-	workers := min(runtime.GOMAXPROCS(0), len(files))
-	failed := make([]error, workers) // the first of each worker's stretch, so that the first of all is reported
-	notes := make([]string, len(files))
-	var running sync.WaitGroup
-	for w := range workers {
-		running.Go(func() {
-			for i := w * len(files) / workers; i < (w+1)*len(files)/workers && failed[w] == nil; i++ {
-				p.labels[i] = uint16(files[i].label)
-				notes[i], failed[w] = decodeImage(p.values[i*plane*channels:(i+1)*plane*channels], files[i].imageFile, size)
-			}
-		})
-	}
-	running.Wait()
-	for _, err := range failed {
-		if err != nil {
-			return nil, err
-		}
-	}
-	sumClasses(d, files, p.values, plane*channels)
-	d.noteImages(files, notes)
-	return p, nil
-}
-
 // noteImages adds a line for each kind of oddity that images have, with how many have it and the first of them.
 func (d *Data) noteImages(files []labelled, notes []string) {
 	count, first, kinds := map[string]int{}, map[string]string{}, []string(nil)
@@ -246,19 +219,6 @@ func (d *Data) noteImages(files []labelled, notes []string) {
 			line += fmt.Sprintf("; so do %d more", count[note]-1)
 		}
 		d.Warnings = append(d.Warnings, line)
-	}
-}
-
-// sumClasses adds the sum of each class's decoded images.
-func sumClasses(d *Data, files []labelled, values []byte, width int) {
-	for begin := 0; begin < len(files); {
-		end := begin
-		for end < len(files) && files[end].label == files[begin].label {
-			end++
-		}
-		name := files[begin].part + "/" + files[begin].class + "/"
-		d.Files = append(d.Files, FileSum{name, sha256.Sum256(values[begin*width : end*width])})
-		begin = end
 	}
 }
 

@@ -30,7 +30,7 @@ func cifarArchive(t testing.TB) string {
 }
 
 func imagesConfig(dir string) config.Data {
-	return config.Data{Kind: config.DataImages, Dir: dir, LeftOut: 0.1, Mean: []float64{0.5, 0.25, 0}, Std: []float64{0.25, 0.5, 1}}
+	return config.Data{Kind: config.DataImages, Dir: dir, MemoryMiB: 64, LeftOut: 0.1, Mean: []float64{0.5, 0.25, 0}, Std: []float64{0.25, 0.5, 1}}
 }
 
 // smallPNG is an image whose pixel (x, y) is (tone, 16x, 16y).
@@ -300,7 +300,7 @@ func TestAugmentation(t *testing.T) {
 	data.Train.Read(&moved, indices, key)
 	seen := map[[3]int]int{}
 	for j := range indices {
-		draw := match(plain.values()[j*60:(j+1)*60], moved.values()[j*60:(j+1)*60], data.Train.(*pixels).scales)
+		draw := match(plain.values()[j*60:(j+1)*60], moved.values()[j*60:(j+1)*60], data.pixels.scales)
 		if draw[0] > 2 {
 			t.Fatalf("sample %d is no crop of its image", j)
 		}

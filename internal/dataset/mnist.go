@@ -54,16 +54,16 @@ func openMNIST(dir string, model []string) (*Data, error) {
 		}
 	}
 	d.Labels = numberNames(classes)
-	train.schema = imageSchema([]int{train.plane}, classes, d.Labels)
+	train.schema = pictureSchema(shape, classes, d.Labels)
 	eval.schema = train.schema
-	d.Schema, d.Train, d.Eval = train.schema, train, eval
+	d.pixels = greyPixels(shape[0], shape[1])
 	d.Read = fmt.Sprintf("%s for training and %d for evaluation, of %s, in %s", plural.Of(train.Len(), "image"), eval.Len(), plural.Of(classes, "class"), dir)
-	return d, nil
+	return d, d.sets(train, eval, d.pixels)
 }
 
 // checkLabels refuses labels beyond the digits that leave others out: a damaged label would make a class of its own, and classes that
 // nothing is learnt of. Some sets, like EMNIST's letters, begin at 1.
-func checkLabels(train, eval []uint16, classes int, dir string) error {
+func checkLabels(train, eval []int32, classes int, dir string) error {
 	if classes == digits {
 		return nil
 	}
@@ -75,9 +75,9 @@ func checkLabels(train, eval []uint16, classes int, dir string) error {
 	if gap == 0 {
 		return nil
 	}
-	file, at := trainLabels, slices.Index(train, uint16(classes-1))
+	file, at := trainLabels, slices.Index(train, int32(classes-1))
 	if at < 0 {
-		file, at = testLabels, slices.Index(eval, uint16(classes-1))
+		file, at = testLabels, slices.Index(eval, int32(classes-1))
 	}
 	return fmt.Errorf("data in %s: in %s the label of sample %d, at byte %d, is %d, but no training image has label %d: get the file again, or number the labels without gaps",
 		dir, file, at, 8+at, classes-1, gap)
@@ -98,7 +98,7 @@ func checkFolder(dir, what string) error {
 }
 
 // readLabelled reads a file of images and that of their labels, and adds their sums to d.
-func readLabelled(d *Data, dir, imageFile, labelFile string) (*pixels, []int, error) {
+func readLabelled(d *Data, dir, imageFile, labelFile string) (*pictures, []int, error) {
 	images, imagePath, err := readIDX(d, dir, imageFile, 3)
 	if err != nil {
 		return nil, nil, err
@@ -112,14 +112,9 @@ func readLabelled(d *Data, dir, imageFile, labelFile string) (*pixels, []int, er
 		return nil, nil, fmt.Errorf("%s has %s, but %s has %s: they belong to different sets; put all four files of one set there", labelPath,
 			plural.Of(labels.dims[0], "label"), imagePath, plural.Of(count, "image"))
 	}
-	p := &pixels{
-		values: images.values,
-		labels: make([]uint16, count),
-		scales: []*scale{unitScale()},
-		plane:  shape[0] * shape[1], columns: shape[1],
-	}
+	p := &pictures{width: shape[0] * shape[1], values: images.values, labels: make([]int32, count)}
 	for i, label := range labels.values {
-		p.labels[i] = uint16(label)
+		p.labels[i] = int32(label)
 	}
 	return p, shape, nil
 }

@@ -198,7 +198,7 @@ func TestReadAllocatesNothing(t *testing.T) {
 	var b Batch
 	indices := []int32{0, 1, 2, 3}
 	d.Train.Read(&b, indices, rng.Key{})
-	p := d.Train.(*pixels)
+	p := d.pixels
 	p.crop, p.flip = 1, true
 	if n := testing.AllocsPerRun(100, func() { d.Train.Read(&b, indices[:3], rng.NewKey(1)) }); n != 0 {
 		t.Errorf("%v allocations", n)

@@ -11,7 +11,7 @@ import (
 
 // TestGlyphs has the fingerprint that jobs on the embedded digits are submitted with.
 func TestGlyphs(t *testing.T) {
-	const golden = "edfd704963d7e41f6dfef7ff2e50d6d110c451a1c2e79db087b13ff8b3fa8071"
+	const golden = "db0d949294c70d31c29877532276c69f299442163162dac7d6b31eca55bdea47"
 	d, err := Open(config.Data{Kind: config.DataGlyphs})
 	if err != nil {
 		t.Fatal(err)
@@ -24,7 +24,7 @@ func TestGlyphs(t *testing.T) {
 	}
 	var b Batch
 	d.Eval.Read(&b, []int32{0, glyphs.Eval - 1}, rng.Key{})
-	p := d.Eval.(*pixels)
+	p := d.Eval.(*records).Reader.(*pictures)
 	for i, v := range b.values()[784:] {
 		if want := float32(p.values[(glyphs.Eval-1)*784+i]) / 255; v != want {
 			t.Fatalf("value %d is %v, want %v", i, v, want)

@@ -19,8 +19,8 @@ const maxPhotoPixels = 1 << 27
 // fall on each, and mapped as they are. Where samples have a single channel the photo is made grey, and reversed if it
 // shows dark ink on light paper, since digits are light on dark. The target is 0 and means nothing. notes say what is odd about the file.
 func (d *Data) ReadPhoto(b *Batch, path string) (notes []string, err error) {
-	p, ok := d.Train.(*pixels)
-	if !ok {
+	p := d.pixels
+	if p == nil {
 		return nil, fmt.Errorf("photo %s: the model was not trained on images; give it a text to continue by --prompt", path)
 	}
 	raw, err := readBounded("photo", path, maxImageFile)
@@ -41,7 +41,7 @@ func (d *Data) ReadPhoto(b *Batch, path string) (notes []string, err error) {
 	if photo.Note != "" {
 		notes = append(notes, fmt.Sprintf("photo %s %s", path, photo.Note))
 	}
-	b.Resize(1, p.schema)
+	b.Resize(1, d.Schema)
 	b.Columns[1].Ints[0] = 0
 	values := p.shrink(photo)
 	p.decode(b.Columns[0].Floats, values, values)

@@ -12,7 +12,7 @@ import (
 
 // greyData has grey samples of 28 x 28 pixels.
 func greyData() *Data {
-	return &Data{Train: &pixels{schema: imageSchema([]int{784}, 10, nil), scales: []*scale{unitScale()}, plane: 784, columns: 28}}
+	return picturesLike(greyPixels(28, 28))
 }
 
 // TestPhotoOfDigit draws dark strokes on light paper, twice as wide as a sample: the middle comes out light on dark.
@@ -87,9 +87,9 @@ func TestRealPhoto(t *testing.T) {
 	if _, err := os.Stat(file); err != nil {
 		t.Skipf("the photo is not at %s", file)
 	}
-	p := &pixels{schema: imageSchema([]int{3, 32, 32}, 10, nil), scales: []*scale{unitScale(), unitScale(), unitScale()}, plane: 1024, columns: 32}
+	p := &pixels{shape: []int{3, 32, 32}, scales: []*scale{unitScale(), unitScale(), unitScale()}, plane: 1024, columns: 32}
 	var b Batch
-	if _, err := (&Data{Train: p}).ReadPhoto(&b, file); err != nil {
+	if _, err := picturesLike(p).ReadPhoto(&b, file); err != nil {
 		t.Fatal(err)
 	}
 	f, err := os.Open(file)
@@ -129,7 +129,7 @@ func TestPhotoRefused(t *testing.T) {
 			t.Errorf("%s: error is %v, want ... %s", name, err, want)
 		}
 	}
-	if _, err := (&Data{Train: &windows{}}).ReadPhoto(&b, "x.png"); err == nil || !strings.Contains(err.Error(), "was not trained on images") {
+	if _, err := (&Data{}).ReadPhoto(&b, "x.png"); err == nil || !strings.Contains(err.Error(), "was not trained on images") {
 		t.Errorf("a photo for text: %v", err)
 	}
 }

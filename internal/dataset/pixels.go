@@ -1,72 +1,41 @@
 package dataset
 
-import (
-	"fmt"
+import "fmt"
 
-	"ringmaster/internal/rng"
+// pixels is the transform that makes numbers of the bytes of pictures of one size, channel by channel, and in training shifts and mirrors
+// them at random.
+type pixels struct {
+	shape   []int    // of the numbers: [channels rows columns], or [values] for one channel
+	scales  []*scale // for each channel, what a byte stands for
+	plane   int      // values of a channel of one picture
+	columns int
+
+	crop int  // pictures are padded by so many pixels of value 0 on each side and cut back to size at random; 0: are not
+	flip bool // pictures are mirrored left to right with a chance of one half
+}
+
+// The fields of labelled pictures.
+const (
+	pixelsField = "pixels"
+	labelField  = "label"
 )
 
-// pixels is a set of images of one size that lie decoded in memory, a byte a value.
-type pixels struct {
-	schema Schema
-	values []byte   // N x channels x rows x columns
-	labels []uint16 // N
-	scales []*scale // for each channel, what a byte stands for
-	plane  int      // values of a channel of one image
-
-	columns int  // of an image; needed by augmentation alone
-	crop    int  // images are padded by so many pixels of value 0 on each side and cut back to size at random; 0: are not
-	flip    bool // images are mirrored left to right with a chance of one half
+// Fields implements Transform.
+func (p *pixels) Fields(Schema) ([]string, []Field, error) {
+	return []string{pixelsField}, []Field{{Name: pixelsField, Type: Float32, Role: Input, Shape: p.shape}}, nil
 }
 
-// imageSchema is that of images of a shape, labelled by classes.
-func imageSchema(shape []int, classes int, labels []string) Schema {
-	return Schema{
-		{Name: "pixels", Type: Float32, Role: Input, Shape: shape},
-		{Name: "label", Type: Int32, Role: Target, Classes: classes, Labels: labels},
+// Apply implements Transform.
+func (p *pixels) Apply(out, in []Value, draw Draw) {
+	dst, src := out[0].Floats, in[0].Bytes
+	if !draw.Off() && (p.crop > 0 || p.flip) {
+		p.augment(dst, src, draw.Block(streamAugment))
+		return
 	}
+	p.decode(dst, src, in[0].Ahead)
 }
 
-// Len is the number of images.
-func (p *pixels) Len() int { return len(p.labels) }
-
-// streamAugment is the stream below a seat's key from which augmentation draws. Layers count from 0.
-const streamAugment = 1 << 32
-
-// Read implements Set. Sample j of the batch draws from block j of the augmentation's stream.
-func (p *pixels) Read(b *Batch, indices []int32, key rng.Key) {
-	b.Resize(len(indices), p.schema)
-	inputs, labels := b.Columns[0].Floats, b.Columns[1].Ints
-	width := p.schema[0].Width()
-	augment := !key.IsZero() && (p.crop > 0 || p.flip)
-	if augment {
-		key = key.Derive(streamAugment)
-	}
-	for j, index := range indices {
-		dst, src := inputs[j*width:(j+1)*width], p.image(index)
-		labels[j] = int32(p.labels[index])
-		if augment {
-			p.readAugmented(dst, src, key.Block(uint64(j)))
-			continue
-		}
-		p.decode(dst, src, p.image(indices[min(j+readAhead, len(indices)-1)]))
-	}
-}
-
-// readAhead is how many images before its turn an image is fetched into the cache: they come in random order, which no
-// prefetcher foresees.
-const readAhead = 2
-
-// image is the bytes of an image.
-func (p *pixels) image(index int32) []byte {
-	if index < 0 || int(index) >= len(p.labels) {
-		panic(fmt.Sprintf("dataset: sample %d of %d", index, len(p.labels)))
-	}
-	width := p.schema[0].Width()
-	return p.values[int(index)*width : (int(index)+1)*width]
-}
-
-// decode is an image as it is. Meanwhile next is fetched.
+// decode is a picture as it is. Meanwhile next is fetched.
 func (p *pixels) decode(dst []float32, src, next []byte) {
 	for c, scale := range p.scales {
 		begin, end := c*p.plane, (c+1)*p.plane
@@ -74,8 +43,8 @@ func (p *pixels) decode(dst []float32, src, next []byte) {
 	}
 }
 
-// readAugmented reads an image shifted by the first two words of the draw and mirrored by the lowest bit of the third.
-func (p *pixels) readAugmented(dst []float32, src []byte, draw [4]uint32) {
+// augment reads a picture shifted by the first two words of the draw and mirrored by the lowest bit of the third.
+func (p *pixels) augment(dst []float32, src []byte, draw [4]uint32) {
 	span := uint64(2*p.crop + 1)
 	down := int(uint64(draw[0])*span>>32) - p.crop
 	right := int(uint64(draw[1])*span>>32) - p.crop
@@ -121,7 +90,37 @@ func reverse(row []float32) {
 	}
 }
 
-// shift is none: an epoch takes the images as they are.
-func (p *pixels) shift(rng.Key) int32 { return 0 }
+// pictures is the reader of labelled pictures of one size that are all in memory.
+type pictures struct {
+	schema Schema
+	width  int     // bytes of a picture
+	values []byte  // N x width
+	labels []int32 // N
+}
 
-func (p *pixels) rowLength() int { return p.columns }
+// pictureSchema is that of records of pictures of a shape, labelled by classes.
+func pictureSchema(shape []int, classes int, labels []string) Schema {
+	return Schema{
+		{Name: pixelsField, Type: Uint8, Role: Input, Shape: shape},
+		{Name: labelField, Type: Int32, Role: Target, Classes: classes, Labels: labels},
+	}
+}
+
+// Schema implements Reader.
+func (p *pictures) Schema() Schema { return p.schema }
+
+// Len implements Reader.
+func (p *pictures) Len() int { return len(p.labels) }
+
+// Resident implements Reader.
+func (p *pictures) Resident() bool { return true }
+
+// Read implements Reader.
+func (p *pictures) Read(r Record, number int) error {
+	if number < 0 || number >= len(p.labels) {
+		panic(fmt.Sprintf("dataset: sample %d of %d", number, len(p.labels)))
+	}
+	r[0].Bytes = p.values[number*p.width : (number+1)*p.width]
+	r[1].Ints = p.labels[number : number+1]
+	return nil
+}

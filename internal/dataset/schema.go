@@ -147,6 +147,8 @@ type Column struct {
 type Batch struct {
 	N       int
 	Columns []Column
+
+	work *work // of the set that filled it last
 }
 
 // Resize gives the batch room for n samples of the schema and leaves what is in them undefined.

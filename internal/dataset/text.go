@@ -64,15 +64,13 @@ func openText(c config.Data, vocabulary *Vocabulary) (*Data, error) {
 	}
 	cut := len(tokens) / 10 * 9
 	cut += len(tokens) % 10 * 9 / 10
-	d.Schema = textSchema(context, d.Vocabulary.Len())
-	train := &windows{schema: d.Schema, tokens: tokens[:cut], count: (cut - context) / context, shifts: context}
-	eval := &windows{schema: d.Schema, tokens: tokens[cut:], count: (len(tokens) - cut - 1) / context, shifts: 1}
+	train := &windows{schema: textSchema(context, d.Vocabulary.Len()), tokens: tokens[:cut], count: (cut - context) / context, shifts: context}
+	eval := &windows{schema: train.schema, tokens: tokens[cut:], count: (len(tokens) - cut - 1) / context, shifts: 1}
 	if train.count < 1 || eval.count < 1 {
 		return nil, fmt.Errorf("text %s has %s, too few for windows of %d: it takes %d, since a tenth is for evaluation; lower data.context, or use more text",
 			path, plural.Of(len(tokens), "token"), context, 10*context+1)
 	}
-	d.Train, d.Eval = train, eval
-	return d, nil
+	return d, d.sets(train, eval, successors{})
 }
 
 // readFolder reads the text files below a folder, and counts what it leaves out: what is hidden, what is no regular file, and files
@@ -109,15 +107,35 @@ func readFolder(d *Data, folder, encoding string, left *account) ([]byte, error)
 	return text, err
 }
 
-// textSchema is that of stretches of context tokens, each with the token after it as target.
+// textSchema is that of stretches of context tokens and the one after them.
 func textSchema(context, vocabulary int) Schema {
-	return Schema{
-		{Name: "tokens", Type: Int32, Role: Input, Shape: []int{context}, Classes: vocabulary},
-		{Name: "next", Type: Int32, Role: Target, Shape: []int{context}, Classes: vocabulary},
+	return Schema{{Name: textField, Type: Uint8, Role: Input, Shape: []int{context + 1}, Classes: vocabulary}}
+}
+
+const textField = "text"
+
+// successors is the transform that makes of a stretch of tokens an input, all but the last, and a target, for each the token after it.
+type successors struct{}
+
+// Fields implements Transform.
+func (successors) Fields(schema Schema) ([]string, []Field, error) {
+	text := schema[schema.Find(textField)]
+	shape := []int{text.Shape[0] - 1}
+	return []string{textField}, []Field{
+		{Name: "tokens", Type: Int32, Role: Input, Shape: shape, Classes: text.Classes},
+		{Name: "next", Type: Int32, Role: Target, Shape: shape, Classes: text.Classes},
+	}, nil
+}
+
+// Apply implements Transform.
+func (successors) Apply(out, in []Value, _ Draw) {
+	text, tokens, next := in[0].Bytes, out[0].Ints, out[1].Ints
+	for i := range tokens {
+		tokens[i], next[i] = int32(text[i]), int32(text[i+1])
 	}
 }
 
-// windows is a set whose samples are stretches of context tokens of a text, side by side. Sample number s*count + w is
+// windows is the reader of stretches of a text that follow one another. Record number s*count + w is
 // window w of the text from token s on, for shifts s below shifts; one pass takes the count windows of one shift.
 type windows struct {
 	schema Schema
@@ -126,8 +144,14 @@ type windows struct {
 	shifts int
 }
 
+// Schema implements Reader.
+func (w *windows) Schema() Schema { return w.schema }
+
 // Len is the number of windows of one pass.
 func (w *windows) Len() int { return w.count }
+
+// Resident implements Reader.
+func (w *windows) Resident() bool { return true }
 
 // shift is what is added to the number of each window of an epoch: the number of tokens skipped, drawn by the key,
 // times the windows of a pass.
@@ -135,23 +159,24 @@ func (w *windows) shift(key rng.Key) int32 {
 	return int32(key.Below(0, uint64(w.shifts))) * int32(w.count)
 }
 
-func (w *windows) rowLength() int { return 0 }
+// leaves implements leafed: windows overlap, and the text behind the last one of a pass belongs to other shifts.
+func (w *windows) leaves() int { return (len(w.tokens) + leafTokens - 1) / leafTokens }
 
-// Read implements Set. The target of a token is the token after it.
-func (w *windows) Read(b *Batch, indices []int32, _ rng.Key) {
-	b.Resize(len(indices), w.schema)
-	n := w.schema[0].Width()
-	for j, index := range indices {
-		if index < 0 || int(index) >= w.count*w.shifts {
-			panic(fmt.Sprintf("dataset: window %d of %d in %d shifts", index, w.count, w.shifts))
-		}
-		begin := int(index)/w.count + int(index)%w.count*n
-		tokens, targets := b.Columns[0].Ints[j*n:(j+1)*n], b.Columns[1].Ints[j*n:(j+1)*n]
-		for i, token := range w.tokens[begin : begin+n] {
-			tokens[i] = int32(token)
-		}
-		for i, token := range w.tokens[begin+1 : begin+n+1] {
-			targets[i] = int32(token)
-		}
+// leafTokens is how many tokens are hashed at a time.
+const leafTokens = 1 << 16
+
+func (w *windows) appendLeaf(dst []byte, leaf int) []byte {
+	begin := leaf * leafTokens
+	return append(dst, w.tokens[begin:min(begin+leafTokens, len(w.tokens))]...)
+}
+
+// Read implements Reader.
+func (w *windows) Read(r Record, number int) error {
+	if number < 0 || number >= w.count*w.shifts {
+		panic(fmt.Sprintf("dataset: window %d of %d in %d shifts", number, w.count, w.shifts))
 	}
+	width := w.schema[0].Shape[0]
+	begin := number/w.count + number%w.count*(width-1)
+	r[0].Bytes = w.tokens[begin : begin+width]
+	return nil
 }

@@ -31,7 +31,7 @@ func TestShakespeare(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	train, eval := d.Train.(*windows), d.Eval.(*windows)
+	train, eval := windowsOf(d.Train), windowsOf(d.Eval)
 	if len(train.tokens) != 1003854 || len(eval.tokens) != 111540 || d.Schema[1].Classes != 65 {
 		t.Errorf("%d and %d tokens of %d", len(train.tokens), len(eval.tokens), d.Schema[1].Classes)
 	}
@@ -62,7 +62,7 @@ func TestWindows(t *testing.T) {
 			tokens[i] = byte(i)
 		}
 		w := &windows{schema: textSchema(context, 256), tokens: tokens, count: (len(tokens) - context) / context, shifts: context}
-		d := &Data{Train: w}
+		d := textOf(t, w)
 		seed, epoch := rapid.Uint64().Draw(t, "seed"), rapid.Uint64Max(5).Draw(t, "epoch")
 		o := d.Order(seed, epoch)
 		numbers := make([]int32, 0, o.Len())
@@ -71,7 +71,7 @@ func TestWindows(t *testing.T) {
 		}
 		slices.Sort(numbers)
 		var b Batch
-		w.Read(&b, numbers, rng.Key{})
+		d.Train.Read(&b, numbers, rng.Key{})
 		first := int(b.tokens()[0])
 		if first >= context {
 			t.Fatalf("windows begin at %d", first)
@@ -89,7 +89,7 @@ func TestWindows(t *testing.T) {
 
 func TestShiftsVary(t *testing.T) {
 	w := &windows{schema: textSchema(8, 0), tokens: make([]byte, 100), count: 11, shifts: 8}
-	d, seen := &Data{Train: w}, map[int32]bool{}
+	d, seen := textOf(t, w), map[int32]bool{}
 	for epoch := range uint64(100) {
 		seen[d.Order(7, epoch).shift/11] = true
 	}
@@ -173,7 +173,7 @@ func TestTextFolder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	train, eval := d.Train.(*windows).tokens, d.Eval.(*windows).tokens
+	train, eval := windowsOf(d.Train).tokens, windowsOf(d.Eval).tokens
 	all := append(slices.Clone(train), eval...)
 	want := append(append(make([]byte, 50), bytes.Repeat([]byte{1}, 50)...), bytes.Repeat([]byte{2}, 50)...)
 	if !bytes.Equal(all, want) || len(train) != 135 || d.Vocabulary.Characters() != "123" {
@@ -211,7 +211,7 @@ func TestTextRefused(t *testing.T) {
 }
 
 func TestWindowsReadAllocatesNothing(t *testing.T) {
-	w := &windows{schema: textSchema(8, 0), tokens: make([]byte, 100), count: 11, shifts: 8}
+	w := textOf(t, &windows{schema: textSchema(8, 0), tokens: make([]byte, 100), count: 11, shifts: 8}).Train
 	var b Batch
 	w.Read(&b, []int32{0, 1, 2}, rng.Key{})
 	indices := []int32{87, 5}

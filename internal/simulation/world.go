@@ -279,9 +279,9 @@ type slowSet struct {
 	worker *workerProcess
 }
 
-func (s *slowSet) Read(batch *dataset.Batch, indices []int32, key rng.Key) {
+func (s *slowSet) Read(batch *dataset.Batch, indices []int32, key rng.Key) error {
 	time.Sleep(s.worker.seatTime * time.Duration(1+s.worker.slowed.Load()))
-	s.Set.Read(batch, indices, key)
+	return s.Set.Read(batch, indices, key)
 }
 
 // timing is the coordinators': lives are short here, so seats move sooner.

@@ -57,7 +57,10 @@ func (t *Trainer) Evaluate(ring Ring, arc plan.Arc) (*Evaluation, error) {
 		shard := plan.Interval{Begin: 0, End: set.Len()}.Part(arc.Begin+i, t.Job.Seats)
 		sum := model.Result{Finite: true}
 		for at := shard.Begin; at < shard.End; at += evalBatch {
-			part := t.evaluateBatch(plan.Interval{Begin: at, End: min(at+evalBatch, shard.End)})
+			part, err := t.evaluateBatch(plan.Interval{Begin: at, End: min(at+evalBatch, shard.End)})
+			if err != nil {
+				return nil, &DataError{err}
+			}
 			sum.Loss += part.Loss
 			sum.Count += part.Count
 			sum.Correct += part.Correct
@@ -80,7 +83,7 @@ func (t *Trainer) Evaluate(ring Ring, arc plan.Arc) (*Evaluation, error) {
 }
 
 // evaluateBatch is the sums over samples of the evaluation set, computed in pieces, which do not show in them.
-func (t *Trainer) evaluateBatch(samples plan.Interval) (sum model.Result) {
+func (t *Trainer) evaluateBatch(samples plan.Interval) (sum model.Result, err error) {
 	if t.piece == 0 {
 		t.piece = t.evalPiece()
 	}
@@ -89,10 +92,12 @@ func (t *Trainer) evaluateBatch(samples plan.Interval) (sum model.Result) {
 		for k := at; k < min(at+t.piece, samples.End); k++ {
 			t.indices = append(t.indices, int32(k))
 		}
-		t.Data.Eval.Read(&t.batch, t.indices, rng.Key{})
+		if err := t.Data.Eval.Read(&t.batch, t.indices, rng.Key{}); err != nil {
+			return sum, err
+		}
 		sum = t.replica.Evaluate(t.params, t.stats, &t.batch, sum)
 	}
-	return sum
+	return sum, nil
 }
 
 // clip is the factor by which the mean gradient is scaled so that its global norm is at most train.clip_norm.

@@ -47,8 +47,11 @@ type unread struct {
 	count int
 }
 
-func (s unread) Len() int                              { return s.count }
-func (s unread) Read(*dataset.Batch, []int32, rng.Key) { panic("nobody reads it") }
+func (s unread) Len() int       { return s.count }
+func (s unread) Resident() bool { return true }
+func (s unread) Read(*dataset.Batch, []int32, rng.Key) error {
+	panic("nobody reads it")
+}
 
 // TestEvaluationIsBounded wants no job's evaluation to take more than its training does, or than the room that there is for
 // any, and jobs that fit that room to evaluate whole batches.

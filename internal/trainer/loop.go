@@ -115,6 +115,7 @@ func (t *Trainer) Train(r Run) (Ending, error) {
 		return 0, err
 	}
 	defer t.Activity.Turn(Idle)
+	defer t.feed.close()
 	// Where the workers before died at the end of an epoch, or of the job, its evaluation is the first thing that this
 	// session gathers: it belongs to the step that the session begins from.
 	r.Ring.Begin(t.step)
@@ -159,6 +160,7 @@ func (t *Trainer) enter(r *Run) error {
 	t.records = makeRecords(r.Arc.Len(), recordLen)
 	t.statRecords = makeRecords(r.Arc.Len(), statisticsLen(len(t.stats)))
 	t.bind(r)
+	t.feed = newFeed(t, r.Arc)
 	t.pace.begin()
 	t.Progress.SeatSpans.Store(0)
 	return nil
@@ -177,7 +179,9 @@ func (t *Trainer) stepOnce(r *Run) (tally, error) {
 	began := time.Now()
 	r.Ring.Begin(t.step + 1)
 	t.Activity.begin(t.step+1, Computing)
-	t.computeSeats(r)
+	if err := t.computeSeats(r); err != nil {
+		return tally{}, err
+	}
 	t.Activity.Turn(Waiting)
 	records, err := r.Ring.Collect(KindTally)
 	if err != nil {
@@ -207,26 +211,31 @@ func (t *Trainer) stepOnce(r *Run) (tally, error) {
 }
 
 // computeSeats fills the gradients of the local seats and measures how long a seat takes.
-func (t *Trainer) computeSeats(r *Run) {
+func (t *Trainer) computeSeats(r *Run) error {
 	began, seats := time.Now(), r.Arc.Len()
-	for i := range seats - 1 {
-		t.seatGradient(r, i)
+	for i := range seats {
+		if last := i == seats-1; last && i > 0 {
+			t.measure(time.Since(began), i)
+		}
+		if err := t.seatGradient(r, i); err != nil {
+			return err
+		}
 	}
-	if seats > 1 {
-		t.measure(time.Since(began), seats-1)
-	}
-	t.seatGradient(r, seats-1)
 	if seats == 1 {
 		t.measure(time.Since(began), 1)
 	}
+	return nil
 }
 
 // seatGradient fills the gradient of the i-th local seat. Only the last seat's backward completes buckets, and only the
 // last seat's forward completes the tally.
-func (t *Trainer) seatGradient(r *Run, i int) {
+func (t *Trainer) seatGradient(r *Run, i int) error {
 	seat := r.Arc.Begin + i
 	t.Activity.Turn(Reading)
-	t.readShard(seat)
+	batch, err := t.feed.next()
+	if err != nil {
+		return err
+	}
 	t.Activity.Turn(Computing)
 	t.seat = i
 	var ready func(from int)
@@ -235,7 +244,9 @@ func (t *Trainer) seatGradient(r *Run, i int) {
 		ready = t.ready
 	}
 	key := rng.SeatKey(t.Job.Seed, t.step, uint64(seat), 0)
-	t.replica.Gradient(t.params, t.stats, t.grads[i], &t.batch, key, ready, t.forward)
+	t.replica.Gradient(t.params, t.stats, t.grads[i], batch, key, ready, t.forward)
+	t.feed.done()
+	return nil
 }
 
 // bind makes the functions that a seat's computation calls back, once a session, so that steps allocate nothing.
@@ -275,18 +286,6 @@ func (t *Trainer) flags(r *Run) (flags, generation uint64) {
 		flags |= flagStuck
 	}
 	return flags, generation
-}
-
-// readShard fills the batch with the seat's part of the step's global batch.
-func (t *Trainer) readShard(seat int) {
-	epoch, inEpoch := t.step/uint64(t.PerPass), int(t.step%uint64(t.PerPass))
-	if t.order == nil || t.order.Epoch() != epoch {
-		t.order = t.Data.Order(t.Job.Seed, epoch)
-	}
-	shard := plan.Shard(t.Data.Train.Len(), t.Job.Seats, t.Job.Train.BatchPerSeat, inEpoch, seat)
-	t.indices = slices.Grow(t.indices[:0], shard.Len())[:shard.Len()]
-	t.order.Fill(t.indices, shard)
-	t.Data.Train.Read(&t.batch, t.indices, rng.SeatKey(t.Job.Seed, t.step, uint64(seat), 0))
 }
 
 // apply takes the summed gradient into the state: from step t to t+1 in one piece.

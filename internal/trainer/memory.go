@@ -10,7 +10,7 @@ import (
 type Memory struct {
 	State int64 // parameters, running statistics and the optimizer's vectors
 	Work  int64 // samples and activations: of one seat's step, or of an evaluation where that takes more
-	Seat  int64 // the gradient of one seat
+	Seat  int64 // the gradient of one seat, and its batch that is read ahead
 }
 
 // Job is what the job takes on a worker beside its seats' gradients. The state counts twice: it is copied while a checkpoint is on
@@ -25,6 +25,8 @@ func (p *Plan) Memory() Memory {
 		shard := plan.Interval{Begin: 0, End: set.Len()}.Part(0, p.Job.Seats).Len()
 		m.Work = max(m.Work, p.Model.EvaluationBytes(min(shard, p.evalPiece())))
 	}
+	m.Work += p.feedBytes(p.largestShard())
+	m.Seat += p.feedBytes(p.largestShard())
 	return m
 }
 

@@ -64,9 +64,9 @@ type slowSet struct {
 	reads time.Duration
 }
 
-func (s slowSet) Read(dst *dataset.Batch, indices []int32, key rng.Key) {
+func (s slowSet) Read(dst *dataset.Batch, indices []int32, key rng.Key) error {
 	time.Sleep(s.reads)
-	s.Set.Read(dst, indices, key)
+	return s.Set.Read(dst, indices, key)
 }
 
 // TestPaceIsOfTheOwnSeats trains on two workers one of which reads slowly: its figure says so, and the other's does not

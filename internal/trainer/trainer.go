@@ -107,10 +107,10 @@ type Trainer struct {
 	sums    checkpoint.EpochSums
 	history checkpoint.History
 
-	grads   [][]float32 // one flat gradient a local seat
-	batch   dataset.Batch
+	grads   [][]float32   // one flat gradient a local seat
+	batch   dataset.Batch // of an evaluation
 	indices []int32
-	order   *dataset.Order
+	feed    *feed
 	records [][]byte
 	piece   int // samples that an evaluation computes at a time; 0: not known yet
 

@@ -181,10 +181,14 @@ func (j *job) ended(ctx context.Context, s *session, err error) {
 	j.current.Store(nil)
 	j.fresh = j.fresh || j.abandoned.Swap(false)
 	var bad *trainer.NotFiniteError
+	var unread *trainer.DataError
 	var lost *allreduce.PeerLostError
 	switch {
 	case errors.As(err, &bad):
 		j.fail(bad)
+		j.digest = nil
+	case errors.As(err, &unread):
+		j.fail(j.here(unread))
 		j.digest = nil
 	case errors.As(err, &lost):
 		j.lost, j.lostReason = []uint64{uint64(lost.Member.Incarnation)}, err.Error()
