@@ -45,13 +45,19 @@ func Check(job *config.Job) (*Checked, error) {
 	if err != nil {
 		return nil, err
 	}
+	note, err := trainer.CheckStatistics(job, m, data.Train.Len())
+	if err != nil {
+		return nil, err
+	}
 	c := &Checked{Job: job, Samples: data.Train.Len(), Fingerprint: data.Fingerprint[:], Memory: (&trainer.Plan{Job: job, Data: data, Model: m}).Memory()}
 	// The schedule's horizon, where the file does not state it, is the end of the job, known only now.
 	schedule, end := job.Train.Schedule, job.TotalSteps(c.Samples)
 	if falls := schedule.Kind == config.ScheduleCosine || schedule.Kind == config.ScheduleLinear; falls && schedule.Horizon == 0 && schedule.Warmup >= end {
 		return nil, job.Errorf("train.schedule.warmup", "train.schedule.warmup %d must end before the job does, at step %d; lower it, or set train.schedule.horizon", schedule.Warmup, end)
 	}
-	c.Account = data.Account()
+	if c.Account = data.Account(); note != "" {
+		c.Account = append(c.Account, note)
+	}
 	for _, f := range data.Files {
 		c.Files = append(c.Files, &rpc.DataFile{Name: f.Path, Sha256: f.Sum[:]})
 	}

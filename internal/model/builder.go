@@ -97,6 +97,8 @@ type recorder struct {
 	values  []*tensor.Value // by parameter
 
 	bindings []binding // inputs, in the order of their first use
+
+	undefined string // the first batch norm that sees one value a channel; "": none
 }
 
 func newRecorder(m *Model, training bool, samples int) *recorder {

@@ -42,6 +42,9 @@ func Assemble(job *config.Job) (*Plan, error) {
 		return nil, err
 	}
 	samples := data.Train.Len()
+	if _, err := CheckStatistics(job, m, samples); err != nil {
+		return nil, err
+	}
 	job.Resolve(samples)
 	return &Plan{Job: job, Data: data, Model: m, Buckets: plan.Buckets(m.Len()),
 		Steps:   uint64(job.TotalSteps(samples)),
