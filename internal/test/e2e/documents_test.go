@@ -119,8 +119,14 @@ func TestDocumentedCommands(t *testing.T) {
 			checked[c] = true
 			cmd := exec.CommandContext(t.Context(), "sh", "-c", c+" --help")
 			cmd.Env = append(os.Environ(), "PATH="+programs+string(os.PathListSeparator)+os.Getenv("PATH"))
-			if out, err := cmd.CombinedOutput(); err != nil {
+			out, err := cmd.CombinedOutput()
+			if err != nil {
 				t.Errorf("%s: %s\n%v: %s", name, c, err, out)
+			}
+			// The help of a command that does not exist is that of the one above it.
+			words := regexp.MustCompile(`(ringmaster [a-z]+|coordinator|worker)\b`).FindString(c)
+			if !strings.Contains(string(out), "Usage:\n  "+words) {
+				t.Errorf("%s: %s: there is no %q:\n%s", name, c, words, out)
 			}
 		}
 	}
