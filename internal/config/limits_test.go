@@ -91,3 +91,11 @@ func FuzzCost(f *testing.F) {
 		_, _ = parseCost(t, append(text, end...))
 	})
 }
+
+// A job is sent with its defaults written out, so that text is bounded too.
+func TestWrittenOutLength(t *testing.T) {
+	text := "model: {kind: sequential, stack: [" + strings.Repeat("{kind: conv, out: 8, kernel: 3}, ", 900) + "]}"
+	if _, err := Parse("job.yaml", []byte(text), nil); err == nil || !strings.Contains(err.Error(), "job.yaml:1:8: model: with all defaults written out the job has") {
+		t.Errorf("%v", err)
+	}
+}

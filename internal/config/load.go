@@ -33,10 +33,21 @@ func Parse(name string, text []byte, sets []string) (*Job, error) {
 	job.setDefaults()
 	b.checkKinds("", reflect.ValueOf(job).Elem())
 	job.validate(b)
+	job.checkLength(b)
 	if err := b.result(); err != nil {
 		return nil, err
 	}
 	return job, nil
+}
+
+// checkLength refuses a job that nobody could read again: with all its defaults written out it is longer than in the file.
+func (j *Job) checkLength(b *binder) {
+	if len(b.problems) > 0 {
+		return
+	}
+	if n := len(j.Encode()); n > maxBytes {
+		b.problem(b.origin.where("model"), "model: with all defaults written out the job has %d bytes, more than the %d of a configuration; describe fewer layers, or leave out names", n, maxBytes)
+	}
 }
 
 func newBinder(name string) *binder {

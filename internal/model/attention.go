@@ -47,6 +47,9 @@ func newAttention(p *part, in shape) (*attention, error) {
 	if width%p.Heads != 0 {
 		return nil, p.errorf("%s of %d heads cannot divide the width %d among them", p.what(), p.Heads, width)
 	}
+	if !p.Causal && p.builder.predicts() {
+		return nil, p.errorf("%s would see the tokens that it is to predict; write causal: true", p.what())
+	}
 	dim := width / p.Heads
 	l := &attention{width: width, out: &linear{}, options: tensor.AttentionOptions{Heads: p.Heads, Dim: dim,
 		Scale: float32(1 / math.Sqrt(float64(dim))), Causal: p.Causal, Rate: float32(p.Rate)}}

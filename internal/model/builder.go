@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"ringmaster/internal/dataset"
 	"ringmaster/internal/plan"
 	"ringmaster/internal/tensor"
 )
@@ -52,6 +53,12 @@ func (b *builder) lent(name string, shape []int) int {
 		b.fault = fmt.Errorf("it would need %s of %s but that of node %s is %s", rest, extent(shape), b.loan.from, extent(b.model.params[k].Shape))
 	}
 	return k
+}
+
+// predicts reports whether the model predicts each next token of its only input, which no layer may then look ahead for.
+func (b *builder) predicts() bool {
+	in := b.model.schema.Of(dataset.Input)
+	return len(in) == 1 && in[0].Type == dataset.Int32 && b.model.loss.Rows() > 1
 }
 
 // part says that a parameter is used in parts, so that it cannot also be used as a whole.

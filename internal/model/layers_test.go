@@ -3,6 +3,7 @@ package model
 import (
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"strconv"
 	"strings"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	"ringmaster/internal/optim"
 	"ringmaster/internal/plan"
 	"ringmaster/internal/rng"
+	"ringmaster/internal/tensor/kernel"
 )
 
 // modelOf reads a model as it stands in a job file, with the defaults.
@@ -303,12 +305,86 @@ func TestGraphMustFit(t *testing.T) {
 		{photos(8, 10), "{name: g, kind: group_norm, groups: 2}; {kind: flatten}; {kind: linear, out: 10}", "node g (group_norm) cannot divide 3 channels into 2 groups"},
 		{shakespeare, "{name: a, kind: relu}", "node a (relu) takes values but gets 64 tokens; put an embedding before it"},
 		{shakespeare, "{kind: embedding, out: 8}; {kind: last_step}; {kind: linear, out: 65}", "gives 65 values but the data has 65 classes for each of 64 steps"},
+		{shakespeare, "{kind: embedding, out: 8}; {name: a, kind: lstm, out: 8, bidirectional: true}; {kind: linear, out: 65}", "node a (lstm) is bidirectional, so it would see the tokens that it is to predict"},
+		{shakespeare, "{kind: embedding, out: 8}; {name: a, kind: attention}; {kind: linear, out: 65}", "node a (attention) would see the tokens that it is to predict; write causal: true"},
 		{digits, "{name: a, kind: embedding, out: 8}", "node a (embedding) takes tokens of text but gets 784 values; leave it out"},
 	} {
 		_, err := build(modelOf(t, "model:\n  kind: graph\n  nodes: ["+strings.ReplaceAll(c.nodes, ";", ",")+"]\n"), c.spec)
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %s", c.nodes, err, c.want)
 		}
+	}
+}
+
+// randomGraph draws nodes that read any before them, and ends in all that nobody reads, side by side.
+func randomGraph(r *rand.Rand) config.Model {
+	g := config.Model{Kind: config.ModelGraph, Inputs: []string{"x"}}
+	names := []string{"x"}
+	unread := map[string]bool{}
+	add := func(l config.Layer, inputs ...string) {
+		l.Name, l.Inputs = "n"+strconv.Itoa(len(g.Nodes)), inputs
+		for _, name := range inputs {
+			delete(unread, name)
+		}
+		unread[l.Name] = true
+		g.Nodes, names = append(g.Nodes, l), append(names, l.Name)
+	}
+	for range 1 + r.IntN(6) {
+		l := randomStack(r, 2)[0]
+		from := names[len(names)-1-r.IntN(min(len(names), 3))]
+		if other := names[r.IntN(len(names))]; l.Joins() || l.Kind == "attention" && r.IntN(2) == 0 {
+			add(l, from, other)
+			continue
+		}
+		if l.Kind == "residual" {
+			l.Kind = "tanh"
+		}
+		add(l, from)
+	}
+	var rest []string
+	for _, name := range names[1:] {
+		if unread[name] {
+			add(config.Layer{Kind: "flatten"}, name)
+			rest = append(rest, g.Nodes[len(g.Nodes)-1].Name)
+		}
+	}
+	if len(rest) > 1 {
+		add(config.Layer{Kind: "concat"}, rest...)
+	}
+	add(config.Layer{Kind: "linear", Out: 5}, g.Nodes[len(g.Nodes)-1].Name)
+	g.Output = g.Nodes[len(g.Nodes)-1].Name
+	return g
+}
+
+// TestWhatGraphBuildsRuns wants every graph either refused with a reason or to train, with finite numbers and the same bits on several threads.
+func TestWhatGraphBuildsRuns(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	specs := []Spec{photos(6, 5), {Input: []int{36}, Classes: 5}, {Input: []int{5, 6}, Classes: 5}}
+	team := kernel.NewTeam(3)
+	defer team.Close()
+	built := 0
+	for range 4000 {
+		cfg, spec := randomGraph(r), specs[r.IntN(len(specs))]
+		m, err := build(cfg, spec)
+		if err != nil {
+			continue
+		}
+		built++
+		params, stats := initial(m, 1)
+		batch := randomBatch(spec, 3, 1)
+		var grads [2][]float32
+		for k, team := range []*kernel.Team{nil, team} {
+			grads[k] = make([]float32, m.Len())
+			if result := m.NewReplica(team).Gradient(params, stats, grads[k], batch, rng.SeatKey(1, 0, 0, 0), nil, nil); result.Count != 3 || !result.Finite {
+				t.Fatalf("%+v: %+v", cfg, result)
+			}
+		}
+		if digest(grads[0]) != digest(grads[1]) {
+			t.Fatalf("%+v: three threads give other bits", cfg)
+		}
+	}
+	if built < 300 {
+		t.Errorf("only %d of 4000 graphs were built; the draw should fit more often", built)
 	}
 }
 

@@ -30,6 +30,9 @@ func makeRecurrent(p *part, in shape) (layer, shape, error) {
 		}
 		return nil, shape{}, p.refuse("a sequence", in, do)
 	}
+	if p.Bidirectional && p.builder.predicts() {
+		return nil, shape{}, p.errorf("%s is bidirectional, so it would see the tokens that it is to predict; leave that out", p.what())
+	}
 	l := &recurrent{gru: p.Kind == "gru", rate: float32(p.Rate)}
 	gates := 4
 	if l.gru {

@@ -38,7 +38,7 @@ func randomGraph(seed uint64) (*bench, *Value) {
 	for range 4 + b.random.IntN(12) {
 		unused[len(values)] = true
 		var y *Value
-		switch x := pick(); b.random.IntN(9) {
+		switch x := pick(); b.random.IntN(15) {
 		case 0:
 			y = b.g.Linear(x, shared, nil, kernel.ReLUActivation)
 		case 1:
@@ -60,6 +60,22 @@ func randomGraph(seed uint64) (*bench, *Value) {
 			q := b.g.Reshape(x, 2, 3, 8)
 			y = b.g.Reshape(b.g.Attention(Columns{q, 0}, Columns{q, 2}, Columns{q, 4}, AttentionOptions{Heads: 1, Dim: 2, Scale: 1}), 6, 2)
 			y = b.g.Concat(y, b.g.Slice(x, 2, 8))
+		case 9:
+			y = b.g.Multiply(b.g.Sigmoid(x), pick())
+		case 10:
+			y = b.g.Reshape(b.g.Positions(b.g.Reshape(x, 2, 3, 8), b.param(3, 8)), 6, 8)
+		case 11:
+			gates := b.g.Linear(b.g.Reshape(x, 2, 3, 8), b.param(32, 8), nil, kernel.None)
+			y = b.g.Reshape(b.g.LSTM(gates, b.param(32, 8), nil, b.random.IntN(2) == 0), 6, 8)
+		case 12:
+			gates := b.g.Linear(b.g.Reshape(x, 2, 3, 8), b.param(24, 8), b.param(24), kernel.None)
+			y = b.g.Reshape(b.g.GRU(gates, b.param(24, 8), b.param(24), b.random.IntN(2) == 0), 6, 8)
+		case 13:
+			y = b.g.GroupNorm(b.g.Reshape(x, 2, 3, 8), b.param(8), b.param(8), 2, 1e-5)
+			y = b.g.Reshape(y, 6, 8)
+		case 14:
+			y = b.g.ConvTranspose(b.g.Reshape(x, 2, 3, 1, 8), b.param(8, 8, 1, 1), b.param(8), ConvOptions{Stride: 1, Dilation: 1, Groups: 1}, 0)
+			y = b.g.Reshape(y, 6, 8)
 		}
 		values = append(values, y)
 	}
