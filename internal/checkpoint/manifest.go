@@ -14,8 +14,9 @@ import (
 )
 
 const (
-	// ManifestVersion is the version of the format that this package writes and reads.
-	ManifestVersion = 1
+	// ManifestVersion is the version of the format that this package writes. It reads this one and version 1, which had an object
+	// for every epoch, and writes a manifest of that version as it was.
+	ManifestVersion = 2
 	// ManifestName is the manifest's file in a checkpoint's folder.
 	ManifestName = "manifest.json"
 
@@ -78,11 +79,10 @@ func (m *Manifest) Encode() ([]byte, error) {
 		return nil, err
 	}
 	c.Checksum = sum
-	data, err := json.MarshalIndent(&c, "", "  ")
+	data, err := c.text()
 	if err != nil {
 		return nil, fmt.Errorf("encode manifest of checkpoint step %d: %w", m.Step, err)
 	}
-	data = append(data, '\n')
 	if len(data) > maxManifestBytes {
 		return nil, fmt.Errorf("manifest of checkpoint step %d has %d bytes, at most %d are allowed", m.Step, len(data), maxManifestBytes)
 	}
@@ -92,7 +92,7 @@ func (m *Manifest) Encode() ([]byte, error) {
 func (m *Manifest) checksum() (string, error) {
 	c := *m
 	c.Checksum = ""
-	data, err := json.Marshal(&c)
+	data, err := c.fields()
 	if err != nil {
 		return "", fmt.Errorf("encode manifest of checkpoint step %d: %w", m.Step, err)
 	}
@@ -110,11 +110,11 @@ func ParseManifest(data []byte) (*Manifest, error) {
 	if err := json.Unmarshal(data, &version); err != nil {
 		return nil, fmt.Errorf("manifest is damaged: it %s", JSONFault(err))
 	}
-	if version.Version != ManifestVersion {
-		return nil, fmt.Errorf("manifest has version %d, this program reads version %d", version.Version, ManifestVersion)
+	if err := checkVersion(version.Version); err != nil {
+		return nil, fmt.Errorf("manifest %w", err)
 	}
-	var m Manifest
-	if err := strictJSON(data, &m); err != nil {
+	m, err := parseFields(data, version.Version)
+	if err != nil {
 		return nil, fmt.Errorf("manifest is damaged: it %s", JSONFault(err))
 	}
 	sum, err := m.checksum()
@@ -127,14 +127,21 @@ func ParseManifest(data []byte) (*Manifest, error) {
 	if err := m.Validate(); err != nil {
 		return nil, err
 	}
-	return &m, nil
+	return m, nil
+}
+
+func checkVersion(version int) error {
+	if version < 1 || version > ManifestVersion {
+		return fmt.Errorf("has version %d, this program reads versions 1 to %d", version, ManifestVersion)
+	}
+	return nil
 }
 
 // Validate checks that the manifest describes a whole checkpoint: safe file names, all shares of each kind, sizes in
 // bounds.
 func (m *Manifest) Validate() error {
-	if m.Version != ManifestVersion {
-		return fmt.Errorf("manifest of checkpoint step %d has version %d, want %d", m.Step, m.Version, ManifestVersion)
+	if err := checkVersion(m.Version); err != nil {
+		return fmt.Errorf("manifest of checkpoint step %d %w", m.Step, err)
 	}
 	if !utf8.ValidString(m.Config) || !utf8.ValidString(m.Job) {
 		return fmt.Errorf("manifest of checkpoint step %d: job and configuration must be UTF-8", m.Step)

@@ -3,6 +3,7 @@ package checkpoint
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"math"
 	"reflect"
 	"strings"
@@ -15,14 +16,21 @@ func testManifest() *Manifest {
 	return &Manifest{Version: ManifestVersion, Job: "mnist <mlp> & more", Step: 500, Generation: 3, Seats: 4,
 		Digest: Hash{1}, StateDigest: Hash{2}, Fingerprint: Hash{3}, Position: Position{1, 500, 16000},
 		Sums:   EpochSums{Loss: 0.1 + 0.2, Count: math.MaxUint64, Correct: 1<<53 + 1},
-		Epochs: []EpochMetrics{{Epoch: 1, Step: 400, TrainLoss: math.NaN(), HasEval: true, EvalLoss: math.Inf(1), EvalAccuracy: 1.0 / 3, EvalCount: 10}, {Epoch: 2, TrainLoss: math.Inf(-1), EvalLoss: math.Copysign(0, -1), EvalAccuracy: 5e-324}},
+		Epochs: []EpochMetrics{{Epoch: 1, Step: 400, TrainLoss: math.NaN(), HasEval: true, EvalLoss: math.Inf(1), EvalAccuracy: 1.0 / 3, EvalCount: 10}, {Epoch: 2, TrainLoss: math.Inf(-1), HasEval: true, EvalLoss: math.Copysign(0, -1), EvalAccuracy: 5e-324}},
 		Config: "name: \"mnist\"\nseed: 1\n", Data: json.RawMessage(`{"classes":2,"characters":"<\u2028 &\""}`),
 		Files: []File{{"model-00001-of-00002.safetensors", 100, Hash{4}}, {"model-00002-of-00002.safetensors", 8, Hash{5}},
 			{"optim-00001-of-00001.safetensors", 12, Hash{6}}}}
 }
 
 func TestManifestRoundTripKeepsEveryBit(t *testing.T) {
+	for version := 1; version <= ManifestVersion; version++ {
+		t.Run(fmt.Sprint(version), func(t *testing.T) { roundTrip(t, version) })
+	}
+}
+
+func roundTrip(t *testing.T, version int) {
 	m := testManifest()
+	m.Version = version
 	data, err := m.Encode()
 	if err != nil {
 		t.Fatal(err)
@@ -104,7 +112,7 @@ func TestManifestRefusals(t *testing.T) {
 		change func(*Manifest)
 		want   string
 	}{
-		{"version", func(m *Manifest) { m.Version = 2 }, "version 2"},
+		{"version", func(m *Manifest) { m.Version = 3 }, "version 3"},
 		{"no files", func(m *Manifest) { m.Files = nil }, "no model file"},
 		{"a share missing", func(m *Manifest) { m.Files = m.Files[1:] }, "1 of 2 model files"},
 		{"a share twice", func(m *Manifest) { m.Files[1] = m.Files[0] }, "does not go with the others"},
@@ -145,6 +153,78 @@ func TestFolderNames(t *testing.T) {
 	}
 }
 
+// A manifest that was written by version 1 of the format, byte by byte.
+func TestManifestOfVersion1(t *testing.T) {
+	const text = `{
+  "version": 1,
+  "job": "j",
+  "step": 5,
+  "generation": 1,
+  "seats": 1,
+  "digest": "0000000000000000000000000000000000000000000000000000000000000000",
+  "state_digest": "0000000000000000000000000000000000000000000000000000000000000000",
+  "fingerprint": "0000000000000000000000000000000000000000000000000000000000000000",
+  "position": {
+    "epoch": 1,
+    "step_in_epoch": 5,
+    "samples": 5
+  },
+  "epoch_sums": {
+    "loss": 0.5,
+    "count": 5,
+    "correct": 1
+  },
+  "epochs": [
+    {
+      "epoch": 1,
+      "step": 5,
+      "train_loss": 0.25,
+      "has_eval": false,
+      "eval_loss": 0,
+      "eval_accuracy": 0,
+      "eval_count": 0
+    }
+  ],
+  "config": "name: j\n",
+  "files": [
+    {
+      "name": "model-00001-of-00001.safetensors",
+      "bytes": 8,
+      "sha256": "0000000000000000000000000000000000000000000000000000000000000000"
+    }
+  ],
+  "checksum": "SUM"
+}
+`
+	const sum = "427a79aed165e846cfdeaed1cbc4b1c3b0c0d8c617c7108400758d1fa944637b"
+	m, err := ParseManifest([]byte(strings.Replace(text, "SUM", sum, 1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := m.Encode(); err != nil || string(again) != strings.Replace(text, "SUM", sum, 1) || len(m.Epochs) != 1 {
+		t.Errorf("%s, %v", again, err)
+	}
+}
+
+// A thousand epochs take a row each.
+func TestManifestGrowsByRows(t *testing.T) {
+	size := func(n int) int {
+		m := testManifest()
+		m.Epochs = nil
+		for e := range n {
+			m.Epochs = append(m.Epochs, EpochMetrics{Epoch: e + 1, Step: uint64(469 * (e + 1)), TrainLoss: 1 / (3.7 + float64(e)), HasEval: true, EvalLoss: 1 / (2.3 + float64(e)), EvalAccuracy: 0.9764, EvalCount: 10000})
+		}
+		data, err := m.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(data)
+	}
+	if row := (size(1000) - size(0)) / 1000; row > 90 {
+		t.Errorf("an epoch takes %d bytes", row)
+	}
+}
+
 func FuzzManifest(f *testing.F) {
 	data, err := testManifest().Encode()
 	if err != nil {
@@ -152,16 +232,25 @@ func FuzzManifest(f *testing.F) {
 	}
 	f.Add(data)
 	f.Add([]byte(`{"version":1}`))
+	f.Add([]byte(`{"version":2,"epochs":[[1,10,"NaN"],[2,20,0.5,1e-3,0.9,100]]}`))
+	old := testManifest()
+	old.Version = 1
+	if data, err = old.Encode(); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(data)
 	f.Add([]byte(`{"version":1,"epochs":[{"train_loss":"NaN"}],"digest":"00"}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		// Whoever writes a manifest can sum it up too. Left as it came, hardly any but the first would come past the checksum.
-		var summed Manifest
-		if strictJSON(data, &summed) == nil {
-			var err error
+		var version struct {
+			Version int `json:"version"`
+		}
+		_ = json.Unmarshal(data, &version) // 0 is read as the newest
+		if summed, err := parseFields(data, version.Version); err == nil {
 			if summed.Checksum, err = summed.checksum(); err != nil {
 				t.Fatal(err)
 			}
-			if data, err = json.Marshal(&summed); err != nil {
+			if data, err = summed.fields(); err != nil {
 				t.Fatal(err)
 			}
 		}
