@@ -102,7 +102,7 @@ func (s *Store) readManifest(folder string) (*Manifest, error) {
 		return nil, fmt.Errorf("read %s: %w", ManifestName, err)
 	}
 	defer r.Close()
-	data, err := io.ReadAll(io.LimitReader(r, maxManifestBytes+1))
+	data, err := io.ReadAll(io.LimitReader(r, MaxManifestBytes+1))
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", ManifestName, err)
 	}

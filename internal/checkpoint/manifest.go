@@ -20,9 +20,11 @@ const (
 	// ManifestName is the manifest's file in a checkpoint's folder.
 	ManifestName = "manifest.json"
 
-	maxManifestBytes = 64 << 20 // epochs and configuration of any real job are far below
-	maxFileBytes     = 1 << 42  // 4 TiB: a share beyond it is a broken number
-	maxNameBytes     = 200      // of a file or folder; leaves room for a temporary name
+	// MaxManifestBytes bounds a manifest: epochs and configuration of any real job are far below.
+	MaxManifestBytes = 64 << 20
+
+	maxFileBytes = 1 << 42 // 4 TiB: a share beyond it is a broken number
+	maxNameBytes = 200     // of a file or folder; leaves room for a temporary name
 )
 
 // File is one file of a checkpoint.
@@ -83,8 +85,8 @@ func (m *Manifest) Encode() ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode manifest of checkpoint step %d: %w", m.Step, err)
 	}
-	if len(data) > maxManifestBytes {
-		return nil, fmt.Errorf("manifest of checkpoint step %d has %d bytes, at most %d are allowed", m.Step, len(data), maxManifestBytes)
+	if len(data) > MaxManifestBytes {
+		return nil, fmt.Errorf("manifest of checkpoint step %d has %d bytes, at most %d are allowed", m.Step, len(data), MaxManifestBytes)
 	}
 	return data, nil
 }
@@ -101,8 +103,8 @@ func (m *Manifest) checksum() (string, error) {
 
 // ParseManifest reads a manifest that Encode wrote, in whatever white space, and checks it with its checksum.
 func ParseManifest(data []byte) (*Manifest, error) {
-	if len(data) > maxManifestBytes {
-		return nil, fmt.Errorf("manifest has %d bytes, at most %d are allowed", len(data), maxManifestBytes)
+	if len(data) > MaxManifestBytes {
+		return nil, fmt.Errorf("manifest has %d bytes, at most %d are allowed", len(data), MaxManifestBytes)
 	}
 	var version struct {
 		Version int `json:"version"`

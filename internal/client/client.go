@@ -255,6 +255,7 @@ func (c *Client) watchOnce(ctx context.Context, job string, patience time.Durati
 	}
 	defer cancel()
 	var stream grpc.ServerStreamingClient[rpc.JobStatus]
+	var first *rpc.JobStatus
 	streaming, stop := context.WithCancel(ctx)
 	defer stop()
 	// The stream outlives the attempt, so only its first message is under the attempt's deadline.
@@ -263,7 +264,6 @@ func (c *Client) watchOnce(ctx context.Context, job string, patience time.Durati
 		unhook := context.AfterFunc(attempt, end)
 		candidate, err := leader.Watch(opened, &rpc.WatchRequest{Job: job})
 		if err == nil {
-			var first *rpc.JobStatus
 			if first, err = candidate.Recv(); err == nil && unhook() {
 				stream = candidate
 				see(first)
@@ -276,6 +276,7 @@ func (c *Client) watchOnce(ctx context.Context, job string, patience time.Durati
 	if err != nil {
 		return err
 	}
+	last := first
 	quiet := time.AfterFunc(silence, stop)
 	defer quiet.Stop()
 	for {
@@ -284,6 +285,10 @@ func (c *Client) watchOnce(ctx context.Context, job string, patience time.Durati
 			return c.afterStream(ctx, err)
 		}
 		quiet.Reset(silence)
+		if n := int(next.EpochsBefore); n <= len(last.Epochs) {
+			next.Epochs = append(last.Epochs[:n:n], next.Epochs...)
+		}
+		last = next
 		see(next)
 	}
 }

@@ -63,6 +63,11 @@ func (s *Server) Submit(ctx context.Context, r *rpc.SubmitRequest) (*rpc.SubmitR
 				known = j.ID
 			}
 		}
+		for _, e := range st.Past {
+			if e.Incarnation == c.Incarnation {
+				known = e.ID
+			}
+		}
 	})
 	if known != "" {
 		return &rpc.SubmitReply{Job: known}, nil
@@ -77,29 +82,10 @@ func (s *Server) Submit(ctx context.Context, r *rpc.SubmitRequest) (*rpc.SubmitR
 
 func freeID(st *fsm.State, name string) string {
 	id := name
-	for n := 2; st.Job(id) != nil; n++ {
+	for n := 2; st.Job(id) != nil || st.Ended(id) != nil; n++ {
 		id = fmt.Sprintf("%s-%d", name, n)
 	}
 	return id
-}
-
-// resumeFrom takes over from a checkpoint what the log holds of the job: its epochs and its generation.
-func resumeFrom(c *fsm.Submit, manifest []byte) error {
-	m, err := checkpoint.ParseManifest(manifest)
-	if err != nil {
-		return err
-	}
-	digest := m.Digest
-	c.Origin = &fsm.Checkpoint{Generation: m.Generation, Step: m.Step,
-		Directory: m.Folder(), Digest: digest[:], Manifest: manifest, Bytes: uint64(m.Bytes())}
-	for _, e := range m.Epochs {
-		c.Epochs = append(c.Epochs, fsm.Epoch{Epoch: e.Epoch, Step: e.Step, TrainLoss: math.Float64bits(e.TrainLoss),
-			HasEval: e.HasEval, EvalLoss: math.Float64bits(e.EvalLoss), EvalAccuracy: math.Float64bits(e.EvalAccuracy), EvalCount: e.EvalCount})
-	}
-	if len(c.Fingerprint) == 0 {
-		c.Fingerprint = m.Fingerprint[:]
-	}
-	return nil
 }
 
 // maxEarlier bounds the older checkpoints that a job takes over.
@@ -168,10 +154,14 @@ func (s *Server) Scale(ctx context.Context, r *rpc.ScaleRequest) (*rpc.ScaleRepl
 func (s *Server) Watch(r *rpc.WatchRequest, stream rpc.Coordinator_WatchServer) error {
 	tick := time.NewTicker(watchInterval)
 	defer tick.Stop()
+	told := 0
 	for {
 		st, err := s.jobStatus(r.Job)
 		if err != nil {
 			return err
+		}
+		if n := len(st.Epochs); n >= told { // a long history travels once; fewer are left of a job that has become a line
+			st.Epochs, st.EpochsBefore, told = st.Epochs[told:], uint32(told), n
 		}
 		if err := stream.Send(st); err != nil {
 			return err
@@ -256,6 +246,8 @@ func (s *Server) jobStatus(id string) (*rpc.JobStatus, error) {
 		}
 		if j != nil {
 			out = s.describeJob(j)
+		} else if e := st.Ended(id); e != nil {
+			out = s.describeEnded(e)
 		}
 	})
 	if out == nil {
@@ -278,7 +270,7 @@ func (s *Server) describeJob(j *fsm.Job) *rpc.JobStatus {
 	case s.paused:
 		out.State = string(fsm.Waiting)
 	}
-	if cfg, err := config.Decode(j.Config); err == nil {
+	if cfg, err := config.Decode(j.Config); err == nil && len(j.Config) > 0 {
 		out.Seed = cfg.Seed
 	}
 	for _, e := range j.Epochs {
@@ -303,6 +295,15 @@ func (s *Server) describeJob(j *fsm.Job) *rpc.JobStatus {
 	if o := j.Outcome; o != nil {
 		describeOutcome(o, out)
 	}
+	return out
+}
+
+// describeEnded is describeJob for a job of which a line is left.
+func (s *Server) describeEnded(e *fsm.Ended) *rpc.JobStatus {
+	j := &fsm.Job{ID: e.ID, Name: e.Name, Phase: e.Phase, Error: e.Error, Seats: e.Seats, Generation: e.Generation, Epochs: e.Last,
+		Checkpoints: e.Checkpoints, Outcome: e.Outcome, Started: &fsm.Start{Step: e.Step}}
+	out := s.describeJob(j)
+	out.Workers, out.Epoch = uint32(e.Workers), uint32(e.Epochs)
 	return out
 }
 

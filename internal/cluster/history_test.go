@@ -1,14 +1,19 @@
 package cluster
 
 import (
+	"bytes"
+	"crypto/sha256"
 	"fmt"
 	"math"
 	"testing"
+	"time"
 
+	"ringmaster/internal/checkpoint"
 	"ringmaster/internal/cluster/fsm"
 	"ringmaster/internal/config"
 	"ringmaster/internal/plan"
 	"ringmaster/internal/rpc"
+	"ringmaster/internal/test/cost"
 )
 
 // longJob is a state whose only job has done so many epochs and keeps three checkpoints.
@@ -51,15 +56,113 @@ func longJob(t testing.TB, epochs int) *fsm.State {
 	return st
 }
 
-func TestMeasure(t *testing.T) {
-	for _, n := range []int{1, 1000} {
-		st := longJob(t, n)
+// History grows by a row an epoch, in one place: entries and manifests of checkpoints in the log do not grow with it.
+func TestHistoryStandsOnce(t *testing.T) {
+	size := func(epochs int) (snapshot, entry int) {
+		st := longJob(t, epochs)
 		data, err := st.Encode()
 		if err != nil {
 			t.Fatal(err)
 		}
-		c := st.Job("long").Newest()
-		entry, err := fsm.EncodeCommand(fsm.Command{Checkpoint: c})
-		t.Logf("%d epochs: snapshot %d bytes, checkpoint entry %d, manifest in log %d, %v", n, len(data), len(entry), len(c.Manifest), err)
+		command, err := fsm.EncodeCommand(fsm.Command{Checkpoint: st.Job("long").Newest()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(data), len(command)
 	}
+	snapshot, entry := size(3)
+	longSnapshot, longEntry := size(1003)
+	if row := (longSnapshot - snapshot) / 1000; row > 95 {
+		t.Errorf("an epoch takes %d bytes of the snapshot", row)
+	}
+	if longEntry > entry+100 {
+		t.Errorf("a checkpoint's entry grows from %d bytes to %d", entry, longEntry)
+	}
+	t.Logf("after 3 epochs the snapshot has %d bytes and a checkpoint's entry %d, after 1003 epochs %d and %d", snapshot, entry, longSnapshot, longEntry)
+}
+
+// The log's entry and the job make up the manifest that stands in the file, and a job that goes on from it takes it over whole.
+func TestWholeManifest(t *testing.T) {
+	st := longJob(t, 20)
+	j := st.Job("long")
+	for _, c := range j.Checkpoints {
+		m, err := wholeManifest(j, &c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := m.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if sum := sha256.Sum256(text); !bytes.Equal(sum[:], c.ManifestSum) || len(m.Epochs) != c.Epochs || m.Config != string(j.Config) || m.Folder() != c.Directory {
+			t.Errorf("step %d: %d epochs of %d, folder %s of %s", c.Step, len(m.Epochs), c.Epochs, m.Folder(), c.Directory)
+		}
+		submit := fsm.Submit{ID: "next", Incarnation: 8, Seats: 4}
+		if err := resumeFrom(&submit, text); err != nil {
+			t.Fatal(err)
+		}
+		if err := st.Apply(fsm.Command{Submit: &submit}); err != nil {
+			t.Fatal(err)
+		}
+		next := st.Job("next")
+		again, err := wholeManifest(next, next.Origin)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := again.Encode(); err != nil || !bytes.Equal(got, text) {
+			t.Errorf("step %d: taken over as\n%s, %v, it was\n%s", c.Step, got, err, text)
+		}
+		st.Jobs = st.Jobs[:1]
+	}
+	short := j.Checkpoints[0]
+	short.Epochs = 21
+	if _, err := wholeManifest(j, &short); err == nil {
+		t.Error("more epochs than the log holds were found")
+	}
+}
+
+// What a coordinator remembers of workers and jobs that are gone is forgotten.
+func TestForget(t *testing.T) {
+	now, timing := time.Unix(1000, 0), DefaultTiming()
+	st := longJob(t, 1)
+	s := &Server{cfg: Config{Timing: timing}, lastSeen: map[string]*rpc.Progress{"long": {}, "old": {}}, stalls: map[plan.Generation]float64{1: 1, 5000: 1},
+		obs: &observations{workers: map[plan.Incarnation]*seen{}, rebuilds: map[plan.Incarnation]int{9: 1, 11: 1}, best: map[string]uint64{"long": 1, "old": 1}}}
+	long := now.Add(-3 * timing.Orphan)
+	s.obs.workers[9] = &seen{heard: long, report: &rpc.Report{}}  // seated
+	s.obs.workers[10] = &seen{heard: now, report: &rpc.Report{}}  // just gone
+	s.obs.workers[11] = &seen{heard: long, report: &rpc.Report{}} // long gone
+	s.obs.workers[12] = &seen{heard: long, connected: true, report: &rpc.Report{}}
+	st.Generation = 4000
+	s.forget(st, now)
+	if len(s.obs.workers) != 3 || s.obs.workers[11] != nil || len(s.obs.rebuilds) != 1 || len(s.lastSeen) != 1 || len(s.obs.best) != 1 || len(s.stalls) != 1 {
+		t.Errorf("left: workers %v, rebuilds %v, progress %v, best %v, stalls %v", s.obs.workers, s.obs.rebuilds, s.lastSeen, s.obs.best, s.stalls)
+	}
+}
+
+// FuzzRestore restores arbitrary snapshots and does with them what a coordinator does with its own.
+func FuzzRestore(f *testing.F) {
+	st := longJob(f, 4)
+	data, err := st.Encode()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(data)
+	f.Add([]byte(`{"jobs":[{"id":"a","keep":-1,"earlier":["x"],"checkpoints":[{"epochs":-1,"manifest":{}}]}],"past":[{"checkpoints":[{"manifest":"x"}]}]}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		m := NewMachine()
+		cost.Bound(t, len(data), 1<<10, func() {
+			if m.Restore(data) != nil {
+				return
+			}
+			all := foldersClaimed(m.state, nil)
+			all.needless(checkpoint.Name{Step: 1, Generation: 1, Job: 7})
+			now := time.Unix(1000, 0)
+			o := &observations{workers: map[plan.Incarnation]*seen{}, rebuilds: map[plan.Incarnation]int{}, best: map[string]uint64{}}
+			o.weigh(m.state, now, DefaultTiming())
+			decide(m.state, o, now, DefaultTiming())
+			if _, err := m.Snapshot(); err != nil {
+				t.Fatal(err)
+			}
+		})
+	})
 }

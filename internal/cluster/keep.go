@@ -1,11 +1,13 @@
 package cluster
 
 import (
+	"bytes"
+	"cmp"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -38,7 +40,7 @@ func (s *Server) keepCheckpoints(ctx context.Context) {
 		}
 		applied := s.log.Applied()
 		var all *claimedFolders
-		s.log.Read(func(st *fsm.State) { all = foldersClaimed(st) })
+		s.log.Read(func(st *fsm.State) { all = foldersClaimed(st, s.kept) })
 		if s.keepWhole(ctx, all.whole, said) {
 			s.wholeAt.Store(applied)
 		}
@@ -48,7 +50,7 @@ func (s *Server) keepCheckpoints(ctx context.Context) {
 
 // keepWhole completes the checkpoints of the log; false where something is missing that another replica may have. said is what was
 // said of each folder last.
-func (s *Server) keepWhole(ctx context.Context, want []fsm.Checkpoint, said map[string]string) bool {
+func (s *Server) keepWhole(ctx context.Context, want []claimed, said map[string]string) bool {
 	whole := true
 	for _, c := range want {
 		err := s.keepOne(ctx, c)
@@ -64,11 +66,14 @@ func (s *Server) keepWhole(ctx context.Context, want []fsm.Checkpoint, said map[
 	return whole
 }
 
-func (s *Server) keepOne(ctx context.Context, c fsm.Checkpoint) error {
+func (s *Server) keepOne(ctx context.Context, c claimed) error {
 	if s.kept[c.Directory] {
 		return nil
 	}
-	m, err := checkpoint.ParseManifest(c.Manifest)
+	m, err := c.manifest, c.unreadable
+	if m == nil && err == nil {
+		m, err = s.fetchManifest(ctx, c)
+	}
 	if err != nil {
 		return err
 	}
@@ -91,6 +96,48 @@ func (s *Server) keepOne(ctx context.Context, c fsm.Checkpoint) error {
 
 // errNowhere means that all other replicas answer and none has a file.
 var errNowhere = errors.New("no coordinator has it")
+
+// fetchManifest takes a manifest that the log no longer holds from this replica's store or from another replica.
+func (s *Server) fetchManifest(ctx context.Context, c claimed) (*checkpoint.Manifest, error) {
+	right := func(text []byte) bool { sum := sha256.Sum256(text); return bytes.Equal(sum[:], c.ManifestSum) }
+	if file, _, err := s.store.OpenFile(c.Directory, checkpoint.ManifestName); err == nil {
+		text, err := io.ReadAll(io.LimitReader(file, checkpoint.MaxManifestBytes))
+		if err = errors.Join(err, file.Close()); err == nil && right(text) {
+			return checkpoint.ParseManifest(text)
+		}
+	}
+	failures, nowhere := []error{fmt.Errorf("file %s is missing", checkpoint.ManifestName)}, true
+	for _, r := range s.log.Replicas() {
+		if r.ID == s.cfg.ID {
+			continue
+		}
+		text := &boundedBuffer{}
+		err := s.cfg.Fetch(ctx, r.Address, c.Directory, checkpoint.ManifestName, text)
+		if err == nil && right(text.Bytes()) {
+			return checkpoint.ParseManifest(text.Bytes())
+		}
+		nowhere = nowhere && (err == nil || status.Code(err) == codes.NotFound)
+		failures = append(failures, fmt.Errorf("from coordinator %s: %w", r.ID, cmp.Or(err, errOther)))
+	}
+	if nowhere {
+		failures = append(failures, errNowhere)
+	}
+	return nil, errors.Join(failures...)
+}
+
+// errOther means that what another replica holds is not what the log says.
+var errOther = errors.New("its copy is not what the log says")
+
+// boundedBuffer holds no more than a manifest.
+type boundedBuffer struct{ bytes.Buffer }
+
+// Write refuses what goes beyond a manifest.
+func (b *boundedBuffer) Write(p []byte) (int, error) {
+	if b.Len()+len(p) > checkpoint.MaxManifestBytes {
+		return 0, fmt.Errorf("more than the %d bytes of a manifest", checkpoint.MaxManifestBytes)
+	}
+	return b.Buffer.Write(p)
+}
 
 // fetchFile takes a file that this replica lacks from one that has it.
 func (s *Server) fetchFile(ctx context.Context, directory string, f checkpoint.File) error {
@@ -154,37 +201,3 @@ func (s *Server) LoadFile(directory, name string, send func(part []byte) error) 
 		}
 	}
 }
-
-// describeCheckpoint makes the manifest of a checkpoint whose shares are stored.
-func (s *Server) describeCheckpoint(j *fsm.Job, shares []*rpc.ShareFact) (fsm.Checkpoint, error) {
-	first := shares[0]
-	m := checkpoint.Manifest{Version: checkpoint.ManifestVersion, Job: j.Name, Incarnation: j.Incarnation, Step: first.Step, Generation: j.View.Generation,
-		Seats: j.Seats, Config: string(j.Config), Sums: checkpoint.EpochSums{Loss: bitsFloat(first.SumLoss), Count: first.SumCount, Correct: first.SumCorrect}}
-	m.Data = first.Data
-	copy(m.Fingerprint[:], j.Fingerprint)
-	copy(m.Digest[:], first.Digest)
-	copy(m.StateDigest[:], first.StateDigest)
-	m.Position = checkpoint.Position{Epoch: int(first.Epoch), InEpoch: first.StepInEpoch, Samples: first.Samples}
-	stalled := 0.0
-	for _, f := range shares {
-		stalled = max(stalled, f.StalledMs)
-		c := checkpoint.File{Name: f.File.GetName(), Bytes: int64(f.File.GetBytes())}
-		copy(c.SHA256[:], f.File.GetSha256())
-		m.Files = append(m.Files, c)
-	}
-	for _, e := range j.Epochs {
-		m.Epochs = append(m.Epochs, checkpoint.EpochMetrics{Epoch: e.Epoch, Step: e.Step, TrainLoss: bitsFloat(e.TrainLoss),
-			HasEval: e.HasEval, EvalLoss: bitsFloat(e.EvalLoss), EvalAccuracy: bitsFloat(e.EvalAccuracy), EvalCount: e.EvalCount})
-	}
-	if err := m.Validate(); err != nil {
-		return fsm.Checkpoint{}, err
-	}
-	text, err := m.Encode()
-	if err != nil {
-		return fsm.Checkpoint{}, err
-	}
-	return fsm.Checkpoint{Job: j.ID, Generation: j.View.Generation, Step: m.Step, Directory: m.Folder(),
-		Bytes: uint64(m.Bytes()), StalledMs: stalled, Digest: first.Digest, Manifest: text}, nil
-}
-
-func bitsFloat(bits uint64) float64 { return math.Float64frombits(bits) }

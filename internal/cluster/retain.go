@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"math"
-	"slices"
 
 	"ringmaster/internal/checkpoint"
 	"ringmaster/internal/cluster/fsm"
@@ -12,7 +11,7 @@ import (
 // claimedFolders are what the jobs of the log need of a replica's store. What they do not claim is deleted only where it is certain that
 // no job can ever need it: it belongs to a job of the log that is past it, or to the earlier launches of such a job.
 type claimedFolders struct {
-	whole    []fsm.Checkpoint                  // must stand whole
+	whole    []claimed                         // must stand whole
 	named    map[string]bool                   // folders that stay
 	released map[string]bool                   // folders of older checkpoints that no longer count
 	bounds   map[plan.Incarnation]claimedAbove // by job of the log
@@ -25,22 +24,42 @@ type claimedAbove struct {
 	step       uint64
 }
 
-func foldersClaimed(st *fsm.State) *claimedFolders {
+// foldersClaimed collects the claims. It reads the manifests of those checkpoints that are not known to stand whole.
+func foldersClaimed(st *fsm.State, known map[string]bool) *claimedFolders {
 	c := &claimedFolders{named: map[string]bool{}, released: map[string]bool{}, bounds: map[plan.Incarnation]claimedAbove{}}
 	for _, j := range st.Jobs {
-		c.add(j)
+		c.add(j, known)
+	}
+	for _, e := range st.Past {
+		for _, k := range e.Checkpoints {
+			c.claim(&fsm.Job{}, k, known)
+		}
 	}
 	return c
 }
 
-func (c *claimedFolders) add(j *fsm.Job) {
-	if j.Origin != nil && len(j.Checkpoints) == 0 {
-		c.whole = append(c.whole, *j.Origin)
-		c.named[j.Origin.Directory] = true
+// claimed is a checkpoint that must stand whole.
+type claimed struct {
+	fsm.Checkpoint
+	manifest   *checkpoint.Manifest // nil: it is known to stand, or the log does not hold its manifest any more
+	unreadable error
+}
+
+func (c *claimedFolders) claim(j *fsm.Job, k fsm.Checkpoint, known map[string]bool) {
+	c.named[k.Directory] = true
+	one := claimed{Checkpoint: k}
+	if !known[k.Directory] && len(k.Manifest) > 0 {
+		one.manifest, one.unreadable = wholeManifest(j, &k)
 	}
-	c.whole = append(c.whole, j.Checkpoints...)
+	c.whole = append(c.whole, one)
+}
+
+func (c *claimedFolders) add(j *fsm.Job, known map[string]bool) {
+	if j.Origin != nil && len(j.Checkpoints) == 0 {
+		c.claim(j, *j.Origin, known)
+	}
 	for _, k := range j.Checkpoints {
-		c.named[k.Directory] = true
+		c.claim(j, k, known)
 	}
 	still := j.Inherited()
 	for _, folder := range still {
@@ -83,7 +102,7 @@ func (s *Server) sweep(applied uint64, all *claimedFolders) {
 		return
 	}
 	for folder := range s.kept {
-		if !slices.ContainsFunc(all.whole, func(k fsm.Checkpoint) bool { return k.Directory == folder }) {
+		if !all.named[folder] {
 			delete(s.kept, folder)
 		}
 	}

@@ -224,6 +224,7 @@ func (s *Server) next() decision {
 	s.obs.voters = s.voters() // they may have changed
 	s.log.Read(func(st *fsm.State) {
 		now := time.Now()
+		s.forget(st, now)
 		s.obs.weigh(st, now, s.cfg.Timing)
 		d = decide(st, s.obs, now, s.cfg.Timing)
 	})

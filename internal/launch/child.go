@@ -36,8 +36,17 @@ type Child struct {
 	starved     bool          // the machine had no memory for it; set before done is closed
 }
 
+// maxLog is how large a process's log may have grown for the next process to go on in it. A larger one is set aside as NAME.log.1, in
+// the place of the one before.
+const maxLog = 16 << 20
+
 // startChild starts a program. The log is appended to: a process started again goes on in the same file.
 func startChild(name, program string, args, env []string, log string, parent *tether.Parent) (*Child, error) {
+	if info, err := os.Stat(log); err == nil && info.Size() > maxLog {
+		if err := os.Rename(log, log+".1"); err != nil {
+			return nil, fmt.Errorf("set the log of %s aside: %w", name, err)
+		}
+	}
 	out, err := os.OpenFile(log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("open the log of %s: %w", name, err)

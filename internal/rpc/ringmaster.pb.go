@@ -2767,10 +2767,11 @@ type JobStatus struct {
 	HasEval         bool                   `protobuf:"varint,27,opt,name=has_eval,json=hasEval,proto3" json:"has_eval,omitempty"` // of the job's end, where that lies inside an epoch
 	EvalLoss        float64                `protobuf:"fixed64,28,opt,name=eval_loss,json=evalLoss,proto3" json:"eval_loss,omitempty"`
 	EvalAccuracy    float64                `protobuf:"fixed64,29,opt,name=eval_accuracy,json=evalAccuracy,proto3" json:"eval_accuracy,omitempty"`
-	Wanted          uint32                 `protobuf:"varint,30,opt,name=wanted,proto3" json:"wanted,omitempty"`            // workers asked for; 0: as many as are attached
-	Scalings        uint64                 `protobuf:"varint,31,opt,name=scalings,proto3" json:"scalings,omitempty"`        // how often that number was set since the submission
-	Coordinators    []string               `protobuf:"bytes,60,rep,name=coordinators,proto3" json:"coordinators,omitempty"` // where all replicas are, so that who watches finds those that were added
-	Stalled         *Stall                 `protobuf:"bytes,40,opt,name=stalled,proto3" json:"stalled,omitempty"`           // who holds the job up; absent: nobody
+	Wanted          uint32                 `protobuf:"varint,30,opt,name=wanted,proto3" json:"wanted,omitempty"`                                 // workers asked for; 0: as many as are attached
+	Scalings        uint64                 `protobuf:"varint,31,opt,name=scalings,proto3" json:"scalings,omitempty"`                             // how often that number was set since the submission
+	EpochsBefore    uint32                 `protobuf:"varint,32,opt,name=epochs_before,json=epochsBefore,proto3" json:"epochs_before,omitempty"` // in Watch: epochs before those here, which earlier messages of the stream have told
+	Coordinators    []string               `protobuf:"bytes,60,rep,name=coordinators,proto3" json:"coordinators,omitempty"`                      // where all replicas are, so that who watches finds those that were added
+	Stalled         *Stall                 `protobuf:"bytes,40,opt,name=stalled,proto3" json:"stalled,omitempty"`                                // who holds the job up; absent: nobody
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -3018,6 +3019,13 @@ func (x *JobStatus) GetWanted() uint32 {
 func (x *JobStatus) GetScalings() uint64 {
 	if x != nil {
 		return x.Scalings
+	}
+	return 0
+}
+
+func (x *JobStatus) GetEpochsBefore() uint32 {
+	if x != nil {
+		return x.EpochsBefore
 	}
 	return 0
 }
@@ -4353,7 +4361,7 @@ const file_ringmaster_proto_rawDesc = "" +
 	" \x01(\x04R\x04step\x124\n" +
 	"\vwaiting_for\x18\v \x01(\v2\x13.ringmaster.WaitingR\n" +
 	"waitingFor\x12\x17\n" +
-	"\aseat_ms\x182 \x01(\x01R\x06seatMs\"\xfa\a\n" +
+	"\aseat_ms\x182 \x01(\x01R\x06seatMs\"\x9f\b\n" +
 	"\tJobStatus\x12\x10\n" +
 	"\x03job\x18\x01 \x01(\tR\x03job\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
@@ -4391,7 +4399,8 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\teval_loss\x18\x1c \x01(\x01R\bevalLoss\x12#\n" +
 	"\reval_accuracy\x18\x1d \x01(\x01R\fevalAccuracy\x12\x16\n" +
 	"\x06wanted\x18\x1e \x01(\rR\x06wanted\x12\x1a\n" +
-	"\bscalings\x18\x1f \x01(\x04R\bscalings\x12\"\n" +
+	"\bscalings\x18\x1f \x01(\x04R\bscalings\x12#\n" +
+	"\repochs_before\x18  \x01(\rR\fepochsBefore\x12\"\n" +
 	"\fcoordinators\x18< \x03(\tR\fcoordinators\x12+\n" +
 	"\astalled\x18( \x01(\v2\x11.ringmaster.StallR\astalled\"\xa2\x02\n" +
 	"\x05Stall\x12\x16\n" +

@@ -126,17 +126,21 @@ func (j *judge) verdict(st *fsm.State, trials ...Trial) []string {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	for _, c := range j.acked {
+		if st.Ended(jobOf(c)) != nil {
+			continue // a line is left of it
+		}
 		if job := st.Job(jobOf(c)); c.Found == nil && (job == nil || !kept(job, c)) {
 			text, _ := json.Marshal(c)
 			j.complain("acknowledged and lost: %.300s", text)
 		}
 	}
-	if len(st.Jobs) != len(trials) {
-		j.complain("%d jobs stand in the log, %d were submitted", len(st.Jobs), len(trials))
+	jobs := all(st)
+	if len(jobs) != len(trials) {
+		j.complain("%d jobs stand in the log, %d were submitted", len(jobs), len(trials))
 		return j.problems
 	}
 	last := plan.Generation(0)
-	for i, job := range st.Jobs {
+	for i, job := range jobs {
 		j.judgeJob(job, trials[i])
 		if n := len(job.Views); n > 0 {
 			if job.Views[0].Generation <= last {
@@ -146,6 +150,19 @@ func (j *judge) verdict(st *fsm.State, trials ...Trial) []string {
 		}
 	}
 	return j.problems
+}
+
+// all are the jobs of the log in the order in which they ran, those of which a line is left with what that says.
+func all(st *fsm.State) []*fsm.Job {
+	var jobs []*fsm.Job
+	for _, e := range st.Past {
+		job := &fsm.Job{ID: e.ID, Incarnation: e.Incarnation, Phase: e.Phase, Error: e.Error, Generation: e.Generation, Outcome: e.Outcome, Checkpoints: e.Checkpoints}
+		for i := range e.Epochs {
+			job.Epochs = append(job.Epochs, fsm.Epoch{Epoch: i + 1})
+		}
+		jobs = append(jobs, job)
+	}
+	return append(jobs, st.Jobs...)
 }
 
 func (j *judge) judgeJob(job *fsm.Job, t Trial) {

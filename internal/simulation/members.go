@@ -110,7 +110,7 @@ func (w *World) incomplete() string {
 	of := map[string]*fsm.Job{}
 	problem := ""
 	w.read(func(st *fsm.State) {
-		for _, j := range st.Jobs {
+		for _, j := range all(st) {
 			for _, k := range j.Checkpoints {
 				if other := of[k.Directory]; other != nil {
 					problem = fmt.Sprintf("jobs %s and %s share the checkpoint %s", other.ID, j.ID, k.Directory)

@@ -1,6 +1,7 @@
 package simulation
 
 import (
+	"context"
 	"encoding/hex"
 	"fmt"
 	"math/rand/v2"
@@ -36,6 +37,45 @@ func TestQueue(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestLongQueue leaves a line of the first jobs. A coordinator that comes afterwards still takes over their checkpoints.
+func TestLongQueue(t *testing.T) {
+	trials := repeat(trial(t, 1, 5, 40, 1), 20)
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		o := Options{Seed: 1, Workers: 1, Coordinators: 3, Plan: trials[0].Plan, Reference: trials[0].Reference, Queue: trials[1:], Early: true, Log: logger()}
+		w, job, err := begin(ctx, o)
+		defer w.close()
+		defer cancel()
+		for _, k := range o.Queue {
+			if err == nil {
+				job, err = w.submit(k.Plan, 1)
+			}
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.startWorkers(o)
+		if !w.await(job, patience) {
+			t.Fatalf("the jobs do not end: %s", w.where())
+		}
+		for _, c := range w.all() {
+			w.replace(c)
+			if problem := w.settle(patience); problem != "" {
+				t.Fatalf("after %s was replaced: %s", c.id, problem)
+			}
+		}
+		w.read(func(st *fsm.State) {
+			for _, problem := range w.judge.verdict(st, trials...) {
+				t.Error(problem)
+			}
+			if len(st.Past) == 0 {
+				t.Error("all jobs are kept whole, so nothing was tried")
+			}
+		})
+	})
 }
 
 func repeat(t Trial, n int) []Trial {

@@ -155,7 +155,7 @@ func (w *World) submit(p *trainer.Plan, workers int) (string, error) {
 func (w *World) read(do func(*fsm.State)) {
 	var best *fsm.State
 	rank := func(st *fsm.State) int {
-		n := 0
+		n := len(st.Past) << 20
 		for _, j := range st.Jobs {
 			n += 1 + len(j.Views) + len(j.Epochs) + len(j.Checkpoints)
 			if j.Phase.Ended() {
@@ -190,7 +190,7 @@ func (w *World) ended(job string) bool {
 	ended := false
 	w.read(func(st *fsm.State) {
 		j := st.Job(job)
-		ended = j != nil && j.Phase.Ended()
+		ended = j != nil && j.Phase.Ended() || st.Ended(job) != nil
 	})
 	return ended
 }

@@ -43,7 +43,7 @@ type Submit struct {
 	Files       []DataFile       `json:"files,omitempty"`
 	Origin      *Checkpoint      `json:"origin,omitempty"`
 	Earlier     []string         `json:"earlier,omitempty"`
-	Epochs      []Epoch          `json:"epochs,omitempty"`
+	Epochs      Epochs           `json:"epochs,omitempty"`
 	Stop        bool             `json:"stop,omitempty"`
 	MinWorkers  int              `json:"min_workers,omitempty"`
 	Even        bool             `json:"even,omitempty"`
@@ -80,9 +80,6 @@ type Retire struct {
 	Generation plan.Generation `json:"generation"`
 }
 
-// maxViewRecords bounds the history of views that a job keeps; older ones are dropped.
-const maxViewRecords = 4096
-
 // EncodeCommand writes a command for the log.
 func EncodeCommand(c Command) ([]byte, error) {
 	data, err := json.Marshal(c)
@@ -109,6 +106,7 @@ func (s *State) Apply(c Command) error {
 		return err
 	}
 	s.activate()
+	s.compact()
 	return nil
 }
 
@@ -142,6 +140,9 @@ func (s *State) apply(c Command) error {
 
 func (s *State) onActive(id string, do func(*Job) error) error {
 	j := s.Job(id)
+	if e := s.Ended(id); j == nil && e != nil {
+		return fmt.Errorf("job %q has ended (%s)", id, e.Phase)
+	}
 	if j == nil {
 		return fmt.Errorf("no job %q", id)
 	}
@@ -167,6 +168,21 @@ func (s *State) submit(c *Submit) error {
 			return nil // a repeat of the same submission
 		}
 		return fmt.Errorf("job %q exists", c.ID)
+	}
+	if old := s.Ended(c.ID); old != nil {
+		if old.Incarnation == c.Incarnation {
+			return nil
+		}
+		return fmt.Errorf("job %q exists", c.ID)
+	}
+	queued := 0
+	for _, j := range s.Jobs {
+		if !j.Phase.Ended() {
+			queued++
+		}
+	}
+	if queued > maxQueued {
+		return fmt.Errorf("%s wait already; submit this one when some of them have ended", plural.Of(maxQueued, "job"))
 	}
 	if c.ID == "" || c.Seats < 1 || c.Workers < 0 || c.Workers > c.Seats || c.MinWorkers > c.Seats {
 		return fmt.Errorf("job %q: %d workers, at least %d, on %d seats", c.ID, c.Workers, c.MinWorkers, c.Seats)
@@ -217,6 +233,7 @@ func (j *Job) view(v View) error {
 	if err := v.Validate(); err != nil {
 		return err
 	}
+	v.Reason = clip(v.Reason)
 	j.Generation, j.View, j.Phase = v.Generation, &v, Running
 	j.Views = append(j.Views, ViewRecord{Generation: v.Generation, Workers: len(v.Members), Cause: v.Cause,
 		Reason: v.Reason, DetectedMs: v.DetectedMs})
@@ -297,6 +314,9 @@ func (j *Job) checkpoint(c Checkpoint) error {
 
 func (s *State) retire(c *Retire) error {
 	j := s.Job(c.Job)
+	if j == nil && s.Ended(c.Job) != nil {
+		return nil // what it keeps is settled
+	}
 	if j == nil {
 		return fmt.Errorf("no job %q", c.Job)
 	}
@@ -324,6 +344,7 @@ func (j *Job) finish(c Outcome) error {
 			return err
 		}
 	}
+	c.Error = clip(c.Error)
 	j.Phase, j.Error, j.Outcome = c.Phase, c.Error, &c
 	return nil
 }

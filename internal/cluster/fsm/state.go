@@ -16,6 +16,7 @@ type State struct {
 	Cluster    plan.Incarnation `json:"cluster"`              // 0 until the first leader founds the cluster
 	Jobs       []*Job           `json:"jobs"`                 // in the order of submission
 	Generation plan.Generation  `json:"generation,omitempty"` // newest of all jobs that ever were active
+	Past       []Ended          `json:"past,omitempty"`       // what is left of jobs that ended long ago, the oldest first
 }
 
 // Phase is where a job stands in its life.
@@ -59,7 +60,7 @@ type Job struct {
 	StartedView *View           `json:"started_view,omitempty"` // the view of that Start
 	Views       []ViewRecord    `json:"views,omitempty"`
 
-	Epochs      []Epoch      `json:"epochs,omitempty"`
+	Epochs      Epochs       `json:"epochs,omitempty"`
 	Checkpoints []Checkpoint `json:"checkpoints,omitempty"` // committed and not retired, ascending by step
 	Origin      *Checkpoint  `json:"origin,omitempty"`      // what the job was resumed from
 	Earlier     []string     `json:"earlier,omitempty"`     // folders of older checkpoints of the same run, ascending, the origin's last
@@ -133,7 +134,12 @@ type Checkpoint struct {
 	Bytes      uint64          `json:"bytes"`
 	StalledMs  float64         `json:"stalled_ms"`
 	Digest     []byte          `json:"digest"`
-	Manifest   json.RawMessage `json:"manifest"`
+
+	// Manifest is the checkpoint's manifest without what the job holds already: its epochs, of which it has the first Epochs, and,
+	// of one that the job itself saved, its configuration. nil: see Ended; ManifestSum is the SHA-256 of the whole one.
+	Manifest    json.RawMessage `json:"manifest,omitempty"`
+	ManifestSum []byte          `json:"manifest_sum,omitempty"`
+	Epochs      int             `json:"epochs,omitempty"`
 }
 
 // Outcome is how a job ended.

@@ -1,0 +1,96 @@
+package cluster
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"math"
+
+	"ringmaster/internal/checkpoint"
+	"ringmaster/internal/cluster/fsm"
+	"ringmaster/internal/rpc"
+)
+
+// describeCheckpoint makes the log's entry of a checkpoint whose shares are stored. Its manifest leaves out what the job holds
+// already, so that history stands in the log once.
+func (s *Server) describeCheckpoint(j *fsm.Job, shares []*rpc.ShareFact) (fsm.Checkpoint, error) {
+	first := shares[0]
+	m := checkpoint.Manifest{Version: checkpoint.ManifestVersion, Job: j.Name, Incarnation: j.Incarnation, Step: first.Step, Generation: j.View.Generation,
+		Seats: j.Seats, Sums: checkpoint.EpochSums{Loss: bitsFloat(first.SumLoss), Count: first.SumCount, Correct: first.SumCorrect}}
+	m.Data = first.Data
+	copy(m.Fingerprint[:], j.Fingerprint)
+	copy(m.Digest[:], first.Digest)
+	copy(m.StateDigest[:], first.StateDigest)
+	m.Position = checkpoint.Position{Epoch: int(first.Epoch), InEpoch: first.StepInEpoch, Samples: first.Samples}
+	stalled := 0.0
+	for _, f := range shares {
+		stalled = max(stalled, f.StalledMs)
+		c := checkpoint.File{Name: f.File.GetName(), Bytes: int64(f.File.GetBytes())}
+		copy(c.SHA256[:], f.File.GetSha256())
+		m.Files = append(m.Files, c)
+	}
+	c := fsm.Checkpoint{Job: j.ID, Generation: j.View.Generation, Step: m.Step, Directory: m.Folder(),
+		Bytes: uint64(m.Bytes()), StalledMs: stalled, Digest: first.Digest, Epochs: len(j.Epochs)}
+	var err error
+	if c.Manifest, err = m.Encode(); err != nil {
+		return fsm.Checkpoint{}, err
+	}
+	whole, err := wholeManifest(j, &c)
+	if err != nil {
+		return fsm.Checkpoint{}, err
+	}
+	text, err := whole.Encode()
+	if err != nil {
+		return fsm.Checkpoint{}, err
+	}
+	sum := sha256.Sum256(text)
+	c.ManifestSum = sum[:]
+	return c, nil
+}
+
+// wholeManifest is the manifest of a checkpoint of the log as it stands in its file. Entries of earlier programs hold it whole.
+func wholeManifest(j *fsm.Job, c *fsm.Checkpoint) (*checkpoint.Manifest, error) {
+	m, err := checkpoint.ParseManifest(c.Manifest)
+	if err != nil {
+		return nil, err
+	}
+	if c.Epochs < 0 || c.Epochs > len(j.Epochs) {
+		return nil, fmt.Errorf("checkpoint at step %d was made after %d epochs, the log holds %d", c.Step, c.Epochs, len(j.Epochs))
+	}
+	if m.Config == "" {
+		m.Config = string(j.Config)
+	}
+	for _, e := range j.Epochs[:c.Epochs] {
+		m.Epochs = append(m.Epochs, checkpoint.EpochMetrics{Epoch: e.Epoch, Step: e.Step, TrainLoss: bitsFloat(e.TrainLoss),
+			HasEval: e.HasEval, EvalLoss: bitsFloat(e.EvalLoss), EvalAccuracy: bitsFloat(e.EvalAccuracy), EvalCount: e.EvalCount})
+	}
+	return m, nil
+}
+
+// resumeFrom takes over from a checkpoint what the log holds of the job: its epochs and its generation.
+func resumeFrom(c *fsm.Submit, manifest []byte) error {
+	m, err := checkpoint.ParseManifest(manifest)
+	if err != nil {
+		return err
+	}
+	text, err := m.Encode() // as it stands in its file
+	if err != nil {
+		return err
+	}
+	digest, sum := m.Digest, sha256.Sum256(text)
+	c.Origin = &fsm.Checkpoint{Generation: m.Generation, Step: m.Step,
+		Directory: m.Folder(), Digest: digest[:], Bytes: uint64(m.Bytes()), Epochs: len(m.Epochs), ManifestSum: sum[:]}
+	for _, e := range m.Epochs {
+		c.Epochs = append(c.Epochs, fsm.Epoch{Epoch: e.Epoch, Step: e.Step, TrainLoss: math.Float64bits(e.TrainLoss),
+			HasEval: e.HasEval, EvalLoss: math.Float64bits(e.EvalLoss), EvalAccuracy: math.Float64bits(e.EvalAccuracy), EvalCount: e.EvalCount})
+	}
+	m.Epochs = nil
+	if c.Origin.Manifest, err = m.Encode(); err != nil {
+		return err
+	}
+	if len(c.Fingerprint) == 0 {
+		c.Fingerprint = m.Fingerprint[:]
+	}
+	return nil
+}
+
+func bitsFloat(bits uint64) float64 { return math.Float64frombits(bits) }
