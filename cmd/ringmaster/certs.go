@@ -18,6 +18,7 @@ import (
 	"ringmaster/internal/certs"
 	"ringmaster/internal/cli"
 	"ringmaster/internal/config"
+	"ringmaster/internal/regularfile"
 )
 
 // certsVariable names the folder of the person's certificate where no flag does.
@@ -92,22 +93,29 @@ func elsewhere(dir string) string {
 
 // newNode is what certs node was asked for.
 type newNode struct {
-	ca, out, role, token string
-	join                 []string
-	issue                bool
-	days                 int
+	ca, out, role    string
+	token, tokenFile string
+	join             []string
+	issue            bool
+	days             int
 }
 
 func certsNodeCommand() *cobra.Command {
 	var n newNode
 	cmd := &cobra.Command{
-		Use:   "node ID --role coordinator|worker|client | node [ID] --token TOKEN --join ADDR",
+		Use:   "node ID --role coordinator|worker|client | node [ID] --token-file FILE --join ADDR",
 		Short: "Make the certificate of a coordinator, a worker or a person",
 		Long: `Makes a folder with a certificate: from the authority's folder, to be copied to the machine in private; or on the new machine
 itself, by a token, from a running coordinator that was made with --issue. Then the key never leaves the machine.`,
 		Args: cli.Takes("[ID]"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			id := strings.Join(args, "")
+			if n.tokenFile != "" {
+				var err error
+				if n.token, err = readToken(n.tokenFile, os.Stdin); err != nil {
+					return wrong(err)
+				}
+			}
 			if n.token != "" {
 				return n.enroll(cmd.Context(), os.Stdout, id)
 			}
@@ -120,18 +128,50 @@ itself, by a token, from a running coordinator that was made with --issue. Then 
 	flags.StringVar(&n.out, "out", "", "`folder` to make (default: certs/ID)")
 	flags.BoolVar(&n.issue, "issue", false, "coordinator: give it the authority's keys, so that it admits machines that bring a token")
 	flags.IntVar(&n.days, "days", certs.DefaultDays, "`days` of validity")
-	flags.StringVar(&n.token, "token", "", "`token` by which a running coordinator makes the certificate")
-	flags.StringSliceVar(&n.join, "join", nil, "with --token: `address`es of coordinators, host:port")
+	flags.StringVar(&n.tokenFile, "token-file", "", "`file` with the token by which a running coordinator makes the certificate; -: standard input")
+	flags.StringVar(&n.token, "token", "", "the `token` itself, which other users of this machine may see in its list of processes")
+	flags.StringSliceVar(&n.join, "join", nil, "with a token: `address`es of coordinators, host:port")
 	for _, alone := range []string{"ca", "role", "issue", "days"} {
 		cli.Either(cmd, "token", alone)
+		cli.Either(cmd, "token-file", alone)
 	}
+	cli.Either(cmd, "token", "token-file")
 	return cmd
+}
+
+// maxTokenFile is far more than the bytes of a token.
+const maxTokenFile = 4 << 10
+
+// readToken reads a token from a file, or from standard input where it is "-".
+func readToken(path string, stdin io.Reader) (string, error) {
+	from := stdin
+	if path != "-" {
+		open := regularfile.Open
+		if path == "/dev/stdin" || strings.HasPrefix(path, "/dev/fd/") { // what a shell opens itself
+			open = os.Open
+		}
+		f, err := open(path)
+		if err != nil {
+			return "", fmt.Errorf("--token-file: %w", err)
+		}
+		defer f.Close()
+		from = f
+	}
+	text, err := io.ReadAll(io.LimitReader(from, maxTokenFile+1))
+	if err != nil {
+		return "", fmt.Errorf("--token-file: %w", err)
+	}
+	token := strings.TrimSpace(string(text))
+	if token == "" || len(text) > maxTokenFile {
+		return "", fmt.Errorf("--token-file: %s holds no token; write there what \"ringmaster certs token\" printed", path)
+	}
+	return token, nil
 }
 
 // make makes a certificate from the authority's folder.
 func (n *newNode) make(out io.Writer, id string) error {
 	if n.role == "" || id == "" || len(n.join) > 0 {
-		return wrong(errors.New("name the ID and its --role (coordinator, worker or client), or bring a --token and name --join"))
+		return wrong(errors.New("name the ID and its --role (coordinator, worker or client), or bring a --token-file and name --join"))
 	}
 	role, err := certs.ParseRole(n.role)
 	if err != nil {

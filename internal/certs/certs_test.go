@@ -143,6 +143,11 @@ func TestRefusals(t *testing.T) {
 		"a node's folder":           {second(LoadAuthority(w)), "ringmaster certs init"},
 		"expired":                   {second(Load(w, now.AddDate(1, 0, 1))), "ringmaster certs node w1 --role worker"},
 		"another role":              {second(LoadAs(w, Coordinator, now)), "which may not act as a coordinator"},
+		"a folder open to others":   {load(func(d string) { os.Chmod(d, 0o777) }), "other users may change the files"},
+		"a group's folder":          {load(func(d string) { os.Chmod(d, 0o770) }), "chmod go-w"},
+		"an authority to change":    {load(func(d string) { os.Chmod(filepath.Join(d, fileCA), 0o666) }), "can be changed by other users"},
+		"a sticky folder":           {load(func(d string) { os.Chmod(d, 0o777|os.ModeSticky); os.Remove(filepath.Join(d, fileKey)) }), fileKey},
+		"a new node in the open":    {a.Node(openFolder(t), Peer{Worker, "w"}, false, 1, now), "other users may change the files"},
 		"an open key":               {load(func(d string) { os.Chmod(filepath.Join(d, fileKey), 0o644) }), "chmod 600"},
 		"another one's key":         {load(func(d string) { copyTo(foreign, d, fileKey) }), "is not the key of the certificate"},
 		"another authority":         {load(func(d string) { copyTo(foreign, d, fileCA) }), "certificate signed by unknown authority"},
@@ -475,5 +480,52 @@ func FuzzParseToken(f *testing.F) {
 		if _, err := ParseRole(string(got.Holder.Role)); err != nil || got.Holder.ID != "" && CheckID(got.Holder.ID) != nil {
 			t.Errorf("%q was read as %+v", text, got)
 		}
+	})
+}
+
+// openFolder is a folder that everybody may write to.
+func openFolder(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// FuzzFolder: whatever the files of a folder hold, reading it gives an identity or an error, and an authority likewise.
+func FuzzFolder(f *testing.F) {
+	a, dir := authority(f)
+	w := filepath.Join(f.TempDir(), "w1")
+	if err := a.Node(w, Peer{Worker, "w1"}, false, 1, now); err != nil {
+		f.Fatal(err)
+	}
+	names := []string{fileCA, fileCert, fileKey, fileGossip, fileCAKey, fileTokenKey}
+	whole := map[string][]byte{}
+	for _, from := range []string{dir, w} { // the node's where both have one
+		for i, name := range names {
+			if data, err := os.ReadFile(filepath.Join(from, name)); err == nil {
+				whole[name] = data
+				f.Add(i, data)
+			}
+		}
+	}
+	f.Add(0, []byte("-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n"))
+	f.Add(2, []byte("-----BEGIN PRIVATE KEY-----\nMAA=\n-----END PRIVATE KEY-----\n"))
+	f.Fuzz(func(t *testing.T, which int, data []byte) {
+		changed := names[uint(which)%uint(len(names))]
+		at := t.TempDir()
+		for name, was := range whole {
+			if name == changed {
+				was = data
+			}
+			if err := os.WriteFile(filepath.Join(at, name), was, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if i, err := Load(at, now); err == nil && (i.ID != "w1" || i.Role != Worker) {
+			t.Errorf("with other bytes in %s the identity is %v %s", changed, i.Role, i.ID)
+		}
+		_, _ = LoadAuthority(at)
 	})
 }

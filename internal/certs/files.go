@@ -54,6 +54,9 @@ func writeFiles(dir string, files []file) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("make the folder of certificates: %w", err)
 	}
+	if err := checkFolder(dir); err != nil {
+		return err
+	}
 	for _, f := range files {
 		if err := writeFile(dir, f); err != nil {
 			return fmt.Errorf("write %s: %w", filepath.Join(dir, f.name), err)
@@ -93,6 +96,9 @@ func syncFolder(dir string) error {
 // readFile reads a file. A key that other users may read is refused, the way ssh does.
 func readFile(dir, name string) ([]byte, error) {
 	path := filepath.Join(dir, name)
+	if err := checkFolder(dir); err != nil {
+		return nil, err
+	}
 	f, err := regularfile.Open(path)
 	if err != nil {
 		return nil, err
@@ -101,6 +107,9 @@ func readFile(dir, name string) ([]byte, error) {
 	info, err := f.Stat()
 	if err != nil {
 		return nil, err
+	}
+	if info.Mode().Perm()&0o022 != 0 && !strings.HasSuffix(name, ".key") {
+		return nil, fmt.Errorf("%s can be changed by other users (mode %04o); run: chmod go-w %s", path, info.Mode().Perm(), path)
 	}
 	if open := info.Mode().Perm() & 0o077; open != 0 && strings.HasSuffix(name, ".key") {
 		return nil, fmt.Errorf("%s can be read or changed by other users (mode %04o); run: chmod 600 %s", path, info.Mode().Perm(), path)
@@ -113,6 +122,19 @@ func readFile(dir, name string) ([]byte, error) {
 		return nil, fmt.Errorf("%s has more than %d bytes: it is none of ours", path, maxFile)
 	}
 	return data, nil
+}
+
+// checkFolder refuses a folder in which other users may put files in the place of those that are there: they would choose whom this
+// process trusts. With the sticky bit they may not.
+func checkFolder(dir string) error {
+	info, err := os.Stat(dir)
+	if err != nil || !info.IsDir() {
+		return nil // reading the file says so
+	}
+	if info.Mode().Perm()&0o022 != 0 && info.Mode()&fs.ModeSticky == 0 {
+		return fmt.Errorf("other users may change the files in %s (mode %04o); run: chmod go-w %s", dir, info.Mode().Perm(), dir)
+	}
+	return nil
 }
 
 // absent reports whether an error of readFile means that there is no such file, or no folder that it could lie in.

@@ -78,7 +78,7 @@ func (t *trial) hinder(f Fault, child *launch.Child) error {
 		text = fmt.Sprintf("read-delay %v\n", f.Delay)
 	}
 	path := t.faultsFile(f.Target)
-	if err := os.WriteFile(path+".new", []byte(text), 0o644); err != nil {
+	if err := os.WriteFile(path+".new", []byte(text), 0o600); err != nil {
 		return err
 	}
 	if err := os.Rename(path+".new", path); err != nil {

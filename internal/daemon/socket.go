@@ -29,7 +29,7 @@ func listenLocal(self *plan.Member, dir string) (net.Listener, error) {
 	}
 	if dir == "" || len(path) > maxSocketPath {
 		path = filepath.Join(os.TempDir(), name)
-	} else if err := os.MkdirAll(dir, 0o755); err != nil {
+	} else if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the worker's folder: %w", err)
 	}
 	removeDead(filepath.Dir(path))

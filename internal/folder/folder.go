@@ -38,7 +38,7 @@ type Lock struct{ file *os.File }
 // Own makes this process the owner of a folder, which is made where it is missing. An owner before this one that is just
 // ending has until patience is over; the error is a *TakenError where it does not.
 func Own(path string, patience time.Duration) (*Lock, error) {
-	if err := os.MkdirAll(path, 0o755); err != nil {
+	if err := os.MkdirAll(path, 0o700); err != nil {
 		return nil, err
 	}
 	// Files are opened so that child processes do not inherit them: they would hold the lock on after this process's end.

@@ -47,7 +47,7 @@ func startChild(name, program string, args, env []string, log string, parent *te
 			return nil, fmt.Errorf("set the log of %s aside: %w", name, err)
 		}
 	}
-	out, err := os.OpenFile(log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	out, err := os.OpenFile(log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open the log of %s: %w", name, err)
 	}

@@ -154,7 +154,7 @@ func (c *Cluster) StartCoordinator(id string) error {
 func (c *Cluster) StartWorker(id string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err := os.MkdirAll(c.Dir.path("workers", id), 0o755); err != nil {
+	if err := os.MkdirAll(c.Dir.path("workers", id), 0o700); err != nil {
 		return fmt.Errorf("make the folder of worker %s: %w", id, err)
 	}
 	join := Endpoints{Coordinators: c.addresses}.Addresses()

@@ -112,7 +112,7 @@ func numbered(runs, name string) ([]int, error) {
 
 // NextDirectory makes the next free NAME-N below runs. Two launches at once get different ones.
 func NextDirectory(runs, name string) (Directory, error) {
-	if err := os.MkdirAll(runs, 0o755); err != nil {
+	if err := os.MkdirAll(runs, 0o700); err != nil {
 		return "", fmt.Errorf("make the folder of the runs: %w", err)
 	}
 	numbers, err := numbered(runs, name)
@@ -125,7 +125,7 @@ func NextDirectory(runs, name string) (Directory, error) {
 	}
 	for ; ; next++ {
 		dir := filepath.Join(runs, name+"-"+strconv.Itoa(next))
-		switch err := os.Mkdir(dir, 0o755); {
+		switch err := os.Mkdir(dir, 0o700); {
 		case err == nil:
 			return Directory(dir), nil
 		case !errors.Is(err, fs.ErrExist):
@@ -178,7 +178,7 @@ func (d Directory) Prepare(job *config.Job, coordinators, workers []string) (int
 		folders = append(folders, d.path("workers", id))
 	}
 	for _, folder := range folders {
-		if err := os.MkdirAll(folder, 0o755); err != nil {
+		if err := os.MkdirAll(folder, 0o700); err != nil {
 			return 0, fmt.Errorf("make the run's folder: %w; name another one by --dir", err)
 		}
 	}
@@ -282,14 +282,17 @@ func WriteJSON(path string, value any) error {
 	return writeFile(path, append(text, '\n'))
 }
 
-// writeFile replaces a file in one piece.
+// writeFile replaces a file in one piece. A new one is its owner's alone to read; one that is there keeps its mode.
 func writeFile(path string, text []byte) error {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
+	if old, err := os.Stat(path); err == nil && old.Mode().IsRegular() {
+		_ = f.Chmod(old.Mode().Perm()) // as private as before otherwise
+	}
 	_, err = f.Write(text)
-	err = errors.Join(err, f.Chmod(0o644), f.Close())
+	err = errors.Join(err, f.Close())
 	if err == nil {
 		err = os.Rename(f.Name(), path)
 	}

@@ -46,7 +46,7 @@ type File interface {
 type OS struct{}
 
 // Mkdir makes a directory.
-func (OS) Mkdir(dir string) error { return os.Mkdir(dir, 0o755) }
+func (OS) Mkdir(dir string) error { return os.Mkdir(dir, 0o700) }
 
 // List reads a directory. Names that vanish meanwhile are left out.
 func (o OS) List(dir string) ([]Entry, error) {
@@ -82,7 +82,7 @@ func (OS) Open(name string) (io.ReadCloser, error) { return regularfile.Open(nam
 
 // Create makes a new file.
 func (OS) Create(name string) (File, error) {
-	return os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	return os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 }
 
 // Rename moves a file.

@@ -45,7 +45,7 @@ func (n *Node) openDisk() (disk, error) {
 	if m := n.cfg.Memory; m != nil {
 		return disk{m.store, m.store, m.snapshots}, nil
 	}
-	if err := os.MkdirAll(n.cfg.Dir, 0o755); err != nil {
+	if err := os.MkdirAll(n.cfg.Dir, 0o700); err != nil {
 		return disk{}, fmt.Errorf("make the folder of Raft's log: %w", err)
 	}
 	s, err := openStore(filepath.Join(n.cfg.Dir, logName), lockWait)

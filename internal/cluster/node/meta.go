@@ -7,7 +7,9 @@ import (
 
 	"github.com/hashicorp/memberlist"
 
+	"ringmaster/internal/certs"
 	"ringmaster/internal/plan"
+	"ringmaster/internal/printable"
 )
 
 // What gossip says of a member:
@@ -56,6 +58,12 @@ func decodeMeta(b []byte) (Member, error) {
 	}
 	if m.Role != Coordinator && m.Role != Worker {
 		return Member{}, fmt.Errorf("%v is unknown", m.Role)
+	}
+	if err := certs.CheckID(id); err != nil {
+		return Member{}, fmt.Errorf("its description: %w", err)
+	}
+	if printable.Line(address, maxAddress) != address {
+		return Member{}, errors.New("its description has no address that can be shown")
 	}
 	m.ID, m.API = id, address
 	return m, nil

@@ -1,9 +1,11 @@
 package node
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -54,7 +56,7 @@ func (t *gossipTransport) readPackets() {
 			}
 			continue
 		}
-		if n == 0 {
+		if n == 0 || unpacks(buf[:n]) {
 			continue
 		}
 		p := &memberlist.Packet{Buf: append([]byte{}, buf[:n]...), From: from, Timestamp: now}
@@ -73,12 +75,72 @@ func (t *gossipTransport) acceptStreams() {
 			return
 		}
 		select {
-		case t.streams <- conn:
+		case t.streams <- &unpacked{Conn: conn}:
 		case <-t.done:
 			conn.Close()
 			return
 		}
 	}
+}
+
+// memberlist's kinds of messages that matter here.
+const (
+	gossipCompound   = 7
+	gossipCompressed = 9
+	gossipChecked    = 12 // four bytes of a checksum, then a message
+)
+
+// unpacks reports whether a packet holds a compressed message. Nobody here compresses (see listConfig), and a packet of 64 KiB could
+// unpack to gigabytes in the hands of a stranger, where gossip has no key. With a key no packet of a stranger comes so far.
+func unpacks(packet []byte) bool {
+	for len(packet) > 0 {
+		switch packet[0] {
+		case gossipCompressed:
+			return true
+		case gossipChecked:
+			packet = packet[min(5, len(packet)):]
+			continue
+		case gossipCompound:
+			return slices.ContainsFunc(parts(packet[1:]), unpacks)
+		}
+		return false
+	}
+	return false
+}
+
+// parts splits a compound message: their number, the length of each in two bytes, and the parts.
+func parts(b []byte) (all [][]byte) {
+	if len(b) == 0 || len(b)-1 < 2*int(b[0]) {
+		return nil
+	}
+	lengths, rest := b[1:1+2*int(b[0])], b[1+2*int(b[0]):]
+	for ; len(lengths) > 0; lengths = lengths[2:] {
+		n := min(int(binary.BigEndian.Uint16(lengths)), len(rest))
+		all = append(all, rest[:n])
+		rest = rest[n:]
+	}
+	return all
+}
+
+// errCompressed ends a stream that begins with a compressed message.
+var errCompressed = errors.New("its message is compressed, which nobody does here")
+
+// unpacked is a stream of gossip that holds no compressed message.
+type unpacked struct {
+	net.Conn
+	begun bool
+}
+
+// Read reads, and looks at the first byte: the kind of the stream's message.
+func (c *unpacked) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if !c.begun && n > 0 {
+		c.begun = true
+		if b[0] == gossipCompressed {
+			return 0, errCompressed
+		}
+	}
+	return n, err
 }
 
 // FinalAdvertiseAddr takes the configured address: StartGossip has resolved it.

@@ -77,7 +77,11 @@ func TestCertificates(t *testing.T) {
 	h := withCertificates(t)
 	command(t, "certs", "node", "w1", "--role", "worker", "--ca", h.certs)
 	token := strings.TrimSpace(command(t, "certs", "token", "--role", "worker", "--ca", h.certs))
-	command(t, "certs", "node", "w2", "--token", token, "--join", h.addresses[0], "--out", filepath.Join(h.certs, "w2"))
+	file := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(file, []byte(token+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	command(t, "certs", "node", "w2", "--token-file", file, "--join", h.addresses[0], "--out", filepath.Join(h.certs, "w2"))
 	if out := command(t, "certs", "show", filepath.Join(h.certs, "w2")); !strings.Contains(out, "worker") || !strings.Contains(out, "w2") {
 		t.Errorf("certs show: %s", out)
 	}
