@@ -49,9 +49,14 @@ type enrollAnswer struct {
 	GossipKey   []byte `json:"gossip_key,omitempty"`  // of members
 }
 
+// Spend notes that a token which names its holder is used, until it expires, by the machine that has a key; token and key are
+// SHA-256 sums. An error says why that may not be: another machine has used it, or this cannot be found out now.
+type Spend func(token [sha256.Size]byte, expires time.Time, key [sha256.Size]byte) error
+
 // ServeEnroll admits machines that bring a token, until the listener is closed. Its connections have finished their TLS
 // handshake. Whom it admits goes to log, whom it does not to refusals.
-func (a *Authority) ServeEnroll(l net.Listener, log, refusals *slog.Logger, clock func() time.Time) {
+// Tokens that name their holder are admitted as spend allows; nil: always.
+func (a *Authority) ServeEnroll(l net.Listener, log, refusals *slog.Logger, clock func() time.Time, spend Spend) {
 	waiting := lobby.New(maxEnrollings, maxOfSource)
 	var running sync.WaitGroup
 	defer running.Wait()
@@ -64,7 +69,7 @@ func (a *Authority) ServeEnroll(l net.Listener, log, refusals *slog.Logger, cloc
 		conn.SetDeadline(clock().Add(enrollTime))
 		running.Go(func() {
 			defer conn.Close()
-			holder, err := a.receive(conn, waiting, clock)
+			holder, err := a.receive(conn, waiting, clock, spend)
 			if err != nil {
 				refusals.Warn("refused a machine that asks for a certificate", "from", conn.RemoteAddr().String(), "reason", err)
 				return
@@ -78,12 +83,12 @@ func (a *Authority) ServeEnroll(l net.Listener, log, refusals *slog.Logger, cloc
 var errCrowded = errors.New("more machines ask for certificates at once than are heard, and this one has said nothing yet; ask again")
 
 // receive carries one exchange out, unless newer ones displace it before the request has come.
-func (a *Authority) receive(conn net.Conn, waiting *lobby.Lobby, clock func() time.Time) (Peer, error) {
+func (a *Authority) receive(conn net.Conn, waiting *lobby.Lobby, clock func() time.Time, spend Spend) (Peer, error) {
 	guest := waiting.Enter(conn.RemoteAddr(), func() { conn.SetReadDeadline(clock()) })
 	if guest == nil {
 		return Peer{}, net.ErrClosed
 	}
-	holder, err := a.admit(conn, clock(), func() { waiting.Leave(guest) })
+	holder, err := a.admit(conn, clock(), func() { waiting.Leave(guest) }, spend)
 	if err != nil && !waiting.Leave(guest) && errors.Is(err, os.ErrDeadlineExceeded) {
 		conn.SetWriteDeadline(clock().Add(farewellTime))
 		err = errors.Join(errCrowded, sendJSON(conn, &enrollAnswer{Error: errCrowded.Error()}))
@@ -92,13 +97,13 @@ func (a *Authority) receive(conn net.Conn, waiting *lobby.Lobby, clock func() ti
 }
 
 // admit carries one exchange out; heard is called when the request has come.
-func (a *Authority) admit(conn io.ReadWriter, now time.Time, heard func()) (Peer, error) {
+func (a *Authority) admit(conn io.ReadWriter, now time.Time, heard func(), spend Spend) (Peer, error) {
 	var request enrollRequest
 	if err := receiveJSON(conn, &request); err != nil {
 		return Peer{}, err
 	}
 	heard()
-	answer, holder, err := a.answer(&request, now)
+	answer, holder, err := a.answer(&request, now, spend)
 	if err != nil {
 		answer = &enrollAnswer{Error: err.Error()}
 	}
@@ -106,7 +111,7 @@ func (a *Authority) admit(conn io.ReadWriter, now time.Time, heard func()) (Peer
 }
 
 // answer checks a request, the token before anything that costs.
-func (a *Authority) answer(r *enrollRequest, now time.Time) (*enrollAnswer, Peer, error) {
+func (a *Authority) answer(r *enrollRequest, now time.Time, spend Spend) (*enrollAnswer, Peer, error) {
 	token, err := a.check(r.Token, now)
 	if err != nil {
 		return nil, Peer{}, err
@@ -128,6 +133,15 @@ func (a *Authority) answer(r *enrollRequest, now time.Time) (*enrollAnswer, Peer
 	}
 	if err := request.CheckSignature(); err != nil {
 		return nil, Peer{}, fmt.Errorf("certificate request: %w", err)
+	}
+	if token.Holder.ID != "" && spend != nil {
+		key, err := x509.MarshalPKIXPublicKey(public)
+		if err != nil {
+			return nil, Peer{}, fmt.Errorf("certificate request: %w", err)
+		}
+		if err := spend(sha256.Sum256([]byte(strings.TrimSpace(r.Token))), token.Expires, sha256.Sum256(key)); err != nil {
+			return nil, Peer{}, err
+		}
 	}
 	answer := &enrollAnswer{}
 	if answer.Certificate, err = a.sign(holder, public, now, DefaultDays); err != nil {

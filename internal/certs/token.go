@@ -17,7 +17,8 @@ import (
 //	role (1) | expiry (8, Unix seconds, big-endian) | nonce (8) | id length (1) | id | SHA-256 of the authority's certificate (32) | MAC (32)
 //
 // The MAC is HMAC-SHA256 with the authority's token key over all before it. An id of length 0 leaves it to the holder.
-// Coordinators keep no list of tokens: one can be used by several machines while it is valid.
+// A token that names an id works once: the coordinators remember it until it expires (see Spend). One without can be used by several
+// machines while it is valid.
 const (
 	tokenPrefix = "ringmaster1."
 	tokenFixed  = 1 + 8 + 8 + 1 + sha256.Size + sha256.Size

@@ -2,7 +2,9 @@ package cluster
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -124,4 +126,18 @@ func (s *Server) voters() []string {
 		}
 	}
 	return ids
+}
+
+// SpendToken notes in the log that a join token is used.
+func (s *Server) SpendToken(ctx context.Context, r *rpc.SpendTokenRequest) (*rpc.SpendTokenReply, error) {
+	if !s.leads() {
+		return nil, s.notLeader()
+	}
+	if len(r.Token) != sha256.Size || len(r.Key) != sha256.Size {
+		return nil, status.Error(codes.InvalidArgument, "a token and a key are named by their SHA-256")
+	}
+	if err := s.log.Propose(ctx, fsm.Command{Spend: &fsm.Spend{Token: r.Token, Key: r.Key, Expires: r.Expires, Now: time.Now().Unix()}}); err != nil {
+		return nil, s.refused("", err)
+	}
+	return &rpc.SpendTokenReply{}, nil
 }

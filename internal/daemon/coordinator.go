@@ -90,14 +90,14 @@ func Coordinator(ctx context.Context, c *config.Coordinator, log *slog.Logger) e
 	server := cluster.New(cluster.Config{ID: c.ID, Address: address, Machine: host.ID(), PID: os.Getpid(), Timing: timing, Log: log,
 		Random: randomWord, Fetch: conns.fetch}, &cluster.Replicated{Node: n}, store)
 	log.Info("coordinator is up", "id", c.ID, "address", address, "dir", c.Dir)
-	return live(ctx, port, identity, server, log,
+	return live(ctx, port, identity, server, members.spend(server), log,
 		func(ctx context.Context) error { return server.Run(ctx) },
 		func(ctx context.Context) error { return members.stay(ctx, server) },
 		func(ctx context.Context) error { return readable(ctx, n) })
 }
 
 // live answers callers, and does its work beside that, until ctx ends or something fails.
-func live(ctx context.Context, port *node.Port, identity *certs.Identity, server *cluster.Server, log *slog.Logger, work ...func(context.Context) error) error {
+func live(ctx context.Context, port *node.Port, identity *certs.Identity, server *cluster.Server, spend certs.Spend, log *slog.Logger, work ...func(context.Context) error) error {
 	g := grpc.NewServer(append(serverOptions(port), guard(identity, coordinatorMethods, log)...)...)
 	rpc.RegisterCoordinatorServer(g, server)
 	var running sync.WaitGroup
@@ -120,7 +120,7 @@ func live(ctx context.Context, port *node.Port, identity *certs.Identity, server
 	})
 	defer g.Stop()
 	if identity != nil && identity.Issuer != nil {
-		running.Go(func() { identity.Issuer.ServeEnroll(port.Enroll(), log, port.Refusals(), time.Now) })
+		running.Go(func() { identity.Issuer.ServeEnroll(port.Enroll(), log, port.Refusals(), time.Now, spend) })
 		defer port.Enroll().Close() // before running.Wait
 	}
 	select {

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -213,4 +214,29 @@ func (m *membership) stillIn(ctx context.Context, server *cluster.Server) error 
 		return nil
 	}
 	return &RemovedError{m.id, ids}
+}
+
+// spend has the leader, which may be this replica, note that a join token is used.
+func (m *membership) spend(server *cluster.Server) certs.Spend {
+	return func(token [sha256.Size]byte, expires time.Time, key [sha256.Size]byte) error {
+		ctx, cancel := context.WithTimeout(context.Background(), memberCall)
+		defer cancel()
+		r := &rpc.SpendTokenRequest{Token: token[:], Key: key[:], Expires: expires.Unix()}
+		var err error
+		if m.node.IsLeader() {
+			_, err = server.SpendToken(ctx, r)
+		} else {
+			err = m.lead(ctx, func(ctx context.Context, leader rpc.CoordinatorClient) error {
+				_, err := leader.SpendToken(ctx, r)
+				return err
+			})
+		}
+		switch {
+		case err == nil:
+			return nil
+		case strings.Contains(err.Error(), fsm.ErrSpent.Error()):
+			return fsm.ErrSpent
+		}
+		return fmt.Errorf("whether the token has been used cannot be found out now (%s); try again", certs.Reason(err))
+	}
 }

@@ -79,6 +79,8 @@ var mayCall = map[string][]certs.Role{
 	rpc.Coordinator_GetFile_FullMethodName: certs.Roles,
 	rpc.Coordinator_Status_FullMethodName:  certs.Roles,
 	rpc.Coordinator_Watch_FullMethodName:   certs.Roles,
+
+	rpc.Coordinator_SpendToken_FullMethodName: {certs.Coordinator},
 }
 
 // coordinatorMethods allows by mayCall.

@@ -113,7 +113,7 @@ func code(t *testing.T, conn *grpc.ClientConn, method string, streams bool) code
 func TestWhoMayCallWhat(t *testing.T) {
 	a := authority(t)
 	may := map[string]string{"Attach": "worker", "Status": "coordinator worker client", "Watch": "coordinator worker client",
-		"PutFile": "coordinator worker client", "GetFile": "coordinator worker client", "State": "worker", "Probe": "worker"} // others: client and coordinator
+		"PutFile": "coordinator worker client", "GetFile": "coordinator worker client", "State": "worker", "Probe": "worker", "SpendToken": "coordinator"} // others: client and coordinator
 	c, w := identity(t, a, certs.Coordinator, "c1"), identity(t, a, certs.Worker, "w1")
 	cp, wp := openPort(t, "127.0.0.1:0", c), openPort(t, "127.0.0.1:0", w)
 	serve(t, cp, c, coordinatorMethods, func(g *grpc.Server) { rpc.RegisterCoordinatorServer(g, rpc.UnimplementedCoordinatorServer{}) }, "")

@@ -3769,6 +3769,102 @@ func (*RemoveCoordinatorReply) Descriptor() ([]byte, []int) {
 	return file_ringmaster_proto_rawDescGZIP(), []int{39}
 }
 
+type SpendTokenRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Token         []byte                 `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`      // SHA-256
+	Key           []byte                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`          // SHA-256 of the public key of the machine that uses it
+	Expires       int64                  `protobuf:"varint,3,opt,name=expires,proto3" json:"expires,omitempty"` // Unix seconds
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SpendTokenRequest) Reset() {
+	*x = SpendTokenRequest{}
+	mi := &file_ringmaster_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SpendTokenRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SpendTokenRequest) ProtoMessage() {}
+
+func (x *SpendTokenRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ringmaster_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SpendTokenRequest.ProtoReflect.Descriptor instead.
+func (*SpendTokenRequest) Descriptor() ([]byte, []int) {
+	return file_ringmaster_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *SpendTokenRequest) GetToken() []byte {
+	if x != nil {
+		return x.Token
+	}
+	return nil
+}
+
+func (x *SpendTokenRequest) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *SpendTokenRequest) GetExpires() int64 {
+	if x != nil {
+		return x.Expires
+	}
+	return 0
+}
+
+type SpendTokenReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SpendTokenReply) Reset() {
+	*x = SpendTokenReply{}
+	mi := &file_ringmaster_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SpendTokenReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SpendTokenReply) ProtoMessage() {}
+
+func (x *SpendTokenReply) ProtoReflect() protoreflect.Message {
+	mi := &file_ringmaster_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SpendTokenReply.ProtoReflect.Descriptor instead.
+func (*SpendTokenReply) Descriptor() ([]byte, []int) {
+	return file_ringmaster_proto_rawDescGZIP(), []int{41}
+}
+
 type FilePart struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Directory     string                 `protobuf:"bytes,1,opt,name=directory,proto3" json:"directory,omitempty"` // first message: the checkpoint's folder, a single path element
@@ -3782,7 +3878,7 @@ type FilePart struct {
 
 func (x *FilePart) Reset() {
 	*x = FilePart{}
-	mi := &file_ringmaster_proto_msgTypes[40]
+	mi := &file_ringmaster_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3794,7 +3890,7 @@ func (x *FilePart) String() string {
 func (*FilePart) ProtoMessage() {}
 
 func (x *FilePart) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[40]
+	mi := &file_ringmaster_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3807,7 +3903,7 @@ func (x *FilePart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FilePart.ProtoReflect.Descriptor instead.
 func (*FilePart) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{40}
+	return file_ringmaster_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *FilePart) GetDirectory() string {
@@ -3854,7 +3950,7 @@ type PutFileReply struct {
 
 func (x *PutFileReply) Reset() {
 	*x = PutFileReply{}
-	mi := &file_ringmaster_proto_msgTypes[41]
+	mi := &file_ringmaster_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3866,7 +3962,7 @@ func (x *PutFileReply) String() string {
 func (*PutFileReply) ProtoMessage() {}
 
 func (x *PutFileReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[41]
+	mi := &file_ringmaster_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3879,7 +3975,7 @@ func (x *PutFileReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutFileReply.ProtoReflect.Descriptor instead.
 func (*PutFileReply) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{41}
+	return file_ringmaster_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *PutFileReply) GetId() string {
@@ -3899,7 +3995,7 @@ type GetFileRequest struct {
 
 func (x *GetFileRequest) Reset() {
 	*x = GetFileRequest{}
-	mi := &file_ringmaster_proto_msgTypes[42]
+	mi := &file_ringmaster_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3911,7 +4007,7 @@ func (x *GetFileRequest) String() string {
 func (*GetFileRequest) ProtoMessage() {}
 
 func (x *GetFileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[42]
+	mi := &file_ringmaster_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3924,7 +4020,7 @@ func (x *GetFileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetFileRequest.ProtoReflect.Descriptor instead.
 func (*GetFileRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{42}
+	return file_ringmaster_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *GetFileRequest) GetDirectory() string {
@@ -3955,7 +4051,7 @@ type StateRequest struct {
 
 func (x *StateRequest) Reset() {
 	*x = StateRequest{}
-	mi := &file_ringmaster_proto_msgTypes[43]
+	mi := &file_ringmaster_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3967,7 +4063,7 @@ func (x *StateRequest) String() string {
 func (*StateRequest) ProtoMessage() {}
 
 func (x *StateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[43]
+	mi := &file_ringmaster_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3980,7 +4076,7 @@ func (x *StateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StateRequest.ProtoReflect.Descriptor instead.
 func (*StateRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{43}
+	return file_ringmaster_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *StateRequest) GetCluster() uint64 {
@@ -4035,7 +4131,7 @@ type StatePart struct {
 
 func (x *StatePart) Reset() {
 	*x = StatePart{}
-	mi := &file_ringmaster_proto_msgTypes[44]
+	mi := &file_ringmaster_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4047,7 +4143,7 @@ func (x *StatePart) String() string {
 func (*StatePart) ProtoMessage() {}
 
 func (x *StatePart) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[44]
+	mi := &file_ringmaster_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4060,7 +4156,7 @@ func (x *StatePart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatePart.ProtoReflect.Descriptor instead.
 func (*StatePart) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{44}
+	return file_ringmaster_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *StatePart) GetHeader() []byte {
@@ -4451,7 +4547,12 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\x18RemoveCoordinatorRequest\x12\x0e\n" +
 	"\x02id\x18< \x01(\tR\x02id\x12\x14\n" +
 	"\x05force\x18= \x01(\bR\x05force\"\x18\n" +
-	"\x16RemoveCoordinatorReply\"~\n" +
+	"\x16RemoveCoordinatorReply\"U\n" +
+	"\x11SpendTokenRequest\x12\x14\n" +
+	"\x05token\x18\x01 \x01(\fR\x05token\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\fR\x03key\x12\x18\n" +
+	"\aexpires\x18\x03 \x01(\x03R\aexpires\"\x11\n" +
+	"\x0fSpendTokenReply\"~\n" +
 	"\bFilePart\x12\x1c\n" +
 	"\tdirectory\x18\x01 \x01(\tR\tdirectory\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
@@ -4494,7 +4595,7 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\fDOING_SAVING\x10\x04\x12\x11\n" +
 	"\rDOING_WAITING\x10\x05\x12\x14\n" +
 	"\x10DOING_CONNECTING\x10\x06\x12\x12\n" +
-	"\x0eDOING_FETCHING\x10\a2\xf0\x05\n" +
+	"\x0eDOING_FETCHING\x10\a2\xba\x06\n" +
 	"\vCoordinator\x123\n" +
 	"\x06Attach\x12\x12.ringmaster.Report\x1a\x11.ringmaster.Order(\x010\x01\x12<\n" +
 	"\x06Submit\x12\x19.ringmaster.SubmitRequest\x1a\x17.ringmaster.SubmitReply\x12:\n" +
@@ -4504,7 +4605,9 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\x05Scale\x12\x18.ringmaster.ScaleRequest\x1a\x16.ringmaster.ScaleReply\x12N\n" +
 	"\fCoordinators\x12\x1f.ringmaster.CoordinatorsRequest\x1a\x1d.ringmaster.CoordinatorsReply\x12T\n" +
 	"\x0eAddCoordinator\x12!.ringmaster.AddCoordinatorRequest\x1a\x1f.ringmaster.AddCoordinatorReply\x12]\n" +
-	"\x11RemoveCoordinator\x12$.ringmaster.RemoveCoordinatorRequest\x1a\".ringmaster.RemoveCoordinatorReply\x12;\n" +
+	"\x11RemoveCoordinator\x12$.ringmaster.RemoveCoordinatorRequest\x1a\".ringmaster.RemoveCoordinatorReply\x12H\n" +
+	"\n" +
+	"SpendToken\x12\x1d.ringmaster.SpendTokenRequest\x1a\x1b.ringmaster.SpendTokenReply\x12;\n" +
 	"\aPutFile\x12\x14.ringmaster.FilePart\x1a\x18.ringmaster.PutFileReply(\x01\x12=\n" +
 	"\aGetFile\x12\x1a.ringmaster.GetFileRequest\x1a\x14.ringmaster.FilePart0\x012}\n" +
 	"\x04Peer\x12:\n" +
@@ -4524,7 +4627,7 @@ func file_ringmaster_proto_rawDescGZIP() []byte {
 }
 
 var file_ringmaster_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_ringmaster_proto_msgTypes = make([]protoimpl.MessageInfo, 45)
+var file_ringmaster_proto_msgTypes = make([]protoimpl.MessageInfo, 47)
 var file_ringmaster_proto_goTypes = []any{
 	(Phase)(0),                       // 0: ringmaster.Phase
 	(Doing)(0),                       // 1: ringmaster.Doing
@@ -4568,11 +4671,13 @@ var file_ringmaster_proto_goTypes = []any{
 	(*AddCoordinatorReply)(nil),      // 39: ringmaster.AddCoordinatorReply
 	(*RemoveCoordinatorRequest)(nil), // 40: ringmaster.RemoveCoordinatorRequest
 	(*RemoveCoordinatorReply)(nil),   // 41: ringmaster.RemoveCoordinatorReply
-	(*FilePart)(nil),                 // 42: ringmaster.FilePart
-	(*PutFileReply)(nil),             // 43: ringmaster.PutFileReply
-	(*GetFileRequest)(nil),           // 44: ringmaster.GetFileRequest
-	(*StateRequest)(nil),             // 45: ringmaster.StateRequest
-	(*StatePart)(nil),                // 46: ringmaster.StatePart
+	(*SpendTokenRequest)(nil),        // 42: ringmaster.SpendTokenRequest
+	(*SpendTokenReply)(nil),          // 43: ringmaster.SpendTokenReply
+	(*FilePart)(nil),                 // 44: ringmaster.FilePart
+	(*PutFileReply)(nil),             // 45: ringmaster.PutFileReply
+	(*GetFileRequest)(nil),           // 46: ringmaster.GetFileRequest
+	(*StateRequest)(nil),             // 47: ringmaster.StateRequest
+	(*StatePart)(nil),                // 48: ringmaster.StatePart
 }
 var file_ringmaster_proto_depIdxs = []int32{
 	5,  // 0: ringmaster.View.members:type_name -> ringmaster.Member
@@ -4613,25 +4718,27 @@ var file_ringmaster_proto_depIdxs = []int32{
 	36, // 35: ringmaster.Coordinator.Coordinators:input_type -> ringmaster.CoordinatorsRequest
 	38, // 36: ringmaster.Coordinator.AddCoordinator:input_type -> ringmaster.AddCoordinatorRequest
 	40, // 37: ringmaster.Coordinator.RemoveCoordinator:input_type -> ringmaster.RemoveCoordinatorRequest
-	42, // 38: ringmaster.Coordinator.PutFile:input_type -> ringmaster.FilePart
-	44, // 39: ringmaster.Coordinator.GetFile:input_type -> ringmaster.GetFileRequest
-	45, // 40: ringmaster.Peer.State:input_type -> ringmaster.StateRequest
-	2,  // 41: ringmaster.Peer.Probe:input_type -> ringmaster.ProbeRequest
-	20, // 42: ringmaster.Coordinator.Attach:output_type -> ringmaster.Order
-	22, // 43: ringmaster.Coordinator.Submit:output_type -> ringmaster.SubmitReply
-	28, // 44: ringmaster.Coordinator.Watch:output_type -> ringmaster.JobStatus
-	31, // 45: ringmaster.Coordinator.Status:output_type -> ringmaster.ClusterStatus
-	33, // 46: ringmaster.Coordinator.Stop:output_type -> ringmaster.StopReply
-	35, // 47: ringmaster.Coordinator.Scale:output_type -> ringmaster.ScaleReply
-	37, // 48: ringmaster.Coordinator.Coordinators:output_type -> ringmaster.CoordinatorsReply
-	39, // 49: ringmaster.Coordinator.AddCoordinator:output_type -> ringmaster.AddCoordinatorReply
-	41, // 50: ringmaster.Coordinator.RemoveCoordinator:output_type -> ringmaster.RemoveCoordinatorReply
-	43, // 51: ringmaster.Coordinator.PutFile:output_type -> ringmaster.PutFileReply
-	42, // 52: ringmaster.Coordinator.GetFile:output_type -> ringmaster.FilePart
-	46, // 53: ringmaster.Peer.State:output_type -> ringmaster.StatePart
-	3,  // 54: ringmaster.Peer.Probe:output_type -> ringmaster.ProbeReply
-	42, // [42:55] is the sub-list for method output_type
-	29, // [29:42] is the sub-list for method input_type
+	42, // 38: ringmaster.Coordinator.SpendToken:input_type -> ringmaster.SpendTokenRequest
+	44, // 39: ringmaster.Coordinator.PutFile:input_type -> ringmaster.FilePart
+	46, // 40: ringmaster.Coordinator.GetFile:input_type -> ringmaster.GetFileRequest
+	47, // 41: ringmaster.Peer.State:input_type -> ringmaster.StateRequest
+	2,  // 42: ringmaster.Peer.Probe:input_type -> ringmaster.ProbeRequest
+	20, // 43: ringmaster.Coordinator.Attach:output_type -> ringmaster.Order
+	22, // 44: ringmaster.Coordinator.Submit:output_type -> ringmaster.SubmitReply
+	28, // 45: ringmaster.Coordinator.Watch:output_type -> ringmaster.JobStatus
+	31, // 46: ringmaster.Coordinator.Status:output_type -> ringmaster.ClusterStatus
+	33, // 47: ringmaster.Coordinator.Stop:output_type -> ringmaster.StopReply
+	35, // 48: ringmaster.Coordinator.Scale:output_type -> ringmaster.ScaleReply
+	37, // 49: ringmaster.Coordinator.Coordinators:output_type -> ringmaster.CoordinatorsReply
+	39, // 50: ringmaster.Coordinator.AddCoordinator:output_type -> ringmaster.AddCoordinatorReply
+	41, // 51: ringmaster.Coordinator.RemoveCoordinator:output_type -> ringmaster.RemoveCoordinatorReply
+	43, // 52: ringmaster.Coordinator.SpendToken:output_type -> ringmaster.SpendTokenReply
+	45, // 53: ringmaster.Coordinator.PutFile:output_type -> ringmaster.PutFileReply
+	44, // 54: ringmaster.Coordinator.GetFile:output_type -> ringmaster.FilePart
+	48, // 55: ringmaster.Peer.State:output_type -> ringmaster.StatePart
+	3,  // 56: ringmaster.Peer.Probe:output_type -> ringmaster.ProbeReply
+	43, // [43:57] is the sub-list for method output_type
+	29, // [29:43] is the sub-list for method input_type
 	29, // [29:29] is the sub-list for extension type_name
 	29, // [29:29] is the sub-list for extension extendee
 	0,  // [0:29] is the sub-list for field type_name
@@ -4649,7 +4756,7 @@ func file_ringmaster_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ringmaster_proto_rawDesc), len(file_ringmaster_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   45,
+			NumMessages:   47,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

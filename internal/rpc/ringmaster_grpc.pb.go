@@ -31,6 +31,7 @@ const (
 	Coordinator_Coordinators_FullMethodName      = "/ringmaster.Coordinator/Coordinators"
 	Coordinator_AddCoordinator_FullMethodName    = "/ringmaster.Coordinator/AddCoordinator"
 	Coordinator_RemoveCoordinator_FullMethodName = "/ringmaster.Coordinator/RemoveCoordinator"
+	Coordinator_SpendToken_FullMethodName        = "/ringmaster.Coordinator/SpendToken"
 	Coordinator_PutFile_FullMethodName           = "/ringmaster.Coordinator/PutFile"
 	Coordinator_GetFile_FullMethodName           = "/ringmaster.Coordinator/GetFile"
 )
@@ -63,6 +64,8 @@ type CoordinatorClient interface {
 	AddCoordinator(ctx context.Context, in *AddCoordinatorRequest, opts ...grpc.CallOption) (*AddCoordinatorReply, error)
 	// RemoveCoordinator takes a replica out of the cluster.
 	RemoveCoordinator(ctx context.Context, in *RemoveCoordinatorRequest, opts ...grpc.CallOption) (*RemoveCoordinatorReply, error)
+	// SpendToken notes that a join token is used. Only coordinators, which admit machines, may ask it of the leader.
+	SpendToken(ctx context.Context, in *SpendTokenRequest, opts ...grpc.CallOption) (*SpendTokenReply, error)
 	// PutFile stores one checkpoint file with this replica (leader or not). Storing the same bytes again is no error.
 	PutFile(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[FilePart, PutFileReply], error)
 	// GetFile reads one checkpoint file from this replica.
@@ -179,6 +182,16 @@ func (c *coordinatorClient) RemoveCoordinator(ctx context.Context, in *RemoveCoo
 	return out, nil
 }
 
+func (c *coordinatorClient) SpendToken(ctx context.Context, in *SpendTokenRequest, opts ...grpc.CallOption) (*SpendTokenReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SpendTokenReply)
+	err := c.cc.Invoke(ctx, Coordinator_SpendToken_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *coordinatorClient) PutFile(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[FilePart, PutFileReply], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	stream, err := c.cc.NewStream(ctx, &Coordinator_ServiceDesc.Streams[2], Coordinator_PutFile_FullMethodName, cOpts...)
@@ -239,6 +252,8 @@ type CoordinatorServer interface {
 	AddCoordinator(context.Context, *AddCoordinatorRequest) (*AddCoordinatorReply, error)
 	// RemoveCoordinator takes a replica out of the cluster.
 	RemoveCoordinator(context.Context, *RemoveCoordinatorRequest) (*RemoveCoordinatorReply, error)
+	// SpendToken notes that a join token is used. Only coordinators, which admit machines, may ask it of the leader.
+	SpendToken(context.Context, *SpendTokenRequest) (*SpendTokenReply, error)
 	// PutFile stores one checkpoint file with this replica (leader or not). Storing the same bytes again is no error.
 	PutFile(grpc.ClientStreamingServer[FilePart, PutFileReply]) error
 	// GetFile reads one checkpoint file from this replica.
@@ -279,6 +294,9 @@ func (UnimplementedCoordinatorServer) AddCoordinator(context.Context, *AddCoordi
 }
 func (UnimplementedCoordinatorServer) RemoveCoordinator(context.Context, *RemoveCoordinatorRequest) (*RemoveCoordinatorReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method RemoveCoordinator not implemented")
+}
+func (UnimplementedCoordinatorServer) SpendToken(context.Context, *SpendTokenRequest) (*SpendTokenReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method SpendToken not implemented")
 }
 func (UnimplementedCoordinatorServer) PutFile(grpc.ClientStreamingServer[FilePart, PutFileReply]) error {
 	return status.Error(codes.Unimplemented, "method PutFile not implemented")
@@ -451,6 +469,24 @@ func _Coordinator_RemoveCoordinator_Handler(srv interface{}, ctx context.Context
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Coordinator_SpendToken_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SpendTokenRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CoordinatorServer).SpendToken(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Coordinator_SpendToken_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CoordinatorServer).SpendToken(ctx, req.(*SpendTokenRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Coordinator_PutFile_Handler(srv interface{}, stream grpc.ServerStream) error {
 	return srv.(CoordinatorServer).PutFile(&grpc.GenericServerStream[FilePart, PutFileReply]{ServerStream: stream})
 }
@@ -503,6 +539,10 @@ var Coordinator_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "RemoveCoordinator",
 			Handler:    _Coordinator_RemoveCoordinator_Handler,
+		},
+		{
+			MethodName: "SpendToken",
+			Handler:    _Coordinator_SpendToken_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

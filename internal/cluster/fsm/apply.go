@@ -23,6 +23,7 @@ type Command struct {
 	Checkpoint *Checkpoint  `json:"checkpoint,omitempty"`
 	Retire     *Retire      `json:"retire,omitempty"`
 	Finish     *Outcome     `json:"finish,omitempty"`
+	Spend      *Spend       `json:"spend,omitempty"`
 }
 
 // Found gives the cluster its incarnation. The first one wins.
@@ -134,6 +135,8 @@ func (s *State) apply(c Command) error {
 		return s.retire(c.Retire)
 	case c.Finish != nil:
 		return s.onActive(c.Finish.Job, func(j *Job) error { return j.finish(*c.Finish) })
+	case c.Spend != nil:
+		return s.spend(c.Spend)
 	}
 	return fmt.Errorf("empty command")
 }

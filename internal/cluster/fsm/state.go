@@ -17,6 +17,7 @@ type State struct {
 	Jobs       []*Job           `json:"jobs"`                 // in the order of submission
 	Generation plan.Generation  `json:"generation,omitempty"` // newest of all jobs that ever were active
 	Past       []Ended          `json:"past,omitempty"`       // what is left of jobs that ended long ago, the oldest first
+	Spent      []Spend          `json:"spent,omitempty"`      // join tokens that have been used
 }
 
 // Phase is where a job stands in its life.

@@ -397,7 +397,7 @@ func TestMachinesEnrolThroughThePort(t *testing.T) {
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
-		cfg.Identity.Issuer.ServeEnroll(p.Enroll(), cfg.Logger, p.Refusals(), time.Now)
+		cfg.Identity.Issuer.ServeEnroll(p.Enroll(), cfg.Logger, p.Refusals(), time.Now, nil)
 	}()
 	token, err := a.Token(certs.Peer{Role: certs.Worker}, time.Minute, time.Now())
 	if err != nil {

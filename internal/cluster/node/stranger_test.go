@@ -54,7 +54,7 @@ func fuzzStranger(f *testing.F, cfg PortConfig, key []byte, dial func(*testing.T
 	go func() {
 		defer close(served)
 		if cfg.Identity != nil {
-			cfg.Identity.Issuer.ServeEnroll(port.Enroll(), cfg.Logger, port.Refusals(), time.Now)
+			cfg.Identity.Issuer.ServeEnroll(port.Enroll(), cfg.Logger, port.Refusals(), time.Now, nil)
 		}
 	}()
 	f.Cleanup(func() {

@@ -77,11 +77,12 @@ func TestCertificates(t *testing.T) {
 	h := withCertificates(t)
 	command(t, "certs", "node", "w1", "--role", "worker", "--ca", h.certs)
 	token := strings.TrimSpace(command(t, "certs", "token", "--role", "worker", "--ca", h.certs))
-	file := filepath.Join(t.TempDir(), "token")
-	if err := os.WriteFile(file, []byte(token+"\n"), 0o600); err != nil {
+	tokenFile := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(tokenFile, []byte(token+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	command(t, "certs", "node", "w2", "--token-file", file, "--join", h.addresses[0], "--out", filepath.Join(h.certs, "w2"))
+	command(t, "certs", "node", "w2", "--token-file", tokenFile, "--join", h.addresses[0], "--out", filepath.Join(h.certs, "w2"))
+	h.spendsOnce("w5")
 	if out := command(t, "certs", "show", filepath.Join(h.certs, "w2")); !strings.Contains(out, "worker") || !strings.Contains(out, "w2") {
 		t.Errorf("certs show: %s", out)
 	}
@@ -189,5 +190,16 @@ func (h *secured) hangsUp(address, bytes string) {
 	answer, err := io.ReadAll(conn)
 	if os.IsTimeout(err) || len(answer) > 16 {
 		h.t.Errorf("%s answers %q with %q, %v", address, bytes, answer, err)
+	}
+}
+
+// spendsOnce has two machines bring one token that names an id: the second is refused, by whichever coordinator it asks.
+func (h *secured) spendsOnce(id string) {
+	h.t.Helper()
+	token := strings.TrimSpace(command(h.t, "certs", "token", "--role", "worker", "--id", id, "--ca", h.certs))
+	command(h.t, "certs", "node", "--token", token, "--join", h.addresses[0], "--out", filepath.Join(h.t.TempDir(), id))
+	code, _, says := run(h.t, h.t.TempDir(), "certs", "node", "--token", token, "--join", h.addresses[0], "--out", filepath.Join(h.t.TempDir(), id))
+	if code != 1 || !strings.Contains(says, "the token has been used") {
+		h.t.Errorf("a token that names an id, a second time: %d, %s", code, says)
 	}
 }
