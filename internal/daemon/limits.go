@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"sync"
 	"time"
 
@@ -36,15 +37,35 @@ func limits() []grpc.ServerOption {
 		grpc.ChainUnaryInterceptor(func(ctx context.Context, request any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 			ctx, cancel := context.WithTimeout(ctx, callTime)
 			defer cancel()
-			return handler(ctx, request)
+			reply, err := handler(ctx, request)
+			return reply, withoutFolders(err)
 		}),
 		grpc.ChainStreamInterceptor(func(server any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
 			if !transfers[info.FullMethod] {
-				return handler(server, stream)
+				return withoutFolders(handler(server, stream))
 			}
-			return serveImpatiently(server, stream, handler, idleTime)
+			return withoutFolders(serveImpatiently(server, stream, handler, idleTime))
 		}),
 	}
+}
+
+// absolute is an absolute path of at least one folder and what stands before it; a name with spaces is cut short.
+var absolute = regexp.MustCompile(`(^|[\s"'(=])/(?:[^\s"':;,()/]+/)+`)
+
+// withoutFolders takes the folders off the paths that an error names: they are nobody's business who calls from elsewhere. Names of
+// files stay, and so do the error's code and details.
+func withoutFolders(err error) error {
+	st := status.Convert(err)
+	if err == nil {
+		return err
+	}
+	text := absolute.ReplaceAllString(st.Message(), "$1")
+	if text == st.Message() {
+		return err
+	}
+	p := st.Proto()
+	p.Message = text
+	return status.FromProto(p).Err()
 }
 
 // transfers are the streams that end when the other side is silent. A worker's line and the links of the ring have a patience of

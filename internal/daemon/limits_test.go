@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"ringmaster/internal/certs"
+	"ringmaster/internal/rpc"
 )
 
 // silentStream is a stream on which nothing comes until it ends.
@@ -68,5 +70,30 @@ func TestPaceOfCalls(t *testing.T) {
 	now = now.Add(time.Second)
 	if _, err := p.check(flood); err != nil {
 		t.Errorf("a second later: %v", err)
+	}
+}
+
+// What a caller elsewhere is told names files and not the folders of this machine; code and details stay.
+func TestErrorsNameNoFolders(t *testing.T) {
+	for text, want := range map[string]string{
+		"store: open /var/lib/ringmaster/c1/model-00001-of-00002.safetensors: no space left": "store: open model-00001-of-00002.safetensors: no space left",
+		`read "/home/anna/run/raft/raft.db": bad`:                                            `read "raft.db": bad`,
+		"3/4 of the seats at 10.0.0.1:7070":                                                  "3/4 of the seats at 10.0.0.1:7070",
+		"/a/b/c":                                                                             "c",
+	} {
+		st, err := status.New(codes.FailedPrecondition, text).WithDetails(&rpc.NotLeader{LeaderAddress: "x"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := status.Convert(withoutFolders(st.Err()))
+		if got.Message() != want || got.Code() != codes.FailedPrecondition || len(got.Details()) != 1 {
+			t.Errorf("%s came out as %v", text, got)
+		}
+	}
+	if err := withoutFolders(nil); err != nil {
+		t.Error(err)
+	}
+	if err := withoutFolders(errors.New("open /a/b: denied")); status.Convert(err).Message() != "open b: denied" {
+		t.Error(err)
 	}
 }
