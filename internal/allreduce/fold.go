@@ -75,7 +75,7 @@ func (g *gradients) add(at plan.Interval, partial []float32, n int) {
 	}
 }
 
-// firstChunk is the chunk of the first of the elements at, and those of them that lie in it.
+// firstChunk is the chunk of the first of the elements at, and those of them that are in it.
 func (g *gradients) firstChunk(bucket, at plan.Interval) (int, plan.Interval) {
 	c := chunkAt(bucket, g.seats, at.Begin)
 	return c, plan.Interval{Begin: at.Begin, End: min(at.End, bucket.Part(c, g.seats).End)}

@@ -51,7 +51,7 @@ func (r *floats) next() []float32 {
 	return r.split()
 }
 
-// split puts together a number that lies in several pieces.
+// split puts together a number that is spread over several pieces.
 func (r *floats) split() []float32 {
 	number := asBytes(r.scratch[:1])
 	n := copy(number, r.piece)

@@ -85,7 +85,7 @@ func (r *Ring) admit(f *Frame) (*bucket, plan.Interval, error) {
 	return b, at, nil
 }
 
-// awaitStep waits until the own worker has come to the step; the caller holds the lock. The previous worker can be one step
+// awaitStep waits until the own worker has reached the step; the caller holds the lock. The previous worker can be one step
 // ahead, once it needs nothing more of ours.
 func (r *Ring) awaitStep(step uint64) error {
 	for r.err == nil && (!r.begun || r.step != step) {

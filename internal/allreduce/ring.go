@@ -68,7 +68,7 @@ type bucket struct {
 	at      []int     // how far each lane has come in; of the own final, how far it has been sent
 	inbound int       // elements that come from the previous worker in a step, over all lanes
 	ready   bool
-	left    int // elements that are still to come before the sum stands
+	left    int // elements that are still to come before the sum is complete
 	done    bool
 }
 
@@ -251,7 +251,7 @@ func (r *Ring) Ready(bucket int) {
 	r.intake.Signal()
 }
 
-// Wait returns when the sum of the bucket stands in the vector of the first local seat, or with the session's first error.
+// Wait returns when the sum of the bucket is in the vector of the first local seat, or with the session's first error.
 func (r *Ring) Wait(bucket int) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -65,7 +65,7 @@ type BalanceOptions struct {
 	Rounds   int           // how often everything is measured
 	Window   time.Duration // how long each rate is measured
 	Running  time.Duration // how long the slow worker runs,
-	Stopped  time.Duration // and how long it stands still then, in turn
+	Stopped  time.Duration // and how long it is suspended, in turn
 	Patience time.Duration // how long seats may take to move
 
 	// Reading is how long the fast and the slow worker take to read each seat's data; the slow one is not held up then. Hardly

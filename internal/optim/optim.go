@@ -121,7 +121,7 @@ type base struct {
 // and many CPUs take a hundred times as long for those. No parameter can tell. It is part of the numerics contract.
 const flushEvery = 64
 
-// flush sets the moments of the update under way that are denormal to zero, every so many steps.
+// flush sets the moments of the update under way that are denormal to zero, every flushEvery steps.
 func (b *base) flush(moments ...[]float32) {
 	if b.step%flushEvery != 0 {
 		return

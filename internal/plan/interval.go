@@ -13,7 +13,7 @@ type Interval struct {
 // Len is the number of elements in the interval.
 func (i Interval) Len() int { return i.End - i.Begin }
 
-// Contains reports whether x lies in the interval.
+// Contains reports whether x is in the interval.
 func (i Interval) Contains(x int) bool { return i.Begin <= x && x < i.End }
 
 // String writes the interval as [begin,end).

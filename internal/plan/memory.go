@@ -19,7 +19,7 @@ func Sharing(members []Member, m Member) int {
 	return n
 }
 
-// Room is what the worker may use where so many workers, itself included, share its machine; 0: not known. A tenth of the
+// Room is what the worker may use if this many workers, itself included, share its machine; 0: not known. A tenth of the
 // machine is left to everything else there.
 func (m Memory) Room(sharing int) uint64 {
 	room := m.Machine / 10 * 9 / uint64(max(sharing, 1))

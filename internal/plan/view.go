@@ -42,8 +42,8 @@ func Seat(generation Generation, seats int, members []Member) (View, error) {
 	return SeatUnevenly(generation, counts, members), nil
 }
 
-// SeatUnevenly gives each member so many seats, in their order, so that who keeps its number has moved as little as those
-// before it demand.
+// SeatUnevenly gives members[k] the next counts[k] seats. A member whose count stays the same moves only as far as the members before
+// it demand.
 func SeatUnevenly(generation Generation, counts []int, members []Member) View {
 	view := View{Generation: generation, Members: make([]Member, len(members))}
 	for k, m := range members {

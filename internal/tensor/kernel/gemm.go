@@ -65,7 +65,7 @@ type scratch struct {
 
 // grow makes s a slice of at least n elements, with unspecified contents, and returns n of them. New memory is touched page by
 // page in its order, since the system gives out pages as they are touched: packing goes from panel to panel, and each panel
-// would get pages that lie at the same few places of a cache as far as the cache can tell. A panel of 256 KiB was then as slow as
+// would get pages that map to the same few places of a cache. A panel of 256 KiB was then as slow as
 // if a second level of 2 MiB had room for 128 KiB.
 func grow[T float32 | uint32](s *[]T, n int) []T {
 	if len(*s) < n {
@@ -123,7 +123,7 @@ func (w *product) part(n int) {
 	}
 }
 
-// grid says how a product is cut: the batch, the rows and the columns into so many parts each.
+// grid says how a product is cut: the batch, the rows and the columns, each into a number of parts.
 type grid struct{ batch, rows, cols int }
 
 func (g grid) parts() int { return g.batch * g.rows * g.cols }
@@ -198,7 +198,7 @@ func (p *MatMul) split(threads int) grid {
 	if batch >= threads && batch%threads == 0 || batch >= 8*threads {
 		return grid{threads, 1, 1}
 	}
-	const reading = 4 // an element of A or B costs about as much as so many multiply-adds
+	const reading = 4 // an element of A or B costs about as much as this many multiply-adds
 	best, least := grid{1, 1, 1}, p.M*p.N+reading*(p.M+p.N)
 	for rows := threads; rows >= 1; rows-- {
 		cols := threads / rows

@@ -55,5 +55,5 @@ func (t *strip) fetchStrip(q *panels, i int) {
 	q.aheadBlock, q.aheadBy = block, perStep(block, q.first)
 }
 
-// perStep is how far a fetch goes in each of so many steps if it is to reach all of some bytes.
+// perStep is how many bytes each step must fetch so that all of them are fetched after the last step.
 func perStep(bytes, steps int) int { return int(uint32(bytes+steps-1) / uint32(steps)) }

@@ -3,7 +3,7 @@ package kernel
 import "math"
 
 const (
-	// The low 29 bits of a float64 are those a float32 drops; this pattern lies exactly between two float32 neighbours.
+	// The low 29 bits of a float64 are those a float32 drops; this pattern is exactly between two float32 neighbours.
 	droppedBits = 1<<29 - 1
 	midpoint    = 1 << 28
 	// Biased float64 exponent of 2^-126, the smallest normal float32.
@@ -14,7 +14,7 @@ const (
 // aside).
 //
 // The product of two float32 is exact in float64, the sum s with z is rounded to 53 bits. Rounding s to float32 can
-// differ from rounding the exact sum only if s itself lies half-way between two float32 neighbours: both roundings are
+// differ from rounding the exact sum only if s itself is half-way between two float32 neighbours: both roundings are
 // monotonic and every such half-way point is a float64, so otherwise s and the exact sum lie on the same side of each of
 // them. A normal s is half-way exactly if the dropped bits read 100...0; those, and the denormal results, whose
 // half-way points lie elsewhere, take the slow path.

@@ -7,9 +7,9 @@ import "math"
 // remain, which all its panels use. An op(B) with zeros becomes op(A) of the transposed product.
 //
 // The bits are those of all steps. A zero times a finite number is a zero, and a zero added changes a chain only if that
-// stands at -0: then +0 may make it +0. From +0, or from any number but zero, a chain comes to -0 only if a result is
+// stands at -0: then +0 may make it +0. From +0, or from any number but zero, a chain reaches -0 only if a result is
 // rounded to it, where all steps would have brought it to -0 as well; and if it leaves -0 afterwards by anything but a step
-// left out, both agree again. So a result that is not -0 is right. The product is done anew with all steps if a result is -0,
+// left out, both agree again. So a result that is not -0 is right. The product is repeated with all steps if a result is -0,
 // which takes a start at -0 or numbers near 2^-149, and if the other operand has an element that is not finite.
 
 // listedRows is the number of elements of op(A) that are kept for a step. The assembly knows it.
@@ -26,7 +26,7 @@ const (
 // multiplySparse computes the product without the steps that it can leave out. It reports false, with C in any state, if
 // there are too few of them or if the bits might not be those of all steps.
 func (p *MatMul) multiplySparse(s *shape, m *scratch) bool {
-	if !s.lists || !p.ZerosA && !p.ZerosB || p.Accumulate { // C would be needed for doing it anew
+	if !s.lists || !p.ZerosA && !p.ZerosB || p.Accumulate { // C would be needed to repeat it
 		return false
 	}
 	wide := s.lanes * s.vectors

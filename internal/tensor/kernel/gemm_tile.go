@@ -21,7 +21,7 @@ type panels struct {
 	spread               int        // not 0: there is one start value for each row
 	_                    [4]uintptr // the kernel keeps its place in the loops here
 	first                int        // of k, the steps that fetch the row of B aheadRows steps later into the cache;
-	next                 int        // the others fetch what lies so many bytes from theirs: the first rows of the next panel
+	next                 int        // the others prefetch what is this many bytes from theirs: the first rows of the next panel
 	last                 int        // k - first
 	_                    uintptr    // the kernel's, again
 
@@ -68,7 +68,7 @@ const (
 	packedRows  = 16       // of B, copied to all panels before the next rows
 	callWork    = 1 << 25  // multiply-adds of one call of a kernel: it cannot be preempted, this is a millisecond at most
 	packedLeast = 1 << 18  // elements of B from which packing pays, where its rows are a page apart
-	pageRow     = 1 << 10  // a row of so many elements is a page long
+	pageRow     = 1 << 10  // a row of this many elements is a page long
 	packedMore  = 1 << 19  // elements of B beyond which packing pays anyway
 	packedWide  = 192      // columns from which packing a transposed A pays, where B is packed
 	packedThin  = 48       // columns from which it does where A's rows are far apart
@@ -137,7 +137,7 @@ type strip struct {
 	next int // the depth of the strip that comes next, if its operands are to be fetched meanwhile; else 0
 }
 
-// block is the number of rows that are worked on together: so many that what packed of op(A) stays in the second level of the cache.
+// block is the number of rows that are worked on together: as many as keep what is packed of op(A) in the second level of the cache.
 func (t *strip) block() int { return t.wholeTiles(packedA / (t.k1 - t.k0)) }
 
 // packedBlock is likewise where B is packed: where the cache is roomy, more rows make use of a panel of B before the next.
@@ -376,7 +376,7 @@ func (s *shape) transpose(dst []float32, dstLD int, src []float32, srcLD, rows, 
 // it is: by an estimate of the time for the tiles and for transposing operands and result, in halves of a cycle. With
 // TransB, B is then read in place; without, it pays where N fills its vectors badly.
 func (p *MatMul) flips(s *shape) *shape {
-	const moving = 4 // a wide vector's multiply-adds take the time of moving so many floats to their transposed place
+	const moving = 4 // a wide vector's multiply-adds take the time of moving this many floats to their transposed place
 	direct := p.M * p.K * s.cost(p.N)
 	if p.N&(s.lanes-1) != 0 {
 		direct += p.M * s.masked

@@ -57,7 +57,7 @@ func Best() Tier {
 // Current is the tier in use.
 func Current() Tier { return Tier(current.Load()) }
 
-// Select makes the named tier current; the empty name stands for the best one. An unknown name, or a tier that this
+// Select makes the named tier current; the empty name means the best one. An unknown name, or a tier that this
 // machine cannot run, is an error and changes nothing. So is a process that flushes denormal numbers to zero: its results
 // would not be those of others.
 func Select(name string) error {

@@ -19,7 +19,7 @@ func columnsFit(name string, rows int, matrices, vectors [][]float32) {
 // fetchAhead is how many elements before their turn assembly fetches those of matrices into the cache.
 const fetchAhead = 256
 
-// fetchable is how far ahead to fetch matrices of so many elements, whose slices have that capacity at least: not at all where they
+// fetchable is how far ahead to fetch matrices of that many elements, whose slices have that capacity at least: not at all where they
 // do not go on as far. It would do no harm, but a page that is not there is looked up each time, which takes longer than a row.
 func fetchable(elements, capacity int) int {
 	if capacity < elements+fetchAhead+4*lanes {
