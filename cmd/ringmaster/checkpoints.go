@@ -106,7 +106,7 @@ func verifyCommand() *cobra.Command {
 				return failed(err)
 			}
 			if bad > 0 {
-				use := "; launch the job anew in another folder"
+				use := "; launch the job again in another folder"
 				if slices.ContainsFunc(found.Entries, func(e checkpoint.Entry) bool { return e.Err == nil }) {
 					use = "; --resume uses the newest whole one"
 				}

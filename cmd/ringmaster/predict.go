@@ -57,10 +57,10 @@ func predictCommand() *cobra.Command {
 	q.bind(cmd)
 	cmd.Flags().StringArrayVar(&q.photos, "photo", nil, "picture `file` to be named ("+dataset.PictureFormats+"); repeatable")
 	cmd.Flags().StringVar(&q.prompt, "prompt", "", "`text` to be continued")
-	cmd.Flags().IntVar(&q.tokens, "tokens", 200, "text: so many tokens (characters, or bytes) are added")
+	cmd.Flags().IntVar(&q.tokens, "tokens", 200, "text: number of tokens (characters, or bytes) to add")
 	cmd.Flags().Uint64Var(&q.seed, "seed", 1, "text: everything random follows from it")
 	cmd.Flags().Float64Var(&q.temperature, "temperature", 0.8, "text: divides the logits; 0: always the likeliest token")
-	cmd.Flags().IntVar(&q.top, "top", 0, "photo: so many classes are shown (default 5); text: draw from the likeliest so many (default all)")
+	cmd.Flags().IntVar(&q.top, "top", 0, "photo: number of classes to show (default 5); text: draw from this many of the likeliest tokens (default all)")
 	return cmd
 }
 

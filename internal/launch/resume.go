@@ -41,11 +41,11 @@ func FindOrigin(dir string, warnings io.Writer) (*Origin, error) {
 		say(warnings, "ringmaster: %s", line)
 	}
 	if found.Newest == nil && len(found.Damaged) == 0 { // at most some that were never finished
-		return nil, fmt.Errorf("resume: %w lies in %s; launch the job anew in another folder", errNoCheckpoint, dir)
+		return nil, fmt.Errorf("resume: %w lies in %s; launch the job again in another folder", errNoCheckpoint, dir)
 	}
 	best, err := found.Best()
 	if err != nil {
-		return nil, fmt.Errorf("resume: %w; launch the job anew in another folder", err)
+		return nil, fmt.Errorf("resume: %w; launch the job again in another folder", err)
 	}
 	o := &Origin{Manifest: best.Manifest, Path: best.Path, entry: best, found: found}
 	if o.Job, err = config.Decode([]byte(o.Manifest.Config)); err != nil {
