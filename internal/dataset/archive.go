@@ -82,10 +82,12 @@ func findImages(dir string, most float64) ([]imageFile, *account, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	files = settleParts(files, left)
-	slices.SortFunc(files, func(a, b imageFile) int {
+	byPath := func(a, b imageFile) int {
 		return strings.Compare(path.Join(a.part, a.class, a.name), path.Join(b.part, b.class, b.name))
-	})
+	}
+	slices.SortFunc(files, byPath) // an archive has any order
+	files = settleParts(files, left)
+	slices.SortFunc(files, byPath)
 	if left.read = len(files); left.read > 0 {
 		if err := left.check("images", dir, most); err != nil {
 			return nil, nil, err

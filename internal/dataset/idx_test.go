@@ -139,7 +139,12 @@ func FuzzDecodeIDX(f *testing.F) {
 		if rank < 1 || rank > 4 {
 			return
 		}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
 		got, err := decodeIDX("f", raw, rank)
+		if runtime.ReadMemStats(&after); after.TotalAlloc-before.TotalAlloc > maxInflation*uint64(len(raw))+1<<20 {
+			t.Errorf("%d bytes took %d bytes of memory", len(raw), after.TotalAlloc-before.TotalAlloc)
+		}
 		if err != nil {
 			return
 		}

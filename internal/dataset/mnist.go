@@ -142,7 +142,8 @@ func readIDX(d *Data, dir, stem string, rank int) (idx, string, error) {
 	return file, path, nil
 }
 
-// findIDX looks for a file under the names that it is distributed with: a dash or a dot before idx, plain or gzip.
+// findIDX looks for a file under the names that it is distributed with: a dash or a dot before idx, plain or gzip; or the only one with the
+// name of a set before that.
 func findIDX(dir, stem string) (string, error) {
 	dotted := strings.Replace(stem, "-idx", ".idx", 1)
 	names := []string{stem, stem + ".gz", dotted, dotted + ".gz"}
@@ -160,7 +161,32 @@ func findIDX(dir, stem string) (string, error) {
 		}
 		return path, nil
 	}
+	prefixed, err := findPrefixed(dir, stem)
+	switch {
+	case err != nil:
+		return "", err
+	case len(prefixed) > 1:
+		return "", fmt.Errorf("data folder %s has several sets (%s): set data.dir to a folder with one of them", dir, clip(strings.Join(prefixed, ", ")))
+	case len(prefixed) == 1:
+		return filepath.Join(dir, prefixed[0]), nil
+	}
 	return "", fmt.Errorf("data folder %s has none of %s: put the file there, or set data.dir to the folder that holds it", dir, strings.Join(names, ", "))
+}
+
+// findPrefixed looks for the names of EMNIST: the set's before a file's, and test for t10k (emnist-letters-test-images-idx3-ubyte).
+func findPrefixed(dir, stem string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, unreadableFile("data folder", dir, err)
+	}
+	var found []string
+	end := "-" + strings.Replace(stem, "t10k", "test", 1)
+	for _, entry := range entries {
+		if name := strings.TrimSuffix(entry.Name(), ".gz"); strings.HasSuffix(name, end) || strings.HasSuffix(name, "-"+stem) {
+			found = append(found, entry.Name())
+		}
+	}
+	return found, nil
 }
 
 // readWhole reads a file of at most maxFile bytes.

@@ -156,6 +156,24 @@ func TestLabelsMakeClasses(t *testing.T) {
 	}
 }
 
+// EMNIST's files have the name of their set before the others' names.
+func TestFilesOfEMNIST(t *testing.T) {
+	dir := t.TempDir()
+	files := map[string][]byte{}
+	for name, content := range smallMNIST() {
+		files["emnist-digits-"+strings.Replace(name, "t10k", "test", 1)] = content
+	}
+	writeFiles(t, dir, files)
+	if _, err := Open(config.Data{Kind: config.DataMNIST, Dir: dir}); err != nil {
+		t.Error(err)
+	}
+	files["emnist-letters-"+trainImages] = files["emnist-digits-"+trainImages]
+	writeFiles(t, dir, files)
+	if _, err := Open(config.Data{Kind: config.DataMNIST, Dir: dir}); err == nil || !strings.Contains(err.Error(), "has several sets (emnist-digits-"+trainImages+", emnist-letters-"+trainImages+")") {
+		t.Error(err)
+	}
+}
+
 func TestMNISTFolderRefused(t *testing.T) {
 	dir := t.TempDir()
 	writeFiles(t, dir, map[string][]byte{"file": nil, "taken/" + trainImages + "/x": nil})
