@@ -91,7 +91,7 @@ e2e: build ## whole clusters as real processes
 	$(GO) test -count=1 -timeout 15m ./internal/test/e2e
 
 simulate: ## whole simulated clusters under SEEDS schedules of faults, from FIRST on
-	$(GO) test ./internal/simulation -run TestWholeCluster -seeds $(or $(SEEDS),2000) -seed $(or $(FIRST),1) -faults 20 -timeout 3h -v
+	$(GO) test ./internal/simulation -run "TestWholeCluster|TestQueueUnderFaults" -seeds $(or $(SEEDS),2000) -seed $(or $(FIRST),1) -faults 20 -timeout 3h -v
 
 # Another SEED draws other faults; one that fails is drawn again by its number.
 SEED ?= 1

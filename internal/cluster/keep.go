@@ -169,7 +169,7 @@ func (s *Server) StoreFile(first *rpc.FilePart, body io.Reader) error {
 		return fmt.Errorf("file %s comes without its SHA-256", first.Name)
 	}
 	copy(sum[:], first.Sha256)
-	s.sweptAt.Store(0) // what is stored now may belong to nobody any more
+	defer s.sweptAt.Store(0) // what is stored by then may belong to nobody any more
 	return s.store.PutFile(first.Directory, first.Name, body, int64(first.Bytes), sum)
 }
 
