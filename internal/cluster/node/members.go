@@ -333,34 +333,61 @@ func (n *Node) checkRemoval(ctx context.Context, id string, force bool) error {
 	}
 }
 
-// yieldTime bounds how long one replica may take to be elected in this one's place.
-const yieldTime = time.Second
+// yieldTime bounds how long one replica may take to be elected in this one's place, yieldPatience how long this one tries to
+// hand over: on a busy machine the others may be a few entries behind, or slow to vote, for a while.
+const (
+	yieldTime     = time.Second
+	yieldPatience = 15 * time.Second
+	yieldPause    = 50 * time.Millisecond
+)
 
-// yield makes another replica lead: one that answers and holds the whole log is told to stand for election. Raft's own
-// transfer would stop all proposals meanwhile, for good where it is cut short.
+// yield makes another replica lead: one that answers and holds the whole log is told to stand for election, again and again until one
+// is elected. Raft's own transfer would stop all proposals meanwhile, for good where it is cut short.
 func (n *Node) yield(ctx context.Context) error {
-	if err := n.Barrier(ctx); err != nil {
-		return err
+	ctx, cancel := context.WithTimeout(ctx, yieldPatience)
+	defer cancel()
+	for {
+		if err := n.Barrier(ctx); err != nil {
+			return err
+		}
+		why := n.yieldOnce(ctx)
+		if !n.IsLeader() {
+			return nil
+		}
+		if !pause(ctx, yieldPause) {
+			return fmt.Errorf("no other coordinator took over from %s within %v: %s", n.cfg.ID, yieldPatience, why)
+		}
 	}
+}
+
+// yieldOnce tells each replica that can lead to stand for election, until one does. It returns what the others lack.
+func (n *Node) yieldOnce(ctx context.Context) string {
+	var lacks []string
 	for _, s := range n.Look(ctx) {
-		if s.ID == n.cfg.ID || !s.Votes || s.Silent || s.Behind > 0 {
+		switch {
+		case s.ID == n.cfg.ID || !s.Votes:
+			continue
+		case s.Silent:
+			lacks = append(lacks, s.ID+" does not answer")
+			continue
+		case s.Behind > 0:
+			lacks = append(lacks, fmt.Sprintf("%s lacks %d entries of the log", s.ID, s.Behind))
 			continue
 		}
 		n.log.Info("hands over", "to", s.ID)
 		if err := n.bid(s.ID, s.Address); err != nil {
 			n.log.Warn("could not hand over", "to", s.ID, "error", err)
+			lacks = append(lacks, fmt.Sprintf("%s could not be told: %v", s.ID, err))
 			continue
 		}
 		for end := time.Now().Add(yieldTime); time.Now().Before(end) && pause(ctx, 5*time.Millisecond); {
-			if id, _, known := n.Leader(); known && id != n.cfg.ID {
-				return nil
+			if !n.IsLeader() {
+				return ""
 			}
 		}
-		if !n.IsLeader() {
-			return nil
-		}
+		lacks = append(lacks, s.ID+" was not elected")
 	}
-	return fmt.Errorf("no other coordinator could take over from %s; try again", n.cfg.ID)
+	return strings.Join(lacks, ", ")
 }
 
 // reconfigure carries out a change of the replicas and waits until it is committed.
