@@ -14,9 +14,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/experimental"
-	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/status"
 
@@ -82,12 +80,8 @@ func (t *Transport) call(ctx context.Context, id *Identity) (Outgoing, error) {
 }
 
 func (t *Transport) dialOptions(next plan.Member, wires *wires) []grpc.DialOption {
-	creds := t.options.Credentials
-	if creds == nil {
-		creds = insecure.NewCredentials()
-	}
 	return []grpc.DialOption{
-		grpc.WithTransportCredentials(creds),
+		grpc.WithTransportCredentials(t.credentials()),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return wires.keep(t.options.Dial(ctx, next)) }),
 		grpc.WithInitialWindowSize(t.options.Window),
 		grpc.WithInitialConnWindowSize(t.options.Window),
@@ -95,7 +89,6 @@ func (t *Transport) dialOptions(next plan.Member, wires *wires) []grpc.DialOptio
 		grpc.WithWriteBufferSize(bufferBytes),
 		experimental.WithBufferPool(buffers),
 		grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.DefaultConfig, MinConnectTimeout: connectBound}),
-		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: t.options.Silence, PermitWithoutStream: true}),
 		grpc.WithDisableServiceConfig(),
 		grpc.WithDisableRetry(),
 	}

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/experimental"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
@@ -19,6 +20,7 @@ import (
 
 	"ringmaster/internal/certs"
 	"ringmaster/internal/plan"
+	"ringmaster/internal/pulse"
 )
 
 // The ring's gRPC service: one bidirectional stream a link, from a worker to the next one in the ring. The caller sends hello, the
@@ -100,9 +102,18 @@ func (t *Transport) ServerOptions() []grpc.ServerOption {
 		grpc.ReadBufferSize(bufferBytes),
 		grpc.WriteBufferSize(bufferBytes),
 		experimental.BufferPool(buffers),
-		grpc.KeepaliveParams(keepalive.ServerParameters{Time: max(t.options.Silence/2, time.Second), Timeout: t.options.Silence}),
-		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
+		grpc.Creds(t.credentials()),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 200 * time.Millisecond, PermitWithoutStream: true}),
 	}
+}
+
+// credentials are those of the options, with connections that end when a neighbour is silent.
+func (t *Transport) credentials() credentials.TransportCredentials {
+	inner := t.options.Credentials
+	if inner == nil {
+		inner = insecure.NewCredentials()
+	}
+	return pulse.Credentials(inner, max(t.options.Silence/2, time.Second), t.options.Silence)
 }
 
 // Register adds the ring's service to the server.

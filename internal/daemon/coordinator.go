@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	grpccredentials "google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
 
 	"ringmaster/internal/certs"
@@ -29,6 +30,7 @@ import (
 	"ringmaster/internal/folder"
 	"ringmaster/internal/host"
 	"ringmaster/internal/plan"
+	"ringmaster/internal/pulse"
 	"ringmaster/internal/rpc"
 )
 
@@ -215,11 +217,15 @@ func closeGossip(g *node.Gossip, log *slog.Logger) {
 	}
 }
 
+// credentials are the port's, with connections that end when the other end is gone.
+func credentials(port *node.Port) grpccredentials.TransportCredentials {
+	return pulse.Credentials(port.Credentials(), 2*time.Second, 2*time.Second)
+}
+
 // serverOptions are those of every gRPC server here: what callers ask bounded, dead connections noticed.
 func serverOptions(port *node.Port) []grpc.ServerOption {
 	return append(limits(),
-		grpc.Creds(port.Credentials()),
-		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 2 * time.Second, Timeout: 2 * time.Second}),
+		grpc.Creds(credentials(port)),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 200 * time.Millisecond, PermitWithoutStream: true}),
 	)
 }
@@ -227,10 +233,9 @@ func serverOptions(port *node.Port) []grpc.ServerOption {
 // dialOptions are those of every gRPC client of a daemon; it calls holders of the role.
 func dialOptions(port *node.Port, want certs.Role) []grpc.DialOption {
 	return []grpc.DialOption{
-		grpc.WithTransportCredentials(port.Credentials()),
+		grpc.WithTransportCredentials(credentials(port)),
 		grpc.WithContextDialer(port.RPCDialer(want)),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage)),
-		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 2 * time.Second, Timeout: 2 * time.Second}),
 		grpc.WithConnectParams(quickReconnect()),
 	}
 }

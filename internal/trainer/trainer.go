@@ -144,7 +144,7 @@ type Progress struct {
 	StepNs    atomic.Int64  // moving mean of the step time
 	TrainNs   atomic.Int64  // spent in steps since the trainer was made
 	Samples   atomic.Uint64 // trained on since the trainer was made
-	LastStep  atomic.Int64  // unix nanoseconds at which the newest step ended
+	LastStep  atomic.Int64  // when the newest step ended, in nanoseconds since this process began
 	FirstStep atomic.Int64  // unix nanoseconds at which the first step of this trainer ended
 	SeatNs    atomic.Int64  // what a local seat takes in a step, see pace; 0: not known yet
 	SeatSpans atomic.Int64  // how often that was measured in this session; 0: it is of an earlier one
@@ -310,6 +310,8 @@ func (t *Trainer) Unpack(step uint64, sums checkpoint.EpochSums, all []float32) 
 	return s, nil
 }
 
+var origin = time.Now() // the monotonic times of this process count from it
+
 func (t *Trainer) note(began time.Time, loss float64) {
 	now := time.Now()
 	took := now.Sub(began)
@@ -317,7 +319,7 @@ func (t *Trainer) note(began time.Time, loss float64) {
 	p.Step.Store(t.step)
 	p.LossBits.Store(floatBits(loss))
 	p.TrainNs.Add(int64(took))
-	p.LastStep.Store(now.UnixNano())
+	p.LastStep.Store(int64(now.Sub(origin)))
 	p.FirstStep.CompareAndSwap(0, now.UnixNano())
 	if mean := p.StepNs.Load(); mean == 0 {
 		p.StepNs.Store(int64(took))

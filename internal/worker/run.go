@@ -25,7 +25,7 @@ type session struct {
 	signals    trainer.Signals
 	cancel     context.CancelCauseFunc
 	ring       atomic.Pointer[Ring]
-	connecting atomic.Int64 // when it began to connect with its neighbours, in ns; 0 before, and once it has
+	connecting atomic.Pointer[time.Time] // when it began to connect with its neighbours; nil before, and once it has
 	opening    allreduce.Opening
 
 	ending     trainer.Ending
@@ -118,8 +118,9 @@ const openBound = catchUpTimeout + 15*time.Second
 func (j *job) openRing(ctx context.Context, s *session, seats [][]float32) (Ring, error) {
 	bounded, cancel := context.WithTimeout(ctx, openBound)
 	defer cancel()
-	s.connecting.Store(time.Now().UnixNano())
-	defer s.connecting.Store(0)
+	began := time.Now()
+	s.connecting.Store(&began)
+	defer s.connecting.Store(nil)
 	ring, err := j.w.links.OpenRing(bounded, s.id, seats, j.trainer.Load().Buckets)
 	var lost *allreduce.PeerLostError
 	if err != nil && errors.As(context.Cause(ctx), &lost) {
@@ -130,8 +131,8 @@ func (j *job) openRing(ctx context.Context, s *session, seats [][]float32) (Ring
 
 // standsSince is since when the session waits for a neighbour; zero: it does not.
 func (s *session) standsSince() time.Time {
-	if at := s.connecting.Load(); at != 0 {
-		return time.Unix(0, at)
+	if at := s.connecting.Load(); at != nil {
+		return *at
 	}
 	if r := s.ring.Load(); r != nil {
 		if wait, ok := (*r).WaitingFor(); ok {

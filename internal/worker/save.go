@@ -28,7 +28,7 @@ type saver struct {
 	idle   chan struct{} // holds a token while no copy is on its way; who takes it owns staged
 	staged checkpoint.State
 	last   sync.WaitGroup
-	began  atomic.Int64 // unix nanoseconds at which the copy on its way was taken; 0: there is none
+	began  atomic.Pointer[time.Time] // when the copy on its way was taken; nil: there is none
 
 	mu     sync.Mutex
 	stored []*rpc.ShareFact // stored, not yet committed
@@ -65,7 +65,7 @@ const saveWait = 2 * time.Second
 // Stuck reports whether the copy before has been on its way for longer than anybody should wait.
 func (v *saver) Stuck() bool {
 	began := v.began.Load()
-	return began != 0 && time.Now().UnixNano()-began > int64(saveWait)
+	return began != nil && time.Since(*began) > saveWait
 }
 
 // Save copies the state and stores it in the background. It waits for the copy before, but not for long: false means that
@@ -97,12 +97,13 @@ func (v *saver) SaveLast(t *trainer.Trainer) {
 
 // save copies and stores; the caller holds the token.
 func (v *saver) save(t *trainer.Trainer, called time.Time) {
-	v.began.Store(time.Now().UnixNano())
+	began := time.Now()
+	v.began.Store(&began)
 	t.Copy(&v.staged)
 	stalled := float64(time.Since(called).Microseconds()) / 1e3
 	go func() {
 		v.store(t, stalled)
-		v.began.Store(0)
+		v.began.Store(nil)
 		v.idle <- struct{}{}
 	}()
 }
