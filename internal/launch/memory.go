@@ -37,6 +37,25 @@ func checkMemory(job *config.Job, takes trainer.Memory, workers int, has, limit 
 		plural.Of(job.Seats, "seat"), size(memory.Seat), remedy)
 }
 
+// What processes take at the least beside a job, in bytes, as measured: this one, a coordinator, and a worker without a job.
+const (
+	launchBytes      = 20 << 20
+	coordinatorBytes = 24 << 20
+	workerBytes      = 16 << 20
+)
+
+// checkProcesses refuses a launch whose processes do not fit together into what the machine, or the control group of this process, has;
+// 0: that is not known. In a small group it is they that take the memory, not the job, and the kernel would kill one of them.
+func checkProcesses(job *config.Job, takes trainer.Memory, workers, coordinators int, has int64) error {
+	processes := launchBytes + int64(coordinators)*coordinatorBytes + int64(workers)*workerBytes
+	jobs := int64(workers)*takes.Job() + int64(job.Seats)*takes.Seat
+	if has == 0 || processes+jobs <= has {
+		return nil
+	}
+	return job.Errorf("model", "the launch does not fit into memory: this machine or control group has %s; %s, %s and launch itself take %s at the least, and the job takes %s in them; give it more memory, or take fewer --workers or --coordinators",
+		size(uint64(has)), plural.Of(coordinators, "coordinator"), plural.Of(workers, "worker"), size(uint64(processes)), size(uint64(jobs)))
+}
+
 // size is a number of bytes for people.
 func size(bytes uint64) string {
 	if bytes < 1<<30 {

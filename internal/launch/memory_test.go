@@ -47,3 +47,19 @@ func TestCheckMemory(t *testing.T) {
 		}
 	}
 }
+
+// A control group that the job would fit into, but not the processes, is refused with the sums.
+func TestProcessesFitIntoMemory(t *testing.T) {
+	job := &config.Job{Seats: 2}
+	takes := trainer.Memory{State: 1 << 20, Work: 1 << 20, Seat: 1 << 20}
+	need := int64(launchBytes + coordinatorBytes + 2*workerBytes + 2*takes.Job() + 2*takes.Seat)
+	for _, c := range []struct {
+		has  int64
+		fits bool
+	}{{0, true}, {need, true}, {need - 1, false}} {
+		err := checkProcesses(job, takes, 2, 1, c.has)
+		if (err == nil) != c.fits || err != nil && !strings.Contains(err.Error(), "1 coordinator, 2 workers and launch itself take 76.0 MiB at the least") {
+			t.Errorf("%d bytes: %v", c.has, err)
+		}
+	}
+}

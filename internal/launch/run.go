@@ -136,6 +136,9 @@ func prepare(o *Options) (*run, int, error) {
 	if err := checkMemory(o.Job, checked.Memory, o.Workers, host.Memory(), host.MemoryLimit()); err != nil {
 		return nil, 0, &UsageError{err}
 	}
+	if err := checkProcesses(o.Job, checked.Memory, o.Workers, o.Coordinators, host.Memory()); err != nil {
+		return nil, 0, &UsageError{err}
+	}
 	var origin *Origin
 	if o.Resume {
 		origin, err = admitOrigin(dir, checked, o.Warnings)
