@@ -367,6 +367,7 @@ func TestDifferences(t *testing.T) {
 		{[]string{"seed=2", "seats=8"}, []Difference{{"seed", "1", "2"}, {"seats", "4", "8"}}},
 		{[]string{"train.batch_per_seat=9"}, []Difference{{"train.batch_per_seat", "8", "9"}}},
 		{[]string{"model.layers=[784, 10]"}, []Difference{{"model.layers", "[784, 128, 128, 10]", "[784, 10]"}}},
+		{[]string{"train.target=pixels"}, []Difference{{"train.target", "", "pixels"}}},
 		{[]string{"train.label_smoothing=0.1"}, []Difference{{"train.label_smoothing", "0", "0.1"}}},
 		{[]string{"train.schedule.horizon=97"}, []Difference{{"train.schedule.horizon", "96", "97"}}},
 		{[]string{"train.optimizer.kind=adamw", "train.optimizer.form=keras", "train.optimizer.weight_decay=0"},
@@ -411,7 +412,7 @@ func TestContractCoversTheRest(t *testing.T) {
 	walk = func(prefix string, v reflect.Value) {
 		for i := range v.NumField() {
 			name := v.Type().Field(i).Tag.Get("yaml")
-			if name == "" || !exists(v, i) {
+			if name == "" || !exists(v, i) || v.Type().Field(i).Tag.Get("omit") != "" {
 				continue
 			}
 			key := join(prefix, name)

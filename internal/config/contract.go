@@ -28,7 +28,7 @@ func appendContract(items []Item, key string, v reflect.Value) []Item {
 	for i := range v.NumField() {
 		field := v.Type().Field(i)
 		name := field.Tag.Get("yaml")
-		if name == "" || field.Tag.Get("contract") != "" || !exists(v, i) {
+		if name == "" || field.Tag.Get("contract") != "" || !exists(v, i) || field.Tag.Get("omit") != "" && isEmpty(v.Field(i)) {
 			continue
 		}
 		if field.Type.Kind() == reflect.Struct {

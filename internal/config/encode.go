@@ -28,8 +28,9 @@ func Decode(text []byte) (*Job, error) {
 
 func encodeStruct(out *strings.Builder, indent string, v reflect.Value) {
 	for i := range v.NumField() {
-		name := v.Type().Field(i).Tag.Get("yaml")
-		if name == "" || !exists(v, i) {
+		tag := v.Type().Field(i).Tag
+		name := tag.Get("yaml")
+		if name == "" || !exists(v, i) || tag.Get("omit") != "" && isEmpty(v.Field(i)) {
 			continue
 		}
 		if field := v.Field(i); field.Kind() == reflect.Struct {

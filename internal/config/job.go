@@ -101,7 +101,8 @@ type Train struct {
 	Optimizer    Optimizer `yaml:"optimizer"`
 	Schedule     Schedule  `yaml:"schedule"`
 	Loss         string    `yaml:"loss"`
-	ClipNorm     float64   `yaml:"clip_norm"` // bound on the global norm of the gradient; 0: none
+	Target       string    `yaml:"target" omit:"zero"` // the field that the output is compared with; empty: the data's only target
+	ClipNorm     float64   `yaml:"clip_norm"`          // bound on the global norm of the gradient; 0: none
 
 	LabelSmoothing float64 `yaml:"label_smoothing"` // part of the target that is spread over all classes, in training alone
 }

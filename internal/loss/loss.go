@@ -5,6 +5,7 @@ package loss
 
 import (
 	"fmt"
+	"strings"
 
 	"ringmaster/internal/config"
 	"ringmaster/internal/dataset"
@@ -35,9 +36,9 @@ type Fields interface {
 
 // New makes the configured loss for data of the schema. The error begins with the key at fault.
 func New(cfg config.Train, schema dataset.Schema) (Loss, error) {
-	target, err := schema.Only(dataset.Target)
+	target, err := targetOf(cfg, schema)
 	if err != nil {
-		return nil, fmt.Errorf("train.loss: %s compares the model's output with one target, but %w", cfg.Loss, err)
+		return nil, err
 	}
 	weight := ""
 	if weights := schema.Of(dataset.Weight); len(weights) > 0 {
@@ -50,6 +51,26 @@ func New(cfg config.Train, schema dataset.Schema) (Loss, error) {
 		return newMSE(target, weight)
 	}
 	return nil, fmt.Errorf("train.loss: there is no loss %q", cfg.Loss)
+}
+
+// targetOf is the field that the output is compared with: the one that the job names, which may be an input, as for an autoencoder, or
+// else the data's only target.
+func targetOf(cfg config.Train, schema dataset.Schema) (*dataset.Field, error) {
+	if cfg.Target == "" {
+		target, err := schema.Only(dataset.Target)
+		if err != nil {
+			return nil, fmt.Errorf("train.loss: %s compares the model's output with one target, but %w", cfg.Loss, err)
+		}
+		return target, nil
+	}
+	if k := schema.Find(cfg.Target); k >= 0 {
+		return &schema[k], nil
+	}
+	var names []string
+	for k := range schema {
+		names = append(names, schema[k].Name)
+	}
+	return nil, fmt.Errorf("train.target: the data has no field %s; there are %s", cfg.Target, strings.Join(names, ", "))
 }
 
 // weights is the weights of n samples; nil where the data has none.

@@ -55,3 +55,20 @@ func TestNewRefuses(t *testing.T) {
 		}
 	}
 }
+
+// The job may name the field that the output is compared with, an input too.
+func TestNamedTarget(t *testing.T) {
+	schema := dataset.Schema{{Name: "pixels", Type: dataset.Float32, Role: dataset.Input, Shape: []int{3, 4, 4}}, class}
+	l, err := New(config.Train{Loss: config.LossMSE, Target: "pixels"}, schema)
+	if err != nil || l.Rows() != 1 || l.Width() != 48 {
+		t.Fatalf("%+v, %v", l, err)
+	}
+	for target, want := range map[string]string{
+		"pixel":   "train.target: the data has no field pixel; there are pixels, species",
+		"species": "mse compares with numbers, but the target species is classes",
+	} {
+		if _, err := New(config.Train{Loss: config.LossMSE, Target: target}, schema); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %s", target, err, want)
+		}
+	}
+}
