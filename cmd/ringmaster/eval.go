@@ -5,6 +5,7 @@ import (
 	"math"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -74,7 +75,7 @@ func (t *trained) showEvaluation(e *trainer.Evaluation, asJSON bool) error {
 		same := t.data.Fingerprint == [32]byte(t.manifest.Fingerprint)
 		out.SameData = &same
 		if !same {
-			fmt.Fprintf(os.Stderr, "ringmaster: the data in %s are not those that job %s was trained with\n", t.job.Data.Dir, t.job.Name)
+			fmt.Fprintf(os.Stderr, "ringmaster: the data in %s are not those that job %s was trained with\n", strings.Join(t.job.Data.Places(), ", "), t.job.Name)
 		}
 	}
 	if asJSON {

@@ -144,9 +144,9 @@ func untilDetached(parent context.Context, gone <-chan struct{}) (context.Contex
 func submission(job *config.Job, workers int) (request *rpc.SubmitRequest, account []string, err error) {
 	request = &rpc.SubmitRequest{Workers: uint32(workers)}
 	elsewhere := false
-	if job.Data.Dir != "" {
-		_, err := os.Stat(config.ExpandHome(job.Data.Dir))
-		elsewhere = errors.Is(err, fs.ErrNotExist)
+	for _, place := range job.Data.Places() {
+		_, err := os.Stat(config.ExpandHome(place))
+		elsewhere = elsewhere || errors.Is(err, fs.ErrNotExist)
 	}
 	if !elsewhere {
 		checked, err := launch.Check(job)

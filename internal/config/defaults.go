@@ -55,6 +55,9 @@ func (d *Data) setDefaults(o *origin) {
 	def(o, "data.left_out", &d.LeftOut, 0.1)
 	def(o, "data.context", &d.Context, 64)
 	def(o, "data.encoding", &d.Encoding, EncodingUTF8)
+	def(o, "data.missing", &d.Missing, MissingError)
+	def(o, "data.delimiter", &d.Delimiter, ",")
+	def(o, "data.header", &d.Header, true)
 	def(o, "data.memory_mib", &d.MemoryMiB, 1024)
 	if d.Kind == DataImages {
 		def(o, "data.mean", &d.Mean, []float64{0.5, 0.5, 0.5})

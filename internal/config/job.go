@@ -72,6 +72,22 @@ const (
 	EncodingBytes  = "bytes" // none: tokens are bytes
 )
 
+// Kinds of data that are tables.
+const (
+	DataCSV     = "csv"
+	DataTSV     = "tsv"
+	DataJSONL   = "jsonl"
+	DataParquet = "parquet"
+	DataNPY     = "npy"
+	DataNPZ     = "npz"
+)
+
+// What is done about a missing value.
+const (
+	MissingError = "error"
+	MissingDrop  = "drop"
+)
+
 // Data says which samples are read.
 type Data struct {
 	Kind string `yaml:"kind"`
@@ -90,7 +106,17 @@ type Data struct {
 	Crop          int       `yaml:"crop" kinds:"images"`            // random crop after padding by so many pixels; 0: none
 	Flip          bool      `yaml:"flip" kinds:"images"`            // mirror at random
 
-	MemoryMiB int `yaml:"memory_mib" kinds:"images" contract:"free"` // of decoded records that each process keeps; the others are decoded again when they are read
+	Train      string   `yaml:"train" kinds:"csv,tsv,jsonl,parquet,npy,npz" contract:"free"` // the table's file on every worker's machine
+	Eval       string   `yaml:"eval" kinds:"csv,tsv,jsonl,parquet,npy,npz" contract:"free"`  // that of the rows for evaluation; empty: none
+	Target     string   `yaml:"target" kinds:"csv,tsv,jsonl,parquet,npy,npz"`                // the column that is predicted
+	Features   []string `yaml:"features" kinds:"csv,tsv,jsonl,parquet,npy,npz"`              // the columns that are read; empty: all others
+	Weight     string   `yaml:"weight" kinds:"csv,tsv,jsonl,parquet,npy,npz"`                // the column that weighs a row's loss; empty: all weigh 1
+	Categories []string `yaml:"categories" kinds:"csv,tsv,jsonl,parquet,npy,npz"`            // the columns that are categories; all others are numbers
+	Missing    string   `yaml:"missing" kinds:"csv,tsv,jsonl,parquet,npy,npz"`               // what is done about a missing value: error, or drop the row
+	Delimiter  string   `yaml:"delimiter" kinds:"csv" contract:"free"`
+	Header     bool     `yaml:"header" kinds:"csv,tsv" contract:"free"` // the first row names the columns; else they are named 1, 2, 3...
+
+	MemoryMiB int `yaml:"memory_mib" kinds:"images,csv,tsv,jsonl,parquet,npy,npz" contract:"free"` // images: of decoded records that each process keeps, the others are decoded again when they are read; tables: the most that may be read
 }
 
 // Train says how long and with what steps the model is trained.

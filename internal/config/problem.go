@@ -110,6 +110,8 @@ func (j *Job) Blame(section string, err error) error {
 		key = "train.loss"
 	case section == "data" && j.Data.Dir != "":
 		key = "data.dir"
+	case section == "data" && j.Data.IsTable():
+		key = "data.train"
 	case section == "data":
 		key = "data.kind"
 	}

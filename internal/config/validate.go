@@ -104,7 +104,8 @@ func indexed(key string, i int) string { return fmt.Sprintf("%s[%d]", key, i) }
 
 var (
 	modelKinds = []string{ModelMLP, ModelGPT, ModelMobileNetV2, ModelSequential, ModelGraph}
-	dataKinds  = []string{DataGlyphs, DataMNIST, DataText, DataImages}
+	dataKinds  = append([]string{DataGlyphs, DataMNIST, DataText, DataImages}, tableKinds...)
+	tableKinds = []string{DataCSV, DataTSV, DataJSONL, DataParquet, DataNPY, DataNPZ}
 
 	optimizerKinds = []string{OptimizerAdam, OptimizerAdamW, OptimizerSGD}
 	scheduleKinds  = []string{ScheduleConstant, ScheduleStep, ScheduleCosine, ScheduleLinear}
@@ -161,7 +162,9 @@ func (d *Data) validate(c *checker) {
 	if !c.oneOf("data.kind", d.Kind, dataKinds) {
 		return
 	}
-	if d.Kind != DataGlyphs {
+	if d.IsTable() {
+		d.validateTable(c)
+	} else if d.Kind != DataGlyphs {
 		c.require("data.dir", d.Dir != "", "data.dir is missing: say where the %s data lies (in the file, or by --set data.dir=DIR)", d.Kind)
 	}
 	switch d.Kind {

@@ -33,6 +33,7 @@ type Data struct {
 	Read        string            // what was read, in words; "" for what is embedded
 	LeftOut     string            // what was left out, by reason and count; "" for nothing
 	pixels      *pixels           // of images; else nil
+	table       Schema            // of the records of a table; else nil
 	Warnings    []string          // lines: what is odd about what was read
 }
 
@@ -50,7 +51,7 @@ func (d *Data) Account() []string {
 
 // Open reads the data that the configuration names. Errors name the file or folder, what is wrong with it and, where
 // that can be said, what to do.
-func Open(c config.Data) (*Data, error) { return open(c, nil, nil) }
+func Open(c config.Data) (*Data, error) { return open(c, nil, nil, nil) }
 
 // OpenLike is Open for data that a model trained on others is to see: characters have the tokens, and classes the numbers, that they
 // have in the data which Describe described. Characters that do not occur there are an error, and so are missing classes.
@@ -63,11 +64,11 @@ func OpenLike(c config.Data, described []byte) (*Data, error) {
 	if err != nil {
 		return nil, fmt.Errorf("description of the data: %w", err)
 	}
-	return open(c, vocabulary, like.Labels)
+	return open(c, vocabulary, like.Labels, like.schema())
 }
 
 // open reads the data with the characters and the classes of a model, nil where there is none.
-func open(c config.Data, vocabulary *Vocabulary, labels []string) (*Data, error) {
+func open(c config.Data, vocabulary *Vocabulary, labels []string, like Schema) (*Data, error) {
 	c.Dir = config.ExpandHome(c.Dir)
 	var d *Data
 	var err error
@@ -80,6 +81,8 @@ func open(c config.Data, vocabulary *Vocabulary, labels []string) (*Data, error)
 		d, err = openText(c, vocabulary)
 	case config.DataImages:
 		d, err = openImages(c, labels)
+	case config.DataCSV, config.DataTSV, config.DataJSONL, config.DataParquet, config.DataNPY, config.DataNPZ:
+		d, err = openTables(c, like)
 	default:
 		return nil, fmt.Errorf("data kind %q is unknown", c.Kind)
 	}
@@ -118,6 +121,9 @@ func (d *Data) sets(train, eval Reader, transforms ...Transform) error {
 		}
 		encoded = binary.LittleEndian.AppendUint64(encoded, uint64(r.Len()))
 		encoded = append(encoded, root[:]...)
+		if t, ok := r.(*rows); ok {
+			d.Files = append(d.Files, FileSum{t.name, root})
+		}
 	}
 	d.Fingerprint = sha256.Sum256(encoded)
 	if eval == nil {

@@ -20,17 +20,21 @@ type description struct {
 	Classes    int      `json:"classes"`
 	Labels     []string `json:"labels,omitempty"`     // names of the classes
 	Characters string   `json:"characters,omitempty"` // of text; "": tokens are bytes
+
+	Table []describedColumn `json:"table,omitempty"`
 }
 
 // Describe is the data set without its samples, as JSON of at most a mebibyte: the shape of a sample, the names of the
 // classes or the characters of the vocabulary. It travels in checkpoints, and Recall reads it.
 func (d *Data) Describe() []byte {
-	out := description{Classes: d.Schema[1].Classes, Labels: d.Labels}
-	if in := d.Schema[0]; d.Vocabulary == nil {
-		out.Input, out.Columns = in.Shape, d.pixels.columns
-	} else {
-		out.Context = in.Width()
-		out.Characters = d.Vocabulary.Characters()
+	var out description
+	switch {
+	case d.table != nil:
+		out.Table = describeTable(d.table)
+	case d.Vocabulary != nil:
+		out.Classes, out.Context, out.Characters = d.Vocabulary.Len(), d.Schema[0].Width(), d.Vocabulary.Characters()
+	default:
+		out.Classes, out.Labels, out.Input, out.Columns = d.Schema[1].Classes, d.Labels, d.Schema[0].Shape, d.pixels.columns
 	}
 	text, err := json.Marshal(out)
 	if err == nil && len(text) > maxDescription {
@@ -49,6 +53,9 @@ func Recall(c config.Data, text []byte) (*Data, error) {
 	var in description
 	if err := strictly(text, &in); err != nil {
 		return nil, fmt.Errorf("description of the data: %w", err)
+	}
+	if c.IsTable() {
+		return in.recallTable()
 	}
 	if in.Classes < 1 || in.Classes > maxClasses || len(in.Labels) != 0 && len(in.Labels) != in.Classes {
 		return nil, fmt.Errorf("description of the data: %d classes with %d names", in.Classes, len(in.Labels))

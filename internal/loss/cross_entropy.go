@@ -17,7 +17,7 @@ type crossEntropy struct {
 
 func newCrossEntropy(target *dataset.Field, weight string, smoothing float32) (Loss, error) {
 	if target.Type != dataset.Int32 || target.Classes < 1 {
-		return nil, fmt.Errorf("train.loss: cross_entropy compares with classes, but the target %s is numbers (%s): set train.loss: mse", target.Name, target)
+		return nil, fmt.Errorf("train.loss: cross_entropy compares with classes, but the target %s is numbers (%s): set train.loss: mse, or, in a table, list the column in data.categories", target.Name, target)
 	}
 	return &crossEntropy{target, weight, smoothing}, nil
 }

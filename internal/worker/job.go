@@ -7,6 +7,7 @@ import (
 	"math"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -252,7 +253,7 @@ func (j *job) checkData(o *rpc.Order) bool {
 		}
 	}
 	j.differs = true
-	j.fail(fmt.Errorf("worker %s on %s: %s in %s differs from the data the job was submitted with: copy the same files there", j.w.cfg.Self.Worker, j.w.cfg.Self.Host, name, j.plan.Job.Data.Dir))
+	j.fail(fmt.Errorf("worker %s on %s: %s in %s differs from the data the job was submitted with: copy the same files there", j.w.cfg.Self.Worker, j.w.cfg.Self.Host, name, strings.Join(j.plan.Job.Data.Places(), ", ")))
 	return false
 }
 
