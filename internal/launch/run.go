@@ -21,6 +21,7 @@ import (
 	"ringmaster/internal/host"
 	"ringmaster/internal/progress"
 	"ringmaster/internal/rpc"
+	"ringmaster/internal/trainer"
 )
 
 // Options are what a person says to "ringmaster launch".
@@ -127,6 +128,10 @@ func prepare(o *Options) (*run, int, error) {
 	}
 	cluster := &Cluster{Threads: o.Threads, Environment: o.Environment}
 	if err := cluster.FindPrograms(); err != nil {
+		return nil, 0, &UsageError{err}
+	}
+	// Before the data are read, which may itself be more than there is room for.
+	if err := checkProcesses(o.Job, trainer.Memory{}, o.Workers, o.Coordinators, host.Memory()); err != nil {
 		return nil, 0, &UsageError{err}
 	}
 	checked, err := heeding(o.Interrupts, func() (*Checked, error) { return Check(o.Job) })
