@@ -150,7 +150,7 @@ func TestDocumentsNameWhatExists(t *testing.T) {
 
 // anchors are the names that GitHub gives to headings.
 func anchors(text string) (all []string) {
-	drop := regexp.MustCompile("[^\\p{L}\\p{N} _-]")
+	drop := regexp.MustCompile(`[^\p{L}\p{N} _-]`)
 	for _, m := range heading.FindAllStringSubmatch(text, -1) {
 		all = append(all, strings.ReplaceAll(drop.ReplaceAllString(strings.ToLower(m[1]), ""), " ", "-"))
 	}
