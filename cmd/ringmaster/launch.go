@@ -152,6 +152,9 @@ func ending(result *launch.Result, err error) error {
 	s := result.Summary
 	switch {
 	case result.Signal != nil && s.State != launch.StateDone:
+		if err == nil && s.Error != "" {
+			err = errors.New(s.Error)
+		}
 		return signalled(result.Signal, err)
 	case err != nil:
 		return failed(err)

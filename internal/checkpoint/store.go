@@ -109,6 +109,9 @@ func (u *Upload) create() error {
 		if errors.Is(err, fs.ErrExist) {
 			continue // left behind by a process before this one
 		}
+		if errors.Is(err, fs.ErrNotExist) {
+			delete(u.s.made, u.folder) // somebody removed it: the next attempt makes it again
+		}
 		u.f = f
 		return err
 	}

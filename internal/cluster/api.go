@@ -289,6 +289,9 @@ func (s *Server) describeJob(j *fsm.Job) *rpc.JobStatus {
 		out.Workers = uint32(len(j.View.Members))
 	}
 	s.describeProgress(j, out)
+	if !out.Ended {
+		out.Unsaved = s.obs.unsaved(j)
+	}
 	if active := s.stall.shown; active != nil && s.stall.job == j.ID {
 		out.Stalled = active.message()
 	}

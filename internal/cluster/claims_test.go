@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -41,6 +42,7 @@ func (l *loneLog) Barrier(context.Context) error { return nil }
 func (l *loneLog) Read(do func(*fsm.State))      { do(l.state) }
 func (l *loneLog) Changed() <-chan struct{}      { return nil }
 func (l *loneLog) Leading() bool                 { return true }
+func (l *loneLog) Unstored() (error, time.Time)  { return nil, time.Time{} }
 func (l *loneLog) Leader() (id, address string)  { return "c1", "127.0.0.1:1" }
 func (l *loneLog) Replicas() []Replica {
 	return []Replica{{ID: "c1", Address: "127.0.0.1:1", Votes: true}}

@@ -14,21 +14,24 @@ import (
 
 // Timing are the leader's patience settings.
 type Timing struct {
-	Silence time.Duration // no report for this long: the worker is suspected and leaves the ring
-	Grace   time.Duration // a ring broke but both neighbours report: wait this long for one to fall silent
-	Orphan  time.Duration // nobody of the last started view answers: after this long all count as dead
-	Search  time.Duration // after a ring broke its members may take so long to find out whom they reach
-	Exile   time.Duration // a worker put out although it answers may come back after this long
-	Attach  time.Duration // a new leader gives workers that nothing moves without so long to attach, others twice Silence
-	Settle  time.Duration // a view stands for so long before seats move in it,
-	Sustain time.Duration // and so long moving them must have promised to pay
-	Gather  time.Duration // with fewer workers than wanted, and none new for this long, a job starts with those there are
+	Silence              time.Duration // no report for this long: the worker is suspected and leaves the ring
+	Grace                time.Duration // a ring broke but both neighbours report: wait this long for one to fall silent
+	Orphan               time.Duration // nobody of the last started view answers: after this long all count as dead
+	Search               time.Duration // after a ring broke its members may take so long to find out whom they reach
+	Exile                time.Duration // a worker put out although it answers may come back after this long
+	Attach               time.Duration // a new leader gives workers that nothing moves without so long to attach, others twice Silence
+	Settle               time.Duration // a view stands for so long before seats move in it,
+	Sustain              time.Duration // and so long moving them must have promised to pay
+	Unsaved, UnsavedStop time.Duration // how long a job's end, and a stopped one's, waits for a checkpoint that cannot be stored
+
+	Gather time.Duration // with fewer workers than wanted, and none new for this long, a job starts with those there are
 }
 
 // DefaultTiming suits a local network.
 func DefaultTiming() Timing {
 	return Timing{Silence: 1500 * time.Millisecond, Grace: 150 * time.Millisecond, Search: 3 * time.Second, Orphan: 10 * time.Second, Exile: 5 * time.Second,
 		Attach: 750 * time.Millisecond, Gather: 5 * time.Second,
+		Unsaved: 30 * time.Second, UnsavedStop: 5 * time.Second,
 		Settle: 3 * time.Second, Sustain: 2 * time.Second}
 }
 
@@ -38,6 +41,7 @@ type seen struct {
 	report      *rpc.Report
 	connected   bool
 	heard       time.Time // of the newest report
+	savingSince time.Time // it has only the last checkpoint to store; zero: it has not
 	brokenSince time.Time // first report of a broken session in the present generation; zero: none
 	exiledUntil time.Time
 	exiles      int  // how often it was left out lately
@@ -57,6 +61,8 @@ type observations struct {
 	best     map[string]uint64        // highest step that any worker reported, by job
 	moved    time.Time                // when a worker last attached or went
 	voters   []string                 // ids of the coordinators that count for a majority
+	own      []*rpc.Unsaved           // what this coordinator cannot store
+	whole    func(folder string) bool // it holds the whole checkpoint
 
 	viewed    plan.Generation // the newest view,
 	viewSince time.Time       // and when it was first seen

@@ -91,10 +91,15 @@ func (o *observations) durable(holders []string) bool {
 
 // decideCheckpoint commits a checkpoint whose shares are all stored with enough of the coordinators.
 func decideCheckpoint(j *fsm.Job, o *observations, _ time.Time, _ Timing) *decision {
+	return o.commit(j, 0, o.durable)
+}
+
+// commit proposes the newest checkpoint, not before the step from, whose shares are all stored well enough.
+func (o *observations) commit(j *fsm.Job, from uint64, enough func(holders []string) bool) *decision {
 	shares := map[uint64]map[uint32]*rpc.ShareFact{}
 	o.members(j, func(r *rpc.Report) *decision {
 		for _, f := range r.Shares {
-			if plan.Generation(f.Generation) != j.View.Generation || committed(j, f.Step, f.Generation) || !ownShare(j, r, f) || !o.durable(f.Holders) {
+			if plan.Generation(f.Generation) != j.View.Generation || committed(j, f.Step, f.Generation) || !ownShare(j, r, f) || !enough(f.Holders) || f.Step < from {
 				continue
 			}
 			if shares[f.Step] == nil {
@@ -161,10 +166,11 @@ func decideFinish(j *fsm.Job, o *observations, now time.Time, t Timing) *decisio
 		if out == nil || plan.Generation(out.Generation) != j.View.Generation {
 			return nil
 		}
-		saved := slices.ContainsFunc(j.Checkpoints, func(c fsm.Checkpoint) bool {
-			return c.Step == out.Step && c.Generation == j.View.Generation
-		})
-		if !saved {
+		blocked := o.blocked(j, out.Step)
+		switch {
+		case len(blocked) > 0 && o.impatient(j, out, blocked, now, t):
+			return o.endUnsaved(j, out, blocked)
+		case len(blocked) > 0 || !saved(j, out) || o.unkept(j, out):
 			return waitFor("saving the checkpoint at step %d", out.Step)
 		}
 		phase := fsm.Interrupted

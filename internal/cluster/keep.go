@@ -52,8 +52,13 @@ func (s *Server) keepCheckpoints(ctx context.Context) {
 // said of each folder last.
 func (s *Server) keepWhole(ctx context.Context, want []claimed, said map[string]string) bool {
 	whole := true
+	var refused []*rpc.Unsaved
 	for _, c := range want {
 		err := s.keepOne(ctx, c)
+		if words, ok := diskFault(err); ok {
+			refused = append(refused, &rpc.Unsaved{Place: s.cfg.ID, What: fmt.Sprintf("the checkpoint at step %d", c.Step), Step: c.Step, Reason: words,
+				Blocking: len(s.log.Replicas()) == 1})
+		}
 		whole = whole && (err == nil || errors.Is(err, errNowhere))
 		switch {
 		case err != nil && ctx.Err() == nil && said[c.Directory] != err.Error():
@@ -63,6 +68,7 @@ func (s *Server) keepWhole(ctx context.Context, want []claimed, said map[string]
 			delete(said, c.Directory)
 		}
 	}
+	s.unsaved.replace("checkpoint ", refused, time.Now())
 	return whole
 }
 
@@ -91,6 +97,7 @@ func (s *Server) keepOne(ctx context.Context, c claimed) error {
 		return err
 	}
 	s.kept[c.Directory] = true
+	s.holds.Store(c.Directory, true)
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"ringmaster/internal/cluster/fsm"
 	"ringmaster/internal/cluster/node"
@@ -42,6 +43,9 @@ func (m *Machine) Restore(snapshot []byte) error {
 
 // Replicated is the Log over a Raft node that replicates a Machine.
 type Replicated struct{ Node *node.Node }
+
+// Unstored is what keeps this replica from writing its log, and since when.
+func (r *Replicated) Unstored() (error, time.Time) { return r.Node.Unstored() }
 
 // Propose appends a command to the log and waits until it is applied here.
 func (r *Replicated) Propose(ctx context.Context, command fsm.Command) error {

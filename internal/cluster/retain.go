@@ -104,6 +104,7 @@ func (s *Server) sweep(applied uint64, all *claimedFolders) {
 	for folder := range s.kept {
 		if !all.named[folder] {
 			delete(s.kept, folder)
+			s.holds.Delete(folder)
 		}
 	}
 	for _, n := range names {

@@ -208,6 +208,11 @@ func (sc *scenario) report(name string, o map[string]string) {
 	if out, ok := o["outcome"]; ok {
 		r.Outcome = &rpc.Outcome{Generation: r.Generation, Step: r.Step, Complete: out == "complete"}
 	}
+	for _, place := range strings.FieldsFunc(o["unsaved"], func(r rune) bool { return r == ',' }) { // unsaved=c1,c2 failing=31s short=false away=true
+		failing, _ := time.ParseDuration(o["failing"])
+		r.Unsaved = append(r.Unsaved, &rpc.Unsaved{Place: place, What: fmt.Sprintf("the checkpoint at step %d", r.Step), Step: r.Step, Reason: "no space",
+			Blocking: o["short"] != "false", Away: o["away"] == "true", SinceMs: uint64(failing.Milliseconds())})
+	}
 	r.Probed = uint64(number(o, "probed", int(r.Generation)))
 	sc.closed[name], sc.untried[name] = strings.Split(o["cut"], ","), strings.Split(o["untried"], ",")
 	act(r, o)

@@ -34,6 +34,8 @@ type Log interface {
 	Leading() bool
 	// Leader is the id and address of the leader; empty while there is none.
 	Leader() (id, address string)
+	// Unstored is what keeps this replica from writing its log, and since when; nil: nothing does.
+	Unstored() (err error, since time.Time)
 	// Replicas are all coordinators with their addresses, in the order of their ids.
 	Replicas() []Replica
 	Members
@@ -62,6 +64,9 @@ type Server struct {
 	keep   chan struct{}   // wakes the keeper of checkpoints
 	kept   map[string]bool // folders of the log's checkpoints that the keeper has seen whole
 	blamed string          // the folder that could not be deleted last
+
+	unsaved troubles
+	holds   sync.Map // folders of checkpoints that are whole here
 
 	wholeAt atomic.Uint64 // all checkpoints that the log up to this entry speaks of are here; see Whole
 	sweptAt atomic.Uint64 // entry of the log after which needless folders were last looked for; 0: they must be again
@@ -96,10 +101,14 @@ func (s *Server) poke() {
 // notLeader is the error that sends a caller to the leader.
 func (s *Server) notLeader() error {
 	id, address := s.log.Leader()
-	st, err := status.New(codes.FailedPrecondition, "this coordinator does not lead").
+	message := "this coordinator does not lead"
+	for _, f := range s.troubled(time.Now()) {
+		message += "; " + f.Sentence()
+	}
+	st, err := status.New(codes.FailedPrecondition, message).
 		WithDetails(&rpc.NotLeader{LeaderId: id, LeaderAddress: address})
 	if err != nil {
-		return status.Error(codes.FailedPrecondition, "this coordinator does not lead")
+		return status.Error(codes.FailedPrecondition, message)
 	}
 	return st.Err()
 }
@@ -208,7 +217,7 @@ func (s *Server) takeOver(ctx context.Context) error {
 	}
 	s.mu.Lock()
 	s.obs = &observations{workers: map[plan.Incarnation]*seen{}, since: time.Now(), moved: time.Now(), rebuilds: map[plan.Incarnation]int{}, best: map[string]uint64{},
-		manifest: s.describeCheckpoint}
+		manifest: s.describeCheckpoint, whole: func(folder string) bool { _, ok := s.holds.Load(folder); return ok }}
 	s.mu.Unlock()
 	s.cfg.Log.Info("leads")
 	return nil
@@ -222,6 +231,7 @@ func (s *Server) next() decision {
 		return d
 	}
 	s.obs.voters = s.voters() // they may have changed
+	s.obs.own = s.troubled(time.Now())
 	s.log.Read(func(st *fsm.State) {
 		now := time.Now()
 		s.forget(st, now)
@@ -265,6 +275,9 @@ func (s *Server) PutFile(stream rpc.Coordinator_PutFileServer) error {
 		}
 	}
 	if err := s.StoreFile(first, &partReader{stream: stream, rest: first.Data}); err != nil {
+		if words, ok := diskFault(err); ok {
+			return status.Error(codes.ResourceExhausted, words)
+		}
 		return status.Errorf(codes.InvalidArgument, "store checkpoint file: %v", err)
 	}
 	return stream.SendAndClose(&rpc.PutFileReply{Id: s.cfg.ID})

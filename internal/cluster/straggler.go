@@ -35,6 +35,7 @@ type pace struct {
 
 // note takes from a report what the leader has to see change. It is called for every report, before that becomes the newest.
 func (w *seen) note(r *rpc.Report, now time.Time) {
+	w.noteSaving(r, now)
 	a := r.GetActivity()
 	if took := now.Sub(w.heard); w.report != nil && took > unheard {
 		w.silence = gap{took, now, a.GetStep()}

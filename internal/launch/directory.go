@@ -39,6 +39,9 @@ func (d Directory) path(names ...string) string {
 
 // HoldsRun reports whether a run has used the folder.
 func (d Directory) HoldsRun() bool {
+	if d == "" {
+		return false
+	}
 	for _, name := range []string{"job.yaml", "launches", "coordinators"} {
 		if _, err := os.Stat(d.path(name)); err == nil {
 			return true

@@ -355,7 +355,7 @@ func TestSummary(t *testing.T) {
 		`"train_loss":null,"eval":{"loss":0.5,"accuracy":0.25},"epochs":[{"epoch":1,"train_loss":null,"eval":{"loss":0.5,"accuracy":0.25}}],"workers":0,` +
 		`"wall_s":1.5,"train_s":0,"samples_per_s":0,"first_step_s":1,` +
 		`"views":[{"generation":1,"workers":2,"cause":"start","reason":"","step":0,"detected_ms":0,"stalled_ms":0,"lost_steps":0}],` +
-		`"checkpoints":[{"step":5,"path":"store/step-5","bytes":10,"stalled_ms":0.5}]}`
+		`"checkpoints":[{"step":5,"path":"store/step-5","bytes":10,"stalled_ms":0.5}],"unsaved":[]}`
 	if string(text) != want {
 		t.Errorf("%s\nwant\n%s", text, want)
 	}
@@ -363,7 +363,7 @@ func TestSummary(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !bytes.Contains(text, []byte(`"eval":null,"epochs":[]`)) || !bytes.Contains(text, []byte(`"views":[],"checkpoints":[]}`)) {
+	if !bytes.Contains(text, []byte(`"eval":null,"epochs":[]`)) || !bytes.Contains(text, []byte(`"views":[],"checkpoints":[],"unsaved":[]}`)) {
 		t.Errorf("a job that never was: %s", text)
 	}
 }

@@ -121,7 +121,8 @@ func prepare(o *Options) (*run, int, error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	if o.Resume {
+	held := dir.HoldsRun()
+	if o.Resume && held {
 		if err := o.own(dir); err != nil {
 			return nil, 0, err
 		}
@@ -162,6 +163,9 @@ func prepare(o *Options) (*run, int, error) {
 	}
 	if err := o.own(dir); err != nil {
 		return nil, 0, err
+	}
+	if o.Resume && !held && dir.HoldsRun() {
+		return nil, 0, usage("another launch has made a run in %s meanwhile; start again to go on with it", dir)
 	}
 	number, err := dir.Prepare(o.Job, CoordinatorIDs(o.Coordinators), WorkerIDs(o.Workers))
 	if err != nil {
@@ -208,11 +212,14 @@ type run struct {
 	earlier []string // folders of the run's checkpoints up to the origin
 	result  *Result
 
-	client *client.Client // of the main line
-	side   *client.Client // of status.json
-	last   *rpc.JobStatus
-	shown  Watched
-	saved  time.Time // when status.json was written
+	client    *client.Client // of the main line
+	side      *client.Client // of status.json
+	last      *rpc.JobStatus
+	shown     Watched
+	saved     time.Time // when status.json was written
+	complaint string    // of the last attempt to write it
+	atEnd     time.Time // since when the job has nothing left to do but to end; zero: it has
+	end       context.CancelCauseFunc
 
 	scalings uint64         // wishes for another number of workers that were taken
 	wishes   chan wish      // holds at most the newest
@@ -227,6 +234,7 @@ type run struct {
 // live starts the cluster, takes the job through it and stops the cluster, whatever happens.
 func (r *run) live(parent context.Context, number int) error {
 	ctx, cancel := context.WithCancelCause(parent)
+	r.end = cancel
 	var watchers sync.WaitGroup
 	watchers.Go(func() { r.heedSignals(ctx, cancel) })
 	err := r.cluster.Start(ctx, number, r.o.Coordinators, r.o.Workers)
@@ -329,6 +337,13 @@ func (r *run) ready() bool {
 	return len(r.last.GetViews()) > 0
 }
 
+// interrupted reports whether somebody has asked for the end.
+func (r *run) interrupted() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.signal != nil
+}
+
 // stopJob asks for the job's orderly end, with a connection of its own.
 func (r *run) stopJob(ctx context.Context, job string) {
 	client := client.New(r.cluster.Addresses())
@@ -359,11 +374,11 @@ func (r *run) workWith(ctx context.Context, addresses []string) error {
 	}
 	for {
 		_, err = r.client.Watch(ctx, job, patience, func(s *rpc.JobStatus) { r.see(ctx, s) })
-		if !errors.Is(err, client.ErrUnreachable) || ctx.Err() != nil {
+		if !errors.Is(err, client.ErrUnreachable) || ctx.Err() != nil || r.interrupted() {
 			break
 		}
 		// Their processes run, or are started again: training goes on without them for as long as it takes.
-		r.o.Display.Note(fmt.Sprintf("no coordinator has answered for %v: the training goes on, its checkpoints wait", patience))
+		r.o.Display.Note(fmt.Sprintf("no coordinator has answered for %v: the training goes on, its checkpoints wait (%v)", patience, err))
 	}
 	if err == nil {
 		r.saveStatus(ctx)
@@ -406,6 +421,9 @@ func (r *run) see(ctx context.Context, s *rpc.JobStatus) {
 	r.takeWish(s)
 	r.keepStalls(s)
 	r.shown.Show(r.o.Display, s, r.o.Job)
+	if err := r.unrecorded(s, time.Now()); err != nil {
+		r.end(err)
+	}
 	if now := time.Now(); now.Sub(r.saved) >= statusPeriod {
 		r.saved = now
 		r.saveStatus(ctx)
@@ -434,9 +452,21 @@ func (r *run) saveStatus(ctx context.Context) {
 		}
 		err = r.dir.writeJSON("status.json", status)
 	}
-	if err != nil && ctx.Err() == nil {
+	if err == nil {
+		r.complaint = ""
+	} else if kind := diskWords(err); ctx.Err() == nil && kind != r.complaint {
+		r.complaint = kind
 		say(r.o.Warnings, "ringmaster: %v", err)
 	}
+}
+
+// diskWords is what went wrong without the names of temporary files, so that it is said once.
+func diskWords(err error) string {
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		return errno.Error()
+	}
+	return err.Error()
 }
 
 // conclude makes the summary.
@@ -447,6 +477,9 @@ func (r *run) conclude(err error) {
 		s.Views[i].StalledMs = max(v.StalledMs, figure(r.stalls[v.Generation]))
 	}
 	r.dir.settleCheckpoints(s.Checkpoints, CoordinatorIDs(r.o.Coordinators))
+	if len(r.shown.events.unsaved) > 0 {
+		s.Unsaved = r.shown.events.unsaved
+	}
 	s.Job, s.Seed, s.Seats = r.o.Job.Name, r.o.Job.Seed, r.o.Job.Seats
 	if !r.last.GetEnded() {
 		s.State = StateFailed

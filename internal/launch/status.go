@@ -114,7 +114,7 @@ func (s *Status) Table() string {
 		shot := progress.Snapshot{State: s.State, Step: s.Step, Steps: s.Steps, Epoch: s.Epoch, Loss: float64(s.TrainLoss),
 			SamplesPerS: float64(s.SamplesPerS), Workers: s.seated()}
 		line := shot.Line()
-		if s.LeftS != nil {
+		if s.LeftS != nil && s.Step < s.Steps {
 			line += "  " + progress.Duration(time.Duration(float64(*s.LeftS)*float64(time.Second))) + " left"
 		}
 		fmt.Fprintf(w, "%s  %s  %s\n", s.Job, s.State, line)
@@ -125,6 +125,9 @@ func (s *Status) Table() string {
 		}
 		if s.Stalled != nil {
 			fmt.Fprintf(w, "  %s\n", s.Stalled.Reason)
+		}
+		for _, u := range s.Unsaved {
+			fmt.Fprintf(w, "  %s (for %s)\n", u.Text, progress.Duration(time.Duration(u.SinceMs)*time.Millisecond))
 		}
 		if s.Queued > 0 {
 			fmt.Fprintf(w, "  %s behind it in the queue\n", plural.Of(s.Queued, "job"))

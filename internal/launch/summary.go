@@ -65,6 +65,7 @@ type Summary struct {
 	FirstStepS  figure              `json:"first_step_s"` // from the command to the end of the first step; null: no step
 	Views       []ViewSummary       `json:"views"`
 	Checkpoints []CheckpointSummary `json:"checkpoints"`
+	Unsaved     []UnsavedStatus     `json:"unsaved"` // what could not be stored, whether that is over or not
 }
 
 // EvalSummary is an evaluation.
@@ -115,7 +116,7 @@ func Summarize(s *rpc.JobStatus, store string, began, now time.Time) *Summary {
 		StateDigest: hex.EncodeToString(s.GetStateDigest()), TrainLoss: figure(math.NaN()), Workers: int(s.GetWorkers()),
 		Eval: evalSummary(s.GetHasEval(), s.GetEvalLoss(), s.GetEvalAccuracy()), WallS: figure(now.Sub(began).Seconds()),
 		TrainS: figure(s.GetTrainS()), SamplesPerS: figure(s.GetSamplesPerS()), FirstStepS: figure(math.NaN()),
-		Epochs: []EpochSummary{}, Views: []ViewSummary{}, Checkpoints: []CheckpointSummary{}}
+		Epochs: []EpochSummary{}, Views: []ViewSummary{}, Checkpoints: []CheckpointSummary{}, Unsaved: unsavedOf(s)}
 	if s.GetHasTrainLoss() {
 		out.TrainLoss = figure(s.GetTrainLoss())
 	}
@@ -169,6 +170,7 @@ type Status struct {
 	Coordinators []CoordinatorStatus `json:"coordinators"`
 	Workers      []WorkerStatus      `json:"workers"`
 	Stalled      *StallStatus        `json:"stalled"` // null while nobody holds the job up
+	Unsaved      []UnsavedStatus     `json:"unsaved"` // what cannot be stored at present, empty where nothing
 }
 
 // StallStatus says who holds the job up. Bucket and chunk are what others wait for, null where that is no part of a sum.
@@ -224,7 +226,7 @@ func Describe(c *rpc.ClusterStatus, machine string) *Status {
 	j := c.GetJob()
 	out := &Status{Job: j.GetName(), State: j.GetState(), Error: j.GetError(), Message: j.GetMessage(), Generation: j.GetGeneration(), Step: j.GetStep(),
 		Steps: j.GetStepsTotal(), Epoch: int(j.GetEpoch()), TrainLoss: figure(math.NaN()), SamplesPerS: figure(j.GetSamplesPerS()),
-		DigestStep: j.GetDigestStep(), Digest: hex.EncodeToString(j.GetDigest()), Coordinators: []CoordinatorStatus{}, Workers: []WorkerStatus{}}
+		DigestStep: j.GetDigestStep(), Digest: hex.EncodeToString(j.GetDigest()), Coordinators: []CoordinatorStatus{}, Workers: []WorkerStatus{}, Unsaved: unsavedOf(j)}
 	if j.GetHasTrainLoss() {
 		out.TrainLoss = figure(j.GetTrainLoss())
 	}

@@ -3,6 +3,7 @@ package launch
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"ringmaster/internal/config"
 	"ringmaster/internal/plural"
@@ -23,6 +24,9 @@ func snapshot(s *rpc.JobStatus, job *config.Job) progress.Snapshot {
 	if s.State != "running" || s.StepsTotal == 0 {
 		shot.Message = s.Message
 	}
+	if len(s.Unsaved) > 0 {
+		shot.Unsaved = s.Unsaved[0].Sentence()
+	}
 	if f := s.Stalled; f != nil {
 		shot.Stall, shot.Culprit = f.Reason, f.Worker+" "+f.Doing+" "+f.Peer
 	}
@@ -34,6 +38,7 @@ type events struct {
 	begun      bool
 	epochs     int
 	generation uint64
+	unsaved    []UnsavedStatus // since the launch began, at most mostUnsaved
 }
 
 // take returns the lines. What the job brought along from before this launch is not news.
@@ -50,8 +55,42 @@ func (e *events) take(s *rpc.JobStatus) []string {
 			e.generation = v.Generation
 		}
 	}
+	lines = append(lines, e.takeUnsaved(s)...)
 	for ; e.epochs < len(s.Epochs); e.epochs++ {
 		lines = append(lines, epochLine(s.Epochs[e.epochs]))
+	}
+	return lines
+}
+
+// mostUnsaved bounds how many troubles a launch remembers.
+const mostUnsaved = 32
+
+// takeUnsaved keeps what could not be stored, and returns the lines about what is new and what is over. A checkpoint that is due while
+// the trouble goes on is nothing new.
+func (e *events) takeUnsaved(s *rpc.JobStatus) []string {
+	var lines []string
+	now := unsavedOf(s)
+	for i := range e.unsaved {
+		old := &e.unsaved[i]
+		if old.Over {
+			continue
+		}
+		if k := slices.IndexFunc(now, old.same); k >= 0 {
+			*old = now[k]
+		} else if !s.Ended && (old.Step == 0 || slices.ContainsFunc(s.Checkpoints, func(c *rpc.CheckpointRecord) bool { return c.Step >= old.Step })) {
+			old.Over = true
+			lines = append(lines, fmt.Sprintf("%s %s stores again what it is sent", old.role(), old.ID))
+		}
+	}
+	for _, u := range now {
+		if slices.ContainsFunc(e.unsaved, func(old UnsavedStatus) bool { return !old.Over && old.same(u) }) {
+			continue
+		}
+		if len(e.unsaved) == mostUnsaved {
+			e.unsaved = slices.Delete(e.unsaved, 0, 1)
+		}
+		e.unsaved = append(e.unsaved, u)
+		lines = append(lines, u.Text+"; the training goes on, and it is tried again")
 	}
 	return lines
 }

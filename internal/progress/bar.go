@@ -45,6 +45,9 @@ func barRight(s Snapshot) string {
 	if s.Stall != "" {
 		return " " + s.Stall // there is no room for the figures beside it, which stand still or are misleading
 	}
+	if s.Unsaved != "" {
+		return " " + s.Unsaved
+	}
 	parts := s.figures()
 	if left, ok := s.Remaining(); ok {
 		parts = append(parts, Duration(left)+" left")

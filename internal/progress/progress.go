@@ -19,6 +19,7 @@ type Snapshot struct {
 	State         string  // waiting, running, ...
 	Message       string  // what it waits for; may be empty
 	Stall         string  // who holds it up and for how long; may be empty
+	Unsaved       string  // who cannot store what, and why; may be empty
 	Culprit       string  // who holds it up and how: a line of its own when it changes
 	Step, Steps   uint64  // done, and in all; Steps 0: not known yet
 	Epoch, Epochs int     // the one under way (from 1), and in all; Epochs 0: not known
@@ -50,7 +51,7 @@ func (s Snapshot) Line() string {
 	if left, ok := s.Remaining(); ok && s.Step < s.Steps {
 		parts = append(parts, Duration(left)+" left")
 	}
-	for _, text := range []string{s.Message, s.Stall} {
+	for _, text := range []string{s.Message, s.Stall, s.Unsaved} {
 		if text != "" {
 			parts = append(parts, text)
 		}
@@ -158,7 +159,7 @@ func (p *plain) Update(s Snapshot) {
 	// would look like another step.
 	ended := p.any && atEnd && p.shown.Step == s.Step && s.State == "done"
 	changed := !p.any || s.State != p.shown.State && !ended || s.Message != p.shown.Message || s.Epoch != p.shown.Epoch || s.Workers != p.shown.Workers
-	changed = changed || s.Culprit != "" && s.Culprit != p.shown.Culprit
+	changed = changed || s.Unsaved != p.shown.Unsaved || s.Culprit != "" && s.Culprit != p.shown.Culprit
 	finished := atEnd && s.Step != p.shown.Step
 	moved := s.Step != p.shown.Step && now.Sub(p.at) >= interval
 	if !changed && !finished && !moved {

@@ -559,6 +559,107 @@ func (x *Start) GetEpochs() uint32 {
 	return 0
 }
 
+// Unsaved says that something cannot be stored at present, where and why. It is tried again and again.
+type Unsaved struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Place         string                 `protobuf:"bytes,1,opt,name=place,proto3" json:"place,omitempty"`                     // id of the coordinator or worker
+	Worker        bool                   `protobuf:"varint,2,opt,name=worker,proto3" json:"worker,omitempty"`                  // place is a worker
+	What          string                 `protobuf:"bytes,3,opt,name=what,proto3" json:"what,omitempty"`                       // "the checkpoint at step 100", for people
+	Reason        string                 `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`                   // one line
+	SinceMs       uint64                 `protobuf:"varint,5,opt,name=since_ms,json=sinceMs,proto3" json:"since_ms,omitempty"` // for how long
+	Step          uint64                 `protobuf:"varint,6,opt,name=step,proto3" json:"step,omitempty"`                      // of the checkpoint; 0 where it is none
+	Blocking      bool                   `protobuf:"varint,7,opt,name=blocking,proto3" json:"blocking,omitempty"`              // fewer coordinators hold the checkpoint than it takes
+	Away          bool                   `protobuf:"varint,8,opt,name=away,proto3" json:"away,omitempty"`                      // the place does not answer, which is no fault of its disk
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Unsaved) Reset() {
+	*x = Unsaved{}
+	mi := &file_ringmaster_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Unsaved) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Unsaved) ProtoMessage() {}
+
+func (x *Unsaved) ProtoReflect() protoreflect.Message {
+	mi := &file_ringmaster_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Unsaved.ProtoReflect.Descriptor instead.
+func (*Unsaved) Descriptor() ([]byte, []int) {
+	return file_ringmaster_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Unsaved) GetPlace() string {
+	if x != nil {
+		return x.Place
+	}
+	return ""
+}
+
+func (x *Unsaved) GetWorker() bool {
+	if x != nil {
+		return x.Worker
+	}
+	return false
+}
+
+func (x *Unsaved) GetWhat() string {
+	if x != nil {
+		return x.What
+	}
+	return ""
+}
+
+func (x *Unsaved) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Unsaved) GetSinceMs() uint64 {
+	if x != nil {
+		return x.SinceMs
+	}
+	return 0
+}
+
+func (x *Unsaved) GetStep() uint64 {
+	if x != nil {
+		return x.Step
+	}
+	return 0
+}
+
+func (x *Unsaved) GetBlocking() bool {
+	if x != nil {
+		return x.Blocking
+	}
+	return false
+}
+
+func (x *Unsaved) GetAway() bool {
+	if x != nil {
+		return x.Away
+	}
+	return false
+}
+
 type Report struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
 	Worker      string                 `protobuf:"bytes,1,opt,name=worker,proto3" json:"worker,omitempty"`
@@ -593,17 +694,18 @@ type Report struct {
 	// Bytes: what the machine has for all its processes (0: not known), what this process may use by itself (0: no limit),
 	// what the job takes in it beside the gradients of its seats, and the gradient of one seat. The last two stand once the
 	// job is prepared.
-	MachineMemory uint64 `protobuf:"varint,50,opt,name=machine_memory,json=machineMemory,proto3" json:"machine_memory,omitempty"`
-	MemoryLimit   uint64 `protobuf:"varint,51,opt,name=memory_limit,json=memoryLimit,proto3" json:"memory_limit,omitempty"`
-	JobMemory     uint64 `protobuf:"varint,52,opt,name=job_memory,json=jobMemory,proto3" json:"job_memory,omitempty"`
-	SeatMemory    uint64 `protobuf:"varint,53,opt,name=seat_memory,json=seatMemory,proto3" json:"seat_memory,omitempty"`
+	MachineMemory uint64     `protobuf:"varint,50,opt,name=machine_memory,json=machineMemory,proto3" json:"machine_memory,omitempty"`
+	MemoryLimit   uint64     `protobuf:"varint,51,opt,name=memory_limit,json=memoryLimit,proto3" json:"memory_limit,omitempty"`
+	JobMemory     uint64     `protobuf:"varint,52,opt,name=job_memory,json=jobMemory,proto3" json:"job_memory,omitempty"`
+	SeatMemory    uint64     `protobuf:"varint,53,opt,name=seat_memory,json=seatMemory,proto3" json:"seat_memory,omitempty"`
+	Unsaved       []*Unsaved `protobuf:"bytes,80,rep,name=unsaved,proto3" json:"unsaved,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Report) Reset() {
 	*x = Report{}
-	mi := &file_ringmaster_proto_msgTypes[6]
+	mi := &file_ringmaster_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -615,7 +717,7 @@ func (x *Report) String() string {
 func (*Report) ProtoMessage() {}
 
 func (x *Report) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[6]
+	mi := &file_ringmaster_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -628,7 +730,7 @@ func (x *Report) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Report.ProtoReflect.Descriptor instead.
 func (*Report) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{6}
+	return file_ringmaster_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Report) GetWorker() string {
@@ -862,6 +964,13 @@ func (x *Report) GetSeatMemory() uint64 {
 	return 0
 }
 
+func (x *Report) GetUnsaved() []*Unsaved {
+	if x != nil {
+		return x.Unsaved
+	}
+	return nil
+}
+
 // Way is what came of a worker's last attempt to call another one. Ways are tried when a ring stands still, breaks or cannot be
 // opened, and before a worker is seated; those that are closed are tried again until they are open.
 type Way struct {
@@ -877,7 +986,7 @@ type Way struct {
 
 func (x *Way) Reset() {
 	*x = Way{}
-	mi := &file_ringmaster_proto_msgTypes[7]
+	mi := &file_ringmaster_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -889,7 +998,7 @@ func (x *Way) String() string {
 func (*Way) ProtoMessage() {}
 
 func (x *Way) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[7]
+	mi := &file_ringmaster_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -902,7 +1011,7 @@ func (x *Way) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Way.ProtoReflect.Descriptor instead.
 func (*Way) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{7}
+	return file_ringmaster_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Way) GetWorker() string {
@@ -962,7 +1071,7 @@ type Activity struct {
 
 func (x *Activity) Reset() {
 	*x = Activity{}
-	mi := &file_ringmaster_proto_msgTypes[8]
+	mi := &file_ringmaster_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -974,7 +1083,7 @@ func (x *Activity) String() string {
 func (*Activity) ProtoMessage() {}
 
 func (x *Activity) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[8]
+	mi := &file_ringmaster_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -987,7 +1096,7 @@ func (x *Activity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Activity.ProtoReflect.Descriptor instead.
 func (*Activity) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{8}
+	return file_ringmaster_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Activity) GetDoing() Doing {
@@ -1091,7 +1200,7 @@ type DataFile struct {
 
 func (x *DataFile) Reset() {
 	*x = DataFile{}
-	mi := &file_ringmaster_proto_msgTypes[9]
+	mi := &file_ringmaster_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1103,7 +1212,7 @@ func (x *DataFile) String() string {
 func (*DataFile) ProtoMessage() {}
 
 func (x *DataFile) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[9]
+	mi := &file_ringmaster_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1116,7 +1225,7 @@ func (x *DataFile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DataFile.ProtoReflect.Descriptor instead.
 func (*DataFile) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{9}
+	return file_ringmaster_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *DataFile) GetName() string {
@@ -1156,7 +1265,7 @@ type Progress struct {
 
 func (x *Progress) Reset() {
 	*x = Progress{}
-	mi := &file_ringmaster_proto_msgTypes[10]
+	mi := &file_ringmaster_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1168,7 +1277,7 @@ func (x *Progress) String() string {
 func (*Progress) ProtoMessage() {}
 
 func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[10]
+	mi := &file_ringmaster_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1181,7 +1290,7 @@ func (x *Progress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress.ProtoReflect.Descriptor instead.
 func (*Progress) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{10}
+	return file_ringmaster_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Progress) GetStep() uint64 {
@@ -1304,7 +1413,7 @@ type Waiting struct {
 
 func (x *Waiting) Reset() {
 	*x = Waiting{}
-	mi := &file_ringmaster_proto_msgTypes[11]
+	mi := &file_ringmaster_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1316,7 +1425,7 @@ func (x *Waiting) String() string {
 func (*Waiting) ProtoMessage() {}
 
 func (x *Waiting) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[11]
+	mi := &file_ringmaster_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1329,7 +1438,7 @@ func (x *Waiting) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Waiting.ProtoReflect.Descriptor instead.
 func (*Waiting) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{11}
+	return file_ringmaster_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Waiting) GetWorker() string {
@@ -1397,7 +1506,7 @@ type EpochFact struct {
 
 func (x *EpochFact) Reset() {
 	*x = EpochFact{}
-	mi := &file_ringmaster_proto_msgTypes[12]
+	mi := &file_ringmaster_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1409,7 +1518,7 @@ func (x *EpochFact) String() string {
 func (*EpochFact) ProtoMessage() {}
 
 func (x *EpochFact) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[12]
+	mi := &file_ringmaster_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1422,7 +1531,7 @@ func (x *EpochFact) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EpochFact.ProtoReflect.Descriptor instead.
 func (*EpochFact) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{12}
+	return file_ringmaster_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *EpochFact) GetEpoch() uint32 {
@@ -1486,7 +1595,7 @@ type StoredFile struct {
 
 func (x *StoredFile) Reset() {
 	*x = StoredFile{}
-	mi := &file_ringmaster_proto_msgTypes[13]
+	mi := &file_ringmaster_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1498,7 +1607,7 @@ func (x *StoredFile) String() string {
 func (*StoredFile) ProtoMessage() {}
 
 func (x *StoredFile) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[13]
+	mi := &file_ringmaster_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1511,7 +1620,7 @@ func (x *StoredFile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoredFile.ProtoReflect.Descriptor instead.
 func (*StoredFile) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{13}
+	return file_ringmaster_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *StoredFile) GetName() string {
@@ -1560,7 +1669,7 @@ type ShareFact struct {
 
 func (x *ShareFact) Reset() {
 	*x = ShareFact{}
-	mi := &file_ringmaster_proto_msgTypes[14]
+	mi := &file_ringmaster_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1572,7 +1681,7 @@ func (x *ShareFact) String() string {
 func (*ShareFact) ProtoMessage() {}
 
 func (x *ShareFact) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[14]
+	mi := &file_ringmaster_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1585,7 +1694,7 @@ func (x *ShareFact) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShareFact.ProtoReflect.Descriptor instead.
 func (*ShareFact) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{14}
+	return file_ringmaster_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ShareFact) GetGeneration() uint64 {
@@ -1717,7 +1826,7 @@ type Outcome struct {
 
 func (x *Outcome) Reset() {
 	*x = Outcome{}
-	mi := &file_ringmaster_proto_msgTypes[15]
+	mi := &file_ringmaster_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1729,7 +1838,7 @@ func (x *Outcome) String() string {
 func (*Outcome) ProtoMessage() {}
 
 func (x *Outcome) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[15]
+	mi := &file_ringmaster_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1742,7 +1851,7 @@ func (x *Outcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outcome.ProtoReflect.Descriptor instead.
 func (*Outcome) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{15}
+	return file_ringmaster_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Outcome) GetGeneration() uint64 {
@@ -1824,7 +1933,7 @@ type CoordinatorInfo struct {
 
 func (x *CoordinatorInfo) Reset() {
 	*x = CoordinatorInfo{}
-	mi := &file_ringmaster_proto_msgTypes[16]
+	mi := &file_ringmaster_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1836,7 +1945,7 @@ func (x *CoordinatorInfo) String() string {
 func (*CoordinatorInfo) ProtoMessage() {}
 
 func (x *CoordinatorInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[16]
+	mi := &file_ringmaster_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1849,7 +1958,7 @@ func (x *CoordinatorInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CoordinatorInfo.ProtoReflect.Descriptor instead.
 func (*CoordinatorInfo) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{16}
+	return file_ringmaster_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *CoordinatorInfo) GetId() string {
@@ -1922,7 +2031,7 @@ type JobSpec struct {
 
 func (x *JobSpec) Reset() {
 	*x = JobSpec{}
-	mi := &file_ringmaster_proto_msgTypes[17]
+	mi := &file_ringmaster_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1934,7 +2043,7 @@ func (x *JobSpec) String() string {
 func (*JobSpec) ProtoMessage() {}
 
 func (x *JobSpec) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[17]
+	mi := &file_ringmaster_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1947,7 +2056,7 @@ func (x *JobSpec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobSpec.ProtoReflect.Descriptor instead.
 func (*JobSpec) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{17}
+	return file_ringmaster_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *JobSpec) GetId() string {
@@ -2015,7 +2124,7 @@ type Order struct {
 
 func (x *Order) Reset() {
 	*x = Order{}
-	mi := &file_ringmaster_proto_msgTypes[18]
+	mi := &file_ringmaster_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2027,7 +2136,7 @@ func (x *Order) String() string {
 func (*Order) ProtoMessage() {}
 
 func (x *Order) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[18]
+	mi := &file_ringmaster_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2040,7 +2149,7 @@ func (x *Order) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Order.ProtoReflect.Descriptor instead.
 func (*Order) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{18}
+	return file_ringmaster_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Order) GetCluster() uint64 {
@@ -2165,7 +2274,7 @@ type SubmitRequest struct {
 
 func (x *SubmitRequest) Reset() {
 	*x = SubmitRequest{}
-	mi := &file_ringmaster_proto_msgTypes[19]
+	mi := &file_ringmaster_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2177,7 +2286,7 @@ func (x *SubmitRequest) String() string {
 func (*SubmitRequest) ProtoMessage() {}
 
 func (x *SubmitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[19]
+	mi := &file_ringmaster_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2190,7 +2299,7 @@ func (x *SubmitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitRequest.ProtoReflect.Descriptor instead.
 func (*SubmitRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{19}
+	return file_ringmaster_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *SubmitRequest) GetConfig() []byte {
@@ -2265,7 +2374,7 @@ type SubmitReply struct {
 
 func (x *SubmitReply) Reset() {
 	*x = SubmitReply{}
-	mi := &file_ringmaster_proto_msgTypes[20]
+	mi := &file_ringmaster_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2277,7 +2386,7 @@ func (x *SubmitReply) String() string {
 func (*SubmitReply) ProtoMessage() {}
 
 func (x *SubmitReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[20]
+	mi := &file_ringmaster_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2290,7 +2399,7 @@ func (x *SubmitReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitReply.ProtoReflect.Descriptor instead.
 func (*SubmitReply) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{20}
+	return file_ringmaster_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *SubmitReply) GetJob() string {
@@ -2309,7 +2418,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_ringmaster_proto_msgTypes[21]
+	mi := &file_ringmaster_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2321,7 +2430,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[21]
+	mi := &file_ringmaster_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2334,7 +2443,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{21}
+	return file_ringmaster_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *WatchRequest) GetJob() string {
@@ -2361,7 +2470,7 @@ type ViewRecord struct {
 
 func (x *ViewRecord) Reset() {
 	*x = ViewRecord{}
-	mi := &file_ringmaster_proto_msgTypes[22]
+	mi := &file_ringmaster_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2373,7 +2482,7 @@ func (x *ViewRecord) String() string {
 func (*ViewRecord) ProtoMessage() {}
 
 func (x *ViewRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[22]
+	mi := &file_ringmaster_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2386,7 +2495,7 @@ func (x *ViewRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ViewRecord.ProtoReflect.Descriptor instead.
 func (*ViewRecord) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{22}
+	return file_ringmaster_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ViewRecord) GetGeneration() uint64 {
@@ -2465,7 +2574,7 @@ type CheckpointRecord struct {
 
 func (x *CheckpointRecord) Reset() {
 	*x = CheckpointRecord{}
-	mi := &file_ringmaster_proto_msgTypes[23]
+	mi := &file_ringmaster_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2477,7 +2586,7 @@ func (x *CheckpointRecord) String() string {
 func (*CheckpointRecord) ProtoMessage() {}
 
 func (x *CheckpointRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[23]
+	mi := &file_ringmaster_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2490,7 +2599,7 @@ func (x *CheckpointRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckpointRecord.ProtoReflect.Descriptor instead.
 func (*CheckpointRecord) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{23}
+	return file_ringmaster_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *CheckpointRecord) GetStep() uint64 {
@@ -2541,7 +2650,7 @@ type EpochRecord struct {
 
 func (x *EpochRecord) Reset() {
 	*x = EpochRecord{}
-	mi := &file_ringmaster_proto_msgTypes[24]
+	mi := &file_ringmaster_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2553,7 +2662,7 @@ func (x *EpochRecord) String() string {
 func (*EpochRecord) ProtoMessage() {}
 
 func (x *EpochRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[24]
+	mi := &file_ringmaster_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2566,7 +2675,7 @@ func (x *EpochRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EpochRecord.ProtoReflect.Descriptor instead.
 func (*EpochRecord) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{24}
+	return file_ringmaster_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *EpochRecord) GetEpoch() uint32 {
@@ -2624,7 +2733,7 @@ type WorkerStatus struct {
 
 func (x *WorkerStatus) Reset() {
 	*x = WorkerStatus{}
-	mi := &file_ringmaster_proto_msgTypes[25]
+	mi := &file_ringmaster_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2636,7 +2745,7 @@ func (x *WorkerStatus) String() string {
 func (*WorkerStatus) ProtoMessage() {}
 
 func (x *WorkerStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[25]
+	mi := &file_ringmaster_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2649,7 +2758,7 @@ func (x *WorkerStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkerStatus.ProtoReflect.Descriptor instead.
 func (*WorkerStatus) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{25}
+	return file_ringmaster_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *WorkerStatus) GetId() string {
@@ -2772,13 +2881,14 @@ type JobStatus struct {
 	EpochsBefore    uint32                 `protobuf:"varint,32,opt,name=epochs_before,json=epochsBefore,proto3" json:"epochs_before,omitempty"` // in Watch: epochs before those here, which earlier messages of the stream have told
 	Coordinators    []string               `protobuf:"bytes,60,rep,name=coordinators,proto3" json:"coordinators,omitempty"`                      // where all replicas are, so that who watches finds those that were added
 	Stalled         *Stall                 `protobuf:"bytes,40,opt,name=stalled,proto3" json:"stalled,omitempty"`                                // who holds the job up; absent: nobody
+	Unsaved         []*Unsaved             `protobuf:"bytes,80,rep,name=unsaved,proto3" json:"unsaved,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
 
 func (x *JobStatus) Reset() {
 	*x = JobStatus{}
-	mi := &file_ringmaster_proto_msgTypes[26]
+	mi := &file_ringmaster_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2790,7 +2900,7 @@ func (x *JobStatus) String() string {
 func (*JobStatus) ProtoMessage() {}
 
 func (x *JobStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[26]
+	mi := &file_ringmaster_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2803,7 +2913,7 @@ func (x *JobStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobStatus.ProtoReflect.Descriptor instead.
 func (*JobStatus) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{26}
+	return file_ringmaster_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *JobStatus) GetJob() string {
@@ -3044,6 +3154,13 @@ func (x *JobStatus) GetStalled() *Stall {
 	return nil
 }
 
+func (x *JobStatus) GetUnsaved() []*Unsaved {
+	if x != nil {
+		return x.Unsaved
+	}
+	return nil
+}
+
 // Stall says who holds a job up.
 type Stall struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -3064,7 +3181,7 @@ type Stall struct {
 
 func (x *Stall) Reset() {
 	*x = Stall{}
-	mi := &file_ringmaster_proto_msgTypes[27]
+	mi := &file_ringmaster_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3076,7 +3193,7 @@ func (x *Stall) String() string {
 func (*Stall) ProtoMessage() {}
 
 func (x *Stall) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[27]
+	mi := &file_ringmaster_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3089,7 +3206,7 @@ func (x *Stall) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Stall.ProtoReflect.Descriptor instead.
 func (*Stall) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{27}
+	return file_ringmaster_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Stall) GetWorker() string {
@@ -3178,7 +3295,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_ringmaster_proto_msgTypes[28]
+	mi := &file_ringmaster_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3190,7 +3307,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[28]
+	mi := &file_ringmaster_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3203,7 +3320,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{28}
+	return file_ringmaster_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *StatusRequest) GetJob() string {
@@ -3226,7 +3343,7 @@ type ClusterStatus struct {
 
 func (x *ClusterStatus) Reset() {
 	*x = ClusterStatus{}
-	mi := &file_ringmaster_proto_msgTypes[29]
+	mi := &file_ringmaster_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3238,7 +3355,7 @@ func (x *ClusterStatus) String() string {
 func (*ClusterStatus) ProtoMessage() {}
 
 func (x *ClusterStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[29]
+	mi := &file_ringmaster_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3251,7 +3368,7 @@ func (x *ClusterStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterStatus.ProtoReflect.Descriptor instead.
 func (*ClusterStatus) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{29}
+	return file_ringmaster_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ClusterStatus) GetCluster() uint64 {
@@ -3298,7 +3415,7 @@ type StopRequest struct {
 
 func (x *StopRequest) Reset() {
 	*x = StopRequest{}
-	mi := &file_ringmaster_proto_msgTypes[30]
+	mi := &file_ringmaster_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3310,7 +3427,7 @@ func (x *StopRequest) String() string {
 func (*StopRequest) ProtoMessage() {}
 
 func (x *StopRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[30]
+	mi := &file_ringmaster_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3323,7 +3440,7 @@ func (x *StopRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRequest.ProtoReflect.Descriptor instead.
 func (*StopRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{30}
+	return file_ringmaster_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *StopRequest) GetJob() string {
@@ -3341,7 +3458,7 @@ type StopReply struct {
 
 func (x *StopReply) Reset() {
 	*x = StopReply{}
-	mi := &file_ringmaster_proto_msgTypes[31]
+	mi := &file_ringmaster_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3353,7 +3470,7 @@ func (x *StopReply) String() string {
 func (*StopReply) ProtoMessage() {}
 
 func (x *StopReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[31]
+	mi := &file_ringmaster_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3366,7 +3483,7 @@ func (x *StopReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopReply.ProtoReflect.Descriptor instead.
 func (*StopReply) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{31}
+	return file_ringmaster_proto_rawDescGZIP(), []int{32}
 }
 
 type ScaleRequest struct {
@@ -3379,7 +3496,7 @@ type ScaleRequest struct {
 
 func (x *ScaleRequest) Reset() {
 	*x = ScaleRequest{}
-	mi := &file_ringmaster_proto_msgTypes[32]
+	mi := &file_ringmaster_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3391,7 +3508,7 @@ func (x *ScaleRequest) String() string {
 func (*ScaleRequest) ProtoMessage() {}
 
 func (x *ScaleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[32]
+	mi := &file_ringmaster_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3404,7 +3521,7 @@ func (x *ScaleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScaleRequest.ProtoReflect.Descriptor instead.
 func (*ScaleRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{32}
+	return file_ringmaster_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ScaleRequest) GetJob() string {
@@ -3429,7 +3546,7 @@ type ScaleReply struct {
 
 func (x *ScaleReply) Reset() {
 	*x = ScaleReply{}
-	mi := &file_ringmaster_proto_msgTypes[33]
+	mi := &file_ringmaster_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3441,7 +3558,7 @@ func (x *ScaleReply) String() string {
 func (*ScaleReply) ProtoMessage() {}
 
 func (x *ScaleReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[33]
+	mi := &file_ringmaster_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3454,7 +3571,7 @@ func (x *ScaleReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScaleReply.ProtoReflect.Descriptor instead.
 func (*ScaleReply) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{33}
+	return file_ringmaster_proto_rawDescGZIP(), []int{34}
 }
 
 type CoordinatorsRequest struct {
@@ -3466,7 +3583,7 @@ type CoordinatorsRequest struct {
 
 func (x *CoordinatorsRequest) Reset() {
 	*x = CoordinatorsRequest{}
-	mi := &file_ringmaster_proto_msgTypes[34]
+	mi := &file_ringmaster_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3478,7 +3595,7 @@ func (x *CoordinatorsRequest) String() string {
 func (*CoordinatorsRequest) ProtoMessage() {}
 
 func (x *CoordinatorsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[34]
+	mi := &file_ringmaster_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3491,7 +3608,7 @@ func (x *CoordinatorsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CoordinatorsRequest.ProtoReflect.Descriptor instead.
 func (*CoordinatorsRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{34}
+	return file_ringmaster_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *CoordinatorsRequest) GetAny() bool {
@@ -3511,7 +3628,7 @@ type CoordinatorsReply struct {
 
 func (x *CoordinatorsReply) Reset() {
 	*x = CoordinatorsReply{}
-	mi := &file_ringmaster_proto_msgTypes[35]
+	mi := &file_ringmaster_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3523,7 +3640,7 @@ func (x *CoordinatorsReply) String() string {
 func (*CoordinatorsReply) ProtoMessage() {}
 
 func (x *CoordinatorsReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[35]
+	mi := &file_ringmaster_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3536,7 +3653,7 @@ func (x *CoordinatorsReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CoordinatorsReply.ProtoReflect.Descriptor instead.
 func (*CoordinatorsReply) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{35}
+	return file_ringmaster_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *CoordinatorsReply) GetCluster() uint64 {
@@ -3566,7 +3683,7 @@ type AddCoordinatorRequest struct {
 
 func (x *AddCoordinatorRequest) Reset() {
 	*x = AddCoordinatorRequest{}
-	mi := &file_ringmaster_proto_msgTypes[36]
+	mi := &file_ringmaster_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3578,7 +3695,7 @@ func (x *AddCoordinatorRequest) String() string {
 func (*AddCoordinatorRequest) ProtoMessage() {}
 
 func (x *AddCoordinatorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[36]
+	mi := &file_ringmaster_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3591,7 +3708,7 @@ func (x *AddCoordinatorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddCoordinatorRequest.ProtoReflect.Descriptor instead.
 func (*AddCoordinatorRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{36}
+	return file_ringmaster_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *AddCoordinatorRequest) GetId() string {
@@ -3639,7 +3756,7 @@ type AddCoordinatorReply struct {
 
 func (x *AddCoordinatorReply) Reset() {
 	*x = AddCoordinatorReply{}
-	mi := &file_ringmaster_proto_msgTypes[37]
+	mi := &file_ringmaster_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3651,7 +3768,7 @@ func (x *AddCoordinatorReply) String() string {
 func (*AddCoordinatorReply) ProtoMessage() {}
 
 func (x *AddCoordinatorReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[37]
+	mi := &file_ringmaster_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3664,7 +3781,7 @@ func (x *AddCoordinatorReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddCoordinatorReply.ProtoReflect.Descriptor instead.
 func (*AddCoordinatorReply) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{37}
+	return file_ringmaster_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *AddCoordinatorReply) GetWaits() string {
@@ -3691,7 +3808,7 @@ type RemoveCoordinatorRequest struct {
 
 func (x *RemoveCoordinatorRequest) Reset() {
 	*x = RemoveCoordinatorRequest{}
-	mi := &file_ringmaster_proto_msgTypes[38]
+	mi := &file_ringmaster_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3703,7 +3820,7 @@ func (x *RemoveCoordinatorRequest) String() string {
 func (*RemoveCoordinatorRequest) ProtoMessage() {}
 
 func (x *RemoveCoordinatorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[38]
+	mi := &file_ringmaster_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3716,7 +3833,7 @@ func (x *RemoveCoordinatorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveCoordinatorRequest.ProtoReflect.Descriptor instead.
 func (*RemoveCoordinatorRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{38}
+	return file_ringmaster_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *RemoveCoordinatorRequest) GetId() string {
@@ -3741,7 +3858,7 @@ type RemoveCoordinatorReply struct {
 
 func (x *RemoveCoordinatorReply) Reset() {
 	*x = RemoveCoordinatorReply{}
-	mi := &file_ringmaster_proto_msgTypes[39]
+	mi := &file_ringmaster_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3753,7 +3870,7 @@ func (x *RemoveCoordinatorReply) String() string {
 func (*RemoveCoordinatorReply) ProtoMessage() {}
 
 func (x *RemoveCoordinatorReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[39]
+	mi := &file_ringmaster_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3766,7 +3883,7 @@ func (x *RemoveCoordinatorReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveCoordinatorReply.ProtoReflect.Descriptor instead.
 func (*RemoveCoordinatorReply) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{39}
+	return file_ringmaster_proto_rawDescGZIP(), []int{40}
 }
 
 type SpendTokenRequest struct {
@@ -3780,7 +3897,7 @@ type SpendTokenRequest struct {
 
 func (x *SpendTokenRequest) Reset() {
 	*x = SpendTokenRequest{}
-	mi := &file_ringmaster_proto_msgTypes[40]
+	mi := &file_ringmaster_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3792,7 +3909,7 @@ func (x *SpendTokenRequest) String() string {
 func (*SpendTokenRequest) ProtoMessage() {}
 
 func (x *SpendTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[40]
+	mi := &file_ringmaster_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3805,7 +3922,7 @@ func (x *SpendTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SpendTokenRequest.ProtoReflect.Descriptor instead.
 func (*SpendTokenRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{40}
+	return file_ringmaster_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *SpendTokenRequest) GetToken() []byte {
@@ -3837,7 +3954,7 @@ type SpendTokenReply struct {
 
 func (x *SpendTokenReply) Reset() {
 	*x = SpendTokenReply{}
-	mi := &file_ringmaster_proto_msgTypes[41]
+	mi := &file_ringmaster_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3849,7 +3966,7 @@ func (x *SpendTokenReply) String() string {
 func (*SpendTokenReply) ProtoMessage() {}
 
 func (x *SpendTokenReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[41]
+	mi := &file_ringmaster_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3862,7 +3979,7 @@ func (x *SpendTokenReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SpendTokenReply.ProtoReflect.Descriptor instead.
 func (*SpendTokenReply) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{41}
+	return file_ringmaster_proto_rawDescGZIP(), []int{42}
 }
 
 type FilePart struct {
@@ -3878,7 +3995,7 @@ type FilePart struct {
 
 func (x *FilePart) Reset() {
 	*x = FilePart{}
-	mi := &file_ringmaster_proto_msgTypes[42]
+	mi := &file_ringmaster_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3890,7 +4007,7 @@ func (x *FilePart) String() string {
 func (*FilePart) ProtoMessage() {}
 
 func (x *FilePart) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[42]
+	mi := &file_ringmaster_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3903,7 +4020,7 @@ func (x *FilePart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FilePart.ProtoReflect.Descriptor instead.
 func (*FilePart) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{42}
+	return file_ringmaster_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *FilePart) GetDirectory() string {
@@ -3950,7 +4067,7 @@ type PutFileReply struct {
 
 func (x *PutFileReply) Reset() {
 	*x = PutFileReply{}
-	mi := &file_ringmaster_proto_msgTypes[43]
+	mi := &file_ringmaster_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3962,7 +4079,7 @@ func (x *PutFileReply) String() string {
 func (*PutFileReply) ProtoMessage() {}
 
 func (x *PutFileReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[43]
+	mi := &file_ringmaster_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3975,7 +4092,7 @@ func (x *PutFileReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutFileReply.ProtoReflect.Descriptor instead.
 func (*PutFileReply) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{43}
+	return file_ringmaster_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *PutFileReply) GetId() string {
@@ -3995,7 +4112,7 @@ type GetFileRequest struct {
 
 func (x *GetFileRequest) Reset() {
 	*x = GetFileRequest{}
-	mi := &file_ringmaster_proto_msgTypes[44]
+	mi := &file_ringmaster_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4007,7 +4124,7 @@ func (x *GetFileRequest) String() string {
 func (*GetFileRequest) ProtoMessage() {}
 
 func (x *GetFileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[44]
+	mi := &file_ringmaster_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4020,7 +4137,7 @@ func (x *GetFileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetFileRequest.ProtoReflect.Descriptor instead.
 func (*GetFileRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{44}
+	return file_ringmaster_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *GetFileRequest) GetDirectory() string {
@@ -4051,7 +4168,7 @@ type StateRequest struct {
 
 func (x *StateRequest) Reset() {
 	*x = StateRequest{}
-	mi := &file_ringmaster_proto_msgTypes[45]
+	mi := &file_ringmaster_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4063,7 +4180,7 @@ func (x *StateRequest) String() string {
 func (*StateRequest) ProtoMessage() {}
 
 func (x *StateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[45]
+	mi := &file_ringmaster_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4076,7 +4193,7 @@ func (x *StateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StateRequest.ProtoReflect.Descriptor instead.
 func (*StateRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{45}
+	return file_ringmaster_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *StateRequest) GetCluster() uint64 {
@@ -4131,7 +4248,7 @@ type StatePart struct {
 
 func (x *StatePart) Reset() {
 	*x = StatePart{}
-	mi := &file_ringmaster_proto_msgTypes[46]
+	mi := &file_ringmaster_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4143,7 +4260,7 @@ func (x *StatePart) String() string {
 func (*StatePart) ProtoMessage() {}
 
 func (x *StatePart) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[46]
+	mi := &file_ringmaster_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4156,7 +4273,7 @@ func (x *StatePart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatePart.ProtoReflect.Descriptor instead.
 func (*StatePart) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{46}
+	return file_ringmaster_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *StatePart) GetHeader() []byte {
@@ -4213,7 +4330,16 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\fstate_digest\x18\x03 \x01(\fR\vstateDigest\x12,\n" +
 	"\asources\x18\x04 \x03(\v2\x12.ringmaster.MemberR\asources\x12\x12\n" +
 	"\x04halt\x18\x05 \x01(\bR\x04halt\x12\x16\n" +
-	"\x06epochs\x18\x06 \x01(\rR\x06epochs\"\xc6\b\n" +
+	"\x06epochs\x18\x06 \x01(\rR\x06epochs\"\xc2\x01\n" +
+	"\aUnsaved\x12\x14\n" +
+	"\x05place\x18\x01 \x01(\tR\x05place\x12\x16\n" +
+	"\x06worker\x18\x02 \x01(\bR\x06worker\x12\x12\n" +
+	"\x04what\x18\x03 \x01(\tR\x04what\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x19\n" +
+	"\bsince_ms\x18\x05 \x01(\x04R\asinceMs\x12\x12\n" +
+	"\x04step\x18\x06 \x01(\x04R\x04step\x12\x1a\n" +
+	"\bblocking\x18\a \x01(\bR\bblocking\x12\x12\n" +
+	"\x04away\x18\b \x01(\bR\x04away\"\xf5\b\n" +
 	"\x06Report\x12\x16\n" +
 	"\x06worker\x18\x01 \x01(\tR\x06worker\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\x06R\vincarnation\x12\x18\n" +
@@ -4254,7 +4380,8 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\n" +
 	"job_memory\x184 \x01(\x04R\tjobMemory\x12\x1f\n" +
 	"\vseat_memory\x185 \x01(\x04R\n" +
-	"seatMemory\"\x86\x01\n" +
+	"seatMemory\x12-\n" +
+	"\aunsaved\x18P \x03(\v2\x13.ringmaster.UnsavedR\aunsaved\"\x86\x01\n" +
 	"\x03Way\x12\x16\n" +
 	"\x06worker\x18\x01 \x01(\tR\x06worker\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\x06R\vincarnation\x12\x12\n" +
@@ -4457,7 +4584,7 @@ const file_ringmaster_proto_rawDesc = "" +
 	" \x01(\x04R\x04step\x124\n" +
 	"\vwaiting_for\x18\v \x01(\v2\x13.ringmaster.WaitingR\n" +
 	"waitingFor\x12\x17\n" +
-	"\aseat_ms\x182 \x01(\x01R\x06seatMs\"\x9f\b\n" +
+	"\aseat_ms\x182 \x01(\x01R\x06seatMs\"\xce\b\n" +
 	"\tJobStatus\x12\x10\n" +
 	"\x03job\x18\x01 \x01(\tR\x03job\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
@@ -4498,7 +4625,8 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\bscalings\x18\x1f \x01(\x04R\bscalings\x12#\n" +
 	"\repochs_before\x18  \x01(\rR\fepochsBefore\x12\"\n" +
 	"\fcoordinators\x18< \x03(\tR\fcoordinators\x12+\n" +
-	"\astalled\x18( \x01(\v2\x11.ringmaster.StallR\astalled\"\xa2\x02\n" +
+	"\astalled\x18( \x01(\v2\x11.ringmaster.StallR\astalled\x12-\n" +
+	"\aunsaved\x18P \x03(\v2\x13.ringmaster.UnsavedR\aunsaved\"\xa2\x02\n" +
 	"\x05Stall\x12\x16\n" +
 	"\x06worker\x18\x01 \x01(\tR\x06worker\x12\x12\n" +
 	"\x04host\x18\x02 \x01(\tR\x04host\x12\x12\n" +
@@ -4627,7 +4755,7 @@ func file_ringmaster_proto_rawDescGZIP() []byte {
 }
 
 var file_ringmaster_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_ringmaster_proto_msgTypes = make([]protoimpl.MessageInfo, 47)
+var file_ringmaster_proto_msgTypes = make([]protoimpl.MessageInfo, 48)
 var file_ringmaster_proto_goTypes = []any{
 	(Phase)(0),                       // 0: ringmaster.Phase
 	(Doing)(0),                       // 1: ringmaster.Doing
@@ -4637,111 +4765,114 @@ var file_ringmaster_proto_goTypes = []any{
 	(*Member)(nil),                   // 5: ringmaster.Member
 	(*View)(nil),                     // 6: ringmaster.View
 	(*Start)(nil),                    // 7: ringmaster.Start
-	(*Report)(nil),                   // 8: ringmaster.Report
-	(*Way)(nil),                      // 9: ringmaster.Way
-	(*Activity)(nil),                 // 10: ringmaster.Activity
-	(*DataFile)(nil),                 // 11: ringmaster.DataFile
-	(*Progress)(nil),                 // 12: ringmaster.Progress
-	(*Waiting)(nil),                  // 13: ringmaster.Waiting
-	(*EpochFact)(nil),                // 14: ringmaster.EpochFact
-	(*StoredFile)(nil),               // 15: ringmaster.StoredFile
-	(*ShareFact)(nil),                // 16: ringmaster.ShareFact
-	(*Outcome)(nil),                  // 17: ringmaster.Outcome
-	(*CoordinatorInfo)(nil),          // 18: ringmaster.CoordinatorInfo
-	(*JobSpec)(nil),                  // 19: ringmaster.JobSpec
-	(*Order)(nil),                    // 20: ringmaster.Order
-	(*SubmitRequest)(nil),            // 21: ringmaster.SubmitRequest
-	(*SubmitReply)(nil),              // 22: ringmaster.SubmitReply
-	(*WatchRequest)(nil),             // 23: ringmaster.WatchRequest
-	(*ViewRecord)(nil),               // 24: ringmaster.ViewRecord
-	(*CheckpointRecord)(nil),         // 25: ringmaster.CheckpointRecord
-	(*EpochRecord)(nil),              // 26: ringmaster.EpochRecord
-	(*WorkerStatus)(nil),             // 27: ringmaster.WorkerStatus
-	(*JobStatus)(nil),                // 28: ringmaster.JobStatus
-	(*Stall)(nil),                    // 29: ringmaster.Stall
-	(*StatusRequest)(nil),            // 30: ringmaster.StatusRequest
-	(*ClusterStatus)(nil),            // 31: ringmaster.ClusterStatus
-	(*StopRequest)(nil),              // 32: ringmaster.StopRequest
-	(*StopReply)(nil),                // 33: ringmaster.StopReply
-	(*ScaleRequest)(nil),             // 34: ringmaster.ScaleRequest
-	(*ScaleReply)(nil),               // 35: ringmaster.ScaleReply
-	(*CoordinatorsRequest)(nil),      // 36: ringmaster.CoordinatorsRequest
-	(*CoordinatorsReply)(nil),        // 37: ringmaster.CoordinatorsReply
-	(*AddCoordinatorRequest)(nil),    // 38: ringmaster.AddCoordinatorRequest
-	(*AddCoordinatorReply)(nil),      // 39: ringmaster.AddCoordinatorReply
-	(*RemoveCoordinatorRequest)(nil), // 40: ringmaster.RemoveCoordinatorRequest
-	(*RemoveCoordinatorReply)(nil),   // 41: ringmaster.RemoveCoordinatorReply
-	(*SpendTokenRequest)(nil),        // 42: ringmaster.SpendTokenRequest
-	(*SpendTokenReply)(nil),          // 43: ringmaster.SpendTokenReply
-	(*FilePart)(nil),                 // 44: ringmaster.FilePart
-	(*PutFileReply)(nil),             // 45: ringmaster.PutFileReply
-	(*GetFileRequest)(nil),           // 46: ringmaster.GetFileRequest
-	(*StateRequest)(nil),             // 47: ringmaster.StateRequest
-	(*StatePart)(nil),                // 48: ringmaster.StatePart
+	(*Unsaved)(nil),                  // 8: ringmaster.Unsaved
+	(*Report)(nil),                   // 9: ringmaster.Report
+	(*Way)(nil),                      // 10: ringmaster.Way
+	(*Activity)(nil),                 // 11: ringmaster.Activity
+	(*DataFile)(nil),                 // 12: ringmaster.DataFile
+	(*Progress)(nil),                 // 13: ringmaster.Progress
+	(*Waiting)(nil),                  // 14: ringmaster.Waiting
+	(*EpochFact)(nil),                // 15: ringmaster.EpochFact
+	(*StoredFile)(nil),               // 16: ringmaster.StoredFile
+	(*ShareFact)(nil),                // 17: ringmaster.ShareFact
+	(*Outcome)(nil),                  // 18: ringmaster.Outcome
+	(*CoordinatorInfo)(nil),          // 19: ringmaster.CoordinatorInfo
+	(*JobSpec)(nil),                  // 20: ringmaster.JobSpec
+	(*Order)(nil),                    // 21: ringmaster.Order
+	(*SubmitRequest)(nil),            // 22: ringmaster.SubmitRequest
+	(*SubmitReply)(nil),              // 23: ringmaster.SubmitReply
+	(*WatchRequest)(nil),             // 24: ringmaster.WatchRequest
+	(*ViewRecord)(nil),               // 25: ringmaster.ViewRecord
+	(*CheckpointRecord)(nil),         // 26: ringmaster.CheckpointRecord
+	(*EpochRecord)(nil),              // 27: ringmaster.EpochRecord
+	(*WorkerStatus)(nil),             // 28: ringmaster.WorkerStatus
+	(*JobStatus)(nil),                // 29: ringmaster.JobStatus
+	(*Stall)(nil),                    // 30: ringmaster.Stall
+	(*StatusRequest)(nil),            // 31: ringmaster.StatusRequest
+	(*ClusterStatus)(nil),            // 32: ringmaster.ClusterStatus
+	(*StopRequest)(nil),              // 33: ringmaster.StopRequest
+	(*StopReply)(nil),                // 34: ringmaster.StopReply
+	(*ScaleRequest)(nil),             // 35: ringmaster.ScaleRequest
+	(*ScaleReply)(nil),               // 36: ringmaster.ScaleReply
+	(*CoordinatorsRequest)(nil),      // 37: ringmaster.CoordinatorsRequest
+	(*CoordinatorsReply)(nil),        // 38: ringmaster.CoordinatorsReply
+	(*AddCoordinatorRequest)(nil),    // 39: ringmaster.AddCoordinatorRequest
+	(*AddCoordinatorReply)(nil),      // 40: ringmaster.AddCoordinatorReply
+	(*RemoveCoordinatorRequest)(nil), // 41: ringmaster.RemoveCoordinatorRequest
+	(*RemoveCoordinatorReply)(nil),   // 42: ringmaster.RemoveCoordinatorReply
+	(*SpendTokenRequest)(nil),        // 43: ringmaster.SpendTokenRequest
+	(*SpendTokenReply)(nil),          // 44: ringmaster.SpendTokenReply
+	(*FilePart)(nil),                 // 45: ringmaster.FilePart
+	(*PutFileReply)(nil),             // 46: ringmaster.PutFileReply
+	(*GetFileRequest)(nil),           // 47: ringmaster.GetFileRequest
+	(*StateRequest)(nil),             // 48: ringmaster.StateRequest
+	(*StatePart)(nil),                // 49: ringmaster.StatePart
 }
 var file_ringmaster_proto_depIdxs = []int32{
 	5,  // 0: ringmaster.View.members:type_name -> ringmaster.Member
 	5,  // 1: ringmaster.Start.sources:type_name -> ringmaster.Member
 	0,  // 2: ringmaster.Report.phase:type_name -> ringmaster.Phase
-	11, // 3: ringmaster.Report.files:type_name -> ringmaster.DataFile
-	12, // 4: ringmaster.Report.progress:type_name -> ringmaster.Progress
-	14, // 5: ringmaster.Report.epochs:type_name -> ringmaster.EpochFact
-	16, // 6: ringmaster.Report.shares:type_name -> ringmaster.ShareFact
-	17, // 7: ringmaster.Report.outcome:type_name -> ringmaster.Outcome
-	13, // 8: ringmaster.Report.waiting:type_name -> ringmaster.Waiting
-	9,  // 9: ringmaster.Report.ways:type_name -> ringmaster.Way
-	10, // 10: ringmaster.Report.activity:type_name -> ringmaster.Activity
-	1,  // 11: ringmaster.Activity.doing:type_name -> ringmaster.Doing
-	15, // 12: ringmaster.ShareFact.file:type_name -> ringmaster.StoredFile
-	11, // 13: ringmaster.JobSpec.files:type_name -> ringmaster.DataFile
-	19, // 14: ringmaster.Order.job:type_name -> ringmaster.JobSpec
-	6,  // 15: ringmaster.Order.view:type_name -> ringmaster.View
-	7,  // 16: ringmaster.Order.start:type_name -> ringmaster.Start
-	18, // 17: ringmaster.Order.coordinators:type_name -> ringmaster.CoordinatorInfo
-	5,  // 18: ringmaster.Order.candidates:type_name -> ringmaster.Member
-	11, // 19: ringmaster.SubmitRequest.files:type_name -> ringmaster.DataFile
-	13, // 20: ringmaster.WorkerStatus.waiting_for:type_name -> ringmaster.Waiting
-	26, // 21: ringmaster.JobStatus.epochs:type_name -> ringmaster.EpochRecord
-	24, // 22: ringmaster.JobStatus.views:type_name -> ringmaster.ViewRecord
-	25, // 23: ringmaster.JobStatus.checkpoints:type_name -> ringmaster.CheckpointRecord
-	29, // 24: ringmaster.JobStatus.stalled:type_name -> ringmaster.Stall
-	18, // 25: ringmaster.ClusterStatus.coordinators:type_name -> ringmaster.CoordinatorInfo
-	27, // 26: ringmaster.ClusterStatus.workers:type_name -> ringmaster.WorkerStatus
-	28, // 27: ringmaster.ClusterStatus.job:type_name -> ringmaster.JobStatus
-	18, // 28: ringmaster.CoordinatorsReply.coordinators:type_name -> ringmaster.CoordinatorInfo
-	8,  // 29: ringmaster.Coordinator.Attach:input_type -> ringmaster.Report
-	21, // 30: ringmaster.Coordinator.Submit:input_type -> ringmaster.SubmitRequest
-	23, // 31: ringmaster.Coordinator.Watch:input_type -> ringmaster.WatchRequest
-	30, // 32: ringmaster.Coordinator.Status:input_type -> ringmaster.StatusRequest
-	32, // 33: ringmaster.Coordinator.Stop:input_type -> ringmaster.StopRequest
-	34, // 34: ringmaster.Coordinator.Scale:input_type -> ringmaster.ScaleRequest
-	36, // 35: ringmaster.Coordinator.Coordinators:input_type -> ringmaster.CoordinatorsRequest
-	38, // 36: ringmaster.Coordinator.AddCoordinator:input_type -> ringmaster.AddCoordinatorRequest
-	40, // 37: ringmaster.Coordinator.RemoveCoordinator:input_type -> ringmaster.RemoveCoordinatorRequest
-	42, // 38: ringmaster.Coordinator.SpendToken:input_type -> ringmaster.SpendTokenRequest
-	44, // 39: ringmaster.Coordinator.PutFile:input_type -> ringmaster.FilePart
-	46, // 40: ringmaster.Coordinator.GetFile:input_type -> ringmaster.GetFileRequest
-	47, // 41: ringmaster.Peer.State:input_type -> ringmaster.StateRequest
-	2,  // 42: ringmaster.Peer.Probe:input_type -> ringmaster.ProbeRequest
-	20, // 43: ringmaster.Coordinator.Attach:output_type -> ringmaster.Order
-	22, // 44: ringmaster.Coordinator.Submit:output_type -> ringmaster.SubmitReply
-	28, // 45: ringmaster.Coordinator.Watch:output_type -> ringmaster.JobStatus
-	31, // 46: ringmaster.Coordinator.Status:output_type -> ringmaster.ClusterStatus
-	33, // 47: ringmaster.Coordinator.Stop:output_type -> ringmaster.StopReply
-	35, // 48: ringmaster.Coordinator.Scale:output_type -> ringmaster.ScaleReply
-	37, // 49: ringmaster.Coordinator.Coordinators:output_type -> ringmaster.CoordinatorsReply
-	39, // 50: ringmaster.Coordinator.AddCoordinator:output_type -> ringmaster.AddCoordinatorReply
-	41, // 51: ringmaster.Coordinator.RemoveCoordinator:output_type -> ringmaster.RemoveCoordinatorReply
-	43, // 52: ringmaster.Coordinator.SpendToken:output_type -> ringmaster.SpendTokenReply
-	45, // 53: ringmaster.Coordinator.PutFile:output_type -> ringmaster.PutFileReply
-	44, // 54: ringmaster.Coordinator.GetFile:output_type -> ringmaster.FilePart
-	48, // 55: ringmaster.Peer.State:output_type -> ringmaster.StatePart
-	3,  // 56: ringmaster.Peer.Probe:output_type -> ringmaster.ProbeReply
-	43, // [43:57] is the sub-list for method output_type
-	29, // [29:43] is the sub-list for method input_type
-	29, // [29:29] is the sub-list for extension type_name
-	29, // [29:29] is the sub-list for extension extendee
-	0,  // [0:29] is the sub-list for field type_name
+	12, // 3: ringmaster.Report.files:type_name -> ringmaster.DataFile
+	13, // 4: ringmaster.Report.progress:type_name -> ringmaster.Progress
+	15, // 5: ringmaster.Report.epochs:type_name -> ringmaster.EpochFact
+	17, // 6: ringmaster.Report.shares:type_name -> ringmaster.ShareFact
+	18, // 7: ringmaster.Report.outcome:type_name -> ringmaster.Outcome
+	14, // 8: ringmaster.Report.waiting:type_name -> ringmaster.Waiting
+	10, // 9: ringmaster.Report.ways:type_name -> ringmaster.Way
+	11, // 10: ringmaster.Report.activity:type_name -> ringmaster.Activity
+	8,  // 11: ringmaster.Report.unsaved:type_name -> ringmaster.Unsaved
+	1,  // 12: ringmaster.Activity.doing:type_name -> ringmaster.Doing
+	16, // 13: ringmaster.ShareFact.file:type_name -> ringmaster.StoredFile
+	12, // 14: ringmaster.JobSpec.files:type_name -> ringmaster.DataFile
+	20, // 15: ringmaster.Order.job:type_name -> ringmaster.JobSpec
+	6,  // 16: ringmaster.Order.view:type_name -> ringmaster.View
+	7,  // 17: ringmaster.Order.start:type_name -> ringmaster.Start
+	19, // 18: ringmaster.Order.coordinators:type_name -> ringmaster.CoordinatorInfo
+	5,  // 19: ringmaster.Order.candidates:type_name -> ringmaster.Member
+	12, // 20: ringmaster.SubmitRequest.files:type_name -> ringmaster.DataFile
+	14, // 21: ringmaster.WorkerStatus.waiting_for:type_name -> ringmaster.Waiting
+	27, // 22: ringmaster.JobStatus.epochs:type_name -> ringmaster.EpochRecord
+	25, // 23: ringmaster.JobStatus.views:type_name -> ringmaster.ViewRecord
+	26, // 24: ringmaster.JobStatus.checkpoints:type_name -> ringmaster.CheckpointRecord
+	30, // 25: ringmaster.JobStatus.stalled:type_name -> ringmaster.Stall
+	8,  // 26: ringmaster.JobStatus.unsaved:type_name -> ringmaster.Unsaved
+	19, // 27: ringmaster.ClusterStatus.coordinators:type_name -> ringmaster.CoordinatorInfo
+	28, // 28: ringmaster.ClusterStatus.workers:type_name -> ringmaster.WorkerStatus
+	29, // 29: ringmaster.ClusterStatus.job:type_name -> ringmaster.JobStatus
+	19, // 30: ringmaster.CoordinatorsReply.coordinators:type_name -> ringmaster.CoordinatorInfo
+	9,  // 31: ringmaster.Coordinator.Attach:input_type -> ringmaster.Report
+	22, // 32: ringmaster.Coordinator.Submit:input_type -> ringmaster.SubmitRequest
+	24, // 33: ringmaster.Coordinator.Watch:input_type -> ringmaster.WatchRequest
+	31, // 34: ringmaster.Coordinator.Status:input_type -> ringmaster.StatusRequest
+	33, // 35: ringmaster.Coordinator.Stop:input_type -> ringmaster.StopRequest
+	35, // 36: ringmaster.Coordinator.Scale:input_type -> ringmaster.ScaleRequest
+	37, // 37: ringmaster.Coordinator.Coordinators:input_type -> ringmaster.CoordinatorsRequest
+	39, // 38: ringmaster.Coordinator.AddCoordinator:input_type -> ringmaster.AddCoordinatorRequest
+	41, // 39: ringmaster.Coordinator.RemoveCoordinator:input_type -> ringmaster.RemoveCoordinatorRequest
+	43, // 40: ringmaster.Coordinator.SpendToken:input_type -> ringmaster.SpendTokenRequest
+	45, // 41: ringmaster.Coordinator.PutFile:input_type -> ringmaster.FilePart
+	47, // 42: ringmaster.Coordinator.GetFile:input_type -> ringmaster.GetFileRequest
+	48, // 43: ringmaster.Peer.State:input_type -> ringmaster.StateRequest
+	2,  // 44: ringmaster.Peer.Probe:input_type -> ringmaster.ProbeRequest
+	21, // 45: ringmaster.Coordinator.Attach:output_type -> ringmaster.Order
+	23, // 46: ringmaster.Coordinator.Submit:output_type -> ringmaster.SubmitReply
+	29, // 47: ringmaster.Coordinator.Watch:output_type -> ringmaster.JobStatus
+	32, // 48: ringmaster.Coordinator.Status:output_type -> ringmaster.ClusterStatus
+	34, // 49: ringmaster.Coordinator.Stop:output_type -> ringmaster.StopReply
+	36, // 50: ringmaster.Coordinator.Scale:output_type -> ringmaster.ScaleReply
+	38, // 51: ringmaster.Coordinator.Coordinators:output_type -> ringmaster.CoordinatorsReply
+	40, // 52: ringmaster.Coordinator.AddCoordinator:output_type -> ringmaster.AddCoordinatorReply
+	42, // 53: ringmaster.Coordinator.RemoveCoordinator:output_type -> ringmaster.RemoveCoordinatorReply
+	44, // 54: ringmaster.Coordinator.SpendToken:output_type -> ringmaster.SpendTokenReply
+	46, // 55: ringmaster.Coordinator.PutFile:output_type -> ringmaster.PutFileReply
+	45, // 56: ringmaster.Coordinator.GetFile:output_type -> ringmaster.FilePart
+	49, // 57: ringmaster.Peer.State:output_type -> ringmaster.StatePart
+	3,  // 58: ringmaster.Peer.Probe:output_type -> ringmaster.ProbeReply
+	45, // [45:59] is the sub-list for method output_type
+	31, // [31:45] is the sub-list for method input_type
+	31, // [31:31] is the sub-list for extension type_name
+	31, // [31:31] is the sub-list for extension extendee
+	0,  // [0:31] is the sub-list for field type_name
 }
 
 func init() { file_ringmaster_proto_init() }
@@ -4749,14 +4880,14 @@ func file_ringmaster_proto_init() {
 	if File_ringmaster_proto != nil {
 		return
 	}
-	file_ringmaster_proto_msgTypes[27].OneofWrappers = []any{}
+	file_ringmaster_proto_msgTypes[28].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ringmaster_proto_rawDesc), len(file_ringmaster_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   47,
+			NumMessages:   48,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -49,6 +49,7 @@ type job struct {
 	epochs     []*rpc.EpochFact // reported and not yet recorded
 	outcome    *rpc.Outcome
 	saver      *saver
+	saving     atomic.Pointer[saver]   // the same; read by others too
 	current    atomic.Pointer[session] // the session under way; read by others too
 	abandoned  atomic.Bool             // set by a session whose transport did not let go of the gradients
 
@@ -206,6 +207,7 @@ func (j *job) reconcile(ctx context.Context, o *rpc.Order) {
 		if j.saver != nil {
 			j.saver.close()
 			j.saver = nil
+			j.saving.Store(nil)
 		}
 		j.phase = rpc.Phase_PHASE_READY
 	}
@@ -304,6 +306,9 @@ func (j *job) live(r *rpc.Report) {
 	}
 	if d := j.paramDigest.Load(); d != nil {
 		r.Progress.Digest = d[:]
+	}
+	if v := j.saving.Load(); v != nil {
+		r.Unsaved = v.failing()
 	}
 	j.describeActivity(t, r)
 }

@@ -61,6 +61,7 @@ func (j *job) begin(ctx context.Context, o *rpc.Order) {
 	}
 	j.session, j.saver, j.phase = s, saver, rpc.Phase_PHASE_TRAINING
 	j.current.Store(s)
+	j.saving.Store(saver)
 	fresh := j.fresh
 	j.fresh = false
 	j.background(ctx, func(context.Context) error {

@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"ringmaster/internal/certs"
 	"ringmaster/internal/checkpoint"
 	"ringmaster/internal/plan"
@@ -19,19 +21,22 @@ import (
 // saver stores a session's checkpoints: it copies the state at a step boundary, and in the background writes the shares
 // of the worker's seats to every coordinator.
 type saver struct {
-	j      *job
-	s      *session
-	layout *checkpoint.Layout
-	shares []checkpoint.Share // of this worker's seats
-	ctx    context.Context
-	end    context.CancelFunc
-	idle   chan struct{} // holds a token while no copy is on its way; who takes it owns staged
-	staged checkpoint.State
-	last   sync.WaitGroup
-	began  atomic.Pointer[time.Time] // when the copy on its way was taken; nil: there is none
+	j       *job
+	s       *session
+	layout  *checkpoint.Layout
+	shares  []checkpoint.Share // of this worker's seats
+	ctx     context.Context
+	end     context.CancelFunc
+	idle    chan struct{} // holds a token while no copy is on its way; who takes it owns staged
+	staged  checkpoint.State
+	last    sync.WaitGroup
+	began   atomic.Pointer[time.Time] // when the copy on its way was taken; nil: there is none
+	blocked atomic.Bool               // its last attempt failed
+	ending  chan struct{}             // closed when the job's last copy is to come
 
-	mu     sync.Mutex
-	stored []*rpc.ShareFact // stored, not yet committed
+	mu      sync.Mutex
+	stored  []*rpc.ShareFact // stored, not yet committed; at first, it may be, with too few coordinators
+	unsaved unsaved
 }
 
 func newSaver(j *job, s *session) (*saver, error) {
@@ -41,7 +46,7 @@ func newSaver(j *job, s *session) (*saver, error) {
 		return nil, err
 	}
 	ctx, end := context.WithCancel(j.ctx)
-	v := &saver{j: j, s: s, layout: layout, ctx: ctx, end: end, idle: make(chan struct{}, 1)}
+	v := &saver{j: j, s: s, layout: layout, ctx: ctx, end: end, idle: make(chan struct{}, 1), ending: make(chan struct{}), unsaved: unsaved{}}
 	v.idle <- struct{}{}
 	arc := s.id.View.Members[s.id.Self].Arc
 	for _, share := range layout.Shares() {
@@ -62,10 +67,10 @@ func (v *saver) close() {
 // saveWait is how long the step loop waits for the checkpoint before to be stored.
 const saveWait = 2 * time.Second
 
-// Stuck reports whether the copy before has been on its way for longer than anybody should wait.
+// Stuck reports whether the copy before cannot be stored, or has been on its way for longer than anybody should wait.
 func (v *saver) Stuck() bool {
 	began := v.began.Load()
-	return began != nil && time.Since(*began) > saveWait
+	return v.blocked.Load() || began != nil && time.Since(*began) > saveWait
 }
 
 // Save copies the state and stores it in the background. It waits for the copy before, but not for long: false means that
@@ -79,83 +84,135 @@ func (v *saver) Save(t *trainer.Trainer) bool {
 	case <-patience.C:
 		return false
 	}
-	v.save(t, called)
+	v.save(t, called, false)
 	return true
 }
 
-// SaveLast is Save for a job's last checkpoint: it waits as long as it takes, beside the caller.
+// SaveLast is Save for a job's last checkpoint: it waits as long as it takes, beside the caller. A copy before it that cannot be
+// stored is given up.
 func (v *saver) SaveLast(t *trainer.Trainer) {
 	called := time.Now()
+	close(v.ending)
 	v.last.Go(func() {
 		select {
 		case <-v.idle:
-			v.save(t, called)
+			v.save(t, called, true)
 		case <-v.ctx.Done():
 		}
 	})
 }
 
 // save copies and stores; the caller holds the token.
-func (v *saver) save(t *trainer.Trainer, called time.Time) {
+func (v *saver) save(t *trainer.Trainer, called time.Time, last bool) {
 	began := time.Now()
 	v.began.Store(&began)
 	t.Copy(&v.staged)
 	stalled := float64(time.Since(called).Microseconds()) / 1e3
 	go func() {
-		v.store(t, stalled)
+		v.store(t, stalled, last)
 		v.began.Store(nil)
+		v.blocked.Store(false)
 		v.idle <- struct{}{}
 	}()
 }
 
-func (v *saver) store(t *trainer.Trainer, stalled float64) {
+// store brings the copy's shares to the coordinators. It tries until a majority of them holds each one, and gives up only when the
+// session's time is over, or the job's last copy is to come.
+func (v *saver) store(t *trainer.Trainer, stalled float64, last bool) {
 	digest, state := checkpoint.Digest(v.staged.Params), checkpoint.StateDigest(&v.staged)
 	v.j.paramDigest.Store((*[32]byte)(&digest))
 	v.j.digestStep.Store(v.staged.Step)
-	step := v.staged.Step
+	var facts []*rpc.ShareFact
 	for _, share := range v.shares {
 		file, err := v.layout.EncodeShare(io.Discard, share.Index, &v.staged)
 		if err != nil {
-			v.j.w.log.Error("a checkpoint share could not be encoded", "share", share.Name, "reason", err)
+			v.cannotEncode(share, err)
 			return
 		}
-		holders := v.spread(&rpc.FilePart{Directory: checkpoint.Name{Step: step, Generation: v.s.generation, Job: plan.Incarnation(v.j.spec.Incarnation)}.Folder(), Name: file.Name,
-			Bytes: uint64(file.Bytes), Sha256: file.SHA256[:]}, share.Index)
-		if holders == nil {
-			return // the session's time is over
-		}
-		fact := &rpc.ShareFact{Generation: uint64(v.s.generation), Step: step, Share: uint32(share.Index), Shares: uint32(len(v.layout.Shares())),
-			File:    &rpc.StoredFile{Name: file.Name, Bytes: uint64(file.Bytes), Sha256: file.SHA256[:]},
-			Holders: holders, Digest: digest[:], StateDigest: state[:], SumLoss: math.Float64bits(v.staged.Sums.Loss),
-			SumCount: v.staged.Sums.Count, SumCorrect: v.staged.Sums.Correct, StalledMs: stalled,
-			Epoch: uint32(t.Epoch(step)), StepInEpoch: t.StepInEpoch(step), Samples: t.Samples(step)}
-		if share.Index == 0 {
-			fact.Data = t.Data.Describe()
-		}
-		v.mu.Lock()
-		v.stored = append(v.stored, fact)
-		v.mu.Unlock()
-		v.j.w.post(v.ctx, func() {}) // so that the new fact is reported
+		fact := v.fact(t, share, file)
+		fact.Digest, fact.StateDigest, fact.StalledMs = digest[:], state[:], stalled
+		facts = append(facts, fact)
 	}
+	ending := v.ending
+	if last {
+		ending = nil
+	}
+	for retry := firstRetry; ; retry = min(2*retry, lastRetry) {
+		if facts = v.spread(facts); len(facts) == 0 {
+			return
+		}
+		select {
+		case <-ending:
+			return
+		case <-time.After(retry):
+		case <-v.ctx.Done():
+			return
+		}
+	}
+}
+
+// fact is what will be reported of a share.
+func (v *saver) fact(t *trainer.Trainer, share checkpoint.Share, file checkpoint.File) *rpc.ShareFact {
+	step := v.staged.Step
+	f := &rpc.ShareFact{Generation: uint64(v.s.generation), Step: step, Share: uint32(share.Index), Shares: uint32(len(v.layout.Shares())),
+		File:    &rpc.StoredFile{Name: file.Name, Bytes: uint64(file.Bytes), Sha256: file.SHA256[:]},
+		SumLoss: math.Float64bits(v.staged.Sums.Loss), SumCount: v.staged.Sums.Count, SumCorrect: v.staged.Sums.Correct,
+		Epoch: uint32(t.Epoch(step)), StepInEpoch: t.StepInEpoch(step), Samples: t.Samples(step)}
+	if share.Index == 0 {
+		f.Data = t.Data.Describe()
+	}
+	return f
+}
+
+// cannotEncode says that this worker is at fault, which no other attempt will change.
+func (v *saver) cannotEncode(share checkpoint.Share, err error) {
+	v.j.w.log.Error("a checkpoint share could not be encoded", "share", share.Name, "reason", err)
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	self := v.j.w.cfg.Self.Worker
+	v.unsaved[self] = &trouble{fact: &rpc.Unsaved{Place: self, Worker: true, What: checkpointAt(v.staged.Step), Step: v.staged.Step, Reason: err.Error(),
+		Blocking: true}, since: time.Now()}
 }
 
 const (
 	putTimeout = time.Minute
 	firstRetry = 50 * time.Millisecond
-	lastRetry  = 2 * time.Second
+	lastRetry  = 5 * time.Second
 )
 
-// spread sends a file to all coordinators and returns the ids of those that hold it: at least a majority. It tries until
-// so many answer, and gives up (nil) only when the session's time is over.
-func (v *saver) spread(head *rpc.FilePart, share int) []string {
-	for retry := firstRetry; ; retry = min(2*retry, lastRetry) {
-		if holders := v.spreadOnce(head, share); v.j.w.majority(holders) {
-			return holders
+// spread sends the shares to all coordinators and returns those that too few of them took.
+func (v *saver) spread(facts []*rpc.ShareFact) (short []*rpc.ShareFact) {
+	for _, f := range facts {
+		folder := checkpoint.Name{Step: f.Step, Generation: v.s.generation, Job: plan.Incarnation(v.j.spec.Incarnation)}
+		head := &rpc.FilePart{Directory: folder.Folder(), Name: f.File.Name, Bytes: f.File.Bytes, Sha256: f.File.Sha256}
+		f = proto.CloneOf(f)
+		f.Holders = v.spreadOnce(head, int(f.Share))
+		if v.ctx.Err() != nil {
+			return nil // the session's time is over
 		}
-		if !sleep(v.ctx, retry) {
-			return nil
+		if !v.j.w.majority(f.Holders) {
+			short = append(short, f)
+		}
+		if len(f.Holders) > 0 {
+			v.note(f)
 		}
 	}
+	v.blocked.Store(len(short) > 0)
+	v.mu.Lock()
+	for _, t := range v.unsaved {
+		t.fact.Blocking = len(short) > 0
+	}
+	v.mu.Unlock()
+	return short
+}
+
+// note makes a share part of what is reported, in place of what was known of it.
+func (v *saver) note(f *rpc.ShareFact) {
+	v.mu.Lock()
+	v.stored = slices.DeleteFunc(v.stored, func(old *rpc.ShareFact) bool { return old.Step == f.Step && old.Share == f.Share })
+	v.stored = append(v.stored, f)
+	v.mu.Unlock()
+	v.j.w.post(v.ctx, func() {}) // so that it is reported
 }
 
 // lateTimeout is how much longer than a majority the other coordinators may take. Those that miss it fetch the file from
@@ -187,8 +244,10 @@ func (v *saver) spreadOnce(head *rpc.FilePart, share int) []string {
 		switch {
 		case a.err == nil && !slices.Contains(holders, a.id):
 			holders = append(holders, a.id)
+			v.took(a.id)
 		case a.err != nil && ctx.Err() == nil:
 			v.j.w.log.Info("checkpoint share not stored", "file", head.Name, "coordinator", a.address, "reason", certs.Reason(a.err))
+			v.refused(v.j.w.coordinatorAt(a.address), a.err)
 		}
 		if !enough && v.j.w.majority(holders) {
 			enough = true
@@ -217,6 +276,16 @@ func (v *saver) facts() []*rpc.ShareFact {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return append([]*rpc.ShareFact(nil), v.stored...)
+}
+
+// coordinatorAt is the id of the coordinator at an address, or the address where that is not known.
+func (w *Worker) coordinatorAt(address string) string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if id := w.ids[address]; id != "" {
+		return id
+	}
+	return address
 }
 
 // coordinators are where those that the newest order named are.

@@ -113,10 +113,11 @@ type Worker struct {
 	wake   chan struct{}
 
 	mu     sync.Mutex
-	report *rpc.Report // base of the next report; replaced, never changed
-	live   *job        // for progress, what it waits for and serving state
-	known  []string    // addresses of the coordinators that the newest order named
-	voters []string    // ids of those that count for a majority
+	report *rpc.Report       // base of the next report; replaced, never changed
+	live   *job              // for progress, what it waits for and serving state
+	known  []string          // addresses of the coordinators that the newest order named
+	voters []string          // ids of those that count for a majority
+	ids    map[string]string // of the coordinators by their addresses
 
 	// Owned by the main loop.
 	order   *rpc.Order
@@ -281,14 +282,16 @@ func (w *Worker) current() *rpc.Report {
 
 func (w *Worker) takeOrder(o *rpc.Order) {
 	addresses, voters := make([]string, 0, len(o.Coordinators)), make([]string, 0, len(o.Coordinators))
+	ids := map[string]string{}
 	for _, c := range o.Coordinators {
 		addresses = append(addresses, c.Address)
+		ids[c.Address] = c.Id
 		if !c.Joining {
 			voters = append(voters, c.Id)
 		}
 	}
 	w.mu.Lock()
-	w.known, w.voters = addresses, voters
+	w.known, w.voters, w.ids = addresses, voters, ids
 	w.mu.Unlock()
 	w.order = o
 	w.ways.take(o)

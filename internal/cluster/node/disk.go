@@ -61,7 +61,8 @@ func (n *Node) openDisk() (disk, error) {
 	if err != nil {
 		return disk{}, err
 	}
-	return disk{s, s, snapshots}, nil
+	p := patient{s, s, n}
+	return disk{p, p, snapshots}, nil
 }
 
 // gapless checks that the log begins where the newest snapshot ends, or before.

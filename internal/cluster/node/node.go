@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"maps"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -112,12 +113,16 @@ type Node struct {
 	newLeader   chan struct{} // capacity 1: for succeed
 	brokenConns chan struct{} // capacity 1: a connection of another replica was closed
 
+	up      atomic.Bool // Raft runs
 	running sync.WaitGroup
 	once    sync.Once
 	result  error
 	damage  chan error // capacity 1
 
-	mu           sync.Mutex
+	mu            sync.Mutex
+	unstored      error // of the last write to the log, which is tried again; nil: it succeeded
+	unstoredSince time.Time
+
 	transferring time.Time // since when proposals fail with ErrTransferring; zero: they don't
 	settled      time.Time // from then on the voters may be changed
 }
@@ -165,6 +170,7 @@ func (n *Node) start() error {
 	if n.raft, err = raft.NewRaft(n.raftConfig(), fsm{n}, d.log, d.stable, d.snapshots, n.transport); err != nil {
 		return err
 	}
+	n.up.Store(true)
 	n.observer = raft.NewObserver(n.events, false, func(o *raft.Observation) bool {
 		switch o.Data.(type) {
 		case raft.LeaderObservation, raft.RaftState:

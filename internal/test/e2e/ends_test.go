@@ -59,3 +59,30 @@ func TestOrdinaryEndsAndRequeues(t *testing.T) {
 		last = s.Step
 	}
 }
+
+// A checkpoint that cannot be stored, here because of a limit on the size of files, is told of while training goes on, and a signal ends the
+// launch with the reason.
+func TestUnsavedCheckpoint(t *testing.T) {
+	limited := filepath.Join(t.TempDir(), "ringmaster")
+	script := "#!/bin/bash\nulimit -f 500 && exec " + filepath.Join(programs, "ringmaster") + " \"$@\"\n" // KiB; a share has more
+	if err := os.WriteFile(limited, []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	j := job{file: config(t, "quickstart.yaml"), bin: filepath.Dir(limited), args: []string{"--set", "train.epochs=1000", "--set", "checkpoint.every_steps=50"}}
+	l := j.start(t)
+	s := l.until(func(s *launch.Status) bool { return len(s.Unsaved) > 0 })
+	if u := s.Unsaved[0]; u.ID != "c1" || u.Worker || !u.Blocking || u.Step == 0 || !strings.Contains(u.Reason, "ulimit -f") {
+		t.Errorf("unsaved: %+v", u)
+	}
+	l.step(s.Step + 200)
+	l.signal(syscall.SIGTERM)
+	end := l.end(143)
+	if end.State != "interrupted" || len(end.Unsaved) == 0 || !strings.Contains(end.Error, "coordinator c1 cannot store the checkpoint") || len(end.Checkpoints) != 0 {
+		t.Errorf("ended as %+v", end)
+	}
+	for what, text := range map[string]string{"stdout": l.stdout.String(), "stderr": l.stderr.String()} {
+		if !strings.Contains(text, "coordinator c1 cannot store the checkpoint") {
+			t.Errorf("%s says nothing of it: %s", what, text)
+		}
+	}
+}
