@@ -30,6 +30,7 @@ type golden struct {
 		Values []float64
 	}
 	Steps []goldenStep
+	Run   []float64
 }
 
 // goldenCase is the same model and batch here.
@@ -125,15 +126,17 @@ func filled(m *Model) []float32 {
 	return params
 }
 
-func goldenBatch(spec Spec, n int) *dataset.Batch {
+func goldenBatch(spec Spec, n int) *dataset.Batch { return hashedBatch(spec, n, 500, 501) }
+
+func hashedBatch(spec Spec, n int, inputs, targets uint32) *dataset.Batch {
 	b := emptyBatch(spec, n)
 	in := &b.Columns[0]
 	if spec.Tokens {
-		in.Ints = chosen(len(in.Ints), 500, spec.Classes)
+		in.Ints = chosen(len(in.Ints), inputs, spec.Classes)
 	} else {
-		in.Floats = drawn(len(in.Floats), 500, 2, 0)
+		in.Floats = drawn(len(in.Floats), inputs, 2, 0)
 	}
-	b.Columns[1].Ints = chosen(len(targetsOf(b)), 501, spec.Classes)
+	b.Columns[1].Ints = chosen(len(targetsOf(b)), targets, spec.Classes)
 	return b
 }
 
@@ -178,6 +181,9 @@ func (g *golden) check(t *testing.T, c goldenCase) {
 			t.Fatalf("parameter %d is %s %v, in PyTorch %s %v", k, got.Name, got.Shape, want.Name, want.Shape)
 		}
 		checkProjections(t, c, k, got, grad, want.Norm, want.Projections)
+	}
+	if len(g.Run) > 0 {
+		g.checkRun(t, c, m, params)
 	}
 	for i := range g.Steps {
 		g.Steps[i].check(t, c, m, params, stats, grad, result.Count)

@@ -176,16 +176,7 @@ type goldenStep struct {
 // check takes the same step and compares the loss after it and every parameter.
 func (g *goldenStep) check(t *testing.T, c goldenCase, m *Model, params, stats, grad []float32, count uint64) {
 	t.Helper()
-	cfg := map[string]config.Optimizer{
-		"sgd":   {Kind: "sgd", LR: 0.01, Momentum: 0.9, WeightDecay: 0.0005},
-		"adam":  {Kind: "adam", LR: 0.001, Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-8},
-		"adamw": {Kind: "adamw", LR: 0.001, Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-8, WeightDecay: 0.01},
-	}[g.Optimizer]
-	cfg.Form = config.FormPyTorch
-	o, err := optim.New(cfg, config.Schedule{Kind: config.ScheduleConstant}, m.Len(), m.Decay())
-	if err != nil {
-		t.Fatal(err)
-	}
+	o := goldenOptimizer(t, g.Optimizer, map[string]float64{"sgd": 0.01, "adam": 0.001, "adamw": 0.001}[g.Optimizer], m)
 	params = append([]float32(nil), params...)
 	o.Step(nil, 1, params, grad, plan.Interval{End: m.Len()}, count, 1)
 	after := m.NewReplica(nil).Gradient(params, stats, make([]float32, m.Len()), goldenBatch(c.spec, c.samples), rng.Key{}, nil, nil)
@@ -200,6 +191,43 @@ func (g *goldenStep) check(t *testing.T, c goldenCase, m *Model, params, stats, 
 		if math.Abs(norm-want.Norm) > bound || math.Abs(sums[0]-want.Projections[0]) > bound || math.Abs(sums[1]-want.Projections[1]) > bound {
 			t.Errorf("after a step of %s %s has norm %g and projections %g, PyTorch's %g and %g", g.Optimizer, p.Name, norm, sums, want.Norm, want.Projections)
 		}
+	}
+}
+
+// goldenOptimizer is the script's optimizer of that kind.
+func goldenOptimizer(t *testing.T, kind string, rate float64, m *Model) optim.Optimizer {
+	t.Helper()
+	cfg := map[string]config.Optimizer{
+		"sgd":   {Kind: "sgd", Momentum: 0.9, WeightDecay: 0.0005},
+		"adam":  {Kind: "adam", Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-8},
+		"adamw": {Kind: "adamw", Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-8, WeightDecay: 0.01},
+	}[kind]
+	cfg.Form, cfg.LR = config.FormPyTorch, rate
+	o, err := optim.New(cfg, config.Schedule{Kind: config.ScheduleConstant}, m.Len(), m.Decay())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
+// checkRun takes ten steps, each with a batch of its own, and compares the losses. Differences in rounding grow from step to step.
+func (g *golden) checkRun(t *testing.T, c goldenCase, m *Model, from []float32) {
+	t.Helper()
+	kind, rate, samples := "adam", 0.001, c.samples
+	if m.StatsLen() > 0 {
+		kind, rate, samples = "sgd", 0.0005, 8
+	}
+	o, r := goldenOptimizer(t, kind, rate, m), m.NewReplica(nil)
+	params, grad := append([]float32(nil), from...), make([]float32, m.Len())
+	_, stats := initial(m, 1)
+	tolerance := 1e-5
+	for step, want := range g.Run {
+		result := r.Gradient(params, stats, grad, hashedBatch(c.spec, samples, uint32(600+step), uint32(700+step)), rng.Key{}, nil, nil)
+		if got := result.Loss / float64(result.Count); math.Abs(got-want) > tolerance*want {
+			t.Errorf("the loss of step %d is %.9g, PyTorch's %.9g", step, got, want)
+		}
+		o.Step(nil, uint64(step+1), params, grad, plan.Interval{End: m.Len()}, result.Count, 1)
+		tolerance *= 2
 	}
 }
 

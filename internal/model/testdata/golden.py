@@ -5,7 +5,7 @@ usage: python3 golden.py        (any interpreter with torch and numpy; the recor
 Parameters and inputs are not stored: they are hashes (see draw) which the Go test repeats. For each model the file holds
 the names and shapes of all parameters, the logits, the sum of the losses (with label smoothing where the model has it, and plain), running statistics after one step, and for
 each parameter the norm of its gradient and two projections of it. Of some models it has one step of optimizers too: the loss after it and,
-for each parameter, the same of its new values.
+for each parameter, the same of its new values, and the losses of ten steps.
 """
 import copy
 import json
@@ -286,7 +286,25 @@ def after_step(kind, model, inputs, targets, count):
     return {"optimizer": kind, "loss": number(loss), "tensors": [dict(projections(p, k), name=key) for k, (key, p) in enumerate(model.named_parameters())]}
 
 
-def record(name, model, inputs, targets, smoothing=0.0, optimizers=()):
+def trained(kind, model, shape, classes, tokens):
+    """The losses of ten steps of an optimizer, each with a batch of its own, from the same parameters as record's."""
+    fill(model)
+    model.train()
+    make = {"sgd": lambda p: torch.optim.SGD(p, 0.0005, momentum=0.9, weight_decay=0.0005), "adam": lambda p: torch.optim.Adam(p, 0.001)}[kind]
+    optimizer, losses = make(list(model.parameters())), []
+    for step in range(10):
+        inputs = choose(shape, 600 + step, classes) if tokens else draw(shape, 600 + step)
+        targets = choose(shape if tokens else shape[:1], 700 + step, classes)
+        optimizer.zero_grad()
+        logits = model(inputs)
+        loss = nn.CrossEntropyLoss()(logits.reshape(-1, classes), targets.reshape(-1))
+        loss.backward()
+        optimizer.step()
+        losses.append(number(loss))
+    return losses
+
+
+def record(name, model, inputs, targets, smoothing=0.0, optimizers=(), run=None):
     fill(model)
     model.zero_grad()
     model.train()
@@ -309,12 +327,14 @@ def record(name, model, inputs, targets, smoothing=0.0, optimizers=()):
     statistics = [{"name": key, "values": [number(v) for v in b.reshape(-1)[:40]]}
                   for key, b in model.named_buffers() if key.endswith(("running_mean", "running_var"))]
     return {"name": name, "loss": number(loss), "plain": number(plain), "logits": [number(v) for v in logits.detach().reshape(-1)],
-            "tensors": tensors, "statistics": statistics, **({"steps": steps} if steps else {})}
+            "tensors": tensors, "statistics": statistics, **({"steps": steps} if steps else {}), **({"run": run} if run else {})}
 
 
 def main():
     torch.set_num_threads(1)
     mlp = nn.Sequential(nn.Linear(20, 16), nn.ReLU(), nn.Linear(16, 12), nn.ReLU(), nn.Linear(12, 10))
+    resnet_run = trained("sgd", ResNet18(10, True), (8, 3, 16, 16), 10, False)
+    lstm_run = trained("adam", TextLSTM(13, 10, 16), (3, 9), 13, True)
     models = [
         record("mlp", mlp, draw((6, 20), 500), choose((6,), 501, 10)),
         record("gpt", GPT(13, 9, 2, 2, 16, False), choose((3, 9), 500, 13), choose((3, 9), 501, 13)),
@@ -325,8 +345,8 @@ def main():
         record("mlp smoothed", mlp, draw((6, 20), 500), choose((6,), 501, 10), 0.1),
         record("gpt smoothed", GPT(13, 9, 2, 2, 16, False), choose((3, 9), 500, 13), choose((3, 9), 501, 13), 0.3),
         record("resnet18", ResNet18(6, False), draw((4, 3, 64, 64), 500), choose((4,), 501, 6)),
-        record("resnet18 cifar", ResNet18(10, True), draw((4, 3, 16, 16), 500), choose((4,), 501, 10), optimizers=("sgd", "adam", "adamw")),
-        record("lstm", TextLSTM(13, 10, 16), choose((3, 9), 500, 13), choose((3, 9), 501, 13), optimizers=("sgd", "adam", "adamw")),
+        record("resnet18 cifar", ResNet18(10, True), draw((4, 3, 16, 16), 500), choose((4,), 501, 10), optimizers=("sgd", "adam", "adamw"), run=resnet_run),
+        record("lstm", TextLSTM(13, 10, 16), choose((3, 9), 500, 13), choose((3, 9), 501, 13), optimizers=("sgd", "adam", "adamw"), run=lstm_run),
         record("tied", Tied(13, 9, 16, 4), choose((3, 9), 500, 13), choose((3, 9), 501, 13)),
         record("parts", Parts(7), draw((4, 3, 8, 8), 500), choose((4,), 501, 7)),
     ]
