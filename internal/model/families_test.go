@@ -198,6 +198,7 @@ var familyDigests = map[string]string{
 	"lstm":        "bba25a91bd769fac7b50cf7f0b3b191f76db354c89ba7051fce8e7803b806290",
 	"tied":        "b0e75a24ce00efc24c203f5cd47b6eaf11a8550282791a4dddbe44cb7c11e1e9",
 	"parts":       "af51ec5529825ecdb0edbfd5ed27777171a72ef290b8a0a10d7a7b12afbd3ce4",
+	"squeeze":     "33c53c0fe7517e136443e7513cd681c21a84f58fc6fe2ddf7ec0b69c4b2bf165",
 }
 
 // TestSameBitsOnAllTiers trains every family with every kernel tier that the machine has, and with several threads.

@@ -8,6 +8,9 @@ type joint struct {
 }
 
 func makeJoint(p *part, in []shape) (layer, shape, error) {
+	if p.Kind == "multiply" && len(in) == 2 && in[1].form == vector && in[0].form != vector && in[0].features() == in[1].dims[0] {
+		return channelScale{}, in[0], nil
+	}
 	for _, s := range in[1:] {
 		if !s.equals(in[0]) {
 			return nil, shape{}, p.errorf("%s takes equal shapes but gets %s and %s", p.what(), in[0], s)
@@ -28,6 +31,15 @@ func (l *joint) join(r *recorder, xs []*tensor.Value) *tensor.Value {
 		}
 	}
 	return y
+}
+
+// channelScale multiplies the channels or features of the first input by the values of the second.
+type channelScale struct{}
+
+func (channelScale) record(_ *recorder, x *tensor.Value) *tensor.Value { return x }
+
+func (channelScale) join(r *recorder, xs []*tensor.Value) *tensor.Value {
+	return r.ScaleChannels(xs[0], xs[1])
 }
 
 // concat puts what comes in side by side along the channels or features.

@@ -138,7 +138,26 @@ model:
 `
 )
 
+// squeeze has a factor for each channel of each sample: squeeze and excitation.
+const squeeze = `
+model:
+    kind: graph
+    nodes:
+        - {name: conv, kind: conv, out: 6, kernel: 3}
+        - {kind: global_average_pool}
+        - {name: fc1, kind: linear, out: 6}
+        - {name: gate, kind: sigmoid}
+        - {name: scaled, kind: multiply, inputs: [conv, gate]}
+        - {kind: global_max_pool}
+        - {name: fc2, kind: linear, out: 7}
+`
+
 func init() {
+	job, err := config.Parse("job.yaml", []byte(squeeze), nil)
+	if err != nil {
+		panic(err)
+	}
+	families["squeeze"] = goldenCase{cfg: job.Model, spec: photos(8, 7), samples: 5}
 	for name, c := range map[string]struct {
 		text      string
 		spec      Spec

@@ -166,6 +166,8 @@ func (c *golden) record(g *Graph, in []*Value, tokens *Integers) *Value {
 		return g.ELU(in[0], float32(a.Scale))
 	case "multiply":
 		return g.Multiply(in[0], in[1])
+	case "scale channels":
+		return images(g.ScaleChannels(g.ChannelsLast(in[0]), in[1]))
 	case "positions":
 		return g.Positions(in[0], in[1])
 	case "last step":

@@ -52,6 +52,7 @@ func TestLayerGradients(t *testing.T) {
 		"softplus":          func(b *bench) *Value { return b.g.Softplus(b.param(3, 7)) },
 		"multiply":          func(b *bench) *Value { return b.g.Multiply(b.param(3, 7), b.param(3, 7)) },
 		"square":            func(b *bench) *Value { x := b.param(3, 7); return b.g.Multiply(x, x) },
+		"scale channels":    func(b *bench) *Value { return b.g.ScaleChannels(b.param(2, 3, 2, 4), b.param(2, 4)) },
 		"positions":         func(b *bench) *Value { return b.g.Positions(b.param(2, 3, 4), b.param(5, 4)) },
 		"constant positions": func(b *bench) *Value {
 			return b.g.Positions(b.param(2, 3, 4), b.g.Constant(b.draw(12), 3, 4))

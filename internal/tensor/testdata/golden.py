@@ -136,6 +136,7 @@ def channel_norms():
     case("group norm", [(2, 6, 3, 4), (6,), (6,)], lambda x, w, b: F.group_norm(x, 2, w, b, 1e-5), {0: 0.7, 1: 1}, groups=2)
     case("group norm", [(3, 6, 1, 1), (6,), (6,)], lambda x, w, b: F.group_norm(x, 2, w, b, 1e-5), {0: 0.7, 1: 1}, groups=2)
     case("instance norm", [(2, 5, 3, 4)], lambda x: F.instance_norm(x, eps=1e-5), {0: 0.7}, groups=5)
+    case("scale channels", [(2, 5, 3, 4), (2, 5)], lambda x, s: x * s[:, :, None, None])
     case("positions", [(3, 4, 5), (4, 5)], lambda x, p: x + p)
     case("last step", [(3, 4, 5)], lambda x: x[:, -1])
 
