@@ -190,7 +190,7 @@ func (s *Server) Status(_ context.Context, r *rpc.StatusRequest) (*rpc.ClusterSt
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.obs == nil {
+	if s.leader == nil {
 		return nil, s.notLeader()
 	}
 	now := time.Now()
@@ -202,15 +202,14 @@ func (s *Server) Status(_ context.Context, r *rpc.StatusRequest) (*rpc.ClusterSt
 				out.Queued++
 			}
 		}
-		for _, w := range s.obs.sorted(now, s.cfg.Timing) {
-			out.Workers = append(out.Workers, workerStatus(j, w))
+		for _, r := range s.leader.Workers(now) {
+			out.Workers = append(out.Workers, workerStatus(j, r))
 		}
 	})
 	return out, nil
 }
 
-func workerStatus(j *fsm.Job, w *seen) *rpc.WorkerStatus {
-	r := w.report
+func workerStatus(j *fsm.Job, r *rpc.Report) *rpc.WorkerStatus {
 	out := &rpc.WorkerStatus{Id: r.Worker, Pid: r.Pid, Host: r.Host, Machine: r.Machine, Address: r.Address, Step: r.Step,
 		State: strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(r.Phase.String(), "PHASE_")), "_", " "), WaitingFor: r.Waiting}
 	if p := r.Progress; p != nil && r.Phase == rpc.Phase_PHASE_TRAINING {
@@ -232,7 +231,7 @@ func workerStatus(j *fsm.Job, w *seen) *rpc.WorkerStatus {
 func (s *Server) jobStatus(id string) (*rpc.JobStatus, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.obs == nil {
+	if s.leader == nil {
 		return nil, s.notLeader()
 	}
 	var out *rpc.JobStatus
@@ -290,10 +289,10 @@ func (s *Server) describeJob(j *fsm.Job) *rpc.JobStatus {
 	}
 	s.describeProgress(j, out)
 	if !out.Ended {
-		out.Unsaved = s.obs.unsaved(j)
+		out.Unsaved = s.leader.Unsaved(j)
 	}
-	if active := s.stall.shown; active != nil && s.stall.job == j.ID {
-		out.Stalled = active.message()
+	if s.stalledJob == j.ID {
+		out.Stalled = s.stall
 	}
 	if o := j.Outcome; o != nil {
 		describeOutcome(o, out)

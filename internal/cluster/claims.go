@@ -20,36 +20,12 @@ const (
 	maxPath     = 4096    // bytes of a socket's path
 )
 
-// checkFirst checks the claims of the report that opens a line. The certificate's id has been compared with the report's (see
-// daemon); an incarnation is another worker's where one has reported with it, or is seated with it in the log.
-func (s *Server) checkFirst(r *rpc.Report) error {
+// checkFirst checks the report that opens a line. The certificate's id has been compared with the report's (see daemon).
+func checkFirst(r *rpc.Report) error {
 	if err := certs.CheckID(r.Worker); err != nil || r.Incarnation == 0 {
 		return status.Error(codes.InvalidArgument, "a worker's report names its id and incarnation")
 	}
-	if err := checkReport(r); err != nil {
-		return err
-	}
-	id := plan.Incarnation(r.Incarnation)
-	owner := r.Worker
-	s.mu.Lock()
-	if s.obs != nil && s.obs.workers[id] != nil {
-		owner = s.obs.workers[id].report.GetWorker()
-	}
-	s.mu.Unlock()
-	s.log.Read(func(st *fsm.State) {
-		for _, j := range st.Jobs {
-			for _, v := range []*fsm.View{j.View, j.StartedView} {
-				if k := slices.IndexFunc(members(v), func(m plan.Member) bool { return m.Incarnation == id }); k >= 0 {
-					owner = v.Members[k].Worker
-				}
-			}
-		}
-	})
-	if owner != r.Worker {
-		s.cfg.Log.Warn("refused a worker that reports with another one's incarnation", "worker", r.Worker, "incarnation of", owner)
-		return status.Errorf(codes.PermissionDenied, "the incarnation %016x belongs to worker %s, not to %s", uint64(id), owner, r.Worker)
-	}
-	return nil
+	return checkReport(r)
 }
 
 // checkNext checks that a report comes from whoever opened the line.
@@ -67,13 +43,6 @@ func checkReport(r *rpc.Report) error {
 		return status.Error(codes.InvalidArgument, "a part of the worker's report is too long")
 	}
 	return nil
-}
-
-func members(v *fsm.View) []plan.Member {
-	if v == nil {
-		return nil
-	}
-	return v.Members
 }
 
 // maxShare is how many bytes a share may have before a checkpoint of the job has told how many they are: parameters and two moments

@@ -128,9 +128,8 @@ func TestIncarnationsBelongToWorkers(t *testing.T) {
 		}
 	}
 	s.mu.Lock()
-	w := s.obs.workers[13]
-	if w == nil || !w.connected || w.stale || w.report.Host != "h3" {
-		t.Errorf("the worker whose incarnation others have claimed is %+v", w)
+	if live := s.leader.Workers(time.Now()); len(live) != 1 || live[0].Worker != "w3" || live[0].Host != "h3" {
+		t.Errorf("live are %v: others have claimed w3's incarnation", live)
 	}
 	s.mu.Unlock()
 	close(honest.closed)

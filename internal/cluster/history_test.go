@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"ringmaster/internal/checkpoint"
+	"ringmaster/internal/cluster/decide"
 	"ringmaster/internal/cluster/fsm"
 	"ringmaster/internal/config"
 	"ringmaster/internal/plan"
@@ -34,7 +35,6 @@ func longJob(t testing.TB, epochs int) *fsm.State {
 	view := fsm.View{View: plan.View{Generation: 1, Seats: 4, Members: []plan.Member{{Worker: "w1", Incarnation: 9, Arc: plan.Arc{End: 4}}}}}
 	do(fsm.Command{View: &fsm.ProposeView{Job: "long", View: view}})
 	do(fsm.Command{Start: &fsm.Start{Job: "long", Generation: 1, Sources: []string{"w1"}, StateDigest: make([]byte, 32)}})
-	s := &Server{}
 	for e := 1; e <= epochs; e++ {
 		do(fsm.Command{Epoch: &fsm.Epoch{Job: "long", Generation: 1, Epoch: e, Step: uint64(e) * 469, TrainLoss: math.Float64bits(1 / (math.Pi + float64(e))), HasEval: true,
 			EvalLoss: math.Float64bits(1 / (math.E + float64(e))), EvalAccuracy: math.Float64bits(0.9764), EvalCount: 10000}})
@@ -47,7 +47,7 @@ func longJob(t testing.TB, epochs int) *fsm.State {
 			shares = append(shares, &rpc.ShareFact{Step: uint64(e) * 469, Digest: make([]byte, 32), StateDigest: make([]byte, 32), Epoch: uint32(e),
 				File: &rpc.StoredFile{Name: fmt.Sprintf("%s-%05d-of-00004.safetensors", kind, k%4+1), Bytes: 100000, Sha256: make([]byte, 32)}})
 		}
-		c, err := s.describeCheckpoint(st.Job("long"), shares)
+		c, err := describeCheckpoint(st.Job("long"), shares)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -121,21 +121,14 @@ func TestWholeManifest(t *testing.T) {
 	}
 }
 
-// What a coordinator remembers of workers and jobs that are gone is forgotten.
+// What a coordinator remembers of jobs and views that are gone is forgotten.
 func TestForget(t *testing.T) {
-	now, timing := time.Unix(1000, 0), DefaultTiming()
 	st := longJob(t, 1)
-	s := &Server{cfg: Config{Timing: timing}, lastSeen: map[string]*rpc.Progress{"long": {}, "old": {}}, stalls: map[plan.Generation]float64{1: 1, 5000: 1},
-		obs: &observations{workers: map[plan.Incarnation]*seen{}, rebuilds: map[plan.Incarnation]int{9: 1, 11: 1}, best: map[string]uint64{"long": 1, "old": 1}}}
-	long := now.Add(-3 * timing.Orphan)
-	s.obs.workers[9] = &seen{heard: long, report: &rpc.Report{}}  // seated
-	s.obs.workers[10] = &seen{heard: now, report: &rpc.Report{}}  // just gone
-	s.obs.workers[11] = &seen{heard: long, report: &rpc.Report{}} // long gone
-	s.obs.workers[12] = &seen{heard: long, connected: true, report: &rpc.Report{}}
 	st.Generation = 4000
-	s.forget(st, now)
-	if len(s.obs.workers) != 3 || s.obs.workers[11] != nil || len(s.obs.rebuilds) != 1 || len(s.lastSeen) != 1 || len(s.obs.best) != 1 || len(s.stalls) != 1 {
-		t.Errorf("left: workers %v, rebuilds %v, progress %v, best %v, stalls %v", s.obs.workers, s.obs.rebuilds, s.lastSeen, s.obs.best, s.stalls)
+	s := &Server{lastSeen: map[string]*rpc.Progress{"long": {}, "old": {}}, stalls: map[plan.Generation]float64{1: 1, 5000: 1}}
+	s.forget(st)
+	if len(s.lastSeen) != 1 || s.lastSeen["long"] == nil || len(s.stalls) != 1 || s.stalls[5000] == 0 {
+		t.Errorf("left: progress %v, stalls %v", s.lastSeen, s.stalls)
 	}
 }
 
@@ -157,9 +150,7 @@ func FuzzRestore(f *testing.F) {
 			all := foldersClaimed(m.state, nil)
 			all.needless(checkpoint.Name{Step: 1, Generation: 1, Job: 7})
 			now := time.Unix(1000, 0)
-			o := &observations{workers: map[plan.Incarnation]*seen{}, rebuilds: map[plan.Incarnation]int{}, best: map[string]uint64{}}
-			o.weigh(m.state, now, DefaultTiming())
-			decide(m.state, o, now, DefaultTiming())
+			decide.NewLeader(decide.DefaultTiming(), describeCheckpoint, now).Next(m.state, now)
 			if _, err := m.Snapshot(); err != nil {
 				t.Fatal(err)
 			}

@@ -6,8 +6,11 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
+	"ringmaster/internal/cluster/decide"
 	"ringmaster/internal/cluster/fsm"
 	"ringmaster/internal/plan"
 	"ringmaster/internal/rpc"
@@ -15,9 +18,11 @@ import (
 
 // line is one attached worker's connection.
 type line struct {
-	order *rpc.Order // newest order, replaced, never changed
-	ready chan struct{}
-	end   context.CancelFunc
+	worker  string
+	order   *rpc.Order // newest order, replaced, never changed
+	refused bool       // another process has taken over: the order says so for good
+	ready   chan struct{}
+	end     context.CancelFunc
 }
 
 // Line is a worker's line as the coordinator sees it. Recv ends when the line's context does.
@@ -38,19 +43,15 @@ func (s *Server) Serve(ctx context.Context, stream Line) error {
 	if err != nil {
 		return err
 	}
-	if err := s.checkFirst(first); err != nil {
+	if err := checkFirst(first); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	id := plan.Incarnation(first.Incarnation)
-	l := &line{ready: make(chan struct{}, 1), end: cancel}
-	var taken *takenError
-	switch err := s.join(id, l, first); {
-	case errors.As(err, &taken):
-		return turnAway(stream, taken)
-	case err != nil:
-		return err
+	l := &line{worker: first.Worker, ready: make(chan struct{}, 1), end: cancel}
+	if err := s.join(id, l, first); err != nil {
+		return s.turnAway(stream, err)
 	}
 	defer s.part(id, l)
 	var sender sync.WaitGroup
@@ -118,40 +119,55 @@ func sendOrders(ctx context.Context, s *Server, l *line, stream Line, cancel fun
 	}
 }
 
-// join adds a worker's line. The error is a *takenError where another process is the worker of that id.
+// join adds a worker's line. The error is one of decide's where the worker may not attach.
 func (s *Server) join(id plan.Incarnation, l *line, first *rpc.Report) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.obs == nil {
+	if s.leader == nil {
 		return s.notLeader()
 	}
-	now := time.Now()
-	var taken *takenError
-	s.log.Read(func(st *fsm.State) { taken = s.obs.claimID(st.Active(), id, first.Worker, now, s.cfg.Timing) })
-	if taken != nil {
-		return taken
+	var attached decide.Attached
+	var err error
+	s.log.Read(func(st *fsm.State) { attached, err = s.leader.Attach(st, first, time.Now()) })
+	if err != nil {
+		return err
 	}
-	for other, old := range s.lines {
-		if w := s.obs.workers[other]; w != nil && w.stale {
-			old.order = &rpc.Order{Refused: "another process has taken over as worker " + w.report.Worker + ", since this one was silent; give each worker an id of its own"}
+	for _, other := range attached.Replaced {
+		if old := s.lines[other]; old != nil {
+			old.refused = true
+			old.order = &rpc.Order{Refused: "another process has taken over as worker " + first.Worker + ", since this one was silent; give each worker an id of its own"}
 			old.notify()
 		}
 	}
-	w := s.obs.workers[id]
-	if w == nil {
-		w = &seen{}
-		s.obs.workers[id] = w
+	if !attached.Again {
 		s.cfg.Log.Info("worker attached", "worker", first.Worker, "host", first.Host, "pid", first.Pid)
 	}
-	w.note(first, now)
-	w.connected, w.report, w.heard = true, first, now
-	s.obs.moved = now
 	if old := s.lines[id]; old != nil {
 		old.end()
 	}
 	s.lines[id] = l
 	s.poke()
 	return nil
+}
+
+// turnAway ends the line of a worker that may not attach: where another process has proved to have its id for good, else until it asks
+// again.
+func (s *Server) turnAway(stream Line, reason error) error {
+	var taken *decide.TakenError
+	var foreign *decide.ForeignError
+	switch {
+	case errors.As(reason, &taken):
+		if taken.Final {
+			if err := stream.Send(&rpc.Order{Refused: taken.Error()}); err != nil {
+				return err
+			}
+		}
+		return status.Error(codes.AlreadyExists, taken.Error())
+	case errors.As(reason, &foreign):
+		s.cfg.Log.Warn("refused a worker that reports with another one's incarnation", "worker", foreign.Worker, "incarnation of", foreign.Owner)
+		return status.Error(codes.PermissionDenied, foreign.Error())
+	}
+	return reason
 }
 
 func (l *line) notify() {
@@ -168,41 +184,22 @@ func (s *Server) part(id plan.Incarnation, l *line) {
 		return
 	}
 	delete(s.lines, id)
-	if s.obs == nil {
+	if s.leader == nil {
 		return
 	}
-	if w := s.obs.workers[id]; w != nil {
-		w.connected = false
-		s.obs.moved = time.Now()
-		s.cfg.Log.Info("worker's line closed", "worker", w.report.Worker)
-	}
+	s.leader.Detach(id, time.Now())
+	s.cfg.Log.Info("worker's line closed", "worker", l.worker)
 	s.poke()
 }
 
-// take notes a worker's report; false when the line is no longer the worker's.
+// take takes a worker's report; false when the line is no longer the worker's.
 func (s *Server) take(id plan.Incarnation, l *line, r *rpc.Report) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.obs == nil || s.lines[id] != l {
+	if s.leader == nil || s.lines[id] != l || !s.leader.Observe(r, time.Now()) {
 		return false
 	}
-	w := s.obs.workers[id]
-	if w == nil {
-		return false
-	}
-	now := time.Now()
-	if r.Phase != rpc.Phase_PHASE_BROKEN {
-		w.brokenSince = time.Time{}
-	} else if w.brokenSince.IsZero() || r.Generation != w.report.Generation {
-		w.brokenSince = now
-	}
-	if r.Step > w.report.Step && r.Phase == rpc.Phase_PHASE_TRAINING {
-		clear(s.obs.rebuilds)
-	}
-	w.note(r, now)
-	w.report, w.heard = r, now
 	if r.Job != "" && r.Progress != nil {
-		s.obs.best[r.Job] = max(s.obs.best[r.Job], r.Progress.Step)
 		if old := s.lastSeen[r.Job]; old == nil || r.Progress.Step >= old.Step {
 			s.lastSeen[r.Job] = r.Progress
 		}

@@ -12,7 +12,7 @@ import (
 
 // describeCheckpoint makes the log's entry of a checkpoint whose shares are stored. Its manifest leaves out what the job holds
 // already, so that history stands in the log once.
-func (s *Server) describeCheckpoint(j *fsm.Job, shares []*rpc.ShareFact) (fsm.Checkpoint, error) {
+func describeCheckpoint(j *fsm.Job, shares []*rpc.ShareFact) (fsm.Checkpoint, error) {
 	first := shares[0]
 	m := checkpoint.Manifest{Version: checkpoint.ManifestVersion, Job: j.Name, Incarnation: j.Incarnation, Step: first.Step, Generation: j.View.Generation,
 		Seats: j.Seats, Sums: checkpoint.EpochSums{Loss: bitsFloat(first.SumLoss), Count: first.SumCount, Correct: first.SumCorrect}}

@@ -13,17 +13,14 @@ import (
 func (s *Server) sendAll() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.obs == nil {
+	if s.leader == nil {
 		return
 	}
 	now := time.Now()
 	s.log.Read(func(st *fsm.State) {
 		base := s.baseOrder(st, now)
-		for id, l := range s.lines {
-			if w := s.obs.workers[id]; w == nil || w.stale {
-				continue
-			}
-			if l.order == nil || !proto.Equal(l.order, base) {
+		for _, l := range s.lines {
+			if !l.refused && (l.order == nil || !proto.Equal(l.order, base)) {
 				l.order = base
 				l.notify()
 			}
@@ -50,14 +47,15 @@ func (s *Server) baseOrder(st *fsm.State, now time.Time) *rpc.Order {
 		c := j.Checkpoints[n-1]
 		o.HasCheckpoint, o.CheckpointStep, o.CheckpointGeneration = true, c.Step, uint64(c.Generation)
 	}
-	if o.Restore = s.obs.restore(j, now, s.cfg.Timing); o.Restore {
+	restore, candidates := s.leader.Orders(j, now)
+	if o.Restore = restore; restore {
 		o.Job.Manifest = j.Newest().Manifest
 	}
 	if j.View == nil {
 		return o
 	}
 	o.View = viewMessage(j.View)
-	o.Candidates = s.obs.wants(j, now, s.cfg.Timing)
+	o.Candidates = candidates
 	if j.Running() {
 		o.Start = &rpc.Start{Generation: uint64(j.Started.Generation), Step: j.Started.Step, StateDigest: j.Started.StateDigest,
 			Halt: j.Started.Halt, Epochs: uint32(j.Started.Epochs)}

@@ -14,6 +14,7 @@ import (
 
 	"ringmaster/internal/certs"
 	"ringmaster/internal/checkpoint"
+	"ringmaster/internal/cluster/decide"
 	"ringmaster/internal/cluster/fsm"
 	"ringmaster/internal/plan"
 	"ringmaster/internal/rpc"
@@ -47,7 +48,7 @@ type Config struct {
 	Address string
 	Machine string
 	PID     int
-	Timing  Timing
+	Timing  decide.Timing
 	Log     *slog.Logger
 	Random  func() uint64 // source of incarnations
 	Fetch   Fetcher
@@ -71,20 +72,21 @@ type Server struct {
 	wholeAt atomic.Uint64 // all checkpoints that the log up to this entry speaks of are here; see Whole
 	sweptAt atomic.Uint64 // entry of the log after which needless folders were last looked for; 0: they must be again
 
-	mu       sync.Mutex
-	obs      *observations // nil while this replica does not lead
-	lines    map[plan.Incarnation]*line
-	message  string // what the job waits for
-	paused   bool   // it has no ring because of that
-	stall    stallWatch
-	stalls   map[plan.Generation]float64
-	lastSeen map[string]*rpc.Progress // newest progress of a job, by any worker
+	mu         sync.Mutex
+	leader     *decide.Leader // nil while this replica does not lead
+	lines      map[plan.Incarnation]*line
+	message    string     // what the job waits for
+	paused     bool       // it has no ring because of that
+	stall      *rpc.Stall // who holds the active job up; nil: nobody
+	stalledJob string
+	stalls     map[plan.Generation]float64
+	lastSeen   map[string]*rpc.Progress // newest progress of a job, by any worker
 }
 
 // New makes a coordinator over its replicated log and its checkpoint store. Run brings it to life.
 func New(cfg Config, log Log, store *checkpoint.Store) *Server {
-	if cfg.Timing == (Timing{}) {
-		cfg.Timing = DefaultTiming()
+	if cfg.Timing == (decide.Timing{}) {
+		cfg.Timing = decide.DefaultTiming()
 	}
 	return &Server{cfg: cfg, log: log, store: store, wake: make(chan struct{}, 1),
 		keep: make(chan struct{}, 1), kept: map[string]bool{}, lines: map[plan.Incarnation]*line{},
@@ -116,7 +118,7 @@ func (s *Server) notLeader() error {
 func (s *Server) leads() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.obs != nil
+	return s.leader != nil
 }
 
 // Run leads when the log says so, until ctx ends.
@@ -166,14 +168,15 @@ func sleep(ctx context.Context, d time.Duration) {
 func (s *Server) stepDown() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.obs == nil {
+	if s.leader == nil {
 		return
 	}
 	s.cfg.Log.Info("no longer leads")
-	s.obs = nil
+	s.leader = nil
 	for _, l := range s.lines {
 		l.end()
 	}
+	clear(s.lines)
 }
 
 // lead proposes what is due and tells the workers what the log now says.
@@ -185,19 +188,19 @@ func (s *Server) lead(ctx context.Context) error {
 	}
 	for range 64 { // bounded, so that orders go out between bursts of decisions
 		d := s.next()
-		if d.command == nil {
+		if d.Command == nil {
 			s.setMessage(d)
 			break
 		}
 		bounded, cancel := context.WithTimeout(ctx, 5*time.Second)
-		err := s.log.Propose(bounded, *d.command)
+		err := s.log.Propose(bounded, *d.Command)
 		cancel()
 		if err != nil {
 			s.sendAll()
 			return err
 		}
-		s.note(d)
-		s.cfg.Log.Info("decided", "reason", d.reason)
+		s.confirm(d)
+		s.cfg.Log.Info("decided", "reason", d.Reason)
 	}
 	s.sendAll()
 	return nil
@@ -216,45 +219,42 @@ func (s *Server) takeOver(ctx context.Context) error {
 		}
 	}
 	s.mu.Lock()
-	s.obs = &observations{workers: map[plan.Incarnation]*seen{}, since: time.Now(), moved: time.Now(), rebuilds: map[plan.Incarnation]int{}, best: map[string]uint64{},
-		manifest: s.describeCheckpoint, whole: func(folder string) bool { _, ok := s.holds.Load(folder); return ok }}
+	s.leader = decide.NewLeader(s.cfg.Timing, describeCheckpoint, time.Now())
 	s.mu.Unlock()
 	s.cfg.Log.Info("leads")
 	return nil
 }
 
-func (s *Server) next() decision {
+func (s *Server) next() (d decide.Decision) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var d decision
-	if s.obs == nil {
+	if s.leader == nil {
 		return d
 	}
-	s.obs.voters = s.voters() // they may have changed
-	s.obs.own = s.troubled(time.Now())
+	s.leader.SetVoters(s.voters()) // they may have changed
+	own := s.troubled(time.Now())
 	s.log.Read(func(st *fsm.State) {
-		now := time.Now()
-		s.forget(st, now)
-		s.obs.weigh(st, now, s.cfg.Timing)
-		d = decide(st, s.obs, now, s.cfg.Timing)
+		s.forget(st)
+		s.leader.SetStore(own, s.lacksNewest(st))
+		d = s.leader.Next(st, time.Now())
 	})
 	return d
 }
 
-// note lets the observations remember what follows from a decision that the log has taken.
-func (s *Server) note(d decision) {
+// confirm tells the leader that the log has taken its decision.
+func (s *Server) confirm(d decide.Decision) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.obs != nil {
-		s.obs.note(d, time.Now(), s.cfg.Timing)
+	if s.leader != nil {
+		s.leader.Confirm(d, time.Now())
 	}
 }
 
-func (s *Server) setMessage(d decision) {
+func (s *Server) setMessage(d decide.Decision) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.paused = d.paused
-	if m := d.wait; m != s.message {
+	s.paused = d.Paused
+	if m := d.Wait; m != s.message {
 		s.message = m
 		if m != "" {
 			s.cfg.Log.Info("waits", "reason", m)

@@ -25,6 +25,7 @@ import (
 	"ringmaster/internal/checkpoint"
 	"ringmaster/internal/checkpoint/disk"
 	"ringmaster/internal/cluster"
+	"ringmaster/internal/cluster/decide"
 	"ringmaster/internal/cluster/node"
 	"ringmaster/internal/config"
 	"ringmaster/internal/folder"
@@ -87,7 +88,7 @@ func Coordinator(ctx context.Context, c *config.Coordinator, log *slog.Logger) e
 	}
 	defer shutdown(n, log)
 	members.node = n
-	timing := cluster.DefaultTiming()
+	timing := decide.DefaultTiming()
 	timing.Silence = c.WorkerTimeout
 	server := cluster.New(cluster.Config{ID: c.ID, Address: address, Machine: host.ID(), PID: os.Getpid(), Timing: timing, Log: log,
 		Random: randomWord, Fetch: conns.fetch}, &cluster.Replicated{Node: n}, store)

@@ -21,6 +21,7 @@ import (
 	"ringmaster/internal/checkpoint"
 	"ringmaster/internal/checkpoint/disk"
 	"ringmaster/internal/cluster"
+	"ringmaster/internal/cluster/decide"
 	"ringmaster/internal/cluster/node"
 	"ringmaster/internal/dataset"
 	"ringmaster/internal/plan"
@@ -285,8 +286,8 @@ func (s *slowSet) Read(batch *dataset.Batch, indices []int32, key rng.Key) error
 }
 
 // timing is the coordinators': lives are short here, so seats move sooner.
-func timing() cluster.Timing {
-	t := cluster.DefaultTiming()
+func timing() decide.Timing {
+	t := decide.DefaultTiming()
 	t.Settle, t.Sustain = 600*time.Millisecond, 300*time.Millisecond
 	return t
 }

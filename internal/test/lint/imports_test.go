@@ -21,7 +21,7 @@ var layers = []struct {
 	{"what decoders' tests share", []string{"test/cost"}},
 	{"leaves, each of one subject", []string{"rng", "config", "certs", "rpc", "host", "checkpoint/disk", "tether", "folder", "pulse", "cluster/logs", "tensor/kernel"}},
 	{"pure parts that know the words", []string{"checkpoint", "cluster/fsm", "dataset/glyphs", "dataset/picture", "bench/kernels", "cli", "table", "metric"}},
-	{"data, sums and decisions' log", []string{"dataset", "dataset/glyphs/gen", "allreduce", "optim", "tensor", "tensor/blas", "tensor/kernel/peer", "tensor/kernel/peer/vector", "tensor/kernel/emulate", "cluster/node"}},
+	{"data, sums and decisions' log", []string{"dataset", "dataset/glyphs/gen", "allreduce", "optim", "tensor", "tensor/blas", "tensor/kernel/peer", "tensor/kernel/peer/vector", "tensor/kernel/emulate", "cluster/node", "cluster/decide"}},
 	{"what is minimised", []string{"loss"}},
 	{"models", []string{"model"}},
 	{"the step loop", []string{"trainer"}},

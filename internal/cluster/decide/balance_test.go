@@ -1,4 +1,4 @@
-package cluster
+package decide
 
 import (
 	"fmt"
@@ -67,14 +67,14 @@ func (p *paced) decide() {
 	for {
 		p.obs.weigh(p.state, p.now, DefaultTiming())
 		d := decide(p.state, p.obs, p.now, DefaultTiming())
-		if d.command == nil {
+		if d.Command == nil {
 			return
 		}
-		if v := d.command.View; v != nil && v.View.Cause == causeRebalanced {
+		if v := d.Command.View; v != nil && v.View.Cause == causeRebalanced {
 			p.moves++
 		}
-		p.apply(*d.command)
-		if d.command.View != nil {
+		p.apply(*d.Command)
+		if d.Command.View != nil {
 			return // its members report to it first
 		}
 	}

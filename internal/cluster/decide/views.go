@@ -1,4 +1,4 @@
-package cluster
+package decide
 
 import (
 	"bytes"
@@ -21,7 +21,7 @@ func seated(v *fsm.View, id plan.Incarnation) bool {
 	return v != nil && slices.ContainsFunc(v.Members, func(m plan.Member) bool { return m.Incarnation == id })
 }
 
-func decideFirstView(j *fsm.Job, o *observations, now time.Time, t Timing) *decision {
+func decideFirstView(j *fsm.Job, o *observations, now time.Time, t Timing) *Decision {
 	if j.View != nil {
 		return nil
 	}
@@ -55,7 +55,7 @@ func membersOf(workers []*seen) []plan.Member {
 }
 
 // proposeView proposes a view of these members. How many seats each of them gets is settled by settleSeats.
-func proposeView(j *fsm.Job, members []plan.Member, orderly bool, cause, reason string, detectedMs float64) *decision {
+func proposeView(j *fsm.Job, members []plan.Member, orderly bool, cause, reason string, detectedMs float64) *Decision {
 	v, err := plan.Seat(j.NextGeneration(), j.Seats, members)
 	if err != nil {
 		return waitFor("%v", err)
@@ -70,7 +70,7 @@ func viewReason(v *fsm.View) string {
 
 // decideLost leaves members that do not answer out of a new view. With nobody left it waits until the old ring is
 // surely gone and then begins again from the newest checkpoint.
-func decideLost(j *fsm.Job, o *observations, now time.Time, t Timing) *decision {
+func decideLost(j *fsm.Job, o *observations, now time.Time, t Timing) *Decision {
 	if j.View == nil {
 		return nil
 	}
@@ -161,7 +161,7 @@ const maxRebuilds = 2
 // decideBroken acts when a ring broke although all its members answer the leader. Where some do not reach each other the
 // ring goes round them, or goes on without the fewest. Where all do, it is built anew, and after a few times in a row the
 // accused member is left out for a while.
-func decideBroken(j *fsm.Job, o *observations, now time.Time, t Timing) *decision {
+func decideBroken(j *fsm.Job, o *observations, now time.Time, t Timing) *Decision {
 	if !j.Running() {
 		return nil
 	}
@@ -209,7 +209,7 @@ func decideBroken(j *fsm.Job, o *observations, now time.Time, t Timing) *decisio
 }
 
 // decideStart starts the newest view once all its members have ended their old sessions and reported.
-func decideStart(j *fsm.Job, o *observations, now time.Time, t Timing) *decision {
+func decideStart(j *fsm.Job, o *observations, now time.Time, t Timing) *Decision {
 	if j.View == nil || j.Running() {
 		return nil
 	}
@@ -259,7 +259,7 @@ func decideStart(j *fsm.Job, o *observations, now time.Time, t Timing) *decision
 
 // behind waits where no member of the newest view holds the state that the last started view began with: those that do may only be
 // cut off, and what they hold is worth waiting for until they count as dead.
-func (o *observations) behind(j *fsm.Job, step uint64, now time.Time, t Timing) *decision {
+func (o *observations) behind(j *fsm.Job, step uint64, now time.Time, t Timing) *Decision {
 	if j.Started == nil || step >= j.Started.Step {
 		return nil
 	}
@@ -284,7 +284,7 @@ func (o *observations) behind(j *fsm.Job, step uint64, now time.Time, t Timing) 
 
 // seatHolders makes a view with those workers of the last started view that answer but were left out of the newest one.
 // They hold the newest state, and one of them at hand fences the old ring.
-func (o *observations) seatHolders(j *fsm.Job, now time.Time, t Timing) *decision {
+func (o *observations) seatHolders(j *fsm.Job, now time.Time, t Timing) *Decision {
 	var holders []plan.Member
 	for _, w := range o.candidates(j, now, t) {
 		id := plan.Incarnation(w.report.Incarnation)
@@ -314,7 +314,7 @@ func (o *observations) fenced(j *fsm.Job, now time.Time, t Timing) bool {
 }
 
 // decideMembers changes the ring in good order: workers that leave, workers that come, another number that is wanted.
-func decideMembers(j *fsm.Job, o *observations, now time.Time, t Timing) *decision {
+func decideMembers(j *fsm.Job, o *observations, now time.Time, t Timing) *Decision {
 	if !j.Running() || j.Stop {
 		return nil
 	}

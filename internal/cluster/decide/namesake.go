@@ -1,11 +1,8 @@
-package cluster
+package decide
 
 import (
 	"fmt"
 	"time"
-
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
 	"ringmaster/internal/cluster/fsm"
 	"ringmaster/internal/plan"
@@ -24,15 +21,15 @@ type claim struct {
 	since time.Time
 }
 
-// takenError says who has a worker's id.
-type takenError struct {
+// TakenError says who has a worker's id.
+type TakenError struct {
 	worker, holder string
-	final          bool // the holder was heard of since the claim
+	Final          bool // the holder was heard of since the claim: it lives, and asking again is of no use
 }
 
 // Error names the holder.
-func (e *takenError) Error() string {
-	if e.final {
+func (e *TakenError) Error() string {
+	if e.Final {
 		return fmt.Sprintf("worker %s is %s, which answers; give each worker an id of its own (--id), or end that process first", e.worker, e.holder)
 	}
 	return fmt.Sprintf("worker %s was %s a moment ago; waiting for its end or a sign of life", e.worker, e.holder)
@@ -41,7 +38,7 @@ func (e *takenError) Error() string {
 // claimID decides whether a process may be the worker of an id, and puts its dead namesakes out. A namesake is dead once its line
 // has closed, as the system does it at a process's end, or has been silent for the worker timeout. One that has a seat and has
 // not found this leader yet has that time too.
-func (o *observations) claimID(j *fsm.Job, id plan.Incarnation, worker string, now time.Time, t Timing) *takenError {
+func (o *observations) claimID(j *fsm.Job, id plan.Incarnation, worker string, now time.Time, t Timing) *TakenError {
 	for other, w := range o.workers {
 		if other == id || w.report.GetWorker() != worker || !o.alive(other, now, t) {
 			continue
@@ -49,10 +46,10 @@ func (o *observations) claimID(j *fsm.Job, id plan.Incarnation, worker string, n
 		if w.claim.by != id {
 			w.claim = claim{id, now}
 		}
-		return &takenError{worker, process(w.report), w.heard.Sub(w.claim.since) > proofOfLife}
+		return &TakenError{worker, process(w.report), w.heard.Sub(w.claim.since) > proofOfLife}
 	}
 	if m := seatedAs(j, worker); m != nil && m.Incarnation != id && o.workers[m.Incarnation] == nil && now.Sub(o.since) <= t.Silence {
-		return &takenError{worker, "a process with seats on " + printable.Line(m.Host, shownHost), false}
+		return &TakenError{worker, "a process with seats on " + printable.Line(m.Host, shownHost), false}
 	}
 	for other, w := range o.workers {
 		if w.report.GetWorker() == worker {
@@ -80,12 +77,33 @@ func process(r *rpc.Report) string {
 	return fmt.Sprintf("process %d on host %s", r.Pid, printable.Line(r.Host, shownHost))
 }
 
-// turnAway ends the line of a worker that may not have its id: for good where another process has proved to have it, else until it asks again.
-func turnAway(stream Line, taken *takenError) error {
-	if taken.final {
-		if err := stream.Send(&rpc.Order{Refused: taken.Error()}); err != nil {
-			return err
+// ForeignError says that an incarnation belongs to another worker, which has reported with it or is seated with it in the log.
+type ForeignError struct {
+	Incarnation   plan.Incarnation
+	Worker, Owner string
+}
+
+// Error names the owner.
+func (e *ForeignError) Error() string {
+	return fmt.Sprintf("the incarnation %016x belongs to worker %s, not to %s", uint64(e.Incarnation), e.Owner, e.Worker)
+}
+
+// ownerOf is the id of the worker whose incarnation that is, as far as is known; empty where it is not.
+func (o *observations) ownerOf(s *fsm.State, id plan.Incarnation) (owner string) {
+	if w := o.workers[id]; w != nil {
+		owner = w.report.Worker
+	}
+	for _, j := range s.Jobs {
+		for _, v := range []*fsm.View{j.View, j.StartedView} {
+			if v == nil {
+				continue
+			}
+			for _, m := range v.Members {
+				if m.Incarnation == id {
+					owner = m.Worker
+				}
+			}
 		}
 	}
-	return status.Error(codes.AlreadyExists, taken.Error())
+	return owner
 }

@@ -1,4 +1,4 @@
-package cluster
+package decide
 
 import (
 	"fmt"
@@ -70,7 +70,7 @@ func (o *observations) weigh(s *fsm.State, now time.Time, t Timing) {
 const causeRebalanced = "rebalanced"
 
 // decideBalance moves seats from slow workers to fast ones.
-func decideBalance(j *fsm.Job, o *observations, now time.Time, t Timing) *decision {
+func decideBalance(j *fsm.Job, o *observations, now time.Time, t Timing) *Decision {
 	b := &o.balance
 	if !j.Running() || j.Stop || b.view != j.View.Generation || b.pays.IsZero() || now.Sub(b.pays) < t.Sustain || now.Sub(b.since) < b.hold(t) {
 		return nil

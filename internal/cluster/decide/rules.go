@@ -1,4 +1,4 @@
-package cluster
+package decide
 
 import (
 	"bytes"
@@ -55,30 +55,30 @@ type seen struct {
 
 // observations are the attached workers by incarnation, since this coordinator began to lead.
 type observations struct {
-	workers  map[plan.Incarnation]*seen
-	since    time.Time                // this coordinator leads since
-	rebuilds map[plan.Incarnation]int // rings built anew because of a worker, without a finished step in between
-	best     map[string]uint64        // highest step that any worker reported, by job
-	moved    time.Time                // when a worker last attached or went
-	voters   []string                 // ids of the coordinators that count for a majority
-	own      []*rpc.Unsaved           // what this coordinator cannot store
-	whole    func(folder string) bool // it holds the whole checkpoint
+	workers     map[plan.Incarnation]*seen
+	since       time.Time                // this coordinator leads since
+	rebuilds    map[plan.Incarnation]int // rings built anew because of a worker, without a finished step in between
+	best        map[string]uint64        // highest step that any worker reported, by job
+	moved       time.Time                // when a worker last attached or went
+	voters      []string                 // ids of the coordinators that count for a majority
+	own         []*rpc.Unsaved           // what this coordinator cannot store
+	lacksNewest bool                     // it does not hold the job's newest checkpoint whole yet
 
 	viewed    plan.Generation // the newest view,
 	viewSince time.Time       // and when it was first seen
 
 	balance  balance
-	manifest func(*fsm.Job, []*rpc.ShareFact) (fsm.Checkpoint, error)
+	describe Describe
 }
 
-// decision is a command to propose with the reason to log. wait says, where there is nothing to propose, what the job
-// waits for.
-type decision struct {
-	command *fsm.Command
-	reason  string
-	wait    string
-	putOff  bool // with wait: the ring goes on as it is, and later rules may still want something
-	paused  bool // with wait: there is no ring because the job has too few workers
+// Decision is a command to propose, or what the job waits for where there is nothing to propose.
+type Decision struct {
+	Command *fsm.Command // nil: nothing
+	Reason  string       // for the command, to be logged
+	Wait    string       // what the job waits for; empty where it waits for nothing
+	Paused  bool         // with Wait: there is no ring because the job has too few workers
+
+	putOff bool // with Wait: the ring goes on as it is, and later rules may still want something
 
 	// What to remember once the log has taken the command.
 	rebuilt plan.Incarnation   // a ring is built anew because of this worker
@@ -118,13 +118,13 @@ func (o *observations) sorted(now time.Time, t Timing) []*seen {
 
 // decide looks at the state and at the workers and says what to propose next. It is pure: the same arguments give the
 // same decision. Each rule is level-triggered, so a command that got lost is simply decided again.
-func decide(s *fsm.State, o *observations, now time.Time, t Timing) decision {
+func decide(s *fsm.State, o *observations, now time.Time, t Timing) Decision {
 	j := s.Active()
 	if j == nil {
-		return decision{}
+		return Decision{}
 	}
-	var put decision // off: nothing stands still for it
-	for _, rule := range []func(*fsm.Job, *observations, time.Time, Timing) *decision{
+	var put Decision // off: nothing stands still for it
+	for _, rule := range []func(*fsm.Job, *observations, time.Time, Timing) *Decision{
 		decideFailure, decideData, decideFirstView, decideLost, decideBroken, decideEpoch, decideStart,
 		decideCheckpoint, decideRetire, decideFinish, decideMembers, decideBalance,
 	} {
@@ -140,15 +140,15 @@ func decide(s *fsm.State, o *observations, now time.Time, t Timing) decision {
 	return put
 }
 
-func propose(c fsm.Command, format string, args ...any) *decision {
-	return &decision{command: &c, reason: fmt.Sprintf(format, args...)}
+func propose(c fsm.Command, format string, args ...any) *Decision {
+	return &Decision{Command: &c, Reason: fmt.Sprintf(format, args...)}
 }
 
-func waitFor(format string, args ...any) *decision {
-	return &decision{wait: fmt.Sprintf(format, args...)}
+func waitFor(format string, args ...any) *Decision {
+	return &Decision{Wait: fmt.Sprintf(format, args...)}
 }
 
-func fail(j *fsm.Job, format string, args ...any) *decision {
+func fail(j *fsm.Job, format string, args ...any) *Decision {
 	message := fmt.Sprintf(format, args...)
 	return propose(fsm.Command{Finish: &fsm.Outcome{Job: j.ID, Generation: j.Generation, Phase: fsm.Failed, Error: message}}, "%s", message)
 }

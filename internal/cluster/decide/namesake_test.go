@@ -1,4 +1,4 @@
-package cluster
+package decide
 
 import (
 	"strings"
@@ -28,10 +28,10 @@ func TestLivingWorkerKeepsItsID(t *testing.T) {
 		if taken == nil {
 			t.Fatalf("the newcomer got the id after %v", at.Sub(now))
 		}
-		if final := at.Sub(now) > proofOfLife; taken.final != final {
-			t.Errorf("after %v the refusal is final: %v, want %v", at.Sub(now), taken.final, final)
+		if final := at.Sub(now) > proofOfLife; taken.Final != final {
+			t.Errorf("after %v the refusal is final: %v, want %v", at.Sub(now), taken.Final, final)
 		}
-		if taken.final && !strings.Contains(taken.Error(), "worker w1 is process 17 on host a") {
+		if taken.Final && !strings.Contains(taken.Error(), "worker w1 is process 17 on host a") {
 			t.Errorf("refused with %q", taken.Error())
 		}
 		if back := o.claimID(nil, 1, "w1", at, timing); back != nil {
@@ -73,7 +73,7 @@ func TestNewLeaderWaitsForMembers(t *testing.T) {
 	o := &observations{since: now, workers: map[plan.Incarnation]*seen{}}
 	j := &fsm.Job{View: &fsm.View{View: plan.View{Members: []plan.Member{{Worker: "w1", Incarnation: 1, Host: "a"}}}}}
 	silence := DefaultTiming().Silence
-	if taken := o.claimID(j, 2, "w1", now.Add(silence), DefaultTiming()); taken == nil || taken.final {
+	if taken := o.claimID(j, 2, "w1", now.Add(silence), DefaultTiming()); taken == nil || taken.Final {
 		t.Errorf("a newcomer came before the member: %v", taken)
 	}
 	if taken := o.claimID(j, 1, "w1", now, DefaultTiming()); taken != nil {

@@ -1,4 +1,4 @@
-package cluster
+package decide
 
 import (
 	"bytes"
@@ -13,7 +13,7 @@ import (
 )
 
 // decideFailure ends the job when a worker that belongs to it cannot go on.
-func decideFailure(j *fsm.Job, o *observations, now time.Time, t Timing) *decision {
+func decideFailure(j *fsm.Job, o *observations, now time.Time, t Timing) *Decision {
 	for _, w := range o.sorted(now, t) {
 		r := w.report
 		if r.Job != j.ID || r.Phase != rpc.Phase_PHASE_FAILED {
@@ -28,7 +28,7 @@ func decideFailure(j *fsm.Job, o *observations, now time.Time, t Timing) *decisi
 }
 
 // decideData takes the fingerprint of the first worker that has read the data, where the submitter had none.
-func decideData(j *fsm.Job, o *observations, now time.Time, t Timing) *decision {
+func decideData(j *fsm.Job, o *observations, now time.Time, t Timing) *Decision {
 	if len(j.Fingerprint) != 0 {
 		return nil
 	}
@@ -46,7 +46,7 @@ func decideData(j *fsm.Job, o *observations, now time.Time, t Timing) *decision 
 }
 
 // members calls do for the newest reports of the members of the newest view that come from its generation.
-func (o *observations) members(j *fsm.Job, do func(*rpc.Report) *decision) *decision {
+func (o *observations) members(j *fsm.Job, do func(*rpc.Report) *Decision) *Decision {
 	if j.View == nil {
 		return nil
 	}
@@ -62,8 +62,8 @@ func (o *observations) members(j *fsm.Job, do func(*rpc.Report) *decision) *deci
 
 // decideEpoch records the epoch that is next, also from a view that waits for its start: once that has handed a state on, those who
 // take it have not seen the epochs before it end.
-func decideEpoch(j *fsm.Job, o *observations, _ time.Time, _ Timing) *decision {
-	return o.members(j, func(r *rpc.Report) *decision {
+func decideEpoch(j *fsm.Job, o *observations, _ time.Time, _ Timing) *Decision {
+	return o.members(j, func(r *rpc.Report) *Decision {
 		for _, e := range r.Epochs {
 			if int(e.Epoch) != len(j.Epochs)+1 { // recorded already, or one before it is still to come
 				continue
@@ -90,14 +90,14 @@ func (o *observations) durable(holders []string) bool {
 }
 
 // decideCheckpoint commits a checkpoint whose shares are all stored with enough of the coordinators.
-func decideCheckpoint(j *fsm.Job, o *observations, _ time.Time, _ Timing) *decision {
+func decideCheckpoint(j *fsm.Job, o *observations, _ time.Time, _ Timing) *Decision {
 	return o.commit(j, 0, o.durable)
 }
 
 // commit proposes the newest checkpoint, not before the step from, whose shares are all stored well enough.
-func (o *observations) commit(j *fsm.Job, from uint64, enough func(holders []string) bool) *decision {
+func (o *observations) commit(j *fsm.Job, from uint64, enough func(holders []string) bool) *Decision {
 	shares := map[uint64]map[uint32]*rpc.ShareFact{}
-	o.members(j, func(r *rpc.Report) *decision {
+	o.members(j, func(r *rpc.Report) *Decision {
 		for _, f := range r.Shares {
 			if plan.Generation(f.Generation) != j.View.Generation || committed(j, f.Step, f.Generation) || !ownShare(j, r, f) || !enough(f.Holders) || f.Step < from {
 				continue
@@ -129,7 +129,7 @@ func (o *observations) commit(j *fsm.Job, from uint64, enough func(holders []str
 			return fail(j, "workers disagree about the state at step %d while saving it: one of them computes wrong; check their memory and CPU", f.Step)
 		}
 	}
-	c, err := o.manifest(j, whole)
+	c, err := o.describe(j, whole)
 	if err != nil {
 		return fail(j, "describe the checkpoint at step %d: %v", whole[0].Step, err)
 	}
@@ -150,7 +150,7 @@ func committed(j *fsm.Job, step, generation uint64) bool {
 	})
 }
 
-func decideRetire(j *fsm.Job, _ *observations, _ time.Time, _ Timing) *decision {
+func decideRetire(j *fsm.Job, _ *observations, _ time.Time, _ Timing) *Decision {
 	if j.Keep <= 0 || len(j.Checkpoints) <= j.Keep {
 		return nil
 	}
@@ -160,8 +160,8 @@ func decideRetire(j *fsm.Job, _ *observations, _ time.Time, _ Timing) *decision 
 }
 
 // decideFinish ends the job when its last checkpoint is committed; its epochs are recorded by then.
-func decideFinish(j *fsm.Job, o *observations, now time.Time, t Timing) *decision {
-	return o.members(j, func(r *rpc.Report) *decision {
+func decideFinish(j *fsm.Job, o *observations, now time.Time, t Timing) *Decision {
+	return o.members(j, func(r *rpc.Report) *Decision {
 		out := r.Outcome
 		if out == nil || plan.Generation(out.Generation) != j.View.Generation {
 			return nil

@@ -1,4 +1,4 @@
-package cluster
+package decide
 
 import (
 	"fmt"
@@ -15,11 +15,11 @@ import (
 // settleSeats looks at a view that a rule proposes and says how many seats each member gets: as their speeds are, and no
 // more than their memory holds. A view with fewer workers than the job needs, or whose memory is too small for its seats, is
 // not made: where nothing goes on without it others are seated too, and where none are there the job pauses.
-func (o *observations) settleSeats(j *fsm.Job, d *decision, now time.Time, t Timing) *decision {
-	if d.command == nil || d.command.View == nil {
+func (o *observations) settleSeats(j *fsm.Job, d *Decision, now time.Time, t Timing) *Decision {
+	if d.Command == nil || d.Command.View == nil {
 		return d
 	}
-	v := &d.command.View.View
+	v := &d.Command.View.View
 	if j.Stop { // it only saves a checkpoint and ends
 		return d
 	}
@@ -34,13 +34,13 @@ func (o *observations) settleSeats(j *fsm.Job, d *decision, now time.Time, t Tim
 		}
 		if n := len(members) - len(v.Members); n > 0 {
 			v.Reason += fmt.Sprintf("; paused until worker %s came", members[len(members)-1].Worker)
-			d.reason = viewReason(v)
+			d.Reason = viewReason(v)
 		}
 		v.View = plan.SeatUnevenly(v.Generation, counts, members)
 		return d
 	}
 	if j.Running() && v.Orderly {
-		return &decision{wait: fmt.Sprintf("put off (%s: %s): %s", v.Cause, v.Reason, wait), putOff: true}
+		return &Decision{Wait: fmt.Sprintf("put off (%s: %s): %s", v.Cause, v.Reason, wait), putOff: true}
 	}
 	if again := o.tryAgain(j, v, wait, now, t); again != nil {
 		return again
@@ -48,7 +48,7 @@ func (o *observations) settleSeats(j *fsm.Job, d *decision, now time.Time, t Tim
 	if j.View == nil {
 		return waitFor("%s", wait)
 	}
-	return &decision{wait: "paused: " + wait, paused: true}
+	return &Decision{Wait: "paused: " + wait, Paused: true}
 }
 
 // companies are the members that a view may be made of, the first that fit are taken: those proposed, those of them that
@@ -85,7 +85,7 @@ func sameMembers(a, b []plan.Member) bool {
 
 // tryAgain makes a ring that broke anew with all its members, every now and then, where leaving one of them out is no way
 // out.
-func (o *observations) tryAgain(j *fsm.Job, v *fsm.View, wait string, now time.Time, t Timing) *decision {
+func (o *observations) tryAgain(j *fsm.Job, v *fsm.View, wait string, now time.Time, t Timing) *Decision {
 	if !j.Running() {
 		return nil
 	}
@@ -170,7 +170,7 @@ func (o *observations) deserted(j *fsm.Job, now time.Time, t Timing) bool {
 }
 
 // waitForWorkers waits for workers that are ready, and says which ones never will be.
-func (o *observations) waitForWorkers(j *fsm.Job, now time.Time, t Timing, what string) *decision {
+func (o *observations) waitForWorkers(j *fsm.Job, now time.Time, t Timing, what string) *Decision {
 	var members []plan.Member
 	var parts []string
 	for _, w := range o.outgrown(j, now, t) {

@@ -1,4 +1,4 @@
-package cluster
+package decide
 
 import (
 	"fmt"

@@ -1,4 +1,4 @@
-package cluster
+package decide
 
 import (
 	"flag"
@@ -83,7 +83,7 @@ func newScenario() *scenario {
 
 func (sc *scenario) lead() {
 	sc.obs = &observations{workers: map[plan.Incarnation]*seen{}, since: sc.now, moved: sc.now, rebuilds: map[plan.Incarnation]int{}, best: map[string]uint64{}, voters: []string{"c1", "c2", "c3"},
-		manifest: func(j *fsm.Job, shares []*rpc.ShareFact) (fsm.Checkpoint, error) {
+		describe: func(j *fsm.Job, shares []*rpc.ShareFact) (fsm.Checkpoint, error) {
 			return fsm.Checkpoint{Job: j.ID, Generation: j.View.Generation, Step: shares[0].Step, Digest: shares[0].Digest}, nil
 		}}
 }
@@ -268,21 +268,21 @@ func (sc *scenario) decide(out *strings.Builder) {
 	for range 20 {
 		sc.obs.weigh(sc.state, sc.now, DefaultTiming())
 		d := decide(sc.state, sc.obs, sc.now, DefaultTiming())
-		if d.command == nil {
-			if d.wait != "" {
-				fmt.Fprintf(out, "waits: %s\n", d.wait)
+		if d.Command == nil {
+			if d.Wait != "" {
+				fmt.Fprintf(out, "waits: %s\n", d.Wait)
 			}
 			return
 		}
 		sc.obs.note(d, sc.now, DefaultTiming())
-		fmt.Fprintf(out, "%s\n", d.reason)
-		if v := d.command.View; v != nil {
+		fmt.Fprintf(out, "%s\n", d.Reason)
+		if v := d.Command.View; v != nil {
 			fmt.Fprintf(out, "  %s\n", describeView(v.View))
 		}
-		if s := d.command.Start; s != nil {
+		if s := d.Command.Start; s != nil {
 			fmt.Fprintf(out, "  from %s halt=%v lost=%d\n", strings.Join(s.Sources, ","), s.Halt, s.LostSteps)
 		}
-		if err := sc.state.Apply(*d.command); err != nil {
+		if err := sc.state.Apply(*d.Command); err != nil {
 			fmt.Fprintf(out, "refused: %v\n", err)
 			return
 		}
@@ -318,13 +318,13 @@ func TestDecideIsPure(t *testing.T) {
 		workers := slices.Sorted(maps.Keys(sc.obs.workers))
 		a, b := decide(sc.state, sc.obs, sc.now, DefaultTiming()), decide(sc.state, sc.obs, sc.now, DefaultTiming())
 		after, _ := sc.state.Encode()
-		if a.reason != b.reason || a.wait != b.wait || string(before) != string(after) || !slices.Equal(workers, slices.Sorted(maps.Keys(sc.obs.workers))) {
-			t.Fatalf("decide changed something: %q/%q, then %q/%q", a.reason, a.wait, b.reason, b.wait)
+		if a.Reason != b.Reason || a.Wait != b.Wait || string(before) != string(after) || !slices.Equal(workers, slices.Sorted(maps.Keys(sc.obs.workers))) {
+			t.Fatalf("decide changed something: %q/%q, then %q/%q", a.Reason, a.Wait, b.Reason, b.Wait)
 		}
-		if a.command == nil {
+		if a.Command == nil {
 			break
 		}
-		sc.apply(*a.command, &sink)
+		sc.apply(*a.Command, &sink)
 	}
 	if sc.state.Active().View == nil {
 		t.Fatal("no view was decided")

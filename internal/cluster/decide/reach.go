@@ -1,4 +1,4 @@
-package cluster
+package decide
 
 import (
 	"fmt"
@@ -114,7 +114,7 @@ func listed(all []string) string {
 
 // proposeRing proposes a view of those members that reach each other. Who is left out may come back when its ways are open
 // again, at first at once, and later the more often it is left out.
-func (o *observations) proposeRing(j *fsm.Job, members []plan.Member, orderly bool, cause, reason string, detectedMs float64) *decision {
+func (o *observations) proposeRing(j *fsm.Job, members []plan.Member, orderly bool, cause, reason string, detectedMs float64) *Decision {
 	ring, out := o.arrange(j, members)
 	if why := o.apart(members, ring, out); why != "" {
 		if reason != "" {
@@ -178,7 +178,7 @@ func (o *observations) closedTo(m plan.Member, members []plan.Member) string {
 const longestExile = time.Minute
 
 // note remembers what follows from a decision that the log has taken.
-func (o *observations) note(d decision, now time.Time, t Timing) {
+func (o *observations) note(d Decision, now time.Time, t Timing) {
 	if d.rebuilt != 0 {
 		o.rebuilds[d.rebuilt]++
 	}

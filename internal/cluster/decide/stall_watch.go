@@ -1,0 +1,41 @@
+package decide
+
+import (
+	"time"
+
+	"ringmaster/internal/cluster/fsm"
+)
+
+// stallHold is how long a stall is shown after it was seen last: a worker whose every step is late would come and go.
+const stallHold = 500 * time.Millisecond
+
+// stallWatch is what is shown of stalls.
+type stallWatch struct {
+	shown *stall
+	began time.Time // when a slow one was first seen
+	found time.Time // when it was seen last
+}
+
+// noteView remembers when the job's newest view was first seen.
+func (o *observations) noteView(j *fsm.Job, now time.Time) {
+	if j != nil && j.Generation != o.viewed {
+		o.viewed, o.viewSince = j.Generation, now
+	}
+}
+
+// take notes what was found.
+func (w *stallWatch) take(found *stall, now time.Time) {
+	if found == nil {
+		if now.Sub(w.found) > stallHold {
+			w.shown = nil
+		}
+		return
+	}
+	if !found.same(w.shown) || found.slow && !w.shown.slow {
+		w.began = now.Add(-found.since)
+	}
+	if found.slow {
+		found.since = now.Sub(w.began)
+	}
+	w.shown, w.found = found, now
+}
