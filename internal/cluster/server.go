@@ -102,13 +102,13 @@ func (s *Server) poke() {
 
 // notLeader is the error that sends a caller to the leader.
 func (s *Server) notLeader() error {
-	id, address := s.log.Leader()
+	_, address := s.log.Leader()
 	message := "this coordinator does not lead"
 	for _, f := range s.troubled(time.Now()) {
 		message += "; " + f.Sentence()
 	}
 	st, err := status.New(codes.FailedPrecondition, message).
-		WithDetails(&rpc.NotLeader{LeaderId: id, LeaderAddress: address})
+		WithDetails(&rpc.NotLeader{LeaderAddress: address})
 	if err != nil {
 		return status.Error(codes.FailedPrecondition, message)
 	}

@@ -394,7 +394,7 @@ func (r *run) submit(ctx context.Context) (string, error) {
 		if err != nil {
 			return "", fmt.Errorf("resume: %w", err)
 		}
-		request.Manifest, request.Source, request.Earlier = manifest, r.origin.Path, r.earlier
+		request.Manifest, request.Earlier = manifest, r.earlier
 	}
 	r.mu.Lock()
 	request.Stop = r.signal != nil

@@ -240,8 +240,7 @@ func (x *ProbeReply) GetIncarnation() uint64 {
 // NotLeader is the detail of the error a follower answers.
 type NotLeader struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	LeaderId      string                 `protobuf:"bytes,1,opt,name=leader_id,json=leaderId,proto3" json:"leader_id,omitempty"`
-	LeaderAddress string                 `protobuf:"bytes,2,opt,name=leader_address,json=leaderAddress,proto3" json:"leader_address,omitempty"` // empty while there is no leader
+	LeaderAddress string                 `protobuf:"bytes,1,opt,name=leader_address,json=leaderAddress,proto3" json:"leader_address,omitempty"` // empty while there is no leader
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -274,13 +273,6 @@ func (x *NotLeader) ProtoReflect() protoreflect.Message {
 // Deprecated: Use NotLeader.ProtoReflect.Descriptor instead.
 func (*NotLeader) Descriptor() ([]byte, []int) {
 	return file_ringmaster_proto_rawDescGZIP(), []int{2}
-}
-
-func (x *NotLeader) GetLeaderId() string {
-	if x != nil {
-		return x.LeaderId
-	}
-	return ""
 }
 
 func (x *NotLeader) GetLeaderAddress() string {
@@ -669,36 +661,34 @@ type Report struct {
 	Machine     string                 `protobuf:"bytes,5,opt,name=machine,proto3" json:"machine,omitempty"`
 	Host        string                 `protobuf:"bytes,6,opt,name=host,proto3" json:"host,omitempty"`
 	Pid         int64                  `protobuf:"varint,7,opt,name=pid,proto3" json:"pid,omitempty"`
-	Threads     uint32                 `protobuf:"varint,8,opt,name=threads,proto3" json:"threads,omitempty"`
-	Cluster     uint64                 `protobuf:"fixed64,9,opt,name=cluster,proto3" json:"cluster,omitempty"` // the cluster it holds state of; 0: none
-	Job         string                 `protobuf:"bytes,10,opt,name=job,proto3" json:"job,omitempty"`          // the job it holds; empty: none
-	Phase       Phase                  `protobuf:"varint,11,opt,name=phase,proto3,enum=ringmaster.Phase" json:"phase,omitempty"`
-	Generation  uint64                 `protobuf:"varint,12,opt,name=generation,proto3" json:"generation,omitempty"`                     // the newest view whose predecessors it has ended for good
-	Step        uint64                 `protobuf:"varint,13,opt,name=step,proto3" json:"step,omitempty"`                                 // of the state it holds
-	StateDigest []byte                 `protobuf:"bytes,14,opt,name=state_digest,json=stateDigest,proto3" json:"state_digest,omitempty"` // of that state; set when it does not train
-	Fingerprint []byte                 `protobuf:"bytes,15,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`
-	Files       []*DataFile            `protobuf:"bytes,16,rep,name=files,proto3" json:"files,omitempty"`
-	Failure     string                 `protobuf:"bytes,17,opt,name=failure,proto3" json:"failure,omitempty"`                               // one line, why the job cannot go on
-	DataDiffers bool                   `protobuf:"varint,18,opt,name=data_differs,json=dataDiffers,proto3" json:"data_differs,omitempty"`   // the failure is a fingerprint that is not the job's
-	LostPeers   []uint64               `protobuf:"fixed64,19,rep,packed,name=lost_peers,json=lostPeers,proto3" json:"lost_peers,omitempty"` // incarnations of ring neighbours it lost in this generation
-	LostReason  string                 `protobuf:"bytes,20,opt,name=lost_reason,json=lostReason,proto3" json:"lost_reason,omitempty"`
-	Progress    *Progress              `protobuf:"bytes,21,opt,name=progress,proto3" json:"progress,omitempty"`
-	Epochs      []*EpochFact           `protobuf:"bytes,22,rep,name=epochs,proto3" json:"epochs,omitempty"`   // not yet acknowledged
-	Shares      []*ShareFact           `protobuf:"bytes,23,rep,name=shares,proto3" json:"shares,omitempty"`   // not yet acknowledged
-	Outcome     *Outcome               `protobuf:"bytes,24,opt,name=outcome,proto3" json:"outcome,omitempty"` // set in PHASE_SAVING
-	Waiting     *Waiting               `protobuf:"bytes,25,opt,name=waiting,proto3" json:"waiting,omitempty"`
-	Leaving     bool                   `protobuf:"varint,26,opt,name=leaving,proto3" json:"leaving,omitempty"` // asked to end: wants to be left out of the next view
-	Ways        []*Way                 `protobuf:"bytes,70,rep,name=ways,proto3" json:"ways,omitempty"`        // those it has tried lately; the others are not known
-	Probed      uint64                 `protobuf:"varint,71,opt,name=probed,proto3" json:"probed,omitempty"`   // the generation whose other members it has all tried since its session in it broke
-	Activity    *Activity              `protobuf:"bytes,40,opt,name=activity,proto3" json:"activity,omitempty"`
+	Cluster     uint64                 `protobuf:"fixed64,8,opt,name=cluster,proto3" json:"cluster,omitempty"` // the cluster it holds state of; 0: none
+	Job         string                 `protobuf:"bytes,9,opt,name=job,proto3" json:"job,omitempty"`           // the job it holds; empty: none
+	Phase       Phase                  `protobuf:"varint,10,opt,name=phase,proto3,enum=ringmaster.Phase" json:"phase,omitempty"`
+	Generation  uint64                 `protobuf:"varint,11,opt,name=generation,proto3" json:"generation,omitempty"`                     // the newest view whose predecessors it has ended for good
+	Step        uint64                 `protobuf:"varint,12,opt,name=step,proto3" json:"step,omitempty"`                                 // of the state it holds
+	StateDigest []byte                 `protobuf:"bytes,13,opt,name=state_digest,json=stateDigest,proto3" json:"state_digest,omitempty"` // of that state; set when it does not train
+	Fingerprint []byte                 `protobuf:"bytes,14,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`
+	Files       []*DataFile            `protobuf:"bytes,15,rep,name=files,proto3" json:"files,omitempty"`
+	Failure     string                 `protobuf:"bytes,16,opt,name=failure,proto3" json:"failure,omitempty"`                               // one line, why the job cannot go on
+	LostPeers   []uint64               `protobuf:"fixed64,17,rep,packed,name=lost_peers,json=lostPeers,proto3" json:"lost_peers,omitempty"` // incarnations of ring neighbours it lost in this generation
+	LostReason  string                 `protobuf:"bytes,18,opt,name=lost_reason,json=lostReason,proto3" json:"lost_reason,omitempty"`
+	Progress    *Progress              `protobuf:"bytes,19,opt,name=progress,proto3" json:"progress,omitempty"`
+	Epochs      []*EpochFact           `protobuf:"bytes,20,rep,name=epochs,proto3" json:"epochs,omitempty"`   // not yet acknowledged
+	Shares      []*ShareFact           `protobuf:"bytes,21,rep,name=shares,proto3" json:"shares,omitempty"`   // not yet acknowledged
+	Outcome     *Outcome               `protobuf:"bytes,22,opt,name=outcome,proto3" json:"outcome,omitempty"` // set in PHASE_SAVING
+	Waiting     *Waiting               `protobuf:"bytes,23,opt,name=waiting,proto3" json:"waiting,omitempty"`
+	Leaving     bool                   `protobuf:"varint,24,opt,name=leaving,proto3" json:"leaving,omitempty"` // asked to end: wants to be left out of the next view
+	Ways        []*Way                 `protobuf:"bytes,25,rep,name=ways,proto3" json:"ways,omitempty"`        // those it has tried lately; the others are not known
+	Probed      uint64                 `protobuf:"varint,26,opt,name=probed,proto3" json:"probed,omitempty"`   // the generation whose other members it has all tried since its session in it broke
+	Activity    *Activity              `protobuf:"bytes,27,opt,name=activity,proto3" json:"activity,omitempty"`
 	// Bytes: what the machine has for all its processes (0: not known), what this process may use by itself (0: no limit),
 	// what the job takes in it beside the gradients of its seats, and the gradient of one seat. The last two stand once the
 	// job is prepared.
-	MachineMemory uint64     `protobuf:"varint,50,opt,name=machine_memory,json=machineMemory,proto3" json:"machine_memory,omitempty"`
-	MemoryLimit   uint64     `protobuf:"varint,51,opt,name=memory_limit,json=memoryLimit,proto3" json:"memory_limit,omitempty"`
-	JobMemory     uint64     `protobuf:"varint,52,opt,name=job_memory,json=jobMemory,proto3" json:"job_memory,omitempty"`
-	SeatMemory    uint64     `protobuf:"varint,53,opt,name=seat_memory,json=seatMemory,proto3" json:"seat_memory,omitempty"`
-	Unsaved       []*Unsaved `protobuf:"bytes,80,rep,name=unsaved,proto3" json:"unsaved,omitempty"`
+	MachineMemory uint64     `protobuf:"varint,28,opt,name=machine_memory,json=machineMemory,proto3" json:"machine_memory,omitempty"`
+	MemoryLimit   uint64     `protobuf:"varint,29,opt,name=memory_limit,json=memoryLimit,proto3" json:"memory_limit,omitempty"`
+	JobMemory     uint64     `protobuf:"varint,30,opt,name=job_memory,json=jobMemory,proto3" json:"job_memory,omitempty"`
+	SeatMemory    uint64     `protobuf:"varint,31,opt,name=seat_memory,json=seatMemory,proto3" json:"seat_memory,omitempty"`
+	Unsaved       []*Unsaved `protobuf:"bytes,32,rep,name=unsaved,proto3" json:"unsaved,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -782,13 +772,6 @@ func (x *Report) GetPid() int64 {
 	return 0
 }
 
-func (x *Report) GetThreads() uint32 {
-	if x != nil {
-		return x.Threads
-	}
-	return 0
-}
-
 func (x *Report) GetCluster() uint64 {
 	if x != nil {
 		return x.Cluster
@@ -850,13 +833,6 @@ func (x *Report) GetFailure() string {
 		return x.Failure
 	}
 	return ""
-}
-
-func (x *Report) GetDataDiffers() bool {
-	if x != nil {
-		return x.DataDiffers
-	}
-	return false
 }
 
 func (x *Report) GetLostPeers() []uint64 {
@@ -1060,11 +1036,11 @@ type Activity struct {
 	ReadingUs         uint64                 `protobuf:"varint,6,opt,name=reading_us,json=readingUs,proto3" json:"reading_us,omitempty"`               // in all since the worker holds the job
 	ComputingUs       uint64                 `protobuf:"varint,7,opt,name=computing_us,json=computingUs,proto3" json:"computing_us,omitempty"`
 	WaitingUs         uint64                 `protobuf:"varint,8,opt,name=waiting_us,json=waitingUs,proto3" json:"waiting_us,omitempty"`
-	HeldUs            uint64                 `protobuf:"varint,13,opt,name=held_us,json=heldUs,proto3" json:"held_us,omitempty"`                                    // kept from running while it would have waited
-	Sent              uint64                 `protobuf:"varint,9,opt,name=sent,proto3" json:"sent,omitempty"`                                                       // frames that this session gave the link to the next worker,
-	Received          uint64                 `protobuf:"varint,10,opt,name=received,proto3" json:"received,omitempty"`                                              // and took from the link from the previous one
-	ReachedNext       bool                   `protobuf:"varint,11,opt,name=reached_next,json=reachedNext,proto3" json:"reached_next,omitempty"`                     // while connecting: the link to the next worker stands,
-	ReachedByPrevious bool                   `protobuf:"varint,12,opt,name=reached_by_previous,json=reachedByPrevious,proto3" json:"reached_by_previous,omitempty"` // and the one from the previous worker
+	HeldUs            uint64                 `protobuf:"varint,9,opt,name=held_us,json=heldUs,proto3" json:"held_us,omitempty"`                                     // kept from running while it would have waited
+	Sent              uint64                 `protobuf:"varint,10,opt,name=sent,proto3" json:"sent,omitempty"`                                                      // frames that this session gave the link to the next worker,
+	Received          uint64                 `protobuf:"varint,11,opt,name=received,proto3" json:"received,omitempty"`                                              // and took from the link from the previous one
+	ReachedNext       bool                   `protobuf:"varint,12,opt,name=reached_next,json=reachedNext,proto3" json:"reached_next,omitempty"`                     // while connecting: the link to the next worker stands,
+	ReachedByPrevious bool                   `protobuf:"varint,13,opt,name=reached_by_previous,json=reachedByPrevious,proto3" json:"reached_by_previous,omitempty"` // and the one from the previous worker
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
@@ -1254,11 +1230,11 @@ type Progress struct {
 	FirstStepUnixNs  uint64                 `protobuf:"varint,8,opt,name=first_step_unix_ns,json=firstStepUnixNs,proto3" json:"first_step_unix_ns,omitempty"` // when this process finished its first step; 0: not yet
 	TrainS           float64                `protobuf:"fixed64,9,opt,name=train_s,json=trainS,proto3" json:"train_s,omitempty"`                               // time spent in steps by this session so far
 	StepsTotal       uint64                 `protobuf:"varint,10,opt,name=steps_total,json=stepsTotal,proto3" json:"steps_total,omitempty"`
-	SessionSamples   uint64                 `protobuf:"varint,12,opt,name=session_samples,json=sessionSamples,proto3" json:"session_samples,omitempty"` // samples trained on by this process
-	RejoinMs         float64                `protobuf:"fixed64,13,opt,name=rejoin_ms,json=rejoinMs,proto3" json:"rejoin_ms,omitempty"`                  // from the last step of the old view to the first of the one below
-	RejoinGeneration uint64                 `protobuf:"varint,14,opt,name=rejoin_generation,json=rejoinGeneration,proto3" json:"rejoin_generation,omitempty"`
-	SeatMs           float64                `protobuf:"fixed64,50,opt,name=seat_ms,json=seatMs,proto3" json:"seat_ms,omitempty"`         // what one of its seats takes this worker in a step, without waiting for others; 0: not known
-	SeatSpans        uint32                 `protobuf:"varint,51,opt,name=seat_spans,json=seatSpans,proto3" json:"seat_spans,omitempty"` // how often that was measured in this session; 0: the figure is of an earlier one
+	SessionSamples   uint64                 `protobuf:"varint,11,opt,name=session_samples,json=sessionSamples,proto3" json:"session_samples,omitempty"` // samples trained on by this process
+	RejoinMs         float64                `protobuf:"fixed64,12,opt,name=rejoin_ms,json=rejoinMs,proto3" json:"rejoin_ms,omitempty"`                  // from the last step of the old view to the first of the one below
+	RejoinGeneration uint64                 `protobuf:"varint,13,opt,name=rejoin_generation,json=rejoinGeneration,proto3" json:"rejoin_generation,omitempty"`
+	SeatMs           float64                `protobuf:"fixed64,14,opt,name=seat_ms,json=seatMs,proto3" json:"seat_ms,omitempty"`         // what one of its seats takes this worker in a step, without waiting for others; 0: not known
+	SeatSpans        uint32                 `protobuf:"varint,15,opt,name=seat_spans,json=seatSpans,proto3" json:"seat_spans,omitempty"` // how often that was measured in this session; 0: the figure is of an earlier one
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
 }
@@ -1493,13 +1469,13 @@ func (x *Waiting) GetSinceMs() uint64 {
 // EpochFact is what an epoch came to. Losses are float64 bits so that repeats compare equal.
 type EpochFact struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Epoch         uint32                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
-	Step          uint64                 `protobuf:"varint,3,opt,name=step,proto3" json:"step,omitempty"`
-	TrainLoss     uint64                 `protobuf:"fixed64,4,opt,name=train_loss,json=trainLoss,proto3" json:"train_loss,omitempty"`
-	HasEval       bool                   `protobuf:"varint,5,opt,name=has_eval,json=hasEval,proto3" json:"has_eval,omitempty"`
-	EvalLoss      uint64                 `protobuf:"fixed64,6,opt,name=eval_loss,json=evalLoss,proto3" json:"eval_loss,omitempty"`
-	EvalAccuracy  uint64                 `protobuf:"fixed64,7,opt,name=eval_accuracy,json=evalAccuracy,proto3" json:"eval_accuracy,omitempty"`
-	EvalCount     uint64                 `protobuf:"varint,8,opt,name=eval_count,json=evalCount,proto3" json:"eval_count,omitempty"`
+	Epoch         uint32                 `protobuf:"varint,1,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Step          uint64                 `protobuf:"varint,2,opt,name=step,proto3" json:"step,omitempty"`
+	TrainLoss     uint64                 `protobuf:"fixed64,3,opt,name=train_loss,json=trainLoss,proto3" json:"train_loss,omitempty"`
+	HasEval       bool                   `protobuf:"varint,4,opt,name=has_eval,json=hasEval,proto3" json:"has_eval,omitempty"`
+	EvalLoss      uint64                 `protobuf:"fixed64,5,opt,name=eval_loss,json=evalLoss,proto3" json:"eval_loss,omitempty"`
+	EvalAccuracy  uint64                 `protobuf:"fixed64,6,opt,name=eval_accuracy,json=evalAccuracy,proto3" json:"eval_accuracy,omitempty"`
+	EvalCount     uint64                 `protobuf:"varint,7,opt,name=eval_count,json=evalCount,proto3" json:"eval_count,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1924,9 +1900,9 @@ type CoordinatorInfo struct {
 	Leader        bool                   `protobuf:"varint,3,opt,name=leader,proto3" json:"leader,omitempty"`
 	Pid           int64                  `protobuf:"varint,4,opt,name=pid,proto3" json:"pid,omitempty"`
 	Machine       string                 `protobuf:"bytes,5,opt,name=machine,proto3" json:"machine,omitempty"`
-	Joining       bool                   `protobuf:"varint,60,opt,name=joining,proto3" json:"joining,omitempty"` // it does not vote yet: it is still taking over what the others have
-	Silent        bool                   `protobuf:"varint,61,opt,name=silent,proto3" json:"silent,omitempty"`   // it does not answer the leader; only in CoordinatorsReply, as the next one
-	Behind        uint64                 `protobuf:"varint,62,opt,name=behind,proto3" json:"behind,omitempty"`   // entries of the log that it lacks
+	Joining       bool                   `protobuf:"varint,6,opt,name=joining,proto3" json:"joining,omitempty"` // it does not vote yet: it is still taking over what the others have
+	Silent        bool                   `protobuf:"varint,7,opt,name=silent,proto3" json:"silent,omitempty"`   // it does not answer the leader; only in CoordinatorsReply, as the next one
+	Behind        uint64                 `protobuf:"varint,8,opt,name=behind,proto3" json:"behind,omitempty"`   // entries of the log that it lacks
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2102,24 +2078,23 @@ func (x *JobSpec) GetManifest() []byte {
 }
 
 type Order struct {
-	state                protoimpl.MessageState `protogen:"open.v1"`
-	Cluster              uint64                 `protobuf:"fixed64,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
-	Job                  *JobSpec               `protobuf:"bytes,2,opt,name=job,proto3" json:"job,omitempty"`      // absent: nothing to do
-	View                 *View                  `protobuf:"bytes,3,opt,name=view,proto3" json:"view,omitempty"`    // the newest view; absent before the first
-	Start                *Start                 `protobuf:"bytes,4,opt,name=start,proto3" json:"start,omitempty"`  // of that view, once it is in the log
-	Stop                 bool                   `protobuf:"varint,5,opt,name=stop,proto3" json:"stop,omitempty"`   // end the job in good order at the next step boundary
-	Ended                bool                   `protobuf:"varint,6,opt,name=ended,proto3" json:"ended,omitempty"` // the job has ended in the log: let go of it
-	EpochsRecorded       uint32                 `protobuf:"varint,7,opt,name=epochs_recorded,json=epochsRecorded,proto3" json:"epochs_recorded,omitempty"`
-	CheckpointStep       uint64                 `protobuf:"varint,8,opt,name=checkpoint_step,json=checkpointStep,proto3" json:"checkpoint_step,omitempty"` // newest committed checkpoint, with its generation
-	CheckpointGeneration uint64                 `protobuf:"varint,9,opt,name=checkpoint_generation,json=checkpointGeneration,proto3" json:"checkpoint_generation,omitempty"`
-	HasCheckpoint        bool                   `protobuf:"varint,10,opt,name=has_checkpoint,json=hasCheckpoint,proto3" json:"has_checkpoint,omitempty"`
-	Coordinators         []*CoordinatorInfo     `protobuf:"bytes,11,rep,name=coordinators,proto3" json:"coordinators,omitempty"`
-	Refused              string                 `protobuf:"bytes,12,opt,name=refused,proto3" json:"refused,omitempty"`       // why this worker is not wanted at all
-	Failed               string                 `protobuf:"bytes,13,opt,name=failed,proto3" json:"failed,omitempty"`         // why the job failed
-	Restore              bool                   `protobuf:"varint,14,opt,name=restore,proto3" json:"restore,omitempty"`      // nobody holds a newer state: load the checkpoint of the job's manifest
-	Candidates           []*Member              `protobuf:"bytes,70,rep,name=candidates,proto3" json:"candidates,omitempty"` // workers that could be seated: they and the members of the view try their ways to each other
-	unknownFields        protoimpl.UnknownFields
-	sizeCache            protoimpl.SizeCache
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Cluster        uint64                 `protobuf:"fixed64,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	Job            *JobSpec               `protobuf:"bytes,2,opt,name=job,proto3" json:"job,omitempty"`      // absent: nothing to do
+	View           *View                  `protobuf:"bytes,3,opt,name=view,proto3" json:"view,omitempty"`    // the newest view; absent before the first
+	Start          *Start                 `protobuf:"bytes,4,opt,name=start,proto3" json:"start,omitempty"`  // of that view, once it is in the log
+	Stop           bool                   `protobuf:"varint,5,opt,name=stop,proto3" json:"stop,omitempty"`   // end the job in good order at the next step boundary
+	Ended          bool                   `protobuf:"varint,6,opt,name=ended,proto3" json:"ended,omitempty"` // the job has ended in the log: let go of it
+	EpochsRecorded uint32                 `protobuf:"varint,7,opt,name=epochs_recorded,json=epochsRecorded,proto3" json:"epochs_recorded,omitempty"`
+	CheckpointStep uint64                 `protobuf:"varint,8,opt,name=checkpoint_step,json=checkpointStep,proto3" json:"checkpoint_step,omitempty"` // of the newest committed checkpoint
+	HasCheckpoint  bool                   `protobuf:"varint,9,opt,name=has_checkpoint,json=hasCheckpoint,proto3" json:"has_checkpoint,omitempty"`
+	Coordinators   []*CoordinatorInfo     `protobuf:"bytes,10,rep,name=coordinators,proto3" json:"coordinators,omitempty"`
+	Refused        string                 `protobuf:"bytes,11,opt,name=refused,proto3" json:"refused,omitempty"`       // why this worker is not wanted at all
+	Failed         string                 `protobuf:"bytes,12,opt,name=failed,proto3" json:"failed,omitempty"`         // why the job failed
+	Restore        bool                   `protobuf:"varint,13,opt,name=restore,proto3" json:"restore,omitempty"`      // nobody holds a newer state: load the checkpoint of the job's manifest
+	Candidates     []*Member              `protobuf:"bytes,14,rep,name=candidates,proto3" json:"candidates,omitempty"` // workers that could be seated: they and the members of the view try their ways to each other
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Order) Reset() {
@@ -2208,13 +2183,6 @@ func (x *Order) GetCheckpointStep() uint64 {
 	return 0
 }
 
-func (x *Order) GetCheckpointGeneration() uint64 {
-	if x != nil {
-		return x.CheckpointGeneration
-	}
-	return 0
-}
-
 func (x *Order) GetHasCheckpoint() bool {
 	if x != nil {
 		return x.HasCheckpoint
@@ -2264,10 +2232,9 @@ type SubmitRequest struct {
 	Files         []*DataFile            `protobuf:"bytes,3,rep,name=files,proto3" json:"files,omitempty"`
 	Workers       uint32                 `protobuf:"varint,4,opt,name=workers,proto3" json:"workers,omitempty"`  // wanted; 0: as many as are attached, up to the seats
 	Manifest      []byte                 `protobuf:"bytes,5,opt,name=manifest,proto3" json:"manifest,omitempty"` // resume: its files must have been put to every replica
-	Source        string                 `protobuf:"bytes,6,opt,name=source,proto3" json:"source,omitempty"`     // where the checkpoint came from, for people
-	Stop          bool                   `protobuf:"varint,7,opt,name=stop,proto3" json:"stop,omitempty"`        // stop before the first step (an interrupt came early)
-	Token         uint64                 `protobuf:"fixed64,8,opt,name=token,proto3" json:"token,omitempty"`     // random: a submission that is tried again with it is not recorded twice
-	Earlier       []string               `protobuf:"bytes,9,rep,name=earlier,proto3" json:"earlier,omitempty"`   // with manifest: folders of the run's older checkpoints, ascending, its own last; keep_last counts them
+	Stop          bool                   `protobuf:"varint,6,opt,name=stop,proto3" json:"stop,omitempty"`        // stop before the first step (an interrupt came early)
+	Token         uint64                 `protobuf:"fixed64,7,opt,name=token,proto3" json:"token,omitempty"`     // random: a submission that is tried again with it is not recorded twice
+	Earlier       []string               `protobuf:"bytes,8,rep,name=earlier,proto3" json:"earlier,omitempty"`   // with manifest: folders of the run's older checkpoints, ascending, its own last; keep_last counts them
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2335,13 +2302,6 @@ func (x *SubmitRequest) GetManifest() []byte {
 		return x.Manifest
 	}
 	return nil
-}
-
-func (x *SubmitRequest) GetSource() string {
-	if x != nil {
-		return x.Source
-	}
-	return ""
 }
 
 func (x *SubmitRequest) GetStop() bool {
@@ -2726,7 +2686,7 @@ type WorkerStatus struct {
 	State         string                 `protobuf:"bytes,9,opt,name=state,proto3" json:"state,omitempty"`
 	Step          uint64                 `protobuf:"varint,10,opt,name=step,proto3" json:"step,omitempty"`
 	WaitingFor    *Waiting               `protobuf:"bytes,11,opt,name=waiting_for,json=waitingFor,proto3" json:"waiting_for,omitempty"`
-	SeatMs        float64                `protobuf:"fixed64,50,opt,name=seat_ms,json=seatMs,proto3" json:"seat_ms,omitempty"` // see Progress
+	SeatMs        float64                `protobuf:"fixed64,12,opt,name=seat_ms,json=seatMs,proto3" json:"seat_ms,omitempty"` // see Progress
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2879,9 +2839,9 @@ type JobStatus struct {
 	Wanted          uint32                 `protobuf:"varint,30,opt,name=wanted,proto3" json:"wanted,omitempty"`                                 // workers asked for; 0: as many as are attached
 	Scalings        uint64                 `protobuf:"varint,31,opt,name=scalings,proto3" json:"scalings,omitempty"`                             // how often that number was set since the submission
 	EpochsBefore    uint32                 `protobuf:"varint,32,opt,name=epochs_before,json=epochsBefore,proto3" json:"epochs_before,omitempty"` // in Watch: epochs before those here, which earlier messages of the stream have told
-	Coordinators    []string               `protobuf:"bytes,60,rep,name=coordinators,proto3" json:"coordinators,omitempty"`                      // where all replicas are, so that who watches finds those that were added
-	Stalled         *Stall                 `protobuf:"bytes,40,opt,name=stalled,proto3" json:"stalled,omitempty"`                                // who holds the job up; absent: nobody
-	Unsaved         []*Unsaved             `protobuf:"bytes,80,rep,name=unsaved,proto3" json:"unsaved,omitempty"`
+	Coordinators    []string               `protobuf:"bytes,33,rep,name=coordinators,proto3" json:"coordinators,omitempty"`                      // where all replicas are, so that who watches finds those that were added
+	Stalled         *Stall                 `protobuf:"bytes,34,opt,name=stalled,proto3" json:"stalled,omitempty"`                                // who holds the job up; absent: nobody
+	Unsaved         []*Unsaved             `protobuf:"bytes,35,rep,name=unsaved,proto3" json:"unsaved,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -3335,8 +3295,8 @@ type ClusterStatus struct {
 	Cluster       uint64                 `protobuf:"fixed64,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
 	Coordinators  []*CoordinatorInfo     `protobuf:"bytes,2,rep,name=coordinators,proto3" json:"coordinators,omitempty"`
 	Workers       []*WorkerStatus        `protobuf:"bytes,3,rep,name=workers,proto3" json:"workers,omitempty"`
-	Job           *JobStatus             `protobuf:"bytes,4,opt,name=job,proto3" json:"job,omitempty"`         // absent before the first
-	Queued        uint32                 `protobuf:"varint,80,opt,name=queued,proto3" json:"queued,omitempty"` // jobs that wait for this one, which runs, to end
+	Job           *JobStatus             `protobuf:"bytes,4,opt,name=job,proto3" json:"job,omitempty"`        // absent before the first
+	Queued        uint32                 `protobuf:"varint,5,opt,name=queued,proto3" json:"queued,omitempty"` // jobs that wait for this one, which runs, to end
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3576,7 +3536,7 @@ func (*ScaleReply) Descriptor() ([]byte, []int) {
 
 type CoordinatorsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Any           bool                   `protobuf:"varint,60,opt,name=any,proto3" json:"any,omitempty"` // any replica may answer, from what its own log says
+	Any           bool                   `protobuf:"varint,1,opt,name=any,proto3" json:"any,omitempty"` // any replica may answer, from what its own log says
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3620,8 +3580,8 @@ func (x *CoordinatorsRequest) GetAny() bool {
 
 type CoordinatorsReply struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Cluster       uint64                 `protobuf:"fixed64,60,opt,name=cluster,proto3" json:"cluster,omitempty"`
-	Coordinators  []*CoordinatorInfo     `protobuf:"bytes,61,rep,name=coordinators,proto3" json:"coordinators,omitempty"`
+	Cluster       uint64                 `protobuf:"fixed64,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	Coordinators  []*CoordinatorInfo     `protobuf:"bytes,2,rep,name=coordinators,proto3" json:"coordinators,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3672,11 +3632,11 @@ func (x *CoordinatorsReply) GetCoordinators() []*CoordinatorInfo {
 
 type AddCoordinatorRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,60,opt,name=id,proto3" json:"id,omitempty"`
-	Address       string                 `protobuf:"bytes,61,opt,name=address,proto3" json:"address,omitempty"`
-	Fresh         bool                   `protobuf:"varint,62,opt,name=fresh,proto3" json:"fresh,omitempty"` // its folder is empty
-	Whole         bool                   `protobuf:"varint,63,opt,name=whole,proto3" json:"whole,omitempty"` // it holds all checkpoints
-	Lost          bool                   `protobuf:"varint,64,opt,name=lost,proto3" json:"lost,omitempty"`   // fresh because its log was damaged: a vote that it had is taken back first
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Address       string                 `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
+	Fresh         bool                   `protobuf:"varint,3,opt,name=fresh,proto3" json:"fresh,omitempty"` // its folder is empty
+	Whole         bool                   `protobuf:"varint,4,opt,name=whole,proto3" json:"whole,omitempty"` // it holds all checkpoints
+	Lost          bool                   `protobuf:"varint,5,opt,name=lost,proto3" json:"lost,omitempty"`   // fresh because its log was damaged: a vote that it had is taken back first
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3748,8 +3708,8 @@ func (x *AddCoordinatorRequest) GetLost() bool {
 
 type AddCoordinatorReply struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Waits         string                 `protobuf:"bytes,60,opt,name=waits,proto3" json:"waits,omitempty"`      // what is missing; empty: nothing
-	Applied       uint64                 `protobuf:"varint,61,opt,name=applied,proto3" json:"applied,omitempty"` // index of the newest entry that the leader has applied
+	Waits         string                 `protobuf:"bytes,1,opt,name=waits,proto3" json:"waits,omitempty"`      // what is missing; empty: nothing
+	Applied       uint64                 `protobuf:"varint,2,opt,name=applied,proto3" json:"applied,omitempty"` // index of the newest entry that the leader has applied
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3800,8 +3760,8 @@ func (x *AddCoordinatorReply) GetApplied() uint64 {
 
 type RemoveCoordinatorRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,60,opt,name=id,proto3" json:"id,omitempty"`
-	Force         bool                   `protobuf:"varint,61,opt,name=force,proto3" json:"force,omitempty"` // although those that stay have no majority that answers
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Force         bool                   `protobuf:"varint,2,opt,name=force,proto3" json:"force,omitempty"` // although those that stay have no majority that answers
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4299,10 +4259,9 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\fProbeRequest\".\n" +
 	"\n" +
 	"ProbeReply\x12 \n" +
-	"\vincarnation\x18\x01 \x01(\x06R\vincarnation\"O\n" +
-	"\tNotLeader\x12\x1b\n" +
-	"\tleader_id\x18\x01 \x01(\tR\bleaderId\x12%\n" +
-	"\x0eleader_address\x18\x02 \x01(\tR\rleaderAddress\"\xdc\x01\n" +
+	"\vincarnation\x18\x01 \x01(\x06R\vincarnation\"2\n" +
+	"\tNotLeader\x12%\n" +
+	"\x0eleader_address\x18\x01 \x01(\tR\rleaderAddress\"\xdc\x01\n" +
 	"\x06Member\x12\x16\n" +
 	"\x06worker\x18\x01 \x01(\tR\x06worker\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\x06R\vincarnation\x12\x18\n" +
@@ -4339,7 +4298,7 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\bsince_ms\x18\x05 \x01(\x04R\asinceMs\x12\x12\n" +
 	"\x04step\x18\x06 \x01(\x04R\x04step\x12\x1a\n" +
 	"\bblocking\x18\a \x01(\bR\bblocking\x12\x12\n" +
-	"\x04away\x18\b \x01(\bR\x04away\"\xf5\b\n" +
+	"\x04away\x18\b \x01(\bR\x04away\"\xb8\b\n" +
 	"\x06Report\x12\x16\n" +
 	"\x06worker\x18\x01 \x01(\tR\x06worker\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\x06R\vincarnation\x12\x18\n" +
@@ -4348,40 +4307,38 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\amachine\x18\x05 \x01(\tR\amachine\x12\x12\n" +
 	"\x04host\x18\x06 \x01(\tR\x04host\x12\x10\n" +
 	"\x03pid\x18\a \x01(\x03R\x03pid\x12\x18\n" +
-	"\athreads\x18\b \x01(\rR\athreads\x12\x18\n" +
-	"\acluster\x18\t \x01(\x06R\acluster\x12\x10\n" +
-	"\x03job\x18\n" +
-	" \x01(\tR\x03job\x12'\n" +
-	"\x05phase\x18\v \x01(\x0e2\x11.ringmaster.PhaseR\x05phase\x12\x1e\n" +
+	"\acluster\x18\b \x01(\x06R\acluster\x12\x10\n" +
+	"\x03job\x18\t \x01(\tR\x03job\x12'\n" +
+	"\x05phase\x18\n" +
+	" \x01(\x0e2\x11.ringmaster.PhaseR\x05phase\x12\x1e\n" +
 	"\n" +
-	"generation\x18\f \x01(\x04R\n" +
+	"generation\x18\v \x01(\x04R\n" +
 	"generation\x12\x12\n" +
-	"\x04step\x18\r \x01(\x04R\x04step\x12!\n" +
-	"\fstate_digest\x18\x0e \x01(\fR\vstateDigest\x12 \n" +
-	"\vfingerprint\x18\x0f \x01(\fR\vfingerprint\x12*\n" +
-	"\x05files\x18\x10 \x03(\v2\x14.ringmaster.DataFileR\x05files\x12\x18\n" +
-	"\afailure\x18\x11 \x01(\tR\afailure\x12!\n" +
-	"\fdata_differs\x18\x12 \x01(\bR\vdataDiffers\x12\x1d\n" +
+	"\x04step\x18\f \x01(\x04R\x04step\x12!\n" +
+	"\fstate_digest\x18\r \x01(\fR\vstateDigest\x12 \n" +
+	"\vfingerprint\x18\x0e \x01(\fR\vfingerprint\x12*\n" +
+	"\x05files\x18\x0f \x03(\v2\x14.ringmaster.DataFileR\x05files\x12\x18\n" +
+	"\afailure\x18\x10 \x01(\tR\afailure\x12\x1d\n" +
 	"\n" +
-	"lost_peers\x18\x13 \x03(\x06R\tlostPeers\x12\x1f\n" +
-	"\vlost_reason\x18\x14 \x01(\tR\n" +
+	"lost_peers\x18\x11 \x03(\x06R\tlostPeers\x12\x1f\n" +
+	"\vlost_reason\x18\x12 \x01(\tR\n" +
 	"lostReason\x120\n" +
-	"\bprogress\x18\x15 \x01(\v2\x14.ringmaster.ProgressR\bprogress\x12-\n" +
-	"\x06epochs\x18\x16 \x03(\v2\x15.ringmaster.EpochFactR\x06epochs\x12-\n" +
-	"\x06shares\x18\x17 \x03(\v2\x15.ringmaster.ShareFactR\x06shares\x12-\n" +
-	"\aoutcome\x18\x18 \x01(\v2\x13.ringmaster.OutcomeR\aoutcome\x12-\n" +
-	"\awaiting\x18\x19 \x01(\v2\x13.ringmaster.WaitingR\awaiting\x12\x18\n" +
-	"\aleaving\x18\x1a \x01(\bR\aleaving\x12#\n" +
-	"\x04ways\x18F \x03(\v2\x0f.ringmaster.WayR\x04ways\x12\x16\n" +
-	"\x06probed\x18G \x01(\x04R\x06probed\x120\n" +
-	"\bactivity\x18( \x01(\v2\x14.ringmaster.ActivityR\bactivity\x12%\n" +
-	"\x0emachine_memory\x182 \x01(\x04R\rmachineMemory\x12!\n" +
-	"\fmemory_limit\x183 \x01(\x04R\vmemoryLimit\x12\x1d\n" +
+	"\bprogress\x18\x13 \x01(\v2\x14.ringmaster.ProgressR\bprogress\x12-\n" +
+	"\x06epochs\x18\x14 \x03(\v2\x15.ringmaster.EpochFactR\x06epochs\x12-\n" +
+	"\x06shares\x18\x15 \x03(\v2\x15.ringmaster.ShareFactR\x06shares\x12-\n" +
+	"\aoutcome\x18\x16 \x01(\v2\x13.ringmaster.OutcomeR\aoutcome\x12-\n" +
+	"\awaiting\x18\x17 \x01(\v2\x13.ringmaster.WaitingR\awaiting\x12\x18\n" +
+	"\aleaving\x18\x18 \x01(\bR\aleaving\x12#\n" +
+	"\x04ways\x18\x19 \x03(\v2\x0f.ringmaster.WayR\x04ways\x12\x16\n" +
+	"\x06probed\x18\x1a \x01(\x04R\x06probed\x120\n" +
+	"\bactivity\x18\x1b \x01(\v2\x14.ringmaster.ActivityR\bactivity\x12%\n" +
+	"\x0emachine_memory\x18\x1c \x01(\x04R\rmachineMemory\x12!\n" +
+	"\fmemory_limit\x18\x1d \x01(\x04R\vmemoryLimit\x12\x1d\n" +
 	"\n" +
-	"job_memory\x184 \x01(\x04R\tjobMemory\x12\x1f\n" +
-	"\vseat_memory\x185 \x01(\x04R\n" +
+	"job_memory\x18\x1e \x01(\x04R\tjobMemory\x12\x1f\n" +
+	"\vseat_memory\x18\x1f \x01(\x04R\n" +
 	"seatMemory\x12-\n" +
-	"\aunsaved\x18P \x03(\v2\x13.ringmaster.UnsavedR\aunsaved\"\x86\x01\n" +
+	"\aunsaved\x18  \x03(\v2\x13.ringmaster.UnsavedR\aunsaved\"\x86\x01\n" +
 	"\x03Way\x12\x16\n" +
 	"\x06worker\x18\x01 \x01(\tR\x06worker\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\x06R\vincarnation\x12\x12\n" +
@@ -4400,12 +4357,12 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\fcomputing_us\x18\a \x01(\x04R\vcomputingUs\x12\x1d\n" +
 	"\n" +
 	"waiting_us\x18\b \x01(\x04R\twaitingUs\x12\x17\n" +
-	"\aheld_us\x18\r \x01(\x04R\x06heldUs\x12\x12\n" +
-	"\x04sent\x18\t \x01(\x04R\x04sent\x12\x1a\n" +
-	"\breceived\x18\n" +
-	" \x01(\x04R\breceived\x12!\n" +
-	"\freached_next\x18\v \x01(\bR\vreachedNext\x12.\n" +
-	"\x13reached_by_previous\x18\f \x01(\bR\x11reachedByPrevious\"6\n" +
+	"\aheld_us\x18\t \x01(\x04R\x06heldUs\x12\x12\n" +
+	"\x04sent\x18\n" +
+	" \x01(\x04R\x04sent\x12\x1a\n" +
+	"\breceived\x18\v \x01(\x04R\breceived\x12!\n" +
+	"\freached_next\x18\f \x01(\bR\vreachedNext\x12.\n" +
+	"\x13reached_by_previous\x18\r \x01(\bR\x11reachedByPrevious\"6\n" +
 	"\bDataFile\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06sha256\x18\x02 \x01(\fR\x06sha256\"\xd1\x03\n" +
@@ -4424,12 +4381,12 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\vsteps_total\x18\n" +
 	" \x01(\x04R\n" +
 	"stepsTotal\x12'\n" +
-	"\x0fsession_samples\x18\f \x01(\x04R\x0esessionSamples\x12\x1b\n" +
-	"\trejoin_ms\x18\r \x01(\x01R\brejoinMs\x12+\n" +
-	"\x11rejoin_generation\x18\x0e \x01(\x04R\x10rejoinGeneration\x12\x17\n" +
-	"\aseat_ms\x182 \x01(\x01R\x06seatMs\x12\x1d\n" +
+	"\x0fsession_samples\x18\v \x01(\x04R\x0esessionSamples\x12\x1b\n" +
+	"\trejoin_ms\x18\f \x01(\x01R\brejoinMs\x12+\n" +
+	"\x11rejoin_generation\x18\r \x01(\x04R\x10rejoinGeneration\x12\x17\n" +
+	"\aseat_ms\x18\x0e \x01(\x01R\x06seatMs\x12\x1d\n" +
 	"\n" +
-	"seat_spans\x183 \x01(\rR\tseatSpans\"\xa8\x01\n" +
+	"seat_spans\x18\x0f \x01(\rR\tseatSpans\"\xa8\x01\n" +
 	"\aWaiting\x12\x16\n" +
 	"\x06worker\x18\x01 \x01(\tR\x06worker\x12\x12\n" +
 	"\x04host\x18\x02 \x01(\tR\x04host\x12\x12\n" +
@@ -4437,17 +4394,17 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\x06bucket\x18\x04 \x01(\x05R\x06bucket\x12\x14\n" +
 	"\x05chunk\x18\x05 \x01(\x05R\x05chunk\x12\x14\n" +
 	"\x05doing\x18\x06 \x01(\tR\x05doing\x12\x19\n" +
-	"\bsince_ms\x18\a \x01(\x04R\asinceMs\"\xd6\x01\n" +
+	"\bsince_ms\x18\a \x01(\x04R\asinceMs\"\xd0\x01\n" +
 	"\tEpochFact\x12\x14\n" +
-	"\x05epoch\x18\x02 \x01(\rR\x05epoch\x12\x12\n" +
-	"\x04step\x18\x03 \x01(\x04R\x04step\x12\x1d\n" +
+	"\x05epoch\x18\x01 \x01(\rR\x05epoch\x12\x12\n" +
+	"\x04step\x18\x02 \x01(\x04R\x04step\x12\x1d\n" +
 	"\n" +
-	"train_loss\x18\x04 \x01(\x06R\ttrainLoss\x12\x19\n" +
-	"\bhas_eval\x18\x05 \x01(\bR\ahasEval\x12\x1b\n" +
-	"\teval_loss\x18\x06 \x01(\x06R\bevalLoss\x12#\n" +
-	"\reval_accuracy\x18\a \x01(\x06R\fevalAccuracy\x12\x1d\n" +
+	"train_loss\x18\x03 \x01(\x06R\ttrainLoss\x12\x19\n" +
+	"\bhas_eval\x18\x04 \x01(\bR\ahasEval\x12\x1b\n" +
+	"\teval_loss\x18\x05 \x01(\x06R\bevalLoss\x12#\n" +
+	"\reval_accuracy\x18\x06 \x01(\x06R\fevalAccuracy\x12\x1d\n" +
 	"\n" +
-	"eval_count\x18\b \x01(\x04R\tevalCountJ\x04\b\x01\x10\x02\"N\n" +
+	"eval_count\x18\a \x01(\x04R\tevalCount\"N\n" +
 	"\n" +
 	"StoredFile\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
@@ -4494,16 +4451,16 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\x06leader\x18\x03 \x01(\bR\x06leader\x12\x10\n" +
 	"\x03pid\x18\x04 \x01(\x03R\x03pid\x12\x18\n" +
 	"\amachine\x18\x05 \x01(\tR\amachine\x12\x18\n" +
-	"\ajoining\x18< \x01(\bR\ajoining\x12\x16\n" +
-	"\x06silent\x18= \x01(\bR\x06silent\x12\x16\n" +
-	"\x06behind\x18> \x01(\x04R\x06behind\"\xbd\x01\n" +
+	"\ajoining\x18\x06 \x01(\bR\ajoining\x12\x16\n" +
+	"\x06silent\x18\a \x01(\bR\x06silent\x12\x16\n" +
+	"\x06behind\x18\b \x01(\x04R\x06behind\"\xbd\x01\n" +
 	"\aJobSpec\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\x06R\vincarnation\x12\x16\n" +
 	"\x06config\x18\x03 \x01(\fR\x06config\x12 \n" +
 	"\vfingerprint\x18\x04 \x01(\fR\vfingerprint\x12*\n" +
 	"\x05files\x18\x05 \x03(\v2\x14.ringmaster.DataFileR\x05files\x12\x1a\n" +
-	"\bmanifest\x18\x06 \x01(\fR\bmanifest\"\xb0\x04\n" +
+	"\bmanifest\x18\x06 \x01(\fR\bmanifest\"\xfb\x03\n" +
 	"\x05Order\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\x06R\acluster\x12%\n" +
 	"\x03job\x18\x02 \x01(\v2\x13.ringmaster.JobSpecR\x03job\x12$\n" +
@@ -4512,27 +4469,25 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\x04stop\x18\x05 \x01(\bR\x04stop\x12\x14\n" +
 	"\x05ended\x18\x06 \x01(\bR\x05ended\x12'\n" +
 	"\x0fepochs_recorded\x18\a \x01(\rR\x0eepochsRecorded\x12'\n" +
-	"\x0fcheckpoint_step\x18\b \x01(\x04R\x0echeckpointStep\x123\n" +
-	"\x15checkpoint_generation\x18\t \x01(\x04R\x14checkpointGeneration\x12%\n" +
-	"\x0ehas_checkpoint\x18\n" +
-	" \x01(\bR\rhasCheckpoint\x12?\n" +
-	"\fcoordinators\x18\v \x03(\v2\x1b.ringmaster.CoordinatorInfoR\fcoordinators\x12\x18\n" +
-	"\arefused\x18\f \x01(\tR\arefused\x12\x16\n" +
-	"\x06failed\x18\r \x01(\tR\x06failed\x12\x18\n" +
-	"\arestore\x18\x0e \x01(\bR\arestore\x122\n" +
+	"\x0fcheckpoint_step\x18\b \x01(\x04R\x0echeckpointStep\x12%\n" +
+	"\x0ehas_checkpoint\x18\t \x01(\bR\rhasCheckpoint\x12?\n" +
+	"\fcoordinators\x18\n" +
+	" \x03(\v2\x1b.ringmaster.CoordinatorInfoR\fcoordinators\x12\x18\n" +
+	"\arefused\x18\v \x01(\tR\arefused\x12\x16\n" +
+	"\x06failed\x18\f \x01(\tR\x06failed\x12\x18\n" +
+	"\arestore\x18\r \x01(\bR\arestore\x122\n" +
 	"\n" +
-	"candidates\x18F \x03(\v2\x12.ringmaster.MemberR\n" +
-	"candidates\"\x87\x02\n" +
+	"candidates\x18\x0e \x03(\v2\x12.ringmaster.MemberR\n" +
+	"candidates\"\xef\x01\n" +
 	"\rSubmitRequest\x12\x16\n" +
 	"\x06config\x18\x01 \x01(\fR\x06config\x12 \n" +
 	"\vfingerprint\x18\x02 \x01(\fR\vfingerprint\x12*\n" +
 	"\x05files\x18\x03 \x03(\v2\x14.ringmaster.DataFileR\x05files\x12\x18\n" +
 	"\aworkers\x18\x04 \x01(\rR\aworkers\x12\x1a\n" +
-	"\bmanifest\x18\x05 \x01(\fR\bmanifest\x12\x16\n" +
-	"\x06source\x18\x06 \x01(\tR\x06source\x12\x12\n" +
-	"\x04stop\x18\a \x01(\bR\x04stop\x12\x14\n" +
-	"\x05token\x18\b \x01(\x06R\x05token\x12\x18\n" +
-	"\aearlier\x18\t \x03(\tR\aearlier\"\x1f\n" +
+	"\bmanifest\x18\x05 \x01(\fR\bmanifest\x12\x12\n" +
+	"\x04stop\x18\x06 \x01(\bR\x04stop\x12\x14\n" +
+	"\x05token\x18\a \x01(\x06R\x05token\x12\x18\n" +
+	"\aearlier\x18\b \x03(\tR\aearlier\"\x1f\n" +
 	"\vSubmitReply\x12\x10\n" +
 	"\x03job\x18\x01 \x01(\tR\x03job\" \n" +
 	"\fWatchRequest\x12\x10\n" +
@@ -4584,7 +4539,7 @@ const file_ringmaster_proto_rawDesc = "" +
 	" \x01(\x04R\x04step\x124\n" +
 	"\vwaiting_for\x18\v \x01(\v2\x13.ringmaster.WaitingR\n" +
 	"waitingFor\x12\x17\n" +
-	"\aseat_ms\x182 \x01(\x01R\x06seatMs\"\xce\b\n" +
+	"\aseat_ms\x18\f \x01(\x01R\x06seatMs\"\xce\b\n" +
 	"\tJobStatus\x12\x10\n" +
 	"\x03job\x18\x01 \x01(\tR\x03job\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
@@ -4624,9 +4579,9 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\x06wanted\x18\x1e \x01(\rR\x06wanted\x12\x1a\n" +
 	"\bscalings\x18\x1f \x01(\x04R\bscalings\x12#\n" +
 	"\repochs_before\x18  \x01(\rR\fepochsBefore\x12\"\n" +
-	"\fcoordinators\x18< \x03(\tR\fcoordinators\x12+\n" +
-	"\astalled\x18( \x01(\v2\x11.ringmaster.StallR\astalled\x12-\n" +
-	"\aunsaved\x18P \x03(\v2\x13.ringmaster.UnsavedR\aunsaved\"\xa2\x02\n" +
+	"\fcoordinators\x18! \x03(\tR\fcoordinators\x12+\n" +
+	"\astalled\x18\" \x01(\v2\x11.ringmaster.StallR\astalled\x12-\n" +
+	"\aunsaved\x18# \x03(\v2\x13.ringmaster.UnsavedR\aunsaved\"\xa2\x02\n" +
 	"\x05Stall\x12\x16\n" +
 	"\x06worker\x18\x01 \x01(\tR\x06worker\x12\x12\n" +
 	"\x04host\x18\x02 \x01(\tR\x04host\x12\x12\n" +
@@ -4649,7 +4604,7 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\fcoordinators\x18\x02 \x03(\v2\x1b.ringmaster.CoordinatorInfoR\fcoordinators\x122\n" +
 	"\aworkers\x18\x03 \x03(\v2\x18.ringmaster.WorkerStatusR\aworkers\x12'\n" +
 	"\x03job\x18\x04 \x01(\v2\x15.ringmaster.JobStatusR\x03job\x12\x16\n" +
-	"\x06queued\x18P \x01(\rR\x06queued\"\x1f\n" +
+	"\x06queued\x18\x05 \x01(\rR\x06queued\"\x1f\n" +
 	"\vStopRequest\x12\x10\n" +
 	"\x03job\x18\x01 \x01(\tR\x03job\"\v\n" +
 	"\tStopReply\":\n" +
@@ -4659,22 +4614,22 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\n" +
 	"ScaleReply\"'\n" +
 	"\x13CoordinatorsRequest\x12\x10\n" +
-	"\x03any\x18< \x01(\bR\x03any\"n\n" +
+	"\x03any\x18\x01 \x01(\bR\x03any\"n\n" +
 	"\x11CoordinatorsReply\x12\x18\n" +
-	"\acluster\x18< \x01(\x06R\acluster\x12?\n" +
-	"\fcoordinators\x18= \x03(\v2\x1b.ringmaster.CoordinatorInfoR\fcoordinators\"\x81\x01\n" +
+	"\acluster\x18\x01 \x01(\x06R\acluster\x12?\n" +
+	"\fcoordinators\x18\x02 \x03(\v2\x1b.ringmaster.CoordinatorInfoR\fcoordinators\"\x81\x01\n" +
 	"\x15AddCoordinatorRequest\x12\x0e\n" +
-	"\x02id\x18< \x01(\tR\x02id\x12\x18\n" +
-	"\aaddress\x18= \x01(\tR\aaddress\x12\x14\n" +
-	"\x05fresh\x18> \x01(\bR\x05fresh\x12\x14\n" +
-	"\x05whole\x18? \x01(\bR\x05whole\x12\x12\n" +
-	"\x04lost\x18@ \x01(\bR\x04lost\"E\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
+	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x14\n" +
+	"\x05fresh\x18\x03 \x01(\bR\x05fresh\x12\x14\n" +
+	"\x05whole\x18\x04 \x01(\bR\x05whole\x12\x12\n" +
+	"\x04lost\x18\x05 \x01(\bR\x04lost\"E\n" +
 	"\x13AddCoordinatorReply\x12\x14\n" +
-	"\x05waits\x18< \x01(\tR\x05waits\x12\x18\n" +
-	"\aapplied\x18= \x01(\x04R\aapplied\"@\n" +
+	"\x05waits\x18\x01 \x01(\tR\x05waits\x12\x18\n" +
+	"\aapplied\x18\x02 \x01(\x04R\aapplied\"@\n" +
 	"\x18RemoveCoordinatorRequest\x12\x0e\n" +
-	"\x02id\x18< \x01(\tR\x02id\x12\x14\n" +
-	"\x05force\x18= \x01(\bR\x05force\"\x18\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
+	"\x05force\x18\x02 \x01(\bR\x05force\"\x18\n" +
 	"\x16RemoveCoordinatorReply\"U\n" +
 	"\x11SpendTokenRequest\x12\x14\n" +
 	"\x05token\x18\x01 \x01(\fR\x05token\x12\x10\n" +

@@ -65,7 +65,7 @@ func (t *Trainer) Evaluate(ring Ring, arc plan.Arc) (*Evaluation, error) {
 			sum.Count += part.Count
 			sum.Correct += part.Correct
 		}
-		putRecord(t.records[i], sum, 0, 0)
+		putRecord(t.records[i], sum, 0)
 	}
 	ring.Contribute(KindEvaluation, t.records)
 	t.Activity.Turn(Waiting)

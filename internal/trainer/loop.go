@@ -26,8 +26,8 @@ type Ring interface {
 // Signals are what others ask of a running step loop. They take effect at the end of a step, for all workers at the
 // same one, because they ride the tally.
 type Signals struct {
-	Stop  atomic.Bool   // end the job in good order
-	Yield atomic.Uint64 // generation of a view that waits for this one to end; 0: none
+	Stop  atomic.Bool // end the job in good order
+	Yield atomic.Bool // a newer view waits for this one to end
 }
 
 // Saver takes copies of the state and stores them in the background, one at a time.
@@ -258,8 +258,7 @@ func (t *Trainer) bind(r *Run) {
 		}
 	}
 	t.forward = func(result model.Result) {
-		flags, generation := t.flags(r)
-		putRecord(t.records[t.seat], result, flags, generation)
+		putRecord(t.records[t.seat], result, t.flags(r))
 		last := t.seat == r.Arc.Len()-1
 		if last {
 			r.Ring.Contribute(KindTally, t.records)
@@ -273,19 +272,19 @@ func (t *Trainer) bind(r *Run) {
 	}
 }
 
-func (t *Trainer) flags(r *Run) (flags, generation uint64) {
+func (t *Trainer) flags(r *Run) (flags uint64) {
 	if r.Signals != nil {
 		if r.Signals.Stop.Load() {
 			flags |= flagStop
 		}
-		if generation = r.Signals.Yield.Load(); generation != 0 {
+		if r.Signals.Yield.Load() {
 			flags |= flagYield
 		}
 	}
 	if r.Saver != nil && r.Saver.Stuck() {
 		flags |= flagStuck
 	}
-	return flags, generation
+	return flags
 }
 
 // apply takes the summed gradient into the state: from step t to t+1 in one piece.

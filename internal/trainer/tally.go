@@ -14,19 +14,17 @@ const (
 	KindStatistics uint8 = 3 // batch statistics of one seat and step
 )
 
-// A tally record, 64 bytes little-endian, one a seat:
+// A tally record, 40 bytes little-endian, one a seat:
 //
 //	 0  loss sum     float64
 //	 8  count        uint64   samples or valid target tokens
 //	16  correct      uint64
 //	24  not finite   uint64   1 where the loss is NaN or infinite
 //	32  flags        uint64   of the seat's worker, folded by or
-//	40  target       uint64   of the seat's worker: the generation that waits, folded by max
-//	48  zero
 //
 // Sums are folded in seat order, so they do not depend on who sits where. Flags are hints for the moment and may
 // differ when a step is computed again.
-const recordLen = 64
+const recordLen = 40
 
 // Flags of a tally.
 const (
@@ -36,15 +34,14 @@ const (
 )
 
 type tally struct {
-	loss      float64
-	count     uint64
-	correct   uint64
-	flags     uint64
-	badSeat   int // first seat whose loss is not finite, or -1
-	generated uint64
+	loss    float64
+	count   uint64
+	correct uint64
+	flags   uint64
+	badSeat int // first seat whose loss is not finite, or -1
 }
 
-func putRecord(dst []byte, r model.Result, flags, generation uint64) {
+func putRecord(dst []byte, r model.Result, flags uint64) {
 	le := binary.LittleEndian
 	le.PutUint64(dst[0:], math.Float64bits(r.Loss))
 	le.PutUint64(dst[8:], r.Count)
@@ -55,8 +52,6 @@ func putRecord(dst []byte, r model.Result, flags, generation uint64) {
 	}
 	le.PutUint64(dst[24:], bad)
 	le.PutUint64(dst[32:], flags)
-	le.PutUint64(dst[40:], generation)
-	clear(dst[48:recordLen])
 }
 
 // fold sums the records of all seats in seat order.
@@ -71,7 +66,6 @@ func fold(records []byte) tally {
 			t.badSeat = seat
 		}
 		t.flags |= le.Uint64(records[32:])
-		t.generated = max(t.generated, le.Uint64(records[40:]))
 	}
 	return t
 }

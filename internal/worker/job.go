@@ -34,7 +34,6 @@ type job struct {
 	phase      rpc.Phase
 	generation plan.Generation // newest view that this worker has reported to
 	failure    string
-	differs    bool
 	plan       *trainer.Plan
 	trainer    atomic.Pointer[trainer.Trainer] // set once the job is prepared; read by others too
 	digest     []byte                          // state digest of the state held, while no session runs
@@ -235,7 +234,7 @@ func (j *job) steer(o *rpc.Order) {
 		return
 	}
 	if o.View.Orderly && o.View.Generation == uint64(j.generation)+1 {
-		j.session.signals.Yield.Store(o.View.Generation)
+		j.session.signals.Yield.Store(true)
 		return
 	}
 	j.session.cancel(nil)
@@ -254,7 +253,6 @@ func (j *job) checkData(o *rpc.Order) bool {
 			}
 		}
 	}
-	j.differs = true
 	j.fail(fmt.Errorf("worker %s on %s: %s in %s differs from the data the job was submitted with: copy the same files there", j.w.cfg.Self.Worker, j.w.cfg.Self.Host, name, strings.Join(j.plan.Job.Data.Places(), ", ")))
 	return false
 }
@@ -262,7 +260,7 @@ func (j *job) checkData(o *rpc.Order) bool {
 // describe fills in the job's part of a report.
 func (j *job) describe(r *rpc.Report) {
 	r.Cluster, r.Job, r.Phase, r.Generation = j.cluster, j.spec.Id, j.phase, uint64(j.generation)
-	r.Failure, r.DataDiffers = j.failure, j.differs
+	r.Failure = j.failure
 	r.LostPeers, r.LostReason = j.lost, j.lostReason
 	r.JobMemory, r.SeatMemory = j.memory.Job, j.memory.Seat
 	t := j.trainer.Load()

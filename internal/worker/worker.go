@@ -253,7 +253,7 @@ func (w *Worker) dropJob() {
 func (w *Worker) publish() {
 	m := w.cfg.Self
 	r := &rpc.Report{Worker: m.Worker, Incarnation: uint64(m.Incarnation), Address: m.Address, Socket: m.Socket,
-		Machine: m.Machine, Host: m.Host, Pid: int64(w.cfg.PID), Threads: uint32(w.cfg.Threads), Leaving: w.leaving,
+		Machine: m.Machine, Host: m.Host, Pid: int64(w.cfg.PID), Leaving: w.leaving,
 		MachineMemory: uint64(w.cfg.Memory.Machine), MemoryLimit: uint64(w.cfg.Memory.Limit)}
 	if w.job != nil {
 		w.job.describe(r)
