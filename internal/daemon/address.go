@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"ringmaster/internal/certs"
-	"ringmaster/internal/cluster/node"
 	"ringmaster/internal/config"
+	"ringmaster/internal/port"
 )
 
 // Bounds on finding out whether the advertised address leads here. What is before this process (a relay, an address that
@@ -24,8 +24,8 @@ const (
 )
 
 // listen opens a daemon's port. An address that cannot be listened on is a wrong configuration.
-func listen(bind string, identity *certs.Identity, log *slog.Logger) (*node.Port, error) {
-	port, err := node.Listen(node.PortConfig{Bind: bind, Identity: identity, Logger: log})
+func listen(bind string, identity *certs.Identity, log *slog.Logger) (*port.Port, error) {
+	port, err := port.Listen(port.Config{Bind: bind, Identity: identity, Logger: log})
 	switch {
 	case errors.Is(err, certs.ErrInsecure):
 		return nil, &config.Problem{Text: err.Error()}
@@ -37,7 +37,7 @@ func listen(bind string, identity *certs.Identity, log *slog.Logger) (*node.Port
 
 // advertise decides under which host:port the others dial this daemon, and makes sure that it leads here. Where the
 // configured one names no host, it is that of the interface that leads to the first of the addresses toward.
-func advertise(ctx context.Context, port *node.Port, configured string, toward []string, log *slog.Logger) (string, error) {
+func advertise(ctx context.Context, port *port.Port, configured string, toward []string, log *slog.Logger) (string, error) {
 	host, number, err := net.SplitHostPort(configured)
 	if err != nil {
 		return "", fmt.Errorf("advertise %s: %w", configured, err)
@@ -61,7 +61,7 @@ func advertise(ctx context.Context, port *node.Port, configured string, toward [
 }
 
 // reach makes sure that an address leads to this process.
-func reach(ctx context.Context, port *node.Port, address string) error {
+func reach(ctx context.Context, port *port.Port, address string) error {
 	for try := 1; ; try++ {
 		err := reachOnce(ctx, port, address)
 		// A process that was stopped meanwhile, or had no CPU, has seen its time pass without having had it.
@@ -72,7 +72,7 @@ func reach(ctx context.Context, port *node.Port, address string) error {
 }
 
 // reachOnce tries for a while.
-func reachOnce(ctx context.Context, port *node.Port, address string) error {
+func reachOnce(ctx context.Context, port *port.Port, address string) error {
 	ctx, cancel := context.WithTimeout(ctx, reachTime)
 	defer cancel()
 	for {
@@ -85,7 +85,7 @@ func reachOnce(ctx context.Context, port *node.Port, address string) error {
 }
 
 // unreached says what is wrong with an address; nil stays nil.
-func unreached(err error, port *node.Port, address string) error {
+func unreached(err error, port *port.Port, address string) error {
 	switch {
 	case err == nil:
 		return nil

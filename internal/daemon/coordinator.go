@@ -31,6 +31,7 @@ import (
 	"ringmaster/internal/folder"
 	"ringmaster/internal/host"
 	"ringmaster/internal/plan"
+	"ringmaster/internal/port"
 	"ringmaster/internal/pulse"
 	"ringmaster/internal/rpc"
 )
@@ -100,7 +101,7 @@ func Coordinator(ctx context.Context, c *config.Coordinator, log *slog.Logger) e
 }
 
 // live answers callers, and does its work beside that, until ctx ends or something fails.
-func live(ctx context.Context, port *node.Port, identity *certs.Identity, server *cluster.Server, spend certs.Spend, log *slog.Logger, work ...func(context.Context) error) error {
+func live(ctx context.Context, port *port.Port, identity *certs.Identity, server *cluster.Server, spend certs.Spend, log *slog.Logger, work ...func(context.Context) error) error {
 	g := grpc.NewServer(append(serverOptions(port), guard(identity, coordinatorMethods, log)...)...)
 	rpc.RegisterCoordinatorServer(g, server)
 	var running sync.WaitGroup
@@ -219,12 +220,12 @@ func closeGossip(g *node.Gossip, log *slog.Logger) {
 }
 
 // credentials are the port's, with connections that end when the other end is gone.
-func credentials(port *node.Port) grpccredentials.TransportCredentials {
+func credentials(port *port.Port) grpccredentials.TransportCredentials {
 	return pulse.Credentials(port.Credentials(), 2*time.Second, 2*time.Second)
 }
 
 // serverOptions are those of every gRPC server here: what callers ask bounded, dead connections noticed.
-func serverOptions(port *node.Port) []grpc.ServerOption {
+func serverOptions(port *port.Port) []grpc.ServerOption {
 	return append(limits(),
 		grpc.Creds(credentials(port)),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 200 * time.Millisecond, PermitWithoutStream: true}),
@@ -232,7 +233,7 @@ func serverOptions(port *node.Port) []grpc.ServerOption {
 }
 
 // dialOptions are those of every gRPC client of a daemon; it calls holders of the role.
-func dialOptions(port *node.Port, want certs.Role) []grpc.DialOption {
+func dialOptions(port *port.Port, want certs.Role) []grpc.DialOption {
 	return []grpc.DialOption{
 		grpc.WithTransportCredentials(credentials(port)),
 		grpc.WithContextDialer(port.RPCDialer(want)),
@@ -243,7 +244,7 @@ func dialOptions(port *node.Port, want certs.Role) []grpc.DialOption {
 
 // connections are a coordinator's clients of the others, opened when needed.
 type connections struct {
-	port *node.Port
+	port *port.Port
 	mu   sync.Mutex
 	open map[string]*grpc.ClientConn
 }

@@ -16,10 +16,10 @@ import (
 	"google.golang.org/grpc/status"
 
 	"ringmaster/internal/certs"
-	"ringmaster/internal/cluster/node"
 	"ringmaster/internal/config"
 	"ringmaster/internal/host"
 	"ringmaster/internal/plan"
+	"ringmaster/internal/port"
 	"ringmaster/internal/rpc"
 )
 
@@ -188,7 +188,7 @@ func lookBack(ctx context.Context, worker, address string, log *slog.Logger) {
 }
 
 // dialMember connects to a worker: by its unix socket on the same machine, where that is this user's, else by TCP.
-func dialMember(port *node.Port) func(context.Context, plan.Member) (net.Conn, error) {
+func dialMember(port *port.Port) func(context.Context, plan.Member) (net.Conn, error) {
 	own, tcp := host.ID(), port.RPCDialer(certs.Worker)
 	return func(ctx context.Context, m plan.Member) (net.Conn, error) {
 		if m.Socket != "" && m.Machine == own && ownSocket(m.Socket) {

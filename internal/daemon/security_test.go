@@ -18,40 +18,19 @@ import (
 
 	"ringmaster/internal/allreduce"
 	"ringmaster/internal/certs"
-	"ringmaster/internal/cluster/node"
 	"ringmaster/internal/config"
 	"ringmaster/internal/host"
 	"ringmaster/internal/plan"
+	"ringmaster/internal/port"
 	"ringmaster/internal/rpc"
+	"ringmaster/internal/test/support"
 )
 
 var quiet = slog.New(slog.DiscardHandler)
 
-func authority(t *testing.T) *certs.Authority {
+func openPort(t *testing.T, bind string, i *certs.Identity) *port.Port {
 	t.Helper()
-	a, err := certs.Init(filepath.Join(t.TempDir(), "ca"), time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return a
-}
-
-func identity(t *testing.T, a *certs.Authority, role certs.Role, id string) *certs.Identity {
-	t.Helper()
-	dir := filepath.Join(t.TempDir(), id)
-	if err := a.Node(dir, certs.Peer{Role: role, ID: id}, false, 1, time.Now()); err != nil {
-		t.Fatal(err)
-	}
-	i, err := certs.Load(dir, time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return i
-}
-
-func openPort(t *testing.T, bind string, i *certs.Identity) *node.Port {
-	t.Helper()
-	p, err := node.Listen(node.PortConfig{Bind: bind, Identity: i, Logger: quiet})
+	p, err := port.Listen(port.Config{Bind: bind, Identity: i, Logger: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +39,7 @@ func openPort(t *testing.T, bind string, i *certs.Identity) *node.Port {
 }
 
 // serve serves what register adds, guarded, over a port and a unix socket.
-func serve(t *testing.T, p *node.Port, i *certs.Identity, allowed func(string) []certs.Role, register func(*grpc.Server), socket string) {
+func serve(t *testing.T, p *port.Port, i *certs.Identity, allowed func(string) []certs.Role, register func(*grpc.Server), socket string) {
 	t.Helper()
 	g := grpc.NewServer(append(serverOptions(p), guard(i, allowed, quiet)...)...)
 	register(g)
@@ -111,10 +90,10 @@ func code(t *testing.T, conn *grpc.ClientConn, method string, streams bool) code
 
 // TestWhoMayCallWhat calls every method of both services as a holder of every role.
 func TestWhoMayCallWhat(t *testing.T) {
-	a := authority(t)
+	a := support.Authority(t)
 	may := map[string]string{"Attach": "worker", "Status": "coordinator worker client", "Watch": "coordinator worker client",
 		"PutFile": "coordinator worker client", "GetFile": "coordinator worker client", "State": "worker", "Probe": "worker", "SpendToken": "coordinator"} // others: client and coordinator
-	c, w := identity(t, a, certs.Coordinator, "c1"), identity(t, a, certs.Worker, "w1")
+	c, w := support.Identity(t, a, certs.Coordinator, "c1"), support.Identity(t, a, certs.Worker, "w1")
 	cp, wp := openPort(t, "127.0.0.1:0", c), openPort(t, "127.0.0.1:0", w)
 	serve(t, cp, c, coordinatorMethods, func(g *grpc.Server) { rpc.RegisterCoordinatorServer(g, rpc.UnimplementedCoordinatorServer{}) }, "")
 	transport := allreduce.NewTransport(allreduce.Options{Worker: "w1"})
@@ -123,10 +102,10 @@ func TestWhoMayCallWhat(t *testing.T) {
 		transport.Register(g)
 	}, "")
 	for _, role := range certs.Roles {
-		caller := openPort(t, "127.0.0.1:0", identity(t, a, role, "x"))
+		caller := openPort(t, "127.0.0.1:0", support.Identity(t, a, role, "x"))
 		for _, service := range []struct {
 			desc *grpc.ServiceDesc
-			at   *node.Port
+			at   *port.Port
 			role certs.Role
 		}{{&rpc.Coordinator_ServiceDesc, cp, certs.Coordinator}, {&rpc.Peer_ServiceDesc, wp, certs.Worker}} {
 			conn, err := grpc.NewClient("passthrough:///"+service.at.Addr().String(), dialOptions(caller, service.role)...)
@@ -173,15 +152,15 @@ func (c channel) Write(b []byte) (int, error) {
 // TestWorkersSpeakForThemselves: a report under another id than the certificate's ends the line, and a wrong address is
 // spoken of.
 func TestWorkersSpeakForThemselves(t *testing.T) {
-	a := authority(t)
-	c := identity(t, a, certs.Coordinator, "c1")
+	a := support.Authority(t)
+	c := support.Identity(t, a, certs.Coordinator, "c1")
 	p := openPort(t, "127.0.0.1:0", c)
 	said := make(chan string, 8)
 	g := grpc.NewServer(append(serverOptions(p), guard(c, coordinatorMethods, slog.New(slog.NewTextHandler(channel(said), nil)))...)...)
 	rpc.RegisterCoordinatorServer(g, attacher{})
 	t.Cleanup(g.Stop)
 	go g.Serve(p.RPC())
-	conn, err := grpc.NewClient("passthrough:///"+p.Addr().String(), dialOptions(openPort(t, "127.0.0.1:0", identity(t, a, certs.Worker, "w1")), certs.Coordinator)...)
+	conn, err := grpc.NewClient("passthrough:///"+p.Addr().String(), dialOptions(openPort(t, "127.0.0.1:0", support.Identity(t, a, certs.Worker, "w1")), certs.Coordinator)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -214,8 +193,8 @@ func TestWorkersSpeakForThemselves(t *testing.T) {
 
 // TestUnixSocketsAreThisUsers: calls by the socket need no certificate, but only this user's sockets are called.
 func TestUnixSocketsAreThisUsers(t *testing.T) {
-	a := authority(t)
-	w := identity(t, a, certs.Worker, "w1")
+	a := support.Authority(t)
+	w := support.Identity(t, a, certs.Worker, "w1")
 	p := openPort(t, "127.0.0.1:0", w)
 	dir, err := os.MkdirTemp("", "ringmaster-") // t.TempDir's name may be too long for a socket
 	if err != nil {
@@ -299,7 +278,7 @@ func TestAddresses(t *testing.T) {
 	if _, err := listen("192.0.2.77:80", nil, quiet); !config.IsProblem(err) || !strings.Contains(err.Error(), "--certs") {
 		t.Errorf("listen beyond loopback: %v", err)
 	}
-	w := identity(t, authority(t), certs.Worker, "w1")
+	w := support.Identity(t, support.Authority(t), certs.Worker, "w1")
 	if _, err := listen("198.51.100.7:80", w, quiet); !config.IsProblem(err) || !strings.Contains(err.Error(), "no address of this machine") {
 		t.Errorf("listen on another one's address: %v", err)
 	}

@@ -19,6 +19,7 @@ import (
 	"ringmaster/internal/config"
 	"ringmaster/internal/host"
 	"ringmaster/internal/plan"
+	"ringmaster/internal/port"
 	"ringmaster/internal/rpc"
 	"ringmaster/internal/worker"
 )
@@ -118,7 +119,7 @@ func setThreads(threads int) int {
 }
 
 // introduce is who the worker is to the others, and where they dial it.
-func introduce(ctx context.Context, c *config.Worker, port *node.Port, identity *certs.Identity, log *slog.Logger) (plan.Member, error) {
+func introduce(ctx context.Context, c *config.Worker, port *port.Port, identity *certs.Identity, log *slog.Logger) (plan.Member, error) {
 	address, err := advertise(ctx, port, c.Advertise, c.Join, log)
 	if err != nil {
 		return plan.Member{}, err

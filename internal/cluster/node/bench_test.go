@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"ringmaster/internal/test/support"
 )
 
 // BenchmarkPropose measures one proposal at a time, on disk and over loopback: what a view change waits for.
@@ -39,7 +41,7 @@ func BenchmarkFailover(b *testing.B) {
 				propose(b, c.nodes(), "x")
 				dead := c.leader()
 				for _, r := range c.up { // one just started may not have caught up: that is another case
-					eventually(b, "all are level", func() bool { return r.Stats().AppliedIndex == c.up[dead].Stats().LastIndex })
+					support.Eventually(b, "all are level", func() bool { return r.Stats().AppliedIndex == c.up[dead].Stats().LastIndex })
 				}
 				c.crash(dead)
 				began := time.Now()

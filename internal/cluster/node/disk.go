@@ -10,7 +10,8 @@ import (
 
 	"github.com/hashicorp/raft"
 
-	"ringmaster/internal/cluster/logs"
+	"ringmaster/internal/logs"
+	"ringmaster/internal/port"
 )
 
 // disk is what a replica keeps.
@@ -95,7 +96,7 @@ func (n *Node) openTransport() error {
 	}
 	n.address = address
 	n.transport = persistent{raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-		Stream:                &raftLayer{queue: n.cfg.Port.queues[kindRaft], port: n.cfg.Port, address: raftAddr(address), broken: n.brokenConns},
+		Stream:                &raftLayer{Listener: n.cfg.Port.Raft(), port: n.cfg.Port, address: raftAddr(address), broken: n.brokenConns},
 		ServerAddressProvider: addressBook{n},
 		Logger:                logs.Raft(n.log),
 		MaxPool:               maxPool,
@@ -136,15 +137,15 @@ func (b addressBook) ServerAddr(id raft.ServerID) (raft.ServerAddress, error) {
 
 // raftLayer carries Raft over the port.
 type raftLayer struct {
-	*queue
-	port    *Port
+	net.Listener
+	port    *port.Port
 	address raftAddr
 	broken  chan struct{} // capacity 1: a connection that came in was closed
 }
 
 // Dial connects to another replica.
 func (l *raftLayer) Dial(address raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
-	return l.port.dialTimeout(kindRaft, string(address), timeout)
+	return l.port.DialRaft(string(address), timeout)
 }
 
 // Addr is the address that the other replicas dial.

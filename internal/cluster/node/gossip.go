@@ -14,8 +14,9 @@ import (
 
 	"github.com/hashicorp/memberlist"
 
-	"ringmaster/internal/cluster/logs"
+	"ringmaster/internal/logs"
 	"ringmaster/internal/plan"
+	"ringmaster/internal/port"
 )
 
 // Role is what a member of the gossip is.
@@ -55,7 +56,7 @@ type GossipConfig struct {
 	Advertise   string           // host:port that others gossip to; the host may be a name; port 0: the port's
 	Seeds       []string         // host:port of members; they are joined, and joined again whenever they are not members
 	Key         []byte           // encrypts the gossip: 16, 24 or 32 bytes, or nil
-	Port        *Port
+	Port        *port.Port
 	Logger      *slog.Logger // default: none
 
 	// Transport takes the place of Port in tests and simulations.
@@ -143,7 +144,7 @@ func (g *Gossip) listConfig(meta []byte) (*memberlist.Config, error) {
 	c.SecretKey = g.cfg.Key
 	c.Delegate = metaDelegate(meta)
 	c.Events = events{g}
-	c.Logger = logs.Gossip(logs.Bounded(g.log, refusalBurst, refusalEvery)) // a stranger's packets are worth a line each
+	c.Logger = logs.Gossip(logs.Bounded(g.log)) // a stranger's packets are worth a line each
 	return c, nil
 }
 

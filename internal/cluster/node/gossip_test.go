@@ -1,10 +1,9 @@
 package node
 
 import (
-	"context"
+	"bytes"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"slices"
 	"strings"
@@ -15,33 +14,28 @@ import (
 
 	"github.com/hashicorp/memberlist"
 
+	"ringmaster/internal/logs"
 	"ringmaster/internal/plan"
+	"ringmaster/internal/port"
+	"ringmaster/internal/test/support"
 )
 
-// lineLogger is a logger that hands each line's message and values to write.
-func lineLogger(write func(string)) *slog.Logger { return slog.New(lineHandler(write)) }
-
-type lineHandler func(string)
-
-func (h lineHandler) Enabled(context.Context, slog.Level) bool { return true }
-func (h lineHandler) WithAttrs([]slog.Attr) slog.Handler       { return h }
-func (h lineHandler) WithGroup(string) slog.Handler            { return h }
-func (h lineHandler) Handle(_ context.Context, r slog.Record) error {
-	line := r.Message
-	r.Attrs(func(a slog.Attr) bool {
-		line += " " + a.String()
-		return true
-	})
-	h(line)
-	return nil
+func listen(t testing.TB) *port.Port {
+	t.Helper()
+	p, err := port.Listen(port.Config{Bind: "127.0.0.1:0", Logger: support.Log(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.Close() })
+	return p
 }
 
-func gossipAt(t testing.TB, p *Port, cfg GossipConfig) *Gossip {
+func gossipAt(t testing.TB, p *port.Port, cfg GossipConfig) *Gossip {
 	t.Helper()
 	if p != nil {
 		cfg.Port, cfg.Advertise, cfg.API = p, p.Addr().String(), p.Addr().String()
 	}
-	cfg.Logger = testLog(t).With("at", cfg.ID)
+	cfg.Logger = support.Log(t).With("at", cfg.ID)
 	g, err := StartGossip(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -59,11 +53,11 @@ func ids(members []Member) (list []string) {
 
 func sees(t testing.TB, g *Gossip, role Role, want ...string) {
 	t.Helper()
-	eventually(t, fmt.Sprintf("%s sees the %vs %v", g.cfg.ID, role, want), func() bool { return slices.Equal(ids(g.Members(role)), want) })
+	support.Eventually(t, fmt.Sprintf("%s sees the %vs %v", g.cfg.ID, role, want), func() bool { return slices.Equal(ids(g.Members(role)), want) })
 }
 
 func TestMembersFindEachOther(t *testing.T) {
-	pc, p1, p2 := listen(t, PortConfig{}), listen(t, PortConfig{}), listen(t, PortConfig{})
+	pc, p1, p2 := listen(t), listen(t), listen(t)
 	seed := []string{pc.Addr().String()}
 	w1 := gossipAt(t, p1, GossipConfig{ID: "w1", Role: Worker, Incarnation: 11, Seeds: seed}) // before its seed is there
 	c := gossipAt(t, pc, GossipConfig{ID: "c1", Role: Coordinator, Incarnation: 1})
@@ -83,11 +77,11 @@ func TestMembersFindEachOther(t *testing.T) {
 	sees(t, c, Worker, "w1")
 	select {
 	case <-c.Changed():
-	case <-within(t).Done():
+	case <-support.Within(t).Done():
 		t.Error("c1 was not told that w2 left")
 	}
 	p2.Close()
-	p3 := listen(t, PortConfig{}) // the same id in another life and at another place, no conflict
+	p3 := listen(t) // the same id in another life and at another place, no conflict
 	gossipAt(t, p3, GossipConfig{ID: "w2", Role: Worker, Incarnation: 13, Seeds: seed})
 	sees(t, c, Worker, "w1", "w2")
 	if got := c.Members(Worker)[1].Incarnation; got != 13 {
@@ -96,7 +90,7 @@ func TestMembersFindEachOther(t *testing.T) {
 }
 
 func TestClustersStartedApartMergeByTheirSeeds(t *testing.T) {
-	pa, pb := listen(t, PortConfig{}), listen(t, PortConfig{})
+	pa, pb := listen(t), listen(t)
 	a := gossipAt(t, pa, GossipConfig{ID: "a", Role: Coordinator, Incarnation: 1})
 	b := gossipAt(t, pb, GossipConfig{ID: "b", Role: Coordinator, Incarnation: 2})
 	sees(t, a, Coordinator, "a")
@@ -170,7 +164,7 @@ func (s severable) DialTimeout(to string, timeout time.Duration) (net.Conn, erro
 }
 
 func TestStrangersInTheGossipAreNoMembers(t *testing.T) {
-	p := listen(t, PortConfig{})
+	p := listen(t)
 	g := gossipAt(t, p, GossipConfig{ID: "c1", Role: Coordinator})
 	e := events{g}
 	for _, meta := range [][]byte{nil, {1}, []byte("some other program's description"), {metaVersion, 9, 0, 0, 0, 0, 0, 0, 0, 1, 1, 'x', 0}} {
@@ -182,7 +176,7 @@ func TestStrangersInTheGossipAreNoMembers(t *testing.T) {
 }
 
 func TestImpossibleDescriptionsAreRefused(t *testing.T) {
-	p := listen(t, PortConfig{})
+	p := listen(t)
 	long := strings.Repeat("x", 256)
 	for want, cfg := range map[string]GossipConfig{
 		"a member's id has 1 to 64 bytes":               {Role: Worker, Advertise: "127.0.0.1:0", Port: p},
@@ -230,4 +224,47 @@ func FuzzDecodeMeta(f *testing.F) {
 			t.Errorf("%x was read as %+v, which is written %x (%v)", b, m, again, err)
 		}
 	})
+}
+
+// TestStrangersPacketsAreAFewLines floods an encrypted gossip with packets: plain gossip, noise, and packets that it has
+// received before. Its members stay what they are, and its log stays short.
+func TestStrangersPacketsAreAFewLines(t *testing.T) {
+	var lines atomic.Int64
+	log := support.LineLogger(func(string) { lines.Add(1) })
+	key := bytes.Repeat([]byte{7}, 32)
+	start := func(id string, seeds ...string) (*Gossip, *port.Port) {
+		p := listen(t)
+		g, err := StartGossip(GossipConfig{ID: id, Role: Coordinator, Incarnation: 1, API: p.Addr().String(), Advertise: p.Addr().String(), Seeds: seeds, Key: key, Port: p, Logger: log})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { g.Shutdown() })
+		return g, p
+	}
+	a, pa := start("a")
+	b, _ := start("b", pa.Addr().String())
+	both := func() bool { return len(a.Members(Coordinator)) == 2 && len(b.Members(Coordinator)) == 2 }
+	support.Eventually(t, "they know each other", both)
+	conn, err := net.Dial("udp", pa.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	packet := make([]byte, 400)
+	for i := range 3000 {
+		for j := range packet {
+			packet[j] = byte(i * (j + 1))
+		}
+		packet[0] = byte(i % 16) // a kind of message of the plain protocol
+		conn.Write(packet[:1+i%len(packet)])
+	}
+	for range 100 { // what it takes after all that
+		time.Sleep(10 * time.Millisecond)
+		if !both() {
+			t.Fatal("the members were disturbed")
+		}
+	}
+	if n := lines.Load(); n == 0 || n > 2*(logs.Burst+10) {
+		t.Errorf("3000 packets of a stranger made %d lines", n)
+	}
 }

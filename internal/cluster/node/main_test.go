@@ -5,16 +5,16 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"log/slog"
 	"maps"
-	"net"
 	"os"
 	"slices"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
+
+	"ringmaster/internal/port"
+	"ringmaster/internal/test/support"
 )
 
 func TestMain(m *testing.M) {
@@ -23,34 +23,6 @@ func TestMain(m *testing.M) {
 		return
 	}
 	goleak.VerifyTestMain(m)
-}
-
-// patience is how long a test waits for what must come; it is no measurement.
-const patience = 20 * time.Second
-
-func within(t testing.TB) context.Context {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	t.Cleanup(cancel)
-	return ctx
-}
-
-// eventually waits until cond holds. The poll is short: conditions change on other goroutines without a signal.
-func eventually(t testing.TB, what string, cond func() bool) {
-	t.Helper()
-	for end := time.Now().Add(patience); !cond(); time.Sleep(2 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("in %v never: %s", patience, what)
-		}
-	}
-}
-
-// testLog writes to stderr with -v. Goroutines of the libraries may log after a test's end, so it is not the test's log.
-func testLog(t testing.TB) *slog.Logger {
-	if !testing.Verbose() {
-		return slog.New(slog.DiscardHandler)
-	}
-	return slog.New(slog.NewTextHandler(os.Stderr, nil)).With("test", t.Name())
 }
 
 // journal is a machine that remembers the commands in order.
@@ -80,7 +52,7 @@ func entries(n *Node) (list []string) {
 // propose proposes a command until it is acknowledged, to whichever of the nodes leads.
 func propose(t testing.TB, nodes []*Node, command string) {
 	t.Helper()
-	end := time.Now().Add(patience)
+	end := time.Now().Add(support.Patience)
 	for {
 		var err error
 		for _, n := range nodes {
@@ -96,7 +68,7 @@ func propose(t testing.TB, nodes []*Node, command string) {
 			}
 		}
 		if time.Now().After(end) {
-			t.Fatalf("propose %s: nobody led in %v: %v", command, patience, err)
+			t.Fatalf("propose %s: nobody led in %v: %v", command, support.Patience, err)
 		}
 		time.Sleep(2 * time.Millisecond)
 	}
@@ -105,7 +77,7 @@ func propose(t testing.TB, nodes []*Node, command string) {
 // replica is a coordinator on a loopback port.
 type replica struct {
 	*Node
-	port *Port
+	port *port.Port
 }
 
 // cluster is a set of replicas with their folders and addresses.
@@ -139,7 +111,7 @@ func newCluster(t testing.TB, size int) *cluster {
 
 // freeAddress is a loopback address whose port is free on TCP and UDP just now.
 func freeAddress(t testing.TB) string {
-	p, err := Listen(PortConfig{Bind: "127.0.0.1:0"})
+	p, err := port.Listen(port.Config{Bind: "127.0.0.1:0"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,12 +121,12 @@ func freeAddress(t testing.TB) string {
 
 func (c *cluster) start(id string) *replica {
 	c.t.Helper()
-	port, err := Listen(PortConfig{Bind: c.peers[id], Logger: testLog(c.t)})
+	port, err := port.Listen(port.Config{Bind: c.peers[id], Logger: support.Log(c.t)})
 	if err != nil {
 		c.t.Fatal(err)
 	}
 	n, err := Start(Config{ID: id, Address: c.peers[id], Peers: c.founders, Elsewhere: c.elsewhere, Dir: c.dirs[id], Port: port,
-		ElectionTimeout: c.timeout, SnapshotEvery: 50, turn: c.turn, Logger: testLog(c.t).With("at", id)}, &journal{})
+		ElectionTimeout: c.timeout, SnapshotEvery: 50, turn: c.turn, Logger: support.Log(c.t).With("at", id)}, &journal{})
 	if err != nil {
 		port.Close()
 		c.t.Fatal(err)
@@ -191,7 +163,7 @@ func (c *cluster) nodes() (list []*Node) {
 // leader waits until one leads and all others know.
 func (c *cluster) leader() (id string) {
 	c.t.Helper()
-	eventually(c.t, "all agree on a leader", func() bool {
+	support.Eventually(c.t, "all agree on a leader", func() bool {
 		id = ""
 		for _, r := range c.up {
 			l, _, known := r.Leader()
@@ -203,27 +175,4 @@ func (c *cluster) leader() (id string) {
 		return c.up[id] != nil && c.up[id].IsLeader()
 	})
 	return id
-}
-
-// dialAs connects to a port with the given first bytes.
-func dialAs(t testing.TB, p *Port, first ...byte) net.Conn {
-	t.Helper()
-	conn, err := net.Dial("tcp", p.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close() })
-	if _, err := conn.Write(first); err != nil {
-		t.Fatal(err)
-	}
-	return conn
-}
-
-// closedByPeer waits for the other side to hang up.
-func closedByPeer(t testing.TB, conn net.Conn) {
-	t.Helper()
-	conn.SetReadDeadline(time.Now().Add(patience))
-	if _, err := io.Copy(io.Discard, conn); err != nil && errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Fatalf("the connection is still open after %v", patience)
-	}
 }

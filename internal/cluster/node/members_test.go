@@ -11,13 +11,15 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"ringmaster/internal/test/support"
 )
 
 // add brings a replica into the cluster as its daemon would: it asks whoever leads until nothing is missing.
 func (c *cluster) add(id string) {
 	c.t.Helper()
 	c.ask("add "+id, func(n *Node) (bool, error) {
-		waits, err := n.AddReplica(within(c.t), Arrival{ID: id, Address: c.peers[id], Fresh: c.up[id] == nil, Whole: true})
+		waits, err := n.AddReplica(support.Within(c.t), Arrival{ID: id, Address: c.peers[id], Fresh: c.up[id] == nil, Whole: true})
 		if err == nil && c.up[id] == nil {
 			c.start(id)
 		}
@@ -28,7 +30,7 @@ func (c *cluster) add(id string) {
 func (c *cluster) remove(id string, force bool) (err error) {
 	c.t.Helper()
 	c.ask("remove "+id, func(n *Node) (bool, error) {
-		err = n.RemoveReplica(within(c.t), id, force)
+		err = n.RemoveReplica(support.Within(c.t), id, force)
 		if errors.Is(err, ErrUnknown) || errors.As(err, new(*NotLeaderError)) || errors.Is(err, ErrBusyChanging) {
 			return false, err
 		}
@@ -41,7 +43,7 @@ func (c *cluster) remove(id string, force bool) (err error) {
 func (c *cluster) ask(what string, do func(*Node) (bool, error)) {
 	c.t.Helper()
 	var last error
-	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(support.Patience); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		for _, n := range c.nodes() {
 			done, err := do(n)
 			if done {
@@ -52,7 +54,7 @@ func (c *cluster) ask(what string, do func(*Node) (bool, error)) {
 			}
 		}
 	}
-	c.t.Fatalf("%s: not done in %v: %v", what, patience, last)
+	c.t.Fatalf("%s: not done in %v: %v", what, support.Patience, last)
 }
 
 // newcomer prepares a folder and an address for a replica that is to be added.
@@ -66,7 +68,7 @@ func (c *cluster) newcomer(id string) {
 func (c *cluster) known(ids ...string) {
 	c.t.Helper()
 	for id, r := range c.up {
-		eventually(c.t, fmt.Sprintf("%s knows %v", id, ids), func() bool {
+		support.Eventually(c.t, fmt.Sprintf("%s knows %v", id, ids), func() bool {
 			var voters []string
 			for _, other := range r.Replicas() {
 				if other.Votes {
@@ -158,7 +160,7 @@ func TestLeaderHandsOverBeforeItIsRemoved(t *testing.T) {
 	c := newCluster(t, 3)
 	c.startAll()
 	old := c.leader()
-	err := c.up[old].RemoveReplica(within(t), old, false)
+	err := c.up[old].RemoveReplica(support.Within(t), old, false)
 	var other *NotLeaderError
 	if !errors.As(err, &other) || other.ID == old {
 		t.Fatalf("the leader that is to be removed says %v", err)
@@ -217,14 +219,14 @@ func TestForgetfulReplicaIsRefused(t *testing.T) {
 	c.startAll()
 	leader := c.up[c.leader()]
 	for id := range c.peers {
-		if _, err := leader.AddReplica(within(t), Arrival{ID: id, Address: c.peers[id], Fresh: true, Whole: false}); err == nil || !strings.Contains(err.Error(), "votes already") {
+		if _, err := leader.AddReplica(support.Within(t), Arrival{ID: id, Address: c.peers[id], Fresh: true, Whole: false}); err == nil || !strings.Contains(err.Error(), "votes already") {
 			t.Errorf("%s with an empty folder: %v", id, err)
 		}
-		if waits, err := leader.AddReplica(within(t), Arrival{ID: id, Address: c.peers[id], Fresh: false, Whole: true}); waits != "" || err != nil {
+		if waits, err := leader.AddReplica(support.Within(t), Arrival{ID: id, Address: c.peers[id], Fresh: false, Whole: true}); waits != "" || err != nil {
 			t.Errorf("%s, a member already: waits for %q, %v", id, waits, err)
 		}
 	}
-	if _, err := leader.AddReplica(within(t), Arrival{ID: "c9", Address: c.peers["c2"], Fresh: true, Whole: false}); err == nil || !strings.Contains(err.Error(), "c2 is at") {
+	if _, err := leader.AddReplica(support.Within(t), Arrival{ID: "c9", Address: c.peers["c2"], Fresh: true, Whole: false}); err == nil || !strings.Contains(err.Error(), "c2 is at") {
 		t.Errorf("an address that is taken: %v", err)
 	}
 }
@@ -236,24 +238,24 @@ func TestNewReplicaVotesOnlyWhenItHasAll(t *testing.T) {
 	leader := c.up["c1"].Node
 	propose(t, c.nodes(), "a")
 	c.newcomer("c2")
-	waits, err := leader.AddReplica(within(t), Arrival{ID: "c2", Address: c.peers["c2"], Fresh: true, Whole: false})
+	waits, err := leader.AddReplica(support.Within(t), Arrival{ID: "c2", Address: c.peers["c2"], Fresh: true, Whole: false})
 	if err != nil || waits != "its log" {
 		t.Fatalf("waits for %q, %v", waits, err)
 	}
-	if waits, err = leader.AddReplica(within(t), Arrival{ID: "c2", Address: c.peers["c2"], Fresh: false, Whole: true}); err != nil || !strings.Contains(waits, "cannot reach it at") {
+	if waits, err = leader.AddReplica(support.Within(t), Arrival{ID: "c2", Address: c.peers["c2"], Fresh: false, Whole: true}); err != nil || !strings.Contains(waits, "cannot reach it at") {
 		t.Errorf("not started: waits for %q, %v", waits, err)
 	}
 	c.start("c2")
-	if waits, err = leader.AddReplica(within(t), Arrival{ID: "c2", Address: c.peers["c2"], Fresh: false, Whole: false}); err != nil || waits != "its checkpoints" {
+	if waits, err = leader.AddReplica(support.Within(t), Arrival{ID: "c2", Address: c.peers["c2"], Fresh: false, Whole: false}); err != nil || waits != "its checkpoints" {
 		t.Errorf("without its checkpoints: waits for %q, %v", waits, err)
 	}
 	c.agree([]string{"a"})
-	if look := leader.Look(within(t)); len(look) != 2 || look[1].Votes || look[1].Silent || look[1].Behind != 0 {
+	if look := leader.Look(support.Within(t)); len(look) != 2 || look[1].Votes || look[1].Silent || look[1].Behind != 0 {
 		t.Errorf("the leader sees %+v", look)
 	}
 	c.crash("c2")
 	propose(t, c.nodes(), "b") // its majority is c1 alone
-	if look := leader.Look(within(t)); !look[1].Silent {
+	if look := leader.Look(support.Within(t)); !look[1].Silent {
 		t.Errorf("the leader sees %+v", look)
 	}
 	c.start("c2")
@@ -315,12 +317,12 @@ func TestFreshFolders(t *testing.T) {
 func TestNoOtherChangeMeanwhile(t *testing.T) {
 	c := newCluster(t, 1)
 	n := c.start("c1").Node
-	eventually(t, "it leads", n.IsLeader)
-	done, err := n.change(within(t), false)
+	support.Eventually(t, "it leads", n.IsLeader)
+	done, err := n.change(support.Within(t), false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := n.RemoveReplica(within(t), "c1", false); !errors.Is(err, ErrBusyChanging) {
+	if err := n.RemoveReplica(support.Within(t), "c1", false); !errors.Is(err, ErrBusyChanging) {
 		t.Errorf("meanwhile: %v", err)
 	}
 	done()
@@ -341,11 +343,11 @@ func TestVoterThatLostItsLog(t *testing.T) {
 	others := slices.DeleteFunc([]string{"c1", "c2", "c3"}, func(id string) bool { return id == leader })
 	lost, other := others[0], others[1]
 	arrival := Arrival{ID: lost, Address: c.peers[lost], Fresh: true, Lost: true}
-	if _, err := c.up[leader].AddReplica(within(t), arrival); !errors.Is(err, ErrLives) {
+	if _, err := c.up[leader].AddReplica(support.Within(t), arrival); !errors.Is(err, ErrLives) {
 		t.Fatalf("a living voter's vote was to be taken back: %v", err)
 	}
 	elsewhere := Arrival{ID: lost, Address: freeAddress(t)}
-	if _, err := c.up[leader].AddReplica(within(t), elsewhere); !errors.Is(err, ErrLives) {
+	if _, err := c.up[leader].AddReplica(support.Within(t), elsewhere); !errors.Is(err, ErrLives) {
 		t.Fatalf("a living replica was moved: %v", err)
 	}
 	if r, _ := c.up[leader].Logged(lost); r.Address != c.peers[lost] || !r.Votes {
@@ -354,13 +356,13 @@ func TestVoterThatLostItsLog(t *testing.T) {
 	c.crash(lost)
 	c.dirs[lost] = t.TempDir()
 	c.crash(other)
-	if _, err := c.up[leader].AddReplica(within(t), arrival); err == nil {
+	if _, err := c.up[leader].AddReplica(support.Within(t), arrival); err == nil {
 		t.Fatal("the vote was taken back without a majority of the others")
 	}
 	c.start(other)
 	c.founders = nil
 	c.ask("take the vote back", func(n *Node) (bool, error) {
-		_, err := n.AddReplica(within(t), arrival)
+		_, err := n.AddReplica(support.Within(t), arrival)
 		return err == nil, err
 	})
 	if r, ok := c.up[c.leader()].Logged(lost); !ok || r.Votes {
@@ -369,7 +371,7 @@ func TestVoterThatLostItsLog(t *testing.T) {
 	c.start(lost)
 	c.add(lost)
 	propose(t, c.nodes(), "after")
-	eventually(t, "the log is whole again", func() bool { return len(entries(c.up[lost].Node)) == 2 })
+	support.Eventually(t, "the log is whole again", func() bool { return len(entries(c.up[lost].Node)) == 2 })
 }
 
 func TestSetAside(t *testing.T) {

@@ -1,4 +1,4 @@
-// Package node is the plumbing below the coordinator: one port for gRPC, Raft and gossip, a Raft node that replicates a
+// Package node is the plumbing below the coordinator: a Raft node that replicates a
 // state machine, and gossip to find members. It knows nothing of jobs and views.
 package node
 
@@ -16,7 +16,8 @@ import (
 
 	"github.com/hashicorp/raft"
 
-	"ringmaster/internal/cluster/logs"
+	"ringmaster/internal/logs"
+	"ringmaster/internal/port"
 )
 
 // Machine is a replicated state machine. The node calls it under a lock, from one goroutine at a time: it needs none of
@@ -49,7 +50,7 @@ type Config struct {
 	// replicas that have moved are found before the log has been told. May be nil.
 	Elsewhere func(id, known string) string
 	Dir       string // holds raft.db and snapshots/; made where missing
-	Port      *Port
+	Port      *port.Port
 	// ElectionTimeout: a replica that does not hear of the leader for this long (to twice it) calls an election, and a
 	// leader that does not hear of a majority for this long steps down. Default 400 ms. A single replica leads at once.
 	ElectionTimeout time.Duration

@@ -14,6 +14,9 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"ringmaster/internal/port"
+	"ringmaster/internal/test/support"
 )
 
 func TestSingleReplicaComesBackWithEverything(t *testing.T) {
@@ -42,14 +45,14 @@ func TestProposalGivesTheMachinesResult(t *testing.T) {
 	c := newCluster(t, 1)
 	n := c.start("c1").Node
 	propose(t, []*Node{n}, "one")
-	got, err := n.Propose(within(t), []byte("two"))
+	got, err := n.Propose(support.Within(t), []byte("two"))
 	if err != nil || got != 2 {
 		t.Errorf("result %v, %v; want 2", got, err)
 	}
-	if err := n.Barrier(within(t)); err != nil {
+	if err := n.Barrier(support.Within(t)); err != nil {
 		t.Error(err)
 	}
-	if _, err := n.Propose(within(t), make([]byte, MaxCommand+1)); err == nil {
+	if _, err := n.Propose(support.Within(t), make([]byte, MaxCommand+1)); err == nil {
 		t.Error("an oversize command was taken")
 	}
 	ended, cancel := context.WithCancel(context.Background())
@@ -72,12 +75,12 @@ func TestFollowersFollowAndNameTheLeader(t *testing.T) {
 		if id == leader {
 			continue
 		}
-		_, err := r.Propose(within(t), []byte("no"))
+		_, err := r.Propose(support.Within(t), []byte("no"))
 		var not *NotLeaderError
 		if !errors.As(err, &not) || not.ID != leader || not.Address != c.peers[leader] {
 			t.Errorf("%s says %v, the leader is %s at %s", id, err, leader, c.peers[leader])
 		}
-		if err := r.Barrier(within(t)); !errors.As(err, &not) {
+		if err := r.Barrier(support.Within(t)); !errors.As(err, &not) {
 			t.Errorf("a barrier at a follower: %v", err)
 		}
 	}
@@ -86,7 +89,7 @@ func TestFollowersFollowAndNameTheLeader(t *testing.T) {
 		for !slices.Equal(entries(r.Node), []string{"yes"}) {
 			select {
 			case <-r.Changed():
-			case <-within(t).Done():
+			case <-support.Within(t).Done():
 				t.Fatalf("%s was not told of the change, and has %v", id, entries(r.Node))
 			}
 		}
@@ -134,7 +137,7 @@ func TestReplicasComeAndGo(t *testing.T) {
 func (c *cluster) agree(want []string) {
 	c.t.Helper()
 	for id, r := range c.up {
-		eventually(c.t, fmt.Sprintf("%s holds all %d entries", id, len(want)), func() bool {
+		support.Eventually(c.t, fmt.Sprintf("%s holds all %d entries", id, len(want)), func() bool {
 			return slices.Equal(slices.Compact(entries(r.Node)), want)
 		})
 	}
@@ -144,10 +147,10 @@ func (c *cluster) agree(want []string) {
 // for election at once, or not at all.
 func TestDeadLeaderIsSucceededWithoutWaiting(t *testing.T) {
 	c := newCluster(t, 3)
-	c.timeout, c.turn = 5*patience, 5*patience
+	c.timeout, c.turn = 5*support.Patience, 5*support.Patience
 	c.startAll()
-	eventually(t, "c1 stands", func() bool { return c.up["c1"].stand() == nil })
-	eventually(t, "c1 leads", func() bool { return c.leader() == "c1" })
+	support.Eventually(t, "c1 stands", func() bool { return c.up["c1"].stand() == nil })
+	support.Eventually(t, "c1 leads", func() bool { return c.leader() == "c1" })
 	var want []string
 	for _, dead := range []string{"c1", "c2", "c1", "c2"} { // the first of the living inherits
 		if l := c.leader(); l != dead {
@@ -168,13 +171,13 @@ func TestDeadLeaderIsSucceededWithoutWaiting(t *testing.T) {
 // its vote; elections are not repeated within the test.
 func TestVotesAreAskedForOverNewConnections(t *testing.T) {
 	c := newCluster(t, 3)
-	c.timeout, c.turn = 5*patience, 5*patience
+	c.timeout, c.turn = 5*support.Patience, 5*support.Patience
 	c.startAll()
 	var want []string
 	for _, id := range []string{"c1", "c2", "c1"} { // then c2 has idle connections to both
 		c.agree(want) // who lacks an entry is not elected
-		eventually(t, id+" stands", func() bool { return c.up[id].stand() == nil })
-		eventually(t, id+" leads", func() bool { return c.leader() == id })
+		support.Eventually(t, id+" stands", func() bool { return c.up[id].stand() == nil })
+		support.Eventually(t, id+" leads", func() bool { return c.leader() == id })
 		want = append(want, id)
 		propose(t, c.nodes(), id)
 	}
@@ -194,11 +197,11 @@ func TestLeaderHandsOverOnShutdown(t *testing.T) {
 	propose(t, c.nodes(), "before")
 	r := c.up[old]
 	delete(c.up, old)
-	if err := r.Shutdown(within(t)); err != nil {
+	if err := r.Shutdown(support.Within(t)); err != nil {
 		t.Fatal(err)
 	}
 	r.port.Close()
-	if _, err := r.Propose(within(t), []byte("late")); !errors.Is(err, ErrClosed) {
+	if _, err := r.Propose(support.Within(t), []byte("late")); !errors.Is(err, ErrClosed) {
 		t.Errorf("after shutdown: %v", err)
 	}
 	if c.leader() == old {
@@ -212,7 +215,7 @@ func TestOtherPeersThanTheLogsAreRefused(t *testing.T) {
 	c := newCluster(t, 1)
 	propose(t, []*Node{c.start("c1").Node}, "x")
 	c.crash("c1")
-	port, err := Listen(PortConfig{Bind: c.peers["c1"]})
+	port, err := port.Listen(port.Config{Bind: c.peers["c1"]})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -273,7 +276,7 @@ const killedEnv = "RINGMASTER_TEST_KILLED_REPLICA"
 
 // proposeUntilKilled is the child process: it prints the number of each command that was acknowledged.
 func proposeUntilKilled(dir string) {
-	port, err := Listen(PortConfig{Bind: "127.0.0.1:0"})
+	port, err := port.Listen(port.Config{Bind: "127.0.0.1:0"})
 	if err != nil {
 		panic(err)
 	}
@@ -318,7 +321,7 @@ func TestKilledReplicaKeepsWhatItAcknowledged(t *testing.T) {
 	if acknowledged < 60 {
 		t.Fatalf("the child ended after command %d", acknowledged)
 	}
-	port, err := Listen(PortConfig{Bind: "127.0.0.1:0"})
+	port, err := port.Listen(port.Config{Bind: "127.0.0.1:0"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -327,8 +330,8 @@ func TestKilledReplicaKeepsWhatItAcknowledged(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer n.Shutdown(within(t))
-	eventually(t, "it leads", func() bool { return n.Barrier(within(t)) == nil })
+	defer n.Shutdown(support.Within(t))
+	support.Eventually(t, "it leads", func() bool { return n.Barrier(support.Within(t)) == nil })
 	got := entries(n)
 	if len(got) <= acknowledged {
 		t.Fatalf("%d entries are there, %d were acknowledged", len(got), acknowledged+1)
@@ -364,7 +367,7 @@ func TestPartitionsInMemory(t *testing.T) {
 		if !known {
 			t.Fatal("no leader after 5 s")
 		}
-		if _, err := up[old].Propose(within(t), []byte("a")); err != nil {
+		if _, err := up[old].Propose(support.Within(t), []byte("a")); err != nil {
 			t.Fatal(err)
 		}
 		for id := range peers {

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/memberlist"
+
+	"ringmaster/internal/port"
 )
 
 // maxPacket is the largest UDP packet.
@@ -17,8 +19,7 @@ const maxPacket = 1 << 16
 
 // gossipTransport carries memberlist's packets and streams over the port.
 type gossipTransport struct {
-	port    *Port
-	queue   *queue
+	port    *port.Port
 	packets chan *memberlist.Packet
 	streams chan net.Conn
 	done    chan struct{}
@@ -28,8 +29,8 @@ type gossipTransport struct {
 
 var _ memberlist.Transport = (*gossipTransport)(nil)
 
-func newGossipTransport(p *Port) *gossipTransport {
-	t := &gossipTransport{port: p, queue: p.queues[kindGossip], packets: make(chan *memberlist.Packet),
+func newGossipTransport(p *port.Port) *gossipTransport {
+	t := &gossipTransport{port: p, packets: make(chan *memberlist.Packet),
 		streams: make(chan net.Conn), done: make(chan struct{})}
 	t.running.Go(t.readPackets)
 	t.running.Go(t.acceptStreams)
@@ -39,7 +40,7 @@ func newGossipTransport(p *Port) *gossipTransport {
 func (t *gossipTransport) readPackets() {
 	buf := make([]byte, maxPacket)
 	for {
-		n, from, err := t.port.udp.ReadFrom(buf)
+		n, from, err := t.port.Packets().ReadFrom(buf)
 		now := time.Now()
 		select {
 		case <-t.done:
@@ -70,7 +71,7 @@ func (t *gossipTransport) readPackets() {
 
 func (t *gossipTransport) acceptStreams() {
 	for {
-		conn, err := t.queue.Accept()
+		conn, err := t.port.Gossip().Accept()
 		if err != nil {
 			return
 		}
@@ -161,7 +162,7 @@ func (t *gossipTransport) WriteTo(b []byte, address string) (time.Time, error) {
 	if err != nil {
 		return time.Time{}, err
 	}
-	_, err = t.port.udp.WriteTo(b, to)
+	_, err = t.port.Packets().WriteTo(b, to)
 	return time.Now(), err
 }
 
@@ -170,7 +171,7 @@ func (t *gossipTransport) PacketCh() <-chan *memberlist.Packet { return t.packet
 
 // DialTimeout opens a stream.
 func (t *gossipTransport) DialTimeout(address string, timeout time.Duration) (net.Conn, error) {
-	return t.port.dialTimeout(kindGossip, address, timeout)
+	return t.port.DialGossip(address, timeout)
 }
 
 // StreamCh gives the streams that come in.
@@ -180,8 +181,8 @@ func (t *gossipTransport) StreamCh() <-chan net.Conn { return t.streams }
 func (t *gossipTransport) Shutdown() error {
 	t.once.Do(func() {
 		close(t.done)
-		t.port.udp.SetReadDeadline(time.Now()) // wakes readPackets
-		t.queue.Close()
+		t.port.Packets().SetReadDeadline(time.Now()) // wakes readPackets
+		t.port.Gossip().Close()
 	})
 	t.running.Wait()
 	return nil

@@ -127,7 +127,7 @@ func pause(ctx context.Context, d time.Duration) bool {
 
 // Accept waits for the next connection of another replica.
 func (l *raftLayer) Accept() (net.Conn, error) {
-	conn, err := l.queue.Accept()
+	conn, err := l.Listener.Accept()
 	if err != nil {
 		return nil, err
 	}

@@ -19,7 +19,9 @@ var layers = []struct {
 }{
 	{"words, how they are counted, and what may be opened: the standard library only", []string{"plan", "regularfile", "plural", "printable", "lobby"}},
 	{"what decoders' tests share", []string{"test/cost"}},
-	{"leaves, each of one subject", []string{"rng", "config", "certs", "rpc", "host", "checkpoint/disk", "tether", "folder", "pulse", "cluster/logs", "tensor/kernel"}},
+	{"leaves, each of one subject", []string{"rng", "config", "certs", "rpc", "host", "checkpoint/disk", "tether", "folder", "pulse", "logs", "tensor/kernel"}},
+	{"what tests share", []string{"test/support"}},
+	{"the one port of a daemon", []string{"port"}},
 	{"pure parts that know the words", []string{"checkpoint", "cluster/fsm", "dataset/glyphs", "dataset/picture", "bench/kernels", "cli", "table", "metric"}},
 	{"data, sums and decisions' log", []string{"dataset", "dataset/glyphs/gen", "allreduce", "optim", "tensor", "tensor/blas", "tensor/kernel/peer", "tensor/kernel/peer/vector", "tensor/kernel/emulate", "cluster/node", "cluster/decide"}},
 	{"what is minimised", []string{"loss"}},
@@ -60,7 +62,7 @@ var fences = map[string][]string{
 	"github.com/vbauerster/mpb":        {"progress"},
 	"github.com/spf13/cobra":           {"cli", "daemon/program"},
 	"gonum.org/v1/gonum":               {"tensor/blas"}, // its results differ between CPUs
-	"google.golang.org/grpc":           {"pulse", "rpc", "certs", "allreduce", "cluster", "cluster/node", "worker", "daemon", "simulation", "launch", "client", "bench"},
+	"google.golang.org/grpc":           {"pulse", "rpc", "certs", "allreduce", "cluster", "port", "worker", "daemon", "simulation", "launch", "client", "bench"},
 }
 
 const internal = "ringmaster/internal/"

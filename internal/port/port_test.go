@@ -1,4 +1,4 @@
-package node
+package port
 
 import (
 	"context"
@@ -7,21 +7,26 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/peer"
 
 	"ringmaster/internal/certs"
+	"ringmaster/internal/test/support"
 )
 
-func listen(t testing.TB, cfg PortConfig) *Port {
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func listen(t testing.TB, cfg Config) *Port {
 	t.Helper()
 	if cfg.Bind == "" {
 		cfg.Bind = "127.0.0.1:0"
@@ -53,8 +58,8 @@ func accepted(t testing.TB, l net.Listener) net.Conn {
 		}
 		t.Cleanup(func() { r.conn.Close() })
 		return r.conn
-	case <-time.After(patience):
-		t.Fatalf("no connection in %v", patience)
+	case <-time.After(support.Patience):
+		t.Fatalf("no connection in %v", support.Patience)
 		return nil
 	}
 }
@@ -62,13 +67,13 @@ func accepted(t testing.TB, l net.Listener) net.Conn {
 func TestConnectionsGoWhereTheirFirstByteSays(t *testing.T) {
 	for _, secure := range []bool{false, true} {
 		t.Run(fmt.Sprintf("TLS %v", secure), func(t *testing.T) {
-			var cfg PortConfig
+			var cfg Config
 			if secure {
-				cfg = newAuthority(t).port(certs.Coordinator, "c1")
+				cfg = member(t, support.Authority(t), certs.Coordinator, "c1")
 			}
 			a, b := listen(t, cfg), listen(t, cfg)
 			for _, k := range []kind{kindRPC, kindRaft, kindGossip} {
-				out, err := a.dial(within(t), k, b.Addr().String())
+				out, err := a.dial(support.Within(t), k, b.Addr().String())
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -96,14 +101,14 @@ func TestConnectionsGoWhereTheirFirstByteSays(t *testing.T) {
 func TestStrangersAreRefused(t *testing.T) {
 	var mu sync.Mutex
 	var lines []string
-	p := listen(t, PortConfig{Patience: 50 * time.Millisecond, Logger: lineLogger(func(l string) {
+	p := listen(t, Config{Patience: 50 * time.Millisecond, Logger: support.LineLogger(func(l string) {
 		mu.Lock()
 		defer mu.Unlock()
 		lines = append(lines, l)
 	})})
 	said := func(want string) {
 		t.Helper()
-		eventually(t, "the log says "+want, func() bool {
+		support.Eventually(t, "the log says "+want, func() bool {
 			mu.Lock()
 			defer mu.Unlock()
 			for _, l := range lines {
@@ -129,14 +134,14 @@ func TestStrangersAreRefused(t *testing.T) {
 
 // Connections that say nothing keep nobody out: the oldest gives way, and whoever speaks is heard.
 func TestUndecidedConnectionsAreBounded(t *testing.T) {
-	p := listen(t, PortConfig{Patience: time.Hour})
+	p := listen(t, Config{Patience: time.Hour})
 	oldest := dialAs(t, p)
-	eventually(t, "it waits", func() bool { return p.lobby.Len() == 1 })
+	support.Eventually(t, "it waits", func() bool { return p.lobby.Len() == 1 })
 	for range 300 {
 		dialAs(t, p)
 	}
 	closedByPeer(t, oldest)
-	eventually(t, "as many wait as may of one machine", func() bool { return p.lobby.Len() == maxOfSource })
+	support.Eventually(t, "as many wait as may of one machine", func() bool { return p.lobby.Len() == maxOfSource })
 	honest := dialAs(t, p, firstRaft)
 	defer honest.Close()
 	if c := accepted(t, p.queues[kindRaft]); c.RemoteAddr().String() != honest.LocalAddr().String() {
@@ -205,8 +210,8 @@ func TestOpenConnectionsAreBoundedAndEndWithTheirQueue(t *testing.T) {
 }
 
 func TestPortInUseIsNamed(t *testing.T) {
-	p := listen(t, PortConfig{})
-	other, err := Listen(PortConfig{Bind: p.Addr().String()})
+	p := listen(t, Config{})
+	other, err := Listen(Config{Bind: p.Addr().String()})
 	if err == nil {
 		other.Close()
 		t.Fatal("one port was opened twice")
@@ -217,7 +222,7 @@ func TestPortInUseIsNamed(t *testing.T) {
 }
 
 func TestAdvertise(t *testing.T) {
-	p := listen(t, PortConfig{})
+	p := listen(t, Config{})
 	port := fmt.Sprint(p.Addr().Port)
 	for configured, want := range map[string]string{"127.0.0.1:0": "127.0.0.1:" + port, "host:0": "host:" + port, "host:7": "host:7",
 		"[::1]:0": "[::1]:" + port, "0.0.0.0:0": "", ":7070": "", "[::]:1": "", "nonsense": ""} {
@@ -246,8 +251,8 @@ func (w whoami) Check(ctx context.Context, _ *healthpb.HealthCheckRequest) (*hea
 }
 
 func TestGRPCOverThePort(t *testing.T) {
-	ca := newAuthority(t)
-	for name, cfg := range map[string]PortConfig{"nobody": {}, "w1": ca.port(certs.Worker, "w1")} {
+	ca := support.Authority(t)
+	for name, cfg := range map[string]Config{"nobody": {}, "w1": member(t, ca, certs.Worker, "w1")} {
 		server, client := listen(t, cfg), listen(t, cfg)
 		who := whoami{seen: make(chan string, 1)}
 		s := grpc.NewServer(grpc.Creds(server.Credentials()))
@@ -259,7 +264,7 @@ func TestGRPCOverThePort(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := healthpb.NewHealthClient(conn).Check(within(t), &healthpb.HealthCheckRequest{}, grpc.WaitForReady(true)); err != nil {
+		if _, err := healthpb.NewHealthClient(conn).Check(support.Within(t), &healthpb.HealthCheckRequest{}, grpc.WaitForReady(true)); err != nil {
 			t.Errorf("%s: %v", name, err)
 		} else if got := <-who.seen; got != name {
 			t.Errorf("the caller is taken for %q, want %q", got, name)
@@ -275,19 +280,19 @@ func TestGRPCOverThePort(t *testing.T) {
 // TestTLSRefusesStrangers: who has no certificate of the authority, or one of the wrong role, is refused with a line in
 // the log, whatever it says first.
 func TestTLSRefusesStrangers(t *testing.T) {
-	ours, theirs := newAuthority(t), newAuthority(t)
+	ours, theirs := support.Authority(t), support.Authority(t)
 	var mu sync.Mutex
 	var lines []string
-	cfg := ours.port(certs.Coordinator, "c1")
+	cfg := member(t, ours, certs.Coordinator, "c1")
 	cfg.Patience = 2 * time.Second
-	cfg.Logger = lineLogger(func(l string) {
+	cfg.Logger = support.LineLogger(func(l string) {
 		mu.Lock()
 		defer mu.Unlock()
 		lines = append(lines, l)
 	})
 	server := listen(t, cfg)
-	worker, client := listen(t, ours.port(certs.Worker, "w1")), listen(t, ours.port(certs.Client, "me"))
-	plain := listen(t, PortConfig{})
+	worker, client := listen(t, member(t, ours, certs.Worker, "w1")), listen(t, member(t, ours, certs.Client, "me"))
+	plain := listen(t, Config{})
 	for _, test := range []struct {
 		name string
 		from *Port
@@ -296,7 +301,7 @@ func TestTLSRefusesStrangers(t *testing.T) {
 		says string // in the caller's error; "": connected, and then hung up on
 		log  string // of the server
 	}{
-		{"another authority", listen(t, theirs.port(certs.Coordinator, "c1")), server, kindRaft, server.Addr().String() + ": it belongs to another cluster", "TLS: it does not accept the certificate shown to it"},
+		{"another authority", listen(t, member(t, theirs, certs.Coordinator, "c1")), server, kindRaft, server.Addr().String() + ": it belongs to another cluster", "TLS: it does not accept the certificate shown to it"},
 		{"Raft to a worker", server, worker, kindRaft, "is that of worker w1, and a coordinator is asked for", ""},
 		{"a worker's Raft", worker, server, kindRaft, "", "it has the certificate of worker w1, and may not speak Raft here"},
 		{"a client's Raft", client, server, kindRaft, "", "it has the certificate of client me, and may not speak Raft here"},
@@ -304,7 +309,7 @@ func TestTLSRefusesStrangers(t *testing.T) {
 		{"plain Raft", plain, server, kindRaft, "", "TLS: tls: first record does not look like a TLS handshake"},
 		{"plain gossip", plain, server, kindGossip, "", "TLS: tls: first record does not look like a TLS handshake"},
 	} {
-		conn, err := test.from.dial(within(t), test.kind, test.to.Addr().String())
+		conn, err := test.from.dial(support.Within(t), test.kind, test.to.Addr().String())
 		if test.says != "" {
 			if err == nil || !strings.Contains(err.Error(), test.says) {
 				t.Errorf("%s: %v, want %q", test.name, err, test.says)
@@ -322,7 +327,7 @@ func TestTLSRefusesStrangers(t *testing.T) {
 		if test.log == "" {
 			continue
 		}
-		eventually(t, "the log says "+test.log, func() bool {
+		support.Eventually(t, "the log says "+test.log, func() bool {
 			mu.Lock()
 			defer mu.Unlock()
 			return strings.Contains(strings.Join(lines, "\n"), test.log)
@@ -331,7 +336,7 @@ func TestTLSRefusesStrangers(t *testing.T) {
 	bare := tls.Client(dialAs(t, server), &tls.Config{InsecureSkipVerify: true})
 	bare.Write([]byte("PRI * HTTP/2.0"))
 	closedByPeer(t, bare)
-	if conn, err := worker.RPCDialer(certs.Worker)(within(t), server.Addr().String()); err == nil {
+	if conn, err := worker.RPCDialer(certs.Worker)(support.Within(t), server.Addr().String()); err == nil {
 		conn.Close()
 		t.Error("a coordinator was taken for a worker")
 	}
@@ -340,7 +345,7 @@ func TestTLSRefusesStrangers(t *testing.T) {
 // TestOnlyLoopbackWithoutCertificates: a port without an identity neither listens beyond loopback nor dials there.
 func TestOnlyLoopbackWithoutCertificates(t *testing.T) {
 	for _, bind := range []string{"0.0.0.0:0", ":0", "[::]:0", "192.0.2.1:0"} {
-		p, err := Listen(PortConfig{Bind: bind})
+		p, err := Listen(Config{Bind: bind})
 		if err == nil {
 			p.Close()
 		}
@@ -348,40 +353,40 @@ func TestOnlyLoopbackWithoutCertificates(t *testing.T) {
 			t.Errorf("%s: %v", bind, err)
 		}
 	}
-	p := listen(t, PortConfig{})
+	p := listen(t, Config{})
 	for k := range kinds {
-		if _, err := p.dial(within(t), k, "192.0.2.1:7"); !errors.Is(err, certs.ErrInsecure) {
+		if _, err := p.dial(support.Within(t), k, "192.0.2.1:7"); !errors.Is(err, certs.ErrInsecure) {
 			t.Errorf("%v: %v", k, err)
 		}
 	}
-	secure := listen(t, PortConfig{Bind: "0.0.0.0:0", Identity: newAuthority(t).port(certs.Worker, "w1").Identity})
-	if err := secure.Reach(within(t), fmt.Sprintf("127.0.0.1:%d", secure.Addr().Port)); err != nil {
+	secure := listen(t, Config{Bind: "0.0.0.0:0", Identity: member(t, support.Authority(t), certs.Worker, "w1").Identity})
+	if err := secure.Reach(support.Within(t), fmt.Sprintf("127.0.0.1:%d", secure.Addr().Port)); err != nil {
 		t.Errorf("with certificates: %v", err)
 	}
 }
 
 // TestReach: a port knows whether an address is its own.
 func TestReach(t *testing.T) {
-	ca := newAuthority(t)
+	ca := support.Authority(t)
 	silent, err := net.Listen("tcp", "127.0.0.1:0") // takes connections and says nothing
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer silent.Close()
-	for name, cfg := range map[string]PortConfig{"plain": {}, "TLS": ca.port(certs.Worker, "w1")} {
+	for name, cfg := range map[string]Config{"plain": {}, "TLS": member(t, ca, certs.Worker, "w1")} {
 		p, other := listen(t, cfg), listen(t, cfg)
-		if err := p.Reach(within(t), p.Addr().String()); err != nil {
+		if err := p.Reach(support.Within(t), p.Addr().String()); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		if err := p.Reach(within(t), other.Addr().String()); !errors.Is(err, ErrElsewhere) {
+		if err := p.Reach(support.Within(t), other.Addr().String()); !errors.Is(err, ErrElsewhere) {
 			t.Errorf("%s, another port: %v", name, err)
 		}
 		gone := listen(t, cfg)
 		gone.Close()
-		if err := p.Reach(within(t), gone.Addr().String()); err == nil || !strings.Contains(err.Error(), "refused") {
+		if err := p.Reach(support.Within(t), gone.Addr().String()); err == nil || !strings.Contains(err.Error(), "refused") {
 			t.Errorf("%s, nobody: %v", name, err)
 		}
-		ctx, cancel := context.WithTimeout(within(t), 20*time.Millisecond)
+		ctx, cancel := context.WithTimeout(support.Within(t), 20*time.Millisecond)
 		if err := p.Reach(ctx, silent.Addr().String()); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("%s, silence: %v", name, err)
 		}
@@ -391,8 +396,8 @@ func TestReach(t *testing.T) {
 
 // TestMachinesEnrolThroughThePort: a connection without a certificate reaches the listener made for it, and nothing else.
 func TestMachinesEnrolThroughThePort(t *testing.T) {
-	a := newAuthority(t)
-	cfg := a.port(certs.Coordinator, "c1")
+	a := support.Authority(t)
+	cfg := member(t, a, certs.Coordinator, "c1")
 	p := listen(t, cfg)
 	served := make(chan struct{})
 	go func() {
@@ -404,7 +409,7 @@ func TestMachinesEnrolThroughThePort(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := filepath.Join(t.TempDir(), "w5")
-	got, err := certs.Enroll(within(t), []string{p.Addr().String()}, token, "w5", dir, time.Now())
+	got, err := certs.Enroll(support.Within(t), []string{p.Addr().String()}, token, "w5", dir, time.Now())
 	if err != nil || got != (certs.Peer{Role: certs.Worker, ID: "w5"}) {
 		t.Fatalf("%v, %v", got, err)
 	}
@@ -412,7 +417,7 @@ func TestMachinesEnrolThroughThePort(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if conn, err := listen(t, PortConfig{Identity: i}).dial(within(t), kindGossip, p.Addr().String()); err != nil {
+	if conn, err := listen(t, Config{Identity: i}).dial(support.Within(t), kindGossip, p.Addr().String()); err != nil {
 		t.Error(err)
 	} else {
 		conn.Close()
@@ -421,55 +426,30 @@ func TestMachinesEnrolThroughThePort(t *testing.T) {
 	<-served
 }
 
-func TestReplicasAndGossipOverTLS(t *testing.T) {
-	ca := newAuthority(t)
-	peers := map[string]string{}
-	ports := map[string]*Port{}
-	for i := range 3 {
-		id := fmt.Sprintf("c%d", i+1)
-		ports[id] = listen(t, ca.port(certs.Coordinator, id))
-		peers[id] = ports[id].Addr().String()
-	}
-	var nodes []*Node
-	var gossips []*Gossip
-	for id, p := range ports {
-		n, err := Start(Config{ID: id, Peers: peers, Dir: t.TempDir(), Port: p, ElectionTimeout: 200 * time.Millisecond}, &journal{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer n.end()
-		nodes = append(nodes, n)
-		gossips = append(gossips, gossipAt(t, p, GossipConfig{ID: id, Role: Coordinator, Seeds: []string{peers["c1"]}, Key: []byte("0123456789abcdef")}))
-	}
-	for _, g := range gossips {
-		sees(t, g, Coordinator, "c1", "c2", "c3")
-	}
-	propose(t, nodes, "secret")
+// member is the configuration of a member's port; coordinators admit machines.
+func member(t testing.TB, a *certs.Authority, role certs.Role, id string) Config {
+	return Config{Logger: support.Log(t), Identity: support.Identity(t, a, role, id)}
 }
 
-// authority makes certificates for a test.
-type authority struct {
-	*certs.Authority
-	t testing.TB
-}
-
-func newAuthority(t testing.TB) *authority {
-	a, err := certs.Init(filepath.Join(t.TempDir(), "ca"), time.Now())
+// dialAs connects to a port with the given first bytes.
+func dialAs(t testing.TB, p *Port, first ...byte) net.Conn {
+	t.Helper()
+	conn, err := net.Dial("tcp", p.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &authority{a, t}
+	t.Cleanup(func() { conn.Close() })
+	if _, err := conn.Write(first); err != nil {
+		t.Fatal(err)
+	}
+	return conn
 }
 
-// port is the configuration of a member; coordinators admit machines.
-func (a *authority) port(role certs.Role, id string) PortConfig {
-	dir := filepath.Join(a.t.TempDir(), id)
-	if err := a.Node(dir, certs.Peer{Role: role, ID: id}, role == certs.Coordinator, 1, time.Now()); err != nil {
-		a.t.Fatal(err)
+// closedByPeer waits for the other side to hang up.
+func closedByPeer(t testing.TB, conn net.Conn) {
+	t.Helper()
+	conn.SetReadDeadline(time.Now().Add(support.Patience))
+	if _, err := io.Copy(io.Discard, conn); err != nil && errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatalf("the connection is still open after %v", support.Patience)
 	}
-	i, err := certs.Load(dir, time.Now())
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	return PortConfig{Logger: testLog(a.t), Identity: i}
 }

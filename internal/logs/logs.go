@@ -1,6 +1,6 @@
-// Package logs brings the log lines of the Raft and gossip libraries into log/slog: levels kept, and a line that repeats
-// (a peer that cannot be reached is complained about several times a second) written once in a while with a count of
-// what was left out.
+// Package logs brings the lines of the Raft and gossip libraries into log/slog and bounds those that strangers cause. Levels are
+// kept, and a line that repeats (a peer that cannot be reached is complained about several times a second) is written once in a
+// while with a count of what was left out.
 package logs
 
 import (

@@ -1,4 +1,5 @@
-package node
+// Package port opens the one port of a daemon, over which gRPC, Raft and gossip go, each told by its first byte, over TLS.
+package port
 
 import (
 	"context"
@@ -14,8 +15,8 @@ import (
 	"time"
 
 	"ringmaster/internal/certs"
-	"ringmaster/internal/cluster/logs"
 	"ringmaster/internal/lobby"
+	"ringmaster/internal/logs"
 )
 
 // The first byte of a TCP connection says what it carries. gRPC's clients begin with HTTP/2's preface "PRI * HTTP/2.0";
@@ -68,16 +69,13 @@ const (
 	maxOpen      = 512  // Raft and gossip connections, each
 	maxRPC       = 4096 // gRPC connections,
 	maxOfHolder  = 64   // and those of one certificate
-	// Lines of the log about those refused: so many at once, then one every so often.
-	refusalBurst = 50
-	refusalEvery = time.Second
 )
 
 // Refusals is the log of connections that were refused: bounded, for strangers write it.
 func (p *Port) Refusals() *slog.Logger { return p.refused }
 
-// PortConfig describes a daemon's port.
-type PortConfig struct {
+// Config describes a daemon's port.
+type Config struct {
 	Bind     string        // host:port, TCP and UDP; port 0: a free one
 	Patience time.Duration // for a connection's TLS handshake and first byte, and for its being accepted; default 5 s
 
@@ -91,7 +89,7 @@ type PortConfig struct {
 // Port is the one port of a daemon: a TCP listener whose connections go to gRPC, Raft or gossip by their first byte, and
 // a UDP socket of the same number for gossip packets. What nobody knows is closed with a line in the log.
 type Port struct {
-	cfg     PortConfig
+	cfg     Config
 	tcp     net.Listener
 	udp     *net.UDPConn
 	address *net.TCPAddr
@@ -108,7 +106,7 @@ type Port struct {
 }
 
 // Listen opens the port. The error names the address.
-func Listen(cfg PortConfig) (*Port, error) {
+func Listen(cfg Config) (*Port, error) {
 	if cfg.Patience <= 0 {
 		cfg.Patience = 5 * time.Second
 	}
@@ -120,7 +118,7 @@ func Listen(cfg PortConfig) (*Port, error) {
 		return nil, fmt.Errorf("listen on %s: %w", cfg.Bind, err)
 	}
 	p := &Port{cfg: cfg, tcp: tcp, udp: udp, address: tcp.Addr().(*net.TCPAddr), lobby: lobby.New(maxUndecided, maxOfSource),
-		refused: logs.Bounded(cfg.Logger, refusalBurst, refusalEvery), done: make(chan struct{})}
+		refused: logs.Bounded(cfg.Logger), done: make(chan struct{})}
 	_, _ = rand.Read(p.self[:]) // never fails, see crypto/rand
 	if cfg.Identity != nil {
 		p.tls = cfg.Identity.Server(cfg.Identity.Issuer != nil)
@@ -181,6 +179,15 @@ func (p *Port) Advertise(configured string) (string, error) {
 // RPC is the listener for a gRPC server. With TLS the connections are already encrypted: give the server the port's
 // Credentials, and clients DialRPC with the same.
 func (p *Port) RPC() net.Listener { return p.queues[kindRPC] }
+
+// Raft is the listener for Raft's connections. Closing it closes them too.
+func (p *Port) Raft() net.Listener { return p.queues[kindRaft] }
+
+// Gossip is the listener for gossip's connections. Closing it closes them too.
+func (p *Port) Gossip() net.Listener { return p.queues[kindGossip] }
+
+// Packets is the UDP socket of the port's number, for gossip's packets. The port closes it.
+func (p *Port) Packets() net.PacketConn { return p.udp }
 
 // Enroll is the listener of machines without a certificate that ask for one. They come only where the port's identity
 // can issue certificates.

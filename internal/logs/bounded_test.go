@@ -10,7 +10,7 @@ import (
 func TestBoundedLinesCannotFillADisk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		to, out := capture(slog.LevelInfo)
-		l := Bounded(to, 3, time.Second)
+		l := bounded(to, 3, time.Second)
 		derived := l.With("id", 7)
 		say := func(n int, want string) {
 			t.Helper()

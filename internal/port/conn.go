@@ -1,4 +1,4 @@
-package node
+package port
 
 import (
 	"context"
@@ -134,7 +134,17 @@ func (c portCredentials) Clone() credentials.TransportCredentials { return c }
 // OverrideServerName does nothing: the port knows whom it asks for.
 func (c portCredentials) OverrideServerName(string) error { return nil }
 
-func (p *Port) dialTimeout(k kind, address string, timeout time.Duration) (net.Conn, error) {
+// DialRaft opens a connection to the Raft of another coordinator's port.
+func (p *Port) DialRaft(address string, timeout time.Duration) (net.Conn, error) {
+	return p.dialWithin(kindRaft, address, timeout)
+}
+
+// DialGossip opens a connection to the gossip of another member's port.
+func (p *Port) DialGossip(address string, timeout time.Duration) (net.Conn, error) {
+	return p.dialWithin(kindGossip, address, timeout)
+}
+
+func (p *Port) dialWithin(k kind, address string, timeout time.Duration) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	return p.dial(ctx, k, address)

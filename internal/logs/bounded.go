@@ -7,10 +7,17 @@ import (
 	"time"
 )
 
-// Bounded is a logger for lines that strangers cause: burst of them at once, then one every so often, so that nobody can
-// fill a disk from outside. A line that follows some that were left out says how many. Loggers derived from one share the
-// bound.
-func Bounded(to *slog.Logger, burst int, every time.Duration) *slog.Logger {
+// Bounds on the lines that strangers cause: so many at once, then one every so often.
+const (
+	Burst = 50
+	every = time.Second
+)
+
+// Bounded is a logger for lines that strangers cause: Burst of them at once, then one a second, so that nobody can fill a
+// disk from outside. A line that follows some that were left out says how many. Loggers derived from one share the bound.
+func Bounded(to *slog.Logger) *slog.Logger { return bounded(to, Burst, every) }
+
+func bounded(to *slog.Logger, burst int, every time.Duration) *slog.Logger {
 	return slog.New(&boundedHandler{to.Handler(), &bucket{now: time.Now, room: burst, most: burst, every: every}})
 }
 

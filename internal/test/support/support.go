@@ -1,0 +1,84 @@
+// Package support holds what tests of several packages share: waiting for what must come, logs, and certificates.
+package support
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"ringmaster/internal/certs"
+)
+
+// Patience is how long a test waits for what must come; it is no measurement.
+const Patience = 20 * time.Second
+
+// Within is a context that ends with the test, and after Patience.
+func Within(t testing.TB) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), Patience)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// Eventually waits until cond holds. The poll is short: conditions change on other goroutines without a signal.
+func Eventually(t testing.TB, what string, cond func() bool) {
+	t.Helper()
+	for end := time.Now().Add(Patience); !cond(); time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("in %v never: %s", Patience, what)
+		}
+	}
+}
+
+// Log writes to stderr with -v. Goroutines of the libraries may log after a test's end, so it is not the test's log.
+func Log(t testing.TB) *slog.Logger {
+	if !testing.Verbose() {
+		return slog.New(slog.DiscardHandler)
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, nil)).With("test", t.Name())
+}
+
+// LineLogger is a logger that hands each line's message and values to write.
+func LineLogger(write func(string)) *slog.Logger { return slog.New(lineHandler(write)) }
+
+type lineHandler func(string)
+
+func (h lineHandler) Enabled(context.Context, slog.Level) bool { return true }
+func (h lineHandler) WithAttrs([]slog.Attr) slog.Handler       { return h }
+func (h lineHandler) WithGroup(string) slog.Handler            { return h }
+func (h lineHandler) Handle(_ context.Context, r slog.Record) error {
+	line := r.Message
+	r.Attrs(func(a slog.Attr) bool {
+		line += " " + a.String()
+		return true
+	})
+	h(line)
+	return nil
+}
+
+// Authority makes the certificates of a cluster of its own.
+func Authority(t testing.TB) *certs.Authority {
+	t.Helper()
+	a, err := certs.Init(filepath.Join(t.TempDir(), "ca"), time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// Identity is that of a member, made by the authority; coordinators admit machines.
+func Identity(t testing.TB, a *certs.Authority, role certs.Role, id string) *certs.Identity {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), id)
+	if err := a.Node(dir, certs.Peer{Role: role, ID: id}, role == certs.Coordinator, 1, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	i, err := certs.Load(dir, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return i
+}
