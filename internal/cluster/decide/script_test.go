@@ -6,11 +6,14 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"google.golang.org/protobuf/proto"
 
 	"ringmaster/internal/cluster/fsm"
 	"ringmaster/internal/plan"
@@ -36,7 +39,7 @@ func runScript(t *testing.T, name string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sc := newScenario()
+	sc := newScenario(t.Fatalf)
 	var out strings.Builder
 	for i, block := range strings.Split(strings.TrimRight(string(text), "\n")+"\n", "\n\n") {
 		commands, want, _ := strings.Cut(block+"\n", "----\n")
@@ -63,29 +66,45 @@ func runScript(t *testing.T, name string) {
 	}
 }
 
-// scenario is a coordinator without network, disk or clock.
+// scenario is a leader without network, disk or clock. Workers are their reports, which reach it as they do in a cluster: Leader's methods
+// are all that it is driven by.
 type scenario struct {
-	state *fsm.State
-	obs   *observations
-	now   time.Time
-	ids   map[string]plan.Incarnation
+	state     *fsm.State
+	leader    *Leader
+	now       time.Time
+	processes map[plan.Incarnation]*workerProcess
+	ids       map[string]plan.Incarnation // the newest process of each worker
 
 	closed, untried map[string][]string // of each worker's ways
-	watch           stallWatch
+
+	point func() // called at every point at which something may be decided; nil: nothing
+	again bool   // decide everything twice
+	fail  func(format string, args ...any)
 }
 
-func newScenario() *scenario {
-	sc := &scenario{state: &fsm.State{Cluster: 1}, now: time.Unix(1000, 0), ids: map[string]plan.Incarnation{},
-		closed: map[string][]string{}, untried: map[string][]string{}}
+// workerProcess is a worker's process and what it told the leader last.
+type workerProcess struct {
+	worker   string
+	report   *rpc.Report
+	told     time.Time
+	attached bool // to the present leader
+}
+
+func newScenario(fail func(format string, args ...any)) *scenario {
+	sc := &scenario{state: &fsm.State{Cluster: 1}, now: time.Unix(1000, 0), ids: map[string]plan.Incarnation{}, processes: map[plan.Incarnation]*workerProcess{},
+		closed: map[string][]string{}, untried: map[string][]string{}, point: func() {}, fail: fail}
 	sc.lead()
 	return sc
 }
 
 func (sc *scenario) lead() {
-	sc.obs = &observations{workers: map[plan.Incarnation]*seen{}, since: sc.now, moved: sc.now, rebuilds: map[plan.Incarnation]int{}, best: map[string]uint64{}, voters: []string{"c1", "c2", "c3"},
-		describe: func(j *fsm.Job, shares []*rpc.ShareFact) (fsm.Checkpoint, error) {
-			return fsm.Checkpoint{Job: j.ID, Generation: j.View.Generation, Step: shares[0].Step, Digest: shares[0].Digest}, nil
-		}}
+	sc.leader = NewLeader(DefaultTiming(), func(j *fsm.Job, shares []*rpc.ShareFact) (fsm.Checkpoint, error) {
+		return fsm.Checkpoint{Job: j.ID, Generation: j.View.Generation, Step: shares[0].Step, Digest: shares[0].Digest}, nil
+	}, sc.now)
+	sc.leader.SetVoters([]string{"c1", "c2", "c3"})
+	for _, p := range sc.processes {
+		p.attached = false
+	}
 }
 
 // options are the key=value words of a line.
@@ -110,6 +129,7 @@ func number(o map[string]string, key string, missing int) int {
 }
 
 func (sc *scenario) run(line string, out *strings.Builder) error {
+	defer sc.point()
 	words := strings.Fields(line)
 	o := options(words[1:])
 	switch words[0] {
@@ -125,16 +145,15 @@ func (sc *scenario) run(line string, out *strings.Builder) error {
 		sc.apply(fsm.Command{Stop: &fsm.Stop{Job: "job"}}, out)
 	case "scale":
 		sc.apply(fsm.Command{Scale: &fsm.Scale{Job: "job", Workers: number(o, "workers", 1)}}, out)
-	case "stale-start":
+	case "start", "stale-start": // what another leader had the log take
 		sc.apply(fsm.Command{Start: &fsm.Start{Job: "job", Generation: plan.Generation(number(o, "g", 1)), Sources: []string{"w1"}}}, out)
 	case "stale-epoch":
 		sc.apply(fsm.Command{Epoch: &fsm.Epoch{Job: "job", Generation: plan.Generation(number(o, "g", 1)), Epoch: number(o, "epoch", 1)}}, out)
 	case "report":
-		sc.report(words[1], o)
+		sc.tell(words[1], sc.report(words[1], o), out)
 	case "close":
-		sc.obs.workers[sc.ids[words[1]]].connected = false
-	case "restart":
-		sc.obs.workers[sc.ids[words[1]]].stale = true
+		sc.close(words[1])
+	case "restart": // the next report comes from another process
 		delete(sc.ids, words[1])
 	case "advance":
 		d, err := time.ParseDuration(words[1])
@@ -143,11 +162,7 @@ func (sc *scenario) run(line string, out *strings.Builder) error {
 		}
 		sc.now = sc.now.Add(d)
 	case "beat":
-		for _, w := range sc.obs.workers {
-			if w.connected {
-				w.heard = sc.now
-			}
-		}
+		sc.beat()
 	case "new-leader":
 		encoded, err := sc.state.Encode()
 		if err != nil {
@@ -157,7 +172,6 @@ func (sc *scenario) run(line string, out *strings.Builder) error {
 			return err
 		}
 		sc.lead()
-		sc.watch = stallWatch{}
 	case "decide":
 		sc.decide(out)
 	case "stall":
@@ -174,13 +188,13 @@ func (sc *scenario) apply(c fsm.Command, out *strings.Builder) {
 	}
 }
 
-// report sets a worker's condition: report w1 READY g=1 step=5 digest=aa epoch=1,2 share=1/2 outcome=complete lost=w2
+// report is what a worker says: report w1 READY g=1 step=5 digest=aa epoch=1,2 share=1/2 outcome=complete lost=w2
 // It has tried its ways to all others that the scenario knows, but for untried=w3, and all are open but for cut=w4,w5.
-func (sc *scenario) report(name string, o map[string]string) {
+func (sc *scenario) report(name string, o map[string]string) *rpc.Report {
 	id, ok := sc.ids[name]
 	if !ok {
-		id = plan.Incarnation(100 + len(sc.obs.workers))
-		sc.ids[name] = id
+		id = plan.Incarnation(100 + len(sc.processes))
+		sc.ids[name], sc.processes[id] = id, &workerProcess{worker: name}
 	}
 	r := &rpc.Report{Worker: name, Host: "host-" + name, Incarnation: uint64(id), Job: "job", Fingerprint: []byte("data"),
 		Generation: uint64(number(o, "g", 0)), Step: uint64(number(o, "step", 0)), Failure: o["failure"], LostReason: o["why"]}
@@ -220,34 +234,74 @@ func (sc *scenario) report(name string, o map[string]string) {
 	if lost, ok := o["lost"]; ok {
 		r.LostPeers = []uint64{uint64(sc.ids[lost])}
 	}
-	w := sc.obs.workers[id]
-	if w == nil {
-		sc.obs.moved = sc.now
-		w = &seen{}
-		sc.obs.workers[id] = w
-	}
-	w.note(r, sc.now)
-	if r.Phase == rpc.Phase_PHASE_BROKEN && w.brokenSince.IsZero() {
-		w.brokenSince = sc.now
-	} else if r.Phase != rpc.Phase_PHASE_BROKEN {
-		w.brokenSince = time.Time{}
-	}
-	w.report, w.connected, w.heard = r, true, sc.now
-	sc.obs.best["job"] = max(sc.obs.best["job"], r.Step)
+	return r
 }
 
-// tryWays puts into all reports what became of their workers' ways.
-func (sc *scenario) tryWays() {
-	for name, id := range sc.ids {
-		w := sc.obs.workers[id]
-		if w == nil {
-			continue
+// tell brings a report to the leader: over the process's line, or over one that it opens with it.
+func (sc *scenario) tell(name string, r *rpc.Report, out *strings.Builder) {
+	p := sc.processes[sc.ids[name]]
+	if p.attached {
+		sc.observe(p, r, sc.now)
+		return
+	}
+	if _, err := sc.leader.Attach(sc.state, r, sc.now); err != nil {
+		fmt.Fprintf(out, "refused: %v\n", err)
+		return
+	}
+	p.report, p.told, p.attached = r, sc.now, true
+}
+
+func (sc *scenario) observe(p *workerProcess, r *rpc.Report, at time.Time) {
+	if !sc.leader.Observe(r, at) {
+		sc.fail("the leader does not know %s, who is attached", p.worker)
+	}
+	p.report, p.told = r, at
+}
+
+// close closes the lines of a worker's processes.
+func (sc *scenario) close(name string) {
+	for id, p := range sc.processes {
+		if p.worker == name && p.attached {
+			p.attached = false
+			sc.leader.Detach(id, sc.now)
 		}
-		w.report.Ways = nil
+	}
+}
+
+// reportInterval is how often workers report.
+const reportInterval = 100 * time.Millisecond
+
+// beat has all that are attached report as before, ten times a second since they did last.
+func (sc *scenario) beat() {
+	for _, p := range sc.attached() {
+		for at := p.told.Add(reportInterval); at.Before(sc.now); at = at.Add(reportInterval) {
+			sc.observe(p, p.report, at)
+		}
+		sc.observe(p, p.report, sc.now)
+	}
+}
+
+func (sc *scenario) attached() (all []*workerProcess) {
+	for _, id := range slices.Sorted(maps.Keys(sc.processes)) {
+		if p := sc.processes[id]; p.attached {
+			all = append(all, p)
+		}
+	}
+	return all
+}
+
+// tryWays has those report again, as of their last reports, who know more of their ways to the others by now.
+func (sc *scenario) tryWays() {
+	for _, p := range sc.attached() {
+		r := proto.CloneOf(p.report)
+		r.Ways = nil
 		for _, other := range slices.Sorted(maps.Keys(sc.ids)) {
-			if other != name && !slices.Contains(sc.untried[name], other) {
-				w.report.Ways = append(w.report.Ways, &rpc.Way{Worker: other, Incarnation: uint64(sc.ids[other]), Open: !slices.Contains(sc.closed[name], other)})
+			if other != p.worker && !slices.Contains(sc.untried[p.worker], other) {
+				r.Ways = append(r.Ways, &rpc.Way{Worker: other, Incarnation: uint64(sc.ids[other]), Open: !slices.Contains(sc.closed[p.worker], other)})
 			}
+		}
+		if !proto.Equal(r, p.report) {
+			sc.observe(p, r, p.told)
 		}
 	}
 }
@@ -266,15 +320,13 @@ func (sc *scenario) speeds(r *rpc.Report, o map[string]string) {
 func (sc *scenario) decide(out *strings.Builder) {
 	sc.tryWays()
 	for range 20 {
-		sc.obs.weigh(sc.state, sc.now, DefaultTiming())
-		d := decide(sc.state, sc.obs, sc.now, DefaultTiming())
+		d := sc.next()
 		if d.Command == nil {
 			if d.Wait != "" {
 				fmt.Fprintf(out, "waits: %s\n", d.Wait)
 			}
 			return
 		}
-		sc.obs.note(d, sc.now, DefaultTiming())
 		fmt.Fprintf(out, "%s\n", d.Reason)
 		if v := d.Command.View; v != nil {
 			fmt.Fprintf(out, "  %s\n", describeView(v.View))
@@ -286,8 +338,44 @@ func (sc *scenario) decide(out *strings.Builder) {
 			fmt.Fprintf(out, "refused: %v\n", err)
 			return
 		}
+		sc.leader.Confirm(d, sc.now)
+		sc.point()
 	}
 	fmt.Fprintf(out, "still deciding after 20 commands\n")
+}
+
+// next asks the leader what is next, and where everything is decided twice, that it says the same again and remembers nothing new.
+func (sc *scenario) next() Decision {
+	d := sc.leader.Next(sc.state, sc.now)
+	if sc.again {
+		before := dump(sc.leader)
+		sc.same("decided", d, sc.leader.Next(sc.state, sc.now))
+		sc.same("remembered", before, dump(sc.leader))
+	}
+	return d
+}
+
+// stall prints who holds the job up.
+func (sc *scenario) stall(out *strings.Builder) {
+	s, _ := sc.leader.Stall(sc.state, sc.now)
+	if sc.again {
+		before := dump(sc.leader)
+		twice, news := sc.leader.Stall(sc.state, sc.now)
+		sc.same("who stalls", s.GetReason(), twice.GetReason())
+		sc.same("remembered", before, dump(sc.leader))
+		sc.same("news", false, news)
+	}
+	if s != nil {
+		fmt.Fprintf(out, "%s\n", s.Reason)
+	} else {
+		fmt.Fprintf(out, "nobody\n")
+	}
+}
+
+func (sc *scenario) same(what string, once, twice any) {
+	if !reflect.DeepEqual(once, twice) {
+		sc.fail("%s: %+v, and with the same inputs again %+v", what, once, twice)
+	}
 }
 
 func describeView(v fsm.View) string {
@@ -299,34 +387,4 @@ func describeView(v fsm.View) string {
 		parts = append(parts, "orderly")
 	}
 	return strings.Join(parts, " ")
-}
-
-// TestDecideIsPure decides twice from the same arguments at every point of every scenario.
-func TestDecideIsPure(t *testing.T) {
-	sc := newScenario()
-	var sink strings.Builder
-	for _, line := range []string{"submit seats=4 workers=2", "report w1 READY", "report w2 READY"} {
-		if err := sc.run(line, &sink); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for range 10 {
-		before, err := sc.state.Encode()
-		if err != nil {
-			t.Fatal(err)
-		}
-		workers := slices.Sorted(maps.Keys(sc.obs.workers))
-		a, b := decide(sc.state, sc.obs, sc.now, DefaultTiming()), decide(sc.state, sc.obs, sc.now, DefaultTiming())
-		after, _ := sc.state.Encode()
-		if a.Reason != b.Reason || a.Wait != b.Wait || string(before) != string(after) || !slices.Equal(workers, slices.Sorted(maps.Keys(sc.obs.workers))) {
-			t.Fatalf("decide changed something: %q/%q, then %q/%q", a.Reason, a.Wait, b.Reason, b.Wait)
-		}
-		if a.Command == nil {
-			break
-		}
-		sc.apply(*a.Command, &sink)
-	}
-	if sc.state.Active().View == nil {
-		t.Fatal("no view was decided")
-	}
 }

@@ -46,18 +46,6 @@ func act(r *rpc.Report, o map[string]string) {
 	}
 }
 
-// stall prints who holds the job up.
-func (sc *scenario) stall(out *strings.Builder) {
-	j := sc.state.Active()
-	sc.obs.noteView(j, sc.now)
-	sc.watch.take(findStall(j, sc.obs, sc.now, DefaultTiming(), sc.watch.shown), sc.now)
-	if s := sc.watch.shown; s != nil {
-		fmt.Fprintf(out, "%s\n", s.reason())
-	} else {
-		fmt.Fprintf(out, "nobody\n")
-	}
-}
-
 // A stall is shown for a moment after it was seen last, and how long a slow one lasts is counted from its beginning.
 func TestStallIsHeld(t *testing.T) {
 	var w stallWatch
