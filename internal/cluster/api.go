@@ -48,7 +48,7 @@ func (s *Server) Submit(ctx context.Context, r *rpc.SubmitRequest) (*rpc.SubmitR
 		c.Files = append(c.Files, fsm.DataFile{Name: f.Name, SHA256: f.Sha256})
 	}
 	if len(r.Manifest) > 0 {
-		if err := resumeFrom(c, r.Manifest); err != nil {
+		if err := resumeFrom(c, job, r.Manifest); err != nil {
 			return nil, status.Errorf(codes.InvalidArgument, "resume: %v", err)
 		}
 		if err := inherit(c, r.Earlier); err != nil {

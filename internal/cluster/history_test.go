@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"math"
+	"strings"
 	"testing"
 	"time"
 
@@ -85,6 +86,10 @@ func TestHistoryStandsOnce(t *testing.T) {
 func TestWholeManifest(t *testing.T) {
 	st := longJob(t, 20)
 	j := st.Job("long")
+	job, err := config.Decode(j.Config)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range j.Checkpoints {
 		m, err := wholeManifest(j, &c)
 		if err != nil {
@@ -98,7 +103,7 @@ func TestWholeManifest(t *testing.T) {
 			t.Errorf("step %d: %d epochs of %d, folder %s of %s", c.Step, len(m.Epochs), c.Epochs, m.Folder(), c.Directory)
 		}
 		submit := fsm.Submit{ID: "next", Incarnation: 8, Seats: 4}
-		if err := resumeFrom(&submit, text); err != nil {
+		if err := resumeFrom(&submit, job, text); err != nil {
 			t.Fatal(err)
 		}
 		if err := st.Apply(fsm.Command{Submit: &submit}); err != nil {
@@ -156,4 +161,32 @@ func FuzzRestore(f *testing.F) {
 			}
 		})
 	})
+}
+
+// A byte of the job's configuration changes in the log: the checkpoint's manifest is not written with it, and a job with another
+// configuration does not go on from the checkpoint.
+func TestChangedConfiguration(t *testing.T) {
+	st := longJob(t, 3)
+	j := st.Job("long")
+	c := *j.Newest()
+	m, err := wholeManifest(j, &c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := m.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	j.Config = bytes.Replace(j.Config, []byte("lr: 0.001"), []byte("lr: 0.005"), 1)
+	if _, err := wholeManifest(j, &c); err == nil || !strings.Contains(err.Error(), "not those that it was made with") {
+		t.Errorf("a changed configuration goes into the manifest: %v", err)
+	}
+	job, err := config.Decode(j.Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = resumeFrom(&fsm.Submit{ID: "next", Incarnation: 8, Seats: 4}, job, text)
+	if want := "train.optimizer.lr is 0.005, but was 0.001"; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("going on with another configuration: %v, not %q", err, want)
+	}
 }

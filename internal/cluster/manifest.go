@@ -1,12 +1,14 @@
 package cluster
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"fmt"
 	"math"
 
 	"ringmaster/internal/checkpoint"
 	"ringmaster/internal/cluster/fsm"
+	"ringmaster/internal/config"
 	"ringmaster/internal/rpc"
 )
 
@@ -63,14 +65,38 @@ func wholeManifest(j *fsm.Job, c *fsm.Checkpoint) (*checkpoint.Manifest, error) 
 		m.Epochs = append(m.Epochs, checkpoint.EpochMetrics{Epoch: e.Epoch, Step: e.Step, TrainLoss: bitsFloat(e.TrainLoss),
 			HasEval: e.HasEval, EvalLoss: bitsFloat(e.EvalLoss), EvalAccuracy: bitsFloat(e.EvalAccuracy), EvalCount: e.EvalCount})
 	}
-	return m, nil
+	return m, checkSum(m, c)
 }
 
-// resumeFrom takes over from a checkpoint what the log holds of the job: its epochs and its generation.
-func resumeFrom(c *fsm.Submit, manifest []byte) error {
+// checkSum refuses a manifest that is not the one whose sum the log has held since the checkpoint was committed: the job's configuration
+// or its epochs have changed since.
+func checkSum(m *checkpoint.Manifest, c *fsm.Checkpoint) error {
+	if len(c.ManifestSum) == 0 {
+		return nil
+	}
+	text, err := m.Encode()
+	if err != nil {
+		return err
+	}
+	if sum := sha256.Sum256(text); !bytes.Equal(sum[:], c.ManifestSum) {
+		return fmt.Errorf("checkpoint at step %d: the configuration or the epochs that the log holds are not those that it was made with", c.Step)
+	}
+	return nil
+}
+
+// resumeFrom takes over from a checkpoint what the log holds of the job: its epochs and its generation. A job that the checkpoint was
+// not made with is refused.
+func resumeFrom(c *fsm.Submit, job *config.Job, manifest []byte) error {
 	m, err := checkpoint.ParseManifest(manifest)
 	if err != nil {
 		return err
+	}
+	was, err := config.Decode([]byte(m.Config))
+	if err != nil {
+		return err
+	}
+	if changed := config.Changes(was, job); len(changed) > 0 {
+		return fmt.Errorf("the checkpoint at step %d was made with another configuration: %s", m.Step, config.Describe(changed, config.Difference.String))
 	}
 	text, err := m.Encode() // as it stands in its file
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"reflect"
 	"strconv"
+	"strings"
 
 	"ringmaster/internal/plan"
 )
@@ -103,6 +104,19 @@ func (j *Job) endDifference(next *Job, samples int) Difference {
 		return strconv.Itoa(t.Epochs*perEpoch) + " (train.epochs: " + strconv.Itoa(t.Epochs) + ")"
 	}
 	return Difference{"train.steps", describe(j.Train), describe(next.Train)}
+}
+
+// Describe names what differs on one line, as write puts each difference, and the first few where it is another job altogether.
+func Describe(differences []Difference, write func(Difference) string) string {
+	const most = 8
+	var lines []string
+	for _, d := range differences[:min(len(differences), most)] {
+		lines = append(lines, write(d))
+	}
+	if more := len(differences) - most; more > 0 {
+		lines = append(lines, fmt.Sprintf("and %d more: is it the same job?", more))
+	}
+	return strings.Join(lines, "; ")
 }
 
 // String says in a user's words what differs.

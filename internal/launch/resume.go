@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 
 	"ringmaster/internal/checkpoint"
 	"ringmaster/internal/checkpoint/disk"
@@ -61,15 +60,8 @@ func (o *Origin) Admit(c *Checked) error {
 	c.Job.Resolve(c.Samples)
 	differences := config.Differences(o.Job, c.Job, c.Samples)
 	if len(differences) > 0 {
-		const most = 8 // of another job nearly everything differs
-		var lines []string
-		for _, d := range differences[:min(len(differences), most)] {
-			lines = append(lines, c.Job.Errorf(d.Key, "%s", d.String()).Error())
-		}
-		if more := len(differences) - most; more > 0 {
-			lines = append(lines, fmt.Sprintf("and %d more: is it the same job?", more))
-		}
-		return fmt.Errorf("cannot resume from %s, because the bits of the run depend on what has changed: %s", o.Path, strings.Join(lines, "; "))
+		return fmt.Errorf("cannot resume from %s, because the bits of the run depend on what has changed: %s", o.Path,
+			config.Describe(differences, func(d config.Difference) string { return c.Job.Errorf(d.Key, "%s", d.String()).Error() }))
 	}
 	if !bytes.Equal(o.Manifest.Fingerprint[:], c.Fingerprint) {
 		return c.Job.Blame("data", fmt.Errorf("cannot resume from %s: the data is not what it was (fingerprint %s, was %s); point data.dir at the same files",

@@ -653,34 +653,35 @@ func (x *Unsaved) GetAway() bool {
 }
 
 type Report struct {
-	state       protoimpl.MessageState `protogen:"open.v1"`
-	Worker      string                 `protobuf:"bytes,1,opt,name=worker,proto3" json:"worker,omitempty"`
-	Incarnation uint64                 `protobuf:"fixed64,2,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
-	Address     string                 `protobuf:"bytes,3,opt,name=address,proto3" json:"address,omitempty"`
-	Socket      string                 `protobuf:"bytes,4,opt,name=socket,proto3" json:"socket,omitempty"`
-	Machine     string                 `protobuf:"bytes,5,opt,name=machine,proto3" json:"machine,omitempty"`
-	Host        string                 `protobuf:"bytes,6,opt,name=host,proto3" json:"host,omitempty"`
-	Pid         int64                  `protobuf:"varint,7,opt,name=pid,proto3" json:"pid,omitempty"`
-	Cluster     uint64                 `protobuf:"fixed64,8,opt,name=cluster,proto3" json:"cluster,omitempty"` // the cluster it holds state of; 0: none
-	Job         string                 `protobuf:"bytes,9,opt,name=job,proto3" json:"job,omitempty"`           // the job it holds; empty: none
-	Phase       Phase                  `protobuf:"varint,10,opt,name=phase,proto3,enum=ringmaster.Phase" json:"phase,omitempty"`
-	Generation  uint64                 `protobuf:"varint,11,opt,name=generation,proto3" json:"generation,omitempty"`                     // the newest view whose predecessors it has ended for good
-	Step        uint64                 `protobuf:"varint,12,opt,name=step,proto3" json:"step,omitempty"`                                 // of the state it holds
-	StateDigest []byte                 `protobuf:"bytes,13,opt,name=state_digest,json=stateDigest,proto3" json:"state_digest,omitempty"` // of that state; set when it does not train
-	Fingerprint []byte                 `protobuf:"bytes,14,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`
-	Files       []*DataFile            `protobuf:"bytes,15,rep,name=files,proto3" json:"files,omitempty"`
-	Failure     string                 `protobuf:"bytes,16,opt,name=failure,proto3" json:"failure,omitempty"`                               // one line, why the job cannot go on
-	LostPeers   []uint64               `protobuf:"fixed64,17,rep,packed,name=lost_peers,json=lostPeers,proto3" json:"lost_peers,omitempty"` // incarnations of ring neighbours it lost in this generation
-	LostReason  string                 `protobuf:"bytes,18,opt,name=lost_reason,json=lostReason,proto3" json:"lost_reason,omitempty"`
-	Progress    *Progress              `protobuf:"bytes,19,opt,name=progress,proto3" json:"progress,omitempty"`
-	Epochs      []*EpochFact           `protobuf:"bytes,20,rep,name=epochs,proto3" json:"epochs,omitempty"`   // not yet acknowledged
-	Shares      []*ShareFact           `protobuf:"bytes,21,rep,name=shares,proto3" json:"shares,omitempty"`   // not yet acknowledged
-	Outcome     *Outcome               `protobuf:"bytes,22,opt,name=outcome,proto3" json:"outcome,omitempty"` // set in PHASE_SAVING
-	Waiting     *Waiting               `protobuf:"bytes,23,opt,name=waiting,proto3" json:"waiting,omitempty"`
-	Leaving     bool                   `protobuf:"varint,24,opt,name=leaving,proto3" json:"leaving,omitempty"` // asked to end: wants to be left out of the next view
-	Ways        []*Way                 `protobuf:"bytes,25,rep,name=ways,proto3" json:"ways,omitempty"`        // those it has tried lately; the others are not known
-	Probed      uint64                 `protobuf:"varint,26,opt,name=probed,proto3" json:"probed,omitempty"`   // the generation whose other members it has all tried since its session in it broke
-	Activity    *Activity              `protobuf:"bytes,27,opt,name=activity,proto3" json:"activity,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Worker        string                 `protobuf:"bytes,1,opt,name=worker,proto3" json:"worker,omitempty"`
+	Incarnation   uint64                 `protobuf:"fixed64,2,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	Address       string                 `protobuf:"bytes,3,opt,name=address,proto3" json:"address,omitempty"`
+	Socket        string                 `protobuf:"bytes,4,opt,name=socket,proto3" json:"socket,omitempty"`
+	Machine       string                 `protobuf:"bytes,5,opt,name=machine,proto3" json:"machine,omitempty"`
+	Host          string                 `protobuf:"bytes,6,opt,name=host,proto3" json:"host,omitempty"`
+	Pid           int64                  `protobuf:"varint,7,opt,name=pid,proto3" json:"pid,omitempty"`
+	Cluster       uint64                 `protobuf:"fixed64,8,opt,name=cluster,proto3" json:"cluster,omitempty"` // the cluster it holds state of; 0: none
+	Job           string                 `protobuf:"bytes,9,opt,name=job,proto3" json:"job,omitempty"`           // the job it holds; empty: none
+	Phase         Phase                  `protobuf:"varint,10,opt,name=phase,proto3,enum=ringmaster.Phase" json:"phase,omitempty"`
+	Generation    uint64                 `protobuf:"varint,11,opt,name=generation,proto3" json:"generation,omitempty"`                     // the newest view whose predecessors it has ended for good
+	Step          uint64                 `protobuf:"varint,12,opt,name=step,proto3" json:"step,omitempty"`                                 // of the state it holds
+	StateDigest   []byte                 `protobuf:"bytes,13,opt,name=state_digest,json=stateDigest,proto3" json:"state_digest,omitempty"` // of that state; set when it does not train
+	Fingerprint   []byte                 `protobuf:"bytes,14,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`
+	Files         []*DataFile            `protobuf:"bytes,15,rep,name=files,proto3" json:"files,omitempty"`
+	Failure       string                 `protobuf:"bytes,16,opt,name=failure,proto3" json:"failure,omitempty"`                                   // one line, why the job cannot go on
+	ConfigDiffers bool                   `protobuf:"varint,33,opt,name=config_differs,json=configDiffers,proto3" json:"config_differs,omitempty"` // the failure is a configuration that the job's checkpoint was not made with
+	LostPeers     []uint64               `protobuf:"fixed64,17,rep,packed,name=lost_peers,json=lostPeers,proto3" json:"lost_peers,omitempty"`     // incarnations of ring neighbours it lost in this generation
+	LostReason    string                 `protobuf:"bytes,18,opt,name=lost_reason,json=lostReason,proto3" json:"lost_reason,omitempty"`
+	Progress      *Progress              `protobuf:"bytes,19,opt,name=progress,proto3" json:"progress,omitempty"`
+	Epochs        []*EpochFact           `protobuf:"bytes,20,rep,name=epochs,proto3" json:"epochs,omitempty"`   // not yet acknowledged
+	Shares        []*ShareFact           `protobuf:"bytes,21,rep,name=shares,proto3" json:"shares,omitempty"`   // not yet acknowledged
+	Outcome       *Outcome               `protobuf:"bytes,22,opt,name=outcome,proto3" json:"outcome,omitempty"` // set in PHASE_SAVING
+	Waiting       *Waiting               `protobuf:"bytes,23,opt,name=waiting,proto3" json:"waiting,omitempty"`
+	Leaving       bool                   `protobuf:"varint,24,opt,name=leaving,proto3" json:"leaving,omitempty"` // asked to end: wants to be left out of the next view
+	Ways          []*Way                 `protobuf:"bytes,25,rep,name=ways,proto3" json:"ways,omitempty"`        // those it has tried lately; the others are not known
+	Probed        uint64                 `protobuf:"varint,26,opt,name=probed,proto3" json:"probed,omitempty"`   // the generation whose other members it has all tried since its session in it broke
+	Activity      *Activity              `protobuf:"bytes,27,opt,name=activity,proto3" json:"activity,omitempty"`
 	// Bytes: what the machine has for all its processes (0: not known), what this process may use by itself (0: no limit),
 	// what the job takes in it beside the gradients of its seats, and the gradient of one seat. The last two stand once the
 	// job is prepared.
@@ -833,6 +834,13 @@ func (x *Report) GetFailure() string {
 		return x.Failure
 	}
 	return ""
+}
+
+func (x *Report) GetConfigDiffers() bool {
+	if x != nil {
+		return x.ConfigDiffers
+	}
+	return false
 }
 
 func (x *Report) GetLostPeers() []uint64 {
@@ -4298,7 +4306,7 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\bsince_ms\x18\x05 \x01(\x04R\asinceMs\x12\x12\n" +
 	"\x04step\x18\x06 \x01(\x04R\x04step\x12\x1a\n" +
 	"\bblocking\x18\a \x01(\bR\bblocking\x12\x12\n" +
-	"\x04away\x18\b \x01(\bR\x04away\"\xb8\b\n" +
+	"\x04away\x18\b \x01(\bR\x04away\"\xdf\b\n" +
 	"\x06Report\x12\x16\n" +
 	"\x06worker\x18\x01 \x01(\tR\x06worker\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\x06R\vincarnation\x12\x18\n" +
@@ -4318,7 +4326,8 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\fstate_digest\x18\r \x01(\fR\vstateDigest\x12 \n" +
 	"\vfingerprint\x18\x0e \x01(\fR\vfingerprint\x12*\n" +
 	"\x05files\x18\x0f \x03(\v2\x14.ringmaster.DataFileR\x05files\x12\x18\n" +
-	"\afailure\x18\x10 \x01(\tR\afailure\x12\x1d\n" +
+	"\afailure\x18\x10 \x01(\tR\afailure\x12%\n" +
+	"\x0econfig_differs\x18! \x01(\bR\rconfigDiffers\x12\x1d\n" +
 	"\n" +
 	"lost_peers\x18\x11 \x03(\x06R\tlostPeers\x12\x1f\n" +
 	"\vlost_reason\x18\x12 \x01(\tR\n" +

@@ -34,6 +34,7 @@ type job struct {
 	phase      rpc.Phase
 	generation plan.Generation // newest view that this worker has reported to
 	failure    string
+	changed    bool // its configuration is not what its checkpoint was made with
 	plan       *trainer.Plan
 	trainer    atomic.Pointer[trainer.Trainer] // set once the job is prepared; read by others too
 	digest     []byte                          // state digest of the state held, while no session runs
@@ -260,7 +261,7 @@ func (j *job) checkData(o *rpc.Order) bool {
 // describe fills in the job's part of a report.
 func (j *job) describe(r *rpc.Report) {
 	r.Cluster, r.Job, r.Phase, r.Generation = j.cluster, j.spec.Id, j.phase, uint64(j.generation)
-	r.Failure = j.failure
+	r.Failure, r.ConfigDiffers = j.failure, j.changed
 	r.LostPeers, r.LostReason = j.lost, j.lostReason
 	r.JobMemory, r.SeatMemory = j.memory.Job, j.memory.Seat
 	t := j.trainer.Load()

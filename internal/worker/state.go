@@ -216,6 +216,9 @@ func (j *job) restore(ctx context.Context, o *rpc.Order) bool {
 	j.phase = rpc.Phase_PHASE_CATCHING_UP
 	addresses := j.w.addresses()
 	j.background(ctx, func(ctx context.Context) error {
+		if err := j.checkOrigin(ctx, m, addresses); err != nil {
+			return err
+		}
 		state, err := j.fetchCheckpoint(ctx, m, addresses)
 		if err != nil {
 			return err
@@ -223,7 +226,10 @@ func (j *job) restore(ctx context.Context, o *rpc.Order) bool {
 		return t.Adopt(*state)
 	}, func(err error) {
 		j.hold(rpc.Phase_PHASE_READY)
-		if err != nil {
+		if changed := (*changedError)(nil); errors.As(err, &changed) {
+			j.changed = true
+			j.fail(err)
+		} else if err != nil {
 			j.w.log.Warn("the checkpoint could not be restored yet", "step", m.Step, "reason", err)
 			j.retryLater(ctx)
 		}

@@ -19,8 +19,9 @@ func decideFailure(j *fsm.Job, o *observations, now time.Time, t Timing) *Decisi
 		if r.Job != j.ID || r.Phase != rpc.Phase_PHASE_FAILED {
 			continue
 		}
-		// A worker that only wants to join does not end a job that runs without it.
-		if j.View == nil || seated(j.View, plan.Incarnation(r.Incarnation)) {
+		// A worker that only wants to join does not end a job that runs without it. Where all are to go on from a checkpoint that was
+		// made with another configuration, none can.
+		if j.View == nil || seated(j.View, plan.Incarnation(r.Incarnation)) || r.ConfigDiffers && o.restore(j, now, t) {
 			return fail(j, "%s", r.Failure)
 		}
 	}

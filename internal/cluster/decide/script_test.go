@@ -204,6 +204,7 @@ func (sc *scenario) report(name string, o map[string]string) *rpc.Report {
 		}
 	}
 	_, r.Leaving = o["leaving"]
+	_, r.ConfigDiffers = o["changed"]
 	if d, ok := o["digest"]; ok {
 		r.StateDigest = []byte((d + "-digest")[:max(6, len(d))])
 	} else {
