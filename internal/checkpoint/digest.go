@@ -70,6 +70,7 @@ func StateDigest(s *State) Hash {
 //	"stats"        the running statistics, float32
 //	"history"      the history of the steps, float32, where one is kept
 //	"sums"         loss sum float64, count uint64, correct uint64, of the epoch under way
+//	"weight"       of its targets' classes, float64, where these have weights
 type StateHasher struct {
 	h   hash.Hash
 	buf [4 * chunkFloats]byte // for big-endian machines and canonical NaNs
@@ -128,6 +129,10 @@ func (s *StateHasher) SumWithin(ctx context.Context, state *State) (Hash, error)
 	le.PutUint64(word[8:], state.Sums.Count)
 	le.PutUint64(word[16:], state.Sums.Correct)
 	s.bytes("sums", word[:])
+	if state.Sums.Weight != 0 {
+		le.PutUint64(word[:], math.Float64bits(state.Sums.Weight))
+		s.bytes("weight", word[:8])
+	}
 	return s.finish(), nil
 }
 

@@ -272,3 +272,20 @@ func FuzzManifest(f *testing.F) {
 		}
 	})
 }
+
+// The weight of the targets is kept in every bit; sums without one are written as before there were weights.
+func TestSumsKeepTheirWeight(t *testing.T) {
+	for _, want := range []EpochSums{{Loss: 1.5, Count: 3, Correct: 1, Weight: 1.0 / 3}, {Loss: 1.5, Count: 3, Correct: 1}} {
+		text, err := json.Marshal(want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got EpochSums
+		if err := json.Unmarshal(text, &got); err != nil || got != want {
+			t.Errorf("%+v became %+v, %v", want, got, err)
+		}
+		if want.Weight == 0 && string(text) != `{"loss":1.5,"count":3,"correct":1}` {
+			t.Errorf("without weights: %s", text)
+		}
+	}
+}

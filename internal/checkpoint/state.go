@@ -53,6 +53,7 @@ type EpochSums struct {
 	Loss    float64
 	Count   uint64
 	Correct uint64
+	Weight  float64 // of the targets' classes; 0 where these have no weights
 }
 
 // EpochMetrics is what one epoch came to.
@@ -111,11 +112,12 @@ type epochSumsJSON struct {
 	Loss    number `json:"loss"`
 	Count   uint64 `json:"count"`
 	Correct uint64 `json:"correct"`
+	Weight  number `json:"weight,omitempty"`
 }
 
 // MarshalJSON keeps every bit of the loss, infinities and NaN too.
 func (e EpochSums) MarshalJSON() ([]byte, error) {
-	return json.Marshal(epochSumsJSON{number(e.Loss), e.Count, e.Correct})
+	return json.Marshal(epochSumsJSON{number(e.Loss), e.Count, e.Correct, number(e.Weight)})
 }
 
 // UnmarshalJSON reads what MarshalJSON wrote.
@@ -124,7 +126,7 @@ func (e *EpochSums) UnmarshalJSON(data []byte) error {
 	if err := strictJSON(data, &j); err != nil {
 		return fmt.Errorf("epoch sums: %w", err)
 	}
-	*e = EpochSums{float64(j.Loss), j.Count, j.Correct}
+	*e = EpochSums{float64(j.Loss), j.Count, j.Correct, float64(j.Weight)}
 	return nil
 }
 

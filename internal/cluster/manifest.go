@@ -17,7 +17,7 @@ import (
 func describeCheckpoint(j *fsm.Job, shares []*rpc.ShareFact) (fsm.Checkpoint, error) {
 	first := shares[0]
 	m := checkpoint.Manifest{Version: checkpoint.ManifestVersion, Job: j.Name, Incarnation: j.Incarnation, Step: first.Step, Generation: j.View.Generation,
-		Seats: j.Seats, Sums: checkpoint.EpochSums{Loss: bitsFloat(first.SumLoss), Count: first.SumCount, Correct: first.SumCorrect}}
+		Seats: j.Seats, Sums: checkpoint.EpochSums{Loss: bitsFloat(first.SumLoss), Count: first.SumCount, Correct: first.SumCorrect, Weight: bitsFloat(first.SumWeight)}}
 	m.Data = first.Data
 	copy(m.Fingerprint[:], j.Fingerprint)
 	copy(m.Digest[:], first.Digest)

@@ -69,6 +69,9 @@ func (t *Train) setDefaults(o *origin) {
 	def(o, "train.epochs", &t.Epochs, 5)
 	def(o, "train.batch_per_seat", &t.BatchPerSeat, 8)
 	def(o, "train.loss", &t.Loss, LossCrossEntropy)
+	if t.Loss == LossHuber {
+		def(o, "train.huber_delta", &t.HuberDelta, 1)
+	}
 	def(o, "train.optimizer.kind", &t.Optimizer.Kind, OptimizerAdam)
 	def(o, "train.schedule.kind", &t.Schedule.Kind, ScheduleConstant)
 	t.Optimizer.setDefaults(o)

@@ -130,13 +130,18 @@ type Train struct {
 	Target       string    `yaml:"target" omit:"zero"` // the field that the output is compared with; empty: the data's only target
 	ClipNorm     float64   `yaml:"clip_norm"`          // bound on the global norm of the gradient; 0: none
 
-	LabelSmoothing float64 `yaml:"label_smoothing"` // part of the target that is spread over all classes, in training alone
+	LabelSmoothing float64   `yaml:"label_smoothing"`           // part of the target that is spread over all classes, in training alone
+	ClassWeights   []float64 `yaml:"class_weights" omit:"zero"` // of the losses against each class; empty: 1 each
+	HuberDelta     float64   `yaml:"huber_delta" omit:"zero"`   // of loss huber: from where on differences count in proportion
 }
 
 // Losses.
 const (
 	LossCrossEntropy = "cross_entropy" // of classes, and of the tokens of text
+	LossBinary       = "binary"        // of yes-or-no labels, one or several
 	LossMSE          = "mse"           // of numbers: the mean squared error
+	LossMAE          = "mae"           // of numbers: the mean absolute error
+	LossHuber        = "huber"         // of numbers: squares near 0, absolute beyond train.huber_delta
 )
 
 // Kinds of optimizer, and the forms in which frameworks write them.

@@ -207,10 +207,29 @@ func (t *Train) validate(c *checker) {
 	between(c, "train.batch_per_seat", t.BatchPerSeat, 1, maxBatch)
 	between(c, "train.clip_norm", t.ClipNorm, 0, math.MaxFloat32)
 	below(c, "train.label_smoothing", t.LabelSmoothing, 0, 1)
-	c.oneOf("train.loss", t.Loss, []string{LossCrossEntropy, LossMSE})
-	c.require("train.label_smoothing", t.LabelSmoothing == 0 || t.Loss != LossMSE, "train.label_smoothing spreads a class over the others, which train.loss: %s has not; leave it out", t.Loss)
+	t.validateLoss(c)
 	t.Optimizer.validate(c)
 	t.Schedule.validate(c)
+}
+
+func (t *Train) validateLoss(c *checker) {
+	if !c.oneOf("train.loss", t.Loss, []string{LossCrossEntropy, LossBinary, LossMSE, LossMAE, LossHuber}) {
+		return
+	}
+	classes := t.Loss == LossCrossEntropy
+	c.require("train.label_smoothing", t.LabelSmoothing == 0 || classes, "train.label_smoothing spreads a class over the others, which train.loss: %s has not; leave it out", t.Loss)
+	c.require("train.class_weights", len(t.ClassWeights) == 0 || classes, "train.class_weights weigh classes, which train.loss: %s has not; leave them out", t.Loss)
+	total := 0.0
+	for i, w := range t.ClassWeights {
+		between(c, indexed("train.class_weights", i), w, 0, 1e6)
+		total += w
+	}
+	c.require("train.class_weights", len(t.ClassWeights) == 0 || total != 0, "train.class_weights are all 0, so that nothing would be learnt")
+	if t.Loss != LossHuber {
+		c.require("train.huber_delta", t.HuberDelta == 0, "train.huber_delta belongs to train.loss: huber, not to %s; leave it out", t.Loss)
+		return
+	}
+	positive(c, "train.huber_delta", t.HuberDelta, 1e6)
 }
 
 func (p *Optimizer) validate(c *checker) {

@@ -1,6 +1,6 @@
 // Package loss holds what training minimises. A loss is one file: it says which target of the data it compares the model's output
 // with, and so how wide that output must be, and records its operations at the end of the model's graph. Losses are sums over rows,
-// folded in ascending order and then over the seats; the count divides them once.
+// folded in ascending order and then over the seats; their count, or the sum of their classes' weights, divides them once.
 package loss
 
 import (
@@ -9,6 +9,7 @@ import (
 
 	"ringmaster/internal/config"
 	"ringmaster/internal/dataset"
+	"ringmaster/internal/metric"
 	"ringmaster/internal/tensor"
 )
 
@@ -20,8 +21,12 @@ type Loss interface {
 	Width() int
 	// Wants says what Width is, for people: "10 classes".
 	Wants() string
-	// Classifies reports whether a row of output holds a value for each class and its largest is the model's answer: only then is there an accuracy.
-	Classifies() bool
+	// Task says what a row of output is compared with.
+	Task() metric.Task
+	// Target is the field that the output is compared with.
+	Target() *dataset.Field
+	// Weight is the name of the field of the samples' weights; empty where they have none.
+	Weight() string
 	// Record ends the graph of n samples. The output is (n x Rows, Width). What belongs to training alone is left out elsewhere.
 	Record(g *tensor.Graph, fields Fields, output *tensor.Value, n int, training bool)
 }
@@ -44,13 +49,14 @@ func New(cfg config.Train, schema dataset.Schema) (Loss, error) {
 	if weights := schema.Of(dataset.Weight); len(weights) > 0 {
 		weight = weights[0].Name
 	}
-	switch cfg.Loss {
-	case config.LossCrossEntropy:
-		return newCrossEntropy(target, weight, float32(cfg.LabelSmoothing))
-	case config.LossMSE:
-		return newMSE(target, weight)
+	construct := map[string]func(config.Train, compared) (Loss, error){
+		config.LossCrossEntropy: newCrossEntropy, config.LossBinary: newBinary,
+		config.LossMSE: newDifference, config.LossMAE: newDifference, config.LossHuber: newDifference,
+	}[cfg.Loss]
+	if construct == nil {
+		return nil, fmt.Errorf("train.loss: there is no loss %q", cfg.Loss)
 	}
-	return nil, fmt.Errorf("train.loss: there is no loss %q", cfg.Loss)
+	return construct(cfg, compared{target, weight})
 }
 
 // targetOf is the field that the output is compared with: the one that the job names, which may be an input, as for an autoencoder, or
@@ -73,10 +79,22 @@ func targetOf(cfg config.Train, schema dataset.Schema) (*dataset.Field, error) {
 	return nil, fmt.Errorf("train.target: the data has no field %s; there are %s", cfg.Target, strings.Join(names, ", "))
 }
 
+// compared is what every loss knows of the data.
+type compared struct {
+	target *dataset.Field
+	weight string
+}
+
+// Target is the field that the output is compared with.
+func (c *compared) Target() *dataset.Field { return c.target }
+
+// Weight is the name of the field of the samples' weights; empty where they have none.
+func (c *compared) Weight() string { return c.weight }
+
 // weights is the weights of n samples; nil where the data has none.
-func weights(fields Fields, weight string, n int) *tensor.Value {
-	if weight == "" {
+func (c *compared) weights(fields Fields, n int) *tensor.Value {
+	if c.weight == "" {
 		return nil
 	}
-	return fields.Floats(weight, n)
+	return fields.Floats(c.weight, n)
 }

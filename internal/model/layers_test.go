@@ -197,7 +197,7 @@ func (g *goldenStep) check(t *testing.T, c goldenCase, m *Model, params, stats, 
 	t.Helper()
 	o := goldenOptimizer(t, g.Optimizer, map[string]float64{"sgd": 0.01, "adam": 0.001, "adamw": 0.001}[g.Optimizer], m)
 	params = append([]float32(nil), params...)
-	o.Step(nil, 1, params, grad, plan.Interval{End: m.Len()}, count, 1)
+	o.Step(nil, 1, params, grad, plan.Interval{End: m.Len()}, float64(count), 1)
 	after := m.NewReplica(nil).Gradient(params, stats, make([]float32, m.Len()), goldenBatch(c.spec, c.samples), rng.Key{}, nil, nil)
 	const tolerance = 1e-5
 	if math.Abs(after.Loss-g.Loss) > tolerance*g.Loss {
@@ -245,7 +245,7 @@ func (g *golden) checkRun(t *testing.T, c goldenCase, m *Model, from []float32) 
 		if got := result.Loss / float64(result.Count); math.Abs(got-want) > tolerance*want {
 			t.Errorf("the loss of step %d is %.9g, PyTorch's %.9g", step, got, want)
 		}
-		o.Step(nil, uint64(step+1), params, grad, plan.Interval{End: m.Len()}, result.Count, 1)
+		o.Step(nil, uint64(step+1), params, grad, plan.Interval{End: m.Len()}, float64(result.Count), 1)
 		tolerance *= 2
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"ringmaster/internal/config"
 	"ringmaster/internal/dataset"
 	"ringmaster/internal/loss"
+	"ringmaster/internal/metric"
 	"ringmaster/internal/plan"
 	"ringmaster/internal/rng"
 	"ringmaster/internal/tensor"
@@ -103,8 +104,14 @@ func volume(shape []int) int {
 	return n
 }
 
-// Classifies reports whether the output holds a value for each class, so that there are right answers to count.
-func (m *Model) Classifies() bool { return m.loss.Classifies() }
+// Loss is what the model is trained by.
+func (m *Model) Loss() loss.Loss { return m.loss }
+
+// Classifies reports whether a row of the output has one answer, a class or a single label, so that there are right answers to count.
+func (m *Model) Classifies() bool {
+	task := m.loss.Task()
+	return task.Kind == metric.Classes || task.Kind == metric.Labels && task.Outputs == 1
+}
 
 // Params are the parameters in the order of the flat vector, without gaps.
 func (m *Model) Params() []Tensor { return m.params }

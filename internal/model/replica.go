@@ -47,6 +47,7 @@ const maxPrograms = 12
 type Result struct {
 	Loss    float64 // sum over the targets that count
 	Count   uint64  // of targets that count
+	Weight  float64 // of the classes of the targets that count; 0 where classes have no weights
 	Correct uint64  // of these, where the largest logit (the first of equal ones) is the target's
 	Finite  bool    // the loss is neither NaN nor infinite
 }
@@ -105,9 +106,9 @@ func (r *Replica) Evaluate(params, stats []float32, batch *dataset.Batch, before
 		return before
 	}
 	p := r.prepare(forEvaluation, batch)
-	r.context.Running, r.context.Before = stats, before.Loss
+	r.context.Running, r.context.Before, r.context.Weighed = stats, before.Loss, before.Weight
 	p.program.Forward(&r.context, params)
-	r.context.Before = 0
+	r.context.Before, r.context.Weighed = 0, 0
 	sum := r.result()
 	sum.Count += before.Count
 	sum.Correct += before.Correct
@@ -136,7 +137,7 @@ func (r *Replica) check(params, stats []float32) {
 
 func (r *Replica) result() Result {
 	c := &r.context
-	return Result{Loss: c.Loss, Count: uint64(c.Count), Correct: uint64(c.Correct), Finite: finite(c.Loss)}
+	return Result{Loss: c.Loss, Weight: c.Weight, Count: uint64(c.Count), Correct: uint64(c.Correct), Finite: finite(c.Loss)}
 }
 
 // prepare finds or records the program for the batch and binds the batch to it.

@@ -19,10 +19,10 @@ type Optimizer interface {
 	// State are the state vectors in the order of Names, each with as many elements as there are parameters. They are the
 	// optimizer's own: what is written into them is its state from then on. All zeros is the state before step 1.
 	State() [][]float32
-	// Step is update number step (counted from 1) of params[in] from grad[in], the sum of the gradients over count samples,
-	// whose mean is scaled by clip. params and grad are the whole flat vectors. With count 0 nothing changes. Calls must not
+	// Step is update number step (counted from 1) of params[in] from grad[in], the sum of the gradients over the targets; count is their
+	// number, or the sum of their classes' weights. The mean is scaled by clip. params and grad are the whole flat vectors. With count 0 nothing changes. Calls must not
 	// run at the same time. A count beyond 2^24 is rounded to a float32 before it divides.
-	Step(team *kernel.Team, step uint64, params, grad []float32, in plan.Interval, count uint64, clip float32)
+	Step(team *kernel.Team, step uint64, params, grad []float32, in plan.Interval, count float64, clip float32)
 }
 
 // New makes the optimizer of a configuration for a flat vector of params parameters. decay are the intervals, ascending
@@ -155,11 +155,11 @@ func (b *base) each(part int, update func(at plan.Interval, decays bool)) {
 // ClipScale is the factor that brings a mean gradient within maxNorm: min(1, maxNorm/norm), norm = sqrt(sumSquares)/count.
 // sumSquares is the sum of the squares of the summed gradient. maxNorm 0 or count 0 mean no clipping. PyTorch's
 // clip_grad_norm_ adds 1e-6 to the norm, which keeps its quotient finite; here it is only taken where it is below 1.
-func ClipScale(sumSquares float64, count uint64, maxNorm float64) float32 {
+func ClipScale(sumSquares float64, count, maxNorm float64) float32 {
 	if maxNorm <= 0 || count == 0 {
 		return 1
 	}
-	norm := math.Sqrt(sumSquares) / float64(count)
+	norm := math.Sqrt(sumSquares) / count
 	if norm <= maxNorm {
 		return 1
 	}

@@ -250,7 +250,7 @@ func TestClipScale(t *testing.T) {
 		t.Errorf("ClipScale of a norm that is not a number is %v", have)
 	}
 	for _, c := range cases {
-		if have := ClipScale(c.sum, c.count, c.norm); math.Abs(float64(have)-c.want) > 1e-6 {
+		if have := ClipScale(c.sum, float64(c.count), c.norm); math.Abs(float64(have)-c.want) > 1e-6 {
 			t.Errorf("ClipScale(%v, %d, %v) = %v, want %v", c.sum, c.count, c.norm, have, c.want)
 		}
 	}

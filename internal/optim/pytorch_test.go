@@ -63,7 +63,7 @@ func TestPyTorchOptimizers(t *testing.T) {
 		}
 		params := append([]float32(nil), g.Start...)
 		for step, sum := range g.Sums {
-			o.Step(nil, uint64(step+1), params, sum, all, g.Count, 1)
+			o.Step(nil, uint64(step+1), params, sum, all, float64(g.Count), 1)
 			for i, want := range c.Params[step] {
 				if !close32(params[i], want) {
 					t.Fatalf("case %d, %s: after step %d parameter %d is %v, want %v", k, c.Name, step+1, i, params[i], want)
@@ -109,7 +109,7 @@ func TestPyTorchClipping(t *testing.T) {
 		squares += float64(v) * float64(v)
 	}
 	for _, c := range g.Clips {
-		scale := ClipScale(squares, g.Count, c.Bound)
+		scale := ClipScale(squares, float64(g.Count), c.Bound)
 		for i, want := range c.Grad {
 			if have := g.Sums[0][i] / float32(g.Count) * scale; !close32(have, want) {
 				t.Errorf("bound %v: gradient %d is %v, want %v", c.Bound, i, have, want)

@@ -35,7 +35,7 @@ func (s *sgd) State() [][]float32 {
 	return [][]float32{s.buffer}
 }
 
-func (s *sgd) Step(team *kernel.Team, step uint64, params, grad []float32, in plan.Interval, count uint64, clip float32) {
+func (s *sgd) Step(team *kernel.Team, step uint64, params, grad []float32, in plan.Interval, count float64, clip float32) {
 	if count == 0 {
 		return
 	}

@@ -1646,7 +1646,8 @@ type ShareFact struct {
 	Epoch         uint32                 `protobuf:"varint,13,opt,name=epoch,proto3" json:"epoch,omitempty"`                           // position, see checkpoint.Position
 	StepInEpoch   uint64                 `protobuf:"varint,14,opt,name=step_in_epoch,json=stepInEpoch,proto3" json:"step_in_epoch,omitempty"`
 	Samples       uint64                 `protobuf:"varint,15,opt,name=samples,proto3" json:"samples,omitempty"`
-	Data          []byte                 `protobuf:"bytes,16,opt,name=data,proto3" json:"data,omitempty"` // of the first share: what predictions need to know of the data, see dataset.Data.Describe
+	Data          []byte                 `protobuf:"bytes,16,opt,name=data,proto3" json:"data,omitempty"`                              // of the first share: what predictions need to know of the data, see dataset.Data.Describe
+	SumWeight     uint64                 `protobuf:"fixed64,17,opt,name=sum_weight,json=sumWeight,proto3" json:"sum_weight,omitempty"` // of the targets' classes in the sums, float64 bits; 0: these have no weights
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1791,6 +1792,13 @@ func (x *ShareFact) GetData() []byte {
 		return x.Data
 	}
 	return nil
+}
+
+func (x *ShareFact) GetSumWeight() uint64 {
+	if x != nil {
+		return x.SumWeight
+	}
+	return 0
 }
 
 type Outcome struct {
@@ -4418,7 +4426,7 @@ const file_ringmaster_proto_rawDesc = "" +
 	"StoredFile\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05bytes\x18\x02 \x01(\x04R\x05bytes\x12\x16\n" +
-	"\x06sha256\x18\x03 \x01(\fR\x06sha256\"\xce\x03\n" +
+	"\x06sha256\x18\x03 \x01(\fR\x06sha256\"\xed\x03\n" +
 	"\tShareFact\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x01 \x01(\x04R\n" +
@@ -4440,7 +4448,9 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\x05epoch\x18\r \x01(\rR\x05epoch\x12\"\n" +
 	"\rstep_in_epoch\x18\x0e \x01(\x04R\vstepInEpoch\x12\x18\n" +
 	"\asamples\x18\x0f \x01(\x04R\asamples\x12\x12\n" +
-	"\x04data\x18\x10 \x01(\fR\x04data\"\x90\x02\n" +
+	"\x04data\x18\x10 \x01(\fR\x04data\x12\x1d\n" +
+	"\n" +
+	"sum_weight\x18\x11 \x01(\x06R\tsumWeight\"\x90\x02\n" +
 	"\aOutcome\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x01 \x01(\x04R\n" +

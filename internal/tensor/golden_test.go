@@ -77,7 +77,7 @@ func (c *golden) check(t *testing.T) {
 	classes, tokens := b.g.Integers(len(c.Args.Targets)), b.g.Integers(2, len(c.Args.Tokens)/2)
 	switch c.Op {
 	case "cross entropy":
-		b.g.CrossEntropy(b.g.Slice(inputs[0], 0, inputs[0].Dim(-1)), classes, nil, float32(c.Args.Smoothing))
+		b.g.CrossEntropy(b.g.Slice(inputs[0], 0, inputs[0].Dim(-1)), classes, nil, nil, float32(c.Args.Smoothing))
 	case "squared error":
 		target = b.g.Input(c.Shapes[0]...)
 		b.g.SquaredError(b.g.Slice(inputs[0], 0, inputs[0].Dim(-1)), target, nil)

@@ -6,26 +6,27 @@ import (
 	"ringmaster/internal/tensor/kernel"
 )
 
-// IgnoredTarget is the target that counts for nothing, as in PyTorch.
+// IgnoredTarget is the target that counts for nothing, as in PyTorch. The losses take every negative class and label for one.
 const IgnoredTarget = -100
 
 // rowLoss is what the losses have in common: the loss of every row of the model's output, weighted, and its gradient, which is
-// written forward, so that backward finds it in its place. Rows are divided among threads; their losses are added in ascending
-// order, from what stands in the context.
+// written forward, so that backward finds it in its place. Rows are divided among threads; their losses and what they count for are
+// added in ascending order, from what stands in the context.
 type rowLoss struct {
 	rows, width int
 	x           *Value
 	dx          *sink
 	weights     *Value    // one for each sample, or nil; a sample's rows all have its weight
 	losses      []float64 // by row
+	masses      []float64 // by row: what its target counts for; nil where all count for 1
 	compute     *share
 	cost        int          // of a value of a row, in elements
 	count       atomic.Int64 // whole numbers: in any order
 	correct     atomic.Int64
 }
 
-// end records the loss as the end of the graph. body computes the losses, unweighted, and the gradient of rows.
-func (o *rowLoss) end(g *Graph, x, weights *Value, cost int, op operation, body func(begin, end int)) {
+// end records the loss as the end of the graph. body computes the losses and the gradient of rows and scales each by its weight.
+func (o *rowLoss) end(g *Graph, x, weights *Value, cost int, op operation, body func(begin, end int)) *node {
 	invariant(x.role == activation, "the output is no operation's result")
 	o.rows, o.width, o.x, o.weights, o.cost = x.Rows(), x.Dim(-1), x, weights, cost
 	invariant(weights == nil || weights.role == input && o.rows%weights.Size() == 0, "%d rows with weights of shape %v", o.rows, x.Shape)
@@ -36,6 +37,7 @@ func (o *rowLoss) end(g *Graph, x, weights *Value, cost int, op operation, body 
 	o.dx = n.gradient(x, false)
 	n.early = true
 	n.op = op
+	return n
 }
 
 func (o *rowLoss) forward(c *Context) {
@@ -44,6 +46,9 @@ func (o *rowLoss) forward(c *Context) {
 	o.compute.run(c, o.rows, o.cost*o.width)
 	for _, loss := range o.losses {
 		c.Loss += loss
+	}
+	for _, mass := range o.masses {
+		c.Weight += mass
 	}
 	c.Count += int(o.count.Load())
 	c.Correct += int(o.correct.Load())
@@ -59,7 +64,7 @@ func (o *rowLoss) gradient(begin, end int) []float32 {
 	return o.dx.data()[begin*o.width : end*o.width]
 }
 
-// weight is the weight of a row.
+// weight is the weight of a row's sample.
 func (o *rowLoss) weight(row int) float32 {
 	if o.weights == nil {
 		return 1
@@ -67,77 +72,51 @@ func (o *rowLoss) weight(row int) float32 {
 	return o.weights.Data()[row/(o.rows/o.weights.Size())]
 }
 
-// weigh scales losses and gradients of rows by their weights.
-func (o *rowLoss) weigh(begin, end int) {
-	if o.weights == nil {
+// scale scales loss and gradient of a row.
+func (o *rowLoss) scale(row int, weight float32) {
+	if weight == 1 {
 		return
 	}
-	for row := begin; row < end; row++ {
-		w := o.weight(row)
-		o.losses[row] *= float64(w)
-		if d := o.gradient(row, row+1); d != nil {
-			kernel.Scale(d, w, d)
-		}
+	o.losses[row] *= float64(weight)
+	if d := o.gradient(row, row+1); d != nil {
+		kernel.Scale(d, weight, d)
 	}
 }
 
-// crossEntropy is the sum over rows of -log softmax(logits)[target], with label smoothing.
-type crossEntropy struct {
-	rowLoss
-	targets   *Integers
-	counted   []int32 // targets of the rows whose weight is not 0; the others are ignored
-	smoothing float32
-}
-
-// CrossEntropy ends a graph: it adds up the loss of every row of logits (rows, classes) against its target and leaves the sums in
-// the context. Rows with IgnoredTarget count for nothing, and neither do those of weight 0; weights, one a sample, may be nil. With smoothing e the
-// target is 1-e on the class plus e/classes everywhere. Its gradient is that of the sum, not of the mean.
-func (g *Graph) CrossEntropy(logits *Value, targets *Integers, weights *Value, smoothing float32) {
-	op := &crossEntropy{targets: targets, smoothing: smoothing}
-	invariant(targets.Size() == logits.Rows(), "%d targets for %d rows", targets.Size(), logits.Rows())
-	op.end(g, logits, weights, 8, op, op.computeRows)
-	if weights != nil {
-		op.counted = make([]int32, op.rows)
-	}
-}
-
-func (o *crossEntropy) computeRows(begin, end int) {
-	targets := o.targets.data[begin:end]
-	if o.weights != nil {
-		copy(o.counted[begin:end], targets)
-		targets = o.counted[begin:end]
-		for i := range targets {
-			if o.weight(begin+i) == 0 {
-				targets[i] = IgnoredTarget
-			}
-		}
-	}
-	count, correct := kernel.CrossEntropyRows(o.losses[begin:end], o.gradient(begin, end), o.x.Data()[begin*o.width:end*o.width], targets,
-		end-begin, o.width, IgnoredTarget, o.smoothing)
-	o.count.Add(int64(count))
-	o.correct.Add(int64(correct))
-	o.weigh(begin, end)
-}
-
-// squaredError is the sum over rows of the mean of (x-target)^2 along the last axis.
-type squaredError struct {
+// differenceLoss is the sum over rows of the mean along the last axis of a function of x-target.
+type differenceLoss struct {
 	rowLoss
 	target *Value
+	delta  float32 // of the Huber loss
+}
+
+func (g *Graph) difference(x, target, weights *Value, delta float32, body func(o *differenceLoss, begin, end int)) {
+	invariant(x.size == target.size && target.role == input, "loss of %v against %v", x.Shape, target.Shape)
+	op := &differenceLoss{target: target, delta: delta}
+	op.end(g, x, weights, 2, op, func(begin, end int) {
+		body(op, begin, end)
+		count := 0
+		for row := begin; row < end; row++ {
+			w := op.weight(row)
+			op.scale(row, w)
+			if w != 0 {
+				count++
+			}
+		}
+		op.count.Add(int64(count))
+	})
 }
 
 // SquaredError ends a graph: it adds up, over the rows of x, the mean over the last axis of (x-target)^2, and counts the
 // rows. The mean of PyTorch's MSELoss is the sum divided by that count. target is an input of x's shape. Rows of weight 0 do not count; weights,
 // one a sample, may be nil.
 func (g *Graph) SquaredError(x, target, weights *Value) {
-	invariant(x.size == target.size && target.role == input, "squared error of %v against %v", x.Shape, target.Shape)
-	op := &squaredError{target: target}
-	op.end(g, x, weights, 2, op, op.computeRows)
+	g.difference(x, target, weights, 0, (*differenceLoss).squares)
 }
 
-func (o *squaredError) computeRows(begin, end int) {
+func (o *differenceLoss) squares(begin, end int) {
 	i, j := begin*o.width, end*o.width
 	x, target := o.x.Data()[i:j], o.target.Data()[i:j]
-	count := 0
 	for row := range end - begin {
 		total := 0.0
 		for k := row * o.width; k < (row+1)*o.width; k++ {
@@ -145,14 +124,51 @@ func (o *squaredError) computeRows(begin, end int) {
 			total += float64(d * d)
 		}
 		o.losses[begin+row] = total / float64(o.width)
-		if o.weight(begin+row) != 0 {
-			count++
-		}
 	}
 	if d := o.gradient(begin, end); d != nil {
 		kernel.Sub(d, x, target)
 		kernel.Scale(d, 2/float32(o.width), d)
 	}
-	o.count.Add(int64(count))
-	o.weigh(begin, end)
+}
+
+// AbsoluteError is SquaredError of |x-target|, as PyTorch's L1Loss. Its gradient where they are equal is 0.
+func (g *Graph) AbsoluteError(x, target, weights *Value) {
+	g.difference(x, target, weights, 0, (*differenceLoss).bends)
+}
+
+// HuberError is SquaredError of half the square of x-target up to delta from 0, and of delta times what |x-target| is beyond
+// delta/2 from there on, as PyTorch's HuberLoss. delta is positive.
+func (g *Graph) HuberError(x, target, weights *Value, delta float32) {
+	invariant(delta > 0, "Huber's loss with delta %v", delta)
+	g.difference(x, target, weights, delta, (*differenceLoss).bends)
+}
+
+// bends is the absolute error, which is what is left of Huber's where delta is 0, but for a factor of delta.
+func (o *differenceLoss) bends(begin, end int) {
+	slope, share, half := o.delta, float32(1)/float32(o.width), float64(o.delta)/2
+	if slope == 0 {
+		slope = 1
+	}
+	for row := begin; row < end; row++ {
+		i, j := row*o.width, (row+1)*o.width
+		target, d := o.target.Data()[i:j], o.gradient(row, row+1)
+		total := 0.0
+		for k, v := range o.x.Data()[i:j] {
+			apart := v - target[k]
+			far, towards := apart, slope
+			if far < 0 {
+				far, towards = -far, -slope
+			}
+			if !(far > o.delta) { // also where it is not a number
+				towards = apart
+				total += float64(float64(apart)*float64(apart)) / 2
+			} else {
+				total += float64(float64(slope) * (float64(far) - half))
+			}
+			if d != nil {
+				d[k] = towards * share
+			}
+		}
+		o.losses[row] = total / float64(o.width)
+	}
 }

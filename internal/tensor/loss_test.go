@@ -35,7 +35,7 @@ func TestWeightedLosses(t *testing.T) {
 	losses := map[string]func(g *Graph, x, w *Value) func(*Program){
 		"cross entropy": func(g *Graph, x, w *Value) func(*Program) {
 			targets := g.Integers(6)
-			g.CrossEntropy(x, targets, w, 0.1)
+			g.CrossEntropy(x, targets, w, nil, 0.1)
 			return func(p *Program) { p.SetIntegers(targets, []int32{0, 1, 2, 2, 1, 0}) }
 		},
 		"squared error": func(g *Graph, x, w *Value) func(*Program) {

@@ -17,9 +17,11 @@ type Context struct {
 	Running    []float32    // running statistics, read by a program for evaluation
 	Statistics []float32    // the batch's own statistics, written by a program for training, laid out as Running
 	Borders    []int        // ascending places in the flat gradient, for Backward: it tells soon when all behind one is final
-	Before     float64      // loss of rows that were computed before these, from which Loss is added up
+	Before     float64      // loss of rows that were computed before these, from which Loss is added up,
+	Weighed    float64      // and their weight, for Weight
 
 	Loss    float64 // sum over the targets that count, and Before
+	Weight  float64 // of the classes of the targets that count, and Weighed; 0 where classes have no weights, so that each target counts for 1
 	Count   int     // of targets that count
 	Correct int     // of these, where the largest logit is the target's
 
@@ -242,7 +244,7 @@ func (p *Program) Forward(c *Context, params []float32) {
 	for _, v := range p.params {
 		v.data.data = of(params, v.interval)
 	}
-	c.Loss, c.Count, c.Correct = c.Before, 0, 0
+	c.Loss, c.Weight, c.Count, c.Correct = c.Before, c.Weighed, 0, 0
 	for _, n := range p.nodes {
 		n.op.forward(c)
 	}

@@ -22,7 +22,7 @@ func TestMultiplyAdds(t *testing.T) {
 	y = g.Conv(y, parameter(4, 1, 3, 3), nil, ConvOptions{Stride: 2, Padding: 1, Dilation: 1, Groups: 4})             // depthwise, to 4x4
 	y = g.Conv(y, parameter(6, 4, 1, 1), nil, ConvOptions{Stride: 1, Padding: 0, Dilation: 1, Groups: 1, ReLU: true}) // 1x1
 	y = g.Linear(g.Reshape(y, 2, 96), parameter(5, 96), parameter(5), 0)
-	g.CrossEntropy(y, g.Integers(2), nil, 0)
+	g.CrossEntropy(y, g.Integers(2), nil, nil, 0)
 	forward, backward := g.Compile().MultiplyAdds()
 	conv, depthwise, pointwise, linear := 2*64*4*27, 2*16*4*9, 2*16*6*4, 2*5*96
 	if want := conv + depthwise + pointwise + linear; forward != want {

@@ -41,7 +41,7 @@ func (t *Trainer) TrainLoss() float64 {
 	if t.sums.Count == 0 {
 		return math.NaN()
 	}
-	return t.sums.Loss / float64(t.sums.Count)
+	return t.sums.Loss / divisor(t.sums.Weight, t.sums.Count)
 }
 
 // Evaluate runs the model over the evaluation set, each seat over its interval, and folds the seats' sums in order.
@@ -62,6 +62,7 @@ func (t *Trainer) Evaluate(ring Ring, arc plan.Arc) (*Evaluation, error) {
 				return nil, &DataError{err}
 			}
 			sum.Loss += part.Loss
+			sum.Weight += part.Weight
 			sum.Count += part.Count
 			sum.Correct += part.Correct
 		}
@@ -74,10 +75,9 @@ func (t *Trainer) Evaluate(ring Ring, arc plan.Arc) (*Evaluation, error) {
 		return nil, err
 	}
 	all := fold(records)
-	n := float64(max(all.count, 1))
-	e := &Evaluation{Loss: all.loss / n, Accuracy: math.NaN(), Count: all.count}
+	e := &Evaluation{Loss: all.loss / orOne(all.divisor()), Accuracy: math.NaN(), Count: all.count}
 	if t.Model.Classifies() {
-		e.Accuracy = float64(all.correct) / n
+		e.Accuracy = float64(all.correct) / float64(max(all.count, 1))
 	}
 	return e, nil
 }
@@ -101,12 +101,12 @@ func (t *Trainer) evaluateBatch(samples plan.Interval) (sum model.Result, err er
 }
 
 // clip is the factor by which the mean gradient is scaled so that its global norm is at most train.clip_norm.
-func (t *Trainer) clip(grad []float32, count uint64) float32 {
+func (t *Trainer) clip(grad []float32) float32 {
 	limit := t.Job.Train.ClipNorm
 	if limit <= 0 {
 		return 1
 	}
-	return optim.ClipScale(t.squares(grad), count, limit)
+	return optim.ClipScale(t.squares(grad), t.divisor, limit)
 }
 
 // squares is the sum of the gradient's squares, in float64 for each chunk of each bucket, folded in that order.

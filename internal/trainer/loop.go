@@ -206,7 +206,7 @@ func (t *Trainer) stepOnce(r *Run) (tally, error) {
 		return tally{}, err
 	}
 	t.Progress.Samples.Add(t.Samples(t.step) - t.Samples(t.step-1))
-	t.note(began, sums.loss/float64(max(sums.count, 1)))
+	t.note(began, sums.loss/orOne(sums.divisor()))
 	return sums, nil
 }
 
@@ -251,7 +251,7 @@ func (t *Trainer) seatGradient(r *Run, i int) error {
 
 // bind makes the functions that a seat's computation calls back, once a session, so that steps allocate nothing.
 func (t *Trainer) bind(r *Run) {
-	t.gradNorm = func() float64 { return math.Sqrt(t.squares(t.grads[0])) / float64(max(t.count, 1)) }
+	t.gradNorm = func() float64 { return math.Sqrt(t.squares(t.grads[0])) / orOne(t.divisor) }
 	t.ready = func(from int) {
 		for ; t.nextBucket >= 0 && t.Buckets[t.nextBucket].Begin >= from; t.nextBucket-- {
 			r.Ring.Ready(t.nextBucket)
@@ -296,15 +296,15 @@ func (t *Trainer) apply(sums tally) {
 	}
 	t.sums.Loss += sums.loss
 	t.sums.Count += sums.count
+	t.sums.Weight += sums.weight
 	t.sums.Correct += sums.correct
 	grad := t.grads[0]
-	clip := t.clip(grad, sums.count)
+	t.divisor = sums.divisor()
+	clip := t.clip(grad)
 	t.step++
-	t.count = sums.count
-	n := float64(max(sums.count, 1))
-	t.history.Note(t.step, sums.loss/n, float64(sums.correct)/n, t.rate.Rate(t.step), t.gradNorm)
+	t.history.Note(t.step, sums.loss/orOne(t.divisor), float64(sums.correct)/float64(max(sums.count, 1)), t.rate.Rate(t.step), t.gradNorm)
 	for _, b := range t.Buckets {
-		t.opt.Step(t.team, t.step, t.params, grad, b, sums.count, clip)
+		t.opt.Step(t.team, t.step, t.params, grad, b, t.divisor, clip)
 	}
 	t.Model.ApplyStatistics(t.stats, t.statSum, t.statCount)
 }

@@ -14,17 +14,18 @@ const (
 	KindStatistics uint8 = 3 // batch statistics of one seat and step
 )
 
-// A tally record, 40 bytes little-endian, one a seat:
+// A tally record, 48 bytes little-endian, one a seat:
 //
 //	 0  loss sum     float64
 //	 8  count        uint64   samples or valid target tokens
 //	16  correct      uint64
 //	24  not finite   uint64   1 where the loss is NaN or infinite
 //	32  flags        uint64   of the seat's worker, folded by or
+//	40  weight       float64  of the classes of the targets that count, 0 where these have no weights
 //
 // Sums are folded in seat order, so they do not depend on who sits where. Flags are hints for the moment and may
 // differ when a step is computed again.
-const recordLen = 40
+const recordLen = 48
 
 // Flags of a tally.
 const (
@@ -35,6 +36,7 @@ const (
 
 type tally struct {
 	loss    float64
+	weight  float64
 	count   uint64
 	correct uint64
 	flags   uint64
@@ -52,6 +54,7 @@ func putRecord(dst []byte, r model.Result, flags uint64) {
 	}
 	le.PutUint64(dst[24:], bad)
 	le.PutUint64(dst[32:], flags)
+	le.PutUint64(dst[40:], math.Float64bits(r.Weight))
 }
 
 // fold sums the records of all seats in seat order.
@@ -60,6 +63,7 @@ func fold(records []byte) tally {
 	t := tally{badSeat: -1}
 	for seat := 0; len(records) >= recordLen; seat, records = seat+1, records[recordLen:] {
 		t.loss += math.Float64frombits(le.Uint64(records[0:]))
+		t.weight += math.Float64frombits(le.Uint64(records[40:]))
 		t.count += le.Uint64(records[8:])
 		t.correct += le.Uint64(records[16:])
 		if le.Uint64(records[24:]) != 0 && t.badSeat < 0 {
@@ -68,6 +72,24 @@ func fold(records []byte) tally {
 		t.flags |= le.Uint64(records[32:])
 	}
 	return t
+}
+
+// divisor is what the sums over targets are divided by, once: the sum of the weights of their classes, or their number where classes have none.
+func divisor(weight float64, count uint64) float64 {
+	if weight != 0 {
+		return weight
+	}
+	return float64(count)
+}
+
+func (t *tally) divisor() float64 { return divisor(t.weight, t.count) }
+
+// orOne is 1 where there is nothing to divide by.
+func orOne(divisor float64) float64 {
+	if divisor == 0 {
+		return 1
+	}
+	return divisor
 }
 
 func floatBits(x float64) uint64 { return math.Float64bits(x) }

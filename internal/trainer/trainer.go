@@ -129,7 +129,7 @@ type Trainer struct {
 
 	// What the history notes of a step.
 	rate     optim.Schedule
-	count    uint64 // targets of the newest step
+	divisor  float64 // what the sums of the newest step were divided by
 	gradNorm func() float64
 
 	pace     pace

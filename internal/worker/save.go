@@ -156,7 +156,7 @@ func (v *saver) fact(t *trainer.Trainer, share checkpoint.Share, file checkpoint
 	step := v.staged.Step
 	f := &rpc.ShareFact{Generation: uint64(v.s.generation), Step: step, Share: uint32(share.Index), Shares: uint32(len(v.layout.Shares())),
 		File:    &rpc.StoredFile{Name: file.Name, Bytes: uint64(file.Bytes), Sha256: file.SHA256[:]},
-		SumLoss: math.Float64bits(v.staged.Sums.Loss), SumCount: v.staged.Sums.Count, SumCorrect: v.staged.Sums.Correct,
+		SumLoss: math.Float64bits(v.staged.Sums.Loss), SumCount: v.staged.Sums.Count, SumCorrect: v.staged.Sums.Correct, SumWeight: math.Float64bits(v.staged.Sums.Weight),
 		Epoch: uint32(t.Epoch(step)), StepInEpoch: t.StepInEpoch(step), Samples: t.Samples(step)}
 	if share.Index == 0 {
 		f.Data = t.Data.Describe()

@@ -23,12 +23,13 @@ import (
 	"ringmaster/internal/rpc"
 )
 
-// stateHeader begins a state transfer. Its loss sum travels as bits.
+// stateHeader begins a state transfer. Its loss sum and weight travel as bits.
 type stateHeader struct {
 	Step    uint64 `json:"step"`
 	Loss    uint64 `json:"loss"`
 	Count   uint64 `json:"count"`
 	Correct uint64 `json:"correct"`
+	Weight  uint64 `json:"weight,omitempty"`
 	Floats  int    `json:"floats"`
 }
 
@@ -40,7 +41,7 @@ func (h *stateHeader) decode(data []byte) error {
 }
 
 func (h *stateHeader) sums() checkpoint.EpochSums {
-	return checkpoint.EpochSums{Loss: math.Float64frombits(h.Loss), Count: h.Count, Correct: h.Correct}
+	return checkpoint.EpochSums{Loss: math.Float64frombits(h.Loss), Count: h.Count, Correct: h.Correct, Weight: math.Float64frombits(h.Weight)}
 }
 
 // windowFloats is how much of the state is copied out at a time, so that a slow reader never holds up the step loop.
@@ -169,7 +170,7 @@ func (w *Worker) SendState(r *rpc.StateRequest, send func(*rpc.StatePart) error)
 	if err != nil {
 		return status.Error(codes.FailedPrecondition, err.Error())
 	}
-	header, err := json.Marshal(stateHeader{Step: r.Step, Loss: math.Float64bits(sums.Loss), Count: sums.Count, Correct: sums.Correct, Floats: t.Floats()})
+	header, err := json.Marshal(stateHeader{Step: r.Step, Loss: math.Float64bits(sums.Loss), Count: sums.Count, Correct: sums.Correct, Weight: math.Float64bits(sums.Weight), Floats: t.Floats()})
 	if err != nil {
 		return err
 	}

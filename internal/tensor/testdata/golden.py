@@ -166,4 +166,5 @@ def losses():
                   "output": [loss.item()], "grads": [numbers(x.grad)]})
 
 
-main()
+if __name__ == "__main__":
+    main()
