@@ -18,6 +18,7 @@ import (
 	"ringmaster/internal/launch"
 	"ringmaster/internal/plural"
 	"ringmaster/internal/rpc"
+	"ringmaster/internal/sleep"
 )
 
 const (
@@ -125,7 +126,7 @@ func awaitScale(ctx context.Context, out io.Writer, client *client.Client, befor
 		if last.Ended {
 			return fmt.Errorf("job %s ended (%s) at step %d before it had %s", last.Job, last.State, last.Step, plural.Of(workers, "worker"))
 		}
-		pause(waiting, scaleLook)
+		sleep.For(waiting, scaleLook)
 	}
 	if ctx.Err() != nil {
 		return nil // interrupted: the wish stands
@@ -136,11 +137,4 @@ func awaitScale(ctx context.Context, out io.Writer, client *client.Client, befor
 	}
 	_, err := fmt.Fprintf(out, "%s: %s asked for, %d so far; %s\n", last.Job, plural.Are(workers, "worker"), last.Workers, more)
 	return err
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	select {
-	case <-ctx.Done():
-	case <-time.After(d):
-	}
 }

@@ -19,6 +19,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"ringmaster/internal/plan"
+	"ringmaster/internal/sleep"
 )
 
 // earlyPause is how long a refused early link waits before it calls again.
@@ -37,10 +38,8 @@ func (t *Transport) Dial(ctx context.Context, id *Identity) (Outgoing, error) {
 		if !errors.Is(err, errEarly) {
 			return nil, err
 		}
-		select {
-		case <-ctx.Done():
+		if !sleep.For(ctx, earlyPause) {
 			return nil, outOfTime(ctx, id.next(), fmt.Errorf("%w: %w", context.Cause(ctx), err))
-		case <-time.After(earlyPause):
 		}
 	}
 }

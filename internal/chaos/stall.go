@@ -16,6 +16,7 @@ import (
 	"ringmaster/internal/config"
 	"ringmaster/internal/launch"
 	"ringmaster/internal/rpc"
+	"ringmaster/internal/sleep"
 )
 
 // A stall is to be named rightly within nameLimit, and by at least the share nameShare of the faults.
@@ -99,11 +100,11 @@ func (t *trial) halve(child *launch.Child, span time.Duration) error {
 		if err := child.Signal(syscall.SIGSTOP); err != nil {
 			return err
 		}
-		pause(t.life, halfBeat)
+		sleep.For(t.life, halfBeat)
 		if err := child.Signal(syscall.SIGCONT); err != nil {
 			return err
 		}
-		if !pause(t.life, halfBeat) {
+		if !sleep.For(t.life, halfBeat) {
 			return nil
 		}
 	}

@@ -6,13 +6,15 @@ import (
 	"fmt"
 	"syscall"
 	"time"
+
+	"ringmaster/internal/sleep"
 )
 
 // Throttle makes a process run for part of the time only, until ctx ends: it stops it and lets it go on in turn. It returns the
 // share of the time that the process was let run, which on a busy machine is not quite what was asked for.
 func Throttle(ctx context.Context, pid int, running, stopped time.Duration) (share float64, err error) {
 	began, rested := time.Now(), time.Duration(0)
-	for pause(ctx, running) {
+	for sleep.For(ctx, running) {
 		at := time.Now()
 		if err := send(pid, syscall.SIGSTOP); err != nil {
 			return 0, err

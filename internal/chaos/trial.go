@@ -15,6 +15,7 @@ import (
 	"ringmaster/internal/client"
 	"ringmaster/internal/launch"
 	"ringmaster/internal/rpc"
+	"ringmaster/internal/sleep"
 )
 
 const (
@@ -116,18 +117,7 @@ func (t *trial) observe(ctx context.Context) {
 		if err == nil && status.GetJob() != nil {
 			t.see(status, began)
 		}
-		pause(ctx, look)
-	}
-}
-
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
+		sleep.For(ctx, look)
 	}
 }
 
@@ -207,7 +197,7 @@ func (t *trial) await(ctx context.Context, limit time.Duration, what string, ok 
 			return nil
 		case time.Now().After(deadline):
 			return fmt.Errorf("%s was still missing after %v: step %d, generation %d, %s", what, limit, job.GetStep(), job.GetGeneration(), job.GetMessage())
-		case !pause(ctx, look/3):
+		case !sleep.For(ctx, look/3):
 			return ctx.Err()
 		}
 	}
@@ -244,7 +234,7 @@ func (t *trial) suffer(ctx context.Context, faults []Fault) ([]Fault, error) {
 			err = t.await(ctx, wholeLimit, "a whole cluster", t.whole)
 		}
 		first = false
-		if err == nil && !pause(ctx, f.After) {
+		if err == nil && !sleep.For(ctx, f.After) {
 			err = ctx.Err()
 		}
 		if err == nil {
@@ -412,7 +402,7 @@ func (t *trial) end(children []*launch.Child) {
 // later brings processes back after a pause, unless the trial is over by then.
 func (t *trial) later(after time.Duration, children []*launch.Child, back func(*launch.Child) error) {
 	t.helpers.Go(func() {
-		if !pause(t.life, after) || t.ended() {
+		if !sleep.For(t.life, after) || t.ended() {
 			return
 		}
 		for _, child := range children {

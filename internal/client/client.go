@@ -20,6 +20,7 @@ import (
 
 	"ringmaster/internal/certs"
 	"ringmaster/internal/rpc"
+	"ringmaster/internal/sleep"
 )
 
 // Pauses between attempts, and how long one attempt may take.
@@ -100,7 +101,7 @@ func (c *Client) lead(ctx context.Context, doing string, call func(context.Conte
 		if redirected && ctx.Err() == nil {
 			continue
 		}
-		if !pause(ctx, retryPause) {
+		if !sleep.For(ctx, retryPause) {
 			return fmt.Errorf("%s: %w at %s (%s); start one, or correct the address", doing, ErrUnreachable, strings.Join(c.addresses, ", "), oneLine(last))
 		}
 	}
@@ -130,18 +131,6 @@ func (c *Client) turn(err error) (redirected, final bool) {
 		return false, false
 	}
 	return false, true
-}
-
-// pause waits; false when ctx ended.
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
-	}
 }
 
 // hint says what an error that gRPC words badly may mean: a server that speaks TLS hangs up on plain text.
@@ -301,7 +290,7 @@ func (c *Client) afterStream(ctx context.Context, err error) error {
 	if _, final := c.turn(err); final {
 		return fmt.Errorf("watch the job: %s", status.Convert(err).Message())
 	}
-	pause(ctx, retryPause)
+	sleep.For(ctx, retryPause)
 	return nil
 }
 

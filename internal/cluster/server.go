@@ -18,6 +18,7 @@ import (
 	"ringmaster/internal/cluster/fsm"
 	"ringmaster/internal/plan"
 	"ringmaster/internal/rpc"
+	"ringmaster/internal/sleep"
 )
 
 // Log is what the coordinator needs of its replicated log.
@@ -150,17 +151,8 @@ func (s *Server) Run(ctx context.Context) error {
 		s.mu.Unlock()
 		if err := s.lead(ctx); err != nil && ctx.Err() == nil {
 			s.cfg.Log.Warn("could not lead", "reason", err)
-			sleep(ctx, 50*time.Millisecond)
+			sleep.For(ctx, 50*time.Millisecond)
 		}
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"ringmaster/internal/certs"
 	"ringmaster/internal/config"
 	"ringmaster/internal/port"
+	"ringmaster/internal/sleep"
 )
 
 // Bounds on finding out whether the advertised address leads here. What is before this process (a relay, an address that
@@ -78,7 +79,7 @@ func reachOnce(ctx context.Context, port *port.Port, address string) error {
 	for {
 		err := port.Reach(ctx, address)
 		// What answers wrongly will not answer otherwise; who does not answer at all may be about to.
-		if err == nil || !errors.Is(err, syscall.ECONNREFUSED) || !pause(ctx, reachPause) {
+		if err == nil || !errors.Is(err, syscall.ECONNREFUSED) || !sleep.For(ctx, reachPause) {
 			return err
 		}
 	}
@@ -94,18 +95,6 @@ func unreached(err error, port *port.Port, address string) error {
 	}
 	return &config.Problem{Text: fmt.Sprintf("advertise: %s does not lead back to this process, which listens on %v: %v; this machine has %s; set --advertise (or --bind)",
 		address, port.Addr(), err, ownAddresses())}
-}
-
-// pause waits; false where ctx ended first.
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 // somewhere is an address that only the default route leads to: it is reserved for documentation, nothing is sent there.

@@ -10,6 +10,7 @@ import (
 	"ringmaster/internal/cluster/node"
 	"ringmaster/internal/config"
 	"ringmaster/internal/rpc"
+	"ringmaster/internal/sleep"
 )
 
 // aloneAfter is how long a coordinator with a damaged log listens for others before it counts as alone.
@@ -42,7 +43,7 @@ func (m *membership) recover(ctx context.Context, c *config.Coordinator, damaged
 		if time.Now().After(end) {
 			return alone(c, damaged)
 		}
-		if !pause(ctx, memberLook) {
+		if !sleep.For(ctx, memberLook) {
 			return ctx.Err()
 		}
 	}
@@ -102,7 +103,7 @@ func (m *membership) enter(ctx context.Context, lost bool) error {
 			return &config.Problem{Text: fmt.Sprintf("join: %v", err)}
 		}
 		m.say("asks to join the cluster", "addresses", m.known(), "reason", err)
-		if !pause(ctx, wait) {
+		if !sleep.For(ctx, wait) {
 			return ctx.Err()
 		}
 	}

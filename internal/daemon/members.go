@@ -18,6 +18,7 @@ import (
 	"ringmaster/internal/cluster/fsm"
 	"ringmaster/internal/cluster/node"
 	"ringmaster/internal/rpc"
+	"ringmaster/internal/sleep"
 )
 
 const (
@@ -133,7 +134,7 @@ func leaderOf(err error) (address string, follows bool) {
 func (m *membership) stay(ctx context.Context, server *cluster.Server) error {
 	var target uint64 // how far its checkpoints must reach before it gets its vote
 	led, asked := time.Now(), time.Time{}
-	for pause(ctx, memberLook) {
+	for sleep.For(ctx, memberLook) {
 		m.gossip.SetSeeds(m.logged()) // what a partition has separated must find those that came since
 		self, member := m.node.Logged(m.id)
 		if _, _, known := m.node.Leader(); known {

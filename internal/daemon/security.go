@@ -21,6 +21,7 @@ import (
 	"ringmaster/internal/plan"
 	"ringmaster/internal/port"
 	"ringmaster/internal/rpc"
+	"ringmaster/internal/sleep"
 )
 
 // expiryNotice is how long before its end a certificate is spoken of in the log.
@@ -50,7 +51,7 @@ func noticeExpiry(i *certs.Identity, now time.Time, log *slog.Logger) {
 
 // watchExpiry looks at the certificate once a day, for processes that live for months.
 func watchExpiry(ctx context.Context, i *certs.Identity, log *slog.Logger) {
-	for i != nil && pause(ctx, 24*time.Hour) {
+	for i != nil && sleep.For(ctx, 24*time.Hour) {
 		noticeExpiry(i, time.Now(), log)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"ringmaster/internal/client"
 	"ringmaster/internal/plural"
 	"ringmaster/internal/rpc"
+	"ringmaster/internal/sleep"
 )
 
 // scaleLook is the pause between two looks whether workers that are too many have lost their seats.
@@ -70,7 +71,7 @@ func (r *run) fulfil(ctx context.Context, client *client.Client, w wish) error {
 			return nil
 		}
 		r.cluster.stopSpare(answer.GetWorkers(), w.workers)
-		if !sleep(ctx, scaleLook) {
+		if !sleep.For(ctx, scaleLook) {
 			return nil
 		}
 	}

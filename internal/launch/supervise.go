@@ -6,6 +6,8 @@ import (
 	"os/exec"
 	"syscall"
 	"time"
+
+	"ringmaster/internal/sleep"
 )
 
 // How a coordinator that ended is started again.
@@ -80,11 +82,11 @@ func (r *run) coordinatorFell(ctx context.Context, child *Child, brief map[strin
 // awaitRevival waits until it is time to start a coordinator again; false when the launch is over.
 func (r *run) awaitRevival(ctx context.Context) bool {
 	later := time.Now().Add(reviveLater)
-	if !sleep(ctx, reviveSoon) {
+	if !sleep.For(ctx, reviveSoon) {
 		return false
 	}
 	for r.cluster.quorate() && time.Now().Before(later) {
-		if !sleep(ctx, reviveLook) {
+		if !sleep.For(ctx, reviveLook) {
 			return false
 		}
 	}
@@ -95,17 +97,6 @@ func (r *run) awaitRevival(ctx context.Context) bool {
 func (r *run) note(err error) {
 	if err != nil {
 		r.o.Display.Note(err.Error())
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }
 

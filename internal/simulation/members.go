@@ -13,6 +13,7 @@ import (
 	"ringmaster/internal/cluster/fsm"
 	"ringmaster/internal/cluster/node"
 	"ringmaster/internal/rpc"
+	"ringmaster/internal/sleep"
 )
 
 // all are the coordinators that belong to the cluster, or are about to.
@@ -57,10 +58,7 @@ func (w *World) until(do func(*cluster.Server) bool) bool {
 				return true
 			}
 		}
-		select {
-		case <-time.After(200 * time.Millisecond):
-		case <-w.ctx.Done():
-		}
+		sleep.For(w.ctx, 200*time.Millisecond)
 	}
 	return false
 }

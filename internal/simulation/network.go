@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"sync"
 	"time"
+
+	"ringmaster/internal/sleep"
 )
 
 // network carries everything but Raft's own messages: connections between hosts on which messages take a while, that a
@@ -130,11 +132,7 @@ func (n *network) pass(c *conn, from, to string) error {
 		delay *= 20
 	}
 	n.mu.Unlock()
-	timer := time.NewTimer(delay)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-c.ctx.Done():
+	if !sleep.For(c.ctx, delay) {
 		return errBroken
 	}
 	return n.wait(c.ctx, [2]string{from, to})

@@ -9,6 +9,7 @@ import (
 
 	"ringmaster/internal/cluster/fsm"
 	"ringmaster/internal/rpc"
+	"ringmaster/internal/sleep"
 	"ringmaster/internal/trainer"
 )
 
@@ -294,10 +295,8 @@ func (w *World) inflict(f fault) {
 // after does something after a while, if the world is still there then.
 func (w *World) after(wait time.Duration, do func()) {
 	w.running.Go(func() {
-		select {
-		case <-time.After(wait):
+		if sleep.For(w.ctx, wait) {
 			do()
-		case <-w.ctx.Done():
 		}
 	})
 }

@@ -9,6 +9,7 @@ import (
 
 	"ringmaster/internal/certs"
 	"ringmaster/internal/rpc"
+	"ringmaster/internal/sleep"
 )
 
 const (
@@ -43,7 +44,7 @@ func (w *Worker) attachLoop(ctx context.Context) {
 				w.log.Info("no line to the leader", "coordinator", address, "reason", last)
 			}
 		}
-		if !sleep(ctx, backoff) {
+		if !sleep.For(ctx, backoff) {
 			return
 		}
 		backoff = min(backoff*2, lastBackoff)
@@ -126,16 +127,5 @@ func (w *Worker) sendReports(ctx context.Context, line Line) {
 		case <-ctx.Done():
 			return
 		}
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }

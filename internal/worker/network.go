@@ -16,6 +16,7 @@ import (
 	"ringmaster/internal/allreduce"
 	"ringmaster/internal/plan"
 	"ringmaster/internal/rpc"
+	"ringmaster/internal/sleep"
 )
 
 // Network is the Links of a real worker: gRPC to the coordinators and to the peers.
@@ -134,7 +135,7 @@ func connects(ctx context.Context, address string) error {
 	results := make(chan error, attempts)
 	for k := range attempts {
 		go func() {
-			if !sleep(bounded, time.Duration(k)*connectAgain) {
+			if !sleep.For(bounded, time.Duration(k)*connectAgain) {
 				results <- bounded.Err()
 				return
 			}

@@ -14,6 +14,7 @@ import (
 
 	"ringmaster/internal/plan"
 	"ringmaster/internal/rpc"
+	"ringmaster/internal/sleep"
 )
 
 // probes are the other workers: which of them answer, and when each was called. An attempt takes a while, one to a closed way a second.
@@ -30,10 +31,10 @@ func (p *probes) probe(ctx context.Context, m plan.Member) error {
 	closed := p.closed[m.Worker]
 	p.mu.Unlock()
 	if closed {
-		sleep(ctx, time.Second)
+		sleep.For(ctx, time.Second)
 		return errors.New("nothing answers")
 	}
-	sleep(ctx, 10*time.Millisecond)
+	sleep.For(ctx, 10*time.Millisecond)
 	return nil
 }
 

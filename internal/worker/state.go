@@ -21,6 +21,7 @@ import (
 	"ringmaster/internal/checkpoint"
 	"ringmaster/internal/plan"
 	"ringmaster/internal/rpc"
+	"ringmaster/internal/sleep"
 )
 
 // stateHeader begins a state transfer. Its loss sum and weight travel as bits.
@@ -280,7 +281,7 @@ func (j *job) fetchShare(ctx context.Context, layout *checkpoint.Layout, share i
 func (j *job) retryLater(ctx context.Context) {
 	j.pausing = true
 	go func() {
-		if sleep(j.ctx, lastRetry/4) {
+		if sleep.For(j.ctx, lastRetry/4) {
 			j.w.post(ctx, func() { j.pausing = false })
 		}
 	}()

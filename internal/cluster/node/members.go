@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"ringmaster/internal/sleep"
 )
 
 // Replica is a member of the cluster of coordinators.
@@ -155,7 +157,7 @@ func (n *Node) change(ctx context.Context, rest bool) (done func(), err error) {
 	n.mu.Lock()
 	settled := n.settled
 	n.mu.Unlock()
-	if rest && !pause(ctx, time.Until(settled)) {
+	if rest && !sleep.For(ctx, time.Until(settled)) {
 		<-n.changing
 		return nil, ErrBusyChanging
 	}
@@ -354,7 +356,7 @@ func (n *Node) yield(ctx context.Context) error {
 		if !n.IsLeader() {
 			return nil
 		}
-		if !pause(ctx, yieldPause) {
+		if !sleep.For(ctx, yieldPause) {
 			return fmt.Errorf("no other coordinator took over from %s within %v: %s", n.cfg.ID, yieldPatience, why)
 		}
 	}
@@ -380,7 +382,7 @@ func (n *Node) yieldOnce(ctx context.Context) string {
 			lacks = append(lacks, fmt.Sprintf("%s could not be told: %v", s.ID, err))
 			continue
 		}
-		for end := time.Now().Add(yieldTime); time.Now().Before(end) && pause(ctx, 5*time.Millisecond); {
+		for end := time.Now().Add(yieldTime); time.Now().Before(end) && sleep.For(ctx, 5*time.Millisecond); {
 			if !n.IsLeader() {
 				return ""
 			}

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"ringmaster/internal/sleep"
 )
 
 // Raft's followers notice a dead leader by its silence, and agree only when all their timers have run out: one to two
@@ -62,7 +64,7 @@ func (n *Node) succeed() {
 func (n *Node) refuses(ctx context.Context, address string) bool {
 	d := net.Dialer{Timeout: probeTimeout}
 	for try := range probes {
-		if try > 0 && !pause(ctx, probePause) {
+		if try > 0 && !sleep.For(ctx, probePause) {
 			return false
 		}
 		conn, err := d.DialContext(ctx, "tcp", address)
@@ -89,7 +91,7 @@ func (n *Node) inherit(ctx context.Context, dead, address string) {
 	}
 	slices.Sort(heirs)
 	turn := slices.Index(heirs, n.cfg.ID)
-	if turn < 0 || !pause(ctx, time.Duration(turn)*n.cfg.turn) {
+	if turn < 0 || !sleep.For(ctx, time.Duration(turn)*n.cfg.turn) {
 		return
 	}
 	// By now another heir may lead, or stand; or the dead one is back.
@@ -111,18 +113,6 @@ func (n *Node) bid(id, address string) error {
 	request := &raft.TimeoutNowRequest{RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax,
 		ID: []byte(self), Addr: n.transport.EncodePeer(self, at)}}
 	return n.transport.TimeoutNow(raft.ServerID(id), raft.ServerAddress(address), request, &raft.TimeoutNowResponse{})
-}
-
-// pause waits; false where ctx ended first.
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 // Accept waits for the next connection of another replica.
