@@ -11,26 +11,34 @@ import (
 	"ringmaster/internal/rpc"
 )
 
-// paced is a coordinator and workers of which only the speeds matter: what they report is drawn around what is true.
+// paced is a leader and workers of which only the speeds matter: what they report is drawn around what is true.
 type paced struct {
-	t      *testing.T
-	state  *fsm.State
-	obs    *observations
-	now    time.Time
-	random *rand.Rand
-	moves  int
+	t       *testing.T
+	state   *fsm.State
+	leader  *Leader
+	now     time.Time
+	random  *rand.Rand
+	workers int
+	moves   int
 }
 
 func newPaced(t *testing.T, random *rand.Rand, seats, workers int) *paced {
-	p := &paced{t: t, state: &fsm.State{Cluster: 1}, now: time.Unix(1000, 0), random: random}
-	p.obs = &observations{workers: map[plan.Incarnation]*seen{}, since: p.now, rebuilds: map[plan.Incarnation]int{}, voters: []string{"c1"}}
+	p := &paced{t: t, state: &fsm.State{Cluster: 1}, now: time.Unix(1000, 0), random: random, workers: workers}
+	p.leader = NewLeader(DefaultTiming(), nil, p.now)
+	p.leader.SetVoters([]string{"c1"})
 	p.apply(fsm.Command{Submit: &fsm.Submit{ID: "job", Incarnation: 7, Name: "job", Seats: seats, Workers: workers, Fingerprint: []byte("data")}})
 	for k := range workers {
-		name := fmt.Sprintf("w%d", k+1)
-		p.obs.workers[plan.Incarnation(k+1)] = &seen{connected: true, report: &rpc.Report{Worker: name, Host: "host-" + name, Incarnation: uint64(k + 1),
-			Job: "job", Fingerprint: []byte("data")}}
+		if _, err := p.leader.Attach(p.state, p.report(k), p.now); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return p
+}
+
+func (p *paced) report(k int) *rpc.Report {
+	name := fmt.Sprintf("w%d", k+1)
+	return &rpc.Report{Worker: name, Host: "host-" + name, Incarnation: uint64(k + 1), Job: "job", Fingerprint: []byte("data"),
+		Generation: uint64(p.state.Active().Generation), Phase: rpc.Phase_PHASE_READY, StateDigest: []byte("state")}
 }
 
 func (p *paced) apply(c fsm.Command) {
@@ -42,22 +50,20 @@ func (p *paced) apply(c fsm.Command) {
 // live lets a tenth of a second pass again and again, with a report of every worker in each: what a seat takes it, as
 // measured says.
 func (p *paced) live(d time.Duration, speed func(k int) float64, measured func(k int, ms float64) float64) {
-	j := p.state.Active()
-	for until := p.now.Add(d); p.now.Before(until); p.now = p.now.Add(100 * time.Millisecond) {
+	for until := p.now.Add(d); p.now.Before(until); p.now = p.now.Add(reportInterval) {
 		step := 0.0
 		for k, n := range p.seats() {
 			step = max(step, float64(n)*speed(k))
 		}
-		for k := range len(p.obs.workers) {
-			w := p.obs.workers[plan.Incarnation(k+1)]
-			r := w.report
-			r.Generation, r.Phase = uint64(j.Generation), rpc.Phase_PHASE_READY
-			r.StateDigest = []byte("state")
-			if j.Running() {
+		for k := range p.workers {
+			r := p.report(k)
+			if p.state.Active().Running() {
 				r.Phase, r.StateDigest = rpc.Phase_PHASE_TRAINING, nil
 				r.Progress = &rpc.Progress{Step: 5, StepsTotal: 1 << 30, StepMs: step + 5, SeatMs: measured(k, speed(k)), SeatSpans: 1}
 			}
-			w.heard = p.now
+			if !p.leader.Observe(r, p.now) {
+				p.t.Fatalf("worker %s is not attached", r.Worker)
+			}
 		}
 		p.decide()
 	}
@@ -65,8 +71,7 @@ func (p *paced) live(d time.Duration, speed func(k int) float64, measured func(k
 
 func (p *paced) decide() {
 	for {
-		p.obs.weigh(p.state, p.now, DefaultTiming())
-		d := decide(p.state, p.obs, p.now, DefaultTiming())
+		d := p.leader.Next(p.state, p.now)
 		if d.Command == nil {
 			return
 		}
@@ -74,6 +79,7 @@ func (p *paced) decide() {
 			p.moves++
 		}
 		p.apply(*d.Command)
+		p.leader.Confirm(d, p.now)
 		if d.Command.View != nil {
 			return // its members report to it first
 		}
