@@ -3,9 +3,7 @@ package checkpoint
 import (
 	"bufio"
 	"encoding/binary"
-	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	"ringmaster/internal/tensor/kernel"
@@ -27,61 +25,17 @@ func (l *Layout) ReadModel(r io.Reader, size int64) (*State, error) {
 	if err != nil {
 		return nil, err
 	}
-	slots, err := l.assign(h)
-	if err != nil {
+	m := l.match(h.entries, nil)
+	if err := m.fault(false); err != nil {
 		return nil, err
 	}
 	s := l.NewState()
-	for i, e := range h.entries {
-		d := slots[i]
-		if d == nil {
-			_, err = io.CopyN(io.Discard, buffered, e.end-e.begin)
-		} else {
-			err = readAs(buffered, e.dtype, s.vector(d.vector)[d.interval.Begin:d.interval.End])
-		}
-		if err != nil {
-			return nil, fmt.Errorf("tensor %s: %w", e.name, short(err))
+	for i := range h.entries {
+		if err := m.read(i, buffered, s); err != nil {
+			return nil, err
 		}
 	}
 	return s, nil
-}
-
-// assign says where each tensor of a file belongs; nil: nowhere, it is a counter.
-func (l *Layout) assign(h *header) ([]*slot, error) {
-	want := map[string]*slot{}
-	var names []string
-	for _, s := range l.shares {
-		if s.kind == kindOptim {
-			continue
-		}
-		for i := range s.dests {
-			want[s.dests[i].name] = &s.dests[i]
-			names = append(names, s.dests[i].name)
-		}
-	}
-	wrapper := wrapperOf(h, want)
-	slots, seen := make([]*slot, len(h.entries)), map[string]bool{}
-	for i, e := range h.entries {
-		name := strings.TrimPrefix(e.name, wrapper)
-		d := want[name]
-		switch {
-		case d == nil && e.counts(name, want):
-			continue
-		case d == nil:
-			return nil, fmt.Errorf("tensor %s is not one of the model's", clip(e.name))
-		case e.dtype != "F32" && e.dtype != "F16" && e.dtype != "BF16":
-			return nil, fmt.Errorf("tensor %s is %s, want F32, F16 or BF16", clip(e.name), e.dtype)
-		case !slices.Equal(e.shape, d.shape):
-			return nil, fmt.Errorf("tensor %s has shape %v, the model wants %v", clip(e.name), e.shape, d.shape)
-		}
-		slots[i], seen[name] = d, true
-	}
-	for _, name := range names {
-		if !seen[name] {
-			return nil, fmt.Errorf("tensor %s is missing; the file has %d of the model's %d", clip(name), len(seen), len(names))
-		}
-	}
-	return slots, nil
 }
 
 // counts reports whether a tensor, as the model would name it, is the counter of a batch norm that the model has.
@@ -95,15 +49,15 @@ const maxWrapper = 8
 
 // wrapperOf is the path that all names of a file begin with and the model's do not: the one with which most are the model's, and of
 // several the shortest.
-func wrapperOf(h *header, want map[string]*slot) string {
-	if len(h.entries) == 0 {
+func wrapperOf(entries []entry, want map[string]*slot) string {
+	if len(entries) == 0 {
 		return ""
 	}
 	best, most := "", -1
-	first := h.entries[0].name
+	first := entries[0].name
 	for end, depth := 0, 0; depth <= maxWrapper; depth++ {
 		path, known := first[:end], 0
-		for _, e := range h.entries {
+		for _, e := range entries {
 			name, inside := strings.CutPrefix(e.name, path)
 			if !inside {
 				return best

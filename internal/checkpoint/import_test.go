@@ -89,12 +89,12 @@ func TestReadModelRefusals(t *testing.T) {
 	}{
 		{stateDict("module.")[:4], "tensor 1.weight is missing; the file has 3 of the model's 4"},
 		{append(stateDict("module."), written{"module.9.bias", "F32", []int{1}, f32(0)}), "tensor module.9.bias is not one of the model's"},
-		{append(stateDict("module."), written{"ema.0.weight", "F32", []int{1, 2}, f32(0, 0)}), "tensor module.0.weight is not one of the model's"},
+		{append(stateDict("module."), written{"ema.0.weight", "F32", []int{1, 2}, f32(0, 0)}), "tensors module.0.weight, module.1.num_batches_tracked, module.1.running_mean, module.1.running_var and 2 more are not the model's"},
 		{change(1, written{"module.0.num_batches_tracked", "I64", nil, i64(7)}), "tensor module.0.num_batches_tracked is not one of the model's"},
 		{change(1, written{"module.1.num_batches_tracked", "F32", nil, f32(7)}), "tensor module.1.num_batches_tracked is not one of the model's"},
 		{change(0, written{"module.0.weight", "F64", []int{1, 2}, make([]byte, 16)}), "tensor module.0.weight is F64, want F32, F16 or BF16"},
 		{change(0, written{"module.0.weight", "F32", []int{2, 1}, f32(1, 2)}), "tensor module.0.weight has shape [2 1], the model wants [1 2]"},
-		{nil, "tensor 0.weight is missing"},
+		{nil, "tensors 0.weight, 1.weight, 1.running_mean, 1.running_var are missing; the file has 0 of the model's 4"},
 	} {
 		file := fileWith(test.tensors...)
 		_, err := normed(t).ReadModel(bytes.NewReader(file), int64(len(file)))
