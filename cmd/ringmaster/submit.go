@@ -81,7 +81,7 @@ func runSubmit(ctx context.Context, file string, flags jobFlags, to target, work
 	if workers < 0 || workers > job.Seats {
 		return wrong(job.Errorf("seats", "--workers %d must be from 0 to the job's seats: %d", workers, job.Seats))
 	}
-	request, account, err := submission(job, workers)
+	request, account, err := submission(ctx, job, workers)
 	if err != nil {
 		return wrong(err)
 	}
@@ -141,7 +141,7 @@ func untilDetached(parent context.Context, gone <-chan struct{}) (context.Contex
 
 // submission is the request for a job. Where the data lies on this machine too it is checked here already; where it does
 // not, the workers find out. account says what was read and left out.
-func submission(job *config.Job, workers int) (request *rpc.SubmitRequest, account []string, err error) {
+func submission(ctx context.Context, job *config.Job, workers int) (request *rpc.SubmitRequest, account []string, err error) {
 	request = &rpc.SubmitRequest{Workers: uint32(workers)}
 	elsewhere := false
 	for _, place := range job.Data.Places() {
@@ -153,9 +153,15 @@ func submission(job *config.Job, workers int) (request *rpc.SubmitRequest, accou
 		if err != nil {
 			return nil, nil, err
 		}
+		if err := checked.CheckInit(ctx, nil); err != nil {
+			return nil, nil, err
+		}
 		job.Resolve(checked.Samples)
 		account = checked.Account
 		request.Fingerprint, request.Files = checked.Fingerprint, checked.Files
+	}
+	if m := job.Model; elsewhere && m.Init != "" && m.InitDigest == "" {
+		return nil, nil, job.Errorf("model.init", "model.init: without the data here the weights in %s cannot be checked; write their digest into model.init_digest (launch and submit print it), or submit where the data is", m.Init)
 	}
 	request.Config = job.Encode()
 	return request, account, nil

@@ -83,7 +83,11 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	if entries, err := os.ReadDir(o.Dir); err == nil && len(entries) > 0 {
 		return nil, &launch.UsageError{Err: fmt.Errorf("%s holds something already; name another --dir", o.Dir)}
 	}
-	if _, err := launch.Check(o.Job); err != nil {
+	checked, err := launch.Check(o.Job)
+	if err == nil {
+		err = checked.CheckInit(ctx, nil)
+	}
+	if err != nil {
 		return nil, &launch.UsageError{Err: err}
 	}
 	if o.Out == nil {

@@ -29,7 +29,7 @@ func appendContract(items []Item, key string, v reflect.Value) []Item {
 	for i := range v.NumField() {
 		field := v.Type().Field(i)
 		name := field.Tag.Get("yaml")
-		if name == "" || field.Tag.Get("contract") != "" || !exists(v, i) || field.Tag.Get("omit") != "" && isEmpty(v.Field(i)) {
+		if name == "" || field.Tag.Get("contract") != "" || !exists(v, i) || isOmitted(field.Tag, v.Field(i)) {
 			continue
 		}
 		if field.Type.Kind() == reflect.Struct {
@@ -48,10 +48,13 @@ type Difference struct {
 }
 
 // Inherit takes over from the job that a checkpoint was written by what is fixed when a job is first submitted: the
-// schedule's horizon, unless this job's file states one.
+// schedule's horizon, unless this job's file states one, and the digest of the weights that training began from.
 func (j *Job) Inherit(old *Job) {
 	if !j.origin.written("train.schedule.horizon") {
 		j.Train.Schedule.Horizon = old.Train.Schedule.Horizon
+	}
+	if j.Model.InitDigest == "" && j.Model.Init == old.Model.Init {
+		j.Model.InitDigest = old.Model.InitDigest
 	}
 }
 

@@ -44,6 +44,7 @@ func (m *Model) setDefaults(o *origin) {
 	def(o, "model.heads", &m.Heads, 4)
 	def(o, "model.width", &m.Width, 128)
 	def(o, "model.variant", &m.Variant, "imagenet")
+	def(o, "model.init_strict", &m.InitStrict, true)
 	if m.Kind == ModelMobileNetV2 {
 		def(o, "model.dropout", &m.Dropout, 0.2)
 	}

@@ -30,7 +30,7 @@ func encodeStruct(out *strings.Builder, indent string, v reflect.Value) {
 	for i := range v.NumField() {
 		tag := v.Type().Field(i).Tag
 		name := tag.Get("yaml")
-		if name == "" || !exists(v, i) || tag.Get("omit") != "" && isEmpty(v.Field(i)) {
+		if name == "" || !exists(v, i) || isOmitted(tag, v.Field(i)) {
 			continue
 		}
 		if field := v.Field(i); field.Kind() == reflect.Struct {
@@ -55,7 +55,7 @@ func encodeValue(v reflect.Value) string {
 		var parts []string
 		for i := range v.NumField() {
 			field := v.Type().Field(i)
-			if name := field.Tag.Get("yaml"); name != "" && exists(v, i) && (field.Tag.Get("omit") == "" || !isEmpty(v.Field(i))) {
+			if name := field.Tag.Get("yaml"); name != "" && exists(v, i) && !isOmitted(field.Tag, v.Field(i)) {
 				parts = append(parts, name+": "+encodeValue(v.Field(i)))
 			}
 		}
@@ -71,6 +71,18 @@ func encodeValue(v reflect.Value) string {
 	default:
 		return fmt.Sprint(x)
 	}
+}
+
+// isOmitted reports whether a key is left out of canonical YAML, since its default reads back as the value: the tag omit names the
+// default, "zero" or "true".
+func isOmitted(tag reflect.StructTag, v reflect.Value) bool {
+	switch tag.Get("omit") {
+	case "":
+		return false
+	case "true":
+		return v.Bool()
+	}
+	return isEmpty(v)
 }
 
 // isEmpty reports whether a key that is left out would read back as the value.

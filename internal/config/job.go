@@ -55,6 +55,11 @@ type Model struct {
 	Inputs []string `yaml:"inputs" kinds:"graph"` // what the nodes call the data's inputs
 	Nodes  []Layer  `yaml:"nodes" kinds:"graph"`  // in any order; that of the parameters is the list's
 	Output string   `yaml:"output" kinds:"graph"` // the node that the targets are compared with; default: the one that no other reads
+
+	Init       string   `yaml:"init" omit:"zero"`        // weights to begin from: a safetensors file, a folder of shards, or a run; empty: the seed's
+	InitDigest string   `yaml:"init_digest" omit:"zero"` // of these weights; filled in when the job is submitted, so that all workers read the same
+	InitStrict bool     `yaml:"init_strict" omit:"true"` // every tensor must be there and no other
+	InitSkip   []string `yaml:"init_skip" omit:"zero"`   // patterns: tensors that are not taken
 }
 
 // Kinds of data.

@@ -120,6 +120,7 @@ var (
 )
 
 func (m *Model) validate(c *checker) {
+	m.validateInit(c)
 	if !c.oneOf("model.kind", m.Kind, modelKinds) {
 		return
 	}

@@ -1,6 +1,7 @@
 package launch
 
 import (
+	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"ringmaster/internal/config"
 	"ringmaster/internal/dataset"
 	"ringmaster/internal/folder"
+	"ringmaster/internal/model"
 	"ringmaster/internal/rpc"
 	"ringmaster/internal/trainer"
 )
@@ -32,6 +34,8 @@ type Checked struct {
 	Files       []*rpc.DataFile
 	Memory      trainer.Memory // that the job takes on each worker
 	Account     []string       // what was read of the data and what was left out
+
+	model *model.Model
 }
 
 // Check opens the job's data and builds its model, so that what does not fit is found before anything is started. The
@@ -49,7 +53,7 @@ func Check(job *config.Job) (*Checked, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Checked{Job: job, Samples: data.Train.Len(), Fingerprint: data.Fingerprint[:], Memory: (&trainer.Plan{Job: job, Data: data, Model: m}).Memory()}
+	c := &Checked{Job: job, Samples: data.Train.Len(), Fingerprint: data.Fingerprint[:], model: m, Memory: (&trainer.Plan{Job: job, Data: data, Model: m}).Memory()}
 	// The schedule's horizon, where the file does not state it, is the end of the job, known only now.
 	schedule, end := job.Train.Schedule, job.TotalSteps(c.Samples)
 	if falls := schedule.Kind == config.ScheduleCosine || schedule.Kind == config.ScheduleLinear; falls && schedule.Horizon == 0 && schedule.Warmup >= end {
@@ -62,6 +66,19 @@ func Check(job *config.Job) (*Checked, error) {
 		c.Files = append(c.Files, &rpc.DataFile{Name: f.Path, Sha256: f.Sum[:]})
 	}
 	return c, nil
+}
+
+// CheckInit checks the weights that the job begins from and fixes their digest in the job. One that goes on from a checkpoint needs them no
+// more, unless it had not taken a step.
+func (c *Checked) CheckInit(ctx context.Context, origin *Origin) error {
+	if origin != nil && origin.Manifest.Step > 0 {
+		return nil
+	}
+	note, err := trainer.CheckInit(ctx, c.Job, c.model)
+	if note != "" {
+		c.Account = append(c.Account, note)
+	}
+	return err
 }
 
 // checkSizes checks the numbers of processes. Zero workers or threads choose the defaults.

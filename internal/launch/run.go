@@ -104,7 +104,7 @@ func heeding(interrupts <-chan os.Signal, check func() (*Checked, error)) (*Chec
 // other error the result still says how far the job came.
 func Run(ctx context.Context, o Options) (*Result, error) {
 	defer func() { _ = o.owner.Release() }() // nothing was written through it
-	r, number, err := prepare(&o)
+	r, number, err := prepare(ctx, &o)
 	if err != nil {
 		return nil, err
 	}
@@ -113,7 +113,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 }
 
 // prepare checks everything and makes the run's folder, whose launches it counts.
-func prepare(o *Options) (*run, int, error) {
+func prepare(ctx context.Context, o *Options) (*run, int, error) {
 	if err := o.checkSizes(); err != nil {
 		return nil, 0, err
 	}
@@ -154,6 +154,9 @@ func prepare(o *Options) (*run, int, error) {
 		case err != nil:
 			return nil, 0, &UsageError{err}
 		}
+	}
+	if _, err := heeding(o.Interrupts, func() (*Checked, error) { return checked, checked.CheckInit(ctx, origin) }); err != nil {
+		return nil, 0, err
 	}
 	o.Job.Resolve(checked.Samples)
 	if dir == "" {

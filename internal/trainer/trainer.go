@@ -28,6 +28,8 @@ type Plan struct {
 	Buckets []plan.Interval
 	Steps   uint64 // at which the job ends
 	PerPass int    // steps in an epoch
+
+	Restores bool // the state comes from a checkpoint, so the weights that training began from are not read
 }
 
 // Assemble reads the job's data and builds its model. Errors name the key and its place in the job file where the
@@ -150,7 +152,7 @@ type Progress struct {
 	SeatSpans atomic.Int64  // how often that was measured in this session; 0: it is of an earlier one
 }
 
-// New makes a trainer at step 0: the state that seed and model alone determine. It gives up where ctx ends, since a large model's takes
+// New makes a trainer at step 0: the state that seed and model, and the weights of model.init, alone determine. It gives up where ctx ends, since a large model's takes
 // a while.
 func New(ctx context.Context, p *Plan, team *kernel.Team) (*Trainer, error) {
 	opt, err := optim.New(p.Job.Train.Optimizer, p.Job.Train.Schedule, p.Model.Len(), p.Model.Decay())
@@ -173,7 +175,7 @@ func New(ctx context.Context, p *Plan, team *kernel.Team) (*Trainer, error) {
 	if err := p.Model.Init(ctx, t.params, t.stats, p.Job.Seed); err != nil {
 		return nil, fmt.Errorf("make the state: %w", err)
 	}
-	return t, nil
+	return t, t.begin(ctx)
 }
 
 // Step is the number of steps the state has seen.

@@ -116,7 +116,7 @@ func (j *job) prepare(ctx context.Context) {
 			j.fail(j.here(err))
 			return
 		}
-		j.plan, j.memory = p, memory
+		j.plan, j.memory = j.restoring(p), memory
 		for _, line := range p.Data.Account() {
 			j.w.log.Info(line, "job", j.spec.Id)
 		}
@@ -129,6 +129,18 @@ func (j *job) prepare(ctx context.Context) {
 		}
 		j.w.log.Warn("the job does not fit into memory here", "job", j.spec.Id, "job_bytes", memory.Job, "seat_bytes", memory.Seat, "room", memory.Room(1))
 	})
+}
+
+// restoring is the plan with the mark of a job that goes on from a checkpoint, whose state replaces what training began from. That of step
+// 0 is not fetched.
+func (j *job) restoring(p *trainer.Plan) *trainer.Plan {
+	m, err := checkpoint.ParseManifest(j.spec.Manifest)
+	if err != nil || m.Step == 0 { // without a manifest too
+		return p
+	}
+	marked := *p
+	marked.Restores = true
+	return &marked
 }
 
 // make makes the state that training starts from.

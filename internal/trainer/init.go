@@ -1,0 +1,79 @@
+package trainer
+
+import (
+	"context"
+	"fmt"
+
+	"ringmaster/internal/checkpoint"
+	"ringmaster/internal/config"
+	"ringmaster/internal/model"
+	"ringmaster/internal/plural"
+)
+
+// begin takes the weights that model.init names into the state, which holds the seed's values.
+func (t *Trainer) begin(ctx context.Context) error {
+	if t.Job.Model.Init == "" || t.Restores {
+		return nil
+	}
+	layout, err := t.Layout()
+	if err != nil {
+		return err
+	}
+	state := t.State()
+	_, err = weigh(t.Job, func(w *checkpoint.Weights, c checkpoint.Choice) (checkpoint.Taken, error) {
+		return w.Load(ctx, layout, c, &state)
+	})
+	return err
+}
+
+// CheckInit checks that the job's model can begin from the weights that model.init names, without taking them, and fixes their digest in
+// the job, where it is not yet. The note says what is taken, in one line; "" without model.init.
+func CheckInit(ctx context.Context, job *config.Job, m *model.Model) (note string, err error) {
+	if job.Model.Init == "" {
+		return "", nil
+	}
+	layout, err := (&Plan{Job: job, Model: m}).Layout()
+	if err != nil {
+		return "", err
+	}
+	path := ""
+	taken, err := weigh(job, func(w *checkpoint.Weights, c checkpoint.Choice) (checkpoint.Taken, error) {
+		path = w.Path
+		return w.Check(ctx, layout, c)
+	})
+	if err != nil {
+		return "", err
+	}
+	job.Model.InitDigest = taken.Digest.String()
+	note = fmt.Sprintf("begins from %s of %s, digest %s", plural.Of(taken.Tensors, "tensor"), path, taken.Digest)
+	if len(taken.Drawn) > 0 {
+		note += "; from the seed: " + checkpoint.Named(taken.Drawn)
+	}
+	if len(taken.Passed) > 0 {
+		note += "; passed over: " + checkpoint.Named(taken.Passed)
+	}
+	return note, nil
+}
+
+// weigh opens the weights that model.init names and takes them as the job says. They must have the digest that the job has, if it has one.
+func weigh(job *config.Job, take func(*checkpoint.Weights, checkpoint.Choice) (checkpoint.Taken, error)) (checkpoint.Taken, error) {
+	m := &job.Model
+	w, err := checkpoint.OpenWeights(config.ExpandHome(m.Init))
+	if err != nil {
+		return checkpoint.Taken{}, job.Errorf("model.init", "model.init: %w", err)
+	}
+	skip := config.NewPatterns(m.InitSkip)
+	taken, err := take(w, checkpoint.Choice{Skip: skip.Match, Loose: !m.InitStrict})
+	if err != nil {
+		return taken, job.Errorf("model.init", "model.init: %w", err)
+	}
+	if i, unused := skip.Unused(); unused {
+		key := fmt.Sprintf("model.init_skip[%d]", i)
+		return taken, job.Errorf(key, "%s: no tensor of the model or of %s is named %s", key, w.Path, m.InitSkip[i])
+	}
+	if got := taken.Digest.String(); m.InitDigest != "" && got != m.InitDigest {
+		return taken, job.Errorf("model.init", "model.init: %s holds other weights than the job was submitted with (digest %s, model.init_digest says %s); copy the same files there",
+			w.Path, taken.Digest.Short(), m.InitDigest[:12]+"…")
+	}
+	return taken, nil
+}
