@@ -131,3 +131,39 @@ func (o *Origin) Upload(ctx context.Context, coordinators *client.Client, addres
 	}
 	return nil
 }
+
+// beginning finds and checks what the job begins from: the newest checkpoint of a run to resume, or else the seed and model.init. nil: these.
+func (o *Options) beginning(ctx context.Context, dir Directory, checked *Checked) (*Origin, error) {
+	var origin *Origin
+	if o.Resume {
+		var err error
+		origin, err = admitOrigin(dir, checked, o.Warnings)
+		switch {
+		case errors.Is(err, errNoCheckpoint) && !dir.saved():
+			say(o.Warnings, "ringmaster: %s", dir.begins(o.Job.Name))
+		case err != nil:
+			return nil, &UsageError{err}
+		}
+	}
+	_, err := heeding(o.Interrupts, func() (*Checked, error) { return checked, checked.CheckInit(ctx, origin) })
+	return origin, err
+}
+
+// admitOrigin finds the checkpoint to resume from, checks that the job may go on from it, and makes room for the files
+// that the run will write again.
+func admitOrigin(dir Directory, checked *Checked, warnings io.Writer) (*Origin, error) {
+	if !dir.HoldsRun() {
+		if found, err := checkpoint.Survey(disk.OS{}, string(dir)); dir != "" && err == nil && len(found.Entries) > 0 {
+			return nil, fmt.Errorf("resume: %s holds checkpoints, but is no folder of a run; name that by --dir", dir)
+		}
+		return nil, errNoCheckpoint
+	}
+	origin, err := FindOrigin(string(dir), warnings)
+	if err != nil {
+		return nil, err
+	}
+	if err := origin.Admit(checked); err != nil {
+		return nil, err
+	}
+	return origin, origin.SetAside(warnings)
+}

@@ -12,8 +12,6 @@ import (
 	"syscall"
 	"time"
 
-	"ringmaster/internal/checkpoint"
-	"ringmaster/internal/checkpoint/disk"
 	"ringmaster/internal/cli"
 	"ringmaster/internal/client"
 	"ringmaster/internal/config"
@@ -145,17 +143,8 @@ func prepare(ctx context.Context, o *Options) (*run, int, error) {
 	if err := checkProcesses(o.Job, checked.Memory, o.Workers, o.Coordinators, host.Memory()); err != nil {
 		return nil, 0, &UsageError{err}
 	}
-	var origin *Origin
-	if o.Resume {
-		origin, err = admitOrigin(dir, checked, o.Warnings)
-		switch {
-		case errors.Is(err, errNoCheckpoint) && !dir.saved():
-			say(o.Warnings, "ringmaster: %s", dir.begins(o.Job.Name))
-		case err != nil:
-			return nil, 0, &UsageError{err}
-		}
-	}
-	if _, err := heeding(o.Interrupts, func() (*Checked, error) { return checked, checked.CheckInit(ctx, origin) }); err != nil {
+	origin, err := o.beginning(ctx, dir, checked)
+	if err != nil {
 		return nil, 0, err
 	}
 	o.Job.Resolve(checked.Samples)
@@ -184,25 +173,6 @@ func prepare(ctx context.Context, o *Options) (*run, int, error) {
 	}
 	return &run{o: *o, dir: dir, cluster: cluster, checked: checked, origin: origin, earlier: earlier, wishes: make(chan wish, 1), stalls: map[uint64]float64{},
 		result: &Result{Dir: dir, Resumed: origin}}, number, nil
-}
-
-// admitOrigin finds the checkpoint to resume from, checks that the job may go on from it, and makes room for the files
-// that the run will write again.
-func admitOrigin(dir Directory, checked *Checked, warnings io.Writer) (*Origin, error) {
-	if !dir.HoldsRun() {
-		if found, err := checkpoint.Survey(disk.OS{}, string(dir)); dir != "" && err == nil && len(found.Entries) > 0 {
-			return nil, fmt.Errorf("resume: %s holds checkpoints, but is no folder of a run; name that by --dir", dir)
-		}
-		return nil, errNoCheckpoint
-	}
-	origin, err := FindOrigin(string(dir), warnings)
-	if err != nil {
-		return nil, err
-	}
-	if err := origin.Admit(checked); err != nil {
-		return nil, err
-	}
-	return origin, origin.SetAside(warnings)
 }
 
 // run is one launch from the first process to the last.
