@@ -29,6 +29,7 @@ import (
 	"ringmaster/internal/cluster/node"
 	"ringmaster/internal/config"
 	"ringmaster/internal/folder"
+	"ringmaster/internal/gossip"
 	"ringmaster/internal/host"
 	"ringmaster/internal/plan"
 	"ringmaster/internal/port"
@@ -69,7 +70,7 @@ func Coordinator(ctx context.Context, c *config.Coordinator, log *slog.Logger) e
 	if err != nil {
 		return err
 	}
-	gossip, err := node.StartGossip(node.GossipConfig{ID: c.ID, Role: node.Coordinator, Incarnation: plan.Incarnation(randomWord() | 1),
+	gossip, err := gossip.Start(gossip.Config{ID: c.ID, Role: gossip.Coordinator, Incarnation: plan.Incarnation(randomWord() | 1),
 		API: address, Advertise: address, Port: port, Seeds: seeds(c), Key: gossipKey(identity), Logger: log})
 	if err != nil {
 		return err
@@ -178,10 +179,10 @@ func founders(c *config.Coordinator, address string) map[string]string {
 }
 
 // elsewhere finds replicas that have moved by what gossip says.
-func elsewhere(g *node.Gossip) func(id, known string) string {
+func elsewhere(g *gossip.Gossip) func(id, known string) string {
 	return func(id, known string) string {
 		at := ""
-		for _, m := range g.Members(node.Coordinator) {
+		for _, m := range g.Members(gossip.Coordinator) {
 			if m.ID == id && m.API == known {
 				return ""
 			}
@@ -213,7 +214,7 @@ func shutdown(n *node.Node, log *slog.Logger) {
 	}
 }
 
-func closeGossip(g *node.Gossip, log *slog.Logger) {
+func closeGossip(g *gossip.Gossip, log *slog.Logger) {
 	if err := g.Shutdown(); err != nil {
 		log.Info("left gossip without goodbye", "reason", err)
 	}

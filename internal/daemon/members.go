@@ -17,6 +17,7 @@ import (
 	"ringmaster/internal/cluster"
 	"ringmaster/internal/cluster/fsm"
 	"ringmaster/internal/cluster/node"
+	"ringmaster/internal/gossip"
 	"ringmaster/internal/rpc"
 	"ringmaster/internal/sleep"
 )
@@ -48,7 +49,7 @@ func (e *RemovedError) ExitCode() int { return 4 }
 type membership struct {
 	id, address string
 	seeds       []string // addresses of coordinators, as the configuration says
-	gossip      *node.Gossip
+	gossip      *gossip.Gossip
 	node        *node.Node // nil before it is a member
 	conns       *connections
 	log         *slog.Logger

@@ -15,8 +15,8 @@ import (
 
 	"ringmaster/internal/allreduce"
 	"ringmaster/internal/certs"
-	"ringmaster/internal/cluster/node"
 	"ringmaster/internal/config"
+	"ringmaster/internal/gossip"
 	"ringmaster/internal/host"
 	"ringmaster/internal/plan"
 	"ringmaster/internal/port"
@@ -52,7 +52,7 @@ func Worker(ctx context.Context, c *config.Worker, log *slog.Logger) error {
 	} else {
 		defer os.Remove(self.Socket)
 	}
-	gossip, err := node.StartGossip(node.GossipConfig{ID: self.Worker, Role: node.Worker, Incarnation: self.Incarnation,
+	gossip, err := gossip.Start(gossip.Config{ID: self.Worker, Role: gossip.Worker, Incarnation: self.Incarnation,
 		API: self.Address, Advertise: self.Address, Port: port, Seeds: c.Join, Key: gossipKey(identity), Logger: log})
 	if err != nil {
 		return err
@@ -140,9 +140,9 @@ func introduce(ctx context.Context, c *config.Worker, port *port.Port, identity 
 }
 
 // coordinators are the addresses given and those that gossip has found.
-func coordinators(g *node.Gossip, join []string) []string {
+func coordinators(g *gossip.Gossip, join []string) []string {
 	all := slices.Clone(join)
-	for _, m := range g.Members(node.Coordinator) {
+	for _, m := range g.Members(gossip.Coordinator) {
 		if !slices.Contains(all, m.API) {
 			all = append(all, m.API)
 		}

@@ -11,6 +11,7 @@ import (
 
 	"ringmaster/internal/certs"
 	"ringmaster/internal/cluster/node"
+	"ringmaster/internal/gossip"
 	"ringmaster/internal/port"
 	"ringmaster/internal/test/support"
 )
@@ -36,10 +37,10 @@ func listen(t testing.TB, cfg port.Config) *port.Port {
 }
 
 // gossipOver starts the gossip of a coordinator over its port.
-func gossipOver(t testing.TB, p *port.Port, id, seed string, key []byte) *node.Gossip {
+func gossipOver(t testing.TB, p *port.Port, id, seed string, key []byte) *gossip.Gossip {
 	t.Helper()
 	at := p.Addr().String()
-	g, err := node.StartGossip(node.GossipConfig{ID: id, Role: node.Coordinator, API: at, Advertise: at, Seeds: []string{seed}, Key: key, Port: p, Logger: support.Log(t)})
+	g, err := gossip.Start(gossip.Config{ID: id, Role: gossip.Coordinator, API: at, Advertise: at, Seeds: []string{seed}, Key: key, Port: p, Logger: support.Log(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,13 +68,13 @@ func TestReplicasAndGossipOverTLS(t *testing.T) {
 		peers[id] = ports[id].Addr().String()
 	}
 	var nodes []*node.Node
-	var gossips []*node.Gossip
+	var gossips []*gossip.Gossip
 	for id, p := range ports {
 		nodes = append(nodes, replicaOver(t, p, id, peers))
 		gossips = append(gossips, gossipOver(t, p, id, peers["c1"], []byte("0123456789abcdef")))
 	}
 	for _, g := range gossips {
-		support.Eventually(t, "all know all", func() bool { return len(g.Members(node.Coordinator)) == 3 })
+		support.Eventually(t, "all know all", func() bool { return len(g.Members(gossip.Coordinator)) == 3 })
 	}
 	support.Eventually(t, "the log takes a command", func() bool {
 		for _, n := range nodes {
@@ -158,7 +159,7 @@ func fuzzStranger(f *testing.F, identity *certs.Identity, dial func(testing.TB, 
 		if _, err := n.Propose(support.Within(t), []byte("x")); err != nil && !errors.As(err, new(*node.NotLeaderError)) {
 			t.Errorf("after a stranger's bytes: %v", err)
 		}
-		if len(g.Members(node.Coordinator)) == 0 {
+		if len(g.Members(gossip.Coordinator)) == 0 {
 			t.Error("after a stranger's bytes the gossip has forgotten itself")
 		}
 	})

@@ -1,5 +1,5 @@
-// Package node is the plumbing below the coordinator: a Raft node that replicates a
-// state machine, and gossip to find members. It knows nothing of jobs and views.
+// Package node replicates the coordinator's state machine by Raft, and keeps its log and snapshots on disk. It knows nothing of jobs
+// and views.
 package node
 
 import (

@@ -9,11 +9,27 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"ringmaster/internal/certs"
 )
 
 // Patience is how long a test waits for what must come; it is no measurement.
 const Patience = 20 * time.Second
+
+// Main runs a package's tests and then looks for goroutines that they left behind, as goleak does, but with more patience: memberlist
+// does not wait for a probe that is under way when it is shut down, which takes up to 2 s.
+func Main(m *testing.M) { goleak.VerifyTestMain(unhurried{m}) }
+
+type unhurried struct{ *testing.M }
+
+// Run runs the tests.
+func (u unhurried) Run() int {
+	code := u.M.Run()
+	for end := time.Now().Add(Patience); goleak.Find() != nil && time.Now().Before(end); { // it waits itself, half a second
+	}
+	return code
+}
 
 // Within is a context that ends with the test, and after Patience.
 func Within(t testing.TB) context.Context {

@@ -1,4 +1,4 @@
-package node
+package gossip
 
 import (
 	"encoding/binary"
@@ -17,8 +17,8 @@ import (
 // maxPacket is the largest UDP packet.
 const maxPacket = 1 << 16
 
-// gossipTransport carries memberlist's packets and streams over the port.
-type gossipTransport struct {
+// transport carries memberlist's packets and streams over the port.
+type transport struct {
 	port    *port.Port
 	packets chan *memberlist.Packet
 	streams chan net.Conn
@@ -27,17 +27,17 @@ type gossipTransport struct {
 	running sync.WaitGroup
 }
 
-var _ memberlist.Transport = (*gossipTransport)(nil)
+var _ memberlist.Transport = (*transport)(nil)
 
-func newGossipTransport(p *port.Port) *gossipTransport {
-	t := &gossipTransport{port: p, packets: make(chan *memberlist.Packet),
+func newTransport(p *port.Port) *transport {
+	t := &transport{port: p, packets: make(chan *memberlist.Packet),
 		streams: make(chan net.Conn), done: make(chan struct{})}
 	t.running.Go(t.readPackets)
 	t.running.Go(t.acceptStreams)
 	return t
 }
 
-func (t *gossipTransport) readPackets() {
+func (t *transport) readPackets() {
 	buf := make([]byte, maxPacket)
 	for {
 		n, from, err := t.port.Packets().ReadFrom(buf)
@@ -69,7 +69,7 @@ func (t *gossipTransport) readPackets() {
 	}
 }
 
-func (t *gossipTransport) acceptStreams() {
+func (t *transport) acceptStreams() {
 	for {
 		conn, err := t.port.Gossip().Accept()
 		if err != nil {
@@ -144,8 +144,8 @@ func (c *unpacked) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// FinalAdvertiseAddr takes the configured address: StartGossip has resolved it.
-func (t *gossipTransport) FinalAdvertiseAddr(ip string, port int) (net.IP, int, error) {
+// FinalAdvertiseAddr takes the configured address: Start has resolved it.
+func (t *transport) FinalAdvertiseAddr(ip string, port int) (net.IP, int, error) {
 	parsed := net.ParseIP(ip)
 	if parsed == nil {
 		return nil, 0, fmt.Errorf("%q is not an IP address", ip)
@@ -157,7 +157,7 @@ func (t *gossipTransport) FinalAdvertiseAddr(ip string, port int) (net.IP, int, 
 }
 
 // WriteTo sends a packet.
-func (t *gossipTransport) WriteTo(b []byte, address string) (time.Time, error) {
+func (t *transport) WriteTo(b []byte, address string) (time.Time, error) {
 	to, err := net.ResolveUDPAddr("udp", address)
 	if err != nil {
 		return time.Time{}, err
@@ -167,18 +167,18 @@ func (t *gossipTransport) WriteTo(b []byte, address string) (time.Time, error) {
 }
 
 // PacketCh gives the packets that come in.
-func (t *gossipTransport) PacketCh() <-chan *memberlist.Packet { return t.packets }
+func (t *transport) PacketCh() <-chan *memberlist.Packet { return t.packets }
 
 // DialTimeout opens a stream.
-func (t *gossipTransport) DialTimeout(address string, timeout time.Duration) (net.Conn, error) {
+func (t *transport) DialTimeout(address string, timeout time.Duration) (net.Conn, error) {
 	return t.port.DialGossip(address, timeout)
 }
 
 // StreamCh gives the streams that come in.
-func (t *gossipTransport) StreamCh() <-chan net.Conn { return t.streams }
+func (t *transport) StreamCh() <-chan net.Conn { return t.streams }
 
 // Shutdown ends the transport; the port stays open, but carries no gossip any more.
-func (t *gossipTransport) Shutdown() error {
+func (t *transport) Shutdown() error {
 	t.once.Do(func() {
 		close(t.done)
 		t.port.Packets().SetReadDeadline(time.Now()) // wakes readPackets

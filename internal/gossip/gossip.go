@@ -1,4 +1,5 @@
-package node
+// Package gossip finds the members of a cluster by memberlist, over a daemon's port. What it says is a hint: the log decides.
+package gossip
 
 import (
 	"cmp"
@@ -47,8 +48,8 @@ type Member struct {
 	API         string // host:port of its gRPC server
 }
 
-// GossipConfig describes a member of the gossip.
-type GossipConfig struct {
+// Config describes a member of the gossip.
+type Config struct {
 	ID          string // at most 64 bytes
 	Role        Role
 	Incarnation plan.Incarnation // random: a process started again is another member
@@ -65,7 +66,7 @@ type GossipConfig struct {
 
 // Gossip finds the members of the cluster.
 type Gossip struct {
-	cfg     GossipConfig
+	cfg     Config
 	list    *memberlist.Memberlist
 	log     *slog.Logger
 	changed chan struct{} // capacity 1
@@ -87,8 +88,8 @@ const (
 	rejoinCheck   = 2 * time.Second // while all seeds are members: a look at the own list, no message
 )
 
-// StartGossip joins the gossip, and goes on trying in the background where no seed answers. Shutdown ends it.
-func StartGossip(cfg GossipConfig) (*Gossip, error) {
+// Start joins the gossip, and goes on trying in the background where no seed answers. Shutdown ends it.
+func Start(cfg Config) (*Gossip, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -132,7 +133,7 @@ func (g *Gossip) listConfig(meta []byte) (*memberlist.Config, error) {
 			return nil, fmt.Errorf("address to advertise: %w", err)
 		}
 		c.AdvertiseAddr, c.AdvertisePort = host.String(), number
-		c.Transport = newGossipTransport(g.cfg.Port)
+		c.Transport = newTransport(g.cfg.Port)
 	}
 	c.ProbeInterval, c.ProbeTimeout = 500*time.Millisecond, 250*time.Millisecond
 	c.SuspicionMult = 3
@@ -272,6 +273,13 @@ func (g *Gossip) Shutdown() error {
 		}
 	})
 	return g.result
+}
+
+func poke(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
 }
 
 // events keeps the members up to date. memberlist calls it under its own lock: it must not call back.
