@@ -168,7 +168,7 @@ func (t *trained) open() error {
 		data, err = dataset.Open(t.job.Data)
 	}
 	if err != nil {
-		if !t.placed && strings.Contains(err.Error(), "data.dir") {
+		if of, ok := errors.AsType[*config.KeyError](err); ok && of.Key == "data.dir" && !t.placed {
 			err = fmt.Errorf("%w; here by --set data.dir=PATH", err)
 		}
 		return wrong(t.job.Blame("data", err))

@@ -322,24 +322,24 @@ func TestErrorfPointsAtTheKey(t *testing.T) {
 }
 
 // Blame points at the key that an error begins with, if it is one of the section.
-func TestBlame(t *testing.T) {
+func TestAnErrorPointsAtTheKeyThatItIsOf(t *testing.T) {
 	j := mustParse(t, "model: {layers: [784, 10]}\ndata: {kind: images, dir: x, train_per_class: 3}")
 	digits := mustParse(t, "data: {kind: glyphs}")
 	for _, test := range []struct {
-		job                  *Job
-		section, text, where string
+		job     *Job
+		section string
+		err     error
+		where   string
 	}{
-		{j, "model", "model.layers[0]: too narrow", "1:18"},
-		{j, "model", "model.layers: too narrow", "1:17"},
-		{j, "model", "something is wrong: with model.", "1:8"},
-		{j, "model", "model: too big", "1:8"},
-		{j, "model", "model.x y: z", "1:8"},
-		{j, "data", "data.train_per_class: too many", "2:47"},
-		{j, "data", "images: too few", "2:27"},
-		{j, "data", "model.layers: too narrow", "2:27"},
-		{digits, "data", "broken", "1:14"},
+		{j, "model", KeyErrorf("model.layers[0]", "too narrow"), "1:18: model.layers[0]: too narrow"},
+		{j, "model", KeyErrorf("model.layers", "too narrow"), "1:17: model.layers: too narrow"},
+		{j, "model", errors.New("model.layers: only looks like a key"), "1:8: model.layers: only looks like a key"},
+		{j, "data", KeyErrorf("data.train_per_class", "too many"), "2:47: data.train_per_class: too many"},
+		{j, "data", fmt.Errorf("images: %w", &KeyError{"data.train_per_class", errors.New("too few")}), "2:47: images: too few"},
+		{j, "data", errors.New("images: too few"), "2:27: images: too few"},
+		{digits, "data", errors.New("broken"), "1:14: broken"},
 	} {
-		if got, want := test.job.Blame(test.section, errors.New(test.text)).Error(), "job.yaml:"+test.where+": "+test.text; got != want {
+		if got, want := test.job.Blame(test.section, test.err).Error(), "job.yaml:"+test.where; got != want {
 			t.Errorf("%s, want %s", got, want)
 		}
 	}

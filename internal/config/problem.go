@@ -101,8 +101,8 @@ func (j *Job) Errorf(key, format string, args ...any) error {
 	return &Problem{where: j.origin.where(key), Text: fmt.Errorf(format, args...).Error()}
 }
 
-// Blame is an error about the job's model or data with the place of the key that it begins with ("model.layers: ..."), or else
-// of the one that most probably is at fault.
+// Blame is an error about a section of the job with the place of the key that it is of (a KeyError), or else of the one that most
+// probably is at fault.
 func (j *Job) Blame(section string, err error) error {
 	key := section
 	switch {
@@ -115,14 +115,8 @@ func (j *Job) Blame(section string, err error) error {
 	case section == "data":
 		key = "data.kind"
 	}
-	return j.Errorf(keyOf(err, section, key), "%w", err)
-}
-
-// keyOf is the key that an error begins with, if it begins with one of the section, else the one given.
-func keyOf(err error, section, otherwise string) string {
-	key, _, found := strings.Cut(err.Error(), ": ")
-	if found && strings.HasPrefix(key, section+".") && !strings.ContainsAny(key, " \n") {
-		return key
+	if of, ok := errors.AsType[*KeyError](err); ok {
+		key = of.Key
 	}
-	return otherwise
+	return j.Errorf(key, "%w", err)
 }

@@ -58,7 +58,7 @@ func findImages(dir string, most float64) ([]imageFile, *account, error) {
 	const layout = "train/CLASS/*.jpg and test/CLASS/*.jpg (or val; png, gif, bmp, tiff, webp), or a tar.gz of these"
 	info, err := os.Stat(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, fmt.Errorf("images %s do not exist: set data.dir to a folder with %s", dir, layout)
+		return nil, nil, wrongDir("images %s do not exist: set data.dir to a folder with %s", dir, layout)
 	}
 	if err != nil {
 		return nil, nil, unreadableFile("images", dir, err)
@@ -72,10 +72,10 @@ func findImages(dir string, most float64) ([]imageFile, *account, error) {
 	} else {
 		archives := archivesIn(dir)
 		if len(archives) > 1 {
-			return nil, nil, fmt.Errorf("images: folder %s has no folder %s but %d archives: set data.dir to one of them", dir, trainPart, len(archives))
+			return nil, nil, wrongDir("images: folder %s has no folder %s but %d archives: set data.dir to one of them", dir, trainPart, len(archives))
 		}
 		if len(archives) == 0 {
-			return nil, nil, fmt.Errorf("images: folder %s has neither a folder %s nor an archive: set data.dir to a folder with %s", dir, trainPart, layout)
+			return nil, nil, wrongDir("images: folder %s has neither a folder %s nor an archive: set data.dir to a folder with %s", dir, trainPart, layout)
 		}
 		files, err = readArchive(archives[0], left)
 	}
@@ -94,7 +94,7 @@ func findImages(dir string, most float64) ([]imageFile, *account, error) {
 		}
 	}
 	if len(files) == 0 || files[len(files)-1].part != trainPart {
-		return nil, nil, fmt.Errorf("images: %s has no training images (left out: %s): set data.dir to a folder with %s", dir, left.orNone(), layout)
+		return nil, nil, wrongDir("images: %s has no training images (left out: %s): set data.dir to a folder with %s", dir, left.orNone(), layout)
 	}
 	return files, left, nil
 }

@@ -152,3 +152,8 @@ func putInt(w io.Writer, n int) {
 	binary.LittleEndian.PutUint64(b[:], uint64(n))
 	w.Write(b[:])
 }
+
+// wrongDir is an error that another data.dir would mend. The text says so.
+func wrongDir(format string, args ...any) error {
+	return &config.KeyError{Key: "data.dir", Err: fmt.Errorf(format, args...)}
+}

@@ -1,6 +1,8 @@
 package dataset
 
-import "fmt"
+import (
+	"ringmaster/internal/config"
+)
 
 // features is the transform that puts the inputs of a table's row side by side into one vector: numbers as they are, a category as a 1 in
 // its place among as many zeros as there are others. An input alone that is numbers stays as it is.
@@ -28,7 +30,7 @@ func (t *features) Fields(schema Schema) (reads []string, makes []Field, err err
 		}
 	}
 	if width > maxFeatures {
-		return nil, nil, fmt.Errorf("data.features: a row makes %d values, more than %d", width, maxFeatures)
+		return nil, nil, config.KeyErrorf("data.features", "a row makes %d values, more than %d", width, maxFeatures)
 	}
 	return reads, []Field{{Name: featuresField, Type: Float32, Role: Input, Shape: []int{width}}}, nil
 }

@@ -90,23 +90,32 @@ func colourPixels(c config.Data, size image.Point) *pixels {
 // classList is the classes that images are labelled by, and what helps, other than images, where one of them has none.
 type classList struct {
 	names  []string
+	key    string // of the job file, that the remedy changes; may be empty
 	remedy string
+}
+
+func (l *classList) errorf(format string, args ...any) error {
+	err := fmt.Errorf(format, args...)
+	if l.key != "" {
+		err = &config.KeyError{Key: l.key, Err: err}
+	}
+	return err
 }
 
 // classesOf is the list of classes: those of a model, or as configured, or all that have training images, sorted. A class with test
 // images alone is an error then: a model cannot learn it, and an evaluation without it would tell of another task.
 func classesOf(files []imageFile, c config.Data, labels []string) (*classList, error) {
 	found, tested := classesIn(files, trainPart), classesIn(files, testPart)
-	list := &classList{found, "list in data.classes what is to be learnt"}
+	list := &classList{found, "", "list in data.classes what is to be learnt"}
 	switch {
 	case len(labels) > 0:
-		list = &classList{labels, "set data.dir to data that have all the classes of the model"}
+		list = &classList{labels, "data.dir", "set data.dir to data that have all the classes of the model"}
 	case len(c.Classes) > 0:
-		list = &classList{slices.Clone(c.Classes), "correct data.classes"}
+		list = &classList{slices.Clone(c.Classes), "data.classes", "correct data.classes"}
 	}
 	for _, class := range list.names {
 		if !slices.Contains(found, class) {
-			return nil, fmt.Errorf("images: %s has no training images of class %q, only of %s: put some there, or %s",
+			return nil, list.errorf("images: %s has no training images of class %q, only of %s: put some there, or %s",
 				c.Dir, class, clip(strings.Join(found, ", ")), list.remedy)
 		}
 	}
@@ -123,7 +132,7 @@ func classesOf(files []imageFile, c config.Data, labels []string) (*classList, e
 	}
 	for _, class := range tested {
 		if !slices.Contains(found, class) {
-			return nil, fmt.Errorf("images: %s has class %q in %s, but no images of it in %s: put some there, remove it, or %s",
+			return nil, list.errorf("images: %s has class %q in %s, but no images of it in %s: put some there, remove it, or %s",
 				c.Dir, class, testPart, trainPart, list.remedy)
 		}
 	}
@@ -175,10 +184,10 @@ func pick(files []imageFile, part string, classes *classList, perClass int, dir 
 	for label, class := range classes.names {
 		have := byClass[class]
 		if len(have) == 0 {
-			return nil, fmt.Errorf("images: %s has no images of class %q in %s: put some there, or %s", dir, class, part, classes.remedy)
+			return nil, classes.errorf("images: %s has no images of class %q in %s: put some there, or %s", dir, class, part, classes.remedy)
 		}
 		if len(have) < perClass {
-			return nil, fmt.Errorf("%s: %s has fewer images than %d, %d, in %s/%s: lower it", perClassKeys[part], dir, perClass, len(have), part, class)
+			return nil, config.KeyErrorf(perClassKeys[part], "%s has fewer images than %d, %d, in %s/%s: lower it", dir, perClass, len(have), part, class)
 		}
 		if perClass > 0 {
 			have = have[:perClass]

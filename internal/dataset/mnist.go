@@ -88,11 +88,11 @@ func checkFolder(dir, what string) error {
 	info, err := os.Stat(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("data folder %s does not exist: set data.dir to the folder that holds %s", dir, what)
+		return wrongDir("data folder %s does not exist: set data.dir to the folder that holds %s", dir, what)
 	case err != nil:
 		return unreadableFile("data folder", dir, err)
 	case !info.IsDir():
-		return fmt.Errorf("data folder %s is a file: set data.dir to the folder that holds %s", dir, what)
+		return wrongDir("data folder %s is a file: set data.dir to the folder that holds %s", dir, what)
 	}
 	return nil
 }
@@ -166,11 +166,11 @@ func findIDX(dir, stem string) (string, error) {
 	case err != nil:
 		return "", err
 	case len(prefixed) > 1:
-		return "", fmt.Errorf("data folder %s has several sets (%s): set data.dir to a folder with one of them", dir, clip(strings.Join(prefixed, ", ")))
+		return "", wrongDir("data folder %s has several sets (%s): set data.dir to a folder with one of them", dir, clip(strings.Join(prefixed, ", ")))
 	case len(prefixed) == 1:
 		return filepath.Join(dir, prefixed[0]), nil
 	}
-	return "", fmt.Errorf("data folder %s has none of %s: put the file there, or set data.dir to the folder that holds it", dir, strings.Join(names, ", "))
+	return "", wrongDir("data folder %s has none of %s: put the file there, or set data.dir to the folder that holds it", dir, strings.Join(names, ", "))
 }
 
 // findPrefixed looks for the names of EMNIST: the set's before a file's, and test for t10k (emnist-letters-test-images-idx3-ubyte).

@@ -46,7 +46,7 @@ func openTables(c config.Data, like Schema) (*Data, error) {
 		return nil, err
 	}
 	if err := train.settle(); err != nil {
-		return nil, fmt.Errorf("data.categories: %s: %w", train.name, err)
+		return nil, config.KeyErrorf("data.categories", "%s: %w", train.name, err)
 	}
 	d := &Data{Labels: train.schema.labels(), table: train.schema}
 	d.Read = plural.Of(train.n, "row") + " for training"
@@ -64,7 +64,7 @@ func openTables(c config.Data, like Schema) (*Data, error) {
 		d.LeftOut = plural.Of(dropped, "row") + " with a missing value, by data.missing: drop"
 	}
 	if size := len(d.Describe()); size > maxDescription {
-		return nil, fmt.Errorf("data.categories: the names of columns and categories have %d bytes, more than the %d that checkpoints hold: is a column of texts among them?", size, maxDescription)
+		return nil, config.KeyErrorf("data.categories", "the names of columns and categories have %d bytes, more than the %d that checkpoints hold: is a column of texts among them?", size, maxDescription)
 	}
 	return d, d.sets(train, evalReader, &features{})
 }
@@ -82,7 +82,7 @@ func (s Schema) labels() []string {
 func readTable(c config.Data, key, path string, like Schema) (r *rows, err error) {
 	t, err := table.Open(config.ExpandHome(path), tableFormats[c.Kind], table.Options{Delimiter: delimiter(c), NoHeader: !c.Header})
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", key, explainPath(unopened(path, err), path))
+		return nil, config.KeyErrorf(key, "%w", explainPath(unopened(path, err), path))
 	}
 	defer func() { err = errors.Join(err, t.Close()) }()
 	r = &rows{name: filepath.Base(path)}
@@ -95,20 +95,20 @@ func readTable(c config.Data, key, path string, like Schema) (r *rows, err error
 		if err := t.Next(row); err == io.EOF {
 			break
 		} else if err != nil {
-			return nil, fmt.Errorf("%s: %w", key, err)
+			return nil, config.KeyErrorf(key, "%w", err)
 		}
 		if err := r.add(c, t, row, places); err != nil {
-			return nil, fmt.Errorf("%s: %w", key, err)
+			return nil, config.KeyErrorf(key, "%w", err)
 		}
 		if r.n == 1 {
 			limit /= int64(max(r.schema.SampleBytes(), 1))
 		}
 		if int64(r.n) > limit || r.n == math.MaxInt32 {
-			return nil, fmt.Errorf("data.memory_mib: %s has more than %d MiB of values: raise it", path, c.MemoryMiB)
+			return nil, config.KeyErrorf("data.memory_mib", "%s has more than %d MiB of values: raise it", path, c.MemoryMiB)
 		}
 	}
 	if r.n == 0 {
-		return nil, fmt.Errorf("%s: %s has no rows%s", key, path, map[bool]string{true: " without a missing value"}[r.dropped > 0])
+		return nil, config.KeyErrorf(key, "%s has no rows%s", path, map[bool]string{true: " without a missing value"}[r.dropped > 0])
 	}
 	return r, nil
 }
@@ -146,7 +146,7 @@ func (r *rows) choose(c config.Data, key string, names []string, like Schema) (p
 			if k := keys[f.Name]; k != "" {
 				key = k
 			}
-			return nil, fmt.Errorf("%s: %s has no column %q; it has %s", key, r.name, f.Name, clip(strings.Join(names, ", ")))
+			return nil, config.KeyErrorf(key, "%s has no column %q; it has %s", r.name, f.Name, clip(strings.Join(names, ", ")))
 		}
 		col := column{}
 		if f.Type == Int32 {
@@ -178,7 +178,7 @@ func fieldsOf(c config.Data, names []string) (Schema, map[string]string, error) 
 		}
 	}
 	if len(features) == 0 {
-		return nil, nil, fmt.Errorf("data.train: the table has no column beside data.target and data.weight to learn from")
+		return nil, nil, config.KeyErrorf("data.train", "the table has no column beside data.target and data.weight to learn from")
 	}
 	var s Schema
 	add := func(name string, role Role) {
@@ -200,7 +200,7 @@ func fieldsOf(c config.Data, names []string) (Schema, map[string]string, error) 
 	}
 	for i, name := range c.Categories {
 		if s.Find(name) < 0 {
-			return nil, nil, fmt.Errorf("data.categories[%d]: %s is neither a feature nor the target", i, name)
+			return nil, nil, config.KeyErrorf(fmt.Sprintf("data.categories[%d]", i), "%s is neither a feature nor the target", name)
 		}
 	}
 	return s, keys, nil

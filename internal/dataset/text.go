@@ -28,7 +28,7 @@ func openText(c config.Data, vocabulary *Vocabulary) (*Data, error) {
 	path, context, encoding, most := c.Dir, c.Context, c.Encoding, c.LeftOut
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("text %s does not exist: set data.dir to a text file, or to a folder of text files", path)
+		return nil, wrongDir("text %s does not exist: set data.dir to a text file, or to a folder of text files", path)
 	}
 	if err != nil {
 		return nil, unreadableFile("text", path, err)
@@ -42,7 +42,7 @@ func openText(c config.Data, vocabulary *Vocabulary) (*Data, error) {
 		left.read = 1
 		d.Files = []FileSum{{filepath.Base(path), sha256.Sum256(text)}}
 		if at := (*binaryError)(nil); errors.As(err, &at) {
-			err = fmt.Errorf("text %s is binary: it has a zero byte at offset %d; set data.dir to a text in UTF-8", path, at.offset)
+			err = wrongDir("text %s is binary: it has a zero byte at offset %d; set data.dir to a text in UTF-8", path, at.offset)
 		}
 	}
 	if err == nil && info.IsDir() {
@@ -93,7 +93,7 @@ func readFolder(d *Data, folder, encoding string, left *account) ([]byte, error)
 			return nil
 		}
 		if len(text)+len(content) > maxText || len(d.Files) == maxTextFiles {
-			return fmt.Errorf("text folder %s has more than %d bytes or %d files (at %s): set data.dir to a smaller one", folder, maxText, maxTextFiles, full)
+			return wrongDir("text folder %s has more than %d bytes or %d files (at %s): set data.dir to a smaller one", folder, maxText, maxTextFiles, full)
 		}
 		text = append(text, content...)
 		d.Files = append(d.Files, FileSum{name, sha256.Sum256(content)})
@@ -102,7 +102,7 @@ func readFolder(d *Data, folder, encoding string, left *account) ([]byte, error)
 	}
 	err := w.walk(folder, "")
 	if err == nil && len(text) == 0 {
-		err = fmt.Errorf("text folder %s has no text files (left out: %s): set data.dir to a text file, or to a folder of text files", folder, left.orNone())
+		err = wrongDir("text folder %s has no text files (left out: %s): set data.dir to a text file, or to a folder of text files", folder, left.orNone())
 	}
 	return text, err
 }

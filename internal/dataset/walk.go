@@ -48,7 +48,7 @@ func (w *walker) below(folder, relative string, around []string) error {
 	for _, entry := range entries {
 		full, name := filepath.Join(folder, entry.Name()), path.Join(relative, entry.Name())
 		if w.entries++; w.entries > maxEntries || len(around) > maxDepth {
-			return fmt.Errorf("%s: %s is beyond the %d entries and %d levels that are looked at: set data.dir to a smaller folder", w.what, full, maxEntries, maxDepth)
+			return wrongDir("%s: %s is beyond the %d entries and %d levels that are looked at: set data.dir to a smaller folder", w.what, full, maxEntries, maxDepth)
 		}
 		if reason, is := hidden(entry.Name()); is {
 			w.account.leave(reason, name, false)

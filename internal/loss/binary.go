@@ -1,8 +1,6 @@
 package loss
 
 import (
-	"fmt"
-
 	"ringmaster/internal/config"
 	"ringmaster/internal/dataset"
 	"ringmaster/internal/metric"
@@ -15,10 +13,10 @@ type binary struct{ compared }
 
 func newBinary(_ config.Train, c compared) (Loss, error) {
 	if c.target.Ragged {
-		return nil, fmt.Errorf("train.loss: binary compares with a number of labels that all samples have, but the target %s is of several lengths (%s)", c.target.Name, c.target)
+		return nil, config.KeyErrorf("train.loss", "binary compares with a number of labels that all samples have, but the target %s is of several lengths (%s)", c.target.Name, c.target)
 	}
 	if c.target.Type != dataset.Float32 && (c.target.Type != dataset.Int32 || c.target.Classes != 2) {
-		return nil, fmt.Errorf("train.loss: binary compares with labels that are 0 or 1, but the target %s is %s: set train.loss: cross_entropy", c.target.Name, c.target)
+		return nil, config.KeyErrorf("train.loss", "binary compares with labels that are 0 or 1, but the target %s is %s: set train.loss: cross_entropy", c.target.Name, c.target)
 	}
 	return &binary{c}, nil
 }

@@ -1,8 +1,6 @@
 package loss
 
 import (
-	"fmt"
-
 	"ringmaster/internal/config"
 	"ringmaster/internal/dataset"
 	"ringmaster/internal/metric"
@@ -20,10 +18,10 @@ type crossEntropy struct {
 func newCrossEntropy(cfg config.Train, c compared) (Loss, error) {
 	target := c.target
 	if target.Type != dataset.Int32 || target.Classes < 1 {
-		return nil, fmt.Errorf("train.loss: cross_entropy compares with classes, but the target %s is numbers (%s): set train.loss: mse, or, in a table, list the column in data.categories", target.Name, target)
+		return nil, config.KeyErrorf("train.loss", "cross_entropy compares with classes, but the target %s is numbers (%s): set train.loss: mse, or, in a table, list the column in data.categories", target.Name, target)
 	}
 	if n := len(cfg.ClassWeights); n > 0 && n != target.Classes {
-		return nil, fmt.Errorf("train.class_weights: there are %s, but the target %s has %s: list one for each, in the classes' order", plural.Of(n, "weight"), target.Name, plural.Of(target.Classes, "class"))
+		return nil, config.KeyErrorf("train.class_weights", "there are %s, but the target %s has %s: list one for each, in the classes' order", plural.Of(n, "weight"), target.Name, plural.Of(target.Classes, "class"))
 	}
 	l := &crossEntropy{compared: c, smoothing: float32(cfg.LabelSmoothing)}
 	for _, w := range cfg.ClassWeights {

@@ -1,8 +1,6 @@
 package loss
 
 import (
-	"fmt"
-
 	"ringmaster/internal/config"
 	"ringmaster/internal/dataset"
 	"ringmaster/internal/metric"
@@ -20,7 +18,7 @@ type difference struct {
 
 func newDifference(cfg config.Train, c compared) (Loss, error) {
 	if c.target.Type != dataset.Float32 || c.target.Ragged {
-		return nil, fmt.Errorf("train.loss: %s compares with numbers, but the target %s is classes (%s): set train.loss: cross_entropy", cfg.Loss, c.target.Name, c.target)
+		return nil, config.KeyErrorf("train.loss", "%s compares with numbers, but the target %s is classes (%s): set train.loss: cross_entropy", cfg.Loss, c.target.Name, c.target)
 	}
 	return &difference{c, cfg.Loss, float32(cfg.HuberDelta)}, nil
 }

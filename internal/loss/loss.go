@@ -4,7 +4,6 @@
 package loss
 
 import (
-	"fmt"
 	"strings"
 
 	"ringmaster/internal/config"
@@ -54,7 +53,7 @@ func New(cfg config.Train, schema dataset.Schema) (Loss, error) {
 		config.LossMSE: newDifference, config.LossMAE: newDifference, config.LossHuber: newDifference,
 	}[cfg.Loss]
 	if construct == nil {
-		return nil, fmt.Errorf("train.loss: there is no loss %q", cfg.Loss)
+		return nil, config.KeyErrorf("train.loss", "there is no loss %q", cfg.Loss)
 	}
 	return construct(cfg, compared{target, weight})
 }
@@ -65,7 +64,7 @@ func targetOf(cfg config.Train, schema dataset.Schema) (*dataset.Field, error) {
 	if cfg.Target == "" {
 		target, err := schema.Only(dataset.Target)
 		if err != nil {
-			return nil, fmt.Errorf("train.loss: %s compares the model's output with one target, but %w", cfg.Loss, err)
+			return nil, config.KeyErrorf("train.loss", "%s compares the model's output with one target, but %w", cfg.Loss, err)
 		}
 		return target, nil
 	}
@@ -76,7 +75,7 @@ func targetOf(cfg config.Train, schema dataset.Schema) (*dataset.Field, error) {
 	for k := range schema {
 		names = append(names, schema[k].Name)
 	}
-	return nil, fmt.Errorf("train.target: the data has no field %s; there are %s", cfg.Target, strings.Join(names, ", "))
+	return nil, config.KeyErrorf("train.target", "the data has no field %s; there are %s", cfg.Target, strings.Join(names, ", "))
 }
 
 // compared is what every loss knows of the data.

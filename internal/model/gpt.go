@@ -1,7 +1,6 @@
 package model
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -40,13 +39,13 @@ const (
 func buildGPT(b *builder, cfg config.Model, spec Spec) (network, error) {
 	switch {
 	case !spec.Tokens:
-		return nil, errors.New("model.kind: gpt reads tokens but the data are not text")
+		return nil, config.KeyErrorf("model.kind", "gpt reads tokens but the data are not text")
 	case spec.Rows != spec.Context || spec.Classes != spec.Vocabulary:
-		return nil, fmt.Errorf("model.kind: gpt gives one of %d tokens for each of %d but the data has %s for %d", spec.Vocabulary, spec.Context, spec.wants, spec.Rows)
+		return nil, config.KeyErrorf("model.kind", "gpt gives one of %d tokens for each of %d but the data has %s for %d", spec.Vocabulary, spec.Context, spec.wants, spec.Rows)
 	case cfg.Depth < 1 || cfg.Heads < 1 || cfg.Width < 1:
 		return nil, fmt.Errorf("model: gpt needs depth, heads and width of at least 1, not %d, %d and %d", cfg.Depth, cfg.Heads, cfg.Width)
 	case cfg.Width%cfg.Heads != 0:
-		return nil, fmt.Errorf("model.heads: %d heads do not divide the width %d", cfg.Heads, cfg.Width)
+		return nil, config.KeyErrorf("model.heads", "%d heads do not divide the width %d", cfg.Heads, cfg.Width)
 	}
 	width, weights := cfg.Width, normal(gptDeviation)
 	projection := normal(gptDeviation / math.Sqrt(2*float64(cfg.Depth)))

@@ -1,10 +1,10 @@
 package model
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 
+	"ringmaster/internal/config"
 	"ringmaster/internal/dataset"
 	"ringmaster/internal/loss"
 	"ringmaster/internal/tensor"
@@ -26,7 +26,7 @@ type Spec struct {
 func specOf(schema dataset.Schema, l loss.Loss) (Spec, error) {
 	in, err := schema.Only(dataset.Input)
 	if err != nil {
-		return Spec{}, fmt.Errorf("model.kind: the model reads one input, but %w", err)
+		return Spec{}, config.KeyErrorf("model.kind", "the model reads one input, but %w", err)
 	}
 	s := Spec{Field: in.Name, Rows: l.Rows(), Classes: l.Width(), wants: l.Wants()}
 	switch {
@@ -38,7 +38,7 @@ func specOf(schema dataset.Schema, l loss.Loss) (Spec, error) {
 	case in.Type == dataset.Int32 && in.Classes > 0 && len(in.Shape) == 1 && !in.Ragged:
 		s.Tokens, s.Context, s.Vocabulary = true, in.Shape[0], in.Classes
 	default:
-		return Spec{}, fmt.Errorf("model.kind: the model reads numbers or tokens of one length, but the data has %s", in)
+		return Spec{}, config.KeyErrorf("model.kind", "the model reads numbers or tokens of one length, but the data has %s", in)
 	}
 	return s, nil
 }
@@ -49,12 +49,12 @@ func (s *Spec) values() error {
 		return errTokens
 	}
 	if s.Rows != 1 {
-		return fmt.Errorf("model.kind: the model gives one answer a sample but the data has %d targets", s.Rows)
+		return config.KeyErrorf("model.kind", "the model gives one answer a sample but the data has %d targets", s.Rows)
 	}
 	return nil
 }
 
-var errTokens = errors.New("model.kind: the data are tokens, which take a model of kind gpt, sequential or graph")
+var errTokens = config.KeyErrorf("model.kind", "the data are tokens, which take a model of kind gpt, sequential or graph")
 
 // binding is an input of a program that takes the values of one of the batch's columns.
 type binding struct {

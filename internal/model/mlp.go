@@ -1,7 +1,6 @@
 package model
 
 import (
-	"fmt"
 	"strconv"
 
 	"ringmaster/internal/config"
@@ -24,13 +23,13 @@ func buildMLP(b *builder, cfg config.Model, spec Spec) (network, error) {
 	}
 	widths := cfg.Layers
 	if len(widths) < 2 {
-		return nil, fmt.Errorf("model.layers: %s and no layer; list the input's, any hidden ones and the classes", plural.Of(len(widths), "width"))
+		return nil, config.KeyErrorf("model.layers", "%s and no layer; list the input's, any hidden ones and the classes", plural.Of(len(widths), "width"))
 	}
 	if in := tensor.Volume(spec.Input); widths[0] != in {
-		return nil, fmt.Errorf("model.layers: the first layer takes %s but the data has %d a sample", plural.Of(widths[0], "value"), in)
+		return nil, config.KeyErrorf("model.layers", "the first layer takes %s but the data has %d a sample", plural.Of(widths[0], "value"), in)
 	}
 	if out := widths[len(widths)-1]; out != spec.Classes {
-		return nil, fmt.Errorf("model.layers: the last layer gives %s but the data has %s", plural.Of(out, "value"), spec.wants)
+		return nil, config.KeyErrorf("model.layers", "the last layer gives %s but the data has %s", plural.Of(out, "value"), spec.wants)
 	}
 	m := &mlp{field: spec.Field, in: widths[0]}
 	for k, in := range widths[:len(widths)-1] {

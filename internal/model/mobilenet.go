@@ -1,7 +1,6 @@
 package model
 
 import (
-	"fmt"
 	"strconv"
 
 	"ringmaster/internal/config"
@@ -46,7 +45,7 @@ func buildMobileNetV2(b *builder, cfg config.Model, spec Spec) (network, error) 
 		return nil, err
 	}
 	if len(spec.Input) != 3 {
-		return nil, fmt.Errorf("model.kind: mobilenetv2 takes images of channels x height x width but the data has samples of %s", extent(spec.Input))
+		return nil, config.KeyErrorf("model.kind", "mobilenetv2 takes images of channels x height x width but the data has samples of %s", extent(spec.Input))
 	}
 	m := &mobileNetV2{field: spec.Field, input: spec.Input, dropout: float32(cfg.Dropout)}
 	stride, stages := mobileNetStages(cfg.Variant)

@@ -85,7 +85,7 @@ func (b *builder) build(cfg config.Model) (network, error) {
 	case config.ModelGPT:
 		return buildGPT(b, cfg, spec)
 	}
-	return nil, fmt.Errorf("model.kind: there is no model %q", cfg.Kind)
+	return nil, config.KeyErrorf("model.kind", "there is no model %q", cfg.Kind)
 }
 
 // maxParams bounds the flat vector, and with it what a job file can make a worker allocate.

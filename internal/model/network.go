@@ -61,7 +61,7 @@ func (b *builder) checkOutput(at, which string, out shape) error {
 		want, has = sequenceOf(l.Rows(), l.Width()), fmt.Sprintf("%s for each of %d steps", has, l.Rows())
 	}
 	if !out.equals(want) {
-		return fmt.Errorf("%s: %s gives %s but the data has %s", at, which, out, has)
+		return config.KeyErrorf(at, "%s gives %s but the data has %s", which, out, has)
 	}
 	return nil
 }
@@ -71,7 +71,7 @@ func (b *builder) checkOutput(at, which string, out shape) error {
 func buildSequential(b *builder, cfg config.Model) (network, error) {
 	field, err := b.model.schema.Only(dataset.Input)
 	if err != nil {
-		return nil, fmt.Errorf("model.kind: a sequential model reads one input, but %w", err)
+		return nil, config.KeyErrorf("model.kind", "a sequential model reads one input, but %w", err)
 	}
 	from, err := newSource("model.stack[0]", field, cfg.Stack[:min(1, len(cfg.Stack))])
 	if err != nil {
@@ -98,7 +98,7 @@ func buildGraph(b *builder, cfg config.Model) (network, error) {
 	g := &graphBuilder{builder: b, cfg: cfg, graph: &graph{}, at: map[string]int{}}
 	order, stuck := cfg.Order()
 	if len(stuck) > 0 {
-		return nil, fmt.Errorf("model.nodes[%d]: node %s reads what is not there before it", stuck[0], cfg.Nodes[stuck[0]].Name)
+		return nil, config.KeyErrorf(fmt.Sprintf("model.nodes[%d]", stuck[0]), "node %s reads what is not there before it", cfg.Nodes[stuck[0]].Name)
 	}
 	if err := g.takeInputs(); err != nil {
 		return nil, err
@@ -108,7 +108,7 @@ func buildGraph(b *builder, cfg config.Model) (network, error) {
 	}
 	output := slices.IndexFunc(cfg.Nodes, func(n config.Layer) bool { return n.Name == cfg.Output })
 	if output < 0 {
-		return nil, fmt.Errorf("model.output: there is no node %q", cfg.Output)
+		return nil, config.KeyErrorf("model.output", "there is no node %q", cfg.Output)
 	}
 	g.graph.output = g.at[cfg.Output]
 	return g.graph, b.checkOutput(fmt.Sprintf("model.nodes[%d]", output), "node "+cfg.Output, g.shapes[g.graph.output])
@@ -128,9 +128,9 @@ func (g *graphBuilder) takeInputs() error {
 		case len(fields) == 1 && len(g.cfg.Inputs) == 1:
 			k = 0
 		case len(fields) == 0:
-			return fmt.Errorf("model.inputs[%d]: the data has no input", i)
+			return config.KeyErrorf(fmt.Sprintf("model.inputs[%d]", i), "the data has no input")
 		default:
-			return fmt.Errorf("model.inputs[%d]: the data has no input %s; there are %s", i, name, strings.Join(names, ", "))
+			return config.KeyErrorf(fmt.Sprintf("model.inputs[%d]", i), "the data has no input %s; there are %s", name, strings.Join(names, ", "))
 		}
 		var readers []config.Layer
 		first := -1
@@ -143,7 +143,7 @@ func (g *graphBuilder) takeInputs() error {
 			}
 		}
 		if first < 0 {
-			return fmt.Errorf("model.inputs[%d]: no node reads %s", i, name)
+			return config.KeyErrorf(fmt.Sprintf("model.inputs[%d]", i), "no node reads %s", name)
 		}
 		from, err := newSource(fmt.Sprintf("model.nodes[%d]", first), fields[k], readers)
 		if err != nil {

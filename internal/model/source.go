@@ -1,7 +1,6 @@
 package model
 
 import (
-	"fmt"
 	"math"
 	"slices"
 
@@ -37,7 +36,7 @@ func newSource(at string, field *dataset.Field, readers []config.Layer) (source,
 	case field.Type == dataset.Int32 && field.Classes > 0 && len(data) == 1 && !field.Ragged:
 		s.gives = shape{form: tokens, dims: data, field: field.Name, vocabulary: field.Classes}
 	case field.Type != dataset.Float32 || field.Ragged || len(data) > 3:
-		return s, fmt.Errorf("%s: layers read numbers or tokens of one length, but the data has %s", at, field)
+		return s, config.KeyErrorf(at, "layers read numbers or tokens of one length, but the data has %s", field)
 	case len(data) == 3:
 		s.gives = imagesOf(data[0], data[1], data[2])
 	case len(data) == 2 && slices.ContainsFunc(readers, func(l config.Layer) bool { return wants(l, readsSequences) }):
@@ -47,7 +46,7 @@ func newSource(at string, field *dataset.Field, readers []config.Layer) (source,
 	case image >= 0:
 		edge := int(math.Sqrt(float64(field.Width())))
 		if edge*edge != field.Width() {
-			return s, fmt.Errorf("%s: %s takes images but the data has %s a sample, which make no square", at, readers[image].Kind, vectorOf(field.Width()))
+			return s, config.KeyErrorf(at, "%s takes images but the data has %s a sample, which make no square", readers[image].Kind, vectorOf(field.Width()))
 		}
 		s.gives = imagesOf(1, edge, edge)
 	default:

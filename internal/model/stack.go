@@ -108,7 +108,7 @@ func (p *part) checkSize(out shape) error {
 }
 
 func (p *part) errorf(format string, args ...any) error {
-	return fmt.Errorf("%s: %w", p.at, fmt.Errorf(format, args...))
+	return config.KeyErrorf(p.at, format, args...)
 }
 
 // refuse is the error for what the layer cannot take.
