@@ -83,7 +83,7 @@ func Coordinator(ctx context.Context, c *config.Coordinator, log *slog.Logger) e
 	if err != nil {
 		return err
 	}
-	n, err := node.Start(node.Config{ID: c.ID, Address: address, Peers: peers, Elsewhere: elsewhere(gossip), Dir: c.RaftDir, Port: port,
+	n, err := node.Start(node.Config{ID: c.ID, Address: address, Peers: peers, Elsewhere: elsewhere(gossip), Dir: c.RaftDir, Mark: mark(c), Port: port,
 		ElectionTimeout: c.ElectionTimeout, Logger: log}, cluster.NewMachine())
 	if err != nil {
 		return err

@@ -13,7 +13,7 @@ import (
 	"ringmaster/internal/sleep"
 )
 
-// aloneAfter is how long a coordinator with a damaged log listens for others before it counts as alone.
+// aloneAfter is how long a coordinator whose log is damaged or gone listens for others before it counts as alone.
 const aloneAfter = 3 * time.Second
 
 // join settles what this replica begins as, before its Raft may speak. It returns the founders of a cluster that it founds, or whose
@@ -30,22 +30,58 @@ func (m *membership) join(ctx context.Context, c *config.Coordinator) (peers map
 		return founders(c, m.address), node.Found(c.RaftDir)
 	case node.Lost(c.RaftDir):
 		return nil, m.enter(ctx, true)
-	case len(c.Peers) > 0:
+	case len(c.Peers) == 0:
+		return nil, m.enter(ctx, false)
+	}
+	begun, err := node.Begun(mark(c), c.RaftDir)
+	if err != nil {
+		return nil, err
+	}
+	if begun {
+		return m.returned(ctx, c)
+	}
+	return founders(c, m.address), nil
+}
+
+// mark is the file that says that a coordinator's folder of Raft's log has held one.
+func mark(c *config.Coordinator) string { return filepath.Join(c.Dir, "begun") }
+
+// returned settles what a founder whose log is gone as a whole begins as: the others take its vote back and take it in as a new one.
+// Where there are no others, nothing that it has forgotten counts any more.
+func (m *membership) returned(ctx context.Context, c *config.Coordinator) (peers map[string]string, err error) {
+	others, err := m.findOthers(ctx)
+	switch {
+	case err != nil:
+		return nil, err
+	case !others:
+		m.log.Warn("the log of this coordinator is gone, and no other is known: it founds the cluster again, without its jobs", "folder", c.RaftDir)
 		return founders(c, m.address), nil
 	}
-	return nil, m.enter(ctx, false)
+	m.log.Error("the log of this coordinator is gone; it asks the others to take it in as a new one. Where all have lost their logs, found the cluster again, "+
+		"without its jobs, by deleting the mark of each", "folder", c.RaftDir, "mark", mark(c))
+	return nil, m.enter(ctx, true)
+}
+
+// findOthers listens for other coordinators for a while, and reports whether any is known.
+func (m *membership) findOthers(ctx context.Context) (bool, error) {
+	for end := time.Now().Add(aloneAfter); !m.others(); {
+		if time.Now().After(end) {
+			return false, nil
+		}
+		if !sleep.For(ctx, memberLook) {
+			return false, ctx.Err()
+		}
+	}
+	return true, nil
 }
 
 // recover heals a damaged log from the other replicas: the leader takes this one in as a new one, then the log is set aside. Where
 // there are no others nothing is touched.
 func (m *membership) recover(ctx context.Context, c *config.Coordinator, damaged *node.DamagedError) error {
-	for end := time.Now().Add(aloneAfter); !m.others(); {
-		if time.Now().After(end) {
-			return alone(c, damaged)
-		}
-		if !sleep.For(ctx, memberLook) {
-			return ctx.Err()
-		}
+	if others, err := m.findOthers(ctx); err != nil {
+		return err
+	} else if !others {
+		return alone(c, damaged)
 	}
 	m.log.Error("the log is damaged; asking the other coordinators for theirs", "reason", damaged)
 	if err := m.enter(ctx, true); err != nil {

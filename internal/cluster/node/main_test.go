@@ -90,6 +90,7 @@ type cluster struct {
 	founders  map[string]string
 	elsewhere func(id, known string) string
 	dirs      map[string]string
+	marks     map[string]string // of those that have one
 	up        map[string]*replica
 }
 
@@ -125,7 +126,7 @@ func (c *cluster) start(id string) *replica {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	n, err := Start(Config{ID: id, Address: c.peers[id], Peers: c.founders, Elsewhere: c.elsewhere, Dir: c.dirs[id], Port: port,
+	n, err := Start(Config{ID: id, Address: c.peers[id], Peers: c.founders, Elsewhere: c.elsewhere, Dir: c.dirs[id], Mark: c.marks[id], Port: port,
 		ElectionTimeout: c.timeout, SnapshotEvery: 50, turn: c.turn, Logger: support.Log(c.t).With("at", id)}, &journal{})
 	if err != nil {
 		port.Close()

@@ -408,3 +408,34 @@ func TestSetAside(t *testing.T) {
 		t.Errorf("snapshots without a log: %v", err)
 	}
 }
+
+// The mark is there before a replica can vote, tells of that folder alone, and of no log that has not begun.
+func TestMark(t *testing.T) {
+	c := newCluster(t, 1)
+	home := t.TempDir()
+	c.dirs["c1"], c.marks = filepath.Join(home, "raft"), map[string]string{"c1": filepath.Join(home, "begun"), "c2": filepath.Join(home, "c2")}
+	begun := func(mark, dir string, want bool) {
+		t.Helper()
+		if got, err := Begun(mark, dir); got != want || err != nil {
+			t.Errorf("begun: %v, %v; want %v", got, err, want)
+		}
+	}
+	begun(c.marks["c1"], c.dirs["c1"], false)
+	for range 2 {
+		c.start("c1")
+		begun(c.marks["c1"], c.dirs["c1"], true)
+		c.crash("c1")
+	}
+	begun(c.marks["c1"], filepath.Join(home, "raft-2"), false) // of another launch
+	moved := filepath.Join(t.TempDir(), "moved")
+	if err := os.Rename(home, moved); err != nil {
+		t.Fatal(err)
+	}
+	begun(filepath.Join(moved, "begun"), filepath.Join(moved, "raft"), true)
+	if err := os.Mkdir(home, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	c.newcomer("c2")
+	c.start("c2") // nobody has added it: it has no log
+	begun(c.marks["c2"], c.dirs["c2"], false)
+}

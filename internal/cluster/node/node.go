@@ -50,7 +50,9 @@ type Config struct {
 	// replicas that have moved are found before the log has been told. May be nil.
 	Elsewhere func(id, known string) string
 	Dir       string // holds raft.db and snapshots/; made where missing
-	Port      *port.Port
+	// Mark is a file outside Dir that says that there has been a log in Dir (see Begun); default: none.
+	Mark string
+	Port *port.Port
 	// ElectionTimeout: a replica that does not hear of the leader for this long (to twice it) calls an election, and a
 	// leader that does not hear of a majority for this long steps down. Default 400 ms. A single replica leads at once.
 	ElectionTimeout time.Duration
@@ -166,6 +168,9 @@ func (n *Node) start() error {
 		return err
 	}
 	if err := n.found(d); err != nil {
+		return err
+	}
+	if err := n.mark(d); err != nil {
 		return err
 	}
 	if n.raft, err = raft.NewRaft(n.raftConfig(), fsm{n}, d.log, d.stable, d.snapshots, n.transport); err != nil {

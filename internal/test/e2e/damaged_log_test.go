@@ -49,6 +49,22 @@ func TestDamagedLogIsHealed(t *testing.T) {
 	if log := p.stderr.String(); !strings.Contains(log, path+" is damaged (entry ") {
 		t.Errorf("the damaged entry is not named:\n%s", log)
 	}
+	// Nor does it found the cluster again, and vote again, where the folder of its log is gone.
+	m.kill("c3")
+	if err := os.RemoveAll(filepath.Dir(path)); err != nil {
+		t.Fatal(err)
+	}
+	p = start(t, programs, m.dir, nil, "coordinator", "--config", filepath.Join(m.dir, "c3.yaml"))
+	m.up["c3"] = p
+	for deadline := time.Now().Add(patience); !strings.Contains(p.stderr.String(), "coordinator is up"); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("it is not taken in again:\n%s", p.stderr.String())
+		}
+	}
+	m.listed("c3", "votes")
+	if log := p.stderr.String(); !strings.Contains(log, "the log of this coordinator is gone") || !strings.Contains(log, "joined the cluster: this coordinator votes") {
+		t.Errorf("it founded the cluster again:\n%s", log)
+	}
 	m.kill(m.leader()) // so that the healed one is needed for a majority
 	m.end(undisturbedDigest(t))
 }
