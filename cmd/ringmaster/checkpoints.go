@@ -238,17 +238,10 @@ func oneRun(found *checkpoint.Found) error {
 
 // export writes the file in one piece: it appears whole or not at all.
 func export(entry *checkpoint.Entry, target string) error {
-	f, err := os.CreateTemp(filepath.Dir(target), "."+filepath.Base(target)+"-*")
-	if err != nil {
-		return fmt.Errorf("export: %w", err)
-	}
-	err = entry.Export(f)
-	err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), target)
-	}
-	if err != nil {
-		return fmt.Errorf("export to %s: %w", target, errors.Join(err, os.Remove(f.Name())))
-	}
-	return nil
+	return writeWhole(target, func(w io.Writer) error {
+		if err := entry.Export(w); err != nil {
+			return fmt.Errorf("export to %s: %w", target, err)
+		}
+		return nil
+	})
 }

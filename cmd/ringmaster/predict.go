@@ -19,6 +19,8 @@ import (
 // question is what a model is asked.
 type question struct {
 	trainedFlags
+	sheet
+	isSheet     bool
 	photos      []string
 	prompt      string
 	isPhoto     bool
@@ -30,9 +32,10 @@ type question struct {
 func predictCommand() *cobra.Command {
 	q := question{trainedFlags: trainedFlags{heeds: []string{"data.mean", "data.std"}}}
 	cmd := &cobra.Command{
-		Use:   "predict CHECKPOINT --photo FILE... | --prompt TEXT",
-		Short: "Let a trained model name what a photo shows, or continue a text",
-		Long: "Let a trained model name what photos show, or continue a text: always the same for one seed.\n" +
+		Use:   "predict CHECKPOINT --photo FILE... | --prompt TEXT | --input FILE",
+		Short: "Let a trained model name what a photo shows, continue a text, or answer each row of a table",
+		Long: "Let a trained model name what photos show, continue a text, or answer each row of a table: always the same for one seed.\n" +
+			"Rows are as in training, raw; their order stays. Of classes each answer is the likeliest and the probability of every one.\n" +
 			"CHECKPOINT is the folder of a run, a folder of checkpoints, one checkpoint, or a .safetensors file with --job. The data\n" +
 			"need not be there, except for a .safetensors file.",
 		Args: cli.Takes("CHECKPOINT"),
@@ -48,13 +51,17 @@ func predictCommand() *cobra.Command {
 				return err
 			}
 			defer t.close()
-			if q.isPhoto {
+			switch {
+			case q.isSheet:
+				return q.answerAll(t)
+			case q.isPhoto:
 				return q.classify(t)
 			}
 			return q.continueText(t)
 		},
 	}
-	q.bind(cmd)
+	q.trainedFlags.bind(cmd)
+	q.sheet.bind(cmd)
 	cmd.Flags().StringArrayVar(&q.photos, "photo", nil, "picture `file` to be named ("+dataset.PictureFormats+"); repeatable")
 	cmd.Flags().StringVar(&q.prompt, "prompt", "", "`text` to be continued")
 	cmd.Flags().IntVar(&q.tokens, "tokens", 200, "text: number of tokens (characters, or bytes) to add")
@@ -65,10 +72,16 @@ func predictCommand() *cobra.Command {
 }
 
 func (q *question) check(cmd *cobra.Command) error {
-	q.isPhoto = cmd.Flags().Changed("photo")
+	q.isPhoto, q.isSheet = cmd.Flags().Changed("photo"), cmd.Flags().Changed("input")
+	ways := 0
+	for _, name := range []string{"photo", "prompt", "input"} {
+		if cmd.Flags().Changed(name) {
+			ways++
+		}
+	}
 	switch text := cmd.Flags().Changed("prompt"); {
-	case q.isPhoto == text:
-		return wrong(errors.New("give either --photo FILE or --prompt TEXT"))
+	case ways != 1:
+		return wrong(errors.New("give either --photo FILE or --prompt TEXT or --input FILE"))
 	case text && q.prompt == "":
 		return wrong(errors.New("--prompt is empty; give at least one character to continue from"))
 	case q.tokens < 1:
@@ -78,11 +91,38 @@ func (q *question) check(cmd *cobra.Command) error {
 	case q.temperature != 0 && !(q.temperature >= 0.01 && q.temperature <= 100): // NaN too
 		return wrong(errors.New("--temperature must be 0, or from 0.01 to 100"))
 	}
-	if q.isPhoto {
-		for _, name := range []string{"tokens", "seed", "temperature"} {
+	if err := q.checkFlags(cmd); err != nil {
+		return wrong(err)
+	}
+	if q.isSheet {
+		return wrong(q.sheet.check())
+	}
+	return nil
+}
+
+// checkFlags refuses flags that go with another way to ask.
+func (q *question) checkFlags(cmd *cobra.Command) error {
+	var others []string
+	with := "--prompt"
+	switch {
+	case q.isSheet:
+		others = []string{"tokens", "seed", "temperature", "top"}
+	case q.isPhoto:
+		others = []string{"tokens", "seed", "temperature"}
+	}
+	if !q.isSheet {
+		for _, name := range []string{"input-format", "out", "keep"} {
 			if cmd.Flags().Changed(name) {
-				return wrong(fmt.Errorf("--%s goes with --prompt", name))
+				return fmt.Errorf("--%s goes with --input", name)
 			}
+		}
+	}
+	for _, name := range others {
+		if cmd.Flags().Changed(name) {
+			if name == "top" {
+				with = "--photo and --prompt"
+			}
+			return fmt.Errorf("--%s goes with %s", name, with)
 		}
 	}
 	return nil

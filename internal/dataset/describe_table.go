@@ -55,5 +55,5 @@ func (in *description) recallTable() (*Data, error) {
 		return nil, fmt.Errorf("description of the data: a table of %d targets and %d inputs", len(s.Of(Target)), len(s.Of(Input)))
 	}
 	d := &Data{Labels: s.labels(), table: s}
-	return d, d.sets(&rows{schema: s, columns: make([]column, len(s))}, nil, &features{})
+	return d, d.sets(&rows{schema: s, columns: make([]column, len(s))}, nil, d.tableTransforms()...)
 }

@@ -4,6 +4,11 @@ import (
 	"fmt"
 	"image"
 	"image/color"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 
 	"ringmaster/internal/dataset/picture"
 )
@@ -46,6 +51,60 @@ func (d *Data) ReadPhoto(b *Batch, path string) (notes []string, err error) {
 	values := p.shrink(photo)
 	p.decode(b.Columns[0].Floats, values, values)
 	return notes, nil
+}
+
+// maxPhotoList bounds a list of photos in bytes.
+const maxPhotoList = 64 << 20
+
+// ListPhotos lists the pictures that a path stands for: a folder's, by their names; the files that a text lists, one a line, or stdin's for
+// the path -; or the one picture that it is.
+func ListPhotos(path string, stdin io.Reader) ([]string, error) {
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return photosIn(path)
+	}
+	if slices.Contains(picture.Endings, strings.ToLower(filepath.Ext(path))) {
+		return []string{path}, nil
+	}
+	var raw []byte
+	var err error
+	if path == "-" {
+		path = "standard input"
+		if raw, err = io.ReadAll(io.LimitReader(stdin, maxPhotoList+1)); err == nil && len(raw) > maxPhotoList {
+			err = fmt.Errorf("more than %d bytes", maxPhotoList)
+		}
+	} else {
+		raw, err = readBounded("list", path, maxPhotoList)
+	}
+	if err != nil {
+		return nil, err
+	}
+	var files []string
+	for line := range strings.Lines(string(raw)) {
+		if line = strings.TrimRight(line, "\r\n"); line != "" {
+			files = append(files, line)
+		}
+	}
+	if len(files) == 0 || strings.ContainsRune(string(raw), 0) {
+		return nil, fmt.Errorf("%s is no list of picture files, one a line", path)
+	}
+	return files, nil
+}
+
+// photosIn lists the pictures of a folder.
+func photosIn(dir string) (files []string, err error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range entries {
+		if _, is := hidden(e.Name()); !is && !e.IsDir() && slices.Contains(picture.Endings, strings.ToLower(filepath.Ext(e.Name()))) {
+			files = append(files, filepath.Join(dir, e.Name()))
+		}
+	}
+	if len(files) == 0 {
+		return nil, fmt.Errorf("no pictures (%s) lie in %s", PictureFormats, dir)
+	}
+	return files, nil
 }
 
 // shrink is the middle of a photo as the bytes of a sample.

@@ -30,7 +30,7 @@ type column struct {
 	floats []float32
 	ints   []int32
 	words  map[string]int32 // number of each category; while training rows are read, in the order of their first occurrence
-	fixed  bool             // a category that is not there is an error
+	fixed  bool             // a category that is not there, or another shape, is an error
 }
 
 var tableFormats = map[string]table.Format{
@@ -66,8 +66,11 @@ func openTables(c config.Data, like Schema) (*Data, error) {
 	if size := len(d.Describe()); size > maxDescription {
 		return nil, config.KeyErrorf("data.categories", "the names of columns and categories have %d bytes, more than the %d that checkpoints hold: is a column of texts among them?", size, maxDescription)
 	}
-	return d, d.sets(train, evalReader, &features{})
+	return d, d.sets(train, evalReader, d.tableTransforms()...)
 }
+
+// tableTransforms are what a table's rows are taken through.
+func (d *Data) tableTransforms() []Transform { return []Transform{&features{}} }
 
 // labels are the names of the target's classes.
 func (s Schema) labels() []string {
@@ -148,9 +151,9 @@ func (r *rows) choose(c config.Data, key string, names []string, like Schema) (p
 			}
 			return nil, config.KeyErrorf(key, "%s has no column %q; it has %s", r.name, f.Name, clip(strings.Join(names, ", ")))
 		}
-		col := column{}
+		col := column{fixed: like != nil}
 		if f.Type == Int32 {
-			col.words, col.fixed = map[string]int32{}, like != nil
+			col.words = map[string]int32{}
 			for i, label := range f.Labels {
 				col.words[label] = int32(i)
 			}
@@ -243,7 +246,9 @@ func (r *rows) put(k int, v *table.Value) error {
 		return fmt.Errorf("a single value, where rows before have %s", Extent(f.Shape))
 	}
 	number, err := v.Float()
-	if err != nil {
+	if err != nil && col.fixed {
+		return fmt.Errorf("%w, as it is in the training rows; correct it", err)
+	} else if err != nil {
 		return fmt.Errorf("%w; correct it, or list %s in data.categories", err, f.Name)
 	}
 	return r.putNumber(k, number)
@@ -264,11 +269,15 @@ func (r *rows) putNumber(k int, number float64) error {
 // putArray appends the numbers of an array. All rows have the shape of the first.
 func (r *rows) putArray(k int, v *table.Value) error {
 	f := &r.schema[k]
-	if r.n == 0 && len(f.Shape) == 0 {
+	if r.n == 0 && len(f.Shape) == 0 && !r.columns[k].fixed {
 		f.Shape = slices.Clone(v.Shape)
 	}
 	if !slices.Equal(f.Shape, v.Shape) {
-		return fmt.Errorf("an array of %s, where the first row has %s", Extent(v.Shape), Extent(f.Shape))
+		before := "the first row has"
+		if r.columns[k].fixed {
+			before = "the training rows have"
+		}
+		return fmt.Errorf("an array of %s, where %s %s", Extent(v.Shape), before, Extent(f.Shape))
 	}
 	for _, number := range v.Numbers {
 		if err := r.putNumber(k, number); err != nil {

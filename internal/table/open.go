@@ -58,6 +58,20 @@ func Open(name string, format Format, o Options) (Reader, error) {
 	return r, nil
 }
 
+// OpenStream is Open for what comes from a stream, such as standard input. shown names it in messages. Parquet and NPZ, which are
+// read from their end, cannot come so.
+func OpenStream(from io.Reader, shown string, format Format, o Options) (Reader, error) {
+	if format == Parquet || format == NPZ {
+		return nil, fmt.Errorf("%s: Parquet and NPZ are read from their end and cannot come through a pipe; name a file", shown)
+	}
+	const unknown = 1 << 40 // as nobody knows the size, a compressed stream may unpack to any; a row is bounded still
+	plain, err := decompress(io.NopCloser(from), unknown, shown)
+	if err != nil {
+		return nil, err
+	}
+	return openText(plain, shown, format, o)
+}
+
 func open(file *os.File, name string, format Format, o Options) (Reader, error) {
 	info, err := file.Stat()
 	if err != nil {
@@ -74,6 +88,11 @@ func open(file *os.File, name string, format Format, o Options) (Reader, error) 
 	if err != nil {
 		return nil, err
 	}
+	return openText(plain, shown, format, o)
+}
+
+// openText opens a table of a format that is read from its beginning.
+func openText(plain *stream, shown string, format Format, o Options) (Reader, error) {
 	switch format {
 	case TSV:
 		o.Delimiter = '\t'

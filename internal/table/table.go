@@ -43,6 +43,7 @@ type Value struct {
 	number  float64
 	integer int64 // of a number that is whole
 	whole   bool
+	narrow  bool // the number is a float32
 	Bytes   []byte
 	Shape   []int     // of an array
 	Numbers []float64 // of an array, the last axis fastest
@@ -109,6 +110,9 @@ func (v Value) Word() (string, error) {
 	case Number:
 		if v.whole {
 			return strconv.FormatInt(v.integer, 10), nil
+		}
+		if v.narrow {
+			return strconv.FormatFloat(v.number, 'g', -1, 32), nil
 		}
 		return strconv.FormatFloat(v.number, 'g', -1, 64), nil
 	}

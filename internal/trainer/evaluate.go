@@ -85,7 +85,7 @@ func (t *Trainer) Evaluate(ring Ring, arc plan.Arc) (*Evaluation, error) {
 // evaluateBatch is the sums over samples of the evaluation set, computed in pieces, which do not show in them.
 func (t *Trainer) evaluateBatch(samples plan.Interval) (sum model.Result, err error) {
 	if t.piece == 0 {
-		t.piece = t.evalPiece()
+		t.piece = t.EvaluationPiece()
 	}
 	for at := samples.Begin; at < samples.End; at += t.piece {
 		t.indices = t.indices[:0]

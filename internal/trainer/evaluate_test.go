@@ -85,7 +85,7 @@ func TestEvaluationIsBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 		p := &Plan{Job: job, Data: &dataset.Data{Schema: c.schema, Train: unread{count: 1000}, Eval: unread{count: 1000}}, Model: m}
-		piece := p.evalPiece()
+		piece := p.EvaluationPiece()
 		took, room := m.EvaluationBytes(piece), max(m.TrainingBytes(c.batch), evalRoom)
 		t.Logf("%s: pieces of %d take %d MiB, training takes %d MiB", c.name, piece, took>>20, m.TrainingBytes(c.batch)>>20)
 		if took > room || piece < 1 || evalBatch%piece != 0 {

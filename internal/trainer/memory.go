@@ -23,7 +23,7 @@ func (p *Plan) Memory() Memory {
 	m := Memory{State: 4 * (params*int64(1+len(optim.Names(p.Job.Train.Optimizer))) + stats + checkpoint.HistoryLength), Work: p.Model.TrainingBytes(p.largestShard()), Seat: 4 * params}
 	if set := p.Data.Eval; set != nil {
 		shard := plan.Interval{Begin: 0, End: set.Len()}.Part(0, p.Job.Seats).Len()
-		m.Work = max(m.Work, p.Model.EvaluationBytes(min(shard, p.evalPiece())))
+		m.Work = max(m.Work, p.Model.EvaluationBytes(min(shard, p.EvaluationPiece())))
 	}
 	m.Work += p.feedBytes(p.largestShard())
 	m.Seat += p.feedBytes(p.largestShard())
@@ -33,9 +33,9 @@ func (p *Plan) Memory() Memory {
 // evalRoom is the memory in bytes that an evaluation may take whatever training takes.
 const evalRoom = 64 << 20
 
-// evalPiece is how many samples an evaluation computes at a time: a whole batch, or as many as take no more memory than the
+// EvaluationPiece is how many samples an evaluation or a prediction computes at a time: a whole batch, or as many as take no more memory than the
 // training of this job.
-func (p *Plan) evalPiece() int {
+func (p *Plan) EvaluationPiece() int {
 	room := max(p.Model.TrainingBytes(p.largestShard()), evalRoom)
 	n := evalBatch
 	for n > 1 && p.Model.EvaluationBytes(n) > room {

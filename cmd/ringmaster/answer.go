@@ -1,0 +1,282 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"ringmaster/internal/config"
+	"ringmaster/internal/dataset"
+	"ringmaster/internal/model"
+	"ringmaster/internal/plural"
+	tables "ringmaster/internal/table"
+	"ringmaster/internal/tensor/kernel"
+)
+
+// sheet is many questions at once: rows of a table, or pictures.
+type sheet struct {
+	input, format string // what is read, and as what
+	out           string // file; "": standard output
+	keep          []string
+}
+
+func (s *sheet) bind(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&s.input, "input", "", "`file` with rows as in training (the target may be missing), - for standard input; of a model of pictures a folder, or a list of files")
+	cmd.Flags().StringVar(&s.format, "input-format", "", "tables: `kind` of the input, csv, tsv, jsonl, parquet, npy or npz (default: by its name, else as in training)")
+	cmd.Flags().StringVar(&s.out, "out", "", "with --input: `file` to write, .csv, .tsv, .jsonl or .parquet (default: CSV to standard output, with --json JSON lines)")
+	cmd.Flags().StringArrayVar(&s.keep, "keep", nil, "with --input: `column` of the input to write before the answers; repeatable")
+}
+
+// check refuses what cannot become a file before anything is computed.
+func (s *sheet) check() error {
+	if s.input == "" {
+		return errors.New("--input is empty; name a file, or - for standard input")
+	}
+	if s.out == "" {
+		return nil
+	}
+	format, ok := tables.FormatOf(s.out)
+	if !ok || format == tables.NPY || format == tables.NPZ || !slices.Contains(format.Extensions(), strings.ToLower(filepath.Ext(s.out))) {
+		return fmt.Errorf("--out %s: its name must end in .csv, .tsv, .jsonl or .parquet", s.out)
+	}
+	return checkTarget("--out", s.out)
+}
+
+// asked gives the samples that a model is asked about, a batch at a time.
+type asked interface {
+	// Next makes b the next samples, at most so many; io.EOF behind the last.
+	Next(b *dataset.Batch, most int) error
+	// Kept are the values of sample i of the batch that stand before its answer.
+	Kept(i int) []tables.Value
+	// Where names sample i of the batch.
+	Where(i int) string
+	Close() error
+}
+
+// answerAll writes the model's answers to all of the input.
+func (q *question) answerAll(t *trained) error {
+	from, err := q.askedOf(t)
+	if err != nil {
+		return wrong(fmt.Errorf("--input: %w", err))
+	}
+	defer from.Close()
+	if err := t.load(q.threads); err != nil {
+		return err
+	}
+	keep := q.keep
+	if !t.job.Data.IsTable() {
+		keep = []string{"file"}
+	}
+	if q.out == "" {
+		format := tables.CSV
+		if q.asJSON {
+			format = tables.JSONL
+		}
+		_, err := t.answer(from, keep, os.Stdout, format)
+		return err
+	}
+	format, _ := tables.FormatOf(q.out)
+	count := 0
+	err = writeWhole(q.out, func(w io.Writer) (err error) {
+		count, err = t.answer(from, keep, w, format)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	fmt.Printf("%s: %s by %s\n", q.out, plural.Of(count, "answer"), t.path)
+	return nil
+}
+
+// askedOf opens the input as the model's data are.
+func (q *question) askedOf(t *trained) (asked, error) {
+	d := &t.job.Data
+	switch {
+	case d.IsTable():
+		format, err := dataset.TableFormat(*d, q.input, q.format)
+		if err != nil {
+			return nil, fmt.Errorf("--input-format: %w", err)
+		}
+		if q.input == "-" {
+			return t.data.Ask(*d, "standard input", os.Stdin, format, q.keep)
+		}
+		return t.data.Ask(*d, q.input, nil, format, q.keep)
+	case d.Kind == config.DataText:
+		return nil, fmt.Errorf("job %s was trained on text; give it one to continue by --prompt", t.job.Name)
+	case len(q.keep) > 0 || q.format != "":
+		return nil, fmt.Errorf("job %s was trained on pictures; --keep and --input-format go with tables", t.job.Name)
+	}
+	files, err := dataset.ListPhotos(q.input, os.Stdin)
+	return &photos{data: t.data, files: files}, err
+}
+
+// photos are pictures that a model is asked about, one at a time: each is scaled by itself.
+type photos struct {
+	data  *dataset.Data
+	files []string
+	next  int
+}
+
+func (p *photos) Next(b *dataset.Batch, _ int) error {
+	if p.next == len(p.files) {
+		return io.EOF
+	}
+	p.next++
+	notes, err := p.data.ReadPhoto(b, p.files[p.next-1])
+	warn(notes)
+	return err
+}
+
+func (p *photos) Kept(int) []tables.Value { return []tables.Value{tables.TextValue(p.Where(0))} }
+func (p *photos) Where(int) string        { return p.files[p.next-1] }
+func (p *photos) Close() error            { return nil }
+
+// answer writes what the model says of each sample, in order, and counts them.
+func (t *trained) answer(from asked, keep []string, to io.Writer, format tables.Format) (count int, err error) {
+	var out tables.Writer
+	var batch dataset.Batch
+	var row []tables.Value
+	answers := answering{t: t}
+	replica := t.plan.Model.NewReplica(t.team)
+	most := t.plan.EvaluationPiece()
+	for {
+		if err := from.Next(&batch, most); err == io.EOF {
+			break
+		} else if err != nil {
+			return count, wrong(fmt.Errorf("--input: %w", err))
+		}
+		logits, _, _ := replica.Predict(t.state.Params, t.state.Stats, &batch)
+		width := len(logits) / batch.N
+		if out == nil {
+			headings, err := answers.headings(keep, width)
+			if err != nil {
+				return count, wrong(err)
+			}
+			if out, err = tables.NewWriter(to, format, headings); err != nil {
+				return count, wrong(fmt.Errorf("--keep: %w", err))
+			}
+		}
+		for i := range batch.N {
+			row = append(row[:0], from.Kept(i)...)
+			if row, err = answers.appendTo(row, logits[i*width:(i+1)*width]); err != nil {
+				return count, failed(fmt.Errorf("%s: %w", from.Where(i), err))
+			}
+			if err := out.Write(row); err != nil {
+				return count, failed(err)
+			}
+			count++
+		}
+	}
+	return count, failed(out.Close())
+}
+
+// answering makes answers of a model's outputs: of classes the likeliest one and the probability of each, of numbers the numbers.
+type answering struct {
+	t      *trained
+	labels []string // of classes; nil: numbers
+	chance []float32
+}
+
+// headings are the columns of an answer of so many outputs.
+func (a *answering) headings(keep []string, width int) ([]tables.Heading, error) {
+	var headings []tables.Heading
+	for _, name := range keep {
+		headings = append(headings, tables.Heading{Name: name, Kind: tables.Text})
+	}
+	if !a.t.plan.Model.Classifies() {
+		for i := range width {
+			name := "prediction"
+			if width > 1 {
+				name += "_" + strconv.Itoa(i+1)
+			}
+			headings = append(headings, tables.Heading{Name: name, Kind: tables.Number})
+		}
+		return headings, nil
+	}
+	classes, labels := a.t.classes(width)
+	if classes != width {
+		return nil, fmt.Errorf("the model answers %d values a sample where there are %s; --input takes models with one answer a sample", width, plural.Of(classes, "class"))
+	}
+	a.labels, a.chance = labels, make([]float32, width)
+	headings = append(headings, tables.Heading{Name: "prediction", Kind: tables.Text})
+	for _, label := range labels {
+		headings = append(headings, tables.Heading{Name: "probability_" + label, Kind: tables.Number})
+	}
+	return headings, nil
+}
+
+// classes is the number of the target's classes, and their names: their numbers where they have none.
+func (t *trained) classes(width int) (int, []string) {
+	classes, labels := width, t.data.Labels
+	target, err := t.data.Schema.Only(dataset.Target)
+	if name := t.job.Train.Target; name != "" && t.data.Schema.Find(name) >= 0 {
+		target, err = &t.data.Schema[t.data.Schema.Find(name)], nil
+	}
+	if err == nil && target.Classes > 0 {
+		classes = target.Classes
+		if len(target.Labels) > 0 {
+			labels = target.Labels
+		}
+	}
+	named := make([]string, classes)
+	for i := range named {
+		named[i] = strconv.Itoa(i)
+		if i < len(labels) {
+			named[i] = labels[i]
+		}
+	}
+	return classes, named
+}
+
+// appendTo appends the answer that outputs mean.
+func (a *answering) appendTo(row []tables.Value, outputs []float32) ([]tables.Value, error) {
+	for _, v := range outputs {
+		if !finite(float64(v)) {
+			return row, model.ErrNotFinite
+		}
+	}
+	values := outputs
+	if a.labels != nil {
+		kernel.Softmax(a.chance, outputs, 1, len(outputs))
+		values = a.chance
+		best := 0
+		for i, p := range values {
+			if p > values[best] {
+				best = i
+			}
+		}
+		row = append(row, tables.TextValue(a.labels[best]))
+	}
+	for _, v := range values {
+		row = append(row, tables.Float32Value(v))
+	}
+	return row, nil
+}
+
+// writeWhole writes a file in one piece: it appears whole or not at all.
+func writeWhole(target string, write func(io.Writer) error) error {
+	f, err := os.CreateTemp(filepath.Dir(target), "."+filepath.Base(target)+"-*")
+	if err != nil {
+		return failed(fmt.Errorf("write %s: %w", target, err))
+	}
+	if err := write(f); err != nil {
+		f.Close()
+		os.Remove(f.Name())
+		return err
+	}
+	err = errors.Join(f.Chmod(0o644), f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), target)
+	}
+	if err != nil {
+		return failed(fmt.Errorf("write %s: %w", target, errors.Join(err, os.Remove(f.Name()))))
+	}
+	return nil
+}
