@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"ringmaster/internal/cluster/fsm"
-	"ringmaster/internal/cluster/node"
+	"ringmaster/internal/cluster/raftnode"
 )
 
 // Machine makes the pure state machine one that a node can replicate.
@@ -42,7 +42,7 @@ func (m *Machine) Restore(snapshot []byte) error {
 }
 
 // Replicated is the Log over a Raft node that replicates a Machine.
-type Replicated struct{ Node *node.Node }
+type Replicated struct{ Node *raftnode.Node }
 
 // Unstored is what keeps this replica from writing its log, and since when.
 func (r *Replicated) Unstored() (error, time.Time) { return r.Node.Unstored() }
@@ -77,7 +77,7 @@ func (r *Replicated) Barrier(ctx context.Context) error { return r.Node.Barrier(
 
 // Read calls do with the state.
 func (r *Replicated) Read(do func(*fsm.State)) {
-	r.Node.View(func(m node.Machine) { do(m.(*Machine).state) })
+	r.Node.View(func(m raftnode.Machine) { do(m.(*Machine).state) })
 }
 
 // Changed receives a value after the state or the leadership changed.
@@ -103,8 +103,8 @@ func (r *Replicated) Replicas() []Replica {
 
 // Add brings a replica one step closer to being a member.
 func (r *Replicated) Add(ctx context.Context, a Arrival) (waits string, err error) {
-	waits, err = r.Node.AddReplica(ctx, node.Arrival(a))
-	if errors.Is(err, node.ErrLives) {
+	waits, err = r.Node.AddReplica(ctx, raftnode.Arrival(a))
+	if errors.Is(err, raftnode.ErrLives) {
 		return "", fmt.Errorf("%w; %w", err, ErrLives)
 	}
 	return waits, busy(err)
@@ -116,7 +116,7 @@ func (r *Replicated) Remove(ctx context.Context, id string, force bool) error {
 }
 
 func busy(err error) error {
-	if errors.Is(err, node.ErrBusyChanging) || errors.Is(err, node.ErrBusy) || errors.Is(err, node.ErrTransferring) || errors.Is(err, node.ErrUnknown) {
+	if errors.Is(err, raftnode.ErrBusyChanging) || errors.Is(err, raftnode.ErrBusy) || errors.Is(err, raftnode.ErrTransferring) || errors.Is(err, raftnode.ErrUnknown) {
 		return fmt.Errorf("%w: %w", ErrBusy, err)
 	}
 	return err

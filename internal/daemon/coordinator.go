@@ -26,7 +26,7 @@ import (
 	"ringmaster/internal/checkpoint/disk"
 	"ringmaster/internal/cluster"
 	"ringmaster/internal/cluster/decide"
-	"ringmaster/internal/cluster/node"
+	"ringmaster/internal/cluster/raftnode"
 	"ringmaster/internal/config"
 	"ringmaster/internal/folder"
 	"ringmaster/internal/gossip"
@@ -83,7 +83,7 @@ func Coordinator(ctx context.Context, c *config.Coordinator, log *slog.Logger) e
 	if err != nil {
 		return err
 	}
-	n, err := node.Start(node.Config{ID: c.ID, Address: address, Peers: peers, Elsewhere: elsewhere(gossip), Dir: c.RaftDir, Mark: mark(c), Port: port,
+	n, err := raftnode.Start(raftnode.Config{ID: c.ID, Address: address, Peers: peers, Elsewhere: elsewhere(gossip), Dir: c.RaftDir, Mark: mark(c), Port: port,
 		ElectionTimeout: c.ElectionTimeout, Logger: log}, cluster.NewMachine())
 	if err != nil {
 		return err
@@ -206,7 +206,7 @@ func seeds(c *config.Coordinator) []string {
 	return append(out, c.Join...)
 }
 
-func shutdown(n *node.Node, log *slog.Logger) {
+func shutdown(n *raftnode.Node, log *slog.Logger) {
 	ctx, cancel := context.WithTimeout(context.Background(), shutdownPatience)
 	defer cancel()
 	if err := n.Shutdown(ctx); err != nil {

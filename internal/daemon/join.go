@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"ringmaster/internal/cluster/node"
+	"ringmaster/internal/cluster/raftnode"
 	"ringmaster/internal/config"
 	"ringmaster/internal/rpc"
 	"ringmaster/internal/sleep"
@@ -19,21 +19,21 @@ const aloneAfter = 3 * time.Second
 // join settles what this replica begins as, before its Raft may speak. It returns the founders of a cluster that it founds, or whose
 // log it has; a replica without a log that founds none is a member of its cluster by then.
 func (m *membership) join(ctx context.Context, c *config.Coordinator) (peers map[string]string, err error) {
-	fresh, err := node.Fresh(c.RaftDir)
-	var damaged *node.DamagedError
+	fresh, err := raftnode.Fresh(c.RaftDir)
+	var damaged *raftnode.DamagedError
 	switch {
 	case errors.As(err, &damaged):
 		return nil, m.recover(ctx, c, damaged)
 	case err != nil:
 		return nil, err
 	case !fresh:
-		return founders(c, m.address), node.Found(c.RaftDir)
-	case node.Lost(c.RaftDir):
+		return founders(c, m.address), raftnode.Found(c.RaftDir)
+	case raftnode.Lost(c.RaftDir):
 		return nil, m.enter(ctx, true)
 	case len(c.Peers) == 0:
 		return nil, m.enter(ctx, false)
 	}
-	begun, err := node.Begun(mark(c), c.RaftDir)
+	begun, err := raftnode.Begun(mark(c), c.RaftDir)
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +77,7 @@ func (m *membership) findOthers(ctx context.Context) (bool, error) {
 
 // recover heals a damaged log from the other replicas: the leader takes this one in as a new one, then the log is set aside. Where
 // there are no others nothing is touched.
-func (m *membership) recover(ctx context.Context, c *config.Coordinator, damaged *node.DamagedError) error {
+func (m *membership) recover(ctx context.Context, c *config.Coordinator, damaged *raftnode.DamagedError) error {
 	if others, err := m.findOthers(ctx); err != nil {
 		return err
 	} else if !others {
@@ -87,7 +87,7 @@ func (m *membership) recover(ctx context.Context, c *config.Coordinator, damaged
 	if err := m.enter(ctx, true); err != nil {
 		return err
 	}
-	aside, err := node.SetAside(c.RaftDir)
+	aside, err := raftnode.SetAside(c.RaftDir)
 	if err == nil {
 		m.log.Warn("set the damaged log aside; the other coordinators send theirs", "folder", aside)
 	}
@@ -105,14 +105,14 @@ func (m *membership) others() bool {
 }
 
 // alone says what to do about a damaged log that nobody else has.
-func alone(c *config.Coordinator, damaged *node.DamagedError) error {
+func alone(c *config.Coordinator, damaged *raftnode.DamagedError) error {
 	return fmt.Errorf("%w, and no other coordinator is known that could heal it: move %s elsewhere and start again, which founds the cluster again without its jobs. "+
 		"A job of ringmaster launch goes on from its newest checkpoint by --resume; another one does so once %s is copied to RUN/coordinators/c1/checkpoints (ringmaster launch JOB --dir RUN --resume)",
 		damaged, c.RaftDir, filepath.Join(c.Dir, "checkpoints"))
 }
 
 // readable fails when the log turns out to be damaged while it is in use. Started again, the coordinator heals it.
-func readable(ctx context.Context, n *node.Node) error {
+func readable(ctx context.Context, n *raftnode.Node) error {
 	select {
 	case <-ctx.Done():
 		return nil

@@ -16,7 +16,7 @@ import (
 	"ringmaster/internal/certs"
 	"ringmaster/internal/cluster"
 	"ringmaster/internal/cluster/fsm"
-	"ringmaster/internal/cluster/node"
+	"ringmaster/internal/cluster/raftnode"
 	"ringmaster/internal/gossip"
 	"ringmaster/internal/rpc"
 	"ringmaster/internal/sleep"
@@ -50,7 +50,7 @@ type membership struct {
 	id, address string
 	seeds       []string // addresses of coordinators, as the configuration says
 	gossip      *gossip.Gossip
-	node        *node.Node // nil before it is a member
+	node        *raftnode.Node // nil before it is a member
 	conns       *connections
 	log         *slog.Logger
 	said        string
@@ -163,7 +163,7 @@ func (m *membership) stay(ctx context.Context, server *cluster.Server) error {
 
 // ask asks the leader, which may be this replica, for the vote, or to note the new address. The error says that another process
 // is the coordinator of this id.
-func (m *membership) ask(ctx context.Context, server *cluster.Server, self node.Replica, target uint64) (uint64, error) {
+func (m *membership) ask(ctx context.Context, server *cluster.Server, self raftnode.Replica, target uint64) (uint64, error) {
 	request := &rpc.AddCoordinatorRequest{Id: m.id, Address: m.address, Whole: target > 0 && server.Whole(target)}
 	var reply *rpc.AddCoordinatorReply
 	do := func(ctx context.Context, leader rpc.CoordinatorClient) (err error) {

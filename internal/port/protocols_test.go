@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"ringmaster/internal/certs"
-	"ringmaster/internal/cluster/node"
+	"ringmaster/internal/cluster/raftnode"
 	"ringmaster/internal/gossip"
 	"ringmaster/internal/port"
 	"ringmaster/internal/test/support"
@@ -49,9 +49,9 @@ func gossipOver(t testing.TB, p *port.Port, id, seed string, key []byte) *gossip
 }
 
 // replicaOver starts a replica of the log over its port.
-func replicaOver(t testing.TB, p *port.Port, id string, peers map[string]string) *node.Node {
+func replicaOver(t testing.TB, p *port.Port, id string, peers map[string]string) *raftnode.Node {
 	t.Helper()
-	n, err := node.Start(node.Config{ID: id, Peers: peers, Memory: node.NewMemory(), Port: p, ElectionTimeout: 200 * time.Millisecond, Logger: support.Log(t)}, nothing{})
+	n, err := raftnode.Start(raftnode.Config{ID: id, Peers: peers, Memory: raftnode.NewMemory(), Port: p, ElectionTimeout: 200 * time.Millisecond, Logger: support.Log(t)}, nothing{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +67,7 @@ func TestReplicasAndGossipOverTLS(t *testing.T) {
 		ports[id] = listen(t, port.Config{Identity: support.Identity(t, ca, certs.Coordinator, id)})
 		peers[id] = ports[id].Addr().String()
 	}
-	var nodes []*node.Node
+	var nodes []*raftnode.Node
 	var gossips []*gossip.Gossip
 	for id, p := range ports {
 		nodes = append(nodes, replicaOver(t, p, id, peers))
@@ -156,7 +156,7 @@ func fuzzStranger(f *testing.F, identity *certs.Identity, dial func(testing.TB, 
 		if c, ok := conn.(interface{ CloseWrite() error }); ok {
 			c.CloseWrite()
 		}
-		if _, err := n.Propose(support.Within(t), []byte("x")); err != nil && !errors.As(err, new(*node.NotLeaderError)) {
+		if _, err := n.Propose(support.Within(t), []byte("x")); err != nil && !errors.As(err, new(*raftnode.NotLeaderError)) {
 			t.Errorf("after a stranger's bytes: %v", err)
 		}
 		if len(g.Members(gossip.Coordinator)) == 0 {

@@ -11,7 +11,7 @@ import (
 	"ringmaster/internal/checkpoint/disk"
 	"ringmaster/internal/cluster"
 	"ringmaster/internal/cluster/fsm"
-	"ringmaster/internal/cluster/node"
+	"ringmaster/internal/cluster/raftnode"
 	"ringmaster/internal/rpc"
 	"ringmaster/internal/sleep"
 )
@@ -33,7 +33,7 @@ func (w *World) replace(old *coordinator) {
 	}
 	w.replacing = true
 	w.born++
-	c := &coordinator{world: w, id: fmt.Sprintf("c%d", w.born), raft: node.NewMemory(), store: disk.NewMemory()}
+	c := &coordinator{world: w, id: fmt.Sprintf("c%d", w.born), raft: raftnode.NewMemory(), store: disk.NewMemory()}
 	c.address = c.id + ":7070"
 	w.mu.Unlock()
 	w.running.Go(func() {

@@ -22,7 +22,7 @@ import (
 	"ringmaster/internal/checkpoint/disk"
 	"ringmaster/internal/cluster"
 	"ringmaster/internal/cluster/decide"
-	"ringmaster/internal/cluster/node"
+	"ringmaster/internal/cluster/raftnode"
 	"ringmaster/internal/dataset"
 	"ringmaster/internal/plan"
 	"ringmaster/internal/rng"
@@ -40,7 +40,7 @@ type World struct {
 	log    *slog.Logger
 	ctx    context.Context
 	net    *network
-	raft   *node.Network
+	raft   *raftnode.Network
 	links  *allreduce.Memory
 	judge  *judge
 
@@ -60,7 +60,7 @@ type World struct {
 func newWorld(ctx context.Context, seed uint64, p *trainer.Plan, log *slog.Logger) *World {
 	w := &World{seed: seed, random: rand.New(rand.NewPCG(seed, 1)), words: rand.New(rand.NewPCG(seed, 2)),
 		speeds: rand.New(rand.NewPCG(seed, 4)), plan: p, plans: map[string]*trainer.Plan{string(p.Job.Encode()): p}, log: log, ctx: ctx,
-		net: newNetwork(seed), raft: node.NewNetwork(), links: &allreduce.Memory{}, judge: newJudge(), founders: map[string]string{}}
+		net: newNetwork(seed), raft: raftnode.NewNetwork(), links: &allreduce.Memory{}, judge: newJudge(), founders: map[string]string{}}
 	return w
 }
 
@@ -75,7 +75,7 @@ type coordinator struct {
 	world   *World
 	id      string
 	address string
-	raft    *node.Memory
+	raft    *raftnode.Memory
 	store   *disk.Memory
 	founder bool
 	target  uint64 // of one that joins: how far its checkpoints must reach
@@ -88,7 +88,7 @@ type coordinator struct {
 
 func (w *World) addCoordinators(n int) {
 	for i := range n {
-		c := &coordinator{world: w, id: fmt.Sprintf("c%d", i+1), raft: node.NewMemory(), store: disk.NewMemory()}
+		c := &coordinator{world: w, id: fmt.Sprintf("c%d", i+1), raft: raftnode.NewMemory(), store: disk.NewMemory()}
 		c.address = c.id + ":7070"
 		c.founder = true
 		w.coordinators = append(w.coordinators, c)
@@ -110,7 +110,7 @@ func (c *coordinator) start() error {
 	if c.founder {
 		founders = w.founders
 	}
-	n, err := node.Start(node.Config{ID: c.id, Address: c.address, Peers: founders, Memory: c.raft, Transport: w.raft.Join(c.address), SnapshotEvery: 64, Logger: log}, cluster.NewMachine())
+	n, err := raftnode.Start(raftnode.Config{ID: c.id, Address: c.address, Peers: founders, Memory: c.raft, Transport: w.raft.Join(c.address), SnapshotEvery: 64, Logger: log}, cluster.NewMachine())
 	if err != nil {
 		return err
 	}
@@ -140,7 +140,7 @@ func (c *coordinator) crash() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		if c.world.sabotage.ForgetfulDisks {
-			c.raft = node.NewMemory()
+			c.raft = raftnode.NewMemory()
 		}
 		c.store = c.store.Crash(func(n int) int { return int(c.world.word() % uint64(n)) })
 	}

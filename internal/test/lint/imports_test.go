@@ -23,7 +23,7 @@ var layers = []struct {
 	{"what tests share", []string{"test/support"}},
 	{"the one port of a daemon", []string{"port"}},
 	{"pure parts that know the words", []string{"checkpoint", "cluster/fsm", "dataset/glyphs", "dataset/picture", "bench/kernels", "cli", "table", "metric"}},
-	{"data, sums, who is there, and decisions' log", []string{"dataset", "dataset/glyphs/gen", "allreduce", "optim", "tensor", "tensor/blas", "tensor/kernel/peer", "tensor/kernel/peer/vector", "tensor/kernel/emulate", "gossip", "cluster/node", "cluster/decide"}},
+	{"data, sums, who is there, and decisions' log", []string{"dataset", "dataset/glyphs/gen", "allreduce", "optim", "tensor", "tensor/blas", "tensor/kernel/peer", "tensor/kernel/peer/vector", "tensor/kernel/emulate", "gossip", "cluster/raftnode", "cluster/decide"}},
 	{"what is minimised", []string{"loss"}},
 	{"models", []string{"model"}},
 	{"the step loop", []string{"trainer"}},
@@ -58,9 +58,9 @@ var withoutTime = []string{"os", "net", "log", "log/slog", "math/rand", "math/ra
 
 // fences name the packages that may import a module of others, so that it can be replaced in one place. Tests may import all.
 var fences = map[string][]string{
-	"github.com/hashicorp/raft":        {"cluster/node"},
+	"github.com/hashicorp/raft":        {"cluster/raftnode"},
 	"github.com/hashicorp/memberlist":  {"gossip"},
-	"go.etcd.io/bbolt":                 {"cluster/node"},
+	"go.etcd.io/bbolt":                 {"cluster/raftnode"},
 	"github.com/goccy/go-yaml":         {"config"},
 	"github.com/parquet-go/parquet-go": {"table"},
 	"github.com/klauspost/compress":    {"table"},

@@ -1,6 +1,6 @@
-// Package node replicates the coordinator's state machine by Raft, and keeps its log and snapshots on disk. It knows nothing of jobs
-// and views.
-package node
+// Package raftnode replicates the coordinator's state machine by Raft, and keeps its log and snapshots on disk. It knows nothing of
+// jobs and views.
+package raftnode
 
 import (
 	"cmp"
