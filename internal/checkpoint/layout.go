@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"ringmaster/internal/plan"
+	"ringmaster/internal/printable"
 )
 
 // maxShares bounds the files of a kind: enough for every disk and link of a cluster to be busy.
@@ -79,7 +80,7 @@ func NewLayout(seats int, params, stats []Tensor, optim []string) (*Layout, erro
 	}
 	for _, name := range optim {
 		if name == "" || len(name) > 255 || !utf8.ValidString(name) {
-			return nil, fmt.Errorf("checkpoint layout: %q is no name for an optimizer buffer", clip(name))
+			return nil, fmt.Errorf("checkpoint layout: %q is no name for an optimizer buffer", printable.Short(name, maxNameBytes))
 		}
 	}
 	for _, t := range l.stats {
@@ -118,7 +119,7 @@ func cover(tensors []Tensor) ([]Tensor, int, error) {
 	at := 0
 	for _, t := range sorted {
 		if t.Name == "" || len(t.Name) > 1024 || t.Name == metadataKey || !utf8.ValidString(t.Name) {
-			return nil, 0, fmt.Errorf("%q is no name for a tensor", clip(t.Name))
+			return nil, 0, fmt.Errorf("%q is no name for a tensor", printable.Short(t.Name, maxNameBytes))
 		}
 		if t.Interval.Begin != at || t.Interval.End < at {
 			return nil, 0, fmt.Errorf("tensor %s lies at %v but the one before it ends at %d", t.Name, t.Interval, at)

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"ringmaster/internal/printable"
 )
 
 // Load reads the state that a manifest describes. open gives the content of a file. Every file is checked by its
@@ -111,7 +113,7 @@ func (x *export) open(f File) error {
 	x.files, x.readers = append(x.files, f), append(x.readers, h)
 	for _, t := range header.entries {
 		if t.dtype != "F32" {
-			return damaged("file %s is damaged (tensor %s is %s)", f.Name, clip(t.name), clip(t.dtype))
+			return damaged("file %s is damaged (tensor %s is %s)", f.Name, printable.Short(t.name, maxNameBytes), printable.Short(t.dtype, maxNameBytes))
 		}
 		s := slot{name: t.name, shape: t.shape}
 		s.interval.End = int((t.end - t.begin) / 4)

@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"ringmaster/internal/plan"
+	"ringmaster/internal/printable"
 )
 
 const (
@@ -256,17 +257,10 @@ func parseShareName(name string) (kind string, index, count int, ok bool) {
 // that comes from outside can name a file elsewhere.
 func filePath(folder, name string) (string, error) {
 	if _, ok := ParseName(folder); !ok {
-		return "", fmt.Errorf("%q is not the name of a checkpoint's folder (step-0000000500-g1-00c0ffee00c0ffee)", clip(folder))
+		return "", fmt.Errorf("%q is not the name of a checkpoint's folder (step-0000000500-g1-00c0ffee00c0ffee)", printable.Short(folder, maxNameBytes))
 	}
 	if _, _, _, ok := parseShareName(name); !ok && name != ManifestName {
-		return "", fmt.Errorf("%q is not the name of a checkpoint's file", clip(name))
+		return "", fmt.Errorf("%q is not the name of a checkpoint's file", printable.Short(name, maxNameBytes))
 	}
 	return path.Join(folder, name), nil
-}
-
-func clip(name string) string {
-	if len(name) > maxNameBytes {
-		return name[:maxNameBytes] + "…"
-	}
-	return name
 }

@@ -7,6 +7,8 @@ import (
 	"hash"
 	"io"
 	"slices"
+
+	"ringmaster/internal/printable"
 )
 
 // EncodeShare writes share k of the state straight from its flat vectors, and returns its name, size and SHA-256. NaNs
@@ -51,7 +53,7 @@ func (l *Layout) DecodeShare(r io.Reader, k int, f File, s *State) error {
 	}
 	share := &l.shares[k]
 	if f.Name != share.Name {
-		return fmt.Errorf("file %s is not %s", clip(f.Name), share.Name)
+		return fmt.Errorf("file %s is not %s", printable.Short(f.Name, maxNameBytes), share.Name)
 	}
 	h := &hashingReader{r: r, h: sha256.New()}
 	err := decode(h, f.Bytes, share.dests, s)
@@ -82,7 +84,7 @@ func decode(r io.Reader, size int64, want []slot, s *State) error {
 		d := slots[e.name]
 		switch {
 		case d == nil:
-			return fmt.Errorf("tensor %s is not one of the model's", clip(e.name))
+			return fmt.Errorf("tensor %s is not one of the model's", printable.Short(e.name, maxNameBytes))
 		case e.dtype != "F32":
 			return fmt.Errorf("tensor %s is %s, want F32", e.name, e.dtype)
 		case !slices.Equal(e.shape, d.shape):

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"ringmaster/internal/config"
+	"ringmaster/internal/printable"
 )
 
 // Explain makes the command and all below it explain flags that cannot be read, and help commands that there are not.
@@ -46,9 +47,9 @@ func explainFlag(cmd *cobra.Command, err error) error {
 	case errors.As(err, &invalid):
 		flag := invalid.GetFlag()
 		if errors.Is(err, strconv.ErrRange) {
-			return fmt.Errorf("--%s must be %s, and %s is out of range", flag.Name, wanted(flag.Value.Type()), clip(invalid.GetValue()))
+			return fmt.Errorf("--%s must be %s, and %s is out of range", flag.Name, wanted(flag.Value.Type()), printable.Typed(invalid.GetValue()))
 		}
-		return fmt.Errorf("--%s must be %s, not %s", flag.Name, wanted(flag.Value.Type()), clip(invalid.GetValue()))
+		return fmt.Errorf("--%s must be %s, not %s", flag.Name, wanted(flag.Value.Type()), printable.Typed(invalid.GetValue()))
 	case errors.Is(err, pflag.ErrHelp):
 		return err
 	}
@@ -99,7 +100,7 @@ func Takes(names ...string) cobra.PositionalArgs {
 			if len(names) > 0 {
 				takes = strings.Join(names, " ") + " alone"
 			}
-			return fmt.Errorf("%s is too much: %s takes %s beside its flags", clip(args[len(names)]), cmd.CommandPath(), takes)
+			return fmt.Errorf("%s is too much: %s takes %s beside its flags", printable.Typed(args[len(names)]), cmd.CommandPath(), takes)
 		}
 		for i, name := range names {
 			switch {
@@ -132,7 +133,7 @@ func unknownCommand(cmd *cobra.Command, name string) error {
 	} else if len(known) == 0 {
 		meant = "see " + cmd.CommandPath() + " --help"
 	}
-	return fmt.Errorf("there is no %s %s; %s", cmd.CommandPath(), clip(name), meant)
+	return fmt.Errorf("there is no %s %s; %s", cmd.CommandPath(), printable.Typed(name), meant)
 }
 
 // Either lets a command take one of two flags and not both.
@@ -163,18 +164,6 @@ func NotEmpty(cmd *cobra.Command, except ...string) error {
 		}
 	})
 	return err
-}
-
-// clip writes what a person typed so that a message stays one short line.
-func clip(s string) string {
-	const most = 60
-	if quoted := strconv.Quote(s); s == "" || quoted != `"`+s+`"` {
-		s = quoted
-	}
-	if len(s) > most {
-		s = strings.ToValidUTF8(s[:most], "") + "…"
-	}
-	return s
 }
 
 // ExpandHomes replaces a leading ~/ in flags that name files and folders, where no shell has done so (--dir=~/x).

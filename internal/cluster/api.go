@@ -43,7 +43,7 @@ func (s *Server) Submit(ctx context.Context, r *rpc.SubmitRequest) (*rpc.SubmitR
 		token = s.cfg.Random() | 1
 	}
 	c := &fsm.Submit{Incarnation: plan.Incarnation(token), Name: job.Name, Seats: job.Seats, Config: r.Config,
-		Keep: job.Checkpoint.KeepLast, Workers: int(r.Workers), Fingerprint: r.Fingerprint, Stop: r.Stop, MinWorkers: job.MinWorkers, Even: !job.Balance}
+		Keep: job.Checkpoint.KeepLast, Workers: int(r.Workers), Fingerprint: r.Fingerprint, Stop: r.Stop, MinWorkers: job.MinWorkers, Even: !job.Balance, Seed: job.Seed}
 	for _, f := range r.Files {
 		c.Files = append(c.Files, fsm.DataFile{Name: f.Name, SHA256: f.Sha256})
 	}
@@ -257,7 +257,7 @@ func (s *Server) jobStatus(id string) (*rpc.JobStatus, error) {
 
 func (s *Server) describeJob(j *fsm.Job) *rpc.JobStatus {
 	out := &rpc.JobStatus{Job: j.ID, Name: j.Name, State: string(j.Phase), Error: j.Error, Message: s.message, Seats: uint32(j.Seats),
-		Generation: uint64(j.Generation), Ended: j.Phase.Ended(), Config: j.Config,
+		Generation: uint64(j.Generation), Ended: j.Phase.Ended(), Config: j.Config, Seed: j.Seed,
 		Wanted: uint32(j.Workers), Scalings: j.Scalings}
 	for _, r := range s.log.Replicas() {
 		out.Coordinators = append(out.Coordinators, r.Address)
@@ -268,9 +268,6 @@ func (s *Server) describeJob(j *fsm.Job) *rpc.JobStatus {
 		out.State = "stopping"
 	case s.paused:
 		out.State = string(fsm.Waiting)
-	}
-	if cfg, err := config.Decode(j.Config); err == nil && len(j.Config) > 0 {
-		out.Seed = cfg.Seed
 	}
 	for _, e := range j.Epochs {
 		out.Epochs = append(out.Epochs, &rpc.EpochRecord{Epoch: uint32(e.Epoch), TrainLoss: math.Float64frombits(e.TrainLoss),
@@ -302,7 +299,7 @@ func (s *Server) describeJob(j *fsm.Job) *rpc.JobStatus {
 
 // describeEnded is describeJob for a job of which a line is left.
 func (s *Server) describeEnded(e *fsm.Ended) *rpc.JobStatus {
-	j := &fsm.Job{ID: e.ID, Name: e.Name, Phase: e.Phase, Error: e.Error, Seats: e.Seats, Generation: e.Generation, Epochs: e.Last,
+	j := &fsm.Job{ID: e.ID, Name: e.Name, Phase: e.Phase, Error: e.Error, Seats: e.Seats, Seed: e.Seed, Generation: e.Generation, Epochs: e.Last,
 		Checkpoints: e.Checkpoints, Outcome: e.Outcome, Started: &fsm.Start{Step: e.Step}}
 	out := s.describeJob(j)
 	out.Workers, out.Epoch = uint32(e.Workers), uint32(e.Epochs)

@@ -298,7 +298,7 @@ func (b *binder) setScalar(key string, where place, into reflect.Value, text str
 	}
 	if err != nil {
 		into.SetZero()
-		b.spoil(key, where, "%s must be %s, not %s", key, wanted(into), clip(text))
+		b.spoil(key, where, "%s must be %s, not %s", key, wanted(into), printable.Typed(text))
 	}
 }
 
@@ -332,25 +332,10 @@ func describe(node ast.Node) string {
 		return "a block of text"
 	default:
 		if t := n.GetToken().Type; t == token.SingleQuoteType || t == token.DoubleQuoteType {
-			return "the text " + clip(strconv.Quote(n.GetToken().Value))
+			return "the text " + printable.Short(strconv.Quote(n.GetToken().Value), 60)
 		}
-		return clip(n.GetToken().Value)
+		return printable.Typed(n.GetToken().Value)
 	}
-}
-
-// clip keeps a message one line of bearable length whatever was written in the file.
-func clip(s string) string {
-	const most = 60
-	if s == "" {
-		return `""`
-	}
-	if quoted := strconv.Quote(s); len(quoted) != len(s)+2 && !strings.HasPrefix(s, `"`) {
-		s = quoted
-	}
-	if len(s) > most {
-		s = strings.ToValidUTF8(s[:most], "") + "…"
-	}
-	return s
 }
 
 // override is a key set by a flag.
@@ -394,7 +379,7 @@ func parseSets(sets []string) ([]override, Problems) {
 	var overrides []override
 	var problems Problems
 	for i, set := range sets {
-		flag := flagPlace(i, "--set "+clip(set))
+		flag := flagPlace(i, "--set "+printable.Typed(set))
 		key, value, ok := strings.Cut(set, "=")
 		if !ok || key == "" {
 			problems = append(problems, &Problem{where: flag, Text: "write --set KEY=VALUE, like --set train.steps=200"})
@@ -426,7 +411,7 @@ func (b *binder) checkKinds(key string, v reflect.Value) {
 			if !exists(v, i) {
 				if b.origin.written(dotted) {
 					b.problem(b.origin.where(dotted), "%s does not exist for %s: %s (only for %s)", dotted, join(key, "kind"),
-						clip(kindOf(v)), strings.ReplaceAll(v.Type().Field(i).Tag.Get("kinds"), ",", ", "))
+						printable.Typed(kindOf(v)), strings.ReplaceAll(v.Type().Field(i).Tag.Get("kinds"), ",", ", "))
 				}
 				v.Field(i).SetZero()
 				continue

@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"ringmaster/internal/printable"
 )
 
 // Coordinator configures one coordinator replica.
@@ -179,7 +181,7 @@ func flowStyle(kind reflect.Kind, value string) string {
 }
 
 func (c *Coordinator) validate(k *checker) {
-	k.require("id", validName(c.ID), "id %s must be 1 to 64 letters, digits, '-', '_' or '.'", clip(c.ID))
+	k.require("id", validName(c.ID), "id %s must be 1 to 64 letters, digits, '-', '_' or '.'", printable.Typed(c.ID))
 	k.address("bind", c.Bind, true)
 	k.addressIfWritten("advertise", c.Advertise)
 	k.require("dir", c.Dir != "", "dir is empty; name a folder for Raft's state and the checkpoints")
@@ -199,10 +201,10 @@ func (c *Coordinator) validatePeers(k *checker) {
 	if len(c.Peers) > 0 {
 		k.require("peers", slices.Contains([]int{1, 3, 5}, len(c.Peers)), "peers must list 1, 3 or 5 coordinators, not %d", len(c.Peers))
 		_, self := c.Peers[c.ID]
-		k.require("peers", self, "peers must list this coordinator (id %s) too", clip(c.ID))
+		k.require("peers", self, "peers must list this coordinator (id %s) too", printable.Typed(c.ID))
 	}
 	for _, id := range slices.Sorted(mapKeys(c.Peers)) {
-		k.require("peers."+id, validName(id), "peers: id %s must be 1 to 64 letters, digits, '-', '_' or '.'", clip(id))
+		k.require("peers."+id, validName(id), "peers: id %s must be 1 to 64 letters, digits, '-', '_' or '.'", printable.Typed(id))
 		k.address("peers."+id, c.Peers[id], len(c.Peers) == 1)
 	}
 }
@@ -211,7 +213,7 @@ func (c *Coordinator) validatePeers(k *checker) {
 const MaxThreads = 1 << 10
 
 func (w *Worker) validate(k *checker) {
-	k.require("id", !k.b.origin.written("id") || validName(w.ID), "id %s must be 1 to 64 letters, digits, '-', '_' or '.'", clip(w.ID))
+	k.require("id", !k.b.origin.written("id") || validName(w.ID), "id %s must be 1 to 64 letters, digits, '-', '_' or '.'", printable.Typed(w.ID))
 	k.address("bind", w.Bind, true)
 	k.addressIfWritten("advertise", w.Advertise)
 	k.require("join", len(w.Join) > 0, "join is missing: name a coordinator's host:port (in the file, or by --join)")
@@ -270,7 +272,7 @@ func (c *checker) secure(certs, role string, list []located, join []string, peer
 	for _, l := range list {
 		if Beyond(l.address) {
 			c.require(l.key, false, "%s: %s is beyond loopback, where everything speaks mutual TLS; make certificates (ringmaster certs init; ringmaster certs node ID --role %s) and name their folder by --certs",
-				l.key, clip(l.address), role)
+				l.key, printable.Typed(l.address), role)
 			return
 		}
 	}
@@ -306,14 +308,14 @@ func CheckAddress(address string) error { return checkAddress(address, false) }
 func checkAddress(address string, anyPort bool) error {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
-		return fmt.Errorf("%s is not an address; write host:port, like 10.0.0.1:7070", clip(address))
+		return fmt.Errorf("%s is not an address; write host:port, like 10.0.0.1:7070", printable.Typed(address))
 	}
 	number, err := strconv.ParseUint(port, 10, 16)
 	if err != nil || number == 0 && !anyPort {
-		return fmt.Errorf("%s has no port number from 1 to 65535", clip(address))
+		return fmt.Errorf("%s has no port number from 1 to 65535", printable.Typed(address))
 	}
 	if host == "" && !anyPort {
-		return fmt.Errorf("%s names no host; write host:port, like 10.0.0.1:7070", clip(address))
+		return fmt.Errorf("%s names no host; write host:port, like 10.0.0.1:7070", printable.Typed(address))
 	}
 	return nil
 }

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"ringmaster/internal/printable"
 )
 
 // maxInputs is how many inputs a model, or a node of it, can have.
@@ -84,7 +86,7 @@ func (m *Model) validateGraph(c *checker) {
 	for i, name := range m.Inputs {
 		at := indexed("model.inputs", i)
 		c.require(at, name != "", "%s: write the name of an input", at)
-		c.require(at, names[name] == "", "%s: %s is named twice", at, clip(name))
+		c.require(at, names[name] == "", "%s: %s is named twice", at, printable.Typed(name))
 		names[name] = at
 	}
 	known := m.names()
@@ -109,7 +111,7 @@ func (m *Model) validateEdges(c *checker, at string, n *Layer, known []string) {
 	for i, name := range n.Inputs {
 		key := indexed(at+".inputs", i)
 		requireNode(c, key, name, known)
-		c.require(key, name != n.Name || !c.b.origin.written(key), "%s: node %s reads itself", key, clip(name))
+		c.require(key, name != n.Name || !c.b.origin.written(key), "%s: node %s reads itself", key, printable.Typed(name))
 	}
 	fewest, most := 1, 1
 	switch {
@@ -127,7 +129,7 @@ func (m *Model) validateEdges(c *checker, at string, n *Layer, known []string) {
 		owner := slices.IndexFunc(m.Nodes, func(other Layer) bool { return other.Name == n.Weights })
 		requireNode(c, at+".weights", n.Weights, known[len(m.Inputs):])
 		if owner >= 0 {
-			c.require(at+".weights", n.Weights != n.Name && m.Nodes[owner].Weights == "", "%s.weights: %s has no weights of its own", at, clip(n.Weights))
+			c.require(at+".weights", n.Weights != n.Name && m.Nodes[owner].Weights == "", "%s.weights: %s has no weights of its own", at, printable.Typed(n.Weights))
 		}
 	}
 }
@@ -152,7 +154,7 @@ func requireNode(c *checker, key, name string, known []string) {
 	if len(c.b.problems) < maxProblems && (len(known) <= 12 || Closest(name, known) != "") {
 		hint = suggestion(name, known)
 	}
-	c.require(key, false, "%s: there is no node %s%s", key, clip(name), hint)
+	c.require(key, false, "%s: there is no node %s%s", key, printable.Typed(name), hint)
 }
 
 // names are the model's inputs and then its nodes.
@@ -178,18 +180,18 @@ func (m *Model) validateWhole(c *checker) {
 			names = append(names, m.Nodes[i].Name)
 		}
 		c.require(indexed("model.nodes", unread[1]), false, "model.nodes: no node reads %s, so there are %d outputs; join them, or name the one that counts in model.output and take away the others",
-			clip(strings.Join(names, " and ")), len(unread))
+			printable.Typed(strings.Join(names, " and ")), len(unread))
 		return
 	}
 	output := slices.IndexFunc(m.Nodes, func(n Layer) bool { return n.Name == m.Output })
 	requireNode(c, "model.output", m.Output, m.names()[len(m.Inputs):])
 	for _, i := range unread {
 		at := indexed("model.nodes", i)
-		c.require(at, output < 0 || i == output, "%s: nobody reads node %s, and it is not model.output; take it away", at, clip(m.Nodes[i].Name))
+		c.require(at, output < 0 || i == output, "%s: nobody reads node %s, and it is not model.output; take it away", at, printable.Typed(m.Nodes[i].Name))
 	}
 	for i, name := range m.Inputs {
 		read := slices.ContainsFunc(m.Nodes, func(n Layer) bool { return slices.Contains(n.Inputs, name) })
-		c.require(indexed("model.inputs", i), read, "model.inputs[%d]: no node reads %s", i, clip(name))
+		c.require(indexed("model.inputs", i), read, "model.inputs[%d]: no node reads %s", i, printable.Typed(name))
 	}
 }
 
@@ -216,5 +218,5 @@ func (m *Model) cycle(stuck []int) (first int, path string) {
 	for _, k := range walked {
 		names = append(names, m.Nodes[stuck[k]].Name)
 	}
-	return stuck[slices.Min(walked)], clip(strings.Join(append(names, names[0]), " <- "))
+	return stuck[slices.Min(walked)], printable.Typed(strings.Join(append(names, names[0]), " <- "))
 }

@@ -4,6 +4,8 @@ import (
 	"encoding/hex"
 	"path"
 	"strings"
+
+	"ringmaster/internal/printable"
 )
 
 // Matches reports whether a pattern names a tensor: "fc.weight", all that begin with a path ("layer4" and "layer4.0" are
@@ -69,7 +71,7 @@ func (c *checker) patterns(key string, list []string) {
 func (c *checker) pattern(key, pattern string) {
 	_, err := path.Match(pattern, "")
 	c.require(key, pattern != "" && err == nil && len(pattern) <= maxPatternLength,
-		`%s: %s is no pattern; write the name of a tensor or what names begin with, like fc.weight, fc or "*.bias"`, key, clip(pattern))
+		`%s: %s is no pattern; write the name of a tensor or what names begin with, like fc.weight, fc or "*.bias"`, key, printable.Typed(pattern))
 }
 
 // validateInit checks the keys that say which weights training begins from.
@@ -83,6 +85,6 @@ func (m *Model) validateInit(c *checker) {
 		return
 	}
 	sum, err := hex.DecodeString(m.InitDigest)
-	c.require("model.init_digest", m.InitDigest == "" || err == nil && len(sum) == 32 && m.InitDigest == strings.ToLower(m.InitDigest), "model.init_digest %s must be 64 hexadecimal digits", clip(m.InitDigest))
+	c.require("model.init_digest", m.InitDigest == "" || err == nil && len(sum) == 32 && m.InitDigest == strings.ToLower(m.InitDigest), "model.init_digest %s must be 64 hexadecimal digits", printable.Typed(m.InitDigest))
 	c.patterns("model.init_skip", m.InitSkip)
 }

@@ -6,6 +6,8 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+
+	"ringmaster/internal/printable"
 )
 
 // Bounds that keep a typing error from becoming an allocation.
@@ -24,7 +26,7 @@ const (
 // been reported already, so it is not checked again.
 func (j *Job) validate(b *binder) {
 	c := &checker{b}
-	c.require("name", validName(j.Name), "name %s must be 1 to 64 letters, digits, '-', '_' or '.', and not begin with '.' or '-'", clip(j.Name))
+	c.require("name", validName(j.Name), "name %s must be 1 to 64 letters, digits, '-', '_' or '.', and not begin with '.' or '-'", printable.Typed(j.Name))
 	between(c, "seats", j.Seats, 1, MaxSeats)
 	j.Model.validate(c)
 	j.Data.validate(c)
@@ -86,7 +88,7 @@ func epsilon(c *checker, key string, v float64) {
 // oneOf requires a known word, and reports whether what depends on it is worth a check.
 func (c *checker) oneOf(key, value string, known []string) bool {
 	ok := slices.Contains(known, value)
-	c.require(key, ok, "%s: %s is not known%s", key, clip(value), suggestion(value, known))
+	c.require(key, ok, "%s: %s is not known%s", key, printable.Typed(value), suggestion(value, known))
 	return ok && !c.b.isSpoilt(key)
 }
 
@@ -186,8 +188,8 @@ func (d *Data) validateImages(c *checker) {
 	seen := map[string]bool{}
 	for i, class := range d.Classes {
 		key := indexed("data.classes", i)
-		c.require(key, class != "" && !strings.ContainsAny(class, "/\\") && class[0] != '.', "%s: %s cannot be a class; write the names of its folder", key, clip(class))
-		c.require(key, !seen[class], "%s: class %s is listed twice", key, clip(class))
+		c.require(key, class != "" && !strings.ContainsAny(class, "/\\") && class[0] != '.', "%s: %s cannot be a class; write the names of its folder", key, printable.Typed(class))
+		c.require(key, !seen[class], "%s: class %s is listed twice", key, printable.Typed(class))
 		seen[class] = true
 	}
 	c.require("data.classes", len(d.Classes) != 1, "data.classes lists one class; a classifier needs two or more")

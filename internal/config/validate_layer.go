@@ -3,6 +3,8 @@ package config
 import (
 	"slices"
 	"strings"
+
+	"ringmaster/internal/printable"
 )
 
 // validateStack checks layers that follow one another.
@@ -29,9 +31,9 @@ func validateStack(c *checker, key string, stack []Layer, depth int) {
 
 // validateLayerName checks the name of one layer among others.
 func validateLayerName(c *checker, names map[string]string, at, name string) {
-	c.require(at+".name", validTensorName(name), "%s.name %s must be up to 64 letters, digits, '-' and '_' in parts divided by '.'", at, clip(name))
+	c.require(at+".name", validTensorName(name), "%s.name %s must be up to 64 letters, digits, '-' and '_' in parts divided by '.'", at, printable.Typed(name))
 	first, twice := names[name]
-	c.require(at+".name", !twice, "%s.name: %s is the name of %s already", at, clip(name), first)
+	c.require(at+".name", !twice, "%s.name: %s is the name of %s already", at, printable.Typed(name), first)
 	names[name] = at
 }
 
@@ -157,7 +159,7 @@ func (l *Layer) validateInit(c *checker, at string) {
 	if l.Init == "" || !c.oneOf(at+".init", l.Init, initKinds) {
 		return
 	}
-	c.require(at+".weights", l.Weights == "", "%s.weights: the node has the weights of %s, so it has no init of its own", at, clip(l.Weights))
+	c.require(at+".weights", l.Weights == "", "%s.weights: the node has the weights of %s, so it has no init of its own", at, printable.Typed(l.Weights))
 	kaiming := l.Init == InitKaimingNormal || l.Init == InitKaimingUniform
 	c.require(at+".gain", l.Init != InitZeros || !c.b.origin.written(at+".gain"), "%s.gain has no meaning for init: zeros", at)
 	c.require(at+".fan", kaiming || !c.b.origin.written(at+".fan"), "%s.fan exists only for init: kaiming_normal and kaiming_uniform", at)

@@ -9,6 +9,7 @@ import (
 
 	"ringmaster/internal/dataset/picture"
 	"ringmaster/internal/plural"
+	"ringmaster/internal/printable"
 )
 
 // account counts what of a folder or an archive is read and what is left out, so that data never shrink in silence.
@@ -99,5 +100,5 @@ func notPicture(name string) (reason string, data bool) {
 	if slices.Contains(papers, ending) {
 		return "that are no pictures", false
 	}
-	return "of the format " + clip(ending) + ", which is not read", true
+	return "of the format " + printable.Short(ending, maxList) + ", which is not read", true
 }

@@ -10,6 +10,7 @@ import (
 	"ringmaster/internal/config"
 	"ringmaster/internal/dataset/picture"
 	"ringmaster/internal/plural"
+	"ringmaster/internal/printable"
 )
 
 // Bounds on decoded images.
@@ -116,7 +117,7 @@ func classesOf(files []imageFile, c config.Data, labels []string) (*classList, e
 	for _, class := range list.names {
 		if !slices.Contains(found, class) {
 			return nil, list.errorf("images: %s has no training images of class %q, only of %s: put some there, or %s",
-				c.Dir, class, clip(strings.Join(found, ", ")), list.remedy)
+				c.Dir, class, printable.Short(strings.Join(found, ", "), maxList), list.remedy)
 		}
 	}
 	if len(labels) > 0 || len(c.Classes) > 0 {
@@ -124,7 +125,7 @@ func classesOf(files []imageFile, c config.Data, labels []string) (*classList, e
 	}
 	if len(found) < 2 || len(found) > maxClasses {
 		return nil, fmt.Errorf("images: %s has training images of %s (%s); a classifier needs 2 to %d: put a folder for each into %s",
-			c.Dir, plural.Of(len(found), "class"), clip(strings.Join(found, ", ")), maxClasses, trainPart)
+			c.Dir, plural.Of(len(found), "class"), printable.Short(strings.Join(found, ", "), maxList), maxClasses, trainPart)
 	}
 	// Checkpoints hold the names as text, which would make another name of this one.
 	if k := slices.IndexFunc(found, func(class string) bool { return !utf8.ValidString(class) }); k >= 0 {
@@ -151,13 +152,8 @@ func classesIn(files []imageFile, part string) []string {
 	return slices.Compact(found)
 }
 
-func clip(s string) string {
-	const most = 200
-	if len(s) > most {
-		return s[:most] + "..."
-	}
-	return s
-}
+// maxList is how many bytes of a list of names a message shows.
+const maxList = 200
 
 // perClassKeys are the keys that say how many images of each class are taken of a part.
 var perClassKeys = map[string]string{trainPart: "data.train_per_class", testPart: "data.eval_per_class"}

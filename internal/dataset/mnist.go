@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"ringmaster/internal/plural"
+	"ringmaster/internal/printable"
 	"ringmaster/internal/regularfile"
 )
 
@@ -166,7 +167,7 @@ func findIDX(dir, stem string) (string, error) {
 	case err != nil:
 		return "", err
 	case len(prefixed) > 1:
-		return "", wrongDir("data folder %s has several sets (%s): set data.dir to a folder with one of them", dir, clip(strings.Join(prefixed, ", ")))
+		return "", wrongDir("data folder %s has several sets (%s): set data.dir to a folder with one of them", dir, printable.Short(strings.Join(prefixed, ", "), maxList))
 	case len(prefixed) == 1:
 		return filepath.Join(dir, prefixed[0]), nil
 	}

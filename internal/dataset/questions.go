@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"ringmaster/internal/config"
+	"ringmaster/internal/printable"
 	"ringmaster/internal/rng"
 	"ringmaster/internal/table"
 )
@@ -32,7 +33,7 @@ func TableFormat(c config.Data, path, named string) (table.Format, error) {
 	if named != "" {
 		format, ok := tableFormats[named]
 		if !ok {
-			return 0, fmt.Errorf("%s is no kind of table; there are csv, tsv, jsonl, parquet, npy and npz", clip(named))
+			return 0, fmt.Errorf("%s is no kind of table; there are csv, tsv, jsonl, parquet, npy and npz", printable.Short(named, maxList))
 		}
 		return format, nil
 	}
@@ -77,7 +78,7 @@ func (q *Questions) choose(d *Data, keep []string) (err error) {
 		at := -1
 		if f.Role == Input {
 			if at = slices.Index(names, f.Name); at < 0 {
-				return fmt.Errorf("%s has no column %q, which the model reads; it has %s", q.rows.name, f.Name, clip(strings.Join(names, ", ")))
+				return fmt.Errorf("%s has no column %q, which the model reads; it has %s", q.rows.name, f.Name, printable.Short(strings.Join(names, ", "), maxList))
 			}
 		}
 		col := column{fixed: true}
@@ -93,7 +94,7 @@ func (q *Questions) choose(d *Data, keep []string) (err error) {
 	for _, name := range keep {
 		at := slices.Index(names, name)
 		if at < 0 {
-			return fmt.Errorf("%s has no column %q to keep; it has %s", q.rows.name, name, clip(strings.Join(names, ", ")))
+			return fmt.Errorf("%s has no column %q to keep; it has %s", q.rows.name, name, printable.Short(strings.Join(names, ", "), maxList))
 		}
 		q.keep = append(q.keep, at)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"ringmaster/internal/config"
 	"ringmaster/internal/plural"
+	"ringmaster/internal/printable"
 	"ringmaster/internal/table"
 )
 
@@ -149,7 +150,7 @@ func (r *rows) choose(c config.Data, key string, names []string, like Schema) (p
 			if k := keys[f.Name]; k != "" {
 				key = k
 			}
-			return nil, config.KeyErrorf(key, "%s has no column %q; it has %s", r.name, f.Name, clip(strings.Join(names, ", ")))
+			return nil, config.KeyErrorf(key, "%s has no column %q; it has %s", r.name, f.Name, printable.Short(strings.Join(names, ", "), maxList))
 		}
 		col := column{fixed: like != nil}
 		if f.Type == Int32 {
@@ -295,7 +296,7 @@ func (col *column) putWord(v *table.Value) error {
 	id, known := col.words[word]
 	if !known {
 		if col.fixed {
-			return fmt.Errorf("the category %q does not occur in the training rows; correct it, or leave the row out", clip(word))
+			return fmt.Errorf("the category %q does not occur in the training rows; correct it, or leave the row out", printable.Short(word, maxList))
 		}
 		if len(col.words) == maxClasses {
 			return fmt.Errorf("more than %d categories: a column of numbers or texts?", maxClasses)

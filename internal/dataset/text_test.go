@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"ringmaster/internal/config"
+	"ringmaster/internal/printable"
 	"ringmaster/internal/rng"
 )
 
@@ -146,7 +147,7 @@ func TestVocabulary(t *testing.T) {
 	}
 	for _, wrong := range []string{"ba", "aa", "a\xff", string(manyRunes(257))} {
 		if _, err := NewVocabulary(wrong); err == nil {
-			t.Errorf("a vocabulary was made of %q", clip(wrong))
+			t.Errorf("a vocabulary was made of %q", printable.Short(wrong, maxList))
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"ringmaster/internal/config"
 	"ringmaster/internal/plan"
 	"ringmaster/internal/plural"
+	"ringmaster/internal/printable"
 	"ringmaster/internal/trainer"
 )
 
@@ -28,13 +29,13 @@ func checkMemory(job *config.Job, takes trainer.Memory, workers int, has, limit 
 	if fewer >= max(1, job.MinWorkers) {
 		remedy = fmt.Sprintf("--workers %d is the most that fits", fewer)
 	}
-	of := size(memory.Machine) + " on this machine"
+	of := printable.Bytes(memory.Machine) + " on this machine"
 	if room := memory.Room(workers); room == memory.Limit {
-		of, remedy = "GOMEMLIMIT "+size(room), "raise that, or "+remedy
+		of, remedy = "GOMEMLIMIT "+printable.Bytes(room), "raise that, or "+remedy
 	}
 	return job.Errorf("model", "the job does not fit into memory: of %s each of %s may take %s, the job takes %s there (state and its copy %s, samples and activations %s), and each of %s %s; %s",
-		of, plural.Of(workers, "worker"), size(memory.Room(workers)), size(memory.Job), size(uint64(2*takes.State)), size(uint64(takes.Work)),
-		plural.Of(job.Seats, "seat"), size(memory.Seat), remedy)
+		of, plural.Of(workers, "worker"), printable.Bytes(memory.Room(workers)), printable.Bytes(memory.Job), printable.Bytes(uint64(2*takes.State)), printable.Bytes(uint64(takes.Work)),
+		plural.Of(job.Seats, "seat"), printable.Bytes(memory.Seat), remedy)
 }
 
 // What processes take at the least beside a job, in bytes, as measured: this one, a coordinator, and a worker without a job.
@@ -53,13 +54,5 @@ func checkProcesses(job *config.Job, takes trainer.Memory, workers, coordinators
 		return nil
 	}
 	return job.Errorf("model", "the launch does not fit into memory: this machine or control group has %s; %s, %s and launch itself take %s at the least, and the job takes %s in them; give it more memory, or take fewer --workers or --coordinators",
-		size(uint64(has)), plural.Of(coordinators, "coordinator"), plural.Of(workers, "worker"), size(uint64(processes)), size(uint64(jobs)))
-}
-
-// size is a number of bytes for people.
-func size(bytes uint64) string {
-	if bytes < 1<<30 {
-		return fmt.Sprintf("%.1f MiB", float64(bytes)/(1<<20))
-	}
-	return fmt.Sprintf("%.1f GiB", float64(bytes)/(1<<30))
+		printable.Bytes(uint64(has)), plural.Of(coordinators, "coordinator"), plural.Of(workers, "worker"), printable.Bytes(uint64(processes)), printable.Bytes(uint64(jobs)))
 }

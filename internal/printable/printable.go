@@ -1,7 +1,9 @@
-// Package printable makes text that others have written safe to show.
+// Package printable makes text that others have written, and large numbers, fit to show.
 package printable
 
 import (
+	"fmt"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -31,6 +33,31 @@ func Line(text string, limit int) string {
 		out.WriteRune(r)
 	}
 	return out.String()
+}
+
+// Short is a text of at most limit bytes: one that is longer ends with "…".
+func Short(text string, limit int) string {
+	if len(text) <= limit {
+		return text
+	}
+	return shorten(text[:limit], limit)
+}
+
+// Typed is what a person typed, for a message that is to stay one short line: in quotes where it is empty or has characters that would
+// not show as they are, and of at most 60 bytes.
+func Typed(text string) string {
+	if quoted := strconv.Quote(text); text == "" || quoted[1:len(quoted)-1] != text {
+		text = quoted
+	}
+	return Short(text, 60)
+}
+
+// Bytes is a number of bytes in MiB or GiB: "12.3 MiB".
+func Bytes(n uint64) string {
+	if n < 1<<30 {
+		return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
+	}
+	return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30))
 }
 
 // shorten makes room in a text for the sign that it goes on.

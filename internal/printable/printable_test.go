@@ -6,7 +6,7 @@ import (
 	"unicode/utf8"
 )
 
-func TestLine(t *testing.T) {
+func TestALineHasNoControlCharactersAndFits(t *testing.T) {
 	for _, c := range []struct {
 		text  string
 		limit int
@@ -26,6 +26,35 @@ func TestLine(t *testing.T) {
 	} {
 		if got := Line(c.text, c.limit); got != c.want {
 			t.Errorf("Line(%q, %d) = %q, want %q", c.text, c.limit, got, c.want)
+		}
+	}
+}
+
+func TestShortTextsEndBetweenCharacters(t *testing.T) {
+	for _, c := range []struct{ text, want string }{
+		{"", ""}, {"12345678", "12345678"}, {"123456789", "12345…"}, {"1234ö6789", "1234…"}, {"😀😀😀", "😀…"}, {"12345\xff\xff\xff\xff", "12345…"},
+	} {
+		if got := Short(c.text, 8); got != c.want {
+			t.Errorf("Short(%q, 8) = %q, want %q", c.text, got, c.want)
+		}
+	}
+}
+
+func TestWhatIsTypedIsQuotedWhereItWouldNotShow(t *testing.T) {
+	for _, c := range []struct{ text, want string }{
+		{"", `""`}, {"x", "x"}, {"a b", "a b"}, {"a\nb", `"a\nb"`}, {`a"b`, `"a\"b"`}, {"\x1b[2J", `"\x1b[2J"`}, {`"a`, `"\"a"`},
+		{strings.Repeat("a", 70), strings.Repeat("a", 57) + "…"},
+	} {
+		if got := Typed(c.text); got != c.want {
+			t.Errorf("Typed(%q) = %s, want %s", c.text, got, c.want)
+		}
+	}
+}
+
+func TestBytesGrowIntoGiB(t *testing.T) {
+	for n, want := range map[uint64]string{0: "0.0 MiB", 3 << 19: "1.5 MiB", 1<<30 - 1: "1024.0 MiB", 3 << 29: "1.5 GiB"} {
+		if got := Bytes(n); got != want {
+			t.Errorf("Bytes(%d) = %s, want %s", n, got, want)
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"ringmaster/internal/cluster/fsm"
 	"ringmaster/internal/plan"
 	"ringmaster/internal/plural"
+	"ringmaster/internal/printable"
 	"ringmaster/internal/rpc"
 )
 
@@ -200,7 +201,7 @@ func (o *observations) tooSmall(j *fsm.Job, members []plan.Member, seatable []pl
 func (o *observations) holding(j *fsm.Job, members []plan.Member, m plan.Member, seats int) string {
 	memory := memoryOf(o.reportOf(m))
 	return fmt.Sprintf("worker %s on %s holds %d of them (of %s the job takes %s, a seat %s)", m.Worker, m.Host, seats,
-		mebibytes(memory.Room(plan.Sharing(members, m))), mebibytes(memory.Job), mebibytes(memory.Seat))
+		printable.Bytes(memory.Room(plan.Sharing(members, m))), printable.Bytes(memory.Job), printable.Bytes(memory.Seat))
 }
 
 // few joins parts of a sentence, the first of them where there are many.
@@ -210,8 +211,6 @@ func few(parts []string) string {
 	}
 	return strings.Join(parts, ", ")
 }
-
-func mebibytes(bytes uint64) string { return fmt.Sprintf("%.1f MiB", float64(bytes)/(1<<20)) }
 
 // alone names the members: "worker w1 alone is" or "workers w1 and w2 alone are".
 func alone(members []plan.Member) string {

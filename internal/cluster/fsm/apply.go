@@ -8,6 +8,7 @@ import (
 
 	"ringmaster/internal/plan"
 	"ringmaster/internal/plural"
+	"ringmaster/internal/printable"
 )
 
 // Command is one entry of the log: exactly one field is set.
@@ -48,6 +49,7 @@ type Submit struct {
 	Stop        bool             `json:"stop,omitempty"`
 	MinWorkers  int              `json:"min_workers,omitempty"`
 	Even        bool             `json:"even,omitempty"`
+	Seed        uint64           `json:"seed,omitempty"`
 }
 
 // Data fixes the fingerprint of a job that was submitted without one.
@@ -194,7 +196,7 @@ func (s *State) submit(c *Submit) error {
 		return fmt.Errorf("job %q needs min_workers %d, not %d", c.ID, c.MinWorkers, c.Workers)
 	}
 	j := &Job{ID: c.ID, Incarnation: c.Incarnation, Name: c.Name, Seats: c.Seats, Config: c.Config, Keep: c.Keep,
-		Workers: c.Workers, Fingerprint: c.Fingerprint, Files: c.Files, Phase: Waiting, Stop: c.Stop, MinWorkers: c.MinWorkers, Even: c.Even,
+		Workers: c.Workers, Fingerprint: c.Fingerprint, Files: c.Files, Phase: Waiting, Stop: c.Stop, MinWorkers: c.MinWorkers, Even: c.Even, Seed: c.Seed,
 		Origin: c.Origin, Earlier: slices.Clone(c.Earlier), Epochs: slices.Clone(c.Epochs)}
 	if c.Origin != nil {
 		j.Generation = c.Origin.Generation
@@ -236,7 +238,7 @@ func (j *Job) view(v View) error {
 	if err := v.Validate(); err != nil {
 		return err
 	}
-	v.Reason = clip(v.Reason)
+	v.Reason = printable.Short(v.Reason, maxReason)
 	j.Generation, j.View, j.Phase = v.Generation, &v, Running
 	j.Views = append(j.Views, ViewRecord{Generation: v.Generation, Workers: len(v.Members), Cause: v.Cause,
 		Reason: v.Reason, DetectedMs: v.DetectedMs})
@@ -347,7 +349,7 @@ func (j *Job) finish(c Outcome) error {
 			return err
 		}
 	}
-	c.Error = clip(c.Error)
+	c.Error = printable.Short(c.Error, maxReason)
 	j.Phase, j.Error, j.Outcome = c.Phase, c.Error, &c
 	return nil
 }

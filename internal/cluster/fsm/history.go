@@ -74,6 +74,7 @@ type Ended struct {
 	Incarnation plan.Incarnation `json:"incarnation"`
 	Name        string           `json:"name"`
 	Seats       int              `json:"seats"`
+	Seed        uint64           `json:"seed,omitempty"`
 	Keep        int              `json:"keep"`
 	Workers     int              `json:"workers,omitempty"` // of its last view
 	Phase       Phase            `json:"phase"`
@@ -88,7 +89,7 @@ type Ended struct {
 
 // ended makes the line of a job.
 func (j *Job) ended() Ended {
-	e := Ended{ID: j.ID, Incarnation: j.Incarnation, Name: j.Name, Seats: j.Seats, Keep: j.Keep, Phase: j.Phase, Error: j.Error,
+	e := Ended{ID: j.ID, Incarnation: j.Incarnation, Name: j.Name, Seats: j.Seats, Seed: j.Seed, Keep: j.Keep, Phase: j.Phase, Error: j.Error,
 		Generation: j.Generation, Step: j.Step(), Epochs: len(j.Epochs), Last: slices.Clone(j.Epochs[max(0, len(j.Epochs)-1):]), Outcome: j.Outcome}
 	if j.View != nil {
 		e.Workers = len(j.View.Members)
@@ -146,16 +147,4 @@ func (s *State) compact() {
 	if n := len(s.Past) - maxEnded; n > 0 {
 		s.Past = slices.Delete(s.Past, 0, n)
 	}
-}
-
-// clip shortens a text that people read to maxReason bytes.
-func clip(text string) string {
-	if len(text) <= maxReason {
-		return text
-	}
-	at := maxReason
-	for at > 0 && text[at]&0xc0 == 0x80 { // inside a character
-		at--
-	}
-	return text[:at] + "…"
 }

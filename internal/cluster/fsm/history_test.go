@@ -150,3 +150,13 @@ func FuzzApply(f *testing.F) {
 		})
 	})
 }
+
+func TestAJobsSeedOutlivesIt(t *testing.T) {
+	s := State{Cluster: 1}
+	if err := s.Apply(Command{Submit: &Submit{ID: "a", Incarnation: 7, Seats: 1, Seed: 1 << 63}}); err != nil {
+		t.Fatal(err)
+	}
+	if j := s.Job("a"); j.Seed != 1<<63 || j.ended().Seed != 1<<63 {
+		t.Errorf("the job has seed %d, the line that is left of it %d", j.Seed, j.ended().Seed)
+	}
+}

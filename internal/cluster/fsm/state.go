@@ -46,7 +46,8 @@ type Job struct {
 	Workers     int              `json:"workers"`               // wanted; 0: all that are attached
 	Scalings    uint64           `json:"scalings,omitempty"`    // how often that was asked for since the submission
 	MinWorkers  int              `json:"min_workers,omitempty"` // with fewer nobody is seated
-	Even        bool             `json:"even,omitempty"`        // arcs do not follow the workers' speeds
+	Seed        uint64           `json:"seed,omitempty"`
+	Even        bool             `json:"even,omitempty"` // arcs do not follow the workers' speeds
 	Fingerprint []byte           `json:"fingerprint,omitempty"`
 	Files       []DataFile       `json:"files,omitempty"`
 
