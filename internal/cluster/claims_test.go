@@ -16,6 +16,7 @@ import (
 
 	"ringmaster/internal/checkpoint"
 	"ringmaster/internal/checkpoint/disk"
+	"ringmaster/internal/cluster/decide"
 	"ringmaster/internal/cluster/fsm"
 	"ringmaster/internal/plan"
 	"ringmaster/internal/rpc"
@@ -135,6 +136,35 @@ func TestIncarnationsBelongToWorkers(t *testing.T) {
 	close(honest.closed)
 	if err := <-ended; err != nil {
 		t.Error(err)
+	}
+}
+
+// A process that was silent for so long that another one has taken over is told so, and its orders say nothing else from then on.
+func TestReplacedProcessIsTold(t *testing.T) {
+	s := leader(t)
+	impatient := decide.DefaultTiming()
+	impatient.Silence = -1 // everybody is silent at once
+	s.mu.Lock()
+	s.leader = decide.NewLeader(impatient, describeCheckpoint, time.Now().Add(-time.Minute))
+	s.mu.Unlock()
+	for _, process := range []uint64{13, 14} {
+		line, ended := attach(s, &rpc.Report{Worker: "w3", Incarnation: process})
+		<-line.taken
+		defer func() {
+			close(line.closed)
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
+		}()
+	}
+	s.sendAll()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if o := s.lines[13].order; !strings.Contains(o.GetRefused(), "another process has taken over as worker w3") {
+		t.Errorf("the first process's order is %v", o)
+	}
+	if o := s.lines[14].order; o.GetRefused() != "" || o.GetJob() == nil {
+		t.Errorf("the second process's order is %v", o)
 	}
 }
 
