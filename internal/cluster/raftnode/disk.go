@@ -1,17 +1,12 @@
 package raftnode
 
 import (
-	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"time"
 
 	"github.com/hashicorp/raft"
-
-	"ringmaster/internal/logs"
-	"ringmaster/internal/port"
 )
 
 // disk is what a replica keeps.
@@ -82,31 +77,6 @@ func gapless(s *store, kept *snapshots) error {
 	return nil
 }
 
-func (n *Node) openTransport() error {
-	if n.cfg.Transport != nil {
-		n.transport = n.cfg.Transport
-		return nil
-	}
-	if n.cfg.Port == nil {
-		return errors.New("no port to talk to the other coordinators")
-	}
-	address, err := n.cfg.Port.Advertise(n.address)
-	if err != nil {
-		return err
-	}
-	n.address = address
-	n.transport = persistent{raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-		Stream:                &raftLayer{Listener: n.cfg.Port.Raft(), port: n.cfg.Port, address: raftAddr(address), broken: n.brokenConns},
-		ServerAddressProvider: addressBook{n},
-		Logger:                logs.Raft(n.log),
-		MaxPool:               maxPool,
-		// Longer than any pause of a busy machine, yet so short that a connection to a machine that vanished
-		// does not hold the node for long. Snapshots get more by their size.
-		Timeout: max(2*time.Second, 4*n.cfg.ElectionTimeout),
-	})}
-	return nil
-}
-
 // release lets go of connections and files.
 func (n *Node) release() error {
 	if t, ok := n.transport.(persistent); ok {
@@ -123,38 +93,3 @@ func (n *Node) release() error {
 	}
 	return nil
 }
-
-// addressBook tells Raft's transport where replicas are.
-type addressBook struct{ n *Node }
-
-// ServerAddr looks a replica up.
-func (b addressBook) ServerAddr(id raft.ServerID) (raft.ServerAddress, error) {
-	if a := b.n.addressOf(id, ""); a != "" {
-		return raft.ServerAddress(a), nil
-	}
-	return "", fmt.Errorf("nobody knows where coordinator %s is", id)
-}
-
-// raftLayer carries Raft over the port.
-type raftLayer struct {
-	net.Listener
-	port    *port.Port
-	address raftAddr
-	broken  chan struct{} // capacity 1: a connection that came in was closed
-}
-
-// Dial connects to another replica.
-func (l *raftLayer) Dial(address raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
-	return l.port.DialRaft(string(address), timeout)
-}
-
-// Addr is the address that the other replicas dial.
-func (l *raftLayer) Addr() net.Addr { return l.address }
-
-// raftAddr is an advertised host:port; the host may be a name.
-type raftAddr string
-
-// Network is always tcp.
-func (a raftAddr) Network() string { return "tcp" }
-
-func (a raftAddr) String() string { return string(a) }

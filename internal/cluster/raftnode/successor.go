@@ -114,24 +114,3 @@ func (n *Node) bid(id, address string) error {
 		ID: []byte(self), Addr: n.transport.EncodePeer(self, at)}}
 	return n.transport.TimeoutNow(raft.ServerID(id), raft.ServerAddress(address), request, &raft.TimeoutNowResponse{})
 }
-
-// Accept waits for the next connection of another replica.
-func (l *raftLayer) Accept() (net.Conn, error) {
-	conn, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
-	}
-	return &watched{Conn: conn, broken: l.broken}, nil
-}
-
-// watched tells when it is closed: Raft closes what came in when it breaks.
-type watched struct {
-	net.Conn
-	broken chan struct{}
-}
-
-// Close closes the connection.
-func (w *watched) Close() error {
-	poke(w.broken)
-	return w.Conn.Close()
-}

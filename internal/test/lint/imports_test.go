@@ -3,7 +3,10 @@ package lint
 import (
 	"errors"
 	"go/build"
+	"go/parser"
+	"go/token"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -105,6 +108,38 @@ func TestImportsGoOneWay(t *testing.T) {
 				t.Errorf("%s (layer %d: %s) imports %s (layer %d: %s)", own, from, layers[from].why, other, to, layers[to].why)
 			}
 		}
+	}
+}
+
+// A worker knows the coordinator through rpc alone: what it stands on has nothing of the coordinator's folder.
+func TestWorkerNeedsNoCoordinator(t *testing.T) {
+	all := packagesOfInternal(t)
+	file := filepath.Join("..", "..", "daemon", "worker.go")
+	parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all["daemon/worker.go"] = nil
+	for _, i := range parsed.Imports {
+		all["daemon/worker.go"] = append(all["daemon/worker.go"], strings.Trim(i.Path.Value, `"`))
+	}
+	seen := map[string]bool{}
+	var look func(own string)
+	look = func(own string) {
+		seen[own] = true
+		for _, imported := range all[own] {
+			other, ours := strings.CutPrefix(imported, internal)
+			if ours && strings.Split(other, "/")[0] == "cluster" {
+				t.Errorf("%s imports %s, and a worker needs it", own, other)
+			}
+			if ours && !seen[other] {
+				look(other)
+			}
+		}
+	}
+	look("daemon/worker.go")
+	if !seen["worker"] || !seen["port"] {
+		t.Errorf("a worker's process is made of %v", slices.Sorted(maps.Keys(seen)))
 	}
 }
 
