@@ -9,11 +9,8 @@ import (
 // MaxKinds is the number of kinds of gathers.
 const MaxKinds = 16
 
-// MaxRecord is the largest record of a seat, in bytes; maxGather that of all seats together.
-const (
-	MaxRecord = 1 << 20
-	maxGather = 1 << 26
-)
+// MaxGather is the most that the records of all seats of a gather may have together, in bytes.
+const MaxGather = 1 << 26
 
 // gather is the state of one kind of records in one step.
 type gather struct {
@@ -43,9 +40,9 @@ func (r *Ring) expect(g *gather, kind uint8, size int) error {
 	if g.size != 0 {
 		return fmt.Errorf("gather %d of step %d: expected records of %d bytes, got %d", kind, r.step, g.size, size)
 	}
-	if total := size * r.id.View.Seats; size < 1 || size > MaxRecord || total > maxGather {
-		return fmt.Errorf("gather %d of step %d: records of %d bytes for %d seats, the limits are %d and %d altogether",
-			kind, r.step, size, r.id.View.Seats, MaxRecord, maxGather)
+	if total := size * r.id.View.Seats; size < 1 || size > MaxGather || total > MaxGather {
+		return fmt.Errorf("gather %d of step %d: records of %d bytes for %d seats, the limit is %d altogether",
+			kind, r.step, size, r.id.View.Seats, MaxGather)
 	}
 	g.size, g.left = size, size*r.id.View.Seats
 	if cap(g.records) < g.left {

@@ -146,7 +146,7 @@ func newRing(id Identity, seats [][]float32, buckets []plan.Interval) *Ring {
 		frames += 1 + r.framesOf(&b)
 		r.buckets = append(r.buckets, b)
 	}
-	r.queue.init(frames + 8*MaxKinds*r.workers)
+	r.queue.init(frames + 8*MaxKinds*r.workers + MaxGather/frameBytes)
 	return r
 }
 

@@ -93,7 +93,7 @@ func TestFramesThatDoNotFitThePlanAreRefused(t *testing.T) {
 		{"length", func(h *Header) { h.Length = 39996 }, "expected 40000 bytes at element 0, got 39996 at 0"},
 		{"record's segment", func(h *Header) { h.Phase, h.Bucket = phaseRecord, 64 }, "no such frame comes"},
 		{"record's kind", func(h *Header) { h.Phase, h.Segment, h.Kind = phaseRecord, 1, 200 }, "no such frame comes"},
-		{"record's size", func(h *Header) { h.Phase, h.Segment, h.Bucket = phaseRecord, 1, 1<<20+1 }, "the limits are"},
+		{"record's size", func(h *Header) { h.Phase, h.Segment, h.Bucket = phaseRecord, 1, MaxGather+1 }, "the limit is"},
 		{"record's length", func(h *Header) { h.Phase, h.Segment, h.Bucket, h.Length = phaseRecord, 1, 64, 64 }, "expected 128 bytes at 0, got 64 at 0"},
 		{"farewell", func(h *Header) { h.Phase, h.Length = phaseBye, 0 }, "a farewell has no reason"},
 	}

@@ -121,10 +121,10 @@ func (r *Report) note(t *trial, dir string, s, reference *launch.Summary, troubl
 }
 
 func sameEpoch(a, b launch.EpochSummary) bool {
-	if a.Epoch != b.Epoch || a.TrainLoss != b.TrainLoss || (a.Eval == nil) != (b.Eval == nil) {
+	if a.Epoch != b.Epoch || a.TrainLoss != b.TrainLoss {
 		return false
 	}
-	return a.Eval == nil || *a.Eval == *b.Eval
+	return a.Eval.Same(b.Eval)
 }
 
 // named finds the workers that a view's reason speaks of.

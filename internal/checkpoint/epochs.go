@@ -10,7 +10,9 @@ import (
 
 // The epochs stand last in a manifest, each as one row, without an evaluation as the first three figures of it:
 //
-//	[epoch, step, training loss, evaluation's loss, accuracy, samples]
+//	[epoch, step, training loss, evaluation's loss, accuracy, samples, metrics]
+//
+// The last, the text of the other metrics, is left out where there are none.
 
 // rows are epochs in the order of the manifest's version 2.
 type rows []EpochMetrics
@@ -42,6 +44,10 @@ func appendRow(out []byte, e EpochMetrics) []byte {
 		figure(e.EvalLoss)
 		figure(e.EvalAccuracy)
 		out = strconv.AppendUint(append(out, ','), e.EvalCount, 10)
+		if e.Metrics != "" {
+			text, _ := json.Marshal(e.Metrics) // never fails
+			out = append(append(out, ','), text...)
+		}
 	}
 	return append(out, ']')
 }
@@ -55,8 +61,8 @@ func (r *rows) UnmarshalJSON(data []byte) error {
 	*r = make(rows, len(texts))
 	for i, row := range texts {
 		e := &(*r)[i]
-		into := []any{&e.Epoch, &e.Step, (*number)(&e.TrainLoss), (*number)(&e.EvalLoss), (*number)(&e.EvalAccuracy), &e.EvalCount}
-		if len(row) != 3 && len(row) != len(into) {
+		into := []any{&e.Epoch, &e.Step, (*number)(&e.TrainLoss), (*number)(&e.EvalLoss), (*number)(&e.EvalAccuracy), &e.EvalCount, &e.Metrics}
+		if n := len(row); n != 3 && n != len(into)-1 && n != len(into) {
 			return fmt.Errorf("epoch %d has %d figures", i+1, len(row))
 		}
 		e.HasEval = len(row) > 3

@@ -16,7 +16,7 @@ func testManifest() *Manifest {
 	return &Manifest{Version: ManifestVersion, Job: "mnist <mlp> & more", Step: 500, Generation: 3, Seats: 4,
 		Digest: Hash{1}, StateDigest: Hash{2}, Fingerprint: Hash{3}, Position: Position{1, 500, 16000},
 		Sums:   EpochSums{Loss: 0.1 + 0.2, Count: math.MaxUint64, Correct: 1<<53 + 1},
-		Epochs: []EpochMetrics{{Epoch: 1, Step: 400, TrainLoss: math.NaN(), HasEval: true, EvalLoss: math.Inf(1), EvalAccuracy: 1.0 / 3, EvalCount: 10}, {Epoch: 2, TrainLoss: math.Inf(-1), HasEval: true, EvalLoss: math.Copysign(0, -1), EvalAccuracy: 5e-324}},
+		Epochs: []EpochMetrics{{Epoch: 1, Step: 400, TrainLoss: math.NaN(), HasEval: true, EvalLoss: math.Inf(1), EvalAccuracy: 1.0 / 3, EvalCount: 10}, {Epoch: 2, TrainLoss: math.Inf(-1), HasEval: true, EvalLoss: math.Copysign(0, -1), EvalAccuracy: 5e-324, EvalCount: 3, Metrics: "f1=0.25 auc=NaN"}},
 		Config: "name: \"mnist\"\nseed: 1\n", Data: json.RawMessage(`{"classes":2,"characters":"<\u2028 &\""}`),
 		Files: []File{{"model-00001-of-00002.safetensors", 100, Hash{4}}, {"model-00002-of-00002.safetensors", 8, Hash{5}},
 			{"optim-00001-of-00001.safetensors", 12, Hash{6}}}}

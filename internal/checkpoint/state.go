@@ -65,6 +65,7 @@ type EpochMetrics struct {
 	EvalLoss     float64
 	EvalAccuracy float64
 	EvalCount    uint64
+	Metrics      string // figures of train.metrics, see metric.Format; empty where there are none
 }
 
 // Position says where in the data a checkpoint stands. It follows from (seed, epoch, step) and is written down for
@@ -138,12 +139,13 @@ type epochMetricsJSON struct {
 	EvalLoss     number `json:"eval_loss"`
 	EvalAccuracy number `json:"eval_accuracy"`
 	EvalCount    uint64 `json:"eval_count"`
+	Metrics      string `json:"metrics,omitempty"`
 }
 
 // MarshalJSON keeps every bit of the figures, infinities and NaN too.
 func (e EpochMetrics) MarshalJSON() ([]byte, error) {
 	return json.Marshal(epochMetricsJSON{e.Epoch, e.Step, number(e.TrainLoss), e.HasEval,
-		number(e.EvalLoss), number(e.EvalAccuracy), e.EvalCount})
+		number(e.EvalLoss), number(e.EvalAccuracy), e.EvalCount, e.Metrics})
 }
 
 // UnmarshalJSON reads what MarshalJSON wrote.
@@ -152,6 +154,6 @@ func (e *EpochMetrics) UnmarshalJSON(data []byte) error {
 	if err := strictJSON(data, &j); err != nil {
 		return fmt.Errorf("epoch metrics: %w", err)
 	}
-	*e = EpochMetrics{j.Epoch, j.Step, float64(j.TrainLoss), j.HasEval, float64(j.EvalLoss), float64(j.EvalAccuracy), j.EvalCount}
+	*e = EpochMetrics{j.Epoch, j.Step, float64(j.TrainLoss), j.HasEval, float64(j.EvalLoss), float64(j.EvalAccuracy), j.EvalCount, j.Metrics}
 	return nil
 }

@@ -271,7 +271,7 @@ func (s *Server) describeJob(j *fsm.Job) *rpc.JobStatus {
 	}
 	for _, e := range j.Epochs {
 		out.Epochs = append(out.Epochs, &rpc.EpochRecord{Epoch: uint32(e.Epoch), TrainLoss: math.Float64frombits(e.TrainLoss),
-			HasEval: e.HasEval, EvalLoss: math.Float64frombits(e.EvalLoss), EvalAccuracy: math.Float64frombits(e.EvalAccuracy)})
+			HasEval: e.HasEval, EvalLoss: math.Float64frombits(e.EvalLoss), EvalAccuracy: math.Float64frombits(e.EvalAccuracy), Metrics: e.Metrics})
 	}
 	for _, v := range j.Views {
 		out.Views = append(out.Views, &rpc.ViewRecord{Generation: uint64(v.Generation), Workers: uint32(v.Workers), Cause: v.Cause,
@@ -342,5 +342,6 @@ func describeOutcome(o *fsm.Outcome, out *rpc.JobStatus) {
 	}
 	if o.HasEval {
 		out.HasEval, out.EvalLoss, out.EvalAccuracy = true, math.Float64frombits(o.EvalLoss), math.Float64frombits(o.EvalAccuracy)
+		out.EvalMetrics = o.Metrics
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"ringmaster/internal/certs"
 	"ringmaster/internal/checkpoint"
 	"ringmaster/internal/cluster/fsm"
+	"ringmaster/internal/metric"
 	"ringmaster/internal/plan"
 	"ringmaster/internal/rpc"
 )
@@ -41,6 +42,10 @@ func checkReport(r *rpc.Report) error {
 	longest := max(len(r.Files), len(r.LostPeers), len(r.Epochs), len(r.Shares), len(r.Ways))
 	if longest > maxReported || len(r.Address) > maxAddress || len(r.Host) > maxAddress || len(r.Machine) > maxAddress || len(r.Socket) > maxPath {
 		return status.Error(codes.InvalidArgument, "a part of the worker's report is too long")
+	}
+	longFigures := func(e *rpc.EpochFact) bool { return len(e.Metrics) > metric.MaxLine }
+	if slices.ContainsFunc(r.Epochs, longFigures) || len(r.Outcome.GetMetrics()) > metric.MaxLine {
+		return status.Error(codes.InvalidArgument, "the metrics in the worker's report are too long")
 	}
 	return nil
 }

@@ -63,7 +63,7 @@ func wholeManifest(j *fsm.Job, c *fsm.Checkpoint) (*checkpoint.Manifest, error) 
 	}
 	for _, e := range j.Epochs[:c.Epochs] {
 		m.Epochs = append(m.Epochs, checkpoint.EpochMetrics{Epoch: e.Epoch, Step: e.Step, TrainLoss: bitsFloat(e.TrainLoss),
-			HasEval: e.HasEval, EvalLoss: bitsFloat(e.EvalLoss), EvalAccuracy: bitsFloat(e.EvalAccuracy), EvalCount: e.EvalCount})
+			HasEval: e.HasEval, EvalLoss: bitsFloat(e.EvalLoss), EvalAccuracy: bitsFloat(e.EvalAccuracy), EvalCount: e.EvalCount, Metrics: e.Metrics})
 	}
 	return m, checkSum(m, c)
 }
@@ -107,7 +107,7 @@ func resumeFrom(c *fsm.Submit, job *config.Job, manifest []byte) error {
 		Directory: m.Folder(), Digest: digest[:], Bytes: uint64(m.Bytes()), Epochs: len(m.Epochs), ManifestSum: sum[:]}
 	for _, e := range m.Epochs {
 		c.Epochs = append(c.Epochs, fsm.Epoch{Epoch: e.Epoch, Step: e.Step, TrainLoss: math.Float64bits(e.TrainLoss),
-			HasEval: e.HasEval, EvalLoss: math.Float64bits(e.EvalLoss), EvalAccuracy: math.Float64bits(e.EvalAccuracy), EvalCount: e.EvalCount})
+			HasEval: e.HasEval, EvalLoss: math.Float64bits(e.EvalLoss), EvalAccuracy: math.Float64bits(e.EvalAccuracy), EvalCount: e.EvalCount, Metrics: e.Metrics})
 	}
 	m.Epochs = nil
 	if c.Origin.Manifest, err = m.Encode(); err != nil {

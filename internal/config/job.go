@@ -138,6 +138,8 @@ type Train struct {
 	LabelSmoothing float64   `yaml:"label_smoothing"`           // part of the target that is spread over all classes, in training alone
 	ClassWeights   []float64 `yaml:"class_weights" omit:"zero"` // of the losses against each class; empty: 1 each
 	HuberDelta     float64   `yaml:"huber_delta" omit:"zero"`   // of loss huber: from where on differences count in proportion
+
+	Metrics []string `yaml:"metrics" omit:"zero" contract:"free"` // told of an evaluation beside its loss
 }
 
 // Losses.

@@ -211,9 +211,13 @@ func (t *Train) validate(c *checker) {
 	between(c, "train.clip_norm", t.ClipNorm, 0, math.MaxFloat32)
 	below(c, "train.label_smoothing", t.LabelSmoothing, 0, 1)
 	t.validateLoss(c)
+	c.require("train.metrics", len(t.Metrics) <= maxMetrics, "train.metrics lists %d metrics, more than the %d that there may be", len(t.Metrics), maxMetrics)
 	t.Optimizer.validate(c)
 	t.Schedule.validate(c)
 }
+
+// maxMetrics bounds what the log keeps of each epoch.
+const maxMetrics = 32
 
 func (t *Train) validateLoss(c *checker) {
 	if !c.oneOf("train.loss", t.Loss, []string{LossCrossEntropy, LossBinary, LossMSE, LossMAE, LossHuber}) {

@@ -53,7 +53,11 @@ func Check(job *config.Job) (*Checked, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Checked{Job: job, Samples: data.Train.Len(), Fingerprint: data.Fingerprint[:], model: m, Memory: (&trainer.Plan{Job: job, Data: data, Model: m}).Memory()}
+	metrics, err := trainer.BuildMetrics(job, m, data.Eval)
+	if err != nil {
+		return nil, err
+	}
+	c := &Checked{Job: job, Samples: data.Train.Len(), Fingerprint: data.Fingerprint[:], model: m, Memory: (&trainer.Plan{Job: job, Data: data, Model: m, Metrics: metrics}).Memory()}
 	// The schedule's horizon, where the file does not state it, is the end of the job, known only now.
 	schedule, end := job.Train.Schedule, job.TotalSteps(c.Samples)
 	if falls := schedule.Kind == config.ScheduleCosine || schedule.Kind == config.ScheduleLinear; falls && schedule.Horizon == 0 && schedule.Warmup >= end {

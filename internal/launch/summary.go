@@ -68,12 +68,6 @@ type Summary struct {
 	Unsaved     []UnsavedStatus     `json:"unsaved"` // what could not be stored, whether that is over or not
 }
 
-// EvalSummary is an evaluation.
-type EvalSummary struct {
-	Loss     figure `json:"loss"`
-	Accuracy figure `json:"accuracy"`
-}
-
 // EpochSummary is one epoch's figures.
 type EpochSummary struct {
 	Epoch     int          `json:"epoch"`
@@ -101,20 +95,13 @@ type CheckpointSummary struct {
 	StalledMs figure `json:"stalled_ms"`
 }
 
-func evalSummary(has bool, loss, accuracy float64) *EvalSummary {
-	if !has {
-		return nil
-	}
-	return &EvalSummary{figure(loss), figure(accuracy)}
-}
-
 // Summarize turns a job's last status into the summary. s is nil when the job never came to be. began is when the command
 // began; checkpoints lie below store ("" where that is on other machines: then only their names are given).
 func Summarize(s *rpc.JobStatus, store string, began, now time.Time) *Summary {
 	out := &Summary{Job: s.GetName(), State: s.GetState(), Error: s.GetError(), Seed: s.GetSeed(), Seats: int(s.GetSeats()), Step: s.GetStep(),
 		Epoch: int(s.GetEpoch()), Samples: s.GetSamples(), Digest: hex.EncodeToString(s.GetDigest()),
 		StateDigest: hex.EncodeToString(s.GetStateDigest()), TrainLoss: figure(math.NaN()), Workers: int(s.GetWorkers()),
-		Eval: evalSummary(s.GetHasEval(), s.GetEvalLoss(), s.GetEvalAccuracy()), WallS: figure(now.Sub(began).Seconds()),
+		Eval: evalSummary(s.GetHasEval(), s.GetEvalLoss(), s.GetEvalAccuracy(), s.GetEvalMetrics()), WallS: figure(now.Sub(began).Seconds()),
 		TrainS: figure(s.GetTrainS()), SamplesPerS: figure(s.GetSamplesPerS()), FirstStepS: figure(math.NaN()),
 		Epochs: []EpochSummary{}, Views: []ViewSummary{}, Checkpoints: []CheckpointSummary{}, Unsaved: unsavedOf(s)}
 	if s.GetHasTrainLoss() {
@@ -124,7 +111,7 @@ func Summarize(s *rpc.JobStatus, store string, began, now time.Time) *Summary {
 		out.FirstStepS = figure(time.Unix(0, int64(first)).Sub(began).Seconds())
 	}
 	for _, e := range s.GetEpochs() {
-		out.Epochs = append(out.Epochs, EpochSummary{int(e.Epoch), figure(e.TrainLoss), evalSummary(e.HasEval, e.EvalLoss, e.EvalAccuracy)})
+		out.Epochs = append(out.Epochs, EpochSummary{int(e.Epoch), figure(e.TrainLoss), evalSummary(e.HasEval, e.EvalLoss, e.EvalAccuracy, e.Metrics)})
 	}
 	// The job's end may lie inside an epoch; where it does not, the last epoch's figures are the job's.
 	if n := len(out.Epochs); n > 0 && out.Eval == nil {

@@ -24,8 +24,11 @@ func (s *Summary) Table(next []string) string {
 	}
 	if s.Eval != nil {
 		row("test loss", "%.4f", float64(s.Eval.Loss))
-		if accuracy := float64(s.Eval.Accuracy); !math.IsNaN(accuracy) {
-			row("test accuracy", "%.2f %%", 100*accuracy)
+		for _, f := range s.Eval.Metrics {
+			row("test "+f.Name, "%s", readable(f))
+		}
+		if f, ok := s.Eval.first(); ok && len(s.Eval.Metrics) == 0 {
+			row("test "+f.Name, "%s", readable(f))
 		}
 	}
 	if s.SamplesPerS > 0 {

@@ -97,10 +97,10 @@ func (e *events) takeUnsaved(s *rpc.JobStatus) []string {
 
 func epochLine(e *rpc.EpochRecord) string {
 	line := fmt.Sprintf("epoch %d  train loss %.4f", e.Epoch, e.TrainLoss)
-	if e.HasEval {
+	if eval := evalSummary(e.HasEval, e.EvalLoss, e.EvalAccuracy, e.Metrics); eval != nil {
 		line += fmt.Sprintf("  test loss %.4f", e.EvalLoss)
-		if !math.IsNaN(e.EvalAccuracy) {
-			line += fmt.Sprintf("  test accuracy %.2f %%", 100*e.EvalAccuracy)
+		if f, ok := eval.first(); ok {
+			line += "  test " + f.Name + " " + readable(f)
 		}
 	}
 	return line

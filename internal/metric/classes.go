@@ -12,7 +12,7 @@ type ByClass struct {
 	Weight                float64 // of the samples that are of it; their number where samples have no weights
 }
 
-// Classes are the figures of every class or label, nil for a regression.
+// Classes are the figures of every class or label, none where they were not wanted.
 func (s *Sums) Classes() []ByClass {
 	classes := make([]ByClass, len(s.actual))
 	for c := range classes {
@@ -26,7 +26,7 @@ func (s *Sums) Classes() []ByClass {
 	return classes
 }
 
-// Confusion is the weight of the samples by [actual][predicted] class, or nil for other tasks and for more than 256 classes.
+// Confusion is the weight of the samples by [actual][predicted] class, or nil where it was not wanted.
 func (s *Sums) Confusion() [][]float64 {
 	if s.confusion == nil {
 		return nil
@@ -91,15 +91,18 @@ func (s *Sums) area(c int) float64 {
 		weight   float64
 	}
 	k := s.set.task.Outputs
-	samples := make([]sample, len(s.ranked.weights))
-	for i := range samples {
+	samples := make([]sample, 0, len(s.ranked.weights))
+	for i, w := range s.ranked.weights {
 		positive := false
 		if s.set.task.Kind == Labels {
+			if s.ranked.targets[i*k+c] < 0 { // ignored
+				continue
+			}
 			positive = s.ranked.targets[i*k+c] > 0.5
 		} else {
 			positive = int(s.ranked.targets[i]) == c
 		}
-		samples[i] = sample{s.ranked.scores[i*k+c], positive, float64(s.ranked.weights[i])}
+		samples = append(samples, sample{s.ranked.scores[i*k+c], positive, float64(w)})
 	}
 	slices.SortStableFunc(samples, func(a, b sample) int { return cmp.Compare(a.score, b.score) })
 	var area, below, positives float64 // below: weight of the negatives with lower scores

@@ -37,6 +37,9 @@ type Set struct {
 	names []string
 	tops  []int // the k of each topK, in the order of names
 	ranks bool  // some metric needs the scores of all samples
+
+	byClass   bool // some metric needs the figures of each class or label
+	confusion bool // a confusion matrix is wanted
 }
 
 // metrics lists each metric's name with the kinds of task that it is defined for. topK stands for top1, top2 and so on.
@@ -90,6 +93,7 @@ func New(names []string, task Task) (*Set, error) {
 			return nil, fmt.Errorf("%q is not a metric of this job; there are %s", name, strings.Join(Names(task.Kind), ", "))
 		}
 		s.ranks = s.ranks || name == "auc"
+		s.byClass = s.byClass || slices.Contains([]string{"precision", "recall", "f1"}, name)
 	}
 	return s, nil
 }
@@ -103,6 +107,22 @@ func topOf(name string) (k int, isTop bool) {
 	k, err := strconv.Atoi(digits)
 	return k, err == nil && !strings.HasPrefix(digits, "0") && !strings.HasPrefix(digits, "+")
 }
+
+// Tables is the set with figures of each class or label where there are no more than 1,000, and a confusion matrix of up to 64 classes.
+func (s *Set) Tables() *Set {
+	const maxByClass, maxConfusion = 1000, 64
+	t := *s
+	classes := s.task.Kind == Classes
+	t.byClass = s.byClass || (classes || s.task.Kind == Labels) && s.task.Outputs <= maxByClass
+	t.confusion = classes && s.task.Outputs <= maxConfusion
+	return &t
+}
+
+// Task is what the model is asked for.
+func (s *Set) Task() Task { return s.task }
+
+// Ranks reports whether AddClass needs probabilities.
+func (s *Set) Ranks() bool { return s.ranks }
 
 // Names are the metrics in the order in which they were asked for.
 func (s *Set) Names() []string { return s.names }
@@ -123,7 +143,7 @@ func (s *Set) Value(name string, sums *Sums) float64 {
 	case "auc":
 		return areas(sums)
 	case "perplexity":
-		return exp(sums.loss / sums.weight)
+		return exp(sums.loss / sums.lossWeight)
 	case "mae":
 		return sums.mean(func(e *errors) float64 { return e.absolute / sums.weight })
 	case "mse":

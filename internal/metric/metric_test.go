@@ -33,7 +33,7 @@ func (g *golden) set(t *testing.T) *Set {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return set
+	return set.Tables()
 }
 
 // add adds the samples from begin to end.
@@ -111,6 +111,33 @@ func TestIgnoredTargetsCountNowhere(t *testing.T) {
 	}
 	if string(plain.Append(nil)) != string(ignoring.Append(nil)) {
 		t.Error("samples whose target is ignored show in the sums")
+	}
+}
+
+func TestIgnoredLabelsCountNowhere(t *testing.T) {
+	set, err := New([]string{"accuracy", "f1", "auc"}, Task{Kind: Labels, Outputs: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	one, err := New([]string{"accuracy", "f1", "auc"}, Task{Kind: Labels, Outputs: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	both, first := set.Sums(), one.Sums()
+	both.AddLabels([]float32{1, 1}, []float32{-100, -1}, 1)
+	for i, z := range []float32{2, -1, 1, -2} {
+		y := float32(i % 2)
+		first.AddLabels([]float32{z}, []float32{y}, 1)
+		both.AddLabels([]float32{z, -z}, []float32{y, -1}, 1)
+	}
+	if got, want := set.Value("accuracy", both), one.Value("accuracy", first); got != want {
+		t.Errorf("accuracy %v, without the ignored label %v", got, want)
+	}
+	if got, want := both.Classes()[0], first.Classes()[0]; got != want || both.Classes()[1].Weight != 0 {
+		t.Errorf("%+v, without the ignored label %+v", both.Classes(), want)
+	}
+	if got, want := both.area(0), first.area(0); got != want {
+		t.Errorf("area %v, without the ignored label %v", got, want)
 	}
 }
 

@@ -10,14 +10,15 @@ import (
 type Sums struct {
 	set    *Set
 	weight float64 // of all samples; their number where they have none
-	loss   float64 // sum of weight x loss
+	// Classes: the sum of the losses, and what divides it.
+	loss, lossWeight float64
 	// Classes and Labels:
 	correct   float64   // weight of the samples that are right; of Labels, right in every label
 	top       []float64 // weight of the samples whose class is among the k largest logits, for each topK
-	hits      []float64 // by class or label: weight of those predicted and actual,
+	hits      []float64 // by class or label, where that is wanted: weight of those predicted and actual,
 	predicted []float64 // predicted,
 	actual    []float64 // actual
-	confusion []float64 // Classes up to maxConfusion: [actual][predicted]
+	confusion []float64 // Classes, where that is wanted: [actual][predicted]
 	// Values: by output.
 	errors []errors
 	// The scores of all samples, for areas under curves.
@@ -33,12 +34,9 @@ type errors struct {
 // ranking holds the scores of all samples with what is right about them.
 type ranking struct {
 	scores  []float32 // n x Outputs
-	targets []float32 // Classes: n class numbers; Labels: n x Outputs of 0 and 1
+	targets []float32 // Classes: n class numbers; Labels: n x Outputs of 0 and 1, or negative
 	weights []float32 // n
 }
-
-// maxConfusion is the largest number of classes of which a confusion matrix is kept.
-const maxConfusion = 256
 
 // Sums makes empty sums.
 func (s *Set) Sums() *Sums {
@@ -48,8 +46,10 @@ func (s *Set) Sums() *Sums {
 		sums.errors = make([]errors, k)
 		return sums
 	}
-	sums.hits, sums.predicted, sums.actual = make([]float64, k), make([]float64, k), make([]float64, k)
-	if s.task.Kind == Classes && k <= maxConfusion {
+	if s.byClass {
+		sums.hits, sums.predicted, sums.actual = make([]float64, k), make([]float64, k), make([]float64, k)
+	}
+	if s.confusion {
 		sums.confusion = make([]float64, k*k)
 	}
 	return sums
@@ -57,7 +57,7 @@ func (s *Set) Sums() *Sums {
 
 // Reset makes the sums empty again and keeps their memory.
 func (s *Sums) Reset() {
-	s.weight, s.loss, s.correct = 0, 0, 0
+	s.weight, s.loss, s.lossWeight, s.correct = 0, 0, 0, 0
 	for _, part := range [][]float64{s.top, s.hits, s.predicted, s.actual, s.confusion} {
 		clear(part)
 	}
@@ -65,8 +65,11 @@ func (s *Sums) Reset() {
 	s.ranked.scores, s.ranked.targets, s.ranked.weights = s.ranked.scores[:0], s.ranked.targets[:0], s.ranked.weights[:0]
 }
 
-// AddLoss adds the sum of the losses, each times its sample's weight, of samples that Class, Label or Value adds.
-func (s *Sums) AddLoss(loss float64) { s.loss += loss }
+// AddLoss adds the sum of the losses of samples, and what divides it: their number, or the sum of their weights.
+func (s *Sums) AddLoss(loss, divisor float64) {
+	s.loss += loss
+	s.lossWeight += divisor
+}
 
 // AddClass adds a sample of a class: its logits, and the probabilities of the classes, which may be nil where no metric of
 // the set ranks samples. A negative class is an ignored target.
@@ -77,11 +80,15 @@ func (s *Sums) AddClass(logits, probabilities []float32, class int32, weight flo
 	w := float64(weight)
 	s.weight += w
 	guess := argmax(logits)
-	s.actual[class] += w
-	s.predicted[guess] += w
 	if guess == int(class) {
-		s.hits[class] += w
 		s.correct += w
+	}
+	if s.hits != nil {
+		s.actual[class] += w
+		s.predicted[guess] += w
+		if guess == int(class) {
+			s.hits[class] += w
+		}
 	}
 	if s.confusion != nil {
 		s.confusion[int(class)*s.set.task.Outputs+guess] += w
@@ -101,25 +108,25 @@ func (s *Sums) AddClass(logits, probabilities []float32, class int32, weight flo
 	}
 }
 
-// AddLabels adds a sample of yes-or-no labels: the logit of each, and 1 or 0 where it is right or wrong. A label counts as
-// predicted from probability one half on.
+// AddLabels adds a sample of yes-or-no labels: the logit of each, and 1 or 0 where it is right or wrong, or a negative number where it
+// is to be ignored. A label counts as predicted from probability one half on.
 func (s *Sums) AddLabels(logits, targets []float32, weight float32) {
 	w := float64(weight)
-	s.weight += w
-	right := true
+	right, counts := true, false
 	for k, z := range logits {
+		if targets[k] < 0 {
+			continue
+		}
 		is, said := targets[k] > 0.5, z >= 0
-		right = right && is == said
-		if is {
-			s.actual[k] += w
-		}
-		if said {
-			s.predicted[k] += w
-		}
-		if is && said {
-			s.hits[k] += w
+		right, counts = right && is == said, true
+		if s.hits != nil {
+			s.countLabel(k, is, said, w)
 		}
 	}
+	if !counts {
+		return
+	}
+	s.weight += w
 	if right {
 		s.correct += w
 	}
@@ -127,6 +134,18 @@ func (s *Sums) AddLabels(logits, targets []float32, weight float32) {
 		s.ranked.scores = append(s.ranked.scores, logits...)
 		s.ranked.targets = append(s.ranked.targets, targets...)
 		s.ranked.weights = append(s.ranked.weights, weight)
+	}
+}
+
+func (s *Sums) countLabel(k int, is, said bool, w float64) {
+	if is {
+		s.actual[k] += w
+	}
+	if said {
+		s.predicted[k] += w
+	}
+	if is && said {
+		s.hits[k] += w
 	}
 }
 
@@ -154,6 +173,7 @@ func (s *Sums) Merge(other *Sums) {
 	before := s.weight
 	s.weight += other.weight
 	s.loss += other.loss
+	s.lossWeight += other.lossWeight
 	s.correct += other.correct
 	add(s.top, other.top)
 	add(s.hits, other.hits)
@@ -227,7 +247,7 @@ func (s *Set) width() int {
 
 // fixed lists the sums whose number does not depend on how many samples were seen.
 func (s *Sums) fixed() []*float64 {
-	list := []*float64{&s.weight, &s.loss, &s.correct}
+	list := []*float64{&s.weight, &s.loss, &s.lossWeight, &s.correct}
 	for _, part := range [][]float64{s.top, s.hits, s.predicted, s.actual, s.confusion} {
 		for i := range part {
 			list = append(list, &part[i])

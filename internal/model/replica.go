@@ -16,7 +16,8 @@ type Replica struct {
 	team       *kernel.Team
 	arena      []float32
 	programs   []*recorded
-	clock      uint64 // uses so far
+	last       *recorded // used last
+	clock      uint64    // uses so far
 	context    tensor.Context
 	statistics []float32
 }
@@ -115,6 +116,9 @@ func (r *Replica) Evaluate(params, stats []float32, batch *dataset.Batch, before
 	return sum
 }
 
+// Outputs are the rows of output of the batch that Evaluate or Predict saw last, valid until the next call.
+func (r *Replica) Outputs() []float32 { return r.last.logits.Data() }
+
 // Predict computes the logits of the batch, a row for each sample, or for each token where the model reads tokens. Targets are not
 // used. The logits are valid until the next call.
 func (r *Replica) Predict(params, stats []float32, batch *dataset.Batch) (logits []float32, rows, classes int) {
@@ -144,7 +148,7 @@ func (r *Replica) result() Result {
 func (r *Replica) prepare(purpose purpose, batch *dataset.Batch) *recorded {
 	p := r.find(purpose, batch.N)
 	r.clock++
-	p.used = r.clock
+	p.used, r.last = r.clock, p
 	r.context.Team = r.team
 	p.bind(batch)
 	return p

@@ -1484,6 +1484,7 @@ type EpochFact struct {
 	EvalLoss      uint64                 `protobuf:"fixed64,5,opt,name=eval_loss,json=evalLoss,proto3" json:"eval_loss,omitempty"`
 	EvalAccuracy  uint64                 `protobuf:"fixed64,6,opt,name=eval_accuracy,json=evalAccuracy,proto3" json:"eval_accuracy,omitempty"`
 	EvalCount     uint64                 `protobuf:"varint,7,opt,name=eval_count,json=evalCount,proto3" json:"eval_count,omitempty"`
+	Metrics       string                 `protobuf:"bytes,8,opt,name=metrics,proto3" json:"metrics,omitempty"` // figures of train.metrics, as metric.Format writes them
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1565,6 +1566,13 @@ func (x *EpochFact) GetEvalCount() uint64 {
 		return x.EvalCount
 	}
 	return 0
+}
+
+func (x *EpochFact) GetMetrics() string {
+	if x != nil {
+		return x.Metrics
+	}
+	return ""
 }
 
 // StoredFile is one file of a checkpoint.
@@ -1812,6 +1820,7 @@ type Outcome struct {
 	HasEval       bool                   `protobuf:"varint,7,opt,name=has_eval,json=hasEval,proto3" json:"has_eval,omitempty"`        // set where the job ends inside an epoch and has an evaluation set
 	EvalLoss      uint64                 `protobuf:"fixed64,8,opt,name=eval_loss,json=evalLoss,proto3" json:"eval_loss,omitempty"`
 	EvalAccuracy  uint64                 `protobuf:"fixed64,9,opt,name=eval_accuracy,json=evalAccuracy,proto3" json:"eval_accuracy,omitempty"`
+	Metrics       string                 `protobuf:"bytes,10,opt,name=metrics,proto3" json:"metrics,omitempty"` // as in EpochFact
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1907,6 +1916,13 @@ func (x *Outcome) GetEvalAccuracy() uint64 {
 		return x.EvalAccuracy
 	}
 	return 0
+}
+
+func (x *Outcome) GetMetrics() string {
+	if x != nil {
+		return x.Metrics
+	}
+	return ""
 }
 
 type CoordinatorInfo struct {
@@ -2620,6 +2636,7 @@ type EpochRecord struct {
 	HasEval       bool                   `protobuf:"varint,3,opt,name=has_eval,json=hasEval,proto3" json:"has_eval,omitempty"`
 	EvalLoss      float64                `protobuf:"fixed64,4,opt,name=eval_loss,json=evalLoss,proto3" json:"eval_loss,omitempty"`
 	EvalAccuracy  float64                `protobuf:"fixed64,5,opt,name=eval_accuracy,json=evalAccuracy,proto3" json:"eval_accuracy,omitempty"`
+	Metrics       string                 `protobuf:"bytes,6,opt,name=metrics,proto3" json:"metrics,omitempty"` // as in EpochFact
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2687,6 +2704,13 @@ func (x *EpochRecord) GetEvalAccuracy() float64 {
 		return x.EvalAccuracy
 	}
 	return 0
+}
+
+func (x *EpochRecord) GetMetrics() string {
+	if x != nil {
+		return x.Metrics
+	}
+	return ""
 }
 
 type WorkerStatus struct {
@@ -2858,6 +2882,7 @@ type JobStatus struct {
 	Coordinators    []string               `protobuf:"bytes,33,rep,name=coordinators,proto3" json:"coordinators,omitempty"`                      // where all replicas are, so that who watches finds those that were added
 	Stalled         *Stall                 `protobuf:"bytes,34,opt,name=stalled,proto3" json:"stalled,omitempty"`                                // who holds the job up; absent: nobody
 	Unsaved         []*Unsaved             `protobuf:"bytes,35,rep,name=unsaved,proto3" json:"unsaved,omitempty"`
+	EvalMetrics     string                 `protobuf:"bytes,36,opt,name=eval_metrics,json=evalMetrics,proto3" json:"eval_metrics,omitempty"` // beside eval_accuracy, as in EpochFact
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -3135,6 +3160,13 @@ func (x *JobStatus) GetUnsaved() []*Unsaved {
 		return x.Unsaved
 	}
 	return nil
+}
+
+func (x *JobStatus) GetEvalMetrics() string {
+	if x != nil {
+		return x.EvalMetrics
+	}
+	return ""
 }
 
 // Stall says who holds a job up.
@@ -4411,7 +4443,7 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\x06bucket\x18\x04 \x01(\x05R\x06bucket\x12\x14\n" +
 	"\x05chunk\x18\x05 \x01(\x05R\x05chunk\x12\x14\n" +
 	"\x05doing\x18\x06 \x01(\tR\x05doing\x12\x19\n" +
-	"\bsince_ms\x18\a \x01(\x04R\asinceMs\"\xd0\x01\n" +
+	"\bsince_ms\x18\a \x01(\x04R\asinceMs\"\xea\x01\n" +
 	"\tEpochFact\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\rR\x05epoch\x12\x12\n" +
 	"\x04step\x18\x02 \x01(\x04R\x04step\x12\x1d\n" +
@@ -4421,7 +4453,8 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\teval_loss\x18\x05 \x01(\x06R\bevalLoss\x12#\n" +
 	"\reval_accuracy\x18\x06 \x01(\x06R\fevalAccuracy\x12\x1d\n" +
 	"\n" +
-	"eval_count\x18\a \x01(\x04R\tevalCount\"N\n" +
+	"eval_count\x18\a \x01(\x04R\tevalCount\x12\x18\n" +
+	"\ametrics\x18\b \x01(\tR\ametrics\"N\n" +
 	"\n" +
 	"StoredFile\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
@@ -4450,7 +4483,7 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\asamples\x18\x0f \x01(\x04R\asamples\x12\x12\n" +
 	"\x04data\x18\x10 \x01(\fR\x04data\x12\x1d\n" +
 	"\n" +
-	"sum_weight\x18\x11 \x01(\x06R\tsumWeight\"\x90\x02\n" +
+	"sum_weight\x18\x11 \x01(\x06R\tsumWeight\"\xaa\x02\n" +
 	"\aOutcome\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x01 \x01(\x04R\n" +
@@ -4463,7 +4496,9 @@ const file_ringmaster_proto_rawDesc = "" +
 	"train_loss\x18\x06 \x01(\x06R\ttrainLoss\x12\x19\n" +
 	"\bhas_eval\x18\a \x01(\bR\ahasEval\x12\x1b\n" +
 	"\teval_loss\x18\b \x01(\x06R\bevalLoss\x12#\n" +
-	"\reval_accuracy\x18\t \x01(\x06R\fevalAccuracy\"\xc9\x01\n" +
+	"\reval_accuracy\x18\t \x01(\x06R\fevalAccuracy\x12\x18\n" +
+	"\ametrics\x18\n" +
+	" \x01(\tR\ametrics\"\xc9\x01\n" +
 	"\x0fCoordinatorInfo\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x16\n" +
@@ -4535,14 +4570,15 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\x05bytes\x18\x03 \x01(\x04R\x05bytes\x12\x1d\n" +
 	"\n" +
 	"stalled_ms\x18\x04 \x01(\x01R\tstalledMs\x12\x1c\n" +
-	"\tdirectory\x18\x05 \x01(\tR\tdirectory\"\x9f\x01\n" +
+	"\tdirectory\x18\x05 \x01(\tR\tdirectory\"\xb9\x01\n" +
 	"\vEpochRecord\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\rR\x05epoch\x12\x1d\n" +
 	"\n" +
 	"train_loss\x18\x02 \x01(\x01R\ttrainLoss\x12\x19\n" +
 	"\bhas_eval\x18\x03 \x01(\bR\ahasEval\x12\x1b\n" +
 	"\teval_loss\x18\x04 \x01(\x01R\bevalLoss\x12#\n" +
-	"\reval_accuracy\x18\x05 \x01(\x01R\fevalAccuracy\"\xc3\x02\n" +
+	"\reval_accuracy\x18\x05 \x01(\x01R\fevalAccuracy\x12\x18\n" +
+	"\ametrics\x18\x06 \x01(\tR\ametrics\"\xc3\x02\n" +
 	"\fWorkerStatus\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x10\n" +
 	"\x03pid\x18\x02 \x01(\x03R\x03pid\x12\x12\n" +
@@ -4558,7 +4594,7 @@ const file_ringmaster_proto_rawDesc = "" +
 	" \x01(\x04R\x04step\x124\n" +
 	"\vwaiting_for\x18\v \x01(\v2\x13.ringmaster.WaitingR\n" +
 	"waitingFor\x12\x17\n" +
-	"\aseat_ms\x18\f \x01(\x01R\x06seatMs\"\xce\b\n" +
+	"\aseat_ms\x18\f \x01(\x01R\x06seatMs\"\xf1\b\n" +
 	"\tJobStatus\x12\x10\n" +
 	"\x03job\x18\x01 \x01(\tR\x03job\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
@@ -4600,7 +4636,8 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\repochs_before\x18  \x01(\rR\fepochsBefore\x12\"\n" +
 	"\fcoordinators\x18! \x03(\tR\fcoordinators\x12+\n" +
 	"\astalled\x18\" \x01(\v2\x11.ringmaster.StallR\astalled\x12-\n" +
-	"\aunsaved\x18# \x03(\v2\x13.ringmaster.UnsavedR\aunsaved\"\xa2\x02\n" +
+	"\aunsaved\x18# \x03(\v2\x13.ringmaster.UnsavedR\aunsaved\x12!\n" +
+	"\feval_metrics\x18$ \x01(\tR\vevalMetrics\"\xa2\x02\n" +
 	"\x05Stall\x12\x16\n" +
 	"\x06worker\x18\x01 \x01(\tR\x06worker\x12\x12\n" +
 	"\x04host\x18\x02 \x01(\tR\x04host\x12\x12\n" +

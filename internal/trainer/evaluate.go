@@ -3,6 +3,7 @@ package trainer
 import (
 	"math"
 
+	"ringmaster/internal/metric"
 	"ringmaster/internal/model"
 	"ringmaster/internal/optim"
 	"ringmaster/internal/plan"
@@ -53,32 +54,88 @@ func (t *Trainer) Evaluate(ring Ring, arc plan.Arc) (*Evaluation, error) {
 	}
 	t.Activity.begin(t.step, Evaluating)
 	defer t.Activity.Turn(Idle)
+	size := evaluationLen(t.Metrics, t.Model, set, t.Job.Seats)
+	records := t.evaluationRecords(arc.Len(), size)
 	for i := range arc.Len() {
-		shard := plan.Interval{Begin: 0, End: set.Len()}.Part(arc.Begin+i, t.Job.Seats)
-		sum := model.Result{Finite: true}
-		for at := shard.Begin; at < shard.End; at += evalBatch {
-			part, err := t.evaluateBatch(plan.Interval{Begin: at, End: min(at+evalBatch, shard.End)})
-			if err != nil {
-				return nil, &DataError{err}
-			}
-			sum.Loss += part.Loss
-			sum.Weight += part.Weight
-			sum.Count += part.Count
-			sum.Correct += part.Correct
+		if err := t.evaluateSeat(arc.Begin+i, records[i]); err != nil {
+			return nil, &DataError{err}
 		}
-		putRecord(t.records[i], sum, 0)
 	}
-	ring.Contribute(KindEvaluation, t.records)
+	ring.Contribute(KindEvaluation, records)
 	t.Activity.Turn(Waiting)
-	records, err := ring.Collect(KindEvaluation)
+	gathered, err := ring.Collect(KindEvaluation)
 	if err != nil {
 		return nil, err
 	}
-	all := fold(records)
+	return t.evaluation(gathered, size)
+}
+
+// evaluationRecords are those of the local seats, of the size.
+func (t *Trainer) evaluationRecords(seats, size int) [][]byte {
+	if len(t.evaluated) != seats || len(t.evaluated[0]) != size {
+		t.evaluated = makeRecords(seats, size)
+	}
+	return t.evaluated
+}
+
+// evaluateSeat runs the model over a seat's part of the evaluation set and writes its record.
+func (t *Trainer) evaluateSeat(seat int, record []byte) error {
+	shard := plan.Interval{Begin: 0, End: t.Data.Eval.Len()}.Part(seat, t.Job.Seats)
+	if t.Metrics != nil && t.scorer == nil {
+		t.scorer = newScorer(t.Metrics, t.Model, t.Data.Schema)
+	}
+	if t.scorer != nil {
+		t.scorer.part.Reset()
+	}
+	sum := model.Result{Finite: true}
+	for at := shard.Begin; at < shard.End; at += evalBatch {
+		part, err := t.evaluateBatch(plan.Interval{Begin: at, End: min(at+evalBatch, shard.End)})
+		if err != nil {
+			return err
+		}
+		sum.Loss += part.Loss
+		sum.Weight += part.Weight
+		sum.Count += part.Count
+		sum.Correct += part.Correct
+	}
+	putRecord(record, sum, 0)
+	if t.scorer != nil {
+		t.scorer.part.AddLoss(sum.Loss, divisor(sum.Weight, sum.Count))
+		sums := t.scorer.part.Append(record[recordLen:recordLen])
+		clear(record[recordLen+len(sums):])
+	}
+	return nil
+}
+
+// evaluation folds the records of all seats, each of the size, in their order.
+func (t *Trainer) evaluation(records []byte, size int) (*Evaluation, error) {
+	tallies := records
+	if size != recordLen {
+		tallies = make([]byte, 0, len(records)/size*recordLen)
+		for at := 0; at+size <= len(records); at += size {
+			tallies = append(tallies, records[at:at+recordLen]...)
+		}
+	}
+	all := fold(tallies)
 	e := &Evaluation{Loss: all.loss / orOne(all.divisor()), Accuracy: math.NaN(), Count: all.count}
 	if t.Model.Classifies() {
 		e.Accuracy = float64(all.correct) / float64(max(all.count, 1))
 	}
+	if t.Metrics == nil {
+		return e, nil
+	}
+	sums, err := foldMetrics(t.Metrics, records, size)
+	if err != nil {
+		return nil, err
+	}
+	t.metricSums = sums
+	figures := t.Metrics.Figures(sums)
+	for _, f := range figures {
+		if f.Name == "accuracy" {
+			e.Accuracy = f.Value
+		}
+	}
+	e.Metrics = metric.Format(figures)
 	return e, nil
 }
 
@@ -96,6 +153,9 @@ func (t *Trainer) evaluateBatch(samples plan.Interval) (sum model.Result, err er
 			return sum, err
 		}
 		sum = t.replica.Evaluate(t.params, t.stats, &t.batch, sum)
+		if t.scorer != nil {
+			t.scorer.add(&t.batch, t.replica.Outputs())
+		}
 	}
 	return sum, nil
 }

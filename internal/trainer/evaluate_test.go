@@ -16,7 +16,7 @@ func evaluateIn(t *testing.T, p *Plan, piece int) Evaluation {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tr.piece, tr.records = piece, makeRecords(p.Job.Seats, recordLen)
+	tr.piece = piece
 	e, err := tr.Evaluate(&solo{}, plan.Arc{Begin: 0, End: p.Job.Seats})
 	if err != nil {
 		t.Fatal(err)

@@ -44,6 +44,7 @@ type Evaluation struct {
 	Loss     float64
 	Accuracy float64 // NaN where the targets are no classes
 	Count    uint64
+	Metrics  string // the figures of train.metrics, as metric.Format writes them; empty where the job asks for none
 }
 
 // EpochEnd is what an epoch came to. Eval is nil without an evaluation set.

@@ -24,6 +24,9 @@ func (p *Plan) Memory() Memory {
 	if set := p.Data.Eval; set != nil {
 		shard := plan.Interval{Begin: 0, End: set.Len()}.Part(0, p.Job.Seats).Len()
 		m.Work = max(m.Work, p.Model.EvaluationBytes(min(shard, p.EvaluationPiece())))
+		if p.Metrics != nil { // the seats' records as they are made, gathered, and read
+			m.Work += 4 * int64(p.Job.Seats*evaluationLen(p.Metrics, p.Model, set, p.Job.Seats))
+		}
 	}
 	m.Work += p.feedBytes(p.largestShard())
 	m.Seat += p.feedBytes(p.largestShard())

@@ -1,6 +1,7 @@
 package trainer
 
 import (
+	"ringmaster/internal/metric"
 	"ringmaster/internal/plan"
 	"ringmaster/internal/tensor/kernel"
 )
@@ -9,9 +10,15 @@ import (
 // the workers of a training run come to in every bit: the same intervals, one a seat, folded in the same order. nil: the
 // job has no evaluation set. The vectors must have the model's lengths.
 func (p *Plan) Score(team *kernel.Team, params, stats []float32) (*Evaluation, error) {
-	t := &Trainer{Plan: p, team: team, replica: p.Model.NewReplica(team), params: params, stats: stats,
-		records: makeRecords(p.Job.Seats, recordLen)}
-	return t.Evaluate(&solo{}, plan.Arc{Begin: 0, End: p.Job.Seats})
+	e, _, err := p.ScoreMetrics(team, params, stats)
+	return e, err
+}
+
+// ScoreMetrics is Score with the sums of the plan's metrics; nil where it has none.
+func (p *Plan) ScoreMetrics(team *kernel.Team, params, stats []float32) (*Evaluation, *metric.Sums, error) {
+	t := &Trainer{Plan: p, team: team, replica: p.Model.NewReplica(team), params: params, stats: stats}
+	e, err := t.Evaluate(&solo{}, plan.Arc{Begin: 0, End: p.Job.Seats})
+	return e, t.metricSums, err
 }
 
 // solo is the ring of a single worker that holds all seats and computes no gradients: what it collects is what it

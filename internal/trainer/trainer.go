@@ -14,6 +14,7 @@ import (
 	"ringmaster/internal/config"
 	"ringmaster/internal/dataset"
 	"ringmaster/internal/loss"
+	"ringmaster/internal/metric"
 	"ringmaster/internal/model"
 	"ringmaster/internal/optim"
 	"ringmaster/internal/plan"
@@ -25,6 +26,7 @@ type Plan struct {
 	Job     *config.Job
 	Data    *dataset.Data
 	Model   *model.Model
+	Metrics *metric.Set // of an evaluation, beside loss and accuracy; nil: none
 	Buckets []plan.Interval
 	Steps   uint64 // at which the job ends
 	PerPass int    // steps in an epoch
@@ -47,8 +49,12 @@ func Assemble(job *config.Job) (*Plan, error) {
 	if _, err := CheckStatistics(job, m, samples); err != nil {
 		return nil, err
 	}
+	metrics, err := BuildMetrics(job, m, data.Eval)
+	if err != nil {
+		return nil, err
+	}
 	job.Resolve(samples)
-	return &Plan{Job: job, Data: data, Model: m, Buckets: plan.Buckets(m.Len()),
+	return &Plan{Job: job, Data: data, Model: m, Metrics: metrics, Buckets: plan.Buckets(m.Len()),
 		Steps:   uint64(job.TotalSteps(samples)),
 		PerPass: plan.StepsPerEpoch(samples, job.Seats, job.Train.BatchPerSeat)}, nil
 }
@@ -118,6 +124,10 @@ type Trainer struct {
 	feed    *feed
 	records [][]byte
 	piece   int // samples that an evaluation computes at a time; 0: not known yet
+
+	evaluated  [][]byte     // records of the local seats, of an evaluation
+	scorer     *scorer      // nil without metrics, and before the first evaluation
+	metricSums *metric.Sums // of the newest evaluation
 
 	// What the replica calls back while it computes a seat; see bind.
 	seat       int // the local seat under way

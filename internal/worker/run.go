@@ -158,6 +158,7 @@ func (j *job) noteEpoch(e trainer.EpochEnd) {
 	fact := &rpc.EpochFact{Epoch: uint32(e.Epoch), Step: e.Step, TrainLoss: math.Float64bits(e.TrainLoss)}
 	if e.Eval != nil {
 		fact.HasEval, fact.EvalLoss, fact.EvalAccuracy, fact.EvalCount = true, math.Float64bits(e.Eval.Loss), math.Float64bits(e.Eval.Accuracy), e.Eval.Count
+		fact.Metrics = e.Eval.Metrics
 	}
 	j.ends.Lock()
 	j.noted = append(j.noted, fact)
@@ -218,6 +219,7 @@ func (j *job) finish(s *session) {
 		Digest: digest[:], StateDigest: j.digest, TrainLoss: math.Float64bits(t.TrainLoss())}
 	if e := s.evaluation; e != nil {
 		j.outcome.HasEval, j.outcome.EvalLoss, j.outcome.EvalAccuracy = true, math.Float64bits(e.Loss), math.Float64bits(e.Accuracy)
+		j.outcome.Metrics = e.Metrics
 	}
 	j.saver.SaveLast(t)
 }

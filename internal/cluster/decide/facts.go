@@ -70,7 +70,7 @@ func decideEpoch(j *fsm.Job, o *observations, _ time.Time, _ Timing) *Decision {
 				continue
 			}
 			return propose(fsm.Command{Epoch: &fsm.Epoch{Job: j.ID, Generation: j.View.Generation, Epoch: int(e.Epoch), Step: e.Step,
-				TrainLoss: e.TrainLoss, HasEval: e.HasEval, EvalLoss: e.EvalLoss, EvalAccuracy: e.EvalAccuracy, EvalCount: e.EvalCount}},
+				TrainLoss: e.TrainLoss, HasEval: e.HasEval, EvalLoss: e.EvalLoss, EvalAccuracy: e.EvalAccuracy, EvalCount: e.EvalCount, Metrics: e.Metrics}},
 				"epoch %d is complete", e.Epoch)
 		}
 		return nil
@@ -180,6 +180,6 @@ func decideFinish(j *fsm.Job, o *observations, now time.Time, t Timing) *Decisio
 		}
 		return propose(fsm.Command{Finish: &fsm.Outcome{Job: j.ID, Generation: j.View.Generation, Phase: phase, Step: out.Step,
 			Digest: out.Digest, StateDigest: out.StateDigest, TrainLoss: out.TrainLoss,
-			HasEval: out.HasEval, EvalLoss: out.EvalLoss, EvalAccuracy: out.EvalAccuracy}}, "job %s at step %d", phase, out.Step)
+			HasEval: out.HasEval, EvalLoss: out.EvalLoss, EvalAccuracy: out.EvalAccuracy, Metrics: out.Metrics}}, "job %s at step %d", phase, out.Step)
 	})
 }

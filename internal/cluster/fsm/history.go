@@ -23,7 +23,9 @@ const (
 
 // Epochs are a job's epochs from the first on. As JSON each is a row without the job, which keeps a long history small:
 //
-//	[epoch, step, generation, training loss, evaluated (0 or 1), evaluation's loss, accuracy, samples]
+//	[epoch, step, generation, training loss, evaluated (0 or 1), evaluation's loss, accuracy, samples, metrics]
+//
+// The last, the text of the other metrics, is left out where there are none.
 type Epochs []Epoch
 
 const epochFigures = 8
@@ -43,6 +45,13 @@ func (h Epochs) MarshalJSON() ([]byte, error) {
 		for _, x := range [epochFigures - 1]uint64{e.Step, uint64(e.Generation), e.TrainLoss, evaluated, e.EvalLoss, e.EvalAccuracy, e.EvalCount} {
 			out = strconv.AppendUint(append(out, ','), x, 10)
 		}
+		if e.Metrics != "" {
+			text, err := json.Marshal(e.Metrics)
+			if err != nil {
+				return nil, err
+			}
+			out = append(append(out, ','), text...)
+		}
 		out = append(out, ']')
 	}
 	return append(out, ']'), nil
@@ -53,17 +62,22 @@ func (h *Epochs) UnmarshalJSON(data []byte) error {
 	if rest := bytes.TrimLeft(data, " \t\r\n["); len(rest) > 0 && rest[0] == '{' {
 		return json.Unmarshal(data, (*[]Epoch)(h))
 	}
-	var rows [][]uint64
+	var rows []json.RawMessage
 	if err := json.Unmarshal(data, &rows); err != nil {
 		return err
 	}
 	*h = slices.Grow((*h)[:0], len(rows))
-	for i, r := range rows {
-		if len(r) != epochFigures || r[0] > 1<<53 {
-			return fmt.Errorf("row %d of the epochs has %d figures, or is of no epoch", i+1, len(r))
+	for i, row := range rows {
+		e, evaluated := Epoch{}, uint64(0)
+		figures := []any{&e.Epoch, &e.Step, &e.Generation, &e.TrainLoss, &evaluated, &e.EvalLoss, &e.EvalAccuracy, &e.EvalCount, &e.Metrics}
+		if err := json.Unmarshal(row, &figures); err != nil {
+			return fmt.Errorf("row %d of the epochs: %w", i+1, err)
 		}
-		*h = append(*h, Epoch{Epoch: int(r[0]), Step: r[1], Generation: plan.Generation(r[2]), TrainLoss: r[3], HasEval: r[4] != 0,
-			EvalLoss: r[5], EvalAccuracy: r[6], EvalCount: r[7]})
+		if n := len(figures); n != epochFigures && n != epochFigures+1 || e.Epoch < 0 {
+			return fmt.Errorf("row %d of the epochs has %d figures, or is of no epoch", i+1, n)
+		}
+		e.HasEval = evaluated != 0
+		*h = append(*h, e)
 	}
 	return nil
 }

@@ -14,7 +14,7 @@ import (
 )
 
 func TestEpochsGoThroughJSON(t *testing.T) {
-	h := Epochs{{Job: "a", Generation: 3, Epoch: 1, Step: math.MaxUint64, TrainLoss: math.Float64bits(math.NaN()), HasEval: true, EvalLoss: 5, EvalAccuracy: 6, EvalCount: 7}, {Epoch: 2}}
+	h := Epochs{{Job: "a", Generation: 3, Epoch: 1, Step: math.MaxUint64, TrainLoss: math.Float64bits(math.NaN()), HasEval: true, EvalLoss: 5, EvalAccuracy: 6, EvalCount: 7}, {Epoch: 2}, {Epoch: 3, HasEval: true, Metrics: "f1=0.25 auc=NaN"}}
 	rows, err := json.Marshal(h)
 	if err != nil {
 		t.Fatal(err)
@@ -25,7 +25,7 @@ func TestEpochsGoThroughJSON(t *testing.T) {
 	}
 	for _, text := range [][]byte{rows, objects} {
 		var got Epochs
-		if err := json.Unmarshal(text, &got); err != nil || len(got) != 2 || !got[0].same(h[0]) || got[0].Generation != 3 || !got[1].same(h[1]) {
+		if err := json.Unmarshal(text, &got); err != nil || len(got) != 3 || !got[0].same(h[0]) || got[0].Generation != 3 || !got[1].same(h[1]) || !got[2].same(h[2]) {
 			t.Errorf("%s is read as %+v, %v", text, got, err)
 		}
 	}

@@ -119,6 +119,7 @@ type Epoch struct {
 	EvalLoss     uint64          `json:"eval_loss"`
 	EvalAccuracy uint64          `json:"eval_accuracy"`
 	EvalCount    uint64          `json:"eval_count"`
+	Metrics      string          `json:"metrics,omitempty"` // figures of train.metrics, see metric.Format; empty where there are none
 }
 
 // same reports whether two reports of one epoch agree in every bit.
@@ -158,6 +159,7 @@ type Outcome struct {
 	HasEval      bool   `json:"has_eval,omitempty"` // evaluated at an end inside an epoch
 	EvalLoss     uint64 `json:"eval_loss,omitempty"`
 	EvalAccuracy uint64 `json:"eval_accuracy,omitempty"`
+	Metrics      string `json:"metrics,omitempty"`
 }
 
 // Job finds a job by its id; nil where there is none.

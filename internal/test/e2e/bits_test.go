@@ -44,7 +44,7 @@ func TestSameBits(t *testing.T) {
 			test.job.args = append(test.job.args, ragged...)
 			got := test.job.run(t, 0)
 			if got.Digest != want.Digest || got.StateDigest != want.StateDigest || got.TrainLoss != want.TrainLoss ||
-				*got.Eval != *want.Eval || got.Epochs[0].TrainLoss != want.Epochs[0].TrainLoss || *got.Epochs[0].Eval != *want.Epochs[0].Eval {
+				!got.Eval.Same(want.Eval) || got.Epochs[0].TrainLoss != want.Epochs[0].TrainLoss || !got.Epochs[0].Eval.Same(want.Epochs[0].Eval) {
 				t.Errorf("came out as\n%+v %+v\nwant\n%+v %+v", got, got.Eval, want, want.Eval)
 			}
 		})
@@ -109,7 +109,7 @@ func TestSameBitsAfterInterrupts(t *testing.T) {
 	}
 	j.workers = 3
 	got := j.run(t, 0)
-	if got.State != "done" || got.Digest != want.Digest || got.StateDigest != want.StateDigest || *got.Eval != *want.Eval || len(got.Epochs) != 1 ||
+	if got.State != "done" || got.Digest != want.Digest || got.StateDigest != want.StateDigest || !got.Eval.Same(want.Eval) || len(got.Epochs) != 1 ||
 		got.Epochs[0].TrainLoss != want.Epochs[0].TrainLoss || got.Samples != want.Samples {
 		t.Errorf("came out as\n%+v\nwant\n%+v", got, want)
 	}

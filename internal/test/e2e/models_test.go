@@ -109,7 +109,7 @@ func (f *family) everywhere(t *testing.T) string {
 		if first == nil {
 			first = s
 		}
-		if s.Eval == nil || s.Digest != first.Digest || s.StateDigest != first.StateDigest || *s.Eval != *first.Eval {
+		if s.Eval == nil || s.Digest != first.Digest || s.StateDigest != first.StateDigest || !s.Eval.Same(first.Eval) {
 			t.Fatalf("%d workers came to %s, %+v; one to %s, %+v", workers, s.Digest, s.Eval, first.Digest, first.Eval)
 		}
 		got := ask[scored](t, "eval", dir, "--threads", fmt.Sprint(workers), "--set", "data.dir="+f.data)

@@ -1,0 +1,116 @@
+package trainer
+
+import (
+	"ringmaster/internal/config"
+	"ringmaster/internal/dataset"
+	"ringmaster/internal/metric"
+	"ringmaster/internal/model"
+	"ringmaster/internal/plan"
+	"ringmaster/internal/plural"
+	"ringmaster/internal/tensor/kernel"
+)
+
+// gatherRoom is how many bytes the seats' records of an evaluation may have altogether.
+const gatherRoom = 64 << 20
+
+// BuildMetrics is the set of metrics that the job asks for; nil where it asks for none. Errors point at the key in the job file.
+func BuildMetrics(job *config.Job, m *model.Model, set dataset.Set) (*metric.Set, error) {
+	if len(job.Train.Metrics) == 0 {
+		return nil, nil
+	}
+	task := m.Loss().Task()
+	metrics, err := metric.New(job.Train.Metrics, task)
+	if err != nil {
+		return nil, job.Errorf("train.metrics", "train.metrics: %v", err)
+	}
+	if set == nil || set.Len() == 0 {
+		return nil, job.Errorf("train.metrics", "train.metrics are computed over an evaluation set, which the data do not have; leave them out")
+	}
+	targets := set.Len() * m.Loss().Rows()
+	if size := job.Seats * evaluationLen(metrics, m, set, job.Seats); size > gatherRoom {
+		drop := "precision, recall and f1"
+		if metrics.Ranks() {
+			drop = "auc"
+		}
+		return nil, job.Errorf("train.metrics", "train.metrics take %d MiB over %s and %s, the limit is %d MiB: leave out %s",
+			size>>20, plural.Of(task.Outputs, "output"), plural.Of(targets, "target"), gatherRoom>>20, drop)
+	}
+	return metrics, nil
+}
+
+// evaluationLen is the size of a seat's record of an evaluation: a tally's, and behind it the sums of the metrics.
+func evaluationLen(metrics *metric.Set, m *model.Model, set dataset.Set, seats int) int {
+	if metrics == nil {
+		return recordLen
+	}
+	largest := plan.Interval{Begin: 0, End: set.Len()}.Part(0, seats).Len()
+	return recordLen + metrics.Size(largest*m.Loss().Rows())
+}
+
+// scorer fills the sums of the metrics over a seat's part of the evaluation set.
+type scorer struct {
+	set            *metric.Set
+	part           *metric.Sums
+	target, weight int // columns of the batch; weight -1: there is none
+	width          int // of a row of output
+	probabilities  []float32
+	labels         []float32
+}
+
+func newScorer(set *metric.Set, m *model.Model, schema dataset.Schema) *scorer {
+	l := m.Loss()
+	s := &scorer{set: set, part: set.Sums(), target: schema.Find(l.Target().Name), weight: -1, width: l.Width()}
+	if l.Weight() != "" {
+		s.weight = schema.Find(l.Weight())
+	}
+	return s
+}
+
+// add adds the samples of a batch, whose outputs are rows of one sample after another.
+func (s *scorer) add(batch *dataset.Batch, outputs []float32) {
+	rows := len(outputs) / s.width
+	task, target := s.set.Task(), &batch.Columns[s.target]
+	if task.Kind == metric.Classes && s.set.Ranks() {
+		s.probabilities = append(s.probabilities[:0], outputs...)
+		kernel.Softmax(s.probabilities, outputs, rows, s.width)
+	}
+	labels := target.Floats
+	if task.Kind == metric.Labels && labels == nil {
+		s.labels = s.labels[:0]
+		for _, v := range target.Ints {
+			s.labels = append(s.labels, float32(v))
+		}
+		labels = s.labels
+	}
+	for row := range rows {
+		from, to := row*s.width, (row+1)*s.width
+		w := float32(1)
+		if s.weight >= 0 {
+			w = batch.Columns[s.weight].Floats[row*batch.N/rows]
+		}
+		switch task.Kind {
+		case metric.Classes:
+			var probabilities []float32
+			if s.set.Ranks() {
+				probabilities = s.probabilities[from:to]
+			}
+			s.part.AddClass(outputs[from:to], probabilities, target.Ints[row], w)
+		case metric.Labels:
+			s.part.AddLabels(outputs[from:to], labels[from:to], w)
+		default:
+			s.part.AddValues(outputs[from:to], labels[from:to], w)
+		}
+	}
+}
+
+// foldMetrics merges the sums behind the seats' tallies in seat order.
+func foldMetrics(set *metric.Set, records []byte, size int) (*metric.Sums, error) {
+	all, part := set.Sums(), set.Sums()
+	for ; len(records) >= size; records = records[size:] {
+		if err := part.Decode(records[recordLen:size]); err != nil {
+			return nil, err
+		}
+		all.Merge(part)
+	}
+	return all, nil
+}

@@ -1,0 +1,125 @@
+package trainer
+
+import (
+	"math"
+	"strings"
+	"sync"
+	"testing"
+
+	"ringmaster/internal/allreduce"
+	"ringmaster/internal/config"
+	"ringmaster/internal/metric"
+)
+
+// Metrics are the same in every bit on one worker, on three, and scored alone, in pieces of any size; they agree with what the
+// evaluation tells anyway.
+func TestMetricsOfARunAreThoseOfItsState(t *testing.T) {
+	p := assemble(t, 5, ", metrics: [auc, accuracy, f1, top3, perplexity]")
+	p.PerPass = 25
+	var mu sync.Mutex
+	seen := map[Evaluation]bool{}
+	var params, stats []float32
+	for _, workers := range []int{1, 3} {
+		trained := train(t, p, workers, 1, 1, nil, nil, func(r *Run) {
+			r.OnEpoch = func(e EpochEnd) {
+				mu.Lock()
+				defer mu.Unlock()
+				seen[*e.Eval] = true
+			}
+		})
+		state := trained[0].State()
+		params, stats = state.Params, state.Stats
+	}
+	e, err := p.Score(nil, params, stats)
+	if err != nil || len(seen) != 1 || !seen[*e] {
+		t.Fatalf("scored %+v, %v; the runs %+v", e, err, seen)
+	}
+	figures, err := metric.Parse(e.Metrics)
+	if err != nil || len(figures) != 5 || figures[0].Name != "auc" {
+		t.Fatalf("%q, %v", e.Metrics, err)
+	}
+	plain := *p
+	plain.Metrics = nil
+	without, err := plain.Score(nil, params, stats)
+	if err != nil || without.Metrics != "" || without.Loss != e.Loss || without.Accuracy != e.Accuracy || figures[1].Value != e.Accuracy {
+		t.Errorf("%+v, without metrics %+v, %v", e, without, err)
+	}
+	if auc := figures[0].Value; auc < 0.6 || auc > 1 || math.Abs(figures[4].Value-math.Exp(e.Loss)) > 1e-12*figures[4].Value {
+		t.Errorf("%s with the loss %v", e.Metrics, e.Loss)
+	}
+	whole := evaluateIn(t, p, evalBatch)
+	if pieces := evaluateIn(t, p, 7); pieces != whole {
+		t.Errorf("in pieces %+v, in batches %+v", pieces, whole)
+	}
+}
+
+// Every kind of target: tokens, numbers and labels, with weights of samples.
+func TestMetricsOfOtherTargets(t *testing.T) {
+	text := assembleText(t)
+	var err error
+	text.Job.Train.Metrics = []string{"perplexity", "top2"}
+	if text.Metrics, err = BuildMetrics(text.Job, text.Model, text.Data.Eval); err != nil {
+		t.Fatal(err)
+	}
+	e := evaluateIn(t, text, evalBatch)
+	figures, err := metric.Parse(e.Metrics)
+	if err != nil || math.Abs(figures[0].Value-math.Exp(e.Loss)) > 1e-9 || figures[1].Value < e.Accuracy {
+		t.Errorf("text: %+v, %v", e, err)
+	}
+	for _, c := range []struct {
+		target, layers, loss string
+		metrics              []string
+		want                 func(e Evaluation, v []metric.Figure) bool
+	}{
+		{"y", "[2, 1]", config.LossMSE, []string{"mse", "rmse", "mae", "r2"}, func(e Evaluation, v []metric.Figure) bool {
+			return math.Abs(v[0].Value-e.Loss) < 1e-6*e.Loss && v[1].Value == math.Sqrt(v[0].Value) && math.IsNaN(e.Accuracy)
+		}},
+		{"y", "[2, 1]", config.LossMAE, []string{"mae"}, func(e Evaluation, v []metric.Figure) bool { return math.Abs(v[0].Value-e.Loss) < 1e-6*e.Loss }},
+		{"y", "[2, 1]", config.LossHuber, []string{"r2"}, func(e Evaluation, v []metric.Figure) bool { return !math.IsNaN(v[0].Value) }},
+		{"kind", "[2, 1]", config.LossBinary, []string{"accuracy", "auc"}, func(e Evaluation, v []metric.Figure) bool {
+			return v[0].Value == e.Accuracy && v[1].Value >= 0 && v[1].Value <= 1
+		}},
+	} {
+		p := assembleTable(t, c.layers, c.target, c.loss)
+		p.Job.Train.Metrics = c.metrics
+		if p.Metrics, err = BuildMetrics(p.Job, p.Model, p.Data.Eval); err != nil {
+			t.Fatal(err)
+		}
+		e := evaluateIn(t, p, evalBatch)
+		if v, err := metric.Parse(e.Metrics); err != nil || len(v) != len(c.metrics) || !c.want(e, v) {
+			t.Errorf("%s of %s: %+v, %v", c.loss, c.target, e, err)
+		}
+	}
+}
+
+func TestMetricsAreCheckedBeforeAnythingStarts(t *testing.T) {
+	p := assemble(t, 4, "")
+	for text, want := range map[string]string{
+		"rmse":     "small.yaml:7:72: train.metrics: \"rmse\" is not a metric of this job; there are accuracy, topK, precision, recall, f1, auc, perplexity",
+		"top11":    "train.metrics: \"top11\": want top1 to top10",
+		"f1, f1":   "train.metrics: \"f1\" is listed twice",
+		"accuracy": "",
+	} {
+		job, err := config.Parse("small.yaml", []byte("\nname: small\nseed: 3\nseats: 4\nmodel: {kind: mlp, layers: [784, 24, 10]}\ndata: {kind: glyphs}\n"+
+			"train: {steps: 25, batch_per_seat: 3, optimizer: {lr: 0.002}, metrics: ["+text+"]}\n"), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = BuildMetrics(job, p.Model, p.Data.Eval)
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: %v, want %s", text, err, want)
+		}
+	}
+	p.Job.Train.Metrics = []string{"auc"}
+	_, err := BuildMetrics(p.Job, p.Model, unread{count: 10_000_000})
+	if want := "train.metrics take 457 MiB over 10 outputs and 10000000 targets, the limit is 64 MiB: leave out auc"; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("%v, want %s", err, want)
+	}
+	_, err = BuildMetrics(p.Job, p.Model, nil)
+	if want := "train.metrics are computed over an evaluation set, which the data do not have"; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("%v, want %s", err, want)
+	}
+	if gatherRoom > allreduce.MaxGather {
+		t.Errorf("records of %d bytes are allowed, and %d gathered", gatherRoom, allreduce.MaxGather)
+	}
+}
