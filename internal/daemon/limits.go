@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/tap"
 
 	"ringmaster/internal/certs"
 	"ringmaster/internal/rpc"
@@ -25,6 +26,7 @@ const (
 	idleTime    = 30 * time.Second // for the next message of a transfer
 	maxCalls    = 500              // in a second, by the holder of a certificate
 	callsWindow = time.Second
+	maxAtOnce   = 32 // calls at once by one holder, on all its connections; each may hold a message
 )
 
 // limits are the options of a gRPC server that keep to the bounds.
@@ -138,4 +140,37 @@ func (p *pace) check(who certs.Peer) (first bool, err error) {
 		return n == maxCalls+1, fmt.Errorf("%v calls more than %d times in a second; call less often", who, maxCalls)
 	}
 	return false, nil
+}
+
+// crowd counts the calls at once of each holder of a certificate: what they send is in memory before anybody has looked at it.
+type crowd struct {
+	mu    sync.Mutex
+	calls map[certs.Peer]int
+}
+
+func newCrowd() *crowd { return &crowd{calls: map[certs.Peer]int{}} }
+
+// enter lets a call begin, before its first message is read, until ctx ends. Callers without a certificate come by loopback or a socket
+// alone, or are refused afterwards.
+func (c *crowd) enter(ctx context.Context, _ *tap.Info) (context.Context, error) {
+	who, _, err := certs.CallerOf(ctx)
+	if err != nil || who == (certs.Peer{}) {
+		return ctx, nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.calls[who] >= maxAtOnce {
+		return nil, status.Errorf(codes.ResourceExhausted, "%v has %d calls under way; wait for one to end", who, maxAtOnce)
+	}
+	c.calls[who]++
+	context.AfterFunc(ctx, func() { c.leave(who) })
+	return ctx, nil
+}
+
+func (c *crowd) leave(who certs.Peer) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.calls[who]--; c.calls[who] == 0 {
+		delete(c.calls, who)
+	}
 }

@@ -122,6 +122,7 @@ func guard(i *certs.Identity, allowed func(method string) []certs.Role, log *slo
 		return who, nil
 	}
 	return []grpc.ServerOption{
+		grpc.InTapHandle(newCrowd().enter),
 		grpc.ChainUnaryInterceptor(func(ctx context.Context, request any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 			if _, err := check(ctx, info.FullMethod); err != nil {
 				return nil, err
