@@ -62,6 +62,7 @@ func (s *Server) checkUpload(worker string, f *rpc.FilePart) error {
 		return status.Error(codes.InvalidArgument, "store checkpoint file: it names no checkpoint's folder")
 	}
 	var known, seated bool
+	var many error // checkpoints that are not finished
 	bound := uint64(maxShare)
 	s.log.Read(func(st *fsm.State) {
 		for _, j := range st.Jobs {
@@ -77,6 +78,9 @@ func (s *Server) checkUpload(worker string, f *rpc.FilePart) error {
 				}
 			}
 		}
+		if seated && f.Bytes <= bound {
+			many = s.begun.note(st, worker, name)
+		}
 	})
 	switch {
 	case !known: // this replica may be behind: to be tried again
@@ -85,6 +89,8 @@ func (s *Server) checkUpload(worker string, f *rpc.FilePart) error {
 		return status.Errorf(codes.PermissionDenied, "store checkpoint file: worker %s has no seat in generation %d whose share %.64q is", worker, name.Generation, f.Name)
 	case f.Bytes > bound:
 		return status.Errorf(codes.InvalidArgument, "store checkpoint file: %d bytes are more than the %d of a whole checkpoint of the job", f.Bytes, bound)
+	case many != nil:
+		return status.Errorf(codes.ResourceExhausted, "store checkpoint file: %v", many)
 	}
 	return nil
 }

@@ -196,6 +196,40 @@ func TestUploadsBelongToSeats(t *testing.T) {
 	}
 }
 
+// A worker that invents steps fills no disk: it may begin a few checkpoints that are not finished. Those that the log is past count no
+// more, and other workers are not held up.
+func TestUnfinishedUploadsAreBounded(t *testing.T) {
+	s := leader(t)
+	var job plan.Incarnation
+	var id string
+	s.log.Read(func(st *fsm.State) { job, id = st.Active().Incarnation, st.Active().ID })
+	store := func(worker, file string, step uint64, want codes.Code) {
+		t.Helper()
+		folder := checkpoint.Name{Step: step, Generation: 1, Job: job}.Folder()
+		err := s.checkUpload(worker, &rpc.FilePart{Directory: folder, Name: file, Bytes: 100})
+		if status.Code(err) != want {
+			t.Errorf("%s stores %s of step %d: %v, want %v", worker, file, step, err, want)
+		}
+	}
+	const first, second = "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"
+	for step := uint64(5); step < 5+maxBegun; step++ {
+		store("w1", first, step, codes.OK)
+	}
+	store("w1", first, 1<<60, codes.ResourceExhausted)
+	store("w1", "optim-00001-of-00002.safetensors", 5, codes.OK)
+	store("w2", second, 1<<60, codes.OK)
+	if err := s.log.Propose(t.Context(), fsm.Command{Start: &fsm.Start{Job: id, Generation: 1, Sources: []string{"w1"}, StateDigest: []byte{1}}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.log.Propose(t.Context(), fsm.Command{Checkpoint: &fsm.Checkpoint{Job: id, Generation: 1, Step: 6, Bytes: 400,
+		Directory: checkpoint.Name{Step: 6, Generation: 1, Job: job}.Folder()}}); err != nil {
+		t.Fatal(err)
+	}
+	store("w1", first, 9, codes.OK)
+	store("w1", first, 10, codes.OK)
+	store("w1", first, 11, codes.ResourceExhausted)
+}
+
 // FuzzReports: whatever two reports say, nothing panics, the server decides, and what it costs is bounded.
 func FuzzReports(f *testing.F) {
 	add := func(first, second *rpc.Report) {

@@ -68,6 +68,7 @@ type Server struct {
 	blamed string          // the folder that could not be deleted last
 
 	unsaved troubles
+	begun   begun    // by workers
 	holds   sync.Map // folders of checkpoints that are whole here
 
 	wholeAt atomic.Uint64 // all checkpoints that the log up to this entry speaks of are here; see Whole

@@ -11,8 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"ringmaster/internal/port"
 	"ringmaster/internal/test/support"
 )
@@ -22,7 +20,7 @@ func TestMain(m *testing.M) {
 		proposeUntilKilled(dir)
 		return
 	}
-	goleak.VerifyTestMain(m)
+	support.Main(m)
 }
 
 // journal is a machine that remembers the commands in order.
@@ -44,8 +42,10 @@ func (j *journal) Restore(b []byte) error {
 	return nil
 }
 
+// entries are the commands that a replica has applied. A repeat counts once, as it does for the coordinator's own machine: where leadership
+// is lost while a command is under way, propose cannot know its fate and repeats it, so that it may be applied twice.
 func entries(n *Node) (list []string) {
-	n.View(func(m Machine) { list = slices.Clone(m.(*journal).Entries) })
+	n.View(func(m Machine) { list = slices.Compact(slices.Clone(m.(*journal).Entries)) })
 	return list
 }
 

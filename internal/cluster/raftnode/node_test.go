@@ -138,7 +138,7 @@ func (c *cluster) agree(want []string) {
 	c.t.Helper()
 	for id, r := range c.up {
 		support.Eventually(c.t, fmt.Sprintf("%s holds all %d entries", id, len(want)), func() bool {
-			return slices.Equal(slices.Compact(entries(r.Node)), want)
+			return slices.Equal(entries(r.Node), want)
 		})
 	}
 }
