@@ -79,7 +79,7 @@ type Server struct {
 	lines      map[plan.Incarnation]*line
 	message    string     // what the job waits for
 	paused     bool       // it has no ring because of that
-	stall      *rpc.Stall // who holds the active job up; nil: nobody
+	stall      *rpc.Stall // who holds stalledJob, the active job, up; nil: nobody
 	stalledJob string
 	stalls     map[plan.Generation]float64
 	lastSeen   map[string]*rpc.Progress // newest progress of a job, by any worker
