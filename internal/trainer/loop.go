@@ -110,7 +110,15 @@ func (t *Trainer) complete() (Ending, error) {
 }
 
 // Train runs steps until the job ends, the signals ask for an end, or the ring fails. The state is always that of a
-// whole step. This loop alone owns the order in which the stages run.
+// whole step. This loop alone owns the order in which the stages run:
+//
+//	for step < steps:
+//	    for each local seat:                      one micro-batch each, accumulated
+//	        forwardBackward(its shard of the global batch)
+//	        buckets that are full go on their way while the rest is computed
+//	    all-reduce: a bucket's sum over all seats is reduce-scattered, then all-gathered
+//	    optimizerStep(the sum / what the tally counts)
+//	    at times: evaluate, save a checkpoint, or end for a newer view
 func (t *Trainer) Train(r Run) (Ending, error) {
 	if err := t.enter(&r); err != nil {
 		return 0, err
@@ -180,7 +188,7 @@ func (t *Trainer) stepOnce(r *Run) (tally, error) {
 	began := time.Now()
 	r.Ring.Begin(t.step + 1)
 	t.Activity.begin(t.step+1, Computing)
-	if err := t.computeSeats(r); err != nil {
+	if err := t.forwardBackward(r); err != nil {
 		return tally{}, err
 	}
 	t.Activity.Turn(Waiting)
@@ -201,7 +209,7 @@ func (t *Trainer) stepOnce(r *Run) (tally, error) {
 		}
 	}
 	t.Activity.Turn(Computing)
-	t.apply(sums)
+	t.optimizerStep(sums)
 	t.Activity.Turn(Waiting)
 	if err := r.Ring.End(t.step); err != nil {
 		return tally{}, err
@@ -211,8 +219,8 @@ func (t *Trainer) stepOnce(r *Run) (tally, error) {
 	return sums, nil
 }
 
-// computeSeats fills the gradients of the local seats and measures how long a seat takes.
-func (t *Trainer) computeSeats(r *Run) error {
+// forwardBackward fills the gradients of the local seats, one micro-batch each, and measures how long a seat takes.
+func (t *Trainer) forwardBackward(r *Run) error {
 	began, seats := time.Now(), r.Arc.Len()
 	for i := range seats {
 		if last := i == seats-1; last && i > 0 {
@@ -288,8 +296,8 @@ func (t *Trainer) flags(r *Run) (flags uint64) {
 	return flags
 }
 
-// apply takes the summed gradient into the state: from step t to t+1 in one piece.
-func (t *Trainer) apply(sums tally) {
+// optimizerStep takes the summed gradient into the state: from step t to t+1 in one piece.
+func (t *Trainer) optimizerStep(sums tally) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.step%uint64(t.PerPass) == 0 {
