@@ -47,7 +47,7 @@ func shapeOf(view *plan.View, buckets []plan.Interval) uint64 {
 	return hash.Sum64()
 }
 
-// Links makes the two links of a session: Transport over gRPC, Memory within a process.
+// Links makes the two links of a session: Transport over gRPC, InProcess within one.
 type Links interface {
 	// Dial opens the link to the next worker and returns when that has its session open. A StaleError or PeerLostError
 	// says why it will not be.

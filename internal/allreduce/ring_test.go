@@ -221,7 +221,7 @@ func TestSumsAreThoseOfTheRingOverSeats(t *testing.T) {
 		seed := rapid.Uint64().Draw(rt, "seed")
 		rng := rand.New(rand.NewPCG(seed, 1))
 		w := newWorld(cut(rng, seats, workers), seats, drawBuckets(rt))
-		memory := &Memory{Depth: rapid.IntRange(1, 3).Draw(rt, "depth")}
+		memory := &InProcess{Depth: rapid.IntRange(1, 3).Draw(rt, "depth")}
 		w.open(t, func(int) Links { return memory })
 		defer w.close()
 		for step := uint64(5); step < 8; step++ {

@@ -13,7 +13,7 @@ import (
 	"ringmaster/internal/plan"
 )
 
-func memoryWorld(t testing.TB, seats, workers, params int, memory *Memory) *world {
+func inProcessWorld(t testing.TB, seats, workers, params int, memory *InProcess) *world {
 	w := newWorld(cut(rand.New(rand.NewPCG(5, 5)), seats, workers), seats, plan.Interval{Begin: 0, End: params}.Parts(2))
 	w.open(t, func(int) Links { return memory })
 	return w
@@ -23,7 +23,7 @@ func TestSmallWindowsDoNotDeadlock(t *testing.T) {
 	rng := rand.New(rand.NewPCG(8, 8))
 	for _, workers := range []int{2, 3} {
 		t.Run(fmt.Sprint("memory ", workers), func(t *testing.T) {
-			w := memoryWorld(t, 3, workers, 3*frameLen+11, &Memory{Depth: 1})
+			w := inProcessWorld(t, 3, workers, 3*frameLen+11, &InProcess{Depth: 1})
 			for step := range uint64(2) {
 				w.step(t, step, rng)
 			}
@@ -46,7 +46,7 @@ func TestAloneOnBothSidesOfTheLimit(t *testing.T) {
 	rng := rand.New(rand.NewPCG(12, 12))
 	for _, seats := range []int{1, 2, 3} {
 		for _, params := range []int{5, aloneLimit, 5 * aloneLimit} {
-			w := memoryWorld(t, seats, 1, params, &Memory{})
+			w := inProcessWorld(t, seats, 1, params, &InProcess{})
 			for step := range uint64(3) {
 				w.step(t, step, rng)
 			}
@@ -90,7 +90,7 @@ func TestClosingAfterTheLastStepHarmsNobody(t *testing.T) {
 }
 
 func TestClosingBetweenStepsEndsTheNextOne(t *testing.T) {
-	w := memoryWorld(t, 3, 3, 1000, &Memory{})
+	w := inProcessWorld(t, 3, 3, 1000, &InProcess{})
 	w.step(t, 1, rand.New(rand.NewPCG(1, 1)))
 	w.rings[1].Close()
 	for _, i := range []int{0, 2} {
@@ -109,7 +109,7 @@ func TestClosingBetweenStepsEndsTheNextOne(t *testing.T) {
 }
 
 func TestClosingInTheMiddleWakesEverybody(t *testing.T) {
-	w := memoryWorld(t, 4, 4, 100000, &Memory{})
+	w := inProcessWorld(t, 4, 4, 100000, &InProcess{})
 	errs := make(chan error, 4)
 	for i, r := range w.rings[:3] {
 		go func() {
@@ -141,7 +141,7 @@ func TestClosingInTheMiddleWakesEverybody(t *testing.T) {
 
 func TestWaitingForNamesThePeer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		memory := &Memory{}
+		memory := &InProcess{}
 		w := newWorld(cut(rand.New(rand.NewPCG(5, 5)), 4, 3), 4, plan.Interval{Begin: 0, End: 90000}.Parts(2))
 		w.open(t, func(int) Links { return memory })
 		done := make(chan error, 3)
@@ -172,7 +172,7 @@ func TestWaitingForNamesThePeer(t *testing.T) {
 
 func TestWaitingForARecord(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		memory := &Memory{}
+		memory := &InProcess{}
 		w := newWorld(cut(rand.New(rand.NewPCG(5, 5)), 3, 3), 3, nil)
 		w.open(t, func(int) Links { return memory })
 		done := make(chan error, 2)
@@ -201,7 +201,7 @@ func TestWaitingForARecord(t *testing.T) {
 
 // The reason of a failure goes all round as it was, with the worker with which it began.
 func TestReasonsArePassedOn(t *testing.T) {
-	w := memoryWorld(t, 5, 5, 100000, &Memory{})
+	w := inProcessWorld(t, 5, 5, 100000, &InProcess{})
 	w.rings[1].Begin(1)
 	w.rings[1].Ready(1)
 	w.rings[1].Close()
@@ -219,7 +219,7 @@ func TestReasonsArePassedOn(t *testing.T) {
 
 // A worker that has found out that a neighbour cannot be reached ends its session, and the others hear who it was.
 func TestLostNeighbourIsPassedOn(t *testing.T) {
-	w := memoryWorld(t, 4, 4, 1000, &Memory{})
+	w := inProcessWorld(t, 4, 4, 1000, &InProcess{})
 	w.step(t, 1, rand.New(rand.NewPCG(1, 1)))
 	w.rings[1].Lose(w.view.Members[2], errors.New("nothing answers"))
 	for i, r := range w.rings {
@@ -232,7 +232,7 @@ func TestLostNeighbourIsPassedOn(t *testing.T) {
 }
 
 func TestAloneAllocatesNothing(t *testing.T) {
-	w := memoryWorld(t, 4, 1, 100000, &Memory{})
+	w := inProcessWorld(t, 4, 1, 100000, &InProcess{})
 	r, step := w.rings[0], uint64(0)
 	records := [][]byte{make([]byte, 64), make([]byte, 64), make([]byte, 64), make([]byte, 64)}
 	allocs := testing.AllocsPerRun(20, func() {
@@ -260,7 +260,7 @@ func TestAloneAllocatesNothing(t *testing.T) {
 
 func TestCutLinkFailsBothEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		memory := &Memory{}
+		memory := &InProcess{}
 		w := newWorld(cut(rand.New(rand.NewPCG(5, 5)), 2, 2), 2, plan.Interval{Begin: 0, End: 90000}.Parts(1))
 		w.open(t, func(int) Links { return memory })
 		memory.Cut(w.view.Members[0], w.view.Members[1])
@@ -292,14 +292,14 @@ func TestOpenRefusesABadPlan(t *testing.T) {
 		"bucket too long": {0, seats, []plan.Interval{{Begin: 0, End: 11}}},
 		"overlap":         {0, seats, []plan.Interval{{Begin: 0, End: 6}, {Begin: 5, End: 10}}},
 	} {
-		if _, err := Open(context.Background(), Identity{View: view, Self: c.self}, &Memory{}, c.seats, c.buckets); err == nil {
+		if _, err := Open(context.Background(), Identity{View: view, Self: c.self}, &InProcess{}, c.seats, c.buckets); err == nil {
 			t.Errorf("%s: opened", name)
 		}
 	}
 }
 
 func TestRecordsOfDifferentSizesAreRefused(t *testing.T) {
-	w := memoryWorld(t, 2, 2, 100, &Memory{})
+	w := inProcessWorld(t, 2, 2, 100, &InProcess{})
 	for i, r := range w.rings {
 		r.Begin(1)
 		r.Contribute(2, [][]byte{make([]byte, 8+8*i)})

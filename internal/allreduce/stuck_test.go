@@ -53,7 +53,7 @@ func TestCloseWithoutTheGoodbyeTaken(t *testing.T) {
 	for _, began := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(cut(rand.New(rand.NewPCG(5, 5)), 4, 2), 4, plan.Interval{Begin: 0, End: 90000}.Parts(2))
-			links := stuckLinks{&Memory{}, make(chan struct{})}
+			links := stuckLinks{&InProcess{}, make(chan struct{})}
 			w.open(t, func(i int) Links {
 				if i == 0 {
 					return links

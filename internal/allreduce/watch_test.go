@@ -14,7 +14,7 @@ import (
 // sent still comes in at the next worker.
 func TestTraffic(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		memory := &Memory{}
+		memory := &InProcess{}
 		w := newWorld(cut(rand.New(rand.NewPCG(5, 5)), 4, 3), 4, plan.Interval{Begin: 0, End: 90000}.Parts(2))
 		w.open(t, func(int) Links { return memory })
 		done := make(chan error, 3)
@@ -46,7 +46,7 @@ func TestOpening(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		members := cut(rand.New(rand.NewPCG(5, 5)), 3, 3)
 		w := newWorld(members, 3, nil)
-		memory := &Memory{}
+		memory := &InProcess{}
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		openings := make([]Opening, 3)

@@ -25,9 +25,9 @@ func survivals() map[string]func(int) int {
 
 // crashes runs do at a fresh store with step 250 in it, once for every operation at which the machine can crash and
 // every way to survive it, and hands the file system after the restart to check. done says whether do had returned.
-func crashes(t *testing.T, do func(s *Store) error, check func(t *testing.T, after *disk.Memory, done bool)) {
+func crashes(t *testing.T, do func(s *Store) error, check func(t *testing.T, after *disk.MemFS, done bool)) {
 	for n := 1; ; n++ {
-		m := disk.NewMemory()
+		m := disk.NewMemFS()
 		must(t, save(t, 250, 1).put(mustOpen(t, m, "/r/checkpoints"), true))
 		m.FailAt(n, disk.ErrCrashed)
 		err := do(mustOpen(t, m, "/r/checkpoints"))
@@ -50,7 +50,7 @@ func crashes(t *testing.T, do func(s *Store) error, check func(t *testing.T, aft
 // done again.
 func TestCrashWhileSaving(t *testing.T) {
 	c := save(t, 500, 1)
-	crashes(t, func(s *Store) error { return c.put(s, true) }, func(t *testing.T, after *disk.Memory, done bool) {
+	crashes(t, func(s *Store) error { return c.put(s, true) }, func(t *testing.T, after *disk.MemFS, done bool) {
 		f, err := Locate(after, "/r")
 		must(t, err)
 		if f.Newest == nil || len(f.Damaged) != 0 || (done && f.Newest.Step != 500) {
@@ -100,7 +100,7 @@ func TestCrashKeepsWhatWasAcknowledged(t *testing.T) {
 			}
 		}
 		return nil
-	}, func(t *testing.T, after *disk.Memory, done bool) {
+	}, func(t *testing.T, after *disk.MemFS, done bool) {
 		s := mustOpen(t, after, "/r/checkpoints")
 		for _, f := range acknowledged {
 			if has, err := s.HasFile(c.manifest.Folder(), f); !has || err != nil {
@@ -116,7 +116,7 @@ func TestFoundFilesAreMadeDurable(t *testing.T) {
 	c := save(t, 500, 1)
 	folder, f := c.manifest.Folder(), c.manifest.Files[0]
 	for n := 1; n <= 7; n++ {
-		m := disk.NewMemory()
+		m := disk.NewMemFS()
 		must(t, m.Mkdir("/checkpoints"))
 		must(t, m.SyncDir("/"))
 		m.FailAt(n, errors.New("input/output error"))
@@ -144,7 +144,7 @@ func TestCrashWhileRetiring(t *testing.T) {
 		}
 		_, err := s.Retire(Name{Step: 250, Generation: 1})
 		return err
-	}, func(t *testing.T, after *disk.Memory, done bool) {
+	}, func(t *testing.T, after *disk.MemFS, done bool) {
 		s := mustOpen(t, after, "/r/checkpoints")
 		e, bad, err := newestOf(s)
 		if err != nil || len(bad) != 0 {
@@ -172,7 +172,7 @@ func TestCrashWhileRetiring(t *testing.T) {
 // The memory that crashes must itself tell a careless writer from a careful one, or the tests above show nothing.
 func TestCrashFindsCarelessWriters(t *testing.T) {
 	lose := func(int) int { return 0 }
-	write := func(m *disk.Memory, name string, sync bool) {
+	write := func(m *disk.MemFS, name string, sync bool) {
 		f, err := m.Create(name)
 		must(t, err)
 		_, err = f.Write([]byte("content"))
@@ -182,7 +182,7 @@ func TestCrashFindsCarelessWriters(t *testing.T) {
 		}
 		must(t, f.Close())
 	}
-	m := disk.NewMemory()
+	m := disk.NewMemFS()
 	write(m, "/unsynced", false)
 	must(t, m.Rename("/unsynced", "/a"))
 	must(t, m.SyncDir("/"))

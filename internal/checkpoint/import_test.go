@@ -115,7 +115,7 @@ func TestExportCounts(t *testing.T) {
 	for i, f := range files {
 		c.contents[f.Name] = contents[i]
 	}
-	store := mustOpen(t, disk.NewMemory(), "/s")
+	store := mustOpen(t, disk.NewMemFS(), "/s")
 	must(t, c.put(store, true))
 	e, _, err := newestOf(store)
 	must(t, err)

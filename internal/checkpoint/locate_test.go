@@ -72,7 +72,7 @@ func TestLocateFromInside(t *testing.T) {
 }
 
 func TestLocateUsesAnotherCopy(t *testing.T) {
-	m := disk.NewMemory()
+	m := disk.NewMemFS()
 	layRun(t, m, "/r")
 	must(t, m.Corrupt("/r/coordinators/c3/checkpoints/step-0000000500-g2/optim-00001-of-00002.safetensors", 130))
 	f, err := Locate(m, "/r")
@@ -108,7 +108,7 @@ func TestLocateUsesAnotherCopy(t *testing.T) {
 
 // TestNewestOfGenerations: of a step's checkpoints that of the latest generation counts, by its number and wherever it lies.
 func TestNewestOfGenerations(t *testing.T) {
-	m := disk.NewMemory()
+	m := disk.NewMemFS()
 	must(t, save(t, 500, 10).put(mustOpen(t, m, "/r/c1"), true))
 	must(t, save(t, 500, 9).put(mustOpen(t, m, "/r/c1"), true))
 	must(t, save(t, 500, 9).put(mustOpen(t, m, "/r/c2"), true))
@@ -175,7 +175,7 @@ func TestExport(t *testing.T) {
 }
 
 func TestExportNoticesDamage(t *testing.T) {
-	m := disk.NewMemory()
+	m := disk.NewMemFS()
 	c := save(t, 500, 1)
 	must(t, c.put(mustOpen(t, m, "/s"), true))
 	name := "/s/" + c.manifest.Folder() + "/model-00001-of-00002.safetensors"

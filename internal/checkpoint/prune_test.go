@@ -76,7 +76,7 @@ func TestPrune(t *testing.T) {
 func TestCrashWhilePruning(t *testing.T) {
 	origin := save(t, 400, 3).of(3, "j")
 	for n := 1; ; n++ {
-		m := disk.NewMemory()
+		m := disk.NewMemFS()
 		s := mustOpen(t, m, "/r")
 		for _, c := range []saved{save(t, 100, 1).of(1, "j"), save(t, 200, 1).of(1, "j"), save(t, 300, 2).of(2, "j"), origin} {
 			must(t, c.put(s, true))

@@ -85,7 +85,7 @@ func must(t testing.TB, err error) {
 // stores runs a test on the operating system's files and in memory.
 func stores(t *testing.T, test func(t *testing.T, fsys disk.FS, dir string)) {
 	t.Run("os", func(t *testing.T) { test(t, disk.OS{}, filepath.Join(t.TempDir(), "a", "checkpoints")) })
-	t.Run("memory", func(t *testing.T) { test(t, disk.NewMemory(), "/a/checkpoints") })
+	t.Run("memory", func(t *testing.T) { test(t, disk.NewMemFS(), "/a/checkpoints") })
 }
 
 func TestStoreRoundTrip(t *testing.T) {
@@ -136,7 +136,7 @@ func TestStoreRoundTrip(t *testing.T) {
 
 // The order of operations on disk is what makes a crash harmless; it is written down.
 func TestStoreOperations(t *testing.T) {
-	m := disk.NewMemory()
+	m := disk.NewMemFS()
 	must(t, m.Mkdir("/c1"))
 	s := mustOpen(t, m, "/c1/checkpoints")
 	l := mustLayout(t, 1, tensorsOf("p", []int{2}), nil)
@@ -263,7 +263,7 @@ func TestPutFileRefusals(t *testing.T) {
 
 // A file that decayed on disk may be put again with the bytes that its manifest asks for, and with no others.
 func TestPutFileMendsDamage(t *testing.T) {
-	m := disk.NewMemory()
+	m := disk.NewMemFS()
 	c := save(t, 500, 1)
 	must(t, c.put(mustOpen(t, m, "/s"), true))
 	f := c.manifest.Files[1]
@@ -294,9 +294,9 @@ func TestPutFileMendsDamage(t *testing.T) {
 }
 
 func TestNewestFallsBack(t *testing.T) {
-	type change func(t *testing.T, m *disk.Memory, folder string)
+	type change func(t *testing.T, m *disk.MemFS, folder string)
 	corrupt := func(file string, at int) change {
-		return func(t *testing.T, m *disk.Memory, folder string) { must(t, m.Corrupt(folder+"/"+file, at)) }
+		return func(t *testing.T, m *disk.MemFS, folder string) { must(t, m.Corrupt(folder+"/"+file, at)) }
 	}
 	const model = "model-00001-of-00002.safetensors"
 	for _, c := range []struct {
@@ -307,18 +307,18 @@ func TestNewestFallsBack(t *testing.T) {
 		{"share", corrupt(model, 120), "checkpoint step 500: file model-00001-of-00002.safetensors is damaged (SHA-256 is "},
 		{"share's header", corrupt(model, 3), "is damaged (SHA-256 is "},
 		{"optimizer", corrupt("optim-00002-of-00002.safetensors", 9), "file optim-00002-of-00002.safetensors is damaged (SHA-256 is "},
-		{"cut share", func(t *testing.T, m *disk.Memory, folder string) { must(t, m.Truncate(folder+"/"+model, 17)) }, "is damaged (it has 17 bytes, the manifest says "},
-		{"missing share", func(t *testing.T, m *disk.Memory, folder string) { must(t, m.Remove(folder+"/"+model)) }, "is missing"},
+		{"cut share", func(t *testing.T, m *disk.MemFS, folder string) { must(t, m.Truncate(folder+"/"+model, 17)) }, "is damaged (it has 17 bytes, the manifest says "},
+		{"missing share", func(t *testing.T, m *disk.MemFS, folder string) { must(t, m.Remove(folder+"/"+model)) }, "is missing"},
 		{"manifest", corrupt(ManifestName, 30), "manifest is damaged"},
-		{"cut manifest", func(t *testing.T, m *disk.Memory, folder string) { must(t, m.Truncate(folder+"/"+ManifestName, 100)) }, "manifest is damaged"},
-		{"empty manifest", func(t *testing.T, m *disk.Memory, folder string) { must(t, m.Truncate(folder+"/"+ManifestName, 0)) }, "manifest is damaged"},
-		{"manifest of another step", func(t *testing.T, m *disk.Memory, folder string) {
+		{"cut manifest", func(t *testing.T, m *disk.MemFS, folder string) { must(t, m.Truncate(folder+"/"+ManifestName, 100)) }, "manifest is damaged"},
+		{"empty manifest", func(t *testing.T, m *disk.MemFS, folder string) { must(t, m.Truncate(folder+"/"+ManifestName, 0)) }, "manifest is damaged"},
+		{"manifest of another step", func(t *testing.T, m *disk.MemFS, folder string) {
 			must(t, m.Remove(folder+"/"+ManifestName))
 			must(t, m.Rename("/s/step-0000000250-g1/"+ManifestName, folder+"/"+ManifestName))
 			must(t, save(t, 250, 1).put(mustOpen(t, m, "/s"), true))
 		}, "manifest is damaged: it belongs to step-0000000250-g1"},
 	} {
-		m := disk.NewMemory()
+		m := disk.NewMemFS()
 		s := mustOpen(t, m, "/s")
 		must(t, save(t, 250, 1).put(s, true))
 		must(t, save(t, 500, 1).put(s, true))
@@ -376,7 +376,7 @@ func TestLoadChecksDigests(t *testing.T) {
 func TestFullDisk(t *testing.T) {
 	c := save(t, 500, 1)
 	for n := 1; ; n++ {
-		m := disk.NewMemory()
+		m := disk.NewMemFS()
 		m.FailAt(n, syscall.ENOSPC)
 		s := mustOpen(t, m, "/s")
 		err := c.put(s, true)
@@ -443,7 +443,7 @@ func TestUploadsAtOnce(t *testing.T) {
 }
 
 func TestUploadAfterItsEnd(t *testing.T) {
-	s := mustOpen(t, disk.NewMemory(), "/s")
+	s := mustOpen(t, disk.NewMemFS(), "/s")
 	c := save(t, 500, 1)
 	f := c.manifest.Files[0]
 	u, err := s.Begin(c.manifest.Folder(), f.Name, f.Bytes)

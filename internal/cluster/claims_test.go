@@ -54,7 +54,7 @@ const twoSeats = "seats: 2\nmodel: {kind: mlp, layers: [784, 10]}\ntrain: {steps
 // leader is a server that leads a job in which w1 with incarnation 11 and w2 with incarnation 12 have a seat each.
 func leader(t testing.TB) *Server {
 	t.Helper()
-	store, err := checkpoint.Open(disk.NewMemory(), "store")
+	store, err := checkpoint.Open(disk.NewMemFS(), "store")
 	if err != nil {
 		t.Fatal(err)
 	}

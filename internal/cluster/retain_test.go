@@ -19,7 +19,7 @@ func (d *during) Read(p []byte) (int, error) {
 
 // A file that is on its way while needless folders are looked for is looked at afterwards.
 func TestSweepAfterStoring(t *testing.T) {
-	store, err := checkpoint.Open(disk.NewMemory(), "/s")
+	store, err := checkpoint.Open(disk.NewMemFS(), "/s")
 	if err != nil {
 		t.Fatal(err)
 	}

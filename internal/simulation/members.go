@@ -33,7 +33,7 @@ func (w *World) replace(old *coordinator) {
 	}
 	w.replacing = true
 	w.born++
-	c := &coordinator{world: w, id: fmt.Sprintf("c%d", w.born), raft: raftnode.NewMemory(), store: disk.NewMemory()}
+	c := &coordinator{world: w, id: fmt.Sprintf("c%d", w.born), raft: raftnode.NewMemory(), store: disk.NewMemFS()}
 	c.address = c.id + ":7070"
 	w.mu.Unlock()
 	w.running.Go(func() {

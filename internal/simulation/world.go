@@ -41,7 +41,7 @@ type World struct {
 	ctx    context.Context
 	net    *network
 	raft   *raftnode.Network
-	links  *allreduce.Memory
+	links  *allreduce.InProcess
 	judge  *judge
 
 	sabotage Sabotage
@@ -60,7 +60,7 @@ type World struct {
 func newWorld(ctx context.Context, seed uint64, p *trainer.Plan, log *slog.Logger) *World {
 	w := &World{seed: seed, random: rand.New(rand.NewPCG(seed, 1)), words: rand.New(rand.NewPCG(seed, 2)),
 		speeds: rand.New(rand.NewPCG(seed, 4)), plan: p, plans: map[string]*trainer.Plan{string(p.Job.Encode()): p}, log: log, ctx: ctx,
-		net: newNetwork(seed), raft: raftnode.NewNetwork(), links: &allreduce.Memory{}, judge: newJudge(), founders: map[string]string{}}
+		net: newNetwork(seed), raft: raftnode.NewNetwork(), links: &allreduce.InProcess{}, judge: newJudge(), founders: map[string]string{}}
 	return w
 }
 
@@ -76,7 +76,7 @@ type coordinator struct {
 	id      string
 	address string
 	raft    *raftnode.Memory
-	store   *disk.Memory
+	store   *disk.MemFS
 	founder bool
 	target  uint64 // of one that joins: how far its checkpoints must reach
 
@@ -88,7 +88,7 @@ type coordinator struct {
 
 func (w *World) addCoordinators(n int) {
 	for i := range n {
-		c := &coordinator{world: w, id: fmt.Sprintf("c%d", i+1), raft: raftnode.NewMemory(), store: disk.NewMemory()}
+		c := &coordinator{world: w, id: fmt.Sprintf("c%d", i+1), raft: raftnode.NewMemory(), store: disk.NewMemFS()}
 		c.address = c.id + ":7070"
 		c.founder = true
 		w.coordinators = append(w.coordinators, c)

@@ -65,7 +65,7 @@ func trainView(t *testing.T, plans []*Plan, threads int, view plan.View, from *c
 	t.Helper()
 	workers, p := len(plans), plans[0]
 	var err error
-	links := &allreduce.Memory{}
+	links := &allreduce.InProcess{}
 	trainers := make([]*Trainer, workers)
 	var all sync.WaitGroup
 	for i := range workers {

@@ -81,7 +81,7 @@ func TestMemoryIsLikeTheDisk(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		runs++
 		root := fmt.Sprintf("%s/%d", base, runs)
-		m := NewMemory()
+		m := NewMemFS()
 		if err := (OS{}).Mkdir(root); err != nil {
 			t.Fatal(err)
 		}
@@ -103,7 +103,7 @@ func TestMemoryIsLikeTheDisk(t *testing.T) {
 
 func TestFailAt(t *testing.T) {
 	full := errors.New("full")
-	m := NewMemory()
+	m := NewMemFS()
 	m.FailAt(2, full)
 	f, err := m.Create("/a")
 	if err != nil {
@@ -131,7 +131,7 @@ func TestFailAt(t *testing.T) {
 
 // What a crash makes of bytes and names that were not durable, at both ends and between.
 func TestCrash(t *testing.T) {
-	m := NewMemory()
+	m := NewMemFS()
 	f, err := m.Create("/a")
 	if err != nil {
 		t.Fatal(err)

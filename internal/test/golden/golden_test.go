@@ -64,7 +64,7 @@ func train(t *testing.T, p *trainer.Plan, workers, threads int) (start string, e
 	if err != nil {
 		t.Fatal(err)
 	}
-	links := &allreduce.Memory{}
+	links := &allreduce.InProcess{}
 	trainers := make([]*trainer.Trainer, workers)
 	var all sync.WaitGroup
 	for i := range workers {

@@ -14,13 +14,13 @@ import (
 	"syscall"
 )
 
-// ErrCrashed is what every operation returns after the one at which a Memory was told to crash.
+// ErrCrashed is what every operation returns after the one at which a MemFS was told to crash.
 var ErrCrashed = errors.New("the machine has crashed")
 
-// Memory is a file system in memory that remembers what is durable: the bytes of a file at its last Sync and the names
+// MemFS is a file system in memory that remembers what is durable: the bytes of a file at its last Sync and the names
 // of a directory at its last SyncDir. It can crash at any operation; Crash then gives what a restart might find. The
 // root is "/"; paths are slash-separated and always taken from it.
-type Memory struct {
+type MemFS struct {
 	mu      sync.Mutex
 	root    *node
 	log     []string
@@ -38,15 +38,15 @@ type node struct {
 	syncedNames map[string]*node
 }
 
-// NewMemory makes an empty file system.
-func NewMemory() *Memory { return &Memory{root: newDir()} }
+// NewMemFS makes an empty file system.
+func NewMemFS() *MemFS { return &MemFS{root: newDir()} }
 
 func newDir() *node {
 	return &node{dir: true, names: map[string]*node{}, syncedNames: map[string]*node{}}
 }
 
 // Log lists the operations that changed something, in their order: "create x", "write x 100", "sync x", "rename x y".
-func (m *Memory) Log() []string {
+func (m *MemFS) Log() []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return slices.Clone(m.log)
@@ -54,14 +54,14 @@ func (m *Memory) Log() []string {
 
 // FailAt makes the n-th changing operation from now on fail (a write half done) with err. With ErrCrashed all
 // operations after it fail too.
-func (m *Memory) FailAt(n int, err error) {
+func (m *MemFS) FailAt(n int, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.failAt, m.failErr = len(m.log)+n, err
 }
 
 // Corrupt changes a byte of a file in place, as a failing disk does.
-func (m *Memory) Corrupt(name string, at int) error {
+func (m *MemFS) Corrupt(name string, at int) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	n, err := m.file("corrupt", name)
@@ -78,7 +78,7 @@ func (m *Memory) Corrupt(name string, at int) error {
 }
 
 // Truncate cuts a file to size bytes, durably.
-func (m *Memory) Truncate(name string, size int) error {
+func (m *MemFS) Truncate(name string, size int) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	n, err := m.file("truncate", name)
@@ -95,10 +95,10 @@ func (m *Memory) Truncate(name string, size int) error {
 // Crash is the file system after a power failure. Of every change that was not made durable pick decides how much of
 // it survives: pick(n) chooses from [0, n), where 0 loses the change and n-1 keeps it whole. The bytes of a file that
 // were written but not synced may come back in part, or as zeros.
-func (m *Memory) Crash(pick func(n int) int) *Memory {
+func (m *MemFS) Crash(pick func(n int) int) *MemFS {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return &Memory{root: m.root.afterCrash(pick)}
+	return &MemFS{root: m.root.afterCrash(pick)}
 }
 
 func (n *node) afterCrash(pick func(int) int) *node {
@@ -128,7 +128,7 @@ func (n *node) afterCrash(pick func(int) int) *node {
 }
 
 // change logs an operation and says whether it is the one that fails.
-func (m *Memory) change(format string, args ...any) error {
+func (m *MemFS) change(format string, args ...any) error {
 	if m.crashed {
 		return ErrCrashed
 	}
@@ -145,7 +145,7 @@ func split(name string) []string {
 }
 
 // find walks to a file or directory.
-func (m *Memory) find(op, name string) (*node, error) {
+func (m *MemFS) find(op, name string) (*node, error) {
 	if m.crashed {
 		return nil, &fs.PathError{Op: op, Path: name, Err: ErrCrashed}
 	}
@@ -163,7 +163,7 @@ func (m *Memory) find(op, name string) (*node, error) {
 	return at, nil
 }
 
-func (m *Memory) file(op, name string) (*node, error) {
+func (m *MemFS) file(op, name string) (*node, error) {
 	n, err := m.find(op, name)
 	if err == nil && n.dir {
 		return nil, &fs.PathError{Op: op, Path: name, Err: syscall.EISDIR}
@@ -172,7 +172,7 @@ func (m *Memory) file(op, name string) (*node, error) {
 }
 
 // parent finds the directory that name lies in.
-func (m *Memory) parent(op, name string) (*node, string, error) {
+func (m *MemFS) parent(op, name string) (*node, string, error) {
 	elements := split(name)
 	if len(elements) == 0 {
 		return nil, "", &fs.PathError{Op: op, Path: name, Err: fs.ErrInvalid}
@@ -185,13 +185,13 @@ func (m *Memory) parent(op, name string) (*node, string, error) {
 }
 
 // Mkdir makes a directory.
-func (m *Memory) Mkdir(dir string) error {
+func (m *MemFS) Mkdir(dir string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.insert("mkdir", dir, newDir())
 }
 
-func (m *Memory) insert(op, name string, n *node) error {
+func (m *MemFS) insert(op, name string, n *node) error {
 	parent, base, err := m.parent(op, name)
 	if err != nil {
 		return err
@@ -207,7 +207,7 @@ func (m *Memory) insert(op, name string, n *node) error {
 }
 
 // List reads a directory.
-func (m *Memory) List(dir string) ([]Entry, error) {
+func (m *MemFS) List(dir string) ([]Entry, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	n, err := m.find("list", dir)
@@ -225,7 +225,7 @@ func (m *Memory) List(dir string) ([]Entry, error) {
 }
 
 // Stat describes a file or directory.
-func (m *Memory) Stat(name string) (Entry, error) {
+func (m *MemFS) Stat(name string) (Entry, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	n, err := m.find("stat", name)
@@ -236,7 +236,7 @@ func (m *Memory) Stat(name string) (Entry, error) {
 }
 
 // Open opens a file for reading what it holds now.
-func (m *Memory) Open(name string) (io.ReadCloser, error) {
+func (m *MemFS) Open(name string) (io.ReadCloser, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	n, err := m.file("open", name)
@@ -247,7 +247,7 @@ func (m *Memory) Open(name string) (io.ReadCloser, error) {
 }
 
 // Create makes a new file.
-func (m *Memory) Create(name string) (File, error) {
+func (m *MemFS) Create(name string) (File, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	n := &node{}
@@ -258,7 +258,7 @@ func (m *Memory) Create(name string) (File, error) {
 }
 
 // Rename moves a file.
-func (m *Memory) Rename(from, to string) error {
+func (m *MemFS) Rename(from, to string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	n, err := m.file("rename", from)
@@ -285,7 +285,7 @@ func (m *Memory) Rename(from, to string) error {
 }
 
 // Remove deletes a file or an empty directory.
-func (m *Memory) Remove(name string) error {
+func (m *MemFS) Remove(name string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	n, err := m.find("remove", name)
@@ -307,7 +307,7 @@ func (m *Memory) Remove(name string) error {
 }
 
 // SyncDir makes the names in a directory durable.
-func (m *Memory) SyncDir(dir string) error {
+func (m *MemFS) SyncDir(dir string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	n, err := m.find("syncdir", dir)
@@ -322,7 +322,7 @@ func (m *Memory) SyncDir(dir string) error {
 }
 
 type memoryFile struct {
-	m    *Memory
+	m    *MemFS
 	name string
 	n    *node
 }

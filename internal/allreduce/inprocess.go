@@ -12,9 +12,9 @@ import (
 	"ringmaster/internal/plan"
 )
 
-// Memory makes links between sessions of one process, for simulations: no sockets, no clock, so it runs in a synctest
+// InProcess makes links between sessions of one process, for simulations: no sockets, no clock, so it runs in a synctest
 // bubble. The zero value is ready. Depth is the number of frames that a link holds before Send blocks (0: 4).
-type Memory struct {
+type InProcess struct {
 	Depth int
 	mu    sync.Mutex
 	pipes map[Header]*pipe
@@ -22,7 +22,7 @@ type Memory struct {
 
 // pipe is one link, named by the identity of its frames; both ends come to it in any order.
 type pipe struct {
-	memory  *Memory
+	memory  *InProcess
 	name    Header
 	frames  chan Frame
 	back    chan Frame
@@ -34,7 +34,7 @@ type pipe struct {
 	onceFin sync.Once
 }
 
-func (m *Memory) pipe(name Header) *pipe {
+func (m *InProcess) pipe(name Header) *pipe {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	p := m.pipes[name]
@@ -54,23 +54,23 @@ func (m *Memory) pipe(name Header) *pipe {
 }
 
 // Dial waits for the next worker's session.
-func (m *Memory) Dial(ctx context.Context, id *Identity) (Outgoing, error) {
+func (m *InProcess) Dial(ctx context.Context, id *Identity) (Outgoing, error) {
 	p := m.pipe(id.header(id.own(), id.next()))
 	close(p.dialed)
 	if err := p.meet(ctx, p.taken); err != nil {
 		return nil, &PeerLostError{Member: id.next(), Culprit: id.next().Worker, Cause: err}
 	}
-	return (*memoryOut)(p), nil
+	return (*pipeOut)(p), nil
 }
 
 // Accept waits for the previous worker's session.
-func (m *Memory) Accept(ctx context.Context, id *Identity) (Incoming, error) {
+func (m *InProcess) Accept(ctx context.Context, id *Identity) (Incoming, error) {
 	p := m.pipe(id.header(id.prev(), id.own()))
 	close(p.taken)
 	if err := p.meet(ctx, p.dialed); err != nil {
 		return nil, &PeerLostError{Member: id.prev(), Culprit: id.prev().Worker, Cause: err}
 	}
-	return (*memoryIn)(p), nil
+	return (*pipeIn)(p), nil
 }
 
 func (p *pipe) meet(ctx context.Context, other chan struct{}) error {
@@ -93,7 +93,7 @@ func (p *pipe) close() {
 }
 
 // Cut breaks the link between two members as a lost connection would.
-func (m *Memory) Cut(from, to plan.Member) {
+func (m *InProcess) Cut(from, to plan.Member) {
 	m.mu.Lock()
 	var cut []*pipe
 	for name, p := range m.pipes {
@@ -109,10 +109,10 @@ func (m *Memory) Cut(from, to plan.Member) {
 
 var errCut = errors.New("the link is cut")
 
-type memoryOut pipe
+type pipeOut pipe
 
 // Send copies the payload, as a network would.
-func (o *memoryOut) Send(f Frame) error {
+func (o *pipeOut) Send(f Frame) error {
 	payload := f.Data.Materialize()
 	f.Free()
 	f.Data = mem.BufferSlice{mem.SliceBuffer(payload)}
@@ -124,7 +124,7 @@ func (o *memoryOut) Send(f Frame) error {
 	}
 }
 
-func (o *memoryOut) Await() (Frame, error) {
+func (o *pipeOut) Await() (Frame, error) {
 	select {
 	case f := <-o.back:
 		return f, nil
@@ -138,16 +138,16 @@ func (o *memoryOut) Await() (Frame, error) {
 	}
 }
 
-func (o *memoryOut) Finish() error {
+func (o *pipeOut) Finish() error {
 	o.onceFin.Do(func() { close(o.finish) })
 	return nil
 }
 
-func (o *memoryOut) Close() { (*pipe)(o).close() }
+func (o *pipeOut) Close() { (*pipe)(o).close() }
 
-type memoryIn pipe
+type pipeIn pipe
 
-func (i *memoryIn) Receive() (Frame, error) {
+func (i *pipeIn) Receive() (Frame, error) {
 	select {
 	case f := <-i.frames:
 		return f, nil
@@ -168,7 +168,7 @@ func (i *memoryIn) Receive() (Frame, error) {
 	}
 }
 
-func (i *memoryIn) Close(bye *Frame) {
+func (i *pipeIn) Close(bye *Frame) {
 	if bye != nil {
 		select {
 		case i.back <- *bye:
