@@ -2,7 +2,7 @@
 // ring over seats, so the bits of the sum do not depend on how many workers share the seats.
 //
 // The pure part is schedule.go (which interval travels where) and fold.go (the additions); the engine of one session is
-// ring.go with send.go, receive.go and gather.go; the links to the neighbours are transport.go (gRPC) and memory.go.
+// ring.go with send.go, receive.go and gather.go; the links to the neighbours are transport.go (gRPC) and inprocess.go.
 package allreduce
 
 import "ringmaster/internal/plan"

@@ -25,7 +25,7 @@ import (
 
 // loneLog is the log of a coordinator that is alone and leads.
 type loneLog struct {
-	Members
+	Membership
 	state *fsm.State
 }
 

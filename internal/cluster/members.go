@@ -35,8 +35,8 @@ type Standing struct {
 	Behind uint64 // entries of the log that it lacks
 }
 
-// Members changes the set of replicas.
-type Members interface {
+// Membership changes the set of replicas.
+type Membership interface {
 	// Add brings a replica one step closer to being a member and says what it waits for; "" means nothing. The error is
 	// ErrLives where another process is the replica of that id.
 	Add(ctx context.Context, a Arrival) (waits string, err error)

@@ -40,7 +40,7 @@ type Log interface {
 	Unstored() (err error, since time.Time)
 	// Replicas are all coordinators with their addresses, in the order of their ids.
 	Replicas() []Replica
-	Members
+	Membership
 }
 
 // Config describes one coordinator.

@@ -53,9 +53,9 @@ func (m *Model) unread() []int {
 	return found
 }
 
-// Order lists the nodes so that each comes after those that it reads, and otherwise as they are listed. stuck are those for which
+// TopologicalOrder lists the nodes so that each comes after those that it reads, and otherwise as they are listed. stuck are those for which
 // there is no such order: they are on a cycle, or behind one, or read what does not exist.
-func (m *Model) Order() (order, stuck []int) {
+func (m *Model) TopologicalOrder() (order, stuck []int) {
 	known := map[string]bool{}
 	for _, name := range m.Inputs {
 		known[name] = true
@@ -168,7 +168,7 @@ func (m *Model) names() []string {
 
 // validateWhole checks that the nodes make one computation from the inputs to the output.
 func (m *Model) validateWhole(c *checker) {
-	if _, stuck := m.Order(); len(stuck) > 0 {
+	if _, stuck := m.TopologicalOrder(); len(stuck) > 0 {
 		i, path := m.cycle(stuck)
 		c.require(indexed("model.nodes", i)+".inputs", false, "model.nodes[%d]: the nodes read each other in a circle: %s", i, path)
 		return

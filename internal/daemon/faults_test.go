@@ -159,7 +159,7 @@ func TestSlowTextIsTheSame(t *testing.T) {
 		t.Fatal(err)
 	}
 	for epoch := range uint64(3) {
-		if want, got := plain.Data.Order(1, epoch).At(0), slow.Data.Order(1, epoch).At(0); got != want {
+		if want, got := plain.Data.Sampler(1, epoch).At(0), slow.Data.Sampler(1, epoch).At(0); got != want {
 			t.Errorf("epoch %d begins with window %d, without faults with %d", epoch, got, want)
 		}
 	}

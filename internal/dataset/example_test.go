@@ -8,8 +8,8 @@ import (
 )
 
 // A worker reads only its shard of an epoch's order, and every worker computes the same order.
-func ExampleOrder() {
-	order := dataset.NewOrder(1, 0, 8)
+func ExampleSampler() {
+	order := dataset.NewSampler(1, 0, 8)
 	seen := map[int32]bool{}
 	shard := make([]int32, 2)
 	for seat := range 4 {

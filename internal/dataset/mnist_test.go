@@ -269,7 +269,7 @@ func BenchmarkRead8(b *testing.B) {
 		b.Fatal(err)
 	}
 	var batch Batch
-	order := d.Order(1, 0)
+	order := d.Sampler(1, 0)
 	indices := make([]int32, 8)
 	b.ResetTimer()
 	for i := range b.N {

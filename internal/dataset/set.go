@@ -13,7 +13,7 @@ type Set interface {
 	// Read makes the batch the samples with these numbers, in this order. The key is that of the seat's micro-batch,
 	// from which augmentation draws; with the zero key samples come as they are. Read allocates nothing once the batch
 	// has had this many samples, and may be called by several goroutines, each with a batch of its own. Numbers come
-	// from Data.Order or are 0 to Len()-1; others panic. An error names the file that cannot be read any more.
+	// from Data.Sampler or are 0 to Len()-1; others panic. An error names the file that cannot be read any more.
 	Read(b *Batch, indices []int32, key rng.Key) error
 	// Resident reports whether all samples are in memory, so that reading ahead gains nothing.
 	Resident() bool

@@ -65,7 +65,7 @@ func TestWindows(t *testing.T) {
 		w := &windows{schema: textSchema(context, 256), tokens: tokens, count: (len(tokens) - context) / context, shifts: context}
 		d := textOf(t, w)
 		seed, epoch := rapid.Uint64().Draw(t, "seed"), rapid.Uint64Max(5).Draw(t, "epoch")
-		o := d.Order(seed, epoch)
+		o := d.Sampler(seed, epoch)
 		numbers := make([]int32, 0, o.Len())
 		for i := range o.Len() {
 			numbers = append(numbers, int32(o.At(i)))
@@ -92,13 +92,13 @@ func TestShiftsVary(t *testing.T) {
 	w := &windows{schema: textSchema(8, 0), tokens: make([]byte, 100), count: 11, shifts: 8}
 	d, seen := textOf(t, w), map[int32]bool{}
 	for epoch := range uint64(100) {
-		seen[d.Order(7, epoch).shift/11] = true
+		seen[d.Sampler(7, epoch).shift/11] = true
 	}
 	if len(seen) != 8 {
 		t.Errorf("%d of 8 shifts occur in 100 epochs", len(seen))
 	}
-	o := d.Order(7, 3)
-	if o.Reset(7, 3); o.shift != 0 || !slices.Equal(o.samples, NewOrder(7, 3, 11).samples) {
+	o := d.Sampler(7, 3)
+	if o.Reset(7, 3); o.shift != 0 || !slices.Equal(o.samples, NewSampler(7, 3, 11).samples) {
 		t.Error("Reset leaves a shift")
 	}
 }

@@ -39,9 +39,9 @@ func (r Role) String() string {
 	return fmt.Sprintf("role %d", byte(r))
 }
 
-// Member is a process that gossip knows and does not hold for dead. It is a hint: the process may be gone, or others be
+// Node is a process that gossip knows and does not hold for dead. It is a hint: the process may be gone, or others be
 // there that gossip has not heard of yet.
-type Member struct {
+type Node struct {
 	ID          string
 	Role        Role
 	Incarnation plan.Incarnation
@@ -78,7 +78,7 @@ type Gossip struct {
 	mu      sync.Mutex
 	seeds   []string
 	reseed  chan struct{} // capacity 1: the seeds changed
-	members map[string]Member
+	members map[string]Node
 }
 
 // Times of the rejoin loop.
@@ -93,13 +93,13 @@ func Start(cfg Config) (*Gossip, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	self := Member{ID: cfg.ID, Role: cfg.Role, Incarnation: cfg.Incarnation, API: cfg.API}
+	self := Node{ID: cfg.ID, Role: cfg.Role, Incarnation: cfg.Incarnation, API: cfg.API}
 	meta, err := encodeMeta(self)
 	if err != nil {
 		return nil, fmt.Errorf("start gossip: %w", err)
 	}
 	g := &Gossip{cfg: cfg, log: cfg.Logger, changed: make(chan struct{}, 1), seeds: slices.Clone(cfg.Seeds),
-		reseed: make(chan struct{}, 1), members: map[string]Member{}}
+		reseed: make(chan struct{}, 1), members: map[string]Node{}}
 	c, err := g.listConfig(meta)
 	if err != nil {
 		return nil, fmt.Errorf("start gossip of %s: %w", cfg.ID, err)
@@ -242,16 +242,16 @@ func (g *Gossip) SetSeeds(seeds []string) {
 }
 
 // Members are the members of a role, this one too, ordered by id and incarnation.
-func (g *Gossip) Members(role Role) []Member {
+func (g *Gossip) Members(role Role) []Node {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	var out []Member
+	var out []Node
 	for _, m := range g.members {
 		if m.Role == role {
 			out = append(out, m)
 		}
 	}
-	slices.SortFunc(out, func(a, b Member) int {
+	slices.SortFunc(out, func(a, b Node) int {
 		return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(a.Incarnation, b.Incarnation))
 	})
 	return out

@@ -46,7 +46,7 @@ func gossipAt(t testing.TB, p *port.Port, cfg Config) *Gossip {
 	return g
 }
 
-func ids(members []Member) (list []string) {
+func ids(members []Node) (list []string) {
 	for _, m := range members {
 		list = append(list, m.ID)
 	}
@@ -68,7 +68,7 @@ func TestMembersFindEachOther(t *testing.T) {
 		sees(t, g, Coordinator, "c1")
 		sees(t, g, Worker, "w1", "w2")
 	}
-	want := Member{ID: "w2", Role: Worker, Incarnation: 12, API: p2.Addr().String()}
+	want := Node{ID: "w2", Role: Worker, Incarnation: 12, API: p2.Addr().String()}
 	if got := w1.Members(Worker)[1]; got != want {
 		t.Errorf("w1 knows %+v, want %+v", got, want)
 	}
@@ -202,7 +202,7 @@ func TestImpossibleDescriptionsAreRefused(t *testing.T) {
 }
 
 func TestDescriptionsFitIntoGossip(t *testing.T) {
-	m := Member{ID: strings.Repeat("i", maxID), Role: Coordinator, Incarnation: ^plan.Incarnation(0), API: strings.Repeat("a", maxAddress)}
+	m := Node{ID: strings.Repeat("i", maxID), Role: Coordinator, Incarnation: ^plan.Incarnation(0), API: strings.Repeat("a", maxAddress)}
 	b, err := encodeMeta(m)
 	if err != nil || len(b) > memberlist.MetaMaxSize {
 		t.Fatalf("%d bytes, %v", len(b), err)
@@ -213,7 +213,7 @@ func TestDescriptionsFitIntoGossip(t *testing.T) {
 }
 
 func FuzzDecodeMeta(f *testing.F) {
-	b, err := encodeMeta(Member{ID: "w1", Role: Worker, Incarnation: 5, API: "127.0.0.1:7070"})
+	b, err := encodeMeta(Node{ID: "w1", Role: Worker, Incarnation: 5, API: "127.0.0.1:7070"})
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -23,7 +23,7 @@ const (
 )
 
 // encodeMeta writes a member's description, at most 330 bytes: more than memberlist.MetaMaxSize would panic there.
-func encodeMeta(m Member) ([]byte, error) {
+func encodeMeta(m Node) ([]byte, error) {
 	switch {
 	case m.ID == "" || len(m.ID) > maxID:
 		return nil, fmt.Errorf("a member's id has 1 to %d bytes, %q has %d", maxID, m.ID, len(m.ID))
@@ -40,30 +40,30 @@ func encodeMeta(m Member) ([]byte, error) {
 }
 
 // decodeMeta reads what encodeMeta wrote. Bytes after it are left to later versions.
-func decodeMeta(b []byte) (Member, error) {
+func decodeMeta(b []byte) (Node, error) {
 	if len(b) < metaHeader {
-		return Member{}, fmt.Errorf("its description has %d bytes, fewer than %d", len(b), metaHeader)
+		return Node{}, fmt.Errorf("its description has %d bytes, fewer than %d", len(b), metaHeader)
 	}
 	if b[0] != metaVersion {
-		return Member{}, fmt.Errorf("its description has version %d, this program reads %d", b[0], metaVersion)
+		return Node{}, fmt.Errorf("its description has version %d, this program reads %d", b[0], metaVersion)
 	}
-	m := Member{Role: Role(b[1]), Incarnation: plan.Incarnation(binary.BigEndian.Uint64(b[2:]))}
+	m := Node{Role: Role(b[1]), Incarnation: plan.Incarnation(binary.BigEndian.Uint64(b[2:]))}
 	id, rest, ok := cutText(b[metaHeader:])
 	if !ok || id == "" || len(id) > maxID {
-		return Member{}, errors.New("its description has no id of a legal length")
+		return Node{}, errors.New("its description has no id of a legal length")
 	}
 	address, _, ok := cutText(rest)
 	if !ok {
-		return Member{}, errors.New("its description ends within the address")
+		return Node{}, errors.New("its description ends within the address")
 	}
 	if m.Role != Coordinator && m.Role != Worker {
-		return Member{}, fmt.Errorf("%v is unknown", m.Role)
+		return Node{}, fmt.Errorf("%v is unknown", m.Role)
 	}
 	if err := certs.CheckID(id); err != nil {
-		return Member{}, fmt.Errorf("its description: %w", err)
+		return Node{}, fmt.Errorf("its description: %w", err)
 	}
 	if printable.Line(address, maxAddress) != address {
-		return Member{}, errors.New("its description has no address that can be shown")
+		return Node{}, errors.New("its description has no address that can be shown")
 	}
 	m.ID, m.API = id, address
 	return m, nil

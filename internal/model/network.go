@@ -96,7 +96,7 @@ type graphBuilder struct {
 
 func buildGraph(b *builder, cfg config.Model) (network, error) {
 	g := &graphBuilder{builder: b, cfg: cfg, graph: &graph{}, at: map[string]int{}}
-	order, stuck := cfg.Order()
+	order, stuck := cfg.TopologicalOrder()
 	if len(stuck) > 0 {
 		return nil, config.KeyErrorf(fmt.Sprintf("model.nodes[%d]", stuck[0]), "node %s reads what is not there before it", cfg.Nodes[stuck[0]].Name)
 	}

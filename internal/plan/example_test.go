@@ -49,11 +49,11 @@ func ExampleApportion() {
 }
 
 // Workers 1 and 2 do not reach each other, so they must not be neighbours in the ring.
-func ExampleRing() {
+func ExampleArrangeRing() {
 	reaches := func(from, to int) bool { return from+to != 3 || from == 0 || to == 0 }
 	one := func(int) int { return 1 }
 	all := func(int) bool { return true }
-	fmt.Println(plan.Ring(4, reaches, one, all))
+	fmt.Println(plan.ArrangeRing(4, reaches, one, all))
 	// Output: [0 1 3 2]
 }
 

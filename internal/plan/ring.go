@@ -8,12 +8,12 @@ import (
 // exactRing is up to how many workers Ring looks at every set of them; among more it looks for a good one.
 const exactRing = 12
 
-// Ring chooses who of n workers makes a ring where not everybody reaches everybody: usable says whether a worker can send to
+// ArrangeRing chooses who of n workers makes a ring where not everybody reaches everybody: usable says whether a worker can send to
 // another. It is the largest set that can be ordered so that each sends to the next and the last to the first; among sets
 // of one size the one with the most worth, then the one whose workers come first. Where there are workers that hold what
 // the others lack, one of them is in the ring, however large another would be. The workers keep their order where that does, else the
 // first one that does is taken. One worker is always a ring.
-func Ring(n int, usable func(from, to int) bool, worth func(worker int) int, holds func(worker int) bool) []int {
+func ArrangeRing(n int, usable func(from, to int) bool, worth func(worker int) int, holds func(worker int) bool) []int {
 	g := ways{n: n, worth: worth, holds: holds, open: make([]bool, n*n)}
 	for from := range n {
 		for to := range n {

@@ -36,7 +36,7 @@ func TestRing(t *testing.T) {
 		"the smaller half holds more":   {5, halves3, even, func(v int) bool { return v == 1 }, []int{0, 1}},
 		"nobody reaches anybody":        {3, func(int, int) bool { return false }, func(v int) int { return v }, nobody, []int{2}},
 	} {
-		if got := Ring(c.n, c.usable, c.worth, c.holds); !slices.Equal(got, c.want) {
+		if got := ArrangeRing(c.n, c.usable, c.worth, c.holds); !slices.Equal(got, c.want) {
 			t.Errorf("%s: %v, want %v", name, got, c.want)
 		}
 	}
@@ -52,7 +52,7 @@ func TestRingIsBest(t *testing.T) {
 		worth := rapid.SliceOfN(rapid.IntRange(0, 2), n, n).Draw(t, "worth")
 		holds := rapid.SliceOfN(rapid.Bool(), n, n).Draw(t, "holds")
 		g := ways{n: n, open: open, worth: func(v int) int { return worth[v] }, holds: func(v int) bool { return holds[v] }}
-		got := Ring(n, g.usable, g.worth, g.holds)
+		got := ArrangeRing(n, g.usable, g.worth, g.holds)
 		checkRing(t, &g, got)
 		var best []int
 		eachOrder(n, nil, func(ring []int) {
@@ -74,7 +74,7 @@ func TestRingOfMany(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(exactRing+1, 40).Draw(t, "workers")
 		groups := rapid.SliceOfN(rapid.IntRange(0, 3), n, n).Draw(t, "groups")
-		got := Ring(n, func(from, to int) bool { return groups[from] == groups[to] }, even, nobody)
+		got := ArrangeRing(n, func(from, to int) bool { return groups[from] == groups[to] }, even, nobody)
 		for _, v := range got {
 			if groups[v] != groups[got[0]] {
 				t.Fatalf("%v is no ring", got)
@@ -89,7 +89,7 @@ func TestRingOfMany(t *testing.T) {
 		}
 		// A single closed way costs nobody.
 		from, to := rapid.IntRange(0, n-1).Draw(t, "from"), rapid.IntRange(0, n-1).Draw(t, "to")
-		if ring := Ring(n, func(a, b int) bool { return a != from || b != to }, even, nobody); len(ring) != n {
+		if ring := ArrangeRing(n, func(a, b int) bool { return a != from || b != to }, even, nobody); len(ring) != n {
 			t.Fatalf("%d of %d workers because %d does not reach %d", len(ring), n, from, to)
 		}
 	})

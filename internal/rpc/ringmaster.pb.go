@@ -34,7 +34,7 @@ const (
 	Phase_PHASE_CATCHING_UP Phase = 3
 	Phase_PHASE_TRAINING    Phase = 4
 	Phase_PHASE_BROKEN      Phase = 5 // its session ended by a lost peer; waits for a newer view
-	Phase_PHASE_PAUSED      Phase = 6 // its session ended in good order for a newer view
+	Phase_PHASE_YIELDED     Phase = 6 // its session ended in good order for a newer view
 	Phase_PHASE_SAVING      Phase = 7 // at the end: the last checkpoint is on its way
 	Phase_PHASE_FAILED      Phase = 8 // see failure
 )
@@ -48,7 +48,7 @@ var (
 		3: "PHASE_CATCHING_UP",
 		4: "PHASE_TRAINING",
 		5: "PHASE_BROKEN",
-		6: "PHASE_PAUSED",
+		6: "PHASE_YIELDED",
 		7: "PHASE_SAVING",
 		8: "PHASE_FAILED",
 	}
@@ -59,7 +59,7 @@ var (
 		"PHASE_CATCHING_UP": 3,
 		"PHASE_TRAINING":    4,
 		"PHASE_BROKEN":      5,
-		"PHASE_PAUSED":      6,
+		"PHASE_YIELDED":     6,
 		"PHASE_SAVING":      7,
 		"PHASE_FAILED":      8,
 	}
@@ -2109,6 +2109,7 @@ func (x *JobSpec) GetManifest() []byte {
 	return nil
 }
 
+// Order is the state that the leader desires of a worker, whole: what it holds or does otherwise, it works towards this.
 type Order struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
 	Cluster        uint64                 `protobuf:"fixed64,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
@@ -4714,7 +4715,7 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\x06length\x18\x06 \x01(\x04R\x06length\"7\n" +
 	"\tStatePart\x12\x16\n" +
 	"\x06header\x18\x01 \x01(\fR\x06header\x12\x12\n" +
-	"\x04data\x18\x02 \x01(\fR\x04data*\xb0\x01\n" +
+	"\x04data\x18\x02 \x01(\fR\x04data*\xb1\x01\n" +
 	"\x05Phase\x12\x0e\n" +
 	"\n" +
 	"PHASE_IDLE\x10\x00\x12\x13\n" +
@@ -4722,8 +4723,8 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\vPHASE_READY\x10\x02\x12\x15\n" +
 	"\x11PHASE_CATCHING_UP\x10\x03\x12\x12\n" +
 	"\x0ePHASE_TRAINING\x10\x04\x12\x10\n" +
-	"\fPHASE_BROKEN\x10\x05\x12\x10\n" +
-	"\fPHASE_PAUSED\x10\x06\x12\x10\n" +
+	"\fPHASE_BROKEN\x10\x05\x12\x11\n" +
+	"\rPHASE_YIELDED\x10\x06\x12\x10\n" +
 	"\fPHASE_SAVING\x10\a\x12\x10\n" +
 	"\fPHASE_FAILED\x10\b*\xa7\x01\n" +
 	"\x05Doing\x12\x11\n" +

@@ -47,7 +47,7 @@ func (t *Trainer) TrainLoss() float64 {
 
 // Evaluate runs the model over the evaluation set, each seat over its interval, and folds the seats' sums in order.
 // It returns nil where the job has no evaluation set. It changes nothing in the state.
-func (t *Trainer) Evaluate(ring Ring, arc plan.Arc) (*Evaluation, error) {
+func (t *Trainer) Evaluate(ring AllReduce, arc plan.Arc) (*Evaluation, error) {
 	set := t.Data.Eval
 	if set == nil || set.Len() == 0 {
 		return nil, nil

@@ -26,7 +26,7 @@ func (e *DataError) Unwrap() error { return e.Err }
 type feed struct {
 	trainer *Trainer
 	arc     plan.Arc
-	order   *dataset.Order // of the epoch that portion asked belongs to
+	order   *dataset.Sampler // of the epoch that portion asked belongs to
 	ahead   bool
 	slots   []slot
 	asked   int        // portions that reading has been asked of
@@ -90,7 +90,7 @@ func (f *feed) ask() {
 	f.asked++
 	epoch, inEpoch := step/uint64(t.PerPass), int(step%uint64(t.PerPass))
 	if f.order == nil || f.order.Epoch() != epoch {
-		f.order = t.Data.Order(t.Job.Seed, epoch)
+		f.order = t.Data.Sampler(t.Job.Seed, epoch)
 	}
 	shard := plan.Shard(t.Data.Train.Len(), t.Job.Seats, t.Job.Train.BatchPerSeat, inEpoch, seat)
 	s.indices = slices.Grow(s.indices[:0], shard.Len())[:shard.Len()]

@@ -13,8 +13,8 @@ import (
 	"ringmaster/internal/rng"
 )
 
-// Ring is what the step loop needs of one session's all-reduce. A failed ring stays failed.
-type Ring interface {
+// AllReduce is what the step loop needs of one session's all-reduce. A failed ring stays failed.
+type AllReduce interface {
 	Begin(step uint64)                     // the gradients of this step are about to be filled; in a session's beginning: none are
 	Ready(bucket int)                      // all local seats have filled this bucket; does not block
 	Wait(bucket int) error                 // until the sum over all seats stands in the first local gradient
@@ -58,7 +58,7 @@ type EpochEnd struct {
 // Run is one session of the step loop.
 type Run struct {
 	Arc       plan.Arc
-	Ring      Ring
+	Ring      AllReduce
 	Signals   *Signals
 	Saver     Saver
 	Evaluated int            // epochs whose evaluation is recorded already

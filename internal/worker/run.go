@@ -204,7 +204,7 @@ func (j *job) ended(ctx context.Context, s *session, err error) {
 		j.w.ways.broke(s.generation)
 		j.w.log.Info("the session ended", "generation", s.generation, "reason", err)
 	case s.ending == trainer.Yielded:
-		j.hold(rpc.Phase_PHASE_PAUSED)
+		j.hold(rpc.Phase_PHASE_YIELDED)
 	default:
 		j.finish(s)
 	}

@@ -81,7 +81,7 @@ type Line interface {
 
 // Ring is one session's all-reduce.
 type Ring interface {
-	trainer.Ring
+	trainer.AllReduce
 	Close() (drained bool) // false: the transport may still read the gradients
 	Lose(neighbour plan.Member, cause error)
 	WaitingFor() (allreduce.Waiting, bool)

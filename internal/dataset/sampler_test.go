@@ -12,12 +12,12 @@ import (
 // TestOrder shows that the shards of all seats and steps of an epoch together are every sample exactly once, ragged
 // last batches included, and that At, Fill and Reset agree.
 func TestOrder(t *testing.T) {
-	reused := map[int]*Order{}
+	reused := map[int]*Sampler{}
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(1, 200).Draw(t, "samples")
 		seed, epoch := rapid.Uint64().Draw(t, "seed"), rapid.Uint64Max(9).Draw(t, "epoch")
 		seats, perSeat := rapid.IntRange(1, 9).Draw(t, "seats"), rapid.IntRange(1, 9).Draw(t, "per seat")
-		o := NewOrder(seed, epoch, n)
+		o := NewSampler(seed, epoch, n)
 		seen := make([]int, n)
 		for step := range plan.StepsPerEpoch(n, seats, perSeat) {
 			for seat := range seats {
@@ -38,7 +38,7 @@ func TestOrder(t *testing.T) {
 			}
 		}
 		if reused[n] == nil {
-			reused[n] = NewOrder(1, 1, n)
+			reused[n] = NewSampler(1, 1, n)
 		}
 		if reused[n].Reset(seed, epoch); !slices.Equal(reused[n].samples, o.samples) || reused[n].Epoch() != epoch || reused[n].Len() != n {
 			t.Fatal("an order that is reset differs")
@@ -47,13 +47,13 @@ func TestOrder(t *testing.T) {
 }
 
 func TestOrdersDiffer(t *testing.T) {
-	base := NewOrder(1, 0, 100).samples
-	for _, other := range []*Order{NewOrder(2, 0, 100), NewOrder(1, 1, 100), NewOrder(0, 1, 100)} {
+	base := NewSampler(1, 0, 100).samples
+	for _, other := range []*Sampler{NewSampler(2, 0, 100), NewSampler(1, 1, 100), NewSampler(0, 1, 100)} {
 		if slices.Equal(base, other.samples) {
 			t.Error("another seed or epoch has the same order")
 		}
 	}
-	if NewOrder(1, 0, 0).Len() != 0 {
+	if NewSampler(1, 0, 0).Len() != 0 {
 		t.Error("no samples have an order")
 	}
 }
@@ -64,11 +64,11 @@ func TestOrderFillPanics(t *testing.T) {
 			t.Error("three numbers took two positions")
 		}
 	}()
-	NewOrder(1, 0, 10).Fill(make([]int32, 3), plan.Interval{Begin: 2, End: 4})
+	NewSampler(1, 0, 10).Fill(make([]int32, 3), plan.Interval{Begin: 2, End: 4})
 }
 
 func TestResetAllocatesNothing(t *testing.T) {
-	o := NewOrder(1, 0, 1000)
+	o := NewSampler(1, 0, 1000)
 	if n := testing.AllocsPerRun(10, func() { o.Reset(1, 1) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}

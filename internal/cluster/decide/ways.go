@@ -46,7 +46,7 @@ func (o *observations) arrange(j *fsm.Job, members []plan.Member) (ring, out []p
 	if j.Started != nil {
 		started = j.Started.Step
 	}
-	chosen := plan.Ring(len(members), func(from, to int) bool {
+	chosen := plan.ArrangeRing(len(members), func(from, to int) bool {
 		return o.usable(members[from].Incarnation, members[to].Incarnation)
 	}, func(k int) int {
 		seats := members[k].Arc.Len()
