@@ -20,7 +20,7 @@ func TestOneLine(t *testing.T) {
 	}
 }
 
-func TestEnding(t *testing.T) {
+func TestARunsEndGivesTheExitCode(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		result launch.Result

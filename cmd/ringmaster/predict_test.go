@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestRank(t *testing.T) {
+func TestAnAnswerRanksTheClassesByProbability(t *testing.T) {
 	got, err := rank([]float32{1, 3, 1, 2}, []string{"a", "b", "c"})
 	if err != nil {
 		t.Fatal(err)

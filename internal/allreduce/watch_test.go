@@ -12,7 +12,7 @@ import (
 
 // What a worker has sent the next one has received, once a step has ended; while somebody does not take part, all that was
 // sent still comes in at the next worker.
-func TestTraffic(t *testing.T) {
+func TestWhatIsSentIsReceivedOnceAStepHasEnded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		memory := &InProcess{}
 		w := newWorld(cut(rand.New(rand.NewPCG(5, 5)), 4, 3), 4, plan.Interval{Begin: 0, End: 90000}.Parts(2))
@@ -42,7 +42,7 @@ func TestTraffic(t *testing.T) {
 }
 
 // An opening says which of the two links stands already.
-func TestOpening(t *testing.T) {
+func TestAnOpeningSaysWhichLinkStands(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		members := cut(rand.New(rand.NewPCG(5, 5)), 3, 3)
 		w := newWorld(members, 3, nil)

@@ -15,7 +15,7 @@ import (
 )
 
 // What is wrong with certificates is said in one clear line at the caller's end, whichever end is at fault.
-func TestReasons(t *testing.T) {
+func TestWhatIsWrongWithCertificatesIsSaidClearly(t *testing.T) {
 	a, err := Init(t.TempDir(), now.AddDate(0, 0, -5))
 	if err != nil {
 		t.Fatal(err)

@@ -11,7 +11,7 @@ import (
 )
 
 // An answer is right only if all it says is.
-func TestNaming(t *testing.T) {
+func TestAStallIsNamedRightOnlyIfAllThatIsSaidIs(t *testing.T) {
 	host, err := os.Hostname()
 	if err != nil {
 		t.Fatal(err)

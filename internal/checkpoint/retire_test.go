@@ -8,7 +8,7 @@ import (
 	"ringmaster/internal/checkpoint/disk"
 )
 
-func TestClean(t *testing.T) {
+func TestCleanRemovesOnlyTemporaryFiles(t *testing.T) {
 	stores(t, func(t *testing.T, fsys disk.FS, dir string) {
 		s := mustOpen(t, fsys, dir)
 		must(t, save(t, 250, 1).put(s, true))

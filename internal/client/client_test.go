@@ -239,7 +239,7 @@ func TestRefusalIsFinal(t *testing.T) {
 }
 
 // A watcher survives broken streams and sees the end.
-func TestWatch(t *testing.T) {
+func TestAWatcherSurvivesBrokenStreams(t *testing.T) {
 	replicas := serve(t, 2)
 	replicas[0].statuses = []*rpc.JobStatus{{Step: 1}, {Step: 2}, nil, {Step: 3}, nil, {Step: 4, Ended: true}}
 	c := newClient(t, replicas[1].address)

@@ -91,7 +91,7 @@ func TestEveryKeyIsDocumented(t *testing.T) {
 }
 
 // The type system does not check tags; this does.
-func TestTags(t *testing.T) {
+func TestEveryFieldHasItsTags(t *testing.T) {
 	var walk func(typ reflect.Type)
 	seen := map[reflect.Type]bool{}
 	walk = func(typ reflect.Type) {
@@ -126,7 +126,7 @@ func TestTags(t *testing.T) {
 	}
 }
 
-func TestDefaults(t *testing.T) {
+func TestWhatIsLeftOutHasItsDefault(t *testing.T) {
 	j, err := Parse("configs/my-job.yaml", nil, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -155,7 +155,7 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
-func TestSet(t *testing.T) {
+func TestSetOverridesTheFileAndIsChecked(t *testing.T) {
 	file := []byte("train: {steps: 7, optimizer: {kind: adam}}\ndata: {kind: mnist}\n")
 	j, err := Parse("x.yaml", file, []string{"train.steps=200", "data.dir=../a: b", "model.layers=[784, 10]", "name=007", "train.optimizer.lr=1e-2"})
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-func TestDaemons(t *testing.T) {
+func TestFlagsOfDaemonsAreReadAndCompleted(t *testing.T) {
 	c, err := LoadCoordinator("", []Flag{{"--id", "id", "c2"}, {"--bind", "bind", "10.0.0.1:7070"}, {"--certs", "certs", "x"}, {"--election-timeout", "election_timeout", "1s"}})
 	if err != nil {
 		t.Fatal(err)

@@ -19,7 +19,7 @@ func TestExpandHome(t *testing.T) {
 	}
 }
 
-func TestUnexpanded(t *testing.T) {
+func TestWhatAShellWouldHaveExpandedIsNamed(t *testing.T) {
 	for path, want := range map[string]string{"$HOME/x": "$HOME is taken as it is written", "/data/${USER}/x": "${USER} is", "~you/x": "~you is", "/a/b": "", "cost$": "", "a$1": "",
 		"~/x": ""} {
 		if got := Unexpanded(path); want == "" && got != "" || !strings.HasPrefix(got, want) {

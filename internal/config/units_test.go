@@ -10,7 +10,7 @@ import (
 )
 
 // The units for systemd are well formed and start the daemons with flags that these know.
-func TestUnits(t *testing.T) {
+func TestSystemdUnitsStartTheDaemonsWithKnownFlags(t *testing.T) {
 	for file, known := range map[string][]Option{
 		"ringmaster-coordinator.service": CoordinatorOptions,
 		"ringmaster-worker@.service":     WorkerOptions,

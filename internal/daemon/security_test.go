@@ -260,7 +260,7 @@ func TestWithoutCertificatesNothingIsChecked(t *testing.T) {
 	}
 }
 
-func TestAddresses(t *testing.T) {
+func TestAnAddressThatLeadsElsewhereIsNotAdvertised(t *testing.T) {
 	ctx := context.Background()
 	p := openPort(t, "127.0.0.1:0", nil)
 	address := p.Addr().String()

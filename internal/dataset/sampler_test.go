@@ -9,9 +9,9 @@ import (
 	"ringmaster/internal/plan"
 )
 
-// TestOrder shows that the shards of all seats and steps of an epoch together are every sample exactly once, ragged
+// It shows that the shards of all seats and steps of an epoch together are every sample exactly once, ragged
 // last batches included, and that At, Fill and Reset agree.
-func TestOrder(t *testing.T) {
+func TestTheShardsOfAnEpochHaveEverySampleOnce(t *testing.T) {
 	reused := map[int]*Sampler{}
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(1, 200).Draw(t, "samples")

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestMemory(t *testing.T) {
+func TestTheSmallestLimitOfTheControlGroupsCounts(t *testing.T) {
 	const meminfo = "MemTotal:       1024 kB\nMemFree:         512 kB\n"
 	for name, c := range map[string]struct {
 		files map[string]string

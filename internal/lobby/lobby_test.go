@@ -51,7 +51,7 @@ func TestOldestOfTheLargestSourceGivesWay(t *testing.T) {
 	}
 }
 
-func TestSources(t *testing.T) {
+func TestConnectionsOfOneNetworkHaveOneSource(t *testing.T) {
 	for _, c := range []struct{ address, want string }{
 		{"10.0.0.1:1", "10.0.0.1"}, {"[::ffff:10.0.0.1]:2", "10.0.0.1"},
 		{"[2001:db8:1:2:3::1]:1", "2001:db8:1:2::/64"}, {"[2001:db8:1:2:4::9]:1", "2001:db8:1:2::/64"}, {"[fe80::1%1]:1", "fe80::/64"},

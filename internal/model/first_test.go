@@ -115,8 +115,8 @@ func TestEveryKindIsMade(t *testing.T) {
 	}
 }
 
-// TestSinusoids compares the positions with the standard library's sine and cosine.
-func TestSinusoids(t *testing.T) {
+// It compares the positions with the standard library's sine and cosine.
+func TestPositionsAreSinesAndCosines(t *testing.T) {
 	const steps, width = 3000, 10
 	table := sinusoids(steps, width)
 	for at := range steps {

@@ -45,7 +45,7 @@ func generate(t *testing.T, r *Replica, params []float32, prompt []int32, count 
 	return out
 }
 
-func TestGenerate(t *testing.T) {
+func TestGenerationIsAFunctionOfTheKey(t *testing.T) {
 	r, params := counter(t)
 	for _, prompt := range [][]int32{{2}, {0, 1, 2}, {5, 6, 0, 1, 2, 3, 4, 5, 6, 0, 1, 2}} {
 		if got, want := generate(t, r, params, prompt, 9, Sampling{}, rng.Key{}), []int32{3, 4, 5, 6, 0, 1, 2, 3, 4}; !slices.Equal(got, want) {

@@ -7,7 +7,7 @@ import (
 	"ringmaster/internal/config"
 )
 
-func TestRate(t *testing.T) {
+func TestSchedulesFollowTheirFormulas(t *testing.T) {
 	cosine := func(x float64) float64 { return 0.1 + 0.9*(1+math.Cos(math.Pi*x))/2 }
 	cases := []struct {
 		name  string
@@ -44,7 +44,7 @@ func TestCosPi(t *testing.T) {
 	}
 }
 
-func TestPower(t *testing.T) {
+func TestPowersAreNearTheLibrarys(t *testing.T) {
 	for _, x := range []float64{0, 0.5, 0.9, 0.999, 1} {
 		for _, n := range []uint64{0, 1, 2, 3, 10, 1000, 1 << 20} {
 			if have, want := power(x, n), math.Pow(x, float64(n)); math.Abs(have-want) > 1e-12*want {

@@ -91,7 +91,7 @@ func TestApportionOfEqualsIsEven(t *testing.T) {
 	}
 }
 
-func TestApportion(t *testing.T) {
+func TestSeatsFollowSpeedAndRoom(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		seats   int

@@ -11,7 +11,7 @@ func even(int) int { return 0 }
 
 func nobody(int) bool { return false }
 
-func TestRing(t *testing.T) {
+func TestARingGoesAroundClosedWays(t *testing.T) {
 	without := func(closed ...[2]int) func(from, to int) bool {
 		return func(from, to int) bool { return !slices.Contains(closed, [2]int{from, to}) }
 	}

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestValidate(t *testing.T) {
+func TestAViewWhoseArcsDoNotFillTheSeatsIsRefused(t *testing.T) {
 	view := func(seats int, arcs ...Arc) View {
 		v := View{Generation: 3, Seats: seats}
 		for i, arc := range arcs {

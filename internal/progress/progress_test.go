@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-func TestLine(t *testing.T) {
+func TestALineHasWhatIsKnown(t *testing.T) {
 	for _, test := range []struct {
 		s    Snapshot
 		want string
@@ -50,7 +50,7 @@ func TestRemainingIsUnknownRatherThanAbsurd(t *testing.T) {
 }
 
 // Lines come at changes, and every two seconds while only the step moves.
-func TestPlain(t *testing.T) {
+func TestLinesComeAtChangesAndEveryTwoSeconds(t *testing.T) {
 	var out bytes.Buffer
 	now := time.Unix(0, 0)
 	p := newPlain(&out, func() time.Time { return now })
@@ -103,7 +103,7 @@ func TestPlainShowsTheEndOnce(t *testing.T) {
 }
 
 // The bar shows the last figures and the notes, and its goroutine ends with Close.
-func TestBar(t *testing.T) {
+func TestTheBarShowsTheLastFiguresAndEnds(t *testing.T) {
 	var out bytes.Buffer
 	b := newBar(&out)
 	b.Note("a note")
@@ -119,7 +119,7 @@ func TestBar(t *testing.T) {
 	}
 }
 
-func TestNew(t *testing.T) {
+func TestTheDisplayIsAsAskedOrAsTheOutputAllows(t *testing.T) {
 	file, err := os.Create(t.TempDir() + "/out")
 	if err != nil {
 		t.Fatal(err)

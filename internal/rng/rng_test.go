@@ -145,7 +145,7 @@ func TestUniformRange(t *testing.T) {
 	}
 }
 
-func TestBelow(t *testing.T) {
+func TestDrawsStayBelowTheirBound(t *testing.T) {
 	key := NewKey(3)
 	for _, n := range []uint64{1, 2, 3, 10, 1 << 32, 1<<64 - 1} {
 		for i := range uint64(200) {
@@ -221,8 +221,8 @@ func TestLogarithm(t *testing.T) {
 	}
 }
 
-// TestShuffle checks that orders are permutations, and by counting that every number comes to every place alike.
-func TestShuffle(t *testing.T) {
+// It checks that orders are permutations, and by counting that every number comes to every place alike.
+func TestShufflesAreEvenAndRepeat(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		order := make([]int32, rapid.IntRange(0, 300).Draw(t, "length"))
 		OrderKey(rapid.Uint64().Draw(t, "seed"), rapid.Uint64Max(50).Draw(t, "epoch")).Shuffle(order)

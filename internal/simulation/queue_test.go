@@ -21,8 +21,8 @@ func trial(t *testing.T, seed uint64, steps, every, keep int) Trial {
 	return Trial{p, referenceOf(t, p)}
 }
 
-// TestQueue submits jobs together, which the workers that come then do one after the other. Each must end with its own checkpoints.
-func TestQueue(t *testing.T) {
+// It submits jobs together, which the workers that come then do one after the other. Each must end with its own checkpoints.
+func TestJobsRunOneAfterTheOther(t *testing.T) {
 	for name, trials := range map[string][]Trial{
 		"equal steps":            {trial(t, 1, 5, 40, 3), trial(t, 2, 5, 40, 3)},
 		"names that were freed":  {trial(t, 1, 40, 10, 1), trial(t, 2, 30, 10, 1)},

@@ -5,9 +5,9 @@ import (
 	"testing"
 )
 
-// TestPlace lays out random lives and checks that no two buffers share place and time, and that the arena is not much
+// It lays out random lives and checks that no two buffers share place and time, and that the arena is not much
 // longer than the most that is alive at one time.
-func TestPlace(t *testing.T) {
+func TestNoTwoLivingBuffersShareAPlace(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for range 200 {
 		times := 1 + r.IntN(60)

@@ -76,7 +76,7 @@ func plainConv(c convCase, samples int, x, w, bias *Value) []float64 {
 	return y
 }
 
-func TestConv(t *testing.T) {
+func TestConvolutionsAreThePlainLoops(t *testing.T) {
 	for _, c := range convCases {
 		t.Run(c.String(), func(t *testing.T) {
 			b := newBench(20, true)

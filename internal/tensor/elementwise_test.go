@@ -18,9 +18,9 @@ func TestElementwiseGradients(t *testing.T) {
 	}
 }
 
-// TestResidual has a stream that two blocks add to and that is used again at the end, so that gradients are overwritten,
+// It has a stream that two blocks add to and that is used again at the end, so that gradients are overwritten,
 // added to and passed on in place.
-func TestResidual(t *testing.T) {
+func TestGradientsOfAStreamUsedTwiceAddUp(t *testing.T) {
 	b := newBench(12, true)
 	x := b.param(3, 6)
 	w1, w2 := b.param(6, 6), b.param(6, 6)

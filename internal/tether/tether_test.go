@@ -102,7 +102,7 @@ func TestChildrenEndWithAKilledParent(t *testing.T) {
 }
 
 // Closing the parent's end ends the children as the parent's death does.
-func TestClose(t *testing.T) {
+func TestClosingTheParentsEndEndsTheChildren(t *testing.T) {
 	parent, err := NewParent()
 	if err != nil {
 		t.Fatal(err)

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-func TestActivity(t *testing.T) {
+func TestAnAccountAddsUpWhatTheTimeWentInto(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const second = time.Second
 		var a Activity
@@ -39,8 +39,8 @@ func TestActivity(t *testing.T) {
 	})
 }
 
-// TestHeld: time that seemed to be waiting counts as held where beats show that the process did not run.
-func TestHeld(t *testing.T) {
+// Time that seemed to be waiting counts as held where beats show that the process did not run.
+func TestTimeWithoutBeatsIsHeldNotWaiting(t *testing.T) {
 	const ms = time.Millisecond
 	for name, c := range map[string]struct {
 		beats []time.Duration // of a wait, from its beginning

@@ -8,7 +8,7 @@ import (
 	"ringmaster/internal/rng"
 )
 
-func TestPace(t *testing.T) {
+func TestAPaceIsSteadyInSpiteOfOneBadMoment(t *testing.T) {
 	const ms = time.Millisecond
 	var p pace
 	for range spanLeast - 1 {

@@ -27,7 +27,7 @@ func listen(t *testing.T) net.Listener {
 }
 
 // An attempt to reach a worker says whether it answers, and if not, what is there instead.
-func TestProbe(t *testing.T) {
+func TestAProbeSaysWhatIsThereInstead(t *testing.T) {
 	self := plan.Member{Worker: "w2", Incarnation: 7}
 	served := listen(t)
 	peers := &PeerServer{}

@@ -130,7 +130,7 @@ func TestFailAt(t *testing.T) {
 }
 
 // What a crash makes of bytes and names that were not durable, at both ends and between.
-func TestCrash(t *testing.T) {
+func TestACrashKeepsWhatWasSynced(t *testing.T) {
 	m := NewMemFS()
 	f, err := m.Create("/a")
 	if err != nil {

@@ -92,7 +92,7 @@ func TestMainFunction(t *testing.T) {
 }
 
 // The first signal ends the body's context, the second one the process.
-func TestSignals(t *testing.T) {
+func TestTheFirstSignalEndsTheBodyTheSecondTheProcess(t *testing.T) {
 	for _, test := range []struct {
 		what string
 		code int

@@ -101,7 +101,7 @@ func recovered(call func(gonumblas.Float32Level3), e gonumblas.Float32Level3) (r
 	return nil
 }
 
-func TestUse(t *testing.T) {
+func TestGonumComputesWithTheEngine(t *testing.T) {
 	defer blas32.Use(blas32.Implementation())
 	blas32.Use(Engine{})
 	a := blas32.General{Rows: 2, Cols: 2, Stride: 2, Data: []float32{1, 2, 3, 4}}

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-func TestSelect(t *testing.T) {
+func TestOnlyTiersOfThisCPUCanBeSelected(t *testing.T) {
 	defer Force(Current())()
 	for _, tier := range Tiers() {
 		if err := Select(tier.String()); err != nil || Current() != tier {

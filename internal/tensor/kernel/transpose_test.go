@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestTranspose(t *testing.T) {
+func TestTransposesMoveEveryValueAndNoOther(t *testing.T) {
 	r := rand.New(rand.NewPCG(21, 22))
 	for _, tier := range Tiers() {
 		t.Run(tier.String(), func(t *testing.T) {

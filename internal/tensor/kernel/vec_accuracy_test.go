@@ -17,7 +17,7 @@ func ulpError(have float32, want float64) float64 {
 	return math.Abs(float64(have)-want) / unit
 }
 
-func TestAccuracy(t *testing.T) {
+func TestFunctionsKeepTheirPromisedAccuracy(t *testing.T) {
 	cases := []struct {
 		name  string
 		run   func(dst, x []float32)

@@ -11,7 +11,7 @@ import (
 )
 
 // A few faults of every process, some while the cluster recovers from the one before, change no bit.
-func TestChaos(t *testing.T) {
+func TestFaultsChangeNoBit(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "chaos")
 	code, out, stderr := run(t, t.TempDir(), "chaos", config(t, "quickstart.yaml"), "--dir", dir, "--faults", "10", "--seed", "3",
 		"--set", "train.steps=1500", "--json")

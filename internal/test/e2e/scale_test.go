@@ -10,7 +10,7 @@ import (
 )
 
 // One, four, two, three workers within one run, asked for by a person: same bits, and processes to match.
-func TestScale(t *testing.T) {
+func TestScalingChangesProcessesAndNoBit(t *testing.T) {
 	file := config(t, "quickstart.yaml")
 	want := job{file: file, workers: 1}.run(t, 0)
 	l := job{file: file, workers: 1}.start(t)

@@ -83,7 +83,7 @@ func TestStallNamesItsCulprit(t *testing.T) {
 // Faults of all four kinds on real processes, shortly; "make stalls" does it at length. On a machine as busy as one that
 // runs all tests every worker is slow at times, so only those faults are counted that stop the ring whatever else runs.
 // No bit changes.
-func TestStalls(t *testing.T) {
+func TestStalledWorkersAreNamed(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "chaos")
 	_, out, stderr := run(t, t.TempDir(), "chaos", config(t, "quickstart.yaml"), "--dir", dir, "--stalls", "--faults", "6", "--seed", "23",
 		"--workers", "2", "--coordinators", "1", "--set", "train.steps=3000", "--json")

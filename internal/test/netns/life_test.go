@@ -37,7 +37,7 @@ func TestAnyStartOrder(t *testing.T) {
 }
 
 // A worker that is asked to end leaves between two steps: no step is lost, and the process ends by itself.
-func TestLeave(t *testing.T) {
+func TestAWorkerThatIsAskedToEndLosesNoStep(t *testing.T) {
 	t.Parallel()
 	want, err := undisturbed(steps)
 	if err != nil {

@@ -174,7 +174,7 @@ const slowStep = 500 * time.Millisecond
 
 // However the network breaks, and heals after some seconds, one ring goes on and comes to the bits of a run that nothing
 // disturbed.
-func TestPartitions(t *testing.T) {
+func TestOneRingGoesOnHoweverTheNetworkBreaks(t *testing.T) {
 	steps, atLeast := steps, 9*time.Second
 	if testing.Short() {
 		steps, atLeast = 300, 5*time.Second

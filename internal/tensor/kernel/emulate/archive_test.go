@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// TestArchive reads what was written with the rules of the format.
-func TestArchive(t *testing.T) {
+// It reads what was written with the rules of the format.
+func TestArchivesFollowTheFormat(t *testing.T) {
 	t.Chdir(t.TempDir())
 	if err := os.MkdirAll("testdata/sub", 0o755); err != nil {
 		t.Fatal(err)
