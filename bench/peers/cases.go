@@ -4,8 +4,9 @@ import (
 	"fmt"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strconv"
+
+	"ringmaster/internal/median"
 )
 
 // comparison is one piece of work that both sides do. Each side's commands run one after another in a round.
@@ -158,7 +159,7 @@ func number(text, pattern string) (float64, error) {
 	if len(found) == 0 {
 		return 0, fmt.Errorf("nothing like %s", pattern)
 	}
-	return median(found), nil
+	return median.Of(found), nil
 }
 
 // ratio is the median of the rounds' ratios, above 1 where ours is better.
@@ -170,7 +171,7 @@ func (r row) ratio() float64 {
 			ratios[i] = 1 / ratios[i]
 		}
 	}
-	return median(ratios)
+	return median.Of(ratios)
 }
 
 // bound is the ratio if we did nothing but products, all as fast as the best; 0 where that is not measured.
@@ -178,12 +179,5 @@ func (r row) bound() float64 {
 	if len(r.share) == 0 {
 		return 0
 	}
-	return r.ratio() / median(r.share)
-}
-
-// median of at least one number; of an even count the mean of the middle two.
-func median(v []float64) float64 {
-	s := slices.Sorted(slices.Values(v))
-	n := len(s)
-	return (s[(n-1)/2] + s[n/2]) / 2
+	return r.ratio() / median.Of(r.share)
 }

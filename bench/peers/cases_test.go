@@ -129,9 +129,6 @@ func TestRatioIsInOurFavourAboveOne(t *testing.T) {
 	if got := r.bound(); got != 4 {
 		t.Errorf("at most %v, want 3 / 0.75", got)
 	}
-	if got := median([]float64{4, 1, 3, 2}); got != 2.5 {
-		t.Errorf("median of four %v, want 2.5", got)
-	}
 }
 
 // TestChooseByName: a part of a name chooses, the empty one everything, and what is in none says which names there are.

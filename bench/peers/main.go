@@ -18,6 +18,8 @@ import (
 	"syscall"
 	"text/tabwriter"
 	"time"
+
+	"ringmaster/internal/median"
 )
 
 // options are what the command line says.
@@ -195,7 +197,7 @@ func show(rows []row) error {
 		if r.bound() > 0 {
 			bound = fmt.Sprintf("%.2f", r.bound())
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%.2f\t%s\t\n", r.name, digits(median(r.ours)), digits(median(r.theirs)), r.unit, r.ratio(), bound)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%.2f\t%s\t\n", r.name, digits(median.Of(r.ours)), digits(median.Of(r.theirs)), r.unit, r.ratio(), bound)
 	}
 	if err := w.Flush(); err != nil {
 		return err

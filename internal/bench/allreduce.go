@@ -97,10 +97,10 @@ func AllReduce(ctx context.Context, o AllReduceOptions, sizes []string) (report 
 		if err != nil {
 			return nil, fmt.Errorf("all-reduce of %d bytes: %w", size, err)
 		}
-		median := times[len(times)/2]
+		middle := times[len(times)/2]
 		links := 2 * float64(o.Workers-1) / float64(o.Workers)
-		report.Results = append(report.Results, AllReduceResult{Case: sizes[i], GiBPerS: float64(size) / median.Seconds() * links / (1 << 30),
-			Us: float64(median.Nanoseconds()) / 1e3, Bytes: size, Workers: o.Workers, Seats: o.Seats, Rounds: len(times)})
+		report.Results = append(report.Results, AllReduceResult{Case: sizes[i], GiBPerS: float64(size) / middle.Seconds() * links / (1 << 30),
+			Us: float64(middle.Nanoseconds()) / 1e3, Bytes: size, Workers: o.Workers, Seats: o.Seats, Rounds: len(times)})
 	}
 	return report, nil
 }

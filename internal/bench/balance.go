@@ -16,6 +16,7 @@ import (
 	"ringmaster/internal/config"
 	"ringmaster/internal/host"
 	"ringmaster/internal/launch"
+	"ringmaster/internal/median"
 )
 
 // BalanceResult is how well an uneven pair of workers is used. Rates are of samples a second.
@@ -332,7 +333,7 @@ func medianBalance(rounds []BalanceResult) BalanceResult {
 		for _, r := range rounds {
 			values = append(values, figure(r))
 		}
-		return median(values)
+		return median.Of(values)
 	}
 	return BalanceResult{Case: medianCase,
 		Fast:      of(func(r BalanceResult) float64 { return r.Fast }),

@@ -9,6 +9,7 @@ import (
 
 	"ringmaster/internal/bench/kernels"
 	"ringmaster/internal/launch"
+	"ringmaster/internal/median"
 	"ringmaster/internal/tensor/kernel"
 )
 
@@ -87,7 +88,7 @@ func repeat(rounds int, roundTime time.Duration, call func()) (seconds float64, 
 		}
 		perCall[r] = time.Since(start).Seconds() / float64(calls)
 	}
-	return median(perCall), calls
+	return median.Of(perCall), calls
 }
 
 // ramp is a vector of unremarkable values.

@@ -92,9 +92,3 @@ func cpu() string {
 	}
 	return "unknown"
 }
-
-// median of values, the mean of the middle two where their number is even. It sorts them.
-func median(values []float64) float64 {
-	slices.Sort(values)
-	return (values[(len(values)-1)/2] + values[len(values)/2]) / 2
-}

@@ -18,13 +18,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"ringmaster/internal/median"
 	"ringmaster/internal/tensor/kernel"
 )
 
@@ -271,7 +271,7 @@ func compare(all []contestant, s shape, rounds int, turn, rest time.Duration) (r
 	}
 	r := result{Case: s.String(), Gflops: map[string]float64{}, Ratio: map[string]float64{}}
 	for i, c := range all {
-		r.Gflops[c.name()] = median(gflops[i])
+		r.Gflops[c.name()] = median.Of(gflops[i])
 		if i == 0 {
 			continue
 		}
@@ -279,7 +279,7 @@ func compare(all []contestant, s shape, rounds int, turn, rest time.Duration) (r
 		for round := range ratios {
 			ratios[round] = gflops[0][round] / gflops[i][round]
 		}
-		r.Ratio[c.name()] = median(ratios)
+		r.Ratio[c.name()] = median.Of(ratios)
 		if c.name() == peak {
 			continue
 		}
@@ -288,11 +288,6 @@ func compare(all []contestant, s shape, rounds int, turn, rest time.Duration) (r
 		}
 	}
 	return r, nil
-}
-
-func median(s []float64) float64 {
-	s = slices.Sorted(slices.Values(s))
-	return s[len(s)/2]
 }
 
 func parseShapes(sizes, forms string, sets int) ([]shape, error) {

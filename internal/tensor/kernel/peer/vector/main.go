@@ -15,7 +15,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -23,6 +22,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ringmaster/internal/bench/kernels"
+	"ringmaster/internal/median"
 	"ringmaster/internal/tensor/kernel"
 )
 
@@ -164,7 +164,7 @@ func compare(all []contestant, name string, n, rounds int, turn time.Duration) e
 			times[i] = append(times[i], float64(took.Nanoseconds())/float64(calls[i]))
 		}
 	}
-	fmt.Printf("%-16s %9d %12.0f", name, n, median(times[0]))
+	fmt.Printf("%-16s %9d %12.0f", name, n, median.Of(times[0]))
 	for i := 1; i < len(all); i++ {
 		if !known[i] {
 			fmt.Printf(" %12s       ", "-")
@@ -174,15 +174,10 @@ func compare(all []contestant, name string, n, rounds int, turn time.Duration) e
 		for r := range ratios {
 			ratios[r] = times[i][r] / times[0][r]
 		}
-		fmt.Printf(" %12.0f (%4.2f)", median(times[i]), median(ratios))
+		fmt.Printf(" %12.0f (%4.2f)", median.Of(times[i]), median.Of(ratios))
 	}
 	fmt.Println()
 	return nil
-}
-
-func median(s []float64) float64 {
-	s = slices.Sorted(slices.Values(s))
-	return s[len(s)/2]
 }
 
 func run() error {
