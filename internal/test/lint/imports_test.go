@@ -26,7 +26,7 @@ var layers = []struct {
 	{"what tests share", []string{"test/support"}},
 	{"the one port of a daemon", []string{"port"}},
 	{"pure parts that know the words", []string{"checkpoint", "cluster/fsm", "dataset/glyphs", "dataset/picture", "bench/kernels", "cli", "table", "metric"}},
-	{"data, sums, who is there, and decisions' log", []string{"dataset", "dataset/glyphs/gen", "allreduce", "optim", "tensor", "tensor/blas", "tensor/kernel/peer", "tensor/kernel/peer/vector", "tensor/kernel/emulate", "gossip", "cluster/raftnode", "cluster/decide"}},
+	{"data, sums, who is there, and decisions' log", []string{"dataset", "dataset/glyphs/gen", "allreduce", "optim", "tensor", "tensor/blas", "tensor/kernel/rival", "tensor/kernel/rival/vector", "tensor/kernel/emulate", "gossip", "cluster/raftnode", "cluster/decide"}},
 	{"what is minimised", []string{"loss"}},
 	{"models", []string{"model"}},
 	{"the step loop", []string{"trainer"}},

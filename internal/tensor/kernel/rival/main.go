@@ -1,9 +1,9 @@
-// Command peer times the matrix product beside other libraries' on this machine: Debian's OpenBLAS, the OpenBLAS that
+// Command rival times the matrix product beside other libraries' on this machine: Debian's OpenBLAS, the OpenBLAS that
 // numpy's wheel carries, and the BLAS inside PyTorch, as far as they are installed. A small C program, compiled when the
 // comparison runs, loads each library and calls it in a loop, so that no caller's overhead flatters us. All take turns
 // within a round; the figures are medians over the rounds, those of ratios too.
 //
-//	go run ./internal/tensor/kernel/peer -sizes 256x256x256,32x784x128 -forms NN,TN,NT -rounds 11
+//	go run ./internal/tensor/kernel/rival -sizes 256x256x256,32x784x128 -forms NN,TN,NT -rounds 11
 package main
 
 import (
@@ -31,7 +31,7 @@ import (
 //go:embed c
 var sources embed.FS
 
-// peak is the name of the contestant that only multiplies and adds, which is no peer.
+// peak is the name of the contestant that only multiplies and adds, which is no rival.
 const peak = "peak"
 
 // defaultSizes are the shapes M x K x N whose speed matters to training.
@@ -155,7 +155,7 @@ for n in "numpy", "torch":
     if u.find_spec(n): print(n, u.find_spec(n).submodule_search_locations[0])`
 	out, err := exec.Command(python, "-c", find).Output()
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "peer: ask %s for numpy and torch: %v\n", python, err)
+		fmt.Fprintf(os.Stderr, "rival: ask %s for numpy and torch: %v\n", python, err)
 		return all
 	}
 	for line := range strings.Lines(string(out)) {
@@ -217,7 +217,7 @@ func startLibraries(dir, python string, threads int, clock string) ([]contestant
 	for _, c := range candidates(python) {
 		paths, err := filepath.Glob(c.pattern)
 		if err != nil || len(paths) == 0 {
-			fmt.Fprintf(os.Stderr, "peer: %s is not installed (%s)\n", c.label, c.pattern)
+			fmt.Fprintf(os.Stderr, "rival: %s is not installed (%s)\n", c.label, c.pattern)
 			continue
 		}
 		l, err := start(c.label, program, threads, paths[0], c.symbol, c.convention, clock)
@@ -244,7 +244,7 @@ type result struct {
 	Case      string             `json:"case"`
 	Gflops    map[string]float64 `json:"gflops"`     // medians
 	Ratio     map[string]float64 `json:"ratio"`      // medians of ours over the other's, round by round
-	RatioBest float64            `json:"ratio_best"` // the least of these but for the peak: against the best peer
+	RatioBest float64            `json:"ratio_best"` // the least of these but for the peak: against the best rival
 }
 
 // compare lets the contestants, ours first, take turns on a shape, with a rest before each.
@@ -332,7 +332,7 @@ func run() error {
 	if err := kernel.Select(os.Getenv(kernel.EnvironmentVariable)); err != nil {
 		return err
 	}
-	dir, err := os.MkdirTemp("", "peer")
+	dir, err := os.MkdirTemp("", "rival")
 	if err != nil {
 		return fmt.Errorf("make a directory for the C program: %w", err)
 	}
@@ -393,14 +393,14 @@ func stop(libraries []contestant) {
 		l := c.(*library)
 		l.in.Close()
 		if err := l.process.Wait(); err != nil {
-			fmt.Fprintf(os.Stderr, "peer: end %s: %v\n", l.label, err)
+			fmt.Fprintf(os.Stderr, "rival: end %s: %v\n", l.label, err)
 		}
 	}
 }
 
 func main() {
 	if err := run(); err != nil {
-		fmt.Fprintln(os.Stderr, "peer:", err)
+		fmt.Fprintln(os.Stderr, "rival:", err)
 		os.Exit(1)
 	}
 }

@@ -1,7 +1,7 @@
 // Command vector times the vector kernels beside C loops (gcc -O3 -march=native) and PyTorch, one thread each. All take
 // turns within a round; the figures are medians over the rounds, those of ratios too.
 //
-//	go run ./internal/tensor/kernel/peer/vector -kernels add,adam -n 16384,10000000 -python python3
+//	go run ./internal/tensor/kernel/rival/vector -kernels add,adam -n 16384,10000000 -python python3
 package main
 
 import (
@@ -192,7 +192,7 @@ func run() error {
 	if err := kernel.Select(os.Getenv(kernel.EnvironmentVariable)); err != nil {
 		return err
 	}
-	dir, err := os.MkdirTemp("", "peer")
+	dir, err := os.MkdirTemp("", "rival")
 	if err != nil {
 		return fmt.Errorf("make a directory for the C program: %w", err)
 	}
