@@ -1,5 +1,5 @@
 // Package allreduce sums gradients over the seats of a job: every worker of a view plays its arc of seats in the textbook
-// ring over seats, so the bits of the sum do not depend on how many workers share the seats.
+// ring over seats, a reduce-scatter and then an all-gather, so the bits of the sum do not depend on how many workers share the seats.
 //
 // The pure part is schedule.go (which interval travels where) and fold.go (the additions); the engine of one session is
 // ring.go with send.go, receive.go and gather.go; the links to the neighbours are transport.go (gRPC) and inprocess.go.
