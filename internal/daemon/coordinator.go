@@ -28,7 +28,7 @@ import (
 	"ringmaster/internal/cluster/decide"
 	"ringmaster/internal/cluster/raftnode"
 	"ringmaster/internal/config"
-	"ringmaster/internal/folder"
+	"ringmaster/internal/folderlock"
 	"ringmaster/internal/gossip"
 	"ringmaster/internal/host"
 	"ringmaster/internal/plan"
@@ -141,15 +141,15 @@ const ownerPatience = 3 * time.Second
 
 // ownFolder makes this process the owner of its folder, and refuses one that another process works in, or a dir that is no folder.
 // "" is no folder of its own.
-func ownFolder(dir string) (*folder.Lock, error) {
+func ownFolder(dir string) (*folderlock.Lock, error) {
 	if dir == "" {
 		return nil, nil
 	}
 	if info, err := os.Stat(dir); err == nil && !info.IsDir() {
 		return nil, &config.Problem{Text: fmt.Sprintf("dir: %s is no folder; name another one by --dir", dir)}
 	}
-	owner, err := folder.Own(dir, ownerPatience)
-	if errors.As(err, new(*folder.TakenError)) {
+	owner, err := folderlock.Own(dir, ownerPatience)
+	if errors.As(err, new(*folderlock.TakenError)) {
 		return nil, &config.Problem{Text: fmt.Sprintf("dir: %v; name another one by --dir, or end that process first", err)}
 	}
 	return owner, err

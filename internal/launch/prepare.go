@@ -9,7 +9,7 @@ import (
 
 	"ringmaster/internal/config"
 	"ringmaster/internal/dataset"
-	"ringmaster/internal/folder"
+	"ringmaster/internal/folderlock"
 	"ringmaster/internal/model"
 	"ringmaster/internal/rpc"
 	"ringmaster/internal/trainer"
@@ -135,8 +135,8 @@ func (o *Options) own(dir Directory) error {
 	if o.owner != nil {
 		return nil
 	}
-	owner, err := folder.Own(string(dir), 0)
-	if taken := (*folder.TakenError)(nil); errors.As(err, &taken) {
+	owner, err := folderlock.Own(string(dir), 0)
+	if taken := (*folderlock.TakenError)(nil); errors.As(err, &taken) {
 		return usage("%s is being trained by %s; wait for its end or interrupt it, or name another --dir", dir, taken.Owner)
 	}
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 	"ringmaster/internal/cli"
 	"ringmaster/internal/client"
 	"ringmaster/internal/config"
-	"ringmaster/internal/folder"
+	"ringmaster/internal/folderlock"
 	"ringmaster/internal/host"
 	"ringmaster/internal/progress"
 	"ringmaster/internal/rpc"
@@ -40,7 +40,7 @@ type Options struct {
 
 	Environment func(id string) []string // more variables of a worker's process; nil: none
 
-	owner *folder.Lock // on the run's folder
+	owner *folderlock.Lock // on the run's folder
 }
 
 // Result is how a launch ended.

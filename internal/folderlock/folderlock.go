@@ -1,6 +1,6 @@
-// Package folder gives a folder one owner at a time. The owner holds a lock on a file in it, which the system takes back
+// Package folderlock gives a folder one owner at a time. The owner holds a lock on a file in it, which the system takes back
 // when the process ends, however it ends.
-package folder
+package folderlock
 
 import (
 	"errors"
