@@ -43,7 +43,7 @@ func (l *loneLog) Barrier(context.Context) error { return nil }
 func (l *loneLog) Read(do func(*fsm.State))      { do(l.state) }
 func (l *loneLog) Changed() <-chan struct{}      { return nil }
 func (l *loneLog) Leading() bool                 { return true }
-func (l *loneLog) Unstored() (error, time.Time)  { return nil, time.Time{} }
+func (l *loneLog) Unstored() (time.Time, error)  { return time.Time{}, nil }
 func (l *loneLog) Leader() (id, address string)  { return "c1", "127.0.0.1:1" }
 func (l *loneLog) Replicas() []Replica {
 	return []Replica{{ID: "c1", Address: "127.0.0.1:1", Votes: true}}

@@ -45,7 +45,7 @@ func (m *Machine) Restore(snapshot []byte) error {
 type Replicated struct{ Node *raftnode.Node }
 
 // Unstored is what keeps this replica from writing its log, and since when.
-func (r *Replicated) Unstored() (error, time.Time) { return r.Node.Unstored() }
+func (r *Replicated) Unstored() (time.Time, error) { return r.Node.Unstored() }
 
 // Propose appends a command to the log and waits until it is applied here.
 func (r *Replicated) Propose(ctx context.Context, command fsm.Command) error {

@@ -37,7 +37,7 @@ type Log interface {
 	// Leader is the id and address of the leader; empty while there is none.
 	Leader() (id, address string)
 	// Unstored is what keeps this replica from writing its log, and since when; nil: nothing does.
-	Unstored() (err error, since time.Time)
+	Unstored() (since time.Time, err error)
 	// Replicas are all coordinators with their addresses, in the order of their ids.
 	Replicas() []Replica
 	Membership

@@ -84,7 +84,7 @@ func (t *troubles) list(now time.Time) []*rpc.Unsaved {
 // troubled is what this replica cannot store: checkpoints, and its log.
 func (s *Server) troubled(now time.Time) []*rpc.Unsaved {
 	out := s.unsaved.list(now)
-	if err, since := s.log.Unstored(); err != nil {
+	if since, err := s.log.Unstored(); err != nil {
 		words, ok := diskFault(err)
 		if !ok {
 			words = err.Error()

@@ -122,11 +122,11 @@ func (r record) encode() []byte {
 func decodeRecord(b []byte) (record, error) {
 	switch {
 	case len(b) < recordHeader:
-		return record{}, fmt.Errorf("Raft's term and vote have %d bytes, fewer than their header's %d", len(b), recordHeader)
+		return record{}, fmt.Errorf("the term and vote of Raft have %d bytes, fewer than their header's %d", len(b), recordHeader)
 	case b[0] != recordVersion:
-		return record{}, fmt.Errorf("Raft's term and vote have format %d, this program reads %d", b[0], recordVersion)
+		return record{}, fmt.Errorf("the term and vote of Raft have format %d, this program reads %d", b[0], recordVersion)
 	case binary.BigEndian.Uint32(b[1:]) != crc32.Checksum(b[recordSummed:], castagnoli):
-		return record{}, errors.New("Raft's term and vote do not have their checksum")
+		return record{}, errors.New("the term and vote of Raft do not have their checksum")
 	}
 	head := b[recordSummed:]
 	r := record{first: binary.BigEndian.Uint64(head), last: binary.BigEndian.Uint64(head[8:]), count: binary.BigEndian.Uint64(head[16:]), stable: map[string][]byte{}}
@@ -134,7 +134,7 @@ func decodeRecord(b []byte) (record, error) {
 		key, after, ok := cutBytes(rest)
 		value, end, more := cutBytes(after)
 		if !ok || !more {
-			return record{}, errors.New("Raft's term and vote end too soon")
+			return record{}, errors.New("the term and vote of Raft end too soon")
 		}
 		r.stable[string(key)] = append([]byte{}, value...)
 		rest = end

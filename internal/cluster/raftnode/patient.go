@@ -83,8 +83,8 @@ func (n *Node) noteStored(err error) {
 }
 
 // Unstored is what keeps this replica from writing its log, and since when; nil where nothing does.
-func (n *Node) Unstored() (err error, since time.Time) {
+func (n *Node) Unstored() (since time.Time, err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.unstored, n.unstoredSince
+	return n.unstoredSince, n.unstored
 }

@@ -50,14 +50,14 @@ func TestTermWaitsForSpace(t *testing.T) {
 	for d.tries.Load() < 4 {
 		time.Sleep(time.Millisecond)
 	}
-	if err, since := n.Unstored(); !errors.Is(err, syscall.ENOSPC) || since.IsZero() {
+	if since, err := n.Unstored(); !errors.Is(err, syscall.ENOSPC) || since.IsZero() {
 		t.Errorf("meanwhile: %v since %v", err, since)
 	}
 	d.full.Store(false)
 	if err := <-stored; err != nil {
 		t.Error(err)
 	}
-	if err, _ := n.Unstored(); err != nil {
+	if _, err := n.Unstored(); err != nil {
 		t.Errorf("afterwards: %v", err)
 	}
 	if value, err := d.Get([]byte("CurrentTerm")); err != nil || string(value) != "2" {
@@ -83,7 +83,7 @@ func TestEntryOfSingleReplicaWaitsForSpace(t *testing.T) {
 	if _, err := n.Propose(short, []byte("b")); !errors.Is(err, ErrUnknown) {
 		t.Errorf("proposed to a full disk: %v", err)
 	}
-	if err, _ := n.Unstored(); !errors.Is(err, syscall.ENOSPC) || !n.IsLeader() {
+	if _, err := n.Unstored(); !errors.Is(err, syscall.ENOSPC) || !n.IsLeader() {
 		t.Errorf("meanwhile: %v, leads: %v", err, n.IsLeader())
 	}
 	d.full.Store(false)

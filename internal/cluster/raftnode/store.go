@@ -187,7 +187,7 @@ func (c *content) take(bucket string, key, value []byte) error {
 func (c *content) complete() error {
 	switch {
 	case !c.kept:
-		return errors.New("Raft's term and vote are missing")
+		return errors.New("the term and vote of Raft are missing")
 	case c.found.first != c.record.first || c.found.last != c.record.last || c.found.count != c.record.count:
 		return fmt.Errorf("it holds %d entries from %d to %d, and should hold %d from %d to %d",
 			c.found.count, c.found.first, c.found.last, c.record.count, c.record.first, c.record.last)
