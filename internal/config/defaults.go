@@ -60,6 +60,10 @@ func (d *Data) setDefaults(o *origin) {
 	def(o, "data.delimiter", &d.Delimiter, ",")
 	def(o, "data.header", &d.Header, true)
 	def(o, "data.memory_mib", &d.MemoryMiB, 1024)
+	if d.Split != (Split{}) {
+		def(o, "data.split.by", &d.Split.By, SplitRandom)
+		def(o, "data.split.seed", &d.Split.Seed, 1)
+	}
 	if d.Kind == DataImages {
 		def(o, "data.mean", &d.Mean, []float64{0.5, 0.5, 0.5})
 		def(o, "data.std", &d.Std, []float64{0.25, 0.25, 0.25})

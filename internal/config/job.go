@@ -116,12 +116,31 @@ type Data struct {
 	Target     string   `yaml:"target" kinds:"csv,tsv,jsonl,parquet,npy,npz"`                // the column that is predicted
 	Features   []string `yaml:"features" kinds:"csv,tsv,jsonl,parquet,npy,npz"`              // the columns that are read; empty: all others
 	Weight     string   `yaml:"weight" kinds:"csv,tsv,jsonl,parquet,npy,npz"`                // the column that weighs a row's loss; empty: all weigh 1
+	Group      string   `yaml:"group" kinds:"csv,tsv,jsonl,parquet,npy,npz" omit:"zero"`     // the column that says which rows belong together; of a split by group
 	Categories []string `yaml:"categories" kinds:"csv,tsv,jsonl,parquet,npy,npz"`            // the columns that are categories; all others are numbers
+	Split      Split    `yaml:"split" kinds:"csv,tsv,jsonl,parquet,npy,npz" omit:"zero"`     // which rows are for evaluation
 	Missing    string   `yaml:"missing" kinds:"csv,tsv,jsonl,parquet,npy,npz"`               // what is done about a missing value: error, or drop the row
 	Delimiter  string   `yaml:"delimiter" kinds:"csv" contract:"free"`
 	Header     bool     `yaml:"header" kinds:"csv,tsv" contract:"free"` // the first row names the columns; else they are named 1, 2, 3...
 
 	MemoryMiB int `yaml:"memory_mib" kinds:"images,csv,tsv,jsonl,parquet,npy,npz" contract:"free"` // images: of decoded records that each process keeps, the others are decoded again when they are read; tables: the most that may be read
+}
+
+// Ways to split the rows of a table.
+const (
+	SplitRandom     = "random"
+	SplitStratified = "stratified" // each class has its share
+	SplitGroup      = "group"      // rows of one group stay together
+	SplitHash       = "hash"       // by what a row holds alone
+)
+
+// Split says which rows of data.train are for evaluation: a share of them, or one of several folds.
+type Split struct {
+	Eval  float64 `yaml:"eval" omit:"zero"` // share
+	By    string  `yaml:"by"`
+	Seed  uint64  `yaml:"seed"`
+	Folds int     `yaml:"folds" omit:"zero"`
+	Fold  int     `yaml:"fold" omit:"zero"` // from 0
 }
 
 // Train says how long and with what steps the model is trained.

@@ -26,7 +26,13 @@ func (d *Data) validateTable(c *checker) {
 		one := utf8.RuneCountInString(d.Delimiter) == 1 && !strings.ContainsAny(d.Delimiter, "\"\r\n\ufffd")
 		c.require("data.delimiter", one, "data.delimiter must be one character, like \",\" or \";\", not %s", printable.Typed(d.Delimiter))
 	}
-	seen := map[string]string{d.Target: "the target", d.Weight: "the weight"}
+	c.require("data.group", d.Group == "" || d.Group != d.Target && d.Group != d.Weight, "data.group: %s is the target or the weight", printable.Typed(d.Group))
+	if d.Split != (Split{}) {
+		d.validateSplit(c)
+	} else {
+		c.require("data.group", d.Group == "", "data.group is for data.split.by: group; say how to split, or leave it out")
+	}
+	seen := map[string]string{d.Target: "the target", d.Weight: "the weight", d.Group: "the group"}
 	for i, name := range d.Features {
 		key := indexed("data.features", i)
 		c.require(key, name != "" && seen[name] == "", "%s: %s is %s already", key, printable.Typed(name), seen[name])
@@ -37,4 +43,23 @@ func (d *Data) validateTable(c *checker) {
 		c.require(key, name != "" && !slices.Contains(d.Categories[:i], name), "%s: %s is listed twice", key, printable.Typed(name))
 		c.require(key, name == "" || name != d.Weight, "%s: %s is the weight, which is a number", key, printable.Typed(name))
 	}
+}
+
+func (d *Data) validateSplit(c *checker) {
+	s := &d.Split
+	c.require("data.split", d.Eval == "", "data.split takes the evaluation rows from data.train, and data.eval names others: leave one of them out")
+	c.require("data.split", s.Eval == 0 || s.Folds == 0, "data.split: eval is a share and folds are parts: leave one of them out")
+	c.require("data.split", s.Eval != 0 || s.Folds != 0, "data.split: say which share is for evaluation by eval: 0.2, or which part by folds: 5 and fold: 0")
+	if s.Folds == 0 {
+		c.require("data.split.eval", s.Eval >= 0 && s.Eval < 1, "data.split.eval must be above 0 and below 1, not %v", s.Eval)
+		c.require("data.split.fold", s.Fold == 0, "data.split.fold %d goes with data.split.folds", s.Fold)
+	} else {
+		between(c, "data.split.folds", s.Folds, 2, 1000)
+		c.require("data.split.fold", s.Fold >= 0 && s.Fold < s.Folds, "data.split.fold must be from 0 to %d, below data.split.folds, not %d", s.Folds-1, s.Fold)
+	}
+	c.oneOf("data.split.by", s.By, []string{SplitRandom, SplitStratified, SplitGroup, SplitHash})
+	c.require("data.split.by", s.By != SplitStratified || slices.Contains(d.Categories, d.Target),
+		"data.split.by: stratified goes by the target's classes; list %s in data.categories, or take by: random", printable.Typed(d.Target))
+	c.require("data.split.by", s.By != SplitGroup || d.Group != "", "data.split.by: group needs data.group, the column that says which rows belong together")
+	c.require("data.group", s.By == SplitGroup || d.Group == "", "data.group is for data.split.by: group, not %s", printable.Typed(s.By))
 }

@@ -110,7 +110,7 @@ func (d *Data) sets(train, eval Reader, transforms ...Transform) error {
 	}
 	d.Schema, d.Train = set.schema, set
 	encoded := appendSchema(nil, train.Schema())
-	for _, r := range []Reader{train, eval} {
+	for part, r := range []Reader{train, eval} {
 		if r == nil {
 			encoded = binary.LittleEndian.AppendUint64(encoded, math.MaxUint64)
 			continue
@@ -122,7 +122,11 @@ func (d *Data) sets(train, eval Reader, transforms ...Transform) error {
 		encoded = binary.LittleEndian.AppendUint64(encoded, uint64(r.Len()))
 		encoded = append(encoded, root[:]...)
 		if t, ok := r.(*rows); ok {
-			d.Files = append(d.Files, FileSum{t.name, root})
+			name := t.name
+			if part == 1 && t.origins != nil {
+				name += " (evaluation part)"
+			}
+			d.Files = append(d.Files, FileSum{name, root})
 		}
 	}
 	d.Fingerprint = sha256.Sum256(encoded)

@@ -23,7 +23,8 @@ type rows struct {
 	schema  Schema
 	columns []column
 	n       int
-	dropped int // rows left out because a value is missing
+	dropped int      // rows left out because a value is missing
+	origins *origins // of rows that are split; else nil
 }
 
 // column is the values of one field.
@@ -46,21 +47,21 @@ func openTables(c config.Data, like Schema) (*Data, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := train.settle(); err != nil {
-		return nil, config.KeyErrorf("data.categories", "%s: %w", train.name, err)
+	eval, err := evaluationOf(c, train)
+	if err != nil {
+		return nil, err
 	}
 	d := &Data{Labels: train.schema.labels(), table: train.schema}
 	d.Read = plural.Of(train.n, "row") + " for training"
 	dropped, evalReader := train.dropped, Reader(nil)
-	if c.Eval != "" {
-		eval, err := readTable(c, "data.eval", c.Eval, train.schema)
-		if err != nil {
-			return nil, err
-		}
+	if eval != nil {
 		evalReader, dropped = eval, dropped+eval.dropped
 		d.Read += fmt.Sprintf(" and %d for evaluation", eval.n)
 	}
 	d.Read += fmt.Sprintf(" in %s, %s", c.Train, plural.Of(len(train.schema), "column"))
+	if train.origins != nil {
+		d.Read += ", " + splitWords(c)
+	}
 	if dropped > 0 {
 		d.LeftOut = plural.Of(dropped, "row") + " with a missing value, by data.missing: drop"
 	}
@@ -68,6 +69,25 @@ func openTables(c config.Data, like Schema) (*Data, error) {
 		return nil, config.KeyErrorf("data.categories", "the names of columns and categories have %d bytes, more than the %d that checkpoints hold: is a column of texts among them?", size, maxDescription)
 	}
 	return d, d.sets(train, evalReader, d.tableTransforms()...)
+}
+
+// evaluationOf settles the training rows, and gives those for evaluation, which are read or split from them; nil where there are none.
+func evaluationOf(c config.Data, train *rows) (eval *rows, err error) {
+	if train.origins != nil {
+		if eval, err = train.split(c.Split); err != nil {
+			return nil, err
+		}
+	}
+	if err := train.settle(); err != nil {
+		return nil, config.KeyErrorf("data.categories", "%s: %w", train.name, err)
+	}
+	switch {
+	case eval != nil:
+		return eval, eval.follow(train)
+	case c.Eval != "":
+		return readTable(c, "data.eval", c.Eval, train.schema)
+	}
+	return nil, nil
 }
 
 // tableTransforms are what a table's rows are taken through.
@@ -92,6 +112,9 @@ func readTable(c config.Data, key, path string, like Schema) (r *rows, err error
 	r = &rows{name: filepath.Base(path)}
 	places, err := r.choose(c, key, t.Columns(), like)
 	if err != nil {
+		return nil, err
+	}
+	if err := r.findGroup(c, t.Columns()); err != nil {
 		return nil, err
 	}
 	row := make([]table.Value, len(t.Columns()))
@@ -176,7 +199,7 @@ func fieldsOf(c config.Data, names []string) (Schema, map[string]string, error) 
 	}
 	if len(features) == 0 {
 		for _, name := range names {
-			if name != c.Target && name != c.Weight {
+			if name != c.Target && name != c.Weight && name != c.Group {
 				features = append(features, name)
 			}
 		}
@@ -227,6 +250,9 @@ func (r *rows) add(c config.Data, t table.Reader, row []table.Value, places []in
 		}
 	}
 	r.n++
+	if r.origins != nil {
+		return r.origins.note(row, r.n+r.dropped, t.Where)
+	}
 	return nil
 }
 

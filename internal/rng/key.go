@@ -10,6 +10,7 @@ const (
 	streamInit  = 3 // then the tensor's number
 	streamSet   = 4 // generated data: then set, sample
 	streamShift = 5 // where an epoch's windows begin: then epoch
+	streamSplit = 6 // the rows of a table into parts
 )
 
 // NewKey is the key of a path of numbers that begins at a seed: NewKey(seed, a, b) = root(seed).Derive(a).Derive(b).
@@ -46,3 +47,6 @@ func InitKey(seed, tensor uint64) Key { return NewKey(seed, streamInit, tensor) 
 
 // SetKey is the key from which a generated data set (training 0, evaluation 1, ...) draws its sample-th sample.
 func SetKey(seed, set, sample uint64) Key { return NewKey(seed, streamSet, set, sample) }
+
+// SplitKey is the key by which the rows of a table are split into parts.
+func SplitKey(seed uint64) Key { return NewKey(seed, streamSplit) }
