@@ -10,16 +10,19 @@ import (
 	"github.com/spf13/cobra"
 
 	"ringmaster/internal/cli"
+	"ringmaster/internal/metric"
 	"ringmaster/internal/model"
 	"ringmaster/internal/trainer"
 )
 
 func evalCommand() *cobra.Command {
-	flags := trainedFlags{heeds: []string{"data.kind", "data.train_per_class", "data.eval_per_class", "data.mean", "data.std"}}
+	flags := trainedFlags{metrics: true, heeds: []string{"data.kind", "data.train_per_class", "data.eval_per_class", "data.mean", "data.std"}}
 	cmd := &cobra.Command{
 		Use:   "eval CHECKPOINT",
-		Short: "Compute a checkpoint's loss and accuracy on the job's evaluation set, the same in every bit as its run did",
-		Long: "Compute a checkpoint's loss and accuracy on the job's evaluation set, the same in every bit as its run did.\n" +
+		Short: "Compute a checkpoint's loss and metrics on the job's evaluation set, the same in every bit as its run did",
+		Long: "Compute a checkpoint's loss and metrics on the job's evaluation set, the same in every bit as its run did.\n" +
+			"With train.metrics, of the job or by --set train.metrics=[f1,auc], also precision, recall and F1 of every class and the\n" +
+			"confusion matrix, as far as they fit: in the table of up to 100 and 20 classes, as JSON of up to 1,000 and 64.\n" +
 			"CHECKPOINT is the folder of a run, a folder of checkpoints, one checkpoint, or a .safetensors file with --job.",
 		Args: cli.Takes("CHECKPOINT"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -37,11 +40,17 @@ func evalCommand() *cobra.Command {
 			if err := t.load(flags.threads); err != nil {
 				return err
 			}
-			e, err := t.plan.Score(t.team, t.state.Params, t.state.Stats)
+			if t.plan.Metrics, err = trainer.BuildMetrics(t.job, t.plan.Model, t.data.Eval); err != nil {
+				return wrong(err)
+			}
+			if t.plan.Metrics != nil {
+				t.plan.Metrics = t.plan.Metrics.Tables()
+			}
+			e, sums, err := t.plan.ScoreMetrics(t.team, t.state.Params, t.state.Stats)
 			if err != nil {
 				return failed(err)
 			}
-			if err := t.showEvaluation(e, flags.asJSON); err != nil {
+			if err := t.showEvaluation(e, sums, flags.asJSON); err != nil {
 				return failed(err)
 			}
 			return failed(t.checkFinite(e))
@@ -59,10 +68,11 @@ type evaluation struct {
 	Accuracy *float64 `json:"accuracy"` // null: the targets are no classes, or the loss is not finite, so there was nothing to compare
 	Count    uint64   `json:"count"`    // of targets: samples, or tokens of text
 	SameData *bool    `json:"same_data,omitempty"`
+	scores
 }
 
-func (t *trained) showEvaluation(e *trainer.Evaluation, asJSON bool) error {
-	out := evaluation{origin: t.origin(), Count: e.Count}
+func (t *trained) showEvaluation(e *trainer.Evaluation, sums *metric.Sums, asJSON bool) error {
+	out := evaluation{origin: t.origin(), Count: e.Count, scores: t.scores(sums)}
 	accuracy := "none"
 	if finite(e.Loss) {
 		out.Loss = &e.Loss
@@ -86,8 +96,16 @@ func (t *trained) showEvaluation(e *trainer.Evaluation, asJSON bool) error {
 	if t.plan.Model.Classifies() {
 		rows = append(rows, "test accuracy\t"+accuracy)
 	}
+	for _, f := range out.figures {
+		if f.Name != "accuracy" || !t.plan.Model.Classifies() {
+			rows = append(rows, "test "+f.Name+"\t"+f.String())
+		}
+	}
 	rows = append(rows, fmt.Sprintf("targets\t%d", e.Count))
-	return table(os.Stdout, rows)
+	if err := table(os.Stdout, rows); err != nil {
+		return err
+	}
+	return out.tables(os.Stdout)
 }
 
 func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }

@@ -35,6 +35,7 @@ type trained struct {
 
 // trainedFlags are the flags by which eval and predict find what they need.
 type trainedFlags struct {
+	metrics bool     // train.metrics may be set too
 	heeds   []string // keys below data, beside data.dir, that the command can heed of a checkpoint's job
 	sets    []string
 	jobFile string
@@ -70,8 +71,15 @@ func (f *trainedFlags) find(cmd *cobra.Command, path string) (*trained, error) {
 		return nil, err
 	}
 	for _, set := range f.sets {
+		if f.metrics && strings.HasPrefix(set, "train.metrics=") {
+			continue
+		}
 		if !strings.HasPrefix(set, "data.") {
-			return nil, wrong(fmt.Errorf("--set %s: of a trained model only keys below data can be set, like data.dir=DIR", set))
+			also := ""
+			if f.metrics {
+				also = " and train.metrics"
+			}
+			return nil, wrong(fmt.Errorf("--set %s: of a trained model only keys below data%s can be set, like data.dir=DIR", set, also))
 		}
 	}
 	if err := selectKernel(); err != nil {

@@ -97,14 +97,3 @@ func (e *EvalSummary) first() (metric.Figure, bool) {
 	}
 	return metric.Figure{Name: "accuracy", Value: float64(e.Accuracy)}, e.Accuracy.finite()
 }
-
-// readable writes a metric's value for people: shares in per cent.
-func readable(f metric.Figure) string {
-	switch {
-	case math.IsNaN(f.Value):
-		return "undefined"
-	case metric.IsShare(f.Name):
-		return fmt.Sprintf("%.2f %%", 100*f.Value)
-	}
-	return fmt.Sprintf("%.4f", f.Value)
-}

@@ -25,10 +25,10 @@ func (s *Summary) Table(next []string) string {
 	if s.Eval != nil {
 		row("test loss", "%.4f", float64(s.Eval.Loss))
 		for _, f := range s.Eval.Metrics {
-			row("test "+f.Name, "%s", readable(f))
+			row("test "+f.Name, "%s", f)
 		}
 		if f, ok := s.Eval.first(); ok && len(s.Eval.Metrics) == 0 {
-			row("test "+f.Name, "%s", readable(f))
+			row("test "+f.Name, "%s", f)
 		}
 	}
 	if s.SamplesPerS > 0 {

@@ -100,7 +100,7 @@ func epochLine(e *rpc.EpochRecord) string {
 	if eval := evalSummary(e.HasEval, e.EvalLoss, e.EvalAccuracy, e.Metrics); eval != nil {
 		line += fmt.Sprintf("  test loss %.4f", e.EvalLoss)
 		if f, ok := eval.first(); ok {
-			line += "  test " + f.Name + " " + readable(f)
+			line += "  test " + f.Name + " " + f.String()
 		}
 	}
 	return line

@@ -2,6 +2,7 @@ package metric
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 )
@@ -50,8 +51,14 @@ func Parse(line string) ([]Figure, error) {
 	return figures, nil
 }
 
-// IsShare reports whether the metric's values are shares of a whole, which people read in per cent.
-func IsShare(name string) bool {
-	_, isTop := topOf(name)
-	return isTop || name == "accuracy"
+// String is the value for people: shares of a whole in per cent.
+func (f Figure) String() string {
+	_, isTop := topOf(f.Name)
+	switch {
+	case math.IsNaN(f.Value):
+		return "undefined"
+	case isTop || f.Name == "accuracy":
+		return fmt.Sprintf("%.2f %%", 100*f.Value)
+	}
+	return fmt.Sprintf("%.4f", f.Value)
 }

@@ -34,7 +34,7 @@ func text(t *testing.T) *family {
 		t.Fatal(err)
 	}
 	return &family{config(t, "gpt-shakespeare.yaml"), file, []string{"--set", "train.steps=9", "--set", "train.schedule.warmup=3", "--set", "checkpoint.every_steps=5",
-		"--set", "train.label_smoothing=0.1"}}
+		"--set", "train.label_smoothing=0.1", "--set", "train.metrics=[perplexity, top3]"}}
 }
 
 // photos is the MobileNetV2 job on a few small pictures: reddish and bluish ones.
@@ -93,7 +93,19 @@ type scored struct {
 	Step           uint64
 	Digest         string
 	Loss, Accuracy float64
+	Perplexity     float64
+	Top3           float64
 	SameData       bool `json:"same_data"`
+}
+
+// agree reports whether the metrics are those of a run, which may have none.
+func (s *scored) agree(e *launch.EvalSummary) bool {
+	for _, f := range e.Metrics {
+		if f.Value != map[string]float64{"perplexity": s.Perplexity, "top3": s.Top3}[f.Name] {
+			return false
+		}
+	}
+	return len(e.Metrics) > 0 || s.Perplexity == 0
 }
 
 // everywhere trains on 1, 2 and 3 workers, expects one digest, and of each run the evaluation that it came to itself, in
@@ -113,7 +125,7 @@ func (f *family) everywhere(t *testing.T) string {
 			t.Fatalf("%d workers came to %s, %+v; one to %s, %+v", workers, s.Digest, s.Eval, first.Digest, first.Eval)
 		}
 		got := ask[scored](t, "eval", dir, "--threads", fmt.Sprint(workers), "--set", "data.dir="+f.data)
-		if got.Loss != float64(s.Eval.Loss) || got.Accuracy != float64(s.Eval.Accuracy) || got.Digest != s.Digest || got.Step != s.Step || !got.SameData {
+		if got.Loss != float64(s.Eval.Loss) || got.Accuracy != float64(s.Eval.Accuracy) || got.Digest != s.Digest || got.Step != s.Step || !got.SameData || !got.agree(s.Eval) {
 			t.Errorf("%d workers: evaluated again %+v, the run %+v (%s)", workers, got, s.Eval, s.Digest)
 		}
 	}
