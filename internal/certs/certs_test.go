@@ -101,7 +101,7 @@ func TestFilesOfAFolder(t *testing.T) {
 	}
 }
 
-func TestRefusals(t *testing.T) {
+func TestCertificatesThatDoNotFitAreRefused(t *testing.T) {
 	a, dir := authority(t)
 	other, _ := authority(t)
 	w := identity(t, a, Peer{Worker, "w1"}, false).Dir()
@@ -246,7 +246,7 @@ func TestConnectionsWithoutACertificateMayOnlyEnrol(t *testing.T) {
 	}
 }
 
-func TestTokens(t *testing.T) {
+func TestTokensOfAnotherAuthorityOrTimeAreRefused(t *testing.T) {
 	a, _ := authority(t)
 	other, _ := authority(t)
 	text, err := a.Token(Peer{Worker, "w7"}, time.Hour, now)
@@ -347,7 +347,7 @@ func (w writer) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-func TestEnroll(t *testing.T) {
+func TestAMachineEnrollsWithATokenAlone(t *testing.T) {
 	a, _ := authority(t)
 	other, _ := authority(t)
 	var mu sync.Mutex

@@ -24,7 +24,7 @@ func layRun(t *testing.T, fsys disk.FS, dir string) {
 	must(t, fsys.Mkdir(filepath.Join(dir, "logs")))
 }
 
-func TestLocate(t *testing.T) {
+func TestTheStoresOfARunAreFoundFromItsFolders(t *testing.T) {
 	stores(t, func(t *testing.T, fsys disk.FS, dir string) {
 		layRun(t, fsys, dir)
 		for _, c := range []struct {
@@ -151,7 +151,7 @@ func TestChoiceOfSteps(t *testing.T) {
 	}
 }
 
-func TestExport(t *testing.T) {
+func TestAnExportHoldsTheCheckpointsParameters(t *testing.T) {
 	stores(t, func(t *testing.T, fsys disk.FS, dir string) {
 		s := mustOpen(t, fsys, dir)
 		c := save(t, 500, 1)

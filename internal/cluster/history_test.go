@@ -127,7 +127,7 @@ func TestWholeManifest(t *testing.T) {
 }
 
 // What a coordinator remembers of jobs and views that are gone is forgotten.
-func TestForget(t *testing.T) {
+func TestACoordinatorForgetsJobsThatAreGone(t *testing.T) {
 	st := longJob(t, 1)
 	st.Generation = 4000
 	s := &Server{lastSeen: map[string]*rpc.Progress{"long": {}, "old": {}}, stalls: map[plan.Generation]float64{1: 1, 5000: 1}}

@@ -29,7 +29,7 @@ func TestDiskFaults(t *testing.T) {
 }
 
 // A trouble keeps its age while it goes on, and is over when it is not found any more.
-func TestTroubles(t *testing.T) {
+func TestATroubleKeepsItsAgeWhileItGoesOn(t *testing.T) {
 	var own troubles
 	now := time.Unix(1000, 0)
 	fact := func(step uint64) *rpc.Unsaved {

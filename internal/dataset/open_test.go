@@ -9,8 +9,8 @@ import (
 	"ringmaster/internal/rng"
 )
 
-// TestGlyphs has the fingerprint that jobs on the embedded digits are submitted with.
-func TestGlyphs(t *testing.T) {
+// It has the fingerprint that jobs on the embedded digits are submitted with.
+func TestTheDigitsFingerprintStays(t *testing.T) {
 	const golden = "db0d949294c70d31c29877532276c69f299442163162dac7d6b31eca55bdea47"
 	d, err := Open(config.Data{Kind: config.DataGlyphs})
 	if err != nil {

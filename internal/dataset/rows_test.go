@@ -41,8 +41,8 @@ const (
 	moreFlowers = "w,colour,species,width,length\n1,blue,a,7,8\n"
 )
 
-// TestTables reads the same rows in three formats: they are the same data, and come as the job says.
-func TestTables(t *testing.T) {
+// It reads the same rows in three formats: they are the same data, and come as the job says.
+func TestThreeFormatsOfOneTableAreTheSameData(t *testing.T) {
 	var prints [][32]byte
 	for kind, text := range map[string]string{config.DataCSV: flowers, config.DataTSV: flowersTSV, config.DataJSONL: flowersNL} {
 		d, err := Open(tableConfig(t, kind, text, ""))

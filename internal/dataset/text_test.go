@@ -53,9 +53,9 @@ func TestShakespeare(t *testing.T) {
 	}
 }
 
-// TestWindows shows for any epoch's shift that the windows of a pass lie side by side, that targets are the tokens
+// It shows for any epoch's shift that the windows of a pass lie side by side, that targets are the tokens
 // after, and that the shift stays within a window.
-func TestWindows(t *testing.T) {
+func TestWindowsLieSideBySideWhateverTheShift(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		context := rapid.IntRange(1, 9).Draw(t, "context")
 		tokens := make([]byte, rapid.IntRange(2*context, 100).Draw(t, "tokens"))

@@ -112,7 +112,7 @@ func TestStubbornChildren(t *testing.T) {
 	}
 }
 
-func TestFailure(t *testing.T) {
+func TestAChildsFailureSaysWhyAndNamesItsLog(t *testing.T) {
 	for _, what := range []string{"failing", "panicking"} {
 		c := child(t, what)
 		<-c.Done()
@@ -127,7 +127,7 @@ func TestFailure(t *testing.T) {
 }
 
 // Who ends for want of memory is told apart, since to start it again would not help.
-func TestStarved(t *testing.T) {
+func TestWhoEndsForWantOfMemoryIsToldApart(t *testing.T) {
 	starving := child(t, "starving")
 	<-starving.Done()
 	crashed := child(t, "panicking")
@@ -340,7 +340,7 @@ func TestStatusOfADirectory(t *testing.T) {
 
 // Figures that are not finite are null, lists are never null, and the job's end takes the last epoch's evaluation where it
 // has none of its own.
-func TestSummary(t *testing.T) {
+func TestASummaryIsValidJSONWhateverTheFigures(t *testing.T) {
 	began := time.Unix(1000, 0)
 	status := &rpc.JobStatus{Name: "a", State: "failed", Error: "why", Seed: 1 << 63, Seats: 4, Step: 9, Epoch: 2, TrainLoss: math.NaN(), HasTrainLoss: true,
 		Digest: []byte{0xab}, FirstStepUnixNs: uint64(began.Add(time.Second).UnixNano()),
@@ -379,7 +379,7 @@ func TestSummaryOfALossThatIsNotFinite(t *testing.T) {
 	}
 }
 
-func TestEvents(t *testing.T) {
+func TestOnlyNewEventsAreTold(t *testing.T) {
 	epoch := &rpc.EpochRecord{Epoch: 1, TrainLoss: 0.5, HasEval: true, EvalLoss: 0.25, EvalAccuracy: 0.9}
 	view := func(g uint64, reason string) *rpc.ViewRecord {
 		return &rpc.ViewRecord{Generation: g, Workers: 2, Step: 10, Reason: reason, Started: true}

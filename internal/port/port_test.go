@@ -220,7 +220,7 @@ func TestPortInUseIsNamed(t *testing.T) {
 	}
 }
 
-func TestAdvertise(t *testing.T) {
+func TestAnAddressForAllInterfacesIsNotAdvertised(t *testing.T) {
 	p := listen(t, Config{})
 	port := fmt.Sprint(p.Addr().Port)
 	for configured, want := range map[string]string{"127.0.0.1:0": "127.0.0.1:" + port, "host:0": "host:" + port, "host:7": "host:7",
@@ -364,8 +364,8 @@ func TestOnlyLoopbackWithoutCertificates(t *testing.T) {
 	}
 }
 
-// TestReach: a port knows whether an address is its own.
-func TestReach(t *testing.T) {
+// A port knows whether an address is its own.
+func TestAPortKnowsItsOwnAddress(t *testing.T) {
 	ca := support.Authority(t)
 	silent, err := net.Listen("tcp", "127.0.0.1:0") // takes connections and says nothing
 	if err != nil {

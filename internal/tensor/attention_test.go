@@ -47,8 +47,8 @@ func plainAttention(o *attention, lengths []int32) []float64 {
 	return out
 }
 
-// TestAttention covers lengths below, at and over the block, with every option.
-func TestAttention(t *testing.T) {
+// It covers lengths below, at and over the block, with every option.
+func TestAttentionIsThePlainFormulaAtAllLengths(t *testing.T) {
 	lengths := []int32{3, 0}
 	for _, c := range []struct {
 		name                   string

@@ -32,7 +32,7 @@ func TestGradientsOfAStreamUsedTwiceAddUp(t *testing.T) {
 	b.checkGradient(t, y, &Context{})
 }
 
-func TestDropout(t *testing.T) {
+func TestDropoutsOfOneGraphDrawApart(t *testing.T) {
 	b := newBench(13, true)
 	x := b.param(1000)
 	h := b.g.Dropout(x, 0.25)

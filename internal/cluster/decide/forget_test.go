@@ -11,7 +11,7 @@ import (
 )
 
 // What a leader remembers of workers and jobs that are gone is forgotten.
-func TestForget(t *testing.T) {
+func TestALeaderForgetsWorkersThatAreGone(t *testing.T) {
 	now := time.Unix(1000, 0)
 	long := now.Add(-3 * DefaultTiming().Orphan)
 	st := seatedJob(t, plan.Member{Worker: "seated", Incarnation: 9})

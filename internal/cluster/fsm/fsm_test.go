@@ -140,7 +140,7 @@ func TestGenerationsGoOn(t *testing.T) {
 }
 
 // The older checkpoints of a run count among the newest that its job keeps, until it has as many of its own.
-func TestInherited(t *testing.T) {
+func TestOlderCheckpointsOfARunCountAsKept(t *testing.T) {
 	j := &Job{Keep: 3, Earlier: []string{"e1", "e2", "e3", "e4"}}
 	for _, want := range [][]string{{"e2", "e3", "e4"}, {"e3", "e4"}, {"e4"}, {}, {}} {
 		if got := j.Inherited(); !slices.Equal(got, want) {

@@ -67,8 +67,8 @@ func TestSamplesDrawAlone(t *testing.T) {
 	}
 }
 
-// TestPlain draws every master without distortion: the picture must be the field's inside, half as large.
-func TestPlain(t *testing.T) {
+// It draws every master without distortion: the picture must be the field's inside, half as large.
+func TestAPlainGlyphIsItsMasterHalfAsLarge(t *testing.T) {
 	m, err := decodeMasters(sheet)
 	if err != nil {
 		t.Fatal(err)
@@ -120,7 +120,7 @@ func TestDistortionsStayInRange(t *testing.T) {
 	}
 }
 
-func TestDisturb(t *testing.T) {
+func TestNoiseStaysWithinItsBounds(t *testing.T) {
 	for value := range 256 {
 		for draw := range uint32(256) {
 			got := int(disturb(byte(value), draw|0xabcd00, 141))

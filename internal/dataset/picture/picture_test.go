@@ -75,7 +75,7 @@ func TestCutJPEG(t *testing.T) {
 	}
 }
 
-func TestRefusals(t *testing.T) {
+func TestWhatIsNoWholePictureIsRefused(t *testing.T) {
 	for _, test := range []struct{ content, want string }{
 		{"", "is empty"},
 		{"no picture at all", "is not in the format JPEG, PNG, GIF, BMP, TIFF or WebP"},

@@ -26,7 +26,7 @@ func TestPhiloxIsTheGeneratorOfSamples(t *testing.T) {
 	}
 }
 
-func TestDropout(t *testing.T) {
+func TestDropoutKeepsItsShareAndScalesIt(t *testing.T) {
 	const n, p = 100003, float32(0.3)
 	key := [2]uint32{11, 12}
 	x, y := make([]float32, n), make([]float32, n)
