@@ -105,7 +105,7 @@ func numbered(runs, name string) ([]int, error) {
 	var numbers []int
 	for _, entry := range entries {
 		rest, ok := strings.CutPrefix(entry.Name(), name+"-")
-		if number, err := strconv.Atoi(rest); ok && err == nil && number > 0 && strconv.Itoa(number) == rest {
+		if number, err := strconv.Atoi(rest); ok && err == nil && number > 0 && number < maxNumber && strconv.Itoa(number) == rest {
 			numbers = append(numbers, number)
 		}
 	}
@@ -202,7 +202,7 @@ func (d Directory) Prepare(job *config.Job, coordinators, workers []string) (int
 func (d Directory) launched() int {
 	most := 0
 	if text, err := d.read("launches"); err == nil {
-		if n, err := strconv.Atoi(strings.TrimSpace(string(text))); err == nil {
+		if n, err := strconv.Atoi(strings.TrimSpace(string(text))); err == nil && n < maxNumber {
 			most = max(n, 0)
 		}
 	}
@@ -255,8 +255,18 @@ func (d Directory) read(name string) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	return io.ReadAll(f)
+	text, err := io.ReadAll(io.LimitReader(f, maxRunFile+1))
+	if err == nil && len(text) > maxRunFile {
+		return nil, fmt.Errorf("%s has more than %d bytes: it is none of a run's files", d.path(name), maxRunFile)
+	}
+	return text, err
 }
+
+// Bounds on what a run's folder may say, far beyond what launch writes.
+const (
+	maxRunFile = 16 << 20 // bytes of a file
+	maxNumber  = 1 << 31  // a launch's number, and a run's
+)
 
 func (d Directory) readJSON(name string, into any) (bool, error) {
 	text, err := d.read(name)

@@ -23,6 +23,7 @@ func TestLaunchesAreCounted(t *testing.T) {
 		{"-", []string{"c1/raft-9", "c1/raft-10"}, 11},
 		{"-7\n", []string{"c1/raft-1"}, 2},
 		{"no number", []string{"c1/raft-1"}, 2},
+		{"9223372036854775807\n", []string{"c1/raft-1", "c1/raft-9223372036854775807"}, 2},
 	} {
 		dir := Directory(t.TempDir())
 		for _, log := range test.logs {

@@ -15,6 +15,7 @@ import (
 
 	"ringmaster/internal/client"
 	"ringmaster/internal/plural"
+	"ringmaster/internal/printable"
 	"ringmaster/internal/progress"
 )
 
@@ -151,6 +152,18 @@ func (s *Status) Table() string {
 		fmt.Fprintf(w, "  %s\t%s\t%s on %s, %s, step %d%s\n", k.ID, k.Address, k.State, k.Host, seats, k.Step, k.WaitingFor.clause())
 	}
 	_ = w.Flush() // a strings.Builder takes everything
+	return shown(out.String())
+}
+
+// maxStatusLine bounds a line of the status, in bytes.
+const maxStatusLine = 1 << 13
+
+// shown makes the lines of a text safe to show: a status may have been read from a file that others wrote.
+func shown(text string) string {
+	var out strings.Builder
+	for line := range strings.SplitSeq(strings.TrimSuffix(text, "\n"), "\n") {
+		out.WriteString(printable.Line(line, maxStatusLine) + "\n")
+	}
 	return out.String()
 }
 
