@@ -85,7 +85,7 @@ func TestEveryKeyIsDocumented(t *testing.T) {
 			}
 		}
 	}
-	for _, v := range []any{Job{}, Layer{}, Coordinator{}, Worker{}} {
+	for _, v := range []any{Job{}, Layer{}, Group{}, Coordinator{}, Worker{}} {
 		walk("", reflect.TypeOf(v))
 	}
 }
@@ -134,7 +134,7 @@ func TestWhatIsLeftOutHasItsDefault(t *testing.T) {
 	if j.Name != "my-job" || j.Seed != 1 || j.Seats != 4 || j.Batch() != 32 || j.Checkpoint.KeepLast != 3 {
 		t.Errorf("unexpected defaults: %s", j.Encode())
 	}
-	if want := (Optimizer{Kind: "adam", Form: "keras", LR: 1e-3, Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-7}); j.Train.Optimizer != want {
+	if want := (Optimizer{Kind: "adam", Form: "keras", LR: 1e-3, Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-7}); !reflect.DeepEqual(j.Train.Optimizer, want) {
 		t.Errorf("optimizer %+v, want %+v", j.Train.Optimizer, want)
 	}
 	for _, test := range []struct {
@@ -149,7 +149,7 @@ func TestWhatIsLeftOutHasItsDefault(t *testing.T) {
 		j, err := Parse("x.yaml", []byte("train: {optimizer: "+test.text+"}"), nil)
 		if err != nil {
 			t.Error(err)
-		} else if j.Train.Optimizer != test.want {
+		} else if !reflect.DeepEqual(j.Train.Optimizer, test.want) {
 			t.Errorf("%s gives %+v, want %+v", test.text, j.Train.Optimizer, test.want)
 		}
 	}
@@ -260,6 +260,10 @@ func randomJob(r *rand.Rand) *Job {
 			MinLR: fraction(), Horizon: 100 + small()}}
 	j.Checkpoint = Checkpoint{EverySteps: r.IntN(1000), KeepLast: small()}
 	j.MinWorkers, j.Balance = 1+r.IntN(j.Seats), r.IntN(2) > 0
+	if r.IntN(2) > 0 {
+		j.Model.Freeze, j.Train.Optimizer.NoDecay = []string{"fc", "layer[12]"}, []string{NormsAndBiases, "*.bias"}
+		j.Train.Optimizer.Groups = []Group{{"no", fraction(), fraction()}, {"a.*", 1, 0}}
+	}
 	b := newBinder("")
 	b.checkKinds("", reflect.ValueOf(j).Elem()) // zeroes what does not exist for the kinds
 	return j

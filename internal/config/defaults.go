@@ -104,4 +104,9 @@ func (p *Optimizer) setDefaults(o *origin) {
 	if p.Kind == OptimizerAdamW {
 		def(o, "train.optimizer.weight_decay", &p.WeightDecay, 0.01)
 	}
+	for i := range p.Groups {
+		at := indexed("train.optimizer.groups", i)
+		def(o, at+".lr_factor", &p.Groups[i].LRFactor, 1)
+		def(o, at+".weight_decay", &p.Groups[i].WeightDecay, p.WeightDecay)
+	}
 }

@@ -60,6 +60,8 @@ type Model struct {
 	InitDigest string   `yaml:"init_digest" omit:"zero"` // of these weights; filled in when the job is submitted, so that all workers read the same
 	InitStrict bool     `yaml:"init_strict" omit:"true"` // every tensor must be there and no other
 	InitSkip   []string `yaml:"init_skip" omit:"zero"`   // patterns: tensors that are not taken
+
+	Freeze []string `yaml:"freeze" omit:"zero"` // patterns: parameters that stay as they are
 }
 
 // Kinds of data.
@@ -191,6 +193,19 @@ type Optimizer struct {
 	Momentum    float64 `yaml:"momentum" kinds:"sgd"`
 	Nesterov    bool    `yaml:"nesterov" kinds:"sgd"`
 	WeightDecay float64 `yaml:"weight_decay"` // adamw: decoupled; others: added to the gradient
+
+	NoDecay []string `yaml:"no_decay" omit:"zero"` // patterns: parameters that do not decay; NormsAndBiases is one too
+	Groups  []Group  `yaml:"groups" omit:"zero"`   // the first that matches a parameter is its group
+}
+
+// NormsAndBiases stands in Optimizer.NoDecay for all parameters of one axis.
+const NormsAndBiases = "norms_and_biases"
+
+// Group is parameters with settings of their own.
+type Group struct {
+	Match       string  `yaml:"match"` // pattern
+	LRFactor    float64 `yaml:"lr_factor"`
+	WeightDecay float64 `yaml:"weight_decay"` // default: the optimizer's
 }
 
 // Kinds of learning-rate schedule.

@@ -31,24 +31,33 @@ func NewPatterns(patterns []string) *Patterns {
 }
 
 // Match reports whether any pattern names the tensor.
-func (p *Patterns) Match(name string) bool {
-	found := false
+func (p *Patterns) Match(name string) bool { return p.First(name) >= 0 }
+
+// First is the index of the first pattern that names the tensor; -1 where none does.
+func (p *Patterns) First(name string) int {
+	first := -1
 	for i, pattern := range p.patterns {
 		if Matches(pattern, name) {
-			p.used[i], found = true, true
+			p.used[i] = true
+			if first < 0 {
+				first = i
+			}
 		}
 	}
-	return found
+	return first
 }
 
-// Unused is the index of the first pattern that has named no tensor so far; ok is false where there is none.
-func (p *Patterns) Unused() (i int, ok bool) {
+// At is pattern i.
+func (p *Patterns) At(i int) string { return p.patterns[i] }
+
+// Unused are the indices of the patterns that have named no tensor so far.
+func (p *Patterns) Unused() (unused []int) {
 	for i, used := range p.used {
 		if !used {
-			return i, true
+			unused = append(unused, i)
 		}
 	}
-	return 0, false
+	return unused
 }
 
 const (
@@ -87,4 +96,21 @@ func (m *Model) validateInit(c *checker) {
 	sum, err := hex.DecodeString(m.InitDigest)
 	c.require("model.init_digest", m.InitDigest == "" || err == nil && len(sum) == 32 && m.InitDigest == strings.ToLower(m.InitDigest), "model.init_digest %s must be 64 hexadecimal digits", printable.Typed(m.InitDigest))
 	c.patterns("model.init_skip", m.InitSkip)
+}
+
+// validateGroups checks the groups of parameters.
+func (p *Optimizer) validateGroups(c *checker) {
+	const key = "train.optimizer.groups"
+	if len(p.Groups) > maxPatterns {
+		c.require(key, false, "%s lists %d groups, more than %d", key, len(p.Groups), maxPatterns)
+		return
+	}
+	for i, g := range p.Groups {
+		at := indexed(key, i)
+		if c.present(at+".match", "say which parameters are in the group, like match: layer4") {
+			c.pattern(at+".match", g.Match)
+		}
+		c.require(at+".lr_factor", g.LRFactor > 0 && g.LRFactor <= 1e6, "%s.lr_factor must be above 0 and at most 1e6, not %v; what is not to move belongs into model.freeze", at, g.LRFactor)
+		between(c, at+".weight_decay", g.WeightDecay, 0, 1e6)
+	}
 }

@@ -30,11 +30,13 @@ func TestPatternsRememberWhatTheyNamed(t *testing.T) {
 	if !p.Match("0.weight") || p.Match("0.bias") {
 		t.Error("the patterns name other tensors")
 	}
-	if i, unused := p.Unused(); !unused || i != 0 {
-		t.Errorf("pattern %d, %v", i, unused)
+	if unused := p.Unused(); len(unused) != 1 || unused[0] != 0 {
+		t.Errorf("patterns %v", unused)
 	}
-	p.Match("fc.bias")
-	if _, unused := p.Unused(); unused {
+	if p.First("fc.weight") != 0 || p.First("a.weight") != 1 {
+		t.Error("the first pattern that names a tensor is another")
+	}
+	if len(p.Unused()) > 0 {
 		t.Error("all have named one")
 	}
 }

@@ -123,6 +123,7 @@ var (
 
 func (m *Model) validate(c *checker) {
 	m.validateInit(c)
+	c.patterns("model.freeze", m.Freeze)
 	if !c.oneOf("model.kind", m.Kind, modelKinds) {
 		return
 	}
@@ -246,6 +247,8 @@ func (p *Optimizer) validate(c *checker) {
 	c.oneOf("train.optimizer.form", p.Form, []string{FormKeras, FormPyTorch})
 	positive(c, "train.optimizer.lr", p.LR, 1e6)
 	between(c, "train.optimizer.weight_decay", p.WeightDecay, 0, 1e6)
+	c.patterns("train.optimizer.no_decay", p.NoDecay)
+	p.validateGroups(c)
 	if p.Kind == OptimizerSGD {
 		below(c, "train.optimizer.momentum", p.Momentum, 0, 1)
 		return

@@ -66,6 +66,9 @@ func Check(job *config.Job) (*Checked, error) {
 	if c.Account = data.Account(); note != "" {
 		c.Account = append(c.Account, note)
 	}
+	if note := trainer.Frozen(job, m); note != "" {
+		c.Account = append(c.Account, note)
+	}
 	for _, f := range data.Files {
 		c.Files = append(c.Files, &rpc.DataFile{Name: f.Path, Sha256: f.Sum[:]})
 	}

@@ -125,22 +125,6 @@ func (m *Model) Stats() []Tensor { return m.stats }
 // StatsLen is the length of the flat vector of running statistics; 0 where the model has none.
 func (m *Model) StatsLen() int { return m.statLength }
 
-// Decay are the intervals of the flat vector that weight decay applies to, in order, neighbours joined.
-func (m *Model) Decay() []plan.Interval {
-	var out []plan.Interval
-	for _, t := range m.params {
-		if !t.Decay {
-			continue
-		}
-		if k := len(out) - 1; k >= 0 && out[k].End == t.Interval.Begin {
-			out[k].End = t.Interval.End
-		} else {
-			out = append(out, t.Interval)
-		}
-	}
-	return out
-}
-
 // fillBlock is how many values are made between two looks whether somebody still wants them: about ten milliseconds.
 const fillBlock = 1 << 20
 

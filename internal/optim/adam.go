@@ -11,13 +11,13 @@ import (
 // adam is Adam (Kingma and Ba, 2014), and AdamW (Loshchilov and Hutter, 2017) where the decay is decoupled.
 type adam struct {
 	base
-	m, v         []float32
-	plain, decay kernel.AdamConstants // of the update under way, without and with decay
-	update       func(at plan.Interval, decays bool)
+	m, v      []float32
+	constants []kernel.AdamConstants // of the update under way, by class
+	update    func(at plan.Interval, class int)
 }
 
 func newAdam(b base) *adam {
-	a := &adam{base: b, m: make([]float32, b.params), v: make([]float32, b.params)}
+	a := &adam{base: b, m: make([]float32, b.params), v: make([]float32, b.params), constants: make([]kernel.AdamConstants, len(b.classes))}
 	a.update = a.updateSpan
 	a.task = func(part int) { a.each(part, a.update) }
 	return a
@@ -30,21 +30,23 @@ func (a *adam) Step(team *kernel.Team, step uint64, params, grad []float32, in p
 	if count == 0 {
 		return
 	}
-	a.plain = a.constants(step)
-	a.plain.Gradient = kernel.Gradient{Count: float32(count), Clip: clip}
-	a.decay = a.plain
-	if a.cfg.Kind == config.OptimizerAdamW {
-		a.decay.Shrink = float32(1 - float64(a.rate.Rate(step)*a.cfg.WeightDecay))
-	} else {
-		a.decay.Decay = float32(a.cfg.WeightDecay)
+	for k, class := range a.classes {
+		rate := float64(a.rate.Rate(step) * class.lrFactor)
+		c := &a.constants[k]
+		*c = a.constantsAt(step, rate)
+		c.Gradient = kernel.Gradient{Count: float32(count), Clip: clip}
+		if a.cfg.Kind == config.OptimizerAdamW {
+			c.Shrink = float32(1 - float64(rate*class.weightDecay))
+		} else {
+			c.Decay = float32(class.weightDecay)
+		}
 	}
 	a.run(team, step, params, grad, in)
 }
 
-// constants are the constants of update number step, without decay. Keras folds both bias corrections into the rate and
+// constantsAt are the constants of update number step with a learning rate, without decay. Keras folds both bias corrections into the rate and
 // adds epsilon to the uncorrected root ("epsilon hat"); PyTorch adds it to the corrected one.
-func (a *adam) constants(step uint64) kernel.AdamConstants {
-	rate := a.rate.Rate(step)
+func (a *adam) constantsAt(step uint64, rate float64) kernel.AdamConstants {
 	correction1 := 1 - power(a.cfg.Beta1, step)
 	correction2 := math.Sqrt(1 - power(a.cfg.Beta2, step))
 	c := kernel.AdamConstants{
@@ -63,11 +65,8 @@ func (a *adam) constants(step uint64) kernel.AdamConstants {
 	return c
 }
 
-func (a *adam) updateSpan(at plan.Interval, decays bool) {
-	c := &a.plain
-	if decays {
-		c = &a.decay
-	}
+func (a *adam) updateSpan(at plan.Interval, class int) {
+	c := &a.constants[class]
 	i, j := at.Begin, at.End
 	kernel.AdamStep(a.p[i:j], a.m[i:j], a.v[i:j], a.g[i:j], c)
 	a.flush(a.m[i:j], a.v[i:j])

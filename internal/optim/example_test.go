@@ -11,7 +11,8 @@ import (
 
 // A gradient is summed over the samples, and the optimizer divides it by their number. Halves may be updated apart.
 func ExampleNew() {
-	sgd, err := optim.New(config.Optimizer{Kind: "sgd", LR: 0.5, Form: "pytorch"}, config.Schedule{Kind: "constant"}, 4, nil)
+	sgd, err := optim.New(config.Optimizer{Kind: "sgd", LR: 0.5, Form: "pytorch"}, config.Schedule{Kind: "constant"}, 4,
+		[]optim.Group{{Interval: plan.Interval{Begin: 0, End: 4}, LRFactor: 1}})
 	if err != nil {
 		panic(err)
 	}

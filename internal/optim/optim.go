@@ -6,6 +6,7 @@ package optim
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"ringmaster/internal/config"
 	"ringmaster/internal/plan"
@@ -25,9 +26,16 @@ type Optimizer interface {
 	Step(team *kernel.Team, step uint64, params, grad []float32, in plan.Interval, count float64, clip float32)
 }
 
-// New makes the optimizer of a configuration for a flat vector of params parameters. decay are the intervals, ascending
-// and apart, of the parameters to which weight decay applies.
-func New(cfg config.Optimizer, schedule config.Schedule, params int, decay []plan.Interval) (Optimizer, error) {
+// Group is an interval of the flat vector with settings of its own.
+type Group struct {
+	plan.Interval
+	LRFactor    float64 // of the learning rate
+	WeightDecay float64
+}
+
+// New makes the optimizer of a configuration for a flat vector of params parameters. groups, ascending and apart, say what is updated and
+// how: their settings go before the configuration's. Parameters of no group stay as they are.
+func New(cfg config.Optimizer, schedule config.Schedule, params int, groups []Group) (Optimizer, error) {
 	rate, err := NewSchedule(cfg.LR, schedule)
 	if err != nil {
 		return nil, err
@@ -35,14 +43,10 @@ func New(cfg config.Optimizer, schedule config.Schedule, params int, decay []pla
 	if err := checkForm(cfg); err != nil {
 		return nil, err
 	}
-	spans, err := spansOf(params, decay)
-	if err != nil {
+	base := base{cfg: cfg, rate: rate, params: params}
+	if err := base.divide(groups); err != nil {
 		return nil, err
 	}
-	if cfg.WeightDecay != 0 && len(decay) == 0 {
-		return nil, fmt.Errorf("optimizer %s: weight decay %v, but no parameter that decays", cfg.Kind, cfg.WeightDecay)
-	}
-	base := base{cfg: cfg, rate: rate, spans: spans, params: params}
 	switch cfg.Kind {
 	case config.OptimizerAdam, config.OptimizerAdamW:
 		return newAdam(base), nil
@@ -70,43 +74,44 @@ func checkForm(cfg config.Optimizer) error {
 	return nil
 }
 
-// span is an interval of parameters that either all decay or all do not.
+// span is an interval of parameters that are updated alike.
 type span struct {
 	plan.Interval
-	decays bool
+	class int
 }
 
-// spansOf divides [0, params) at the borders of the decaying intervals.
-func spansOf(params int, decay []plan.Interval) ([]span, error) {
-	var spans []span
+// class is how the parameters of some spans are updated.
+type class struct{ lrFactor, weightDecay float64 }
+
+// divide makes a span of each group and finds the classes.
+func (b *base) divide(groups []Group) error {
 	at := 0
-	for _, d := range decay {
-		if d.Begin < at || d.End < d.Begin || d.End > params {
-			return nil, fmt.Errorf("optimizer: decaying interval %v is out of order or outside the %d parameters", d, params)
+	for _, g := range groups {
+		if g.Begin < at || g.End < g.Begin || g.End > b.params {
+			return fmt.Errorf("optimizer: group %v is out of order or outside the %d parameters", g.Interval, b.params)
 		}
-		if d.Begin > at {
-			spans = append(spans, span{plan.Interval{Begin: at, End: d.Begin}, false})
+		at = g.End
+		c := class{g.LRFactor, g.WeightDecay}
+		k := slices.Index(b.classes, c)
+		if k < 0 {
+			k = len(b.classes)
+			b.classes = append(b.classes, c)
 		}
-		if d.Len() > 0 {
-			spans = append(spans, span{d, true})
-		}
-		at = d.End
+		b.spans = append(b.spans, span{g.Interval, k})
 	}
-	if at < params {
-		spans = append(spans, span{plan.Interval{Begin: at, End: params}, false})
-	}
-	return spans, nil
+	return nil
 }
 
 // threadLen is the number of parameters below which a second thread costs more than it saves.
 const threadLen = 1 << 14
 
-// base is what every optimizer has: it divides an update between the threads of a team and at the borders of decay.
+// base is what every optimizer has: it divides an update between the threads of a team and at the borders of groups.
 type base struct {
-	cfg    config.Optimizer
-	rate   Schedule
-	spans  []span
-	params int
+	cfg     config.Optimizer
+	rate    Schedule
+	spans   []span
+	classes []class
+	params  int
 
 	// The update under way. task is made once, so that a step allocates nothing.
 	task  func(part int)
@@ -142,12 +147,12 @@ func (b *base) run(team *kernel.Team, step uint64, params, grad []float32, in pl
 	b.p, b.g = nil, nil
 }
 
-func (b *base) each(part int, update func(at plan.Interval, decays bool)) {
+func (b *base) each(part int, update func(at plan.Interval, class int)) {
 	share := b.in.Part(part, b.parts)
 	for _, s := range b.spans {
 		at := plan.Interval{Begin: max(s.Begin, share.Begin), End: min(s.End, share.End)}
 		if at.Len() > 0 {
-			update(at, s.decays)
+			update(at, s.class)
 		}
 	}
 }

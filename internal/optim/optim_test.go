@@ -20,6 +20,16 @@ func adamConfig(kind, form string) config.Optimizer {
 
 var constant = config.Schedule{Kind: config.ScheduleConstant}
 
+// decaying makes groups of n parameters, of which those in the intervals decay.
+func decaying(n int, decay float64, in ...plan.Interval) (groups []Group) {
+	at := 0
+	for _, d := range append(in, plan.Interval{Begin: n, End: n}) {
+		groups = append(groups, Group{Interval: plan.Interval{Begin: at, End: d.Begin}, LRFactor: 1}, Group{Interval: d, LRFactor: 1, WeightDecay: decay})
+		at = d.End
+	}
+	return groups
+}
+
 // gradient is an arbitrary but fixed summed gradient of parameter i at a step.
 func gradient(i int, step uint64) float64 {
 	return float64(float32(math.Sin(float64(i)*1.7+float64(step)*0.9) * 8))
@@ -91,7 +101,7 @@ func TestStepFollowsTextbook(t *testing.T) {
 			const n, steps, count = 40, 30, 24
 			const clip = 0.75
 			decay := []plan.Interval{{Begin: 3, End: 17}, {Begin: 17, End: 18}, {Begin: 30, End: 40}}
-			o, err := New(c, schedule, n, decay)
+			o, err := New(c, schedule, n, decaying(n, c.WeightDecay, decay...))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -126,7 +136,7 @@ func TestStepInPartsAndThreadsGivesSameBits(t *testing.T) {
 	const n = 5*threadLen + 77
 	decay := []plan.Interval{{Begin: 100, End: 50000}, {Begin: 60001, End: n - 9}}
 	run := func(team *kernel.Team, parts int, c config.Optimizer) [][]float32 {
-		o, err := New(c, constant, n, decay)
+		o, err := New(c, constant, n, decaying(n, c.WeightDecay, decay...))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -167,7 +177,7 @@ func TestStepInPartsAndThreadsGivesSameBits(t *testing.T) {
 
 func TestNoSamplesChangeNothing(t *testing.T) {
 	for _, c := range []config.Optimizer{adamConfig(config.OptimizerAdam, config.FormKeras), {Kind: config.OptimizerSGD, Form: config.FormPyTorch, LR: 1, Momentum: 0.9}} {
-		o, err := New(c, constant, 3, nil)
+		o, err := New(c, constant, 3, decaying(3, 0))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -189,7 +199,7 @@ func TestStepAllocatesNothing(t *testing.T) {
 	defer team.Close()
 	params, grad := make([]float32, n), make([]float32, n)
 	for _, c := range []config.Optimizer{adamConfig(config.OptimizerAdam, config.FormKeras), {Kind: config.OptimizerSGD, Form: config.FormPyTorch, LR: 1, Momentum: 0.9}} {
-		o, err := New(c, constant, n, nil)
+		o, err := New(c, constant, n, decaying(n, 0))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -205,13 +215,11 @@ func TestStepAllocatesNothing(t *testing.T) {
 
 func TestNewRefuses(t *testing.T) {
 	adam := adamConfig(config.OptimizerAdam, config.FormKeras)
-	decaying := adam
-	decaying.WeightDecay = 0.1
 	cases := []struct {
 		name     string
 		cfg      config.Optimizer
 		schedule config.Schedule
-		decay    []plan.Interval
+		groups   []Group
 	}{
 		{"unknown kind", config.Optimizer{Kind: "lion", Form: config.FormKeras}, constant, nil},
 		{"unknown form", adamConfig(config.OptimizerAdam, "jax"), constant, nil},
@@ -220,12 +228,11 @@ func TestNewRefuses(t *testing.T) {
 		{"warm-up to the horizon", adam, config.Schedule{Kind: config.ScheduleLinear, Warmup: 10, Horizon: 10}, nil},
 		{"no step size", adam, config.Schedule{Kind: config.ScheduleStep}, nil},
 		{"negative warm-up", adam, config.Schedule{Kind: config.ScheduleConstant, Warmup: -1}, nil},
-		{"decay of nothing", decaying, constant, nil},
-		{"decay out of order", decaying, constant, []plan.Interval{{Begin: 5, End: 8}, {Begin: 2, End: 4}}},
-		{"decay outside", decaying, constant, []plan.Interval{{Begin: 5, End: 11}}},
+		{"groups out of order", adam, constant, []Group{{Interval: plan.Interval{Begin: 5, End: 8}}, {Interval: plan.Interval{Begin: 2, End: 4}}}},
+		{"a group outside", adam, constant, []Group{{Interval: plan.Interval{Begin: 5, End: 11}}}},
 	}
 	for _, c := range cases {
-		if _, err := New(c.cfg, c.schedule, 10, c.decay); err == nil {
+		if _, err := New(c.cfg, c.schedule, 10, c.groups); err == nil {
 			t.Errorf("%s: accepted", c.name)
 		}
 	}
@@ -264,7 +271,7 @@ func TestDenormalMomentsAreFlushed(t *testing.T) {
 		{Kind: config.OptimizerSGD, Form: config.FormKeras, LR: 0.02, Momentum: 0.9, Nesterov: true},
 	} {
 		const n = 40
-		o, err := New(c, config.Schedule{}, n, nil)
+		o, err := New(c, config.Schedule{}, n, decaying(n, 0))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -281,6 +288,52 @@ func TestDenormalMomentsAreFlushed(t *testing.T) {
 				if moments[3] == moments[3] {
 					t.Errorf("%s: after step %d NaN is %v in %s", c.Kind, step, moments[3], o.Names()[k])
 				}
+			}
+		}
+	}
+}
+
+// Groups have rates and decays of their own, and what is in none stays as it is, with its moments.
+func TestGroups(t *testing.T) {
+	schedule := config.Schedule{Kind: config.ScheduleLinear, Warmup: 5, Horizon: 40, MinLR: 0.001}
+	for _, c := range []config.Optimizer{adamConfig(config.OptimizerAdam, config.FormKeras), adamConfig(config.OptimizerAdamW, config.FormPyTorch),
+		{Kind: config.OptimizerSGD, Form: config.FormPyTorch, LR: 0.02, Momentum: 0.9}, {Kind: config.OptimizerSGD, Form: config.FormKeras, LR: 0.02, Momentum: 0.9}} {
+		c.WeightDecay = 0.3 // which the groups' goes before
+		groups := []Group{{Interval: plan.Interval{Begin: 2, End: 5}, LRFactor: 1, WeightDecay: 0.1}, {Interval: plan.Interval{Begin: 5, End: 9}, LRFactor: 0.1},
+			{Interval: plan.Interval{Begin: 12, End: 14}, LRFactor: 3, WeightDecay: 0.02}}
+		const n, count = 16, 24
+		o, err := New(c, schedule, n, groups)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rate, err := NewSchedule(c.LR, schedule)
+		if err != nil {
+			t.Fatal(err)
+		}
+		params, grad, want := make([]float32, n), make([]float32, n), make([]textbook, n)
+		for i := range params {
+			params[i] = float32(i%7) - 3
+			want[i].p = float64(params[i])
+		}
+		for step := uint64(1); step <= 30; step++ {
+			for i := range grad {
+				grad[i] = float32(gradient(i, step))
+				for _, g := range groups {
+					if i >= g.Begin && i < g.End {
+						own := c
+						own.WeightDecay = g.WeightDecay
+						want[i].step(own, step, gradient(i, step)/count, rate.Rate(step)*g.LRFactor, true)
+					}
+				}
+			}
+			o.Step(nil, step, params, grad, plan.Interval{Begin: 0, End: n}, count, 1)
+		}
+		for i := range params {
+			if d := math.Abs(float64(params[i]) - want[i].p); d > 3e-5 {
+				t.Errorf("%s, %s: parameter %d is %v, want %v", c.Kind, c.Form, i, params[i], want[i].p)
+			}
+			if frozen := i < 2 || i >= 9 && i < 12 || i >= 14; frozen && (params[i] != float32(i%7)-3 || o.State()[0][i] != 0) {
+				t.Errorf("%s, %s: frozen parameter %d moved to %v, its moment to %v", c.Kind, c.Form, i, params[i], o.State()[0][i])
 			}
 		}
 	}

@@ -57,7 +57,7 @@ func TestPyTorchOptimizers(t *testing.T) {
 		if len(s.Betas) == 2 {
 			cfg.Beta1, cfg.Beta2 = s.Betas[0], s.Betas[1]
 		}
-		o, err := New(cfg, constant, len(g.Start), []plan.Interval{all})
+		o, err := New(cfg, constant, len(g.Start), []Group{{all, 1, s.WeightDecay}})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -11,13 +11,13 @@ import (
 // Keras's form the velocity with its sign turned.
 type sgd struct {
 	base
-	buffer       []float32 // nil without momentum
-	plain, decay kernel.SGDConstants
-	update       func(at plan.Interval, decays bool)
+	buffer    []float32             // nil without momentum
+	constants []kernel.SGDConstants // of the update under way, by class
+	update    func(at plan.Interval, class int)
 }
 
 func newSGD(b base) *sgd {
-	s := &sgd{base: b}
+	s := &sgd{base: b, constants: make([]kernel.SGDConstants, len(b.classes))}
 	if b.cfg.Momentum != 0 {
 		s.buffer = make([]float32, b.params)
 	}
@@ -39,27 +39,26 @@ func (s *sgd) Step(team *kernel.Team, step uint64, params, grad []float32, in pl
 	if count == 0 {
 		return
 	}
-	rate := float32(s.rate.Rate(step))
-	s.plain = kernel.SGDConstants{
-		Gradient: kernel.Gradient{Count: float32(count), Clip: clip},
-		Momentum: float32(s.cfg.Momentum),
-		Inner:    1,
-		Rate:     rate,
-		Nesterov: s.cfg.Nesterov,
+	for k, class := range s.classes {
+		rate := float32(s.rate.Rate(step) * class.lrFactor)
+		c := &s.constants[k]
+		*c = kernel.SGDConstants{
+			Gradient: kernel.Gradient{Count: float32(count), Clip: clip},
+			Decay:    float32(class.weightDecay),
+			Momentum: float32(s.cfg.Momentum),
+			Inner:    1,
+			Rate:     rate,
+			Nesterov: s.cfg.Nesterov,
+		}
+		if s.buffer != nil && s.cfg.Form == config.FormKeras {
+			c.Inner, c.Rate = rate, 1
+		}
 	}
-	if s.buffer != nil && s.cfg.Form == config.FormKeras {
-		s.plain.Inner, s.plain.Rate = rate, 1
-	}
-	s.decay = s.plain
-	s.decay.Decay = float32(s.cfg.WeightDecay)
 	s.run(team, step, params, grad, in)
 }
 
-func (s *sgd) updateSpan(at plan.Interval, decays bool) {
-	c := &s.plain
-	if decays {
-		c = &s.decay
-	}
+func (s *sgd) updateSpan(at plan.Interval, class int) {
+	c := &s.constants[class]
 	i, j := at.Begin, at.End
 	if s.buffer == nil {
 		kernel.SGDStep(s.p[i:j], s.g[i:j], c)

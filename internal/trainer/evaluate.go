@@ -169,13 +169,17 @@ func (t *Trainer) clip(grad []float32) float32 {
 	return optim.ClipScale(t.squares(grad), t.divisor, limit)
 }
 
-// squares is the sum of the gradient's squares, in float64 for each chunk of each bucket, folded in that order.
+// squares is the sum of the squares of the gradient of what is trained, in float64 for each chunk of each bucket, folded in that order.
 func (t *Trainer) squares(grad []float32) float64 {
 	total := 0.0
 	for _, b := range t.Buckets {
 		for c := range t.Job.Seats {
 			chunk := b.Part(c, t.Job.Seats)
-			total += kernel.SumSquares(grad[chunk.Begin:chunk.End])
+			for _, in := range t.trained {
+				if begin, end := max(in.Begin, chunk.Begin), min(in.End, chunk.End); begin < end {
+					total += kernel.SumSquares(grad[begin:end])
+				}
+			}
 		}
 	}
 	return total

@@ -67,7 +67,7 @@ func weigh(job *config.Job, take func(*checkpoint.Weights, checkpoint.Choice) (c
 	if err != nil {
 		return taken, job.Errorf("model.init", "model.init: %w", err)
 	}
-	if i, unused := skip.Unused(); unused {
+	for _, i := range skip.Unused() {
 		key := fmt.Sprintf("model.init_skip[%d]", i)
 		return taken, job.Errorf(key, "%s: no tensor of the model or of %s is named %s", key, w.Path, m.InitSkip[i])
 	}

@@ -70,6 +70,9 @@ func BuildModel(job *config.Job, schema dataset.Schema) (*model.Model, error) {
 	if err != nil {
 		return nil, job.Blame("model", err)
 	}
+	if _, err := groupsOf(job, m); err != nil {
+		return nil, err
+	}
 	return m, nil
 }
 
@@ -110,6 +113,7 @@ type Trainer struct {
 	team    *kernel.Team
 	replica *model.Replica
 	opt     optim.Optimizer
+	trained []plan.Interval // of the parameters, what is not frozen
 
 	mu      sync.RWMutex // write-held while the state goes from one step to the next
 	step    uint64
@@ -165,7 +169,11 @@ type Progress struct {
 // New makes a trainer at step 0: the state that seed and model, and the weights of model.init, alone determine. It gives up where ctx ends, since a large model's takes
 // a while.
 func New(ctx context.Context, p *Plan, team *kernel.Team) (*Trainer, error) {
-	opt, err := optim.New(p.Job.Train.Optimizer, p.Job.Train.Schedule, p.Model.Len(), p.Model.Decay())
+	groups, err := groupsOf(p.Job, p.Model)
+	if err != nil {
+		return nil, err
+	}
+	opt, err := optim.New(p.Job.Train.Optimizer, p.Job.Train.Schedule, p.Model.Len(), groups)
 	if err != nil {
 		return nil, p.Job.Errorf("train.optimizer", "%v", err)
 	}
@@ -174,7 +182,7 @@ func New(ctx context.Context, p *Plan, team *kernel.Team) (*Trainer, error) {
 		return nil, p.Job.Errorf("train.schedule", "%v", err)
 	}
 	stats := p.Model.StatsLen()
-	t := &Trainer{Plan: p, team: team, replica: p.Model.NewReplica(team), opt: opt, rate: rate,
+	t := &Trainer{Plan: p, team: team, replica: p.Model.NewReplica(team), opt: opt, rate: rate, trained: trainedOf(groups),
 		params: make([]float32, p.Model.Len()), stats: make([]float32, stats), history: checkpoint.NewHistory(),
 		statSeat: make([]float32, stats), statSum: make([]float32, stats)}
 	borders := make([]int, len(p.Buckets))
