@@ -222,14 +222,7 @@ func goldenOptimizer(t *testing.T, kind string, rate float64, m *Model) optim.Op
 		"adamw": {Kind: "adamw", Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-8, WeightDecay: 0.01},
 	}[kind]
 	cfg.Form, cfg.LR = config.FormPyTorch, rate
-	groups := make([]optim.Group, len(m.Params()))
-	for i, p := range m.Params() {
-		groups[i] = optim.Group{Interval: p.Interval, LRFactor: 1}
-		if p.Decay {
-			groups[i].WeightDecay = cfg.WeightDecay
-		}
-	}
-	o, err := optim.New(cfg, config.Schedule{Kind: config.ScheduleConstant}, m.Len(), groups)
+	o, err := optim.New(cfg, config.Schedule{Kind: config.ScheduleConstant}, m.Len(), []optim.Group{{Interval: plan.Interval{End: m.Len()}, LRFactor: 1, WeightDecay: cfg.WeightDecay}})
 	if err != nil {
 		t.Fatal(err)
 	}
