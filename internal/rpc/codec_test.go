@@ -1,9 +1,11 @@
 package rpc
 
 import (
+	"strings"
 	"testing"
 
 	"google.golang.org/grpc/encoding"
+	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -28,6 +30,43 @@ func TestTextsOfAnyBytesAreSent(t *testing.T) {
 		}
 		if !proto.Equal(before, test.sent) {
 			t.Errorf("%v was changed to %v", before, test.sent)
+		}
+	}
+}
+
+// TestTextsThatComeCanBeShown takes messages of somebody who sends what terminals act on, and texts without end, in every place that a
+// text can have. Bytes that are no text stay as they are.
+func TestTextsThatComeCanBeShown(t *testing.T) {
+	const bad, shown = "\x1b[2J\u202e\a", "\ufffd[2J\ufffd\ufffd"
+	long := strings.Repeat("x", 2*maxText)
+	for _, test := range []struct{ sent, want, into proto.Message }{
+		{&Report{Failure: bad, StateDigest: []byte(bad)}, &Report{Failure: shown, StateDigest: []byte(bad)}, &Report{}},
+		{&Report{Failure: "one\nline"}, &Report{Failure: "one line"}, &Report{}},
+		{&Report{Failure: long}, &Report{Failure: long[:maxText-len("…")] + "…"}, &Report{}},
+		{&JobStatus{Coordinators: []string{"a", bad}}, &JobStatus{Coordinators: []string{"a", shown}}, &JobStatus{}},
+		{&Order{View: &View{Reason: bad}}, &Order{View: &View{Reason: shown}}, &Order{}},
+		{&View{Members: []*Member{{Worker: "w1"}, {Worker: bad}}}, &View{Members: []*Member{{Worker: "w1"}, {Worker: shown}}}, &View{}},
+	} {
+		data, err := proto.Marshal(test.sent)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = encoding.GetCodecV2("proto").Unmarshal(mem.BufferSlice{mem.SliceBuffer(data)}, test.into)
+		if err != nil || !proto.Equal(test.into, test.want) {
+			t.Errorf("%v arrives as %v, %v", test.sent, test.into, err)
+		}
+	}
+}
+
+// TestNoMessageHasAMap: spell does not look into them.
+func TestNoMessageHasAMap(t *testing.T) {
+	messages := File_ringmaster_proto.Messages()
+	for i := range messages.Len() {
+		fields := messages.Get(i).Fields()
+		for k := range fields.Len() {
+			if f := fields.Get(k); f.IsMap() {
+				t.Errorf("%s is a map: let spell clean its texts", f.FullName())
+			}
 		}
 	}
 }
