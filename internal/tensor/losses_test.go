@@ -123,6 +123,32 @@ func TestLossesAreMeansOfPyTorch(t *testing.T) {
 	}
 }
 
+// Every kernel tier that this machine has comes to the bits of plain Go.
+func TestLossesOfEveryTier(t *testing.T) {
+	defer func() {
+		if err := kernel.Select(""); err != nil {
+			t.Fatal(err)
+		}
+	}()
+	for i, c := range lossCases(t) {
+		var first *Context
+		var want []float32
+		for _, tier := range kernel.Tiers() {
+			if err := kernel.Select(tier.String()); err != nil {
+				t.Fatal(err)
+			}
+			b, p := c.record(false)
+			ctx, grad := c.run(b, p, nil)
+			if first == nil {
+				first, want = ctx, grad
+			}
+			if ctx.Loss != first.Loss || ctx.Weight != first.Weight || !slices.Equal(grad, want) {
+				t.Errorf("case %d, %s: %s comes to %v, plain Go to %v", i, c.Op, tier, ctx.Loss, first.Loss)
+			}
+		}
+	}
+}
+
 func TestLossGradientsFollowDifferences(t *testing.T) {
 	for i, c := range lossCases(t) {
 		b, p := c.record(false)
