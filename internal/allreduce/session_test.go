@@ -298,6 +298,27 @@ func TestOpenRefusesABadPlan(t *testing.T) {
 	}
 }
 
+// A gather may be as large as the limit, however few seats share it.
+func TestLargeRecordsAreGathered(t *testing.T) {
+	const size = MaxGather / 2
+	w := inProcessWorld(t, 2, 2, 100, &InProcess{})
+	for i, r := range w.rings {
+		r.Begin(1)
+		record := make([]byte, size)
+		record[0], record[size-1] = byte(i+1), byte(i+11)
+		r.Contribute(2, [][]byte{record})
+	}
+	for i, r := range w.rings {
+		all, err := r.Collect(2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(all) != 2*size || all[0] != 1 || all[size-1] != 11 || all[size] != 2 || all[2*size-1] != 12 {
+			t.Errorf("worker %d gathered %d bytes, or others", i+1, len(all))
+		}
+	}
+}
+
 func TestRecordsOfDifferentSizesAreRefused(t *testing.T) {
 	w := inProcessWorld(t, 2, 2, 100, &InProcess{})
 	for i, r := range w.rings {
