@@ -14,6 +14,7 @@ import (
 
 	"ringmaster/internal/config"
 	"ringmaster/internal/dataset"
+	"ringmaster/internal/metric"
 	"ringmaster/internal/model"
 	"ringmaster/internal/plural"
 	tables "ringmaster/internal/table"
@@ -177,10 +178,13 @@ func (t *trained) answer(from asked, keep []string, to io.Writer, format tables.
 	return count, failed(out.Close())
 }
 
-// answering makes answers of a model's outputs: of classes the likeliest one and the probability of each, of numbers the numbers.
+// answering makes answers of a model's outputs: of classes the likeliest one and the probability of each, of labels each
+// with its probability, of numbers the numbers.
 type answering struct {
 	t      *trained
-	labels []string // of classes; nil: numbers
+	kind   metric.Kind
+	labels []string // of classes, or of a single label that is one of two
+	logits []float32
 	chance []float32
 }
 
@@ -190,15 +194,28 @@ func (a *answering) headings(keep []string, width int) ([]tables.Heading, error)
 	for _, name := range keep {
 		headings = append(headings, tables.Heading{Name: name, Kind: tables.Text})
 	}
-	if !a.t.plan.Model.Classifies() {
-		for i := range width {
-			name := "prediction"
-			if width > 1 {
-				name += "_" + strconv.Itoa(i+1)
-			}
-			headings = append(headings, tables.Heading{Name: name, Kind: tables.Number})
+	number := func(name string, i int) {
+		if width > 1 {
+			name += "_" + strconv.Itoa(i+1)
 		}
+		headings = append(headings, tables.Heading{Name: name, Kind: tables.Number})
+	}
+	a.kind = a.t.plan.Model.Loss().Task().Kind
+	single := a.kind == metric.Labels && width == 1
+	if a.kind != metric.Classes && !single {
+		for i := range width {
+			number("prediction", i)
+		}
+		for i := range width {
+			if a.kind == metric.Labels {
+				number("probability", i)
+			}
+		}
+		a.chance = make([]float32, 2)
 		return headings, nil
+	}
+	if single {
+		width = 2 // no and yes, as two classes
 	}
 	classes, labels := a.t.classes(width)
 	if classes != width {
@@ -243,8 +260,14 @@ func (a *answering) appendTo(row []tables.Value, outputs []float32) ([]tables.Va
 		}
 	}
 	values := outputs
-	if a.labels != nil {
-		kernel.Softmax(a.chance, outputs, 1, len(outputs))
+	switch {
+	case a.labels != nil:
+		a.logits = a.logits[:0]
+		if a.kind == metric.Labels {
+			a.logits = append(a.logits, 0)
+		}
+		a.logits = append(a.logits, outputs...)
+		kernel.Softmax(a.chance, a.logits, 1, len(a.logits))
 		values = a.chance
 		best := 0
 		for i, p := range values {
@@ -253,6 +276,17 @@ func (a *answering) appendTo(row []tables.Value, outputs []float32) ([]tables.Va
 			}
 		}
 		row = append(row, tables.TextValue(a.labels[best]))
+	case a.kind == metric.Labels:
+		values = nil
+		for _, z := range outputs {
+			kernel.Softmax(a.chance, []float32{0, z}, 1, 2)
+			values = append(values, a.chance[1])
+			yes := float32(0)
+			if z > 0 {
+				yes = 1
+			}
+			row = append(row, tables.Float32Value(yes))
+		}
 	}
 	for _, v := range values {
 		row = append(row, tables.Float32Value(v))

@@ -232,8 +232,13 @@ func (b *binder) bindMap(key string, into reflect.Value, node ast.Node) {
 
 func (b *binder) bindSlice(key string, into reflect.Value, node ast.Node) {
 	list, ok := node.(*ast.SequenceNode)
+	if all, is := node.(*ast.BoolNode); is && into.Type() == reflect.TypeFor[Columns]() {
+		into.Set(reflect.ValueOf(Columns(map[bool][]string{true: {AllColumns}}[all.Value])))
+		return
+	}
 	if !ok {
-		b.spoil(key, b.place(node.GetToken()), "%s must be a list, like [a, b], not %s", key, describe(node))
+		or := map[bool]string{true: "true, or "}[into.Type() == reflect.TypeFor[Columns]()]
+		b.spoil(key, b.place(node.GetToken()), "%s must be %sa list, like [a, b], not %s", key, or, describe(node))
 		return
 	}
 	filled := reflect.MakeSlice(into.Type(), len(list.Values), len(list.Values))

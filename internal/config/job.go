@@ -113,20 +113,27 @@ type Data struct {
 	Crop          int       `yaml:"crop" kinds:"images"`            // random crop after padding by so many pixels; 0: none
 	Flip          bool      `yaml:"flip" kinds:"images"`            // mirror at random
 
-	Train      string   `yaml:"train" kinds:"csv,tsv,jsonl,parquet,npy,npz" contract:"free"` // the table's file on every worker's machine
-	Eval       string   `yaml:"eval" kinds:"csv,tsv,jsonl,parquet,npy,npz" contract:"free"`  // that of the rows for evaluation; empty: none
-	Target     string   `yaml:"target" kinds:"csv,tsv,jsonl,parquet,npy,npz"`                // the column that is predicted
-	Features   []string `yaml:"features" kinds:"csv,tsv,jsonl,parquet,npy,npz"`              // the columns that are read; empty: all others
-	Weight     string   `yaml:"weight" kinds:"csv,tsv,jsonl,parquet,npy,npz"`                // the column that weighs a row's loss; empty: all weigh 1
-	Group      string   `yaml:"group" kinds:"csv,tsv,jsonl,parquet,npy,npz" omit:"zero"`     // the column that says which rows belong together; of a split by group
-	Categories []string `yaml:"categories" kinds:"csv,tsv,jsonl,parquet,npy,npz"`            // the columns that are categories; all others are numbers
-	Split      Split    `yaml:"split" kinds:"csv,tsv,jsonl,parquet,npy,npz" omit:"zero"`     // which rows are for evaluation
-	Missing    string   `yaml:"missing" kinds:"csv,tsv,jsonl,parquet,npy,npz"`               // what is done about a missing value: error, or drop the row
-	Delimiter  string   `yaml:"delimiter" kinds:"csv" contract:"free"`
-	Header     bool     `yaml:"header" kinds:"csv,tsv" contract:"free"` // the first row names the columns; else they are named 1, 2, 3...
+	Train       string   `yaml:"train" kinds:"csv,tsv,jsonl,parquet,npy,npz" contract:"free"`   // the table's file on every worker's machine
+	Eval        string   `yaml:"eval" kinds:"csv,tsv,jsonl,parquet,npy,npz" contract:"free"`    // that of the rows for evaluation; empty: none
+	Target      string   `yaml:"target" kinds:"csv,tsv,jsonl,parquet,npy,npz"`                  // the column that is predicted
+	Features    []string `yaml:"features" kinds:"csv,tsv,jsonl,parquet,npy,npz"`                // the columns that are read; empty: all others
+	Weight      string   `yaml:"weight" kinds:"csv,tsv,jsonl,parquet,npy,npz"`                  // the column that weighs a row's loss; empty: all weigh 1
+	Group       string   `yaml:"group" kinds:"csv,tsv,jsonl,parquet,npy,npz" omit:"zero"`       // the column that says which rows belong together; of a split by group
+	Categories  []string `yaml:"categories" kinds:"csv,tsv,jsonl,parquet,npy,npz"`              // the columns that are categories; all others are numbers
+	Split       Split    `yaml:"split" kinds:"csv,tsv,jsonl,parquet,npy,npz" omit:"zero"`       // which rows are for evaluation
+	Standardize Columns  `yaml:"standardize" kinds:"csv,tsv,jsonl,parquet,npy,npz" omit:"zero"` // inputs of numbers that are brought to mean 0 and deviation 1
+	Missing     string   `yaml:"missing" kinds:"csv,tsv,jsonl,parquet,npy,npz"`                 // what is done about a missing value: error, or drop the row
+	Delimiter   string   `yaml:"delimiter" kinds:"csv" contract:"free"`
+	Header      bool     `yaml:"header" kinds:"csv,tsv" contract:"free"` // the first row names the columns; else they are named 1, 2, 3...
 
 	MemoryMiB int `yaml:"memory_mib" kinds:"images,csv,tsv,jsonl,parquet,npy,npz" contract:"free"` // images: of decoded records that each process keeps, the others are decoded again when they are read; tables: the most that may be read
 }
+
+// Columns are names of columns. In a job file true stands for all, and false for none.
+type Columns []string
+
+// AllColumns stands in Columns for all that there are.
+const AllColumns = "*"
 
 // Ways to split the rows of a table.
 const (

@@ -32,6 +32,7 @@ func (d *Data) validateTable(c *checker) {
 	} else {
 		c.require("data.group", d.Group == "", "data.group is for data.split.by: group; say how to split, or leave it out")
 	}
+	d.validateStandardize(c)
 	seen := map[string]string{d.Target: "the target", d.Weight: "the weight", d.Group: "the group"}
 	for i, name := range d.Features {
 		key := indexed("data.features", i)
@@ -42,6 +43,20 @@ func (d *Data) validateTable(c *checker) {
 		key := indexed("data.categories", i)
 		c.require(key, name != "" && !slices.Contains(d.Categories[:i], name), "%s: %s is listed twice", key, printable.Typed(name))
 		c.require(key, name == "" || name != d.Weight, "%s: %s is the weight, which is a number", key, printable.Typed(name))
+	}
+}
+
+func (d *Data) validateStandardize(c *checker) {
+	others := map[string]string{d.Target: "the target, which keeps its values", d.Weight: "the weight", d.Group: "the group"}
+	for _, name := range d.Categories {
+		others[name] = "a category"
+	}
+	for i, name := range d.Standardize {
+		key := indexed("data.standardize", i)
+		c.require(key, name != AllColumns || len(d.Standardize) == 1, "%s: %q stands for all columns; leave the others out", key, name)
+		c.require(key, name != "" && others[name] == "", "%s: %s is %s; only features that are numbers can be standardised", key, printable.Typed(name), others[name])
+		c.require(key, !slices.Contains(d.Standardize[:i], name), "%s: %s is listed twice", key, printable.Typed(name))
+		c.require(key, name == AllColumns || others[name] != "" || len(d.Features) == 0 || slices.Contains(d.Features, name), "%s: %s is not one of data.features", key, printable.Typed(name))
 	}
 }
 

@@ -34,6 +34,7 @@ type Data struct {
 	LeftOut     string            // what was left out, by reason and count; "" for nothing
 	pixels      *pixels           // of images; else nil
 	table       Schema            // of the records of a table; else nil
+	standards   []*standard       // of a table's inputs
 	Warnings    []string          // lines: what is odd about what was read
 }
 
@@ -64,11 +65,11 @@ func OpenLike(c config.Data, described []byte) (*Data, error) {
 	if err != nil {
 		return nil, fmt.Errorf("description of the data: %w", err)
 	}
-	return open(c, vocabulary, like.Labels, like.schema())
+	return open(c, vocabulary, like.Labels, &like)
 }
 
 // open reads the data with the characters and the classes of a model, nil where there is none.
-func open(c config.Data, vocabulary *Vocabulary, labels []string, like Schema) (*Data, error) {
+func open(c config.Data, vocabulary *Vocabulary, labels []string, like *description) (*Data, error) {
 	c.Dir = config.ExpandHome(c.Dir)
 	var d *Data
 	var err error

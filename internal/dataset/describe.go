@@ -30,7 +30,7 @@ func (d *Data) Describe() []byte {
 	var out description
 	switch {
 	case d.table != nil:
-		out.Table = describeTable(d.table)
+		out.Table = describeTable(d.table, d.standards)
 	case d.Vocabulary != nil:
 		out.Classes, out.Context, out.Characters = d.Vocabulary.Len(), d.Schema[0].Width(), d.Vocabulary.Characters()
 	default:

@@ -1,26 +1,40 @@
 package dataset
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // describedColumn is what must be known of a column of a table where the table is not.
 type describedColumn struct {
-	Name       string   `json:"name"`
-	Role       Role     `json:"role"`
-	Shape      []int    `json:"shape,omitempty"`      // of numbers
-	Categories []string `json:"categories,omitempty"` // none: numbers
+	Name       string    `json:"name"`
+	Role       Role      `json:"role"`
+	Shape      []int     `json:"shape,omitempty"`      // of numbers
+	Categories []string  `json:"categories,omitempty"` // none: numbers
+	Means      []float64 `json:"means,omitempty"`      // of numbers that are standardised
+	Stds       []float64 `json:"stds,omitempty"`       // likewise
 }
 
 // describeTable describes the fields of a table's records.
-func describeTable(s Schema) []describedColumn {
+func describeTable(s Schema, standards []*standard) []describedColumn {
 	var columns []describedColumn
 	for _, f := range s {
-		columns = append(columns, describedColumn{f.Name, f.Role, f.Shape, f.Labels})
+		column := describedColumn{Name: f.Name, Role: f.Role, Shape: f.Shape, Categories: f.Labels}
+		for _, each := range standards {
+			if each.field == f.Name {
+				column.Means, column.Stds = each.means, each.stds
+			}
+		}
+		columns = append(columns, column)
 	}
 	return columns
 }
 
 // schema is that of the records of the table that was described; nil where the data are none.
 func (in *description) schema() Schema {
+	if in == nil {
+		return nil
+	}
 	var s Schema
 	for _, c := range in.Table {
 		f := Field{Name: c.Name, Type: Float32, Role: c.Role, Shape: c.Shape}
@@ -30,6 +44,25 @@ func (in *description) schema() Schema {
 		s = append(s, f)
 	}
 	return s
+}
+
+// standards are the transforms that the description has.
+func (in *description) standards() (found []*standard, err error) {
+	schema := in.schema()
+	for k, c := range in.Table {
+		if len(c.Means) == 0 && len(c.Stds) == 0 {
+			continue
+		}
+		width, f := 1, &schema[k]
+		for _, n := range f.Shape {
+			width *= n
+		}
+		if len(c.Means) != width || len(c.Stds) != width || f.Role != Input || f.Type != Float32 || slices.ContainsFunc(c.Stds, func(s float64) bool { return s <= 0 }) {
+			return nil, fmt.Errorf("description of the data: column %q has %d means and %d standard deviations", c.Name, len(c.Means), len(c.Stds))
+		}
+		found = append(found, &standard{c.Name, c.Means, c.Stds})
+	}
+	return found, nil
 }
 
 // recallTable makes a table without rows.
@@ -54,6 +87,10 @@ func (in *description) recallTable() (*Data, error) {
 	if len(s.Of(Target)) != 1 || len(s.Of(Input)) == 0 {
 		return nil, fmt.Errorf("description of the data: a table of %d targets and %d inputs", len(s.Of(Target)), len(s.Of(Input)))
 	}
-	d := &Data{Labels: s.labels(), table: s}
+	standards, err := in.standards()
+	if err != nil {
+		return nil, err
+	}
+	d := &Data{Labels: s.labels(), table: s, standards: standards}
 	return d, d.sets(&rows{schema: s, columns: make([]column, len(s))}, nil, d.tableTransforms()...)
 }

@@ -42,8 +42,8 @@ var tableFormats = map[string]table.Format{
 
 // openTables reads a table for training and, if one is named, one for evaluation. Categories are learnt from the first, unless those of
 // a model are given.
-func openTables(c config.Data, like Schema) (*Data, error) {
-	train, err := readTable(c, "data.train", c.Train, like)
+func openTables(c config.Data, like *description) (*Data, error) {
+	train, err := readTable(c, "data.train", c.Train, like.schema())
 	if err != nil {
 		return nil, err
 	}
@@ -52,6 +52,14 @@ func openTables(c config.Data, like Schema) (*Data, error) {
 		return nil, err
 	}
 	d := &Data{Labels: train.schema.labels(), table: train.schema}
+	if like != nil {
+		d.standards, err = like.standards()
+	} else {
+		d.standards, err = train.standards(c)
+	}
+	if err != nil {
+		return nil, err
+	}
 	d.Read = plural.Of(train.n, "row") + " for training"
 	dropped, evalReader := train.dropped, Reader(nil)
 	if eval != nil {
@@ -91,7 +99,13 @@ func evaluationOf(c config.Data, train *rows) (eval *rows, err error) {
 }
 
 // tableTransforms are what a table's rows are taken through.
-func (d *Data) tableTransforms() []Transform { return []Transform{&features{}} }
+func (d *Data) tableTransforms() []Transform {
+	var all []Transform
+	for _, s := range d.standards {
+		all = append(all, s)
+	}
+	return append(all, &features{})
+}
 
 // labels are the names of the target's classes.
 func (s Schema) labels() []string {
