@@ -37,10 +37,10 @@ func TestTutorial(t *testing.T) {
 	}
 	var digests []string
 	commands := 0
-	for _, block := range regexp.MustCompile("(?s)([^\n]*\n[^\n]*)\n\n```(sh|yaml)\n(.*?)```").FindAllStringSubmatch(string(text), -1) {
+	for _, block := range regexp.MustCompile("(?s)([^\n]*\n[^\n]*)\n\n```(sh|yaml|csv)\n(.*?)```").FindAllStringSubmatch(string(text), -1) {
 		before, kind, body := block[1], block[2], block[3]
-		if kind == "yaml" {
-			name := regexp.MustCompile("as\\s+`([a-z]+\\.yaml)`").FindStringSubmatch(before)
+		if kind != "sh" {
+			name := regexp.MustCompile("as\\s+`([a-z]+\\.(?:yaml|csv))`").FindStringSubmatch(before)
 			if name == nil {
 				t.Fatalf("the tutorial does not say where to write\n%s", body)
 			}
