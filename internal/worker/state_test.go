@@ -2,11 +2,21 @@ package worker
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/binary"
 	"log/slog"
 	"math"
+	"net"
+	"net/url"
 	"testing"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
+
+	"ringmaster/internal/certs"
 	"ringmaster/internal/plan"
 	"ringmaster/internal/rpc"
 	"ringmaster/internal/test/cost"
@@ -25,6 +35,37 @@ func (l *sendingLinks) FetchState(_ context.Context, _ plan.Member, _ *rpc.State
 		}
 	}
 	return nil
+}
+
+// calledBy is a stream of a call by the holder of a certificate.
+type calledBy struct {
+	rpc.Peer_StateServer
+	ctx context.Context
+}
+
+func (c calledBy) Context() context.Context { return c.ctx }
+
+// TestStateIsForThoseInTheView: a worker gives its state to the other members of its view alone, by their certificates.
+func TestStateIsForThoseInTheView(t *testing.T) {
+	w := New(Config{Self: plan.Member{Worker: "w1", Incarnation: 1}, Threads: 1, Log: slog.New(slog.DiscardHandler)}, &Network{})
+	member := func(id uint64, name string) *rpc.Member {
+		return &rpc.Member{Worker: name, Incarnation: id, Address: "127.0.0.1:1"}
+	}
+	w.ways.take(&rpc.Order{View: &rpc.View{Generation: 1, Members: []*rpc.Member{member(1, "w1"), member(2, "w2")}}, Candidates: []*rpc.Member{member(3, "w3")}})
+	peers := &PeerServer{}
+	peers.Serve(w)
+	for name, want := range map[string]codes.Code{
+		"w2": codes.FailedPrecondition, // it came through, and there is no job
+		"w3": codes.PermissionDenied,   // it could be seated, and is not
+		"w4": codes.PermissionDenied,
+	} {
+		shown := &x509.Certificate{URIs: []*url.URL{{Scheme: "ringmaster", Host: string(certs.Worker), Path: "/" + name}}}
+		info := credentials.TLSInfo{State: tls.ConnectionState{PeerCertificates: []*x509.Certificate{shown}, VerifiedChains: [][]*x509.Certificate{{shown}}}}
+		ctx := peer.NewContext(t.Context(), &peer.Peer{Addr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1}, AuthInfo: info})
+		if err := peers.State(&rpc.StateRequest{Job: "job"}, calledBy{ctx: ctx}); status.Code(err) != want {
+			t.Errorf("%s asks for the state: %v, want %v", name, err, want)
+		}
+	}
 }
 
 // FuzzTakePart: whatever a peer sends for its state, in whatever pieces, the values asked for are those that came or the part is refused,
