@@ -10,7 +10,7 @@ import (
 	"ringmaster/internal/plan"
 )
 
-// How long a session that ends waits for its last frames to leave and for the next worker to have read them: in good order, and after
+// How long an ending session waits for its last frames to leave and for the next worker to have read them: after an orderly end, and after
 // a failure, when only the reason is to be passed on.
 const (
 	lingerOrderly = time.Second
@@ -72,7 +72,7 @@ func (r *Ring) failNext(err error) {
 	r.fail(&PeerLostError{Member: member, Culprit: culprit(err, member.Worker), Cause: err})
 }
 
-// Lose ends the session because its worker has found out that a neighbour cannot be reached.
+// Lose ends the session because its worker has found that a neighbour cannot be reached.
 func (r *Ring) Lose(neighbour plan.Member, cause error) {
 	r.fail(&PeerLostError{Member: neighbour, Culprit: neighbour.Worker, Cause: cause})
 }
@@ -118,7 +118,7 @@ func (r *Ring) farewell(err error) farewell {
 	return farewell{kind: byeOrderly, step: r.step, reason: "after a finished step"}
 }
 
-// passOn is the farewell of a session that a neighbour ended: a reason that came from further on stays as it was.
+// passOn is the farewell of a session that a neighbour ended. A reason that comes from a worker further away is passed on unchanged.
 func (r *Ring) passOn(lost *PeerLostError) farewell {
 	bye := farewell{kind: byeFailed, step: r.step, culprit: lost.Culprit}
 	if errors.Is(lost, ErrPeerClosed) {
@@ -142,7 +142,7 @@ func (r *Ring) tearDown(bye farewell) {
 		}
 		end := time.NewTimer(linger)
 		defer end.Stop()
-		// A worker that is silent and whose buffers are full would take not even the goodbye.
+		// A silent worker whose buffers are full would not even take the farewell.
 		cut := time.AfterFunc(linger, r.out.Close)
 		defer cut.Stop()
 		f := bye.frame(r.toPrev)
@@ -163,7 +163,7 @@ func (r *Ring) tearDown(bye farewell) {
 	r.running.Wait()
 }
 
-// awaitNext listens to what the next worker says back: at most a goodbye, and then the end of the link.
+// awaitNext reads what the next worker sends back: at most a farewell, and then the end of the link.
 func (r *Ring) awaitNext() {
 	defer close(r.nextEnded)
 	for {

@@ -12,13 +12,13 @@ import (
 // same server keep.
 const rawSubtype = "ringraw"
 
-// rawCodec hands buffers through as they are: what is sent are views of the gradients, what comes are the buffers that gRPC
+// rawCodec passes buffers through unchanged: outgoing ones are views of the gradients, incoming ones are the buffers that gRPC
 // read into.
 type rawCodec struct{}
 
 func init() { encoding.RegisterCodecV2(rawCodec{}) }
 
-// outMessage is what is given to SendMsg, inMessage to RecvMsg. An inMessage's frame holds a reference.
+// outMessage is the argument of SendMsg, inMessage that of RecvMsg. An inMessage's frame holds a reference.
 type (
 	outMessage struct{ data mem.BufferSlice }
 	inMessage  struct{ frame Frame }
@@ -52,17 +52,17 @@ func (f *Frame) message() mem.BufferSlice {
 	return append(mem.BufferSlice{mem.NewBuffer(head, buffers)}, f.Data...)
 }
 
-// buffers is the pool of headers and small copies, and of all that gRPC reads and writes. It differs from gRPC's own in that it does
-// not clear what it gives out, which costs as much as adding the numbers does.
+// buffers is the pool for headers, small copies and everything that gRPC reads and writes. Unlike gRPC's own pool it does
+// not clear its buffers, which would cost as much as adding the numbers.
 var buffers = &bufferPool{}
 
-// poolTiers are the capacities that are pooled. The least is above what mem.NewBuffer takes for too small to give back;
+// poolTiers are the capacities that are pooled. The smallest is above the size below which mem.NewBuffer does not return buffers to the pool;
 // HTTP/2 data frames have 16 KiB.
 var poolTiers = [...]int{2 << 10, 16 << 10, 32 << 10, 256 << 10, 1 << 20}
 
 type bufferPool struct{ tiers [len(poolTiers)]sync.Pool }
 
-// Get is a buffer of the length, with any content.
+// Get returns a buffer of the given length; its content is undefined.
 func (p *bufferPool) Get(length int) *[]byte {
 	for i, size := range poolTiers {
 		if length > size {

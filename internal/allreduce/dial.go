@@ -22,10 +22,10 @@ import (
 	"ringmaster/internal/sleep"
 )
 
-// earlyPause is how long a refused early link waits before it calls again.
+// earlyPause is how long a link that was refused as too early waits before it dials again.
 const earlyPause = 50 * time.Millisecond
 
-// connectBound is how long a connection to the next worker may take to be made.
+// connectBound limits how long connecting to the next worker may take.
 const connectBound = 2 * time.Second
 
 // Dial opens the link to the next worker.
@@ -44,7 +44,7 @@ func (t *Transport) Dial(ctx context.Context, id *Identity) (Outgoing, error) {
 	}
 }
 
-// outOfTime makes the error of an attempt that ctx has ended the neighbour's, unless it was ended for another reason.
+// outOfTime blames the neighbour for an attempt that ran into ctx's deadline; if ctx ended for another reason, it returns err.
 func outOfTime(ctx context.Context, neighbour plan.Member, err error) error {
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return &PeerLostError{Member: neighbour, Culprit: neighbour.Worker, Cause: err}
@@ -52,7 +52,7 @@ func outOfTime(ctx context.Context, neighbour plan.Member, err error) error {
 	return err
 }
 
-// errEarly is a refusal of a worker that has not opened the view yet.
+// errEarly is the refusal of a worker that has not opened the view yet.
 var errEarly = errors.New("too early")
 
 // call tries once to open the link.
@@ -165,7 +165,7 @@ func (o *grpcOutgoing) greet(ctx context.Context, id *Identity) error {
 	return nil
 }
 
-// refusal turns the error of an attempt into one that says what it means.
+// refusal translates the error of an attempt into what it means for the link.
 func (o *grpcOutgoing) refusal(err error, id *Identity) error {
 	next := id.next()
 	if o.stream != nil {
@@ -211,8 +211,8 @@ func (o *grpcOutgoing) Await() (Frame, error) {
 // Finish half-closes the stream.
 func (o *grpcOutgoing) Finish() error { return o.stream.CloseSend() }
 
-// Close ends the stream and its connection. What was to be said has been said by then: gRPC would wait for seconds to say
-// that it goes away to a worker that is silent and whose buffers are full, and the next view waits for this session's end.
+// Close ends the stream and its connection. Nothing more is to be sent then: gRPC would take seconds to tell
+// a silent worker with full buffers that it goes away, and the next view waits for this session's end.
 func (o *grpcOutgoing) Close() {
 	o.cancel()
 	o.wires.cut()

@@ -10,17 +10,17 @@ import (
 // ErrClosed is what waiters get from a session that its own worker has closed.
 var ErrClosed = errors.New("the ring session is closed")
 
-// ErrPeerClosed is the cause in a PeerLostError where the neighbour ended its session in good order, as for a newer view.
+// ErrPeerClosed is the cause in a PeerLostError where the neighbour closed its session normally, as it does for a newer view.
 var ErrPeerClosed = errors.New("it closed its session")
 
 // PeerLostError says that the session cannot go on because of a neighbour.
 type PeerLostError struct {
 	Member  plan.Member // the neighbour
-	Culprit string      // the worker with which it began, as far as is known: the neighbour's id, or that of one further on
+	Culprit string      // the worker that failed first, as far as is known: the neighbour, or one further along the ring
 	Cause   error
 }
 
-// Error names the neighbour, the cause, and the worker with which it began where that is another.
+// Error names the neighbour, the cause, and the worker that failed first if that is another one.
 func (e *PeerLostError) Error() string {
 	if e.Culprit != e.Member.Worker {
 		return fmt.Sprintf("lost worker %s on %s (because of worker %s): %v", e.Member.Worker, e.Member.Host, e.Culprit, e.Cause)

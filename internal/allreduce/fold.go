@@ -6,11 +6,11 @@ import (
 )
 
 // blockLen is the number of elements that pass through all local seats before the next ones do, so that the running sum
-// stays in the first-level cache. Elements are independent: it does not show in the bits.
+// stays in the first-level cache. Elements are independent, so the block length does not affect the bits.
 const blockLen = 4096
 
-// gradients are the flat gradient vectors of the local seats, and where those seats sit. Sums are built in place:
-// the partial sum of the own chunk c in the vector of seat c+1, everything else in the vector of the first local seat.
+// gradients are the flat gradient vectors of the local seats, and the arc of those seats. Sums are built in place:
+// the partial sum of the worker's own chunk c in the vector of seat c+1, everything else in the vector of the first local seat.
 type gradients struct {
 	flat  [][]float32 // one vector a seat, in the arc's order
 	arc   plan.Arc
@@ -24,7 +24,7 @@ func (g *gradients) addLocal(dst []float32, at plan.Interval, from, to int) {
 	}
 }
 
-// startBody makes the partial sums of the elements at of the own body: chunk c over the seats c+1 to the arc's end,
+// startBody makes the partial sums of the elements at of the worker's own body: chunk c over the seats c+1 to the arc's end,
 // left in the vector of seat c+1, which nothing reads for this chunk any more.
 func (g *gradients) startBody(bucket, at plan.Interval) {
 	for at.Len() > 0 {
@@ -37,7 +37,7 @@ func (g *gradients) startBody(bucket, at plan.Interval) {
 	}
 }
 
-// bodyPartial is where startBody left the first part of the elements at, and how far that part reaches.
+// bodyPartial returns where startBody left the first part of the elements at, and where that part ends.
 func (g *gradients) bodyPartial(bucket, at plan.Interval) []float32 {
 	c, part := g.firstChunk(bucket, at)
 	return g.flat[c+1-g.arc.Begin][part.Begin:part.End]
@@ -50,12 +50,12 @@ func (g *gradients) startTail(at plan.Interval) {
 	}
 }
 
-// pass adds all local seats to a partial sum that comes by: begin is its first element.
+// pass adds all local seats to a partial sum on its way round the ring; begin is its first element.
 func (g *gradients) pass(begin int, partial []float32) {
 	g.add(plan.Interval{Begin: begin, End: begin + len(partial)}, partial, len(g.flat))
 }
 
-// finish completes the sum of own elements whose partial sum has come round: chunk c lacks the arc's first seat up to seat c.
+// finish completes the sum of own elements whose partial sum is back: chunk c still lacks the seats from the arc's first up to c.
 func (g *gradients) finish(bucket plan.Interval, begin int, partial []float32) {
 	at := plan.Interval{Begin: begin, End: begin + len(partial)}
 	for at.Len() > 0 {
@@ -75,13 +75,13 @@ func (g *gradients) add(at plan.Interval, partial []float32, n int) {
 	}
 }
 
-// firstChunk is the chunk of the first of the elements at, and those of them that are in it.
+// firstChunk returns the chunk of the first of the elements at, and those of them that are in this chunk.
 func (g *gradients) firstChunk(bucket, at plan.Interval) (int, plan.Interval) {
 	c := chunkAt(bucket, g.seats, at.Begin)
 	return c, plan.Interval{Begin: at.Begin, End: min(at.End, bucket.Part(c, g.seats).End)}
 }
 
-// alone sums the bucket where one worker has all seats.
+// alone sums the bucket if one worker has all seats.
 func (g *gradients) alone(bucket plan.Interval) {
 	body, tail := bodyOf(bucket, g.arc, g.seats), tailOf(bucket, g.arc, g.seats)
 	g.startTail(tail)
@@ -93,7 +93,7 @@ func (g *gradients) alone(bucket plan.Interval) {
 	}
 }
 
-// foldRaw sums a bucket of which raw holds every seat's elements, seat after seat, into the first local seat's vector.
+// foldRaw sums a raw bucket into the first local seat's vector; raw holds every seat's elements, seat after seat.
 func (g *gradients) foldRaw(bucket plan.Interval, raw []float32) {
 	for c := range g.seats {
 		chunk := bucket.Part(c, g.seats)

@@ -11,12 +11,12 @@ import (
 	"ringmaster/internal/plan"
 )
 
-// phase says what a frame carries.
+// phase is the kind of data that a frame carries.
 type phase uint8
 
 const (
 	phaseHello  phase = iota + 1 // the first frame of a link: who calls; the payload is the caller's worker id
-	phaseAccept                  // the answer: the session of this view stands
+	phaseAccept                  // the answer: the session of this view is open
 	phaseBye                     // the last frame in either direction: see farewell
 	phaseBody                    // partial sums of a segment's chunks but the last
 	phaseTail                    // partial sums of a segment's last chunk
@@ -36,7 +36,7 @@ func (p phase) String() string {
 }
 
 // headerLen is the size of an encoded Header. With gRPC's prefix of 5 bytes it makes a multiple of 4, so that received float32s
-// lie aligned in the HTTP/2 frames (whose size is a multiple of 4 too) and are added where they are.
+// are aligned in the HTTP/2 frames (whose size is a multiple of 4 too) and can be added in place.
 const headerLen = 71
 
 // version is the version of the wire format.
@@ -105,7 +105,7 @@ func (h *Header) decode(b *[headerLen]byte) error {
 	return nil
 }
 
-// check compares a frame's identity with the one that this direction of the link must have.
+// check compares a frame's identity with the one expected on this direction of the link.
 func (h *Header) check(want *Header) error {
 	switch {
 	case h.Cluster != want.Cluster:
@@ -131,7 +131,7 @@ func jobHash(job string) uint64 {
 // Frame is one message between neighbours.
 type Frame struct {
 	Header
-	// Data holds the payload behind skip other bytes. Whoever receives a frame frees it. Whoever sends one leaves the
+	// Data holds the payload behind skip other bytes. The receiver of a frame frees it. The sender of a frame leaves the
 	// payload as it is until its buffers are freed.
 	Data mem.BufferSlice
 	skip int
@@ -167,7 +167,7 @@ func parseFrame(data mem.BufferSlice) (Frame, error) {
 	return f, nil
 }
 
-// A farewell is what a worker says when it ends a session: whether in good order, and if not, whose fault it was as far as
+// A farewell is the last thing a worker says in a session: whether it ends normally, and if not, whose fault it was as far as
 // it knows.
 type farewell struct {
 	kind    uint8

@@ -9,15 +9,15 @@ import (
 // MaxKinds is the number of kinds of gathers.
 const MaxKinds = 16
 
-// MaxGather is the most that the records of all seats of a gather may have together, in bytes.
+// MaxGather limits the total size, in bytes, of all seats' records in one gather.
 const MaxGather = 1 << 26
 
 // gather is the state of one kind of records in one step.
 type gather struct {
-	size        int // of a seat's record; 0: nothing has come yet
+	size        int // of a seat's record; 0: none has arrived yet
 	records     []byte
-	at          []int // how far each worker's records have come, in bytes of records
-	left        int   // bytes that are still to come
+	at          []int // how much of each worker's records has arrived, in bytes
+	left        int   // bytes that have not arrived yet
 	contributed bool
 }
 
@@ -26,13 +26,13 @@ func (g *gather) rewind() {
 	clear(g.at)
 }
 
-// laneOf is where the worker's records stand among all seats'.
+// laneOf is the interval of the worker's records among all seats'.
 func (r *Ring) laneOf(g *gather, owner int) lane {
 	arc := r.id.View.Members[owner].Arc
 	return lane{Begin: arc.Begin * g.size, End: arc.End * g.size}
 }
 
-// expect sets the size of the records, which the first to come decides; the caller holds the lock.
+// expect sets the size of the records, which the first one to arrive decides; the caller holds the lock.
 func (r *Ring) expect(g *gather, kind uint8, size int) error {
 	if g.size == size {
 		return nil
@@ -58,8 +58,8 @@ func (r *Ring) expect(g *gather, kind uint8, size int) error {
 	return nil
 }
 
-// Contribute gives the records of the local seats, one each in the arc's order, all of one size, to the gather of that kind in this step.
-// They are copied; it does not block. What is wrong with them (never a network's fault) ends the session, and Collect says so.
+// Contribute adds the local seats' records, one each in the arc's order and all of one size, to this step's gather of that kind.
+// They are copied; it does not block. Wrong records (a programming error) end the session, and Collect reports it.
 func (r *Ring) Contribute(kind uint8, local [][]byte) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -101,7 +101,7 @@ func (r *Ring) contribute(kind uint8, local [][]byte) error {
 	return nil
 }
 
-// gathered counts bytes that have come; the caller holds the lock.
+// gathered counts bytes that have arrived; the caller holds the lock.
 func (r *Ring) gathered(g *gather, n int) {
 	g.left -= n
 	if g.left == 0 {
@@ -132,7 +132,7 @@ func (r *Ring) Collect(kind uint8) ([]byte, error) {
 	}
 }
 
-// firstUngathered is the first seat whose record a gather still lacks; the caller holds the lock.
+// firstUngathered is the first seat whose record is still missing from a gather; the caller holds the lock.
 func (r *Ring) firstUngathered() int {
 	for k := range r.gathers {
 		g := &r.gathers[k][r.parity]
@@ -157,7 +157,7 @@ func (r *Ring) recordFrame(f *Frame, it item) {
 	f.Data = r.views.appendBytes(mem.BufferSlice(nil), records)
 }
 
-// takeRecord keeps the records in a frame, which may come before the own ones, and passes them on.
+// takeRecord stores the records of a frame, which may arrive before this worker's own ones, and passes them on.
 func (r *Ring) takeRecord(f *Frame) error {
 	refuse := func(err error) error {
 		return fmt.Errorf("refused a record frame of step %d, gather %d, segment %d: %w", f.Step, f.Kind, f.Segment, err)

@@ -20,15 +20,15 @@ type InProcess struct {
 	pipes map[Header]*pipe
 }
 
-// pipe is one link, named by the identity of its frames; both ends come to it in any order.
+// pipe is one link, named by the identity of its frames; its two ends may be opened in either order.
 type pipe struct {
 	memory  *InProcess
 	name    Header
 	frames  chan Frame
 	back    chan Frame
-	dialed  chan struct{} // closed when either end has come
+	dialed  chan struct{} // closed when either end has been opened
 	taken   chan struct{}
-	finish  chan struct{} // closed when nothing follows
+	finish  chan struct{} // closed when no more frames follow
 	cut     chan struct{} // closed when either end has closed
 	once    sync.Once
 	onceFin sync.Once

@@ -14,7 +14,7 @@ type Identity struct {
 	Job     string           // the job's id
 	View    plan.View
 	Self    int      // this worker's position in the view
-	Opening *Opening // told how far the session's links are; nil: nobody asks
+	Opening *Opening // records which of the session's links are open; nil: nobody asks
 
 	shape uint64 // hash of the arcs and buckets, on which neighbours must agree
 }
@@ -49,8 +49,8 @@ func shapeOf(view *plan.View, buckets []plan.Interval) uint64 {
 
 // Links makes the two links of a session: Transport over gRPC, InProcess within one.
 type Links interface {
-	// Dial opens the link to the next worker and returns when that has its session open. A StaleError or PeerLostError
-	// says why it will not be.
+	// Dial opens the link to the next worker and returns once that worker has its session open. A StaleError or PeerLostError
+	// says why it never will.
 	Dial(ctx context.Context, id *Identity) (Outgoing, error)
 	// Accept waits for the link from the previous worker.
 	Accept(ctx context.Context, id *Identity) (Incoming, error)
@@ -58,11 +58,11 @@ type Links interface {
 
 // Outgoing is the link to the next worker. Send and Finish are called by one goroutine, Await by another.
 type Outgoing interface {
-	// Send hands one frame over. It may block, and may return before the bytes have left; the frame is freed when they have.
+	// Send sends one frame. It may block, and may return before the bytes have left; the frame is freed when they have.
 	Send(Frame) error
 	// Await returns the frames that the next worker sends back (at most a farewell) and then the reason why the link ended.
 	Await() (Frame, error)
-	// Finish says that nothing follows. Await then ends once the next worker has read everything.
+	// Finish says that no more frames follow. Await then ends once the next worker has read everything.
 	Finish() error
 	// Close tears the link down, which ends Send and Await. It may be called more than once.
 	Close()

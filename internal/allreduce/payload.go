@@ -6,15 +6,15 @@ import (
 	"google.golang.org/grpc/mem"
 )
 
-// floats goes through a frame's payload in runs of float32 that lie where they were received, or, where a piece is not aligned or a
-// number is split between two pieces, in a small scratch.
+// floats iterates over a frame's payload in runs of float32. They are used in place; only where a piece is not aligned or a
+// number is split between two pieces, they are copied to a small scratch.
 type floats struct {
 	data    mem.BufferSlice
 	piece   []byte // what is left of the first piece
 	scratch [1024]float32
 }
 
-// reset begins with the frame's payload.
+// reset starts at the beginning of the frame's payload.
 func (r *floats) reset(f *Frame) {
 	r.data, r.piece = f.Data, nil
 	for skip := f.skip; len(r.data) > 0; r.data = r.data[1:] {
@@ -27,7 +27,7 @@ func (r *floats) reset(f *Frame) {
 	}
 }
 
-// next is the following run, valid until the next call; empty at the payload's end. Bytes that do not make up a number are lost:
+// next returns the next run, valid until the next call; empty at the payload's end. Bytes that do not make up a number are dropped:
 // the caller has checked that the length is a multiple of 4.
 func (r *floats) next() []float32 {
 	for len(r.piece) == 0 {

@@ -19,7 +19,7 @@ func (r *Ring) receiveAll() {
 			f.Free()
 		}
 		if err != nil {
-			// Closing our end tells the previous worker that all is read; after a failure the goodbye comes first.
+			// Closing our end tells the previous worker that everything was read; after a failure the farewell goes first.
 			if errors.Is(err, io.EOF) {
 				r.in.Close(nil)
 			} else {
@@ -30,7 +30,7 @@ func (r *Ring) receiveAll() {
 	}
 }
 
-// take deals with one frame. io.EOF: the previous worker said goodbye in good order and we need nothing more.
+// take handles one frame. io.EOF: the previous worker has ended its session normally and we need nothing more.
 func (r *Ring) take(f *Frame, numbers *floats) error {
 	if err := f.check(&r.ofPrev); err != nil {
 		return fmt.Errorf("refused a %v frame: %w", f.Phase, err)
@@ -86,7 +86,7 @@ func (r *Ring) admit(f *Frame) (*bucket, plan.Interval, error) {
 }
 
 // awaitStep waits until the own worker has reached the step; the caller holds the lock. The previous worker can be one step
-// ahead, once it needs nothing more of ours.
+// ahead, once it needs nothing more from us.
 func (r *Ring) awaitStep(step uint64) error {
 	for r.err == nil && (!r.begun || r.step != step) {
 		if r.begun && (step < r.step || r.incoming > 0 || (r.readied > 0 && r.readied < len(r.buckets))) {
@@ -97,7 +97,7 @@ func (r *Ring) awaitStep(step uint64) error {
 	return r.err
 }
 
-// apply adds or copies the frame's numbers to where they belong.
+// apply adds or copies the frame's numbers into the gradients.
 func (r *Ring) apply(b *bucket, f *Frame, at plan.Interval, numbers *floats) {
 	numbers.reset(f)
 	for run := numbers.next(); len(run) > 0; run = numbers.next() {
@@ -115,7 +115,7 @@ func (r *Ring) apply(b *bucket, f *Frame, at plan.Interval, numbers *floats) {
 	}
 }
 
-// forward passes the frame on to the next worker, or begins the round of what it has finished, and counts what has arrived.
+// forward passes the frame on to the next worker, or starts the all-gather of what it has finished, and counts what has arrived.
 func (r *Ring) forward(b *bucket, f *Frame, at plan.Interval) {
 	r.mu.Lock()
 	owner := int(f.Segment)
@@ -123,7 +123,7 @@ func (r *Ring) forward(b *bucket, f *Frame, at plan.Interval) {
 	r.incoming -= at.Len()
 	finished := at.Len()
 	switch {
-	case owner == r.self: // a body or tail has come round
+	case owner == r.self: // a body or tail is back at its owner
 		r.sendFinished(b, int(f.Bucket))
 	default:
 		if sends(f.Phase, owner, r.self, r.workers) {
@@ -139,7 +139,7 @@ func (r *Ring) forward(b *bucket, f *Frame, at plan.Interval) {
 	}
 }
 
-// sendFinished queues the frames of the own segment that are finished from its begin without a gap; the caller holds the lock.
+// sendFinished queues those frames of the worker's own segment that are finished without a gap from its beginning; the caller holds the lock.
 func (r *Ring) sendFinished(b *bucket, number int) {
 	body, tail, final := r.laneAt(phaseBody, r.self), r.laneAt(phaseTail, r.self), r.laneAt(phaseFinal, r.self)
 	upTo := b.at[body]
@@ -156,7 +156,7 @@ func (r *Ring) sendFinished(b *bucket, number int) {
 	}
 }
 
-// arrived counts elements of the bucket that stand; the last ones make it done.
+// arrived counts finished elements of the bucket; with the last ones the bucket is done.
 func (r *Ring) arrived(b *bucket, n int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -175,7 +175,7 @@ func (r *Ring) arrived(b *bucket, n int) {
 	r.trainer.Broadcast()
 }
 
-// takeFarewell judges a goodbye of the previous worker, behind which nothing can follow.
+// takeFarewell handles the farewell of the previous worker, after which nothing can follow.
 func (r *Ring) takeFarewell(f *Frame) error {
 	bye, err := readFarewell(f)
 	if err != nil {
@@ -190,7 +190,7 @@ func (r *Ring) takeFarewell(f *Frame) error {
 	return farewellError{bye}
 }
 
-// farewellError is a neighbour's goodbye in the middle of something.
+// farewellError is the error for a neighbour's farewell in the middle of a step.
 type farewellError struct{ farewell }
 
 func (e farewellError) Error() string { return e.reason }

@@ -16,14 +16,14 @@ import (
 // Begin, Ready, Contribute, Wait, Collect and End from one goroutine or with its own ordering between them; WaitingFor, Failed
 // and Close may be called from any.
 //
-// One goroutine receives, in the order in which frames come, and adds; one sends what the trainer and the receiver
-// put into a queue, so that no full window ever keeps the receiver from emptying the one before it.
+// One goroutine receives frames in the order of their arrival and adds them; one sends what the trainer and the receiver
+// put into a queue, so that a full outgoing window never keeps the receiver from emptying the incoming one.
 type Ring struct {
 	id      Identity
 	self    int // position in the ring
 	workers int
 	grad    gradients
-	out     Outgoing // nil where the worker is alone
+	out     Outgoing // nil if the worker is alone
 	in      Incoming
 	toNext  Header // the identity of frames to the next worker,
 	toPrev  Header // to the previous one (a farewell),
@@ -36,20 +36,20 @@ type Ring struct {
 	outgo   sync.Cond // the sender
 
 	step      uint64
-	begun     bool // between the first Begin and the end, steps follow each other: there is always a current one
-	broken    bool // something of this step did not begin, because of the error
+	begun     bool // true from the first Begin on: then there is always a current step
+	broken    bool // some part of this step did not start, because of the error
 	parity    int  // flips with each step: the half of each gather's double buffer
 	buckets   []bucket
-	active    int // buckets that are ready and not summed
-	incoming  int // elements that are still to come from the previous worker, for the buckets that are ready
+	active    int // buckets that are ready and not yet summed
+	incoming  int // elements not yet received from the previous worker, for the buckets that are ready
 	readied   int // buckets that were ready in this step
 	queue     queue
 	views     views
 	gathers   [MaxKinds][2]gather
-	pending   int // gathers contributed to and not complete
+	pending   int // gathers contributed to and not yet complete
 	wait      Waiting
 	waits     bool
-	left      *PeerLostError // a neighbour that closed its session in good order after this step
+	left      *PeerLostError // a neighbour that closed its session normally after this step
 	err       error          // sticky
 	failed    chan struct{}
 	sender    chan struct{} // closed when the sender has ended
@@ -63,12 +63,12 @@ type Ring struct {
 // bucket is the state of one bucket in the current step.
 type bucket struct {
 	plan.Interval
-	raw     []float32 // where the bucket travels raw: every seat's elements, seat after seat
+	raw     []float32 // for a bucket that travels raw: every seat's elements, seat after seat
 	lanes   []lane    // indexed by laneAt
-	at      []int     // how far each lane has come in; of the own final, how far it has been sent
-	inbound int       // elements that come from the previous worker in a step, over all lanes
+	at      []int     // how much of each lane has arrived; for the worker's own final lane, how much has been sent
+	inbound int       // elements received from the previous worker in a step, over all lanes
 	ready   bool
-	left    int // elements that are still to come before the sum is complete
+	left    int // elements still missing from the sum
 	done    bool
 }
 
@@ -150,7 +150,7 @@ func newRing(id Identity, seats [][]float32, buckets []plan.Interval) *Ring {
 	return r
 }
 
-// layLanes says which intervals of the bucket travel.
+// layLanes computes which intervals of the bucket travel as lanes.
 func (r *Ring) layLanes(b *bucket) {
 	if r.workers == 1 {
 		return
@@ -174,7 +174,7 @@ func (r *Ring) layLanes(b *bucket) {
 	}
 }
 
-// rewind makes the bucket fit for another step.
+// rewind resets the bucket for the next step.
 func (b *bucket) rewind() {
 	b.ready, b.done, b.left = false, false, b.Len()
 	if b.raw != nil {
@@ -205,7 +205,7 @@ func (r *Ring) Begin(step uint64) {
 	if r.left != nil {
 		r.failLocked(r.left)
 	}
-	// After an error too: what the step before has left must not pass for this one's.
+	// After an error too: leftovers of the previous step must not be taken for this one's.
 	r.broken = r.err != nil
 	r.step, r.begun, r.parity, r.readied = step, true, 1-r.parity, 0
 	for i := range r.buckets {
@@ -217,8 +217,8 @@ func (r *Ring) Begin(step uint64) {
 	r.intake.Broadcast()
 }
 
-// aloneLimit is the number of additions up to which a worker that is alone sums a bucket at once: the sender, which does it beside
-// the computation otherwise, sleeps, and to wake it takes as long, in virtual machines longer.
+// aloneLimit is the largest number of additions that a lone worker does at once. Otherwise the sender does them in parallel to
+// the computation, but it sleeps, and waking it takes as long as this sum, or longer in virtual machines.
 const aloneLimit = 1 << 16
 
 // Ready says that the local seats' gradients of the bucket are final. It does not block. All workers make their buckets ready in the
@@ -270,7 +270,7 @@ func (r *Ring) Wait(bucket int) error {
 	return nil
 }
 
-// End returns when all buckets made ready are summed and all that this worker sends in the step has left the gradients: they may be
+// End returns when all ready buckets are summed and everything that this worker sends in the step has left the gradients: they may be
 // overwritten. After an error they may not, until Close says that they are drained.
 func (r *Ring) End(step uint64) error {
 	r.mu.Lock()
@@ -321,12 +321,12 @@ type Waiting struct {
 	Peer   plan.Member // the neighbour
 	Step   uint64
 	Bucket int       // a gather counts as the bucket after the last
-	Chunk  int       // the first chunk (of a gather: seat) that is not there, where Doing is "receiving"
+	Chunk  int       // the first chunk (of a gather: seat) still missing, if Doing is "receiving"
 	Doing  string    // "receiving" from the worker before, or "sending" to the next
 	Since  time.Time // when the wait began
 }
 
-// WaitingFor says what the trainer waits for, false where it does not. It is cheap.
+// WaitingFor says what the trainer waits for; false: it is not waiting. It is cheap.
 func (r *Ring) WaitingFor() (Waiting, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -343,7 +343,7 @@ func (r *Ring) WaitingFor() (Waiting, bool) {
 	return w, true
 }
 
-// firstMissing is the first chunk of the bucket of which something is still to come from the previous worker.
+// firstMissing is the first chunk of the bucket that has not fully arrived from the previous worker.
 func (r *Ring) firstMissing(bucket int) int {
 	if bucket >= len(r.buckets) { // a gather, which comes after the buckets
 		return r.firstUngathered()

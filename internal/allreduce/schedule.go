@@ -16,11 +16,11 @@ import "ringmaster/internal/plan"
 //	final  the finished segment leaves v, v+1, ..., ends at v-1
 //
 // Every worker on the way adds its seats in order; the owner adds the seats that are left when a lane comes back. An arc of
-// one seat has an empty body. Small buckets travel as lane raw instead: every worker's seats go round as they are
+// one seat has an empty body. Small buckets travel as lane raw instead: every worker's seats go round unsummed
 // and everybody folds all of them, in the same order: one round instead of two.
 
-// frameLen is the number of elements of a full frame (256 KiB of float32). Frames start at their lane's begin and are
-// full but for the last, so the receiver knows every header beforehand. It is a constant of the protocol, not of the numerics.
+// frameLen is the number of elements of a full frame (256 KiB of float32). Frames start at their lane's beginning and are
+// full except for the last, so the receiver knows every header in advance. It is a constant of the protocol, not of the numerics.
 const frameLen = 1 << 16
 
 // frameBytes is the payload of a full frame.
@@ -66,14 +66,14 @@ func (l lane) frame(at, full int) plan.Interval {
 // frames is the number of frames that the lane travels in.
 func (l lane) frames(full int) int { return (l.End - l.Begin + full - 1) / full }
 
-// sends and takes say whether worker self passes the lane on to the next worker, and whether it gets it from the one before.
+// sends and takes report whether worker self sends the lane to the next worker, and whether it receives it from the previous one.
 func sends(p phase, owner, self, workers int) bool {
 	switch p {
 	case phaseBody:
 		return true
 	case phaseTail:
 		return self != owner
-	default: // final, raw and record leave their owner and stop before they come back
+	default: // final, raw and record start at their owner and stop just before it
 		return (self+1)%workers != owner
 	}
 }

@@ -15,7 +15,7 @@ const phaseStart = phaseEnd
 // copyLimit is the payload up to which a frame is copied to be sent: a view of the gradients costs more than that.
 const copyLimit = 1 << 10
 
-// item is one frame to send; where it lies and how long it is follows from the plan.
+// item is one frame to send; its place and length follow from the plan.
 type item struct {
 	phase   phase
 	kind    uint8 // of a gather
@@ -26,12 +26,12 @@ type item struct {
 	begin   int // as in lane
 }
 
-// queue is a ring buffer of items, as large as a step can make it.
+// queue is a ring buffer of items, large enough for all frames of a step.
 type queue struct {
 	items []item
 	head  int
 	count int
-	busy  bool // the sender has taken one and is not finished with it
+	busy  bool // the sender is still busy with an item it has taken
 }
 
 func (q *queue) init(capacity int) { q.items = make([]item, capacity) }
@@ -63,7 +63,7 @@ func (r *Ring) push(it item) {
 	r.outgo.Signal()
 }
 
-// sendAll drains the queue until the session ends. A session closed in good order still sends what is queued.
+// sendAll drains the queue until the session ends. A session that was closed normally still sends what is queued.
 func (r *Ring) sendAll() {
 	defer close(r.sender)
 	for {
@@ -109,7 +109,7 @@ func (r *Ring) nextItem() (item, bool) {
 	}
 }
 
-// start begins the bucket's lanes that start here: the own body, the previous worker's tail; or the own raw seats.
+// start starts the bucket's lanes that begin here: the worker's own body and the previous worker's tail, or its own raw seats.
 func (r *Ring) start(bucket int, step uint64) error {
 	b := &r.buckets[bucket]
 	switch {
@@ -189,7 +189,7 @@ type views struct {
 
 func (v *views) init(r *Ring) { v.ring = r }
 
-// append adds the numbers to the payload: a copy of few, a view of many.
+// append adds the numbers to the payload: few as a copy, many as a view.
 func (v *views) append(data mem.BufferSlice, numbers []float32) mem.BufferSlice {
 	return v.appendBytes(data, asBytes(numbers))
 }
@@ -211,7 +211,7 @@ func (v *views) appendBytes(data mem.BufferSlice, b []byte) mem.BufferSlice {
 	return append(data, mem.NewBuffer(view, v))
 }
 
-// Get is needed to be a mem.BufferPool; nothing takes buffers from this one.
+// Get is there for the interface mem.BufferPool; nobody takes buffers from this pool.
 func (v *views) Get(length int) *[]byte { b := make([]byte, length); return &b }
 
 // Put takes a view back that has been written.

@@ -52,10 +52,10 @@ const (
 type Options struct {
 	Worker      string                           // the own worker's id, for messages
 	Credentials credentials.TransportCredentials // for dialing; nil: no encryption
-	Silence     time.Duration                    // how long a neighbour may not answer pings; default 3 s
+	Silence     time.Duration                    // how long a neighbour may leave pings unanswered; default 3 s
 	Hold        time.Duration                    // how long an early link waits for the session it is for; default 10 s
 	Window      int32                            // bytes under way that the receiver has not read; default 16 MiB, at least 64 KiB
-	// Dial connects to a member by whichever of its addresses is best; hello tells whether it is the right process.
+	// Dial connects to a member by the best of its addresses; the hello shows whether it is the right process.
 	Dial func(ctx context.Context, member plan.Member) (net.Conn, error)
 }
 
@@ -69,7 +69,7 @@ type Transport struct {
 	changed chan struct{} // closed and replaced when a place changes
 }
 
-// place is where the link of one session arrives.
+// place is where the incoming link of one session is handed over.
 type place struct {
 	generation plan.Generation
 	hello      Header // the identity that the caller must have
@@ -79,7 +79,7 @@ type place struct {
 	ended      bool
 }
 
-// NewTransport returns a transport that is to be registered with the worker's gRPC server.
+// NewTransport returns a transport; register it with the worker's gRPC server.
 func NewTransport(options Options) *Transport {
 	if options.Silence <= 0 {
 		options.Silence = 3 * time.Second
@@ -93,8 +93,8 @@ func NewTransport(options Options) *Transport {
 	return &Transport{options: options, jobs: map[uint64]*place{}, changed: make(chan struct{})}
 }
 
-// ServerOptions are what the gRPC server that the transport is registered with should be made with: windows, buffers and pings. The
-// other services of the server do not mind them.
+// ServerOptions are the options for the gRPC server that the transport is registered with: windows, buffers and pings. The
+// server's other services work with them as well.
 func (t *Transport) ServerOptions() []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.InitialWindowSize(t.options.Window),

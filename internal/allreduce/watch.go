@@ -2,10 +2,10 @@ package allreduce
 
 import "sync/atomic"
 
-// Opening is how far a session's links are that are being opened.
+// Opening shows which links of a session that is being opened are open already.
 type Opening struct{ next, prev atomic.Bool }
 
-// Stands says which of the links stand: to the next worker, and from the previous one.
+// Stands reports whether the link to the next worker and the one from the previous worker are open.
 func (o *Opening) Stands() (next, prev bool) { return o.next.Load(), o.prev.Load() }
 
 // Traffic counts the frames that this session has given the link to the next worker, and taken from the link from the
