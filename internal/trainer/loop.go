@@ -17,37 +17,37 @@ import (
 type AllReduce interface {
 	Begin(step uint64)                     // the gradients of this step are about to be filled; in a session's beginning: none are
 	Ready(bucket int)                      // all local seats have filled this bucket; does not block
-	Wait(bucket int) error                 // until the sum over all seats stands in the first local gradient
+	Wait(bucket int) error                 // until the sum over all seats is in the first local gradient
 	Contribute(kind uint8, local [][]byte) // one record a local seat; does not block
 	Collect(kind uint8) ([]byte, error)    // the records of all seats in seat order
 	End(step uint64) error                 // the gradients may be overwritten again
 }
 
 // Signals are what others ask of a running step loop. They take effect at the end of a step, for all workers at the
-// same one, because they ride the tally.
+// same one, because they travel with the tally.
 type Signals struct {
-	Stop  atomic.Bool // end the job in good order
+	Stop  atomic.Bool // end the job after the current step
 	Yield atomic.Bool // a newer view waits for this one to end
 }
 
 // Saver takes copies of the state and stores them in the background, one at a time.
 type Saver interface {
-	// Stuck reports whether the copy before has been on its way for so long that it is not to be waited for, as when the
+	// Stuck reports whether the previous copy has taken so long that nobody should wait for it, as when the
 	// coordinators have lost their quorum.
 	Stuck() bool
-	// Save waits for the copy before, unless that is stuck, copies what it needs and returns. false: it is stuck.
+	// Save waits for the previous copy to be stored, copies what it needs and returns; false if the previous copy is stuck.
 	Save(t *Trainer) bool
 }
 
 // Evaluation is the outcome of a pass over the evaluation set.
 type Evaluation struct {
 	Loss     float64
-	Accuracy float64 // NaN where the targets are no classes
+	Accuracy float64 // NaN if the targets are not classes
 	Count    uint64
 	Metrics  string // the figures of train.metrics, as metric.Format writes them; empty where the job asks for none
 }
 
-// EpochEnd is what an epoch came to. Eval is nil without an evaluation set.
+// EpochEnd is the result of an epoch. Eval is nil without an evaluation set.
 type EpochEnd struct {
 	Epoch     int
 	Step      uint64
@@ -61,7 +61,7 @@ type Run struct {
 	Ring      AllReduce
 	Signals   *Signals
 	Saver     Saver
-	Evaluated int            // epochs whose evaluation is recorded already
+	Evaluated int            // epochs whose evaluation is already recorded
 	OnEpoch   func(EpochEnd) // called after each epoch; must not block
 	OnFirst   func()         // called after the session's first step; must not block
 }
@@ -72,11 +72,11 @@ type Ending int
 // The endings.
 const (
 	Complete Ending = iota + 1 // the job's last step is done
-	Stopped                    // in good order, because a worker was asked to
+	Stopped                    // because a worker was asked to end the job
 	Yielded                    // a newer view waits
 )
 
-// NotFiniteError says that the loss of a seat is NaN or infinite, so that the step was not applied, or that the job's last step left
+// NotFiniteError says that the loss of a seat is NaN or infinite, so the step was not applied, or that the job's last step left
 // such a value in a tensor.
 type NotFiniteError struct {
 	Step   uint64 // the step that failed, from 1
@@ -84,7 +84,7 @@ type NotFiniteError struct {
 	Tensor string // "": it is a loss
 }
 
-// Error tells step and seat, or tensor, and what to do.
+// Error names the step and the seat, or the tensor, and says what to do.
 func (e *NotFiniteError) Error() string {
 	what := fmt.Sprintf("loss is not finite at step %d, seat %d", e.Step, e.Seat)
 	if e.Tensor != "" {
@@ -115,7 +115,7 @@ func (t *Trainer) complete() (Ending, error) {
 //	for step < steps:
 //	    for each local seat:                      one micro-batch each, accumulated
 //	        forwardBackward(its shard of the global batch)
-//	        buckets that are full go on their way while the rest is computed
+//	        full buckets are sent while the rest is computed
 //	    all-reduce: a bucket's sum over all seats is reduce-scattered, then all-gathered
 //	    optimizerStep(the sum / what the tally counts)
 //	    at times: evaluate, save a checkpoint, or end for a newer view
@@ -125,8 +125,8 @@ func (t *Trainer) Train(r Run) (Ending, error) {
 	}
 	defer t.Activity.Turn(Idle)
 	defer t.feed.close()
-	// Where the workers before died at the end of an epoch, or of the job, its evaluation is the first thing that this
-	// session gathers: it belongs to the step that the session begins from.
+	// If the previous workers died at the end of an epoch, or of the job, its evaluation is the first thing that this
+	// session gathers: it belongs to the step that the session starts from.
 	r.Ring.Begin(t.step)
 	wantSave := false
 	every := uint64(t.Job.Checkpoint.EverySteps)
@@ -183,7 +183,7 @@ func makeRecords(n, size int) [][]byte {
 	return records
 }
 
-// stepOnce computes one step on all local seats and applies it when everything of all seats has arrived.
+// stepOnce computes one step on all local seats and applies it when the sums and records of all seats have arrived.
 func (t *Trainer) stepOnce(r *Run) (tally, error) {
 	began := time.Now()
 	r.Ring.Begin(t.step + 1)
@@ -258,7 +258,7 @@ func (t *Trainer) seatGradient(r *Run, i int) error {
 	return nil
 }
 
-// bind makes the functions that a seat's computation calls back, once a session, so that steps allocate nothing.
+// bind creates, once a session, the callbacks of a seat's computation, so that steps allocate nothing.
 func (t *Trainer) bind(r *Run) {
 	t.gradNorm = func() float64 { return math.Sqrt(t.squares(t.grads[0])) / orOne(t.divisor) }
 	t.ready = func(from int) {
