@@ -13,8 +13,8 @@ type Seatable struct {
 
 // Apportion says how many seats each member gets so that the slowest of them is done as early as possible: every member
 // at least one, none more than its limit. Among equally good distributions those in front get more, so members of one
-// speed are served as evenly as an interval is cut into parts. Who has no speed counts as fast as the median of those
-// that have one. false: the seats do not fit.
+// speed are served as evenly as an interval is cut into parts. A member of unknown speed counts as fast as the median of those
+// that have one. It returns false if the seats do not fit.
 func Apportion(seats int, members []Seatable) ([]int, bool) {
 	if len(members) == 0 || seats < len(members) {
 		return nil, false
@@ -32,8 +32,8 @@ func Apportion(seats int, members []Seatable) ([]int, bool) {
 		}
 	}
 	heap.Init(next)
-	// One more seat always goes to the member that is done with it first. No other distribution is better: taking the
-	// seat that is done last from its member, every other place for it would have been done later still.
+	// Each seat goes to the member that would finish it first. No other distribution is better: if you take the
+	// seat that finishes last away from its member, every other member would finish it later still.
 	for range seats - len(members) {
 		if len(next.order) == 0 {
 			return nil, false
@@ -70,7 +70,7 @@ func Speeds(members []Seatable) []float64 {
 	return speeds
 }
 
-// Slowest is the time after which the last member is done with its seats.
+// Slowest is the time at which the last member finishes its seats.
 func Slowest(speeds []float64, counts []int) float64 {
 	last := 0.0
 	for k, n := range counts {
@@ -79,7 +79,7 @@ func Slowest(speeds []float64, counts []int) float64 {
 	return last
 }
 
-// turns orders the members that take another seat by when they would be done with it.
+// turns is a heap of members, ordered by when each would finish one more seat.
 type turns struct {
 	speeds []float64
 	counts []int
@@ -99,7 +99,7 @@ func (t *turns) Less(i, j int) bool {
 
 func (t *turns) Swap(i, j int) { t.order[i], t.order[j] = t.order[j], t.order[i] }
 
-// Push is never called: nobody joins while seats are dealt out.
+// Push is never called: no member is added while seats are assigned.
 func (t *turns) Push(any) { panic("plan: a member joined while seats are dealt out") }
 
 func (t *turns) Pop() any {

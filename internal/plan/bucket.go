@@ -1,6 +1,6 @@
 package plan
 
-// BucketLen is the number of parameters that a bucket aims at (2 MiB of float32): large enough that a ring hop is not
+// BucketLen is the target number of parameters in a bucket (2 MiB of float32): large enough that a ring hop is not
 // all latency, small enough that reduction overlaps with backward. It is part of the numerics contract, since chunk
 // borders decide the order of additions.
 const BucketLen = 1 << 19

@@ -1,5 +1,5 @@
 // Package plan holds Ringmaster's domain types and pure planning: intervals, seats, arcs, views and buckets.
-// It depends on the standard library only; every other package speaks in its words.
+// It depends on the standard library only; every other package uses its terms.
 package plan
 
 import "fmt"

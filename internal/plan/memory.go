@@ -1,10 +1,10 @@
 package plan
 
-// Memory is what a worker has and what a job takes of it, in bytes. What is not known is 0.
+// Memory is the memory that a worker has and that a job needs there, in bytes. Unknown values are 0.
 type Memory struct {
-	Machine uint64 // for all processes of the worker's machine
-	Limit   uint64 // for the worker's process
-	Job     uint64 // that the job takes beside its seats' gradients
+	Machine uint64 // of the worker's machine, for all its processes
+	Limit   uint64 // of the worker's process
+	Job     uint64 // needed by the job, without its seats' gradients
 	Seat    uint64 // the gradient of one seat
 }
 
@@ -20,7 +20,7 @@ func Sharing(members []Member, m Member) int {
 }
 
 // Room is what the worker may use if this many workers, itself included, share its machine; 0: not known. A tenth of the
-// machine is left to everything else there.
+// machine's memory is left to everything else that runs there.
 func (m Memory) Room(sharing int) uint64 {
 	room := m.Machine / 10 * 9 / uint64(max(sharing, 1))
 	if m.Limit > 0 && (room == 0 || m.Limit < room) {
@@ -29,7 +29,7 @@ func (m Memory) Room(sharing int) uint64 {
 	return room
 }
 
-// Seats is how many of the job's seats the worker holds there: all of them unless something is known.
+// Seats is how many of the job's seats fit into the worker's memory: all of them where its size is unknown.
 func (m Memory) Seats(sharing, all int) int {
 	room := m.Room(sharing)
 	switch {

@@ -5,16 +5,16 @@ import (
 	"slices"
 )
 
-// exactRing is up to how many workers Ring looks at every set of them; among more it looks for a good one.
+// exactRing is the largest number of workers for which ArrangeRing tries every set; with more it searches greedily.
 const exactRing = 12
 
 // ArrangeRing chooses who of n workers makes a ring where not everybody reaches everybody: usable says whether a worker can send to
-// another. It is the largest set that can be ordered so that each sends to the next and the last to the first; among sets
-// of one size the one with the most worth, then the one whose workers come first. Where there are workers that hold what
-// the others lack, one of them is in the ring, however large another would be. The workers keep their order where that does, else the
-// first one that does is taken. One worker is always a ring.
+// another. The result is the largest set that can be ordered so that each sends to the next and the last to the first; among sets
+// of one size the one with the most worth, then the one whose workers come first. If holds names workers that have what
+// the others lack, one of them is always in the ring, even if a ring without them would be larger. The workers keep their order if it is usable, else the
+// first usable one is taken. One worker is always a ring.
 func ArrangeRing(n int, usable func(from, to int) bool, worth func(worker int) int, holds func(worker int) bool) []int {
-	g := ways{n: n, worth: worth, holds: holds, open: make([]bool, n*n)}
+	g := links{n: n, worth: worth, holds: holds, open: make([]bool, n*n)}
 	for from := range n {
 		for to := range n {
 			g.open[from*n+to] = from != to && usable(from, to)
@@ -33,18 +33,18 @@ func ArrangeRing(n int, usable func(from, to int) bool, worth func(worker int) i
 	return g.grown()
 }
 
-// ways says who can send to whom.
-type ways struct {
+// links says which worker can send to which.
+type links struct {
 	n     int
 	open  []bool // from*n + to
 	worth func(int) int
 	holds func(int) bool
 }
 
-func (g *ways) usable(from, to int) bool { return g.open[from*g.n+to] }
+func (g *links) usable(from, to int) bool { return g.open[from*g.n+to] }
 
 // closes reports whether each worker of the ring can send to the next.
-func (g *ways) closes(ring []int) bool {
+func (g *links) closes(ring []int) bool {
 	for i, from := range ring {
 		if to := ring[(i+1)%len(ring)]; from != to && !g.usable(from, to) {
 			return false
@@ -54,7 +54,7 @@ func (g *ways) closes(ring []int) bool {
 }
 
 // better compares two rings by what they hold, size, worth, and who is in them.
-func (g *ways) better(a, b []int) bool {
+func (g *links) better(a, b []int) bool {
 	if holdA, holdB := slices.ContainsFunc(a, g.holds), slices.ContainsFunc(b, g.holds); holdA != holdB {
 		return holdA
 	}
@@ -79,8 +79,8 @@ func (g *ways) better(a, b []int) bool {
 	return false
 }
 
-// exact looks at all sets. begins[set] are the workers from which a path leads through the whole set to its first worker.
-func (g *ways) exact() []int {
+// exact tries all sets. begins[set] is the set of workers from which a path leads through the whole set to its first worker.
+func (g *links) exact() []int {
 	begins := make([]uint32, 1<<g.n)
 	to := make([]uint32, g.n) // whom each can send to
 	for from := range g.n {
@@ -131,8 +131,8 @@ func elements(set uint32) []int {
 	return all
 }
 
-// grown begins with each worker in turn and takes in the others, one after another, wherever they fit.
-func (g *ways) grown() []int {
+// grown starts from each worker in turn and inserts the others, one after another, wherever they fit.
+func (g *links) grown() []int {
 	var best []int
 	for seed := range g.n {
 		ring, in := []int{seed}, make([]bool, g.n)
@@ -154,8 +154,8 @@ func (g *ways) grown() []int {
 	return best
 }
 
-// fits is where a worker can be put into the ring: at the end, which keeps the order, or else where it first does; 0: nowhere.
-func (g *ways) fits(ring []int, v int) int {
+// fits returns where the worker can be inserted into the ring: at the end if possible, which keeps the order, else the last place that works; 0: nowhere.
+func (g *links) fits(ring []int, v int) int {
 	for k := len(ring); k > 0; k-- {
 		if g.usable(ring[k-1], v) && g.usable(v, ring[k%len(ring)]) {
 			return k

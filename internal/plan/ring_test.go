@@ -27,7 +27,7 @@ func TestARingGoesAroundClosedWays(t *testing.T) {
 		"one alone":                     {1, without(), even, nobody, []int{0}},
 		"one way that no hop needs":     {4, without([2]int{1, 0}), even, nobody, []int{0, 1, 2, 3}},
 		"neighbours, one way":           {4, without([2]int{0, 1}), even, nobody, []int{0, 2, 1, 3}},
-		"neighbours, both ways":         {4, without([2]int{0, 1}, [2]int{1, 0}), even, nobody, []int{0, 2, 1, 3}},
+		"neighbours, both directions":   {4, without([2]int{0, 1}, [2]int{1, 0}), even, nobody, []int{0, 2, 1, 3}},
 		"three need the other way":      {3, without([2]int{0, 1}), even, nobody, []int{0, 2, 1}},
 		"a pair of three":               {3, without([2]int{0, 1}, [2]int{1, 0}), even, nobody, []int{0, 2}},
 		"halves":                        {4, halves, even, nobody, []int{0, 1}},
@@ -48,10 +48,10 @@ func halves3(from, to int) bool { return (from < 2) == (to < 2) }
 func TestRingIsBest(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(1, 6).Draw(t, "workers")
-		open := rapid.SliceOfN(rapid.Bool(), n*n, n*n).Draw(t, "ways")
+		open := rapid.SliceOfN(rapid.Bool(), n*n, n*n).Draw(t, "links")
 		worth := rapid.SliceOfN(rapid.IntRange(0, 2), n, n).Draw(t, "worth")
 		holds := rapid.SliceOfN(rapid.Bool(), n, n).Draw(t, "holds")
-		g := ways{n: n, open: open, worth: func(v int) int { return worth[v] }, holds: func(v int) bool { return holds[v] }}
+		g := links{n: n, open: open, worth: func(v int) int { return worth[v] }, holds: func(v int) bool { return holds[v] }}
 		got := ArrangeRing(n, g.usable, g.worth, g.holds)
 		checkRing(t, &g, got)
 		var best []int
@@ -95,7 +95,7 @@ func TestRingOfMany(t *testing.T) {
 	})
 }
 
-func checkRing(t *rapid.T, g *ways, ring []int) {
+func checkRing(t *rapid.T, g *links, ring []int) {
 	t.Helper()
 	sorted := slices.Sorted(slices.Values(ring))
 	if len(slices.Compact(sorted)) != len(ring) || !g.closes(ring) {

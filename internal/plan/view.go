@@ -30,7 +30,7 @@ type View struct {
 	Members    []Member   `json:"members"`
 }
 
-// Seat divides the seats evenly among the members in their order: longer arcs first. It needs 1 <= len(members) <= seats.
+// Seat divides the seats evenly among the members, in their order, longer arcs first. It needs 1 <= len(members) <= seats.
 func Seat(generation Generation, seats int, members []Member) (View, error) {
 	if len(members) == 0 || len(members) > seats {
 		return View{}, fmt.Errorf("cannot seat %d workers on %d seats", len(members), seats)
