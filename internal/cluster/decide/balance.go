@@ -11,28 +11,28 @@ import (
 	"ringmaster/internal/rpc"
 )
 
-// Seats move when that pays, and noise must not look like it: a step must become shorter by a tenth, for Timing.Sustain
-// without a break, in a view that has stood for Timing.Settle, which doubles with every time that seats have moved lately. What is
-// won until the job's end must be worth the change.
+// Seats move when that pays; noise must not trigger it. A step must become a tenth shorter, for Timing.Sustain
+// without a break, in a view that is at least Timing.Settle old; that time doubles with each recent move of seats. The time
+// saved until the job's end must be worth the change.
 const (
 	leastGain   = 0.1             // of a step's time,
 	leastGainMs = 0.5             // and in milliseconds
-	worthMs     = 1000            // to be won until the end: a change stops the ring for a tenth of that at most
+	worthMs     = 1000            // to be saved until the end: a change stops the ring for at most a tenth of that
 	longestHold = 2 * time.Minute // between two changes, however often seats have moved
-	quietHolds  = 4               // after so many holds without a change the moves before are forgotten
+	quietHolds  = 4               // holds without a change after which earlier moves are forgotten
 )
 
-// balance is what the leader remembers of the ring's speed from one look to the next.
+// balance is what the leader remembers about the ring's speed between two looks.
 type balance struct {
 	view    plan.Generation // the started view that this is about
 	since   time.Time       // when the leader first saw it started
-	pays    time.Time       // since when moving seats would pay without a break; zero: it would not
+	pays    time.Time       // since when moving seats would have paid without a break; zero: it would not pay
 	reason  string          // for moving them
-	moves   int             // how often seats have moved lately
+	moves   int             // how often seats have moved recently
 	movedAt time.Time
 }
 
-// hold is how long a view stands before seats move in it.
+// hold is how old a view must be before seats move in it.
 func (b *balance) hold(t Timing) time.Duration {
 	hold := t.Settle
 	for range min(b.moves, 16) {
@@ -41,7 +41,7 @@ func (b *balance) hold(t Timing) time.Duration {
 	return hold
 }
 
-// weigh looks at the speeds that the workers report and remembers whether moving seats would pay. It is called before each
+// weigh looks at the speeds that the workers report and notes whether moving seats would pay. It is called before each
 // decision.
 func (o *observations) weigh(s *fsm.State, now time.Time, t Timing) {
 	j, b := s.Active(), &o.balance
@@ -78,14 +78,14 @@ func decideBalance(j *fsm.Job, o *observations, now time.Time, t Timing) *Decisi
 	return proposeView(j, j.View.Members, true, causeRebalanced, b.reason, 0)
 }
 
-// gain says whether the members' seats lie so badly that moving them pays, and what it brings.
+// gain says whether the members' seats are so badly distributed that moving them pays, and how much time it saves.
 func (o *observations) gain(j *fsm.Job, now time.Time, t Timing) (reason string, pays bool) {
 	members := j.View.Members
 	if j.Even || j.Stop || len(members) < 2 {
 		return "", false
 	}
 	seats := make([]int, len(members))
-	// What a step takes beside the seats' computation: the last sums and the update, and whoever waits for nobody shows it.
+	// The part of a step that is not the seats' computation: the last sums and the update. A worker that waits for nobody shows it.
 	rest, left := 0.0, uint64(0)
 	for k, m := range members {
 		w := o.workers[m.Incarnation]
@@ -116,7 +116,7 @@ func (o *observations) gain(j *fsm.Job, now time.Time, t Timing) (reason string,
 	return describeMove(members, speeds, seats, counts, before, after), true
 }
 
-// mostListed is of how many members a reason lists all seats.
+// mostListed is the largest number of members for which a reason lists every member's seats.
 const mostListed = 8
 
 func describeMove(members []plan.Member, speeds []float64, seats, counts []int, before, after float64) string {

@@ -19,7 +19,7 @@ func decideFailure(j *fsm.Job, o *observations, now time.Time, t Timing) *Decisi
 		if r.Job != j.ID || r.Phase != rpc.Phase_PHASE_FAILED {
 			continue
 		}
-		// A worker that only wants to join does not end a job that runs without it. Where all are to go on from a checkpoint that was
+		// A worker that only wants to join does not end a job that runs without it. But if all are to resume from a checkpoint that was
 		// made with another configuration, none can.
 		if j.View == nil || seated(j.View, plan.Incarnation(r.Incarnation)) || r.ConfigDiffers && o.restore(j, now, t) {
 			return fail(j, "%s", r.Failure)
@@ -46,7 +46,7 @@ func decideData(j *fsm.Job, o *observations, now time.Time, t Timing) *Decision 
 	return nil
 }
 
-// members calls do for the newest reports of the members of the newest view that come from its generation.
+// members calls do for those members of the newest view whose newest report is of its generation.
 func (o *observations) members(j *fsm.Job, do func(*rpc.Report) *Decision) *Decision {
 	if j.View == nil {
 		return nil
@@ -61,12 +61,12 @@ func (o *observations) members(j *fsm.Job, do func(*rpc.Report) *Decision) *Deci
 	return nil
 }
 
-// decideEpoch records the epoch that is next, also from a view that waits for its start: once that has handed a state on, those who
-// take it have not seen the epochs before it end.
+// decideEpoch records the next epoch, also from a view that waits for its start: workers that take over a state in that view
+// have not seen the earlier epochs end.
 func decideEpoch(j *fsm.Job, o *observations, _ time.Time, _ Timing) *Decision {
 	return o.members(j, func(r *rpc.Report) *Decision {
 		for _, e := range r.Epochs {
-			if int(e.Epoch) != len(j.Epochs)+1 { // recorded already, or one before it is still to come
+			if int(e.Epoch) != len(j.Epochs)+1 { // recorded already, or an earlier one is still missing
 				continue
 			}
 			return propose(fsm.Command{Epoch: &fsm.Epoch{Job: j.ID, Generation: j.View.Generation, Epoch: int(e.Epoch), Step: e.Step,
@@ -77,9 +77,9 @@ func decideEpoch(j *fsm.Job, o *observations, _ time.Time, _ Timing) *Decision {
 	})
 }
 
-// durable reports whether a file that these replicas hold survives the loss of as many voters as the cluster survives. A
+// durable reports whether a file on these replicas survives the loss of as many voters as the cluster itself survives. A
 // majority of the voters of one change ago is always enough for that, so a share that was stored while a replica came or
-// went counts.
+// left counts.
 func (o *observations) durable(holders []string) bool {
 	held := 0
 	for _, id := range o.voters {
@@ -95,7 +95,7 @@ func decideCheckpoint(j *fsm.Job, o *observations, _ time.Time, _ Timing) *Decis
 	return o.commit(j, 0, o.durable)
 }
 
-// commit proposes the newest checkpoint, not before the step from, whose shares are all stored well enough.
+// commit proposes the newest checkpoint at or after the step from whose shares are all stored durably.
 func (o *observations) commit(j *fsm.Job, from uint64, enough func(holders []string) bool) *Decision {
 	shares := map[uint64]map[uint32]*rpc.ShareFact{}
 	o.members(j, func(r *rpc.Report) *Decision {
@@ -116,7 +116,7 @@ func (o *observations) commit(j *fsm.Job, from uint64, enough func(holders []str
 		for _, f := range byShare {
 			facts = append(facts, f)
 		}
-		// The newest whole one wins where several are.
+		// If several are complete, the newest wins.
 		if len(facts) == int(facts[0].Shares) && (whole == nil || facts[0].Step > whole[0].Step) {
 			whole = facts
 		}
@@ -137,7 +137,7 @@ func (o *observations) commit(j *fsm.Job, from uint64, enough func(holders []str
 	return propose(fsm.Command{Checkpoint: &c}, "checkpoint at step %d is stored", c.Step)
 }
 
-// ownShare reports whether the file of a share is one that the worker's seats write.
+// ownShare reports whether a share's file is one that the worker's seats write.
 func ownShare(j *fsm.Job, r *rpc.Report, f *rpc.ShareFact) bool {
 	seat, ok := checkpoint.SeatOf(f.File.GetName(), j.Seats)
 	return ok && slices.ContainsFunc(j.View.Members, func(m plan.Member) bool {

@@ -10,8 +10,8 @@ import (
 	"ringmaster/internal/rpc"
 )
 
-// Leader is what a coordinator that leads knows of its workers beside the log, and what it decides by that. It reads no clock: every
-// call says what time it is. A new leader begins with a new one. It is not for concurrent use.
+// Leader is what a leading coordinator knows about its workers beyond the log, and the decisions it makes from that. It reads no clock:
+// every call is told the time. A new leader starts with an empty Leader. It is not safe for concurrent use.
 type Leader struct {
 	obs    observations
 	timing Timing
@@ -21,19 +21,19 @@ type Leader struct {
 // Describe makes the log's entry of a checkpoint whose shares are stored, in the order of the shares.
 type Describe func(*fsm.Job, []*rpc.ShareFact) (fsm.Checkpoint, error)
 
-// NewLeader begins to lead at a time.
+// NewLeader makes the Leader of a coordinator that begins to lead at the time now.
 func NewLeader(timing Timing, describe Describe, now time.Time) *Leader {
 	return &Leader{timing: timing, obs: observations{workers: map[plan.Incarnation]*seen{}, since: now, moved: now,
 		rebuilds: map[plan.Incarnation]int{}, best: map[string]uint64{}, describe: describe}}
 }
 
-// Attached says how a worker came.
+// Attached says how a worker attached.
 type Attached struct {
 	Again    bool               // this process was attached before
 	Replaced []plan.Incarnation // processes that were the worker of that id before, and count as dead from now on
 }
 
-// Attach takes in a worker that opens its line with a report. The error is a *TakenError where another process is the worker of that id,
+// Attach registers a worker that opens its line with a report. The error is a *TakenError where another process is the worker of that id,
 // and a *ForeignError where the incarnation is another worker's.
 func (l *Leader) Attach(s *fsm.State, first *rpc.Report, now time.Time) (Attached, error) {
 	id := plan.Incarnation(first.Incarnation)
@@ -71,7 +71,7 @@ func (l *Leader) Observe(r *rpc.Report, now time.Time) bool {
 	return true
 }
 
-// take is how every report comes in.
+// take stores a report; every report goes through it.
 func (o *observations) take(w *seen, r *rpc.Report, now time.Time) {
 	if r.Phase != rpc.Phase_PHASE_BROKEN {
 		w.brokenSince = time.Time{}
@@ -88,7 +88,7 @@ func (o *observations) take(w *seen, r *rpc.Report, now time.Time) {
 	}
 }
 
-// Detach notes that a worker's line is closed.
+// Detach records that a worker's line is closed.
 func (l *Leader) Detach(id plan.Incarnation, now time.Time) {
 	if w := l.obs.workers[id]; w != nil {
 		w.connected = false
@@ -99,12 +99,12 @@ func (l *Leader) Detach(id plan.Incarnation, now time.Time) {
 // SetVoters says which coordinators count for a majority.
 func (l *Leader) SetVoters(ids []string) { l.obs.voters = ids }
 
-// SetStore says what this coordinator cannot store, and whether it does not hold the active job's newest checkpoint whole yet.
+// SetStore says what this coordinator cannot store, and whether the active job's newest checkpoint is still incomplete here.
 func (l *Leader) SetStore(unsaved []*rpc.Unsaved, lacksNewest bool) {
 	l.obs.own, l.obs.lacksNewest = unsaved, lacksNewest
 }
 
-// Next decides what to propose next. The same state, reports and time give the same decision, so one that got lost is simply made
+// Next decides what to propose next. The same state, reports and time give the same decision, so a lost one is simply made
 // again.
 func (l *Leader) Next(s *fsm.State, now time.Time) Decision {
 	l.obs.forget(s, now, l.timing)
@@ -115,7 +115,7 @@ func (l *Leader) Next(s *fsm.State, now time.Time) Decision {
 // Confirm says that the log has taken the decision's command.
 func (l *Leader) Confirm(d Decision, now time.Time) { l.obs.note(d, now, l.timing) }
 
-// Stall looks who holds the active job up: nil where nobody does. news says that this is not what the call before found.
+// Stall finds who holds up the active job; nil: nobody does. news reports whether this differs from the previous call's result.
 func (l *Leader) Stall(s *fsm.State, now time.Time) (stall *rpc.Stall, news bool) {
 	j := s.Active()
 	l.obs.noteView(j, now)
@@ -123,7 +123,7 @@ func (l *Leader) Stall(s *fsm.State, now time.Time) (stall *rpc.Stall, news bool
 	found := findStall(j, &l.obs, now, l.timing, before)
 	l.stalls.take(found, now)
 	if found != nil && (found.doing == notAnswering || found.doing == partitioned) {
-		// What the others waited meanwhile says nothing about anybody's pace.
+		// The time that the others waited meanwhile says nothing about anybody's pace.
 		for _, w := range l.obs.workers {
 			w.paces = nil
 		}
@@ -135,16 +135,16 @@ func (l *Leader) Stall(s *fsm.State, now time.Time) (stall *rpc.Stall, news bool
 	return shown.message(), !shown.same(before)
 }
 
-// Orders says what the workers' orders need to know of each other: whether they load the newest checkpoint, because nobody who lives
-// holds a newer state, and to which workers that could be seated the members try their ways.
+// Orders returns what workers' orders depend on beyond the log: whether they load the newest checkpoint, because no live worker
+// holds a newer state, and to which candidates the members test their links.
 func (l *Leader) Orders(j *fsm.Job, now time.Time) (restore bool, candidates []*rpc.Member) {
 	return l.obs.restore(j, now, l.timing), l.obs.wants(j, now, l.timing)
 }
 
-// Unsaved is what the workers of the job and this coordinator cannot store, one entry a place.
+// Unsaved lists what the job's workers and this coordinator cannot store, one entry a place.
 func (l *Leader) Unsaved(j *fsm.Job) []*rpc.Unsaved { return l.obs.unsaved(j) }
 
-// Workers are the newest reports of the live workers in the order of their ids. They are not to be changed.
+// Workers are the newest reports of the live workers in the order of their ids. They must not be changed.
 func (l *Leader) Workers(now time.Time) []*rpc.Report {
 	var all []*rpc.Report
 	for _, w := range l.obs.sorted(now, l.timing) {
@@ -153,11 +153,11 @@ func (l *Leader) Workers(now time.Time) []*rpc.Report {
 	return all
 }
 
-// forgetAfter is after how many times Timing.Orphan a silent worker is forgotten; by then it counts as dead in any case.
+// forgetAfter is the number of Timing.Orphan periods after which a silent worker is forgotten; by then it counts as dead anyway.
 const forgetAfter = 2
 
-// forget drops jobs that are gone, and workers that have been silent for so long that they count as dead whether they are remembered or
-// not: what a leader remembers is bounded.
+// forget drops jobs that are gone, and workers silent for so long that they count as dead whether remembered or
+// not. It bounds a leader's memory.
 func (o *observations) forget(s *fsm.State, now time.Time, t Timing) {
 	maps.DeleteFunc(o.best, func(id string, _ uint64) bool { return s.Job(id) == nil })
 	j := s.Active()

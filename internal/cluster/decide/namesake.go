@@ -15,7 +15,7 @@ const proofOfLife = 500 * time.Millisecond
 
 const shownHost = 64 // bytes of a host's name in a message
 
-// claim is a process's wish to be the worker of an id that another one has.
+// claim is a process's request to be the worker of an id that another process has.
 type claim struct {
 	by    plan.Incarnation
 	since time.Time
@@ -24,7 +24,7 @@ type claim struct {
 // TakenError says who has a worker's id.
 type TakenError struct {
 	worker, holder string
-	Final          bool // the holder was heard of since the claim: it lives, and asking again is of no use
+	Final          bool // the holder has reported since the claim: it lives, and asking again is useless
 }
 
 // Error names the holder.
@@ -35,9 +35,9 @@ func (e *TakenError) Error() string {
 	return fmt.Sprintf("worker %s was %s a moment ago; waiting for its end or a sign of life", e.worker, e.holder)
 }
 
-// claimID decides whether a process may be the worker of an id, and puts its dead namesakes out. A namesake is dead once its line
-// has closed, as the system does it at a process's end, or has been silent for the worker timeout. One that has a seat and has
-// not found this leader yet has that time too.
+// claimID decides whether a process may be the worker of an id, and removes its dead namesakes. A namesake is dead once its line
+// has closed, as the system does when a process ends, or has been silent for the worker timeout. A seated one that has
+// not found this leader yet is given that time too.
 func (o *observations) claimID(j *fsm.Job, id plan.Incarnation, worker string, now time.Time, t Timing) *TakenError {
 	for other, w := range o.workers {
 		if other == id || w.report.GetWorker() != worker || !o.alive(other, now, t) {
@@ -88,7 +88,7 @@ func (e *ForeignError) Error() string {
 	return fmt.Sprintf("the incarnation %016x belongs to worker %s, not to %s", uint64(e.Incarnation), e.Owner, e.Worker)
 }
 
-// ownerOf is the id of the worker whose incarnation that is, as far as is known; empty where it is not.
+// ownerOf is the id of the worker with that incarnation; empty if none is known.
 func (o *observations) ownerOf(s *fsm.State, id plan.Incarnation) (owner string) {
 	if w := o.workers[id]; w != nil {
 		owner = w.report.Worker

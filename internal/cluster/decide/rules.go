@@ -12,16 +12,16 @@ import (
 	"ringmaster/internal/rpc"
 )
 
-// Timing are the leader's patience settings.
+// Timing holds the leader's timeouts.
 type Timing struct {
 	Silence              time.Duration // no report for this long: the worker is suspected and leaves the ring
 	Grace                time.Duration // a ring broke but both neighbours report: wait this long for one to fall silent
 	Orphan               time.Duration // nobody of the last started view answers: after this long all count as dead
 	Search               time.Duration // after a ring broke its members may take so long to find out whom they reach
 	Exile                time.Duration // a worker put out although it answers may come back after this long
-	Attach               time.Duration // a new leader gives workers that nothing moves without so long to attach, others twice Silence
-	Settle               time.Duration // a view stands for so long before seats move in it,
-	Sustain              time.Duration // and so long moving them must have promised to pay
+	Attach               time.Duration // how long a new leader waits for workers to attach while the job stands still; otherwise twice Silence
+	Settle               time.Duration // a view must be this old before seats move in it,
+	Sustain              time.Duration // and moving them must have promised to pay for this long
 	Unsaved, UnsavedStop time.Duration // how long a job's end, and a stopped one's, waits for a checkpoint that cannot be stored
 
 	Gather time.Duration // with fewer workers than wanted, and none new for this long, a job starts with those there are
@@ -35,16 +35,16 @@ func DefaultTiming() Timing {
 		Settle: 3 * time.Second, Sustain: 2 * time.Second}
 }
 
-// seen is what the leader knows about one attached worker. Nothing of it is in the log: it only leads to suspicions and
+// seen is what the leader knows about one attached worker. None of it is in the log: it only leads to suspicions and
 // proposals.
 type seen struct {
 	report      *rpc.Report
 	connected   bool
 	heard       time.Time // of the newest report
-	savingSince time.Time // it has only the last checkpoint to store; zero: it has not
+	savingSince time.Time // since when it has only the last checkpoint left to store; zero: it has more to do
 	brokenSince time.Time // first report of a broken session in the present generation; zero: none
 	exiledUntil time.Time
-	exiles      int  // how often it was left out lately
+	exiles      int  // how often it was left out recently
 	stale       bool // a newer process of the same id attached
 	claim       claim
 
@@ -57,12 +57,12 @@ type seen struct {
 type observations struct {
 	workers     map[plan.Incarnation]*seen
 	since       time.Time                // this coordinator leads since
-	rebuilds    map[plan.Incarnation]int // rings built anew because of a worker, without a finished step in between
+	rebuilds    map[plan.Incarnation]int // rings rebuilt because of a worker, without a finished step in between
 	best        map[string]uint64        // highest step that any worker reported, by job
-	moved       time.Time                // when a worker last attached or went
+	moved       time.Time                // when a worker last attached or left
 	voters      []string                 // ids of the coordinators that count for a majority
 	own         []*rpc.Unsaved           // what this coordinator cannot store
-	lacksNewest bool                     // it does not hold the job's newest checkpoint whole yet
+	lacksNewest bool                     // the job's newest checkpoint is not complete here yet
 
 	viewed    plan.Generation // the newest view,
 	viewSince time.Time       // and when it was first seen
@@ -71,7 +71,7 @@ type observations struct {
 	describe Describe
 }
 
-// Decision is a command to propose, or what the job waits for where there is nothing to propose.
+// Decision is a command to propose or, if there is none, what the job waits for.
 type Decision struct {
 	Command *fsm.Command // nil: nothing
 	Reason  string       // for the command, to be logged
@@ -81,7 +81,7 @@ type Decision struct {
 	putOff bool // with Wait: the ring goes on as it is, and later rules may still want something
 
 	// What to remember once the log has taken the command.
-	rebuilt plan.Incarnation   // a ring is built anew because of this worker
+	rebuilt plan.Incarnation   // the ring is rebuilt because of this worker
 	accused plan.Incarnation   // a worker is left out because its neighbours accuse it
 	apart   []plan.Incarnation // workers are left out because others do not reach them
 }
@@ -91,7 +91,7 @@ func (o *observations) alive(id plan.Incarnation, now time.Time, t Timing) bool 
 	return w != nil && w.connected && !w.stale && now.Sub(w.heard) <= t.Silence
 }
 
-// dead reports whether a process counts as dead: another of its id attached, or nobody heard of it for long.
+// dead reports whether a process counts as dead: another one of its id attached, or it has been silent for long.
 func (o *observations) dead(m plan.Member, now time.Time, t Timing) bool {
 	if w := o.workers[m.Incarnation]; w != nil {
 		return w.stale || (!w.connected && now.Sub(w.heard) > t.Orphan)
@@ -117,13 +117,13 @@ func (o *observations) sorted(now time.Time, t Timing) []*seen {
 }
 
 // decide looks at the state and at the workers and says what to propose next. It is pure: the same arguments give the
-// same decision. Each rule is level-triggered, so a command that got lost is simply decided again.
+// same decision. Each rule is level-triggered, so a lost command is simply decided again.
 func decide(s *fsm.State, o *observations, now time.Time, t Timing) Decision {
 	j := s.Active()
 	if j == nil {
 		return Decision{}
 	}
-	var put Decision // off: nothing stands still for it
+	var put Decision // off: the job runs on meanwhile
 	for _, rule := range []func(*fsm.Job, *observations, time.Time, Timing) *Decision{
 		decideFailure, decideData, decideFirstView, decideLost, decideBroken, decideEpoch, decideStart,
 		decideCheckpoint, decideRetire, decideFinish, decideMembers, decideBalance,
@@ -187,7 +187,7 @@ func (o *observations) candidates(s *fsm.Job, now time.Time, t Timing) []*seen {
 	return ready
 }
 
-// wanted is how many workers the job should have: what was asked for, else all that are attached, at most its seats.
+// wanted is how many workers the job should have: the number asked for, else all that are attached, at most its seats.
 func (o *observations) wanted(j *fsm.Job, now time.Time, t Timing) int {
 	if j.Workers > 0 {
 		return min(j.Workers, j.Seats)

@@ -13,9 +13,9 @@ import (
 	"ringmaster/internal/rpc"
 )
 
-// settleSeats looks at a view that a rule proposes and says how many seats each member gets: as their speeds are, and no
-// more than their memory holds. A view with fewer workers than the job needs, or whose memory is too small for its seats, is
-// not made: where nothing goes on without it others are seated too, and where none are there the job pauses.
+// settleSeats takes a view that a rule proposes and decides how many seats each member gets: in proportion to their speeds, and no
+// more than fit into their memory. A view with fewer workers than the job needs, or with too little memory for its seats, is
+// not made. If the job cannot run without it, further workers are seated too; if there are none, the job pauses.
 func (o *observations) settleSeats(j *fsm.Job, d *Decision, now time.Time, t Timing) *Decision {
 	if d.Command == nil || d.Command.View == nil {
 		return d
@@ -25,7 +25,7 @@ func (o *observations) settleSeats(j *fsm.Job, d *Decision, now time.Time, t Tim
 		return d
 	}
 	wait := ""
-	for _, members := range o.companies(j, v, now, t) {
+	for _, members := range o.candidateSets(j, v, now, t) {
 		counts, why := o.fit(j, members)
 		if why != "" {
 			if wait == "" {
@@ -52,12 +52,12 @@ func (o *observations) settleSeats(j *fsm.Job, d *Decision, now time.Time, t Tim
 	return &Decision{Wait: "paused: " + wait, Paused: true}
 }
 
-// companies are the members that a view may be made of, the first that fit are taken: those proposed, those of them that
-// can hold a seat at all, and where the job stands still otherwise, those proposed with one more after another.
-func (o *observations) companies(j *fsm.Job, v *fsm.View, now time.Time, t Timing) [][]plan.Member {
+// candidateSets lists sets of members for a view in order of preference; the first that fits wins: those proposed; those of them that
+// can hold a seat at all; and, if the job would stand still otherwise, those proposed plus one more worker after another.
+func (o *observations) candidateSets(j *fsm.Job, v *fsm.View, now time.Time, t Timing) [][]plan.Member {
 	all := [][]plan.Member{v.Members}
 	holding := slices.DeleteFunc(slices.Clone(v.Members), func(m plan.Member) bool {
-		// Who has had a seat may be the one who holds the newest state.
+		// A worker that has had a seat may be the one that holds the newest state.
 		return o.limit(j, v.Members, m) < 1 && !seated(j.StartedView, m.Incarnation)
 	})
 	if n := len(holding); n > 0 && n < len(v.Members) && !(j.Running() && v.Orderly && sameMembers(holding, j.View.Members)) {
@@ -84,7 +84,7 @@ func sameMembers(a, b []plan.Member) bool {
 	return slices.EqualFunc(a, b, func(x, y plan.Member) bool { return x.Incarnation == y.Incarnation })
 }
 
-// tryAgain makes a ring that broke anew with all its members, every now and then, where leaving one of them out is no way
+// tryAgain rebuilds a broken ring with all its members from time to time, if the job cannot run with one of them left
 // out.
 func (o *observations) tryAgain(j *fsm.Job, v *fsm.View, wait string, now time.Time, t Timing) *Decision {
 	if !j.Running() {
@@ -108,7 +108,7 @@ func (o *observations) tryAgain(j *fsm.Job, v *fsm.View, wait string, now time.T
 	return proposeView(j, j.View.Members, false, "worker lost", fmt.Sprintf("the ring broke and there is none without %s (%s), so all try again", names(out), wait), 0)
 }
 
-// fit says how many seats each member gets, or why these members are no view.
+// fit says how many seats each member gets, or why these members cannot form a view.
 func (o *observations) fit(j *fsm.Job, members []plan.Member) (counts []int, why string) {
 	if n := max(1, j.MinWorkers); len(members) < n {
 		return nil, fmt.Sprintf("%s too few, min_workers is %d: %d more must come", alone(members), n, n-len(members))
@@ -124,7 +124,7 @@ func (o *observations) fit(j *fsm.Job, members []plan.Member) (counts []int, why
 	return nil, o.tooSmall(j, members, seatable)
 }
 
-// seatable is what the members can do with seats, as far as it counts for the job.
+// seatable returns the members' speeds and limits, as far as they matter for the job.
 func (o *observations) seatable(j *fsm.Job, members []plan.Member) []plan.Seatable {
 	out := make([]plan.Seatable, len(members))
 	for k, m := range members {
@@ -156,8 +156,8 @@ func memoryOf(r *rpc.Report) plan.Memory {
 	return plan.Memory{Machine: r.MachineMemory, Limit: r.MemoryLimit, Job: r.JobMemory, Seat: r.SeatMemory}
 }
 
-// outgrown are the live workers whose memory does not hold the job with a single seat, though they had their machines for themselves: they
-// do not even begin to prepare it, so nobody waits for them.
+// outgrown lists the live workers whose memory is too small for the job with a single seat, even with their machines to themselves.
+// They do not even begin to prepare it, so nobody waits for them.
 func (o *observations) outgrown(j *fsm.Job, now time.Time, t Timing) []*seen {
 	return slices.DeleteFunc(o.sorted(now, t), func(w *seen) bool {
 		m := member(w.report)
@@ -165,7 +165,7 @@ func (o *observations) outgrown(j *fsm.Job, now time.Time, t Timing) []*seen {
 	})
 }
 
-// deserted reports whether no worker is there that could do anything for the job.
+// deserted reports whether there is no worker that could do anything for the job.
 func (o *observations) deserted(j *fsm.Job, now time.Time, t Timing) bool {
 	return len(o.sorted(now, t)) == len(o.outgrown(j, now, t))
 }
@@ -204,7 +204,7 @@ func (o *observations) holding(j *fsm.Job, members []plan.Member, m plan.Member,
 		printable.Bytes(memory.Room(plan.Sharing(members, m))), printable.Bytes(memory.Job), printable.Bytes(memory.Seat))
 }
 
-// few joins parts of a sentence, the first of them where there are many.
+// few joins the parts of a sentence; of many it takes only the first ones.
 func few(parts []string) string {
 	if len(parts) > 4 {
 		parts = append(parts[:3], fmt.Sprintf("and %d more workers", len(parts)-3))

@@ -10,16 +10,16 @@ import (
 	"ringmaster/internal/rpc"
 )
 
-// How stalls are judged. A worker reports ten times a second, and a stall should have its name within one.
+// Thresholds for stalls. A worker reports ten times a second, and a stall's culprit should be named within one second.
 const (
-	unheard   = 250 * time.Millisecond // older reports say nothing about what a worker does now
+	unheard   = 250 * time.Millisecond // older reports do not show what a worker does now
 	muteAfter = 450 * time.Millisecond // a worker whose newest report is older does not answer; at most half of Timing.Silence
 	waitsLong = 200 * time.Millisecond // shorter waits are part of every step
-	lateFloor = 300 * time.Millisecond // what a step may take longer than expected, or half as long again where that is more
-	idleLong  = 500 * time.Millisecond // a worker that is ready waits for others after so long
+	lateFloor = 300 * time.Millisecond // how much longer than expected a step may take: this, or half as long again if that is more
+	idleLong  = 500 * time.Millisecond // a ready worker counts as waiting for others after this long
 )
 
-// What a culprit is doing, beside the names of doings.
+// What a culprit is doing, in addition to the names in doings.
 const (
 	notAnswering = "not answering"
 	partitioned  = "partitioned"
@@ -27,7 +27,7 @@ const (
 	endingStep   = "ending its step"
 )
 
-// doings are what people call what a worker does.
+// doings are the names of a worker's activities, for people.
 var doings = map[rpc.Doing]string{
 	rpc.Doing_DOING_READING: "reading data", rpc.Doing_DOING_COMPUTING: "computing", rpc.Doing_DOING_EVALUATING: "evaluating",
 	rpc.Doing_DOING_SAVING: "saving a checkpoint", rpc.Doing_DOING_CONNECTING: "connecting", rpc.Doing_DOING_FETCHING: "taking the state",
@@ -41,13 +41,13 @@ type stall struct {
 	doing   string
 	since   time.Duration
 	step    uint64        // the step under way; 0: none is
-	wait    *rpc.Waiting  // what another one waits for from the culprit; nil: nothing in particular
+	wait    *rpc.Waiting  // what another worker waits for from the culprit; nil: nothing in particular
 	slow    bool          // steps end, but at the culprit's pace
 	times   float64       // slow: how many times as long as the others a seat keeps it busy
 	waited  time.Duration // the longest wait for it
 }
 
-// same reports whether two stalls are one that goes on.
+// same reports whether two findings are one stall that continues.
 func (s *stall) same(o *stall) bool {
 	return s != nil && o != nil && s.culprit.Incarnation == o.culprit.Incarnation && s.doing == o.doing && s.peer.Incarnation == o.peer.Incarnation
 }
@@ -72,7 +72,7 @@ func (s *stall) reason() string {
 	return line
 }
 
-// message is the stall as callers are told it.
+// message is the stall as a message for callers.
 func (s *stall) message() *rpc.Stall {
 	m := &rpc.Stall{Worker: s.culprit.Worker, Host: s.culprit.Host, Step: s.step, Doing: s.doing, Peer: s.peer.Worker, PeerHost: s.peer.Host,
 		SinceMs: uint64(s.since.Milliseconds()), Slow: s.slow, Reason: s.reason()}
@@ -82,8 +82,8 @@ func (s *stall) message() *rpc.Stall {
 	return m
 }
 
-// findStall says who holds the job up, nil where nobody does or nothing shows who. Like decide it is pure. shown is what
-// it said before: what has been said needs less to be said again.
+// findStall says who holds the job up; nil: nobody does, or it cannot be seen who. Like decide it is pure. shown is its
+// previous answer: a stall that is already shown needs less evidence to stay.
 func findStall(j *fsm.Job, o *observations, now time.Time, t Timing, shown *stall) *stall {
 	if j == nil || j.Phase.Ended() {
 		return nil
@@ -123,7 +123,7 @@ type actor struct {
 	trains bool // in this view
 }
 
-// members makes the view's ring the one to look at. It reports whether anybody trains in it.
+// members selects the view's ring for inspection. It reports whether anybody trains in it.
 func (g *waits) members(v *fsm.View) bool {
 	g.ring = nil
 	if v == nil {
@@ -158,7 +158,7 @@ func (g *waits) silent(n *actor) bool {
 	return n.age > g.mute
 }
 
-// activity is what the worker did when it reported, counted up to now.
+// activity is what the worker was doing when it reported, with times extended to now.
 func (n *actor) activity() *rpc.Activity { return n.report.GetActivity() }
 func (n *actor) since() time.Duration    { return micros(n.activity().GetSinceUs()) + n.age }
 func (n *actor) waiting() bool           { return n.activity().GetDoing() == rpc.Doing_DOING_WAITING }
@@ -166,7 +166,7 @@ func (n *actor) waiting() bool           { return n.activity().GetDoing() == rpc
 func micros(us uint64) time.Duration { return time.Duration(us) * time.Microsecond }
 
 // standstill follows the waits from the worker that has waited longest to the one that waits for nobody, or does not
-// answer. Where they lead round the ring, what everybody waits for lies in a link.
+// answer. If they lead all the way round the ring, everybody waits for something that is held up in a link.
 func (g *waits) standstill() *stall {
 	if len(g.ring) == 1 {
 		return g.alone()
@@ -204,7 +204,7 @@ func (n *actor) waits() bool {
 	return n.trains && n.age <= unheard && (n.waiting() || n.activity().GetDoing() == rpc.Doing_DOING_CONNECTING)
 }
 
-// follow is whom a worker waits for; cut says that it can't reach it. -1: nobody is known.
+// follow returns the position of the worker that one waits for; cut: it cannot reach that one. -1: none is known.
 func (g *waits) follow(i int) (to int, cut bool) {
 	n := &g.ring[i]
 	if n.waiting() {
@@ -212,7 +212,7 @@ func (g *waits) follow(i int) (to int, cut bool) {
 	}
 	if n.activity().GetReachedNext() {
 		if n.activity().GetReachedByPrevious() {
-			return -1, false // both links stand: it is about to go on
+			return -1, false // both links are open: it is about to go on
 		}
 		return g.prev(i), false
 	}
@@ -222,7 +222,7 @@ func (g *waits) follow(i int) (to int, cut bool) {
 	return to, opened && !g.silent(other) && !other.activity().GetReachedByPrevious() && n.since() > lateFloor
 }
 
-// judge says whether the worker at to, for which the one at from waits, is the culprit.
+// judge decides whether the worker at to, for which the one at from waits, is the culprit.
 func (g *waits) judge(from, to int, waited time.Duration) *stall {
 	n := &g.ring[to]
 	switch doing := n.activity().GetDoing(); {
@@ -249,7 +249,7 @@ func (g *waits) judge(from, to int, waited time.Duration) *stall {
 	return g.blame(from, to, -1, doing, since)
 }
 
-// stopped is how much of the step under way the worker did not report in.
+// stopped is how much of the current step passed without a report from the worker.
 func (n *actor) stopped() time.Duration {
 	if n.seen.silence.step == n.activity().GetStep() {
 		return n.seen.silence.took
@@ -257,7 +257,7 @@ func (n *actor) stopped() time.Duration {
 	return 0
 }
 
-// occupation is what has kept a worker busy in the step under way, and for how long.
+// occupation is what has kept a worker busy in the current step, and for how long.
 func (n *actor) occupation() (string, time.Duration) {
 	doing, since := n.busyWith()
 	if n.stopped() > 0 {
@@ -283,7 +283,7 @@ func (n *actor) busyWith() (string, time.Duration) {
 	return doings[rpc.Doing_DOING_COMPUTING], busy - reading
 }
 
-// mostly reports whether so much of what keeps a worker busy is reading that the data must be to blame: a worker that is
+// mostly reports whether reading takes such a large part of a worker's busy time that the data must be to blame: a worker that is
 // slow altogether is slow at reading too.
 func mostly(reading, busy float64) bool { return reading >= 0.7*busy }
 
@@ -298,7 +298,7 @@ func (g *waits) expected(n *actor) time.Duration {
 	return expected
 }
 
-// alone judges a worker that has nobody beside it: by its own steps.
+// alone judges a worker that is alone in its view: by its own steps.
 func (g *waits) alone() *stall {
 	n := &g.ring[0]
 	if g.silent(n) {
@@ -313,7 +313,7 @@ func (g *waits) alone() *stall {
 	return g.blame(0, 0, -1, doing, since)
 }
 
-// cutLink finds the link in which frames lie that its sender gave it some time ago, and out of which nothing comes.
+// cutLink finds a link that holds frames its sender gave it some time ago, and that delivers nothing.
 func (g *waits) cutLink() *stall {
 	at, longest := -1, time.Duration(0)
 	for i := range g.ring {
@@ -321,7 +321,7 @@ func (g *waits) cutLink() *stall {
 		if !from.waits() || !to.waits() || from.activity().Sent <= to.activity().Received {
 			continue
 		}
-		// The receiver reported after the sender had given all that to the link.
+		// The receiver's report is newer than the moment when the sender had given all that to the link.
 		if still := g.still(from, to); still >= lateFloor && to.seen.heard.Sub(from.seen.sentAt) >= 50*time.Millisecond && still > longest {
 			at, longest = i, still
 		}
@@ -332,20 +332,20 @@ func (g *waits) cutLink() *stall {
 	return g.blame(g.next(at), at, g.next(at), partitioned, longest)
 }
 
-// still is for how long nothing has come through a link although both its ends run. On a link so slow that whole steps
+// still is how long a link has delivered nothing although both its ends run. On a link so slow that whole steps
 // wait for a frame, the time counts from when a frame should have come.
 func (g *waits) still(from, to *actor) time.Duration {
 	since := to.seen.receivedAt
 	for _, n := range []*actor{from, to} {
 		if end := n.seen.silence.end; end.After(since) {
-			since = end // what a worker had counted as sent when it was stopped may not have left it
+			since = end // frames that a worker had counted as sent when it was stopped may not have left it
 		}
 	}
 	usual := time.Duration(to.report.GetProgress().GetStepMs() * float64(time.Millisecond))
 	return g.now.Sub(since) - usual/4
 }
 
-// blame makes the stall of which the ring's member at to is the culprit; the one at from waits for it.
+// blame makes the stall whose culprit is the ring's member at to; the one at from waits for it.
 func (g *waits) blame(from, to, peer int, doing string, since time.Duration) *stall {
 	waiter, culprit := &g.ring[from], &g.ring[to]
 	s := &stall{culprit: culprit.Member, doing: doing, since: since, step: culprit.activity().GetStep()}
@@ -368,7 +368,7 @@ func (g *waits) changing(j *fsm.Job) *stall {
 		switch {
 		case g.silent(n):
 			return g.blame(i, i, -1, notAnswering, n.age)
-		case ready: // who joins is ready from the first, however long the old ring takes
+		case ready: // a joining worker is ready from the start, however long the old ring takes
 			waiting = waiting || !v.Orderly || seated(j.StartedView, n.Incarnation)
 		case at < 0:
 			at = i
@@ -380,7 +380,7 @@ func (g *waits) changing(j *fsm.Job) *stall {
 	return g.blame(at, at, -1, endingStep, waited)
 }
 
-// preparing says who is still reading the job's data while others have been ready for some time.
+// preparing names the worker still reading the job's data while others have been ready for some time.
 func (g *waits) preparing(t Timing) *stall {
 	var late *actor
 	waited := time.Duration(0)

@@ -6,24 +6,24 @@ import (
 	"ringmaster/internal/cluster/fsm"
 )
 
-// stallHold is how long a stall is shown after it was seen last: a worker whose every step is late would come and go.
+// stallHold is how long a stall is shown after it was last seen: otherwise a worker whose every step is late would appear and disappear.
 const stallHold = 500 * time.Millisecond
 
-// stallWatch is what is shown of stalls.
+// stallWatch is the stall that is shown now.
 type stallWatch struct {
 	shown *stall
 	began time.Time // when a slow one was first seen
 	found time.Time // when it was seen last
 }
 
-// noteView remembers when the job's newest view was first seen.
+// noteView notes when the job's newest view was first seen.
 func (o *observations) noteView(j *fsm.Job, now time.Time) {
 	if j != nil && j.Generation != o.viewed {
 		o.viewed, o.viewSince = j.Generation, now
 	}
 }
 
-// take notes what was found.
+// take records a finding.
 func (w *stallWatch) take(found *stall, now time.Time) {
 	if found == nil {
 		if now.Sub(w.found) > stallHold {

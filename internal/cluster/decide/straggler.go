@@ -7,11 +7,11 @@ import (
 	"ringmaster/internal/rpc"
 )
 
-// A straggler is a worker at whose pace the ring goes: a seat keeps it busy for longer than it does the others, who spend
+// A straggler is a worker that sets the ring's pace: each seat keeps it busy longer than the others, and they spend
 // the difference waiting. All workers do the same steps, so shares of the same span of time can be compared.
 const (
 	paceSpan  = 600 * time.Millisecond // over which shares are compared,
-	paceParts = 3                      // and in each part of which the straggler must be seen to be one, lest a hiccup makes it so
+	paceParts = 3                      // the worker must be slow in each part, so that one hiccup does not make a straggler
 	paceKept  = 1500 * time.Millisecond
 
 	slowTimes, stillSlowTimes = 1.4, 1.25 // times the others' share: to become a straggler, and to stay one
@@ -27,13 +27,13 @@ type gap struct {
 	step uint64 // under way
 }
 
-// pace is how a worker has spent its time up to a report.
+// pace is how a worker had spent its time up to a report.
 type pace struct {
 	at                     time.Time
 	reading, busy, waiting time.Duration // busy: it read, computed, or was kept from running
 }
 
-// note takes from a report what the leader has to see change. It is called for every report, before that becomes the newest.
+// note records, from a report, the counters whose changes the leader watches. It is called for every report, before that becomes the newest.
 func (w *seen) note(r *rpc.Report, now time.Time) {
 	w.noteSaving(r, now)
 	a := r.GetActivity()
@@ -88,7 +88,7 @@ func (w *seen) paceAt(at time.Time) (pace, bool) {
 	return pace{}, false
 }
 
-// straggler says at whose pace the ring goes, nil where no one is slower than the others.
+// straggler names the worker that sets the ring's pace; nil: none is slower than the others.
 func (g *waits) straggler(shown *stall) *stall {
 	if len(g.ring) < 2 {
 		return nil
@@ -126,7 +126,7 @@ func (g *waits) straggler(shown *stall) *stall {
 
 func (g *waits) seats(i int) float64 { return float64(g.ring[i].Arc.Len()) }
 
-// shares are how all members spent a span of time; false where that is not known of all, as when one does not report.
+// shares are how all members spent a span of time; false if that is unknown for one of them, as when it does not report.
 func (g *waits) shares(begin, end time.Duration) ([]share, bool) {
 	all := make([]share, len(g.ring))
 	for i := range g.ring {
@@ -142,7 +142,7 @@ func (g *waits) shares(begin, end time.Duration) ([]share, bool) {
 	return all, true
 }
 
-// slowest is the member that a seat keeps busy longest, and how many times as long as the others.
+// slowest is the member that a seat keeps busy longest, and the ratio to the others.
 func slowest(all []share, g *waits) (at int, times float64) {
 	for i := range all {
 		if t := g.times(all, i); t > times {
@@ -152,7 +152,7 @@ func slowest(all []share, g *waits) (at int, times float64) {
 	return at, times
 }
 
-// times is how many times as long as the others a seat keeps a member busy.
+// times is how long a seat keeps a member busy, relative to the others.
 func (g *waits) times(all []share, at int) float64 {
 	rest := others(all, at, func(i int) float64 { return all[i].busy / g.seats(i) })
 	return all[at].busy / g.seats(at) / max(rest, 1e-3)

@@ -11,7 +11,7 @@ import (
 	"ringmaster/internal/rpc"
 )
 
-// maxUnsaved bounds what is shown of what cannot be stored.
+// maxUnsaved bounds the list of what cannot be stored.
 const maxUnsaved = 32
 
 // unsaved is what the members of the newest view and this replica cannot store, one entry a place.
@@ -43,7 +43,7 @@ func (o *observations) unsaved(j *fsm.Job) []*rpc.Unsaved {
 	return out
 }
 
-// blocked is what keeps the checkpoint at a step from being stored; nil where it is only on its way, or others do not answer.
+// blocked is what keeps the checkpoint at a step from being stored; nil if it is only on its way, or others do not answer.
 func (o *observations) blocked(j *fsm.Job, step uint64) []*rpc.Unsaved {
 	all := slices.DeleteFunc(o.unsaved(j), func(f *rpc.Unsaved) bool { return f.Step != step || !f.Blocking })
 	if !slices.ContainsFunc(all, func(f *rpc.Unsaved) bool { return !f.Away }) {
@@ -70,7 +70,7 @@ func (o *observations) impatient(j *fsm.Job, out *rpc.Outcome, blocked []*rpc.Un
 	return waited >= bound && failing >= bound
 }
 
-// endUnsaved ends a job whose last checkpoint cannot be stored as it should be: first it is stored with those who can, if there are any.
+// endUnsaved ends a job whose last checkpoint cannot be stored as it should be. First it is stored on those replicas that can, if any.
 func (o *observations) endUnsaved(j *fsm.Job, out *rpc.Outcome, blocked []*rpc.Unsaved) *Decision {
 	if !saved(j, out) {
 		some := func(holders []string) bool { return len(holders) > 0 }
@@ -108,13 +108,13 @@ func saved(j *fsm.Job, out *rpc.Outcome) bool {
 	})
 }
 
-// unkept reports whether this replica, where it is the only one, does not hold a committed checkpoint yet: its log has it, but nobody
-// could go on from it.
+// unkept reports whether this replica is the only one and does not hold a committed checkpoint yet: the log has it, but nobody
+// could resume from it.
 func (o *observations) unkept(j *fsm.Job, out *rpc.Outcome) bool {
 	return len(o.voters) == 1 && o.lacksNewest && saved(j, out)
 }
 
-// noteSaving remembers since when a worker has nothing left to do but to store the last checkpoint.
+// noteSaving notes since when a worker has only the last checkpoint left to store.
 func (w *seen) noteSaving(r *rpc.Report, now time.Time) {
 	switch {
 	case r.Outcome == nil:

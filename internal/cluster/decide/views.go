@@ -32,7 +32,7 @@ func decideFirstView(j *fsm.Job, o *observations, now time.Time, t Timing) *Deci
 	}
 	reason := plural.Are(want, "worker") + " ready"
 	if len(ready) < want {
-		// Those that are still missing may be dead, or come later and join; whoever is there must be ready.
+		// Missing workers may be dead, or may join later; those that are attached must be ready.
 		if n := len(o.sorted(now, t)) - len(o.outgrown(j, now, t)); len(ready) == 0 || len(ready) < n || now.Sub(o.moved) < t.Gather {
 			return o.waitForWorkers(j, now, t, fmt.Sprintf("waiting for workers: %d of %d ready", len(ready), want))
 		}
@@ -54,7 +54,7 @@ func membersOf(workers []*seen) []plan.Member {
 	return members
 }
 
-// proposeView proposes a view of these members. How many seats each of them gets is settled by settleSeats.
+// proposeView proposes a view of these members. settleSeats decides how many seats each of them gets.
 func proposeView(j *fsm.Job, members []plan.Member, orderly bool, cause, reason string, detectedMs float64) *Decision {
 	v, err := plan.Seat(j.NextGeneration(), j.Seats, members)
 	if err != nil {
@@ -68,8 +68,8 @@ func viewReason(v *fsm.View) string {
 	return fmt.Sprintf("view %d: %s (%s)", v.Generation, v.Cause, v.Reason)
 }
 
-// decideLost leaves members that do not answer out of a new view. With nobody left it waits until the old ring is
-// surely gone and then begins again from the newest checkpoint.
+// decideLost proposes a view without the members that do not answer. With nobody left it waits until the old ring is
+// certainly gone and then restarts from the newest checkpoint.
 func decideLost(j *fsm.Job, o *observations, now time.Time, t Timing) *Decision {
 	if j.View == nil {
 		return nil
@@ -109,8 +109,8 @@ func decideLost(j *fsm.Job, o *observations, now time.Time, t Timing) *Decision 
 	return proposeView(j, membersOf(ready), false, "resumed", fmt.Sprintf("all workers of view %d were lost; %d came", j.View.Generation, len(ready)), 0)
 }
 
-// patience is how long a new leader waits for members to attach before it misses them. While the ring trains there is no
-// hurry: a step finished proves all its members alive. Once it has broken, or a view waits to be started, everything stands
+// patience is how long a new leader waits for members to attach before it counts them as missing. While the ring trains there is no
+// hurry: a finished step proves all its members alive. Once it has broken, or a view waits to be started, the job stands
 // still until the missing ones are left out.
 func (o *observations) patience(j *fsm.Job, now time.Time, t Timing) time.Duration {
 	stands := !j.Running()
@@ -155,12 +155,12 @@ func (o *observations) lostReason(lost []plan.Member, now time.Time) (string, fl
 	return reason, detected
 }
 
-// maxRebuilds is how often a ring is built anew with the same members before the one that its neighbours accuse is put out.
+// maxRebuilds is how often a ring is rebuilt with the same members before the one that its neighbours accuse is left out.
 const maxRebuilds = 2
 
-// decideBroken acts when a ring broke although all its members answer the leader. Where some do not reach each other the
-// ring goes round them, or goes on without the fewest. Where all do, it is built anew, and after a few times in a row the
-// accused member is left out for a while.
+// decideBroken acts when a ring broke although all its members answer the leader. If some do not reach each other, the
+// ring is reordered around the broken links, or goes on without as few members as possible. If all do, it is rebuilt, and after a few
+// times in a row the accused member is left out for a while.
 func decideBroken(j *fsm.Job, o *observations, now time.Time, t Timing) *Decision {
 	if !j.Running() {
 		return nil
@@ -174,7 +174,7 @@ func decideBroken(j *fsm.Job, o *observations, now time.Time, t Timing) *Decisio
 			continue
 		}
 		if accuser == "" || len(r.LostPeers) > 0 && !named {
-			// Who names nobody could not go on by itself.
+			// A worker that accuses nobody had a failure of its own.
 			accuser, reason, accused = r.Worker, r.LostReason, m.Incarnation
 			if named = len(r.LostPeers) > 0; named {
 				accused = plan.Incarnation(r.LostPeers[0])
@@ -203,7 +203,7 @@ func decideBroken(j *fsm.Job, o *observations, now time.Time, t Timing) *Decisio
 		d.accused = accused
 		return d
 	}
-	d := proposeView(j, members, false, "worker lost", fmt.Sprintf("%s: %s; all answer, the ring is built anew", accuser, reason), 0)
+	d := proposeView(j, members, false, "worker lost", fmt.Sprintf("%s: %s; all answer, the ring is rebuilt", accuser, reason), 0)
 	d.rebuilt = accused
 	return d
 }
@@ -257,8 +257,8 @@ func decideStart(j *fsm.Job, o *observations, now time.Time, t Timing) *Decision
 		"view %d starts after step %d", j.View.Generation, newest.Step)
 }
 
-// behind waits where no member of the newest view holds the state that the last started view began with: those that do may only be
-// cut off, and what they hold is worth waiting for until they count as dead.
+// behind waits if no member of the newest view holds the state that the last started view began with. The workers that hold it may only be
+// cut off, and that state is worth waiting for until they count as dead.
 func (o *observations) behind(j *fsm.Job, step uint64, now time.Time, t Timing) *Decision {
 	if j.Started == nil || step >= j.Started.Step {
 		return nil
@@ -270,7 +270,7 @@ func (o *observations) behind(j *fsm.Job, step uint64, now time.Time, t Timing) 
 		if !slices.Contains(j.Started.Sources, m.Worker) {
 			continue
 		}
-		ending := false // its session, in which it may have been at work still
+		ending := false // its session, in which it may still have been working
 		if o.alive(m.Incarnation, now, t) {
 			phase := o.workers[m.Incarnation].report.Phase
 			ending = phase != rpc.Phase_PHASE_READY && phase != rpc.Phase_PHASE_FAILED
@@ -283,7 +283,7 @@ func (o *observations) behind(j *fsm.Job, step uint64, now time.Time, t Timing) 
 }
 
 // seatHolders makes a view with those workers of the last started view that answer but were left out of the newest one.
-// They hold the newest state, and one of them at hand fences the old ring.
+// They hold the newest state, and with one of them in the new view the old ring is fenced.
 func (o *observations) seatHolders(j *fsm.Job, now time.Time, t Timing) *Decision {
 	var holders []plan.Member
 	for _, w := range o.candidates(j, now, t) {
@@ -313,7 +313,7 @@ func (o *observations) fenced(j *fsm.Job, now time.Time, t Timing) bool {
 	return all
 }
 
-// decideMembers changes the ring in good order: workers that leave, workers that come, another number that is wanted.
+// decideMembers changes a working ring between two steps: workers that leave or join, or another number of workers wanted.
 func decideMembers(j *fsm.Job, o *observations, now time.Time, t Timing) *Decision {
 	if !j.Running() || j.Stop {
 		return nil

@@ -11,7 +11,7 @@ import (
 	"ringmaster/internal/rpc"
 )
 
-// way is what the newest report of a worker says about its way to another.
+// way is what the newest report of a worker says about its link to another.
 func (o *observations) way(from, to plan.Incarnation) (open, known bool) {
 	w := o.workers[from]
 	if w == nil || w.stale {
@@ -25,8 +25,8 @@ func (o *observations) way(from, to plan.Incarnation) (open, known bool) {
 	return false, false
 }
 
-// usable reports whether one worker can probably send to another. A way that nobody has tried counts as open unless the way
-// back is closed: where a route is gone, connections can be made from neither side; a firewall may let one side call.
+// usable reports whether one worker can probably send to another. An untested link counts as open unless the opposite
+// direction is closed: without a route neither side can connect; a firewall may let one side through.
 func (o *observations) usable(from, to plan.Incarnation) bool {
 	if open, known := o.way(from, to); known {
 		return open
@@ -35,7 +35,7 @@ func (o *observations) usable(from, to plan.Incarnation) bool {
 	return open || !known
 }
 
-// arrange makes a ring of those members that reach each other, in their order where that does. out are the others.
+// arrange makes a ring of those members that reach each other, in their own order if that is usable. out are the others.
 // One of them holds the state that the last started view began with, if any of the members does.
 func (o *observations) arrange(j *fsm.Job, members []plan.Member) (ring, out []plan.Member) {
 	step := func(k int) uint64 { return o.workers[members[k].Incarnation].report.GetStep() }
@@ -51,7 +51,7 @@ func (o *observations) arrange(j *fsm.Job, members []plan.Member) (ring, out []p
 	}, func(k int) int {
 		seats := members[k].Arc.Len()
 		if step(k) == newest {
-			seats += 1 << 20 // who holds the newest state counts more than all seats
+			seats += 1 << 20 // a worker with the newest state counts more than all seats
 		}
 		return seats
 	}, func(k int) bool { return step(k) >= started })
@@ -66,8 +66,8 @@ func (o *observations) arrange(j *fsm.Job, members []plan.Member) (ring, out []p
 	return ring, out
 }
 
-// apart says for people who does not reach whom, so that the ring has another order or goes on without some. It is empty
-// where all reach those they have to.
+// apart says, for people, who does not reach whom, which is why the ring has another order or goes on without some. It is empty
+// if each member reaches those it has to.
 func (o *observations) apart(before, ring, out []plan.Member) string {
 	if len(out) == 0 {
 		if slices.EqualFunc(before, ring, func(a, b plan.Member) bool { return a.Incarnation == b.Incarnation }) {
@@ -112,8 +112,8 @@ func listed(all []string) string {
 	return strings.Join(all[:len(all)-1], ", ") + " and " + all[len(all)-1]
 }
 
-// proposeRing proposes a view of those members that reach each other. Who is left out may come back when its ways are open
-// again, at first at once, and later the more often it is left out.
+// proposeRing proposes a view of those members that reach each other. A member that is left out may come back when its links are open
+// again: the first time at once, and the more often it was left out, the later.
 func (o *observations) proposeRing(j *fsm.Job, members []plan.Member, orderly bool, cause, reason string, detectedMs float64) *Decision {
 	ring, out := o.arrange(j, members)
 	if why := o.apart(members, ring, out); why != "" {
@@ -129,8 +129,8 @@ func (o *observations) proposeRing(j *fsm.Job, members []plan.Member, orderly bo
 	return d
 }
 
-// proven reports whether a worker that could be seated and all members have tried their ways to each other. A member's way
-// may be closed: the ring then goes another way.
+// proven reports whether a candidate and all members have tested their links to each other. Some of these links
+// may be closed: the ring then takes another order.
 func (o *observations) proven(candidate plan.Incarnation, members []plan.Member) bool {
 	for _, m := range members {
 		if m.Incarnation == candidate {
@@ -145,8 +145,8 @@ func (o *observations) proven(candidate plan.Incarnation, members []plan.Member)
 	return true
 }
 
-// joinable are those of the workers that fit into a ring with the members that stay, up to a number; none while one of
-// them still tries its ways, so that all come at once. wait says what somebody waits for.
+// joinable returns the workers, up to a number, that fit into a ring with the members that stay; none while one of
+// them still tests its links, so that all join at once. wait says what is waited for.
 func (o *observations) joinable(j *fsm.Job, stay []plan.Member, ready []*seen, most int) (come []plan.Member, wait string) {
 	for _, w := range ready {
 		m := member(w.report)
@@ -174,10 +174,10 @@ func (o *observations) closedTo(m plan.Member, members []plan.Member) string {
 	}))
 }
 
-// longestExile bounds how long a worker that was left out stays so; after so long earlier times count no more.
+// longestExile bounds how long a worker stays left out; after that time earlier exiles no longer count.
 const longestExile = time.Minute
 
-// note remembers what follows from a decision that the log has taken.
+// note records the consequences of a decision that the log has taken.
 func (o *observations) note(d Decision, now time.Time, t Timing) {
 	if d.rebuilt != 0 {
 		o.rebuilds[d.rebuilt]++
@@ -190,8 +190,8 @@ func (o *observations) note(d Decision, now time.Time, t Timing) {
 	}
 }
 
-// exile keeps a worker out for a while, twice as long each time, so that a bad line does not change the ring all the time.
-// With no times of its own, the first time costs nothing: it comes back as soon as its ways are open.
+// exile keeps a worker out for a while, twice as long each time, so that a flaky link does not change the ring all the time.
+// If times is 0, the first exile costs nothing: the worker comes back as soon as its links are open.
 func (o *observations) exile(id plan.Incarnation, now time.Time, t Timing, times int) {
 	w := o.workers[id]
 	if w == nil {
@@ -207,12 +207,12 @@ func (o *observations) exile(id plan.Incarnation, now time.Time, t Timing, times
 	w.exiles++
 }
 
-// searching reports whether a worker whose ring broke is still trying its ways to the other members.
+// searching reports whether a worker whose ring broke is still testing its links to the other members.
 func searching(j *fsm.Job, w *seen, now time.Time, t Timing) bool {
 	return plan.Generation(w.report.Probed) < j.View.Generation && now.Sub(w.brokenSince) < t.Search
 }
 
-// quiet is a member that some other cannot reach and that has not been heard of for a while either: it may be gone rather
+// quiet finds a member that another one cannot reach and that has not reported for a while either: it may be gone rather
 // than cut off.
 func (o *observations) quiet(j *fsm.Job, now time.Time, t Timing) *plan.Member {
 	for _, to := range j.View.Members {
@@ -228,7 +228,7 @@ func (o *observations) quiet(j *fsm.Job, now time.Time, t Timing) *plan.Member {
 	return nil
 }
 
-// wants are the workers that could be seated and are asked to try their ways.
+// wants are the candidates that are asked to test their links.
 func (o *observations) wants(j *fsm.Job, now time.Time, t Timing) []*rpc.Member {
 	if j.View == nil || len(j.View.Members) >= o.wanted(j, now, t) {
 		return nil
