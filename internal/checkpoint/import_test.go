@@ -94,6 +94,7 @@ func TestReadModelRefusals(t *testing.T) {
 		{change(1, written{"module.1.num_batches_tracked", "F32", nil, f32(7)}), "tensor module.1.num_batches_tracked is not one of the model's"},
 		{change(0, written{"module.0.weight", "F64", []int{1, 2}, make([]byte, 16)}), "tensor module.0.weight is F64, want F32, F16 or BF16"},
 		{change(0, written{"module.0.weight", "F32", []int{2, 1}, f32(1, 2)}), "tensor module.0.weight has shape [2 1], the model wants [1 2]"},
+		{append(stateDict("module."), written{"module.9\nbias", "F32", []int{1}, f32(0)}), "module.9 bias is not one of the model's"},
 		{nil, "tensors 0.weight, 1.weight, 1.running_mean, 1.running_var are missing; the file has 0 of the model's 4"},
 	} {
 		file := fileWith(test.tensors...)
