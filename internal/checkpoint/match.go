@@ -37,9 +37,9 @@ func (l *Layout) match(entries []entry, skip func(name string) bool) *match {
 			m.unexpected = append(m.unexpected, e.name)
 			continue
 		case e.dtype != "F32" && e.dtype != "F16" && e.dtype != "BF16":
-			m.misfits = append(m.misfits, fmt.Sprintf("tensor %s is %s, want F32, F16 or BF16", printable.Short(e.name, maxNameBytes), e.dtype))
+			m.misfits = append(m.misfits, fmt.Sprintf("tensor %s is %s, want F32, F16 or BF16", printable.Line(e.name, maxNameBytes), e.dtype))
 		case !slices.Equal(e.shape, d.shape):
-			m.misfits = append(m.misfits, fmt.Sprintf("tensor %s has shape %v, the model wants %v", printable.Short(e.name, maxNameBytes), e.shape, d.shape))
+			m.misfits = append(m.misfits, fmt.Sprintf("tensor %s has shape %v, the model wants %v", printable.Line(e.name, maxNameBytes), e.shape, d.shape))
 		}
 		m.slots[i], found[name] = d, true
 	}
@@ -107,7 +107,7 @@ func (m *match) read(i int, r io.Reader, s *State) error {
 		err = readAs(r, e.dtype, s.vector(d.vector)[d.interval.Begin:d.interval.End])
 	}
 	if err != nil {
-		return fmt.Errorf("tensor %s: %w", printable.Short(e.name, maxNameBytes), short(err))
+		return fmt.Errorf("tensor %s: %w", printable.Line(e.name, maxNameBytes), short(err))
 	}
 	return nil
 }
@@ -119,7 +119,7 @@ const mostNamed = 4
 func Named(names []string) string {
 	clipped := make([]string, min(len(names), mostNamed))
 	for i := range clipped {
-		clipped[i] = printable.Short(names[i], maxNameBytes)
+		clipped[i] = printable.Line(names[i], maxNameBytes)
 	}
 	line := strings.Join(clipped, ", ")
 	if more := len(names) - len(clipped); more > 0 {
@@ -131,7 +131,7 @@ func Named(names []string) string {
 // are is "tensor a is" or "tensors a and b are" with the verbs given.
 func are(names []string, one, several string) string {
 	if len(names) == 1 {
-		return "tensor " + printable.Short(names[0], maxNameBytes) + " " + one
+		return "tensor " + printable.Line(names[0], maxNameBytes) + " " + one
 	}
 	return "tensors " + Named(names) + " " + several
 }

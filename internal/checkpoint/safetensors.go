@@ -129,7 +129,7 @@ func (h *header) check() error {
 	})
 	for _, e := range h.entries {
 		if e.begin != h.data {
-			return fmt.Errorf("tensor %s begins at byte %d of the data, the one before it ends at %d", printable.Short(e.name, maxNameBytes), e.begin, h.data)
+			return fmt.Errorf("tensor %s begins at byte %d of the data, the one before it ends at %d", printable.Line(e.name, maxNameBytes), e.begin, h.data)
 		}
 		h.data = e.end
 	}
@@ -158,22 +158,22 @@ func parseEntry(d *json.Decoder, name string) (entry, error) {
 			offsets, err = integers(d, name+": data_offsets", 2)
 			return err
 		}
-		return fmt.Errorf("tensor %s has the unknown field %q", printable.Short(name, maxNameBytes), printable.Short(key, maxNameBytes))
+		return fmt.Errorf("tensor %s has the unknown field %q", printable.Line(name, maxNameBytes), printable.Line(key, maxNameBytes))
 	})
 	if err != nil {
 		return e, err
 	}
 	if fields != 3 || len(offsets) != 2 {
-		return e, fmt.Errorf("tensor %s wants dtype, shape and two data_offsets", printable.Short(name, maxNameBytes))
+		return e, fmt.Errorf("tensor %s wants dtype, shape and two data_offsets", printable.Line(name, maxNameBytes))
 	}
 	e.begin, e.end = offsets[0], offsets[1]
 	width, known := dtypes[e.dtype]
 	if !known {
-		return e, fmt.Errorf("tensor %s has the unknown dtype %q", printable.Short(name, maxNameBytes), printable.Short(e.dtype, maxNameBytes))
+		return e, fmt.Errorf("tensor %s has the unknown dtype %q", printable.Line(name, maxNameBytes), printable.Line(e.dtype, maxNameBytes))
 	}
 	n, ok := elements(e.shape)
 	if !ok || n > math.MaxInt64/width || e.end < e.begin || e.end-e.begin != n*width {
-		return e, fmt.Errorf("tensor %s: shape %v of %s does not take the bytes [%d,%d)", printable.Short(name, maxNameBytes), e.shape, e.dtype, e.begin, e.end)
+		return e, fmt.Errorf("tensor %s: shape %v of %s does not take the bytes [%d,%d)", printable.Line(name, maxNameBytes), e.shape, e.dtype, e.begin, e.end)
 	}
 	return e, nil
 }
@@ -202,7 +202,7 @@ func object(d *json.Decoder, what string, field func(key string) error) error {
 			return err
 		}
 		if seen[key] {
-			return fmt.Errorf("%s: the key %q comes twice", printable.Short(what, maxNameBytes), printable.Short(key, maxNameBytes))
+			return fmt.Errorf("%s: the key %q comes twice", printable.Line(what, maxNameBytes), printable.Line(key, maxNameBytes))
 		}
 		seen[key] = true
 		if err := field(key); err != nil {
@@ -225,7 +225,7 @@ func integers(d *json.Decoder, what string, limit int) ([]int64, error) {
 		}
 		n, err := strconv.ParseInt(number.String(), 10, 64)
 		if err != nil || n < 0 || int64(int(n)) != n || len(out) == limit {
-			return nil, fmt.Errorf("%s: wants at most %d whole numbers, not %s", printable.Short(what, maxNameBytes), limit, printable.Short(number.String(), maxNameBytes))
+			return nil, fmt.Errorf("%s: wants at most %d whole numbers, not %s", printable.Line(what, maxNameBytes), limit, printable.Line(number.String(), maxNameBytes))
 		}
 		out = append(out, n)
 	}
@@ -235,7 +235,7 @@ func integers(d *json.Decoder, what string, limit int) ([]int64, error) {
 func delim(d *json.Decoder, what string, want json.Delim) error {
 	got, err := token[json.Delim](d, what)
 	if err == nil && got != want {
-		err = fmt.Errorf("%s: found %v where %v belongs", printable.Short(what, maxNameBytes), got, want)
+		err = fmt.Errorf("%s: found %v where %v belongs", printable.Line(what, maxNameBytes), got, want)
 	}
 	return err
 }
@@ -244,11 +244,11 @@ func token[T any](d *json.Decoder, what string) (T, error) {
 	var zero T
 	t, err := d.Token()
 	if err != nil {
-		return zero, fmt.Errorf("the header %s, at %s", JSONFault(err), printable.Short(what, maxNameBytes))
+		return zero, fmt.Errorf("the header %s, at %s", JSONFault(err), printable.Line(what, maxNameBytes))
 	}
 	value, ok := t.(T)
 	if !ok {
-		return zero, fmt.Errorf("%s: found %v where a %T belongs", printable.Short(what, maxNameBytes), printable.Short(fmt.Sprint(t), maxNameBytes), zero)
+		return zero, fmt.Errorf("%s: found %v where a %T belongs", printable.Line(what, maxNameBytes), printable.Line(fmt.Sprint(t), maxNameBytes), zero)
 	}
 	return value, nil
 }

@@ -61,7 +61,7 @@ func OpenWeights(path string) (*Weights, error) {
 		}
 		for _, e := range h.entries {
 			if first := seen[e.name]; first != "" {
-				return nil, fmt.Errorf("tensor %s is in both %s and %s", printable.Short(e.name, maxNameBytes), first, p)
+				return nil, fmt.Errorf("tensor %s is in both %s and %s", printable.Line(e.name, maxNameBytes), first, p)
 			}
 			seen[e.name] = p
 		}
@@ -69,7 +69,7 @@ func OpenWeights(path string) (*Weights, error) {
 	}
 	for name, file := range index {
 		if p := filepath.Join(w.Path, file); seen[name] != p {
-			return nil, fmt.Errorf("%s: the index says that it has tensor %s, but it has not", p, printable.Short(name, maxNameBytes))
+			return nil, fmt.Errorf("%s: the index says that it has tensor %s, but it has not", p, printable.Line(name, maxNameBytes))
 		}
 	}
 	return w, nil
@@ -158,7 +158,7 @@ func (w *Weights) listed(name string) ([]string, map[string]string, error) {
 	files := map[string]bool{}
 	for tensor, file := range index.Map {
 		if file == "" || filepath.Base(file) != file || !filepath.IsLocal(file) {
-			return nil, nil, fmt.Errorf("%s: tensor %s would be in %q, which is no name of a file beside the index", path, printable.Short(tensor, maxNameBytes), printable.Short(file, maxNameBytes))
+			return nil, nil, fmt.Errorf("%s: tensor %s would be in %q, which is no name of a file beside the index", path, printable.Line(tensor, maxNameBytes), printable.Line(file, maxNameBytes))
 		}
 		files[filepath.Join(w.Path, file)] = true
 	}
@@ -294,7 +294,7 @@ func sameEntry(a, b entry) bool {
 
 func checkFinite(name string, values []float32) error {
 	if at := slices.IndexFunc(values, func(v float32) bool { return v-v != 0 }); at >= 0 {
-		return fmt.Errorf("tensor %s has the value %v at index %d: training cannot begin from what is not finite", printable.Short(name, maxNameBytes), values[at], at)
+		return fmt.Errorf("tensor %s has the value %v at index %d: training cannot begin from what is not finite", printable.Line(name, maxNameBytes), values[at], at)
 	}
 	return nil
 }
