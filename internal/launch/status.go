@@ -25,7 +25,7 @@ var ErrNotUp = errors.New("the cluster is not up yet")
 // askTimeout bounds how long a run's cluster may take to answer.
 const askTimeout = 2 * time.Second
 
-// AskStatus asks the coordinators at the addresses, with the options for connecting (see control.New).
+// AskStatus asks the coordinators at the addresses, with the options for connecting (see client.New).
 func AskStatus(ctx context.Context, addresses []string, machine string, options ...grpc.DialOption) (*Status, error) {
 	client := client.New(addresses, options...)
 	answer, err := client.Status(ctx, "")

@@ -37,7 +37,11 @@ func TestTutorial(t *testing.T) {
 	}
 	var digests []string
 	commands := 0
-	for _, block := range regexp.MustCompile("(?s)([^\n]*\n[^\n]*)\n\n```(sh|yaml|csv)\n(.*?)```").FindAllStringSubmatch(string(text), -1) {
+	blocks := regexp.MustCompile("(?s)([^\n]*\n[^\n]*)\n\n```(sh|yaml|csv)\n(.*?)```").FindAllStringSubmatch(string(text), -1)
+	if all := regexp.MustCompile("(?m)^```(sh|yaml|csv)$").FindAll(text, -1); len(blocks) != len(all) {
+		t.Fatalf("%d of the tutorial's %d blocks have a text before them; the others would not be tested", len(blocks), len(all))
+	}
+	for _, block := range blocks {
 		before, kind, body := block[1], block[2], block[3]
 		if kind != "sh" {
 			name := regexp.MustCompile("as\\s+`([a-z]+\\.(?:yaml|csv))`").FindStringSubmatch(before)
