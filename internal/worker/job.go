@@ -20,7 +20,7 @@ import (
 	"ringmaster/internal/trainer"
 )
 
-// job is a worker's part in one job. Its fields belong to the worker's main loop, but for those said to be otherwise.
+// job is a worker's part in one job. Its fields belong to the worker's main loop, except where a comment says otherwise.
 type job struct {
 	w       *Worker
 	spec    *rpc.JobSpec
@@ -29,7 +29,7 @@ type job struct {
 	team    *kernel.Team
 	ctx     context.Context // ends with the worker's part in the job
 	cancel  context.CancelFunc
-	running chan struct{} // closed when the background work under way has ended; nil: none
+	running chan struct{} // closed when the current background work has ended; nil: there is none
 
 	phase      rpc.Phase
 	generation plan.Generation // newest view that this worker has reported to
@@ -38,7 +38,7 @@ type job struct {
 	plan       *trainer.Plan
 	trainer    atomic.Pointer[trainer.Trainer] // set once the job is prepared; read by others too
 	digest     []byte                          // state digest of the state held, while no session runs
-	memory     plan.Memory                     // what the job takes, known before it is taken
+	memory     plan.Memory                     // memory the job needs, known before it is allocated
 	fresh      bool                            // the next session needs gradients of its own
 
 	pausing    bool // a restore failed a moment ago
@@ -67,7 +67,7 @@ func newJob(w *Worker, o *rpc.Order) *job {
 		team: kernel.NewTeam(w.cfg.Threads)}
 }
 
-// close ends everything the worker does for the job, and waits for it.
+// close ends everything the worker does for the job, and waits until it has ended.
 func (j *job) close() {
 	j.cancel()
 	if j.running != nil {
@@ -79,7 +79,7 @@ func (j *job) close() {
 	j.team.Close()
 }
 
-// background runs work beside the main loop, one piece at a time; done is carried out by the main loop.
+// background runs work outside the main loop, one piece at a time; the main loop then calls done.
 func (j *job) background(ctx context.Context, work func(context.Context) error, done func(error)) {
 	ended := make(chan struct{})
 	j.running = ended
@@ -101,8 +101,8 @@ func (j *job) fail(err error) {
 	j.w.log.Error("the job cannot go on here", "job", j.spec.Id, "reason", err)
 }
 
-// prepare reads the data and builds the model. A job that this machine's memory does not hold goes no further here: the
-// leader sees that by the same sums and says so.
+// prepare reads the data and builds the model. If this machine has too little memory for the job, it stops there: the
+// leader sees that from the same figures and says so.
 func (j *job) prepare(ctx context.Context) {
 	var p *trainer.Plan
 	var memory plan.Memory
@@ -131,7 +131,7 @@ func (j *job) prepare(ctx context.Context) {
 	})
 }
 
-// restoring is the plan with the mark of a job that goes on from a checkpoint, whose state replaces what training began from. That of step
+// restoring is the plan, marked if the job resumes from a checkpoint whose state replaces the initial one. A checkpoint of step
 // 0 is not fetched.
 func (j *job) restoring(p *trainer.Plan) *trainer.Plan {
 	m, err := checkpoint.ParseManifest(j.spec.Manifest)
@@ -143,7 +143,7 @@ func (j *job) restoring(p *trainer.Plan) *trainer.Plan {
 	return &marked
 }
 
-// make makes the state that training starts from.
+// make builds the state that training starts from.
 func (j *job) make(ctx context.Context) {
 	var t *trainer.Trainer
 	var digest checkpoint.Hash
@@ -171,16 +171,16 @@ func (j *job) here(err error) error {
 	return fmt.Errorf("worker %s on %s: %w", j.w.cfg.Self.Worker, j.w.cfg.Self.Host, err)
 }
 
-// runtimeMemory is what a process takes beside what lies on its heap: the program, stacks, buffers of connections.
+// runtimeMemory is what a process needs besides its heap: the program, stacks, connection buffers.
 const runtimeMemory = 32 << 20
 
-// price finds out what memory the job takes here, with the data that have been read, before it takes the rest.
+// price computes how much memory the job needs here, with the data already read, before the rest is allocated.
 func (j *job) price(p *trainer.Plan) plan.Memory {
 	has := j.w.cfg.Memory
 	if has == (Memory{}) {
 		return plan.Memory{} // nobody compares it with anything
 	}
-	runtime.GC() // what reading the data left behind is not counted
+	runtime.GC() // garbage from reading the data is not counted
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	takes := p.Memory()
@@ -213,7 +213,7 @@ func (j *job) reconcile(ctx context.Context, o *rpc.Order) {
 		return
 	}
 	if o.View != nil && plan.Generation(o.View.Generation) > j.generation {
-		// Every earlier session of this worker has ended for good: from here on it answers to the newer view.
+		// Every earlier session of this worker has ended for good: from here on it follows the newer view.
 		j.generation = plan.Generation(o.View.Generation)
 		j.outcome, j.lost, j.lostReason = nil, nil, ""
 		if j.saver != nil {
@@ -230,7 +230,7 @@ func (j *job) reconcile(ctx context.Context, o *rpc.Order) {
 	}
 }
 
-// acknowledge drops the facts that the log holds.
+// acknowledge drops the facts that are in the log.
 func (j *job) acknowledge(o *rpc.Order) {
 	j.epochs = slices.DeleteFunc(j.epochs, func(e *rpc.EpochFact) bool { return e.Epoch <= o.EpochsRecorded })
 	if j.saver != nil && o.HasCheckpoint {

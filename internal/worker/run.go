@@ -70,11 +70,11 @@ func (j *job) begin(ctx context.Context, o *rpc.Order) {
 	}, func(err error) { j.ended(ctx, s, err) })
 }
 
-// course is the session's whole course: catch up with the state that the view starts from, join the ring, train.
+// course is the whole session: catch up with the state that the view starts from, join the ring, train.
 func (j *job) course(ctx context.Context, s *session, saver *saver, fresh bool) error {
 	arc := s.id.View.Members[s.id.Self].Arc
 	t := j.trainer.Load()
-	// How long the ring stood still only those can tell who did its last step.
+	// Only workers that did the ring's last step know how long it stood still.
 	was, last := t.Step(), t.Progress.LastStep.Load()
 	defer t.Activity.Turn(trainer.Idle)
 	t.Activity.Turn(trainer.Fetching)
@@ -112,7 +112,7 @@ func (j *job) course(ctx context.Context, s *session, saver *saver, fresh bool) 
 	return err
 }
 
-// openBound is how long the neighbours may take to come: one that has the state to fetch comes late.
+// openBound is how long the neighbours may take to connect: one that must fetch the state connects late.
 const openBound = catchUpTimeout + 15*time.Second
 
 // openRing connects the session with its neighbours.
@@ -130,7 +130,7 @@ func (j *job) openRing(ctx context.Context, s *session, seats [][]float32) (Ring
 	return ring, err
 }
 
-// standsSince is since when the session waits for a neighbour; zero: it does not.
+// standsSince is since when the session has been waiting for a neighbour; zero: it is not waiting.
 func (s *session) standsSince() time.Time {
 	if at := s.connecting.Load(); at != nil {
 		return *at
@@ -152,8 +152,8 @@ func (s *session) lose(neighbour plan.Member, cause error) {
 	s.cancel(&allreduce.PeerLostError{Member: neighbour, Culprit: neighbour.Worker, Cause: cause})
 }
 
-// noteEpoch hands an epoch's figures to the main loop without waiting for it. They queue, since epochs may end faster than they are
-// reported: the log takes them one after another, and how the job came out is reported with none of them missing.
+// noteEpoch hands an epoch's figures to the main loop without waiting for it. Epochs queue, since they may end faster than they are
+// reported: the log takes them one after another, and the job's result is reported after all of them.
 func (j *job) noteEpoch(e trainer.EpochEnd) {
 	fact := &rpc.EpochFact{Epoch: uint32(e.Epoch), Step: e.Step, TrainLoss: math.Float64bits(e.TrainLoss)}
 	if e.Eval != nil {
@@ -178,7 +178,7 @@ func (j *job) takeEpochs() {
 	j.noted = nil
 }
 
-// ended is what the main loop does when a session is over.
+// ended is called by the main loop when a session is over.
 func (j *job) ended(ctx context.Context, s *session, err error) {
 	j.session = nil
 	j.current.Store(nil)
@@ -210,7 +210,7 @@ func (j *job) ended(ctx context.Context, s *session, err error) {
 	}
 }
 
-// finish saves the last checkpoint and reports how the job came out.
+// finish saves the last checkpoint and reports the job's result.
 func (j *job) finish(s *session) {
 	j.hold(rpc.Phase_PHASE_SAVING)
 	t := j.trainer.Load()
@@ -241,7 +241,7 @@ func memberFrom(m *rpc.Member) plan.Member {
 const catchUpTimeout = time.Minute
 
 // catchUp brings the trainer to the state that the view starts from, taking it from the members that hold it. The
-// copy is received beside the own state and checked by its digest before it replaces it.
+// copy is received into separate memory and checked by its digest before it replaces this worker's state.
 func (j *job) catchUp(ctx context.Context, s *session) error {
 	t := j.trainer.Load()
 	if t.Step() == s.start.Step && equalDigest(j.digest, s.start.StateDigest) {

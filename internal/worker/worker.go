@@ -31,8 +31,8 @@ type Config struct {
 	Memory     Memory // what there is
 	Dir        string // the worker's own folder: checkpoints that it fetched
 	Heartbeat  time.Duration
-	Silence    time.Duration // without an order or an answer for so long, a coordinator counts as gone
-	LeaveAfter time.Duration // how long a worker that was asked to end waits to be let go
+	Silence    time.Duration // a coordinator that sends no order or answer for this long counts as gone
+	LeaveAfter time.Duration // how long a worker that was asked to end waits to be released
 	Log        *slog.Logger
 	// Assemble reads the data of a job and builds its model; nil: from the job's configuration and the data on this machine.
 	Assemble func(config []byte) (*trainer.Plan, error)
@@ -40,7 +40,7 @@ type Config struct {
 	New func(ctx context.Context, p *trainer.Plan, team *kernel.Team) (*trainer.Trainer, error)
 }
 
-// Memory is what a worker has in bytes; 0 where that is not known or not limited.
+// Memory is a worker's memory in bytes; 0 where unknown or unlimited.
 type Memory struct {
 	Machine int64 // for all processes of its machine
 	Limit   int64 // for its own process
@@ -55,13 +55,13 @@ func Assemble(encoded []byte) (*trainer.Plan, error) {
 	return trainer.Assemble(cfg)
 }
 
-// Links are a worker's ways to the rest of the cluster.
+// Links are a worker's connections to the rest of the cluster.
 type Links interface {
 	// Coordinators are the addresses known from configuration and gossip.
 	Coordinators() []string
 	// Attach opens the line to a coordinator. A follower answers with a *NotLeaderError.
 	Attach(ctx context.Context, address string) (Line, error)
-	// Probe tries the way to another worker: nil when that answers.
+	// Probe tests the link to another worker; nil: that worker answers.
 	Probe(ctx context.Context, to plan.Member) error
 	// OpenRing connects the session with its neighbours.
 	OpenRing(ctx context.Context, id allreduce.Identity, seats [][]float32, buckets []plan.Interval) (Ring, error)
@@ -88,10 +88,10 @@ type Ring interface {
 	Traffic() (sent, received uint64)
 }
 
-// NotLeaderError names the leader, as far as it is known.
+// NotLeaderError names the leader, if it is known.
 type NotLeaderError struct{ Leader string }
 
-// Error tells who leads.
+// Error says who leads.
 func (e *NotLeaderError) Error() string {
 	if e.Leader == "" {
 		return "this coordinator is not the leader and knows none at the moment"
@@ -109,14 +109,14 @@ type Worker struct {
 	log   *slog.Logger
 	ways  *ways
 
-	events chan func() // carried out by the main loop, one after another
+	events chan func() // run by the main loop, one after another
 	wake   chan struct{}
 
 	mu     sync.Mutex
 	report *rpc.Report       // base of the next report; replaced, never changed
 	live   *job              // for progress, what it waits for and serving state
 	known  []string          // addresses of the coordinators that the newest order named
-	voters []string          // ids of those that count for a majority
+	voters []string          // ids of the coordinators that count for a majority
 	ids    map[string]string // of the coordinators by their addresses
 
 	// Owned by the main loop.
@@ -127,7 +127,7 @@ type Worker struct {
 	fatal   error
 }
 
-// New makes a worker that Run brings to life.
+// New makes a worker; Run runs it.
 func New(cfg Config, links Links) *Worker {
 	if cfg.Heartbeat <= 0 {
 		cfg.Heartbeat = 100 * time.Millisecond
@@ -150,7 +150,7 @@ func New(cfg Config, links Links) *Worker {
 	return w
 }
 
-// Run works for the cluster until leave is closed: then the worker leaves in good order, let go between two steps. When ctx
+// Run works for the cluster until leave is closed: then the worker leaves gracefully, released between two steps. When ctx
 // ends it stops at once, whatever it is doing. It returns nil when it left, and an error where the cluster refused it.
 func (w *Worker) Run(ctx context.Context, leave <-chan struct{}) error {
 	life, end := context.WithCancel(ctx)
@@ -194,7 +194,7 @@ func (w *Worker) post(ctx context.Context, do func()) {
 	}
 }
 
-// seated reports whether the worker sits in the newest started view that it knows.
+// seated reports whether the worker has seats in the newest started view that it knows.
 func (w *Worker) seated() bool {
 	o := w.order
 	return w.job != nil && o != nil && !o.Ended && o.View != nil && memberOf(o.View, w.cfg.Self) >= 0
@@ -209,7 +209,7 @@ func memberOf(v *rpc.View, self plan.Member) int {
 	return -1
 }
 
-// reconcile compares what the newest order wants with what is and does the next thing that is missing.
+// reconcile compares the newest order with the actual state and takes the next missing step.
 func (w *Worker) reconcile(ctx context.Context) {
 	o := w.order
 	if o == nil {
@@ -267,7 +267,7 @@ func (w *Worker) publish() {
 	}
 }
 
-// current is the report as it is now, with the figures that change all the time.
+// current is the report as of now, with the figures that change all the time.
 func (w *Worker) current() *rpc.Report {
 	w.mu.Lock()
 	base, live := w.report, w.live
