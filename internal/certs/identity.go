@@ -92,7 +92,7 @@ const (
 )
 
 // Server is the TLS configuration of a member's port: TLS 1.3, callers show a certificate of the authority. With enroll
-// a caller that asks for nothing but a certificate needs none; Enrolling tells it apart.
+// a caller that asks for nothing but a certificate needs none; Enrolling recognises it.
 func (i *Identity) Server(enroll bool) *tls.Config {
 	c := i.config()
 	c.ClientAuth, c.ClientCAs = tls.RequireAndVerifyClientCert, i.pool

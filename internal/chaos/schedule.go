@@ -21,7 +21,7 @@ type Kind string
 const (
 	KillWorker    Kind = "kill-worker"    // SIGKILL; after the pause a new process takes its name, unless it was added before
 	StopWorker    Kind = "stop-worker"    // SIGSTOP; after the pause SIGCONT
-	RestartWorker Kind = "restart-worker" // SIGTERM: it leaves in good order; after the pause a new process takes its name
+	RestartWorker Kind = "restart-worker" // SIGTERM: it leaves gracefully; after the pause a new process takes its name
 	AddWorker     Kind = "add-worker"     // one more joins
 
 	KillFollower     Kind = "kill-follower"     // a coordinator that does not lead: SIGKILL, started again from its disk after the pause

@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// NotifyEnd delivers to c the signals that ask a program to end in good order: Ctrl-C and the system's request (SIGINT, SIGTERM),
+// NotifyEnd delivers to c the signals that ask a program to end gracefully: Ctrl-C and the system's request (SIGINT, SIGTERM),
 // the loss of the terminal (SIGHUP), and the warnings that schedulers send before they end a job (SIGUSR1, SIGUSR2). Those of the last
 // three that were ignored when the program began (nohup, trap ”) stay ignored.
 func NotifyEnd(c chan<- os.Signal) {

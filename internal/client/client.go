@@ -160,7 +160,7 @@ func (c *Client) Submit(ctx context.Context, request *rpc.SubmitRequest) (string
 	return id, err
 }
 
-// Stop ends a job in good order.
+// Stop ends a job gracefully: after the current step, with a checkpoint.
 func (c *Client) Stop(ctx context.Context, job string) error {
 	return c.lead(ctx, "stop the job", func(ctx context.Context, leader rpc.CoordinatorClient) error {
 		_, err := leader.Stop(ctx, &rpc.StopRequest{Job: job})

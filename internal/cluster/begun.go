@@ -14,7 +14,7 @@ import (
 // are none that are due: a worker that invents steps would fill the disk.
 const maxBegun = 4
 
-// begun remembers which unfinished checkpoints each worker stores shares of. After a restart it begins anew.
+// begun remembers which unfinished checkpoints each worker stores shares of. After a restart it is empty.
 type begun struct {
 	mu      sync.Mutex
 	folders map[begunBy][]checkpoint.Name

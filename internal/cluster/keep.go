@@ -24,9 +24,9 @@ const keepInterval = 200 * time.Millisecond
 // Fetcher reads a checkpoint file from another coordinator.
 type Fetcher func(ctx context.Context, address, directory, name string, w io.Writer) error
 
-// keepCheckpoints brings this replica's store to what the log says: every committed checkpoint stands whole, with its
-// manifest, and what no job can need any more is gone. It derives all that from the state, so a crash at any point is
-// mended at the next turn.
+// keepCheckpoints makes this replica's store match the log: every committed checkpoint is complete, with its
+// manifest, and whatever no job can need any more is deleted. It derives all that from the state, so the next pass
+// repairs the effects of a crash at any point.
 func (s *Server) keepCheckpoints(ctx context.Context) {
 	tick := time.NewTicker(keepInterval)
 	defer tick.Stop()
@@ -48,8 +48,8 @@ func (s *Server) keepCheckpoints(ctx context.Context) {
 	}
 }
 
-// keepWhole completes the checkpoints of the log; false where something is missing that another replica may have. said is what was
-// said of each folder last.
+// keepWhole completes the log's checkpoints; false if something is missing that another replica may have. said is the last
+// message logged about each folder.
 func (s *Server) keepWhole(ctx context.Context, want []claimed, said map[string]string) bool {
 	whole := true
 	var refused []*rpc.Unsaved
@@ -101,7 +101,7 @@ func (s *Server) keepOne(ctx context.Context, c claimed) error {
 	return nil
 }
 
-// errNowhere means that all other replicas answer and none has a file.
+// errNowhere means that all other replicas answer and none has the file.
 var errNowhere = errors.New("no coordinator has it")
 
 // fetchManifest takes a manifest that the log no longer holds from this replica's store or from another replica.
@@ -135,10 +135,10 @@ func (s *Server) fetchManifest(ctx context.Context, c claimed) (*checkpoint.Mani
 // errOther means that what another replica holds is not what the log says.
 var errOther = errors.New("its copy is not what the log says")
 
-// boundedBuffer holds no more than a manifest.
+// boundedBuffer is a buffer limited to the size of a manifest.
 type boundedBuffer struct{ bytes.Buffer }
 
-// Write refuses what goes beyond a manifest.
+// Write refuses more than a manifest's bytes.
 func (b *boundedBuffer) Write(p []byte) (int, error) {
 	if b.Len()+len(p) > checkpoint.MaxManifestBytes {
 		return 0, fmt.Errorf("more than the %d bytes of a manifest", checkpoint.MaxManifestBytes)
@@ -176,7 +176,7 @@ func (s *Server) StoreFile(first *rpc.FilePart, body io.Reader) error {
 		return fmt.Errorf("file %s comes without its SHA-256", first.Name)
 	}
 	copy(sum[:], first.Sha256)
-	defer s.sweptAt.Store(0) // what is stored by then may belong to nobody any more
+	defer s.sweptAt.Store(0) // the stored file may no longer belong to anything by then
 	return s.store.PutFile(first.Directory, first.Name, body, int64(first.Bytes), sum)
 }
 
@@ -185,7 +185,7 @@ func (s *Server) GetFile(r *rpc.GetFileRequest, stream rpc.Coordinator_GetFileSe
 	return s.LoadFile(r.Directory, r.Name, func(part []byte) error { return stream.Send(&rpc.FilePart{Data: part}) })
 }
 
-// LoadFile calls send with the bytes of a checkpoint file of this replica's store, part after part.
+// LoadFile calls send with the bytes of a checkpoint file from this replica's store, part by part.
 func (s *Server) LoadFile(directory, name string, send func(part []byte) error) error {
 	file, _, err := s.store.OpenFile(directory, name)
 	if err != nil {

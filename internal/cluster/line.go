@@ -20,12 +20,12 @@ import (
 type line struct {
 	worker  string
 	order   *rpc.Order // newest order, replaced, never changed
-	refused bool       // another process has taken over: the order says so for good
+	refused bool       // another process has taken over: this order is final
 	ready   chan struct{}
 	end     context.CancelFunc
 }
 
-// Line is a worker's line as the coordinator sees it. Recv ends when the line's context does.
+// Line is a worker's line, seen from the coordinator. Recv ends when the line's context does.
 type Line interface {
 	Send(*rpc.Order) error
 	Recv() (*rpc.Report, error)
@@ -87,8 +87,8 @@ func (s *Server) Serve(ctx context.Context, stream Line) error {
 	return nil
 }
 
-// orderInterval is how often a worker gets its order again although nothing changed: a sign of life, without which it looks
-// for another leader (session.Config.Silence).
+// orderInterval is how often a worker gets its order again although nothing changed: a heartbeat, without which it looks
+// for another leader (worker.Config.Silence).
 const orderInterval = 400 * time.Millisecond
 
 // sendOrders sends the worker's order when it changes and at every interval.
@@ -150,7 +150,7 @@ func (s *Server) join(id plan.Incarnation, l *line, first *rpc.Report) error {
 	return nil
 }
 
-// turnAway ends the line of a worker that may not attach: where another process has proved to have its id for good, else until it asks
+// turnAway ends the line of a worker that may not attach: for good if another process has been proved to own its id, else until it asks
 // again.
 func (s *Server) turnAway(stream Line, reason error) error {
 	var taken *decide.TakenError
@@ -192,7 +192,7 @@ func (s *Server) part(id plan.Incarnation, l *line) {
 	s.poke()
 }
 
-// take takes a worker's report; false when the line is no longer the worker's.
+// take stores a worker's report; false if the line is no longer the worker's.
 func (s *Server) take(id plan.Incarnation, l *line, r *rpc.Report) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -21,12 +21,12 @@ import (
 	"ringmaster/internal/sleep"
 )
 
-// Log is what the coordinator needs of its replicated log.
+// Log is the part of the replicated log that the coordinator uses.
 type Log interface {
 	// Propose appends a command and waits until it is applied here. The error says why it was refused, or that this
 	// replica does not lead.
 	Propose(ctx context.Context, command fsm.Command) error
-	// Barrier waits until everything that was committed before is applied here.
+	// Barrier waits until everything committed so far is applied here.
 	Barrier(ctx context.Context) error
 	// Read calls do with the state; do must not keep or change it.
 	Read(do func(*fsm.State))
@@ -36,7 +36,7 @@ type Log interface {
 	Leading() bool
 	// Leader is the id and address of the leader; empty while there is none.
 	Leader() (id, address string)
-	// Unstored is what keeps this replica from writing its log, and since when; nil: nothing does.
+	// Unstored says what keeps this replica from writing its log, and since when; nil: nothing does.
 	Unstored() (since time.Time, err error)
 	// Replicas are all coordinators with their addresses, in the order of their ids.
 	Replicas() []Replica
@@ -55,7 +55,7 @@ type Config struct {
 	Fetch   Fetcher
 }
 
-// Server is one coordinator: it answers workers and people, and while it leads it decides and proposes.
+// Server is one coordinator: it answers workers and clients, and while it leads it makes decisions and proposes them to the log.
 type Server struct {
 	rpc.UnimplementedCoordinatorServer
 	cfg   Config
@@ -63,29 +63,29 @@ type Server struct {
 	store *checkpoint.Store
 
 	wake   chan struct{}
-	keep   chan struct{}   // wakes the keeper of checkpoints
-	kept   map[string]bool // folders of the log's checkpoints that the keeper has seen whole
-	blamed string          // the folder that could not be deleted last
+	keep   chan struct{}   // wakes the checkpoint keeper
+	kept   map[string]bool // folders of the log's checkpoints that the keeper has found complete
+	blamed string          // the folder that could not be deleted at the last attempt
 
 	unsaved troubles
 	begun   begun    // by workers
-	holds   sync.Map // folders of checkpoints that are whole here
+	holds   sync.Map // folders of checkpoints that are complete here
 
-	wholeAt atomic.Uint64 // all checkpoints that the log up to this entry speaks of are here; see Whole
-	sweptAt atomic.Uint64 // entry of the log after which needless folders were last looked for; 0: they must be again
+	wholeAt atomic.Uint64 // all checkpoints named in the log up to this entry are here; see Whole
+	sweptAt atomic.Uint64 // log entry after which the last search for needless folders ran; 0: search again
 
 	mu         sync.Mutex
 	leader     *decide.Leader // nil while this replica does not lead
 	lines      map[plan.Incarnation]*line
 	message    string     // what the job waits for
 	paused     bool       // it has no ring because of that
-	stall      *rpc.Stall // who holds stalledJob, the active job, up; nil: nobody
+	stall      *rpc.Stall // who holds up stalledJob, the active job; nil: nobody
 	stalledJob string
 	stalls     map[plan.Generation]float64
-	lastSeen   map[string]*rpc.Progress // newest progress of a job, by any worker
+	lastSeen   map[string]*rpc.Progress // newest progress of each job, from any worker
 }
 
-// New makes a coordinator over its replicated log and its checkpoint store. Run brings it to life.
+// New makes a coordinator from its replicated log and its checkpoint store. Run runs it.
 func New(cfg Config, log Log, store *checkpoint.Store) *Server {
 	if cfg.Timing == (decide.Timing{}) {
 		cfg.Timing = decide.DefaultTiming()
@@ -123,7 +123,7 @@ func (s *Server) leads() bool {
 	return s.leader != nil
 }
 
-// Run leads when the log says so, until ctx ends.
+// Run leads whenever Raft makes this replica the leader, until ctx ends.
 func (s *Server) Run(ctx context.Context) error {
 	var keeper sync.WaitGroup
 	keeper.Go(func() { s.keepCheckpoints(ctx) })
@@ -157,7 +157,7 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 }
 
-// stepDown ends all lines: the workers look for the new leader. Suspicions are forgotten.
+// stepDown closes all lines, so that the workers look for the new leader, and forgets suspicions.
 func (s *Server) stepDown() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -172,7 +172,7 @@ func (s *Server) stepDown() {
 	clear(s.lines)
 }
 
-// lead proposes what is due and tells the workers what the log now says.
+// lead proposes what is due and sends the workers the resulting orders.
 func (s *Server) lead(ctx context.Context) error {
 	if !s.leads() {
 		if err := s.takeOver(ctx); err != nil {
@@ -199,7 +199,7 @@ func (s *Server) lead(ctx context.Context) error {
 	return nil
 }
 
-// takeOver begins to lead: everything that was committed is applied first, then the suspicion timers start anew.
+// takeOver begins to lead: first everything committed is applied, then the suspicion timers restart.
 func (s *Server) takeOver(ctx context.Context) error {
 	if err := s.log.Barrier(ctx); err != nil {
 		return err

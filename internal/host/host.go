@@ -1,4 +1,4 @@
-// Package host tells machines apart.
+// Package host identifies machines.
 package host
 
 import (

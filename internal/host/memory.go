@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// Memory is how many bytes this machine has for all its processes, 0 where that cannot be told: what is built in, or less
+// Memory is how many bytes this machine has for all its processes, 0 where that cannot be told: the installed memory, or less
 // where the control groups that this process lives in allow no more.
 func Memory() int64 { return memory(os.ReadFile) }
 

@@ -36,7 +36,7 @@ const (
 	kindRPC kind = iota
 	kindRaft
 	kindGossip
-	kindEnroll // a machine without a certificate that asks for one; TLS tells it apart, it has no first byte
+	kindEnroll // a machine without a certificate that asks for one; recognised by TLS, it has no first byte
 	kinds
 )
 
