@@ -10,7 +10,7 @@ import (
 	"ringmaster/internal/checkpoint/disk"
 )
 
-// survivals are ways in which a power failure treats what was not durable.
+// survivals are the possible effects of a power failure on data that was not durable.
 func survivals() map[string]func(int) int {
 	ways := map[string]func(int) int{
 		"everything lost": func(int) int { return 0 },
@@ -72,7 +72,7 @@ func TestCrashWhileSaving(t *testing.T) {
 	})
 }
 
-// What has been acknowledged stays: a file that was put or found to stand survives any crash after it.
+// What was acknowledged is kept: a file that was stored, or found in the store, survives any later crash.
 func TestCrashKeepsWhatWasAcknowledged(t *testing.T) {
 	c := save(t, 500, 1)
 	var acknowledged []File
@@ -93,7 +93,7 @@ func TestCrashKeepsWhatWasAcknowledged(t *testing.T) {
 				}
 				acknowledged = append(acknowledged, f)
 			}
-			// A process that begins anew finds the files and must not trust names that are not durable.
+			// A restarted process finds the files and must not trust names that are not durable.
 			var err error
 			if s, err = Open(s.fs, s.dir); err != nil {
 				return err

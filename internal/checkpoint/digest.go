@@ -39,16 +39,16 @@ const (
 	canonicalNaN   = 0x7fc00000
 	canonicalNaN64 = 0x7ff8000000000001
 
-	// chunkFloats is how many values go through the hash and the writer at a time: 64 KiB stay in the cache between
+	// chunkFloats is how many values are hashed and written at a time: 64 KiB stay in the cache between
 	// the two, and are enough for one system call.
 	chunkFloats = 1 << 14
 )
 
-// nativeLittle says whether float32 values lie in memory as they lie in files.
+// nativeLittle says whether float32 values have the same bytes in memory as in files.
 var nativeLittle = binary.NativeEndian.Uint16([]byte{1, 0}) == 1
 
 // Digest is SHA-256 over values as little-endian float32 in their order, every NaN as 0x7fc00000. Over the flat
-// parameters it is the digest by which runs are compared.
+// parameters it is the digest used to compare runs.
 func Digest(values []float32) Hash {
 	h := NewStateHasher()
 	return h.Digest(values)
@@ -94,7 +94,7 @@ func (s *StateHasher) Sum(state *State) Hash {
 	return sum
 }
 
-// SumWithin is Sum, given up where ctx ends.
+// SumWithin is Sum, abandoned when ctx ends.
 func (s *StateHasher) SumWithin(ctx context.Context, state *State) (Hash, error) {
 	s.h.Reset()
 	var word [24]byte
@@ -142,7 +142,7 @@ func (s *StateHasher) finish() Hash {
 }
 
 func (s *StateHasher) section(name string, size int) {
-	// Names longer than a length byte holds are refused by NewLayout; here the rest would only not be told apart.
+	// NewLayout refuses names too long for a length byte; here such names would merely not be distinguished.
 	n := copy(s.hdr[1:256], name)
 	s.hdr[0] = byte(n)
 	binary.LittleEndian.PutUint64(s.hdr[1+n:], uint64(size))
@@ -151,7 +151,7 @@ func (s *StateHasher) section(name string, size int) {
 
 func (s *StateHasher) bytes(name string, data []byte) {
 	s.section(name, len(data))
-	// Through the buffer of the hasher, since what goes through an interface would be allocated.
+	// Through the hasher's buffer, since a slice passed through an interface would be allocated.
 	s.h.Write(s.buf[:copy(s.buf[:], data)])
 }
 
@@ -179,7 +179,7 @@ func writeFloats(w io.Writer, buf []byte, values []float32) error {
 	return nil
 }
 
-// canonical is values as canonical little-endian bytes: a view of them where that is what memory holds, else a copy in buf.
+// canonical is values as canonical little-endian bytes: a view if memory already holds them so, else a copy in buf.
 func canonical(buf []byte, values []float32) []byte {
 	if nativeLittle && !anyNaN(values) {
 		return floatBytes(values)

@@ -15,7 +15,7 @@ import (
 type Entry struct {
 	Name
 	Path     string // of the folder
-	Bytes    int64  // of the files that stand there
+	Bytes    int64  // of the files in the folder
 	Manifest *Manifest
 	Err      error // nil: nothing wrong was seen; wraps ErrUnfinished or ErrDamaged
 
@@ -59,7 +59,7 @@ func (s *Store) entry(name Name) Entry {
 	e := Entry{Name: name, Path: s.path(name.Folder()), store: s}
 	sizes := map[string]int64{}
 	files, err := s.fs.List(e.Path)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) { // it may be deleted meanwhile
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // it may have been deleted meanwhile
 		e.Err = e.failed(err)
 		return e
 	}
@@ -92,7 +92,7 @@ func (s *Store) entry(name Name) Entry {
 	return e
 }
 
-// readManifest reads and checks a folder's manifest. What is wrong with its content is ErrDamaged.
+// readManifest reads and checks a folder's manifest. Errors about its content wrap ErrDamaged.
 func (s *Store) readManifest(folder string) (*Manifest, error) {
 	r, err := s.open(folder, ManifestName)
 	if errors.Is(err, ErrDamaged) {
@@ -148,7 +148,7 @@ func newest(entries []Entry) (good *Entry, bad []Entry) {
 	return nil, bad
 }
 
-// Names are the names of the store's checkpoint folders, whatever stands in them, in no particular order.
+// Names are the names of the store's checkpoint folders, whatever they contain, in no particular order.
 func (s *Store) Names() ([]Name, error) {
 	found, err := s.fs.List(s.dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -163,8 +163,8 @@ func (s *Store) Names() ([]Name, error) {
 	return names, nil
 }
 
-// Retire deletes a checkpoint's files, and its folder unless files of somebody else stand there too. It reports whether there was
-// anything to delete. The manifest goes first, so that what an interruption leaves is not a checkpoint; done again it goes on.
+// Retire deletes a checkpoint's files, and its folder unless it contains other files too. It reports whether there was
+// anything to delete. The manifest goes first, so that an interruption never leaves a checkpoint behind; a second call continues the deletion.
 func (s *Store) Retire(name Name) (deleted bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

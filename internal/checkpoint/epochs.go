@@ -8,11 +8,11 @@ import (
 	"strconv"
 )
 
-// The epochs stand last in a manifest, each as one row, without an evaluation as the first three figures of it:
+// The epochs come last in a manifest, one row each; without an evaluation a row has only the first three figures:
 //
 //	[epoch, step, training loss, evaluation's loss, accuracy, samples, metrics]
 //
-// The last, the text of the other metrics, is left out where there are none.
+// The last, the text of the other metrics, is omitted if there are none.
 
 // rows are epochs in the order of the manifest's version 2.
 type rows []EpochMetrics
@@ -92,7 +92,7 @@ func (m *Manifest) fields() ([]byte, error) {
 	return json.Marshal(versioned{(*plain)(m), m.Epochs})
 }
 
-// text is the manifest as it stands in its file: fields by line, and of version 2 epochs by line.
+// text is the manifest as it is written in its file: one field a line, and in version 2 one epoch a line.
 func (m *Manifest) text() ([]byte, error) {
 	if m.Version == 1 {
 		data, err := json.MarshalIndent((*plain)(m), "", "  ")

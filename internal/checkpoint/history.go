@@ -9,19 +9,19 @@ import (
 	"ringmaster/internal/plan"
 )
 
-// HistoryPoints bounds the points of a run's history. Beyond so many steps a point stands for two steps, then four, and so on.
+// HistoryPoints bounds the points of a run's history. With more steps than that, a point covers two steps, then four, and so on.
 const HistoryPoints = 1024
 
-// HistoryLength is the length of a history: it is one flat vector, so that it travels and is stored as the rest of a state is:
+// HistoryLength is the length of a history: one flat vector, so that it is sent and stored like the rest of a state:
 //
 //	loss           HistoryPoints   mean training loss of a point's steps
 //	accuracy       HistoryPoints   likewise, where targets are classes
 //	learning_rate  HistoryPoints   of a point's last step
 //	grad_norm      HistoryPoints   norm of the mean gradient at a point's last step, before it is clipped
-//	partial        4               sums of loss and accuracy over the steps behind the last point, each with the rest that
+//	partial        4               sums of loss and accuracy over the steps after the last point, each with the rest that
 //	                               its float32 does not hold
 //
-// It is a pure function of the steps done: no clock, no worker and no restart shows in it.
+// It is a pure function of the steps done: it does not depend on clocks, workers or restarts.
 const HistoryLength = 4*HistoryPoints + 4
 
 var historyTensors = []Tensor{
@@ -38,7 +38,7 @@ type History []float32
 // NewHistory is the history of a run that has done no step.
 func NewHistory() History { return make(History, HistoryLength) }
 
-// HistoryStride is the number of steps that a point stands for after step steps: the smallest power of two with which
+// HistoryStride is the number of steps that a point covers after step steps: the smallest power of two with which
 // HistoryPoints points suffice.
 func HistoryStride(step uint64) uint64 {
 	if step <= HistoryPoints {
@@ -47,8 +47,8 @@ func HistoryStride(step uint64) uint64 {
 	return 1 << bits.Len64((step-1)/HistoryPoints)
 }
 
-// Note adds a step, which is the step-th: its mean loss, its accuracy and its learning rate. norm is called where the
-// step ends a point, so the norm of the gradient is computed no more often than it is kept.
+// Note adds a step, which is the step-th: its mean loss, its accuracy and its learning rate. norm is called only if the
+// step ends a point, so the gradient's norm is computed only when it is stored.
 func (h History) Note(step uint64, loss, accuracy, rate float64, norm func() float64) {
 	if len(h) == 0 {
 		return
@@ -73,7 +73,7 @@ func (h History) Note(step uint64, loss, accuracy, rate float64, norm func() flo
 	clear(partial)
 }
 
-// grow adds x to a sum that is kept in two float32: its value, and what that leaves out.
+// grow adds x to a sum that is kept in two float32: its value, and the rest that this value cannot hold.
 func grow(sum []float32, x float64) float64 {
 	all := float64(sum[0]) + float64(sum[1]) + x
 	sum[0] = float32(all)
@@ -100,14 +100,14 @@ func (h History) halve() {
 
 // Point is one point of a run's curve.
 type Point struct {
-	Step         uint64  // the last that it stands for
+	Step         uint64  // the last that it covers
 	Loss         float32 // mean training loss of its steps
 	Accuracy     float32 // likewise
 	LearningRate float32 // of its last step
 	GradNorm     float32 // of the mean gradient at its last step, before it is clipped
 }
 
-// Curve is the history as points after step steps. The steps behind the last point are in none.
+// Curve is the history as points after step steps. Steps after the last point are not included.
 func (h History) Curve(step uint64) []Point {
 	if len(h) == 0 || step == 0 {
 		return nil

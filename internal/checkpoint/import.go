@@ -47,8 +47,8 @@ func (e *entry) counts(name string, want map[string]*slot) bool {
 // maxWrapper is how many names deep a wrapper's path may be.
 const maxWrapper = 8
 
-// wrapperOf is the path that all names of a file begin with and the model's do not: the one with which most are the model's, and of
-// several the shortest.
+// wrapperOf is the path that all names of a file begin with and the model's do not: the one for which most of the names are the model's; of
+// several such, the shortest.
 func wrapperOf(entries []entry, want map[string]*slot) string {
 	if len(entries) == 0 {
 		return ""

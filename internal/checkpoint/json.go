@@ -22,7 +22,7 @@ func strictJSON(data []byte, into any) error {
 	return nil
 }
 
-// JSONFault says what is wrong with a text that was read as JSON, in words that follow "it", by the error that reading it gave.
+// JSONFault turns the error of decoding a JSON text into words that follow "it" and say what is wrong with the text.
 func JSONFault(err error) string {
 	var syntax *json.SyntaxError
 	var wrongType *json.UnmarshalTypeError

@@ -16,7 +16,7 @@ import (
 // maxShares bounds the files of a kind: enough for every disk and link of a cluster to be busy.
 const maxShares = 16
 
-// Layout says which files a job's checkpoints have and which tensors lie in each. It is a function of the tensors, the
+// Layout says which files a job's checkpoints have and which tensors are in each. It is a function of the tensors, the
 // optimizer's buffers and the seats alone, and immutable.
 type Layout struct {
 	params, stats []Tensor
@@ -133,7 +133,7 @@ func cover(tensors []Tensor) ([]Tensor, int, error) {
 	return sorted, at, nil
 }
 
-// balance cuts the tensors into n contiguous, non-empty runs, each border where the bytes before it come nearest to the
+// balance cuts the tensors into n contiguous, non-empty runs; each border is placed where the bytes before it are closest to the
 // even share. It returns the n+1 borders.
 func balance(tensors []Tensor, n int) []int {
 	total := int64(tensors[len(tensors)-1].Interval.End)

@@ -65,7 +65,7 @@ func (e Entry) Load(l *Layout) (*State, error) {
 }
 
 // Export writes the checkpoint's parameters, and its running statistics where it has some, as one safetensors file under
-// PyTorch's names. A batch norm's num_batches_tracked is the step. The files are checked while they are copied: after an error what was written is worth nothing.
+// PyTorch's names. A batch norm's num_batches_tracked is the step. The files are checked while they are copied: after an error the output is worthless.
 func (e Entry) Export(w io.Writer) error {
 	if e.Err != nil {
 		return e.Err

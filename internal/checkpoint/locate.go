@@ -16,7 +16,7 @@ const (
 	locateDirs  = 10000 // directories looked at, before it is plainly the wrong place
 )
 
-// remedy is what to do where no checkpoint is found.
+// remedy says what to do if no checkpoint is found.
 const remedy = "name a run's folder, a folder of checkpoints, or one checkpoint"
 
 // Found is what Locate found beneath a directory.
@@ -28,9 +28,9 @@ type Found struct {
 	Damaged []Entry // those newer than Newest, or copies of it, that are damaged, newest first
 }
 
-// Locate looks for checkpoints beneath dir: a run's directory, a store, or the folder of a single checkpoint. It finds
-// all stores and the newest checkpoint over them whose files are what its manifest says. That there is none is not an
-// error; that dir does not exist is.
+// Locate looks for checkpoints below dir: a run's directory, a store, or the folder of a single checkpoint. It finds
+// all stores and the newest checkpoint over them whose files are what its manifest says. Finding none is not an
+// error; a dir that does not exist is.
 func Locate(fsys disk.FS, dir string) (*Found, error) {
 	f, err := Survey(fsys, dir)
 	if err != nil {
@@ -40,7 +40,7 @@ func Locate(fsys disk.FS, dir string) (*Found, error) {
 	return f, nil
 }
 
-// Survey is Locate without the search for the newest good one: no share is read.
+// Survey is Locate without the search for the newest good checkpoint: it reads no share.
 func Survey(fsys disk.FS, dir string) (*Found, error) {
 	e, err := fsys.Stat(dir)
 	if path := (*fs.PathError)(nil); errors.As(err, &path) {
@@ -73,7 +73,7 @@ func Survey(fsys disk.FS, dir string) (*Found, error) {
 	return f, nil
 }
 
-// walk opens dir as a store where it holds a checkpoint's folder, and looks below otherwise.
+// walk opens dir as a store if it holds a checkpoint's folder, and else searches its subfolders.
 func (f *Found) walk(fsys disk.FS, dir string, depth int, budget *int) error {
 	if *budget--; *budget < 0 {
 		return fmt.Errorf("%s has more than %d directories: name the run's directory", f.Dir, locateDirs)
@@ -109,7 +109,7 @@ func (f *Found) walk(fsys disk.FS, dir string, depth int, budget *int) error {
 	return nil
 }
 
-// Best is the newest good checkpoint that Locate found. Where there is none the error wraps ErrNone and says what is wrong with the
+// Best is the newest good checkpoint that Locate found. If there is none, the error wraps ErrNone and says what is wrong with the
 // newest one.
 func (f *Found) Best() (*Entry, error) {
 	if f.Newest != nil {
@@ -152,7 +152,7 @@ func (f *Found) At(step uint64) (*Entry, error) {
 	return nil, fmt.Errorf("%s: %w; %s", at[0].Path, at[0].Err, choice(others))
 }
 
-// choice lists the steps of sorted entries, of many the first and the last ones.
+// choice lists the steps of sorted entries; of many, only the first and the last ones.
 func choice(entries []Entry) string {
 	const most, ends = 12, 5
 	var steps []string
@@ -170,8 +170,8 @@ func choice(entries []Entry) string {
 	return "there is one at step " + strings.Join(steps, ", ")
 }
 
-// Warnings are one line for each damaged checkpoint, which say what is used instead. Where no good one is left there is
-// nothing to warn of: Best fails.
+// Warnings are one line for each damaged checkpoint, which say what is used instead. If no good one is left there is
+// nothing to warn about: Best fails.
 func (f *Found) Warnings() []string {
 	if f.Newest == nil {
 		return nil

@@ -35,7 +35,7 @@ type File struct {
 	SHA256 Hash   `json:"sha256"`
 }
 
-// Manifest describes a checkpoint. A folder of files is a checkpoint because its manifest stands in it. The checksum
+// Manifest describes a checkpoint. A folder of files is a checkpoint once it contains its manifest. The checksum
 // covers every field, so a manifest that changed on disk is noticed.
 type Manifest struct {
 	Version     int              `json:"version"`
@@ -231,7 +231,7 @@ func shareName(kind string, index, count int) string {
 
 var sharePattern = regexp.MustCompile(`^(model|optim|stats|history)-([0-9]{5})-of-([0-9]{5})\.safetensors$`)
 
-// SeatOf is the seat, of so many, whose worker writes the file of that name; ok is false where it is no share's.
+// SeatOf is the seat, out of seats, whose worker writes the file of that name; ok is false if the name is not a share's.
 func SeatOf(name string, seats int) (seat int, ok bool) {
 	_, index, count, ok := parseShareName(name)
 	if !ok || count > seats {

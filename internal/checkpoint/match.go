@@ -10,7 +10,7 @@ import (
 	"ringmaster/internal/printable"
 )
 
-// match says where each tensor of a file belongs among a model's parameters and statistics, and what does not go together.
+// match says where each tensor of a file belongs among a model's parameters and statistics, and which ones do not fit.
 type match struct {
 	entries    []entry
 	slots      []*slot // by entry; nil: nowhere, since it is passed over or not the model's
@@ -21,7 +21,7 @@ type match struct {
 	misfits    []string // what is wrong with a tensor, in words
 }
 
-// match compares tensors with the layout's. What skip names (by the model's names) is taken from no file; nil skips nothing.
+// match compares tensors with the layout's. Tensors that skip names (by the model's names) are not taken from a file; nil skips none.
 func (l *Layout) match(entries []entry, skip func(name string) bool) *match {
 	m := &match{entries: entries, slots: make([]*slot, len(entries))}
 	want, names := l.wanted()
@@ -112,7 +112,7 @@ func (m *match) read(i int, r io.Reader, s *State) error {
 	return nil
 }
 
-// mostNamed is how many tensors a message names.
+// mostNamed is the largest number of tensors that a message names.
 const mostNamed = 4
 
 // Named lists names of tensors, of many the first ones: "a, b, c, d and 3 more".

@@ -8,7 +8,7 @@ import (
 	"ringmaster/internal/plural"
 )
 
-// Pruned is what Prune has kept and deleted.
+// Pruned lists what Prune has kept and deleted.
 type Pruned struct {
 	Kept       []Name // whole checkpoints, ascending; the last is the origin
 	Older      int    // deleted: checkpoints before those that are kept,
@@ -33,10 +33,10 @@ func compareNames(a, b Name) int {
 	return cmp.Or(cmp.Compare(a.Step, b.Step), cmp.Compare(a.Generation, b.Generation), cmp.Compare(a.Job, b.Job))
 }
 
-// Prune deletes from the stores of one run, for which nobody works, what its next launch cannot need. That goes on from origin, which
-// is whole in one of the stores; nil: from the beginning. Where keep > 0, the newest keep checkpoints up to the origin stay, and those
+// Prune deletes from the stores of one run, which must not be running, what its next launch cannot need. That launch resumes from origin,
+// which is whole in one of the stores; nil: from the beginning. If keep > 0, the newest keep checkpoints up to the origin stay, and those
 // before them go; so do folders that were never finished. A checkpoint of another run, one that is damaged and not older than those
-// that stay, and everything newer than the origin are left alone. Interrupted it may be done again.
+// that stay, and everything newer than the origin are left alone. After an interruption it can be called again.
 func Prune(stores []*Store, origin *Manifest, keep int) (Pruned, error) {
 	var all []Entry
 	for _, s := range stores {
@@ -68,7 +68,7 @@ func Prune(stores []*Store, origin *Manifest, keep int) (Pruned, error) {
 		case errors.Is(e.Err, ErrUnfinished):
 			into = unfinished
 		case origin == nil || keep <= 0 || e.Err != nil && !errors.Is(e.Err, ErrDamaged),
-			e.Manifest == nil || !sameRun(e.Manifest, origin), // of another run, or nobody knows
+			e.Manifest == nil || !sameRun(e.Manifest, origin), // of another run, or unknown
 			len(p.Kept) == 0 || compareNames(e.Name, p.Kept[0]) > 0:
 			continue
 		}

@@ -68,7 +68,7 @@ func readHeader(r io.Reader, size int64) (*header, error) {
 		return nil, damaged("its first 8 bytes announce a header of %d bytes, where %d follow and %d are read at most: it is cut short, or no safetensors file",
 			n, size-8, maxHeaderBytes)
 	}
-	// The buffer grows with what is really there: a wrong length costs no memory.
+	// The buffer grows with the bytes actually read: a wrong length costs no memory.
 	var text bytes.Buffer
 	if _, err := io.CopyN(&text, r, int64(n)); err != nil {
 		return nil, fmt.Errorf("read the header: %w", short(err))
@@ -190,7 +190,7 @@ func elements(shape []int) (n int64, ok bool) {
 	return n, true
 }
 
-// object reads a JSON object and calls field at each of its keys, refusing a key that comes twice.
+// object reads a JSON object and calls field at each of its keys, refusing duplicate keys.
 func object(d *json.Decoder, what string, field func(key string) error) error {
 	if err := delim(d, what, '{'); err != nil {
 		return err

@@ -46,7 +46,7 @@ func (l *Layout) WriteShare(w io.Writer, k int, s *State) error {
 }
 
 // DecodeShare reads the file f, which is share k, into the state's vectors, and checks size, SHA-256, names, shapes and
-// types. After an error the share's part of the state is worth nothing.
+// types. After an error the share's part of the state is undefined.
 func (l *Layout) DecodeShare(r io.Reader, k int, f File, s *State) error {
 	if err := l.fits(s); err != nil {
 		return err
@@ -57,7 +57,7 @@ func (l *Layout) DecodeShare(r io.Reader, k int, f File, s *State) error {
 	}
 	h := &hashingReader{r: r, h: sha256.New()}
 	err := decode(h, f.Bytes, share.dests, s)
-	// Damage explains whatever else is wrong with the file, so it is what to report, if the rest can still be read.
+	// Damage explains any other fault of the file, so it is reported first, if the rest can still be read.
 	if _, copyErr := io.Copy(io.Discard, io.LimitReader(h, maxFileBytes)); copyErr != nil {
 		return fmt.Errorf("file %s: %w", f.Name, copyErr)
 	}
@@ -122,10 +122,10 @@ func readFloats(r io.Reader, values []float32) error {
 	return nil
 }
 
-// ErrDamaged is what errors about files wrap whose content is not what the manifest says.
+// ErrDamaged is wrapped by errors about files whose content is not what the manifest says.
 var ErrDamaged = errors.New("damaged")
 
-// damage is an ErrDamaged with its own words.
+// damage is an ErrDamaged with its own message.
 type damage struct{ text string }
 
 func (d *damage) Error() string { return d.text }

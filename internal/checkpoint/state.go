@@ -9,7 +9,7 @@
 //	    optim-00001-of-00004.safetensors     optimizer buffers: exp_avg.0.weight ...
 //	    stats-00001-of-00001.safetensors     running statistics, where the model has some
 //	    history-00001-of-00001.safetensors   loss, accuracy, learning rate and gradient norm of the steps
-//	    manifest.json                        written last: the folder is a checkpoint because it stands
+//	    manifest.json                        written last: it makes the folder a checkpoint
 //
 // Which tensors a file holds is a function of the tensor list and the number of seats alone, and so is every byte of it
 // for a given state: checkpoints are identical on any cluster. Files are never rewritten.
@@ -56,7 +56,7 @@ type EpochSums struct {
 	Weight  float64 // of the targets' classes; 0 where these have no weights
 }
 
-// EpochMetrics is what one epoch came to.
+// EpochMetrics is the result of one epoch.
 type EpochMetrics struct {
 	Epoch        int // from 1
 	Step         uint64
@@ -68,7 +68,7 @@ type EpochMetrics struct {
 	Metrics      string // figures of train.metrics, see metric.Format; empty where there are none
 }
 
-// Position says where in the data a checkpoint stands. It follows from (seed, epoch, step) and is written down for
+// Position is a checkpoint's place in the data. It follows from (seed, epoch, step) and is written down for
 // people and for checks.
 type Position struct {
 	Epoch   int    `json:"epoch"`         // 1-based, under way or just ended
@@ -76,7 +76,7 @@ type Position struct {
 	Samples uint64 `json:"samples"`       // seen by the job so far
 }
 
-// number is a float64 that goes through JSON with every bit: finite ones as the shortest decimal number, which reads
+// number is a float64 that JSON keeps in every bit: finite ones as the shortest decimal number, which reads
 // back exactly, the others (which JSON does not have) as a string. All NaNs become one.
 type number float64
 

@@ -19,7 +19,7 @@ import (
 )
 
 var (
-	// ErrConflict is wrapped where other bytes stand under the name of a file to be written. Files are never rewritten.
+	// ErrConflict is wrapped if a file of that name with other bytes already exists. Files are never rewritten.
 	ErrConflict = errors.New("the store holds other bytes under this name")
 	// ErrUnfinished is wrapped by the error of an entry that has no manifest: it was never finished, or is being
 	// written, or its deletion was interrupted.
@@ -57,7 +57,7 @@ func (s *Store) path(elements ...string) string {
 }
 
 // PutFile stores size bytes of r as a file of a checkpoint, durably, if their SHA-256 is sha. Storing the same bytes
-// again is no error; other bytes under the same name are an ErrConflict. Different files may be put at once.
+// again is not an error; other bytes under the same name are an ErrConflict. Different files may be stored concurrently.
 func (s *Store) PutFile(folder, name string, r io.Reader, size int64, sha Hash) error {
 	u, err := s.Begin(folder, name, size)
 	if err != nil {
@@ -107,7 +107,7 @@ func (u *Upload) create() error {
 		u.s.temps++
 		f, err := u.s.fs.Create(u.temp)
 		if errors.Is(err, fs.ErrExist) {
-			continue // left behind by a process before this one
+			continue // left behind by an earlier process
 		}
 		if errors.Is(err, fs.ErrNotExist) {
 			delete(u.s.made, u.folder) // somebody removed it: the next attempt makes it again
@@ -128,7 +128,7 @@ func (s *Store) makeFolder(folder string) error {
 	if err := s.fs.Mkdir(s.path(folder)); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	// Also where the folder stood already: whoever made it may have died before it was durable.
+	// Also if the folder already existed: the process that made it may have died before it was durable.
 	if err := s.fs.SyncDir(s.dir); err != nil {
 		return err
 	}
@@ -177,7 +177,7 @@ func (u *Upload) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-// Commit ends the upload: without an error the file stands in the store under its name, durably.
+// Commit ends the upload: if it returns no error, the file is durably in the store under its name.
 func (u *Upload) Commit(sha Hash) error {
 	if u.f == nil {
 		return u.failed(fs.ErrClosed)
@@ -206,7 +206,7 @@ func (u *Upload) Commit(sha Hash) error {
 	return nil
 }
 
-// publish gives the temporary file its name unless the same bytes stand there already.
+// publish gives the temporary file its name unless the same bytes are already stored under it.
 func (u *Upload) publish(f File) error {
 	s := u.s
 	s.mu.Lock()
@@ -225,8 +225,8 @@ func (u *Upload) publish(f File) error {
 	return nil
 }
 
-// stands reports whether the file stands in the store with the bytes of f, and refuses other bytes, unless they are
-// damaged by what the checkpoint's own manifest says while f is right by it: then f may mend them.
+// stands reports whether the file is in the store with the bytes of f. It refuses other bytes, unless the checkpoint's own
+// manifest says that they are damaged and f is right: then f may replace them.
 func (s *Store) stands(folder string, f File) (bool, error) {
 	if _, err := s.fs.Stat(s.path(folder, f.Name)); errors.Is(err, fs.ErrNotExist) {
 		return false, nil
@@ -254,7 +254,7 @@ func (s *Store) stands(folder string, f File) (bool, error) {
 	return false, ErrConflict
 }
 
-// open opens a file of a checkpoint. Something else under its name is damage.
+// open opens a file of a checkpoint. Anything but a regular file under its name counts as damage.
 func (s *Store) open(folder, name string) (io.ReadCloser, error) {
 	r, err := s.fs.Open(s.path(folder, name))
 	var other *regularfile.Error
@@ -277,7 +277,7 @@ func (s *Store) verify(folder string, f File) error {
 	if err := s.reread(folder, f); err != nil {
 		return err
 	}
-	// It may have been named by a process that died before the name was durable.
+	// A process may have given it its name and died before the name was durable.
 	if err := s.fs.SyncDir(s.path(folder)); err != nil {
 		return err
 	}
@@ -302,7 +302,7 @@ func (s *Store) reread(folder string, f File) error {
 	return h.compare(f)
 }
 
-// HasFile reports whether the file stands in the store, durably, with exactly these bytes.
+// HasFile reports whether the file is durably in the store with exactly these bytes.
 func (s *Store) HasFile(folder string, f File) (bool, error) {
 	if _, err := filePath(folder, f.Name); err != nil {
 		return false, fmt.Errorf("look for checkpoint file: %w", err)
@@ -319,7 +319,7 @@ func (s *Store) HasFile(folder string, f File) (bool, error) {
 	return true, nil
 }
 
-// OpenFile opens a file of a checkpoint for reading and tells its size.
+// OpenFile opens a file of a checkpoint for reading and returns its size.
 func (s *Store) OpenFile(folder, name string) (io.ReadCloser, int64, error) {
 	if _, err := filePath(folder, name); err != nil {
 		return nil, 0, fmt.Errorf("open checkpoint file: %w", err)
@@ -335,8 +335,8 @@ func (s *Store) OpenFile(folder, name string) (io.ReadCloser, int64, error) {
 	return r, e.Bytes, nil
 }
 
-// Commit makes a folder of files a checkpoint by writing its manifest, durably, after checking that every file stands
-// with the right bytes. Committing the same manifest again is no error.
+// Commit makes a folder of files a checkpoint by writing its manifest, durably, after checking that every file is there
+// with the right bytes. Committing the same manifest again is not an error.
 func (s *Store) Commit(m *Manifest) error {
 	data, err := m.Encode()
 	if err != nil {
@@ -359,12 +359,12 @@ func (s *Store) checkFiles(m *Manifest) error {
 	return nil
 }
 
-// Abort ends an upload that did not come to its Commit; after Commit it does nothing.
+// Abort ends an upload that did not reach its Commit; after Commit it does nothing.
 func (u *Upload) Abort() {
 	if u.f == nil {
 		return
 	}
-	// What a failed removal leaves behind is a temporary file, which Clean removes.
+	// A failed removal leaves a temporary file behind, which Clean removes.
 	u.f.Close()
 	u.f = nil
 	u.s.fs.Remove(u.temp)

@@ -173,7 +173,7 @@ func (w *Weights) listed(name string) ([]string, map[string]string, error) {
 	return paths, index.Map, nil
 }
 
-// plainPath names the path once: errors of the operating system do, with the call that failed.
+// plainPath removes the call and the path from an operating system's error, so that a message names the path once.
 func plainPath(path string, err error) error {
 	var detailed *os.PathError
 	if errors.As(err, &detailed) {
@@ -222,7 +222,7 @@ type Choice struct {
 	Loose bool                   // take what there is: tensors may be missing, and others there
 }
 
-// Taken says what became of the tensors.
+// Taken says which tensors were taken.
 type Taken struct {
 	Digest  Hash // over names, types, shapes and values of all tensors in the files, in the order of their names
 	Tensors int  // of the model, that were taken
@@ -235,7 +235,7 @@ func (w *Weights) Check(ctx context.Context, l *Layout, c Choice) (Taken, error)
 	return w.take(ctx, l, c, nil)
 }
 
-// Load is Check that takes the values into a state's parameters and statistics. What is not taken keeps the value that it had.
+// Load is Check that takes the values into a state's parameters and statistics. A tensor that is not taken keeps its value.
 func (w *Weights) Load(ctx context.Context, l *Layout, c Choice, s *State) (Taken, error) {
 	if err := l.fits(s); err != nil {
 		return Taken{}, err
@@ -299,7 +299,7 @@ func checkFinite(name string, values []float32) error {
 	return nil
 }
 
-// digestOf is over the tensors in the order of their names, so that it is the same however they lie in files.
+// digestOf hashes the tensors in the order of their names, so it does not depend on how they are spread over files.
 func digestOf(entries []entry, sums []Hash) (digest Hash) {
 	order := make([]int, len(entries))
 	for i := range order {
