@@ -16,12 +16,12 @@ import (
 	"ringmaster/internal/sleep"
 )
 
-// Bounds on finding out whether the advertised address leads here. What is before this process (a relay, an address that
+// Bounds on checking whether the advertised address leads here. Whatever is in front of this process (a relay, an address that
 // is just being set up) may take a moment.
 const (
 	reachTime  = time.Second
 	reachPause = 50 * time.Millisecond
-	reachTries = 4 // in all, where the time ran out without an answer
+	reachTries = 4 // in total, if the time runs out without an answer
 )
 
 // listen opens a daemon's port. An address that cannot be listened on is a wrong configuration.
@@ -36,8 +36,8 @@ func listen(bind string, identity *certs.Identity, log *slog.Logger) (*port.Port
 	return port, err
 }
 
-// advertise decides under which host:port the others dial this daemon, and makes sure that it leads here. Where the
-// configured one names no host, it is that of the interface that leads to the first of the addresses toward.
+// advertise decides which host:port the others dial to reach this daemon, and makes sure that it leads here. If the
+// configured one names no host, it takes the interface that leads to the first of the addresses toward.
 func advertise(ctx context.Context, port *port.Port, configured string, toward []string, log *slog.Logger) (string, error) {
 	host, number, err := net.SplitHostPort(configured)
 	if err != nil {
@@ -65,7 +65,7 @@ func advertise(ctx context.Context, port *port.Port, configured string, toward [
 func reach(ctx context.Context, port *port.Port, address string) error {
 	for try := 1; ; try++ {
 		err := reachOnce(ctx, port, address)
-		// A process that was stopped meanwhile, or had no CPU, has seen its time pass without having had it.
+		// A process that was stopped meanwhile, or got no CPU, has not really had its time.
 		if err == nil || try == reachTries || ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded) {
 			return unreached(err, port, address)
 		}
@@ -78,7 +78,7 @@ func reachOnce(ctx context.Context, port *port.Port, address string) error {
 	defer cancel()
 	for {
 		err := port.Reach(ctx, address)
-		// What answers wrongly will not answer otherwise; who does not answer at all may be about to.
+		// A wrong answer will not change; where nothing answers, something may be about to.
 		if err == nil || !errors.Is(err, syscall.ECONNREFUSED) || !sleep.For(ctx, reachPause) {
 			return err
 		}
@@ -97,11 +97,11 @@ func unreached(err error, port *port.Port, address string) error {
 		address, port.Addr(), err, ownAddresses())}
 }
 
-// somewhere is an address that only the default route leads to: it is reserved for documentation, nothing is sent there.
+// somewhere is an address that only the default route leads to. It is reserved for documentation; nothing is sent there.
 const somewhere = "192.0.2.1:9"
 
 // choose finds the IP address by which the others reach this machine: that of the interface that leads to one of them,
-// or of the default route's. Loopback is chosen only where there is nothing else.
+// or of the default route's. Loopback is chosen only if there is nothing else.
 func choose(ctx context.Context, toward []string) (net.IP, string, error) {
 	for _, address := range toward {
 		if ip := routeTo(ctx, address); ip != nil && !ip.IsLoopback() {
@@ -124,7 +124,7 @@ func choose(ctx context.Context, toward []string) (net.IP, string, error) {
 	return nil, "", errors.New("no interface of this machine has an address")
 }
 
-// routeTo is the address that packets from here to there would have as their source; nil where there is no way. No
+// routeTo is the address that packets from here to there would have as their source; nil if there is no route. No
 // packet is sent.
 func routeTo(ctx context.Context, there string) net.IP {
 	var d net.Dialer
@@ -189,7 +189,7 @@ func ownAddresses() string {
 	return strings.Join(all, ", ")
 }
 
-// checkReachable refuses a daemon that only this machine can dial while the coordinators are elsewhere.
+// checkReachable refuses a daemon that only its own machine can dial while the coordinators are elsewhere.
 func checkReachable(ctx context.Context, address string, join []string) error {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil || len(join) == 0 || !net.ParseIP(host).IsLoopback() {
@@ -197,7 +197,7 @@ func checkReachable(ctx context.Context, address string, join []string) error {
 	}
 	for _, there := range join { // among them, for a coordinator, the others that found the cluster with it
 		if ip := routeTo(ctx, there); ip == nil || ip.IsLoopback() || interfaceOf(hostIP(ctx, there)) != "" {
-			return nil // a coordinator on this machine, or one nobody knows the way to
+			return nil // a coordinator on this machine, or one with no known route
 		}
 	}
 	return &config.Problem{Text: fmt.Sprintf("advertise: other machines cannot dial %s, and the coordinators are on others; this machine has %s; set --bind to one of these, or to 0.0.0.0", address, ownAddresses())}

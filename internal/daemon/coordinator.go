@@ -37,7 +37,7 @@ import (
 	"ringmaster/internal/rpc"
 )
 
-// shutdownPatience bounds how long a process takes to say goodbye.
+// shutdownPatience bounds how long a process takes to shut down gracefully.
 const shutdownPatience = 3 * time.Second
 
 // Coordinator runs one coordinator replica until ctx ends. An error says what it could not open.
@@ -101,7 +101,7 @@ func Coordinator(ctx context.Context, c *config.Coordinator, log *slog.Logger) e
 		func(ctx context.Context) error { return readable(ctx, n) })
 }
 
-// live answers callers, and does its work beside that, until ctx ends or something fails.
+// live answers callers and does its own work until ctx ends or something fails.
 func live(ctx context.Context, port *port.Port, identity *certs.Identity, server *cluster.Server, spend certs.Spend, log *slog.Logger, work ...func(context.Context) error) error {
 	g := grpc.NewServer(append(serverOptions(port), guard(identity, coordinatorMethods, log)...)...)
 	rpc.RegisterCoordinatorServer(g, server)
@@ -136,11 +136,11 @@ func live(ctx context.Context, port *port.Port, identity *certs.Identity, server
 	}
 }
 
-// ownerPatience is how long a process waits for the one that had its folder before to end.
+// ownerPatience is how long a process waits for the previous owner of its folder to end.
 const ownerPatience = 3 * time.Second
 
-// ownFolder makes this process the owner of its folder, and refuses one that another process works in, or a dir that is no folder.
-// "" is no folder of its own.
+// ownFolder makes this process the owner of its folder, and refuses one that another process uses, or a dir that is not a folder.
+// "" means no folder of its own.
 func ownFolder(dir string) (*folderlock.Lock, error) {
 	if dir == "" {
 		return nil, nil
@@ -155,8 +155,8 @@ func ownFolder(dir string) (*folderlock.Lock, error) {
 	return owner, err
 }
 
-// openStore opens the checkpoints of a replica's folder. What a crash left half written in a folder that may yet be
-// completed stays; temporary files go.
+// openStore opens the checkpoints of a replica's folder. An incomplete checkpoint that a crash left may yet be
+// completed and is kept; temporary files are removed.
 func openStore(dir string, log *slog.Logger) (*checkpoint.Store, error) {
 	store, err := checkpoint.Open(disk.OS{}, filepath.Join(dir, "checkpoints"))
 	if err != nil {
@@ -178,7 +178,7 @@ func founders(c *config.Coordinator, address string) map[string]string {
 	return peers
 }
 
-// elsewhere finds replicas that have moved by what gossip says.
+// elsewhere finds, from gossip, replicas that have moved to another address.
 func elsewhere(g *gossip.Gossip) func(id, known string) string {
 	return func(id, known string) string {
 		at := ""
@@ -194,7 +194,7 @@ func elsewhere(g *gossip.Gossip) func(id, known string) string {
 	}
 }
 
-// seeds are where the others may be, as the configuration says.
+// seeds are the addresses where the others may be, from the configuration.
 func seeds(c *config.Coordinator) []string {
 	var out []string
 	for id, address := range c.Peers {
@@ -225,7 +225,7 @@ func credentials(port *port.Port) grpccredentials.TransportCredentials {
 	return pulse.Credentials(port.Credentials(), 2*time.Second, 2*time.Second)
 }
 
-// serverOptions are those of every gRPC server here: what callers ask bounded, dead connections noticed.
+// serverOptions are those of every gRPC server here: bounded requests, and detection of dead connections.
 func serverOptions(port *port.Port) []grpc.ServerOption {
 	return append(limits(),
 		grpc.Creds(credentials(port)),

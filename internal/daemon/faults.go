@@ -17,9 +17,9 @@ import (
 	"ringmaster/internal/worker"
 )
 
-// Tests can give a worker troubles that cannot be made from outside its process without privileges: the environment
+// Tests can inject faults into a worker that cannot be caused from outside its process without privileges: the environment
 // variable config.FaultsVariable names a file, and while that is there, each of its lines is a fault. Without the variable
-// a worker has none of this. The faults only delay; no bit depends on them.
+// a worker has no faults. They only delay; no bit of the result depends on them.
 //
 //	open-delay 10s     opening the data takes so much longer, as from a slow disk
 //	read-delay 200ms   reading a batch does
@@ -28,7 +28,7 @@ import (
 // faultsInterval is how often the file is looked at.
 const faultsInterval = 10 * time.Millisecond
 
-// faults are those at this moment.
+// faults are the current faults.
 type faults struct {
 	openDelay, readDelay atomic.Int64 // nanoseconds
 	hold                 atomic.Bool
@@ -62,7 +62,7 @@ func watchFaults(ctx context.Context) *faults {
 	return f
 }
 
-// set takes the faults from a file's text. What it does not know is none.
+// set takes the faults from a file's text. It ignores unknown lines.
 func (f *faults) set(text string) {
 	var opening, reading time.Duration
 	hold := false
@@ -88,7 +88,7 @@ func dawdle(delay *atomic.Int64) {
 	}
 }
 
-// assemble is session.Assemble with a data set that is opened and read slowly.
+// assemble is worker.Assemble with a data set that is opened and read slowly.
 func (f *faults) assemble(encoded []byte) (*trainer.Plan, error) {
 	dawdle(&f.openDelay)
 	p, err := worker.Assemble(encoded)
@@ -107,7 +107,7 @@ type slowSet struct {
 	faults *faults
 }
 
-// Read takes as much longer as the fault says when it begins, at most until the fault is over.
+// Read takes longer by the delay that the fault sets when it begins, at most until the fault is over.
 func (s *slowSet) Read(b *dataset.Batch, indices []int32, key rng.Key) error {
 	dawdle(&s.faults.readDelay)
 	return s.Set.Read(b, indices, key)
@@ -124,14 +124,14 @@ func (f *faults) dialing(dial func(context.Context, plan.Member) (net.Conn, erro
 	}
 }
 
-// heldConn is a connection one direction of which can stand still.
+// heldConn is a connection that can be blocked in one direction.
 type heldConn struct {
 	net.Conn
 	faults *faults
 	closed atomic.Bool
 }
 
-// Write waits while the fault holds what is written.
+// Write waits while the fault holds writes back.
 func (c *heldConn) Write(p []byte) (int, error) {
 	for c.faults.hold.Load() && !c.closed.Load() {
 		time.Sleep(faultsInterval / 2)
@@ -139,7 +139,7 @@ func (c *heldConn) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-// Close ends a Write that waits.
+// Close ends a waiting Write.
 func (c *heldConn) Close() error {
 	c.closed.Store(true)
 	return c.Conn.Close()

@@ -16,8 +16,8 @@ import (
 // aloneAfter is how long a coordinator whose log is damaged or gone listens for others before it counts as alone.
 const aloneAfter = 3 * time.Second
 
-// join settles what this replica begins as, before its Raft may speak. It returns the founders of a cluster that it founds, or whose
-// log it has; a replica without a log that founds none is a member of its cluster by then.
+// join decides this replica's initial role before its Raft may send anything. It returns the founders of the cluster that it founds, or
+// whose log it has; a replica without a log that founds none has become a member of its cluster when join returns.
 func (m *membership) join(ctx context.Context, c *config.Coordinator) (peers map[string]string, err error) {
 	fresh, err := raftnode.Fresh(c.RaftDir)
 	var damaged *raftnode.DamagedError
@@ -43,11 +43,11 @@ func (m *membership) join(ctx context.Context, c *config.Coordinator) (peers map
 	return founders(c, m.address), nil
 }
 
-// mark is the file that says that a coordinator's folder of Raft's log has held one.
+// mark is the file that shows that a coordinator's folder has held a Raft log.
 func mark(c *config.Coordinator) string { return filepath.Join(c.Dir, "begun") }
 
-// returned settles what a founder whose log is gone as a whole begins as: the others take its vote back and take it in as a new one.
-// Where there are no others, nothing that it has forgotten counts any more.
+// returned decides how a founder whose whole log is gone starts: the others withdraw its vote and admit it as a new replica.
+// If there are no others, nothing that it has forgotten matters any more.
 func (m *membership) returned(ctx context.Context, c *config.Coordinator) (peers map[string]string, err error) {
 	others, err := m.findOthers(ctx)
 	switch {
@@ -75,8 +75,8 @@ func (m *membership) findOthers(ctx context.Context) (bool, error) {
 	return true, nil
 }
 
-// recover heals a damaged log from the other replicas: the leader takes this one in as a new one, then the log is set aside. Where
-// there are no others nothing is touched.
+// recover repairs a damaged log from the other replicas: the leader admits this one as a new replica, then the log is set aside. If
+// there are no others, nothing is touched.
 func (m *membership) recover(ctx context.Context, c *config.Coordinator, damaged *raftnode.DamagedError) error {
 	if others, err := m.findOthers(ctx); err != nil {
 		return err
@@ -104,7 +104,7 @@ func (m *membership) others() bool {
 	return false
 }
 
-// alone says what to do about a damaged log that nobody else has.
+// alone says what to do about a damaged log of which there is no other copy.
 func alone(c *config.Coordinator, damaged *raftnode.DamagedError) error {
 	return fmt.Errorf("%w, and no other coordinator is known that could heal it: move %s elsewhere and start again, which founds the cluster again without its jobs. "+
 		"A job of ringmaster launch goes on from its newest checkpoint by --resume; another one does so once %s is copied to RUN/coordinators/c1/checkpoints (ringmaster launch JOB --dir RUN --resume)",
@@ -121,9 +121,9 @@ func readable(ctx context.Context, n *raftnode.Node) error {
 	}
 }
 
-// enter asks to be taken into the cluster, before this replica has a log, until it is or the cluster refuses. Only then
-// may its Raft begin to speak: one that had a vote and lost its log must not vote again. One whose log was damaged asks on where it is
-// refused, since what the leader waits for may come: a majority without it.
+// enter asks the cluster to admit this replica, which has no log yet, until it does or refuses. Only then
+// may its Raft send anything: a replica that had a vote and lost its log must not vote again. One whose log was damaged keeps asking when
+// refused, since the leader may yet get what it waits for: a majority without this replica.
 func (m *membership) enter(ctx context.Context, lost bool) error {
 	request := &rpc.AddCoordinatorRequest{Id: m.id, Address: m.address, Fresh: true, Lost: lost}
 	for wait := enterFirst; ; wait = min(2*wait, enterLast) {

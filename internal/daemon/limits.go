@@ -16,7 +16,7 @@ import (
 	"ringmaster/internal/rpc"
 )
 
-// Bounds on what one caller may ask of a gRPC server. How many connections it may have is for the port to say.
+// Bounds on what one caller may ask of a gRPC server. The port limits the number of connections.
 const (
 	maxMessage  = 16 << 20         // bytes
 	maxStreams  = 64               // calls at once on a connection; gRPC waits for handlers of calls that were reset
@@ -29,7 +29,7 @@ const (
 	maxAtOnce   = 32 // calls at once by one holder, on all its connections; each may hold a message
 )
 
-// limits are the options of a gRPC server that keep to the bounds.
+// limits are the options that make a gRPC server enforce the bounds.
 func limits() []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(maxMessage),
@@ -54,7 +54,7 @@ func limits() []grpc.ServerOption {
 // absolute is an absolute path of at least one folder and what stands before it; a name with spaces is cut short.
 var absolute = regexp.MustCompile(`(^|[\s"'(=])/(?:[^\s"':;,()/]+/)+`)
 
-// withoutFolders takes the folders off the paths that an error names: they are nobody's business who calls from elsewhere. Names of
+// withoutFolders removes the folders from the paths that an error names: remote callers need not know them. Names of
 // files stay, and so do the error's code and details.
 func withoutFolders(err error) error {
 	st := status.Convert(err)
@@ -70,7 +70,7 @@ func withoutFolders(err error) error {
 	return status.FromProto(p).Err()
 }
 
-// transfers are the streams that end when the other side is silent. A worker's line and the links of the ring have a patience of
+// transfers are the streams that end when the other side is silent. A worker's line and the ring's links have timeouts of
 // their own.
 var transfers = map[string]bool{
 	rpc.Coordinator_PutFile_FullMethodName: true,
@@ -79,7 +79,7 @@ var transfers = map[string]bool{
 	rpc.Peer_State_FullMethodName:          true,
 }
 
-// serveImpatiently runs a stream's handler, and ends the stream where it waits for the other side for longer than idle.
+// serveImpatiently runs a stream's handler, and ends the stream if it waits for the other side longer than idle.
 func serveImpatiently(server any, stream grpc.ServerStream, handler grpc.StreamHandler, idle time.Duration) error {
 	s := &impatient{ServerStream: stream, idle: idle, late: make(chan struct{})}
 	done := make(chan error, 1)
@@ -142,7 +142,7 @@ func (p *pace) check(who certs.Peer) (first bool, err error) {
 	return false, nil
 }
 
-// crowd counts the calls at once of each holder of a certificate: what they send is in memory before anybody has looked at it.
+// crowd counts the concurrent calls of each certificate holder: their messages take memory before any check.
 type crowd struct {
 	mu    sync.Mutex
 	calls map[certs.Peer]int
@@ -150,8 +150,8 @@ type crowd struct {
 
 func newCrowd() *crowd { return &crowd{calls: map[certs.Peer]int{}} }
 
-// enter lets a call begin, before its first message is read, until ctx ends. Callers without a certificate come by loopback or a socket
-// alone, or are refused afterwards.
+// enter lets a call begin, before its first message is read, until ctx ends. Callers without a certificate come only by loopback or a socket,
+// or are refused afterwards.
 func (c *crowd) enter(ctx context.Context, _ *tap.Info) (context.Context, error) {
 	who, _, err := certs.CallerOf(ctx)
 	if err != nil || who == (certs.Peer{}) {

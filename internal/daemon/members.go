@@ -23,7 +23,7 @@ import (
 )
 
 const (
-	memberLook   = 250 * time.Millisecond // between two looks whether this replica is what it should be
+	memberLook   = 250 * time.Millisecond // between two checks of this replica's membership
 	memberCall   = 5 * time.Second        // bounds one question to one coordinator
 	enterFirst   = 100 * time.Millisecond // between two attempts to enter a cluster
 	enterLast    = 2 * time.Second
@@ -31,10 +31,10 @@ const (
 	leaderlessGo = 2 * time.Second // between two such questions
 )
 
-// RemovedError means that the cluster does not know this replica any more.
+// RemovedError means that this replica is no longer a member of the cluster.
 type RemovedError struct {
 	ID  string
-	Now []string // those that it knows
+	Now []string // its members
 }
 
 // Error says what to do.
@@ -42,10 +42,10 @@ func (e *RemovedError) Error() string {
 	return fmt.Sprintf("coordinator %s was removed from the cluster, whose coordinators are %s; to bring it back, start it with --join and an empty folder", e.ID, strings.Join(e.Now, ", "))
 }
 
-// ExitCode tells whoever starts processes again that this one need not be.
+// ExitCode tells a process supervisor not to restart this process.
 func (e *RemovedError) ExitCode() int { return 4 }
 
-// membership is a replica's care for its own place among the coordinators.
+// membership maintains a replica's own place among the coordinators.
 type membership struct {
 	id, address string
 	seeds       []string // addresses of coordinators, as the configuration says
@@ -67,10 +67,10 @@ func (m *membership) logged() []string {
 	return append(all, m.seeds...)
 }
 
-// known are all addresses of coordinators, those of gossip too.
+// known are all addresses of coordinators, including those from gossip.
 func (m *membership) known() []string { return coordinators(m.gossip, m.logged()) }
 
-// say logs a line when it is not the one before.
+// say logs a line unless it repeats the previous one.
 func (m *membership) say(text string, args ...any) {
 	if line := fmt.Sprintln(append([]any{text}, args...)...); line != m.said {
 		m.said = line
@@ -114,13 +114,13 @@ func (m *membership) lead(ctx context.Context, do func(context.Context, rpc.Coor
 	return last
 }
 
-// refusal is a leader's answer that will not become another by asking again.
+// refusal is a leader's answer that asking again will not change.
 type refusal struct {
 	error
 	lives bool // since another process is the coordinator of that id
 }
 
-// leaderOf reads from a follower's answer who leads.
+// leaderOf reads the leader from a follower's answer.
 func leaderOf(err error) (address string, follows bool) {
 	for _, d := range status.Convert(err).Details() {
 		if other, ok := d.(*rpc.NotLeader); ok {
@@ -130,13 +130,13 @@ func leaderOf(err error) (address string, follows bool) {
 	return "", false
 }
 
-// stay keeps the replica what it should be: a member that votes, at the address where it is. It returns a *RemovedError when
-// the cluster knows it no more.
+// stay keeps the replica a voting member at its current address. It returns a *RemovedError when
+// it is no longer a member.
 func (m *membership) stay(ctx context.Context, server *cluster.Server) error {
 	var target uint64 // how far its checkpoints must reach before it gets its vote
 	led, asked := time.Now(), time.Time{}
 	for sleep.For(ctx, memberLook) {
-		m.gossip.SetSeeds(m.logged()) // what a partition has separated must find those that came since
+		m.gossip.SetSeeds(m.logged()) // replicas separated by a partition must find those that joined since
 		self, member := m.node.Logged(m.id)
 		if _, _, known := m.node.Leader(); known {
 			led = time.Now()

@@ -24,11 +24,11 @@ import (
 	"ringmaster/internal/sleep"
 )
 
-// expiryNotice is how long before its end a certificate is spoken of in the log.
+// expiryNotice is how long before a certificate's expiry the log mentions it.
 const expiryNotice = 30 * 24 * time.Hour
 
-// loadIdentity reads the folder of a daemon's certificate: nil where none is configured. A folder that will not do is a
-// wrong configuration.
+// loadIdentity reads the folder of a daemon's certificate: nil where none is configured. An unusable folder is a
+// configuration error.
 func loadIdentity(dir string, role certs.Role, log *slog.Logger) (*certs.Identity, error) {
 	if dir == "" {
 		return nil, nil
@@ -42,7 +42,7 @@ func loadIdentity(dir string, role certs.Role, log *slog.Logger) (*certs.Identit
 	return i, nil
 }
 
-// noticeExpiry speaks of a certificate that ends soon.
+// noticeExpiry logs that a certificate expires soon.
 func noticeExpiry(i *certs.Identity, now time.Time, log *slog.Logger) {
 	if i.Expires.Before(now.Add(expiryNotice)) {
 		log.Warn("the certificate expires soon: make a new one (ringmaster certs node), and start this process again", "dir", i.Dir(), "id", i.ID, "expires", i.Expires.UTC().Format(time.DateOnly))
@@ -73,7 +73,7 @@ func gossipKey(i *certs.Identity) []byte {
 }
 
 // mayCall lists who may call the coordinator's methods. Those that are not listed change what a cluster does: they are
-// for clients, and for coordinators, who have it in their power anyway.
+// for clients, and for coordinators, which can do that anyway.
 var mayCall = map[string][]certs.Role{
 	rpc.Coordinator_Attach_FullMethodName:  {certs.Worker},
 	rpc.Coordinator_PutFile_FullMethodName: certs.Roles,
@@ -142,7 +142,7 @@ func guard(i *certs.Identity, allowed func(method string) []certs.Role, log *slo
 	}
 }
 
-// ownReports is a worker's line on which it may speak for itself alone.
+// ownReports is a worker's line on which it may report only about itself.
 type ownReports struct {
 	grpc.ServerStream
 	id     string
@@ -165,7 +165,7 @@ func (s *ownReports) RecvMsg(m any) error {
 	}
 	if !s.looked {
 		s.looked = true
-		go lookBack(s.Context(), s.id, r.Address, s.log) // ends with its time, or the line
+		go lookBack(s.Context(), s.id, r.Address, s.log) // ends with its timeout or the line
 	}
 	return nil
 }
@@ -173,8 +173,8 @@ func (s *ownReports) RecvMsg(m any) error {
 // lookTime bounds how long a worker's port may take to answer.
 const lookTime = 3 * time.Second
 
-// lookBack dials the address that a worker advertises, and says so in the log where nothing answers: what a firewall
-// keeps from the others shows here before the first ring has waited for it.
+// lookBack dials the address that a worker advertises, and logs if nothing answers: a firewall in the
+// way shows here before the first ring has waited for it.
 func lookBack(ctx context.Context, worker, address string, log *slog.Logger) {
 	var d net.Dialer
 	bounded, cancel := context.WithTimeout(ctx, lookTime)
@@ -189,7 +189,7 @@ func lookBack(ctx context.Context, worker, address string, log *slog.Logger) {
 	}
 }
 
-// dialMember connects to a worker: by its unix socket on the same machine, where that is this user's, else by TCP.
+// dialMember connects to a worker: by its unix socket if it is on the same machine and that socket is this user's, else by TCP.
 func dialMember(port *port.Port) func(context.Context, plan.Member) (net.Conn, error) {
 	own, tcp := host.ID(), port.RPCDialer(certs.Worker)
 	return func(ctx context.Context, m plan.Member) (net.Conn, error) {
@@ -224,7 +224,7 @@ func isWorker(conn net.Conn, id string) error {
 	return err
 }
 
-// ownSocket reports whether a socket belongs to this user and to no other: what goes through it is not encrypted.
+// ownSocket reports whether a socket belongs to this user only: its traffic is not encrypted.
 func ownSocket(path string) bool {
 	info, err := os.Lstat(path)
 	if err != nil || info.Mode()&os.ModeSocket == 0 || info.Mode().Perm()&0o077 != 0 {

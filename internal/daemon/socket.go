@@ -18,9 +18,9 @@ const maxSocketPath = 100
 // unready ends the name of a socket on which nobody listens yet.
 const unready = "~"
 
-// listenLocal opens a unix socket for peers on the same machine and notes it in self. It lies in the worker's folder, or
-// among the temporary files where there is none or its name is too long for a socket. Workers that were killed could not remove
-// theirs from there: that is done here.
+// listenLocal opens a unix socket for peers on the same machine and notes it in self. It is in the worker's folder, or
+// among the temporary files if there is no such folder or its name is too long for a socket. Killed workers could not remove
+// their sockets from there: that is done here.
 func listenLocal(self *plan.Member, dir string) (net.Listener, error) {
 	name := fmt.Sprintf("ringmaster-%016x.sock", uint64(self.Incarnation))
 	path, err := filepath.Abs(filepath.Join(dir, name))
@@ -50,7 +50,7 @@ func listenPrivately(path string) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = os.Chmod(path+unready, 0o600) // where the system does not heed the mask for sockets
+	err = os.Chmod(path+unready, 0o600) // in case the system ignores the umask for sockets
 	if err == nil {
 		err = os.Rename(path+unready, path)
 	}
@@ -60,15 +60,15 @@ func listenPrivately(path string) (net.Listener, error) {
 	return l, nil
 }
 
-// removeDead removes the workers' sockets in a folder on which nobody listens any more. No living one can be among them: names
-// are never used twice, and a process that is stopped or has much to do still does not refuse. What cannot be told or removed stays.
+// removeDead removes those workers' sockets in a folder on which nobody listens any more. No live one can be among them: names
+// are never reused, and even a stopped or busy process does not refuse connections. Uncertain or undeletable ones stay.
 func removeDead(dir string) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return
 	}
 	for _, e := range entries {
-		// A file that is no socket refuses as well.
+		// A file that is not a socket refuses as well.
 		if ours, _ := filepath.Match("ringmaster-*.sock", e.Name()); !ours || e.Type() != fs.ModeSocket {
 			continue
 		}

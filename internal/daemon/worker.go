@@ -24,7 +24,7 @@ import (
 	"ringmaster/internal/worker"
 )
 
-// Worker runs one worker until ctx ends; then the worker leaves in good order. An error says what it could not open, or
+// Worker runs one worker until ctx ends; then the worker leaves gracefully. An error says what it could not open, or
 // that the cluster does not want it.
 func Worker(ctx context.Context, c *config.Worker, log *slog.Logger) error {
 	threads := setThreads(c.Threads)
@@ -79,7 +79,7 @@ func Worker(ctx context.Context, c *config.Worker, log *slog.Logger) error {
 	transport.Register(g)
 	var serving sync.WaitGroup
 	defer serving.Wait()
-	defer cancel(nil) // what watches ends too: a worker that leaves is not told by ctx
+	defer cancel(nil) // the watchers end too: ctx does not end for a worker that leaves by itself
 	defer g.Stop()
 	serving.Go(func() { watchExpiry(life, identity, log) })
 	answerOn(g, &serving, cancel, port.RPC(), socket)
@@ -93,7 +93,7 @@ func Worker(ctx context.Context, c *config.Worker, log *slog.Logger) error {
 	return nil
 }
 
-// answerOn answers on the listeners, but for those that are nil, until the server is stopped. What fails is the cause of the end.
+// answerOn serves on the listeners that are not nil until the server is stopped. A failure becomes the cause of the context's end.
 func answerOn(g *grpc.Server, serving *sync.WaitGroup, end context.CancelCauseFunc, listeners ...net.Listener) {
 	for _, l := range listeners {
 		if l == nil {
@@ -118,7 +118,7 @@ func setThreads(threads int) int {
 	return threads
 }
 
-// introduce is who the worker is to the others, and where they dial it.
+// introduce makes the worker's entry for the others: its identity and where they dial it.
 func introduce(ctx context.Context, c *config.Worker, port *port.Port, identity *certs.Identity, log *slog.Logger) (plan.Member, error) {
 	address, err := advertise(ctx, port, c.Advertise, c.Join, log)
 	if err != nil {

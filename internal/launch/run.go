@@ -22,7 +22,7 @@ import (
 	"ringmaster/internal/trainer"
 )
 
-// Options are what a person says to "ringmaster launch".
+// Options are the settings of "ringmaster launch".
 type Options struct {
 	Job          *config.Job
 	Workers      int // 0: as many as CPUs, at most the seats
@@ -32,9 +32,9 @@ type Options struct {
 	Resume       bool
 
 	Display    progress.Display
-	Warnings   io.Writer        // for what is wrong without being the end
-	Interrupts <-chan os.Signal // the first one stops the job in good order; SIGINT or SIGTERM after another of them ends everything at once
-	Unread     <-chan struct{}  // closed when nobody reads the display any more, which stops the job in good order too; may be nil
+	Warnings   io.Writer        // for problems that do not end the run
+	Interrupts <-chan os.Signal // the first one stops the job gracefully; a second SIGINT or SIGTERM ends everything at once
+	Unread     <-chan struct{}  // closed when nobody reads the display any more, which also stops the job gracefully; may be nil
 	Began      time.Time        // when the command began
 	Machine    string           // identity of this machine
 
@@ -47,7 +47,7 @@ type Options struct {
 type Result struct {
 	Summary *Summary
 	Dir     Directory
-	Resumed *Origin   // what it went on from; nil: from the seed
+	Resumed *Origin   // the checkpoint it resumed from; nil: from the seed
 	Signal  os.Signal // that interrupted it; nil: none
 
 	PeakBytes int64 // memory of the largest worker, at most
@@ -56,13 +56,13 @@ type Result struct {
 // ErrAbandoned means that a second interrupt ended everything at once.
 var ErrAbandoned = errors.New("interrupted twice, so the processes were ended at once; --resume goes on from the newest checkpoint")
 
-// ErrEarly means that an interrupt came while the workers read large data or made the state of a large model, and that they were not
-// waited for: there is nothing to save that the seed does not give.
+// ErrEarly means that an interrupt came while the workers were still reading large data or building a large model's state, and the
+// launch did not wait for them: there was nothing to save that the seed does not reproduce.
 var ErrEarly = errors.New("interrupted before the workers were ready, so there is nothing to save; --resume begins where this launch did")
 
 const (
-	patience     = 30 * time.Second       // how long no coordinator may answer before it is worth a line
-	sideTimeout  = 5 * time.Second        // of calls beside the main line
+	patience     = 30 * time.Second       // how long no coordinator may answer before a line says so
+	sideTimeout  = 5 * time.Second        // of calls outside the main connection
 	statusPeriod = 2 * time.Second        // between two writes of status.json
 	doubleSignal = 200 * time.Millisecond // signals this close together are one
 	earlyGrace   = 10 * time.Second       // how long workers may take to become ready after an interrupt
@@ -76,7 +76,7 @@ func (e *InterruptedError) Error() string {
 	return fmt.Sprintf("interrupted (%v) while the data was read; nothing was started", e.Signal)
 }
 
-// heeding does check, which reads data that may be large or on a slow disk, until it is done or an interrupt comes.
+// heeding runs check, which may read large data or a slow disk, until it is done or an interrupt comes.
 func heeding(interrupts <-chan os.Signal, check func() (*Checked, error)) (*Checked, error) {
 	type outcome struct {
 		checked *Checked
@@ -101,7 +101,7 @@ func heeding(interrupts <-chan os.Signal, check func() (*Checked, error)) (*Chec
 // Run launches the job. A *UsageError or *InterruptedError means that nothing was started, and then there is no result. With any
 // other error the result still says how far the job came.
 func Run(ctx context.Context, o Options) (*Result, error) {
-	defer func() { _ = o.owner.Release() }() // nothing was written through it
+	defer func() { _ = o.owner.Release() }() // nothing was written through the lock's file
 	r, number, err := prepare(ctx, &o)
 	if err != nil {
 		return nil, err
@@ -129,7 +129,7 @@ func prepare(ctx context.Context, o *Options) (*run, int, error) {
 	if err := cluster.FindPrograms(); err != nil {
 		return nil, 0, &UsageError{err}
 	}
-	// Before the data are read, which may itself be more than there is room for.
+	// Before the data are read, since they may already be too large for the memory.
 	if err := checkProcesses(o.Job, trainer.Memory{}, o.Workers, o.Coordinators, host.Memory()); err != nil {
 		return nil, 0, &UsageError{err}
 	}
@@ -175,7 +175,7 @@ func prepare(ctx context.Context, o *Options) (*run, int, error) {
 		result: &Result{Dir: dir, Resumed: origin}}, number, nil
 }
 
-// run is one launch from the first process to the last.
+// run is one launch, from its first process's start to its last one's end.
 type run struct {
 	o       Options
 	dir     Directory
@@ -191,20 +191,20 @@ type run struct {
 	shown     Watched
 	saved     time.Time // when status.json was written
 	complaint string    // of the last attempt to write it
-	atEnd     time.Time // since when the job has nothing left to do but to end; zero: it has
+	atEnd     time.Time // since when the job only has to end; zero: it still trains
 	end       context.CancelCauseFunc
 
-	scalings uint64         // wishes for another number of workers that were taken
+	scalings uint64         // accepted requests for another number of workers
 	wishes   chan wish      // holds at most the newest
-	helpers  sync.WaitGroup // those who start coordinators again
+	helpers  sync.WaitGroup // goroutines that restart coordinators
 	stalls   map[uint64]float64
 
-	mu     sync.Mutex // guards what the goroutine that heeds signals shares
+	mu     sync.Mutex // guards the fields shared with the goroutine that handles signals
 	job    string     // its id once submitted
 	signal os.Signal  // the first one
 }
 
-// live starts the cluster, takes the job through it and stops the cluster, whatever happens.
+// live starts the cluster, runs the job on it and stops the cluster, whatever happens.
 func (r *run) live(parent context.Context, number int) error {
 	ctx, cancel := context.WithCancelCause(parent)
 	r.end = cancel
@@ -218,7 +218,7 @@ func (r *run) live(parent context.Context, number int) error {
 		err = r.work(ctx)
 	}
 	if cause := context.Cause(ctx); cause != nil {
-		err = cause // what ended the work, not what the end looked like from inside
+		err = cause // the cause of the end, not its symptom
 	}
 	cancel(nil)
 	watchers.Wait()
@@ -231,7 +231,7 @@ func (r *run) live(parent context.Context, number int) error {
 	return err
 }
 
-// stop ends the processes: at once where the user has asked for that, or where there is nothing to save.
+// stop ends the processes: at once if the user has asked for that, or if there is nothing to save.
 func (r *run) stop(err error) error {
 	if errors.Is(err, ErrAbandoned) || errors.Is(err, ErrEarly) {
 		r.cluster.Kill()
@@ -239,7 +239,7 @@ func (r *run) stop(err error) error {
 	return r.cluster.Stop()
 }
 
-// heedSignals turns the first interrupt into an orderly stop, and Ctrl-C that comes again into the end.
+// heedSignals turns the first interrupt into a graceful stop, and a second Ctrl-C into an immediate end.
 func (r *run) heedSignals(ctx context.Context, cancel context.CancelCauseFunc) {
 	first, ok := r.awaitInterrupt(ctx)
 	if !ok {
@@ -252,7 +252,7 @@ func (r *run) heedSignals(ctx context.Context, cancel context.CancelCauseFunc) {
 	if job != "" {
 		go r.stopJob(ctx, job)
 	}
-	var settled time.Time // from then on a signal is no repetition; zero: none has come that insists
+	var settled time.Time // from then on a signal counts as a new one; zero: none has come yet that could be repeated
 	if cli.Insists(first) {
 		settled = time.Now().Add(doubleSignal)
 		r.o.Display.Note("stopping: a checkpoint is being written; once more ends at once")
@@ -285,7 +285,7 @@ func (r *run) heedSignals(ctx context.Context, cancel context.CancelCauseFunc) {
 	}
 }
 
-// awaitInterrupt waits for the first reason to end in good order; false when the launch ended before.
+// awaitInterrupt waits for the first reason to stop gracefully; false if the launch ended before.
 func (r *run) awaitInterrupt(ctx context.Context) (os.Signal, bool) {
 	select {
 	case <-ctx.Done():
@@ -294,7 +294,7 @@ func (r *run) awaitInterrupt(ctx context.Context) (os.Signal, bool) {
 		return s, true
 	case <-r.o.Unread:
 	}
-	// Ctrl-C ends the reader of the pipe too, and may come here after that.
+	// Ctrl-C ends the reader of the pipe too, and the signal may arrive here after that.
 	select {
 	case s := <-r.o.Interrupts:
 		return s, true
@@ -303,14 +303,14 @@ func (r *run) awaitInterrupt(ctx context.Context) (os.Signal, bool) {
 	}
 }
 
-// ready reports whether the workers have been ready to begin, so that they can save and end.
+// ready reports whether the workers were ready to begin, so that they can save and end.
 func (r *run) ready() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return len(r.last.GetViews()) > 0
 }
 
-// interrupted reports whether somebody has asked for the end.
+// interrupted reports whether an interrupt has come.
 func (r *run) interrupted() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -350,7 +350,7 @@ func (r *run) workWith(ctx context.Context, addresses []string) error {
 		if !errors.Is(err, client.ErrUnreachable) || ctx.Err() != nil || r.interrupted() {
 			break
 		}
-		// Their processes run, or are started again: training goes on without them for as long as it takes.
+		// Their processes run, or are being restarted: training continues without them as long as that takes.
 		r.o.Display.Note(fmt.Sprintf("no coordinator has answered for %v: the training goes on, its checkpoints wait (%v)", patience, err))
 	}
 	if err == nil {
@@ -359,7 +359,7 @@ func (r *run) workWith(ctx context.Context, addresses []string) error {
 	return err
 }
 
-// submit hands the job in. An interrupt that came before makes it stop before its first step.
+// submit submits the job. If an interrupt came before, the job stops before its first step.
 func (r *run) submit(ctx context.Context) (string, error) {
 	request := &rpc.SubmitRequest{Config: r.o.Job.Encode(), Fingerprint: r.checked.Fingerprint, Files: r.checked.Files, Workers: uint32(r.o.Workers)}
 	if r.origin != nil {
@@ -386,7 +386,7 @@ func (r *run) submit(ctx context.Context) (string, error) {
 	return job, nil
 }
 
-// see takes one status of the job.
+// see handles one status of the job.
 func (r *run) see(ctx context.Context, s *rpc.JobStatus) {
 	r.mu.Lock()
 	r.last = s
@@ -403,7 +403,7 @@ func (r *run) see(ctx context.Context, s *rpc.JobStatus) {
 	}
 }
 
-// keepStalls remembers how long each view's change stopped the training: a leader knows that only of the time it leads.
+// keepStalls remembers how long each change of view stopped the training: a leader knows that only for the time it has led.
 func (r *run) keepStalls(s *rpc.JobStatus) {
 	for _, v := range s.Views {
 		if v.StalledMs > 0 {
@@ -412,8 +412,8 @@ func (r *run) keepStalls(s *rpc.JobStatus) {
 	}
 }
 
-// saveStatus keeps the newest status for those who ask when the cluster is gone. It is a convenience: what goes wrong
-// with it does not end the run.
+// saveStatus writes the newest status to a file for those who ask when the cluster is gone. It is a convenience: an error
+// does not end the run.
 func (r *run) saveStatus(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, sideTimeout)
 	defer cancel()
@@ -433,7 +433,7 @@ func (r *run) saveStatus(ctx context.Context) {
 	}
 }
 
-// diskWords is what went wrong without the names of temporary files, so that it is said once.
+// diskWords is an error's text without the names of temporary files, so that equal errors are reported once.
 func diskWords(err error) string {
 	var errno syscall.Errno
 	if errors.As(err, &errno) {

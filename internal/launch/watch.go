@@ -11,7 +11,7 @@ import (
 	"ringmaster/internal/rpc"
 )
 
-// snapshot is what a display shows of a status.
+// snapshot is the part of a status that a display shows.
 func snapshot(s *rpc.JobStatus, job *config.Job) progress.Snapshot {
 	shot := progress.Snapshot{State: s.State, Step: s.Step, Steps: s.StepsTotal, Epoch: int(s.Epoch), Loss: math.NaN(), SamplesPerS: s.SamplesPerS,
 		Batch: job.Batch(), Workers: int(s.Workers)}
@@ -33,7 +33,7 @@ func snapshot(s *rpc.JobStatus, job *config.Job) progress.Snapshot {
 	return shot
 }
 
-// events finds what is new in a status and worth a line of its own.
+// events finds the news in a status that deserve a line of their own.
 type events struct {
 	begun      bool
 	epochs     int
@@ -41,7 +41,7 @@ type events struct {
 	unsaved    []UnsavedStatus // since the launch began, at most mostUnsaved
 }
 
-// take returns the lines. What the job brought along from before this launch is not news.
+// take returns the lines. The job's past from before this launch is not news.
 func (e *events) take(s *rpc.JobStatus) []string {
 	if !e.begun {
 		e.begun, e.epochs, e.generation = true, len(s.Epochs), 0
@@ -65,8 +65,8 @@ func (e *events) take(s *rpc.JobStatus) []string {
 // mostUnsaved bounds how many troubles a launch remembers.
 const mostUnsaved = 32
 
-// takeUnsaved keeps what could not be stored, and returns the lines about what is new and what is over. A checkpoint that is due while
-// the trouble goes on is nothing new.
+// takeUnsaved remembers what could not be stored, and returns lines about new troubles and those that are over. Another checkpoint that
+// falls due during the same trouble is not news.
 func (e *events) takeUnsaved(s *rpc.JobStatus) []string {
 	var lines []string
 	now := unsavedOf(s)
@@ -106,7 +106,7 @@ func epochLine(e *rpc.EpochRecord) string {
 	return line
 }
 
-// forgetBefore leaves out of a resumed launch's summary what the launches before it did.
+// forgetBefore leaves the work of earlier launches out of a resumed launch's summary.
 func (s *Summary) forgetBefore(o *Origin) {
 	generation := uint64(o.Manifest.Generation)
 	views := s.Views[:0]
@@ -118,7 +118,7 @@ func (s *Summary) forgetBefore(o *Origin) {
 	s.Views = views
 }
 
-// Watched shows the statuses of one job on a display.
+// Watched shows one job's statuses on a display.
 type Watched struct{ events events }
 
 // Show shows one status.

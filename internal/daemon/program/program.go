@@ -113,7 +113,7 @@ func flagName(key string) string { return strings.ReplaceAll(key, "_", "-") }
 // system does not answer.
 const endPatience = 20 * time.Second
 
-// heed ends the body's context at the first signal, and the process when it is asked again or the body does not end.
+// heed cancels the body's context at the first signal, and ends the process at a second one or if the body does not end.
 func (d Daemon) heed(signals <-chan os.Signal, cancel func(), log *slog.Logger) {
 	insisted := false
 	take := func(s os.Signal) {
