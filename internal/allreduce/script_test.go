@@ -126,7 +126,7 @@ func TestAFrameOfAPastStepIsRefused(t *testing.T) {
 	})
 }
 
-// The previous worker may leave in good order once it owes nothing: then the next step fails, at its beginning. Sooner, it fails this one.
+// The previous worker may leave normally once it owes nothing more: then the next step fails, at its beginning. If it leaves earlier, this step fails.
 func TestAnOrderlyFarewellComesAfterAllElse(t *testing.T) {
 	for name, c := range map[string]struct {
 		owes  func(r *Ring)
