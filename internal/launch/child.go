@@ -105,7 +105,7 @@ func (c *Child) Signal(signal os.Signal) error {
 	return nil
 }
 
-// Failure says in one line how a process that has ended came to its end: its last word in the log tells more than its
+// Failure says in one line how a process ended: its last word in the log tells more than its
 // exit status.
 func (c *Child) Failure() error {
 	how := "ended"
@@ -115,7 +115,7 @@ func (c *Child) Failure() error {
 	if c.starved {
 		how += " for want of memory"
 	}
-	if last := lastLine(c.Log); last != "" && c.failed() { // who is killed has no last word
+	if last := lastLine(c.Log); last != "" && c.failed() { // a killed process has no last word
 		return fmt.Errorf("%s %s: %s (log: %s)", c.Name, how, last, c.Log)
 	}
 	return fmt.Errorf("%s %s; its log is %s", c.Name, how, c.Log)
@@ -133,7 +133,7 @@ func (c *Child) ranOutOfMemory() bool {
 	return c.failed() && strings.HasPrefix(last, "fatal error: ") && strings.Contains(last, "memory")
 }
 
-// remedy is what to change where doing the same again would come to the same end.
+// remedy says what to change if doing the same again would end the same way.
 func (c *Child) remedy() string {
 	if !c.starved {
 		return ""
@@ -147,7 +147,7 @@ func (c *Child) Kill() {
 	killChildren([]*Child{c})
 }
 
-// Dismiss asks the process to end in good order, however long that takes; its end is no news then.
+// Dismiss asks the process to end gracefully, however long that takes; its end is then expected.
 func (c *Child) Dismiss() {
 	c.dismissed.Store(true)
 	c.signalGroup(syscall.SIGTERM)

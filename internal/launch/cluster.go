@@ -130,7 +130,7 @@ func (c *Cluster) tryStart(ctx context.Context, coordinators, workers int) error
 	return c.waitForLeader(ctx)
 }
 
-// StartCoordinator starts a coordinator, for the first time or again. It goes on from what lies in its folder.
+// StartCoordinator starts a coordinator, for the first time or again. It continues from the content of its folder.
 func (c *Cluster) StartCoordinator(id string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -276,7 +276,7 @@ func (c *Cluster) writeEndpoints() error {
 	return c.announce()
 }
 
-// announce writes cluster.json anew once it has been written; the caller holds the lock.
+// announce rewrites cluster.json once it has been written; the caller holds the lock.
 func (c *Cluster) announce() error {
 	if !c.announced || c.stopping {
 		return nil
@@ -342,7 +342,7 @@ func (c *Cluster) peakBytes() int64 {
 // DefaultWorkers is how many workers a machine runs unless told otherwise.
 func DefaultWorkers(seats int) int { return min(runtime.GOMAXPROCS(0), seats) }
 
-// DefaultThreads is how many compute threads each of so many workers gets unless told otherwise.
+// DefaultThreads is the default number of compute threads of each worker.
 func DefaultThreads(workers int) int { return max(1, runtime.GOMAXPROCS(0)/workers) }
 
 // say writes a line that nothing depends on.

@@ -44,7 +44,7 @@ func (e EvalSummary) MarshalJSON() ([]byte, error) {
 		return nil, err
 	}
 	for _, f := range e.Metrics {
-		if f.Name == "accuracy" { // which stands above, with this value
+		if f.Name == "accuracy" { // which is listed above, with this value
 			continue
 		}
 		if err := put(",", f.Name, f.Value); err != nil {

@@ -126,7 +126,7 @@ func TestAChildsFailureSaysWhyAndNamesItsLog(t *testing.T) {
 	}
 }
 
-// Who ends for want of memory is told apart, since to start it again would not help.
+// A process that ends for lack of memory is recognised, since restarting it would not help.
 func TestWhoEndsForWantOfMemoryIsToldApart(t *testing.T) {
 	starving := child(t, "starving")
 	<-starving.Done()

@@ -38,7 +38,7 @@ func checkMemory(job *config.Job, takes trainer.Memory, workers int, has, limit 
 		plural.Of(job.Seats, "seat"), printable.Bytes(memory.Seat), remedy)
 }
 
-// What processes take at the least beside a job, in bytes, as measured: this one, a coordinator, and a worker without a job.
+// The least memory that processes need besides a job, in bytes, as measured: this one, a coordinator, and a worker without a job.
 const (
 	launchBytes      = 20 << 20
 	coordinatorBytes = 24 << 20

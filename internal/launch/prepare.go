@@ -114,7 +114,7 @@ func (o *Options) checkSizes() error {
 	return nil
 }
 
-// directory settles where the run lies, without making anything yet: "" means the next free NAME-N. A folder to resume may hold no run
+// directory decides the run's folder, without creating anything yet: "" means the next free NAME-N. A folder to resume may hold no run
 // yet: one command line serves all launches of a run that a scheduler starts again and again.
 func (o *Options) directory() (Directory, error) {
 	switch {

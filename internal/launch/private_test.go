@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// What a run writes is its owner's alone, and a file or folder that is there keeps its mode.
+// A run's files can be read by their owner only; a file or folder that already exists keeps its mode.
 func TestRunsArePrivate(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "job.yaml")
 	mode := func() os.FileMode {

@@ -261,7 +261,7 @@ func (r *run) heedSignals(ctx context.Context, cancel context.CancelCauseFunc) {
 	}
 	grace := time.NewTimer(earlyGrace)
 	defer grace.Stop()
-	// One wish to end often comes as two signals (timeout(1) signals the process and its group), so those that follow at
+	// One request often arrives as two signals (timeout(1) signals the process and its group), so those that follow at
 	// once count as the first.
 	for {
 		select {

@@ -39,7 +39,7 @@ func (r *run) takeWish(s *rpc.JobStatus) {
 	}
 }
 
-// heedWishes starts and stops workers so that as many run as were asked for last.
+// heedWishes starts and stops workers until the number last asked for is running.
 func (r *run) heedWishes(ctx context.Context) {
 	client := client.New(r.cluster.Addresses())
 	defer client.Close()

@@ -13,7 +13,7 @@ import (
 	"ringmaster/internal/rpc"
 )
 
-// Whatever comes first ends the job in good order. Only SIGINT or SIGTERM that comes again, and not at once, ends everything.
+// The first signal, whichever it is, stops the job gracefully. Only a second SIGINT or SIGTERM, and not one at once, ends everything.
 func TestWhichSignalEndsAtOnce(t *testing.T) {
 	const pause = time.Second
 	for _, test := range []struct {

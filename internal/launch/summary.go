@@ -56,7 +56,7 @@ type Summary struct {
 	Digest      string              `json:"digest"`
 	StateDigest string              `json:"state_digest"`
 	TrainLoss   figure              `json:"train_loss"`
-	Eval        *EvalSummary        `json:"eval"` // nil where the job has no evaluation set, or did not come to it
+	Eval        *EvalSummary        `json:"eval"` // nil if the job has no evaluation set, or ended before the evaluation
 	Epochs      []EpochSummary      `json:"epochs"`
 	Workers     int                 `json:"workers"`
 	WallS       figure              `json:"wall_s"`
@@ -75,7 +75,7 @@ type EpochSummary struct {
 	Eval      *EvalSummary `json:"eval"`
 }
 
-// ViewSummary is one view of the job: who sat where is in the log, here is why it was made and what it cost.
+// ViewSummary is one view of the job: the log says who had which seats; this says why the view was made and what it cost.
 type ViewSummary struct {
 	Generation uint64 `json:"generation"`
 	Workers    int    `json:"workers"`
@@ -87,7 +87,7 @@ type ViewSummary struct {
 	LostSteps  int    `json:"lost_steps"`
 }
 
-// CheckpointSummary is one checkpoint that this launch wrote and that still stands.
+// CheckpointSummary is one checkpoint that this launch wrote and that still exists.
 type CheckpointSummary struct {
 	Step      uint64 `json:"step"`
 	Path      string `json:"path"`
@@ -95,8 +95,8 @@ type CheckpointSummary struct {
 	StalledMs figure `json:"stalled_ms"`
 }
 
-// Summarize turns a job's last status into the summary. s is nil when the job never came to be. began is when the command
-// began; checkpoints lie below store ("" where that is on other machines: then only their names are given).
+// Summarize turns a job's last status into the summary. s is nil if the job was never created. began is when the command
+// began; checkpoints are below store ("" if that is on other machines: then only their names are given).
 func Summarize(s *rpc.JobStatus, store string, began, now time.Time) *Summary {
 	out := &Summary{Job: s.GetName(), State: s.GetState(), Error: s.GetError(), Seed: s.GetSeed(), Seats: int(s.GetSeats()), Step: s.GetStep(),
 		Epoch: int(s.GetEpoch()), Samples: s.GetSamples(), Digest: hex.EncodeToString(s.GetDigest()),
@@ -113,7 +113,7 @@ func Summarize(s *rpc.JobStatus, store string, began, now time.Time) *Summary {
 	for _, e := range s.GetEpochs() {
 		out.Epochs = append(out.Epochs, EpochSummary{int(e.Epoch), figure(e.TrainLoss), evalSummary(e.HasEval, e.EvalLoss, e.EvalAccuracy, e.Metrics)})
 	}
-	// The job's end may lie inside an epoch; where it does not, the last epoch's figures are the job's.
+	// The job's end may be inside an epoch; if it is not, the last epoch's figures are the job's.
 	if n := len(out.Epochs); n > 0 && out.Eval == nil {
 		out.Eval = out.Epochs[n-1].Eval
 	}

@@ -11,7 +11,7 @@ import (
 	"ringmaster/internal/progress"
 )
 
-// Table is a summary for people: the figures, where the checkpoint lies, and what to try next.
+// Table is a summary for people: the figures, where the checkpoint is, and what to try next.
 func (s *Summary) Table(next []string) string {
 	var out strings.Builder
 	w := tabwriter.NewWriter(&out, 0, 0, 2, ' ', 0)
