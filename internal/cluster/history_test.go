@@ -18,7 +18,7 @@ import (
 	"ringmaster/internal/test/cost"
 )
 
-// longJob is a state whose only job has done so many epochs and keeps three checkpoints.
+// longJob is a state whose only job has done that number of epochs and keeps three checkpoints.
 func longJob(t testing.TB, epochs int) *fsm.State {
 	t.Helper()
 	job, err := config.Parse("job.yaml", []byte("name: long\nseed: 1\nseats: 4\nmodel: {kind: mlp, layers: [784, 128, 10]}\ndata: {kind: glyphs}\ntrain: {epochs: 100000, batch_per_seat: 8, optimizer: {kind: adam, lr: 0.001}}\n"), nil)
@@ -82,7 +82,7 @@ func TestHistoryStandsOnce(t *testing.T) {
 	t.Logf("after 3 epochs the snapshot has %d bytes and a checkpoint's entry %d, after 1003 epochs %d and %d", snapshot, entry, longSnapshot, longEntry)
 }
 
-// The log's entry and the job make up the manifest that stands in the file, and a job that goes on from it takes it over whole.
+// The log's entry and the job together give the manifest that is in the file, and a job that resumes from it takes it over whole.
 func TestWholeManifest(t *testing.T) {
 	st := longJob(t, 20)
 	j := st.Job("long")
@@ -126,7 +126,7 @@ func TestWholeManifest(t *testing.T) {
 	}
 }
 
-// What a coordinator remembers of jobs and views that are gone is forgotten.
+// A coordinator forgets what it knew about jobs and views that are gone.
 func TestACoordinatorForgetsJobsThatAreGone(t *testing.T) {
 	st := longJob(t, 1)
 	st.Generation = 4000

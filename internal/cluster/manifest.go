@@ -13,7 +13,7 @@ import (
 )
 
 // describeCheckpoint makes the log's entry of a checkpoint whose shares are stored. Its manifest leaves out what the job holds
-// already, so that history stands in the log once.
+// already, so that the history is in the log only once.
 func describeCheckpoint(j *fsm.Job, shares []*rpc.ShareFact) (fsm.Checkpoint, error) {
 	first := shares[0]
 	m := checkpoint.Manifest{Version: checkpoint.ManifestVersion, Job: j.Name, Incarnation: j.Incarnation, Step: first.Step, Generation: j.View.Generation,
@@ -49,7 +49,7 @@ func describeCheckpoint(j *fsm.Job, shares []*rpc.ShareFact) (fsm.Checkpoint, er
 	return c, nil
 }
 
-// wholeManifest is the manifest of a checkpoint of the log as it stands in its file. Entries of earlier programs hold it whole.
+// wholeManifest is the manifest of a checkpoint of the log as it is written in its file. Entries of earlier versions contain it whole.
 func wholeManifest(j *fsm.Job, c *fsm.Checkpoint) (*checkpoint.Manifest, error) {
 	m, err := checkpoint.ParseManifest(c.Manifest)
 	if err != nil {
@@ -98,7 +98,7 @@ func resumeFrom(c *fsm.Submit, job *config.Job, manifest []byte) error {
 	if changed := config.Changes(was, job); len(changed) > 0 {
 		return fmt.Errorf("the checkpoint at step %d was made with another configuration: %s", m.Step, config.Describe(changed, config.Difference.String))
 	}
-	text, err := m.Encode() // as it stands in its file
+	text, err := m.Encode() // as it is written in its file
 	if err != nil {
 		return err
 	}

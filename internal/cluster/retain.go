@@ -8,7 +8,7 @@ import (
 	"ringmaster/internal/plan"
 )
 
-// claimedFolders are what the jobs of the log need of a replica's store. What they do not claim is deleted only where it is certain that
+// claimedFolders are what the jobs of the log need of a replica's store. Unclaimed folders are deleted only where it is certain that
 // no job can ever need it: it belongs to a job of the log that is past it, or to the earlier launches of such a job.
 type claimedFolders struct {
 	whole    []claimed                         // must stand whole

@@ -12,7 +12,7 @@ import (
 	"ringmaster/internal/rpc"
 )
 
-// What the system says when it does not store is found in every wrapping, and is said without a path.
+// The system's reason for not storing is found however it is wrapped, and is reported without a path.
 func TestDiskFaults(t *testing.T) {
 	for errno, words := range map[syscall.Errno]string{syscall.ENOSPC: "space", syscall.EDQUOT: "quota", syscall.EFBIG: "ulimit -f", syscall.EROFS: "read-only",
 		syscall.EACCES: "permission denied", syscall.EPERM: "not permitted", syscall.EIO: "input/output error"} {

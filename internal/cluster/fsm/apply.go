@@ -76,7 +76,7 @@ type ProposeView struct {
 	View View   `json:"view"`
 }
 
-// Retire takes a checkpoint out of those that are kept. What the state no longer names, every replica deletes.
+// Retire takes a checkpoint out of those that are kept. Every replica deletes the checkpoints that the state no longer names.
 type Retire struct {
 	Job        string          `json:"job"`
 	Step       uint64          `json:"step"`
@@ -103,7 +103,7 @@ func DecodeCommand(data []byte) (Command, error) {
 
 // Apply carries a command out on the state. A nil error means that the state now says what the command says, whether
 // this command or an equal one before it brought that about; an error says why the command was refused, and then the
-// state is unchanged. It is deterministic: every replica comes to the same state and the same answer.
+// state is unchanged. It is deterministic: every replica reaches the same state and the same answer.
 func (s *State) Apply(c Command) error {
 	if err := s.apply(c); err != nil {
 		return err
@@ -342,7 +342,7 @@ func (j *Job) finish(c Outcome) error {
 	if !c.Phase.Ended() {
 		return fmt.Errorf("job %q cannot end as %q", j.ID, c.Phase)
 	}
-	// Who stops a job for which nobody works hands in no state: the newest checkpoint is what it came to.
+	// If a job is stopped while nobody works for it, there is no final state: its newest checkpoint is the result.
 	without := c.Phase == Interrupted && j.Stop && len(c.Digest) == 0 && c.Generation == j.Generation
 	if c.Phase != Failed && !without {
 		if err := j.current("end", c.Generation); err != nil {

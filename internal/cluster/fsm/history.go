@@ -10,7 +10,7 @@ import (
 	"ringmaster/internal/plan"
 )
 
-// What a state keeps is bounded, but for the epochs of the jobs that are not over and the checkpoints that those keep, which grow
+// A state's size is bounded, except for the epochs of unfinished jobs and the checkpoints that those keep, which grow
 // by a row and a line each.
 const (
 	maxViewRecords = 1024 // of a job; the oldest are dropped

@@ -52,7 +52,7 @@ func end(t *testing.T, s *State, n int) {
 	apply(t, s, Command{Finish: &Outcome{Job: id, Generation: g, Phase: Done, Step: 9, Digest: []byte{3}}})
 }
 
-// Of jobs that ended long ago a line is left, which still says how they ended and what they keep; and of those so many.
+// Of a job that ended long ago one line is left, which still says how it ended and what it keeps; the number of such lines is bounded.
 func TestEndedJobsBecomeLines(t *testing.T) {
 	s := &State{}
 	const n = maxEnded + maxWhole + 5

@@ -1,6 +1,6 @@
 // Package fsm is the coordinator's replicated state machine: jobs, views with their reasons, starts, epochs with their
-// metrics and checkpoint manifests. It is pure: no clock, randomness, I/O or logging. What is not deterministic the
-// proposer stamps into the command. What has to be done about a state is not returned as effects but derived from the
+// metrics and checkpoint manifests. It is pure: no clock, randomness, I/O or logging. The proposer stamps anything
+// that is not deterministic into the command. The work that a state calls for is not returned as effects but derived from the
 // state itself (package cluster), so that a new leader needs nothing but the state.
 package fsm
 
@@ -20,7 +20,7 @@ type State struct {
 	Spent      []Spend          `json:"spent,omitempty"`      // join tokens that have been used
 }
 
-// Phase is where a job stands in its life.
+// Phase is a job's phase of life.
 type Phase string
 
 // The phases of a job. The last three are final.
@@ -75,7 +75,7 @@ type DataFile struct {
 	SHA256 []byte `json:"sha256"`
 }
 
-// View is a view with why it came to be.
+// View is a view with the reason why it was made.
 type View struct {
 	plan.View
 	Orderly    bool    `json:"orderly"` // the view before it ends its step first
@@ -108,7 +108,7 @@ type Start struct {
 	LostSteps   uint64          `json:"lost_steps,omitempty"`
 }
 
-// Epoch is what an epoch came to. Losses are kept as bits, so that a repeat compares equal and NaN survives JSON.
+// Epoch is the result of an epoch. Losses are kept as bits, so that a repeat compares equal and NaN survives JSON.
 type Epoch struct {
 	Job          string          `json:"job"`
 	Generation   plan.Generation `json:"generation"`

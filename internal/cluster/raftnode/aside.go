@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 )
 
-// A replica whose log is damaged must not vote or serve what it holds. It cannot just begin anew either: it has forgotten how it
+// A replica whose log is damaged must not vote or serve what it holds. It cannot just start afresh either: it has forgotten how it
 // voted and what it acknowledged. So it first asks the leader to take its vote back (AddReplica with Lost), then sets the damaged
 // files aside, and begins as a new replica does. A mark says so from before the files move until there is a log again, so
 // that a crash in between does not leave an empty folder that founds a cluster.

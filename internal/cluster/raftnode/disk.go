@@ -27,7 +27,7 @@ func NewMemory() *Memory {
 	return &Memory{store: raft.NewInmemStore(), snapshots: raft.NewInmemSnapshotStore()}
 }
 
-// What a replica's folder holds.
+// The contents of a replica's folder.
 const (
 	logName       = "raft.db"
 	snapshotsName = "snapshots"

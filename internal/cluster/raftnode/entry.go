@@ -13,7 +13,7 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// An entry of Raft's log, as it lies in the file. The checksum, CRC-32C, covers the entry's index and all that follows it.
+// An entry of Raft's log, as stored in the file. The checksum, CRC-32C, covers the entry's index and all that follows it.
 //
 //	version (1) | checksum (4) | type (1) | term (8) | appended at, ns since 1970, 0 none (8) | data length (4) | data | extensions
 const (
@@ -94,7 +94,7 @@ type record struct {
 	stable      map[string][]byte
 }
 
-// A record, as it lies in the file, ordered by keys. The checksum, CRC-32C, covers all that follows it.
+// A record, as stored in the file, ordered by keys. The checksum, CRC-32C, covers all that follows it.
 //
 //	version (1) | checksum (4) | first (8) | last (8) | count (8) | { key length (4) | key | value length (4) | value }
 const (

@@ -24,7 +24,7 @@ type Replica struct {
 // Bounds on changes of the replicas.
 const (
 	maxReplicas = 7 // five, and two that take the place of others
-	// changeRest is the time between two changes of the voters. What was stored with the majority of the time before has
+	// changeRest is the time between two changes of the voters. A file stored with the earlier majority has
 	// been counted by then.
 	changeRest = time.Second
 	// nearEnough is how many entries a new replica may lack when it gets its vote.
@@ -105,7 +105,7 @@ func (n *Node) Look(ctx context.Context) []Standing {
 	return out
 }
 
-// look asks one. The question is a request to append nothing, of a term that has long passed: who gets it answers with
+// look asks one. The question is a request to append nothing, of a term that has long passed: the receiver answers with
 // its last index and does nothing else. The transport may take longer than the question's time to give up; what comes
 // then is forgotten.
 func (n *Node) look(ctx context.Context, r Replica) Standing {

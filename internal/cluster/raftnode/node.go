@@ -275,7 +275,7 @@ func (n *Node) IsLeader() bool { return n.raft.State() == raft.Leader }
 // Address is the host:port that this replica's peers and callers dial.
 func (n *Node) Address() string { return n.address }
 
-// View calls do with the state machine, which stands still meanwhile. do must not change or keep it.
+// View calls do with the state machine, which does not change meanwhile. do must not change or keep it.
 func (n *Node) View(do func(Machine)) {
 	n.machineMu.RLock()
 	defer n.machineMu.RUnlock()
@@ -337,7 +337,7 @@ func (s snapshot) Persist(sink raft.SnapshotSink) error {
 func (snapshot) Release() {}
 
 // Shutdown ends the replica. A leader hands over first, for as long as ctx and some seconds allow: that saves the others
-// the wait for an election. What was acknowledged is on disk in any case.
+// the wait for an election. Acknowledged entries are on disk in any case.
 func (n *Node) Shutdown(ctx context.Context) error {
 	n.once.Do(func() {
 		n.handOver(ctx)

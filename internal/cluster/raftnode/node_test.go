@@ -175,7 +175,7 @@ func TestVotesAreAskedForOverNewConnections(t *testing.T) {
 	c.startAll()
 	var want []string
 	for _, id := range []string{"c1", "c2", "c1"} { // then c2 has idle connections to both
-		c.agree(want) // who lacks an entry is not elected
+		c.agree(want) // a replica that lacks an entry is not elected
 		support.Eventually(t, id+" stands", func() bool { return c.up[id].stand() == nil })
 		support.Eventually(t, id+" leads", func() bool { return c.leader() == id })
 		want = append(want, id)

@@ -10,7 +10,7 @@ import (
 )
 
 // bbolt keeps no checksums of its pages, and panics on some that are damaged. So a file is read here first, page by page, before bbolt
-// opens it for writing: every page, key and value must be where bbolt looks for it. What the values say has checksums of its own.
+// opens it for writing: every page, key and value must be where bbolt looks for it. The values have checksums of their own.
 //
 //	meta:    header (16) | magic (4) | version (4) | page size (4) | flags (4) | root page (8) | sequence (8) | free list (8) | pages (8) | transaction (8) | FNV-1a (8)
 //	header:  page (8) | kind (2) | elements (2) | pages that follow and belong to it (4)

@@ -117,7 +117,7 @@ func (s *snapshots) head(id string) (m *raft.SnapshotMeta, f *os.File, sum uint3
 	return m, f, sum, nil
 }
 
-// readHead reads what stands before a snapshot's state.
+// readHead reads the head that precedes a snapshot's state.
 func readHead(from io.Reader, id string) (*raft.SnapshotMeta, uint32, error) {
 	fixed := make([]byte, len(snapshotMagic)+4)
 	if _, err := io.ReadFull(from, fixed); err != nil {

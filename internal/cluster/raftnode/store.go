@@ -120,7 +120,7 @@ func (s *store) verify(lockWait time.Duration) (made bool, err error) {
 	defer func() {
 		switch r := recover().(type) {
 		case nil:
-		case interface{ Addr() uintptr }: // beyond the end of the file, which lies in memory
+		case interface{ Addr() uintptr }: // beyond the end of the memory-mapped file
 			err = &DamagedError{s.path, "it is cut short"}
 		default:
 			err = &DamagedError{s.path, fmt.Sprint(r)}

@@ -321,7 +321,7 @@ func TestStoreRefusesADamagedFile(t *testing.T) {
 	}
 }
 
-// TestFileThatWasNeverUsed: who was killed while it made the file left one without content, or an empty one.
+// TestFileThatWasNeverUsed: a process killed while it created the file left one without content, or an empty one.
 func TestFileThatWasNeverUsed(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "raft.db")
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{NoFreelistSync: true})

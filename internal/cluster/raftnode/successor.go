@@ -23,7 +23,7 @@ const (
 	probeTimeout = 200 * time.Millisecond
 	probes       = 3                     // a dying process does not close everything at the same moment
 	probePause   = 10 * time.Millisecond // between them
-	// turnLength is how long an heir has before the next one stands: enough to write its vote to a busy disk, and the
+	// turnLength is how long an heir has before the next one becomes a candidate: enough to write its vote to a busy disk, and the
 	// others theirs. Where the votes are split all the same, Raft's timers decide.
 	turnLength = 250 * time.Millisecond
 )
@@ -39,7 +39,7 @@ func (n *Node) succeed() {
 		case <-ctx.Done():
 		}
 	}()
-	var leader, address string // the last one known: another heir that already stands makes Raft forget it
+	var leader, address string // the last one known: an heir that is already a candidate makes Raft forget it
 	for {
 		select {
 		case <-ctx.Done():
