@@ -48,7 +48,7 @@ func (b *binder) isSpoilt(key string) bool {
 	return b.spoilt[key]
 }
 
-// place is where a node stands.
+// place is a node's position in the file.
 func (b *binder) place(t *token.Token) place {
 	switch {
 	case b.flag.name != "":
@@ -349,7 +349,7 @@ type override struct {
 	flag       place // "--set seats=4", "--bind"
 }
 
-// apply sets one key on top of what the file said. A scalar takes the value as it stands; lists and mappings are YAML.
+// apply sets one key on top of what the file said. A scalar takes the value literally; lists and mappings are YAML.
 func (b *binder) apply(root reflect.Value, o override) {
 	b.flag = o.flag
 	defer func() { b.flag = place{} }()
@@ -395,7 +395,7 @@ func parseSets(sets []string) ([]override, Problems) {
 	return overrides, problems
 }
 
-// checkKinds refuses keys that were written but do not exist for the kind that stands beside them, and zeroes the
+// checkKinds refuses keys that were written but do not exist for the kind next to them, and zeroes the
 // fields of all keys that do not exist for it.
 func (b *binder) checkKinds(key string, v reflect.Value) {
 	switch v.Kind() {

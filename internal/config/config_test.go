@@ -16,7 +16,7 @@ import (
 	"testing"
 )
 
-// Every testdata/*.bad.yaml begins with the message that it must give; FILE stands for its own name.
+// Every testdata/*.bad.yaml begins with the message that it must give; FILE means its own name.
 func TestBadFiles(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.bad.yaml")
 	if err != nil || len(files) == 0 {
@@ -64,7 +64,7 @@ func TestShippedFiles(t *testing.T) {
 	}
 }
 
-// Every key of every type stands in configs/README.md.
+// Every key of every type is in configs/README.md.
 func TestEveryKeyIsDocumented(t *testing.T) {
 	readme, err := os.ReadFile("../../configs/README.md")
 	if err != nil {

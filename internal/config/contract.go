@@ -58,9 +58,9 @@ func (j *Job) Inherit(old *Job) {
 	}
 }
 
-// Differences lists what stands in the way of going on with job next from a checkpoint that job old wrote, next having
+// Differences lists what prevents resuming with job next from a checkpoint that job old wrote, next having
 // inherited from old. Everything that the bits depend on must be equal and the end must not be earlier; samples is the
-// size of the training set. The job's name, where the data lies, and the checkpoint keys are free.
+// size of the training set. The job's name, the data's place, and the checkpoint keys are free.
 func Differences(old, next *Job, samples int) []Difference {
 	found := Changes(old, next)
 	if len(found) == 0 && next.TotalSteps(samples) < old.TotalSteps(samples) {

@@ -107,7 +107,7 @@ func expandHomes(paths ...*string) {
 	}
 }
 
-// DefaultID is the id of a worker without one: its host's name and its port. What ids may not hold becomes a dash, and the end of a
+// DefaultID is the id of a worker without one: its host's name and its port. Characters that ids may not contain become dashes, and the end of a
 // name that is too long a part of its hash: names that differ only there (pods have up to 63 characters) stay different.
 func DefaultID(host string, port int) string {
 	name := strings.Map(func(r rune) rune {

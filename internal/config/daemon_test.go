@@ -122,7 +122,7 @@ func TestSecureByDefault(t *testing.T) {
 	}
 }
 
-// Whatever a machine is called, the default id is a valid one, and tells machines apart.
+// Whatever a machine is called, the default id is valid and differs between machines.
 func TestDefaultID(t *testing.T) {
 	pod := strings.Repeat("a", 57)
 	seen := map[string]string{}

@@ -5,7 +5,7 @@ import "reflect"
 // Option describes a key of a daemon's file as a command-line flag. The flag is the key with dashes for underscores.
 type Option struct {
 	Key   string
-	Usage string // the value's name stands in back quotes
+	Usage string // the value's name is in back quotes
 }
 
 // CoordinatorOptions are the flags of the coordinator.

@@ -22,7 +22,7 @@ func Load(path string, sets []string) (*Job, error) {
 	return Parse(path, text, sets)
 }
 
-// Parse is Load for a text; name stands for the file in messages.
+// Parse is Load for a text; messages use name as the file's name.
 func Parse(name string, text []byte, sets []string) (*Job, error) {
 	job := &Job{}
 	overrides, problems := parseSets(sets)

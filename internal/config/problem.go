@@ -43,7 +43,7 @@ func (p *Problem) Error() string {
 // Problems is everything wrong with a configuration. Its message is one line.
 type Problems []*Problem
 
-// sort puts the problems into the order in which a reader comes to them: the file's lines, then the flags.
+// sort puts the problems into the order in which a reader meets them: the file's lines, then the flags.
 func (p Problems) sort() {
 	slices.SortStableFunc(p, func(a, b *Problem) int {
 		return cmp.Or(cmp.Compare(a.where.line, b.where.line), cmp.Compare(a.where.column, b.where.column))
