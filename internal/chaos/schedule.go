@@ -1,5 +1,5 @@
 // Package chaos trains a job on a local cluster while it kills, stops, restarts and adds the cluster's processes, and
-// compares what comes out with an undisturbed run. What it does, to whom and when is a pure function of a seed.
+// compares what comes out with an undisturbed run. Its faults, their victims and their times are a pure function of a seed.
 package chaos
 
 import (

@@ -173,14 +173,14 @@ func (t *trial) problem(format string, args ...any) {
 	t.problems = append(t.problems, fmt.Sprintf(format, args...))
 }
 
-// ended reports whether the job has come to its end.
+// ended reports whether the job has ended.
 func (t *trial) ended() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.job.GetEnded()
 }
 
-// errEnded means that the job came to its end while a fault waited.
+// errEnded means that the job ended while a fault waited.
 var errEnded = errors.New("the job has ended")
 
 // await waits until a condition holds, which is called with the lock held. errEnded: the job ended before.
@@ -317,7 +317,7 @@ func (t *trial) targets(f Fault) []*launch.Child {
 			running = append(running, child)
 		}
 	}
-	// The leader first; while there is none, whoever runs stands for it.
+	// The leader first; while there is none, any running coordinator instead.
 	slices.SortStableFunc(running, func(a, b *launch.Child) int { return t.rank(a) - t.rank(b) })
 	n := 1
 	switch f.Kind {

@@ -13,7 +13,7 @@ import (
 
 // TestEpochOfTheDead ends an epoch while no coordinator is there, hands the state on to a worker that did not see it end, and
 // kills the one that did before the leader hears another word from it. The log must hold the epoch by then: from that state on
-// nobody comes to it again.
+// nobody reaches it again.
 func TestEpochOfTheDead(t *testing.T) {
 	p := assemble(t)
 	reference := referenceOf(t, p)

@@ -17,7 +17,7 @@ import (
 	"ringmaster/internal/worker"
 )
 
-// workerLinks are one worker process's ways through the simulated network.
+// workerLinks are one worker process's connections through the simulated network.
 type workerLinks struct {
 	world *World
 	self  plan.Member

@@ -123,7 +123,7 @@ func (n *network) wait(ctx context.Context, way [2]string) error {
 	}
 }
 
-// pass is the journey of one message from one end to the other. Who sends on a connection does so one message at a time,
+// pass is the journey of one message from one end to the other. A sender sends one message at a time on a connection,
 // so their order is kept; messages of different connections overtake each other.
 func (n *network) pass(c *conn, from, to string) error {
 	n.mu.Lock()

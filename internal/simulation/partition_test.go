@@ -11,7 +11,7 @@ import (
 	"ringmaster/internal/cluster/fsm"
 )
 
-// Ways between workers break, some in one direction only, for long. All workers reach the leader, so a ring goes on
+// Links between workers break, some in one direction only, for long. All workers reach the leader, so a ring goes on
 // meanwhile, of one worker at the least, and it ends with the bits of an undisturbed run.
 func TestPartitionedWorkers(t *testing.T) {
 	const (

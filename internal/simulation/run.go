@@ -29,7 +29,7 @@ type Options struct {
 	Sabotage Sabotage
 }
 
-// Trial is a job with what it must come to.
+// Trial is a job with its expected result.
 type Trial struct {
 	Plan      *trainer.Plan
 	Reference string // state digest at the end of an undisturbed run, hex
@@ -47,7 +47,7 @@ type Sabotage struct {
 // patience is how long, in simulated time, a job may take once the faults have ended.
 const patience = 5 * time.Minute
 
-// Outcome is what a run came to.
+// Outcome is a run's result.
 type Outcome struct {
 	Problems []string
 	Steps    int // finished by all workers together
@@ -224,7 +224,7 @@ func (w *World) where() string {
 	return fmt.Sprintf("%s, different steps finished by job: %v", text, steps)
 }
 
-// inflict carries a fault out. What ends by itself does so in the background.
+// inflict carries out a fault. A fault that ends by itself does so in the background.
 func (w *World) inflict(f fault) {
 	k := w.workers[f.Who%len(w.workers)]
 	coordinators := w.all()

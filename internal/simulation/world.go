@@ -134,7 +134,7 @@ func (c *coordinator) start() error {
 	return nil
 }
 
-// crash ends the process at once. What its store had not synced may be lost.
+// crash ends the process at once. Anything that its store had not synced may be lost.
 func (c *coordinator) crash() {
 	if c.stop() {
 		c.mu.Lock()
@@ -268,7 +268,7 @@ func (k *workerProcess) slowly(p *trainer.Plan) *trainer.Plan {
 	return &own
 }
 
-// slow makes every seat take so many times its time more, and returns what ends that.
+// slow multiplies the time that every seat takes, and returns a function that ends that.
 func (k *workerProcess) slow(more int64) (end func()) {
 	k.slowed.Add(more)
 	return func() { k.slowed.Add(-more) }
