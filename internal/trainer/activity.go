@@ -32,14 +32,14 @@ type Activity struct {
 	account Account
 	since   time.Time // when doing began
 
-	// Who waits for others beats, which tells waiting from being kept from running: late beats come from a process that was
+	// A waiting worker runs a timer, which distinguishes waiting from not being scheduled: a late timer shows a process that was
 	// stopped, or had no processor. A worker that is stopped while it waits holds the others up just as one that is stopped
 	// in a computation, but by its own clock it only waits.
 	beats *time.Timer // nil before the first wait
 	beat  time.Time   // the last one
 }
 
-// Account is what an Activity comes to at one moment.
+// Account is the state of an Activity at one moment.
 type Account struct {
 	Doing  Doing
 	Since  time.Duration         // for how long

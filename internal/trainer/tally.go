@@ -29,7 +29,7 @@ const recordLen = 48
 
 // Flags of a tally.
 const (
-	flagStop  uint64 = 1 << iota // end the job in good order after this step
+	flagStop  uint64 = 1 << iota // end the job after this step
 	flagYield                    // a newer view waits for this step to end
 	flagStuck                    // a checkpoint has been on its way for long: do not begin another
 )

@@ -27,7 +27,7 @@ type saver struct {
 	shares  []checkpoint.Share // of this worker's seats
 	ctx     context.Context
 	end     context.CancelFunc
-	idle    chan struct{} // holds a token while no copy is on its way; who takes it owns staged
+	idle    chan struct{} // holds a token while no copy is on its way; whoever takes the token owns staged
 	staged  checkpoint.State
 	last    sync.WaitGroup
 	began   atomic.Pointer[time.Time] // when the copy on its way was taken; nil: there is none

@@ -13,19 +13,19 @@ import (
 	"ringmaster/internal/rpc"
 )
 
-// When ways are tried. In steady state none is.
+// When links are tested. In steady state none is.
 const (
-	wayTick      = 100 * time.Millisecond // how often it is looked whether the ring stands still
+	wayTick      = 100 * time.Millisecond // how often the ring is checked for a standstill
 	wayFresh     = 2 * time.Second        // an attempt that ended so lately need not be made again when the ring breaks
 	wayKept      = 10 * time.Second       // an open way is known for so long, and tried again then where a worker is to be seated
 	firstWayWait = 500 * time.Millisecond // after so long a closed way is tried again, and after twice as long each time up to
 	lastWayWait  = 4 * time.Second
-	// standstill is how long a step may wait for a neighbour before the ways are tried; where steps are long, a multiple of them.
+	// standstill is how long a step may wait for a neighbour before the links are tested; where steps are long, a multiple of them.
 	standstill      = 500 * time.Millisecond
 	standstillSteps = 4
 )
 
-// ways is what a worker knows of its ways to the others: the members of the view, and those that could be seated.
+// ways is what a worker knows about its links to the others: the members of the view, and those that could be seated.
 type ways struct {
 	self  plan.Incarnation
 	probe func(context.Context, plan.Member) error
@@ -53,7 +53,7 @@ type way struct {
 	began  time.Time // when that attempt began
 	open   bool
 	reason string    // why it is closed
-	since  time.Time // when it came to be as it is
+	since  time.Time // since when it has been in this state
 	wait   time.Duration
 }
 
@@ -62,7 +62,7 @@ func newWays(cfg Config, links Links, told func()) *ways {
 		known: map[plan.Incarnation]*way{}, member: map[plan.Incarnation]bool{}}
 }
 
-// take learns from an order whom there are ways to. Others are forgotten.
+// take learns from an order which workers to test links to. Others are forgotten.
 func (w *ways) take(o *rpc.Order) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -110,7 +110,7 @@ func (w *ways) seated(worker string) bool {
 	return false
 }
 
-// broke has the ways to all members tried, since the ring of a generation broke.
+// broke starts testing the links to all members, since the ring of a generation broke.
 func (w *ways) broke(g plan.Generation) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -119,7 +119,7 @@ func (w *ways) broke(g plan.Generation) {
 	poke(w.due)
 }
 
-// tryMembers has the ways to all members tried that were not lately. The caller holds the lock.
+// tryMembers starts testing the links to all members, except those tested recently. The caller holds the lock.
 func (w *ways) tryMembers(now time.Time) {
 	for id, known := range w.known {
 		if w.member[id] && !known.busy && now.Sub(known.tried) > wayFresh {
@@ -129,7 +129,7 @@ func (w *ways) tryMembers(now time.Time) {
 }
 
 // stands tells that the ring has stood still since a while. It returns why the next worker cannot be reached, if that has been
-// found out since then; else the ways are being tried.
+// found out since then; else the links are being tested.
 func (w *ways) stands(since time.Time, next plan.Incarnation) (reason string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -151,7 +151,7 @@ func (w *ways) notClosed(members []plan.Member) []plan.Member {
 	})
 }
 
-// run tries ways that are due until ctx ends, and looks every now and then whether the ring stands still.
+// run tests links that are due until ctx ends, and regularly checks whether the ring stands still.
 func (w *ways) run(ctx context.Context, look func()) {
 	tick := time.NewTicker(wayTick)
 	defer tick.Stop()
@@ -216,7 +216,7 @@ func (w *ways) try(ctx context.Context, known *way) {
 	w.told()
 }
 
-// conclude notes when all members' ways are known since the ring broke. The caller holds the lock.
+// conclude notes when the links to all members have been tested since the ring broke. The caller holds the lock.
 func (w *ways) conclude() bool {
 	if w.probed >= w.broken {
 		return false
@@ -230,7 +230,7 @@ func (w *ways) conclude() bool {
 	return true
 }
 
-// describe fills in what a report says about the ways.
+// describe fills in a report's part about the links.
 func (w *ways) describe(r *rpc.Report) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

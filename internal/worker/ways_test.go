@@ -51,7 +51,7 @@ func (p *probes) count(worker string) int {
 	return len(p.calls[worker])
 }
 
-// withWays runs do as worker w1 among others that it may try its ways to.
+// withWays runs do as worker w1 among others to which it may test its links.
 func withWays(t *testing.T, do func(w *ways, p *probes)) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &probes{closed: map[string]bool{}, calls: map[string][]time.Duration{}, began: time.Now()}
@@ -131,8 +131,8 @@ func TestWaysInSteadyState(t *testing.T) {
 	})
 }
 
-// When the ring breaks all members are tried at once, and it is said when all are known. Closed ways are tried again, at
-// growing intervals, until they are open; ways to those who are gone are forgotten.
+// When the ring breaks all members are tested at once, and reported when all are known. Closed links are tested again, at
+// growing intervals, until they are open; links to workers that are gone are forgotten.
 func TestWaysWhenTheRingBreaks(t *testing.T) {
 	withWays(t, func(w *ways, p *probes) {
 		p.set("w3", true)
@@ -175,7 +175,7 @@ func TestWaysWhenTheRingBreaks(t *testing.T) {
 	})
 }
 
-// A worker that waits for a seat tries its ways to all members, anew when it is asked anew.
+// A worker that waits for a seat tests its links to all members, and again when it is asked again.
 func TestWaysOfACandidate(t *testing.T) {
 	withWays(t, func(w *ways, p *probes) {
 		w.take(order([]int{2, 3}, nil)) // nobody asks
