@@ -68,8 +68,8 @@ func (h *secured) worker(id, bind string) {
 		"--bind", bind, "--join", h.addresses[len(h.workers)], "--threads", "1"))
 }
 
-// A cluster with certificates comes to the digest of one without. One worker's certificate was made with the authority,
-// the other machine got its own by a token. Strangers and holders of other roles' certificates come to nothing, and the
+// A cluster with certificates reaches the digest of one without. One worker's certificate was made with the authority,
+// the other machine got its own by a token. Strangers and holders of other roles' certificates get nowhere, and the
 // cluster goes on.
 func TestCertificates(t *testing.T) {
 	file := config(t, "quickstart.yaml")
@@ -127,7 +127,7 @@ func TestCertificates(t *testing.T) {
 	}
 }
 
-// tryStrangers comes to every port as somebody who may not: each is sent away.
+// tryStrangers connects to every port without permission: each attempt is refused.
 func (h *secured) tryStrangers(worker string) {
 	h.t.Helper()
 	for _, address := range append([]string{worker}, h.addresses...) {

@@ -28,7 +28,7 @@ func changeLog(t *testing.T, path, text string) {
 }
 
 // While a job trains a coordinator's log is damaged. It names the file and the entry, takes the log of the others over, and votes again;
-// the job comes to the digest of an undisturbed run.
+// the job reaches the digest of an undisturbed run.
 func TestDamagedLogIsHealed(t *testing.T) {
 	m := training(t)
 	m.kill("c3")

@@ -69,7 +69,7 @@ func (h *hand) until(ok func(*launch.Status) bool) *launch.Status {
 }
 
 // A cluster of three coordinators and two workers, each of which knows another coordinator, takes a job, is watched, and
-// comes to the digest of a launch; a watcher that detaches does not disturb it; the next job runs on it as well.
+// reaches the digest of a launch; a watcher that detaches does not disturb it; the next job runs on it as well.
 func TestByHand(t *testing.T) {
 	file := config(t, "quickstart.yaml")
 	want := job{file: file, workers: 1, args: ragged}.run(t, 0)

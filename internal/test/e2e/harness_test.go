@@ -263,7 +263,7 @@ func (l *launched) file(name string) {
 	}
 }
 
-// step waits until the job has done so many steps.
+// step waits until the job has done that number of steps.
 func (l *launched) step(n uint64) *launch.Status {
 	l.t.Helper()
 	return l.until(func(s *launch.Status) bool { return s.Step >= n })

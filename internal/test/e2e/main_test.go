@@ -29,7 +29,7 @@ func TestQuickstart(t *testing.T) {
 	}
 }
 
-// MNIST comes to the accuracies that Keras reaches.
+// MNIST reaches the accuracies of Keras.
 func TestMNIST(t *testing.T) {
 	if testing.Short() {
 		t.Skip("three whole trainings")
@@ -50,7 +50,7 @@ func TestMNIST(t *testing.T) {
 	}
 }
 
-// A worker killed in the middle of a run takes nothing with it: the others go on and come to the same bits.
+// A worker killed in the middle of a run takes nothing with it: the others go on and reach the same bits.
 func TestLostWorker(t *testing.T) {
 	file := config(t, "quickstart.yaml")
 	args := []string{"--set", "train.steps=1500"}

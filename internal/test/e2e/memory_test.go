@@ -79,7 +79,7 @@ func TestInterruptBeforeWorkersAreReady(t *testing.T) {
 	if got.Digest != want.Digest || got.Step != 20 {
 		t.Errorf("resumed: %+v, want digest %s", got, want.Digest)
 	}
-	// What has been trained is not begun anew unawares.
+	// A job that has been trained is not restarted by accident.
 	if err := os.RemoveAll(filepath.Join(j.dir, "coordinators")); err != nil {
 		t.Fatal(err)
 	}

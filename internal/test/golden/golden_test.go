@@ -31,7 +31,7 @@ train:
 `
 
 // The digests. Whoever changes what training computes changes them, and raises the contract's version: checkpoints of before
-// cannot be continued with the same bits. What does not mean to change the bits must leave them alone.
+// cannot be continued with the same bits. A change that is not meant to change the bits must leave them alone.
 const (
 	fingerprint = "db0d949294c70d31c29877532276c69f299442163162dac7d6b31eca55bdea47" // of the decoded data
 	atStart     = "2a356e1fc323592ef83225a439801cfb544d00fe3309ad2c81338433fa1913c4" // state digest before the first step

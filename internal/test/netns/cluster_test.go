@@ -344,7 +344,7 @@ func (j *training) observe() sample {
 // pause is how often the status is asked for.
 const pause = 200 * time.Millisecond
 
-// reach waits until the job has done so many steps.
+// reach waits until the job has done that number of steps.
 func (j *training) reach(step uint64, within time.Duration) {
 	j.c.t.Helper()
 	for deadline := time.Now().Add(within); time.Now().Before(deadline); time.Sleep(pause) {

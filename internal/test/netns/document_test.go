@@ -105,7 +105,7 @@ func newReader(t *testing.T, commands []command) *reader {
 	return r
 }
 
-// enter types a command. A daemon, and who watches a training, goes on; everything else must come to a good end, for which
+// enter types a command. A daemon, or a command that watches a training, keeps running; everything else must end well, for which
 // what needs a daemon that is just starting is tried again, as a person would.
 func (r *reader) enter(c command) (out string) {
 	r.t.Helper()

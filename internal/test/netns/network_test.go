@@ -80,7 +80,7 @@ func (n *network) add(host, rate string) *station {
 // way is from one address to another, in this direction only.
 type way struct{ from, to string }
 
-// between are all ways between two groups of addresses, in both directions.
+// between returns all links between two groups of addresses, in both directions.
 func between(a, b []string) []way {
 	var ways []way
 	for _, x := range a {
@@ -99,7 +99,7 @@ const (
 	refusing manner = "unreachable" // the sender gets an ICMP message
 )
 
-// cut closes ways and returns what opens them again.
+// cut closes links and returns a function that opens them again.
 func (n *network) cut(ways []way, how manner) (heal func()) {
 	n.t.Helper()
 	var add, del strings.Builder

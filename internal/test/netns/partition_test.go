@@ -25,7 +25,7 @@ const (
 	// A step of four workers takes about 50 ms at this rate, so that a training lasts long enough to be disturbed.
 	rate  = "100mbit"
 	steps = 600
-	// A checkpoint is saved after so many steps.
+	// The number of steps between checkpoints.
 	saveEvery = 50
 	// afterwards bounds the rest of a training once the network is whole again.
 	afterwards = 2 * time.Minute
@@ -82,7 +82,7 @@ func train(steps int) (string, error) {
 // fault breaks the network of a cluster that trains and returns what mends it, and says what it did.
 type fault func(r *rand.Rand, c *cluster, leader *node) (heal func(), what string)
 
-// faults are the kinds of partitions. Each is drawn from the seed anew.
+// faults are the kinds of partitions. Each one is drawn from the seed.
 var faults = []struct {
 	name  string
 	do    fault
@@ -172,7 +172,7 @@ const goesOn = 7 * time.Second
 // slowStep is how long a step takes at the most where nothing holds it up.
 const slowStep = 500 * time.Millisecond
 
-// However the network breaks, and heals after some seconds, one ring goes on and comes to the bits of a run that nothing
+// However the network breaks, and heals after some seconds, one ring goes on and reaches the bits of a run that nothing
 // disturbed.
 func TestOneRingGoesOnHoweverTheNetworkBreaks(t *testing.T) {
 	steps, atLeast := steps, 9*time.Second

@@ -20,7 +20,7 @@ import (
 	"ringmaster/internal/tether"
 )
 
-// The relay is this program itself, started in the router's namespace. What stations send is routed into a TUN device,
+// The relay is this program itself, started in the router's namespace. Traffic from the stations is routed into a TUN device,
 // where the relay reads it packet by packet; it drops some, holds the others back, and writes them into the device again,
 // from which the router routes them on. So TCP and UDP meet delay and loss as they are, without netem in the kernel.
 const (
@@ -250,7 +250,7 @@ var rough = []struct {
 // roughStandstill is how long the ring may stand still on such a network.
 const roughStandstill = 20 * time.Second
 
-// On a network that delays, loses, stalls and resets, training goes on and comes to the same bits.
+// On a network that delays, loses, stalls and resets, training goes on and reaches the same bits.
 func TestRoughNetworks(t *testing.T) {
 	for _, w := range rough {
 		t.Run(w.name, func(t *testing.T) {

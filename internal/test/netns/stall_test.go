@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// What a worker sends to the next one in the ring does not arrive, while both answer the leader and the other way is open.
-// The status names both while nobody has given up yet, and the job comes to the same bits.
+// A worker's frames to the next one in the ring do not arrive, while both answer the leader and the other way is open.
+// The status names both while nobody has given up yet, and the job reaches the same bits.
 func TestPartitionIsNamed(t *testing.T) {
 	want, err := undisturbed(steps)
 	if err != nil {
