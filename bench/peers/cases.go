@@ -107,7 +107,7 @@ func train(o options, name string, workers, batch, steps int, more ...string) []
 	return bench(o, o.job, name, workers, batch, steps, more...)
 }
 
-// bench is our command for so many workers with one thread and one seat each. The job's name marks the result.
+// bench is our command for that number of workers with one thread and one seat each. The job's name marks the result.
 func bench(o options, job, name string, workers, batch, steps int, more ...string) []string {
 	n := strconv.Itoa(workers)
 	return append([]string{o.ringmaster, "bench", "train", job, "--json", "--workers", n, "--threads", "1", "--steps", strconv.Itoa(steps),

@@ -16,7 +16,7 @@ const (
 	photoClasses = 1000
 )
 
-// drawPhotos writes one image of each class. What they show does not matter to the speed: each is one colour.
+// drawPhotos writes one image of each class. Their content does not matter for the speed: each is one colour.
 func drawPhotos(dir string) error {
 	for class := range photoClasses {
 		picture := image.NewRGBA(image.Rect(0, 0, photoEdge, photoEdge))

@@ -52,7 +52,7 @@ func (s *sheet) check() error {
 
 // asked gives the samples that a model is asked about, a batch at a time.
 type asked interface {
-	// Next makes b the next samples, at most so many; io.EOF behind the last.
+	// Next makes b the next samples, up to a number; io.EOF after the last.
 	Next(b *dataset.Batch, most int) error
 	// Kept are the values of sample i of the batch that stand before its answer.
 	Kept(i int) []tables.Value
@@ -188,7 +188,7 @@ type answering struct {
 	chance []float32
 }
 
-// headings are the columns of an answer of so many outputs.
+// headings are the column names of an answer with that number of outputs.
 func (a *answering) headings(keep []string, width int) ([]tables.Heading, error) {
 	var headings []tables.Heading
 	for _, name := range keep {

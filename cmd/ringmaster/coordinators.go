@@ -22,7 +22,7 @@ import (
 const (
 	answerTimeout = 5 * time.Second  // how long a cluster may take to answer at first
 	removeTimeout = 20 * time.Second // and then to take a replica out: a leader hands over first
-	notable       = 64               // log entries: who votes may lack some for a moment
+	notable       = 64               // log entries that a voter may lack for a moment
 )
 
 func coordinatorsCommand() *cobra.Command {

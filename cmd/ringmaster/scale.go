@@ -109,7 +109,7 @@ func runScale(ctx context.Context, out io.Writer, client *client.Client, workers
 	return failed(awaitScale(ctx, out, client, job, workers, addresses, launched))
 }
 
-// awaitScale says how the ring came to its new size, or what it waits for.
+// awaitScale reports how the ring reached its new size, or what it waits for.
 func awaitScale(ctx context.Context, out io.Writer, client *client.Client, before *rpc.JobStatus, workers int, addresses []string, launched bool) error {
 	waiting, cancel := context.WithTimeout(ctx, scaleWait)
 	defer cancel()
@@ -129,7 +129,7 @@ func awaitScale(ctx context.Context, out io.Writer, client *client.Client, befor
 		sleep.For(waiting, scaleLook)
 	}
 	if ctx.Err() != nil {
-		return nil // interrupted: the wish stands
+		return nil // interrupted: the request remains
 	}
 	more := "ringmaster status shows what it waits for"
 	if !launched && int(last.Workers) < workers {

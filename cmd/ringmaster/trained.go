@@ -24,7 +24,7 @@ type trained struct {
 	path     string
 	job      *config.Job
 	jobFile  string               // that the job was read from; "": it is the checkpoint's
-	placed   bool                 // the command line says where the data lie
+	placed   bool                 // the command line says where the data is
 	manifest *checkpoint.Manifest // nil: a file of parameters
 	entry    *checkpoint.Entry    // likewise
 	data     *dataset.Data
@@ -129,7 +129,7 @@ func (f *trainedFlags) findCheckpoint(path string) (*trained, error) {
 	return &trained{path: entry.Path, job: job, placed: f.places(), manifest: entry.Manifest, entry: entry}, nil
 }
 
-// places reports whether the flags say where the data lie.
+// places reports whether the flags say where the data is.
 func (f *trainedFlags) places() bool {
 	return slices.ContainsFunc(f.sets, func(set string) bool { return strings.HasPrefix(set, "data.dir=") })
 }
