@@ -2,7 +2,7 @@
 // certificates that say what their holder may act as, tokens with which a new machine gets one, and the TLS
 // configurations that follow from them.
 //
-// A certificate names its holder as the URI ringmaster://ROLE/ID. Who is dialled is told by the role, never by the host:
+// A certificate names its holder as the URI ringmaster://ROLE/ID. The dialled side is checked by its role, never by its host name:
 // addresses of machines change, and a member is whoever the authority says. So that the standard verification does it,
 // a certificate also carries the role as a DNS name (coordinator.ringmaster), which the caller asks for; members that
 // others dial carry member.ringmaster too.

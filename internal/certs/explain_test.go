@@ -14,7 +14,7 @@ import (
 	"google.golang.org/grpc/health/grpc_health_v1"
 )
 
-// What is wrong with certificates is said in one clear line at the caller's end, whichever end is at fault.
+// Faults of certificates are reported in one clear line at the caller's end, whichever end is at fault.
 func TestWhatIsWrongWithCertificatesIsSaidClearly(t *testing.T) {
 	a, err := Init(t.TempDir(), now.AddDate(0, 0, -5))
 	if err != nil {

@@ -137,7 +137,7 @@ func checkFolder(dir string) error {
 	return nil
 }
 
-// absent reports whether an error of readFile means that there is no such file, or no folder that it could lie in.
+// absent reports whether an error of readFile means that there is no such file, or no folder that could contain it.
 func absent(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)
 }

@@ -97,7 +97,7 @@ func TestAnyNaNAndBothByteOrders(t *testing.T) {
 		if anyNaN(values) {
 			return
 		}
-		// What a little-endian machine takes from memory is what a big-endian one writes value by value.
+		// The bytes that a little-endian machine takes from memory are those that a big-endian one writes value by value.
 		raw := canonicalCopy(make([]byte, 4*len(values)), values)
 		if nativeLittle && !bytes.Equal(raw, floatBytes(values)) {
 			t.Fatalf("copy %x, memory %x", raw, floatBytes(values))

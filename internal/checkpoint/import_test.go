@@ -105,7 +105,7 @@ func TestReadModelRefusals(t *testing.T) {
 	}
 }
 
-// What is exported has the counters that load_state_dict asks for, and is read back.
+// An export has the counters that load_state_dict asks for, and can be read back.
 func TestExportCounts(t *testing.T) {
 	l := normed(t)
 	s := fill(l.NewState(), 3)

@@ -72,7 +72,7 @@ func TestPrune(t *testing.T) {
 }
 
 // A pruning that dies at any moment leaves the checkpoint that is gone on from and all that are kept, and half of none; done again it
-// comes to its end.
+// reaches its end.
 func TestCrashWhilePruning(t *testing.T) {
 	origin := save(t, 400, 3).of(3, "j")
 	for n := 1; ; n++ {

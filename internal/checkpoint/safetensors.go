@@ -53,8 +53,8 @@ func prefixLength(text string) []byte {
 	return append(out, text...)
 }
 
-// readHeader reads the header of a file of size bytes and leaves r at the beginning of the data. What is wrong with its content
-// is ErrDamaged.
+// readHeader reads the header of a file of size bytes and leaves r at the beginning of the data. Errors about its content
+// wrap ErrDamaged.
 func readHeader(r io.Reader, size int64) (*header, error) {
 	if size < 8 {
 		return nil, damaged("it ends at byte %d, within the 8 bytes that begin a safetensors file", size)

@@ -49,7 +49,7 @@ func TestSilentTransfersEnd(t *testing.T) {
 	}
 }
 
-// Who calls too often is refused, once with a line in the log, and only until the second is over; others are not.
+// A caller that calls too often is refused, once with a line in the log, and only until the second is over; others are not.
 func TestPaceOfCalls(t *testing.T) {
 	now := time.Unix(1000, 0)
 	p := newPace(func() time.Time { return now })
@@ -73,7 +73,7 @@ func TestPaceOfCalls(t *testing.T) {
 	}
 }
 
-// What a caller elsewhere is told names files and not the folders of this machine; code and details stay.
+// An error sent to a remote caller names files but not the folders of this machine; code and details stay.
 func TestErrorsNameNoFolders(t *testing.T) {
 	for text, want := range map[string]string{
 		"store: open /var/lib/ringmaster/c1/model-00001-of-00002.safetensors: no space left": "store: open model-00001-of-00002.safetensors: no space left",

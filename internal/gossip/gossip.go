@@ -1,4 +1,4 @@
-// Package gossip finds the members of a cluster by memberlist, over a daemon's port. What it says is a hint: the log decides.
+// Package gossip finds the members of a cluster by memberlist, over a daemon's port. Its news are hints: the log decides.
 package gossip
 
 import (

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Bounds on the lines that strangers cause: so many at once, then one every so often.
+// Bounds on the lines that strangers cause: a burst first, then one line per interval.
 const (
 	Burst = 50
 	every = time.Second

@@ -42,7 +42,7 @@ type repeats struct {
 func newQuiet() *quiet { return &quiet{now: time.Now, seen: map[line]*repeats{}} }
 
 // allow reports whether a line is to be written now, and how many equal ones were left out before it. Lines below Info
-// are always written: who asked for them wants them all.
+// are always written: somebody asked for all of them.
 func (q *quiet) allow(l line) (write bool, left int) {
 	if l.level < slog.LevelInfo {
 		return true, 0

@@ -131,7 +131,7 @@ func Listen(cfg Config) (*Port, error) {
 }
 
 // listenBoth opens TCP and UDP on one port number. Where any will do, one that is free for both is looked for.
-// What is not secure may only listen on loopback.
+// An insecure port may only listen on loopback.
 func listenBoth(bind string, secure bool) (net.Listener, *net.UDPConn, error) {
 	var lc net.ListenConfig
 	address, err := net.ResolveTCPAddr("tcp", bind)

@@ -276,7 +276,7 @@ func TestGRPCOverThePort(t *testing.T) {
 	}
 }
 
-// TestTLSRefusesStrangers: who has no certificate of the authority, or one of the wrong role, is refused with a line in
+// TestTLSRefusesStrangers: a caller that has no certificate of the authority, or one of the wrong role, is refused with a line in
 // the log, whatever it says first.
 func TestTLSRefusesStrangers(t *testing.T) {
 	ours, theirs := support.Authority(t), support.Authority(t)

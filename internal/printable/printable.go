@@ -9,7 +9,7 @@ import (
 	"unicode/utf8"
 )
 
-// mark stands for a character that is not shown.
+// mark replaces a character that is not shown.
 const mark = '\ufffd'
 
 // Line makes a text one line of at most limit bytes that can be written to a terminal or a log: line ends and tabs become spaces, other

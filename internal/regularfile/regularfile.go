@@ -37,7 +37,7 @@ func Stat(path string) (fs.FileInfo, error) {
 	return nil, &fs.PathError{Op: "open", Path: path, Err: &Error{kind}}
 }
 
-// Open opens a regular file for reading. What is none is not touched.
+// Open opens a regular file for reading. Anything else is not touched.
 func Open(path string) (*os.File, error) {
 	if _, err := Stat(path); err != nil {
 		return nil, err

@@ -44,7 +44,7 @@ func (k Key) Block(b uint64) [4]uint32 {
 	return philox(k, [4]uint32{uint32(b), uint32(b >> 32)})
 }
 
-// Uint32 is element i of the key's stream. Who needs many neighbours takes Blocks, or a Fill function.
+// Uint32 is element i of the key's stream. For many neighbouring elements use Blocks, or a Fill function.
 func (k Key) Uint32(i uint64) uint32 {
 	return k.Block(i / 4)[i%4]
 }

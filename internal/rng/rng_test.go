@@ -221,7 +221,7 @@ func TestLogarithmsAreNearTheLibrarys(t *testing.T) {
 	}
 }
 
-// It checks that orders are permutations, and by counting that every number comes to every place alike.
+// It checks that orders are permutations, and by counting that every number reaches every place equally often.
 func TestShufflesAreEvenAndRepeat(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		order := make([]int32, rapid.IntRange(0, 300).Draw(t, "length"))

@@ -129,7 +129,7 @@ func TestFailAt(t *testing.T) {
 	}
 }
 
-// What a crash makes of bytes and names that were not durable, at both ends and between.
+// The effect of a crash on bytes and names that were not durable: all lost, all kept, and cases between.
 func TestACrashKeepsWhatWasSynced(t *testing.T) {
 	m := NewMemFS()
 	f, err := m.Create("/a")
