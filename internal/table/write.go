@@ -125,7 +125,7 @@ func (j *jsonWriter) Close() error { return j.out.Flush() }
 
 // parquetWriter writes Parquet.
 type parquetWriter struct {
-	file     *parquet.Writer
+	file     *parquet.GenericWriter[any]
 	headings []Heading
 	row      parquet.Row
 }
@@ -157,7 +157,7 @@ func newParquetWriter(w io.Writer, headings []Heading) *parquetWriter {
 			group[h.Name] = parquet.Optional(parquet.Leaf(parquet.FloatType))
 		}
 	}
-	return &parquetWriter{file: parquet.NewWriter(w, parquet.NewSchema("table", ordered{group, headings})), headings: headings}
+	return &parquetWriter{file: parquet.NewGenericWriter[any](w, parquet.NewSchema("table", ordered{group, headings})), headings: headings}
 }
 
 func (p *parquetWriter) Write(row []Value) error {
