@@ -94,7 +94,7 @@ func (b *binder) parse(key string, text []byte) ast.Node {
 		}
 		message = firstLine(message)
 		if strings.Contains(message, "\t") || strings.Contains(message, "tab character") {
-			message = "a tab stands where YAML takes spaces alone; indent by spaces"
+			message = "there is a tab where YAML allows only spaces; indent with spaces"
 		}
 		b.spoil(key, at, "is not YAML: %s", message)
 		return nil
@@ -190,7 +190,7 @@ func (b *binder) each(key string, node ast.Node, visit func(name, dotted string,
 		}
 		dotted := join(key, at.Value)
 		if first, twice := seen[at.Value]; twice {
-			b.problem(where, "duplicate key %s; it stands at %s already", dotted, first)
+			b.problem(where, "duplicate key %s; it is already at %s", dotted, first)
 			continue
 		}
 		seen[at.Value] = where

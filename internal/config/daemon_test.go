@@ -58,7 +58,7 @@ func TestFlagsOfDaemonsAreReadAndCompleted(t *testing.T) {
 		}
 	}
 	bad := filepath.Join(t.TempDir(), "c.yaml")
-	for text, want := range map[string]string{"\tjoin: [a:1]": ":1:5: is not YAML: a tab", "- join": ":1:1: the file must be a mapping (key: value), not a list"} {
+	for text, want := range map[string]string{"\tjoin: [a:1]": ":1:5: is not YAML: there is a tab", "- join": ":1:1: the file must be a mapping (key: value), not a list"} {
 		if err := os.WriteFile(bad, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -44,7 +44,7 @@ func (j *Job) validateTogether(c *checker) {
 	either := j.Model.Kind == ModelSequential || j.Model.Kind == ModelGraph
 	c.require("model.kind", !known || either || text == language, "model.kind: %s does not learn from data.kind: %s; a gpt needs text, %s and %s images",
 		j.Model.Kind, j.Data.Kind, ModelMLP, ModelMobileNetV2)
-	c.require("min_workers", j.Seats < 1 || j.MinWorkers <= j.Seats, "min_workers %d is more than the job's seats: %d; so many workers can never take part", j.MinWorkers, j.Seats)
+	c.require("min_workers", j.Seats < 1 || j.MinWorkers <= j.Seats, "min_workers %d is more than the job's seats: %d; that many workers can never take part", j.MinWorkers, j.Seats)
 	nesterov := j.Train.Optimizer.Nesterov && j.Train.Optimizer.Momentum == 0 && !c.b.isSpoilt("train.optimizer.momentum")
 	c.require("train.optimizer.nesterov", !nesterov, "train.optimizer.nesterov needs a train.optimizer.momentum above 0")
 }
@@ -169,7 +169,7 @@ func (d *Data) validate(c *checker) {
 	if d.IsTable() {
 		d.validateTable(c)
 	} else if d.Kind != DataGlyphs {
-		c.require("data.dir", d.Dir != "", "data.dir is missing: say where the %s data lies (in the file, or by --set data.dir=DIR)", d.Kind)
+		c.require("data.dir", d.Dir != "", "data.dir is missing: say where the %s data is (in the file, or by --set data.dir=DIR)", d.Kind)
 	}
 	switch d.Kind {
 	case DataText:

@@ -17,7 +17,7 @@ func (d *Data) Places() []string {
 }
 
 func (d *Data) validateTable(c *checker) {
-	c.require("data.train", d.Train != "", "data.train is missing: say where the table of training rows lies (in the file, or by --set data.train=FILE)")
+	c.require("data.train", d.Train != "", "data.train is missing: say where the table of training rows is (in the file, or by --set data.train=FILE)")
 	c.require("data.target", d.Target != "", "data.target is missing: name the column that is to be predicted")
 	c.require("data.weight", d.Weight == "" || d.Weight != d.Target, "data.weight: %s is the target", printable.Typed(d.Weight))
 	c.oneOf("data.missing", d.Missing, []string{MissingError, MissingDrop})
