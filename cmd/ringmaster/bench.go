@@ -167,7 +167,7 @@ func benchBalanceCommand() *cobra.Command {
 	cmd.Flags().IntVar(&options.Rounds, "rounds", 3, "how often everything is measured")
 	cmd.Flags().DurationVar(&options.Window, "window", 15*time.Second, "how long each rate is measured")
 	cmd.Flags().DurationVar(&options.Running, "running", 5*time.Millisecond, "how long the slow worker runs")
-	cmd.Flags().DurationVar(&options.Stopped, "stopped", 5*time.Millisecond, "and how long it stands still then")
+	cmd.Flags().DurationVar(&options.Stopped, "stopped", 5*time.Millisecond, "and how long it is stopped then")
 	cmd.Flags().DurationSliceVar(&options.Reading, "reading", nil, "instead: what reading a seat's data takes each of the two, `FAST,SLOW`")
 	cmd.Flags().DurationVar(&options.Patience, "patience", 2*time.Minute, "how long seats may take to move")
 	flags.register(cmd)

@@ -61,7 +61,7 @@ func survey(dir string) (*checkpoint.Found, error) {
 		return nil, wrong(err)
 	}
 	if len(found.Entries) == 0 {
-		return nil, wrong(fmt.Errorf("no checkpoint lies in %s; name a run's folder, a folder of checkpoints, or one checkpoint", dir))
+		return nil, wrong(fmt.Errorf("there is no checkpoint in %s; name a run's folder, a folder of checkpoints, or one checkpoint", dir))
 	}
 	return found, nil
 }

@@ -122,7 +122,7 @@ func cover(tensors []Tensor) ([]Tensor, int, error) {
 			return nil, 0, fmt.Errorf("%q is no name for a tensor", printable.Short(t.Name, maxNameBytes))
 		}
 		if t.Interval.Begin != at || t.Interval.End < at {
-			return nil, 0, fmt.Errorf("tensor %s lies at %v but the one before it ends at %d", t.Name, t.Interval, at)
+			return nil, 0, fmt.Errorf("tensor %s is at %v but the one before it ends at %d", t.Name, t.Interval, at)
 		}
 		n, ok := elements(t.Shape)
 		if !ok || n != int64(t.Interval.Len()) {

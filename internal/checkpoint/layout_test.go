@@ -144,11 +144,11 @@ func TestLayoutRefusals(t *testing.T) {
 	}{
 		{"no seats", 0, nil, nil, nil, "0 seats"},
 		{"no parameters", 1, func([]Tensor) []Tensor { return nil }, nil, nil, "no parameters"},
-		{"hole", 1, func(p []Tensor) []Tensor { return p[1:] }, nil, nil, "lies at [6,10) but the one before it ends at 0"},
+		{"hole", 1, func(p []Tensor) []Tensor { return p[1:] }, nil, nil, "is at [6,10) but the one before it ends at 0"},
 		{"overlap", 1, func(p []Tensor) []Tensor {
 			p[1].Interval, p[1].Shape = plan.Interval{Begin: 5, End: 10}, []int{5}
 			return p
-		}, nil, nil, "lies at [5,10)"},
+		}, nil, nil, "is at [5,10)"},
 		{"shape", 1, func(p []Tensor) []Tensor { p[0].Shape = []int{2, 2}; return p }, nil, nil, "has shape [2 2] but 6 values"},
 		{"negative shape", 1, func(p []Tensor) []Tensor { p[0].Shape = []int{-2, -3}; return p }, nil, nil, "has shape"},
 		{"overflowing shape", 1, func(p []Tensor) []Tensor { p[0].Shape = []int{math.MaxInt, math.MaxInt}; return p }, nil, nil, "has shape"},

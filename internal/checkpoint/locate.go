@@ -116,7 +116,7 @@ func (f *Found) Best() (*Entry, error) {
 		return f.Newest, nil
 	}
 	if len(f.Damaged) == 0 {
-		return nil, fmt.Errorf("%w lies in %s", ErrNone, f.Dir)
+		return nil, fmt.Errorf("%w in %s", ErrNone, f.Dir)
 	}
 	more := ""
 	switch n := len(f.Damaged) - 1; {
@@ -125,7 +125,7 @@ func (f *Found) Best() (*Entry, error) {
 	case n > 1:
 		more = fmt.Sprintf(", and so are %d others", n)
 	}
-	return nil, fmt.Errorf("%w lies in %s: %s: %w%s", ErrNone, f.Dir, f.Damaged[0].Path, f.Damaged[0].Err, more)
+	return nil, fmt.Errorf("%w in %s: %s: %w%s", ErrNone, f.Dir, f.Damaged[0].Path, f.Damaged[0].Err, more)
 }
 
 // At is the newest generation's good checkpoint at a step, over all stores. The error says what is wrong where there is

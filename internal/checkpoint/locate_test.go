@@ -100,13 +100,13 @@ func TestLocateUsesAnotherCopy(t *testing.T) {
 		t.Fatalf("%+v, %v", f, err)
 	}
 	_, err = f.Best()
-	const want = "no whole checkpoint lies in /r: /r/coordinators/c3/checkpoints/step-0000000500-g2: checkpoint step 500: file optim-00001-of-00002.safetensors is damaged ("
+	const want = "no whole checkpoint in /r: /r/coordinators/c3/checkpoints/step-0000000500-g2: checkpoint step 500: file optim-00001-of-00002.safetensors is damaged ("
 	if !errors.Is(err, ErrNone) || !errors.Is(err, ErrDamaged) || !strings.HasPrefix(err.Error(), want) || !strings.Contains(err.Error(), "), and so are 4 others") {
 		t.Errorf("no good one is left: %v", err)
 	}
 }
 
-// TestNewestOfGenerations: of a step's checkpoints that of the latest generation counts, by its number and wherever it lies.
+// TestNewestOfGenerations: of a step's checkpoints that of the latest generation counts, by its number and wherever it is.
 func TestNewestOfGenerations(t *testing.T) {
 	m := disk.NewMemFS()
 	must(t, save(t, 500, 10).put(mustOpen(t, m, "/r/c1"), true))
@@ -125,7 +125,7 @@ func TestNewestOfGenerations(t *testing.T) {
 func TestBestCountsTheDamaged(t *testing.T) {
 	for n, want := range map[int]string{1: "/r: /c: damaged", 2: "/r: /c: damaged, and so is another", 3: "/r: /c: damaged, and so are 2 others"} {
 		f := Found{Dir: "/r", Damaged: slices.Repeat([]Entry{{Path: "/c", Err: ErrDamaged}}, n)}
-		if _, err := f.Best(); err == nil || err.Error() != "no whole checkpoint lies in "+want {
+		if _, err := f.Best(); err == nil || err.Error() != "no whole checkpoint in "+want {
 			t.Errorf("%d damaged: %v", n, err)
 		}
 	}

@@ -245,7 +245,7 @@ func TestPutFileRefusals(t *testing.T) {
 				t.Errorf("%s: got %v, want %q", bad.name, err, bad.want)
 			}
 			if has, err := s.HasFile(folder, f); has || err != nil {
-				t.Fatalf("%s: the file stands: %v, %v", bad.name, has, err)
+				t.Fatalf("%s: the file is in the store: %v, %v", bad.name, has, err)
 			}
 		}
 		noTemps(t, fsys, filepath.Join(dir, folder))

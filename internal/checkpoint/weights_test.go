@@ -32,7 +32,7 @@ func shards(index string) map[string][]byte {
 	return map[string][]byte{firstShard: fileWith(all[:2]...), secondShard: fileWith(all[2:]...), "model.safetensors.index.json": []byte(index)}
 }
 
-// However the tensors lie in files, they are the same weights.
+// However the tensors are spread over files, they are the same weights.
 func TestWeightsInShards(t *testing.T) {
 	whole := map[string][]byte{"a.safetensors": fileWith(stateDict("module.")...)}
 	indexed := shards(`{"metadata": {}, "weight_map": {"module.0.weight": "` + firstShard + `", "module.1.weight": "` + secondShard + `"}}`)

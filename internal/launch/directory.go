@@ -166,7 +166,7 @@ func LatestDirectory(runs string) (Directory, error) {
 		}
 	}
 	if latest == "" {
-		return "", fmt.Errorf("no run lies in %s; name one by --dir, or a cluster by --cluster", runs)
+		return "", fmt.Errorf("there is no run in %s; name one by --dir, or a cluster by --cluster", runs)
 	}
 	return latest, nil
 }

@@ -40,7 +40,7 @@ func FindOrigin(dir string, warnings io.Writer) (*Origin, error) {
 		say(warnings, "ringmaster: %s", line)
 	}
 	if found.Newest == nil && len(found.Damaged) == 0 { // at most some that were never finished
-		return nil, fmt.Errorf("resume: %w lies in %s; launch the job again in another folder", errNoCheckpoint, dir)
+		return nil, fmt.Errorf("resume: %w in %s; launch the job again in another folder", errNoCheckpoint, dir)
 	}
 	best, err := found.Best()
 	if err != nil {

@@ -171,7 +171,7 @@ func (m *MemFS) file(op, name string) (*node, error) {
 	return n, err
 }
 
-// parent finds the directory that name lies in.
+// parent finds the directory that contains name.
 func (m *MemFS) parent(op, name string) (*node, string, error) {
 	elements := split(name)
 	if len(elements) == 0 {

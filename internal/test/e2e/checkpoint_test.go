@@ -156,7 +156,7 @@ func TestCheckpoints(t *testing.T) {
 	if code != 2 {
 		t.Errorf("list of nothing: exit code %d", code)
 	}
-	oneLine(t, stderr, "no checkpoint lies in")
+	oneLine(t, stderr, "there is no checkpoint in")
 }
 
 // checkExport reads the header of a safetensors file.

@@ -228,7 +228,7 @@ func TestBadAddresses(t *testing.T) {
 		{"not an address", "ringmaster", []string{"submit", quick, "--cluster", "here"}, 2, []string{"--cluster: here is not an address"}},
 		{"no address", "ringmaster", []string{"submit", quick}, 2, []string{"--cluster is missing"}},
 		{"status of nobody", "ringmaster", []string{"status", "--cluster", freePort(t)}, 3, []string{"no coordinator answers"}},
-		{"status of nothing", "ringmaster", []string{"status"}, 2, []string{"no run lies in runs"}},
+		{"status of nothing", "ringmaster", []string{"status"}, 2, []string{"there is no run in runs"}},
 		{"status of a file", "ringmaster", []string{"status", "--dir", quick}, 2, []string{quick, "name the folder of a run by --dir"}},
 		{"status of no folder", "ringmaster", []string{"status", "--dir", "nowhere"}, 3, []string{"there is no such folder"}},
 		{"size of a file", "ringmaster", []string{"scale", "--workers", "2", "--dir", quick}, 2, []string{quick, "name the folder of a run by --dir"}},

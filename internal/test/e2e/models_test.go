@@ -274,7 +274,7 @@ func TestImageModel(t *testing.T) {
 		{[]string{"predict", dir, "--prompt", "to", "--temperature", "NaN"}, []string{"--temperature"}},
 		{[]string{"predict", dir, "--photo", "none.png"}, []string{"none.png"}},
 		{[]string{"predict", dir, "--photo", f.file}, []string{"mobilenetv2-cifar10.yaml"}},
-		{[]string{"predict", t.TempDir(), "--photo", photo}, []string{"no whole checkpoint lies in"}},
+		{[]string{"predict", t.TempDir(), "--photo", photo}, []string{"no whole checkpoint in"}},
 		{[]string{"predict", "nowhere", "--photo", photo}, []string{"nowhere"}},
 		{[]string{"predict", dir, "--photo", photo, "--set", "data.classes=[red, blue]"}, []string{"--set data.classes=[red, blue]", "only data.dir, data.mean, data.std may be set"}},
 		{[]string{"eval", dir, "--set", "data.crop=1"}, []string{"--set data.crop=1", "only data.dir, data.train_per_class, data.eval_per_class, data.mean, data.std may be set"}},
