@@ -49,7 +49,7 @@ func FuzzParseFrame(f *testing.F) {
 	})
 }
 
-// However the payload is cut into pieces, and however they lie in memory, the numbers come out as they went in.
+// However the payload is cut into pieces, and wherever they are in memory, the numbers come out as they went in.
 func TestFloatsFromAnyPieces(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(0, 3000).Draw(t, "numbers")

@@ -166,7 +166,7 @@ func (r *Ring) takeRecord(f *Frame) error {
 	defer r.mu.Unlock()
 	owner := int(f.Segment)
 	if f.Kind >= MaxKinds || int64(f.Segment) >= int64(r.workers) || owner == r.self {
-		return refuse(fmt.Errorf("no such frame comes to position %d", r.self))
+		return refuse(fmt.Errorf("no such frame is sent to position %d", r.self))
 	}
 	if err := r.awaitStep(f.Step); err != nil {
 		return refuse(err)

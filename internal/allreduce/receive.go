@@ -63,7 +63,7 @@ func (r *Ring) admit(f *Frame) (*bucket, plan.Interval, error) {
 	}
 	b := &r.buckets[f.Bucket]
 	if !takes(f.Phase, int(f.Segment), r.self, r.workers) || (f.Phase == phaseRaw) != (b.raw != nil) {
-		return refuse("no such frame comes to position %d", r.self)
+		return refuse("no such frame is sent to position %d", r.self)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

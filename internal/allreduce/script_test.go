@@ -85,14 +85,14 @@ func TestFramesThatDoNotFitThePlanAreRefused(t *testing.T) {
 		{"old step", func(h *Header) { h.Step = 2 }, "expected step 3, got 2"},
 		{"later step", func(h *Header) { h.Step = 4 }, "expected step 3, got 4"},
 		{"phase", func(h *Header) { h.Phase = phaseAccept }, "refused a accept frame in the middle"},
-		{"raw", func(h *Header) { h.Phase, h.Segment = phaseRaw, 1 }, "no such frame comes to position 0"},
+		{"raw", func(h *Header) { h.Phase, h.Segment = phaseRaw, 1 }, "no such frame is sent to position 0"},
 		{"bucket", func(h *Header) { h.Bucket = 1 }, "expected less than 1 buckets"},
 		{"segment", func(h *Header) { h.Segment = 2 }, "expected less than 1 buckets and 2 segments"},
-		{"lane that starts here", func(h *Header) { h.Segment = 1 }, "no such frame comes to position 0"},
+		{"lane that starts here", func(h *Header) { h.Segment = 1 }, "no such frame is sent to position 0"},
 		{"offset", func(h *Header) { h.Offset = 1 }, "expected 40000 bytes at element 0, got 40000 at 1"},
 		{"length", func(h *Header) { h.Length = 39996 }, "expected 40000 bytes at element 0, got 39996 at 0"},
-		{"record's segment", func(h *Header) { h.Phase, h.Bucket = phaseRecord, 64 }, "no such frame comes"},
-		{"record's kind", func(h *Header) { h.Phase, h.Segment, h.Kind = phaseRecord, 1, 200 }, "no such frame comes"},
+		{"record's segment", func(h *Header) { h.Phase, h.Bucket = phaseRecord, 64 }, "no such frame is sent"},
+		{"record's kind", func(h *Header) { h.Phase, h.Segment, h.Kind = phaseRecord, 1, 200 }, "no such frame is sent"},
 		{"record's size", func(h *Header) { h.Phase, h.Segment, h.Bucket = phaseRecord, 1, MaxGather+1 }, "the limit is"},
 		{"record's length", func(h *Header) { h.Phase, h.Segment, h.Bucket, h.Length = phaseRecord, 1, 64, 64 }, "expected 128 bytes at 0, got 64 at 0"},
 		{"farewell", func(h *Header) { h.Phase, h.Length = phaseBye, 0 }, "a farewell has no reason"},
@@ -112,7 +112,7 @@ func TestFramesThatDoNotFitThePlanAreRefused(t *testing.T) {
 	}
 }
 
-// A frame of a step that has been left behind is refused, also where nothing is expected any more: nobody would come to wait for it.
+// A frame of an earlier step is refused, even if nothing is expected any more: nobody would ever wait for it.
 func TestAFrameOfAPastStepIsRefused(t *testing.T) {
 	scripted(t, "tail", func(t *testing.T, r *Ring, s *script) {
 		r.Begin(3)

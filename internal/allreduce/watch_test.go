@@ -41,7 +41,7 @@ func TestWhatIsSentIsReceivedOnceAStepHasEnded(t *testing.T) {
 	})
 }
 
-// An opening says which of the two links stands already.
+// An Opening says which of the two links is open already.
 func TestAnOpeningSaysWhichLinkStands(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		members := cut(rand.New(rand.NewPCG(5, 5)), 3, 3)
