@@ -26,7 +26,7 @@ type leftOut struct {
 	data   bool // it looks like data: it counts against data.left_out
 }
 
-// maxReasons bounds the reasons that are told apart: there may be as many endings as files.
+// maxReasons bounds the number of distinct reasons: there may be as many file extensions as files.
 const maxReasons = 24
 
 // leave counts something that is left out.

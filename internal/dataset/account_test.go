@@ -118,7 +118,7 @@ func link(t *testing.T, target, path string) {
 	}
 }
 
-// Volumes of Kubernetes and caches of data sets are links to what lies elsewhere.
+// Kubernetes volumes and data set caches are links to files elsewhere.
 func TestLinksAreFollowed(t *testing.T) {
 	base := t.TempDir()
 	plain := filepath.Join(base, "plain")

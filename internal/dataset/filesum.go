@@ -10,7 +10,7 @@ import (
 )
 
 // FileSum is the SHA-256 of the decoded content of one file, of one class's images, or of all files of a folder. Two
-// workers that have the same data have the same sums, whether their files are compressed or not and wherever they lie.
+// workers that have the same data have the same sums, whether their files are compressed or not and wherever they are.
 type FileSum struct {
 	Path string // relative to the data's folder, with slashes, without a compression's suffix; a folder ends in a slash
 	Sum  [sha256.Size]byte
@@ -20,7 +20,7 @@ type FileSum struct {
 const maxFileSums = 64
 
 // condense sums up the files of whole folders, as deep as leaves at most maxFileSums sums. Where even the top has more
-// entries, it sums up stretches of them. The files are sorted so that those of a folder stand together.
+// entries, it sums up stretches of them. The files are sorted so that those of a folder are adjacent.
 func condense(files []FileSum) []FileSum {
 	if len(files) <= maxFileSums {
 		return files

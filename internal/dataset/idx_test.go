@@ -41,7 +41,7 @@ func TestDecodeIDX(t *testing.T) {
 	})
 }
 
-// noTB stands in for a test where a helper cannot fail.
+// noTB replaces a test where a helper cannot fail.
 type noTB struct{ testing.TB }
 
 func (noTB) Helper() {}

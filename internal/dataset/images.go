@@ -21,10 +21,10 @@ const (
 
 const channels = 3 // red, green, blue
 
-// openImages reads images that lie as train/CLASS/*.jpg and test/CLASS/*.jpg, or val/. All must have one size; inputs are
+// openImages reads images laid out as train/CLASS/*.jpg and test/CLASS/*.jpg, or val/. All must have one size; inputs are
 // [3 rows columns]. Labels number the classes in the order of those of a model, else as the configuration lists them, else sorted. Without a
 // folder test there is no evaluation set. Decoders differ between releases of Go, by a step of a value here and there;
-// the fingerprint covers what they make of the files, so workers that disagree are told apart.
+// the fingerprint covers what they make of the files, so workers that disagree are detected.
 func openImages(c config.Data, labels []string) (*Data, error) {
 	files, left, err := findImages(c.Dir, c.LeftOut)
 	if err != nil {

@@ -102,7 +102,7 @@ func photosIn(dir string) (files []string, err error) {
 		}
 	}
 	if len(files) == 0 {
-		return nil, fmt.Errorf("no pictures (%s) lie in %s", PictureFormats, dir)
+		return nil, fmt.Errorf("there are no pictures (%s) in %s", PictureFormats, dir)
 	}
 	return files, nil
 }

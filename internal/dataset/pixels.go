@@ -6,11 +6,11 @@ import "fmt"
 // them at random.
 type pixels struct {
 	shape   []int    // of the numbers: [channels rows columns], or [values] for one channel
-	scales  []*scale // for each channel, what a byte stands for
+	scales  []*scale // for each channel, the value of a byte
 	plane   int      // values of a channel of one picture
 	columns int
 
-	crop int  // pictures are padded by so many pixels of value 0 on each side and cut back to size at random; 0: are not
+	crop int  // pictures are padded by this many pixels of value 0 on each side and cropped back to size at random; 0: no crop
 	flip bool // pictures are mirrored left to right with a chance of one half
 }
 
@@ -66,7 +66,7 @@ func (p *pixels) augment(dst []float32, src []byte, draw [4]uint32) {
 	}
 }
 
-// shiftRow sets out[x] to what src[x+right] stands for, and to what byte 0 stands for where src has nothing.
+// shiftRow sets out[x] to the value of src[x+right], and to the value of byte 0 beyond src.
 func shiftRow(out []float32, src []byte, right int, scale *scale) {
 	begin := min(max(-right, 0), len(out))
 	end := max(min(len(out)-right, len(out)), begin)

@@ -6,7 +6,7 @@ import (
 	"ringmaster/internal/tensor/kernel"
 )
 
-// scale is what the bytes of a channel stand for.
+// scale maps the bytes of a channel to values.
 type scale struct {
 	table [256]float32
 	unit  bool // v/255: a kernel computes that faster than it is looked up
@@ -30,7 +30,7 @@ func standardScale(mean, deviation float64) *scale {
 	return s
 }
 
-// decode sets dst[i] to what src[i] stands for. A seat reads all its samples so in every step. next is what it
+// decode sets dst[i] to the value of src[i]. A seat reads all its samples with it in every step. next is what it
 // reads soon, as many bytes.
 func (s *scale) decode(dst []float32, src, next []byte) {
 	if s.unit {

@@ -17,7 +17,7 @@ import (
 
 // origins is what a split needs to know of the rows of a table beyond their values.
 type origins struct {
-	at      int     // where in a row its group stands
+	at      int     // the column of a row's group
 	group   column  // of each row, where the split is by group
 	numbers []int32 // of each row in its file, from 1: rows may have been dropped
 }

@@ -53,7 +53,7 @@ func TestShakespeare(t *testing.T) {
 	}
 }
 
-// It shows for any epoch's shift that the windows of a pass lie side by side, that targets are the tokens
+// It shows for any epoch's shift that the windows of a pass are adjacent, that targets are the tokens
 // after, and that the shift stays within a window.
 func TestWindowsLieSideBySideWhateverTheShift(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

@@ -23,7 +23,7 @@ type walker struct {
 	what    string // of the data, for messages
 	account *account
 	visit   func(relative, full string) error // for each regular file, by its path with slashes; in the order of the paths
-	once    bool                              // a link to what lies below the folder too, and is read there, is left out
+	once    bool                              // a link to something below the folder, which is read there anyway, is left out
 
 	root    string // without links
 	entries int
@@ -39,7 +39,7 @@ func (w *walker) walk(folder, prefix string) error {
 	return w.below(folder, prefix, []string{real})
 }
 
-// below visits the files below a folder, around which the folders of around lie, the last being itself.
+// below visits the files below a folder. around lists the folders around it, the last being the folder itself.
 func (w *walker) below(folder, relative string, around []string) error {
 	entries, err := os.ReadDir(folder)
 	if err != nil {
@@ -90,7 +90,7 @@ func (w *walker) entry(full, name string, mode fs.FileMode, around []string) err
 	return nil
 }
 
-// readAnyway reports whether a path without links lies below the folder and is not hidden there.
+// readAnyway reports whether a path without links is below the folder and not hidden there.
 func (w *walker) readAnyway(real string) bool {
 	relative, err := filepath.Rel(w.root, real)
 	if err != nil || relative == ".." || strings.HasPrefix(relative, ".."+string(filepath.Separator)) {

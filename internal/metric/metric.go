@@ -71,7 +71,7 @@ func Names(kind Kind) []string {
 	return names
 }
 
-// New checks the names against the task. An error names the metric and what could stand there instead.
+// New checks the names against the task. An error names the metric and the possible ones.
 func New(names []string, task Task) (*Set, error) {
 	if task.Outputs < 1 {
 		return nil, fmt.Errorf("metric: a task with %d outputs", task.Outputs)

@@ -216,7 +216,7 @@ func argmax(values []float32) int {
 	return best
 }
 
-// placeOf is how many values stand before that of the class when they are sorted from the largest down, equal ones in order.
+// placeOf is the number of values before that of the class when they are sorted in descending order, equal ones in their own order.
 func placeOf(values []float32, class int) int {
 	place := 0
 	for i, v := range values {
@@ -276,7 +276,7 @@ func (s *Sums) Append(b []byte) []byte {
 	return b
 }
 
-// Decode makes s the sums that Append wrote at the start of b. What stands behind them is not looked at. An error says that
+// Decode makes s the sums that Append wrote at the start of b. Bytes after them are ignored. An error says that
 // the bytes are too few for what they claim.
 func (s *Sums) Decode(b []byte) error {
 	s.Reset()

@@ -136,7 +136,7 @@ func (b *base) flush(moments ...[]float32) {
 	}
 }
 
-// run calls update for every part of in that lies in one span and in one thread's share.
+// run calls update for every part of in that is within one span and one thread's share.
 func (b *base) run(team *kernel.Team, step uint64, params, grad []float32, in plan.Interval) {
 	if len(params) != b.params || len(grad) != b.params {
 		panic(fmt.Sprintf("optim: %d parameters and %d gradients for an optimizer of %d", len(params), len(grad), b.params))

@@ -25,7 +25,7 @@ func NewSchedule(rate float64, cfg config.Schedule) (Schedule, error) {
 		}
 	case config.ScheduleCosine, config.ScheduleLinear:
 		if cfg.Horizon <= cfg.Warmup {
-			return Schedule{}, fmt.Errorf("learning-rate schedule %s: horizon %d should lie beyond the warm-up's %s", cfg.Kind, cfg.Horizon, plural.Of(cfg.Warmup, "step"))
+			return Schedule{}, fmt.Errorf("learning-rate schedule %s: horizon %d must be beyond the warm-up's %s", cfg.Kind, cfg.Horizon, plural.Of(cfg.Warmup, "step"))
 		}
 	default:
 		return Schedule{}, fmt.Errorf("learning-rate schedule %q is not known", cfg.Kind)

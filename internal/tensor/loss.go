@@ -11,7 +11,7 @@ const IgnoredTarget = -100
 
 // rowLoss is what the losses have in common: the loss of every row of the model's output, weighted, and its gradient, which is
 // written forward, so that backward finds it in its place. Rows are divided among threads; their losses and what they count for are
-// added in ascending order, from what stands in the context.
+// added in ascending order, to the sum already in the context.
 type rowLoss struct {
 	rows, width int
 	x           *Value

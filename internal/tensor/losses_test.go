@@ -123,7 +123,7 @@ func TestLossesAreMeansOfPyTorch(t *testing.T) {
 	}
 }
 
-// Every kernel tier that this machine has comes to the bits of plain Go.
+// Every kernel tier that this machine has gives the bits of plain Go.
 func TestLossesOfEveryTier(t *testing.T) {
 	defer func() {
 		if err := kernel.Select(""); err != nil {
@@ -170,7 +170,7 @@ func TestLossGradientsFollowDifferences(t *testing.T) {
 	}
 }
 
-// Labels as whole numbers come to the same bits; negative ones count for nothing, and one above 1 makes the loss no number.
+// Labels as whole numbers give the same bits; negative ones count for nothing, and one above 1 makes the loss no number.
 func TestLabels(t *testing.T) {
 	c := lossCase{Op: "binary", Width: 3, Target: []float64{1, 0, 1, 0, 0, 0, 1, 1, 1, -100, -1, 1, 0, 1, 0, 1, 0, 0}}
 	b, p := c.record(false)

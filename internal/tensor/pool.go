@@ -66,7 +66,7 @@ func (o *maxPool) forwardSamples(begin, end int) {
 
 // backwardSamples gives each output's gradient to the first pixel that equals it; a NaN equals nothing. The output's own
 // gradient is set to zero once it has been given, so that later equal pixels get nothing; nobody reads it afterwards.
-// Which pixel is the largest no processor can foresee, so masks stand in for branches.
+// No processor can predict which pixel is the largest, so masks replace branches.
 func (o *maxPool) backwardSamples(begin, end int) {
 	dx := o.dx.data()
 	size := o.height * o.width * o.channels

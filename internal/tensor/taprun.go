@@ -25,7 +25,7 @@ type tapRun struct {
 	more             int // 0: chains start from +0; 1: from dst
 	offsets          [maxTaps]int
 	rows             [maxTaps]int
-	fetchDst         int // from where on dst and src are fetched into the cache, so many lines of 64 bytes
+	fetchDst         int // from where on dst and src are fetched into the cache, in lines of 64 bytes
 	fetchSrc         int // with each vector of channels; counted up by the assembly
 	fetchLines       int
 

@@ -101,7 +101,7 @@ func (s *distortion) render(dst []byte, field *[stride * stride]uint32) {
 	}
 	for y := range Side {
 		down := int64(y)*one - middle
-		// The middle of the master lies between its pixels Edge/2-1 and Edge/2; the border adds one.
+		// The middle of the master is between its pixels Edge/2-1 and Edge/2; the border adds one.
 		u := s.moveX + times(s.xy, down) + times(s.bendX, times(down, down)) - times(s.xx, middle) + (Edge+1)*one/2
 		v := s.moveY + times(s.yy, down) - times(s.yx, middle) + (Edge+1)*one/2
 		s.sampleRow((*[Side]byte)(dst[y*Side:]), &sag, u, v, field, &ramp)
@@ -124,7 +124,7 @@ func (s *distortion) ramp() (ramp [256]byte) {
 }
 
 // sampleRow sets each element of the row to the ink that the ramp gives for the field's value at (u, v + sag), from
-// where u and v go on by a pixel. The value lies between the four pixels around the point by their distances in 256ths;
+// where u and v go on by a pixel. The value is interpolated between the four pixels around the point, in 256ths;
 // beyond the field the border goes on. Two products at a time are made in the halves of a word: they stay below 2^16.
 func (s *distortion) sampleRow(row *[Side]byte, sag *[Side]int64, u, v int64, field *[stride * stride]uint32, ramp *[256]byte) {
 	const last = (stride-1)*one - 1

@@ -27,7 +27,7 @@ const (
 // The form of the masters. A master's pixel is half a pixel of a picture.
 const (
 	Edge  = 48 // rows and columns of a master
-	Slope = 16 // steps of a master's byte for each of its pixels of distance to the outline, which lies at 128
+	Slope = 16 // steps of a master's byte for each of its pixels of distance to the outline, which is at 128
 )
 
 //go:embed masters.png

@@ -80,7 +80,7 @@ func TestAPlainGlyphIsItsMasterHalfAsLarge(t *testing.T) {
 		wrong := 0
 		for y := range Side {
 			for x := range Side {
-				// The picture's pixel (x, y) lies where four master pixels meet; the border shifts by one.
+				// The picture's pixel (x, y) is where four master pixels meet; the border shifts by one.
 				u, v := 2*(x-Side/2)+Edge/2+1, 2*(y-Side/2)+Edge/2+1
 				var want byte
 				if u >= 0 && v >= 0 && u < stride-1 && v < stride-1 {

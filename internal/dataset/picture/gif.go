@@ -35,7 +35,7 @@ func decodeGIF(raw []byte) (image.Image, string, error) {
 }
 
 // A GIF file is a header of 6 bytes, the screen's 7, a table of colours, and blocks: extensions (0x21, label, sub-blocks), of which the
-// graphic control (0xf9) says which colour is transparent, and frames (0x2c). A sub-block is a length and so many bytes; 0 ends them.
+// graphic control (0xf9) says which colour is transparent, and frames (0x2c). A sub-block is a length and that many bytes; 0 ends them.
 
 // withoutTransparency is the file with no colour transparent in its first frame: the decoder would forget what colour it was. It
 // returns the number of that colour too, 0 for none.

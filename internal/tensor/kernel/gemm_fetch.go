@@ -4,7 +4,7 @@ import "unsafe"
 
 // This file says what the tile kernels fetch into the cache while they compute, beyond the rows of B and the lines of C: parts of
 // the operands that are used next. Where those come from a far level of the cache, a core that waits for them computes at
-// two thirds of its speed. What is fetched never shows in the results.
+// two thirds of its speed. Prefetching never changes the results.
 
 // fetchAhead lets the kernel fetch what follows the blocks of q, of which row i is the first and i1 bounds those that come after
 // them. It may take some of the blocks away, which fetch something else.

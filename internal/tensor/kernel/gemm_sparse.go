@@ -15,7 +15,7 @@ import "math"
 // listedRows is the number of elements of op(A) that are kept for a step. The assembly knows it.
 const listedRows = 8
 
-// What is worth looking for, and how much of it at a time.
+// The products worth searching for zeros, and how much of them at a time.
 const (
 	sparseLeast  = 24      // rows of an A with zeros, or of a B
 	sparseWidest = 4096    // columns of the other operand, which a block of rows takes in one call

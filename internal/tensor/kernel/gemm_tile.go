@@ -131,7 +131,7 @@ type strip struct {
 	k0, k1  int
 
 	// If ldPacked is not 0, scratch.a holds the rows of op(A) from row packedFrom on, of depth [k0, k1), ldPacked apart.
-	// The slice itself does not stand here, or the compiler would take it that strips escape to the heap.
+	// The slice itself is not used here, or the compiler would conclude that strips escape to the heap.
 	packedFrom, ldPacked int
 
 	next int // the depth of the strip that comes next, if its operands are to be fetched meanwhile; else 0

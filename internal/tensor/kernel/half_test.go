@@ -18,7 +18,7 @@ func nearest16(x float32, decode func(uint16) float64, infinity uint16) uint16 {
 			high = mid
 		}
 	}
-	// Infinity stands where the next number of the format would be.
+	// Infinity takes the place of the format's next number.
 	below, above := a-decode(low), decode(high)-a
 	if high == infinity {
 		above = 2*decode(infinity-1) - decode(infinity-2) - a

@@ -3,7 +3,7 @@ package kernel
 import "math"
 
 // The elementary functions below are minimax polynomials (Remez exchange on the stated interval, coefficients rounded to
-// float32), evaluated by Horner's rule in fused multiply-adds. The error bounds stand in the tests.
+// float32), evaluated by Horner's rule in fused multiply-adds. The error bounds are in the tests.
 const (
 	log2E   = 1.44269502     // float32(1/ln 2)
 	ln2High = 0.693147182    // float32(ln 2)

@@ -109,7 +109,7 @@ func countNegativeZerosGo(l *[lanes]float32, x []float32) {
 	}
 }
 
-// ordered is an integer for a number, larger for a larger one. What makes it out of a number's bits makes the bits out of it.
+// ordered is an integer for a number, larger for a larger one. The mapping is its own inverse.
 func ordered(x float32) int32 {
 	bits := int32(math.Float32bits(x))
 	return bits ^ bits>>31&math.MaxInt32

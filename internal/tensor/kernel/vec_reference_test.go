@@ -86,7 +86,7 @@ func TestMaxAndArgMax(t *testing.T) {
 	}
 }
 
-// Between lanes +0 is the larger zero, wherever it stands; within a lane the first one stays.
+// Between lanes +0 is the larger zero, wherever it is; within a lane the first one stays.
 func TestMaxOfZeros(t *testing.T) {
 	negative := float32(math.Copysign(0, -1))
 	cases := []struct {
