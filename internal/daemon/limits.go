@@ -51,7 +51,7 @@ func limits() []grpc.ServerOption {
 	}
 }
 
-// absolute is an absolute path of at least one folder and what stands before it; a name with spaces is cut short.
+// absolute is an absolute path of at least one folder and the text before it; a name with spaces is cut short.
 var absolute = regexp.MustCompile(`(^|[\s"'(=])/(?:[^\s"':;,()/]+/)+`)
 
 // withoutFolders removes the folders from the paths that an error names: remote callers need not know them. Names of

@@ -94,7 +94,7 @@ func decideLost(j *fsm.Job, o *observations, now time.Time, t Timing) *Decision 
 	}
 	if j.Stop && o.deserted(j, now, t) && now.Sub(o.since) > 2*t.Silence {
 		return propose(fsm.Command{Finish: &fsm.Outcome{Job: j.ID, Generation: j.Generation, Phase: fsm.Interrupted}},
-			"stopped while no worker is there; the newest checkpoint stands")
+			"stopped while no worker is there; the newest checkpoint is the result")
 	}
 	for _, m := range append(slices.Clone(lost), startedMembers(j)...) {
 		if !o.alive(m.Incarnation, now, t) && !o.dead(m, now, t) {

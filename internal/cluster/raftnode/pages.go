@@ -140,7 +140,7 @@ func (p *pages) elements(b, least, beyond []byte, each visit) error {
 			position, key, value = uint64(word.Uint32(e[4:])), uint64(word.Uint32(e[8:])), uint64(word.Uint32(e[12:]))
 		}
 		if position+key+value > uint64(len(e)) {
-			return errors.New("an element lies beyond its page")
+			return errors.New("an element is beyond its page")
 		}
 		keys[i], values[i] = e[position:position+key], e[position+key:position+key+value]
 		if bytes.Compare(keys[i], least) < 0 || i > 0 && bytes.Compare(keys[i-1], keys[i]) >= 0 || beyond != nil && bytes.Compare(keys[i], beyond) >= 0 {
