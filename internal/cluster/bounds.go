@@ -8,7 +8,7 @@ import (
 	"ringmaster/internal/rpc"
 )
 
-// rememberedViews bounds what a coordinator remembers of views beside the log: those that jobs list.
+// rememberedViews bounds the views that a coordinator remembers outside the log: those that jobs list.
 const rememberedViews = 2048
 
 // forget drops what nobody asks for any more. The caller holds the lock.

@@ -100,7 +100,7 @@ func leaderHint(err error) error {
 // does not answer for a while may be stopped, which the leader notices by itself, so that is given more time.
 const (
 	connectBound = time.Second
-	connectAgain = 300 * time.Millisecond // another attempt beside the first: one lost packet must not decide
+	connectAgain = 300 * time.Millisecond // a second attempt in parallel to the first: one lost packet must not decide
 	answerBound  = 3 * time.Second
 )
 

@@ -88,7 +88,7 @@ func (v *saver) Save(t *trainer.Trainer) bool {
 	return true
 }
 
-// SaveLast is Save for a job's last checkpoint: it waits as long as it takes, beside the caller. A copy before it that cannot be
+// SaveLast is Save for a job's last checkpoint: it waits as long as it takes, in parallel to the caller. A copy before it that cannot be
 // stored is given up.
 func (v *saver) SaveLast(t *trainer.Trainer) {
 	called := time.Now()

@@ -59,7 +59,7 @@ func appendFloats(all []float32, rest, data []byte) ([]float32, []byte) {
 	return all, bytes.Clone(data)
 }
 
-// takeState receives the peers' state beside the own one, an even part from each at once, checks the whole, and swaps.
+// takeState receives the peers' state into separate memory, an equal part from each in parallel, checks the whole, and swaps it in.
 func (j *job) takeState(ctx context.Context, s *session, sources []plan.Member) error {
 	t := j.trainer.Load()
 	all := make([]float32, t.Floats())

@@ -25,7 +25,7 @@ const (
 	standstillSteps = 4
 )
 
-// ways is what a worker knows about its links to the others: the members of the view, and those that could be seated.
+// ways is what a worker knows about its links to the others: the members of the view, and the candidates for seats.
 type ways struct {
 	self  plan.Incarnation
 	probe func(context.Context, plan.Member) error

@@ -116,7 +116,7 @@ func TestWaysInSteadyState(t *testing.T) {
 			time.Sleep(time.Minute)
 		}
 		if len(p.calls) > 0 {
-			t.Errorf("tried its ways in steady state: %v", p.calls)
+			t.Errorf("tested links in steady state: %v", p.calls)
 		}
 		// One that comes is tried, once.
 		w.take(order([]int{1, 2, 3}, []int{4}))
@@ -142,12 +142,12 @@ func TestWaysWhenTheRingBreaks(t *testing.T) {
 		time.Sleep(500 * time.Millisecond)
 		expect(t, w, "w2")
 		if probed(w) == 7 {
-			t.Error("says that it has tried all ways while it waits for an answer")
+			t.Error("says that it has tested all links while it waits for an answer")
 		}
 		time.Sleep(600 * time.Millisecond)
 		expect(t, w, "w2 !w3")
 		if g := probed(w); g != 7 {
-			t.Errorf("all ways are known, and it says so of generation %d", g)
+			t.Errorf("all links are known, and it says so of generation %d", g)
 		}
 		// Another break a moment later needs no attempt.
 		before := p.count("w2")

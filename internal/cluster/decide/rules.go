@@ -14,10 +14,10 @@ import (
 
 // Timing holds the leader's timeouts.
 type Timing struct {
-	Silence              time.Duration // no report for this long: the worker is suspected and leaves the ring
+	Silence              time.Duration // no report for this long: the worker is suspected and removed from the ring
 	Grace                time.Duration // a ring broke but both neighbours report: wait this long for one to fall silent
 	Orphan               time.Duration // nobody of the last started view answers: after this long all count as dead
-	Search               time.Duration // after a ring broke its members may take so long to find out whom they reach
+	Search               time.Duration // how long the members of a broken ring may take to find out whom they reach
 	Exile                time.Duration // a worker put out although it answers may come back after this long
 	Attach               time.Duration // how long a new leader waits for workers to attach while the job stands still; otherwise twice Silence
 	Settle               time.Duration // a view must be this old before seats move in it,

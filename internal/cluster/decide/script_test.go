@@ -75,7 +75,7 @@ type scenario struct {
 	processes map[plan.Incarnation]*workerProcess
 	ids       map[string]plan.Incarnation // the newest process of each worker
 
-	closed, untried map[string][]string // of each worker's ways
+	closed, untried map[string][]string // of each worker's links
 
 	point func() // called at every point at which something may be decided; nil: nothing
 	again bool   // decide everything twice
@@ -189,7 +189,7 @@ func (sc *scenario) apply(c fsm.Command, out *strings.Builder) {
 }
 
 // report is what a worker says: report w1 READY g=1 step=5 digest=aa epoch=1,2 share=1/2 outcome=complete lost=w2
-// It has tried its ways to all others that the scenario knows, but for untried=w3, and all are open but for cut=w4,w5.
+// It has tested its links to all other workers of the scenario, except untried=w3, and all are open except cut=w4,w5.
 func (sc *scenario) report(name string, o map[string]string) *rpc.Report {
 	id, ok := sc.ids[name]
 	if !ok {
@@ -291,7 +291,7 @@ func (sc *scenario) attached() (all []*workerProcess) {
 	return all
 }
 
-// tryWays has those report again, as of their last reports, who know more of their ways to the others by now.
+// tryWays has those workers report again that now know more about their links to the others.
 func (sc *scenario) tryWays() {
 	for _, p := range sc.attached() {
 		r := proto.CloneOf(p.report)

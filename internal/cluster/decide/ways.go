@@ -157,7 +157,7 @@ func (o *observations) joinable(j *fsm.Job, stay []plan.Member, ready []*seen, m
 		_, out := o.arrange(j, with)
 		switch {
 		case !o.proven(m.Incarnation, stay):
-			return nil, fmt.Sprintf("worker %s on %s tries its ways to the others", m.Worker, m.Host)
+			return nil, fmt.Sprintf("worker %s on %s tests its links to the others", m.Worker, m.Host)
 		case len(out) > 0:
 			wait = fmt.Sprintf("worker %s on %s waits: it and %s cannot reach each other", m.Worker, m.Host, o.closedTo(m, stay))
 		default:

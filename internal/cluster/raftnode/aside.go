@@ -13,7 +13,7 @@ import (
 // files aside, and begins as a new replica does. A mark says so from before the files move until there is a log again, so
 // that a crash in between does not leave an empty folder that founds a cluster.
 
-// SetAside moves a damaged log and its snapshots into a folder beside them, which it returns. Nothing is deleted.
+// SetAside moves a damaged log and its snapshots into a folder next to them, which it returns. Nothing is deleted.
 func SetAside(dir string) (aside string, err error) {
 	if err := os.WriteFile(filepath.Join(dir, lostName), nil, 0o600); err != nil {
 		return "", fmt.Errorf("set the damaged log aside: %w", err)

@@ -86,7 +86,7 @@ func decodeEntry(index uint64, b []byte, into *raft.Log) error {
 	return nil
 }
 
-// record is what the file holds beside the entries: which of them there are, so that a lost one is noticed, and the stable values.
+// record is the file's content other than the entries: which of them there are, so that a lost one is noticed, and the stable values.
 // It is written with every change, from the file's first moment on.
 type record struct {
 	first, last uint64 // indices of the oldest and newest entry; 0: there is none
