@@ -8,7 +8,7 @@ import (
 	"google.golang.org/grpc/mem"
 )
 
-// rawSubtype is the gRPC content subtype of ring frames. It is registered beside protobuf, which other services of the
+// rawSubtype is the gRPC content subtype of ring frames. It is registered in addition to protobuf, which other services of the
 // same server keep.
 const rawSubtype = "ringraw"
 

@@ -39,7 +39,7 @@ const (
 	maxJobs = 64
 )
 
-// What a refusal says in its trailer beside the status, for programs.
+// A refusal's reason for programs, in its trailer in addition to the status.
 const (
 	refusalKey    = "ringmaster-refusal"
 	generationKey = "ringmaster-generation"

@@ -40,7 +40,7 @@ func startHost(t testing.TB, options Options, l net.Listener) *host {
 	return h
 }
 
-// networks are the ways in which the workers of a test reach each other. Each starts a host for every member.
+// networks are the transports between the workers of a test. Each starts a host for every member.
 var networks = map[string]func(t testing.TB, members []plan.Member, options Options) []*host{
 	"bufconn": func(t testing.TB, members []plan.Member, options Options) (hosts []*host) {
 		listeners := map[plan.Incarnation]*bufconn.Listener{}

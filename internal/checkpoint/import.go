@@ -9,7 +9,7 @@ import (
 	"ringmaster/internal/tensor/kernel"
 )
 
-// counterSuffix ends the names of the counters of batches that PyTorch's batch norms save beside their statistics. With a fixed
+// counterSuffix ends the names of the counters of batches that PyTorch's batch norms save with their statistics. With a fixed
 // momentum nothing reads them, so a state holds none: a file's are skipped, and an export writes the step.
 const (
 	counterSuffix = ".num_batches_tracked"

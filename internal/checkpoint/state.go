@@ -24,7 +24,7 @@ import (
 	"ringmaster/internal/plan"
 )
 
-// State is everything that training continues from, and the history that is kept beside it.
+// State is everything that training continues from, and the history that is kept with it.
 type State struct {
 	Step    uint64
 	Params  []float32      // flat parameter vector

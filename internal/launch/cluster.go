@@ -28,7 +28,7 @@ const (
 type Cluster struct {
 	Dir     Directory
 	Threads int // compute threads of each worker
-	// Environment is what a worker's process finds in its environment beside what it needs anyway; nil: nothing.
+	// Environment returns additional environment variables for a worker's process; nil: none.
 	Environment func(id string) []string
 
 	launch   int // number of the launch in this folder
@@ -90,8 +90,8 @@ func (c *Cluster) Start(ctx context.Context, launch, coordinators, workers int) 
 	}
 }
 
-// workerEnvironment leaves a worker's scheduler one thread beside the compute threads, for the network. Who has set
-// GOMAXPROCS knows better.
+// workerEnvironment leaves a worker's scheduler one thread in addition to the compute threads, for the network. If the user has set
+// GOMAXPROCS, that value is kept.
 func workerEnvironment(threads int) []string {
 	if os.Getenv("GOMAXPROCS") != "" {
 		return nil

@@ -177,7 +177,7 @@ func (s *Status) seated() int {
 	return n
 }
 
-// clause says whom a worker waits for.
+// clause names the worker that another one waits for.
 func (f *WaitingStatus) clause() string {
 	if f == nil {
 		return ""

@@ -20,7 +20,7 @@ import (
 	"ringmaster/internal/tether"
 )
 
-// Exit codes beside 0.
+// Exit codes other than 0.
 const (
 	exitFailed = 1
 	exitUsage  = 2   // wrong usage or configuration, a port that was asked for but is taken
