@@ -243,16 +243,16 @@ func TestInterruptedWhileReading(t *testing.T) {
 	defer close(forever)
 	interrupts <- syscall.SIGINT
 	var interrupted *InterruptedError
-	_, err := heeding(interrupts, func() (*Checked, error) { <-forever; return nil, nil })
+	_, err := interruptible(interrupts, func() (*Checked, error) { <-forever; return nil, nil })
 	if !errors.As(err, &interrupted) || interrupted.Signal != syscall.SIGINT {
 		t.Errorf("reading without end, interrupted: %v", err)
 	}
 	want := &Checked{Samples: 3}
-	if got, err := heeding(interrupts, func() (*Checked, error) { return want, nil }); got != want || err != nil {
+	if got, err := interruptible(interrupts, func() (*Checked, error) { return want, nil }); got != want || err != nil {
 		t.Errorf("read as %+v, %v", got, err)
 	}
 	var usage *UsageError
-	if _, err := heeding(interrupts, func() (*Checked, error) { return nil, errors.New("no data") }); !errors.As(err, &usage) {
+	if _, err := interruptible(interrupts, func() (*Checked, error) { return nil, errors.New("no data") }); !errors.As(err, &usage) {
 		t.Errorf("data that cannot be read: %v", err)
 	}
 }

@@ -145,7 +145,7 @@ func (o *Options) beginning(ctx context.Context, dir Directory, checked *Checked
 			return nil, &UsageError{err}
 		}
 	}
-	_, err := heeding(o.Interrupts, func() (*Checked, error) { return checked, checked.CheckInit(ctx, origin) })
+	_, err := interruptible(o.Interrupts, func() (*Checked, error) { return checked, checked.CheckInit(ctx, origin) })
 	return origin, err
 }
 

@@ -76,8 +76,8 @@ func (e *InterruptedError) Error() string {
 	return fmt.Sprintf("interrupted (%v) while the data was read; nothing was started", e.Signal)
 }
 
-// heeding runs check, which may read large data or a slow disk, until it is done or an interrupt comes.
-func heeding(interrupts <-chan os.Signal, check func() (*Checked, error)) (*Checked, error) {
+// interruptible runs check, which may read large data or a slow disk, until it is done or an interrupt comes.
+func interruptible(interrupts <-chan os.Signal, check func() (*Checked, error)) (*Checked, error) {
 	type outcome struct {
 		checked *Checked
 		err     error
@@ -133,7 +133,7 @@ func prepare(ctx context.Context, o *Options) (*run, int, error) {
 	if err := checkProcesses(o.Job, trainer.Memory{}, o.Workers, o.Coordinators, host.Memory()); err != nil {
 		return nil, 0, &UsageError{err}
 	}
-	checked, err := heeding(o.Interrupts, func() (*Checked, error) { return Check(o.Job) })
+	checked, err := interruptible(o.Interrupts, func() (*Checked, error) { return Check(o.Job) })
 	if err != nil {
 		return nil, 0, err
 	}
@@ -209,12 +209,12 @@ func (r *run) live(parent context.Context, number int) error {
 	ctx, cancel := context.WithCancelCause(parent)
 	r.end = cancel
 	var watchers sync.WaitGroup
-	watchers.Go(func() { r.heedSignals(ctx, cancel) })
+	watchers.Go(func() { r.handleSignals(ctx, cancel) })
 	err := r.cluster.Start(ctx, number, r.o.Coordinators, r.o.Workers)
 	started := err == nil
 	if started {
-		watchers.Go(func() { r.heedFallen(ctx, cancel) })
-		watchers.Go(func() { r.heedWishes(ctx) })
+		watchers.Go(func() { r.handleFallen(ctx, cancel) })
+		watchers.Go(func() { r.handleWishes(ctx) })
 		err = r.work(ctx)
 	}
 	if cause := context.Cause(ctx); cause != nil {
@@ -239,8 +239,8 @@ func (r *run) stop(err error) error {
 	return r.cluster.Stop()
 }
 
-// heedSignals turns the first interrupt into a graceful stop, and a second Ctrl-C into an immediate end.
-func (r *run) heedSignals(ctx context.Context, cancel context.CancelCauseFunc) {
+// handleSignals turns the first interrupt into a graceful stop, and a second Ctrl-C into an immediate end.
+func (r *run) handleSignals(ctx context.Context, cancel context.CancelCauseFunc) {
 	first, ok := r.awaitInterrupt(ctx)
 	if !ok {
 		return

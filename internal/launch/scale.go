@@ -39,8 +39,8 @@ func (r *run) takeWish(s *rpc.JobStatus) {
 	}
 }
 
-// heedWishes starts and stops workers until the number last asked for is running.
-func (r *run) heedWishes(ctx context.Context) {
+// handleWishes starts and stops workers until the number last asked for is running.
+func (r *run) handleWishes(ctx context.Context) {
 	client := client.New(r.cluster.Addresses())
 	defer client.Close()
 	for {

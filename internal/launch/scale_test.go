@@ -85,7 +85,7 @@ func TestCoordinatorsAreStartedAgain(t *testing.T) {
 	killed := shell(t, "exec sleep 60", (*Child).Kill)
 	for name, c := range map[string]struct {
 		child *Child
-		ends  int // after so many falls
+		ends  int // after this many falls
 	}{"broken": {broken, reviveMost}, "killed": {killed, 0}} {
 		r := &run{cluster: &Cluster{coordinators: []*Child{c.child}}, o: Options{Display: quiet{}}}
 		ctx := canceled()

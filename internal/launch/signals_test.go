@@ -36,7 +36,7 @@ func TestWhichSignalEndsAtOnce(t *testing.T) {
 				r := &run{o: Options{Display: quiet{}, Interrupts: interrupts, Unread: unread}, last: &rpc.JobStatus{Views: []*rpc.ViewRecord{{}}}}
 				ctx, cancel := context.WithCancelCause(context.Background())
 				done := make(chan struct{})
-				go func() { defer close(done); r.heedSignals(ctx, cancel) }()
+				go func() { defer close(done); r.handleSignals(ctx, cancel) }()
 				for _, s := range test.signals {
 					if s == nil {
 						close(unread)

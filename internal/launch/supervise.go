@@ -19,10 +19,10 @@ const (
 	reviveBrief = 5 * time.Second        // a life shorter than this was no life
 )
 
-// heedFallen decides what the unexpected end of a process means. Coordinators continue from what is on their disks, so they
+// handleFallen decides what the unexpected end of a process means. Coordinators continue from what is on their disks, so they
 // are started again. Workers are not: the others share the seats of a lost one, and who wants another asks for it
 // (ringmaster scale). The launch ends only when nothing is left that could take the job further.
-func (r *run) heedFallen(ctx context.Context, cancel context.CancelCauseFunc) {
+func (r *run) handleFallen(ctx context.Context, cancel context.CancelCauseFunc) {
 	brief := map[string]int{}
 	for {
 		select {

@@ -113,8 +113,8 @@ func flagName(key string) string { return strings.ReplaceAll(key, "_", "-") }
 // system does not answer.
 const endPatience = 20 * time.Second
 
-// heed cancels the body's context at the first signal, and ends the process at a second one or if the body does not end.
-func (d Daemon) heed(signals <-chan os.Signal, cancel func(), log *slog.Logger) {
+// handleSignals cancels the body's context at the first signal, and ends the process at a second one or if the body does not end.
+func (d Daemon) handleSignals(signals <-chan os.Signal, cancel func(), log *slog.Logger) {
 	insisted := false
 	take := func(s os.Signal) {
 		if again := insisted; cli.Insists(s) {
@@ -151,7 +151,7 @@ func (d Daemon) live(body Body, level slog.Level) int {
 	defer cancel()
 	signals := make(chan os.Signal, 4)
 	cli.NotifyEnd(signals)
-	go d.heed(signals, cancel, log)
+	go d.handleSignals(signals, cancel, log)
 	err := body(ctx, log)
 	switch {
 	case err == nil || errors.Is(err, context.Canceled) && ctx.Err() != nil:
