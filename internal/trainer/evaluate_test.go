@@ -9,7 +9,7 @@ import (
 	"ringmaster/internal/rng"
 )
 
-// evaluateIn evaluates the plan's state at step 0 in pieces of so many samples.
+// evaluateIn evaluates the plan's state at step 0 in pieces of that number of samples.
 func evaluateIn(t *testing.T, p *Plan, piece int) Evaluation {
 	t.Helper()
 	tr, err := New(t.Context(), p, nil)

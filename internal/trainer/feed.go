@@ -124,7 +124,7 @@ func (f *feed) done() {
 	}
 }
 
-// feedBytes is what reading ahead takes for one seat's batch of so many samples, 0 where samples are in memory: the batch, and room for the
+// feedBytes is the memory that reading ahead takes for one seat's batch of that many samples, 0 where samples are in memory: the batch, and room for the
 // records and files under way.
 func (p *Plan) feedBytes(samples int) int64 {
 	if p.Data.Train.Resident() {

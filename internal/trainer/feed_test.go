@@ -79,7 +79,7 @@ func TestReadingAheadHasTheSameBits(t *testing.T) {
 	}
 	for _, p := range []*Plan{kept, read} {
 		if got := digestOf(train(t, p, 1, 1, 1, nil, nil, note)[0]); got != want {
-			t.Errorf("one worker comes to %s, want %s", got, want)
+			t.Errorf("one worker reaches %s, want %s", got, want)
 		}
 	}
 	if n := len(losses) / 2; n < 4 || fmt.Sprint(losses[:n]) != fmt.Sprint(losses[n:]) {
@@ -87,7 +87,7 @@ func TestReadingAheadHasTheSameBits(t *testing.T) {
 	}
 	for i, tr := range train(t, read, 3, 2, 1, nil, nil) {
 		if got := digestOf(tr); got != want {
-			t.Errorf("worker %d of 3 comes to %s, want %s", i+1, got, want)
+			t.Errorf("worker %d of 3 reaches %s, want %s", i+1, got, want)
 		}
 	}
 }
@@ -119,7 +119,7 @@ func TestChangedFileEndsTheRun(t *testing.T) {
 			t.Errorf("%v, want one that says that %s %s", err, file, name)
 		}
 		if tr.Step() >= 12 {
-			t.Errorf("the run came to step %d", tr.Step())
+			t.Errorf("the run reached step %d", tr.Step())
 		}
 	}
 }

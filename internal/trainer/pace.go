@@ -15,7 +15,7 @@ import (
 const (
 	spanTime  = 25 * time.Millisecond
 	spanCount = 16
-	spanLeast = 4               // before so many there is no figure,
+	spanLeast = 4               // with fewer there is no figure,
 	spanReach = 2 * time.Second // and of more only those of so much computation
 )
 
@@ -31,7 +31,7 @@ type pace struct {
 // begin forgets what was measured in another session.
 func (p *pace) begin() { p.took, p.seats, p.ended = 0, 0, 0 }
 
-// add takes in what so many seats took; true: a span has ended.
+// add takes in the time of a number of seats; true: a span has ended.
 func (p *pace) add(took time.Duration, seats int) bool {
 	p.took += took
 	p.seats += seats

@@ -6,8 +6,8 @@ import (
 	"ringmaster/internal/tensor/kernel"
 )
 
-// Score evaluates parameters and running statistics on the job's evaluation set in this process alone. It comes to what
-// the workers of a training run come to in every bit: the same intervals, one a seat, folded in the same order. nil: the
+// Score evaluates parameters and running statistics on the job's evaluation set in this process alone. The result equals that
+// of the workers of a training run in every bit: the same intervals, one a seat, folded in the same order. nil: the
 // job has no evaluation set. The vectors must have the model's lengths.
 func (p *Plan) Score(team *kernel.Team, params, stats []float32) (*Evaluation, error) {
 	e, _, err := p.ScoreMetrics(team, params, stats)

@@ -14,7 +14,7 @@ import (
 	"ringmaster/internal/tensor/kernel"
 )
 
-// TestScoreIsTheRunsOwn compares an evaluation of the state alone with those that rings of several workers come to.
+// TestScoreIsTheRunsOwn compares an evaluation of the state alone with those of rings of several workers.
 func TestScoreIsTheRunsOwn(t *testing.T) {
 	p := assemble(t, 5, "")
 	p.PerPass = 25

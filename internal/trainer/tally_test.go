@@ -24,6 +24,6 @@ func TestFoldOfTallies(t *testing.T) {
 	// 1 + 1 + 2^53 is 2^53 + 2; the other way round each 1 would be lost in rounding.
 	record := func(seat int) []byte { return records[seat*recordLen : (seat+1)*recordLen] }
 	if got := fold(slices.Concat(record(0), record(3), record(1))); got.loss != 0x1p53+2 || got.badSeat != -1 || got.flags != flagStop|flagStuck {
-		t.Errorf("in seat order the losses come to %v (%+v), want 2^53 + 2", got.loss, got)
+		t.Errorf("in seat order the losses sum to %v (%+v), want 2^53 + 2", got.loss, got)
 	}
 }

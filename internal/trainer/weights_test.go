@@ -21,14 +21,14 @@ func TestEqualClassWeightsChangeNothing(t *testing.T) {
 	}
 }
 
-// Weights of classes come to the same bits however the seats are spread; what they weigh together is part of the state.
+// Weights of classes give the same bits however the seats are spread; what they weigh together is part of the state.
 func TestClassWeightsOnAnyRing(t *testing.T) {
 	p := assemble(t, 5, ", clip_norm: 0.5, label_smoothing: 0.1, class_weights: [1, 0, 0.3, 7, 1, 1, 0.2, 1, 1, 2.5]")
 	alone := train(t, p, 1, 1, 1, nil, nil)[0].State()
 	three := train(t, p, 3, 2, 1, nil, nil)[0].State()
 	want := checkpoint.StateDigest(&alone)
 	if got := checkpoint.StateDigest(&three); got != want {
-		t.Errorf("one worker comes to %x, three to %x", want, got)
+		t.Errorf("one worker computes %x, three %x", want, got)
 	}
 	if alone.Sums.Weight <= 0 || alone.Sums.Weight == float64(alone.Sums.Count) {
 		t.Errorf("sums %+v", alone.Sums)
