@@ -54,7 +54,7 @@ func (s *sheet) check() error {
 type asked interface {
 	// Next makes b the next samples, up to a number; io.EOF after the last.
 	Next(b *dataset.Batch, most int) error
-	// Kept are the values of sample i of the batch that stand before its answer.
+	// Kept are the values of sample i of the batch that are written before its answer.
 	Kept(i int) []tables.Value
 	// Where names sample i of the batch.
 	Where(i int) string

@@ -139,7 +139,7 @@ func untilDetached(parent context.Context, gone <-chan struct{}) (context.Contex
 	return ctx, cancel
 }
 
-// submission is the request for a job. Where the data lies on this machine too it is checked here already; where it does
+// submission is the request for a job. If the data is also on this machine it is checked here already; if it is
 // not, the workers find out. account says what was read and left out.
 func submission(ctx context.Context, job *config.Job, workers int) (request *rpc.SubmitRequest, account []string, err error) {
 	request = &rpc.SubmitRequest{Workers: uint32(workers)}

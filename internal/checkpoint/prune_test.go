@@ -63,7 +63,7 @@ func TestPrune(t *testing.T) {
 			}
 		}
 		if p, err := Prune([]*Store{one}, origin.manifest, 0); err != nil || len(p.Kept) != 2 || p.String() != "" {
-			t.Errorf("who keeps all: %+v, %v", p, err)
+			t.Errorf("with everything kept: %+v, %v", p, err)
 		}
 		if p, err := Prune([]*Store{two}, nil, 1); err != nil || p.String() != "1 unfinished checkpoint" {
 			t.Errorf("from the beginning: %q, %v", p, err)

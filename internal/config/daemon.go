@@ -258,7 +258,7 @@ func (c *checker) addresses(key string, list []string) {
 type located struct{ key, address string }
 
 // secure requires certificates where an address is beyond loopback. Hosts given by name are checked when they are used:
-// what they stand for may change. One problem is enough: the remedy is the same for all addresses.
+// the addresses that they resolve to may change. One problem is enough: the remedy is the same for all addresses.
 func (c *checker) secure(certs, role string, list []located, join []string, peers map[string]string) {
 	if certs != "" {
 		return

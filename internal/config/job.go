@@ -106,11 +106,11 @@ type Data struct {
 	Encoding string `yaml:"encoding" kinds:"text" contract:"free"` // of the files; what they decode to counts
 
 	Classes       []string  `yaml:"classes" kinds:"images"`         // only these, in this order; empty: all, sorted
-	TrainPerClass int       `yaml:"train_per_class" kinds:"images"` // the first so many of each class; 0: all
+	TrainPerClass int       `yaml:"train_per_class" kinds:"images"` // samples of each class to use, the first ones; 0: all
 	EvalPerClass  int       `yaml:"eval_per_class" kinds:"images"`  // likewise for evaluation
 	Mean          []float64 `yaml:"mean" kinds:"images"`            // of each channel, of pixels in [0,1]
 	Std           []float64 `yaml:"std" kinds:"images"`             // of each channel
-	Crop          int       `yaml:"crop" kinds:"images"`            // random crop after padding by so many pixels; 0: none
+	Crop          int       `yaml:"crop" kinds:"images"`            // pixels of padding before a random crop; 0: none
 	Flip          bool      `yaml:"flip" kinds:"images"`            // mirror at random
 
 	Train       string   `yaml:"train" kinds:"csv,tsv,jsonl,parquet,npy,npz" contract:"free"`   // the table's file on every worker's machine
@@ -129,10 +129,10 @@ type Data struct {
 	MemoryMiB int `yaml:"memory_mib" kinds:"images,csv,tsv,jsonl,parquet,npy,npz" contract:"free"` // images: of decoded records that each process keeps, the others are decoded again when they are read; tables: the most that may be read
 }
 
-// Columns are names of columns. In a job file true stands for all, and false for none.
+// Columns are names of columns. In a job file true means all, and false none.
 type Columns []string
 
-// AllColumns stands in Columns for all that there are.
+// AllColumns in Columns means every column.
 const AllColumns = "*"
 
 // Ways to split the rows of a table.
@@ -155,7 +155,7 @@ type Split struct {
 // Train says how long and with what steps the model is trained.
 type Train struct {
 	Epochs       int       `yaml:"epochs" contract:"end"`
-	Steps        int       `yaml:"steps" contract:"end"` // end after so many steps instead; 0: after Epochs
+	Steps        int       `yaml:"steps" contract:"end"` // steps to train instead of Epochs; 0: Epochs decide
 	BatchPerSeat int       `yaml:"batch_per_seat"`
 	Optimizer    Optimizer `yaml:"optimizer"`
 	Schedule     Schedule  `yaml:"schedule"`
@@ -205,7 +205,7 @@ type Optimizer struct {
 	Groups  []Group  `yaml:"groups" omit:"zero"`   // the first that matches a parameter is its group
 }
 
-// NormsAndBiases stands in Optimizer.NoDecay for all parameters of one axis.
+// NormsAndBiases in Optimizer.NoDecay means all parameters of one axis.
 const NormsAndBiases = "norms_and_biases"
 
 // Group is parameters with settings of their own.
@@ -227,7 +227,7 @@ const (
 type Schedule struct {
 	Kind     string  `yaml:"kind"`
 	Warmup   int     `yaml:"warmup"`                       // steps until the full rate
-	StepSize int     `yaml:"step_size" kinds:"step"`       // multiply by Gamma every so many steps
+	StepSize int     `yaml:"step_size" kinds:"step"`       // steps between two multiplications by Gamma
 	Gamma    float64 `yaml:"gamma" kinds:"step"`           //
 	MinLR    float64 `yaml:"min_lr" kinds:"cosine,linear"` // the rate at the horizon and after it
 	Horizon  int     `yaml:"horizon"`                      // the step at which the schedule ends; 0: not yet resolved, see Resolve

@@ -84,7 +84,7 @@ func checkLabels(train, eval []int32, classes int, dir string) error {
 		dir, file, at, 8+at, classes-1, gap)
 }
 
-// checkFolder gives a helpful error where dir is not a folder. What says what it should hold.
+// checkFolder gives a helpful error if dir is not a folder; what describes the expected content.
 func checkFolder(dir, what string) error {
 	info, err := os.Stat(dir)
 	switch {

@@ -56,7 +56,7 @@ func (d *Data) ReadPhoto(b *Batch, path string) (notes []string, err error) {
 // maxPhotoList bounds a list of photos in bytes.
 const maxPhotoList = 64 << 20
 
-// ListPhotos lists the pictures that a path stands for: a folder's, by their names; the files that a text lists, one a line, or stdin's for
+// ListPhotos lists the pictures that a path denotes: a folder's, by their names; the files that a text lists, one a line, or stdin's for
 // the path -; or the one picture that it is.
 func ListPhotos(path string, stdin io.Reader) ([]string, error) {
 	if info, err := os.Stat(path); err == nil && info.IsDir() {

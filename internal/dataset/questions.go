@@ -102,7 +102,7 @@ func (q *Questions) choose(d *Data, keep []string) (err error) {
 	return err
 }
 
-// Next makes b the next rows, at most so many. The error is io.EOF behind the last row; others name file, row and column.
+// Next makes b the next rows, up to a number. The error is io.EOF after the last row; others name file, row and column.
 func (q *Questions) Next(b *Batch, most int) error {
 	q.rows.n, q.kept, q.where = 0, q.kept[:0], q.where[:0]
 	for k := range q.rows.columns {

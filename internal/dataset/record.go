@@ -16,7 +16,7 @@ type Value struct {
 	ownFloats []float32
 }
 
-// OwnBytes makes Bytes room for n values that belongs to the record. What they are is undefined.
+// OwnBytes makes Bytes room for n values that belongs to the record. Their values are undefined.
 func (v *Value) OwnBytes(n int) []byte {
 	v.ownBytes = grow(v.ownBytes, n)
 	v.Bytes = v.ownBytes
@@ -47,7 +47,7 @@ type Reader interface {
 	Schema() Schema
 	// Len is the number of records in one pass.
 	Len() int
-	// Read makes r the record of a number. Its values are views of memory that nobody changes, or stand in the record's own room
+	// Read makes r the record of a number. Its values are views of memory that nobody changes, or are in the record's own room
 	// (OwnBytes, OwnInts, OwnFloats): so they last until r is read again, and reading allocates nothing in the long run.
 	// The error names the file and the place in it. Numbers outside panic.
 	Read(r Record, number int) error

@@ -23,7 +23,7 @@ func MemoryLimit() int64 {
 	return 0
 }
 
-// KeepWithin has garbage collected early enough that this process takes no more than so many bytes, as far as what it uses allows.
+// KeepWithin makes the garbage collector run early enough that this process takes no more than a number of bytes, as far as its live data allows.
 // Otherwise it is let grow until it takes twice of what it uses.
 func KeepWithin(bytes uint64) { debug.SetMemoryLimit(int64(min(bytes, math.MaxInt64))) }
 

@@ -34,7 +34,7 @@ func TestOldestOfTheLargestSourceGivesWay(t *testing.T) {
 	enter("flood4", "10.0.0.1:4") // one too many of its source
 	expect("flood1")
 	if l.Leave(flood1) {
-		t.Error("who was put out has left")
+		t.Error("a process that was put out has left")
 	}
 	honest := enter("honest", "10.0.0.2:1")
 	expect()

@@ -147,7 +147,7 @@ type plain struct {
 	any   bool
 }
 
-// interval lies between two plain lines that differ in nothing but figures.
+// interval is the time between two plain lines that differ only in figures.
 const interval = 2 * time.Second
 
 func newPlain(out io.Writer, now func() time.Time) *plain { return &plain{out: out, now: now} }

@@ -6,7 +6,7 @@ import (
 	"ringmaster/internal/rng"
 )
 
-// What a seat draws in a step does not depend on what was drawn before: element 3 is element 3, whoever asks for it.
+// A seat's random numbers in a step do not depend on earlier draws: element 3 is element 3, whoever asks for it.
 func ExampleSeatKey() {
 	const seed, step, seat, microBatch = 1, 812, 2, 0
 	key := rng.SeatKey(seed, step, seat, microBatch)

@@ -136,7 +136,7 @@ func (j *judge) verdict(st *fsm.State, trials ...Trial) []string {
 	}
 	jobs := all(st)
 	if len(jobs) != len(trials) {
-		j.complain("%d jobs stand in the log, %d were submitted", len(jobs), len(trials))
+		j.complain("%d jobs are in the log, %d were submitted", len(jobs), len(trials))
 		return j.problems
 	}
 	last := plan.Generation(0)
@@ -168,7 +168,7 @@ func all(st *fsm.State) []*fsm.Job {
 func (j *judge) judgeJob(job *fsm.Job, t Trial) {
 	for i, e := range job.Epochs {
 		if e.Epoch != i+1 {
-			j.complain("job %s: epoch %d stands in the log as number %d", job.ID, e.Epoch, i+1)
+			j.complain("job %s: epoch %d is in the log as number %d", job.ID, e.Epoch, i+1)
 		}
 	}
 	if job.Phase != fsm.Done {
@@ -176,7 +176,7 @@ func (j *judge) judgeJob(job *fsm.Job, t Trial) {
 		return
 	}
 	if n := int(t.Plan.Steps) / t.Plan.PerPass; len(job.Epochs) != n {
-		j.complain("job %s: %d epochs stand in the log at the end, not %d", job.ID, len(job.Epochs), n)
+		j.complain("job %s: %d epochs are in the log at the end, not %d", job.ID, len(job.Epochs), n)
 	}
 	if got := fmt.Sprintf("%x", job.Outcome.StateDigest); got != t.Reference {
 		j.complain("job %s: state digest %s at the end, %s without faults", job.ID, got[:12], t.Reference[:12])

@@ -122,7 +122,7 @@ func TestNoiseMovesNothing(t *testing.T) {
 	})
 }
 
-// TestStragglerIsFoundOnce: whatever the workers' speeds are, seats move a few times at most, and then lie about as well
+// TestStragglerIsFoundOnce: whatever the workers' speeds are, seats move a few times at most, and are then distributed about as well
 // as they can.
 func TestStragglerIsFoundOnce(t *testing.T) {
 	eachSeed(t, func(t *testing.T, random *rand.Rand) {

@@ -88,7 +88,7 @@ func TestDeadWorkerGivesItsIDAway(t *testing.T) {
 			t.Errorf("%s: %+v, %v", name, got, err)
 		}
 		if _, err := l.Attach(st, worker("w1", 1), now); err == nil {
-			t.Errorf("%s: who was replaced came back beside its successor", name)
+			t.Errorf("%s: a replaced process came back next to its successor", name)
 		}
 		l.Observe(worker("w1", 1), now)
 		l.Observe(worker("w2", 3), now)
@@ -97,7 +97,7 @@ func TestDeadWorkerGivesItsIDAway(t *testing.T) {
 		}
 		l.Detach(2, now)
 		if got, err := l.Attach(st, worker("w1", 1), now); err != nil || !got.Again || !slices.Equal(got.Replaced, []plan.Incarnation{2}) {
-			t.Errorf("%s: who was replaced comes back after its successor: %+v, %v", name, got, err)
+			t.Errorf("%s: a replaced process comes back after its successor: %+v, %v", name, got, err)
 		}
 		if live := l.Workers(now); len(live) != 2 || live[0].Incarnation != 1 {
 			t.Errorf("%s: alive are %v", name, live)

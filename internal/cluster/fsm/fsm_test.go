@@ -149,6 +149,6 @@ func TestOlderCheckpointsOfARunCountAsKept(t *testing.T) {
 		j.Checkpoints = append(j.Checkpoints, Checkpoint{})
 	}
 	if j.Keep = 0; len(j.Inherited()) != 4 {
-		t.Errorf("who keeps all keeps %v", j.Inherited())
+		t.Errorf("a job that keeps all keeps %v", j.Inherited())
 	}
 }

@@ -6,7 +6,7 @@ import (
 	"image/gif"
 )
 
-// decodeGIF decodes the first frame of a file onto the whole picture. What the frame does not cover has the colour that is
+// decodeGIF decodes the first frame of a file onto the whole picture. Pixels outside the frame have the colour that is
 // transparent, or else the palette's first.
 func decodeGIF(raw []byte) (image.Image, string, error) {
 	opaque, transparent := withoutTransparency(raw)

@@ -1,6 +1,6 @@
 // Package picture decodes picture files into the red, green and blue that other programs see in them: transparency is dropped and not
 // blended with anything, as Pillow's and torchvision's convert("RGB") do, and a picture is turned as its EXIF orientation says, as
-// viewers do. What a file costs is known from its header before it is decoded.
+// viewers do. The memory that a file needs is known from its header before it is decoded.
 package picture
 
 import (

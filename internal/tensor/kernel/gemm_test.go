@@ -228,7 +228,7 @@ func TestMatMulAcrossBlockLimits(t *testing.T) {
 	}
 }
 
-// secondLevel has the tier's tiles take the second level of the cache for one that holds so many floats of op(A), until restore
+// secondLevel has the tier's tiles take the second level of the cache for one that holds that many floats of op(A), until restore
 // is called.
 func secondLevel(tier Tier, roomy int) (restore func()) {
 	s := tileShape(tier)

@@ -15,7 +15,7 @@ import (
 )
 
 // layers lists every package of internal from the bottom to the top. A package may import those of the layers below its
-// own and nothing of its own layer or above, so arrows go one way. The reason stands beside each layer.
+// own and nothing of its own layer or above, so arrows go one way. The reason is next to each layer.
 var layers = []struct {
 	why      string
 	packages []string
@@ -102,7 +102,7 @@ func TestImportsGoOneWay(t *testing.T) {
 			if !ours {
 				continue
 			}
-			// Within a layer a package may use the one whose folder it lies in, or that lies in its own.
+			// Within a layer a package may use the one whose folder contains it, or one that its own folder contains.
 			related := strings.HasPrefix(other, own+"/") || strings.HasPrefix(own, other+"/")
 			if to, known := level[other]; known && (to > from || to == from && !related) {
 				t.Errorf("%s (layer %d: %s) imports %s (layer %d: %s)", own, from, layers[from].why, other, to, layers[to].why)
@@ -111,7 +111,7 @@ func TestImportsGoOneWay(t *testing.T) {
 	}
 }
 
-// A worker knows the coordinator through rpc alone: what it stands on has nothing of the coordinator's folder.
+// A worker knows the coordinator through rpc alone: its dependencies include nothing of the coordinator's folder.
 func TestWorkerNeedsNoCoordinator(t *testing.T) {
 	all := packagesOfInternal(t)
 	file := filepath.Join("..", "..", "daemon", "worker.go")

@@ -18,7 +18,7 @@ var numericPackages = []string{
 	"ringmaster/internal/allreduce", "ringmaster/internal/trainer",
 }
 
-// exemptPackages lie below the numeric ones but run on the developer's machine only; what they made is committed.
+// exemptPackages are below the numeric ones but run on the developer's machine only; their output is committed.
 var exemptPackages = []string{"ringmaster/internal/dataset/glyphs/gen"}
 
 // allowedMath are the names of package math whose results IEEE 754 or integer arithmetic fixes. All others (Exp, Log, Cos,

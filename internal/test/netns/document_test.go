@@ -67,7 +67,7 @@ type reader struct {
 	training *typed
 }
 
-// machine is a namespace with a folder, in which the programs and the configurations lie as in the repository.
+// machine is a namespace with a folder, with the programs and the configurations laid out as in the repository.
 type machine struct {
 	*station
 	dir     string

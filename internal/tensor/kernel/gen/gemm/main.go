@@ -379,7 +379,7 @@ func writeFunction(set vectors, count int) {
 func writeTiles(t tile) {
 	Load(Param("p"), self)
 	// The pointers themselves stay as they are: moved along they would end behind what they point into, where a garbage
-	// collection that comes before the struct is filled anew must not find them.
+	// collection that comes before the struct is filled again must not find them.
 	t.copyField(fieldA, blockA)
 	t.copyField(fieldC, blockC)
 	t.copyField(fieldInit, blockInit)

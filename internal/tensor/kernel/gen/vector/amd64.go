@@ -291,7 +291,7 @@ func (e *emission) body(part int, tail bool) {
 	}
 }
 
-// inTurn emits the program for so many vectors, one after another; of a program of two stages the first stage of all, then the
+// inTurn emits the program for a number of vectors, one after another; of a program of two stages the first stage of all, then the
 // second of all.
 func (e *emission) inTurn(copies int) {
 	all := e.copies(copies)
@@ -308,7 +308,7 @@ func (e *emission) inTurn(copies int) {
 	}
 }
 
-// sideBySide emits the program for so many vectors, one operation of each in turn.
+// sideBySide emits the program for a number of vectors, one operation of each in turn.
 func (e *emission) sideBySide(copies int) {
 	all := e.copies(copies)
 	for v, n := range e.p.nodes {

@@ -47,7 +47,7 @@ func (x *x86) emitColumns(p *program) {
 	RET()
 }
 
-// rows takes the rows, so many at a time, while there are as many left.
+// rows takes the rows, a number at a time, while that number is left.
 func (c *columns) rows(name string, left reg.Register, count int) {
 	Label(name)
 	CMPQ(left, operand.U32(uint32(count)))
