@@ -87,5 +87,5 @@ func TestInterruptBeforeWorkersAreReady(t *testing.T) {
 	if code != 2 {
 		t.Errorf("resumed without its checkpoints: exit code %d", code)
 	}
-	oneLine(t, stderr, "there is no checkpoint in", j.dir)
+	oneLine(t, stderr, "no checkpoint in", j.dir)
 }
