@@ -263,7 +263,7 @@ func TestStrangersPacketsAreAFewLines(t *testing.T) {
 		packet[0] = byte(i % 16) // a kind of message of the plain protocol
 		conn.Write(packet[:1+i%len(packet)])
 	}
-	for range 100 { // what it takes after all that
+	for range 100 { // for a second neither may take the other for dead
 		time.Sleep(10 * time.Millisecond)
 		if !both() {
 			t.Fatal("the members were disturbed")

@@ -30,7 +30,7 @@ func TestEvaluationHasTheMetricsByTheirNames(t *testing.T) {
 		t.Error("a list was taken for an evaluation")
 	}
 	if e.Same(evalSummary(true, 0.5, 0.25, "f1=0.75 auc=NaN accuracy=0.25 r2=1")) || !e.Same(evalSummary(true, 0.5, 0.25, "f1=0.75 auc=NaN accuracy=0.25 r2=-1")) || e.Same(nil) {
-		t.Error("evaluations are not told apart by their figures alone")
+		t.Error("evaluations are not compared by all their figures")
 	}
 }
 

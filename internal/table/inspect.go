@@ -7,7 +7,7 @@ import (
 	"strconv"
 )
 
-// maxDistinct is how many different values of a column are told apart; of more only that they are more is known.
+// maxDistinct bounds the distinct values that are counted in a column; beyond it only "more" is known.
 const maxDistinct = 100
 
 // Summary is what a column of a table holds.

@@ -202,12 +202,12 @@ func (n *Node) AddReplica(ctx context.Context, a Arrival) (waits string, err err
 			return "", fmt.Errorf("coordinator %s is at %s already: %s needs an address of its own", r.ID, a.Address, a.ID)
 		}
 	}
-	anew := member && known.Votes && a.Fresh
-	if member && (anew || known.Address != a.Address) && n.lives(ctx, known, a.Address) {
+	emptied := member && known.Votes && a.Fresh
+	if member && (emptied || known.Address != a.Address) && n.lives(ctx, known, a.Address) {
 		return "", fmt.Errorf("coordinator %s is at %s, and %w there", a.ID, known.Address, ErrLives)
 	}
 	switch {
-	case anew:
+	case emptied:
 		return "its log", n.readmit(ctx, known, a.Address)
 	case member && known.Address != a.Address:
 		return "", n.move(ctx, known, a.Address)
