@@ -45,11 +45,11 @@ func TestWhichSignalEndsAtOnce(t *testing.T) {
 					}
 					time.Sleep(pause)
 				}
+				cancel(nil) // which leaves the cause of an end before it
+				<-done
 				if ended := errors.Is(context.Cause(ctx), ErrAbandoned); ended != test.ended || r.signal != test.first {
 					t.Errorf("ended at once: %v, want %v; the first signal is %v, want %v", ended, test.ended, r.signal, test.first)
 				}
-				cancel(nil)
-				<-done
 			})
 		})
 	}

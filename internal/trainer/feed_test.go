@@ -128,35 +128,3 @@ func TestChangedFileEndsTheRun(t *testing.T) {
 type elsewhere struct{ dataset.Set }
 
 func (elsewhere) Resident() bool { return false }
-
-// TestReadingAheadAllocatesNothing counts over many steps, and prices the batches that are read ahead.
-func TestReadingAheadAllocatesNothing(t *testing.T) {
-	p := assemble(t, 3, "")
-	before := p.Memory()
-	data := *p.Data
-	data.Train = elsewhere{data.Train}
-	p.Data, p.Steps = &data, 200
-	batch := int64((3 + feedRoom) * 4 * 785)
-	if after := p.Memory(); after.Work != before.Work+batch || after.Seat != before.Seat+batch || after.State != before.State {
-		t.Errorf("reading ahead takes %+v, without %+v", after, before)
-	}
-	tr, err := New(t.Context(), p, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	tr.Gradients(3, false)
-	r := &Run{Arc: plan.Arc{Begin: 0, End: 3}, Ring: &solo{}}
-	if err := tr.enter(r); err != nil {
-		t.Fatal(err)
-	}
-	defer tr.feed.close()
-	step := func() {
-		if _, err := tr.stepOnce(r); err != nil {
-			t.Fatal(err)
-		}
-	}
-	step()
-	if n := testing.AllocsPerRun(50, step); n != 0 {
-		t.Errorf("a step allocates %v times", n)
-	}
-}
