@@ -57,7 +57,7 @@ func Summarize(r Reader) (columns []Summary, rows int, err error) {
 	return columns, rows, nil
 }
 
-// maxCounted bounds the bytes of a value that is told apart from others.
+// maxCounted is in bytes. The distinct values of a column with a longer one are not counted.
 const maxCounted = 200
 
 func (s *Summary) add(v *Value) {
