@@ -82,6 +82,13 @@ func (t *Train) setDefaults(o *origin) {
 	t.Optimizer.setDefaults(o)
 	def(o, "train.schedule.gamma", &t.Schedule.Gamma, 0.1)
 	def(o, "train.schedule.step_size", &t.Schedule.StepSize, 1000)
+	def(o, "train.schedule.t_mult", &t.Schedule.TMult, 1)
+	def(o, "train.schedule.pct_start", &t.Schedule.PctStart, 0.3)
+	def(o, "train.schedule.div_factor", &t.Schedule.DivFactor, 25)
+	def(o, "train.schedule.final_div_factor", &t.Schedule.FinalDivFactor, 1e4)
+	def(o, "train.schedule.cycle_momentum", &t.Schedule.CycleMomentum, t.Optimizer.Kind != OptimizerSGD || t.Optimizer.Momentum != 0)
+	def(o, "train.schedule.base_momentum", &t.Schedule.BaseMomentum, 0.85)
+	def(o, "train.schedule.max_momentum", &t.Schedule.MaxMomentum, 0.95)
 }
 
 func (p *Optimizer) setDefaults(o *origin) {

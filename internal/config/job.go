@@ -217,20 +217,32 @@ type Group struct {
 
 // Kinds of learning-rate schedule.
 const (
-	ScheduleConstant = "constant"
-	ScheduleStep     = "step"
-	ScheduleCosine   = "cosine"
-	ScheduleLinear   = "linear"
+	ScheduleConstant     = "constant"
+	ScheduleStep         = "step"
+	ScheduleCosine       = "cosine"
+	ScheduleLinear       = "linear"
+	ScheduleWarmRestarts = "warm_restarts" // cosine decays, one after another
+	ScheduleOneCycle     = "one_cycle"     // up to the rate and down to nearly nothing
 )
 
-// Schedule is the learning rate as a function of the step. Every kind may begin with a linear warm-up.
+// Schedule is the learning rate as a function of the step. Every kind but one_cycle may begin with a linear warm-up.
 type Schedule struct {
 	Kind     string  `yaml:"kind"`
-	Warmup   int     `yaml:"warmup"`                       // steps until the full rate
-	StepSize int     `yaml:"step_size" kinds:"step"`       // steps between two multiplications by Gamma
-	Gamma    float64 `yaml:"gamma" kinds:"step"`           //
-	MinLR    float64 `yaml:"min_lr" kinds:"cosine,linear"` // the rate at the horizon and after it
-	Horizon  int     `yaml:"horizon"`                      // the step at which the schedule ends; 0: not yet resolved, see Resolve
+	Warmup   int     `yaml:"warmup"`                                     // steps until the full rate
+	StepSize int     `yaml:"step_size" kinds:"step"`                     // steps between two multiplications by Gamma
+	Gamma    float64 `yaml:"gamma" kinds:"step"`                         //
+	MinLR    float64 `yaml:"min_lr" kinds:"cosine,linear,warm_restarts"` // the rate at the horizon and after it; at the end of each period
+	T0       int     `yaml:"t_0" kinds:"warm_restarts"`                  // steps of the first period
+	TMult    int     `yaml:"t_mult" kinds:"warm_restarts"`               // each period is this many times as long as the one before
+
+	PctStart       float64 `yaml:"pct_start" kinds:"one_cycle"`        // share of the steps in which the rate rises
+	DivFactor      float64 `yaml:"div_factor" kinds:"one_cycle"`       // the first rate is the optimizer's divided by it
+	FinalDivFactor float64 `yaml:"final_div_factor" kinds:"one_cycle"` // the last rate is the first divided by it
+	CycleMomentum  bool    `yaml:"cycle_momentum" kinds:"one_cycle"`   // momentum, or beta1, falls while the rate rises
+	BaseMomentum   float64 `yaml:"base_momentum" kinds:"one_cycle"`
+	MaxMomentum    float64 `yaml:"max_momentum" kinds:"one_cycle"`
+
+	Horizon int `yaml:"horizon"` // the step at which the schedule ends; 0: not yet resolved, see Resolve
 }
 
 // Checkpoint says when the state is saved. A checkpoint at the end is always written.

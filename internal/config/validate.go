@@ -46,6 +46,8 @@ func (j *Job) validateTogether(c *checker) {
 		j.Model.Kind, j.Data.Kind, ModelMLP, ModelMobileNetV2)
 	c.require("min_workers", j.Seats < 1 || j.MinWorkers <= j.Seats, "min_workers %d is more than the job's seats: %d; that many workers can never take part", j.MinWorkers, j.Seats)
 	nesterov := j.Train.Optimizer.Nesterov && j.Train.Optimizer.Momentum == 0 && !c.b.isSpoilt("train.optimizer.momentum")
+	still := j.Train.Schedule.CycleMomentum && j.Train.Optimizer.Kind == OptimizerSGD && j.Train.Optimizer.Momentum == 0 && !c.b.isSpoilt("train.optimizer.momentum")
+	c.require("train.schedule.cycle_momentum", !still, "train.schedule.cycle_momentum needs a train.optimizer.momentum above 0")
 	c.require("train.optimizer.nesterov", !nesterov, "train.optimizer.nesterov needs a train.optimizer.momentum above 0")
 }
 
@@ -110,7 +112,7 @@ var (
 	tableKinds = []string{DataCSV, DataTSV, DataJSONL, DataParquet, DataNPY, DataNPZ}
 
 	optimizerKinds = []string{OptimizerAdam, OptimizerAdamW, OptimizerSGD}
-	scheduleKinds  = []string{ScheduleConstant, ScheduleStep, ScheduleCosine, ScheduleLinear}
+	scheduleKinds  = []string{ScheduleConstant, ScheduleStep, ScheduleCosine, ScheduleLinear, ScheduleWarmRestarts, ScheduleOneCycle}
 
 	knownKinds = map[reflect.Type][]string{
 		reflect.TypeFor[Model]():     modelKinds,
@@ -271,5 +273,22 @@ func (s *Schedule) validate(c *checker) {
 	case ScheduleCosine, ScheduleLinear:
 		between(c, "train.schedule.min_lr", s.MinLR, 0, 1e6)
 		c.require("train.schedule.warmup", s.Horizon < 1 || s.Warmup < s.Horizon, "train.schedule.warmup %d must end before train.schedule.horizon %d", s.Warmup, s.Horizon)
+	case ScheduleWarmRestarts:
+		between(c, "train.schedule.min_lr", s.MinLR, 0, 1e6)
+		if c.present("train.schedule.t_0", "say how many steps the first period has") {
+			between(c, "train.schedule.t_0", s.T0, 1, maxSteps)
+		}
+		between(c, "train.schedule.t_mult", s.TMult, 1, 1000)
+	case ScheduleOneCycle:
+		s.validateOneCycle(c)
 	}
+}
+
+func (s *Schedule) validateOneCycle(c *checker) {
+	c.require("train.schedule.warmup", s.Warmup == 0, "train.schedule.warmup does not exist for train.schedule.kind: one_cycle, which begins with a rise of its own (pct_start); leave it out")
+	between(c, "train.schedule.pct_start", s.PctStart, 0, 1)
+	between(c, "train.schedule.div_factor", s.DivFactor, 1, 1e9)
+	between(c, "train.schedule.final_div_factor", s.FinalDivFactor, 1, 1e9)
+	below(c, "train.schedule.base_momentum", s.BaseMomentum, 0, 1)
+	below(c, "train.schedule.max_momentum", s.MaxMomentum, 0, 1)
 }

@@ -47,11 +47,12 @@ func (a *adam) Step(team *kernel.Team, step uint64, params, grad []float32, in p
 // constantsAt are the constants of update number step with a learning rate, without decay. Keras folds both bias corrections into the rate and
 // adds epsilon to the uncorrected root ("epsilon hat"); PyTorch adds it to the corrected one.
 func (a *adam) constantsAt(step uint64, rate float64) kernel.AdamConstants {
-	correction1 := 1 - power(a.cfg.Beta1, step)
+	beta1 := a.rate.Momentum(step, a.cfg.Beta1)
+	correction1 := 1 - power(beta1, step)
 	correction2 := math.Sqrt(1 - power(a.cfg.Beta2, step))
 	c := kernel.AdamConstants{
 		Shrink:    1,
-		Beta1C:    float32(1 - a.cfg.Beta1),
+		Beta1C:    float32(1 - beta1),
 		Beta2C:    float32(1 - a.cfg.Beta2),
 		RootScale: 1,
 		Epsilon:   float32(a.cfg.Epsilon),

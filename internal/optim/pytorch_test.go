@@ -26,7 +26,12 @@ type golden struct {
 		Params, State [][]float32
 	}
 	Schedules map[string][]float64
-	Clips     []struct {
+	Cycles    []struct {
+		Name           string
+		Rates, Momenta []float64
+		Params         [][]float32
+	}
+	Clips []struct {
 		Bound float64
 		Grad  []float32
 	}
@@ -88,6 +93,15 @@ func TestPyTorchSchedules(t *testing.T) {
 		"step":   {Kind: config.ScheduleStep, StepSize: 7, Gamma: 0.3},
 		"cosine": {Kind: config.ScheduleCosine, MinLR: 0.05, Horizon: 24},
 		"linear": {Kind: config.ScheduleLinear, MinLR: 0.05, Horizon: 20},
+
+		"restarts":        {Kind: config.ScheduleWarmRestarts, MinLR: 0.05, T0: 7, TMult: 1},
+		"longer restarts": {Kind: config.ScheduleWarmRestarts, MinLR: 0.05, T0: 3, TMult: 2},
+		"one cycle":       {Kind: config.ScheduleOneCycle, PctStart: 0.3, DivFactor: 25, FinalDivFactor: 1e4, Horizon: 26},
+		"steep cycle":     {Kind: config.ScheduleOneCycle, PctStart: 0.1, DivFactor: 10, FinalDivFactor: 50, Horizon: 26},
+		"falling cycle":   {Kind: config.ScheduleOneCycle, PctStart: 0, DivFactor: 25, FinalDivFactor: 1e4, Horizon: 26},
+	}
+	if have := len(readGolden(t).Schedules); have != len(configs) {
+		t.Fatalf("%d schedules are recorded, %d are known", have, len(configs))
 	}
 	for name, rates := range readGolden(t).Schedules {
 		s, err := NewSchedule(0.5, configs[name])
@@ -113,6 +127,45 @@ func TestPyTorchClipping(t *testing.T) {
 		for i, want := range c.Grad {
 			if have := g.Sums[0][i] / float32(g.Count) * scale; !close32(have, want) {
 				t.Errorf("bound %v: gradient %d is %v, want %v", c.Bound, i, have, want)
+			}
+		}
+	}
+}
+
+// TestPyTorchOneCycle compares updates while rate and momentum move.
+func TestPyTorchOneCycle(t *testing.T) {
+	g := readGolden(t)
+	all := plan.Interval{Begin: 0, End: len(g.Start)}
+	optimizers := []config.Optimizer{
+		{Kind: config.OptimizerAdam, Form: config.FormPyTorch, LR: 0.02, Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-8},
+		{Kind: config.OptimizerSGD, Form: config.FormPyTorch, LR: 0.1, Momentum: 0.9},
+	}
+	cycle := config.Schedule{Kind: config.ScheduleOneCycle, PctStart: 0.3, DivFactor: 25, FinalDivFactor: 1e4, CycleMomentum: true, BaseMomentum: 0.85, MaxMomentum: 0.95, Horizon: len(g.Sums)}
+	schedules := []config.Schedule{cycle, cycle}
+	schedules[1].PctStart, schedules[1].BaseMomentum, schedules[1].MaxMomentum = 0.4, 0.8, 0.97
+	for k, c := range g.Cycles {
+		o, err := New(optimizers[k], schedules[k], len(g.Start), []Group{{all, 1, 0}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		rate, err := NewSchedule(optimizers[k].LR, schedules[k])
+		if err != nil {
+			t.Fatal(err)
+		}
+		params := append([]float32(nil), g.Start...)
+		for i, sum := range g.Sums {
+			step := uint64(i + 1)
+			if have, want := rate.Momentum(step, 0.9), c.Momenta[i]; math.Abs(have-want) > 1e-12 {
+				t.Errorf("%s: the momentum of update %d is %v, want %v", c.Name, step, have, want)
+			}
+			if have, want := rate.Rate(step), c.Rates[i]; math.Abs(have-want) > 1e-12 {
+				t.Errorf("%s: the rate of update %d is %v, want %v", c.Name, step, have, want)
+			}
+			o.Step(nil, step, params, sum, all, float64(g.Count), 1)
+			for i, want := range c.Params[i] {
+				if !close32(params[i], want) {
+					t.Fatalf("%s: after step %d parameter %d is %v, want %v", c.Name, step, i, params[i], want)
+				}
 			}
 		}
 	}

@@ -21,6 +21,9 @@ func TestSchedulesFollowTheirFormulas(t *testing.T) {
 		{"linear", config.Schedule{Kind: "linear", MinLR: 0.2, Horizon: 8}, map[uint64]float64{1: 1, 5: 0.6, 8: 0.3, 9: 0.2, 99: 0.2}},
 		{"linear with warm-up", config.Schedule{Kind: "linear", Warmup: 2, Horizon: 10}, map[uint64]float64{1: 0.5, 2: 1, 3: 1, 7: 0.5, 11: 0}},
 		{"cosine", config.Schedule{Kind: "cosine", MinLR: 0.1, Horizon: 100}, map[uint64]float64{1: 1, 26: cosine(0.25), 51: 0.55, 76: cosine(0.75), 100: cosine(0.99), 101: 0.1, 500: 0.1}},
+		{"restarts with warm-up", config.Schedule{Kind: "warm_restarts", MinLR: 0.1, Warmup: 5, T0: 4, TMult: 3}, map[uint64]float64{1: 0.2, 5: 1, 6: 1, 8: 0.55, 10: 1, 16: 0.55, 22: 1}},
+		{"one cycle beyond its end", config.Schedule{Kind: "one_cycle", PctStart: 0.25, DivFactor: 10, FinalDivFactor: 2, Horizon: 8}, map[uint64]float64{1: 0.1, 2: 1, 5: 0.525, 8: 0.05, 9: 0.05, 99: 0.05}},
+		{"one cycle of a step", config.Schedule{Kind: "one_cycle", PctStart: 1, DivFactor: 10, FinalDivFactor: 2, Horizon: 1}, map[uint64]float64{1: 1, 2: 0.05}},
 	}
 	for _, c := range cases {
 		s, err := NewSchedule(1, c.cfg)

@@ -45,7 +45,7 @@ func (s *sgd) Step(team *kernel.Team, step uint64, params, grad []float32, in pl
 		*c = kernel.SGDConstants{
 			Gradient: kernel.Gradient{Count: float32(count), Clip: clip},
 			Decay:    float32(class.weightDecay),
-			Momentum: float32(s.cfg.Momentum),
+			Momentum: float32(s.rate.Momentum(step, s.cfg.Momentum)),
 			Inner:    1,
 			Rate:     rate,
 			Nesterov: s.cfg.Nesterov,

@@ -209,3 +209,42 @@ func TestBeginAtTheEndOfAnEpoch(t *testing.T) {
 		}
 	}
 }
+
+// sameEverywhere trains the plan on 1, 2 and 3 workers in one go, and on 1 to 4 with an interruption after each of the first steps. It fails
+// unless all end at one state, and returns a trainer that did.
+func sameEverywhere(t *testing.T, p *Plan) *Trainer {
+	t.Helper()
+	whole := train(t, p, 1, 1, 1, nil, nil)[0]
+	want := digestOf(whole)
+	for workers := 2; workers <= 3; workers++ {
+		for i, tr := range train(t, p, workers, 2, 1, nil, nil) {
+			if got := digestOf(tr); got != want {
+				t.Errorf("worker %d of %d ends at %s, one worker alone at %s", i+1, workers, got, want)
+			}
+		}
+	}
+	var state checkpoint.State
+	from := (*checkpoint.State)(nil)
+	for round := range 4 {
+		signals := &Signals{}
+		signals.Stop.Store(round < 3)
+		tr := train(t, p, 1+round%4, 1, plan.Generation(round+1), from, signals)[0]
+		tr.Copy(&state)
+		from = &state
+	}
+	if got := checkpoint.StateDigest(&state).String(); got != want || state.Step != p.Steps {
+		t.Errorf("stopped and resumed: %s at step %d, in one go: %s", got, state.Step, want)
+	}
+	return whole
+}
+
+func TestSchedulesOnAnyRing(t *testing.T) {
+	ends := map[string]string{}
+	for _, schedule := range []string{"warm_restarts, t_0: 4, t_mult: 2", "warm_restarts, t_0: 4", "one_cycle", "one_cycle, cycle_momentum: false"} {
+		end := digestOf(sameEverywhere(t, assemble(t, 4, ", schedule: {kind: "+schedule+"}")))
+		if other, same := ends[end]; same {
+			t.Errorf("%s and %s end at the same state", schedule, other)
+		}
+		ends[end] = schedule
+	}
+}

@@ -47,9 +47,26 @@ def clip(bound):
     return {"bound": bound, "grad": p.grad.tolist()}
 
 
+def cycle(name, make, keys, momentum, settings, **schedule):
+    """An optimizer under OneCycleLR over all steps."""
+    p = torch.nn.Parameter(torch.linspace(-1, 2, PARAMS))
+    o = make([p], lr=schedule["max_lr"], **settings)
+    s = lr.OneCycleLR(o, total_steps=STEPS, **schedule)
+    trace, rates, momenta = [], [], []
+    for g in sums():
+        p.grad = g / COUNT
+        rates.append(o.param_groups[0]["lr"])
+        momenta.append(momentum(o.param_groups[0]))
+        o.step()
+        trace.append(p.detach().tolist())
+        if len(trace) < STEPS:
+            s.step()
+    return {"name": name, "rates": rates, "momenta": momenta, "params": trace}
+
+
+lr = torch.optim.lr_scheduler
 adam = ["exp_avg", "exp_avg_sq"]
 momentum = ["momentum_buffer"]
-lr = torch.optim.lr_scheduler
 json.dump({
     "torch": torch.__version__,
     "count": COUNT,
@@ -67,7 +84,16 @@ json.dump({
         "step": schedule(lambda o: lr.StepLR(o, step_size=7, gamma=0.3)),
         "cosine": schedule(lambda o: lr.CosineAnnealingLR(o, T_max=24, eta_min=0.05)),
         "linear": schedule(lambda o: lr.LinearLR(o, start_factor=1, end_factor=0.1, total_iters=20)),
+        "restarts": schedule(lambda o: lr.CosineAnnealingWarmRestarts(o, T_0=7, eta_min=0.05)),
+        "longer restarts": schedule(lambda o: lr.CosineAnnealingWarmRestarts(o, T_0=3, T_mult=2, eta_min=0.05)),
+        "one cycle": schedule(lambda o: lr.OneCycleLR(o, max_lr=0.5, total_steps=26, cycle_momentum=False)),
+        "steep cycle": schedule(lambda o: lr.OneCycleLR(o, max_lr=0.5, total_steps=26, pct_start=0.1, div_factor=10, final_div_factor=50, cycle_momentum=False)),
+        "falling cycle": schedule(lambda o: lr.OneCycleLR(o, max_lr=0.5, total_steps=26, pct_start=0.0, cycle_momentum=False)),
     },
+    "cycles": [
+        cycle("adam", torch.optim.Adam, adam, lambda g: g["betas"][0], {"eps": 1e-8}, max_lr=0.02),
+        cycle("sgd", torch.optim.SGD, momentum, lambda g: g["momentum"], {"momentum": 0.9}, max_lr=0.1, pct_start=0.4, base_momentum=0.8, max_momentum=0.97),
+    ],
     "clips": [clip(0.5), clip(100.0)],
 }, sys.stdout, indent=1)
 print()
