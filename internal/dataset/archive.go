@@ -52,6 +52,9 @@ type imageFile struct {
 	load  func() ([]byte, error)
 }
 
+func (f *imageFile) place() string          { return f.where }
+func (f *imageFile) bytes() ([]byte, error) { return f.load() }
+
 // findImages lists the images below dir, which is a folder with a folder train, or an archive, or a folder with one
 // archive in it. The list is sorted by part, class and name.
 func findImages(dir string, most float64) ([]imageFile, *account, error) {

@@ -42,25 +42,20 @@ func openImages(c config.Data, labels []string) (*Data, error) {
 	if err != nil {
 		return nil, err
 	}
-	first, err := train[0].load()
-	if err != nil {
-		return nil, err
-	}
-	size, err := sizeOf(train[0].imageFile, first)
+	size, err := sizeOfFirst(&train[0])
 	if err != nil {
 		return nil, err
 	}
 	d := &Data{Labels: classes.names, pixels: colourPixels(c, size)}
 	room := &keeping{limit: int64(c.MemoryMiB) << 20}
-	schema := pictureSchema(d.pixels.shape, len(classes.names), classes.names)
-	trainReader := newImageFiles(schema, train, size, room)
+	label := labelOf(len(classes.names), classes.names)
+	readers := []*gallery{newFolderGallery(d, label, train, size, room)}
 	var evalReader Reader
-	readers := []*imageFiles{trainReader}
 	if len(eval) > 0 {
-		readers = append(readers, newImageFiles(schema, eval, size, room))
+		readers = append(readers, newFolderGallery(d, label, eval, size, room))
 		evalReader = readers[1]
 	}
-	if err := d.sets(trainReader, evalReader, d.pixels); err != nil {
+	if err := d.sets(readers[0], evalReader, d.pixels); err != nil {
 		return nil, err
 	}
 	for _, r := range readers {
@@ -195,27 +190,36 @@ func pick(files []imageFile, part string, classes *classList, perClass int, dir 
 	return picked, nil
 }
 
+// sizeOfFirst is the size of the first image, which all others must have.
+func sizeOfFirst(f source) (image.Point, error) {
+	raw, err := f.bytes()
+	if err != nil {
+		return image.Point{}, err
+	}
+	return sizeOf(f, raw)
+}
+
 // sizeOf is the size of an image, from its header: what a decoder would allocate is known before it does.
-func sizeOf(f imageFile, raw []byte) (image.Point, error) {
+func sizeOf(f source, raw []byte) (image.Point, error) {
 	size, err := picture.Size(raw)
 	if err != nil {
-		return image.Point{}, fmt.Errorf("image %s %w: get it again, or remove it", f.where, err)
+		return image.Point{}, fmt.Errorf("image %s %w: get it again, or remove it", f.place(), err)
 	}
 	if size.X < 1 || size.Y < 1 || size.X > maxImageEdge || size.Y > maxImageEdge {
-		return image.Point{}, fmt.Errorf("image %s: %d x %d pixels; sides have 1 to %d: scale it, or remove it", f.where, size.X, size.Y, maxImageEdge)
+		return image.Point{}, fmt.Errorf("image %s: %d x %d pixels; sides have 1 to %d: scale it, or remove it", f.place(), size.X, size.Y, maxImageEdge)
 	}
 	return size, nil
 }
 
 // noteImages adds a line for each kind of oddity that images have, with how many have it and the first of them.
-func (d *Data) noteImages(files []labelled, notes []string) {
+func (d *Data) noteImages(files []source, notes []string) {
 	count, first, kinds := map[string]int{}, map[string]string{}, []string(nil)
 	for i, note := range notes {
 		if note == "" {
 			continue
 		}
 		if count[note]++; count[note] == 1 {
-			kinds, first[note] = append(kinds, note), files[i].where
+			kinds, first[note] = append(kinds, note), files[i].place()
 		}
 	}
 	for _, note := range kinds {
@@ -228,8 +232,8 @@ func (d *Data) noteImages(files []labelled, notes []string) {
 }
 
 // decodeImage decodes an image of the given size into three planes. The note says what is odd about it.
-func decodeImage(dst []byte, f imageFile, size image.Point) (note string, err error) {
-	raw, err := f.load()
+func decodeImage(dst []byte, f source, size image.Point) (note string, err error) {
+	raw, err := f.bytes()
 	if err != nil {
 		return "", err
 	}
@@ -238,14 +242,14 @@ func decodeImage(dst []byte, f imageFile, size image.Point) (note string, err er
 		return "", err
 	}
 	if got != size {
-		return "", fmt.Errorf("image %s: %d x %d pixels, but the first image has %d x %d: all must have one size, resize them", f.where, got.X, got.Y, size.X, size.Y)
+		return "", fmt.Errorf("image %s: %d x %d pixels, but the first image has %d x %d: all must have one size, resize them", f.place(), got.X, got.Y, size.X, size.Y)
 	}
 	decoded, err := picture.Decode(raw)
 	if err != nil {
-		return "", fmt.Errorf("image %s %w: get it again, or remove it", f.where, err)
+		return "", fmt.Errorf("image %s %w: get it again, or remove it", f.place(), err)
 	}
 	if decoded.Size != size {
-		return "", fmt.Errorf("image %s: decodes to another size than its header says: get it again, or remove it", f.where)
+		return "", fmt.Errorf("image %s: decodes to another size than its header says: get it again, or remove it", f.place())
 	}
 	split(dst, decoded)
 	return decoded.Note, nil

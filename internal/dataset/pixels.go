@@ -102,8 +102,13 @@ type pictures struct {
 func pictureSchema(shape []int, classes int, labels []string) Schema {
 	return Schema{
 		{Name: pixelsField, Type: Uint8, Role: Input, Shape: shape},
-		{Name: labelField, Type: Int32, Role: Target, Classes: classes, Labels: labels},
+		labelOf(classes, labels),
 	}
+}
+
+// labelOf is the field of a class.
+func labelOf(classes int, labels []string) Field {
+	return Field{Name: labelField, Type: Int32, Role: Target, Classes: classes, Labels: labels}
 }
 
 // Schema implements Reader.

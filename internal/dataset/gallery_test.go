@@ -31,8 +31,8 @@ func TestBoundOnKeptImages(t *testing.T) {
 	const width = 5 * 4 * channels
 	for _, limit := range []int64{0, width - 1, 2*width + 1, 3 * width} {
 		room := &keeping{limit: limit}
-		reader := newImageFiles(pictureSchema([]int{3, 4, 5}, 2, nil), list, image.Pt(5, 4), room)
 		d := &Data{pixels: all.pixels}
+		reader := newFolderGallery(d, labelOf(2, nil), list, image.Pt(5, 4), room)
 		if err := d.sets(reader, nil, d.pixels); err != nil {
 			t.Fatal(err)
 		}
