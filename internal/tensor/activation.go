@@ -4,7 +4,7 @@ import "ringmaster/internal/tensor/kernel"
 
 // LeakyReLU is x, and below 0 slope*x.
 func (g *Graph) LeakyReLU(x *Value, slope float32) *Value {
-	return g.sloped(x, func(dst, x []float32) {
+	return g.sloped(x, FunctionStep{Function: LeakyReLUFunction, Slope: slope}, func(dst, x []float32) {
 		for i, v := range x {
 			if v < 0 {
 				v *= slope
@@ -28,7 +28,7 @@ func (g *Graph) LeakyReLU(x *Value, slope float32) *Value {
 // ELU is x, and below 0 alpha*(e^x - 1).
 func (g *Graph) ELU(x *Value, alpha float32) *Value {
 	below := func(e float32) float32 { return alpha * (e - 1) }
-	return g.sloped(x, func(dst, x []float32) {
+	return g.sloped(x, FunctionStep{Function: ELUFunction, Slope: alpha}, func(dst, x []float32) {
 		kernel.Exp(dst, x)
 		for i, v := range x {
 			if v > 0 {
@@ -64,7 +64,7 @@ func (g *Graph) Softplus(x *Value) *Value {
 			dst[i] += max(v, 0)
 		}
 	}
-	return g.sloped(x, softplus, func(dst, by, x []float32) {
+	return g.sloped(x, FunctionStep{Function: SoftplusFunction}, softplus, func(dst, by, x []float32) {
 		softplus(dst, x)
 		kernel.Sigmoid(by, x)
 	})

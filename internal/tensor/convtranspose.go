@@ -29,6 +29,7 @@ type convTranspose struct {
 	x, w, b, y      *Value
 	dx, dw, db      *sink
 	inner           int // channels of x in a group
+	extra           int // rows and columns at the end
 	packed, dpacked *buffer
 	work            []convWork
 	parts           int
@@ -48,7 +49,7 @@ func (g *Graph) ConvTranspose(x, w, b *Value, options ConvOptions, extra int) *V
 	height, width, err := window.Grown(x.Dim(1), x.Dim(2), extra)
 	invariant(err == nil, "%v", err)
 	s := sliding{Window: window, samples: x.Dim(0), height: height, width: width, channels: out, outHeight: x.Dim(1), outWidth: x.Dim(2)}
-	op := &convTranspose{patches: patchesOf(s, options.Groups), x: x, w: w, b: b, inner: in / options.Groups}
+	op := &convTranspose{patches: patchesOf(s, options.Groups), x: x, w: w, b: b, inner: in / options.Groups, extra: extra}
 	n := g.record()
 	n.keep(x, w)
 	op.dx, op.dw = n.gradient(x, false), n.gradient(w, false)

@@ -4,6 +4,7 @@ import "ringmaster/internal/tensor/kernel"
 
 // elementwise is y = f(x) for every element.
 type elementwise struct {
+	what     FunctionStep
 	x, y     *Value
 	dx       *sink
 	compute  *share // y
@@ -11,8 +12,9 @@ type elementwise struct {
 }
 
 // ofEach records an elementwise operation; what it computes is still to be said.
-func (g *Graph) ofEach(x *Value) (*elementwise, *node) {
-	op := &elementwise{x: x}
+func (g *Graph) ofEach(x *Value, what FunctionStep) (*elementwise, *node) {
+	what.X = x
+	op := &elementwise{what: what, x: x}
 	n := g.record()
 	n.use(x)
 	if op.dx = n.gradient(x, false); op.dx != nil {
@@ -24,8 +26,8 @@ func (g *Graph) ofEach(x *Value) (*elementwise, *node) {
 }
 
 // elementwise records a function whose derivative is a function of y.
-func (g *Graph) elementwise(x *Value, f func(dst, x []float32), df func(dx, dy, y []float32)) *Value {
-	op, n := g.ofEach(x)
+func (g *Graph) elementwise(x *Value, function Function, f func(dst, x []float32), df func(dx, dy, y []float32)) *Value {
+	op, n := g.ofEach(x, FunctionStep{Function: function})
 	n.keep(op.y)
 	op.compute = newShare(func(begin, end int) { f(op.y.Data()[begin:end], x.Data()[begin:end]) })
 	op.traverse = newShare(func(begin, end int) {
@@ -35,8 +37,8 @@ func (g *Graph) elementwise(x *Value, f func(dst, x []float32), df func(dx, dy, 
 }
 
 // sloped records a function whose derivative is dear: forward, which has most of it at hand, saves it in the place of x.
-func (g *Graph) sloped(x *Value, f func(dst, x []float32), slope func(dst, slope, x []float32)) *Value {
-	op, n := g.ofEach(x)
+func (g *Graph) sloped(x *Value, what FunctionStep, f func(dst, x []float32), slope func(dst, slope, x []float32)) *Value {
+	op, n := g.ofEach(x, what)
 	if !g.training {
 		op.compute = newShare(func(begin, end int) { f(op.y.Data()[begin:end], x.Data()[begin:end]) })
 		return op.y
@@ -54,32 +56,38 @@ func (o *elementwise) backward(c *Context) { o.traverse.run(c, o.x.size, 1) }
 
 // ReLU is max(x, 0).
 func (g *Graph) ReLU(x *Value) *Value {
-	return g.elementwise(x, kernel.ReLU, kernel.ReLUBackward)
+	return g.elementwise(x, ReLUFunction, kernel.ReLU, kernel.ReLUBackward)
 }
 
 // ReLU6 is x clamped to [0, 6].
 func (g *Graph) ReLU6(x *Value) *Value {
-	return g.elementwise(x, kernel.ReLU6, kernel.ReLU6Backward)
+	return g.elementwise(x, ReLU6Function, kernel.ReLU6, kernel.ReLU6Backward)
 }
 
 // Sigmoid is 1/(1+e^-x).
 func (g *Graph) Sigmoid(x *Value) *Value {
-	return g.elementwise(x, kernel.Sigmoid, kernel.SigmoidBackward)
+	return g.elementwise(x, SigmoidFunction, kernel.Sigmoid, kernel.SigmoidBackward)
 }
 
 // Tanh is the hyperbolic tangent.
 func (g *Graph) Tanh(x *Value) *Value {
-	return g.elementwise(x, kernel.Tanh, kernel.TanhBackward)
+	return g.elementwise(x, TanhFunction, kernel.Tanh, kernel.TanhBackward)
 }
 
 // GELU is x Phi(x), with Phi by erf.
-func (g *Graph) GELU(x *Value) *Value { return g.sloped(x, kernel.GELU, kernel.GELUSlope) }
+func (g *Graph) GELU(x *Value) *Value {
+	return g.sloped(x, FunctionStep{Function: GELUFunction}, kernel.GELU, kernel.GELUSlope)
+}
 
 // GELUTanh is GELU's tanh form ("gelu_new").
-func (g *Graph) GELUTanh(x *Value) *Value { return g.sloped(x, kernel.GELUTanh, kernel.GELUTanhSlope) }
+func (g *Graph) GELUTanh(x *Value) *Value {
+	return g.sloped(x, FunctionStep{Function: GELUTanhFunction}, kernel.GELUTanh, kernel.GELUTanhSlope)
+}
 
 // SiLU is x sigmoid(x).
-func (g *Graph) SiLU(x *Value) *Value { return g.sloped(x, kernel.SiLU, kernel.SiLUSlope) }
+func (g *Graph) SiLU(x *Value) *Value {
+	return g.sloped(x, FunctionStep{Function: SiLUFunction}, kernel.SiLU, kernel.SiLUSlope)
+}
 
 // sum is y = a + b, a residual: the gradient of y becomes that of a in its place where it can.
 type sum struct {

@@ -42,7 +42,7 @@ func (g *Graph) Parameter(interval plan.Interval, shape ...int) *Value {
 
 func (g *Graph) value(r role, shape []int) *Value {
 	size := Volume(shape)
-	s := &storage{size: size, role: r, data: newBuffer(size)}
+	s := &storage{number: len(g.values), size: size, role: r, data: newBuffer(size)}
 	g.values = append(g.values, s)
 	return &Value{Shape: slices.Clone(shape), storage: s}
 }

@@ -53,7 +53,7 @@ func (o *positions) backward(c *Context) {
 func (g *Graph) Constant(data []float32, shape ...int) *Value {
 	v := g.value(input, shape)
 	invariant(len(data) == v.size, "constant of %d elements for shape %v", len(data), shape)
-	v.data.data = data
+	v.data.data, v.constant = data, true
 	return v
 }
 

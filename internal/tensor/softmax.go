@@ -5,6 +5,7 @@ import "ringmaster/internal/tensor/kernel"
 // softmax is y = softmax(x) along the last axis, or its logarithm.
 type softmax struct {
 	rows, cols        int
+	log               bool
 	x, y              *Value
 	dx                *sink
 	compute, traverse *share
@@ -28,6 +29,7 @@ func (g *Graph) Softmax(x *Value) *Value {
 // LogSoftmax is the logarithm of Softmax: x - (m + log sum e^(x-m)) with the largest m of the row.
 func (g *Graph) LogSoftmax(x *Value) *Value {
 	op, n := g.softmax(x)
+	op.log = true
 	logs := newBuffer(op.rows)
 	n.forward = append(n.forward, logs)
 	op.compute = newShare(func(begin, end int) {

@@ -5,6 +5,7 @@ import "ringmaster/internal/tensor/kernel"
 // upsample makes images larger: y is a mixture of up to four pixels of x.
 type upsample struct {
 	samples, height, width, channels, scale int
+	bilinear                                bool
 	rows, columns                           []mixture // by place in y
 	x, y                                    *Value
 	dx                                      *sink
@@ -20,7 +21,7 @@ type mixture struct {
 // Upsample makes images (samples, height, width, channels) scale times as high and as wide. Each pixel becomes scale x scale equal
 // ones or, with bilinear, pixels are the mixtures of their four neighbours that PyTorch has with align_corners=False.
 func (g *Graph) Upsample(x *Value, scale int, bilinear bool) *Value {
-	op := &upsample{samples: x.Dim(0), height: x.Dim(1), width: x.Dim(2), channels: x.Dim(3), scale: scale, x: x}
+	op := &upsample{samples: x.Dim(0), height: x.Dim(1), width: x.Dim(2), channels: x.Dim(3), scale: scale, bilinear: bilinear, x: x}
 	op.rows, op.columns = mixtures(op.height, scale, bilinear), mixtures(op.width, scale, bilinear)
 	n := g.record()
 	n.use(x)

@@ -36,8 +36,10 @@ func (v *Integers) Size() int { return Volume(v.Shape) }
 
 // storage is what values that only differ in shape share.
 type storage struct {
+	number   int // in the graph
 	size     int
 	role     role
+	constant bool          // an input that stays as it is
 	interval plan.Interval // of a parameter in the flat vector
 	wanted   bool          // a gradient flows into it
 	data     *buffer

@@ -29,6 +29,7 @@ var layers = []struct {
 	{"data, sums, who is there, and decisions' log", []string{"dataset", "dataset/glyphs/gen", "allreduce", "optim", "tensor", "tensor/blas", "tensor/kernel/rival", "tensor/kernel/rival/vector", "tensor/kernel/emulate", "gossip", "cluster/raftnode", "cluster/decide"}},
 	{"what is minimised", []string{"loss"}},
 	{"models", []string{"model"}},
+	{"models in other programs' forms", []string{"onnx"}},
 	{"the step loop", []string{"trainer"}},
 	{"the coordinator and the worker: they meet only through rpc", []string{"cluster", "worker"}},
 	{"the processes, and whole clusters within one process", []string{"daemon", "daemon/program", "simulation"}},

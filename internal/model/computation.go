@@ -1,0 +1,46 @@
+package model
+
+import (
+	"ringmaster/internal/dataset"
+	"ringmaster/internal/tensor"
+)
+
+// Computation is what a model computes for prediction, as it is recorded for a batch of one sample. The first axis of all values that are
+// neither parameters nor constants is a multiple of the samples, and no other axis depends on them.
+type Computation struct {
+	Steps   []tensor.Step
+	Reads   []Read
+	Outputs []Output
+}
+
+// Read is a field of the data as a program reads it: as numbers or as whole numbers. A field may be read in several shapes.
+type Read struct {
+	Field    *dataset.Field
+	Floats   *tensor.Value    // or
+	Integers *tensor.Integers // shared by all that read the field
+}
+
+// Output is what a model gives for a target: Rows rows for each sample.
+type Output struct {
+	Name string // of the target
+	Rows int
+	*tensor.Value
+}
+
+// Computation records the model for others to read. The error names an operation that cannot be read.
+func (m *Model) Computation() (*Computation, error) {
+	r := newRecorder(m, false, 1)
+	output := m.network.record(r, 1)
+	c := &Computation{}
+	for _, b := range r.bindings {
+		c.Reads = append(c.Reads, Read{Field: &m.schema[b.column], Floats: b.floats, Integers: b.integers})
+	}
+	name := "output" // an autoencoder's target is its input
+	if target := m.loss.Target(); target.Role == dataset.Target {
+		name = target.Name
+	}
+	c.Outputs = []Output{{Name: name, Rows: m.loss.Rows(), Value: output}}
+	var err error
+	c.Steps, err = r.Steps()
+	return c, err
+}
