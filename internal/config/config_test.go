@@ -253,7 +253,7 @@ func randomJob(r *rand.Rand) *Job {
 	if j.Model.Kind == ModelGPT {
 		j.Data.Kind = DataText
 	}
-	j.Train = Train{Epochs: small(), Steps: r.IntN(2) * small(), BatchPerSeat: small(), ClipNorm: fraction(), Loss: LossCrossEntropy, LabelSmoothing: fraction(),
+	j.Train = Train{Epochs: small(), Steps: r.IntN(2) * small(), BatchPerSeat: small(), Accumulate: small(), ClipNorm: fraction(), Loss: LossCrossEntropy, LabelSmoothing: fraction(),
 		Optimizer: Optimizer{Kind: pick(OptimizerAdam, OptimizerAdamW, OptimizerSGD), Form: pick(FormKeras, FormPyTorch), LR: fraction(), Beta1: fraction(),
 			Beta2: fraction(), Epsilon: fraction(), Momentum: fraction(), Nesterov: r.IntN(2) > 0, WeightDecay: fraction()},
 		Schedule: Schedule{Kind: pick(ScheduleConstant, ScheduleStep, ScheduleCosine, ScheduleLinear), Warmup: r.IntN(100), StepSize: small(), Gamma: fraction(),

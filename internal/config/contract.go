@@ -99,7 +99,7 @@ func (j *Job) endDifference(next *Job, samples int) Difference {
 	if j.Train.Steps > 0 && next.Train.Steps > 0 {
 		return Difference{"train.steps", strconv.Itoa(j.Train.Steps), strconv.Itoa(next.Train.Steps)}
 	}
-	perEpoch := plan.StepsPerEpoch(samples, j.Seats, j.Train.BatchPerSeat)
+	perEpoch := plan.StepsPerEpoch(samples, j.Seats, j.Train.PerSeat())
 	describe := func(t Train) string {
 		if t.Steps > 0 {
 			return strconv.Itoa(t.Steps)

@@ -73,6 +73,7 @@ func (d *Data) setDefaults(o *origin) {
 func (t *Train) setDefaults(o *origin) {
 	def(o, "train.epochs", &t.Epochs, 5)
 	def(o, "train.batch_per_seat", &t.BatchPerSeat, 8)
+	def(o, "train.accumulate", &t.Accumulate, 1)
 	def(o, "train.loss", &t.Loss, LossCrossEntropy)
 	if t.Loss == LossHuber {
 		def(o, "train.huber_delta", &t.HuberDelta, 1)

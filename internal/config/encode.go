@@ -74,13 +74,15 @@ func encodeValue(v reflect.Value) string {
 }
 
 // isOmitted reports whether a key is left out of canonical YAML, since its default reads back as the value: the tag omit names the
-// default, "zero" or "true".
+// default, "zero", "one" or "true".
 func isOmitted(tag reflect.StructTag, v reflect.Value) bool {
 	switch tag.Get("omit") {
 	case "":
 		return false
 	case "true":
 		return v.Bool()
+	case "one":
+		return v.Int() == 1
 	}
 	return isEmpty(v)
 }

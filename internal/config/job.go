@@ -155,8 +155,9 @@ type Split struct {
 // Train says how long and with what steps the model is trained.
 type Train struct {
 	Epochs       int       `yaml:"epochs" contract:"end"`
-	Steps        int       `yaml:"steps" contract:"end"` // steps to train instead of Epochs; 0: Epochs decide
-	BatchPerSeat int       `yaml:"batch_per_seat"`
+	Steps        int       `yaml:"steps" contract:"end"`  // steps to train instead of Epochs; 0: Epochs decide
+	BatchPerSeat int       `yaml:"batch_per_seat"`        // samples that a seat computes at once: a micro-batch
+	Accumulate   int       `yaml:"accumulate" omit:"one"` // micro-batches of a seat in a step
 	Optimizer    Optimizer `yaml:"optimizer"`
 	Schedule     Schedule  `yaml:"schedule"`
 	Loss         string    `yaml:"loss"`
@@ -251,15 +252,21 @@ type Checkpoint struct {
 	KeepLast   int `yaml:"keep_last"`   // older ones are retired
 }
 
+// PerSeat is the number of samples that a seat computes in a full step, in all its micro-batches.
+func (t *Train) PerSeat() int { return t.BatchPerSeat * t.MicroBatches() }
+
+// MicroBatches is how many micro-batches a seat computes in a step, one after another.
+func (t *Train) MicroBatches() int { return max(t.Accumulate, 1) }
+
 // Batch is the number of samples in a full global batch.
-func (j *Job) Batch() int { return j.Seats * j.Train.BatchPerSeat }
+func (j *Job) Batch() int { return j.Seats * j.Train.PerSeat() }
 
 // TotalSteps is the step at which the job ends when the training set has samples samples.
 func (j *Job) TotalSteps(samples int) int {
 	if j.Train.Steps > 0 {
 		return j.Train.Steps
 	}
-	return j.Train.Epochs * plan.StepsPerEpoch(samples, j.Seats, j.Train.BatchPerSeat)
+	return j.Train.Epochs * plan.StepsPerEpoch(samples, j.Seats, j.Train.PerSeat())
 }
 
 // Resolve fixes what follows from the number of training samples: the schedule's horizon, unless it is known already

@@ -211,6 +211,7 @@ func (t *Train) validate(c *checker) {
 	between(c, "train.epochs", t.Epochs, 1, maxEpochs)
 	between(c, "train.steps", t.Steps, 0, maxSteps)
 	between(c, "train.batch_per_seat", t.BatchPerSeat, 1, maxBatch)
+	between(c, "train.accumulate", t.Accumulate, 1, maxBatch)
 	between(c, "train.clip_norm", t.ClipNorm, 0, math.MaxFloat32)
 	below(c, "train.label_smoothing", t.LabelSmoothing, 0, 1)
 	t.validateLoss(c)

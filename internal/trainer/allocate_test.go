@@ -13,7 +13,12 @@ import (
 // TestStepsAllocateNothing counts allocations of whole steps once all batch sizes have been seen. The
 // race detector's own allocations count too, so it is left out there.
 func TestStepsAllocateNothing(t *testing.T) {
-	p := assemble(t, 4, "")
+	stepsAllocateNothing(t, assemble(t, 4, ""))
+	stepsAllocateNothing(t, assemble(t, 4, ", accumulate: 3, schedule: {kind: one_cycle}"))
+}
+
+func stepsAllocateNothing(t *testing.T, p *Plan) {
+	t.Helper()
 	tr, err := New(t.Context(), p, nil)
 	if err != nil {
 		t.Fatal(err)

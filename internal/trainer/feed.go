@@ -20,7 +20,7 @@ func (e *DataError) Error() string { return e.Err.Error() }
 // Unwrap is the error of the data.
 func (e *DataError) Unwrap() error { return e.Err }
 
-// feed gives the batches of the local seats, seat by seat and step by step. Where samples are not in memory, goroutines of its own read
+// feed gives the micro-batches of the local seats, seat by seat and step by step. Where samples are not in memory, goroutines of its own read
 // the next ones while the step computes: a batch for every local seat and one more. What is in a batch depends on step and seat alone, so nothing of this
 // shows in the bits. It belongs to one session.
 type feed struct {
@@ -79,10 +79,17 @@ func (f *feed) close() {
 	}
 }
 
+// at is what portion number k is of: a step, counted from 0, a seat and a micro-batch of it.
+func (f *feed) at(k int) (step uint64, seat, micro int) {
+	n := f.trainer.Job.Train.MicroBatches()
+	seat, micro = k/n, k%n
+	return f.begin + uint64(seat/f.arc.Len()), f.arc.Begin + seat%f.arc.Len(), micro
+}
+
 // ask settles what the next portion consists of and has it read ahead.
 func (f *feed) ask() {
 	t := f.trainer
-	step, seat := f.begin+uint64(f.asked/f.arc.Len()), f.arc.Begin+f.asked%f.arc.Len()
+	step, seat, micro := f.at(f.asked)
 	if step >= t.Steps {
 		return
 	}
@@ -92,10 +99,10 @@ func (f *feed) ask() {
 	if f.order == nil || f.order.Epoch() != epoch {
 		f.order = t.Data.Sampler(t.Job.Seed, epoch)
 	}
-	shard := plan.Shard(t.Data.Train.Len(), t.Job.Seats, t.Job.Train.BatchPerSeat, inEpoch, seat)
+	shard := plan.Shard(t.Data.Train.Len(), t.Job.Seats, t.Job.Train.PerSeat(), inEpoch, seat).Part(micro, t.Job.Train.MicroBatches())
 	s.indices = slices.Grow(s.indices[:0], shard.Len())[:shard.Len()]
 	f.order.Fill(s.indices, shard)
-	s.key = rng.SeatKey(t.Job.Seed, step, uint64(seat), 0)
+	s.key = rng.SeatKey(t.Job.Seed, step, uint64(seat), uint64(micro))
 	if f.ahead {
 		f.due <- s
 	}
@@ -111,7 +118,8 @@ func (f *feed) next() (*dataset.Batch, error) {
 		s.err = f.trainer.Data.Train.Read(&s.batch, s.indices, s.key)
 	}
 	if s.err != nil {
-		return nil, &DataError{fmt.Errorf("step %d: %w", f.begin+uint64(f.taken/f.arc.Len())+1, s.err)}
+		step, _, _ := f.at(f.taken)
+		return nil, &DataError{fmt.Errorf("step %d: %w", step+1, s.err)}
 	}
 	return &s.batch, nil
 }

@@ -10,7 +10,6 @@ import (
 	"ringmaster/internal/checkpoint"
 	"ringmaster/internal/model"
 	"ringmaster/internal/plan"
-	"ringmaster/internal/rng"
 )
 
 // AllReduce is what the step loop needs of one session's all-reduce. A failed ring stays failed.
@@ -113,7 +112,7 @@ func (t *Trainer) complete() (Ending, error) {
 // whole step. This loop alone owns the order in which the stages run:
 //
 //	for step < steps:
-//	    for each local seat:                      one micro-batch each, accumulated
+//	    for each local seat:                      accumulated over its micro-batches
 //	        forwardBackward(its shard of the global batch)
 //	        full buckets are sent while the rest is computed
 //	    all-reduce: a bucket's sum over all seats is reduce-scattered, then all-gathered
@@ -167,7 +166,7 @@ func (t *Trainer) enter(r *Run) error {
 		return fmt.Errorf("arc %v has %d seats, %d gradient buffers were made", r.Arc, r.Arc.Len(), len(t.grads))
 	}
 	t.records = makeRecords(r.Arc.Len(), recordLen)
-	t.statRecords = makeRecords(r.Arc.Len(), statisticsLen(len(t.stats)))
+	t.statRecords = makeRecords(r.Arc.Len(), t.Job.Train.MicroBatches()*statisticsLen(len(t.stats)))
 	t.bind(r)
 	t.feed = newFeed(t, r.Arc)
 	t.pace.begin()
@@ -219,7 +218,7 @@ func (t *Trainer) stepOnce(r *Run) (tally, error) {
 	return sums, nil
 }
 
-// forwardBackward fills the gradients of the local seats, one micro-batch each, and measures how long a seat takes.
+// forwardBackward fills the gradients of the local seats and measures how long a seat takes.
 func (t *Trainer) forwardBackward(r *Run) error {
 	began, seats := time.Now(), r.Arc.Len()
 	for i := range seats {
@@ -236,49 +235,16 @@ func (t *Trainer) forwardBackward(r *Run) error {
 	return nil
 }
 
-// seatGradient fills the gradient of the i-th local seat. Only the last seat's backward completes buckets, and only the
-// last seat's forward completes the tally.
-func (t *Trainer) seatGradient(r *Run, i int) error {
-	seat := r.Arc.Begin + i
-	t.Activity.Turn(Reading)
-	batch, err := t.feed.next()
-	if err != nil {
-		return err
-	}
-	t.Activity.Turn(Computing)
-	t.seat = i
-	var ready func(from int)
-	if i == r.Arc.Len()-1 {
-		t.nextBucket = len(t.Buckets) - 1
-		ready = t.ready
-	}
-	key := rng.SeatKey(t.Job.Seed, t.step, uint64(seat), 0)
-	t.replica.Gradient(t.params, t.stats, t.grads[i], batch, key, ready, t.forward)
-	t.feed.done()
-	return nil
-}
-
 // bind creates, once a session, the callbacks of a seat's computation, so that steps allocate nothing.
 func (t *Trainer) bind(r *Run) {
 	t.gradNorm = func() float64 { return math.Sqrt(t.squares(t.grads[0])) / orOne(t.divisor) }
 	t.ready = func(from int) {
 		for ; t.nextBucket >= 0 && t.Buckets[t.nextBucket].Begin >= from; t.nextBucket-- {
+			t.addPartial(t.Buckets[t.nextBucket])
 			r.Ring.Ready(t.nextBucket)
 		}
 	}
-	t.forward = func(result model.Result) {
-		putRecord(t.records[t.seat], result, t.flags(r))
-		last := t.seat == r.Arc.Len()-1
-		if last {
-			r.Ring.Contribute(KindTally, t.records)
-		}
-		if len(t.stats) > 0 {
-			putStatistics(t.statRecords[t.seat], t.replica.Statistics(), result.Count)
-			if last {
-				r.Ring.Contribute(KindStatistics, t.statRecords)
-			}
-		}
-	}
+	t.forward = func(result model.Result) { t.afterForward(r, result) }
 }
 
 func (t *Trainer) flags(r *Run) (flags uint64) {
@@ -315,5 +281,7 @@ func (t *Trainer) optimizerStep(sums tally) {
 	for _, b := range t.Buckets {
 		t.opt.Step(t.team, t.step, t.params, grad, b, t.divisor, clip)
 	}
-	t.Model.ApplyStatistics(t.stats, t.statSum, t.statCount)
+	for k, sum := range t.statSums {
+		t.Model.ApplyStatistics(t.stats, sum, t.statCounts[k])
+	}
 }

@@ -28,6 +28,12 @@ func (p *Plan) Memory() Memory {
 			m.Work += 4 * int64(p.Job.Seats*evaluationLen(p.Metrics, p.Model, set, p.Job.Seats))
 		}
 	}
+	if n := p.Job.Train.MicroBatches(); n > 1 { // a micro-batch's gradient, and the records of all their statistics as they are made and gathered
+		m.Work += 4 * params
+		if stats > 0 {
+			m.Work += 2 * int64(p.Job.Seats*n*statisticsLen(int(stats)))
+		}
+	}
 	m.Work += p.feedBytes(p.largestShard())
 	m.Seat += p.feedBytes(p.largestShard())
 	return m
@@ -47,7 +53,8 @@ func (p *Plan) EvaluationPiece() int {
 	return n
 }
 
-// largestShard is the most samples that a seat reads for one step.
+// largestShard is the most samples that a seat computes at once: the first micro-batch of the first seat.
 func (p *Plan) largestShard() int {
-	return plan.Shard(p.Data.Train.Len(), p.Job.Seats, p.Job.Train.BatchPerSeat, 0, 0).Len()
+	shard := plan.Shard(p.Data.Train.Len(), p.Job.Seats, p.Job.Train.PerSeat(), 0, 0)
+	return shard.Part(0, p.Job.Train.MicroBatches()).Len()
 }

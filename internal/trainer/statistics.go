@@ -12,11 +12,17 @@ import (
 // variance of one value, and the running one goes to nothing. Where only the rest at the end of an epoch gives a seat one sample, that
 // seat's variance counts as zero there; the note says so.
 func CheckStatistics(job *config.Job, m *model.Model, samples int) (note string, err error) {
-	seats, perSeat := job.Seats, job.Train.BatchPerSeat
+	seats, perSeat, micros := job.Seats, job.Train.PerSeat(), job.Train.MicroBatches()
+	if size := seats * micros * statisticsLen(m.StatsLen()); micros > 1 && size > gatherRoom {
+		return "", job.Errorf("train.accumulate", "train.accumulate %d has each step gather %d MiB of batch statistics, the limit is %d MiB: lower it, and raise train.batch_per_seat", micros, size>>20, gatherRoom>>20)
+	}
 	alone := func(step int) bool {
 		for seat := range seats {
-			if plan.Shard(samples, seats, perSeat, step, seat).Len() == 1 {
-				return true
+			shard := plan.Shard(samples, seats, perSeat, step, seat)
+			for k := range min(micros, shard.Len()) {
+				if shard.Part(k, micros).Len() == 1 {
+					return true
+				}
 			}
 		}
 		return false
@@ -29,7 +35,7 @@ func CheckStatistics(job *config.Job, m *model.Model, samples int) (note string,
 	switch {
 	case norm == "":
 		return "", nil
-	case perSeat == 1:
+	case job.Train.BatchPerSeat == 1:
 		return "", job.Errorf("train.batch_per_seat", "train.batch_per_seat 1 gives batch norm %s one value of each channel, of which there is no variance: raise it to 2 or more", norm)
 	case alone(0):
 		return "", job.Errorf("seats", "seats %d have %d samples among them, some only one: it gives batch norm %s one value of each channel, of which there is no variance; take at most %d seats",

@@ -94,7 +94,7 @@ func orOne(divisor float64) float64 {
 
 func floatBits(x float64) uint64 { return math.Float64bits(x) }
 
-// A statistics record is the count of the seat's samples (uint64) and its batch statistics (float32), little-endian.
+// A statistics record has for each of a seat's micro-batches the count of its targets (uint64) and its batch statistics (float32), little-endian.
 func statisticsLen(floats int) int { return 8 + 4*floats }
 
 func putStatistics(dst []byte, statistics []float32, count uint64) {
@@ -105,7 +105,7 @@ func putStatistics(dst []byte, statistics []float32, count uint64) {
 	}
 }
 
-// collectStatistics folds the seats' batch statistics in seat order, weighted by their counts.
+// collectStatistics folds the batch statistics of each micro-batch in seat order, weighted by their counts.
 func (t *Trainer) collectStatistics(r *Run) error {
 	if len(t.stats) == 0 {
 		return nil
@@ -115,15 +115,17 @@ func (t *Trainer) collectStatistics(r *Run) error {
 		return err
 	}
 	le := binary.LittleEndian
-	clear(t.statSum)
-	t.statCount = 0
-	for size := statisticsLen(len(t.stats)); len(records) >= size; records = records[size:] {
+	clear(t.statCounts)
+	for _, sum := range t.statSums {
+		clear(sum)
+	}
+	for k, size := 0, statisticsLen(len(t.stats)); len(records) >= size; k, records = k+1, records[size:] {
 		for i := range t.statSeat {
 			t.statSeat[i] = math.Float32frombits(le.Uint32(records[8+4*i:]))
 		}
-		count := le.Uint64(records)
-		model.FoldStatistics(t.statSum, t.statSeat, count)
-		t.statCount += count
+		micro, count := k%len(t.statSums), le.Uint64(records)
+		model.FoldStatistics(t.statSums[micro], t.statSeat, count)
+		t.statCounts[micro] += count
 	}
 	return nil
 }

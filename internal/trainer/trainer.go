@@ -56,7 +56,7 @@ func Assemble(job *config.Job) (*Plan, error) {
 	job.Resolve(samples)
 	return &Plan{Job: job, Data: data, Model: m, Metrics: metrics, Buckets: plan.Buckets(m.Len()),
 		Steps:   uint64(job.TotalSteps(samples)),
-		PerPass: plan.StepsPerEpoch(samples, job.Seats, job.Train.BatchPerSeat)}, nil
+		PerPass: plan.StepsPerEpoch(samples, job.Seats, job.Train.PerSeat())}, nil
 }
 
 // BuildModel makes the job's model for data of the schema, with the loss that it is trained by. Errors point at the key at fault in the
@@ -94,7 +94,7 @@ func tensors(from []model.Tensor) []checkpoint.Tensor {
 func (p *Plan) Samples(step uint64) uint64 {
 	passes, in := step/uint64(p.PerPass), step%uint64(p.PerPass)
 	n := uint64(p.Data.Train.Len())
-	batch := uint64(p.Job.Seats * p.Job.Train.BatchPerSeat)
+	batch := uint64(p.Job.Batch())
 	return passes*n + min(in*batch, n)
 }
 
@@ -123,6 +123,7 @@ type Trainer struct {
 	history checkpoint.History
 
 	grads   [][]float32   // one flat gradient a local seat
+	partial []float32     // the gradient of a micro-batch but the first; nil where there is one alone
 	batch   dataset.Batch // of an evaluation
 	indices []int32
 	feed    *feed
@@ -135,13 +136,16 @@ type Trainer struct {
 
 	// What the replica calls back while it computes a seat; see bind.
 	seat       int // the local seat under way
+	micro      int // its micro-batch under way
+	seatSums   model.Result
 	nextBucket int // the next one that backward completes
 	ready      func(from int)
 	forward    func(model.Result)
 
-	statRecords       [][]byte  // batch statistics of the local seats
-	statSeat, statSum []float32 // of one seat, and folded over the seats
-	statCount         uint64
+	statRecords [][]byte    // batch statistics of the local seats
+	statSeat    []float32   // of one seat,
+	statSums    [][]float32 // and folded over the seats, for each micro-batch
+	statCounts  []uint64
 
 	// What the history notes of a step.
 	rate     optim.Schedule
@@ -184,7 +188,8 @@ func New(ctx context.Context, p *Plan, team *kernel.Team) (*Trainer, error) {
 	stats := p.Model.StatsLen()
 	t := &Trainer{Plan: p, team: team, replica: p.Model.NewReplica(team), opt: opt, rate: rate, trained: trainedOf(groups),
 		params: make([]float32, p.Model.Len()), stats: make([]float32, stats), history: checkpoint.NewHistory(),
-		statSeat: make([]float32, stats), statSum: make([]float32, stats)}
+		statSeat: make([]float32, stats)}
+	t.makeMicroBatches()
 	borders := make([]int, len(p.Buckets))
 	for i, b := range p.Buckets {
 		borders[i] = b.Begin

@@ -228,7 +228,7 @@ func sameEverywhere(t *testing.T, p *Plan) *Trainer {
 	for round := range 4 {
 		signals := &Signals{}
 		signals.Stop.Store(round < 3)
-		tr := train(t, p, 1+round%4, 1, plan.Generation(round+1), from, signals)[0]
+		tr := train(t, p, 1+round%min(4, p.Job.Seats), 1, plan.Generation(round+1), from, signals)[0]
 		tr.Copy(&state)
 		from = &state
 	}
