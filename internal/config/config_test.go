@@ -250,8 +250,9 @@ func randomJob(r *rand.Rand) *Job {
 	j.Data = Data{Kind: pick(DataMNIST, DataGlyphs, DataImages), Dir: pick("data", "a b/ü: #", "\"'\\\n\t", "~", "1e5", "- x"), Context: small(),
 		Classes: []string{"cat", "no", "Ä: b"}, TrainPerClass: small(), EvalPerClass: small(), Mean: []float64{fraction(), -fraction(), 0},
 		Std: []float64{1, 0.25, 1.0 / 3}, LeftOut: fraction(), Encoding: pick(EncodingUTF8, EncodingLatin1, EncodingBytes), Crop: r.IntN(9), Flip: r.IntN(2) > 0}
-	if j.Model.Kind == ModelGPT {
+	if j.Model.Kind == ModelGPT || j.Model.Kind == ModelBERT {
 		j.Data.Kind = DataText
+		j.Data.Mask = map[string]float64{ModelBERT: 0.15 + fraction()/2}[j.Model.Kind]
 	}
 	j.Train = Train{Epochs: small(), Steps: r.IntN(2) * small(), BatchPerSeat: small(), Accumulate: small(), ClipNorm: fraction(), Loss: LossCrossEntropy, LabelSmoothing: fraction(),
 		Optimizer: Optimizer{Kind: pick(OptimizerAdam, OptimizerAdamW, OptimizerSGD), Form: pick(FormKeras, FormPyTorch), LR: fraction(), Beta1: fraction(),

@@ -30,6 +30,7 @@ type Job struct {
 const (
 	ModelMLP         = "mlp"
 	ModelGPT         = "gpt"
+	ModelBERT        = "bert"
 	ModelMobileNetV2 = "mobilenetv2"
 	ModelSequential  = "sequential"
 	ModelGraph       = "graph"
@@ -41,14 +42,14 @@ type Model struct {
 	Kind   string `yaml:"kind"`
 	Layers []int  `yaml:"layers" kinds:"mlp"` // widths from the input to the classes; ReLU between them
 
-	Depth int  `yaml:"depth" kinds:"gpt"` // transformer blocks
-	Heads int  `yaml:"heads" kinds:"gpt"` // attention heads; divides Width
-	Width int  `yaml:"width" kinds:"gpt"` // embedding width
-	Bias  bool `yaml:"bias" kinds:"gpt"`  // biases in linear layers and norms
+	Depth int  `yaml:"depth" kinds:"gpt,bert"` // transformer blocks
+	Heads int  `yaml:"heads" kinds:"gpt,bert"` // attention heads; divides Width
+	Width int  `yaml:"width" kinds:"gpt,bert"` // embedding width
+	Bias  bool `yaml:"bias" kinds:"gpt"`       // biases in linear layers and norms
 
 	Variant string `yaml:"variant" kinds:"mobilenetv2"` // imagenet, or cifar: stride 1 in the stem and in stage 2
 
-	Dropout float64 `yaml:"dropout" kinds:"gpt,mobilenetv2"` // probability of dropping an element
+	Dropout float64 `yaml:"dropout" kinds:"gpt,bert,mobilenetv2"` // probability of dropping an element
 
 	Stack []Layer `yaml:"stack" kinds:"sequential"` // the layers, first to last
 
@@ -104,6 +105,8 @@ type Data struct {
 
 	Context  int    `yaml:"context" kinds:"text"`                  // tokens a sample
 	Encoding string `yaml:"encoding" kinds:"text" contract:"free"` // of the files; what they decode to counts
+
+	Mask float64 `yaml:"mask" kinds:"text" omit:"zero"` // share of the tokens that are hidden and guessed, as BERT learns; 0: each next token is guessed
 
 	Classes       []string  `yaml:"classes" kinds:"images"`         // only these, in this order; empty: all, sorted
 	TrainPerClass int       `yaml:"train_per_class" kinds:"images"` // samples of each class to use, the first ones; 0: all

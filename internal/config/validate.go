@@ -39,11 +39,13 @@ func (j *Job) validate(b *binder) {
 
 // validateTogether checks keys against each other.
 func (j *Job) validateTogether(c *checker) {
-	text, language := j.Data.Kind == DataText, j.Model.Kind == ModelGPT
+	text, language := j.Data.Kind == DataText, j.Model.Kind == ModelGPT || j.Model.Kind == ModelBERT
 	known := slices.Contains(modelKinds, j.Model.Kind) && slices.Contains(dataKinds, j.Data.Kind) && !c.b.isSpoilt("data.kind")
 	either := j.Model.Kind == ModelSequential || j.Model.Kind == ModelGraph
-	c.require("model.kind", !known || either || text == language, "model.kind: %s does not learn from data.kind: %s; a gpt needs text, %s and %s images",
+	c.require("model.kind", !known || either || text == language, "model.kind: %s does not learn from data.kind: %s; a gpt or a bert needs text, %s and %s images",
 		j.Model.Kind, j.Data.Kind, ModelMLP, ModelMobileNetV2)
+	c.require("data.mask", j.Model.Kind != ModelGPT || j.Data.Mask == 0, "data.mask hides tokens, but a gpt guesses each next one: leave it out, or take model.kind: bert")
+	c.require("data.mask", j.Model.Kind != ModelBERT || !text || j.Data.Mask > 0, "data.mask is missing: a bert guesses tokens that are hidden from it; 0.15 of them is usual")
 	c.require("min_workers", j.Seats < 1 || j.MinWorkers <= j.Seats, "min_workers %d is more than the job's seats: %d; that many workers can never take part", j.MinWorkers, j.Seats)
 	nesterov := j.Train.Optimizer.Nesterov && j.Train.Optimizer.Momentum == 0 && !c.b.isSpoilt("train.optimizer.momentum")
 	still := j.Train.Schedule.CycleMomentum && j.Train.Optimizer.Kind == OptimizerSGD && j.Train.Optimizer.Momentum == 0 && !c.b.isSpoilt("train.optimizer.momentum")
@@ -107,7 +109,7 @@ func validName(s string) bool {
 func indexed(key string, i int) string { return fmt.Sprintf("%s[%d]", key, i) }
 
 var (
-	modelKinds = []string{ModelMLP, ModelGPT, ModelMobileNetV2, ModelSequential, ModelGraph}
+	modelKinds = []string{ModelMLP, ModelGPT, ModelBERT, ModelMobileNetV2, ModelSequential, ModelGraph}
 	dataKinds  = append([]string{DataGlyphs, DataMNIST, DataText, DataImages}, tableKinds...)
 	tableKinds = []string{DataCSV, DataTSV, DataJSONL, DataParquet, DataNPY, DataNPZ}
 
@@ -132,7 +134,7 @@ func (m *Model) validate(c *checker) {
 	switch m.Kind {
 	case ModelMLP:
 		m.validateMLP(c)
-	case ModelGPT:
+	case ModelGPT, ModelBERT:
 		between(c, "model.depth", m.Depth, 1, maxLayers)
 		between(c, "model.heads", m.Heads, 1, 1<<10)
 		between(c, "model.width", m.Width, 1, 1<<16)
@@ -177,6 +179,7 @@ func (d *Data) validate(c *checker) {
 	case DataText:
 		between(c, "data.context", d.Context, 1, 1<<16)
 		between(c, "data.left_out", d.LeftOut, 0, 1)
+		below(c, "data.mask", d.Mask, 0, 1)
 		c.oneOf("data.encoding", d.Encoding, []string{EncodingUTF8, EncodingLatin1, EncodingBytes})
 	case DataImages:
 		d.validateImages(c)

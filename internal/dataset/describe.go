@@ -91,7 +91,7 @@ func (in *description) recallText(c config.Data) (*Data, error) {
 		return nil, fmt.Errorf("description of the data: %d tokens in windows of %d, want %d in windows of %d", in.Classes, in.Context, v.Len(), c.Context)
 	}
 	d := &Data{Vocabulary: v}
-	return d, d.sets(&windows{schema: textSchema(in.Context, in.Classes), shifts: 1}, nil, successors{})
+	return d, d.sets(&windows{schema: textSchema(in.Context, in.Classes), shifts: 1}, nil, objective(c, v))
 }
 
 // recallPixels makes a set of images without images. The shape is [values], or [channels rows columns].

@@ -72,6 +72,7 @@ type leafed interface {
 type Draw struct {
 	key    rng.Key // of the seat's micro-batch; zero: samples come as they are
 	sample uint64  // within the micro-batch
+	number uint64  // of the record
 }
 
 // Off reports whether samples come as they are, as they do outside training.
@@ -83,8 +84,20 @@ func (d Draw) Block(stream uint64) [4]uint32 { return d.key.Derive(stream).Block
 // Key is the key of a transform's own stream for this sample, where four words are not enough.
 func (d Draw) Key(stream uint64) rng.Key { return d.key.Derive(stream).Derive(d.sample) }
 
+// Always is the draw itself or, where samples come as they are, one that depends on the record's number alone: for a transform
+// without whose draws there is nothing to learn or to evaluate.
+func (d Draw) Always() Draw {
+	if d.Off() {
+		return Draw{key: rng.FixedKey(), sample: d.number, number: d.number}
+	}
+	return d
+}
+
 // Streams below a seat's key from which transforms draw. Layers count from 0.
-const streamAugment = 1 << 32
+const (
+	streamAugment = 1 << 32
+	streamMask    = 1<<32 + 64
+)
 
 // Transform makes fields of a record from other fields of it: a pure function of their values and, in training, of the draw.
 // It is immutable.

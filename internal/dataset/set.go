@@ -173,7 +173,7 @@ func (s *records) Read(b *Batch, indices []int32, key rng.Key) error {
 				return err
 			}
 		}
-		w.sample(b, j, w.read[j%len(w.read)], w.read[last%len(w.read)], Draw{key, uint64(j)})
+		w.sample(b, j, w.read[j%len(w.read)], w.read[last%len(w.read)], Draw{key, uint64(j), uint64(indices[j])})
 	}
 	return nil
 }

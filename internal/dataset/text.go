@@ -70,7 +70,15 @@ func openText(c config.Data, vocabulary *Vocabulary) (*Data, error) {
 		return nil, fmt.Errorf("text %s has %s, too few for windows of %d: it takes %d, since a tenth is for evaluation; lower data.context, or use more text",
 			path, plural.Of(len(tokens), "token"), context, 10*context+1)
 	}
-	return d, d.sets(train, eval, successors{})
+	return d, d.sets(train, eval, objective(c, d.Vocabulary))
+}
+
+// objective is the transform that makes of a stretch of tokens what is read and what is guessed.
+func objective(c config.Data, v *Vocabulary) Transform {
+	if c.Mask > 0 {
+		return masking{c.Mask, v.Len()}
+	}
+	return successors{}
 }
 
 // readFolder reads the text files below a folder, and counts what it leaves out: what is hidden, what is no regular file, and files

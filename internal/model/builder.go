@@ -58,7 +58,7 @@ func (b *builder) lent(name string, shape []int) int {
 // predicts reports whether the model predicts each next token of its only input, which no layer may then look ahead for.
 func (b *builder) predicts() bool {
 	in := b.model.schema.Of(dataset.Input)
-	return len(in) == 1 && in[0].Type == dataset.Int32 && b.model.loss.Rows() > 1
+	return len(in) == 1 && in[0].Type == dataset.Int32 && b.model.loss.Rows() > 1 && b.model.loss.Target().Name != dataset.HiddenTokens
 }
 
 // part says that a parameter is used in parts, so that it cannot also be used as a whole.

@@ -162,6 +162,10 @@ var families = map[string]goldenCase{
 	"mlp": {cfg: config.Model{Kind: config.ModelMLP, Layers: []int{50, 33, 10}}, spec: Spec{Input: []int{50}, Classes: 10}, samples: 7},
 	"gpt": {cfg: config.Model{Kind: config.ModelGPT, Depth: 2, Heads: 2, Width: 24, Bias: true, Dropout: 0.1},
 		spec: Spec{Tokens: true, Classes: 19, Context: 17}, samples: 3},
+	"bert": {cfg: config.Model{Kind: config.ModelBERT, Depth: 2, Heads: 2, Width: 24, Dropout: 0.1},
+		spec: Spec{Tokens: true, Classes: 19, Context: 17, Hidden: true}, samples: 3},
+	"bert classes": {cfg: config.Model{Kind: config.ModelBERT, Depth: 1, Heads: 2, Width: 24, Dropout: 0.1},
+		spec: Spec{Tokens: true, Classes: 3, Vocabulary: 19, Context: 17, Rows: 1}, samples: 3},
 	"sequential":  {cfg: config.Model{Kind: config.ModelSequential, Stack: goldenStack}, spec: photos(16, 7), samples: 5},
 	"mobilenetv2": {cfg: config.Model{Kind: config.ModelMobileNetV2, Variant: "imagenet", Dropout: 0.2}, spec: photos(12, 5), samples: 6},
 }
@@ -191,14 +195,16 @@ func train(t *testing.T, c goldenCase, steps uint64, team *kernel.Team) [32]byte
 
 // familyDigests guard the bits: any CPU, GOAMD64 and GOARCH must give them. They change only with the numerics contract.
 var familyDigests = map[string]string{
-	"mlp":         "8ab50e71b921ae5502c1c18dd9a87551ca498f7295f8b1d32ac16425a94bf543",
-	"gpt":         "17a7b444ea241a85e46f6f92c62114808ea1564b6c29132dea9c0377aa6f7dc3",
-	"sequential":  "e72f3917a8b71721faf401e46861bb031b4dd71f83c9e402889b58a3643a1599",
-	"mobilenetv2": "11f196e7489a1ea9c430c282329fadd61eabeac041cc78b803e8d2577f288f34",
-	"lstm":        "bba25a91bd769fac7b50cf7f0b3b191f76db354c89ba7051fce8e7803b806290",
-	"tied":        "b0e75a24ce00efc24c203f5cd47b6eaf11a8550282791a4dddbe44cb7c11e1e9",
-	"parts":       "af51ec5529825ecdb0edbfd5ed27777171a72ef290b8a0a10d7a7b12afbd3ce4",
-	"squeeze":     "33c53c0fe7517e136443e7513cd681c21a84f58fc6fe2ddf7ec0b69c4b2bf165",
+	"mlp":          "8ab50e71b921ae5502c1c18dd9a87551ca498f7295f8b1d32ac16425a94bf543",
+	"gpt":          "17a7b444ea241a85e46f6f92c62114808ea1564b6c29132dea9c0377aa6f7dc3",
+	"bert":         "6ef660d9cef00ebe38662691509d436559689ac67957abd2c771980bc2ef666d",
+	"bert classes": "cffeff53e9d69946e6f1e1548f5baba8a2897b6368541371a0db43aae7a7af31",
+	"sequential":   "e72f3917a8b71721faf401e46861bb031b4dd71f83c9e402889b58a3643a1599",
+	"mobilenetv2":  "11f196e7489a1ea9c430c282329fadd61eabeac041cc78b803e8d2577f288f34",
+	"lstm":         "bba25a91bd769fac7b50cf7f0b3b191f76db354c89ba7051fce8e7803b806290",
+	"tied":         "b0e75a24ce00efc24c203f5cd47b6eaf11a8550282791a4dddbe44cb7c11e1e9",
+	"parts":        "af51ec5529825ecdb0edbfd5ed27777171a72ef290b8a0a10d7a7b12afbd3ce4",
+	"squeeze":      "33c53c0fe7517e136443e7513cd681c21a84f58fc6fe2ddf7ec0b69c4b2bf165",
 }
 
 // TestSameBitsOnAllTiers trains every family with every kernel tier that the machine has, and with several threads.

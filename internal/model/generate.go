@@ -28,6 +28,8 @@ func (r *Replica) Generate(params, stats []float32, prompt []int32, count int, h
 	switch {
 	case err != nil || !spec.Tokens || spec.Rows != spec.Context:
 		return errors.New("the model reads no text, so it cannot continue one")
+	case spec.Hidden:
+		return errors.New("the model guesses hidden tokens, so it cannot continue a text")
 	case len(prompt) == 0:
 		return errors.New("the prompt is empty; give at least one token to continue from")
 	case how.Temperature < 0 || how.Top < 0:

@@ -48,6 +48,10 @@ var goldenCases = map[string]goldenCase{
 		Spec{Tokens: true, Classes: 13, Context: 9}, 3, 2e-6, 0},
 	"gpt bias": {config.Model{Kind: config.ModelGPT, Depth: 2, Heads: 4, Width: 24, Bias: true},
 		Spec{Tokens: true, Classes: 13, Context: 9}, 3, 2e-6, 0},
+	"bert": {config.Model{Kind: config.ModelBERT, Depth: 2, Heads: 2, Width: 16},
+		Spec{Tokens: true, Classes: 13, Context: 9, Hidden: true}, 3, 2e-6, 0},
+	"bert classes": {config.Model{Kind: config.ModelBERT, Depth: 2, Heads: 2, Width: 16},
+		Spec{Tokens: true, Classes: 5, Vocabulary: 13, Context: 9, Rows: 1}, 3, 2e-6, 0},
 	"sequential":   {config.Model{Kind: config.ModelSequential, Stack: goldenStack}, photos(16, 7), 6, 1e-5, 0},
 	"mobilenetv2":  {config.Model{Kind: config.ModelMobileNetV2, Variant: "imagenet"}, photos(64, 6), 4, 1e-4, 0},
 	"mlp smoothed": {config.Model{Kind: config.ModelMLP, Layers: []int{20, 16, 12, 10}}, Spec{Input: []int{20}, Classes: 10}, 6, 1e-6, 0.1},
@@ -132,7 +136,7 @@ func hashedBatch(spec Spec, n int, inputs, targets uint32) *dataset.Batch {
 	b := emptyBatch(spec, n)
 	in := &b.Columns[0]
 	if spec.Tokens {
-		in.Ints = chosen(len(in.Ints), inputs, spec.Classes)
+		in.Ints = chosen(len(in.Ints), inputs, spec.vocabulary())
 	} else {
 		in.Floats = drawn(len(in.Floats), inputs, 2, 0)
 	}
@@ -143,7 +147,19 @@ func hashedBatch(spec Spec, n int, inputs, targets uint32) *dataset.Batch {
 // TestModelsAgainstPyTorch compares names, shapes, logits, loss, gradients and running statistics of small models of every
 // family with PyTorch's recorded values.
 func TestModelsAgainstPyTorch(t *testing.T) {
-	raw, err := os.ReadFile("testdata/golden.json")
+	models := append(goldens(t, "testdata/golden.json"), goldens(t, "testdata/transformers.json")...)
+	if len(models) != len(goldenCases) {
+		t.Fatalf("%d models in the files, %d here", len(models), len(goldenCases))
+	}
+	for _, g := range models {
+		t.Run(g.Name, func(t *testing.T) { g.check(t, goldenCases[g.Name]) })
+	}
+}
+
+// goldens are the models of a recorded file.
+func goldens(t *testing.T, path string) []golden {
+	t.Helper()
+	raw, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,12 +167,7 @@ func TestModelsAgainstPyTorch(t *testing.T) {
 	if err := json.Unmarshal(raw, &file); err != nil {
 		t.Fatal(err)
 	}
-	if len(file.Models) != len(goldenCases) {
-		t.Fatalf("%d models in the file, %d here", len(file.Models), len(goldenCases))
-	}
-	for _, g := range file.Models {
-		t.Run(g.Name, func(t *testing.T) { g.check(t, goldenCases[g.Name]) })
-	}
+	return file.Models
 }
 
 func (g *golden) check(t *testing.T, c goldenCase) {

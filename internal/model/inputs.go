@@ -17,6 +17,7 @@ type Spec struct {
 	Tokens     bool   // the input is Context tokens of a vocabulary
 	Context    int    // tokens of a sample; 0 without Tokens
 	Vocabulary int    // tokens of the vocabulary; 0 without Tokens
+	Hidden     bool   // the targets are tokens that are hidden in the input
 	Rows       int    // of output for each sample
 	Classes    int    // values in a row of output
 	wants      string // what these are, for people
@@ -28,7 +29,7 @@ func specOf(schema dataset.Schema, l loss.Loss) (Spec, error) {
 	if err != nil {
 		return Spec{}, config.KeyErrorf("model.kind", "the model reads one input, but %w", err)
 	}
-	s := Spec{Field: in.Name, Rows: l.Rows(), Classes: l.Width(), wants: l.Wants()}
+	s := Spec{Field: in.Name, Rows: l.Rows(), Classes: l.Width(), wants: l.Wants(), Hidden: l.Target().Name == dataset.HiddenTokens}
 	switch {
 	case in.Type == dataset.Float32 && !in.Ragged:
 		s.Input = in.Shape

@@ -84,6 +84,8 @@ func (b *builder) build(cfg config.Model) (network, error) {
 		return buildSequential(b, cfg)
 	case config.ModelGPT:
 		return buildGPT(b, cfg, spec)
+	case config.ModelBERT:
+		return buildBERT(b, cfg, spec)
 	}
 	return nil, config.KeyErrorf("model.kind", "there is no model %q", cfg.Kind)
 }

@@ -11,16 +11,23 @@ import (
 // schemaOf is a schema whose only input and target make the spec.
 func schemaOf(s Spec) dataset.Schema {
 	if s.Tokens {
-		return dataset.Schema{
-			{Name: "tokens", Type: dataset.Int32, Role: dataset.Input, Shape: []int{s.Context}, Classes: s.Classes},
-			{Name: "next", Type: dataset.Int32, Role: dataset.Target, Shape: []int{s.Context}, Classes: s.Classes},
+		target := dataset.Field{Name: "next", Type: dataset.Int32, Role: dataset.Target, Shape: []int{s.Context}, Classes: s.Classes}
+		if s.Hidden {
+			target.Name = dataset.HiddenTokens
 		}
+		if s.Rows == 1 {
+			target.Name, target.Shape = "label", nil
+		}
+		return dataset.Schema{{Name: "tokens", Type: dataset.Int32, Role: dataset.Input, Shape: []int{s.Context}, Classes: s.vocabulary()}, target}
 	}
 	return dataset.Schema{
 		{Name: "values", Type: dataset.Float32, Role: dataset.Input, Shape: s.Input},
 		{Name: "label", Type: dataset.Int32, Role: dataset.Target, Classes: s.Classes},
 	}
 }
+
+// vocabulary is how many tokens there are, which for targets that are tokens the spec need not say.
+func (s *Spec) vocabulary() int { return max(s.Vocabulary, s.Classes) }
 
 // build builds a model that classifies.
 func build(cfg config.Model, s Spec) (*Model, error) { return buildSmoothed(cfg, s, 0) }

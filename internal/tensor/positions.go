@@ -57,6 +57,14 @@ func (g *Graph) Constant(data []float32, shape ...int) *Value {
 	return v
 }
 
+// ConstantIntegers are whole numbers that stay as they are, such as the segment of every token. The program keeps data.
+func (g *Graph) ConstantIntegers(data []int32, shape ...int) *Integers {
+	v := g.Integers(shape...)
+	invariant(len(data) == v.Size(), "%d constant whole numbers for shape %v", len(data), shape)
+	v.data = data
+	return v
+}
+
 // step is y[n] = x[n,t].
 type step struct {
 	x, y *Value

@@ -355,4 +355,5 @@ def main():
         out.write('{"torch": "%s", "models": [\n%s\n]}\n' % (torch.__version__, ",\n".join(json.dumps(m) for m in models)))
 
 
-main()
+if __name__ == "__main__":
+    main()
