@@ -136,44 +136,6 @@ func showCheckpoints(out io.Writer, entries []checkpoint.Entry, asJSON bool) err
 	return table(out, lines)
 }
 
-func exportCommand() *cobra.Command {
-	var target string
-	var step uint64
-	cmd := &cobra.Command{
-		Use:   "export DIR --out FILE.safetensors",
-		Short: "Write a checkpoint's parameters as one safetensors file, under PyTorch's names",
-		Args:  cli.Takes("DIR"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if target == "" {
-				return wrong(errors.New("--out is missing: name the file to write"))
-			}
-			if err := checkExport(target); err != nil {
-				return wrong(err)
-			}
-			entry, err := pick(args[0], cmd.Flags().Changed("step"), step)
-			if err != nil {
-				return err
-			}
-			if err := export(entry, target); err != nil {
-				return failed(err)
-			}
-			fmt.Printf("%s: the parameters after step %d (digest %s)\n", target, entry.Step, entry.Manifest.Digest)
-			return nil
-		},
-	}
-	cmd.Flags().StringVar(&target, "out", "", "`file` to write")
-	cmd.Flags().Uint64Var(&step, "step", 0, "take the checkpoint after this step (default: the newest good one)")
-	return cmd
-}
-
-// checkExport refuses to write safetensors under a name that says something else.
-func checkExport(target string) error {
-	if ext := filepath.Ext(target); ext != "" && !strings.EqualFold(ext, ".safetensors") {
-		return fmt.Errorf("--out %s: an export is in the safetensors format, not in what %s stands for: name it %s.safetensors", target, ext, strings.TrimSuffix(target, ext))
-	}
-	return checkTarget("--out", target)
-}
-
 // checkTarget refuses what cannot become a file that a flag names, before any work is done for it.
 func checkTarget(flag, target string) error {
 	if info, err := os.Stat(target); err == nil && !info.Mode().IsRegular() {
@@ -234,14 +196,4 @@ func oneRun(found *checkpoint.Found) error {
 		listed += ", ..."
 	}
 	return wrong(fmt.Errorf("%s holds %d runs (%s): name one of them", found.Dir, len(runs), listed))
-}
-
-// export writes the file in one piece: it appears whole or not at all.
-func export(entry *checkpoint.Entry, target string) error {
-	return writeWhole(target, func(w io.Writer) error {
-		if err := entry.Export(w); err != nil {
-			return fmt.Errorf("export to %s: %w", target, err)
-		}
-		return nil
-	})
 }

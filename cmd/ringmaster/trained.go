@@ -206,7 +206,7 @@ func (t *trained) load(threads int) error {
 		return wrong(err) // its files are whole, so it is the keys set that do not go with it
 	}
 	if t.state, err = readParameters(t.path, layout); errors.Is(err, checkpoint.ErrDamaged) {
-		return wrong(fmt.Errorf("read the parameters in %s: %w; get the file again, or export it again by ringmaster checkpoints export", t.path, err))
+		return wrong(fmt.Errorf("read the parameters in %s: %w; get the file again, or export it again by ringmaster export", t.path, err))
 	}
 	if err != nil {
 		err = fmt.Errorf("read the parameters in %s for the model of %s: %w: its model.* and data.* must be those of the model that was saved", t.path, t.jobFile, err)

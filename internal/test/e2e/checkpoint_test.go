@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -124,6 +125,7 @@ func TestCheckpoints(t *testing.T) {
 		t.Errorf("export: exit code %d, %s", code, stderr)
 	}
 	checkExport(t, target)
+	checkONNX(t, dir, s.Digest)
 	if code, _, stderr := run(t, t.TempDir(), "checkpoints", "export", dir, "--out", target, "--step", "11"); code != 2 {
 		t.Errorf("export of a step that is not there: exit code %d", code)
 	} else {
@@ -206,4 +208,22 @@ func TestDefaultFolders(t *testing.T) {
 	if code, out, _ := run(t, cwd, "status"); code != 0 || !strings.Contains(out, "step 35/35") {
 		t.Errorf("exit code %d: %s", code, out)
 	}
+}
+
+// checkONNX exports a run as ONNX, and under a name that stands for no format.
+func checkONNX(t *testing.T, dir, digest string) {
+	t.Helper()
+	exported := filepath.Join(t.TempDir(), "model.onnx")
+	if code, out, stderr := run(t, t.TempDir(), "export", dir, "--out", exported); code != 0 || !strings.Contains(out, digest) {
+		t.Errorf("export as ONNX: exit code %d, %s%s", code, out, stderr)
+	}
+	file, err := os.ReadFile(exported)
+	if err != nil || !bytes.Contains(file, []byte(digest)) || !bytes.Contains(file, []byte("value / 255")) {
+		t.Error("the ONNX file does not say which weights it has, or how pixels become inputs")
+	}
+	code, _, stderr := run(t, t.TempDir(), "export", dir, "--out", filepath.Join(t.TempDir(), "model.pt"))
+	if code != 2 {
+		t.Errorf("export to model.pt: exit code %d", code)
+	}
+	oneLine(t, stderr, ".pt stands for neither: name it", ".onnx")
 }

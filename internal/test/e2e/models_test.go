@@ -189,7 +189,7 @@ func TestLanguageModel(t *testing.T) {
 		{[]string{"predict", dir, "--prompt", "to", "--set", "data.context=20"}, []string{"--set data.context=20: data.context is 20, but was 64", "only data.dir may be set"}},
 		{[]string{"eval", dir, "--set", "data.context=20", "--set", "data.dir=" + f.data}, []string{"--set data.context=20: data.context is 20, but was 64", "only data.dir may be set"}},
 		{[]string{"eval", dir, "--set", "data.kind=images", "--set", "data.dir=" + f.data}, []string{"--set data.kind=images", "data.kind: text"}},
-		{[]string{"eval", cut, "--job", config(t, "quickstart.yaml")}, []string{cut, "cut short", "checkpoints export"}},
+		{[]string{"eval", cut, "--job", config(t, "quickstart.yaml")}, []string{cut, "cut short", "ringmaster export"}},
 		{[]string{"eval", file, "--job", config(t, "quickstart.yaml")}, []string{file, "for the model of " + config(t, "quickstart.yaml") + ": tensor", "the model's"}},
 		{[]string{"predict", file, "--prompt", "to"}, []string{"--job JOB.yaml"}},
 		{[]string{"predict", f.file, "--prompt", "to", "--job", config(t, "quickstart.yaml")}, []string{"not trained on text"}},
