@@ -25,7 +25,7 @@ var layers = []struct {
 	{"leaves, each of one subject", []string{"rng", "config", "certs", "rpc", "host", "checkpoint/disk", "tether", "folderlock", "pulse", "logs", "tensor/kernel"}},
 	{"what tests share", []string{"test/support"}},
 	{"the one port of a daemon", []string{"port"}},
-	{"pure parts that know the words", []string{"checkpoint", "cluster/fsm", "dataset/glyphs", "dataset/picture", "bench/kernels", "cli", "table", "metric"}},
+	{"pure parts that know the words", []string{"checkpoint", "cluster/fsm", "dataset/glyphs", "dataset/picture", "bench/kernels", "cli", "table", "metric", "tokenizer"}},
 	{"data, sums, who is there, and decisions' log", []string{"dataset", "dataset/glyphs/gen", "allreduce", "optim", "tensor", "tensor/blas", "tensor/kernel/rival", "tensor/kernel/rival/vector", "tensor/kernel/emulate", "gossip", "cluster/raftnode", "cluster/decide"}},
 	{"what is minimised", []string{"loss"}},
 	{"models", []string{"model"}},
@@ -68,6 +68,7 @@ var fences = map[string][]string{
 	"github.com/goccy/go-yaml":         {"config"},
 	"github.com/parquet-go/parquet-go": {"table"},
 	"github.com/klauspost/compress":    {"table"},
+	"github.com/clipperhouse/uax29":    {"tokenizer"},
 	"github.com/vbauerster/mpb":        {"progress"},
 	"github.com/spf13/cobra":           {"cli", "daemon/program"},
 	"gonum.org/v1/gonum":               {"tensor/blas"}, // its results differ between CPUs
