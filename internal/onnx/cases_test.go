@@ -27,6 +27,13 @@ func tokens(length, vocabulary int) dataset.Schema {
 	}
 }
 
+// hidden is tokens of which some are hidden, and to be guessed.
+func hidden(length, vocabulary int) dataset.Schema {
+	s := tokens(length, vocabulary)
+	s[1].Name = dataset.HiddenTokens
+	return s
+}
+
 // exportCase is a model as a job file has it, with the data that it reads.
 type exportCase struct {
 	name   string
@@ -42,6 +49,8 @@ func exportCases() []exportCase {
 		{"mobilenetv2 cifar", "kind: mobilenetv2\nvariant: cifar", images(3, 16, 16)},
 		{"gpt", "kind: gpt\ndepth: 2\nheads: 3\nwidth: 12\nbias: true", tokens(9, 13)},
 		{"gpt without biases", "kind: gpt\ndepth: 1\nheads: 2\nwidth: 8\nbias: false", tokens(9, 13)},
+		{"bert", "kind: bert\ndepth: 2\nheads: 3\nwidth: 12", hidden(9, 13)},
+		{"bert classifier", "kind: bert\ndepth: 1\nheads: 2\nwidth: 8", append(tokens(9, 13)[:1], images(1)[1])},
 		{"resnet", resnet, images(3, 16, 16)},
 		{"autoencoder", autoencoder, dataset.Schema{{Name: "pixels", Type: dataset.Float32, Role: dataset.Input, Shape: []int{64}}}},
 		{"text lstm", textLSTM, tokens(9, 13)},
@@ -211,7 +220,11 @@ func (c *exportCase) make(t testing.TB) *made {
 	t.Helper()
 	text := "model:\n    " + strings.ReplaceAll(c.text, "\n", "\n    ")
 	if c.schema[0].Type == dataset.Int32 {
-		text += fmt.Sprintf("\ndata: {kind: text, dir: x, context: %d}", c.schema[0].Shape[0])
+		mask := ""
+		if strings.HasPrefix(c.text, "kind: bert") {
+			mask = ", mask: 0.15"
+		}
+		text += fmt.Sprintf("\ndata: {kind: text, dir: x, context: %d%s}", c.schema[0].Shape[0], mask)
 	}
 	job, err := config.Parse("job.yaml", []byte(text), nil)
 	if err != nil {

@@ -51,12 +51,9 @@ type order struct {
 	views map[string]string
 }
 
-func translate(m *model.Model, params, stats []float32) (*graph, error) {
-	c, err := m.Computation()
-	if err != nil {
-		return nil, err
-	}
-	g := &graph{params: params, stats: stats, tensors: m.Params(), statistics: m.Stats(), steps: map[int]tensor.Step{}, values: map[int]*layouts{},
+// translate makes the graph of a computation with tensors of the given names and elements.
+func translate(c *model.Computation, tensors, statistics []model.Tensor, params, stats []float32) (*graph, error) {
+	g := &graph{params: params, stats: stats, tensors: tensors, statistics: statistics, steps: map[int]tensor.Step{}, values: map[int]*layouts{},
 		tokens: map[*tensor.Integers]string{}, names: map[string]bool{"": true}, constants: map[string]string{}}
 	for _, s := range c.Steps {
 		g.steps[s.Makes.Number()] = s

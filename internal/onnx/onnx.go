@@ -23,7 +23,11 @@ const maxBytes = math.MaxInt32
 // reads, and the outputs as the targets; about goes into the file's metadata. Nothing is written of a model that ONNX cannot express, or
 // that is too large for one file.
 func Write(w io.Writer, m *model.Model, params, stats []float32, about map[string]string) error {
-	g, err := translate(m, params, stats)
+	c, err := m.Computation()
+	if err != nil {
+		return err
+	}
+	g, err := translate(c, m.Params(), m.Stats(), params, stats)
 	if err != nil {
 		return err
 	}

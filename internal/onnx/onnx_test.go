@@ -13,6 +13,8 @@ import (
 
 	"ringmaster/internal/config"
 	"ringmaster/internal/dataset"
+	"ringmaster/internal/model"
+	"ringmaster/internal/tensor"
 )
 
 // export is the file of a case.
@@ -146,5 +148,49 @@ func TestTooLargeForOneFile(t *testing.T) {
 	b.Reset()
 	if err := g.write(&b, nil, 300); err == nil || b.Len() > 0 || !strings.Contains(err.Error(), "less than 2 GiB") {
 		t.Errorf("%d bytes were written, and the error is %v", b.Len(), err)
+	}
+}
+
+// recordedBy is the file of a computation on values (1, 4, 4, 6) that no job file can name, or the error.
+func recordedBy(f func(g *tensor.Graph, x *tensor.Value) *tensor.Value) (*graph, error) {
+	field := &dataset.Field{Name: "values", Type: dataset.Float32, Role: dataset.Input, Shape: []int{4, 4, 6}}
+	g := tensor.NewGraph(false)
+	x := g.Input(1, 4, 4, 6)
+	y := g.Reshape(f(g, x), 1, -1)
+	steps, err := g.Steps()
+	if err != nil {
+		return nil, err
+	}
+	c := &model.Computation{Steps: steps, Reads: []model.Read{{Field: field, Floats: x}}, Outputs: []model.Output{{Name: "given", Rows: 1, Value: y}}}
+	return translate(c, nil, nil, nil, nil)
+}
+
+// What has no form in ONNX is named in one line.
+func TestNoForm(t *testing.T) {
+	attend := func(o tensor.AttentionOptions) func(g *tensor.Graph, x *tensor.Value) *tensor.Value {
+		return func(g *tensor.Graph, x *tensor.Value) *tensor.Value {
+			all := tensor.Columns{Value: g.Reshape(x, 1, 16, 6)}
+			o.Heads, o.Dim, o.Scale = 1, 6, 1
+			return g.Attention(all, tensor.Columns{Value: g.ReLU(all.Value)}, tensor.Columns{Value: g.Tanh(all.Value)}, o)
+		}
+	}
+	for want, f := range map[string]func(g *tensor.Graph, x *tensor.Value) *tensor.Value{
+		"":                               attend(tensor.AttentionOptions{}),
+		"attention over padded sequence": attend(tensor.AttentionOptions{Padded: true}),
+		"an average over 2 x 3 cells":    func(g *tensor.Graph, x *tensor.Value) *tensor.Value { return g.AdaptiveAveragePool(x, 2, 3) },
+		"inputs come from no linear layer": func(g *tensor.Graph, x *tensor.Value) *tensor.Value {
+			return g.GRU(g.Reshape(x, 1, 16, 6), g.Input(6, 2), nil, false)
+		},
+	} {
+		_, err := recordedBy(f)
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "has no form in ONNX (opset 17)")) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
+	if _, err := recordedBy(func(g *tensor.Graph, x *tensor.Value) *tensor.Value {
+		g.SquaredError(g.ReLU(x), x, nil)
+		return x
+	}); err == nil || !strings.Contains(err.Error(), "no form in which others can read it") {
+		t.Errorf("a loss: %v", err)
 	}
 }

@@ -265,7 +265,16 @@ func (g *graph) upsample(w tensor.UpsampleStep, y *tensor.Value) {
 }
 
 func (g *graph) embedding(w tensor.EmbeddingStep, y *tensor.Value) {
-	name := g.makeLayer("Gather", w.Table, []string{g.last(w.Table), g.tokens[w.Tokens]}, attribute{"axis", 0})
+	tokens := g.tokens[w.Tokens]
+	if tokens == "" { // those of one sample, which stay as they are
+		tokens = g.unique("tokens")
+		held := make([]int, w.Tokens.Size())
+		for i, token := range w.Tokens.Data() {
+			held[i] = int(token)
+		}
+		g.initializers = append(g.initializers, initializer{name: tokens, shape: w.Tokens.Shape, integers: held})
+	}
+	name := g.makeLayer("Gather", w.Table, []string{g.last(w.Table), tokens}, attribute{"axis", 0})
 	if w.Positions != nil {
 		name = g.make("Add", []string{name, g.table(w.Positions, w.Tokens.Shape[1])})
 	}
