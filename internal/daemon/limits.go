@@ -26,7 +26,8 @@ const (
 	idleTime    = 30 * time.Second // for the next message of a transfer
 	maxCalls    = 500              // in a second, by the holder of a certificate
 	callsWindow = time.Second
-	maxAtOnce   = 32 // calls at once by one holder, on all its connections; each may hold a message
+	maxAtOnce   = 32  // calls at once by one holder, on all its connections; each may hold a message
+	maxNameless = 512 // and by all that show no certificate together: a launch's processes, and whoever else is on this machine
 )
 
 // limits are the options that make a gRPC server enforce the bounds.
@@ -142,7 +143,8 @@ func (p *pace) check(who certs.Peer) (first bool, err error) {
 	return false, nil
 }
 
-// crowd counts the concurrent calls of each certificate holder: their messages take memory before any check.
+// crowd counts the concurrent calls of each certificate holder: their messages take memory before any check. Those of callers without a
+// certificate, who come only by loopback or a socket, count together.
 type crowd struct {
 	mu    sync.Mutex
 	calls map[certs.Peer]int
@@ -150,17 +152,17 @@ type crowd struct {
 
 func newCrowd() *crowd { return &crowd{calls: map[certs.Peer]int{}} }
 
-// enter lets a call begin, before its first message is read, until ctx ends. Callers without a certificate come only by loopback or a socket,
-// or are refused afterwards.
+// enter lets a call begin, before its first message is read, until ctx ends.
 func (c *crowd) enter(ctx context.Context, _ *tap.Info) (context.Context, error) {
 	who, _, err := certs.CallerOf(ctx)
+	name, most := who.String(), maxAtOnce
 	if err != nil || who == (certs.Peer{}) {
-		return ctx, nil
+		who, name, most = certs.Peer{}, "callers without a certificate", maxNameless
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.calls[who] >= maxAtOnce {
-		return nil, status.Errorf(codes.ResourceExhausted, "%v has %d calls under way; wait for one to end", who, maxAtOnce)
+	if c.calls[who] >= most {
+		return nil, status.Errorf(codes.ResourceExhausted, "%s: %d calls are under way; wait for one to end", name, most)
 	}
 	c.calls[who]++
 	context.AfterFunc(ctx, func() { c.leave(who) })

@@ -95,11 +95,12 @@ func coordinatorMethods(method string) []certs.Role {
 // workerMethods are for workers: the ring, and the state that a worker takes from its peers.
 func workerMethods(string) []certs.Role { return []certs.Role{certs.Worker} }
 
-// guard makes a gRPC server check the roles of its callers; nothing where the process has no identity and only
+// guard makes a gRPC server bound each caller's calls, and check the callers' roles unless the process has no identity and only
 // loopback reaches it. Callers by the unix socket are processes of this user: its file says so.
 func guard(i *certs.Identity, allowed func(method string) []certs.Role, log *slog.Logger) []grpc.ServerOption {
+	bound := grpc.InTapHandle(newCrowd().enter)
 	if i == nil {
-		return nil
+		return []grpc.ServerOption{bound}
 	}
 	calls := newPace(time.Now)
 	check := func(ctx context.Context, method string) (certs.Peer, error) {
@@ -122,7 +123,7 @@ func guard(i *certs.Identity, allowed func(method string) []certs.Role, log *slo
 		return who, nil
 	}
 	return []grpc.ServerOption{
-		grpc.InTapHandle(newCrowd().enter),
+		bound,
 		grpc.ChainUnaryInterceptor(func(ctx context.Context, request any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 			if _, err := check(ctx, info.FullMethod); err != nil {
 				return nil, err

@@ -249,8 +249,12 @@ func TestUnixSocketsAreThisUsers(t *testing.T) {
 
 // TestWithoutCertificatesNothingIsChecked: over loopback all is as it was.
 func TestWithoutCertificatesNothingIsChecked(t *testing.T) {
-	if options := guard(nil, coordinatorMethods, quiet); options != nil {
-		t.Errorf("%d options", len(options))
+	p := openPort(t, "127.0.0.1:0", nil)
+	serve(t, p, nil, coordinatorMethods, func(g *grpc.Server) { rpc.RegisterCoordinatorServer(g, attacher{}) }, "")
+	for _, id := range []string{"w1", "w2"} {
+		if _, err := attach(t, dialAs(t, p, nil), id); err != nil {
+			t.Errorf("%s: %v", id, err)
+		}
 	}
 	if i, err := loadIdentity("", certs.Worker, quiet); i != nil || err != nil || gossipKey(i) != nil || checkID(i, "any") != nil {
 		t.Errorf("%v, %v", i, err)
@@ -299,50 +303,4 @@ func TestAnAddressThatLeadsElsewhereIsNotAdvertised(t *testing.T) {
 			t.Errorf("coordinators elsewhere: %v", err)
 		}
 	}
-}
-
-// TestCallsAtOnceAreBounded: the holder of a certificate has a number of calls at once, on however many connections. Others are not held up.
-func TestCallsAtOnceAreBounded(t *testing.T) {
-	a := support.Authority(t)
-	c := support.Identity(t, a, certs.Coordinator, "c1")
-	p := openPort(t, "127.0.0.1:0", c)
-	serve(t, p, c, coordinatorMethods, func(g *grpc.Server) { rpc.RegisterCoordinatorServer(g, attacher{}) }, "")
-	dial := func(id string) rpc.CoordinatorClient {
-		conn, err := grpc.NewClient("passthrough:///"+p.Addr().String(), dialOptions(openPort(t, "127.0.0.1:0", support.Identity(t, a, certs.Worker, id)), certs.Coordinator)...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { conn.Close() })
-		return rpc.NewCoordinatorClient(conn)
-	}
-	open := func(client rpc.CoordinatorClient, id string) (context.CancelFunc, error) {
-		ctx, cancel := context.WithCancel(support.Within(t))
-		line, err := client.Attach(ctx, grpc.WaitForReady(true))
-		if err == nil {
-			_ = line.Send(&rpc.Report{Worker: id}) // the answer tells
-			_, err = line.Recv()
-		}
-		return cancel, err
-	}
-	connections := []rpc.CoordinatorClient{dial("w1"), dial("w1"), dial("w1")}
-	var last context.CancelFunc
-	for i := range maxAtOnce {
-		var err error
-		if last, err = open(connections[i%len(connections)], "w1"); err != nil {
-			t.Fatalf("call %d: %v", i+1, err)
-		}
-	}
-	for _, client := range connections {
-		if _, err := open(client, "w1"); status.Code(err) != codes.ResourceExhausted {
-			t.Errorf("one call too many: %v", err)
-		}
-	}
-	if _, err := open(dial("w2"), "w2"); err != nil {
-		t.Errorf("another worker: %v", err)
-	}
-	last()
-	support.Eventually(t, "another call after one has ended", func() bool {
-		_, err := open(connections[0], "w1")
-		return err == nil
-	})
 }

@@ -133,13 +133,17 @@ func TestStrangersAreRefused(t *testing.T) {
 
 // Connections that say nothing keep nobody out: the oldest gives way, and whoever speaks is heard.
 func TestUndecidedConnectionsAreBounded(t *testing.T) {
-	p := listen(t, Config{Patience: time.Hour})
+	said := make(chan string, 1000)
+	p := listen(t, Config{Patience: time.Hour, Logger: support.LineLogger(func(l string) { said <- l })})
 	oldest := dialAs(t, p)
 	support.Eventually(t, "it waits", func() bool { return p.lobby.Len() == 1 })
 	for range 300 {
 		dialAs(t, p)
 	}
 	closedByPeer(t, oldest)
+	if l := <-said; !strings.Contains(l, "gives way to newer connections") {
+		t.Errorf("the log says %s", l)
+	}
 	support.Eventually(t, "as many wait as may of one machine", func() bool { return p.lobby.Len() == maxOfSource })
 	honest := dialAs(t, p, firstRaft)
 	defer honest.Close()
