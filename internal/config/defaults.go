@@ -46,7 +46,10 @@ func (m *Model) setDefaults(o *origin) {
 	def(o, "model.variant", &m.Variant, "imagenet")
 	def(o, "model.init_strict", &m.InitStrict, true)
 	if m.Kind == ModelMobileNetV2 {
-		def(o, "model.dropout", &m.Dropout, 0.2)
+		def(o, "model.form", &m.Form, FormTorchvision)
+		if m.Form == FormTorchvision {
+			def(o, "model.dropout", &m.Dropout, 0.2)
+		}
 	}
 	setLayerDefaults(o, "model.stack", m.Stack)
 	m.setGraphDefaults(o)
@@ -67,6 +70,9 @@ func (d *Data) setDefaults(o *origin) {
 	if d.Kind == DataImages {
 		def(o, "data.mean", &d.Mean, []float64{0.5, 0.5, 0.5})
 		def(o, "data.std", &d.Std, []float64{0.25, 0.25, 0.25})
+		if len(d.Resize) > 0 {
+			def(o, "data.filter", &d.Filter, FilterBilinear)
+		}
 	}
 }
 

@@ -74,7 +74,7 @@ func encodeValue(v reflect.Value) string {
 }
 
 // isOmitted reports whether a key is left out of canonical YAML, since its default reads back as the value: the tag omit names the
-// default, "zero", "one" or "true".
+// default: "zero", "one", "true" or another word.
 func isOmitted(tag reflect.StructTag, v reflect.Value) bool {
 	switch tag.Get("omit") {
 	case "":
@@ -83,8 +83,10 @@ func isOmitted(tag reflect.StructTag, v reflect.Value) bool {
 		return v.Bool()
 	case "one":
 		return v.Int() == 1
+	case "zero":
+		return isEmpty(v)
 	}
-	return isEmpty(v)
+	return v.String() == tag.Get("omit")
 }
 
 // isEmpty reports whether a key that is left out would read back as the value.

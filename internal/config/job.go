@@ -36,6 +36,9 @@ const (
 	ModelGraph       = "graph"
 )
 
+// Forms of a model that libraries write differently.
+const FormTorchvision = "torchvision" // beside FormKeras
+
 // Model says which network is trained. What it reads and predicts (input shape, classes, vocabulary) comes from the
 // data; a model that states its own must agree with the data.
 type Model struct {
@@ -47,7 +50,8 @@ type Model struct {
 	Width int  `yaml:"width" kinds:"gpt,bert"` // embedding width
 	Bias  bool `yaml:"bias" kinds:"gpt"`       // biases in linear layers and norms
 
-	Variant string `yaml:"variant" kinds:"mobilenetv2"` // imagenet, or cifar: stride 1 in the stem and in stage 2
+	Variant string `yaml:"variant" kinds:"mobilenetv2"`                 // imagenet, or cifar: stride 1 in the stem and in stage 2
+	Form    string `yaml:"form" kinds:"mobilenetv2" omit:"torchvision"` // whose padding, batch norms and first values it has
 
 	Dropout float64 `yaml:"dropout" kinds:"gpt,bert,mobilenetv2"` // probability of dropping an element
 
@@ -71,6 +75,12 @@ const (
 	DataMNIST  = "mnist"  // IDX files
 	DataText   = "text"   // a text file, or a folder of them, for language models
 	DataImages = "images" // CIFAR-10 as an archive of JPEGs, or a folder train/<class>/*.jpg, test/<class>/*.jpg
+)
+
+// Filters of scaling.
+const (
+	FilterBilinear = "bilinear" // with antialias, as Pillow and torchvision
+	FilterNearest  = "nearest"
 )
 
 // Encodings of text files.
@@ -115,6 +125,10 @@ type Data struct {
 	Std           []float64 `yaml:"std" kinds:"images"`             // of each channel
 	Crop          int       `yaml:"crop" kinds:"images"`            // pixels of padding before a random crop; 0: none
 	Flip          bool      `yaml:"flip" kinds:"images"`            // mirror at random
+
+	Resize     []int  `yaml:"resize" kinds:"images" omit:"zero"`      // rows and columns that pictures are scaled to, or the length of the shorter edge; empty: all must have one size
+	CenterCrop int    `yaml:"center_crop" kinds:"images" omit:"zero"` // edge of the square that is cut out of the middle then; 0: none
+	Filter     string `yaml:"filter" kinds:"images" omit:"zero"`      // of the scaling
 
 	Train       string   `yaml:"train" kinds:"csv,tsv,jsonl,parquet,npy,npz" contract:"free"`   // the table's file on every worker's machine
 	Eval        string   `yaml:"eval" kinds:"csv,tsv,jsonl,parquet,npy,npz" contract:"free"`    // that of the rows for evaluation; empty: none

@@ -142,6 +142,7 @@ func (m *Model) validate(c *checker) {
 		below(c, "model.dropout", m.Dropout, 0, 1)
 	case ModelMobileNetV2:
 		c.oneOf("model.variant", m.Variant, []string{"imagenet", "cifar"})
+		c.oneOf("model.form", m.Form, []string{FormTorchvision, FormKeras})
 		below(c, "model.dropout", m.Dropout, 0, 1)
 	case ModelSequential:
 		c.require("model.stack", len(m.Stack) > 0, "model.stack lists no layers; a sequential model needs at least one")
@@ -204,11 +205,36 @@ func (d *Data) validateImages(c *checker) {
 	for i, v := range d.Mean {
 		between(c, indexed("data.mean", i), v, -10, 10)
 	}
+	d.validateResize(c)
 	between(c, "data.memory_mib", d.MemoryMiB, 0, 1<<20)
 	for i, v := range d.Std {
 		c.require(indexed("data.std", i), v >= 1e-3 && v <= 1e3, "data.std[%d] must be from 0.001 to 1000, not %v", i, v)
 	}
 }
+
+// validateResize checks how pictures are brought to one size.
+func (d *Data) validateResize(c *checker) {
+	if len(d.Resize) == 0 {
+		c.require("data.center_crop", d.CenterCrop == 0, "data.center_crop cuts what data.resize has scaled; give data.resize too, like [256]")
+		c.require("data.filter", d.Filter == "", "data.filter is that of data.resize, which is not given; leave it out")
+		return
+	}
+	c.oneOf("data.filter", d.Filter, []string{FilterBilinear, FilterNearest})
+	if len(d.Resize) > 2 {
+		c.require("data.resize", false, "data.resize must list rows and columns, or the shorter edge alone, not %d values", len(d.Resize))
+		return
+	}
+	for i, edge := range d.Resize {
+		between(c, indexed("data.resize", i), edge, 1, maxEdge)
+	}
+	between(c, "data.center_crop", d.CenterCrop, 0, maxEdge)
+	c.require("data.center_crop", d.CenterCrop <= slices.Min(d.Resize), "data.center_crop %d does not fit into data.resize %v", d.CenterCrop, d.Resize)
+	c.require("data.resize", len(d.Resize) == 2 || d.CenterCrop > 0,
+		"data.resize [%d] alone scales the shorter edge, and leaves pictures of several shapes: add data.center_crop, or give rows and columns", d.Resize[0])
+}
+
+// maxEdge bounds the sides of scaled pictures.
+const maxEdge = 1 << 12
 
 func (t *Train) validate(c *checker) {
 	between(c, "train.epochs", t.Epochs, 1, maxEpochs)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"image"
 	"io"
 
 	"ringmaster/internal/config"
@@ -99,7 +100,7 @@ func (in *description) recallPixels(c config.Data) (*Data, error) {
 	bad := func() error {
 		return fmt.Errorf("description of the data: samples of %v in rows of %d do not go with data of kind %s", in.Input, in.Columns, c.Kind)
 	}
-	p := &pixels{shape: in.Input, columns: in.Columns}
+	p := &pixels{shape: in.Input, columns: in.Columns, fit: fitOf(c)}
 	rank := 1
 	if c.Kind == config.DataImages {
 		rank = 3
@@ -118,6 +119,9 @@ func (in *description) recallPixels(c config.Data) (*Data, error) {
 			return nil, bad()
 		}
 		width *= n
+	}
+	if p.fit != nil && p.fit.Out() != image.Pt(in.Columns, width/channels/in.Columns) {
+		return nil, bad()
 	}
 	if p.plane = width / len(p.scales); p.plane%p.columns != 0 {
 		return nil, bad()

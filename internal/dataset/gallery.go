@@ -7,6 +7,8 @@ import (
 	"hash"
 	"image"
 	"sync/atomic"
+
+	"ringmaster/internal/dataset/picture"
 )
 
 // keeping bounds what readers keep of decoded records, in bytes, together. What was kept stays: an epoch takes every record once, in
@@ -40,7 +42,8 @@ type gallery struct {
 	schema   Schema
 	sources  []source
 	size     image.Point
-	rest     *rows // the other fields
+	fit      *picture.Fit // how pictures of any size are brought to it; nil: all have it
+	rest     *rows        // the other fields
 	room     *keeping
 	kept     []atomic.Pointer[[]byte] // by number: the decoded picture, nil where it is not kept
 	resident bool                     // all are kept
@@ -54,9 +57,9 @@ type gallery struct {
 const changeSum = 16
 
 func newGallery(name string, sources []source, size image.Point, rest *rows, room *keeping) *gallery {
-	picture := Field{Name: pixelsField, Type: Uint8, Role: Input, Shape: []int{channels, size.Y, size.X}}
+	pixels := Field{Name: pixelsField, Type: Uint8, Role: Input, Shape: []int{channels, size.Y, size.X}}
 	n := len(sources)
-	return &gallery{name: name, schema: append(Schema{picture}, rest.schema...), sources: sources, size: size, rest: rest, room: room,
+	return &gallery{name: name, schema: append(Schema{pixels}, rest.schema...), sources: sources, size: size, rest: rest, room: room,
 		kept: make([]atomic.Pointer[[]byte], n), sums: make([][changeSum]byte, n), notes: make([]string, n)}
 }
 
@@ -85,7 +88,7 @@ func (g *gallery) Read(record Record, number int) error {
 	width := g.size.X * g.size.Y * channels
 	encoded := record[0].OwnBytes(1 + width + 4*len(g.schema)*maxTail)[:1+width]
 	record[0].Bytes = encoded[1 : 1+width : 1+width]
-	note, err := decodeImage(record[0].Bytes, g.sources[number], g.size)
+	note, err := decodeImage(record[0].Bytes, g.sources[number], g.size, g.fit)
 	if err != nil {
 		return err
 	}

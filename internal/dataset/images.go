@@ -42,7 +42,8 @@ func openImages(c config.Data, labels []string) (*Data, error) {
 	if err != nil {
 		return nil, err
 	}
-	size, err := sizeOfFirst(&train[0])
+	fit := fitOf(c)
+	size, err := oneSize(&train[0], fit)
 	if err != nil {
 		return nil, err
 	}
@@ -54,6 +55,9 @@ func openImages(c config.Data, labels []string) (*Data, error) {
 	if len(eval) > 0 {
 		readers = append(readers, newFolderGallery(d, label, eval, size, room))
 		evalReader = readers[1]
+	}
+	for _, r := range readers {
+		r.fit = fit
 	}
 	if err := d.sets(readers[0], evalReader, d.pixels); err != nil {
 		return nil, err
@@ -76,7 +80,7 @@ func chosen(taken, found int) string {
 
 // colourPixels is the transform of images of a size with the configured means and deviations.
 func colourPixels(c config.Data, size image.Point) *pixels {
-	p := &pixels{shape: []int{channels, size.Y, size.X}, plane: size.X * size.Y, columns: size.X, crop: c.Crop, flip: c.Flip}
+	p := &pixels{shape: []int{channels, size.Y, size.X}, plane: size.X * size.Y, columns: size.X, crop: c.Crop, flip: c.Flip, fit: fitOf(c)}
 	for i := range channels {
 		p.scales = append(p.scales, standardScale(c.Mean[i], c.Std[i]))
 	}
@@ -190,13 +194,30 @@ func pick(files []imageFile, part string, classes *classList, perClass int, dir 
 	return picked, nil
 }
 
-// sizeOfFirst is the size of the first image, which all others must have.
-func sizeOfFirst(f source) (image.Point, error) {
-	raw, err := f.bytes()
+// fitOf is how images are brought to one size; nil where all must have it.
+func fitOf(c config.Data) *picture.Fit {
+	fit := &picture.Fit{Crop: c.CenterCrop, Nearest: c.Filter == config.FilterNearest}
+	switch len(c.Resize) {
+	case 0:
+		return nil
+	case 1:
+		fit.Edge = c.Resize[0]
+	default:
+		fit.Size = image.Pt(c.Resize[1], c.Resize[0])
+	}
+	return fit
+}
+
+// oneSize is the size of all images: what they are brought to, or that of the first.
+func oneSize(first source, fit *picture.Fit) (image.Point, error) {
+	if fit != nil {
+		return fit.Out(), nil
+	}
+	raw, err := first.bytes()
 	if err != nil {
 		return image.Point{}, err
 	}
-	return sizeOf(f, raw)
+	return sizeOf(first, raw)
 }
 
 // sizeOf is the size of an image, from its header: what a decoder would allocate is known before it does.
@@ -231,18 +252,24 @@ func (d *Data) noteImages(files []source, notes []string) {
 	}
 }
 
-// decodeImage decodes an image of the given size into three planes. The note says what is odd about it.
-func decodeImage(dst []byte, f source, size image.Point) (note string, err error) {
+// decodeImage decodes an image of the given size, or of any that is brought to it, into three planes. The note says what is odd about it.
+func decodeImage(dst []byte, f source, size image.Point, fit *picture.Fit) (note string, err error) {
 	raw, err := f.bytes()
 	if err != nil {
 		return "", err
+	}
+	if fit != nil {
+		if note, err = fitPicture(dst, raw, fit); err != nil {
+			err = fmt.Errorf("image %s %w", f.place(), err)
+		}
+		return note, err
 	}
 	got, err := sizeOf(f, raw)
 	if err != nil {
 		return "", err
 	}
 	if got != size {
-		return "", fmt.Errorf("image %s: %d x %d pixels, but the first image has %d x %d: all must have one size, resize them", f.place(), got.X, got.Y, size.X, size.Y)
+		return "", fmt.Errorf("image %s: %d x %d pixels, but the first image has %d x %d: all must have one size: set data.resize, or resize them", f.place(), got.X, got.Y, size.X, size.Y)
 	}
 	decoded, err := picture.Decode(raw)
 	if err != nil {
@@ -253,6 +280,31 @@ func decodeImage(dst []byte, f source, size image.Point) (note string, err error
 	}
 	split(dst, decoded)
 	return decoded.Note, nil
+}
+
+// fitPicture decodes a picture of any size and brings it to one. An error is in words that follow the file's name.
+func fitPicture(dst, raw []byte, fit *picture.Fit) (note string, err error) {
+	p, err := decodePhoto(raw, "get it again, or remove it")
+	if err != nil {
+		return "", err
+	}
+	return p.Note, fit.Planes(dst, p)
+}
+
+// decodePhoto decodes a picture that may be much larger than a sample. An error is in words that follow the file's name; do says what to do
+// about a damaged file.
+func decodePhoto(raw []byte, do string) (p *picture.Picture, err error) {
+	size, err := picture.Size(raw)
+	if err == nil {
+		if size.X < 1 || size.Y < 1 || size.Y > maxPhotoPixels/size.X {
+			return nil, fmt.Errorf("has %d x %d pixels; it may have %d in all: scale it down", size.X, size.Y, maxPhotoPixels)
+		}
+		p, err = picture.Decode(raw)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s", err, do)
+	}
+	return p, nil
 }
 
 // split writes a picture as a plane of red, one of green and one of blue.

@@ -20,7 +20,7 @@ const PictureFormats = picture.Formats
 const maxPhotoPixels = 1 << 27
 
 // ReadPhoto makes the batch one sample from a photo of any size, for a model that was trained on this
-// data's images: the middle of the photo with the samples' aspect, brought to their size by averaging the pixels that
+// data's images: brought to their size as data.resize says; without it the middle of the photo with the samples' aspect, brought to their size by averaging the pixels that
 // fall on each, and mapped as they are. Where samples have a single channel the photo is made grey, and reversed if it
 // shows dark ink on light paper, since digits are light on dark. The target is 0 and means nothing. notes say what is odd about the file.
 func (d *Data) ReadPhoto(b *Batch, path string) (notes []string, err error) {
@@ -32,23 +32,19 @@ func (d *Data) ReadPhoto(b *Batch, path string) (notes []string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	size, err := picture.Size(raw)
+	photo, err := decodePhoto(raw, "name a whole picture file")
 	if err != nil {
-		return nil, fmt.Errorf("photo %s %w: name a whole picture file", path, err)
-	}
-	if size.X < 1 || size.Y < 1 || size.Y > maxPhotoPixels/size.X {
-		return nil, fmt.Errorf("photo %s: %d x %d pixels; it may have %d in all: scale it down", path, size.X, size.Y, maxPhotoPixels)
-	}
-	photo, err := picture.Decode(raw)
-	if err != nil {
-		return nil, fmt.Errorf("photo %s %w: name a whole picture file", path, err)
+		return nil, fmt.Errorf("photo %s %w", path, err)
 	}
 	if photo.Note != "" {
 		notes = append(notes, fmt.Sprintf("photo %s %s", path, photo.Note))
 	}
 	b.Resize(1, d.Schema)
 	b.Columns[1].Ints[0] = 0
-	values := p.shrink(photo)
+	values, err := p.ofPhoto(photo)
+	if err != nil {
+		return nil, fmt.Errorf("photo %s %w", path, err)
+	}
 	p.decode(b.Columns[0].Floats, values, values)
 	return notes, nil
 }
@@ -105,6 +101,15 @@ func photosIn(dir string) (files []string, err error) {
 		return nil, fmt.Errorf("there are no pictures (%s) in %s", PictureFormats, dir)
 	}
 	return files, nil
+}
+
+// ofPhoto is a photo as the bytes of a sample.
+func (p *pixels) ofPhoto(photo *picture.Picture) ([]byte, error) {
+	if p.fit == nil {
+		return p.shrink(photo), nil
+	}
+	values := make([]byte, len(p.scales)*p.plane)
+	return values, p.fit.Planes(values, photo)
 }
 
 // shrink is the middle of a photo as the bytes of a sample.

@@ -1,6 +1,10 @@
 package dataset
 
-import "fmt"
+import (
+	"fmt"
+
+	"ringmaster/internal/dataset/picture"
+)
 
 // pixels is the transform that makes numbers of the bytes of pictures of one size, channel by channel, and in training shifts and mirrors
 // them at random.
@@ -9,6 +13,8 @@ type pixels struct {
 	scales  []*scale // for each channel, the value of a byte
 	plane   int      // values of a channel of one picture
 	columns int
+
+	fit *picture.Fit // how photos are brought to the size; nil: see ReadPhoto
 
 	crop int  // pictures are padded by this many pixels of value 0 on each side and cropped back to size at random; 0: no crop
 	flip bool // pictures are mirrored left to right with a chance of one half

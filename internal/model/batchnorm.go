@@ -11,12 +11,11 @@ type batchNorm struct {
 	at             string // the key in the job file, else what the names of its tensors begin with
 	weight, bias   int
 	mean, variance plan.Interval // of the running statistics
-	epsilon        float32
-	act            tensor.BatchNormActivation
+	options        tensor.BatchNormOptions
 }
 
 func newBatchNorm(b *builder, name string, channels int, epsilon, momentum float64, act tensor.BatchNormActivation) *batchNorm {
-	l := &batchNorm{at: name, epsilon: float32(epsilon), act: act}
+	l := &batchNorm{at: name, options: tensor.BatchNormOptions{Epsilon: float32(epsilon), Activation: act}}
 	l.weight = b.parameter(name+".weight", true, ones, channels)
 	l.bias = b.parameter(name+".bias", true, zeros, channels)
 	l.mean = b.statistic(name+".running_mean", momentum, zeros, channels)
@@ -37,7 +36,7 @@ func (l *batchNorm) record(r *recorder, x *tensor.Value) *tensor.Value {
 	if x.Rows() == 1 && r.undefined == "" {
 		r.undefined = l.at
 	}
-	return r.BatchNorm(x, r.param(l.weight), r.param(l.bias), l.epsilon, l.mean, l.variance, l.act)
+	return r.BatchNorm(x, r.param(l.weight), r.param(l.bias), l.mean, l.variance, l.options)
 }
 
 // Undefined is the first batch norm that sees a single value of each channel in a batch of one sample, of which there is no variance:

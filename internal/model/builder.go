@@ -83,6 +83,17 @@ func (b *builder) statistic(name string, momentum float64, with fill, shape ...i
 	return t.Interval
 }
 
+// alias says what a parameter is in another ecosystem.
+func (b *builder) alias(parameter int, name string, axes ...int) {
+	b.model.params[parameter].Alias = Alias{name, axes}
+}
+
+// statAlias says what a running statistic is in another ecosystem.
+func (b *builder) statAlias(at plan.Interval, name string, axes ...int) {
+	k := slices.IndexFunc(b.model.stats, func(t Tensor) bool { return t.Interval == at })
+	b.model.stats[k].Alias = Alias{name, axes}
+}
+
 func (b *builder) tensor(name string, length *int, shape []int) Tensor {
 	if b.names == nil {
 		b.names = map[string]bool{}

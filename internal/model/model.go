@@ -26,7 +26,14 @@ type Tensor struct {
 	Name     string // as PyTorch names it: "0.weight"
 	Shape    []int
 	Interval plan.Interval // in the flat vector
+	Alias    Alias         // in another ecosystem; zero: none
 	Decay    bool          // weight decay applies: to all, as PyTorch's optimizers do by default; in gpt to matrices alone
+}
+
+// Alias is what another ecosystem calls a tensor, and the order of its axes there: axis i there is axis Axes[i] here.
+type Alias struct {
+	Name string
+	Axes []int
 }
 
 // Model is a network that fits a data set. It is immutable and holds no values.
@@ -56,6 +63,9 @@ func Build(cfg config.Model, schema dataset.Schema, l loss.Loss) (*Model, error)
 	var err error
 	if b.model.network, err = b.build(cfg); err != nil {
 		return nil, err
+	}
+	if b.fault != nil {
+		return nil, b.fault
 	}
 	if b.model.length == 0 {
 		return nil, errors.New("model: no layer has parameters to train")

@@ -172,10 +172,10 @@ func fuse(l layer, next string) bool {
 	case *batchNorm:
 		switch next {
 		case "relu":
-			l.act = tensor.ReLUNorm
+			l.options.Activation = tensor.ReLUNorm
 			return true
 		case "relu6":
-			l.act = tensor.ReLU6Norm
+			l.options.Activation = tensor.ReLU6Norm
 			return true
 		}
 	}

@@ -46,6 +46,7 @@ func exportCases() []exportCase {
 	cases := []exportCase{
 		{"mlp", "kind: mlp\nlayers: [20, 16, 7]", images(20)},
 		{"mobilenetv2", "kind: mobilenetv2", images(3, 64, 64)},
+		{"mobilenetv2 keras", "kind: mobilenetv2\nform: keras", images(3, 64, 64)},
 		{"mobilenetv2 cifar", "kind: mobilenetv2\nvariant: cifar", images(3, 16, 16)},
 		{"gpt", "kind: gpt\ndepth: 2\nheads: 3\nwidth: 12\nbias: true", tokens(9, 13)},
 		{"gpt without biases", "kind: gpt\ndepth: 1\nheads: 2\nwidth: 8\nbias: false", tokens(9, 13)},

@@ -211,12 +211,12 @@ func (g *graph) withBias(inputs []string, b *tensor.Value) []string {
 
 // window is the attributes of what slides over images.
 func window(w tensor.Window) []attribute {
-	vertical := w.Padding
+	vertical, below := w.Padding, w.Padding+w.Extra
 	if w.Flat {
-		vertical = 0
+		vertical, below = 0, 0
 	}
 	return []attribute{
-		{"kernel_shape", []int{w.Height, w.Width}}, {"strides", []int{w.Stride, w.Stride}}, {"pads", []int{vertical, w.Padding, vertical, w.Padding}},
+		{"kernel_shape", []int{w.Height, w.Width}}, {"strides", []int{w.Stride, w.Stride}}, {"pads", []int{vertical, w.Padding, below, w.Padding + w.Extra}},
 	}
 }
 

@@ -27,6 +27,7 @@ type batchNorm struct {
 	e, f              *buffer // scratch: those from x to its gradient, besides a*dy: e*x + f
 	activation        BatchNormActivation
 	epsilon           float32
+	biased            bool
 	runMean, runVar   plan.Interval
 	training          bool
 	blocks            int
@@ -44,12 +45,19 @@ const (
 	ReLU6Norm
 )
 
+// BatchNormOptions are the settings of a batch normalisation.
+type BatchNormOptions struct {
+	Epsilon    float32
+	Activation BatchNormActivation
+	Biased     bool // it leaves the biased variance, as Keras does; else the unbiased one, as PyTorch
+}
+
 // BatchNorm normalises each channel, the last axis of x, over all samples and positions, multiplies by gamma, adds beta and
-// applies the activation. In training it takes the batch's mean and biased variance, and leaves the mean and the unbiased variance
+// applies the activation. In training it takes the batch's mean and biased variance, and leaves the mean and a variance
 // in Context.Statistics at the intervals mean and variance; in evaluation it takes those of Context.Running.
-func (g *Graph) BatchNorm(x, gamma, beta *Value, epsilon float32, mean, variance plan.Interval, act BatchNormActivation) *Value {
-	op := &batchNorm{rows: x.Rows(), channels: x.Dim(-1), x: x, gamma: gamma, beta: beta, epsilon: epsilon,
-		runMean: mean, runVar: variance, activation: act, training: g.training}
+func (g *Graph) BatchNorm(x, gamma, beta *Value, mean, variance plan.Interval, options BatchNormOptions) *Value {
+	op := &batchNorm{rows: x.Rows(), channels: x.Dim(-1), x: x, gamma: gamma, beta: beta, epsilon: options.Epsilon, biased: options.Biased,
+		runMean: mean, runVar: variance, activation: options.Activation, training: g.training}
 	invariant(gamma.size == op.channels && beta.size == op.channels && mean.Len() == op.channels && variance.Len() == op.channels,
 		"batch norm of %d channels", op.channels)
 	op.blocks = (op.rows + statisticBlock - 1) / statisticBlock
@@ -133,14 +141,17 @@ func (o *batchNorm) measure(c *Context) {
 	o.fold(squares, o.shifted.data, o.blocks, nil)
 	o.fold(between, o.partial.data, whole, means)
 	copy(of(c.Statistics, o.runMean), means)
-	variance := of(c.Statistics, o.runVar)
+	variance, count := of(c.Statistics, o.runVar), n
+	if !o.biased {
+		count = max(n-1, 1)
+	}
 	for i, s := range between {
 		squares[i] += float32(s * statisticBlock)
 		if whole < o.blocks {
 			d := o.row(o.partial, whole)[i] - means[i]
 			squares[i] += float32(last * float32(d*d))
 		}
-		variance[i] = squares[i] / max(n-1, 1)
+		variance[i] = squares[i] / count
 	}
 	o.invert(squares, n)
 }

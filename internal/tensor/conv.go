@@ -9,6 +9,7 @@ import (
 type ConvOptions struct {
 	Stride   int
 	Padding  int
+	Extra    int // padding more below and to the right
 	Dilation int
 	Groups   int
 	Flat     bool // x is a signal, of one row: no padding above and below
@@ -20,14 +21,14 @@ type ConvOptions struct {
 func (g *Graph) Conv(x, w, b *Value, options ConvOptions) *Value {
 	invariant(len(w.Shape) == 4 && options.Groups > 0 && x.Dim(3)%options.Groups == 0 && w.Dim(0)%options.Groups == 0 &&
 		w.Dim(1)*options.Groups == x.Dim(3), "convolution of %v with %v in %d groups", x.Shape, w.Shape, options.Groups)
-	window := slide(x, Window{Height: w.Dim(2), Width: w.Dim(3), Stride: options.Stride, Padding: options.Padding, Dilation: options.Dilation, Flat: options.Flat})
+	window := slide(x, Window{Height: w.Dim(2), Width: w.Dim(3), Stride: options.Stride, Padding: options.Padding, Extra: options.Extra, Dilation: options.Dilation, Flat: options.Flat})
 	out := w.Dim(0)
 	act := kernel.None
 	if options.ReLU {
 		act = kernel.ReLUActivation
 	}
 	switch {
-	case window.taps() == 1 && options.Stride == 1 && options.Padding == 0 && options.Groups == 1:
+	case window.taps() == 1 && options.Stride == 1 && options.Padding == 0 && options.Extra == 0 && options.Groups == 1:
 		rows := g.Reshape(x, -1, window.channels)
 		y := g.Linear(rows, g.Reshape(w, out, window.channels), b, act)
 		return g.Reshape(y, window.samples, window.height, window.width, out)

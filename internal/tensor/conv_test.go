@@ -210,7 +210,7 @@ func TestBatchNormGradient(t *testing.T) {
 	for _, act := range []BatchNormActivation{PlainNorm, ReLUNorm, ReLU6Norm} {
 		b := newBench(25, true)
 		x, gamma, beta := b.param(3, 2, 2, 5), b.param(5), b.param(5)
-		y := b.g.BatchNorm(x, gamma, beta, 1e-5, plan.Interval{Begin: 0, End: 5}, plan.Interval{Begin: 5, End: 10}, act)
+		y := b.g.BatchNorm(x, gamma, beta, plan.Interval{Begin: 0, End: 5}, plan.Interval{Begin: 5, End: 10}, BatchNormOptions{Epsilon: 1e-5, Activation: act})
 		b.checkGradient(t, y, &Context{Statistics: make([]float32, 10)})
 	}
 }
@@ -223,7 +223,7 @@ func TestBatchNormStatistics(t *testing.T) {
 	run := func(training bool, c *Context) ([]float32, []float32) {
 		b := newBench(26, training)
 		x, gamma, beta := b.param(rows, channels), b.param(channels), b.param(channels)
-		y := b.g.BatchNorm(x, gamma, beta, 0, mean, variance, ReLUNorm)
+		y := b.g.BatchNorm(x, gamma, beta, mean, variance, BatchNormOptions{Activation: ReLUNorm})
 		b.compile(y).Forward(c, b.params)
 		return y.Data(), b.params
 	}

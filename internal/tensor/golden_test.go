@@ -146,7 +146,7 @@ func (c *golden) record(g *Graph, in []*Value, tokens *Integers) *Value {
 	case "batch norm", "batch norm relu", "batch norm relu6":
 		act := map[string]BatchNormActivation{"batch norm relu": ReLUNorm, "batch norm relu6": ReLU6Norm}[c.Op]
 		n := in[1].size
-		return images(g.BatchNorm(g.ChannelsLast(in[0]), in[1], in[2], 1e-5, plan.Interval{End: n}, plan.Interval{Begin: n, End: 2 * n}, act))
+		return images(g.BatchNorm(g.ChannelsLast(in[0]), in[1], in[2], plan.Interval{End: n}, plan.Interval{Begin: n, End: 2 * n}, BatchNormOptions{Epsilon: 1e-5, Activation: act}))
 	case "layer norm":
 		return g.LayerNorm(in[0], in[1], in[2], 1e-5)
 	case "rms norm":

@@ -55,7 +55,7 @@ func randomGraph(seed uint64) (*bench, *Value) {
 			y = b.g.Concat(b.g.Slice(x, 3, 8), b.g.Slice(pick(), 1, 4))
 		case 7:
 			at := plan.Interval{Begin: 0, End: 8}
-			y = b.g.BatchNorm(x, b.param(8), b.param(8), 1e-5, at, at, ReLU6Norm)
+			y = b.g.BatchNorm(x, b.param(8), b.param(8), at, at, BatchNormOptions{Epsilon: 1e-5, Activation: ReLU6Norm})
 		case 8:
 			q := b.g.Reshape(x, 2, 3, 8)
 			y = b.g.Reshape(b.g.Attention(Columns{q, 0}, Columns{q, 2}, Columns{q, 4}, AttentionOptions{Heads: 1, Dim: 2, Scale: 1}), 6, 2)

@@ -7,6 +7,7 @@ type Window struct {
 	Height, Width int // of the kernel
 	Stride        int
 	Padding       int  // zeros (or nothing, for pools) on each side
+	Extra         int  // zeros more at the end of each axis
 	Dilation      int  // distance of the kernel's taps; 1: dense
 	Flat          bool // the image is a signal, of one row: no padding above and below
 }
@@ -14,24 +15,25 @@ type Window struct {
 // vertical is the window as it slides down an image.
 func (w Window) vertical() Window {
 	if w.Flat {
-		w.Padding = 0
+		w.Padding, w.Extra = 0, 0
 	}
 	return w
 }
 
 // Out is the size of the result on an image of height x width, and an error if the kernel does not fit.
 func (w Window) Out(height, width int) (outHeight, outWidth int, err error) {
-	if w.Height < 1 || w.Width < 1 || w.Stride < 1 || w.Padding < 0 || w.Dilation < 1 {
+	if w.Height < 1 || w.Width < 1 || w.Stride < 1 || w.Padding < 0 || w.Extra < 0 || w.Dilation < 1 {
 		return 0, 0, fmt.Errorf("a kernel of %dx%d with stride %d, padding %d and dilation %d makes no sense",
 			w.Height, w.Width, w.Stride, w.Padding, w.Dilation)
 	}
 	reachY, reachX := (w.Height-1)*w.Dilation+1, (w.Width-1)*w.Dilation+1
-	above := w.vertical().Padding
-	if height+2*above < reachY || width+2*w.Padding < reachX {
+	down := w.vertical()
+	height, width = height+2*down.Padding+down.Extra, width+2*w.Padding+w.Extra
+	if height < reachY || width < reachX {
 		return 0, 0, fmt.Errorf("a kernel that reaches over %dx%d pixels does not fit into %dx%d with padding %d",
-			reachY, reachX, height, width, w.Padding)
+			reachY, reachX, height-2*down.Padding-down.Extra, width-2*w.Padding-w.Extra, w.Padding)
 	}
-	return (height+2*above-reachY)/w.Stride + 1, (width+2*w.Padding-reachX)/w.Stride + 1, nil
+	return (height-reachY)/w.Stride + 1, (width-reachX)/w.Stride + 1, nil
 }
 
 // sliding is a window on images of one size: the geometry that convolutions and pools share. Images are channels last.
