@@ -93,6 +93,9 @@ func (t *trained) showEvaluation(e *trainer.Evaluation, sums *metric.Sums, asJSO
 	}
 	rows := []string{"checkpoint\t" + out.Checkpoint, "digest\t" + out.Digest,
 		fmt.Sprintf("test loss\t%.4f", e.Loss)}
+	if t.averaged != "" {
+		rows = slices.Insert(rows, 1, "weights\taverage (train.ema)")
+	}
 	if t.plan.Model.Classifies() {
 		rows = append(rows, "test accuracy\t"+accuracy)
 	}

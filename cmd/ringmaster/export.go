@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"ringmaster/internal/checkpoint"
 	"ringmaster/internal/cli"
 	"ringmaster/internal/config"
 	"ringmaster/internal/onnx"
@@ -56,6 +57,7 @@ func exportCommand() *cobra.Command {
 			return exportParameters(cmd, &flags, args[0], target)
 		},
 	}
+	bindNoEMA(cmd, &flags.noEMA)
 	cmd.Flags().StringVar(&target, "out", "", "`file` to write")
 	cmd.Flags().StringVar(&format, "format", "", "safetensors or onnx (default: as FILE is named, else safetensors)")
 	cmd.Flags().Uint64Var(&flags.step, "step", 0, "take the checkpoint after this step (default: the newest good one)")
@@ -91,8 +93,9 @@ func exportParameters(cmd *cobra.Command, flags *trainedFlags, path, target stri
 	if err != nil {
 		return err
 	}
-	err = writeWhole(target, func(w io.Writer) error {
-		if err := entry.Export(w); err != nil {
+	what, digest := "", checkpoint.Hash{}
+	err = writeWhole(target, func(w io.Writer) (err error) {
+		if what, digest, err = writeWeights(w, entry, flags.noEMA); err != nil {
 			return fmt.Errorf("export to %s: %w", target, err)
 		}
 		return nil
@@ -100,7 +103,7 @@ func exportParameters(cmd *cobra.Command, flags *trainedFlags, path, target stri
 	if err != nil {
 		return failed(err)
 	}
-	fmt.Printf("%s: the parameters after step %d (digest %s)\n", target, entry.Step, entry.Manifest.Digest)
+	fmt.Printf("%s: %s after step %d (digest %s)\n", target, what, entry.Step, digest)
 	return nil
 }
 

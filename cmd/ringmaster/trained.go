@@ -31,6 +31,8 @@ type trained struct {
 	plan     *trainer.Plan
 	state    *checkpoint.State
 	team     *kernel.Team
+	noEMA    bool   // the trained parameters are wanted, not their average
+	averaged string // the name of the average that is in their place
 }
 
 // trainedFlags are the flags by which eval and predict find what they need.
@@ -41,6 +43,7 @@ type trainedFlags struct {
 	jobFile string
 	step    uint64
 	byStep  bool
+	noEMA   bool
 	threads int
 	asJSON  bool
 }
@@ -49,6 +52,7 @@ func (f *trainedFlags) bind(cmd *cobra.Command) {
 	cmd.Flags().StringArrayVar(&f.sets, "set", nil, "override a key of the job's data, `data.KEY=VALUE`; repeatable")
 	cmd.Flags().StringVar(&f.jobFile, "job", "", "the job `file` that a .safetensors file belongs to")
 	cmd.Flags().Uint64Var(&f.step, "step", 0, "take the checkpoint after this step (default: the newest good one)")
+	bindNoEMA(cmd, &f.noEMA)
 	cmd.Flags().IntVar(&f.threads, "threads", launch.DefaultThreads(1), "compute threads")
 	cmd.Flags().BoolVar(&f.asJSON, "json", false, "write JSON")
 }
@@ -126,7 +130,7 @@ func (f *trainedFlags) findCheckpoint(path string) (*trained, error) {
 	if err := f.heeded(was, job); err != nil {
 		return nil, wrong(err)
 	}
-	return &trained{path: entry.Path, job: job, placed: f.places(), manifest: entry.Manifest, entry: entry}, nil
+	return &trained{path: entry.Path, job: job, placed: f.places(), manifest: entry.Manifest, entry: entry, noEMA: f.noEMA}, nil
 }
 
 // places reports whether the flags say where the data is.
@@ -202,8 +206,11 @@ func (t *trained) load(threads int) error {
 		return failed(err)
 	}
 	if t.entry != nil {
-		t.state, err = t.entry.Load(layout)
-		return wrong(err) // its files are whole, so it is the keys set that do not go with it
+		if t.state, err = t.entry.Load(layout); err != nil {
+			return wrong(err) // its files are whole, so it is the keys set that do not go with it
+		}
+		t.average()
+		return nil
 	}
 	if t.state, err = readParameters(t.path, layout); errors.Is(err, checkpoint.ErrDamaged) {
 		return wrong(fmt.Errorf("read the parameters in %s: %w; get the file again, or export it again by ringmaster export", t.path, err))
@@ -237,13 +244,14 @@ func readParameters(path string, layout *checkpoint.Layout) (*checkpoint.State, 
 // origin says in JSON what was evaluated or asked.
 type origin struct {
 	Job        string  `json:"job"`
-	Checkpoint string  `json:"checkpoint"`     // folder, or file of parameters
-	Step       *uint64 `json:"step,omitempty"` // not for a file of parameters
+	Checkpoint string  `json:"checkpoint"`        // folder, or file of parameters
+	Step       *uint64 `json:"step,omitempty"`    // not for a file of parameters
+	Weights    string  `json:"weights,omitempty"` // ema: the average of the parameters, which the digest is of
 	Digest     string  `json:"digest"`
 }
 
 func (t *trained) origin() origin {
-	o := origin{Job: t.job.Name, Checkpoint: t.path, Digest: checkpoint.Digest(t.state.Params).String()}
+	o := origin{Job: t.job.Name, Checkpoint: t.path, Weights: t.averaged, Digest: checkpoint.Digest(t.state.Params).String()}
 	if t.manifest != nil {
 		o.Step = &t.manifest.Step
 	}

@@ -67,36 +67,64 @@ func (e Entry) Load(l *Layout) (*State, error) {
 // Export writes the checkpoint's parameters, and its running statistics where it has some, as one safetensors file under
 // PyTorch's names. A batch norm's num_batches_tracked is the step. The files are checked while they are copied: after an error the output is worthless.
 func (e Entry) Export(w io.Writer) error {
+	_, err := e.export(w, kindModel, "")
+	return err
+}
+
+// ExportBuffer is Export with an optimizer's buffer, such as an average of the parameters, in the place of these. It returns the digest of the
+// buffer's values.
+func (e Entry) ExportBuffer(w io.Writer, buffer string) (Hash, error) {
+	return e.export(w, kindOptim, buffer+".")
+}
+
+// export writes the tensors whose names begin with a prefix, which is left out, of the files of a kind, and the running statistics. It
+// returns the digest of the former.
+func (e Entry) export(w io.Writer, kind, prefix string) (Hash, error) {
 	if e.Err != nil {
-		return e.Err
+		return Hash{}, e.Err
 	}
 	x := &export{entry: e}
 	defer x.close()
-	for _, kind := range []string{kindModel, kindStats} {
+	for _, from := range []struct{ kind, prefix string }{{kind, prefix}, {kindStats, ""}} {
 		for _, f := range e.Manifest.Files {
-			if k, _, _, _ := parseShareName(f.Name); k == kind {
-				if err := x.open(f); err != nil {
-					return e.failed(err)
+			if k, _, _, _ := parseShareName(f.Name); k == from.kind {
+				if err := x.open(f, from.prefix); err != nil {
+					return Hash{}, e.failed(err)
 				}
 			}
 		}
+		if from.kind == kind && len(x.slots) == 0 {
+			return Hash{}, e.failed(fmt.Errorf("it holds no tensor whose name begins with %s", prefix))
+		}
 	}
-	if err := x.write(w); err != nil {
-		return fmt.Errorf("export checkpoint step %d: %w", e.Step, err)
+	digest, err := x.write(w, kind)
+	if err != nil {
+		return Hash{}, fmt.Errorf("export checkpoint step %d: %w", e.Step, err)
 	}
-	return nil
+	return digest, nil
 }
 
 // export holds the files of an export with their headers read.
 type export struct {
 	entry   Entry
-	files   []File
-	readers []*hashingReader
+	files   []exported
 	closers []io.Closer
 	slots   []slot
 }
 
-func (x *export) open(f File) error {
+// exported is a file of which some tensors, or all, are written.
+type exported struct {
+	File
+	reader *hashingReader
+	parts  []exportedPart // of its data, in order
+}
+
+type exportedPart struct {
+	bytes   int64
+	written bool
+}
+
+func (x *export) open(f File, prefix string) error {
 	r, size, err := x.entry.store.OpenFile(x.entry.Folder(), f.Name)
 	if err != nil {
 		return err
@@ -105,24 +133,29 @@ func (x *export) open(f File) error {
 	if size != f.Bytes {
 		return damaged("file %s is damaged (it has %d bytes, the manifest says %d)", f.Name, size, f.Bytes)
 	}
-	h := &hashingReader{r: r, h: sha256.New()}
-	header, err := readHeader(h, f.Bytes)
+	file := exported{File: f, reader: &hashingReader{r: r, h: sha256.New()}}
+	header, err := readHeader(file.reader, f.Bytes)
 	if err != nil {
 		return damaged("file %s is damaged (%v)", f.Name, err)
 	}
-	x.files, x.readers = append(x.files, f), append(x.readers, h)
 	for _, t := range header.entries {
 		if t.dtype != "F32" {
 			return damaged("file %s is damaged (tensor %s is %s)", f.Name, printable.Short(t.name, maxNameBytes), printable.Short(t.dtype, maxNameBytes))
 		}
-		s := slot{name: t.name, shape: t.shape}
-		s.interval.End = int((t.end - t.begin) / 4)
-		x.slots = append(x.slots, s)
+		name, wanted := strings.CutPrefix(t.name, prefix)
+		file.parts = append(file.parts, exportedPart{t.end - t.begin, wanted})
+		if wanted {
+			s := slot{name: name, shape: t.shape}
+			s.interval.End = int((t.end - t.begin) / 4)
+			x.slots = append(x.slots, s)
+		}
 	}
+	x.files = append(x.files, file)
 	return nil
 }
 
-func (x *export) write(w io.Writer) error {
+// write writes the tensors and returns the digest of those in files of the kind.
+func (x *export) write(w io.Writer, kind string) (digest Hash, err error) {
 	var counters []string
 	var counts []byte
 	for _, s := range x.slots {
@@ -132,17 +165,32 @@ func (x *export) write(w io.Writer) error {
 		}
 	}
 	if _, err := w.Write(append(encodeHeader(counters, x.slots), counts...)); err != nil {
-		return err
+		return digest, err
 	}
-	for i, r := range x.readers {
-		if _, err := io.CopyBuffer(w, struct{ io.Reader }{r}, make([]byte, 1<<18)); err != nil {
-			return err
+	hash, buf := sha256.New(), make([]byte, 1<<18)
+	for _, f := range x.files {
+		to := w
+		if k, _, _, _ := parseShareName(f.Name); k == kind {
+			to = io.MultiWriter(w, hash)
 		}
-		if err := r.compare(x.files[i]); err != nil {
-			return err
+		for _, part := range f.parts {
+			into := to
+			if !part.written {
+				into = io.Discard
+			}
+			if _, err := io.CopyBuffer(struct{ io.Writer }{into}, io.LimitReader(f.reader, part.bytes), buf); err != nil {
+				return digest, err
+			}
+		}
+		if _, err := io.Copy(io.Discard, f.reader); err != nil { // nothing is left of a good file
+			return digest, err
+		}
+		if err := f.reader.compare(f.File); err != nil {
+			return digest, err
 		}
 	}
-	return nil
+	hash.Sum(digest[:0])
+	return digest, nil
 }
 
 func (x *export) close() {

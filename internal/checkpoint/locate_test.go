@@ -174,6 +174,38 @@ func TestAnExportHoldsTheCheckpointsParameters(t *testing.T) {
 	})
 }
 
+// An export of an optimizer's buffer has the names of the parameters, the buffer's values and their digest, and notices damage.
+func TestExportOfABuffer(t *testing.T) {
+	m := disk.NewMemFS()
+	s := mustOpen(t, m, "/s")
+	c := save(t, 500, 1)
+	must(t, c.put(s, true))
+	e, _, err := newestOf(s)
+	must(t, err)
+	for _, buffer := range c.state.Optim {
+		var b bytes.Buffer
+		digest, err := e.ExportBuffer(&b, buffer.Name)
+		must(t, err)
+		back, err := c.layout.ReadModel(bytes.NewReader(b.Bytes()), int64(b.Len()))
+		must(t, err)
+		if Digest(back.Params) != Digest(buffer.Data) || digest != Digest(buffer.Data) || Digest(back.Stats) != Digest(c.state.Stats) {
+			t.Errorf("%s: the export holds other values, or names the digest %s", buffer.Name, digest.Short())
+		}
+	}
+	if _, err := e.ExportBuffer(&bytes.Buffer{}, "ema"); err == nil || !strings.Contains(err.Error(), "no tensor whose name begins with ema.") {
+		t.Error(err)
+	}
+	name := "/s/" + c.manifest.Folder() + "/optim-00001-of-00002.safetensors"
+	size := len(c.contents["optim-00001-of-00002.safetensors"])
+	for _, at := range []int{size / 2, size - 1} { // also of the tensors that are passed over
+		must(t, m.Corrupt(name, at))
+		if _, err := e.ExportBuffer(&bytes.Buffer{}, c.state.Optim[0].Name); !errors.Is(err, ErrDamaged) {
+			t.Errorf("byte %d: %v", at, err)
+		}
+		must(t, m.Corrupt(name, at))
+	}
+}
+
 func TestExportNoticesDamage(t *testing.T) {
 	m := disk.NewMemFS()
 	c := save(t, 500, 1)

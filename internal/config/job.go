@@ -185,6 +185,9 @@ type Train struct {
 	ClassWeights   []float64 `yaml:"class_weights" omit:"zero"` // of the losses against each class; empty: 1 each
 	HuberDelta     float64   `yaml:"huber_delta" omit:"zero"`   // of loss huber: from where on differences count in proportion
 
+	EMA       float64 `yaml:"ema" omit:"zero"`        // decay of a moving average of the parameters, which is evaluated and exported; 0: none
+	EMAWarmup bool    `yaml:"ema_warmup" omit:"zero"` // the decay rises to it in the first steps
+
 	Metrics []string `yaml:"metrics" omit:"zero" contract:"free"` // told of an evaluation beside its loss
 }
 

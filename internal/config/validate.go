@@ -242,6 +242,8 @@ func (t *Train) validate(c *checker) {
 	between(c, "train.batch_per_seat", t.BatchPerSeat, 1, maxBatch)
 	between(c, "train.accumulate", t.Accumulate, 1, maxBatch)
 	between(c, "train.clip_norm", t.ClipNorm, 0, math.MaxFloat32)
+	below(c, "train.ema", t.EMA, 0, 1)
+	c.require("train.ema_warmup", !t.EMAWarmup || t.EMA > 0 || c.b.isSpoilt("train.ema"), "train.ema_warmup goes with train.ema, the decay of the average of the weights, like train.ema: 0.999")
 	below(c, "train.label_smoothing", t.LabelSmoothing, 0, 1)
 	t.validateLoss(c)
 	c.require("train.metrics", len(t.Metrics) <= maxMetrics, "train.metrics lists %d metrics, more than the %d that there may be", len(t.Metrics), maxMetrics)

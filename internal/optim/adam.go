@@ -23,7 +23,7 @@ func newAdam(b base) *adam {
 	return a
 }
 
-func (a *adam) Names() []string    { return Names(a.cfg) }
+func (a *adam) Names() []string    { return namesOf(a.cfg) }
 func (a *adam) State() [][]float32 { return [][]float32{a.m, a.v} }
 
 func (a *adam) Step(team *kernel.Team, step uint64, params, grad []float32, in plan.Interval, count float64, clip float32) {

@@ -56,8 +56,16 @@ func New(cfg config.Optimizer, schedule config.Schedule, params int, groups []Gr
 	return nil, fmt.Errorf("optimizer %q is not known", cfg.Kind)
 }
 
-// Names are the names of the vectors that an optimizer of this configuration keeps, as Optimizer.Names has them.
-func Names(cfg config.Optimizer) []string {
+// Names are the names of the vectors that the optimizer of a job keeps, as Optimizer.Names has them.
+func Names(cfg *config.Train) []string {
+	names := namesOf(cfg.Optimizer)
+	if cfg.EMA > 0 {
+		names = append(names, AverageName)
+	}
+	return names
+}
+
+func namesOf(cfg config.Optimizer) []string {
 	switch {
 	case cfg.Kind != config.OptimizerSGD:
 		return []string{"exp_avg", "exp_avg_sq"}

@@ -31,6 +31,10 @@ type golden struct {
 		Rates, Momenta []float64
 		Params         [][]float32
 	}
+	Averages []struct {
+		Decay  float64
+		Params [][]float32
+	}
 	Clips []struct {
 		Bound float64
 		Grad  []float32

@@ -26,7 +26,7 @@ func newSGD(b base) *sgd {
 	return s
 }
 
-func (s *sgd) Names() []string { return Names(s.cfg) }
+func (s *sgd) Names() []string { return namesOf(s.cfg) }
 
 func (s *sgd) State() [][]float32 {
 	if s.buffer == nil {

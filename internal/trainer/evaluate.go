@@ -152,7 +152,7 @@ func (t *Trainer) evaluateBatch(samples plan.Interval) (sum model.Result, err er
 		if err := t.Data.Eval.Read(&t.batch, t.indices, rng.Key{}); err != nil {
 			return sum, err
 		}
-		sum = t.replica.Evaluate(t.params, t.stats, &t.batch, sum)
+		sum = t.replica.Evaluate(t.scored, t.stats, &t.batch, sum)
 		if t.scorer != nil {
 			t.scorer.add(&t.batch, t.replica.Outputs())
 		}

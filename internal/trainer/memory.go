@@ -8,7 +8,7 @@ import (
 
 // Memory is what a job takes on each of its workers in bytes, beside its data. It is known before any of it is allocated.
 type Memory struct {
-	State int64 // parameters, running statistics and the optimizer's vectors
+	State int64 // parameters, running statistics, the optimizer's vectors and the average
 	Work  int64 // samples and activations: of one seat's step, or of an evaluation where that takes more
 	Seat  int64 // the gradient of one seat, and its batch that is read ahead
 }
@@ -20,7 +20,7 @@ func (m Memory) Job() int64 { return 2*m.State + m.Work }
 // Memory is what the job will take.
 func (p *Plan) Memory() Memory {
 	params, stats := int64(p.Model.Len()), int64(p.Model.StatsLen())
-	m := Memory{State: 4 * (params*int64(1+len(optim.Names(p.Job.Train.Optimizer))) + stats + checkpoint.HistoryLength), Work: p.Model.TrainingBytes(p.largestShard()), Seat: 4 * params}
+	m := Memory{State: 4 * (params*int64(1+len(optim.Names(&p.Job.Train))) + stats + checkpoint.HistoryLength), Work: p.Model.TrainingBytes(p.largestShard()), Seat: 4 * params}
 	if set := p.Data.Eval; set != nil {
 		shard := plan.Interval{Begin: 0, End: set.Len()}.Part(0, p.Job.Seats).Len()
 		m.Work = max(m.Work, p.Model.EvaluationBytes(min(shard, p.EvaluationPiece())))

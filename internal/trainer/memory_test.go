@@ -14,7 +14,9 @@ func TestMemoryIsKnownBeforehand(t *testing.T) {
 		"adam":         {Kind: config.OptimizerAdam, Form: config.FormPyTorch, LR: 1},
 		"sgd":          {Kind: config.OptimizerSGD, Form: config.FormPyTorch, LR: 1},
 		"sgd momentum": {Kind: config.OptimizerSGD, Form: config.FormPyTorch, LR: 1, Momentum: 0.9},
+		"average":      {Kind: config.OptimizerAdam, Form: config.FormPyTorch, LR: 1},
 	} {
+		p.Job.Train.EMA = map[string]float64{"average": 0.9}[name]
 		p.Job.Train.Optimizer = optimizer
 		tr, err := New(t.Context(), p, nil)
 		if err != nil {

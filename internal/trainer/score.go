@@ -16,7 +16,7 @@ func (p *Plan) Score(team *kernel.Team, params, stats []float32) (*Evaluation, e
 
 // ScoreMetrics is Score with the sums of the plan's metrics; nil where it has none.
 func (p *Plan) ScoreMetrics(team *kernel.Team, params, stats []float32) (*Evaluation, *metric.Sums, error) {
-	t := &Trainer{Plan: p, team: team, replica: p.Model.NewReplica(team), params: params, stats: stats}
+	t := &Trainer{Plan: p, team: team, replica: p.Model.NewReplica(team), params: params, scored: params, stats: stats}
 	e, err := t.Evaluate(&solo{}, plan.Arc{Begin: 0, End: p.Job.Seats})
 	return e, t.metricSums, err
 }

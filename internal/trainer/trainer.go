@@ -118,6 +118,7 @@ type Trainer struct {
 	mu      sync.RWMutex // write-held while the state goes from one step to the next
 	step    uint64
 	params  []float32
+	scored  []float32 // the parameters that are evaluated: their moving average where the job keeps one
 	stats   []float32
 	sums    checkpoint.EpochSums
 	history checkpoint.History
@@ -181,13 +182,17 @@ func New(ctx context.Context, p *Plan, team *kernel.Team) (*Trainer, error) {
 	if err != nil {
 		return nil, p.Job.Errorf("train.optimizer", "%v", err)
 	}
+	if p.Job.Train.EMA > 0 {
+		opt = optim.Average(opt, p.Job.Train.EMA, p.Job.Train.EMAWarmup, p.Model.Len())
+	}
 	rate, err := optim.NewSchedule(p.Job.Train.Optimizer.LR, p.Job.Train.Schedule)
 	if err != nil {
 		return nil, p.Job.Errorf("train.schedule", "%v", err)
 	}
 	stats := p.Model.StatsLen()
+	params := make([]float32, p.Model.Len())
 	t := &Trainer{Plan: p, team: team, replica: p.Model.NewReplica(team), opt: opt, rate: rate, trained: trainedOf(groups),
-		params: make([]float32, p.Model.Len()), stats: make([]float32, stats), history: checkpoint.NewHistory(),
+		params: params, scored: params, stats: make([]float32, stats), history: checkpoint.NewHistory(),
 		statSeat: make([]float32, stats)}
 	t.makeMicroBatches()
 	borders := make([]int, len(p.Buckets))
@@ -198,7 +203,15 @@ func New(ctx context.Context, p *Plan, team *kernel.Team) (*Trainer, error) {
 	if err := p.Model.Init(ctx, t.params, t.stats, p.Job.Seed); err != nil {
 		return nil, fmt.Errorf("make the state: %w", err)
 	}
-	return t, t.begin(ctx)
+	if err := t.begin(ctx); err != nil {
+		return nil, err
+	}
+	if p.Job.Train.EMA > 0 {
+		vectors := opt.State()
+		t.scored = vectors[len(vectors)-1]
+		copy(t.scored, t.params)
+	}
+	return t, nil
 }
 
 // Step is the number of steps the state has seen.
@@ -355,7 +368,7 @@ func (t *Trainer) note(began time.Time, loss float64) {
 
 // Layout says which files the job's checkpoints have.
 func (p *Plan) Layout() (*checkpoint.Layout, error) {
-	l, err := checkpoint.NewLayout(p.Job.Seats, p.Tensors(), p.StatTensors(), optim.Names(p.Job.Train.Optimizer))
+	l, err := checkpoint.NewLayout(p.Job.Seats, p.Tensors(), p.StatTensors(), optim.Names(&p.Job.Train))
 	if err != nil {
 		return nil, err
 	}

@@ -64,6 +64,20 @@ def cycle(name, make, keys, momentum, settings, **schedule):
     return {"name": name, "rates": rates, "momenta": momenta, "params": trace}
 
 
+def average(decay):
+    """The moving average of the parameters of SGD."""
+    p = torch.nn.ParameterList([torch.nn.Parameter(torch.linspace(-1, 2, PARAMS))])
+    o = torch.optim.SGD(p, lr=0.1)
+    a = torch.optim.swa_utils.AveragedModel(p, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(decay))
+    trace = []
+    for g in sums():
+        p[0].grad = g / COUNT
+        o.step()
+        a.update_parameters(p)
+        trace.append(a.module[0].detach().tolist())
+    return {"decay": decay, "params": trace}
+
+
 lr = torch.optim.lr_scheduler
 adam = ["exp_avg", "exp_avg_sq"]
 momentum = ["momentum_buffer"]
@@ -94,6 +108,7 @@ json.dump({
         cycle("adam", torch.optim.Adam, adam, lambda g: g["betas"][0], {"eps": 1e-8}, max_lr=0.02),
         cycle("sgd", torch.optim.SGD, momentum, lambda g: g["momentum"], {"momentum": 0.9}, max_lr=0.1, pct_start=0.4, base_momentum=0.8, max_momentum=0.97),
     ],
+    "averages": [average(0.9), average(0.4)],
     "clips": [clip(0.5), clip(100.0)],
 }, sys.stdout, indent=1)
 print()
