@@ -54,8 +54,9 @@ generated: ## generated code is what its generators make
 	status=0; for f in $$files; do cmp -s $$f $$before/$$f || { echo "$$f is not what its generator makes: run make generate and commit"; cp $$before/$$f $$f; status=1; }; done; \
 	rm -rf $$before; exit $$status
 
+# The limit is for a machine that emulates arm64 (golden) while it has much else to do.
 unit: ## unit, property and scenario tests
-	$(GO) test $$($(GO) list ./... | grep -v /internal/test/e2e)
+	$(GO) test -timeout 40m $$($(GO) list ./... | grep -v /internal/test/e2e)
 
 golden: ## the golden digests on every kernel tier, built for amd64 v1 and v3, without assembly and, where qemu-aarch64-static is there, for arm64
 	$(GO) test -count=1 -v ./internal/test/golden

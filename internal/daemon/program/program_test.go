@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"ringmaster/internal/config"
+	"ringmaster/internal/test/support"
 )
 
 // The test binary plays the daemon: RINGMASTER_TEST_BODY says what its body does.
@@ -93,6 +94,7 @@ func TestMainFunction(t *testing.T) {
 
 // The first signal ends the body's context, the second one the process.
 func TestTheFirstSignalEndsTheBodyTheSecondTheProcess(t *testing.T) {
+	support.Attentive(t)
 	for _, test := range []struct {
 		what string
 		code int

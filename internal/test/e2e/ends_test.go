@@ -10,11 +10,13 @@ import (
 	"testing"
 
 	"ringmaster/internal/launch"
+	"ringmaster/internal/test/support"
 )
 
 // One command line serves however often a scheduler starts a run again: it begins where there is nothing yet, and every ordinary end
 // (a lost terminal, a scheduler's warning, a pipe that nobody reads any more) leaves the checkpoint that the next start goes on from.
 func TestOrdinaryEndsAndRequeues(t *testing.T) {
+	support.Attentive(t)
 	dir := filepath.Join(t.TempDir(), "run")
 	summary := filepath.Join(t.TempDir(), "summary.json")
 	args := []string{"launch", config(t, "quickstart.yaml"), "--dir", dir, "--resume", "--workers", "2", "--summary", summary, "--progress", "plain",

@@ -5,7 +5,9 @@ import (
 	"context"
 	"log/slog"
 	"os"
+	"os/signal"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -37,6 +39,14 @@ func Within(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), Patience)
 	t.Cleanup(cancel)
 	return ctx
+}
+
+// Attentive lets the processes that a test starts from now on hear SIGHUP, SIGUSR1 and SIGUSR2, though the tests themselves may have
+// been started to ignore them, as by nohup: what a process ignores its children do, and the programs here leave it so.
+func Attentive(t testing.TB) {
+	caught := make(chan os.Signal, 1)
+	signal.Notify(caught, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2)
+	t.Cleanup(func() { signal.Stop(caught) })
 }
 
 // Eventually waits until cond holds. The poll is short: conditions change on other goroutines without a signal.
