@@ -67,7 +67,15 @@ func (d *Data) setDefaults(o *origin) {
 		def(o, "data.split.by", &d.Split.By, SplitRandom)
 		def(o, "data.split.seed", &d.Split.Seed, 1)
 	}
-	if d.Kind == DataImages {
+	def(o, "data.image", &d.Image, "image")
+	if d.Kind == DataWebDataset {
+		def(o, "data.image", &d.Image, "jpg;jpeg;png;webp;gif;bmp;tif;tiff")
+		def(o, "data.target", &d.Target, "cls")
+		if d.Target == "cls" { // the number of a class, as webdataset means it
+			def(o, "data.categories", &d.Categories, []string{"cls"})
+		}
+	}
+	if d.Kind == DataImages || d.HasPictures() {
 		def(o, "data.mean", &d.Mean, []float64{0.5, 0.5, 0.5})
 		def(o, "data.std", &d.Std, []float64{0.25, 0.25, 0.25})
 		if len(d.Resize) > 0 {

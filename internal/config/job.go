@@ -100,6 +100,12 @@ const (
 	DataNPZ     = "npz"
 )
 
+// Kinds of data that are pictures beside other columns.
+const (
+	DataImageTable = "image_table" // a table that names picture files, or holds them
+	DataWebDataset = "webdataset"  // tar shards, in which the files of one name are a sample
+)
+
 // What is done about a missing value.
 const (
 	MissingError = "error"
@@ -109,7 +115,7 @@ const (
 // Data says which samples are read.
 type Data struct {
 	Kind string `yaml:"kind"`
-	Dir  string `yaml:"dir" kinds:"mnist,text,images" contract:"free"` // folder (or file, for text) on every worker's machine
+	Dir  string `yaml:"dir" kinds:"mnist,text,images,image_table" contract:"free"` // folder (or file, for text) on every worker's machine
 
 	LeftOut float64 `yaml:"left_out" kinds:"text,images" contract:"free"` // the largest share of files that look like data that may be left out
 
@@ -118,32 +124,34 @@ type Data struct {
 
 	Mask float64 `yaml:"mask" kinds:"text" omit:"zero"` // share of the tokens that are hidden and guessed, as BERT learns; 0: each next token is guessed
 
-	Classes       []string  `yaml:"classes" kinds:"images"`         // only these, in this order; empty: all, sorted
-	TrainPerClass int       `yaml:"train_per_class" kinds:"images"` // samples of each class to use, the first ones; 0: all
-	EvalPerClass  int       `yaml:"eval_per_class" kinds:"images"`  // likewise for evaluation
-	Mean          []float64 `yaml:"mean" kinds:"images"`            // of each channel, of pixels in [0,1]
-	Std           []float64 `yaml:"std" kinds:"images"`             // of each channel
-	Crop          int       `yaml:"crop" kinds:"images"`            // pixels of padding before a random crop; 0: none
-	Flip          bool      `yaml:"flip" kinds:"images"`            // mirror at random
+	Classes       []string  `yaml:"classes" kinds:"images,image_table,webdataset"` // only these, in this order; empty: all, sorted
+	TrainPerClass int       `yaml:"train_per_class" kinds:"images"`                // samples of each class to use, the first ones; 0: all
+	EvalPerClass  int       `yaml:"eval_per_class" kinds:"images"`                 // likewise for evaluation
+	Mean          []float64 `yaml:"mean" kinds:"images,image_table,webdataset"`    // of each channel, of pixels in [0,1]
+	Std           []float64 `yaml:"std" kinds:"images,image_table,webdataset"`     // of each channel
+	Crop          int       `yaml:"crop" kinds:"images,image_table,webdataset"`    // pixels of padding before a random crop; 0: none
+	Flip          bool      `yaml:"flip" kinds:"images,image_table,webdataset"`    // mirror at random
 
-	Resize     []int  `yaml:"resize" kinds:"images" omit:"zero"`      // rows and columns that pictures are scaled to, or the length of the shorter edge; empty: all must have one size
-	CenterCrop int    `yaml:"center_crop" kinds:"images" omit:"zero"` // edge of the square that is cut out of the middle then; 0: none
-	Filter     string `yaml:"filter" kinds:"images" omit:"zero"`      // of the scaling
+	Resize     []int  `yaml:"resize" kinds:"images,image_table,webdataset" omit:"zero"`      // rows and columns that pictures are scaled to, or the length of the shorter edge; empty: all must have one size
+	CenterCrop int    `yaml:"center_crop" kinds:"images,image_table,webdataset" omit:"zero"` // edge of the square that is cut out of the middle then; 0: none
+	Filter     string `yaml:"filter" kinds:"images,image_table,webdataset" omit:"zero"`      // of the scaling
 
-	Train       string   `yaml:"train" kinds:"csv,tsv,jsonl,parquet,npy,npz" contract:"free"`   // the table's file on every worker's machine
-	Eval        string   `yaml:"eval" kinds:"csv,tsv,jsonl,parquet,npy,npz" contract:"free"`    // that of the rows for evaluation; empty: none
-	Target      string   `yaml:"target" kinds:"csv,tsv,jsonl,parquet,npy,npz"`                  // the column that is predicted
-	Features    []string `yaml:"features" kinds:"csv,tsv,jsonl,parquet,npy,npz"`                // the columns that are read; empty: all others
-	Weight      string   `yaml:"weight" kinds:"csv,tsv,jsonl,parquet,npy,npz"`                  // the column that weighs a row's loss; empty: all weigh 1
-	Group       string   `yaml:"group" kinds:"csv,tsv,jsonl,parquet,npy,npz" omit:"zero"`       // the column that says which rows belong together; of a split by group
-	Categories  []string `yaml:"categories" kinds:"csv,tsv,jsonl,parquet,npy,npz"`              // the columns that are categories; all others are numbers
-	Split       Split    `yaml:"split" kinds:"csv,tsv,jsonl,parquet,npy,npz" omit:"zero"`       // which rows are for evaluation
-	Standardize Columns  `yaml:"standardize" kinds:"csv,tsv,jsonl,parquet,npy,npz" omit:"zero"` // inputs of numbers that are brought to mean 0 and deviation 1
-	Missing     string   `yaml:"missing" kinds:"csv,tsv,jsonl,parquet,npy,npz"`                 // what is done about a missing value: error, or drop the row
+	Train       string   `yaml:"train" kinds:"csv,tsv,jsonl,parquet,npy,npz,image_table,webdataset" contract:"free"`                       // the table's file on every worker's machine
+	Eval        string   `yaml:"eval" kinds:"csv,tsv,jsonl,parquet,npy,npz,image_table,webdataset" contract:"free"`                        // that of the rows for evaluation; empty: none
+	Target      string   `yaml:"target" kinds:"csv,tsv,jsonl,parquet,npy,npz,image_table,webdataset"`                                      // the column that is predicted
+	Features    []string `yaml:"features" kinds:"csv,tsv,jsonl,parquet,npy,npz,image_table,webdataset"`                                    // the columns that are read; empty: all others
+	Weight      string   `yaml:"weight" kinds:"csv,tsv,jsonl,parquet,npy,npz,image_table,webdataset"`                                      // the column that weighs a row's loss; empty: all weigh 1
+	Group       string   `yaml:"group" kinds:"csv,tsv,jsonl,parquet,npy,npz,image_table,webdataset" omit:"zero"`                           // the column that says which rows belong together; of a split by group
+	Categories  []string `yaml:"categories" kinds:"csv,tsv,jsonl,parquet,npy,npz,image_table,webdataset"`                                  // the columns that are categories; all others are numbers
+	Split       Split    `yaml:"split" kinds:"csv,tsv,jsonl,parquet,npy,npz,image_table,webdataset" omit:"zero"`                           // which rows are for evaluation
+	Standardize Columns  `yaml:"standardize" kinds:"csv,tsv,jsonl,parquet,npy,npz,image_table,webdataset" omit:"zero"`                     // inputs of numbers that are brought to mean 0 and deviation 1
+	Missing     string   `yaml:"missing" kinds:"csv,tsv,jsonl,parquet,npy,npz,image_table,webdataset"`                                     // what is done about a missing value: error, or drop the row
+	Image       string   `yaml:"image" kinds:"image_table,webdataset"`                                                                     // the column of pictures, or of the paths of their files; of shards the endings of their names, between semicolons; empty: no pictures
+	SkipBad     float64  `yaml:"skip_bad" kinds:"images,csv,tsv,jsonl,parquet,npy,npz,image_table,webdataset" contract:"free" omit:"zero"` // the largest share of records that may be left out because they cannot be read
 	Delimiter   string   `yaml:"delimiter" kinds:"csv" contract:"free"`
 	Header      bool     `yaml:"header" kinds:"csv,tsv" contract:"free"` // the first row names the columns; else they are named 1, 2, 3...
 
-	MemoryMiB int `yaml:"memory_mib" kinds:"images,csv,tsv,jsonl,parquet,npy,npz" contract:"free"` // images: of decoded records that each process keeps, the others are decoded again when they are read; tables: the most that may be read
+	MemoryMiB int `yaml:"memory_mib" kinds:"images,csv,tsv,jsonl,parquet,npy,npz,image_table,webdataset" contract:"free"` // images: of decoded records that each process keeps, the others are decoded again when they are read; tables: the most that may be read
 }
 
 // Columns are names of columns. In a job file true means all, and false none.

@@ -110,7 +110,7 @@ func indexed(key string, i int) string { return fmt.Sprintf("%s[%d]", key, i) }
 
 var (
 	modelKinds = []string{ModelMLP, ModelGPT, ModelBERT, ModelMobileNetV2, ModelSequential, ModelGraph}
-	dataKinds  = append([]string{DataGlyphs, DataMNIST, DataText, DataImages}, tableKinds...)
+	dataKinds  = append([]string{DataGlyphs, DataMNIST, DataText, DataImages, DataImageTable, DataWebDataset}, tableKinds...)
 	tableKinds = []string{DataCSV, DataTSV, DataJSONL, DataParquet, DataNPY, DataNPZ}
 
 	optimizerKinds = []string{OptimizerAdam, OptimizerAdamW, OptimizerSGD}
@@ -171,7 +171,7 @@ func (d *Data) validate(c *checker) {
 	if !c.oneOf("data.kind", d.Kind, dataKinds) {
 		return
 	}
-	if d.IsTable() {
+	if d.IsTable() || d.HasPictures() {
 		d.validateTable(c)
 	} else if d.Kind != DataGlyphs {
 		c.require("data.dir", d.Dir != "", "data.dir is missing: say where the %s data is (in the file, or by --set data.dir=DIR)", d.Kind)
@@ -191,11 +191,18 @@ func (d *Data) validateImages(c *checker) {
 	between(c, "data.left_out", d.LeftOut, 0, 1)
 	between(c, "data.train_per_class", d.TrainPerClass, 0, 1<<30)
 	between(c, "data.eval_per_class", d.EvalPerClass, 0, 1<<30)
+	between(c, "data.memory_mib", d.MemoryMiB, 0, 1<<20)
+	below(c, "data.skip_bad", d.SkipBad, 0, 1)
+	d.validateColours(c)
+}
+
+// validateColours checks what becomes of pixels, and the classes.
+func (d *Data) validateColours(c *checker) {
 	between(c, "data.crop", d.Crop, 0, 1<<10)
 	seen := map[string]bool{}
 	for i, class := range d.Classes {
 		key := indexed("data.classes", i)
-		c.require(key, class != "" && !strings.ContainsAny(class, "/\\") && class[0] != '.', "%s: %s cannot be a class; write the names of its folder", key, printable.Typed(class))
+		c.require(key, class != "" && (d.Kind != DataImages || !strings.ContainsAny(class, "/\\") && class[0] != '.'), "%s: %s cannot be a class; write the name of its folder, or of the class", key, printable.Typed(class))
 		c.require(key, !seen[class], "%s: class %s is listed twice", key, printable.Typed(class))
 		seen[class] = true
 	}
@@ -206,7 +213,6 @@ func (d *Data) validateImages(c *checker) {
 		between(c, indexed("data.mean", i), v, -10, 10)
 	}
 	d.validateResize(c)
-	between(c, "data.memory_mib", d.MemoryMiB, 0, 1<<20)
 	for i, v := range d.Std {
 		c.require(indexed("data.std", i), v >= 1e-3 && v <= 1e3, "data.std[%d] must be from 0.001 to 1000, not %v", i, v)
 	}

@@ -11,6 +11,9 @@ import (
 // IsTable reports whether the data are the rows of a table.
 func (d *Data) IsTable() bool { return slices.Contains(tableKinds, d.Kind) }
 
+// HasPictures reports whether the data are a table of pictures, or shards, which may hold pictures.
+func (d *Data) HasPictures() bool { return d.Kind == DataImageTable || d.Kind == DataWebDataset }
+
 // Places are the files and folders that the data are read from.
 func (d *Data) Places() []string {
 	return slices.DeleteFunc([]string{d.Dir, d.Train, d.Eval}, func(place string) bool { return place == "" })
@@ -26,6 +29,10 @@ func (d *Data) validateTable(c *checker) {
 		one := utf8.RuneCountInString(d.Delimiter) == 1 && !strings.ContainsAny(d.Delimiter, "\"\r\n\ufffd")
 		c.require("data.delimiter", one, "data.delimiter must be one character, like \",\" or \";\", not %s", printable.Typed(d.Delimiter))
 	}
+	if d.HasPictures() {
+		d.validatePictures(c)
+	}
+	below(c, "data.skip_bad", d.SkipBad, 0, 1)
 	c.require("data.group", d.Group == "" || d.Group != d.Target && d.Group != d.Weight, "data.group: %s is the target or the weight", printable.Typed(d.Group))
 	if d.Split != (Split{}) {
 		d.validateSplit(c)
@@ -44,6 +51,14 @@ func (d *Data) validateTable(c *checker) {
 		c.require(key, name != "" && !slices.Contains(d.Categories[:i], name), "%s: %s is listed twice", key, printable.Typed(name))
 		c.require(key, name == "" || name != d.Weight, "%s: %s is the weight, which is a number", key, printable.Typed(name))
 	}
+}
+
+// validatePictures checks the keys of pictures that are rows of a table.
+func (d *Data) validatePictures(c *checker) {
+	c.require("data.image", d.Image != "" || d.Kind == DataWebDataset, "data.image is empty: name the column of the pictures, or of the paths of their files")
+	c.require("data.image", d.Image != "" || len(d.Features) > 0, "data.image is empty: then data.features must list the fields that the model reads")
+	c.require("data.image", d.Image == "" || d.Image != d.Target && d.Image != d.Weight && d.Image != d.Group, "data.image: %s is the target, the weight or the group", printable.Typed(d.Image))
+	d.validateColours(c)
 }
 
 func (d *Data) validateStandardize(c *checker) {

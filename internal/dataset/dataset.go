@@ -82,7 +82,8 @@ func open(c config.Data, vocabulary *Vocabulary, labels []string, like *descript
 		d, err = openText(c, vocabulary)
 	case config.DataImages:
 		d, err = openImages(c, labels)
-	case config.DataCSV, config.DataTSV, config.DataJSONL, config.DataParquet, config.DataNPY, config.DataNPZ:
+	case config.DataCSV, config.DataTSV, config.DataJSONL, config.DataParquet, config.DataNPY, config.DataNPZ,
+		config.DataImageTable, config.DataWebDataset:
 		d, err = openTables(c, like)
 	default:
 		return nil, fmt.Errorf("data kind %q is unknown", c.Kind)
@@ -122,9 +123,8 @@ func (d *Data) sets(train, eval Reader, transforms ...Transform) error {
 		}
 		encoded = binary.LittleEndian.AppendUint64(encoded, uint64(r.Len()))
 		encoded = append(encoded, root[:]...)
-		if t, ok := r.(*rows); ok {
-			name := t.name
-			if part == 1 && t.origins != nil {
+		if name := tableOf(r); name != "" {
+			if part == 1 && len(d.Files) > 0 && d.Files[0].Path == name {
 				name += " (evaluation part)"
 			}
 			d.Files = append(d.Files, FileSum{name, root})
@@ -140,6 +140,17 @@ func (d *Data) sets(train, eval Reader, transforms ...Transform) error {
 	set.plain = true
 	d.Eval = set
 	return nil
+}
+
+// tableOf is the name of the table that a reader reads; "" where it reads something else.
+func tableOf(r Reader) string {
+	switch r := r.(type) {
+	case *rows:
+		return r.name
+	case *gallery:
+		return r.name
+	}
+	return ""
 }
 
 // seer is what a reader does with the hashes of its records, which it wants to see; nil: nothing.

@@ -32,6 +32,9 @@ func (d *Data) Describe() []byte {
 	switch {
 	case d.table != nil:
 		out.Table = describeTable(d.table, d.standards)
+		if d.pixels != nil {
+			out.Input, out.Columns = d.pixels.shape, d.pixels.columns
+		}
 	case d.Vocabulary != nil:
 		out.Classes, out.Context, out.Characters = d.Vocabulary.Len(), d.Schema[0].Width(), d.Vocabulary.Characters()
 	default:
@@ -55,8 +58,8 @@ func Recall(c config.Data, text []byte) (*Data, error) {
 	if err := strictly(text, &in); err != nil {
 		return nil, fmt.Errorf("description of the data: %w", err)
 	}
-	if c.IsTable() {
-		return in.recallTable()
+	if c.IsTable() || c.HasPictures() {
+		return in.recallTable(c)
 	}
 	if in.Classes < 1 || in.Classes > maxClasses || len(in.Labels) != 0 && len(in.Labels) != in.Classes {
 		return nil, fmt.Errorf("description of the data: %d classes with %d names", in.Classes, len(in.Labels))
@@ -95,14 +98,24 @@ func (in *description) recallText(c config.Data) (*Data, error) {
 	return d, d.sets(&windows{schema: textSchema(in.Context, in.Classes), shifts: 1}, nil, objective(c, v))
 }
 
-// recallPixels makes a set of images without images. The shape is [values], or [channels rows columns].
+// recallPixels makes a set of images without images.
 func (in *description) recallPixels(c config.Data) (*Data, error) {
+	p, err := in.pixels(c)
+	if err != nil {
+		return nil, err
+	}
+	d := &Data{Labels: in.Labels, pixels: p}
+	return d, d.sets(&pictures{schema: pictureSchema(in.Input, in.Classes, in.Labels), width: len(p.scales) * p.plane}, nil, p)
+}
+
+// pixels is the transform of the pictures that were described, whose shape is [values], or [channels rows columns].
+func (in *description) pixels(c config.Data) (*pixels, error) {
 	bad := func() error {
 		return fmt.Errorf("description of the data: samples of %v in rows of %d do not go with data of kind %s", in.Input, in.Columns, c.Kind)
 	}
 	p := &pixels{shape: in.Input, columns: in.Columns, fit: fitOf(c)}
 	rank := 1
-	if c.Kind == config.DataImages {
+	if c.Kind == config.DataImages || c.HasPictures() {
 		rank = 3
 		for i := range channels {
 			p.scales = append(p.scales, standardScale(c.Mean[i], c.Std[i]))
@@ -126,6 +139,5 @@ func (in *description) recallPixels(c config.Data) (*Data, error) {
 	if p.plane = width / len(p.scales); p.plane%p.columns != 0 {
 		return nil, bad()
 	}
-	d := &Data{Labels: in.Labels, pixels: p}
-	return d, d.sets(&pictures{schema: pictureSchema(in.Input, in.Classes, in.Labels), width: width}, nil, p)
+	return p, nil
 }

@@ -2,7 +2,10 @@ package dataset
 
 import (
 	"fmt"
+	"image"
 	"slices"
+
+	"ringmaster/internal/config"
 )
 
 // describedColumn is what must be known of a column of a table where the table is not.
@@ -66,7 +69,7 @@ func (in *description) standards() (found []*standard, err error) {
 }
 
 // recallTable makes a table without rows.
-func (in *description) recallTable() (*Data, error) {
+func (in *description) recallTable(c config.Data) (*Data, error) {
 	s := in.schema()
 	total := 0
 	for k, f := range s {
@@ -84,7 +87,7 @@ func (in *description) recallTable() (*Data, error) {
 			return nil, fmt.Errorf("description of the data: its columns have more than %d values", maxFeatures)
 		}
 	}
-	if len(s.Of(Target)) != 1 || len(s.Of(Input)) == 0 {
+	if len(s.Of(Target)) != 1 || len(s.Of(Input)) == 0 && c.Image == "" {
 		return nil, fmt.Errorf("description of the data: a table of %d targets and %d inputs", len(s.Of(Target)), len(s.Of(Input)))
 	}
 	standards, err := in.standards()
@@ -92,5 +95,15 @@ func (in *description) recallTable() (*Data, error) {
 		return nil, err
 	}
 	d := &Data{Labels: s.labels(), table: s, standards: standards}
-	return d, d.sets(&rows{schema: s, columns: make([]column, len(s))}, nil, d.tableTransforms()...)
+	var r Reader = &rows{schema: s, columns: make([]column, len(s))}
+	if c.Image != "" {
+		if d.pixels, err = in.pixels(c); err != nil {
+			return nil, err
+		}
+		if s.Find(pixelsField) >= 0 {
+			return nil, fmt.Errorf("description of the data: a column %s beside pictures", pixelsField)
+		}
+		r = newGallery("", nil, image.Pt(in.Columns, in.Input[1]), r.(*rows), &keeping{})
+	}
+	return d, d.sets(r, nil, d.tableTransforms()...)
 }

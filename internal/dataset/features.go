@@ -1,11 +1,13 @@
 package dataset
 
 import (
+	"slices"
+
 	"ringmaster/internal/config"
 )
 
 // features is the transform that puts the inputs of a table's row side by side into one vector: numbers as they are, a category as a 1 in
-// its place among as many zeros as there are others. An input alone that is numbers stays as it is.
+// its place among as many zeros as there are others. An input alone that is numbers stays as it is, and so do pictures.
 type features struct {
 	offsets []int // by input: where its values begin
 	classes []int // by input: of a category; 0: numbers
@@ -16,6 +18,10 @@ const featuresField = "features"
 // Fields implements Transform. It is called once, before Apply.
 func (t *features) Fields(schema Schema) (reads []string, makes []Field, err error) {
 	inputs, width := schema.Of(Input), 0
+	inputs = slices.DeleteFunc(inputs, func(f *Field) bool { return f.Name == pixelsField && len(f.Shape) == 3 })
+	if len(inputs) == 0 {
+		return nil, nil, nil
+	}
 	if len(inputs) == 1 && inputs[0].Type == Float32 {
 		return nil, nil, nil
 	}

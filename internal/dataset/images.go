@@ -43,6 +43,13 @@ func openImages(c config.Data, labels []string) (*Data, error) {
 		return nil, err
 	}
 	fit := fitOf(c)
+	bad := skipped{}
+	if train, err = siftFiles(train, c, fit, &bad); err != nil {
+		return nil, err
+	}
+	if eval, err = siftFiles(eval, c, fit, &bad); err != nil {
+		return nil, err
+	}
 	size, err := oneSize(&train[0], fit)
 	if err != nil {
 		return nil, err
@@ -65,7 +72,11 @@ func openImages(c config.Data, labels []string) (*Data, error) {
 	for _, r := range readers {
 		r.opened(d)
 	}
-	d.LeftOut, d.Read = left.String(), fmt.Sprintf("%s for training and %d for evaluation, of %s, in %s%s", plural.Of(len(train), "image"), len(eval),
+	d.LeftOut = left.String()
+	if bad.count > 0 {
+		d.LeftOut = strings.TrimSuffix(bad.String()+", "+d.LeftOut, ", ")
+	}
+	d.Read = fmt.Sprintf("%s for training and %d for evaluation, of %s, in %s%s", plural.Of(len(train), "image"), len(eval),
 		plural.Of(len(classes.names), "class"), c.Dir, chosen(len(train)+len(eval), len(files)))
 	return d, nil
 }

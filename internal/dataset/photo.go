@@ -40,7 +40,13 @@ func (d *Data) ReadPhoto(b *Batch, path string) (notes []string, err error) {
 		notes = append(notes, fmt.Sprintf("photo %s %s", path, photo.Note))
 	}
 	b.Resize(1, d.Schema)
-	b.Columns[1].Ints[0] = 0
+	for k := range b.Columns {
+		if d.Schema[k].Role == Input && k != 0 {
+			return nil, fmt.Errorf("photo %s: the model reads %s beside the picture, which no photo has", path, d.Schema[k].Name)
+		}
+		clear(b.Columns[k].Ints)
+		clear(b.Columns[k].Floats)
+	}
 	values, err := p.ofPhoto(photo)
 	if err != nil {
 		return nil, fmt.Errorf("photo %s %w", path, err)

@@ -25,6 +25,12 @@ type rows struct {
 	n       int
 	dropped int      // rows left out because a value is missing
 	origins *origins // of rows that are split; else nil
+
+	pictures []source // of the rows, where they have any; a gallery shows them
+	images   *imageColumn
+	counted  bool // categories that are whole numbers are in the order of their values
+	skipped  skipped
+	before   []mark // the columns before the row that is being added
 }
 
 // column is the values of one field.
@@ -33,21 +39,27 @@ type column struct {
 	ints   []int32
 	words  map[string]int32 // number of each category; while training rows are read, in the order of their first occurrence
 	fixed  bool             // a category that is not there, or another shape, is an error
+	names  []string         // of categories that the file gives by number; nil: it does not
+	newest string           // the category that came up last
 }
 
 var tableFormats = map[string]table.Format{
 	config.DataCSV: table.CSV, config.DataTSV: table.TSV, config.DataJSONL: table.JSONL,
-	config.DataParquet: table.Parquet, config.DataNPY: table.NPY, config.DataNPZ: table.NPZ,
+	config.DataParquet: table.Parquet, config.DataNPY: table.NPY, config.DataNPZ: table.NPZ, config.DataWebDataset: table.Tar,
 }
 
 // openTables reads a table for training and, if one is named, one for evaluation. Categories are learnt from the first, unless those of
 // a model are given.
 func openTables(c config.Data, like *description) (*Data, error) {
-	train, err := readTable(c, "data.train", c.Train, like.schema())
+	set, err := tableFiles(c, "data.train", c.Train)
 	if err != nil {
 		return nil, err
 	}
-	eval, err := evaluationOf(c, train)
+	train, err := readTable(c, "data.train", set, like.schema())
+	if err != nil {
+		return nil, err
+	}
+	evalSet, eval, err := evaluationOf(c, set, train)
 	if err != nil {
 		return nil, err
 	}
@@ -60,47 +72,115 @@ func openTables(c config.Data, like *description) (*Data, error) {
 	if err != nil {
 		return nil, err
 	}
-	d.Read = plural.Of(train.n, "row") + " for training"
-	dropped, evalReader := train.dropped, Reader(nil)
-	if eval != nil {
-		evalReader, dropped = eval, dropped+eval.dropped
-		d.Read += fmt.Sprintf(" and %d for evaluation", eval.n)
-	}
-	d.Read += fmt.Sprintf(" in %s, %s", c.Train, plural.Of(len(train.schema), "column"))
-	if train.origins != nil {
-		d.Read += ", " + splitWords(c)
-	}
-	if dropped > 0 {
-		d.LeftOut = plural.Of(dropped, "row") + " with a missing value, by data.missing: drop"
+	d.tellTables(c, set, evalSet, train, eval)
+	trainReader, evalReader, galleries, err := d.galleries(c, train, eval)
+	if err != nil {
+		return nil, err
 	}
 	if size := len(d.Describe()); size > maxDescription {
 		return nil, config.KeyErrorf("data.categories", "the names of columns and categories have %d bytes, more than the %d that checkpoints hold: is a column of texts among them?", size, maxDescription)
 	}
-	return d, d.sets(train, evalReader, d.tableTransforms()...)
+	if err := d.sets(trainReader, evalReader, d.tableTransforms()...); err != nil {
+		return nil, err
+	}
+	for _, g := range galleries {
+		g.opened(d)
+	}
+	return d, nil
+}
+
+// tellTables says what was read of tables, and what was left out.
+func (d *Data) tellTables(c config.Data, set, evalSet *fileSet, train, eval *rows) {
+	what, columns := "row", len(train.schema)
+	if train.images != nil {
+		what = "picture"
+		columns++
+	}
+	d.Read = plural.Of(train.n, what) + " for training"
+	dropped, bad, left := train.dropped, train.skipped, set.left
+	if eval != nil {
+		dropped, bad = dropped+eval.dropped, bad.and(eval.skipped)
+		d.Read += fmt.Sprintf(" and %d for evaluation", eval.n)
+	}
+	d.Read += fmt.Sprintf(" in %s, %s", set.shown, plural.Of(columns, "column"))
+	if train.origins != nil {
+		d.Read += ", " + splitWords(c)
+	}
+	if len(set.files) > 1 || set.part != "" {
+		d.Read += "; training from " + set.words()
+		if evalSet != nil {
+			d.Read += "; evaluation from " + evalSet.words()
+		}
+	}
+	for _, other := range set.others {
+		if other != evalSet {
+			left.leave(fmt.Sprintf("for %s, since that part is not used", other.part), other.files[0], false)
+			left.left[len(left.left)-1].count = len(other.files)
+		}
+	}
+	var out []string
+	if dropped > 0 {
+		out = append(out, plural.Of(dropped, "row")+" with a missing value, by data.missing: drop")
+	}
+	if bad.count > 0 {
+		out = append(out, bad.String())
+	}
+	if text := left.String(); text != "" {
+		out = append(out, text)
+	}
+	d.LeftOut = strings.Join(out, ", ")
+}
+
+// tableFiles finds the files that a key of the job file names.
+func tableFiles(c config.Data, key, place string) (*fileSet, error) {
+	endings := tableFormats[c.Kind].Extensions()
+	if c.Kind == config.DataImageTable {
+		endings = table.Parquet.Extensions()
+	}
+	set, err := findFiles(place, endings)
+	if err == nil && len(set.files) > 1 {
+		err = set.check()
+	}
+	if _, is := err.(*config.KeyError); err != nil && !is {
+		return nil, config.KeyErrorf(key, "%w", explainPath(err, place))
+	}
+	return set, err
 }
 
 // evaluationOf settles the training rows, and gives those for evaluation, which are read or split from them; nil where there are none.
-func evaluationOf(c config.Data, train *rows) (eval *rows, err error) {
+func evaluationOf(c config.Data, set *fileSet, train *rows) (from *fileSet, eval *rows, err error) {
 	if train.origins != nil {
 		if eval, err = train.split(c.Split); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	if err := train.settle(); err != nil {
-		return nil, config.KeyErrorf("data.categories", "%s: %w", train.name, err)
+		return nil, nil, config.KeyErrorf("data.categories", "%s: %w", train.name, err)
 	}
+	key := "data.eval"
 	switch {
 	case eval != nil:
-		return eval, eval.follow(train)
+		return nil, eval, eval.follow(train)
 	case c.Eval != "":
-		return readTable(c, "data.eval", c.Eval, train.schema)
+		from, err = tableFiles(c, key, c.Eval)
+	case len(set.others) > 0:
+		key, from = "data.train", set.others[0]
+	default:
+		return nil, nil, nil
 	}
-	return nil, nil
+	if err != nil {
+		return nil, nil, err
+	}
+	eval, err = readTable(c, key, from, train.schema)
+	return from, eval, err
 }
 
 // tableTransforms are what a table's rows are taken through.
 func (d *Data) tableTransforms() []Transform {
 	var all []Transform
+	if d.pixels != nil {
+		all = append(all, d.pixels)
+	}
 	for _, s := range d.standards {
 		all = append(all, s)
 	}
@@ -117,41 +197,81 @@ func (s Schema) labels() []string {
 
 // readTable reads a whole table. key is that of the job file which names it; like is the schema that it must have, nil for one that the
 // configuration and the file make.
-func readTable(c config.Data, key, path string, like Schema) (r *rows, err error) {
-	t, err := table.Open(config.ExpandHome(path), tableFormats[c.Kind], table.Options{Delimiter: delimiter(c), NoHeader: !c.Header})
+func readTable(c config.Data, key string, set *fileSet, like Schema) (r *rows, err error) {
+	format, err := formatOf(c, set.files[0])
+	if err != nil {
+		return nil, config.KeyErrorf(key, "%w", err)
+	}
+	path := set.shown
+	t, err := table.OpenAll(set.files, format, table.Options{Delimiter: delimiter(c), NoHeader: !c.Header, Place: c.Image})
 	if err != nil {
 		return nil, config.KeyErrorf(key, "%w", explainPath(unopened(path, err), path))
 	}
 	defer func() { err = errors.Join(err, t.Close()) }()
-	r = &rows{name: filepath.Base(path)}
-	places, err := r.choose(c, key, t.Columns(), like)
+	r = &rows{name: filepath.Base(path), counted: c.HasPictures()}
+	places, err := r.choose(c, key, t, like)
 	if err != nil {
 		return nil, err
 	}
 	if err := r.findGroup(c, t.Columns()); err != nil {
 		return nil, err
 	}
-	row := make([]table.Value, len(t.Columns()))
-	for limit := int64(c.MemoryMiB) << 20; ; {
-		if err := t.Next(row); err == io.EOF {
-			break
-		} else if err != nil {
-			return nil, config.KeyErrorf(key, "%w", err)
-		}
-		if err := r.add(c, t, row, places); err != nil {
-			return nil, config.KeyErrorf(key, "%w", err)
-		}
-		if r.n == 1 {
-			limit /= int64(max(r.schema.SampleBytes(), 1))
-		}
-		if int64(r.n) > limit || r.n == math.MaxInt32 {
-			return nil, config.KeyErrorf("data.memory_mib", "%s has more than %d MiB of values: raise it", path, c.MemoryMiB)
-		}
+	if err := r.findImages(c, key, set, format, t.Columns()); err != nil {
+		return nil, err
+	}
+	if err := r.take(c, key, path, t, places); err != nil {
+		return nil, err
 	}
 	if r.n == 0 {
 		return nil, config.KeyErrorf(key, "%s has no rows%s", path, map[bool]string{true: " without a missing value"}[r.dropped > 0])
 	}
-	return r, nil
+	if err := r.sift(c); err != nil {
+		return nil, err
+	}
+	return r, r.skipped.check(c, r.name, r.n)
+}
+
+// take takes all rows of the table.
+func (r *rows) take(c config.Data, key, path string, t table.Reader, places []int) error {
+	row := make([]table.Value, len(t.Columns()))
+	for limit := int64(c.MemoryMiB) << 20; ; {
+		err := t.Next(row)
+		if err == io.EOF {
+			return nil
+		}
+		var malformed *table.RowError
+		fatal := err != nil && !errors.As(err, &malformed)
+		if err == nil {
+			before := r.marks()
+			if err = r.add(c, t, row, places); err != nil {
+				r.undo(before)
+			}
+		}
+		if err != nil && (fatal || c.SkipBad == 0) {
+			return config.KeyErrorf(key, "%w", err)
+		} else if err != nil {
+			r.skipped.add(err)
+			continue
+		}
+		if r.n == 1 && r.dropped+r.skipped.count == 0 {
+			limit /= int64(max(r.schema.SampleBytes(), 1))
+		}
+		if int64(r.n) > limit || r.n == math.MaxInt32 || len(r.pictures) > maxImages {
+			return config.KeyErrorf("data.memory_mib", "%s has more than %d MiB of values: raise it", path, c.MemoryMiB)
+		}
+	}
+}
+
+// formatOf is the format of a table's file.
+func formatOf(c config.Data, name string) (table.Format, error) {
+	if c.Kind != config.DataImageTable {
+		return tableFormats[c.Kind], nil
+	}
+	format, ok := table.FormatOf(name)
+	if !ok || format == table.NPY || format == table.NPZ || format == table.Tar {
+		return 0, fmt.Errorf("%s: the name of a table of pictures ends in .csv, .tsv, .jsonl or .parquet", name)
+	}
+	return format, nil
 }
 
 // unopened says why a table cannot be opened.
@@ -173,80 +293,6 @@ func delimiter(c config.Data) rune {
 	return 0
 }
 
-// choose settles which columns are taken, in the order of the file or of data.features, and says where in a row each is.
-func (r *rows) choose(c config.Data, key string, names []string, like Schema) (places []int, err error) {
-	wanted, keys := like, map[string]string{}
-	if like == nil {
-		if wanted, keys, err = fieldsOf(c, names); err != nil {
-			return nil, err
-		}
-	}
-	for _, f := range wanted {
-		at := slices.Index(names, f.Name)
-		if at < 0 {
-			if k := keys[f.Name]; k != "" {
-				key = k
-			}
-			return nil, config.KeyErrorf(key, "%s has no column %q; it has %s", r.name, f.Name, printable.Short(strings.Join(names, ", "), maxList))
-		}
-		col := column{fixed: like != nil}
-		if f.Type == Int32 {
-			col.words = map[string]int32{}
-			for i, label := range f.Labels {
-				col.words[label] = int32(i)
-			}
-		} else if like == nil {
-			f.Shape = nil // the first row has it
-		}
-		places = append(places, at)
-		r.schema, r.columns = append(r.schema, f), append(r.columns, col)
-	}
-	return places, nil
-}
-
-// fieldsOf are the fields that the job takes of a table with these columns, and the keys that name them.
-func fieldsOf(c config.Data, names []string) (Schema, map[string]string, error) {
-	keys := map[string]string{c.Target: "data.target"}
-	features := c.Features
-	if c.Weight != "" {
-		keys[c.Weight] = "data.weight"
-	}
-	if len(features) == 0 {
-		for _, name := range names {
-			if name != c.Target && name != c.Weight && name != c.Group {
-				features = append(features, name)
-			}
-		}
-	}
-	if len(features) == 0 {
-		return nil, nil, config.KeyErrorf("data.train", "the table has no column beside data.target and data.weight to learn from")
-	}
-	var s Schema
-	add := func(name string, role Role) {
-		f := Field{Name: name, Type: Float32, Role: role}
-		if slices.Contains(c.Categories, name) {
-			f.Type = Int32
-		}
-		s = append(s, f)
-	}
-	for i, name := range features {
-		if keys[name] == "" {
-			keys[name] = fmt.Sprintf("data.features[%d]", i)
-		}
-		add(name, Input)
-	}
-	add(c.Target, Target)
-	if c.Weight != "" {
-		add(c.Weight, Weight)
-	}
-	for i, name := range c.Categories {
-		if s.Find(name) < 0 {
-			return nil, nil, config.KeyErrorf(fmt.Sprintf("data.categories[%d]", i), "%s is neither a feature nor the target", name)
-		}
-	}
-	return s, keys, nil
-}
-
 // add takes a row.
 func (r *rows) add(c config.Data, t table.Reader, row []table.Value, places []int) error {
 	for _, at := range places {
@@ -263,9 +309,14 @@ func (r *rows) add(c config.Data, t table.Reader, row []table.Value, places []in
 			return fmt.Errorf("%s: %w", t.Where(at), err)
 		}
 	}
+	if r.images != nil {
+		if err := r.addPicture(t, row); err != nil {
+			return err
+		}
+	}
 	r.n++
 	if r.origins != nil {
-		return r.origins.note(row, r.n+r.dropped, t.Where)
+		return r.origins.note(row, r.n+r.dropped+r.skipped.count, t.Where)
 	}
 	return nil
 }
@@ -333,8 +384,17 @@ func (col *column) putWord(v *table.Value) error {
 	if err != nil {
 		return err
 	}
+	if n, whole := v.Whole(); whole && col.names != nil {
+		if n < 0 || n >= int64(len(col.names)) {
+			return fmt.Errorf("class %d is none of the %d that are named; correct it, or name all in data.classes", n, len(col.names))
+		}
+		word = col.names[n]
+	}
 	id, known := col.words[word]
 	if !known {
+		if col.names != nil {
+			return fmt.Errorf("%q is none of the classes %s; correct it, or name all in data.classes", printable.Short(word, maxList), printable.Short(strings.Join(col.names, ", "), maxList))
+		}
 		if col.fixed {
 			return fmt.Errorf("the category %q does not occur in the training rows; correct it, or leave the row out", printable.Short(word, maxList))
 		}
@@ -342,7 +402,8 @@ func (col *column) putWord(v *table.Value) error {
 			return fmt.Errorf("more than %d categories: a column of numbers or texts?", maxClasses)
 		}
 		id = int32(len(col.words))
-		col.words[strings.Clone(word)] = id
+		col.newest = strings.Clone(word)
+		col.words[col.newest] = id
 	}
 	col.ints = append(col.ints, id)
 	return nil
@@ -359,6 +420,9 @@ func (r *rows) settle() error {
 			f.Labels = append(f.Labels, word)
 		}
 		slices.Sort(f.Labels)
+		if r.counted {
+			sortWhole(f.Labels)
+		}
 		f.Classes = len(f.Labels)
 		if f.Role == Target && f.Classes < 2 {
 			return fmt.Errorf("the target %s has a single category, %q: there is nothing to learn", f.Name, f.Labels[0])

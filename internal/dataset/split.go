@@ -53,7 +53,9 @@ func (r *rows) split(c config.Split) (*rows, error) {
 	chosen := make([]bool, r.n)
 	switch c.By {
 	case config.SplitHash:
-		r.chooseByHash(c, chosen)
+		if err := r.chooseByHash(c, chosen); err != nil {
+			return nil, err
+		}
 	case config.SplitGroup:
 		r.chooseGroups(c, chosen)
 	default:
@@ -70,9 +72,9 @@ func (r *rows) split(c config.Split) (*rows, error) {
 		return nil, config.KeyErrorf("data.split", "of %s in %s none is for %s; change the share, the seed or the kind of the split", plural.Of(r.n, "row"), r.name, part)
 	}
 	eval := r.pick(chosen, true)
-	dropped := r.dropped
+	dropped, skipped := r.dropped, r.skipped
 	*r = *r.pick(chosen, false)
-	r.dropped = dropped
+	r.dropped, r.skipped = dropped, skipped
 	for k := range r.columns {
 		r.columns[k].forget()
 	}
@@ -168,8 +170,8 @@ func (r *rows) chooseGroups(c config.Split, chosen []bool) {
 }
 
 // chooseByHash chooses rows by what they hold alone: the first 64 bits of SHA-256 over the seed and the row's values in the columns that
-// the job takes, as a fraction. So other rows move none, in whatever order and format they come, and equal rows stay together.
-func (r *rows) chooseByHash(c config.Split, chosen []bool) {
+// the job takes, and its picture's bytes, as a fraction. So other rows move none, in whatever order and format they come, and equal rows stay together.
+func (r *rows) chooseByHash(c config.Split, chosen []bool) error {
 	words := make([][]string, len(r.columns))
 	for k := range r.columns {
 		words[k] = r.columns[k].byNumber()
@@ -190,6 +192,14 @@ func (r *rows) chooseByHash(c config.Split, chosen []bool) {
 				text = le.AppendUint32(text, math.Float32bits(v))
 			}
 		}
+		if r.pictures != nil {
+			raw, err := r.pictures[i].bytes()
+			if err != nil {
+				return err
+			}
+			picture := sha256.Sum256(raw)
+			text = append(text, picture[:]...)
+		}
 		sum := sha256.Sum256(text)
 		u := le.Uint64(sum[:])
 		if c.Folds > 0 {
@@ -199,20 +209,32 @@ func (r *rows) chooseByHash(c config.Split, chosen []bool) {
 			chosen[i] = float64(u>>11)*0x1p-53 < c.Eval
 		}
 	}
+	return nil
 }
 
 // pick is the rows that are chosen, or those that are not.
 func (r *rows) pick(chosen []bool, which bool) *rows {
-	part := &rows{name: r.name, schema: slices.Clone(r.schema), origins: &origins{}}
+	part := &rows{name: r.name, schema: slices.Clone(r.schema), images: r.images, counted: r.counted}
 	for k := range r.columns {
-		part.columns = append(part.columns, column{words: r.columns[k].words, fixed: r.columns[k].fixed})
+		part.columns = append(part.columns, column{words: r.columns[k].words, fixed: r.columns[k].fixed, names: r.columns[k].names})
+	}
+	if o := r.origins; o != nil {
+		part.origins = &origins{at: o.at, group: column{words: o.group.words}}
 	}
 	for i, is := range chosen {
 		if is != which {
 			continue
 		}
 		part.n++
-		part.origins.numbers = append(part.origins.numbers, r.origins.numbers[i])
+		if o := r.origins; o != nil {
+			part.origins.numbers = append(part.origins.numbers, o.numbers[i])
+			if o.at >= 0 {
+				part.origins.group.ints = append(part.origins.group.ints, o.group.ints[i])
+			}
+		}
+		if r.pictures != nil {
+			part.pictures = append(part.pictures, r.pictures[i])
+		}
 		for k := range r.columns {
 			from, to := &r.columns[k], &part.columns[k]
 			if r.schema[k].Type == Int32 {
@@ -252,8 +274,12 @@ func (r *rows) follow(train *rows) error {
 			continue
 		}
 		words := col.byNumber()
+		places := make(map[string]int, len(r.schema[k].Labels))
+		for place, label := range r.schema[k].Labels {
+			places[label] = place
+		}
 		for i, id := range col.ints {
-			place, known := slices.BinarySearch(r.schema[k].Labels, words[id])
+			place, known := places[words[id]]
 			if !known {
 				return config.KeyErrorf("data.split", "%s: row %d, column %q: the category %q occurs in the evaluation part alone, so no model can learn it; leave the row out, or take another seed or share",
 					r.name, r.origins.numbers[i], r.schema[k].Name, printable.Short(words[id], maxList))

@@ -31,17 +31,23 @@ const (
 	NPY
 	// NPZ is a zip file of NumPy arrays, a column each.
 	NPZ
+	// Tar is a shard as webdataset writes it: a row is the files of one name, a column those of one ending.
+	Tar
 )
 
 // Extensions are the ends of file names by which a format is recognised in a folder, gzip and zstd apart.
 func (f Format) Extensions() []string {
-	return [...][]string{CSV: {".csv"}, TSV: {".tsv", ".tab"}, JSONL: {".jsonl", ".ndjson", ".json"}, Parquet: {".parquet"}, NPY: {".npy"}, NPZ: {".npz"}}[f]
+	return [...][]string{CSV: {".csv"}, TSV: {".tsv", ".tab"}, JSONL: {".jsonl", ".ndjson", ".json"}, Parquet: {".parquet"}, NPY: {".npy"}, NPZ: {".npz"}, Tar: {".tar"}}[f]
 }
 
 // Options say how a file is to be read.
 type Options struct {
 	Delimiter rune // of CSV; 0: the comma
 	NoHeader  bool // CSV, TSV: the first row is data already; columns are named 1, 2, 3...
+
+	// Place is a column whose bytes are left at their place; "": none. Of Parquet it may be a struct of bytes and a path. Of a tar it lists
+	// the endings of the files that it takes, as in "jpg;png".
+	Place string
 }
 
 // Open opens the table in a file. CSV, TSV, JSONL and NPY may be compressed by gzip or zstd, whatever the file's name.
@@ -61,8 +67,8 @@ func Open(name string, format Format, o Options) (Reader, error) {
 // OpenStream is Open for what comes from a stream, such as standard input. shown names it in messages. Parquet and NPZ, which are
 // read from their end, cannot come so.
 func OpenStream(from io.Reader, shown string, format Format, o Options) (Reader, error) {
-	if format == Parquet || format == NPZ {
-		return nil, fmt.Errorf("%s: Parquet and NPZ are read from their end and cannot come through a pipe; name a file", shown)
+	if format == Parquet || format == NPZ || format == Tar {
+		return nil, fmt.Errorf("%s: Parquet, NPZ and tar are read at several places and cannot come through a pipe; name a file", shown)
 	}
 	const unknown = 1 << 40 // as nobody knows the size, a compressed stream may unpack to any; a row is bounded still
 	plain, err := decompress(io.NopCloser(from), unknown, shown)
@@ -80,9 +86,11 @@ func open(file *os.File, name string, format Format, o Options) (Reader, error) 
 	shown := filepath.Base(name)
 	switch format {
 	case Parquet:
-		return openParquet(file, info.Size(), shown)
+		return openParquet(file, info.Size(), shown, o.Place)
 	case NPZ:
 		return openNPZ(file, info.Size(), shown)
+	case Tar:
+		return openTar(file, shown, o.Place)
 	}
 	plain, err := decompress(file, info.Size(), shown)
 	if err != nil {

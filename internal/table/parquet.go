@@ -18,16 +18,19 @@ import (
 // parquetReader reads a row group after the other. Fields of structs are columns with dots in their names; lists of numbers
 // are arrays.
 type parquetReader struct {
-	file    *os.File
-	shown   string
-	groups  []parquet.RowGroup
-	rows    parquet.Rows // of the group under way
-	batch   []parquet.Row
-	next    int // in batch
-	have    int
-	row     int // of the newest row, from 1
-	columns []parquetColumn
-	names   []string
+	file        *os.File
+	shown       string
+	groups      []parquet.RowGroup
+	rows        parquet.Rows // of the group under way
+	batch       []parquet.Row
+	next        int // in batch
+	have        int
+	row         int // of the newest row, from 1
+	columns     []parquetColumn
+	names       []string
+	description *format.FileMetaData
+	placed      int                 // the column whose bytes are left at their place; -1: none
+	classes     map[string][]string // names of the classes of columns of whole numbers
 }
 
 // parquetColumn is a leaf of the schema.
@@ -43,7 +46,7 @@ func badParquet(shown string, cause any) error {
 	return fmt.Errorf("%s: is not a readable Parquet file: %v", shown, cause)
 }
 
-func openParquet(file *os.File, size int64, shown string) (r Reader, err error) {
+func openParquet(file *os.File, size int64, shown, place string) (r Reader, err error) {
 	defer func() {
 		if cause := recover(); cause != nil {
 			r, err = nil, badParquet(shown, cause)
@@ -53,19 +56,38 @@ func openParquet(file *os.File, size int64, shown string) (r Reader, err error) 
 	if err != nil {
 		return nil, badParquet(shown, err)
 	}
-	p := &parquetReader{file: file, shown: shown, groups: f.RowGroups(), batch: make([]parquet.Row, 64)}
+	p := &parquetReader{file: file, shown: shown, groups: f.RowGroups(), batch: make([]parquet.Row, 64), description: f.Metadata(), placed: -1, classes: classNames(f)}
 	for k, g := range f.Metadata().RowGroups {
 		for _, c := range g.Columns {
 			if unpacked := c.MetaData.TotalUncompressedSize; unpacked < 0 || unpacked > size*maxRatio+slack {
 				return nil, fmt.Errorf("%s: row group %d: column %s says it unpacks to %d bytes, more than %d times the file", shown, k+1,
 					strings.Join(c.MetaData.PathInSchema, "."), unpacked, maxRatio)
 			}
+			visit := func(*format.PageHeader, stretch, int32) error { return nil }
+			if err := eachPage(file, size, &c.MetaData, visit); err != nil {
+				return nil, fmt.Errorf("%s: row group %d: column %s %w", shown, k+1, strings.Join(c.MetaData.PathInSchema, "."), err)
+			}
 		}
 	}
 	for _, c := range f.Root().Columns() {
 		p.leaves(c, "", 0)
 	}
+	if place != "" {
+		p.placed = p.placeOf(place)
+	}
 	return p, checkNames(p.names, shown)
+}
+
+// placeOf is the column of bytes by that name: itself, or the bytes of a struct of bytes and a path; -1 where there is none. It takes the name
+// that was asked for.
+func (p *parquetReader) placeOf(name string) int {
+	at := slices.Index(p.names, name)
+	if at < 0 {
+		if at = slices.Index(p.names, name+".bytes"); at >= 0 {
+			p.names[at] = name
+		}
+	}
+	return at
 }
 
 // leaves adds the columns below a node of the schema. listed is the definition level of the innermost repeated node above.
@@ -225,6 +247,9 @@ func (p *parquetReader) Next(row []Value) (err error) {
 			if err != nil {
 				bad = badRow("%s: %w", p.Where(column), err)
 				return false
+			}
+			if column == p.placed && v.Kind == Bytes {
+				v = Value{Kind: Placed, At: Place{Offset: int64(p.row - 1)}}
 			}
 			row[column] = v
 		}

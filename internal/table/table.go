@@ -30,9 +30,11 @@ const (
 	Array
 	// Other is something that is not read, such as a date. Only a column that a job names may not hold it.
 	Other
+	// Placed are raw bytes that were left at their place in the file; a Loader reads them.
+	Placed
 )
 
-var kindNames = [...]string{Missing: "nothing", Text: "a text", Number: "a number", Bool: "true or false", Bytes: "raw bytes", Array: "an array", Other: "something"}
+var kindNames = [...]string{Placed: "raw bytes", Missing: "nothing", Text: "a text", Number: "a number", Bool: "true or false", Bytes: "raw bytes", Array: "an array", Other: "something"}
 
 func (k Kind) String() string { return kindNames[k] }
 
@@ -47,6 +49,14 @@ type Value struct {
 	Bytes   []byte
 	Shape   []int     // of an array
 	Numbers []float64 // of an array, the last axis fastest
+	At      Place     // of bytes that were left there
+}
+
+// Place is where in the files of a table the bytes of a value are.
+type Place struct {
+	Offset int64 // in bytes; of Parquet the number of the row, from 0
+	File   int32 // its number among the files, from 0
+	Size   int32 // in bytes; of Parquet 0
 }
 
 // TextValue is a text.
@@ -91,6 +101,9 @@ func (v Value) Float() (float64, error) {
 	}
 	return 0, fmt.Errorf("%s is not a number", v.name())
 }
+
+// Whole is the value of a whole number.
+func (v Value) Whole() (n int64, ok bool) { return v.integer, v.Kind == Number && v.whole }
 
 // name says what the value is, for errors.
 func (v Value) name() string {

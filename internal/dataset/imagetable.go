@@ -1,0 +1,132 @@
+package dataset
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"ringmaster/internal/config"
+	"ringmaster/internal/printable"
+	"ringmaster/internal/table"
+)
+
+// imageColumn is where the pictures of rows are: in files that a column names, or in the table itself.
+type imageColumn struct {
+	at     int          // the column
+	path   int          // of Parquet: the column of paths beside the bytes; -1: none
+	root   string       // what paths are relative to
+	loader table.Loader // of pictures in the table
+}
+
+// placedPicture is a picture within a table.
+type placedPicture struct {
+	column *imageColumn
+	at     table.Place
+}
+
+func (p placedPicture) place() string { return p.column.loader.Where(p.at) }
+
+func (p placedPicture) bytes() ([]byte, error) {
+	if p.at.Size > maxImageFile {
+		return nil, fmt.Errorf("image %s has %d bytes, more than the %d that are read", p.place(), p.at.Size, maxImageFile)
+	}
+	raw, err := p.column.loader.Load(p.at)
+	if err != nil {
+		return nil, fmt.Errorf("image %w", err)
+	}
+	return raw, nil
+}
+
+// listedPicture is a picture in a file that a table names.
+type listedPicture struct {
+	column *imageColumn
+	path   string // relative to the root
+}
+
+func (p listedPicture) place() string {
+	if filepath.IsAbs(p.path) {
+		return p.path
+	}
+	return filepath.Join(p.column.root, p.path)
+}
+
+func (p listedPicture) bytes() ([]byte, error) { return readBounded("image", p.place(), maxImageFile) }
+
+// findImages finds the column of pictures.
+func (r *rows) findImages(c config.Data, key string, set *fileSet, format table.Format, names []string) error {
+	if c.Image == "" {
+		return nil
+	}
+	at := slices.Index(names, c.Image)
+	if at < 0 && format == table.Tar {
+		return config.KeyErrorf("data.image", "the first sample of %s has no file that ends in %s; it has %s", r.name, strings.ReplaceAll(c.Image, ";", ", "), printable.Short(strings.Join(names, ", "), maxList))
+	}
+	if at < 0 {
+		return config.KeyErrorf("data.image", "%s has no column %q; it has %s", r.name, c.Image, printable.Short(strings.Join(names, ", "), maxList))
+	}
+	r.images = &imageColumn{at: at, path: slices.Index(names, c.Image+".path"), root: c.Dir}
+	if c.Dir == "" {
+		r.images.root = filepath.Dir(set.files[0])
+	}
+	if format != table.Tar && format != table.Parquet {
+		return nil
+	}
+	var err error
+	if r.images.loader, err = table.NewLoader(set.files, format, c.Image); err != nil {
+		return config.KeyErrorf(key, "%w", err)
+	}
+	return nil
+}
+
+// addPicture takes the picture of a row.
+func (r *rows) addPicture(t table.Reader, row []table.Value) error {
+	v := &row[r.images.at]
+	if v.Kind == table.Missing && r.images.path >= 0 && row[r.images.path].Kind != table.Missing {
+		v = &row[r.images.path]
+	}
+	switch v.Kind {
+	case table.Placed:
+		r.pictures = append(r.pictures, placedPicture{r.images, v.At})
+		return nil
+	case table.Missing:
+		return fmt.Errorf("%s: the picture is missing; add it, or leave the row out", t.Where(r.images.at))
+	case table.Text:
+		path, err := v.Word()
+		if err != nil || path == "" || strings.ContainsRune(path, 0) {
+			return fmt.Errorf("%s: %s names no file", t.Where(r.images.at), printable.Typed(path))
+		}
+		r.pictures = append(r.pictures, listedPicture{r.images, filepath.FromSlash(strings.Clone(path))})
+		return nil
+	}
+	return fmt.Errorf("%s: %v is neither a picture nor the name of its file", t.Where(r.images.at), v.Kind)
+}
+
+// galleries are the readers of the rows with their pictures, or of the rows alone where they have none.
+func (d *Data) galleries(c config.Data, train, eval *rows) (trainReader, evalReader Reader, all []*gallery, err error) {
+	if train.images == nil {
+		if eval == nil {
+			return train, nil, nil, nil
+		}
+		return train, eval, nil, nil
+	}
+	if train.schema.Find(pixelsField) >= 0 {
+		return nil, nil, nil, config.KeyErrorf("data.features", "a column %s beside the pictures, whose field has that name; rename it", pixelsField)
+	}
+	fit := fitOf(c)
+	size, err := oneSize(train.pictures[0], fit)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	room := &keeping{limit: int64(c.MemoryMiB) << 20}
+	d.pixels = colourPixels(c, size)
+	all = []*gallery{newGallery(train.name, train.pictures, size, train, room)}
+	if eval != nil {
+		all = append(all, newGallery(eval.name, eval.pictures, size, eval, room))
+		evalReader = all[1]
+	}
+	for _, g := range all {
+		g.fit = fit
+	}
+	return all[0], evalReader, all, nil
+}
