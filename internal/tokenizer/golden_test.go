@@ -61,6 +61,9 @@ func opened(t testing.TB, name string) *Tokenizer {
 
 func TestIDsOffsetsAndTextAreThoseOfOtherLibraries(t *testing.T) {
 	for name, want := range goldens(t, "golden.json.gz") {
+		if name == "trained" {
+			continue // see TestTrainedPairsAreThoseOfTheTokenizersLibrary
+		}
 		t.Run(name, func(t *testing.T) {
 			tok := opened(t, name)
 			checkWhole(t, tok, want)

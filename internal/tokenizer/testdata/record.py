@@ -280,6 +280,14 @@ def main():
     for name, tok in big.items():
         both[name] = {"texts": digests(lines, 500, tok), "fuzzed": digests(fuzz, 100, tok), "whole": whole(plain, tok)}
         print(name)
+    # The vocabulary that byte-level BPE learns: a digest of tokens by id and merges.
+    t = Tokenizer(BPE())
+    t.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    t.train_from_iterator([l + "\n" for l in fuzzed(2000, 9)], trainers.BpeTrainer(vocab_size=1500, min_frequency=2, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+                          special_tokens=["<s>", "<pad>"], show_progress=False))
+    model = json.loads(t.to_str())["model"]
+    learned = [token for token, _ in sorted(model["vocab"].items(), key=lambda item: item[1])] + [a + " " + b for a, b in model["merges"]]
+    golden["trained"] = {"fuzzed": [hashlib.sha256("\n".join(learned).encode()).hexdigest()]}
     for name, what in [("golden.json.gz", golden), ("golden_shared.json.gz", both)]:
         with gzip.GzipFile(name, "wb", mtime=0) as f:
             f.write(json.dumps(what, ensure_ascii=False).encode())
