@@ -93,12 +93,16 @@ func NewTrainer(o Training) (*Trainer, error) {
 	return t, nil
 }
 
-// Add takes a text, which is best a line with its end: words do not cross texts.
-func (t *Trainer) Add(text string) {
+// Add takes a text, which is best a line: words do not cross texts. Where line ends are to be tokens, it has its end.
+func (t *Trainer) Add(text string) error {
+	if at := invalidUTF8([]byte(text)); at >= 0 {
+		return fmt.Errorf("the text is not UTF-8: byte %#02x at offset %d", text[at], at)
+	}
 	t.batch = append(t.batch, text)
 	if t.bytes += len(text); t.bytes >= batchBytes {
 		t.flush()
 	}
+	return nil
 }
 
 func (t *Trainer) flush() {
