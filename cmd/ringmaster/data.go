@@ -20,8 +20,8 @@ import (
 )
 
 func dataCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "data", Short: "Look at data before a model is trained on them", Args: cobra.NoArgs}
-	cmd.AddCommand(inspectCommand())
+	cmd := &cobra.Command{Use: "data", Short: "Look at data before a model is trained on them, and pack them", Args: cobra.NoArgs}
+	cmd.AddCommand(inspectCommand(), packCommand())
 	return cmd
 }
 

@@ -16,6 +16,7 @@ import (
 	"ringmaster/internal/cli"
 	"ringmaster/internal/client"
 	"ringmaster/internal/config"
+	"ringmaster/internal/dataset/shards"
 	"ringmaster/internal/launch"
 	"ringmaster/internal/progress"
 	"ringmaster/internal/rpc"
@@ -145,6 +146,9 @@ func submission(ctx context.Context, job *config.Job, workers int) (request *rpc
 	request = &rpc.SubmitRequest{Workers: uint32(workers)}
 	elsewhere := false
 	for _, place := range job.Data.Places() {
+		if shards.IsURL(place) {
+			continue
+		}
 		_, err := os.Stat(config.ExpandHome(place))
 		elsewhere = elsewhere || errors.Is(err, fs.ErrNotExist)
 	}

@@ -135,7 +135,9 @@ func (f *trainedFlags) findCheckpoint(path string) (*trained, error) {
 
 // places reports whether the flags say where the data is.
 func (f *trainedFlags) places() bool {
-	return slices.ContainsFunc(f.sets, func(set string) bool { return strings.HasPrefix(set, "data.dir=") })
+	return slices.ContainsFunc(f.sets, func(set string) bool {
+		return strings.HasPrefix(set, "data.dir=") || strings.HasPrefix(set, "data.path=")
+	})
 }
 
 // heeded refuses what the flags change in a checkpoint's job beyond the keys that the command heeds: the model was trained as the job was.
@@ -172,6 +174,9 @@ func (t *trained) recall() error {
 
 // open reads the data, as the model was trained on them where the checkpoint describes that.
 func (t *trained) open() error {
+	if err := dataset.Settle(t.job); err != nil {
+		return wrong(t.job.Blame("data", err))
+	}
 	var data *dataset.Data
 	var err error
 	if t.manifest != nil && len(t.manifest.Data) > 0 {

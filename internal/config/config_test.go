@@ -410,7 +410,7 @@ func TestHorizonStaysAsSubmitted(t *testing.T) {
 
 // Every key is either part of the contract or named here: a new one must be decided about.
 func TestContractCoversTheRest(t *testing.T) {
-	free := []string{"name", "data.dir", "train.epochs", "train.steps", "checkpoint.every_steps", "checkpoint.keep_last", "min_workers", "balance"}
+	free := []string{"name", "data.dir", "data.memory_mib", "train.epochs", "train.steps", "checkpoint.every_steps", "checkpoint.keep_last", "min_workers", "balance"}
 	j := mustParse(t, "data: {kind: mnist, dir: x}")
 	inContract := map[string]bool{}
 	for _, item := range j.Contract() {

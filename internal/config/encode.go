@@ -12,8 +12,13 @@ import (
 // Encode writes the job as canonical YAML: every key that exists for its kinds, in the order of the types, floats in
 // the shortest form that reads back exactly. Equal jobs have equal bytes, and Decode(Encode(j)) is j.
 func (j *Job) Encode() []byte {
+	return canonical(j)
+}
+
+// canonical writes what a pointer to a struct of keys points to.
+func canonical(keys any) []byte {
 	var out strings.Builder
-	encodeStruct(&out, "", reflect.ValueOf(j).Elem())
+	encodeStruct(&out, "", reflect.ValueOf(keys).Elem())
 	return []byte(out.String())
 }
 

@@ -75,6 +75,7 @@ const (
 	DataMNIST  = "mnist"  // IDX files
 	DataText   = "text"   // a text file, or a folder of them, for language models
 	DataImages = "images" // CIFAR-10 as an archive of JPEGs, or a folder train/<class>/*.jpg, test/<class>/*.jpg
+	DataShards = "shards" // a packed set, whose index says of which kind it is
 )
 
 // Filters of scaling.
@@ -112,10 +113,17 @@ const (
 	MissingDrop  = "drop"
 )
 
+// DefaultCacheMiB bounds what is kept of packed sets that are read over HTTP, unless data.cache_mib does.
+const DefaultCacheMiB = 10 << 10
+
 // Data says which samples are read.
 type Data struct {
 	Kind string `yaml:"kind"`
 	Dir  string `yaml:"dir" kinds:"mnist,text,images,image_table" contract:"free"` // folder (or file, for text) on every worker's machine
+
+	Path     string `yaml:"path" omit:"zero" contract:"free"`      // of a packed set that is read instead, a folder or a URL
+	Cache    string `yaml:"cache" omit:"zero" contract:"free"`     // folder for what is kept between runs; empty: in the user's cache folder
+	CacheMiB int    `yaml:"cache_mib" omit:"zero" contract:"free"` // bound on what of packed sets is kept there; 0: DefaultCacheMiB
 
 	LeftOut float64 `yaml:"left_out" kinds:"text,images" contract:"free"` // the largest share of files that look like data that may be left out
 
@@ -151,7 +159,7 @@ type Data struct {
 	Delimiter   string   `yaml:"delimiter" kinds:"csv" contract:"free"`
 	Header      bool     `yaml:"header" kinds:"csv,tsv" contract:"free"` // the first row names the columns; else they are named 1, 2, 3...
 
-	MemoryMiB int `yaml:"memory_mib" kinds:"images,csv,tsv,jsonl,parquet,npy,npz,image_table,webdataset" contract:"free"` // images: of decoded records that each process keeps, the others are decoded again when they are read; tables: the most that may be read
+	MemoryMiB int `yaml:"memory_mib" kinds:"shards,mnist,text,images,csv,tsv,jsonl,parquet,npy,npz,image_table,webdataset" contract:"free"` // of decoded records that each process keeps; what is beyond that is read at its place
 }
 
 // Columns are names of columns. In a job file true means all, and false none.

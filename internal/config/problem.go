@@ -108,6 +108,8 @@ func (j *Job) Blame(section string, err error) error {
 	switch {
 	case section == "train":
 		key = "train.loss"
+	case section == "data" && j.Data.Path != "":
+		key = "data.path"
 	case section == "data" && j.Data.Dir != "":
 		key = "data.dir"
 	case section == "data" && j.Data.IsTable():

@@ -40,7 +40,7 @@ func (j *Job) validate(b *binder) {
 // validateTogether checks keys against each other.
 func (j *Job) validateTogether(c *checker) {
 	text, language := j.Data.Kind == DataText, j.Model.Kind == ModelGPT || j.Model.Kind == ModelBERT
-	known := slices.Contains(modelKinds, j.Model.Kind) && slices.Contains(dataKinds, j.Data.Kind) && !c.b.isSpoilt("data.kind")
+	known := slices.Contains(modelKinds, j.Model.Kind) && slices.Contains(dataKinds, j.Data.Kind) && j.Data.Kind != DataShards && !c.b.isSpoilt("data.kind")
 	either := j.Model.Kind == ModelSequential || j.Model.Kind == ModelGraph
 	c.require("model.kind", !known || either || text == language, "model.kind: %s does not learn from data.kind: %s; a gpt or a bert needs text, %s and %s images",
 		j.Model.Kind, j.Data.Kind, ModelMLP, ModelMobileNetV2)
@@ -110,7 +110,7 @@ func indexed(key string, i int) string { return fmt.Sprintf("%s[%d]", key, i) }
 
 var (
 	modelKinds = []string{ModelMLP, ModelGPT, ModelBERT, ModelMobileNetV2, ModelSequential, ModelGraph}
-	dataKinds  = append([]string{DataGlyphs, DataMNIST, DataText, DataImages, DataImageTable, DataWebDataset}, tableKinds...)
+	dataKinds  = append([]string{DataGlyphs, DataMNIST, DataText, DataImages, DataImageTable, DataWebDataset, DataShards}, tableKinds...)
 	tableKinds = []string{DataCSV, DataTSV, DataJSONL, DataParquet, DataNPY, DataNPZ}
 
 	optimizerKinds = []string{OptimizerAdam, OptimizerAdamW, OptimizerSGD}
@@ -171,19 +171,24 @@ func (d *Data) validate(c *checker) {
 	if !c.oneOf("data.kind", d.Kind, dataKinds) {
 		return
 	}
+	between(c, "data.cache_mib", d.CacheMiB, 0, 1<<30)
+	c.require("data.path", d.Path != "" || d.Kind != DataShards, "data.path is missing: say where the packed set is, a folder or a URL (in the file, or by --set data.path=DIR)")
 	if d.IsTable() || d.HasPictures() {
 		d.validateTable(c)
-	} else if d.Kind != DataGlyphs {
+	} else if d.Kind != DataGlyphs && d.Path == "" && d.Kind != DataShards {
 		c.require("data.dir", d.Dir != "", "data.dir is missing: say where the %s data is (in the file, or by --set data.dir=DIR)", d.Kind)
 	}
 	switch d.Kind {
 	case DataText:
 		between(c, "data.context", d.Context, 1, 1<<16)
+		between(c, "data.memory_mib", d.MemoryMiB, 0, 1<<20)
 		between(c, "data.left_out", d.LeftOut, 0, 1)
 		below(c, "data.mask", d.Mask, 0, 1)
 		c.oneOf("data.encoding", d.Encoding, []string{EncodingUTF8, EncodingLatin1, EncodingBytes})
 	case DataImages:
 		d.validateImages(c)
+	case DataMNIST, DataShards:
+		between(c, "data.memory_mib", d.MemoryMiB, 0, 1<<20)
 	}
 }
 

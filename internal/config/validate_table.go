@@ -16,15 +16,18 @@ func (d *Data) HasPictures() bool { return d.Kind == DataImageTable || d.Kind ==
 
 // Places are the files and folders that the data are read from.
 func (d *Data) Places() []string {
+	if d.Path != "" {
+		return []string{d.Path}
+	}
 	return slices.DeleteFunc([]string{d.Dir, d.Train, d.Eval}, func(place string) bool { return place == "" })
 }
 
 func (d *Data) validateTable(c *checker) {
-	c.require("data.train", d.Train != "", "data.train is missing: say where the table of training rows is (in the file, or by --set data.train=FILE)")
+	c.require("data.train", d.Train != "" || d.Path != "", "data.train is missing: say where the table of training rows is (in the file, or by --set data.train=FILE)")
 	c.require("data.target", d.Target != "", "data.target is missing: name the column that is to be predicted")
 	c.require("data.weight", d.Weight == "" || d.Weight != d.Target, "data.weight: %s is the target", printable.Typed(d.Weight))
 	c.oneOf("data.missing", d.Missing, []string{MissingError, MissingDrop})
-	between(c, "data.memory_mib", d.MemoryMiB, 1, 1<<20)
+	between(c, "data.memory_mib", d.MemoryMiB, 0, 1<<20)
 	if d.Kind == DataCSV {
 		one := utf8.RuneCountInString(d.Delimiter) == 1 && !strings.ContainsAny(d.Delimiter, "\"\r\n\ufffd")
 		c.require("data.delimiter", one, "data.delimiter must be one character, like \",\" or \";\", not %s", printable.Typed(d.Delimiter))

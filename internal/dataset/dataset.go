@@ -36,6 +36,8 @@ type Data struct {
 	table       Schema            // of the records of a table; else nil
 	standards   []*standard       // of a table's inputs
 	Warnings    []string          // lines: what is odd about what was read
+	readers     [2]Reader         // of the sets; nil where there is none
+	roots       [2]hash256        // over what they read
 }
 
 // Account is lines for people: what was read and what was left out, and what is odd about it.
@@ -73,6 +75,16 @@ func open(c config.Data, vocabulary *Vocabulary, labels []string, like *descript
 	c.Dir = config.ExpandHome(c.Dir)
 	var d *Data
 	var err error
+	switch {
+	case c.Kind == config.DataShards:
+		return nil, errors.New("dataset: Settle comes first")
+	case c.Path != "":
+		if d, err = openPacked(c, like); err != nil {
+			return nil, err
+		}
+		d.Files = condense(d.Files)
+		return d, nil
+	}
 	switch c.Kind {
 	case config.DataGlyphs:
 		d, err = openGlyphs()
@@ -117,10 +129,11 @@ func (d *Data) sets(train, eval Reader, transforms ...Transform) error {
 			encoded = binary.LittleEndian.AppendUint64(encoded, math.MaxUint64)
 			continue
 		}
-		root, err := sumRecords(r, seer(r))
+		root, err := rootOf(r)
 		if err != nil {
 			return err
 		}
+		d.readers[part], d.roots[part] = r, root
 		encoded = binary.LittleEndian.AppendUint64(encoded, uint64(r.Len()))
 		encoded = append(encoded, root[:]...)
 		if name := tableOf(r); name != "" {
@@ -151,6 +164,14 @@ func tableOf(r Reader) string {
 		return r.name
 	}
 	return ""
+}
+
+// rootOf is the Merkle root over what a reader reads.
+func rootOf(r Reader) (hash256, error) {
+	if r, ok := r.(rooted); ok {
+		return r.root(), nil
+	}
+	return sumRecords(r, seer(r))
 }
 
 // seer is what a reader does with the hashes of its records, which it wants to see; nil: nothing.

@@ -58,11 +58,44 @@ func Recall(c config.Data, text []byte) (*Data, error) {
 	if err := strictly(text, &in); err != nil {
 		return nil, fmt.Errorf("description of the data: %w", err)
 	}
+	d, readers, err := in.recall(c)
+	if err != nil {
+		return nil, err
+	}
+	none := nothing{readers.schema}
+	return d, d.sets(none, nil, readers.transforms...)
+}
+
+// nothing is a reader without records.
+type nothing struct{ schema Schema }
+
+// Schema implements Reader.
+func (n nothing) Schema() Schema { return n.schema }
+
+// Len implements Reader.
+func (nothing) Len() int { return 0 }
+
+// Resident implements Reader.
+func (nothing) Resident() bool { return true }
+
+// Read implements Reader.
+func (nothing) Read(Record, int) error {
+	panic("dataset: a record of data that were recalled without any")
+}
+
+// recollection is the records that data had, and what was made of them.
+type recollection struct {
+	schema     Schema
+	transforms []Transform
+}
+
+// recall makes of a description the data without their sets.
+func (in *description) recall(c config.Data) (*Data, recollection, error) {
 	if c.IsTable() || c.HasPictures() {
 		return in.recallTable(c)
 	}
 	if in.Classes < 1 || in.Classes > maxClasses || len(in.Labels) != 0 && len(in.Labels) != in.Classes {
-		return nil, fmt.Errorf("description of the data: %d classes with %d names", in.Classes, len(in.Labels))
+		return nil, recollection{}, fmt.Errorf("description of the data: %d classes with %d names", in.Classes, len(in.Labels))
 	}
 	if c.Kind == config.DataText {
 		return in.recallText(c)
@@ -86,26 +119,29 @@ func strictly(text []byte, into any) error {
 	return nil
 }
 
-func (in *description) recallText(c config.Data) (*Data, error) {
+func (in *description) recallText(c config.Data) (*Data, recollection, error) {
 	v, err := NewVocabulary(in.Characters)
 	if err != nil {
-		return nil, fmt.Errorf("description of the data: %w", err)
+		return nil, recollection{}, fmt.Errorf("description of the data: %w", err)
 	}
 	if in.Context != c.Context || in.Classes != v.Len() {
-		return nil, fmt.Errorf("description of the data: %d tokens in windows of %d, want %d in windows of %d", in.Classes, in.Context, v.Len(), c.Context)
+		return nil, recollection{}, fmt.Errorf("description of the data: %d tokens in windows of %d, want %d in windows of %d", in.Classes, in.Context, v.Len(), c.Context)
 	}
 	d := &Data{Vocabulary: v}
-	return d, d.sets(&windows{schema: textSchema(in.Context, in.Classes), shifts: 1}, nil, objective(c, v))
+	return d, recollection{textSchema(in.Context, in.Classes), []Transform{objective(c, v)}}, nil
 }
 
 // recallPixels makes a set of images without images.
-func (in *description) recallPixels(c config.Data) (*Data, error) {
+func (in *description) recallPixels(c config.Data) (*Data, recollection, error) {
 	p, err := in.pixels(c)
 	if err != nil {
-		return nil, err
+		return nil, recollection{}, err
 	}
-	d := &Data{Labels: in.Labels, pixels: p}
-	return d, d.sets(&pictures{schema: pictureSchema(in.Input, in.Classes, in.Labels), width: len(p.scales) * p.plane}, nil, p)
+	shape := in.Input
+	if len(shape) == 1 {
+		shape = []int{p.plane / p.columns, p.columns}
+	}
+	return &Data{Labels: in.Labels, pixels: p}, recollection{pictureSchema(shape, in.Classes, in.Labels), []Transform{p}}, nil
 }
 
 // pixels is the transform of the pictures that were described, whose shape is [values], or [channels rows columns].
@@ -120,6 +156,7 @@ func (in *description) pixels(c config.Data) (*pixels, error) {
 		for i := range channels {
 			p.scales = append(p.scales, standardScale(c.Mean[i], c.Std[i]))
 		}
+		p.crop, p.flip = c.Crop, c.Flip
 	} else {
 		p.scales = []*scale{unitScale()}
 	}

@@ -69,41 +69,41 @@ func (in *description) standards() (found []*standard, err error) {
 }
 
 // recallTable makes a table without rows.
-func (in *description) recallTable(c config.Data) (*Data, error) {
+func (in *description) recallTable(c config.Data) (*Data, recollection, error) {
 	s := in.schema()
 	total := 0
 	for k, f := range s {
 		if s.Find(f.Name) != k || f.Role < Input || f.Role > Weight || len(f.Shape) > 0 && f.Type == Int32 {
-			return nil, fmt.Errorf("description of the data: column %q of role %d", f.Name, f.Role)
+			return nil, recollection{}, fmt.Errorf("description of the data: column %q of role %d", f.Name, f.Role)
 		}
 		width := 1
 		for _, n := range f.Shape {
 			if n < 1 || n > maxFeatures/width {
-				return nil, fmt.Errorf("description of the data: column %q of %v", f.Name, f.Shape)
+				return nil, recollection{}, fmt.Errorf("description of the data: column %q of %v", f.Name, f.Shape)
 			}
 			width *= n
 		}
 		if total += width + f.Classes; total > maxFeatures {
-			return nil, fmt.Errorf("description of the data: its columns have more than %d values", maxFeatures)
+			return nil, recollection{}, fmt.Errorf("description of the data: its columns have more than %d values", maxFeatures)
 		}
 	}
 	if len(s.Of(Target)) != 1 || len(s.Of(Input)) == 0 && c.Image == "" {
-		return nil, fmt.Errorf("description of the data: a table of %d targets and %d inputs", len(s.Of(Target)), len(s.Of(Input)))
+		return nil, recollection{}, fmt.Errorf("description of the data: a table of %d targets and %d inputs", len(s.Of(Target)), len(s.Of(Input)))
 	}
 	standards, err := in.standards()
 	if err != nil {
-		return nil, err
+		return nil, recollection{}, err
 	}
 	d := &Data{Labels: s.labels(), table: s, standards: standards}
-	var r Reader = &rows{schema: s, columns: make([]column, len(s))}
-	if c.Image != "" {
-		if d.pixels, err = in.pixels(c); err != nil {
-			return nil, err
-		}
-		if s.Find(pixelsField) >= 0 {
-			return nil, fmt.Errorf("description of the data: a column %s beside pictures", pixelsField)
-		}
-		r = newGallery("", nil, image.Pt(in.Columns, in.Input[1]), r.(*rows), &keeping{})
+	if c.Image == "" {
+		return d, recollection{s, d.tableTransforms()}, nil
 	}
-	return d, d.sets(r, nil, d.tableTransforms()...)
+	if d.pixels, err = in.pixels(c); err != nil {
+		return nil, recollection{}, err
+	}
+	if s.Find(pixelsField) >= 0 {
+		return nil, recollection{}, fmt.Errorf("description of the data: a column %s beside pictures", pixelsField)
+	}
+	r := newGallery("", nil, image.Pt(in.Columns, in.Input[1]), &rows{schema: s}, &keeping{})
+	return d, recollection{r.schema, d.tableTransforms()}, nil
 }

@@ -1,17 +1,16 @@
 package dataset
 
 import (
-	"crypto/sha256"
 	"encoding/binary"
 	"math"
 	"runtime"
 	"sync"
+
+	"ringmaster/internal/dataset/merkle"
 )
 
 // The data's fingerprint is made of the roots of two Merkle trees, one over the training records and one over those for evaluation, in the order
-// of their numbers. The trees are those of RFC 6962: a leaf is SHA-256(0 | record), a node SHA-256(1 | left | right), and the left
-// part of n leaves is the largest power of two below n. So a record can be shown to belong to the data by the log2(n) hashes beside its path. A record is
-// encoded over its decoded values, so that the same rows have the same root whatever file they come from:
+// of their numbers; see package merkle. A record is encoded over its decoded values, so that the same rows have the same root whatever file they come from:
 //
 //	for each field of the schema, in order
 //	    ragged fields only: its number of values, uint32
@@ -20,47 +19,7 @@ import (
 // little-endian; a NaN is 0x7fc00000.
 
 // hash256 is a leaf, a node or the root of a tree.
-type hash256 = [sha256.Size]byte
-
-// merkleTree is a Merkle tree to which leaves are added in order. It keeps the roots of the full subtrees, the largest first.
-type merkleTree struct {
-	leaves uint64
-	roots  []hash256
-}
-
-func (t *merkleTree) add(leaf hash256) {
-	t.roots = append(t.roots, leaf)
-	t.leaves++
-	for n := t.leaves; n&1 == 0; n >>= 1 {
-		t.join()
-	}
-}
-
-// join makes one of the last two roots.
-func (t *merkleTree) join() {
-	k := len(t.roots) - 2
-	t.roots[k] = node(t.roots[k], t.roots[k+1])
-	t.roots = t.roots[:k+1]
-}
-
-// root is the root over the leaves so far. Nothing can be added afterwards.
-func (t *merkleTree) root() hash256 {
-	if t.leaves == 0 {
-		return sha256.Sum256(nil)
-	}
-	for len(t.roots) > 1 {
-		t.join()
-	}
-	return t.roots[0]
-}
-
-func node(left, right hash256) hash256 {
-	var both [1 + 2*sha256.Size]byte
-	both[0] = 1
-	copy(both[1:], left[:])
-	copy(both[1+sha256.Size:], right[:])
-	return sha256.Sum256(both[:])
-}
+type hash256 = merkle.Hash
 
 // appendRecord appends the encoding of a record.
 func appendRecord(dst []byte, schema Schema, r Record) []byte {
@@ -91,70 +50,129 @@ func appendRecord(dst []byte, schema Schema, r Record) []byte {
 }
 
 // leafOf is the leaf of a record's encoding, which begins with a zero byte.
-func leafOf(encoded []byte) hash256 { return sha256.Sum256(encoded) }
+func leafOf(encoded []byte) hash256 { return merkle.Leaf(encoded) }
 
-// leafChunk is how many records are hashed by one goroutine at a time.
-const leafChunk = 256
+// Records are hashed in chunks, each by one goroutine: of so many records, or fewer where they are large.
+const (
+	leafChunk      = 256
+	leafChunkBytes = 4 << 20
+)
+
+// recordBytes is the most bytes that the encoding of a record has, and whether all have as many.
+func recordBytes(r Reader) (largest int, same bool) {
+	if own, overlapping := r.(leafed); overlapping {
+		return own.leafBytes(), false
+	}
+	same = true
+	for _, f := range r.Schema() {
+		n := f.Width()
+		if f.Type != Uint8 {
+			n *= 4
+		}
+		if f.Ragged {
+			n, same = n+4, false
+		}
+		largest += n
+	}
+	return largest, same
+}
+
+// leavesOf is how many parts of what the reader reads are hashed.
+func leavesOf(r Reader) int {
+	if own, overlapping := r.(leafed); overlapping {
+		return own.leaves()
+	}
+	return r.Len()
+}
 
 // sumRecords is the root over the reader's records. It reads all of them, on all CPUs, and gives each leaf to see, if not nil, in order.
 // Where several records cannot be read, the error is that of the first.
 func sumRecords(r Reader, see func(number int, leaf hash256)) (hash256, error) {
-	total := r.Len()
-	own, overlapping := r.(leafed)
-	if overlapping {
-		total = own.leaves()
-	}
-	var t merkleTree
-	workers := max(min(runtime.GOMAXPROCS(0), total/leafChunk), 1)
-	leaves, failed := make([]hash256, workers*leafChunk), make([]error, workers)
-	hashers := make([]*hasher, workers)
+	return eachRecord(r, false, func(number int, leaf hash256, _ []byte) error {
+		if see != nil {
+			see(number, leaf)
+		}
+		return nil
+	})
+}
+
+// eachRecord is sumRecords that with keep gives to see the encodings of the records too.
+func eachRecord(r Reader, keep bool, see func(number int, leaf hash256, encoded []byte) error) (hash256, error) {
+	total := leavesOf(r)
+	largest, _ := recordBytes(r)
+	chunk := max(min(leafChunk, leafChunkBytes/max(largest, 1)), 1)
+	var t merkle.Tree
+	hashers := make([]*hasher, max(min(runtime.GOMAXPROCS(0), total/chunk), 1))
 	for w := range hashers {
-		hashers[w] = &hasher{reader: r, own: own, record: make(Record, len(r.Schema()))}
+		hashers[w] = &hasher{reader: r, record: make(Record, len(r.Schema())), keep: keep}
+		hashers[w].own, _ = r.(leafed)
 	}
-	for begin := 0; begin < total; begin += len(leaves) {
+	failed := make([]error, len(hashers))
+	for begin := 0; begin < total; begin += len(hashers) * chunk {
 		var running sync.WaitGroup
-		for w := range workers {
+		for w, h := range hashers {
 			running.Go(func() {
-				from := min(begin+w*leafChunk, total)
-				failed[w] = hashers[w].hash(leaves[w*leafChunk:], from, min(from+leafChunk, total))
+				from := min(begin+w*chunk, total)
+				failed[w] = h.hash(from, min(from+chunk, total))
 			})
 		}
 		running.Wait()
-		for _, err := range failed {
-			if err != nil {
-				return hash256{}, err
+		for w, h := range hashers {
+			if failed[w] != nil {
+				return hash256{}, failed[w]
 			}
-		}
-		for i, leaf := range leaves[:min(len(leaves), total-begin)] {
-			t.add(leaf)
-			if see != nil {
-				see(begin+i, leaf)
+			for i, leaf := range h.leaves {
+				t.Add(leaf)
+				if err := see(begin+w*chunk+i, leaf, h.kept(i)); err != nil {
+					return hash256{}, err
+				}
 			}
 		}
 	}
-	return t.root(), nil
+	return t.Root(), nil
 }
 
-// hasher is what one goroutine needs to hash records.
+// hasher is what one goroutine needs to hash a chunk of records.
 type hasher struct {
-	reader  Reader
-	own     leafed
-	record  Record
-	encoded []byte
+	reader Reader
+	own    leafed
+	record Record
+	keep   bool
+
+	leaves  []hash256 // of the chunk
+	encoded []byte    // records, each with a zero byte before it; without keep the last one alone
+	ends    []int     // in encoded, of each
 }
 
-func (h *hasher) hash(dst []hash256, begin, end int) error {
+// kept is the encoding of record i of the chunk; without keep nothing.
+func (h *hasher) kept(i int) []byte {
+	if !h.keep {
+		return nil
+	}
+	begin := 0
+	if i > 0 {
+		begin = h.ends[i-1]
+	}
+	return h.encoded[begin+1 : h.ends[i]]
+}
+
+func (h *hasher) hash(begin, end int) (err error) {
+	h.leaves, h.ends, h.encoded = h.leaves[:0], h.ends[:0], h.encoded[:0]
 	for i := begin; i < end; i++ {
-		h.encoded = append(h.encoded[:0], 0)
+		if !h.keep {
+			h.encoded = h.encoded[:0]
+		}
+		from := len(h.encoded)
+		h.encoded = append(h.encoded, 0)
 		if h.own != nil {
-			h.encoded = h.own.appendLeaf(h.encoded, i)
-		} else {
-			if err := h.reader.Read(h.record, i); err != nil {
-				return err
-			}
+			h.encoded, err = h.own.appendLeaf(h.encoded, i)
+		} else if err = h.reader.Read(h.record, i); err == nil {
 			h.encoded = appendRecord(h.encoded, h.reader.Schema(), h.record)
 		}
-		dst[i-begin] = leafOf(h.encoded)
+		if err != nil {
+			return err
+		}
+		h.leaves, h.ends = append(h.leaves, leafOf(h.encoded[from:])), append(h.ends, len(h.encoded))
 	}
 	return nil
 }

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"ringmaster/internal/dataset/merkle"
 )
 
 // plainRoot is RFC 6962's definition of a tree's root, by recursion.
@@ -22,7 +24,7 @@ func plainRoot(leaves []hash256) hash256 {
 		for 2*k < n {
 			k *= 2
 		}
-		return node(plainRoot(leaves[:k]), plainRoot(leaves[k:]))
+		return merkle.Node(plainRoot(leaves[:k]), plainRoot(leaves[k:]))
 	}
 }
 

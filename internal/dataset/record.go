@@ -63,9 +63,15 @@ type shifting interface {
 
 // leafed is a reader whose records overlap, so that it says by itself what of its content is hashed.
 type leafed interface {
-	// leaves is how many parts are hashed, and appendLeaf appends the encoding of one to dst.
+	// leaves is how many parts are hashed, of at most leafBytes each, and appendLeaf appends the encoding of one to dst.
 	leaves() int
-	appendLeaf(dst []byte, leaf int) []byte
+	leafBytes() int
+	appendLeaf(dst []byte, leaf int) ([]byte, error)
+}
+
+// rooted is a reader that knows the Merkle root over its records, and checks against it what it reads.
+type rooted interface {
+	root() hash256
 }
 
 // Draw is what a transform draws from where samples are augmented: a stream of random numbers of the sample's own.

@@ -67,7 +67,7 @@ func openTables(c config.Data, like *description) (*Data, error) {
 	if like != nil {
 		d.standards, err = like.standards()
 	} else {
-		d.standards, err = train.standards(c)
+		d.standards, err = standards(c, train, train.name)
 	}
 	if err != nil {
 		return nil, err

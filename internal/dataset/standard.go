@@ -34,49 +34,85 @@ func (s *standard) Apply(out, in []Value, _ Draw) {
 	}
 }
 
-// standards measures the inputs that the job standardises, in training rows. Every row counts, whatever its weight.
-func (r *rows) standards(c config.Data) ([]*standard, error) {
-	var found []*standard
-	for i, name := range c.Standardize {
-		if name != config.AllColumns && r.schema.Find(name) < 0 {
-			return nil, config.KeyErrorf(fmt.Sprintf("data.standardize[%d]", i), "%s is no feature of %s", printable.Typed(name), r.name)
+// standards measures the inputs that the job standardises, in training rows, which messages call name. Every row counts, whatever its weight.
+func standards(c config.Data, r Reader, name string) ([]*standard, error) {
+	schema := r.Schema()
+	for i, column := range c.Standardize {
+		if column != config.AllColumns && schema.Find(column) < 0 {
+			return nil, config.KeyErrorf(fmt.Sprintf("data.standardize[%d]", i), "%s is no feature of %s", printable.Typed(column), name)
 		}
 	}
-	for k := range r.schema {
-		f := &r.schema[k]
+	var found []*standard
+	var fields []int
+	for k := range schema {
+		f := &schema[k]
 		if f.Role == Input && f.Type == Float32 && (slices.Contains(c.Standardize, f.Name) || slices.Contains(c.Standardize, config.AllColumns)) {
-			found = append(found, r.measure(k))
+			found = append(found, &standard{field: f.Name, means: make([]float64, f.Width()), stds: make([]float64, f.Width())})
+			fields = append(fields, k)
 		}
 	}
 	if len(found) == 0 && len(c.Standardize) > 0 {
-		return nil, config.KeyErrorf("data.standardize", "%s has no feature of numbers: all are categories", r.name)
+		return nil, config.KeyErrorf("data.standardize", "%s has no feature of numbers: all are categories", name)
 	}
-	return found, nil
+	if len(found) == 0 {
+		return nil, nil
+	}
+	return found, measure(found, fields, r)
 }
 
-// measure computes the means and standard deviations of column k, in float64 and in the order of the rows: first the mean, then the mean of
-// the squared differences from it. Products are rounded by themselves, so that no CPU fuses them with the sums.
-func (r *rows) measure(k int) *standard {
-	values := r.columns[k].floats
-	width := len(values) / r.n
-	s := &standard{field: r.schema[k].Name, means: make([]float64, width), stds: make([]float64, width)}
-	for place := range width {
-		sum, constant := 0.0, true
-		for i := place; i < len(values); i += width {
-			sum += float64(values[i])
-			constant = constant && values[i] == values[place]
+// measure computes the means and standard deviations of fields of a reader, in float64 and in the order of the rows: first the means, then the
+// means of the squared differences from them. Products are rounded by themselves, so that no CPU fuses them with the sums.
+func measure(all []*standard, fields []int, r Reader) error {
+	record, n := make(Record, len(r.Schema())), r.Len()
+	each := func(visit func(s *standard, values []float32)) error {
+		for i := range n {
+			if err := r.Read(record, i); err != nil {
+				return err
+			}
+			for j, k := range fields {
+				visit(all[j], record[k].Floats)
+			}
 		}
-		mean := sum / float64(r.n)
-		if constant {
-			s.means[place], s.stds[place] = float64(values[place]), 1
-			continue
-		}
-		squares := 0.0
-		for i := place; i < len(values); i += width {
-			d := float64(values[i]) - mean
-			squares += float64(d * d)
-		}
-		s.means[place], s.stds[place] = mean, math.Sqrt(squares/float64(r.n))
+		return nil
 	}
-	return s
+	firsts := map[*standard][]float32{}
+	differs := map[*standard][]bool{}
+	err := each(func(s *standard, values []float32) {
+		first, other := firsts[s], differs[s]
+		if first == nil {
+			first, other = slices.Clone(values), make([]bool, len(values))
+			firsts[s], differs[s] = first, other
+		}
+		for place, v := range values {
+			s.means[place] += float64(v)
+			other[place] = other[place] || v != first[place]
+		}
+	})
+	if err != nil {
+		return err
+	}
+	if err != nil {
+		return err
+	}
+	for _, s := range all {
+		for place := range s.means {
+			s.means[place] /= float64(n)
+		}
+	}
+	err = each(func(s *standard, values []float32) {
+		for place, v := range values {
+			d := float64(v) - s.means[place]
+			s.stds[place] += float64(d * d)
+		}
+	})
+	for _, s := range all {
+		for place := range s.stds {
+			if differs[s][place] {
+				s.stds[place] = math.Sqrt(s.stds[place] / float64(n))
+			} else {
+				s.means[place], s.stds[place] = float64(firsts[s][place]), 1
+			}
+		}
+	}
+	return err
 }

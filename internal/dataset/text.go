@@ -64,8 +64,8 @@ func openText(c config.Data, vocabulary *Vocabulary) (*Data, error) {
 	}
 	cut := len(tokens) / 10 * 9
 	cut += len(tokens) % 10 * 9 / 10
-	train := &windows{schema: textSchema(context, d.Vocabulary.Len()), tokens: tokens[:cut], count: (cut - context) / context, shifts: context}
-	eval := &windows{schema: train.schema, tokens: tokens[cut:], count: (len(tokens) - cut - 1) / context, shifts: 1}
+	schema := textSchema(context, d.Vocabulary.Len())
+	train, eval := trainingWindows(schema, memoryTokens(tokens[:cut])), evaluationWindows(schema, memoryTokens(tokens[cut:]))
 	if train.count < 1 || eval.count < 1 {
 		return nil, fmt.Errorf("text %s has %s, too few for windows of %d: it takes %d, since a tenth is for evaluation; lower data.context, or use more text",
 			path, plural.Of(len(tokens), "token"), context, 10*context+1)
@@ -147,9 +147,37 @@ func (successors) Apply(out, in []Value, _ Draw) {
 // window w of the text from token s on, for shifts s below shifts; one pass takes the count windows of one shift.
 type windows struct {
 	schema Schema
-	tokens []byte
+	text   tokens
 	count  int
 	shifts int
+}
+
+// tokens is a text as tokens, in memory or elsewhere.
+type tokens interface {
+	len() int
+	// slice makes v.Bytes the tokens from begin to end: a view of memory that nobody changes, or in the value's own room.
+	slice(v *Value, begin, end int) error
+	inMemory() bool
+}
+
+// memoryTokens is a text in memory.
+type memoryTokens []byte
+
+func (m memoryTokens) len() int       { return len(m) }
+func (m memoryTokens) inMemory() bool { return true }
+func (m memoryTokens) slice(v *Value, begin, end int) error {
+	v.Bytes = m[begin:end:end]
+	return nil
+}
+
+// trainingWindows and evaluationWindows are the windows of a text of a schema.
+func trainingWindows(schema Schema, text tokens) *windows {
+	context := schema[0].Shape[0] - 1
+	return &windows{schema: schema, text: text, count: (text.len() - context) / context, shifts: context}
+}
+
+func evaluationWindows(schema Schema, text tokens) *windows {
+	return &windows{schema: schema, text: text, count: (text.len() - 1) / (schema[0].Shape[0] - 1), shifts: 1}
 }
 
 // Schema implements Reader.
@@ -159,7 +187,7 @@ func (w *windows) Schema() Schema { return w.schema }
 func (w *windows) Len() int { return w.count }
 
 // Resident implements Reader.
-func (w *windows) Resident() bool { return true }
+func (w *windows) Resident() bool { return w.text.inMemory() }
 
 // shift is what is added to the number of each window of an epoch: the number of tokens skipped, drawn by the key,
 // times the windows of a pass.
@@ -168,14 +196,18 @@ func (w *windows) shift(key rng.Key) int32 {
 }
 
 // leaves implements leafed: windows overlap, and the text behind the last one of a pass belongs to other shifts.
-func (w *windows) leaves() int { return (len(w.tokens) + leafTokens - 1) / leafTokens }
+func (w *windows) leaves() int { return (w.text.len() + leafTokens - 1) / leafTokens }
+
+func (w *windows) leafBytes() int { return leafTokens }
 
 // leafTokens is how many tokens are hashed at a time.
 const leafTokens = 1 << 16
 
-func (w *windows) appendLeaf(dst []byte, leaf int) []byte {
+func (w *windows) appendLeaf(dst []byte, leaf int) ([]byte, error) {
+	var v Value
 	begin := leaf * leafTokens
-	return append(dst, w.tokens[begin:min(begin+leafTokens, len(w.tokens))]...)
+	err := w.text.slice(&v, begin, min(begin+leafTokens, w.text.len()))
+	return append(dst, v.Bytes...), err
 }
 
 // Read implements Reader.
@@ -185,6 +217,5 @@ func (w *windows) Read(r Record, number int) error {
 	}
 	width := w.schema[0].Shape[0]
 	begin := number/w.count + number%w.count*(width-1)
-	r[0].Bytes = w.tokens[begin : begin+width]
-	return nil
+	return w.text.slice(&r[0], begin, begin+width)
 }

@@ -33,8 +33,8 @@ func TestShakespeare(t *testing.T) {
 		t.Fatal(err)
 	}
 	train, eval := windowsOf(d.Train), windowsOf(d.Eval)
-	if len(train.tokens) != 1003854 || len(eval.tokens) != 111540 || d.Schema[1].Classes != 65 {
-		t.Errorf("%d and %d tokens of %d", len(train.tokens), len(eval.tokens), d.Schema[1].Classes)
+	if train.text.len() != 1003854 || eval.text.len() != 111540 || d.Schema[1].Classes != 65 {
+		t.Errorf("%d and %d tokens of %d", train.text.len(), eval.text.len(), d.Schema[1].Classes)
 	}
 	if got := d.Vocabulary.Characters(); !strings.HasPrefix(got, "\n !$&',-.3:;?ABC") || !strings.HasSuffix(got, "xyz") {
 		t.Errorf("characters are %q", got)
@@ -62,7 +62,7 @@ func TestWindowsLieSideBySideWhateverTheShift(t *testing.T) {
 		for i := range tokens {
 			tokens[i] = byte(i)
 		}
-		w := &windows{schema: textSchema(context, 256), tokens: tokens, count: (len(tokens) - context) / context, shifts: context}
+		w := trainingWindows(textSchema(context, 256), memoryTokens(tokens))
 		d := textOf(t, w)
 		seed, epoch := rapid.Uint64().Draw(t, "seed"), rapid.Uint64Max(5).Draw(t, "epoch")
 		o := d.Sampler(seed, epoch)
@@ -89,7 +89,7 @@ func TestWindowsLieSideBySideWhateverTheShift(t *testing.T) {
 }
 
 func TestShiftsVary(t *testing.T) {
-	w := &windows{schema: textSchema(8, 0), tokens: make([]byte, 100), count: 11, shifts: 8}
+	w := &windows{schema: textSchema(8, 0), text: memoryTokens(make([]byte, 100)), count: 11, shifts: 8}
 	d, seen := textOf(t, w), map[int32]bool{}
 	for epoch := range uint64(100) {
 		seen[d.Sampler(7, epoch).shift/11] = true
@@ -174,7 +174,7 @@ func TestTextFolder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	train, eval := windowsOf(d.Train).tokens, windowsOf(d.Eval).tokens
+	train, eval := windowsOf(d.Train).text.(memoryTokens), windowsOf(d.Eval).text.(memoryTokens)
 	all := append(slices.Clone(train), eval...)
 	want := append(append(make([]byte, 50), bytes.Repeat([]byte{1}, 50)...), bytes.Repeat([]byte{2}, 50)...)
 	if !bytes.Equal(all, want) || len(train) != 135 || d.Vocabulary.Characters() != "123" {
@@ -212,7 +212,7 @@ func TestTextRefused(t *testing.T) {
 }
 
 func TestWindowsReadAllocatesNothing(t *testing.T) {
-	w := textOf(t, &windows{schema: textSchema(8, 0), tokens: make([]byte, 100), count: 11, shifts: 8}).Train
+	w := textOf(t, &windows{schema: textSchema(8, 0), text: memoryTokens(make([]byte, 100)), count: 11, shifts: 8}).Train
 	var b Batch
 	w.Read(&b, []int32{0, 1, 2}, rng.Key{})
 	indices := []int32{87, 5}

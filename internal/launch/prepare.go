@@ -41,6 +41,9 @@ type Checked struct {
 // Check opens the job's data and builds its model, so that what does not fit is found before anything is started. The
 // errors point at the job file.
 func Check(job *config.Job) (*Checked, error) {
+	if err := dataset.Settle(job); err != nil {
+		return nil, job.Blame("data", err)
+	}
 	data, err := dataset.Open(job.Data)
 	if err != nil {
 		return nil, job.Blame("data", err)

@@ -37,6 +37,9 @@ type Plan struct {
 // Assemble reads the job's data and builds its model. Errors name the key and its place in the job file where the
 // configuration is at fault, else the data file.
 func Assemble(job *config.Job) (*Plan, error) {
+	if err := dataset.Settle(job); err != nil {
+		return nil, job.Blame("data", err)
+	}
 	data, err := dataset.Open(job.Data)
 	if err != nil {
 		return nil, job.Blame("data", err)

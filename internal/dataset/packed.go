@@ -1,0 +1,403 @@
+package dataset
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+
+	"ringmaster/internal/config"
+	"ringmaster/internal/dataset/merkle"
+	"ringmaster/internal/dataset/shards"
+	"ringmaster/internal/plural"
+)
+
+// packing is what the index of a packed set says of its content.
+type packing struct {
+	Data        string          `json:"data"` // section of the job that it was packed with, as YAML
+	Description json.RawMessage `json:"description"`
+	Lengths     [2]int          `json:"lengths"` // of the parts: tokens of text, else records; -1: there is none
+	Files       []packedSum     `json:"files"`
+	Read        string          `json:"read"`
+	LeftOut     string          `json:"left_out,omitempty"`
+}
+
+// packedSum is a FileSum.
+type packedSum struct {
+	Path string `json:"path"`
+	Sum  string `json:"sha256"`
+}
+
+// partNamesPacked are what the parts of a packed set are called.
+var partNamesPacked = [2]string{"train", "eval"}
+
+// CacheFolder is the folder for what is kept between runs.
+func CacheFolder(c config.Data) (string, error) {
+	if c.Cache != "" {
+		return config.ExpandHome(c.Cache), nil
+	}
+	folder, err := os.UserCacheDir()
+	if err != nil {
+		return "", config.KeyErrorf("data.cache", "there is no folder for what is kept between runs (%w); name one", err)
+	}
+	return filepath.Join(folder, "ringmaster"), nil
+}
+
+// openIndex opens a packed set and reads what it says of its content.
+func openIndex(c config.Data) (*shards.Set, *packing, error) {
+	place, o := c.Path, shards.Options{Memory: int64(c.MemoryMiB) << 20}
+	if shards.IsURL(place) {
+		var err error
+		if o.Cache, err = CacheFolder(c); err != nil {
+			return nil, nil, err
+		}
+		mib := c.CacheMiB
+		if mib == 0 {
+			mib = config.DefaultCacheMiB
+		}
+		o.CacheBytes = int64(mib) << 20
+	} else {
+		place = config.ExpandHome(place)
+	}
+	set, err := shards.Open(place, o)
+	if err != nil {
+		return nil, nil, &config.KeyError{Key: "data.path", Err: explainPath(err, place)}
+	}
+	content := &packing{}
+	if err := json.Unmarshal(set.Content, content); err != nil {
+		return nil, nil, fmt.Errorf("packed set %s: its index does not describe data (%w): pack again", set, err)
+	}
+	return set, content, nil
+}
+
+// Settle takes over into a job what the packed set that it reads was packed with, if it reads one. Errors name the key.
+func Settle(job *config.Job) error {
+	if job.Data.Path == "" {
+		return nil
+	}
+	set, content, err := openIndex(job.Data)
+	if err != nil {
+		return err
+	}
+	packed, err := config.DecodeData([]byte(content.Data))
+	if err != nil {
+		return fmt.Errorf("packed set %s: %w", set, err)
+	}
+	return job.Settle(packed)
+}
+
+// openPacked opens a packed set. Classes, characters and columns are those of a model, if one is given, or it is an error.
+func openPacked(c config.Data, like *description) (*Data, error) {
+	set, content, err := openIndex(c)
+	if err != nil {
+		return nil, err
+	}
+	var in description
+	if err := strictly(content.Description, &in); err != nil {
+		return nil, fmt.Errorf("packed set %s: description of the data: %w", set, err)
+	}
+	if in.Context > 0 {
+		in.Context = c.Context
+	}
+	if like != nil && !in.likeModel(like) {
+		return nil, config.KeyErrorf("data.path", "the classes, characters or columns of the set in %s are not those of the model: pack the data again with the job of the model", set)
+	}
+	d, was, err := in.recall(c)
+	if err != nil {
+		return nil, fmt.Errorf("packed set %s: %w", set, err)
+	}
+	if _, err := set.Load(); err != nil {
+		return nil, err
+	}
+	train, eval, err := content.readers(set, was.schema)
+	if err != nil {
+		return nil, fmt.Errorf("packed set %s: %w", set, err)
+	}
+	if d.table != nil {
+		if err := d.standardise(c, train, like); err != nil {
+			return nil, err
+		}
+		was.transforms = d.tableTransforms()
+	}
+	d.Read = fmt.Sprintf("%s for training and %d for evaluation in the packed set %s, which has %s", plural.Of(train.Len(), "record"), lenOf(eval), set, content.Read)
+	d.LeftOut = content.LeftOut
+	for _, f := range content.Files {
+		sum, err := hex.DecodeString(f.Sum)
+		if err != nil || len(sum) != len(hash256{}) {
+			return nil, fmt.Errorf("packed set %s: the sum of %.80q is none", set, f.Path)
+		}
+		d.Files = append(d.Files, FileSum{f.Path, hash256(sum)})
+	}
+	return d, d.sets(train, eval, was.transforms...)
+}
+
+func lenOf(r Reader) int {
+	if r == nil {
+		return 0
+	}
+	return r.Len()
+}
+
+// likeModel reports whether records that the description is of can be read as those that a model was trained on.
+func (in *description) likeModel(like *description) bool {
+	if in.Characters != like.Characters || in.Classes != like.Classes || !slices.Equal(in.Labels, like.Labels) || len(in.Table) != len(like.Table) {
+		return false
+	}
+	for k := range in.Table {
+		a, b := &in.Table[k], &like.Table[k]
+		if a.Name != b.Name || a.Role != b.Role || !slices.Equal(a.Shape, b.Shape) || !slices.Equal(a.Categories, b.Categories) {
+			return false
+		}
+	}
+	return true
+}
+
+// standardise measures what the job standardises, or takes it from a model.
+func (d *Data) standardise(c config.Data, train Reader, like *description) (err error) {
+	if like != nil {
+		d.standards, err = like.standards()
+	} else {
+		d.standards, err = standards(c, train, "the packed set")
+	}
+	return err
+}
+
+// readers are those of the parts. eval is nil where there is none.
+func (p *packing) readers(set *shards.Set, schema Schema) (train, eval Reader, err error) {
+	for k, name := range partNamesPacked {
+		part := set.Part(name)
+		if part == nil && k == 1 && p.Lengths[k] < 0 {
+			return train, nil, nil
+		}
+		if part == nil {
+			return nil, nil, fmt.Errorf("there is no part %s", name)
+		}
+		var r Reader
+		if schema[0].Name == textField {
+			text := &packedTokens{part: part, total: p.Lengths[k], classes: byte(schema[0].Classes - 1)}
+			if text.total < 0 || (text.total+leafTokens-1)/leafTokens != part.Len() {
+				return nil, nil, fmt.Errorf("part %s has %d tokens in %d records", name, text.total, part.Len())
+			}
+			w := evaluationWindows(schema, text)
+			if k == 0 {
+				w = trainingWindows(schema, text)
+			}
+			if w.count < 1 {
+				return nil, nil, config.KeyErrorf("data.context", "part %s has %s, too few for windows of %d: lower it", name, plural.Of(text.total, "token"), w.schema[0].Shape[0]-1)
+			}
+			r = &packedWindows{w}
+		} else {
+			r = &packedRecords{part: part, schema: schema}
+			if largest, _ := recordBytes(r); part.Len() == 0 && k == 0 || part.Largest() > largest || part.Len() != p.Lengths[k] {
+				return nil, nil, fmt.Errorf("part %s has %d records of up to %d bytes, and by its schema %d of up to %d", name, part.Len(), part.Largest(), p.Lengths[k], largest)
+			}
+		}
+		if k == 0 {
+			train = r
+		} else {
+			eval = r
+		}
+	}
+	return train, eval, nil
+}
+
+// packedRecords is the reader of the records of a packed part.
+type packedRecords struct {
+	part   *shards.Part
+	schema Schema
+}
+
+// Schema implements Reader.
+func (p *packedRecords) Schema() Schema { return p.schema }
+
+// Len implements Reader.
+func (p *packedRecords) Len() int { return p.part.Len() }
+
+// Resident implements Reader.
+func (p *packedRecords) Resident() bool { return p.part.Resident() }
+
+func (p *packedRecords) root() hash256 { return p.part.Root() }
+
+// Read implements Reader.
+func (p *packedRecords) Read(r Record, number int) error {
+	encoded, room, err := p.part.Read(number, r[0].ownBytes)
+	r[0].ownBytes = room
+	if err != nil {
+		return err
+	}
+	if err := decodeRecord(p.schema, encoded, r); err != nil {
+		return fmt.Errorf("packed set %s: record %d: %w", p.part, number, err)
+	}
+	return nil
+}
+
+var errRecord = errors.New("it is not one of its schema: pack again")
+
+// decodeRecord makes r the record of an encoding, of whose bytes its values may be views.
+func decodeRecord(schema Schema, encoded []byte, r Record) error {
+	le := binary.LittleEndian
+	for k := range schema {
+		f, v := &schema[k], &r[k]
+		n := f.Width()
+		if f.Ragged {
+			if len(encoded) < 4 {
+				return errRecord
+			}
+			most := n
+			n, encoded = int(le.Uint32(encoded)), encoded[4:]
+			if n > most || n%(most/f.Shape[0]) != 0 {
+				return errRecord
+			}
+		}
+		size := n
+		if f.Type != Uint8 {
+			size *= 4
+		}
+		if size > len(encoded) {
+			return errRecord
+		}
+		values := encoded[:size:size]
+		encoded = encoded[size:]
+		switch f.Type {
+		case Uint8:
+			v.Bytes = values
+		case Int32:
+			for i := range v.OwnInts(n) {
+				v.Ints[i] = int32(le.Uint32(values[4*i:]))
+				if f.Classes > 0 && (int(v.Ints[i]) >= f.Classes || v.Ints[i] < 0 && f.Role == Input) {
+					return fmt.Errorf("field %s is %d of %d classes: pack again", f.Name, v.Ints[i], f.Classes)
+				}
+			}
+		case Float32:
+			for i := range v.OwnFloats(n) {
+				v.Floats[i] = math.Float32frombits(le.Uint32(values[4*i:]))
+			}
+		}
+	}
+	if len(encoded) > 0 {
+		return errRecord
+	}
+	return nil
+}
+
+// packedWindows is the windows of a packed text.
+type packedWindows struct{ *windows }
+
+func (w *packedWindows) root() hash256 { return w.text.(*packedTokens).part.Root() }
+
+// packedTokens is a packed text.
+type packedTokens struct {
+	part    *shards.Part
+	total   int
+	classes byte // the largest token
+}
+
+func (t *packedTokens) len() int       { return t.total }
+func (t *packedTokens) inMemory() bool { return t.part.Resident() }
+
+// leafRooms are for the leaves of texts, of which windows are copied.
+var leafRooms = sync.Pool{New: func() any { return new([]byte) }}
+
+func (t *packedTokens) slice(v *Value, begin, end int) error {
+	room := leafRooms.Get().(*[]byte)
+	defer leafRooms.Put(room)
+	dst := v.OwnBytes(end - begin)
+	for at := begin; at < end; {
+		leaf, grown, err := t.part.Read(at/leafTokens, *room)
+		*room = grown
+		if err != nil {
+			return err
+		}
+		n := 0
+		if within := at % leafTokens; within < len(leaf) {
+			n = copy(dst[at-begin:], leaf[within:])
+		}
+		if n == 0 {
+			return fmt.Errorf("packed set %s: the text ends before token %d: pack again", t.part, at)
+		}
+		at += n
+	}
+	for _, token := range dst {
+		if token > t.classes {
+			return fmt.Errorf("packed set %s: token %d in a vocabulary of %d: pack again", t.part, token, int(t.classes)+1)
+		}
+	}
+	return nil
+}
+
+// Pack writes the data that the configuration names to a folder, which must not exist or be empty: records as they are before transforms, in
+// the order of their numbers, for data.path. It returns the opened data.
+func Pack(c config.Data, dir string) (d *Data, err error) {
+	if d, err = Open(c); err != nil {
+		return nil, err
+	}
+	w, err := shards.Create(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, w.Abort()) }()
+	content := packing{Data: string(c.Encode()), Description: d.Describe(), Lengths: [2]int{-1, -1}, Files: []packedSum{}, Read: d.Read, LeftOut: d.LeftOut}
+	for k, r := range d.readers {
+		if r == nil {
+			continue
+		}
+		content.Lengths[k] = r.Len()
+		if w := windowsIn(r); w != nil {
+			content.Lengths[k] = w.text.len()
+		}
+		if err := packPart(w, partNamesPacked[k], r, d.roots[k]); err != nil {
+			return nil, err
+		}
+	}
+	for _, f := range d.Files {
+		content.Files = append(content.Files, packedSum{f.Path, hex.EncodeToString(f.Sum[:])})
+	}
+	if err := w.Finish(content); err != nil {
+		return nil, err
+	}
+	return d, d.checkPacked(c, dir)
+}
+
+// checkPacked reads a set that has just been written as jobs will. A kind of data that its description does not bring back cannot be packed.
+func (d *Data) checkPacked(c config.Data, dir string) error {
+	c.Dir, c.Train, c.Eval, c.Path = "", "", "", dir
+	again, err := Open(c)
+	if err == nil && again.Fingerprint != d.Fingerprint {
+		err = fmt.Errorf("data of kind %s cannot be packed", c.Kind)
+	}
+	if err != nil {
+		return errors.Join(err, os.RemoveAll(dir))
+	}
+	return nil
+}
+
+func windowsIn(r Reader) *windows {
+	switch w := r.(type) {
+	case *windows:
+		return w
+	case *packedWindows:
+		return w.windows
+	}
+	return nil
+}
+
+func packPart(w *shards.Writer, name string, r Reader, root merkle.Hash) error {
+	largest, same := recordBytes(r)
+	if err := w.Part(name, leavesOf(r), largest, same); err != nil {
+		return err
+	}
+	_, err := eachRecord(r, true, func(_ int, leaf hash256, encoded []byte) error { return w.Add(encoded, leaf) })
+	if err != nil {
+		return err
+	}
+	if written, err := w.EndPart(); err != nil || written != root {
+		return errors.Join(err, errors.New("the data have changed while they were packed: pack again"))
+	}
+	return nil
+}
