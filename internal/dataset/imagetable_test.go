@@ -17,7 +17,7 @@ import (
 // tableOfPictures is the configuration of pictures beside a column label.
 func tableOfPictures(kind, train, eval string) config.Data {
 	c := imagesConfig("")
-	c.Kind, c.Train, c.Eval, c.Image, c.Target, c.Missing, c.Header = kind, train, eval, "image", "label", config.MissingError, true
+	c.Kind, c.Train, c.Eval, c.Image, c.Target, c.Missing = kind, train, eval, "image", "label", config.MissingError
 	return c
 }
 

@@ -203,7 +203,7 @@ func readTable(c config.Data, key string, set *fileSet, like Schema) (r *rows, e
 		return nil, config.KeyErrorf(key, "%w", err)
 	}
 	path := set.shown
-	t, err := table.OpenAll(set.files, format, table.Options{Delimiter: delimiter(c), NoHeader: !c.Header, Place: c.Image})
+	t, err := table.OpenAll(set.files, format, table.Options{Delimiter: delimiter(c), NoHeader: !c.Header && c.IsTable(), Place: c.Image})
 	if err != nil {
 		return nil, config.KeyErrorf(key, "%w", explainPath(unopened(path, err), path))
 	}

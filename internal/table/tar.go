@@ -159,7 +159,7 @@ func (t *tarReader) entry() (*entry, error) {
 			return nil, io.EOF
 		}
 		if errors.Is(err, io.ErrUnexpectedEOF) {
-			return nil, fmt.Errorf("%s: is cut short behind offset %d; get it again", t.shown, t.end)
+			return nil, fmt.Errorf("%s: is cut short before offset %d; get it again", t.shown, t.end)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("%s: offset %d: is not a readable tar: %w", t.shown, t.end, err)
