@@ -43,6 +43,9 @@ func (m *Model) setDefaults(o *origin) {
 	def(o, "model.depth", &m.Depth, 4)
 	def(o, "model.heads", &m.Heads, 4)
 	def(o, "model.width", &m.Width, 128)
+	def(o, "model.tied", &m.Tied, true)
+	def(o, "model.buckets", &m.Buckets, 32)
+	def(o, "model.distance", &m.Distance, 128)
 	def(o, "model.variant", &m.Variant, "imagenet")
 	def(o, "model.init_strict", &m.InitStrict, true)
 	if m.Kind == ModelMobileNetV2 {

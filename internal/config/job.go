@@ -31,6 +31,7 @@ const (
 	ModelMLP         = "mlp"
 	ModelGPT         = "gpt"
 	ModelBERT        = "bert"
+	ModelT5          = "t5"
 	ModelMobileNetV2 = "mobilenetv2"
 	ModelSequential  = "sequential"
 	ModelGraph       = "graph"
@@ -45,15 +46,21 @@ type Model struct {
 	Kind   string `yaml:"kind"`
 	Layers []int  `yaml:"layers" kinds:"mlp"` // widths from the input to the classes; ReLU between them
 
-	Depth int  `yaml:"depth" kinds:"gpt,bert"` // transformer blocks
-	Heads int  `yaml:"heads" kinds:"gpt,bert"` // attention heads; divides Width
-	Width int  `yaml:"width" kinds:"gpt,bert"` // embedding width
-	Bias  bool `yaml:"bias" kinds:"gpt"`       // biases in linear layers and norms
+	Depth int  `yaml:"depth" kinds:"gpt,bert,t5"` // transformer blocks; t5: of the encoder, and as many of the decoder
+	Heads int  `yaml:"heads" kinds:"gpt,bert,t5"` // attention heads; divides Width
+	Width int  `yaml:"width" kinds:"gpt,bert,t5"` // embedding width
+	Bias  bool `yaml:"bias" kinds:"gpt"`          // biases in linear layers and norms
+
+	Hidden    int  `yaml:"hidden" kinds:"bert,t5" omit:"zero"` // width between a block's two linear layers; 0: four times Width
+	HeadWidth int  `yaml:"head_width" kinds:"t5" omit:"zero"`  // of a head's queries, keys and values; 0: Width over Heads
+	Tied      bool `yaml:"tied" kinds:"t5" omit:"true"`        // the output layer is the token embedding
+	Buckets   int  `yaml:"buckets" kinds:"t5"`                 // of relative positions
+	Distance  int  `yaml:"distance" kinds:"t5"`                // from which on relative positions share the last bucket
 
 	Variant string `yaml:"variant" kinds:"mobilenetv2"`                 // imagenet, or cifar: stride 1 in the stem and in stage 2
 	Form    string `yaml:"form" kinds:"mobilenetv2" omit:"torchvision"` // whose padding, batch norms and first values it has
 
-	Dropout float64 `yaml:"dropout" kinds:"gpt,bert,mobilenetv2"` // probability of dropping an element
+	Dropout float64 `yaml:"dropout" kinds:"gpt,bert,t5,mobilenetv2"` // probability of dropping an element
 
 	Stack []Layer `yaml:"stack" kinds:"sequential"` // the layers, first to last
 

@@ -41,7 +41,7 @@ func (j *Job) validate(b *binder) {
 func (j *Job) validateTogether(c *checker) {
 	text, language := j.Data.Kind == DataText, j.Model.Kind == ModelGPT || j.Model.Kind == ModelBERT
 	known := slices.Contains(modelKinds, j.Model.Kind) && slices.Contains(dataKinds, j.Data.Kind) && j.Data.Kind != DataShards && !c.b.isSpoilt("data.kind")
-	either := j.Model.Kind == ModelSequential || j.Model.Kind == ModelGraph
+	either := slices.Contains([]string{ModelSequential, ModelGraph, ModelT5}, j.Model.Kind) // what they read shows when the data is open
 	c.require("model.kind", !known || either || text == language, "model.kind: %s does not learn from data.kind: %s; a gpt or a bert needs text, %s and %s images",
 		j.Model.Kind, j.Data.Kind, ModelMLP, ModelMobileNetV2)
 	c.require("data.mask", j.Model.Kind != ModelGPT || j.Data.Mask == 0, "data.mask hides tokens, but a gpt guesses each next one: leave it out, or take model.kind: bert")
@@ -109,7 +109,7 @@ func validName(s string) bool {
 func indexed(key string, i int) string { return fmt.Sprintf("%s[%d]", key, i) }
 
 var (
-	modelKinds = []string{ModelMLP, ModelGPT, ModelBERT, ModelMobileNetV2, ModelSequential, ModelGraph}
+	modelKinds = []string{ModelMLP, ModelGPT, ModelBERT, ModelT5, ModelMobileNetV2, ModelSequential, ModelGraph}
 	dataKinds  = append([]string{DataGlyphs, DataMNIST, DataText, DataImages, DataImageTable, DataWebDataset, DataShards}, tableKinds...)
 	tableKinds = []string{DataCSV, DataTSV, DataJSONL, DataParquet, DataNPY, DataNPZ}
 
@@ -134,12 +134,8 @@ func (m *Model) validate(c *checker) {
 	switch m.Kind {
 	case ModelMLP:
 		m.validateMLP(c)
-	case ModelGPT, ModelBERT:
-		between(c, "model.depth", m.Depth, 1, maxLayers)
-		between(c, "model.heads", m.Heads, 1, 1<<10)
-		between(c, "model.width", m.Width, 1, 1<<16)
-		c.require("model.width", m.Heads < 1 || m.Width%m.Heads == 0, "model.width %d cannot be divided among model.heads %d; take a multiple", m.Width, m.Heads)
-		below(c, "model.dropout", m.Dropout, 0, 1)
+	case ModelGPT, ModelBERT, ModelT5:
+		m.validateTransformer(c)
 	case ModelMobileNetV2:
 		c.oneOf("model.variant", m.Variant, []string{"imagenet", "cifar"})
 		c.oneOf("model.form", m.Form, []string{FormTorchvision, FormKeras})
@@ -149,6 +145,21 @@ func (m *Model) validate(c *checker) {
 		validateStack(c, "model.stack", m.Stack, 0)
 	case ModelGraph:
 		m.validateGraph(c)
+	}
+}
+
+func (m *Model) validateTransformer(c *checker) {
+	between(c, "model.depth", m.Depth, 1, maxLayers)
+	between(c, "model.heads", m.Heads, 1, 1<<10)
+	between(c, "model.width", m.Width, 1, 1<<16)
+	between(c, "model.hidden", m.Hidden, 0, 1<<20)
+	between(c, "model.head_width", m.HeadWidth, 0, 1<<16)
+	c.require("model.width", m.Heads < 1 || m.HeadWidth > 0 || m.Width%m.Heads == 0, "model.width %d cannot be divided among model.heads %d; take a multiple", m.Width, m.Heads)
+	below(c, "model.dropout", m.Dropout, 0, 1)
+	if m.Kind == ModelT5 {
+		between(c, "model.buckets", m.Buckets, 4, 1<<16)
+		c.require("model.buckets", m.Buckets%4 == 0, "model.buckets must be a multiple of 4, not %d", m.Buckets)
+		between(c, "model.distance", m.Distance, m.Buckets/2+1, 1<<20)
 	}
 }
 

@@ -83,6 +83,13 @@ func Extent(shape []int) string {
 	return strings.Join(parts, " x ")
 }
 
+// The fields of pairs of texts, tokens by tokens.
+const (
+	SourceTokens  = "source"  // input, ragged
+	ShiftedTokens = "shifted" // input: the target behind a start token, without its last
+	TargetTokens  = "target"  // -1 behind its end
+)
+
 // Schema is the fields of a sample, in the order in which records and batches hold them. Names differ.
 type Schema []Field
 

@@ -61,7 +61,7 @@ func buildBERT(b *builder, cfg config.Model, spec Spec) (network, error) {
 	m.segments = b.parameter(embeddings+"token_type_embeddings.weight", true, weights, bertSegments, m.width)
 	m.norm = newLayerNorm(b, embeddings+"LayerNorm", m.width, true, bertEpsilon)
 	for k := range cfg.Depth {
-		m.blocks = append(m.blocks, newBERTBlock(b, "bert.encoder.layer."+strconv.Itoa(k), m.width, cfg.Heads, m.dropout))
+		m.blocks = append(m.blocks, newBERTBlock(b, "bert.encoder.layer."+strconv.Itoa(k), cfg))
 	}
 	if spec.Rows == 1 {
 		m.head = newBERTClassifier(b, m.width, spec.Classes)
@@ -74,18 +74,22 @@ func buildBERT(b *builder, cfg config.Model, spec Spec) (network, error) {
 	return m, nil
 }
 
-func newBERTBlock(b *builder, name string, width, heads int, dropout float32) *bertBlock {
+func newBERTBlock(b *builder, name string, cfg config.Model) *bertBlock {
+	width, hidden := cfg.Width, cfg.Hidden
+	if hidden == 0 {
+		hidden = 4 * width
+	}
 	of := func(part string, in, out int) *linear {
 		return newLinear(b, name+part, in, out, zeros, kernel.None, normal(bertDeviation))
 	}
-	l := &bertBlock{heads: heads, width: width, dropout: dropout}
+	l := &bertBlock{heads: cfg.Heads, width: width, dropout: float32(cfg.Dropout)}
 	l.query = of(".attention.self.query", width, width)
 	l.key = of(".attention.self.key", width, width)
 	l.value = of(".attention.self.value", width, width)
 	l.attended = of(".attention.output.dense", width, width)
 	l.norm1 = newLayerNorm(b, name+".attention.output.LayerNorm", width, true, bertEpsilon)
-	l.up = of(".intermediate.dense", width, 4*width)
-	l.down = of(".output.dense", 4*width, width)
+	l.up = of(".intermediate.dense", width, hidden)
+	l.down = of(".output.dense", hidden, width)
 	l.norm2 = newLayerNorm(b, name+".output.LayerNorm", width, true, bertEpsilon)
 	return l
 }

@@ -166,6 +166,8 @@ var families = map[string]goldenCase{
 		spec: Spec{Tokens: true, Classes: 19, Context: 17, Hidden: true}, samples: 3},
 	"bert classes": {cfg: config.Model{Kind: config.ModelBERT, Depth: 1, Heads: 2, Width: 24, Dropout: 0.1},
 		spec: Spec{Tokens: true, Classes: 3, Vocabulary: 19, Context: 17, Rows: 1}, samples: 3},
+	"t5": {cfg: config.Model{Kind: config.ModelT5, Depth: 2, Heads: 2, Width: 24, Buckets: 8, Distance: 16, Tied: true, Dropout: 0.1},
+		spec: Spec{Tokens: true, Input: []int{12}, Classes: 19, Context: 7}, samples: 3},
 	"sequential":  {cfg: config.Model{Kind: config.ModelSequential, Stack: goldenStack}, spec: photos(16, 7), samples: 5},
 	"mobilenetv2": {cfg: config.Model{Kind: config.ModelMobileNetV2, Variant: "imagenet", Dropout: 0.2}, spec: photos(12, 5), samples: 6},
 }
@@ -198,7 +200,8 @@ var familyDigests = map[string]string{
 	"mlp":          "8ab50e71b921ae5502c1c18dd9a87551ca498f7295f8b1d32ac16425a94bf543",
 	"gpt":          "17a7b444ea241a85e46f6f92c62114808ea1564b6c29132dea9c0377aa6f7dc3",
 	"bert":         "6ef660d9cef00ebe38662691509d436559689ac67957abd2c771980bc2ef666d",
-	"bert classes": "cffeff53e9d69946e6f1e1548f5baba8a2897b6368541371a0db43aae7a7af31",
+	"bert classes": "2280f407d7206c87e18d8eff377f75d0657f47e735517dfff2937871f8959275",
+	"t5":           "f1548b9d90c75d62a5f0b33e09bc1557c20f163095d5e943493d63f5eda01900",
 	"sequential":   "e72f3917a8b71721faf401e46861bb031b4dd71f83c9e402889b58a3643a1599",
 	"mobilenetv2":  "11f196e7489a1ea9c430c282329fadd61eabeac041cc78b803e8d2577f288f34",
 	"lstm":         "bba25a91bd769fac7b50cf7f0b3b191f76db354c89ba7051fce8e7803b806290",

@@ -52,6 +52,8 @@ var goldenCases = map[string]goldenCase{
 		Spec{Tokens: true, Classes: 13, Context: 9, Hidden: true}, 3, 2e-6, 0},
 	"bert classes": {config.Model{Kind: config.ModelBERT, Depth: 2, Heads: 2, Width: 16},
 		Spec{Tokens: true, Classes: 5, Vocabulary: 13, Context: 9, Rows: 1}, 3, 2e-6, 0},
+	"t5":           {smallT5(true), Spec{Tokens: true, Input: []int{12}, Classes: 13, Context: 9}, 3, 2e-6, 0},
+	"t5 untied":    {smallT5(false), Spec{Tokens: true, Input: []int{12}, Classes: 13, Context: 9}, 3, 2e-6, 0},
 	"sequential":   {config.Model{Kind: config.ModelSequential, Stack: goldenStack}, photos(16, 7), 6, 1e-5, 0},
 	"mobilenetv2":  {config.Model{Kind: config.ModelMobileNetV2, Variant: "imagenet"}, photos(64, 6), 4, 1e-4, 0},
 	"mlp smoothed": {config.Model{Kind: config.ModelMLP, Layers: []int{20, 16, 12, 10}}, Spec{Input: []int{20}, Classes: 10}, 6, 1e-6, 0.1},
@@ -84,6 +86,10 @@ var goldenStack = []config.Layer{
 	{Kind: "linear", Out: 5, Bias: true},
 	{Kind: "relu"},
 	{Kind: "linear", Out: 7, Bias: true},
+}
+
+func smallT5(tied bool) config.Model {
+	return config.Model{Kind: config.ModelT5, Depth: 2, Heads: 3, Width: 16, HeadWidth: 6, Hidden: 24, Buckets: 8, Distance: 7, Tied: tied}
 }
 
 // hash is the script's bits.
@@ -140,7 +146,13 @@ func hashedBatch(spec Spec, n int, inputs, targets uint32) *dataset.Batch {
 	} else {
 		in.Floats = drawn(len(in.Floats), inputs, 2, 0)
 	}
-	b.Columns[1].Ints = chosen(len(targetsOf(b)), targets, spec.Classes)
+	copy(targetsOf(b), chosen(len(targetsOf(b)), targets, spec.Classes))
+	if len(b.Columns) > 2 {
+		for i := range in.Lengths {
+			in.Lengths[i] = []int32{12, 5, 8}[i%3]
+		}
+		b.Columns[1].Ints = chosen(len(b.Columns[1].Ints), inputs+2, spec.Classes)
+	}
 	return b
 }
 

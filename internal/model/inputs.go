@@ -98,6 +98,16 @@ func (r *recorder) column(name string, want dataset.Type) int {
 	return column
 }
 
+// lengths are those of the batch's first ragged input, which padded attention heeds; nil where there is none.
+func (m *Model) lengths(batch *dataset.Batch) []int32 {
+	for k := range m.schema {
+		if m.schema[k].Role == dataset.Input && m.schema[k].Ragged {
+			return batch.Columns[k].Lengths
+		}
+	}
+	return nil
+}
+
 // bind gives a program the columns of a batch.
 func (p *recorded) bind(batch *dataset.Batch) {
 	for _, b := range p.bindings {

@@ -78,8 +78,11 @@ func Build(cfg config.Model, schema dataset.Schema, l loss.Loss) (*Model, error)
 
 // build declares the model's tensors and returns what records it.
 func (b *builder) build(cfg config.Model) (network, error) {
-	if cfg.Kind == config.ModelGraph {
+	switch cfg.Kind {
+	case config.ModelGraph:
 		return buildGraph(b, cfg)
+	case config.ModelT5:
+		return buildT5(b, cfg)
 	}
 	spec, err := specOf(b.model.schema, b.model.loss)
 	if err != nil {

@@ -31,6 +31,9 @@ func initial(m *Model, seed uint64) (params, stats []float32) {
 
 // randomBatch draws inputs (or tokens) and targets that fit the spec.
 func randomBatch(spec Spec, n int, seed uint64) *dataset.Batch {
+	if spec.Tokens && (spec.Input != nil || spec.Rows == 1) {
+		return hashedBatch(spec, n, uint32(10*seed), uint32(10*seed+1))
+	}
 	r := rand.New(rand.NewPCG(seed, 7))
 	b := emptyBatch(spec, n)
 	in, targets := &b.Columns[0], targetsOf(b)

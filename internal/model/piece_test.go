@@ -20,6 +20,9 @@ func cut(b *dataset.Batch, spec Spec, begin, end int) *dataset.Batch {
 		} else {
 			part.Columns[k].Ints = b.Columns[k].Ints[from:to]
 		}
+		if f.Ragged {
+			part.Columns[k].Lengths = b.Columns[k].Lengths[begin:end]
+		}
 	}
 	return part
 }

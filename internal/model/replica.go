@@ -150,6 +150,7 @@ func (r *Replica) prepare(purpose purpose, batch *dataset.Batch) *recorded {
 	r.clock++
 	p.used, r.last = r.clock, p
 	r.context.Team = r.team
+	r.context.Lengths = r.model.lengths(batch)
 	p.bind(batch)
 	return p
 }

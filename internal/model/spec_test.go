@@ -10,6 +10,13 @@ import (
 
 // schemaOf is a schema whose only input and target make the spec.
 func schemaOf(s Spec) dataset.Schema {
+	if s.Tokens && s.Input != nil { // pairs of texts, the source of that length
+		return dataset.Schema{
+			{Name: dataset.SourceTokens, Type: dataset.Int32, Role: dataset.Input, Shape: s.Input, Ragged: true, Classes: s.Classes},
+			{Name: dataset.ShiftedTokens, Type: dataset.Int32, Role: dataset.Input, Shape: []int{s.Context}, Classes: s.Classes},
+			{Name: dataset.TargetTokens, Type: dataset.Int32, Role: dataset.Target, Shape: []int{s.Context}, Classes: s.Classes},
+		}
+	}
 	if s.Tokens {
 		target := dataset.Field{Name: "next", Type: dataset.Int32, Role: dataset.Target, Shape: []int{s.Context}, Classes: s.Classes}
 		if s.Hidden {
@@ -57,4 +64,5 @@ func emptyBatch(s Spec, n int) *dataset.Batch {
 	return b
 }
 
-func targetsOf(b *dataset.Batch) []int32 { return b.Columns[1].Ints }
+// targetsOf are the targets, which the last column has.
+func targetsOf(b *dataset.Batch) []int32 { return b.Columns[len(b.Columns)-1].Ints }

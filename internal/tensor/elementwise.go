@@ -89,6 +89,14 @@ func (g *Graph) SiLU(x *Value) *Value {
 	return g.sloped(x, FunctionStep{Function: SiLUFunction}, kernel.SiLU, kernel.SiLUSlope)
 }
 
+// Scale is x times a factor.
+func (g *Graph) Scale(x *Value, factor float32) *Value {
+	op, _ := g.ofEach(x, FunctionStep{Function: ScaleFunction, Slope: factor})
+	op.compute = newShare(func(begin, end int) { kernel.Scale(op.y.Data()[begin:end], factor, x.Data()[begin:end]) })
+	op.traverse = newShare(func(begin, end int) { kernel.Scale(op.dx.data()[begin:end], factor, op.y.grad.data[begin:end]) })
+	return op.y
+}
+
 // sum is y = a + b, a residual: the gradient of y becomes that of a in its place where it can.
 type sum struct {
 	a, b, y *Value

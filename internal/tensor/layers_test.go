@@ -53,6 +53,9 @@ func TestLayerGradients(t *testing.T) {
 		"multiply":          func(b *bench) *Value { return b.g.Multiply(b.param(3, 7), b.param(3, 7)) },
 		"square":            func(b *bench) *Value { x := b.param(3, 7); return b.g.Multiply(x, x) },
 		"scale channels":    func(b *bench) *Value { return b.g.ScaleChannels(b.param(2, 3, 2, 4), b.param(2, 4)) },
+		"scale":             func(b *bench) *Value { return b.g.Scale(b.param(3, 5), 0.3) },
+		"relative bias":     func(b *bench) *Value { return b.g.RelativeBias(b.param(8, 2), 5, 7, RelativeOptions{true, 16}) },
+		"relative causal":   func(b *bench) *Value { return b.g.RelativeBias(b.param(8, 2), 6, 6, RelativeOptions{false, 16}) },
 		"positions":         func(b *bench) *Value { return b.g.Positions(b.param(2, 3, 4), b.param(5, 4)) },
 		"constant positions": func(b *bench) *Value {
 			return b.g.Positions(b.param(2, 3, 4), b.g.Constant(b.draw(12), 3, 4))

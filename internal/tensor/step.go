@@ -89,7 +89,11 @@ type (
 	FunctionStep struct { // a function of each element
 		X        *Value
 		Function Function
-		Slope    float32 // of LeakyReLU; ELU's alpha
+		Slope    float32 // of LeakyReLU; ELU's alpha; Scale's factor
+	}
+	RelativeBiasStep struct { // RelativeBias
+		Table   *Value
+		Options RelativeOptions
 	}
 )
 
@@ -108,6 +112,7 @@ const (
 	SoftplusFunction
 	LeakyReLUFunction
 	ELUFunction
+	ScaleFunction
 )
 
 // described is an operation that others may read. Those that end a graph for training, such as losses, are not.
@@ -195,6 +200,8 @@ func (o *concat) step() Step { return Step{ConcatStep{o.parts}, o.y} }
 func (o *softmax) step() Step { return Step{SoftmaxStep{o.x, o.log}, o.y} }
 
 func (o *embedding) step() Step { return Step{EmbeddingStep{o.tokens, o.table, o.positions}, o.y} }
+
+func (o *relativeBias) step() Step { return Step{RelativeBiasStep{o.table, o.options}, o.y} }
 
 func (o *recurrent) step() Step {
 	_, gru := o.cell.(*gruCell)

@@ -29,16 +29,46 @@ def bert(kind, labels):
         hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, num_labels=labels, pad_token_id=None, attn_implementation="eager"))
 
 
+class Translator(transformers.T5ForConditionalGeneration):
+    """Reads sources of which only the first lengths[n] tokens count."""
+
+    def forward(self, inputs):
+        source, shifted, lengths = inputs
+        mask = (torch.arange(source.shape[1])[None, :] < torch.tensor(lengths)[:, None]).long()
+        return super().forward(input_ids=source, attention_mask=mask, decoder_input_ids=shifted).logits
+
+
+def t5(tied):
+    """Untied it is T5 1.1's head: weights of its own, and outputs that are not scaled."""
+    torch.manual_seed(0)
+    model = Translator(transformers.T5Config(
+        vocab_size=13, d_model=16, d_kv=6, d_ff=24, num_layers=2, num_heads=3, relative_attention_num_buckets=8, relative_attention_max_distance=7,
+        dropout_rate=0.0, tie_word_embeddings=tied))
+    if not tied:
+        model.lm_head.weight = torch.nn.Parameter(torch.zeros(13, 16))
+    return model
+
+
+def buckets(bidirectional, count, distance):
+    """The bucket of each relative position from -300 to 300."""
+    places = torch.arange(-300, 301)
+    attention = transformers.models.t5.modeling_t5.T5Attention
+    return [int(b) for b in attention._relative_position_bucket(places, bidirectional, count, distance)]
+
+
 def main():
     torch.set_num_threads(1)
     models = [
         record("bert", bert(MaskedLM, 2), choose((3, 9), 500, 13), choose((3, 9), 501, 13), optimizers=("sgd",)),
         record("bert classes", bert(Classifier, 5), choose((3, 9), 500, 13), choose((3,), 501, 5), optimizers=("sgd",)),
     ]
+    pairs = (choose((3, 12), 500, 13), choose((3, 9), 502, 13), [12, 5, 8])
+    models += [record(name, t5(tied), pairs, choose((3, 9), 501, 13), optimizers=("sgd",)) for name, tied in (("t5", True), ("t5 untied", False))]
+    places = [{"bidirectional": b, "buckets": n, "distance": d, "of": buckets(b, n, d)} for n, d in ((32, 128), (8, 7), (16, 300), (64, 256)) for b in (True, False)]
     path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "transformers.json")
     with open(path, "w") as out:
-        out.write('{"torch": "%s", "transformers": "%s", "models": [\n%s\n]}\n' % (
-            torch.__version__, transformers.__version__, ",\n".join(json.dumps(m) for m in models)))
+        out.write('{"torch": "%s", "transformers": "%s", "buckets": %s, "models": [\n%s\n]}\n' % (
+            torch.__version__, transformers.__version__, json.dumps(places), ",\n".join(json.dumps(m) for m in models)))
 
 
 if __name__ == "__main__":
