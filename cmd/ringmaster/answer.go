@@ -232,11 +232,7 @@ func (a *answering) headings(keep []string, width int) ([]tables.Heading, error)
 // classes is the number of the target's classes, and their names: their numbers where they have none.
 func (t *trained) classes(width int) (int, []string) {
 	classes, labels := width, t.data.Labels
-	target, err := t.data.Schema.Only(dataset.Target)
-	if name := t.job.Train.Target; name != "" && t.data.Schema.Find(name) >= 0 {
-		target, err = &t.data.Schema[t.data.Schema.Find(name)], nil
-	}
-	if err == nil && target.Classes > 0 {
+	if target := t.plan.Model.Loss().Target(); target.Classes > 0 {
 		classes = target.Classes
 		if len(target.Labels) > 0 {
 			labels = target.Labels

@@ -155,6 +155,8 @@ type Data struct {
 	Eval        string   `yaml:"eval" kinds:"csv,tsv,jsonl,parquet,npy,npz,image_table,webdataset" contract:"free"`                        // that of the rows for evaluation; empty: none
 	Target      string   `yaml:"target" kinds:"csv,tsv,jsonl,parquet,npy,npz,image_table,webdataset"`                                      // the column that is predicted
 	Features    []string `yaml:"features" kinds:"csv,tsv,jsonl,parquet,npy,npz,image_table,webdataset"`                                    // the columns that are read; empty: all others
+	Inputs      []Input  `yaml:"inputs" kinds:"csv,tsv,jsonl,parquet,npy,npz,image_table,webdataset" omit:"zero"`                          // the inputs that the columns make, for a model that reads several; instead of Features
+	Targets     []string `yaml:"targets" kinds:"csv,tsv,jsonl,parquet,npy,npz,image_table,webdataset" omit:"zero"`                         // the columns that are predicted, for a model of several outputs; instead of Target
 	Weight      string   `yaml:"weight" kinds:"csv,tsv,jsonl,parquet,npy,npz,image_table,webdataset"`                                      // the column that weighs a row's loss; empty: all weigh 1
 	Group       string   `yaml:"group" kinds:"csv,tsv,jsonl,parquet,npy,npz,image_table,webdataset" omit:"zero"`                           // the column that says which rows belong together; of a split by group
 	Categories  []string `yaml:"categories" kinds:"csv,tsv,jsonl,parquet,npy,npz,image_table,webdataset"`                                  // the columns that are categories; all others are numbers
@@ -167,6 +169,12 @@ type Data struct {
 	Header      bool     `yaml:"header" kinds:"csv,tsv" contract:"free"` // the first row names the columns; else they are named 1, 2, 3...
 
 	MemoryMiB int `yaml:"memory_mib" kinds:"shards,mnist,text,images,csv,tsv,jsonl,parquet,npy,npz,image_table,webdataset" contract:"free"` // of decoded records that each process keeps; what is beyond that is read at its place
+}
+
+// Input is an input of the model that is made of columns of a table, side by side.
+type Input struct {
+	Name    string   `yaml:"name"`
+	Columns []string `yaml:"columns"`
 }
 
 // Columns are names of columns. In a job file true means all, and false none.

@@ -73,13 +73,21 @@ func hasClasses(t table.Reader, column string) bool {
 // fieldsOf are the fields that the job takes of a table with these columns, and the keys that name them.
 func fieldsOf(c config.Data, t table.Reader) (Schema, map[string]string, error) {
 	keys := map[string]string{c.Target: "data.target"}
-	features := c.Features
+	targets, features := c.TargetColumns(), c.FeatureColumns()
+	for i, name := range c.Targets {
+		keys[name] = fmt.Sprintf("data.targets[%d]", i)
+	}
+	for i, in := range c.Inputs {
+		for k, name := range in.Columns {
+			keys[name] = fmt.Sprintf("data.inputs[%d].columns[%d]", i, k)
+		}
+	}
 	if c.Weight != "" {
 		keys[c.Weight] = "data.weight"
 	}
 	if len(features) == 0 && !c.HasPictures() {
 		for _, name := range t.Columns() {
-			if name != c.Target && name != c.Weight && name != c.Group {
+			if !slices.Contains(targets, name) && name != c.Weight && name != c.Group {
 				features = append(features, name)
 			}
 		}
@@ -101,7 +109,9 @@ func fieldsOf(c config.Data, t table.Reader) (Schema, map[string]string, error) 
 		}
 		add(name, Input)
 	}
-	add(c.Target, Target)
+	for _, name := range targets {
+		add(name, Target)
+	}
 	if c.Weight != "" {
 		add(c.Weight, Weight)
 	}

@@ -35,6 +35,7 @@ type Data struct {
 	pixels      *pixels           // of images; else nil
 	table       Schema            // of the records of a table; else nil
 	standards   []*standard       // of a table's inputs
+	inputs      []config.Input    // of a table that makes several
 	Warnings    []string          // lines: what is odd about what was read
 	readers     [2]Reader         // of the sets; nil where there is none
 	roots       [2]hash256        // over what they read

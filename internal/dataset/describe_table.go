@@ -87,14 +87,14 @@ func (in *description) recallTable(c config.Data) (*Data, recollection, error) {
 			return nil, recollection{}, fmt.Errorf("description of the data: its columns have more than %d values", maxFeatures)
 		}
 	}
-	if len(s.Of(Target)) != 1 || len(s.Of(Input)) == 0 && c.Image == "" {
+	if len(s.Of(Target)) == 0 || len(s.Of(Input)) == 0 && c.Image == "" {
 		return nil, recollection{}, fmt.Errorf("description of the data: a table of %d targets and %d inputs", len(s.Of(Target)), len(s.Of(Input)))
 	}
 	standards, err := in.standards()
 	if err != nil {
 		return nil, recollection{}, err
 	}
-	d := &Data{Labels: s.labels(), table: s, standards: standards}
+	d := &Data{Labels: s.labels(), table: s, standards: standards, inputs: c.Inputs}
 	if c.Image == "" {
 		return d, recollection{s, d.tableTransforms()}, nil
 	}

@@ -63,7 +63,7 @@ func openTables(c config.Data, like *description) (*Data, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Data{Labels: train.schema.labels(), table: train.schema}
+	d := &Data{Labels: train.schema.labels(), table: train.schema, inputs: c.Inputs}
 	if like != nil {
 		d.standards, err = like.standards()
 	} else {
@@ -184,7 +184,13 @@ func (d *Data) tableTransforms() []Transform {
 	for _, s := range d.standards {
 		all = append(all, s)
 	}
-	return append(all, &features{})
+	for _, in := range d.inputs {
+		all = append(all, &features{input: in})
+	}
+	if len(d.inputs) == 0 {
+		all = append(all, &features{})
+	}
+	return all
 }
 
 // labels are the names of the target's classes.

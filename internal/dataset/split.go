@@ -104,6 +104,7 @@ func (r *rows) chooseInOrder(c config.Split, chosen []bool) {
 				slices.SortStableFunc(order, func(a, b int32) int {
 					return int(rank[r.columns[k].ints[a]] - rank[r.columns[k].ints[b]])
 				})
+				break // by the first target
 			}
 		}
 	}
@@ -294,7 +295,11 @@ func (r *rows) follow(train *rows) error {
 // splitWords says how the rows were split.
 func splitWords(c config.Data) string {
 	s := c.Split
-	how := map[string]string{config.SplitRandom: "at random", config.SplitStratified: "stratified by " + c.Target, config.SplitGroup: "by " + c.Group, config.SplitHash: "by the hash of their content"}[s.By]
+	stratified := "stratified"
+	if targets := c.TargetColumns(); len(targets) > 0 {
+		stratified += " by " + targets[0]
+	}
+	how := map[string]string{config.SplitRandom: "at random", config.SplitStratified: stratified, config.SplitGroup: "by " + c.Group, config.SplitHash: "by the hash of their content"}[s.By]
 	if s.Folds > 0 {
 		return fmt.Sprintf("split %s, fold %d of %d, seed %d", how, s.Fold, s.Folds, s.Seed)
 	}

@@ -152,6 +152,11 @@ func (g *graphBuilder) takeInputs() error {
 		g.at[name] = len(g.shapes)
 		g.graph.sources, g.shapes = append(g.graph.sources, from), append(g.shapes, from.gives)
 	}
+	for _, f := range fields {
+		if len(fields) > 1 && !slices.Contains(g.cfg.Inputs, f.Name) {
+			return config.KeyErrorf("model.inputs", "the data's input %s is none of the model's inputs: %s; name it there and read it, or leave it out of the data", f.Name, strings.Join(g.cfg.Inputs, ", "))
+		}
+	}
 	return nil
 }
 

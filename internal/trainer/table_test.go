@@ -5,9 +5,11 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"ringmaster/internal/config"
+	"ringmaster/internal/dataset"
 )
 
 // assembleTable is a job on a table of 50 rows for training and 20 for evaluation, where y is a straight line of a and b, and kind says
@@ -70,6 +72,81 @@ func TestTablesAreLearnt(t *testing.T) {
 		}
 		if e.Count != 13 || e.Loss > 0.05 || target == "y" && !math.IsNaN(e.Accuracy) || target == "kind" && e.Accuracy != 1 {
 			t.Errorf("%s: evaluation %+v, want 13 rows that count, learnt", target, e)
+		}
+	}
+}
+
+// twoInputs is a job on columns of a table that make two inputs of a graph: a category and a number side by side, and a number alone.
+func twoInputs(t *testing.T, edit ...string) (*Plan, error) {
+	t.Helper()
+	dir := t.TempDir()
+	var text strings.Builder
+	text.WriteString("colour,a,b,y,kind\n")
+	for i := range 60 {
+		a, b := float64(i%7)/3-1, float64(i%5)/2-1
+		fmt.Fprintf(&text, "%s,%g,%g,%g,%v\n", []string{"red", "blue", "green"}[i%3], a, b, 2*a-b+float64(i%3), a > b)
+	}
+	path := filepath.Join(dir, "rows.csv")
+	if err := os.WriteFile(path, []byte(text.String()), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	file := strings.NewReplacer(edit...).Replace(fmt.Sprintf(`
+seats: 4
+model:
+    kind: graph
+    inputs: [look, size]
+    nodes:
+        - {name: left, kind: linear, inputs: [look], out: 6}
+        - {name: right, kind: linear, inputs: [size], out: 6}
+        - {name: sum, kind: add, inputs: [left, right]}
+        - {name: bent, kind: tanh}
+        - {name: all, kind: concat, inputs: [bent, size]}
+        - {name: fc, kind: linear, out: 1}
+data:
+    kind: csv
+    train: %q
+    split: {eval: 0.2}
+    inputs: [{name: look, columns: [b, colour]}, {name: size, columns: [a]}]
+    target: y
+    categories: [colour]
+    standardize: [a]
+train: {steps: 300, batch_per_seat: 3, loss: mse, optimizer: {kind: adam, lr: 0.02}}
+`, path))
+	job, err := config.Parse("inputs.yaml", []byte(file), nil)
+	if err != nil {
+		return nil, err
+	}
+	return Assemble(job)
+}
+
+// A graph reads two inputs that columns of a table make, is learnt, and has the same bits on any ring.
+func TestTwoInputsOfATable(t *testing.T) {
+	p, err := twoInputs(t)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := fmt.Sprint(p.Data.Schema.Of(dataset.Input)[0], "; ", p.Data.Schema.Of(dataset.Input)[1]); got != "look: float32 4; size: float32" {
+		t.Errorf("the inputs are %s", got)
+	}
+	tr := sameEverywhere(t, p)
+	if e, err := p.Score(nil, tr.params, tr.stats); err != nil || e.Loss > 0.05 {
+		t.Errorf("%+v, %v: two inputs are not learnt", e, err)
+	}
+	recalled, err := dataset.Recall(p.Job.Data, p.Data.Describe())
+	if err != nil || len(recalled.Schema) != 3 || recalled.Schema[0].String() != p.Data.Schema[0].String() || recalled.Schema[1].String() != p.Data.Schema[1].String() {
+		t.Errorf("recalled %v, %v", recalled, err)
+	}
+	for edit, want := range map[[2]string]string{
+		{"name: size, columns", "name: height, columns"}:        "model.inputs[1]: the data has no input size; there are look, height",
+		{"columns: [a]}", "columns: [a, b]}"}:                   "inputs.yaml:17:",
+		{"columns: [a]}", "columns: [a, c]}"}:                   `inputs.yaml:17:76: data.inputs[1].columns[1]: rows.csv has no column "c"`,
+		{"name: size, columns", "name: b, columns"}:             "b is a column of another input",
+		{"name: size, columns", "name: look, columns"}:          "look is the name of two inputs",
+		{"    target: y", "    target: y\n    features: [a]"}:   "data.features names columns too; leave one of them out",
+		{"    target: y", "    target: y\n    targets: [kind]"}: "data.target names a target too; leave one of them out",
+	} {
+		if _, err := twoInputs(t, edit[0], edit[1]); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %s", edit[1], err, want)
 		}
 	}
 }
