@@ -10,6 +10,7 @@ import (
 	"ringmaster/internal/cluster/raftnode"
 	"ringmaster/internal/config"
 	"ringmaster/internal/rpc"
+	"ringmaster/internal/setaside"
 	"ringmaster/internal/sleep"
 )
 
@@ -88,10 +89,14 @@ func (m *membership) recover(ctx context.Context, c *config.Coordinator, damaged
 		return err
 	}
 	aside, err := raftnode.SetAside(c.RaftDir)
-	if err == nil {
-		m.log.Warn("set the damaged log aside; the other coordinators send theirs", "folder", aside)
+	if err != nil {
+		return err
 	}
-	return err
+	m.log.Warn("set the damaged log aside; the other coordinators send theirs", "folder", aside)
+	if dropped, err := setaside.Drop(c.RaftDir); err != nil || len(dropped) > 0 {
+		m.log.Warn("deleted damaged logs that were set aside before; the newest stay", "folders", dropped, "keep", setaside.Keep, "error", err)
+	}
+	return nil
 }
 
 // others reports whether other coordinators are known.

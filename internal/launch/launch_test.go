@@ -407,17 +407,22 @@ func TestOnlyNewEventsAreTold(t *testing.T) {
 
 func TestSetAside(t *testing.T) {
 	store := t.TempDir()
-	for _, want := range []string{"damaged-step-1", "damaged-step-1-2", "damaged-step-1-3"} {
+	var said strings.Builder
+	for n := range 5 {
 		path := filepath.Join(store, "step-1")
 		if err := os.Mkdir(path, 0o755); err != nil {
 			t.Fatal(err)
 		}
-		if err := setAside(path); err != nil {
+		if err := setAside(path, &said); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := os.Stat(filepath.Join(store, want)); err != nil {
+		if _, err := os.Stat(filepath.Join(store, fmt.Sprintf("damaged-%d-step-1", n+1))); err != nil {
 			t.Error(err)
 		}
+	}
+	const want = "deleted damaged-1-step-1 from "
+	if entries, err := os.ReadDir(store); err != nil || len(entries) != 3 || strings.Count(said.String(), "\n") != 2 || !strings.Contains(said.String(), want) {
+		t.Errorf("%v, %v; said %q", entries, err, said.String())
 	}
 }
 

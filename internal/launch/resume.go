@@ -8,12 +8,13 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strconv"
+	"strings"
 
 	"ringmaster/internal/checkpoint"
 	"ringmaster/internal/checkpoint/disk"
 	"ringmaster/internal/client"
 	"ringmaster/internal/config"
+	"ringmaster/internal/setaside"
 )
 
 // Origin is the checkpoint that a job goes on from.
@@ -71,7 +72,6 @@ func (o *Origin) Admit(c *Checked) error {
 }
 
 // SetAside renames the folders of damaged checkpoints in the run's stores, so that whole ones can take their names again.
-// Nothing is deleted.
 func (o *Origin) SetAside(warnings io.Writer) error {
 	damaged := append([]checkpoint.Entry(nil), o.found.Damaged...)
 	for _, e := range o.found.Entries {
@@ -85,7 +85,7 @@ func (o *Origin) SetAside(warnings io.Writer) error {
 		}
 	}
 	for _, e := range damaged {
-		if err := setAside(e.Path); err != nil {
+		if err := setAside(e.Path, warnings); err != nil {
 			return fmt.Errorf("set the damaged checkpoint aside: %w", err)
 		}
 	}
@@ -101,18 +101,24 @@ func contains(entries []checkpoint.Entry, path string) bool {
 	return false
 }
 
-// setAside renames a folder to damaged-NAME, or damaged-NAME-2 and so on where that is taken.
-func setAside(path string) error {
-	base := filepath.Join(filepath.Dir(path), "damaged-"+filepath.Base(path))
-	target := base
-	for n := 2; ; n++ {
-		if _, err := os.Lstat(target); errors.Is(err, os.ErrNotExist) {
-			return os.Rename(path, target)
-		} else if err != nil {
-			return err
-		}
-		target = base + "-" + strconv.Itoa(n)
+// setAside renames a checkpoint's folder to damaged-N-NAME. Of those of earlier times it deletes all but the newest, and says so.
+func setAside(path string, warnings io.Writer) error {
+	store := filepath.Dir(path)
+	target, err := setaside.Path(store, filepath.Base(path))
+	if err != nil {
+		return err
 	}
+	if err := os.Rename(path, target); err != nil {
+		return err
+	}
+	dropped, err := setaside.Drop(store)
+	if len(dropped) > 0 {
+		say(warnings, "ringmaster: deleted %s from %s: of the damaged checkpoints that were set aside the newest %d stay", strings.Join(dropped, ", "), store, setaside.Keep)
+	}
+	if err != nil { // no reason not to train
+		say(warnings, "ringmaster: not all of them could be deleted: %v", err)
+	}
+	return nil
 }
 
 // Upload stores the checkpoint's files with the coordinators at the addresses. Those that hold them already take no harm.

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"ringmaster/internal/checkpoint"
 	"ringmaster/internal/rpc"
 )
 
@@ -101,6 +103,46 @@ func TestWhyARunBegins(t *testing.T) {
 		}
 		if got := dir.begins("a"); !strings.Contains(got, test.want) || dir.saved() != test.saved {
 			t.Errorf("%q, want %q; saved: %v", got, test.want, dir.saved())
+		}
+	}
+}
+
+// A run that was killed before its first checkpoint was whole begins again under the same command line; one whose checkpoints are all
+// damaged, or gone although the status says that there were some, does not.
+func TestResumeWithoutAWholeCheckpoint(t *testing.T) {
+	job := mustJob(t, "name: a")
+	saved := uint64(50)
+	for _, test := range []struct {
+		name, manifest string // "": none yet
+		status         Status
+		want           string // of the error; "": it begins at step 0
+	}{
+		{"unfinished", "", Status{Step: 70}, ""},
+		{"damaged", "{", Status{Step: 70, SavedStep: &saved}, "no whole checkpoint in "},
+		{"damaged, and no status tells of it", "{", Status{}, "manifest is damaged"},
+		{"gone", "", Status{Step: 70, SavedStep: &saved}, "no checkpoint in "},
+	} {
+		dir := Directory(t.TempDir())
+		if _, err := dir.Prepare(job, CoordinatorIDs(1), WorkerIDs(1)); err != nil {
+			t.Fatal(err)
+		}
+		folder := filepath.Join(dir.Checkpoints("c1"), checkpoint.Name{Step: 50, Generation: 1, Job: 7}.Folder())
+		err := errors.Join(os.MkdirAll(folder, 0o700), os.WriteFile(filepath.Join(folder, "model-00001-of-00004.safetensors"), []byte("x"), 0o600), dir.writeJSON("status.json", &test.status))
+		if test.manifest != "" {
+			err = errors.Join(err, os.WriteFile(filepath.Join(folder, checkpoint.ManifestName), []byte(test.manifest), 0o600))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		var said strings.Builder
+		o := &Options{Job: job, Resume: true, Warnings: &said}
+		origin, err := o.beginning(t.Context(), dir, &Checked{Job: job})
+		if test.want == "" {
+			if err != nil || origin != nil || !strings.Contains(said.String(), "holds no checkpoint although step 70 was reached, so the job begins at step 0 again") {
+				t.Errorf("%s: %v, %v; said %q", test.name, origin, err, said.String())
+			}
+		} else if !errors.As(err, new(*UsageError)) || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: %v, want %q", test.name, err, test.want)
 		}
 	}
 }

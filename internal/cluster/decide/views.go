@@ -143,6 +143,8 @@ func (o *observations) lostReason(lost []plan.Member, now time.Time) (string, fl
 		switch {
 		case w == nil:
 			reason += fmt.Sprintf("worker %s on %s did not attach to the new leader", m.Worker, m.Host)
+		case w.stale:
+			reason += fmt.Sprintf("worker %s on %s was replaced by another process of its id", m.Worker, m.Host)
 		case !w.connected:
 			reason += fmt.Sprintf("worker %s on %s closed its connection", m.Worker, m.Host)
 		default:

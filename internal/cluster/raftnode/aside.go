@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"ringmaster/internal/setaside"
 )
 
 // A replica whose log is damaged must not vote or serve what it holds. It cannot just start afresh either: it has forgotten how it
@@ -21,13 +23,11 @@ func SetAside(dir string) (aside string, err error) {
 	if err := syncDir(dir); err != nil {
 		return "", err
 	}
-	for n := 1; ; n++ {
-		aside = filepath.Join(dir, fmt.Sprintf("damaged-%d", n))
-		if err := os.Mkdir(aside, 0o700); err == nil {
-			break
-		} else if !errors.Is(err, fs.ErrExist) {
-			return "", fmt.Errorf("set the damaged log aside: %w", err)
-		}
+	if aside, err = setaside.Path(dir, ""); err == nil {
+		err = os.Mkdir(aside, 0o700)
+	}
+	if err != nil {
+		return "", fmt.Errorf("set the damaged log aside: %w", err)
 	}
 	for _, name := range []string{snapshotsName, logName} {
 		if err := os.Rename(filepath.Join(dir, name), filepath.Join(aside, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -22,7 +22,7 @@ var layers = []struct {
 }{
 	{"words, how they are counted, and what may be opened: the standard library only", []string{"plan", "regularfile", "plural", "printable", "lobby", "median", "sleep"}},
 	{"what decoders' tests share", []string{"test/cost"}},
-	{"leaves, each of one subject", []string{"rng", "config", "certs", "rpc", "host", "checkpoint/disk", "dataset/merkle", "tether", "folderlock", "pulse", "logs", "tensor/kernel"}},
+	{"leaves, each of one subject", []string{"rng", "config", "certs", "rpc", "host", "checkpoint/disk", "dataset/merkle", "tether", "folderlock", "setaside", "pulse", "logs", "tensor/kernel"}},
 	{"what tests share", []string{"test/support"}},
 	{"the one port of a daemon", []string{"port"}},
 	{"pure parts that know the words", []string{"checkpoint", "cluster/fsm", "dataset/glyphs", "dataset/picture", "dataset/shards", "bench/kernels", "cli", "table", "metric", "tokenizer"}},
