@@ -8,9 +8,9 @@ import (
 	"ringmaster/internal/test/cost"
 )
 
-// perByte is how many bytes reading a text may allocate for each of its bytes. The YAML library allocates some kilobytes for mappings of
-// thousands of keys; what the bounds are for took a hundred kilobytes and more.
-const perByte = 12 << 10
+// perByte is how many bytes reading a text may allocate for each of its bytes. The YAML library allocates up to half a kilobyte for what
+// is short; what the bounds are for took ten kilobytes and more.
+const perByte = 2 << 10
 
 // parseCost reads a text as a job and holds it to the bound.
 func parseCost(t *testing.T, text []byte) (j *Job, err error) {
@@ -36,12 +36,16 @@ func TestCostIsBounded(t *testing.T) {
 		"lines of spaces":     {"name: >\n", "  \r\n", "", "more than 100 empty lines"},
 		"documents":           {"", "a\n---\n", "", "a second document begins here"},
 		"commas":              {"[", ",", "]", "is not YAML"},
-		"keys":                {"", "a: 1\n", "", "more problems"},
+		"keys":                {"", "a: 1\n", "", "job.yaml:1025:2: a mapping has more than 1024 keys here"},
+		"inner keys":          {"model:\n  a:\n", "    abc: 1 # c\n", "", "job.yaml:1027:8: a mapping has more than 1024 keys here"},
+		"questioned keys":     {"", "? a\n", "", "job.yaml:1025:1: a mapping has more than 1024 keys here"},
+		"keys of an item":     {"- a: 1\n", "  b: 1\n", "", "job.yaml:1025:4: a mapping has more than 1024 keys here"},
+		"keys of many items":  {"", "- a: 1\n  b: {}\n", "", "must be a mapping"},
 		"keys in braces":      {"model: {", "abc: 1, ", "}", "more problems"},
 		"reserved":            {"", "@", "", "reserved character"},
 		"quotes":              {"", `"a" `, "", "is not YAML"},
-		"merge keys":          {"", "<<: *a\n", "", "more problems"},
-		"block texts":         {"", "a: |-\n b\n", "", "more problems"},
+		"merge keys":          {"", "<<: *a\n", "", "more than 1024 keys"},
+		"block texts":         {"", "a: |-\n b\n", "", "more than 1024 keys"},
 		"a long value":        {"name: ", "a", "", "must be 1 to 64 letters"},
 		"a long number":       {"seed: ", "9", "", "seed must be"},
 		"a long key":          {"", "a", ": 1", "unknown key"},
