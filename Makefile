@@ -63,7 +63,7 @@ golden: ## the golden digests on every kernel tier, built for amd64 v1 and v3, w
 
 # Everything below the step loop, in NEON and plain Go. Slow: every instruction is emulated.
 EMULATE ?= qemu-aarch64-static
-ARM64 = ./internal/plan ./internal/rng ./internal/tensor/... ./internal/optim ./internal/model ./internal/test/golden
+ARM64 = ./internal/plan ./internal/elementary ./internal/rng ./internal/dataset/augment ./internal/tensor/... ./internal/optim ./internal/model ./internal/test/golden
 arm64: ## the numeric packages' tests on arm64, emulated (qemu-aarch64-static, or EMULATE)
 	GOARCH=arm64 CGO_ENABLED=0 $(GO) test -short -timeout 30m -exec $(EMULATE) $(ARM64)
 

@@ -85,7 +85,7 @@ func TestEveryKeyIsDocumented(t *testing.T) {
 			}
 		}
 	}
-	for _, v := range []any{Job{}, Layer{}, Group{}, Coordinator{}, Worker{}} {
+	for _, v := range []any{Job{}, Layer{}, Group{}, Augmentation{}, Coordinator{}, Worker{}} {
 		walk("", reflect.TypeOf(v))
 	}
 }
@@ -249,7 +249,8 @@ func randomJob(r *rand.Rand) *Job {
 	}
 	j.Data = Data{Kind: pick(DataMNIST, DataGlyphs, DataImages), Dir: pick("data", "a b/ü: #", "\"'\\\n\t", "~", "1e5", "- x"), Context: small(),
 		Classes: []string{"cat", "no", "Ä: b"}, TrainPerClass: small(), EvalPerClass: small(), Mean: []float64{fraction(), -fraction(), 0},
-		Std: []float64{1, 0.25, 1.0 / 3}, LeftOut: fraction(), Encoding: pick(EncodingUTF8, EncodingLatin1, EncodingBytes), Crop: r.IntN(9), Flip: r.IntN(2) > 0}
+		Std: []float64{1, 0.25, 1.0 / 3}, LeftOut: fraction(), Encoding: pick(EncodingUTF8, EncodingLatin1, EncodingBytes)}
+	randomAugment(r, &j.Data)
 	if j.Model.Kind == ModelGPT || j.Model.Kind == ModelBERT {
 		j.Data.Kind = DataText
 		j.Data.Mask = map[string]float64{ModelBERT: 0.15 + fraction()/2}[j.Model.Kind]

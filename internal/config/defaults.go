@@ -70,6 +70,7 @@ func (d *Data) setDefaults(o *origin) {
 		def(o, "data.split.by", &d.Split.By, SplitRandom)
 		def(o, "data.split.seed", &d.Split.Seed, 1)
 	}
+	d.setAugmentDefaults(o)
 	def(o, "data.image", &d.Image, "image")
 	if d.Kind == DataWebDataset {
 		def(o, "data.image", &d.Image, "jpg;jpeg;png;webp;gif;bmp;tif;tiff")

@@ -151,6 +151,8 @@ type Data struct {
 	CenterCrop int    `yaml:"center_crop" kinds:"images,image_table,webdataset" omit:"zero"` // edge of the square that is cut out of the middle then; 0: none
 	Filter     string `yaml:"filter" kinds:"images,image_table,webdataset" omit:"zero"`      // of the scaling
 
+	Augment []Augmentation `yaml:"augment" kinds:"glyphs,mnist,images,image_table,webdataset" omit:"zero"` // how training pictures are changed at random, in this order
+
 	Train       string   `yaml:"train" kinds:"csv,tsv,jsonl,parquet,npy,npz,image_table,webdataset" contract:"free"`                       // the table's file on every worker's machine
 	Eval        string   `yaml:"eval" kinds:"csv,tsv,jsonl,parquet,npy,npz,image_table,webdataset" contract:"free"`                        // that of the rows for evaluation; empty: none
 	Target      string   `yaml:"target" kinds:"csv,tsv,jsonl,parquet,npy,npz,image_table,webdataset"`                                      // the column that is predicted

@@ -47,6 +47,7 @@ func (j *Job) validateTogether(c *checker) {
 	c.require("data.mask", j.Model.Kind != ModelGPT || j.Data.Mask == 0, "data.mask hides tokens, but a gpt guesses each next one: leave it out, or take model.kind: bert")
 	c.require("data.mask", j.Model.Kind != ModelBERT || !text || j.Data.Mask > 0, "data.mask is missing: a bert guesses tokens that are hidden from it; 0.15 of them is usual")
 	c.require("min_workers", j.Seats < 1 || j.MinWorkers <= j.Seats, "min_workers %d is more than the job's seats: %d; that many workers can never take part", j.MinWorkers, j.Seats)
+	c.require("train.batch_per_seat", j.Train.BatchPerSeat != 1 || !j.Data.Mixes(), "train.batch_per_seat: mixup and cutmix mix the samples of a micro-batch, so it needs two or more")
 	nesterov := j.Train.Optimizer.Nesterov && j.Train.Optimizer.Momentum == 0 && !c.b.isSpoilt("train.optimizer.momentum")
 	still := j.Train.Schedule.CycleMomentum && j.Train.Optimizer.Kind == OptimizerSGD && j.Train.Optimizer.Momentum == 0 && !c.b.isSpoilt("train.optimizer.momentum")
 	c.require("train.schedule.cycle_momentum", !still, "train.schedule.cycle_momentum needs a train.optimizer.momentum above 0")
@@ -117,11 +118,12 @@ var (
 	scheduleKinds  = []string{ScheduleConstant, ScheduleStep, ScheduleCosine, ScheduleLinear, ScheduleWarmRestarts, ScheduleOneCycle}
 
 	knownKinds = map[reflect.Type][]string{
-		reflect.TypeFor[Model]():     modelKinds,
-		reflect.TypeFor[Layer]():     LayerKinds,
-		reflect.TypeFor[Data]():      dataKinds,
-		reflect.TypeFor[Optimizer](): optimizerKinds,
-		reflect.TypeFor[Schedule]():  scheduleKinds,
+		reflect.TypeFor[Model]():        modelKinds,
+		reflect.TypeFor[Layer]():        LayerKinds,
+		reflect.TypeFor[Data]():         dataKinds,
+		reflect.TypeFor[Augmentation](): augmentKinds,
+		reflect.TypeFor[Optimizer]():    optimizerKinds,
+		reflect.TypeFor[Schedule]():     scheduleKinds,
 	}
 )
 
@@ -189,6 +191,7 @@ func (d *Data) validate(c *checker) {
 	} else if d.Kind != DataGlyphs && d.Path == "" && d.Kind != DataShards {
 		c.require("data.dir", d.Dir != "", "data.dir is missing: say where the %s data is (in the file, or by --set data.dir=DIR)", d.Kind)
 	}
+	d.validateAugment(c)
 	switch d.Kind {
 	case DataText:
 		between(c, "data.context", d.Context, 1, 1<<16)

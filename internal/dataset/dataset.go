@@ -88,9 +88,9 @@ func open(c config.Data, vocabulary *Vocabulary, labels []string, like *descript
 	}
 	switch c.Kind {
 	case config.DataGlyphs:
-		d, err = openGlyphs()
+		d, err = openGlyphs(c)
 	case config.DataMNIST:
-		d, err = openMNIST(c.Dir, labels)
+		d, err = openMNIST(c, labels)
 	case config.DataText:
 		d, err = openText(c, vocabulary)
 	case config.DataImages:

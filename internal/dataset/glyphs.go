@@ -3,17 +3,19 @@ package dataset
 import (
 	"crypto/sha256"
 
+	"ringmaster/internal/config"
 	"ringmaster/internal/dataset/glyphs"
 )
 
 // openGlyphs makes the embedded digits. Inputs are pixels/255, a vector of 784 values.
-func openGlyphs() (*Data, error) {
+func openGlyphs(c config.Data) (*Data, error) {
 	train, eval, err := glyphs.Generate()
 	if err != nil {
 		return nil, err
 	}
 	d := &Data{Labels: numberNames(digits), pixels: greyPixels(glyphs.Side, glyphs.Side)}
-	return d, d.sets(glyphReader(d, "glyphs/train", train), glyphReader(d, "glyphs/eval", eval), d.pixels)
+	d.pixels.entries = c.Augment
+	return d, d.sets(glyphReader(d, "glyphs/train", train), glyphReader(d, "glyphs/eval", eval), d.pixels.transforms()...)
 }
 
 // greyPixels is the transform of pictures of one channel into pixels/255.

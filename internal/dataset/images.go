@@ -66,7 +66,7 @@ func openImages(c config.Data, labels []string) (*Data, error) {
 	for _, r := range readers {
 		r.fit = fit
 	}
-	if err := d.sets(readers[0], evalReader, d.pixels); err != nil {
+	if err := d.sets(readers[0], evalReader, d.pixels.transforms()...); err != nil {
 		return nil, err
 	}
 	for _, r := range readers {
@@ -91,7 +91,7 @@ func chosen(taken, found int) string {
 
 // colourPixels is the transform of images of a size with the configured means and deviations.
 func colourPixels(c config.Data, size image.Point) *pixels {
-	p := &pixels{shape: []int{channels, size.Y, size.X}, plane: size.X * size.Y, columns: size.X, crop: c.Crop, flip: c.Flip, fit: fitOf(c)}
+	p := &pixels{shape: []int{channels, size.Y, size.X}, plane: size.X * size.Y, columns: size.X, crop: c.Crop, flip: c.Flip, entries: c.Augment, fit: fitOf(c)}
 	for i := range channels {
 		p.scales = append(p.scales, standardScale(c.Mean[i], c.Std[i]))
 	}

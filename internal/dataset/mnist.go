@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"ringmaster/internal/config"
 	"ringmaster/internal/plural"
 	"ringmaster/internal/printable"
 	"ringmaster/internal/regularfile"
@@ -32,7 +33,8 @@ const maxFile = 1 << 30
 
 // openMNIST reads the four IDX files in dir. Inputs are pixels/255, a vector of rows x columns values. There are as many classes as a
 // model has, if one is given, or as the labels make.
-func openMNIST(dir string, model []string) (*Data, error) {
+func openMNIST(c config.Data, model []string) (*Data, error) {
+	dir := c.Dir
 	if err := checkFolder(dir, "the four IDX files of MNIST"); err != nil {
 		return nil, err
 	}
@@ -58,8 +60,9 @@ func openMNIST(dir string, model []string) (*Data, error) {
 	train.schema = pictureSchema(shape, classes, d.Labels)
 	eval.schema = train.schema
 	d.pixels = greyPixels(shape[0], shape[1])
+	d.pixels.entries = c.Augment
 	d.Read = fmt.Sprintf("%s for training and %d for evaluation, of %s, in %s", plural.Of(train.Len(), "image"), eval.Len(), plural.Of(classes, "class"), dir)
-	return d, d.sets(train, eval, d.pixels)
+	return d, d.sets(train, eval, d.pixels.transforms()...)
 }
 
 // checkLabels refuses labels beyond the digits that leave others out: a damaged label would make a class of its own, and classes that

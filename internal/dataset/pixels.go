@@ -3,6 +3,7 @@ package dataset
 import (
 	"fmt"
 
+	"ringmaster/internal/config"
 	"ringmaster/internal/dataset/picture"
 )
 
@@ -18,6 +19,8 @@ type pixels struct {
 
 	crop int  // pictures are padded by this many pixels of value 0 on each side and cropped back to size at random; 0: no crop
 	flip bool // pictures are mirrored left to right with a chance of one half
+
+	entries []config.Augmentation // of data.augment
 }
 
 // The fields of labelled pictures.

@@ -14,6 +14,8 @@ type Value struct {
 	ownBytes  []byte // room that a reader may write values into
 	ownInts   []int32
 	ownFloats []float32
+
+	spare []byte // of bytes that a transform makes: as much room again
 }
 
 // OwnBytes makes Bytes room for n values that belongs to the record. Their values are undefined.
@@ -113,4 +115,12 @@ type Transform interface {
 	Fields(schema Schema) (reads []string, makes []Field, err error)
 	// Apply makes out from in. The slices of out have the widths of the fields; of a ragged one, Apply cuts it to the length that it has.
 	Apply(out, in []Value, draw Draw)
+}
+
+// blending is a transform that mixes the samples of a micro-batch with each other once all are in their columns.
+type blending interface {
+	// blend mixes the samples of a batch, as the key of the seat's micro-batch draws. spare is the room it needs.
+	blend(b *Batch, schema Schema, spare []float32, key rng.Key)
+	// room is how many numbers it needs room for.
+	room(schema Schema) int
 }

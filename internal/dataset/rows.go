@@ -179,7 +179,7 @@ func evaluationOf(c config.Data, set *fileSet, train *rows) (from *fileSet, eval
 func (d *Data) tableTransforms() []Transform {
 	var all []Transform
 	if d.pixels != nil {
-		all = append(all, d.pixels)
+		all = append(all, d.pixels.transforms()...)
 	}
 	for _, s := range d.standards {
 		all = append(all, s)

@@ -32,11 +32,13 @@ const (
 	Target                 // a loss compares a model's output with it
 	Weight                 // a loss scales a sample's loss by it
 	Group                  // samples that belong together have the same
+	Second                 // the class that a mixed sample is of besides its target
+	Share                  // how much of a mixed sample is of its target: from a half to 1
 )
 
 // String is the role's name for people.
 func (r Role) String() string {
-	return map[Role]string{Input: "input", Target: "target", Weight: "weight", Group: "group"}[r]
+	return map[Role]string{Input: "input", Target: "target", Weight: "weight", Group: "group", Second: "second", Share: "share"}[r]
 }
 
 // Field is one named tensor of every sample.

@@ -32,6 +32,8 @@ type records struct {
 	final  []int   // by column: its value
 	column []int   // by value: its column, or -1
 	plain  bool    // nothing is drawn, whatever the key
+	slow   bool    // transforms take long, so that reading ahead pays
+	blends []blending
 }
 
 // stage is a transform with the numbers of the values that it reads and makes.
@@ -55,6 +57,7 @@ func newRecords(reader Reader, transforms ...Transform) (*records, error) {
 		}
 	}
 	s.schema = schema
+	s.noteKinds(transforms)
 	s.column = make([]int, len(s.fields))
 	for v := range s.column {
 		s.column[v] = -1
@@ -67,6 +70,21 @@ func newRecords(reader Reader, transforms ...Transform) (*records, error) {
 	}
 	return s, nil
 }
+
+// noteKinds looks for transforms that are more than functions of one sample, or slow.
+func (s *records) noteKinds(transforms []Transform) {
+	for _, t := range transforms {
+		if b, is := t.(blending); is {
+			s.blends = append(s.blends, b)
+		}
+		if _, is := t.(interface{ takesLong() }); is {
+			s.slow = true
+		}
+	}
+}
+
+// Resident implements Set.
+func (s *records) Resident() bool { return s.Reader.Resident() && !s.slow }
 
 // add appends a transform and gives the schema behind it.
 func (s *records) add(t Transform, schema Schema) (Schema, error) {
@@ -119,6 +137,7 @@ type work struct {
 	made   []Value   // by number: room for values that are no columns
 	in     [][]Value // by stage
 	out    [][]Value
+	spare  []float32 // for transforms that mix samples
 }
 
 func newWork(s *records) *work {
@@ -135,6 +154,9 @@ func newWork(s *records) *work {
 			}
 		}
 	}
+	for _, b := range s.blends {
+		w.spare = grow(w.spare, b.room(s.schema))
+	}
 	return w
 }
 
@@ -146,7 +168,8 @@ func room(f *Field) (v Value) {
 	case Int32:
 		v.Ints = make([]int32, width)
 	case Uint8:
-		v.Bytes = make([]byte, width)
+		room := make([]byte, 2*width)
+		v.Bytes, v.spare = room[:width:width], room[width:]
 	}
 	return v
 }
@@ -174,6 +197,11 @@ func (s *records) Read(b *Batch, indices []int32, key rng.Key) error {
 			}
 		}
 		w.sample(b, j, w.read[j%len(w.read)], w.read[last%len(w.read)], Draw{key, uint64(j), uint64(indices[j])})
+	}
+	if !key.IsZero() {
+		for _, t := range s.blends {
+			t.blend(b, s.schema, w.spare, key)
+		}
 	}
 	return nil
 }

@@ -23,6 +23,9 @@ func newCrossEntropy(cfg config.Train, c compared) (Loss, error) {
 	if n := len(cfg.ClassWeights); n > 0 && n != target.Classes {
 		return nil, config.KeyErrorf("train.class_weights", "there are %s, but the target %s has %s: list one for each, in the classes' order", plural.Of(n, "weight"), target.Name, plural.Of(target.Classes, "class"))
 	}
+	if c.mixed && len(cfg.ClassWeights) > 0 {
+		return nil, config.KeyErrorf("train.class_weights", "they do not go with classes that data.augment mixes: leave them out, or mixup and cutmix")
+	}
 	l := &crossEntropy{compared: c, smoothing: float32(cfg.LabelSmoothing)}
 	for _, w := range cfg.ClassWeights {
 		l.classWeights = append(l.classWeights, float32(w))
@@ -49,6 +52,10 @@ func (l *crossEntropy) Record(g *tensor.Graph, fields Fields, output *tensor.Val
 	smoothing := float32(0)
 	if training {
 		smoothing = l.smoothing
+	}
+	if training && l.mixed {
+		g.MixedCrossEntropy(output, fields.Integers(l.target.Name, n), fields.Integers(dataset.SecondField, n), fields.Floats(dataset.ShareField, n), l.weights(fields, n), smoothing)
+		return
 	}
 	g.CrossEntropy(output, fields.Integers(l.target.Name, n*l.Rows()), l.weights(fields, n), l.classWeights, smoothing)
 }

@@ -48,6 +48,10 @@ func New(cfg config.Train, schema dataset.Schema) (Loss, error) {
 	if weights := schema.Of(dataset.Weight); len(weights) > 0 {
 		weight = weights[0].Name
 	}
+	mixed := len(schema.Of(dataset.Second)) > 0 && target.Role == dataset.Target
+	if mixed && cfg.Loss != config.LossCrossEntropy {
+		return nil, config.KeyErrorf("train.loss", "%s can not compare with classes that data.augment mixes: set train.loss: cross_entropy, or leave mixup and cutmix out", cfg.Loss)
+	}
 	construct := map[string]func(config.Train, compared) (Loss, error){
 		config.LossCrossEntropy: newCrossEntropy, config.LossBinary: newBinary,
 		config.LossMSE: newDifference, config.LossMAE: newDifference, config.LossHuber: newDifference,
@@ -55,7 +59,7 @@ func New(cfg config.Train, schema dataset.Schema) (Loss, error) {
 	if construct == nil {
 		return nil, config.KeyErrorf("train.loss", "there is no loss %q", cfg.Loss)
 	}
-	return construct(cfg, compared{target, weight})
+	return construct(cfg, compared{target, weight, mixed})
 }
 
 // targetOf is the field that the output is compared with: the one that the job names, which may be an input, as for an autoencoder, or
@@ -82,6 +86,7 @@ func targetOf(cfg config.Train, schema dataset.Schema) (*dataset.Field, error) {
 type compared struct {
 	target *dataset.Field
 	weight string
+	mixed  bool // in training a sample is of a second class too
 }
 
 // Target is the field that the output is compared with.

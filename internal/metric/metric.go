@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"ringmaster/internal/elementary"
 )
 
 // Kind says what the outputs of a model are compared with.
@@ -143,7 +145,7 @@ func (s *Set) Value(name string, sums *Sums) float64 {
 	case "auc":
 		return areas(sums)
 	case "perplexity":
-		return exp(sums.loss / sums.lossWeight)
+		return elementary.Exp(sums.loss / sums.lossWeight)
 	case "mae":
 		return sums.mean(func(e *errors) float64 { return e.absolute / sums.weight })
 	case "mse":

@@ -181,22 +181,6 @@ func TestNamesAreCheckedAgainstTheTask(t *testing.T) {
 	}
 }
 
-func TestExpIsCloseToMaths(t *testing.T) {
-	for x := -740.0; x < 709; x += 0.37 {
-		if got, want := exp(x), math.Exp(x); math.Abs(got-want) > 4e-16*want && want > 1e-300 {
-			t.Fatalf("exp(%v) is %v, want %v", x, got, want)
-		}
-	}
-	for x, want := range map[float64]float64{0: 1, math.Inf(1): math.Inf(1), math.Inf(-1): 0, 800: math.Inf(1)} {
-		if got := exp(x); got != want {
-			t.Errorf("exp(%v) is %v, want %v", x, got, want)
-		}
-	}
-	if !math.IsNaN(exp(math.NaN())) {
-		t.Error("exp of no number is a number")
-	}
-}
-
 func FuzzDecode(f *testing.F) {
 	set, err := New([]string{"auc", "top2"}, Task{Kind: Classes, Outputs: 3})
 	if err != nil {

@@ -2,9 +2,9 @@ package optim
 
 import (
 	"fmt"
-	"math"
 
 	"ringmaster/internal/config"
+	"ringmaster/internal/elementary"
 	"ringmaster/internal/plural"
 )
 
@@ -142,14 +142,5 @@ func power(x float64, n uint64) float64 {
 	return result
 }
 
-// cosPi is cos(pi x) for x in [0, 1], as the Taylor series of sin y in y = pi (1/2 - x), |y| <= pi/2: its first term left
-// out is below 2e-18.
-func cosPi(x float64) float64 {
-	y := math.Pi * (0.5 - x)
-	z := -float64(y * y)
-	sum := 1.0
-	for n := 20; n >= 2; n -= 2 {
-		sum = 1 + float64(sum*z)/float64(n*(n+1))
-	}
-	return float64(y * sum)
-}
+// cosPi is cos(pi x) for x in [0, 1].
+func cosPi(x float64) float64 { return elementary.CosPi(x) }

@@ -38,15 +38,6 @@ func TestSchedulesFollowTheirFormulas(t *testing.T) {
 	}
 }
 
-func TestCosPi(t *testing.T) {
-	for i := 0; i <= 1000; i++ {
-		x := float64(i) / 1000
-		if have, want := cosPi(x), math.Cos(math.Pi*x); math.Abs(have-want) > 5e-16 {
-			t.Errorf("cos(%v pi) = %v, want %v", x, have, want)
-		}
-	}
-}
-
 func TestPowersAreNearTheLibrarys(t *testing.T) {
 	for _, x := range []float64{0, 0.5, 0.9, 0.999, 1} {
 		for _, n := range []uint64{0, 1, 2, 3, 10, 1000, 1 << 20} {

@@ -1,6 +1,10 @@
 package rng
 
-import "math"
+import (
+	"math"
+
+	"ringmaster/internal/elementary"
+)
 
 // Normal is element i as a draw from the standard normal distribution: the distribution's inverse at (element+1/2)/2^32,
 // so each element is an independent draw, and |draw| stays below 6.34.
@@ -21,7 +25,7 @@ func quantile(p float64) float64 {
 	if q > 0 {
 		r = 1 - p
 	}
-	r = math.Sqrt(-logarithm(r))
+	r = math.Sqrt(-elementary.Log(r))
 	var z float64
 	if r <= 5 {
 		z = horner(r-1.6, &middle[0]) / horner(r-1.6, &middle[1])
@@ -61,29 +65,3 @@ var (
 			7.86869131145613259100e-4, 1.84631831751005468180e-5, 1.42151175831644588870e-7, 2.04426310338993978564e-15},
 	}
 )
-
-// The natural logarithm of 2, and the square root of 2.
-const (
-	ln2   = 0.693147180559945309417232121458176568
-	root2 = 1.41421356237309504880168872420969808
-)
-
-// logarithm is the natural logarithm of a positive normal x. With x = m 2^e, m in [sqrt(1/2), sqrt(2)), and
-// s = (m-1)/(m+1), it is e ln 2 + 2 artanh(s), and the series 2(s + s^3/3 + s^5/5 + ...) has |s| < 0.172: twelve terms
-// leave a relative error below 2^-55 before rounding.
-func logarithm(x float64) float64 {
-	bits := math.Float64bits(x)
-	exponent := int(bits>>52) - 1023
-	m := math.Float64frombits(bits&(1<<52-1) | 1023<<52)
-	if m >= root2 {
-		m /= 2
-		exponent++
-	}
-	s := (m - 1) / (m + 1)
-	square := float64(s * s)
-	sum := 1.0 / 23
-	for odd := 21.0; odd >= 1; odd -= 2 {
-		sum = float64(sum*square) + 1/odd
-	}
-	return float64(float64(exponent)*ln2) + float64(2*float64(s*sum))
-}

@@ -211,16 +211,6 @@ func TestQuantilesAreNearGonums(t *testing.T) {
 	}
 }
 
-func TestLogarithmsAreNearTheLibrarys(t *testing.T) {
-	for i := range 20000 {
-		x := math.Ldexp(1+float64(i%500)/500, -i/500)
-		want := math.Log(x)
-		if got := logarithm(x); math.Abs(got-want) > 5e-16*math.Abs(want) {
-			t.Fatalf("logarithm(%v) = %.17g, want %.17g", x, got, want)
-		}
-	}
-}
-
 // It checks that orders are permutations, and by counting that every number reaches every place equally often.
 func TestShufflesAreEvenAndRepeat(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

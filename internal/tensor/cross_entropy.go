@@ -11,6 +11,9 @@ type crossEntropy struct {
 
 	classWeights []float32 // nil: 1 each
 	allClasses   float32   // sum of the class weights
+
+	seconds *Integers // of mixed targets: the class that has what the target has not
+	shares  *Value    // the target's share
 }
 
 // CrossEntropy ends a graph: it adds up the loss of every row of logits (rows, classes) against its target and leaves the sums in
@@ -21,7 +24,18 @@ type crossEntropy struct {
 // class weights, which is the context's Weight: w[t] (1-e) times the loss plus e/classes times the sum over classes c of w[c] times
 // the loss against c.
 func (g *Graph) CrossEntropy(logits *Value, targets *Integers, weights *Value, classWeights []float32, smoothing float32) {
-	op := &crossEntropy{targets: targets, smoothing: smoothing, classWeights: classWeights}
+	g.endWith(&crossEntropy{targets: targets, smoothing: smoothing, classWeights: classWeights}, logits, weights)
+}
+
+// MixedCrossEntropy is CrossEntropy against two classes for each row: the target with its share, and the second with the rest, as
+// PyTorch's CrossEntropyLoss against these probabilities. A row counts as correct by its target.
+func (g *Graph) MixedCrossEntropy(logits *Value, targets, seconds *Integers, shares, weights *Value, smoothing float32) {
+	invariant(seconds.Size() == targets.Size() && shares.Size() == targets.Size(), "%d targets with %d seconds and %d shares", targets.Size(), seconds.Size(), shares.Size())
+	g.endWith(&crossEntropy{targets: targets, smoothing: smoothing, seconds: seconds, shares: shares}, logits, weights)
+}
+
+func (g *Graph) endWith(op *crossEntropy, logits, weights *Value) {
+	targets, classWeights := op.targets, op.classWeights
 	invariant(targets.Size() == logits.Rows(), "%d targets for %d rows", targets.Size(), logits.Rows())
 	invariant(classWeights == nil || len(classWeights) == logits.Dim(-1), "%d class weights for %d classes", len(classWeights), logits.Dim(-1))
 	for _, w := range classWeights {
@@ -55,9 +69,26 @@ func (o *crossEntropy) computeRows(begin, end int) {
 		if o.classWeights != nil {
 			o.weighClass(row, int(target))
 		}
+		if target >= 0 && o.seconds != nil {
+			o.mix(row, int(target), int(o.seconds.data[row]))
+		}
 		if target >= 0 {
 			o.scale(row, o.weight(row))
 		}
+	}
+}
+
+// mix moves what the target of a row has not to the second.
+func (o *crossEntropy) mix(row, target, second int) {
+	moved := (1 - o.smoothing) * (1 - o.shares.Data()[row])
+	if target == second || moved == 0 {
+		return
+	}
+	x := o.x.Data()[row*o.width : (row+1)*o.width]
+	o.losses[row] += float64(float64(moved) * (float64(x[target]) - float64(x[second])))
+	if d := o.gradient(row, row+1); d != nil {
+		d[target] += moved
+		d[second] -= moved
 	}
 }
 

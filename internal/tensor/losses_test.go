@@ -20,6 +20,8 @@ type lossCase struct {
 	Args    struct {
 		Smoothing, Delta float64
 		ClassWeights     []float32
+		Seconds          []int32
+		Shares           []float32
 	}
 	Mean float64
 	Grad []float64
@@ -50,9 +52,12 @@ func (c *lossCase) record(whole bool) (*bench, *Program) {
 		w = b.g.Input(6)
 	}
 	y, floats, integers := b.g.Slice(x, 0, c.Width), b.g.Input(6, c.Width), b.g.Integers(len(c.Target))
+	seconds, shares := b.g.Integers(6), b.g.Input(6)
 	switch c.Op {
 	case "cross entropy":
 		b.g.CrossEntropy(y, integers, w, c.Args.ClassWeights, float32(c.Args.Smoothing))
+	case "mixed cross entropy":
+		b.g.MixedCrossEntropy(y, integers, seconds, shares, w, float32(c.Args.Smoothing))
 	case "binary":
 		if whole {
 			b.g.BinaryCrossEntropyOf(y, integers, w)
@@ -74,6 +79,10 @@ func (c *lossCase) record(whole bool) (*bench, *Program) {
 	}
 	p.Set(floats, targets)
 	p.SetIntegers(integers, classes)
+	if c.Args.Seconds != nil {
+		p.SetIntegers(seconds, c.Args.Seconds)
+		p.Set(shares, c.Args.Shares)
+	}
 	if w != nil {
 		p.Set(w, c.Weights)
 	}

@@ -39,6 +39,20 @@ case("binary", 1, lambda x, y, r: F.binary_cross_entropy_with_logits(x, y, reduc
 case("binary", 3, lambda x, y, r: F.binary_cross_entropy_with_logits(x, y, reduction=r), labels)
 case("binary", 3, lambda x, y, r: F.binary_cross_entropy_with_logits(x, y, reduction=r), labels, samples)
 case("mse", 3, lambda x, y, r: F.mse_loss(x, y, reduction=r), None, samples)
+seconds, shares = [0, 0, 2, 3, 1, 1], [0.75, 0.5, 1.0, 0.625, 0.9, 0.5]
+
+
+def mixed(smoothing):
+    """Cross-entropy against a share of one class and the rest of another."""
+    def loss(x, y, r):
+        share = torch.tensor(shares)[:, None]
+        soft = F.one_hot(y, 4) * share + F.one_hot(torch.tensor(seconds), 4) * (1 - share)
+        return F.cross_entropy(x, soft, reduction=r, label_smoothing=smoothing)
+    return loss
+
+
+for smoothing, weights in ((0.0, None), (0.1, None), (0.2, samples)):
+    case("mixed cross entropy", 4, mixed(smoothing), [3, 0, 1, 1, 2, 3], weights, smoothing=smoothing, seconds=seconds, shares=shares)
 for weights in (None, samples):
     case("mae", 3, lambda x, y, r: F.l1_loss(x, y, reduction=r), None, weights)
     for delta in (1.0, 0.5):

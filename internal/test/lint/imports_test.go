@@ -20,12 +20,12 @@ var layers = []struct {
 	why      string
 	packages []string
 }{
-	{"words, how they are counted, and what may be opened: the standard library only", []string{"plan", "regularfile", "plural", "printable", "lobby", "median", "sleep"}},
+	{"words, how they are counted, and what may be opened: the standard library only", []string{"plan", "regularfile", "plural", "printable", "lobby", "median", "sleep", "elementary"}},
 	{"what decoders' tests share", []string{"test/cost"}},
 	{"leaves, each of one subject", []string{"rng", "config", "certs", "rpc", "host", "checkpoint/disk", "dataset/merkle", "tether", "folderlock", "setaside", "pulse", "logs", "tensor/kernel"}},
 	{"what tests share", []string{"test/support"}},
 	{"the one port of a daemon", []string{"port"}},
-	{"pure parts that know the words", []string{"checkpoint", "cluster/fsm", "dataset/glyphs", "dataset/picture", "dataset/shards", "bench/kernels", "cli", "table", "metric", "tokenizer"}},
+	{"pure parts that know the words", []string{"checkpoint", "cluster/fsm", "dataset/glyphs", "dataset/picture", "dataset/shards", "dataset/augment", "bench/kernels", "cli", "table", "metric", "tokenizer"}},
 	{"data, sums, who is there, and decisions' log", []string{"dataset", "dataset/glyphs/gen", "allreduce", "optim", "tensor", "tensor/blas", "tensor/kernel/rival", "tensor/kernel/rival/vector", "tensor/kernel/emulate", "gossip", "cluster/raftnode", "cluster/decide"}},
 	{"what is minimised", []string{"loss"}},
 	{"models", []string{"model"}},
