@@ -10,6 +10,7 @@ import (
 type Computation struct {
 	Steps   []tensor.Step
 	Reads   []Read
+	Lengths *dataset.Field // whose lengths padded attention heeds; nil: there is none
 	Outputs []Output
 }
 
@@ -42,5 +43,10 @@ func (m *Model) Computation() (*Computation, error) {
 	c.Outputs = []Output{{Name: name, Rows: m.loss.Rows(), Value: output}}
 	var err error
 	c.Steps, err = r.Steps()
+	for _, s := range c.Steps {
+		if a, is := s.What.(tensor.AttentionStep); is && a.Options.Padded {
+			c.Lengths = m.ragged()
+		}
+	}
 	return c, err
 }

@@ -100,9 +100,17 @@ func (r *recorder) column(name string, want dataset.Type) int {
 
 // lengths are those of the batch's first ragged input, which padded attention heeds; nil where there is none.
 func (m *Model) lengths(batch *dataset.Batch) []int32 {
+	if f := m.ragged(); f != nil {
+		return batch.Columns[m.schema.Find(f.Name)].Lengths
+	}
+	return nil
+}
+
+// ragged is the first ragged input; nil where there is none.
+func (m *Model) ragged() *dataset.Field {
 	for k := range m.schema {
 		if m.schema[k].Role == dataset.Input && m.schema[k].Ragged {
-			return batch.Columns[k].Lengths
+			return &m.schema[k]
 		}
 	}
 	return nil

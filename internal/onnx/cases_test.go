@@ -34,6 +34,13 @@ func hidden(length, vocabulary int) dataset.Schema {
 	return s
 }
 
+// pairs is sources of up to 12 tokens and targets of 9.
+var pairs = dataset.Schema{
+	{Name: dataset.SourceTokens, Type: dataset.Int32, Role: dataset.Input, Shape: []int{12}, Ragged: true, Classes: 13},
+	{Name: dataset.ShiftedTokens, Type: dataset.Int32, Role: dataset.Input, Shape: []int{9}, Classes: 13},
+	{Name: dataset.TargetTokens, Type: dataset.Int32, Role: dataset.Target, Shape: []int{9}, Classes: 13},
+}
+
 // exportCase is a model as a job file has it, with the data that it reads.
 type exportCase struct {
 	name   string
@@ -52,6 +59,8 @@ func exportCases() []exportCase {
 		{"gpt without biases", "kind: gpt\ndepth: 1\nheads: 2\nwidth: 8\nbias: false", tokens(9, 13)},
 		{"bert", "kind: bert\ndepth: 2\nheads: 3\nwidth: 12", hidden(9, 13)},
 		{"bert classifier", "kind: bert\ndepth: 1\nheads: 2\nwidth: 8", append(tokens(9, 13)[:1], images(1)[1])},
+		{"t5", "kind: t5\ndepth: 2\nheads: 2\nwidth: 8\nbuckets: 8\ndistance: 16", pairs},
+		{"t5 with a head", "kind: t5\ndepth: 1\nheads: 2\nwidth: 8\nhead_width: 3\ntied: false\nbuckets: 4\ndistance: 9", pairs},
 		{"resnet", resnet, images(3, 16, 16)},
 		{"autoencoder", autoencoder, dataset.Schema{{Name: "pixels", Type: dataset.Float32, Role: dataset.Input, Shape: []int{64}}}},
 		{"text lstm", textLSTM, tokens(9, 13)},
@@ -270,6 +279,7 @@ func (c *exportCase) batch(n int) *dataset.Batch {
 	b.Resize(n, c.schema)
 	for k := range b.Columns {
 		key := rng.NewKey(3, uint64(k))
+		copy(b.Columns[k].Lengths, []int32{12, 5, 8}) // of a ragged field
 		key.FillUniform(b.Columns[k].Floats, 0, -1, 1)
 		for i := range b.Columns[k].Ints {
 			b.Columns[k].Ints[i] = int32(key.Below(uint64(i), uint64(c.schema[k].Classes)))

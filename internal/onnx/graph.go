@@ -21,6 +21,7 @@ type graph struct {
 	steps        map[int]tensor.Step // by the number of the value that they make
 	values       map[int]*layouts    // by number
 	tokens       map[*tensor.Integers]string
+	lengths      string // the input of the samples' lengths, where one is read
 	names        map[string]bool
 	constants    map[string]string // initializers of constants, by what they hold
 	nodes        message
@@ -62,6 +63,10 @@ func translate(c *model.Computation, tensors, statistics []model.Tensor, params,
 		g.names[t.Name] = true
 	}
 	g.takeInputs(c.Reads)
+	if c.Lengths != nil {
+		g.lengths = g.unique(c.Lengths.Name + "_length")
+		g.inputs = append(g.inputs, port(g.lengths, int64Elements, nil))
+	}
 	for _, out := range c.Outputs {
 		width := out.Dim(-1)
 		shape := []int{width}

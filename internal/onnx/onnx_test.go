@@ -72,6 +72,9 @@ func (c *exportCase) leave(t *testing.T, folder string, m *made, file []byte) {
 	for k, f := range c.schema {
 		if f.Role == dataset.Input {
 			inputs = append(inputs, input{f.Name, append([]int{samples}, f.Shape...), batch.Columns[k].Floats, batch.Columns[k].Ints})
+			if f.Ragged {
+				inputs = append(inputs, input{Name: f.Name + "_length", Shape: []int{samples}, Ints: batch.Columns[k].Lengths})
+			}
 		}
 	}
 	text, err := json.Marshal(map[string]any{"inputs": inputs, "output": outputs})
@@ -175,9 +178,8 @@ func TestNoForm(t *testing.T) {
 		}
 	}
 	for want, f := range map[string]func(g *tensor.Graph, x *tensor.Value) *tensor.Value{
-		"":                               attend(tensor.AttentionOptions{}),
-		"attention over padded sequence": attend(tensor.AttentionOptions{Padded: true}),
-		"an average over 2 x 3 cells":    func(g *tensor.Graph, x *tensor.Value) *tensor.Value { return g.AdaptiveAveragePool(x, 2, 3) },
+		"":                            attend(tensor.AttentionOptions{}),
+		"an average over 2 x 3 cells": func(g *tensor.Graph, x *tensor.Value) *tensor.Value { return g.AdaptiveAveragePool(x, 2, 3) },
 		"inputs come from no linear layer": func(g *tensor.Graph, x *tensor.Value) *tensor.Value {
 			return g.GRU(g.Reshape(x, 1, 16, 6), g.Input(6, 2), nil, false)
 		},

@@ -36,6 +36,8 @@ func (g *graph) operation(s tensor.Step) {
 		g.embedding(w, s.Makes)
 	case tensor.RecurrentStep:
 		g.recurrent(w, s.Makes)
+	case tensor.RelativeBiasStep:
+		g.relativeBias(w, s.Makes)
 	default:
 		g.movement(s)
 	}
@@ -120,6 +122,8 @@ func (g *graph) function(w tensor.FunctionStep, x string) string {
 		return g.make("LeakyRelu", []string{x}, attribute{"alpha", w.Slope})
 	case tensor.ELUFunction:
 		return g.make("Elu", []string{x}, attribute{"alpha", w.Slope})
+	case tensor.ScaleFunction:
+		return times(x, g.number(w.Slope))
 	case tensor.SiLUFunction:
 		return times(x, g.make("Sigmoid", []string{x}))
 	case tensor.GELUFunction: // x/2 (1 + erf(x/sqrt 2)); opset 20 has a Gelu

@@ -12,10 +12,6 @@ import (
 // attention is written out: scores, their softmax, and the sums of the values.
 func (g *graph) attention(w tensor.AttentionStep, y *tensor.Value) {
 	o := w.Options
-	if o.Padded {
-		g.refuse(y, "attention over padded sequences")
-		return
-	}
 	heads := func(c tensor.Columns, axes ...int) string {
 		x := g.last(c.Value)
 		if width := o.Heads * o.Dim; c.Offset > 0 || width < c.Dim(2) {
@@ -32,9 +28,41 @@ func (g *graph) attention(w tensor.AttentionStep, y *tensor.Value) {
 	if o.Causal {
 		scores = g.make("Add", []string{scores, g.mask(w.Q.Dim(1))})
 	}
+	if o.Padded {
+		scores = g.make("Where", []string{g.seen(w.K.Dim(1)), scores, g.number(float32(math.Inf(-1)))})
+	}
 	sums := g.make("MatMul", []string{g.make("Softmax", []string{scores}, attribute{"axis", -1}), v})
 	joined := g.make("Transpose", []string{sums}, attribute{"perm", []int{0, 2, 1, 3}})
 	g.put(y, joined, w.Q.Dim(0), w.Q.Dim(1), o.Heads, o.Dim)
+}
+
+// seen says which of the keys of each sample are not padding, as (batch, 1, 1, keys).
+func (g *graph) seen(keys int) string {
+	key := fmt.Sprint("seen ", keys)
+	if g.constants[key] == "" {
+		places := make([]int, keys)
+		for k := range places {
+			places[k] = k
+		}
+		lengths := g.make("Reshape", []string{g.lengths, g.integers(-1, 1, 1, 1)})
+		g.constants[key] = g.make("Less", []string{g.integers(places...), lengths})
+	}
+	return g.constants[key]
+}
+
+// relativeBias looks the bias of each query and key up by the bucket of their distance.
+func (g *graph) relativeBias(w tensor.RelativeBiasStep, y *tensor.Value) {
+	queries, keys := y.Dim(1), y.Dim(2)
+	name := g.unique("buckets")
+	var buckets []int
+	for q := range queries {
+		for k := range keys {
+			buckets = append(buckets, w.Options.Bucket(k-q, w.Table.Dim(0)))
+		}
+	}
+	g.initializers = append(g.initializers, initializer{name: name, shape: []int{queries, keys}, integers: buckets})
+	found := g.makeLayer("Gather", w.Table, []string{g.last(w.Table), name}, attribute{"axis", 0})
+	g.put(y, g.make("Transpose", []string{found}, attribute{"perm", []int{2, 0, 1}}))
 }
 
 // mask hides the keys behind each query's own place.

@@ -22,7 +22,7 @@ type relativeBias struct {
 func (g *Graph) RelativeBias(table *Value, queries, keys int, options RelativeOptions) *Value {
 	op := &relativeBias{heads: table.Dim(1), queries: queries, keys: keys, options: options, table: table}
 	for distance := 1 - queries; distance < keys; distance++ {
-		op.buckets = append(op.buckets, int32(options.bucket(distance, table.Dim(0))))
+		op.buckets = append(op.buckets, int32(options.Bucket(distance, table.Dim(0))))
 	}
 	n := g.record()
 	n.use(table)
@@ -32,9 +32,9 @@ func (g *Graph) RelativeBias(table *Value, queries, keys int, options RelativeOp
 	return op.y
 }
 
-// bucket is the one of a key's distance behind a query, of so many: near distances have one each, and the others share those left in
+// Bucket is the one of a key's distance behind a query, of so many: near distances have one each, and the others share those left in
 // proportion to the logarithm.
-func (o RelativeOptions) bucket(distance, buckets int) int {
+func (o RelativeOptions) Bucket(distance, buckets int) int {
 	first := 0
 	switch {
 	case o.Bidirectional:

@@ -28,7 +28,7 @@ func TestRelativeBuckets(t *testing.T) {
 	for _, c := range file.Buckets {
 		o := RelativeOptions{Bidirectional: c.Bidirectional, Distance: c.Distance}
 		for i, want := range c.Of {
-			if got := o.bucket(i-300, c.Buckets); got != want {
+			if got := o.Bucket(i-300, c.Buckets); got != want {
 				t.Errorf("%d of %d buckets (%+v): distance %d is in bucket %d", want, c.Buckets, o, i-300, got)
 			}
 		}
