@@ -24,7 +24,9 @@ type addedToken struct {
 type addedTokens struct {
 	list       []addedToken
 	byID       map[int32]int // places in list
-	original   *trie         // of those that are found in the original text
+	contents   map[string]bool
+	next       int32 // one more than the greatest id
+	original   *trie // of those that are found in the original text
 	normalized *trie
 }
 
@@ -38,13 +40,10 @@ func (a *addedTokens) add(token addedToken, m model) error {
 	if len(token.content) > maxTokenLen {
 		return fmt.Errorf("added token %s has more than %d bytes", shown, maxTokenLen)
 	}
-	want := int32(m.size())
-	for _, other := range a.list {
-		if other.content == token.content {
-			return fmt.Errorf("added token %s is there twice", shown)
-		}
-		want = max(want, other.id+1)
+	if a.contents[token.content] {
+		return fmt.Errorf("added token %s is there twice", shown)
 	}
+	want := max(int32(m.size()), a.next)
 	if id, ok := m.id(token.content); ok {
 		want = id
 	}
@@ -55,8 +54,9 @@ func (a *addedTokens) add(token addedToken, m model) error {
 		return fmt.Errorf("added token %s has id %d, but the vocabulary gives it %d", shown, token.id, want)
 	}
 	if a.byID == nil {
-		a.byID = map[int32]int{}
+		a.byID, a.contents = map[int32]int{}, map[string]bool{}
 	}
+	a.contents[token.content], a.next = true, max(a.next, token.id+1)
 	a.byID[token.id] = len(a.list)
 	a.list = append(a.list, token)
 	return nil

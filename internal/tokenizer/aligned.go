@@ -14,12 +14,26 @@ type aligned struct {
 	// What is being written; commit makes it the text.
 	nextText []byte
 	nextAt   []span
+	// room is how long the text may become; a hostile tokenizer could make it grow without end. full says that it was not enough.
+	room int
+	full bool
+}
+
+// growth bounds how much longer a text may become: by compatibility decomposition, the largest of what is usual, a character of three
+// bytes becomes 33.
+func growth(length int) int { return 64*length + 1024 }
+
+// take makes text the text, which came from the spans at.
+func (a *aligned) take(text []byte, at []span) {
+	a.text, a.at = append(a.text[:0], text...), append(a.at[:0], at...)
+	a.room = growth(len(text))
 }
 
 // reset makes a stretch of the original text, which begins at offset start, the text.
 func (a *aligned) reset(text string, start int) {
 	a.text = append(a.text[:0], text...)
 	a.at = a.at[:0]
+	a.room, a.full = growth(len(text)), false
 	for i := 0; i < len(text); {
 		n := runeLen(text[i])
 		s := span{int32(start + i), int32(start + i + n)}
@@ -52,6 +66,10 @@ func (a *aligned) commit() {
 
 // put writes a character with the span it came from.
 func (a *aligned) put(r rune, s span) {
+	if len(a.nextText) > a.room {
+		a.full = true
+		return
+	}
 	before := len(a.nextText)
 	a.nextText = utf8.AppendRune(a.nextText, r)
 	for range len(a.nextText) - before {
@@ -61,6 +79,10 @@ func (a *aligned) put(r rune, s span) {
 
 // copy writes text[from:to] unchanged.
 func (a *aligned) copy(from, to int) {
+	if len(a.nextText) > a.room {
+		a.full = true
+		return
+	}
 	a.nextText = append(a.nextText, a.text[from:to]...)
 	a.nextAt = append(a.nextAt, a.at[from:to]...)
 }

@@ -21,6 +21,9 @@ type charsMap struct {
 	texts []byte
 }
 
+// maxReplacement is the most bytes that a rule writes; the longest of SentencePiece's own have 33.
+const maxReplacement = 256
+
 // readCharsMap reads a compiled rule. An offset that leads out of the array is not an error here: looking a text up stops there.
 func readCharsMap(blob []byte) (*charsMap, error) {
 	if len(blob) < 4 {
@@ -39,6 +42,11 @@ func readCharsMap(blob []byte) (*charsMap, error) {
 	}
 	if !utf8.Valid(c.texts) {
 		return nil, errors.New("the replacements of a precompiled map are not UTF-8")
+	}
+	for text := range bytes.SplitSeq(c.texts, []byte{0}) {
+		if len(text) > maxReplacement {
+			return nil, fmt.Errorf("a replacement of a precompiled map has %d bytes, and %d is the most", len(text), maxReplacement)
+		}
 	}
 	return c, nil
 }

@@ -130,6 +130,7 @@ func readNormalizer(n node, depth int) (normalizer, error) {
 		out = s.replace()
 	case "Prepend":
 		s.required("prepend")
+		s.short("prepend", maxAffix)
 		out = prepend{s.text("prepend", "")}
 	case "ByteLevel":
 		out = byteAlphabet{}
@@ -149,6 +150,7 @@ func readNormalizer(n node, depth int) (normalizer, error) {
 // replace reads a pattern and what is put in the place of what it finds.
 func (s *settings) replace() replace {
 	s.required("pattern", "content")
+	s.short("content", maxAffix)
 	return replace{setting(s, "pattern", nil, readPattern), s.text("content", "")}
 }
 

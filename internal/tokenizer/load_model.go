@@ -46,6 +46,16 @@ func (t *Tokenizer) readModel(n node) error {
 	return err
 }
 
+// maxAffix is the most bytes of what is put before or after parts of words, and into a text by a normalizer: they are put there again and again.
+const maxAffix = 64
+
+// short refuses a text that is longer than most bytes.
+func (s *settings) short(name string, most int) {
+	if text := s.text(name, ""); len(text) > most {
+		s.fail(name, "%s has %d bytes, and %d is the most", name, len(text), most)
+	}
+}
+
 func readBPE(s *settings) (*bpe, error) {
 	m := &bpe{merges: map[uint64]merge{}, fuseUnknown: s.bool("fuse_unk", false), byteFallback: s.bool("byte_fallback", false),
 		ignoreMerges: s.bool("ignore_merges", false), prefix: s.text("continuing_subword_prefix", ""), suffix: s.text("end_of_word_suffix", "")}
@@ -55,6 +65,9 @@ func readBPE(s *settings) (*bpe, error) {
 		}
 	}
 	s.required("merges")
+	for _, name := range []string{"continuing_subword_prefix", "end_of_word_suffix"} {
+		s.short(name, maxAffix)
+	}
 	if s.err != nil {
 		return nil, s.err
 	}

@@ -110,14 +110,19 @@ func readGPT2(name string, text []byte, mergesName string, merges []byte) (*Toke
 	return t, nil
 }
 
-// readVocabulary reads an object of tokens and their ids.
+// readVocabulary reads an object of tokens and their ids. Ids may have gaps, but not so large ones that the table by id would be mostly empty.
 func (v *vocabulary) readVocabulary(n node) error {
+	count := 0
+	if err := n.each(func(node, node) error { count++; return nil }); err != nil {
+		return err
+	}
+	greatest := min(maxTokens-1, 4*count+1<<16)
 	return n.each(func(key, value node) error {
 		token, err := key.string()
 		if err != nil {
 			return err
 		}
-		id, err := value.integer(maxTokens - 1)
+		id, err := value.integer(greatest)
 		if err != nil {
 			return err
 		}

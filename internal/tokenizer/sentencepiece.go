@@ -84,6 +84,10 @@ func (m *sentencePiece) normalize(_ *work, a *aligned) {
 		space = spaceMark
 	}
 	write := func(s string) {
+		if len(a.nextText) > a.room {
+			a.full = true
+			return
+		}
 		for range len(s) {
 			a.nextAt = append(a.nextAt, span{origin(), 0})
 		}

@@ -262,12 +262,14 @@ func (t *Tokenizer) prepare(w *work, text string) error {
 		return fmt.Errorf("the text is not UTF-8: byte %#02x at offset %d", text[at], at)
 	}
 	w.text, w.at, w.pieces = w.text[:0], w.at[:0], w.pieces[:0]
+	full := false
 	if t.added.original == nil {
 		t.normalizePart(w, text, 0)
 	} else {
 		t.added.find([]byte(text), t.added.original, func(from, to int, id int32) {
 			if id < 0 {
 				t.normalizePart(w, text[from:to], from)
+				full = full || w.part.full
 				return
 			}
 			w.part.reset(text[from:to], from)
@@ -276,6 +278,9 @@ func (t *Tokenizer) prepare(w *work, text string) error {
 	}
 	if t.split != nil {
 		t.split.split(w)
+	}
+	if full || w.part.full {
+		return fmt.Errorf("the tokenizer's normalizer makes a text of %d bytes more than 64 times as long", len(text))
 	}
 	return nil
 }

@@ -10,7 +10,7 @@ import (
 // Bounds on vocabularies.
 const (
 	maxTokens   = 1 << 22 // tokens; the largest vocabularies in use have some 260,000
-	maxTokenLen = 1 << 16 // bytes of one
+	maxTokenLen = 1 << 10 // bytes of one
 )
 
 // vocabulary gives tokens their ids. Ids may have gaps.
@@ -36,10 +36,6 @@ func (v *vocabulary) add(token string, id int32) error {
 	}
 	if int(id) < len(v.known) && v.known[id] {
 		return fmt.Errorf("id %d belongs to two tokens, %s and %s", id, printable.Typed(v.tokens[id]), printable.Typed(token))
-	}
-	// An id far beyond the number of tokens would make the table by id large for nothing.
-	if int(id) > 4*len(v.ids)+1<<16 && int(id) > 2*len(v.tokens)+1<<16 {
-		return fmt.Errorf("token %s has id %d, far beyond the %d tokens before it", printable.Typed(token), id, len(v.ids))
 	}
 	for len(v.tokens) <= int(id) {
 		v.tokens, v.known = append(v.tokens, ""), append(v.known, false)

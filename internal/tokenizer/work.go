@@ -64,8 +64,7 @@ func (w *work) rewrite(edit func(a *aligned, p piece)) {
 		if p.id >= 0 {
 			w.keep(p.from, p.to)
 		} else {
-			w.part.text = append(w.part.text[:0], w.text[p.from:p.to]...)
-			w.part.at = append(w.part.at[:0], w.at[p.from:p.to]...)
+			w.part.take(w.text[p.from:p.to], w.at[p.from:p.to])
 			edit(&w.part, p)
 			w.nextText = append(w.nextText, w.part.text...)
 			w.nextAt = append(w.nextAt, w.part.at...)
