@@ -48,7 +48,7 @@ func comparisons(o options) []comparison {
 				{name: ", 2048 wide, batch 128 a worker", unit: "steps/s", ours: result("wide", "steps_per_s"), theirs: `wide DistributedDataParallel n=2 steps/s ([0-9.]+)`},
 			}},
 	}
-	return append(all, classifier(o, 32), classifier(o, 256), gpt(o), mobileNet(o), allreduce(o, launch), gemm(o))
+	return append(all, classifier(o, 32), classifier(o, 256), gpt(o), mobileNet(o), allreduce(o, launch), gemm(o), tokenizers(o))
 }
 
 // classifier is the small classifier on the embedded digits, few of whose pixels are zero, and on MNIST, most of whose are. To
@@ -144,6 +144,26 @@ func gemm(o options) comparison {
 	}
 	c.ours, c.theirs = [][]string{ours}, [][]string{theirs}
 	return c
+}
+
+// tokenizers encode a text on one thread: GPT-2's beside the tokenizers library, SentencePiece's beside sentencepiece. The interpreter
+// needs both libraries.
+func tokenizers(o options) comparison {
+	text := filepath.Join(o.data, "tinyshakespeare", "input.txt")
+	gpt2, bpe := filepath.Join(o.data, "tokenizers", "gpt2_encoder.json"), filepath.Join(o.data, "tokenizers", "gpt2_vocab.bpe")
+	piece := filepath.Join(o.data, "sentencepiece", "test_model.model")
+	script := filepath.Join("bench", "peers", "tokenizers.py")
+	return comparison{name: "tokenizers",
+		ours: [][]string{
+			{o.ringmaster, "bench", "tokenizer", gpt2, "--input", text, "--json"},
+			{o.ringmaster, "bench", "tokenizer", piece, "--input", text, "--json"},
+		},
+		theirs: [][]string{{o.python, script, "gpt2", gpt2, bpe, text}, {o.python, script, "sentencepiece", piece, text}},
+		figures: []figure{
+			{name: ", GPT-2, ids", unit: "MB/s", ours: result("gpt2_encoder.json/ids", "mb_per_s"), theirs: `gpt2 ids ([0-9.]+) MB/s`},
+			{name: ", GPT-2, tokens and offsets", unit: "MB/s", ours: result("gpt2_encoder.json/offsets", "mb_per_s"), theirs: `gpt2 offsets ([0-9.]+) MB/s`},
+			{name: ", SentencePiece, ids", unit: "MB/s", ours: result("test_model.model/ids", "mb_per_s"), theirs: `sentencepiece ids ([0-9.]+) MB/s`},
+		}}
 }
 
 // number is the median of the numbers that the pattern finds in the text.

@@ -23,7 +23,7 @@ func benchCommand() *cobra.Command {
 			return cmd.Help()
 		},
 	}
-	cmd.AddCommand(benchGemmCommand(), benchKernelsCommand(), benchAllreduceCommand(), benchTrainCommand(), benchBalanceCommand())
+	cmd.AddCommand(benchGemmCommand(), benchKernelsCommand(), benchAllreduceCommand(), benchTrainCommand(), benchBalanceCommand(), benchTokenizerCommand())
 	return cmd
 }
 
@@ -170,6 +170,25 @@ func benchBalanceCommand() *cobra.Command {
 	cmd.Flags().DurationVar(&options.Stopped, "stopped", 5*time.Millisecond, "and how long it is stopped then")
 	cmd.Flags().DurationSliceVar(&options.Reading, "reading", nil, "instead: what reading a seat's data takes each of the two, `FAST,SLOW`")
 	cmd.Flags().DurationVar(&options.Patience, "patience", 2*time.Minute, "how long seats may take to move")
+	flags.register(cmd)
+	return cmd
+}
+
+func benchTokenizerCommand() *cobra.Command {
+	var flags benchFlags
+	var text string
+	cmd := &cobra.Command{
+		Use:   "tokenizer FILE|DIR --input TEXT-FILE",
+		Short: "Measure how fast a tokenizer encodes the lines of a text, on one thread",
+		Args:  cli.Takes("FILE|DIR"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if text == "" {
+				return wrong(errors.New("--input is missing: name a text file"))
+			}
+			return flags.show(cmd.Context(), func(context.Context) (*bench.Report, error) { return bench.Tokenizer(args[0], text) })
+		},
+	}
+	cmd.Flags().StringVar(&text, "input", "", "text `file`")
 	flags.register(cmd)
 	return cmd
 }

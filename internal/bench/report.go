@@ -40,7 +40,7 @@ type value struct {
 
 // better says of every unit of the samples, apart from ns/op, in which direction benchstat finds it better.
 var better = []struct{ unit, direction string }{
-	{"GFLOP/s", "higher"}, {"GiB/s", "higher"}, {"steps/s", "higher"}, {"samples/s", "higher"}, {"peak-MiB", "lower"},
+	{"GFLOP/s", "higher"}, {"GiB/s", "higher"}, {"steps/s", "higher"}, {"samples/s", "higher"}, {"peak-MiB", "lower"}, {"MB/s", "higher"},
 	{"of-ideal", "higher"}, {"of-apart", "higher"}, {"of-shown", "higher"}, {"even-of-ideal", "higher"},
 }
 

@@ -54,27 +54,9 @@ func (m *sentencePiece) tokenize(w *work, text []byte) error {
 
 // normalize implements normalizer. The span of a byte goes from where its rule began in the original text to where the next byte's did.
 func (m *sentencePiece) normalize(_ *work, a *aligned) {
-	text, starts := a.text, a.at
-	at := 0
+	text := a.text
 	a.begin()
-	origin := func() int32 {
-		if at < len(starts) {
-			return starts[at].from
-		}
-		if len(starts) == 0 {
-			return 0
-		}
-		return starts[len(starts)-1].to
-	}
-	if m.removeExtra {
-		for at < len(text) {
-			by, n := m.next(text[at:])
-			if string(by) != " " {
-				break
-			}
-			at += n
-		}
-	}
+	at := m.leadingSpaces(text)
 	if at == len(text) {
 		a.commit()
 		return
@@ -83,18 +65,8 @@ func (m *sentencePiece) normalize(_ *work, a *aligned) {
 	if m.escape {
 		space = spaceMark
 	}
-	write := func(s string) {
-		if len(a.nextText) > a.room {
-			a.full = true
-			return
-		}
-		for range len(s) {
-			a.nextAt = append(a.nextAt, span{origin(), 0})
-		}
-		a.nextText = append(a.nextText, s...)
-	}
 	if m.dummyPrefix && !m.suffix {
-		write(space)
+		a.write(space, at)
 	}
 	afterSpace := m.removeExtra
 	for at < len(text) {
@@ -103,29 +75,54 @@ func (m *sentencePiece) normalize(_ *work, a *aligned) {
 			by = by[1:]
 		}
 		if len(by) > 0 {
-			write(strings.ReplaceAll(string(by), " ", space))
+			a.write(strings.ReplaceAll(string(by), " ", space), at)
 			afterSpace = by[len(by)-1] == ' '
 		}
 		afterSpace = afterSpace && m.removeExtra
 		at += n
 	}
-	end := origin()
+	end := a.at[len(a.at)-1].to
 	for m.removeExtra && bytes.HasSuffix(a.nextText, []byte(space)) {
 		rest := len(a.nextText) - len(space)
 		end = a.nextAt[rest].from
 		a.nextText, a.nextAt = a.nextText[:rest], a.nextAt[:rest]
 	}
 	if m.dummyPrefix && m.suffix {
+		a.nextText = append(a.nextText, space...)
 		for range len(space) {
 			a.nextAt = append(a.nextAt, span{end, 0})
 		}
-		a.nextText = append(a.nextText, space...)
 	}
 	for i := len(a.nextAt) - 1; i >= 0; i-- {
 		a.nextAt[i].to = end
 		end = a.nextAt[i].from
 	}
 	a.commit()
+}
+
+// leadingSpaces is the length of the spaces before a text that are to go.
+func (m *sentencePiece) leadingSpaces(text []byte) int {
+	at := 0
+	for m.removeExtra && at < len(text) {
+		by, n := m.next(text[at:])
+		if string(by) != " " {
+			break
+		}
+		at += n
+	}
+	return at
+}
+
+// write writes a text that comes from the byte at an offset on.
+func (a *aligned) write(text string, at int) {
+	if len(a.nextText) > a.room {
+		a.full = true
+		return
+	}
+	a.nextText = append(a.nextText, text...)
+	for range len(text) {
+		a.nextAt = append(a.nextAt, span{a.at[at].from, 0})
+	}
 }
 
 // next is what the beginning of a text, n bytes of it, is normalized to.

@@ -82,7 +82,7 @@ func writePieces(pieces []scoredPiece, o Training) []byte {
 	out := &bytes.Buffer{}
 	special := withUnknown(o.Special)
 	writeHead(out, special, o.Normalize)
-	const metaspace = `{"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": true}`
+	const metaspace = `{"type": "Metaspace", "replacement": "▁", "prepend_scheme": "first", "split": true}`
 	out.WriteString("  \"pre_tokenizer\": " + metaspace + ",\n  \"post_processor\": null,\n  \"decoder\": {\"type\": \"Sequence\", \"decoders\": [{\"type\": \"ByteFallback\"}, " + metaspace + "]},\n")
 	fmt.Fprintf(out, "  \"model\": {\n    \"type\": \"Unigram\",\n    \"unk_id\": %d,\n    \"byte_fallback\": true,\n    \"vocab\": [", slices.Index(special, unknownToken))
 	written := 0
