@@ -123,6 +123,9 @@ const (
 // DefaultCacheMiB bounds what is kept of packed sets that are read over HTTP, unless data.cache_mib does.
 const DefaultCacheMiB = 10 << 10
 
+// BalanceClasses is the order in which each class is drawn equally often.
+const BalanceClasses = "classes"
+
 // Data says which samples are read.
 type Data struct {
 	Kind string `yaml:"kind"`
@@ -151,7 +154,8 @@ type Data struct {
 	CenterCrop int    `yaml:"center_crop" kinds:"images,image_table,webdataset" omit:"zero"` // edge of the square that is cut out of the middle then; 0: none
 	Filter     string `yaml:"filter" kinds:"images,image_table,webdataset" omit:"zero"`      // of the scaling
 
-	Augment []Augmentation `yaml:"augment" kinds:"glyphs,mnist,images,image_table,webdataset" omit:"zero"` // how training pictures are changed at random, in this order
+	Balance string         `yaml:"balance" kinds:"glyphs,mnist,images,csv,tsv,jsonl,parquet,npy,npz,image_table,webdataset" omit:"zero"` // classes: each is drawn equally often; empty: each sample is
+	Augment []Augmentation `yaml:"augment" kinds:"glyphs,mnist,images,image_table,webdataset" omit:"zero"`                               // how training pictures are changed at random, in this order
 
 	Train       string   `yaml:"train" kinds:"csv,tsv,jsonl,parquet,npy,npz,image_table,webdataset" contract:"free"`                       // the table's file on every worker's machine
 	Eval        string   `yaml:"eval" kinds:"csv,tsv,jsonl,parquet,npy,npz,image_table,webdataset" contract:"free"`                        // that of the rows for evaluation; empty: none

@@ -63,7 +63,7 @@ func orNone(value string) string {
 }
 
 // afterPacking are keys that say what is made of records when they are read, so they may differ from those that a set was packed with.
-var afterPacking = []string{"data.context", "data.mask", "data.mean", "data.std", "data.crop", "data.flip", "data.standardize"}
+var afterPacking = []string{"data.context", "data.mask", "data.mean", "data.std", "data.crop", "data.flip", "data.augment", "data.balance", "data.standardize"}
 
 // appendPacked lists the keys of the section that the records of a set depend on.
 func appendPacked(items []Item, key string, v reflect.Value) []Item {

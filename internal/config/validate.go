@@ -191,6 +191,9 @@ func (d *Data) validate(c *checker) {
 	} else if d.Kind != DataGlyphs && d.Path == "" && d.Kind != DataShards {
 		c.require("data.dir", d.Dir != "", "data.dir is missing: say where the %s data is (in the file, or by --set data.dir=DIR)", d.Kind)
 	}
+	if d.Balance != "" {
+		c.oneOf("data.balance", d.Balance, []string{BalanceClasses})
+	}
 	d.validateAugment(c)
 	switch d.Kind {
 	case DataText:

@@ -37,6 +37,7 @@ type Data struct {
 	standards   []*standard       // of a table's inputs
 	inputs      []config.Input    // of a table that makes several
 	Warnings    []string          // lines: what is odd about what was read
+	classes     classSamples      // of an order in balance; else nil
 	readers     [2]Reader         // of the sets; nil where there is none
 	roots       [2]hash256        // over what they read
 }
@@ -74,17 +75,21 @@ func OpenLike(c config.Data, described []byte) (*Data, error) {
 // open reads the data with the characters and the classes of a model, nil where there is none.
 func open(c config.Data, vocabulary *Vocabulary, labels []string, like *description) (*Data, error) {
 	c.Dir = config.ExpandHome(c.Dir)
-	var d *Data
-	var err error
+	d, err := read(c, vocabulary, labels, like)
+	if err != nil {
+		return nil, err
+	}
+	d.Files = condense(d.Files)
+	return d, d.balanced(c)
+}
+
+// read reads the data of one kind.
+func read(c config.Data, vocabulary *Vocabulary, labels []string, like *description) (d *Data, err error) {
 	switch {
 	case c.Kind == config.DataShards:
 		return nil, errors.New("dataset: Settle comes first")
 	case c.Path != "":
-		if d, err = openPacked(c, like); err != nil {
-			return nil, err
-		}
-		d.Files = condense(d.Files)
-		return d, nil
+		return openPacked(c, like)
 	}
 	switch c.Kind {
 	case config.DataGlyphs:
@@ -104,7 +109,6 @@ func open(c config.Data, vocabulary *Vocabulary, labels []string, like *descript
 	if err != nil {
 		return nil, explainPath(err, c.Dir)
 	}
-	d.Files = condense(d.Files)
 	return d, nil
 }
 

@@ -141,7 +141,7 @@ func (in *description) recallPixels(c config.Data) (*Data, recollection, error) 
 	if len(shape) == 1 {
 		shape = []int{p.plane / p.columns, p.columns}
 	}
-	return &Data{Labels: in.Labels, pixels: p}, recollection{pictureSchema(shape, in.Classes, in.Labels), []Transform{p}}, nil
+	return &Data{Labels: in.Labels, pixels: p}, recollection{pictureSchema(shape, in.Classes, in.Labels), p.transforms()}, nil
 }
 
 // pixels is the transform of the pictures that were described, whose shape is [values], or [channels rows columns].
@@ -149,7 +149,7 @@ func (in *description) pixels(c config.Data) (*pixels, error) {
 	bad := func() error {
 		return fmt.Errorf("description of the data: samples of %v in rows of %d do not go with data of kind %s", in.Input, in.Columns, c.Kind)
 	}
-	p := &pixels{shape: in.Input, columns: in.Columns, fit: fitOf(c)}
+	p := &pixels{shape: in.Input, columns: in.Columns, fit: fitOf(c), entries: c.Augment}
 	rank := 1
 	if c.Kind == config.DataImages || c.HasPictures() {
 		rank = 3

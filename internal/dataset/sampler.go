@@ -25,9 +25,12 @@ func NewSampler(seed, epoch uint64, n int) *Sampler {
 
 // Sampler is the order of epoch epoch (from 0) over the training set. For text it moves, beyond the permutation of the
 // windows, the place at which the epoch begins to cut them by a number of tokens drawn from (seed, epoch), so that
-// window borders fall elsewhere in each epoch.
+// window borders fall elsewhere in each epoch. With data.balance it is no permutation: classes are drawn equally often.
 func (d *Data) Sampler(seed, epoch uint64) *Sampler {
 	o := NewSampler(seed, epoch, d.Train.Len())
+	if d.classes != nil {
+		d.classes.fill(o.samples, rng.OrderKey(seed, epoch))
+	}
 	o.shift = d.Train.shift(rng.ShiftKey(seed, epoch))
 	return o
 }

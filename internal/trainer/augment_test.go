@@ -31,6 +31,7 @@ func TestAugmentationOnAnyRing(t *testing.T) {
 	for _, augment := range []string{
 		"[{kind: crop, padding: 1}, {kind: flip}]",
 		"[{kind: resized_crop}, {kind: rotate, degrees: 30}, {kind: color, brightness: 0.4, hue: 0.2}, {kind: erase, p: 1}, {kind: mixup}, {kind: cutmix}]",
+		"[{kind: vertical_flip}], balance: classes",
 	} {
 		p, err := assembleAugmented(t, dir, augment)
 		if err != nil {
