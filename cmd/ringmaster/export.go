@@ -57,10 +57,9 @@ func exportCommand() *cobra.Command {
 			return exportParameters(cmd, &flags, args[0], target)
 		},
 	}
-	bindNoEMA(cmd, &flags.noEMA)
 	cmd.Flags().StringVar(&target, "out", "", "`file` to write")
 	cmd.Flags().StringVar(&format, "format", "", "safetensors or onnx (default: as FILE is named, else safetensors)")
-	cmd.Flags().Uint64Var(&flags.step, "step", 0, "take the checkpoint after this step (default: the newest good one)")
+	flags.bindChoice(cmd)
 	cmd.Flags().StringVar(&flags.jobFile, "job", "", "onnx: the job `file` that a .safetensors file belongs to")
 	cmd.Flags().StringArrayVar(&flags.sets, "set", nil, "onnx: override where the job's data are, `data.dir=DIR`, if the checkpoint does not describe them")
 	return cmd
@@ -89,7 +88,7 @@ func formatOf(name, target string) (exportFormat, error) {
 
 // exportParameters writes a checkpoint's parameters as they lie in its files.
 func exportParameters(cmd *cobra.Command, flags *trainedFlags, path, target string) error {
-	entry, err := pick(path, cmd.Flags().Changed("step"), flags.step)
+	entry, err := flags.pick(cmd, path)
 	if err != nil {
 		return err
 	}

@@ -43,6 +43,7 @@ type trainedFlags struct {
 	jobFile string
 	step    uint64
 	byStep  bool
+	best    bool
 	noEMA   bool
 	threads int
 	asJSON  bool
@@ -51,8 +52,7 @@ type trainedFlags struct {
 func (f *trainedFlags) bind(cmd *cobra.Command) {
 	cmd.Flags().StringArrayVar(&f.sets, "set", nil, "override a key of the job's data, `data.KEY=VALUE`; repeatable")
 	cmd.Flags().StringVar(&f.jobFile, "job", "", "the job `file` that a .safetensors file belongs to")
-	cmd.Flags().Uint64Var(&f.step, "step", 0, "take the checkpoint after this step (default: the newest good one)")
-	bindNoEMA(cmd, &f.noEMA)
+	f.bindChoice(cmd)
 	cmd.Flags().IntVar(&f.threads, "threads", launch.DefaultThreads(1), "compute threads")
 	cmd.Flags().BoolVar(&f.asJSON, "json", false, "write JSON")
 }
@@ -97,20 +97,20 @@ func (f *trainedFlags) find(cmd *cobra.Command, path string) (*trained, error) {
 	case errors.As(err, &other) && other.Kind != regularfile.Folder:
 		return nil, wrong(fmt.Errorf("%w; name a checkpoint or a .safetensors file", err))
 	case err != nil:
-		return f.findCheckpoint(path) // which says what is wrong with a path that leads nowhere
+		return f.findCheckpoint(cmd, path) // which says what is wrong with a path that leads nowhere
 	}
 	if f.jobFile == "" {
 		return nil, wrong(fmt.Errorf("%s is a file of parameters alone: name the job that it belongs to by --job JOB.yaml", path))
 	}
-	if f.byStep {
-		return nil, wrong(fmt.Errorf("--step: %s is a file of parameters, which has no steps", path))
+	if f.byStep || f.best {
+		return nil, wrong(fmt.Errorf("--step and --best: %s is a file of parameters, which has no steps", path))
 	}
 	job, err := config.Load(f.jobFile, f.sets)
 	return &trained{path: path, job: job, jobFile: f.jobFile, placed: f.places()}, wrong(err)
 }
 
-func (f *trainedFlags) findCheckpoint(path string) (*trained, error) {
-	entry, err := pick(path, f.byStep, f.step)
+func (f *trainedFlags) findCheckpoint(cmd *cobra.Command, path string) (*trained, error) {
+	entry, err := f.pick(cmd, path)
 	if err != nil {
 		return nil, err
 	}

@@ -1,19 +1,54 @@
 package main
 
 import (
+	"cmp"
+	"errors"
+	"fmt"
 	"io"
 	"slices"
 
 	"github.com/spf13/cobra"
 
 	"ringmaster/internal/checkpoint"
+	"ringmaster/internal/checkpoint/disk"
 	"ringmaster/internal/config"
+	"ringmaster/internal/metric"
 	"ringmaster/internal/optim"
 )
 
-// bindNoEMA binds the flag that takes the trained parameters where the job has train.ema.
-func bindNoEMA(cmd *cobra.Command, noEMA *bool) {
-	cmd.Flags().BoolVar(noEMA, "no-ema", false, "of a job with train.ema take the trained parameters, not their average")
+// bindChoice binds the flags that say which weights of a run are taken.
+func (f *trainedFlags) bindChoice(cmd *cobra.Command) {
+	cmd.Flags().Uint64Var(&f.step, "step", 0, "take the checkpoint after this step (default: the newest good one)")
+	cmd.Flags().BoolVar(&f.best, "best", false, "take the checkpoint of the best epoch by checkpoint.keep_best, else by train.early_stop's metric or the loss")
+	cmd.Flags().BoolVar(&f.noEMA, "no-ema", false, "of a job with train.ema take the trained parameters, not their average")
+}
+
+// pick is the checkpoint that the flags choose.
+func (f *trainedFlags) pick(cmd *cobra.Command, path string) (*checkpoint.Entry, error) {
+	f.byStep = cmd.Flags().Changed("step")
+	if !f.best {
+		return pick(path, f.byStep, f.step)
+	}
+	if f.byStep {
+		return nil, wrong(errors.New("--best and --step name two checkpoints; leave one out"))
+	}
+	newest, err := pick(path, false, 0)
+	if err != nil {
+		return nil, err
+	}
+	job, err := config.Decode([]byte(newest.Manifest.Config))
+	if err != nil {
+		return nil, wrong(fmt.Errorf("the job in %s: %w", newest.Path, err))
+	}
+	found, err := checkpoint.Locate(disk.OS{}, path)
+	if err != nil {
+		return nil, wrong(err)
+	}
+	entry, err := found.BestBy(cmp.Or(metric.KeepBest(job), metric.EarlyStop(job), &metric.Rule{Metric: "loss"}))
+	if err != nil {
+		return nil, wrong(fmt.Errorf("--best: %w; with checkpoint.keep_best the job keeps the one of its best epoch", err))
+	}
+	return entry, nil
 }
 
 // average puts the average of the parameters in their place, where the job keeps one.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 
+	"ringmaster/internal/metric"
 	"ringmaster/internal/plural"
 )
 
@@ -34,10 +35,10 @@ func compareNames(a, b Name) int {
 }
 
 // Prune deletes from the stores of one run, which must not be running, what its next launch cannot need. That launch resumes from origin,
-// which is whole in one of the stores; nil: from the beginning. If keep > 0, the newest keep checkpoints up to the origin stay, and those
-// before them go; so do folders that were never finished. A checkpoint of another run, one that is damaged and not older than those
+// which is whole in one of the stores; nil: from the beginning. If keep > 0, the newest keep checkpoints up to the origin stay, and the best by the
+// rule (nil: none), and the others before them go; so do folders that were never finished. A checkpoint of another run, one that is damaged and not older than those
 // that stay, and everything newer than the origin are left alone. After an interruption it can be called again.
-func Prune(stores []*Store, origin *Manifest, keep int) (Pruned, error) {
+func Prune(stores []*Store, origin *Manifest, keep int, best *metric.Rule) (Pruned, error) {
 	var all []Entry
 	for _, s := range stores {
 		entries, err := s.List()
@@ -47,6 +48,7 @@ func Prune(stores []*Store, origin *Manifest, keep int) (Pruned, error) {
 		all = append(all, entries...)
 	}
 	var p Pruned
+	var first Name // of the newest ones that stay
 	if origin != nil {
 		for _, e := range all {
 			if e.Err == nil && sameRun(e.Manifest, origin) && compareNames(e.Name, origin.Name()) <= 0 {
@@ -56,7 +58,14 @@ func Prune(stores []*Store, origin *Manifest, keep int) (Pruned, error) {
 		slices.SortFunc(p.Kept, compareNames)
 		p.Kept = slices.Compact(p.Kept)
 		if n := len(p.Kept) - keep; keep > 0 && n > 0 {
+			spared := bestOf(p.Kept, origin, best)
 			p.Kept = slices.Delete(p.Kept, 0, n)
+			first = p.Kept[0]
+			if !slices.Contains(p.Kept, spared) && spared != (Name{}) {
+				p.Kept = slices.Insert(p.Kept, 0, spared)
+			}
+		} else if len(p.Kept) > 0 {
+			first = p.Kept[0]
 		}
 	}
 	older, unfinished := map[Name]bool{}, map[Name]bool{}
@@ -69,7 +78,7 @@ func Prune(stores []*Store, origin *Manifest, keep int) (Pruned, error) {
 			into = unfinished
 		case origin == nil || keep <= 0 || e.Err != nil && !errors.Is(e.Err, ErrDamaged),
 			e.Manifest == nil || !sameRun(e.Manifest, origin), // of another run, or unknown
-			len(p.Kept) == 0 || compareNames(e.Name, p.Kept[0]) > 0:
+			len(p.Kept) == 0 || compareNames(e.Name, first) > 0:
 			continue
 		}
 		deleted, err := e.store.Retire(e.Name)
@@ -82,6 +91,22 @@ func Prune(stores []*Store, origin *Manifest, keep int) (Pruned, error) {
 	}
 	p.Older, p.Unfinished = len(older), len(unfinished)
 	return p, nil
+}
+
+// bestOf is the newest generation's checkpoint at the step of the best evaluation; the zero Name: there is none.
+func bestOf(names []Name, origin *Manifest, rule *metric.Rule) (best Name) {
+	if rule == nil {
+		return Name{}
+	}
+	step, any := bestStep(origin.Epochs, rule, func(step uint64) bool {
+		return slices.ContainsFunc(names, func(n Name) bool { return n.Step == step })
+	})
+	for _, n := range names {
+		if any && n.Step == step {
+			best = n
+		}
+	}
+	return best
 }
 
 // sameRun reports whether two checkpoints belong to the launches of one run: they are of one job by name, seats and data.

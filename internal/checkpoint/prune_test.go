@@ -52,7 +52,7 @@ func TestPrune(t *testing.T) {
 		must(t, save(t, 500, 3).of(3, "j").put(one, false))
 		must(t, save(t, 50, 1).of(1, "j").put(two, false))
 		for range 2 { // done again it changes nothing
-			p, err := Prune([]*Store{one, two}, origin.manifest, 2)
+			p, err := Prune([]*Store{one, two}, origin.manifest, 2, nil)
 			must(t, err)
 			if want := []Name{{300, 2, 2}, {400, 3, 3}}; !slices.Equal(p.Kept, want) {
 				t.Errorf("kept %v, want %v", p.Kept, want)
@@ -62,10 +62,10 @@ func TestPrune(t *testing.T) {
 				t.Errorf("left\n%s, want\n%s", got, want)
 			}
 		}
-		if p, err := Prune([]*Store{one}, origin.manifest, 0); err != nil || len(p.Kept) != 2 || p.String() != "" {
+		if p, err := Prune([]*Store{one}, origin.manifest, 0, nil); err != nil || len(p.Kept) != 2 || p.String() != "" {
 			t.Errorf("with everything kept: %+v, %v", p, err)
 		}
-		if p, err := Prune([]*Store{two}, nil, 1); err != nil || p.String() != "1 unfinished checkpoint" {
+		if p, err := Prune([]*Store{two}, nil, 1, nil); err != nil || p.String() != "1 unfinished checkpoint" {
 			t.Errorf("from the beginning: %q, %v", p, err)
 		}
 	})
@@ -83,7 +83,7 @@ func TestCrashWhilePruning(t *testing.T) {
 		}
 		must(t, save(t, 500, 4).of(4, "j").put(s, false))
 		m.FailAt(n, disk.ErrCrashed)
-		_, err := Prune([]*Store{mustOpen(t, m, "/r")}, origin.manifest, 2)
+		_, err := Prune([]*Store{mustOpen(t, m, "/r")}, origin.manifest, 2, nil)
 		if err != nil && !errors.Is(err, disk.ErrCrashed) {
 			t.Fatalf("crash at operation %d: %v", n, err)
 		}
@@ -102,7 +102,7 @@ func TestCrashWhilePruning(t *testing.T) {
 			if whole != 2 {
 				t.Fatalf("crash at operation %d, %s: %d of the 2 that are kept are whole", n, name, whole)
 			}
-			_, err := Prune([]*Store{s}, origin.manifest, 2)
+			_, err := Prune([]*Store{s}, origin.manifest, 2, nil)
 			must(t, err)
 			if got := folders(t, s); got != "1:300/2/whole 1:400/3/whole" {
 				t.Fatalf("crash at operation %d, %s: done again it leaves %s", n, name, got)

@@ -15,6 +15,7 @@ import (
 	"ringmaster/internal/checkpoint"
 	"ringmaster/internal/cluster/fsm"
 	"ringmaster/internal/config"
+	"ringmaster/internal/metric"
 	"ringmaster/internal/plan"
 	"ringmaster/internal/plural"
 	"ringmaster/internal/rpc"
@@ -43,7 +44,8 @@ func (s *Server) Submit(ctx context.Context, r *rpc.SubmitRequest) (*rpc.SubmitR
 		token = s.cfg.Random() | 1
 	}
 	c := &fsm.Submit{Incarnation: plan.Incarnation(token), Name: job.Name, Seats: job.Seats, Config: r.Config,
-		Keep: job.Checkpoint.KeepLast, Workers: int(r.Workers), Fingerprint: r.Fingerprint, Stop: r.Stop, MinWorkers: job.MinWorkers, Even: !job.Balance, Seed: job.Seed}
+		Keep: job.Checkpoint.KeepLast, Workers: int(r.Workers), Fingerprint: r.Fingerprint, Stop: r.Stop, MinWorkers: job.MinWorkers, Even: !job.Balance, Seed: job.Seed,
+		EarlyStop: metric.EarlyStop(job), KeepBest: metric.KeepBest(job)}
 	for _, f := range r.Files {
 		c.Files = append(c.Files, fsm.DataFile{Name: f.Name, SHA256: f.Sha256})
 	}
@@ -332,6 +334,7 @@ func (s *Server) describeProgress(j *fsm.Job, out *rpc.JobStatus) {
 }
 
 func describeOutcome(o *fsm.Outcome, out *rpc.JobStatus) {
+	out.Reason = o.Reason
 	if o.Phase == fsm.Failed || len(o.Digest) == 0 {
 		return
 	}

@@ -44,6 +44,9 @@ func checkReport(r *rpc.Report) error {
 		return status.Error(codes.InvalidArgument, "a part of the worker's report is too long")
 	}
 	longFigures := func(e *rpc.EpochFact) bool { return len(e.Metrics) > metric.MaxLine }
+	if len(r.Outcome.GetReason()) > metric.MaxLine {
+		return status.Error(codes.InvalidArgument, "the reason of the job's end in the worker's report is too long")
+	}
 	if slices.ContainsFunc(r.Epochs, longFigures) || len(r.Outcome.GetMetrics()) > metric.MaxLine {
 		return status.Error(codes.InvalidArgument, "the metrics in the worker's report are too long")
 	}

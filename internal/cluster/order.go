@@ -1,11 +1,13 @@
 package cluster
 
 import (
+	"math"
 	"time"
 
 	"google.golang.org/protobuf/proto"
 
 	"ringmaster/internal/cluster/fsm"
+	"ringmaster/internal/metric"
 	"ringmaster/internal/rpc"
 )
 
@@ -58,7 +60,8 @@ func (s *Server) baseOrder(st *fsm.State, now time.Time) *rpc.Order {
 	o.Candidates = candidates
 	if j.Running() {
 		o.Start = &rpc.Start{Generation: uint64(j.Started.Generation), Step: j.Started.Step, StateDigest: j.Started.StateDigest,
-			Halt: j.Started.Halt, Epochs: uint32(j.Started.Epochs)}
+			Halt: j.Started.Halt, Epochs: uint32(j.Started.Epochs),
+			EarlyStop: judgedMessage(j.Judged(j.EarlyStop, j.Started.Epochs)), KeepBest: judgedMessage(j.Judged(j.KeepBest, j.Started.Epochs))}
 		for _, m := range o.View.Members {
 			for _, source := range j.Started.Sources {
 				if m.Worker == source {
@@ -68,6 +71,13 @@ func (s *Server) baseOrder(st *fsm.State, now time.Time) *rpc.Order {
 		}
 	}
 	return o
+}
+
+func judgedMessage(j *metric.Judged) *rpc.Judged {
+	if j == nil {
+		return nil
+	}
+	return &rpc.Judged{Epoch: uint32(j.Epoch), Best: math.Float64bits(j.Best), Waited: uint32(j.Waited), Stop: j.Stop}
 }
 
 func viewMessage(v *fsm.View) *rpc.View {

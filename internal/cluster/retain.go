@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"math"
+	"slices"
 
 	"ringmaster/internal/checkpoint"
 	"ringmaster/internal/cluster/fsm"
@@ -65,8 +66,10 @@ func (c *claimedFolders) add(j *fsm.Job, known map[string]bool) {
 	for _, folder := range still {
 		c.named[folder] = true
 	}
-	for _, folder := range j.Earlier[:len(j.Earlier)-len(still)] {
-		c.released[folder] = true
+	for _, folder := range j.Earlier {
+		if !slices.Contains(still, folder) {
+			c.released[folder] = true
+		}
 	}
 	bound := claimedAbove{generation: j.Generation}
 	if n := len(j.Checkpoints); n > 0 {

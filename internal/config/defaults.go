@@ -96,6 +96,9 @@ func (t *Train) setDefaults(o *origin) {
 	if t.Loss == LossHuber {
 		def(o, "train.huber_delta", &t.HuberDelta, 1)
 	}
+	if t.EarlyStop != (EarlyStop{}) {
+		def(o, "train.early_stop.metric", &t.EarlyStop.Metric, "loss")
+	}
 	def(o, "train.optimizer.kind", &t.Optimizer.Kind, OptimizerAdam)
 	def(o, "train.schedule.kind", &t.Schedule.Kind, ScheduleConstant)
 	t.Optimizer.setDefaults(o)

@@ -222,11 +222,27 @@ type Train struct {
 	ClassWeights   []float64 `yaml:"class_weights" omit:"zero"` // of the losses against each class; empty: 1 each
 	HuberDelta     float64   `yaml:"huber_delta" omit:"zero"`   // of loss huber: from where on differences count in proportion
 
+	EarlyStop EarlyStop `yaml:"early_stop" omit:"zero" contract:"end"` // when the job ends before its time
+
 	EMA       float64 `yaml:"ema" omit:"zero"`        // decay of a moving average of the parameters, which is evaluated and exported; 0: none
 	EMAWarmup bool    `yaml:"ema_warmup" omit:"zero"` // the decay rises to it in the first steps
 
 	Metrics []string `yaml:"metrics" omit:"zero" contract:"free"` // told of an evaluation beside its loss
 }
+
+// EarlyStop ends a job whose evaluations have become no better for a while.
+type EarlyStop struct {
+	Metric   string  `yaml:"metric"`    // loss, accuracy, train_loss, or one of Train.Metrics
+	Patience int     `yaml:"patience"`  // evaluations that may be no better, one after another
+	MinDelta float64 `yaml:"min_delta"` // what an evaluation must exceed the best one by to be better
+	Mode     string  `yaml:"mode" omit:"zero"`
+}
+
+// Modes of EarlyStop: whether smaller or larger is better. Empty: as the metric is understood.
+const (
+	ModeMin = "min"
+	ModeMax = "max"
+)
 
 // Losses.
 const (
@@ -307,6 +323,8 @@ type Schedule struct {
 type Checkpoint struct {
 	EverySteps int `yaml:"every_steps"` // 0: at the end (and when interrupted) only
 	KeepLast   int `yaml:"keep_last"`   // older ones are retired
+
+	KeepBest string `yaml:"keep_best" omit:"zero"` // the metric whose best evaluation's checkpoint is kept too; empty: none
 }
 
 // PerSeat is the number of samples that a seat computes in a full step, in all its micro-batches.

@@ -34,6 +34,7 @@ func (j *Job) validate(b *binder) {
 	between(c, "checkpoint.every_steps", j.Checkpoint.EverySteps, 0, maxSteps)
 	between(c, "checkpoint.keep_last", j.Checkpoint.KeepLast, 1, 1<<20)
 	between(c, "min_workers", j.MinWorkers, 1, MaxSeats)
+	j.validateStop(c)
 	j.validateTogether(c)
 }
 
@@ -351,4 +352,27 @@ func (s *Schedule) validateOneCycle(c *checker) {
 	between(c, "train.schedule.final_div_factor", s.FinalDivFactor, 1, 1e9)
 	below(c, "train.schedule.base_momentum", s.BaseMomentum, 0, 1)
 	below(c, "train.schedule.max_momentum", s.MaxMomentum, 0, 1)
+}
+
+// validateStop checks when the job ends early, and which checkpoint is the best.
+func (j *Job) validateStop(c *checker) {
+	if s := &j.Train.EarlyStop; *s != (EarlyStop{}) {
+		c.told("train.early_stop.metric", s.Metric, &j.Train)
+		if c.present("train.early_stop.patience", "say after how many evaluations that are no better the job ends") {
+			between(c, "train.early_stop.patience", s.Patience, 1, maxEpochs)
+		}
+		between(c, "train.early_stop.min_delta", s.MinDelta, 0, math.MaxFloat32)
+		if s.Mode != "" {
+			c.oneOf("train.early_stop.mode", s.Mode, []string{ModeMin, ModeMax})
+		}
+	}
+	if name := j.Checkpoint.KeepBest; name != "" {
+		c.told("checkpoint.keep_best", name, &j.Train)
+	}
+}
+
+// told requires a figure that evaluations tell.
+func (c *checker) told(key, name string, t *Train) {
+	ok := name == "loss" || name == "train_loss" || name == "accuracy" && t.Loss == LossCrossEntropy || slices.Contains(t.Metrics, name)
+	c.require(key, ok || c.b.isSpoilt("train.metrics") || c.b.isSpoilt("train.loss"), "%s: evaluations do not tell %s; take loss or train_loss, or add it to train.metrics", key, printable.Typed(name))
 }

@@ -9,12 +9,14 @@ import (
 
 	"ringmaster/internal/checkpoint"
 	"ringmaster/internal/checkpoint/disk"
+	"ringmaster/internal/config"
+	"ringmaster/internal/metric"
 )
 
 // tidy deletes from the run's folder what its launch of this number cannot need: checkpoints that were never finished, older ones than
-// the newest keep (0: none of them), and the logs of the coordinators of former launches. It says what it deletes, and returns the
+// the newest and the best ones that the job keeps, and the logs of the coordinators of former launches. It says what it deletes, and returns the
 // folders of the checkpoints that stay, ascending, the origin's last. What cannot be deleted now is worth a line, and no reason not to train.
-func (d Directory) tidy(origin *Origin, keep, launch int, note func(line string), warnings io.Writer) []string {
+func (d Directory) tidy(origin *Origin, job *config.Job, launch int, note func(line string), warnings io.Writer) []string {
 	stores, err := d.stores()
 	var pruned checkpoint.Pruned
 	if err == nil {
@@ -22,7 +24,7 @@ func (d Directory) tidy(origin *Origin, keep, launch int, note func(line string)
 		if origin != nil {
 			manifest = origin.Manifest
 		}
-		pruned, err = checkpoint.Prune(stores, manifest, keep)
+		pruned, err = checkpoint.Prune(stores, manifest, job.Checkpoint.KeepLast, metric.KeepBest(job))
 	}
 	if err != nil {
 		say(warnings, "ringmaster: not everything that is not needed any more could be deleted from %s: %v", d, err)
@@ -30,7 +32,7 @@ func (d Directory) tidy(origin *Origin, keep, launch int, note func(line string)
 	if text := pruned.String(); text != "" {
 		rule := ""
 		if pruned.Older > 0 {
-			rule = fmt.Sprintf(" (checkpoint.keep_last is %d)", keep)
+			rule = fmt.Sprintf(" (checkpoint.keep_last is %d)", job.Checkpoint.KeepLast)
 		}
 		note(fmt.Sprintf("deleted %s from %s%s", text, d, rule))
 	}

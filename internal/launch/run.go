@@ -166,7 +166,7 @@ func prepare(ctx context.Context, o *Options) (*run, int, error) {
 	cluster.Dir = dir
 	var earlier []string
 	if o.Resume {
-		earlier = dir.tidy(origin, o.Job.Checkpoint.KeepLast, number, o.Display.Note, o.Warnings)
+		earlier = dir.tidy(origin, o.Job, number, o.Display.Note, o.Warnings)
 	}
 	for _, line := range checked.Account {
 		o.Display.Note(line)

@@ -48,6 +48,7 @@ type Summary struct {
 	Job         string              `json:"job"`
 	State       string              `json:"state"`
 	Error       string              `json:"error"`
+	Reason      string              `json:"reason,omitempty"` // why it was done before its last step
 	Seed        uint64              `json:"seed"`
 	Seats       int                 `json:"seats"`
 	Step        uint64              `json:"step"`
@@ -98,7 +99,7 @@ type CheckpointSummary struct {
 // Summarize turns a job's last status into the summary. s is nil if the job was never created. began is when the command
 // began; checkpoints are below store ("" if that is on other machines: then only their names are given).
 func Summarize(s *rpc.JobStatus, store string, began, now time.Time) *Summary {
-	out := &Summary{Job: s.GetName(), State: s.GetState(), Error: s.GetError(), Seed: s.GetSeed(), Seats: int(s.GetSeats()), Step: s.GetStep(),
+	out := &Summary{Job: s.GetName(), State: s.GetState(), Error: s.GetError(), Reason: s.GetReason(), Seed: s.GetSeed(), Seats: int(s.GetSeats()), Step: s.GetStep(),
 		Epoch: int(s.GetEpoch()), Samples: s.GetSamples(), Digest: hex.EncodeToString(s.GetDigest()),
 		StateDigest: hex.EncodeToString(s.GetStateDigest()), TrainLoss: figure(math.NaN()), Workers: int(s.GetWorkers()),
 		Eval: evalSummary(s.GetHasEval(), s.GetEvalLoss(), s.GetEvalAccuracy(), s.GetEvalMetrics()), WallS: figure(now.Sub(began).Seconds()),

@@ -19,6 +19,9 @@ func (s *Summary) Table(next []string) string {
 		fmt.Fprintf(w, "  %s\t"+format+"\n", append([]any{name}, args...)...)
 	}
 	row("job", "%s, %s after step %d", s.Job, s.State, s.Step)
+	if s.Reason != "" {
+		row("reason", "%s", s.Reason)
+	}
 	if loss := float64(s.TrainLoss); !math.IsNaN(loss) {
 		row("train loss", "%.4f", loss)
 	}

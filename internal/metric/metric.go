@@ -129,9 +129,9 @@ func (s *Set) Ranks() bool { return s.ranks }
 // Names are the metrics in the order in which they were asked for.
 func (s *Set) Names() []string { return s.names }
 
-// HigherIsBetter reports whether larger values of the metric, or of "loss", are better.
+// HigherIsBetter reports whether larger values of the metric, or of "loss" or "train_loss", are better.
 func HigherIsBetter(name string) bool {
-	return !slices.Contains([]string{"loss", "perplexity", "mae", "mse", "rmse"}, name)
+	return !slices.Contains([]string{"loss", "train_loss", "perplexity", "mae", "mse", "rmse"}, name)
 }
 
 // Value is one metric's figure. It is NaN where the metric is not defined for the samples, as an area under a curve is

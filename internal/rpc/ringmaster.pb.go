@@ -472,9 +472,11 @@ type Start struct {
 	Generation    uint64                 `protobuf:"varint,1,opt,name=generation,proto3" json:"generation,omitempty"`
 	Step          uint64                 `protobuf:"varint,2,opt,name=step,proto3" json:"step,omitempty"`
 	StateDigest   []byte                 `protobuf:"bytes,3,opt,name=state_digest,json=stateDigest,proto3" json:"state_digest,omitempty"`
-	Sources       []*Member              `protobuf:"bytes,4,rep,name=sources,proto3" json:"sources,omitempty"` // members that hold this state
-	Halt          bool                   `protobuf:"varint,5,opt,name=halt,proto3" json:"halt,omitempty"`      // do not step: save a checkpoint here and stop
-	Epochs        uint32                 `protobuf:"varint,6,opt,name=epochs,proto3" json:"epochs,omitempty"`  // epochs whose evaluation the log already holds
+	Sources       []*Member              `protobuf:"bytes,4,rep,name=sources,proto3" json:"sources,omitempty"`                      // members that hold this state
+	Halt          bool                   `protobuf:"varint,5,opt,name=halt,proto3" json:"halt,omitempty"`                           // do not step: save a checkpoint here and stop
+	Epochs        uint32                 `protobuf:"varint,6,opt,name=epochs,proto3" json:"epochs,omitempty"`                       // epochs whose evaluation the log already holds
+	EarlyStop     *Judged                `protobuf:"bytes,7,opt,name=early_stop,json=earlyStop,proto3" json:"early_stop,omitempty"` // what the job's rules make of these
+	KeepBest      *Judged                `protobuf:"bytes,8,opt,name=keep_best,json=keepBest,proto3" json:"keep_best,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -551,6 +553,89 @@ func (x *Start) GetEpochs() uint32 {
 	return 0
 }
 
+func (x *Start) GetEarlyStop() *Judged {
+	if x != nil {
+		return x.EarlyStop
+	}
+	return nil
+}
+
+func (x *Start) GetKeepBest() *Judged {
+	if x != nil {
+		return x.KeepBest
+	}
+	return nil
+}
+
+// Judged is what a rule has made of a job's evaluations, see metric.Judged.
+type Judged struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Epoch         uint32                 `protobuf:"varint,1,opt,name=epoch,proto3" json:"epoch,omitempty"` // the best
+	Best          uint64                 `protobuf:"fixed64,2,opt,name=best,proto3" json:"best,omitempty"`  // its value, as bits
+	Waited        uint32                 `protobuf:"varint,3,opt,name=waited,proto3" json:"waited,omitempty"`
+	Stop          uint64                 `protobuf:"varint,4,opt,name=stop,proto3" json:"stop,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Judged) Reset() {
+	*x = Judged{}
+	mi := &file_ringmaster_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Judged) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Judged) ProtoMessage() {}
+
+func (x *Judged) ProtoReflect() protoreflect.Message {
+	mi := &file_ringmaster_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Judged.ProtoReflect.Descriptor instead.
+func (*Judged) Descriptor() ([]byte, []int) {
+	return file_ringmaster_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Judged) GetEpoch() uint32 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *Judged) GetBest() uint64 {
+	if x != nil {
+		return x.Best
+	}
+	return 0
+}
+
+func (x *Judged) GetWaited() uint32 {
+	if x != nil {
+		return x.Waited
+	}
+	return 0
+}
+
+func (x *Judged) GetStop() uint64 {
+	if x != nil {
+		return x.Stop
+	}
+	return 0
+}
+
 // Unsaved says that something cannot be stored at present, where and why. It is tried again and again.
 type Unsaved struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -568,7 +653,7 @@ type Unsaved struct {
 
 func (x *Unsaved) Reset() {
 	*x = Unsaved{}
-	mi := &file_ringmaster_proto_msgTypes[6]
+	mi := &file_ringmaster_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -580,7 +665,7 @@ func (x *Unsaved) String() string {
 func (*Unsaved) ProtoMessage() {}
 
 func (x *Unsaved) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[6]
+	mi := &file_ringmaster_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -593,7 +678,7 @@ func (x *Unsaved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Unsaved.ProtoReflect.Descriptor instead.
 func (*Unsaved) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{6}
+	return file_ringmaster_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Unsaved) GetPlace() string {
@@ -696,7 +781,7 @@ type Report struct {
 
 func (x *Report) Reset() {
 	*x = Report{}
-	mi := &file_ringmaster_proto_msgTypes[7]
+	mi := &file_ringmaster_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -708,7 +793,7 @@ func (x *Report) String() string {
 func (*Report) ProtoMessage() {}
 
 func (x *Report) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[7]
+	mi := &file_ringmaster_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -721,7 +806,7 @@ func (x *Report) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Report.ProtoReflect.Descriptor instead.
 func (*Report) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{7}
+	return file_ringmaster_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Report) GetWorker() string {
@@ -970,7 +1055,7 @@ type Way struct {
 
 func (x *Way) Reset() {
 	*x = Way{}
-	mi := &file_ringmaster_proto_msgTypes[8]
+	mi := &file_ringmaster_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -982,7 +1067,7 @@ func (x *Way) String() string {
 func (*Way) ProtoMessage() {}
 
 func (x *Way) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[8]
+	mi := &file_ringmaster_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -995,7 +1080,7 @@ func (x *Way) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Way.ProtoReflect.Descriptor instead.
 func (*Way) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{8}
+	return file_ringmaster_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Way) GetWorker() string {
@@ -1055,7 +1140,7 @@ type Activity struct {
 
 func (x *Activity) Reset() {
 	*x = Activity{}
-	mi := &file_ringmaster_proto_msgTypes[9]
+	mi := &file_ringmaster_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1067,7 +1152,7 @@ func (x *Activity) String() string {
 func (*Activity) ProtoMessage() {}
 
 func (x *Activity) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[9]
+	mi := &file_ringmaster_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1080,7 +1165,7 @@ func (x *Activity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Activity.ProtoReflect.Descriptor instead.
 func (*Activity) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{9}
+	return file_ringmaster_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Activity) GetDoing() Doing {
@@ -1184,7 +1269,7 @@ type DataFile struct {
 
 func (x *DataFile) Reset() {
 	*x = DataFile{}
-	mi := &file_ringmaster_proto_msgTypes[10]
+	mi := &file_ringmaster_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1196,7 +1281,7 @@ func (x *DataFile) String() string {
 func (*DataFile) ProtoMessage() {}
 
 func (x *DataFile) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[10]
+	mi := &file_ringmaster_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1209,7 +1294,7 @@ func (x *DataFile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DataFile.ProtoReflect.Descriptor instead.
 func (*DataFile) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{10}
+	return file_ringmaster_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *DataFile) GetName() string {
@@ -1249,7 +1334,7 @@ type Progress struct {
 
 func (x *Progress) Reset() {
 	*x = Progress{}
-	mi := &file_ringmaster_proto_msgTypes[11]
+	mi := &file_ringmaster_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1261,7 +1346,7 @@ func (x *Progress) String() string {
 func (*Progress) ProtoMessage() {}
 
 func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[11]
+	mi := &file_ringmaster_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1274,7 +1359,7 @@ func (x *Progress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress.ProtoReflect.Descriptor instead.
 func (*Progress) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{11}
+	return file_ringmaster_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Progress) GetStep() uint64 {
@@ -1397,7 +1482,7 @@ type Waiting struct {
 
 func (x *Waiting) Reset() {
 	*x = Waiting{}
-	mi := &file_ringmaster_proto_msgTypes[12]
+	mi := &file_ringmaster_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1409,7 +1494,7 @@ func (x *Waiting) String() string {
 func (*Waiting) ProtoMessage() {}
 
 func (x *Waiting) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[12]
+	mi := &file_ringmaster_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1422,7 +1507,7 @@ func (x *Waiting) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Waiting.ProtoReflect.Descriptor instead.
 func (*Waiting) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{12}
+	return file_ringmaster_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Waiting) GetWorker() string {
@@ -1491,7 +1576,7 @@ type EpochFact struct {
 
 func (x *EpochFact) Reset() {
 	*x = EpochFact{}
-	mi := &file_ringmaster_proto_msgTypes[13]
+	mi := &file_ringmaster_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1503,7 +1588,7 @@ func (x *EpochFact) String() string {
 func (*EpochFact) ProtoMessage() {}
 
 func (x *EpochFact) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[13]
+	mi := &file_ringmaster_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1516,7 +1601,7 @@ func (x *EpochFact) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EpochFact.ProtoReflect.Descriptor instead.
 func (*EpochFact) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{13}
+	return file_ringmaster_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *EpochFact) GetEpoch() uint32 {
@@ -1587,7 +1672,7 @@ type StoredFile struct {
 
 func (x *StoredFile) Reset() {
 	*x = StoredFile{}
-	mi := &file_ringmaster_proto_msgTypes[14]
+	mi := &file_ringmaster_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1599,7 +1684,7 @@ func (x *StoredFile) String() string {
 func (*StoredFile) ProtoMessage() {}
 
 func (x *StoredFile) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[14]
+	mi := &file_ringmaster_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1612,7 +1697,7 @@ func (x *StoredFile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoredFile.ProtoReflect.Descriptor instead.
 func (*StoredFile) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{14}
+	return file_ringmaster_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *StoredFile) GetName() string {
@@ -1662,7 +1747,7 @@ type ShareFact struct {
 
 func (x *ShareFact) Reset() {
 	*x = ShareFact{}
-	mi := &file_ringmaster_proto_msgTypes[15]
+	mi := &file_ringmaster_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1674,7 +1759,7 @@ func (x *ShareFact) String() string {
 func (*ShareFact) ProtoMessage() {}
 
 func (x *ShareFact) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[15]
+	mi := &file_ringmaster_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1687,7 +1772,7 @@ func (x *ShareFact) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShareFact.ProtoReflect.Descriptor instead.
 func (*ShareFact) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{15}
+	return file_ringmaster_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ShareFact) GetGeneration() uint64 {
@@ -1821,13 +1906,14 @@ type Outcome struct {
 	EvalLoss      uint64                 `protobuf:"fixed64,8,opt,name=eval_loss,json=evalLoss,proto3" json:"eval_loss,omitempty"`
 	EvalAccuracy  uint64                 `protobuf:"fixed64,9,opt,name=eval_accuracy,json=evalAccuracy,proto3" json:"eval_accuracy,omitempty"`
 	Metrics       string                 `protobuf:"bytes,10,opt,name=metrics,proto3" json:"metrics,omitempty"` // as in EpochFact
+	Reason        string                 `protobuf:"bytes,11,opt,name=reason,proto3" json:"reason,omitempty"`   // why the job ended before its last step; else empty
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Outcome) Reset() {
 	*x = Outcome{}
-	mi := &file_ringmaster_proto_msgTypes[16]
+	mi := &file_ringmaster_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1839,7 +1925,7 @@ func (x *Outcome) String() string {
 func (*Outcome) ProtoMessage() {}
 
 func (x *Outcome) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[16]
+	mi := &file_ringmaster_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1852,7 +1938,7 @@ func (x *Outcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outcome.ProtoReflect.Descriptor instead.
 func (*Outcome) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{16}
+	return file_ringmaster_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Outcome) GetGeneration() uint64 {
@@ -1925,6 +2011,13 @@ func (x *Outcome) GetMetrics() string {
 	return ""
 }
 
+func (x *Outcome) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 type CoordinatorInfo struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -1941,7 +2034,7 @@ type CoordinatorInfo struct {
 
 func (x *CoordinatorInfo) Reset() {
 	*x = CoordinatorInfo{}
-	mi := &file_ringmaster_proto_msgTypes[17]
+	mi := &file_ringmaster_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1953,7 +2046,7 @@ func (x *CoordinatorInfo) String() string {
 func (*CoordinatorInfo) ProtoMessage() {}
 
 func (x *CoordinatorInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[17]
+	mi := &file_ringmaster_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1966,7 +2059,7 @@ func (x *CoordinatorInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CoordinatorInfo.ProtoReflect.Descriptor instead.
 func (*CoordinatorInfo) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{17}
+	return file_ringmaster_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *CoordinatorInfo) GetId() string {
@@ -2039,7 +2132,7 @@ type JobSpec struct {
 
 func (x *JobSpec) Reset() {
 	*x = JobSpec{}
-	mi := &file_ringmaster_proto_msgTypes[18]
+	mi := &file_ringmaster_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2051,7 +2144,7 @@ func (x *JobSpec) String() string {
 func (*JobSpec) ProtoMessage() {}
 
 func (x *JobSpec) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[18]
+	mi := &file_ringmaster_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2064,7 +2157,7 @@ func (x *JobSpec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobSpec.ProtoReflect.Descriptor instead.
 func (*JobSpec) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{18}
+	return file_ringmaster_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *JobSpec) GetId() string {
@@ -2132,7 +2225,7 @@ type Order struct {
 
 func (x *Order) Reset() {
 	*x = Order{}
-	mi := &file_ringmaster_proto_msgTypes[19]
+	mi := &file_ringmaster_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2144,7 +2237,7 @@ func (x *Order) String() string {
 func (*Order) ProtoMessage() {}
 
 func (x *Order) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[19]
+	mi := &file_ringmaster_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2157,7 +2250,7 @@ func (x *Order) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Order.ProtoReflect.Descriptor instead.
 func (*Order) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{19}
+	return file_ringmaster_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Order) GetCluster() uint64 {
@@ -2274,7 +2367,7 @@ type SubmitRequest struct {
 
 func (x *SubmitRequest) Reset() {
 	*x = SubmitRequest{}
-	mi := &file_ringmaster_proto_msgTypes[20]
+	mi := &file_ringmaster_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2286,7 +2379,7 @@ func (x *SubmitRequest) String() string {
 func (*SubmitRequest) ProtoMessage() {}
 
 func (x *SubmitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[20]
+	mi := &file_ringmaster_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2299,7 +2392,7 @@ func (x *SubmitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitRequest.ProtoReflect.Descriptor instead.
 func (*SubmitRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{20}
+	return file_ringmaster_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *SubmitRequest) GetConfig() []byte {
@@ -2367,7 +2460,7 @@ type SubmitReply struct {
 
 func (x *SubmitReply) Reset() {
 	*x = SubmitReply{}
-	mi := &file_ringmaster_proto_msgTypes[21]
+	mi := &file_ringmaster_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2379,7 +2472,7 @@ func (x *SubmitReply) String() string {
 func (*SubmitReply) ProtoMessage() {}
 
 func (x *SubmitReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[21]
+	mi := &file_ringmaster_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2392,7 +2485,7 @@ func (x *SubmitReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitReply.ProtoReflect.Descriptor instead.
 func (*SubmitReply) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{21}
+	return file_ringmaster_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *SubmitReply) GetJob() string {
@@ -2411,7 +2504,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_ringmaster_proto_msgTypes[22]
+	mi := &file_ringmaster_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2423,7 +2516,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[22]
+	mi := &file_ringmaster_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2436,7 +2529,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{22}
+	return file_ringmaster_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *WatchRequest) GetJob() string {
@@ -2463,7 +2556,7 @@ type ViewRecord struct {
 
 func (x *ViewRecord) Reset() {
 	*x = ViewRecord{}
-	mi := &file_ringmaster_proto_msgTypes[23]
+	mi := &file_ringmaster_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2475,7 +2568,7 @@ func (x *ViewRecord) String() string {
 func (*ViewRecord) ProtoMessage() {}
 
 func (x *ViewRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[23]
+	mi := &file_ringmaster_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2488,7 +2581,7 @@ func (x *ViewRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ViewRecord.ProtoReflect.Descriptor instead.
 func (*ViewRecord) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{23}
+	return file_ringmaster_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ViewRecord) GetGeneration() uint64 {
@@ -2567,7 +2660,7 @@ type CheckpointRecord struct {
 
 func (x *CheckpointRecord) Reset() {
 	*x = CheckpointRecord{}
-	mi := &file_ringmaster_proto_msgTypes[24]
+	mi := &file_ringmaster_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2579,7 +2672,7 @@ func (x *CheckpointRecord) String() string {
 func (*CheckpointRecord) ProtoMessage() {}
 
 func (x *CheckpointRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[24]
+	mi := &file_ringmaster_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2592,7 +2685,7 @@ func (x *CheckpointRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckpointRecord.ProtoReflect.Descriptor instead.
 func (*CheckpointRecord) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{24}
+	return file_ringmaster_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *CheckpointRecord) GetStep() uint64 {
@@ -2644,7 +2737,7 @@ type EpochRecord struct {
 
 func (x *EpochRecord) Reset() {
 	*x = EpochRecord{}
-	mi := &file_ringmaster_proto_msgTypes[25]
+	mi := &file_ringmaster_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2656,7 +2749,7 @@ func (x *EpochRecord) String() string {
 func (*EpochRecord) ProtoMessage() {}
 
 func (x *EpochRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[25]
+	mi := &file_ringmaster_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2669,7 +2762,7 @@ func (x *EpochRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EpochRecord.ProtoReflect.Descriptor instead.
 func (*EpochRecord) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{25}
+	return file_ringmaster_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *EpochRecord) GetEpoch() uint32 {
@@ -2734,7 +2827,7 @@ type WorkerStatus struct {
 
 func (x *WorkerStatus) Reset() {
 	*x = WorkerStatus{}
-	mi := &file_ringmaster_proto_msgTypes[26]
+	mi := &file_ringmaster_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2746,7 +2839,7 @@ func (x *WorkerStatus) String() string {
 func (*WorkerStatus) ProtoMessage() {}
 
 func (x *WorkerStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[26]
+	mi := &file_ringmaster_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2759,7 +2852,7 @@ func (x *WorkerStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkerStatus.ProtoReflect.Descriptor instead.
 func (*WorkerStatus) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{26}
+	return file_ringmaster_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *WorkerStatus) GetId() string {
@@ -2884,13 +2977,14 @@ type JobStatus struct {
 	Stalled         *Stall                 `protobuf:"bytes,34,opt,name=stalled,proto3" json:"stalled,omitempty"`                                // who holds the job up; absent: nobody
 	Unsaved         []*Unsaved             `protobuf:"bytes,35,rep,name=unsaved,proto3" json:"unsaved,omitempty"`
 	EvalMetrics     string                 `protobuf:"bytes,36,opt,name=eval_metrics,json=evalMetrics,proto3" json:"eval_metrics,omitempty"` // beside eval_accuracy, as in EpochFact
+	Reason          string                 `protobuf:"bytes,37,opt,name=reason,proto3" json:"reason,omitempty"`                              // why the job ended before its last step; else empty
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
 
 func (x *JobStatus) Reset() {
 	*x = JobStatus{}
-	mi := &file_ringmaster_proto_msgTypes[27]
+	mi := &file_ringmaster_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2902,7 +2996,7 @@ func (x *JobStatus) String() string {
 func (*JobStatus) ProtoMessage() {}
 
 func (x *JobStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[27]
+	mi := &file_ringmaster_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2915,7 +3009,7 @@ func (x *JobStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobStatus.ProtoReflect.Descriptor instead.
 func (*JobStatus) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{27}
+	return file_ringmaster_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *JobStatus) GetJob() string {
@@ -3170,6 +3264,13 @@ func (x *JobStatus) GetEvalMetrics() string {
 	return ""
 }
 
+func (x *JobStatus) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 // Stall says who holds a job up.
 type Stall struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -3190,7 +3291,7 @@ type Stall struct {
 
 func (x *Stall) Reset() {
 	*x = Stall{}
-	mi := &file_ringmaster_proto_msgTypes[28]
+	mi := &file_ringmaster_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3202,7 +3303,7 @@ func (x *Stall) String() string {
 func (*Stall) ProtoMessage() {}
 
 func (x *Stall) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[28]
+	mi := &file_ringmaster_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3215,7 +3316,7 @@ func (x *Stall) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Stall.ProtoReflect.Descriptor instead.
 func (*Stall) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{28}
+	return file_ringmaster_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Stall) GetWorker() string {
@@ -3304,7 +3405,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_ringmaster_proto_msgTypes[29]
+	mi := &file_ringmaster_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3316,7 +3417,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[29]
+	mi := &file_ringmaster_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3329,7 +3430,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{29}
+	return file_ringmaster_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *StatusRequest) GetJob() string {
@@ -3352,7 +3453,7 @@ type ClusterStatus struct {
 
 func (x *ClusterStatus) Reset() {
 	*x = ClusterStatus{}
-	mi := &file_ringmaster_proto_msgTypes[30]
+	mi := &file_ringmaster_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3364,7 +3465,7 @@ func (x *ClusterStatus) String() string {
 func (*ClusterStatus) ProtoMessage() {}
 
 func (x *ClusterStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[30]
+	mi := &file_ringmaster_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3377,7 +3478,7 @@ func (x *ClusterStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterStatus.ProtoReflect.Descriptor instead.
 func (*ClusterStatus) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{30}
+	return file_ringmaster_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ClusterStatus) GetCluster() uint64 {
@@ -3424,7 +3525,7 @@ type StopRequest struct {
 
 func (x *StopRequest) Reset() {
 	*x = StopRequest{}
-	mi := &file_ringmaster_proto_msgTypes[31]
+	mi := &file_ringmaster_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3436,7 +3537,7 @@ func (x *StopRequest) String() string {
 func (*StopRequest) ProtoMessage() {}
 
 func (x *StopRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[31]
+	mi := &file_ringmaster_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3449,7 +3550,7 @@ func (x *StopRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRequest.ProtoReflect.Descriptor instead.
 func (*StopRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{31}
+	return file_ringmaster_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *StopRequest) GetJob() string {
@@ -3467,7 +3568,7 @@ type StopReply struct {
 
 func (x *StopReply) Reset() {
 	*x = StopReply{}
-	mi := &file_ringmaster_proto_msgTypes[32]
+	mi := &file_ringmaster_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3479,7 +3580,7 @@ func (x *StopReply) String() string {
 func (*StopReply) ProtoMessage() {}
 
 func (x *StopReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[32]
+	mi := &file_ringmaster_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3492,7 +3593,7 @@ func (x *StopReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopReply.ProtoReflect.Descriptor instead.
 func (*StopReply) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{32}
+	return file_ringmaster_proto_rawDescGZIP(), []int{33}
 }
 
 type ScaleRequest struct {
@@ -3505,7 +3606,7 @@ type ScaleRequest struct {
 
 func (x *ScaleRequest) Reset() {
 	*x = ScaleRequest{}
-	mi := &file_ringmaster_proto_msgTypes[33]
+	mi := &file_ringmaster_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3517,7 +3618,7 @@ func (x *ScaleRequest) String() string {
 func (*ScaleRequest) ProtoMessage() {}
 
 func (x *ScaleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[33]
+	mi := &file_ringmaster_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3530,7 +3631,7 @@ func (x *ScaleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScaleRequest.ProtoReflect.Descriptor instead.
 func (*ScaleRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{33}
+	return file_ringmaster_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ScaleRequest) GetJob() string {
@@ -3555,7 +3656,7 @@ type ScaleReply struct {
 
 func (x *ScaleReply) Reset() {
 	*x = ScaleReply{}
-	mi := &file_ringmaster_proto_msgTypes[34]
+	mi := &file_ringmaster_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3567,7 +3668,7 @@ func (x *ScaleReply) String() string {
 func (*ScaleReply) ProtoMessage() {}
 
 func (x *ScaleReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[34]
+	mi := &file_ringmaster_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3580,7 +3681,7 @@ func (x *ScaleReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScaleReply.ProtoReflect.Descriptor instead.
 func (*ScaleReply) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{34}
+	return file_ringmaster_proto_rawDescGZIP(), []int{35}
 }
 
 type CoordinatorsRequest struct {
@@ -3592,7 +3693,7 @@ type CoordinatorsRequest struct {
 
 func (x *CoordinatorsRequest) Reset() {
 	*x = CoordinatorsRequest{}
-	mi := &file_ringmaster_proto_msgTypes[35]
+	mi := &file_ringmaster_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3604,7 +3705,7 @@ func (x *CoordinatorsRequest) String() string {
 func (*CoordinatorsRequest) ProtoMessage() {}
 
 func (x *CoordinatorsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[35]
+	mi := &file_ringmaster_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3617,7 +3718,7 @@ func (x *CoordinatorsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CoordinatorsRequest.ProtoReflect.Descriptor instead.
 func (*CoordinatorsRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{35}
+	return file_ringmaster_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *CoordinatorsRequest) GetAny() bool {
@@ -3637,7 +3738,7 @@ type CoordinatorsReply struct {
 
 func (x *CoordinatorsReply) Reset() {
 	*x = CoordinatorsReply{}
-	mi := &file_ringmaster_proto_msgTypes[36]
+	mi := &file_ringmaster_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3649,7 +3750,7 @@ func (x *CoordinatorsReply) String() string {
 func (*CoordinatorsReply) ProtoMessage() {}
 
 func (x *CoordinatorsReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[36]
+	mi := &file_ringmaster_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3662,7 +3763,7 @@ func (x *CoordinatorsReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CoordinatorsReply.ProtoReflect.Descriptor instead.
 func (*CoordinatorsReply) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{36}
+	return file_ringmaster_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *CoordinatorsReply) GetCluster() uint64 {
@@ -3692,7 +3793,7 @@ type AddCoordinatorRequest struct {
 
 func (x *AddCoordinatorRequest) Reset() {
 	*x = AddCoordinatorRequest{}
-	mi := &file_ringmaster_proto_msgTypes[37]
+	mi := &file_ringmaster_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3704,7 +3805,7 @@ func (x *AddCoordinatorRequest) String() string {
 func (*AddCoordinatorRequest) ProtoMessage() {}
 
 func (x *AddCoordinatorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[37]
+	mi := &file_ringmaster_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3717,7 +3818,7 @@ func (x *AddCoordinatorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddCoordinatorRequest.ProtoReflect.Descriptor instead.
 func (*AddCoordinatorRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{37}
+	return file_ringmaster_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *AddCoordinatorRequest) GetId() string {
@@ -3765,7 +3866,7 @@ type AddCoordinatorReply struct {
 
 func (x *AddCoordinatorReply) Reset() {
 	*x = AddCoordinatorReply{}
-	mi := &file_ringmaster_proto_msgTypes[38]
+	mi := &file_ringmaster_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3777,7 +3878,7 @@ func (x *AddCoordinatorReply) String() string {
 func (*AddCoordinatorReply) ProtoMessage() {}
 
 func (x *AddCoordinatorReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[38]
+	mi := &file_ringmaster_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3790,7 +3891,7 @@ func (x *AddCoordinatorReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddCoordinatorReply.ProtoReflect.Descriptor instead.
 func (*AddCoordinatorReply) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{38}
+	return file_ringmaster_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *AddCoordinatorReply) GetWaits() string {
@@ -3817,7 +3918,7 @@ type RemoveCoordinatorRequest struct {
 
 func (x *RemoveCoordinatorRequest) Reset() {
 	*x = RemoveCoordinatorRequest{}
-	mi := &file_ringmaster_proto_msgTypes[39]
+	mi := &file_ringmaster_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3829,7 +3930,7 @@ func (x *RemoveCoordinatorRequest) String() string {
 func (*RemoveCoordinatorRequest) ProtoMessage() {}
 
 func (x *RemoveCoordinatorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[39]
+	mi := &file_ringmaster_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3842,7 +3943,7 @@ func (x *RemoveCoordinatorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveCoordinatorRequest.ProtoReflect.Descriptor instead.
 func (*RemoveCoordinatorRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{39}
+	return file_ringmaster_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *RemoveCoordinatorRequest) GetId() string {
@@ -3867,7 +3968,7 @@ type RemoveCoordinatorReply struct {
 
 func (x *RemoveCoordinatorReply) Reset() {
 	*x = RemoveCoordinatorReply{}
-	mi := &file_ringmaster_proto_msgTypes[40]
+	mi := &file_ringmaster_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3879,7 +3980,7 @@ func (x *RemoveCoordinatorReply) String() string {
 func (*RemoveCoordinatorReply) ProtoMessage() {}
 
 func (x *RemoveCoordinatorReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[40]
+	mi := &file_ringmaster_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3892,7 +3993,7 @@ func (x *RemoveCoordinatorReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveCoordinatorReply.ProtoReflect.Descriptor instead.
 func (*RemoveCoordinatorReply) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{40}
+	return file_ringmaster_proto_rawDescGZIP(), []int{41}
 }
 
 type SpendTokenRequest struct {
@@ -3906,7 +4007,7 @@ type SpendTokenRequest struct {
 
 func (x *SpendTokenRequest) Reset() {
 	*x = SpendTokenRequest{}
-	mi := &file_ringmaster_proto_msgTypes[41]
+	mi := &file_ringmaster_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3918,7 +4019,7 @@ func (x *SpendTokenRequest) String() string {
 func (*SpendTokenRequest) ProtoMessage() {}
 
 func (x *SpendTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[41]
+	mi := &file_ringmaster_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3931,7 +4032,7 @@ func (x *SpendTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SpendTokenRequest.ProtoReflect.Descriptor instead.
 func (*SpendTokenRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{41}
+	return file_ringmaster_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *SpendTokenRequest) GetToken() []byte {
@@ -3963,7 +4064,7 @@ type SpendTokenReply struct {
 
 func (x *SpendTokenReply) Reset() {
 	*x = SpendTokenReply{}
-	mi := &file_ringmaster_proto_msgTypes[42]
+	mi := &file_ringmaster_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3975,7 +4076,7 @@ func (x *SpendTokenReply) String() string {
 func (*SpendTokenReply) ProtoMessage() {}
 
 func (x *SpendTokenReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[42]
+	mi := &file_ringmaster_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3988,7 +4089,7 @@ func (x *SpendTokenReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SpendTokenReply.ProtoReflect.Descriptor instead.
 func (*SpendTokenReply) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{42}
+	return file_ringmaster_proto_rawDescGZIP(), []int{43}
 }
 
 type FilePart struct {
@@ -4004,7 +4105,7 @@ type FilePart struct {
 
 func (x *FilePart) Reset() {
 	*x = FilePart{}
-	mi := &file_ringmaster_proto_msgTypes[43]
+	mi := &file_ringmaster_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4016,7 +4117,7 @@ func (x *FilePart) String() string {
 func (*FilePart) ProtoMessage() {}
 
 func (x *FilePart) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[43]
+	mi := &file_ringmaster_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4029,7 +4130,7 @@ func (x *FilePart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FilePart.ProtoReflect.Descriptor instead.
 func (*FilePart) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{43}
+	return file_ringmaster_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *FilePart) GetDirectory() string {
@@ -4076,7 +4177,7 @@ type PutFileReply struct {
 
 func (x *PutFileReply) Reset() {
 	*x = PutFileReply{}
-	mi := &file_ringmaster_proto_msgTypes[44]
+	mi := &file_ringmaster_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4088,7 +4189,7 @@ func (x *PutFileReply) String() string {
 func (*PutFileReply) ProtoMessage() {}
 
 func (x *PutFileReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[44]
+	mi := &file_ringmaster_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4101,7 +4202,7 @@ func (x *PutFileReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutFileReply.ProtoReflect.Descriptor instead.
 func (*PutFileReply) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{44}
+	return file_ringmaster_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *PutFileReply) GetId() string {
@@ -4121,7 +4222,7 @@ type GetFileRequest struct {
 
 func (x *GetFileRequest) Reset() {
 	*x = GetFileRequest{}
-	mi := &file_ringmaster_proto_msgTypes[45]
+	mi := &file_ringmaster_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4133,7 +4234,7 @@ func (x *GetFileRequest) String() string {
 func (*GetFileRequest) ProtoMessage() {}
 
 func (x *GetFileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[45]
+	mi := &file_ringmaster_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4146,7 +4247,7 @@ func (x *GetFileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetFileRequest.ProtoReflect.Descriptor instead.
 func (*GetFileRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{45}
+	return file_ringmaster_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *GetFileRequest) GetDirectory() string {
@@ -4177,7 +4278,7 @@ type StateRequest struct {
 
 func (x *StateRequest) Reset() {
 	*x = StateRequest{}
-	mi := &file_ringmaster_proto_msgTypes[46]
+	mi := &file_ringmaster_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4189,7 +4290,7 @@ func (x *StateRequest) String() string {
 func (*StateRequest) ProtoMessage() {}
 
 func (x *StateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[46]
+	mi := &file_ringmaster_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4202,7 +4303,7 @@ func (x *StateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StateRequest.ProtoReflect.Descriptor instead.
 func (*StateRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{46}
+	return file_ringmaster_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *StateRequest) GetCluster() uint64 {
@@ -4257,7 +4358,7 @@ type StatePart struct {
 
 func (x *StatePart) Reset() {
 	*x = StatePart{}
-	mi := &file_ringmaster_proto_msgTypes[47]
+	mi := &file_ringmaster_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4269,7 +4370,7 @@ func (x *StatePart) String() string {
 func (*StatePart) ProtoMessage() {}
 
 func (x *StatePart) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[47]
+	mi := &file_ringmaster_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4282,7 +4383,7 @@ func (x *StatePart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatePart.ProtoReflect.Descriptor instead.
 func (*StatePart) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{47}
+	return file_ringmaster_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *StatePart) GetHeader() []byte {
@@ -4329,7 +4430,7 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\amembers\x18\x03 \x03(\v2\x12.ringmaster.MemberR\amembers\x12\x18\n" +
 	"\aorderly\x18\x04 \x01(\bR\aorderly\x12\x14\n" +
 	"\x05cause\x18\x05 \x01(\tR\x05cause\x12\x16\n" +
-	"\x06reason\x18\x06 \x01(\tR\x06reason\"\xb8\x01\n" +
+	"\x06reason\x18\x06 \x01(\tR\x06reason\"\x9c\x02\n" +
 	"\x05Start\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x01 \x01(\x04R\n" +
@@ -4338,7 +4439,15 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\fstate_digest\x18\x03 \x01(\fR\vstateDigest\x12,\n" +
 	"\asources\x18\x04 \x03(\v2\x12.ringmaster.MemberR\asources\x12\x12\n" +
 	"\x04halt\x18\x05 \x01(\bR\x04halt\x12\x16\n" +
-	"\x06epochs\x18\x06 \x01(\rR\x06epochs\"\xc2\x01\n" +
+	"\x06epochs\x18\x06 \x01(\rR\x06epochs\x121\n" +
+	"\n" +
+	"early_stop\x18\a \x01(\v2\x12.ringmaster.JudgedR\tearlyStop\x12/\n" +
+	"\tkeep_best\x18\b \x01(\v2\x12.ringmaster.JudgedR\bkeepBest\"^\n" +
+	"\x06Judged\x12\x14\n" +
+	"\x05epoch\x18\x01 \x01(\rR\x05epoch\x12\x12\n" +
+	"\x04best\x18\x02 \x01(\x06R\x04best\x12\x16\n" +
+	"\x06waited\x18\x03 \x01(\rR\x06waited\x12\x12\n" +
+	"\x04stop\x18\x04 \x01(\x04R\x04stop\"\xc2\x01\n" +
 	"\aUnsaved\x12\x14\n" +
 	"\x05place\x18\x01 \x01(\tR\x05place\x12\x16\n" +
 	"\x06worker\x18\x02 \x01(\bR\x06worker\x12\x12\n" +
@@ -4484,7 +4593,7 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\asamples\x18\x0f \x01(\x04R\asamples\x12\x12\n" +
 	"\x04data\x18\x10 \x01(\fR\x04data\x12\x1d\n" +
 	"\n" +
-	"sum_weight\x18\x11 \x01(\x06R\tsumWeight\"\xaa\x02\n" +
+	"sum_weight\x18\x11 \x01(\x06R\tsumWeight\"\xc2\x02\n" +
 	"\aOutcome\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x01 \x01(\x04R\n" +
@@ -4499,7 +4608,8 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\teval_loss\x18\b \x01(\x06R\bevalLoss\x12#\n" +
 	"\reval_accuracy\x18\t \x01(\x06R\fevalAccuracy\x12\x18\n" +
 	"\ametrics\x18\n" +
-	" \x01(\tR\ametrics\"\xc9\x01\n" +
+	" \x01(\tR\ametrics\x12\x16\n" +
+	"\x06reason\x18\v \x01(\tR\x06reason\"\xc9\x01\n" +
 	"\x0fCoordinatorInfo\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x16\n" +
@@ -4595,7 +4705,7 @@ const file_ringmaster_proto_rawDesc = "" +
 	" \x01(\x04R\x04step\x124\n" +
 	"\vwaiting_for\x18\v \x01(\v2\x13.ringmaster.WaitingR\n" +
 	"waitingFor\x12\x17\n" +
-	"\aseat_ms\x18\f \x01(\x01R\x06seatMs\"\xf1\b\n" +
+	"\aseat_ms\x18\f \x01(\x01R\x06seatMs\"\x89\t\n" +
 	"\tJobStatus\x12\x10\n" +
 	"\x03job\x18\x01 \x01(\tR\x03job\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
@@ -4638,7 +4748,8 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\fcoordinators\x18! \x03(\tR\fcoordinators\x12+\n" +
 	"\astalled\x18\" \x01(\v2\x11.ringmaster.StallR\astalled\x12-\n" +
 	"\aunsaved\x18# \x03(\v2\x13.ringmaster.UnsavedR\aunsaved\x12!\n" +
-	"\feval_metrics\x18$ \x01(\tR\vevalMetrics\"\xa2\x02\n" +
+	"\feval_metrics\x18$ \x01(\tR\vevalMetrics\x12\x16\n" +
+	"\x06reason\x18% \x01(\tR\x06reason\"\xa2\x02\n" +
 	"\x05Stall\x12\x16\n" +
 	"\x06worker\x18\x01 \x01(\tR\x06worker\x12\x12\n" +
 	"\x04host\x18\x02 \x01(\tR\x04host\x12\x12\n" +
@@ -4767,7 +4878,7 @@ func file_ringmaster_proto_rawDescGZIP() []byte {
 }
 
 var file_ringmaster_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_ringmaster_proto_msgTypes = make([]protoimpl.MessageInfo, 48)
+var file_ringmaster_proto_msgTypes = make([]protoimpl.MessageInfo, 49)
 var file_ringmaster_proto_goTypes = []any{
 	(Phase)(0),                       // 0: ringmaster.Phase
 	(Doing)(0),                       // 1: ringmaster.Doing
@@ -4777,114 +4888,117 @@ var file_ringmaster_proto_goTypes = []any{
 	(*Member)(nil),                   // 5: ringmaster.Member
 	(*View)(nil),                     // 6: ringmaster.View
 	(*Start)(nil),                    // 7: ringmaster.Start
-	(*Unsaved)(nil),                  // 8: ringmaster.Unsaved
-	(*Report)(nil),                   // 9: ringmaster.Report
-	(*Way)(nil),                      // 10: ringmaster.Way
-	(*Activity)(nil),                 // 11: ringmaster.Activity
-	(*DataFile)(nil),                 // 12: ringmaster.DataFile
-	(*Progress)(nil),                 // 13: ringmaster.Progress
-	(*Waiting)(nil),                  // 14: ringmaster.Waiting
-	(*EpochFact)(nil),                // 15: ringmaster.EpochFact
-	(*StoredFile)(nil),               // 16: ringmaster.StoredFile
-	(*ShareFact)(nil),                // 17: ringmaster.ShareFact
-	(*Outcome)(nil),                  // 18: ringmaster.Outcome
-	(*CoordinatorInfo)(nil),          // 19: ringmaster.CoordinatorInfo
-	(*JobSpec)(nil),                  // 20: ringmaster.JobSpec
-	(*Order)(nil),                    // 21: ringmaster.Order
-	(*SubmitRequest)(nil),            // 22: ringmaster.SubmitRequest
-	(*SubmitReply)(nil),              // 23: ringmaster.SubmitReply
-	(*WatchRequest)(nil),             // 24: ringmaster.WatchRequest
-	(*ViewRecord)(nil),               // 25: ringmaster.ViewRecord
-	(*CheckpointRecord)(nil),         // 26: ringmaster.CheckpointRecord
-	(*EpochRecord)(nil),              // 27: ringmaster.EpochRecord
-	(*WorkerStatus)(nil),             // 28: ringmaster.WorkerStatus
-	(*JobStatus)(nil),                // 29: ringmaster.JobStatus
-	(*Stall)(nil),                    // 30: ringmaster.Stall
-	(*StatusRequest)(nil),            // 31: ringmaster.StatusRequest
-	(*ClusterStatus)(nil),            // 32: ringmaster.ClusterStatus
-	(*StopRequest)(nil),              // 33: ringmaster.StopRequest
-	(*StopReply)(nil),                // 34: ringmaster.StopReply
-	(*ScaleRequest)(nil),             // 35: ringmaster.ScaleRequest
-	(*ScaleReply)(nil),               // 36: ringmaster.ScaleReply
-	(*CoordinatorsRequest)(nil),      // 37: ringmaster.CoordinatorsRequest
-	(*CoordinatorsReply)(nil),        // 38: ringmaster.CoordinatorsReply
-	(*AddCoordinatorRequest)(nil),    // 39: ringmaster.AddCoordinatorRequest
-	(*AddCoordinatorReply)(nil),      // 40: ringmaster.AddCoordinatorReply
-	(*RemoveCoordinatorRequest)(nil), // 41: ringmaster.RemoveCoordinatorRequest
-	(*RemoveCoordinatorReply)(nil),   // 42: ringmaster.RemoveCoordinatorReply
-	(*SpendTokenRequest)(nil),        // 43: ringmaster.SpendTokenRequest
-	(*SpendTokenReply)(nil),          // 44: ringmaster.SpendTokenReply
-	(*FilePart)(nil),                 // 45: ringmaster.FilePart
-	(*PutFileReply)(nil),             // 46: ringmaster.PutFileReply
-	(*GetFileRequest)(nil),           // 47: ringmaster.GetFileRequest
-	(*StateRequest)(nil),             // 48: ringmaster.StateRequest
-	(*StatePart)(nil),                // 49: ringmaster.StatePart
+	(*Judged)(nil),                   // 8: ringmaster.Judged
+	(*Unsaved)(nil),                  // 9: ringmaster.Unsaved
+	(*Report)(nil),                   // 10: ringmaster.Report
+	(*Way)(nil),                      // 11: ringmaster.Way
+	(*Activity)(nil),                 // 12: ringmaster.Activity
+	(*DataFile)(nil),                 // 13: ringmaster.DataFile
+	(*Progress)(nil),                 // 14: ringmaster.Progress
+	(*Waiting)(nil),                  // 15: ringmaster.Waiting
+	(*EpochFact)(nil),                // 16: ringmaster.EpochFact
+	(*StoredFile)(nil),               // 17: ringmaster.StoredFile
+	(*ShareFact)(nil),                // 18: ringmaster.ShareFact
+	(*Outcome)(nil),                  // 19: ringmaster.Outcome
+	(*CoordinatorInfo)(nil),          // 20: ringmaster.CoordinatorInfo
+	(*JobSpec)(nil),                  // 21: ringmaster.JobSpec
+	(*Order)(nil),                    // 22: ringmaster.Order
+	(*SubmitRequest)(nil),            // 23: ringmaster.SubmitRequest
+	(*SubmitReply)(nil),              // 24: ringmaster.SubmitReply
+	(*WatchRequest)(nil),             // 25: ringmaster.WatchRequest
+	(*ViewRecord)(nil),               // 26: ringmaster.ViewRecord
+	(*CheckpointRecord)(nil),         // 27: ringmaster.CheckpointRecord
+	(*EpochRecord)(nil),              // 28: ringmaster.EpochRecord
+	(*WorkerStatus)(nil),             // 29: ringmaster.WorkerStatus
+	(*JobStatus)(nil),                // 30: ringmaster.JobStatus
+	(*Stall)(nil),                    // 31: ringmaster.Stall
+	(*StatusRequest)(nil),            // 32: ringmaster.StatusRequest
+	(*ClusterStatus)(nil),            // 33: ringmaster.ClusterStatus
+	(*StopRequest)(nil),              // 34: ringmaster.StopRequest
+	(*StopReply)(nil),                // 35: ringmaster.StopReply
+	(*ScaleRequest)(nil),             // 36: ringmaster.ScaleRequest
+	(*ScaleReply)(nil),               // 37: ringmaster.ScaleReply
+	(*CoordinatorsRequest)(nil),      // 38: ringmaster.CoordinatorsRequest
+	(*CoordinatorsReply)(nil),        // 39: ringmaster.CoordinatorsReply
+	(*AddCoordinatorRequest)(nil),    // 40: ringmaster.AddCoordinatorRequest
+	(*AddCoordinatorReply)(nil),      // 41: ringmaster.AddCoordinatorReply
+	(*RemoveCoordinatorRequest)(nil), // 42: ringmaster.RemoveCoordinatorRequest
+	(*RemoveCoordinatorReply)(nil),   // 43: ringmaster.RemoveCoordinatorReply
+	(*SpendTokenRequest)(nil),        // 44: ringmaster.SpendTokenRequest
+	(*SpendTokenReply)(nil),          // 45: ringmaster.SpendTokenReply
+	(*FilePart)(nil),                 // 46: ringmaster.FilePart
+	(*PutFileReply)(nil),             // 47: ringmaster.PutFileReply
+	(*GetFileRequest)(nil),           // 48: ringmaster.GetFileRequest
+	(*StateRequest)(nil),             // 49: ringmaster.StateRequest
+	(*StatePart)(nil),                // 50: ringmaster.StatePart
 }
 var file_ringmaster_proto_depIdxs = []int32{
 	5,  // 0: ringmaster.View.members:type_name -> ringmaster.Member
 	5,  // 1: ringmaster.Start.sources:type_name -> ringmaster.Member
-	0,  // 2: ringmaster.Report.phase:type_name -> ringmaster.Phase
-	12, // 3: ringmaster.Report.files:type_name -> ringmaster.DataFile
-	13, // 4: ringmaster.Report.progress:type_name -> ringmaster.Progress
-	15, // 5: ringmaster.Report.epochs:type_name -> ringmaster.EpochFact
-	17, // 6: ringmaster.Report.shares:type_name -> ringmaster.ShareFact
-	18, // 7: ringmaster.Report.outcome:type_name -> ringmaster.Outcome
-	14, // 8: ringmaster.Report.waiting:type_name -> ringmaster.Waiting
-	10, // 9: ringmaster.Report.ways:type_name -> ringmaster.Way
-	11, // 10: ringmaster.Report.activity:type_name -> ringmaster.Activity
-	8,  // 11: ringmaster.Report.unsaved:type_name -> ringmaster.Unsaved
-	1,  // 12: ringmaster.Activity.doing:type_name -> ringmaster.Doing
-	16, // 13: ringmaster.ShareFact.file:type_name -> ringmaster.StoredFile
-	12, // 14: ringmaster.JobSpec.files:type_name -> ringmaster.DataFile
-	20, // 15: ringmaster.Order.job:type_name -> ringmaster.JobSpec
-	6,  // 16: ringmaster.Order.view:type_name -> ringmaster.View
-	7,  // 17: ringmaster.Order.start:type_name -> ringmaster.Start
-	19, // 18: ringmaster.Order.coordinators:type_name -> ringmaster.CoordinatorInfo
-	5,  // 19: ringmaster.Order.candidates:type_name -> ringmaster.Member
-	12, // 20: ringmaster.SubmitRequest.files:type_name -> ringmaster.DataFile
-	14, // 21: ringmaster.WorkerStatus.waiting_for:type_name -> ringmaster.Waiting
-	27, // 22: ringmaster.JobStatus.epochs:type_name -> ringmaster.EpochRecord
-	25, // 23: ringmaster.JobStatus.views:type_name -> ringmaster.ViewRecord
-	26, // 24: ringmaster.JobStatus.checkpoints:type_name -> ringmaster.CheckpointRecord
-	30, // 25: ringmaster.JobStatus.stalled:type_name -> ringmaster.Stall
-	8,  // 26: ringmaster.JobStatus.unsaved:type_name -> ringmaster.Unsaved
-	19, // 27: ringmaster.ClusterStatus.coordinators:type_name -> ringmaster.CoordinatorInfo
-	28, // 28: ringmaster.ClusterStatus.workers:type_name -> ringmaster.WorkerStatus
-	29, // 29: ringmaster.ClusterStatus.job:type_name -> ringmaster.JobStatus
-	19, // 30: ringmaster.CoordinatorsReply.coordinators:type_name -> ringmaster.CoordinatorInfo
-	9,  // 31: ringmaster.Coordinator.Attach:input_type -> ringmaster.Report
-	22, // 32: ringmaster.Coordinator.Submit:input_type -> ringmaster.SubmitRequest
-	24, // 33: ringmaster.Coordinator.Watch:input_type -> ringmaster.WatchRequest
-	31, // 34: ringmaster.Coordinator.Status:input_type -> ringmaster.StatusRequest
-	33, // 35: ringmaster.Coordinator.Stop:input_type -> ringmaster.StopRequest
-	35, // 36: ringmaster.Coordinator.Scale:input_type -> ringmaster.ScaleRequest
-	37, // 37: ringmaster.Coordinator.Coordinators:input_type -> ringmaster.CoordinatorsRequest
-	39, // 38: ringmaster.Coordinator.AddCoordinator:input_type -> ringmaster.AddCoordinatorRequest
-	41, // 39: ringmaster.Coordinator.RemoveCoordinator:input_type -> ringmaster.RemoveCoordinatorRequest
-	43, // 40: ringmaster.Coordinator.SpendToken:input_type -> ringmaster.SpendTokenRequest
-	45, // 41: ringmaster.Coordinator.PutFile:input_type -> ringmaster.FilePart
-	47, // 42: ringmaster.Coordinator.GetFile:input_type -> ringmaster.GetFileRequest
-	48, // 43: ringmaster.Peer.State:input_type -> ringmaster.StateRequest
-	2,  // 44: ringmaster.Peer.Probe:input_type -> ringmaster.ProbeRequest
-	21, // 45: ringmaster.Coordinator.Attach:output_type -> ringmaster.Order
-	23, // 46: ringmaster.Coordinator.Submit:output_type -> ringmaster.SubmitReply
-	29, // 47: ringmaster.Coordinator.Watch:output_type -> ringmaster.JobStatus
-	32, // 48: ringmaster.Coordinator.Status:output_type -> ringmaster.ClusterStatus
-	34, // 49: ringmaster.Coordinator.Stop:output_type -> ringmaster.StopReply
-	36, // 50: ringmaster.Coordinator.Scale:output_type -> ringmaster.ScaleReply
-	38, // 51: ringmaster.Coordinator.Coordinators:output_type -> ringmaster.CoordinatorsReply
-	40, // 52: ringmaster.Coordinator.AddCoordinator:output_type -> ringmaster.AddCoordinatorReply
-	42, // 53: ringmaster.Coordinator.RemoveCoordinator:output_type -> ringmaster.RemoveCoordinatorReply
-	44, // 54: ringmaster.Coordinator.SpendToken:output_type -> ringmaster.SpendTokenReply
-	46, // 55: ringmaster.Coordinator.PutFile:output_type -> ringmaster.PutFileReply
-	45, // 56: ringmaster.Coordinator.GetFile:output_type -> ringmaster.FilePart
-	49, // 57: ringmaster.Peer.State:output_type -> ringmaster.StatePart
-	3,  // 58: ringmaster.Peer.Probe:output_type -> ringmaster.ProbeReply
-	45, // [45:59] is the sub-list for method output_type
-	31, // [31:45] is the sub-list for method input_type
-	31, // [31:31] is the sub-list for extension type_name
-	31, // [31:31] is the sub-list for extension extendee
-	0,  // [0:31] is the sub-list for field type_name
+	8,  // 2: ringmaster.Start.early_stop:type_name -> ringmaster.Judged
+	8,  // 3: ringmaster.Start.keep_best:type_name -> ringmaster.Judged
+	0,  // 4: ringmaster.Report.phase:type_name -> ringmaster.Phase
+	13, // 5: ringmaster.Report.files:type_name -> ringmaster.DataFile
+	14, // 6: ringmaster.Report.progress:type_name -> ringmaster.Progress
+	16, // 7: ringmaster.Report.epochs:type_name -> ringmaster.EpochFact
+	18, // 8: ringmaster.Report.shares:type_name -> ringmaster.ShareFact
+	19, // 9: ringmaster.Report.outcome:type_name -> ringmaster.Outcome
+	15, // 10: ringmaster.Report.waiting:type_name -> ringmaster.Waiting
+	11, // 11: ringmaster.Report.ways:type_name -> ringmaster.Way
+	12, // 12: ringmaster.Report.activity:type_name -> ringmaster.Activity
+	9,  // 13: ringmaster.Report.unsaved:type_name -> ringmaster.Unsaved
+	1,  // 14: ringmaster.Activity.doing:type_name -> ringmaster.Doing
+	17, // 15: ringmaster.ShareFact.file:type_name -> ringmaster.StoredFile
+	13, // 16: ringmaster.JobSpec.files:type_name -> ringmaster.DataFile
+	21, // 17: ringmaster.Order.job:type_name -> ringmaster.JobSpec
+	6,  // 18: ringmaster.Order.view:type_name -> ringmaster.View
+	7,  // 19: ringmaster.Order.start:type_name -> ringmaster.Start
+	20, // 20: ringmaster.Order.coordinators:type_name -> ringmaster.CoordinatorInfo
+	5,  // 21: ringmaster.Order.candidates:type_name -> ringmaster.Member
+	13, // 22: ringmaster.SubmitRequest.files:type_name -> ringmaster.DataFile
+	15, // 23: ringmaster.WorkerStatus.waiting_for:type_name -> ringmaster.Waiting
+	28, // 24: ringmaster.JobStatus.epochs:type_name -> ringmaster.EpochRecord
+	26, // 25: ringmaster.JobStatus.views:type_name -> ringmaster.ViewRecord
+	27, // 26: ringmaster.JobStatus.checkpoints:type_name -> ringmaster.CheckpointRecord
+	31, // 27: ringmaster.JobStatus.stalled:type_name -> ringmaster.Stall
+	9,  // 28: ringmaster.JobStatus.unsaved:type_name -> ringmaster.Unsaved
+	20, // 29: ringmaster.ClusterStatus.coordinators:type_name -> ringmaster.CoordinatorInfo
+	29, // 30: ringmaster.ClusterStatus.workers:type_name -> ringmaster.WorkerStatus
+	30, // 31: ringmaster.ClusterStatus.job:type_name -> ringmaster.JobStatus
+	20, // 32: ringmaster.CoordinatorsReply.coordinators:type_name -> ringmaster.CoordinatorInfo
+	10, // 33: ringmaster.Coordinator.Attach:input_type -> ringmaster.Report
+	23, // 34: ringmaster.Coordinator.Submit:input_type -> ringmaster.SubmitRequest
+	25, // 35: ringmaster.Coordinator.Watch:input_type -> ringmaster.WatchRequest
+	32, // 36: ringmaster.Coordinator.Status:input_type -> ringmaster.StatusRequest
+	34, // 37: ringmaster.Coordinator.Stop:input_type -> ringmaster.StopRequest
+	36, // 38: ringmaster.Coordinator.Scale:input_type -> ringmaster.ScaleRequest
+	38, // 39: ringmaster.Coordinator.Coordinators:input_type -> ringmaster.CoordinatorsRequest
+	40, // 40: ringmaster.Coordinator.AddCoordinator:input_type -> ringmaster.AddCoordinatorRequest
+	42, // 41: ringmaster.Coordinator.RemoveCoordinator:input_type -> ringmaster.RemoveCoordinatorRequest
+	44, // 42: ringmaster.Coordinator.SpendToken:input_type -> ringmaster.SpendTokenRequest
+	46, // 43: ringmaster.Coordinator.PutFile:input_type -> ringmaster.FilePart
+	48, // 44: ringmaster.Coordinator.GetFile:input_type -> ringmaster.GetFileRequest
+	49, // 45: ringmaster.Peer.State:input_type -> ringmaster.StateRequest
+	2,  // 46: ringmaster.Peer.Probe:input_type -> ringmaster.ProbeRequest
+	22, // 47: ringmaster.Coordinator.Attach:output_type -> ringmaster.Order
+	24, // 48: ringmaster.Coordinator.Submit:output_type -> ringmaster.SubmitReply
+	30, // 49: ringmaster.Coordinator.Watch:output_type -> ringmaster.JobStatus
+	33, // 50: ringmaster.Coordinator.Status:output_type -> ringmaster.ClusterStatus
+	35, // 51: ringmaster.Coordinator.Stop:output_type -> ringmaster.StopReply
+	37, // 52: ringmaster.Coordinator.Scale:output_type -> ringmaster.ScaleReply
+	39, // 53: ringmaster.Coordinator.Coordinators:output_type -> ringmaster.CoordinatorsReply
+	41, // 54: ringmaster.Coordinator.AddCoordinator:output_type -> ringmaster.AddCoordinatorReply
+	43, // 55: ringmaster.Coordinator.RemoveCoordinator:output_type -> ringmaster.RemoveCoordinatorReply
+	45, // 56: ringmaster.Coordinator.SpendToken:output_type -> ringmaster.SpendTokenReply
+	47, // 57: ringmaster.Coordinator.PutFile:output_type -> ringmaster.PutFileReply
+	46, // 58: ringmaster.Coordinator.GetFile:output_type -> ringmaster.FilePart
+	50, // 59: ringmaster.Peer.State:output_type -> ringmaster.StatePart
+	3,  // 60: ringmaster.Peer.Probe:output_type -> ringmaster.ProbeReply
+	47, // [47:61] is the sub-list for method output_type
+	33, // [33:47] is the sub-list for method input_type
+	33, // [33:33] is the sub-list for extension type_name
+	33, // [33:33] is the sub-list for extension extendee
+	0,  // [0:33] is the sub-list for field type_name
 }
 
 func init() { file_ringmaster_proto_init() }
@@ -4892,14 +5006,14 @@ func file_ringmaster_proto_init() {
 	if File_ringmaster_proto != nil {
 		return
 	}
-	file_ringmaster_proto_msgTypes[28].OneofWrappers = []any{}
+	file_ringmaster_proto_msgTypes[29].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ringmaster_proto_rawDesc), len(file_ringmaster_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   48,
+			NumMessages:   49,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

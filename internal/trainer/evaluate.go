@@ -34,6 +34,7 @@ func (t *Trainer) epochEnd(r *Run) error {
 	if r.OnEpoch != nil {
 		r.OnEpoch(e)
 	}
+	t.judge(r, e)
 	return nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"ringmaster/internal/checkpoint"
+	"ringmaster/internal/metric"
 	"ringmaster/internal/model"
 	"ringmaster/internal/plan"
 )
@@ -60,7 +61,9 @@ type Run struct {
 	Ring      AllReduce
 	Signals   *Signals
 	Saver     Saver
-	Evaluated int            // epochs whose evaluation is already recorded
+	Evaluated int           // epochs whose evaluation is already recorded
+	EarlyStop metric.Judged // what the job's rules make of these epochs
+	KeepBest  metric.Judged
 	OnEpoch   func(EpochEnd) // called after each epoch; must not block
 	OnFirst   func()         // called after the session's first step; must not block
 }
@@ -133,13 +136,14 @@ func (t *Trainer) Train(r Run) (Ending, error) {
 		if err := t.epochEnd(&r); err != nil {
 			return 0, err
 		}
-		if t.step >= t.Steps {
+		if t.over(&r) {
 			return t.complete()
 		}
 		sums, err := t.stepOnce(&r)
 		if err != nil {
 			return 0, err
 		}
+		t.stuck = sums.flags&flagStuck != 0
 		if r.OnFirst != nil {
 			r.OnFirst()
 			r.OnFirst = nil
@@ -154,14 +158,14 @@ func (t *Trainer) Train(r Run) (Ending, error) {
 		}
 		wantSave = wantSave || (every > 0 && t.step%every == 0)
 		// All workers see the same flags, so they put a checkpoint off together.
-		if wantSave && sums.flags&flagStuck == 0 && r.Saver != nil {
-			t.Activity.Turn(Saving)
-			wantSave = !r.Saver.Save(t)
+		if wantSave && !t.stuck && r.Saver != nil {
+			wantSave = !t.save(&r)
 		}
 	}
 }
 
 func (t *Trainer) enter(r *Run) error {
+	t.EndReason, t.savedAt, t.stuck = "", 0, false
 	if len(t.grads) != r.Arc.Len() {
 		return fmt.Errorf("arc %v has %d seats, %d gradient buffers were made", r.Arc, r.Arc.Len(), len(t.grads))
 	}

@@ -15,6 +15,9 @@ const gatherRoom = 64 << 20
 
 // BuildMetrics is the set of metrics that the job asks for; nil where it asks for none. Errors point at the key in the job file.
 func BuildMetrics(job *config.Job, m *model.Model, set dataset.Set) (*metric.Set, error) {
+	if err := checkTold(job, set); err != nil {
+		return nil, err
+	}
 	if len(job.Train.Metrics) == 0 {
 		return nil, nil
 	}
@@ -36,6 +39,19 @@ func BuildMetrics(job *config.Job, m *model.Model, set dataset.Set) (*metric.Set
 			size>>20, plural.Of(task.Outputs, "output"), plural.Of(targets, "target"), gatherRoom>>20, drop)
 	}
 	return metrics, nil
+}
+
+// checkTold refuses rules over figures of an evaluation that there is not.
+func checkTold(job *config.Job, set dataset.Set) error {
+	if set != nil && set.Len() > 0 {
+		return nil
+	}
+	for _, of := range []struct{ key, name string }{{"train.early_stop.metric", job.Train.EarlyStop.Metric}, {"checkpoint.keep_best", job.Checkpoint.KeepBest}} {
+		if of.name != "" && of.name != "train_loss" {
+			return job.Errorf(of.key, "%s: %s is of an evaluation, but the data have no evaluation set; name data that have one, or take train_loss", of.key, of.name)
+		}
+	}
+	return nil
 }
 
 // evaluationLen is the size of a seat's record of an evaluation: a tally's, and behind it the sums of the metrics.

@@ -156,6 +156,11 @@ type Trainer struct {
 	divisor  float64 // what the sums of the newest step were divided by
 	gradNorm func() float64
 
+	earlyStop, keepBest *metric.Rule // nil: none
+	EndReason           string       // why the newest session ended the job before its last step; "": it did not
+	stuck               bool         // as the newest step's tally says
+	savedAt             uint64       // the step of the newest copy that was saved in this session
+
 	pace     pace
 	Progress Progress
 	Activity Activity
@@ -197,6 +202,7 @@ func New(ctx context.Context, p *Plan, team *kernel.Team) (*Trainer, error) {
 	t := &Trainer{Plan: p, team: team, replica: p.Model.NewReplica(team), opt: opt, rate: rate, trained: trainedOf(groups),
 		params: params, scored: params, stats: make([]float32, stats), history: checkpoint.NewHistory(),
 		statSeat: make([]float32, stats)}
+	t.earlyStop, t.keepBest = metric.EarlyStop(p.Job), metric.KeepBest(p.Job)
 	t.makeMicroBatches()
 	borders := make([]int, len(p.Buckets))
 	for i, b := range p.Buckets {

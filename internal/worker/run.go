@@ -12,6 +12,7 @@ import (
 	"ringmaster/internal/allreduce"
 	"ringmaster/internal/checkpoint"
 	"ringmaster/internal/host"
+	"ringmaster/internal/metric"
 	"ringmaster/internal/plan"
 	"ringmaster/internal/rpc"
 	"ringmaster/internal/trainer"
@@ -29,6 +30,7 @@ type session struct {
 	opening    allreduce.Opening
 
 	ending     trainer.Ending
+	reason     string              // of an end before the last step; else ""
 	evaluation *trainer.Evaluation // where the job ends inside an epoch
 }
 
@@ -98,7 +100,7 @@ func (j *job) course(ctx context.Context, s *session, saver *saver, fresh bool) 
 			j.abandoned.Store(true)
 		}
 	}()
-	run := trainer.Run{Arc: arc, Ring: ring, Signals: &s.signals, Saver: saver, Evaluated: int(s.start.Epochs),
+	run := trainer.Run{EarlyStop: judgedFrom(s.start.EarlyStop), KeepBest: judgedFrom(s.start.KeepBest), Arc: arc, Ring: ring, Signals: &s.signals, Saver: saver, Evaluated: int(s.start.Epochs),
 		OnEpoch: func(e trainer.EpochEnd) { j.noteEpoch(e) },
 		OnFirst: func() {
 			if last != 0 && was == s.start.Step {
@@ -106,6 +108,7 @@ func (j *job) course(ctx context.Context, s *session, saver *saver, fresh bool) 
 			}
 		}}
 	s.ending, err = t.Train(run)
+	s.reason = t.EndReason
 	if err == nil && s.ending == trainer.Complete && t.Step()%uint64(t.PerPass) != 0 {
 		s.evaluation, err = t.Evaluate(ring, arc)
 	}
@@ -216,12 +219,16 @@ func (j *job) finish(s *session) {
 	t := j.trainer.Load()
 	digest := checkpoint.Digest(t.State().Params)
 	j.outcome = &rpc.Outcome{Generation: uint64(s.generation), Step: t.Step(), Complete: s.ending == trainer.Complete,
-		Digest: digest[:], StateDigest: j.digest, TrainLoss: math.Float64bits(t.TrainLoss())}
+		Reason: s.reason, Digest: digest[:], StateDigest: j.digest, TrainLoss: math.Float64bits(t.TrainLoss())}
 	if e := s.evaluation; e != nil {
 		j.outcome.HasEval, j.outcome.EvalLoss, j.outcome.EvalAccuracy = true, math.Float64bits(e.Loss), math.Float64bits(e.Accuracy)
 		j.outcome.Metrics = e.Metrics
 	}
 	j.saver.SaveLast(t)
+}
+
+func judgedFrom(j *rpc.Judged) metric.Judged {
+	return metric.Judged{Epoch: int(j.GetEpoch()), Best: math.Float64frombits(j.GetBest()), Waited: int(j.GetWaited()), Stop: j.GetStop()}
 }
 
 func viewOf(v *rpc.View) plan.View {

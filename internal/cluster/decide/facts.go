@@ -152,12 +152,16 @@ func committed(j *fsm.Job, step, generation uint64) bool {
 }
 
 func decideRetire(j *fsm.Job, _ *observations, _ time.Time, _ Timing) *Decision {
-	if j.Keep <= 0 || len(j.Checkpoints) <= j.Keep {
+	c := j.Surplus()
+	if c == nil {
 		return nil
 	}
-	c := j.Checkpoints[0]
+	also := ""
+	if j.KeepBest != nil {
+		also = ", and the best"
+	}
 	return propose(fsm.Command{Retire: &fsm.Retire{Job: j.ID, Step: c.Step, Generation: c.Generation}},
-		"checkpoint at step %d is retired: the newest %d are kept", c.Step, j.Keep)
+		"checkpoint at step %d is retired: the newest %d are kept%s", c.Step, j.Keep, also)
 }
 
 // decideFinish ends the job when its last checkpoint is committed; its epochs are recorded by then.
@@ -178,8 +182,16 @@ func decideFinish(j *fsm.Job, o *observations, now time.Time, t Timing) *Decisio
 		if out.Complete {
 			phase = fsm.Done
 		}
-		return propose(fsm.Command{Finish: &fsm.Outcome{Job: j.ID, Generation: j.View.Generation, Phase: phase, Step: out.Step,
+		return propose(fsm.Command{Finish: &fsm.Outcome{Job: j.ID, Generation: j.View.Generation, Phase: phase, Reason: out.Reason, Step: out.Step,
 			Digest: out.Digest, StateDigest: out.StateDigest, TrainLoss: out.TrainLoss,
-			HasEval: out.HasEval, EvalLoss: out.EvalLoss, EvalAccuracy: out.EvalAccuracy, Metrics: out.Metrics}}, "job %s at step %d", phase, out.Step)
+			HasEval: out.HasEval, EvalLoss: out.EvalLoss, EvalAccuracy: out.EvalAccuracy, Metrics: out.Metrics}}, "job %s at step %d%s", phase, out.Step, because(out.Reason))
 	})
+}
+
+// because is a reason behind what it is of.
+func because(reason string) string {
+	if reason == "" {
+		return ""
+	}
+	return ": " + reason
 }

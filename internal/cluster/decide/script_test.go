@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"maps"
+	"math"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -16,6 +17,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"ringmaster/internal/cluster/fsm"
+	"ringmaster/internal/metric"
 	"ringmaster/internal/plan"
 	"ringmaster/internal/rpc"
 )
@@ -140,7 +142,15 @@ func (sc *scenario) run(line string, out *strings.Builder) error {
 			step, _ := strconv.Atoi(at)
 			c.Origin = &fsm.Checkpoint{Step: uint64(step), Generation: plan.Generation(number(o, "generation", 1))}
 		}
+		if best, ok := o["best"]; ok {
+			c.KeepBest = &metric.Rule{Metric: best}
+		}
+		if earlier, ok := o["earlier"]; ok {
+			c.Earlier = strings.Split(earlier, ",")
+		}
 		sc.apply(fsm.Command{Submit: &c}, out)
+	case "kept": // what is kept beside the job's own checkpoints
+		fmt.Fprintf(out, "own %v, inherited %v\n", sc.ownSteps(), sc.state.Job("job").Inherited())
 	case "stop":
 		sc.apply(fsm.Command{Stop: &fsm.Stop{Job: "job"}}, out)
 	case "scale":
@@ -211,7 +221,12 @@ func (sc *scenario) report(name string, o map[string]string) *rpc.Report {
 		r.StateDigest = fmt.Appendf(nil, "state at %d", r.Step)
 	}
 	for _, e := range strings.FieldsFunc(o["epoch"], func(r rune) bool { return r == ',' }) {
-		r.Epochs = append(r.Epochs, &rpc.EpochFact{Epoch: uint32(number(map[string]string{"epoch": e}, "epoch", 0)), Step: r.Step})
+		fact := &rpc.EpochFact{Epoch: uint32(number(map[string]string{"epoch": e}, "epoch", 0)), Step: r.Step}
+		if loss, ok := o["loss"]; ok {
+			value, _ := strconv.ParseFloat(loss, 64)
+			fact.HasEval, fact.EvalLoss = true, math.Float64bits(value)
+		}
+		r.Epochs = append(r.Epochs, fact)
 	}
 	if share, ok := o["share"]; ok {
 		var index, of uint32
@@ -221,7 +236,7 @@ func (sc *scenario) report(name string, o map[string]string) *rpc.Report {
 			Holders: []string{"c1", "c2", "c3"}[:number(o, "holders", 2)]})
 	}
 	if out, ok := o["outcome"]; ok {
-		r.Outcome = &rpc.Outcome{Generation: r.Generation, Step: r.Step, Complete: out == "complete"}
+		r.Outcome = &rpc.Outcome{Generation: r.Generation, Step: r.Step, Complete: out == "complete", Reason: o["reason"]}
 	}
 	for _, place := range strings.FieldsFunc(o["unsaved"], func(r rune) bool { return r == ',' }) { // unsaved=c1,c2 failing=31s short=false away=true
 		failing, _ := time.ParseDuration(o["failing"])
@@ -236,6 +251,13 @@ func (sc *scenario) report(name string, o map[string]string) *rpc.Report {
 		r.LostPeers = []uint64{uint64(sc.ids[lost])}
 	}
 	return r
+}
+
+func (sc *scenario) ownSteps() (steps []uint64) {
+	for _, c := range sc.state.Job("job").Checkpoints {
+		steps = append(steps, c.Step)
+	}
+	return steps
 }
 
 // tell brings a report to the leader: over the process's line, or over one that it opens with it.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"ringmaster/internal/metric"
 	"ringmaster/internal/plan"
 	"ringmaster/internal/plural"
 	"ringmaster/internal/printable"
@@ -49,6 +50,8 @@ type Submit struct {
 	Stop        bool             `json:"stop,omitempty"`
 	MinWorkers  int              `json:"min_workers,omitempty"`
 	Even        bool             `json:"even,omitempty"`
+	EarlyStop   *metric.Rule     `json:"early_stop,omitempty"`
+	KeepBest    *metric.Rule     `json:"keep_best,omitempty"`
 	Seed        uint64           `json:"seed,omitempty"`
 }
 
@@ -197,6 +200,7 @@ func (s *State) submit(c *Submit) error {
 	}
 	j := &Job{ID: c.ID, Incarnation: c.Incarnation, Name: c.Name, Seats: c.Seats, Config: c.Config, Keep: c.Keep,
 		Workers: c.Workers, Fingerprint: c.Fingerprint, Files: c.Files, Phase: Waiting, Stop: c.Stop, MinWorkers: c.MinWorkers, Even: c.Even, Seed: c.Seed,
+		EarlyStop: c.EarlyStop, KeepBest: c.KeepBest,
 		Origin: c.Origin, Earlier: slices.Clone(c.Earlier), Epochs: slices.Clone(c.Epochs)}
 	if c.Origin != nil {
 		j.Generation = c.Origin.Generation
@@ -349,7 +353,7 @@ func (j *Job) finish(c Outcome) error {
 			return err
 		}
 	}
-	c.Error = printable.Short(c.Error, maxReason)
+	c.Error, c.Reason = printable.Short(c.Error, maxReason), printable.Short(c.Reason, maxReason)
 	j.Phase, j.Error, j.Outcome = c.Phase, c.Error, &c
 	return nil
 }

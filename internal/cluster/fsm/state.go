@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"ringmaster/internal/metric"
 	"ringmaster/internal/plan"
 )
 
@@ -48,6 +49,8 @@ type Job struct {
 	MinWorkers  int              `json:"min_workers,omitempty"` // with fewer nobody is seated
 	Seed        uint64           `json:"seed,omitempty"`
 	Even        bool             `json:"even,omitempty"` // arcs do not follow the workers' speeds
+	EarlyStop   *metric.Rule     `json:"early_stop,omitempty"`
+	KeepBest    *metric.Rule     `json:"keep_best,omitempty"`
 	Fingerprint []byte           `json:"fingerprint,omitempty"`
 	Files       []DataFile       `json:"files,omitempty"`
 
@@ -151,6 +154,7 @@ type Outcome struct {
 	Generation  plan.Generation `json:"generation"`
 	Phase       Phase           `json:"phase"`
 	Error       string          `json:"error,omitempty"`
+	Reason      string          `json:"reason,omitempty"` // of an end before the last step
 	Step        uint64          `json:"step"`
 	Digest      []byte          `json:"digest,omitempty"`
 	StateDigest []byte          `json:"state_digest,omitempty"`
@@ -202,14 +206,6 @@ func (j *Job) reached() plan.Generation {
 
 // NextGeneration is that of the job's next view.
 func (j *Job) NextGeneration() plan.Generation { return max(j.Generation, j.Floor) + 1 }
-
-// Inherited are those of the older checkpoints of the run that still count among the newest ones that the job keeps.
-func (j *Job) Inherited() []string {
-	if j.Keep <= 0 {
-		return j.Earlier
-	}
-	return j.Earlier[max(0, len(j.Earlier)-max(0, j.Keep-len(j.Checkpoints))):]
-}
 
 // Newest is the job submitted last; nil where there is none.
 func (s *State) Newest() *Job {
