@@ -61,6 +61,9 @@ func (m *Model) setDefaults(o *origin) {
 func (d *Data) setDefaults(o *origin) {
 	def(o, "data.left_out", &d.LeftOut, 0.1)
 	def(o, "data.context", &d.Context, 64)
+	def(o, "data.target_context", &d.TargetContext, d.Context)
+	def(o, "data.tokens", &d.Tokens, TokensWords)
+	def(o, "data.vocabulary", &d.Vocabulary, 32000)
 	def(o, "data.encoding", &d.Encoding, EncodingUTF8)
 	def(o, "data.missing", &d.Missing, MissingError)
 	def(o, "data.delimiter", &d.Delimiter, ",")

@@ -114,6 +114,15 @@ const (
 	DataWebDataset = "webdataset"  // tar shards, in which the files of one name are a sample
 )
 
+// DataPairs is pairs of texts: two files with as many lines, or two columns of a table.
+const DataPairs = "pairs"
+
+// What the tokens of pairs are.
+const (
+	TokensWords      = "words"
+	TokensCharacters = "characters"
+)
+
 // What is done about a missing value.
 const (
 	MissingError = "error"
@@ -137,8 +146,12 @@ type Data struct {
 
 	LeftOut float64 `yaml:"left_out" kinds:"text,images" contract:"free"` // the largest share of files that look like data that may be left out
 
-	Context  int    `yaml:"context" kinds:"text"`                  // tokens a sample
-	Encoding string `yaml:"encoding" kinds:"text" contract:"free"` // of the files; what they decode to counts
+	Context       int    `yaml:"context" kinds:"text,pairs"`            // tokens a sample
+	TargetContext int    `yaml:"target_context" kinds:"pairs"`          // tokens of a target, with its end
+	Source        string `yaml:"source" kinds:"pairs"`                  // the ending of the files, or the column, of the sources; Target is that of the targets
+	Tokens        string `yaml:"tokens" kinds:"pairs"`                  // what tokens are: words or characters
+	Vocabulary    int    `yaml:"vocabulary" kinds:"pairs"`              // the largest number of tokens
+	Encoding      string `yaml:"encoding" kinds:"text" contract:"free"` // of the files; what they decode to counts
 
 	Mask float64 `yaml:"mask" kinds:"text" omit:"zero"` // share of the tokens that are hidden and guessed, as BERT learns; 0: each next token is guessed
 
@@ -157,24 +170,24 @@ type Data struct {
 	Balance string         `yaml:"balance" kinds:"glyphs,mnist,images,csv,tsv,jsonl,parquet,npy,npz,image_table,webdataset" omit:"zero"` // classes: each is drawn equally often; empty: each sample is
 	Augment []Augmentation `yaml:"augment" kinds:"glyphs,mnist,images,image_table,webdataset" omit:"zero"`                               // how training pictures are changed at random, in this order
 
-	Train       string   `yaml:"train" kinds:"csv,tsv,jsonl,parquet,npy,npz,image_table,webdataset" contract:"free"`                       // the table's file on every worker's machine
-	Eval        string   `yaml:"eval" kinds:"csv,tsv,jsonl,parquet,npy,npz,image_table,webdataset" contract:"free"`                        // that of the rows for evaluation; empty: none
-	Target      string   `yaml:"target" kinds:"csv,tsv,jsonl,parquet,npy,npz,image_table,webdataset"`                                      // the column that is predicted
-	Features    []string `yaml:"features" kinds:"csv,tsv,jsonl,parquet,npy,npz,image_table,webdataset"`                                    // the columns that are read; empty: all others
-	Inputs      []Input  `yaml:"inputs" kinds:"csv,tsv,jsonl,parquet,npy,npz,image_table,webdataset" omit:"zero"`                          // the inputs that the columns make, for a model that reads several; instead of Features
-	Targets     []string `yaml:"targets" kinds:"csv,tsv,jsonl,parquet,npy,npz,image_table,webdataset" omit:"zero"`                         // the columns that are predicted, for a model of several outputs; instead of Target
-	Weight      string   `yaml:"weight" kinds:"csv,tsv,jsonl,parquet,npy,npz,image_table,webdataset"`                                      // the column that weighs a row's loss; empty: all weigh 1
-	Group       string   `yaml:"group" kinds:"csv,tsv,jsonl,parquet,npy,npz,image_table,webdataset" omit:"zero"`                           // the column that says which rows belong together; of a split by group
-	Categories  []string `yaml:"categories" kinds:"csv,tsv,jsonl,parquet,npy,npz,image_table,webdataset"`                                  // the columns that are categories; all others are numbers
-	Split       Split    `yaml:"split" kinds:"csv,tsv,jsonl,parquet,npy,npz,image_table,webdataset" omit:"zero"`                           // which rows are for evaluation
-	Standardize Columns  `yaml:"standardize" kinds:"csv,tsv,jsonl,parquet,npy,npz,image_table,webdataset" omit:"zero"`                     // inputs of numbers that are brought to mean 0 and deviation 1
-	Missing     string   `yaml:"missing" kinds:"csv,tsv,jsonl,parquet,npy,npz,image_table,webdataset"`                                     // what is done about a missing value: error, or drop the row
-	Image       string   `yaml:"image" kinds:"image_table,webdataset"`                                                                     // the column of pictures, or of the paths of their files; of shards the endings of their names, between semicolons; empty: no pictures
-	SkipBad     float64  `yaml:"skip_bad" kinds:"images,csv,tsv,jsonl,parquet,npy,npz,image_table,webdataset" contract:"free" omit:"zero"` // the largest share of records that may be left out because they cannot be read
+	Train       string   `yaml:"train" kinds:"csv,tsv,jsonl,parquet,npy,npz,image_table,webdataset,pairs" contract:"free"`                       // the table's file on every worker's machine
+	Eval        string   `yaml:"eval" kinds:"csv,tsv,jsonl,parquet,npy,npz,image_table,webdataset,pairs" contract:"free"`                        // that of the rows for evaluation; empty: none
+	Target      string   `yaml:"target" kinds:"csv,tsv,jsonl,parquet,npy,npz,image_table,webdataset,pairs"`                                      // the column that is predicted
+	Features    []string `yaml:"features" kinds:"csv,tsv,jsonl,parquet,npy,npz,image_table,webdataset"`                                          // the columns that are read; empty: all others
+	Inputs      []Input  `yaml:"inputs" kinds:"csv,tsv,jsonl,parquet,npy,npz,image_table,webdataset" omit:"zero"`                                // the inputs that the columns make, for a model that reads several; instead of Features
+	Targets     []string `yaml:"targets" kinds:"csv,tsv,jsonl,parquet,npy,npz,image_table,webdataset" omit:"zero"`                               // the columns that are predicted, for a model of several outputs; instead of Target
+	Weight      string   `yaml:"weight" kinds:"csv,tsv,jsonl,parquet,npy,npz,image_table,webdataset"`                                            // the column that weighs a row's loss; empty: all weigh 1
+	Group       string   `yaml:"group" kinds:"csv,tsv,jsonl,parquet,npy,npz,image_table,webdataset" omit:"zero"`                                 // the column that says which rows belong together; of a split by group
+	Categories  []string `yaml:"categories" kinds:"csv,tsv,jsonl,parquet,npy,npz,image_table,webdataset"`                                        // the columns that are categories; all others are numbers
+	Split       Split    `yaml:"split" kinds:"csv,tsv,jsonl,parquet,npy,npz,image_table,webdataset" omit:"zero"`                                 // which rows are for evaluation
+	Standardize Columns  `yaml:"standardize" kinds:"csv,tsv,jsonl,parquet,npy,npz,image_table,webdataset" omit:"zero"`                           // inputs of numbers that are brought to mean 0 and deviation 1
+	Missing     string   `yaml:"missing" kinds:"csv,tsv,jsonl,parquet,npy,npz,image_table,webdataset"`                                           // what is done about a missing value: error, or drop the row
+	Image       string   `yaml:"image" kinds:"image_table,webdataset"`                                                                           // the column of pictures, or of the paths of their files; of shards the endings of their names, between semicolons; empty: no pictures
+	SkipBad     float64  `yaml:"skip_bad" kinds:"images,csv,tsv,jsonl,parquet,npy,npz,image_table,webdataset,pairs" contract:"free" omit:"zero"` // the largest share of records that may be left out because they cannot be read
 	Delimiter   string   `yaml:"delimiter" kinds:"csv" contract:"free"`
 	Header      bool     `yaml:"header" kinds:"csv,tsv" contract:"free"` // the first row names the columns; else they are named 1, 2, 3...
 
-	MemoryMiB int `yaml:"memory_mib" kinds:"shards,mnist,text,images,csv,tsv,jsonl,parquet,npy,npz,image_table,webdataset" contract:"free"` // of decoded records that each process keeps; what is beyond that is read at its place
+	MemoryMiB int `yaml:"memory_mib" kinds:"shards,mnist,text,images,csv,tsv,jsonl,parquet,npy,npz,image_table,webdataset,pairs" contract:"free"` // of decoded records that each process keeps; what is beyond that is read at its place
 }
 
 // Input is an input of the model that is made of columns of a table, side by side.

@@ -112,7 +112,7 @@ func indexed(key string, i int) string { return fmt.Sprintf("%s[%d]", key, i) }
 
 var (
 	modelKinds = []string{ModelMLP, ModelGPT, ModelBERT, ModelT5, ModelMobileNetV2, ModelSequential, ModelGraph}
-	dataKinds  = append([]string{DataGlyphs, DataMNIST, DataText, DataImages, DataImageTable, DataWebDataset, DataShards}, tableKinds...)
+	dataKinds  = append([]string{DataGlyphs, DataMNIST, DataText, DataImages, DataImageTable, DataWebDataset, DataShards, DataPairs}, tableKinds...)
 	tableKinds = []string{DataCSV, DataTSV, DataJSONL, DataParquet, DataNPY, DataNPZ}
 
 	optimizerKinds = []string{OptimizerAdam, OptimizerAdamW, OptimizerSGD}
@@ -189,7 +189,7 @@ func (d *Data) validate(c *checker) {
 	c.require("data.path", d.Path != "" || d.Kind != DataShards, "data.path is missing: say where the packed set is, a folder or a URL (in the file, or by --set data.path=DIR)")
 	if d.IsTable() || d.HasPictures() {
 		d.validateTable(c)
-	} else if d.Kind != DataGlyphs && d.Path == "" && d.Kind != DataShards {
+	} else if d.Kind != DataGlyphs && d.Kind != DataPairs && d.Path == "" && d.Kind != DataShards {
 		c.require("data.dir", d.Dir != "", "data.dir is missing: say where the %s data is (in the file, or by --set data.dir=DIR)", d.Kind)
 	}
 	if d.Balance != "" {
@@ -205,6 +205,8 @@ func (d *Data) validate(c *checker) {
 		c.oneOf("data.encoding", d.Encoding, []string{EncodingUTF8, EncodingLatin1, EncodingBytes})
 	case DataImages:
 		d.validateImages(c)
+	case DataPairs:
+		d.validatePairs(c)
 	case DataMNIST, DataShards:
 		between(c, "data.memory_mib", d.MemoryMiB, 0, 1<<20)
 	}

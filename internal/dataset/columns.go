@@ -27,7 +27,7 @@ func (r *rows) choose(c config.Data, key string, t table.Reader, like Schema) (p
 			if k := keys[f.Name]; k != "" {
 				key = k
 			}
-			return nil, config.KeyErrorf(key, "%s has no column %q; it has %s", r.name, f.Name, printable.Short(strings.Join(names, ", "), maxList))
+			return nil, config.KeyErrorf(key, "%s has no column %q; it has %s", r.name, f.Name, listed(names))
 		}
 		col := column{fixed: like != nil}
 		if f.Type == Int32 {
@@ -135,3 +135,6 @@ func sortWhole(names []string) {
 	}
 	slices.SortFunc(names, func(a, b string) int { return cmp.Compare(values[a], values[b]) })
 }
+
+// listed is a list of names for people.
+func listed(names []string) string { return printable.Short(strings.Join(names, ", "), maxList) }

@@ -30,6 +30,7 @@ type Data struct {
 	Files       []FileSum         // to name what differs when fingerprints do; at most 64
 	Labels      []string          // names of the classes of images, by label; nil for text
 	Vocabulary  *Vocabulary       // of text; else nil
+	Lexicon     *Lexicon          // of pairs of texts; else nil
 	Read        string            // what was read, in words; "" for what is embedded
 	LeftOut     string            // what was left out, by reason and count; "" for nothing
 	pixels      *pixels           // of images; else nil
@@ -103,6 +104,8 @@ func read(c config.Data, vocabulary *Vocabulary, labels []string, like *descript
 	case config.DataCSV, config.DataTSV, config.DataJSONL, config.DataParquet, config.DataNPY, config.DataNPZ,
 		config.DataImageTable, config.DataWebDataset:
 		d, err = openTables(c, like)
+	case config.DataPairs:
+		d, err = openPairs(c, like)
 	default:
 		return nil, fmt.Errorf("data kind %q is unknown", c.Kind)
 	}
@@ -166,6 +169,8 @@ func tableOf(r Reader) string {
 	case *rows:
 		return r.name
 	case *gallery:
+		return r.name
+	case *textPairs:
 		return r.name
 	}
 	return ""

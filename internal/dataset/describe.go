@@ -22,7 +22,8 @@ type description struct {
 	Labels     []string `json:"labels,omitempty"`     // names of the classes
 	Characters string   `json:"characters,omitempty"` // of text; "": tokens are bytes
 
-	Table []describedColumn `json:"table,omitempty"`
+	Table   []describedColumn `json:"table,omitempty"`
+	Lexicon *describedLexicon `json:"lexicon,omitempty"` // of pairs of texts
 }
 
 // Describe is the data set without its samples, as JSON of at most a mebibyte: the shape of a sample, the names of the
@@ -35,6 +36,8 @@ func (d *Data) Describe() []byte {
 		if d.pixels != nil {
 			out.Input, out.Columns = d.pixels.shape, d.pixels.columns
 		}
+	case d.Lexicon != nil:
+		out.Lexicon = d.Lexicon.described()
 	case d.Vocabulary != nil:
 		out.Classes, out.Context, out.Characters = d.Vocabulary.Len(), d.Schema[0].Width(), d.Vocabulary.Characters()
 	default:
@@ -93,6 +96,13 @@ type recollection struct {
 func (in *description) recall(c config.Data) (*Data, recollection, error) {
 	if c.IsTable() || c.HasPictures() {
 		return in.recallTable(c)
+	}
+	if c.Kind == config.DataPairs {
+		l, err := in.lexicon(c)
+		if err != nil {
+			return nil, recollection{}, err
+		}
+		return &Data{Lexicon: l}, recollection{pairSchema(c, l.Len()), []Transform{teaching{}}}, nil
 	}
 	if in.Classes < 1 || in.Classes > maxClasses || len(in.Labels) != 0 && len(in.Labels) != in.Classes {
 		return nil, recollection{}, fmt.Errorf("description of the data: %d classes with %d names", in.Classes, len(in.Labels))

@@ -60,10 +60,10 @@ func (r *rows) findImages(c config.Data, key string, set *fileSet, format table.
 	}
 	at := slices.Index(names, c.Image)
 	if at < 0 && format == table.Tar {
-		return config.KeyErrorf("data.image", "the first sample of %s has no file that ends in %s; it has %s", r.name, strings.ReplaceAll(c.Image, ";", ", "), printable.Short(strings.Join(names, ", "), maxList))
+		return config.KeyErrorf("data.image", "the first sample of %s has no file that ends in %s; it has %s", r.name, strings.ReplaceAll(c.Image, ";", ", "), listed(names))
 	}
 	if at < 0 {
-		return config.KeyErrorf("data.image", "%s has no column %q; it has %s", r.name, c.Image, printable.Short(strings.Join(names, ", "), maxList))
+		return config.KeyErrorf("data.image", "%s has no column %q; it has %s", r.name, c.Image, listed(names))
 	}
 	r.images = &imageColumn{at: at, path: slices.Index(names, c.Image+".path"), root: c.Dir}
 	if c.Dir == "" {

@@ -399,7 +399,7 @@ func (col *column) putWord(v *table.Value) error {
 	id, known := col.words[word]
 	if !known {
 		if col.names != nil {
-			return fmt.Errorf("%q is none of the classes %s; correct it, or name all in data.classes", printable.Short(word, maxList), printable.Short(strings.Join(col.names, ", "), maxList))
+			return fmt.Errorf("%q is none of the classes %s; correct it, or name all in data.classes", printable.Short(word, maxList), listed(col.names))
 		}
 		if col.fixed {
 			return fmt.Errorf("the category %q does not occur in the training rows; correct it, or leave the row out", printable.Short(word, maxList))

@@ -18,6 +18,7 @@ type csvReader struct {
 	rows    *csv.Reader
 	columns []string
 	pending []string // the first row, where it is no header
+	fields  int      // of the newest row
 	number  int      // of the newest row, from 1
 }
 
@@ -69,10 +70,12 @@ func (c *csvReader) Next(row []Value) error {
 			return io.EOF
 		} else if err != nil {
 			c.number++
+			c.fields = 0
 			return c.explain(err)
 		}
 	}
 	c.number++
+	c.fields = len(fields)
 	for i, text := range fields {
 		if text == "" {
 			row[i] = Value{}
@@ -87,6 +90,9 @@ func (c *csvReader) Next(row []Value) error {
 }
 
 func (c *csvReader) Where(column int) string {
+	if column >= c.fields { // the row is malformed
+		return fmt.Sprintf("%s: row %d, column %s", c.shown, c.number, quote(c.columns[column]))
+	}
 	line, at := c.rows.FieldPos(column)
 	return fmt.Sprintf("%s:%d:%d: row %d, column %s", c.shown, line, at, c.number, quote(c.columns[column]))
 }

@@ -90,7 +90,7 @@ func open(file *os.File, name string, format Format, o Options) (Reader, error) 
 	case NPZ:
 		return openNPZ(file, info.Size(), shown)
 	case Tar:
-		return openTar(file, shown, o.Place)
+		return openTar(file, info.Size(), shown, o.Place)
 	}
 	plain, err := decompress(file, info.Size(), shown)
 	if err != nil {

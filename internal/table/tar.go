@@ -26,6 +26,7 @@ const (
 // in lower case, is the field. Fields of JSON are columns json.KEY.
 type tarReader struct {
 	file    *os.File
+	size    int64
 	shown   string
 	entries *tar.Reader
 	endings []string // of the files of the column placed
@@ -54,12 +55,12 @@ const tarBlock = 512
 // sample is the files of one key.
 type sample []entry
 
-func openTar(file *os.File, shown, place string) (Reader, error) {
+func openTar(file *os.File, size int64, shown, place string) (Reader, error) {
 	var start [4]byte
 	if n, _ := file.ReadAt(start[:], 0); n == 4 && (bytes.HasPrefix(start[:], []byte{0x1f, 0x8b}) || bytes.Equal(start[:], []byte{0x28, 0xb5, 0x2f, 0xfd})) {
 		return nil, fmt.Errorf("%s: is compressed, so that samples cannot be read at their place; unpack it first (gzip -d, or zstd -d): pictures hardly shrink", shown)
 	}
-	t := &tarReader{file: file, shown: shown, entries: tar.NewReader(file), placed: place, index: map[string]int{}}
+	t := &tarReader{file: file, size: size, shown: shown, entries: tar.NewReader(file), placed: place, index: map[string]int{}}
 	if place != "" {
 		t.endings = strings.Split(strings.ToLower(place), ";")
 	}
@@ -184,6 +185,9 @@ func (t *tarReader) entry() (*entry, error) {
 func (t *tarReader) take(header *tar.Header, offset, at int64) (*entry, error) {
 	if err := checkEntry(header); err != nil {
 		return nil, err
+	}
+	if at+header.Size > t.size {
+		return nil, fmt.Errorf("%s has %d bytes, of which the shard has %d; get it again", quote(header.Name), header.Size, t.size-at)
 	}
 	key, field := splitName(header.Name)
 	if header.Typeflag == tar.TypeDir || field == "" {

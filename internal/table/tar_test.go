@@ -134,25 +134,27 @@ func TestShardsRefused(t *testing.T) {
 		}
 		copy(block[148:156], []byte{byte('0' + sum>>15&7), byte('0' + sum>>12&7), byte('0' + sum>>9&7), byte('0' + sum>>6&7), byte('0' + sum>>3&7), byte('0' + sum&7), 0, ' '})
 	}
+	big := tarOf(t, file{"a.cls", "1"}, file{"b.txt", strings.Repeat("x", maxText+1)})
 	for want, shard := range map[string][]byte{
-		`offset 1024: "../b.jpg" leads out of the archive`:                      special(tar.Header{Name: "../b.jpg", Typeflag: tar.TypeReg}, "x"),
-		`offset 1024: "x/../../b.jpg" leads out of the archive`:                 special(tar.Header{Name: "x/../../b.jpg", Typeflag: tar.TypeReg}, "x"),
-		`offset 1024: "/b.jpg" is an absolute name`:                             special(tar.Header{Name: "/b.jpg", Typeflag: tar.TypeReg}, "x"),
-		`offset 1024: "b.jpg" is a link`:                                        special(tar.Header{Name: "b.jpg", Typeflag: tar.TypeSymlink, Linkname: "/etc/passwd"}, ""),
-		`offset 1024: "c.jpg" is a link`:                                        special(tar.Header{Name: "c.jpg", Typeflag: tar.TypeLink, Linkname: "a.cls"}, ""),
-		`offset 1024: "b.jpg" is a device`:                                      special(tar.Header{Name: "b.jpg", Typeflag: tar.TypeChar}, ""),
-		`offset 1024: "b.jpg" is a sparse file`:                                 sparse,
-		`offset 1024: "b.txt" has 8589934591 bytes, more than the 16777216`:     huge,
-		`offset 1024: sample "a" has two files "cls"`:                           tarOf(t, file{"a.cls", "1"}, file{"a.cls", "2"}),
-		"shard-0.tar: is compressed, so that":                                   packed.Bytes(),
-		"shard-0.tar: is cut short before offset 3584":                          whole[:2000],
-		"shard-0.tar: has no samples":                                           tarOf(t, file{"readme", "x"}),
-		`sample "b" (offset 1024): field cls: "x" is not a whole number`:        tarOf(t, file{"a.cls", "1"}, file{"b.cls", "x"}),
-		`sample "b" (offset 1024): field json: the object is not closed`:        tarOf(t, file{"a.cls", "1"}, file{"b.json", "{"}, file{"b.cls", "1"}),
-		`sample "b" (offset 1024): field npy: is not a NumPy array`:             tarOf(t, file{"a.cls", "1"}, file{"b.npy", "12345678"}),
-		`shard-0.tar: sample "a" (offset 0): field cls: "" is not a whole`:      tarOf(t, file{"a.cls", ""}),
-		"shard-0.tar: offset 6656: a name of 5004 bytes, more than 4096":        tarOf(t, file{"a.cls", "1"}, file{strings.Repeat("n", 5000) + ".jpg", ""}),
-		"shard-0.tar: offset 0: is not a readable tar: archive/tar: invalid ta": bytes.Repeat([]byte("no tar"), 200),
+		`offset 1024: "../b.jpg" leads out of the archive`:                             special(tar.Header{Name: "../b.jpg", Typeflag: tar.TypeReg}, "x"),
+		`offset 1024: "x/../../b.jpg" leads out of the archive`:                        special(tar.Header{Name: "x/../../b.jpg", Typeflag: tar.TypeReg}, "x"),
+		`offset 1024: "/b.jpg" is an absolute name`:                                    special(tar.Header{Name: "/b.jpg", Typeflag: tar.TypeReg}, "x"),
+		`offset 1024: "b.jpg" is a link`:                                               special(tar.Header{Name: "b.jpg", Typeflag: tar.TypeSymlink, Linkname: "/etc/passwd"}, ""),
+		`offset 1024: "c.jpg" is a link`:                                               special(tar.Header{Name: "c.jpg", Typeflag: tar.TypeLink, Linkname: "a.cls"}, ""),
+		`offset 1024: "b.jpg" is a device`:                                             special(tar.Header{Name: "b.jpg", Typeflag: tar.TypeChar}, ""),
+		`offset 1024: "b.jpg" is a sparse file`:                                        sparse,
+		`offset 1024: "b.txt" has 8589934591 bytes, of which the shard has 1536`:       huge,
+		`offset 1024: sample "a" has two files "cls"`:                                  tarOf(t, file{"a.cls", "1"}, file{"a.cls", "2"}),
+		`offset 1024: "b.txt" has 16777217 bytes, more than the 16777216`:              big,
+		"shard-0.tar: is compressed, so that":                                          packed.Bytes(),
+		`shard-0.tar: offset 1024: "b.jpg" has 2000 bytes, of which the shard has 464`: whole[:2000],
+		"shard-0.tar: has no samples":                                                  tarOf(t, file{"readme", "x"}),
+		`sample "b" (offset 1024): field cls: "x" is not a whole number`:               tarOf(t, file{"a.cls", "1"}, file{"b.cls", "x"}),
+		`sample "b" (offset 1024): field json: the object is not closed`:               tarOf(t, file{"a.cls", "1"}, file{"b.json", "{"}, file{"b.cls", "1"}),
+		`sample "b" (offset 1024): field npy: is not a NumPy array`:                    tarOf(t, file{"a.cls", "1"}, file{"b.npy", "12345678"}),
+		`shard-0.tar: sample "a" (offset 0): field cls: "" is not a whole`:             tarOf(t, file{"a.cls", ""}),
+		"shard-0.tar: offset 6656: a name of 5004 bytes, more than 4096":               tarOf(t, file{"a.cls", "1"}, file{strings.Repeat("n", 5000) + ".jpg", ""}),
+		"shard-0.tar: offset 0: is not a readable tar: archive/tar: invalid ta":        bytes.Repeat([]byte("no tar"), 200),
 	} {
 		if _, err := readTars(t, "jpg", shard); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("error is %v, want ... %s", err, want)
