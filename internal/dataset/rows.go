@@ -16,7 +16,7 @@ import (
 	"ringmaster/internal/table"
 )
 
-// rows is the reader of the rows of a table, decoded and in memory: a field for each column that the job takes, which is numbers, or
+// rows is the reader of the rows of a table, decoded, in memory or spilled to a file: a field for each column that the job takes, which is numbers, or
 // categories by number.
 type rows struct {
 	name    string // of the file, for messages
@@ -25,6 +25,7 @@ type rows struct {
 	n       int
 	dropped int      // rows left out because a value is missing
 	origins *origins // of rows that are split; else nil
+	spilled *spilled // of rows that do not fit into memory; else nil, and columns have the values
 
 	pictures []source // of the rows, where they have any; a gallery shows them
 	images   *imageColumn
@@ -240,10 +241,10 @@ func readTable(c config.Data, key string, set *fileSet, like Schema) (r *rows, e
 // take takes all rows of the table.
 func (r *rows) take(c config.Data, key, path string, t table.Reader, places []int) error {
 	row := make([]table.Value, len(t.Columns()))
-	for limit := int64(c.MemoryMiB) << 20; ; {
-		err := t.Next(row)
+	for {
+		err, n := t.Next(row), r.n
 		if err == io.EOF {
-			return nil
+			return r.whole()
 		}
 		var malformed *table.RowError
 		fatal := err != nil && !errors.As(err, &malformed)
@@ -259,11 +260,13 @@ func (r *rows) take(c config.Data, key, path string, t table.Reader, places []in
 			r.skipped.add(err)
 			continue
 		}
-		if r.n == 1 && r.dropped+r.skipped.count == 0 {
-			limit /= int64(max(r.schema.SampleBytes(), 1))
+		if r.n == math.MaxInt32 || len(r.pictures) > maxImages {
+			return config.KeyErrorf(key, "%s has more than the %d rows, or %d pictures, that are read", path, math.MaxInt32-1, maxImages)
 		}
-		if int64(r.n) > limit || r.n == math.MaxInt32 || len(r.pictures) > maxImages {
-			return config.KeyErrorf("data.memory_mib", "%s has more than %d MiB of values: raise it", path, c.MemoryMiB)
+		if r.n > n {
+			if err := r.fit(c); err != nil {
+				return err
+			}
 		}
 	}
 }
@@ -320,10 +323,12 @@ func (r *rows) add(c config.Data, t table.Reader, row []table.Value, places []in
 			return err
 		}
 	}
-	r.n++
 	if r.origins != nil {
-		return r.origins.note(row, r.n+r.dropped+r.skipped.count, t.Where)
+		if err := r.origins.note(row, r.n+1+r.dropped+r.skipped.count, t.Where); err != nil {
+			return err
+		}
 	}
+	r.n++
 	return nil
 }
 
@@ -437,9 +442,7 @@ func (r *rows) settle() error {
 		for i, word := range f.Labels {
 			places[col.words[word]] = int32(i)
 		}
-		for i, id := range col.ints {
-			col.ints[i] = places[id]
-		}
+		r.renumber(k, places)
 	}
 	return nil
 }
@@ -451,12 +454,15 @@ func (r *rows) Schema() Schema { return r.schema }
 func (r *rows) Len() int { return r.n }
 
 // Resident implements Reader.
-func (r *rows) Resident() bool { return true }
+func (r *rows) Resident() bool { return r.spilled == nil }
 
 // Read implements Reader.
 func (r *rows) Read(record Record, number int) error {
 	if number < 0 || number >= r.n {
 		panic(fmt.Sprintf("dataset: row %d of %d", number, r.n))
+	}
+	if r.spilled != nil {
+		return r.spilled.read(record, number)
 	}
 	for k := range r.columns {
 		if col := &r.columns[k]; col.ints != nil {

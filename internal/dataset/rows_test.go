@@ -153,7 +153,6 @@ func TestTablesRefused(t *testing.T) {
 		"data.train: the table has no column":   func(c *config.Data) (string, string) { return "species,w\na,1\nb,1\n", "" },
 		"does not exist":                        func(c *config.Data) (string, string) { c.Train += "x"; return "", "" },
 		"data.eval: ":                           func(c *config.Data) (string, string) { c.Eval = c.Train + "y"; return "", "" },
-		"more than 1 MiB of values: raise it":   func(*config.Data) (string, string) { return flowers + strings.Repeat("4,a,blue,1,0\n", 60000), "" },
 		"names of columns and categories have ": func(*config.Data) (string, string) { return flowers + distinct(40000), "" },
 	} {
 		c := tableConfig(t, config.DataCSV, flowers, moreFlowers)

@@ -92,10 +92,7 @@ func (r *rows) sift(c config.Data) error {
 	dropped, skipped := r.dropped, r.skipped
 	*r = *r.pick(chosen, true)
 	r.dropped, r.skipped = dropped, skipped
-	for k := range r.columns {
-		r.columns[k].forget()
-	}
-	return nil
+	return r.forget()
 }
 
 // siftFiles is what is left of files without those that cannot be decoded, where the job allows that.

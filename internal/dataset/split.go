@@ -59,7 +59,9 @@ func (r *rows) split(c config.Split) (*rows, error) {
 	case config.SplitGroup:
 		r.chooseGroups(c, chosen)
 	default:
-		r.chooseInOrder(c, chosen)
+		if err := r.chooseInOrder(c, chosen); err != nil {
+			return nil, err
+		}
 	}
 	count := 0
 	for _, is := range chosen {
@@ -75,10 +77,7 @@ func (r *rows) split(c config.Split) (*rows, error) {
 	dropped, skipped := r.dropped, r.skipped
 	*r = *r.pick(chosen, false)
 	r.dropped, r.skipped = dropped, skipped
-	for k := range r.columns {
-		r.columns[k].forget()
-	}
-	return eval, nil
+	return eval, r.forget()
 }
 
 // chosenAt reports whether a place in an order of rows is one of the evaluation part: shares are spread evenly, so that each stretch of the order
@@ -94,16 +93,18 @@ func chosenAt(c config.Split, place int) bool {
 func share(n int, of float64) int { return int(float64(float64(n)*of) + 0.5) }
 
 // chooseInOrder draws an order of the rows, for a stratified split class by class, and chooses places of it.
-func (r *rows) chooseInOrder(c config.Split, chosen []bool) {
+func (r *rows) chooseInOrder(c config.Split, chosen []bool) error {
 	order := make([]int32, r.n)
 	rng.SplitKey(c.Seed).Shuffle(order)
 	if c.By == config.SplitStratified {
 		for k := range r.schema {
 			if r.schema[k].Role == Target {
 				rank := r.columns[k].ranks()
-				slices.SortStableFunc(order, func(a, b int32) int {
-					return int(rank[r.columns[k].ints[a]] - rank[r.columns[k].ints[b]])
-				})
+				ids, err := r.ids(k)
+				if err != nil {
+					return err
+				}
+				slices.SortStableFunc(order, func(a, b int32) int { return int(rank[ids[a]] - rank[ids[b]]) })
 				break // by the first target
 			}
 		}
@@ -111,6 +112,7 @@ func (r *rows) chooseInOrder(c config.Split, chosen []bool) {
 	for place, i := range order {
 		chosen[i] = chosenAt(c, place)
 	}
+	return nil
 }
 
 // ranks is the place of each category in the order of their names.
@@ -179,17 +181,19 @@ func (r *rows) chooseByHash(c config.Split, chosen []bool) error {
 	}
 	le := binary.LittleEndian
 	var text []byte
+	record := make(Record, len(r.schema))
 	for i := range chosen {
+		if err := r.Read(record, i); err != nil {
+			return err
+		}
 		text = le.AppendUint64(text[:0], c.Seed)
 		for k := range r.columns {
-			col := &r.columns[k]
 			if r.schema[k].Type == Int32 {
-				word := words[k][col.ints[i]]
+				word := words[k][record[k].Ints[0]]
 				text = append(le.AppendUint64(text, uint64(len(word))), word...)
 				continue
 			}
-			width := len(col.floats) / r.n
-			for _, v := range col.floats[i*width : (i+1)*width] {
+			for _, v := range record[k].Floats {
 				text = le.AppendUint32(text, math.Float32bits(v))
 			}
 		}
@@ -222,6 +226,9 @@ func (r *rows) pick(chosen []bool, which bool) *rows {
 	if o := r.origins; o != nil {
 		part.origins = &origins{at: o.at, group: column{words: o.group.words}}
 	}
+	if r.spilled != nil {
+		part.spilled = r.spilled.pick(chosen, which)
+	}
 	for i, is := range chosen {
 		if is != which {
 			continue
@@ -236,6 +243,9 @@ func (r *rows) pick(chosen []bool, which bool) *rows {
 		if r.pictures != nil {
 			part.pictures = append(part.pictures, r.pictures[i])
 		}
+		if r.spilled != nil {
+			continue
+		}
 		for k := range r.columns {
 			from, to := &r.columns[k], &part.columns[k]
 			if r.schema[k].Type == Int32 {
@@ -249,21 +259,32 @@ func (r *rows) pick(chosen []bool, which bool) *rows {
 	return part
 }
 
-// forget takes the categories from a column that none of its rows has any more.
-func (col *column) forget() {
-	if col.fixed || col.words == nil {
-		return
-	}
-	words := col.byNumber()
-	col.words = map[string]int32{}
-	for i, id := range col.ints {
-		now, known := col.words[words[id]]
-		if !known {
-			now = int32(len(col.words))
-			col.words[words[id]] = now
+// forget takes the categories from the columns that no row has any more. The others are numbered as they occur.
+func (r *rows) forget() error {
+	for k := range r.columns {
+		col := &r.columns[k]
+		if col.fixed || col.words == nil {
+			continue
 		}
-		col.ints[i] = now
+		words := col.byNumber()
+		places := make([]int32, len(words))
+		for id := range places {
+			places[id] = -1
+		}
+		col.words = map[string]int32{}
+		err := r.eachID(k, func(_ int, id int32) error {
+			if places[id] < 0 {
+				places[id] = int32(len(col.words))
+				col.words[words[id]] = places[id]
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		r.renumber(k, places)
 	}
+	return nil
 }
 
 // follow gives the evaluation part the numbers that the training part's categories have, which is settled.
@@ -279,14 +300,20 @@ func (r *rows) follow(train *rows) error {
 		for place, label := range r.schema[k].Labels {
 			places[label] = place
 		}
-		for i, id := range col.ints {
+		ids := make([]int32, len(words))
+		err := r.eachID(k, func(i int, id int32) error {
 			place, known := places[words[id]]
 			if !known {
 				return config.KeyErrorf("data.split", "%s: row %d, column %q: the category %q occurs in the evaluation part alone, so no model can learn it; leave the row out, or take another seed or share",
 					r.name, r.origins.numbers[i], r.schema[k].Name, printable.Short(words[id], maxList))
 			}
-			col.ints[i] = int32(place)
+			ids[id] = int32(place)
+			return nil
+		})
+		if err != nil {
+			return err
 		}
+		r.renumber(k, ids)
 		col.fixed = true
 	}
 	return nil
