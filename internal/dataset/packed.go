@@ -119,6 +119,10 @@ func openPacked(c config.Data, like *description) (*Data, error) {
 	if err != nil {
 		return nil, fmt.Errorf("packed set %s: %w", set, err)
 	}
+	if d.pixels != nil {
+		d.pixels.entries = c.Augment
+		was.transforms = d.pixels.transforms()
+	}
 	if d.table != nil {
 		if err := d.standardise(c, train, like); err != nil {
 			return nil, err
@@ -342,7 +346,9 @@ func Pack(c config.Data, dir string) (d *Data, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, w.Abort()) }()
-	content := packing{Data: string(c.Encode()), Description: d.Describe(), Lengths: [2]int{-1, -1}, Files: []packedSum{}, Read: d.Read, LeftOut: d.LeftOut}
+	said := c // without places, which are of this machine
+	said.Dir, said.Train, said.Eval, said.Cache, said.CacheMiB, said.Path = "", "", "", "", 0, "."
+	content := packing{Data: string(said.Encode()), Description: d.Describe(), Lengths: [2]int{-1, -1}, Files: []packedSum{}, Read: d.Read, LeftOut: d.LeftOut}
 	for k, r := range d.readers {
 		if r == nil {
 			continue

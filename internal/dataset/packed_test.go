@@ -33,10 +33,12 @@ func packedKinds(t *testing.T) map[string]config.Data {
 	}
 	csv := config.Data{Kind: config.DataCSV, Train: table, Target: "y", Categories: []string{"c", "y"}, Missing: config.MissingError, Delimiter: ",", Header: true, MemoryMiB: 16,
 		Split: config.Split{Eval: 0.2, By: config.SplitStratified, Seed: 1}, Standardize: config.Columns{config.AllColumns}}
+	pictures := imagesConfig(images)
+	pictures.Crop, pictures.Augment = 1, []config.Augmentation{{Kind: config.AugmentFlip, P: 0.5}, {Kind: config.AugmentRotate, P: 1, Degrees: 20}}
 	return map[string]config.Data{
 		"mnist":  {Kind: config.DataMNIST, Dir: digits, MemoryMiB: 16},
 		"text":   {Kind: config.DataText, Dir: text, Context: 31, Encoding: config.EncodingUTF8, MemoryMiB: 16},
-		"images": imagesConfig(images),
+		"images": pictures,
 		"table":  csv,
 	}
 }
@@ -91,8 +93,8 @@ func TestPackedSetsAreTheData(t *testing.T) {
 					if got.Fingerprint != want.Fingerprint || string(got.Describe()) != string(want.Describe()) || !slices.Equal(got.Files, want.Files) {
 						t.Fatalf("from %s: another fingerprint, description or files:\n%s\n%s", from, got.Describe(), want.Describe())
 					}
-					if resident := memory > 0; from == dir && got.Train.Resident() != resident {
-						t.Errorf("from %s with %d MiB: in memory is %v", from, memory, got.Train.Resident())
+					if resident := memory > 0; from == dir && got.readers[0].Resident() != resident {
+						t.Errorf("from %s with %d MiB: in memory is %v", from, memory, !resident)
 					}
 					sameSamples(t, from+" training", got.Train, want.Train, rng.SeatKey(1, 2, 3, 0))
 					sameSamples(t, from+" evaluation", got.Eval, want.Eval, rng.Key{})
