@@ -89,7 +89,7 @@ race: ## the packages with concurrency under the race detector
 	else echo "race: not checked: the race detector needs a C compiler (Debian: apt-get install gcc)" >&2; fi
 
 e2e: build ## whole clusters as real processes
-	$(GO) test -count=1 -timeout 15m ./internal/test/e2e
+	$(GO) test -count=1 -parallel 4 -timeout 25m ./internal/test/e2e
 
 simulate: ## whole simulated clusters under SEEDS schedules of faults, from FIRST on
 	$(GO) test ./internal/simulation -run "TestWholeCluster|TestQueueUnderFaults" -seeds $(or $(SEEDS),2000) -seed $(or $(FIRST),1) -faults 20 -timeout 3h -v

@@ -105,7 +105,7 @@ func TestMinWorkers(t *testing.T) {
 		t.Fatalf("scale: exit code %d: %s", code, stderr)
 	}
 	got := l.end(0)
-	want := job{file: file, workers: 1, args: args[:2]}.run(t, 0)
+	want := reference(t, args[:2]...)
 	if got.Digest != want.Digest || got.State != "done" {
 		t.Errorf("came out as %+v, want digest %s", got, want.Digest)
 	}

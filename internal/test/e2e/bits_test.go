@@ -19,7 +19,7 @@ var brief = []string{"--set", "train.steps=30"}
 // One job gives the same digests, losses and accuracies however it is run.
 func TestSameBits(t *testing.T) {
 	file := config(t, "quickstart.yaml")
-	want := job{file: file, workers: 1, args: ragged}.run(t, 0)
+	want := reference(t, ragged...)
 	if want.State != "done" || want.Step != 760 || want.Epoch != 2 || want.Samples != 20000+45*28 || len(want.Epochs) != 1 {
 		t.Fatalf("the reference run came out as %+v", want)
 	}
@@ -77,7 +77,7 @@ func TestSameBitsWithEveryKernel(t *testing.T) {
 // comes out as the one that was left alone.
 func TestSameBitsAfterInterrupts(t *testing.T) {
 	file := config(t, "quickstart.yaml")
-	want := job{file: file, workers: 2, args: ragged}.run(t, 0)
+	want := reference(t, ragged...)
 	seed := uint64(time.Now().UnixNano())
 	if text := os.Getenv("RINGMASTER_TEST_SEED"); text != "" {
 		var err error

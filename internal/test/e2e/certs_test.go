@@ -73,7 +73,7 @@ func (h *secured) worker(id, bind string) {
 // cluster goes on.
 func TestCertificates(t *testing.T) {
 	file := config(t, "quickstart.yaml")
-	want := job{file: file, workers: 2, args: ragged}.run(t, 0)
+	want := reference(t, ragged...)
 	h := withCertificates(t)
 	command(t, "certs", "node", "w1", "--role", "worker", "--ca", h.certs)
 	token := strings.TrimSpace(command(t, "certs", "token", "--role", "worker", "--ca", h.certs))

@@ -20,6 +20,7 @@ type hand struct {
 	addresses    []string
 	coordinators []*process
 	workers      []*process
+	env          []string // of workers
 }
 
 // byHand starts n coordinators, from files, with the workers still to come.
@@ -46,7 +47,7 @@ func byHand(t *testing.T, n int) *hand {
 func (h *hand) worker(cwd, knows string) *process {
 	h.t.Helper()
 	id := fmt.Sprintf("w%d", len(h.workers)+1)
-	p := start(h.t, programs, cwd, nil, "worker", "--id", id, "--join", knows, "--threads", "1", "--dir", filepath.Join(h.dir, id))
+	p := start(h.t, programs, cwd, h.env, "worker", "--id", id, "--join", knows, "--threads", "1", "--dir", filepath.Join(h.dir, id))
 	h.workers = append(h.workers, p)
 	return p
 }
@@ -72,7 +73,7 @@ func (h *hand) until(ok func(*launch.Status) bool) *launch.Status {
 // reaches the digest of a launch; a watcher that detaches does not disturb it; the next job runs on it as well.
 func TestByHand(t *testing.T) {
 	file := config(t, "quickstart.yaml")
-	want := job{file: file, workers: 1, args: ragged}.run(t, 0)
+	want := reference(t, ragged...)
 	h := byHand(t, 3)
 	h.worker(h.dir, h.addresses[1])
 	h.worker(h.dir, h.addresses[2])

@@ -5,16 +5,19 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"ringmaster/internal/host"
 	"ringmaster/internal/launch"
 )
 
@@ -173,6 +176,42 @@ func (j job) start(t *testing.T) *launched {
 	return &launched{process: start(t, j.bin, t.TempDir(), j.env, "ringmaster", args...), dir: j.dir, summary: summary}
 }
 
+// references are runs of the quickstart that nothing disturbed, by one worker, by their arguments.
+var references struct {
+	sync.Mutex
+	runs map[string]*launch.Summary
+}
+
+// reference is what the quickstart comes to when nothing disturbs it. Tests with the same arguments share the run; its folder is gone.
+func reference(t *testing.T, args ...string) *launch.Summary {
+	t.Helper()
+	references.Lock()
+	defer references.Unlock()
+	key := strings.Join(args, " ")
+	if references.runs[key] == nil {
+		if references.runs == nil {
+			references.runs = map[string]*launch.Summary{}
+		}
+		references.runs[key] = job{file: config(t, "quickstart.yaml"), workers: 1, args: args}.run(t, 0)
+	}
+	return references.runs[key]
+}
+
+// slowly is the environment of workers that wait before each batch, with nothing to compute, until release is called: a job of few steps
+// lasts as long as a test needs.
+func slowly(t *testing.T) (env []string, release func()) {
+	t.Helper()
+	faults := filepath.Join(t.TempDir(), "faults")
+	if err := os.WriteFile(faults, []byte("read-delay 20ms\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return []string{"RINGMASTER_FAULTS=" + faults}, func() {
+		if err := os.Remove(faults); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // run launches and expects the exit code.
 func (j job) run(t *testing.T, want int) *launch.Summary {
 	t.Helper()
@@ -214,7 +253,7 @@ func (l *launched) logs() string {
 	return out.String()
 }
 
-// status asks for the launch's status until ok says that it is as wanted.
+// until asks for the launch's status, as ringmaster status does but without its process, until ok says that it is as wanted.
 func (l *launched) until(ok func(s *launch.Status) bool) *launch.Status {
 	l.t.Helper()
 	deadline := time.Now().Add(patience)
@@ -224,7 +263,11 @@ func (l *launched) until(ok func(s *launch.Status) bool) *launch.Status {
 			l.t.Fatalf("the launch ended (%d) before its status was as wanted\nstdout: %s\nstderr: %s\n%s", l.wait(), l.stdout.String(), l.stderr.String(), l.logs())
 		default:
 		}
-		if s := statusOf(l.t, "--dir", l.dir); s != nil && ok(s) {
+		s, err := launch.Directory(l.dir).Status(l.t.Context(), host.ID())
+		if err != nil && !errors.Is(err, launch.ErrNotUp) {
+			l.t.Fatal(err)
+		}
+		if err == nil && ok(s) {
 			return s
 		}
 		time.Sleep(10 * time.Millisecond)
@@ -308,12 +351,16 @@ func oneLine(t *testing.T, stderr string, words ...string) {
 	}
 }
 
+// freePort is a port below those that the system gives to whoever asks for any, so that nobody else gets it meanwhile.
 func freePort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(20_000)))
+		if err == nil {
+			defer l.Close()
+			return l.Addr().String()
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatal("no port is free")
+	return ""
 }

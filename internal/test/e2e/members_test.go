@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -14,22 +13,8 @@ import (
 	"ringmaster/internal/launch"
 )
 
-// disturbed are the arguments of a job that trains long enough for its coordinators to be exchanged.
-var disturbed = []string{"--set", "train.steps=6000", "--set", "checkpoint.every_steps=250"}
-
-// The digest that the job has when nothing disturbs it.
-var undisturbed struct {
-	sync.Once
-	digest string
-}
-
-func undisturbedDigest(t *testing.T) string {
-	t.Helper()
-	undisturbed.Do(func() {
-		undisturbed.digest = job{file: config(t, "quickstart.yaml"), workers: 1, args: disturbed}.run(t, 0).Digest
-	})
-	return undisturbed.digest
-}
+// disturbed are the arguments of a job that trains, slowly at first, while its coordinators are exchanged.
+var disturbed = []string{"--set", "train.steps=2000", "--set", "checkpoint.every_steps=50"}
 
 // members is a cluster whose coordinators come and go while a job runs.
 type members struct {
@@ -38,12 +23,14 @@ type members struct {
 	at      map[string]string
 	job     *process
 	summary string
+	release func() // lets the job go on at full speed
 }
 
 // training starts three coordinators, two workers and a job, which must be at work.
 func training(t *testing.T) *members {
 	t.Helper()
-	m := &members{hand: byHand(t, 3), up: map[string]*process{}, at: map[string]string{}, summary: filepath.Join(t.TempDir(), "summary.json")}
+	m := &members{hand: byHand(t, 3), summary: filepath.Join(t.TempDir(), "summary.json"), up: map[string]*process{}, at: map[string]string{}}
+	m.env, m.release = slowly(t)
 	for i, p := range m.coordinators {
 		id := fmt.Sprintf("c%d", i+1)
 		m.up[id], m.at[id] = p, m.addresses[i]
@@ -53,7 +40,7 @@ func training(t *testing.T) *members {
 	m.until(func(s *launch.Status) bool { return len(s.Workers) == 2 })
 	args := append([]string{"submit", config(t, "quickstart.yaml"), "--workers", "2", "--summary", m.summary, "--progress", "none"}, disturbed...)
 	m.job = start(t, programs, t.TempDir(), nil, "ringmaster", append(args, "--cluster", m.addresses[0])...)
-	m.until(func(s *launch.Status) bool { return s.Step > 300 })
+	m.until(func(s *launch.Status) bool { return s.Step > 60 })
 	return m
 }
 
@@ -133,8 +120,10 @@ func (m *members) kill(id string) {
 }
 
 // end waits for the job, holds it against an undisturbed one, and the checkpoints of those that live against each other.
-func (m *members) end(want string) {
+func (m *members) end() {
 	m.t.Helper()
+	want := reference(m.t, disturbed...).Digest
+	m.release()
 	if code := m.job.wait(); code != 0 {
 		m.t.Fatalf("submit: exit code %d: %s%s", code, m.job.stdout.String(), m.job.stderr.String())
 	}
@@ -168,7 +157,7 @@ func (m *members) end(want string) {
 // While a job trains, a coordinator dies and another takes its place; then the leader dies. The job goes on in its one view
 // to the digest of an undisturbed run, and the newcomer holds the checkpoints. The dead one is told when it comes back.
 func TestReplaceADeadCoordinator(t *testing.T) {
-	want := undisturbedDigest(t)
+	t.Parallel() // it waits most of the time
 	m := training(t)
 	m.join("c4", "c2")
 	m.kill("c1")
@@ -181,19 +170,19 @@ func TestReplaceADeadCoordinator(t *testing.T) {
 		t.Errorf("c1 came back: exit code %d: %s", code, m.up["c1"].stderr.String())
 	}
 	delete(m.up, "c1")
-	m.end(want)
+	m.end()
 }
 
 // While a job trains, all three coordinators are replaced, one by one, the leader among them. Whoever watches by the old
 // addresses follows.
 func TestReplaceAllCoordinators(t *testing.T) {
-	want := undisturbedDigest(t)
+	t.Parallel() // it waits most of the time
 	m := training(t)
 	for i, old := range []string{"c1", "c2", "c3"} {
 		m.join(fmt.Sprintf("c%d", i+4), old)
 		m.remove(old)
 	}
-	m.end(want)
+	m.end()
 	for id := range m.up { // they know each other without a word in their configuration
 		m.up[id].signal(syscall.SIGTERM)
 		if code := m.up[id].wait(); code != 0 {

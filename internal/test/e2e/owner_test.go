@@ -15,9 +15,10 @@ import (
 // killed, though its processes may not have ended yet.
 func TestFolderOfALaunchThatRuns(t *testing.T) {
 	file := config(t, "quickstart.yaml")
-	args := []string{"--set", "train.steps=4000", "--set", "checkpoint.every_steps=100"}
-	first := job{file: file, args: args}.start(t)
-	first.step(150)
+	args := []string{"--set", "train.steps=600", "--set", "checkpoint.every_steps=20"}
+	env, _ := slowly(t)
+	first := job{file: file, args: args, env: env}.start(t)
+	first.step(30)
 	for _, again := range [][]string{{"--resume"}, nil} {
 		code, _, stderr := run(t, t.TempDir(), append(append([]string{"launch", file, "--dir", first.dir}, args...), again...)...)
 		if code != 2 {
@@ -36,7 +37,7 @@ func TestFolderOfALaunchThatRuns(t *testing.T) {
 	first.signal(syscall.SIGKILL)
 	first.wait()
 	second := job{file: file, dir: first.dir, args: append(args, "--resume")}.start(t)
-	if s := second.end(0); s.State != "done" || s.Step != 4000 {
+	if s := second.end(0); s.State != "done" || s.Step != 600 {
 		t.Errorf("came out as %+v", s)
 	}
 }
