@@ -202,8 +202,11 @@ func (l *ringLinks) Dial(ctx context.Context, id *allreduce.Identity) (allreduce
 		return nil, &allreduce.PeerLostError{Member: next, Culprit: next.Worker, Cause: errors.New("connection refused")}
 	}
 	// The connection outlives the attempt to open it, and ends with the world.
-	c, err := l.world.net.open(l.world.ctx, l.self.Worker, next.Worker)
+	c, err := l.world.net.openFor(ctx, l.world.ctx, l.self.Worker, next.Worker)
 	if err != nil {
+		if err = context.Cause(ctx); errors.Is(err, context.DeadlineExceeded) {
+			err = &allreduce.PeerLostError{Member: next, Culprit: next.Worker, Cause: err}
+		}
 		return nil, err
 	}
 	attempt := context.AfterFunc(ctx, c.close)

@@ -68,12 +68,17 @@ func (n *network) healAll() {
 
 // open makes a connection, which needs both directions. It waits while one is blocked.
 func (n *network) open(ctx context.Context, from, to string) (*conn, error) {
+	return n.openFor(ctx, ctx, from, to)
+}
+
+// openFor is open for a connection that lasts as long as life, while it waits no longer than ctx.
+func (n *network) openFor(ctx, life context.Context, from, to string) (*conn, error) {
 	for _, way := range [][2]string{{from, to}, {to, from}} {
 		if err := n.wait(ctx, way); err != nil {
 			return nil, err
 		}
 	}
-	inner, cancel := context.WithCancel(ctx)
+	inner, cancel := context.WithCancel(life)
 	c := &conn{from: from, to: to, ctx: inner, close: cancel}
 	n.mu.Lock()
 	n.conns[c] = struct{}{}
