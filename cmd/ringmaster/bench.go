@@ -23,7 +23,7 @@ func benchCommand() *cobra.Command {
 			return cmd.Help()
 		},
 	}
-	cmd.AddCommand(benchGemmCommand(), benchKernelsCommand(), benchAllreduceCommand(), benchTrainCommand(), benchBalanceCommand(), benchTokenizerCommand())
+	cmd.AddCommand(benchGemmCommand(), benchKernelsCommand(), benchAllreduceCommand(), benchTrainCommand(), benchBalanceCommand(), benchLRCommand(), benchTokenizerCommand())
 	return cmd
 }
 
