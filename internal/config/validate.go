@@ -368,6 +368,9 @@ func (j *Job) validateStop(c *checker) {
 			c.oneOf("train.early_stop.mode", s.Mode, []string{ModeMin, ModeMax})
 		}
 	}
+	if name := j.Train.Show; name != "" {
+		c.told("train.show", name, &j.Train)
+	}
 	if name := j.Checkpoint.KeepBest; name != "" {
 		c.told("checkpoint.keep_best", name, &j.Train)
 	}

@@ -42,7 +42,7 @@ func TestLinesShowTheFirstMetric(t *testing.T) {
 		"auc=NaN":             "epoch 2  train loss 0.1250  test loss 0.5000  test auc undefined",
 		"what no one can say": "epoch 2  train loss 0.1250  test loss 0.5000  test accuracy 25.00 %",
 	} {
-		if got := epochLine(&rpc.EpochRecord{Epoch: 2, TrainLoss: 0.125, HasEval: true, EvalLoss: 0.5, EvalAccuracy: 0.25, Metrics: metrics}); got != want {
+		if got := epochLine(&rpc.EpochRecord{Epoch: 2, TrainLoss: 0.125, HasEval: true, EvalLoss: 0.5, EvalAccuracy: 0.25, Metrics: metrics}, ""); got != want {
 			t.Errorf("%q: %s, want %s", metrics, got, want)
 		}
 	}

@@ -396,12 +396,12 @@ func TestOnlyNewEventsAreTold(t *testing.T) {
 	if strings.Join(got, "|") != want {
 		t.Errorf("%q, want %q", got, want)
 	}
-	if epochLine(epoch) != "epoch 1  train loss 0.5000  test loss 0.2500  test accuracy 90.00 %" {
-		t.Errorf("%q", epochLine(epoch))
+	if epochLine(epoch, "") != "epoch 1  train loss 0.5000  test loss 0.2500  test accuracy 90.00 %" {
+		t.Errorf("%q", epochLine(epoch, ""))
 	}
 	epoch.EvalAccuracy = math.NaN()
-	if epochLine(epoch) != "epoch 1  train loss 0.5000  test loss 0.2500" {
-		t.Errorf("without classes: %q", epochLine(epoch))
+	if epochLine(epoch, "") != "epoch 1  train loss 0.5000  test loss 0.2500" {
+		t.Errorf("without classes: %q", epochLine(epoch, ""))
 	}
 }
 
@@ -435,5 +435,26 @@ func TestLastLineOfACrash(t *testing.T) {
 	}
 	if got := lastLine(log); got != "fatal error: runtime: out of memory" {
 		t.Errorf("%q", got)
+	}
+}
+
+// The figure that a job asks to see is on the lines of its epochs and on the progress line.
+func TestTheFigureToShow(t *testing.T) {
+	epoch := &rpc.EpochRecord{Epoch: 1, TrainLoss: 0.5, HasEval: true, EvalLoss: 0.25, EvalAccuracy: 0.9, Metrics: "top3=0.99 f1=0.9375"}
+	for show, want := range map[string][2]string{
+		"":           {"epoch 1  train loss 0.5000  test loss 0.2500  test top3 99.00 %", ""},
+		"f1":         {"epoch 1  train loss 0.5000  test loss 0.2500  test f1 0.9375", "test f1 0.9375"},
+		"accuracy":   {"epoch 1  train loss 0.5000  test loss 0.2500  test accuracy 90.00 %", "test accuracy 90.00 %"},
+		"loss":       {"epoch 1  train loss 0.5000  test loss 0.2500", "test loss 0.2500"},
+		"train_loss": {"epoch 1  train loss 0.5000  test loss 0.2500", "train loss 0.5000"},
+	} {
+		job := &config.Job{Train: config.Train{Show: show}}
+		shot := snapshot(&rpc.JobStatus{State: "running", Epochs: []*rpc.EpochRecord{epoch}}, job)
+		if got := epochLine(epoch, show); got != want[0] || shot.Metric != want[1] {
+			t.Errorf("show %q: %q and %q, want %q", show, got, shot.Metric, want)
+		}
+	}
+	if shot := snapshot(&rpc.JobStatus{State: "running"}, &config.Job{Train: config.Train{Show: "loss"}}); shot.Metric != "" {
+		t.Errorf("before the first epoch: %q", shot.Metric)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"ringmaster/internal/config"
+	"ringmaster/internal/metric"
 	"ringmaster/internal/plural"
 	"ringmaster/internal/progress"
 	"ringmaster/internal/rpc"
@@ -20,6 +21,9 @@ func snapshot(s *rpc.JobStatus, job *config.Job) progress.Snapshot {
 	}
 	if s.HasTrainLoss {
 		shot.Loss = s.TrainLoss
+	}
+	if n := len(s.Epochs); n > 0 && job.Train.Show != "" {
+		shot.Metric = told(s.Epochs[n-1], job.Train.Show)
 	}
 	if s.State != "running" || s.StepsTotal == 0 {
 		shot.Message = s.Message
@@ -36,6 +40,7 @@ func snapshot(s *rpc.JobStatus, job *config.Job) progress.Snapshot {
 // events finds the news in a status that deserve a line of their own.
 type events struct {
 	begun      bool
+	show       string // the figure of epochs that is told; "": the first metric
 	epochs     int
 	generation uint64
 	unsaved    []UnsavedStatus // since the launch began, at most mostUnsaved
@@ -57,7 +62,7 @@ func (e *events) take(s *rpc.JobStatus) []string {
 	}
 	lines = append(lines, e.takeUnsaved(s)...)
 	for ; e.epochs < len(s.Epochs); e.epochs++ {
-		lines = append(lines, epochLine(s.Epochs[e.epochs]))
+		lines = append(lines, epochLine(s.Epochs[e.epochs], e.show))
 	}
 	return lines
 }
@@ -95,15 +100,29 @@ func (e *events) takeUnsaved(s *rpc.JobStatus) []string {
 	return lines
 }
 
-func epochLine(e *rpc.EpochRecord) string {
+// epochLine tells an epoch, with the figure to show, or else the first metric.
+func epochLine(e *rpc.EpochRecord, show string) string {
 	line := fmt.Sprintf("epoch %d  train loss %.4f", e.Epoch, e.TrainLoss)
 	if eval := evalSummary(e.HasEval, e.EvalLoss, e.EvalAccuracy, e.Metrics); eval != nil {
 		line += fmt.Sprintf("  test loss %.4f", e.EvalLoss)
-		if f, ok := eval.first(); ok {
+		if f, ok := eval.first(); ok && show == "" {
 			line += "  test " + f.Name + " " + f.String()
 		}
 	}
+	if show != "" && show != "loss" && show != "train_loss" { // which stand there already
+		line += "  " + told(e, show)
+	}
 	return line
+}
+
+// told is one figure of an epoch with its name.
+func told(e *rpc.EpochRecord, name string) string {
+	from := metric.Evaluated{TrainLoss: e.TrainLoss, HasEval: e.HasEval, Loss: e.EvalLoss, Accuracy: e.EvalAccuracy, Figures: e.Metrics}
+	figure := metric.Figure{Name: name, Value: from.Value(name)}
+	if name == "train_loss" {
+		return "train loss " + figure.String()
+	}
+	return "test " + name + " " + figure.String()
 }
 
 // forgetBefore leaves the work of earlier launches out of a resumed launch's summary.
@@ -123,6 +142,7 @@ type Watched struct{ events events }
 
 // Show shows one status.
 func (w *Watched) Show(display progress.Display, s *rpc.JobStatus, job *config.Job) {
+	w.events.show = job.Train.Show
 	for _, line := range w.events.take(s) {
 		display.Note(line)
 	}

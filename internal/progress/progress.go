@@ -24,6 +24,7 @@ type Snapshot struct {
 	Step, Steps   uint64  // done, and in all; Steps 0: not known yet
 	Epoch, Epochs int     // the one under way (from 1), and in all; Epochs 0: not known
 	Loss          float64 // mean over a recent window; NaN: none yet
+	Metric        string  // the figure that the job asks to see, of the newest epoch: "test f1 0.9312"; may be empty
 	SamplesPerS   float64
 	Batch         int // samples a step
 	Workers       int
@@ -64,6 +65,9 @@ func (s Snapshot) figures() []string {
 	var parts []string
 	if !math.IsNaN(s.Loss) {
 		parts = append(parts, fmt.Sprintf("loss %.4f", s.Loss))
+	}
+	if s.Metric != "" {
+		parts = append(parts, s.Metric)
 	}
 	if s.SamplesPerS > 0 {
 		parts = append(parts, Rate(s.SamplesPerS)+" samples/s")

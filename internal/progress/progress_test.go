@@ -18,6 +18,7 @@ func TestALineHasWhatIsKnown(t *testing.T) {
 		{Snapshot{Loss: math.NaN(), Workers: 1}, "step 0  1 worker"},
 		{Snapshot{Step: 100, Steps: 1100, Epoch: 1, Epochs: 2, Loss: 0.31234, SamplesPerS: 32000, Batch: 32, Workers: 4},
 			"step 100/1100  epoch 1/2  loss 0.3123  32.0k samples/s  4 workers  1s left"},
+		{Snapshot{Step: 100, Steps: 1100, Epoch: 2, Loss: 0.31234, Metric: "test f1 0.9312", Workers: 4}, "step 100/1100  epoch 2  loss 0.3123  test f1 0.9312  4 workers"},
 		{Snapshot{Step: 5, Steps: 5, Epoch: 1, Loss: 2, SamplesPerS: 1, Batch: 8, Workers: 2, Message: "saving"},
 			"step 5/5  epoch 1  loss 2.0000  1.0 samples/s  2 workers  saving"},
 	} {

@@ -46,7 +46,7 @@ func checkTold(job *config.Job, set dataset.Set) error {
 	if set != nil && set.Len() > 0 {
 		return nil
 	}
-	for _, of := range []struct{ key, name string }{{"train.early_stop.metric", job.Train.EarlyStop.Metric}, {"checkpoint.keep_best", job.Checkpoint.KeepBest}} {
+	for _, of := range []struct{ key, name string }{{"train.early_stop.metric", job.Train.EarlyStop.Metric}, {"checkpoint.keep_best", job.Checkpoint.KeepBest}, {"train.show", job.Train.Show}} {
 		if of.name != "" && of.name != "train_loss" {
 			return job.Errorf(of.key, "%s: %s is of an evaluation, but the data have no evaluation set; name data that have one, or take train_loss", of.key, of.name)
 		}
