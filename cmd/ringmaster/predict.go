@@ -27,6 +27,7 @@ type question struct {
 	tokens, top int
 	seed        uint64
 	temperature float64
+	drawn       bool // by a temperature that was given
 }
 
 func predictCommand() *cobra.Command {
@@ -63,15 +64,16 @@ func predictCommand() *cobra.Command {
 	q.trainedFlags.bind(cmd)
 	q.sheet.bind(cmd)
 	cmd.Flags().StringArrayVar(&q.photos, "photo", nil, "picture `file` to be named ("+dataset.PictureFormats+"); repeatable")
-	cmd.Flags().StringVar(&q.prompt, "prompt", "", "`text` to be continued")
+	cmd.Flags().StringVar(&q.prompt, "prompt", "", "`text` to be continued; of a model of pairs the source of a target to be written")
 	cmd.Flags().IntVar(&q.tokens, "tokens", 200, "text: number of tokens (characters, or bytes) to add")
 	cmd.Flags().Uint64Var(&q.seed, "seed", 1, "text: everything random follows from it")
-	cmd.Flags().Float64Var(&q.temperature, "temperature", 0.8, "text: divides the logits; 0: always the likeliest token")
+	cmd.Flags().Float64Var(&q.temperature, "temperature", 0.8, "text: divides the logits; 0: always the likeliest token, which is the default of a model of pairs")
 	cmd.Flags().IntVar(&q.top, "top", 0, "photo: number of classes to show (default 5); text: draw from this many of the likeliest tokens (default all)")
 	return cmd
 }
 
 func (q *question) check(cmd *cobra.Command) error {
+	q.drawn = cmd.Flags().Changed("temperature")
 	q.isPhoto, q.isSheet = cmd.Flags().Changed("photo"), cmd.Flags().Changed("input")
 	ways := 0
 	for _, name := range []string{"photo", "prompt", "input"} {
@@ -234,6 +236,9 @@ func rank(logits []float32, names []string) ([]guess, error) {
 }
 
 func (q *question) continueText(t *trained) error {
+	if t.data.Lexicon != nil {
+		return q.translate(t)
+	}
 	v := t.data.Vocabulary
 	if v == nil {
 		return wrong(fmt.Errorf("--prompt: job %s was not trained on text; ask it by --photo FILE", t.job.Name))
