@@ -2,13 +2,16 @@ package simulation
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"ringmaster/internal/allreduce"
 	"ringmaster/internal/cluster/fsm"
+	"ringmaster/internal/plan"
 )
 
 // Links between workers break, some in one direction only, for long. All workers reach the leader, so a ring goes on
@@ -59,6 +62,33 @@ func TestPartitionedWorkers(t *testing.T) {
 		})
 	}
 	t.Logf("the longest standstill was %v", longest)
+}
+
+// A worker that dials over a link on which nothing passes gives up when its attempt is over, as it would over TCP, and blames the other.
+func TestDiallingEndsWithItsAttempt(t *testing.T) {
+	p := assemble(t)
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		w, _, err := begin(ctx, Options{Seed: 1, Workers: 2, Coordinators: 1, Plan: p, Log: logger()})
+		defer w.close()
+		defer cancel()
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.net.block("w2", "w1")
+		view, err := plan.Seat(9, 2, []plan.Member{w.workers[0].member, w.workers[1].member})
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		attempt, end := context.WithTimeout(ctx, time.Second)
+		defer end()
+		_, err = (&ringLinks{world: w, self: view.Members[0]}).Dial(attempt, &allreduce.Identity{Cluster: 1, Job: "j", View: view})
+		if lost, ok := errors.AsType[*allreduce.PeerLostError](err); !ok || lost.Culprit != "w2" || time.Since(began) != time.Second {
+			t.Errorf("after %v: %v", time.Since(began), err)
+		}
+	})
 }
 
 // cutWays cuts the workers in two groups, or ways at random.

@@ -46,10 +46,10 @@ func buildAndRun(m *testing.M) (int, error) {
 	return m.Run(), nil
 }
 
-// build compiles the programs into a folder, with variables added to the environment.
-func build(dir string, env ...string) error {
+// build compiles the programs into a folder.
+func build(dir string) error {
 	cmd := exec.Command("go", "build", "-o", dir+string(filepath.Separator), "ringmaster/cmd/...")
-	cmd.Env = append(append(os.Environ(), "CGO_ENABLED=0"), env...)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("go build: %w\n%s", err, out)
 	}
