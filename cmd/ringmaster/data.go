@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"slices"
@@ -59,6 +61,9 @@ func inspectCommand() *cobra.Command {
 				o.Delimiter, _ = utf8.DecodeRuneInString(delimiter)
 			}
 			r, err := tables.Open(args[0], kind, o)
+			if errors.Is(err, fs.ErrNotExist) {
+				return wrong(fmt.Errorf("%s does not exist", args[0]))
+			}
 			if err != nil {
 				return wrong(err)
 			}

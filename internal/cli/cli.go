@@ -100,7 +100,7 @@ func Takes(names ...string) cobra.PositionalArgs {
 			if len(names) > 0 {
 				takes = strings.Join(names, " ") + " alone"
 			}
-			return fmt.Errorf("%s is too much: %s takes %s beside its flags", printable.Typed(args[len(names)]), cmd.CommandPath(), takes)
+			return fmt.Errorf("unexpected argument %s: %s takes %s beside its flags", printable.Typed(args[len(names)]), cmd.CommandPath(), takes)
 		}
 		for i, name := range names {
 			switch {

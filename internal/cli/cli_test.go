@@ -51,7 +51,7 @@ func TestWhatIsWrong(t *testing.T) {
 		{[]string{"help", "group", "sing"}, "there is no kitchen group sing; there are list"},
 		{[]string{"cook"}, "DISH is missing: kitchen cook DISH --pot POT"},
 		{[]string{"cook", ""}, "DISH is empty: kitchen cook DISH --pot POT"},
-		{[]string{"cook", "soup", "rice"}, "rice is too much: kitchen cook takes DISH alone beside its flags"},
+		{[]string{"cook", "soup", "rice"}, "unexpected argument rice: kitchen cook takes DISH alone beside its flags"},
 		{[]string{"group", "list", ""}, "DIR is empty: kitchen group list [DIR]"},
 		{[]string{"coo"}, "there is no kitchen coo; did you mean cook?"},
 		{[]string{"group", "sing\n"}, `there is no kitchen group "sing\n"; there are list`},

@@ -96,7 +96,7 @@ func (b *binder) parse(key string, text []byte) ast.Node {
 		if strings.Contains(message, "\t") || strings.Contains(message, "tab character") {
 			message = "there is a tab where YAML allows only spaces; indent with spaces"
 		}
-		b.spoil(key, at, "is not YAML: %s", message)
+		b.spoil(key, at, "is not YAML: %s%s", message, yamlHint(message))
 		return nil
 	}
 	var body ast.Node
@@ -210,7 +210,11 @@ func (b *binder) bindStruct(key string, into reflect.Value, node ast.Node) {
 		field, ok := fieldNamed(into, name)
 		if !ok {
 			known := fieldNames(into.Type())
-			b.problem(where, "unknown key %s%s", dotted, suggestion(name, known))
+			hint := suggestion(name, known)
+			if at := elsewhere(name); at != "" && into.Type() != reflect.TypeFor[Layer]() && Closest(name, known) == "" {
+				hint = fmt.Sprintf("; did you mean %s?", at)
+			}
+			b.problem(where, "unknown key %s%s", dotted, hint)
 			if meant := Closest(name, known); meant != "" {
 				b.spoilt[join(key, meant)] = true // that it is missing is no mistake of its own
 			}

@@ -27,7 +27,7 @@ func (r *rows) choose(c config.Data, key string, t table.Reader, like Schema) (p
 			if k := keys[f.Name]; k != "" {
 				key = k
 			}
-			return nil, config.KeyErrorf(key, "%s has no column %q; it has %s", r.name, f.Name, listed(names))
+			return nil, config.KeyErrorf(key, "%w", noColumn(r.name, f.Name, "", names))
 		}
 		col := column{fixed: like != nil}
 		if f.Type == Int32 {

@@ -63,7 +63,7 @@ func (r *rows) findImages(c config.Data, key string, set *fileSet, format table.
 		return config.KeyErrorf("data.image", "the first sample of %s has no file that ends in %s; it has %s", r.name, strings.ReplaceAll(c.Image, ";", ", "), listed(names))
 	}
 	if at < 0 {
-		return config.KeyErrorf("data.image", "%s has no column %q; it has %s", r.name, c.Image, listed(names))
+		return config.KeyErrorf("data.image", "%w", noColumn(r.name, c.Image, "", names))
 	}
 	r.images = &imageColumn{at: at, path: slices.Index(names, c.Image+".path"), root: c.Dir}
 	if c.Dir == "" {

@@ -5,7 +5,6 @@ import (
 	"io"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"ringmaster/internal/config"
 	"ringmaster/internal/printable"
@@ -78,7 +77,7 @@ func (q *Questions) choose(d *Data, keep []string) (err error) {
 		at := -1
 		if f.Role == Input {
 			if at = slices.Index(names, f.Name); at < 0 {
-				return fmt.Errorf("%s has no column %q, which the model reads; it has %s", q.rows.name, f.Name, printable.Short(strings.Join(names, ", "), maxList))
+				return noColumn(q.rows.name, f.Name, ", which the model reads", names)
 			}
 		}
 		col := column{fixed: true}
@@ -94,7 +93,7 @@ func (q *Questions) choose(d *Data, keep []string) (err error) {
 	for _, name := range keep {
 		at := slices.Index(names, name)
 		if at < 0 {
-			return fmt.Errorf("%s has no column %q to keep; it has %s", q.rows.name, name, printable.Short(strings.Join(names, ", "), maxList))
+			return noColumn(q.rows.name, name, " to keep", names)
 		}
 		q.keep = append(q.keep, at)
 	}

@@ -212,7 +212,7 @@ func readTable(c config.Data, key string, set *fileSet, like Schema) (r *rows, e
 	path := set.shown
 	t, err := table.OpenAll(set.files, format, table.Options{Delimiter: delimiter(c), NoHeader: !c.Header && c.IsTable(), Place: c.Image})
 	if err != nil {
-		return nil, config.KeyErrorf(key, "%w", explainPath(unopened(path, err), path))
+		return nil, config.KeyErrorf(key, "%w%s", explainPath(unopened(path, err), path), otherKind(c, set.files[0]))
 	}
 	defer func() { err = errors.Join(err, t.Close()) }()
 	r = &rows{name: filepath.Base(path), counted: c.HasPictures()}
@@ -255,6 +255,9 @@ func (r *rows) take(c config.Data, key, path string, t table.Reader, places []in
 			}
 		}
 		if err != nil && (fatal || c.SkipBad == 0) {
+			if r.n == 0 {
+				err = fmt.Errorf("%w%s", err, otherKind(c, path))
+			}
 			return config.KeyErrorf(key, "%w", err)
 		} else if err != nil {
 			r.skipped.add(err)
@@ -349,10 +352,8 @@ func (r *rows) put(k int, v *table.Value) error {
 		return fmt.Errorf("a single value, where rows before have %s", Extent(f.Shape))
 	}
 	number, err := v.Float()
-	if err != nil && col.fixed {
-		return fmt.Errorf("%w, as it is in the training rows; correct it", err)
-	} else if err != nil {
-		return fmt.Errorf("%w; correct it, or list %s in data.categories", err, f.Name)
+	if err != nil {
+		return notNumber(f, v, err, col.fixed)
 	}
 	return r.putNumber(k, number)
 }
@@ -363,7 +364,7 @@ func (r *rows) putNumber(k int, number float64) error {
 		return fmt.Errorf("%v is beyond the range of float32", number)
 	}
 	if r.schema[k].Role == Weight && value < 0 {
-		return fmt.Errorf("the weight %v is negative", number)
+		return fmt.Errorf("the weight %v is negative; a weight is 0 or more", number)
 	}
 	r.columns[k].floats = append(r.columns[k].floats, value)
 	return nil
@@ -436,7 +437,7 @@ func (r *rows) settle() error {
 		}
 		f.Classes = len(f.Labels)
 		if f.Role == Target && f.Classes < 2 {
-			return fmt.Errorf("the target %s has a single category, %q: there is nothing to learn", f.Name, f.Labels[0])
+			return fmt.Errorf("the target %s has a single category, %q: there is nothing to learn; take another target, or rows of other categories", f.Name, f.Labels[0])
 		}
 		places := make([]int32, len(f.Labels))
 		for i, word := range f.Labels {

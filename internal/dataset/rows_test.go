@@ -138,7 +138,7 @@ func TestTablesRefused(t *testing.T) {
 		},
 		`data.weight: train.csv has no column "mass"`:                   func(c *config.Data) (string, string) { c.Weight = "mass"; return "", "" },
 		"data.categories[1]: shape is neither a feature nor the target": func(c *config.Data) (string, string) { c.Categories[1] = "shape"; return "", "" },
-		`train.csv:2:19: row 1, column "colour": "red" is not a number; correct it, or list colour in data.categories`: func(c *config.Data) (string, string) {
+		`train.csv:2:19: row 1, column "colour": "red" is not a number; correct it, list colour in data.categories`: func(c *config.Data) (string, string) {
 			c.Categories = c.Categories[:1]
 			return "", ""
 		},

@@ -26,7 +26,7 @@ func buildMLP(b *builder, cfg config.Model, spec Spec) (network, error) {
 		return nil, config.KeyErrorf("model.layers", "%s and no layer; list the input's, any hidden ones and the classes", plural.Of(len(widths), "width"))
 	}
 	if in := tensor.Volume(spec.Input); widths[0] != in {
-		return nil, config.KeyErrorf("model.layers", "the first layer takes %s but the data has %d a sample", plural.Of(widths[0], "value"), in)
+		return nil, config.KeyErrorf("model.layers", "the first layer takes %s but the data has %d a sample: make the first width %d", plural.Of(widths[0], "value"), in, in)
 	}
 	if out := widths[len(widths)-1]; out != spec.Classes {
 		return nil, config.KeyErrorf("model.layers", "the last layer gives %s but the data has %s", plural.Of(out, "value"), spec.wants)

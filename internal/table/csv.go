@@ -27,6 +27,12 @@ func openCSV(file *stream, shown string, o Options) (Reader, error) {
 	if bytes.HasPrefix(start, []byte{0xff, 0xfe}) || bytes.HasPrefix(start, []byte{0xfe, 0xff}) {
 		return nil, fmt.Errorf("%s: is UTF-16; convert it to UTF-8 first (iconv -f UTF-16 -t UTF-8)", shown)
 	}
+	switch {
+	case bytes.HasPrefix(start, []byte("PK\x03")):
+		return nil, fmt.Errorf("%s: is a spreadsheet or a zip archive; save the table as CSV, or unpack it", shown)
+	case bytes.HasPrefix(start, []byte("<!D")) || bytes.HasPrefix(start, []byte("<ht")):
+		return nil, fmt.Errorf("%s: is a web page (HTML); get the file again", shown)
+	}
 	if bytes.Equal(start, []byte{0xef, 0xbb, 0xbf}) {
 		file.Discard(3)
 	}
@@ -38,7 +44,7 @@ func openCSV(file *stream, shown string, o Options) (Reader, error) {
 	}
 	first, err := c.rows.Read()
 	if err == io.EOF {
-		return nil, fmt.Errorf("%s: is empty", shown)
+		return nil, fmt.Errorf("%s: is empty; a table has a row of names, then rows of values", shown)
 	}
 	if err != nil {
 		return nil, c.explain(err)
@@ -108,7 +114,7 @@ func (c *csvReader) explain(err error) error {
 	}
 	switch {
 	case errors.Is(err, csv.ErrFieldCount):
-		return badRow("%s:%d: row %d does not have %d values, as the first row has", c.shown, parse.StartLine, c.number, c.rows.FieldsPerRecord)
+		return badRow("%s:%d: row %d does not have %d values, as the first row has; complete it, and quote values with the delimiter in them", c.shown, parse.StartLine, c.number, c.rows.FieldsPerRecord)
 	case errors.Is(err, csv.ErrQuote):
 		return fmt.Errorf("%s:%d:%d: a quote is never closed, or stands behind one that closes; inside quotes it is written twice", c.shown, parse.StartLine, parse.Column)
 	case errors.Is(err, csv.ErrBareQuote):

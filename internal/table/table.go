@@ -183,7 +183,7 @@ func checkNames(names []string, where string) error {
 			return fmt.Errorf("%s: the name of column %d is longer than %d bytes", where, i+1, maxName)
 		}
 		if before, twice := seen[name]; twice {
-			return fmt.Errorf("%s: columns %d and %d are both named %s", where, before+1, i+1, quote(name))
+			return fmt.Errorf("%s: columns %d and %d are both named %s; rename one", where, before+1, i+1, quote(name))
 		}
 		seen[name] = i
 	}

@@ -75,7 +75,7 @@ func TestMainFunction(t *testing.T) {
 		{"flags alone", "show", []string{"--join", "c:3", "--log", "error"}, 0, " 127.0.0.1:0 [c:3] 0\n", ""},
 		{"wrong flag's value", "show", []string{"--config", file, "--threads", "many"}, 2, "", "worker: --threads: threads must be a whole number"},
 		{"unknown flag", "show", []string{"--thread", "3"}, 2, "", "worker: unknown flag: --thread"},
-		{"argument", "show", []string{"x"}, 2, "", "worker: x is too much: worker takes no arguments beside its flags"},
+		{"argument", "show", []string{"x"}, 2, "", "worker: unexpected argument x: worker takes no arguments beside its flags"},
 		{"failure", "fail", []string{"--config", file}, 1, "", "worker: two lines\n"},
 		{"port in use", "port", []string{"--config", file}, 2, "", "worker: listen: address already in use\n"},
 	} {
