@@ -109,6 +109,8 @@ func (q *question) askedOf(t *trained) (asked, error) {
 			return t.data.Ask(*d, "standard input", os.Stdin, format, q.keep)
 		}
 		return t.data.Ask(*d, q.input, nil, format, q.keep)
+	case d.Kind == config.DataPairs:
+		return nil, fmt.Errorf("job %s was trained on pairs of texts; give it one text by --prompt", t.job.Name)
 	case d.Kind == config.DataText:
 		return nil, fmt.Errorf("job %s was trained on text; give it one to continue by --prompt", t.job.Name)
 	case len(q.keep) > 0 || q.format != "":

@@ -165,7 +165,10 @@ func FuzzRecall(f *testing.F) {
 	f.Add(0, []byte(`{"input":[784],"columns":28,"classes":10}`))
 	f.Add(1, []byte(`{"input":[3,8,8],"columns":8,"classes":2,"labels":["a","b"]}`))
 	f.Add(2, []byte(`{"context":8,"classes":2,"characters":"ab"}`))
-	kinds := []config.Data{{Kind: config.DataGlyphs}, {Kind: config.DataImages, Mean: []float64{0, 0, 0}, Std: []float64{1, 1, 1}}, {Kind: config.DataText, Context: 8}, {Kind: config.DataCSV}}
+	kinds := []config.Data{{Kind: config.DataGlyphs}, {Kind: config.DataImages, Mean: []float64{0, 0, 0}, Std: []float64{1, 1, 1}}, {Kind: config.DataText, Context: 8}, {Kind: config.DataCSV},
+		{Kind: config.DataImageTable, Image: "image", Mean: []float64{0, 0, 0}, Std: []float64{1, 1, 1}}, {Kind: config.DataPairs, Context: 4, TargetContext: 5, Tokens: config.TokensWords}}
+	f.Add(4, []byte(`{"input":[3,8,8],"columns":8,"classes":0,"table":[{"name":"b","role":2,"categories":["x","y"]}]}`))
+	f.Add(5, []byte(`{"classes":0,"lexicon":{"words":["a","b"]}}`))
 	f.Add(3, []byte(`{"classes":0,"table":[{"name":"a","role":1,"shape":[2]},{"name":"b","role":2,"categories":["x","y"]}]}`))
 	f.Fuzz(func(t *testing.T, kind int, text []byte) {
 		c := kinds[uint(kind)%uint(len(kinds))]

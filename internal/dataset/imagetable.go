@@ -29,13 +29,20 @@ func (p placedPicture) place() string { return p.column.loader.Where(p.at) }
 
 func (p placedPicture) bytes() ([]byte, error) {
 	if p.at.Size > maxImageFile {
-		return nil, fmt.Errorf("image %s has %d bytes, more than the %d that are read", p.place(), p.at.Size, maxImageFile)
+		return nil, p.large(int(p.at.Size))
 	}
 	raw, err := p.column.loader.Load(p.at)
 	if err != nil {
 		return nil, fmt.Errorf("image %w", err)
 	}
+	if len(raw) > maxImageFile {
+		return nil, p.large(len(raw))
+	}
 	return raw, nil
+}
+
+func (p placedPicture) large(size int) error {
+	return fmt.Errorf("image %s has %d bytes, more than the %d that are read", p.place(), size, maxImageFile)
 }
 
 // listedPicture is a picture in a file that a table names.

@@ -1,6 +1,8 @@
 package dataset
 
 import (
+	"archive/tar"
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -213,6 +215,37 @@ func TestDescribedPicturesOfATable(t *testing.T) {
 		if like.Fingerprint != d.Fingerprint {
 			t.Errorf("%s: opened as before the data differ", name)
 		}
+	}
+}
+
+// What of shards belongs to no sample is told.
+func TestFilesOfNoSampleAreTold(t *testing.T) {
+	dir := t.TempDir()
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	for _, f := range []struct {
+		name    string
+		content []byte
+	}{{"README", nil}, {"a/1.png", smallPNG(t, 4, 4, 1)}, {"a/1.cls", []byte("0")}, {"a/.2.png", nil}, {"a/3.png", smallPNG(t, 4, 4, 2)}, {"a/3.cls", []byte("1")}} {
+		if err := w.WriteHeader(&tar.Header{Name: f.name, Typeflag: tar.TypeReg, Mode: 0o644, Size: int64(len(f.content))}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Write(f.content); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	writeFiles(t, dir, map[string][]byte{"0.tar": b.Bytes(), "1.tar": b.Bytes()})
+	c := tableOfPictures(config.DataWebDataset, dir, "")
+	c.Image, c.Target, c.Categories = "png", "cls", []string{"cls"}
+	d, err := Open(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d.Train.Len() != 4 || d.LeftOut != "4 files of shards, hidden or without an ending (first README)" {
+		t.Errorf("%d samples, left out: %s", d.Train.Len(), d.LeftOut)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"sync"
 
@@ -150,7 +151,7 @@ func lenOf(r Reader) int {
 
 // likeModel reports whether records that the description is of can be read as those that a model was trained on.
 func (in *description) likeModel(like *description) bool {
-	if in.Characters != like.Characters || in.Classes != like.Classes || !slices.Equal(in.Labels, like.Labels) || len(in.Table) != len(like.Table) {
+	if in.Characters != like.Characters || in.Classes != like.Classes || !slices.Equal(in.Labels, like.Labels) || len(in.Table) != len(like.Table) || !reflect.DeepEqual(in.Lexicon, like.Lexicon) {
 		return false
 	}
 	for k := range in.Table {

@@ -107,6 +107,10 @@ func TestPairsRefused(t *testing.T) {
 			t.Errorf("%s: error is %v, want ... %s", name, err, want)
 		}
 	}
+	writeFiles(t, dir, map[string][]byte{"bomb.en.gz": zipped(t, make([]byte, 100<<20)), "bomb.de": []byte("x\n")})
+	if _, err := Open(pairsConfig(filepath.Join(dir, "bomb"))); err == nil || !strings.Contains(err.Error(), "bomb.en.gz:1: a line is longer than 16777216 bytes") {
+		t.Errorf("a bomb of gzip gives %v", err)
+	}
 	c := pairsConfig(filepath.Join(dir, "empty"))
 	c.SkipBad = 0.34
 	if d, err := Open(c); err != nil || d.Train.Len() != 2 || !strings.Contains(d.LeftOut, "1 bad record by data.skip_bad: empty.en:2") {
@@ -138,6 +142,15 @@ func TestPairsOfMulti30k(t *testing.T) {
 	}
 	if got := d.Lexicon.Decode(b.Columns[1].Ints); !strings.HasPrefix(got, "Zwei junge weiße Männer sind im") {
 		t.Errorf("the first target is %q", got)
+	}
+}
+
+// A packed set of pairs is of one vocabulary, and no other model's.
+func TestPackedPairsAreOfTheirVocabulary(t *testing.T) {
+	one := description{Lexicon: &describedLexicon{Words: []string{"a", "b"}}}
+	same, other := description{Lexicon: &describedLexicon{Words: []string{"a", "b"}}}, description{Lexicon: &describedLexicon{Words: []string{"b", "a"}}}
+	if !one.likeModel(&same) || one.likeModel(&other) || one.likeModel(&description{}) {
+		t.Error("vocabularies are not compared")
 	}
 }
 

@@ -31,7 +31,8 @@ type rows struct {
 	images   *imageColumn
 	counted  bool // categories that are whole numbers are in the order of their values
 	skipped  skipped
-	before   []mark // the columns before the row that is being added
+	passed   table.Passed // files of shards that belong to no sample
+	before   []mark       // the columns before the row that is being added
 }
 
 // column is the values of one field.
@@ -125,6 +126,11 @@ func (d *Data) tellTables(c config.Data, set, evalSet *fileSet, train, eval *row
 	}
 	if bad.count > 0 {
 		out = append(out, bad.String())
+	}
+	for _, part := range []*rows{train, eval} {
+		if part != nil && part.passed.Count > 0 {
+			out = append(out, fmt.Sprintf("%s of shards, hidden or without an ending (first %s)", plural.Of(part.passed.Count, "file"), part.passed.First))
+		}
 	}
 	if text := left.String(); text != "" {
 		out = append(out, text)
@@ -244,6 +250,9 @@ func (r *rows) take(c config.Data, key, path string, t table.Reader, places []in
 	for {
 		err, n := t.Next(row), r.n
 		if err == io.EOF {
+			if passing, ok := t.(table.Passing); ok {
+				r.passed = passing.Passed()
+			}
 			return r.whole()
 		}
 		var malformed *table.RowError

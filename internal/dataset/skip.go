@@ -89,9 +89,9 @@ func (r *rows) sift(c config.Data) error {
 			r.skipped.add(err)
 		}
 	}
-	dropped, skipped := r.dropped, r.skipped
+	whole := *r
 	*r = *r.pick(chosen, true)
-	r.dropped, r.skipped = dropped, skipped
+	r.dropped, r.skipped, r.passed = whole.dropped, whole.skipped, whole.passed
 	return r.forget()
 }
 

@@ -74,9 +74,9 @@ func (r *rows) split(c config.Split) (*rows, error) {
 		return nil, config.KeyErrorf("data.split", "of %s in %s none is for %s; change the share, the seed or the kind of the split", plural.Of(r.n, "row"), r.name, part)
 	}
 	eval := r.pick(chosen, true)
-	dropped, skipped := r.dropped, r.skipped
+	whole := *r
 	*r = *r.pick(chosen, false)
-	r.dropped, r.skipped = dropped, skipped
+	r.dropped, r.skipped, r.passed = whole.dropped, whole.skipped, whole.passed
 	return eval, r.forget()
 }
 

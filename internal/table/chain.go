@@ -18,6 +18,7 @@ type chain struct {
 	columns []string
 	from    []int   // where in a row of the file each column is; nil: in the same place
 	row     []Value // of the file
+	passed  Passed  // in the files before
 }
 
 // OpenAll opens the tables in several files, of which there is one at least, as one.
@@ -37,6 +38,7 @@ func (c *chain) Next(row []Value) error {
 		if err != io.EOF || c.file == len(c.names)-1 {
 			return err
 		}
+		c.passed = c.Passed()
 		if err := c.Reader.Close(); err != nil {
 			return err
 		}
@@ -114,6 +116,14 @@ func (c *chain) ClassNames(column string) []string {
 		return classed.ClassNames(column)
 	}
 	return nil
+}
+
+// Passed implements Passing.
+func (c *chain) Passed() Passed {
+	if passing, ok := c.Reader.(Passing); ok {
+		return c.passed.add(passing.Passed())
+	}
+	return c.passed
 }
 
 // closed is a table that could not be opened.

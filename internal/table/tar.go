@@ -39,7 +39,32 @@ type tarReader struct {
 	key     string // of the newest row
 	offset  int64  // of its first file
 	row     int
+	passed  Passed
 }
+
+// Passed is what of a table's files belongs to no row.
+type Passed struct {
+	Count int
+	First string
+}
+
+// add adds the count of more files.
+func (p Passed) add(more Passed) Passed {
+	if p.Count == 0 {
+		p.First = more.First
+	}
+	p.Count += more.Count
+	return p
+}
+
+// Passing is a reader that passes over files.
+type Passing interface {
+	// Passed is what was passed over so far.
+	Passed() Passed
+}
+
+// Passed implements Passing.
+func (t *tarReader) Passed() Passed { return t.passed }
 
 // entry is a file in a tar.
 type entry struct {
@@ -190,7 +215,11 @@ func (t *tarReader) take(header *tar.Header, offset, at int64) (*entry, error) {
 		return nil, fmt.Errorf("%s has %d bytes, of which the shard has %d; get it again", quote(header.Name), header.Size, t.size-at)
 	}
 	key, field := splitName(header.Name)
-	if header.Typeflag == tar.TypeDir || field == "" {
+	if header.Typeflag != tar.TypeReg {
+		return nil, nil // a folder
+	}
+	if field == "" {
+		t.passed = t.passed.add(Passed{1, header.Name})
 		return nil, nil
 	}
 	e := &entry{key: key, field: field, offset: offset, at: Place{Offset: at, Size: int32(min(header.Size, maxPlaced))}}
