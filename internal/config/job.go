@@ -140,9 +140,10 @@ type Data struct {
 	Kind string `yaml:"kind"`
 	Dir  string `yaml:"dir" kinds:"mnist,text,images,image_table" contract:"free"` // folder (or file, for text) on every worker's machine
 
-	Path     string `yaml:"path" omit:"zero" contract:"free"`      // of a packed set that is read instead, a folder or a URL
-	Cache    string `yaml:"cache" omit:"zero" contract:"free"`     // folder for what is kept between runs; empty: in the user's cache folder
-	CacheMiB int    `yaml:"cache_mib" omit:"zero" contract:"free"` // bound on what of packed sets is kept there; 0: DefaultCacheMiB
+	Path     string `yaml:"path" omit:"zero" contract:"free"`                   // of a packed set that is read instead, a folder or a URL
+	Cache    string `yaml:"cache" omit:"zero" contract:"free"`                  // folder for what is kept between runs; empty: in the user's cache folder
+	Recheck  bool   `yaml:"recheck" kinds:"images" omit:"zero" contract:"free"` // decode all pictures for the fingerprint, whatever is remembered of them
+	CacheMiB int    `yaml:"cache_mib" omit:"zero" contract:"free"`              // bound on what of packed sets is kept there; 0: DefaultCacheMiB
 
 	LeftOut float64 `yaml:"left_out" kinds:"text,images" contract:"free"` // the largest share of files that look like data that may be left out
 

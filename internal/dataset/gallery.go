@@ -38,19 +38,21 @@ type source interface {
 // gallery is the reader of records whose first field is a picture, all of one size, and whose others are in memory. It keeps as many decoded
 // pictures as the bound allows, those that are read first, and decodes the others whenever they are read.
 type gallery struct {
-	name     string // of the set, for messages
-	schema   Schema
-	sources  []source
-	size     image.Point
-	fit      *picture.Fit // how pictures of any size are brought to it; nil: all have it
-	rest     *rows        // the other fields
-	room     *keeping
-	kept     []atomic.Pointer[[]byte] // by number: the decoded picture, nil where it is not kept
-	resident bool                     // all are kept
+	name    string // of the set, for messages
+	schema  Schema
+	sources []source
+	size    image.Point
+	fit     *picture.Fit // how pictures of any size are brought to it; nil: all have it
+	rest    *rows        // the other fields
+	room    *keeping
+	kept    []atomic.Pointer[[]byte] // by number: the decoded picture, nil where it is not kept
+	missing atomic.Int64             // how many are not kept
 
 	sums  [][changeSum]byte              // by number: the beginning of the record's leaf, to notice a file that changes
 	notes []string                       // by number: what is odd about a picture; nil once all have been read
 	told  func(number int, leaf hash256) // of each record, in order, while they are read first; may be nil
+
+	recall func(number int) (leaf hash256, known bool) // what is remembered of earlier runs; may be nil
 }
 
 // changeSum is how many bytes of a record's leaf tell whether its file has changed.
@@ -59,8 +61,10 @@ const changeSum = 16
 func newGallery(name string, sources []source, size image.Point, rest *rows, room *keeping) *gallery {
 	pixels := Field{Name: pixelsField, Type: Uint8, Role: Input, Shape: []int{channels, size.Y, size.X}}
 	n := len(sources)
-	return &gallery{name: name, schema: append(Schema{pixels}, rest.schema...), sources: sources, size: size, rest: rest, room: room,
+	g := &gallery{name: name, schema: append(Schema{pixels}, rest.schema...), sources: sources, size: size, rest: rest, room: room,
 		kept: make([]atomic.Pointer[[]byte], n), sums: make([][changeSum]byte, n), notes: make([]string, n)}
+	g.missing.Store(int64(n))
+	return g
 }
 
 // Schema implements Reader.
@@ -70,7 +74,15 @@ func (g *gallery) Schema() Schema { return g.schema }
 func (g *gallery) Len() int { return len(g.kept) }
 
 // Resident implements Reader.
-func (g *gallery) Resident() bool { return g.resident }
+func (g *gallery) Resident() bool { return g.missing.Load() == 0 }
+
+// known is the leaf of a record that is remembered of an earlier run.
+func (g *gallery) known(number int) (leaf hash256, known bool) {
+	if g.recall == nil {
+		return leaf, false
+	}
+	return g.recall(number)
+}
 
 // Read implements Reader.
 func (g *gallery) Read(record Record, number int) error {
@@ -102,6 +114,7 @@ func (g *gallery) Read(record Record, number int) error {
 	if leaf := leafOf(encoded); [changeSum]byte(leaf[:]) != g.sums[number] {
 		return fmt.Errorf("image %s has changed since the data were read first: put it back, or start another job", g.sources[number].place())
 	}
+	g.keep(number, record[0].Bytes)
 	return nil
 }
 
@@ -110,9 +123,14 @@ const maxTail = 4
 
 // keep keeps a copy of a decoded picture if there is room.
 func (g *gallery) keep(number int, values []byte) {
-	if g.room.take(len(values)) {
-		values = bytes.Clone(values)
-		g.kept[number].Store(&values)
+	if !g.room.take(len(values)) {
+		return
+	}
+	values = bytes.Clone(values)
+	if g.kept[number].CompareAndSwap(nil, &values) {
+		g.missing.Add(-1)
+	} else {
+		g.room.taken.Add(-int64(len(values)))
 	}
 }
 
@@ -127,11 +145,8 @@ func (g *gallery) see(number int, leaf hash256) {
 // opened ends the first reading of all records, and adds to the data what it has found.
 func (g *gallery) opened(d *Data) {
 	d.noteImages(g.sources, g.notes)
-	g.notes, g.told, g.resident = nil, nil, true
-	for i := range g.kept {
-		g.resident = g.resident && g.kept[i].Load() != nil
-	}
-	if g.resident {
+	g.notes, g.told, g.recall = nil, nil, nil
+	if g.Resident() {
 		g.sources, g.sums = nil, nil
 	}
 }

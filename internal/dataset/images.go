@@ -63,14 +63,22 @@ func openImages(c config.Data, labels []string) (*Data, error) {
 		readers = append(readers, newFolderGallery(d, label, eval, size, room))
 		evalReader = readers[1]
 	}
-	for _, r := range readers {
-		r.fit = fit
+	memory := d.recallLeaves(c, len(train)+len(eval), size)
+	for k, r := range readers {
+		if r.fit = fit; memory != nil {
+			r.remember(memory, [][]labelled{train, eval}[k])
+		}
 	}
 	if err := d.sets(readers[0], evalReader, d.pixels.transforms()...); err != nil {
 		return nil, err
 	}
 	for _, r := range readers {
 		r.opened(d)
+	}
+	if memory != nil {
+		if warning := memory.save(); warning != "" {
+			d.Warnings = append(d.Warnings, warning)
+		}
 	}
 	d.LeftOut = left.String()
 	if bad.count > 0 {

@@ -156,11 +156,23 @@ func (h *hasher) kept(i int) []byte {
 	return h.encoded[begin+1 : h.ends[i]]
 }
 
+// known is the leaf of a record that need not be read for it.
+func (h *hasher) known(i int) (leaf hash256, known bool) {
+	if r, ok := h.reader.(*gallery); ok {
+		return r.known(i)
+	}
+	return leaf, false
+}
+
 func (h *hasher) hash(begin, end int) (err error) {
 	h.leaves, h.ends, h.encoded = h.leaves[:0], h.ends[:0], h.encoded[:0]
 	for i := begin; i < end; i++ {
 		if !h.keep {
 			h.encoded = h.encoded[:0]
+			if leaf, known := h.known(i); known {
+				h.leaves, h.ends = append(h.leaves, leaf), append(h.ends, 0)
+				continue
+			}
 		}
 		from := len(h.encoded)
 		h.encoded = append(h.encoded, 0)
