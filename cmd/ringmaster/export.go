@@ -144,6 +144,13 @@ func exportONNX(cmd *cobra.Command, flags *trainedFlags, path, target string) er
 func (t *trained) about() (map[string]string, error) {
 	origin, loss := t.origin(), t.job.Train.Loss
 	about := map[string]string{"job": t.job.Name, "digest": origin.Digest, "loss": loss, "output": outputs[loss], "data": string(t.data.Describe())}
+	if losses := t.job.Train.Losses; len(losses) > 0 {
+		var each []string
+		for _, l := range losses {
+			each = append(each, l.Target+": "+outputs[l.Kind])
+		}
+		about["output"] = strings.Join(each, "\n")
+	}
 	if how := preprocessing[t.job.Data.Kind]; how != "" {
 		about["preprocessing"] = how
 	} else {

@@ -16,6 +16,9 @@ func (j *Job) setDefaults() {
 	j.Model.setDefaults(o)
 	j.Data.setDefaults(o)
 	j.Train.setDefaults(o)
+	for _, l := range j.Train.Losses {
+		j.Model.outputs = append(j.Model.outputs, l.Output)
+	}
 	def(o, "checkpoint.every_steps", &j.Checkpoint.EverySteps, 500)
 	def(o, "checkpoint.keep_last", &j.Checkpoint.KeepLast, 3)
 	def(o, "min_workers", &j.MinWorkers, 1)
@@ -95,8 +98,17 @@ func (t *Train) setDefaults(o *origin) {
 	def(o, "train.epochs", &t.Epochs, 5)
 	def(o, "train.batch_per_seat", &t.BatchPerSeat, 8)
 	def(o, "train.accumulate", &t.Accumulate, 1)
-	def(o, "train.loss", &t.Loss, LossCrossEntropy)
-	if t.Loss == LossHuber {
+	for i := range t.Losses {
+		at := indexed("train.losses", i)
+		def(o, at+".kind", &t.Losses[i].Kind, LossCrossEntropy)
+		def(o, at+".weight", &t.Losses[i].Weight, 1)
+	}
+	first := LossCrossEntropy
+	if len(t.Losses) > 0 {
+		first = t.Losses[0].Kind
+	}
+	def(o, "train.loss", &t.Loss, first)
+	if t.has(LossHuber) {
 		def(o, "train.huber_delta", &t.HuberDelta, 1)
 	}
 	if t.EarlyStop != (EarlyStop{}) {

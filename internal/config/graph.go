@@ -31,9 +31,17 @@ func (m *Model) setGraphDefaults(o *origin) {
 			n.Inputs = []string{m.Inputs[0]}
 		}
 	}
-	if unread := m.unread(); len(unread) == 1 {
+	if unread := m.unread(); len(unread) == 1 && !o.written("train.losses") {
 		def(o, "model.output", &m.Output, m.Nodes[unread[0]].Name)
 	}
+}
+
+// OutputNodes are the nodes that targets are compared with.
+func (m *Model) OutputNodes() []string {
+	if len(m.outputs) > 0 {
+		return m.outputs
+	}
+	return []string{m.Output}
 }
 
 // unread lists the nodes that no other reads.
@@ -174,12 +182,16 @@ func (m *Model) validateWhole(c *checker) {
 		return
 	}
 	unread := m.unread()
+	if len(m.outputs) > 0 {
+		m.validateOutputs(c, unread)
+		return
+	}
 	if m.Output == "" {
 		var names []string
 		for _, i := range unread {
 			names = append(names, m.Nodes[i].Name)
 		}
-		c.require(indexed("model.nodes", unread[1]), false, "model.nodes: no node reads %s, so there are %d outputs; join them, or name the one that counts in model.output and take away the others",
+		c.require(indexed("model.nodes", unread[1]), false, "model.nodes: no node reads %s, so there are %d outputs; join them, name the one that counts in model.output and take away the others, or give each a loss in train.losses",
 			printable.Typed(strings.Join(names, " and ")), len(unread))
 		return
 	}
@@ -189,6 +201,24 @@ func (m *Model) validateWhole(c *checker) {
 		at := indexed("model.nodes", i)
 		c.require(at, output < 0 || i == output, "%s: nobody reads node %s, and it is not model.output; take it away", at, printable.Typed(m.Nodes[i].Name))
 	}
+	m.validateRead(c)
+}
+
+// validateOutputs checks that each node is read, or has a loss.
+func (m *Model) validateOutputs(c *checker, unread []int) {
+	c.require("model.output", m.Output == "", "model.output: train.losses name the outputs; leave it out")
+	for i, name := range m.outputs {
+		requireNode(c, indexed("train.losses", i)+".output", name, m.names()[len(m.Inputs):])
+	}
+	for _, i := range unread {
+		at := indexed("model.nodes", i)
+		c.require(at, slices.Contains(m.outputs, m.Nodes[i].Name), "%s: nobody reads node %s, and none of train.losses does; take it away", at, printable.Typed(m.Nodes[i].Name))
+	}
+	m.validateRead(c)
+}
+
+// validateRead checks that each input is read.
+func (m *Model) validateRead(c *checker) {
 	for i, name := range m.Inputs {
 		read := slices.ContainsFunc(m.Nodes, func(n Layer) bool { return slices.Contains(n.Inputs, name) })
 		c.require(indexed("model.inputs", i), read, "model.inputs[%d]: no node reads %s", i, printable.Typed(name))

@@ -64,9 +64,10 @@ type Model struct {
 
 	Stack []Layer `yaml:"stack" kinds:"sequential"` // the layers, first to last
 
-	Inputs []string `yaml:"inputs" kinds:"graph"` // what the nodes call the data's inputs
-	Nodes  []Layer  `yaml:"nodes" kinds:"graph"`  // in any order; that of the parameters is the list's
-	Output string   `yaml:"output" kinds:"graph"` // the node that the targets are compared with; default: the one that no other reads
+	Inputs  []string `yaml:"inputs" kinds:"graph"` // what the nodes call the data's inputs
+	Nodes   []Layer  `yaml:"nodes" kinds:"graph"`  // in any order; that of the parameters is the list's
+	Output  string   `yaml:"output" kinds:"graph"` // the node that the targets are compared with; default: the one that no other reads
+	outputs []string // the nodes that train.losses name; nil: Output alone
 
 	Init       string   `yaml:"init" omit:"zero"`        // weights to begin from: a safetensors file, a folder of shards, or a run; empty: the seed's
 	InitDigest string   `yaml:"init_digest" omit:"zero"` // of these weights; filled in when the job is submitted, so that all workers read the same
@@ -222,15 +223,16 @@ type Split struct {
 
 // Train says how long and with what steps the model is trained.
 type Train struct {
-	Epochs       int       `yaml:"epochs" contract:"end"`
-	Steps        int       `yaml:"steps" contract:"end"`  // steps to train instead of Epochs; 0: Epochs decide
-	BatchPerSeat int       `yaml:"batch_per_seat"`        // samples that a seat computes at once: a micro-batch
-	Accumulate   int       `yaml:"accumulate" omit:"one"` // micro-batches of a seat in a step
-	Optimizer    Optimizer `yaml:"optimizer"`
-	Schedule     Schedule  `yaml:"schedule"`
-	Loss         string    `yaml:"loss"`
-	Target       string    `yaml:"target" omit:"zero"` // the field that the output is compared with; empty: the data's only target
-	ClipNorm     float64   `yaml:"clip_norm"`          // bound on the global norm of the gradient; 0: none
+	Epochs       int          `yaml:"epochs" contract:"end"`
+	Steps        int          `yaml:"steps" contract:"end"`  // steps to train instead of Epochs; 0: Epochs decide
+	BatchPerSeat int          `yaml:"batch_per_seat"`        // samples that a seat computes at once: a micro-batch
+	Accumulate   int          `yaml:"accumulate" omit:"one"` // micro-batches of a seat in a step
+	Optimizer    Optimizer    `yaml:"optimizer"`
+	Schedule     Schedule     `yaml:"schedule"`
+	Loss         string       `yaml:"loss"`
+	Target       string       `yaml:"target" omit:"zero"` // the field that the output is compared with; empty: the data's only target
+	Losses       []OutputLoss `yaml:"losses" omit:"zero"` // of several outputs of a graph, which are added up; instead of Loss
+	ClipNorm     float64      `yaml:"clip_norm"`          // bound on the global norm of the gradient; 0: none
 
 	LabelSmoothing float64   `yaml:"label_smoothing"`           // part of the target that is spread over all classes, in training alone
 	ClassWeights   []float64 `yaml:"class_weights" omit:"zero"` // of the losses against each class; empty: 1 each
@@ -259,6 +261,14 @@ const (
 	ModeMin = "min"
 	ModeMax = "max"
 )
+
+// OutputLoss is the loss of one of several outputs.
+type OutputLoss struct {
+	Output string  `yaml:"output"` // the node
+	Target string  `yaml:"target"` // the field that it is compared with
+	Kind   string  `yaml:"kind"`
+	Weight float64 `yaml:"weight"` // in the sum of the losses
+}
 
 // Losses.
 const (

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"reflect"
 	"slices"
@@ -51,6 +52,7 @@ func (j *Job) validateTogether(c *checker) {
 	c.require("train.batch_per_seat", j.Train.BatchPerSeat != 1 || !j.Data.Mixes(), "train.batch_per_seat: mixup and cutmix mix the samples of a micro-batch, so it needs two or more")
 	nesterov := j.Train.Optimizer.Nesterov && j.Train.Optimizer.Momentum == 0 && !c.b.isSpoilt("train.optimizer.momentum")
 	still := j.Train.Schedule.CycleMomentum && j.Train.Optimizer.Kind == OptimizerSGD && j.Train.Optimizer.Momentum == 0 && !c.b.isSpoilt("train.optimizer.momentum")
+	c.require("train.losses", len(j.Train.Losses) == 0 || j.Model.Kind == ModelGraph, "train.losses are of the outputs of a model.kind: graph; a %s has one output: set train.loss", j.Model.Kind)
 	c.require("train.schedule.cycle_momentum", !still, "train.schedule.cycle_momentum needs a train.optimizer.momentum above 0")
 	c.require("train.optimizer.nesterov", !nesterov, "train.optimizer.nesterov needs a train.optimizer.momentum above 0")
 }
@@ -285,11 +287,39 @@ func (t *Train) validate(c *checker) {
 // maxMetrics bounds what the log keeps of each epoch.
 const maxMetrics = 32
 
+// has reports whether the job has a loss of the kind.
+func (t *Train) has(kind string) bool {
+	if len(t.Losses) == 0 {
+		return t.Loss == kind
+	}
+	return slices.ContainsFunc(t.Losses, func(l OutputLoss) bool { return l.Kind == kind })
+}
+
+// validateLosses checks the losses of several outputs.
+func (t *Train) validateLosses(c *checker) {
+	c.require("train.losses", len(t.Losses) <= maxInputs, "train.losses lists %d losses, more than the %d that there may be", len(t.Losses), maxInputs)
+	alone := map[string]bool{"train.loss": t.Loss == t.Losses[0].Kind, "train.target": t.Target == "", "train.class_weights": len(t.ClassWeights) == 0}
+	for _, key := range slices.Sorted(maps.Keys(alone)) {
+		c.require(key, alone[key], "%s: train.losses say what is compared; leave it out", key)
+	}
+	for i, l := range t.Losses {
+		at := indexed("train.losses", i)
+		c.present(at+".output", "name the node whose value is compared")
+		c.present(at+".target", "name the target that it is compared with")
+		c.oneOf(at+".kind", l.Kind, lossKinds)
+		positive(c, at+".weight", l.Weight, 1e6)
+	}
+}
+
+var lossKinds = []string{LossCrossEntropy, LossBinary, LossMSE, LossMAE, LossHuber}
+
 func (t *Train) validateLoss(c *checker) {
-	if !c.oneOf("train.loss", t.Loss, []string{LossCrossEntropy, LossBinary, LossMSE, LossMAE, LossHuber}) {
+	if len(t.Losses) > 0 {
+		t.validateLosses(c)
+	} else if !c.oneOf("train.loss", t.Loss, lossKinds) {
 		return
 	}
-	classes := t.Loss == LossCrossEntropy
+	classes := t.has(LossCrossEntropy)
 	c.require("train.label_smoothing", t.LabelSmoothing == 0 || classes, "train.label_smoothing spreads a class over the others, which train.loss: %s has not; leave it out", t.Loss)
 	c.require("train.class_weights", len(t.ClassWeights) == 0 || classes, "train.class_weights weigh classes, which train.loss: %s has not; leave them out", t.Loss)
 	total := 0.0
@@ -298,7 +328,7 @@ func (t *Train) validateLoss(c *checker) {
 		total += w
 	}
 	c.require("train.class_weights", len(t.ClassWeights) == 0 || total != 0, "train.class_weights are all 0, so that nothing would be learnt")
-	if t.Loss != LossHuber {
+	if !t.has(LossHuber) {
 		c.require("train.huber_delta", t.HuberDelta == 0, "train.huber_delta belongs to train.loss: huber, not to %s; leave it out", t.Loss)
 		return
 	}

@@ -40,6 +40,9 @@ type Fields interface {
 
 // New makes the configured loss for data of the schema. The error begins with the key at fault.
 func New(cfg config.Train, schema dataset.Schema) (Loss, error) {
+	if len(cfg.Losses) > 0 {
+		return newSeveral(cfg, schema)
+	}
 	target, err := targetOf(cfg, schema)
 	if err != nil {
 		return nil, err

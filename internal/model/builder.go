@@ -114,7 +114,8 @@ type recorder struct {
 	samples int
 	values  []*tensor.Value // by parameter
 
-	bindings []binding // inputs, in the order of their first use
+	bindings []binding       // inputs, in the order of their first use
+	outputs  []*tensor.Value // of a model with several, in the order of the losses
 
 	undefined string // the first batch norm that sees one value a channel; "": none
 }

@@ -2,6 +2,7 @@ package model
 
 import (
 	"ringmaster/internal/dataset"
+	"ringmaster/internal/loss"
 	"ringmaster/internal/tensor"
 )
 
@@ -36,11 +37,16 @@ func (m *Model) Computation() (*Computation, error) {
 	for _, b := range r.bindings {
 		c.Reads = append(c.Reads, Read{Field: &m.schema[b.column], Floats: b.floats, Integers: b.integers})
 	}
-	name := "output" // an autoencoder's target is its input
-	if target := m.loss.Target(); target.Role == dataset.Target {
-		name = target.Name
+	for k, part := range loss.PartsOf(m.loss) {
+		name := "output" // an autoencoder's target is its input
+		if target := part.Target(); target.Role == dataset.Target {
+			name = target.Name
+		}
+		if k > 0 {
+			output = r.outputs[k]
+		}
+		c.Outputs = append(c.Outputs, Output{Name: name, Rows: part.Rows(), Value: output})
 	}
-	c.Outputs = []Output{{Name: name, Rows: m.loss.Rows(), Value: output}}
 	var err error
 	c.Steps, err = r.Steps()
 	for _, s := range c.Steps {

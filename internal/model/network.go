@@ -7,6 +7,7 @@ import (
 
 	"ringmaster/internal/config"
 	"ringmaster/internal/dataset"
+	"ringmaster/internal/loss"
 	"ringmaster/internal/tensor"
 )
 
@@ -14,7 +15,7 @@ import (
 type graph struct {
 	sources []source
 	nodes   []node
-	output  int // the value that the targets are compared with
+	outputs []int // the values that targets are compared with
 }
 
 // node is a layer with the values that it reads: those of the sources, then those of the nodes. A node without a layer is the value
@@ -48,14 +49,18 @@ func (m *graph) record(r *recorder, _ int) *tensor.Value {
 			values = append(values, n.layer.(joining).join(r, xs))
 		}
 	}
-	output := values[m.output]
-	return r.Reshape(output, -1, output.Dim(-1))
+	for _, k := range m.outputs {
+		r.outputs = append(r.outputs, r.Reshape(values[k], -1, values[k].Dim(-1)))
+	}
+	if len(r.outputs) > 1 {
+		r.Hold(r.outputs[0]) // which is read when all have been computed
+	}
+	return r.outputs[0]
 }
 
 // checkOutput wants what the loss compares with: a vector of each sample or, where it has a row for each element of a sequence, a
 // sequence of them.
-func (b *builder) checkOutput(at, which string, out shape) error {
-	l := b.model.loss
+func checkOutput(at, which string, out shape, l loss.Loss) error {
 	want, has := vectorOf(l.Width()), l.Wants()
 	if l.Rows() > 1 || out.form == sequence && out.dims[0] == 1 {
 		want, has = sequenceOf(l.Rows(), l.Width()), fmt.Sprintf("%s for each of %d steps", has, l.Rows())
@@ -81,8 +86,8 @@ func buildSequential(b *builder, cfg config.Model) (network, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &graph{sources: []source{from}, nodes: []node{{layers, []int{0}}}, output: 1}
-	return m, b.checkOutput(fmt.Sprintf("model.stack[%d]", len(cfg.Stack)-1), "the last layer", out)
+	m := &graph{sources: []source{from}, nodes: []node{{layers, []int{0}}}, outputs: []int{1}}
+	return m, checkOutput(fmt.Sprintf("model.stack[%d]", len(cfg.Stack)-1), "the last layer", out, b.model.loss)
 }
 
 // graphBuilder makes the nodes of a graph.
@@ -106,12 +111,22 @@ func buildGraph(b *builder, cfg config.Model) (network, error) {
 	if err := g.build(order); err != nil {
 		return nil, err
 	}
-	output := slices.IndexFunc(cfg.Nodes, func(n config.Layer) bool { return n.Name == cfg.Output })
-	if output < 0 {
-		return nil, config.KeyErrorf("model.output", "there is no node %q", cfg.Output)
+	for k, part := range loss.PartsOf(b.model.loss) {
+		name, key := cfg.Output, "model.output"
+		if part.Output != "" {
+			name, key = part.Output, fmt.Sprintf("train.losses[%d]", k)
+		}
+		output := slices.IndexFunc(cfg.Nodes, func(n config.Layer) bool { return n.Name == name })
+		if output < 0 {
+			return nil, config.KeyErrorf(key, "there is no node %q", name)
+		}
+		at := g.at[name]
+		if err := checkOutput(fmt.Sprintf("model.nodes[%d]", output), "node "+name, g.shapes[at], part); err != nil {
+			return nil, err
+		}
+		g.graph.outputs = append(g.graph.outputs, at)
 	}
-	g.graph.output = g.at[cfg.Output]
-	return g.graph, b.checkOutput(fmt.Sprintf("model.nodes[%d]", output), "node "+cfg.Output, g.shapes[g.graph.output])
+	return g.graph, nil
 }
 
 // takeInputs finds the data's fields of the model's inputs: the only one there is, whatever its name, else those of the names.
@@ -183,7 +198,7 @@ func (g *graphBuilder) add(name string, n node, out shape) {
 
 // fused takes a node that is an activation into the layer that it reads, where nothing else reads that.
 func (g *graphBuilder) fused(n config.Layer) bool {
-	if len(n.Inputs) != 1 || g.cfg.Output == n.Inputs[0] || n.Weights != "" {
+	if len(n.Inputs) != 1 || slices.Contains(g.cfg.OutputNodes(), n.Inputs[0]) || n.Weights != "" {
 		return false
 	}
 	readers := 0

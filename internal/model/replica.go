@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"ringmaster/internal/dataset"
+	"ringmaster/internal/loss"
 	"ringmaster/internal/rng"
 	"ringmaster/internal/tensor"
 	"ringmaster/internal/tensor/kernel"
@@ -203,11 +204,28 @@ func (m *Model) MultiplyAdds(samples int) int {
 	return forward + backward
 }
 
+// end records the losses: of the output, or of each of several.
+func (r *recorder) end(output *tensor.Value, size int, training bool) {
+	parts := loss.PartsOf(r.model.loss)
+	if len(parts) == 1 {
+		parts[0].Record(r.Graph, r, output, size, training)
+		return
+	}
+	var factors []float32
+	for _, p := range parts {
+		factors = append(factors, p.Factor)
+	}
+	r.JoinLosses(factors...)
+	for k, p := range parts {
+		p.Record(r.Graph, r, r.outputs[k], size, training)
+	}
+}
+
 func (m *Model) compile(purpose purpose, size int) *recorded {
 	rec := newRecorder(m, purpose == forTraining, size)
 	logits := m.network.record(rec, size)
 	if purpose != forPrediction {
-		m.loss.Record(rec.Graph, rec, logits, size, purpose == forTraining)
+		rec.end(logits, size, purpose == forTraining)
 	}
 	return &recorded{program: rec.Compile(), size: size, purpose: purpose, logits: logits, bindings: rec.bindings}
 }

@@ -41,6 +41,9 @@ var pairs = dataset.Schema{
 	{Name: dataset.TargetTokens, Type: dataset.Int32, Role: dataset.Target, Shape: []int{9}, Classes: 13},
 }
 
+// priced is images with a class and two numbers.
+var priced = append(images(2, 6, 6), dataset.Field{Name: "price", Type: dataset.Float32, Role: dataset.Target, Shape: []int{2}})
+
 // exportCase is a model as a job file has it, with the data that it reads.
 type exportCase struct {
 	name   string
@@ -71,6 +74,8 @@ func exportCases() []exportCase {
 			{Name: "features", Type: dataset.Float32, Role: dataset.Input, Shape: []int{11}},
 			{Name: "price", Type: dataset.Float32, Role: dataset.Target, Shape: []int{1}}}},
 		{"two inputs", twoInputs, append(images(2, 6, 6), dataset.Field{Name: "numbers", Type: dataset.Float32, Role: dataset.Input, Shape: []int{5}})},
+		{"two outputs", fmt.Sprintf(twoOutputs, "{output: price, target: price, kind: mse}, {output: head, target: label}"), priced},
+		{"two outputs swapped", fmt.Sprintf(twoOutputs, "{output: head, target: label}, {output: price, target: price, kind: mse}"), priced},
 		{"channels one by one", oneByOne, images(3, 9, 9)},
 	}
 	for _, kind := range []string{"relu", "relu6", "leaky_relu, slope: 0.2", "elu, alpha: 0.7", "softplus", "gelu", "silu", "sigmoid", "tanh", "softmax", "log_softmax"} {
@@ -204,6 +209,13 @@ nodes:
     - {name: sum, kind: add, inputs: [pooled, deep]}
     - {name: side, kind: concat, inputs: [sum, numbers]}
     - {name: fc, kind: linear, out: 7}`
+	twoOutputs = `kind: graph
+nodes:
+    - {name: conv, kind: conv, out: 4, kernel: 3}
+    - {name: pooled, kind: global_average_pool}
+    - {name: head, kind: linear, out: 7}
+    - {name: price, kind: linear, inputs: [pooled], out: 2}
+train: {losses: [%s]}`
 	oneByOne = `kind: sequential
 stack:
     - {kind: conv, out: 6, kernel: 1}
@@ -228,7 +240,7 @@ type made struct {
 
 func (c *exportCase) make(t testing.TB) *made {
 	t.Helper()
-	text := "model:\n    " + strings.ReplaceAll(c.text, "\n", "\n    ")
+	text := "model:\n    " + strings.ReplaceAll(strings.ReplaceAll(c.text, "\n", "\n    "), "\n    train:", "\ntrain:")
 	if c.schema[0].Type == dataset.Int32 {
 		mask := ""
 		if strings.HasPrefix(c.text, "kind: bert") {
@@ -240,11 +252,11 @@ func (c *exportCase) make(t testing.TB) *made {
 	if err != nil {
 		t.Fatal(err)
 	}
-	train := config.Train{Loss: config.LossCrossEntropy}
+	train := job.Train
 	switch targets := c.schema.Of(dataset.Target); {
 	case len(targets) == 0:
 		train = config.Train{Loss: config.LossMSE, Target: c.schema[0].Name}
-	case targets[0].Type == dataset.Float32:
+	case targets[0].Type == dataset.Float32 && len(train.Losses) == 0:
 		train.Loss = config.LossMSE
 	}
 	l, err := loss.New(train, c.schema)

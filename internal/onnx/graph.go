@@ -67,16 +67,19 @@ func translate(c *model.Computation, tensors, statistics []model.Tensor, params,
 		g.lengths = g.unique(c.Lengths.Name + "_length")
 		g.inputs = append(g.inputs, port(g.lengths, int64Elements, nil))
 	}
+	var names []string
 	for _, out := range c.Outputs {
+		names = append(names, g.unique(out.Name)) // before nodes take it
+	}
+	for k, out := range c.Outputs {
 		width := out.Dim(-1)
 		shape := []int{width}
 		if out.Rows > 1 {
 			shape = []int{out.Rows, width}
 		}
 		from := g.last(viewed(out.Value, append([]int{1}, shape...)))
-		name := g.unique(out.Name)
-		g.node("Identity", "", []string{from}, name)
-		g.outputs = append(g.outputs, port(name, floatElements, shape))
+		g.node("Identity", "", []string{from}, names[k])
+		g.outputs = append(g.outputs, port(names[k], floatElements, shape))
 	}
 	return g, g.fault
 }

@@ -14,6 +14,8 @@ type Graph struct {
 	params   []*storage
 	compiled bool
 	dropouts int // recorded so far
+	joint    *jointLoss
+	held     []*Value // to the end of forward
 }
 
 // NewGraph begins a recording. A graph for training keeps what backward needs; one for evaluation runs forward only, with
@@ -57,6 +59,9 @@ func (g *Graph) Reshape(x *Value, shape ...int) *Value {
 	invariant(Volume(shape) == x.size, "reshape of %v to %v", x.Shape, shape)
 	return &Value{Shape: shape, storage: x.storage}
 }
+
+// Hold keeps the elements of a value in their place until the forward pass has ended, though later operations do not read them.
+func (g *Graph) Hold(v *Value) { g.held = append(g.held, v) }
 
 // operation is one step of a program. Its forward and backward may use the values and sinks it got while it was recorded.
 type operation interface {

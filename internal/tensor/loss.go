@@ -23,6 +23,40 @@ type rowLoss struct {
 	cost        int          // of a value of a row, in elements
 	count       atomic.Int64 // whole numbers: in any order
 	correct     atomic.Int64
+	joint       *jointLoss // that this one is part of; nil: it is alone
+	place       int        // in joint
+}
+
+// jointLoss adds losses up row by row, so that a batch in pieces has the same sum as the whole.
+type jointLoss struct {
+	factors []float32
+	parts   []*rowLoss
+}
+
+// JoinLosses makes the losses that are recorded from here on, as many as there are factors, one loss: for each row the sum of their losses,
+// each times its factor. All have as many rows, one for each sample. What counts, and what is right, is counted by the first.
+func (g *Graph) JoinLosses(factors ...float32) { g.joint = &jointLoss{factors: factors} }
+
+// add takes part k into the sum, and scales its gradient. With the last part the sum is whole.
+func (j *jointLoss) add(o *rowLoss, c *Context) {
+	factor := j.factors[o.place]
+	if d := o.gradient(0, o.rows); d != nil {
+		kernel.Scale(d, factor, d)
+	}
+	if o.place == 0 {
+		c.Count += int(o.count.Load())
+		c.Correct += int(o.correct.Load())
+	}
+	if o.place < len(j.factors)-1 {
+		return
+	}
+	for row := range o.rows {
+		total := 0.0
+		for k, part := range j.parts {
+			total += float64(float64(j.factors[k]) * part.losses[row])
+		}
+		c.Loss += total
+	}
 }
 
 // end records the loss as the end of the graph. body computes the losses and the gradient of rows and scales each by its weight.
@@ -37,6 +71,11 @@ func (o *rowLoss) end(g *Graph, x, weights *Value, cost int, op operation, body 
 	o.dx = n.gradient(x, false)
 	n.early = true
 	n.op = op
+	if j := g.joint; j != nil {
+		o.joint, o.place = j, len(j.parts)
+		j.parts = append(j.parts, o)
+		invariant(len(j.parts) <= len(j.factors) && o.rows == j.parts[0].rows, "part %d of a loss has %d rows, the first %d", o.place, o.rows, j.parts[0].rows)
+	}
 	return n
 }
 
@@ -44,6 +83,10 @@ func (o *rowLoss) forward(c *Context) {
 	o.count.Store(0)
 	o.correct.Store(0)
 	o.compute.run(c, o.rows, o.cost*o.width)
+	if o.joint != nil {
+		o.joint.add(o, c)
+		return
+	}
 	for _, loss := range o.losses {
 		c.Loss += loss
 	}

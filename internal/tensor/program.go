@@ -160,6 +160,9 @@ func (g *Graph) lives() []*buffer {
 			}
 		}
 	}
+	for _, v := range g.held {
+		v.data.touch(len(g.nodes) - 1)
+	}
 	var all []*buffer
 	for _, v := range g.values {
 		if v.role == activation {

@@ -5,6 +5,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -146,6 +147,54 @@ func TestTwoInputsOfATable(t *testing.T) {
 		{"    target: y", "    target: y\n    targets: [kind]"}: "data.target names a target too; leave one of them out",
 	} {
 		if _, err := twoInputs(t, edit[0], edit[1]); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %s", edit[1], err, want)
+		}
+	}
+}
+
+// twoOutputs turns the job of twoInputs into one of two outputs.
+var twoOutputs = []string{
+	"        - {name: fc, kind: linear, out: 1}", "        - {name: price, kind: linear, out: 1}\n        - {name: head, kind: linear, inputs: [all], out: 2}",
+	"    target: y", "    targets: [y, kind]",
+	"categories: [colour]", "categories: [colour, kind]",
+	"loss: mse", "losses: [{output: price, target: y, kind: mse, weight: 0.5}, {output: head, target: kind}]",
+}
+
+// Two outputs are learnt together, the bits are those of any ring, and the first is the one that has metrics.
+func TestTwoOutputs(t *testing.T) {
+	p, err := twoInputs(t, twoOutputs...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr := sameEverywhere(t, p)
+	e, err := p.Score(nil, tr.params, tr.stats)
+	if err != nil || e.Loss > 0.15 || e.Count != 12 || !math.IsNaN(e.Accuracy) {
+		t.Errorf("%+v, %v: two outputs are not learnt", e, err)
+	}
+	swapped := append(slices.Clone(twoOutputs[:7]), "losses: [{output: head, target: kind}, {output: price, target: y, kind: mse, weight: 0.5}]")
+	if p, err = twoInputs(t, swapped...); err != nil {
+		t.Fatal(err)
+	}
+	tr = train(t, p, 1, 1, 1, nil, nil)[0]
+	if other, err := p.Score(nil, tr.params, tr.stats); err != nil || other.Accuracy < 0.9 || math.Abs(other.Loss-e.Loss) > 1e-3 {
+		t.Errorf("%+v, %v: the losses in another order end far from %+v", other, err, e)
+	}
+	for edit, want := range map[[2]string]string{
+		{"output: head, target: kind", "output: hat, target: kind"}:                    "inputs.yaml:22:110: train.losses[1].output: there is no node hat",
+		{"output: head, target: kind", "output: bent, target: kind"}:                   "nobody reads node head, and none of train.losses does",
+		{"output: head, target: kind", "output: head, target: sort"}:                   "train.losses[1]: the data has no field sort",
+		{"output: head, target: kind", "output: head, target: y"}:                      "train.losses[1]: cross_entropy compares with classes, but the target y is numbers",
+		{"kind: mse, weight: 0.5", "kind: mse, weight: 0"}:                             "train.losses[0].weight must be above 0",
+		{"output: price, target: y", "output: price"}:                                  "train.losses[0].target is missing",
+		{"train: {", "train: {target: y, "}:                                            "train.target: train.losses say what is compared; leave it out",
+		{"inputs: [all], out: 2}", "inputs: [all], out: 3}"}:                           "node head gives 3 values but the data has 2 classes",
+		{"{output: head, target: kind}", "{output: price, target: y, kind: mse}"}:      "nobody reads node head",
+		{"    inputs: [look, size]\n", "    inputs: [look, size]\n    output: head\n"}: "train.losses name the outputs; leave it out",
+	} {
+		edits := slices.Clone(twoOutputs)
+		edits[7] = strings.NewReplacer(edit[0], edit[1]).Replace(edits[7])
+		edits[1] = strings.NewReplacer(edit[0], edit[1]).Replace(edits[1])
+		if _, err := twoInputs(t, append(edits, edit[0], edit[1])...); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %s", edit[1], err, want)
 		}
 	}
