@@ -6,6 +6,8 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -250,15 +252,22 @@ func (q *question) continueText(t *trained) error {
 	if err := t.load(q.threads); err != nil {
 		return err
 	}
-	var tokens []int32
+	tokens, shown := slices.Clone(prompt), 0
 	if !q.asJSON {
 		fmt.Print(q.prompt)
+	}
+	// A token may be a part of a character, which is shown when it is whole.
+	show := func(last bool) {
+		if text := after(v, prompt, tokens); len(text) > shown && (last || !strings.HasSuffix(text, string(utf8.RuneError))) {
+			fmt.Print(text[shown:])
+			shown = len(text)
+		}
 	}
 	how := model.Sampling{Temperature: float32(q.temperature), Top: q.top}
 	err = t.plan.Model.NewReplica(t.team).Generate(t.state.Params, t.state.Stats, prompt, q.tokens, how, rng.NewKey(q.seed), func(token int32) bool {
 		tokens = append(tokens, token)
 		if !q.asJSON {
-			fmt.Print(v.Decode([]int32{token})) // as it comes: it takes a while
+			show(false) // as it comes: it takes a while
 		}
 		return true
 	})
@@ -266,6 +275,7 @@ func (q *question) continueText(t *trained) error {
 		return failed(err)
 	}
 	if !q.asJSON {
+		show(true)
 		fmt.Println()
 		return nil
 	}
@@ -274,5 +284,13 @@ func (q *question) continueText(t *trained) error {
 		Seed   uint64 `json:"seed"`
 		Prompt string `json:"prompt"`
 		Text   string `json:"text"` // what follows the prompt
-	}{t.origin(), q.seed, q.prompt, v.Decode(tokens)}))
+	}{t.origin(), q.seed, q.prompt, after(v, prompt, tokens)}))
+}
+
+// after is the text of the tokens that follow a prompt's. How a token is written may depend on those before it.
+func after(v *dataset.Vocabulary, prompt, tokens []int32) string {
+	if rest, ok := strings.CutPrefix(v.Decode(tokens), v.Decode(prompt)); ok {
+		return rest
+	}
+	return v.Decode(tokens[len(prompt):])
 }

@@ -155,6 +155,8 @@ type Data struct {
 	Vocabulary    int    `yaml:"vocabulary" kinds:"pairs"`              // the largest number of tokens
 	Encoding      string `yaml:"encoding" kinds:"text" contract:"free"` // of the files; what they decode to counts
 
+	Tokenizer string `yaml:"tokenizer" kinds:"text" omit:"zero" contract:"free"` // file or folder whose tokens the text is read as; empty: characters, or bytes. The fingerprint has its digest
+
 	Mask float64 `yaml:"mask" kinds:"text" omit:"zero"` // share of the tokens that are hidden and guessed, as BERT learns; 0: each next token is guessed
 
 	Classes       []string  `yaml:"classes" kinds:"images,image_table,webdataset"` // only these, in this order; empty: all, sorted

@@ -66,7 +66,7 @@ func OpenLike(c config.Data, described []byte) (*Data, error) {
 	if err := strictly(described, &like); err != nil {
 		return nil, fmt.Errorf("description of the data: %w", err)
 	}
-	vocabulary, err := NewVocabulary(like.Characters)
+	vocabulary, err := like.vocabulary()
 	if err != nil {
 		return nil, fmt.Errorf("description of the data: %w", err)
 	}
@@ -132,6 +132,11 @@ func (d *Data) sets(train, eval Reader, transforms ...Transform) error {
 	}
 	d.Schema, d.Train = set.schema, set
 	encoded := appendSchema(nil, train.Schema())
+	if v := d.Vocabulary; v != nil && v.tokenizer != nil {
+		digest := v.tokenizer.Digest()
+		encoded = append(encoded, digest[:]...)
+		d.Files = append(d.Files, FileSum{"the tokenizer", digest})
+	}
 	for part, r := range []Reader{train, eval} {
 		if r == nil {
 			encoded = binary.LittleEndian.AppendUint64(encoded, math.MaxUint64)

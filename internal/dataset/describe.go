@@ -8,10 +8,14 @@ import (
 	"io"
 
 	"ringmaster/internal/config"
+	"ringmaster/internal/tokenizer"
 )
 
 // maxDescription bounds a description in bytes. Names of classes that are longer in all are left out.
 const maxDescription = 1 << 20
+
+// maxPackedTokenizer is how large a packed tokenizer may be to be part of a description, in which it is written in base64.
+const maxPackedTokenizer = maxDescription/4*3 - 1<<12
 
 // description is what a model must know of the data it was trained on to be used where the data is not.
 type description struct {
@@ -20,7 +24,8 @@ type description struct {
 	Context    int      `json:"context,omitempty"` // tokens of a sample; 0: samples are no text
 	Classes    int      `json:"classes"`
 	Labels     []string `json:"labels,omitempty"`     // names of the classes
-	Characters string   `json:"characters,omitempty"` // of text; "": tokens are bytes
+	Characters string   `json:"characters,omitempty"` // of text; "": tokens are bytes, or a tokenizer's
+	Tokenizer  []byte   `json:"tokenizer,omitempty"`  // of text, as it packs itself
 
 	Table   []describedColumn `json:"table,omitempty"`
 	Lexicon *describedLexicon `json:"lexicon,omitempty"` // of pairs of texts
@@ -40,6 +45,9 @@ func (d *Data) Describe() []byte {
 		out.Lexicon = d.Lexicon.described()
 	case d.Vocabulary != nil:
 		out.Classes, out.Context, out.Characters = d.Vocabulary.Len(), d.Schema[0].Width(), d.Vocabulary.Characters()
+		if t := d.Vocabulary.tokenizer; t != nil {
+			out.Tokenizer = t.Pack()
+		}
 	default:
 		out.Classes, out.Labels, out.Input, out.Columns = d.Schema[1].Classes, d.Labels, d.Schema[0].Shape, d.pixels.columns
 	}
@@ -129,8 +137,20 @@ func strictly(text []byte, into any) error {
 	return nil
 }
 
+// vocabulary is that of the text that was described.
+func (in *description) vocabulary() (*Vocabulary, error) {
+	if in.Tokenizer == nil {
+		return NewVocabulary(in.Characters)
+	}
+	t, err := tokenizer.Unpack(in.Tokenizer)
+	if err != nil {
+		return nil, err
+	}
+	return tokenized(t)
+}
+
 func (in *description) recallText(c config.Data) (*Data, recollection, error) {
-	v, err := NewVocabulary(in.Characters)
+	v, err := in.vocabulary()
 	if err != nil {
 		return nil, recollection{}, fmt.Errorf("description of the data: %w", err)
 	}
@@ -138,7 +158,7 @@ func (in *description) recallText(c config.Data) (*Data, recollection, error) {
 		return nil, recollection{}, fmt.Errorf("description of the data: %d tokens in windows of %d, want %d in windows of %d", in.Classes, in.Context, v.Len(), c.Context)
 	}
 	d := &Data{Vocabulary: v}
-	return d, recollection{textSchema(in.Context, in.Classes), []Transform{objective(c, v)}}, nil
+	return d, recollection{textSchema(in.Context, v), []Transform{objective(c, v)}}, nil
 }
 
 // recallPixels makes a set of images without images.

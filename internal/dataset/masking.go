@@ -24,11 +24,12 @@ func (masking) Fields(schema Schema) ([]string, []Field, error) {
 
 // Apply implements Transform. An evaluation hides the same tokens of a record each time.
 func (h masking) Apply(out, in []Value, draw Draw) {
-	text, tokens, target := in[0].Bytes, out[0].Ints, out[1].Ints
+	tokens, target := out[0].Ints, out[1].Ints
+	widen(tokens, in[0], 0)
 	key, chosen := draw.Always().Key(streamMask), uint32(h.share*(1<<32))
 	for i := range tokens {
 		words := key.Block(uint64(i))
-		tokens[i], target[i] = int32(text[i]), -1
+		target[i] = -1
 		if words[0] >= chosen {
 			continue
 		}

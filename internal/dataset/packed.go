@@ -342,6 +342,9 @@ func Pack(c config.Data, dir string) (d *Data, err error) {
 	if d, err = Open(c); err != nil {
 		return nil, err
 	}
+	if d.Vocabulary != nil && d.Vocabulary.tokenizer != nil {
+		return nil, config.KeyErrorf("data.tokenizer", "packing a text that is read as a tokenizer's tokens is not implemented: leave data.tokenizer out")
+	}
 	w, err := shards.Create(dir)
 	if err != nil {
 		return nil, err

@@ -2,6 +2,7 @@ package dataset
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,6 +15,7 @@ import (
 	"ringmaster/internal/config"
 	"ringmaster/internal/plural"
 	"ringmaster/internal/rng"
+	"ringmaster/internal/tokenizer"
 )
 
 // Bounds on a folder of text.
@@ -52,23 +54,20 @@ func openText(c config.Data, vocabulary *Vocabulary) (*Data, error) {
 		return nil, err
 	}
 	if d.Vocabulary = vocabulary; vocabulary == nil {
-		d.Vocabulary = &Vocabulary{}
-		if encoding != config.EncodingBytes {
-			d.Vocabulary = vocabularyOf(text)
+		if d.Vocabulary, err = openVocabulary(c, text); err != nil {
+			return nil, err
 		}
 	}
 	d.LeftOut, d.Read = left.String(), fmt.Sprintf("%s of text (%d bytes; tokens are %s) in %s", plural.Of(left.read, "file"), len(text), d.Vocabulary.kind(encoding), path)
-	tokens, err := d.Vocabulary.encodeAll(text)
+	first, rest, total, err := d.Vocabulary.parts(text)
 	if err != nil {
 		return nil, fmt.Errorf("text %s: %w", path, err)
 	}
-	cut := len(tokens) / 10 * 9
-	cut += len(tokens) % 10 * 9 / 10
-	schema := textSchema(context, d.Vocabulary.Len())
-	train, eval := trainingWindows(schema, memoryTokens(tokens[:cut])), evaluationWindows(schema, memoryTokens(tokens[cut:]))
+	schema := textSchema(context, d.Vocabulary)
+	train, eval := trainingWindows(schema, first), evaluationWindows(schema, rest)
 	if train.count < 1 || eval.count < 1 {
 		return nil, fmt.Errorf("text %s has %s, too few for windows of %d: it takes %d, since a tenth is for evaluation; lower data.context, or use more text",
-			path, plural.Of(len(tokens), "token"), context, 10*context+1)
+			path, plural.Of(total, "token"), context, 10*context+1)
 	}
 	return d, d.sets(train, eval, objective(c, d.Vocabulary))
 }
@@ -79,6 +78,30 @@ func objective(c config.Data, v *Vocabulary) Transform {
 		return masking{c.Mask, v.Len()}
 	}
 	return successors{}
+}
+
+// openVocabulary is the vocabulary of a text that no model was trained on: the tokenizer's that the configuration names, or the text's own.
+func openVocabulary(c config.Data, text []byte) (*Vocabulary, error) {
+	switch {
+	case c.Tokenizer != "":
+		t, err := tokenizer.Open(config.ExpandHome(c.Tokenizer))
+		if err != nil {
+			return nil, config.KeyErrorf("data.tokenizer", "%w", err)
+		}
+		v, err := tokenized(t)
+		if err == nil {
+			if size := len(t.Pack()); size > maxPackedTokenizer {
+				err = fmt.Errorf("the tokenizer has %d bytes when compressed, and checkpoints keep at most %d", size, maxPackedTokenizer)
+			}
+		}
+		if err != nil {
+			return nil, config.KeyErrorf("data.tokenizer", "%w", err)
+		}
+		return v, nil
+	case c.Encoding == config.EncodingBytes:
+		return &Vocabulary{}, nil
+	}
+	return vocabularyOf(text), nil
 }
 
 // readFolder reads the text files below a folder, and counts what it leaves out: what is hidden, what is no regular file, and files
@@ -116,8 +139,12 @@ func readFolder(d *Data, folder, encoding string, left *account) ([]byte, error)
 }
 
 // textSchema is that of stretches of context tokens and the one after them.
-func textSchema(context, vocabulary int) Schema {
-	return Schema{{Name: textField, Type: Uint8, Role: Input, Shape: []int{context + 1}, Classes: vocabulary}}
+func textSchema(context int, v *Vocabulary) Schema {
+	kind := Uint8
+	if v.tokenizer != nil {
+		kind = Int32
+	}
+	return Schema{{Name: textField, Type: kind, Role: Input, Shape: []int{context + 1}, Classes: v.Len()}}
 }
 
 const textField = "text"
@@ -137,10 +164,8 @@ func (successors) Fields(schema Schema) ([]string, []Field, error) {
 
 // Apply implements Transform.
 func (successors) Apply(out, in []Value, _ Draw) {
-	text, tokens, next := in[0].Bytes, out[0].Ints, out[1].Ints
-	for i := range tokens {
-		tokens[i], next[i] = int32(text[i]), int32(text[i+1])
-	}
+	widen(out[0].Ints, in[0], 0)
+	widen(out[1].Ints, in[0], 1)
 }
 
 // windows is the reader of stretches of a text that follow one another. Record number s*count + w is
@@ -158,6 +183,27 @@ type tokens interface {
 	// slice makes v.Bytes the tokens from begin to end: a view of memory that nobody changes, or in the value's own room.
 	slice(v *Value, begin, end int) error
 	inMemory() bool
+}
+
+// widen sets dst to the tokens of a value from one on.
+func widen(dst []int32, v Value, from int) {
+	if v.Ints != nil {
+		copy(dst, v.Ints[from:])
+		return
+	}
+	for i, token := range v.Bytes[from : from+len(dst)] {
+		dst[i] = int32(token)
+	}
+}
+
+// wideTokens is a text in memory whose tokens are a tokenizer's. slice sets v.Ints.
+type wideTokens []int32
+
+func (m wideTokens) len() int       { return len(m) }
+func (m wideTokens) inMemory() bool { return true }
+func (m wideTokens) slice(v *Value, begin, end int) error {
+	v.Ints = m[begin:end:end]
+	return nil
 }
 
 // memoryTokens is a text in memory.
@@ -198,7 +244,12 @@ func (w *windows) shift(key rng.Key) int32 {
 // leaves implements leafed: windows overlap, and the text behind the last one of a pass belongs to other shifts.
 func (w *windows) leaves() int { return (w.text.len() + leafTokens - 1) / leafTokens }
 
-func (w *windows) leafBytes() int { return leafTokens }
+func (w *windows) leafBytes() int {
+	if w.schema[0].Type == Int32 {
+		return 4 * leafTokens
+	}
+	return leafTokens
+}
 
 // leafTokens is how many tokens are hashed at a time.
 const leafTokens = 1 << 16
@@ -207,6 +258,9 @@ func (w *windows) appendLeaf(dst []byte, leaf int) ([]byte, error) {
 	var v Value
 	begin := leaf * leafTokens
 	err := w.text.slice(&v, begin, min(begin+leafTokens, w.text.len()))
+	for _, token := range v.Ints {
+		dst = binary.LittleEndian.AppendUint32(dst, uint32(token))
+	}
 	return append(dst, v.Bytes...), err
 }
 

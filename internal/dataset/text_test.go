@@ -62,7 +62,7 @@ func TestWindowsLieSideBySideWhateverTheShift(t *testing.T) {
 		for i := range tokens {
 			tokens[i] = byte(i)
 		}
-		w := trainingWindows(textSchema(context, 256), memoryTokens(tokens))
+		w := trainingWindows(textSchema(context, &Vocabulary{}), memoryTokens(tokens))
 		d := textOf(t, w)
 		seed, epoch := rapid.Uint64().Draw(t, "seed"), rapid.Uint64Max(5).Draw(t, "epoch")
 		o := d.Sampler(seed, epoch)
@@ -89,7 +89,7 @@ func TestWindowsLieSideBySideWhateverTheShift(t *testing.T) {
 }
 
 func TestShiftsVary(t *testing.T) {
-	w := &windows{schema: textSchema(8, 0), text: memoryTokens(make([]byte, 100)), count: 11, shifts: 8}
+	w := &windows{schema: textSchema(8, &Vocabulary{}), text: memoryTokens(make([]byte, 100)), count: 11, shifts: 8}
 	d, seen := textOf(t, w), map[int32]bool{}
 	for epoch := range uint64(100) {
 		seen[d.Sampler(7, epoch).shift/11] = true
@@ -212,7 +212,7 @@ func TestTextRefused(t *testing.T) {
 }
 
 func TestWindowsReadAllocatesNothing(t *testing.T) {
-	w := textOf(t, &windows{schema: textSchema(8, 0), text: memoryTokens(make([]byte, 100)), count: 11, shifts: 8}).Train
+	w := textOf(t, &windows{schema: textSchema(8, &Vocabulary{}), text: memoryTokens(make([]byte, 100)), count: 11, shifts: 8}).Train
 	var b Batch
 	w.Read(&b, []int32{0, 1, 2}, rng.Key{})
 	indices := []int32{87, 5}

@@ -8,6 +8,7 @@ import (
 
 	"ringmaster/internal/config"
 	"ringmaster/internal/plural"
+	"ringmaster/internal/tokenizer"
 )
 
 // maxCharacters is how many different characters a text may have to be read character by character.
@@ -18,6 +19,7 @@ const maxCharacters = 256
 type Vocabulary struct {
 	characters []rune // nil: bytes
 	tokens     map[rune]byte
+	tokenizer  *tokenizer.Tokenizer // nil: characters or bytes
 }
 
 // NewVocabulary is the vocabulary of these characters, which must differ and ascend, as Characters gives them; of bytes
@@ -71,9 +73,19 @@ func vocabularyOf(text []byte) *Vocabulary {
 	return v
 }
 
+// tokenized is the vocabulary of a tokenizer.
+func tokenized(t *tokenizer.Tokenizer) (*Vocabulary, error) {
+	if n := t.Len(); n >= maxClasses {
+		return nil, fmt.Errorf("the tokenizer has %d tokens, more than %d", n, maxClasses-1)
+	}
+	return &Vocabulary{tokenizer: t}, nil
+}
+
 // kind says what tokens are, of a text that was read by an encoding.
 func (v *Vocabulary) kind(encoding string) string {
 	switch {
+	case v.tokenizer != nil:
+		return fmt.Sprintf("the %d of a %s tokenizer", v.Len(), v.tokenizer.Kind())
 	case v.characters != nil:
 		return plural.Of(v.Len(), "character")
 	case encoding == config.EncodingBytes:
@@ -84,6 +96,9 @@ func (v *Vocabulary) kind(encoding string) string {
 
 // Len is the number of tokens.
 func (v *Vocabulary) Len() int {
+	if v.tokenizer != nil {
+		return v.tokenizer.Len()
+	}
 	if v.characters == nil {
 		return 256
 	}
@@ -95,6 +110,9 @@ func (v *Vocabulary) Characters() string { return string(v.characters) }
 
 // Encode is the tokens of a text. It fails at a character that the vocabulary lacks.
 func (v *Vocabulary) Encode(text string) ([]int32, error) {
+	if v.tokenizer != nil {
+		return v.tokenizer.AppendIDs(nil, text)
+	}
 	tokens := make([]int32, 0, len(text))
 	if v.characters == nil {
 		for i := range len(text) {
@@ -118,6 +136,9 @@ func (v *Vocabulary) lacks(r rune, at int) error {
 
 // Decode is the text of tokens; tokens out of range become U+FFFD.
 func (v *Vocabulary) Decode(tokens []int32) string {
+	if v.tokenizer != nil {
+		return v.decodeKnown(tokens)
+	}
 	var b strings.Builder
 	for _, token := range tokens {
 		switch {
@@ -160,4 +181,39 @@ func (v *Vocabulary) encodeAll(text []byte) ([]byte, error) {
 		i += size
 	}
 	return tokens, nil
+}
+
+// decodeKnown is the text of a tokenizer's tokens. Ids without a token, which a model may give where a vocabulary has gaps, stand for nothing.
+func (v *Vocabulary) decodeKnown(ids []int32) string {
+	known := make([]int32, 0, len(ids))
+	for _, id := range ids {
+		if _, ok := v.tokenizer.Token(id); ok {
+			known = append(known, id)
+		}
+	}
+	text, err := v.tokenizer.Decode(known, false)
+	if err != nil {
+		panic(fmt.Sprintf("dataset: known tokens are decoded: %v", err))
+	}
+	return text
+}
+
+// parts are the tokens of a text for training and for evaluation: its first nine tenths and the rest.
+func (v *Vocabulary) parts(text []byte) (train, eval tokens, total int, err error) {
+	cutAt := func(n int) int { return n/10*9 + n%10*9/10 }
+	if v.tokenizer == nil {
+		all, err := v.encodeAll(text)
+		cut := cutAt(len(all))
+		return memoryTokens(all[:cut]), memoryTokens(all[cut:]), len(all), err
+	}
+	var all []int32
+	number := 0
+	for line := range strings.Lines(string(text)) { // each by itself, so that what tokenizing needs does not grow with the text
+		number++
+		if all, err = v.tokenizer.AppendIDs(all, line); err != nil {
+			return nil, nil, 0, fmt.Errorf("line %d: %w", number, err)
+		}
+	}
+	cut := cutAt(len(all))
+	return wideTokens(all[:cut]), wideTokens(all[cut:]), len(all), nil
 }

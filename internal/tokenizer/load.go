@@ -1,7 +1,10 @@
 package tokenizer
 
 import (
+	"bytes"
+	"compress/gzip"
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -46,41 +49,108 @@ func openFolder(dir string) (*Tokenizer, error) {
 	return nil, fmt.Errorf("tokenizer folder %s has none of %s", dir, strings.Join(names, ", "))
 }
 
-// openFile tells a file's format by its name and what it holds.
+// openFile reads a tokenizer's file, and the merges that belong to it.
 func openFile(path string) (*Tokenizer, error) {
 	text, err := readFile(path)
 	if err != nil {
 		return nil, err
 	}
-	base := filepath.Base(path)
-	var t *Tokenizer
-	files := [][]byte{text}
-	switch ext := strings.ToLower(filepath.Ext(base)); {
-	case ext == ".model":
-		t, err = readSentencePiece(path, text)
-	case ext == ".txt":
-		t, err = readWordPieces(path, text)
-	case ext == ".json" && base != "vocab.json" && !strings.HasSuffix(base, "encoder.json"):
-		t, err = readTokenizer(path, text)
-	case ext == ".json":
-		var merges []byte
-		var mergesPath string
-		if mergesPath, merges, err = mergesBeside(path); err == nil {
-			t, err = readGPT2(path, text, mergesPath, merges)
-			files = append(files, merges)
+	files := []file{{path, text}}
+	if isVocabulary(path) {
+		mergesPath, merges, err := mergesBeside(path)
+		if err != nil {
+			return nil, err
 		}
+		files = append(files, file{mergesPath, merges})
+	}
+	return fromFiles(files)
+}
+
+// file is one of the files that a tokenizer is read from.
+type file struct {
+	name string
+	text []byte
+}
+
+// isVocabulary reports whether a file is GPT-2's vocabulary, which needs its merges.
+func isVocabulary(name string) bool {
+	base := filepath.Base(name)
+	return base == "vocab.json" || strings.HasSuffix(base, "encoder.json")
+}
+
+// fromFiles tells the format by the first file's name.
+func fromFiles(files []file) (*Tokenizer, error) {
+	name, text := files[0].name, files[0].text
+	var t *Tokenizer
+	var err error
+	switch ext := strings.ToLower(filepath.Ext(name)); {
+	case ext == ".model":
+		t, err = readSentencePiece(name, text)
+	case ext == ".txt":
+		t, err = readWordPieces(name, text)
+	case ext == ".json" && !isVocabulary(name):
+		t, err = readTokenizer(name, text)
+	case ext == ".json" && len(files) == 2:
+		t, err = readGPT2(name, text, files[1].name, files[1].text)
 	default:
-		return nil, fmt.Errorf("tokenizer %s: its name does not tell its format: it is a .json, a .txt or a .model", path)
+		return nil, fmt.Errorf("tokenizer %s: its name does not tell its format: it is a .json, a .txt or a .model", name)
 	}
 	if err != nil {
 		return nil, err
 	}
 	sum := sha256.New()
 	for _, f := range files {
-		sum.Write(f)
+		sum.Write(f.text)
+		t.files = append(t.files, file{filepath.Base(f.name), f.text})
 	}
 	sum.Sum(t.digest[:0])
 	return t, nil
+}
+
+// Pack is the files that the tokenizer was read from, compressed, for where it goes with a model. Unpack reads it.
+func (t *Tokenizer) Pack() []byte {
+	var out bytes.Buffer
+	w := gzip.NewWriter(&out)
+	for _, f := range t.files {
+		for _, part := range [][]byte{[]byte(f.name), f.text} {
+			head := binary.LittleEndian.AppendUint32(nil, uint32(len(part)))
+			if _, err := w.Write(append(head, part...)); err != nil {
+				panic(err) // memory takes everything
+			}
+		}
+	}
+	if err := w.Close(); err != nil {
+		panic(err)
+	}
+	return out.Bytes()
+}
+
+// Unpack reads what Pack has packed.
+func Unpack(packed []byte) (*Tokenizer, error) {
+	r, err := gzip.NewReader(bytes.NewReader(packed))
+	if err != nil {
+		return nil, fmt.Errorf("packed tokenizer: %w", err)
+	}
+	all, err := io.ReadAll(io.LimitReader(r, maxFile+1))
+	if err != nil || len(all) > maxFile {
+		return nil, fmt.Errorf("packed tokenizer: it is damaged, or has more than %d bytes: %w", maxFile, err)
+	}
+	var parts [][]byte
+	for len(all) > 0 {
+		if len(all) < 4 || uint64(binary.LittleEndian.Uint32(all)) > uint64(len(all)-4) || len(parts) == 4 {
+			return nil, errors.New("packed tokenizer: it is damaged")
+		}
+		n := 4 + binary.LittleEndian.Uint32(all)
+		parts, all = append(parts, all[4:n:n]), all[n:]
+	}
+	if len(parts)%2 != 0 || len(parts) == 0 {
+		return nil, errors.New("packed tokenizer: it is damaged")
+	}
+	var files []file
+	for ; len(parts) > 0; parts = parts[2:] {
+		files = append(files, file{string(parts[0]), parts[1]})
+	}
+	return fromFiles(files)
 }
 
 // mergesBeside finds and reads the merges that belong to a vocabulary.

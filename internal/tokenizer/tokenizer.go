@@ -17,6 +17,7 @@ const maxText = 1 << 30
 
 // Tokenizer turns text into ids and back. It can be used by several goroutines at once.
 type Tokenizer struct {
+	files     []file
 	digest    [32]byte
 	kind      string
 	normalize normalizer // nil where there is none

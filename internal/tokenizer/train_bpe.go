@@ -77,6 +77,9 @@ func trainPairs(words []word, o Training) (vocabulary []string, merges [][2]int3
 			break
 		}
 		both := vocabulary[best.left] + vocabulary[best.right]
+		if len(both) > maxTokenLen {
+			continue // it stays two tokens
+		}
 		id, known := ids[both]
 		if !known {
 			id = int32(len(vocabulary))

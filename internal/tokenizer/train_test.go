@@ -5,8 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"flag"
-	"math"
-	"math/big"
 	"os"
 	"path/filepath"
 	"slices"
@@ -153,13 +151,5 @@ func TestTrainingSaysWhatIsWrong(t *testing.T) {
 	}
 	if _, _, err := tr.Finish(); err == nil || !strings.Contains(err.Error(), "the texts are empty") {
 		t.Errorf("%v", err)
-	}
-}
-
-func TestLogarithm(t *testing.T) {
-	for _, x := range []float64{1, 2, 0.5, 1e-300, 1e300, 0.7, 1.4, 1.41, 3.14159, 1e-9, 123456789} {
-		if got, want := logarithm(x), math.Log(x); math.Abs(got-want) > 4e-16*math.Max(1, math.Abs(want)) {
-			t.Errorf("logarithm(%v) = %v, want %v (off by %v)", x, got, want, new(big.Float).Sub(big.NewFloat(got), big.NewFloat(want)))
-		}
 	}
 }

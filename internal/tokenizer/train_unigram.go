@@ -6,6 +6,8 @@ import (
 	"slices"
 	"sync"
 	"unicode/utf8"
+
+	"ringmaster/internal/elementary"
 )
 
 // Settings of the training of a Unigram model (Kudo 2018), as SentencePiece has them.
@@ -185,7 +187,7 @@ func (t *pieceTrainer) use(pieces []scoredPiece) {
 	for i := range pieces {
 		p := &pieces[i]
 		keys[i] = key{p.text, int32(i)}
-		p.score = logarithm(p.probability)
+		p.score = elementary.Log(p.probability)
 		t.scaled[i] = p.probability
 		for range utf8.RuneCountInString(p.text) {
 			t.scaled[i] *= perRune
@@ -347,7 +349,7 @@ func (t *pieceTrainer) prune(most int) []scoredPiece {
 	}
 	var kept []scoredPiece
 	var candidates []candidate
-	logSum := logarithm(sum)
+	logSum := elementary.Log(sum)
 	var ends []pathEnd
 	for id, p := range t.pieces {
 		var whole, others []int32
@@ -364,12 +366,12 @@ func (t *pieceTrainer) prune(most int) []scoredPiece {
 			continue
 		}
 		// Its count goes to those that take its place.
-		logAfter := logarithm(sum + float64(counts[id]*float64(len(others)-1)))
+		logAfter := elementary.Log(sum + float64(counts[id]*float64(len(others)-1)))
 		after := 0.0
 		for _, other := range others {
-			after += logarithm(counts[other]+counts[id]) - logAfter
+			after += elementary.Log(counts[other]+counts[id]) - logAfter
 		}
-		loss := counts[id] / all * (logarithm(counts[id]) - logSum - after)
+		loss := counts[id] / all * (elementary.Log(counts[id]) - logSum - after)
 		candidates = append(candidates, candidate{id, loss})
 	}
 	slices.SortStableFunc(candidates, func(a, b candidate) int { return cmp.Compare(b.loss, a.loss) })
@@ -411,23 +413,4 @@ func (t *pieceTrainer) final(required []scoredPiece, room int) []scoredPiece {
 		return cmp.Or(cmp.Compare(b.score, a.score), cmp.Compare(a.text, b.text))
 	})
 	return all
-}
-
-// logarithm is the natural logarithm of a positive number, the same bits on every CPU, which math.Log is not. With x = m 2^e and m from 0.7 to
-// 1.4 it is e ln 2 + 2 artanh((m-1)/(m+1)), by artanh's series.
-func logarithm(x float64) float64 {
-	bits := math.Float64bits(x)
-	exponent := int(bits>>52&0x7ff) - 1023
-	m := math.Float64frombits(bits&(1<<52-1) | 1023<<52)
-	if m > 1.4 {
-		m, exponent = m/2, exponent+1
-	}
-	s := (m - 1) / (m + 1)
-	square := float64(s * s)
-	sum, power := 0.0, s
-	for k := 1; k < 40; k += 2 {
-		sum += power / float64(k)
-		power = float64(power * square)
-	}
-	return float64(2*sum) + float64(float64(exponent)*math.Ln2)
 }
