@@ -70,6 +70,8 @@ var patterns = map[string]func() pattern{
 	gpt2Expression: func() pattern { return scanner(gpt2Word) },
 	`(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`: func() pattern { return scanner(modernWord(3)) },
 	`(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`:      func() pattern { return scanner(modernWord(1)) },
+	clipExpression:    func() pattern { return clipWord },
+	`\s{2,}|[\n\r\t]`: func() pattern { return blankRun },
 	`\s+`:             func() pattern { return run(unicode.IsSpace, 1, unbounded) },
 	`\s`:              func() pattern { return one(blank) },
 	` {2,}`:           func() pattern { return run(func(r rune) bool { return r == ' ' }, 2, unbounded) },
@@ -82,6 +84,50 @@ var patterns = map[string]func() pattern{
 	`[0-9]+`:          func() pattern { return run(isASCIIDigit, 1, unbounded) },
 	`\p{N}{1,3}`:      func() pattern { return run(unicode.IsNumber, 1, 3) },
 	`[0-9][0-9][0-9]`: func() pattern { return run(isASCIIDigit, 3, 3) },
+}
+
+// clipExpression is CLIP's rule of what a word is. Blanks are between words.
+const clipExpression = `<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+`
+
+func clipWord(text []byte, from int) (int, int) {
+	table := classes()
+	at := while(table, text, from, blank, 0)
+	if at == len(text) {
+		return -1, 0
+	}
+	for _, whole := range []string{"<|startoftext|>", "<|endoftext|>"} {
+		if bytes.HasPrefix(text[at:], []byte(whole)) {
+			return at, at + len(whole)
+		}
+	}
+	if text[at] == '\'' {
+		if n := contraction(text[at+1:], false); n > 0 {
+			return at, at + 1 + n
+		}
+	}
+	switch c, n := classAt(table, text, at); {
+	case c&letter != 0:
+		return at, while(table, text, at, letter, 0)
+	case c&numeral != 0:
+		return at, at + n
+	}
+	return at, while(table, text, at, 0, blank|letter|numeral)
+}
+
+// blankRun matches two or more blanks, and line ends and tabs by themselves.
+func blankRun(text []byte, from int) (int, int) {
+	table := classes()
+	for at := from; at < len(text); {
+		c, n := classAt(table, text, at)
+		if c&blank != 0 {
+			end := while(table, text, at, blank, 0)
+			if end > at+n || text[at] == '\n' || text[at] == '\r' || text[at] == '\t' {
+				return at, end
+			}
+		}
+		at += n
+	}
+	return -1, 0
 }
 
 func isASCIIDigit(r rune) bool { return r >= '0' && r <= '9' }
