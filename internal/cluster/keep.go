@@ -42,7 +42,7 @@ func (s *Server) keepCheckpoints(ctx context.Context) {
 		var all *claimedFolders
 		s.log.Read(func(st *fsm.State) { all = foldersClaimed(st, s.kept) })
 		if s.keepWhole(ctx, all.whole, said) {
-			s.wholeAt.Store(applied)
+			s.wholeAt.Store(max(applied, 1))
 		}
 		s.sweep(applied, all)
 	}

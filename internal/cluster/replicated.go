@@ -132,4 +132,4 @@ func (r *Replicated) Look(ctx context.Context) []Standing {
 }
 
 // Applied is the index of the newest entry of the log that is applied here.
-func (r *Replicated) Applied() uint64 { return r.Node.Stats().AppliedIndex }
+func (r *Replicated) Applied() uint64 { return r.Node.Applied() }

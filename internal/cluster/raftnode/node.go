@@ -104,6 +104,7 @@ type Node struct {
 	log       *slog.Logger
 
 	machineMu sync.RWMutex
+	applied   atomic.Uint64 // see Applied; changes under machineMu
 	machine   Machine
 
 	changed  chan struct{} // capacity 1
@@ -173,7 +174,7 @@ func (n *Node) start() error {
 	if err := n.mark(d); err != nil {
 		return err
 	}
-	if n.raft, err = raft.NewRaft(n.raftConfig(), fsm{n}, d.log, d.stable, d.snapshots, n.transport); err != nil {
+	if n.raft, err = raft.NewRaft(n.raftConfig(), fsm{n}, d.log, d.stable, counted{d.snapshots}, n.transport); err != nil {
 		return err
 	}
 	n.up.Store(true)
@@ -282,6 +283,10 @@ func (n *Node) View(do func(Machine)) {
 	do(n.machine)
 }
 
+// Applied is the entry up to which the state machine has applied the log, at least. Raft's own count is ahead of it: Raft counts what it
+// hands over.
+func (n *Node) Applied() uint64 { return n.applied.Load() }
+
 // fsm gives Raft the state machine.
 type fsm struct{ n *Node }
 
@@ -290,6 +295,7 @@ func (f fsm) Apply(entry *raft.Log) any {
 	f.n.machineMu.Lock()
 	defer f.n.machineMu.Unlock()
 	defer poke(f.n.changed)
+	defer f.n.applied.Store(entry.Index)
 	return f.n.machine.Apply(entry.Data)
 }
 
@@ -320,7 +326,34 @@ func (f fsm) Restore(from io.ReadCloser) error {
 	f.n.machineMu.Lock()
 	defer f.n.machineMu.Unlock()
 	defer poke(f.n.changed)
-	return f.n.machine.Restore(state)
+	if err := f.n.machine.Restore(state); err != nil {
+		return err
+	}
+	if wrapped, ok := from.(raft.ReadCloserWrapper); ok {
+		from = wrapped.WrappedReadCloser()
+	}
+	if of, ok := from.(indexed); ok {
+		f.n.applied.Store(of.index)
+	}
+	return nil
+}
+
+// counted are the snapshots, each of which says up to which entry it reaches when it is restored.
+type counted struct{ raft.SnapshotStore }
+
+// indexed is a snapshot's state and the entry up to which it reaches.
+type indexed struct {
+	io.ReadCloser
+	index uint64
+}
+
+// Open opens a snapshot.
+func (c counted) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
+	m, state, err := c.SnapshotStore.Open(id)
+	if err != nil {
+		return nil, nil, err
+	}
+	return m, indexed{state, m.Index}, nil
 }
 
 type snapshot []byte
