@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -28,6 +29,7 @@ var exportFormats = []exportFormat{{"safetensors", ".safetensors"}, {"onnx", ".o
 // exportCommand is `export`, and its older name `checkpoints export`.
 func exportCommand() *cobra.Command {
 	var target, format string
+	var merge bool
 	flags := trainedFlags{threads: 1}
 	cmd := &cobra.Command{
 		Use:   "export CHECKPOINT --out FILE",
@@ -35,11 +37,15 @@ func exportCommand() *cobra.Command {
 		Long: "Write a checkpoint's model as a file that other programs read.\n" +
 			"safetensors: the parameters under PyTorch's names. onnx: the model as it predicts (opset 17), for onnxruntime and others; its\n" +
 			"metadata has the names of the classes, what the data were, and the digest. The format follows from FILE's name, unless said.\n" +
-			"CHECKPOINT is the folder of a run, a folder of checkpoints, one checkpoint, or, for onnx, a .safetensors file with --job.",
+			"CHECKPOINT is the folder of a run, a folder of checkpoints, one checkpoint, or a .safetensors file with --job: what comes out holds the\n" +
+			"job, the preprocessing and the names of the classes, so that predict needs no other file.",
 		Args: cli.Takes("CHECKPOINT"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if target == "" {
 				return wrong(errors.New("--out is missing: name the file to write"))
+			}
+			if format == "peft" {
+				return exportAdapters(cmd, &flags, args[0], target)
 			}
 			form, err := formatOf(format, target)
 			if err != nil {
@@ -48,19 +54,30 @@ func exportCommand() *cobra.Command {
 			if err := checkTarget("--out", target); err != nil {
 				return wrong(err)
 			}
+			if merge && form.name != "safetensors" {
+				return wrong(errors.New("--merge goes with --format safetensors; ONNX files hold what adapters give as it is computed"))
+			}
 			if form.name == "onnx" {
 				return exportONNX(cmd, &flags, args[0], target)
 			}
-			if flags.jobFile != "" || len(flags.sets) > 0 {
-				return wrong(errors.New("--job and --set are for --format onnx; a checkpoint's parameters need neither"))
+			if merge {
+				return exportMerged(cmd, &flags, args[0], target)
+			}
+			if isFile(args[0]) {
+				return exportFile(cmd, &flags, args[0], target)
+			}
+			if flags.jobFile != "" || flags.labels != "" || len(flags.sets) > 0 {
+				return wrong(errors.New("--job, --labels and --set are for --format onnx and for files; a checkpoint's parameters need none"))
 			}
 			return exportParameters(cmd, &flags, args[0], target)
 		},
 	}
 	cmd.Flags().StringVar(&target, "out", "", "`file` to write")
-	cmd.Flags().StringVar(&format, "format", "", "safetensors or onnx (default: as FILE is named, else safetensors)")
+	cmd.Flags().StringVar(&format, "format", "", "safetensors, onnx or, of adapters (model.lora), peft, which is a folder (default: as FILE is named, else safetensors)")
+	cmd.Flags().BoolVar(&merge, "merge", false, "safetensors: add what adapters (model.lora) give to the weights, and leave them out")
 	flags.bindChoice(cmd)
-	cmd.Flags().StringVar(&flags.jobFile, "job", "", "onnx: the job `file` that a .safetensors file belongs to")
+	cmd.Flags().StringVar(&flags.jobFile, "job", "", "the job `file` that a .safetensors file belongs to")
+	cmd.Flags().StringVar(&flags.labels, "labels", "", "of a .safetensors file of a model of photos: the `file` that names the classes, one a line, in their order")
 	cmd.Flags().StringArrayVar(&flags.sets, "set", nil, "onnx: override where the job's data are, `data.dir=DIR`, if the checkpoint does not describe them")
 	return cmd
 }
@@ -72,7 +89,7 @@ func formatOf(name, target string) (exportFormat, error) {
 	chosen := slices.IndexFunc(exportFormats, func(f exportFormat) bool { return f.name == name })
 	switch {
 	case name != "" && chosen < 0:
-		return exportFormat{}, fmt.Errorf("--format %s: there is no such format; take safetensors or onnx", name)
+		return exportFormat{}, fmt.Errorf("--format %s: there is no such format; take safetensors, onnx or peft", name)
 	case name == "" && named >= 0:
 		return exportFormats[named], nil
 	case name == "" && ext == "":
@@ -84,6 +101,37 @@ func formatOf(name, target string) (exportFormat, error) {
 		return exportFormat{}, fmt.Errorf("--out %s: %s does not stand for the format %s: name it %s%s", target, ext, f.name, strings.TrimSuffix(target, ext), f.extension)
 	}
 	return exportFormats[chosen], nil
+}
+
+// isFile reports whether a path leads to a file, which is one of parameters alone.
+func isFile(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
+}
+
+// exportFile writes parameters that came from elsewhere with the job and the data that they belong to, so that predict needs nothing else.
+func exportFile(cmd *cobra.Command, flags *trainedFlags, path, target string) error {
+	t, err := flags.find(cmd, path)
+	if err != nil {
+		return err
+	}
+	if err := t.recall(); err != nil {
+		return err
+	}
+	defer t.close()
+	if err := t.load(1); err != nil {
+		return err
+	}
+	layout, err := t.plan.Layout()
+	if err != nil {
+		return failed(err)
+	}
+	origin := checkpoint.Origin{Job: string(t.job.Encode()), Data: string(t.data.Describe())}
+	if err := writeWhole(target, func(w io.Writer) error { return layout.WriteModel(w, t.state, origin) }); err != nil {
+		return failed(fmt.Errorf("export to %s: %w", target, err))
+	}
+	fmt.Printf("%s: the parameters of %s, with the job and the names of the classes (digest %s)\n", target, path, t.origin().Digest)
+	return nil
 }
 
 // exportParameters writes a checkpoint's parameters as they lie in its files.

@@ -39,8 +39,8 @@ func predictCommand() *cobra.Command {
 		Short: "Let a trained model name what a photo shows, continue a text, or answer each row of a table",
 		Long: "Let a trained model name what photos show, continue a text, or answer each row of a table: always the same for one seed.\n" +
 			"Rows are as in training, raw; their order stays. Of classes each answer is the likeliest and the probability of every one.\n" +
-			"CHECKPOINT is the folder of a run, a folder of checkpoints, one checkpoint, or a .safetensors file with --job. The data\n" +
-			"need not be there, except for a .safetensors file.",
+			"CHECKPOINT is the folder of a run, a folder of checkpoints, one checkpoint, or a .safetensors file: one that ringmaster export\n" +
+			"wrote, or any with --job. The data need not be there; for a file with --job, --labels names the classes then.",
 		Args: cli.Takes("CHECKPOINT"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := q.check(cmd); err != nil {
@@ -65,6 +65,7 @@ func predictCommand() *cobra.Command {
 	}
 	q.trainedFlags.bind(cmd)
 	q.sheet.bind(cmd)
+	cmd.Flags().StringVar(&q.labels, "labels", "", "photo: the `file` that names the classes, one a line, in their order, instead of the data")
 	cmd.Flags().StringArrayVar(&q.photos, "photo", nil, "picture `file` to be named ("+dataset.PictureFormats+"); repeatable")
 	cmd.Flags().StringVar(&q.prompt, "prompt", "", "`text` to be continued; of a model of pairs the source of a target to be written")
 	cmd.Flags().IntVar(&q.tokens, "tokens", 200, "text: number of tokens (characters, or bytes) to add")

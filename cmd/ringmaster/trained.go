@@ -21,18 +21,20 @@ import (
 
 // trained is what a training run left: a checkpoint, or a file of parameters with the job that they belong to.
 type trained struct {
-	path     string
-	job      *config.Job
-	jobFile  string               // that the job was read from; "": it is the checkpoint's
-	placed   bool                 // the command line says where the data is
-	manifest *checkpoint.Manifest // nil: a file of parameters
-	entry    *checkpoint.Entry    // likewise
-	data     *dataset.Data
-	plan     *trainer.Plan
-	state    *checkpoint.State
-	team     *kernel.Team
-	noEMA    bool   // the trained parameters are wanted, not their average
-	averaged string // the name of the average that is in their place
+	path      string
+	job       *config.Job
+	jobFile   string               // that the job was read from; "": it is the checkpoint's
+	placed    bool                 // the command line says where the data is
+	described []byte               // the description of the data that the checkpoint or the file holds; nil: none
+	labels    string               // the file that names the classes; "": the description does, or the data
+	manifest  *checkpoint.Manifest // nil: a file of parameters
+	entry     *checkpoint.Entry    // likewise
+	data      *dataset.Data
+	plan      *trainer.Plan
+	state     *checkpoint.State
+	team      *kernel.Team
+	noEMA     bool   // the trained parameters are wanted, not their average
+	averaged  string // the name of the average that is in their place
 }
 
 // trainedFlags are the flags by which eval and predict find what they need.
@@ -41,6 +43,7 @@ type trainedFlags struct {
 	heeds   []string // keys below data, beside data.dir, that the command can heed of a checkpoint's job
 	sets    []string
 	jobFile string
+	labels  string
 	step    uint64
 	byStep  bool
 	best    bool
@@ -99,14 +102,47 @@ func (f *trainedFlags) find(cmd *cobra.Command, path string) (*trained, error) {
 	case err != nil:
 		return f.findCheckpoint(cmd, path) // which says what is wrong with a path that leads nowhere
 	}
-	if f.jobFile == "" {
-		return nil, wrong(fmt.Errorf("%s is a file of parameters alone: name the job that it belongs to by --job JOB.yaml", path))
-	}
 	if f.byStep || f.best {
 		return nil, wrong(fmt.Errorf("--step and --best: %s is a file of parameters, which has no steps", path))
 	}
-	job, err := config.Load(f.jobFile, f.sets)
-	return &trained{path: path, job: job, jobFile: f.jobFile, placed: f.places()}, wrong(err)
+	t := &trained{path: path, jobFile: f.jobFile, labels: f.labels, placed: f.places()}
+	if f.jobFile == "" {
+		return t, f.findOrigin(t)
+	}
+	t.job, err = config.Load(f.jobFile, f.sets)
+	return t, wrong(err)
+}
+
+// findOrigin reads the job that a file of parameters belongs to from the file.
+func (f *trainedFlags) findOrigin(t *trained) error {
+	origin, err := checkpoint.OriginOf(t.path)
+	if err != nil {
+		return wrong(fmt.Errorf("read the parameters in %s: %w; get the file again, or export it again by ringmaster export", t.path, err))
+	}
+	if origin.Job == "" {
+		return wrong(fmt.Errorf("%s is a file of parameters alone: name the job that it belongs to by --job JOB.yaml", t.path))
+	}
+	t.jobFile, t.described = "the job in "+t.path, []byte(origin.Data)
+	t.job, err = f.parse(t.jobFile, origin.Job)
+	return err
+}
+
+// parse reads the job that a checkpoint or a file holds, with what the flags set in it.
+func (f *trainedFlags) parse(name, text string) (*config.Job, error) {
+	was, err := config.Decode([]byte(text))
+	if err != nil {
+		return nil, wrong(fmt.Errorf("%s: %w", name, err))
+	}
+	for _, set := range f.sets {
+		if kind, ok := strings.CutPrefix(set, "data.kind="); ok && !sameKeys(kind, was.Data.Kind) {
+			return nil, wrong(fmt.Errorf("--set %s: job %s was trained on data.kind: %s, which has other keys; leave it out", set, was.Name, was.Data.Kind))
+		}
+	}
+	job, err := config.Parse(name, []byte(text), f.sets)
+	if err != nil {
+		return nil, wrong(err)
+	}
+	return job, wrong(f.heeded(was, job))
 }
 
 func (f *trainedFlags) findCheckpoint(cmd *cobra.Command, path string) (*trained, error) {
@@ -114,23 +150,11 @@ func (f *trainedFlags) findCheckpoint(cmd *cobra.Command, path string) (*trained
 	if err != nil {
 		return nil, err
 	}
-	was, err := config.Decode([]byte(entry.Manifest.Config))
+	job, err := f.parse("the job in "+entry.Path, entry.Manifest.Config)
 	if err != nil {
-		return nil, wrong(fmt.Errorf("the job in %s: %w", entry.Path, err))
+		return nil, err
 	}
-	for _, set := range f.sets {
-		if kind, ok := strings.CutPrefix(set, "data.kind="); ok && !sameKeys(kind, was.Data.Kind) {
-			return nil, wrong(fmt.Errorf("--set %s: job %s was trained on data.kind: %s, which has other keys; leave it out", set, was.Name, was.Data.Kind))
-		}
-	}
-	job, err := config.Parse("the job in "+entry.Path, []byte(entry.Manifest.Config), f.sets)
-	if err != nil {
-		return nil, wrong(err)
-	}
-	if err := f.heeded(was, job); err != nil {
-		return nil, wrong(err)
-	}
-	return &trained{path: entry.Path, job: job, placed: f.places(), manifest: entry.Manifest, entry: entry, noEMA: f.noEMA}, nil
+	return &trained{path: entry.Path, job: job, labels: f.labels, placed: f.places(), described: entry.Manifest.Data, manifest: entry.Manifest, entry: entry, noEMA: f.noEMA}, nil
 }
 
 // places reports whether the flags say where the data is.
@@ -161,15 +185,19 @@ func sameKeys(kind, other string) bool { return kind == other || digits(kind) &&
 
 func digits(kind string) bool { return kind == config.DataGlyphs || kind == config.DataMNIST }
 
-// recall makes the data set without its samples from the checkpoint, or opens the data where the checkpoint does not
-// describe it.
-func (t *trained) recall() error {
-	if t.manifest != nil && len(t.manifest.Data) > 0 {
-		var err error
-		t.data, err = dataset.Recall(t.job.Data, t.manifest.Data)
-		return wrong(err) // the manifest is whole, so it is the keys set that do not go with it
+// recall makes the data set without its samples from the description of the data, or from the names of the classes, or opens the data
+// where there is neither.
+func (t *trained) recall() (err error) {
+	switch {
+	case t.labels != "":
+		if t.described, err = dataset.DescribeLabelled(t.job.Data, t.labels); err != nil {
+			return wrong(t.job.Blame("data", err))
+		}
+	case len(t.described) == 0:
+		return t.open()
 	}
-	return t.open()
+	t.data, err = dataset.Recall(t.job.Data, t.described)
+	return wrong(err) // the description is whole, so it is the keys set that do not go with it
 }
 
 // open reads the data, as the model was trained on them where the checkpoint describes that.
@@ -179,8 +207,8 @@ func (t *trained) open() error {
 	}
 	var data *dataset.Data
 	var err error
-	if t.manifest != nil && len(t.manifest.Data) > 0 {
-		data, err = dataset.OpenLike(t.job.Data, t.manifest.Data)
+	if len(t.described) > 0 {
+		data, err = dataset.OpenLike(t.job.Data, t.described)
 	} else {
 		data, err = dataset.Open(t.job.Data)
 	}
@@ -221,9 +249,17 @@ func (t *trained) load(threads int) error {
 		return wrong(fmt.Errorf("read the parameters in %s: %w; get the file again, or export it again by ringmaster export", t.path, err))
 	}
 	if err != nil {
-		err = fmt.Errorf("read the parameters in %s for the model of %s: %w: its model.* and data.* must be those of the model that was saved", t.path, t.jobFile, err)
+		err = fmt.Errorf("read the parameters in %s for the model of %s%s: %w: its model.* and data.* must be those of the model that was saved", t.path, t.jobFile, t.ofLabels(), err)
 	}
 	return wrong(err)
+}
+
+// ofLabels says how many classes the file of labels has, where there is one.
+func (t *trained) ofLabels() string {
+	if t.labels == "" {
+		return ""
+	}
+	return fmt.Sprintf(" and the %d classes of %s", len(t.data.Labels), t.labels)
 }
 
 func (t *trained) close() {

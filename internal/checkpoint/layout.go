@@ -25,6 +25,7 @@ type Layout struct {
 	statLen       int
 	historyLen    int
 	shares        []Share
+	aliases       map[string]Alias // by name; may be empty
 }
 
 // Share is one file of a checkpoint.
@@ -110,6 +111,18 @@ func (l *Layout) WithHistory() *Layout {
 	return l
 }
 
+// Alias is what another ecosystem calls a tensor, and the order of its axes there: axis i there is axis Axes[i] here.
+type Alias struct {
+	Name string
+	Axes []int
+}
+
+// WithAliases adds to the layout, which it returns, what tensors are called in files of another ecosystem. Such files are read too.
+func (l *Layout) WithAliases(aliases map[string]Alias) *Layout {
+	l.aliases = aliases
+	return l
+}
+
 // cover sorts tensors by their place and checks that they cover a flat vector from 0 on; it returns the vector's length.
 func cover(tensors []Tensor) ([]Tensor, int, error) {
 	sorted := slices.Clone(tensors)
@@ -173,7 +186,7 @@ func (l *Layout) add(kind string, tensors []Tensor, bounds []int, seats int, vec
 			}
 			s.runs = append(s.runs, run{v, plan.Interval{Begin: part[0].Interval.Begin, End: part[len(part)-1].Interval.End}})
 		}
-		s.header = encodeHeader(nil, s.dests)
+		s.header = encodeHeader(Origin{}.metadata(), nil, s.dests)
 		s.Bytes = int64(len(s.header))
 		for _, r := range s.runs {
 			s.Bytes += 4 * int64(r.interval.Len())
@@ -239,11 +252,11 @@ func (s *State) vector(v int) []float32 {
 	return s.Optim[v-vectorOptim].Data
 }
 
-// encodeHeader is the beginning of a safetensors file with these counters, each one I64, and then these tensors: the length, then
+// encodeHeader is the beginning of a safetensors file with this metadata, these counters, each one I64, and then these tensors: the length, then
 // JSON padded with spaces so that the data is aligned to 8 bytes.
-func encodeHeader(counters []string, slots []slot) []byte {
+func encodeHeader(metadata string, counters []string, slots []slot) []byte {
 	var b strings.Builder
-	b.WriteString(`{"` + metadataKey + `":{"format":"pt"}`)
+	b.WriteString(metadata)
 	at := int64(0)
 	add := func(name, dtype string, shape []int, size int64) {
 		key, _ := json.Marshal(name)

@@ -328,7 +328,7 @@ func TestReadModel(t *testing.T) {
 			slots = append(slots, share.dests...)
 		}
 	}
-	file := encodeHeader(nil, slots)
+	file := encodeHeader(Origin{}.metadata(), nil, slots)
 	for _, d := range slots {
 		values := s.vector(d.vector)[d.interval.Begin:d.interval.End]
 		file = append(file, canonicalCopy(make([]byte, 4*len(values)), values)...)

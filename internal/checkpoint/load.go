@@ -2,7 +2,6 @@ package checkpoint
 
 import (
 	"crypto/sha256"
-	"encoding/binary"
 	"fmt"
 	"io"
 	"strings"
@@ -65,7 +64,7 @@ func (e Entry) Load(l *Layout) (*State, error) {
 }
 
 // Export writes the checkpoint's parameters, and its running statistics where it has some, as one safetensors file under
-// PyTorch's names. A batch norm's num_batches_tracked is the step. The files are checked while they are copied: after an error the output is worthless.
+// PyTorch's names; its metadata say the job and the data. A batch norm's num_batches_tracked is the step. The files are checked while they are copied: after an error the output is worthless.
 func (e Entry) Export(w io.Writer) error {
 	_, err := e.export(w, kindModel, "")
 	return err
@@ -156,15 +155,9 @@ func (x *export) open(f File, prefix string) error {
 
 // write writes the tensors and returns the digest of those in files of the kind.
 func (x *export) write(w io.Writer, kind string) (digest Hash, err error) {
-	var counters []string
-	var counts []byte
-	for _, s := range x.slots {
-		if norm, is := strings.CutSuffix(s.name, meanSuffix); is {
-			counters = append(counters, norm+counterSuffix)
-			counts = binary.LittleEndian.AppendUint64(counts, x.entry.Manifest.Step)
-		}
-	}
-	if _, err := w.Write(append(encodeHeader(counters, x.slots), counts...)); err != nil {
+	m, counters := x.entry.Manifest, countersOf(x.slots)
+	header := encodeHeader(Origin{m.Config, string(m.Data)}.metadata(), counters, x.slots)
+	if _, err := w.Write(append(header, counts(counters, m.Step)...)); err != nil {
 		return digest, err
 	}
 	hash, buf := sha256.New(), make([]byte, 1<<18)

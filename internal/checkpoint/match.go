@@ -14,6 +14,8 @@ import (
 type match struct {
 	entries    []entry
 	slots      []*slot // by entry; nil: nowhere, since it is passed over or not the model's
+	axes       [][]int // by entry: of a tensor that has its name in another ecosystem
+	alias      bool    // some have
 	wanted     int     // tensors of the model that are to be taken
 	skipped    []string
 	missing    []string // names of the model's
@@ -23,13 +25,22 @@ type match struct {
 
 // match compares tensors with the layout's. Tensors that skip names (by the model's names) are not taken from a file; nil skips none.
 func (l *Layout) match(entries []entry, skip func(name string) bool) *match {
-	m := &match{entries: entries, slots: make([]*slot, len(entries))}
+	m := &match{entries: entries, slots: make([]*slot, len(entries)), axes: make([][]int, len(entries))}
 	want, names := l.wanted()
+	other := map[string]*slot{}
+	for name, alias := range l.aliases {
+		other[alias.Name] = want[name]
+	}
 	wrapper, found := wrapperOf(entries, want), map[string]bool{}
 	for i := range entries {
 		e := &entries[i]
 		name := strings.TrimPrefix(e.name, wrapper)
 		d := want[name]
+		var axes []int
+		if d == nil && other[e.name] != nil {
+			d, m.alias = other[e.name], true
+			name, axes = d.name, l.aliases[d.name].Axes
+		}
 		switch {
 		case skip != nil && skip(name) || d == nil && e.counts(name, want):
 			continue
@@ -38,22 +49,77 @@ func (l *Layout) match(entries []entry, skip func(name string) bool) *match {
 			continue
 		case e.dtype != "F32" && e.dtype != "F16" && e.dtype != "BF16":
 			m.misfits = append(m.misfits, fmt.Sprintf("tensor %s is %s, want F32, F16 or BF16", printable.Line(e.name, maxNameBytes), e.dtype))
-		case !slices.Equal(e.shape, d.shape):
-			m.misfits = append(m.misfits, fmt.Sprintf("tensor %s has shape %v, the model wants %v", printable.Line(e.name, maxNameBytes), e.shape, d.shape))
+		case !slices.Equal(e.shape, shapeThere(d.shape, axes)):
+			m.misfits = append(m.misfits, fmt.Sprintf("tensor %s has shape %v, the model wants %v", printable.Line(e.name, maxNameBytes), e.shape, shapeThere(d.shape, axes)))
+		case found[name]:
+			m.misfits = append(m.misfits, fmt.Sprintf("tensor %s is there twice, by two names", printable.Line(name, maxNameBytes)))
 		}
-		m.slots[i], found[name] = d, true
+		m.slots[i], m.axes[i], found[name] = d, axes, true
 	}
 	for _, name := range names {
 		switch {
 		case skip != nil && skip(name):
 			m.skipped = append(m.skipped, name)
 			continue
+		case !found[name] && m.alias && l.aliases[name].Name != "":
+			m.missing = append(m.missing, l.aliases[name].Name)
 		case !found[name]:
 			m.missing = append(m.missing, name)
 		}
 		m.wanted++
 	}
 	return m
+}
+
+// forgo does without missing tensors that are optional.
+func (m *match) forgo(optional func(name string) bool) {
+	if optional == nil {
+		return
+	}
+	missing := m.missing
+	m.missing = nil
+	for _, name := range missing {
+		if optional(name) {
+			m.skipped, m.wanted = append(m.skipped, name), m.wanted-1
+		} else {
+			m.missing = append(m.missing, name)
+		}
+	}
+}
+
+// shapeThere is a tensor's shape with its axes in the order of another ecosystem; nil: of this one.
+func shapeThere(shape, axes []int) []int {
+	if axes == nil {
+		return shape
+	}
+	there := make([]int, len(shape))
+	for i, axis := range axes {
+		there[i] = shape[axis]
+	}
+	return there
+}
+
+// turn writes src, whose axis i is axis axes[i] of dst, into dst, which has the shape.
+func turn(dst, src []float32, shape, axes []int) {
+	strides, size := make([]int, len(shape)), 1
+	for i := len(shape) - 1; i >= 0; i-- {
+		strides[i] = size
+		size *= shape[i]
+	}
+	index := make([]int, len(shape)) // of src
+	for _, v := range src {
+		at := 0
+		for i, k := range index {
+			at += k * strides[axes[i]]
+		}
+		dst[at] = v
+		for i := len(index) - 1; i >= 0; i-- {
+			if index[i]++; index[i] < shape[axes[i]] {
+				break
+			}
+			index[i] = 0
+		}
+	}
 }
 
 // wanted are the slots of the model's parameters and statistics by name, and the names in the order of the files.
@@ -104,7 +170,14 @@ func (m *match) read(i int, r io.Reader, s *State) error {
 	if d == nil || s == nil {
 		_, err = io.CopyN(io.Discard, r, e.end-e.begin)
 	} else {
-		err = readAs(r, e.dtype, s.vector(d.vector)[d.interval.Begin:d.interval.End])
+		values := s.vector(d.vector)[d.interval.Begin:d.interval.End]
+		into := values
+		if m.axes[i] != nil {
+			into = make([]float32, len(values))
+		}
+		if err = readAs(r, e.dtype, into); m.axes[i] != nil {
+			turn(values, into, d.shape, m.axes[i])
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("tensor %s: %w", printable.Line(e.name, maxNameBytes), short(err))

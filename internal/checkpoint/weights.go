@@ -218,8 +218,9 @@ func openWithHeader(path string) (f *os.File, h *header, r io.Reader, err error)
 
 // Choice says which tensors of weights are taken.
 type Choice struct {
-	Skip  func(name string) bool // by the model's names: keep their first values, and pass the file's over; nil: none
-	Loose bool                   // take what there is: tensors may be missing, and others there
+	Skip     func(name string) bool // by the model's names: keep their first values, and pass the file's over; nil: none
+	Optional func(name string) bool // by the model's names: keep their first values where the file has none; nil: none
+	Loose    bool                   // take what there is: tensors may be missing, and others there
 }
 
 // Taken says which tensors were taken.
@@ -245,6 +246,7 @@ func (w *Weights) Load(ctx context.Context, l *Layout, c Choice, s *State) (Take
 
 func (w *Weights) take(ctx context.Context, l *Layout, c Choice, s *State) (Taken, error) {
 	m := l.match(w.entries, c.Skip)
+	m.forgo(c.Optional)
 	if err := m.fault(c.Loose); err != nil {
 		return Taken{}, fmt.Errorf("%s: %w", w.Path, err)
 	}

@@ -51,6 +51,9 @@ func (m *Model) setDefaults(o *origin) {
 	def(o, "model.distance", &m.Distance, 128)
 	def(o, "model.variant", &m.Variant, "imagenet")
 	def(o, "model.init_strict", &m.InitStrict, true)
+	if o.written("model.lora") {
+		def(o, "model.lora.alpha", &m.LoRA.Alpha, float64(m.LoRA.Rank))
+	}
 	if m.Kind == ModelMobileNetV2 {
 		def(o, "model.form", &m.Form, FormTorchvision)
 		if m.Form == FormTorchvision {

@@ -75,6 +75,16 @@ type Model struct {
 	InitSkip   []string `yaml:"init_skip" omit:"zero"`   // patterns: tensors that are not taken
 
 	Freeze []string `yaml:"freeze" omit:"zero"` // patterns: parameters that stay as they are
+	LoRA   LoRA     `yaml:"lora" omit:"zero"`   // low-rank adapters of linear layers; all other parameters stay as they are
+}
+
+// LoRA is adapters of low rank: a linear layer gives alpha/rank·B·A·x more, and only A and B are trained.
+type LoRA struct {
+	Rank    int      `yaml:"rank"`
+	Alpha   float64  `yaml:"alpha"`
+	Targets []string `yaml:"targets"`           // patterns: the linear layers
+	Dropout float64  `yaml:"dropout"`           // probability of dropping an element of x
+	Train   []string `yaml:"train" omit:"zero"` // patterns: parameters that are trained too, such as a new head
 }
 
 // Kinds of data.

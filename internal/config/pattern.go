@@ -98,6 +98,23 @@ func (m *Model) validateInit(c *checker) {
 	c.patterns("model.init_skip", m.InitSkip)
 }
 
+// validate checks the keys of adapters.
+func (l *LoRA) validate(c *checker) {
+	if !c.b.origin.written("model.lora") {
+		return
+	}
+	if c.present("model.lora.rank", "say how many dimensions the adapters have, like 8") {
+		between(c, "model.lora.rank", l.Rank, 1, 1<<16)
+	}
+	positive(c, "model.lora.alpha", l.Alpha, 1e6)
+	below(c, "model.lora.dropout", l.Dropout, 0, 1)
+	if c.present("model.lora.targets", "name the linear layers that get adapters, like [\"*.c_attn\"]") {
+		c.require("model.lora.targets", len(l.Targets) > 0, "model.lora.targets names no layer")
+	}
+	c.patterns("model.lora.targets", l.Targets)
+	c.patterns("model.lora.train", l.Train)
+}
+
 // validateGroups checks the groups of parameters.
 func (p *Optimizer) validateGroups(c *checker) {
 	const key = "train.optimizer.groups"

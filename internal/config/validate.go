@@ -133,6 +133,7 @@ var (
 func (m *Model) validate(c *checker) {
 	m.validateInit(c)
 	c.patterns("model.freeze", m.Freeze)
+	m.LoRA.validate(c)
 	if !c.oneOf("model.kind", m.Kind, modelKinds) {
 		return
 	}

@@ -14,6 +14,7 @@ type builder struct {
 	model *Model
 	names map[string]bool
 	loan  *loan
+	lora  *lora
 	parts map[int]bool // parameters that are used in parts
 	fault error        // why a tensor that the job file asks for cannot be
 }

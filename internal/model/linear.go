@@ -9,6 +9,7 @@ import (
 type linear struct {
 	weight, bias int
 	act          kernel.Activation
+	adapter      *adapter // nil: none
 }
 
 // newLinear declares the layer under the prefix name ("0", "classifier.1"). biases is nil for a layer without bias.
@@ -18,6 +19,7 @@ func newLinear(b *builder, name string, in, out int, biases fill, act kernel.Act
 	if biases != nil {
 		l.bias = b.parameter(name+".bias", true, biases, out)
 	}
+	l.adapter = b.adapt(name, in, out)
 	return l
 }
 
@@ -31,9 +33,17 @@ func makeLinear(p *part, in shape) (layer, shape, error) {
 	}
 	first := torchUniform(in.features())
 	l := &linear{weight: p.weight(".weight", first, p.Out, in.features()), bias: p.bias(".bias", first, p.Out)}
+	l.adapter = p.builder.adapt(p.name, in.features(), p.Out)
 	return l, in.with(p.Out), nil
 }
 
 func (l *linear) record(r *recorder, x *tensor.Value) *tensor.Value {
-	return r.Linear(x, r.param(l.weight), r.param(l.bias), l.act)
+	if l.adapter == nil {
+		return r.Linear(x, r.param(l.weight), r.param(l.bias), l.act)
+	}
+	y := l.adapter.record(r, x, r.Linear(x, r.param(l.weight), r.param(l.bias), kernel.None))
+	if l.act == kernel.ReLUActivation {
+		y = r.ReLU(y)
+	}
+	return y
 }

@@ -27,6 +27,7 @@ type Tensor struct {
 	Shape    []int
 	Interval plan.Interval // in the flat vector
 	Alias    Alias         // in another ecosystem; zero: none
+	Adapter  bool          // it belongs to an adapter of model.lora
 	Decay    bool          // weight decay applies: to all, as PyTorch's optimizers do by default; in gpt to matrices alone
 }
 
@@ -48,6 +49,7 @@ type Model struct {
 	statLength int
 	momentum   []float64 // by statistic: weight of the newest batch
 	network    network
+	adapted    []adapted // the linear layers with adapters
 }
 
 // network records the whole computation for n samples, from the fields that it reads (Floats and Integers of the recorder) to the output,
@@ -59,13 +61,16 @@ type network interface {
 // Build makes the model that the configuration describes for data of the schema, trained with the loss. An error says which layer does not
 // fit and how; it begins with the key at fault.
 func Build(cfg config.Model, schema dataset.Schema, l loss.Loss) (*Model, error) {
-	b := &builder{model: &Model{schema: schema, loss: l}}
+	b := &builder{model: &Model{schema: schema, loss: l}, lora: newLoRA(cfg.LoRA)}
 	var err error
 	if b.model.network, err = b.build(cfg); err != nil {
 		return nil, err
 	}
 	if b.fault != nil {
 		return nil, b.fault
+	}
+	if err := b.lora.unused(); err != nil {
+		return nil, err
 	}
 	if b.model.length == 0 {
 		return nil, errors.New("model: no layer has parameters to train")

@@ -16,6 +16,7 @@ import (
 func groupsOf(job *config.Job, m *model.Model) ([]optim.Group, error) {
 	o := &job.Train.Optimizer
 	freeze, spare := config.NewPatterns(job.Model.Freeze), config.NewPatterns(o.NoDecay)
+	train, adapts := config.NewPatterns(job.Model.LoRA.Train), job.Model.LoRA.Rank > 0
 	matches := make([]string, len(o.Groups))
 	for i, g := range o.Groups {
 		matches[i] = g.Match
@@ -30,7 +31,8 @@ func groupsOf(job *config.Job, m *model.Model) ([]optim.Group, error) {
 		if spared := spare.Match(t.Name); !t.Decay || spared || vectors && len(t.Shape) <= 1 {
 			g.WeightDecay = 0
 		}
-		if freeze.Match(t.Name) {
+		kept := adapts && !train.Match(t.Name) && !t.Adapter
+		if freeze.Match(t.Name) || kept {
 			continue
 		}
 		if k := len(groups) - 1; k >= 0 && groups[k].End == g.Begin && groups[k].LRFactor == g.LRFactor && groups[k].WeightDecay == g.WeightDecay {
@@ -42,7 +44,7 @@ func groupsOf(job *config.Job, m *model.Model) ([]optim.Group, error) {
 	for _, list := range []struct {
 		key, suffix string
 		patterns    *config.Patterns
-	}{{"model.freeze", "", freeze}, {"train.optimizer.no_decay", "", spare}, {"train.optimizer.groups", ".match", match}} {
+	}{{"model.freeze", "", freeze}, {"model.lora.train", "", train}, {"train.optimizer.no_decay", "", spare}, {"train.optimizer.groups", ".match", match}} {
 		for _, i := range list.patterns.Unused() {
 			if pattern := list.patterns.At(i); pattern != config.NormsAndBiases || list.patterns != spare {
 				key := fmt.Sprintf("%s[%d]%s", list.key, i, list.suffix)
@@ -71,12 +73,13 @@ func trainedOf(groups []optim.Group) []plan.Interval {
 
 // Frozen says in one line what is not trained; "" where everything is.
 func Frozen(job *config.Job, m *model.Model) string {
-	if len(job.Model.Freeze) == 0 {
+	l := &job.Model.LoRA
+	if len(job.Model.Freeze) == 0 && l.Rank == 0 {
 		return ""
 	}
-	freeze, tensors, values := config.NewPatterns(job.Model.Freeze), 0, 0
+	freeze, train, tensors, values := config.NewPatterns(job.Model.Freeze), config.NewPatterns(l.Train), 0, 0
 	for _, t := range m.Params() {
-		if freeze.Match(t.Name) {
+		if freeze.Match(t.Name) || l.Rank > 0 && !t.Adapter && !train.Match(t.Name) {
 			tensors, values = tensors+1, values+t.Interval.Len()
 		}
 	}

@@ -20,7 +20,7 @@ func (t *Trainer) begin(ctx context.Context) error {
 		return err
 	}
 	state := t.State()
-	_, err = weigh(t.Job, func(w *checkpoint.Weights, c checkpoint.Choice) (checkpoint.Taken, error) {
+	_, err = weigh(t.Job, t.Model, func(w *checkpoint.Weights, c checkpoint.Choice) (checkpoint.Taken, error) {
 		return w.Load(ctx, layout, c, &state)
 	})
 	return err
@@ -37,7 +37,7 @@ func CheckInit(ctx context.Context, job *config.Job, m *model.Model) (note strin
 		return "", err
 	}
 	path := ""
-	taken, err := weigh(job, func(w *checkpoint.Weights, c checkpoint.Choice) (checkpoint.Taken, error) {
+	taken, err := weigh(job, m, func(w *checkpoint.Weights, c checkpoint.Choice) (checkpoint.Taken, error) {
 		path = w.Path
 		return w.Check(ctx, layout, c)
 	})
@@ -56,14 +56,18 @@ func CheckInit(ctx context.Context, job *config.Job, m *model.Model) (note strin
 }
 
 // weigh opens the weights that model.init names and takes them as the job says. They must have the digest that the job has, if it has one.
-func weigh(job *config.Job, take func(*checkpoint.Weights, checkpoint.Choice) (checkpoint.Taken, error)) (checkpoint.Taken, error) {
+func weigh(job *config.Job, of *model.Model, take func(*checkpoint.Weights, checkpoint.Choice) (checkpoint.Taken, error)) (checkpoint.Taken, error) {
 	m := &job.Model
+	adapters := map[string]bool{} // which the weights may lack
+	for _, t := range of.Params() {
+		adapters[t.Name] = t.Adapter
+	}
 	w, err := checkpoint.OpenWeights(config.ExpandHome(m.Init))
 	if err != nil {
 		return checkpoint.Taken{}, job.Errorf("model.init", "model.init: %w", err)
 	}
 	skip := config.NewPatterns(m.InitSkip)
-	taken, err := take(w, checkpoint.Choice{Skip: skip.Match, Loose: !m.InitStrict})
+	taken, err := take(w, checkpoint.Choice{Skip: skip.Match, Optional: func(name string) bool { return adapters[name] }, Loose: !m.InitStrict})
 	if err != nil {
 		return taken, job.Errorf("model.init", "model.init: %w", err)
 	}

@@ -6,6 +6,7 @@ package trainer
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -381,7 +382,18 @@ func (p *Plan) Layout() (*checkpoint.Layout, error) {
 	if err != nil {
 		return nil, err
 	}
-	return l.WithHistory(), nil
+	return l.WithAliases(aliases(p.Model)).WithHistory(), nil
+}
+
+// aliases are what the model's tensors are called in another ecosystem.
+func aliases(m *model.Model) map[string]checkpoint.Alias {
+	found := map[string]checkpoint.Alias{}
+	for _, t := range slices.Concat(m.Params(), m.Stats()) {
+		if t.Alias.Name != "" {
+			found[t.Name] = checkpoint.Alias(t.Alias)
+		}
+	}
+	return found
 }
 
 // StepInEpoch is how many steps of the epoch under way are done after step steps; at an epoch's end all of them.
