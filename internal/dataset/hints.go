@@ -23,6 +23,9 @@ func noColumn(file, name, reader string, names []string) error {
 	if len(names) == 1 && strings.ContainsAny(names[0], ";|\t") {
 		other := names[0][strings.IndexAny(names[0], ";|\t")]
 		hint = fmt.Sprintf("; are its values divided by %q? set data.delimiter to that", other)
+		if reader != "" { // the file follows the table that the model was trained on
+			hint = fmt.Sprintf("; are its values divided by %q? divide them as the training rows are", other)
+		}
 	} else if names[0] != "1" && slices.ContainsFunc(names, isNumber) {
 		hint = "; is the first row data? data.header: false names the columns 1, 2, 3"
 	} else if meant := config.Closest(name, trimmed); meant != "" {
