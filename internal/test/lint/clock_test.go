@@ -17,6 +17,7 @@ var wallClock = regexp.MustCompile(`\.Unix(Nano|Milli|Micro)?\(\)|\.Round\(0\)|k
 var allowedWallClock = map[string]string{
 	"certs/token.go":            "a token says until when it is valid",
 	"cluster/members.go":        "the leader says what its wall clock shows, for dates",
+	"dataset/remembered.go":     "a file is known again by the times of its file system",
 	"daemon/members.go":         "a certificate's end is a date",
 	"cluster/raftnode/entry.go": "entries of the log say when they were written, for people",
 	"launch/directory.go":       "runs are ordered by when their files were written",
