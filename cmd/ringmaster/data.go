@@ -23,7 +23,7 @@ import (
 
 func dataCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "data", Short: "Look at data before a model is trained on them, and pack them", Args: cobra.NoArgs}
-	cmd.AddCommand(inspectCommand(), packCommand())
+	cmd.AddCommand(inspectCommand(), packCommand(), splitCommand())
 	return cmd
 }
 

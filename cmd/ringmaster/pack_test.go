@@ -1,0 +1,53 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"ringmaster/internal/config"
+	"ringmaster/internal/dataset"
+)
+
+// TestPackAndSplit packs and splits a table that is named by its path, and reads what is written.
+func TestPackAndSplit(t *testing.T) {
+	dir := t.TempDir()
+	table := filepath.Join(dir, "rows.csv")
+	if err := os.WriteFile(table, []byte("x,y\n"+strings.Repeat("1,a\n2,b\n", 50)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	sets := []string{"--set", "data.target=y", "--set", "data.categories=[y]"}
+	for name, args := range map[string][]string{"pack": nil, "split": {"--eval", "0.1", "--by", "stratified"}} {
+		out := filepath.Join(dir, name)
+		cmd := dataCommand()
+		cmd.SetArgs(append(append([]string{name, table, "--out", out}, args...), sets...))
+		if err := cmd.Execute(); err != nil {
+			t.Fatal(err)
+		}
+		job, err := config.Parse("job.yaml", []byte("model: {kind: mlp, layers: [1, 2]}\ndata: {kind: shards, path: "+out+"}\n"), nil)
+		if err == nil {
+			err = dataset.Settle(job)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		d, err := dataset.Open(job.Data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := map[string]int{"pack": 100, "split": 90}[name]; d.Train.Len() != want || (d.Eval != nil) != (name == "split") {
+			t.Errorf("%s: %d rows for training, want %d", name, d.Train.Len(), want)
+		}
+	}
+	text := filepath.Join(dir, "text")
+	if err := os.WriteFile(text, []byte("a text"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := dataCommand()
+	cmd.SilenceErrors, cmd.SilenceUsage = true, true
+	cmd.SetArgs([]string{"split", text, "--out", filepath.Join(dir, "none")})
+	if err := cmd.Execute(); err == nil || !strings.Contains(err.Error(), "only tables are split") {
+		t.Errorf("a text is split: %v", err)
+	}
+}
