@@ -13,18 +13,13 @@ type Picture struct {
 	turn   orientation
 	stored image.Rectangle // as the file has it
 	colour func(x, y int) (r, g, b uint8)
-	fitted func(x, y int) (r, g, b uint8) // the colours that a Fit takes
 }
 
 func newPicture(m image.Image, turn orientation, note string) *Picture {
-	p := &Picture{Size: m.Bounds().Size(), Note: note, turn: turn, stored: m.Bounds(), colour: coloursOf(m)}
-	p.fitted = p.colour
-	if m, is := m.(*image.YCbCr); is {
-		p.fitted = func(x, y int) (r, g, b uint8) {
-			at, chroma := m.YOffset(x, y), m.COffset(x, y)
-			return jpegColour(m.Y[at], m.Cb[chroma], m.Cr[chroma])
-		}
+	if lossy, is := m.(*image.YCbCr); is {
+		m = withChroma(lossy)
 	}
+	p := &Picture{Size: m.Bounds().Size(), Note: note, turn: turn, stored: m.Bounds(), colour: coloursOf(m)}
 	if turn.transposes() {
 		p.Size.X, p.Size.Y = p.Size.Y, p.Size.X
 	}
@@ -35,16 +30,11 @@ func newPicture(m image.Image, turn orientation, note string) *Picture {
 func Of(m image.Image) *Picture { return newPicture(m, upright, "") }
 
 // At is the colour of a pixel of the picture.
-func (p *Picture) At(x, y int) (r, g, b uint8) { return p.turned(p.colour, x, y) }
-
-// fine is At with the colours that a Fit takes.
-func (p *Picture) fine(x, y int) (r, g, b uint8) { return p.turned(p.fitted, x, y) }
-
-func (p *Picture) turned(colour func(x, y int) (r, g, b uint8), x, y int) (r, g, b uint8) {
+func (p *Picture) At(x, y int) (r, g, b uint8) {
 	if p.turn != upright {
 		x, y = p.turn.source(x, y, p.stored.Dx(), p.stored.Dy())
 	}
-	return colour(p.stored.Min.X+x, p.stored.Min.Y+y)
+	return p.colour(p.stored.Min.X+x, p.stored.Min.Y+y)
 }
 
 // jpegColour is the colour of a pixel of a JPEG as JFIF defines it, in 16 bits behind the point, green rounded once: as libjpeg has it, and
@@ -62,7 +52,7 @@ func coloursOf(m image.Image) func(x, y int) (r, g, b uint8) {
 	case *image.YCbCr:
 		return func(x, y int) (r, g, b uint8) {
 			at, chroma := m.YOffset(x, y), m.COffset(x, y)
-			return color.YCbCrToRGB(m.Y[at], m.Cb[chroma], m.Cr[chroma])
+			return jpegColour(m.Y[at], m.Cb[chroma], m.Cr[chroma])
 		}
 	case *image.Gray:
 		return func(x, y int) (r, g, b uint8) {

@@ -78,7 +78,7 @@ func (f Fit) nearest(dst []byte, p *Picture, size image.Point, part image.Rectan
 	plane, i := part.Dx()*part.Dy(), 0
 	for y := part.Min.Y; y < part.Max.Y; y++ {
 		for x := part.Min.X; x < part.Max.X; x++ {
-			dst[i], dst[plane+i], dst[2*plane+i] = p.fine(columns[x], rows[y])
+			dst[i], dst[plane+i], dst[2*plane+i] = p.At(columns[x], rows[y])
 			i++
 		}
 	}
@@ -142,12 +142,12 @@ func bilinear(dst []byte, p *Picture, size image.Point, part image.Rectangle) {
 	if lost := p.Size.Sub(size); lost.Y > 0 && 2*lost.X < lost.Y {
 		turned := image.Rect(part.Min.Y, part.Min.X, part.Max.Y, part.Max.X)
 		across, down := triangles(p.Size.Y, size.Y, turned.Min.X, turned.Max.X), triangles(p.Size.X, size.X, turned.Min.Y, turned.Max.Y)
-		sums := twoPasses(func(x, y int) (r, g, b uint8) { return p.fine(y, x) }, p.Size.X, across, down)
+		sums := twoPasses(func(x, y int) (r, g, b uint8) { return p.At(y, x) }, p.Size.X, across, down)
 		put(dst, sums, part.Dy(), 1, part.Dx())
 		return
 	}
 	across, down := triangles(p.Size.X, size.X, part.Min.X, part.Max.X), triangles(p.Size.Y, size.Y, part.Min.Y, part.Max.Y)
-	put(dst, twoPasses(p.fine, p.Size.Y, across, down), part.Dx(), part.Dx(), 1)
+	put(dst, twoPasses(p.At, p.Size.Y, across, down), part.Dx(), part.Dx(), 1)
 }
 
 // put rounds the sums of rows of width pixels into three planes, the next row at a distance of row and the next pixel of pixel.
