@@ -190,9 +190,12 @@ func nextSteps(resume, sets []string, job *config.Job, result *launch.Result) []
 	if job.Train.Steps > 0 {
 		key, value = "train.steps", 2*job.Train.Steps
 	}
+	if result.Summary.Reason != "" { // it stopped early: more epochs alone would end at once
+		key, value = "train.early_stop.patience", 2*job.Train.EarlyStop.Patience
+	}
 	kept := slices.DeleteFunc(slices.Clone(sets), func(set string) bool { return strings.HasPrefix(set, key+"=") })
 	return []string{
-		commandLine([]string{"ringmaster", "checkpoints", "export", string(result.Dir), "--out", "model.safetensors"}),
+		commandLine([]string{"ringmaster", "export", string(result.Dir), "--out", "model.safetensors"}),
 		commandLine(withSets(resume, append(kept, fmt.Sprintf("%s=%d", key, value)))),
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"ringmaster/internal/config"
+	"ringmaster/internal/plural"
 )
 
 // Evaluated is what an epoch's evaluation has told. All of it is folded in seat order, so everybody has the same bits.
@@ -102,7 +103,7 @@ func (r *Rule) beats(value, best float64) bool {
 // Reason says in one line why the job ended early.
 func (r *Rule) Reason(j Judged) string {
 	if j.Epoch == 0 {
-		return fmt.Sprintf("stopped early: %s was not a number for %d evaluations", r.Metric, j.Waited)
+		return fmt.Sprintf("stopped early: %s was not a number for %s", r.Metric, plural.Of(j.Waited, "evaluation"))
 	}
-	return fmt.Sprintf("stopped early: %s has been no better than %s of epoch %d for %d evaluations", r.Metric, Figure{r.Metric, j.Best}, j.Epoch, j.Waited)
+	return fmt.Sprintf("stopped early: %s has been no better than %s of epoch %d for %s", r.Metric, Figure{r.Metric, j.Best}, j.Epoch, plural.Of(j.Waited, "evaluation"))
 }

@@ -20,7 +20,7 @@ func TestQuickstart(t *testing.T) {
 	}
 	t.Logf("accuracy %.4f, first step after %.2f s, %.0f samples/s, %.1f s", s.Eval.Accuracy, s.FirstStepS, s.SamplesPerS, s.WallS)
 	out := l.stdout.String()
-	for _, want := range []string{"epoch 1  train loss", "samples/s  4 workers", "left", "test accuracy", s.Digest, s.Checkpoints[len(s.Checkpoints)-1].Path, "ringmaster checkpoints export"} {
+	for _, want := range []string{"epoch 1  train loss", "samples/s  4 workers", "left", "test accuracy", s.Digest, s.Checkpoints[len(s.Checkpoints)-1].Path, "ringmaster export"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("the output does not show %q:\n%s", want, out)
 		}
