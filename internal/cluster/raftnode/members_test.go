@@ -263,37 +263,6 @@ func TestNewReplicaVotesOnlyWhenItHasAll(t *testing.T) {
 	c.known("c1", "c2")
 }
 
-// TestAllReplicasMoveAtOnce: their log knows none of the new addresses; they are found elsewhere, and then the log is told.
-func TestAllReplicasMoveAtOnce(t *testing.T) {
-	c := newCluster(t, 3)
-	c.startAll()
-	propose(t, c.nodes(), "a")
-	for id := range c.peers {
-		c.crash(id)
-	}
-	for id := range c.peers {
-		c.peers[id] = freeAddress(t)
-	}
-	moved := maps.Clone(c.peers)
-	c.elsewhere = func(id, known string) string { return moved[id] }
-	c.startAll()
-	propose(t, c.nodes(), "b")
-	c.agree([]string{"a", "b"})
-	if id, address, _ := c.up["c1"].Leader(); address != c.peers[id] {
-		t.Errorf("the leader %s is said to be at %s, it is at %s", id, address, c.peers[id])
-	}
-	for id := range c.peers {
-		c.add(id)
-	}
-	for id := range c.peers {
-		c.crash(id)
-	}
-	c.elsewhere = nil
-	c.startAll()
-	propose(t, c.nodes(), "c")
-	c.agree([]string{"a", "b", "c"})
-}
-
 func TestFreshFolders(t *testing.T) {
 	c := newCluster(t, 1)
 	for _, want := range []bool{true, false} {
