@@ -128,8 +128,13 @@ func (m *members) end() {
 		m.t.Fatalf("submit: exit code %d: %s%s", code, m.job.stdout.String(), m.job.stderr.String())
 	}
 	s := readSummary(m.t, m.summary)
-	if s.State != "done" || s.Digest != want || len(s.Views) != 1 {
-		m.t.Errorf("came out %s with digest %s in %d views, want %s in one", s.State, s.Digest, len(s.Views), want)
+	if s.State != "done" || s.Digest != want {
+		m.t.Errorf("came out %s with digest %s, want %s", s.State, s.Digest, want)
+	}
+	for _, v := range s.Views[1:] { // on a busy machine a worker may be silent for long enough; nothing else ends a view
+		if !strings.Contains(v.Reason, "silent") {
+			m.t.Errorf("view %d was made since %s", v.Generation, v.Reason)
+		}
 	}
 	for id := range m.up {
 		whole := func() (found []string) {

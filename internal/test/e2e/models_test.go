@@ -165,9 +165,11 @@ func TestLanguageModel(t *testing.T) {
 	if one != again || one.Text == other.Text || len(one.Text) != 100 || one.Digest != want.Digest || strings.Trim(one.Text, "To be,rnt:haisqu.") != "" {
 		t.Errorf("seed 7 continues by %q, again by %q; seed 8 by %q", one.Text, again.Text, other.Text)
 	}
-	code, out, _ = run(t, t.TempDir(), "predict", dir, "--prompt", "to be", "--tokens", "100", "--temperature", "2", "--seed", "7")
-	if code != 0 || out != "to be"+one.Text+"\n" {
-		t.Errorf("exit code %d, %q, want %q", code, out, "to be"+one.Text+"\n")
+	for _, from := range []string{dir, file} { // an exported file holds its job
+		code, out, stderr = run(t, t.TempDir(), "predict", from, "--prompt", "to be", "--tokens", "100", "--temperature", "2", "--seed", "7")
+		if code != 0 || out != "to be"+one.Text+"\n" {
+			t.Errorf("%s: exit code %d, %q, want %q: %s", from, code, out, "to be"+one.Text+"\n", stderr)
+		}
 	}
 	code, _, stderr = run(t, t.TempDir(), "eval", dir, "--set", "data.dir="+f.data)
 	if code != 2 {
@@ -191,7 +193,6 @@ func TestLanguageModel(t *testing.T) {
 		{[]string{"eval", dir, "--set", "data.kind=images", "--set", "data.dir=" + f.data}, []string{"--set data.kind=images", "data.kind: text"}},
 		{[]string{"eval", cut, "--job", config(t, "quickstart.yaml")}, []string{cut, "cut short", "ringmaster export"}},
 		{[]string{"eval", file, "--job", config(t, "quickstart.yaml")}, []string{file, "for the model of " + config(t, "quickstart.yaml") + ": tensor", "the model's"}},
-		{[]string{"predict", file, "--prompt", "to"}, []string{"--job JOB.yaml"}},
 		{[]string{"predict", f.file, "--prompt", "to", "--job", config(t, "quickstart.yaml")}, []string{"not trained on text"}},
 		{[]string{"eval", f.file, "--job", config(t, "quickstart.yaml")}, []string{f.file, "header"}},
 	} {
