@@ -49,7 +49,7 @@ func TestScalingChangesProcessesAndNoBit(t *testing.T) {
 }
 
 func TestScaleRefuses(t *testing.T) {
-	l := job{file: config(t, "quickstart.yaml"), args: []string{"--set", "train.steps=2000"}}.start(t)
+	l := job{file: config(t, "quickstart.yaml"), args: []string{"--set", "train.steps=200000"}}.start(t)
 	l.step(1)
 	for _, c := range []struct {
 		code  int
