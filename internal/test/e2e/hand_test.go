@@ -167,7 +167,7 @@ func TestDataMissingOnWorker(t *testing.T) {
 
 // The summary and the status have the fields that scripts depend on.
 func TestJSONFields(t *testing.T) {
-	l := job{file: config(t, "quickstart.yaml"), args: []string{"--set", "train.steps=2000"}}.start(t)
+	l := job{file: config(t, "quickstart.yaml"), args: []string{"--set", "train.steps=200000"}}.start(t)
 	s := l.until(func(s *launch.Status) bool { return s.State == "running" && s.Step > 0 })
 	if len(s.Coordinators) != 1 || len(s.Workers) != 2 || s.Coordinators[0].PID == 0 || !s.Coordinators[0].Leader || s.Generation != 1 {
 		t.Errorf("status %+v", s)
