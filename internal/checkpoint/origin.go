@@ -53,7 +53,7 @@ func countersOf(slots []slot) (counters []string) {
 	return counters
 }
 
-// counts is the values of so many counters.
+// counts are the values of the counters, each of which is the step.
 func counts(counters []string, step uint64) (values []byte) {
 	for range counters {
 		values = binary.LittleEndian.AppendUint64(values, step)

@@ -52,7 +52,7 @@ func appendRecord(dst []byte, schema Schema, r Record) []byte {
 // leafOf is the leaf of a record's encoding, which begins with a zero byte.
 func leafOf(encoded []byte) hash256 { return merkle.Leaf(encoded) }
 
-// Records are hashed in chunks, each by one goroutine: of so many records, or fewer where they are large.
+// Records are hashed in chunks, each by one goroutine. A chunk has this many records, or fewer where they are large.
 const (
 	leafChunk      = 256
 	leafChunkBytes = 4 << 20

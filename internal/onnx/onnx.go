@@ -42,7 +42,7 @@ type initializer struct {
 	integers []int
 }
 
-// head is the initializer without its elements, of which there are so many bytes.
+// head is the initializer without its elements, and the number of bytes that these take.
 func (t *initializer) head() (m message, bytes int) {
 	for _, d := range t.shape {
 		m.integer(tensorDims, d)

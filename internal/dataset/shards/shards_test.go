@@ -165,8 +165,8 @@ type flaky struct {
 	files    http.Handler
 	requests atomic.Int64
 	down     atomic.Bool  // answers 503
-	lies     atomic.Int64 // so many answers have a flipped byte; below zero: all
-	cut      atomic.Int64 // so many answers end early
+	lies     atomic.Int64 // number of answers still to get a flipped byte; below zero: all
+	cut      atomic.Int64 // number of answers still to end early
 }
 
 func (f *flaky) ServeHTTP(w http.ResponseWriter, r *http.Request) {

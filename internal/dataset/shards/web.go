@@ -25,7 +25,7 @@ type web struct {
 
 const (
 	chunkBytes = 64 << 10
-	runChunks  = 64 // at most so many are asked for at once
+	runChunks  = 64 // the most that one request asks for
 
 	attempt  = time.Minute // that one request may take
 	minPause = 50 * time.Millisecond
