@@ -7,7 +7,6 @@ import (
 	"ringmaster/internal/model"
 	"ringmaster/internal/optim"
 	"ringmaster/internal/plan"
-	"ringmaster/internal/rng"
 	"ringmaster/internal/tensor/kernel"
 )
 
@@ -57,10 +56,8 @@ func (t *Trainer) Evaluate(ring AllReduce, arc plan.Arc) (*Evaluation, error) {
 	defer t.Activity.Turn(Idle)
 	size := evaluationLen(t.Metrics, t.Model, set, t.Job.Seats)
 	records := t.evaluationRecords(arc.Len(), size)
-	for i := range arc.Len() {
-		if err := t.evaluateSeat(arc.Begin+i, records[i]); err != nil {
-			return nil, &DataError{err}
-		}
+	if err := t.evaluateSeats(arc, records); err != nil {
+		return nil, &DataError{err}
 	}
 	ring.Contribute(KindEvaluation, records)
 	t.Activity.Turn(Waiting)
@@ -79,8 +76,23 @@ func (t *Trainer) evaluationRecords(seats, size int) [][]byte {
 	return t.evaluated
 }
 
+// evaluateSeats runs the model over the local seats' parts of the evaluation set and writes their records. What comes next is read meanwhile.
+func (t *Trainer) evaluateSeats(arc plan.Arc, records [][]byte) error {
+	if t.piece == 0 {
+		t.piece = t.EvaluationPiece()
+	}
+	from := t.feedEvaluation(arc, t.piece)
+	defer from.close()
+	for i := range arc.Len() {
+		if err := t.evaluateSeat(from, arc.Begin+i, records[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // evaluateSeat runs the model over a seat's part of the evaluation set and writes its record.
-func (t *Trainer) evaluateSeat(seat int, record []byte) error {
+func (t *Trainer) evaluateSeat(from *feed, seat int, record []byte) error {
 	shard := plan.Interval{Begin: 0, End: t.Data.Eval.Len()}.Part(seat, t.Job.Seats)
 	if t.Metrics != nil && t.scorer == nil {
 		t.scorer = newScorer(t.Metrics, t.Model, t.Data.Schema)
@@ -90,7 +102,7 @@ func (t *Trainer) evaluateSeat(seat int, record []byte) error {
 	}
 	sum := model.Result{Finite: true}
 	for at := shard.Begin; at < shard.End; at += evalBatch {
-		part, err := t.evaluateBatch(plan.Interval{Begin: at, End: min(at+evalBatch, shard.End)})
+		part, err := t.evaluateBatch(from, min(evalBatch, shard.End-at))
 		if err != nil {
 			return err
 		}
@@ -140,23 +152,21 @@ func (t *Trainer) evaluation(records []byte, size int) (*Evaluation, error) {
 	return e, nil
 }
 
-// evaluateBatch is the sums over samples of the evaluation set, computed in pieces, which do not show in them.
-func (t *Trainer) evaluateBatch(samples plan.Interval) (sum model.Result, err error) {
-	if t.piece == 0 {
-		t.piece = t.EvaluationPiece()
-	}
-	for at := samples.Begin; at < samples.End; at += t.piece {
-		t.indices = t.indices[:0]
-		for k := at; k < min(at+t.piece, samples.End); k++ {
-			t.indices = append(t.indices, int32(k))
-		}
-		if err := t.Data.Eval.Read(&t.batch, t.indices, rng.Key{}); err != nil {
+// evaluateBatch is the sums over the next samples of the feed, computed in its pieces, which do not show in them.
+func (t *Trainer) evaluateBatch(from *feed, samples int) (sum model.Result, err error) {
+	for samples > 0 {
+		t.Activity.Turn(Reading)
+		batch, err := from.next()
+		if err != nil {
 			return sum, err
 		}
-		sum = t.replica.Evaluate(t.scored, t.stats, &t.batch, sum)
+		t.Activity.Turn(Evaluating)
+		sum = t.replica.Evaluate(t.scored, t.stats, batch, sum)
 		if t.scorer != nil {
-			t.scorer.add(&t.batch, t.replica.Outputs())
+			t.scorer.add(batch, t.replica.Outputs())
 		}
+		samples -= batch.N
+		from.done()
 	}
 	return sum, nil
 }

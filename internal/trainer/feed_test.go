@@ -9,11 +9,15 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
+
+	"go.uber.org/goleak"
 
 	"ringmaster/internal/config"
 	"ringmaster/internal/dataset"
 	"ringmaster/internal/plan"
+	"ringmaster/internal/rng"
 )
 
 // pictureFolder writes 24 pictures of 6 x 5 pixels for training and 8 for evaluation, of two classes.
@@ -128,3 +132,77 @@ func TestChangedFileEndsTheRun(t *testing.T) {
 type elsewhere struct{ dataset.Set }
 
 func (elsewhere) Resident() bool { return false }
+
+// noted is a set that is not in memory and tells when a batch of it is read. From the batch on that failing counts, reading fails.
+type noted struct {
+	dataset.Set
+	reads   chan int // the number of samples
+	failing atomic.Int64
+}
+
+func (*noted) Resident() bool { return false }
+
+func (s *noted) Read(b *dataset.Batch, indices []int32, key rng.Key) error {
+	if s.failing.Add(-1) == 0 {
+		return errors.New("the disk is gone")
+	}
+	err := s.Set.Read(b, indices, key)
+	s.reads <- len(indices)
+	return err
+}
+
+// evaluating is a plan whose evaluation set is not in memory, and the set.
+func evaluating(t *testing.T) (*Plan, *noted) {
+	p := assemble(t, 3, "")
+	data := *p.Data
+	set := &noted{Set: data.Eval, reads: make(chan int, 1000)}
+	data.Eval = set
+	p.Data = &data
+	return p, set
+}
+
+// TestEvaluationReadsAhead wants the next pieces to be read while the first one is being computed, and the figures of an evaluation from memory.
+func TestEvaluationReadsAhead(t *testing.T) {
+	p, set := evaluating(t)
+	plain := evaluateIn(t, assemble(t, 3, ""), evalBatch)
+	for _, piece := range []int{7, 64, evalBatch} {
+		if got := evaluateIn(t, p, piece); got != plain {
+			t.Errorf("in pieces of %d: %+v, from memory %+v", piece, got, plain)
+		}
+	}
+	for len(set.reads) > 0 {
+		<-set.reads
+	}
+	tr, err := New(t.Context(), p, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	from := tr.feedEvaluation(plan.Arc{Begin: 1, End: 3}, 64)
+	defer from.close()
+	first, err := from.next()
+	if err != nil || first.N != 64 {
+		t.Fatalf("a piece of %d samples: %v", first.N, err)
+	}
+	for range p.evaluationSlots(64) { // the first one is not done
+		<-set.reads
+	}
+	if before, after := p.aheadOfEvaluation(64), p.Memory().Work-p.Model.EvaluationBytes(evalBatch); before <= 0 || after <= 0 {
+		t.Errorf("reading ahead is priced at %d bytes, in all at %d", before, after)
+	}
+}
+
+// TestEvaluationThatFailsLeavesNothingBehind has reading fail in the middle of an evaluation, while other pieces are being read.
+func TestEvaluationThatFailsLeavesNothingBehind(t *testing.T) {
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+	p, set := evaluating(t)
+	set.failing.Store(4)
+	tr, err := New(t.Context(), p, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr.piece = 64
+	var failed *DataError
+	if _, err = tr.Evaluate(&solo{}, plan.Arc{Begin: 0, End: 3}); !errors.As(err, &failed) || !strings.Contains(err.Error(), "the disk is gone") {
+		t.Errorf("%v", err)
+	}
+}

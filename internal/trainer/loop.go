@@ -172,7 +172,7 @@ func (t *Trainer) enter(r *Run) error {
 	t.records = makeRecords(r.Arc.Len(), recordLen)
 	t.statRecords = makeRecords(r.Arc.Len(), t.Job.Train.MicroBatches()*statisticsLen(len(t.stats)))
 	t.bind(r)
-	t.feed = newFeed(t, r.Arc)
+	t.feed = t.feedSteps(r.Arc)
 	t.pace.begin()
 	t.Progress.SeatSpans.Store(0)
 	return nil

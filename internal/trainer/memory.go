@@ -23,7 +23,8 @@ func (p *Plan) Memory() Memory {
 	m := Memory{State: 4 * (params*int64(1+len(optim.Names(&p.Job.Train))) + stats + checkpoint.HistoryLength), Work: p.Model.TrainingBytes(p.largestShard()), Seat: 4 * params}
 	if set := p.Data.Eval; set != nil {
 		shard := plan.Interval{Begin: 0, End: set.Len()}.Part(0, p.Job.Seats).Len()
-		m.Work = max(m.Work, p.Model.EvaluationBytes(min(shard, p.EvaluationPiece())))
+		piece := p.EvaluationPiece()
+		m.Work = max(m.Work, p.Model.EvaluationBytes(min(shard, piece))+p.aheadOfEvaluation(min(shard, piece)))
 		if p.Metrics != nil { // the seats' records as they are made, gathered, and read
 			m.Work += 4 * int64(p.Job.Seats*evaluationLen(p.Metrics, p.Model, set, p.Job.Seats))
 		}

@@ -1,6 +1,8 @@
 package trainer
 
 import (
+	"fmt"
+
 	"ringmaster/internal/model"
 	"ringmaster/internal/plan"
 	"ringmaster/internal/rng"
@@ -37,7 +39,7 @@ func (t *Trainer) seatGradient(r *Run, i int) error {
 		t.Activity.Turn(Reading)
 		batch, err := t.feed.next()
 		if err != nil {
-			return err
+			return &DataError{fmt.Errorf("step %d: %w", t.step+1, err)}
 		}
 		t.Activity.Turn(Computing)
 		grad, ready := t.grads[i], (func(int))(nil)

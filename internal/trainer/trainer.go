@@ -127,10 +127,8 @@ type Trainer struct {
 	sums    checkpoint.EpochSums
 	history checkpoint.History
 
-	grads   [][]float32   // one flat gradient a local seat
-	partial []float32     // the gradient of a micro-batch but the first; nil where there is one alone
-	batch   dataset.Batch // of an evaluation
-	indices []int32
+	grads   [][]float32 // one flat gradient a local seat
+	partial []float32   // the gradient of a micro-batch but the first; nil where there is one alone
 	feed    *feed
 	records [][]byte
 	piece   int // samples that an evaluation computes at a time; 0: not known yet
