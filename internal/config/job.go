@@ -250,6 +250,8 @@ type Train struct {
 	ClassWeights   []float64 `yaml:"class_weights" omit:"zero"` // of the losses against each class; empty: 1 each
 	HuberDelta     float64   `yaml:"huber_delta" omit:"zero"`   // of loss huber: from where on differences count in proportion
 
+	Recompute bool `yaml:"recompute" omit:"zero" contract:"free"` // activations are dropped in the forward pass and computed again in the backward pass, where that takes less memory
+
 	EarlyStop EarlyStop `yaml:"early_stop" omit:"zero" contract:"end"` // when the job ends before its time
 
 	EMA       float64 `yaml:"ema" omit:"zero"`        // decay of a moving average of the parameters, which is evaluated and exported; 0: none

@@ -174,7 +174,10 @@ var families = map[string]goldenCase{
 
 // train takes steps of plain gradient descent and returns the digest of parameters and statistics.
 func train(t *testing.T, c goldenCase, steps uint64, team *kernel.Team) [32]byte {
-	m := mustBuild(t, c.cfg, c.spec)
+	return trainModel(t, mustBuild(t, c.cfg, c.spec), c, steps, team)
+}
+
+func trainModel(t *testing.T, m *Model, c goldenCase, steps uint64, team *kernel.Team) [32]byte {
 	params, stats := initial(m, 1)
 	grad, sum := make([]float32, m.Len()), make([]float32, m.StatsLen())
 	r := m.NewReplica(team)

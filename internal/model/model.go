@@ -50,6 +50,15 @@ type Model struct {
 	momentum   []float64 // by statistic: weight of the newest batch
 	network    network
 	adapted    []adapted // the linear layers with adapters
+	recompute  bool
+}
+
+// Recomputing is the model whose gradient takes less memory and more time: most activations are dropped in the forward pass and computed
+// again in the backward pass, with the same bits.
+func (m *Model) Recomputing() *Model {
+	again := *m
+	again.recompute = true
+	return &again
 }
 
 // network records the whole computation for n samples, from the fields that it reads (Floats and Integers of the recorder) to the output,

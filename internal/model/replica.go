@@ -223,6 +223,9 @@ func (r *recorder) end(output *tensor.Value, size int, training bool) {
 
 func (m *Model) compile(purpose purpose, size int) *recorded {
 	rec := newRecorder(m, purpose == forTraining, size)
+	if m.recompute && purpose == forTraining {
+		rec.Recompute()
+	}
 	logits := m.network.record(rec, size)
 	if purpose != forPrediction {
 		rec.end(logits, size, purpose == forTraining)

@@ -16,6 +16,11 @@ type Graph struct {
 	dropouts int // recorded so far
 	joint    *jointLoss
 	held     []*Value // to the end of forward
+
+	recompute bool
+	buffers   []*buffer // of the plan under way
+	turns     []turn
+	moves     []move
 }
 
 // NewGraph begins a recording. A graph for training keeps what backward needs; one for evaluation runs forward only, with

@@ -7,8 +7,16 @@ import (
 )
 
 // deep records a stack of residual blocks on width channels and returns the program.
-func deep(training bool, blocks int) *Program {
-	b := newBench(30, training)
+func deep(training bool, blocks int) *Program { return residuals(newBench(30, training), blocks) }
+
+// deepAgain is deep for training with Recompute.
+func deepAgain(blocks int) *Program {
+	b := newBench(30, true)
+	b.g.Recompute()
+	return residuals(b, blocks)
+}
+
+func residuals(b *bench, blocks int) *Program {
 	x := b.param(32, 64)
 	for range blocks {
 		w1, w2 := b.param(64, 64), b.param(64, 64)

@@ -75,6 +75,8 @@ type Program struct {
 	params   []*storage
 	buffers  []*buffer // all that live in the arena, aliases too
 	length   int       // of the arena
+	turns    []turn    // of Backward, in their order
+	moves    []move    // of what is computed again
 	ready    []int     // by node: after its backward every gradient from here on is final
 	adding   *share    // adds scratch to a gradient that has been written before
 	pending  *sink     // the one that adding works on
@@ -91,18 +93,35 @@ func (g *Graph) Compile() *Program {
 		g.orderSinks()
 		g.shareGradients()
 	}
-	p.buffers = g.lives()
-	var roots []*buffer
-	for _, b := range p.buffers {
-		if b.alias == nil {
-			roots = append(roots, b)
-		}
-	}
-	p.length = place(roots)
+	p.plan(g)
 	if g.training {
 		p.ready = g.finals()
 	}
 	return p
+}
+
+// plan gives every buffer its place, once it is known what is to be computed again.
+func (p *Program) plan(g *Graph) {
+	var again []plan.Interval
+	if g.training && g.recompute {
+		again = g.segments()
+	}
+	p.length = g.place(again)
+	p.buffers, p.turns, p.moves = g.buffers, g.turns, g.moves
+}
+
+// place orders the operations of which those in the intervals are computed again, and gives every buffer its place. It returns the
+// length of the arena.
+func (g *Graph) place(again []plan.Interval) int {
+	g.schedule(again)
+	g.buffers = g.lives()
+	var roots []*buffer
+	for _, b := range g.buffers {
+		if b.alias == nil {
+			roots = append(roots, b)
+		}
+	}
+	return place(roots)
 }
 
 // orderSinks decides who overwrites a gradient and who adds to it. Backward visits nodes from last to first.
@@ -136,33 +155,50 @@ func (g *Graph) shareGradients() {
 
 // lives computes when each buffer is alive and returns those that live in the arena.
 func (g *Graph) lives() []*buffer {
-	end := 2*len(g.nodes) - 1
 	for i, n := range g.nodes {
 		touch(i, n.reads, n.keeps, n.forward, n.both)
 		for _, v := range n.makes {
 			v.data.touch(i)
 		}
-		if !g.training {
-			continue
-		}
-		back := end - i
-		touch(back, n.keeps, n.backward, n.both)
-		for _, v := range n.makes {
-			if v.wanted {
-				v.grad.touch(back)
-			}
-		}
-		for _, s := range n.sinks {
-			s.place.touch(back)
-			s.target.grad.touch(back)
-			if n.early {
-				s.place.touch(i)
-			}
-		}
 	}
 	for _, v := range g.held {
 		v.data.touch(len(g.nodes) - 1)
 	}
+	for k, t := range g.turns {
+		g.liveIn(t, len(g.nodes)+k)
+	}
+	return g.inArena()
+}
+
+// liveIn extends the lives of what a turn of Backward needs to its time.
+func (g *Graph) liveIn(t turn, at int) {
+	n := t.node
+	if t.again {
+		touchLater(at, n.reads, n.keeps, n.forward, n.both)
+		for _, v := range n.makes {
+			v.data.later().touch(at)
+		}
+		return
+	}
+	if len(n.sinks) > 0 {
+		touchLater(at, n.keeps, n.backward, n.both)
+	}
+	for _, v := range n.makes {
+		if v.wanted {
+			v.grad.touch(at)
+		}
+	}
+	for _, s := range n.sinks {
+		s.place.touch(at)
+		s.target.grad.touch(at)
+		if n.early {
+			s.place.touch(n.index)
+		}
+	}
+}
+
+// inArena lists the buffers that are alive at some time and belong to the program.
+func (g *Graph) inArena() []*buffer {
 	var all []*buffer
 	for _, v := range g.values {
 		if v.role == activation {
@@ -177,6 +213,9 @@ func (g *Graph) lives() []*buffer {
 		all = append(all, n.backward...)
 		all = append(all, n.both...)
 	}
+	for _, m := range g.moves {
+		all = append(all, m.buffer.again)
+	}
 	listed := map[*buffer]bool{} // scratch may serve forward and backward
 	return slices.DeleteFunc(all, func(b *buffer) bool {
 		r, again := b.root(), listed[b]
@@ -189,6 +228,15 @@ func touch(t int, lists ...[]*buffer) {
 	for _, list := range lists {
 		for _, b := range list {
 			b.touch(t)
+		}
+	}
+}
+
+// touchLater touches the places that buffers have once they are computed again.
+func touchLater(t int, lists ...[]*buffer) {
+	for _, list := range lists {
+		for _, b := range list {
+			b.later().touch(t)
 		}
 	}
 }
@@ -224,6 +272,7 @@ func (p *Program) Bind(arena []float32) {
 		at := b.root().offset
 		b.data = arena[at : at+b.size : at+b.size]
 	}
+	p.settle()
 }
 
 // Set binds an input for the next runs.
@@ -247,6 +296,9 @@ func (p *Program) Forward(c *Context, params []float32) {
 	for _, v := range p.params {
 		v.data.data = of(params, v.interval)
 	}
+	for _, m := range p.moves {
+		m.buffer.data = m.first
+	}
 	c.Loss, c.Weight, c.Count, c.Correct = c.Before, c.Weighed, 0, 0
 	for _, n := range p.nodes {
 		n.op.forward(c)
@@ -262,8 +314,12 @@ func (p *Program) Backward(c *Context, grad []float32, ready func(from int)) {
 		v.grad.data = of(grad, v.interval)
 	}
 	c.told, c.ready = len(grad), ready
-	for i := len(p.nodes) - 1; i >= 0; i-- {
-		n := p.nodes[i]
+	for _, t := range p.turns {
+		if t.again {
+			p.replay(c, t)
+			continue
+		}
+		n := t.node
 		if len(n.sinks) > 0 {
 			n.op.backward(c)
 			for _, s := range n.sinks {
@@ -273,7 +329,7 @@ func (p *Program) Backward(c *Context, grad []float32, ready func(from int)) {
 				}
 			}
 		}
-		c.tell(p.ready[i])
+		c.tell(p.ready[n.index])
 	}
 }
 

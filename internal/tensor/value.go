@@ -63,6 +63,7 @@ type buffer struct {
 	first, last int // times in the program's order; last < first: never used
 	offset      int // in the arena
 	alias       *buffer
+	again       *buffer // where it lives once it is computed again; nil: where it was
 }
 
 func newBuffer(size int) *buffer { return &buffer{size: size, first: 1, last: 0} }
@@ -71,6 +72,14 @@ func newBuffer(size int) *buffer { return &buffer{size: size, first: 1, last: 0}
 func (b *buffer) root() *buffer {
 	for b.alias != nil {
 		b = b.alias
+	}
+	return b
+}
+
+// later is the buffer's place after what is dropped has been computed again.
+func (b *buffer) later() *buffer {
+	if b.again != nil {
+		return b.again
 	}
 	return b
 }

@@ -6,7 +6,7 @@ type counted interface {
 	multiplyAdds() (forward, backward int)
 }
 
-// MultiplyAdds is how many multiply-adds the products of one Forward take, and those of one Backward. Twice as many
+// MultiplyAdds is how many multiply-adds the products of one Forward take, and those of one Backward, which may compute some of Forward's again. Twice as many
 // floating-point operations, over what a core does in a second, is the least time that a run takes.
 func (p *Program) MultiplyAdds() (forward, backward int) {
 	for _, n := range p.nodes {
@@ -16,6 +16,12 @@ func (p *Program) MultiplyAdds() (forward, backward int) {
 			if p.training {
 				backward += b
 			}
+		}
+	}
+	for _, t := range p.turns {
+		if op, ok := t.node.op.(counted); ok && t.again {
+			f, _ := op.multiplyAdds()
+			backward += f
 		}
 	}
 	return forward, backward

@@ -77,6 +77,9 @@ func BuildModel(job *config.Job, schema dataset.Schema) (*model.Model, error) {
 	if _, err := groupsOf(job, m); err != nil {
 		return nil, err
 	}
+	if job.Train.Recompute {
+		m = m.Recomputing()
+	}
 	return m, nil
 }
 
