@@ -30,11 +30,16 @@ func (l *Layout) ReadModel(r io.Reader, size int64) (*State, error) {
 		return nil, err
 	}
 	s := l.NewState()
+	sums := make([]Hash, len(h.entries))
 	for i := range h.entries {
-		if err := m.read(i, buffered, s); err != nil {
+		if err := m.readHashed(i, buffered, s, sums); err != nil {
 			return nil, err
 		}
 	}
+	if err := m.check(sums); err != nil {
+		return nil, err
+	}
+	m.share(s)
 	return s, nil
 }
 
@@ -49,7 +54,7 @@ const maxWrapper = 8
 
 // wrapperOf is the path that all names of a file begin with and the model's do not: the one for which most of the names are the model's; of
 // several such, the shortest.
-func wrapperOf(entries []entry, want map[string]*slot) string {
+func wrapperOf(entries []entry, is func(name string) bool) string {
 	if len(entries) == 0 {
 		return ""
 	}
@@ -62,7 +67,7 @@ func wrapperOf(entries []entry, want map[string]*slot) string {
 			if !inside {
 				return best
 			}
-			if want[name] != nil {
+			if is(name) {
 				known++
 			}
 		}

@@ -25,7 +25,7 @@ type Layout struct {
 	statLen       int
 	historyLen    int
 	shares        []Share
-	aliases       map[string]Alias // by name; may be empty
+	form          Form // may be empty
 }
 
 // Share is one file of a checkpoint.
@@ -108,18 +108,6 @@ func NewLayout(seats int, params, stats []Tensor, optim []string) (*Layout, erro
 func (l *Layout) WithHistory() *Layout {
 	l.historyLen = HistoryLength
 	l.add(kindHistory, historyTensors, []int{0, len(historyTensors)}, 1, []int{vectorHistory})
-	return l
-}
-
-// Alias is what another ecosystem calls a tensor, and the order of its axes there: axis i there is axis Axes[i] here.
-type Alias struct {
-	Name string
-	Axes []int
-}
-
-// WithAliases adds to the layout, which it returns, what tensors are called in files of another ecosystem. Such files are read too.
-func (l *Layout) WithAliases(aliases map[string]Alias) *Layout {
-	l.aliases = aliases
 	return l
 }
 

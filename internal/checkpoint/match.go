@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -15,60 +16,109 @@ type match struct {
 	entries    []entry
 	slots      []*slot // by entry; nil: nowhere, since it is passed over or not the model's
 	axes       [][]int // by entry: of a tensor that has its name in another ecosystem
-	alias      bool    // some have
 	wanted     int     // tensors of the model that are to be taken
 	skipped    []string
-	missing    []string // names of the model's
-	unexpected []string // names of the file's
-	misfits    []string // what is wrong with a tensor, in words
+	passed     []string    // names of the file's that hold nothing for the model
+	missing    []string    // names of the model's
+	unexpected []string    // names of the file's
+	misfits    []string    // what is wrong with a tensor, in words
+	checks     []agreement // of tensors that must be as others are, or zero
+	copies     [][2]*slot  // tensors that the file lacks, and those that they equal
+}
+
+// agreement is that a tensor of a file has the bytes of another one, or zeros.
+type agreement struct {
+	entry, of int    // of -1: zeros
+	advice    string // what to do where it is not so
 }
 
 // match compares tensors with the layout's. Tensors that skip names (by the model's names) are not taken from a file; nil skips none.
 func (l *Layout) match(entries []entry, skip func(name string) bool) *match {
 	m := &match{entries: entries, slots: make([]*slot, len(entries)), axes: make([][]int, len(entries))}
 	want, names := l.wanted()
-	other := map[string]*slot{}
-	for name, alias := range l.aliases {
-		other[alias.Name] = want[name]
-	}
-	wrapper, found := wrapperOf(entries, want), map[string]bool{}
+	v := l.viewOf(entries, want)
+	from := v.resolve(entries)
+	found := map[string]int{} // the entry of a tensor of the model, by the model's names
 	for i := range entries {
-		e := &entries[i]
-		name := strings.TrimPrefix(e.name, wrapper)
-		d := want[name]
-		var axes []int
-		if d == nil && other[e.name] != nil {
-			d, m.alias = other[e.name], true
-			name, axes = d.name, l.aliases[d.name].Axes
+		t, extra := v.targets[from[i]], l.form.Extras[from[i]]
+		name := strings.TrimPrefix(entries[i].name, v.wrapper)
+		if t.slot != nil {
+			name = t.name
 		}
 		switch {
-		case skip != nil && skip(name) || d == nil && e.counts(name, want):
-			continue
-		case d == nil:
-			m.unexpected = append(m.unexpected, e.name)
-			continue
-		case e.dtype != "F32" && e.dtype != "F16" && e.dtype != "BF16":
-			m.misfits = append(m.misfits, fmt.Sprintf("tensor %s is %s, want F32, F16 or BF16", printable.Line(e.name, maxNameBytes), e.dtype))
-		case !slices.Equal(e.shape, shapeThere(d.shape, axes)):
-			m.misfits = append(m.misfits, fmt.Sprintf("tensor %s has shape %v, the model wants %v", printable.Line(e.name, maxNameBytes), e.shape, shapeThere(d.shape, axes)))
-		case found[name]:
-			m.misfits = append(m.misfits, fmt.Sprintf("tensor %s is there twice, by two names", printable.Line(name, maxNameBytes)))
+		case skip != nil && skip(name) || from[i] == "" && entries[i].counts(name, want):
+		case t.slot != nil:
+			m.take(i, t, found)
+		case from[i] == "":
+			m.unexpected = append(m.unexpected, entries[i].name)
+		case extra.Zeros != nil:
+			m.checks = append(m.checks, agreement{i, -1, extra.Else})
+		case extra.Equals == "":
+			m.passed = append(m.passed, entries[i].name)
 		}
-		m.slots[i], m.axes[i], found[name] = d, axes, true
+	}
+	for i := range entries {
+		extra := l.form.Extras[from[i]]
+		if of, is := found[extra.Equals]; is && v.targets[from[i]].slot == nil {
+			m.checks = append(m.checks, agreement{i, of, extra.Else})
+		}
+	}
+	m.lack(v, names, found, skip)
+	return m
+}
+
+// resolve says for each tensor of a file of which target or extra it is, by its name in the view; "": of none. A copy of a tensor that the file
+// does not have itself is that tensor.
+func (v *view) resolve(entries []entry) []string {
+	from, there := make([]string, len(entries)), map[string]bool{}
+	for i := range entries {
+		from[i] = v.find(entries[i].name)
+		there[from[i]] = true
+	}
+	for i, name := range from {
+		if of := v.form.Extras[name].Equals; of != "" && v.targets[name].slot == nil && v.targets[of].slot != nil && !there[of] {
+			from[i], there[of] = of, true
+		}
+	}
+	return from
+}
+
+// take notes that entry i is the target's.
+func (m *match) take(i int, t target, found map[string]int) {
+	e := &m.entries[i]
+	_, twice := found[t.name]
+	switch {
+	case e.dtype != "F32" && e.dtype != "F16" && e.dtype != "BF16":
+		m.misfits = append(m.misfits, fmt.Sprintf("tensor %s is %s, want F32, F16 or BF16", printable.Line(e.name, maxNameBytes), e.dtype))
+	case !slices.Equal(e.shape, shapeThere(t.shape, t.axes)):
+		m.misfits = append(m.misfits, fmt.Sprintf("tensor %s has shape %v, the model wants %v", printable.Line(e.name, maxNameBytes), e.shape, shapeThere(t.shape, t.axes)))
+	case twice:
+		m.misfits = append(m.misfits, fmt.Sprintf("tensor %s is there twice, by two names", printable.Line(t.name, maxNameBytes)))
+	}
+	m.slots[i], m.axes[i], found[t.name] = t.slot, t.axes, i
+}
+
+// lack notes which tensors of the model, by names in the order of the files, were not found.
+func (m *match) lack(v *view, names []string, found map[string]int, skip func(name string) bool) {
+	there := map[string]string{}
+	for name, t := range v.targets {
+		there[t.name] = name
 	}
 	for _, name := range names {
-		switch {
-		case skip != nil && skip(name):
+		if skip != nil && skip(name) {
 			m.skipped = append(m.skipped, name)
 			continue
-		case !found[name] && m.alias && l.aliases[name].Name != "":
-			m.missing = append(m.missing, l.aliases[name].Name)
-		case !found[name]:
-			m.missing = append(m.missing, name)
 		}
 		m.wanted++
+		if _, is := found[name]; is {
+			continue
+		}
+		if of, is := found[v.form.Shared[name]]; is {
+			m.copies = append(m.copies, [2]*slot{v.targets[there[name]].slot, m.slots[of]})
+			continue
+		}
+		m.missing = append(m.missing, there[name])
 	}
-	return m
 }
 
 // forgo does without missing tensors that are optional.
@@ -182,6 +232,16 @@ func (m *match) read(i int, r io.Reader, s *State) error {
 	if err != nil {
 		return fmt.Errorf("tensor %s: %w", printable.Line(e.name, maxNameBytes), short(err))
 	}
+	return nil
+}
+
+// readHashed is read that also takes the digest of the tensor's bytes.
+func (m *match) readHashed(i int, r io.Reader, s *State, sums []Hash) error {
+	hashed := sha256.New()
+	if err := m.read(i, io.TeeReader(r, hashed), s); err != nil {
+		return err
+	}
+	hashed.Sum(sums[i][:0])
 	return nil
 }
 

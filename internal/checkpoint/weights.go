@@ -250,13 +250,19 @@ func (w *Weights) take(ctx context.Context, l *Layout, c Choice, s *State) (Take
 	if err := m.fault(c.Loose); err != nil {
 		return Taken{}, fmt.Errorf("%s: %w", w.Path, err)
 	}
-	t := Taken{Tensors: m.wanted - len(m.missing), Drawn: append(m.missing, m.skipped...), Passed: m.unexpected}
+	t := Taken{Tensors: m.wanted - len(m.missing), Drawn: append(m.missing, m.skipped...), Passed: append(m.unexpected, m.passed...)}
 	sums, first := make([]Hash, len(w.entries)), 0
 	for _, f := range w.files {
 		if err := m.readFile(ctx, f, first, sums, s); err != nil {
 			return Taken{}, fmt.Errorf("%s: %w", f.path, err)
 		}
 		first += f.entries
+	}
+	if err := m.check(sums); err != nil {
+		return Taken{}, fmt.Errorf("%s: %w", w.Path, err)
+	}
+	if s != nil {
+		m.share(s)
 	}
 	t.Digest = digestOf(w.entries, sums)
 	return t, nil
@@ -276,11 +282,9 @@ func (m *match) readFile(ctx context.Context, f weightFile, first int, sums []Ha
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		hashed := sha256.New()
-		if err := m.read(i, io.TeeReader(r, hashed), s); err != nil {
+		if err := m.readHashed(i, r, s, sums); err != nil {
 			return err
 		}
-		hashed.Sum(sums[i][:0])
 		if d := m.slots[i]; d != nil && s != nil {
 			if err := checkFinite(m.entries[i].name, s.vector(d.vector)[d.interval.Begin:d.interval.End]); err != nil {
 				return err

@@ -231,7 +231,7 @@ func randomJob(r *rand.Rand) *Job {
 	}
 	heads := 1 + r.IntN(8)
 	j.Model = Model{Kind: pick(modelKinds...), Layers: []int{small(), small(), small()}, Depth: small(), Heads: heads, Width: heads * small(),
-		Bias: r.IntN(2) > 0, Variant: pick("imagenet", "cifar"), Form: pick("torchvision", "keras"), Dropout: fraction(), Stack: stack(0), InitStrict: true, Buckets: 32, Distance: 128}
+		Bias: r.IntN(2) > 0, Variant: pick("imagenet", "cifar"), Form: pick("torchvision", "keras"), Dropout: fraction(), Stack: stack(0), InitStrict: true, Buckets: 32, Distance: 128, Activation: ActivationGELU}
 	if r.IntN(2) > 0 {
 		j.Model.Init, j.Model.InitStrict, j.Model.InitSkip = pick("a b", "~/x", "1e5"), r.IntN(2) > 0, []string{pick("fc", "*.bias", "no")}
 	}

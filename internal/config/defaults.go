@@ -46,6 +46,7 @@ func (m *Model) setDefaults(o *origin) {
 	def(o, "model.depth", &m.Depth, 4)
 	def(o, "model.heads", &m.Heads, 4)
 	def(o, "model.width", &m.Width, 128)
+	def(o, "model.activation", &m.Activation, ActivationGELU)
 	def(o, "model.tied", &m.Tied, true)
 	def(o, "model.buckets", &m.Buckets, 32)
 	def(o, "model.distance", &m.Distance, 128)

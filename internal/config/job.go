@@ -37,6 +37,12 @@ const (
 	ModelGraph       = "graph"
 )
 
+// Activations of transformers, by Hugging Face's names.
+const (
+	ActivationGELU    = "gelu"     // by erf
+	ActivationGELUNew = "gelu_new" // by tanh, as GPT-2's
+)
+
 // Forms of a model that libraries write differently.
 const FormTorchvision = "torchvision" // beside FormKeras
 
@@ -51,11 +57,15 @@ type Model struct {
 	Width int  `yaml:"width" kinds:"gpt,bert,t5"` // embedding width
 	Bias  bool `yaml:"bias" kinds:"gpt"`          // biases in linear layers and norms
 
-	Hidden    int  `yaml:"hidden" kinds:"bert,t5" omit:"zero"` // width between a block's two linear layers; 0: four times Width
-	HeadWidth int  `yaml:"head_width" kinds:"t5" omit:"zero"`  // of a head's queries, keys and values; 0: Width over Heads
-	Tied      bool `yaml:"tied" kinds:"t5" omit:"true"`        // the output layer is the token embedding
-	Buckets   int  `yaml:"buckets" kinds:"t5"`                 // of relative positions
-	Distance  int  `yaml:"distance" kinds:"t5"`                // from which on relative positions share the last bucket
+	Activation string `yaml:"activation" kinds:"gpt,bert" omit:"gelu"`    // between a block's two linear layers
+	Positions  int    `yaml:"positions" kinds:"gpt,bert" omit:"zero"`     // rows of the table of positions; 0: the data's context
+	Vocabulary int    `yaml:"vocabulary" kinds:"gpt,bert,t5" omit:"zero"` // tokens of the embedding and the output; 0: the data's
+
+	Hidden    int  `yaml:"hidden" kinds:"gpt,bert,t5" omit:"zero"` // width between a block's two linear layers; 0: four times Width
+	HeadWidth int  `yaml:"head_width" kinds:"t5" omit:"zero"`      // of a head's queries, keys and values; 0: Width over Heads
+	Tied      bool `yaml:"tied" kinds:"t5" omit:"true"`            // the output layer is the token embedding
+	Buckets   int  `yaml:"buckets" kinds:"t5"`                     // of relative positions
+	Distance  int  `yaml:"distance" kinds:"t5"`                    // from which on relative positions share the last bucket
 
 	Variant string `yaml:"variant" kinds:"mobilenetv2"`                 // imagenet, or cifar: stride 1 in the stem and in stage 2
 	Form    string `yaml:"form" kinds:"mobilenetv2" omit:"torchvision"` // whose padding, batch norms and first values it has

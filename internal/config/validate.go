@@ -160,6 +160,11 @@ func (m *Model) validateTransformer(c *checker) {
 	between(c, "model.width", m.Width, 1, 1<<16)
 	between(c, "model.hidden", m.Hidden, 0, 1<<20)
 	between(c, "model.head_width", m.HeadWidth, 0, 1<<16)
+	between(c, "model.positions", m.Positions, 0, 1<<20)
+	between(c, "model.vocabulary", m.Vocabulary, 0, maxFeatures)
+	if m.Kind != ModelT5 {
+		c.oneOf("model.activation", m.Activation, []string{ActivationGELU, ActivationGELUNew})
+	}
 	c.require("model.width", m.Heads < 1 || m.HeadWidth > 0 || m.Width%m.Heads == 0, "model.width %d cannot be divided among model.heads %d; take a multiple", m.Width, m.Heads)
 	below(c, "model.dropout", m.Dropout, 0, 1)
 	if m.Kind == ModelT5 {

@@ -10,7 +10,7 @@ import (
 	"ringmaster/internal/tensor/kernel"
 )
 
-// bert is an encoder of transformer blocks whose norms stand behind what they normalise, with GELU by erf, named and shaped as Hugging
+// bert is an encoder of transformer blocks whose norms stand behind what they normalise, named and shaped as Hugging
 // Face's BertForMaskedLM, or as its BertForSequenceClassification where a sample has one target. All tokens belong to segment 0.
 type bert struct {
 	field                    string
@@ -32,6 +32,7 @@ type bertBlock struct {
 	norm2                       *norm
 	heads, width                int
 	dropout                     float32
+	activation                  string
 }
 
 const (
@@ -53,11 +54,15 @@ func buildBERT(b *builder, cfg config.Model, spec Spec) (network, error) {
 	case cfg.Width%cfg.Heads != 0:
 		return nil, config.KeyErrorf("model.heads", "%d heads do not divide the width %d", cfg.Heads, cfg.Width)
 	}
+	places, err := placesOf(cfg, spec)
+	if err != nil {
+		return nil, err
+	}
 	m := &bert{field: spec.Field, context: spec.Context, width: cfg.Width, dropout: float32(cfg.Dropout)}
 	weights := normal(bertDeviation)
 	const embeddings = "bert.embeddings."
 	m.tokens = b.parameter(embeddings+"word_embeddings.weight", true, weights, spec.Vocabulary, m.width)
-	m.places = b.parameter(embeddings+"position_embeddings.weight", true, weights, spec.Context, m.width)
+	m.places = b.parameter(embeddings+"position_embeddings.weight", true, weights, places, m.width)
 	m.segments = b.parameter(embeddings+"token_type_embeddings.weight", true, weights, bertSegments, m.width)
 	m.norm = newLayerNorm(b, embeddings+"LayerNorm", m.width, true, bertEpsilon)
 	for k := range cfg.Depth {
@@ -65,9 +70,14 @@ func buildBERT(b *builder, cfg config.Model, spec Spec) (network, error) {
 	}
 	if spec.Rows == 1 {
 		m.head = newBERTClassifier(b, m.width, spec.Classes)
+		foreignPredictor(b)
 	} else {
-		m.head = newBERTPredictor(b, m.width, spec.Vocabulary)
+		m.head = newBERTPredictor(b, cfg, spec.Vocabulary)
+		foreignClassifier(b)
 	}
+	b.model.form.Prefix = "bert."
+	b.model.form.Endings = map[string]string{".LayerNorm.gamma": ".LayerNorm.weight", ".LayerNorm.beta": ".LayerNorm.bias"}
+	b.extra(embeddings+"position_ids", Extra{})
 	for k := range b.model.params {
 		b.model.params[k].Decay = len(b.model.params[k].Shape) > 1
 	}
@@ -82,7 +92,7 @@ func newBERTBlock(b *builder, name string, cfg config.Model) *bertBlock {
 	of := func(part string, in, out int) *linear {
 		return newLinear(b, name+part, in, out, zeros, kernel.None, normal(bertDeviation))
 	}
-	l := &bertBlock{heads: cfg.Heads, width: width, dropout: float32(cfg.Dropout)}
+	l := &bertBlock{heads: cfg.Heads, width: width, dropout: float32(cfg.Dropout), activation: cfg.Activation}
 	l.query = of(".attention.self.query", width, width)
 	l.key = of(".attention.self.key", width, width)
 	l.value = of(".attention.self.value", width, width)
@@ -111,26 +121,54 @@ func (l *bertBlock) record(r *recorder, x *tensor.Value) *tensor.Value {
 	attended := r.Attention(tensor.Columns{Value: l.query.record(r, x)}, tensor.Columns{Value: l.key.record(r, x)},
 		tensor.Columns{Value: l.value.record(r, x)}, tensor.AttentionOptions{Heads: l.heads, Dim: dim, Scale: float32(1 / math.Sqrt(float64(dim))), Rate: l.dropout})
 	x = l.norm1.record(r, r.Add(r.Dropout(l.attended.record(r, attended), l.dropout), x))
-	hidden := r.GELU(l.up.record(r, x))
+	hidden := r.activation(l.activation, l.up.record(r, x))
 	return l.norm2.record(r, r.Add(r.Dropout(l.down.record(r, hidden), l.dropout), x))
 }
 
 // bertPredictor gives logits of a token for every place, (n*context, vocabulary), by the token embedding and a bias.
 type bertPredictor struct {
-	bias  int
-	dense *linear
-	norm  *norm
+	bias       int
+	dense      *linear
+	norm       *norm
+	activation string
 }
 
-func newBERTPredictor(b *builder, width, vocabulary int) *bertPredictor {
-	h := &bertPredictor{bias: b.parameter("cls.predictions.bias", true, zeros, vocabulary)}
+func newBERTPredictor(b *builder, cfg config.Model, vocabulary int) *bertPredictor {
+	width := cfg.Width
+	h := &bertPredictor{activation: cfg.Activation, bias: b.parameter("cls.predictions.bias", true, zeros, vocabulary)}
 	h.dense = newLinear(b, "cls.predictions.transform.dense", width, width, zeros, kernel.None, normal(bertDeviation))
 	h.norm = newLayerNorm(b, "cls.predictions.transform.LayerNorm", width, true, bertEpsilon)
+	const oneEmbedding = "a bert's output layer is its token embedding, and a bias"
+	b.extra("cls.predictions.decoder.weight", Extra{Equals: "bert.embeddings.word_embeddings.weight", Else: oneEmbedding})
+	b.extra("cls.predictions.decoder.bias", Extra{Equals: "cls.predictions.bias", Else: oneEmbedding})
 	return h
 }
 
+// foreignPredictor passes over the heads of pre-training that a file may have beside the encoder that a classifier begins from.
+func foreignPredictor(b *builder) {
+	for _, name := range []string{"bias", "transform.dense.weight", "transform.dense.bias", "transform.LayerNorm.weight", "transform.LayerNorm.bias", "decoder.weight", "decoder.bias"} {
+		b.extra("cls.predictions."+name, Extra{})
+	}
+	foreignOrder(b)
+}
+
+// foreignClassifier passes over what a file may have for samples as a whole.
+func foreignClassifier(b *builder) {
+	for _, name := range []string{"bert.pooler.dense.weight", "bert.pooler.dense.bias"} {
+		b.extra(name, Extra{})
+	}
+	foreignOrder(b)
+}
+
+// foreignOrder passes over the head that tells whether two sentences follow each other.
+func foreignOrder(b *builder) {
+	for _, name := range []string{"cls.seq_relationship.weight", "cls.seq_relationship.bias"} {
+		b.extra(name, Extra{})
+	}
+}
+
 func (h *bertPredictor) record(r *recorder, m *bert, x *tensor.Value) *tensor.Value {
-	x = h.norm.record(r, r.GELU(h.dense.record(r, x)))
+	x = h.norm.record(r, r.activation(h.activation, h.dense.record(r, x)))
 	return r.Linear(r.Reshape(x, -1, m.width), r.param(m.tokens), r.param(h.bias), kernel.None)
 }
 

@@ -95,6 +95,14 @@ func (b *builder) statAlias(at plan.Interval, name string, axes ...int) {
 	b.model.stats[k].Alias = Alias{name, axes}
 }
 
+// extra says what a tensor of another ecosystem's files is to the model, which does not have it.
+func (b *builder) extra(name string, e Extra) {
+	if b.model.form.Extras == nil {
+		b.model.form.Extras = map[string]Extra{}
+	}
+	b.model.form.Extras[name] = e
+}
+
 func (b *builder) tensor(name string, length *int, shape []int) Tensor {
 	if b.names == nil {
 		b.names = map[string]bool{}

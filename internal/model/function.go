@@ -1,6 +1,9 @@
 package model
 
-import "ringmaster/internal/tensor"
+import (
+	"ringmaster/internal/config"
+	"ringmaster/internal/tensor"
+)
 
 // function is a layer without parameters.
 type function func(r *recorder, x *tensor.Value) *tensor.Value
@@ -19,6 +22,14 @@ var functions = map[string]function{
 	"softplus":    func(r *recorder, x *tensor.Value) *tensor.Value { return r.Softplus(x) },
 	"softmax":     func(r *recorder, x *tensor.Value) *tensor.Value { return r.Softmax(x) },
 	"log_softmax": func(r *recorder, x *tensor.Value) *tensor.Value { return r.LogSoftmax(x) },
+}
+
+// activation is the function between a transformer block's two linear layers, by its name in the configuration.
+func (r *recorder) activation(name string, x *tensor.Value) *tensor.Value {
+	if name == config.ActivationGELUNew {
+		return r.GELUTanh(x)
+	}
+	return r.GELU(x)
 }
 
 // makeLeaky makes the functions that have a slope of their own below 0.

@@ -37,6 +37,21 @@ type Alias struct {
 	Axes []int
 }
 
+// Form is how another ecosystem's files hold a model's tensors, beside their aliases.
+type Form struct {
+	Prefix  string            // of names, which files may leave out
+	Endings map[string]string // of old names, and what they are now
+	Extras  map[string]Extra  // by their names there: tensors that files may have beside the model's
+	Shared  map[string]string // tensors that files may lack, since they equal another one
+}
+
+// Extra is a tensor of another ecosystem's files that the model does not have. With no field set it holds nothing that the model could use.
+type Extra struct {
+	Equals string // the model's tensor that it must be equal to
+	Zeros  []int  // its shape, where it must be zero, since the model does without it
+	Else   string // what to do where it is not so
+}
+
 // Model is a network that fits a data set. It is immutable and holds no values.
 type Model struct {
 	schema     dataset.Schema
@@ -50,6 +65,7 @@ type Model struct {
 	momentum   []float64 // by statistic: weight of the newest batch
 	network    network
 	adapted    []adapted // the linear layers with adapters
+	form       Form
 	recompute  bool
 }
 
@@ -150,6 +166,9 @@ func (m *Model) Len() int { return m.length }
 
 // Stats are the running statistics in the order of their own flat vector, without gaps.
 func (m *Model) Stats() []Tensor { return m.stats }
+
+// Form is how another ecosystem's files hold the tensors, beside their aliases.
+func (m *Model) Form() Form { return m.form }
 
 // StatsLen is the length of the flat vector of running statistics; 0 where the model has none.
 func (m *Model) StatsLen() int { return m.statLength }

@@ -67,7 +67,14 @@ func buildT5(b *builder, cfg config.Model) (network, error) {
 	m.tokens, m.output = b.parameter("shared.weight", true, normal(1), vocabulary, cfg.Width), none
 	m.encoder = newT5Stack(b, "encoder", cfg.Depth, &m.sizes)
 	m.decoder = newT5Stack(b, "decoder", cfg.Depth, &m.sizes)
-	if !cfg.Tied {
+	for _, stack := range []string{"encoder", "decoder"} {
+		b.extra(stack+".embed_tokens.weight", Extra{Equals: "shared.weight", Else: "a t5's encoder and decoder share one embedding"})
+	}
+	b.extra("decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight", Extra{}) // in old files, and never used
+	if cfg.Tied {
+		b.extra("lm_head.weight", Extra{Equals: "shared.weight", Else: "set model.tied: false"})
+	} else {
+		b.model.form.Shared = map[string]string{"lm_head.weight": "shared.weight"}
 		m.output = b.parameter("lm_head.weight", true, normal(1), vocabulary, cfg.Width)
 	}
 	return m, nil

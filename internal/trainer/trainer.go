@@ -66,6 +66,10 @@ func Assemble(job *config.Job) (*Plan, error) {
 // BuildModel makes the job's model for data of the schema, with the loss that it is trained by. Errors point at the key at fault in the
 // job file.
 func BuildModel(job *config.Job, schema dataset.Schema) (*model.Model, error) {
+	schema, err := widen(schema, job.Model.Vocabulary)
+	if err != nil {
+		return nil, job.Blame("model", err)
+	}
 	l, err := loss.New(job.Train, schema)
 	if err != nil {
 		return nil, job.Blame("train", err)
@@ -81,6 +85,25 @@ func BuildModel(job *config.Job, schema dataset.Schema) (*model.Model, error) {
 		m = m.Recomputing()
 	}
 	return m, nil
+}
+
+// widen is the schema with tokens of a vocabulary that is larger than the data's, as those of many published models are; 0: the data's own.
+func widen(schema dataset.Schema, vocabulary int) (dataset.Schema, error) {
+	if vocabulary == 0 {
+		return schema, nil
+	}
+	wide := slices.Clone(schema)
+	for k := range wide {
+		f := &wide[k]
+		if f.Type != dataset.Int32 || f.Classes == 0 || len(f.Shape) == 0 {
+			continue
+		}
+		if f.Classes > vocabulary {
+			return nil, config.KeyErrorf("model.vocabulary", "it is %d, but the data has %d tokens: set it to that or more", vocabulary, f.Classes)
+		}
+		f.Classes, f.Labels = vocabulary, nil
+	}
+	return wide, nil
 }
 
 // Tensors are the model's parameters as checkpoints name them.
@@ -383,18 +406,22 @@ func (p *Plan) Layout() (*checkpoint.Layout, error) {
 	if err != nil {
 		return nil, err
 	}
-	return l.WithAliases(aliases(p.Model)).WithHistory(), nil
+	return l.WithForm(formOf(p.Model)).WithHistory(), nil
 }
 
-// aliases are what the model's tensors are called in another ecosystem.
-func aliases(m *model.Model) map[string]checkpoint.Alias {
-	found := map[string]checkpoint.Alias{}
+// formOf is how another ecosystem's files hold the model's tensors.
+func formOf(m *model.Model) checkpoint.Form {
+	of := m.Form()
+	form := checkpoint.Form{Aliases: map[string]checkpoint.Alias{}, Prefix: of.Prefix, Endings: of.Endings, Extras: map[string]checkpoint.Extra{}, Shared: of.Shared}
 	for _, t := range slices.Concat(m.Params(), m.Stats()) {
 		if t.Alias.Name != "" {
-			found[t.Name] = checkpoint.Alias(t.Alias)
+			form.Aliases[t.Name] = checkpoint.Alias(t.Alias)
 		}
 	}
-	return found
+	for name, e := range of.Extras {
+		form.Extras[name] = checkpoint.Extra(e)
+	}
+	return form
 }
 
 // StepInEpoch is how many steps of the epoch under way are done after step steps; at an epoch's end all of them.
