@@ -275,7 +275,7 @@ func randomJob(r *rand.Rand) *Job {
 func randomKeys(r *rand.Rand, l *Layer) {
 	pick := func(words ...string) string { return words[r.IntN(len(words))] }
 	l.OutputPadding, l.Affine, l.Causal, l.Bidirectional = r.IntN(max(l.Stride, l.Dilation)), r.IntN(2) > 0, r.IntN(2) > 0, r.IntN(2) > 0
-	l.Heads, l.Layers, l.Scale, l.Mode = 1+r.IntN(8), 2+r.IntN(3), 1+r.IntN(4), pick(UpsampleNearest, UpsampleBilinear)
+	l.Heads, l.Layers, l.Scale, l.Codes, l.Mode = 1+r.IntN(8), 2+r.IntN(3), 1+r.IntN(4), 2+r.IntN(99), pick(UpsampleNearest, UpsampleBilinear)
 	l.Form, l.Slope, l.Alpha, l.Shape = pick(PositionsLearned, PositionsSinusoidal), r.Float64(), -r.Float64(), []int{-1, 1 + r.IntN(9)}
 	if l.Form == PositionsLearned && r.IntN(2) > 0 {
 		l.Init, l.Gain, l.Fan = pick(InitKaimingNormal, InitKaimingUniform), 1+r.Float64(), pick(FanIn, FanOut)

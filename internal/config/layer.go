@@ -18,24 +18,26 @@ type Layer struct {
 	Groups        int     `yaml:"groups" kinds:"conv,conv1d,conv_transpose,conv_transpose1d,group_norm"`
 	Bias          bool    `yaml:"bias" kinds:"linear,conv,conv1d,conv_transpose,conv_transpose1d,attention,lstm,gru"`
 	Epsilon       float64 `yaml:"epsilon" kinds:"batch_norm,layer_norm,rms_norm,group_norm,instance_norm"`
-	Momentum      float64 `yaml:"momentum" kinds:"batch_norm"`                                                                                        // weight of the newest batch in the running statistics
-	Affine        bool    `yaml:"affine" kinds:"group_norm,instance_norm"`                                                                            // a scale and a shift of each channel; default: of group_norm alone
-	Rate          float64 `yaml:"rate" kinds:"dropout,attention,lstm,gru"`                                                                            // of dropout: of attention's probabilities, between the layers of lstm and gru
-	Heads         int     `yaml:"heads" kinds:"attention"`                                                                                            // divides the width
-	Causal        bool    `yaml:"causal" kinds:"attention"`                                                                                           // a step sees no later one
-	Layers        int     `yaml:"layers" kinds:"lstm,gru"`                                                                                            // one after another
-	Bidirectional bool    `yaml:"bidirectional" kinds:"lstm,gru"`                                                                                     // a second one reads from the end
-	Form          string  `yaml:"form" kinds:"positions"`                                                                                             // learned or sinusoidal
-	Scale         int     `yaml:"scale" kinds:"upsample"`                                                                                             // how many times as large
-	Mode          string  `yaml:"mode" kinds:"upsample"`                                                                                              // nearest or bilinear
-	Slope         float64 `yaml:"slope" kinds:"leaky_relu"`                                                                                           // below 0
-	Alpha         float64 `yaml:"alpha" kinds:"elu"`                                                                                                  // minus the limit far below 0
-	Shape         []int   `yaml:"shape" kinds:"reshape"`                                                                                              // of a sample; -1: what is left
-	Init          string  `yaml:"init" kinds:"linear,conv,conv1d,conv_transpose,conv_transpose1d,embedding,positions,attention,lstm,gru" omit:"zero"` // first values of the weights; default: PyTorch's
-	Gain          float64 `yaml:"gain" kinds:"linear,conv,conv1d,conv_transpose,conv_transpose1d,embedding,positions,attention,lstm,gru" omit:"zero"` // factor of init
-	Fan           string  `yaml:"fan" kinds:"linear,conv,conv1d,conv_transpose,conv_transpose1d,embedding,positions,attention,lstm,gru" omit:"zero"`  // of init kaiming_*: in or out
-	Stack         []Layer `yaml:"stack" kinds:"residual"`                                                                                             // x + stack(x)
-	Shortcut      []Layer `yaml:"shortcut" kinds:"residual" omit:"zero"`                                                                              // shortcut(x) + stack(x) instead
+	Momentum      float64 `yaml:"momentum" kinds:"batch_norm"`                                                                                                 // weight of the newest batch in the running statistics
+	Affine        bool    `yaml:"affine" kinds:"group_norm,instance_norm"`                                                                                     // a scale and a shift of each channel; default: of group_norm alone
+	Rate          float64 `yaml:"rate" kinds:"dropout,attention,lstm,gru"`                                                                                     // of dropout: of attention's probabilities, between the layers of lstm and gru
+	Heads         int     `yaml:"heads" kinds:"attention"`                                                                                                     // divides the width
+	Causal        bool    `yaml:"causal" kinds:"attention"`                                                                                                    // a step sees no later one
+	Layers        int     `yaml:"layers" kinds:"lstm,gru"`                                                                                                     // one after another
+	Bidirectional bool    `yaml:"bidirectional" kinds:"lstm,gru"`                                                                                              // a second one reads from the end
+	Form          string  `yaml:"form" kinds:"positions"`                                                                                                      // learned or sinusoidal
+	Scale         int     `yaml:"scale" kinds:"upsample"`                                                                                                      // how many times as large
+	Mode          string  `yaml:"mode" kinds:"upsample"`                                                                                                       // nearest or bilinear
+	Slope         float64 `yaml:"slope" kinds:"leaky_relu"`                                                                                                    // below 0
+	Alpha         float64 `yaml:"alpha" kinds:"elu"`                                                                                                           // minus the limit far below 0
+	Shape         []int   `yaml:"shape" kinds:"reshape"`                                                                                                       // of a sample; -1: what is left
+	Init          string  `yaml:"init" kinds:"linear,conv,conv1d,conv_transpose,conv_transpose1d,embedding,positions,attention,lstm,gru,quantize" omit:"zero"` // first values of the weights; default: PyTorch's
+	Gain          float64 `yaml:"gain" kinds:"linear,conv,conv1d,conv_transpose,conv_transpose1d,embedding,positions,attention,lstm,gru,quantize" omit:"zero"` // factor of init
+	Fan           string  `yaml:"fan" kinds:"linear,conv,conv1d,conv_transpose,conv_transpose1d,embedding,positions,attention,lstm,gru,quantize" omit:"zero"`  // of init kaiming_*: in or out
+	Codes         int     `yaml:"codes" kinds:"quantize"`                                                                                                      // rows of the table
+	Commitment    float64 `yaml:"commitment" kinds:"quantize"`                                                                                                 // weight of what pulls the input to its code, beside 1 for what pulls the code
+	Stack         []Layer `yaml:"stack" kinds:"residual"`                                                                                                      // x + stack(x)
+	Shortcut      []Layer `yaml:"shortcut" kinds:"residual" omit:"zero"`                                                                                       // shortcut(x) + stack(x) instead
 }
 
 // LayerKinds are the kinds of layer that a model in the job file is built from.
@@ -44,7 +46,7 @@ var LayerKinds = []string{
 	"batch_norm", "layer_norm", "rms_norm", "group_norm", "instance_norm",
 	"relu", "relu6", "leaky_relu", "elu", "softplus", "gelu", "silu", "sigmoid", "tanh", "softmax", "log_softmax",
 	"max_pool", "average_pool", "global_max_pool", "global_average_pool", "upsample",
-	"flatten", "reshape", "transpose", "to_sequence", "last_step", "dropout", "add", "multiply", "concat", "residual",
+	"flatten", "reshape", "transpose", "to_sequence", "last_step", "dropout", "quantize", "add", "multiply", "concat", "residual",
 }
 
 // Joins reports whether the layer has several inputs, which only a node of a graph can have.
@@ -106,6 +108,7 @@ func (l *Layer) setDefaults(o *origin, at string) {
 	def(o, at+".mode", &l.Mode, UpsampleNearest)
 	def(o, at+".slope", &l.Slope, 0.01)
 	def(o, at+".alpha", &l.Alpha, 1)
+	def(o, at+".commitment", &l.Commitment, 0.25)
 	switch l.Init {
 	case InitKaimingNormal, InitKaimingUniform:
 		def(o, at+".gain", &l.Gain, math.Sqrt2)

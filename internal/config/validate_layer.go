@@ -89,6 +89,11 @@ func (l *Layer) validateNumbers(c *checker, at string) {
 		below(c, at+".rate", l.Rate, 0, 1)
 	case "reshape":
 		l.validateShape(c, at)
+	case "quantize":
+		if c.present(at+".codes", "say how many codes there are, like codes: 64") {
+			between(c, at+".codes", l.Codes, 2, 1<<16)
+		}
+		between(c, at+".commitment", l.Commitment, 0, 1e3)
 	}
 }
 

@@ -170,6 +170,14 @@ var families = map[string]goldenCase{
 		spec: Spec{Tokens: true, Input: []int{12}, Classes: 19, Context: 7}, samples: 3},
 	"sequential":  {cfg: config.Model{Kind: config.ModelSequential, Stack: goldenStack}, spec: photos(16, 7), samples: 5},
 	"mobilenetv2": {cfg: config.Model{Kind: config.ModelMobileNetV2, Variant: "imagenet", Dropout: 0.2}, spec: photos(12, 5), samples: 6},
+	"quantized":   {cfg: config.Model{Kind: config.ModelSequential, Stack: quantizedStack}, spec: photos(12, 5), samples: 6},
+}
+
+var quantizedStack = []config.Layer{
+	{Kind: "conv", Out: 6, Kernel: 4, Stride: 2, Padding: 1, Dilation: 1, Groups: 1, Bias: true},
+	{Kind: "quantize", Codes: 9, Commitment: 0.25, Init: config.InitUniform, Gain: 1},
+	{Kind: "flatten"},
+	{Kind: "linear", Out: 5, Bias: true},
 }
 
 // train takes steps of plain gradient descent and returns the digest of parameters and statistics.
@@ -207,6 +215,7 @@ var familyDigests = map[string]string{
 	"t5":           "f1548b9d90c75d62a5f0b33e09bc1557c20f163095d5e943493d63f5eda01900",
 	"sequential":   "e72f3917a8b71721faf401e46861bb031b4dd71f83c9e402889b58a3643a1599",
 	"mobilenetv2":  "11f196e7489a1ea9c430c282329fadd61eabeac041cc78b803e8d2577f288f34",
+	"quantized":    "e1d8f7fac9db3141fb2bb6bb9a5f7be12c5de7d83716e8cabfb261c17cca68da",
 	"lstm":         "bba25a91bd769fac7b50cf7f0b3b191f76db354c89ba7051fce8e7803b806290",
 	"tied":         "b0e75a24ce00efc24c203f5cd47b6eaf11a8550282791a4dddbe44cb7c11e1e9",
 	"parts":        "af51ec5529825ecdb0edbfd5ed27777171a72ef290b8a0a10d7a7b12afbd3ce4",

@@ -16,7 +16,7 @@ func randomStack(r *rand.Rand, depth int) []config.Layer {
 			Out: 1 + r.IntN(8), Kernel: 1 + r.IntN(4), Stride: 1 + r.IntN(3), Dilation: 1 + r.IntN(2), Groups: 1,
 			Epsilon: 1e-5, Momentum: 0.1, Rate: 0.3, Affine: r.IntN(2) == 0, Heads: 1 + r.IntN(2), Causal: r.IntN(2) == 0,
 			Layers: 1 + r.IntN(2), Bidirectional: r.IntN(2) == 0, Scale: 1 + r.IntN(2), Mode: [2]string{"nearest", "bilinear"}[r.IntN(2)],
-			Form: [2]string{"learned", "sinusoidal"}[r.IntN(2)], Slope: 0.1, Alpha: 1, OutputPadding: r.IntN(2), Shape: randomShape(r)}
+			Form: [2]string{"learned", "sinusoidal"}[r.IntN(2)], Slope: 0.1, Alpha: 1, Codes: 2 + r.IntN(4), Commitment: 0.25, OutputPadding: r.IntN(2), Shape: randomShape(r)}
 		if r.IntN(4) == 0 {
 			l.Groups = 1 + r.IntN(4)
 		}

@@ -32,6 +32,9 @@ type recorded struct {
 	used    uint64
 
 	bindings []binding
+
+	nearest []int32          // of a coder: the codes that it makes,
+	codes   *tensor.Integers // and those that it reads
 }
 
 type purpose uint8
@@ -40,6 +43,8 @@ const (
 	forTraining purpose = iota
 	forEvaluation
 	forPrediction
+	forCodes
+	forPictures
 )
 
 // maxPrograms is how many programs a replica keeps: training and evaluation each have a full and a few ragged batch sizes.
@@ -222,6 +227,9 @@ func (r *recorder) end(output *tensor.Value, size int, training bool) {
 }
 
 func (m *Model) compile(purpose purpose, size int) *recorded {
+	if purpose == forCodes || purpose == forPictures {
+		return m.compileCoder(purpose, size)
+	}
 	rec := newRecorder(m, purpose == forTraining, size)
 	if m.recompute && purpose == forTraining {
 		rec.Recompute()

@@ -38,7 +38,7 @@ func init() {
 		"leaky_relu": makeLeaky, "elu": makeLeaky, "upsample": makeUpsample,
 		"max_pool": makePool, "average_pool": makePool, "global_max_pool": makeGlobalPool, "global_average_pool": makeGlobalPool,
 		"flatten": makeFlatten, "reshape": makeReshape, "transpose": makeTranspose, "to_sequence": makeToSequence, "last_step": makeLastStep,
-		"dropout": makeDropout, "residual": makeResidual,
+		"dropout": makeDropout, "quantize": makeQuantize, "residual": makeResidual,
 	}
 	for kind, f := range functions {
 		makers[kind] = func(_ *part, in shape) (layer, shape, error) { return f, in, nil }

@@ -66,6 +66,7 @@ func exportCases() []exportCase {
 		{"t5 with a head", "kind: t5\ndepth: 1\nheads: 2\nwidth: 8\nhead_width: 3\ntied: false\nbuckets: 4\ndistance: 9", pairs},
 		{"resnet", resnet, images(3, 16, 16)},
 		{"autoencoder", autoencoder, dataset.Schema{{Name: "pixels", Type: dataset.Float32, Role: dataset.Input, Shape: []int{64}}}},
+		{"quantised", quantised, dataset.Schema{{Name: "pixels", Type: dataset.Float32, Role: dataset.Input, Shape: []int{64}}}},
 		{"text lstm", textLSTM, tokens(9, 13)},
 		{"tied", tied, tokens(9, 13)},
 		{"parts", parts, images(64)},
@@ -123,6 +124,12 @@ stack:
     - {kind: linear, out: 64}
     - {kind: reshape, shape: [4, 4, -1]}
     - {kind: conv_transpose, out: 1, kernel: 4, stride: 2, padding: 1, groups: 1}
+    - {kind: flatten}`
+	quantised = `kind: sequential
+stack:
+    - {kind: conv, out: 6, kernel: 4, stride: 2, padding: 1}
+    - {kind: quantize, codes: 9}
+    - {kind: conv_transpose, out: 1, kernel: 4, stride: 2, padding: 1}
     - {kind: flatten}`
 	textLSTM = `kind: sequential
 stack:

@@ -34,6 +34,8 @@ func (g *graph) operation(s tensor.Step) {
 		g.upsample(w, s.Makes)
 	case tensor.EmbeddingStep:
 		g.embedding(w, s.Makes)
+	case tensor.QuantizeStep:
+		g.quantize(w, s.Makes)
 	case tensor.RecurrentStep:
 		g.recurrent(w, s.Makes)
 	case tensor.RelativeBiasStep:
@@ -283,4 +285,22 @@ func (g *graph) embedding(w tensor.EmbeddingStep, y *tensor.Value) {
 		name = g.make("Add", []string{name, g.table(w.Positions, w.Tokens.Shape[1])})
 	}
 	g.put(y, name)
+}
+
+// quantize looks up the row of the table for which x·e - |e|²/2 is largest: the nearest one.
+func (g *graph) quantize(w tensor.QuantizeStep, y *tensor.Value) {
+	name, _ := g.tensorOf(w.Table)
+	at, _ := w.Table.Parameter()
+	codes, width := w.Table.Dim(0), w.Table.Dim(1)
+	norms := make([]float32, codes)
+	for k := range norms {
+		for _, v := range g.params[at.Begin+k*width:][:width] {
+			norms[k] -= float32(v*v) / 2
+		}
+	}
+	less := g.hold(g.unique(name+".norms"), []int{codes}, norms).name
+	rows := []int{w.X.Rows(), width}
+	scores := g.makeLayer("Gemm", w.Table, []string{g.last(viewed(w.X, rows)), g.last(w.Table), less}, attribute{"transB", 1})
+	nearest := g.make("ArgMax", []string{scores}, attribute{"axis", -1}, attribute{"keepdims", 0})
+	g.put(y, g.make("Gather", []string{g.last(w.Table), nearest}, attribute{"axis", 0}), rows...)
 }

@@ -8,14 +8,15 @@ import (
 
 // Graph records the operations of a model for one batch shape, in the order in which they will run.
 type Graph struct {
-	training bool
-	nodes    []*node
-	values   []*storage
-	params   []*storage
-	compiled bool
-	dropouts int // recorded so far
-	joint    *jointLoss
-	held     []*Value // to the end of forward
+	training  bool
+	nodes     []*node
+	values    []*storage
+	params    []*storage
+	compiled  bool
+	dropouts  int // recorded so far
+	joint     *jointLoss
+	held      []*Value    // to the end of forward
+	penalties [][]float64 // by sample, of operations that add to the loss
 
 	recompute bool
 	buffers   []*buffer // of the plan under way

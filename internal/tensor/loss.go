@@ -23,8 +23,9 @@ type rowLoss struct {
 	cost        int          // of a value of a row, in elements
 	count       atomic.Int64 // whole numbers: in any order
 	correct     atomic.Int64
-	joint       *jointLoss // that this one is part of; nil: it is alone
-	place       int        // in joint
+	joint       *jointLoss  // that this one is part of; nil: it is alone
+	place       int         // in joint
+	penalties   [][]float64 // by sample: what operations before it add to the loss
 }
 
 // jointLoss adds losses up row by row, so that a batch in pieces has the same sum as the whole.
@@ -55,7 +56,7 @@ func (j *jointLoss) add(o *rowLoss, c *Context) {
 		for k, part := range j.parts {
 			total += float64(float64(j.factors[k]) * part.losses[row])
 		}
-		c.Loss += total
+		c.Loss += total + o.penalty(row)
 	}
 }
 
@@ -64,7 +65,7 @@ func (o *rowLoss) end(g *Graph, x, weights *Value, cost int, op operation, body 
 	invariant(x.role == activation, "the output is no operation's result")
 	o.rows, o.width, o.x, o.weights, o.cost = x.Rows(), x.Dim(-1), x, weights, cost
 	invariant(weights == nil || weights.role == input && o.rows%weights.Size() == 0, "%d rows with weights of shape %v", o.rows, x.Shape)
-	o.losses = make([]float64, o.rows)
+	o.losses, o.penalties = make([]float64, o.rows), g.penalties
 	o.compute = newShare(body)
 	n := g.record()
 	n.use(x)
@@ -87,14 +88,24 @@ func (o *rowLoss) forward(c *Context) {
 		o.joint.add(o, c)
 		return
 	}
-	for _, loss := range o.losses {
-		c.Loss += loss
+	for row, loss := range o.losses {
+		c.Loss += loss + o.penalty(row)
 	}
 	for _, mass := range o.masses {
 		c.Weight += mass
 	}
 	c.Count += int(o.count.Load())
 	c.Correct += int(o.correct.Load())
+}
+
+// penalty is what operations add to the loss of a row's sample, with its first row.
+func (o *rowLoss) penalty(row int) (sum float64) {
+	for _, penalties := range o.penalties {
+		if rows := o.rows / len(penalties); row%rows == 0 {
+			sum += penalties[row/rows]
+		}
+	}
+	return sum
 }
 
 func (o *rowLoss) backward(*Context) {} // forward has left the gradient in its place

@@ -91,7 +91,8 @@ type (
 		Function Function
 		Slope    float32 // of LeakyReLU; ELU's alpha; Scale's factor
 	}
-	RelativeBiasStep struct { // RelativeBias
+	QuantizeStep     struct{ X, Table *Value } // Quantize
+	RelativeBiasStep struct {                  // RelativeBias
 		Table   *Value
 		Options RelativeOptions
 	}
@@ -200,6 +201,8 @@ func (o *concat) step() Step { return Step{ConcatStep{o.parts}, o.y} }
 func (o *softmax) step() Step { return Step{SoftmaxStep{o.x, o.log}, o.y} }
 
 func (o *embedding) step() Step { return Step{EmbeddingStep{o.tokens, o.table, o.positions}, o.y} }
+
+func (o *quantize) step() Step { return Step{QuantizeStep{o.x, o.table}, o.y} }
 
 func (o *relativeBias) step() Step { return Step{RelativeBiasStep{o.table, o.options}, o.y} }
 

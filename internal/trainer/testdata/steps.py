@@ -72,6 +72,22 @@ class Autoencoder(nn.Module):
         return torch.sigmoid(d[2](x)).flatten(1)
 
 
+class DVAE(nn.Module):
+    """configs/mnist-dvae.yaml. What the codebook adds to the loss is left in penalty."""
+
+    def __init__(self):
+        super().__init__()
+        self.encoder = nn.ModuleList([nn.Conv2d(1, 16, 4, 2, 1), nn.Conv2d(16, 32, 4, 2, 1), nn.Conv2d(32, 8, 1), nn.BatchNorm2d(8)])
+        self.codebook = nn.Embedding(32, 8)
+        self.decoder = nn.ModuleList([nn.Conv2d(8, 32, 3, 1, 1), nn.ConvTranspose2d(32, 16, 4, 2, 1), nn.ConvTranspose2d(16, 1, 4, 2, 1)])
+
+    def forward(self, x):
+        e, d = self.encoder, self.decoder
+        z = e[3](e[2](F.relu(e[1](F.relu(e[0](x.view(-1, 1, 28, 28))))))).permute(0, 2, 3, 1)
+        q = self.codebook(((z.unsqueeze(-2) - self.codebook.weight) ** 2).sum(-1).argmin(-1))
+        self.penalty = F.mse_loss(q, z.detach()) + 0.25 * F.mse_loss(z, q.detach())
+        x = F.relu(d[1](F.relu(d[0]((z + (q - z).detach()).permute(0, 3, 1, 2)))))
+        return torch.sigmoid(d[2](x)).flatten(1)
 
 
 class TextLSTM(nn.Module):
@@ -229,6 +245,7 @@ def main():
     small, large = torch.tensor(draw((4, 3, 32, 32), 500, 4.0)), torch.tensor(draw((4, 3, 224, 224), 500, 4.0))
     four, thousand = torch.tensor(choose((4,), 501, 10)), torch.tensor(choose((4,), 501, 1000))
     text = lambda context, vocabulary: (torch.tensor(choose((3, context), 500, vocabulary)), torch.tensor(choose((3, context), 501, vocabulary)), entropy, False)
+    dvae = DVAE()
     names = lambda m: [name for name, _ in m.named_parameters()]
     jobs = {
         "quickstart": in_torch(mlp(), vector, digits, entropy, False),
@@ -238,6 +255,7 @@ def main():
         "digits-graph": in_torch(Digits(), vector, digits, entropy, False),
         "mnist-cnn": in_torch(cnn(), vector, digits, entropy, True),
         "mnist-autoencoder": in_torch(Autoencoder(), vector, vector, F.mse_loss, False),
+        "mnist-dvae": in_torch(dvae, vector, vector, lambda y, x: F.mse_loss(y, x) + dvae.penalty, False),
         "lstm-shakespeare": in_torch(TextLSTM(65), *text(64, 65)),
         "gpt-shakespeare": in_torch(GPT(65, 64), *text(64, 65)),
         "gpt-source": in_torch(GPT(256, 128), *text(128, 256)),
