@@ -12,11 +12,13 @@ import (
 	"ringmaster/internal/cli"
 	"ringmaster/internal/metric"
 	"ringmaster/internal/model"
+	"ringmaster/internal/printable"
 	"ringmaster/internal/trainer"
 )
 
 func evalCommand() *cobra.Command {
 	flags := trainedFlags{metrics: true, heeds: []string{"data.kind", "data.train_per_class", "data.eval_per_class", "data.mean", "data.std"}}
+	var part string
 	cmd := &cobra.Command{
 		Use:   "eval CHECKPOINT",
 		Short: "Compute a checkpoint's loss and metrics on the job's evaluation set, the same in every bit as its run did",
@@ -32,6 +34,9 @@ func evalCommand() *cobra.Command {
 			}
 			if err := t.open(); err != nil {
 				return err
+			}
+			if err := t.choosePart(part); err != nil {
+				return wrong(err)
 			}
 			if t.data.Eval == nil || t.data.Eval.Len() == 0 {
 				return wrong(fmt.Errorf("job %s has no evaluation set; name data that have one by --set data.dir=DIR", t.job.Name))
@@ -50,14 +55,37 @@ func evalCommand() *cobra.Command {
 			if err != nil {
 				return failed(err)
 			}
-			if err := t.showEvaluation(e, sums, flags.asJSON); err != nil {
+			if err := t.showEvaluation(e, sums, flags.asJSON, part); err != nil {
 				return failed(err)
 			}
 			return failed(t.checkFinite(e))
 		},
 	}
 	flags.bind(cmd)
+	cmd.Flags().StringVar(&part, "part", evalPart, "the `part` of the data: eval, the evaluation set, or test, what data.split.test or a folder test keeps for the end")
 	return cmd
+}
+
+// The parts of the data that eval evaluates.
+const (
+	evalPart = "eval"
+	testPart = "test"
+)
+
+// choosePart makes a part of the data the one that is evaluated.
+func (t *trained) choosePart(part string) error {
+	switch part {
+	case evalPart:
+		return nil
+	case testPart:
+		before := len(t.data.Warnings)
+		if err := t.data.UseTest(); err != nil {
+			return t.job.Blame("data", err)
+		}
+		warn(t.data.Warnings[before:])
+		return nil
+	}
+	return fmt.Errorf("--part must be %s or %s, not %s", evalPart, testPart, printable.Typed(part))
 }
 
 // evaluation is what eval writes as JSON. SameData says whether the data are those of the training run; it is missing for
@@ -68,10 +96,11 @@ type evaluation struct {
 	Accuracy *float64 `json:"accuracy"` // null: the targets are no classes, or the loss is not finite, so there was nothing to compare
 	Count    uint64   `json:"count"`    // of targets: samples, or tokens of text
 	SameData *bool    `json:"same_data,omitempty"`
+	Part     string   `json:"part,omitempty"` // test; missing: the evaluation set
 	scores
 }
 
-func (t *trained) showEvaluation(e *trainer.Evaluation, sums *metric.Sums, asJSON bool) error {
+func (t *trained) showEvaluation(e *trainer.Evaluation, sums *metric.Sums, asJSON bool, part string) error {
 	out := evaluation{origin: t.origin(), Count: e.Count, scores: t.scores(sums)}
 	accuracy := "none"
 	if finite(e.Loss) {
@@ -87,6 +116,9 @@ func (t *trained) showEvaluation(e *trainer.Evaluation, sums *metric.Sums, asJSO
 		if !same {
 			fmt.Fprintf(os.Stderr, "ringmaster: the data in %s are not those that job %s was trained with\n", strings.Join(t.job.Data.Places(), ", "), t.job.Name)
 		}
+	}
+	if part == testPart {
+		out.Part = part
 	}
 	if asJSON {
 		return writeJSON(os.Stdout, out)

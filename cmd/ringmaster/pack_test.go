@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -47,7 +48,49 @@ func TestPackAndSplit(t *testing.T) {
 	cmd := dataCommand()
 	cmd.SilenceErrors, cmd.SilenceUsage = true, true
 	cmd.SetArgs([]string{"split", text, "--out", filepath.Join(dir, "none")})
-	if err := cmd.Execute(); err == nil || !strings.Contains(err.Error(), "only tables are split") {
+	if err := cmd.Execute(); err == nil || !strings.Contains(err.Error(), "only tables and pictures are split") {
 		t.Errorf("a text is split: %v", err)
+	}
+}
+
+// TestSplitPictures writes the parts of a folder of pictures as lists, and refuses forms that do not fit.
+func TestSplitPictures(t *testing.T) {
+	dir := t.TempDir()
+	pictures, out := filepath.Join(dir, "pictures"), filepath.Join(dir, "out")
+	raw, err := os.ReadFile("../../internal/dataset/picture/testdata/gray.png")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 10 {
+		folder := filepath.Join(pictures, []string{"cat", "dog"}[i%2])
+		if err := os.MkdirAll(folder, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(folder, fmt.Sprintf("p%d_%d.png", i/4, i)), raw, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	split := func(args ...string) error {
+		cmd := dataCommand()
+		cmd.SilenceErrors, cmd.SilenceUsage = true, true
+		cmd.SetArgs(append([]string{"split", pictures, "--out", out, "--test", "0.2"}, args...))
+		return cmd.Execute()
+	}
+	if err := split("--as", "tables"); err == nil || !strings.Contains(err.Error(), "--as tables: data of kind images are written as shards, links, copies, lists") {
+		t.Errorf("--as tables: %v", err)
+	}
+	if err := split("--as", "lists", "--by", "group", "--group", "^[a-z]+/p[0-9]+"); err != nil {
+		t.Fatal(err)
+	}
+	lines := 0
+	for _, name := range []string{"train.csv", "val.csv", "test.csv"} {
+		text, err := os.ReadFile(filepath.Join(out, name))
+		if err != nil || !strings.HasPrefix(string(text), "image,label\n") {
+			t.Errorf("%s: %v", name, err)
+		}
+		lines += strings.Count(string(text), "\n") - 1
+	}
+	if lines != 10 {
+		t.Errorf("the lists have %d pictures", lines)
 	}
 }

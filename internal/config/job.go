@@ -195,15 +195,15 @@ type Data struct {
 	Augment []Augmentation `yaml:"augment" kinds:"glyphs,mnist,images,image_table,webdataset" omit:"zero"`                               // how training pictures are changed at random, in this order
 
 	Train       string   `yaml:"train" kinds:"csv,tsv,jsonl,parquet,npy,npz,image_table,webdataset,pairs" contract:"free"`                       // the table's file on every worker's machine
-	Eval        string   `yaml:"eval" kinds:"csv,tsv,jsonl,parquet,npy,npz,image_table,webdataset,pairs" contract:"free"`                        // that of the rows for evaluation; empty: none
+	Eval        string   `yaml:"eval" kinds:"images,csv,tsv,jsonl,parquet,npy,npz,image_table,webdataset,pairs" contract:"free"`                 // that of the rows for evaluation; empty: none
 	Target      string   `yaml:"target" kinds:"csv,tsv,jsonl,parquet,npy,npz,image_table,webdataset,pairs"`                                      // the column that is predicted
 	Features    []string `yaml:"features" kinds:"csv,tsv,jsonl,parquet,npy,npz,image_table,webdataset"`                                          // the columns that are read; empty: all others
 	Inputs      []Input  `yaml:"inputs" kinds:"csv,tsv,jsonl,parquet,npy,npz,image_table,webdataset" omit:"zero"`                                // the inputs that the columns make, for a model that reads several; instead of Features
 	Targets     []string `yaml:"targets" kinds:"csv,tsv,jsonl,parquet,npy,npz,image_table,webdataset" omit:"zero"`                               // the columns that are predicted, for a model of several outputs; instead of Target
 	Weight      string   `yaml:"weight" kinds:"csv,tsv,jsonl,parquet,npy,npz,image_table,webdataset"`                                            // the column that weighs a row's loss; empty: all weigh 1
-	Group       string   `yaml:"group" kinds:"csv,tsv,jsonl,parquet,npy,npz,image_table,webdataset" omit:"zero"`                                 // the column that says which rows belong together; of a split by group
+	Group       string   `yaml:"group" kinds:"images,csv,tsv,jsonl,parquet,npy,npz,image_table,webdataset" omit:"zero"`                          // the column that says which rows belong together; of a split by group
 	Categories  []string `yaml:"categories" kinds:"csv,tsv,jsonl,parquet,npy,npz,image_table,webdataset"`                                        // the columns that are categories; all others are numbers
-	Split       Split    `yaml:"split" kinds:"csv,tsv,jsonl,parquet,npy,npz,image_table,webdataset" omit:"zero"`                                 // which rows are for evaluation
+	Split       Split    `yaml:"split" kinds:"images,csv,tsv,jsonl,parquet,npy,npz,image_table,webdataset" omit:"zero"`                          // which rows are for evaluation
 	Standardize Columns  `yaml:"standardize" kinds:"csv,tsv,jsonl,parquet,npy,npz,image_table,webdataset" omit:"zero"`                           // inputs of numbers that are brought to mean 0 and deviation 1
 	Missing     string   `yaml:"missing" kinds:"csv,tsv,jsonl,parquet,npy,npz,image_table,webdataset"`                                           // what is done about a missing value: error, or drop the row
 	Image       string   `yaml:"image" kinds:"image_table,webdataset"`                                                                           // the column of pictures, or of the paths of their files; of shards the endings of their names, between semicolons; empty: no pictures
@@ -226,7 +226,7 @@ type Columns []string
 // AllColumns in Columns means every column.
 const AllColumns = "*"
 
-// Ways to split the rows of a table.
+// Ways to split the rows of a table, or pictures.
 const (
 	SplitRandom     = "random"
 	SplitStratified = "stratified" // each class has its share
@@ -234,9 +234,10 @@ const (
 	SplitHash       = "hash"       // by what a row holds alone
 )
 
-// Split says which rows of data.train are for evaluation: a share of them, or one of several folds.
+// Split says which rows of data.train, or pictures, are for evaluation: a share of them, or one of several folds; and which are kept for a test at the end.
 type Split struct {
 	Eval  float64 `yaml:"eval" omit:"zero"` // share
+	Test  float64 `yaml:"test" omit:"zero"` // share that is neither for training nor for evaluation; 0: none
 	By    string  `yaml:"by"`
 	Seed  uint64  `yaml:"seed"`
 	Folds int     `yaml:"folds" omit:"zero"`

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"math"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -229,7 +230,21 @@ func (d *Data) validateImages(c *checker) {
 	between(c, "data.memory_mib", d.MemoryMiB, 0, 1<<20)
 	below(c, "data.skip_bad", d.SkipBad, 0, 1)
 	d.validateColours(c)
+	if d.Eval != "" {
+		c.oneOf("data.eval", d.Eval, EvalFolders)
+	}
+	if d.Split != (Split{}) {
+		d.validateSplit(c)
+	} else {
+		c.require("data.group", d.Group == "", "data.group is for data.split.by: group; say how to split, or leave it out")
+	}
+	if _, err := regexp.Compile(d.Group); err != nil {
+		c.require("data.group", false, "data.group is no regular expression (%v): it finds the group in a picture's path", err)
+	}
 }
+
+// EvalFolders are what the folder of the pictures for evaluation may be called. Of several the first is used, unless the job says otherwise.
+var EvalFolders = []string{"test", "testing", "val", "validation", "valid"}
 
 // validateColours checks what becomes of pixels, and the classes.
 func (d *Data) validateColours(c *checker) {

@@ -19,7 +19,11 @@ func (d *Data) Places() []string {
 	if d.Path != "" {
 		return []string{d.Path}
 	}
-	return slices.DeleteFunc([]string{d.Dir, d.Train, d.Eval}, func(place string) bool { return place == "" })
+	eval := d.Eval
+	if d.Kind == DataImages { // a folder in Dir
+		eval = ""
+	}
+	return slices.DeleteFunc([]string{d.Dir, d.Train, eval}, func(place string) bool { return place == "" })
 }
 
 func (d *Data) validateTable(c *checker) {
@@ -127,6 +131,7 @@ func (d *Data) validateSplit(c *checker) {
 	c.require("data.split", d.Eval == "", "data.split takes the evaluation rows from data.train, and data.eval names others: leave one of them out")
 	c.require("data.split", s.Eval == 0 || s.Folds == 0, "data.split: eval is a share and folds are parts: leave one of them out")
 	c.require("data.split", s.Eval != 0 || s.Folds != 0, "data.split: say which share is for evaluation by eval: 0.2, or which part by folds: 5 and fold: 0")
+	c.require("data.split.test", s.Test == 0 || s.Test > 0 && s.Test < 1 && (s.Eval >= 1 || s.Eval+s.Test < 1), "data.split.test must be above 0, and less than 1 together with data.split.eval, not %v", s.Test)
 	if s.Folds == 0 {
 		c.require("data.split.eval", s.Eval >= 0 && s.Eval < 1, "data.split.eval must be above 0 and below 1, not %v", s.Eval)
 		c.require("data.split.fold", s.Fold == 0, "data.split.fold %d goes with data.split.folds", s.Fold)
@@ -135,8 +140,14 @@ func (d *Data) validateSplit(c *checker) {
 		c.require("data.split.fold", s.Fold >= 0 && s.Fold < s.Folds, "data.split.fold must be from 0 to %d, below data.split.folds, not %d", s.Folds-1, s.Fold)
 	}
 	c.oneOf("data.split.by", s.By, []string{SplitRandom, SplitStratified, SplitGroup, SplitHash})
-	c.require("data.split.by", s.By != SplitStratified || len(d.TargetColumns()) > 0 && slices.Contains(d.Categories, d.TargetColumns()[0]),
+	c.require("data.split.by", s.By != SplitStratified || d.Kind == DataImages || len(d.TargetColumns()) > 0 && slices.Contains(d.Categories, d.TargetColumns()[0]),
 		"data.split.by: stratified goes by the target's classes; list %s in data.categories, or take by: random", printable.Typed(strings.Join(d.TargetColumns(), ", ")))
-	c.require("data.split.by", s.By != SplitGroup || d.Group != "", "data.split.by: group needs data.group, the column that says which rows belong together")
+	d.validateGroup(c)
+}
+
+func (d *Data) validateGroup(c *checker) {
+	s := &d.Split
+	c.require("data.split.by", s.By != SplitGroup || d.Group != "", "data.split.by: group needs data.group, %s",
+		map[bool]string{true: "an expression that finds the group in a picture's path, like ^patient[0-9]+", false: "the column that says which rows belong together"}[d.Kind == DataImages])
 	c.require("data.group", s.By == SplitGroup || d.Group == "", "data.group is for data.split.by: group, not %s", printable.Typed(s.By))
 }

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 
+	"ringmaster/internal/config"
 	"ringmaster/internal/dataset/picture"
 	"ringmaster/internal/plural"
 	"ringmaster/internal/regularfile"
@@ -30,17 +31,18 @@ const (
 const (
 	trainPart = "train"
 	testPart  = "test"
+	heldPart  = "held" // those of the test part that eval --part test reads, beside the evaluation set
 )
 
-// partNames are what the folders of the parts may be called, in lower case. Of those with images for evaluation the first is used.
-var (
-	trainNames = []string{trainPart, "training"}
-	evalNames  = []string{testPart, "testing", "val", "validation", "valid"}
-)
+// trainNames are what the folder of the training images may be called, in lower case.
+var trainNames = []string{trainPart, "training"}
+
+// testNames are what the folder of the test part may be called.
+var testNames = config.EvalFolders[:2]
 
 func isPart(name string) bool {
 	name = strings.ToLower(name)
-	return slices.Contains(trainNames, name) || slices.Contains(evalNames, name)
+	return slices.Contains(trainNames, name) || slices.Contains(config.EvalFolders, name)
 }
 
 // imageFile is one image that has not been read yet.
@@ -49,6 +51,7 @@ type imageFile struct {
 	class string
 	name  string // of the file, within its class
 	where string // for people
+	path  string // of the file; "": it is in an archive
 	load  func() ([]byte, error)
 }
 
@@ -56,8 +59,9 @@ func (f *imageFile) place() string          { return f.where }
 func (f *imageFile) bytes() ([]byte, error) { return f.load() }
 
 // findImages lists the images below dir, which is a folder with a folder train, or an archive, or a folder with one
-// archive in it. The list is sorted by part, class and name.
-func findImages(dir string, most float64) ([]imageFile, *account, error) {
+// archive in it; where the job splits it, it may also be a folder with a folder for each class. The list is sorted by part, class and name.
+func findImages(c config.Data) ([]imageFile, *account, error) {
+	dir := c.Dir
 	const layout = "train/CLASS/*.jpg and test/CLASS/*.jpg (or val; png, gif, bmp, tiff, webp), or a tar.gz of these"
 	info, err := os.Stat(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -70,10 +74,9 @@ func findImages(dir string, most float64) ([]imageFile, *account, error) {
 	left := &account{}
 	if !info.IsDir() {
 		files, err = readArchive(dir, left)
-	} else if hasTrain(dir) {
+	} else if archives := archivesIn(dir); hasTrain(dir) || c.Split != (config.Split{}) && len(archives) == 0 {
 		files, err = listImages(dir, left)
 	} else {
-		archives := archivesIn(dir)
 		if len(archives) > 1 {
 			return nil, nil, wrongDir("images: folder %s has no folder %s but %d archives: set data.dir to one of them", dir, trainPart, len(archives))
 		}
@@ -89,25 +92,28 @@ func findImages(dir string, most float64) ([]imageFile, *account, error) {
 		return strings.Compare(path.Join(a.part, a.class, a.name), path.Join(b.part, b.class, b.name))
 	}
 	slices.SortFunc(files, byPath) // an archive has any order
-	files = settleParts(files, left)
+	files = settleParts(files, left, c)
 	slices.SortFunc(files, byPath)
 	if left.read = len(files); left.read > 0 {
-		if err := left.check("images", dir, most); err != nil {
+		if err := left.check("images", dir, c.LeftOut); err != nil {
 			return nil, nil, err
 		}
 	}
-	if len(files) == 0 || files[len(files)-1].part != trainPart {
+	if len(files) == 0 || files[len(files)-1].part != trainPart { // the last of all by name
 		return nil, nil, wrongDir("images: %s has no training images (left out: %s): set data.dir to a folder with %s", dir, left.orNone(), layout)
 	}
 	return files, left, nil
 }
 
-// settleParts calls the parts of images train and test. Of several folders for evaluation all but one are left out.
-func settleParts(files []imageFile, left *account) []imageFile {
-	eval := ""
-	for _, name := range slices.Backward(evalNames) {
-		if slices.ContainsFunc(files, func(f imageFile) bool { return strings.ToLower(f.part) == name }) {
-			eval = name
+// settleParts calls the parts of images train, test and held. Of several folders for evaluation one is used, and those of the test part beside it are held; all others
+// are left out.
+func settleParts(files []imageFile, left *account, c config.Data) []imageFile {
+	eval, splits := strings.ToLower(c.Eval), c.Split != (config.Split{})
+	if eval == "" && !splits {
+		for _, name := range slices.Backward(config.EvalFolders) {
+			if slices.ContainsFunc(files, func(f imageFile) bool { return strings.ToLower(f.part) == name }) {
+				eval = name
+			}
 		}
 	}
 	kept := files[:0]
@@ -117,6 +123,11 @@ func settleParts(files []imageFile, left *account) []imageFile {
 			f.part = trainPart
 		case name == eval:
 			f.part = testPart
+		case slices.Contains(testNames, name) && c.Split.Test == 0:
+			f.part = heldPart
+		case splits:
+			left.leave(fmt.Sprintf("in %s, since data.split makes the parts", f.part), path.Join(f.part, f.class, f.name), false)
+			continue
 		default:
 			left.leave(fmt.Sprintf("in %s, since %s is the evaluation set", f.part, eval), path.Join(f.part, f.class, f.name), false)
 			continue
@@ -187,7 +198,7 @@ func classify(file string, left *account) (imageFile, bool) {
 	return imageFile{}, false
 }
 
-// listImages lists the images in the folders of the parts of a folder.
+// listImages lists the images in the folders of the parts of a folder, or those of a folder without a part for training, which all are for it.
 func listImages(dir string, left *account) ([]imageFile, error) {
 	var files []imageFile
 	w := &walker{what: "images", account: left, visit: func(relative, full string) error {
@@ -195,7 +206,7 @@ func listImages(dir string, left *account) ([]imageFile, error) {
 		if !ok {
 			return nil
 		}
-		f.where = full
+		f.where, f.path = full, full
 		f.load = func() ([]byte, error) { return readBounded("image", full, maxImageFile) }
 		files = append(files, f)
 		if len(files) > maxImages {
@@ -203,6 +214,10 @@ func listImages(dir string, left *account) ([]imageFile, error) {
 		}
 		return nil
 	}}
+	if !hasTrain(dir) { // a folder for each class
+		err := w.walk(dir, trainPart)
+		return files, err
+	}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, unreadableFile("images", dir, err)

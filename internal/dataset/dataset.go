@@ -25,22 +25,23 @@ import (
 type Data struct {
 	Schema      Schema // of batches
 	Train       Set
-	Eval        Set               // nil where there is none
-	Fingerprint [sha256.Size]byte // over the decoded records of both sets and their schema
-	Files       []FileSum         // to name what differs when fingerprints do; at most 64
-	Labels      []string          // names of the classes of images, by label; nil for text
-	Vocabulary  *Vocabulary       // of text; else nil
-	Lexicon     *Lexicon          // of pairs of texts; else nil
-	Read        string            // what was read, in words; "" for what is embedded
-	LeftOut     string            // what was left out, by reason and count; "" for nothing
-	pixels      *pixels           // of images; else nil
-	table       Schema            // of the records of a table; else nil
-	standards   []*standard       // of a table's inputs
-	inputs      []config.Input    // of a table that makes several
-	Warnings    []string          // lines: what is odd about what was read
-	classes     classSamples      // of an order in balance; else nil
-	readers     [2]Reader         // of the sets; nil where there is none
-	roots       [2]hash256        // over what they read
+	Eval        Set                // nil where there is none
+	Fingerprint [sha256.Size]byte  // over the decoded records of both sets and their schema
+	Files       []FileSum          // to name what differs when fingerprints do; at most 64
+	Labels      []string           // names of the classes of images, by label; nil for text
+	Vocabulary  *Vocabulary        // of text; else nil
+	Lexicon     *Lexicon           // of pairs of texts; else nil
+	Read        string             // what was read, in words; "" for what is embedded
+	LeftOut     string             // what was left out, by reason and count; "" for nothing
+	pixels      *pixels            // of images; else nil
+	table       Schema             // of the records of a table; else nil
+	standards   []*standard        // of a table's inputs
+	inputs      []config.Input     // of a table that makes several
+	Warnings    []string           // lines: what is odd about what was read
+	classes     classSamples       // of an order in balance; else nil
+	readers     [partCount]Reader  // of the sets; nil where there is none
+	roots       [partCount]hash256 // over what they read; of the test part once it is asked for
+	test        Set                // nil where there is none
 }
 
 // Account is lines for people: what was read and what was left out, and what is odd about it.
@@ -165,6 +166,48 @@ func (d *Data) sets(train, eval Reader, transforms ...Transform) error {
 	}
 	set.plain = true
 	d.Eval = set
+	return nil
+}
+
+// hold keeps a reader of the test part, which may be nil, until it is asked for: no bit of the training depends on it.
+func (d *Data) hold(test Reader, transforms ...Transform) error {
+	if test == nil {
+		return nil
+	}
+	set, err := newRecords(test, transforms...)
+	if err != nil {
+		return err
+	}
+	set.plain = true
+	d.readers[forTest], d.test = test, set
+	return nil
+}
+
+// UseTest makes the test part the evaluation set, reading all of it once. The fingerprint stays that of what is trained on and evaluated with. An error says that
+// there is no test part.
+func (d *Data) UseTest() error {
+	if d.test == nil {
+		return config.KeyErrorf("data.split", "there is no test part: data.split.test makes one, or of pictures a folder test beside the one that is evaluated (data.eval, data.split)")
+	}
+	d.Eval = d.test
+	return d.sumHeld()
+}
+
+// TestLen is how many samples the test part has.
+func (d *Data) TestLen() int { return lenOf(d.readers[forTest]) }
+
+// sumHeld computes the root over the test part, if there is one, once, and notices what is odd about it.
+func (d *Data) sumHeld() (err error) {
+	r := d.readers[forTest]
+	if r == nil || d.roots[forTest] != (hash256{}) {
+		return nil
+	}
+	if d.roots[forTest], err = rootOf(r); err != nil {
+		return err
+	}
+	if g, is := r.(*gallery); is && g.notes != nil {
+		g.opened(d)
+	}
 	return nil
 }
 

@@ -20,11 +20,11 @@ func TestBoundOnKeptImages(t *testing.T) {
 	if !all.Train.Resident() || !all.Eval.Resident() {
 		t.Error("small images are not kept")
 	}
-	files, _, err := findImages(dir, 0)
+	files, _, err := findImages(imagesConfig(dir))
 	if err != nil {
 		t.Fatal(err)
 	}
-	list, err := pick(files, trainPart, &classList{names: []string{"cat", "dog"}}, 0, dir)
+	list, err := pick(files, trainPart, &classList{names: []string{"cat", "dog"}}, 0, imagesConfig(dir))
 	if err != nil {
 		t.Fatal(err)
 	}

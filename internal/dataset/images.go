@@ -1,8 +1,12 @@
 package dataset
 
 import (
+	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
 	"image"
+	"path"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -26,7 +30,59 @@ const channels = 3 // red, green, blue
 // folder test there is no evaluation set. Decoders differ between releases of Go, by a step of a value here and there;
 // the fingerprint covers what they make of the files, so workers that disagree are detected.
 func openImages(c config.Data, labels []string) (*Data, error) {
-	files, left, err := findImages(c.Dir, c.LeftOut)
+	found, err := partsOfImages(c, labels)
+	if err != nil {
+		return nil, err
+	}
+	train, eval, fit := found.files[forTraining], found.files[forEvaluation], fitOf(c)
+	size, err := oneSize(&train[0], fit)
+	if err != nil {
+		return nil, err
+	}
+	d := &Data{Labels: found.classes, pixels: colourPixels(c, size)}
+	room := &keeping{limit: int64(c.MemoryMiB) << 20}
+	memory := d.recallLeaves(c, len(train)+len(eval), size)
+	var readers [partCount]Reader
+	var first []*gallery
+	for k, files := range found.files {
+		if len(files) == 0 {
+			continue
+		}
+		g := newFolderGallery(d, labelOf(len(found.classes), found.classes), files, size, room)
+		if g.fit, readers[k] = fit, g; part(k) == forTest {
+			g.told = nil // it is not part of the fingerprint
+			continue
+		}
+		if first = append(first, g); memory != nil {
+			g.remember(memory, files)
+		}
+	}
+	if err := d.sets(readers[forTraining], readers[forEvaluation], d.pixels.transforms()...); err != nil {
+		return nil, err
+	}
+	for _, g := range first {
+		g.opened(d)
+	}
+	if memory != nil {
+		if warning := memory.save(); warning != "" {
+			d.Warnings = append(d.Warnings, warning)
+		}
+	}
+	d.LeftOut, d.Read = found.left, found.words(c)
+	return d, d.hold(readers[forTest], d.pixels.transforms()...)
+}
+
+// foundImages are the images of a folder, or an archive, for each part.
+type foundImages struct {
+	files   [partCount][]labelled
+	classes []string
+	all     int    // there are, of any class
+	left    string // what was left out
+}
+
+// partsOfImages finds the images that the configuration takes.
+func partsOfImages(c config.Data, labels []string) (*foundImages, error) {
+	files, left, err := findImages(c)
 	if err != nil {
 		return nil, err
 	}
@@ -34,59 +90,99 @@ func openImages(c config.Data, labels []string) (*Data, error) {
 	if err != nil {
 		return nil, err
 	}
-	train, err := pick(files, trainPart, classes, c.TrainPerClass, c.Dir)
-	if err != nil {
-		return nil, err
+	if c.Split != (config.Split{}) {
+		if err := splitImages(files, c, classes.names); err != nil {
+			return nil, err
+		}
 	}
-	eval, err := pick(files, testPart, classes, c.EvalPerClass, c.Dir)
-	if err != nil {
-		return nil, err
-	}
-	fit := fitOf(c)
+	f := &foundImages{classes: classes.names, all: len(files)}
 	bad := skipped{}
-	if train, err = siftFiles(train, c, fit, &bad); err != nil {
-		return nil, err
+	for k, name := range [partCount]string{trainPart, testPart, heldPart} {
+		if f.files[k], err = pick(files, name, classes, [partCount]int{c.TrainPerClass, c.EvalPerClass}[k], c); err != nil {
+			return nil, err
+		}
+		if part(k) == forTest { // which may never be read
+			break
+		}
+		if f.files[k], err = siftFiles(f.files[k], c, fitOf(c), &bad); err != nil {
+			return nil, err
+		}
 	}
-	if eval, err = siftFiles(eval, c, fit, &bad); err != nil {
-		return nil, err
+	if f.left = left.String(); bad.count > 0 {
+		f.left = strings.TrimSuffix(bad.String()+", "+f.left, ", ")
 	}
-	size, err := oneSize(&train[0], fit)
+	return f, nil
+}
+
+// words says what was found.
+func (f *foundImages) words(c config.Data) string {
+	train, eval, test := len(f.files[forTraining]), len(f.files[forEvaluation]), len(f.files[forTest])
+	words := fmt.Sprintf("%s for training and %d for evaluation, ", plural.Of(train, "image"), eval)
+	if test > 0 {
+		words += fmt.Sprintf("and %d for test, ", test)
+	}
+	words += fmt.Sprintf("of %s, in %s%s", plural.Of(len(f.classes), "class"), c.Dir, chosen(train+eval+test, f.all))
+	if c.Split != (config.Split{}) {
+		words += ", " + splitWords(c)
+	}
+	return words
+}
+
+// splitImages divides the training images of the classes, by moving some to the other parts.
+func splitImages(files []imageFile, c config.Data, classes []string) error {
+	var of []*imageFile
+	l := &lot{}
+	sorted := slices.Sorted(slices.Values(classes))
+	for i := range files {
+		if class, is := slices.BinarySearch(sorted, files[i].class); is && files[i].part == trainPart {
+			of = append(of, &files[i])
+			l.classes = append(l.classes, int32(class))
+		}
+	}
+	l.n = len(of)
+	l.content = func(i int) (hash256, error) { return of[i].content(c.Split.Seed) }
+	if c.Split.By == config.SplitGroup {
+		var err error
+		if l.groups, err = groupsOf(of, c.Group); err != nil {
+			return err
+		}
+	}
+	parts, err := l.divide(c.Split)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	d := &Data{Labels: classes.names, pixels: colourPixels(c, size)}
-	room := &keeping{limit: int64(c.MemoryMiB) << 20}
-	label := labelOf(len(classes.names), classes.names)
-	readers := []*gallery{newFolderGallery(d, label, train, size, room)}
-	var evalReader Reader
-	if len(eval) > 0 {
-		readers = append(readers, newFolderGallery(d, label, eval, size, room))
-		evalReader = readers[1]
+	for i, p := range parts {
+		of[i].part = [partCount]string{trainPart, testPart, heldPart}[p]
 	}
-	memory := d.recallLeaves(c, len(train)+len(eval), size)
-	for k, r := range readers {
-		if r.fit = fit; memory != nil {
-			r.remember(memory, [][]labelled{train, eval}[k])
+	return l.check(c.Split, parts, plural.Of(l.n, "image")+" in "+c.Dir)
+}
+
+// content hashes what a file holds, as the same picture in a table with its class is hashed.
+func (f *imageFile) content(seed uint64) (hash256, error) {
+	raw, err := f.load()
+	picture := sha256.Sum256(raw)
+	text := appendWord(binary.LittleEndian.AppendUint64(nil, seed), f.class)
+	return sha256.Sum256(append(text, picture[:]...)), err
+}
+
+// groupsOf are the groups of files, numbered in the order of their names: what an expression finds in a file's path, or its first group there.
+func groupsOf(files []*imageFile, expression string) ([]int32, error) {
+	finds := regexp.MustCompile(expression) // which the configuration has checked
+	found := make([]string, len(files))
+	for i, f := range files {
+		match := finds.FindStringSubmatch(path.Join(f.class, f.name))
+		if match == nil {
+			return nil, config.KeyErrorf("data.group", "image %s: %s finds no group in %s", f.where, printable.Typed(expression), printable.Typed(path.Join(f.class, f.name)))
 		}
+		found[i] = match[min(1, len(match)-1)]
 	}
-	if err := d.sets(readers[0], evalReader, d.pixels.transforms()...); err != nil {
-		return nil, err
+	names := slices.Compact(slices.Sorted(slices.Values(found)))
+	groups := make([]int32, len(found))
+	for i, name := range found {
+		k, _ := slices.BinarySearch(names, name)
+		groups[i] = int32(k)
 	}
-	for _, r := range readers {
-		r.opened(d)
-	}
-	if memory != nil {
-		if warning := memory.save(); warning != "" {
-			d.Warnings = append(d.Warnings, warning)
-		}
-	}
-	d.LeftOut = left.String()
-	if bad.count > 0 {
-		d.LeftOut = strings.TrimSuffix(bad.String()+", "+d.LeftOut, ", ")
-	}
-	d.Read = fmt.Sprintf("%s for training and %d for evaluation, of %s, in %s%s", plural.Of(len(train), "image"), len(eval),
-		plural.Of(len(classes.names), "class"), c.Dir, chosen(len(train)+len(eval), len(files)))
-	return d, nil
+	return groups, nil
 }
 
 // chosen says of how many images the configuration chose some.
@@ -124,7 +220,7 @@ func (l *classList) errorf(format string, args ...any) error {
 // classesOf is the list of classes: those of a model, or as configured, or all that have training images, sorted. A class with test
 // images alone is an error then: a model cannot learn it, and an evaluation without it would tell of another task.
 func classesOf(files []imageFile, c config.Data, labels []string) (*classList, error) {
-	found, tested := classesIn(files, trainPart), classesIn(files, testPart)
+	found, tested := classesIn(files, trainPart), append(classesIn(files, testPart), classesIn(files, heldPart)...)
 	list := &classList{found, "", "list in data.classes what is to be learnt"}
 	switch {
 	case len(labels) > 0:
@@ -184,7 +280,7 @@ type labelled struct {
 
 // pick chooses the images of a part, class by class in the order of the labels: the first perClass of each by name, or
 // all for 0. A part without any image is empty; a class without is an error.
-func pick(files []imageFile, part string, classes *classList, perClass int, dir string) ([]labelled, error) {
+func pick(files []imageFile, part string, classes *classList, perClass int, c config.Data) ([]labelled, error) {
 	byClass := map[string][]imageFile{}
 	for _, f := range files {
 		if f.part == part {
@@ -197,11 +293,17 @@ func pick(files []imageFile, part string, classes *classList, perClass int, dir 
 	var picked []labelled
 	for label, class := range classes.names {
 		have := byClass[class]
+		if len(have) == 0 && (part == heldPart || part == testPart && c.Split != (config.Split{})) {
+			continue // a split by chance, or by groups, may leave it none
+		}
+		if len(have) == 0 && part == trainPart && c.Split != (config.Split{}) {
+			return nil, config.KeyErrorf("data.split", "none of the images of class %q in %s is for training; change the share, the seed or the kind of the split", class, c.Dir)
+		}
 		if len(have) == 0 {
-			return nil, classes.errorf("images: %s has no images of class %q in %s: put some there, or %s", dir, class, part, classes.remedy)
+			return nil, classes.errorf("images: %s has no images of class %q in %s: put some there, or %s", c.Dir, class, part, classes.remedy)
 		}
 		if len(have) < perClass {
-			return nil, config.KeyErrorf(perClassKeys[part], "%s has fewer images than %d, %d, in %s/%s: lower it", dir, perClass, len(have), part, class)
+			return nil, config.KeyErrorf(perClassKeys[part], "%s has fewer images than %d, %d, in %s/%s: lower it", c.Dir, perClass, len(have), part, class)
 		}
 		if perClass > 0 {
 			have = have[:perClass]

@@ -109,31 +109,37 @@ func (r *rows) addPicture(t table.Reader, row []table.Value) error {
 	return fmt.Errorf("%s: %v is neither a picture nor the name of its file", t.Where(r.images.at), v.Kind)
 }
 
-// galleries are the readers of the rows with their pictures, or of the rows alone where they have none.
-func (d *Data) galleries(c config.Data, train, eval *rows) (trainReader, evalReader Reader, all []*gallery, err error) {
+// galleries are the readers of the rows of each part with their pictures, or of the rows alone where they have none, and those galleries whose pictures are read first when
+// data are opened: that of the test part waits until it is asked for.
+func (d *Data) galleries(c config.Data, rows ...*rows) (readers [partCount]Reader, first []*gallery, err error) {
+	train := rows[forTraining]
 	if train.images == nil {
-		if eval == nil {
-			return train, nil, nil, nil
+		for k, r := range rows {
+			if r != nil {
+				readers[k] = r
+			}
 		}
-		return train, eval, nil, nil
+		return readers, nil, nil
 	}
 	if train.schema.Find(pixelsField) >= 0 {
-		return nil, nil, nil, config.KeyErrorf("data.features", "a column %s beside the pictures, whose field has that name; rename it", pixelsField)
+		return readers, nil, config.KeyErrorf("data.features", "a column %s beside the pictures, whose field has that name; rename it", pixelsField)
 	}
 	fit := fitOf(c)
 	size, err := oneSize(train.pictures[0], fit)
 	if err != nil {
-		return nil, nil, nil, err
+		return readers, nil, err
 	}
 	room := &keeping{limit: int64(c.MemoryMiB) << 20}
 	d.pixels = colourPixels(c, size)
-	all = []*gallery{newGallery(train.name, train.pictures, size, train, room)}
-	if eval != nil {
-		all = append(all, newGallery(eval.name, eval.pictures, size, eval, room))
-		evalReader = all[1]
+	for k, r := range rows {
+		if r == nil {
+			continue
+		}
+		g := newGallery(r.name, r.pictures, size, r, room)
+		g.fit, readers[k] = fit, g
+		if part(k) != forTest {
+			first = append(first, g)
+		}
 	}
-	for _, g := range all {
-		g.fit = fit
-	}
-	return all[0], evalReader, all, nil
+	return readers, first, nil
 }

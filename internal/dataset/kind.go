@@ -9,12 +9,13 @@ import (
 	"strings"
 
 	"ringmaster/internal/config"
+	"ringmaster/internal/dataset/picture"
 	"ringmaster/internal/dataset/shards"
 	"ringmaster/internal/table"
 )
 
 // JobFor is the text of a job that reads the data at a path, whose kind follows from what is there: a packed set, a table by its name, the files of
-// MNIST, pictures in folders train/CLASS or in an archive of these, else texts.
+// MNIST, pictures in folders train/CLASS or CLASS, or in an archive of these, else texts.
 func JobFor(path string) ([]byte, error) {
 	if shards.IsURL(path) {
 		return jobText(config.DataShards, "path", path), nil
@@ -42,10 +43,16 @@ func JobFor(path string) ([]byte, error) {
 	if _, err := findIDX(path, trainImages); err == nil {
 		return jobText(config.DataMNIST, "dir", path), nil
 	}
-	if hasTrain(path) || len(archivesIn(path)) == 1 {
+	if hasTrain(path) || len(archivesIn(path)) == 1 || picturesBelow(path) {
 		return jobText(config.DataImages, "dir", path), nil
 	}
 	return jobText(config.DataText, "dir", path), nil
+}
+
+// picturesBelow reports whether a folder's folders begin with pictures.
+func picturesBelow(dir string) bool {
+	found, err := filepath.Glob(filepath.Join(escapeGlob(dir), "*", "*"))
+	return err == nil && len(found) > 0 && slices.Contains(picture.Endings, strings.ToLower(filepath.Ext(found[0])))
 }
 
 func jobText(kind, key, path string) []byte {

@@ -23,7 +23,7 @@ import (
 type packing struct {
 	Data        string          `json:"data"` // section of the job that it was packed with, as YAML
 	Description json.RawMessage `json:"description"`
-	Lengths     [2]int          `json:"lengths"` // of the parts: tokens of text, else records; -1: there is none
+	Lengths     []int           `json:"lengths"` // of the parts, the last of which may be missing: tokens of text, else records; -1: there is none
 	Files       []packedSum     `json:"files"`
 	Read        string          `json:"read"`
 	LeftOut     string          `json:"left_out,omitempty"`
@@ -36,7 +36,7 @@ type packedSum struct {
 }
 
 // partNamesPacked are what the parts of a packed set are called.
-var partNamesPacked = [2]string{"train", "eval"}
+var partNamesPacked = [partCount]string{"train", "eval", "test"}
 
 // CacheFolder is the folder for what is kept between runs.
 func CacheFolder(c config.Data) (string, error) {
@@ -116,10 +116,11 @@ func openPacked(c config.Data, like *description) (*Data, error) {
 	if _, err := set.Load(); err != nil {
 		return nil, err
 	}
-	train, eval, err := content.readers(set, was.schema)
+	readers, err := content.readers(set, was.schema)
 	if err != nil {
 		return nil, fmt.Errorf("packed set %s: %w", set, err)
 	}
+	train, eval := readers[forTraining], readers[forEvaluation]
 	if d.pixels != nil {
 		d.pixels.entries = c.Augment
 		was.transforms = d.pixels.transforms()
@@ -139,7 +140,10 @@ func openPacked(c config.Data, like *description) (*Data, error) {
 		}
 		d.Files = append(d.Files, FileSum{f.Path, hash256(sum)})
 	}
-	return d, d.sets(train, eval, was.transforms...)
+	if err := d.sets(train, eval, was.transforms...); err != nil {
+		return nil, err
+	}
+	return d, d.hold(readers[forTest], was.transforms...)
 }
 
 func lenOf(r Reader) int {
@@ -173,43 +177,49 @@ func (d *Data) standardise(c config.Data, train Reader, like *description) (err 
 	return err
 }
 
-// readers are those of the parts. eval is nil where there is none.
-func (p *packing) readers(set *shards.Set, schema Schema) (train, eval Reader, err error) {
-	for k, name := range partNamesPacked {
-		part := set.Part(name)
-		if part == nil && k == 1 && p.Lengths[k] < 0 {
-			return train, nil, nil
+// readers are those of the parts; nil where there is none.
+func (p *packing) readers(set *shards.Set, schema Schema) (readers [partCount]Reader, err error) {
+	if n := len(p.Lengths); n < 2 || n > len(readers) {
+		return readers, fmt.Errorf("its index has %d lengths of parts", n)
+	}
+	for k, length := range p.Lengths {
+		name := partNamesPacked[k]
+		at := set.Part(name)
+		switch {
+		case at == nil && k > 0 && length < 0:
+			continue
+		case at == nil:
+			return readers, fmt.Errorf("there is no part %s", name)
+		case schema[0].Name == textField:
+			readers[k], err = p.text(at, schema, part(k))
+		default:
+			r := &packedRecords{part: at, schema: schema}
+			if largest, _ := recordBytes(r); at.Len() == 0 && k == 0 || at.Largest() > largest || at.Len() != length {
+				return readers, fmt.Errorf("part %s has %d records of up to %d bytes, and by its schema %d of up to %d", name, at.Len(), at.Largest(), length, largest)
+			}
+			readers[k] = r
 		}
-		if part == nil {
-			return nil, nil, fmt.Errorf("there is no part %s", name)
-		}
-		var r Reader
-		if schema[0].Name == textField {
-			text := &packedTokens{part: part, total: p.Lengths[k], classes: byte(schema[0].Classes - 1)}
-			if text.total < 0 || (text.total+leafTokens-1)/leafTokens != part.Len() {
-				return nil, nil, fmt.Errorf("part %s has %d tokens in %d records", name, text.total, part.Len())
-			}
-			w := evaluationWindows(schema, text)
-			if k == 0 {
-				w = trainingWindows(schema, text)
-			}
-			if w.count < 1 {
-				return nil, nil, config.KeyErrorf("data.context", "part %s has %s, too few for windows of %d: lower it", name, plural.Of(text.total, "token"), w.schema[0].Shape[0]-1)
-			}
-			r = &packedWindows{w}
-		} else {
-			r = &packedRecords{part: part, schema: schema}
-			if largest, _ := recordBytes(r); part.Len() == 0 && k == 0 || part.Largest() > largest || part.Len() != p.Lengths[k] {
-				return nil, nil, fmt.Errorf("part %s has %d records of up to %d bytes, and by its schema %d of up to %d", name, part.Len(), part.Largest(), p.Lengths[k], largest)
-			}
-		}
-		if k == 0 {
-			train = r
-		} else {
-			eval = r
+		if err != nil {
+			return readers, err
 		}
 	}
-	return train, eval, nil
+	return readers, nil
+}
+
+// text is the reader of a part that is a text.
+func (p *packing) text(at *shards.Part, schema Schema, k part) (Reader, error) {
+	text := &packedTokens{part: at, total: p.Lengths[k], classes: byte(schema[0].Classes - 1)}
+	if text.total < 0 || (text.total+leafTokens-1)/leafTokens != at.Len() {
+		return nil, fmt.Errorf("part %s has %d tokens in %d records", partNamesPacked[k], text.total, at.Len())
+	}
+	w := evaluationWindows(schema, text)
+	if k == forTraining {
+		w = trainingWindows(schema, text)
+	}
+	if w.count < 1 {
+		return nil, config.KeyErrorf("data.context", "part %s has %s, too few for windows of %d: lower it", partNamesPacked[k], plural.Of(text.total, "token"), w.schema[0].Shape[0]-1)
+	}
+	return &packedWindows{w}, nil
 }
 
 // packedRecords is the reader of the records of a packed part.
@@ -352,15 +362,22 @@ func Pack(c config.Data, dir string) (d *Data, err error) {
 	defer func() { err = errors.Join(err, w.Abort()) }()
 	said := c // without places, which are of this machine
 	said.Dir, said.Train, said.Eval, said.Cache, said.CacheMiB, said.Path = "", "", "", "", 0, "."
-	content := packing{Data: string(said.Encode()), Description: d.Describe(), Lengths: [2]int{-1, -1}, Files: []packedSum{}, Read: d.Read, LeftOut: d.LeftOut}
+	if err := d.sumHeld(); err != nil {
+		return nil, err
+	}
+	content := packing{Data: string(said.Encode()), Description: d.Describe(), Files: []packedSum{}, Read: d.Read, LeftOut: d.LeftOut}
 	for k, r := range d.readers {
 		if r == nil {
+			if part(k) == forEvaluation {
+				content.Lengths = append(content.Lengths, -1)
+			}
 			continue
 		}
-		content.Lengths[k] = r.Len()
+		length := r.Len()
 		if w := windowsIn(r); w != nil {
-			content.Lengths[k] = w.text.len()
+			length = w.text.len()
 		}
+		content.Lengths = append(content.Lengths, length)
 		if err := packPart(w, partNamesPacked[k], r, d.roots[k]); err != nil {
 			return nil, err
 		}

@@ -1,6 +1,7 @@
 package dataset
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -61,7 +62,7 @@ func openTables(c config.Data, like *description) (*Data, error) {
 	if err != nil {
 		return nil, err
 	}
-	evalSet, eval, err := evaluationOf(c, set, train)
+	evalSet, eval, test, err := evaluationOf(c, set, train)
 	if err != nil {
 		return nil, err
 	}
@@ -74,25 +75,25 @@ func openTables(c config.Data, like *description) (*Data, error) {
 	if err != nil {
 		return nil, err
 	}
-	d.tellTables(c, set, evalSet, train, eval)
-	trainReader, evalReader, galleries, err := d.galleries(c, train, eval)
+	d.tellTables(c, set, evalSet, train, eval, test)
+	readers, galleries, err := d.galleries(c, train, eval, test)
 	if err != nil {
 		return nil, err
 	}
 	if size := len(d.Describe()); size > maxDescription {
 		return nil, config.KeyErrorf("data.categories", "the names of columns and categories have %d bytes, more than the %d that checkpoints hold: is a column of texts among them?", size, maxDescription)
 	}
-	if err := d.sets(trainReader, evalReader, d.tableTransforms()...); err != nil {
+	if err := d.sets(readers[forTraining], readers[forEvaluation], d.tableTransforms()...); err != nil {
 		return nil, err
 	}
 	for _, g := range galleries {
 		g.opened(d)
 	}
-	return d, nil
+	return d, d.hold(readers[forTest], d.tableTransforms()...)
 }
 
 // tellTables says what was read of tables, and what was left out.
-func (d *Data) tellTables(c config.Data, set, evalSet *fileSet, train, eval *rows) {
+func (d *Data) tellTables(c config.Data, set, evalSet *fileSet, train, eval, test *rows) {
 	what, columns := "row", len(train.schema)
 	if train.images != nil {
 		what = "picture"
@@ -103,6 +104,9 @@ func (d *Data) tellTables(c config.Data, set, evalSet *fileSet, train, eval *row
 	if eval != nil {
 		dropped, bad = dropped+eval.dropped, bad.and(eval.skipped)
 		d.Read += fmt.Sprintf(" and %d for evaluation", eval.n)
+	}
+	if test != nil {
+		d.Read += fmt.Sprintf(", and %d for test,", test.n)
 	}
 	d.Read += fmt.Sprintf(" in %s, %s", set.shown, plural.Of(columns, "column"))
 	if train.origins != nil {
@@ -154,32 +158,37 @@ func tableFiles(c config.Data, key, place string) (*fileSet, error) {
 	return set, err
 }
 
-// evaluationOf settles the training rows, and gives those for evaluation, which are read or split from them; nil where there are none.
-func evaluationOf(c config.Data, set *fileSet, train *rows) (from *fileSet, eval *rows, err error) {
+// evaluationOf settles the training rows, and gives those for evaluation, which are read or split from them, and for test; nil where there are none.
+func evaluationOf(c config.Data, set *fileSet, train *rows) (from *fileSet, eval, test *rows, err error) {
 	if train.origins != nil {
-		if eval, err = train.split(c.Split); err != nil {
-			return nil, nil, err
+		if eval, test, err = train.split(c.Split); err != nil {
+			return nil, nil, nil, err
 		}
 	}
 	if err := train.settle(); err != nil {
-		return nil, nil, config.KeyErrorf("data.categories", "%s: %w", train.name, err)
+		return nil, nil, nil, config.KeyErrorf("data.categories", "%s: %w", train.name, err)
+	}
+	if eval != nil {
+		err = eval.follow(train, forEvaluation)
+		if test != nil {
+			err = cmp.Or(err, test.follow(train, forTest))
+		}
+		return nil, eval, test, err
 	}
 	key := "data.eval"
 	switch {
-	case eval != nil:
-		return nil, eval, eval.follow(train)
 	case c.Eval != "":
 		from, err = tableFiles(c, key, c.Eval)
 	case len(set.others) > 0:
 		key, from = "data.train", set.others[0]
 	default:
-		return nil, nil, nil
+		return nil, nil, nil, nil
 	}
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	eval, err = readTable(c, key, from, train.schema)
-	return from, eval, err
+	return from, eval, nil, err
 }
 
 // tableTransforms are what a table's rows are taken through.

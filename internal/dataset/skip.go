@@ -83,14 +83,13 @@ func (r *rows) sift(c config.Data) error {
 		return nil
 	}
 	bad := badPictures(r.pictures, fitOf(c))
-	chosen := make([]bool, r.n)
-	for i, err := range bad {
-		if chosen[i] = err == nil; err != nil {
+	for _, err := range bad {
+		if err != nil {
 			r.skipped.add(err)
 		}
 	}
 	whole := *r
-	*r = *r.pick(chosen, true)
+	*r = *r.pick(func(i int) bool { return bad[i] == nil })
 	r.dropped, r.skipped, r.passed = whole.dropped, whole.skipped, whole.passed
 	return r.forget()
 }

@@ -168,12 +168,12 @@ func (s *spilled) read(record Record, number int) error {
 	return nil
 }
 
-// pick is the rows that are chosen, or those that are not, of the same file.
-func (s *spilled) pick(chosen []bool, which bool) *spilled {
+// pick is those of n rows that are chosen, of the same file.
+func (s *spilled) pick(n int, chosen func(i int) bool) *spilled {
 	part := *s
 	part.numbers, part.places = nil, append([][]int32(nil), s.places...)
-	for i, is := range chosen {
-		if is != which {
+	for i := range n {
+		if !chosen(i) {
 			continue
 		}
 		if s.numbers != nil {

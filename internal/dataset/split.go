@@ -5,13 +5,11 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
-	"math/bits"
 	"slices"
 
 	"ringmaster/internal/config"
 	"ringmaster/internal/plural"
 	"ringmaster/internal/printable"
-	"ringmaster/internal/rng"
 	"ringmaster/internal/table"
 )
 
@@ -48,71 +46,60 @@ func (o *origins) note(row []table.Value, number int, where func(column int) str
 	return nil
 }
 
-// split takes the evaluation part out of the rows. Its categories have the numbers that they had; follow gives them those of the rest.
-func (r *rows) split(c config.Split) (*rows, error) {
-	chosen := make([]bool, r.n)
+// split takes the parts for evaluation and test, which may be nil, out of the rows. Their categories have the numbers that they had; follow gives them those of the rest.
+func (r *rows) split(c config.Split) (eval, test *rows, err error) {
+	l, err := r.lot(c)
+	if err != nil {
+		return nil, nil, err
+	}
+	parts, err := l.divide(c)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := l.check(c, parts, plural.Of(r.n, "row")+" in "+r.name); err != nil {
+		return nil, nil, err
+	}
+	of := func(p part) *rows { return r.pick(func(i int) bool { return parts[i] == p }) }
+	eval = of(forEvaluation)
+	if c.Test > 0 {
+		test = of(forTest)
+	}
+	whole := *r
+	*r = *of(forTraining)
+	r.dropped, r.skipped, r.passed = whole.dropped, whole.skipped, whole.passed
+	return eval, test, r.forget()
+}
+
+// lot is what the split needs to know of the rows.
+func (r *rows) lot(c config.Split) (*lot, error) {
+	l := &lot{n: r.n}
 	switch c.By {
 	case config.SplitHash:
-		if err := r.chooseByHash(c, chosen); err != nil {
-			return nil, err
-		}
+		l.content = r.contents(c.Seed)
 	case config.SplitGroup:
-		r.chooseGroups(c, chosen)
-	default:
-		if err := r.chooseInOrder(c, chosen); err != nil {
+		l.groups = r.origins.group.ranked(r.origins.group.ints)
+	case config.SplitStratified:
+		k := slices.IndexFunc(r.schema, func(f Field) bool { return f.Role == Target }) // by the first target
+		if k < 0 {
+			return l, nil
+		}
+		ids, err := r.ids(k)
+		if err != nil {
 			return nil, err
 		}
+		l.classes = r.columns[k].ranked(ids)
 	}
-	count := 0
-	for _, is := range chosen {
-		if is {
-			count++
-		}
-	}
-	if count == 0 || count == r.n {
-		part := map[bool]string{true: "the evaluation", false: "the training"}[count == 0]
-		return nil, config.KeyErrorf("data.split", "of %s in %s none is for %s; change the share, the seed or the kind of the split", plural.Of(r.n, "row"), r.name, part)
-	}
-	eval := r.pick(chosen, true)
-	whole := *r
-	*r = *r.pick(chosen, false)
-	r.dropped, r.skipped, r.passed = whole.dropped, whole.skipped, whole.passed
-	return eval, r.forget()
+	return l, nil
 }
 
-// chosenAt reports whether a place in an order of rows is one of the evaluation part: shares are spread evenly, so that each stretch of the order
-// has its share, up to one row.
-func chosenAt(c config.Split, place int) bool {
-	if c.Folds > 0 {
-		return place%c.Folds == c.Fold
+// ranked are the places of the categories with these numbers in the order of their names.
+func (col *column) ranked(ids []int32) []int32 {
+	ranks := col.ranks()
+	places := make([]int32, len(ids))
+	for i, id := range ids {
+		places[i] = ranks[id]
 	}
-	return share(place+1, c.Eval) > share(place, c.Eval)
-}
-
-// share is a share of n rows, rounded to whole rows.
-func share(n int, of float64) int { return int(float64(float64(n)*of) + 0.5) }
-
-// chooseInOrder draws an order of the rows, for a stratified split class by class, and chooses places of it.
-func (r *rows) chooseInOrder(c config.Split, chosen []bool) error {
-	order := make([]int32, r.n)
-	rng.SplitKey(c.Seed).Shuffle(order)
-	if c.By == config.SplitStratified {
-		for k := range r.schema {
-			if r.schema[k].Role == Target {
-				rank := r.columns[k].ranks()
-				ids, err := r.ids(k)
-				if err != nil {
-					return err
-				}
-				slices.SortStableFunc(order, func(a, b int32) int { return int(rank[ids[a]] - rank[ids[b]]) })
-				break // by the first target
-			}
-		}
-	}
-	for place, i := range order {
-		chosen[i] = chosenAt(c, place)
-	}
-	return nil
+	return places
 }
 
 // ranks is the place of each category in the order of their names.
@@ -144,37 +131,8 @@ func (col *column) byNumber() []string {
 	return words
 }
 
-// chooseGroups draws an order of the groups and takes whole ones: for a share the first, as long as that brings the rows nearer to it; for folds
-// each goes to the fold that has the fewest rows so far.
-func (r *rows) chooseGroups(c config.Split, chosen []bool) {
-	ids := r.origins.group.ints
-	ranks := r.origins.group.ranks()
-	size := make([]int, len(ranks))
-	for _, id := range ids {
-		size[ranks[id]]++
-	}
-	order := make([]int32, len(ranks))
-	rng.SplitKey(c.Seed).Shuffle(order)
-	taken := make([]bool, len(ranks))
-	filled := make([]int, max(c.Folds, 1))
-	for _, g := range order {
-		fold := 0
-		if c.Folds > 0 {
-			fold = slices.Index(filled, slices.Min(filled))
-			taken[g] = fold == c.Fold
-		} else if taken[g] = filled[0] == 0 || 2*filled[0]+size[g] <= 2*share(r.n, c.Eval); !taken[g] {
-			break
-		}
-		filled[fold] += size[g]
-	}
-	for i, id := range ids {
-		chosen[i] = taken[ranks[id]]
-	}
-}
-
-// chooseByHash chooses rows by what they hold alone: the first 64 bits of SHA-256 over the seed and the row's values in the columns that
-// the job takes, and its picture's bytes, as a fraction. So other rows move none, in whatever order and format they come, and equal rows stay together.
-func (r *rows) chooseByHash(c config.Split, chosen []bool) error {
+// contents hashes what a row holds: its values in the columns that the job takes, and its picture's bytes.
+func (r *rows) contents(seed uint64) func(i int) (hash256, error) {
 	words := make([][]string, len(r.columns))
 	for k := range r.columns {
 		words[k] = r.columns[k].byNumber()
@@ -182,43 +140,36 @@ func (r *rows) chooseByHash(c config.Split, chosen []bool) error {
 	le := binary.LittleEndian
 	var text []byte
 	record := make(Record, len(r.schema))
-	for i := range chosen {
+	return func(i int) (hash256, error) {
 		if err := r.Read(record, i); err != nil {
-			return err
+			return hash256{}, err
 		}
-		text = le.AppendUint64(text[:0], c.Seed)
+		text = le.AppendUint64(text[:0], seed)
 		for k := range r.columns {
 			if r.schema[k].Type == Int32 {
-				word := words[k][record[k].Ints[0]]
-				text = append(le.AppendUint64(text, uint64(len(word))), word...)
+				text = appendWord(text, words[k][record[k].Ints[0]])
 				continue
 			}
 			for _, v := range record[k].Floats {
 				text = le.AppendUint32(text, math.Float32bits(v))
 			}
 		}
-		if r.pictures != nil {
-			raw, err := r.pictures[i].bytes()
-			if err != nil {
-				return err
-			}
-			picture := sha256.Sum256(raw)
-			text = append(text, picture[:]...)
+		if r.pictures == nil {
+			return sha256.Sum256(text), nil
 		}
-		sum := sha256.Sum256(text)
-		u := le.Uint64(sum[:])
-		if c.Folds > 0 {
-			fold, _ := bits.Mul64(u, uint64(c.Folds))
-			chosen[i] = int(fold) == c.Fold
-		} else {
-			chosen[i] = float64(u>>11)*0x1p-53 < c.Eval
-		}
+		raw, err := r.pictures[i].bytes()
+		picture := sha256.Sum256(raw)
+		return sha256.Sum256(append(text, picture[:]...)), err
 	}
-	return nil
 }
 
-// pick is the rows that are chosen, or those that are not.
-func (r *rows) pick(chosen []bool, which bool) *rows {
+// appendWord appends a text with its length.
+func appendWord(dst []byte, word string) []byte {
+	return append(binary.LittleEndian.AppendUint64(dst, uint64(len(word))), word...)
+}
+
+// pick is the rows that are chosen.
+func (r *rows) pick(chosen func(i int) bool) *rows {
 	part := &rows{name: r.name, schema: slices.Clone(r.schema), images: r.images, counted: r.counted}
 	for k := range r.columns {
 		part.columns = append(part.columns, column{words: r.columns[k].words, fixed: r.columns[k].fixed, names: r.columns[k].names})
@@ -227,10 +178,10 @@ func (r *rows) pick(chosen []bool, which bool) *rows {
 		part.origins = &origins{at: o.at, group: column{words: o.group.words}}
 	}
 	if r.spilled != nil {
-		part.spilled = r.spilled.pick(chosen, which)
+		part.spilled = r.spilled.pick(r.n, chosen)
 	}
-	for i, is := range chosen {
-		if is != which {
+	for i := range r.n {
+		if !chosen(i) {
 			continue
 		}
 		part.n++
@@ -287,8 +238,8 @@ func (r *rows) forget() error {
 	return nil
 }
 
-// follow gives the evaluation part the numbers that the training part's categories have, which is settled.
-func (r *rows) follow(train *rows) error {
+// follow gives another part the numbers that the training part's categories have, which is settled.
+func (r *rows) follow(train *rows, is part) error {
 	r.schema = train.schema
 	for k := range r.columns {
 		col := &r.columns[k]
@@ -304,8 +255,8 @@ func (r *rows) follow(train *rows) error {
 		err := r.eachID(k, func(i int, id int32) error {
 			place, known := places[words[id]]
 			if !known {
-				return config.KeyErrorf("data.split", "%s: row %d, column %q: the category %q occurs in the evaluation part alone, so no model can learn it; leave the row out, or take another seed or share",
-					r.name, r.origins.numbers[i], r.schema[k].Name, printable.Short(words[id], maxList))
+				return config.KeyErrorf("data.split", "%s: row %d, column %q: the category %q occurs in %v alone, so no model can learn it; leave the row out, or take another seed or share",
+					r.name, r.origins.numbers[i], r.schema[k].Name, printable.Short(words[id], maxList), is)
 			}
 			ids[id] = int32(place)
 			return nil
@@ -317,18 +268,4 @@ func (r *rows) follow(train *rows) error {
 		col.fixed = true
 	}
 	return nil
-}
-
-// splitWords says how the rows were split.
-func splitWords(c config.Data) string {
-	s := c.Split
-	stratified := "stratified"
-	if targets := c.TargetColumns(); len(targets) > 0 {
-		stratified += " by " + targets[0]
-	}
-	how := map[string]string{config.SplitRandom: "at random", config.SplitStratified: stratified, config.SplitGroup: "by " + c.Group, config.SplitHash: "by the hash of their content"}[s.By]
-	if s.Folds > 0 {
-		return fmt.Sprintf("split %s, fold %d of %d, seed %d", how, s.Fold, s.Folds, s.Seed)
-	}
-	return fmt.Sprintf("split %s, %g for evaluation, seed %d", how, s.Eval, s.Seed)
 }

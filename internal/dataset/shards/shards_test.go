@@ -351,7 +351,7 @@ func TestInterruptedPacking(t *testing.T) {
 	if _, err := Create(dir); err == nil {
 		t.Error("two may pack into one folder")
 	}
-	if err := w.lock.Release(); err != nil { // as the system does when the process dies
+	if err := w.draft.lock.Release(); err != nil { // as the system does when the process dies
 		t.Fatal(err)
 	}
 	records := alike(5, 10)

@@ -6,62 +6,30 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 
 	"ringmaster/internal/dataset/merkle"
-	"ringmaster/internal/folderlock"
 )
 
-// Writer writes a packed set. It is written beside its folder, under another name, and takes that folder's place when it is whole.
+// Writer writes a packed set, as a draft of its folder.
 type Writer struct {
-	dir, partial string
-	lock         *folderlock.Lock
-	index        index
-	part         *partWriter
+	draft *Draft
+	index index
+	part  *partWriter
 }
-
-// partialSuffix is behind the name of a folder that is being written.
-const partialSuffix = ".partial"
 
 // Create begins to write a packed set. Its folder must not exist, or be empty. What a packing left that was interrupted is removed.
 func Create(dir string) (*Writer, error) {
-	dir = filepath.Clean(dir)
-	entries, err := os.ReadDir(dir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s cannot be written: %w", dir, err)
-	}
-	if len(entries) > 0 {
-		return nil, fmt.Errorf("%s is not empty; name another folder, or remove it", dir)
-	}
-	w := &Writer{dir: dir, partial: dir + partialSuffix, index: index{Format: format, Version: version, Parts: []*layout{}}}
-	if w.lock, err = folderlock.Own(w.partial, 0); err != nil {
+	draft, err := NewDraft(dir)
+	if err != nil {
 		return nil, err
 	}
-	if entries, err = os.ReadDir(w.partial); err != nil {
-		return nil, errors.Join(err, w.Abort())
-	}
-	for _, e := range entries {
-		if e.Name() != folderlock.LockName {
-			if err := os.RemoveAll(filepath.Join(w.partial, e.Name())); err != nil {
-				return nil, errors.Join(err, w.Abort())
-			}
-		}
-	}
-	return w, nil
+	return &Writer{draft: draft, index: index{Format: format, Version: version, Parts: []*layout{}}}, nil
 }
 
 // Abort removes what has been written. After Finish it does nothing.
-func (w *Writer) Abort() error {
-	if w.lock == nil {
-		return nil
-	}
-	err := os.RemoveAll(w.partial)
-	err = errors.Join(err, w.lock.Release())
-	w.lock = nil
-	return err
-}
+func (w *Writer) Abort() error { return w.draft.Abort() }
 
 // Part begins a part of n records of at most largest bytes, all of them that long where same is set.
 func (w *Writer) Part(name string, n, largest int, same bool) error {
@@ -81,7 +49,7 @@ func (w *Writer) Part(name string, n, largest int, same bool) error {
 		l.PerShard *= 2
 	}
 	w.index.Parts = append(w.index.Parts, l)
-	w.part = &partWriter{folder: w.partial, layout: l}
+	w.part = &partWriter{folder: w.draft.partial, layout: l}
 	return nil
 }
 
@@ -107,7 +75,7 @@ func (w *Writer) Finish(content any) (err error) {
 	if err != nil {
 		return err
 	}
-	f, err := os.OpenFile(filepath.Join(w.partial, IndexName), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	f, err := os.OpenFile(w.draft.Path(IndexName), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
 		return err
 	}
@@ -117,29 +85,7 @@ func (w *Writer) Finish(content any) (err error) {
 	if err = errors.Join(err, f.Close()); err != nil {
 		return err
 	}
-	if err := os.Remove(filepath.Join(w.partial, folderlock.LockName)); err != nil {
-		return err
-	}
-	if err := syncFolder(w.partial); err != nil {
-		return err
-	}
-	if err := os.Chmod(w.partial, 0o755); err != nil {
-		return err
-	}
-	if err := os.Rename(w.partial, w.dir); err != nil {
-		return err
-	}
-	err = errors.Join(syncFolder(filepath.Dir(w.dir)), w.lock.Release())
-	w.lock = nil
-	return err
-}
-
-func syncFolder(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
+	return w.draft.Publish()
 }
 
 // partWriter writes the shards of a part.
