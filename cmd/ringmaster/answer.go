@@ -58,6 +58,8 @@ type asked interface {
 	Kept(i int) []tables.Value
 	// Where names sample i of the batch.
 	Where(i int) string
+	// Warnings say what was odd about the samples so far.
+	Warnings() []string
 	Close() error
 }
 
@@ -68,6 +70,7 @@ func (q *question) answerAll(t *trained) error {
 		return wrong(fmt.Errorf("--input: %w", err))
 	}
 	defer from.Close()
+	defer func() { warn(from.Warnings()) }()
 	if err := t.load(q.threads); err != nil {
 		return err
 	}
@@ -139,6 +142,7 @@ func (p *photos) Next(b *dataset.Batch, _ int) error {
 
 func (p *photos) Kept(int) []tables.Value { return []tables.Value{tables.TextValue(p.Where(0))} }
 func (p *photos) Where(int) string        { return p.files[p.next-1] }
+func (p *photos) Warnings() []string      { return nil } // told as they come
 func (p *photos) Close() error            { return nil }
 
 // answer writes what the model says of each sample, in order, and counts them.

@@ -67,7 +67,9 @@ func (m *Model) setDefaults(o *origin) {
 
 func (d *Data) setDefaults(o *origin) {
 	def(o, "data.left_out", &d.LeftOut, 0.1)
-	def(o, "data.context", &d.Context, 64)
+	if !d.IsTable() || len(d.Texts) > 0 {
+		def(o, "data.context", &d.Context, 64)
+	}
 	def(o, "data.target_context", &d.TargetContext, d.Context)
 	def(o, "data.tokens", &d.Tokens, TokensWords)
 	def(o, "data.vocabulary", &d.Vocabulary, 32000)

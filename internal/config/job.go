@@ -168,14 +168,14 @@ type Data struct {
 
 	LeftOut float64 `yaml:"left_out" kinds:"text,images" contract:"free"` // the largest share of files that look like data that may be left out
 
-	Context       int    `yaml:"context" kinds:"text,pairs"`            // tokens a sample
-	TargetContext int    `yaml:"target_context" kinds:"pairs"`          // tokens of a target, with its end
-	Source        string `yaml:"source" kinds:"pairs"`                  // the ending of the files, or the column, of the sources; Target is that of the targets
-	Tokens        string `yaml:"tokens" kinds:"pairs"`                  // what tokens are: words or characters
-	Vocabulary    int    `yaml:"vocabulary" kinds:"pairs"`              // the largest number of tokens
-	Encoding      string `yaml:"encoding" kinds:"text" contract:"free"` // of the files; what they decode to counts
+	Context       int    `yaml:"context" kinds:"text,pairs,csv,tsv,jsonl,parquet" omit:"zero"` // tokens a sample; of a table those of its Texts
+	TargetContext int    `yaml:"target_context" kinds:"pairs"`                                 // tokens of a target, with its end
+	Source        string `yaml:"source" kinds:"pairs"`                                         // the ending of the files, or the column, of the sources; Target is that of the targets
+	Tokens        string `yaml:"tokens" kinds:"pairs"`                                         // what tokens are: words or characters
+	Vocabulary    int    `yaml:"vocabulary" kinds:"pairs"`                                     // the largest number of tokens
+	Encoding      string `yaml:"encoding" kinds:"text" contract:"free"`                        // of the files; what they decode to counts
 
-	Tokenizer string `yaml:"tokenizer" kinds:"text" omit:"zero" contract:"free"` // file or folder whose tokens the text is read as; empty: characters, or bytes. The fingerprint has its digest
+	Tokenizer string `yaml:"tokenizer" kinds:"text,csv,tsv,jsonl,parquet" omit:"zero" contract:"free"` // file or folder whose tokens the text is read as; empty: characters, or bytes. The fingerprint has its digest
 
 	Mask float64 `yaml:"mask" kinds:"text" omit:"zero"` // share of the tokens that are hidden and guessed, as BERT learns; 0: each next token is guessed
 
@@ -198,6 +198,7 @@ type Data struct {
 	Eval        string   `yaml:"eval" kinds:"images,csv,tsv,jsonl,parquet,npy,npz,image_table,webdataset,pairs" contract:"free"`                 // that of the rows for evaluation; empty: none
 	Target      string   `yaml:"target" kinds:"csv,tsv,jsonl,parquet,npy,npz,image_table,webdataset,pairs"`                                      // the column that is predicted
 	Features    []string `yaml:"features" kinds:"csv,tsv,jsonl,parquet,npy,npz,image_table,webdataset"`                                          // the columns that are read; empty: all others
+	Texts       []string `yaml:"texts" kinds:"csv,tsv,jsonl,parquet" omit:"zero"`                                                                // the columns of texts that are read as tokens, one or a pair; instead of Features
 	Inputs      []Input  `yaml:"inputs" kinds:"csv,tsv,jsonl,parquet,npy,npz,image_table,webdataset" omit:"zero"`                                // the inputs that the columns make, for a model that reads several; instead of Features
 	Targets     []string `yaml:"targets" kinds:"csv,tsv,jsonl,parquet,npy,npz,image_table,webdataset" omit:"zero"`                               // the columns that are predicted, for a model of several outputs; instead of Target
 	Weight      string   `yaml:"weight" kinds:"csv,tsv,jsonl,parquet,npy,npz,image_table,webdataset"`                                            // the column that weighs a row's loss; empty: all weigh 1

@@ -45,7 +45,9 @@ func (j *Job) validateTogether(c *checker) {
 	text, language := j.Data.Kind == DataText, j.Model.Kind == ModelGPT || j.Model.Kind == ModelBERT
 	known := slices.Contains(modelKinds, j.Model.Kind) && slices.Contains(dataKinds, j.Data.Kind) && j.Data.Kind != DataShards && !c.b.isSpoilt("data.kind")
 	either := slices.Contains([]string{ModelSequential, ModelGraph, ModelT5}, j.Model.Kind) // what they read shows when the data is open
-	c.require("model.kind", !known || either || text == language, "model.kind: %s does not learn from data.kind: %s; a gpt or a bert needs text, %s and %s images",
+	texts := len(j.Data.Texts) > 0
+	c.require("data.texts", !texts || j.Model.Kind == ModelBERT, "data.texts are read by a model.kind: bert, which classifies them, not by %s", j.Model.Kind)
+	c.require("model.kind", !known || either || texts || text == language, "model.kind: %s does not learn from data.kind: %s; a gpt or a bert needs text, %s and %s images",
 		j.Model.Kind, j.Data.Kind, ModelMLP, ModelMobileNetV2)
 	c.require("data.mask", j.Model.Kind != ModelGPT || j.Data.Mask == 0, "data.mask hides tokens, but a gpt guesses each next one: leave it out, or take model.kind: bert")
 	c.require("data.mask", j.Model.Kind != ModelBERT || !text || j.Data.Mask > 0, "data.mask is missing: a bert guesses tokens that are hidden from it; 0.15 of them is usual")
@@ -160,8 +162,8 @@ func (m *Model) validateTransformer(c *checker) {
 	between(c, "model.heads", m.Heads, 1, 1<<10)
 	between(c, "model.width", m.Width, 1, 1<<16)
 	between(c, "model.hidden", m.Hidden, 0, 1<<20)
-	between(c, "model.head_width", m.HeadWidth, 0, 1<<16)
 	between(c, "model.positions", m.Positions, 0, 1<<20)
+	between(c, "model.head_width", m.HeadWidth, 0, 1<<16)
 	between(c, "model.vocabulary", m.Vocabulary, 0, maxFeatures)
 	if m.Kind != ModelT5 {
 		c.oneOf("model.activation", m.Activation, []string{ActivationGELU, ActivationGELUNew})

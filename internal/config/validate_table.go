@@ -48,6 +48,7 @@ func (d *Data) validateTable(c *checker) {
 	} else {
 		c.require("data.group", d.Group == "", "data.group is for data.split.by: group; say how to split, or leave it out")
 	}
+	d.validateTexts(c)
 	d.validateStandardize(c)
 	d.validateColumns(c)
 	for i, name := range d.Categories {

@@ -17,7 +17,7 @@ func (r *rows) choose(c config.Data, key string, t table.Reader, like Schema) (p
 	names := t.Columns()
 	wanted, keys := like, map[string]string{}
 	if like == nil {
-		if wanted, keys, err = fieldsOf(c, t); err != nil {
+		if wanted, keys, err = fieldsOf(c, t, r.texts); err != nil {
 			return nil, err
 		}
 	}
@@ -30,7 +30,9 @@ func (r *rows) choose(c config.Data, key string, t table.Reader, like Schema) (p
 			return nil, config.KeyErrorf(key, "%w", noColumn(r.name, f.Name, "", names))
 		}
 		col := column{fixed: like != nil}
-		if f.Type == Int32 {
+		if f.Ragged {
+			col.fixed = true // it has no categories to learn
+		} else if f.Type == Int32 {
 			if col.names = classNames(c, t, &f); col.names != nil && like == nil {
 				f.Labels, f.Classes, col.fixed = col.names, len(col.names), true
 			}
@@ -71,7 +73,7 @@ func hasClasses(t table.Reader, column string) bool {
 }
 
 // fieldsOf are the fields that the job takes of a table with these columns, and the keys that name them.
-func fieldsOf(c config.Data, t table.Reader) (Schema, map[string]string, error) {
+func fieldsOf(c config.Data, t table.Reader, read *texts) (Schema, map[string]string, error) {
 	keys := map[string]string{c.Target: "data.target"}
 	targets, features := c.TargetColumns(), c.FeatureColumns()
 	for i, name := range c.Targets {
@@ -85,17 +87,21 @@ func fieldsOf(c config.Data, t table.Reader) (Schema, map[string]string, error) 
 	if c.Weight != "" {
 		keys[c.Weight] = "data.weight"
 	}
-	if len(features) == 0 && !c.HasPictures() {
+	var s Schema
+	for i, name := range c.Texts {
+		keys[name] = fmt.Sprintf("data.texts[%d]", i)
+		s = append(s, read.field(name))
+	}
+	if len(features) == 0 && !c.HasPictures() && read == nil {
 		for _, name := range t.Columns() {
 			if !slices.Contains(targets, name) && name != c.Weight && name != c.Group {
 				features = append(features, name)
 			}
 		}
 	}
-	if len(features) == 0 && c.Image == "" {
+	if len(features) == 0 && c.Image == "" && read == nil {
 		return nil, nil, config.KeyErrorf("data.train", "the table has no column beside data.target and data.weight to learn from")
 	}
-	var s Schema
 	add := func(name string, role Role) {
 		f := Field{Name: name, Type: Float32, Role: role}
 		if slices.Contains(c.Categories, name) || c.HasPictures() && hasClasses(t, name) {

@@ -29,7 +29,7 @@ type Data struct {
 	Fingerprint [sha256.Size]byte  // over the decoded records of both sets and their schema
 	Files       []FileSum          // to name what differs when fingerprints do; at most 64
 	Labels      []string           // names of the classes of images, by label; nil for text
-	Vocabulary  *Vocabulary        // of text; else nil
+	Vocabulary  *Vocabulary        // of text, or of a table's texts; else nil
 	Lexicon     *Lexicon           // of pairs of texts; else nil
 	Read        string             // what was read, in words; "" for what is embedded
 	LeftOut     string             // what was left out, by reason and count; "" for nothing
@@ -37,6 +37,7 @@ type Data struct {
 	table       Schema             // of the records of a table; else nil
 	standards   []*standard        // of a table's inputs
 	inputs      []config.Input     // of a table that makes several
+	texts       *texts             // of a table of texts; else nil
 	Warnings    []string           // lines: what is odd about what was read
 	classes     classSamples       // of an order in balance; else nil
 	readers     [partCount]Reader  // of the sets; nil where there is none

@@ -25,7 +25,7 @@ type description struct {
 	Classes    int      `json:"classes"`
 	Labels     []string `json:"labels,omitempty"`     // names of the classes
 	Characters string   `json:"characters,omitempty"` // of text; "": tokens are bytes, or a tokenizer's
-	Tokenizer  []byte   `json:"tokenizer,omitempty"`  // of text, as it packs itself
+	Tokenizer  []byte   `json:"tokenizer,omitempty"`  // of text and of a table's texts, as it packs itself
 
 	Table   []describedColumn `json:"table,omitempty"`
 	Lexicon *describedLexicon `json:"lexicon,omitempty"` // of pairs of texts
@@ -40,6 +40,9 @@ func (d *Data) Describe() []byte {
 		out.Table = describeTable(d.table, d.standards)
 		if d.pixels != nil {
 			out.Input, out.Columns = d.pixels.shape, d.pixels.columns
+		}
+		if d.texts != nil {
+			out.Tokenizer = d.texts.vocabulary.tokenizer.Pack()
 		}
 	case d.Lexicon != nil:
 		out.Lexicon = d.Lexicon.described()

@@ -13,7 +13,8 @@ type describedColumn struct {
 	Name       string    `json:"name"`
 	Role       Role      `json:"role"`
 	Shape      []int     `json:"shape,omitempty"`      // of numbers
-	Categories []string  `json:"categories,omitempty"` // none: numbers
+	Categories []string  `json:"categories,omitempty"` // none: numbers, or texts
+	Tokens     int       `json:"tokens,omitempty"`     // of texts: how many the vocabulary has
 	Means      []float64 `json:"means,omitempty"`      // of numbers that are standardised
 	Stds       []float64 `json:"stds,omitempty"`       // likewise
 }
@@ -23,6 +24,9 @@ func describeTable(s Schema, standards []*standard) []describedColumn {
 	var columns []describedColumn
 	for _, f := range s {
 		column := describedColumn{Name: f.Name, Role: f.Role, Shape: f.Shape, Categories: f.Labels}
+		if f.Ragged {
+			column.Tokens = f.Classes
+		}
 		for _, each := range standards {
 			if each.field == f.Name {
 				column.Means, column.Stds = each.means, each.stds
@@ -43,6 +47,9 @@ func (in *description) schema() Schema {
 		f := Field{Name: c.Name, Type: Float32, Role: c.Role, Shape: c.Shape}
 		if len(c.Categories) > 0 {
 			f.Type, f.Classes, f.Labels = Int32, len(c.Categories), c.Categories
+		}
+		if c.Tokens > 0 {
+			f.Type, f.Classes, f.Ragged = Int32, c.Tokens, true
 		}
 		s = append(s, f)
 	}
@@ -73,7 +80,7 @@ func (in *description) recallTable(c config.Data) (*Data, recollection, error) {
 	s := in.schema()
 	total := 0
 	for k, f := range s {
-		if s.Find(f.Name) != k || f.Role < Input || f.Role > Weight || len(f.Shape) > 0 && f.Type == Int32 {
+		if s.Find(f.Name) != k || f.Role < Input || f.Role > Weight || len(f.Shape) > 0 && f.Type == Int32 && !f.Ragged {
 			return nil, recollection{}, fmt.Errorf("description of the data: column %q of role %d", f.Name, f.Role)
 		}
 		width := 1
@@ -95,6 +102,12 @@ func (in *description) recallTable(c config.Data) (*Data, recollection, error) {
 		return nil, recollection{}, err
 	}
 	d := &Data{Labels: s.labels(), table: s, standards: standards, inputs: c.Inputs}
+	if d.texts, err = in.texts(c); err != nil {
+		return nil, recollection{}, err
+	}
+	if d.texts != nil {
+		d.Vocabulary = d.texts.vocabulary
+	}
 	if c.Image == "" {
 		return d, recollection{s, d.tableTransforms()}, nil
 	}
@@ -106,4 +119,34 @@ func (in *description) recallTable(c config.Data) (*Data, recollection, error) {
 	}
 	r := newGallery("", nil, image.Pt(in.Columns, in.Input[1]), &rows{schema: s}, &keeping{})
 	return d, recollection{r.schema, d.tableTransforms()}, nil
+}
+
+// texts is how the texts of the table that was described become tokens; nil where it has none.
+func (in *description) texts(c config.Data) (*texts, error) {
+	var columns []string
+	for _, column := range in.Table {
+		if column.Tokens > 0 {
+			columns = append(columns, column.Name)
+		}
+	}
+	if !slices.Equal(columns, c.Texts) {
+		return nil, fmt.Errorf("description of the data: its texts are %q, not those in data.texts", columns)
+	}
+	if len(columns) == 0 {
+		return nil, nil
+	}
+	v, err := in.vocabulary()
+	if err != nil {
+		return nil, err
+	}
+	t, err := newTexts(c, v)
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range in.schema() {
+		if want := t.field(f.Name); f.Ragged && (f.Role != Input || f.Classes != want.Classes || !slices.Equal(f.Shape, want.Shape)) {
+			return nil, fmt.Errorf("description of the data: column %q has texts of %v of %d tokens, not of %v of %d", f.Name, f.Shape, f.Classes, want.Shape, want.Classes)
+		}
+	}
+	return t, nil
 }

@@ -115,7 +115,7 @@ func TestPicturesAreReadAtTheirPlace(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r, err := readTable(c, "data.train", set, nil)
+		r, err := readTable(c, "data.train", set, nil, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

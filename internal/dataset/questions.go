@@ -62,7 +62,7 @@ func (d *Data) Ask(c config.Data, path string, stream io.Reader, format table.Fo
 	if err != nil {
 		return nil, err
 	}
-	q := &Questions{table: t, row: make([]table.Value, len(t.Columns())), rows: &rows{name: filepath.Base(path)}}
+	q := &Questions{table: t, row: make([]table.Value, len(t.Columns())), rows: &rows{name: filepath.Base(path), texts: d.texts}}
 	if err := q.choose(d, keep); err != nil {
 		t.Close()
 		return nil, err
@@ -81,7 +81,7 @@ func (q *Questions) choose(d *Data, keep []string) (err error) {
 			}
 		}
 		col := column{fixed: true}
-		if f.Type == Int32 {
+		if f.Type == Int32 && !f.Ragged {
 			col.words = map[string]int32{}
 			for i, label := range f.Labels {
 				col.words[label] = int32(i)
@@ -133,6 +133,7 @@ func (q *Questions) Next(b *Batch, most int) error {
 // add takes a row. What is not read is 0.
 func (q *Questions) add() error {
 	r := q.rows
+	r.tokens = 0
 	for k, at := range q.places {
 		f, col := &r.schema[k], &r.columns[k]
 		switch {
@@ -157,12 +158,20 @@ func (q *Questions) add() error {
 	}
 	q.kept = append(q.kept, kept)
 	q.where = append(q.where, q.table.Where(0))
-	r.n++
+	r.counts()
 	return nil
 }
 
 // Kept are the values of row i of the batch in the columns to keep.
 func (q *Questions) Kept(i int) []table.Value { return q.kept[i] }
+
+// Warnings say what was odd about the rows so far.
+func (q *Questions) Warnings() []string {
+	if q.rows.texts == nil {
+		return nil
+	}
+	return q.rows.texts.warnings(q.rows.cut)
+}
 
 // Where names the place of row i of the batch.
 func (q *Questions) Where(i int) string { return q.where[i] }

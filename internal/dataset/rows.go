@@ -12,7 +12,6 @@ import (
 	"strings"
 
 	"ringmaster/internal/config"
-	"ringmaster/internal/plural"
 	"ringmaster/internal/printable"
 	"ringmaster/internal/table"
 )
@@ -34,6 +33,10 @@ type rows struct {
 	skipped  skipped
 	passed   table.Passed // files of shards that belong to no sample
 	before   []mark       // the columns before the row that is being added
+
+	texts  *texts // how the columns of texts become tokens; nil: there are none
+	tokens int    // of the texts of the row that is being added, whole
+	cut    int    // rows whose texts were longer than the context
 }
 
 // column is the values of one field.
@@ -58,7 +61,17 @@ func openTables(c config.Data, like *description) (*Data, error) {
 	if err != nil {
 		return nil, err
 	}
-	train, err := readTable(c, "data.train", set, like.schema())
+	var known *Vocabulary
+	if like != nil && len(c.Texts) > 0 {
+		if known, err = like.vocabulary(); err != nil {
+			return nil, err
+		}
+	}
+	read, err := newTexts(c, known)
+	if err != nil {
+		return nil, err
+	}
+	train, err := readTable(c, "data.train", set, like.schema(), read)
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +79,10 @@ func openTables(c config.Data, like *description) (*Data, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Data{Labels: train.schema.labels(), table: train.schema, inputs: c.Inputs}
+	d := &Data{Labels: train.schema.labels(), table: train.schema, inputs: c.Inputs, texts: read}
+	if read != nil {
+		d.Vocabulary = read.vocabulary
+	}
 	if like != nil {
 		d.standards, err = like.standards()
 	} else {
@@ -90,56 +106,6 @@ func openTables(c config.Data, like *description) (*Data, error) {
 		g.opened(d)
 	}
 	return d, d.hold(readers[forTest], d.tableTransforms()...)
-}
-
-// tellTables says what was read of tables, and what was left out.
-func (d *Data) tellTables(c config.Data, set, evalSet *fileSet, train, eval, test *rows) {
-	what, columns := "row", len(train.schema)
-	if train.images != nil {
-		what = "picture"
-		columns++
-	}
-	d.Read = plural.Of(train.n, what) + " for training"
-	dropped, bad, left := train.dropped, train.skipped, set.left
-	if eval != nil {
-		dropped, bad = dropped+eval.dropped, bad.and(eval.skipped)
-		d.Read += fmt.Sprintf(" and %d for evaluation", eval.n)
-	}
-	if test != nil {
-		d.Read += fmt.Sprintf(", and %d for test,", test.n)
-	}
-	d.Read += fmt.Sprintf(" in %s, %s", set.shown, plural.Of(columns, "column"))
-	if train.origins != nil {
-		d.Read += ", " + splitWords(c)
-	}
-	if len(set.files) > 1 || set.part != "" {
-		d.Read += "; training from " + set.words()
-		if evalSet != nil {
-			d.Read += "; evaluation from " + evalSet.words()
-		}
-	}
-	for _, other := range set.others {
-		if other != evalSet {
-			left.leave(fmt.Sprintf("for %s, since that part is not used", other.part), other.files[0], false)
-			left.left[len(left.left)-1].count = len(other.files)
-		}
-	}
-	var out []string
-	if dropped > 0 {
-		out = append(out, plural.Of(dropped, "row")+" with a missing value, by data.missing: drop")
-	}
-	if bad.count > 0 {
-		out = append(out, bad.String())
-	}
-	for _, part := range []*rows{train, eval} {
-		if part != nil && part.passed.Count > 0 {
-			out = append(out, fmt.Sprintf("%s of shards, hidden or without an ending (first %s)", plural.Of(part.passed.Count, "file"), part.passed.First))
-		}
-	}
-	if text := left.String(); text != "" {
-		out = append(out, text)
-	}
-	d.LeftOut = strings.Join(out, ", ")
 }
 
 // tableFiles finds the files that a key of the job file names.
@@ -187,12 +153,15 @@ func evaluationOf(c config.Data, set *fileSet, train *rows) (from *fileSet, eval
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	eval, err = readTable(c, key, from, train.schema)
+	eval, err = readTable(c, key, from, train.schema, train.texts)
 	return from, eval, nil, err
 }
 
 // tableTransforms are what a table's rows are taken through.
 func (d *Data) tableTransforms() []Transform {
+	if d.texts != nil {
+		return []Transform{d.texts}
+	}
 	var all []Transform
 	if d.pixels != nil {
 		all = append(all, d.pixels.transforms()...)
@@ -219,7 +188,7 @@ func (s Schema) labels() []string {
 
 // readTable reads a whole table. key is that of the job file which names it; like is the schema that it must have, nil for one that the
 // configuration and the file make.
-func readTable(c config.Data, key string, set *fileSet, like Schema) (r *rows, err error) {
+func readTable(c config.Data, key string, set *fileSet, like Schema, read *texts) (r *rows, err error) {
 	format, err := formatOf(c, set.files[0])
 	if err != nil {
 		return nil, config.KeyErrorf(key, "%w", err)
@@ -230,7 +199,7 @@ func readTable(c config.Data, key string, set *fileSet, like Schema) (r *rows, e
 		return nil, config.KeyErrorf(key, "%w%s", explainPath(unopened(path, err), path), otherKind(c, set.files[0]))
 	}
 	defer func() { err = errors.Join(err, t.Close()) }()
-	r = &rows{name: filepath.Base(path), counted: c.HasPictures()}
+	r = &rows{name: filepath.Base(path), counted: c.HasPictures(), texts: read}
 	places, err := r.choose(c, key, t, like)
 	if err != nil {
 		return nil, err
@@ -334,6 +303,7 @@ func (r *rows) add(c config.Data, t table.Reader, row []table.Value, places []in
 			return fmt.Errorf("%s: the value is missing; fill it in, or set data.missing: drop to leave such rows out", t.Where(at))
 		}
 	}
+	r.tokens = 0
 	for k, at := range places {
 		if err := r.put(k, &row[at]); err != nil {
 			return fmt.Errorf("%s: %w", t.Where(at), err)
@@ -349,8 +319,16 @@ func (r *rows) add(c config.Data, t table.Reader, row []table.Value, places []in
 			return err
 		}
 	}
-	r.n++
+	r.counts()
 	return nil
+}
+
+// counts counts a row that has been added.
+func (r *rows) counts() {
+	r.n++
+	if r.texts != nil && r.tokens > r.texts.room() {
+		r.cut++
+	}
 }
 
 func isNaN(v *table.Value) bool {
@@ -362,6 +340,8 @@ func isNaN(v *table.Value) bool {
 func (r *rows) put(k int, v *table.Value) error {
 	f, col := &r.schema[k], &r.columns[k]
 	switch {
+	case f.Ragged:
+		return r.putText(k, v)
 	case f.Type == Int32:
 		return col.putWord(v)
 	case v.Kind == table.Array:
@@ -484,7 +464,10 @@ func (r *rows) Read(record Record, number int) error {
 		return r.spilled.read(record, number)
 	}
 	for k := range r.columns {
-		if col := &r.columns[k]; col.ints != nil {
+		if col := &r.columns[k]; r.schema[k].Ragged {
+			n := r.stride(k)
+			record[k].Ints = tokensIn(col.ints[number*n : (number+1)*n])
+		} else if col.ints != nil {
 			record[k].Ints = col.ints[number : number+1]
 		} else {
 			width := len(col.floats) / r.n

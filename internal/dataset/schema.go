@@ -92,6 +92,10 @@ const (
 	TargetTokens  = "target"  // -1 behind its end
 )
 
+// WindowPlaces is an input: the place of each token in its document, as far as the sample holds it, from 0. It goes with text whose
+// documents are kept apart.
+const WindowPlaces = "places"
+
 // Schema is the fields of a sample, in the order in which records and batches hold them. Names differ.
 type Schema []Field
 

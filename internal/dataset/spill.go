@@ -50,6 +50,7 @@ type spilled struct {
 	out     *bufio.Writer // until all are written
 	row     []byte
 	widths  []int     // values of each column
+	texts   []bool    // by column: it holds texts, see rows.stride
 	bytes   int       // of a row
 	numbers []int32   // by row: its number in the file; nil: the same
 	places  [][]int32 // by column: the numbers that its categories have now, by those in the file; nil: the same
@@ -72,7 +73,7 @@ func (r *rows) whole() error {
 		return nil
 	}
 	for k := range r.columns { // read needs to know which columns are categories
-		if words := r.columns[k].words; r.schema[k].Type == Int32 {
+		if words := r.columns[k].words; r.schema[k].Type == Int32 && !r.schema[k].Ragged {
 			r.spilled.places[k] = make([]int32, len(words))
 			for id := range words {
 				r.spilled.places[k][words[id]] = words[id]
@@ -90,7 +91,11 @@ func (r *rows) spill(c config.Data) error {
 	}
 	s := &spilled{file: f, out: bufio.NewWriterSize(f, 1<<20), places: make([][]int32, len(r.columns))}
 	for k := range r.schema {
-		s.widths = append(s.widths, r.schema[k].Width())
+		width := r.schema[k].Width()
+		if r.schema[k].Ragged {
+			width = r.stride(k)
+		}
+		s.widths, s.texts = append(s.widths, width), append(s.texts, r.schema[k].Ragged)
 		s.bytes += 4 * s.widths[k]
 	}
 	for i := range r.n {
@@ -118,7 +123,13 @@ func (s *spilled) write(columns []column, i int) error {
 	s.row = s.row[:0]
 	for k := range columns {
 		if col := &columns[k]; len(col.ints) > 0 {
-			s.row = binary.LittleEndian.AppendUint32(s.row, uint32(col.ints[i]))
+			n := 1
+			if s.texts[k] {
+				n = s.widths[k]
+			}
+			for _, v := range col.ints[i*n : (i+1)*n] {
+				s.row = binary.LittleEndian.AppendUint32(s.row, uint32(v))
+			}
 		} else {
 			for _, v := range col.floats[i*s.widths[k] : (i+1)*s.widths[k]] {
 				s.row = binary.LittleEndian.AppendUint32(s.row, math.Float32bits(v))
@@ -158,6 +169,13 @@ func (s *spilled) read(record Record, number int) error {
 		if s.places[k] != nil {
 			v.OwnInts(1)[0] = s.places[k][binary.LittleEndian.Uint32(raw)]
 			raw = raw[4:]
+			continue
+		}
+		if s.texts[k] {
+			for i := range v.OwnInts(width) {
+				v.Ints[i] = int32(binary.LittleEndian.Uint32(raw[4*i:]))
+			}
+			v.Ints, raw = tokensIn(v.Ints), raw[4*width:]
 			continue
 		}
 		for i := range v.OwnFloats(width) {

@@ -66,7 +66,7 @@ func (r *rows) split(c config.Split) (eval, test *rows, err error) {
 	}
 	whole := *r
 	*r = *of(forTraining)
-	r.dropped, r.skipped, r.passed = whole.dropped, whole.skipped, whole.passed
+	r.dropped, r.skipped, r.passed, r.cut = whole.dropped, whole.skipped, whole.passed, whole.cut
 	return eval, test, r.forget()
 }
 
@@ -146,6 +146,13 @@ func (r *rows) contents(seed uint64) func(i int) (hash256, error) {
 		}
 		text = le.AppendUint64(text[:0], seed)
 		for k := range r.columns {
+			if r.schema[k].Ragged {
+				text = le.AppendUint64(text, uint64(len(record[k].Ints)))
+				for _, token := range record[k].Ints {
+					text = le.AppendUint32(text, uint32(token))
+				}
+				continue
+			}
 			if r.schema[k].Type == Int32 {
 				text = appendWord(text, words[k][record[k].Ints[0]])
 				continue
@@ -200,7 +207,8 @@ func (r *rows) pick(chosen func(i int) bool) *rows {
 		for k := range r.columns {
 			from, to := &r.columns[k], &part.columns[k]
 			if r.schema[k].Type == Int32 {
-				to.ints = append(to.ints, from.ints[i])
+				n := r.stride(k)
+				to.ints = append(to.ints, from.ints[i*n:(i+1)*n]...)
 				continue
 			}
 			width := len(from.floats) / r.n

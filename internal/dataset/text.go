@@ -84,24 +84,29 @@ func objective(c config.Data, v *Vocabulary) Transform {
 func openVocabulary(c config.Data, text []byte) (*Vocabulary, error) {
 	switch {
 	case c.Tokenizer != "":
-		t, err := tokenizer.Open(config.ExpandHome(c.Tokenizer))
-		if err != nil {
-			return nil, config.KeyErrorf("data.tokenizer", "%w", err)
-		}
-		v, err := tokenized(t)
-		if err == nil {
-			if size := len(t.Pack()); size > maxPackedTokenizer {
-				err = fmt.Errorf("the tokenizer has %d bytes when compressed, and checkpoints keep at most %d", size, maxPackedTokenizer)
-			}
-		}
-		if err != nil {
-			return nil, config.KeyErrorf("data.tokenizer", "%w", err)
-		}
-		return v, nil
+		return openTokenizer(c)
 	case c.Encoding == config.EncodingBytes:
 		return &Vocabulary{}, nil
 	}
 	return vocabularyOf(text), nil
+}
+
+// openTokenizer is the vocabulary of the tokenizer that the configuration names.
+func openTokenizer(c config.Data) (*Vocabulary, error) {
+	t, err := tokenizer.Open(config.ExpandHome(c.Tokenizer))
+	if err != nil {
+		return nil, config.KeyErrorf("data.tokenizer", "%w", err)
+	}
+	v, err := tokenized(t)
+	if err == nil {
+		if size := len(t.Pack()); size > maxPackedTokenizer {
+			err = fmt.Errorf("the tokenizer has %d bytes when compressed, and checkpoints keep at most %d", size, maxPackedTokenizer)
+		}
+	}
+	if err != nil {
+		return nil, config.KeyErrorf("data.tokenizer", "%w", err)
+	}
+	return v, nil
 }
 
 // readFolder reads the text files below a folder, and counts what it leaves out: what is hidden, what is no regular file, and files

@@ -6,14 +6,17 @@ import (
 	"strconv"
 
 	"ringmaster/internal/config"
+	"ringmaster/internal/dataset"
 	"ringmaster/internal/tensor"
 	"ringmaster/internal/tensor/kernel"
 )
 
 // bert is an encoder of transformer blocks whose norms stand behind what they normalise, named and shaped as Hugging
-// Face's BertForMaskedLM, or as its BertForSequenceClassification where a sample has one target. All tokens belong to segment 0.
+// Face's BertForMaskedLM, or as its BertForSequenceClassification where a sample has one target. Where the data say no segments, all tokens belong to
+// segment 0. A sample's tokens attend to as many tokens as it has.
 type bert struct {
 	field                    string
+	segmented                bool
 	context, width           int
 	tokens, places, segments int // parameters
 	dropout                  float32
@@ -58,7 +61,7 @@ func buildBERT(b *builder, cfg config.Model, spec Spec) (network, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &bert{field: spec.Field, context: spec.Context, width: cfg.Width, dropout: float32(cfg.Dropout)}
+	m := &bert{field: spec.Field, segmented: spec.Segments, context: spec.Context, width: cfg.Width, dropout: float32(cfg.Dropout)}
 	weights := normal(bertDeviation)
 	const embeddings = "bert.embeddings."
 	m.tokens = b.parameter(embeddings+"word_embeddings.weight", true, weights, spec.Vocabulary, m.width)
@@ -107,7 +110,12 @@ func newBERTBlock(b *builder, name string, cfg config.Model) *bertBlock {
 // record makes a row of output for each target.
 func (m *bert) record(r *recorder, n int) *tensor.Value {
 	x := r.Embedding(r.Integers(m.field, n, m.context), r.param(m.tokens), r.param(m.places))
-	segments := r.ConstantIntegers(make([]int32, n*m.context), n, m.context)
+	var segments *tensor.Integers
+	if m.segmented {
+		segments = r.Integers(dataset.TextSegments, n, m.context)
+	} else {
+		segments = r.ConstantIntegers(make([]int32, n*m.context), n, m.context)
+	}
 	x = r.Add(x, r.Embedding(segments, r.param(m.segments), nil))
 	x = r.Dropout(m.norm.record(r, x), m.dropout)
 	for _, block := range m.blocks {
@@ -119,7 +127,7 @@ func (m *bert) record(r *recorder, n int) *tensor.Value {
 func (l *bertBlock) record(r *recorder, x *tensor.Value) *tensor.Value {
 	dim := l.width / l.heads
 	attended := r.Attention(tensor.Columns{Value: l.query.record(r, x)}, tensor.Columns{Value: l.key.record(r, x)},
-		tensor.Columns{Value: l.value.record(r, x)}, tensor.AttentionOptions{Heads: l.heads, Dim: dim, Scale: float32(1 / math.Sqrt(float64(dim))), Rate: l.dropout})
+		tensor.Columns{Value: l.value.record(r, x)}, tensor.AttentionOptions{Heads: l.heads, Dim: dim, Scale: float32(1 / math.Sqrt(float64(dim))), Padded: true, Rate: l.dropout})
 	x = l.norm1.record(r, r.Add(r.Dropout(l.attended.record(r, attended), l.dropout), x))
 	hidden := r.activation(l.activation, l.up.record(r, x))
 	return l.norm2.record(r, r.Add(r.Dropout(l.down.record(r, hidden), l.dropout), x))

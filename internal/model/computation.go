@@ -49,9 +49,14 @@ func (m *Model) Computation() (*Computation, error) {
 	}
 	var err error
 	c.Steps, err = r.Steps()
-	for _, s := range c.Steps {
-		if a, is := s.What.(tensor.AttentionStep); is && a.Options.Padded {
-			c.Lengths = m.ragged()
+	for i := range c.Steps {
+		a, is := c.Steps[i].What.(tensor.AttentionStep)
+		if !is || !a.Options.Padded {
+			continue
+		}
+		if c.Lengths = m.ragged(); c.Lengths == nil { // all samples are whole
+			a.Options.Padded = false
+			c.Steps[i].What = a
 		}
 	}
 	return c, err

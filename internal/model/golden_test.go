@@ -52,6 +52,8 @@ var goldenCases = map[string]goldenCase{
 		Spec{Tokens: true, Classes: 13, Context: 9, Hidden: true}, 3, 2e-6, 0},
 	"bert classes": {config.Model{Kind: config.ModelBERT, Depth: 2, Heads: 2, Width: 16},
 		Spec{Tokens: true, Classes: 5, Vocabulary: 13, Context: 9, Rows: 1}, 3, 2e-6, 0},
+	"bert padded": {config.Model{Kind: config.ModelBERT, Depth: 2, Heads: 2, Width: 16, Positions: 20},
+		Spec{Tokens: true, Classes: 5, Vocabulary: 13, Context: 12, Rows: 1, Ragged: true, Segments: true}, 3, 2e-6, 0},
 	"t5":           {smallT5(true), Spec{Tokens: true, Input: []int{12}, Classes: 13, Context: 9}, 3, 2e-6, 0},
 	"t5 untied":    {smallT5(false), Spec{Tokens: true, Input: []int{12}, Classes: 13, Context: 9}, 3, 2e-6, 0},
 	"sequential":   {config.Model{Kind: config.ModelSequential, Stack: goldenStack}, photos(16, 7), 6, 1e-5, 0},
@@ -151,7 +153,11 @@ func hashedBatch(spec Spec, n int, inputs, targets uint32) *dataset.Batch {
 		for i := range in.Lengths {
 			in.Lengths[i] = []int32{12, 5, 8}[i%3]
 		}
-		b.Columns[1].Ints = chosen(len(b.Columns[1].Ints), inputs+2, spec.Classes)
+		below := spec.Classes
+		if spec.Segments {
+			below = 2
+		}
+		b.Columns[1].Ints = chosen(len(b.Columns[1].Ints), inputs+2, below)
 	}
 	return b
 }

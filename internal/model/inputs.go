@@ -18,25 +18,30 @@ type Spec struct {
 	Context    int    // tokens of a sample; 0 without Tokens
 	Vocabulary int    // tokens of the vocabulary; 0 without Tokens
 	Hidden     bool   // the targets are tokens that are hidden in the input
+	Ragged     bool   // samples have fewer tokens than Context, and their number
+	Segments   bool   // the data say which segment each token is of
+	Documents  bool   // samples hold parts of several documents, and the data say each token's place
 	Rows       int    // of output for each sample
 	Classes    int    // values in a row of output
 	wants      string // what these are, for people
 }
 
-// specOf is the schema's only input with what the loss wants of the output.
+// specOf is the schema's only input, beside what it says of this input's tokens, with what the loss wants of the output.
 func specOf(schema dataset.Schema, l loss.Loss) (Spec, error) {
-	in, err := schema.Only(dataset.Input)
+	beside := []string{dataset.TextSegments, dataset.WindowPlaces}
+	in, err := slices.DeleteFunc(slices.Clone(schema), func(f dataset.Field) bool { return slices.Contains(beside, f.Name) }).Only(dataset.Input)
 	if err != nil {
 		return Spec{}, config.KeyErrorf("model.kind", "the model reads one input, but %w", err)
 	}
-	s := Spec{Field: in.Name, Rows: l.Rows(), Classes: l.Width(), wants: l.Wants(), Hidden: l.Target().Name == dataset.HiddenTokens}
+	s := Spec{Field: in.Name, Rows: l.Rows(), Classes: l.Width(), wants: l.Wants(), Hidden: l.Target().Name == dataset.HiddenTokens, Ragged: in.Ragged}
+	s.Segments, s.Documents = schema.Find(dataset.TextSegments) >= 0, schema.Find(dataset.WindowPlaces) >= 0
 	switch {
 	case in.Type == dataset.Float32 && !in.Ragged:
 		s.Input = in.Shape
 		if len(in.Shape) == 0 {
 			s.Input = []int{1}
 		}
-	case in.Type == dataset.Int32 && in.Classes > 0 && len(in.Shape) == 1 && !in.Ragged:
+	case in.Type == dataset.Int32 && in.Classes > 0 && len(in.Shape) == 1:
 		s.Tokens, s.Context, s.Vocabulary = true, in.Shape[0], in.Classes
 	default:
 		return Spec{}, config.KeyErrorf("model.kind", "the model reads numbers or tokens of one length, but the data has %s", in)

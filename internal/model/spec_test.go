@@ -25,7 +25,14 @@ func schemaOf(s Spec) dataset.Schema {
 		if s.Rows == 1 {
 			target.Name, target.Shape = "label", nil
 		}
-		return dataset.Schema{{Name: "tokens", Type: dataset.Int32, Role: dataset.Input, Shape: []int{s.Context}, Classes: s.vocabulary()}, target}
+		schema := dataset.Schema{{Name: "tokens", Type: dataset.Int32, Role: dataset.Input, Shape: []int{s.Context}, Ragged: s.Ragged, Classes: s.vocabulary()}}
+		if s.Segments {
+			schema = append(schema, dataset.Field{Name: dataset.TextSegments, Type: dataset.Int32, Role: dataset.Input, Shape: []int{s.Context}, Classes: 2})
+		}
+		if s.Documents {
+			schema = append(schema, dataset.Field{Name: dataset.WindowPlaces, Type: dataset.Int32, Role: dataset.Input, Shape: []int{s.Context}, Classes: s.Context})
+		}
+		return append(schema, target)
 	}
 	return dataset.Schema{
 		{Name: "values", Type: dataset.Float32, Role: dataset.Input, Shape: s.Input},

@@ -33,7 +33,7 @@ type AttentionOptions struct {
 	Scale  float32 // of the scores, positive; usually 1/sqrt(Dim)
 	Causal bool    // position t sees keys up to t
 	Bias   *Value  // (Heads, queries, keys), added to the scaled scores; nil for none
-	Padded bool    // sample n has only Context.Lengths[n] keys
+	Padded bool    // sample n has only Context.Lengths[n] keys; where Lengths is nil, all of them
 	Rate   float32 // dropout of the probabilities, in training
 }
 
@@ -232,7 +232,7 @@ func (o *attention) result() Columns { return Columns{Value: o.y} }
 // visible is how many of the block's keys its row r sees.
 func (o *attention) visible(b block, r int) int {
 	end := o.keys
-	if o.Padded {
+	if o.Padded && o.lengths != nil {
 		length := int(o.lengths[b.sample])
 		if length < 0 || length > o.keys {
 			panic(fmt.Sprintf("tensor: attention: sample %d has %d of %d keys", b.sample, length, o.keys))

@@ -17,15 +17,21 @@ class MaskedLM(transformers.BertForMaskedLM):
 
 
 class Classifier(transformers.BertForSequenceClassification):
-    def forward(self, tokens):
-        return super().forward(input_ids=tokens).logits
+    """Reads whole samples, or tokens with their segments of which only the first lengths[n] count."""
+
+    def forward(self, inputs):
+        if not isinstance(inputs, tuple):
+            return super().forward(input_ids=inputs).logits
+        tokens, segments, lengths = inputs
+        mask = (torch.arange(tokens.shape[1])[None, :] < torch.tensor(lengths)[:, None]).long()
+        return super().forward(input_ids=tokens, token_type_ids=segments, attention_mask=mask).logits
 
 
-def bert(kind, labels):
+def bert(kind, labels, places=9):
     """Without a token for padding, whose embedding would get no gradient. Adam is left out: gradients of the key biases are zero but for rounding."""
     torch.manual_seed(0)
     return kind(transformers.BertConfig(
-        vocab_size=13, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64, max_position_embeddings=9,
+        vocab_size=13, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64, max_position_embeddings=places,
         hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, num_labels=labels, pad_token_id=None, attn_implementation="eager"))
 
 
@@ -76,6 +82,8 @@ def main():
         record("bert", bert(MaskedLM, 2), choose((3, 9), 500, 13), choose((3, 9), 501, 13), optimizers=("sgd",)),
         record("bert classes", bert(Classifier, 5), choose((3, 9), 500, 13), choose((3,), 501, 5), optimizers=("sgd",)),
     ]
+    padded = (choose((3, 12), 500, 13), choose((3, 12), 502, 2), [12, 5, 8])
+    models.append(record("bert padded", bert(Classifier, 5, 20), padded, choose((3,), 501, 5), optimizers=("sgd",)))
     pairs = (choose((3, 12), 500, 13), choose((3, 9), 502, 13), [12, 5, 8])
     translators = {"t5": t5(True), "t5 untied": t5(False)}
     models += [record(name, model, pairs, choose((3, 9), 501, 13), optimizers=("sgd",)) for name, model in translators.items()]
