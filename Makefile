@@ -85,7 +85,7 @@ fuzz: ## every fuzz test for FUZZTIME, 10s unless told
 # Where goroutines meet. Kernels run without the detector above: it does not look into assembly.
 RACE = ./internal/allreduce ./internal/port ./internal/gossip ./internal/cluster/... ./internal/worker ./internal/trainer ./internal/checkpoint/... ./internal/launch/... ./internal/progress ./internal/daemon ./internal/certs ./internal/chaos ./internal/client ./internal/tether ./internal/logs
 race: ## the packages with concurrency under the race detector
-	@if [ "$$($(GO) env CGO_ENABLED)" = 1 ]; then set -x; $(GO) test -race -short $(RACE); \
+	@if [ "$$($(GO) env CGO_ENABLED)" = 1 ]; then set -x; $(GO) test -race -short -timeout 40m $(RACE); \
 	else echo "race: not checked: the race detector needs a C compiler (Debian: apt-get install gcc)" >&2; fi
 
 e2e: build ## whole clusters as real processes

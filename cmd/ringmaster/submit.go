@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/signal"
@@ -12,9 +13,11 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/grpc"
 
 	"ringmaster/internal/cli"
 	"ringmaster/internal/client"
+	"ringmaster/internal/cluster/fsm"
 	"ringmaster/internal/config"
 	"ringmaster/internal/dataset/shards"
 	"ringmaster/internal/launch"
@@ -25,12 +28,18 @@ import (
 func submitCommand() *cobra.Command {
 	var flags jobFlags
 	var to target
-	var workers int
+	var how submitFlags
 	cmd := &cobra.Command{
 		Use:   "submit JOB.yaml --cluster ADDR[,ADDR...]",
 		Short: "Give a job to a running cluster and watch it",
-		Long:  "Gives a job to a running cluster and watches it to its end. Ctrl-C only detaches: the job goes on.",
-		Args:  cli.Takes("JOB.yaml"),
+		Long: `Gives a job to a running cluster and watches it to its end. Ctrl-C only detaches: the job goes on.
+
+Jobs take turns: the one of the largest --priority comes first, of equal ones the one submitted first. A running job of a smaller
+priority saves a checkpoint, waits, and goes on later from the step at which it was, with the same bits.`,
+		Example: `  ringmaster submit job.yaml --cluster coordinator-1:7000
+  id=$(ringmaster submit job.yaml --cluster coordinator-1:7000 --detach)
+  ringmaster jobs show "$id" --cluster coordinator-1:7000`,
+		Args: cli.Takes("JOB.yaml"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := checkCluster(to.cluster); err != nil {
 				return wrong(err)
@@ -38,14 +47,23 @@ func submitCommand() *cobra.Command {
 			if err := flags.check(args[0]); err != nil {
 				return err
 			}
-			return runSubmit(cmd.Context(), args[0], flags, to, workers)
+			return runSubmit(cmd.Context(), args[0], flags, to, how)
 		},
 	}
 	flags.register(cmd)
 	cmd.Flags().StringSliceVar(&to.cluster, "cluster", nil, "`address`es of coordinators, host:port")
 	certsFlag(cmd, &to.certs)
-	cmd.Flags().IntVar(&workers, "workers", 0, "workers to use (default: all that are there, at most the job's seats)")
+	cmd.Flags().IntVar(&how.workers, "workers", 0, "workers to use (default: all that are there, at most the job's seats)")
+	cmd.Flags().IntVar(&how.priority, "priority", 0, fmt.Sprintf("the job's `priority`, from %d to %d", -fsm.MaxPriority, fsm.MaxPriority))
+	cmd.Flags().BoolVar(&how.detach, "detach", false, "print the job's id and return, without watching it")
+	cmd.MarkFlagsMutuallyExclusive("detach", "summary")
 	return cmd
+}
+
+// submitFlags say how a job is given to a cluster.
+type submitFlags struct {
+	workers, priority int
+	detach            bool
 }
 
 // target is the cluster that a command speaks to.
@@ -66,7 +84,7 @@ func checkCluster(addresses []string) error {
 	return nil
 }
 
-func runSubmit(ctx context.Context, file string, flags jobFlags, to target, workers int) error {
+func runSubmit(ctx context.Context, file string, flags jobFlags, to target, how submitFlags) error {
 	options, err := connection(to.certs, to.cluster)
 	if err != nil {
 		return err
@@ -79,12 +97,19 @@ func runSubmit(ctx context.Context, file string, flags jobFlags, to target, work
 	defer out.Close(flushPatience)
 	ctx, cancel := untilDetached(ctx, out.Gone())
 	defer cancel(nil)
-	if workers < 0 || workers > job.Seats {
-		return wrong(job.Errorf("seats", "--workers %d must be from 0 to the job's seats: %d", workers, job.Seats))
+	if how.workers < 0 || how.workers > job.Seats {
+		return wrong(job.Errorf("seats", "--workers %d must be from 0 to the job's seats: %d", how.workers, job.Seats))
 	}
-	request, account, err := submission(ctx, job, workers)
+	if err := checkPriority(how.priority); err != nil {
+		return wrong(err)
+	}
+	request, account, err := submission(ctx, job, how.workers)
 	if err != nil {
 		return wrong(err)
+	}
+	request.Priority = int32(how.priority)
+	if how.detach {
+		return detach(ctx, to, options, request, account, out)
 	}
 	display, err := progress.New(flags.progress, out, time.Now)
 	if err != nil {
@@ -112,6 +137,24 @@ func runSubmit(ctx context.Context, file string, flags jobFlags, to target, work
 		fmt.Fprint(out, summary.Table(nil))
 	}
 	return ending(&launch.Result{Summary: summary}, nil)
+}
+
+// detach gives the job to the cluster and prints its id alone, for scripts.
+func detach(ctx context.Context, to target, options []grpc.DialOption, request *rpc.SubmitRequest, account []string, out io.Writer) error {
+	for _, line := range account {
+		fmt.Fprintln(os.Stderr, line)
+	}
+	coordinators := client.New(to.cluster, options...)
+	asking, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	id, err := coordinators.Submit(asking, request)
+	if err = errors.Join(err, coordinators.Close()); errors.Is(err, client.ErrUnreachable) {
+		return wrong(err)
+	} else if err != nil {
+		return failed(err)
+	}
+	_, err = fmt.Fprintln(out, id)
+	return failed(err)
 }
 
 // detachedError ends the watching of a job that goes on.

@@ -168,6 +168,25 @@ func (c *Client) Stop(ctx context.Context, job string) error {
 	})
 }
 
+// Jobs lists the cluster's jobs in the order of their submission.
+func (c *Client) Jobs(ctx context.Context) ([]*rpc.JobLine, error) {
+	var all []*rpc.JobLine
+	err := c.lead(ctx, "list the jobs", func(ctx context.Context, leader rpc.CoordinatorClient) error {
+		reply, err := leader.Jobs(ctx, &rpc.JobsRequest{})
+		all = reply.GetJobs()
+		return err
+	})
+	return all, err
+}
+
+// Change pauses, resumes or cancels a job, or gives it another priority, which counts for rpc.Change_CHANGE_PRIORITY alone.
+func (c *Client) Change(ctx context.Context, job string, change rpc.Change, priority int) error {
+	return c.lead(ctx, "change the job", func(ctx context.Context, leader rpc.CoordinatorClient) error {
+		_, err := leader.ChangeJob(ctx, &rpc.ChangeJobRequest{Job: job, Change: change, Priority: int32(priority)})
+		return err
+	})
+}
+
 // Scale sets the number of workers that a job wants.
 func (c *Client) Scale(ctx context.Context, job string, workers int) error {
 	return c.lead(ctx, "scale the job", func(ctx context.Context, leader rpc.CoordinatorClient) error {

@@ -44,7 +44,7 @@ func (s *Server) Submit(ctx context.Context, r *rpc.SubmitRequest) (*rpc.SubmitR
 		token = s.cfg.Random() | 1
 	}
 	c := &fsm.Submit{Incarnation: plan.Incarnation(token), Name: job.Name, Seats: job.Seats, Config: r.Config,
-		Keep: job.Checkpoint.KeepLast, Workers: int(r.Workers), Fingerprint: r.Fingerprint, Stop: r.Stop, MinWorkers: job.MinWorkers, Even: !job.Balance, Seed: job.Seed,
+		Keep: job.Checkpoint.KeepLast, Workers: int(r.Workers), Fingerprint: r.Fingerprint, Stop: r.Stop, MinWorkers: job.MinWorkers, Even: !job.Balance, Seed: job.Seed, Priority: int(r.Priority),
 		EarlyStop: metric.EarlyStop(job), KeepBest: metric.KeepBest(job)}
 	for _, f := range r.Files {
 		c.Files = append(c.Files, fsm.DataFile{Name: f.Name, SHA256: f.Sha256})
@@ -199,10 +199,8 @@ func (s *Server) Status(_ context.Context, r *rpc.StatusRequest) (*rpc.ClusterSt
 	s.log.Read(func(st *fsm.State) {
 		out.Cluster = uint64(st.Cluster)
 		j := st.Active()
-		for _, other := range st.Jobs {
-			if other != j && !other.Phase.Ended() && out.Job.GetJob() == j.ID {
-				out.Queued++
-			}
+		if j != nil && out.Job.GetJob() == j.ID {
+			out.Queued = uint32(len(st.Queue()))
 		}
 		for _, r := range s.leader.Workers(now) {
 			out.Workers = append(out.Workers, workerStatus(j, r))
@@ -228,8 +226,7 @@ func workerStatus(j *fsm.Job, r *rpc.Report) *rpc.WorkerStatus {
 	return out
 }
 
-// jobStatus is the state of a job with the workers' newest figures. Where id is empty it is the one that runs, or is next to run;
-// where all have ended the newest.
+// jobStatus is the state of a job with the workers' newest figures. Where id is empty it is the one that State.Shown chooses.
 func (s *Server) jobStatus(id string) (*rpc.JobStatus, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -238,10 +235,7 @@ func (s *Server) jobStatus(id string) (*rpc.JobStatus, error) {
 	}
 	var out *rpc.JobStatus
 	s.log.Read(func(st *fsm.State) {
-		j := st.Active()
-		if j == nil {
-			j = st.Newest()
-		}
+		j := st.Shown()
 		if id != "" {
 			j = st.Job(id)
 		}
@@ -266,9 +260,11 @@ func (s *Server) describeJob(j *fsm.Job) *rpc.JobStatus {
 	}
 	switch {
 	case out.Ended:
-	case j.Stop:
-		out.State = "stopping"
-	case s.paused:
+	case j.Stop || j.Yields != "":
+		out.State, out.Message = ending(j, s.message)
+	case j.Phase == fsm.Paused:
+		out.Message = "paused until it is resumed: ringmaster jobs resume " + j.ID
+	case s.tooFew:
 		out.State = string(fsm.Waiting)
 	}
 	for _, e := range j.Epochs {

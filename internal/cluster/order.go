@@ -35,15 +35,15 @@ func (s *Server) baseOrder(st *fsm.State, now time.Time) *rpc.Order {
 	o := &rpc.Order{Cluster: uint64(st.Cluster), Coordinators: s.coordinators()}
 	j := st.Active()
 	if j == nil {
-		if j = st.Newest(); j == nil {
+		if j = st.Newest(); j == nil || !j.Phase.Ended() {
 			return o
 		}
 	}
-	o.Job = &rpc.JobSpec{Id: j.ID, Incarnation: uint64(j.Incarnation), Config: j.Config, Fingerprint: j.Fingerprint}
+	o.Job = &rpc.JobSpec{Id: j.ID, Incarnation: uint64(j.Incarnation), Config: j.Config, Fingerprint: j.Fingerprint, Parked: j.Parked}
 	for _, f := range j.Files {
 		o.Job.Files = append(o.Job.Files, &rpc.DataFile{Name: f.Name, Sha256: f.SHA256})
 	}
-	o.Stop, o.Ended, o.Failed = j.Stop, j.Phase.Ended(), j.Error
+	o.Stop, o.Ended, o.Failed = j.Halts(), j.Phase.Ended(), j.Error
 	o.EpochsRecorded = uint32(len(j.Epochs))
 	if n := len(j.Checkpoints); n > 0 {
 		c := j.Checkpoints[n-1]

@@ -78,7 +78,7 @@ type Server struct {
 	leader     *decide.Leader // nil while this replica does not lead
 	lines      map[plan.Incarnation]*line
 	message    string     // what the job waits for
-	paused     bool       // it has no ring because of that
+	tooFew     bool       // it has no ring because of that
 	stall      *rpc.Stall // who holds up stalledJob, the active job; nil: nobody
 	stalledJob string
 	stalls     map[plan.Generation]float64
@@ -246,7 +246,7 @@ func (s *Server) confirm(d decide.Decision) {
 func (s *Server) setMessage(d decide.Decision) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.paused = d.Paused
+	s.tooFew = d.TooFew
 	if m := d.Wait; m != s.message {
 		s.message = m
 		if m != "" {

@@ -18,6 +18,7 @@ const (
 	StateDone        = "done"
 	StateFailed      = "failed"
 	StateInterrupted = "interrupted"
+	StateCancelled   = "cancelled"
 )
 
 // figure is a number that JSON may have no way to write: not finite becomes null.

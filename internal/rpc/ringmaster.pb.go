@@ -157,6 +157,62 @@ func (Doing) EnumDescriptor() ([]byte, []int) {
 	return file_ringmaster_proto_rawDescGZIP(), []int{1}
 }
 
+// Change is what is to be done to a job.
+type Change int32
+
+const (
+	Change_CHANGE_NOTHING  Change = 0
+	Change_CHANGE_PAUSE    Change = 1 // save a checkpoint and give the workers up until CHANGE_RESUME
+	Change_CHANGE_RESUME   Change = 2
+	Change_CHANGE_CANCEL   Change = 3 // end at once
+	Change_CHANGE_PRIORITY Change = 4
+)
+
+// Enum value maps for Change.
+var (
+	Change_name = map[int32]string{
+		0: "CHANGE_NOTHING",
+		1: "CHANGE_PAUSE",
+		2: "CHANGE_RESUME",
+		3: "CHANGE_CANCEL",
+		4: "CHANGE_PRIORITY",
+	}
+	Change_value = map[string]int32{
+		"CHANGE_NOTHING":  0,
+		"CHANGE_PAUSE":    1,
+		"CHANGE_RESUME":   2,
+		"CHANGE_CANCEL":   3,
+		"CHANGE_PRIORITY": 4,
+	}
+)
+
+func (x Change) Enum() *Change {
+	p := new(Change)
+	*p = x
+	return p
+}
+
+func (x Change) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Change) Descriptor() protoreflect.EnumDescriptor {
+	return file_ringmaster_proto_enumTypes[2].Descriptor()
+}
+
+func (Change) Type() protoreflect.EnumType {
+	return &file_ringmaster_proto_enumTypes[2]
+}
+
+func (x Change) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Change.Descriptor instead.
+func (Change) EnumDescriptor() ([]byte, []int) {
+	return file_ringmaster_proto_rawDescGZIP(), []int{2}
+}
+
 type ProbeRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -775,6 +831,7 @@ type Report struct {
 	JobMemory     uint64     `protobuf:"varint,30,opt,name=job_memory,json=jobMemory,proto3" json:"job_memory,omitempty"`
 	SeatMemory    uint64     `protobuf:"varint,31,opt,name=seat_memory,json=seatMemory,proto3" json:"seat_memory,omitempty"`
 	Unsaved       []*Unsaved `protobuf:"bytes,32,rep,name=unsaved,proto3" json:"unsaved,omitempty"`
+	Parked        uint64     `protobuf:"varint,34,opt,name=parked,proto3" json:"parked,omitempty"` // JobSpec.parked of the job
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1038,6 +1095,13 @@ func (x *Report) GetUnsaved() []*Unsaved {
 		return x.Unsaved
 	}
 	return nil
+}
+
+func (x *Report) GetParked() uint64 {
+	if x != nil {
+		return x.Parked
+	}
+	return 0
 }
 
 // Way is the result of a worker's last attempt to call another one. Links are tested when a ring stands still, breaks or cannot be
@@ -2126,6 +2190,7 @@ type JobSpec struct {
 	Fingerprint   []byte                 `protobuf:"bytes,4,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"` // empty until known
 	Files         []*DataFile            `protobuf:"bytes,5,rep,name=files,proto3" json:"files,omitempty"`
 	Manifest      []byte                 `protobuf:"bytes,6,opt,name=manifest,proto3" json:"manifest,omitempty"` // of the checkpoint to begin from; empty: from the seed
+	Parked        uint64                 `protobuf:"varint,7,opt,name=parked,proto3" json:"parked,omitempty"`    // how often the job gave its workers up: after that they begin it anew, from its newest checkpoint
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2200,6 +2265,13 @@ func (x *JobSpec) GetManifest() []byte {
 		return x.Manifest
 	}
 	return nil
+}
+
+func (x *JobSpec) GetParked() uint64 {
+	if x != nil {
+		return x.Parked
+	}
+	return 0
 }
 
 // Order is the complete desired state of a worker, set by the leader; the worker works towards it from whatever state it is in.
@@ -2361,6 +2433,7 @@ type SubmitRequest struct {
 	Stop          bool                   `protobuf:"varint,6,opt,name=stop,proto3" json:"stop,omitempty"`        // stop before the first step (an interrupt came early)
 	Token         uint64                 `protobuf:"fixed64,7,opt,name=token,proto3" json:"token,omitempty"`     // random: a submission that is tried again with it is not recorded twice
 	Earlier       []string               `protobuf:"bytes,8,rep,name=earlier,proto3" json:"earlier,omitempty"`   // with manifest: folders of the run's older checkpoints, ascending, its own last; keep_last counts them
+	Priority      int32                  `protobuf:"zigzag32,9,opt,name=priority,proto3" json:"priority,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2449,6 +2522,13 @@ func (x *SubmitRequest) GetEarlier() []string {
 		return x.Earlier
 	}
 	return nil
+}
+
+func (x *SubmitRequest) GetPriority() int32 {
+	if x != nil {
+		return x.Priority
+	}
+	return 0
 }
 
 type SubmitReply struct {
@@ -2943,7 +3023,7 @@ type JobStatus struct {
 	state           protoimpl.MessageState `protogen:"open.v1"`
 	Job             string                 `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"`
 	Name            string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	State           string                 `protobuf:"bytes,3,opt,name=state,proto3" json:"state,omitempty"` // waiting, running, stopping, done, failed, interrupted
+	State           string                 `protobuf:"bytes,3,opt,name=state,proto3" json:"state,omitempty"` // waiting, running, pausing, paused, stopping, done, failed, interrupted, cancelled
 	Error           string                 `protobuf:"bytes,4,opt,name=error,proto3" json:"error,omitempty"`
 	Message         string                 `protobuf:"bytes,5,opt,name=message,proto3" json:"message,omitempty"` // what it waits for, for people
 	Seed            uint64                 `protobuf:"varint,6,opt,name=seed,proto3" json:"seed,omitempty"`
@@ -3398,7 +3478,7 @@ func (x *Stall) GetReason() string {
 
 type StatusRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Job           string                 `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"` // empty: the one that runs, or else the newest
+	Job           string                 `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"` // empty: the one that runs, or else the newest of those that are paused, or of all
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3684,6 +3764,323 @@ func (*ScaleReply) Descriptor() ([]byte, []int) {
 	return file_ringmaster_proto_rawDescGZIP(), []int{35}
 }
 
+type JobsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *JobsRequest) Reset() {
+	*x = JobsRequest{}
+	mi := &file_ringmaster_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *JobsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*JobsRequest) ProtoMessage() {}
+
+func (x *JobsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ringmaster_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use JobsRequest.ProtoReflect.Descriptor instead.
+func (*JobsRequest) Descriptor() ([]byte, []int) {
+	return file_ringmaster_proto_rawDescGZIP(), []int{36}
+}
+
+type JobsReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Jobs          []*JobLine             `protobuf:"bytes,1,rep,name=jobs,proto3" json:"jobs,omitempty"` // in the order of their submission
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *JobsReply) Reset() {
+	*x = JobsReply{}
+	mi := &file_ringmaster_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *JobsReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*JobsReply) ProtoMessage() {}
+
+func (x *JobsReply) ProtoReflect() protoreflect.Message {
+	mi := &file_ringmaster_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use JobsReply.ProtoReflect.Descriptor instead.
+func (*JobsReply) Descriptor() ([]byte, []int) {
+	return file_ringmaster_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *JobsReply) GetJobs() []*JobLine {
+	if x != nil {
+		return x.Jobs
+	}
+	return nil
+}
+
+// JobLine is what a list of jobs tells about one of them.
+type JobLine struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	State         string                 `protobuf:"bytes,3,opt,name=state,proto3" json:"state,omitempty"`  // queued, running, pausing, paused, stopping, done, failed, interrupted, cancelled
+	Place         uint32                 `protobuf:"varint,4,opt,name=place,proto3" json:"place,omitempty"` // in the queue, from 1; 0: it does not wait for its turn
+	Priority      int32                  `protobuf:"zigzag32,5,opt,name=priority,proto3" json:"priority,omitempty"`
+	Step          uint64                 `protobuf:"varint,6,opt,name=step,proto3" json:"step,omitempty"`
+	Steps         uint64                 `protobuf:"varint,7,opt,name=steps,proto3" json:"steps,omitempty"`     // of the whole job; 0: not known
+	Workers       uint32                 `protobuf:"varint,8,opt,name=workers,proto3" json:"workers,omitempty"` // that train it now
+	Seed          uint64                 `protobuf:"varint,9,opt,name=seed,proto3" json:"seed,omitempty"`
+	Message       string                 `protobuf:"bytes,10,opt,name=message,proto3" json:"message,omitempty"` // what it waits for, or why it failed
+	Checkpoints   []*CheckpointRecord    `protobuf:"bytes,11,rep,name=checkpoints,proto3" json:"checkpoints,omitempty"`
+	Digest        []byte                 `protobuf:"bytes,12,opt,name=digest,proto3" json:"digest,omitempty"` // of the parameters at digest_step; empty: not known
+	DigestStep    uint64                 `protobuf:"varint,13,opt,name=digest_step,json=digestStep,proto3" json:"digest_step,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *JobLine) Reset() {
+	*x = JobLine{}
+	mi := &file_ringmaster_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *JobLine) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*JobLine) ProtoMessage() {}
+
+func (x *JobLine) ProtoReflect() protoreflect.Message {
+	mi := &file_ringmaster_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use JobLine.ProtoReflect.Descriptor instead.
+func (*JobLine) Descriptor() ([]byte, []int) {
+	return file_ringmaster_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *JobLine) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *JobLine) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *JobLine) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *JobLine) GetPlace() uint32 {
+	if x != nil {
+		return x.Place
+	}
+	return 0
+}
+
+func (x *JobLine) GetPriority() int32 {
+	if x != nil {
+		return x.Priority
+	}
+	return 0
+}
+
+func (x *JobLine) GetStep() uint64 {
+	if x != nil {
+		return x.Step
+	}
+	return 0
+}
+
+func (x *JobLine) GetSteps() uint64 {
+	if x != nil {
+		return x.Steps
+	}
+	return 0
+}
+
+func (x *JobLine) GetWorkers() uint32 {
+	if x != nil {
+		return x.Workers
+	}
+	return 0
+}
+
+func (x *JobLine) GetSeed() uint64 {
+	if x != nil {
+		return x.Seed
+	}
+	return 0
+}
+
+func (x *JobLine) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *JobLine) GetCheckpoints() []*CheckpointRecord {
+	if x != nil {
+		return x.Checkpoints
+	}
+	return nil
+}
+
+func (x *JobLine) GetDigest() []byte {
+	if x != nil {
+		return x.Digest
+	}
+	return nil
+}
+
+func (x *JobLine) GetDigestStep() uint64 {
+	if x != nil {
+		return x.DigestStep
+	}
+	return 0
+}
+
+type ChangeJobRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Job           string                 `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"`
+	Change        Change                 `protobuf:"varint,2,opt,name=change,proto3,enum=ringmaster.Change" json:"change,omitempty"`
+	Priority      int32                  `protobuf:"zigzag32,3,opt,name=priority,proto3" json:"priority,omitempty"` // with CHANGE_PRIORITY
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChangeJobRequest) Reset() {
+	*x = ChangeJobRequest{}
+	mi := &file_ringmaster_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChangeJobRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChangeJobRequest) ProtoMessage() {}
+
+func (x *ChangeJobRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ringmaster_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChangeJobRequest.ProtoReflect.Descriptor instead.
+func (*ChangeJobRequest) Descriptor() ([]byte, []int) {
+	return file_ringmaster_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *ChangeJobRequest) GetJob() string {
+	if x != nil {
+		return x.Job
+	}
+	return ""
+}
+
+func (x *ChangeJobRequest) GetChange() Change {
+	if x != nil {
+		return x.Change
+	}
+	return Change_CHANGE_NOTHING
+}
+
+func (x *ChangeJobRequest) GetPriority() int32 {
+	if x != nil {
+		return x.Priority
+	}
+	return 0
+}
+
+type ChangeJobReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChangeJobReply) Reset() {
+	*x = ChangeJobReply{}
+	mi := &file_ringmaster_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChangeJobReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChangeJobReply) ProtoMessage() {}
+
+func (x *ChangeJobReply) ProtoReflect() protoreflect.Message {
+	mi := &file_ringmaster_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChangeJobReply.ProtoReflect.Descriptor instead.
+func (*ChangeJobReply) Descriptor() ([]byte, []int) {
+	return file_ringmaster_proto_rawDescGZIP(), []int{40}
+}
+
 type CoordinatorsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Any           bool                   `protobuf:"varint,1,opt,name=any,proto3" json:"any,omitempty"` // any replica may answer, from what its own log says
@@ -3693,7 +4090,7 @@ type CoordinatorsRequest struct {
 
 func (x *CoordinatorsRequest) Reset() {
 	*x = CoordinatorsRequest{}
-	mi := &file_ringmaster_proto_msgTypes[36]
+	mi := &file_ringmaster_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3705,7 +4102,7 @@ func (x *CoordinatorsRequest) String() string {
 func (*CoordinatorsRequest) ProtoMessage() {}
 
 func (x *CoordinatorsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[36]
+	mi := &file_ringmaster_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3718,7 +4115,7 @@ func (x *CoordinatorsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CoordinatorsRequest.ProtoReflect.Descriptor instead.
 func (*CoordinatorsRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{36}
+	return file_ringmaster_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *CoordinatorsRequest) GetAny() bool {
@@ -3738,7 +4135,7 @@ type CoordinatorsReply struct {
 
 func (x *CoordinatorsReply) Reset() {
 	*x = CoordinatorsReply{}
-	mi := &file_ringmaster_proto_msgTypes[37]
+	mi := &file_ringmaster_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3750,7 +4147,7 @@ func (x *CoordinatorsReply) String() string {
 func (*CoordinatorsReply) ProtoMessage() {}
 
 func (x *CoordinatorsReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[37]
+	mi := &file_ringmaster_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3763,7 +4160,7 @@ func (x *CoordinatorsReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CoordinatorsReply.ProtoReflect.Descriptor instead.
 func (*CoordinatorsReply) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{37}
+	return file_ringmaster_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *CoordinatorsReply) GetCluster() uint64 {
@@ -3793,7 +4190,7 @@ type AddCoordinatorRequest struct {
 
 func (x *AddCoordinatorRequest) Reset() {
 	*x = AddCoordinatorRequest{}
-	mi := &file_ringmaster_proto_msgTypes[38]
+	mi := &file_ringmaster_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3805,7 +4202,7 @@ func (x *AddCoordinatorRequest) String() string {
 func (*AddCoordinatorRequest) ProtoMessage() {}
 
 func (x *AddCoordinatorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[38]
+	mi := &file_ringmaster_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3818,7 +4215,7 @@ func (x *AddCoordinatorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddCoordinatorRequest.ProtoReflect.Descriptor instead.
 func (*AddCoordinatorRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{38}
+	return file_ringmaster_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *AddCoordinatorRequest) GetId() string {
@@ -3866,7 +4263,7 @@ type AddCoordinatorReply struct {
 
 func (x *AddCoordinatorReply) Reset() {
 	*x = AddCoordinatorReply{}
-	mi := &file_ringmaster_proto_msgTypes[39]
+	mi := &file_ringmaster_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3878,7 +4275,7 @@ func (x *AddCoordinatorReply) String() string {
 func (*AddCoordinatorReply) ProtoMessage() {}
 
 func (x *AddCoordinatorReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[39]
+	mi := &file_ringmaster_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3891,7 +4288,7 @@ func (x *AddCoordinatorReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddCoordinatorReply.ProtoReflect.Descriptor instead.
 func (*AddCoordinatorReply) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{39}
+	return file_ringmaster_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *AddCoordinatorReply) GetWaits() string {
@@ -3918,7 +4315,7 @@ type RemoveCoordinatorRequest struct {
 
 func (x *RemoveCoordinatorRequest) Reset() {
 	*x = RemoveCoordinatorRequest{}
-	mi := &file_ringmaster_proto_msgTypes[40]
+	mi := &file_ringmaster_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3930,7 +4327,7 @@ func (x *RemoveCoordinatorRequest) String() string {
 func (*RemoveCoordinatorRequest) ProtoMessage() {}
 
 func (x *RemoveCoordinatorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[40]
+	mi := &file_ringmaster_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3943,7 +4340,7 @@ func (x *RemoveCoordinatorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveCoordinatorRequest.ProtoReflect.Descriptor instead.
 func (*RemoveCoordinatorRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{40}
+	return file_ringmaster_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *RemoveCoordinatorRequest) GetId() string {
@@ -3968,7 +4365,7 @@ type RemoveCoordinatorReply struct {
 
 func (x *RemoveCoordinatorReply) Reset() {
 	*x = RemoveCoordinatorReply{}
-	mi := &file_ringmaster_proto_msgTypes[41]
+	mi := &file_ringmaster_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3980,7 +4377,7 @@ func (x *RemoveCoordinatorReply) String() string {
 func (*RemoveCoordinatorReply) ProtoMessage() {}
 
 func (x *RemoveCoordinatorReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[41]
+	mi := &file_ringmaster_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3993,7 +4390,7 @@ func (x *RemoveCoordinatorReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveCoordinatorReply.ProtoReflect.Descriptor instead.
 func (*RemoveCoordinatorReply) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{41}
+	return file_ringmaster_proto_rawDescGZIP(), []int{46}
 }
 
 type SpendTokenRequest struct {
@@ -4007,7 +4404,7 @@ type SpendTokenRequest struct {
 
 func (x *SpendTokenRequest) Reset() {
 	*x = SpendTokenRequest{}
-	mi := &file_ringmaster_proto_msgTypes[42]
+	mi := &file_ringmaster_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4019,7 +4416,7 @@ func (x *SpendTokenRequest) String() string {
 func (*SpendTokenRequest) ProtoMessage() {}
 
 func (x *SpendTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[42]
+	mi := &file_ringmaster_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4032,7 +4429,7 @@ func (x *SpendTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SpendTokenRequest.ProtoReflect.Descriptor instead.
 func (*SpendTokenRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{42}
+	return file_ringmaster_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *SpendTokenRequest) GetToken() []byte {
@@ -4064,7 +4461,7 @@ type SpendTokenReply struct {
 
 func (x *SpendTokenReply) Reset() {
 	*x = SpendTokenReply{}
-	mi := &file_ringmaster_proto_msgTypes[43]
+	mi := &file_ringmaster_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4076,7 +4473,7 @@ func (x *SpendTokenReply) String() string {
 func (*SpendTokenReply) ProtoMessage() {}
 
 func (x *SpendTokenReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[43]
+	mi := &file_ringmaster_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4089,7 +4486,7 @@ func (x *SpendTokenReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SpendTokenReply.ProtoReflect.Descriptor instead.
 func (*SpendTokenReply) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{43}
+	return file_ringmaster_proto_rawDescGZIP(), []int{48}
 }
 
 type FilePart struct {
@@ -4105,7 +4502,7 @@ type FilePart struct {
 
 func (x *FilePart) Reset() {
 	*x = FilePart{}
-	mi := &file_ringmaster_proto_msgTypes[44]
+	mi := &file_ringmaster_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4117,7 +4514,7 @@ func (x *FilePart) String() string {
 func (*FilePart) ProtoMessage() {}
 
 func (x *FilePart) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[44]
+	mi := &file_ringmaster_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4130,7 +4527,7 @@ func (x *FilePart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FilePart.ProtoReflect.Descriptor instead.
 func (*FilePart) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{44}
+	return file_ringmaster_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *FilePart) GetDirectory() string {
@@ -4177,7 +4574,7 @@ type PutFileReply struct {
 
 func (x *PutFileReply) Reset() {
 	*x = PutFileReply{}
-	mi := &file_ringmaster_proto_msgTypes[45]
+	mi := &file_ringmaster_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4189,7 +4586,7 @@ func (x *PutFileReply) String() string {
 func (*PutFileReply) ProtoMessage() {}
 
 func (x *PutFileReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[45]
+	mi := &file_ringmaster_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4202,7 +4599,7 @@ func (x *PutFileReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutFileReply.ProtoReflect.Descriptor instead.
 func (*PutFileReply) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{45}
+	return file_ringmaster_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *PutFileReply) GetId() string {
@@ -4222,7 +4619,7 @@ type GetFileRequest struct {
 
 func (x *GetFileRequest) Reset() {
 	*x = GetFileRequest{}
-	mi := &file_ringmaster_proto_msgTypes[46]
+	mi := &file_ringmaster_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4234,7 +4631,7 @@ func (x *GetFileRequest) String() string {
 func (*GetFileRequest) ProtoMessage() {}
 
 func (x *GetFileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[46]
+	mi := &file_ringmaster_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4247,7 +4644,7 @@ func (x *GetFileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetFileRequest.ProtoReflect.Descriptor instead.
 func (*GetFileRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{46}
+	return file_ringmaster_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *GetFileRequest) GetDirectory() string {
@@ -4278,7 +4675,7 @@ type StateRequest struct {
 
 func (x *StateRequest) Reset() {
 	*x = StateRequest{}
-	mi := &file_ringmaster_proto_msgTypes[47]
+	mi := &file_ringmaster_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4290,7 +4687,7 @@ func (x *StateRequest) String() string {
 func (*StateRequest) ProtoMessage() {}
 
 func (x *StateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[47]
+	mi := &file_ringmaster_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4303,7 +4700,7 @@ func (x *StateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StateRequest.ProtoReflect.Descriptor instead.
 func (*StateRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{47}
+	return file_ringmaster_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *StateRequest) GetCluster() uint64 {
@@ -4358,7 +4755,7 @@ type StatePart struct {
 
 func (x *StatePart) Reset() {
 	*x = StatePart{}
-	mi := &file_ringmaster_proto_msgTypes[48]
+	mi := &file_ringmaster_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4370,7 +4767,7 @@ func (x *StatePart) String() string {
 func (*StatePart) ProtoMessage() {}
 
 func (x *StatePart) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[48]
+	mi := &file_ringmaster_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4383,7 +4780,7 @@ func (x *StatePart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatePart.ProtoReflect.Descriptor instead.
 func (*StatePart) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{48}
+	return file_ringmaster_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *StatePart) GetHeader() []byte {
@@ -4456,7 +4853,7 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\bsince_ms\x18\x05 \x01(\x04R\asinceMs\x12\x12\n" +
 	"\x04step\x18\x06 \x01(\x04R\x04step\x12\x1a\n" +
 	"\bblocking\x18\a \x01(\bR\bblocking\x12\x12\n" +
-	"\x04away\x18\b \x01(\bR\x04away\"\xdf\b\n" +
+	"\x04away\x18\b \x01(\bR\x04away\"\xf7\b\n" +
 	"\x06Report\x12\x16\n" +
 	"\x06worker\x18\x01 \x01(\tR\x06worker\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\x06R\vincarnation\x12\x18\n" +
@@ -4497,7 +4894,8 @@ const file_ringmaster_proto_rawDesc = "" +
 	"job_memory\x18\x1e \x01(\x04R\tjobMemory\x12\x1f\n" +
 	"\vseat_memory\x18\x1f \x01(\x04R\n" +
 	"seatMemory\x12-\n" +
-	"\aunsaved\x18  \x03(\v2\x13.ringmaster.UnsavedR\aunsaved\"\x86\x01\n" +
+	"\aunsaved\x18  \x03(\v2\x13.ringmaster.UnsavedR\aunsaved\x12\x16\n" +
+	"\x06parked\x18\" \x01(\x04R\x06parked\"\x86\x01\n" +
 	"\x03Way\x12\x16\n" +
 	"\x06worker\x18\x01 \x01(\tR\x06worker\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\x06R\vincarnation\x12\x12\n" +
@@ -4618,14 +5016,15 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\amachine\x18\x05 \x01(\tR\amachine\x12\x18\n" +
 	"\ajoining\x18\x06 \x01(\bR\ajoining\x12\x16\n" +
 	"\x06silent\x18\a \x01(\bR\x06silent\x12\x16\n" +
-	"\x06behind\x18\b \x01(\x04R\x06behind\"\xbd\x01\n" +
+	"\x06behind\x18\b \x01(\x04R\x06behind\"\xd5\x01\n" +
 	"\aJobSpec\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\x06R\vincarnation\x12\x16\n" +
 	"\x06config\x18\x03 \x01(\fR\x06config\x12 \n" +
 	"\vfingerprint\x18\x04 \x01(\fR\vfingerprint\x12*\n" +
 	"\x05files\x18\x05 \x03(\v2\x14.ringmaster.DataFileR\x05files\x12\x1a\n" +
-	"\bmanifest\x18\x06 \x01(\fR\bmanifest\"\xfb\x03\n" +
+	"\bmanifest\x18\x06 \x01(\fR\bmanifest\x12\x16\n" +
+	"\x06parked\x18\a \x01(\x04R\x06parked\"\xfb\x03\n" +
 	"\x05Order\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\x06R\acluster\x12%\n" +
 	"\x03job\x18\x02 \x01(\v2\x13.ringmaster.JobSpecR\x03job\x12$\n" +
@@ -4643,7 +5042,7 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\arestore\x18\r \x01(\bR\arestore\x122\n" +
 	"\n" +
 	"candidates\x18\x0e \x03(\v2\x12.ringmaster.MemberR\n" +
-	"candidates\"\xef\x01\n" +
+	"candidates\"\x8b\x02\n" +
 	"\rSubmitRequest\x12\x16\n" +
 	"\x06config\x18\x01 \x01(\fR\x06config\x12 \n" +
 	"\vfingerprint\x18\x02 \x01(\fR\vfingerprint\x12*\n" +
@@ -4652,7 +5051,8 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\bmanifest\x18\x05 \x01(\fR\bmanifest\x12\x12\n" +
 	"\x04stop\x18\x06 \x01(\bR\x04stop\x12\x14\n" +
 	"\x05token\x18\a \x01(\x06R\x05token\x12\x18\n" +
-	"\aearlier\x18\b \x03(\tR\aearlier\"\x1f\n" +
+	"\aearlier\x18\b \x03(\tR\aearlier\x12\x1a\n" +
+	"\bpriority\x18\t \x01(\x11R\bpriority\"\x1f\n" +
 	"\vSubmitReply\x12\x10\n" +
 	"\x03job\x18\x01 \x01(\tR\x03job\" \n" +
 	"\fWatchRequest\x12\x10\n" +
@@ -4780,7 +5180,31 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\x03job\x18\x01 \x01(\tR\x03job\x12\x18\n" +
 	"\aworkers\x18\x02 \x01(\rR\aworkers\"\f\n" +
 	"\n" +
-	"ScaleReply\"'\n" +
+	"ScaleReply\"\r\n" +
+	"\vJobsRequest\"4\n" +
+	"\tJobsReply\x12'\n" +
+	"\x04jobs\x18\x01 \x03(\v2\x13.ringmaster.JobLineR\x04jobs\"\xe0\x02\n" +
+	"\aJobLine\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
+	"\x05state\x18\x03 \x01(\tR\x05state\x12\x14\n" +
+	"\x05place\x18\x04 \x01(\rR\x05place\x12\x1a\n" +
+	"\bpriority\x18\x05 \x01(\x11R\bpriority\x12\x12\n" +
+	"\x04step\x18\x06 \x01(\x04R\x04step\x12\x14\n" +
+	"\x05steps\x18\a \x01(\x04R\x05steps\x12\x18\n" +
+	"\aworkers\x18\b \x01(\rR\aworkers\x12\x12\n" +
+	"\x04seed\x18\t \x01(\x04R\x04seed\x12\x18\n" +
+	"\amessage\x18\n" +
+	" \x01(\tR\amessage\x12>\n" +
+	"\vcheckpoints\x18\v \x03(\v2\x1c.ringmaster.CheckpointRecordR\vcheckpoints\x12\x16\n" +
+	"\x06digest\x18\f \x01(\fR\x06digest\x12\x1f\n" +
+	"\vdigest_step\x18\r \x01(\x04R\n" +
+	"digestStep\"l\n" +
+	"\x10ChangeJobRequest\x12\x10\n" +
+	"\x03job\x18\x01 \x01(\tR\x03job\x12*\n" +
+	"\x06change\x18\x02 \x01(\x0e2\x12.ringmaster.ChangeR\x06change\x12\x1a\n" +
+	"\bpriority\x18\x03 \x01(\x11R\bpriority\"\x10\n" +
+	"\x0eChangeJobReply\"'\n" +
 	"\x13CoordinatorsRequest\x12\x10\n" +
 	"\x03any\x18\x01 \x01(\bR\x03any\"n\n" +
 	"\x11CoordinatorsReply\x12\x18\n" +
@@ -4846,14 +5270,22 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\fDOING_SAVING\x10\x04\x12\x11\n" +
 	"\rDOING_WAITING\x10\x05\x12\x14\n" +
 	"\x10DOING_CONNECTING\x10\x06\x12\x12\n" +
-	"\x0eDOING_FETCHING\x10\a2\xba\x06\n" +
+	"\x0eDOING_FETCHING\x10\a*i\n" +
+	"\x06Change\x12\x12\n" +
+	"\x0eCHANGE_NOTHING\x10\x00\x12\x10\n" +
+	"\fCHANGE_PAUSE\x10\x01\x12\x11\n" +
+	"\rCHANGE_RESUME\x10\x02\x12\x11\n" +
+	"\rCHANGE_CANCEL\x10\x03\x12\x13\n" +
+	"\x0fCHANGE_PRIORITY\x10\x042\xb9\a\n" +
 	"\vCoordinator\x123\n" +
 	"\x06Attach\x12\x12.ringmaster.Report\x1a\x11.ringmaster.Order(\x010\x01\x12<\n" +
 	"\x06Submit\x12\x19.ringmaster.SubmitRequest\x1a\x17.ringmaster.SubmitReply\x12:\n" +
 	"\x05Watch\x12\x18.ringmaster.WatchRequest\x1a\x15.ringmaster.JobStatus0\x01\x12>\n" +
 	"\x06Status\x12\x19.ringmaster.StatusRequest\x1a\x19.ringmaster.ClusterStatus\x126\n" +
 	"\x04Stop\x12\x17.ringmaster.StopRequest\x1a\x15.ringmaster.StopReply\x129\n" +
-	"\x05Scale\x12\x18.ringmaster.ScaleRequest\x1a\x16.ringmaster.ScaleReply\x12N\n" +
+	"\x05Scale\x12\x18.ringmaster.ScaleRequest\x1a\x16.ringmaster.ScaleReply\x126\n" +
+	"\x04Jobs\x12\x17.ringmaster.JobsRequest\x1a\x15.ringmaster.JobsReply\x12E\n" +
+	"\tChangeJob\x12\x1c.ringmaster.ChangeJobRequest\x1a\x1a.ringmaster.ChangeJobReply\x12N\n" +
 	"\fCoordinators\x12\x1f.ringmaster.CoordinatorsRequest\x1a\x1d.ringmaster.CoordinatorsReply\x12T\n" +
 	"\x0eAddCoordinator\x12!.ringmaster.AddCoordinatorRequest\x1a\x1f.ringmaster.AddCoordinatorReply\x12]\n" +
 	"\x11RemoveCoordinator\x12$.ringmaster.RemoveCoordinatorRequest\x1a\".ringmaster.RemoveCoordinatorReply\x12H\n" +
@@ -4877,128 +5309,141 @@ func file_ringmaster_proto_rawDescGZIP() []byte {
 	return file_ringmaster_proto_rawDescData
 }
 
-var file_ringmaster_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_ringmaster_proto_msgTypes = make([]protoimpl.MessageInfo, 49)
+var file_ringmaster_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_ringmaster_proto_msgTypes = make([]protoimpl.MessageInfo, 54)
 var file_ringmaster_proto_goTypes = []any{
 	(Phase)(0),                       // 0: ringmaster.Phase
 	(Doing)(0),                       // 1: ringmaster.Doing
-	(*ProbeRequest)(nil),             // 2: ringmaster.ProbeRequest
-	(*ProbeReply)(nil),               // 3: ringmaster.ProbeReply
-	(*NotLeader)(nil),                // 4: ringmaster.NotLeader
-	(*Member)(nil),                   // 5: ringmaster.Member
-	(*View)(nil),                     // 6: ringmaster.View
-	(*Start)(nil),                    // 7: ringmaster.Start
-	(*Judged)(nil),                   // 8: ringmaster.Judged
-	(*Unsaved)(nil),                  // 9: ringmaster.Unsaved
-	(*Report)(nil),                   // 10: ringmaster.Report
-	(*Way)(nil),                      // 11: ringmaster.Way
-	(*Activity)(nil),                 // 12: ringmaster.Activity
-	(*DataFile)(nil),                 // 13: ringmaster.DataFile
-	(*Progress)(nil),                 // 14: ringmaster.Progress
-	(*Waiting)(nil),                  // 15: ringmaster.Waiting
-	(*EpochFact)(nil),                // 16: ringmaster.EpochFact
-	(*StoredFile)(nil),               // 17: ringmaster.StoredFile
-	(*ShareFact)(nil),                // 18: ringmaster.ShareFact
-	(*Outcome)(nil),                  // 19: ringmaster.Outcome
-	(*CoordinatorInfo)(nil),          // 20: ringmaster.CoordinatorInfo
-	(*JobSpec)(nil),                  // 21: ringmaster.JobSpec
-	(*Order)(nil),                    // 22: ringmaster.Order
-	(*SubmitRequest)(nil),            // 23: ringmaster.SubmitRequest
-	(*SubmitReply)(nil),              // 24: ringmaster.SubmitReply
-	(*WatchRequest)(nil),             // 25: ringmaster.WatchRequest
-	(*ViewRecord)(nil),               // 26: ringmaster.ViewRecord
-	(*CheckpointRecord)(nil),         // 27: ringmaster.CheckpointRecord
-	(*EpochRecord)(nil),              // 28: ringmaster.EpochRecord
-	(*WorkerStatus)(nil),             // 29: ringmaster.WorkerStatus
-	(*JobStatus)(nil),                // 30: ringmaster.JobStatus
-	(*Stall)(nil),                    // 31: ringmaster.Stall
-	(*StatusRequest)(nil),            // 32: ringmaster.StatusRequest
-	(*ClusterStatus)(nil),            // 33: ringmaster.ClusterStatus
-	(*StopRequest)(nil),              // 34: ringmaster.StopRequest
-	(*StopReply)(nil),                // 35: ringmaster.StopReply
-	(*ScaleRequest)(nil),             // 36: ringmaster.ScaleRequest
-	(*ScaleReply)(nil),               // 37: ringmaster.ScaleReply
-	(*CoordinatorsRequest)(nil),      // 38: ringmaster.CoordinatorsRequest
-	(*CoordinatorsReply)(nil),        // 39: ringmaster.CoordinatorsReply
-	(*AddCoordinatorRequest)(nil),    // 40: ringmaster.AddCoordinatorRequest
-	(*AddCoordinatorReply)(nil),      // 41: ringmaster.AddCoordinatorReply
-	(*RemoveCoordinatorRequest)(nil), // 42: ringmaster.RemoveCoordinatorRequest
-	(*RemoveCoordinatorReply)(nil),   // 43: ringmaster.RemoveCoordinatorReply
-	(*SpendTokenRequest)(nil),        // 44: ringmaster.SpendTokenRequest
-	(*SpendTokenReply)(nil),          // 45: ringmaster.SpendTokenReply
-	(*FilePart)(nil),                 // 46: ringmaster.FilePart
-	(*PutFileReply)(nil),             // 47: ringmaster.PutFileReply
-	(*GetFileRequest)(nil),           // 48: ringmaster.GetFileRequest
-	(*StateRequest)(nil),             // 49: ringmaster.StateRequest
-	(*StatePart)(nil),                // 50: ringmaster.StatePart
+	(Change)(0),                      // 2: ringmaster.Change
+	(*ProbeRequest)(nil),             // 3: ringmaster.ProbeRequest
+	(*ProbeReply)(nil),               // 4: ringmaster.ProbeReply
+	(*NotLeader)(nil),                // 5: ringmaster.NotLeader
+	(*Member)(nil),                   // 6: ringmaster.Member
+	(*View)(nil),                     // 7: ringmaster.View
+	(*Start)(nil),                    // 8: ringmaster.Start
+	(*Judged)(nil),                   // 9: ringmaster.Judged
+	(*Unsaved)(nil),                  // 10: ringmaster.Unsaved
+	(*Report)(nil),                   // 11: ringmaster.Report
+	(*Way)(nil),                      // 12: ringmaster.Way
+	(*Activity)(nil),                 // 13: ringmaster.Activity
+	(*DataFile)(nil),                 // 14: ringmaster.DataFile
+	(*Progress)(nil),                 // 15: ringmaster.Progress
+	(*Waiting)(nil),                  // 16: ringmaster.Waiting
+	(*EpochFact)(nil),                // 17: ringmaster.EpochFact
+	(*StoredFile)(nil),               // 18: ringmaster.StoredFile
+	(*ShareFact)(nil),                // 19: ringmaster.ShareFact
+	(*Outcome)(nil),                  // 20: ringmaster.Outcome
+	(*CoordinatorInfo)(nil),          // 21: ringmaster.CoordinatorInfo
+	(*JobSpec)(nil),                  // 22: ringmaster.JobSpec
+	(*Order)(nil),                    // 23: ringmaster.Order
+	(*SubmitRequest)(nil),            // 24: ringmaster.SubmitRequest
+	(*SubmitReply)(nil),              // 25: ringmaster.SubmitReply
+	(*WatchRequest)(nil),             // 26: ringmaster.WatchRequest
+	(*ViewRecord)(nil),               // 27: ringmaster.ViewRecord
+	(*CheckpointRecord)(nil),         // 28: ringmaster.CheckpointRecord
+	(*EpochRecord)(nil),              // 29: ringmaster.EpochRecord
+	(*WorkerStatus)(nil),             // 30: ringmaster.WorkerStatus
+	(*JobStatus)(nil),                // 31: ringmaster.JobStatus
+	(*Stall)(nil),                    // 32: ringmaster.Stall
+	(*StatusRequest)(nil),            // 33: ringmaster.StatusRequest
+	(*ClusterStatus)(nil),            // 34: ringmaster.ClusterStatus
+	(*StopRequest)(nil),              // 35: ringmaster.StopRequest
+	(*StopReply)(nil),                // 36: ringmaster.StopReply
+	(*ScaleRequest)(nil),             // 37: ringmaster.ScaleRequest
+	(*ScaleReply)(nil),               // 38: ringmaster.ScaleReply
+	(*JobsRequest)(nil),              // 39: ringmaster.JobsRequest
+	(*JobsReply)(nil),                // 40: ringmaster.JobsReply
+	(*JobLine)(nil),                  // 41: ringmaster.JobLine
+	(*ChangeJobRequest)(nil),         // 42: ringmaster.ChangeJobRequest
+	(*ChangeJobReply)(nil),           // 43: ringmaster.ChangeJobReply
+	(*CoordinatorsRequest)(nil),      // 44: ringmaster.CoordinatorsRequest
+	(*CoordinatorsReply)(nil),        // 45: ringmaster.CoordinatorsReply
+	(*AddCoordinatorRequest)(nil),    // 46: ringmaster.AddCoordinatorRequest
+	(*AddCoordinatorReply)(nil),      // 47: ringmaster.AddCoordinatorReply
+	(*RemoveCoordinatorRequest)(nil), // 48: ringmaster.RemoveCoordinatorRequest
+	(*RemoveCoordinatorReply)(nil),   // 49: ringmaster.RemoveCoordinatorReply
+	(*SpendTokenRequest)(nil),        // 50: ringmaster.SpendTokenRequest
+	(*SpendTokenReply)(nil),          // 51: ringmaster.SpendTokenReply
+	(*FilePart)(nil),                 // 52: ringmaster.FilePart
+	(*PutFileReply)(nil),             // 53: ringmaster.PutFileReply
+	(*GetFileRequest)(nil),           // 54: ringmaster.GetFileRequest
+	(*StateRequest)(nil),             // 55: ringmaster.StateRequest
+	(*StatePart)(nil),                // 56: ringmaster.StatePart
 }
 var file_ringmaster_proto_depIdxs = []int32{
-	5,  // 0: ringmaster.View.members:type_name -> ringmaster.Member
-	5,  // 1: ringmaster.Start.sources:type_name -> ringmaster.Member
-	8,  // 2: ringmaster.Start.early_stop:type_name -> ringmaster.Judged
-	8,  // 3: ringmaster.Start.keep_best:type_name -> ringmaster.Judged
+	6,  // 0: ringmaster.View.members:type_name -> ringmaster.Member
+	6,  // 1: ringmaster.Start.sources:type_name -> ringmaster.Member
+	9,  // 2: ringmaster.Start.early_stop:type_name -> ringmaster.Judged
+	9,  // 3: ringmaster.Start.keep_best:type_name -> ringmaster.Judged
 	0,  // 4: ringmaster.Report.phase:type_name -> ringmaster.Phase
-	13, // 5: ringmaster.Report.files:type_name -> ringmaster.DataFile
-	14, // 6: ringmaster.Report.progress:type_name -> ringmaster.Progress
-	16, // 7: ringmaster.Report.epochs:type_name -> ringmaster.EpochFact
-	18, // 8: ringmaster.Report.shares:type_name -> ringmaster.ShareFact
-	19, // 9: ringmaster.Report.outcome:type_name -> ringmaster.Outcome
-	15, // 10: ringmaster.Report.waiting:type_name -> ringmaster.Waiting
-	11, // 11: ringmaster.Report.ways:type_name -> ringmaster.Way
-	12, // 12: ringmaster.Report.activity:type_name -> ringmaster.Activity
-	9,  // 13: ringmaster.Report.unsaved:type_name -> ringmaster.Unsaved
+	14, // 5: ringmaster.Report.files:type_name -> ringmaster.DataFile
+	15, // 6: ringmaster.Report.progress:type_name -> ringmaster.Progress
+	17, // 7: ringmaster.Report.epochs:type_name -> ringmaster.EpochFact
+	19, // 8: ringmaster.Report.shares:type_name -> ringmaster.ShareFact
+	20, // 9: ringmaster.Report.outcome:type_name -> ringmaster.Outcome
+	16, // 10: ringmaster.Report.waiting:type_name -> ringmaster.Waiting
+	12, // 11: ringmaster.Report.ways:type_name -> ringmaster.Way
+	13, // 12: ringmaster.Report.activity:type_name -> ringmaster.Activity
+	10, // 13: ringmaster.Report.unsaved:type_name -> ringmaster.Unsaved
 	1,  // 14: ringmaster.Activity.doing:type_name -> ringmaster.Doing
-	17, // 15: ringmaster.ShareFact.file:type_name -> ringmaster.StoredFile
-	13, // 16: ringmaster.JobSpec.files:type_name -> ringmaster.DataFile
-	21, // 17: ringmaster.Order.job:type_name -> ringmaster.JobSpec
-	6,  // 18: ringmaster.Order.view:type_name -> ringmaster.View
-	7,  // 19: ringmaster.Order.start:type_name -> ringmaster.Start
-	20, // 20: ringmaster.Order.coordinators:type_name -> ringmaster.CoordinatorInfo
-	5,  // 21: ringmaster.Order.candidates:type_name -> ringmaster.Member
-	13, // 22: ringmaster.SubmitRequest.files:type_name -> ringmaster.DataFile
-	15, // 23: ringmaster.WorkerStatus.waiting_for:type_name -> ringmaster.Waiting
-	28, // 24: ringmaster.JobStatus.epochs:type_name -> ringmaster.EpochRecord
-	26, // 25: ringmaster.JobStatus.views:type_name -> ringmaster.ViewRecord
-	27, // 26: ringmaster.JobStatus.checkpoints:type_name -> ringmaster.CheckpointRecord
-	31, // 27: ringmaster.JobStatus.stalled:type_name -> ringmaster.Stall
-	9,  // 28: ringmaster.JobStatus.unsaved:type_name -> ringmaster.Unsaved
-	20, // 29: ringmaster.ClusterStatus.coordinators:type_name -> ringmaster.CoordinatorInfo
-	29, // 30: ringmaster.ClusterStatus.workers:type_name -> ringmaster.WorkerStatus
-	30, // 31: ringmaster.ClusterStatus.job:type_name -> ringmaster.JobStatus
-	20, // 32: ringmaster.CoordinatorsReply.coordinators:type_name -> ringmaster.CoordinatorInfo
-	10, // 33: ringmaster.Coordinator.Attach:input_type -> ringmaster.Report
-	23, // 34: ringmaster.Coordinator.Submit:input_type -> ringmaster.SubmitRequest
-	25, // 35: ringmaster.Coordinator.Watch:input_type -> ringmaster.WatchRequest
-	32, // 36: ringmaster.Coordinator.Status:input_type -> ringmaster.StatusRequest
-	34, // 37: ringmaster.Coordinator.Stop:input_type -> ringmaster.StopRequest
-	36, // 38: ringmaster.Coordinator.Scale:input_type -> ringmaster.ScaleRequest
-	38, // 39: ringmaster.Coordinator.Coordinators:input_type -> ringmaster.CoordinatorsRequest
-	40, // 40: ringmaster.Coordinator.AddCoordinator:input_type -> ringmaster.AddCoordinatorRequest
-	42, // 41: ringmaster.Coordinator.RemoveCoordinator:input_type -> ringmaster.RemoveCoordinatorRequest
-	44, // 42: ringmaster.Coordinator.SpendToken:input_type -> ringmaster.SpendTokenRequest
-	46, // 43: ringmaster.Coordinator.PutFile:input_type -> ringmaster.FilePart
-	48, // 44: ringmaster.Coordinator.GetFile:input_type -> ringmaster.GetFileRequest
-	49, // 45: ringmaster.Peer.State:input_type -> ringmaster.StateRequest
-	2,  // 46: ringmaster.Peer.Probe:input_type -> ringmaster.ProbeRequest
-	22, // 47: ringmaster.Coordinator.Attach:output_type -> ringmaster.Order
-	24, // 48: ringmaster.Coordinator.Submit:output_type -> ringmaster.SubmitReply
-	30, // 49: ringmaster.Coordinator.Watch:output_type -> ringmaster.JobStatus
-	33, // 50: ringmaster.Coordinator.Status:output_type -> ringmaster.ClusterStatus
-	35, // 51: ringmaster.Coordinator.Stop:output_type -> ringmaster.StopReply
-	37, // 52: ringmaster.Coordinator.Scale:output_type -> ringmaster.ScaleReply
-	39, // 53: ringmaster.Coordinator.Coordinators:output_type -> ringmaster.CoordinatorsReply
-	41, // 54: ringmaster.Coordinator.AddCoordinator:output_type -> ringmaster.AddCoordinatorReply
-	43, // 55: ringmaster.Coordinator.RemoveCoordinator:output_type -> ringmaster.RemoveCoordinatorReply
-	45, // 56: ringmaster.Coordinator.SpendToken:output_type -> ringmaster.SpendTokenReply
-	47, // 57: ringmaster.Coordinator.PutFile:output_type -> ringmaster.PutFileReply
-	46, // 58: ringmaster.Coordinator.GetFile:output_type -> ringmaster.FilePart
-	50, // 59: ringmaster.Peer.State:output_type -> ringmaster.StatePart
-	3,  // 60: ringmaster.Peer.Probe:output_type -> ringmaster.ProbeReply
-	47, // [47:61] is the sub-list for method output_type
-	33, // [33:47] is the sub-list for method input_type
-	33, // [33:33] is the sub-list for extension type_name
-	33, // [33:33] is the sub-list for extension extendee
-	0,  // [0:33] is the sub-list for field type_name
+	18, // 15: ringmaster.ShareFact.file:type_name -> ringmaster.StoredFile
+	14, // 16: ringmaster.JobSpec.files:type_name -> ringmaster.DataFile
+	22, // 17: ringmaster.Order.job:type_name -> ringmaster.JobSpec
+	7,  // 18: ringmaster.Order.view:type_name -> ringmaster.View
+	8,  // 19: ringmaster.Order.start:type_name -> ringmaster.Start
+	21, // 20: ringmaster.Order.coordinators:type_name -> ringmaster.CoordinatorInfo
+	6,  // 21: ringmaster.Order.candidates:type_name -> ringmaster.Member
+	14, // 22: ringmaster.SubmitRequest.files:type_name -> ringmaster.DataFile
+	16, // 23: ringmaster.WorkerStatus.waiting_for:type_name -> ringmaster.Waiting
+	29, // 24: ringmaster.JobStatus.epochs:type_name -> ringmaster.EpochRecord
+	27, // 25: ringmaster.JobStatus.views:type_name -> ringmaster.ViewRecord
+	28, // 26: ringmaster.JobStatus.checkpoints:type_name -> ringmaster.CheckpointRecord
+	32, // 27: ringmaster.JobStatus.stalled:type_name -> ringmaster.Stall
+	10, // 28: ringmaster.JobStatus.unsaved:type_name -> ringmaster.Unsaved
+	21, // 29: ringmaster.ClusterStatus.coordinators:type_name -> ringmaster.CoordinatorInfo
+	30, // 30: ringmaster.ClusterStatus.workers:type_name -> ringmaster.WorkerStatus
+	31, // 31: ringmaster.ClusterStatus.job:type_name -> ringmaster.JobStatus
+	41, // 32: ringmaster.JobsReply.jobs:type_name -> ringmaster.JobLine
+	28, // 33: ringmaster.JobLine.checkpoints:type_name -> ringmaster.CheckpointRecord
+	2,  // 34: ringmaster.ChangeJobRequest.change:type_name -> ringmaster.Change
+	21, // 35: ringmaster.CoordinatorsReply.coordinators:type_name -> ringmaster.CoordinatorInfo
+	11, // 36: ringmaster.Coordinator.Attach:input_type -> ringmaster.Report
+	24, // 37: ringmaster.Coordinator.Submit:input_type -> ringmaster.SubmitRequest
+	26, // 38: ringmaster.Coordinator.Watch:input_type -> ringmaster.WatchRequest
+	33, // 39: ringmaster.Coordinator.Status:input_type -> ringmaster.StatusRequest
+	35, // 40: ringmaster.Coordinator.Stop:input_type -> ringmaster.StopRequest
+	37, // 41: ringmaster.Coordinator.Scale:input_type -> ringmaster.ScaleRequest
+	39, // 42: ringmaster.Coordinator.Jobs:input_type -> ringmaster.JobsRequest
+	42, // 43: ringmaster.Coordinator.ChangeJob:input_type -> ringmaster.ChangeJobRequest
+	44, // 44: ringmaster.Coordinator.Coordinators:input_type -> ringmaster.CoordinatorsRequest
+	46, // 45: ringmaster.Coordinator.AddCoordinator:input_type -> ringmaster.AddCoordinatorRequest
+	48, // 46: ringmaster.Coordinator.RemoveCoordinator:input_type -> ringmaster.RemoveCoordinatorRequest
+	50, // 47: ringmaster.Coordinator.SpendToken:input_type -> ringmaster.SpendTokenRequest
+	52, // 48: ringmaster.Coordinator.PutFile:input_type -> ringmaster.FilePart
+	54, // 49: ringmaster.Coordinator.GetFile:input_type -> ringmaster.GetFileRequest
+	55, // 50: ringmaster.Peer.State:input_type -> ringmaster.StateRequest
+	3,  // 51: ringmaster.Peer.Probe:input_type -> ringmaster.ProbeRequest
+	23, // 52: ringmaster.Coordinator.Attach:output_type -> ringmaster.Order
+	25, // 53: ringmaster.Coordinator.Submit:output_type -> ringmaster.SubmitReply
+	31, // 54: ringmaster.Coordinator.Watch:output_type -> ringmaster.JobStatus
+	34, // 55: ringmaster.Coordinator.Status:output_type -> ringmaster.ClusterStatus
+	36, // 56: ringmaster.Coordinator.Stop:output_type -> ringmaster.StopReply
+	38, // 57: ringmaster.Coordinator.Scale:output_type -> ringmaster.ScaleReply
+	40, // 58: ringmaster.Coordinator.Jobs:output_type -> ringmaster.JobsReply
+	43, // 59: ringmaster.Coordinator.ChangeJob:output_type -> ringmaster.ChangeJobReply
+	45, // 60: ringmaster.Coordinator.Coordinators:output_type -> ringmaster.CoordinatorsReply
+	47, // 61: ringmaster.Coordinator.AddCoordinator:output_type -> ringmaster.AddCoordinatorReply
+	49, // 62: ringmaster.Coordinator.RemoveCoordinator:output_type -> ringmaster.RemoveCoordinatorReply
+	51, // 63: ringmaster.Coordinator.SpendToken:output_type -> ringmaster.SpendTokenReply
+	53, // 64: ringmaster.Coordinator.PutFile:output_type -> ringmaster.PutFileReply
+	52, // 65: ringmaster.Coordinator.GetFile:output_type -> ringmaster.FilePart
+	56, // 66: ringmaster.Peer.State:output_type -> ringmaster.StatePart
+	4,  // 67: ringmaster.Peer.Probe:output_type -> ringmaster.ProbeReply
+	52, // [52:68] is the sub-list for method output_type
+	36, // [36:52] is the sub-list for method input_type
+	36, // [36:36] is the sub-list for extension type_name
+	36, // [36:36] is the sub-list for extension extendee
+	0,  // [0:36] is the sub-list for field type_name
 }
 
 func init() { file_ringmaster_proto_init() }
@@ -5012,8 +5457,8 @@ func file_ringmaster_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ringmaster_proto_rawDesc), len(file_ringmaster_proto_rawDesc)),
-			NumEnums:      2,
-			NumMessages:   49,
+			NumEnums:      3,
+			NumMessages:   54,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -28,6 +28,8 @@ const (
 	Coordinator_Status_FullMethodName            = "/ringmaster.Coordinator/Status"
 	Coordinator_Stop_FullMethodName              = "/ringmaster.Coordinator/Stop"
 	Coordinator_Scale_FullMethodName             = "/ringmaster.Coordinator/Scale"
+	Coordinator_Jobs_FullMethodName              = "/ringmaster.Coordinator/Jobs"
+	Coordinator_ChangeJob_FullMethodName         = "/ringmaster.Coordinator/ChangeJob"
 	Coordinator_Coordinators_FullMethodName      = "/ringmaster.Coordinator/Coordinators"
 	Coordinator_AddCoordinator_FullMethodName    = "/ringmaster.Coordinator/AddCoordinator"
 	Coordinator_RemoveCoordinator_FullMethodName = "/ringmaster.Coordinator/RemoveCoordinator"
@@ -47,7 +49,7 @@ type CoordinatorClient interface {
 	// few hundred milliseconds, the leader sends the whole of what it wants from the worker whenever that changes. Both
 	// directions are levels, not edges: the newest message alone counts, so a new leader needs nothing but the next one.
 	Attach(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[Report, Order], error)
-	// Submit records a job. It runs when the jobs before it have ended.
+	// Submit records a job. It runs when the jobs before it have ended: those of a larger priority, and of the same one that were submitted first.
 	Submit(ctx context.Context, in *SubmitRequest, opts ...grpc.CallOption) (*SubmitReply, error)
 	// Watch streams the job's status a few times a second until it has ended; the last message has the final state.
 	Watch(ctx context.Context, in *WatchRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[JobStatus], error)
@@ -57,6 +59,10 @@ type CoordinatorClient interface {
 	Stop(ctx context.Context, in *StopRequest, opts ...grpc.CallOption) (*StopReply, error)
 	// Scale sets the number of workers a job wants.
 	Scale(ctx context.Context, in *ScaleRequest, opts ...grpc.CallOption) (*ScaleReply, error)
+	// Jobs lists the jobs, those that have ended long ago too.
+	Jobs(ctx context.Context, in *JobsRequest, opts ...grpc.CallOption) (*JobsReply, error)
+	// ChangeJob pauses, resumes or cancels a job, or gives it another priority.
+	ChangeJob(ctx context.Context, in *ChangeJobRequest, opts ...grpc.CallOption) (*ChangeJobReply, error)
 	// Coordinators lists the replicas. The leader proves that it leads before it answers.
 	Coordinators(ctx context.Context, in *CoordinatorsRequest, opts ...grpc.CallOption) (*CoordinatorsReply, error)
 	// AddCoordinator brings a replica one step closer to being one of the cluster. A replica that wants to join, or has
@@ -152,6 +158,26 @@ func (c *coordinatorClient) Scale(ctx context.Context, in *ScaleRequest, opts ..
 	return out, nil
 }
 
+func (c *coordinatorClient) Jobs(ctx context.Context, in *JobsRequest, opts ...grpc.CallOption) (*JobsReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(JobsReply)
+	err := c.cc.Invoke(ctx, Coordinator_Jobs_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *coordinatorClient) ChangeJob(ctx context.Context, in *ChangeJobRequest, opts ...grpc.CallOption) (*ChangeJobReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ChangeJobReply)
+	err := c.cc.Invoke(ctx, Coordinator_ChangeJob_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *coordinatorClient) Coordinators(ctx context.Context, in *CoordinatorsRequest, opts ...grpc.CallOption) (*CoordinatorsReply, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(CoordinatorsReply)
@@ -235,7 +261,7 @@ type CoordinatorServer interface {
 	// few hundred milliseconds, the leader sends the whole of what it wants from the worker whenever that changes. Both
 	// directions are levels, not edges: the newest message alone counts, so a new leader needs nothing but the next one.
 	Attach(grpc.BidiStreamingServer[Report, Order]) error
-	// Submit records a job. It runs when the jobs before it have ended.
+	// Submit records a job. It runs when the jobs before it have ended: those of a larger priority, and of the same one that were submitted first.
 	Submit(context.Context, *SubmitRequest) (*SubmitReply, error)
 	// Watch streams the job's status a few times a second until it has ended; the last message has the final state.
 	Watch(*WatchRequest, grpc.ServerStreamingServer[JobStatus]) error
@@ -245,6 +271,10 @@ type CoordinatorServer interface {
 	Stop(context.Context, *StopRequest) (*StopReply, error)
 	// Scale sets the number of workers a job wants.
 	Scale(context.Context, *ScaleRequest) (*ScaleReply, error)
+	// Jobs lists the jobs, those that have ended long ago too.
+	Jobs(context.Context, *JobsRequest) (*JobsReply, error)
+	// ChangeJob pauses, resumes or cancels a job, or gives it another priority.
+	ChangeJob(context.Context, *ChangeJobRequest) (*ChangeJobReply, error)
 	// Coordinators lists the replicas. The leader proves that it leads before it answers.
 	Coordinators(context.Context, *CoordinatorsRequest) (*CoordinatorsReply, error)
 	// AddCoordinator brings a replica one step closer to being one of the cluster. A replica that wants to join, or has
@@ -285,6 +315,12 @@ func (UnimplementedCoordinatorServer) Stop(context.Context, *StopRequest) (*Stop
 }
 func (UnimplementedCoordinatorServer) Scale(context.Context, *ScaleRequest) (*ScaleReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Scale not implemented")
+}
+func (UnimplementedCoordinatorServer) Jobs(context.Context, *JobsRequest) (*JobsReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method Jobs not implemented")
+}
+func (UnimplementedCoordinatorServer) ChangeJob(context.Context, *ChangeJobRequest) (*ChangeJobReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method ChangeJob not implemented")
 }
 func (UnimplementedCoordinatorServer) Coordinators(context.Context, *CoordinatorsRequest) (*CoordinatorsReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Coordinators not implemented")
@@ -415,6 +451,42 @@ func _Coordinator_Scale_Handler(srv interface{}, ctx context.Context, dec func(i
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Coordinator_Jobs_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(JobsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CoordinatorServer).Jobs(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Coordinator_Jobs_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CoordinatorServer).Jobs(ctx, req.(*JobsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Coordinator_ChangeJob_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ChangeJobRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CoordinatorServer).ChangeJob(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Coordinator_ChangeJob_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CoordinatorServer).ChangeJob(ctx, req.(*ChangeJobRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Coordinator_Coordinators_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(CoordinatorsRequest)
 	if err := dec(in); err != nil {
@@ -527,6 +599,14 @@ var Coordinator_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Scale",
 			Handler:    _Coordinator_Scale_Handler,
+		},
+		{
+			MethodName: "Jobs",
+			Handler:    _Coordinator_Jobs_Handler,
+		},
+		{
+			MethodName: "ChangeJob",
+			Handler:    _Coordinator_ChangeJob_Handler,
 		},
 		{
 			MethodName: "Coordinators",

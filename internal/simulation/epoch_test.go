@@ -47,7 +47,7 @@ func TestEpochOfTheDead(t *testing.T) {
 		w.net.block("w1", "c1")
 		until("without w1", func() bool { return w.judge.started("w3") })
 		w1.crash()
-		if !w.await(job, patience) {
+		if !w.await(patience, job) {
 			t.Errorf("the job does not end: %s", w.where())
 		}
 		w.read(func(st *fsm.State) {

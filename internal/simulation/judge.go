@@ -26,7 +26,7 @@ import (
 //  7. at the end the digest is that of an undisturbed run, and the job does end;
 //  8. once the faults are over, every coordinator, also one that came meanwhile, holds every checkpoint of the log whole, each of
 //     the job that the log says, and no folder that no job needs (members.go, incomplete);
-//  9. jobs that wait for each other run in the order of their submission, and each keeps a checkpoint of its end.
+//  9. no two jobs use one generation, jobs that nobody steers run in the order of their submission, and each keeps a checkpoint of its end.
 type judge struct {
 	mu       sync.Mutex
 	problems []string
@@ -139,17 +139,33 @@ func (j *judge) verdict(st *fsm.State, trials ...Trial) []string {
 		j.complain("%d jobs are in the log, %d were submitted", len(jobs), len(trials))
 		return j.problems
 	}
-	last := plan.Generation(0)
 	for i, job := range jobs {
 		j.judgeJob(job, trials[i])
-		if n := len(job.Views); n > 0 {
+	}
+	j.judgeGenerations(jobs)
+	return j.problems
+}
+
+// judgeGenerations checks which job used which generation.
+func (j *judge) judgeGenerations(jobs []*fsm.Job) {
+	used, last, steered := map[plan.Generation]string{}, plan.Generation(0), false
+	for _, job := range jobs {
+		steered = steered || job.Parked > 0 || job.Priority != 0
+	}
+	for _, job := range jobs {
+		for _, v := range job.Views {
+			if other := used[v.Generation]; other != "" {
+				j.complain("generation %d is of job %s and of job %s", v.Generation, other, job.ID)
+			}
+			used[v.Generation] = job.ID
+		}
+		if n := len(job.Views); n > 0 && !steered {
 			if job.Views[0].Generation <= last {
 				j.complain("job %s begins with generation %d, the one before it ended with %d", job.ID, job.Views[0].Generation, last)
 			}
 			last = job.Views[n-1].Generation
 		}
 	}
-	return j.problems
 }
 
 // all are the jobs of the log in the order in which they ran, those of which a line is left with what that says.
@@ -205,6 +221,14 @@ func jobOf(c fsm.Command) string {
 		return c.Retire.Job
 	case c.Finish != nil:
 		return c.Finish.Job
+	case c.Pause != nil:
+		return c.Pause.Job
+	case c.Resume != nil:
+		return c.Resume.Job
+	case c.Prioritize != nil:
+		return c.Prioritize.Job
+	case c.Park != nil:
+		return c.Park.Job
 	}
 	return ""
 }

@@ -47,7 +47,7 @@ func TestPartitionedWorkers(t *testing.T) {
 				t.Errorf("seed %d, %d workers, %s: the ring stood still for %v", seed, o.Workers, what, standstill)
 			}
 			w.mend()
-			ended := w.await(job, patience)
+			ended := w.await(patience, job)
 			w.read(func(st *fsm.State) {
 				for _, problem := range w.judge.verdict(st, Trial{p, reference}) {
 					t.Errorf("seed %d, %d workers, %s: %s", seed, o.Workers, what, problem)

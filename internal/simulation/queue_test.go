@@ -58,7 +58,7 @@ func TestLongQueue(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.startWorkers(o)
-		if !w.await(job, patience) {
+		if !w.await(patience, job) {
 			t.Fatalf("the jobs do not end: %s", w.where())
 		}
 		for _, c := range w.all() {
@@ -103,7 +103,7 @@ func TestQueueUnderFaults(t *testing.T) {
 				trials[i] = kinds[shape.IntN(len(kinds))]
 			}
 			o := Options{Seed: seed, Workers: 1 + shape.IntN(3), Coordinators: []int{1, 3, 3, 5}[shape.IntN(4)], Faults: *faults,
-				Plan: trials[0].Plan, Reference: trials[0].Reference, Queue: trials[1:], Early: shape.IntN(2) == 0, Log: logger()}
+				Plan: trials[0].Plan, Reference: trials[0].Reference, Queue: trials[1:], Early: shape.IntN(2) == 0, Steered: shape.IntN(2) == 0, Log: logger()}
 			out := Run(o)
 			steps, jobs = steps+out.Steps, jobs+len(trials)
 			for _, problem := range out.Problems {

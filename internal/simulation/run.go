@@ -23,6 +23,7 @@ type Options struct {
 	Reference    string  // state digest at the end of an undisturbed run, hex
 	Queue        []Trial // more jobs, submitted behind the first one
 	Early        bool    // the jobs are there before the first worker
+	Steered      bool    // people pause jobs, resume them and change their priorities
 	Log          *slog.Logger
 	SeatTimes    []time.Duration // what a seat takes each of the first workers; those that are missing are drawn
 	// Sabotage breaks what the cluster relies on, to show that the judge notices.
@@ -61,13 +62,15 @@ func Run(o Options) Outcome {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	began := time.Now()
-	w, job, err := begin(ctx, o)
+	w, first, err := begin(ctx, o)
 	if err != nil {
 		w.close()
 		return Outcome{Problems: []string{err.Error()}}
 	}
+	jobs := []string{first}
 	for _, t := range o.Queue {
-		if job, err = w.submit(t.Plan, o.Workers); err != nil {
+		job, err := w.submit(t.Plan, o.Workers)
+		if jobs = append(jobs, job); err != nil {
 			w.close()
 			return Outcome{Problems: []string{err.Error()}}
 		}
@@ -75,16 +78,21 @@ func Run(o Options) Outcome {
 	if o.Early {
 		w.startWorkers(o)
 	}
-	for _, f := range drawSchedule(w.random, o.Faults) {
+	for _, f := range drawSchedule(w.random, o.Faults, o.Steered) {
 		time.Sleep(f.Wait)
-		if w.ended(job) {
+		if w.ended(jobs...) {
 			break
 		}
 		w.log.Info("FAULT", "fault", f.String())
-		w.inflict(f)
+		w.inflict(f, jobs)
 	}
 	w.mend()
-	ended := w.await(job, patience)
+	for _, job := range jobs {
+		if o.Steered && !w.ended(job) {
+			w.change(job, rpc.Change_CHANGE_RESUME, 0)
+		}
+	}
+	ended := w.await(patience, jobs...)
 	unsettled := w.settle(patience)
 	var out Outcome
 	w.read(func(st *fsm.State) {
@@ -187,18 +195,38 @@ func (w *World) read(do func(*fsm.State)) {
 	do(best)
 }
 
-func (w *World) ended(job string) bool {
-	ended := false
+// ended reports whether all the jobs have ended.
+func (w *World) ended(jobs ...string) bool {
+	ended := true
 	w.read(func(st *fsm.State) {
-		j := st.Job(job)
-		ended = j != nil && j.Phase.Ended() || st.Ended(job) != nil
+		for _, job := range jobs {
+			j := st.Job(job)
+			ended = ended && (j != nil && j.Phase.Ended() || st.Ended(job) != nil)
+		}
 	})
 	return ended
 }
 
-func (w *World) await(job string, patience time.Duration) bool {
+// change has a person change a job. That it has ended meanwhile is no matter.
+func (w *World) change(job string, change rpc.Change, priority int) {
+	request := &rpc.ChangeJobRequest{Job: job, Change: change, Priority: int32(priority)}
+	for range 200 {
+		for _, c := range w.all() {
+			if s := c.alive(); s != nil && s.Log().Leading() {
+				if _, err := s.ChangeJob(w.ctx, request); err == nil || w.ended(job) {
+					return
+				}
+			}
+		}
+		if !sleep.For(w.ctx, 50*time.Millisecond) {
+			return
+		}
+	}
+}
+
+func (w *World) await(patience time.Duration, jobs ...string) bool {
 	for until := time.Now().Add(patience); time.Now().Before(until); time.Sleep(100 * time.Millisecond) {
-		if w.ended(job) {
+		if w.ended(jobs...) {
 			return true
 		}
 	}
@@ -225,7 +253,7 @@ func (w *World) where() string {
 }
 
 // inflict carries out a fault. A fault that ends by itself does so in the background.
-func (w *World) inflict(f fault) {
+func (w *World) inflict(f fault, jobs []string) {
 	k := w.workers[f.Who%len(w.workers)]
 	coordinators := w.all()
 	c := coordinators[f.Whom%len(coordinators)]
@@ -289,6 +317,15 @@ func (w *World) inflict(f fault) {
 		}
 	case replaceCoordinator:
 		w.replace(c)
+	case pauseJob:
+		job := jobs[f.Who%len(jobs)]
+		w.running.Go(func() {
+			w.change(job, rpc.Change_CHANGE_PAUSE, 0)
+			sleep.For(w.ctx, f.For)
+			w.change(job, rpc.Change_CHANGE_RESUME, 0)
+		})
+	case raiseJob:
+		w.running.Go(func() { w.change(jobs[f.Who%len(jobs)], rpc.Change_CHANGE_PRIORITY, f.Whom%5) })
 	}
 }
 

@@ -31,11 +31,14 @@ const (
 	joinWorker
 	slowWorker         // its seats take several times as long for For
 	replaceCoordinator // by a new one, while all else goes on
+	pauseJob           // by a person, who resumes it after For
+	raiseJob           // a person gives a job another priority
 	kinds
 )
 
 var kindNames = [kinds]string{"crash worker", "silence worker", "cut one way", "cut worker from a coordinator", "split workers", "cut a pair of workers", "split cluster",
-	"crash coordinator", "crash all coordinators", "crash all workers", "add worker", "slow worker", "replace coordinator"}
+	"crash coordinator", "crash all coordinators", "crash all workers", "add worker", "slow worker", "replace coordinator",
+	"pause a job", "raise a job"}
 
 func (k kind) String() string { return kindNames[k] }
 
@@ -43,10 +46,13 @@ func (f fault) String() string {
 	return fmt.Sprintf("after %v: %v (%d, %d) for %v", f.Wait, f.Kind, f.Who, f.Whom, f.For)
 }
 
-// drawSchedule is a pure function of its random numbers.
-func drawSchedule(random *rand.Rand, faults int) []fault {
+// drawSchedule is a pure function of its random numbers. steered says whether people pause jobs and change their priorities.
+func drawSchedule(random *rand.Rand, faults int, steered bool) []fault {
 	weights := [kinds]int{crashWorker: 8, silenceWorker: 3, oneWay: 3, awayFromLeader: 3, splitWorkers: 2, cutPair: 2, splitCluster: 2, crashCoordinator: 4,
 		crashAll: 1, crashAllWorkers: 1, joinWorker: 2, slowWorker: 3, replaceCoordinator: 3}
+	if steered {
+		weights[pauseJob], weights[raiseJob] = 6, 6
+	}
 	total := 0
 	for _, w := range weights {
 		total += w

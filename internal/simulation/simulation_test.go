@@ -102,7 +102,7 @@ func referenceOf(t *testing.T, p *trainer.Plan) string {
 // TestScheduleReplays draws each schedule twice.
 func TestScheduleReplays(t *testing.T) {
 	for seed := range uint64(50) {
-		a, b := drawSchedule(rand.New(rand.NewPCG(seed, 1)), 40), drawSchedule(rand.New(rand.NewPCG(seed, 1)), 40)
+		a, b := drawSchedule(rand.New(rand.NewPCG(seed, 1)), 40, true), drawSchedule(rand.New(rand.NewPCG(seed, 1)), 40, true)
 		if !slices.Equal(a, b) {
 			t.Fatalf("seed %d draws two schedules", seed)
 		}

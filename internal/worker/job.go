@@ -272,7 +272,7 @@ func (j *job) checkData(o *rpc.Order) bool {
 
 // describe fills in the job's part of a report.
 func (j *job) describe(r *rpc.Report) {
-	r.Cluster, r.Job, r.Phase, r.Generation = j.cluster, j.spec.Id, j.phase, uint64(j.generation)
+	r.Cluster, r.Job, r.Parked, r.Phase, r.Generation = j.cluster, j.spec.Id, j.spec.Parked, j.phase, uint64(j.generation)
 	r.Failure, r.ConfigDiffers = j.failure, j.changed
 	r.LostPeers, r.LostReason = j.lost, j.lostReason
 	r.JobMemory, r.SeatMemory = j.memory.Job, j.memory.Seat

@@ -299,7 +299,7 @@ func (w *Worker) takeOrder(o *rpc.Order) {
 
 // sameJob compares the identity of jobs; two clusters, or two submissions of one file, are different jobs.
 func (j *job) is(o *rpc.Order) bool {
-	return o.Job != nil && !o.Ended && o.Cluster == j.cluster && o.Job.Id == j.spec.Id && o.Job.Incarnation == j.spec.Incarnation
+	return o.Job != nil && !o.Ended && o.Cluster == j.cluster && o.Job.Id == j.spec.Id && o.Job.Incarnation == j.spec.Incarnation && o.Job.Parked == j.spec.Parked
 }
 
 func equalDigest(a, b []byte) bool { return len(a) > 0 && bytes.Equal(a, b) }

@@ -72,7 +72,7 @@ const causeRebalanced = "rebalanced"
 // decideBalance moves seats from slow workers to fast ones.
 func decideBalance(j *fsm.Job, o *observations, now time.Time, t Timing) *Decision {
 	b := &o.balance
-	if !j.Running() || j.Stop || b.view != j.View.Generation || b.pays.IsZero() || now.Sub(b.pays) < t.Sustain || now.Sub(b.since) < b.hold(t) {
+	if !j.Running() || j.Halts() || b.view != j.View.Generation || b.pays.IsZero() || now.Sub(b.pays) < t.Sustain || now.Sub(b.since) < b.hold(t) {
 		return nil
 	}
 	return proposeView(j, j.View.Members, true, causeRebalanced, b.reason, 0)
@@ -81,7 +81,7 @@ func decideBalance(j *fsm.Job, o *observations, now time.Time, t Timing) *Decisi
 // gain says whether the members' seats are so badly distributed that moving them pays, and how much time it saves.
 func (o *observations) gain(j *fsm.Job, now time.Time, t Timing) (reason string, pays bool) {
 	members := j.View.Members
-	if j.Even || j.Stop || len(members) < 2 {
+	if j.Even || j.Halts() || len(members) < 2 {
 		return "", false
 	}
 	seats := make([]int, len(members))

@@ -3,6 +3,7 @@ package decide
 import (
 	"bytes"
 	"cmp"
+	"fmt"
 	"slices"
 	"time"
 
@@ -16,7 +17,7 @@ import (
 func decideFailure(j *fsm.Job, o *observations, now time.Time, t Timing) *Decision {
 	for _, w := range o.sorted(now, t) {
 		r := w.report
-		if r.Job != j.ID || r.Phase != rpc.Phase_PHASE_FAILED {
+		if r.Job != j.ID || r.Parked != j.Parked || r.Phase != rpc.Phase_PHASE_FAILED {
 			continue
 		}
 		// A worker that only wants to join does not end a job that runs without it. But if all are to resume from a checkpoint that was
@@ -173,14 +174,17 @@ func decideFinish(j *fsm.Job, o *observations, now time.Time, t Timing) *Decisio
 		}
 		blocked := o.blocked(j, out.Step)
 		switch {
-		case len(blocked) > 0 && o.impatient(j, out, blocked, now, t):
+		case len(blocked) > 0 && (out.Complete || j.Stop) && o.impatient(j, out, blocked, now, t):
 			return o.endUnsaved(j, out, blocked)
 		case len(blocked) > 0 || !saved(j, out) || o.unkept(j, out):
 			return waitFor("saving the checkpoint at step %d", out.Step)
 		}
 		phase := fsm.Interrupted
-		if out.Complete {
+		switch {
+		case out.Complete:
 			phase = fsm.Done
+		case !j.Stop:
+			return park(j)
 		}
 		return propose(fsm.Command{Finish: &fsm.Outcome{Job: j.ID, Generation: j.View.Generation, Phase: phase, Reason: out.Reason, Step: out.Step,
 			Digest: out.Digest, StateDigest: out.StateDigest, TrainLoss: out.TrainLoss,
@@ -194,4 +198,13 @@ func because(reason string) string {
 		return ""
 	}
 	return ": " + reason
+}
+
+// park takes the workers from a job.
+func park(j *fsm.Job) *Decision {
+	left := "it has no checkpoint yet"
+	if c := j.Newest(); c != nil {
+		left = fmt.Sprintf("it goes on from step %d", c.Step)
+	}
+	return propose(fsm.Command{Park: &fsm.Park{Job: j.ID, Generation: j.View.Generation}}, "the job gives its workers up%s; %s", because(j.Yields), left)
 }

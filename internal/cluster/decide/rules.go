@@ -76,7 +76,7 @@ type Decision struct {
 	Command *fsm.Command // nil: nothing
 	Reason  string       // for the command, to be logged
 	Wait    string       // what the job waits for; empty where it waits for nothing
-	Paused  bool         // with Wait: there is no ring because the job has too few workers
+	TooFew  bool         // with Wait: there is no ring because the job has too few workers
 
 	putOff bool // with Wait: the ring goes on as it is, and later rules may still want something
 
@@ -179,7 +179,7 @@ func (o *observations) candidates(s *fsm.Job, now time.Time, t Timing) []*seen {
 	var ready []*seen
 	for _, w := range o.sorted(now, t) {
 		r := w.report
-		if r.Job == s.ID && r.Phase == rpc.Phase_PHASE_READY && !r.Leaving && r.Step >= least &&
+		if r.Job == s.ID && r.Parked == s.Parked && r.Phase == rpc.Phase_PHASE_READY && !r.Leaving && r.Step >= least &&
 			len(s.Fingerprint) != 0 && bytes.Equal(r.Fingerprint, s.Fingerprint) && now.After(w.exiledUntil) {
 			ready = append(ready, w)
 		}

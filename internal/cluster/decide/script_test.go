@@ -1,6 +1,7 @@
 package decide
 
 import (
+	"cmp"
 	"flag"
 	"fmt"
 	"maps"
@@ -136,7 +137,12 @@ func (sc *scenario) run(line string, out *strings.Builder) error {
 	o := options(words[1:])
 	switch words[0] {
 	case "submit":
-		c := fsm.Submit{ID: "job", Incarnation: 7, Name: "job", Seats: number(o, "seats", 4), Workers: number(o, "workers", 0),
+		id := cmp.Or(o["id"], "job")
+		token := plan.Incarnation(7)
+		for _, letter := range []byte(o["id"]) {
+			token = 256*token + plan.Incarnation(letter)
+		}
+		c := fsm.Submit{ID: id, Incarnation: token, Name: id, Priority: number(o, "priority", 0), Seats: number(o, "seats", 4), Workers: number(o, "workers", 0),
 			Keep: number(o, "keep", 0), Fingerprint: []byte("data"), MinWorkers: number(o, "min", 0), Even: o["balance"] == "false"}
 		if at, ok := o["resume"]; ok {
 			step, _ := strconv.Atoi(at)
@@ -152,7 +158,17 @@ func (sc *scenario) run(line string, out *strings.Builder) error {
 	case "kept": // what is kept beside the job's own checkpoints
 		fmt.Fprintf(out, "own %v, inherited %v\n", sc.ownSteps(), sc.state.Job("job").Inherited())
 	case "stop":
-		sc.apply(fsm.Command{Stop: &fsm.Stop{Job: "job"}}, out)
+		sc.apply(fsm.Command{Stop: &fsm.Stop{Job: cmp.Or(o["id"], "job")}}, out)
+	case "pause":
+		sc.apply(fsm.Command{Pause: &fsm.Pause{Job: cmp.Or(o["id"], "job")}}, out)
+	case "resume":
+		sc.apply(fsm.Command{Resume: &fsm.Resume{Job: cmp.Or(o["id"], "job")}}, out)
+	case "cancel":
+		sc.apply(fsm.Command{Cancel: &fsm.Cancel{Job: cmp.Or(o["id"], "job")}}, out)
+	case "priority":
+		sc.apply(fsm.Command{Prioritize: &fsm.Prioritize{Job: cmp.Or(o["id"], "job"), Priority: number(o, "to", 0)}}, out)
+	case "jobs":
+		sc.listJobs(out)
 	case "scale":
 		sc.apply(fsm.Command{Scale: &fsm.Scale{Job: "job", Workers: number(o, "workers", 1)}}, out)
 	case "start", "stale-start": // what another leader had the log take
@@ -206,7 +222,7 @@ func (sc *scenario) report(name string, o map[string]string) *rpc.Report {
 		id = plan.Incarnation(100 + len(sc.processes))
 		sc.ids[name], sc.processes[id] = id, &workerProcess{worker: name}
 	}
-	r := &rpc.Report{Worker: name, Host: "host-" + name, Incarnation: uint64(id), Job: "job", Fingerprint: []byte("data"),
+	r := &rpc.Report{Worker: name, Host: "host-" + name, Incarnation: uint64(id), Job: cmp.Or(o["of"], "job"), Parked: uint64(number(o, "parked", 0)), Fingerprint: []byte("data"),
 		Generation: uint64(number(o, "g", 0)), Step: uint64(number(o, "step", 0)), Failure: o["failure"], LostReason: o["why"]}
 	for key := range o {
 		if phase, ok := rpc.Phase_value["PHASE_"+key]; ok {
@@ -251,6 +267,23 @@ func (sc *scenario) report(name string, o map[string]string) *rpc.Report {
 		r.LostPeers = []uint64{uint64(sc.ids[lost])}
 	}
 	return r
+}
+
+// listJobs prints whose turn it is, and who waits.
+func (sc *scenario) listJobs(out *strings.Builder) {
+	for _, j := range sc.state.Jobs {
+		fmt.Fprintf(out, "%s %s", j.ID, j.Phase)
+		switch {
+		case j == sc.state.Active():
+			fmt.Fprint(out, ", its turn")
+		case slices.Contains(sc.state.Queue(), j):
+			fmt.Fprintf(out, ", place %d", 1+slices.Index(sc.state.Queue(), j))
+		}
+		if j.Yields != "" {
+			fmt.Fprintf(out, ", yields: %s", j.Yields)
+		}
+		fmt.Fprintln(out)
+	}
 }
 
 func (sc *scenario) ownSteps() (steps []uint64) {

@@ -21,7 +21,7 @@ func (o *observations) settleSeats(j *fsm.Job, d *Decision, now time.Time, t Tim
 		return d
 	}
 	v := &d.Command.View.View
-	if j.Stop { // it only saves a checkpoint and ends
+	if j.Halts() { // it only saves a checkpoint and ends
 		return d
 	}
 	wait := ""
@@ -34,7 +34,7 @@ func (o *observations) settleSeats(j *fsm.Job, d *Decision, now time.Time, t Tim
 			continue
 		}
 		if n := len(members) - len(v.Members); n > 0 {
-			v.Reason += fmt.Sprintf("; paused until worker %s came", members[len(members)-1].Worker)
+			v.Reason += fmt.Sprintf("; it waited until worker %s came", members[len(members)-1].Worker)
 			d.Reason = viewReason(v)
 		}
 		v.View = plan.SeatUnevenly(v.Generation, counts, members)
@@ -49,7 +49,7 @@ func (o *observations) settleSeats(j *fsm.Job, d *Decision, now time.Time, t Tim
 	if j.View == nil {
 		return waitFor("%s", wait)
 	}
-	return &Decision{Wait: "paused: " + wait, Paused: true}
+	return &Decision{Wait: wait, TooFew: true}
 }
 
 // candidateSets lists sets of members for a view in order of preference; the first that fits wins: those proposed; those of them that

@@ -40,8 +40,8 @@ func decideFirstView(j *fsm.Job, o *observations, now time.Time, t Timing) *Deci
 		want = len(ready)
 	}
 	cause := "start"
-	if j.Origin != nil {
-		cause, reason = "resumed", fmt.Sprintf("resumed from the checkpoint at step %d with %s", j.Origin.Step, plural.Of(want, "worker"))
+	if c := j.Newest(); c != nil {
+		cause, reason = "resumed", fmt.Sprintf("resumed from the checkpoint at step %d with %s", c.Step, plural.Of(want, "worker"))
 	}
 	return proposeView(j, membersOf(ready[:want]), true, cause, reason, 0)
 }
@@ -100,6 +100,9 @@ func decideLost(j *fsm.Job, o *observations, now time.Time, t Timing) *Decision 
 		if !o.alive(m.Incarnation, now, t) && !o.dead(m, now, t) {
 			return waitFor("all workers are lost; waiting until worker %s is surely gone", m.Worker)
 		}
+	}
+	if j.Yields != "" {
+		return park(j)
 	}
 	ready := o.candidates(j, now, t)
 	if len(ready) == 0 {
@@ -255,7 +258,7 @@ func decideStart(j *fsm.Job, o *observations, now time.Time, t Timing) *Decision
 		lost = best - newest.Step
 	}
 	return propose(fsm.Command{Start: &fsm.Start{Job: j.ID, Generation: j.View.Generation, Step: newest.Step,
-		StateDigest: newest.StateDigest, Halt: j.Stop, Sources: sources, LostSteps: lost}},
+		StateDigest: newest.StateDigest, Halt: j.Halts(), Sources: sources, LostSteps: lost}},
 		"view %d starts after step %d", j.View.Generation, newest.Step)
 }
 
@@ -317,7 +320,7 @@ func (o *observations) fenced(j *fsm.Job, now time.Time, t Timing) bool {
 
 // decideMembers changes a working ring between two steps: workers that leave or join, or another number of workers wanted.
 func decideMembers(j *fsm.Job, o *observations, now time.Time, t Timing) *Decision {
-	if !j.Running() || j.Stop {
+	if !j.Running() || j.Halts() {
 		return nil
 	}
 	var stay, leave []plan.Member

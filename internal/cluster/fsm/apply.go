@@ -26,6 +26,11 @@ type Command struct {
 	Retire     *Retire      `json:"retire,omitempty"`
 	Finish     *Outcome     `json:"finish,omitempty"`
 	Spend      *Spend       `json:"spend,omitempty"`
+	Pause      *Pause       `json:"pause,omitempty"`
+	Resume     *Resume      `json:"resume,omitempty"`
+	Cancel     *Cancel      `json:"cancel,omitempty"`
+	Prioritize *Prioritize  `json:"prioritize,omitempty"`
+	Park       *Park        `json:"park,omitempty"`
 }
 
 // Found gives the cluster its incarnation. The first one wins.
@@ -53,6 +58,7 @@ type Submit struct {
 	EarlyStop   *metric.Rule     `json:"early_stop,omitempty"`
 	KeepBest    *metric.Rule     `json:"keep_best,omitempty"`
 	Seed        uint64           `json:"seed,omitempty"`
+	Priority    int              `json:"priority,omitempty"`
 }
 
 // Data fixes the fingerprint of a job that was submitted without one.
@@ -125,11 +131,11 @@ func (s *State) apply(c Command) error {
 	case c.Data != nil:
 		return s.onActive(c.Data.Job, func(j *Job) error { return j.data(c.Data) })
 	case c.Stop != nil:
-		return s.onActive(c.Stop.Job, func(j *Job) error { j.Stop = true; return nil })
+		return s.onActive(c.Stop.Job, s.stop)
 	case c.Scale != nil:
 		return s.onActive(c.Scale.Job, func(j *Job) error { return j.scale(c.Scale) })
 	case c.View != nil:
-		return s.onActive(c.View.Job, func(j *Job) error { return j.view(c.View.View) })
+		return s.onActive(c.View.Job, func(j *Job) error { return s.view(j, c.View.View) })
 	case c.Start != nil:
 		return s.onActive(c.Start.Job, func(j *Job) error { return j.start(*c.Start) })
 	case c.Epoch != nil:
@@ -142,6 +148,23 @@ func (s *State) apply(c Command) error {
 		return s.onActive(c.Finish.Job, func(j *Job) error { return j.finish(*c.Finish) })
 	case c.Spend != nil:
 		return s.spend(c.Spend)
+	}
+	return s.applyQueue(c)
+}
+
+// applyQueue carries out the commands that change whose turn it is.
+func (s *State) applyQueue(c Command) error {
+	switch {
+	case c.Pause != nil:
+		return s.onActive(c.Pause.Job, (*Job).pause)
+	case c.Resume != nil:
+		return s.onActive(c.Resume.Job, (*Job).resume)
+	case c.Cancel != nil:
+		return s.onActive(c.Cancel.Job, func(j *Job) error { j.end(Cancelled, "cancelled"); return nil })
+	case c.Prioritize != nil:
+		return s.onActive(c.Prioritize.Job, func(j *Job) error { return j.prioritize(c.Prioritize) })
+	case c.Park != nil:
+		return s.onActive(c.Park.Job, func(j *Job) error { return j.park(c.Park) })
 	}
 	return fmt.Errorf("empty command")
 }
@@ -183,14 +206,11 @@ func (s *State) submit(c *Submit) error {
 		}
 		return fmt.Errorf("job %q exists", c.ID)
 	}
-	queued := 0
-	for _, j := range s.Jobs {
-		if !j.Phase.Ended() {
-			queued++
-		}
+	if err := s.mayQueue(); err != nil {
+		return err
 	}
-	if queued > maxQueued {
-		return fmt.Errorf("%s wait already; submit this one when some of them have ended", plural.Of(maxQueued, "job"))
+	if c.Priority < -MaxPriority || c.Priority > MaxPriority {
+		return fmt.Errorf("priority %d: it must be %d to %d", c.Priority, -MaxPriority, MaxPriority)
 	}
 	if c.ID == "" || c.Seats < 1 || c.Workers < 0 || c.Workers > c.Seats || c.MinWorkers > c.Seats {
 		return fmt.Errorf("job %q: %d workers, at least %d, on %d seats", c.ID, c.Workers, c.MinWorkers, c.Seats)
@@ -199,7 +219,7 @@ func (s *State) submit(c *Submit) error {
 		return fmt.Errorf("job %q needs min_workers %d, not %d", c.ID, c.MinWorkers, c.Workers)
 	}
 	j := &Job{ID: c.ID, Incarnation: c.Incarnation, Name: c.Name, Seats: c.Seats, Config: c.Config, Keep: c.Keep,
-		Workers: c.Workers, Fingerprint: c.Fingerprint, Files: c.Files, Phase: Waiting, Stop: c.Stop, MinWorkers: c.MinWorkers, Even: c.Even, Seed: c.Seed,
+		Workers: c.Workers, Fingerprint: c.Fingerprint, Files: c.Files, Phase: Waiting, Stop: c.Stop, MinWorkers: c.MinWorkers, Even: c.Even, Seed: c.Seed, Priority: c.Priority,
 		EarlyStop: c.EarlyStop, KeepBest: c.KeepBest,
 		Origin: c.Origin, Earlier: slices.Clone(c.Earlier), Epochs: slices.Clone(c.Epochs)}
 	if c.Origin != nil {
@@ -232,7 +252,10 @@ func (j *Job) scale(c *Scale) error {
 	return nil
 }
 
-func (j *Job) view(v View) error {
+func (s *State) view(j *Job, v View) error {
+	if a := s.Active(); a != j {
+		return fmt.Errorf("view %d of job %q, but it is the turn of %q", v.Generation, j.ID, a.id())
+	}
 	if v.Generation <= j.Generation || v.Generation > j.NextGeneration() {
 		return fmt.Errorf("view %d proposed, the job is at generation %d", v.Generation, j.Generation)
 	}

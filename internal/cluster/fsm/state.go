@@ -24,17 +24,19 @@ type State struct {
 // Phase is a job's phase of life.
 type Phase string
 
-// The phases of a job. The last three are final.
+// The phases of a job. The last four are final.
 const (
-	Waiting     Phase = "waiting" // for its workers
+	Waiting     Phase = "waiting" // for its turn or its workers
 	Running     Phase = "running"
+	Paused      Phase = "paused" // until it is resumed
 	Done        Phase = "done"
 	Failed      Phase = "failed"
 	Interrupted Phase = "interrupted"
+	Cancelled   Phase = "cancelled"
 )
 
 // Ended reports whether the phase is final.
-func (p Phase) Ended() bool { return p == Done || p == Failed || p == Interrupted }
+func (p Phase) Ended() bool { return p == Done || p == Failed || p == Interrupted || p == Cancelled }
 
 // Job is one training run.
 type Job struct {
@@ -48,7 +50,10 @@ type Job struct {
 	Scalings    uint64           `json:"scalings,omitempty"`    // how often that was asked for since the submission
 	MinWorkers  int              `json:"min_workers,omitempty"` // with fewer nobody is seated
 	Seed        uint64           `json:"seed,omitempty"`
-	Even        bool             `json:"even,omitempty"` // arcs do not follow the workers' speeds
+	Priority    int              `json:"priority,omitempty"`
+	Parked      uint64           `json:"parked,omitempty"` // how often its workers were taken from it
+	Yields      string           `json:"yields,omitempty"` // why it is to give its workers up; empty: it is not. Follows from the other jobs
+	Even        bool             `json:"even,omitempty"`   // arcs do not follow the workers' speeds
 	EarlyStop   *metric.Rule     `json:"early_stop,omitempty"`
 	KeepBest    *metric.Rule     `json:"keep_best,omitempty"`
 	Fingerprint []byte           `json:"fingerprint,omitempty"`
@@ -56,6 +61,7 @@ type Job struct {
 
 	Phase Phase  `json:"phase"`
 	Stop  bool   `json:"stop,omitempty"` // an orderly end was asked for
+	Hold  bool   `json:"hold,omitempty"` // a pause was asked for
 	Error string `json:"error,omitempty"`
 
 	Generation  plan.Generation `json:"generation"`      // newest view's, or what the job was resumed at
@@ -176,26 +182,6 @@ func (s *State) Job(id string) *Job {
 	return nil
 }
 
-// Active is the oldest job that has not ended; nil where there is none.
-func (s *State) Active() *Job {
-	for _, j := range s.Jobs {
-		if !j.Phase.Ended() {
-			return j
-		}
-	}
-	return nil
-}
-
-// activate gives the job whose turn has come the generations after those of all jobs before it.
-func (s *State) activate() {
-	for _, j := range s.Jobs {
-		s.Generation = max(s.Generation, j.reached())
-	}
-	if j := s.Active(); j != nil && j.View == nil {
-		j.Floor = max(j.Floor, s.Generation)
-	}
-}
-
 // reached is the newest generation that the job has used.
 func (j *Job) reached() plan.Generation {
 	if j.View == nil {
@@ -206,6 +192,14 @@ func (j *Job) reached() plan.Generation {
 
 // NextGeneration is that of the job's next view.
 func (j *Job) NextGeneration() plan.Generation { return max(j.Generation, j.Floor) + 1 }
+
+// id is the job's id; empty where there is no job.
+func (j *Job) id() string {
+	if j == nil {
+		return ""
+	}
+	return j.ID
+}
 
 // Newest is the job submitted last; nil where there is none.
 func (s *State) Newest() *Job {
