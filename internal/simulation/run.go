@@ -317,16 +317,20 @@ func (w *World) inflict(f fault, jobs []string) {
 		}
 	case replaceCoordinator:
 		w.replace(c)
-	case pauseJob:
-		job := jobs[f.Who%len(jobs)]
-		w.running.Go(func() {
-			w.change(job, rpc.Change_CHANGE_PAUSE, 0)
-			sleep.For(w.ctx, f.For)
-			w.change(job, rpc.Change_CHANGE_RESUME, 0)
-		})
-	case raiseJob:
-		w.running.Go(func() { w.change(jobs[f.Who%len(jobs)], rpc.Change_CHANGE_PRIORITY, f.Whom%5) })
+	case pauseJob, raiseJob:
+		w.running.Go(func() { w.steer(f, jobs[f.Who%len(jobs)]) })
 	}
+}
+
+// steer has a person pause a job for a while, or give it another priority.
+func (w *World) steer(f fault, job string) {
+	if f.Kind == raiseJob {
+		w.change(job, rpc.Change_CHANGE_PRIORITY, f.Whom%5)
+		return
+	}
+	w.change(job, rpc.Change_CHANGE_PAUSE, 0)
+	sleep.For(w.ctx, f.For)
+	w.change(job, rpc.Change_CHANGE_RESUME, 0)
 }
 
 // after does something after a while, if the world is still there then.

@@ -157,16 +157,8 @@ func (sc *scenario) run(line string, out *strings.Builder) error {
 		sc.apply(fsm.Command{Submit: &c}, out)
 	case "kept": // what is kept beside the job's own checkpoints
 		fmt.Fprintf(out, "own %v, inherited %v\n", sc.ownSteps(), sc.state.Job("job").Inherited())
-	case "stop":
-		sc.apply(fsm.Command{Stop: &fsm.Stop{Job: cmp.Or(o["id"], "job")}}, out)
-	case "pause":
-		sc.apply(fsm.Command{Pause: &fsm.Pause{Job: cmp.Or(o["id"], "job")}}, out)
-	case "resume":
-		sc.apply(fsm.Command{Resume: &fsm.Resume{Job: cmp.Or(o["id"], "job")}}, out)
-	case "cancel":
-		sc.apply(fsm.Command{Cancel: &fsm.Cancel{Job: cmp.Or(o["id"], "job")}}, out)
-	case "priority":
-		sc.apply(fsm.Command{Prioritize: &fsm.Prioritize{Job: cmp.Or(o["id"], "job"), Priority: number(o, "to", 0)}}, out)
+	case "stop", "pause", "resume", "cancel", "priority":
+		sc.apply(asked(words[0], cmp.Or(o["id"], "job"), number(o, "to", 0)), out)
 	case "jobs":
 		sc.listJobs(out)
 	case "scale":
@@ -206,6 +198,21 @@ func (sc *scenario) run(line string, out *strings.Builder) error {
 		return fmt.Errorf("unknown command")
 	}
 	return nil
+}
+
+// asked is the command by which a person does something to a job.
+func asked(what, job string, priority int) fsm.Command {
+	switch what {
+	case "stop":
+		return fsm.Command{Stop: &fsm.Stop{Job: job}}
+	case "pause":
+		return fsm.Command{Pause: &fsm.Pause{Job: job}}
+	case "resume":
+		return fsm.Command{Resume: &fsm.Resume{Job: job}}
+	case "cancel":
+		return fsm.Command{Cancel: &fsm.Cancel{Job: job}}
+	}
+	return fsm.Command{Prioritize: &fsm.Prioritize{Job: job, Priority: priority}}
 }
 
 func (sc *scenario) apply(c fsm.Command, out *strings.Builder) {
