@@ -67,3 +67,25 @@ func TestRecomputingHalvesActivations(t *testing.T) {
 		}
 	}
 }
+
+// TestLogitsAreNeverWhole wants what a gradient or an evaluation takes to be far less than the logits of a large vocabulary, tied to the
+// embedding or not.
+func TestLogitsAreNeverWhole(t *testing.T) {
+	const vocabulary, rows = 50000, 512
+	for name, c := range map[string]goldenCase{
+		"gpt": {cfg: config.Model{Kind: config.ModelGPT, Depth: 1, Heads: 1, Width: 8},
+			spec: Spec{Tokens: true, Classes: vocabulary, Context: 64}},
+		"bert": {cfg: config.Model{Kind: config.ModelBERT, Depth: 1, Heads: 1, Width: 8},
+			spec: Spec{Tokens: true, Classes: vocabulary, Context: 64, Hidden: true}},
+		"t5": {cfg: config.Model{Kind: config.ModelT5, Depth: 1, Heads: 1, Width: 8, Buckets: 8, Distance: 16, Tied: true},
+			spec: Spec{Tokens: true, Input: []int{64}, Classes: vocabulary, Context: 64}},
+		"t5 with a head of its own": {cfg: config.Model{Kind: config.ModelT5, Depth: 1, Heads: 1, Width: 8, Buckets: 8, Distance: 16},
+			spec: Spec{Tokens: true, Input: []int{64}, Classes: vocabulary, Context: 64}},
+	} {
+		m := mustBuild(t, c.cfg, c.spec)
+		training, evaluation := m.TrainingBytes(rows/64), m.EvaluationBytes(rows/64)
+		if logits := int64(4 * rows * vocabulary); 4*training > logits || 4*evaluation > logits {
+			t.Errorf("%s: %d bytes in training and %d in evaluation, all logits are %d", name, training, evaluation, logits)
+		}
+	}
+}

@@ -20,6 +20,7 @@ type Replica struct {
 	last       *recorded // used last
 	clock      uint64    // uses so far
 	context    tensor.Context
+	outputs    func(first int, rows []float32)
 	statistics []float32
 }
 
@@ -90,13 +91,14 @@ func (r *Replica) Gradient(params, stats, grad []float32, batch *dataset.Batch, 
 	}
 	p := r.prepare(forTraining, batch)
 	r.context.Key = key
-	r.context.Running, r.context.Statistics = stats, r.statistics
+	r.context.Running, r.context.Statistics, r.context.Gradient = stats, r.statistics, grad
 	p.program.Forward(&r.context, params)
 	result := r.result()
 	if afterForward != nil {
 		afterForward(result)
 	}
 	p.program.Backward(&r.context, grad, ready)
+	r.context.Gradient = nil
 	return result
 }
 
@@ -114,16 +116,18 @@ func (r *Replica) Evaluate(params, stats []float32, batch *dataset.Batch, before
 	}
 	p := r.prepare(forEvaluation, batch)
 	r.context.Running, r.context.Before, r.context.Weighed = stats, before.Loss, before.Weight
+	r.context.Outputs = r.outputs
 	p.program.Forward(&r.context, params)
-	r.context.Before, r.context.Weighed = 0, 0
+	r.context.Before, r.context.Weighed, r.context.Outputs = 0, 0, nil
 	sum := r.result()
 	sum.Count += before.Count
 	sum.Correct += before.Correct
 	return sum
 }
 
-// Outputs are the rows of output of the batch that Evaluate or Predict saw last, valid until the next call.
-func (r *Replica) Outputs() []float32 { return r.last.logits.Data() }
+// TellOutputs asks Evaluate to give the rows of output to visit, the first output's where there are several: all of a batch at once, or, where
+// they are many, piece by piece those from the row first on. They are valid during the call.
+func (r *Replica) TellOutputs(visit func(first int, rows []float32)) { r.outputs = visit }
 
 // Predict computes the logits of the batch, a row for each sample, or for each token where the model reads tokens. Targets are not
 // used. The logits are valid until the next call.

@@ -41,7 +41,9 @@ func (g *Graph) endWith(op *crossEntropy, logits, weights *Value) {
 	for _, w := range classWeights {
 		op.allClasses += w
 	}
-	op.end(g, logits, weights, 8, op, op.computeRows)
+	if !g.inPieces(op, logits, weights) {
+		op.end(g, logits, weights, 8, op, op.computeRows)
+	}
 	op.counted = make([]int32, op.rows)
 	if classWeights != nil {
 		op.masses = make([]float64, op.rows)
@@ -60,7 +62,7 @@ func (o *crossEntropy) computeRows(begin, end int) {
 	if o.classWeights != nil {
 		smoothing = 0 // mixed in afterwards
 	}
-	count, correct := kernel.CrossEntropyRows(o.losses[begin:end], o.gradient(begin, end), o.x.Data()[begin*o.width:end*o.width], targets,
+	count, correct := kernel.CrossEntropyRows(o.losses[begin:end], o.gradient(begin, end), o.output(begin, end), targets,
 		end-begin, o.width, IgnoredTarget, smoothing)
 	o.count.Add(int64(count))
 	o.correct.Add(int64(correct))

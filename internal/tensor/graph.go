@@ -18,6 +18,7 @@ type Graph struct {
 	held      []*Value    // to the end of forward
 	penalties [][]float64 // by sample, of operations that add to the loss
 
+	headRoom  int
 	recompute bool
 	buffers   []*buffer // of the plan under way
 	turns     []turn
@@ -26,7 +27,7 @@ type Graph struct {
 
 // NewGraph begins a recording. A graph for training keeps what backward needs; one for evaluation runs forward only, with
 // dropout off and running statistics in place of a batch's own.
-func NewGraph(training bool) *Graph { return &Graph{training: training} }
+func NewGraph(training bool) *Graph { return &Graph{training: training, headRoom: headRoom} }
 
 // Input is a value that the caller binds before each run; no gradient flows into it.
 func (g *Graph) Input(shape ...int) *Value { return g.value(input, shape) }

@@ -14,7 +14,7 @@ const IgnoredTarget = -100
 // added in ascending order, to the sum already in the context.
 type rowLoss struct {
 	rows, width int
-	x           *Value
+	x           *Value // the output: all rows, or a piece of them, from the row first on
 	dx          *sink
 	weights     *Value    // one for each sample, or nil; a sample's rows all have its weight
 	losses      []float64 // by row
@@ -26,6 +26,8 @@ type rowLoss struct {
 	joint       *jointLoss  // that this one is part of; nil: it is alone
 	place       int         // in joint
 	penalties   [][]float64 // by sample: what operations before it add to the loss
+	first       int         // of the rows in x
+	inWork      int         // rows of x that count
 }
 
 // jointLoss adds losses up row by row, so that a batch in pieces has the same sum as the whole.
@@ -63,10 +65,7 @@ func (j *jointLoss) add(o *rowLoss, c *Context) {
 // end records the loss as the end of the graph. body computes the losses and the gradient of rows and scales each by its weight.
 func (o *rowLoss) end(g *Graph, x, weights *Value, cost int, op operation, body func(begin, end int)) *node {
 	invariant(x.role == activation, "the output is no operation's result")
-	o.rows, o.width, o.x, o.weights, o.cost = x.Rows(), x.Dim(-1), x, weights, cost
-	invariant(weights == nil || weights.role == input && o.rows%weights.Size() == 0, "%d rows with weights of shape %v", o.rows, x.Shape)
-	o.losses, o.penalties = make([]float64, o.rows), g.penalties
-	o.compute = newShare(body)
+	o.prepare(g, x.Rows(), x, weights, cost, body)
 	n := g.record()
 	n.use(x)
 	o.dx = n.gradient(x, false)
@@ -80,14 +79,40 @@ func (o *rowLoss) end(g *Graph, x, weights *Value, cost int, op operation, body 
 	return n
 }
 
+// prepare says what the loss is of. x has all rows, or room for a piece of them.
+func (o *rowLoss) prepare(g *Graph, rows int, x, weights *Value, cost int, body func(begin, end int)) {
+	o.rows, o.width, o.x, o.weights, o.cost = rows, x.Dim(-1), x, weights, cost
+	invariant(weights == nil || weights.role == input && rows%weights.Size() == 0, "%d rows with weights of shape %v", rows, x.Shape)
+	o.losses, o.penalties = make([]float64, rows), g.penalties
+	o.compute = newShare(func(begin, end int) { body(o.first+begin, o.first+end) })
+}
+
 func (o *rowLoss) forward(c *Context) {
-	o.count.Store(0)
-	o.correct.Store(0)
-	o.compute.run(c, o.rows, o.cost*o.width)
+	o.begin()
+	o.take(c, 0, o.rows)
 	if o.joint != nil {
 		o.joint.add(o, c)
 		return
 	}
+	o.sum(c)
+}
+
+func (o *rowLoss) begin() {
+	o.count.Store(0)
+	o.correct.Store(0)
+}
+
+// take computes the losses of rows whose output is in x.
+func (o *rowLoss) take(c *Context, first, rows int) {
+	o.first, o.inWork = first, rows
+	if c.Outputs != nil && o.place == 0 {
+		c.Outputs(first, o.x.Data()[:rows*o.width])
+	}
+	o.compute.run(c, rows, o.cost*o.width)
+}
+
+// sum adds up what all rows have come to.
+func (o *rowLoss) sum(c *Context) {
 	for row, loss := range o.losses {
 		c.Loss += loss + o.penalty(row)
 	}
@@ -115,7 +140,12 @@ func (o *rowLoss) gradient(begin, end int) []float32 {
 	if !o.dx.wanted() {
 		return nil
 	}
-	return o.dx.data()[begin*o.width : end*o.width]
+	return o.dx.data()[(begin-o.first)*o.width : (end-o.first)*o.width]
+}
+
+// output is the model's output for rows.
+func (o *rowLoss) output(begin, end int) []float32 {
+	return o.x.Data()[(begin-o.first)*o.width : (end-o.first)*o.width]
 }
 
 // weight is the weight of a row's sample.

@@ -19,6 +19,11 @@ type Context struct {
 	Borders    []int        // ascending places in the flat gradient, for Backward: it tells soon when all behind one is final
 	Before     float64      // loss of rows that were computed before these, from which Loss is added up,
 	Weighed    float64      // and their weight, for Weight
+	Gradient   []float32    // that Backward will be given, which Forward in training begins to write where there are many logits
+
+	// Outputs, if not nil, is given the output that the loss compares, or the first of several: all rows at once, or piece by piece those from
+	// the row first on.
+	Outputs func(first int, rows []float32)
 
 	Loss    float64 // sum over the targets that count, and Before
 	Weight  float64 // of the classes of the targets that count, and Weighed; 0 where classes have no weights, so that each target counts for 1
@@ -299,9 +304,18 @@ func (p *Program) Forward(c *Context, params []float32) {
 	for _, m := range p.moves {
 		m.buffer.data = m.first
 	}
+	if len(c.Gradient) > 0 {
+		p.bindGradient(c.Gradient)
+	}
 	c.Loss, c.Weight, c.Count, c.Correct = c.Before, c.Weighed, 0, 0
 	for _, n := range p.nodes {
 		n.op.forward(c)
+	}
+}
+
+func (p *Program) bindGradient(grad []float32) {
+	for _, v := range p.params {
+		v.grad.data = of(grad, v.interval)
 	}
 }
 
@@ -310,9 +324,7 @@ func (p *Program) Forward(c *Context, params []float32) {
 // may do so between two parts of an operation, so that c.Borders are passed soon.
 func (p *Program) Backward(c *Context, grad []float32, ready func(from int)) {
 	invariant(p.training, "backward through a program for evaluation")
-	for _, v := range p.params {
-		v.grad.data = of(grad, v.interval)
-	}
+	p.bindGradient(grad)
 	c.told, c.ready = len(grad), ready
 	for _, t := range p.turns {
 		if t.again {

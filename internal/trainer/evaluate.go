@@ -96,6 +96,7 @@ func (t *Trainer) evaluateSeat(from *feed, seat int, record []byte) error {
 	shard := plan.Interval{Begin: 0, End: t.Data.Eval.Len()}.Part(seat, t.Job.Seats)
 	if t.Metrics != nil && t.scorer == nil {
 		t.scorer = newScorer(t.Metrics, t.Model, t.Data.Schema)
+		t.replica.TellOutputs(t.scorer.add)
 	}
 	if t.scorer != nil {
 		t.scorer.part.Reset()
@@ -161,10 +162,10 @@ func (t *Trainer) evaluateBatch(from *feed, samples int) (sum model.Result, err 
 			return sum, err
 		}
 		t.Activity.Turn(Evaluating)
-		sum = t.replica.Evaluate(t.scored, t.stats, batch, sum)
 		if t.scorer != nil {
-			t.scorer.add(batch, t.replica.Outputs())
+			t.scorer.batch = batch
 		}
+		sum = t.replica.Evaluate(t.scored, t.stats, batch, sum)
 		samples -= batch.N
 		from.done()
 	}

@@ -77,7 +77,7 @@ func TestEvaluationIsBounded(t *testing.T) {
 		{"photos", config.Model{Kind: config.ModelMobileNetV2, Variant: "cifar"}, images(3, 32, 32), 1, 32},
 		{"photos, larger batch", config.Model{Kind: config.ModelMobileNetV2, Variant: "cifar"}, images(3, 32, 32), 32, evalBatch},
 		{"large photos", config.Model{Kind: config.ModelMobileNetV2}, images(3, 1024, 1024), 1, 4},
-		{"text", config.Model{Kind: config.ModelGPT, Depth: 2, Heads: 2, Width: 512}, text, 1, 2},
+		{"text", config.Model{Kind: config.ModelGPT, Depth: 2, Heads: 2, Width: 512}, text, 1, 4},
 	} {
 		job := &config.Job{Seats: 2, Model: c.cfg, Train: config.Train{BatchPerSeat: c.batch, Loss: config.LossCrossEntropy}}
 		m, err := BuildModel(job, c.schema)

@@ -69,23 +69,25 @@ type scorer struct {
 	part           *metric.Sums
 	target, weight int // columns of the batch; weight -1: there is none
 	width          int // of a row of output
+	each           int // rows of a sample
+	batch          *dataset.Batch
 	probabilities  []float32
 	labels         []float32
 }
 
 func newScorer(set *metric.Set, m *model.Model, schema dataset.Schema) *scorer {
 	l := m.Loss()
-	s := &scorer{set: set, part: set.Sums(), target: schema.Find(l.Target().Name), weight: -1, width: l.Width()}
+	s := &scorer{set: set, part: set.Sums(), target: schema.Find(l.Target().Name), weight: -1, width: l.Width(), each: l.Rows()}
 	if l.Weight() != "" {
 		s.weight = schema.Find(l.Weight())
 	}
 	return s
 }
 
-// add adds the samples of a batch, whose outputs are rows of one sample after another.
-func (s *scorer) add(batch *dataset.Batch, outputs []float32) {
+// add adds rows of output of the batch, those from the row first on.
+func (s *scorer) add(first int, outputs []float32) {
 	rows := len(outputs) / s.width
-	task, target := s.set.Task(), &batch.Columns[s.target]
+	task, target := s.set.Task(), &s.batch.Columns[s.target]
 	if task.Kind == metric.Classes && s.set.Ranks() {
 		s.probabilities = append(s.probabilities[:0], outputs...)
 		kernel.Softmax(s.probabilities, outputs, rows, s.width)
@@ -98,11 +100,11 @@ func (s *scorer) add(batch *dataset.Batch, outputs []float32) {
 		}
 		labels = s.labels
 	}
-	for row := range rows {
-		from, to := row*s.width, (row+1)*s.width
+	for k := range rows {
+		row, from, to := first+k, k*s.width, (k+1)*s.width
 		w := float32(1)
 		if s.weight >= 0 {
-			w = batch.Columns[s.weight].Floats[row*batch.N/rows]
+			w = s.batch.Columns[s.weight].Floats[row/s.each]
 		}
 		switch task.Kind {
 		case metric.Classes:
@@ -112,9 +114,9 @@ func (s *scorer) add(batch *dataset.Batch, outputs []float32) {
 			}
 			s.part.AddClass(outputs[from:to], probabilities, target.Ints[row], w)
 		case metric.Labels:
-			s.part.AddLabels(outputs[from:to], labels[from:to], w)
+			s.part.AddLabels(outputs[from:to], labels[row*s.width:][:s.width], w)
 		default:
-			s.part.AddValues(outputs[from:to], labels[from:to], w)
+			s.part.AddValues(outputs[from:to], labels[row*s.width:][:s.width], w)
 		}
 	}
 }

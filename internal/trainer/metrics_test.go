@@ -1,6 +1,7 @@
 package trainer
 
 import (
+	"bytes"
 	"math"
 	"strings"
 	"sync"
@@ -8,7 +9,9 @@ import (
 
 	"ringmaster/internal/allreduce"
 	"ringmaster/internal/config"
+	"ringmaster/internal/dataset"
 	"ringmaster/internal/metric"
+	"ringmaster/internal/rng"
 )
 
 // Metrics are the same in every bit on one worker, on three, and scored alone, in pieces of any size; they agree with what the
@@ -89,6 +92,38 @@ func TestMetricsOfOtherTargets(t *testing.T) {
 		if v, err := metric.Parse(e.Metrics); err != nil || len(v) != len(c.metrics) || !c.want(e, v) {
 			t.Errorf("%s of %s: %+v, %v", c.loss, c.target, e, err)
 		}
+	}
+}
+
+// Rows of output that come piece by piece count as all at once, with the targets and the weights that belong to them.
+func TestMetricsOfPiecesOfRows(t *testing.T) {
+	p := assembleText(t)
+	p.Job.Train.Metrics = []string{"perplexity", "top2", "f1"}
+	var err error
+	if p.Metrics, err = BuildMetrics(p.Job, p.Model, p.Data.Eval); err != nil {
+		t.Fatal(err)
+	}
+	batch := &dataset.Batch{}
+	if err := p.Data.Eval.Read(batch, []int32{0, 1, 2}, rng.Key{}); err != nil {
+		t.Fatal(err)
+	}
+	width := p.Model.Loss().Width()
+	rows := 3 * p.Model.Loss().Rows()
+	outputs := make([]float32, rows*width)
+	for i := range outputs {
+		outputs[i] = float32(i*7919%1009) / 100
+	}
+	sums := func(piece int) []byte {
+		s := newScorer(p.Metrics, p.Model, p.Data.Schema)
+		s.part.Reset()
+		s.batch = batch
+		for at := 0; at < rows; at += piece {
+			s.add(at, outputs[at*width:min(at+piece, rows)*width])
+		}
+		return s.part.Append(nil)
+	}
+	if whole, pieces := sums(rows), sums(5); !bytes.Equal(whole, pieces) || len(whole) == 0 {
+		t.Errorf("%d bytes of sums in pieces differ from the %d of the whole", len(pieces), len(whole))
 	}
 }
 

@@ -33,20 +33,27 @@ func ColSum(dst, x []float32, rows int) { ColSumPart(dst, x, rows, 0, len(dst)) 
 
 // ColSumPart is ColSum for the columns [begin, end) alone; the rest of dst stays.
 func ColSumPart(dst, x []float32, rows, begin, end int) {
-	fits("ColSumPart", len(x), rows, len(dst))
-	if begin < 0 || begin > end || end > len(dst) {
-		panic(fmt.Sprintf("kernel: ColSumPart: columns [%d,%d) of %d", begin, end, len(dst)))
-	}
+	checkColumns("ColSumPart", dst, x, rows, begin, end)
 	clear(dst[begin:end])
+	ColSumToPart(dst, x, rows, begin, end)
+}
+
+// ColSumTo adds the columns' sums to dst: dst[c] = dst[c] + x[0,c] + x[1,c] + ..., x being (rows, len(dst)).
+func ColSumTo(dst, x []float32, rows int) { ColSumToPart(dst, x, rows, 0, len(dst)) }
+
+// ColSumToPart is ColSumTo for the columns [begin, end) alone; the rest of dst stays.
+func ColSumToPart(dst, x []float32, rows, begin, end int) {
+	checkColumns("ColSumToPart", dst, x, rows, begin, end)
 	if rows > 0 {
 		colSumVec(dst[begin:end], x[begin:], rows, len(dst))
 	}
 }
 
-// ColSumTo adds the columns' sums to dst: dst[c] = dst[c] + x[0,c] + x[1,c] + ..., x being (rows, len(dst)).
-func ColSumTo(dst, x []float32, rows int) {
-	fits("ColSumTo", len(x), rows, len(dst))
-	colSumVec(dst, x, rows, len(dst))
+func checkColumns(name string, dst, x []float32, rows, begin, end int) {
+	fits(name, len(x), rows, len(dst))
+	if begin < 0 || begin > end || end > len(dst) {
+		panic(fmt.Sprintf("kernel: %s: columns [%d,%d) of %d", name, begin, end, len(dst)))
+	}
 }
 
 func colSumGo(dst, x []float32, rows, stride int) {

@@ -1,0 +1,21 @@
+//go:build !race
+
+package tensor
+
+import "testing"
+
+// TestRunsAllocateNothing counts in the steady state of programs that compute activations again, and logits in pieces.
+func TestRunsAllocateNothing(t *testing.T) {
+	for name, p := range map[string]*Program{"recompute": deepAgain(9), "pieces of logits": wideHead(16 * 1000)} {
+		p.Bind(make([]float32, p.Length()))
+		length := 0
+		for _, v := range p.params {
+			length = max(length, v.interval.End)
+		}
+		params, grad := make([]float32, length), make([]float32, length)
+		c := &Context{Gradient: grad}
+		if n := testing.AllocsPerRun(3, func() { p.Forward(c, params); p.Backward(c, grad, nil) }); n != 0 {
+			t.Errorf("%s: a run allocates %v times", name, n)
+		}
+	}
+}
