@@ -10,7 +10,10 @@ import (
 
 // translate writes the target that a model of pairs answers a source with: the likeliest tokens, unless a temperature is given.
 func (q *question) translate(t *trained) error {
-	source := t.data.Lexicon.Encode(q.prompt)
+	source, err := t.data.Lexicon.Encode(q.prompt)
+	if err != nil {
+		return wrong(fmt.Errorf("--prompt: %w", err))
+	}
 	if err := t.load(q.threads); err != nil {
 		return err
 	}
@@ -19,7 +22,7 @@ func (q *question) translate(t *trained) error {
 		how.Temperature = float32(q.temperature)
 	}
 	var tokens []int32
-	err := t.plan.Model.NewReplica(t.team).Answer(t.state.Params, t.state.Stats, source, q.tokens, how, rng.NewKey(q.seed), func(token int32) bool {
+	err = t.plan.Model.NewReplica(t.team).Answer(t.state.Params, t.state.Stats, source, q.tokens, how, rng.NewKey(q.seed), func(token int32) bool {
 		tokens = append(tokens, token)
 		return true
 	})

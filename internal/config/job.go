@@ -175,7 +175,9 @@ type Data struct {
 	Vocabulary    int    `yaml:"vocabulary" kinds:"pairs"`                                     // the largest number of tokens
 	Encoding      string `yaml:"encoding" kinds:"text" contract:"free"`                        // of the files; what they decode to counts
 
-	Tokenizer string `yaml:"tokenizer" kinds:"text,csv,tsv,jsonl,parquet" omit:"zero" contract:"free"` // file or folder whose tokens the text is read as; empty: characters, or bytes. The fingerprint has its digest
+	Tokenizer string `yaml:"tokenizer" kinds:"text,pairs,csv,tsv,jsonl,parquet" omit:"zero" contract:"free"` // file or folder whose tokens the text is read as; empty: characters, or bytes. The fingerprint has its digest
+
+	ByLength bool `yaml:"by_length" kinds:"pairs" omit:"zero"` // sort the samples of a global batch by length, and compute each micro-batch at the length of its longest
 
 	Mask float64 `yaml:"mask" kinds:"text" omit:"zero"` // share of the tokens that are hidden and guessed, as BERT learns; 0: each next token is guessed
 

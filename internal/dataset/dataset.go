@@ -40,6 +40,7 @@ type Data struct {
 	texts       *texts             // of a table of texts; else nil
 	Warnings    []string           // lines: what is odd about what was read
 	classes     classSamples       // of an order in balance; else nil
+	lengths     []int32            // of the training samples, where global batches are sorted by them; else nil
 	readers     [partCount]Reader  // of the sets; nil where there is none
 	roots       [partCount]hash256 // over what they read; of the test part once it is asked for
 	test        Set                // nil where there is none
@@ -134,8 +135,8 @@ func (d *Data) sets(train, eval Reader, transforms ...Transform) error {
 	}
 	d.Schema, d.Train = set.schema, set
 	encoded := appendSchema(nil, train.Schema())
-	if v := d.Vocabulary; v != nil && v.tokenizer != nil {
-		digest := v.tokenizer.Digest()
+	if t := d.tokenizer(); t != nil {
+		digest := t.Digest()
 		encoded = append(encoded, digest[:]...)
 		d.Files = append(d.Files, FileSum{"the tokenizer", digest})
 	}

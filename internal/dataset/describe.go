@@ -113,7 +113,7 @@ func (in *description) recall(c config.Data) (*Data, recollection, error) {
 		if err != nil {
 			return nil, recollection{}, err
 		}
-		return &Data{Lexicon: l}, recollection{pairSchema(c, l.Len()), []Transform{teaching{}}}, nil
+		return &Data{Lexicon: l}, recollection{pairSchema(c, l), []Transform{teaching{l.Start()}}}, nil
 	}
 	if in.Classes < 1 || in.Classes > maxClasses || len(in.Labels) != 0 && len(in.Labels) != in.Classes {
 		return nil, recollection{}, fmt.Errorf("description of the data: %d classes with %d names", in.Classes, len(in.Labels))

@@ -355,13 +355,16 @@ func Pack(c config.Data, dir string) (d *Data, err error) {
 	if d.Vocabulary != nil && d.Vocabulary.tokenizer != nil {
 		return nil, config.KeyErrorf("data.tokenizer", "packing a text that is read as a tokenizer's tokens is not implemented: leave data.tokenizer out")
 	}
+	if c.ByLength {
+		return nil, config.KeyErrorf("data.by_length", "batches of a packed set cannot be sorted by length: leave data.by_length out")
+	}
 	w, err := shards.Create(dir)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, w.Abort()) }()
 	said := c // without places, which are of this machine
-	said.Dir, said.Train, said.Eval, said.Cache, said.CacheMiB, said.Path = "", "", "", "", 0, "."
+	said.Dir, said.Train, said.Eval, said.Cache, said.CacheMiB, said.Path, said.Tokenizer = "", "", "", "", 0, ".", ""
 	if err := d.sumHeld(); err != nil {
 		return nil, err
 	}

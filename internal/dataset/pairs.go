@@ -35,15 +35,21 @@ func openPairs(c config.Data, like *description) (*Data, error) {
 		return nil, err
 	}
 	d := &Data{}
-	if like != nil {
+	switch {
+	case like != nil:
 		d.Lexicon, err = like.lexicon(c)
-	} else {
+	case c.Tokenizer != "":
+		d.Lexicon, err = openPieces(c)
+	default:
 		d.Lexicon, err = learnLexicon(c, train.texts)
 	}
 	if err != nil {
 		return nil, err
 	}
-	trainReader := train.encode(c, d.Lexicon)
+	trainReader, err := train.encode(c, d.Lexicon)
+	if err != nil {
+		return nil, err
+	}
 	d.Read = fmt.Sprintf("%s for training", plural.Of(trainReader.Len(), "pair"))
 	cut, bad, evalReader := trainReader.cut, trainReader.skipped, Reader(nil)
 	if c.Eval != "" {
@@ -51,11 +57,14 @@ func openPairs(c config.Data, like *description) (*Data, error) {
 		if err != nil {
 			return nil, err
 		}
-		r := eval.encode(c, d.Lexicon)
+		r, err := eval.encode(c, d.Lexicon)
+		if err != nil {
+			return nil, err
+		}
 		evalReader, cut, bad = r, cut+r.cut, bad.and(r.skipped)
 		d.Read += fmt.Sprintf(" and %d for evaluation", r.Len())
 	}
-	d.Read += fmt.Sprintf(" in %s, %s to %s, %d tokens", c.Train, c.Source, c.Target, d.Lexicon.Len())
+	d.Read += fmt.Sprintf(" in %s, %s to %s, %s", c.Train, c.Source, c.Target, d.Lexicon.kind())
 	if bad.count > 0 {
 		d.LeftOut = bad.String()
 	}
@@ -65,7 +74,10 @@ func openPairs(c config.Data, like *description) (*Data, error) {
 	if size := len(d.Describe()); size > maxDescription {
 		return nil, config.KeyErrorf("data.vocabulary", "the words have %d bytes, more than the %d that checkpoints hold; take fewer", size, maxDescription)
 	}
-	return d, d.sets(trainReader, evalReader, teaching{})
+	if c.ByLength {
+		d.lengths = trainReader.lengths()
+	}
+	return d, d.sets(trainReader, evalReader, teaching{d.Lexicon.Start()})
 }
 
 // learnLexicon counts the words of pairs.
@@ -240,28 +252,43 @@ func (p *pairTexts) bad(c config.Data, err error) error {
 }
 
 // encode makes tokens of texts. Longer ones are cut: the end stays.
-func (p *pairTexts) encode(c config.Data, l *Lexicon) *textPairs {
-	r := &textPairs{name: p.name, schema: pairSchema(c, l.Len()), skipped: p.skipped}
-	for _, pair := range p.texts {
+func (p *pairTexts) encode(c config.Data, l *Lexicon) (*textPairs, error) {
+	r := &textPairs{name: p.name, schema: pairSchema(c, l), skipped: p.skipped}
+	for k, pair := range p.texts {
 		for side, text := range []string{pair.source, pair.target} {
-			tokens, most := l.Encode(text), r.schema[side].Shape[0]
+			most := r.schema[side].Shape[0]
+			tokens, err := l.Encode(text)
+			if err != nil {
+				return nil, config.KeyErrorf("data.tokenizer", "%s: pair %d: %w", p.name, k+1, err)
+			}
 			if len(tokens) > most {
-				tokens = append(tokens[:most-1], EndToken)
+				tokens = append(tokens[:most-1], l.End())
 				r.cut++
 			}
 			r.tokens = append(r.tokens, tokens...)
 			r.ends = append(r.ends, int32(len(r.tokens)))
 		}
 	}
-	return r
+	return r, nil
 }
 
 // pairSchema is that of records of pairs.
-func pairSchema(c config.Data, vocabulary int) Schema {
+func pairSchema(c config.Data, l *Lexicon) Schema {
 	return Schema{
-		{Name: SourceTokens, Type: Int32, Role: Input, Shape: []int{c.Context}, Ragged: true, Classes: vocabulary},
-		{Name: TargetTokens, Type: Int32, Role: Target, Shape: []int{c.TargetContext}, Ragged: true, Classes: vocabulary},
+		{Name: SourceTokens, Type: Int32, Role: Input, Shape: []int{c.Context}, Ragged: true, Classes: l.Len(), Trimmed: c.ByLength},
+		{Name: TargetTokens, Type: Int32, Role: Target, Shape: []int{c.TargetContext}, Ragged: true, Classes: l.Len(), Start: l.Start(), End: l.End(), Trimmed: c.ByLength},
 	}
+}
+
+// lengths are the tokens of both sides of each pair together.
+func (r *textPairs) lengths() []int32 {
+	all := make([]int32, r.Len())
+	begin := int32(0)
+	for k := range all {
+		end := r.ends[2*k+1]
+		all[k], begin = end-begin, end
+	}
+	return all
 }
 
 // Schema implements Reader.
@@ -288,7 +315,9 @@ func (r *textPairs) Read(record Record, number int) error {
 }
 
 // teaching is the transform that makes of a target what a decoder reads, the tokens before each one, and what it is to answer.
-type teaching struct{}
+type teaching struct {
+	start int32 // what a target begins with, and is padded by
+}
 
 // Fields implements Transform.
 func (teaching) Fields(schema Schema) ([]string, []Field, error) {
@@ -300,15 +329,17 @@ func (teaching) Fields(schema Schema) ([]string, []Field, error) {
 }
 
 // Apply implements Transform.
-func (teaching) Apply(out, in []Value, _ Draw) {
+func (t teaching) Apply(out, in []Value, _ Draw) {
 	tokens, shifted, target := in[0].Ints, out[0].Ints, out[1].Ints
-	clear(shifted)
+	for i := range shifted {
+		shifted[i] = t.start
+	}
 	copy(shifted[1:], tokens)
 	n := copy(target, tokens)
 	for i := n; i < len(target); i++ {
 		target[i] = -1
 	}
 	if n < len(shifted) {
-		shifted[n] = PaddingToken // nothing follows the end
+		shifted[n] = t.start // nothing follows the end
 	}
 }

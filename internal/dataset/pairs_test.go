@@ -167,8 +167,9 @@ func FuzzLexicon(f *testing.F) {
 			t.Fatal(err)
 		}
 		if byCharacter && len(counts) < 900 {
-			if got := l.Decode(l.Encode(strings.ToValidUTF8(text, ""))); got != strings.ToValidUTF8(text, "") {
-				t.Errorf("%q becomes %q", text, got)
+			tokens, err := l.Encode(strings.ToValidUTF8(text, ""))
+			if got := l.Decode(tokens); err != nil || got != strings.ToValidUTF8(text, "") {
+				t.Errorf("%q becomes %q: %v", text, got, err)
 			}
 		}
 	})

@@ -50,7 +50,7 @@ func TestThreeFormatsOfOneTableAreTheSameData(t *testing.T) {
 			t.Fatal(err)
 		}
 		prints = append(prints, d.Fingerprint)
-		if got := fmt.Sprintf("%v", d.Schema); got != "[{features float32 input [5] false 0 []} {species int32 target [] false 2 [a b, or \"B\"]} {w float32 weight [] false 0 []}]" {
+		if got := fmt.Sprintf("%v", d.Schema); got != "[{features float32 input [5] false 0 [] false 0 0} {species int32 target [] false 2 [a b, or \"B\"] false 0 0} {w float32 weight [] false 0 [] false 0 0}]" {
 			t.Errorf("%s: schema %s", kind, got)
 		}
 		var b Batch

@@ -1,7 +1,9 @@
 package dataset
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 
 	"ringmaster/internal/plan"
 	"ringmaster/internal/rng"
@@ -33,6 +35,17 @@ func (d *Data) Sampler(seed, epoch uint64) *Sampler {
 	}
 	o.shift = d.Train.shift(rng.ShiftKey(seed, epoch))
 	return o
+}
+
+// SortBatches sorts the samples of each global batch by length where the job says so (data.by_length); those of one length stay as they
+// were. The batches' samples are the same ones, but seats take samples of like length.
+func (d *Data) SortBatches(o *Sampler, batch int) {
+	if d.lengths == nil {
+		return
+	}
+	for part := range slices.Chunk(o.samples, batch) {
+		slices.SortStableFunc(part, func(a, b int32) int { return cmp.Compare(d.lengths[a], d.lengths[b]) })
+	}
 }
 
 // Reset makes o the unshifted order of another epoch over as many samples, without allocating.

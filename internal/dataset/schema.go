@@ -50,6 +50,9 @@ type Field struct {
 	Ragged  bool     // the first length differs between samples; Shape has the largest
 	Classes int      // of whole numbers that are classes or tokens: they are 0 to Classes-1; 0: they are neither
 	Labels  []string // names of the classes; nil where they have none
+
+	Trimmed    bool  // a micro-batch of training is as long as its longest sample, up to a sixteenth of Shape
+	Start, End int32 // of the targets of pairs of texts: the token that a decoder reads first, and the one behind a text
 }
 
 // Width is the number of values of one sample, of a ragged field the largest.

@@ -137,7 +137,7 @@ func (v *Vocabulary) lacks(r rune, at int) error {
 // Decode is the text of tokens; tokens out of range become U+FFFD.
 func (v *Vocabulary) Decode(tokens []int32) string {
 	if v.tokenizer != nil {
-		return v.decodeKnown(tokens)
+		return v.decodeKnown(tokens, false)
 	}
 	var b strings.Builder
 	for _, token := range tokens {
@@ -183,15 +183,16 @@ func (v *Vocabulary) encodeAll(text []byte) ([]byte, error) {
 	return tokens, nil
 }
 
-// decodeKnown is the text of a tokenizer's tokens. Ids without a token, which a model may give where a vocabulary has gaps, stand for nothing.
-func (v *Vocabulary) decodeKnown(ids []int32) string {
+// decodeKnown is the text of a tokenizer's tokens. Ids without a token, which a model may give where a vocabulary has gaps, stand for nothing,
+// and nor do special tokens where they are to be skipped.
+func (v *Vocabulary) decodeKnown(ids []int32, skipSpecial bool) string {
 	known := make([]int32, 0, len(ids))
 	for _, id := range ids {
 		if _, ok := v.tokenizer.Token(id); ok {
 			known = append(known, id)
 		}
 	}
-	text, err := v.tokenizer.Decode(known, false)
+	text, err := v.tokenizer.Decode(known, skipSpecial)
 	if err != nil {
 		panic(fmt.Sprintf("dataset: known tokens are decoded: %v", err))
 	}

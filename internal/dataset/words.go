@@ -2,6 +2,7 @@ package dataset
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"ringmaster/internal/config"
+	"ringmaster/internal/tokenizer"
 )
 
 // The first tokens of a Lexicon.
@@ -20,11 +22,13 @@ const (
 	firstWord    = 3
 )
 
-// Lexicon says which token stands for which word, or for which character: those of the training texts, the most frequent first.
+// Lexicon says which token stands for which word, or for which character: those of the training texts, the most frequent first. Or its
+// tokens are a tokenizer's.
 type Lexicon struct {
 	byCharacter bool
 	words       []string // of tokens firstWord, firstWord+1, ...
 	tokens      map[string]int32
+	pieces      *pieces // of a tokenizer; nil: words or characters
 }
 
 // NewLexicon is the lexicon of these words in the order of their tokens, or of characters. They must differ.
@@ -49,15 +53,47 @@ func lexiconOf(counts map[string]int, size int, byCharacter bool) (*Lexicon, err
 }
 
 // Len is the number of tokens.
-func (l *Lexicon) Len() int { return firstWord + len(l.words) }
+func (l *Lexicon) Len() int {
+	if l.pieces != nil {
+		return l.pieces.vocabulary.Len()
+	}
+	return firstWord + len(l.words)
+}
 
-// Encode is the tokens of a text, with the end. What the lexicon lacks is UnknownToken.
-func (l *Lexicon) Encode(text string) []int32 {
+// kind says what tokens are, and how many there are.
+func (l *Lexicon) kind() string {
+	if l.pieces != nil {
+		return l.pieces.vocabulary.kind("")
+	}
+	return fmt.Sprintf("%d tokens", l.Len())
+}
+
+// End is the token behind a text.
+func (l *Lexicon) End() int32 {
+	if l.pieces != nil {
+		return l.pieces.end
+	}
+	return EndToken
+}
+
+// Start is the token that a target begins with where a decoder reads it: the padding.
+func (l *Lexicon) Start() int32 {
+	if l.pieces != nil {
+		return l.pieces.padding
+	}
+	return PaddingToken
+}
+
+// Encode is the tokens of a text, with the end. What the lexicon lacks is UnknownToken, or what a tokenizer makes of it, which may be an error.
+func (l *Lexicon) Encode(text string) ([]int32, error) {
+	if l.pieces != nil {
+		return l.pieces.encode(text)
+	}
 	var tokens []int32
 	for word := range l.split(text) {
 		tokens = append(tokens, l.token(word))
 	}
-	return append(tokens, EndToken)
+	return append(tokens, EndToken), nil
 }
 
 func (l *Lexicon) token(word string) int32 {
@@ -67,8 +103,11 @@ func (l *Lexicon) token(word string) int32 {
 	return UnknownToken
 }
 
-// Decode is the text of tokens up to the end: words with spaces between them, or characters.
+// Decode is the text of tokens up to the end: words with spaces between them, or characters, or what a tokenizer writes.
 func (l *Lexicon) Decode(tokens []int32) string {
+	if l.pieces != nil {
+		return l.pieces.decode(tokens)
+	}
 	var b strings.Builder
 	for _, token := range tokens {
 		if token == EndToken {
@@ -117,31 +156,47 @@ func (l *Lexicon) split(text string) func(yield func(string) bool) {
 
 // described is what a description has of a lexicon.
 func (l *Lexicon) described() *describedLexicon {
-	return &describedLexicon{l.words, l.byCharacter}
+	if l.pieces != nil {
+		return &describedLexicon{Tokenizer: l.pieces.vocabulary.tokenizer.Pack()}
+	}
+	return &describedLexicon{Words: l.words, Characters: l.byCharacter}
 }
 
 // describedLexicon is a lexicon in a description.
 type describedLexicon struct {
-	Words      []string `json:"words"`
+	Words      []string `json:"words,omitempty"`
 	Characters bool     `json:"characters,omitempty"`
+	Tokenizer  []byte   `json:"tokenizer,omitempty"` // as it packs itself; instead of words
 }
 
-// lexicon is the lexicon that a description has.
+// lexicon is the lexicon that the description has.
 func (in *description) lexicon(c config.Data) (*Lexicon, error) {
 	if in.Lexicon == nil {
-		return nil, fmt.Errorf("description of the data: no vocabulary, which pairs of texts have")
+		return nil, errors.New("description of the data: no vocabulary, which pairs of texts have")
 	}
-	if len(in.Lexicon.Words) > maxVocabulary {
-		return nil, fmt.Errorf("description of the data: %d words are more than %d", len(in.Lexicon.Words), maxVocabulary)
-	}
-	if in.Lexicon.Characters != (c.Tokens == config.TokensCharacters) {
-		return nil, fmt.Errorf("description of the data: a vocabulary that is not of data.tokens: %s", c.Tokens)
-	}
-	l, err := NewLexicon(in.Lexicon.Words, in.Lexicon.Characters)
+	l, err := in.Lexicon.lexicon(c)
 	if err != nil {
 		return nil, fmt.Errorf("description of the data: %w", err)
 	}
 	return l, nil
+}
+
+func (in *describedLexicon) lexicon(c config.Data) (*Lexicon, error) {
+	switch {
+	case in.Tokenizer != nil && (in.Words != nil || in.Characters):
+		return nil, errors.New("a vocabulary of words and a tokenizer")
+	case in.Tokenizer != nil:
+		t, err := tokenizer.Unpack(in.Tokenizer)
+		if err != nil {
+			return nil, err
+		}
+		return newPieces(t)
+	case len(in.Words) > maxVocabulary:
+		return nil, fmt.Errorf("%d words are more than %d", len(in.Words), maxVocabulary)
+	case in.Characters != (c.Tokens == config.TokensCharacters):
+		return nil, fmt.Errorf("a vocabulary that is not of data.tokens: %s", c.Tokens)
+	}
+	return NewLexicon(in.Words, in.Characters)
 }
 
 // maxVocabulary bounds the tokens of a lexicon.

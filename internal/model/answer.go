@@ -25,7 +25,10 @@ func (r *Replica) Answer(params, stats []float32, source []int32, count int, how
 	from, shifted := &batch.Columns[schema.Find(dataset.SourceTokens)], batch.Columns[schema.Find(dataset.ShiftedTokens)].Ints
 	clear(from.Ints[copy(from.Ints, source):])
 	from.Lengths[0] = int32(len(source))
-	clear(shifted) // it begins with the padding; what stands behind a place is not seen by it
+	start, end := schema[schema.Find(dataset.ShiftedTokens)].Start, schema[schema.Find(dataset.ShiftedTokens)].End
+	for i := range shifted {
+		shifted[i] = start // what stands behind a place is not seen by it
+	}
 	var s *sampler
 	for i := range min(count, m.target) {
 		logits, _, classes := r.Predict(params, stats, &batch)
@@ -37,7 +40,7 @@ func (r *Replica) Answer(params, stats []float32, source []int32, count int, how
 			return ErrNotFinite
 		}
 		token := s.choose(next, key.Float32(uint64(i)))
-		if token == dataset.EndToken || !emit(token) {
+		if token == end || !emit(token) {
 			return nil
 		}
 		if i+1 < m.target {

@@ -121,6 +121,7 @@ type recorder struct {
 	*tensor.Graph
 	model   *Model
 	samples int
+	widths  widths
 	values  []*tensor.Value // by parameter
 
 	bindings []binding       // inputs, in the order of their first use

@@ -67,6 +67,7 @@ type binding struct {
 	column   int
 	floats   *tensor.Value
 	integers *tensor.Integers
+	trimmed  []int32 // where the samples are shorter than the column's: room for the values of integers
 }
 
 // Floats is the field of float32 with that name as an input of the graph. One field is one Value however often it is used in one shape.
@@ -85,13 +86,18 @@ func (r *recorder) Floats(name string, shape ...int) *tensor.Value {
 // Integers is the field of int32 with that name as an input of the graph.
 func (r *recorder) Integers(name string, shape ...int) *tensor.Integers {
 	column := r.column(name, dataset.Int32)
+	shape = r.trimmed(column, shape)
 	for _, b := range r.bindings {
 		if b.column == column && slices.Equal(b.integers.Shape, shape) {
 			return b.integers
 		}
 	}
 	v := r.Graph.Integers(shape...)
-	r.bindings = append(r.bindings, binding{column: column, integers: v})
+	b := binding{column: column, integers: v}
+	if v.Size() < r.samples*r.model.schema[column].Width() {
+		b.trimmed = make([]int32, v.Size())
+	}
+	r.bindings = append(r.bindings, b)
 	return v
 }
 
@@ -129,6 +135,11 @@ func (p *recorded) bind(batch *dataset.Batch) {
 			p.program.Set(b.floats, column.Floats[:b.floats.Size()])
 			continue
 		}
-		p.program.SetIntegers(b.integers, column.Ints[:b.integers.Size()])
+		values := column.Ints[:b.integers.Size()]
+		if b.trimmed != nil {
+			values = b.trimmed
+			trim(values, column.Ints, batch.N)
+		}
+		p.program.SetIntegers(b.integers, values)
 	}
 }

@@ -67,6 +67,7 @@ type Model struct {
 	adapted    []adapted // the linear layers with adapters
 	form       Form
 	recompute  bool
+	trimmed    bool // batches of training are as short as their longest sample
 }
 
 // Recomputing is the model whose gradient takes less memory and more time: most activations are dropped in the forward pass and computed
@@ -103,6 +104,7 @@ func Build(cfg config.Model, schema dataset.Schema, l loss.Loss) (*Model, error)
 	if b.model.length > maxParams {
 		return nil, fmt.Errorf("model: %d parameters are more than the %d that fit one flat vector", b.model.length, maxParams)
 	}
+	b.model.trimmed = b.model.trims()
 	return b.model, nil
 }
 

@@ -109,7 +109,7 @@ func (r *Replica) Decode(params, stats []float32, codes []int32, n int) []float3
 	if n == 0 {
 		return nil
 	}
-	p := r.find(forPictures, n)
+	p := r.find(forPictures, n, widths{})
 	r.clock++
 	p.used, r.last = r.clock, p
 	r.context.Team, r.context.Running = r.team, stats

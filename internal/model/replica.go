@@ -28,6 +28,7 @@ type Replica struct {
 type recorded struct {
 	program *tensor.Program
 	size    int // samples
+	widths  widths
 	purpose purpose
 	logits  *tensor.Value
 	used    uint64
@@ -48,8 +49,12 @@ const (
 	forPictures
 )
 
-// maxPrograms is how many programs a replica keeps: training and evaluation each have a full and a few ragged batch sizes.
-const maxPrograms = 12
+// How many programs a replica keeps: training and evaluation each have a full and a few ragged batch sizes. Where fields are trimmed, training
+// has as many as 256 for each size, though hardly ever: long sources go with long targets.
+const (
+	maxPrograms        = 12
+	maxTrimmedPrograms = 160
+)
 
 // Result is the sums over a batch.
 type Result struct {
@@ -156,7 +161,11 @@ func (r *Replica) result() Result {
 
 // prepare finds or records the program for the batch and binds the batch to it.
 func (r *Replica) prepare(purpose purpose, batch *dataset.Batch) *recorded {
-	p := r.find(purpose, batch.N)
+	var w widths
+	if purpose == forTraining && r.model.trimmed {
+		w = r.model.widthsOf(batch)
+	}
+	p := r.find(purpose, batch.N, w)
 	r.clock++
 	p.used, r.last = r.clock, p
 	r.context.Team = r.team
@@ -165,13 +174,17 @@ func (r *Replica) prepare(purpose purpose, batch *dataset.Batch) *recorded {
 	return p
 }
 
-func (r *Replica) find(purpose purpose, size int) *recorded {
+func (r *Replica) find(purpose purpose, size int, w widths) *recorded {
+	most := maxPrograms
+	if r.model.trimmed {
+		most = maxTrimmedPrograms
+	}
 	for _, p := range r.programs {
-		if p.size == size && p.purpose == purpose {
+		if p.size == size && p.purpose == purpose && p.widths == w {
 			return p
 		}
 	}
-	if len(r.programs) == maxPrograms {
+	if len(r.programs) == most {
 		oldest := 0
 		for k, p := range r.programs {
 			if p.used < r.programs[oldest].used {
@@ -180,17 +193,23 @@ func (r *Replica) find(purpose purpose, size int) *recorded {
 		}
 		r.programs = append(r.programs[:oldest], r.programs[oldest+1:]...)
 	}
-	p := r.model.compile(purpose, size)
+	p := r.model.compile(purpose, size, w)
 	r.programs = append(r.programs, p)
-	if p.program.Length() <= len(r.arena) {
-		p.program.Bind(r.arena)
-		return p
+	if need := p.program.Length(); need > len(r.arena) && w != (widths{}) {
+		r.enlarge(r.model.compile(purpose, size, widths{}).program.Length()) // at once for all lengths
+	} else if need > len(r.arena) {
+		r.enlarge(need)
 	}
-	r.arena = make([]float32, p.program.Length())
+	p.program.Bind(r.arena)
+	return p
+}
+
+// enlarge makes a larger arena for all programs.
+func (r *Replica) enlarge(length int) {
+	r.arena = make([]float32, length)
 	for _, each := range r.programs {
 		each.program.Bind(r.arena)
 	}
-	return p
 }
 
 // TrainingBytes is what a gradient of so many samples takes beside the flat vectors: the samples and the activations.
@@ -204,12 +223,12 @@ func (m *Model) bytes(purpose purpose, samples int) int64 {
 	if samples == 0 {
 		return 0
 	}
-	return int64(samples)*int64(m.schema.SampleBytes()) + 4*int64(m.compile(purpose, samples).program.Length())
+	return int64(samples)*int64(m.schema.SampleBytes()) + 4*int64(m.compile(purpose, samples, widths{}).program.Length())
 }
 
 // MultiplyAdds is how many multiply-adds the products take that a gradient of so many samples consists of.
 func (m *Model) MultiplyAdds(samples int) int {
-	forward, backward := m.compile(forTraining, samples).program.MultiplyAdds()
+	forward, backward := m.compile(forTraining, samples, widths{}).program.MultiplyAdds()
 	return forward + backward
 }
 
@@ -230,11 +249,12 @@ func (r *recorder) end(output *tensor.Value, size int, training bool) {
 	}
 }
 
-func (m *Model) compile(purpose purpose, size int) *recorded {
+func (m *Model) compile(purpose purpose, size int, w widths) *recorded {
 	if purpose == forCodes || purpose == forPictures {
 		return m.compileCoder(purpose, size)
 	}
 	rec := newRecorder(m, purpose == forTraining, size)
+	rec.widths = w
 	if m.recompute && purpose == forTraining {
 		rec.Recompute()
 	}
@@ -242,5 +262,5 @@ func (m *Model) compile(purpose purpose, size int) *recorded {
 	if purpose != forPrediction {
 		rec.end(logits, size, purpose == forTraining)
 	}
-	return &recorded{program: rec.Compile(), size: size, purpose: purpose, logits: logits, bindings: rec.bindings}
+	return &recorded{program: rec.Compile(), size: size, widths: w, purpose: purpose, logits: logits, bindings: rec.bindings}
 }

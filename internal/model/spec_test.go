@@ -13,7 +13,7 @@ func schemaOf(s Spec) dataset.Schema {
 	if s.Tokens && s.Input != nil { // pairs of texts, the source of that length
 		return dataset.Schema{
 			{Name: dataset.SourceTokens, Type: dataset.Int32, Role: dataset.Input, Shape: s.Input, Ragged: true, Classes: s.Classes},
-			{Name: dataset.ShiftedTokens, Type: dataset.Int32, Role: dataset.Input, Shape: []int{s.Context}, Classes: s.Classes},
+			{Name: dataset.ShiftedTokens, Type: dataset.Int32, Role: dataset.Input, Shape: []int{s.Context}, Classes: s.Classes, End: dataset.EndToken},
 			{Name: dataset.TargetTokens, Type: dataset.Int32, Role: dataset.Target, Shape: []int{s.Context}, Classes: s.Classes},
 		}
 	}

@@ -78,6 +78,14 @@ type slot struct {
 	tokens []string
 }
 
+// Padding is the token that the tokenizer's settings pad with; false where they do not pad.
+func (t *Tokenizer) Padding() (id int32, ok bool) {
+	if t.pad == nil {
+		return 0, false
+	}
+	return t.pad.id, true
+}
+
 // template puts special tokens around one text or two.
 type template struct {
 	single, pair []slot

@@ -18,6 +18,7 @@ type Training struct {
 	MinCount  int      // bpe: a pair that is rarer is not merged; at least 1
 	Special   []string // special tokens; they have the first ids, in this order
 	Normalize string   // none, nfc, nfkc or lowercase
+	Apart     bool     // unigram: punctuation is split off, so that no token mixes it with letters
 	Threads   int      // how many count words and look for the best vocabulary; the result does not depend on it
 }
 
@@ -59,6 +60,8 @@ func NewTrainer(o Training) (*Trainer, error) {
 	switch {
 	case o.Kind != "bpe" && o.Kind != "unigram":
 		return nil, fmt.Errorf("kind %s is not implemented: it is bpe or unigram", printable.Typed(o.Kind))
+	case o.Apart && o.Kind != "unigram":
+		return nil, errors.New("punctuation is split off by unigram alone: bpe has a rule of its own for what a word is")
 	case o.Size < least || o.Size > maxTrainedSize:
 		return nil, fmt.Errorf("a vocabulary of %d tokens is out of bounds: at least %d (all bytes and the special tokens) and at most %d", o.Size, least, maxTrainedSize)
 	}
@@ -73,6 +76,9 @@ func NewTrainer(o Training) (*Trainer, error) {
 	split := &Tokenizer{split: byteLevel{useRule: true}}
 	if o.Kind == "unigram" {
 		split.split = metaspace{spaceMark, prependAlways, true}
+		if o.Apart {
+			split.split = splitters{split.split, splitAt{one(punctuation), isolated, false}}
+		}
 	}
 	switch o.Normalize {
 	case "", "none":

@@ -83,7 +83,11 @@ func writePieces(pieces []scoredPiece, o Training) []byte {
 	special := withUnknown(o.Special)
 	writeHead(out, special, o.Normalize)
 	const metaspace = `{"type": "Metaspace", "replacement": "▁", "prepend_scheme": "first", "split": true}`
-	out.WriteString("  \"pre_tokenizer\": " + metaspace + ",\n  \"post_processor\": null,\n  \"decoder\": {\"type\": \"Sequence\", \"decoders\": [{\"type\": \"ByteFallback\"}, " + metaspace + "]},\n")
+	pre := metaspace
+	if o.Apart {
+		pre = `{"type": "Sequence", "pretokenizers": [` + metaspace + `, {"type": "Punctuation", "behavior": "Isolated"}]}`
+	}
+	out.WriteString("  \"pre_tokenizer\": " + pre + ",\n  \"post_processor\": null,\n  \"decoder\": {\"type\": \"Sequence\", \"decoders\": [{\"type\": \"ByteFallback\"}, " + metaspace + "]},\n")
 	fmt.Fprintf(out, "  \"model\": {\n    \"type\": \"Unigram\",\n    \"unk_id\": %d,\n    \"byte_fallback\": true,\n    \"vocab\": [", slices.Index(special, unknownToken))
 	written := 0
 	write := func(token string, score float64) {

@@ -136,6 +136,7 @@ func (o *stepOrder) settle(k int, s *slot) bool {
 	epoch, inEpoch := step/uint64(o.PerPass), int(step%uint64(o.PerPass))
 	if o.order == nil || o.order.Epoch() != epoch {
 		o.order = o.Data.Sampler(o.Job.Seed, epoch)
+		o.Data.SortBatches(o.order, o.Job.Seats*o.Job.Train.PerSeat())
 	}
 	shard := plan.Shard(o.Data.Train.Len(), o.Job.Seats, o.Job.Train.PerSeat(), inEpoch, seat).Part(micro, o.Job.Train.MicroBatches())
 	s.indices = slices.Grow(s.indices[:0], shard.Len())[:shard.Len()]
