@@ -27,7 +27,7 @@ const channels = 3 // red, green, blue
 
 // openImages reads images laid out as train/CLASS/*.jpg and test/CLASS/*.jpg, or val/. All must have one size; inputs are
 // [3 rows columns]. Labels number the classes in the order of those of a model, else as the configuration lists them, else sorted. Without a
-// folder test there is no evaluation set. Decoders differ between releases of Go, by a step of a value here and there;
+// folder test there is no evaluation set. Decoders of WebP, TIFF and GIF may differ between releases of Go;
 // the fingerprint covers what they make of the files, so workers that disagree are detected.
 func openImages(c config.Data, labels []string) (*Data, error) {
 	found, err := partsOfImages(c, labels)

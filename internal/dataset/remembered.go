@@ -41,7 +41,7 @@ const (
 	maxLeaves    = 1 << 20         // of one folder
 	maxMemories  = 32              // files
 	justChanged  = 2 * time.Second // coarser than the clocks of file systems
-	pictureCodes = 2               // of the code that decodes and scales; raised when it makes other pixels
+	pictureCodes = 3               // of the code that decodes and scales; raised when it makes other pixels
 )
 
 // rememberFrom is how many pictures are worth it.

@@ -3,6 +3,8 @@ package picture
 import (
 	"image"
 	"image/color"
+
+	"ringmaster/internal/dataset/picture/jpeg"
 )
 
 // Picture is a decoded picture. Its corner is (0, 0).
@@ -16,9 +18,6 @@ type Picture struct {
 }
 
 func newPicture(m image.Image, turn orientation, note string) *Picture {
-	if lossy, is := m.(*image.YCbCr); is {
-		m = withChroma(lossy)
-	}
 	p := &Picture{Size: m.Bounds().Size(), Note: note, turn: turn, stored: m.Bounds(), colour: coloursOf(m)}
 	if turn.transposes() {
 		p.Size.X, p.Size.Y = p.Size.Y, p.Size.X
@@ -37,22 +36,13 @@ func (p *Picture) At(x, y int) (r, g, b uint8) {
 	return p.colour(p.stored.Min.X+x, p.stored.Min.Y+y)
 }
 
-// jpegColour is the colour of a pixel of a JPEG as JFIF defines it, in 16 bits behind the point, green rounded once: as libjpeg has it, and
-// with it Pillow. image/color rounds otherwise.
-func jpegColour(luma, blue, red uint8) (r, g, b uint8) {
-	const half = 1 << 15
-	y, cb, cr := int(luma), int(blue)-128, int(red)-128
-	clip := func(v int) uint8 { return uint8(min(max(v, 0), 255)) }
-	return clip(y + (91881*cr+half)>>16), clip(y + (-22554*cb-46802*cr+half)>>16), clip(y + (116130*cb+half)>>16)
-}
-
 // coloursOf is the function that gives the colour of a pixel of an image. Of 16 bits the upper 8 count.
 func coloursOf(m image.Image) func(x, y int) (r, g, b uint8) {
 	switch m := m.(type) {
 	case *image.YCbCr:
 		return func(x, y int) (r, g, b uint8) {
 			at, chroma := m.YOffset(x, y), m.COffset(x, y)
-			return jpegColour(m.Y[at], m.Cb[chroma], m.Cr[chroma])
+			return jpeg.Colour(m.Y[at], m.Cb[chroma], m.Cr[chroma])
 		}
 	case *image.Gray:
 		return func(x, y int) (r, g, b uint8) {

@@ -9,13 +9,14 @@ import (
 	"fmt"
 	"image"
 	"image/gif"
-	"image/jpeg"
 	"image/png"
 	"io"
 
 	"golang.org/x/image/bmp"
 	"golang.org/x/image/tiff"
 	"golang.org/x/image/webp"
+
+	"ringmaster/internal/dataset/picture/jpeg"
 )
 
 // Formats are the formats that are read, for messages.
@@ -28,17 +29,21 @@ var Endings = []string{".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp",
 type format struct {
 	name   string
 	magics []string // what a file begins with; ? is any byte
-	config func(io.Reader) (image.Config, error)
+	config func(raw []byte) (image.Config, error)
 	decode func(raw []byte) (image.Image, string, error) // with a note on what is odd about the file
 }
 
 var formats = []format{
-	{"JPEG", []string{"\xff\xd8"}, jpeg.DecodeConfig, decodeJPEG},
-	{"PNG", []string{"\x89PNG\r\n\x1a\n"}, png.DecodeConfig, plainly(png.Decode)},
-	{"GIF", []string{"GIF87a", "GIF89a"}, gif.DecodeConfig, decodeGIF},
-	{"BMP", []string{"BM????\x00\x00\x00\x00"}, bmp.DecodeConfig, plainly(bmp.Decode)},
-	{"TIFF", []string{"II\x2a\x00", "MM\x00\x2a"}, tiff.DecodeConfig, plainly(tiff.Decode)},
-	{"WebP", []string{"RIFF????WEBPVP8"}, webp.DecodeConfig, decodeWebP},
+	{"JPEG", []string{"\xff\xd8"}, configJPEG, jpeg.Decode},
+	{"PNG", []string{"\x89PNG\r\n\x1a\n"}, header(png.DecodeConfig), plainly(png.Decode)},
+	{"GIF", []string{"GIF87a", "GIF89a"}, header(gif.DecodeConfig), decodeGIF},
+	{"BMP", []string{"BM????\x00\x00\x00\x00"}, header(bmp.DecodeConfig), plainly(bmp.Decode)},
+	{"TIFF", []string{"II\x2a\x00", "MM\x00\x2a"}, header(tiff.DecodeConfig), plainly(tiff.Decode)},
+	{"WebP", []string{"RIFF????WEBPVP8"}, header(webp.DecodeConfig), decodeWebP},
+}
+
+func header(config func(io.Reader) (image.Config, error)) func([]byte) (image.Config, error) {
+	return func(raw []byte) (image.Config, error) { return config(bytes.NewReader(raw)) }
 }
 
 func plainly(decode func(io.Reader) (image.Image, error)) func([]byte) (image.Image, string, error) {
@@ -78,11 +83,11 @@ func Size(raw []byte) (image.Point, error) {
 	if f == nil {
 		return image.Point{}, fault(nil, errUnknown, len(raw))
 	}
-	header, err := f.config(bytes.NewReader(raw))
+	config, err := f.config(raw)
 	if err != nil {
 		return image.Point{}, fault(f, err, len(raw))
 	}
-	size := image.Pt(header.Width, header.Height)
+	size := image.Pt(config.Width, config.Height)
 	if orientationOf(f.name, raw).transposes() {
 		size.X, size.Y = size.Y, size.X
 	}
@@ -117,18 +122,8 @@ func fault(f *format, err error, size int) error {
 	return fmt.Errorf("cannot be decoded as %s (%v)", f.name, err)
 }
 
-// endOfImage is the marker at the end of a JPEG file.
-const endOfImage = "\xff\xd9"
-
-// decodeJPEG decodes also a file that has its whole picture but not the marker at its end, as other decoders do.
-func decodeJPEG(raw []byte) (image.Image, string, error) {
-	m, err := jpeg.Decode(bytes.NewReader(raw))
-	if err == nil || !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
-		return m, "", err
-	}
-	m, again := jpeg.Decode(io.MultiReader(bytes.NewReader(raw), bytes.NewReader([]byte(endOfImage))))
-	if again != nil {
-		return nil, "", err
-	}
-	return m, "lacks the marker at the end of a JPEG; it may have been cut", nil
+// configJPEG is the size of a JPEG.
+func configJPEG(raw []byte) (image.Config, error) {
+	columns, rows, err := jpeg.DecodeConfig(raw)
+	return image.Config{Width: columns, Height: rows}, err
 }

@@ -22,7 +22,7 @@ var layers = []struct {
 }{
 	{"words, how they are counted, and what may be opened: the standard library only", []string{"plan", "regularfile", "plural", "printable", "lobby", "median", "sleep", "elementary"}},
 	{"what decoders' tests share", []string{"test/cost"}},
-	{"leaves, each of one subject", []string{"rng", "config", "certs", "rpc", "host", "checkpoint/disk", "dataset/merkle", "tether", "folderlock", "setaside", "pulse", "logs", "tensor/kernel"}},
+	{"leaves, each of one subject", []string{"rng", "config", "certs", "rpc", "host", "checkpoint/disk", "dataset/merkle", "dataset/picture/jpeg", "tether", "folderlock", "setaside", "pulse", "logs", "tensor/kernel"}},
 	{"what tests share", []string{"test/support"}},
 	{"the one port of a daemon", []string{"port"}},
 	{"what evaluations tell", []string{"metric"}},
