@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"ringmaster/internal/checkpoint"
+	"ringmaster/internal/codes"
 	"ringmaster/internal/config"
 	"ringmaster/internal/dataset"
 	"ringmaster/internal/launch"
@@ -208,9 +209,9 @@ func (t *trained) open() error {
 	var data *dataset.Data
 	var err error
 	if len(t.described) > 0 {
-		data, err = dataset.OpenLike(t.job.Data, t.described)
+		data, err = codes.OpenLike(t.job.Data, t.described)
 	} else {
-		data, err = dataset.Open(t.job.Data)
+		data, err = codes.Open(t.job.Data)
 	}
 	if err != nil {
 		if of, ok := errors.AsType[*config.KeyError](err); ok && of.Key == "data.dir" && !t.placed {

@@ -43,6 +43,15 @@ func OriginOf(path string) (Origin, error) {
 	return Origin{h.metadata[originJob], h.metadata[originData]}, nil
 }
 
+// OriginIn is the origin that a file of parameters of size bytes says.
+func OriginIn(r io.Reader, size int64) (Origin, error) {
+	h, err := readHeader(r, size)
+	if err != nil {
+		return Origin{}, err
+	}
+	return Origin{h.metadata[originJob], h.metadata[originData]}, nil
+}
+
 // countersOf are the names of the counters of batches that go with running statistics.
 func countersOf(slots []slot) (counters []string) {
 	for _, s := range slots {

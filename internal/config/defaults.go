@@ -83,6 +83,10 @@ func (d *Data) setDefaults(o *origin) {
 		def(o, "data.split.seed", &d.Split.Seed, 1)
 	}
 	d.setAugmentDefaults(o)
+	if d.Codes != "" {
+		def(o, "data.caption", &d.Caption, "a {}")
+		def(o, "data.caption_weight", &d.CaptionWeight, 0.125)
+	}
 	def(o, "data.image", &d.Image, "image")
 	if d.Kind == DataWebDataset {
 		def(o, "data.image", &d.Image, "jpg;jpeg;png;webp;gif;bmp;tif;tiff")

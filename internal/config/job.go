@@ -193,6 +193,10 @@ type Data struct {
 	CenterCrop int    `yaml:"center_crop" kinds:"images,image_table,webdataset" omit:"zero"` // edge of the square that is cut out of the middle then; 0: none
 	Filter     string `yaml:"filter" kinds:"images,image_table,webdataset" omit:"zero"`      // of the scaling
 
+	Codes         string  `yaml:"codes" kinds:"glyphs,mnist,images,image_table,webdataset" omit:"zero" contract:"free"` // the run, or the safetensors file, of the autoencoder that writes pictures as codes, for a gpt that learns captions with them; empty: pictures stay pictures. The fingerprint has its codes
+	Caption       string  `yaml:"caption" kinds:"glyphs,mnist,images,image_table,webdataset" omit:"zero"`               // of a picture with codes: {} is the name of its class
+	CaptionWeight float64 `yaml:"caption_weight" kinds:"glyphs,mnist,images,image_table,webdataset" omit:"zero"`        // share of the caption in the loss; the codes have the rest
+
 	Balance string         `yaml:"balance" kinds:"glyphs,mnist,images,csv,tsv,jsonl,parquet,npy,npz,image_table,webdataset" omit:"zero"` // classes: each is drawn equally often; empty: each sample is
 	Augment []Augmentation `yaml:"augment" kinds:"glyphs,mnist,images,image_table,webdataset" omit:"zero"`                               // how training pictures are changed at random, in this order
 

@@ -42,7 +42,7 @@ func (j *Job) validate(b *binder) {
 
 // validateTogether checks keys against each other.
 func (j *Job) validateTogether(c *checker) {
-	text, language := j.Data.Kind == DataText, j.Model.Kind == ModelGPT || j.Model.Kind == ModelBERT
+	text, language := j.Data.Kind == DataText || j.Data.Codes != "", j.Model.Kind == ModelGPT || j.Model.Kind == ModelBERT
 	known := slices.Contains(modelKinds, j.Model.Kind) && slices.Contains(dataKinds, j.Data.Kind) && j.Data.Kind != DataShards && !c.b.isSpoilt("data.kind")
 	either := slices.Contains([]string{ModelSequential, ModelGraph, ModelT5}, j.Model.Kind) // what they read shows when the data is open
 	texts := len(j.Data.Texts) > 0
@@ -50,7 +50,8 @@ func (j *Job) validateTogether(c *checker) {
 	c.require("model.kind", !known || either || texts || text == language, "model.kind: %s does not learn from data.kind: %s; a gpt or a bert needs text, %s and %s images",
 		j.Model.Kind, j.Data.Kind, ModelMLP, ModelMobileNetV2)
 	c.require("data.mask", j.Model.Kind != ModelGPT || j.Data.Mask == 0, "data.mask hides tokens, but a gpt guesses each next one: leave it out, or take model.kind: bert")
-	c.require("data.mask", j.Model.Kind != ModelBERT || !text || j.Data.Mask > 0, "data.mask is missing: a bert guesses tokens that are hidden from it; 0.15 of them is usual")
+	c.require("model.kind", j.Model.Kind != ModelBERT || j.Data.Codes == "", "model.kind: a bert guesses hidden tokens, and data.codes makes tokens that are written one after another: take model.kind: gpt")
+	c.require("data.mask", j.Model.Kind != ModelBERT || j.Data.Kind != DataText || j.Data.Mask > 0, "data.mask is missing: a bert guesses tokens that are hidden from it; 0.15 of them is usual")
 	c.require("min_workers", j.Seats < 1 || j.MinWorkers <= j.Seats, "min_workers %d is more than the job's seats: %d; that many workers can never take part", j.MinWorkers, j.Seats)
 	c.require("train.batch_per_seat", j.Train.BatchPerSeat != 1 || !j.Data.Mixes(), "train.batch_per_seat: mixup and cutmix mix the samples of a micro-batch, so it needs two or more")
 	nesterov := j.Train.Optimizer.Nesterov && j.Train.Optimizer.Momentum == 0 && !c.b.isSpoilt("train.optimizer.momentum")
@@ -207,6 +208,7 @@ func (d *Data) validate(c *checker) {
 		c.oneOf("data.balance", d.Balance, []string{BalanceClasses})
 	}
 	d.validateAugment(c)
+	d.validateCodes(c)
 	switch d.Kind {
 	case DataText:
 		between(c, "data.context", d.Context, 1, 1<<16)

@@ -31,6 +31,7 @@ type Data struct {
 	Labels      []string           // names of the classes of images, by label; nil for text
 	Vocabulary  *Vocabulary        // of text, or of a table's texts; else nil
 	Lexicon     *Lexicon           // of pairs of texts; else nil
+	Captions    *Captions          // of pictures that are codes; else nil
 	Read        string             // what was read, in words; "" for what is embedded
 	LeftOut     string             // what was left out, by reason and count; "" for nothing
 	pixels      *pixels            // of images; else nil

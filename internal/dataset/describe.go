@@ -29,6 +29,8 @@ type description struct {
 
 	Table   []describedColumn `json:"table,omitempty"`
 	Lexicon *describedLexicon `json:"lexicon,omitempty"` // of pairs of texts
+
+	Captions *describedCaptions `json:"captions,omitempty"` // of pictures that are codes
 }
 
 // Describe is the data set without its samples, as JSON of at most a mebibyte: the shape of a sample, the names of the
@@ -36,6 +38,8 @@ type description struct {
 func (d *Data) Describe() []byte {
 	var out description
 	switch {
+	case d.Captions != nil:
+		out.Captions = d.Captions.described()
 	case d.table != nil:
 		out.Table = describeTable(d.table, d.standards)
 		if d.pixels != nil {
@@ -105,6 +109,9 @@ type recollection struct {
 
 // recall makes of a description the data without their sets.
 func (in *description) recall(c config.Data) (*Data, recollection, error) {
+	if c.Codes != "" || in.Captions != nil {
+		return in.recallCaptions(c)
+	}
 	if c.IsTable() || c.HasPictures() {
 		return in.recallTable(c)
 	}

@@ -363,7 +363,8 @@ func Pack(c config.Data, dir string) (d *Data, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, w.Abort()) }()
-	said := c // without places, which are of this machine
+	said := c // without places, which are of this machine, and what a job makes of the pictures
+	said.Codes, said.Caption, said.CaptionWeight = "", "", 0
 	said.Dir, said.Train, said.Eval, said.Cache, said.CacheMiB, said.Path, said.Tokenizer = "", "", "", "", 0, ".", ""
 	if err := d.sumHeld(); err != nil {
 		return nil, err

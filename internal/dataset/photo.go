@@ -195,3 +195,25 @@ func (p *pixels) lightOnDark(values []byte) {
 		values[i] = 255 - v
 	}
 }
+
+// Picture is what a model gives for a sample's pixels as a picture: of one channel grey, of three in colours. Values beyond those of a
+// picture are the nearest ones, and what is no number is black.
+func (d *Data) Picture(values []float32) image.Image {
+	p := d.pixels
+	bytes := make([]byte, len(values))
+	for i, v := range values {
+		table := &p.scales[i/p.plane].table
+		if share := (v - table[0]) / (table[255] - table[0]); share > 0 {
+			bytes[i] = byte(float32(min(share, 1)*255) + 0.5)
+		}
+	}
+	area := image.Rect(0, 0, p.columns, p.plane/p.columns)
+	if len(p.scales) == 1 {
+		return &image.Gray{Pix: bytes, Stride: p.columns, Rect: area}
+	}
+	picture := image.NewRGBA(area)
+	for i := range p.plane {
+		picture.Set(i%p.columns, i/p.columns, color.RGBA{bytes[i], bytes[p.plane+i], bytes[2*p.plane+i], 255})
+	}
+	return picture
+}

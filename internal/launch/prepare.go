@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 
+	"ringmaster/internal/codes"
 	"ringmaster/internal/config"
 	"ringmaster/internal/dataset"
 	"ringmaster/internal/folderlock"
@@ -44,7 +45,7 @@ func Check(job *config.Job) (*Checked, error) {
 	if err := dataset.Settle(job); err != nil {
 		return nil, job.Blame("data", err)
 	}
-	data, err := dataset.Open(job.Data)
+	data, err := codes.Open(job.Data)
 	if err != nil {
 		return nil, job.Blame("data", err)
 	}

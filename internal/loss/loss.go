@@ -47,9 +47,12 @@ func New(cfg config.Train, schema dataset.Schema) (Loss, error) {
 	if err != nil {
 		return nil, err
 	}
-	weight := ""
+	var weight *dataset.Field
 	if weights := schema.Of(dataset.Weight); len(weights) > 0 {
-		weight = weights[0].Name
+		weight = weights[0]
+	}
+	if weight != nil && weight.Width() != 1 && weight.Width() != target.Width() {
+		return nil, config.KeyErrorf("train.loss", "there are %d weights of a sample for %d targets", weight.Width(), target.Width())
 	}
 	mixed := len(schema.Of(dataset.Second)) > 0 && target.Role == dataset.Target
 	if mixed && cfg.Loss != config.LossCrossEntropy {
@@ -88,20 +91,25 @@ func targetOf(cfg config.Train, schema dataset.Schema) (*dataset.Field, error) {
 // compared is what every loss knows of the data.
 type compared struct {
 	target *dataset.Field
-	weight string
-	mixed  bool // in training a sample is of a second class too
+	weight *dataset.Field // one value a sample, or one for each of its targets; nil: all weigh 1
+	mixed  bool           // in training a sample is of a second class too
 }
 
 // Target is the field that the output is compared with.
 func (c *compared) Target() *dataset.Field { return c.target }
 
 // Weight is the name of the field of the samples' weights; empty where they have none.
-func (c *compared) Weight() string { return c.weight }
+func (c *compared) Weight() string {
+	if c.weight == nil {
+		return ""
+	}
+	return c.weight.Name
+}
 
 // weights is the weights of n samples; nil where the data has none.
 func (c *compared) weights(fields Fields, n int) *tensor.Value {
-	if c.weight == "" {
+	if c.weight == nil {
 		return nil
 	}
-	return fields.Floats(c.weight, n)
+	return fields.Floats(c.weight.Name, n*c.weight.Width())
 }

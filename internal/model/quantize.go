@@ -82,6 +82,9 @@ func (m *Model) Coder() (*Coder, error) {
 
 var errNoCoder = errors.New("it makes no codes: an autoencoder that does is of kind sequential, with a layer quantize in its stack")
 
+// Model is the whole model.
+func (c *Coder) Model() *Model { return c.model }
+
 // Grid is how many rows and columns of codes a picture becomes.
 func (c *Coder) Grid() (rows, columns int) { return c.middle.in.dims[1], c.middle.in.dims[2] }
 

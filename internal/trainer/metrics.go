@@ -104,7 +104,8 @@ func (s *scorer) add(first int, outputs []float32) {
 		row, from, to := first+k, k*s.width, (k+1)*s.width
 		w := float32(1)
 		if s.weight >= 0 {
-			w = s.batch.Columns[s.weight].Floats[row/s.each]
+			weights := s.batch.Columns[s.weight].Floats // one a sample, or one a row
+			w = weights[row*len(weights)/(s.batch.N*s.each)]
 		}
 		switch task.Kind {
 		case metric.Classes:

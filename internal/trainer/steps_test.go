@@ -82,6 +82,9 @@ func readyData(t *testing.T, job *config.Job) *dataset.Data {
 	switch {
 	case job.Name == "mobilenetv2-imagenet" || job.Name == "mobilenetv2-imagenet-keras":
 		text = `{"input": [3, 224, 224], "columns": 224, "classes": 1000}`
+	case job.Data.Codes != "":
+		text = `{"classes": 0, "captions": {"words": ["a", "eight", "five", "four", "nine", "one", "seven", "six", "three", "two", "zero"],
+			"length": 2, "rows": 7, "columns": 7, "codes": 32, "coder": ""}}`
 	case job.Data.Kind == config.DataImages:
 		text = `{"input": [3, 32, 32], "columns": 32, "classes": 10}`
 	case job.Data.Kind == config.DataText && job.Data.Encoding == config.EncodingBytes:
@@ -119,6 +122,14 @@ func readyBatch(d *dataset.Data) *dataset.Batch {
 		drawInto(b.Columns[0].Floats, 500, 1, 0.5)
 	}
 	chooseInto(b.Columns[1].Ints, 501, target.Classes)
+	if d.Captions != nil { // the means over 2 words and over 49 codes count for 1/8 and 7/8
+		for i := range b.Columns[2].Floats {
+			b.Columns[2].Floats[i] = 51 * 0.875 / 49
+			if i%51 < 2 {
+				b.Columns[2].Floats[i] = 51 * 0.125 / 2
+			}
+		}
+	}
 	return b
 }
 

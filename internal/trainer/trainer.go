@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"ringmaster/internal/checkpoint"
+	"ringmaster/internal/codes"
 	"ringmaster/internal/config"
 	"ringmaster/internal/dataset"
 	"ringmaster/internal/loss"
@@ -41,7 +42,7 @@ func Assemble(job *config.Job) (*Plan, error) {
 	if err := dataset.Settle(job); err != nil {
 		return nil, job.Blame("data", err)
 	}
-	data, err := dataset.Open(job.Data)
+	data, err := codes.Open(job.Data)
 	if err != nil {
 		return nil, job.Blame("data", err)
 	}

@@ -31,6 +31,7 @@ var layers = []struct {
 	{"what is minimised", []string{"loss"}},
 	{"models", []string{"model"}},
 	{"models in other programs' forms", []string{"onnx"}},
+	{"pictures as the codes of a model", []string{"codes"}},
 	{"the step loop", []string{"trainer"}},
 	{"the coordinator and the worker: they meet only through rpc", []string{"cluster", "worker"}},
 	{"the processes, and whole clusters within one process", []string{"daemon", "daemon/program", "simulation"}},

@@ -239,6 +239,12 @@ def entropy(logits, targets):
     return F.cross_entropy(logits.reshape(-1, logits.shape[-1]), targets.reshape(-1))
 
 
+def dalle(logits, targets):
+    """1/8 of the mean loss over the caption's 2 words, and 7/8 of that over the 49 codes."""
+    each = F.cross_entropy(logits.transpose(1, 2), targets, reduction="none")
+    return each[:, :2].mean() / 8 + each[:, 2:].mean() * 7 / 8
+
+
 def main():
     torch.set_num_threads(1)
     vector, digits = torch.tensor(draw((3, 784), 500, 1.0, 0.5)), torch.tensor(choose((3,), 501, 10))
@@ -258,6 +264,7 @@ def main():
         "mnist-dvae": in_torch(dvae, vector, vector, lambda y, x: F.mse_loss(y, x) + dvae.penalty, False),
         "lstm-shakespeare": in_torch(TextLSTM(65), *text(64, 65)),
         "gpt-shakespeare": in_torch(GPT(65, 64), *text(64, 65)),
+        "mnist-dalle": in_torch(GPT(45, 51), *text(51, 45)[:2], dalle, False),
         "gpt-source": in_torch(GPT(256, 128), *text(128, 256)),
         "resnet18-cifar10": in_torch(small_resnet(), small, four, entropy, False, 0.0002),
         "mobilenetv2-cifar10": in_torch(mobilenet(10, True), small, four, entropy, False, 0.00003),
