@@ -53,6 +53,10 @@ type MatMul struct {
 	// ZerosA and ZerosB say that many elements of A, or of B, may be zero, as in pictures of writing or where one column of
 	// many is set. The product then looks for steps to leave out; its bits are the same.
 	ZerosA, ZerosB bool
+
+	// Panels is B, arranged for products with few rows; B, LDB and TransB then have no meaning. There is no batch and no TransA.
+	Panels *Panels
+	column int // of the panels, at which a part of the product begins
 }
 
 // scratch is a thread's memory for packed operands, kept from call to call.
@@ -150,7 +154,7 @@ func (g grid) cut(p *MatMul, n int) bool {
 	if b1 == b0 || i1 == i0 || j1 == j0 {
 		return false
 	}
-	if p.K > 0 {
+	if p.K > 0 && p.Panels == nil {
 		p.A, p.B = p.A[b0*p.StrideA:], p.B[b0*p.StrideB:]
 	}
 	p.C, p.Batch = p.C[b0*p.StrideC:], b1-b0
@@ -167,7 +171,10 @@ func (p *MatMul) window(i0, i1, j0, j1 int) {
 	if p.TransB {
 		b = j0 * p.LDB
 	}
-	if p.K > 0 {
+	switch {
+	case p.Panels != nil:
+		p.A, p.column = p.A[min(a, len(p.A)):], p.column+j0
+	case p.K > 0:
 		p.A, p.B = p.A[a:], p.B[b:]
 	}
 	p.M, p.N, p.C = i1-i0, j1-j0, p.C[i0*p.LDC+j0:]
@@ -249,6 +256,10 @@ func (p *MatMul) check() {
 	}
 	if p.K > 0 {
 		checkOperand("A", len(p.A), p.M, p.K, p.LDA, p.TransA, p.Batch, p.StrideA)
+	}
+	if p.Panels != nil {
+		p.checkPanels()
+	} else if p.K > 0 {
 		checkOperand("B", len(p.B), p.K, p.N, p.LDB, p.TransB, p.Batch, p.StrideB)
 	}
 	checkOperand("C", len(p.C), p.M, p.N, p.LDC, false, p.Batch, p.StrideC)

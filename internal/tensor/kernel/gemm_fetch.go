@@ -12,6 +12,9 @@ func (t *strip) fetchAhead(q *panels, i, i1 int) {
 	here := uintptr(unsafe.Pointer(q.a))
 	q.ahead, q.aheadLast, q.aheadBlock, q.aheadBy = here, here, 0, 0
 	switch {
+	case t.panelAhead != nil:
+		q.ahead = uintptr(unsafe.Pointer(t.panelAhead))
+		q.aheadLast, q.aheadBy = q.ahead, 4*panelWidth
 	case q.first == 0 || t.ldPacked != 0: // packed rows have just been written
 	case t.next > 0:
 		t.fetchStrip(q, i)

@@ -52,7 +52,9 @@ func (p *MatMul) widenB(packed []float64, j, cols int) {
 	for k := range p.K {
 		row := packed[4*k : 4*k+4]
 		for u := range cols {
-			if p.TransB {
+			if p.Panels != nil {
+				row[u] = float64(p.Panels.at(k, p.column+j+u))
+			} else if p.TransB {
 				row[u] = float64(p.B[(j+u)*p.LDB+k])
 			} else {
 				row[u] = float64(p.B[k*p.LDB+j+u])

@@ -82,8 +82,12 @@ var zeroStart [64]float32
 // multiplyTiles is the product with the tiles of s.
 func (p *MatMul) multiplyTiles(s *shape, m *scratch) {
 	raceMatrix(p.A, p.M, p.K, p.LDA, p.TransA, false)
-	raceMatrix(p.B, p.K, p.N, p.LDB, p.TransB, false)
 	raceMatrix(p.C, p.M, p.N, p.LDC, false, true)
+	if p.Panels != nil {
+		p.multiplyPanels(s, m)
+		return
+	}
+	raceMatrix(p.B, p.K, p.N, p.LDB, p.TransB, false)
 	if p.multiplySparse(s, m) {
 		return
 	}
@@ -135,6 +139,8 @@ type strip struct {
 	packedFrom, ldPacked int
 
 	next int // the depth of the strip that comes next, if its operands are to be fetched meanwhile; else 0
+
+	panelAhead *float32 // where a panel of Panels is to be fetched meanwhile; else nil
 }
 
 // block is the number of rows that are worked on together: as many as keep what is packed of op(A) in the second level of the cache.
