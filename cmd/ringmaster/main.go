@@ -102,12 +102,12 @@ func rootCommand() *cobra.Command {
 		},
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
 			cli.ExpandHomes(cmd)
-			return cli.NotEmpty(cmd, "certs", "prompt") // no certificate in spite of the variable; an own message
+			return cli.NotEmpty(cmd, "certs", "prompt", "stop") // no certificate in spite of the variable; an own message
 		},
 	}
 	cli.Explain(root)
 	cli.Versioned(root)
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(launchCommand(), submitCommand(), statusCommand(), jobsCommand(), scaleCommand(), coordinatorsCommand(), chaosCommand(), checkpointsCommand(), exportCommand(), validateCommand(), evalCommand(), predictCommand(), dataCommand(), tokenizerCommand(), certsCommand(), benchCommand(), versionCommand())
+	root.AddCommand(launchCommand(), submitCommand(), statusCommand(), jobsCommand(), scaleCommand(), coordinatorsCommand(), chaosCommand(), checkpointsCommand(), exportCommand(), validateCommand(), evalCommand(), predictCommand(), generateCommand(), dataCommand(), tokenizerCommand(), certsCommand(), benchCommand(), versionCommand())
 	return root
 }

@@ -6,15 +6,13 @@ import (
 	"os"
 	"slices"
 	"strconv"
-	"strings"
-	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
 	"ringmaster/internal/cli"
 	"ringmaster/internal/dataset"
+	"ringmaster/internal/generate"
 	"ringmaster/internal/model"
-	"ringmaster/internal/rng"
 	"ringmaster/internal/tensor/kernel"
 )
 
@@ -238,45 +236,42 @@ func rank(logits []float32, names []string) ([]guess, error) {
 	return guesses, nil
 }
 
+// continueText writes what follows the prompt, or what answers it. generate says more of how.
 func (q *question) continueText(t *trained) error {
-	if t.data.Lexicon != nil {
-		return q.translate(t)
+	l, err := t.language()
+	if err != nil {
+		return wrong(fmt.Errorf("--prompt: %w; ask it by --photo FILE", err))
 	}
-	v := t.data.Vocabulary
-	if v == nil {
-		return wrong(fmt.Errorf("--prompt: job %s was not trained on text; ask it by --photo FILE", t.job.Name))
-	}
-	prompt, err := v.Encode(q.prompt)
+	prompt, err := l.encode(q.prompt)
 	if err != nil {
 		return wrong(fmt.Errorf("--prompt: %w", err))
 	}
 	if err := t.load(q.threads); err != nil {
 		return err
 	}
-	tokens, shown := slices.Clone(prompt), 0
-	if !q.asJSON {
-		fmt.Print(q.prompt)
+	how := generate.Options{MaxTokens: q.tokens, Temperature: q.temperature, TopK: q.top, Seed: q.seed}
+	if l.answers && !q.drawn {
+		how.Temperature = 0
 	}
-	// A token may be a part of a character, which is shown when it is whole.
-	show := func(last bool) {
-		if text := after(v, prompt, tokens); len(text) > shown && (last || !strings.HasSuffix(text, string(utf8.RuneError))) {
-			fmt.Print(text[shown:])
-			shown = len(text)
-		}
-	}
-	how := model.Sampling{Temperature: float32(q.temperature), Top: q.top}
-	err = t.plan.Model.NewReplica(t.team).Generate(t.state.Params, t.state.Stats, prompt, q.tokens, how, rng.NewKey(q.seed), func(token int32) bool {
-		tokens = append(tokens, token)
-		if !q.asJSON {
-			show(false) // as it comes: it takes a while
-		}
-		return true
-	})
+	w, err := t.newWriter(l, how, nil, [][]int32{prompt})
 	if err != nil {
 		return failed(err)
 	}
+	if !l.answers {
+		prompt = prompt[max(0, len(prompt)-w.decoder.Context()):]
+	}
+	var show func(string)
 	if !q.asJSON {
-		show(true)
+		show = func(piece string) { fmt.Print(piece) } // as it comes: it takes a while
+		if !l.answers {
+			show(q.prompt)
+		}
+	}
+	texts, err := w.write([][]int32{prompt}, show)
+	if err != nil {
+		return failed(fmt.Errorf("--prompt: %w", err))
+	}
+	if !q.asJSON {
 		fmt.Println()
 		return nil
 	}
@@ -284,14 +279,6 @@ func (q *question) continueText(t *trained) error {
 		origin
 		Seed   uint64 `json:"seed"`
 		Prompt string `json:"prompt"`
-		Text   string `json:"text"` // what follows the prompt
-	}{t.origin(), q.seed, q.prompt, after(v, prompt, tokens)}))
-}
-
-// after is the text of the tokens that follow a prompt's. How a token is written may depend on those before it.
-func after(v *dataset.Vocabulary, prompt, tokens []int32) string {
-	if rest, ok := strings.CutPrefix(v.Decode(tokens), v.Decode(prompt)); ok {
-		return rest
-	}
-	return v.Decode(tokens[len(prompt):])
+		Text   string `json:"text"` // what follows the prompt, or the target
+	}{t.origin(), q.seed, q.prompt, texts[0][0].text}))
 }

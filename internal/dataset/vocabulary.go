@@ -153,6 +153,23 @@ func (v *Vocabulary) Decode(tokens []int32) string {
 	return b.String()
 }
 
+// endings are the special tokens that tokenizers put at the end of a text.
+var endings = []string{"<|endoftext|>", "</s>", "<|end_of_text|>", "<eos>", "[EOS]"}
+
+// End is the tokens that end a text; none where the vocabulary has no such token.
+func (v *Vocabulary) End() []int32 {
+	var end []int32
+	for _, name := range endings {
+		if v.tokenizer == nil {
+			break
+		}
+		if id, ok := v.tokenizer.ID(name); ok {
+			end = append(end, id)
+		}
+	}
+	return end
+}
+
 // encodeAll is the tokens of a whole text, a byte each. It fails at a character that the vocabulary lacks.
 func (v *Vocabulary) encodeAll(text []byte) ([]byte, error) {
 	if v.characters == nil {

@@ -198,3 +198,32 @@ func (o *dropout) applyPart(begin, end int) {
 
 func (o *dropout) forward(c *Context)  { o.apply(c, o.y.Data(), o.x.Data()) }
 func (o *dropout) backward(c *Context) { o.apply(c, o.dx.data(), o.y.grad.data) }
+
+// Function is the function of that name of each element; slope is what FunctionStep says.
+func (g *Graph) Function(x *Value, function Function, slope float32) *Value {
+	switch function {
+	case ReLUFunction:
+		return g.ReLU(x)
+	case ReLU6Function:
+		return g.ReLU6(x)
+	case SigmoidFunction:
+		return g.Sigmoid(x)
+	case TanhFunction:
+		return g.Tanh(x)
+	case GELUFunction:
+		return g.GELU(x)
+	case GELUTanhFunction:
+		return g.GELUTanh(x)
+	case SiLUFunction:
+		return g.SiLU(x)
+	case SoftplusFunction:
+		return g.Softplus(x)
+	case LeakyReLUFunction:
+		return g.LeakyReLU(x, slope)
+	case ELUFunction:
+		return g.ELU(x, slope)
+	case ScaleFunction:
+		return g.Scale(x, slope)
+	}
+	panic("tensor: a function without a name")
+}

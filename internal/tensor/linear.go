@@ -8,8 +8,9 @@ type linear struct {
 	x, w, b, y    *Value // b may be nil
 	dx, dw, db    *sink
 	act           kernel.Activation
-	product       kernel.MatMul // reused, so that a run allocates nothing
-	columns       *share        // of db
+	product       kernel.MatMul  // reused, so that a run allocates nothing
+	columns       *share         // of db
+	panels        *kernel.Panels // of w, in programs of rows
 }
 
 // Linear is x·wᵀ + b along the last axis of x, with an activation (kernel.None or kernel.ReLUActivation) applied by the same kernel.

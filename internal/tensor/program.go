@@ -13,7 +13,8 @@ import (
 type Context struct {
 	Team       *kernel.Team // the threads to compute with; nil: the caller's only
 	Key        rng.Key      // of dropout: another for each seat, step and micro-batch
-	Lengths    []int32      // keys of each sample, for padded attention
+	Lengths    []int32      // keys of each sample, for padded attention; of each source, where rows are computed
+	Places     []Place      // of the rows to compute, in a RowProgram
 	Running    []float32    // running statistics, read by a program for evaluation
 	Statistics []float32    // the batch's own statistics, written by a program for training, laid out as Running
 	Borders    []int        // ascending places in the flat gradient, for Backward: it tells soon when all behind one is final

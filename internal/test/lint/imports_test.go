@@ -30,6 +30,7 @@ var layers = []struct {
 	{"data, sums, who is there, and decisions' log", []string{"dataset", "dataset/glyphs/gen", "allreduce", "optim", "tensor", "tensor/blas", "tensor/kernel/rival", "tensor/kernel/rival/vector", "tensor/kernel/emulate", "gossip", "cluster/raftnode", "cluster/decide"}},
 	{"what is minimised", []string{"loss"}},
 	{"models", []string{"model"}},
+	{"what models write", []string{"generate"}},
 	{"models in other programs' forms", []string{"onnx"}},
 	{"pictures as the codes of a model", []string{"codes"}},
 	{"the step loop", []string{"trainer"}},
@@ -49,6 +50,7 @@ var pure = map[string][]string{
 	"optim":       impure,
 	"loss":        impure,
 	"model":       impure,
+	"generate":    impure,
 	"tensor":      impure,
 	"cluster/fsm": impure,
 	// It compares times that it is told; see timelessPackages.

@@ -13,7 +13,7 @@ import (
 
 // numericPackages reach weights or samples: what they compute must be the same bits on every CPU.
 var numericPackages = []string{
-	"ringmaster/internal/plan", "ringmaster/internal/elementary", "ringmaster/internal/rng", "ringmaster/internal/dataset/...", "ringmaster/internal/model",
+	"ringmaster/internal/plan", "ringmaster/internal/elementary", "ringmaster/internal/rng", "ringmaster/internal/dataset/...", "ringmaster/internal/model", "ringmaster/internal/generate",
 	"ringmaster/internal/optim", "ringmaster/internal/tensor", "ringmaster/internal/tensor/kernel",
 	"ringmaster/internal/allreduce", "ringmaster/internal/trainer", "ringmaster/internal/tokenizer",
 }
