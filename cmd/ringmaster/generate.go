@@ -67,7 +67,7 @@ func (w *wish) bind(cmd *cobra.Command) {
 	f.StringArrayVar(&w.prompts, "prompt", nil, "`text` to be continued, or answered; repeatable")
 	f.StringVar(&w.file, "prompts", "", "`file` with a prompt on each line, or a .jsonl with {\"prompt\": \"...\"} on each; - for standard input")
 	f.IntVar(&w.MaxTokens, "max-tokens", 128, "tokens of a text at most")
-	f.Float64Var(&w.Temperature, "temperature", 0, "divides the logits before a token is drawn; 0: the likeliest token")
+	f.Float64Var(&w.Temperature, "temperature", 0, "divides the logits before a token is drawn; 0: the likeliest token (default 1 with --top-k or --top-p, else 0)")
 	f.IntVar(&w.TopK, "top-k", 0, "draw from this many of the likeliest tokens (default all)")
 	f.Float64Var(&w.TopP, "top-p", 1, "draw from the likeliest tokens that have this probability together")
 	f.Float64Var(&w.RepetitionPenalty, "repetition-penalty", 1, "make tokens less likely that are in the text already; above 1")
@@ -86,6 +86,9 @@ func (w *wish) check(cmd *cobra.Command) error {
 	early := map[string]generate.Early{"false": generate.EarlyEstimate, "true": generate.EarlyFull, "never": generate.EarlyNever}
 	var known bool
 	w.Early, known = early[w.early]
+	if f := cmd.Flags(); !f.Changed("temperature") && (f.Changed("top-k") || f.Changed("top-p")) {
+		w.Temperature = 1
+	}
 	switch {
 	case len(w.prompts) == 0 && w.file == "" || len(w.prompts) > 0 && w.file != "":
 		return errNoPrompt
@@ -109,11 +112,6 @@ func (w *wish) check(cmd *cobra.Command) error {
 	}{{"max-tokens", w.MaxTokens, 1 << 20}, {"beams", w.Beams, 256}, {"return", w.Return, 1 << 16}, {"batch", w.Batch, 1024}} {
 		if n.value < 1 || n.value > n.most {
 			return fmt.Errorf("--%s must be from 1 to %d, not %d", n.name, n.most, n.value)
-		}
-	}
-	for _, name := range []string{"top-k", "top-p", "seed"} {
-		if cmd.Flags().Changed(name) && w.Temperature == 0 {
-			return fmt.Errorf("--%s goes with --temperature: without one the likeliest token is taken", name)
 		}
 	}
 	for _, name := range []string{"length-penalty", "early-stopping"} {
