@@ -28,14 +28,16 @@ type question struct {
 	seed        uint64
 	temperature float64
 	drawn       bool // by a temperature that was given
+	given       func(flag string) bool
 }
 
 func predictCommand() *cobra.Command {
 	q := question{trainedFlags: trainedFlags{heeds: []string{"data.mean", "data.std"}}}
 	cmd := &cobra.Command{
 		Use:   "predict CHECKPOINT --photo FILE... | --prompt TEXT | --input FILE",
-		Short: "Let a trained model name what a photo shows, continue a text, or answer each row of a table",
-		Long: "Let a trained model name what photos show, continue a text, or answer each row of a table: always the same for one seed.\n" +
+		Short: "Let a trained model name what a photo shows, continue or classify a text, guess hidden words, or answer each row of a table",
+		Long: "Let a trained model name what photos show, continue or classify a text, guess its hidden words ([MASK], or the tokenizer's mask),\n" +
+			"or answer each row of a table: always the same for one seed.\n" +
 			"Rows are as in training, raw; their order stays. Of classes each answer is the likeliest and the probability of every one.\n" +
 			"CHECKPOINT is the folder of a run, a folder of checkpoints, one checkpoint, or a .safetensors file: one that ringmaster export\n" +
 			"wrote, or any with --job. The data need not be there; for a file with --job, --labels names the classes then.",
@@ -65,16 +67,16 @@ func predictCommand() *cobra.Command {
 	q.sheet.bind(cmd)
 	cmd.Flags().StringVar(&q.labels, "labels", "", "photo: the `file` that names the classes, one a line, in their order, instead of the data")
 	cmd.Flags().StringArrayVar(&q.photos, "photo", nil, "picture `file` to be named ("+dataset.PictureFormats+"); repeatable")
-	cmd.Flags().StringVar(&q.prompt, "prompt", "", "`text` to be continued; of a model of pairs the source of a target to be written")
+	cmd.Flags().StringVar(&q.prompt, "prompt", "", "`text` to be continued, classified, or with [MASK] where a word is to be guessed; of a model of pairs the source of a target to be written")
 	cmd.Flags().IntVar(&q.tokens, "tokens", 200, "text: number of tokens (characters, or bytes) to add")
 	cmd.Flags().Uint64Var(&q.seed, "seed", 1, "text: everything random follows from it")
 	cmd.Flags().Float64Var(&q.temperature, "temperature", 0.8, "text: divides the logits; 0: always the likeliest token, which is the default of a model of pairs")
-	cmd.Flags().IntVar(&q.top, "top", 0, "photo: number of classes to show (default 5); text: draw from this many of the likeliest tokens (default all)")
+	cmd.Flags().IntVar(&q.top, "top", 0, "photo, classes of a text, hidden words: number to show (default 5); text: draw from this many of the likeliest tokens (default all)")
 	return cmd
 }
 
 func (q *question) check(cmd *cobra.Command) error {
-	q.drawn = cmd.Flags().Changed("temperature")
+	q.drawn, q.given = cmd.Flags().Changed("temperature"), cmd.Flags().Changed
 	q.isPhoto, q.isSheet = cmd.Flags().Changed("photo"), cmd.Flags().Changed("input")
 	ways := 0
 	for _, name := range []string{"photo", "prompt", "input"} {
@@ -238,6 +240,12 @@ func rank(logits []float32, names []string) ([]guess, error) {
 
 // continueText writes what follows the prompt, or what answers it. generate says more of how.
 func (q *question) continueText(t *trained) error {
+	if t.data.ClassifiesTexts() {
+		return q.classifyText(t)
+	}
+	if t.job.Data.Mask > 0 {
+		return q.fillIn(t)
+	}
 	l, err := t.language()
 	if err != nil {
 		return wrong(fmt.Errorf("--prompt: %w; ask it by --photo FILE", err))

@@ -264,6 +264,7 @@ func trainTokenizerCommand() *cobra.Command {
 	cmd.Flags().IntVar(&o.Size, "vocab", 8000, "size of the vocabulary, with special tokens and the 256 bytes")
 	cmd.Flags().StringVar(&target, "out", "", "`file` to write")
 	cmd.Flags().StringArrayVar(&o.Special, "special", nil, "special `token`; repeatable. They have the first ids, in this order")
+	cmd.Flags().StringVar(&o.Template, "template", "", "what is put around texts: bert ([CLS] and [SEP]) or t5 (</s>), which must be special tokens (default nothing)")
 	cmd.Flags().StringVar(&o.Normalize, "normalize", "none", "what is done to text first: none, nfc, nfkc or lowercase")
 	cmd.Flags().BoolVar(&o.Apart, "split-punctuation", false, "unigram: punctuation characters are tokens of their own, so that no token is a word with a full stop")
 	cmd.Flags().IntVar(&o.MinCount, "min-count", 2, "bpe: pairs that are rarer are not merged")

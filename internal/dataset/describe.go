@@ -167,8 +167,12 @@ func (in *description) recallText(c config.Data) (*Data, recollection, error) {
 	if in.Context != c.Context || in.Classes != v.Len() {
 		return nil, recollection{}, fmt.Errorf("description of the data: %d tokens in windows of %d, want %d in windows of %d", in.Classes, in.Context, v.Len(), c.Context)
 	}
+	context := windowLength(c, v)
+	if context < 1 {
+		return nil, recollection{}, fmt.Errorf("description of the data: %d tokens leave no room beside those that the tokenizer adds", in.Context)
+	}
 	d := &Data{Vocabulary: v}
-	return d, recollection{textSchema(in.Context, v), []Transform{objective(c, v)}}, nil
+	return d, recollection{textSchema(context, v), []Transform{objective(c, v)}}, nil
 }
 
 // recallPixels makes a set of images without images.

@@ -92,3 +92,77 @@ func TestEvaluationHidesTheSameTokens(t *testing.T) {
 		t.Error("two steps hide the same tokens of a sample")
 	}
 }
+
+// TestMaskingFramesATokenizersTokens hides tokens of the text alone, by the tokenizer's own mask.
+func TestMaskingFramesATokenizersTokens(t *testing.T) {
+	file := writeText(t, []byte(strings.Repeat("a b c d a a b\n", 200)))
+	c := config.Data{Kind: config.DataText, Dir: file, Context: 12, Mask: 0.5, Tokenizer: letters(t)}
+	d, err := Open(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d.Schema[0].Classes != 9 || d.Schema[0].Width() != 12 || d.Train.Len() != (1260-10)/10 {
+		t.Fatalf("schema %v of %d samples", d.Schema, d.Train.Len())
+	}
+	b, masks := readAll(t, d.Train, testKey, 0, 20), 0
+	for i, token := range b.Columns[0].Ints {
+		target := b.Columns[1].Ints[i]
+		switch special := map[int]int32{0: 2, 11: 3}[i%12]; {
+		case special > 0 && (token != special || target >= 0):
+			t.Fatalf("token %d at place %d of the template, to be guessed as %d", token, i%12, target)
+		case special == 0 && target >= 0 && (target < 5 || target > 8):
+			t.Fatalf("%d is to be guessed", target)
+		case token == 4:
+			masks++
+		}
+	}
+	if masks < 60 {
+		t.Errorf("%d of 200 tokens are the mask", masks)
+	}
+	again, err := Recall(c, d.Describe())
+	if err != nil || again.Schema[0].Width() != 12 || again.Schema[0].Classes != 9 {
+		t.Errorf("recalled %v, %v", again, err)
+	}
+	c.Context = 2
+	if _, err := Open(c); err == nil || !strings.Contains(err.Error(), "2 tokens leave no room for a text beside those that the tokenizer adds") {
+		t.Error(err)
+	}
+}
+
+func TestHiddenTokensOfAText(t *testing.T) {
+	words, err := openTokenizer(config.Data{Tokenizer: letters(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	characters, err := NewVocabulary(" abc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		v      *Vocabulary
+		text   string
+		tokens []int32
+		places []int
+		filled string // by the token 1, or 5
+		fill   int32
+	}{
+		{words, "b [MASK] c", []int32{2, 6, 4, 7, 3}, []int{2}, "b a c", 5},
+		{words, "[MASK][MASK]", []int32{2, 4, 4, 3}, []int{1, 2}, "a a", 5},
+		{characters, "b [MASK]a", []int32{2, 0, 4, 1}, []int{2}, "b aa", 1},
+	} {
+		b, err := c.v.Hide(c.text)
+		if err != nil || !slices.Equal(b.Tokens, c.tokens) || !slices.Equal(b.Places, c.places) {
+			t.Errorf("%s: %+v, %v", c.text, b, err)
+			continue
+		}
+		if got := b.Filled(slices.Repeat([]int32{c.fill}, len(c.places))...); got != c.filled {
+			t.Errorf("%s is filled as %q", c.text, got)
+		}
+	}
+	if _, err := characters.Hide("abc"); err == nil || !strings.Contains(err.Error(), "no token is hidden; write [MASK] where one is to be guessed") {
+		t.Error(err)
+	}
+	if _, ok := characters.Token(4); ok {
+		t.Error("the mask is a character")
+	}
+}

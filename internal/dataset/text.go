@@ -27,7 +27,7 @@ const (
 // openText reads a text file, or all the text files below a folder in the order of their paths, one after another.
 // The first nine tenths of the tokens are for training, the last for evaluation. The vocabulary is the text's own unless one is given.
 func openText(c config.Data, vocabulary *Vocabulary) (*Data, error) {
-	path, context, encoding, most := c.Dir, c.Context, c.Encoding, c.LeftOut
+	path, encoding, most := c.Dir, c.Encoding, c.LeftOut
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, wrongDir("text %s does not exist: set data.dir to a text file, or to a folder of text files", path)
@@ -63,6 +63,10 @@ func openText(c config.Data, vocabulary *Vocabulary) (*Data, error) {
 	if err != nil {
 		return nil, fmt.Errorf("text %s: %w", path, err)
 	}
+	context := windowLength(c, d.Vocabulary)
+	if context < 1 {
+		return nil, config.KeyErrorf("data.context", "%d tokens leave no room for a text beside those that the tokenizer adds; raise it", c.Context)
+	}
 	schema := textSchema(context, d.Vocabulary)
 	train, eval := trainingWindows(schema, first), evaluationWindows(schema, rest)
 	if train.count < 1 || eval.count < 1 {
@@ -75,7 +79,7 @@ func openText(c config.Data, vocabulary *Vocabulary) (*Data, error) {
 // objective is the transform that makes of a stretch of tokens what is read and what is guessed.
 func objective(c config.Data, v *Vocabulary) Transform {
 	if c.Mask > 0 {
-		return masking{c.Mask, v.Len()}
+		return newMasking(c, v)
 	}
 	return successors{}
 }

@@ -140,3 +140,43 @@ func (t *texts) Apply(out, in []Value, _ Draw) {
 	}
 	out[0].Ints = out[0].Ints[:t.frame.Fill(out[0].Ints, segments, both[:len(in)]...)]
 }
+
+// ReadText makes b a sample of one text, for a model that was trained on texts. notes say what is odd about it.
+func (d *Data) ReadText(b *Batch, text string) (notes []string, err error) {
+	t := d.texts
+	if len(t.columns) > 1 {
+		return nil, fmt.Errorf("the model reads pairs of texts; give them as rows of a table by --input")
+	}
+	ids, err := t.vocabulary.tokenizer.AppendIDs(nil, text)
+	if err != nil {
+		return nil, err
+	}
+	if len(ids)+t.frame.Added == 0 {
+		return nil, fmt.Errorf("the text has no tokens")
+	}
+	cut := 0
+	if len(ids) > t.room() {
+		ids, cut = ids[:t.room()], 1
+	}
+	b.Resize(1, d.Schema)
+	out := make([]Value, 1, 2)
+	for k := range d.Schema {
+		c, f := &b.Columns[k], &d.Schema[k]
+		switch f.Name {
+		case TextTokens:
+			out[0] = c.row(0, f)
+		case TextSegments:
+			out = append(out, c.row(0, f))
+		default:
+			clear(c.Ints)
+			clear(c.Floats)
+		}
+	}
+	t.Apply(out, []Value{{Ints: ids}}, Draw{})
+	k := d.Schema.Find(TextTokens)
+	b.Columns[k].pad(0, &d.Schema[k], &out[0])
+	return t.warnings(cut), nil
+}
+
+// ClassifiesTexts reports whether the data are texts with a target for each.
+func (d *Data) ClassifiesTexts() bool { return d.texts != nil }

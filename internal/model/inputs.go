@@ -109,10 +109,13 @@ func (r *recorder) column(name string, want dataset.Type) int {
 	return column
 }
 
-// lengths are those of the batch's first ragged input, which padded attention heeds; nil where there is none.
+// lengths are those of the batch's first ragged input, which padded attention heeds, or that the batch itself gives its first input; nil where
+// there are none.
 func (m *Model) lengths(batch *dataset.Batch) []int32 {
-	if f := m.ragged(); f != nil {
-		return batch.Columns[m.schema.Find(f.Name)].Lengths
+	for k := range m.schema {
+		if m.schema[k].Role == dataset.Input && len(batch.Columns[k].Lengths) > 0 {
+			return batch.Columns[k].Lengths
+		}
 	}
 	return nil
 }

@@ -17,6 +17,7 @@ type Training struct {
 	Size      int      // of the vocabulary, special tokens included
 	MinCount  int      // bpe: a pair that is rarer is not merged; at least 1
 	Special   []string // special tokens; they have the first ids, in this order
+	Template  string   // what is put around texts: bert ([CLS] and [SEP]), t5 (</s>), or nothing
 	Normalize string   // none, nfc, nfkc or lowercase
 	Apart     bool     // unigram: punctuation is split off, so that no token mixes it with letters
 	Threads   int      // how many count words and look for the best vocabulary; the result does not depend on it
@@ -72,6 +73,9 @@ func NewTrainer(o Training) (*Trainer, error) {
 		if utf8.RuneCountInString(token) == 1 {
 			return nil, fmt.Errorf("special token %s is one character, which is a token already", printable.Typed(token))
 		}
+	}
+	if err := o.checkTemplate(); err != nil {
+		return nil, err
 	}
 	split := &Tokenizer{split: byteLevel{useRule: true}}
 	if o.Kind == "unigram" {

@@ -129,6 +129,30 @@ func TestUnigramLearnsWords(t *testing.T) {
 	}
 }
 
+// TestTrainedTemplates frames texts by the templates that training writes. The ids are those that the tokenizers library gives.
+func TestTrainedTemplates(t *testing.T) {
+	lines := []string{"abab abab", "abab"}
+	bert := loaded(t, trained(t, Training{Kind: "bpe", Size: 270, Template: "bert", Special: []string{"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"}}, lines))
+	t5 := loaded(t, trained(t, Training{Kind: "unigram", Size: 262, Template: "t5", Special: []string{"<pad>", "</s>"}}, lines))
+	abab, ok := bert.ID("abab")
+	pieces, err := t5.AppendIDs(nil, "abab")
+	if !ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	check := func(e *Encoding, err error, ids, types []int32) {
+		t.Helper()
+		if err != nil || !slices.Equal(e.IDs, ids) || !slices.Equal(e.Types, types) {
+			t.Errorf("%+v, %v; want %v of segments %v", e, err, ids, types)
+		}
+	}
+	e, err := bert.Encode("abab [MASK]", Options{Special: true})
+	check(e, err, []int32{2, abab, 4, 3}, []int32{0, 0, 0, 0})
+	e, err = bert.EncodePair("abab", "abab", Options{Special: true})
+	check(e, err, []int32{2, abab, 3, abab, 3}, []int32{0, 0, 0, 1, 1})
+	e, err = t5.Encode("abab", Options{Special: true})
+	check(e, err, append(slices.Clone(pieces), 1), make([]int32, len(pieces)+1))
+}
+
 func TestTrainingSaysWhatIsWrong(t *testing.T) {
 	for want, o := range map[string]Training{
 		"kind words is not implemented":                      {Kind: "words", Size: 1000},
@@ -136,6 +160,8 @@ func TestTrainingSaysWhatIsWrong(t *testing.T) {
 		"a vocabulary of 2000000 tokens is out of bounds":    {Kind: "bpe", Size: 2000000},
 		`special token <s> is empty, not UTF-8, or there`:    {Kind: "bpe", Size: 1000, Special: []string{"<s>", "<s>"}},
 		"special token a is one character, which is a token": {Kind: "bpe", Size: 1000, Special: []string{"a"}},
+		"there is no template gpt; there are bert and t5":    {Kind: "bpe", Size: 1000, Template: "gpt"},
+		"the template t5 puts </s> beside a text, which is":  {Kind: "bpe", Size: 1000, Template: "t5", Special: []string{"<pad>"}},
 		"normalizer nfx is not implemented":                  {Kind: "bpe", Size: 1000, Normalize: "nfx"},
 	} {
 		if _, err := NewTrainer(o); err == nil || !strings.Contains(err.Error(), want) {

@@ -29,7 +29,7 @@ func writeHead(out *bytes.Buffer, special []string, normalize string) {
 		if i > 0 {
 			out.WriteByte(',')
 		}
-		fmt.Fprintf(out, "\n    {\"id\": %d, \"content\": %s, \"single_word\": false, \"lstrip\": false, \"rstrip\": false, \"normalized\": false, \"special\": true}", i, quoted(token))
+		fmt.Fprintf(out, "\n    {\"id\": %d, \"content\": %s, \"single_word\": false, \"lstrip\": %v, \"rstrip\": false, \"normalized\": false, \"special\": true}", i, quoted(token), slices.Contains(maskTokens, token))
 	}
 	out.WriteString("\n  ],\n  \"normalizer\": ")
 	out.WriteString(map[string]string{"nfc": `{"type": "NFC"}`, "nfkc": `{"type": "NFKC"}`, "lowercase": `{"type": "Lowercase"}`}[normalize])
@@ -44,7 +44,7 @@ func writePairs(vocabulary []string, merges [][2]int32, o Training) []byte {
 	out := &bytes.Buffer{}
 	writeHead(out, o.Special, o.Normalize)
 	const level = `{"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": %v, "use_regex": true}`
-	fmt.Fprintf(out, "  \"pre_tokenizer\": "+level+",\n  \"post_processor\": "+level+",\n  \"decoder\": "+level+",\n", true, false, true)
+	fmt.Fprintf(out, "  \"pre_tokenizer\": "+level+",\n  \"post_processor\": %s,\n  \"decoder\": "+level+",\n", true, o.postProcessor(fmt.Sprintf(level, false)), true)
 	out.WriteString("  \"model\": {\n    \"type\": \"BPE\",\n    \"dropout\": null,\n    \"unk_token\": null,\n    \"continuing_subword_prefix\": null,\n" +
 		"    \"end_of_word_suffix\": null,\n    \"fuse_unk\": false,\n    \"byte_fallback\": false,\n    \"ignore_merges\": false,\n    \"vocab\": {")
 	for i, token := range vocabulary {
@@ -87,7 +87,7 @@ func writePieces(pieces []scoredPiece, o Training) []byte {
 	if o.Apart {
 		pre = `{"type": "Sequence", "pretokenizers": [` + metaspace + `, {"type": "Punctuation", "behavior": "Isolated"}]}`
 	}
-	out.WriteString("  \"pre_tokenizer\": " + pre + ",\n  \"post_processor\": null,\n  \"decoder\": {\"type\": \"Sequence\", \"decoders\": [{\"type\": \"ByteFallback\"}, " + metaspace + "]},\n")
+	out.WriteString("  \"pre_tokenizer\": " + pre + ",\n  \"post_processor\": " + o.postProcessor("") + ",\n  \"decoder\": {\"type\": \"Sequence\", \"decoders\": [{\"type\": \"ByteFallback\"}, " + metaspace + "]},\n")
 	fmt.Fprintf(out, "  \"model\": {\n    \"type\": \"Unigram\",\n    \"unk_id\": %d,\n    \"byte_fallback\": true,\n    \"vocab\": [", slices.Index(special, unknownToken))
 	written := 0
 	write := func(token string, score float64) {

@@ -55,6 +55,18 @@ def t5(tied):
     return model
 
 
+def fillings(model):
+    """The pipeline's guesses for a hidden letter."""
+    plain = transformers.BertForMaskedLM(model.config)
+    plain.load_state_dict(model.state_dict())
+    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"] + list("abcdefgh")
+    tokenizer = transformers.BertTokenizer(vocab={token: id for id, token in enumerate(tokens)})
+    pipe = transformers.pipeline("fill-mask", model=plain.eval(), tokenizer=tokenizer, top_k=5)
+    text = "a b [MASK] d"
+    guesses = [{"id": g["token"], "score": g["score"], "text": g["sequence"]} for g in pipe(text)]
+    return {"ids": tokenizer(text)["input_ids"], "guesses": guesses}
+
+
 def buckets(bidirectional, count, distance):
     """The bucket of each relative position from -300 to 300."""
     places = torch.arange(-300, 301)
@@ -64,8 +76,9 @@ def buckets(bidirectional, count, distance):
 
 def main():
     torch.set_num_threads(1)
+    masked = bert(MaskedLM, 2)
     models = [
-        record("bert", bert(MaskedLM, 2), choose((3, 9), 500, 13), choose((3, 9), 501, 13), optimizers=("sgd",)),
+        record("bert", masked, choose((3, 9), 500, 13), choose((3, 9), 501, 13), optimizers=("sgd",)),
         record("bert classes", bert(Classifier, 5), choose((3, 9), 500, 13), choose((3,), 501, 5), optimizers=("sgd",)),
     ]
     padded = (choose((3, 12), 500, 13), choose((3, 12), 502, 2), [12, 5, 8])
@@ -76,8 +89,8 @@ def main():
     places = [{"bidirectional": b, "buckets": n, "distance": d, "of": buckets(b, n, d)} for n, d in ((32, 128), (8, 7), (16, 300), (64, 256)) for b in (True, False)]
     path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "transformers.json")
     with open(path, "w") as out:
-        out.write('{"torch": "%s", "transformers": "%s", "buckets": %s, "models": [\n%s\n]}\n' % (
-            torch.__version__, transformers.__version__, json.dumps(places), ",\n".join(json.dumps(m) for m in models)))
+        out.write('{"torch": "%s", "transformers": "%s", "buckets": %s, "fillings": %s, "models": [\n%s\n]}\n' % (
+            torch.__version__, transformers.__version__, json.dumps(places), json.dumps(fillings(masked)), ",\n".join(json.dumps(m) for m in models)))
 
 
 if __name__ == "__main__":
