@@ -15,7 +15,6 @@ import (
 
 	"ringmaster/internal/checkpoint"
 	"ringmaster/internal/config"
-	"ringmaster/internal/plan"
 	"ringmaster/internal/plural"
 	"ringmaster/internal/trainer"
 )
@@ -55,7 +54,7 @@ func exportMerged(cmd *cobra.Command, flags *trainedFlags, path, target string) 
 	if err != nil {
 		return failed(err)
 	}
-	layout, err := (&trainer.Plan{Job: &plain, Data: t.data, Model: m, Buckets: plan.Buckets(m.Len())}).Layout()
+	layout, err := (&trainer.Plan{Job: &plain, Data: t.data, Model: m, Buckets: trainer.BucketsOf(&plain, m)}).Layout()
 	if err != nil {
 		return failed(err)
 	}

@@ -14,7 +14,6 @@ import (
 	"ringmaster/internal/config"
 	"ringmaster/internal/dataset"
 	"ringmaster/internal/launch"
-	"ringmaster/internal/plan"
 	"ringmaster/internal/regularfile"
 	"ringmaster/internal/tensor/kernel"
 	"ringmaster/internal/trainer"
@@ -233,7 +232,7 @@ func (t *trained) load(threads int) error {
 	if err != nil {
 		return wrong(err)
 	}
-	t.plan = &trainer.Plan{Job: t.job, Data: t.data, Model: m, Buckets: plan.Buckets(m.Len())}
+	t.plan = &trainer.Plan{Job: t.job, Data: t.data, Model: m, Buckets: trainer.BucketsOf(t.job, m)}
 	t.team = kernel.NewTeam(threads)
 	layout, err := t.plan.Layout()
 	if err != nil {

@@ -55,7 +55,8 @@ func (f *trainedFlags) pick(cmd *cobra.Command, path string) (*checkpoint.Entry,
 func (t *trained) average() {
 	k := slices.IndexFunc(t.state.Optim, func(b checkpoint.Buffer) bool { return b.Name == optim.AverageName })
 	if t.entry != nil && k >= 0 && !t.noEMA {
-		t.state.Params, t.averaged = t.state.Optim[k].Data, optim.AverageName
+		t.plan.Model.Scatter(t.state.Params, t.state.Optim[k].Data)
+		t.averaged = optim.AverageName
 	}
 }
 

@@ -26,7 +26,7 @@ func (g *gradients) addLocal(dst []float32, at plan.Interval, from, to int) {
 
 // startBody makes the partial sums of the elements at of the worker's own body: chunk c over the seats c+1 to the arc's end,
 // left in the vector of seat c+1, which nothing reads for this chunk any more.
-func (g *gradients) startBody(bucket, at plan.Interval) {
+func (g *gradients) startBody(bucket plan.Bucket, at plan.Interval) {
 	for at.Len() > 0 {
 		c, part := g.firstChunk(bucket, at)
 		k := c + 1 - g.arc.Begin
@@ -38,7 +38,7 @@ func (g *gradients) startBody(bucket, at plan.Interval) {
 }
 
 // bodyPartial returns where startBody left the first part of the elements at, and where that part ends.
-func (g *gradients) bodyPartial(bucket, at plan.Interval) []float32 {
+func (g *gradients) bodyPartial(bucket plan.Bucket, at plan.Interval) []float32 {
 	c, part := g.firstChunk(bucket, at)
 	return g.flat[c+1-g.arc.Begin][part.Begin:part.End]
 }
@@ -56,7 +56,7 @@ func (g *gradients) pass(begin int, partial []float32) {
 }
 
 // finish completes the sum of own elements whose partial sum is back: chunk c still lacks the seats from the arc's first up to c.
-func (g *gradients) finish(bucket plan.Interval, begin int, partial []float32) {
+func (g *gradients) finish(bucket plan.Bucket, begin int, partial []float32) {
 	at := plan.Interval{Begin: begin, End: begin + len(partial)}
 	for at.Len() > 0 {
 		c, part := g.firstChunk(bucket, at)
@@ -76,13 +76,13 @@ func (g *gradients) add(at plan.Interval, partial []float32, n int) {
 }
 
 // firstChunk returns the chunk of the first of the elements at, and those of them that are in this chunk.
-func (g *gradients) firstChunk(bucket, at plan.Interval) (int, plan.Interval) {
-	c := chunkAt(bucket, g.seats, at.Begin)
-	return c, plan.Interval{Begin: at.Begin, End: min(at.End, bucket.Part(c, g.seats).End)}
+func (g *gradients) firstChunk(bucket plan.Bucket, at plan.Interval) (int, plan.Interval) {
+	c := bucket.ChunkOf(at.Begin, g.seats)
+	return c, plan.Interval{Begin: at.Begin, End: min(at.End, bucket.Chunk(c, g.seats).End)}
 }
 
 // alone sums the bucket if one worker has all seats.
-func (g *gradients) alone(bucket plan.Interval) {
+func (g *gradients) alone(bucket plan.Bucket) {
 	body, tail := bodyOf(bucket, g.arc, g.seats), tailOf(bucket, g.arc, g.seats)
 	g.startTail(tail)
 	g.startBody(bucket, body)
@@ -94,9 +94,9 @@ func (g *gradients) alone(bucket plan.Interval) {
 }
 
 // foldRaw sums a raw bucket into the first local seat's vector; raw holds every seat's elements, seat after seat.
-func (g *gradients) foldRaw(bucket plan.Interval, raw []float32) {
+func (g *gradients) foldRaw(bucket plan.Bucket, raw []float32) {
 	for c := range g.seats {
-		chunk := bucket.Part(c, g.seats)
+		chunk := bucket.Chunk(c, g.seats)
 		dst := g.flat[0][chunk.Begin:chunk.End]
 		for k := range g.seats {
 			seat := (c + 1 + k) % g.seats

@@ -36,13 +36,16 @@ func (id *Identity) hello(from, to plan.Member) Header {
 }
 
 // shapeOf is a hash of who has which seats and of the buckets.
-func shapeOf(view *plan.View, buckets []plan.Interval) uint64 {
+func shapeOf(view *plan.View, buckets []plan.Bucket) uint64 {
 	hash := fnv.New64a()
 	for _, m := range view.Members {
 		fmt.Fprintf(hash, "%v ", m.Arc)
 	}
 	for _, b := range buckets {
-		fmt.Fprintf(hash, "%v", b)
+		fmt.Fprintf(hash, "%v", b.Interval)
+		if b.Borders != nil {
+			fmt.Fprintf(hash, "%v", b.Borders)
+		}
 	}
 	return hash.Sum64()
 }

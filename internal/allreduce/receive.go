@@ -107,7 +107,7 @@ func (r *Ring) apply(b *bucket, f *Frame, at plan.Interval, numbers *floats) {
 		case f.Phase == phaseRaw:
 			copy(b.raw[at.Begin:], run)
 		case int(f.Segment) == r.self:
-			r.grad.finish(b.Interval, at.Begin, run)
+			r.grad.finish(b.Bucket, at.Begin, run)
 		default:
 			r.grad.pass(at.Begin, run)
 		}
@@ -167,7 +167,7 @@ func (r *Ring) arrived(b *bucket, n int) {
 	if b.raw != nil {
 		// Nobody else touches the bucket between its last frame and done.
 		r.mu.Unlock()
-		r.grad.foldRaw(b.Interval, b.raw)
+		r.grad.foldRaw(b.Bucket, b.raw)
 		r.mu.Lock()
 	}
 	b.done = true

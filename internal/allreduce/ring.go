@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -62,7 +63,7 @@ type Ring struct {
 
 // bucket is the state of one bucket in the current step.
 type bucket struct {
-	plan.Interval
+	plan.Bucket
 	raw     []float32 // for a bucket that travels raw: every seat's elements, seat after seat
 	lanes   []lane    // indexed by laneAt
 	at      []int     // how much of each lane has arrived; for the worker's own final lane, how much has been sent
@@ -80,7 +81,7 @@ func (r *Ring) laneAt(p phase, owner int) int { return int(p-firstLane)*r.worker
 // Open connects the session to its neighbours and starts it. seats are the flat gradient vectors of the worker's seats in the
 // arc's order, buckets intervals of it. It blocks until both neighbours have the same session open, ctx ends, or one refuses:
 // StaleError and PeerLostError say so. A worker alone in its view needs no links.
-func Open(ctx context.Context, id Identity, links Links, seats [][]float32, buckets []plan.Interval) (*Ring, error) {
+func Open(ctx context.Context, id Identity, links Links, seats [][]float32, buckets []plan.Bucket) (*Ring, error) {
 	if err := checkPlan(&id, seats, buckets); err != nil {
 		return nil, fmt.Errorf("open ring of generation %d: %w", id.View.Generation, err)
 	}
@@ -97,7 +98,7 @@ func Open(ctx context.Context, id Identity, links Links, seats [][]float32, buck
 	return r, nil
 }
 
-func checkPlan(id *Identity, seats [][]float32, buckets []plan.Interval) error {
+func checkPlan(id *Identity, seats [][]float32, buckets []plan.Bucket) error {
 	if !littleEndian() {
 		return errors.New("this machine is big-endian, the wire is not")
 	}
@@ -120,12 +121,15 @@ func checkPlan(id *Identity, seats [][]float32, buckets []plan.Interval) error {
 		if b.Begin < at || b.End < b.Begin || b.End > len(seats[0]) {
 			return fmt.Errorf("bucket %v after element %d of %d", b, at, len(seats[0]))
 		}
+		if c := b.Borders; c != nil && (len(c) != id.View.Seats+1 || c[0] != b.Begin || c[len(c)-1] != b.End || !slices.IsSorted(c)) {
+			return fmt.Errorf("bucket %v has chunks at %v for %d seats", b.Interval, c, id.View.Seats)
+		}
 		at = b.End
 	}
 	return nil
 }
 
-func newRing(id Identity, seats [][]float32, buckets []plan.Interval) *Ring {
+func newRing(id Identity, seats [][]float32, buckets []plan.Bucket) *Ring {
 	r := &Ring{
 		id: id, self: id.Self, workers: len(id.View.Members),
 		grad:   gradients{flat: seats, arc: id.own().Arc, seats: id.View.Seats},
@@ -137,7 +141,7 @@ func newRing(id Identity, seats [][]float32, buckets []plan.Interval) *Ring {
 	r.views.init(r)
 	frames := 0
 	for _, i := range buckets {
-		b := bucket{Interval: i}
+		b := bucket{Bucket: i}
 		if n := i.Len() * r.id.View.Seats; n <= rawLimit && r.workers > 1 {
 			b.raw = make([]float32, n)
 		}
@@ -161,9 +165,9 @@ func (r *Ring) layLanes(b *bucket) {
 			b.lanes[r.laneAt(phaseRaw, v)] = lane{Begin: m.Arc.Begin * b.Len(), End: m.Arc.End * b.Len()}
 			continue
 		}
-		b.lanes[r.laneAt(phaseBody, v)] = lane(bodyOf(b.Interval, m.Arc, r.id.View.Seats))
-		b.lanes[r.laneAt(phaseTail, v)] = lane(tailOf(b.Interval, m.Arc, r.id.View.Seats))
-		b.lanes[r.laneAt(phaseFinal, v)] = lane(Segment(b.Interval, m.Arc, r.id.View.Seats))
+		b.lanes[r.laneAt(phaseBody, v)] = lane(bodyOf(b.Bucket, m.Arc, r.id.View.Seats))
+		b.lanes[r.laneAt(phaseTail, v)] = lane(tailOf(b.Bucket, m.Arc, r.id.View.Seats))
+		b.lanes[r.laneAt(phaseFinal, v)] = lane(Segment(b.Bucket, m.Arc, r.id.View.Seats))
 	}
 	for p := firstLane; p <= phaseRaw; p++ {
 		for v := range r.workers {
@@ -241,7 +245,7 @@ func (r *Ring) Ready(bucket int) {
 		b.done = true
 		return
 	case r.workers == 1 && additions <= aloneLimit:
-		r.grad.alone(b.Interval)
+		r.grad.alone(b.Bucket)
 		b.done = true
 		return
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -17,12 +18,12 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // reference is the plain ring over seats: chunk c is the left fold g[c+1] + ... + g[c+S].
-func reference(seats [][]float32, buckets []plan.Interval) []float32 {
+func reference(seats [][]float32, buckets []plan.Bucket) []float32 {
 	n := len(seats)
 	sum := make([]float32, len(seats[0]))
 	for _, b := range buckets {
 		for c := range n {
-			for x, end := b.Part(c, n).Begin, b.Part(c, n).End; x < end; x++ {
+			for x, end := b.Chunk(c, n).Begin, b.Chunk(c, n).End; x < end; x++ {
 				s := seats[(c+1)%n][x]
 				for k := 2; k <= n; k++ {
 					s += seats[(c+k)%n][x]
@@ -57,14 +58,14 @@ func cut(rng *rand.Rand, seats, workers int) []plan.Member {
 // world is a whole ring in one process.
 type world struct {
 	view    plan.View
-	buckets []plan.Interval
+	buckets []plan.Bucket
 	params  int
 	flat    [][]float32 // by seat
 	rings   []*Ring
 }
 
 func newWorld(members []plan.Member, seats int, buckets []plan.Interval) *world {
-	w := &world{view: plan.View{Generation: 7, Seats: seats, Members: members}, buckets: buckets}
+	w := &world{view: plan.View{Generation: 7, Seats: seats, Members: members}, buckets: plan.EvenBuckets(buckets)}
 	if len(buckets) > 0 {
 		w.params = buckets[len(buckets)-1].End
 	}
@@ -221,6 +222,15 @@ func TestSumsAreThoseOfTheRingOverSeats(t *testing.T) {
 		seed := rapid.Uint64().Draw(rt, "seed")
 		rng := rand.New(rand.NewPCG(seed, 1))
 		w := newWorld(cut(rng, seats, workers), seats, drawBuckets(rt))
+		for k := range w.buckets {
+			if b := &w.buckets[k]; rapid.Bool().Draw(rt, "uneven") {
+				for range seats - 1 {
+					b.Borders = append(b.Borders, b.Begin+rng.IntN(b.Len()+1))
+				}
+				b.Borders = append(b.Borders, b.Begin, b.End)
+				slices.Sort(b.Borders)
+			}
+		}
 		memory := &InProcess{Depth: rapid.IntRange(1, 3).Draw(rt, "depth")}
 		w.open(t, func(int) Links { return memory })
 		defer w.close()

@@ -30,28 +30,18 @@ const frameBytes = 4 * frameLen
 const rawLimit = 1 << 14
 
 // Segment is the interval of the bucket whose sum the worker with this arc finishes.
-func Segment(bucket plan.Interval, arc plan.Arc, seats int) plan.Interval {
-	return bucket.Span(arc.Begin, arc.End, seats)
+func Segment(bucket plan.Bucket, arc plan.Arc, seats int) plan.Interval {
+	return bucket.Chunks(arc.Begin, arc.End, seats)
 }
 
 // bodyOf is the part of the owner's segment that starts at the owner: all its chunks but the last.
-func bodyOf(bucket plan.Interval, arc plan.Arc, seats int) plan.Interval {
-	return bucket.Span(arc.Begin, arc.End-1, seats)
+func bodyOf(bucket plan.Bucket, arc plan.Arc, seats int) plan.Interval {
+	return bucket.Chunks(arc.Begin, arc.End-1, seats)
 }
 
 // tailOf is the last chunk of the owner's segment, which starts at the next worker.
-func tailOf(bucket plan.Interval, arc plan.Arc, seats int) plan.Interval {
-	return bucket.Part(arc.End-1, seats)
-}
-
-// chunkAt is the number of the chunk that holds element x of the bucket.
-func chunkAt(bucket plan.Interval, seats, x int) int {
-	size, longer := bucket.Len()/seats, bucket.Len()%seats
-	x -= bucket.Begin
-	if border := longer * (size + 1); x >= border {
-		return longer + (x-border)/size
-	}
-	return x / (size + 1)
+func tailOf(bucket plan.Bucket, arc plan.Arc, seats int) plan.Interval {
+	return bucket.Chunk(arc.End-1, seats)
 }
 
 // A lane is an interval that travels in frames. It counts elements of the flat vector (body, tail, final) or of the raw

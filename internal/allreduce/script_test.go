@@ -56,7 +56,7 @@ func scripted(t *testing.T, name string, do func(t *testing.T, r *Ring, s *scrip
 			members := []plan.Member{{Worker: "w1", Incarnation: 1, Arc: plan.Interval{Begin: 0, End: 2}}, {Worker: "w2", Incarnation: 2, Arc: plan.Interval{Begin: 2, End: 4}}}
 			id := Identity{Cluster: 99, Job: "job", View: plan.View{Generation: 7, Seats: 4, Members: members}}
 			s := &script{frames: make(chan Frame, 2), cut: make(chan struct{})}
-			r, err := Open(t.Context(), id, s, [][]float32{make([]float32, params), make([]float32, params)}, []plan.Interval{{Begin: 0, End: params}})
+			r, err := Open(t.Context(), id, s, [][]float32{make([]float32, params), make([]float32, params)}, plan.EvenBuckets([]plan.Interval{{Begin: 0, End: params}}))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -114,7 +114,7 @@ func (r *Ring) start(bucket int, step uint64) error {
 	b := &r.buckets[bucket]
 	switch {
 	case r.workers == 1:
-		r.grad.alone(b.Interval)
+		r.grad.alone(b.Bucket)
 		r.arrived(b, b.Len())
 		return nil
 	case b.raw != nil:
@@ -142,7 +142,7 @@ func (r *Ring) sendLane(bucket int, step uint64, p phase, owner int) error {
 		case phaseTail:
 			r.grad.startTail(at)
 		case phaseBody:
-			r.grad.startBody(b.Interval, at)
+			r.grad.startBody(b.Bucket, at)
 		}
 		if err := r.send(item{phase: p, step: step, bucket: bucket, segment: owner, begin: begin}); err != nil {
 			return err
@@ -169,7 +169,7 @@ func (r *Ring) send(it item) error {
 		f.Data = r.views.append(f.Data, b.raw[at.Begin:at.End])
 	case it.phase == phaseBody && it.segment == r.self:
 		for at.Len() > 0 {
-			partial := r.grad.bodyPartial(b.Interval, at)
+			partial := r.grad.bodyPartial(b.Bucket, at)
 			f.Data = r.views.append(f.Data, partial)
 			at.Begin += len(partial)
 		}

@@ -284,13 +284,15 @@ func TestOpenRefusesABadPlan(t *testing.T) {
 	for name, c := range map[string]struct {
 		self    int
 		seats   [][]float32
-		buckets []plan.Interval
+		buckets []plan.Bucket
 	}{
-		"position":        {2, seats, nil},
-		"too many seats":  {0, append(seats[:len(seats):len(seats)], make([]float32, 10)), nil},
-		"uneven seats":    {0, append(seats[:len(seats)-1:len(seats)-1], make([]float32, 9), make([]float32, 10))[:len(seats)+1], nil},
-		"bucket too long": {0, seats, []plan.Interval{{Begin: 0, End: 11}}},
-		"overlap":         {0, seats, []plan.Interval{{Begin: 0, End: 6}, {Begin: 5, End: 10}}},
+		"position":            {2, seats, nil},
+		"too many seats":      {0, append(seats[:len(seats):len(seats)], make([]float32, 10)), nil},
+		"uneven seats":        {0, append(seats[:len(seats)-1:len(seats)-1], make([]float32, 9), make([]float32, 10))[:len(seats)+1], nil},
+		"bucket too long":     {0, seats, plan.EvenBuckets([]plan.Interval{{Begin: 0, End: 11}})},
+		"overlap":             {0, seats, plan.EvenBuckets([]plan.Interval{{Begin: 0, End: 6}, {Begin: 5, End: 10}})},
+		"no chunk for a seat": {0, seats, []plan.Bucket{{Interval: plan.Interval{End: 6}, Borders: []int{0, 6}}}},
+		"chunks out of order": {0, seats, []plan.Bucket{{Interval: plan.Interval{End: 6}, Borders: []int{0, 4, 3, 6}}}},
 	} {
 		if _, err := Open(context.Background(), Identity{View: view, Self: c.self}, &InProcess{}, c.seats, c.buckets); err == nil {
 			t.Errorf("%s: opened", name)

@@ -12,14 +12,14 @@ import (
 // foreign is the layout of a model with a table of tokens, a wide and a square matrix, and an output layer of its own or, if tied, none. Another
 // ecosystem holds the matrices the other way round, and has biases.
 func foreign(t *testing.T, tied bool) *Layout {
-	params := []Tensor{{"m.table.weight", []int{2, 1}, plan.Interval{Begin: 0, End: 2}}, {"m.wide.weight", []int{3, 2}, plan.Interval{Begin: 2, End: 8}},
-		{"m.square.weight", []int{2, 2}, plan.Interval{Begin: 8, End: 12}}}
+	params := []Tensor{{Name: "m.table.weight", Shape: []int{2, 1}, Interval: plan.Interval{Begin: 0, End: 2}}, {Name: "m.wide.weight", Shape: []int{3, 2}, Interval: plan.Interval{Begin: 2, End: 8}},
+		{Name: "m.square.weight", Shape: []int{2, 2}, Interval: plan.Interval{Begin: 8, End: 12}}}
 	form := Form{Prefix: "m.", Endings: map[string]string{".gamma": ".weight"}, Aliases: map[string]Alias{"m.wide.weight": {"m.wide.weight", []int{1, 0}}, "m.square.weight": {"m.square.weight", []int{1, 0}}},
 		Extras: map[string]Extra{"m.mask": {}, "m.wide.bias": {Zeros: []int{3}, Else: "take biases"}}}
 	if tied {
 		form.Extras["head.weight"] = Extra{Equals: "m.table.weight", Else: "untie them"}
 	} else {
-		params = append(params, Tensor{"head.weight", []int{2, 1}, plan.Interval{Begin: 12, End: 14}})
+		params = append(params, Tensor{Name: "head.weight", Shape: []int{2, 1}, Interval: plan.Interval{Begin: 12, End: 14}})
 		form.Shared = map[string]string{"head.weight": "m.table.weight"}
 	}
 	return mustLayout(t, 1, params, nil).WithForm(form)

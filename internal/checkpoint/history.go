@@ -25,11 +25,11 @@ const HistoryPoints = 1024
 const HistoryLength = 4*HistoryPoints + 4
 
 var historyTensors = []Tensor{
-	{"loss", []int{HistoryPoints}, plan.Interval{Begin: 0, End: HistoryPoints}},
-	{"accuracy", []int{HistoryPoints}, plan.Interval{Begin: HistoryPoints, End: 2 * HistoryPoints}},
-	{"learning_rate", []int{HistoryPoints}, plan.Interval{Begin: 2 * HistoryPoints, End: 3 * HistoryPoints}},
-	{"grad_norm", []int{HistoryPoints}, plan.Interval{Begin: 3 * HistoryPoints, End: 4 * HistoryPoints}},
-	{"partial", []int{4}, plan.Interval{Begin: 4 * HistoryPoints, End: HistoryLength}},
+	{Name: "loss", Shape: []int{HistoryPoints}, Interval: plan.Interval{Begin: 0, End: HistoryPoints}},
+	{Name: "accuracy", Shape: []int{HistoryPoints}, Interval: plan.Interval{Begin: HistoryPoints, End: 2 * HistoryPoints}},
+	{Name: "learning_rate", Shape: []int{HistoryPoints}, Interval: plan.Interval{Begin: 2 * HistoryPoints, End: 3 * HistoryPoints}},
+	{Name: "grad_norm", Shape: []int{HistoryPoints}, Interval: plan.Interval{Begin: 3 * HistoryPoints, End: 4 * HistoryPoints}},
+	{Name: "partial", Shape: []int{4}, Interval: plan.Interval{Begin: 4 * HistoryPoints, End: HistoryLength}},
 }
 
 // History is the flat vector of a run's history. An empty one keeps nothing.

@@ -46,8 +46,8 @@ func i64(n uint64) []byte { return binary.LittleEndian.AppendUint64(nil, n) }
 // normed is the layout of a linear layer and a batch norm.
 func normed(t *testing.T) *Layout {
 	return mustLayout(t, 2,
-		[]Tensor{{"0.weight", []int{1, 2}, plan.Interval{Begin: 0, End: 2}}, {"1.weight", []int{1}, plan.Interval{Begin: 2, End: 3}}},
-		[]Tensor{{"1.running_mean", []int{1}, plan.Interval{Begin: 0, End: 1}}, {"1.running_var", []int{1}, plan.Interval{Begin: 1, End: 2}}}, "exp_avg")
+		[]Tensor{{Name: "0.weight", Shape: []int{1, 2}, Interval: plan.Interval{Begin: 0, End: 2}}, {Name: "1.weight", Shape: []int{1}, Interval: plan.Interval{Begin: 2, End: 3}}},
+		[]Tensor{{Name: "1.running_mean", Shape: []int{1}, Interval: plan.Interval{Begin: 0, End: 1}}, {Name: "1.running_var", Shape: []int{1}, Interval: plan.Interval{Begin: 1, End: 2}}}, "exp_avg")
 }
 
 // stateDict is what PyTorch saves of that model.
@@ -142,8 +142,8 @@ func FuzzReadModel(f *testing.F) {
 	for _, prefix := range []string{"", "module.", "a.b."} {
 		f.Add(fileWith(stateDict(prefix)...))
 	}
-	l, err := NewLayout(1, []Tensor{{"0.weight", []int{1, 2}, plan.Interval{Begin: 0, End: 2}}, {"1.weight", []int{1}, plan.Interval{Begin: 2, End: 3}}},
-		[]Tensor{{"1.running_mean", []int{1}, plan.Interval{Begin: 0, End: 1}}, {"1.running_var", []int{1}, plan.Interval{Begin: 1, End: 2}}}, nil)
+	l, err := NewLayout(1, []Tensor{{Name: "0.weight", Shape: []int{1, 2}, Interval: plan.Interval{Begin: 0, End: 2}}, {Name: "1.weight", Shape: []int{1}, Interval: plan.Interval{Begin: 2, End: 3}}},
+		[]Tensor{{Name: "1.running_mean", Shape: []int{1}, Interval: plan.Interval{Begin: 0, End: 1}}, {Name: "1.running_var", Shape: []int{1}, Interval: plan.Interval{Begin: 1, End: 2}}}, nil)
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -22,6 +22,7 @@ type Layout struct {
 	params, stats []Tensor
 	optim         []string
 	paramLen      int
+	optimLen      int // of a buffer of the optimizer
 	statLen       int
 	historyLen    int
 	shares        []Share
@@ -63,7 +64,7 @@ const (
 )
 
 // NewLayout makes the layout of a job with this many seats. The tensors of each flat vector must cover it without holes
-// or overlaps; stats and optim (the names of the optimizer's buffers, each as long as the parameters) may be empty.
+// or overlaps; stats and optim (the names of the optimizer's buffers, of what is not frozen) may be empty.
 func NewLayout(seats int, params, stats []Tensor, optim []string) (*Layout, error) {
 	if seats < 1 {
 		return nil, fmt.Errorf("checkpoint layout: %d seats", seats)
@@ -89,19 +90,35 @@ func NewLayout(seats int, params, stats []Tensor, optim []string) (*Layout, erro
 			return nil, fmt.Errorf("checkpoint layout: %s is both a parameter and a running statistic", t.Name)
 		}
 	}
-	bounds := balance(l.params, min(seats, len(l.params), maxShares))
-	l.add(kindModel, l.params, bounds, seats, []int{vectorParams})
+	l.add(kindModel, l.params, balance(l.params, min(seats, len(l.params), maxShares)), seats, []int{vectorParams})
+	trained := l.trained()
+	if len(optim) > 0 && len(trained) == 0 {
+		return nil, errors.New("checkpoint layout: every parameter is frozen")
+	}
 	if len(optim) > 0 {
 		vectors := make([]int, len(optim))
 		for i := range vectors {
 			vectors[i] = vectorOptim + i
 		}
-		l.add(kindOptim, l.params, bounds, seats, vectors)
+		l.add(kindOptim, trained, balance(trained, min(seats, len(trained), maxShares)), seats, vectors)
 	}
 	if len(l.stats) > 0 {
 		l.add(kindStats, l.stats, []int{0, len(l.stats)}, seats, []int{vectorStats})
 	}
 	return l, l.checkNames()
+}
+
+// trained are the parameters that are not frozen, at their places in the optimizer's buffers.
+func (l *Layout) trained() []Tensor {
+	var out []Tensor
+	for _, t := range l.params {
+		if !t.Frozen {
+			t.Interval = plan.Interval{Begin: l.optimLen, End: l.optimLen + t.Interval.Len()}
+			l.optimLen = t.Interval.End
+			out = append(out, t)
+		}
+	}
+	return out
 }
 
 // WithHistory adds the file of a run's history to the layout, which it returns.
@@ -201,11 +218,27 @@ func (l *Layout) checkNames() error {
 // Shares are the files of a checkpoint in their order. They must not be changed.
 func (l *Layout) Shares() []Share { return l.shares }
 
+// Admit checks that a checkpoint has the layout's files, each of its size. One whose job has the same model and optimizer may be of an
+// earlier build.
+func (l *Layout) Admit(m *Manifest) error {
+	if len(m.Files) != len(l.shares) {
+		return fmt.Errorf("it has %d files, this job's model and optimizer make %d%s", len(m.Files), len(l.shares), ofEarlierBuild)
+	}
+	for i, f := range m.Files {
+		if s := &l.shares[i]; f.Name != s.Name || f.Bytes != s.Bytes {
+			return fmt.Errorf("it has a file %s of %d bytes, this job's model and optimizer make %s of %d%s", f.Name, f.Bytes, s.Name, s.Bytes, ofEarlierBuild)
+		}
+	}
+	return nil
+}
+
+const ofEarlierBuild = " (earlier builds kept the optimizer's state of frozen parameters too): begin a new job from its weights by model.init"
+
 // NewState makes a state of zeros that fits the layout.
 func (l *Layout) NewState() *State {
 	s := &State{Params: make([]float32, l.paramLen), Stats: make([]float32, l.statLen), History: make(History, l.historyLen)}
 	for _, name := range l.optim {
-		s.Optim = append(s.Optim, Buffer{name, make([]float32, l.paramLen)})
+		s.Optim = append(s.Optim, Buffer{name, make([]float32, l.optimLen)})
 	}
 	return s
 }
@@ -220,8 +253,8 @@ func (l *Layout) fits(s *State) error {
 		return fmt.Errorf("state at step %d has a history of %d values, the layout %d", s.Step, len(s.History), l.historyLen)
 	}
 	for i, b := range s.Optim {
-		if b.Name != l.optim[i] || len(b.Data) != l.paramLen {
-			return fmt.Errorf("state at step %d: optimizer buffer %s has %d values, want %s with %d", s.Step, b.Name, len(b.Data), l.optim[i], l.paramLen)
+		if b.Name != l.optim[i] || len(b.Data) != l.optimLen {
+			return fmt.Errorf("state at step %d: optimizer buffer %s has %d values, want %s with %d", s.Step, b.Name, len(b.Data), l.optim[i], l.optimLen)
 		}
 	}
 	return nil

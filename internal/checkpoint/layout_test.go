@@ -23,16 +23,16 @@ func tensorsOf(prefix string, shapes ...[]int) []Tensor {
 	at := 0
 	for i, shape := range shapes {
 		n, _ := elements(shape)
-		out = append(out, Tensor{fmt.Sprintf("%s%d.weight", prefix, i), shape, plan.Interval{Begin: at, End: at + int(n)}})
+		out = append(out, Tensor{Name: fmt.Sprintf("%s%d.weight", prefix, i), Shape: shape, Interval: plan.Interval{Begin: at, End: at + int(n)}})
 		at += int(n)
 	}
 	return out
 }
 
 func mlp() []Tensor {
-	return []Tensor{{"0.weight", []int{128, 784}, plan.Interval{Begin: 0, End: 100352}}, {"0.bias", []int{128}, plan.Interval{Begin: 100352, End: 100480}},
-		{"2.weight", []int{128, 128}, plan.Interval{Begin: 100480, End: 116864}}, {"2.bias", []int{128}, plan.Interval{Begin: 116864, End: 116992}},
-		{"4.weight", []int{10, 128}, plan.Interval{Begin: 116992, End: 118272}}, {"4.bias", []int{10}, plan.Interval{Begin: 118272, End: 118282}}}
+	return []Tensor{{Name: "0.weight", Shape: []int{128, 784}, Interval: plan.Interval{Begin: 0, End: 100352}}, {Name: "0.bias", Shape: []int{128}, Interval: plan.Interval{Begin: 100352, End: 100480}},
+		{Name: "2.weight", Shape: []int{128, 128}, Interval: plan.Interval{Begin: 100480, End: 116864}}, {Name: "2.bias", Shape: []int{128}, Interval: plan.Interval{Begin: 116864, End: 116992}},
+		{Name: "4.weight", Shape: []int{10, 128}, Interval: plan.Interval{Begin: 116992, End: 118272}}, {Name: "4.bias", Shape: []int{10}, Interval: plan.Interval{Begin: 118272, End: 118282}}}
 }
 
 func mustLayout(t testing.TB, seats int, params, stats []Tensor, optim ...string) *Layout {
@@ -252,7 +252,7 @@ func sameBits(a, b *State) error {
 
 // The bytes of a file are part of the format: a small one is written down whole.
 func TestShareGolden(t *testing.T) {
-	l := mustLayout(t, 1, []Tensor{{"0.weight", []int{1, 2}, plan.Interval{Begin: 0, End: 2}}, {"0.bias", nil, plan.Interval{Begin: 2, End: 3}}}, nil)
+	l := mustLayout(t, 1, []Tensor{{Name: "0.weight", Shape: []int{1, 2}, Interval: plan.Interval{Begin: 0, End: 2}}, {Name: "0.bias", Shape: nil, Interval: plan.Interval{Begin: 2, End: 3}}}, nil)
 	var b bytes.Buffer
 	if _, err := l.EncodeShare(&b, 0, &State{Params: []float32{1, math.Float32frombits(0xffabcdef), -2}}); err != nil {
 		t.Fatal(err)
@@ -276,7 +276,7 @@ func TestDecodeShareRefusals(t *testing.T) {
 	renamed[1].Name = "p1.bias"
 	reshaped := slices.Clone(params)
 	reshaped[0].Shape = []int{3, 2}
-	longer := append(slices.Clone(params), Tensor{"p2.weight", []int{1}, plan.Interval{Begin: 10, End: 11}})
+	longer := append(slices.Clone(params), Tensor{Name: "p2.weight", Shape: []int{1}, Interval: plan.Interval{Begin: 10, End: 11}})
 	for _, c := range []struct {
 		name string
 		l    *Layout

@@ -206,6 +206,46 @@ func TestExportOfABuffer(t *testing.T) {
 	}
 }
 
+// An export of a buffer has frozen parameters, of which the optimizer keeps nothing, as they are, and everything in the order of the parameters.
+func TestExportOfABufferWithFrozenParameters(t *testing.T) {
+	params := tensorsOf("p", []int{2, 3}, []int{5}, []int{4}, []int{1}, []int{2, 2})
+	params[0].Frozen, params[2].Frozen, params[3].Frozen = true, true, true
+	layout, err := NewLayout(3, params, nil, []string{"momentum_buffer", "ema"})
+	must(t, err)
+	state := layout.NewState()
+	for _, values := range [][]float32{state.Params, state.Optim[0].Data, state.Optim[1].Data} {
+		for i := range values {
+			values[i] = float32(100*len(values) + i)
+		}
+	}
+	state.Optim[0].Data[3] = -1
+	if got := len(state.Optim[1].Data); got != 9 {
+		t.Fatalf("an average of %d values", got)
+	}
+	s := mustOpen(t, disk.NewMemFS(), "/s")
+	c := saveOf(t, layout, state, 1)
+	must(t, c.put(s, true))
+	e, _, err := newestOf(s)
+	must(t, err)
+	var b bytes.Buffer
+	digest, err := e.ExportBuffer(&b, "ema")
+	must(t, err)
+	back, err := layout.ReadModel(bytes.NewReader(b.Bytes()), int64(b.Len()))
+	must(t, err)
+	want := slices.Clone(state.Params)
+	copy(want[6:11], state.Optim[1].Data[:5])
+	copy(want[16:], state.Optim[1].Data[5:])
+	if digest != Digest(want) || Digest(back.Params) != digest {
+		t.Errorf("%v, want %v", back.Params, want)
+	}
+	whole, err := NewLayout(3, tensorsOf("p", []int{2, 3}, []int{5}, []int{4}, []int{1}, []int{2, 2}), nil, []string{"momentum_buffer", "ema"})
+	must(t, err)
+	if err := whole.Admit(c.manifest); err == nil || strings.Contains(err.Error(), "\n") || !strings.Contains(err.Error(), "model.init") {
+		t.Errorf("a layout with more in it admits the checkpoint: %v", err)
+	}
+	must(t, layout.Admit(c.manifest))
+}
+
 func TestExportNoticesDamage(t *testing.T) {
 	m := disk.NewMemFS()
 	c := save(t, 500, 1)

@@ -28,7 +28,7 @@ import (
 type State struct {
 	Step    uint64
 	Params  []float32      // flat parameter vector
-	Optim   []Buffer       // the optimizer's buffers, in its order, each as long as Params
+	Optim   []Buffer       // the optimizer's buffers, in its order, each with a value for every parameter that is not frozen
 	Stats   []float32      // running statistics in one flat vector; empty where the model has none
 	Sums    EpochSums      // of the epoch under way
 	History History        // of the steps done; empty where none is kept
@@ -46,6 +46,7 @@ type Tensor struct {
 	Name     string // PyTorch's, "0.weight"
 	Shape    []int  // its product is Interval's length; no dimensions is a scalar
 	Interval plan.Interval
+	Frozen   bool // a parameter that stays as it is, for which an optimizer keeps nothing
 }
 
 // EpochSums are the sums over the samples of the epoch under way.

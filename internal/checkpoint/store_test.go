@@ -36,8 +36,14 @@ func save(t testing.TB, step uint64, generation plan.Generation) saved {
 	l := smallLayout(t)
 	s := fill(l.NewState(), uint32(step)+1)
 	s.Step = step
+	return saveOf(t, l, s, generation)
+}
+
+// saveOf makes a checkpoint of a state.
+func saveOf(t testing.TB, l *Layout, s *State, generation plan.Generation) saved {
+	t.Helper()
 	files, contents := encodeAll(t, l, s)
-	m := &Manifest{Version: ManifestVersion, Job: "j", Step: step, Generation: generation, Seats: 2, Digest: Digest(s.Params),
+	m := &Manifest{Version: ManifestVersion, Job: "j", Step: s.Step, Generation: generation, Seats: 2, Digest: Digest(s.Params),
 		StateDigest: StateDigest(s), Sums: s.Sums, Epochs: s.Epochs, Config: "name: j\n", Files: files}
 	c := saved{l, s, m, map[string][]byte{}}
 	for i, f := range files {

@@ -86,7 +86,7 @@ func FuzzWeights(f *testing.F) {
 		f.Add([]byte(`{"weight_map": {"module.0.weight": "`+firstShard+`"}}`), content)
 		f.Add(content, []byte(name))
 	}
-	l, err := NewLayout(1, []Tensor{{"0.weight", []int{1, 2}, plan.Interval{Begin: 0, End: 2}}}, nil, nil)
+	l, err := NewLayout(1, []Tensor{{Name: "0.weight", Shape: []int{1, 2}, Interval: plan.Interval{Begin: 0, End: 2}}}, nil, nil)
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -15,6 +15,7 @@ import (
 	"ringmaster/internal/client"
 	"ringmaster/internal/config"
 	"ringmaster/internal/setaside"
+	"ringmaster/internal/trainer"
 )
 
 // Origin is the checkpoint that a job goes on from.
@@ -59,6 +60,10 @@ func FindOrigin(dir string, warnings io.Writer) (*Origin, error) {
 func (o *Origin) Admit(c *Checked) error {
 	c.Job.Inherit(o.Job)
 	c.Job.Resolve(c.Samples)
+	layout, err := (&trainer.Plan{Job: c.Job, Model: c.model}).Layout()
+	if err != nil {
+		return err
+	}
 	differences := config.Differences(o.Job, c.Job, c.Samples)
 	if len(differences) > 0 {
 		return fmt.Errorf("cannot resume from %s, because the bits of the run depend on what has changed: %s", o.Path,
@@ -67,6 +72,9 @@ func (o *Origin) Admit(c *Checked) error {
 	if !bytes.Equal(o.Manifest.Fingerprint[:], c.Fingerprint) {
 		return c.Job.Blame("data", fmt.Errorf("cannot resume from %s: the data is not what it was (fingerprint %s, was %s); point data.dir at the same files",
 			o.Path, short(c.Fingerprint), short(o.Manifest.Fingerprint[:])))
+	}
+	if err := layout.Admit(o.Manifest); err != nil {
+		return fmt.Errorf("cannot resume from %s: %w", o.Path, err)
 	}
 	return nil
 }

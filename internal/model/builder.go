@@ -141,7 +141,7 @@ func (r *recorder) param(k int) *tensor.Value {
 	}
 	if r.values[k] == nil {
 		t := r.model.params[k]
-		r.values[k] = r.Parameter(t.Interval, t.Shape...)
+		r.values[k] = r.parameter(&t, t.Interval, t.Shape...)
 	}
 	return r.values[k]
 }
@@ -154,7 +154,16 @@ func (r *recorder) rows(k, begin, end int) *tensor.Value {
 	t := r.model.params[k]
 	width := t.Interval.Len() / t.Shape[0]
 	at := plan.Interval{Begin: t.Interval.Begin + begin*width, End: t.Interval.Begin + end*width}
-	return r.Parameter(at, append([]int{end - begin}, t.Shape[1:]...)...)
+	return r.parameter(&t, at, append([]int{end - begin}, t.Shape[1:]...)...)
+}
+
+// parameter is an interval of the flat vector that belongs to a tensor.
+func (r *recorder) parameter(t *Tensor, at plan.Interval, shape ...int) *tensor.Value {
+	if t.Frozen {
+		return r.Frozen(at, shape...)
+	}
+	shift := t.Gradient.Begin - t.Interval.Begin
+	return r.ParameterAt(at, plan.Interval{Begin: at.Begin + shift, End: at.End + shift}, shape...)
 }
 
 // none is the number of a parameter that a layer does without.

@@ -28,6 +28,8 @@ type Tensor struct {
 	Interval plan.Interval // in the flat vector
 	Alias    Alias         // in another ecosystem; zero: none
 	Adapter  bool          // it belongs to an adapter of model.lora
+	Frozen   bool          // it stays as it is: it has no gradient
+	Gradient plan.Interval // in the flat gradient, which has the parameters that are not frozen one after another
 	Decay    bool          // weight decay applies: to all, as PyTorch's optimizers do by default; in gpt to matrices alone
 }
 
@@ -61,10 +63,12 @@ type Model struct {
 	fills      []fill // by parameter
 	statFills  []fill
 	length     int
+	gradLength int
 	statLength int
 	momentum   []float64 // by statistic: weight of the newest batch
 	network    network
 	adapted    []adapted // the linear layers with adapters
+	trained    []plan.Interval
 	form       Form
 	recompute  bool
 	trimmed    bool // batches of training are as short as their longest sample
@@ -96,6 +100,9 @@ func Build(cfg config.Model, schema dataset.Schema, l loss.Loss) (*Model, error)
 		return nil, b.fault
 	}
 	if err := b.lora.unused(); err != nil {
+		return nil, err
+	}
+	if err := b.model.freeze(cfg); err != nil {
 		return nil, err
 	}
 	if b.model.length == 0 {
@@ -165,6 +172,12 @@ func (m *Model) Params() []Tensor { return m.params }
 
 // Len is the length of the flat parameter vector.
 func (m *Model) Len() int { return m.length }
+
+// GradientLen is the length of the flat gradient, that of the parameters that are not frozen.
+func (m *Model) GradientLen() int { return m.gradLength }
+
+// Trained are the intervals of the flat parameter vector that are not frozen, neighbours joined. One after another they are the flat gradient.
+func (m *Model) Trained() []plan.Interval { return m.trained }
 
 // Stats are the running statistics in the order of their own flat vector, without gaps.
 func (m *Model) Stats() []Tensor { return m.stats }

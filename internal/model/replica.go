@@ -79,8 +79,8 @@ func (r *Replica) TellAt(borders []int) { r.context.Borders = borders }
 // micro-batch. An empty batch has a zero gradient and no statistics.
 func (r *Replica) Gradient(params, stats, grad []float32, batch *dataset.Batch, key rng.Key, ready func(from int), afterForward func(Result)) Result {
 	r.check(params, stats)
-	if len(grad) != r.model.length {
-		panic(fmt.Sprintf("model: gradient of %d elements for %d parameters", len(grad), r.model.length))
+	if len(grad) != r.model.gradLength {
+		panic(fmt.Sprintf("model: gradient of %d elements for %d trained parameters", len(grad), r.model.gradLength))
 	}
 	clear(r.statistics)
 	if batch.N == 0 {

@@ -13,11 +13,11 @@ type adam struct {
 	base
 	m, v      []float32
 	constants []kernel.AdamConstants // of the update under way, by class
-	update    func(at plan.Interval, class int)
+	update    func(at plan.Interval, params []float32, class int)
 }
 
 func newAdam(b base) *adam {
-	a := &adam{base: b, m: make([]float32, b.params), v: make([]float32, b.params), constants: make([]kernel.AdamConstants, len(b.classes))}
+	a := &adam{base: b, m: make([]float32, b.length), v: make([]float32, b.length), constants: make([]kernel.AdamConstants, len(b.classes))}
 	a.update = a.updateSpan
 	a.task = func(part int) { a.each(part, a.update) }
 	return a
@@ -66,9 +66,9 @@ func (a *adam) constantsAt(step uint64, rate float64) kernel.AdamConstants {
 	return c
 }
 
-func (a *adam) updateSpan(at plan.Interval, class int) {
+func (a *adam) updateSpan(at plan.Interval, params []float32, class int) {
 	c := &a.constants[class]
 	i, j := at.Begin, at.End
-	kernel.AdamStep(a.p[i:j], a.m[i:j], a.v[i:j], a.g[i:j], c)
+	kernel.AdamStep(params, a.m[i:j], a.v[i:j], a.g[i:j], c)
 	a.flush(a.m[i:j], a.v[i:j])
 }

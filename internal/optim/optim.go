@@ -17,16 +17,17 @@ import (
 type Optimizer interface {
 	// Names are the names of the state vectors as PyTorch's state_dict gives them: exp_avg, exp_avg_sq, momentum_buffer.
 	Names() []string
-	// State are the state vectors in the order of Names, each with as many elements as there are parameters. They are the
+	// State are the state vectors in the order of Names, each with as many elements as the gradient. They are the
 	// optimizer's own: what is written into them is its state from then on. All zeros is the state before step 1.
 	State() [][]float32
-	// Step is update number step (counted from 1) of params[in] from grad[in], the sum of the gradients over the targets; count is their
-	// number, or the sum of their classes' weights. The mean is scaled by clip. params and grad are the whole flat vectors. With count 0 nothing changes. Calls must not
+	// Step is update number step (counted from 1) of the parameters that have the gradients grad[in], the sum over the targets; count is their
+	// number, or the sum of their classes' weights. The mean is scaled by clip. params is the whole flat vector; grad has the gradients of
+	// the groups' parameters one after another. With count 0 nothing changes. Calls must not
 	// run at the same time. A count beyond 2^24 is rounded to a float32 before it divides.
 	Step(team *kernel.Team, step uint64, params, grad []float32, in plan.Interval, count float64, clip float32)
 }
 
-// Group is an interval of the flat vector with settings of its own.
+// Group is an interval of the flat parameter vector with settings of its own.
 type Group struct {
 	plan.Interval
 	LRFactor    float64 // of the learning rate
@@ -34,7 +35,7 @@ type Group struct {
 }
 
 // New makes the optimizer of a configuration for a flat vector of params parameters. groups, ascending and apart, say what is updated and
-// how: their settings go before the configuration's. Parameters of no group stay as they are.
+// how: their settings go before the configuration's. Parameters of no group stay as they are, and nothing is kept for them.
 func New(cfg config.Optimizer, schedule config.Schedule, params int, groups []Group) (Optimizer, error) {
 	rate, err := NewSchedule(cfg.LR, schedule)
 	if err != nil {
@@ -82,9 +83,10 @@ func checkForm(cfg config.Optimizer) error {
 	return nil
 }
 
-// span is an interval of parameters that are updated alike.
+// span is an interval of the gradient whose parameters are updated alike.
 type span struct {
 	plan.Interval
+	shift int // from a gradient's place to its parameter's
 	class int
 }
 
@@ -105,7 +107,8 @@ func (b *base) divide(groups []Group) error {
 			k = len(b.classes)
 			b.classes = append(b.classes, c)
 		}
-		b.spans = append(b.spans, span{g.Interval, k})
+		b.spans = append(b.spans, span{plan.Interval{Begin: b.length, End: b.length + g.Len()}, g.Begin - b.length, k})
+		b.length += g.Len()
 	}
 	return nil
 }
@@ -120,6 +123,7 @@ type base struct {
 	spans   []span
 	classes []class
 	params  int
+	length  int // of the gradient
 
 	// The update under way. task is made once, so that a step allocates nothing.
 	task  func(part int)
@@ -146,8 +150,8 @@ func (b *base) flush(moments ...[]float32) {
 
 // run calls update for every part of in that is within one span and one thread's share.
 func (b *base) run(team *kernel.Team, step uint64, params, grad []float32, in plan.Interval) {
-	if len(params) != b.params || len(grad) != b.params {
-		panic(fmt.Sprintf("optim: %d parameters and %d gradients for an optimizer of %d", len(params), len(grad), b.params))
+	if len(params) != b.params || len(grad) != b.length {
+		panic(fmt.Sprintf("optim: %d parameters and %d gradients for an optimizer of %d and %d", len(params), len(grad), b.params, b.length))
 	}
 	b.step, b.p, b.g, b.in = step, params, grad, in
 	b.parts = max(1, min(team.Threads(), in.Len()/threadLen))
@@ -155,12 +159,13 @@ func (b *base) run(team *kernel.Team, step uint64, params, grad []float32, in pl
 	b.p, b.g = nil, nil
 }
 
-func (b *base) each(part int, update func(at plan.Interval, class int)) {
+// each calls update for what a thread has of each span: the interval of the gradient and the parameters.
+func (b *base) each(part int, update func(at plan.Interval, params []float32, class int)) {
 	share := b.in.Part(part, b.parts)
 	for _, s := range b.spans {
 		at := plan.Interval{Begin: max(s.Begin, share.Begin), End: min(s.End, share.End)}
 		if at.Len() > 0 {
-			update(at, s.class)
+			update(at, b.p[at.Begin+s.shift:at.End+s.shift], s.class)
 		}
 	}
 }

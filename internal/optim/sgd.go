@@ -13,13 +13,13 @@ type sgd struct {
 	base
 	buffer    []float32             // nil without momentum
 	constants []kernel.SGDConstants // of the update under way, by class
-	update    func(at plan.Interval, class int)
+	update    func(at plan.Interval, params []float32, class int)
 }
 
 func newSGD(b base) *sgd {
 	s := &sgd{base: b, constants: make([]kernel.SGDConstants, len(b.classes))}
 	if b.cfg.Momentum != 0 {
-		s.buffer = make([]float32, b.params)
+		s.buffer = make([]float32, b.length)
 	}
 	s.update = s.updateSpan
 	s.task = func(part int) { s.each(part, s.update) }
@@ -57,13 +57,13 @@ func (s *sgd) Step(team *kernel.Team, step uint64, params, grad []float32, in pl
 	s.run(team, step, params, grad, in)
 }
 
-func (s *sgd) updateSpan(at plan.Interval, class int) {
+func (s *sgd) updateSpan(at plan.Interval, params []float32, class int) {
 	c := &s.constants[class]
 	i, j := at.Begin, at.End
 	if s.buffer == nil {
-		kernel.SGDStep(s.p[i:j], s.g[i:j], c)
+		kernel.SGDStep(params, s.g[i:j], c)
 		return
 	}
-	kernel.MomentumStep(s.p[i:j], s.buffer[i:j], s.g[i:j], c)
+	kernel.MomentumStep(params, s.buffer[i:j], s.g[i:j], c)
 	s.flush(s.buffer[i:j])
 }

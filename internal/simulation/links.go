@@ -168,7 +168,7 @@ func (l *workerLinks) Probe(ctx context.Context, to plan.Member) error {
 }
 
 // OpenRing connects a session with its neighbours.
-func (l *workerLinks) OpenRing(ctx context.Context, id allreduce.Identity, seats [][]float32, buckets []plan.Interval) (worker.Ring, error) {
+func (l *workerLinks) OpenRing(ctx context.Context, id allreduce.Identity, seats [][]float32, buckets []plan.Bucket) (worker.Ring, error) {
 	r, err := allreduce.Open(ctx, id, &ringLinks{world: l.world, self: l.self}, seats, buckets)
 	if err != nil {
 		return nil, err

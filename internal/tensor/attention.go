@@ -441,7 +441,7 @@ func (o *attention) backwardBlock(w *attentionWork, b block, again bool) {
 func (o *attention) softmaxBackward(w *attentionWork, b block) {
 	at := (b.sample*o.Heads+b.head)*o.queries + b.query
 	scale, later := o.Scale, float32(1) // of the gradients, now or after those of the bias
-	if o.dbias.wanted() {
+	if o.Bias != nil {
 		scale, later = 1, o.Scale
 	}
 	for r := range b.rows {
@@ -458,6 +458,8 @@ func (o *attention) softmaxBackward(w *attentionWork, b block) {
 		clear(d[n:])
 		if o.dbias.wanted() {
 			kernel.AddTo(o.dbias.data()[o.biasAt(b, r):][:n], d[:n])
+		}
+		if o.Bias != nil {
 			kernel.Scale(d[:n], later, d[:n])
 		}
 	}

@@ -64,6 +64,14 @@ func (g *Graph) BatchNorm(x, gamma, beta *Value, mean, variance plan.Interval, o
 	n := g.record()
 	n.keep(x, gamma, beta)
 	op.dx, op.dg, op.db = n.gradient(x, false), n.gradient(gamma, false), n.gradient(beta, false)
+	for _, s := range []struct {
+		sink **sink
+		of   *Value
+	}{{&op.dg, gamma}, {&op.db, beta}} { // dx needs both
+		if n.wanted && g.training && !(*s.sink).wanted() {
+			*s.sink = n.scratch(s.of)
+		}
+	}
 	if op.dx != nil {
 		op.dx.inPlace = true
 	}

@@ -20,6 +20,12 @@ func (g *Graph) ChannelAffine(x, gamma, beta *Value) *Value {
 	n.keep(x, gamma)
 	n.use(beta)
 	op.dx, op.dg, op.db = n.gradient(x, false), n.gradient(gamma, false), n.gradient(beta, false)
+	switch {
+	case op.db.wanted() && !op.dg.wanted():
+		op.dg = n.scratch(gamma)
+	case op.dg.wanted() && !op.db.wanted():
+		op.db = n.scratch(beta)
+	}
 	op.y = n.make(x.Shape...)
 	if g.training {
 		op.none, op.one = make([]float32, op.rows), make([]float32, op.rows)

@@ -39,6 +39,10 @@ type bench struct {
 	next   int
 	params []float32
 	random *rand.Rand
+
+	frozen  func() bool // whether the next parameter is; nil: none is
+	trained []plan.Interval
+	slopes  int // of the gradient
 }
 
 func newBench(seed uint64, training bool) *bench {
@@ -48,10 +52,15 @@ func newBench(seed uint64, training bool) *bench {
 // param is a parameter with values from a normal distribution.
 func (b *bench) param(shape ...int) *Value {
 	n := Volume(shape)
-	v := b.g.Parameter(plan.Interval{Begin: b.next, End: b.next + n}, shape...)
+	at := plan.Interval{Begin: b.next, End: b.next + n}
 	b.next += n
 	b.params = append(b.params, b.draw(n)...)
-	return v
+	if b.frozen != nil && b.frozen() {
+		return b.g.Frozen(at, shape...)
+	}
+	b.slopes += n
+	b.trained = append(b.trained, at)
+	return b.g.ParameterAt(at, plan.Interval{Begin: b.slopes - n, End: b.slopes}, shape...)
 }
 
 // tokens is an input of whole numbers with these values.

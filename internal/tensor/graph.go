@@ -35,16 +35,28 @@ func (g *Graph) Input(shape ...int) *Value { return g.value(input, shape) }
 // Integers are whole numbers (tokens, classes) that the caller binds before each run.
 func (g *Graph) Integers(shape ...int) *Integers { return &Integers{Shape: slices.Clone(shape)} }
 
-// Parameter is a view of the interval of the flat parameter vector. One parameter used by several operations must be one
-// Value, so that its gradient is the sum over all uses.
+// Parameter is a view of the interval of the flat parameter vector, whose gradient is that interval of the flat gradient.
 func (g *Graph) Parameter(interval plan.Interval, shape ...int) *Value {
-	v := g.value(parameter, shape)
-	invariant(v.size == interval.Len(), "parameter of shape %v on interval %v", shape, interval)
-	v.interval = interval
+	return g.ParameterAt(interval, interval, shape...)
+}
+
+// ParameterAt is a view of an interval of the flat parameter vector, whose gradient has a place of its own in the flat gradient. One parameter used
+// by several operations must be one Value, so that its gradient is the sum over all uses.
+func (g *Graph) ParameterAt(interval, gradient plan.Interval, shape ...int) *Value {
+	v := g.Frozen(interval, shape...)
+	v.slope = gradient
 	if g.training {
 		v.wanted = true
 		v.grad = newBuffer(v.size)
 	}
+	return v
+}
+
+// Frozen is a view of an interval of the flat parameter vector without a gradient. What only leads to it has none either.
+func (g *Graph) Frozen(interval plan.Interval, shape ...int) *Value {
+	v := g.value(parameter, shape)
+	invariant(v.size == interval.Len(), "parameter of shape %v on interval %v", shape, interval)
+	v.interval = interval
 	g.params = append(g.params, v.storage)
 	return v
 }
@@ -142,6 +154,11 @@ func (n *node) gradient(v *Value, adds bool) *sink {
 	n.sinks = append(n.sinks, s)
 	v.sinks = append(v.sinks, s)
 	return s
+}
+
+// scratch is a sink whose gradient nobody wants, for an operation that computes it on the way to another.
+func (n *node) scratch(v *Value) *sink {
+	return &sink{node: n, place: n.temporaryBackward(v.size)}
 }
 
 // make is a result of the operation. Declare inputs first: a result wants a gradient where an input does.

@@ -42,6 +42,9 @@ func (g *Graph) norm(x, gamma, beta *Value, epsilon float32, rms bool) *Value {
 		n.use(beta)
 		op.db = n.gradient(beta, true)
 	}
+	if op.db.wanted() && !op.dg.wanted() {
+		op.dg = n.scratch(gamma)
+	}
 	op.y = n.make(x.Shape...)
 	op.mean, op.rstd = n.saved(op.rows), n.saved(op.rows)
 	op.compute, op.traverse, op.columns = newShare(op.computeRows), newShare(op.traverseRows), newShare(op.traverseColumns)

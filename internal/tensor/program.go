@@ -52,7 +52,7 @@ func (c *Context) part(s *sink, columns, end int) int {
 	if !c.follows(s) {
 		return 0
 	}
-	begin := s.target.interval.Begin
+	begin := s.target.slope.Begin
 	k, _ := slices.BinarySearch(c.Borders, begin+(end-leastPart)*columns+1)
 	if k == 0 {
 		return 0
@@ -64,14 +64,14 @@ func (c *Context) part(s *sink, columns, end int) int {
 // more for it to do.
 func (c *Context) final(s *sink, at int) {
 	if c.follows(s) {
-		c.tell(s.target.interval.Begin + at)
+		c.tell(s.target.slope.Begin + at)
 	}
 }
 
 // follows reports whether what the sink writes is final at once, and so is all that lies behind it in the flat gradient.
 func (c *Context) follows(s *sink) bool {
 	last := s.target.sinks[len(s.target.sinks)-1]
-	return c.ready != nil && s == last && s.place == s.target.grad && s.target.role == parameter && c.told <= s.target.interval.End
+	return c.ready != nil && s == last && s.place == s.target.grad && s.target.role == parameter && c.told <= s.target.slope.End
 }
 
 // Program is a compiled graph. It may be run by one goroutine at a time.
@@ -253,15 +253,17 @@ func (g *Graph) finals() []int {
 	total := 0
 	last := make([]*storage, 0, len(g.params))
 	for _, v := range g.params {
-		total = max(total, v.interval.End)
-		last = append(last, v)
+		if v.wanted {
+			total = max(total, v.slope.End)
+			last = append(last, v)
+		}
 	}
-	slices.SortFunc(last, func(a, b *storage) int { return b.interval.Begin - a.interval.Begin })
+	slices.SortFunc(last, func(a, b *storage) int { return b.slope.Begin - a.slope.Begin })
 	finals := make([]int, len(g.nodes))
 	from, k := total, 0
 	for i := len(g.nodes) - 1; i >= 0; i-- {
 		for k < len(last) && last[k].sinks[len(last[k].sinks)-1].node.index >= i {
-			from = last[k].interval.Begin
+			from = last[k].slope.Begin
 			k++
 		}
 		finals[i] = from
@@ -316,7 +318,9 @@ func (p *Program) Forward(c *Context, params []float32) {
 
 func (p *Program) bindGradient(grad []float32) {
 	for _, v := range p.params {
-		v.grad.data = of(grad, v.interval)
+		if v.wanted {
+			v.grad.data = of(grad, v.slope)
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package tensor
 
 import (
+	"math/rand/v2"
 	"testing"
 
 	"ringmaster/internal/plan"
@@ -22,8 +23,9 @@ func bindApart(p *Program) {
 
 // randomGraph records operations on values of shape (6, 8) that are drawn from all so far, so that gradients meet in every
 // way, and ends with the sum of what nobody has used.
-func randomGraph(seed uint64) (*bench, *Value) {
-	b := newBench(seed, true)
+func randomGraph(seed uint64) (*bench, *Value) { return randomGraphOf(newBench(seed, true)) }
+
+func randomGraphOf(b *bench) (*bench, *Value) {
 	shared := b.param(8, 8)
 	values := []*Value{b.param(6, 8)}
 	unused := map[int]bool{0: true}
@@ -115,6 +117,53 @@ func TestPlannedMemoryChangesNoBit(t *testing.T) {
 			}
 		}
 		sameBits(t, planned, apart)
+	}
+}
+
+// TestFrozenParametersChangeNoBit freezes parameters of random graphs at random. The gradients of the others are the same, and
+// what is told about them is final.
+func TestFrozenParametersChangeNoBit(t *testing.T) {
+	frozen := 0
+	for seed := range uint64(400) {
+		whole, y := randomGraph(seed)
+		all := nans(whole.next)
+		c := &Context{Statistics: make([]float32, 8), Key: rng.NewKey(seed, 1)}
+		p := whole.compile(y)
+		p.Forward(c, whole.params)
+		p.Backward(c, all, nil)
+
+		b, draw, first := newBench(seed, true), rand.New(rand.NewPCG(seed, 2)), true
+		b.frozen = func() bool { // the first one leads to everything else
+			keep := first && seed%2 == 0 || draw.IntN(3) == 0
+			first = false
+			return !keep
+		}
+		b, y = randomGraphOf(b)
+		if b.slopes == 0 {
+			continue
+		}
+		var want []float32
+		for _, in := range b.trained {
+			want = append(want, all[in.Begin:in.End]...)
+		}
+		frozen += b.next - b.slopes
+		some, told := nans(b.slopes), b.slopes
+		p = b.compile(y)
+		p.Forward(c, b.params)
+		p.Backward(c, some, func(from int) {
+			if from >= told {
+				t.Fatalf("graph %d: final from %d on, after %d", seed, from, told)
+			}
+			sameBits(t, some[from:told], want[from:told])
+			told = from
+		})
+		if told != 0 {
+			t.Fatalf("graph %d: final from %d on at the end", seed, told)
+		}
+		sameBits(t, some, want)
+	}
+	if frozen == 0 {
+		t.Error("nothing was frozen")
 	}
 }
 

@@ -35,7 +35,6 @@ func (g *Graph) recurrent(x, w, b *Value, gates int, reverse bool) (*recurrent, 
 	width := gates * op.hidden
 	invariant(len(x.Shape) == 3 && x.Dim(2) == width && len(w.Shape) == 2 && w.Dim(0) == width && (b == nil || b.size == width),
 		"%d gates of %v with %v", gates, x.Shape, w.Shape)
-	invariant(!g.training || x.wanted, "the inputs' products are no operation's result")
 	op.zeros = make([]float32, op.hidden)
 	n := g.record()
 	n.use(x)
@@ -44,6 +43,9 @@ func (g *Graph) recurrent(x, w, b *Value, gates int, reverse bool) (*recurrent, 
 	if b != nil {
 		n.use(b)
 		op.db = n.gradient(b, false)
+	}
+	if n.wanted && g.training && !op.dx.wanted() {
+		op.dx = n.scratch(x)
 	}
 	op.y = n.make(op.samples, op.steps, op.hidden)
 	n.keep(op.y)
@@ -165,7 +167,7 @@ func (o *recurrent) weights(c *Context) {
 
 func (o *recurrent) multiplyAdds() (forward, backward int) {
 	n := o.samples * (o.steps - 1) * o.gates * o.hidden * o.hidden
-	return n, n + times(n, o.dw)
+	return n, times(n, o.dx, o.dw)
 }
 
 // split cuts a vector of gates into the gates.

@@ -41,6 +41,7 @@ type storage struct {
 	role     role
 	constant bool          // an input that stays as it is
 	interval plan.Interval // of a parameter in the flat vector
+	slope    plan.Interval // of its gradient in the flat gradient, where one is wanted
 	wanted   bool          // a gradient flows into it
 	data     *buffer
 	grad     *buffer // nil where no gradient is wanted

@@ -81,6 +81,10 @@ func (t *Trainer) evaluateSeats(arc plan.Arc, records [][]byte) error {
 	if t.piece == 0 {
 		t.piece = t.EvaluationPiece()
 	}
+	if t.average != nil && t.frozen() {
+		copy(t.scored, t.params)
+		t.Model.Scatter(t.scored, t.average)
+	}
 	from := t.feedEvaluation(arc, t.piece)
 	defer from.close()
 	for i := range arc.Len() {
@@ -186,7 +190,7 @@ func (t *Trainer) squares(grad []float32) float64 {
 	total := 0.0
 	for _, b := range t.Buckets {
 		for c := range t.Job.Seats {
-			chunk := b.Part(c, t.Job.Seats)
+			chunk := b.Chunk(c, t.Job.Seats)
 			for _, in := range t.trained {
 				if begin, end := max(in.Begin, chunk.Begin), min(in.End, chunk.End); begin < end {
 					total += kernel.SumSquares(grad[begin:end])

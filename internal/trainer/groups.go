@@ -7,16 +7,14 @@ import (
 	"ringmaster/internal/config"
 	"ringmaster/internal/model"
 	"ringmaster/internal/optim"
-	"ringmaster/internal/plan"
 	"ringmaster/internal/plural"
 )
 
 // groupsOf are the intervals of the parameters that are trained, each with its learning rate and weight decay; neighbours that have the
-// same are joined. A pattern that names no parameter is an error, and so is a model of which nothing is trained.
+// same are joined. A pattern that names no parameter is an error.
 func groupsOf(job *config.Job, m *model.Model) ([]optim.Group, error) {
 	o := &job.Train.Optimizer
-	freeze, spare := config.NewPatterns(job.Model.Freeze), config.NewPatterns(o.NoDecay)
-	train, adapts := config.NewPatterns(job.Model.LoRA.Train), job.Model.LoRA.Rank > 0
+	spare := config.NewPatterns(o.NoDecay)
 	matches := make([]string, len(o.Groups))
 	for i, g := range o.Groups {
 		matches[i] = g.Match
@@ -31,8 +29,7 @@ func groupsOf(job *config.Job, m *model.Model) ([]optim.Group, error) {
 		if spared := spare.Match(t.Name); !t.Decay || spared || vectors && len(t.Shape) <= 1 {
 			g.WeightDecay = 0
 		}
-		kept := adapts && !train.Match(t.Name) && !t.Adapter
-		if freeze.Match(t.Name) || kept {
+		if t.Frozen {
 			continue
 		}
 		if k := len(groups) - 1; k >= 0 && groups[k].End == g.Begin && groups[k].LRFactor == g.LRFactor && groups[k].WeightDecay == g.WeightDecay {
@@ -44,7 +41,7 @@ func groupsOf(job *config.Job, m *model.Model) ([]optim.Group, error) {
 	for _, list := range []struct {
 		key, suffix string
 		patterns    *config.Patterns
-	}{{"model.freeze", "", freeze}, {"model.lora.train", "", train}, {"train.optimizer.no_decay", "", spare}, {"train.optimizer.groups", ".match", match}} {
+	}{{"train.optimizer.no_decay", "", spare}, {"train.optimizer.groups", ".match", match}} {
 		for _, i := range list.patterns.Unused() {
 			if pattern := list.patterns.At(i); pattern != config.NormsAndBiases || list.patterns != spare {
 				key := fmt.Sprintf("%s[%d]%s", list.key, i, list.suffix)
@@ -52,36 +49,19 @@ func groupsOf(job *config.Job, m *model.Model) ([]optim.Group, error) {
 			}
 		}
 	}
-	if len(groups) == 0 {
-		return nil, job.Errorf("model.freeze", "model.freeze names every parameter, so there is nothing to train; leave some out")
-	}
 	return groups, nil
-}
-
-// trainedOf are the intervals of the groups, neighbours joined.
-func trainedOf(groups []optim.Group) []plan.Interval {
-	var out []plan.Interval
-	for _, g := range groups {
-		if k := len(out) - 1; k >= 0 && out[k].End == g.Begin {
-			out[k].End = g.End
-		} else {
-			out = append(out, g.Interval)
-		}
-	}
-	return out
 }
 
 // Frozen says in one line what is not trained; "" where everything is.
 func Frozen(job *config.Job, m *model.Model) string {
-	l := &job.Model.LoRA
-	if len(job.Model.Freeze) == 0 && l.Rank == 0 {
+	if len(job.Model.Freeze) == 0 && job.Model.LoRA.Rank == 0 {
 		return ""
 	}
-	freeze, train, tensors, values := config.NewPatterns(job.Model.Freeze), config.NewPatterns(l.Train), 0, 0
+	tensors := 0
 	for _, t := range m.Params() {
-		if freeze.Match(t.Name) || l.Rank > 0 && !t.Adapter && !train.Match(t.Name) {
-			tensors, values = tensors+1, values+t.Interval.Len()
+		if t.Frozen {
+			tensors++
 		}
 	}
-	return fmt.Sprintf("frozen: %s with %d of the %d parameters", plural.Of(tensors, "tensor"), values, m.Len())
+	return fmt.Sprintf("frozen: %s with %d of the %d parameters", plural.Of(tensors, "tensor"), m.Len()-m.GradientLen(), m.Len())
 }

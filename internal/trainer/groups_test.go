@@ -117,7 +117,7 @@ func TestFrozenOnAnyRing(t *testing.T) {
 func TestPatternsOfNothing(t *testing.T) {
 	for _, test := range []struct{ model, optimizer, want string }{
 		{"{freeze: [\"0\", fc]}", "{}", "job.yaml:3:23: model.freeze[1]: no parameter of the model is named fc"},
-		{"{freeze: [\"*\"]}", "{}", "job.yaml:3:17: model.freeze names every parameter, so there is nothing to train; leave some out"},
+		{"{freeze: [\"*\"]}", "{}", "job.yaml:3:17: model.freeze: it names every parameter, so there is nothing to train; leave some out"},
 		{"{}", "{no_decay: [norms_and_biases, \"*.gamma\"]}", "train.optimizer.no_decay[1]: no parameter of the model is named *.gamma"},
 		{"{}", "{groups: [{match: \"0\"}, {match: head}]}", "train.optimizer.groups[1].match: no parameter of the model is named head"},
 	} {

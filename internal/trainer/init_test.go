@@ -25,7 +25,7 @@ func planOf(t *testing.T, model, train string) *Plan {
 		t.Fatal(err)
 	}
 	job.Resolve(p.Data.Train.Len())
-	p.Job, p.Buckets, p.Steps = job, plan.Buckets(p.Model.Len()), uint64(job.TotalSteps(p.Data.Train.Len()))
+	p.Job, p.Buckets, p.Steps = job, BucketsOf(job, p.Model), uint64(job.TotalSteps(p.Data.Train.Len()))
 	p.PerPass = plan.StepsPerEpoch(p.Data.Train.Len(), job.Seats, job.Train.PerSeat())
 	return &p
 }

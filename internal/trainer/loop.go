@@ -244,7 +244,7 @@ func (t *Trainer) bind(r *Run) {
 	t.gradNorm = func() float64 { return math.Sqrt(t.squares(t.grads[0])) / orOne(t.divisor) }
 	t.ready = func(from int) {
 		for ; t.nextBucket >= 0 && t.Buckets[t.nextBucket].Begin >= from; t.nextBucket-- {
-			t.addPartial(t.Buckets[t.nextBucket])
+			t.addPartial(t.Buckets[t.nextBucket].Interval)
 			r.Ring.Ready(t.nextBucket)
 		}
 	}
@@ -283,7 +283,7 @@ func (t *Trainer) optimizerStep(sums tally) {
 	t.step++
 	t.history.Note(t.step, sums.loss/orOne(t.divisor), float64(sums.correct)/float64(max(sums.count, 1)), t.rate.Rate(t.step), t.gradNorm)
 	for _, b := range t.Buckets {
-		t.opt.Step(t.team, t.step, t.params, grad, b, t.divisor, clip)
+		t.opt.Step(t.team, t.step, t.params, grad, b.Interval, t.divisor, clip)
 	}
 	for k, sum := range t.statSums {
 		t.Model.ApplyStatistics(t.stats, sum, t.statCounts[k])

@@ -44,7 +44,7 @@ func TestAdaptersAreThoseOfPEFT(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	before, grad, batch := firstValues(m), make([]float32, m.Len()), readyBatch(d)
+	before, grad, batch := firstValues(m), make([]float32, m.GradientLen()), readyBatch(d)
 	result := m.NewReplica(nil).Gradient(before, nil, grad, batch, rng.Key{}, nil, nil)
 	if mean := result.Loss / float64(result.Count); math.Abs(mean-want.Loss) > 1e-5*want.Loss {
 		t.Errorf("loss %.8g, want %.8g", mean, want.Loss)
@@ -58,7 +58,7 @@ func TestAdaptersAreThoseOfPEFT(t *testing.T) {
 		t.Fatal(err)
 	}
 	after := slices.Clone(before)
-	o.Step(nil, 1, after, grad, plan.Interval{End: m.Len()}, float64(result.Count), 1)
+	o.Step(nil, 1, after, grad, plan.Interval{End: len(grad)}, float64(result.Count), 1)
 	checked := 0
 	for _, p := range m.Params() {
 		values := after[p.Interval.Begin:p.Interval.End]
@@ -97,7 +97,7 @@ func TestAdaptersThatCannotBe(t *testing.T) {
 	for lora, want := range map[string]string{
 		`{rank: 4, targets: ["1"]}`:                              "lora.yaml:4:31: model.lora.targets[0]: no linear layer of the model is named 1",
 		`{rank: 4, targets: ["0"], train: [fc]}`:                 "model.lora.train[0]: no parameter of the model is named fc",
-		`{rank: 4, targets: ["0"]}` + "\n    freeze: ['*']":      "model.freeze names every parameter",
+		`{rank: 4, targets: ["0"]}` + "\n    freeze: ['*']":      "model.freeze: it names every parameter",
 		`{rank: 4, targets: ["0"]}` + "\n    freeze: [\"nope\"]": "model.freeze[0]: no parameter of the model is named nope",
 	} {
 		job, d := adaptedJob(t, lora)

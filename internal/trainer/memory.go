@@ -19,8 +19,8 @@ func (m Memory) Job() int64 { return 2*m.State + m.Work }
 
 // Memory is what the job will take.
 func (p *Plan) Memory() Memory {
-	params, stats := int64(p.Model.Len()), int64(p.Model.StatsLen())
-	m := Memory{State: 4 * (params*int64(1+len(optim.Names(&p.Job.Train))) + stats + checkpoint.HistoryLength), Work: p.Model.TrainingBytes(p.largestShard()), Seat: 4 * params}
+	params, trained, stats := int64(p.Model.Len()), int64(p.Model.GradientLen()), int64(p.Model.StatsLen())
+	m := Memory{State: 4 * (params + trained*int64(len(optim.Names(&p.Job.Train))) + stats + checkpoint.HistoryLength), Work: p.Model.TrainingBytes(p.largestShard()), Seat: 4 * trained}
 	if set := p.Data.Eval; set != nil {
 		shard := plan.Interval{Begin: 0, End: set.Len()}.Part(0, p.Job.Seats).Len()
 		piece := p.EvaluationPiece()
@@ -30,10 +30,13 @@ func (p *Plan) Memory() Memory {
 		}
 	}
 	if n := p.Job.Train.MicroBatches(); n > 1 { // a micro-batch's gradient, and the records of all their statistics as they are made and gathered
-		m.Work += 4 * params
+		m.Work += 4 * trained
 		if stats > 0 {
 			m.Work += 2 * int64(p.Job.Seats*n*statisticsLen(int(stats)))
 		}
+	}
+	if p.Job.Train.EMA > 0 && p.frozen() { // what is evaluated, the average with the parameters that stay
+		m.Work += 4 * params
 	}
 	m.Work += p.feedBytes(p.largestShard())
 	m.Seat += p.feedBytes(p.largestShard())

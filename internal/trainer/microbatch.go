@@ -19,7 +19,7 @@ import (
 func (t *Trainer) makeMicroBatches() {
 	n := t.Job.Train.MicroBatches()
 	if n > 1 {
-		t.partial = make([]float32, t.Model.Len())
+		t.partial = make([]float32, t.Model.GradientLen())
 	}
 	if len(t.stats) == 0 {
 		return
@@ -53,7 +53,7 @@ func (t *Trainer) seatGradient(r *Run, i int) error {
 		t.replica.Gradient(t.params, t.stats, grad, batch, key, ready, t.forward)
 		t.feed.done()
 		for b := 0; ready == nil && b < len(t.Buckets); b++ {
-			t.addPartial(t.Buckets[b])
+			t.addPartial(t.Buckets[b].Interval)
 		}
 	}
 	return nil

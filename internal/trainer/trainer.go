@@ -28,10 +28,10 @@ type Plan struct {
 	Job     *config.Job
 	Data    *dataset.Data
 	Model   *model.Model
-	Metrics *metric.Set // of an evaluation, beside loss and accuracy; nil: none
-	Buckets []plan.Interval
-	Steps   uint64 // at which the job ends
-	PerPass int    // steps in an epoch
+	Metrics *metric.Set   // of an evaluation, beside loss and accuracy; nil: none
+	Buckets []plan.Bucket // of the flat gradient
+	Steps   uint64        // at which the job ends
+	PerPass int           // steps in an epoch
 
 	Restores bool // the state comes from a checkpoint, so the weights that training began from are not read
 }
@@ -59,9 +59,14 @@ func Assemble(job *config.Job) (*Plan, error) {
 		return nil, err
 	}
 	job.Resolve(samples)
-	return &Plan{Job: job, Data: data, Model: m, Metrics: metrics, Buckets: plan.Buckets(m.Len()),
+	return &Plan{Job: job, Data: data, Model: m, Metrics: metrics, Buckets: BucketsOf(job, m),
 		Steps:   uint64(job.TotalSteps(samples)),
 		PerPass: plan.StepsPerEpoch(samples, job.Seats, job.Train.PerSeat())}, nil
+}
+
+// BucketsOf are the buckets in which the gradients of the job's model are reduced.
+func BucketsOf(job *config.Job, m *model.Model) []plan.Bucket {
+	return plan.TrainedBuckets(m.Len(), job.Seats, m.Trained())
 }
 
 // BuildModel makes the job's model for data of the schema, with the loss that it is trained by. Errors point at the key at fault in the
@@ -116,7 +121,7 @@ func (p *Plan) StatTensors() []checkpoint.Tensor { return tensors(p.Model.Stats(
 func tensors(from []model.Tensor) []checkpoint.Tensor {
 	out := make([]checkpoint.Tensor, len(from))
 	for i, t := range from {
-		out[i] = checkpoint.Tensor{Name: t.Name, Shape: t.Shape, Interval: t.Interval}
+		out[i] = checkpoint.Tensor{Name: t.Name, Shape: t.Shape, Interval: t.Interval, Frozen: t.Frozen}
 	}
 	return out
 }
@@ -144,12 +149,13 @@ type Trainer struct {
 	team    *kernel.Team
 	replica *model.Replica
 	opt     optim.Optimizer
-	trained []plan.Interval // of the parameters, what is not frozen
+	trained []plan.Interval // of the gradient, what is apart in the parameters
 
 	mu      sync.RWMutex // write-held while the state goes from one step to the next
 	step    uint64
 	params  []float32
-	scored  []float32 // the parameters that are evaluated: their moving average where the job keeps one
+	average []float32 // the moving average of what is trained; nil where the job keeps none
+	scored  []float32 // the parameters that are evaluated: with their moving average where the job keeps one
 	stats   []float32
 	sums    checkpoint.EpochSums
 	history checkpoint.History
@@ -217,7 +223,9 @@ func New(ctx context.Context, p *Plan, team *kernel.Team) (*Trainer, error) {
 		return nil, p.Job.Errorf("train.optimizer", "%v", err)
 	}
 	if p.Job.Train.EMA > 0 {
-		opt = optim.Average(opt, p.Job.Train.EMA, p.Job.Train.EMAWarmup, p.Model.Len())
+		if opt, err = optim.Average(opt, p.Job.Train.EMA, p.Job.Train.EMAWarmup, p.Model.Len(), groups); err != nil {
+			return nil, p.Job.Errorf("train.ema", "%v", err)
+		}
 	}
 	rate, err := optim.NewSchedule(p.Job.Train.Optimizer.LR, p.Job.Train.Schedule)
 	if err != nil {
@@ -225,7 +233,7 @@ func New(ctx context.Context, p *Plan, team *kernel.Team) (*Trainer, error) {
 	}
 	stats := p.Model.StatsLen()
 	params := make([]float32, p.Model.Len())
-	t := &Trainer{Plan: p, team: team, replica: p.Model.NewReplica(team), opt: opt, rate: rate, trained: trainedOf(groups),
+	t := &Trainer{Plan: p, team: team, replica: p.Model.NewReplica(team), opt: opt, rate: rate, trained: joined(p.Model),
 		params: params, scored: params, stats: make([]float32, stats), history: checkpoint.NewHistory(),
 		statSeat: make([]float32, stats)}
 	t.earlyStop, t.keepBest = metric.EarlyStop(p.Job), metric.KeepBest(p.Job)
@@ -243,10 +251,27 @@ func New(ctx context.Context, p *Plan, team *kernel.Team) (*Trainer, error) {
 	}
 	if p.Job.Train.EMA > 0 {
 		vectors := opt.State()
-		t.scored = vectors[len(vectors)-1]
-		copy(t.scored, t.params)
+		t.average = vectors[len(vectors)-1]
+		p.Model.Gather(t.average, t.params)
+		if t.scored = t.average; p.frozen() {
+			t.scored = make([]float32, len(t.params))
+		}
 	}
 	return t, nil
+}
+
+// frozen reports whether there are parameters that stay as they are.
+func (p *Plan) frozen() bool { return p.Model.GradientLen() < p.Model.Len() }
+
+// joined are the intervals of the flat gradient whose parameters are neighbours.
+func joined(m *model.Model) []plan.Interval {
+	var out []plan.Interval
+	at := 0
+	for _, in := range m.Trained() {
+		out = append(out, plan.Interval{Begin: at, End: at + in.Len()})
+		at += in.Len()
+	}
+	return out
 }
 
 // Step is the number of steps the state has seen.
@@ -297,7 +322,7 @@ func (t *Trainer) Gradients(n int, fresh bool) [][]float32 {
 		t.grads = nil
 	}
 	for len(t.grads) < n {
-		t.grads = append(t.grads, make([]float32, t.Model.Len()))
+		t.grads = append(t.grads, make([]float32, t.Model.GradientLen()))
 	}
 	t.grads = t.grads[:n]
 	return t.grads

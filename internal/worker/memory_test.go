@@ -18,7 +18,7 @@ import (
 // ringless are links of a worker that opens no ring.
 type ringless struct{ Network }
 
-func (*ringless) OpenRing(context.Context, allreduce.Identity, [][]float32, []plan.Interval) (Ring, error) {
+func (*ringless) OpenRing(context.Context, allreduce.Identity, [][]float32, []plan.Bucket) (Ring, error) {
 	return nil, errors.New("no ring")
 }
 

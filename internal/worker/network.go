@@ -157,7 +157,7 @@ func connects(ctx context.Context, address string) error {
 }
 
 // OpenRing connects the session with its neighbours.
-func (n *Network) OpenRing(ctx context.Context, id allreduce.Identity, seats [][]float32, buckets []plan.Interval) (Ring, error) {
+func (n *Network) OpenRing(ctx context.Context, id allreduce.Identity, seats [][]float32, buckets []plan.Bucket) (Ring, error) {
 	r, err := allreduce.Open(ctx, id, n.Transport, seats, buckets)
 	if err != nil {
 		return nil, err

@@ -247,9 +247,8 @@ func (j *job) fetchCheckpoint(ctx context.Context, m *checkpoint.Manifest, addre
 	}
 	state := layout.NewState()
 	state.Step, state.Sums, state.Epochs = m.Step, m.Sums, m.Epochs
-	shares := layout.Shares()
-	if len(shares) != len(m.Files) {
-		return nil, fmt.Errorf("checkpoint at step %d has %d files, the job's have %d", m.Step, len(m.Files), len(shares))
+	if err := layout.Admit(m); err != nil {
+		return nil, fmt.Errorf("checkpoint at step %d: %w", m.Step, err)
 	}
 	for i, f := range m.Files {
 		if err := j.fetchShare(ctx, layout, i, m.Folder(), f, addresses, state); err != nil {

@@ -64,7 +64,7 @@ type Links interface {
 	// Probe tests the link to another worker; nil: that worker answers.
 	Probe(ctx context.Context, to plan.Member) error
 	// OpenRing connects the session with its neighbours.
-	OpenRing(ctx context.Context, id allreduce.Identity, seats [][]float32, buckets []plan.Interval) (Ring, error)
+	OpenRing(ctx context.Context, id allreduce.Identity, seats [][]float32, buckets []plan.Bucket) (Ring, error)
 	// FetchState reads a peer's state at exactly the step of the request.
 	FetchState(ctx context.Context, from plan.Member, request *rpc.StateRequest, receive func(*rpc.StatePart) error) error
 	// PutFile sends a checkpoint file to a coordinator and returns that coordinator's id.
