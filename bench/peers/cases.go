@@ -48,7 +48,9 @@ func comparisons(o options) []comparison {
 				{name: ", 2048 wide, batch 128 a worker", unit: "steps/s", ours: result("wide", "steps_per_s"), theirs: `wide DistributedDataParallel n=2 steps/s ([0-9.]+)`},
 			}},
 	}
-	return append(all, classifier(o, 32), classifier(o, 256), gpt(o), mobileNet(o), allreduce(o, launch), gemm(o), tokenizers(o))
+	all = append(all, classifier(o, 32), classifier(o, 256), gpt(o), mobileNet(o))
+	all = append(all, transformers(o)...)
+	return append(all, allreduce(o, launch), gemm(o), tokenizers(o))
 }
 
 // classifier is the small classifier on the embedded digits, few of whose pixels are zero, and on MNIST, most of whose are. To
@@ -95,6 +97,37 @@ func mobileNet(o options) comparison {
 			{name: ", 224x224, batch 4", unit: "images/s", ours: result("large", "samples_per_s"), theirs: `mbv2 224 B=4 train img/s ([0-9.]+)`, work: result("large", "gflops")},
 			memory("small"),
 		}}
+}
+
+// transformers are shapes of well-known models, without dropout. Theirs is run eager, with fused attention and optimizer, and compiled, each in a
+// process of its own: the fastest counts, and the least memory.
+func transformers(o options) []comparison {
+	tokens := filepath.Join(o.data, "tokenizers")
+	text := "data.dir=" + filepath.Join(o.data, "tinyshakespeare")
+	shape := func(title, name, job string, batch, steps int, sets ...string) comparison {
+		var flags []string
+		for _, set := range append(sets, "model.dropout=0") {
+			flags = append(flags, "--set", set)
+		}
+		return comparison{name: "training on 1 worker, " + title,
+			ours:   [][]string{bench(o, filepath.Join("configs", job), name, 1, batch, steps, flags...), bestProduct(o)},
+			theirs: [][]string{{o.python, filepath.Join("bench", "peers", "transformers.py"), name, strconv.Itoa(steps)}},
+			figures: []figure{
+				{unit: "steps/s", ours: result(name, "steps_per_s"), theirs: name + ` fastest ([0-9.]+) steps/s`, work: result(name, "gflops")},
+				{name: ", peak memory", unit: "MiB", smaller: true, ours: result(name, "peak_rss_mib"), theirs: name + ` fastest .* least memory ([0-9.]+) MiB`},
+			}}
+	}
+	pairs := filepath.Join(o.data, "multi30k")
+	return []comparison{
+		shape("T5-small's shape, 4 pairs of 64 and 64 tokens", "t5", "t5-multi30k.yaml", 4, 16, "model.depth=6", "model.heads=8", "model.width=512", "model.hidden=2048",
+			"model.vocabulary=32128", "train.label_smoothing=0", "data.tokens=characters", "data.context=64", "data.target_context=64",
+			"data.train="+filepath.Join(pairs, "train"), "data.eval="+filepath.Join(pairs, "val")),
+		shape("BERT, the job file's shape", "bert-small", "bert-shakespeare.yaml", 32, 100, text),
+		shape("BERT, 4 layers 512 wide, 4 x 128 tokens", "bert", "bert-shakespeare.yaml", 4, 20, text, "model.heads=8", "model.width=512", "data.context=128",
+			"data.tokenizer="+filepath.Join(tokens, "bert-base-uncased-vocab.txt")),
+		shape("GPT-2 small's shape, 1 x 256 tokens", "gpt2", "gpt-shakespeare.yaml", 1, 10, text, "model.depth=12", "model.heads=12", "model.width=768", "model.bias=true",
+			"model.activation=gelu_new", "model.vocabulary=50257", "data.context=256", "data.tokenizer="+filepath.Join(tokens, "gpt2_encoder.json")),
+	}
 }
 
 // memory compares the most memory that our worker and their process had.

@@ -28,6 +28,13 @@ gemm 64x64x64 85.0 GFLOP/s
 gemm 32x784x128 86.5 GFLOP/s
 gemm 256x256x256 96.0 GFLOP/s
 gemm 1024x1024x1024 98.3 GFLOP/s
+t5 eager: 0.8100 steps/s, 1230.1 cpu-ms/step, 1990 MiB, 60506624 parameters
+t5 fused: 0.9200 steps/s, 1080.0 cpu-ms/step, 1921 MiB, 60506624 parameters
+t5 compile: 0.9000 steps/s, 1100.0 cpu-ms/step, 2210 MiB, 60506624 parameters
+t5 fastest 0.9200 steps/s (fused) least memory 1921 MiB
+bert-small fastest 9.5000 steps/s (compile) least memory 512 MiB
+bert fastest 1.2500 steps/s (fused) least memory 1362 MiB
+gpt2 fastest 0.5000 steps/s (eager) least memory 3021 MiB
 gpt2 ids 1.72 MB/s
 gpt2 offsets 1.56 MB/s
 sentencepiece ids 14.77 MB/s
@@ -39,6 +46,10 @@ const oursPrinted = `{
     {"case": "wide", "steps_per_s": 14.1, "samples_per_s": 3609, "peak_rss_mib": 301.5, "workers": 2},
     {"case": "mnist", "steps_per_s": 450.5, "samples_per_s": 115328, "peak_rss_mib": 201.5, "gflops": 99.5, "workers": 1},
     {"case": "gpt", "steps_per_s": 14.5, "samples_per_s": 200, "peak_rss_mib": 171.7, "gflops": 66.9, "workers": 1},
+    {"case": "t5", "steps_per_s": 1.1, "samples_per_s": 4.4, "peak_rss_mib": 1501.5, "gflops": 88.5, "workers": 1},
+    {"case": "bert-small", "steps_per_s": 14.5, "samples_per_s": 464, "peak_rss_mib": 121.5, "gflops": 71.5, "workers": 1},
+    {"case": "bert", "steps_per_s": 1.5, "samples_per_s": 6, "peak_rss_mib": 801.5, "gflops": 90.5, "workers": 1},
+    {"case": "gpt2", "steps_per_s": 0.6, "samples_per_s": 0.6, "peak_rss_mib": 2801.5, "gflops": 92.5, "workers": 1},
     {"case": "small", "steps_per_s": 1.25, "samples_per_s": 40, "peak_rss_mib": 557.4, "gflops": 21.2, "workers": 1},
     {"case": "large", "steps_per_s": 3.25, "samples_per_s": 13, "peak_rss_mib": 480.4, "gflops": 23.5, "workers": 1},
     {"case": "64", "gib_per_s": 0.001, "us": 91.5, "bytes": 64},
@@ -57,35 +68,47 @@ const oursPrinted = `{
 
 func TestFiguresAreFound(t *testing.T) {
 	want := map[string][2]float64{ // ours, theirs
-		"training on 2 workers, classifier, batch 32 a worker":     {2512.5, 272},
-		"training on 2 workers, 2048 wide, batch 128 a worker":     {14.1, 7.6},
-		"training on 1 worker, classifier, batch 32":               {80400.25, 22400},
-		"training on 1 worker, classifier, batch 256":              {80400.25, 48640},
-		"training on 1 worker, classifier, batch 32, MNIST":        {115328, 22400},
-		"training on 1 worker, classifier, batch 256, MNIST":       {115328, 48640},
-		"training on 1 worker, GPT, 0.8 M parameters":              {200, 8755},
-		"training on 1 worker, GPT, 0.8 M parameters, peak memory": {171.7, 1462.7},
-		"training on 1 worker, MobileNetV2, 32x32, batch 32":       {40, 26.5},
-		"training on 1 worker, MobileNetV2, 224x224, batch 4":      {13, 10.2},
-		"training on 1 worker, MobileNetV2, peak memory":           {557.4, 1462.7},
-		"all-reduce of 2 workers, 1MiB":                            {1.25, 0.53},
-		"all-reduce of 2 workers, 16MiB":                           {1.5, 0.62},
-		"all-reduce of 2 workers, 100MiB":                          {1, 0.51},
-		"all-reduce of 2 workers, 64 bytes":                        {91.5, 644},
-		"matrix product 64x64x64":                                  {104.2, 85},
-		"matrix product 32x784x128":                                {112, 86.5},
-		"matrix product 256x256x256":                               {110.5, 96},
-		"matrix product 1024x1024x1024":                            {108.25, 98.3},
-		"tokenizers, GPT-2, ids":                                   {29.5, 1.72},
-		"tokenizers, GPT-2, tokens and offsets":                    {8.25, 1.56},
-		"tokenizers, SentencePiece, ids":                           {12.5, 14.77},
+		"training on 2 workers, classifier, batch 32 a worker":                             {2512.5, 272},
+		"training on 2 workers, 2048 wide, batch 128 a worker":                             {14.1, 7.6},
+		"training on 1 worker, classifier, batch 32":                                       {80400.25, 22400},
+		"training on 1 worker, classifier, batch 256":                                      {80400.25, 48640},
+		"training on 1 worker, classifier, batch 32, MNIST":                                {115328, 22400},
+		"training on 1 worker, classifier, batch 256, MNIST":                               {115328, 48640},
+		"training on 1 worker, GPT, 0.8 M parameters":                                      {200, 8755},
+		"training on 1 worker, GPT, 0.8 M parameters, peak memory":                         {171.7, 1462.7},
+		"training on 1 worker, T5-small's shape, 4 pairs of 64 and 64 tokens":              {1.1, 0.92},
+		"training on 1 worker, T5-small's shape, 4 pairs of 64 and 64 tokens, peak memory": {1501.5, 1921},
+		"training on 1 worker, BERT, the job file's shape":                                 {14.5, 9.5},
+		"training on 1 worker, BERT, the job file's shape, peak memory":                    {121.5, 512},
+		"training on 1 worker, BERT, 4 layers 512 wide, 4 x 128 tokens":                    {1.5, 1.25},
+		"training on 1 worker, BERT, 4 layers 512 wide, 4 x 128 tokens, peak memory":       {801.5, 1362},
+		"training on 1 worker, GPT-2 small's shape, 1 x 256 tokens":                        {0.6, 0.5},
+		"training on 1 worker, GPT-2 small's shape, 1 x 256 tokens, peak memory":           {2801.5, 3021},
+		"training on 1 worker, MobileNetV2, 32x32, batch 32":                               {40, 26.5},
+		"training on 1 worker, MobileNetV2, 224x224, batch 4":                              {13, 10.2},
+		"training on 1 worker, MobileNetV2, peak memory":                                   {557.4, 1462.7},
+		"all-reduce of 2 workers, 1MiB":                                                    {1.25, 0.53},
+		"all-reduce of 2 workers, 16MiB":                                                   {1.5, 0.62},
+		"all-reduce of 2 workers, 100MiB":                                                  {1, 0.51},
+		"all-reduce of 2 workers, 64 bytes":                                                {91.5, 644},
+		"matrix product 64x64x64":                                                          {104.2, 85},
+		"matrix product 32x784x128":                                                        {112, 86.5},
+		"matrix product 256x256x256":                                                       {110.5, 96},
+		"matrix product 1024x1024x1024":                                                    {108.25, 98.3},
+		"tokenizers, GPT-2, ids":                                                           {29.5, 1.72},
+		"tokenizers, GPT-2, tokens and offsets":                                            {8.25, 1.56},
+		"tokenizers, SentencePiece, ids":                                                   {12.5, 14.77},
 	}
 	work := map[string]float64{
-		"training on 1 worker, classifier, batch 32":          81.5,
-		"training on 1 worker, classifier, batch 256":         81.5,
-		"training on 1 worker, GPT, 0.8 M parameters":         66.9,
-		"training on 1 worker, MobileNetV2, 32x32, batch 32":  21.2,
-		"training on 1 worker, MobileNetV2, 224x224, batch 4": 23.5,
+		"training on 1 worker, classifier, batch 32":                          81.5,
+		"training on 1 worker, classifier, batch 256":                         81.5,
+		"training on 1 worker, GPT, 0.8 M parameters":                         66.9,
+		"training on 1 worker, T5-small's shape, 4 pairs of 64 and 64 tokens": 88.5,
+		"training on 1 worker, BERT, the job file's shape":                    71.5,
+		"training on 1 worker, BERT, 4 layers 512 wide, 4 x 128 tokens":       90.5,
+		"training on 1 worker, GPT-2 small's shape, 1 x 256 tokens":           92.5,
+		"training on 1 worker, MobileNetV2, 32x32, batch 32":                  21.2,
+		"training on 1 worker, MobileNetV2, 224x224, batch 4":                 23.5,
 	}
 	seen := 0
 	for _, c := range comparisons(options{python: "python3", peers: "peers", ringmaster: "ringmaster", job: "job.yaml"}) {
@@ -143,7 +166,7 @@ func TestRatioIsInOurFavourAboveOne(t *testing.T) {
 // TestChooseByName: a part of a name chooses, the empty one everything, and what is in none says which names there are.
 func TestChooseByName(t *testing.T) {
 	all := comparisons(options{})
-	for only, want := range map[string]int{"": len(all), "classifier": 2, "GPT": 1} {
+	for only, want := range map[string]int{"": len(all), "classifier": 2, "GPT": 2, "shape": 3} {
 		if chosen, err := choose(all, only); err != nil || len(chosen) != want {
 			t.Errorf("%q chooses %d, %v, want %d", only, len(chosen), err, want)
 		}

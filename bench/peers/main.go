@@ -172,7 +172,7 @@ const peakLine = "peak memory of the process"
 func output(ctx context.Context, commands [][]string, o options) (string, error) {
 	var all bytes.Buffer
 	for _, command := range commands {
-		bounded, cancel := context.WithTimeout(ctx, 5*time.Minute)
+		bounded, cancel := context.WithTimeout(ctx, 10*time.Minute)
 		cmd := exec.CommandContext(bounded, command[0], command[1:]...)
 		cmd.Env = append(os.Environ(), "PYTHON="+o.python, "OMP_NUM_THREADS=1")
 		var problems bytes.Buffer
