@@ -179,6 +179,8 @@ type Data struct {
 
 	ByLength bool `yaml:"by_length" kinds:"pairs" omit:"zero"` // sort the samples of a global batch by length, and compute each micro-batch at the length of its longest
 
+	Documents string `yaml:"documents" kinds:"text" omit:"zero"` // how the text is divided into documents, which a model sees one by one; empty: it is one
+
 	Mask float64 `yaml:"mask" kinds:"text" omit:"zero"` // share of the tokens that are hidden and guessed, as BERT learns; 0: each next token is guessed
 
 	Classes       []string  `yaml:"classes" kinds:"images,image_table,webdataset"` // only these, in this order; empty: all, sorted

@@ -52,6 +52,7 @@ func (j *Job) validateTogether(c *checker) {
 	c.require("data.mask", j.Model.Kind != ModelGPT || j.Data.Mask == 0, "data.mask hides tokens, but a gpt guesses each next one: leave it out, or take model.kind: bert")
 	c.require("model.kind", j.Model.Kind != ModelBERT || j.Data.Codes == "", "model.kind: a bert guesses hidden tokens, and data.codes makes tokens that are written one after another: take model.kind: gpt")
 	c.require("data.mask", j.Model.Kind != ModelBERT || j.Data.Kind != DataText || j.Data.Mask > 0, "data.mask is missing: a bert guesses tokens that are hidden from it; 0.15 of them is usual")
+	c.require("data.documents", j.Data.Documents == "" || j.Model.Kind == ModelGPT, "data.documents are kept apart by a model.kind: gpt, not by %s: leave it out", j.Model.Kind)
 	c.require("min_workers", j.Seats < 1 || j.MinWorkers <= j.Seats, "min_workers %d is more than the job's seats: %d; that many workers can never take part", j.MinWorkers, j.Seats)
 	c.require("train.batch_per_seat", j.Train.BatchPerSeat != 1 || !j.Data.Mixes(), "train.batch_per_seat: mixup and cutmix mix the samples of a micro-batch, so it needs two or more")
 	nesterov := j.Train.Optimizer.Nesterov && j.Train.Optimizer.Momentum == 0 && !c.b.isSpoilt("train.optimizer.momentum")
@@ -217,6 +218,7 @@ func (d *Data) validate(c *checker) {
 		below(c, "data.mask", d.Mask, 0, 1)
 		c.require("data.tokenizer", d.Tokenizer == "" || d.Encoding != EncodingBytes, "data.tokenizer makes tokens of text, and data.encoding: bytes makes one of every byte: leave one of them out")
 		c.require("data.tokenizer", d.Tokenizer == "" || d.Path == "", "data.tokenizer and data.path do not go together: a packed text has its own tokens")
+		c.require("data.documents", d.Documents == "" || d.Path == "", "data.documents and data.path do not go together: a packed text has no documents")
 		c.oneOf("data.encoding", d.Encoding, []string{EncodingUTF8, EncodingLatin1, EncodingBytes})
 	case DataImages:
 		d.validateImages(c)

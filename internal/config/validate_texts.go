@@ -6,6 +6,13 @@ import (
 	"ringmaster/internal/printable"
 )
 
+// Ways to divide a text into documents. Any other word is a token of the text, which ends a document.
+const (
+	DocumentsFiles      = "files"
+	DocumentsBlankLines = "blank_lines" // a document begins behind one or several
+	DocumentsLines      = "lines"
+)
+
 // validateTexts checks the columns of a table that are texts.
 func (d *Data) validateTexts(c *checker) {
 	if len(d.Texts) == 0 {

@@ -172,7 +172,7 @@ func (in *description) recallText(c config.Data) (*Data, recollection, error) {
 		return nil, recollection{}, fmt.Errorf("description of the data: %d tokens leave no room beside those that the tokenizer adds", in.Context)
 	}
 	d := &Data{Vocabulary: v}
-	return d, recollection{textSchema(context, v), []Transform{objective(c, v)}}, nil
+	return d, recollection{withPlaces(c, textSchema(context, v)), []Transform{objective(c, v)}}, nil
 }
 
 // recallPixels makes a set of images without images.

@@ -358,6 +358,9 @@ func Pack(c config.Data, dir string) (d *Data, err error) {
 	if c.ByLength {
 		return nil, config.KeyErrorf("data.by_length", "batches of a packed set cannot be sorted by length: leave data.by_length out")
 	}
+	if c.Documents != "" {
+		return nil, config.KeyErrorf("data.documents", "packing a text whose documents are kept apart is not implemented: leave data.documents out")
+	}
 	w, err := shards.Create(dir)
 	if err != nil {
 		return nil, err

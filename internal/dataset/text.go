@@ -37,8 +37,9 @@ func openText(c config.Data, vocabulary *Vocabulary) (*Data, error) {
 	}
 	d, left := &Data{}, &account{}
 	var text []byte
+	var files []int
 	if info.IsDir() {
-		text, err = readFolder(d, path, encoding, left)
+		text, files, err = readFolder(d, path, encoding, left)
 	} else {
 		text, err = readText(path, encoding)
 		left.read = 1
@@ -58,17 +59,22 @@ func openText(c config.Data, vocabulary *Vocabulary) (*Data, error) {
 			return nil, err
 		}
 	}
-	d.LeftOut, d.Read = left.String(), fmt.Sprintf("%s of text (%d bytes; tokens are %s) in %s", plural.Of(left.read, "file"), len(text), d.Vocabulary.kind(encoding), path)
-	first, rest, total, err := d.Vocabulary.parts(text)
+	parts, total, err := d.Vocabulary.parts(c, text, borders(c, text, files))
 	if err != nil {
+		if _, is := err.(*config.KeyError); is {
+			return nil, err
+		}
 		return nil, fmt.Errorf("text %s: %w", path, err)
 	}
+	d.LeftOut, d.Read = left.String(), fmt.Sprintf("%s of text (%d bytes; tokens are %s) in %s", plural.Of(left.read, "file"), len(text), d.Vocabulary.kind(encoding), path)
+	d.Read += documentsRead(c, &parts)
 	context := windowLength(c, d.Vocabulary)
 	if context < 1 {
 		return nil, config.KeyErrorf("data.context", "%d tokens leave no room for a text beside those that the tokenizer adds; raise it", c.Context)
 	}
-	schema := textSchema(context, d.Vocabulary)
-	train, eval := trainingWindows(schema, first), evaluationWindows(schema, rest)
+	schema := withPlaces(c, textSchema(context, d.Vocabulary))
+	train, eval := trainingWindows(schema, parts[0].text), evaluationWindows(schema, parts[1].text)
+	train.starts, eval.starts = parts[0].starts, parts[1].starts
 	if train.count < 1 || eval.count < 1 {
 		return nil, fmt.Errorf("text %s has %s, too few for windows of %d: it takes %d, since a tenth is for evaluation; lower data.context, or use more text",
 			path, plural.Of(total, "token"), context, 10*context+1)
@@ -80,6 +86,9 @@ func openText(c config.Data, vocabulary *Vocabulary) (*Data, error) {
 func objective(c config.Data, v *Vocabulary) Transform {
 	if c.Mask > 0 {
 		return newMasking(c, v)
+	}
+	if c.Documents != "" {
+		return documents{}
 	}
 	return successors{}
 }
@@ -114,9 +123,8 @@ func openTokenizer(c config.Data) (*Vocabulary, error) {
 }
 
 // readFolder reads the text files below a folder, and counts what it leaves out: what is hidden, what is no regular file, and files
-// with a zero byte, which are binary.
-func readFolder(d *Data, folder, encoding string, left *account) ([]byte, error) {
-	var text []byte
+// with a zero byte, which are binary. begins are where the files begin, but the first.
+func readFolder(d *Data, folder, encoding string, left *account) (text []byte, begins []int, err error) {
 	w := &walker{what: "text", account: left, once: true}
 	w.visit = func(name, full string) error {
 		content, err := readText(full, encoding)
@@ -135,16 +143,19 @@ func readFolder(d *Data, folder, encoding string, left *account) ([]byte, error)
 		if len(text)+len(content) > maxText || len(d.Files) == maxTextFiles {
 			return wrongDir("text folder %s has more than %d bytes or %d files (at %s): set data.dir to a smaller one", folder, maxText, maxTextFiles, full)
 		}
+		if len(text) > 0 {
+			begins = append(begins, len(text))
+		}
 		text = append(text, content...)
 		d.Files = append(d.Files, FileSum{name, sha256.Sum256(content)})
 		left.read++
 		return nil
 	}
-	err := w.walk(folder, "")
+	err = w.walk(folder, "")
 	if err == nil && len(text) == 0 {
 		err = wrongDir("text folder %s has no text files (left out: %s): set data.dir to a text file, or to a folder of text files", folder, left.orNone())
 	}
-	return text, err
+	return text, begins, err
 }
 
 // textSchema is that of stretches of context tokens and the one after them.
@@ -184,6 +195,7 @@ type windows struct {
 	text   tokens
 	count  int
 	shifts int
+	starts []int32 // where documents begin, but the first; nil where they are not kept apart
 }
 
 // tokens is a text as tokens, in memory or elsewhere.
@@ -254,10 +266,14 @@ func (w *windows) shift(key rng.Key) int32 {
 func (w *windows) leaves() int { return (w.text.len() + leafTokens - 1) / leafTokens }
 
 func (w *windows) leafBytes() int {
+	size := leafTokens
 	if w.schema[0].Type == Int32 {
-		return 4 * leafTokens
+		size *= 4
 	}
-	return leafTokens
+	if w.starts != nil {
+		size += 4 * leafTokens
+	}
+	return size
 }
 
 // leafTokens is how many tokens are hashed at a time.
@@ -270,7 +286,12 @@ func (w *windows) appendLeaf(dst []byte, leaf int) ([]byte, error) {
 	for _, token := range v.Ints {
 		dst = binary.LittleEndian.AppendUint32(dst, uint32(token))
 	}
-	return append(dst, v.Bytes...), err
+	dst = append(dst, v.Bytes...)
+	k, _ := slices.BinarySearch(w.starts, int32(begin))
+	for ; k < len(w.starts) && int(w.starts[k]) < begin+leafTokens; k++ {
+		dst = binary.LittleEndian.AppendUint32(dst, uint32(w.starts[k]))
+	}
+	return dst, err
 }
 
 // Read implements Reader.
@@ -280,5 +301,8 @@ func (w *windows) Read(r Record, number int) error {
 	}
 	width := w.schema[0].Shape[0]
 	begin := number/w.count + number%w.count*(width-1)
+	if len(w.schema) > 1 {
+		place(r[1].OwnInts(width), w.starts, begin)
+	}
 	return w.text.slice(&r[0], begin, begin+width)
 }

@@ -216,22 +216,58 @@ func (v *Vocabulary) decodeKnown(ids []int32, skipSpecial bool) string {
 	return text
 }
 
-// parts are the tokens of a text for training and for evaluation: its first nine tenths and the rest.
-func (v *Vocabulary) parts(text []byte) (train, eval tokens, total int, err error) {
-	cutAt := func(n int) int { return n/10*9 + n%10*9/10 }
+// passage is a part of a text as tokens, with where its documents begin, but the first.
+type passage struct {
+	text   tokens
+	starts []int32
+}
+
+// parts are the tokens of a text for training and for evaluation: its first nine tenths and the rest. borders are where its documents begin in bytes.
+func (v *Vocabulary) parts(c config.Data, text []byte, borders []int) (parts [2]passage, total int, err error) {
+	var all Value
+	var at []int32 // of tokens before each border
 	if v.tokenizer == nil {
-		all, err := v.encodeAll(text)
-		cut := cutAt(len(all))
-		return memoryTokens(all[:cut]), memoryTokens(all[cut:]), len(all), err
+		all.Bytes, err = v.encodeAll(text)
+		total, at = len(all.Bytes), v.charactersBefore(text, borders)
+	} else {
+		all.Ints, at, err = v.encodeLines(text, borders)
+		total = len(all.Ints)
 	}
-	var all []int32
-	number := 0
-	for line := range strings.Lines(string(text)) { // each by itself, so that what tokenizing needs does not grow with the text
-		number++
-		if all, err = v.tokenizer.AppendIDs(all, line); err != nil {
-			return nil, nil, 0, fmt.Errorf("line %d: %w", number, err)
+	if err != nil {
+		return parts, 0, err
+	}
+	starts, err := v.divide(c, at, all, total)
+	if err != nil {
+		return parts, 0, err
+	}
+	cut := total/10*9 + total%10*9/10
+	parts[0].starts, parts[1].starts = splitStarts(starts, cut)
+	if v.tokenizer == nil {
+		parts[0].text, parts[1].text = memoryTokens(all.Bytes[:cut]), memoryTokens(all.Bytes[cut:])
+	} else {
+		parts[0].text, parts[1].text = wideTokens(all.Ints[:cut]), wideTokens(all.Ints[cut:])
+	}
+	return parts, total, nil
+}
+
+// encodeLines is the tokens of a whole text, and how many there are before each of its borders. Each line is tokenized by itself, so that what that needs does
+// not grow with the text.
+func (v *Vocabulary) encodeLines(text []byte, borders []int) (all, at []int32, err error) {
+	number, from := 0, 0
+	for i := range len(borders) + 1 {
+		to := len(text)
+		if i < len(borders) {
+			to = borders[i]
+		}
+		for line := range strings.Lines(string(text[from:to])) {
+			number++
+			if all, err = v.tokenizer.AppendIDs(all, line); err != nil {
+				return nil, nil, fmt.Errorf("line %d: %w", number, err)
+			}
+		}
+		if i < len(borders) {
+			from, at = to, append(at, int32(len(all)))
 		}
 	}
-	cut := cutAt(len(all))
-	return wideTokens(all[:cut]), wideTokens(all[cut:]), len(all), nil
+	return all, at, nil
 }

@@ -127,6 +127,8 @@ type recorder struct {
 	bindings []binding       // inputs, in the order of their first use
 	outputs  []*tensor.Value // of a model with several, in the order of the losses
 
+	predicts bool // there is neither a loss nor a gradient
+
 	undefined string // the first batch norm that sees one value a channel; "": none
 }
 

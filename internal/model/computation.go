@@ -32,6 +32,7 @@ type Output struct {
 // Computation records the model for others to read. The error names an operation that cannot be read.
 func (m *Model) Computation() (*Computation, error) {
 	r := newRecorder(m, false, 1)
+	r.predicts = true
 	output := m.network.record(r, 1)
 	c := &Computation{}
 	for _, b := range r.bindings {

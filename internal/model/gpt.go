@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"ringmaster/internal/config"
+	"ringmaster/internal/dataset"
 	"ringmaster/internal/tensor"
 	"ringmaster/internal/tensor/kernel"
 )
@@ -18,6 +19,7 @@ type gpt struct {
 	field          string
 	context        int
 	tokens, places int // parameters
+	documents      bool
 	dropout        float32
 	blocks         []*gptBlock
 	norm           *norm
@@ -61,7 +63,7 @@ func buildGPT(b *builder, cfg config.Model, spec Spec) (network, error) {
 	if cfg.Bias {
 		biases = zeros
 	}
-	m := &gpt{field: spec.Field, context: spec.Context, dropout: float32(cfg.Dropout), width: width}
+	m := &gpt{field: spec.Field, context: spec.Context, documents: spec.Documents, dropout: float32(cfg.Dropout), width: width}
 	m.tokens = b.parameter("transformer.wte.weight", true, weights, spec.Classes, width)
 	m.places = b.parameter("transformer.wpe.weight", true, weights, places, width)
 	for k := range cfg.Depth {
@@ -118,20 +120,28 @@ func (l *gptBlock) foreign(b *builder, name string, bias bool, hidden int) {
 // record makes logits of shape (n*context, vocabulary).
 func (m *gpt) record(r *recorder, n int) *tensor.Value {
 	tokens := r.param(m.tokens)
-	x := r.Dropout(r.Embedding(r.Integers(m.field, n, m.context), tokens, r.param(m.places)), m.dropout)
+	var x *tensor.Value
+	var places *tensor.Integers
+	if m.documents && !r.predicts { // what is predicted is one document
+		places = r.Integers(dataset.WindowPlaces, n, m.context)
+		x = r.Add(r.Embedding(r.Integers(m.field, n, m.context), tokens, nil), r.Embedding(places, r.param(m.places), nil))
+	} else {
+		x = r.Embedding(r.Integers(m.field, n, m.context), tokens, r.param(m.places))
+	}
+	x = r.Dropout(x, m.dropout)
 	for _, block := range m.blocks {
-		x = block.record(r, x)
+		x = block.record(r, x, places)
 	}
 	x = m.norm.record(r, x)
 	return r.Linear(r.Reshape(x, -1, m.width), tokens, nil, kernel.None)
 }
 
-func (l *gptBlock) record(r *recorder, x *tensor.Value) *tensor.Value {
+func (l *gptBlock) record(r *recorder, x *tensor.Value, places *tensor.Integers) *tensor.Value {
 	qkv := l.qkv.record(r, l.norm1.record(r, x))
 	dim := l.width / l.heads
 	attended := r.Attention(tensor.Columns{Value: qkv}, tensor.Columns{Value: qkv, Offset: l.width},
 		tensor.Columns{Value: qkv, Offset: 2 * l.width}, tensor.AttentionOptions{Heads: l.heads, Dim: dim,
-			Scale: float32(1 / math.Sqrt(float64(dim))), Causal: true, Rate: l.dropout})
+			Scale: float32(1 / math.Sqrt(float64(dim))), Causal: true, Rate: l.dropout, Places: places})
 	x = r.Add(x, r.Dropout(l.attended.record(r, attended), l.dropout))
 	hidden := r.activation(l.activation, l.up.record(r, l.norm2.record(r, x)))
 	return r.Add(x, r.Dropout(l.down.record(r, hidden), l.dropout))

@@ -254,7 +254,7 @@ func (m *Model) compile(purpose purpose, size int, w widths) *recorded {
 		return m.compileCoder(purpose, size)
 	}
 	rec := newRecorder(m, purpose == forTraining, size)
-	rec.widths = w
+	rec.widths, rec.predicts = w, purpose == forPrediction
 	if m.recompute && purpose == forTraining {
 		rec.Recompute()
 	}

@@ -35,6 +35,10 @@ type AttentionOptions struct {
 	Bias   *Value  // (Heads, queries, keys), added to the scaled scores; nil for none
 	Padded bool    // sample n has only Context.Lengths[n] keys; where Lengths is nil, all of them
 	Rate   float32 // dropout of the probabilities, in training
+
+	// Places (samples, queries) are the places of positions in their documents, of causal attention without bias: position t sees no key before
+	// t-Places[t]. Each is 0 or the one before it plus 1. nil: each sample is one document.
+	Places *Integers
 }
 
 // attention is softmax(scale q·kᵀ + bias)·v for every sample and head. Forward keeps the logarithm of each row's sum, from
@@ -80,6 +84,8 @@ func (g *Graph) Attention(q, k, v Columns, options AttentionOptions) *Value {
 	}
 	invariant(v.Dim(1) == op.keys && (!options.Causal || op.keys == op.queries) && options.Scale > 0,
 		"attention: %d queries, %d keys, %d values, scale %v", op.queries, op.keys, v.Dim(1), options.Scale)
+	invariant(options.Places == nil || options.Causal && options.Bias == nil && options.Places.Size() == op.samples*op.queries,
+		"attention: places go with causal attention without bias")
 	if !g.training {
 		op.Rate = 0
 	}
@@ -153,6 +159,7 @@ func (o *attention) each(part int, head func(w *attentionWork, sample, head int)
 
 func (o *attention) run(c *Context, task func(part int)) {
 	o.lengths = c.Lengths
+	o.checkPlaces()
 	if o.Rate > 0 {
 		o.key = c.Key.Derive(dropoutStream + o.layer)
 	}
@@ -245,6 +252,32 @@ func (o *attention) visible(b block, r int) int {
 	return max(min(b.cols, end-b.key), 0)
 }
 
+// checkPlaces panics where places are not those of documents one after another.
+func (o *attention) checkPlaces() {
+	if o.Places == nil {
+		return
+	}
+	for i, place := range o.Places.data {
+		if place != 0 && (i%o.queries == 0 || place != o.Places.data[i-1]+1) {
+			panic(fmt.Sprintf("tensor: attention: position %d of sample %d has place %d in its document", i%o.queries, i/o.queries, place))
+		}
+	}
+}
+
+// start is the first key that a query sees.
+func (o *attention) start(sample, query int) int {
+	if o.Places == nil {
+		return 0
+	}
+	return query - int(o.Places.data[sample*o.queries+query])
+}
+
+// firstKey is where the blocks of keys begin that any query from the one on, which begins a block, can see.
+func (o *attention) firstKey(sample, query int) int {
+	start := o.start(sample, query)
+	return start - start%attentionBlock
+}
+
 // lastKey is where the keys end that any query below the row end can see by causality.
 func (o *attention) lastKey(end int) int {
 	if o.Causal {
@@ -305,6 +338,9 @@ func (o *attention) settle(w *attentionWork, b block) (scale float32) {
 		for i := n; i < len(s); i++ {
 			s[i] = hidden
 		}
+		for i := range min(o.start(b.sample, b.query+r)-b.key, len(s)) { // of documents before
+			s[i] = hidden
+		}
 		w.seen[r] = n
 		if o.Bias != nil {
 			kernel.ScaleShift(s[:n], s[:n], o.Scale, 0)
@@ -326,13 +362,14 @@ func (o *attention) forwardHead(w *attentionWork, sample, head int) {
 			w.highest[r], w.sums[r] = float32(math.Inf(-1)), 0
 		}
 		y := o.matrix(o.result(), o.y.Data(), sample, head, query)
-		for key := 0; key < o.lastKey(query+rows); key += attentionBlock {
+		first := o.firstKey(sample, query)
+		for key := first; key < o.lastKey(query+rows); key += attentionBlock {
 			b := o.block(sample, head, query, key)
 			o.across(w.keys, o.k, b)
 			o.outer(w, w.scores[:], o.queriesOf(o.q, o.q.Data(), b), w.keys, b)
-			o.onlineSoftmax(w, y, b)
+			o.onlineSoftmax(w, y, b, key > first)
 			o.drop(w.scores[:], b)
-			o.alongKeys(w, y, w.scores[:], o.keysOf(o.v, o.v.Data(), b), b, key > 0)
+			o.alongKeys(w, y, w.scores[:], o.keysOf(o.v, o.v.Data(), b), b, key > first)
 		}
 		o.finish(w, y, sample, head, query, rows)
 	}
@@ -351,8 +388,8 @@ func (o *attention) drop(s []float32, b block) {
 }
 
 // onlineSoftmax turns a block of scores into e^(score - highest), where highest is the largest score of the row so far;
-// what was summed before under a lower one is scaled down.
-func (o *attention) onlineSoftmax(w *attentionWork, y matrix, b block) {
+// what was summed before under a lower one is scaled down. again says that there are blocks of keys before.
+func (o *attention) onlineSoftmax(w *attentionWork, y matrix, b block, again bool) {
 	scale := o.settle(w, b)
 	b.strips(func(r, end, keys int) {
 		kernel.MaxRows(w.fresh[r:end], w.scores[r*attentionBlock:], keys, attentionBlock)
@@ -368,7 +405,7 @@ func (o *attention) onlineSoftmax(w *attentionWork, y matrix, b block) {
 	b.strips(func(r, end, keys int) {
 		kernel.ExpScaleShiftSumRows(w.fresh[r:end], w.scores[r*attentionBlock:], keys, attentionBlock, scale, w.shift[r:end])
 	})
-	if b.key == 0 {
+	if !again {
 		copy(w.sums[:b.rows], w.fresh[:])
 		return
 	}
@@ -407,6 +444,9 @@ func (o *attention) backwardHead(w *attentionWork, sample, head int) {
 			first = key
 		}
 		for query := first; query < o.queries; query += attentionBlock {
+			if o.firstKey(sample, query) > key {
+				break // this query and all behind it are of later documents
+			}
 			b := o.block(sample, head, query, key)
 			if query == first {
 				o.across(w.keys, o.k, b)
@@ -429,7 +469,7 @@ func (o *attention) backwardBlock(w *attentionWork, b block, again bool) {
 		o.alongQueries(w, o.keysOf(o.v, o.dv.data(), b), w.scores[:], dy, b, again)
 	}
 	if o.dq.wanted() {
-		o.alongKeys(w, o.queriesOf(o.q, o.dq.data(), b), w.grads[:], o.keysOf(o.k, o.k.Data(), b), b, b.key > 0)
+		o.alongKeys(w, o.queriesOf(o.q, o.dq.data(), b), w.grads[:], o.keysOf(o.k, o.k.Data(), b), b, b.key > o.firstKey(b.sample, b.query))
 	}
 	if o.dk.wanted() {
 		o.alongQueries(w, o.keysOf(o.k, o.dk.data(), b), w.grads[:], q, b, again)

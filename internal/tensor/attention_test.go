@@ -18,7 +18,7 @@ func plainAttention(o *attention, lengths []int32) []float64 {
 			for i := range o.queries {
 				weights, sum := make([]float64, o.keys), 0.0
 				for j := range o.keys {
-					if o.Causal && j > i || o.Padded && j >= int(lengths[n]) {
+					if o.Causal && j > i || o.Padded && j >= int(lengths[n]) || o.Places != nil && j < i-int(o.Places.Data()[n*o.queries+i]) {
 						continue
 					}
 					score := 0.0
@@ -83,6 +83,73 @@ func TestAttentionIsThePlainFormulaAtAllLengths(t *testing.T) {
 			}
 		})
 	}
+}
+
+// documentPlaces are the places of positions in documents of these lengths one after another, the last as long as there is room; sample by sample.
+func documentPlaces(g *Graph, length int, samples ...[]int) *Integers {
+	var data []int32
+	for _, documents := range samples {
+		for i := 0; i < length; {
+			n := length - i
+			if len(documents) > 0 {
+				n, documents = documents[0], documents[1:]
+			}
+			for place := range n {
+				data = append(data, int32(place))
+			}
+			i += n
+		}
+	}
+	return g.ConstantIntegers(data, len(samples), length)
+}
+
+// TestAttentionKeepsDocumentsApart covers documents that end within blocks, at their borders, and that span several.
+func TestAttentionKeepsDocumentsApart(t *testing.T) {
+	for _, length := range []int{9, 64, 200} {
+		b := newBench(5, true)
+		x := b.param(2, length, 18)
+		o := AttentionOptions{Heads: 2, Dim: 3, Scale: 0.5, Causal: true}
+		if length == 200 {
+			o.Places = documentPlaces(b.g, length, []int{3, 61, 64, 1, 40}, []int{150, 2})
+		} else {
+			o.Places = documentPlaces(b.g, length, []int{2, 1, 4}, nil)
+		}
+		y := b.g.Attention(Columns{x, 0}, Columns{x, 6}, Columns{x, 12}, o)
+		op := b.g.nodes[0].op.(*attention)
+		b.compile(y).Forward(&Context{}, b.params)
+		for i, want := range plainAttention(op, nil) {
+			if got := float64(y.Data()[i]); !(math.Abs(got-want) < 2e-6) {
+				t.Fatalf("%d positions: element %d is %g, want %g", length, i, got, want)
+			}
+		}
+	}
+}
+
+func TestAttentionOfDocumentsGradient(t *testing.T) {
+	b := newBench(6, true)
+	x := b.param(2, 6, 18)
+	y := b.g.Attention(Columns{x, 0}, Columns{x, 6}, Columns{x, 12}, AttentionOptions{Heads: 2, Dim: 3, Scale: 0.6, Causal: true, Rate: 0.3,
+		Places: documentPlaces(b.g, 6, []int{2, 3}, []int{1})})
+	b.checkGradient(t, y, &Context{Key: rng.NewKey(1)})
+
+	b = newBench(7, true)
+	x = b.param(1, 200, 18)
+	y = b.g.Attention(Columns{x, 0}, Columns{x, 6}, Columns{x, 12}, AttentionOptions{Heads: 2, Dim: 3, Scale: 0.6, Causal: true,
+		Places: documentPlaces(b.g, 200, []int{3, 61, 70, 1, 40})})
+	b.checkDirections(t, y, &Context{})
+}
+
+func TestAttentionRefusesPlacesThatAreNone(t *testing.T) {
+	b := newBench(6, true)
+	x := b.param(1, 3, 18)
+	y := b.g.Attention(Columns{x, 0}, Columns{x, 6}, Columns{x, 12}, AttentionOptions{Heads: 2, Dim: 3, Scale: 0.6, Causal: true, Places: b.g.ConstantIntegers([]int32{0, 1, 1}, 1, 3)})
+	p := b.compile(y)
+	defer func() {
+		if recover() == nil {
+			t.Error("a place that follows none was taken")
+		}
+	}()
+	p.Forward(&Context{}, b.params)
 }
 
 func TestAttentionGradient(t *testing.T) {
