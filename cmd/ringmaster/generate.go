@@ -20,6 +20,7 @@ import (
 type wish struct {
 	trainedFlags
 	generate.Options
+	canvas
 	prompts []string
 	file    string
 	early   string
@@ -31,16 +32,18 @@ func generateCommand() *cobra.Command {
 	w := wish{}
 	cmd := &cobra.Command{
 		Use:   "generate CHECKPOINT --prompt TEXT... | --prompts FILE",
-		Short: "Let a trained model write texts: continue prompts, or answer them",
+		Short: "Let a trained model write texts, or draw pictures of captions",
 		Long: "Let a trained model write texts: a language model continues prompts, a model of pairs answers them. What is written for a\n" +
 			"prompt depends on the model, the prompt, the flags and --seed alone: not on other prompts, --batch or --threads.\n" +
 			"Without --temperature and --beams each token is the likeliest one. A text longer than the model's context is continued\n" +
 			"from as much of its end as that holds. Standard output has the texts: of one prompt as they come, of several in the\n" +
 			"prompts' order, with --json as lines of JSON.\n" +
+			"A model that was trained with data.codes draws pictures of captions, --count of each prompt, into --out and --pictures.\n" +
 			"CHECKPOINT is the folder of a run, a folder of checkpoints, one checkpoint, or a .safetensors file: one that ringmaster export\n" +
 			"wrote, or any with --job. The data need not be there.",
 		Example: "  ringmaster generate runs/gpt-1 --prompt 'ROMEO:' --temperature 0.8 --top-k 50 --max-tokens 200\n" +
-			"  ringmaster generate runs/t5-1 --prompts test.de --beams 4 --batch 32 > test.en",
+			"  ringmaster generate runs/t5-1 --prompts test.de --beams 4 --batch 32 > test.en\n" +
+			"  ringmaster generate runs/mnist-dalle-1 --prompt 'a seven' --count 16 --out sevens.png",
 		Args: cli.Takes("CHECKPOINT"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := w.check(cmd); err != nil {
@@ -54,6 +57,12 @@ func generateCommand() *cobra.Command {
 				return err
 			}
 			defer t.close()
+			if t.data.Captions != nil {
+				return w.draw(t)
+			}
+			if draws(cmd) {
+				return wrong(fmt.Errorf("job %s does not draw pictures: --out, --pictures and --count go with one that was trained with data.codes", t.job.Name))
+			}
 			return w.write(t)
 		},
 	}
@@ -63,6 +72,7 @@ func generateCommand() *cobra.Command {
 
 func (w *wish) bind(cmd *cobra.Command) {
 	w.trainedFlags.bind(cmd)
+	w.canvas.bind(cmd, &w.Return)
 	f := cmd.Flags()
 	f.StringArrayVar(&w.prompts, "prompt", nil, "`text` to be continued, or answered; repeatable")
 	f.StringVar(&w.file, "prompts", "", "`file` with a prompt on each line, or a .jsonl with {\"prompt\": \"...\"} on each; - for standard input")
@@ -89,6 +99,14 @@ func (w *wish) check(cmd *cobra.Command) error {
 	if f := cmd.Flags(); !f.Changed("temperature") && (f.Changed("top-k") || f.Changed("top-p")) {
 		w.Temperature = 1
 	}
+	if draws(cmd) {
+		if err := w.canvas.check(cmd); err != nil {
+			return err
+		}
+		if !cmd.Flags().Changed("temperature") {
+			w.Temperature = 1
+		}
+	}
 	switch {
 	case len(w.prompts) == 0 && w.file == "" || len(w.prompts) > 0 && w.file != "":
 		return errNoPrompt
@@ -110,6 +128,9 @@ func (w *wish) check(cmd *cobra.Command) error {
 		value int
 		most  int
 	}{{"max-tokens", w.MaxTokens, 1 << 20}, {"beams", w.Beams, 256}, {"return", w.Return, 1 << 16}, {"batch", w.Batch, 1024}} {
+		if n.name == "return" && cmd.Flags().Changed("count") {
+			n.name = "count"
+		}
 		if n.value < 1 || n.value > n.most {
 			return fmt.Errorf("--%s must be from 1 to %d, not %d", n.name, n.most, n.value)
 		}

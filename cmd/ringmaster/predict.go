@@ -246,6 +246,9 @@ func (q *question) continueText(t *trained) error {
 	if t.job.Data.Mask > 0 {
 		return q.fillIn(t)
 	}
+	if t.data.Captions != nil {
+		return wrong(fmt.Errorf("--prompt: job %s draws pictures: ask it by ringmaster generate", t.job.Name))
+	}
 	l, err := t.language()
 	if err != nil {
 		return wrong(fmt.Errorf("--prompt: %w; ask it by --photo FILE", err))

@@ -8,6 +8,7 @@ import (
 	"fmt"
 
 	"ringmaster/internal/model"
+	"ringmaster/internal/plan"
 )
 
 // Options say how texts are written.
@@ -16,6 +17,8 @@ type Options struct {
 	End       []int32 // tokens that end a text, and are not part of it
 	// Stop, if not nil, reports whether a text ends with these tokens, the ones written so far. It is called after each.
 	Stop func(tokens []int32) bool
+
+	Among plan.Interval // only these tokens are written; empty: all. Beams do not heed it
 
 	Temperature       float64 // divides the logits; 0: the likeliest token is taken, of equal ones the first
 	TopK              int     // draws from this many of the likeliest tokens; 0: from all
@@ -73,6 +76,8 @@ func (o *Options) Check() error {
 		return fmt.Errorf("at least 1 token must be written, not %d", o.MaxTokens)
 	case o.Temperature < 0 || o.TopK < 0 || o.TopP < 0 || o.TopP > 1 || o.RepetitionPenalty < 0:
 		return fmt.Errorf("temperature %g, top-k %d, top-p %g (at most 1) and repetition penalty %g must not be negative", o.Temperature, o.TopK, o.TopP, o.RepetitionPenalty)
+	case o.Beams > 1 && o.Among.Len() > 0:
+		return fmt.Errorf("beam search chooses from all tokens")
 	case o.Beams > 1 && o.Temperature != 0:
 		return fmt.Errorf("beam search takes the likeliest tokens; leave the temperature at 0, or take no beams")
 	case o.Beams > 1 && o.Return > o.Beams:

@@ -1,6 +1,7 @@
 package generate
 
 import (
+	"math"
 	"slices"
 
 	"ringmaster/internal/model"
@@ -38,6 +39,13 @@ func (l *line) additions(to []model.Addition) []model.Addition {
 func (l *line) take(logits []float32) (done bool, err error) {
 	if !model.Finite(logits) {
 		return true, model.ErrNotFinite
+	}
+	if among := l.options.Among; among.Len() > 0 {
+		for i := range logits {
+			if i < among.Begin || i >= among.End {
+				logits[i] = float32(math.Inf(-1))
+			}
+		}
 	}
 	token := l.sampler.choose(logits, l.text, l.key.Float32(uint64(len(l.text)-l.prompt)))
 	if slices.Contains(l.options.End, token) {

@@ -5,6 +5,9 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+
+	"ringmaster/internal/model"
+	"ringmaster/internal/plan"
 )
 
 // kept is which tokens transformers' warpers leave of probabilities, by their definition: the k likeliest, of these the fewest that have p together.
@@ -88,5 +91,34 @@ func TestPenaltyOfRepetition(t *testing.T) {
 	}
 	if got := s.choose([]float32{4, -3, 3, -1}, []int32{0, 0}, 0); got != 2 {
 		t.Errorf("token %d is chosen", got)
+	}
+}
+
+// Only the tokens that are asked for are written, drawn or the likeliest.
+func TestOnlyAmong(t *testing.T) {
+	m := gpt(t, context)
+	d, err := m.NewDecoder(nil, filled(m), nil, model.DecoderOptions{Slots: 4})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, temperature := range []float64{0, 5} {
+		o := Options{MaxTokens: 30, Temperature: temperature, Seed: 3, Batch: 4, Among: plan.Interval{Begin: 11, End: 15}}
+		texts, err := Write(d, [][]int32{{3, 4}}, o, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen := map[int32]bool{}
+		for _, token := range texts[0][0].Tokens {
+			seen[token] = true
+			if token < 11 || token >= 15 {
+				t.Fatalf("temperature %g: token %d", temperature, token)
+			}
+		}
+		if temperature > 0 && len(seen) != 4 {
+			t.Errorf("of four tokens %d were drawn", len(seen))
+		}
+	}
+	if _, err := Write(d, [][]int32{{3}}, Options{MaxTokens: 1, Beams: 2, Among: plan.Interval{Begin: 1, End: 2}}, nil); err == nil {
+		t.Error("beams heed it?")
 	}
 }
