@@ -41,6 +41,23 @@ func exportMerged(cmd *cobra.Command, flags *trainedFlags, path, target string) 
 		return err
 	}
 	defer t.close()
+	if err := t.merge(); err != nil {
+		return err
+	}
+	layout, err := t.plan.Layout()
+	if err != nil {
+		return failed(err)
+	}
+	origin := checkpoint.Origin{Job: string(t.job.Encode()), Data: string(t.data.Describe())}
+	if err := writeWhole(target, func(w io.Writer) error { return layout.WriteModel(w, t.state, origin) }); err != nil {
+		return failed(fmt.Errorf("export to %s: %w", target, err))
+	}
+	fmt.Printf("%s: the model with its adapters merged (digest %s)\n", target, checkpoint.Digest(t.state.Params))
+	return nil
+}
+
+// merge makes of a model with adapters one without, their part added to its weights.
+func (t *trained) merge() error {
 	t.plan.Model.Merge(t.state.Params)
 	values := map[string][]float32{}
 	for _, p := range t.plan.Model.Params() {
@@ -54,7 +71,8 @@ func exportMerged(cmd *cobra.Command, flags *trainedFlags, path, target string) 
 	if err != nil {
 		return failed(err)
 	}
-	layout, err := (&trainer.Plan{Job: &plain, Data: t.data, Model: m, Buckets: trainer.BucketsOf(&plain, m)}).Layout()
+	t.job, t.plan = &plain, &trainer.Plan{Job: &plain, Data: t.data, Model: m, Buckets: trainer.BucketsOf(&plain, m)}
+	layout, err := t.plan.Layout()
 	if err != nil {
 		return failed(err)
 	}
@@ -64,11 +82,7 @@ func exportMerged(cmd *cobra.Command, flags *trainedFlags, path, target string) 
 	for _, p := range m.Params() {
 		copy(state.Params[p.Interval.Begin:p.Interval.End], values[p.Name])
 	}
-	origin := checkpoint.Origin{Job: string(plain.Encode()), Data: string(t.data.Describe())}
-	if err := writeWhole(target, func(w io.Writer) error { return layout.WriteModel(w, state, origin) }); err != nil {
-		return failed(fmt.Errorf("export to %s: %w", target, err))
-	}
-	fmt.Printf("%s: the model with its adapters merged (digest %s)\n", target, checkpoint.Digest(state.Params))
+	t.state = state
 	return nil
 }
 

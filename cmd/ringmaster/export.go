@@ -28,15 +28,17 @@ var exportFormats = []exportFormat{{"safetensors", ".safetensors"}, {"onnx", ".o
 
 // exportCommand is `export`, and its older name `checkpoints export`.
 func exportCommand() *cobra.Command {
-	var target, format string
+	var target, format, shard string
 	var merge bool
 	flags := trainedFlags{threads: 1}
 	cmd := &cobra.Command{
-		Use:   "export CHECKPOINT --out FILE",
-		Short: "Write a checkpoint's model as a file that other programs read: safetensors or ONNX",
+		Use:   "export CHECKPOINT --out FILE|FOLDER",
+		Short: "Write a checkpoint's model as other programs read it: safetensors, ONNX, or a folder of Hugging Face's",
 		Long: "Write a checkpoint's model as a file that other programs read.\n" +
 			"safetensors: the parameters under PyTorch's names. onnx: the model as it predicts (opset 17), for onnxruntime and others; its\n" +
 			"metadata has the names of the classes, what the data were, and the digest. The format follows from FILE's name, unless said.\n" +
+			"hf: a folder as Hugging Face's transformers loads it (gpt, bert, t5; mobilenetv2 for torchvision): model.safetensors, config.json,\n" +
+			"the tokenizer's files and a model card. model.init reads such folders.\n" +
 			"CHECKPOINT is the folder of a run, a folder of checkpoints, one checkpoint, or a .safetensors file with --job: what comes out holds the\n" +
 			"job, the preprocessing and the names of the classes, so that predict needs no other file.",
 		Args: cli.Takes("CHECKPOINT"),
@@ -44,8 +46,14 @@ func exportCommand() *cobra.Command {
 			if target == "" {
 				return wrong(errors.New("--out is missing: name the file to write"))
 			}
-			if format == "peft" {
+			if cmd.Flags().Changed("shard-size") && format != "hf" {
+				return wrong(errors.New("--shard-size goes with --format hf"))
+			}
+			switch format {
+			case "peft":
 				return exportAdapters(cmd, &flags, args[0], target)
+			case "hf":
+				return exportFolder(cmd, &flags, args[0], target, folderOptions{merge: merge, shard: shard})
 			}
 			form, err := formatOf(format, target)
 			if err != nil {
@@ -72,9 +80,10 @@ func exportCommand() *cobra.Command {
 			return exportParameters(cmd, &flags, args[0], target)
 		},
 	}
-	cmd.Flags().StringVar(&target, "out", "", "`file` to write")
-	cmd.Flags().StringVar(&format, "format", "", "safetensors, onnx or, of adapters (model.lora), peft, which is a folder (default: as FILE is named, else safetensors)")
-	cmd.Flags().BoolVar(&merge, "merge", false, "safetensors: add what adapters (model.lora) give to the weights, and leave them out")
+	cmd.Flags().StringVar(&target, "out", "", "`file` to write; of hf and peft the folder")
+	cmd.Flags().StringVar(&format, "format", "", "safetensors, onnx, hf, which is a folder, or, of adapters (model.lora), peft, which is one too (default: as FILE is named, else safetensors)")
+	cmd.Flags().StringVar(&shard, "shard-size", "5GB", "hf: the `size` from which on weights are divided into several files: 200MB, 5GB")
+	cmd.Flags().BoolVar(&merge, "merge", false, "safetensors, hf: add what adapters (model.lora) give to the weights, and leave them out")
 	flags.bindChoice(cmd)
 	cmd.Flags().StringVar(&flags.jobFile, "job", "", "the job `file` that a .safetensors file belongs to")
 	cmd.Flags().StringVar(&flags.labels, "labels", "", "of a .safetensors file of a model of photos: the `file` that names the classes, one a line, in their order")
@@ -89,7 +98,7 @@ func formatOf(name, target string) (exportFormat, error) {
 	chosen := slices.IndexFunc(exportFormats, func(f exportFormat) bool { return f.name == name })
 	switch {
 	case name != "" && chosen < 0:
-		return exportFormat{}, fmt.Errorf("--format %s: there is no such format; take safetensors, onnx or peft", name)
+		return exportFormat{}, fmt.Errorf("--format %s: there is no such format; take safetensors, onnx, hf or peft", name)
 	case name == "" && named >= 0:
 		return exportFormats[named], nil
 	case name == "" && ext == "":

@@ -20,6 +20,7 @@ import (
 	"ringmaster/internal/cluster/fsm"
 	"ringmaster/internal/config"
 	"ringmaster/internal/dataset/shards"
+	"ringmaster/internal/hf"
 	"ringmaster/internal/launch"
 	"ringmaster/internal/progress"
 	"ringmaster/internal/rpc"
@@ -209,6 +210,9 @@ func submission(ctx context.Context, job *config.Job, workers int) (request *rpc
 	}
 	if m := job.Model; elsewhere && m.Init != "" && m.InitDigest == "" {
 		return nil, nil, job.Errorf("model.init", "model.init: without the data here the weights in %s cannot be checked; write their digest into model.init_digest (launch and submit print it), or submit where the data is", m.Init)
+	}
+	if err := hf.Settle(job); err != nil {
+		return nil, nil, job.Blame("model", err)
 	}
 	request.Config = job.Encode()
 	return request, account, nil

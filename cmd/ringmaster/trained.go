@@ -13,6 +13,7 @@ import (
 	"ringmaster/internal/codes"
 	"ringmaster/internal/config"
 	"ringmaster/internal/dataset"
+	"ringmaster/internal/hf"
 	"ringmaster/internal/launch"
 	"ringmaster/internal/regularfile"
 	"ringmaster/internal/tensor/kernel"
@@ -109,8 +110,13 @@ func (f *trainedFlags) find(cmd *cobra.Command, path string) (*trained, error) {
 	if f.jobFile == "" {
 		return t, f.findOrigin(t)
 	}
-	t.job, err = config.Load(f.jobFile, f.sets)
-	return t, wrong(err)
+	if t.job, err = config.Load(f.jobFile, f.sets); err != nil {
+		return nil, wrong(err)
+	}
+	if err := hf.Settle(t.job); err != nil {
+		return nil, wrong(t.job.Blame("model", err))
+	}
+	return t, nil
 }
 
 // findOrigin reads the job that a file of parameters belongs to from the file.

@@ -18,3 +18,11 @@ func (e *KeyError) Error() string { return e.Err.Error() }
 
 // Unwrap is Err.
 func (e *KeyError) Unwrap() error { return e.Err }
+
+// Wrap is an error of a key, whose text begins with the key; nil for nil.
+func Wrap(key string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return KeyErrorf(key, "%w", err)
+}

@@ -95,6 +95,9 @@ func (o *origin) written(key string) bool {
 	return ok
 }
 
+// Written reports whether the job file, or a flag, writes the key.
+func (j *Job) Written(key string) bool { return j.origin != nil && j.origin.written(key) }
+
 // Errorf is an error about a key ("model.layers[0]", "train.epochs") of the job, with the place where the key, or the
 // mapping that should hold it, was written. The message should name the key.
 func (j *Job) Errorf(key, format string, args ...any) error {

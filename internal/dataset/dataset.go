@@ -19,6 +19,7 @@ import (
 	"os"
 
 	"ringmaster/internal/config"
+	"ringmaster/internal/tokenizer"
 )
 
 // Data is an opened data set.
@@ -45,6 +46,14 @@ type Data struct {
 	readers     [partCount]Reader  // of the sets; nil where there is none
 	roots       [partCount]hash256 // over what they read; of the test part once it is asked for
 	test        Set                // nil where there is none
+}
+
+// Tokenizer is the tokenizer whose tokens texts are read as; nil where they are read as characters, bytes or words, and without texts.
+func (d *Data) Tokenizer() *tokenizer.Tokenizer {
+	if d.Vocabulary == nil {
+		return nil
+	}
+	return d.Vocabulary.tokenizer
 }
 
 // Account is lines for people: what was read and what was left out, and what is odd about it.

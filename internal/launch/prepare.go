@@ -11,6 +11,7 @@ import (
 	"ringmaster/internal/config"
 	"ringmaster/internal/dataset"
 	"ringmaster/internal/folderlock"
+	"ringmaster/internal/hf"
 	"ringmaster/internal/model"
 	"ringmaster/internal/rpc"
 	"ringmaster/internal/trainer"
@@ -42,6 +43,9 @@ type Checked struct {
 // Check opens the job's data and builds its model, so that what does not fit is found before anything is started. The
 // errors point at the job file.
 func Check(job *config.Job) (*Checked, error) {
+	if err := hf.Settle(job); err != nil {
+		return nil, job.Blame("model", err)
+	}
 	if err := dataset.Settle(job); err != nil {
 		return nil, job.Blame("data", err)
 	}

@@ -72,6 +72,21 @@ type file struct {
 	text []byte
 }
 
+// File is one of the files that a tokenizer was read from.
+type File struct {
+	Name string // without its folder
+	Text []byte
+}
+
+// Files are the files that the tokenizer was read from. Their texts must not be changed.
+func (t *Tokenizer) Files() []File {
+	var files []File
+	for _, f := range t.files {
+		files = append(files, File{f.name, f.text})
+	}
+	return files
+}
+
 // isVocabulary reports whether a file is GPT-2's vocabulary, which needs its merges.
 func isVocabulary(name string) bool {
 	base := filepath.Base(name)

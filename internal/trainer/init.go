@@ -6,6 +6,7 @@ import (
 
 	"ringmaster/internal/checkpoint"
 	"ringmaster/internal/config"
+	"ringmaster/internal/hf"
 	"ringmaster/internal/model"
 	"ringmaster/internal/plural"
 )
@@ -35,6 +36,9 @@ func CheckInit(ctx context.Context, job *config.Job, m *model.Model) (note strin
 	layout, err := (&Plan{Job: job, Model: m}).Layout()
 	if err != nil {
 		return "", err
+	}
+	if err := hf.Check(job, m); err != nil {
+		return "", job.Blame("model", err)
 	}
 	path := ""
 	taken, err := weigh(job, m, func(w *checkpoint.Weights, c checkpoint.Choice) (checkpoint.Taken, error) {

@@ -23,7 +23,7 @@ type FS interface {
 	Stat(name string) (Entry, error)         // follows symbolic links
 	Open(name string) (io.ReadCloser, error) // a regular file for reading
 	Create(name string) (File, error)        // a new file; fs.ErrExist where the name is taken
-	Rename(from, to string) error            // replaces a file at to at once
+	Rename(from, to string) error            // replaces a file at to at once; a directory goes to where nothing is
 	Remove(name string) error                // a file or an empty directory
 	SyncDir(dir string) error                // makes the names in dir durable
 }

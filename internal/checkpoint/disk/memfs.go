@@ -257,11 +257,11 @@ func (m *MemFS) Create(name string) (File, error) {
 	return &memoryFile{m: m, name: name, n: n}, nil
 }
 
-// Rename moves a file.
+// Rename moves a file, or a directory to where nothing is.
 func (m *MemFS) Rename(from, to string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	n, err := m.file("rename", from)
+	n, err := m.find("rename", from)
 	if err != nil {
 		return err
 	}
@@ -273,7 +273,7 @@ func (m *MemFS) Rename(from, to string) error {
 	if err != nil {
 		return err
 	}
-	if old := target.names[newBase]; old != nil && old.dir {
+	if old := target.names[newBase]; old != nil && (old.dir || n.dir) {
 		return &fs.PathError{Op: "rename", Path: to, Err: fs.ErrExist}
 	}
 	if err := m.change("rename %s %s", from, to); err != nil {

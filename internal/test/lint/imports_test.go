@@ -31,7 +31,7 @@ var layers = []struct {
 	{"what is minimised", []string{"loss"}},
 	{"models", []string{"model"}},
 	{"what models write", []string{"generate"}},
-	{"models in other programs' forms", []string{"onnx"}},
+	{"models in other programs' forms", []string{"onnx", "hf"}},
 	{"pictures as the codes of a model", []string{"codes"}},
 	{"the step loop", []string{"trainer"}},
 	{"the coordinator and the worker: they meet only through rpc", []string{"cluster", "worker"}},

@@ -1,0 +1,161 @@
+"""Compares Ringmaster with Hugging Face's transformers on folders that save_pretrained writes: logits, loss and gradients of random weights,
+and again after one step of SGD.
+
+usage: folders.py HF-PROGRAM [CASE...]     (HF-PROGRAM: go build -o /tmp/hf ./bench/hf)
+       folders.py --record                 (writes the small folders of testdata, with what transformers computes for them)
+"""
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+
+import numpy
+import safetensors.torch
+import torch
+import transformers as tr
+
+torch.set_num_threads(2)
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+def draw(seed, *shape, below):
+    return torch.randint(0, below, shape, generator=torch.Generator().manual_seed(seed))
+
+
+def sizes(kind, small):
+    """Keyword arguments of a configuration."""
+    plain = {"gpt": {"resid_pdrop": 0, "embd_pdrop": 0, "attn_pdrop": 0}, "t5": {"dropout_rate": 0},
+             "bert": {"hidden_dropout_prob": 0, "attention_probs_dropout_prob": 0}}
+    tiny = {"gpt": {"vocab_size": 13, "n_positions": 9, "n_embd": 16, "n_layer": 2, "n_head": 2, "bos_token_id": 0, "eos_token_id": 0},
+            "t5": {"vocab_size": 13, "d_model": 16, "d_kv": 6, "d_ff": 24, "num_layers": 2, "num_heads": 3, "relative_attention_num_buckets": 8, "relative_attention_max_distance": 7},
+            "bert": {"vocab_size": 13, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 40, "max_position_embeddings": 12}}
+    return plain.get(kind, {}) | (tiny.get(kind, {}) if small else {})
+
+
+def gpt(small, **more):
+    c = tr.GPT2Config(**sizes("gpt", small), **more)
+    n, length = (3, 9) if small else (2, 96)
+    tokens, targets = draw(1, n, length, below=c.vocab_size), draw(2, n, length, below=c.vocab_size)
+    return tr.GPT2LMHeadModel(c), {"kind": "gpt", "tokens": tokens, "targets": targets}, lambda m: m(input_ids=tokens).logits
+
+
+def t5(small, **more):
+    c = tr.T5Config(**sizes("t5", small), decoder_start_token_id=0, **more)
+    n, source, target = (3, 12, 9) if small else (2, 160, 144)
+    tokens, shifted, targets = draw(1, n, source, below=c.vocab_size), draw(2, n, target, below=c.vocab_size), draw(3, n, target, below=c.vocab_size)
+    lengths = torch.tensor([source, source // 2, source - 3][:n])
+    mask = (torch.arange(source)[None] < lengths[:, None]).long()
+    targets[:, target - 2:] = -1
+    return tr.T5ForConditionalGeneration(c), {"kind": "t5", "tokens": tokens, "shifted": shifted, "targets": targets, "lengths": lengths}, \
+        lambda m: m(input_ids=tokens, attention_mask=mask, decoder_input_ids=shifted).logits
+
+
+def bert(small, classes=0, padded=False):
+    more = {"num_labels": classes} if classes else {}
+    c = tr.BertConfig(**sizes("bert", small), **more, attn_implementation="eager")
+    n, length = (3, 9) if small else (3, 80)
+    tokens = draw(1, n, length, below=c.vocab_size)
+    targets = draw(2, n, 1 if classes else length, below=classes or c.vocab_size)
+    question, mask = {"kind": "bert", "tokens": tokens, "targets": targets, "classes": classes}, None
+    if padded:
+        lengths = torch.tensor([length, length // 2, length - 3])
+        mask = (torch.arange(length)[None] < lengths[:, None]).long()
+        question["lengths"] = lengths
+        if not classes:
+            targets[mask == 0] = -1
+    of = tr.BertForSequenceClassification if classes else tr.BertForMaskedLM
+    return of(c), question, lambda m: m(input_ids=tokens, attention_mask=mask).logits
+
+
+CASES = {
+    "gpt2": lambda small: gpt(small),
+    "gpt2-erf": lambda small: gpt(small, activation_function="gelu"),
+    "t5": lambda small: t5(small),
+    "t5-untied": lambda small: t5(small, tie_word_embeddings=False),
+    "bert": lambda small: bert(small),
+    "bert-padded": lambda small: bert(small, padded=True),
+    "bert-classes": lambda small: bert(small, classes=5),
+    "bert-classes-padded": lambda small: bert(small, classes=5, padded=True),
+}
+RATE = 0.1
+
+
+def make(name, small):
+    """A model of random weights, also of those that begin as zeros or ones, its question, and how it is asked."""
+    torch.manual_seed(7)
+    model, question, forward = CASES[name](small)
+    with torch.no_grad():
+        for n, p in model.named_parameters():
+            if p.dim() == 1:
+                p.add_(torch.randn_like(p) * 0.1)
+            elif small:
+                p.mul_(4)
+    model.eval()
+    question = {k: v.tolist() if torch.is_tensor(v) else v for k, v in question.items()} | {"vocabulary": model.config.vocab_size, "rate": RATE}
+    return model, question, forward
+
+
+def compute(model, question, forward):
+    """Logits, losses and gradients before and after a step."""
+    targets = torch.tensor(question["targets"])
+    answers = []
+    for _ in range(2):
+        model.zero_grad()
+        logits = forward(model)
+        loss = torch.nn.functional.cross_entropy(logits.reshape(-1, logits.shape[-1]), targets.reshape(-1), ignore_index=-1)
+        loss.backward()
+        answers.append((logits.detach().numpy().reshape(-1), loss.item(), {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}))
+        with torch.no_grad():
+            for p in model.parameters():
+                if p.grad is not None:
+                    p -= RATE * p.grad
+    return answers
+
+
+def compare(program, name):
+    model, question, forward = make(name, False)
+    with tempfile.TemporaryDirectory() as folder:
+        model.save_pretrained(folder, max_shard_size="100MB")
+        with open(os.path.join(folder, "question"), "w") as f:
+            json.dump(question, f)
+        shards = len([n for n in os.listdir(folder) if n.endswith(".safetensors")])
+        losses = json.loads(subprocess.run([program, folder, os.path.join(folder, "question"), folder], check=True, stdout=subprocess.PIPE).stdout)["losses"]
+        for k, (logits, loss, gradients) in enumerate(compute(model, question, forward)):
+            ours = numpy.fromfile(os.path.join(folder, f"logits{k}.f32"), dtype="<f4")
+            theirs = safetensors.torch.load_file(os.path.join(folder, f"gradients{k}.safetensors"))
+            worst, where, relative = 0, "", 0
+            for n, g in gradients.items():
+                d = (theirs[n] - g).abs().max().item()
+                relative = max(relative, (theirs[n] - g).norm().item() / max(g.norm().item(), 1e-6))
+                if d > worst:
+                    worst, where = d, n
+            print(f"{name:20s} {'after a step' if k else 'as loaded':12s} {sum(p.numel() for p in model.parameters()):>11,d} parameters in {shards} file(s): "
+                  f"logits differ by {abs(ours - logits).max():.1e} (of up to {abs(logits).max():.1f}), losses {abs(losses[k] - loss):.1e}, gradients {worst:.1e} ({where}; norms {relative:.1e})", flush=True)
+            assert set(gradients) <= set(theirs) and abs(ours - logits).max() <= 1e-4 and worst <= 1e-4, name
+
+
+def numbers(a):
+    return [float(f"{float(v):.7g}") for v in a]
+
+
+def record():
+    root = os.path.join(HERE, "testdata")
+    shutil.rmtree(root, ignore_errors=True)
+    for name in CASES:
+        model, question, forward = make(name, True)
+        folder = os.path.join(root, name)
+        model.save_pretrained(folder)
+        answers = [{"logits": numbers(l), "loss": float(f"{loss:.9g}"), "gradients": {n: numbers(g.reshape(-1)[:4].tolist() + [g.norm()]) for n, g in gradients.items()}}
+                   for l, loss, gradients in compute(model, question, forward)]
+        with open(os.path.join(folder, "question.json"), "w") as f:
+            json.dump(question | {"answers": answers}, f)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["--record"]:
+        record()
+    else:
+        for case in sys.argv[2:] or CASES:
+            compare(sys.argv[1], case)
