@@ -16,7 +16,7 @@ import safetensors.torch
 import torch
 import transformers as tr
 
-torch.set_num_threads(2)
+torch.set_num_threads(1)
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 

@@ -49,12 +49,7 @@ type Data struct {
 }
 
 // Tokenizer is the tokenizer whose tokens texts are read as; nil where they are read as characters, bytes or words, and without texts.
-func (d *Data) Tokenizer() *tokenizer.Tokenizer {
-	if d.Vocabulary == nil {
-		return nil
-	}
-	return d.Vocabulary.tokenizer
-}
+func (d *Data) Tokenizer() *tokenizer.Tokenizer { return d.tokenizer() }
 
 // Account is lines for people: what was read and what was left out, and what is odd about it.
 func (d *Data) Account() []string {

@@ -205,6 +205,13 @@ var t5 = family{name: "t5", speaks: true,
 		fixed("layer_norm_epsilon", 1e-6, 1e-6),
 	},
 	more: func(f *facts) map[string]any {
-		return map[string]any{"dropout_rate": f.Dropout, "tie_word_embeddings": f.Tied, "is_encoder_decoder": true,
-			"decoder_start_token_id": 0, "pad_token_id": 0, "eos_token_id": 1}
+		more := map[string]any{"dropout_rate": f.Dropout, "tie_word_embeddings": f.Tied, "is_encoder_decoder": true,
+			"decoder_start_token_id": 0, "pad_token_id": 0, "eos_token_id": 1} // of words and characters
+		if pad, is := f.special["pad_token"]; is { // which targets begin with
+			more["decoder_start_token_id"], more["pad_token_id"] = pad.id, pad.id
+		}
+		if end, is := f.special["eos_token"]; is {
+			more["eos_token_id"] = end.id
+		}
+		return more
 	}}
