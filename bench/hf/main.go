@@ -24,15 +24,14 @@ import (
 
 // question is a batch, as folders.py writes it. Samples are rows.
 type question struct {
-	Kind     string    `json:"kind"`    // of model
-	Tokens   [][]int32 `json:"tokens"`  // that the model, or its encoder, reads
-	Lengths  []int32   `json:"lengths"` // of the samples in tokens; nil: whole
-	Segments [][]int32 `json:"segments"`
-	Shifted  [][]int32 `json:"shifted"` // that a decoder reads
-	Targets  [][]int32 `json:"targets"` // -1: none
-	Classes  int       `json:"classes"` // of a classifier; 0: targets are tokens
-	Tokens_  int       `json:"vocabulary"`
-	Rate     float32   `json:"rate"` // of the step
+	Kind    string    `json:"kind"`    // of model
+	Tokens  [][]int32 `json:"tokens"`  // that the model, or its encoder, reads
+	Lengths []int32   `json:"lengths"` // of the samples in tokens; nil: whole
+	Shifted [][]int32 `json:"shifted"` // that a decoder reads
+	Targets [][]int32 `json:"targets"` // -1: none
+	Classes int       `json:"classes"` // of a classifier; 0: targets are tokens
+	Size    int       `json:"vocabulary"`
+	Rate    float32   `json:"rate"` // of the step
 }
 
 // answer is what the model gives.
@@ -95,11 +94,11 @@ func (a *answer) write(out string, k int) error {
 
 // ask builds the model of the folder and gives it the batch.
 func (q *question) ask(folder string) (*answer, error) {
-	kind := ""
-	if q.Kind != "t5" && q.Kind != "gpt" && q.Kind != "llama" {
-		kind = ", mask: 0.15"
+	mask := ""
+	if q.Kind == "bert" {
+		mask = ", mask: 0.15"
 	}
-	text := fmt.Sprintf("model: {kind: %s, init: %q, vocabulary: %d}\ndata: {kind: text, dir: ., context: %d%s}\nseats: 1\n", q.Kind, folder, q.Tokens_, len(q.Tokens[0]), kind)
+	text := fmt.Sprintf("model: {kind: %s, init: %q, vocabulary: %d}\ndata: {kind: text, dir: ., context: %d%s}\nseats: 1\n", q.Kind, folder, q.Size, len(q.Tokens[0]), mask)
 	job, err := config.Parse("", []byte(text), nil)
 	if err != nil {
 		return nil, err
@@ -154,7 +153,7 @@ func (a *answer) compute(m *model.Model, batch *dataset.Batch, params []float32,
 func (q *question) schema() dataset.Schema {
 	width := []int{len(q.Tokens[0])}
 	tokens := func(name string, role dataset.Role, shape []int) dataset.Field {
-		return dataset.Field{Name: name, Type: dataset.Int32, Role: role, Shape: shape, Classes: q.Tokens_}
+		return dataset.Field{Name: name, Type: dataset.Int32, Role: role, Shape: shape, Classes: q.Size}
 	}
 	switch {
 	case q.Shifted != nil:
@@ -172,7 +171,7 @@ func (q *question) schema() dataset.Schema {
 	return dataset.Schema{tokens("tokens", dataset.Input, width), tokens("next", dataset.Target, width)}
 }
 
-// inputs are the tokens of a bert, and their segments where there are some.
+// inputs are the tokens of a bert.
 func (q *question) inputs(tokens dataset.Field) dataset.Schema {
 	tokens.Ragged = q.Lengths != nil
 	return dataset.Schema{tokens}
@@ -197,4 +196,3 @@ func (q *question) batch(schema dataset.Schema) *dataset.Batch {
 	}
 	return b
 }
-

@@ -214,15 +214,15 @@ func (l *Layout) WritePieces(w io.Writer, pieces []Piece, s *State, o Origin) er
 		if p.counter {
 			continue
 		}
-		if err := writeFloats(w, buf, p.values(s)); err != nil {
+		if err := writeFloats(w, buf, p.Values(s)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// values are a piece's values in the order in which they are written.
-func (p *Piece) values(s *State) []float32 {
+// Values are the piece's values in a state, in the order in which they are written. They must not be changed.
+func (p *Piece) Values(s *State) []float32 {
 	if p.slot.vector == vectorZeros {
 		return make([]float32, p.slot.interval.Len())
 	}
