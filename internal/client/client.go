@@ -266,19 +266,10 @@ func (c *Client) watchOnce(ctx context.Context, job string, patience time.Durati
 	var first *rpc.JobStatus
 	streaming, stop := context.WithCancel(ctx)
 	defer stop()
-	// The stream outlives the attempt, so only its first message is under the attempt's deadline.
-	err := c.lead(waiting, "watch the job", func(attempt context.Context, leader rpc.CoordinatorClient) error {
-		opened, end := context.WithCancel(streaming)
-		unhook := context.AfterFunc(attempt, end)
-		candidate, err := leader.Watch(opened, &rpc.WatchRequest{Job: job})
-		if err == nil {
-			if first, err = candidate.Recv(); err == nil && unhook() {
-				stream = candidate
-				see(first)
-				return nil
-			}
+	err := c.lead(waiting, "watch the job", func(attempt context.Context, leader rpc.CoordinatorClient) (err error) {
+		if stream, first, err = beginWatch(attempt, streaming, leader, job); err == nil {
+			see(first)
 		}
-		end()
 		return err
 	})
 	if err != nil {
@@ -299,6 +290,24 @@ func (c *Client) watchOnce(ctx context.Context, job string, patience time.Durati
 		last = next
 		see(next)
 	}
+}
+
+// beginWatch opens a stream, which may go on while streaming lasts, and reads its first message, for which there is time while the attempt lasts.
+func beginWatch(attempt, streaming context.Context, leader rpc.CoordinatorClient, job string) (grpc.ServerStreamingClient[rpc.JobStatus], *rpc.JobStatus, error) {
+	opened, end := context.WithCancel(streaming)
+	unhook := context.AfterFunc(attempt, end)
+	stream, err := leader.Watch(opened, &rpc.WatchRequest{Job: job})
+	if err == nil {
+		var first *rpc.JobStatus
+		if first, err = stream.Recv(); err == nil {
+			if unhook() {
+				return stream, first, nil
+			}
+			err = attempt.Err() // the message came as the time was up: the stream is ended already
+		}
+	}
+	end()
+	return nil, nil, err
 }
 
 // afterStream decides whether a stream that ended is opened again.

@@ -281,3 +281,28 @@ func TestPutFile(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// lateLeader answers a watch just when the attempt's time is up.
+type lateLeader struct {
+	rpc.CoordinatorClient
+	grpc.ServerStreamingClient[rpc.JobStatus]
+	timeUp context.CancelFunc
+}
+
+func (l *lateLeader) Watch(context.Context, *rpc.WatchRequest, ...grpc.CallOption) (grpc.ServerStreamingClient[rpc.JobStatus], error) {
+	return l, nil
+}
+
+func (l *lateLeader) Recv() (*rpc.JobStatus, error) {
+	l.timeUp()
+	return &rpc.JobStatus{}, nil
+}
+
+// TestWatchThatBeginsTooLate gets its first message as the time for it is up: the attempt has failed, and another one is made.
+func TestWatchThatBeginsTooLate(t *testing.T) {
+	attempt, timeUp := context.WithCancel(context.Background())
+	stream, first, err := beginWatch(attempt, context.Background(), &lateLeader{timeUp: timeUp}, "1")
+	if stream != nil || first != nil || !errors.Is(err, context.Canceled) {
+		t.Errorf("stream %v, first message %v, error %v", stream, first, err)
+	}
+}
