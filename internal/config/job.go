@@ -216,12 +216,19 @@ type Data struct {
 	Standardize Columns  `yaml:"standardize" kinds:"csv,tsv,jsonl,parquet,npy,npz,image_table,webdataset" omit:"zero"`                           // inputs of numbers that are brought to mean 0 and deviation 1
 	Missing     string   `yaml:"missing" kinds:"csv,tsv,jsonl,parquet,npy,npz,image_table,webdataset"`                                           // what is done about a missing value: error, or drop the row
 	Image       string   `yaml:"image" kinds:"image_table,webdataset"`                                                                           // the column of pictures, or of the paths of their files; of shards the endings of their names, between semicolons; empty: no pictures
+	ImageText   string   `yaml:"image_text" kinds:"image_table" contract:"free" omit:"zero"`                                                     // what a text in that column is: the path of a file, or the picture itself in base64
 	SkipBad     float64  `yaml:"skip_bad" kinds:"images,csv,tsv,jsonl,parquet,npy,npz,image_table,webdataset,pairs" contract:"free" omit:"zero"` // the largest share of records that may be left out because they cannot be read
 	Delimiter   string   `yaml:"delimiter" kinds:"csv" contract:"free"`
 	Header      bool     `yaml:"header" kinds:"csv,tsv" contract:"free"` // the first row names the columns; else they are named 1, 2, 3...
 
 	MemoryMiB int `yaml:"memory_mib" kinds:"shards,mnist,text,images,csv,tsv,jsonl,parquet,npy,npz,image_table,webdataset,pairs" contract:"free"` // of decoded records that each process keeps; what is beyond that is read at its place
 }
+
+// What texts in a column of pictures are.
+const (
+	ImagePath   = "path"
+	ImageBase64 = "base64"
+)
 
 // Input is an input of the model that is made of columns of a table, side by side.
 type Input struct {

@@ -63,6 +63,9 @@ func (d *Data) validatePictures(c *checker) {
 	c.require("data.image", d.Image != "" || d.Kind == DataWebDataset, "data.image is empty: name the column of the pictures, or of the paths of their files")
 	c.require("data.image", d.Image != "" || len(d.FeatureColumns()) > 0, "data.image is empty: then data.features must list the fields that the model reads")
 	c.require("data.image", d.Image == "" || !slices.Contains(d.TargetColumns(), d.Image) && d.Image != d.Weight && d.Image != d.Group, "data.image: %s is the target, the weight or the group", printable.Typed(d.Image))
+	if d.ImageText != "" {
+		c.oneOf("data.image_text", d.ImageText, []string{ImagePath, ImageBase64})
+	}
 	d.validateColours(c)
 }
 

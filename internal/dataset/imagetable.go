@@ -1,6 +1,7 @@
 package dataset
 
 import (
+	"encoding/base64"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -17,7 +18,19 @@ type imageColumn struct {
 	path   int          // of Parquet: the column of paths beside the bytes; -1: none
 	root   string       // what paths are relative to
 	loader table.Loader // of pictures in the table
+	base64 bool         // texts are the pictures themselves
+	spool  *table.Spool // of those
 }
+
+// spooledPicture is a picture that a table has as text.
+type spooledPicture struct {
+	column *imageColumn
+	at     table.Place
+	where  string
+}
+
+func (p spooledPicture) place() string          { return p.where }
+func (p spooledPicture) bytes() ([]byte, error) { return p.column.spool.Load(p.at) }
 
 // placedPicture is a picture within a table.
 type placedPicture struct {
@@ -61,7 +74,7 @@ func (p listedPicture) place() string {
 func (p listedPicture) bytes() ([]byte, error) { return readBounded("image", p.place(), maxImageFile) }
 
 // findImages finds the column of pictures.
-func (r *rows) findImages(c config.Data, key string, set *fileSet, format table.Format, names []string) error {
+func (r *rows) findImages(c config.Data, key string, set *fileSet, format table.Format, names []string, spool *table.Spool) error {
 	if c.Image == "" {
 		return nil
 	}
@@ -72,7 +85,8 @@ func (r *rows) findImages(c config.Data, key string, set *fileSet, format table.
 	if at < 0 {
 		return config.KeyErrorf("data.image", "%w", noColumn(r.name, c.Image, "", names))
 	}
-	r.images = &imageColumn{at: at, path: slices.Index(names, c.Image+".path"), root: c.Dir}
+	r.images = &imageColumn{at: at, path: slices.Index(names, c.Image+".path"), root: c.Dir, spool: spool,
+		base64: c.ImageText == config.ImageBase64}
 	if c.Dir == "" {
 		r.images.root = filepath.Dir(set.files[0])
 	}
@@ -80,7 +94,7 @@ func (r *rows) findImages(c config.Data, key string, set *fileSet, format table.
 		return nil
 	}
 	var err error
-	if r.images.loader, err = table.NewLoader(set.files, format, c.Image); err != nil {
+	if r.images.loader, err = table.NewLoader(set.files, format, c.Image, spool); err != nil {
 		return config.KeyErrorf(key, "%w", err)
 	}
 	return nil
@@ -100,6 +114,9 @@ func (r *rows) addPicture(t table.Reader, row []table.Value) error {
 		return fmt.Errorf("%s: the picture is missing; add it, or leave the row out", t.Where(r.images.at))
 	case table.Text:
 		path, err := v.Word()
+		if encoded, is := r.images.encoded(path); err == nil && is {
+			return r.addEncoded(encoded, t.Where(r.images.at))
+		}
 		if err != nil || path == "" || strings.ContainsRune(path, 0) {
 			return fmt.Errorf("%s: %s names no file", t.Where(r.images.at), printable.Typed(path))
 		}
@@ -107,6 +124,30 @@ func (r *rows) addPicture(t table.Reader, row []table.Value) error {
 		return nil
 	}
 	return fmt.Errorf("%s: %v is neither a picture nor the name of its file", t.Where(r.images.at), v.Kind)
+}
+
+// encoded is the base64 of a picture that is written as text: where the job says so, or behind "data:image/...;base64,", as in a data URI.
+func (c *imageColumn) encoded(text string) (string, bool) {
+	if rest, is := strings.CutPrefix(text, "data:image/"); is {
+		if _, encoded, is := strings.Cut(rest, ";base64,"); is {
+			return encoded, true
+		}
+	}
+	return text, c.base64
+}
+
+// addEncoded takes a picture that is written in base64, padded or not.
+func (r *rows) addEncoded(text, where string) error {
+	if len(text) > base64.StdEncoding.EncodedLen(maxImageFile) {
+		return fmt.Errorf("%s: a picture of %d characters, more than the %d bytes that are read", where, len(text), maxImageFile)
+	}
+	raw, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(text, "="))
+	if err != nil || len(raw) == 0 {
+		return fmt.Errorf("%s: %s is no picture in base64 (data.image_text)", where, printable.Typed(printable.Short(text, maxList)))
+	}
+	at, err := r.images.spool.Add(raw)
+	r.pictures = append(r.pictures, spooledPicture{r.images, at, where})
+	return err
 }
 
 // galleries are the readers of the rows of each part with their pictures, or of the rows alone where they have none, and those galleries whose pictures are read first when

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"math"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -194,7 +195,8 @@ func readTable(c config.Data, key string, set *fileSet, like Schema, read *texts
 		return nil, config.KeyErrorf(key, "%w", err)
 	}
 	path := set.shown
-	t, err := table.OpenAll(set.files, format, table.Options{Delimiter: delimiter(c), NoHeader: !c.Header && c.IsTable(), Place: c.Image})
+	spool := table.NewSpool(func() (*os.File, error) { return spillFile(c) })
+	t, err := table.OpenAll(set.files, format, table.Options{Delimiter: delimiter(c), NoHeader: !c.Header && c.IsTable(), Place: c.Image, Spool: spool})
 	if err != nil {
 		return nil, config.KeyErrorf(key, "%w%s", explainPath(unopened(path, err), path), otherKind(c, set.files[0]))
 	}
@@ -207,7 +209,7 @@ func readTable(c config.Data, key string, set *fileSet, like Schema, read *texts
 	if err := r.findGroup(c, t.Columns()); err != nil {
 		return nil, err
 	}
-	if err := r.findImages(c, key, set, format, t.Columns()); err != nil {
+	if err := r.findImages(c, key, set, format, t.Columns(), spool); err != nil {
 		return nil, err
 	}
 	if err := r.take(c, key, path, t, places); err != nil {

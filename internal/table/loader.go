@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path"
 	"path/filepath"
 	"strings"
@@ -22,31 +21,49 @@ type Loader interface {
 	Where(at Place) string
 }
 
-// NewLoader makes the loader of a column of the tables in these files, which were opened by OpenAll with Options.Place.
-func NewLoader(names []string, format Format, column string) (Loader, error) {
+// NewLoader makes the loader of a column of the tables in these files, which were opened by OpenAll with Options.Place and the spool, which may be nil.
+func NewLoader(names []string, format Format, column string, spool *Spool) (Loader, error) {
 	switch format {
 	case Tar:
-		return tarLoader(names), nil
+		return &tarLoader{names, spool}, nil
 	case Parquet:
 		return newPageLoader(names, column)
 	}
 	return nil, errors.New("no bytes are left in tables of this format")
 }
 
-// tarLoader are shards.
-type tarLoader []string
+// tarLoader are shards, of which those that are compressed are in a spool.
+type tarLoader struct {
+	names []string
+	spool *Spool
+}
 
-func (l tarLoader) Load(at Place) ([]byte, error) {
-	file, err := regularfile.Open(l[at.File])
+// open opens what a shard is read from.
+func (l *tarLoader) open(name string) (file tarFile, size int64, err error) {
+	if l.spool != nil {
+		if within, is := l.spool.sections[name]; is {
+			return opened{io.NewSectionReader(l.spool.file, within.begin, within.size), io.NopCloser(nil)}, within.size, nil
+		}
+	}
+	plain, err := regularfile.Open(name)
 	if err != nil {
-		return nil, cannotRead(l[at.File], err)
+		return nil, 0, cannotRead(name, err)
+	}
+	info, err := plain.Stat()
+	if err != nil {
+		plain.Close()
+		return nil, 0, cannotRead(name, err)
+	}
+	return plain, info.Size(), nil
+}
+
+func (l *tarLoader) Load(at Place) ([]byte, error) {
+	file, size, err := l.open(l.names[at.File])
+	if err != nil {
+		return nil, err
 	}
 	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return nil, cannotRead(l[at.File], err)
-	}
-	if at.Offset < 0 || at.Size < 0 || at.Offset+int64(at.Size) > info.Size() {
+	if at.Offset < 0 || at.Size < 0 || at.Offset+int64(at.Size) > size {
 		return nil, fmt.Errorf("%s: has become shorter since it was read first", l.Where(at))
 	}
 	content := make([]byte, at.Size)
@@ -57,10 +74,10 @@ func (l tarLoader) Load(at Place) ([]byte, error) {
 }
 
 // Where reads the name from the header before the file.
-func (l tarLoader) Where(at Place) string {
-	shown := filepath.Base(l[at.File])
+func (l *tarLoader) Where(at Place) string {
+	shown := filepath.Base(l.names[at.File])
 	var header [tarBlock]byte
-	file, err := os.Open(l[at.File])
+	file, _, err := l.open(l.names[at.File])
 	if err == nil {
 		_, err = file.ReadAt(header[:], at.Offset-tarBlock)
 		file.Close()

@@ -18,6 +18,7 @@ import (
 type array struct {
 	from   io.Reader
 	rows   int
+	single bool  // it has no axes: it is one number, which is a row
 	shape  []int // of a row; none: a row is one number
 	size   int   // bytes of a number
 	number func([]byte) (float64, int64, bool)
@@ -193,7 +194,8 @@ func (a *array) setShape(text string) error {
 		a.shape = append(a.shape, n)
 	}
 	if len(a.shape) == 0 {
-		return errors.New("a single number has no rows")
+		a.single, a.rows, a.buffer = true, 1, make([]byte, a.size)
+		return nil
 	}
 	a.rows, a.shape = a.shape[0], a.shape[1:]
 	if len(a.shape) > maxNesting {

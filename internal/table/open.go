@@ -37,7 +37,7 @@ const (
 
 // Extensions are the ends of file names by which a format is recognised in a folder, gzip and zstd apart.
 func (f Format) Extensions() []string {
-	return [...][]string{CSV: {".csv"}, TSV: {".tsv", ".tab"}, JSONL: {".jsonl", ".ndjson", ".json"}, Parquet: {".parquet"}, NPY: {".npy"}, NPZ: {".npz"}, Tar: {".tar"}}[f]
+	return [...][]string{CSV: {".csv"}, TSV: {".tsv", ".tab"}, JSONL: {".jsonl", ".ndjson", ".json"}, Parquet: {".parquet"}, NPY: {".npy"}, NPZ: {".npz"}, Tar: {".tar", ".tgz"}}[f]
 }
 
 // Options say how a file is to be read.
@@ -48,6 +48,9 @@ type Options struct {
 	// Place is a column whose bytes are left at their place; "": none. Of Parquet it may be a struct of bytes and a path. Of a tar it lists
 	// the endings of the files that it takes, as in "jpg;png".
 	Place string
+
+	// Spool takes what compressed tars unpack to; nil: they are refused.
+	Spool *Spool
 }
 
 // Open opens the table in a file. CSV, TSV, JSONL and NPY may be compressed by gzip or zstd, whatever the file's name.
@@ -90,7 +93,17 @@ func open(file *os.File, name string, format Format, o Options) (Reader, error) 
 	case NPZ:
 		return openNPZ(file, info.Size(), shown)
 	case Tar:
-		return openTar(file, info.Size(), shown, o.Place)
+		if !isCompressed(file) {
+			return openTar(file, info.Size(), shown, o.Place)
+		}
+		if o.Spool == nil {
+			return nil, fmt.Errorf("%s: is compressed, so that samples cannot be read at their place; unpack it first (gzip -d, or zstd -d)", shown)
+		}
+		plain, size, err := o.Spool.unpacked(file, info.Size(), name)
+		if err != nil {
+			return nil, err
+		}
+		return openTar(plain, size, shown, o.Place)
 	}
 	plain, err := decompress(file, info.Size(), shown)
 	if err != nil {

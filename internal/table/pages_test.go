@@ -30,7 +30,7 @@ func TestBytesAtTheirPlaceInParquet(t *testing.T) {
 		if at < 0 {
 			continue
 		}
-		loader, err := NewLoader([]string{"testdata/plain.parquet", name}, Parquet, "colour")
+		loader, err := NewLoader([]string{"testdata/plain.parquet", name}, Parquet, "colour", nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path"
 	"slices"
 	"strconv"
@@ -25,7 +24,7 @@ const (
 // tarReader reads the samples of a shard: files one after another whose names are equal up to the first dot of the base name. What is behind that dot,
 // in lower case, is the field. Fields of JSON are columns json.KEY.
 type tarReader struct {
-	file    *os.File
+	file    tarFile
 	size    int64
 	shown   string
 	entries *tar.Reader
@@ -80,11 +79,7 @@ const tarBlock = 512
 // sample is the files of one key.
 type sample []entry
 
-func openTar(file *os.File, size int64, shown, place string) (Reader, error) {
-	var start [4]byte
-	if n, _ := file.ReadAt(start[:], 0); n == 4 && (bytes.HasPrefix(start[:], []byte{0x1f, 0x8b}) || bytes.Equal(start[:], []byte{0x28, 0xb5, 0x2f, 0xfd})) {
-		return nil, fmt.Errorf("%s: is compressed, so that samples cannot be read at their place; unpack it first (gzip -d, or zstd -d): pictures hardly shrink", shown)
-	}
+func openTar(file tarFile, size int64, shown, place string) (Reader, error) {
 	t := &tarReader{file: file, size: size, shown: shown, entries: tar.NewReader(file), placed: place, index: map[string]int{}}
 	if place != "" {
 		t.endings = strings.Split(strings.ToLower(place), ";")
@@ -352,6 +347,13 @@ func readArray(field string, content []byte, yield func(string, Value) error) er
 	a, err := openArray(from)
 	if err != nil {
 		return err
+	}
+	if a.single {
+		number, err := a.next()
+		if err != nil {
+			return err
+		}
+		return yield(field, number)
 	}
 	if a.rows == 0 || len(a.buffer) == 0 {
 		return errors.New("is an empty array")

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -54,7 +55,7 @@ func readTars(t testing.TB, place string, shards ...[]byte) (lines []string, err
 		return nil, err
 	}
 	defer r.Close()
-	loader, err := NewLoader(names, Tar, place)
+	loader, err := NewLoader(names, Tar, place, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -162,6 +163,87 @@ func TestShardsRefused(t *testing.T) {
 	}
 }
 
+// compressed is what gzip makes of bytes.
+func compressed(t testing.TB, raw []byte) []byte {
+	t.Helper()
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	if _, err := z.Write(raw); err != nil {
+		t.Fatal(err)
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return packed.Bytes()
+}
+
+// unpack reads a compressed shard through a spool, all of it and what is placed there.
+func unpack(t testing.TB, raw []byte) (placed []string, err error) {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "shard.tar.gz")
+	if err := os.WriteFile(name, raw, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	spool := NewSpool(func() (*os.File, error) { return os.CreateTemp(t.TempDir(), "") })
+	r, err := OpenAll([]string{name}, Tar, Options{Place: "jpg", Spool: spool})
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	loader, err := NewLoader([]string{name}, Tar, "jpg", spool)
+	if err != nil {
+		t.Fatal(err)
+	}
+	row := make([]Value, len(r.Columns()))
+	for {
+		if err := r.Next(row); err != nil {
+			return placed, err
+		}
+		for _, v := range row {
+			if v.Kind == Placed {
+				content, err := loader.Load(v.At)
+				if err != nil {
+					t.Fatalf("what is placed cannot be read: %v", err)
+				}
+				placed = append(placed, loader.Where(v.At)+" "+string(content))
+			}
+		}
+	}
+}
+
+// TestCompressedShards reads a compressed shard by what it unpacks to, and refuses one that is cut, or unpacks to far more than it is.
+func TestCompressedShards(t *testing.T) {
+	whole := compressed(t, tarOf(t, file{"a.jpg", "first"}, file{"a.cls", "1"}, file{"b.jpg", "second"}, file{"b.cls", "2"}))
+	placed, err := unpack(t, whole)
+	if err != io.EOF || !slices.Equal(placed, []string{"shard.tar.gz: a.jpg (offset 512) first", "shard.tar.gz: b.jpg (offset 2560) second"}) {
+		t.Errorf("%q, %v", placed, err)
+	}
+	bomb := compressed(t, append(tarOf(t, file{"a.cls", "1"}), make([]byte, slack+64<<20)...))
+	for want, raw := range map[string][]byte{
+		"shard.tar.gz: damaged: unexpected EOF": whole[:len(whole)-10],
+		"shard.tar.gz: unpacks to more than":    bomb,
+	} {
+		if _, err := unpack(t, raw); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
+}
+
+// FuzzCompressedTar unpacks anything.
+func FuzzCompressedTar(f *testing.F) {
+	f.Add(compressed(f, tarOf(f, file{"a.jpg", "x"}, file{"a.cls", "1"}, file{"b.npy", "\x93NUMPY\x01\x00"})))
+	zstd, err := os.ReadFile("../dataset/testdata/packed-zstd.tar.zst")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(zstd)
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		if isCompressed(bytes.NewReader(raw)) {
+			unpack(t, raw)
+		}
+	})
+}
+
 // FuzzTar reads a shard to its end, and what was left at its place.
 func FuzzTar(f *testing.F) {
 	f.Add(tarOf(f, file{"a.jpg", "x"}, file{"a.cls", "1"}, file{"a.json", `{"a":[1,2]}`}, file{"b.npy", "\x93NUMPY\x01\x00"}))
@@ -184,7 +266,7 @@ func FuzzPages(f *testing.F) {
 			t.Fatal(err)
 		}
 		for _, column := range []string{"image", "colour"} {
-			loader, err := NewLoader([]string{name}, Parquet, column)
+			loader, err := NewLoader([]string{name}, Parquet, column, nil)
 			if err != nil {
 				return
 			}
