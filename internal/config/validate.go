@@ -217,7 +217,6 @@ func (d *Data) validate(c *checker) {
 		between(c, "data.left_out", d.LeftOut, 0, 1)
 		below(c, "data.mask", d.Mask, 0, 1)
 		c.require("data.tokenizer", d.Tokenizer == "" || d.Encoding != EncodingBytes, "data.tokenizer makes tokens of text, and data.encoding: bytes makes one of every byte: leave one of them out")
-		c.require("data.tokenizer", d.Tokenizer == "" || d.Path == "", "data.tokenizer and data.path do not go together: a packed text has its own tokens")
 		c.require("data.documents", d.Documents == "" || d.Path == "", "data.documents and data.path do not go together: a packed text has no documents")
 		c.oneOf("data.encoding", d.Encoding, []string{EncodingUTF8, EncodingLatin1, EncodingBytes})
 	case DataImages:

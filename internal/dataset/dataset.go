@@ -132,6 +132,9 @@ func explainPath(err error, path string) error {
 	return fmt.Errorf("%w; %s", err, hint)
 }
 
+// theTokenizer is the place of a tokenizer among the files.
+const theTokenizer = "the tokenizer"
+
 // sets makes the sets of what the readers read and the transforms make of it, and the fingerprint. eval may be nil.
 func (d *Data) sets(train, eval Reader, transforms ...Transform) error {
 	set, err := newRecords(train, transforms...)
@@ -143,7 +146,7 @@ func (d *Data) sets(train, eval Reader, transforms ...Transform) error {
 	if t := d.tokenizer(); t != nil {
 		digest := t.Digest()
 		encoded = append(encoded, digest[:]...)
-		d.Files = append(d.Files, FileSum{"the tokenizer", digest})
+		d.Files = append(d.Files, FileSum{theTokenizer, digest})
 	}
 	for part, r := range []Reader{train, eval} {
 		if r == nil {

@@ -113,6 +113,9 @@ func openPacked(c config.Data, like *description) (*Data, error) {
 	if err != nil {
 		return nil, fmt.Errorf("packed set %s: %w", set, err)
 	}
+	if err := d.sameTokenizer(c, set); err != nil {
+		return nil, err
+	}
 	if _, err := set.Load(); err != nil {
 		return nil, err
 	}
@@ -134,6 +137,9 @@ func openPacked(c config.Data, like *description) (*Data, error) {
 	d.Read = fmt.Sprintf("%s for training and %d for evaluation in the packed set %s, which has %s", plural.Of(train.Len(), "record"), lenOf(eval), set, content.Read)
 	d.LeftOut = content.LeftOut
 	for _, f := range content.Files {
+		if f.Path == theTokenizer {
+			continue // of which sets makes the sum
+		}
 		sum, err := hex.DecodeString(f.Sum)
 		if err != nil || len(sum) != len(hash256{}) {
 			return nil, fmt.Errorf("packed set %s: the sum of %.80q is none", set, f.Path)
@@ -144,6 +150,21 @@ func openPacked(c config.Data, like *description) (*Data, error) {
 		return nil, err
 	}
 	return d, d.hold(readers[forTest], was.transforms...)
+}
+
+// sameTokenizer refuses a tokenizer that a job names where the set was packed with another one.
+func (d *Data) sameTokenizer(c config.Data, set *shards.Set) error {
+	if c.Kind != config.DataText || c.Tokenizer == "" {
+		return nil
+	}
+	v, err := openTokenizer(c)
+	if err != nil {
+		return err
+	}
+	if packed := d.Vocabulary.tokenizer; packed == nil || packed.Digest() != v.tokenizer.Digest() {
+		return config.KeyErrorf("data.tokenizer", "the set in %s was packed with another one, or without: name that, or leave it out", set)
+	}
+	return nil
 }
 
 func lenOf(r Reader) int {
@@ -208,7 +229,7 @@ func (p *packing) readers(set *shards.Set, schema Schema) (readers [partCount]Re
 
 // text is the reader of a part that is a text.
 func (p *packing) text(at *shards.Part, schema Schema, k part) (Reader, error) {
-	text := &packedTokens{part: at, total: p.Lengths[k], classes: byte(schema[0].Classes - 1)}
+	text := &packedTokens{part: at, total: p.Lengths[k], wide: schema[0].Type == Int32, classes: schema[0].Classes}
 	if text.total < 0 || (text.total+leafTokens-1)/leafTokens != at.Len() {
 		return nil, fmt.Errorf("part %s has %d tokens in %d records", partNamesPacked[k], text.total, at.Len())
 	}
@@ -310,7 +331,8 @@ func (w *packedWindows) root() hash256 { return w.text.(*packedTokens).part.Root
 type packedTokens struct {
 	part    *shards.Part
 	total   int
-	classes byte // the largest token
+	wide    bool // tokens are a tokenizer's, of four bytes; else of one
+	classes int
 }
 
 func (t *packedTokens) len() int       { return t.total }
@@ -322,7 +344,11 @@ var leafRooms = sync.Pool{New: func() any { return new([]byte) }}
 func (t *packedTokens) slice(v *Value, begin, end int) error {
 	room := leafRooms.Get().(*[]byte)
 	defer leafRooms.Put(room)
-	dst := v.OwnBytes(end - begin)
+	width := 1
+	if t.wide {
+		width = 4
+	}
+	dst := v.OwnBytes(width * (end - begin))
 	for at := begin; at < end; {
 		leaf, grown, err := t.part.Read(at/leafTokens, *room)
 		*room = grown
@@ -330,18 +356,33 @@ func (t *packedTokens) slice(v *Value, begin, end int) error {
 			return err
 		}
 		n := 0
-		if within := at % leafTokens; within < len(leaf) {
-			n = copy(dst[at-begin:], leaf[within:])
+		if within := width * (at % leafTokens); within < len(leaf) {
+			n = copy(dst[width*(at-begin):], leaf[within:]) / width
 		}
 		if n == 0 {
 			return fmt.Errorf("packed set %s: the text ends before token %d: pack again", t.part, at)
 		}
 		at += n
 	}
-	for _, token := range dst {
-		if token > t.classes {
-			return fmt.Errorf("packed set %s: token %d in a vocabulary of %d: pack again", t.part, token, int(t.classes)+1)
+	if !t.wide {
+		return t.check(int(slices.Max(dst)))
+	}
+	v.Bytes = nil
+	most := int32(0)
+	for i := range v.OwnInts(end - begin) {
+		v.Ints[i] = int32(binary.LittleEndian.Uint32(dst[4*i:]))
+		most = max(most, v.Ints[i])
+		if v.Ints[i] < 0 {
+			return t.check(int(v.Ints[i]))
 		}
+	}
+	return t.check(int(most))
+}
+
+// check refuses a token that the vocabulary has not.
+func (t *packedTokens) check(token int) error {
+	if token < 0 || token >= t.classes {
+		return fmt.Errorf("packed set %s: token %d in a vocabulary of %d: pack again", t.part, token, t.classes)
 	}
 	return nil
 }
@@ -351,9 +392,6 @@ func (t *packedTokens) slice(v *Value, begin, end int) error {
 func Pack(c config.Data, dir string) (d *Data, err error) {
 	if d, err = Open(c); err != nil {
 		return nil, err
-	}
-	if d.Vocabulary != nil && d.Vocabulary.tokenizer != nil {
-		return nil, config.KeyErrorf("data.tokenizer", "packing a text that is read as a tokenizer's tokens is not implemented: leave data.tokenizer out")
 	}
 	if c.ByLength {
 		return nil, config.KeyErrorf("data.by_length", "batches of a packed set cannot be sorted by length: leave data.by_length out")

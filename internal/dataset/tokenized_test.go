@@ -135,9 +135,6 @@ func TestBadTokenizersOfTextAreRefused(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	c.Tokenizer = tokenizerOn(t, text, 280)
-	if _, err := Pack(c, t.TempDir()); err == nil || !strings.Contains(err.Error(), "packing a text that is read as a tokenizer's tokens is not implemented") {
-		t.Errorf("%v", err)
-	}
 	d, err := Open(c)
 	if err != nil {
 		t.Fatal(err)
@@ -145,5 +142,41 @@ func TestBadTokenizersOfTextAreRefused(t *testing.T) {
 	described := strings.Replace(string(d.Describe()), `"tokenizer":"`, `"tokenizer":"AAAA`, 1)
 	if _, err := Recall(c, []byte(described)); err == nil || !strings.Contains(err.Error(), "packed tokenizer") {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestTokenizedTextIsPacked packs a text that is read as a tokenizer's tokens: the set has its fingerprint, windows and vocabulary, without the tokenizer's file.
+func TestTokenizedTextIsPacked(t *testing.T) {
+	text := strings.Repeat(verses, 3000) // more than a leaf of tokens
+	c := config.Data{Kind: config.DataText, Dir: writeText(t, []byte(text)), Context: 8, Encoding: config.EncodingUTF8, MemoryMiB: 1, Tokenizer: tokenizerOn(t, text, 280)}
+	out := filepath.Join(t.TempDir(), "out")
+	d, err := Pack(c, out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := c
+	read.Dir, read.Tokenizer, read.Path, read.MemoryMiB = "", "", out, 0
+	again, err := Open(read)
+	if err != nil || again.Fingerprint != d.Fingerprint || again.Vocabulary.Len() != 280 || len(again.Files) != len(d.Files) {
+		t.Fatalf("%v, files %v, of the text %v", err, again.Files, d.Files)
+	}
+	named := read
+	for tokenizer, want := range map[string]string{c.Tokenizer: "", tokenizerOn(t, text, 270): "data.tokenizer: the set in " + out + " was packed with another one"} {
+		named.Tokenizer = tokenizer
+		if _, err := Open(named); (err == nil) != (want == "") || err != nil && !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("with a tokenizer named: %v, want %q", err, want)
+		}
+	}
+	if d.Train.Len() < leafTokens/8 {
+		t.Errorf("only %d windows", d.Train.Len())
+	}
+	var want, got Batch
+	for _, window := range []int32{0, 7, leafTokens/8 - 1, leafTokens / 8, int32(d.Train.Len() - 1)} {
+		if err := d.Train.Read(&want, []int32{window}, rng.Key{}); err != nil {
+			t.Fatal(err)
+		}
+		if err := again.Train.Read(&got, []int32{window}, rng.Key{}); err != nil || !slices.Equal(got.Columns[0].Ints, want.Columns[0].Ints) || !slices.Equal(got.Columns[1].Ints, want.Columns[1].Ints) {
+			t.Errorf("window %d is another one, %v", window, err)
+		}
 	}
 }
