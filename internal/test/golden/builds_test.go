@@ -23,7 +23,7 @@ var builds = []struct {
 // inside says to the test that is built and run by TestGoldenDigestOfOtherBuilds that it is the inner one.
 const inside = "RINGMASTER_GOLDEN_INSIDE"
 
-// TestGoldenDigestOfOtherBuilds compiles TestGoldenDigest for other levels of amd64 and for arm64 and runs it there.
+// TestGoldenDigestOfOtherBuilds compiles TestGoldenDigest, TestGoldenFamilies and TestGoldenAugmentation for other levels of amd64 and for arm64 and runs it there.
 func TestGoldenDigestOfOtherBuilds(t *testing.T) {
 	if os.Getenv(inside) != "" {
 		t.Skip("this is one of the other builds")
@@ -48,7 +48,7 @@ func TestGoldenDigestOfOtherBuilds(t *testing.T) {
 			if out, err := build.CombinedOutput(); err != nil {
 				t.Fatalf("%v: %v\n%s", build, err, out)
 			}
-			command = append(command, binary, "-test.run=^TestGolden(Digest|Augmentation)$", "-test.short", "-test.v")
+			command = append(command, binary, "-test.run=^TestGolden(Digest|Augmentation|Families)$", "-test.short", "-test.v")
 			run := exec.Command(command[0], command[1:]...)
 			run.Env = append(os.Environ(), inside+"=1")
 			out, err := run.CombinedOutput()
@@ -57,6 +57,11 @@ func TestGoldenDigestOfOtherBuilds(t *testing.T) {
 			}
 			if !strings.Contains(string(out), "--- PASS: TestGoldenDigest/go/1") {
 				t.Errorf("the inner test did not train:\n%s", out)
+			}
+			for _, f := range families {
+				if !strings.Contains(string(out), "--- PASS: TestGoldenFamilies/"+strings.ReplaceAll(f.name, " ", "_")+"/go/1") {
+					t.Errorf("the inner test did not train a %s:\n%s", f.name, out)
+				}
 			}
 			if b.tags == "purego" && strings.Count(string(out), "TestGoldenDigest/") != strings.Count(string(out), "TestGoldenDigest/go/") {
 				t.Errorf("there is more than plain Go:\n%s", out)
