@@ -235,9 +235,13 @@ func idsOf(ids []int32, line string) ([]int32, error) {
 	return ids, nil
 }
 
+// maxSentinels bounds --sentinels.
+const maxSentinels = 10000
+
 func trainTokenizerCommand() *cobra.Command {
 	o := tokenizer.Training{}
 	var target string
+	var sentinels int
 	cmd := &cobra.Command{
 		Use:   "train --kind bpe|unigram --vocab N --out FILE.json [TEXT-FILE...]",
 		Short: "Learn a vocabulary from text",
@@ -248,6 +252,12 @@ func trainTokenizerCommand() *cobra.Command {
 		Example: "  ringmaster tokenizer train --kind bpe --vocab 8000 --out tokenizer.json --special '<|endoftext|>' books/*.txt\n" +
 			"  zcat train.en.gz train.de.gz | ringmaster tokenizer train --kind unigram --vocab 16000 --normalize nfkc --out t5.json --special '<pad>' --special '</s>'",
 		RunE: func(_ *cobra.Command, args []string) error {
+			if sentinels < 0 || sentinels > maxSentinels {
+				return wrong(fmt.Errorf("--sentinels must be from 0 to %d, not %d", maxSentinels, sentinels))
+			}
+			for k := range sentinels {
+				o.Special = append(o.Special, fmt.Sprintf("<extra_id_%d>", k))
+			}
 			if target == "" {
 				return wrong(errors.New("--out is missing: name the tokenizer.json to write"))
 			}
@@ -266,6 +276,7 @@ func trainTokenizerCommand() *cobra.Command {
 	cmd.Flags().StringArrayVar(&o.Special, "special", nil, "special `token`; repeatable. They have the first ids, in this order")
 	cmd.Flags().StringVar(&o.Template, "template", "", "what is put around texts: bert ([CLS] and [SEP]) or t5 (</s>), which must be special tokens (default nothing)")
 	cmd.Flags().StringVar(&o.Normalize, "normalize", "none", "what is done to text first: none, nfc, nfkc or lowercase")
+	cmd.Flags().IntVar(&sentinels, "sentinels", 0, "`number` of special tokens <extra_id_0>, <extra_id_1> ... behind the others, which data.corrupt hides spans by; T5 has 100")
 	cmd.Flags().BoolVar(&o.Apart, "split-punctuation", false, "unigram: punctuation characters are tokens of their own, so that no token is a word with a full stop")
 	cmd.Flags().IntVar(&o.MinCount, "min-count", 2, "bpe: pairs that are rarer are not merged")
 	cmd.Flags().IntVar(&o.Threads, "threads", runtime.GOMAXPROCS(0), "threads to use")

@@ -71,6 +71,9 @@ func (d *Data) setDefaults(o *origin) {
 		def(o, "data.context", &d.Context, 64)
 	}
 	def(o, "data.target_context", &d.TargetContext, d.Context)
+	if d.Corrupt != 0 {
+		def(o, "data.span", &d.Span, 3)
+	}
 	def(o, "data.tokens", &d.Tokens, TokensWords)
 	def(o, "data.vocabulary", &d.Vocabulary, 32000)
 	def(o, "data.encoding", &d.Encoding, EncodingUTF8)

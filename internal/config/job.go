@@ -181,6 +181,9 @@ type Data struct {
 
 	Documents string `yaml:"documents" kinds:"text" omit:"zero"` // how the text is divided into documents, which a model sees one by one; empty: it is one
 
+	Corrupt float64 `yaml:"corrupt" kinds:"text" omit:"zero"` // share of the tokens that are hidden in spans, as T5 is pre-trained; 0: none
+	Span    float64 `yaml:"span" kinds:"text" omit:"zero"`    // mean length of a span
+
 	Mask float64 `yaml:"mask" kinds:"text" omit:"zero"` // share of the tokens that are hidden and guessed, as BERT learns; 0: each next token is guessed
 
 	Classes       []string  `yaml:"classes" kinds:"images,image_table,webdataset"` // only these, in this order; empty: all, sorted

@@ -53,6 +53,8 @@ func (j *Job) validateTogether(c *checker) {
 	c.require("model.kind", j.Model.Kind != ModelBERT || j.Data.Codes == "", "model.kind: a bert guesses hidden tokens, and data.codes makes tokens that are written one after another: take model.kind: gpt")
 	c.require("data.mask", j.Model.Kind != ModelBERT || j.Data.Kind != DataText || j.Data.Mask > 0, "data.mask is missing: a bert guesses tokens that are hidden from it; 0.15 of them is usual")
 	c.require("data.documents", j.Data.Documents == "" || j.Model.Kind == ModelGPT, "data.documents are kept apart by a model.kind: gpt, not by %s: leave it out", j.Model.Kind)
+	c.require("data.corrupt", j.Model.Kind == ModelT5 || j.Data.Corrupt == 0, "data.corrupt hides spans that a t5 is to write: leave it out, or take model.kind: t5")
+	c.require("data.corrupt", j.Model.Kind != ModelT5 || j.Data.Kind != DataText || j.Data.Corrupt > 0, "data.corrupt is missing: a t5 learns from text by spans that are hidden from it; 0.15 of the tokens is usual")
 	c.require("min_workers", j.Seats < 1 || j.MinWorkers <= j.Seats, "min_workers %d is more than the job's seats: %d; that many workers can never take part", j.MinWorkers, j.Seats)
 	c.require("train.batch_per_seat", j.Train.BatchPerSeat != 1 || !j.Data.Mixes(), "train.batch_per_seat: mixup and cutmix mix the samples of a micro-batch, so it needs two or more")
 	nesterov := j.Train.Optimizer.Nesterov && j.Train.Optimizer.Momentum == 0 && !c.b.isSpoilt("train.optimizer.momentum")
@@ -216,6 +218,13 @@ func (d *Data) validate(c *checker) {
 		between(c, "data.memory_mib", d.MemoryMiB, 0, 1<<20)
 		between(c, "data.left_out", d.LeftOut, 0, 1)
 		below(c, "data.mask", d.Mask, 0, 1)
+		between(c, "data.corrupt", d.Corrupt, 0, 0.5)
+		c.require("data.span", d.Corrupt > 0 || d.Span == 0, "data.span is the length of spans that data.corrupt hides: set that, too")
+		if d.Corrupt > 0 {
+			between(c, "data.span", d.Span, 1, float64(1<<10))
+			c.require("data.corrupt", d.Mask == 0, "data.corrupt and data.mask do not go together: leave one of them out")
+			c.require("data.corrupt", d.Tokenizer != "" || d.Path != "", "data.corrupt hides spans of a tokenizer's tokens: name one by data.tokenizer")
+		}
 		c.require("data.tokenizer", d.Tokenizer == "" || d.Encoding != EncodingBytes, "data.tokenizer makes tokens of text, and data.encoding: bytes makes one of every byte: leave one of them out")
 		c.require("data.documents", d.Documents == "" || d.Path == "", "data.documents and data.path do not go together: a packed text has no documents")
 		c.oneOf("data.encoding", d.Encoding, []string{EncodingUTF8, EncodingLatin1, EncodingBytes})

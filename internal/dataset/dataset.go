@@ -31,7 +31,7 @@ type Data struct {
 	Files       []FileSum          // to name what differs when fingerprints do; at most 64
 	Labels      []string           // names of the classes of images, by label; nil for text
 	Vocabulary  *Vocabulary        // of text, or of a table's texts; else nil
-	Lexicon     *Lexicon           // of pairs of texts; else nil
+	Lexicon     *Lexicon           // of pairs of texts, and of text whose spans are hidden; else nil
 	Captions    *Captions          // of pictures that are codes; else nil
 	Read        string             // what was read, in words; "" for what is embedded
 	LeftOut     string             // what was left out, by reason and count; "" for nothing

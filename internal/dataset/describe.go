@@ -48,7 +48,7 @@ func (d *Data) Describe() []byte {
 		if d.texts != nil {
 			out.Tokenizer = d.texts.vocabulary.tokenizer.Pack()
 		}
-	case d.Lexicon != nil:
+	case d.Lexicon != nil && d.Vocabulary == nil:
 		out.Lexicon = d.Lexicon.described()
 	case d.Vocabulary != nil:
 		out.Classes, out.Context, out.Characters = d.Vocabulary.Len(), d.Schema[0].Width(), d.Vocabulary.Characters()
@@ -167,12 +167,12 @@ func (in *description) recallText(c config.Data) (*Data, recollection, error) {
 	if in.Context != c.Context || in.Classes != v.Len() {
 		return nil, recollection{}, fmt.Errorf("description of the data: %d tokens in windows of %d, want %d in windows of %d", in.Classes, in.Context, v.Len(), c.Context)
 	}
-	context := windowLength(c, v)
-	if context < 1 {
-		return nil, recollection{}, fmt.Errorf("description of the data: %d tokens leave no room beside those that the tokenizer adds", in.Context)
-	}
 	d := &Data{Vocabulary: v}
-	return d, recollection{withPlaces(c, textSchema(context, v)), []Transform{objective(c, v)}}, nil
+	objective, context, err := d.objective(c)
+	if err != nil {
+		return nil, recollection{}, fmt.Errorf("description of the data: %w", err)
+	}
+	return d, recollection{withPlaces(c, textSchema(context, v)), []Transform{objective}}, nil
 }
 
 // recallPixels makes a set of images without images.

@@ -28,14 +28,6 @@ func newMasking(c config.Data, v *Vocabulary) masking {
 	return m
 }
 
-// windowLength is how many tokens of the text make a sample of context tokens.
-func windowLength(c config.Data, v *Vocabulary) int {
-	if c.Mask == 0 {
-		return c.Context
-	}
-	return c.Context - newMasking(c, v).frame.Added
-}
-
 // MaskSign is how a text writes a hidden token where its vocabulary has no token for that.
 const MaskSign = "[MASK]"
 

@@ -24,8 +24,23 @@ type textPairs struct {
 	skipped skipped
 }
 
-// pairText is a pair before it is tokens.
-type pairText struct{ source, target string }
+// Pair is a source and its target as they are written.
+type Pair struct{ Source, Target string }
+
+// EvalPairs reads the pairs that data.eval names as they are written, and says which were left out; "" for none.
+func EvalPairs(c config.Data) (pairs []Pair, leftOut string, err error) {
+	if c.Kind != config.DataPairs || c.Eval == "" {
+		return nil, "", config.KeyErrorf("data.eval", "there are no pairs of texts for evaluation; name them")
+	}
+	p, err := readPairs(c, "data.eval", c.Eval)
+	if err != nil {
+		return nil, "", err
+	}
+	if p.skipped.count > 0 {
+		leftOut = p.skipped.String()
+	}
+	return p.texts, leftOut, nil
+}
 
 // openPairs reads pairs of texts for training and, if there are any, for evaluation. The lexicon is learnt from the first, from both sides together, unless
 // that of a model is given.
@@ -81,11 +96,11 @@ func openPairs(c config.Data, like *description) (*Data, error) {
 }
 
 // learnLexicon counts the words of pairs.
-func learnLexicon(c config.Data, texts []pairText) (*Lexicon, error) {
+func learnLexicon(c config.Data, texts []Pair) (*Lexicon, error) {
 	l := &Lexicon{byCharacter: c.Tokens == config.TokensCharacters}
 	counts := map[string]int{}
 	for _, p := range texts {
-		for _, text := range []string{p.source, p.target} {
+		for _, text := range []string{p.Source, p.Target} {
 			for word := range l.split(text) {
 				counts[word]++
 			}
@@ -97,7 +112,7 @@ func learnLexicon(c config.Data, texts []pairText) (*Lexicon, error) {
 // pairTexts is pairs as they were read.
 type pairTexts struct {
 	name    string
-	texts   []pairText
+	texts   []Pair
 	bytes   int64
 	skipped skipped
 }
@@ -237,7 +252,7 @@ func (p *pairTexts) add(c config.Data, values [2]table.Value, where func(side in
 	if p.bytes > int64(c.MemoryMiB)<<20 {
 		return config.KeyErrorf("data.memory_mib", "%s has more than %d MiB of text: raise it", p.name, c.MemoryMiB)
 	}
-	p.texts = append(p.texts, pairText{texts[0], texts[1]})
+	p.texts = append(p.texts, Pair{texts[0], texts[1]})
 	return nil
 }
 
@@ -255,7 +270,7 @@ func (p *pairTexts) bad(c config.Data, err error) error {
 func (p *pairTexts) encode(c config.Data, l *Lexicon) (*textPairs, error) {
 	r := &textPairs{name: p.name, schema: pairSchema(c, l), skipped: p.skipped}
 	for k, pair := range p.texts {
-		for side, text := range []string{pair.source, pair.target} {
+		for side, text := range []string{pair.Source, pair.Target} {
 			most := r.schema[side].Shape[0]
 			tokens, err := l.Encode(text)
 			if err != nil {

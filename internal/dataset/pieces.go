@@ -14,6 +14,7 @@ type pieces struct {
 	vocabulary    *Vocabulary
 	before, after []int32 // what the tokenizer's template puts around a text; the last one behind it is the end
 	end, padding  int32
+	shown         bool // special tokens are a part of texts, as sentinels of hidden spans are
 }
 
 // The names that tokenizers give to the end of a text and to padding, the usual ones first.
@@ -88,12 +89,12 @@ func (p *pieces) encode(text string) ([]int32, error) {
 	return append(ids, p.after...), err
 }
 
-// decode leaves out special tokens.
+// decode leaves out special tokens where they are not shown.
 func (p *pieces) decode(tokens []int32) string {
 	if end := slices.Index(tokens, p.end); end >= 0 {
 		tokens = tokens[:end]
 	}
-	return p.vocabulary.decodeKnown(tokens, true)
+	return p.vocabulary.decodeKnown(tokens, !p.shown)
 }
 
 // tokenizer is the one that the data are read by; nil where there is none.

@@ -105,6 +105,7 @@ func (d Draw) Always() Draw {
 const (
 	streamAugment = 1 << 32
 	streamMask    = 1<<32 + 64
+	streamSpans   = 1<<32 + 65
 )
 
 // Transform makes fields of a record from other fields of it: a pure function of their values and, in training, of the draw.

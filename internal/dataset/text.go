@@ -68,9 +68,9 @@ func openText(c config.Data, vocabulary *Vocabulary) (*Data, error) {
 	}
 	d.LeftOut, d.Read = left.String(), fmt.Sprintf("%s of text (%d bytes; tokens are %s) in %s", plural.Of(left.read, "file"), len(text), d.Vocabulary.kind(encoding), path)
 	d.Read += documentsRead(c, &parts)
-	context := windowLength(c, d.Vocabulary)
-	if context < 1 {
-		return nil, config.KeyErrorf("data.context", "%d tokens leave no room for a text beside those that the tokenizer adds; raise it", c.Context)
+	objective, context, err := d.objective(c)
+	if err != nil {
+		return nil, err
 	}
 	schema := withPlaces(c, textSchema(context, d.Vocabulary))
 	train, eval := trainingWindows(schema, parts[0].text), evaluationWindows(schema, parts[1].text)
@@ -79,18 +79,34 @@ func openText(c config.Data, vocabulary *Vocabulary) (*Data, error) {
 		return nil, fmt.Errorf("text %s has %s, too few for windows of %d: it takes %d, since a tenth is for evaluation; lower data.context, or use more text",
 			path, plural.Of(total, "token"), context, 10*context+1)
 	}
-	return d, d.sets(train, eval, objective(c, d.Vocabulary))
+	return d, d.sets(train, eval, objective)
 }
 
-// objective is the transform that makes of a stretch of tokens what is read and what is guessed.
-func objective(c config.Data, v *Vocabulary) Transform {
-	if c.Mask > 0 {
-		return newMasking(c, v)
+// objective is the transform that makes of a stretch of a text's tokens what is read and what is guessed, and how long a stretch is.
+func (d *Data) objective(c config.Data) (Transform, int, error) {
+	switch {
+	case c.Corrupt > 0:
+		s, err := newSpans(c, d.Vocabulary)
+		if err != nil {
+			return nil, 0, err
+		}
+		if d.Lexicon, err = newPieces(d.Vocabulary.tokenizer); err != nil {
+			return nil, 0, err
+		}
+		d.Lexicon.pieces.shown = true
+		return s, s.tokens, nil
+	case c.Mask > 0:
+		m := newMasking(c, d.Vocabulary)
+		length := c.Context - m.frame.Added
+		if length < 1 {
+			return nil, 0, config.KeyErrorf("data.context", "%d tokens leave no room for a text beside those that the tokenizer adds; raise it", c.Context)
+		}
+		return m, length, nil
 	}
 	if c.Documents != "" {
-		return documents{}
+		return documents{}, c.Context, nil
 	}
-	return successors{}
+	return successors{}, c.Context, nil
 }
 
 // openVocabulary is the vocabulary of a text that no model was trained on: the tokenizer's that the configuration names, or the text's own.

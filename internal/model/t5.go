@@ -84,7 +84,7 @@ func buildT5(b *builder, cfg config.Model) (network, error) {
 func fitT5(schema dataset.Schema, target *dataset.Field) (*t5, int, error) {
 	source, shifted := schema.Find(dataset.SourceTokens), schema.Find(dataset.ShiftedTokens)
 	if source < 0 || shifted < 0 || target.Name != dataset.TargetTokens {
-		return nil, 0, config.KeyErrorf("model.kind", "t5 reads pairs of texts, a source and a target, but the data has none")
+		return nil, 0, config.KeyErrorf("model.kind", "t5 reads pairs of texts, a source and a target, but the data has none; take data.kind: pairs, or text with data.corrupt")
 	}
 	s, d := &schema[source], &schema[shifted]
 	return &t5{source: s.Width(), target: d.Width()}, max(s.Classes, d.Classes), nil

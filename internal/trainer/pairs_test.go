@@ -69,3 +69,47 @@ func TestTokenizedPairsOnAnyRing(t *testing.T) {
 		t.Error("data.by_length changes nothing")
 	}
 }
+
+// TestSpanCorruptionOnAnyRing pre-trains a T5: hidden spans are drawn, and are the same on any ring.
+func TestSpanCorruptionOnAnyRing(t *testing.T) {
+	dir := t.TempDir()
+	trainer, err := tokenizer.NewTrainer(tokenizer.Training{Kind: "unigram", Size: 300, MinCount: 2, Threads: 1, Special: []string{"<pad>", "</s>", "<extra_id_0>", "<extra_id_1>"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := strings.Repeat("the cat sat on the mat\nand the dog sat on the cat\n", 60)
+	for line := range strings.Lines(text) {
+		if err := trainer.Add(strings.TrimSpace(line)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	file, _, err := trainer.Finish()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range map[string]string{"text.txt": text, "tokenizer.json": string(file)} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	digests := map[string]bool{}
+	for _, corrupt := range []string{"0.15", "0.25"} {
+		job, err := config.Parse("spans.yaml", fmt.Appendf(nil, `
+seats: 4
+model: {kind: t5, depth: 1, heads: 2, width: 16, dropout: 0.1}
+data: {kind: text, dir: %q, tokenizer: %q, context: 24, corrupt: %s, span: 4}
+train: {steps: 8, batch_per_seat: 2, optimizer: {kind: adamw}}
+`, filepath.Join(dir, "text.txt"), filepath.Join(dir, "tokenizer.json"), corrupt), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := Assemble(job)
+		if err != nil {
+			t.Fatal(err)
+		}
+		digests[digestOf(sameEverywhere(t, p))] = true
+	}
+	if len(digests) != 2 {
+		t.Error("another share of hidden tokens gives the same state")
+	}
+}
