@@ -60,7 +60,7 @@ func TestLRSuggestsARate(t *testing.T) {
 // The suggestion is where a known curve falls fastest; a curve that rises has none.
 func TestLRSuggestionOfACurve(t *testing.T) {
 	curve := func(loss func(i float64) float64) *LRResult {
-		s := checkpoint.State{Step: 400, History: checkpoint.NewHistory()}
+		s := checkpoint.State{Step: 400, History: checkpoint.NewHistory(false)}
 		for i := range 400 {
 			s.History[i] = float32(loss(float64(i)))
 		}

@@ -5,11 +5,13 @@ import (
 	"math"
 	"slices"
 	"testing"
+
+	"ringmaster/internal/checkpoint/disk"
 )
 
 // record makes the history of n steps whose figures are functions of the step.
 func record(n uint64) History {
-	h := NewHistory()
+	h := NewHistory(false)
 	for step := uint64(1); step <= n; step++ {
 		x := float64(step)
 		h.Note(step, 1/x, 1-1/x, x*1e-6, func() float64 { return math.Sqrt(x) })
@@ -58,15 +60,64 @@ func TestHistoryGoesOnFromWhereverItWasSaved(t *testing.T) {
 }
 
 func TestHistoryAllocatesNothing(t *testing.T) {
-	h, step := NewHistory(), uint64(0)
+	h, step := NewHistory(false), uint64(0)
 	norm := func() float64 { return 1 }
 	if n := testing.AllocsPerRun(5000, func() { step++; h.Note(step, 1, 1, 1, norm) }); n != 0 {
 		t.Errorf("a step allocates %v times", n)
 	}
 }
 
+// A history with the noise of gradients has means of it, over steps as far as they reach, and its other columns are those of one without.
+func TestHistoryOfNoise(t *testing.T) {
+	for _, n := range []uint64{1, 1024, 1025, 3000} {
+		h := NewHistory(true)
+		for step := uint64(1); step <= n; step++ {
+			x := float64(step)
+			h.NoteNoise(step, 1/x, x)
+			h.Note(step, 1/x, 1-1/x, x*1e-6, func() float64 { return math.Sqrt(x) })
+		}
+		plain, stride := record(n), HistoryStride(n)
+		if !slices.Equal(h[:HistoryLength], plain) || h.Digest(n) == plain.Digest(n) || plain.Noisy() || len(h) != HistoryLen(true) {
+			t.Errorf("%d steps: the noise changes another column, or is not in the digest", n)
+		}
+		for k, p := range h.Curve(n) {
+			variance := float64(p.Step) - float64(stride-1)/2
+			if math.Abs(float64(p.GradVariance)-variance) > 1e-5*variance || math.Abs(float64(p.GradSquare-p.Loss)) > 1e-6*float64(p.Loss) {
+				t.Fatalf("%d steps, point %d: %+v", n, k, p)
+			}
+			if got := p.NoiseScale(); got != float64(p.GradVariance)/float64(p.GradSquare) {
+				t.Fatalf("%d steps, point %d: a noise scale of %v", n, k, got)
+			}
+		}
+	}
+	for _, p := range []Point{{}, {GradSquare: -1, GradVariance: 2}, {GradSquare: float32(math.NaN())}} {
+		if got := p.NoiseScale(); got == got {
+			t.Errorf("%+v has a noise scale of %v", p, got)
+		}
+	}
+}
+
+// A checkpoint's history is read with the noise or without, as its file has it.
+func TestHistoryOfACheckpoint(t *testing.T) {
+	for _, noise := range []bool{false, true} {
+		l := mustLayout(t, 2, tensorsOf("p", []int{2, 3}, []int{4}), nil, "exp_avg").WithHistory(noise)
+		state := fill(l.NewState(), 1)
+		for i := range state.History {
+			state.History[i] = float32(i)
+		}
+		s := mustOpen(t, disk.NewMemFS(), "/s")
+		must(t, saveOf(t, l, state, 1).put(s, true))
+		e, _, err := newestOf(s)
+		must(t, err)
+		got, err := e.History()
+		if err != nil || !slices.Equal(got, state.History) || got.Noisy() != noise {
+			t.Errorf("noise %v: %d values, want %d: %v", noise, len(got), len(state.History), err)
+		}
+	}
+}
+
 func TestLayoutWithHistoryRestoresIt(t *testing.T) {
-	l := mustLayout(t, 2, tensorsOf("p", []int{2, 3}, []int{4}), nil, "exp_avg").WithHistory()
+	l := mustLayout(t, 2, tensorsOf("p", []int{2, 3}, []int{4}), nil, "exp_avg").WithHistory(false)
 	names := []string{}
 	for _, s := range l.Shares() {
 		names = append(names, s.Name)

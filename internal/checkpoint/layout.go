@@ -121,10 +121,11 @@ func (l *Layout) trained() []Tensor {
 	return out
 }
 
-// WithHistory adds the file of a run's history to the layout, which it returns.
-func (l *Layout) WithHistory() *Layout {
-	l.historyLen = HistoryLength
-	l.add(kindHistory, historyTensors, []int{0, len(historyTensors)}, 1, []int{vectorHistory})
+// WithHistory adds the file of a run's history, with the noise of gradients or without, to the layout, which it returns.
+func (l *Layout) WithHistory(noise bool) *Layout {
+	tensors := historyTensorsOf(noise)
+	l.historyLen = HistoryLen(noise)
+	l.add(kindHistory, tensors, []int{0, len(tensors)}, 1, []int{vectorHistory})
 	return l
 }
 

@@ -287,6 +287,8 @@ type Train struct {
 	EMA       float64 `yaml:"ema" omit:"zero"`        // decay of a moving average of the parameters, which is evaluated and exported; 0: none
 	EMAWarmup bool    `yaml:"ema_warmup" omit:"zero"` // the decay rises to it in the first steps
 
+	GradientNoise bool `yaml:"gradient_noise" omit:"zero"` // the noise of the gradients is measured, and kept in the history
+
 	Show string `yaml:"show" omit:"zero" contract:"free"` // the figure that is shown while the job runs, beside the training loss; empty: the first of Metrics, or the accuracy, after each epoch
 
 	Metrics []string `yaml:"metrics" omit:"zero" contract:"free"` // told of an evaluation beside its loss

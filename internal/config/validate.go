@@ -33,6 +33,7 @@ func (j *Job) validate(b *binder) {
 	j.Model.validate(c)
 	j.Data.validate(c)
 	j.Train.validate(c)
+	c.require("train.gradient_noise", !j.Train.GradientNoise || j.Seats != 1, "train.gradient_noise compares the gradients of seats, so it takes at least 2: raise seats, or leave it out")
 	between(c, "checkpoint.every_steps", j.Checkpoint.EverySteps, 0, maxSteps)
 	between(c, "checkpoint.keep_last", j.Checkpoint.KeepLast, 1, 1<<20)
 	between(c, "min_workers", j.MinWorkers, 1, MaxSeats)

@@ -15,6 +15,7 @@ import (
 func TestStepsAllocateNothing(t *testing.T) {
 	stepsAllocateNothing(t, assemble(t, 4, ""))
 	stepsAllocateNothing(t, assemble(t, 4, ", accumulate: 3, schedule: {kind: one_cycle}"))
+	stepsAllocateNothing(t, assemble(t, 4, ", gradient_noise: true"))
 }
 
 func stepsAllocateNothing(t *testing.T, p *Plan) {

@@ -190,12 +190,17 @@ func (t *Trainer) squares(grad []float32) float64 {
 	total := 0.0
 	for _, b := range t.Buckets {
 		for c := range t.Job.Seats {
-			chunk := b.Chunk(c, t.Job.Seats)
-			for _, in := range t.trained {
-				if begin, end := max(in.Begin, chunk.Begin), min(in.End, chunk.End); begin < end {
-					total += kernel.SumSquares(grad[begin:end])
-				}
-			}
+			total = t.addSquares(total, grad, b.Chunk(c, t.Job.Seats))
+		}
+	}
+	return total
+}
+
+// addSquares adds the squares of a chunk, those of neighbouring parameters together.
+func (t *Trainer) addSquares(total float64, grad []float32, chunk plan.Interval) float64 {
+	for _, in := range t.trained {
+		if begin, end := max(in.Begin, chunk.Begin), min(in.End, chunk.End); begin < end {
+			total += kernel.SumSquares(grad[begin:end])
 		}
 	}
 	return total

@@ -171,6 +171,7 @@ func (t *Trainer) enter(r *Run) error {
 	}
 	t.records = makeRecords(r.Arc.Len(), recordLen)
 	t.statRecords = makeRecords(r.Arc.Len(), t.Job.Train.MicroBatches()*statisticsLen(len(t.stats)))
+	t.seatNoise.enter(r.Arc.Len())
 	t.bind(r)
 	t.feed = t.feedSteps(r.Arc)
 	t.pace.begin()
@@ -194,6 +195,9 @@ func (t *Trainer) stepOnce(r *Run) (tally, error) {
 	if err := t.forwardBackward(r); err != nil {
 		return tally{}, err
 	}
+	if t.seatNoise != nil {
+		r.Ring.Contribute(KindNoise, t.seatNoise.records)
+	}
 	t.Activity.Turn(Waiting)
 	records, err := r.Ring.Collect(KindTally)
 	if err != nil {
@@ -210,6 +214,12 @@ func (t *Trainer) stepOnce(r *Run) (tally, error) {
 		if err := r.Ring.Wait(b); err != nil {
 			return tally{}, err
 		}
+	}
+	if t.seatNoise != nil {
+		if records, err = r.Ring.Collect(KindNoise); err != nil {
+			return tally{}, err
+		}
+		t.seatNoise.square, t.seatNoise.variance = t.noise(records, t.grads[0])
 	}
 	t.Activity.Turn(Computing)
 	t.optimizerStep(sums)
@@ -245,6 +255,7 @@ func (t *Trainer) bind(r *Run) {
 	t.ready = func(from int) {
 		for ; t.nextBucket >= 0 && t.Buckets[t.nextBucket].Begin >= from; t.nextBucket-- {
 			t.addPartial(t.Buckets[t.nextBucket].Interval)
+			t.noteBucket(t.nextBucket)
 			r.Ring.Ready(t.nextBucket)
 		}
 	}
@@ -282,6 +293,9 @@ func (t *Trainer) optimizerStep(sums tally) {
 	clip := t.clip(grad)
 	t.step++
 	t.history.Note(t.step, sums.loss/orOne(t.divisor), float64(sums.correct)/float64(max(sums.count, 1)), t.rate.Rate(t.step), t.gradNorm)
+	if n := t.seatNoise; n != nil {
+		t.history.NoteNoise(t.step, n.square, n.variance)
+	}
 	for _, b := range t.Buckets {
 		t.opt.Step(t.team, t.step, t.params, grad, b.Interval, t.divisor, clip)
 	}

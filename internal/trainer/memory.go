@@ -20,7 +20,7 @@ func (m Memory) Job() int64 { return 2*m.State + m.Work }
 // Memory is what the job will take.
 func (p *Plan) Memory() Memory {
 	params, trained, stats := int64(p.Model.Len()), int64(p.Model.GradientLen()), int64(p.Model.StatsLen())
-	m := Memory{State: 4 * (params + trained*int64(len(optim.Names(&p.Job.Train))) + stats + checkpoint.HistoryLength), Work: p.Model.TrainingBytes(p.largestShard()), Seat: 4 * trained}
+	m := Memory{State: 4 * (params + trained*int64(len(optim.Names(&p.Job.Train))) + stats + int64(checkpoint.HistoryLen(p.Job.Train.GradientNoise))), Work: p.Model.TrainingBytes(p.largestShard()), Seat: 4 * trained}
 	if set := p.Data.Eval; set != nil {
 		shard := plan.Interval{Begin: 0, End: set.Len()}.Part(0, p.Job.Seats).Len()
 		piece := p.EvaluationPiece()

@@ -55,6 +55,9 @@ func (t *Trainer) seatGradient(r *Run, i int) error {
 		for b := 0; ready == nil && b < len(t.Buckets); b++ {
 			t.addPartial(t.Buckets[b].Interval)
 		}
+		for b := len(t.Buckets) - 1; ready == nil && t.micro == n-1 && b >= 0; b-- {
+			t.noteBucket(b)
+		}
 	}
 	return nil
 }

@@ -12,6 +12,7 @@ const (
 	KindTally      uint8 = 1 // one record a seat and step
 	KindEvaluation uint8 = 2 // one record a seat and evaluation
 	KindStatistics uint8 = 3 // batch statistics of one seat and step
+	KindNoise      uint8 = 4 // of the gradient of one seat and step
 )
 
 // A tally record, 48 bytes little-endian, one a seat:

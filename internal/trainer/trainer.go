@@ -184,9 +184,10 @@ type Trainer struct {
 	statCounts  []uint64
 
 	// What the history notes of a step.
-	rate     optim.Schedule
-	divisor  float64 // what the sums of the newest step were divided by
-	gradNorm func() float64
+	rate      optim.Schedule
+	divisor   float64 // what the sums of the newest step were divided by
+	gradNorm  func() float64
+	seatNoise *seatNoise // nil: not measured
 
 	earlyStop, keepBest *metric.Rule // nil: none
 	EndReason           string       // why the newest session ended the job before its last step; "": it did not
@@ -234,10 +235,13 @@ func New(ctx context.Context, p *Plan, team *kernel.Team) (*Trainer, error) {
 	stats := p.Model.StatsLen()
 	params := make([]float32, p.Model.Len())
 	t := &Trainer{Plan: p, team: team, replica: p.Model.NewReplica(team), opt: opt, rate: rate, trained: joined(p.Model),
-		params: params, scored: params, stats: make([]float32, stats), history: checkpoint.NewHistory(),
+		params: params, scored: params, stats: make([]float32, stats), history: checkpoint.NewHistory(p.Job.Train.GradientNoise),
 		statSeat: make([]float32, stats)}
 	t.earlyStop, t.keepBest = metric.EarlyStop(p.Job), metric.KeepBest(p.Job)
 	t.makeMicroBatches()
+	if p.Job.Train.GradientNoise {
+		t.seatNoise = &seatNoise{}
+	}
 	borders := make([]int, len(p.Buckets))
 	for i, b := range p.Buckets {
 		borders[i] = b.Begin
@@ -432,7 +436,7 @@ func (p *Plan) Layout() (*checkpoint.Layout, error) {
 	if err != nil {
 		return nil, err
 	}
-	return l.WithForm(formOf(p.Model)).WithHistory(), nil
+	return l.WithForm(formOf(p.Model)).WithHistory(p.Job.Train.GradientNoise), nil
 }
 
 // formOf is how another ecosystem's files hold the model's tensors.
