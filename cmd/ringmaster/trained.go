@@ -116,7 +116,11 @@ func (f *trainedFlags) find(cmd *cobra.Command, path string) (*trained, error) {
 	if err := hf.Settle(t.job); err != nil {
 		return nil, wrong(t.job.Blame("model", err))
 	}
-	return t, nil
+	origin, err := checkpoint.OriginOf(path)
+	if err != nil {
+		return t, nil // reading the parameters says so
+	}
+	return t, wrong(trainer.CheckForm(t.job, path, origin.Job))
 }
 
 // findOrigin reads the job that a file of parameters belongs to from the file.

@@ -32,6 +32,7 @@ const (
 // the headers are held.
 type Weights struct {
 	Path    string // of the file or folder, or the checkpoint that was found there
+	Job     string // that made them, as canonical YAML, where the files or the checkpoint say so
 	files   []weightFile
 	entries []entry // of all files, in their order
 }
@@ -59,6 +60,7 @@ func OpenWeights(path string) (*Weights, error) {
 		if headers += size; headers > maxWeightHeader {
 			return nil, fmt.Errorf("%s: the headers have more than %d bytes together", path, maxWeightHeader)
 		}
+		w.Job = cmp.Or(w.Job, h.metadata[originJob])
 		for _, e := range h.entries {
 			if first := seen[e.name]; first != "" {
 				return nil, fmt.Errorf("tensor %s is in both %s and %s", printable.Line(e.name, maxNameBytes), first, p)
@@ -124,7 +126,7 @@ func (w *Weights) newest() ([]string, map[string]string, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	w.Path = e.Path
+	w.Path, w.Job = e.Path, e.Manifest.Config
 	var paths []string
 	for _, f := range e.Manifest.Files {
 		if k, _, _, _ := parseShareName(f.Name); k == kindModel || k == kindStats {

@@ -70,6 +70,9 @@ func weigh(job *config.Job, of *model.Model, take func(*checkpoint.Weights, chec
 	if err != nil {
 		return checkpoint.Taken{}, job.Errorf("model.init", "model.init: %w", err)
 	}
+	if err := CheckForm(job, w.Path, w.Job); err != nil {
+		return checkpoint.Taken{}, err
+	}
 	skip := config.NewPatterns(m.InitSkip)
 	taken, err := take(w, checkpoint.Choice{Skip: skip.Match, Optional: func(name string) bool { return adapters[name] }, Loose: !m.InitStrict})
 	if err != nil {
@@ -84,4 +87,18 @@ func weigh(job *config.Job, of *model.Model, take func(*checkpoint.Weights, chec
 			w.Path, taken.Digest.Short(), m.InitDigest[:12]+"…")
 	}
 	return taken, nil
+}
+
+// CheckForm refuses weights of MobileNetV2 in one form for a job with the other, in which they give wrong answers. madeBy is the job that made them,
+// as canonical YAML; without it nothing can be told, since both forms have the same names and shapes.
+func CheckForm(job *config.Job, path, madeBy string) error {
+	if madeBy == "" || job.Model.Kind != config.ModelMobileNetV2 {
+		return nil
+	}
+	made, err := config.Decode([]byte(madeBy))
+	if err != nil || made.Model.Kind != config.ModelMobileNetV2 || made.Model.Form == job.Model.Form {
+		return nil // a job that cannot be read any more tells nothing
+	}
+	return job.Errorf("model.form", "model.form is %s, but the weights in %s are of a model with model.form %s and would give wrong answers: set model.form: %s",
+		job.Model.Form, path, made.Model.Form, made.Model.Form)
 }
