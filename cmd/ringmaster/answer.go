@@ -14,6 +14,7 @@ import (
 
 	"ringmaster/internal/config"
 	"ringmaster/internal/dataset"
+	"ringmaster/internal/loss"
 	"ringmaster/internal/metric"
 	"ringmaster/internal/model"
 	"ringmaster/internal/plural"
@@ -150,7 +151,7 @@ func (t *trained) answer(from asked, keep []string, to io.Writer, format tables.
 	var out tables.Writer
 	var batch dataset.Batch
 	var row []tables.Value
-	answers := answering{t: t}
+	answers := t.answerings()
 	replica := t.plan.Model.NewReplica(t.team)
 	most := t.plan.EvaluationPiece()
 	for {
@@ -159,10 +160,9 @@ func (t *trained) answer(from asked, keep []string, to io.Writer, format tables.
 		} else if err != nil {
 			return count, wrong(fmt.Errorf("--input: %w", err))
 		}
-		logits, _, _ := replica.Predict(t.state.Params, t.state.Stats, &batch)
-		width := len(logits) / batch.N
+		replica.Predict(t.state.Params, t.state.Stats, &batch)
 		if out == nil {
-			headings, err := answers.headings(keep, width)
+			headings, err := headingsOf(keep, answers, func(k int) int { return len(replica.Output(k)) / batch.N })
 			if err != nil {
 				return count, wrong(err)
 			}
@@ -172,8 +172,12 @@ func (t *trained) answer(from asked, keep []string, to io.Writer, format tables.
 		}
 		for i := range batch.N {
 			row = append(row[:0], from.Kept(i)...)
-			if row, err = answers.appendTo(row, logits[i*width:(i+1)*width]); err != nil {
-				return count, failed(fmt.Errorf("%s: %w", from.Where(i), err))
+			for k := range answers {
+				outputs := replica.Output(k)
+				width := len(outputs) / batch.N
+				if row, err = answers[k].appendTo(row, outputs[i*width:(i+1)*width]); err != nil {
+					return count, failed(fmt.Errorf("%s: %w", from.Where(i), err))
+				}
 			}
 			if err := out.Write(row); err != nil {
 				return count, failed(err)
@@ -184,29 +188,60 @@ func (t *trained) answer(from asked, keep []string, to io.Writer, format tables.
 	return count, failed(out.Close())
 }
 
-// answering makes answers of a model's outputs: of classes the likeliest one and the probability of each, of labels each
+// answering makes answers of one of a model's outputs: of classes the likeliest one and the probability of each, of labels each
 // with its probability, of numbers the numbers.
 type answering struct {
-	t      *trained
+	of     loss.Loss // that the output is trained by
+	prefix string    // of its columns
+	names  []string  // of classes whose target has none
 	kind   metric.Kind
 	labels []string // of classes, or of a single label that is one of two
 	logits []float32
 	chance []float32
 }
 
-// headings are the column names of an answer with that number of outputs.
-func (a *answering) headings(keep []string, width int) ([]tables.Heading, error) {
+// answerings are those of the model's outputs. The columns of several begin with the output's name; of one that two losses read, with the target's too.
+func (t *trained) answerings() []answering {
+	parts := loss.PartsOf(t.plan.Model.Loss())
+	answers := make([]answering, len(parts))
+	for k, p := range parts {
+		answers[k] = answering{of: p.Loss, names: t.data.Labels}
+		if len(parts) == 1 {
+			continue
+		}
+		answers[k].prefix = p.Output + "_"
+		if slices.ContainsFunc(append(slices.Clone(parts[:k]), parts[k+1:]...), func(other loss.Part) bool { return other.Output == p.Output }) {
+			answers[k].prefix += p.Target().Name + "_"
+		}
+	}
+	return answers
+}
+
+// headingsOf are the column names of answers, whose outputs have so many values a sample, behind what is kept.
+func headingsOf(keep []string, answers []answering, width func(k int) int) ([]tables.Heading, error) {
 	var headings []tables.Heading
 	for _, name := range keep {
 		headings = append(headings, tables.Heading{Name: name, Kind: tables.Text})
 	}
+	for k := range answers {
+		own, err := answers[k].headings(width(k))
+		if err != nil {
+			return nil, err
+		}
+		headings = append(headings, own...)
+	}
+	return headings, nil
+}
+
+// headings are the column names of the answer of an output with that number of values.
+func (a *answering) headings(width int) (headings []tables.Heading, err error) {
 	number := func(name string, i int) {
 		if width > 1 {
 			name += "_" + strconv.Itoa(i+1)
 		}
-		headings = append(headings, tables.Heading{Name: name, Kind: tables.Number})
+		headings = append(headings, tables.Heading{Name: a.prefix + name, Kind: tables.Number})
 	}
-	a.kind = a.t.plan.Model.Loss().Task().Kind
+	a.kind = a.of.Task().Kind
 	single := a.kind == metric.Labels && width == 1
 	if a.kind != metric.Classes && !single {
 		for i := range width {
@@ -223,22 +258,22 @@ func (a *answering) headings(keep []string, width int) ([]tables.Heading, error)
 	if single {
 		width = 2 // no and yes, as two classes
 	}
-	classes, labels := a.t.classes(width)
+	classes, labels := a.classes(width)
 	if classes != width {
 		return nil, fmt.Errorf("the model answers %d values a sample where there are %s; --input takes models with one answer a sample", width, plural.Of(classes, "class"))
 	}
 	a.labels, a.chance = labels, make([]float32, width)
-	headings = append(headings, tables.Heading{Name: "prediction", Kind: tables.Text})
+	headings = append(headings, tables.Heading{Name: a.prefix + "prediction", Kind: tables.Text})
 	for _, label := range labels {
-		headings = append(headings, tables.Heading{Name: "probability_" + label, Kind: tables.Number})
+		headings = append(headings, tables.Heading{Name: a.prefix + "probability_" + label, Kind: tables.Number})
 	}
 	return headings, nil
 }
 
 // classes is the number of the target's classes, and their names: their numbers where they have none.
-func (t *trained) classes(width int) (int, []string) {
-	classes, labels := width, t.data.Labels
-	if target := t.plan.Model.Loss().Target(); target.Classes > 0 {
+func (a *answering) classes(width int) (int, []string) {
+	classes, labels := width, a.names
+	if target := a.of.Target(); target.Classes > 0 {
 		classes = target.Classes
 		if len(target.Labels) > 0 {
 			labels = target.Labels

@@ -136,7 +136,8 @@ func (q *question) classifyText(t *trained) error {
 		return wrong(fmt.Errorf("--prompt: job %s does not predict one of several classes; give rows of a table by --input", t.job.Name))
 	}
 	logits, _, classes := t.plan.Model.NewReplica(t.team).Predict(t.state.Params, t.state.Stats, &batch)
-	_, labels := t.classes(classes)
+	first := t.answerings()[0]
+	_, labels := first.classes(classes)
 	guesses, err := rank(logits[:classes], labels)
 	if err != nil {
 		return failed(fmt.Errorf("--prompt: %w", err))

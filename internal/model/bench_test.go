@@ -96,7 +96,7 @@ func benchmarkStep(b *testing.B, m *Model, c goldenCase) {
 		step++
 		result := r.Gradient(params, stats, grad, batch, rng.SeatKey(1, step, 0, 0), nil, nil)
 		for _, bucket := range plan.Buckets(m.Len()) {
-			adam.Step(nil, step, params, grad, bucket, float64(result.Count), 1)
+			adam.Step(nil, step, params, grad, bucket.Interval, float64(result.Count), 1)
 		}
 	}
 	run()

@@ -53,7 +53,9 @@ func (m *graph) record(r *recorder, _ int) *tensor.Value {
 		r.outputs = append(r.outputs, r.Reshape(values[k], -1, values[k].Dim(-1)))
 	}
 	if len(r.outputs) > 1 {
-		r.Hold(r.outputs[0]) // which is read when all have been computed
+		for _, output := range r.outputs { // which are read when all have been computed
+			r.Hold(output)
+		}
 	}
 	return r.outputs[0]
 }

@@ -31,6 +31,7 @@ type recorded struct {
 	widths  widths
 	purpose purpose
 	logits  *tensor.Value
+	outputs []*tensor.Value // of a model with several, in the order of the losses
 	used    uint64
 
 	bindings []binding
@@ -145,6 +146,14 @@ func (r *Replica) Predict(params, stats []float32, batch *dataset.Batch) (logits
 	r.context.Running = stats
 	p.program.Forward(&r.context, params)
 	return p.logits.Data(), p.logits.Rows(), p.logits.Dim(-1)
+}
+
+// Output is the rows of output k, in the order of the losses, of the batch that Predict saw last. They are valid until the next call.
+func (r *Replica) Output(k int) []float32 {
+	if outputs := r.last.outputs; len(outputs) > 0 {
+		return outputs[k].Data()
+	}
+	return r.last.logits.Data()
 }
 
 func (r *Replica) check(params, stats []float32) {
@@ -262,5 +271,5 @@ func (m *Model) compile(purpose purpose, size int, w widths) *recorded {
 	if purpose != forPrediction {
 		rec.end(logits, size, purpose == forTraining)
 	}
-	return &recorded{program: rec.Compile(), size: size, widths: w, purpose: purpose, logits: logits, bindings: rec.bindings}
+	return &recorded{program: rec.Compile(), size: size, widths: w, purpose: purpose, logits: logits, outputs: rec.outputs, bindings: rec.bindings}
 }

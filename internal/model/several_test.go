@@ -2,6 +2,7 @@ package model
 
 import (
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -146,6 +147,10 @@ func checkOutputs(t *testing.T, m *Model, batch *dataset.Batch, schema dataset.S
 	r, samples := m.NewReplica(nil), batch.N
 	outputs, rows, width := r.Predict(params, stats, batch)
 	outputs = append([]float32(nil), outputs...)
+	var all [3][]float32
+	for k := range all {
+		all[k] = append(all[k], r.Output(k)...)
+	}
 	if rows != samples || width != 3 {
 		t.Fatalf("%d rows of %d", rows, width)
 	}
@@ -157,6 +162,12 @@ func checkOutputs(t *testing.T, m *Model, batch *dataset.Batch, schema dataset.S
 		}
 		if h != 0 || digest(alone) == digest(make([]float32, width)) {
 			t.Errorf("sample %d gives %v alone, %v among others", n, alone, outputs[n*width:][:width])
+		}
+		for k := range all {
+			width := len(all[k]) / samples
+			if of := all[k][n*width:][:width]; !slices.Equal(r.Output(k), of) || digest(of) == digest(make([]float32, width)) {
+				t.Errorf("sample %d gives %v alone, %v among others as output %d", n, r.Output(k), of, k)
+			}
 		}
 	}
 	c, err := m.Computation()
