@@ -1,13 +1,19 @@
 package dataset
 
 import (
+	"bufio"
 	"bytes"
 	"compress/gzip"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
+	"os"
 	"strings"
+
+	"ringmaster/internal/config"
+	"ringmaster/internal/regularfile"
 )
 
 // An IDX file is, in network byte order:
@@ -18,8 +24,8 @@ import (
 // where 08 says that values are unsigned bytes and r is the number of dimensions. Ours have 3 (images, rows, columns)
 // or 1 (labels).
 
-// maxIDX bounds the values of a file (1 GiB). MNIST's largest has 47 million.
-const maxIDX = 1 << 30
+// maxIDX bounds the values of a file (1 TiB). MNIST's largest has 47 million.
+const maxIDX = 1 << 40
 
 // maxInflation is more than deflate can compress anything: 258 bytes in a match of two bits, and headers.
 const maxInflation = 1040
@@ -28,6 +34,91 @@ const maxInflation = 1040
 type idx struct {
 	dims   []int
 	values []byte
+	file   *os.File // of the values, where they are not in memory
+}
+
+// leastSpilled is how many values are worth a file of their own.
+const leastSpilled = 1 << 18
+
+// sum begins the sum of the content with its dimensions.
+func (i *idx) sum(h hash.Hash) {
+	for _, n := range i.dims {
+		putInt(h, n)
+	}
+}
+
+// spillIDX writes the values of a file to one of their own, and their sum to h, where the room does not take them. Otherwise, and where the file's
+// beginning is not right, it does nothing: decodeIDX says what is wrong.
+func spillIDX(c config.Data, room *keeping, path string, rank int, h hash.Hash) (file idx, err error) {
+	if room == nil {
+		return idx{}, nil
+	}
+	f, err := regularfile.Open(path)
+	if err != nil {
+		return idx{}, unreadableFile("data file", path, err)
+	}
+	defer f.Close()
+	var r io.Reader = bufio.NewReaderSize(f, 1<<20)
+	if head, err := r.(*bufio.Reader).Peek(2); err == nil && head[0] == 0x1f && head[1] == 0x8b {
+		if r, err = gzip.NewReader(r); err != nil {
+			return idx{}, nil
+		}
+	}
+	header := make([]byte, 4+4*rank)
+	n, err := io.ReadFull(r, header)
+	if err != nil {
+		return idx{}, nil
+	}
+	dims, total, err := idxHeader(path, header[:n], rank)
+	if err != nil || total < leastSpilled || total <= maxFile && room.take(total) {
+		return idx{}, nil
+	}
+	out, err := spillFile(c)
+	if err != nil {
+		return idx{}, err
+	}
+	file = idx{dims: dims, file: out}
+	file.sum(h)
+	if err = file.copy(path, r, total, len(header), h); err != nil {
+		out.Close()
+		return idx{}, err
+	}
+	return file, nil
+}
+
+// copy writes the values that follow a header of so many bytes to the file and to their sum.
+func (i *idx) copy(path string, r io.Reader, total, header int, h hash.Hash) error {
+	writes := &writeFault{w: io.MultiWriter(i.file, h)}
+	n, err := io.CopyN(writes, r, int64(total))
+	switch {
+	case writes.err != nil:
+		return unspilled(writes.err)
+	case damaged(err):
+		return unreadable(path, header+int(n), err)
+	case err != nil:
+		return truncated(path, header+int(n), header+total)
+	}
+	more, err := io.ReadFull(r, make([]byte, 1)) // its absence makes gzip check its sum
+	switch {
+	case more > 0:
+		return oversize(path, "more bytes follow", header+total)
+	case err != io.EOF:
+		return unreadable(path, header+total, err)
+	}
+	return nil
+}
+
+// writeFault is a writer that remembers its error, to tell it from one of reading.
+type writeFault struct {
+	w   io.Writer
+	err error
+}
+
+func (f *writeFault) Write(p []byte) (n int, err error) {
+	if n, err = f.w.Write(p); err != nil {
+		f.err = err
+	}
+	return n, err
 }
 
 // decodeIDX decodes an IDX file, which may be compressed by gzip, that should have rank dimensions. It allocates no
@@ -47,7 +138,7 @@ func decodeIDX(name string, raw []byte, rank int) (idx, error) {
 	case have > total:
 		return idx{}, oversize(name, fmt.Sprintf("%d bytes follow", have-total), header+total)
 	}
-	return idx{dims, raw[header:]}, nil
+	return idx{dims: dims, values: raw[header:]}, nil
 }
 
 func inflateIDX(name string, raw []byte, rank int) (idx, error) {
@@ -83,7 +174,7 @@ func inflateIDX(name string, raw []byte, rank int) (idx, error) {
 	case err != io.EOF:
 		return idx{}, unreadable(name, len(header)+total, err)
 	}
-	return idx{dims, values}, nil
+	return idx{dims: dims, values: values}, nil
 }
 
 // damaged reports whether err says more than that the stream is at its regular end.

@@ -67,9 +67,9 @@ func TestDecodeIDXRefuses(t *testing.T) {
 		{"a page", []byte("<!DOCTYPE html><html>"), 3, "it looks like a web page"},
 		{"no images", idxFile(nil, 0, 28, 28), 3, "f: dimension 0, at byte 4, is 0"},
 		{"no columns", idxFile(nil, 2, 28, 0), 3, "f: dimension 2, at byte 12, is 0"},
-		{"too large", idxFile(nil, 1<<31, 28, 28), 3, "f: dimension 0, at byte 4, is 2147483648"},
-		{"too large in all", idxFile(nil, 1<<16, 1<<10, 1<<10), 3, "f: dimension 2, at byte 12, is 1024"},
-		{"overflow", idxFile(nil, 1<<32-1, 1<<32-1, 1<<32-1), 3, "f: dimension 0, at byte 4"},
+		{"too large", idxFile(nil, 1<<31, 1<<10, 28), 3, "f: dimension 1, at byte 8, is 1024"},
+		{"too large in all", idxFile(nil, 1<<20, 1<<20, 2), 3, "f: dimension 2, at byte 12, is 2"},
+		{"overflow", idxFile(nil, 1<<32-1, 1<<32-1, 1<<32-1), 3, "f: dimension 1, at byte 8"},
 	} {
 		for _, file := range [][]byte{c.file, zipped(t, c.file)} {
 			_, err := decodeIDX("f", file, c.rank)

@@ -39,11 +39,12 @@ func openMNIST(c config.Data, model []string) (*Data, error) {
 		return nil, err
 	}
 	d := &Data{}
-	train, shape, err := readLabelled(d, dir, trainImages, trainLabels)
+	room := &keeping{limit: int64(c.MemoryMiB) << 20}
+	train, shape, err := readLabelled(d, c, room, trainImages, trainLabels)
 	if err != nil {
 		return nil, err
 	}
-	eval, evalShape, err := readLabelled(d, dir, testImages, testLabels)
+	eval, evalShape, err := readLabelled(d, c, room, testImages, testLabels)
 	if err != nil {
 		return nil, err
 	}
@@ -101,13 +102,14 @@ func checkFolder(dir, what string) error {
 	return nil
 }
 
-// readLabelled reads a file of images and that of their labels, and adds their sums to d.
-func readLabelled(d *Data, dir, imageFile, labelFile string) (*pictures, []int, error) {
-	images, imagePath, err := readIDX(d, dir, imageFile, 3)
+// readLabelled reads a file of images and that of their labels, and adds their sums to d. Images for which there is no room in memory are
+// spilled, unpacked.
+func readLabelled(d *Data, c config.Data, room *keeping, imageFile, labelFile string) (*pictures, []int, error) {
+	images, imagePath, err := readIDX(d, c, room, imageFile, 3)
 	if err != nil {
 		return nil, nil, err
 	}
-	labels, labelPath, err := readIDX(d, dir, labelFile, 1)
+	labels, labelPath, err := readIDX(d, c, nil, labelFile, 1)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -117,31 +119,38 @@ func readLabelled(d *Data, dir, imageFile, labelFile string) (*pictures, []int, 
 			plural.Of(labels.dims[0], "label"), imagePath, plural.Of(count, "image"))
 	}
 	p := &pictures{width: shape[0] * shape[1], values: images.values, labels: make([]int32, count)}
+	if images.file != nil {
+		p.file = images.file
+	}
 	for i, label := range labels.values {
 		p.labels[i] = int32(label)
 	}
 	return p, shape, nil
 }
 
-// readIDX finds, reads and decodes one of the files and adds the sum of its decoded content to d.
-func readIDX(d *Data, dir, stem string, rank int) (idx, string, error) {
-	path, err := findIDX(dir, stem)
-	if err != nil {
-		return idx{}, "", err
-	}
-	raw, err := readWhole(path)
-	if err != nil {
-		return idx{}, "", err
-	}
-	file, err := decodeIDX(path, raw, rank)
+// readIDX finds, reads and decodes one of the files and adds the sum of its decoded content to d. What the room has no place for is spilled;
+// without a room it is in memory.
+func readIDX(d *Data, c config.Data, room *keeping, stem string, rank int) (idx, string, error) {
+	path, err := findIDX(c.Dir, stem)
 	if err != nil {
 		return idx{}, "", err
 	}
 	h := sha256.New()
-	for _, n := range file.dims {
-		putInt(h, n)
+	file, err := spillIDX(c, room, path, rank, h)
+	if err != nil {
+		return idx{}, "", err
 	}
-	h.Write(file.values)
+	if file.file == nil {
+		raw, err := readWhole(path)
+		if err != nil {
+			return idx{}, "", err
+		}
+		if file, err = decodeIDX(path, raw, rank); err != nil {
+			return idx{}, "", err
+		}
+		file.sum(h)
+		h.Write(file.values)
+	}
 	d.Files = append(d.Files, FileSum{stem, [sha256.Size]byte(h.Sum(nil))})
 	return file, path, nil
 }

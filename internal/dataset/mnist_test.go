@@ -2,6 +2,7 @@ package dataset
 
 import (
 	"bytes"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -277,5 +278,67 @@ func BenchmarkRead8(b *testing.B) {
 			indices[j] = int32(order.At((8*i + j) % order.Len()))
 		}
 		d.Train.Read(&batch, indices, rng.Key{})
+	}
+}
+
+// TestMNISTLargerThanMemory reads images for which there is no room in memory, plain and by gzip: they are the same data, and are not in memory. What is
+// wrong with a file is said as of one in memory.
+func TestMNISTLargerThanMemory(t *testing.T) {
+	values, labels := make([]byte, 1000*28*28), make([]byte, 1000)
+	for i := range values {
+		values[i] = byte(i * i >> 3)
+	}
+	for i := range labels {
+		labels[i] = byte(i % 10)
+	}
+	files := map[string][]byte{trainImages: idxFile(values, 1000, 28, 28), trainLabels: idxFile(labels, 1000),
+		testImages: idxFile(values[:400*28*28], 400, 28, 28), testLabels: idxFile(labels[:400], 400)}
+	opened := func(mib int, files map[string][]byte) (*Data, error) {
+		dir := t.TempDir()
+		writeFiles(t, dir, files)
+		return Open(config.Data{Kind: config.DataMNIST, Dir: dir, MemoryMiB: mib, Cache: t.TempDir()})
+	}
+	kept, err := opened(2, files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	packed := maps.Clone(files)
+	delete(packed, trainImages)
+	packed[trainImages+".gz"] = zipped(t, files[trainImages])
+	for name, files := range map[string]map[string][]byte{"plain": files, "gzip": packed} {
+		spilled, err := opened(0, files)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !kept.Train.Resident() || !kept.Eval.Resident() || spilled.Train.Resident() || spilled.Eval.Resident() {
+			t.Errorf("%s: in memory %v and %v", name, kept.Train.Resident(), spilled.Train.Resident())
+		}
+		if kept.Fingerprint != spilled.Fingerprint || !slices.Equal(kept.Files, spilled.Files) {
+			t.Errorf("%s: the data are others", name)
+		}
+		var a, b Batch
+		for _, d := range []struct {
+			from *Data
+			to   *Batch
+		}{{kept, &a}, {spilled, &b}} {
+			if err := d.from.Train.Read(d.to, []int32{999, 0, 512}, rng.Key{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if !slices.Equal(a.values(), b.values()) || !slices.Equal(a.targets(), b.targets()) {
+			t.Errorf("%s: samples differ", name)
+		}
+	}
+	for name, raw := range map[string][]byte{"cut": files[trainImages][:5000], "longer": append(slices.Clone(files[trainImages]), 1), "cut.gz": zipped(t, files[trainImages][:5000])} {
+		bad := maps.Clone(files)
+		delete(bad, trainImages)
+		file := trainImages
+		if strings.HasSuffix(name, ".gz") {
+			file += ".gz"
+		}
+		bad[file] = raw
+		if _, err := opened(0, bad); err == nil || !strings.Contains(err.Error(), "get the file again") || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }

@@ -22,7 +22,7 @@ func TestNamedPipesAreRefused(t *testing.T) {
 	var b Batch
 	_, text := Open(config.Data{Kind: config.DataText, Dir: pipe, Context: 8})
 	_, images := Open(imagesConfig(pipe))
-	_, _, idx := readIDX(&Data{}, folder, testImages, 3)
+	_, _, idx := readIDX(&Data{}, config.Data{Dir: folder}, nil, testImages, 3)
 	_, photo := greyData().ReadPhoto(&b, pipe)
 	for what, err := range map[string]error{"photo": photo, "text": text, "images": images, "idx": idx} {
 		if err == nil || !strings.Contains(err.Error(), pipe+" cannot be read: it is a pipe") {

@@ -2,6 +2,7 @@ package dataset
 
 import (
 	"fmt"
+	"io"
 
 	"ringmaster/internal/config"
 	"ringmaster/internal/dataset/picture"
@@ -99,11 +100,12 @@ func reverse(row []float32) {
 	}
 }
 
-// pictures is the reader of labelled pictures of one size that are all in memory.
+// pictures is the reader of labelled pictures of one size, in memory or in a file of their own.
 type pictures struct {
 	schema Schema
-	width  int     // bytes of a picture
-	values []byte  // N x width
+	width  int    // bytes of a picture
+	values []byte // N x width; nil where they are in the file
+	file   io.ReaderAt
 	labels []int32 // N
 }
 
@@ -127,14 +129,20 @@ func (p *pictures) Schema() Schema { return p.schema }
 func (p *pictures) Len() int { return len(p.labels) }
 
 // Resident implements Reader.
-func (p *pictures) Resident() bool { return true }
+func (p *pictures) Resident() bool { return p.file == nil }
 
 // Read implements Reader.
 func (p *pictures) Read(r Record, number int) error {
 	if number < 0 || number >= len(p.labels) {
 		panic(fmt.Sprintf("dataset: sample %d of %d", number, len(p.labels)))
 	}
-	r[0].Bytes = p.values[number*p.width : (number+1)*p.width]
 	r[1].Ints = p.labels[number : number+1]
+	if p.file == nil {
+		r[0].Bytes = p.values[number*p.width : (number+1)*p.width]
+		return nil
+	}
+	if _, err := p.file.ReadAt(r[0].OwnBytes(p.width), int64(number)*int64(p.width)); err != nil {
+		return unspilled(err)
+	}
 	return nil
 }
