@@ -50,7 +50,7 @@ func comparisons(o options) []comparison {
 	}
 	all = append(all, classifier(o, 32), classifier(o, 256), gpt(o), mobileNet(o))
 	all = append(all, transformers(o)...)
-	return append(all, allreduce(o, launch), gemm(o), tokenizers(o))
+	return append(all, allreduce(o, launch), gemm(o), tokenizers(o), texts(o))
 }
 
 // classifier is the small classifier on the embedded digits, few of whose pixels are zero, and on MNIST, most of whose are. To
@@ -196,6 +196,18 @@ func tokenizers(o options) comparison {
 			{name: ", GPT-2, ids", unit: "MB/s", ours: result("gpt2_encoder.json/ids", "mb_per_s"), theirs: `gpt2 ids ([0-9.]+) MB/s`},
 			{name: ", GPT-2, tokens and offsets", unit: "MB/s", ours: result("gpt2_encoder.json/offsets", "mb_per_s"), theirs: `gpt2 offsets ([0-9.]+) MB/s`},
 			{name: ", SentencePiece, ids", unit: "MB/s", ours: result("test_model.model/ids", "mb_per_s"), theirs: `sentencepiece ids ([0-9.]+) MB/s`},
+		}}
+}
+
+// texts are written by models of GPT-2's and T5's small sizes with random weights, a token at a time.
+func texts(o options) comparison {
+	ours := func(model string) string { return `BenchmarkWriting/` + model + `\S*\s.*?([0-9.]+) tokens/cpu-s` }
+	return comparison{name: "texts, one at a time",
+		ours:   [][]string{{"go", "test", "./internal/generate", "-run", "^$", "-bench", "Writing", "-benchtime", "2x"}},
+		theirs: [][]string{{o.python, filepath.Join("bench", "peers", "generation.py")}},
+		figures: []figure{
+			{name: ", 124 M parameters", unit: "tokens/s", ours: ours("gpt2"), theirs: `gpt2 ([0-9.]+) tokens/cpu-s`},
+			{name: ", 61 M parameters", unit: "tokens/s", ours: ours("t5-small"), theirs: `t5-small ([0-9.]+) tokens/cpu-s`},
 		}}
 }
 

@@ -132,6 +132,38 @@ func (f *family) everywhere(t *testing.T) string {
 	return dir
 }
 
+// writesTexts lets a run and its exported file continue prompts: together and alone, on one thread and two. The likeliest tokens are those of predict.
+func writesTexts(t *testing.T, dir, file string) {
+	t.Helper()
+	prompts := filepath.Join(t.TempDir(), "prompts.jsonl")
+	if err := os.WriteFile(prompts, []byte("{\"prompt\": \"to be\"}\n{\"prompt\": \"that is the question\"}\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	code, together, stderr := run(t, t.TempDir(), "generate", dir, "--prompts", prompts, "--max-tokens", "70", "--threads", "2", "--json")
+	lines := strings.SplitAfter(together, "\n")
+	if code != 0 || len(lines) != 3 {
+		t.Fatalf("exit code %d, %s: %s", code, together, stderr)
+	}
+	if code, alone, stderr := run(t, t.TempDir(), "generate", file, "--prompt", "to be", "--max-tokens", "70", "--threads", "1", "--json"); code != 0 || alone != lines[0] {
+		t.Errorf("alone %q, with others %q: %s", alone, lines[0], stderr)
+	}
+	type text struct{ Text string }
+	want := ask[text](t, "predict", dir, "--prompt", "to be", "--tokens", "70", "--temperature", "0")
+	if got := ask[text](t, "generate", dir, "--prompt", "to be", "--max-tokens", "70", "--stop", "zzz"); len(got.Text) != 70 || got != want {
+		t.Errorf("generate writes %q, predict %q", got.Text, want.Text)
+	}
+	code, out, stderr := run(t, t.TempDir(), "generate", dir, "--prompt", "to be", "--prompt", "ßo")
+	if code != 2 || out != "" {
+		t.Errorf("exit code %d, %s", code, out)
+	}
+	oneLine(t, stderr, "--prompt 2: character 'ß' at byte 0 does not occur")
+	code, _, stderr = run(t, t.TempDir(), "generate", dir, "--prompt", strings.Repeat("to be ", 20))
+	if code != 2 {
+		t.Errorf("exit code %d", code)
+	}
+	oneLine(t, stderr, "--prompt: the text has 120 tokens, where the model reads 1 to 64", "--crop")
+}
+
 // A GPT gives one digest on any number of workers; its checkpoint continues a text where the data is not.
 func TestLanguageModel(t *testing.T) {
 	f := text(t)
@@ -171,6 +203,7 @@ func TestLanguageModel(t *testing.T) {
 			t.Errorf("%s: exit code %d, %q, want %q: %s", from, code, out, "to be"+one.Text+"\n", stderr)
 		}
 	}
+	writesTexts(t, dir, file)
 	code, _, stderr = run(t, t.TempDir(), "eval", dir, "--set", "data.dir="+f.data)
 	if code != 2 {
 		t.Errorf("eval without the data: exit code %d", code)
