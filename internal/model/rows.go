@@ -293,7 +293,7 @@ func (t *translation) attend(s tensor.Step, w tensor.AttentionStep) *tensor.Valu
 		rowed.Table, rowed.Relative = t.value(relative.Table), relative.Options
 	}
 	if t.ofText[w.K.Number()] && t.ofText[w.V.Number()] {
-		if !o.Causal || o.Padded {
+		if !o.Causal || o.Padded || o.Places != nil {
 			t.refuse(s)
 			return nil
 		}
