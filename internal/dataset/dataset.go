@@ -9,6 +9,7 @@
 package dataset
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -19,6 +20,7 @@ import (
 	"os"
 
 	"ringmaster/internal/config"
+	"ringmaster/internal/dataset/shards"
 	"ringmaster/internal/tokenizer"
 )
 
@@ -45,6 +47,7 @@ type Data struct {
 	lengths     []int32            // of the training samples, where global batches are sorted by them; else nil
 	readers     [partCount]Reader  // of the sets; nil where there is none
 	roots       [partCount]hash256 // over what they read; of the test part once it is asked for
+	packed      *shards.Set        // that is read; nil: none
 	test        Set                // nil where there is none
 }
 
@@ -201,6 +204,13 @@ func (d *Data) UseTest() error {
 	}
 	d.Eval = d.test
 	return d.sumHeld()
+}
+
+// Within makes reads that wait for a server end with a context, from now on: a session that ends need not wait for one that is away.
+func (d *Data) Within(ctx context.Context) {
+	if d.packed != nil {
+		d.packed.Within(ctx)
+	}
 }
 
 // TestLen is how many samples the test part has.

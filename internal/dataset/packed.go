@@ -113,6 +113,7 @@ func openPacked(c config.Data, like *description) (*Data, error) {
 	if err != nil {
 		return nil, fmt.Errorf("packed set %s: %w", set, err)
 	}
+	d.packed = set
 	if err := d.sameTokenizer(c, set); err != nil {
 		return nil, err
 	}

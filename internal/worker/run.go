@@ -107,7 +107,12 @@ func (j *job) course(ctx context.Context, s *session, saver *saver, fresh bool) 
 				j.rejoin.Store(&rejoin{s.generation, float64(t.Progress.LastStep.Load()-last) / 1e6})
 			}
 		}}
+	t.Data.Within(ctx)
+	defer t.Data.Within(context.Background())
 	s.ending, err = t.Train(run)
+	if data, is := errors.AsType[*trainer.DataError](err); is && ctx.Err() != nil && errors.Is(data, ctx.Err()) {
+		err = ctx.Err() // the session ends while it waits for a server: its data are not at fault
+	}
 	s.reason = t.EndReason
 	if err == nil && s.ending == trainer.Complete && t.Step()%uint64(t.PerPass) != 0 {
 		s.evaluation, err = t.Evaluate(ring, arc)

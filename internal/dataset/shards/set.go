@@ -1,6 +1,7 @@
 package shards
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"runtime"
@@ -89,6 +90,13 @@ func (s *Set) Part(name string) *Part {
 		}
 	}
 	return nil
+}
+
+// Within makes reads that wait for a server end with a context, from now on.
+func (s *Set) Within(ctx context.Context) {
+	if w, is := s.from.(*web); is {
+		w.life.Store(&ctx)
+	}
 }
 
 // String names where the set is.

@@ -2,6 +2,7 @@ package shards
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -307,6 +308,35 @@ func TestPatienceEnds(t *testing.T) {
 	server.down.Store(true)
 	if _, _, err := s.Part("train").Read(0, nil); err == nil || !strings.Contains(err.Error(), "503") {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestReadsEndWithTheirContext waits for a server that stays down, within a context that ends: the read ends with it, and not after minutes of patience. Later reads have a context of their own.
+func TestReadsEndWithTheirContext(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "set")
+	pack(t, dir, alike(10, 10), 10, true)
+	server, url := serve(t, dir)
+	s := openWeb(t, url, t.TempDir(), 1<<30)
+	server.down.Store(true)
+	before := server.requests.Load()
+	ctx, end := context.WithCancel(context.Background())
+	s.Within(ctx)
+	read := make(chan error)
+	go func() {
+		_, _, err := s.Part("train").Read(0, nil)
+		read <- err
+	}()
+	for server.requests.Load() < before+2 { // it has tried again
+		time.Sleep(time.Millisecond)
+	}
+	end()
+	if err := <-read; !errors.Is(err, context.Canceled) {
+		t.Errorf("%v", err)
+	}
+	server.down.Store(false)
+	s.Within(context.Background())
+	if _, _, err := s.Part("train").Read(0, nil); err != nil {
+		t.Error(err)
 	}
 }
 

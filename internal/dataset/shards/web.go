@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"ringmaster/internal/sleep"
@@ -21,6 +22,15 @@ type web struct {
 	cache    *cache
 	patience time.Duration // how long requests that fail are tried again
 	opening  time.Duration // likewise, of the index
+	life     atomic.Pointer[context.Context]
+}
+
+// context is within what requests are made.
+func (w *web) context() context.Context {
+	if ctx := w.life.Load(); ctx != nil {
+		return *ctx
+	}
+	return context.Background()
 }
 
 const (
@@ -66,13 +76,16 @@ func (w *web) index() (text []byte, err error) {
 
 // persist asks for a file until it is there, or patience is over.
 func (w *web) persist(name string, patience time.Duration, ask func(context.Context) error) error {
-	pause := minPause
+	pause, life := minPause, w.context()
 	for began := time.Now(); ; pause = min(2*pause, maxPause) {
-		ctx, cancel := context.WithTimeout(context.Background(), attempt)
+		ctx, cancel := context.WithTimeout(life, attempt)
 		err := ask(ctx)
 		cancel()
 		if err == nil {
 			return nil
+		}
+		if life.Err() != nil {
+			return fmt.Errorf("%s: %w", name, life.Err())
 		}
 		var final *statusError
 		if detailed, ok := errors.AsType[*url.Error](err); ok {
@@ -84,7 +97,7 @@ func (w *web) persist(name string, patience time.Duration, ask func(context.Cont
 		if time.Since(began) > patience {
 			return fmt.Errorf("%s cannot be had from the server since %.0f s: %w", name, time.Since(began).Seconds(), err)
 		}
-		sleep.For(context.Background(), pause)
+		sleep.For(life, pause)
 	}
 }
 
