@@ -19,18 +19,27 @@ import (
 func evalCommand() *cobra.Command {
 	flags := trainedFlags{metrics: true, heeds: []string{"data.kind", "data.train_per_class", "data.eval_per_class", "data.mean", "data.std"}}
 	var part string
+	var bleu translation
 	cmd := &cobra.Command{
 		Use:   "eval CHECKPOINT",
 		Short: "Compute a checkpoint's loss and metrics on the job's evaluation set, the same in every bit as its run did",
 		Long: "Compute a checkpoint's loss and metrics on the job's evaluation set, the same in every bit as its run did.\n" +
 			"With train.metrics, of the job or by --set train.metrics=[f1,auc], also precision, recall and F1 of every class and the\n" +
 			"confusion matrix, as far as they fit: in the table of up to 100 and 20 classes, as JSON of up to 1,000 and 64.\n" +
+			"With --bleu the model translates the evaluation pairs instead, and the translations are scored as sacrebleu does.\n" +
 			"CHECKPOINT is the folder of a run, a folder of checkpoints, one checkpoint, or a .safetensors file with --job.",
 		Args: cli.Takes("CHECKPOINT"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := bleu.check(cmd); err != nil {
+				return wrong(err)
+			}
 			t, err := flags.find(cmd, args[0])
 			if err != nil {
 				return err
+			}
+			if bleu.wanted {
+				bleu.asJSON, bleu.threads = flags.asJSON, flags.threads
+				return bleu.score(t)
 			}
 			if err := t.open(); err != nil {
 				return err
@@ -62,6 +71,7 @@ func evalCommand() *cobra.Command {
 		},
 	}
 	flags.bind(cmd)
+	bleu.bind(cmd)
 	cmd.Flags().StringVar(&part, "part", evalPart, "the `part` of the data: eval, the evaluation set, or test, what data.split.test or a folder test keeps for the end")
 	return cmd
 }
