@@ -2,6 +2,7 @@
 and again after one step of SGD.
 
 usage: folders.py HF-PROGRAM [CASE...]     (HF-PROGRAM: go build -o /tmp/hf ./bench/hf)
+       folders.py HF-PROGRAM --loads FOLDER...   (folders that ringmaster export --format hf has written: transformers loads them and gives our logits)
        folders.py --record                 (writes the small folders of testdata, with what transformers computes for them)
 """
 import json
@@ -84,7 +85,7 @@ CASES = {
     "bert-classes": lambda small: bert(small, classes=5),
     "bert-classes-padded": lambda small: bert(small, classes=5, padded=True),
 }
-RATE = 0.01
+RATES = {True: 0.01, False: 0.001}  # of small models and of large ones, whose gradients are larger
 
 
 def make(name, small):
@@ -98,7 +99,7 @@ def make(name, small):
             elif small and question["kind"] != "t5":
                 p.mul_(4)
     model.eval()
-    question = {k: v.tolist() if torch.is_tensor(v) else v for k, v in question.items()} | {"vocabulary": model.config.vocab_size, "rate": RATE}
+    question = {k: v.tolist() if torch.is_tensor(v) else v for k, v in question.items()} | {"vocabulary": model.config.vocab_size, "rate": RATES[small]}
     return model, question, forward
 
 
@@ -115,7 +116,7 @@ def compute(model, question, forward):
         with torch.no_grad():
             for p in model.parameters():
                 if p.grad is not None:
-                    p -= RATE * p.grad
+                    p -= question["rate"] * p.grad
     return answers
 
 
@@ -158,9 +159,47 @@ def record():
             json.dump(question | {"answers": answers}, f)
 
 
+def loads(program, folder):
+    """An exported folder loads without missing or unexpected tensors, gives the same logits, and has its digest in the model card."""
+    with open(os.path.join(folder, "config.json")) as f:
+        config = json.load(f)
+    model, found = getattr(tr, config["architectures"][0]).from_pretrained(folder, output_loading_info=True)
+    assert not any(found.values()), found
+    model.eval()
+    kind = {"gpt2": "gpt", "bert": "bert", "t5": "t5"}[config["model_type"]]
+    n, size = 7, config["vocab_size"]
+    tokens = draw(1, 2, n, below=size)
+    question = {"kind": kind, "tokens": tokens.tolist(), "targets": draw(2, 2, n, below=size).tolist(), "vocabulary": size, "rate": 0}
+    asked = {"input_ids": tokens}
+    if kind == "t5":
+        question |= {"shifted": tokens.tolist(), "lengths": [n, n]}
+        asked["decoder_input_ids"] = tokens
+    if "id2label" in config:
+        question |= {"classes": len(config["id2label"]), "targets": [[0], [1]]}
+    with tempfile.TemporaryDirectory() as out:
+        with open(os.path.join(out, "question"), "w") as f:
+            json.dump(question, f)
+        subprocess.run([program, folder, os.path.join(out, "question"), out], check=True, stdout=subprocess.DEVNULL)
+        ours = numpy.fromfile(os.path.join(out, "logits0.f32"), dtype="<f4")
+    with torch.no_grad():
+        worst = abs(model(**asked).logits.numpy().reshape(-1) - ours).max()
+    assert worst <= 1e-4, worst
+    said = ""
+    if os.path.exists(os.path.join(folder, "tokenizer.json")):
+        tokenizer = tr.AutoTokenizer.from_pretrained(folder)
+        if kind == "gpt":
+            said = tr.pipeline("text-generation", model=folder)("The ", max_new_tokens=4, do_sample=False)
+        elif tokenizer.mask_token:
+            said = tr.pipeline("fill-mask", model=folder)("The " + tokenizer.mask_token, top_k=1)
+    print(f"{folder}: {type(model).__name__} loads, logits differ by {worst:.1e} {said}")
+
+
 if __name__ == "__main__":
     if sys.argv[1:] == ["--record"]:
         record()
+    elif sys.argv[2:3] == ["--loads"]:
+        for each in sys.argv[3:]:
+            loads(sys.argv[1], each)
     else:
         for case in sys.argv[2:] or CASES:
             compare(sys.argv[1], case)

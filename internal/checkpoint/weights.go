@@ -2,6 +2,7 @@ package checkpoint
 
 import (
 	"bufio"
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/sha256"
@@ -151,17 +152,12 @@ func (w *Weights) listed(name string) ([]string, map[string]string, error) {
 	if len(text) > maxHeaderBytes {
 		return nil, nil, fmt.Errorf("%s has more than the %d bytes of an index", path, maxHeaderBytes)
 	}
-	var index struct {
-		Map map[string]string `json:"weight_map"`
-	}
-	if err := json.Unmarshal(text, &index); err != nil {
-		return nil, nil, fmt.Errorf("%s: it %s", path, JSONFault(err))
+	places, err := parseIndex(text)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", path, err)
 	}
 	files := map[string]bool{}
-	for tensor, file := range index.Map {
-		if file == "" || filepath.Base(file) != file || !filepath.IsLocal(file) {
-			return nil, nil, fmt.Errorf("%s: tensor %s would be in %q, which is no name of a file beside the index", path, printable.Line(tensor, maxNameBytes), printable.Line(file, maxNameBytes))
-		}
+	for _, file := range places {
 		files[filepath.Join(w.Path, file)] = true
 	}
 	if len(files) == 0 || len(files) > maxWeightFiles {
@@ -172,7 +168,30 @@ func (w *Weights) listed(name string) ([]string, map[string]string, error) {
 		paths = append(paths, p)
 	}
 	slices.Sort(paths)
-	return paths, index.Map, nil
+	return paths, places, nil
+}
+
+// parseIndex reads which tensor is in which file. Files are beside the index.
+func parseIndex(text []byte) (map[string]string, error) {
+	var index struct {
+		Map json.RawMessage `json:"weight_map"`
+	}
+	if err := json.Unmarshal(text, &index); err != nil {
+		return nil, fmt.Errorf("it %s", JSONFault(err))
+	}
+	places := map[string]string{}
+	if len(index.Map) == 0 {
+		return places, nil
+	}
+	d := json.NewDecoder(bytes.NewReader(index.Map))
+	return places, object(d, "weight_map", func(tensor string) error {
+		file, err := token[string](d, tensor)
+		if err == nil && (file == "" || filepath.Base(file) != file || !filepath.IsLocal(file)) {
+			err = fmt.Errorf("tensor %s would be in %q, which is no name of a file beside the index", printable.Line(tensor, maxNameBytes), printable.Line(file, maxNameBytes))
+		}
+		places[tensor] = file
+		return err
+	})
 }
 
 // plainPath removes the call and the path from an operating system's error, so that a message names the path once.
