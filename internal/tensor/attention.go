@@ -3,7 +3,6 @@ package tensor
 import (
 	"fmt"
 	"math"
-	"slices"
 
 	"ringmaster/internal/plan"
 	"ringmaster/internal/rng"
@@ -106,37 +105,6 @@ func (g *Graph) Attention(q, k, v Columns, options AttentionOptions) *Value {
 	op.traverse = func(part int) { op.each(part, op.backwardHead) }
 	n.op = op
 	return op.y
-}
-
-// recordSinks asks for one sink for each value, which queries, keys and values may share.
-func (o *attention) recordSinks(n *node) {
-	parts := [3]Columns{o.q, o.k, o.v}
-	var sinks [3]*sink
-	width := o.Heads * o.Dim
-	for i, x := range parts {
-		first := slices.IndexFunc(parts[:], func(c Columns) bool { return c.storage == x.storage })
-		if first == i {
-			sinks[i] = n.gradient(x.Value, false)
-		}
-		sinks[i] = sinks[first]
-		covered := width
-		for j, other := range parts {
-			if j != i && other.storage == x.storage {
-				covered += width
-				invariant(other.Offset+width <= x.Offset || x.Offset+width <= other.Offset,
-					"attention: columns from %d and from %d of one value overlap", x.Offset, other.Offset)
-			}
-		}
-		if first == i && sinks[i] != nil && covered < x.Dim(2) {
-			o.partial = append(o.partial, sinks[i])
-		}
-	}
-	o.dq, o.dk, o.dv = sinks[0], sinks[1], sinks[2]
-	if o.Bias != nil {
-		invariant(o.Bias.size == o.Heads*o.queries*o.keys, "attention: bias %v", o.Bias.Shape)
-		n.keep(o.Bias)
-		o.dbias = n.gradient(o.Bias, true)
-	}
 }
 
 // each runs a thread's samples and heads. With a bias, whose gradient sums over samples, a thread has whole heads.

@@ -1,0 +1,34 @@
+package tensor
+
+import "slices"
+
+// recordSinks asks for one sink for each value, which queries, keys and values may share.
+func (o *attention) recordSinks(n *node) {
+	parts := [3]Columns{o.q, o.k, o.v}
+	var sinks [3]*sink
+	width := o.Heads * o.Dim
+	for i, x := range parts {
+		first := slices.IndexFunc(parts[:], func(c Columns) bool { return c.storage == x.storage })
+		if first == i {
+			sinks[i] = n.gradient(x.Value, false)
+		}
+		sinks[i] = sinks[first]
+		covered := width
+		for j, other := range parts {
+			if j != i && other.storage == x.storage {
+				covered += width
+				invariant(other.Offset+width <= x.Offset || x.Offset+width <= other.Offset,
+					"attention: columns from %d and from %d of one value overlap", x.Offset, other.Offset)
+			}
+		}
+		if first == i && sinks[i] != nil && covered < x.Dim(2) {
+			o.partial = append(o.partial, sinks[i])
+		}
+	}
+	o.dq, o.dk, o.dv = sinks[0], sinks[1], sinks[2]
+	if o.Bias != nil {
+		invariant(o.Bias.size == o.Heads*o.queries*o.keys, "attention: bias %v", o.Bias.Shape)
+		n.keep(o.Bias)
+		o.dbias = n.gradient(o.Bias, true)
+	}
+}
