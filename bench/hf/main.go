@@ -94,11 +94,11 @@ func (a *answer) write(out string, k int) error {
 
 // ask builds the model of the folder and gives it the batch.
 func (q *question) ask(folder string) (*answer, error) {
-	mask := ""
-	if q.Kind == "bert" {
-		mask = ", mask: 0.15"
+	data := map[string]string{"bert": "kind: text, dir: ., mask: 0.15", "t5": "kind: pairs, train: a, source: a, target: b"}[q.Kind]
+	if data == "" {
+		data = "kind: text, dir: ."
 	}
-	text := fmt.Sprintf("model: {kind: %s, init: %q, vocabulary: %d}\ndata: {kind: text, dir: ., context: %d%s}\nseats: 1\n", q.Kind, folder, q.Size, len(q.Tokens[0]), mask)
+	text := fmt.Sprintf("model: {kind: %s, init: %q, vocabulary: %d}\ndata: {%s, context: %d}\nseats: 1\n", q.Kind, folder, q.Size, data, len(q.Tokens[0]))
 	job, err := config.Parse("", []byte(text), nil)
 	if err != nil {
 		return nil, err

@@ -13,6 +13,9 @@ import (
 func parseJob(t testing.TB, model string) *config.Job {
 	t.Helper()
 	data := map[bool]string{true: "kind: text, dir: ., mask: 0.15", false: "kind: text, dir: ."}[strings.Contains(model, "bert")]
+	if strings.Contains(model, "t5") {
+		data = "kind: pairs, train: a, source: de, target: en"
+	}
 	if strings.Contains(model, "mobilenetv2") {
 		data = "kind: images, dir: ."
 	}
