@@ -2,7 +2,6 @@ package dataset
 
 import (
 	"fmt"
-	"math"
 
 	"ringmaster/internal/config"
 	"ringmaster/internal/rng"
@@ -29,7 +28,14 @@ func spanLengths(inputs int, share, mean float64) (tokens, targets int) {
 	return tokens, targets
 }
 
-func roundEven(x float64) int { return int(math.RoundToEven(x)) }
+// roundEven rounds a number that is not negative; halves to the even neighbour, as Python does.
+func roundEven(x float64) int {
+	n := int(x)
+	if rest := x - float64(n); rest > 0.5 || rest == 0.5 && n%2 == 1 {
+		n++
+	}
+	return n
+}
 
 // spans is the transform that makes of a stretch of tokens what T5 is pre-trained on (Raffel et al., 2020, 3.1.4): an input in which each
 // span of noise is a sentinel, and a target of the sentinels, each followed by its span. A stretch begins with a span that stays and ends with noise;
