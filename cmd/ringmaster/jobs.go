@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +15,7 @@ import (
 	"ringmaster/internal/cli"
 	"ringmaster/internal/client"
 	"ringmaster/internal/cluster/fsm"
+	"ringmaster/internal/launch"
 	"ringmaster/internal/plural"
 	"ringmaster/internal/printable"
 	"ringmaster/internal/rpc"
@@ -225,45 +225,9 @@ func jobEnded(j *rpc.JobLine) bool {
 	return slices.Contains([]string{string(fsm.Done), string(fsm.Failed), string(fsm.Interrupted), string(fsm.Cancelled)}, j.State)
 }
 
-// jobJSON is a job as `ringmaster jobs --json` writes it.
-type jobJSON struct {
-	ID          string           `json:"id"`
-	Name        string           `json:"name"`
-	State       string           `json:"state"`
-	Place       uint32           `json:"place"`
-	Priority    int32            `json:"priority"`
-	Step        uint64           `json:"step"`
-	Steps       uint64           `json:"steps"`
-	Workers     uint32           `json:"workers"`
-	Seed        uint64           `json:"seed"`
-	Message     string           `json:"message"`
-	DigestStep  uint64           `json:"digest_step"`
-	Digest      string           `json:"digest"`
-	Checkpoints []checkpointJSON `json:"checkpoints"`
-}
-
-type checkpointJSON struct {
-	Step      uint64 `json:"step"`
-	Directory string `json:"directory"`
-	Bytes     uint64 `json:"bytes"`
-}
-
-func jsonOf(j *rpc.JobLine) jobJSON {
-	out := jobJSON{ID: j.Id, Name: j.Name, State: j.State, Place: j.Place, Priority: j.Priority, Step: j.Step, Steps: j.Steps, Workers: j.Workers,
-		Seed: j.Seed, Message: j.Message, DigestStep: j.DigestStep, Digest: hex.EncodeToString(j.Digest), Checkpoints: []checkpointJSON{}}
-	for _, c := range j.Checkpoints {
-		out.Checkpoints = append(out.Checkpoints, checkpointJSON{Step: c.Step, Directory: c.Directory, Bytes: c.Bytes})
-	}
-	return out
-}
-
 func showJobs(out io.Writer, jobs []*rpc.JobLine, asJSON bool) error {
 	if asJSON {
-		all := make([]jobJSON, len(jobs))
-		for i, j := range jobs {
-			all[i] = jsonOf(j)
-		}
-		return writeJSON(out, all)
+		return writeJSON(out, launch.DescribeJobs(jobs))
 	}
 	if len(jobs) == 0 {
 		_, err := fmt.Fprintln(out, "no jobs yet")
@@ -278,7 +242,7 @@ func showJobs(out io.Writer, jobs []*rpc.JobLine, asJSON bool) error {
 
 func showJob(out io.Writer, j *rpc.JobLine, asJSON bool) error {
 	if asJSON {
-		return writeJSON(out, jsonOf(j))
+		return writeJSON(out, launch.DescribeJobs([]*rpc.JobLine{j})[0])
 	}
 	rows := []string{"job\t" + j.Id, "name\t" + j.Name, "state\t" + j.State, fmt.Sprintf("priority\t%d", j.Priority), "step\t" + stepsOf(j), fmt.Sprintf("seed\t%d", j.Seed)}
 	if j.Place > 0 {

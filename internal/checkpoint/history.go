@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"fmt"
 	"io"
@@ -221,4 +222,21 @@ func (e Entry) History() (History, error) {
 		return s.History, nil
 	}
 	return nil, fmt.Errorf("the checkpoint at step %d holds no history: it was written by an earlier version", e.Step)
+}
+
+// HistoryFile is the name of the file that holds a checkpoint's history.
+func HistoryFile() string { return (&Layout{}).WithHistory().shares[0].Name }
+
+// MaxHistoryFile bounds that file's bytes.
+const MaxHistoryFile = 4*HistoryLength + 4096
+
+// DecodeHistory reads the history from the bytes of that file.
+func DecodeHistory(data []byte) (History, error) {
+	alone := (&Layout{}).WithHistory()
+	s := alone.NewState()
+	f := File{Name: alone.shares[0].Name, Bytes: int64(len(data)), SHA256: sha256.Sum256(data)}
+	if err := alone.DecodeShare(bytes.NewReader(data), 0, f, s); err != nil {
+		return nil, err
+	}
+	return s.History, nil
 }

@@ -322,6 +322,36 @@ func (c *Client) afterStream(ctx context.Context, err error) error {
 	return nil
 }
 
+// ReadFile reads a checkpoint's file of at most limit bytes from a coordinator that has it.
+func (c *Client) ReadFile(ctx context.Context, directory, name string, limit int) ([]byte, error) {
+	var errs []error
+	for _, address := range c.addresses {
+		client, err := c.at(address)
+		if err == nil {
+			b := &bounded{limit: limit}
+			if err = rpc.ReceiveFile(ctx, client, directory, name, b); err == nil {
+				return b.data, nil
+			}
+		}
+		errs = append(errs, fmt.Errorf("coordinator %s: %s", address, status.Convert(err).Message()))
+	}
+	return nil, fmt.Errorf("read %s/%s: %w", directory, name, errors.Join(errs...))
+}
+
+// bounded keeps what is written to it, up to a limit.
+type bounded struct {
+	data  []byte
+	limit int
+}
+
+func (b *bounded) Write(p []byte) (int, error) {
+	if len(b.data)+len(p) > b.limit {
+		return 0, fmt.Errorf("it has more than %d bytes", b.limit)
+	}
+	b.data = append(b.data, p...)
+	return len(p), nil
+}
+
 // File is one checkpoint file to be stored.
 type File struct {
 	Directory string // of the checkpoint, a single path element

@@ -268,7 +268,7 @@ func (s *Server) describeJob(j *fsm.Job) *rpc.JobStatus {
 		out.State = string(fsm.Waiting)
 	}
 	for _, e := range j.Epochs {
-		out.Epochs = append(out.Epochs, &rpc.EpochRecord{Epoch: uint32(e.Epoch), TrainLoss: math.Float64frombits(e.TrainLoss),
+		out.Epochs = append(out.Epochs, &rpc.EpochRecord{Epoch: uint32(e.Epoch), Step: e.Step, TrainLoss: math.Float64frombits(e.TrainLoss),
 			HasEval: e.HasEval, EvalLoss: math.Float64frombits(e.EvalLoss), EvalAccuracy: math.Float64frombits(e.EvalAccuracy), Metrics: e.Metrics})
 	}
 	for _, v := range j.Views {

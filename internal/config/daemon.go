@@ -305,6 +305,9 @@ func (c *checker) addressIfWritten(key, address string) {
 // CheckAddress says what is wrong with a host:port that is to be dialled; nil when nothing is.
 func CheckAddress(address string) error { return checkAddress(address, false) }
 
+// CheckListen checks an address to listen on: like CheckAddress, but port 0, any free one, is allowed.
+func CheckListen(address string) error { return checkAddress(address, true) }
+
 func checkAddress(address string, anyPort bool) error {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {

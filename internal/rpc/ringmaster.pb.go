@@ -2811,6 +2811,7 @@ type EpochRecord struct {
 	EvalLoss      float64                `protobuf:"fixed64,4,opt,name=eval_loss,json=evalLoss,proto3" json:"eval_loss,omitempty"`
 	EvalAccuracy  float64                `protobuf:"fixed64,5,opt,name=eval_accuracy,json=evalAccuracy,proto3" json:"eval_accuracy,omitempty"`
 	Metrics       string                 `protobuf:"bytes,6,opt,name=metrics,proto3" json:"metrics,omitempty"` // as in EpochFact
+	Step          uint64                 `protobuf:"varint,7,opt,name=step,proto3" json:"step,omitempty"`      // after which the epoch ended; 0: not known
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2885,6 +2886,13 @@ func (x *EpochRecord) GetMetrics() string {
 		return x.Metrics
 	}
 	return ""
+}
+
+func (x *EpochRecord) GetStep() uint64 {
+	if x != nil {
+		return x.Step
+	}
+	return 0
 }
 
 type WorkerStatus struct {
@@ -5081,7 +5089,7 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\x05bytes\x18\x03 \x01(\x04R\x05bytes\x12\x1d\n" +
 	"\n" +
 	"stalled_ms\x18\x04 \x01(\x01R\tstalledMs\x12\x1c\n" +
-	"\tdirectory\x18\x05 \x01(\tR\tdirectory\"\xb9\x01\n" +
+	"\tdirectory\x18\x05 \x01(\tR\tdirectory\"\xcd\x01\n" +
 	"\vEpochRecord\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\rR\x05epoch\x12\x1d\n" +
 	"\n" +
@@ -5089,7 +5097,8 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\bhas_eval\x18\x03 \x01(\bR\ahasEval\x12\x1b\n" +
 	"\teval_loss\x18\x04 \x01(\x01R\bevalLoss\x12#\n" +
 	"\reval_accuracy\x18\x05 \x01(\x01R\fevalAccuracy\x12\x18\n" +
-	"\ametrics\x18\x06 \x01(\tR\ametrics\"\xc3\x02\n" +
+	"\ametrics\x18\x06 \x01(\tR\ametrics\x12\x12\n" +
+	"\x04step\x18\a \x01(\x04R\x04step\"\xc3\x02\n" +
 	"\fWorkerStatus\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x10\n" +
 	"\x03pid\x18\x02 \x01(\x03R\x03pid\x12\x12\n" +

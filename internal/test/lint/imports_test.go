@@ -38,6 +38,7 @@ var layers = []struct {
 	{"the processes, and whole clusters within one process", []string{"daemon", "daemon/program", "simulation"}},
 	{"what people see", []string{"progress", "client"}},
 	{"clusters on one machine", []string{"launch"}},
+	{"what people see in a browser", []string{"ui"}},
 	{"what is done to them", []string{"chaos"}},
 	{"what is measured", []string{"bench"}},
 	{"tests of the whole: nobody imports them", []string{"test/golden", "test/e2e", "test/netns", "test/lint"}},

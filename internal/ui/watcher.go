@@ -1,0 +1,177 @@
+package ui
+
+import (
+	"context"
+	"encoding/json"
+	"math"
+	"sync"
+	"time"
+
+	"ringmaster/internal/checkpoint"
+	"ringmaster/internal/launch"
+	"ringmaster/internal/rpc"
+	"ringmaster/internal/sleep"
+)
+
+// How long the cluster may take to answer, and how often a curve is read again from a newer checkpoint.
+const (
+	askTimeout = 3 * time.Second
+	reread     = 5 * time.Second
+)
+
+// snapshot is what the page shows at a moment, as JSON.
+type snapshot struct {
+	Error       string                   `json:"error"` // why the cluster does not answer; empty: it does
+	ReadOnly    bool                     `json:"read_only"`
+	Job         string                   `json:"job"` // the id of the job in status
+	Seats       uint32                   `json:"seats"`
+	Seed        uint64                   `json:"seed"`
+	Samples     uint64                   `json:"samples"`
+	Status      *launch.Status           `json:"status"`
+	Jobs        []launch.JobEntry        `json:"jobs"`
+	Epochs      []epoch                  `json:"epochs"`
+	Views       []launch.ViewSummary     `json:"views"`
+	Checkpoints []launch.CheckpointEntry `json:"checkpoints"`
+}
+
+// epoch is a point of the evaluation's curve. Step is 0 where it is not known.
+type epoch struct {
+	Epoch     uint32   `json:"epoch"`
+	Step      uint64   `json:"step"`
+	TrainLoss *float64 `json:"train_loss"`
+	Loss      *float64 `json:"loss"`
+	Accuracy  *float64 `json:"accuracy"`
+	Metrics   string   `json:"metrics"`
+}
+
+// watcher asks the cluster and remembers what it said last, and the curve of the job that is shown.
+type watcher struct {
+	cfg Config
+
+	mu      sync.Mutex
+	changed chan struct{} // closed when something is new
+	state   []byte        // the newest snapshot
+	curve   curve
+	curves  map[string][]point // of other jobs, by the folder of the checkpoint that they were read from
+	folders map[string]string  // the newest checkpoint's folder of each job
+}
+
+func newWatcher(cfg Config) *watcher {
+	return &watcher{cfg: cfg, changed: make(chan struct{}), state: []byte(`{"error":"asking the cluster"}`), curves: map[string][]point{}, folders: map[string]string{}}
+}
+
+func (w *watcher) run(ctx context.Context) {
+	cluster := w.cfg.Dial()
+	defer cluster.Close()
+	for {
+		w.look(ctx, cluster)
+		if !sleep.For(ctx, w.cfg.Every) {
+			return
+		}
+	}
+}
+
+// look asks once.
+func (w *watcher) look(parent context.Context, cluster Cluster) {
+	ctx, cancel := context.WithTimeout(parent, askTimeout)
+	defer cancel()
+	status, err := cluster.Status(ctx, "")
+	var jobs []*rpc.JobLine
+	if err == nil {
+		jobs, err = cluster.Jobs(ctx)
+	}
+	if err != nil {
+		w.fail(err)
+		return
+	}
+	snap := w.describe(status, jobs)
+	j := status.GetJob()
+	var history checkpoint.History
+	folder, step := newestOf(j)
+	if j != nil && w.due(j.Job, folder) {
+		if data, err := cluster.ReadFile(ctx, folder, checkpoint.HistoryFile(), checkpoint.MaxHistoryFile); err == nil {
+			history, _ = checkpoint.DecodeHistory(data)
+		}
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.curve.follow(j)
+	if history != nil {
+		w.curve.rebase(folder, step, history.Curve(step))
+	}
+	w.curve.note(j)
+	for _, line := range jobs {
+		if n := len(line.Checkpoints); n > 0 {
+			w.folders[line.Id] = line.Checkpoints[n-1].Directory
+		}
+	}
+	w.tell(snap)
+}
+
+// fail tells that the cluster does not answer. What it said last stays on the page.
+func (w *watcher) fail(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var last snapshot
+	if json.Unmarshal(w.state, &last) != nil {
+		return
+	}
+	last.Error = err.Error()
+	w.tell(&last)
+}
+
+// tell makes a snapshot the newest one; w.mu is held.
+func (w *watcher) tell(s *snapshot) {
+	data, err := json.Marshal(s)
+	if err != nil {
+		return
+	}
+	w.state = data
+	close(w.changed)
+	w.changed = make(chan struct{})
+}
+
+// due reports whether the curve is to be read from this checkpoint.
+func (w *watcher) due(job, folder string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return folder != "" && (w.curve.job != job || w.curve.folder != folder && time.Since(w.curve.read) > reread)
+}
+
+func newestOf(j *rpc.JobStatus) (folder string, step uint64) {
+	if n := len(j.GetCheckpoints()); n > 0 {
+		return j.Checkpoints[n-1].Directory, j.Checkpoints[n-1].Step
+	}
+	return "", 0
+}
+
+func (w *watcher) describe(status *rpc.ClusterStatus, jobs []*rpc.JobLine) *snapshot {
+	j := status.GetJob()
+	out := &snapshot{ReadOnly: w.cfg.ReadOnly, Job: j.GetJob(), Seats: j.GetSeats(), Seed: j.GetSeed(), Samples: j.GetSamples(), Status: launch.Describe(status, w.cfg.Machine),
+		Jobs: launch.DescribeJobs(jobs), Epochs: []epoch{}, Views: []launch.ViewSummary{}, Checkpoints: []launch.CheckpointEntry{}}
+	for i := range out.Jobs {
+		out.Jobs[i].Checkpoints = nil
+	}
+	for _, e := range j.GetEpochs() {
+		told := epoch{Epoch: e.Epoch, Step: e.Step, TrainLoss: finite(e.TrainLoss), Metrics: e.Metrics}
+		if e.HasEval {
+			told.Loss, told.Accuracy = finite(e.EvalLoss), finite(e.EvalAccuracy)
+		}
+		out.Epochs = append(out.Epochs, told)
+	}
+	if summary := launch.Summarize(j, "", time.Time{}, time.Time{}); summary != nil {
+		out.Views = summary.Views
+	}
+	for _, c := range j.GetCheckpoints() {
+		out.Checkpoints = append(out.Checkpoints, launch.CheckpointEntry{Step: c.Step, Directory: c.Directory, Bytes: c.Bytes})
+	}
+	return out
+}
+
+// finite is a figure for JSON: null where it is not finite.
+func finite(x float64) *float64 {
+	if math.IsNaN(x) || math.IsInf(x, 0) {
+		return nil
+	}
+	return &x
+}
