@@ -58,6 +58,7 @@ func (f *jobFlags) check(jobFile string) error {
 func launchCommand() *cobra.Command {
 	var flags jobFlags
 	o := launch.Options{Coordinators: 1}
+	var page pageFlags
 	cmd := &cobra.Command{
 		Use:   "launch JOB.yaml",
 		Short: "Start coordinators and workers on this machine and take a job to its end",
@@ -74,7 +75,7 @@ is 128 and the signal's number. --resume in a folder without a run begins one th
 			if err := flags.check(args[0]); err != nil {
 				return err
 			}
-			return runLaunch(cmd.Context(), args[0], flags, o, again(cmd.Flags()))
+			return runLaunch(cmd.Context(), args[0], flags, o, page, again(cmd.Flags()))
 		},
 	}
 	flags.register(cmd)
@@ -82,6 +83,8 @@ is 128 and the signal's number. --resume in a folder without a run begins one th
 	cmd.Flags().IntVar(&o.Coordinators, "coordinators", 1, "number of coordinators: 1, 3 or 5")
 	cmd.Flags().IntVar(&o.Threads, "threads", 0, "compute threads of each worker (default: CPUs / workers)")
 	cmd.Flags().StringVar(&o.Dir, "dir", "", "`folder` for everything the run writes (default: the next free runs/NAME-N)")
+	cmd.Flags().BoolVar(&page.wanted, "ui", false, "serve a page in the browser that shows the run, and print its address (see ringmaster ui)")
+	bindFlag(cmd, "ui-bind", &page.bind)
 	cmd.Flags().BoolVar(&o.Resume, "resume", false, "go on from the newest good checkpoint in the folder (without --dir: in the newest runs/NAME-N)")
 	return cmd
 }
@@ -91,7 +94,7 @@ func again(given *pflag.FlagSet) []string {
 	var args []string
 	given.Visit(func(f *pflag.Flag) {
 		switch f.Name {
-		case "dir", "resume", "set", "summary", "progress":
+		case "dir", "resume", "set", "summary", "progress", "ui", "ui-bind":
 		default:
 			args = append(args, "--"+f.Name, f.Value.String())
 		}
@@ -99,7 +102,7 @@ func again(given *pflag.FlagSet) []string {
 	return args
 }
 
-func runLaunch(ctx context.Context, file string, flags jobFlags, o launch.Options, again []string) error {
+func runLaunch(ctx context.Context, file string, flags jobFlags, o launch.Options, page pageFlags, again []string) error {
 	job, err := config.Load(file, flags.sets) // which may be a pipe: until it is read an interrupt ends the process
 	if err != nil {
 		return wrong(err)
@@ -121,6 +124,13 @@ func runLaunch(ctx context.Context, file string, flags jobFlags, o launch.Option
 		return wrong(err)
 	}
 	o.Job, o.Display, o.Warnings, o.Interrupts, o.Began, o.Machine = job, display, warnings, interrupts, began, host.ID()
+	if page.wanted {
+		end, err := openFor(ctx, page.bind, &o)
+		if err != nil {
+			return err
+		}
+		defer end()
+	}
 	result, err := launch.Run(ctx, o)
 	if result == nil {
 		display.Close()

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 	"time"
 
@@ -21,6 +22,7 @@ import (
 	"ringmaster/internal/client"
 	"ringmaster/internal/config"
 	"ringmaster/internal/host"
+	"ringmaster/internal/launch"
 	"ringmaster/internal/ui"
 )
 
@@ -51,7 +53,7 @@ The address that it prints works once; after that the browser has a cookie. On a
 			if err != nil {
 				return err
 			}
-			page, err := openPage(bind, addresses, options, readOnly)
+			page, err := openPage(bind, func() []string { return addresses }, options, readOnly)
 			if err != nil {
 				return err
 			}
@@ -70,6 +72,12 @@ The address that it prints works once; after that the browser has a cookie. On a
 	return cmd
 }
 
+// pageFlags say whether a launch serves a page, and where.
+type pageFlags struct {
+	wanted bool
+	bind   string
+}
+
 func bindFlag(cmd *cobra.Command, name string, bind *string) {
 	cmd.Flags().StringVar(bind, name, "127.0.0.1:0", "`address` to serve the page on, host:port of this machine's loopback; port 0 is any free one")
 }
@@ -82,7 +90,7 @@ type page struct {
 }
 
 // openPage opens the page's port. What is served there can change the cluster and is not encrypted, so it must be on loopback.
-func openPage(bind string, addresses []string, options []grpc.DialOption, readOnly bool) (*page, error) {
+func openPage(bind string, addresses func() []string, options []grpc.DialOption, readOnly bool) (*page, error) {
 	if err := config.CheckListen(bind); err != nil {
 		return nil, wrong(fmt.Errorf("--bind: %w", err))
 	}
@@ -95,9 +103,34 @@ func openPage(bind string, addresses []string, options []grpc.DialOption, readOn
 	}
 	token := rand.Text()
 	at := listener.Addr().String()
-	server := ui.New(ui.Config{Dial: func() ui.Cluster { return client.New(addresses, options...) }, Machine: host.ID(), ReadOnly: readOnly, Host: at, Token: token,
+	server := ui.New(ui.Config{Dial: func() ui.Cluster { return client.New(addresses(), options...) }, Machine: host.ID(), ReadOnly: readOnly, Host: at, Token: token,
 		Session: rand.Text() + rand.Text(), Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
 	return &page{address: "http://" + at + "/?token=" + token, listener: listener, server: server}, nil
+}
+
+// openFor opens the page of a launch, which serves it from when its cluster is up until end is called.
+func openFor(ctx context.Context, bind string, o *launch.Options) (end func(), err error) {
+	var addresses []string
+	p, err := openPage(bind, func() []string { return addresses }, nil, false)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var serving sync.WaitGroup
+	o.Up = func(at []string) {
+		addresses = at
+		o.Display.Note("page: " + p.address)
+		serving.Go(func() {
+			if err := p.serve(ctx); err != nil {
+				fmt.Fprintln(o.Warnings, "the page is not served any more: "+err.Error())
+			}
+		})
+	}
+	return func() {
+		cancel()
+		_ = p.listener.Close() // it is closed already where the page was served
+		serving.Wait()
+	}, nil
 }
 
 // serve serves the page until ctx ends.

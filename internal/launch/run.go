@@ -38,6 +38,8 @@ type Options struct {
 	Began      time.Time        // when the command began
 	Machine    string           // identity of this machine
 
+	Up func(addresses []string) // called when the cluster is up, with the coordinators' addresses; may be nil
+
 	Environment func(id string) []string // more variables of a worker's process; nil: none
 
 	owner *folderlock.Lock // on the run's folder
@@ -212,6 +214,9 @@ func (r *run) live(parent context.Context, number int) error {
 	watchers.Go(func() { r.handleSignals(ctx, cancel) })
 	err := r.cluster.Start(ctx, number, r.o.Coordinators, r.o.Workers)
 	started := err == nil
+	if started && r.o.Up != nil {
+		r.o.Up(r.cluster.Addresses())
+	}
 	if started {
 		watchers.Go(func() { r.handleFallen(ctx, cancel) })
 		watchers.Go(func() { r.handleWishes(ctx) })

@@ -35,7 +35,9 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 	h.Set("Content-Type", "text/event-stream")
 	out := http.NewResponseController(w)
 	var sent mark
-	fmt.Sscanf(r.Header.Get("Last-Event-ID"), "%d.%d", &sent.version, &sent.live)
+	if n, _ := fmt.Sscanf(r.Header.Get("Last-Event-ID"), "%d.%d", &sent.version, &sent.live); n < 2 || sent.live < 0 {
+		sent = mark{}
+	}
 	var told []byte
 	for {
 		message, changed := s.news(&sent, &told)

@@ -2,6 +2,7 @@ package ui
 
 import (
 	"crypto/subtle"
+	"fmt"
 	"net"
 	"net/http"
 	"sync"
@@ -49,6 +50,8 @@ func (g *guard) wrap(next http.Handler) http.Handler {
 		case r.Method == http.MethodGet && r.URL.Path == "/" && r.URL.RawQuery != "" && g.spend(r.URL.Query().Get("token")):
 			http.SetCookie(w, &http.Cookie{Name: cookieName, Value: g.session, Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode})
 			h.Set("Refresh", "0; url=/") // not a redirect: a strict cookie does not travel with one that another program began
+			h.Set("Content-Type", "text/html; charset=utf-8")
+			fmt.Fprint(w, `<!doctype html><title>Ringmaster</title><link rel="icon" href="data:,"><a href="/">Ringmaster</a>`)
 			return
 		case !g.knows(r):
 			http.Error(w, "open the address that was printed: it works once. ringmaster ui prints another one", http.StatusUnauthorized)
