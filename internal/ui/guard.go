@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"unicode/utf8"
 )
 
 // cookieName is the cookie of a browser that was let in.
@@ -52,6 +53,9 @@ func (g *guard) wrap(next http.Handler) http.Handler {
 			h.Set("Refresh", "0; url=/") // not a redirect: a strict cookie does not travel with one that another program began
 			h.Set("Content-Type", "text/html; charset=utf-8")
 			fmt.Fprint(w, `<!doctype html><title>Ringmaster</title><link rel="icon" href="data:,"><a href="/">Ringmaster</a>`)
+			return
+		case !utf8.ValidString(r.URL.Path):
+			http.Error(w, "no such page", http.StatusNotFound)
 			return
 		case !g.knows(r):
 			http.Error(w, "open the address that was printed: it works once. ringmaster ui prints another one", http.StatusUnauthorized)
