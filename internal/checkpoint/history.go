@@ -225,14 +225,17 @@ func (e Entry) History() (History, error) {
 }
 
 // HistoryFile is the name of the file that holds a checkpoint's history.
-func HistoryFile() string { return (&Layout{}).WithHistory().shares[0].Name }
+func HistoryFile() string { return (&Layout{}).WithHistory(false).shares[0].Name }
 
 // MaxHistoryFile bounds that file's bytes.
-const MaxHistoryFile = 4*HistoryLength + 4096
+const MaxHistoryFile = 4*(HistoryLength+noiseLength) + 4096
 
 // DecodeHistory reads the history from the bytes of that file.
 func DecodeHistory(data []byte) (History, error) {
-	alone := (&Layout{}).WithHistory()
+	alone := (&Layout{}).WithHistory(false)
+	if int64(len(data)) > alone.shares[0].Bytes {
+		alone = (&Layout{}).WithHistory(true)
+	}
 	s := alone.NewState()
 	f := File{Name: alone.shares[0].Name, Bytes: int64(len(data)), SHA256: sha256.Sum256(data)}
 	if err := alone.DecodeShare(bytes.NewReader(data), 0, f, s); err != nil {
