@@ -106,10 +106,10 @@ var bleuRules = []struct {
 	find *regexp.Regexp
 	put  string
 }{
-	{regexp.MustCompile("([\\x7b-\\x7e\\x5b-\\x60\\x20-\\x26\\x28-\\x2b\\x3a-\\x40/])"), " $1 "}, // punctuation but ' , - .
-	{regexp.MustCompile(`([^0-9])([.,])`), "$1 $2 "},                                             // full stops and commas that are not behind a digit
-	{regexp.MustCompile(`([.,])([^0-9])`), " $1 $2"},                                             // or not before one
-	{regexp.MustCompile(`([0-9])(-)`), "$1 $2 "},                                                 // dashes behind a digit
+	{regexp.MustCompile(`([\x7b-\x7e\x5b-\x60\x20-\x26\x28-\x2b\x3a-\x40/])`), " $1 "}, // punctuation but ' , - .
+	{regexp.MustCompile(`([^0-9])([.,])`), "$1 $2 "},                                   // full stops and commas that are not behind a digit
+	{regexp.MustCompile(`([.,])([^0-9])`), " $1 $2"},                                   // or not before one
+	{regexp.MustCompile(`([0-9])(-)`), "$1 $2 "},                                       // dashes behind a digit
 }
 
 var bleuEntities = []string{"&quot;", `"`, "&amp;", "&", "&lt;", "<", "&gt;", ">"}

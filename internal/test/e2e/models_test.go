@@ -209,6 +209,12 @@ func TestLanguageModel(t *testing.T) {
 		t.Errorf("eval without the data: exit code %d", code)
 	}
 	oneLine(t, stderr, "--set data.dir="+f.data, "does not exist", "set data.dir to")
+	f.refuse(t, dir, file)
+}
+
+// refuse tries what the run in dir and its exported file cannot answer.
+func (f *family) refuse(t *testing.T, dir, file string) {
+	t.Helper()
 	cut := filepath.Join(t.TempDir(), "cut.safetensors")
 	copyChanged(t, file, cut, func(b []byte) []byte { return b[:len(b)-1] })
 	for _, test := range []struct {
