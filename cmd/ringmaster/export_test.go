@@ -18,7 +18,7 @@ func TestExportFormats(t *testing.T) {
 		{"onnx", "m.safetensors", "", "--out m.safetensors: .safetensors does not stand for the format onnx: name it m.onnx"},
 		{"safetensors", "m.onnx", "", "name it m.safetensors"},
 		{"onnx", "m.bin", "", "name it m.onnx"},
-		{"ONNX", "m", "", "--format ONNX: there is no such format; take safetensors, onnx or peft"},
+		{"ONNX", "m", "", "--format ONNX: there is no such format; take safetensors, onnx, hf or peft"},
 	} {
 		got, err := formatOf(c.format, c.name)
 		if got.name != c.want || (err == nil) != (c.fault == "") || err != nil && !strings.Contains(err.Error(), c.fault) {
