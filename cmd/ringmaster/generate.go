@@ -30,8 +30,9 @@ type wish struct {
 
 func generateCommand() *cobra.Command {
 	w := wish{}
+	w.folders = true
 	cmd := &cobra.Command{
-		Use:   "generate CHECKPOINT --prompt TEXT... | --prompts FILE",
+		Use:   "generate CHECKPOINT|FOLDER --prompt TEXT... | --prompts FILE",
 		Short: "Let a trained model write texts, or draw pictures of captions",
 		Long: "Let a trained model write texts: a language model continues prompts, a model of pairs answers them. What is written for a\n" +
 			"prompt depends on the model, the prompt, the flags and --seed alone: not on other prompts, --batch or --threads.\n" +
@@ -40,10 +41,12 @@ func generateCommand() *cobra.Command {
 			"prompts' order, with --json as lines of JSON.\n" +
 			"A model that was trained with data.codes draws pictures of captions, --count of each prompt, into --out and --pictures.\n" +
 			"CHECKPOINT is the folder of a run, a folder of checkpoints, one checkpoint, or a .safetensors file: one that ringmaster export\n" +
-			"wrote, or any with --job. The data need not be there.",
+			"wrote, or any with --job. The data need not be there. FOLDER is one of GPT-2 or T5 as Hugging Face's save_pretrained\n" +
+			"writes it, with the model's tokenizer.",
 		Example: "  ringmaster generate runs/gpt-1 --prompt 'ROMEO:' --temperature 0.8 --top-k 50 --max-tokens 200\n" +
 			"  ringmaster generate runs/t5-1 --prompts test.de --beams 4 --batch 32 > test.en\n" +
-			"  ringmaster generate runs/mnist-dalle-1 --prompt 'a seven' --count 16 --out sevens.png",
+			"  ringmaster generate runs/mnist-dalle-1 --prompt 'a seven' --count 16 --out sevens.png\n" +
+			"  ringmaster generate models/gpt2 --prompt 'Once upon a time'",
 		Args: cli.Takes("CHECKPOINT"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := w.check(cmd); err != nil {

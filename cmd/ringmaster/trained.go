@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -22,25 +23,27 @@ import (
 
 // trained is what a training run left: a checkpoint, or a file of parameters with the job that they belong to.
 type trained struct {
-	path      string
-	job       *config.Job
-	jobFile   string               // that the job was read from; "": it is the checkpoint's
-	placed    bool                 // the command line says where the data is
-	described []byte               // the description of the data that the checkpoint or the file holds; nil: none
-	labels    string               // the file that names the classes; "": the description does, or the data
-	manifest  *checkpoint.Manifest // nil: a file of parameters
-	entry     *checkpoint.Entry    // likewise
-	data      *dataset.Data
-	plan      *trainer.Plan
-	state     *checkpoint.State
-	team      *kernel.Team
-	noEMA     bool   // the trained parameters are wanted, not their average
-	averaged  string // the name of the average that is in their place
+	path       string
+	job        *config.Job
+	jobFile    string               // that the job was read from; "": it is the checkpoint's
+	placed     bool                 // the command line says where the data is
+	described  []byte               // the description of the data that the checkpoint or the file holds; nil: none
+	labels     string               // the file that names the classes; "": the description does, or the data
+	manifest   *checkpoint.Manifest // nil: a file of parameters
+	entry      *checkpoint.Entry    // likewise
+	data       *dataset.Data
+	plan       *trainer.Plan
+	state      *checkpoint.State
+	team       *kernel.Team
+	pretrained bool   // the path is a folder of weights that others have trained
+	noEMA      bool   // the trained parameters are wanted, not their average
+	averaged   string // the name of the average that is in their place
 }
 
 // trainedFlags are the flags by which eval and predict find what they need.
 type trainedFlags struct {
 	metrics bool     // train.metrics may be set too
+	folders bool     // folders of Hugging Face's form are taken, too
 	heeds   []string // keys below data, beside data.dir, that the command can heed of a checkpoint's job
 	sets    []string
 	jobFile string
@@ -100,6 +103,11 @@ func (f *trainedFlags) find(cmd *cobra.Command, path string) (*trained, error) {
 		return nil, wrong(fmt.Errorf("%w; --job goes with a .safetensors file, and a checkpoint holds its own job", err))
 	case errors.As(err, &other) && other.Kind != regularfile.Folder:
 		return nil, wrong(fmt.Errorf("%w; name a checkpoint or a .safetensors file", err))
+	case err != nil && f.folders:
+		if t, err := f.findFolder(path); t != nil || err != nil {
+			return t, err
+		}
+		return f.findCheckpoint(cmd, path)
 	case err != nil:
 		return f.findCheckpoint(cmd, path) // which says what is wrong with a path that leads nowhere
 	}
@@ -121,6 +129,25 @@ func (f *trainedFlags) find(cmd *cobra.Command, path string) (*trained, error) {
 		return t, nil // reading the parameters says so
 	}
 	return t, wrong(trainer.CheckForm(t.job, path, origin.Job))
+}
+
+// findFolder takes a folder as Hugging Face's save_pretrained writes it; nil if the path is none.
+func (f *trainedFlags) findFolder(path string) (*trained, error) {
+	c, err := hf.ReadConfig(path)
+	if c == nil || err != nil {
+		return nil, wrong(err)
+	}
+	if f.byStep || f.best {
+		return nil, wrong(fmt.Errorf("--step and --best: %s is a folder of weights, which has no steps", path))
+	}
+	t := &trained{path: path, jobFile: path, pretrained: true}
+	if t.job, err = c.Job(); err != nil {
+		return nil, wrong(err)
+	}
+	if t.described, err = dataset.DescribeTokenized(t.job.Data); err != nil {
+		return nil, wrong(fmt.Errorf("%w; the folder must hold the model's tokenizer, too: tokenizer.json, or the files that save_pretrained writes of one", err))
+	}
+	return t, nil
 }
 
 // findOrigin reads the job that a file of parameters belongs to from the file.
@@ -254,6 +281,10 @@ func (t *trained) load(threads int) error {
 		}
 		t.average()
 		return nil
+	}
+	if t.pretrained {
+		t.state, err = trainer.ReadInit(context.Background(), t.job, m)
+		return wrong(err)
 	}
 	if t.state, err = readParameters(t.path, layout); errors.Is(err, checkpoint.ErrDamaged) {
 		return wrong(fmt.Errorf("read the parameters in %s: %w; get the file again, or export it again by ringmaster export", t.path, err))

@@ -33,6 +33,20 @@ func DescribeLabelled(c config.Data, path string) ([]byte, error) {
 	return d.Describe(), err
 }
 
+// DescribeTokenized is a description, as Describe writes it, of texts or pairs of texts that data.tokenizer reads: for a language model whose data
+// are elsewhere.
+func DescribeTokenized(c config.Data) ([]byte, error) {
+	v, err := openTokenizer(c)
+	if err != nil {
+		return nil, err
+	}
+	packed := v.tokenizer.Pack()
+	if c.Kind == config.DataPairs {
+		return json.Marshal(description{Lexicon: &describedLexicon{Tokenizer: packed}})
+	}
+	return json.Marshal(description{Context: c.Context, Classes: v.Len(), Tokenizer: packed})
+}
+
 // ReadLabels reads the names of a model's classes from a file: one a line, the line's last column where tabs divide it. Where every line begins
 // with a number, that is the class's; else they are in order. JSON is read too: a list of names, or Keras' {"0": ["n01440764", "tench"]}.
 func ReadLabels(path string) ([]string, error) {

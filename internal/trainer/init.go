@@ -27,6 +27,22 @@ func (t *Trainer) begin(ctx context.Context) error {
 	return err
 }
 
+// ReadInit reads the weights that the job's model.init names as a state of the model: for those who ask a model that others have trained.
+func ReadInit(ctx context.Context, job *config.Job, m *model.Model) (*checkpoint.State, error) {
+	if err := hf.Check(job, m); err != nil {
+		return nil, job.Blame("model", err)
+	}
+	layout, err := (&Plan{Job: job, Model: m}).Layout()
+	if err != nil {
+		return nil, err
+	}
+	state := layout.NewState()
+	_, err = weigh(job, m, func(w *checkpoint.Weights, c checkpoint.Choice) (checkpoint.Taken, error) {
+		return w.Load(ctx, layout, c, state)
+	})
+	return state, err
+}
+
 // CheckInit checks that the job's model can begin from the weights that model.init names, without taking them, and fixes their digest in
 // the job, where it is not yet. The note says what is taken, in one line; "" without model.init.
 func CheckInit(ctx context.Context, job *config.Job, m *model.Model) (note string, err error) {
