@@ -249,11 +249,14 @@ func (c *exportCase) make(t testing.TB) *made {
 	t.Helper()
 	text := "model:\n    " + strings.ReplaceAll(strings.ReplaceAll(c.text, "\n", "\n    "), "\n    train:", "\ntrain:")
 	if c.schema[0].Type == dataset.Int32 {
-		mask := ""
-		if strings.HasPrefix(c.text, "kind: bert") {
-			mask = ", mask: 0.15"
+		data := "kind: text, dir: x"
+		switch {
+		case strings.HasPrefix(c.text, "kind: bert"):
+			data += ", mask: 0.15"
+		case strings.HasPrefix(c.text, "kind: t5"):
+			data = "kind: pairs, train: x, source: a, target: b"
 		}
-		text += fmt.Sprintf("\ndata: {kind: text, dir: x, context: %d%s}", c.schema[0].Shape[0], mask)
+		text += fmt.Sprintf("\ndata: {%s, context: %d}", data, c.schema[0].Shape[0])
 	}
 	job, err := config.Parse("job.yaml", []byte(text), nil)
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 )
 
 // disturbed are the arguments of a job that trains, slowly at first, while its coordinators are exchanged.
-var disturbed = []string{"--set", "train.steps=2000", "--set", "checkpoint.every_steps=50"}
+var disturbed = []string{"--set", "train.steps=2000", "--set", "checkpoint.every_steps=50", "--set", "balance=false"}
 
 // members is a cluster whose coordinators come and go while a job runs.
 type members struct {

@@ -12,8 +12,9 @@ import (
 // One, four, two, three workers within one run, asked for by a person: same bits, and processes to match.
 func TestScalingChangesProcessesAndNoBit(t *testing.T) {
 	file := config(t, "quickstart.yaml")
-	want := job{file: file, workers: 1}.run(t, 0)
-	l := job{file: file, workers: 1}.start(t)
+	want := reference(t)
+	env, release := slowly(t)
+	l := job{file: file, workers: 1, env: env}.start(t)
 	l.step(50)
 	for _, n := range []int{4, 2, 3} {
 		code, out, stderr := run(t, t.TempDir(), "scale", "--workers", strconv.Itoa(n), "--dir", l.dir)
@@ -30,6 +31,7 @@ func TestScalingChangesProcessesAndNoBit(t *testing.T) {
 			return seated == n && len(s.Workers) == n
 		})
 	}
+	release()
 	got := l.end(0)
 	if got.Digest != want.Digest || got.StateDigest != want.StateDigest {
 		t.Errorf("digest %s, want %s", got.Digest, want.Digest)
