@@ -47,7 +47,7 @@ func (s *Server) baseOrder(st *fsm.State, now time.Time) *rpc.Order {
 	o.EpochsRecorded = uint32(len(j.Epochs))
 	if n := len(j.Checkpoints); n > 0 {
 		c := j.Checkpoints[n-1]
-		o.HasCheckpoint, o.CheckpointStep = true, c.Step
+		o.HasCheckpoint, o.CheckpointStep, o.CheckpointGeneration = true, c.Step, uint64(c.Generation)
 	}
 	restore, candidates := s.leader.Orders(j, now)
 	if o.Restore = restore; restore {

@@ -2276,23 +2276,24 @@ func (x *JobSpec) GetParked() uint64 {
 
 // Order is the complete desired state of a worker, set by the leader; the worker works towards it from whatever state it is in.
 type Order struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	Cluster        uint64                 `protobuf:"fixed64,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
-	Job            *JobSpec               `protobuf:"bytes,2,opt,name=job,proto3" json:"job,omitempty"`      // absent: nothing to do
-	View           *View                  `protobuf:"bytes,3,opt,name=view,proto3" json:"view,omitempty"`    // the newest view; absent before the first
-	Start          *Start                 `protobuf:"bytes,4,opt,name=start,proto3" json:"start,omitempty"`  // of that view, once it is in the log
-	Stop           bool                   `protobuf:"varint,5,opt,name=stop,proto3" json:"stop,omitempty"`   // end the job gracefully at the next step boundary
-	Ended          bool                   `protobuf:"varint,6,opt,name=ended,proto3" json:"ended,omitempty"` // the job has ended in the log: let go of it
-	EpochsRecorded uint32                 `protobuf:"varint,7,opt,name=epochs_recorded,json=epochsRecorded,proto3" json:"epochs_recorded,omitempty"`
-	CheckpointStep uint64                 `protobuf:"varint,8,opt,name=checkpoint_step,json=checkpointStep,proto3" json:"checkpoint_step,omitempty"` // of the newest committed checkpoint
-	HasCheckpoint  bool                   `protobuf:"varint,9,opt,name=has_checkpoint,json=hasCheckpoint,proto3" json:"has_checkpoint,omitempty"`
-	Coordinators   []*CoordinatorInfo     `protobuf:"bytes,10,rep,name=coordinators,proto3" json:"coordinators,omitempty"`
-	Refused        string                 `protobuf:"bytes,11,opt,name=refused,proto3" json:"refused,omitempty"`       // why this worker is not wanted at all
-	Failed         string                 `protobuf:"bytes,12,opt,name=failed,proto3" json:"failed,omitempty"`         // why the job failed
-	Restore        bool                   `protobuf:"varint,13,opt,name=restore,proto3" json:"restore,omitempty"`      // nobody holds a newer state: load the checkpoint of the job's manifest
-	Candidates     []*Member              `protobuf:"bytes,14,rep,name=candidates,proto3" json:"candidates,omitempty"` // candidates for seats: they and the members of the view test the links to each other
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Cluster              uint64                 `protobuf:"fixed64,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	Job                  *JobSpec               `protobuf:"bytes,2,opt,name=job,proto3" json:"job,omitempty"`      // absent: nothing to do
+	View                 *View                  `protobuf:"bytes,3,opt,name=view,proto3" json:"view,omitempty"`    // the newest view; absent before the first
+	Start                *Start                 `protobuf:"bytes,4,opt,name=start,proto3" json:"start,omitempty"`  // of that view, once it is in the log
+	Stop                 bool                   `protobuf:"varint,5,opt,name=stop,proto3" json:"stop,omitempty"`   // end the job gracefully at the next step boundary
+	Ended                bool                   `protobuf:"varint,6,opt,name=ended,proto3" json:"ended,omitempty"` // the job has ended in the log: let go of it
+	EpochsRecorded       uint32                 `protobuf:"varint,7,opt,name=epochs_recorded,json=epochsRecorded,proto3" json:"epochs_recorded,omitempty"`
+	CheckpointStep       uint64                 `protobuf:"varint,8,opt,name=checkpoint_step,json=checkpointStep,proto3" json:"checkpoint_step,omitempty"` // of the newest committed checkpoint
+	HasCheckpoint        bool                   `protobuf:"varint,9,opt,name=has_checkpoint,json=hasCheckpoint,proto3" json:"has_checkpoint,omitempty"`
+	Coordinators         []*CoordinatorInfo     `protobuf:"bytes,10,rep,name=coordinators,proto3" json:"coordinators,omitempty"`
+	Refused              string                 `protobuf:"bytes,11,opt,name=refused,proto3" json:"refused,omitempty"`                                                        // why this worker is not wanted at all
+	Failed               string                 `protobuf:"bytes,12,opt,name=failed,proto3" json:"failed,omitempty"`                                                          // why the job failed
+	Restore              bool                   `protobuf:"varint,13,opt,name=restore,proto3" json:"restore,omitempty"`                                                       // nobody holds a newer state: load the checkpoint of the job's manifest
+	Candidates           []*Member              `protobuf:"bytes,14,rep,name=candidates,proto3" json:"candidates,omitempty"`                                                  // candidates for seats: they and the members of the view test the links to each other
+	CheckpointGeneration uint64                 `protobuf:"varint,15,opt,name=checkpoint_generation,json=checkpointGeneration,proto3" json:"checkpoint_generation,omitempty"` // of the view that stored the newest committed checkpoint
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *Order) Reset() {
@@ -2421,6 +2422,13 @@ func (x *Order) GetCandidates() []*Member {
 		return x.Candidates
 	}
 	return nil
+}
+
+func (x *Order) GetCheckpointGeneration() uint64 {
+	if x != nil {
+		return x.CheckpointGeneration
+	}
+	return 0
 }
 
 type SubmitRequest struct {
@@ -5032,7 +5040,7 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\vfingerprint\x18\x04 \x01(\fR\vfingerprint\x12*\n" +
 	"\x05files\x18\x05 \x03(\v2\x14.ringmaster.DataFileR\x05files\x12\x1a\n" +
 	"\bmanifest\x18\x06 \x01(\fR\bmanifest\x12\x16\n" +
-	"\x06parked\x18\a \x01(\x04R\x06parked\"\xfb\x03\n" +
+	"\x06parked\x18\a \x01(\x04R\x06parked\"\xb0\x04\n" +
 	"\x05Order\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\x06R\acluster\x12%\n" +
 	"\x03job\x18\x02 \x01(\v2\x13.ringmaster.JobSpecR\x03job\x12$\n" +
@@ -5050,7 +5058,8 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\arestore\x18\r \x01(\bR\arestore\x122\n" +
 	"\n" +
 	"candidates\x18\x0e \x03(\v2\x12.ringmaster.MemberR\n" +
-	"candidates\"\x8b\x02\n" +
+	"candidates\x123\n" +
+	"\x15checkpoint_generation\x18\x0f \x01(\x04R\x14checkpointGeneration\"\x8b\x02\n" +
 	"\rSubmitRequest\x12\x16\n" +
 	"\x06config\x18\x01 \x01(\fR\x06config\x12 \n" +
 	"\vfingerprint\x18\x02 \x01(\fR\vfingerprint\x12*\n" +

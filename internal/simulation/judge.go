@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"ringmaster/internal/checkpoint"
 	"ringmaster/internal/cluster"
@@ -38,6 +39,8 @@ type judge struct {
 	views    map[plan.Generation]string
 	acked    []fsm.Command
 	steps    int
+
+	heard atomic.Pointer[func(fsm.Command)] // called after an acknowledgment, before the leader goes on; may be nil
 }
 
 func newJudge() *judge {
@@ -280,6 +283,9 @@ func (w *witness) Propose(ctx context.Context, c fsm.Command) error {
 	err := w.Replicated.Propose(ctx, c)
 	if err == nil {
 		w.judge.acknowledged(w.id, c)
+		if heard := w.judge.heard.Load(); heard != nil {
+			(*heard)(c)
+		}
 	}
 	return err
 }

@@ -234,7 +234,7 @@ func (j *job) reconcile(ctx context.Context, o *rpc.Order) {
 func (j *job) acknowledge(o *rpc.Order) {
 	j.epochs = slices.DeleteFunc(j.epochs, func(e *rpc.EpochFact) bool { return e.Epoch <= o.EpochsRecorded })
 	if j.saver != nil && o.HasCheckpoint {
-		j.saver.committed(o.CheckpointStep)
+		j.saver.committed(o.CheckpointStep, plan.Generation(o.CheckpointGeneration))
 	}
 }
 

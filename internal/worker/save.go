@@ -258,13 +258,14 @@ func (v *saver) spreadOnce(head *rpc.FilePart, share int) []string {
 	return holders
 }
 
-// committed forgets the facts that the log has made part of a checkpoint.
-func (v *saver) committed(step uint64) {
+// committed forgets the facts that the log has made part of a checkpoint, and those of earlier ones. A checkpoint of the same step by an
+// earlier view does not count: a job ends only with one of its last view.
+func (v *saver) committed(step uint64, by plan.Generation) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	kept := v.stored[:0:0]
 	for _, f := range v.stored {
-		if f.Step > step {
+		if f.Step > step || f.Step == step && plan.Generation(f.Generation) > by {
 			kept = append(kept, f)
 		}
 	}
