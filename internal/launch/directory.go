@@ -15,6 +15,7 @@ import (
 	"ringmaster/internal/checkpoint"
 	"ringmaster/internal/config"
 	"ringmaster/internal/regularfile"
+	"ringmaster/internal/wholefile"
 )
 
 // RunsDir is where runs without a folder of their own go, below the current folder.
@@ -297,20 +298,8 @@ func WriteJSON(path string, value any) error {
 
 // writeFile replaces a file in one piece. A new one is its owner's alone to read; one that is there keeps its mode.
 func writeFile(path string, text []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
-	if err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	if old, err := os.Stat(path); err == nil && old.Mode().IsRegular() {
-		_ = f.Chmod(old.Mode().Perm()) // as private as before otherwise
-	}
-	_, err = f.Write(text)
-	err = errors.Join(err, f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		err = errors.Join(fmt.Errorf("write %s: %w", path, err), os.Remove(f.Name()))
-	}
-	return err
+	return wholefile.Write(path, 0o600, func(w io.Writer) error {
+		_, err := w.Write(text)
+		return err
+	})
 }

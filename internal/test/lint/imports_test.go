@@ -20,7 +20,7 @@ var layers = []struct {
 	why      string
 	packages []string
 }{
-	{"words, how they are counted, and what may be opened: the standard library only", []string{"plan", "regularfile", "plural", "printable", "lobby", "median", "sleep", "elementary"}},
+	{"words, how they are counted, and what may be opened: the standard library only", []string{"plan", "regularfile", "plural", "printable", "lobby", "median", "sleep", "elementary", "wholefile"}},
 	{"what decoders' tests share", []string{"test/cost"}},
 	{"leaves, each of one subject", []string{"rng", "config", "certs", "rpc", "host", "checkpoint/disk", "dataset/merkle", "dataset/picture/jpeg", "tether", "folderlock", "setaside", "pulse", "logs", "tensor/kernel"}},
 	{"what tests share", []string{"test/support"}},
@@ -37,6 +37,7 @@ var layers = []struct {
 	{"the coordinator and the worker: they meet only through rpc", []string{"cluster", "worker"}},
 	{"the processes, and whole clusters within one process", []string{"daemon", "daemon/program", "simulation"}},
 	{"what people see", []string{"progress", "client"}},
+	{"what is written of a training, and who is told", []string{"records"}},
 	{"clusters on one machine", []string{"launch"}},
 	{"what people see in a browser", []string{"ui"}},
 	{"what is done to them", []string{"chaos"}},
