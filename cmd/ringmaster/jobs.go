@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -19,6 +20,7 @@ import (
 	"ringmaster/internal/plural"
 	"ringmaster/internal/printable"
 	"ringmaster/internal/rpc"
+	"ringmaster/internal/sleep"
 )
 
 // jobsFlags say which cluster's jobs are meant.
@@ -69,12 +71,13 @@ Jobs take turns. The one of the largest priority comes first, of equal ones the 
 one of a larger priority, saves a checkpoint after its step; later it goes on from there, with the same bits.`
 	cmd.Example = `  ringmaster jobs --cluster coordinator-1:7000
   ringmaster jobs pause mnist --cluster coordinator-1:7000
+  ringmaster jobs save mnist --cluster coordinator-1:7000
   ringmaster jobs priority mnist 10 --cluster coordinator-1:7000`
 	cmd.AddCommand(jobsList("list"), jobsShow(), jobsPriority(),
 		jobsChange("pause", "Have a job save a checkpoint and give its workers up until it is resumed", rpc.Change_CHANGE_PAUSE, "paused: it gives its workers up after its step"),
 		jobsChange("resume", "Let a paused job take its turn again", rpc.Change_CHANGE_RESUME, "resumed"),
 		jobsChange("cancel", "End a job at once; its checkpoints stay", rpc.Change_CHANGE_CANCEL, "cancelled"),
-		jobsStop())
+		jobsStop(), jobsSave())
 	return cmd
 }
 
@@ -129,6 +132,41 @@ func jobsStop() *cobra.Command {
 	return jobsAct("stop JOB", "End a job after its step, with a checkpoint that it can be resumed from", cli.Takes("JOB"), func(ctx context.Context, c *client.Client, job *rpc.JobLine, _ []string) (string, error) {
 		return "stopped: it saves a checkpoint after its step", c.Stop(ctx, job.Id)
 	})
+}
+
+// saveAsk is how often jobs save looks whether the checkpoint is stored.
+const saveAsk = 200 * time.Millisecond
+
+func jobsSave() *cobra.Command {
+	var wait time.Duration
+	cmd := jobsAct("save JOB", "Have a job save a checkpoint at its next step boundary, and tell when it is stored", cli.Takes("JOB"), func(ctx context.Context, c *client.Client, job *rpc.JobLine, _ []string) (string, error) {
+		if err := c.Change(ctx, job.Id, rpc.Change_CHANGE_SAVE, 0); err != nil {
+			return "", err
+		}
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), wait)
+		defer cancel()
+		return awaitSaved(ctx, c, job.Id)
+	})
+	cmd.Flags().DurationVar(&wait, "wait", time.Minute, "`time` to wait for the checkpoint; it is saved even if that is too short")
+	return cmd
+}
+
+// awaitSaved waits until the checkpoint that was asked for is stored.
+func awaitSaved(ctx context.Context, c *client.Client, id string) (string, error) {
+	for {
+		job, err := findJob(ctx, c, id)
+		switch n := len(job.GetCheckpoints()); {
+		case err != nil && ctx.Err() == nil:
+			return "", err
+		case ctx.Err() != nil || err == nil && job.Saving && !sleep.For(ctx, saveAsk):
+			return "", fmt.Errorf("job %s: the checkpoint was asked for and is not stored yet; ringmaster jobs show %s tells of it", id, id)
+		case job.Saving:
+		case n == 0:
+			return "", fmt.Errorf("job %s is %s, without a checkpoint", id, job.State)
+		default:
+			return fmt.Sprintf("saved %s, %s", job.Checkpoints[n-1].Directory, printable.Bytes(job.Checkpoints[n-1].Bytes)), nil
+		}
+	}
 }
 
 func jobsPriority() *cobra.Command {
@@ -250,6 +288,9 @@ func showJob(out io.Writer, j *rpc.JobLine, asJSON bool) error {
 	}
 	if j.Workers > 0 {
 		rows = append(rows, fmt.Sprintf("workers\t%d", j.Workers))
+	}
+	if j.Saving {
+		rows = append(rows, "saving\ta checkpoint was asked for and is not stored yet")
 	}
 	if j.Message != "" {
 		rows = append(rows, "message\t"+j.Message)

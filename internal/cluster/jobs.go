@@ -43,7 +43,7 @@ func (s *Server) Jobs(context.Context, *rpc.JobsRequest) (*rpc.JobsReply, error)
 		active := st.Active()
 		for _, j := range st.Jobs {
 			line := s.jobLine(s.describeJob(j))
-			line.Priority, line.Place = int32(j.Priority), places[j.ID]
+			line.Priority, line.Place, line.Saving = int32(j.Priority), places[j.ID], j.SaveFrom > 0
 			if j.Phase == fsm.Waiting && !j.Stop {
 				line.State = "queued"
 			}
@@ -84,7 +84,23 @@ func stepsOf(j *rpc.JobStatus) uint64 {
 	return uint64(cmp.Or(job.Train.Steps, job.Train.Schedule.Horizon))
 }
 
-// ChangeJob pauses, resumes or cancels a job, or gives it another priority.
+// saveNow asks for a checkpoint of a step that no worker has reported yet.
+func (s *Server) saveNow(id string) *fsm.Save {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	save := &fsm.Save{Job: id}
+	if s.leader == nil {
+		return save // the proposal will fail
+	}
+	s.log.Read(func(st *fsm.State) {
+		if j := st.Job(id); j != nil && j.Running() {
+			save.Generation, save.Step = j.Started.Generation, s.leader.Reached(j)
+		}
+	})
+	return save
+}
+
+// ChangeJob pauses, resumes or cancels a job, gives it another priority, or has it save a checkpoint.
 func (s *Server) ChangeJob(ctx context.Context, r *rpc.ChangeJobRequest) (*rpc.ChangeJobReply, error) {
 	if !s.leads() {
 		return nil, s.notLeader()
@@ -97,6 +113,8 @@ func (s *Server) ChangeJob(ctx context.Context, r *rpc.ChangeJobRequest) (*rpc.C
 		c.Resume = &fsm.Resume{Job: r.Job}
 	case rpc.Change_CHANGE_CANCEL:
 		c.Cancel = &fsm.Cancel{Job: r.Job}
+	case rpc.Change_CHANGE_SAVE:
+		c.Save = s.saveNow(r.Job)
 	case rpc.Change_CHANGE_PRIORITY:
 		c.Prioritize = &fsm.Prioritize{Job: r.Job, Priority: int(r.Priority)}
 	default:

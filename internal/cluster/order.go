@@ -44,6 +44,7 @@ func (s *Server) baseOrder(st *fsm.State, now time.Time) *rpc.Order {
 		o.Job.Files = append(o.Job.Files, &rpc.DataFile{Name: f.Name, Sha256: f.SHA256})
 	}
 	o.Stop, o.Ended, o.Failed = j.Halts(), j.Phase.Ended(), j.Error
+	o.SaveFrom = j.SaveFrom
 	o.EpochsRecorded = uint32(len(j.Epochs))
 	if n := len(j.Checkpoints); n > 0 {
 		c := j.Checkpoints[n-1]

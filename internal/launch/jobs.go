@@ -18,6 +18,7 @@ type JobEntry struct {
 	Workers     uint32            `json:"workers"`
 	Seed        uint64            `json:"seed"`
 	Message     string            `json:"message"` // what it waits for, or why it failed
+	Saving      bool              `json:"saving"`  // a checkpoint that was asked for is not stored yet
 	DigestStep  uint64            `json:"digest_step"`
 	Digest      string            `json:"digest"`
 	Checkpoints []CheckpointEntry `json:"checkpoints"`
@@ -35,7 +36,7 @@ func DescribeJobs(jobs []*rpc.JobLine) []JobEntry {
 	out := make([]JobEntry, len(jobs))
 	for i, j := range jobs {
 		out[i] = JobEntry{ID: j.Id, Name: j.Name, State: j.State, Place: j.Place, Priority: j.Priority, Step: j.Step, Steps: j.Steps, Workers: j.Workers,
-			Seed: j.Seed, Message: j.Message, DigestStep: j.DigestStep, Digest: hex.EncodeToString(j.Digest), Checkpoints: []CheckpointEntry{}}
+			Seed: j.Seed, Message: j.Message, Saving: j.Saving, DigestStep: j.DigestStep, Digest: hex.EncodeToString(j.Digest), Checkpoints: []CheckpointEntry{}}
 		for _, c := range j.Checkpoints {
 			out[i].Checkpoints = append(out[i].Checkpoints, CheckpointEntry{Step: c.Step, Directory: c.Directory, Bytes: c.Bytes})
 		}

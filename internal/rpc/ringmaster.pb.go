@@ -166,6 +166,7 @@ const (
 	Change_CHANGE_RESUME   Change = 2
 	Change_CHANGE_CANCEL   Change = 3 // end at once
 	Change_CHANGE_PRIORITY Change = 4
+	Change_CHANGE_SAVE     Change = 5 // save a checkpoint at the next step boundary, and go on
 )
 
 // Enum value maps for Change.
@@ -176,6 +177,7 @@ var (
 		2: "CHANGE_RESUME",
 		3: "CHANGE_CANCEL",
 		4: "CHANGE_PRIORITY",
+		5: "CHANGE_SAVE",
 	}
 	Change_value = map[string]int32{
 		"CHANGE_NOTHING":  0,
@@ -183,6 +185,7 @@ var (
 		"CHANGE_RESUME":   2,
 		"CHANGE_CANCEL":   3,
 		"CHANGE_PRIORITY": 4,
+		"CHANGE_SAVE":     5,
 	}
 )
 
@@ -213,6 +216,142 @@ func (Change) EnumDescriptor() ([]byte, []int) {
 	return file_ringmaster_proto_rawDescGZIP(), []int{2}
 }
 
+type LogsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Process       string                 `protobuf:"bytes,1,opt,name=process,proto3" json:"process,omitempty"` // id of a coordinator or worker; it answers for itself alone, the leader for all
+	Life          uint64                 `protobuf:"fixed64,2,opt,name=life,proto3" json:"life,omitempty"`     // of the process, as the answer before said; another one, or 0: all lines that it still has are wanted
+	After         uint64                 `protobuf:"varint,3,opt,name=after,proto3" json:"after,omitempty"`    // lines up to this number are known
+	Tail          uint32                 `protobuf:"varint,4,opt,name=tail,proto3" json:"tail,omitempty"`      // at most so many, the newest; 0: all
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LogsRequest) Reset() {
+	*x = LogsRequest{}
+	mi := &file_ringmaster_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LogsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LogsRequest) ProtoMessage() {}
+
+func (x *LogsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ringmaster_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LogsRequest.ProtoReflect.Descriptor instead.
+func (*LogsRequest) Descriptor() ([]byte, []int) {
+	return file_ringmaster_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *LogsRequest) GetProcess() string {
+	if x != nil {
+		return x.Process
+	}
+	return ""
+}
+
+func (x *LogsRequest) GetLife() uint64 {
+	if x != nil {
+		return x.Life
+	}
+	return 0
+}
+
+func (x *LogsRequest) GetAfter() uint64 {
+	if x != nil {
+		return x.After
+	}
+	return 0
+}
+
+func (x *LogsRequest) GetTail() uint32 {
+	if x != nil {
+		return x.Tail
+	}
+	return 0
+}
+
+type LogsReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Life          uint64                 `protobuf:"fixed64,1,opt,name=life,proto3" json:"life,omitempty"`    // drawn when the process began
+	Last          uint64                 `protobuf:"varint,2,opt,name=last,proto3" json:"last,omitempty"`     // number of the last line here, counted from 1
+	Missed        uint64                 `protobuf:"varint,3,opt,name=missed,proto3" json:"missed,omitempty"` // lines after those that were known that are not kept any more
+	Lines         []string               `protobuf:"bytes,4,rep,name=lines,proto3" json:"lines,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LogsReply) Reset() {
+	*x = LogsReply{}
+	mi := &file_ringmaster_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LogsReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LogsReply) ProtoMessage() {}
+
+func (x *LogsReply) ProtoReflect() protoreflect.Message {
+	mi := &file_ringmaster_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LogsReply.ProtoReflect.Descriptor instead.
+func (*LogsReply) Descriptor() ([]byte, []int) {
+	return file_ringmaster_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *LogsReply) GetLife() uint64 {
+	if x != nil {
+		return x.Life
+	}
+	return 0
+}
+
+func (x *LogsReply) GetLast() uint64 {
+	if x != nil {
+		return x.Last
+	}
+	return 0
+}
+
+func (x *LogsReply) GetMissed() uint64 {
+	if x != nil {
+		return x.Missed
+	}
+	return 0
+}
+
+func (x *LogsReply) GetLines() []string {
+	if x != nil {
+		return x.Lines
+	}
+	return nil
+}
+
 type ProbeRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -221,7 +360,7 @@ type ProbeRequest struct {
 
 func (x *ProbeRequest) Reset() {
 	*x = ProbeRequest{}
-	mi := &file_ringmaster_proto_msgTypes[0]
+	mi := &file_ringmaster_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -233,7 +372,7 @@ func (x *ProbeRequest) String() string {
 func (*ProbeRequest) ProtoMessage() {}
 
 func (x *ProbeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[0]
+	mi := &file_ringmaster_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -246,7 +385,7 @@ func (x *ProbeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProbeRequest.ProtoReflect.Descriptor instead.
 func (*ProbeRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{0}
+	return file_ringmaster_proto_rawDescGZIP(), []int{2}
 }
 
 type ProbeReply struct {
@@ -258,7 +397,7 @@ type ProbeReply struct {
 
 func (x *ProbeReply) Reset() {
 	*x = ProbeReply{}
-	mi := &file_ringmaster_proto_msgTypes[1]
+	mi := &file_ringmaster_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -270,7 +409,7 @@ func (x *ProbeReply) String() string {
 func (*ProbeReply) ProtoMessage() {}
 
 func (x *ProbeReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[1]
+	mi := &file_ringmaster_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -283,7 +422,7 @@ func (x *ProbeReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProbeReply.ProtoReflect.Descriptor instead.
 func (*ProbeReply) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{1}
+	return file_ringmaster_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *ProbeReply) GetIncarnation() uint64 {
@@ -303,7 +442,7 @@ type NotLeader struct {
 
 func (x *NotLeader) Reset() {
 	*x = NotLeader{}
-	mi := &file_ringmaster_proto_msgTypes[2]
+	mi := &file_ringmaster_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -315,7 +454,7 @@ func (x *NotLeader) String() string {
 func (*NotLeader) ProtoMessage() {}
 
 func (x *NotLeader) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[2]
+	mi := &file_ringmaster_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -328,7 +467,7 @@ func (x *NotLeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NotLeader.ProtoReflect.Descriptor instead.
 func (*NotLeader) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{2}
+	return file_ringmaster_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *NotLeader) GetLeaderAddress() string {
@@ -354,7 +493,7 @@ type Member struct {
 
 func (x *Member) Reset() {
 	*x = Member{}
-	mi := &file_ringmaster_proto_msgTypes[3]
+	mi := &file_ringmaster_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -366,7 +505,7 @@ func (x *Member) String() string {
 func (*Member) ProtoMessage() {}
 
 func (x *Member) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[3]
+	mi := &file_ringmaster_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -379,7 +518,7 @@ func (x *Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Member.ProtoReflect.Descriptor instead.
 func (*Member) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{3}
+	return file_ringmaster_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Member) GetWorker() string {
@@ -452,7 +591,7 @@ type View struct {
 
 func (x *View) Reset() {
 	*x = View{}
-	mi := &file_ringmaster_proto_msgTypes[4]
+	mi := &file_ringmaster_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -464,7 +603,7 @@ func (x *View) String() string {
 func (*View) ProtoMessage() {}
 
 func (x *View) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[4]
+	mi := &file_ringmaster_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -477,7 +616,7 @@ func (x *View) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use View.ProtoReflect.Descriptor instead.
 func (*View) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{4}
+	return file_ringmaster_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *View) GetGeneration() uint64 {
@@ -539,7 +678,7 @@ type Start struct {
 
 func (x *Start) Reset() {
 	*x = Start{}
-	mi := &file_ringmaster_proto_msgTypes[5]
+	mi := &file_ringmaster_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -551,7 +690,7 @@ func (x *Start) String() string {
 func (*Start) ProtoMessage() {}
 
 func (x *Start) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[5]
+	mi := &file_ringmaster_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -564,7 +703,7 @@ func (x *Start) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Start.ProtoReflect.Descriptor instead.
 func (*Start) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{5}
+	return file_ringmaster_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Start) GetGeneration() uint64 {
@@ -636,7 +775,7 @@ type Judged struct {
 
 func (x *Judged) Reset() {
 	*x = Judged{}
-	mi := &file_ringmaster_proto_msgTypes[6]
+	mi := &file_ringmaster_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -648,7 +787,7 @@ func (x *Judged) String() string {
 func (*Judged) ProtoMessage() {}
 
 func (x *Judged) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[6]
+	mi := &file_ringmaster_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -661,7 +800,7 @@ func (x *Judged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Judged.ProtoReflect.Descriptor instead.
 func (*Judged) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{6}
+	return file_ringmaster_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Judged) GetEpoch() uint32 {
@@ -709,7 +848,7 @@ type Unsaved struct {
 
 func (x *Unsaved) Reset() {
 	*x = Unsaved{}
-	mi := &file_ringmaster_proto_msgTypes[7]
+	mi := &file_ringmaster_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -721,7 +860,7 @@ func (x *Unsaved) String() string {
 func (*Unsaved) ProtoMessage() {}
 
 func (x *Unsaved) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[7]
+	mi := &file_ringmaster_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -734,7 +873,7 @@ func (x *Unsaved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Unsaved.ProtoReflect.Descriptor instead.
 func (*Unsaved) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{7}
+	return file_ringmaster_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Unsaved) GetPlace() string {
@@ -838,7 +977,7 @@ type Report struct {
 
 func (x *Report) Reset() {
 	*x = Report{}
-	mi := &file_ringmaster_proto_msgTypes[8]
+	mi := &file_ringmaster_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -850,7 +989,7 @@ func (x *Report) String() string {
 func (*Report) ProtoMessage() {}
 
 func (x *Report) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[8]
+	mi := &file_ringmaster_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -863,7 +1002,7 @@ func (x *Report) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Report.ProtoReflect.Descriptor instead.
 func (*Report) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{8}
+	return file_ringmaster_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Report) GetWorker() string {
@@ -1119,7 +1258,7 @@ type Way struct {
 
 func (x *Way) Reset() {
 	*x = Way{}
-	mi := &file_ringmaster_proto_msgTypes[9]
+	mi := &file_ringmaster_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1131,7 +1270,7 @@ func (x *Way) String() string {
 func (*Way) ProtoMessage() {}
 
 func (x *Way) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[9]
+	mi := &file_ringmaster_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1144,7 +1283,7 @@ func (x *Way) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Way.ProtoReflect.Descriptor instead.
 func (*Way) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{9}
+	return file_ringmaster_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Way) GetWorker() string {
@@ -1204,7 +1343,7 @@ type Activity struct {
 
 func (x *Activity) Reset() {
 	*x = Activity{}
-	mi := &file_ringmaster_proto_msgTypes[10]
+	mi := &file_ringmaster_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1216,7 +1355,7 @@ func (x *Activity) String() string {
 func (*Activity) ProtoMessage() {}
 
 func (x *Activity) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[10]
+	mi := &file_ringmaster_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1229,7 +1368,7 @@ func (x *Activity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Activity.ProtoReflect.Descriptor instead.
 func (*Activity) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{10}
+	return file_ringmaster_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Activity) GetDoing() Doing {
@@ -1333,7 +1472,7 @@ type DataFile struct {
 
 func (x *DataFile) Reset() {
 	*x = DataFile{}
-	mi := &file_ringmaster_proto_msgTypes[11]
+	mi := &file_ringmaster_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1345,7 +1484,7 @@ func (x *DataFile) String() string {
 func (*DataFile) ProtoMessage() {}
 
 func (x *DataFile) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[11]
+	mi := &file_ringmaster_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1358,7 +1497,7 @@ func (x *DataFile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DataFile.ProtoReflect.Descriptor instead.
 func (*DataFile) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{11}
+	return file_ringmaster_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *DataFile) GetName() string {
@@ -1398,7 +1537,7 @@ type Progress struct {
 
 func (x *Progress) Reset() {
 	*x = Progress{}
-	mi := &file_ringmaster_proto_msgTypes[12]
+	mi := &file_ringmaster_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1410,7 +1549,7 @@ func (x *Progress) String() string {
 func (*Progress) ProtoMessage() {}
 
 func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[12]
+	mi := &file_ringmaster_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1423,7 +1562,7 @@ func (x *Progress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress.ProtoReflect.Descriptor instead.
 func (*Progress) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{12}
+	return file_ringmaster_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Progress) GetStep() uint64 {
@@ -1546,7 +1685,7 @@ type Waiting struct {
 
 func (x *Waiting) Reset() {
 	*x = Waiting{}
-	mi := &file_ringmaster_proto_msgTypes[13]
+	mi := &file_ringmaster_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1558,7 +1697,7 @@ func (x *Waiting) String() string {
 func (*Waiting) ProtoMessage() {}
 
 func (x *Waiting) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[13]
+	mi := &file_ringmaster_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1571,7 +1710,7 @@ func (x *Waiting) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Waiting.ProtoReflect.Descriptor instead.
 func (*Waiting) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{13}
+	return file_ringmaster_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Waiting) GetWorker() string {
@@ -1640,7 +1779,7 @@ type EpochFact struct {
 
 func (x *EpochFact) Reset() {
 	*x = EpochFact{}
-	mi := &file_ringmaster_proto_msgTypes[14]
+	mi := &file_ringmaster_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1652,7 +1791,7 @@ func (x *EpochFact) String() string {
 func (*EpochFact) ProtoMessage() {}
 
 func (x *EpochFact) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[14]
+	mi := &file_ringmaster_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1665,7 +1804,7 @@ func (x *EpochFact) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EpochFact.ProtoReflect.Descriptor instead.
 func (*EpochFact) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{14}
+	return file_ringmaster_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *EpochFact) GetEpoch() uint32 {
@@ -1736,7 +1875,7 @@ type StoredFile struct {
 
 func (x *StoredFile) Reset() {
 	*x = StoredFile{}
-	mi := &file_ringmaster_proto_msgTypes[15]
+	mi := &file_ringmaster_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1748,7 +1887,7 @@ func (x *StoredFile) String() string {
 func (*StoredFile) ProtoMessage() {}
 
 func (x *StoredFile) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[15]
+	mi := &file_ringmaster_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1761,7 +1900,7 @@ func (x *StoredFile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoredFile.ProtoReflect.Descriptor instead.
 func (*StoredFile) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{15}
+	return file_ringmaster_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *StoredFile) GetName() string {
@@ -1811,7 +1950,7 @@ type ShareFact struct {
 
 func (x *ShareFact) Reset() {
 	*x = ShareFact{}
-	mi := &file_ringmaster_proto_msgTypes[16]
+	mi := &file_ringmaster_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1823,7 +1962,7 @@ func (x *ShareFact) String() string {
 func (*ShareFact) ProtoMessage() {}
 
 func (x *ShareFact) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[16]
+	mi := &file_ringmaster_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1836,7 +1975,7 @@ func (x *ShareFact) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShareFact.ProtoReflect.Descriptor instead.
 func (*ShareFact) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{16}
+	return file_ringmaster_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ShareFact) GetGeneration() uint64 {
@@ -1977,7 +2116,7 @@ type Outcome struct {
 
 func (x *Outcome) Reset() {
 	*x = Outcome{}
-	mi := &file_ringmaster_proto_msgTypes[17]
+	mi := &file_ringmaster_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1989,7 +2128,7 @@ func (x *Outcome) String() string {
 func (*Outcome) ProtoMessage() {}
 
 func (x *Outcome) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[17]
+	mi := &file_ringmaster_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2002,7 +2141,7 @@ func (x *Outcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outcome.ProtoReflect.Descriptor instead.
 func (*Outcome) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{17}
+	return file_ringmaster_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Outcome) GetGeneration() uint64 {
@@ -2098,7 +2237,7 @@ type CoordinatorInfo struct {
 
 func (x *CoordinatorInfo) Reset() {
 	*x = CoordinatorInfo{}
-	mi := &file_ringmaster_proto_msgTypes[18]
+	mi := &file_ringmaster_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2110,7 +2249,7 @@ func (x *CoordinatorInfo) String() string {
 func (*CoordinatorInfo) ProtoMessage() {}
 
 func (x *CoordinatorInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[18]
+	mi := &file_ringmaster_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2123,7 +2262,7 @@ func (x *CoordinatorInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CoordinatorInfo.ProtoReflect.Descriptor instead.
 func (*CoordinatorInfo) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{18}
+	return file_ringmaster_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *CoordinatorInfo) GetId() string {
@@ -2197,7 +2336,7 @@ type JobSpec struct {
 
 func (x *JobSpec) Reset() {
 	*x = JobSpec{}
-	mi := &file_ringmaster_proto_msgTypes[19]
+	mi := &file_ringmaster_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2209,7 +2348,7 @@ func (x *JobSpec) String() string {
 func (*JobSpec) ProtoMessage() {}
 
 func (x *JobSpec) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[19]
+	mi := &file_ringmaster_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2222,7 +2361,7 @@ func (x *JobSpec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobSpec.ProtoReflect.Descriptor instead.
 func (*JobSpec) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{19}
+	return file_ringmaster_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *JobSpec) GetId() string {
@@ -2292,13 +2431,14 @@ type Order struct {
 	Restore              bool                   `protobuf:"varint,13,opt,name=restore,proto3" json:"restore,omitempty"`                                                       // nobody holds a newer state: load the checkpoint of the job's manifest
 	Candidates           []*Member              `protobuf:"bytes,14,rep,name=candidates,proto3" json:"candidates,omitempty"`                                                  // candidates for seats: they and the members of the view test the links to each other
 	CheckpointGeneration uint64                 `protobuf:"varint,15,opt,name=checkpoint_generation,json=checkpointGeneration,proto3" json:"checkpoint_generation,omitempty"` // of the view that stored the newest committed checkpoint
+	SaveFrom             uint64                 `protobuf:"varint,16,opt,name=save_from,json=saveFrom,proto3" json:"save_from,omitempty"`                                     // save a checkpoint at the next step boundary, this step's or a later one; 0: nobody asks for one
 	unknownFields        protoimpl.UnknownFields
 	sizeCache            protoimpl.SizeCache
 }
 
 func (x *Order) Reset() {
 	*x = Order{}
-	mi := &file_ringmaster_proto_msgTypes[20]
+	mi := &file_ringmaster_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2310,7 +2450,7 @@ func (x *Order) String() string {
 func (*Order) ProtoMessage() {}
 
 func (x *Order) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[20]
+	mi := &file_ringmaster_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2323,7 +2463,7 @@ func (x *Order) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Order.ProtoReflect.Descriptor instead.
 func (*Order) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{20}
+	return file_ringmaster_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Order) GetCluster() uint64 {
@@ -2431,6 +2571,13 @@ func (x *Order) GetCheckpointGeneration() uint64 {
 	return 0
 }
 
+func (x *Order) GetSaveFrom() uint64 {
+	if x != nil {
+		return x.SaveFrom
+	}
+	return 0
+}
+
 type SubmitRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Config        []byte                 `protobuf:"bytes,1,opt,name=config,proto3" json:"config,omitempty"`
@@ -2448,7 +2595,7 @@ type SubmitRequest struct {
 
 func (x *SubmitRequest) Reset() {
 	*x = SubmitRequest{}
-	mi := &file_ringmaster_proto_msgTypes[21]
+	mi := &file_ringmaster_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2460,7 +2607,7 @@ func (x *SubmitRequest) String() string {
 func (*SubmitRequest) ProtoMessage() {}
 
 func (x *SubmitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[21]
+	mi := &file_ringmaster_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2473,7 +2620,7 @@ func (x *SubmitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitRequest.ProtoReflect.Descriptor instead.
 func (*SubmitRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{21}
+	return file_ringmaster_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *SubmitRequest) GetConfig() []byte {
@@ -2548,7 +2695,7 @@ type SubmitReply struct {
 
 func (x *SubmitReply) Reset() {
 	*x = SubmitReply{}
-	mi := &file_ringmaster_proto_msgTypes[22]
+	mi := &file_ringmaster_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2560,7 +2707,7 @@ func (x *SubmitReply) String() string {
 func (*SubmitReply) ProtoMessage() {}
 
 func (x *SubmitReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[22]
+	mi := &file_ringmaster_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2573,7 +2720,7 @@ func (x *SubmitReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitReply.ProtoReflect.Descriptor instead.
 func (*SubmitReply) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{22}
+	return file_ringmaster_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *SubmitReply) GetJob() string {
@@ -2592,7 +2739,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_ringmaster_proto_msgTypes[23]
+	mi := &file_ringmaster_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2604,7 +2751,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[23]
+	mi := &file_ringmaster_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2617,7 +2764,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{23}
+	return file_ringmaster_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *WatchRequest) GetJob() string {
@@ -2644,7 +2791,7 @@ type ViewRecord struct {
 
 func (x *ViewRecord) Reset() {
 	*x = ViewRecord{}
-	mi := &file_ringmaster_proto_msgTypes[24]
+	mi := &file_ringmaster_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2656,7 +2803,7 @@ func (x *ViewRecord) String() string {
 func (*ViewRecord) ProtoMessage() {}
 
 func (x *ViewRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[24]
+	mi := &file_ringmaster_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2669,7 +2816,7 @@ func (x *ViewRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ViewRecord.ProtoReflect.Descriptor instead.
 func (*ViewRecord) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{24}
+	return file_ringmaster_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ViewRecord) GetGeneration() uint64 {
@@ -2748,7 +2895,7 @@ type CheckpointRecord struct {
 
 func (x *CheckpointRecord) Reset() {
 	*x = CheckpointRecord{}
-	mi := &file_ringmaster_proto_msgTypes[25]
+	mi := &file_ringmaster_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2760,7 +2907,7 @@ func (x *CheckpointRecord) String() string {
 func (*CheckpointRecord) ProtoMessage() {}
 
 func (x *CheckpointRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[25]
+	mi := &file_ringmaster_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2773,7 +2920,7 @@ func (x *CheckpointRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckpointRecord.ProtoReflect.Descriptor instead.
 func (*CheckpointRecord) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{25}
+	return file_ringmaster_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *CheckpointRecord) GetStep() uint64 {
@@ -2826,7 +2973,7 @@ type EpochRecord struct {
 
 func (x *EpochRecord) Reset() {
 	*x = EpochRecord{}
-	mi := &file_ringmaster_proto_msgTypes[26]
+	mi := &file_ringmaster_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2838,7 +2985,7 @@ func (x *EpochRecord) String() string {
 func (*EpochRecord) ProtoMessage() {}
 
 func (x *EpochRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[26]
+	mi := &file_ringmaster_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2851,7 +2998,7 @@ func (x *EpochRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EpochRecord.ProtoReflect.Descriptor instead.
 func (*EpochRecord) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{26}
+	return file_ringmaster_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *EpochRecord) GetEpoch() uint32 {
@@ -2923,7 +3070,7 @@ type WorkerStatus struct {
 
 func (x *WorkerStatus) Reset() {
 	*x = WorkerStatus{}
-	mi := &file_ringmaster_proto_msgTypes[27]
+	mi := &file_ringmaster_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2935,7 +3082,7 @@ func (x *WorkerStatus) String() string {
 func (*WorkerStatus) ProtoMessage() {}
 
 func (x *WorkerStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[27]
+	mi := &file_ringmaster_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2948,7 +3095,7 @@ func (x *WorkerStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkerStatus.ProtoReflect.Descriptor instead.
 func (*WorkerStatus) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{27}
+	return file_ringmaster_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *WorkerStatus) GetId() string {
@@ -3080,7 +3227,7 @@ type JobStatus struct {
 
 func (x *JobStatus) Reset() {
 	*x = JobStatus{}
-	mi := &file_ringmaster_proto_msgTypes[28]
+	mi := &file_ringmaster_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3092,7 +3239,7 @@ func (x *JobStatus) String() string {
 func (*JobStatus) ProtoMessage() {}
 
 func (x *JobStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[28]
+	mi := &file_ringmaster_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3105,7 +3252,7 @@ func (x *JobStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobStatus.ProtoReflect.Descriptor instead.
 func (*JobStatus) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{28}
+	return file_ringmaster_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *JobStatus) GetJob() string {
@@ -3387,7 +3534,7 @@ type Stall struct {
 
 func (x *Stall) Reset() {
 	*x = Stall{}
-	mi := &file_ringmaster_proto_msgTypes[29]
+	mi := &file_ringmaster_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3399,7 +3546,7 @@ func (x *Stall) String() string {
 func (*Stall) ProtoMessage() {}
 
 func (x *Stall) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[29]
+	mi := &file_ringmaster_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3412,7 +3559,7 @@ func (x *Stall) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Stall.ProtoReflect.Descriptor instead.
 func (*Stall) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{29}
+	return file_ringmaster_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Stall) GetWorker() string {
@@ -3501,7 +3648,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_ringmaster_proto_msgTypes[30]
+	mi := &file_ringmaster_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3513,7 +3660,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[30]
+	mi := &file_ringmaster_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3526,7 +3673,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{30}
+	return file_ringmaster_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *StatusRequest) GetJob() string {
@@ -3549,7 +3696,7 @@ type ClusterStatus struct {
 
 func (x *ClusterStatus) Reset() {
 	*x = ClusterStatus{}
-	mi := &file_ringmaster_proto_msgTypes[31]
+	mi := &file_ringmaster_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3561,7 +3708,7 @@ func (x *ClusterStatus) String() string {
 func (*ClusterStatus) ProtoMessage() {}
 
 func (x *ClusterStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[31]
+	mi := &file_ringmaster_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3574,7 +3721,7 @@ func (x *ClusterStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterStatus.ProtoReflect.Descriptor instead.
 func (*ClusterStatus) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{31}
+	return file_ringmaster_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ClusterStatus) GetCluster() uint64 {
@@ -3621,7 +3768,7 @@ type StopRequest struct {
 
 func (x *StopRequest) Reset() {
 	*x = StopRequest{}
-	mi := &file_ringmaster_proto_msgTypes[32]
+	mi := &file_ringmaster_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3633,7 +3780,7 @@ func (x *StopRequest) String() string {
 func (*StopRequest) ProtoMessage() {}
 
 func (x *StopRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[32]
+	mi := &file_ringmaster_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3646,7 +3793,7 @@ func (x *StopRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRequest.ProtoReflect.Descriptor instead.
 func (*StopRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{32}
+	return file_ringmaster_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *StopRequest) GetJob() string {
@@ -3664,7 +3811,7 @@ type StopReply struct {
 
 func (x *StopReply) Reset() {
 	*x = StopReply{}
-	mi := &file_ringmaster_proto_msgTypes[33]
+	mi := &file_ringmaster_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3676,7 +3823,7 @@ func (x *StopReply) String() string {
 func (*StopReply) ProtoMessage() {}
 
 func (x *StopReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[33]
+	mi := &file_ringmaster_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3689,7 +3836,7 @@ func (x *StopReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopReply.ProtoReflect.Descriptor instead.
 func (*StopReply) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{33}
+	return file_ringmaster_proto_rawDescGZIP(), []int{35}
 }
 
 type ScaleRequest struct {
@@ -3702,7 +3849,7 @@ type ScaleRequest struct {
 
 func (x *ScaleRequest) Reset() {
 	*x = ScaleRequest{}
-	mi := &file_ringmaster_proto_msgTypes[34]
+	mi := &file_ringmaster_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3714,7 +3861,7 @@ func (x *ScaleRequest) String() string {
 func (*ScaleRequest) ProtoMessage() {}
 
 func (x *ScaleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[34]
+	mi := &file_ringmaster_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3727,7 +3874,7 @@ func (x *ScaleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScaleRequest.ProtoReflect.Descriptor instead.
 func (*ScaleRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{34}
+	return file_ringmaster_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ScaleRequest) GetJob() string {
@@ -3752,7 +3899,7 @@ type ScaleReply struct {
 
 func (x *ScaleReply) Reset() {
 	*x = ScaleReply{}
-	mi := &file_ringmaster_proto_msgTypes[35]
+	mi := &file_ringmaster_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3764,7 +3911,7 @@ func (x *ScaleReply) String() string {
 func (*ScaleReply) ProtoMessage() {}
 
 func (x *ScaleReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[35]
+	mi := &file_ringmaster_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3777,7 +3924,7 @@ func (x *ScaleReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScaleReply.ProtoReflect.Descriptor instead.
 func (*ScaleReply) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{35}
+	return file_ringmaster_proto_rawDescGZIP(), []int{37}
 }
 
 type JobsRequest struct {
@@ -3788,7 +3935,7 @@ type JobsRequest struct {
 
 func (x *JobsRequest) Reset() {
 	*x = JobsRequest{}
-	mi := &file_ringmaster_proto_msgTypes[36]
+	mi := &file_ringmaster_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3800,7 +3947,7 @@ func (x *JobsRequest) String() string {
 func (*JobsRequest) ProtoMessage() {}
 
 func (x *JobsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[36]
+	mi := &file_ringmaster_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3813,7 +3960,7 @@ func (x *JobsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobsRequest.ProtoReflect.Descriptor instead.
 func (*JobsRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{36}
+	return file_ringmaster_proto_rawDescGZIP(), []int{38}
 }
 
 type JobsReply struct {
@@ -3825,7 +3972,7 @@ type JobsReply struct {
 
 func (x *JobsReply) Reset() {
 	*x = JobsReply{}
-	mi := &file_ringmaster_proto_msgTypes[37]
+	mi := &file_ringmaster_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3837,7 +3984,7 @@ func (x *JobsReply) String() string {
 func (*JobsReply) ProtoMessage() {}
 
 func (x *JobsReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[37]
+	mi := &file_ringmaster_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3850,7 +3997,7 @@ func (x *JobsReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobsReply.ProtoReflect.Descriptor instead.
 func (*JobsReply) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{37}
+	return file_ringmaster_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *JobsReply) GetJobs() []*JobLine {
@@ -3876,13 +4023,14 @@ type JobLine struct {
 	Checkpoints   []*CheckpointRecord    `protobuf:"bytes,11,rep,name=checkpoints,proto3" json:"checkpoints,omitempty"`
 	Digest        []byte                 `protobuf:"bytes,12,opt,name=digest,proto3" json:"digest,omitempty"` // of the parameters at digest_step; empty: not known
 	DigestStep    uint64                 `protobuf:"varint,13,opt,name=digest_step,json=digestStep,proto3" json:"digest_step,omitempty"`
+	Saving        bool                   `protobuf:"varint,14,opt,name=saving,proto3" json:"saving,omitempty"` // a checkpoint that a person asked for is not stored yet
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *JobLine) Reset() {
 	*x = JobLine{}
-	mi := &file_ringmaster_proto_msgTypes[38]
+	mi := &file_ringmaster_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3894,7 +4042,7 @@ func (x *JobLine) String() string {
 func (*JobLine) ProtoMessage() {}
 
 func (x *JobLine) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[38]
+	mi := &file_ringmaster_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3907,7 +4055,7 @@ func (x *JobLine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobLine.ProtoReflect.Descriptor instead.
 func (*JobLine) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{38}
+	return file_ringmaster_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *JobLine) GetId() string {
@@ -4001,6 +4149,13 @@ func (x *JobLine) GetDigestStep() uint64 {
 	return 0
 }
 
+func (x *JobLine) GetSaving() bool {
+	if x != nil {
+		return x.Saving
+	}
+	return false
+}
+
 type ChangeJobRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Job           string                 `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"`
@@ -4012,7 +4167,7 @@ type ChangeJobRequest struct {
 
 func (x *ChangeJobRequest) Reset() {
 	*x = ChangeJobRequest{}
-	mi := &file_ringmaster_proto_msgTypes[39]
+	mi := &file_ringmaster_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4024,7 +4179,7 @@ func (x *ChangeJobRequest) String() string {
 func (*ChangeJobRequest) ProtoMessage() {}
 
 func (x *ChangeJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[39]
+	mi := &file_ringmaster_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4037,7 +4192,7 @@ func (x *ChangeJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeJobRequest.ProtoReflect.Descriptor instead.
 func (*ChangeJobRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{39}
+	return file_ringmaster_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ChangeJobRequest) GetJob() string {
@@ -4069,7 +4224,7 @@ type ChangeJobReply struct {
 
 func (x *ChangeJobReply) Reset() {
 	*x = ChangeJobReply{}
-	mi := &file_ringmaster_proto_msgTypes[40]
+	mi := &file_ringmaster_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4081,7 +4236,7 @@ func (x *ChangeJobReply) String() string {
 func (*ChangeJobReply) ProtoMessage() {}
 
 func (x *ChangeJobReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[40]
+	mi := &file_ringmaster_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4094,7 +4249,7 @@ func (x *ChangeJobReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeJobReply.ProtoReflect.Descriptor instead.
 func (*ChangeJobReply) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{40}
+	return file_ringmaster_proto_rawDescGZIP(), []int{42}
 }
 
 type CoordinatorsRequest struct {
@@ -4106,7 +4261,7 @@ type CoordinatorsRequest struct {
 
 func (x *CoordinatorsRequest) Reset() {
 	*x = CoordinatorsRequest{}
-	mi := &file_ringmaster_proto_msgTypes[41]
+	mi := &file_ringmaster_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4118,7 +4273,7 @@ func (x *CoordinatorsRequest) String() string {
 func (*CoordinatorsRequest) ProtoMessage() {}
 
 func (x *CoordinatorsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[41]
+	mi := &file_ringmaster_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4131,7 +4286,7 @@ func (x *CoordinatorsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CoordinatorsRequest.ProtoReflect.Descriptor instead.
 func (*CoordinatorsRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{41}
+	return file_ringmaster_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *CoordinatorsRequest) GetAny() bool {
@@ -4151,7 +4306,7 @@ type CoordinatorsReply struct {
 
 func (x *CoordinatorsReply) Reset() {
 	*x = CoordinatorsReply{}
-	mi := &file_ringmaster_proto_msgTypes[42]
+	mi := &file_ringmaster_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4163,7 +4318,7 @@ func (x *CoordinatorsReply) String() string {
 func (*CoordinatorsReply) ProtoMessage() {}
 
 func (x *CoordinatorsReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[42]
+	mi := &file_ringmaster_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4176,7 +4331,7 @@ func (x *CoordinatorsReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CoordinatorsReply.ProtoReflect.Descriptor instead.
 func (*CoordinatorsReply) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{42}
+	return file_ringmaster_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *CoordinatorsReply) GetCluster() uint64 {
@@ -4206,7 +4361,7 @@ type AddCoordinatorRequest struct {
 
 func (x *AddCoordinatorRequest) Reset() {
 	*x = AddCoordinatorRequest{}
-	mi := &file_ringmaster_proto_msgTypes[43]
+	mi := &file_ringmaster_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4218,7 +4373,7 @@ func (x *AddCoordinatorRequest) String() string {
 func (*AddCoordinatorRequest) ProtoMessage() {}
 
 func (x *AddCoordinatorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[43]
+	mi := &file_ringmaster_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4231,7 +4386,7 @@ func (x *AddCoordinatorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddCoordinatorRequest.ProtoReflect.Descriptor instead.
 func (*AddCoordinatorRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{43}
+	return file_ringmaster_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *AddCoordinatorRequest) GetId() string {
@@ -4279,7 +4434,7 @@ type AddCoordinatorReply struct {
 
 func (x *AddCoordinatorReply) Reset() {
 	*x = AddCoordinatorReply{}
-	mi := &file_ringmaster_proto_msgTypes[44]
+	mi := &file_ringmaster_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4291,7 +4446,7 @@ func (x *AddCoordinatorReply) String() string {
 func (*AddCoordinatorReply) ProtoMessage() {}
 
 func (x *AddCoordinatorReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[44]
+	mi := &file_ringmaster_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4304,7 +4459,7 @@ func (x *AddCoordinatorReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddCoordinatorReply.ProtoReflect.Descriptor instead.
 func (*AddCoordinatorReply) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{44}
+	return file_ringmaster_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *AddCoordinatorReply) GetWaits() string {
@@ -4331,7 +4486,7 @@ type RemoveCoordinatorRequest struct {
 
 func (x *RemoveCoordinatorRequest) Reset() {
 	*x = RemoveCoordinatorRequest{}
-	mi := &file_ringmaster_proto_msgTypes[45]
+	mi := &file_ringmaster_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4343,7 +4498,7 @@ func (x *RemoveCoordinatorRequest) String() string {
 func (*RemoveCoordinatorRequest) ProtoMessage() {}
 
 func (x *RemoveCoordinatorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[45]
+	mi := &file_ringmaster_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4356,7 +4511,7 @@ func (x *RemoveCoordinatorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveCoordinatorRequest.ProtoReflect.Descriptor instead.
 func (*RemoveCoordinatorRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{45}
+	return file_ringmaster_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *RemoveCoordinatorRequest) GetId() string {
@@ -4381,7 +4536,7 @@ type RemoveCoordinatorReply struct {
 
 func (x *RemoveCoordinatorReply) Reset() {
 	*x = RemoveCoordinatorReply{}
-	mi := &file_ringmaster_proto_msgTypes[46]
+	mi := &file_ringmaster_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4393,7 +4548,7 @@ func (x *RemoveCoordinatorReply) String() string {
 func (*RemoveCoordinatorReply) ProtoMessage() {}
 
 func (x *RemoveCoordinatorReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[46]
+	mi := &file_ringmaster_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4406,7 +4561,7 @@ func (x *RemoveCoordinatorReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveCoordinatorReply.ProtoReflect.Descriptor instead.
 func (*RemoveCoordinatorReply) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{46}
+	return file_ringmaster_proto_rawDescGZIP(), []int{48}
 }
 
 type SpendTokenRequest struct {
@@ -4420,7 +4575,7 @@ type SpendTokenRequest struct {
 
 func (x *SpendTokenRequest) Reset() {
 	*x = SpendTokenRequest{}
-	mi := &file_ringmaster_proto_msgTypes[47]
+	mi := &file_ringmaster_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4432,7 +4587,7 @@ func (x *SpendTokenRequest) String() string {
 func (*SpendTokenRequest) ProtoMessage() {}
 
 func (x *SpendTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[47]
+	mi := &file_ringmaster_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4445,7 +4600,7 @@ func (x *SpendTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SpendTokenRequest.ProtoReflect.Descriptor instead.
 func (*SpendTokenRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{47}
+	return file_ringmaster_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *SpendTokenRequest) GetToken() []byte {
@@ -4477,7 +4632,7 @@ type SpendTokenReply struct {
 
 func (x *SpendTokenReply) Reset() {
 	*x = SpendTokenReply{}
-	mi := &file_ringmaster_proto_msgTypes[48]
+	mi := &file_ringmaster_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4489,7 +4644,7 @@ func (x *SpendTokenReply) String() string {
 func (*SpendTokenReply) ProtoMessage() {}
 
 func (x *SpendTokenReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[48]
+	mi := &file_ringmaster_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4502,7 +4657,7 @@ func (x *SpendTokenReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SpendTokenReply.ProtoReflect.Descriptor instead.
 func (*SpendTokenReply) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{48}
+	return file_ringmaster_proto_rawDescGZIP(), []int{50}
 }
 
 type FilePart struct {
@@ -4518,7 +4673,7 @@ type FilePart struct {
 
 func (x *FilePart) Reset() {
 	*x = FilePart{}
-	mi := &file_ringmaster_proto_msgTypes[49]
+	mi := &file_ringmaster_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4530,7 +4685,7 @@ func (x *FilePart) String() string {
 func (*FilePart) ProtoMessage() {}
 
 func (x *FilePart) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[49]
+	mi := &file_ringmaster_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4543,7 +4698,7 @@ func (x *FilePart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FilePart.ProtoReflect.Descriptor instead.
 func (*FilePart) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{49}
+	return file_ringmaster_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *FilePart) GetDirectory() string {
@@ -4590,7 +4745,7 @@ type PutFileReply struct {
 
 func (x *PutFileReply) Reset() {
 	*x = PutFileReply{}
-	mi := &file_ringmaster_proto_msgTypes[50]
+	mi := &file_ringmaster_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4602,7 +4757,7 @@ func (x *PutFileReply) String() string {
 func (*PutFileReply) ProtoMessage() {}
 
 func (x *PutFileReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[50]
+	mi := &file_ringmaster_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4615,7 +4770,7 @@ func (x *PutFileReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutFileReply.ProtoReflect.Descriptor instead.
 func (*PutFileReply) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{50}
+	return file_ringmaster_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *PutFileReply) GetId() string {
@@ -4635,7 +4790,7 @@ type GetFileRequest struct {
 
 func (x *GetFileRequest) Reset() {
 	*x = GetFileRequest{}
-	mi := &file_ringmaster_proto_msgTypes[51]
+	mi := &file_ringmaster_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4647,7 +4802,7 @@ func (x *GetFileRequest) String() string {
 func (*GetFileRequest) ProtoMessage() {}
 
 func (x *GetFileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[51]
+	mi := &file_ringmaster_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4660,7 +4815,7 @@ func (x *GetFileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetFileRequest.ProtoReflect.Descriptor instead.
 func (*GetFileRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{51}
+	return file_ringmaster_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *GetFileRequest) GetDirectory() string {
@@ -4691,7 +4846,7 @@ type StateRequest struct {
 
 func (x *StateRequest) Reset() {
 	*x = StateRequest{}
-	mi := &file_ringmaster_proto_msgTypes[52]
+	mi := &file_ringmaster_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4703,7 +4858,7 @@ func (x *StateRequest) String() string {
 func (*StateRequest) ProtoMessage() {}
 
 func (x *StateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[52]
+	mi := &file_ringmaster_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4716,7 +4871,7 @@ func (x *StateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StateRequest.ProtoReflect.Descriptor instead.
 func (*StateRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{52}
+	return file_ringmaster_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *StateRequest) GetCluster() uint64 {
@@ -4771,7 +4926,7 @@ type StatePart struct {
 
 func (x *StatePart) Reset() {
 	*x = StatePart{}
-	mi := &file_ringmaster_proto_msgTypes[53]
+	mi := &file_ringmaster_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4783,7 +4938,7 @@ func (x *StatePart) String() string {
 func (*StatePart) ProtoMessage() {}
 
 func (x *StatePart) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[53]
+	mi := &file_ringmaster_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4796,7 +4951,7 @@ func (x *StatePart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatePart.ProtoReflect.Descriptor instead.
 func (*StatePart) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{53}
+	return file_ringmaster_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *StatePart) GetHeader() []byte {
@@ -4818,7 +4973,17 @@ var File_ringmaster_proto protoreflect.FileDescriptor
 const file_ringmaster_proto_rawDesc = "" +
 	"\n" +
 	"\x10ringmaster.proto\x12\n" +
-	"ringmaster\"\x0e\n" +
+	"ringmaster\"e\n" +
+	"\vLogsRequest\x12\x18\n" +
+	"\aprocess\x18\x01 \x01(\tR\aprocess\x12\x12\n" +
+	"\x04life\x18\x02 \x01(\x06R\x04life\x12\x14\n" +
+	"\x05after\x18\x03 \x01(\x04R\x05after\x12\x12\n" +
+	"\x04tail\x18\x04 \x01(\rR\x04tail\"a\n" +
+	"\tLogsReply\x12\x12\n" +
+	"\x04life\x18\x01 \x01(\x06R\x04life\x12\x12\n" +
+	"\x04last\x18\x02 \x01(\x04R\x04last\x12\x16\n" +
+	"\x06missed\x18\x03 \x01(\x04R\x06missed\x12\x14\n" +
+	"\x05lines\x18\x04 \x03(\tR\x05lines\"\x0e\n" +
 	"\fProbeRequest\".\n" +
 	"\n" +
 	"ProbeReply\x12 \n" +
@@ -5040,7 +5205,7 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\vfingerprint\x18\x04 \x01(\fR\vfingerprint\x12*\n" +
 	"\x05files\x18\x05 \x03(\v2\x14.ringmaster.DataFileR\x05files\x12\x1a\n" +
 	"\bmanifest\x18\x06 \x01(\fR\bmanifest\x12\x16\n" +
-	"\x06parked\x18\a \x01(\x04R\x06parked\"\xb0\x04\n" +
+	"\x06parked\x18\a \x01(\x04R\x06parked\"\xcd\x04\n" +
 	"\x05Order\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\x06R\acluster\x12%\n" +
 	"\x03job\x18\x02 \x01(\v2\x13.ringmaster.JobSpecR\x03job\x12$\n" +
@@ -5059,7 +5224,8 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\n" +
 	"candidates\x18\x0e \x03(\v2\x12.ringmaster.MemberR\n" +
 	"candidates\x123\n" +
-	"\x15checkpoint_generation\x18\x0f \x01(\x04R\x14checkpointGeneration\"\x8b\x02\n" +
+	"\x15checkpoint_generation\x18\x0f \x01(\x04R\x14checkpointGeneration\x12\x1b\n" +
+	"\tsave_from\x18\x10 \x01(\x04R\bsaveFrom\"\x8b\x02\n" +
 	"\rSubmitRequest\x12\x16\n" +
 	"\x06config\x18\x01 \x01(\fR\x06config\x12 \n" +
 	"\vfingerprint\x18\x02 \x01(\fR\vfingerprint\x12*\n" +
@@ -5201,7 +5367,7 @@ const file_ringmaster_proto_rawDesc = "" +
 	"ScaleReply\"\r\n" +
 	"\vJobsRequest\"4\n" +
 	"\tJobsReply\x12'\n" +
-	"\x04jobs\x18\x01 \x03(\v2\x13.ringmaster.JobLineR\x04jobs\"\xe0\x02\n" +
+	"\x04jobs\x18\x01 \x03(\v2\x13.ringmaster.JobLineR\x04jobs\"\xf8\x02\n" +
 	"\aJobLine\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
@@ -5217,7 +5383,8 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\vcheckpoints\x18\v \x03(\v2\x1c.ringmaster.CheckpointRecordR\vcheckpoints\x12\x16\n" +
 	"\x06digest\x18\f \x01(\fR\x06digest\x12\x1f\n" +
 	"\vdigest_step\x18\r \x01(\x04R\n" +
-	"digestStep\"l\n" +
+	"digestStep\x12\x16\n" +
+	"\x06saving\x18\x0e \x01(\bR\x06saving\"l\n" +
 	"\x10ChangeJobRequest\x12\x10\n" +
 	"\x03job\x18\x01 \x01(\tR\x03job\x12*\n" +
 	"\x06change\x18\x02 \x01(\x0e2\x12.ringmaster.ChangeR\x06change\x12\x1a\n" +
@@ -5288,13 +5455,14 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\fDOING_SAVING\x10\x04\x12\x11\n" +
 	"\rDOING_WAITING\x10\x05\x12\x14\n" +
 	"\x10DOING_CONNECTING\x10\x06\x12\x12\n" +
-	"\x0eDOING_FETCHING\x10\a*i\n" +
+	"\x0eDOING_FETCHING\x10\a*z\n" +
 	"\x06Change\x12\x12\n" +
 	"\x0eCHANGE_NOTHING\x10\x00\x12\x10\n" +
 	"\fCHANGE_PAUSE\x10\x01\x12\x11\n" +
 	"\rCHANGE_RESUME\x10\x02\x12\x11\n" +
 	"\rCHANGE_CANCEL\x10\x03\x12\x13\n" +
-	"\x0fCHANGE_PRIORITY\x10\x042\xb9\a\n" +
+	"\x0fCHANGE_PRIORITY\x10\x04\x12\x0f\n" +
+	"\vCHANGE_SAVE\x10\x052\xf1\a\n" +
 	"\vCoordinator\x123\n" +
 	"\x06Attach\x12\x12.ringmaster.Report\x1a\x11.ringmaster.Order(\x010\x01\x12<\n" +
 	"\x06Submit\x12\x19.ringmaster.SubmitRequest\x1a\x17.ringmaster.SubmitReply\x12:\n" +
@@ -5303,17 +5471,19 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\x04Stop\x12\x17.ringmaster.StopRequest\x1a\x15.ringmaster.StopReply\x129\n" +
 	"\x05Scale\x12\x18.ringmaster.ScaleRequest\x1a\x16.ringmaster.ScaleReply\x126\n" +
 	"\x04Jobs\x12\x17.ringmaster.JobsRequest\x1a\x15.ringmaster.JobsReply\x12E\n" +
-	"\tChangeJob\x12\x1c.ringmaster.ChangeJobRequest\x1a\x1a.ringmaster.ChangeJobReply\x12N\n" +
+	"\tChangeJob\x12\x1c.ringmaster.ChangeJobRequest\x1a\x1a.ringmaster.ChangeJobReply\x126\n" +
+	"\x04Logs\x12\x17.ringmaster.LogsRequest\x1a\x15.ringmaster.LogsReply\x12N\n" +
 	"\fCoordinators\x12\x1f.ringmaster.CoordinatorsRequest\x1a\x1d.ringmaster.CoordinatorsReply\x12T\n" +
 	"\x0eAddCoordinator\x12!.ringmaster.AddCoordinatorRequest\x1a\x1f.ringmaster.AddCoordinatorReply\x12]\n" +
 	"\x11RemoveCoordinator\x12$.ringmaster.RemoveCoordinatorRequest\x1a\".ringmaster.RemoveCoordinatorReply\x12H\n" +
 	"\n" +
 	"SpendToken\x12\x1d.ringmaster.SpendTokenRequest\x1a\x1b.ringmaster.SpendTokenReply\x12;\n" +
 	"\aPutFile\x12\x14.ringmaster.FilePart\x1a\x18.ringmaster.PutFileReply(\x01\x12=\n" +
-	"\aGetFile\x12\x1a.ringmaster.GetFileRequest\x1a\x14.ringmaster.FilePart0\x012}\n" +
+	"\aGetFile\x12\x1a.ringmaster.GetFileRequest\x1a\x14.ringmaster.FilePart0\x012\xb5\x01\n" +
 	"\x04Peer\x12:\n" +
 	"\x05State\x12\x18.ringmaster.StateRequest\x1a\x15.ringmaster.StatePart0\x01\x129\n" +
-	"\x05Probe\x12\x18.ringmaster.ProbeRequest\x1a\x16.ringmaster.ProbeReplyB\x19Z\x17ringmaster/internal/rpcb\x06proto3"
+	"\x05Probe\x12\x18.ringmaster.ProbeRequest\x1a\x16.ringmaster.ProbeReply\x126\n" +
+	"\x04Logs\x12\x17.ringmaster.LogsRequest\x1a\x15.ringmaster.LogsReplyB\x19Z\x17ringmaster/internal/rpcb\x06proto3"
 
 var (
 	file_ringmaster_proto_rawDescOnce sync.Once
@@ -5328,137 +5498,143 @@ func file_ringmaster_proto_rawDescGZIP() []byte {
 }
 
 var file_ringmaster_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_ringmaster_proto_msgTypes = make([]protoimpl.MessageInfo, 54)
+var file_ringmaster_proto_msgTypes = make([]protoimpl.MessageInfo, 56)
 var file_ringmaster_proto_goTypes = []any{
 	(Phase)(0),                       // 0: ringmaster.Phase
 	(Doing)(0),                       // 1: ringmaster.Doing
 	(Change)(0),                      // 2: ringmaster.Change
-	(*ProbeRequest)(nil),             // 3: ringmaster.ProbeRequest
-	(*ProbeReply)(nil),               // 4: ringmaster.ProbeReply
-	(*NotLeader)(nil),                // 5: ringmaster.NotLeader
-	(*Member)(nil),                   // 6: ringmaster.Member
-	(*View)(nil),                     // 7: ringmaster.View
-	(*Start)(nil),                    // 8: ringmaster.Start
-	(*Judged)(nil),                   // 9: ringmaster.Judged
-	(*Unsaved)(nil),                  // 10: ringmaster.Unsaved
-	(*Report)(nil),                   // 11: ringmaster.Report
-	(*Way)(nil),                      // 12: ringmaster.Way
-	(*Activity)(nil),                 // 13: ringmaster.Activity
-	(*DataFile)(nil),                 // 14: ringmaster.DataFile
-	(*Progress)(nil),                 // 15: ringmaster.Progress
-	(*Waiting)(nil),                  // 16: ringmaster.Waiting
-	(*EpochFact)(nil),                // 17: ringmaster.EpochFact
-	(*StoredFile)(nil),               // 18: ringmaster.StoredFile
-	(*ShareFact)(nil),                // 19: ringmaster.ShareFact
-	(*Outcome)(nil),                  // 20: ringmaster.Outcome
-	(*CoordinatorInfo)(nil),          // 21: ringmaster.CoordinatorInfo
-	(*JobSpec)(nil),                  // 22: ringmaster.JobSpec
-	(*Order)(nil),                    // 23: ringmaster.Order
-	(*SubmitRequest)(nil),            // 24: ringmaster.SubmitRequest
-	(*SubmitReply)(nil),              // 25: ringmaster.SubmitReply
-	(*WatchRequest)(nil),             // 26: ringmaster.WatchRequest
-	(*ViewRecord)(nil),               // 27: ringmaster.ViewRecord
-	(*CheckpointRecord)(nil),         // 28: ringmaster.CheckpointRecord
-	(*EpochRecord)(nil),              // 29: ringmaster.EpochRecord
-	(*WorkerStatus)(nil),             // 30: ringmaster.WorkerStatus
-	(*JobStatus)(nil),                // 31: ringmaster.JobStatus
-	(*Stall)(nil),                    // 32: ringmaster.Stall
-	(*StatusRequest)(nil),            // 33: ringmaster.StatusRequest
-	(*ClusterStatus)(nil),            // 34: ringmaster.ClusterStatus
-	(*StopRequest)(nil),              // 35: ringmaster.StopRequest
-	(*StopReply)(nil),                // 36: ringmaster.StopReply
-	(*ScaleRequest)(nil),             // 37: ringmaster.ScaleRequest
-	(*ScaleReply)(nil),               // 38: ringmaster.ScaleReply
-	(*JobsRequest)(nil),              // 39: ringmaster.JobsRequest
-	(*JobsReply)(nil),                // 40: ringmaster.JobsReply
-	(*JobLine)(nil),                  // 41: ringmaster.JobLine
-	(*ChangeJobRequest)(nil),         // 42: ringmaster.ChangeJobRequest
-	(*ChangeJobReply)(nil),           // 43: ringmaster.ChangeJobReply
-	(*CoordinatorsRequest)(nil),      // 44: ringmaster.CoordinatorsRequest
-	(*CoordinatorsReply)(nil),        // 45: ringmaster.CoordinatorsReply
-	(*AddCoordinatorRequest)(nil),    // 46: ringmaster.AddCoordinatorRequest
-	(*AddCoordinatorReply)(nil),      // 47: ringmaster.AddCoordinatorReply
-	(*RemoveCoordinatorRequest)(nil), // 48: ringmaster.RemoveCoordinatorRequest
-	(*RemoveCoordinatorReply)(nil),   // 49: ringmaster.RemoveCoordinatorReply
-	(*SpendTokenRequest)(nil),        // 50: ringmaster.SpendTokenRequest
-	(*SpendTokenReply)(nil),          // 51: ringmaster.SpendTokenReply
-	(*FilePart)(nil),                 // 52: ringmaster.FilePart
-	(*PutFileReply)(nil),             // 53: ringmaster.PutFileReply
-	(*GetFileRequest)(nil),           // 54: ringmaster.GetFileRequest
-	(*StateRequest)(nil),             // 55: ringmaster.StateRequest
-	(*StatePart)(nil),                // 56: ringmaster.StatePart
+	(*LogsRequest)(nil),              // 3: ringmaster.LogsRequest
+	(*LogsReply)(nil),                // 4: ringmaster.LogsReply
+	(*ProbeRequest)(nil),             // 5: ringmaster.ProbeRequest
+	(*ProbeReply)(nil),               // 6: ringmaster.ProbeReply
+	(*NotLeader)(nil),                // 7: ringmaster.NotLeader
+	(*Member)(nil),                   // 8: ringmaster.Member
+	(*View)(nil),                     // 9: ringmaster.View
+	(*Start)(nil),                    // 10: ringmaster.Start
+	(*Judged)(nil),                   // 11: ringmaster.Judged
+	(*Unsaved)(nil),                  // 12: ringmaster.Unsaved
+	(*Report)(nil),                   // 13: ringmaster.Report
+	(*Way)(nil),                      // 14: ringmaster.Way
+	(*Activity)(nil),                 // 15: ringmaster.Activity
+	(*DataFile)(nil),                 // 16: ringmaster.DataFile
+	(*Progress)(nil),                 // 17: ringmaster.Progress
+	(*Waiting)(nil),                  // 18: ringmaster.Waiting
+	(*EpochFact)(nil),                // 19: ringmaster.EpochFact
+	(*StoredFile)(nil),               // 20: ringmaster.StoredFile
+	(*ShareFact)(nil),                // 21: ringmaster.ShareFact
+	(*Outcome)(nil),                  // 22: ringmaster.Outcome
+	(*CoordinatorInfo)(nil),          // 23: ringmaster.CoordinatorInfo
+	(*JobSpec)(nil),                  // 24: ringmaster.JobSpec
+	(*Order)(nil),                    // 25: ringmaster.Order
+	(*SubmitRequest)(nil),            // 26: ringmaster.SubmitRequest
+	(*SubmitReply)(nil),              // 27: ringmaster.SubmitReply
+	(*WatchRequest)(nil),             // 28: ringmaster.WatchRequest
+	(*ViewRecord)(nil),               // 29: ringmaster.ViewRecord
+	(*CheckpointRecord)(nil),         // 30: ringmaster.CheckpointRecord
+	(*EpochRecord)(nil),              // 31: ringmaster.EpochRecord
+	(*WorkerStatus)(nil),             // 32: ringmaster.WorkerStatus
+	(*JobStatus)(nil),                // 33: ringmaster.JobStatus
+	(*Stall)(nil),                    // 34: ringmaster.Stall
+	(*StatusRequest)(nil),            // 35: ringmaster.StatusRequest
+	(*ClusterStatus)(nil),            // 36: ringmaster.ClusterStatus
+	(*StopRequest)(nil),              // 37: ringmaster.StopRequest
+	(*StopReply)(nil),                // 38: ringmaster.StopReply
+	(*ScaleRequest)(nil),             // 39: ringmaster.ScaleRequest
+	(*ScaleReply)(nil),               // 40: ringmaster.ScaleReply
+	(*JobsRequest)(nil),              // 41: ringmaster.JobsRequest
+	(*JobsReply)(nil),                // 42: ringmaster.JobsReply
+	(*JobLine)(nil),                  // 43: ringmaster.JobLine
+	(*ChangeJobRequest)(nil),         // 44: ringmaster.ChangeJobRequest
+	(*ChangeJobReply)(nil),           // 45: ringmaster.ChangeJobReply
+	(*CoordinatorsRequest)(nil),      // 46: ringmaster.CoordinatorsRequest
+	(*CoordinatorsReply)(nil),        // 47: ringmaster.CoordinatorsReply
+	(*AddCoordinatorRequest)(nil),    // 48: ringmaster.AddCoordinatorRequest
+	(*AddCoordinatorReply)(nil),      // 49: ringmaster.AddCoordinatorReply
+	(*RemoveCoordinatorRequest)(nil), // 50: ringmaster.RemoveCoordinatorRequest
+	(*RemoveCoordinatorReply)(nil),   // 51: ringmaster.RemoveCoordinatorReply
+	(*SpendTokenRequest)(nil),        // 52: ringmaster.SpendTokenRequest
+	(*SpendTokenReply)(nil),          // 53: ringmaster.SpendTokenReply
+	(*FilePart)(nil),                 // 54: ringmaster.FilePart
+	(*PutFileReply)(nil),             // 55: ringmaster.PutFileReply
+	(*GetFileRequest)(nil),           // 56: ringmaster.GetFileRequest
+	(*StateRequest)(nil),             // 57: ringmaster.StateRequest
+	(*StatePart)(nil),                // 58: ringmaster.StatePart
 }
 var file_ringmaster_proto_depIdxs = []int32{
-	6,  // 0: ringmaster.View.members:type_name -> ringmaster.Member
-	6,  // 1: ringmaster.Start.sources:type_name -> ringmaster.Member
-	9,  // 2: ringmaster.Start.early_stop:type_name -> ringmaster.Judged
-	9,  // 3: ringmaster.Start.keep_best:type_name -> ringmaster.Judged
+	8,  // 0: ringmaster.View.members:type_name -> ringmaster.Member
+	8,  // 1: ringmaster.Start.sources:type_name -> ringmaster.Member
+	11, // 2: ringmaster.Start.early_stop:type_name -> ringmaster.Judged
+	11, // 3: ringmaster.Start.keep_best:type_name -> ringmaster.Judged
 	0,  // 4: ringmaster.Report.phase:type_name -> ringmaster.Phase
-	14, // 5: ringmaster.Report.files:type_name -> ringmaster.DataFile
-	15, // 6: ringmaster.Report.progress:type_name -> ringmaster.Progress
-	17, // 7: ringmaster.Report.epochs:type_name -> ringmaster.EpochFact
-	19, // 8: ringmaster.Report.shares:type_name -> ringmaster.ShareFact
-	20, // 9: ringmaster.Report.outcome:type_name -> ringmaster.Outcome
-	16, // 10: ringmaster.Report.waiting:type_name -> ringmaster.Waiting
-	12, // 11: ringmaster.Report.ways:type_name -> ringmaster.Way
-	13, // 12: ringmaster.Report.activity:type_name -> ringmaster.Activity
-	10, // 13: ringmaster.Report.unsaved:type_name -> ringmaster.Unsaved
+	16, // 5: ringmaster.Report.files:type_name -> ringmaster.DataFile
+	17, // 6: ringmaster.Report.progress:type_name -> ringmaster.Progress
+	19, // 7: ringmaster.Report.epochs:type_name -> ringmaster.EpochFact
+	21, // 8: ringmaster.Report.shares:type_name -> ringmaster.ShareFact
+	22, // 9: ringmaster.Report.outcome:type_name -> ringmaster.Outcome
+	18, // 10: ringmaster.Report.waiting:type_name -> ringmaster.Waiting
+	14, // 11: ringmaster.Report.ways:type_name -> ringmaster.Way
+	15, // 12: ringmaster.Report.activity:type_name -> ringmaster.Activity
+	12, // 13: ringmaster.Report.unsaved:type_name -> ringmaster.Unsaved
 	1,  // 14: ringmaster.Activity.doing:type_name -> ringmaster.Doing
-	18, // 15: ringmaster.ShareFact.file:type_name -> ringmaster.StoredFile
-	14, // 16: ringmaster.JobSpec.files:type_name -> ringmaster.DataFile
-	22, // 17: ringmaster.Order.job:type_name -> ringmaster.JobSpec
-	7,  // 18: ringmaster.Order.view:type_name -> ringmaster.View
-	8,  // 19: ringmaster.Order.start:type_name -> ringmaster.Start
-	21, // 20: ringmaster.Order.coordinators:type_name -> ringmaster.CoordinatorInfo
-	6,  // 21: ringmaster.Order.candidates:type_name -> ringmaster.Member
-	14, // 22: ringmaster.SubmitRequest.files:type_name -> ringmaster.DataFile
-	16, // 23: ringmaster.WorkerStatus.waiting_for:type_name -> ringmaster.Waiting
-	29, // 24: ringmaster.JobStatus.epochs:type_name -> ringmaster.EpochRecord
-	27, // 25: ringmaster.JobStatus.views:type_name -> ringmaster.ViewRecord
-	28, // 26: ringmaster.JobStatus.checkpoints:type_name -> ringmaster.CheckpointRecord
-	32, // 27: ringmaster.JobStatus.stalled:type_name -> ringmaster.Stall
-	10, // 28: ringmaster.JobStatus.unsaved:type_name -> ringmaster.Unsaved
-	21, // 29: ringmaster.ClusterStatus.coordinators:type_name -> ringmaster.CoordinatorInfo
-	30, // 30: ringmaster.ClusterStatus.workers:type_name -> ringmaster.WorkerStatus
-	31, // 31: ringmaster.ClusterStatus.job:type_name -> ringmaster.JobStatus
-	41, // 32: ringmaster.JobsReply.jobs:type_name -> ringmaster.JobLine
-	28, // 33: ringmaster.JobLine.checkpoints:type_name -> ringmaster.CheckpointRecord
+	20, // 15: ringmaster.ShareFact.file:type_name -> ringmaster.StoredFile
+	16, // 16: ringmaster.JobSpec.files:type_name -> ringmaster.DataFile
+	24, // 17: ringmaster.Order.job:type_name -> ringmaster.JobSpec
+	9,  // 18: ringmaster.Order.view:type_name -> ringmaster.View
+	10, // 19: ringmaster.Order.start:type_name -> ringmaster.Start
+	23, // 20: ringmaster.Order.coordinators:type_name -> ringmaster.CoordinatorInfo
+	8,  // 21: ringmaster.Order.candidates:type_name -> ringmaster.Member
+	16, // 22: ringmaster.SubmitRequest.files:type_name -> ringmaster.DataFile
+	18, // 23: ringmaster.WorkerStatus.waiting_for:type_name -> ringmaster.Waiting
+	31, // 24: ringmaster.JobStatus.epochs:type_name -> ringmaster.EpochRecord
+	29, // 25: ringmaster.JobStatus.views:type_name -> ringmaster.ViewRecord
+	30, // 26: ringmaster.JobStatus.checkpoints:type_name -> ringmaster.CheckpointRecord
+	34, // 27: ringmaster.JobStatus.stalled:type_name -> ringmaster.Stall
+	12, // 28: ringmaster.JobStatus.unsaved:type_name -> ringmaster.Unsaved
+	23, // 29: ringmaster.ClusterStatus.coordinators:type_name -> ringmaster.CoordinatorInfo
+	32, // 30: ringmaster.ClusterStatus.workers:type_name -> ringmaster.WorkerStatus
+	33, // 31: ringmaster.ClusterStatus.job:type_name -> ringmaster.JobStatus
+	43, // 32: ringmaster.JobsReply.jobs:type_name -> ringmaster.JobLine
+	30, // 33: ringmaster.JobLine.checkpoints:type_name -> ringmaster.CheckpointRecord
 	2,  // 34: ringmaster.ChangeJobRequest.change:type_name -> ringmaster.Change
-	21, // 35: ringmaster.CoordinatorsReply.coordinators:type_name -> ringmaster.CoordinatorInfo
-	11, // 36: ringmaster.Coordinator.Attach:input_type -> ringmaster.Report
-	24, // 37: ringmaster.Coordinator.Submit:input_type -> ringmaster.SubmitRequest
-	26, // 38: ringmaster.Coordinator.Watch:input_type -> ringmaster.WatchRequest
-	33, // 39: ringmaster.Coordinator.Status:input_type -> ringmaster.StatusRequest
-	35, // 40: ringmaster.Coordinator.Stop:input_type -> ringmaster.StopRequest
-	37, // 41: ringmaster.Coordinator.Scale:input_type -> ringmaster.ScaleRequest
-	39, // 42: ringmaster.Coordinator.Jobs:input_type -> ringmaster.JobsRequest
-	42, // 43: ringmaster.Coordinator.ChangeJob:input_type -> ringmaster.ChangeJobRequest
-	44, // 44: ringmaster.Coordinator.Coordinators:input_type -> ringmaster.CoordinatorsRequest
-	46, // 45: ringmaster.Coordinator.AddCoordinator:input_type -> ringmaster.AddCoordinatorRequest
-	48, // 46: ringmaster.Coordinator.RemoveCoordinator:input_type -> ringmaster.RemoveCoordinatorRequest
-	50, // 47: ringmaster.Coordinator.SpendToken:input_type -> ringmaster.SpendTokenRequest
-	52, // 48: ringmaster.Coordinator.PutFile:input_type -> ringmaster.FilePart
-	54, // 49: ringmaster.Coordinator.GetFile:input_type -> ringmaster.GetFileRequest
-	55, // 50: ringmaster.Peer.State:input_type -> ringmaster.StateRequest
-	3,  // 51: ringmaster.Peer.Probe:input_type -> ringmaster.ProbeRequest
-	23, // 52: ringmaster.Coordinator.Attach:output_type -> ringmaster.Order
-	25, // 53: ringmaster.Coordinator.Submit:output_type -> ringmaster.SubmitReply
-	31, // 54: ringmaster.Coordinator.Watch:output_type -> ringmaster.JobStatus
-	34, // 55: ringmaster.Coordinator.Status:output_type -> ringmaster.ClusterStatus
-	36, // 56: ringmaster.Coordinator.Stop:output_type -> ringmaster.StopReply
-	38, // 57: ringmaster.Coordinator.Scale:output_type -> ringmaster.ScaleReply
-	40, // 58: ringmaster.Coordinator.Jobs:output_type -> ringmaster.JobsReply
-	43, // 59: ringmaster.Coordinator.ChangeJob:output_type -> ringmaster.ChangeJobReply
-	45, // 60: ringmaster.Coordinator.Coordinators:output_type -> ringmaster.CoordinatorsReply
-	47, // 61: ringmaster.Coordinator.AddCoordinator:output_type -> ringmaster.AddCoordinatorReply
-	49, // 62: ringmaster.Coordinator.RemoveCoordinator:output_type -> ringmaster.RemoveCoordinatorReply
-	51, // 63: ringmaster.Coordinator.SpendToken:output_type -> ringmaster.SpendTokenReply
-	53, // 64: ringmaster.Coordinator.PutFile:output_type -> ringmaster.PutFileReply
-	52, // 65: ringmaster.Coordinator.GetFile:output_type -> ringmaster.FilePart
-	56, // 66: ringmaster.Peer.State:output_type -> ringmaster.StatePart
-	4,  // 67: ringmaster.Peer.Probe:output_type -> ringmaster.ProbeReply
-	52, // [52:68] is the sub-list for method output_type
-	36, // [36:52] is the sub-list for method input_type
+	23, // 35: ringmaster.CoordinatorsReply.coordinators:type_name -> ringmaster.CoordinatorInfo
+	13, // 36: ringmaster.Coordinator.Attach:input_type -> ringmaster.Report
+	26, // 37: ringmaster.Coordinator.Submit:input_type -> ringmaster.SubmitRequest
+	28, // 38: ringmaster.Coordinator.Watch:input_type -> ringmaster.WatchRequest
+	35, // 39: ringmaster.Coordinator.Status:input_type -> ringmaster.StatusRequest
+	37, // 40: ringmaster.Coordinator.Stop:input_type -> ringmaster.StopRequest
+	39, // 41: ringmaster.Coordinator.Scale:input_type -> ringmaster.ScaleRequest
+	41, // 42: ringmaster.Coordinator.Jobs:input_type -> ringmaster.JobsRequest
+	44, // 43: ringmaster.Coordinator.ChangeJob:input_type -> ringmaster.ChangeJobRequest
+	3,  // 44: ringmaster.Coordinator.Logs:input_type -> ringmaster.LogsRequest
+	46, // 45: ringmaster.Coordinator.Coordinators:input_type -> ringmaster.CoordinatorsRequest
+	48, // 46: ringmaster.Coordinator.AddCoordinator:input_type -> ringmaster.AddCoordinatorRequest
+	50, // 47: ringmaster.Coordinator.RemoveCoordinator:input_type -> ringmaster.RemoveCoordinatorRequest
+	52, // 48: ringmaster.Coordinator.SpendToken:input_type -> ringmaster.SpendTokenRequest
+	54, // 49: ringmaster.Coordinator.PutFile:input_type -> ringmaster.FilePart
+	56, // 50: ringmaster.Coordinator.GetFile:input_type -> ringmaster.GetFileRequest
+	57, // 51: ringmaster.Peer.State:input_type -> ringmaster.StateRequest
+	5,  // 52: ringmaster.Peer.Probe:input_type -> ringmaster.ProbeRequest
+	3,  // 53: ringmaster.Peer.Logs:input_type -> ringmaster.LogsRequest
+	25, // 54: ringmaster.Coordinator.Attach:output_type -> ringmaster.Order
+	27, // 55: ringmaster.Coordinator.Submit:output_type -> ringmaster.SubmitReply
+	33, // 56: ringmaster.Coordinator.Watch:output_type -> ringmaster.JobStatus
+	36, // 57: ringmaster.Coordinator.Status:output_type -> ringmaster.ClusterStatus
+	38, // 58: ringmaster.Coordinator.Stop:output_type -> ringmaster.StopReply
+	40, // 59: ringmaster.Coordinator.Scale:output_type -> ringmaster.ScaleReply
+	42, // 60: ringmaster.Coordinator.Jobs:output_type -> ringmaster.JobsReply
+	45, // 61: ringmaster.Coordinator.ChangeJob:output_type -> ringmaster.ChangeJobReply
+	4,  // 62: ringmaster.Coordinator.Logs:output_type -> ringmaster.LogsReply
+	47, // 63: ringmaster.Coordinator.Coordinators:output_type -> ringmaster.CoordinatorsReply
+	49, // 64: ringmaster.Coordinator.AddCoordinator:output_type -> ringmaster.AddCoordinatorReply
+	51, // 65: ringmaster.Coordinator.RemoveCoordinator:output_type -> ringmaster.RemoveCoordinatorReply
+	53, // 66: ringmaster.Coordinator.SpendToken:output_type -> ringmaster.SpendTokenReply
+	55, // 67: ringmaster.Coordinator.PutFile:output_type -> ringmaster.PutFileReply
+	54, // 68: ringmaster.Coordinator.GetFile:output_type -> ringmaster.FilePart
+	58, // 69: ringmaster.Peer.State:output_type -> ringmaster.StatePart
+	6,  // 70: ringmaster.Peer.Probe:output_type -> ringmaster.ProbeReply
+	4,  // 71: ringmaster.Peer.Logs:output_type -> ringmaster.LogsReply
+	54, // [54:72] is the sub-list for method output_type
+	36, // [36:54] is the sub-list for method input_type
 	36, // [36:36] is the sub-list for extension type_name
 	36, // [36:36] is the sub-list for extension extendee
 	0,  // [0:36] is the sub-list for field type_name
@@ -5469,14 +5645,14 @@ func file_ringmaster_proto_init() {
 	if File_ringmaster_proto != nil {
 		return
 	}
-	file_ringmaster_proto_msgTypes[29].OneofWrappers = []any{}
+	file_ringmaster_proto_msgTypes[31].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ringmaster_proto_rawDesc), len(file_ringmaster_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   54,
+			NumMessages:   56,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

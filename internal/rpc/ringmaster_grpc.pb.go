@@ -30,6 +30,7 @@ const (
 	Coordinator_Scale_FullMethodName             = "/ringmaster.Coordinator/Scale"
 	Coordinator_Jobs_FullMethodName              = "/ringmaster.Coordinator/Jobs"
 	Coordinator_ChangeJob_FullMethodName         = "/ringmaster.Coordinator/ChangeJob"
+	Coordinator_Logs_FullMethodName              = "/ringmaster.Coordinator/Logs"
 	Coordinator_Coordinators_FullMethodName      = "/ringmaster.Coordinator/Coordinators"
 	Coordinator_AddCoordinator_FullMethodName    = "/ringmaster.Coordinator/AddCoordinator"
 	Coordinator_RemoveCoordinator_FullMethodName = "/ringmaster.Coordinator/RemoveCoordinator"
@@ -61,8 +62,10 @@ type CoordinatorClient interface {
 	Scale(ctx context.Context, in *ScaleRequest, opts ...grpc.CallOption) (*ScaleReply, error)
 	// Jobs lists the jobs, those that have ended long ago too.
 	Jobs(ctx context.Context, in *JobsRequest, opts ...grpc.CallOption) (*JobsReply, error)
-	// ChangeJob pauses, resumes or cancels a job, or gives it another priority.
+	// ChangeJob pauses, resumes or cancels a job, gives it another priority, or has it save a checkpoint.
 	ChangeJob(ctx context.Context, in *ChangeJobRequest, opts ...grpc.CallOption) (*ChangeJobReply, error)
+	// Logs reads the newest lines of any process's log. The leader asks that process.
+	Logs(ctx context.Context, in *LogsRequest, opts ...grpc.CallOption) (*LogsReply, error)
 	// Coordinators lists the replicas. The leader proves that it leads before it answers.
 	Coordinators(ctx context.Context, in *CoordinatorsRequest, opts ...grpc.CallOption) (*CoordinatorsReply, error)
 	// AddCoordinator brings a replica one step closer to being one of the cluster. A replica that wants to join, or has
@@ -178,6 +181,16 @@ func (c *coordinatorClient) ChangeJob(ctx context.Context, in *ChangeJobRequest,
 	return out, nil
 }
 
+func (c *coordinatorClient) Logs(ctx context.Context, in *LogsRequest, opts ...grpc.CallOption) (*LogsReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(LogsReply)
+	err := c.cc.Invoke(ctx, Coordinator_Logs_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *coordinatorClient) Coordinators(ctx context.Context, in *CoordinatorsRequest, opts ...grpc.CallOption) (*CoordinatorsReply, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(CoordinatorsReply)
@@ -273,8 +286,10 @@ type CoordinatorServer interface {
 	Scale(context.Context, *ScaleRequest) (*ScaleReply, error)
 	// Jobs lists the jobs, those that have ended long ago too.
 	Jobs(context.Context, *JobsRequest) (*JobsReply, error)
-	// ChangeJob pauses, resumes or cancels a job, or gives it another priority.
+	// ChangeJob pauses, resumes or cancels a job, gives it another priority, or has it save a checkpoint.
 	ChangeJob(context.Context, *ChangeJobRequest) (*ChangeJobReply, error)
+	// Logs reads the newest lines of any process's log. The leader asks that process.
+	Logs(context.Context, *LogsRequest) (*LogsReply, error)
 	// Coordinators lists the replicas. The leader proves that it leads before it answers.
 	Coordinators(context.Context, *CoordinatorsRequest) (*CoordinatorsReply, error)
 	// AddCoordinator brings a replica one step closer to being one of the cluster. A replica that wants to join, or has
@@ -321,6 +336,9 @@ func (UnimplementedCoordinatorServer) Jobs(context.Context, *JobsRequest) (*Jobs
 }
 func (UnimplementedCoordinatorServer) ChangeJob(context.Context, *ChangeJobRequest) (*ChangeJobReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method ChangeJob not implemented")
+}
+func (UnimplementedCoordinatorServer) Logs(context.Context, *LogsRequest) (*LogsReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method Logs not implemented")
 }
 func (UnimplementedCoordinatorServer) Coordinators(context.Context, *CoordinatorsRequest) (*CoordinatorsReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Coordinators not implemented")
@@ -487,6 +505,24 @@ func _Coordinator_ChangeJob_Handler(srv interface{}, ctx context.Context, dec fu
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Coordinator_Logs_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(LogsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CoordinatorServer).Logs(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Coordinator_Logs_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CoordinatorServer).Logs(ctx, req.(*LogsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Coordinator_Coordinators_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(CoordinatorsRequest)
 	if err := dec(in); err != nil {
@@ -609,6 +645,10 @@ var Coordinator_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _Coordinator_ChangeJob_Handler,
 		},
 		{
+			MethodName: "Logs",
+			Handler:    _Coordinator_Logs_Handler,
+		},
+		{
 			MethodName: "Coordinators",
 			Handler:    _Coordinator_Coordinators_Handler,
 		},
@@ -654,6 +694,7 @@ var Coordinator_ServiceDesc = grpc.ServiceDesc{
 const (
 	Peer_State_FullMethodName = "/ringmaster.Peer/State"
 	Peer_Probe_FullMethodName = "/ringmaster.Peer/Probe"
+	Peer_Logs_FullMethodName  = "/ringmaster.Peer/Logs"
 )
 
 // PeerClient is the client API for Peer service.
@@ -666,6 +707,8 @@ type PeerClient interface {
 	State(ctx context.Context, in *StateRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StatePart], error)
 	// Probe is answered at once: the link to this worker is open.
 	Probe(ctx context.Context, in *ProbeRequest, opts ...grpc.CallOption) (*ProbeReply, error)
+	// Logs reads the newest lines of this worker's log, for the leader.
+	Logs(ctx context.Context, in *LogsRequest, opts ...grpc.CallOption) (*LogsReply, error)
 }
 
 type peerClient struct {
@@ -705,6 +748,16 @@ func (c *peerClient) Probe(ctx context.Context, in *ProbeRequest, opts ...grpc.C
 	return out, nil
 }
 
+func (c *peerClient) Logs(ctx context.Context, in *LogsRequest, opts ...grpc.CallOption) (*LogsReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(LogsReply)
+	err := c.cc.Invoke(ctx, Peer_Logs_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // PeerServer is the server API for Peer service.
 // All implementations must embed UnimplementedPeerServer
 // for forward compatibility.
@@ -715,6 +768,8 @@ type PeerServer interface {
 	State(*StateRequest, grpc.ServerStreamingServer[StatePart]) error
 	// Probe is answered at once: the link to this worker is open.
 	Probe(context.Context, *ProbeRequest) (*ProbeReply, error)
+	// Logs reads the newest lines of this worker's log, for the leader.
+	Logs(context.Context, *LogsRequest) (*LogsReply, error)
 	mustEmbedUnimplementedPeerServer()
 }
 
@@ -730,6 +785,9 @@ func (UnimplementedPeerServer) State(*StateRequest, grpc.ServerStreamingServer[S
 }
 func (UnimplementedPeerServer) Probe(context.Context, *ProbeRequest) (*ProbeReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Probe not implemented")
+}
+func (UnimplementedPeerServer) Logs(context.Context, *LogsRequest) (*LogsReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method Logs not implemented")
 }
 func (UnimplementedPeerServer) mustEmbedUnimplementedPeerServer() {}
 func (UnimplementedPeerServer) testEmbeddedByValue()              {}
@@ -781,6 +839,24 @@ func _Peer_Probe_Handler(srv interface{}, ctx context.Context, dec func(interfac
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Peer_Logs_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(LogsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PeerServer).Logs(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Peer_Logs_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PeerServer).Logs(ctx, req.(*LogsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Peer_ServiceDesc is the grpc.ServiceDesc for Peer service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -791,6 +867,10 @@ var Peer_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Probe",
 			Handler:    _Peer_Probe_Handler,
+		},
+		{
+			MethodName: "Logs",
+			Handler:    _Peer_Logs_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

@@ -232,6 +232,8 @@ func jobOf(c fsm.Command) string {
 		return c.Prioritize.Job
 	case c.Park != nil:
 		return c.Park.Job
+	case c.Save != nil:
+		return c.Save.Job
 	}
 	return ""
 }

@@ -317,15 +317,19 @@ func (w *World) inflict(f fault, jobs []string) {
 		}
 	case replaceCoordinator:
 		w.replace(c)
-	case pauseJob, raiseJob:
+	case pauseJob, raiseJob, saveJob:
 		w.running.Go(func() { w.steer(f, jobs[f.Who%len(jobs)]) })
 	}
 }
 
-// steer has a person pause a job for a while, or give it another priority.
+// steer has a person pause a job for a while, give it another priority, or have it save a checkpoint.
 func (w *World) steer(f fault, job string) {
-	if f.Kind == raiseJob {
+	switch f.Kind {
+	case raiseJob:
 		w.change(job, rpc.Change_CHANGE_PRIORITY, f.Whom%5)
+		return
+	case saveJob:
+		w.change(job, rpc.Change_CHANGE_SAVE, 0)
 		return
 	}
 	w.change(job, rpc.Change_CHANGE_PAUSE, 0)

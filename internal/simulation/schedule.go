@@ -33,12 +33,13 @@ const (
 	replaceCoordinator // by a new one, while all else goes on
 	pauseJob           // by a person, who resumes it after For
 	raiseJob           // a person gives a job another priority
+	saveJob            // a person has a job save a checkpoint
 	kinds
 )
 
 var kindNames = [kinds]string{"crash worker", "silence worker", "cut one way", "cut worker from a coordinator", "split workers", "cut a pair of workers", "split cluster",
 	"crash coordinator", "crash all coordinators", "crash all workers", "add worker", "slow worker", "replace coordinator",
-	"pause a job", "raise a job"}
+	"pause a job", "raise a job", "save a job"}
 
 func (k kind) String() string { return kindNames[k] }
 
@@ -51,7 +52,7 @@ func drawSchedule(random *rand.Rand, faults int, steered bool) []fault {
 	weights := [kinds]int{crashWorker: 8, silenceWorker: 3, oneWay: 3, awayFromLeader: 3, splitWorkers: 2, cutPair: 2, splitCluster: 2, crashCoordinator: 4,
 		crashAll: 1, crashAllWorkers: 1, joinWorker: 2, slowWorker: 3, replaceCoordinator: 3}
 	if steered {
-		weights[pauseJob], weights[raiseJob] = 6, 6
+		weights[pauseJob], weights[raiseJob], weights[saveJob] = 6, 6, 4
 	}
 	total := 0
 	for _, w := range weights {

@@ -28,6 +28,8 @@ type AllReduce interface {
 type Signals struct {
 	Stop  atomic.Bool // end the job after the current step
 	Yield atomic.Bool // a newer view waits for this one to end
+
+	SaveFrom atomic.Uint64 // a checkpoint at this step or a later one is wanted now; 0: none
 }
 
 // Saver takes copies of the state and stores them in the background, one at a time.
@@ -156,7 +158,7 @@ func (t *Trainer) Train(r Run) (Ending, error) {
 		case sums.flags&flagYield != 0:
 			return Yielded, nil
 		}
-		wantSave = wantSave || (every > 0 && t.step%every == 0)
+		wantSave = wantSave || sums.flags&flagSave != 0 || (every > 0 && t.step%every == 0)
 		// All workers see the same flags, so they put a checkpoint off together.
 		if wantSave && !t.stuck && r.Saver != nil {
 			wantSave = !t.save(&r)
@@ -269,6 +271,9 @@ func (t *Trainer) flags(r *Run) (flags uint64) {
 		}
 		if r.Signals.Yield.Load() {
 			flags |= flagYield
+		}
+		if t.savedAt < r.Signals.SaveFrom.Load() {
+			flags |= flagSave
 		}
 	}
 	if r.Saver != nil && r.Saver.Stuck() {

@@ -33,6 +33,7 @@ const (
 	flagStop  uint64 = 1 << iota // end the job after this step
 	flagYield                    // a newer view waits for this step to end
 	flagStuck                    // a checkpoint has been on its way for long: do not begin another
+	flagSave                     // a checkpoint after this step was asked for
 )
 
 type tally struct {

@@ -143,7 +143,7 @@ func (s *Server) readCurve(parent context.Context, folder string) ([]point, erro
 // action is what a person asks for on the page.
 type action struct {
 	Job    string `json:"job"`
-	Do     string `json:"do"`     // pause, resume, cancel, stop, priority, scale
+	Do     string `json:"do"`     // pause, resume, cancel, stop, save, priority, scale
 	Number int    `json:"number"` // the priority, or the number of workers
 }
 
@@ -197,6 +197,8 @@ func carryOut(ctx context.Context, cluster Cluster, a action) (string, error) {
 		return "Cancelled.", cluster.Change(ctx, a.Job, rpc.Change_CHANGE_CANCEL, 0)
 	case "stop":
 		return "It saves a checkpoint after its step and ends.", cluster.Stop(ctx, a.Job)
+	case "save":
+		return "It saves a checkpoint after its step.", cluster.Change(ctx, a.Job, rpc.Change_CHANGE_SAVE, 0)
 	case "priority":
 		return fmt.Sprintf("Its priority is %d.", a.Number), cluster.Change(ctx, a.Job, rpc.Change_CHANGE_PRIORITY, a.Number)
 	case "scale":

@@ -240,9 +240,7 @@ func (j *job) acknowledge(o *rpc.Order) {
 
 // steer passes an order on to the session that runs.
 func (j *job) steer(o *rpc.Order) {
-	if o.Stop {
-		j.session.signals.Stop.Store(true)
-	}
+	j.session.obey(o)
 	if o.View == nil || plan.Generation(o.View.Generation) <= j.generation {
 		return
 	}

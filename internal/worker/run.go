@@ -48,9 +48,7 @@ func (j *job) begin(ctx context.Context, o *rpc.Order) {
 	s := &session{generation: j.generation, start: o.Start, cancel: cancel,
 		id: allreduce.Identity{Cluster: plan.Incarnation(j.cluster), Job: j.spec.Id, View: view, Self: self}}
 	s.id.Opening = &s.opening
-	if o.Stop {
-		s.signals.Stop.Store(true)
-	}
+	s.obey(o)
 	// The view was made with this room in mind.
 	if room := j.memory.Room(plan.Sharing(view.Members, view.Members[self])); room > 0 {
 		host.KeepWithin(room)
@@ -136,6 +134,14 @@ func (j *job) openRing(ctx context.Context, s *session, seats [][]float32) (Ring
 		return nil, lost
 	}
 	return ring, err
+}
+
+// obey passes on what the order asks of the step loop.
+func (s *session) obey(o *rpc.Order) {
+	if o.Stop {
+		s.signals.Stop.Store(true)
+	}
+	s.signals.SaveFrom.Store(o.SaveFrom)
 }
 
 // standsSince is since when the session has been waiting for a neighbour; zero: it is not waiting.

@@ -27,6 +27,17 @@ func NewLeader(timing Timing, describe Describe, now time.Time) *Leader {
 		rebuilds: map[plan.Incarnation]int{}, best: map[string]uint64{}, describe: describe}}
 }
 
+// Reached is the newest step that a member of the view that runs has reported; 0: none.
+func (l *Leader) Reached(j *fsm.Job) (step uint64) {
+	l.obs.members(j, func(r *rpc.Report) *Decision {
+		if r.Job == j.ID && r.Parked == j.Parked {
+			step = max(step, r.Step, r.Progress.GetStep())
+		}
+		return nil
+	})
+	return step
+}
+
 // Attached says how a worker attached.
 type Attached struct {
 	Again    bool               // this process was attached before

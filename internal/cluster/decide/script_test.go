@@ -157,6 +157,10 @@ func (sc *scenario) run(line string, out *strings.Builder) error {
 		sc.apply(fsm.Command{Submit: &c}, out)
 	case "kept": // what is kept beside the job's own checkpoints
 		fmt.Fprintf(out, "own %v, inherited %v\n", sc.ownSteps(), sc.state.Job("job").Inherited())
+	case "save":
+		sc.apply(fsm.Command{Save: &fsm.Save{Job: cmp.Or(o["id"], "job"), Generation: plan.Generation(number(o, "g", 1)), Step: uint64(number(o, "step", 0))}}, out)
+	case "saving":
+		fmt.Fprintf(out, "wanted from step %d\n", sc.state.Job(cmp.Or(o["id"], "job")).SaveFrom)
 	case "stop", "pause", "resume", "cancel", "priority":
 		sc.apply(asked(words[0], cmp.Or(o["id"], "job"), number(o, "to", 0)), out)
 	case "jobs":

@@ -31,6 +31,7 @@ type Command struct {
 	Cancel     *Cancel      `json:"cancel,omitempty"`
 	Prioritize *Prioritize  `json:"prioritize,omitempty"`
 	Park       *Park        `json:"park,omitempty"`
+	Save       *Save        `json:"save,omitempty"`
 }
 
 // Found gives the cluster its incarnation. The first one wins.
@@ -165,6 +166,8 @@ func (s *State) applyQueue(c Command) error {
 		return s.onActive(c.Prioritize.Job, func(j *Job) error { return j.prioritize(c.Prioritize) })
 	case c.Park != nil:
 		return s.onActive(c.Park.Job, func(j *Job) error { return j.park(c.Park) })
+	case c.Save != nil:
+		return s.onActive(c.Save.Job, func(j *Job) error { return j.save(c.Save) })
 	}
 	return fmt.Errorf("empty command")
 }
@@ -290,6 +293,9 @@ func (j *Job) start(c Start) error {
 	}
 	c.Epochs = len(j.Epochs)
 	j.Started, j.StartedView = &c, j.View
+	if j.SaveFrom > 0 {
+		j.SaveFrom = min(j.SaveFrom, c.Step+1) // the steps after it are done again
+	}
 	if n := len(j.Views); n > 0 {
 		r := &j.Views[n-1]
 		r.Started, r.Step, r.LostSteps = true, c.Step, c.LostSteps
@@ -341,6 +347,9 @@ func (j *Job) checkpoint(c Checkpoint) error {
 		return fmt.Errorf("checkpoint at step %d comes after one at step %d", c.Step, j.Checkpoints[n-1].Step)
 	}
 	j.Checkpoints = append(j.Checkpoints, c)
+	if c.Step >= j.SaveFrom {
+		j.SaveFrom = 0
+	}
 	return nil
 }
 
@@ -377,6 +386,6 @@ func (j *Job) finish(c Outcome) error {
 		}
 	}
 	c.Error, c.Reason = printable.Short(c.Error, maxReason), printable.Short(c.Reason, maxReason)
-	j.Phase, j.Error, j.Outcome = c.Phase, c.Error, &c
+	j.Phase, j.Error, j.Outcome, j.SaveFrom = c.Phase, c.Error, &c, 0
 	return nil
 }

@@ -38,6 +38,13 @@ type Park struct {
 	Generation plan.Generation `json:"generation"` // of its newest view
 }
 
+// Save asks a job for a checkpoint at its next step boundary; it goes on meanwhile.
+type Save struct {
+	Job        string          `json:"job"`
+	Generation plan.Generation `json:"generation"` // the view whose workers
+	Step       uint64          `json:"step"`       // had done this step
+}
+
 // Active is the job whose turn it is: the one that has the workers; else of those that wait the one of the largest priority, of equal ones
 // the one submitted first. nil where no job wants workers.
 func (s *State) Active() *Job {
@@ -137,6 +144,23 @@ func (j *Job) prioritize(c *Prioritize) error {
 	return nil
 }
 
+// save notes from which step on a checkpoint is wanted. What the proposer saw of an older view does not count: its steps may be done again.
+func (j *Job) save(c *Save) error {
+	if j.View == nil || j.Started == nil {
+		saved := "nothing is to be saved yet"
+		if n := j.Newest(); n != nil {
+			saved = fmt.Sprintf("its newest checkpoint is the one at step %d", n.Step)
+		}
+		return fmt.Errorf("job %q has no workers that train it now; %s", j.ID, saved)
+	}
+	from := j.Started.Step + 1
+	if c.Generation == j.Started.Generation {
+		from = max(from, c.Step+1)
+	}
+	j.SaveFrom = max(j.SaveFrom, from)
+	return nil
+}
+
 func (j *Job) park(c *Park) error {
 	if j.View == nil || c.Generation != j.View.Generation {
 		return fmt.Errorf("view %d of job %q gives its workers up, the job is at %d", c.Generation, j.ID, j.Generation)
@@ -145,6 +169,7 @@ func (j *Job) park(c *Park) error {
 		return fmt.Errorf("job %q is being stopped", j.ID)
 	}
 	j.View, j.Started, j.StartedView, j.Phase = nil, nil, nil, Waiting
+	j.SaveFrom = 0 // its newest checkpoint holds all that it did
 	j.Parked++
 	if j.Hold {
 		j.Phase = Paused
@@ -158,7 +183,7 @@ func (j *Job) end(phase Phase, reason string) {
 		reason += fmt.Sprintf("; its newest checkpoint is the one at step %d", c.Step)
 	}
 	j.Outcome = &Outcome{Job: j.ID, Generation: j.Generation, Phase: phase, Reason: reason, Step: j.Step()}
-	j.Phase = phase
+	j.Phase, j.SaveFrom = phase, 0
 }
 
 // mayQueue checks that another job may be submitted.

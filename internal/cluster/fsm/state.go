@@ -64,6 +64,8 @@ type Job struct {
 	Hold  bool   `json:"hold,omitempty"` // a pause was asked for
 	Error string `json:"error,omitempty"`
 
+	SaveFrom uint64 `json:"save_from,omitempty"` // a checkpoint at this step or a later one was asked for; 0: none, or it is stored
+
 	Generation  plan.Generation `json:"generation"`      // newest view's, or what the job was resumed at
 	Floor       plan.Generation `json:"floor,omitempty"` // newest of the jobs before it when its turn came
 	View        *View           `json:"view,omitempty"`

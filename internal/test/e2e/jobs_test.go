@@ -47,6 +47,9 @@ func TestPausedAndPutOff(t *testing.T) {
 	env, release := slowly(t)
 	l := job{file: file, workers: 2, env: env}.start(t)
 	l.step(20)
+	if out := l.ask("save", want.Job); !strings.Contains(out, want.Job+": saved step-") || !strings.Contains(l.ask("show", want.Job), strings.Fields(out)[2]) {
+		t.Errorf("save: %q", out)
+	}
 	l.ask("pause", want.Job)
 	paused := l.until(func(s *launch.Status) bool { return s.State == "paused" })
 	if len(paused.Workers) != 2 || !strings.Contains(paused.Message, "jobs resume "+want.Job) {

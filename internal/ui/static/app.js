@@ -68,8 +68,9 @@ function jobs(s) {
   const buttons = (j) => {
     if (s.read_only || !open.includes(j.state)) return { key: "none", make: () => [] };
     const held = j.state === "paused" || j.state === "pausing";
-    return { key: `${j.id} ${held} ${j.priority}`, make: () => [
+    return { key: `${j.id} ${held} ${j.state} ${j.saving} ${j.priority}`, make: () => [
       held ? button("Resume", j, "resume", `Let ${j.id} take its turn again?`) : button("Pause", j, "pause", `Pause ${j.id}? It ends its step, saves a checkpoint and gives its workers up.`),
+      j.state === "running" && !j.saving ? button("Save now", j, "save", `Have ${j.id} save a checkpoint after its step?`) : "",
       button("Priority", j, "priority", `Which priority is ${j.id} to have? The largest comes first.`, j.priority),
       button("Stop", j, "stop", `End ${j.id} after its step, with a checkpoint?`),
       button("Cancel", j, "cancel", `Cancel ${j.id} at once? The steps since its newest checkpoint are lost.`),
