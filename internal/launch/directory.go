@@ -28,6 +28,9 @@ const RunsDir = "runs"
 //	launches              how often the run was launched: "3\n"
 //	cluster.json          addresses and process numbers, while the cluster is up
 //	status.json           the newest status
+//	metrics.jsonl metrics.csv   the curve and the evaluations up to the newest checkpoint
+//	events.jsonl          what happened when
+//	tensorboard/          the same for TensorBoard, a file for each launch
 //	logs/c1.log w1.log
 //	coordinators/c1/      checkpoints/ raft-2/ (of the newest launch)
 //	workers/w1/           scratch space and sockets

@@ -18,6 +18,7 @@ import (
 	"ringmaster/internal/folderlock"
 	"ringmaster/internal/host"
 	"ringmaster/internal/progress"
+	"ringmaster/internal/records"
 	"ringmaster/internal/rpc"
 	"ringmaster/internal/trainer"
 )
@@ -41,6 +42,8 @@ type Options struct {
 	Up func(addresses []string) // called when the cluster is up, with the coordinators' addresses; may be nil
 
 	Environment func(id string) []string // more variables of a worker's process; nil: none
+
+	Tell func(records.Event) // hears what happens, from one goroutine; may be nil
 
 	owner *folderlock.Lock // on the run's folder
 }
@@ -196,6 +199,8 @@ type run struct {
 	atEnd     time.Time // since when the job only has to end; zero: it still trains
 	end       context.CancelCauseFunc
 
+	recorder *records.Recorder // nil: the folder cannot be written
+
 	scalings uint64         // accepted requests for another number of workers
 	wishes   chan wish      // holds at most the newest
 	helpers  sync.WaitGroup // goroutines that restart coordinators
@@ -210,6 +215,7 @@ type run struct {
 func (r *run) live(parent context.Context, number int) error {
 	ctx, cancel := context.WithCancelCause(parent)
 	r.end = cancel
+	r.record()
 	var watchers sync.WaitGroup
 	watchers.Go(func() { r.handleSignals(ctx, cancel) })
 	err := r.cluster.Start(ctx, number, r.o.Coordinators, r.o.Workers)
@@ -233,6 +239,7 @@ func (r *run) live(parent context.Context, number int) error {
 		err = errors.Join(err, r.stop(err))
 	}
 	r.conclude(err)
+	r.recorder.Close(r.result.Summary.State, r.result.Summary.Error)
 	return err
 }
 
@@ -398,6 +405,7 @@ func (r *run) see(ctx context.Context, s *rpc.JobStatus) {
 	r.mu.Unlock()
 	r.takeWish(s)
 	r.keepStalls(s)
+	r.recorder.See(s)
 	r.shown.Show(r.o.Display, s, r.o.Job)
 	if err := r.unrecorded(s, time.Now()); err != nil {
 		r.end(err)
