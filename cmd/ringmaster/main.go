@@ -108,6 +108,12 @@ func rootCommand() *cobra.Command {
 	cli.Explain(root)
 	cli.Versioned(root)
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(launchCommand(), submitCommand(), statusCommand(), jobsCommand(), uiCommand(), scaleCommand(), coordinatorsCommand(), chaosCommand(), checkpointsCommand(), exportCommand(), recordsCommand(), validateCommand(), evalCommand(), predictCommand(), generateCommand(), dataCommand(), tokenizerCommand(), certsCommand(), benchCommand(), versionCommand())
+	root.AddCommand(
+		launchCommand(), submitCommand(), statusCommand(), jobsCommand(), uiCommand(),
+		watchCommand(), scaleCommand(), coordinatorsCommand(), chaosCommand(), checkpointsCommand(),
+		exportCommand(), recordsCommand(), validateCommand(), evalCommand(), predictCommand(),
+		generateCommand(), dataCommand(), tokenizerCommand(), certsCommand(), benchCommand(),
+		versionCommand(),
+	)
 	return root
 }

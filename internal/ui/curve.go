@@ -12,14 +12,14 @@ import (
 // maxLive bounds the points since the newest checkpoint that was read. With more, every second one goes.
 const maxLive = 2048
 
-// point is one point of a curve. Figures that are not known are NaN.
-type point struct {
+// Point is one point of a curve. Figures that are not known are NaN.
+type Point struct {
 	Step                             uint64
 	Loss, Accuracy, Rate, Norm, Pace float64 // Pace: samples a second
 }
 
 // appendJSON writes [step, loss, accuracy, rate, norm, pace], null for what is not known.
-func (p point) appendJSON(out []byte) []byte {
+func (p Point) appendJSON(out []byte) []byte {
 	out = strconv.AppendUint(append(out, '['), p.Step, 10)
 	for _, x := range [...]float64{p.Loss, p.Accuracy, p.Rate, p.Norm, p.Pace} {
 		if out = append(out, ','); math.IsNaN(x) || math.IsInf(x, 0) {
@@ -38,8 +38,8 @@ type curve struct {
 	version uint64 // changes when more than points at the end is new
 	folder  string // the checkpoint from which the history was read
 	read    time.Time
-	base    []point
-	live    []point
+	base    []Point
+	live    []Point
 }
 
 // follow begins anew where another job is shown.
@@ -68,7 +68,7 @@ func (c *curve) rebase(folder string, step uint64, history []checkpoint.Point) {
 
 // paces looks the pace at a step up in the points so far, since histories know nothing of clocks.
 func (c *curve) paces() func(step uint64) float64 {
-	all := append(append([]point{}, c.base...), c.live...)
+	all := append(append([]Point{}, c.base...), c.live...)
 	at := 0
 	return func(step uint64) float64 {
 		for at < len(all) && all[at].Step < step {
@@ -81,10 +81,10 @@ func (c *curve) paces() func(step uint64) float64 {
 	}
 }
 
-func fromHistory(history []checkpoint.Point) []point {
-	out := make([]point, len(history))
+func fromHistory(history []checkpoint.Point) []Point {
+	out := make([]Point, len(history))
 	for i, p := range history {
-		out[i] = point{p.Step, float64(p.Loss), float64(p.Accuracy), float64(p.LearningRate), float64(p.GradNorm), math.NaN()}
+		out[i] = Point{p.Step, float64(p.Loss), float64(p.Accuracy), float64(p.LearningRate), float64(p.GradNorm), math.NaN()}
 	}
 	return out
 }
@@ -112,7 +112,7 @@ func (c *curve) note(j *rpc.JobStatus) {
 		return
 	}
 	nan := math.NaN()
-	c.live = append(c.live, point{j.Step, j.TrainLoss, nan, nan, nan, j.SamplesPerS})
+	c.live = append(c.live, Point{j.Step, j.TrainLoss, nan, nan, nan, j.SamplesPerS})
 	if len(c.live) > maxLive {
 		c.version++
 		for i := range maxLive / 2 {
@@ -125,7 +125,7 @@ func (c *curve) note(j *rpc.JobStatus) {
 // points is the curve as JSON rows: all of it, or its live points from the given one on.
 func (c *curve) points(all bool, from int) []byte {
 	out := []byte{'['}
-	add := func(p point) {
+	add := func(p Point) {
 		if len(out) > 1 {
 			out = append(out, ',')
 		}

@@ -120,7 +120,7 @@ func (s *Server) curve(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, `{"job":%s,"points":%s}`, quote(job), whole.points(true, 0))
 }
 
-func (s *Server) readCurve(parent context.Context, folder string) ([]point, error) {
+func (s *Server) readCurve(parent context.Context, folder string) ([]Point, error) {
 	name, ok := checkpoint.ParseName(folder)
 	if !ok {
 		return nil, fmt.Errorf("%s is no checkpoint's folder", printable.Line(folder, maxName))
@@ -140,8 +140,8 @@ func (s *Server) readCurve(parent context.Context, folder string) ([]point, erro
 	return fromHistory(h.Curve(name.Step)), nil
 }
 
-// action is what a person asks for on the page.
-type action struct {
+// Action is what a person asks for.
+type Action struct {
 	Job    string `json:"job"`
 	Do     string `json:"do"`     // pause, resume, cancel, stop, save, priority, scale
 	Number int    `json:"number"` // the priority, or the number of workers
@@ -159,7 +159,7 @@ func (s *Server) do(w http.ResponseWriter, r *http.Request) {
 	}
 	decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
 	decoder.DisallowUnknownFields()
-	var a action
+	var a Action
 	if err := decoder.Decode(&a); err != nil {
 		http.Error(w, "not an action: "+err.Error(), http.StatusBadRequest)
 		return
@@ -174,11 +174,7 @@ func (s *Server) do(w http.ResponseWriter, r *http.Request) {
 	case <-r.Context().Done():
 		return
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), askTimeout)
-	defer cancel()
-	cluster := s.cfg.Dial()
-	defer cluster.Close()
-	done, err := carryOut(ctx, cluster, a)
+	done, err := CarryOut(r.Context(), s.cfg.Dial, a)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusConflict)
 		return
@@ -187,7 +183,7 @@ func (s *Server) do(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintln(w, done)
 }
 
-func carryOut(ctx context.Context, cluster Cluster, a action) (string, error) {
+func carryOut(ctx context.Context, cluster Cluster, a Action) (string, error) {
 	switch a.Do {
 	case "pause":
 		return "It saves a checkpoint and gives its workers up.", cluster.Change(ctx, a.Job, rpc.Change_CHANGE_PAUSE, 0)

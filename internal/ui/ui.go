@@ -39,6 +39,13 @@ type Config struct {
 	Every    time.Duration // how often the cluster is asked; 0: four times a second
 }
 
+func (cfg Config) withDefaults() Config {
+	if cfg.Every <= 0 {
+		cfg.Every = 250 * time.Millisecond
+	}
+	return cfg
+}
+
 // Server serves one page.
 type Server struct {
 	cfg     Config
@@ -49,9 +56,7 @@ type Server struct {
 
 // New makes a page's server; Run must run beside it.
 func New(cfg Config) *Server {
-	if cfg.Every <= 0 {
-		cfg.Every = 250 * time.Millisecond
-	}
+	cfg = cfg.withDefaults()
 	return &Server{cfg: cfg, watch: newWatcher(cfg), actions: make(chan struct{}, 1), guard: newGuard(cfg)}
 }
 

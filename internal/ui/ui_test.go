@@ -261,7 +261,7 @@ func TestCurveJoinsHistoryAndReports(t *testing.T) {
 	}
 	c.rebase("folder", 40, []checkpoint.Point{{Step: 20, Loss: 3}, {Step: 40, Loss: 2}})
 	var got []string
-	for _, p := range append(append([]point{}, c.base...), c.live...) {
+	for _, p := range append(append([]Point{}, c.base...), c.live...) {
 		got = append(got, fmt.Sprintf("%d:%.3g:%v", p.Step, p.Loss, p.Pace))
 	}
 	if want := "20:3:100 40:2:100 50:0.02:100 60:0.0167:100"; strings.Join(got, " ") != want {
@@ -276,7 +276,7 @@ func TestCurveJoinsHistoryAndReports(t *testing.T) {
 	if text := string(c.points(true, 0)); !json.Valid([]byte(text)) {
 		t.Errorf("not JSON: %.200s", text)
 	}
-	if text := string(point{Step: 1, Loss: math.Inf(1), Pace: math.NaN()}.appendJSON(nil)); text != "[1,null,0,0,0,null]" {
+	if text := string(Point{Step: 1, Loss: math.Inf(1), Pace: math.NaN()}.appendJSON(nil)); text != "[1,null,0,0,0,null]" {
 		t.Error(text)
 	}
 }

@@ -19,8 +19,8 @@ const (
 	reread     = 5 * time.Second
 )
 
-// snapshot is what the page shows at a moment, as JSON.
-type snapshot struct {
+// Snapshot is what the page shows at a moment, as JSON.
+type Snapshot struct {
 	Error       string                   `json:"error"` // why the cluster does not answer; empty: it does
 	ReadOnly    bool                     `json:"read_only"`
 	Job         string                   `json:"job"` // the id of the job in status
@@ -29,13 +29,13 @@ type snapshot struct {
 	Samples     uint64                   `json:"samples"`
 	Status      *launch.Status           `json:"status"`
 	Jobs        []launch.JobEntry        `json:"jobs"`
-	Epochs      []epoch                  `json:"epochs"`
+	Epochs      []Epoch                  `json:"epochs"`
 	Views       []launch.ViewSummary     `json:"views"`
 	Checkpoints []launch.CheckpointEntry `json:"checkpoints"`
 }
 
-// epoch is a point of the evaluation's curve. Step is 0 where it is not known.
-type epoch struct {
+// Epoch is a point of the evaluation's curve. Step is 0 where it is not known.
+type Epoch struct {
 	Epoch     uint32   `json:"epoch"`
 	Step      uint64   `json:"step"`
 	TrainLoss *float64 `json:"train_loss"`
@@ -51,13 +51,14 @@ type watcher struct {
 	mu      sync.Mutex
 	changed chan struct{} // closed when something is new
 	state   []byte        // the newest snapshot
+	seen    *Snapshot     // the same; nil before the first, and never changed afterwards
 	curve   curve
-	curves  map[string][]point // of other jobs, by the folder of the checkpoint that they were read from
+	curves  map[string][]Point // of other jobs, by the folder of the checkpoint that they were read from
 	folders map[string]string  // the newest checkpoint's folder of each job
 }
 
 func newWatcher(cfg Config) *watcher {
-	return &watcher{cfg: cfg, changed: make(chan struct{}), state: []byte(`{"error":"asking the cluster"}`), curves: map[string][]point{}, folders: map[string]string{}}
+	return &watcher{cfg: cfg, changed: make(chan struct{}), state: []byte(`{"error":"asking the cluster"}`), curves: map[string][]Point{}, folders: map[string]string{}}
 }
 
 func (w *watcher) run(ctx context.Context) {
@@ -112,21 +113,21 @@ func (w *watcher) look(parent context.Context, cluster Cluster) {
 func (w *watcher) fail(err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	var last snapshot
-	if json.Unmarshal(w.state, &last) != nil {
-		return
+	var last Snapshot
+	if w.seen != nil {
+		last = *w.seen
 	}
 	last.Error = err.Error()
 	w.tell(&last)
 }
 
 // tell makes a snapshot the newest one; w.mu is held.
-func (w *watcher) tell(s *snapshot) {
+func (w *watcher) tell(s *Snapshot) {
 	data, err := json.Marshal(s)
 	if err != nil {
 		return
 	}
-	w.state = data
+	w.state, w.seen = data, s
 	close(w.changed)
 	w.changed = make(chan struct{})
 }
@@ -145,15 +146,15 @@ func newestOf(j *rpc.JobStatus) (folder string, step uint64) {
 	return "", 0
 }
 
-func (w *watcher) describe(status *rpc.ClusterStatus, jobs []*rpc.JobLine) *snapshot {
+func (w *watcher) describe(status *rpc.ClusterStatus, jobs []*rpc.JobLine) *Snapshot {
 	j := status.GetJob()
-	out := &snapshot{ReadOnly: w.cfg.ReadOnly, Job: j.GetJob(), Seats: j.GetSeats(), Seed: j.GetSeed(), Samples: j.GetSamples(), Status: launch.Describe(status, w.cfg.Machine),
-		Jobs: launch.DescribeJobs(jobs), Epochs: []epoch{}, Views: []launch.ViewSummary{}, Checkpoints: []launch.CheckpointEntry{}}
+	out := &Snapshot{ReadOnly: w.cfg.ReadOnly, Job: j.GetJob(), Seats: j.GetSeats(), Seed: j.GetSeed(), Samples: j.GetSamples(), Status: launch.Describe(status, w.cfg.Machine),
+		Jobs: launch.DescribeJobs(jobs), Epochs: []Epoch{}, Views: []launch.ViewSummary{}, Checkpoints: []launch.CheckpointEntry{}}
 	for i := range out.Jobs {
 		out.Jobs[i].Checkpoints = nil
 	}
 	for _, e := range j.GetEpochs() {
-		told := epoch{Epoch: e.Epoch, Step: e.Step, TrainLoss: finite(e.TrainLoss), Metrics: e.Metrics}
+		told := Epoch{Epoch: e.Epoch, Step: e.Step, TrainLoss: finite(e.TrainLoss), Metrics: e.Metrics}
 		if e.HasEval {
 			told.Loss, told.Accuracy = finite(e.EvalLoss), finite(e.EvalAccuracy)
 		}

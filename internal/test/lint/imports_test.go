@@ -40,6 +40,7 @@ var layers = []struct {
 	{"what is written of a training, and who is told", []string{"records"}},
 	{"clusters on one machine", []string{"launch"}},
 	{"what people see in a browser", []string{"ui"}},
+	{"what people see in a terminal", []string{"watch"}},
 	{"what is done to them", []string{"chaos"}},
 	{"what is measured", []string{"bench"}},
 	{"tests of the whole: nobody imports them", []string{"test/golden", "test/e2e", "test/netns", "test/lint"}},
@@ -76,6 +77,8 @@ var fences = map[string][]string{
 	"github.com/klauspost/compress":    {"table"},
 	"github.com/clipperhouse/uax29":    {"tokenizer"},
 	"github.com/vbauerster/mpb":        {"progress"},
+	"charm.land/bubbletea":             {"watch"},
+	"github.com/charmbracelet/x/ansi":  {"watch"},
 	"github.com/spf13/cobra":           {"cli", "daemon/program"},
 	"gonum.org/v1/gonum":               {"tensor/blas"}, // its results differ between CPUs
 	"google.golang.org/grpc":           {"pulse", "rpc", "certs", "allreduce", "cluster", "port", "worker", "daemon", "simulation", "launch", "client", "bench"},
