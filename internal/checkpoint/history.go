@@ -182,6 +182,17 @@ func (h History) Curve(step uint64) []Point {
 	return points
 }
 
+// Thin makes one point of each two of a curve, with the bits that the history would have had if more steps had followed. A point without a second is left out.
+func Thin(points []Point) []Point {
+	mean := func(a, b float32) float32 { return float32((float64(a) + float64(b)) / 2) }
+	thin := make([]Point, len(points)/2)
+	for k := range thin {
+		a, b := &points[2*k], &points[2*k+1]
+		thin[k] = Point{b.Step, mean(a.Loss, b.Loss), mean(a.Accuracy, b.Accuracy), b.LearningRate, b.GradNorm, mean(a.GradSquare, b.GradSquare), mean(a.GradVariance, b.GradVariance)}
+	}
+	return thin
+}
+
 // Digest is the SHA-256 over the points' columns as they are stored, little-endian: equal curves have equal digests.
 func (h History) Digest(step uint64) Hash {
 	if len(h) == 0 {

@@ -146,3 +146,16 @@ func TestLayoutWithHistoryRestoresIt(t *testing.T) {
 		t.Error("the history was not restored")
 	}
 }
+
+// Curves of runs of different lengths can be compared: thinned, the finer one is what the coarser one kept.
+func TestThinnedCurvesAreTheLongerOnes(t *testing.T) {
+	for _, lengths := range [][2]uint64{{1000, 1500}, {1024, 5000}, {1999, 3000}} {
+		short, long := record(lengths[0]).Curve(lengths[0]), record(lengths[1]).Curve(lengths[1])
+		for short[0].Step < long[0].Step {
+			short = Thin(short)
+		}
+		if n := len(short); n < 100 || !slices.Equal(short, long[:n]) {
+			t.Errorf("%d steps thinned are not %d steps", lengths[0], lengths[1])
+		}
+	}
+}

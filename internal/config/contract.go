@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -22,18 +23,19 @@ type Item struct {
 // the contract's version. The data's fingerprint belongs to it too and is added by those who have read the data.
 func (j *Job) Contract() []Item {
 	items := []Item{{"contract", strconv.Itoa(ContractVersion)}}
-	return appendContract(items, "", reflect.ValueOf(j).Elem())
+	return appendItems(items, "", reflect.ValueOf(j).Elem(), false)
 }
 
-func appendContract(items []Item, key string, v reflect.Value) []Item {
+// appendItems appends the keys of a struct: those that the bits depend on, or all.
+func appendItems(items []Item, key string, v reflect.Value, all bool) []Item {
 	for i := range v.NumField() {
 		field := v.Type().Field(i)
 		name := field.Tag.Get("yaml")
-		if name == "" || field.Tag.Get("contract") != "" || !exists(v, i) || isOmitted(field.Tag, v.Field(i)) {
+		if name == "" || !all && field.Tag.Get("contract") != "" || !exists(v, i) || isOmitted(field.Tag, v.Field(i)) {
 			continue
 		}
 		if field.Type.Kind() == reflect.Struct {
-			items = appendContract(items, join(key, name), v.Field(i))
+			items = appendItems(items, join(key, name), v.Field(i), all)
 		} else {
 			items = append(items, Item{join(key, name), encodeValue(v.Field(i))})
 		}
@@ -71,8 +73,22 @@ func Differences(old, next *Job, samples int) []Difference {
 
 // Changes lists what differs in job next from job old of all that the bits depend on, whatever the end of the jobs.
 func Changes(old, next *Job) []Difference {
+	return compare(old.Contract(), next.Contract())
+}
+
+// FreeChanges lists what differs in job next from job old of all that the bits do not depend on, or not alone: the end counts to it.
+func FreeChanges(old, next *Job) []Difference {
+	all := func(j *Job) []Item { return appendItems(nil, "", reflect.ValueOf(j).Elem(), true) }
+	bits := map[string]bool{}
+	for _, d := range Changes(old, next) {
+		bits[d.Key] = true
+	}
+	return slices.DeleteFunc(compare(all(old), all(next)), func(d Difference) bool { return bits[d.Key] })
+}
+
+// compare lists what differs, in the order of the keys before, then of those that were added.
+func compare(before, after []Item) []Difference {
 	var found []Difference
-	before, after := old.Contract(), next.Contract()
 	values := map[string]string{}
 	for _, item := range after {
 		values[item.Key] = item.Value

@@ -21,6 +21,7 @@ var allowedWallClock = map[string]string{
 	"daemon/members.go":         "a certificate's end is a date",
 	"cluster/raftnode/entry.go": "entries of the log say when they were written, for people",
 	"launch/directory.go":       "runs are ordered by when their files were written",
+	"records/recorder.go":       "TensorBoard's records say when they were written",
 	"trainer/trainer.go":        "the first step's time is shown by another process",
 }
 

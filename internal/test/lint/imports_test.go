@@ -40,6 +40,7 @@ var layers = []struct {
 	{"what is written of a training, and who is told", []string{"records"}},
 	{"clusters on one machine", []string{"launch"}},
 	{"what people see in a browser", []string{"ui"}},
+	{"what people see of runs side by side", []string{"report"}},
 	{"what people see in a terminal", []string{"watch"}},
 	{"what is done to them", []string{"chaos"}},
 	{"what is measured", []string{"bench"}},
