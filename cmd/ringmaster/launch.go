@@ -85,6 +85,7 @@ is 128 and the signal's number. --resume in a folder without a run begins one th
 	cmd.Flags().StringVar(&o.Dir, "dir", "", "`folder` for everything the run writes (default: the next free runs/NAME-N)")
 	cmd.Flags().BoolVar(&page.wanted, "ui", false, "serve a page in the browser that shows the run, and print its address (see ringmaster ui)")
 	bindFlag(cmd, "ui-bind", &page.bind)
+	cmd.Flags().BoolVar(&o.Metrics, "metrics", false, "serve metrics for Prometheus, one address of loopback for each process; they are listed in metrics.json in the run's folder")
 	cmd.Flags().BoolVar(&o.Resume, "resume", false, "go on from the newest good checkpoint in the folder (without --dir: in the newest runs/NAME-N)")
 	return cmd
 }
@@ -94,7 +95,7 @@ func again(given *pflag.FlagSet) []string {
 	var args []string
 	given.Visit(func(f *pflag.Flag) {
 		switch f.Name {
-		case "dir", "resume", "set", "summary", "progress", "ui", "ui-bind":
+		case "dir", "resume", "set", "summary", "progress", "ui", "ui-bind", "metrics":
 		default:
 			args = append(args, "--"+f.Name, f.Value.String())
 		}

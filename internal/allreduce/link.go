@@ -15,6 +15,7 @@ type Identity struct {
 	View    plan.View
 	Self    int      // this worker's position in the view
 	Opening *Opening // records which of the session's links are open; nil: nobody asks
+	Meter   *Meter   // counts the session's bytes; nil: nobody asks
 
 	shape uint64 // hash of the arcs and buckets, on which neighbours must agree
 }

@@ -15,6 +15,9 @@ func (r *Ring) receiveAll() {
 		f, err := r.in.Receive()
 		if err == nil {
 			r.received.Add(1)
+			if m := r.id.Meter; m != nil {
+				m.Received.Add(headerLen + uint64(f.Length))
+			}
 			err = r.take(&f, &numbers)
 			f.Free()
 		}

@@ -158,7 +158,7 @@ func (r *Ring) send(it item) error {
 	f.Phase, f.Kind, f.Step, f.Segment = it.phase, it.kind, it.step, uint32(it.segment)
 	if it.phase == phaseRecord {
 		r.recordFrame(&f, it)
-		return r.out.Send(f)
+		return r.pass(f)
 	}
 	b := &r.buckets[it.bucket]
 	l := b.lanes[r.laneAt(it.phase, it.segment)]
@@ -175,6 +175,14 @@ func (r *Ring) send(it item) error {
 		}
 	default:
 		f.Data = r.views.append(f.Data, r.grad.flat[0][at.Begin:at.End])
+	}
+	return r.pass(f)
+}
+
+// pass gives a frame to the link.
+func (r *Ring) pass(f Frame) error {
+	if m := r.id.Meter; m != nil {
+		m.Sent.Add(headerLen + uint64(f.Length))
 	}
 	return r.out.Send(f)
 }

@@ -20,12 +20,12 @@ func Versioned(root *cobra.Command) {
 
 // Version is a program's version, the kernels that this machine gets, and the numerics contract.
 func Version(program string) string {
-	return fmt.Sprintf("%s %s, %s %s/%s, %s kernels, numerics contract %d", program, revision(), runtime.Version(), runtime.GOOS, runtime.GOARCH,
+	return fmt.Sprintf("%s %s, %s %s/%s, %s kernels, numerics contract %d", program, Revision(), runtime.Version(), runtime.GOOS, runtime.GOARCH,
 		kernel.Best(), config.ContractVersion)
 }
 
-// revision is the version that the build was made from.
-func revision() string {
+// Revision is the version that the build was made from.
+func Revision() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"

@@ -177,7 +177,10 @@ func (s *Server) StoreFile(first *rpc.FilePart, body io.Reader) error {
 	}
 	copy(sum[:], first.Sha256)
 	defer s.sweptAt.Store(0) // the stored file may no longer belong to anything by then
-	return s.store.PutFile(first.Directory, first.Name, body, int64(first.Bytes), sum)
+	began := time.Now()
+	err := s.store.PutFile(first.Directory, first.Name, body, int64(first.Bytes), sum)
+	s.counts.stored(began, first.Bytes, err)
+	return err
 }
 
 // GetFile reads a checkpoint file from this replica's store.

@@ -67,6 +67,7 @@ type Server struct {
 	kept   map[string]bool // folders of the log's checkpoints that the keeper has found complete
 	blamed string          // the folder that could not be deleted at the last attempt
 
+	counts  counts
 	unsaved troubles
 	begun   begun    // by workers
 	holds   sync.Map // folders of checkpoints that are complete here
@@ -131,6 +132,7 @@ func (s *Server) Run(ctx context.Context) error {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
+		s.counts.turn()
 		select {
 		case <-ctx.Done():
 			s.stepDown()
@@ -236,6 +238,7 @@ func (s *Server) next() (d decide.Decision) {
 
 // confirm tells the leader that the log has taken its decision.
 func (s *Server) confirm(d decide.Decision) {
+	s.counts.decided(d)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.leader != nil {

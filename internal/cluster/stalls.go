@@ -24,6 +24,7 @@ func (s *Server) watchStalls(now time.Time) {
 	case s.stall == nil:
 		s.cfg.Log.Info("nobody holds the job up any more")
 	default:
+		s.counts.stalled(s.stall)
 		s.cfg.Log.Warn("the job is held up", "worker", s.stall.Worker, "host", s.stall.Host, "doing", s.stall.Doing, "reason", s.stall.Reason)
 	}
 }

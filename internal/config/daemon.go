@@ -30,6 +30,8 @@ type Coordinator struct {
 	ElectionTimeout time.Duration `yaml:"election_timeout"` // without the leader's sign of life for so long, replicas elect another
 	WorkerTimeout   time.Duration `yaml:"worker_timeout"`   // a worker silent for so long is suspected
 	Log             string        `yaml:"log"`              // debug, info, warn or error
+	Metrics         string        `yaml:"metrics"`          // host:port of Prometheus' metrics and the checks, by plain HTTP; empty: none
+	Pprof           string        `yaml:"pprof"`            // host:port, of loopback, of Go's profiles; empty: none
 }
 
 // Worker configures one worker.
@@ -42,6 +44,8 @@ type Worker struct {
 	Dir       string   `yaml:"dir"`       // scratch space and local sockets
 	Threads   int      `yaml:"threads"`   // compute threads; 0: as many as the machine's CPUs
 	Log       string   `yaml:"log"`       // debug, info, warn or error
+	Metrics   string   `yaml:"metrics"`   // host:port of Prometheus' metrics and the checks, by plain HTTP; empty: none
+	Pprof     string   `yaml:"pprof"`     // host:port, of loopback, of Go's profiles; empty: none
 }
 
 // FaultsVariable is the environment variable by which tests give a worker's process the file with the faults that it is to
@@ -194,6 +198,7 @@ func (c *Coordinator) validate(k *checker) {
 	k.duration("election_timeout", c.ElectionTimeout, 50*time.Millisecond, time.Minute)
 	k.duration("worker_timeout", c.WorkerTimeout, 100*time.Millisecond, time.Hour)
 	k.oneOf("log", c.Log, logLevels)
+	k.watched(&c.Metrics, &c.Pprof)
 }
 
 // validatePeers checks peers that were written; else they follow from id and advertise.
@@ -221,6 +226,29 @@ func (w *Worker) validate(k *checker) {
 	k.secure(w.Certs, "worker", []located{{"bind", w.Bind}, {"advertise", w.Advertise}}, w.Join, nil)
 	between(k, "threads", w.Threads, 0, MaxThreads)
 	k.oneOf("log", w.Log, logLevels)
+	k.watched(&w.Metrics, &w.Pprof)
+}
+
+// watched checks the addresses at which a daemon can be watched, and puts loopback where they name no host.
+func (c *checker) watched(metrics, pprof *string) {
+	for _, a := range []struct {
+		key     string
+		address *string
+	}{{"metrics", metrics}, {"pprof", pprof}} {
+		if *a.address == "" {
+			continue
+		}
+		if strings.HasPrefix(*a.address, ":") {
+			*a.address = "127.0.0.1" + *a.address
+		}
+		c.address(a.key, *a.address, true)
+	}
+	if *pprof == "" || checkAddress(*pprof, true) != nil {
+		return
+	}
+	host, _, _ := net.SplitHostPort(*pprof) // checked
+	ip := net.ParseIP(host)
+	c.require("pprof", host == "localhost" || ip != nil && ip.IsLoopback(), "pprof: %s is beyond loopback, and profiles show what is in memory; write 127.0.0.1:PORT, and forward that port by ssh", printable.Typed(*pprof))
 }
 
 var logLevels = []string{"debug", "info", "warn", "error"}

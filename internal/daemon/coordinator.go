@@ -54,6 +54,11 @@ func Coordinator(ctx context.Context, c *config.Coordinator, log *slog.Logger) e
 	if err != nil {
 		return err
 	}
+	seen, err := openSight(c.Metrics, c.Pprof, log)
+	if err != nil {
+		return err
+	}
+	defer seen.begin(ctx)()
 	store, err := openStore(c.Dir, log)
 	if err != nil {
 		return err
@@ -94,16 +99,17 @@ func Coordinator(ctx context.Context, c *config.Coordinator, log *slog.Logger) e
 	timing.Silence = c.WorkerTimeout
 	server := cluster.New(cluster.Config{ID: c.ID, Address: address, Machine: host.ID(), PID: os.Getpid(), Timing: timing, Log: log,
 		Random: randomWord, Fetch: conns.fetch}, &cluster.Replicated{Node: n}, store)
+	seen.ofCoordinator(server, n, c.Dir)
 	log.Info("coordinator is up", "id", c.ID, "address", address, "dir", c.Dir)
-	return live(ctx, port, identity, server, members.spend(server), log,
+	return live(ctx, port, identity, server, &seen.calls, members.spend(server), log,
 		func(ctx context.Context) error { return server.Run(ctx) },
 		func(ctx context.Context) error { return members.stay(ctx, server) },
 		func(ctx context.Context) error { return readable(ctx, n) })
 }
 
 // live answers callers and does its own work until ctx ends or something fails.
-func live(ctx context.Context, port *port.Port, identity *certs.Identity, server *cluster.Server, spend certs.Spend, log *slog.Logger, work ...func(context.Context) error) error {
-	g := grpc.NewServer(append(serverOptions(port), guard(identity, coordinatorMethods, log)...)...)
+func live(ctx context.Context, port *port.Port, identity *certs.Identity, server *cluster.Server, calls *calls, spend certs.Spend, log *slog.Logger, work ...func(context.Context) error) error {
+	g := grpc.NewServer(slices.Concat(calls.options(), serverOptions(port), guard(identity, coordinatorMethods, log))...)
 	rpc.RegisterCoordinatorServer(g, server)
 	var running sync.WaitGroup
 	defer running.Wait()

@@ -37,6 +37,11 @@ func Worker(ctx context.Context, c *config.Worker, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	seen, err := openSight(c.Metrics, c.Pprof, log)
+	if err != nil {
+		return err
+	}
+	defer seen.begin(ctx)()
 	port, err := listen(c.Bind, identity, log)
 	if err != nil {
 		return err
@@ -74,7 +79,8 @@ func Worker(ctx context.Context, c *config.Worker, log *slog.Logger) error {
 	peers := &worker.PeerServer{}
 	peers.Serve(w)
 
-	g := grpc.NewServer(slices.Concat(serverOptions(port), transport.ServerOptions(), guard(identity, workerMethods, log))...)
+	seen.ofWorker(w)
+	g := grpc.NewServer(slices.Concat(seen.calls.options(), serverOptions(port), transport.ServerOptions(), guard(identity, workerMethods, log))...)
 	rpc.RegisterPeerServer(g, peers)
 	transport.Register(g)
 	var serving sync.WaitGroup
@@ -84,13 +90,15 @@ func Worker(ctx context.Context, c *config.Worker, log *slog.Logger) error {
 	serving.Go(func() { watchExpiry(life, identity, log) })
 	answerOn(g, &serving, cancel, port.RPC(), socket)
 	log.Info("worker is up", "id", self.Worker, "address", self.Address, "threads", threads)
-	if err := w.Run(life, ctx.Done()); err != nil {
-		if cause := context.Cause(life); cause != nil {
-			return cause
-		}
-		return err
+	return because(life, w.Run(life, ctx.Done()))
+}
+
+// because is the cause of a life's end where that is why err came, else err; nil stays nil.
+func because(life context.Context, err error) error {
+	if cause := context.Cause(life); err != nil && cause != nil {
+		return cause
 	}
-	return nil
+	return err
 }
 
 // answerOn serves on the listeners that are not nil until the server is stopped. A failure becomes the cause of the context's end.

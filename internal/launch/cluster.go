@@ -27,7 +27,8 @@ const (
 // Cluster is a set of coordinators and workers that run as processes on this machine, in a run's folder.
 type Cluster struct {
 	Dir     Directory
-	Threads int // compute threads of each worker
+	Threads int  // compute threads of each worker
+	Metrics bool // each process serves its metrics, at an address of its own
 	// Environment returns additional environment variables for a worker's process; nil: none.
 	Environment func(id string) []string
 
@@ -40,6 +41,7 @@ type Cluster struct {
 	coordinators []*Child
 	workers      []*Child
 	addresses    map[string]string // of coordinators, by id
+	watched      map[string]string // where processes serve their metrics, by id
 	stopping     bool
 	announced    bool        // cluster.json is written
 	fallen       chan *Child // processes that ended while nobody had asked them to
@@ -140,6 +142,10 @@ func (c *Cluster) StartCoordinator(id string) error {
 	}
 	args := []string{"--id", id, "--bind", c.addresses[id], "--peers", strings.Join(peers, ","),
 		"--dir", c.Dir.path("coordinators", id), "--raft-dir", c.Dir.path("coordinators", id, "raft-"+strconv.Itoa(c.launch))}
+	args, err := c.watchable(id, args)
+	if err != nil {
+		return err
+	}
 	child, err := startChild(id, c.programs.coordinator, args, nil, c.Dir.path("logs", id+".log"), c.parent)
 	if err != nil {
 		return err
@@ -163,6 +169,10 @@ func (c *Cluster) StartWorker(id string) error {
 	env := c.env
 	if c.Environment != nil {
 		env = append(slices.Clone(env), c.Environment(id)...)
+	}
+	args, err := c.watchable(id, args)
+	if err != nil {
+		return err
 	}
 	child, err := startChild(id, c.programs.worker, args, env, c.Dir.path("logs", id+".log"), c.parent)
 	if err != nil {
@@ -287,13 +297,13 @@ func (c *Cluster) announce() error {
 			endpoints.PIDs[child.Name] = child.PID()
 		}
 	}
-	return c.Dir.writeJSON("cluster.json", endpoints)
+	return errors.Join(c.Dir.writeJSON("cluster.json", endpoints), c.writeMetrics())
 }
 
 // Stop ends all processes: workers first, so that they can take their leave.
 func (c *Cluster) Stop() error {
 	c.stopAll()
-	return errors.Join(os.Remove(c.Dir.path("cluster.json")), c.parent.Close())
+	return errors.Join(os.Remove(c.Dir.path("cluster.json")), c.removeMetrics(), c.parent.Close())
 }
 
 func (c *Cluster) stopAll() {

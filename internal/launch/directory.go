@@ -26,6 +26,7 @@ const RunsDir = "runs"
 //	job.yaml              the job as it runs, with all defaults
 //	lock                  held by the launch that trains here, with its process number
 //	launches              how often the run was launched: "3\n"
+//	metrics.json          where the processes serve their metrics (--metrics), while the cluster is up
 //	cluster.json          addresses and process numbers, while the cluster is up
 //	status.json           the newest status
 //	metrics.jsonl metrics.csv   the curve and the evaluations up to the newest checkpoint
@@ -193,7 +194,7 @@ func (d Directory) Prepare(job *config.Job, coordinators, workers []string) (int
 	if err := writeFile(d.path("launches"), []byte(strconv.Itoa(launch)+"\n")); err != nil {
 		return 0, err
 	}
-	for _, left := range []string{"status.json", "cluster.json"} { // of an earlier launch
+	for _, left := range []string{"status.json", "cluster.json", metricsFile} { // of an earlier launch
 		if err := os.Remove(d.path(left)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return 0, fmt.Errorf("prepare the run's folder: %w", err)
 		}

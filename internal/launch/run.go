@@ -31,6 +31,7 @@ type Options struct {
 	Threads      int    // of each worker; 0: CPUs / workers
 	Dir          string // "": the next free NAME-N below runs; with Resume the newest
 	Resume       bool
+	Metrics      bool // the processes serve their metrics
 
 	Display    progress.Display
 	Warnings   io.Writer        // for problems that do not end the run
@@ -130,7 +131,7 @@ func prepare(ctx context.Context, o *Options) (*run, int, error) {
 			return nil, 0, err
 		}
 	}
-	cluster := &Cluster{Threads: o.Threads, Environment: o.Environment}
+	cluster := &Cluster{Threads: o.Threads, Metrics: o.Metrics, Environment: o.Environment}
 	if err := cluster.FindPrograms(); err != nil {
 		return nil, 0, &UsageError{err}
 	}
@@ -220,6 +221,9 @@ func (r *run) live(parent context.Context, number int) error {
 	watchers.Go(func() { r.handleSignals(ctx, cancel) })
 	err := r.cluster.Start(ctx, number, r.o.Coordinators, r.o.Workers)
 	started := err == nil
+	if started && r.o.Metrics {
+		r.o.Display.Note("metrics: the addresses for Prometheus are in " + string(r.cluster.Dir.path(metricsFile)))
+	}
 	if started && r.o.Up != nil {
 		r.o.Up(r.cluster.Addresses())
 	}

@@ -15,6 +15,7 @@ import (
 	"ringmaster/internal/codes"
 	"ringmaster/internal/config"
 	"ringmaster/internal/dataset"
+	"ringmaster/internal/histogram"
 	"ringmaster/internal/loss"
 	"ringmaster/internal/metric"
 	"ringmaster/internal/model"
@@ -202,14 +203,15 @@ type Trainer struct {
 // Progress is what others may read while the trainer runs.
 type Progress struct {
 	Step      atomic.Uint64
-	LossBits  atomic.Uint64 // float64 bits: mean training loss over the recent steps
-	StepNs    atomic.Int64  // moving mean of the step time
-	TrainNs   atomic.Int64  // spent in steps since the trainer was made
-	Samples   atomic.Uint64 // trained on since the trainer was made
-	LastStep  atomic.Int64  // when the newest step ended, in nanoseconds since this process began
-	FirstStep atomic.Int64  // unix nanoseconds at which the first step of this trainer ended
-	SeatNs    atomic.Int64  // what a local seat takes in a step, see pace; 0: not known yet
-	SeatSpans atomic.Int64  // how often that was measured in this session; 0: it is of an earlier one
+	LossBits  atomic.Uint64       // float64 bits: mean training loss over the recent steps
+	StepNs    atomic.Int64        // moving mean of the step time
+	TrainNs   atomic.Int64        // spent in steps since the trainer was made
+	Samples   atomic.Uint64       // trained on since the trainer was made
+	LastStep  atomic.Int64        // when the newest step ended, in nanoseconds since this process began
+	FirstStep atomic.Int64        // unix nanoseconds at which the first step of this trainer ended
+	SeatNs    atomic.Int64        // what a local seat takes in a step, see pace; 0: not known yet
+	SeatSpans atomic.Int64        // how often that was measured in this session; 0: it is of an earlier one
+	Took      histogram.Durations // by the steps since the trainer was made
 }
 
 // New makes a trainer at step 0: the state that seed and model, and the weights of model.init, alone determine. It gives up where ctx ends, since a large model's takes
@@ -421,6 +423,7 @@ func (t *Trainer) note(began time.Time, loss float64) {
 	p.Step.Store(t.step)
 	p.LossBits.Store(floatBits(loss))
 	p.TrainNs.Add(int64(took))
+	p.Took.Observe(took)
 	p.LastStep.Store(int64(now.Sub(origin)))
 	p.FirstStep.CompareAndSwap(0, now.UnixNano())
 	if mean := p.StepNs.Load(); mean == 0 {

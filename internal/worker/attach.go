@@ -41,6 +41,7 @@ func (w *Worker) attachLoop(ctx context.Context) {
 			}
 			if err != nil && ctx.Err() == nil && certs.Reason(err) != last {
 				last = certs.Reason(err)
+				w.unattached.Store(&last)
 				w.log.Info("no line to the leader", "coordinator", address, "reason", last)
 			}
 		}
@@ -78,7 +79,7 @@ func (w *Worker) attach(ctx context.Context, address string) (served bool, err e
 		defer cancel()
 		w.sendReports(ctx, line)
 	}()
-	defer func() { cancel(); <-sent }()
+	defer func() { cancel(); <-sent; w.attached.Store(false) }()
 
 	orders := make(chan *rpc.Order)
 	failed := make(chan error, 1)
@@ -103,6 +104,7 @@ func (w *Worker) attach(ctx context.Context, address string) (served bool, err e
 		select {
 		case o := <-orders:
 			served = true
+			w.attached.Store(true)
 			silent.Reset(w.cfg.Silence)
 			w.post(ctx, func() { w.takeOrder(o) })
 		case err := <-failed:

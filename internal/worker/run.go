@@ -47,7 +47,8 @@ func (j *job) begin(ctx context.Context, o *rpc.Order) {
 	inner, cancel := context.WithCancelCause(j.ctx)
 	s := &session{generation: j.generation, start: o.Start, cancel: cancel,
 		id: allreduce.Identity{Cluster: plan.Incarnation(j.cluster), Job: j.spec.Id, View: view, Self: self}}
-	s.id.Opening = &s.opening
+	s.id.Opening, s.id.Meter = &s.opening, &j.w.meter
+	j.w.counts.sessions.Add(1)
 	s.obey(o)
 	// The view was made with this room in mind.
 	if room := j.memory.Room(plan.Sharing(view.Members, view.Members[self])); room > 0 {
@@ -211,6 +212,7 @@ func (j *job) ended(ctx context.Context, s *session, err error) {
 		j.lost, j.lostReason = []uint64{uint64(lost.Member.Incarnation)}, err.Error()
 		j.hold(rpc.Phase_PHASE_BROKEN)
 		j.w.ways.broke(s.generation)
+		j.w.counts.broken.Add(1)
 		j.w.log.Warn("the ring broke", "generation", s.generation, "reason", err)
 	case err != nil:
 		j.lostReason = err.Error()

@@ -107,7 +107,9 @@ func (v *saver) save(t *trainer.Trainer, called time.Time, last bool) {
 	began := time.Now()
 	v.began.Store(&began)
 	t.Copy(&v.staged)
-	stalled := float64(time.Since(called).Microseconds()) / 1e3
+	waited := time.Since(called)
+	stalled := float64(waited.Microseconds()) / 1e3
+	v.j.w.counts.stalled.Observe(waited)
 	go func() {
 		v.store(t, stalled, last)
 		v.began.Store(nil)
@@ -139,6 +141,7 @@ func (v *saver) store(t *trainer.Trainer, stalled float64, last bool) {
 	}
 	for retry := firstRetry; ; retry = min(2*retry, lastRetry) {
 		if facts = v.spread(facts); len(facts) == 0 {
+			v.j.w.counts.stored.Observe(time.Since(*v.began.Load()))
 			return
 		}
 		select {
@@ -192,6 +195,9 @@ func (v *saver) spread(facts []*rpc.ShareFact) (short []*rpc.ShareFact) {
 		}
 		if !v.j.w.majority(f.Holders) {
 			short = append(short, f)
+		} else {
+			v.j.w.counts.shares.Add(1)
+			v.j.w.counts.bytes.Add(f.File.Bytes)
 		}
 		if len(f.Holders) > 0 {
 			v.note(f)
@@ -246,6 +252,7 @@ func (v *saver) spreadOnce(head *rpc.FilePart, share int) []string {
 			holders = append(holders, a.id)
 			v.took(a.id)
 		case a.err != nil && ctx.Err() == nil:
+			v.j.w.counts.refusals.Add(1)
 			v.j.w.log.Info("checkpoint share not stored", "file", head.Name, "coordinator", a.address, "reason", certs.Reason(a.err))
 			v.refused(v.j.w.coordinatorAt(a.address), a.err)
 		}

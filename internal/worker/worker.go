@@ -11,6 +11,7 @@ import (
 	"io"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -118,6 +119,11 @@ type Worker struct {
 	known  []string          // addresses of the coordinators that the newest order named
 	voters []string          // ids of the coordinators that count for a majority
 	ids    map[string]string // of the coordinators by their addresses
+
+	attached   atomic.Bool            // an order has come through the line that is open
+	unattached atomic.Pointer[string] // why the newest line ended, or could not be opened; nil: none has
+	meter      allreduce.Meter        // of all sessions' rings
+	counts     counts
 
 	// Owned by the main loop.
 	order   *rpc.Order
@@ -243,8 +249,9 @@ func (w *Worker) dropJob() {
 		return
 	}
 	w.job.close()
-	w.job = nil
 	w.mu.Lock()
+	w.counts.past.take(w.job)
+	w.job = nil
 	w.live = nil
 	w.mu.Unlock()
 }

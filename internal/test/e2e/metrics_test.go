@@ -1,0 +1,197 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// watched are the addresses at which a launch's processes serve their metrics, by their ids.
+func (l *launched) watched() map[string]string {
+	l.t.Helper()
+	l.file("metrics.json")
+	text, err := os.ReadFile(filepath.Join(l.dir, "metrics.json"))
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	var targets []struct {
+		Targets []string
+		Labels  map[string]string
+	}
+	if err := json.Unmarshal(text, &targets); err != nil {
+		l.t.Fatal(err)
+	}
+	all := map[string]string{}
+	for _, target := range targets {
+		all[target.Labels["member"]] = target.Targets[0]
+	}
+	return all
+}
+
+// visit reads a page; the code is 0 where nobody answers.
+func visit(address string) (code int, text string) {
+	client := http.Client{Timeout: 10 * time.Second}
+	reply, err := client.Get("http://" + address)
+	if err != nil {
+		return 0, err.Error()
+	}
+	defer reply.Body.Close()
+	body, err := io.ReadAll(reply.Body)
+	if err != nil {
+		return 0, err.Error()
+	}
+	return reply.StatusCode, string(body)
+}
+
+// A launch's processes can be watched while they train, by Prometheus itself where it is installed; the bits stay the same.
+func TestMetrics(t *testing.T) {
+	want := reference(t)
+	env, release := slowly(t)
+	l := job{file: config(t, "quickstart.yaml"), workers: 2, env: env, args: []string{"--metrics"}}.start(t)
+	l.step(3)
+	at := l.watched()
+	if len(at) != 3 || !strings.Contains(l.stdout.String(), "metrics: the addresses for Prometheus are in "+l.dir) {
+		t.Fatalf("metrics are at %v; %s", at, l.stdout.String())
+	}
+	for id, address := range at {
+		if code, text := visit(address + "/healthz"); code != http.StatusOK || text != "alive\n" {
+			t.Errorf("%s /healthz: %d %s", id, code, text)
+		}
+		if code, text := visit(address + "/readyz"); code != http.StatusOK || !strings.HasPrefix(text, "ready: ") {
+			t.Errorf("%s /readyz: %d %s", id, code, text)
+		}
+	}
+	_, coordinator := visit(at["c1"] + "/metrics")
+	_, worker := visit(at["w1"] + "/metrics")
+	for name, text := range map[string]string{`ringmaster_job_workers{run="quickstart"} 2`: coordinator, `ringmaster_raft_leader 1`: coordinator, `ringmaster_workers_seated 2`: coordinator,
+		`ringmaster_views_total{cause="start"} 1`: coordinator, `ringmaster_worker_phase{phase="training"} 1`: worker, `ringmaster_worker_seats 2`: worker, `ringmaster_worker_attached 1`: worker} {
+		if !strings.Contains(text, name+"\n") {
+			t.Errorf("no %s in\n%s", name, text)
+		}
+	}
+	for _, zero := range []string{"ringmaster_worker_ring_sent_bytes_total 0\n", "ringmaster_worker_step_duration_seconds_count 0\n", "ringmaster_worker_samples_total 0\n"} {
+		if strings.Contains(worker, zero) {
+			t.Errorf("a worker that trains shows %s", zero)
+		}
+	}
+	t.Run("prometheus", func(t *testing.T) { scrape(t, filepath.Join(l.dir, "metrics.json")) })
+	release()
+	if got := l.end(0); got.Digest != want.Digest {
+		t.Errorf("digest %s, want %s", got.Digest, want.Digest)
+	}
+	if _, err := os.Stat(filepath.Join(l.dir, "metrics.json")); !os.IsNotExist(err) {
+		t.Errorf("metrics.json stays when the processes are gone (%v)", err)
+	}
+}
+
+// scrape lets a real Prometheus read the processes, evaluate the alerts, and answer what the dashboard asks.
+func scrape(t *testing.T, targets string) {
+	path, err := exec.LookPath("prometheus")
+	if err != nil {
+		t.Skip("no prometheus here (Debian: apt-get install prometheus): nothing is scraped by it")
+	}
+	address := freePort(t)
+	dir := t.TempDir()
+	file := fmt.Sprintf("global: {scrape_interval: 1s, evaluation_interval: 1s}\nrule_files: [%q]\nscrape_configs:\n  - job_name: ringmaster\n    file_sd_configs: [{files: [%q]}]\n",
+		filepath.Join(repository(t), "deploy", "alerts.yml"), targets)
+	if err := os.WriteFile(filepath.Join(dir, "prometheus.yml"), []byte(file), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	start(t, filepath.Dir(path), dir, nil, "prometheus", "--config.file=prometheus.yml", "--storage.tsdb.path=data", "--web.listen-address="+address)
+	eventually(t, func() string { return lacks(address, "count(up == 1) == 3") })
+	eventually(t, func() string { return lacks(address, "rate(ringmaster_worker_step_duration_seconds_count[30s]) > 0") })
+	eventually(t, func() string { return lacks(address, `max(ringmaster_job_step{run="quickstart"}) > 0`) })
+	eventually(t, func() string { return unevaluated(address) })
+	for _, expr := range dashboardExpressions(t) {
+		if _, err := query(address, expr); err != nil {
+			t.Errorf("the dashboard's %s: %v", expr, err)
+		}
+	}
+}
+
+// eventually waits until nothing is missing.
+func eventually(t *testing.T, missing func() string) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); ; time.Sleep(200 * time.Millisecond) {
+		lack := missing()
+		if lack == "" {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal(lack)
+		}
+	}
+}
+
+// query asks Prometheus; results is how many series the answer has.
+func query(address, expr string) (results int, err error) {
+	code, text := visit(address + "/api/v1/query?query=" + url.QueryEscape(expr))
+	var reply struct {
+		Error string
+		Data  struct{ Result []json.RawMessage }
+	}
+	if err := json.Unmarshal([]byte(text), &reply); err != nil || code != http.StatusOK {
+		return 0, fmt.Errorf("%d %s %s", code, reply.Error, text)
+	}
+	return len(reply.Data.Result), nil
+}
+
+func lacks(address, expr string) string {
+	if n, err := query(address, expr); err != nil || n == 0 {
+		return fmt.Sprintf("%s has no answer (%v)", expr, err)
+	}
+	return ""
+}
+
+// unevaluated says which alerts Prometheus has not evaluated without an error.
+func unevaluated(address string) string {
+	_, text := visit(address + "/api/v1/rules")
+	var reply struct {
+		Data struct {
+			Groups []struct {
+				Rules []struct{ Name, Health, LastError string }
+			}
+		}
+	}
+	if err := json.Unmarshal([]byte(text), &reply); err != nil || len(reply.Data.Groups) == 0 {
+		return fmt.Sprintf("no alerts: %v %s", err, text)
+	}
+	for _, rule := range reply.Data.Groups[0].Rules {
+		if rule.Health != "ok" {
+			return fmt.Sprintf("alert %s is %s: %s", rule.Name, rule.Health, rule.LastError)
+		}
+	}
+	return ""
+}
+
+// dashboardExpressions are what the dashboard asks, with values for its variables.
+func dashboardExpressions(t *testing.T) []string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(repository(t), "deploy", "grafana-dashboard.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var d struct {
+		Panels []struct{ Targets []struct{ Expr string } }
+	}
+	if err := json.Unmarshal(text, &d); err != nil {
+		t.Fatal(err)
+	}
+	var all []string
+	for _, p := range d.Panels {
+		for _, target := range p.Targets {
+			all = append(all, strings.NewReplacer("$run", ".*", "$__rate_interval", "30s").Replace(target.Expr))
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
