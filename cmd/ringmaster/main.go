@@ -110,7 +110,7 @@ func rootCommand() *cobra.Command {
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
 		launchCommand(), submitCommand(), statusCommand(), jobsCommand(), uiCommand(),
-		watchCommand(), scaleCommand(), coordinatorsCommand(), chaosCommand(), checkpointsCommand(),
+		watchCommand(), scaleCommand(), coordinatorsCommand(), chaosCommand(), sweepCommand(), checkpointsCommand(),
 		exportCommand(), recordsCommand(), runsCommand(), diffCommand(), validateCommand(), evalCommand(), predictCommand(),
 		generateCommand(), dataCommand(), tokenizerCommand(), certsCommand(), benchCommand(),
 		versionCommand(),

@@ -124,7 +124,7 @@ func (t *Train) setDefaults(o *origin) {
 	if t.has(LossHuber) {
 		def(o, "train.huber_delta", &t.HuberDelta, 1)
 	}
-	if t.EarlyStop != (EarlyStop{}) {
+	if !t.EarlyStop.IsZero() {
 		def(o, "train.early_stop.metric", &t.EarlyStop.Metric, "loss")
 	}
 	def(o, "train.optimizer.kind", &t.Optimizer.Kind, OptimizerAdam)

@@ -294,12 +294,18 @@ type Train struct {
 	Metrics []string `yaml:"metrics" omit:"zero" contract:"free"` // told of an evaluation beside its loss
 }
 
-// EarlyStop ends a job whose evaluations have become no better for a while.
+// EarlyStop ends a job whose evaluations have become no better for a while, or stay behind those of other jobs.
 type EarlyStop struct {
-	Metric   string  `yaml:"metric"`    // loss, accuracy, train_loss, or one of Train.Metrics
-	Patience int     `yaml:"patience"`  // evaluations that may be no better, one after another
-	MinDelta float64 `yaml:"min_delta"` // what an evaluation must exceed the best one by to be better
-	Mode     string  `yaml:"mode" omit:"zero"`
+	Metric   string    `yaml:"metric"`               // loss, accuracy, train_loss, or one of Train.Metrics
+	Patience int       `yaml:"patience" omit:"zero"` // evaluations that may be no better, one after another; 0: any number
+	MinDelta float64   `yaml:"min_delta"`            // what an evaluation must exceed the best one by to be better
+	Mode     string    `yaml:"mode" omit:"zero"`
+	Bars     []float64 `yaml:"bars" omit:"zero"` // the job ends after its k-th evaluation if none so far is as good as the k-th bar
+}
+
+// IsZero reports whether nothing ends the job early.
+func (s *EarlyStop) IsZero() bool {
+	return s.Metric == "" && s.Patience == 0 && s.MinDelta == 0 && s.Mode == "" && len(s.Bars) == 0
 }
 
 // Modes of EarlyStop: whether smaller or larger is better. Empty: as the metric is understood.

@@ -17,6 +17,7 @@ const (
 	MaxSeats    = 1024
 	maxSteps    = 1 << 40
 	maxEpochs   = 1 << 20
+	maxBars     = 1 << 12
 	maxBatch    = 1 << 16
 	maxLayers   = 1 << 10
 	maxFeatures = 1 << 24
@@ -426,10 +427,14 @@ func (s *Schedule) validateOneCycle(c *checker) {
 
 // validateStop checks when the job ends early, and which checkpoint is the best.
 func (j *Job) validateStop(c *checker) {
-	if s := &j.Train.EarlyStop; *s != (EarlyStop{}) {
+	if s := &j.Train.EarlyStop; !s.IsZero() {
 		c.told("train.early_stop.metric", s.Metric, &j.Train)
-		if c.present("train.early_stop.patience", "say after how many evaluations that are no better the job ends") {
+		if len(s.Bars) == 0 && c.present("train.early_stop.patience", "say after how many evaluations that are no better the job ends") || s.Patience != 0 {
 			between(c, "train.early_stop.patience", s.Patience, 1, maxEpochs)
+		}
+		c.require("train.early_stop.bars", len(s.Bars) <= maxBars, "train.early_stop.bars has %d bars, at most %d are kept", len(s.Bars), maxBars)
+		for i, bar := range s.Bars {
+			c.require(fmt.Sprintf("train.early_stop.bars[%d]", i), !math.IsNaN(bar) && !math.IsInf(bar, 0), "train.early_stop.bars: %v is no finite number", bar)
 		}
 		between(c, "train.early_stop.min_delta", s.MinDelta, 0, math.MaxFloat32)
 		if s.Mode != "" {

@@ -159,6 +159,15 @@ func (o *Options) beginning(ctx context.Context, dir Directory, checked *Checked
 			return nil, &UsageError{err}
 		}
 	}
+	if o.From != "" && origin == nil {
+		var err error
+		if origin, err = FindOrigin(o.From, o.Warnings); err == nil {
+			err = origin.Admit(checked)
+		}
+		if err != nil {
+			return nil, &UsageError{err}
+		}
+	}
 	_, err := interruptible(o.Interrupts, func() (*Checked, error) { return checked, checked.CheckInit(ctx, origin) })
 	return origin, err
 }

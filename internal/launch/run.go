@@ -31,7 +31,8 @@ type Options struct {
 	Threads      int    // of each worker; 0: CPUs / workers
 	Dir          string // "": the next free NAME-N below runs; with Resume the newest
 	Resume       bool
-	Metrics      bool // the processes serve their metrics
+	Metrics      bool   // the processes serve their metrics
+	From         string // a checkpoint's folder that a new run begins with, as if it had come so far itself; "": the seed
 
 	Display    progress.Display
 	Warnings   io.Writer        // for problems that do not end the run

@@ -19,12 +19,13 @@ type Evaluated struct {
 	Figures   string // of the job's metrics, as Format writes them
 }
 
-// Rule says which evaluation of a job is the best, and after how many that are no better the job ends.
+// Rule says which evaluation of a job is the best, after how many that are no better the job ends, and how good it must be to go on.
 type Rule struct {
-	Metric   string  `json:"metric"`
-	Highest  bool    `json:"highest,omitempty"`   // the best is the largest
-	MinDelta float64 `json:"min_delta,omitempty"` // what must be exceeded to be better
-	Patience int     `json:"patience,omitempty"`  // 0: it never ends
+	Metric   string    `json:"metric"`
+	Highest  bool      `json:"highest,omitempty"`   // the best is the largest
+	MinDelta float64   `json:"min_delta,omitempty"` // what must be exceeded to be better
+	Patience int       `json:"patience,omitempty"`  // 0: any number
+	Bars     []float64 `json:"bars,omitempty"`      // the job ends after evaluation k if the best one so far is worse than Bars[k-1]
 }
 
 // Judged is what a rule has made of a job's evaluations up to one of them. The zero value is before the first.
@@ -38,11 +39,11 @@ type Judged struct {
 // EarlyStop is the rule by which a job ends early; nil: it does not.
 func EarlyStop(job *config.Job) *Rule {
 	s := &job.Train.EarlyStop
-	if s.Patience == 0 {
+	if s.Patience == 0 && len(s.Bars) == 0 {
 		return nil
 	}
 	highest := s.Mode == config.ModeMax || s.Mode == "" && HigherIsBetter(s.Metric)
-	return &Rule{Metric: s.Metric, Highest: highest, MinDelta: s.MinDelta, Patience: s.Patience}
+	return &Rule{Metric: s.Metric, Highest: highest, MinDelta: s.MinDelta, Patience: s.Patience, Bars: s.Bars}
 }
 
 // KeepBest is the rule by which a job's best checkpoint is kept; nil: it is not.
@@ -84,13 +85,26 @@ func (r *Rule) Judge(j Judged, e *Evaluated) Judged {
 	better := value == value && (j.Epoch == 0 || r.beats(value, j.Best))
 	if better {
 		j.Epoch, j.Best, j.Waited = e.Epoch, value, 0
-		return j
+	} else {
+		j.Waited++
 	}
-	j.Waited++
-	if r.Patience > 0 && j.Waited >= r.Patience && j.Stop == 0 {
+	if j.Stop == 0 && (r.tired(j) || r.behind(j)) {
 		j.Stop = e.Step
 	}
 	return j
+}
+
+func (r *Rule) tired(j Judged) bool { return r.Patience > 0 && j.Waited >= r.Patience }
+
+// behind reports whether the evaluations so far are all worse than the bar of the last one. This is the median rule of Google Vizier (Golovin
+// et al., 2017, section 3.1) where the bars are the medians of other jobs.
+func (r *Rule) behind(j Judged) bool {
+	last := j.Epoch + j.Waited
+	if last < 1 || last > len(r.Bars) {
+		return false
+	}
+	bar := r.Bars[last-1]
+	return j.Epoch == 0 || r.Highest && j.Best < bar || !r.Highest && j.Best > bar
 }
 
 func (r *Rule) beats(value, best float64) bool {
@@ -102,6 +116,9 @@ func (r *Rule) beats(value, best float64) bool {
 
 // Reason says in one line why the job ended early.
 func (r *Rule) Reason(j Judged) string {
+	if last := j.Epoch + j.Waited; !r.tired(j) && r.behind(j) {
+		return fmt.Sprintf("stopped early: %s is not as good as the bar of epoch %d, %s", r.Metric, last, Figure{r.Metric, r.Bars[last-1]})
+	}
 	if j.Epoch == 0 {
 		return fmt.Sprintf("stopped early: %s was not a number for %s", r.Metric, plural.Of(j.Waited, "evaluation"))
 	}

@@ -2,6 +2,7 @@ package metric
 
 import (
 	"math"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -28,6 +29,11 @@ func TestJudge(t *testing.T) {
 		{Rule{Patience: 2}, []float64{nan, 1, nan, 0.5, nan, math.Inf(1)}, 4, 2, 60},
 		{Rule{}, []float64{1, 2, 3, 4}, 1, 3, 0}, // it never ends
 		{Rule{Patience: 1}, nil, 0, 0, 0},
+		{Rule{Bars: []float64{3, 2, 1}}, []float64{3, 2, 1, 5, 5}, 3, 2, 0}, // as good as the bar is good enough, and there are no more bars
+		{Rule{Bars: []float64{3, 2, 1}}, []float64{2, 2.5, 1.5}, 3, 0, 30},  // the best so far counts
+		{Rule{Bars: []float64{0.5, 0.6}, Highest: true}, []float64{0.5, 0.59}, 2, 0, 20},
+		{Rule{Bars: []float64{3}}, []float64{nan, 1}, 2, 0, 10},
+		{Rule{Bars: []float64{9, 9, 9}, Patience: 2}, []float64{1, 2, 2}, 1, 2, 30},
 	} {
 		c.rule.Metric = "loss"
 		var j Judged
@@ -63,10 +69,10 @@ func TestRulesOfAJob(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r := EarlyStop(job); r == nil || *r != (Rule{Metric: "f1", Highest: true, MinDelta: 0.1, Patience: 3}) {
+	if r := EarlyStop(job); !reflect.DeepEqual(r, &Rule{Metric: "f1", Highest: true, MinDelta: 0.1, Patience: 3}) {
 		t.Errorf("%+v", r)
 	}
-	if r := KeepBest(job); r == nil || *r != (Rule{Metric: "loss"}) {
+	if r := KeepBest(job); !reflect.DeepEqual(r, &Rule{Metric: "loss"}) {
 		t.Errorf("%+v", r)
 	}
 	job.Train.EarlyStop.Mode = config.ModeMin

@@ -12,6 +12,7 @@ const (
 	streamShift = 5 // where an epoch's windows begin: then epoch
 	streamSplit = 6 // the rows of a table into parts
 	streamFixed = 7 // what an evaluation draws
+	streamTrial = 8 // the settings of a sweep's trials: then the setting
 )
 
 // NewKey is the key of a path of numbers that begins at a seed: NewKey(seed, a, b) = root(seed).Derive(a).Derive(b).
@@ -51,6 +52,9 @@ func SetKey(seed, set, sample uint64) Key { return NewKey(seed, streamSet, set, 
 
 // SplitKey is the key by which the rows of a table are split into parts.
 func SplitKey(seed uint64) Key { return NewKey(seed, streamSplit) }
+
+// TrialKey gives what a sweep draws for a setting.
+func TrialKey(seed, setting uint64) Key { return NewKey(seed, streamTrial, setting) }
 
 // FixedKey is the key of what an evaluation draws, whatever the job's seed: so that evaluations compare.
 func FixedKey() Key { return NewKey(0, streamFixed) }

@@ -42,7 +42,7 @@ var layers = []struct {
 	{"what people see in a browser", []string{"ui"}},
 	{"what people see of runs side by side", []string{"report"}},
 	{"what people see in a terminal", []string{"watch"}},
-	{"what is done to them", []string{"chaos"}},
+	{"what is done with them", []string{"chaos", "sweep"}},
 	{"what is measured", []string{"bench"}},
 	{"tests of the whole: nobody imports them", []string{"test/golden", "test/e2e", "test/netns", "test/lint"}},
 }

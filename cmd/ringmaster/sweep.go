@@ -1,0 +1,260 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"ringmaster/internal/cli"
+	"ringmaster/internal/client"
+	"ringmaster/internal/config"
+	"ringmaster/internal/host"
+	"ringmaster/internal/launch"
+	"ringmaster/internal/progress"
+	"ringmaster/internal/sweep"
+)
+
+// sweepFlags are what a person says to "ringmaster sweep".
+type sweepFlags struct {
+	sets, grid, random []string
+	trials, seeds      int
+	metric             string
+	startup            int
+	noShare, asJSON    bool
+	progress           string
+	local              launch.Options
+	to                 target
+	submit             submitFlags
+}
+
+func sweepCommand() *cobra.Command {
+	var f sweepFlags
+	cmd := &cobra.Command{
+		Use:   "sweep JOB.yaml --grid KEY=A,B... | --random KEY=LOW..HIGH... | --seeds N",
+		Short: "Train a job with many settings of some keys, and compare them",
+		Long: `Trains the job once for each combination of the grid's values, each time with --trials draws of the random keys, and each of these points
+with --seeds seeds. The trials run one after the other, each in a folder of its own below --dir, or with --cluster as jobs of that cluster's queue.
+
+After --startup trials the median rule ends a trial at the end of an epoch in which its best figure so far is worse than the median of what the
+trials before it had reached after as many epochs. A trial that only trains longer than one before it goes on from there, which changes no bit.
+What is drawn, where each trial ends and what it reaches follows from the job, the flags and the seed alone, on any cluster.
+
+Ctrl-C ends the trial that runs with a checkpoint; --resume goes on with the sweep. Its results so far are in DIR/sweep.json.`,
+		Example: `  ringmaster sweep job.yaml --grid train.optimizer.lr=0.1,0.03,0.01 --seeds 3
+  ringmaster sweep job.yaml --random train.optimizer.lr=log:0.0001..0.1 --random train.batch_per_seat=8,16,32 --trials 20
+  ringmaster sweep job.yaml --grid train.epochs=1,2,4 --cluster coordinator-1:7000 --priority -10`,
+		Args: cli.Takes("JOB.yaml"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if f.local.Resume && f.local.Dir == "" {
+				return wrong(errors.New("--resume needs --dir, the folder of the sweep"))
+			}
+			return runSweep(cmd.Context(), args[0], f)
+		},
+	}
+	f.register(cmd)
+	return cmd
+}
+
+func (f *sweepFlags) register(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringArrayVar(&f.grid, "grid", nil, "a key and its values, `KEY=A,B,C`; repeatable: all combinations are tried")
+	flags.StringArrayVar(&f.random, "random", nil, "a key and what its values are drawn from, `KEY=LOW..HIGH`, KEY=log:LOW..HIGH or KEY=A,B,C; repeatable")
+	flags.IntVar(&f.trials, "trials", 0, "points that are drawn for --random (default 10)")
+	flags.IntVar(&f.seeds, "seeds", 1, "trainings of each point: with the job's seed and those after it")
+	flags.StringVar(&f.metric, "metric", "", "the figure of the evaluations by which trials are compared (default: train.early_stop's, else loss)")
+	flags.IntVar(&f.startup, "startup", 4, "trials that end by themselves before the median rule ends others; 0: no rule")
+	flags.BoolVar(&f.noShare, "no-share", false, "train every trial from its seed, also where it could go on from another one's checkpoint")
+	flags.StringArrayVar(&f.sets, "set", nil, "override a job key in all trials, `KEY=VALUE`; repeatable")
+	flags.StringVar(&f.local.Dir, "dir", "", "`folder` for everything the sweep writes (default: the next free runs/NAME-sweep-N)")
+	flags.BoolVar(&f.local.Resume, "resume", false, "go on with the sweep in the folder")
+	flags.IntVar(&f.local.Workers, "workers", 0, "number of workers (default: as many as CPUs, at most the job's seats)")
+	flags.IntVar(&f.local.Coordinators, "coordinators", 1, "number of coordinators on this machine: 1, 3 or 5")
+	flags.IntVar(&f.local.Threads, "threads", 0, "compute threads of each worker on this machine (default: CPUs / workers)")
+	flags.StringVar(&f.progress, "progress", "auto", "how progress is shown, as in launch")
+	flags.BoolVar(&f.asJSON, "json", false, "write the results as JSON")
+	flags.StringSliceVar(&f.to.cluster, "cluster", nil, "`address`es of coordinators, host:port: trials are jobs of that cluster")
+	certsFlag(cmd, &f.to.certs)
+	flags.IntVar(&f.submit.priority, "priority", 0, "the trials' `priority` in the cluster's queue")
+	cmd.MarkFlagsMutuallyExclusive("cluster", "coordinators")
+	cmd.MarkFlagsMutuallyExclusive("cluster", "threads")
+}
+
+// space is what the flags say of the trials.
+func (f *sweepFlags) space() (s sweep.Space, err error) {
+	for _, text := range f.grid {
+		a, err := sweep.ParseAxis(text)
+		if err != nil {
+			return s, fmt.Errorf("--grid %w", err)
+		}
+		s.Grid = append(s.Grid, a)
+	}
+	for _, text := range f.random {
+		d, err := sweep.ParseDraw(text)
+		if err != nil {
+			return s, fmt.Errorf("--random %w", err)
+		}
+		s.Random = append(s.Random, d)
+	}
+	if s.Points, s.Seeds = f.trials, f.seeds; f.trials == 0 && len(s.Random) > 0 {
+		s.Points = 10
+	}
+	if f.trials < 0 || f.seeds < 1 || f.startup < 0 {
+		return s, errors.New("--trials, --seeds and --startup cannot be negative, and --seeds is at least 1")
+	}
+	return s, nil
+}
+
+func runSweep(ctx context.Context, file string, f sweepFlags) error {
+	space, err := f.space()
+	if err != nil {
+		return wrong(err)
+	}
+	job, err := config.Load(file, f.sets)
+	if err != nil {
+		return wrong(err)
+	}
+	out, warnings := progress.NewOutput(os.Stdout), progress.NewOutput(os.Stderr)
+	defer warnings.Close(flushPatience)
+	defer out.Close(flushPatience)
+	shown := io.Writer(out)
+	if f.asJSON {
+		shown = warnings // the results alone are for the reader of the output
+	}
+	o := sweep.Options{Space: space, Metric: f.metric, Startup: f.startup, Resume: f.local.Resume, Share: !f.noShare && len(f.to.cluster) == 0, Out: shown,
+		Folder: func() (_ string, err error) {
+			if f.local.Dir == "" {
+				var next launch.Directory
+				next, err = launch.NextDirectory(launch.RunsDir, job.Name+"-sweep")
+				f.local.Dir = string(next)
+			}
+			return filepath.Clean(f.local.Dir), err
+		},
+		Job: func(sets []string) (*config.Job, error) {
+			return config.Load(file, append(append([]string(nil), f.sets...), sets...))
+		}}
+	end := func() error { return nil }
+	if len(f.to.cluster) > 0 {
+		o.Train, end, err = f.onCluster(out, shown)
+	} else {
+		var forget func()
+		o.Train, forget, err = f.onMachine(out, warnings, shown)
+		defer forget()
+	}
+	if err != nil {
+		return err
+	}
+	report, err := sweep.Run(ctx, o)
+	err = errors.Join(err, end())
+	return f.conclude(out, report, err)
+}
+
+// conclude shows what came out, and is the exit code and message of the sweep.
+func (f *sweepFlags) conclude(out io.Writer, report *sweep.Report, err error) error {
+	var usage *sweep.ErrUsage
+	if errors.As(err, &usage) {
+		return wrong(err)
+	}
+	if report == nil {
+		return failed(err)
+	}
+	var shown error
+	if f.asJSON {
+		shown = writeJSON(out, report)
+	} else {
+		_, shown = fmt.Fprint(out, "\n"+report.Table())
+	}
+	var code *exit
+	switch {
+	case errors.As(err, &code):
+		return code
+	case err != nil:
+		return failed(err)
+	case shown == nil && report.Best == 0:
+		return failed(fmt.Errorf("no trial has a figure for %s", report.Metric))
+	}
+	return failed(shown)
+}
+
+// onMachine trains trials by launches on this machine.
+func (f *sweepFlags) onMachine(out, warnings *progress.Output, shown io.Writer) (sweep.Train, func(), error) {
+	if err := selectKernel(); err != nil {
+		return nil, func() {}, err
+	}
+	interrupts := make(chan os.Signal, 4)
+	cli.NotifyEnd(interrupts)
+	base := f.local
+	if cli.OutliveReaders() {
+		base.Unread = out.Gone()
+	}
+	train := func(ctx context.Context, trial *sweep.Outcome, job *config.Job, begin string) (*launch.Summary, error) {
+		display, err := progress.New(f.progress, shown, time.Now)
+		if err != nil {
+			return nil, &sweep.ErrUsage{Err: err}
+		}
+		o := base
+		o.Job, o.Dir, o.From, o.Resume = job, trial.Run, begin, launch.Directory(trial.Run).HoldsRun()
+		o.Display, o.Warnings, o.Interrupts, o.Began, o.Machine = display, warnings, interrupts, time.Now(), host.ID()
+		result, err := launch.Run(ctx, o)
+		if result == nil {
+			display.Close()
+			return nil, notStarted(err)
+		}
+		if result.Signal != nil || result.Summary.State == launch.StateInterrupted {
+			return result.Summary, ending(result, errors.Join(err, fmt.Errorf("interrupted; ringmaster sweep --resume --dir %s and the other flags go on", f.local.Dir)))
+		}
+		return result.Summary, err
+	}
+	return train, func() { signal.Stop(interrupts) }, nil
+}
+
+// onCluster trains trials as jobs of a cluster.
+func (f *sweepFlags) onCluster(out *progress.Output, shown io.Writer) (sweep.Train, func() error, error) {
+	none := func() error { return nil }
+	if err := checkCluster(f.to.cluster); err != nil {
+		return nil, none, wrong(err)
+	}
+	if err := checkPriority(f.submit.priority); err != nil {
+		return nil, none, wrong(err)
+	}
+	options, err := connection(f.to.certs, f.to.cluster)
+	if err != nil {
+		return nil, none, err
+	}
+	coordinators := client.New(f.to.cluster, options...)
+	train := func(ctx context.Context, trial *sweep.Outcome, job *config.Job, _ string) (*launch.Summary, error) {
+		ctx, cancel := untilDetached(ctx, out.Gone())
+		defer cancel(nil)
+		began := time.Now()
+		display, err := progress.New(f.progress, shown, time.Now)
+		if err != nil {
+			return nil, &sweep.ErrUsage{Err: err}
+		}
+		request, account, err := submission(ctx, job, f.local.Workers)
+		if err != nil {
+			return nil, wrong(err)
+		}
+		for _, line := range account {
+			display.Note(line)
+		}
+		request.Priority, request.Token = int32(f.submit.priority), trial.Token
+		last, err := submitAndWatch(ctx, coordinators, request, job, display)
+		display.Close()
+		trial.Run = last.GetJob()
+		var by *detachedError
+		if errors.As(context.Cause(ctx), &by) && !last.GetEnded() {
+			return nil, signalled(by.signal, fmt.Errorf("detached; the trial's job goes on, and ringmaster sweep --resume --dir %s and the other flags go on with the sweep", f.local.Dir))
+		}
+		if last == nil {
+			return nil, err
+		}
+		return launch.Summarize(last, "", began, time.Now()), err
+	}
+	return train, coordinators.Close, nil
+}

@@ -1,0 +1,62 @@
+package e2e
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"ringmaster/internal/sweep"
+)
+
+// A sweep's trials have the digests of launches with the same settings, also where one goes on from another; on a cluster's queue, too.
+func TestSweep(t *testing.T) {
+	job := filepath.Join(t.TempDir(), "swept.yaml")
+	text := "name: swept\nseats: 2\nmodel: {kind: mlp, layers: [784, 16, 10]}\ndata: {kind: glyphs}\ntrain: {steps: 40, batch_per_seat: 8}\n"
+	if err := os.WriteFile(job, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	sweepOf := func(dir string, more ...string) *sweep.Report {
+		t.Helper()
+		args := append([]string{"sweep", job, "--grid", "train.steps=40,60", "--seeds", "2", "--json", "--progress", "none", "--dir", dir}, more...)
+		code, out, stderr := run(t, t.TempDir(), args...)
+		if code != 0 {
+			t.Fatalf("%v: exit code %d: %s", args, code, stderr)
+		}
+		var r sweep.Report
+		if err := json.Unmarshal([]byte(out), &r); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		return &r
+	}
+	here := filepath.Join(t.TempDir(), "here")
+	local := sweepOf(here, "--workers", "2", "--threads", "1")
+	if len(local.Trials) != 4 || local.Best == 0 || len(local.Points) != 2 {
+		t.Fatalf("%+v", local)
+	}
+	if o := local.Trials[1]; o.From != 1 || o.Shared != 40 || o.Step != 60 || o.Seed != 1 {
+		t.Errorf("the longer training does not go on from the shorter one: %+v", o)
+	}
+	alone := sweepOf(filepath.Join(t.TempDir(), "alone"), "--no-share", "--workers", "1", "--threads", "1")
+	h := byHand(t, 1)
+	h.worker(t.TempDir(), h.addresses[0])
+	queued := sweepOf(filepath.Join(t.TempDir(), "queued"), "--cluster", h.cluster())
+	for i := range local.Trials {
+		a, b, c := local.Trials[i], alone.Trials[i], queued.Trials[i]
+		if a.Digest == "" || a.Digest != b.Digest || a.Digest != c.Digest || *a.Final != *b.Final || *a.Final != *c.Final || b.From != 0 {
+			t.Errorf("trial %d: shared %+v, alone %+v, in a queue %+v", i+1, a, b, c)
+		}
+	}
+	if queued.Trials[3].Run != "swept-4" {
+		t.Errorf("the last trial's job is %s", queued.Trials[3].Run)
+	}
+	code, _, stderr := run(t, t.TempDir(), "sweep", job, "--grid", "train.steps=40,60", "--dir", here)
+	if code != 2 {
+		t.Errorf("exit code %d", code)
+	}
+	oneLine(t, stderr, "holds a sweep already; go on with it by --resume")
+	if again := sweepOf(here, "--resume"); again.Trials[0].Run != local.Trials[0].Run || !strings.Contains(again.Trials[3].Weights, "trial-004") {
+		t.Errorf("%+v", again)
+	}
+}
