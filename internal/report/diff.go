@@ -162,7 +162,7 @@ func (d *Diff) Write(out io.Writer) error {
 	for _, k := range d.Config {
 		note := ""
 		if !k.Bits {
-			note = "  (the weights do not depend on it)"
+			note = "  (equal steps have equal weights all the same)"
 		}
 		row("configuration", "%s: %s | %s%s", k.Key, orAbsent(k.A), orAbsent(k.B), note)
 	}

@@ -98,7 +98,7 @@ func TestDiff(t *testing.T) {
 	}{
 		"same":     {trained{steps: 200, epochs: epoch}, []string{"configuration equal", "data equal", "curve equal up to step 200", "weights equal at step 200, and all else that training goes on from"}},
 		"rate":     {trained{steps: 200, epochs: epoch, job: "train: {optimizer: {kind: adam, lr: 0.5}}"}, []string{"configuration train.optimizer.lr: 0.001 | 0.5", "data equal"}},
-		"free":     {trained{steps: 200, epochs: epoch, job: "checkpoint: {keep_last: 9}"}, []string{"configuration checkpoint.keep_last: 3 | 9 (the weights do not depend on it)"}},
+		"free":     {trained{steps: 200, epochs: epoch, job: "checkpoint: {keep_last: 9}"}, []string{"configuration checkpoint.keep_last: 3 | 9 (equal steps have equal weights all the same)"}},
 		"data":     {trained{steps: 200, epochs: epoch, data: 5}, []string{"data differ: fingerprints 00"}},
 		"fork":     {trained{steps: 200, epochs: epoch, forks: 151}, []string{"curve differs from step 151 on: loss 0.013245033 | 0.01986755", "weights differ at step 200"}},
 		"longer":   {trained{steps: 3000, epochs: epoch, forks: 201}, []string{"curve equal up to step 200", "steps 2800 apart", "weights there is no step of which both have a good checkpoint"}},
