@@ -131,30 +131,34 @@ func number(o map[string]string, key string, missing int) int {
 	return missing
 }
 
+func (sc *scenario) submit(o map[string]string, out *strings.Builder) {
+	id := cmp.Or(o["id"], "job")
+	token := plan.Incarnation(7)
+	for _, letter := range []byte(o["id"]) {
+		token = 256*token + plan.Incarnation(letter)
+	}
+	c := fsm.Submit{ID: id, Incarnation: token, Name: id, Priority: number(o, "priority", 0), Seats: number(o, "seats", 4), Workers: number(o, "workers", 0),
+		Keep: number(o, "keep", 0), Fingerprint: []byte("data"), MinWorkers: number(o, "min", 0), Even: o["balance"] == "false"}
+	if at, ok := o["resume"]; ok {
+		step, _ := strconv.Atoi(at)
+		c.Origin = &fsm.Checkpoint{Step: uint64(step), Generation: plan.Generation(number(o, "generation", 1))}
+	}
+	if best, ok := o["best"]; ok {
+		c.KeepBest = &metric.Rule{Metric: best}
+	}
+	if earlier, ok := o["earlier"]; ok {
+		c.Earlier = strings.Split(earlier, ",")
+	}
+	sc.apply(fsm.Command{Submit: &c}, out)
+}
+
 func (sc *scenario) run(line string, out *strings.Builder) error {
 	defer sc.point()
 	words := strings.Fields(line)
 	o := options(words[1:])
 	switch words[0] {
 	case "submit":
-		id := cmp.Or(o["id"], "job")
-		token := plan.Incarnation(7)
-		for _, letter := range []byte(o["id"]) {
-			token = 256*token + plan.Incarnation(letter)
-		}
-		c := fsm.Submit{ID: id, Incarnation: token, Name: id, Priority: number(o, "priority", 0), Seats: number(o, "seats", 4), Workers: number(o, "workers", 0),
-			Keep: number(o, "keep", 0), Fingerprint: []byte("data"), MinWorkers: number(o, "min", 0), Even: o["balance"] == "false"}
-		if at, ok := o["resume"]; ok {
-			step, _ := strconv.Atoi(at)
-			c.Origin = &fsm.Checkpoint{Step: uint64(step), Generation: plan.Generation(number(o, "generation", 1))}
-		}
-		if best, ok := o["best"]; ok {
-			c.KeepBest = &metric.Rule{Metric: best}
-		}
-		if earlier, ok := o["earlier"]; ok {
-			c.Earlier = strings.Split(earlier, ",")
-		}
-		sc.apply(fsm.Command{Submit: &c}, out)
+		sc.submit(o, out)
 	case "kept": // what is kept beside the job's own checkpoints
 		fmt.Fprintf(out, "own %v, inherited %v\n", sc.ownSteps(), sc.state.Job("job").Inherited())
 	case "save":
