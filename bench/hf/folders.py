@@ -31,6 +31,8 @@ def sizes(kind, small):
     plain = {"gpt": {"resid_pdrop": 0, "embd_pdrop": 0, "attn_pdrop": 0}, "t5": {"dropout_rate": 0},
              "bert": {"hidden_dropout_prob": 0, "attention_probs_dropout_prob": 0}}
     tiny = {"gpt": {"vocab_size": 13, "n_positions": 9, "n_embd": 16, "n_layer": 2, "n_head": 2, "bos_token_id": 0, "eos_token_id": 0},
+            "llama": {"vocab_size": 13, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
+                      "max_position_embeddings": 9, "rms_norm_eps": 1e-5},
             "t5": {"vocab_size": 13, "d_model": 16, "d_kv": 6, "d_ff": 24, "num_layers": 2, "num_heads": 3, "relative_attention_num_buckets": 8, "relative_attention_max_distance": 7},
             "bert": {"vocab_size": 13, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 40, "max_position_embeddings": 12}}
     return plain.get(kind, {}) | (tiny.get(kind, {}) if small else {})
@@ -41,6 +43,15 @@ def gpt(small, **more):
     n, length = (3, 9) if small else (2, 96)
     tokens, targets = draw(1, n, length, below=c.vocab_size), draw(2, n, length, below=c.vocab_size)
     return tr.GPT2LMHeadModel(c), {"kind": "gpt", "tokens": tokens, "targets": targets}, lambda m: m(input_ids=tokens).logits
+
+
+def llama(small, theta=10000.0, **more):
+    """The large form has some 100 million parameters; its texts are long enough for the angles to have gone round often."""
+    large = {} if small else {"hidden_size": 768, "intermediate_size": 2048, "num_hidden_layers": 12, "num_attention_heads": 12, "num_key_value_heads": 4, "vocab_size": 16000}
+    c = tr.LlamaConfig(**sizes("llama", small), **large, **more, rope_parameters={"rope_type": "default", "rope_theta": theta})
+    n, length = (3, 9) if small else (2, 200)
+    tokens, targets = draw(1, n, length, below=c.vocab_size), draw(2, n, length, below=c.vocab_size)
+    return tr.LlamaForCausalLM(c), {"kind": "llama", "tokens": tokens, "targets": targets}, lambda m: m(input_ids=tokens).logits
 
 
 def t5(small, **more):
@@ -78,6 +89,8 @@ def bert(small, classes=0, padded=False):
 CASES = {
     "gpt2": lambda small: gpt(small),
     "gpt2-erf": lambda small: gpt(small, activation_function="gelu"),
+    "llama": lambda small: llama(small),
+    "llama-tied": lambda small: llama(small, 500.0, tie_word_embeddings=True, head_dim=6 if small else 64),
     "t5": lambda small: t5(small),
     "t5-untied": lambda small: t5(small, tie_word_embeddings=False),
     "bert": lambda small: bert(small),
@@ -166,7 +179,7 @@ def loads(program, folder):
     model, found = getattr(tr, config["architectures"][0]).from_pretrained(folder, output_loading_info=True)
     assert not any(found.values()), found
     model.eval()
-    kind = {"gpt2": "gpt", "bert": "bert", "t5": "t5"}[config["model_type"]]
+    kind = {"gpt2": "gpt", "llama": "llama", "bert": "bert", "t5": "t5"}[config["model_type"]]
     n, size = 7, config["vocab_size"]
     tokens = draw(1, 2, n, below=size)
     question = {"kind": kind, "tokens": tokens.tolist(), "targets": draw(2, 2, n, below=size).tolist(), "vocabulary": size, "rate": 0}
@@ -187,7 +200,7 @@ def loads(program, folder):
     said = ""
     if os.path.exists(os.path.join(folder, "tokenizer.json")):
         tokenizer = tr.AutoTokenizer.from_pretrained(folder)
-        if kind == "gpt":
+        if kind in ("gpt", "llama"):
             said = tr.pipeline("text-generation", model=folder)("The ", max_new_tokens=4, do_sample=False)
         elif tokenizer.mask_token:
             said = tr.pipeline("fill-mask", model=folder)("The " + tokenizer.mask_token, top_k=1)

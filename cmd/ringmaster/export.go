@@ -37,7 +37,7 @@ func exportCommand() *cobra.Command {
 		Long: "Write a checkpoint's model as a file that other programs read.\n" +
 			"safetensors: the parameters under PyTorch's names. onnx: the model as it predicts (opset 17), for onnxruntime and others; its\n" +
 			"metadata has the names of the classes, what the data were, and the digest. The format follows from FILE's name, unless said.\n" +
-			"hf: a folder as Hugging Face's transformers loads it (gpt, bert, t5; mobilenetv2 for torchvision): model.safetensors, config.json,\n" +
+			"hf: a folder as Hugging Face's transformers loads it (gpt, llama, bert, t5; mobilenetv2 for torchvision): model.safetensors, config.json,\n" +
 			"the tokenizer's files and a model card. model.init reads such folders.\n" +
 			"CHECKPOINT is the folder of a run, a folder of checkpoints, one checkpoint, or a .safetensors file with --job: what comes out holds the\n" +
 			"job, the preprocessing and the names of the classes, so that predict needs no other file.",

@@ -231,7 +231,7 @@ func randomJob(r *rand.Rand) *Job {
 	}
 	heads := 1 + r.IntN(8)
 	j.Model = Model{Kind: pick(modelKinds...), Layers: []int{small(), small(), small()}, Depth: small(), Heads: heads, Width: heads * small(),
-		Bias: r.IntN(2) > 0, Variant: pick("imagenet", "cifar"), Form: pick("torchvision", "keras"), Dropout: fraction(), Stack: stack(0), InitStrict: true, Buckets: 32, Distance: 128, Activation: ActivationGELU}
+		Bias: r.IntN(2) > 0, Variant: pick("imagenet", "cifar"), Form: pick("torchvision", "keras"), Dropout: fraction(), Stack: stack(0), InitStrict: true, Buckets: 32, Distance: 128, Activation: ActivationGELU, HeadWidth: 2 * small(), KVHeads: heads, RopeTheta: 1 + 1e6*fraction(), Epsilon: math.Max(1e-30, fraction()), Tied: r.IntN(2) > 0}
 	if r.IntN(2) > 0 {
 		j.Model.Init, j.Model.InitStrict, j.Model.InitSkip = pick("a b", "~/x", "1e5"), r.IntN(2) > 0, []string{pick("fc", "*.bias", "no")}
 	}
@@ -251,7 +251,7 @@ func randomJob(r *rand.Rand) *Job {
 		Classes: []string{"cat", "no", "Ä: b"}, TrainPerClass: small(), EvalPerClass: small(), Mean: []float64{fraction(), -fraction(), 0},
 		Std: []float64{1, 0.25, 1.0 / 3}, LeftOut: fraction(), Encoding: pick(EncodingUTF8, EncodingLatin1, EncodingBytes)}
 	randomAugment(r, &j.Data)
-	if j.Model.Kind == ModelGPT || j.Model.Kind == ModelBERT {
+	if j.Model.predictsNext() || j.Model.Kind == ModelBERT {
 		j.Data.Kind = DataText
 		j.Data.Mask = map[string]float64{ModelBERT: 0.15 + fraction()/2}[j.Model.Kind]
 	}

@@ -48,6 +48,8 @@ func (m *Model) setDefaults(o *origin) {
 	def(o, "model.width", &m.Width, 128)
 	def(o, "model.activation", &m.Activation, ActivationGELU)
 	def(o, "model.tied", &m.Tied, true)
+	def(o, "model.rope_theta", &m.RopeTheta, 10000)
+	def(o, "model.epsilon", &m.Epsilon, 1e-6)
 	def(o, "model.buckets", &m.Buckets, 32)
 	def(o, "model.distance", &m.Distance, 128)
 	def(o, "model.variant", &m.Variant, "imagenet")

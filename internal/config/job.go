@@ -30,6 +30,7 @@ type Job struct {
 const (
 	ModelMLP         = "mlp"
 	ModelGPT         = "gpt"
+	ModelLLaMA       = "llama"
 	ModelBERT        = "bert"
 	ModelT5          = "t5"
 	ModelMobileNetV2 = "mobilenetv2"
@@ -52,25 +53,29 @@ type Model struct {
 	Kind   string `yaml:"kind"`
 	Layers []int  `yaml:"layers" kinds:"mlp"` // widths from the input to the classes; ReLU between them
 
-	Depth int  `yaml:"depth" kinds:"gpt,bert,t5"` // transformer blocks; t5: of the encoder, and as many of the decoder
-	Heads int  `yaml:"heads" kinds:"gpt,bert,t5"` // attention heads; divides Width
-	Width int  `yaml:"width" kinds:"gpt,bert,t5"` // embedding width
-	Bias  bool `yaml:"bias" kinds:"gpt"`          // biases in linear layers and norms
+	Depth int  `yaml:"depth" kinds:"gpt,llama,bert,t5"` // transformer blocks; t5: of the encoder, and as many of the decoder
+	Heads int  `yaml:"heads" kinds:"gpt,llama,bert,t5"` // attention heads; divides Width
+	Width int  `yaml:"width" kinds:"gpt,llama,bert,t5"` // embedding width
+	Bias  bool `yaml:"bias" kinds:"gpt"`                // biases in linear layers and norms
 
-	Activation string `yaml:"activation" kinds:"gpt,bert" omit:"gelu"`    // between a block's two linear layers
-	Positions  int    `yaml:"positions" kinds:"gpt,bert" omit:"zero"`     // rows of the table of positions; 0: the data's context
-	Vocabulary int    `yaml:"vocabulary" kinds:"gpt,bert,t5" omit:"zero"` // tokens of the embedding and the output; 0: the data's
+	Activation string `yaml:"activation" kinds:"gpt,bert" omit:"gelu"`          // between a block's two linear layers
+	Positions  int    `yaml:"positions" kinds:"gpt,llama,bert" omit:"zero"`     // rows of the table of positions, and of a llama the most tokens; 0: the data's context
+	Vocabulary int    `yaml:"vocabulary" kinds:"gpt,llama,bert,t5" omit:"zero"` // tokens of the embedding and the output; 0: the data's
 
-	Hidden    int  `yaml:"hidden" kinds:"gpt,bert,t5" omit:"zero"` // width between a block's two linear layers; 0: four times Width
-	HeadWidth int  `yaml:"head_width" kinds:"t5" omit:"zero"`      // of a head's queries, keys and values; 0: Width over Heads
-	Tied      bool `yaml:"tied" kinds:"t5" omit:"true"`            // the output layer is the token embedding
-	Buckets   int  `yaml:"buckets" kinds:"t5"`                     // of relative positions
-	Distance  int  `yaml:"distance" kinds:"t5"`                    // from which on relative positions share the last bucket
+	Hidden    int  `yaml:"hidden" kinds:"gpt,llama,bert,t5" omit:"zero"` // width between a block's two linear layers; 0: four times Width
+	HeadWidth int  `yaml:"head_width" kinds:"llama,t5" omit:"zero"`      // of a head's queries, keys and values; 0: Width over Heads
+	Tied      bool `yaml:"tied" kinds:"llama,t5" omit:"true"`            // the output layer is the token embedding
+	KVHeads   int  `yaml:"kv_heads" kinds:"llama" omit:"zero"`           // heads of keys and values, each for a group of Heads; 0: Heads
+	Buckets   int  `yaml:"buckets" kinds:"t5"`                           // of relative positions
+	Distance  int  `yaml:"distance" kinds:"t5"`                          // from which on relative positions share the last bucket
+
+	RopeTheta float64 `yaml:"rope_theta" kinds:"llama"` // base of the frequencies of rotary positions
+	Epsilon   float64 `yaml:"epsilon" kinds:"llama"`    // of the RMS norms
 
 	Variant string `yaml:"variant" kinds:"mobilenetv2"`                 // imagenet, or cifar: stride 1 in the stem and in stage 2
 	Form    string `yaml:"form" kinds:"mobilenetv2" omit:"torchvision"` // whose padding, batch norms and first values it has
 
-	Dropout float64 `yaml:"dropout" kinds:"gpt,bert,t5,mobilenetv2"` // probability of dropping an element
+	Dropout float64 `yaml:"dropout" kinds:"gpt,llama,bert,t5,mobilenetv2"` // probability of dropping an element
 
 	Stack []Layer `yaml:"stack" kinds:"sequential"` // the layers, first to last
 

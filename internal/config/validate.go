@@ -44,17 +44,17 @@ func (j *Job) validate(b *binder) {
 
 // validateTogether checks keys against each other.
 func (j *Job) validateTogether(c *checker) {
-	text, language := j.Data.Kind == DataText || j.Data.Codes != "", j.Model.Kind == ModelGPT || j.Model.Kind == ModelBERT
+	text, language := j.Data.Kind == DataText || j.Data.Codes != "", j.Model.Kind == ModelBERT || j.Model.predictsNext()
 	known := slices.Contains(modelKinds, j.Model.Kind) && slices.Contains(dataKinds, j.Data.Kind) && j.Data.Kind != DataShards && !c.b.isSpoilt("data.kind")
 	either := slices.Contains([]string{ModelSequential, ModelGraph, ModelT5}, j.Model.Kind) // what they read shows when the data is open
 	texts := len(j.Data.Texts) > 0
 	c.require("data.texts", !texts || j.Model.Kind == ModelBERT, "data.texts are read by a model.kind: bert, which classifies them, not by %s", j.Model.Kind)
-	c.require("model.kind", !known || either || texts || text == language, "model.kind: %s does not learn from data.kind: %s; a gpt or a bert needs text, %s and %s images",
+	c.require("model.kind", !known || either || texts || text == language, "model.kind: %s does not learn from data.kind: %s; a gpt, a llama or a bert needs text, %s and %s images",
 		j.Model.Kind, j.Data.Kind, ModelMLP, ModelMobileNetV2)
-	c.require("data.mask", j.Model.Kind != ModelGPT || j.Data.Mask == 0, "data.mask hides tokens, but a gpt guesses each next one: leave it out, or take model.kind: bert")
+	c.require("data.mask", !j.Model.predictsNext() || j.Data.Mask == 0, "data.mask hides tokens, but a %s guesses each next one: leave it out, or take model.kind: bert", j.Model.Kind)
 	c.require("model.kind", j.Model.Kind != ModelBERT || j.Data.Codes == "", "model.kind: a bert guesses hidden tokens, and data.codes makes tokens that are written one after another: take model.kind: gpt")
 	c.require("data.mask", j.Model.Kind != ModelBERT || j.Data.Kind != DataText || j.Data.Mask > 0, "data.mask is missing: a bert guesses tokens that are hidden from it; 0.15 of them is usual")
-	c.require("data.documents", j.Data.Documents == "" || j.Model.Kind == ModelGPT, "data.documents are kept apart by a model.kind: gpt, not by %s: leave it out", j.Model.Kind)
+	c.require("data.documents", j.Data.Documents == "" || j.Model.predictsNext(), "data.documents are kept apart by a model.kind: gpt or llama, not by %s: leave it out", j.Model.Kind)
 	c.require("data.corrupt", j.Model.Kind == ModelT5 || j.Data.Corrupt == 0, "data.corrupt hides spans that a t5 is to write: leave it out, or take model.kind: t5")
 	c.require("data.corrupt", j.Model.Kind != ModelT5 || j.Data.Kind != DataText || j.Data.Corrupt > 0, "data.corrupt is missing: a t5 learns from text by spans that are hidden from it; 0.15 of the tokens is usual")
 	c.require("min_workers", j.Seats < 1 || j.MinWorkers <= j.Seats, "min_workers %d is more than the job's seats: %d; that many workers can never take part", j.MinWorkers, j.Seats)
@@ -122,7 +122,7 @@ func validName(s string) bool {
 func indexed(key string, i int) string { return fmt.Sprintf("%s[%d]", key, i) }
 
 var (
-	modelKinds = []string{ModelMLP, ModelGPT, ModelBERT, ModelT5, ModelMobileNetV2, ModelSequential, ModelGraph}
+	modelKinds = []string{ModelMLP, ModelGPT, ModelLLaMA, ModelBERT, ModelT5, ModelMobileNetV2, ModelSequential, ModelGraph}
 	dataKinds  = append([]string{DataGlyphs, DataMNIST, DataText, DataImages, DataImageTable, DataWebDataset, DataShards, DataPairs}, tableKinds...)
 	tableKinds = []string{DataCSV, DataTSV, DataJSONL, DataParquet, DataNPY, DataNPZ}
 
@@ -149,7 +149,7 @@ func (m *Model) validate(c *checker) {
 	switch m.Kind {
 	case ModelMLP:
 		m.validateMLP(c)
-	case ModelGPT, ModelBERT, ModelT5:
+	case ModelGPT, ModelLLaMA, ModelBERT, ModelT5:
 		m.validateTransformer(c)
 	case ModelMobileNetV2:
 		c.oneOf("model.variant", m.Variant, []string{"imagenet", "cifar"})
@@ -171,16 +171,32 @@ func (m *Model) validateTransformer(c *checker) {
 	between(c, "model.positions", m.Positions, 0, 1<<20)
 	between(c, "model.head_width", m.HeadWidth, 0, 1<<16)
 	between(c, "model.vocabulary", m.Vocabulary, 0, maxFeatures)
-	if m.Kind != ModelT5 {
+	if m.Kind == ModelGPT || m.Kind == ModelBERT {
 		c.oneOf("model.activation", m.Activation, []string{ActivationGELU, ActivationGELUNew})
 	}
 	c.require("model.width", m.Heads < 1 || m.HeadWidth > 0 || m.Width%m.Heads == 0, "model.width %d cannot be divided among model.heads %d; take a multiple", m.Width, m.Heads)
 	below(c, "model.dropout", m.Dropout, 0, 1)
+	if m.Kind == ModelLLaMA {
+		m.validateLLaMA(c)
+	}
 	if m.Kind == ModelT5 {
 		between(c, "model.buckets", m.Buckets, 4, 1<<16)
 		c.require("model.buckets", m.Buckets%4 == 0, "model.buckets must be a multiple of 4, not %d", m.Buckets)
 		between(c, "model.distance", m.Distance, m.Buckets/2+1, 1<<20)
 	}
+}
+
+// predictsNext reports whether the family guesses each next token of a text.
+func (m *Model) predictsNext() bool { return m.Kind == ModelGPT || m.Kind == ModelLLaMA }
+
+func (m *Model) validateLLaMA(c *checker) {
+	between(c, "model.kv_heads", m.KVHeads, 0, 1<<10)
+	c.require("model.kv_heads", m.KVHeads < 1 || m.Heads%m.KVHeads == 0, "model.kv_heads %d does not divide model.heads %d, among which it shares keys and values; take a divisor", m.KVHeads, m.Heads)
+	c.require("model.head_width", m.HeadWidth%2 == 0, "model.head_width must be even, since rotary positions turn pairs of columns, not %d", m.HeadWidth)
+	odd := m.HeadWidth == 0 && m.Heads > 0 && m.Width%m.Heads == 0 && m.Width/m.Heads%2 != 0
+	c.require("model.width", !odd, "model.width %d gives each of model.heads %d an odd width, and rotary positions turn pairs of columns; take another, or set model.head_width", m.Width, m.Heads)
+	between(c, "model.rope_theta", m.RopeTheta, 1, 1e12)
+	epsilon(c, "model.epsilon", m.Epsilon)
 }
 
 func (m *Model) validateMLP(c *checker) {

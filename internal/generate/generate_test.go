@@ -28,6 +28,13 @@ func gpt(t testing.TB, context int) *model.Model {
 	})
 }
 
+func llama(t testing.TB) *model.Model {
+	return build(t, config.Model{Kind: config.ModelLLaMA, Depth: 2, Heads: 4, KVHeads: 2, Width: 24, Hidden: 40, RopeTheta: 10000, Epsilon: 1e-6}, dataset.Schema{
+		{Name: "tokens", Type: dataset.Int32, Role: dataset.Input, Shape: []int{context}, Classes: vocabulary},
+		{Name: "next", Type: dataset.Int32, Role: dataset.Target, Shape: []int{context}, Classes: vocabulary},
+	})
+}
+
 func translator(t testing.TB, tied bool) *model.Model {
 	return build(t, config.Model{Kind: config.ModelT5, Depth: 2, Heads: 3, Width: 24, HeadWidth: 6, Hidden: 40, Buckets: 8, Distance: 7, Tied: tied}, dataset.Schema{
 		{Name: dataset.SourceTokens, Type: dataset.Int32, Role: dataset.Input, Shape: []int{context}, Ragged: true, Classes: vocabulary},
@@ -115,7 +122,7 @@ func TestTokensAreTransformers(t *testing.T) {
 	if err := json.Unmarshal(raw, &file); err != nil {
 		t.Fatal(err)
 	}
-	models := map[string]*model.Model{"gpt": gpt(t, context), "t5": translator(t, true), "t5 untied": translator(t, false)}
+	models := map[string]*model.Model{"gpt": gpt(t, context), "llama": llama(t), "t5": translator(t, true), "t5 untied": translator(t, false)}
 	if len(file.Models) != len(models) {
 		t.Fatalf("%d models were recorded", len(file.Models))
 	}

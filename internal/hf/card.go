@@ -10,8 +10,9 @@ import (
 
 // loads is how Python loads a model of a kind: the library, the pipeline, and lines of code.
 var loads = map[string][3]string{
-	config.ModelGPT: {"transformers", "text-generation", "from transformers import AutoModelForCausalLM\nmodel = AutoModelForCausalLM.from_pretrained(FOLDER)"},
-	config.ModelT5:  {"transformers", "translation", "from transformers import AutoModelForSeq2SeqLM\nmodel = AutoModelForSeq2SeqLM.from_pretrained(FOLDER)"},
+	config.ModelGPT:   {"transformers", "text-generation", "from transformers import AutoModelForCausalLM\nmodel = AutoModelForCausalLM.from_pretrained(FOLDER)"},
+	config.ModelLLaMA: {"transformers", "text-generation", "from transformers import AutoModelForCausalLM\nmodel = AutoModelForCausalLM.from_pretrained(FOLDER)"},
+	config.ModelT5:    {"transformers", "translation", "from transformers import AutoModelForSeq2SeqLM\nmodel = AutoModelForSeq2SeqLM.from_pretrained(FOLDER)"},
 	config.ModelBERT: {"transformers", "fill-mask",
 		"from transformers import AutoModelForMaskedLM\nmodel = AutoModelForMaskedLM.from_pretrained(FOLDER)"},
 	config.ModelMobileNetV2: {"torchvision", "image-classification",

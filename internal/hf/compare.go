@@ -64,7 +64,7 @@ func Check(job *config.Job, m *model.Model) error {
 	if err != nil {
 		return config.Wrap("model.init", err)
 	}
-	return config.Wrap("model.init", c.compare(of, factsOf(job.Model, m), len(job.Model.InitSkip) > 0))
+	return config.Wrap("model.init", c.compare(of, factsOf(job, m), len(job.Model.InitSkip) > 0))
 }
 
 // compare says what differs. The number of classes is compared unless tensors of the file are not taken.

@@ -48,6 +48,10 @@ func TestSettle(t *testing.T) {
 			"depth: 2 heads: 2 width: 128 positions: 512 hidden: 512"},
 		{`{"model_type": "t5", "tie_word_embeddings": false}`, "kind: t5, init: DIR", "depth: 6 heads: 8 width: 512 hidden: 2048 head_width: 64 tied: false buckets: 32 distance: 128"},
 		{`{"model_type": "t5", "d_model": 64, "scale_decoder_outputs": true, "tie_word_embeddings": false}`, "kind: t5, init: DIR", "depth: 6 heads: 8 width: 64 hidden: 2048 head_width: 64 buckets: 32 distance: 128"},
+		{`{"model_type": "llama", "hidden_size": 64, "num_attention_heads": 4, "num_hidden_layers": 2, "intermediate_size": 100, "rope_scaling": null, "rope_theta": 500}`, "kind: llama, init: DIR",
+			"depth: 2 heads: 4 width: 64 positions: 2048 hidden: 100 head_width: 16 tied: false kv_heads: 4 rope_theta: 500 epsilon: 1e-06"},
+		{`{"model_type": "llama", "rms_norm_eps": 1e-5, "num_key_value_heads": 8, "head_dim": 64, "tie_word_embeddings": true, "rope_parameters": {"rope_theta": 7000, "rope_type": "default"}, "rope_theta": 5}`,
+			"kind: llama, init: DIR", "depth: 32 heads: 32 width: 4096 hidden: 11008 head_width: 64 kv_heads: 8 rope_theta: 7000 epsilon: 1e-05"},
 		{`{"model_type": "llama"}`, "kind: mobilenetv2, init: DIR", "variant: imagenet"},
 	} {
 		job := parseJob(t, strings.ReplaceAll(test.model, "DIR", folderWith(t, test.config)))
@@ -115,6 +119,7 @@ func TestCompare(t *testing.T) {
 	gpt := facts{Model: config.Model{Kind: config.ModelGPT, Depth: 12, Heads: 12, Width: 768, Activation: "gelu_new", Bias: true}, tokens: 50257, positions: 1024}
 	bertClasses := facts{Model: config.Model{Kind: config.ModelBERT, Depth: 12, Heads: 12, Width: 768, Activation: "gelu"}, tokens: 30522, positions: 512, classes: 2}
 	small := facts{Model: config.Model{Kind: config.ModelT5, Depth: 6, Heads: 8, Width: 512, HeadWidth: 64, Buckets: 32, Distance: 128, Tied: true}, tokens: 32128}
+	meta := facts{Model: config.Model{Kind: config.ModelLLaMA, Depth: 32, Heads: 32, Width: 4096, Hidden: 11008, RopeTheta: 10000, Epsilon: 1e-6}, tokens: 32000, positions: 2048}
 	for _, test := range []struct {
 		facts  facts
 		config string
@@ -133,6 +138,12 @@ func TestCompare(t *testing.T) {
 		{bertClasses, `{"num_labels": 3, "type_vocab_size": 16, "position_embedding_type": "relative_key"}`, false, "type_vocab_size is 16, and the model has 2; position_embedding_type is relative_key, and the model has absolute; it has 3 classes, and the data has 2: take another head by model.init_skip: [classifier]"},
 		{bertClasses, `{"num_labels": 3}`, true, ""},
 		{small, `{}`, false, ""},
+		{meta, `{}`, false, ""},
+		{meta, `{"rope_scaling": {"type": "linear", "factor": 2.0}}`, false, "rope_type is linear, and the model has default"},
+		{meta, `{"rope_parameters": {"rope_type": "llama3", "factor": 8.0, "rope_theta": 500000.0}, "attention_bias": true, "mlp_bias": true}`, false,
+			"rope_theta is 500000, and the model has 10000 (model.rope_theta); rope_type is llama3, and the model has default; attention_bias is true, and the model has false; mlp_bias is true, and the model has false"},
+		{meta, `{"hidden_act": "gelu", "head_dim": 64, "num_key_value_heads": 8, "rope_parameters": {"partial_rotary_factor": 0.5}}`, false,
+			"num_key_value_heads is 8, and the model has 32 (model.kv_heads); head_dim is 64, and the model has 128 (model.head_width); partial_rotary_factor is 0.5, and the model has 1; hidden_act is gelu, and the model has silu"},
 		{small, `{"feed_forward_proj": "gated-gelu", "num_decoder_layers": 4, "scale_decoder_outputs": false}`, false,
 			"num_decoder_layers is 4, and the model has 6 (model.depth); scale_decoder_outputs is false, and the model has true (model.tied); feed_forward_proj is gated-gelu, and the model has relu"},
 	} {
@@ -149,7 +160,7 @@ func TestCompare(t *testing.T) {
 }
 
 func FuzzConfig(f *testing.F) {
-	for _, text := range []string{`{"model_type": "gpt2"}`, `{"model_type":"t5","d_model":1e300,"d_kv":-1}`, `{"model_type":"bert","id2label":{"0":[]},"hidden_act":{}}`, `[`, `{"n_inner":{"a":null}}`} {
+	for _, text := range []string{`{"model_type": "gpt2"}`, `{"model_type":"t5","d_model":1e300,"d_kv":-1}`, `{"model_type":"llama","rope_parameters":[],"rope_scaling":{"type":{}},"num_attention_heads":0,"head_dim":null}`, `{"model_type":"bert","id2label":{"0":[]},"hidden_act":{}}`, `[`, `{"n_inner":{"a":null}}`} {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {

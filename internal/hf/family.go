@@ -23,6 +23,7 @@ type entry struct {
 	read   func(values map[string]any) any  // what the file says, where that is not the entry itself
 	of     func(f *facts) any               // what the model has
 	key    string                           // of the job; "": the model can only be so
+	hidden bool                             // the model's value is not written: others take it where the entry is absent
 	adopt  func(m *config.Model, value any) // takes the value over; nil: it is the data's
 }
 
@@ -34,12 +35,15 @@ type facts struct {
 	special                    special
 }
 
-// factsOf finds the sizes that a model has from its data in the shapes of its tensors.
-func factsOf(cfg config.Model, m *model.Model) *facts {
-	f := &facts{Model: cfg}
+// factsOf finds the sizes that a job's model has from its data in the shapes of its tensors. A llama has no table of positions.
+func factsOf(job *config.Job, m *model.Model) *facts {
+	f := &facts{Model: job.Model}
+	if f.Kind == config.ModelLLaMA {
+		f.positions = cmp.Or(f.Positions, m.Context())
+	}
 	for _, t := range m.Params() {
 		switch t.Name {
-		case "transformer.wte.weight", "bert.embeddings.word_embeddings.weight", "shared.weight":
+		case "transformer.wte.weight", "model.embed_tokens.weight", "bert.embeddings.word_embeddings.weight", "shared.weight":
 			f.tokens = t.Shape[0]
 		case "transformer.wpe.weight", "bert.embeddings.position_embeddings.weight":
 			f.positions = t.Shape[0]
@@ -51,6 +55,9 @@ func factsOf(cfg config.Model, m *model.Model) *facts {
 }
 
 func (f *facts) hidden() int { return cmp.Or(f.Hidden, 4*f.Width) }
+
+// keyHeads is how many heads of keys and values there are.
+func (f *facts) keyHeads() int { return cmp.Or(f.KVHeads, f.Heads) }
 
 // headWidth is the width of a head's queries.
 func (f *facts) headWidth() int { return cmp.Or(f.HeadWidth, f.Width/max(1, f.Heads)) }
@@ -66,6 +73,16 @@ func size(name, key string, absent any, of func(*facts) int, field func(*config.
 		}
 	}
 	return e
+}
+
+// number is an entry of any number that a key of the job says.
+func number(name, key string, absent float64, field func(*config.Model) *float64) entry {
+	return entry{name: name, absent: absent, key: key, of: func(f *facts) any { return *field(&f.Model) },
+		adopt: func(m *config.Model, value any) {
+			if x, is := value.(float64); is {
+				*field(m) = x
+			}
+		}}
 }
 
 // fixed is an entry of which the model knows one value.
@@ -108,7 +125,7 @@ func activation(name string, absent any) entry {
 }
 
 // families are the families by the kinds of models here.
-var families = map[string]*family{config.ModelGPT: &gpt2, config.ModelBERT: &bert, config.ModelT5: &t5}
+var families = map[string]*family{config.ModelGPT: &gpt2, config.ModelLLaMA: &llama, config.ModelBERT: &bert, config.ModelT5: &t5}
 
 var gpt2 = family{name: "gpt2", speaks: true,
 	classes: func(*facts) string { return "GPT2LMHeadModel" },

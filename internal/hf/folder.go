@@ -156,7 +156,7 @@ func (x *Export) files() ([]named, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := factsOf(x.Job.Model, x.Model)
+	f := factsOf(x.Job, x.Model)
 	f.labels = x.Data.Labels
 	texts, err := x.texts(f)
 	if err != nil {
@@ -179,7 +179,9 @@ func (x *Export) described(f *facts) ([]named, error) {
 	}
 	values := map[string]any{"model_type": of.name, "architectures": []string{of.classes(f)}, "dtype": "float32"}
 	for i := range of.entries {
-		values[of.entries[i].name] = of.entries[i].of(f)
+		if e := &of.entries[i]; !e.hidden {
+			values[e.name] = e.of(f)
+		}
 	}
 	ids := f.special.ids()
 	maps.Copy(values, ids)

@@ -17,9 +17,12 @@ import (
 )
 
 // exported is a small GPT on characters, as it is exported.
-func exported(t testing.TB) *Export {
+func exported(t testing.TB) *Export { return exportedAs(t, "kind: gpt, depth: 1, heads: 2, width: 8") }
+
+// exportedAs is a small model on characters.
+func exportedAs(t testing.TB, described string) *Export {
 	t.Helper()
-	job := parseJob(t, "kind: gpt, depth: 1, heads: 2, width: 8")
+	job := parseJob(t, described)
 	data, err := dataset.Recall(job.Data, []byte(`{"classes":3,"context":64,"characters":"abc"}`))
 	if err != nil {
 		t.Fatal(err)
@@ -84,7 +87,7 @@ func TestWrite(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.compare(&gpt2, factsOf(x.Job.Model, x.Model), false); err != nil || c.modelType() != "gpt2" {
+	if err := c.compare(&gpt2, factsOf(x.Job, x.Model), false); err != nil || c.modelType() != "gpt2" {
 		t.Errorf("what is written is another model: %v", err)
 	}
 	x.ShardBytes = 600
@@ -116,6 +119,32 @@ func TestWrite(t *testing.T) {
 	}
 	if now := contents(t, files, "/out"); now["config.json"] != whole["config.json"] {
 		t.Error("a refused export changed what was there")
+	}
+}
+
+// TestWriteLLaMA reads back what is written of a model without a table of positions, and finds the entries where old and new versions of
+// transformers look for them.
+func TestWriteLLaMA(t *testing.T) {
+	files := disk.NewMemFS()
+	x := exportedAs(t, "kind: llama, depth: 1, heads: 4, kv_heads: 2, width: 16, hidden: 20, rope_theta: 500, epsilon: 1e-5, tied: false")
+	if err := Write(files, "/out", x); err != nil {
+		t.Fatal(err)
+	}
+	text := contents(t, files, "/out")["config.json"]
+	c, err := parseConfig("config.json", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.compare(&llama, factsOf(x.Job, x.Model), false); err != nil {
+		t.Errorf("what is written is another model: %v", err)
+	}
+	for _, want := range []string{`"rope_theta": 500,`, `"max_position_embeddings": 64`, `"num_key_value_heads": 2`, `"head_dim": 4`, `"rms_norm_eps": 0.00001`, `"tie_word_embeddings": false`, `"rope_type": "default"`} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %s in %s", want, text)
+		}
+	}
+	if strings.Contains(text, "partial_rotary_factor") {
+		t.Error("partial_rotary_factor is written")
 	}
 }
 
@@ -160,13 +189,13 @@ func TestWriteSurvivesCrashes(t *testing.T) {
 
 func TestCheck(t *testing.T) {
 	for _, test := range []struct{ model, want string }{
-		{"kind: gpt", ""}, {"kind: mobilenetv2", ""},
+		{"kind: gpt", ""}, {"kind: llama", ""}, {"kind: mobilenetv2", ""},
 		{"kind: mobilenetv2, form: keras", "of Keras' form is no model of torchvision's"},
-		{"kind: mlp", "a model of kind mlp is none of Hugging Face's: the format hf is for bert, gpt, t5, mobilenetv2; take safetensors or onnx"},
+		{"kind: mlp", "a model of kind mlp is none of Hugging Face's: the format hf is for bert, gpt, llama, t5, mobilenetv2; take safetensors or onnx"},
 		{`kind: gpt, lora: {rank: 2, targets: ["*.c_attn"]}`, "has adapters (model.lora), which the format hf does not hold: add --merge"},
 	} {
 		text := "model: {" + test.model + "}\n"
-		if strings.Contains(test.model, "gpt") {
+		if strings.Contains(test.model, "gpt") || strings.Contains(test.model, "llama") {
 			text += "data: {kind: text, dir: .}\n"
 		}
 		job, err := config.Parse("job.yaml", []byte(text), nil)

@@ -76,6 +76,15 @@ func (m *Model) Writes() error {
 	return err
 }
 
+// Context is how many tokens a text has at most that the model continues; 0 of others.
+func (m *Model) Context() int {
+	reads, err := m.writes()
+	if err != nil {
+		return 0
+	}
+	return reads.context
+}
+
 // NewDecoder makes a decoder that computes with the team's threads. The parameters must stay as they are. The error says why the model writes no texts.
 func (m *Model) NewDecoder(team *kernel.Team, params, stats []float32, o DecoderOptions) (*Decoder, error) {
 	reads, err := m.writes()

@@ -11,7 +11,12 @@ import (
 
 // TestDocumentsArePackedAsIfAlone compares the loss and the gradient of samples that hold several documents with those of the documents by themselves.
 func TestDocumentsArePackedAsIfAlone(t *testing.T) {
-	cfg := config.Model{Kind: config.ModelGPT, Depth: 2, Heads: 2, Width: 16}
+	for _, cfg := range []config.Model{{Kind: config.ModelGPT, Depth: 2, Heads: 2, Width: 16}, smallLLaMA(2, 0, false)} {
+		t.Run(cfg.Kind, func(t *testing.T) { checkDocuments(t, cfg) })
+	}
+}
+
+func checkDocuments(t *testing.T, cfg config.Model) {
 	spec := Spec{Tokens: true, Classes: 13, Context: 100, Documents: true}
 	packed := mustBuild(t, cfg, spec)
 	params := filled(packed)
@@ -65,7 +70,12 @@ func TestDocumentsArePackedAsIfAlone(t *testing.T) {
 
 // TestPromptsAreOneDocument predicts by a model of documents as by one without them.
 func TestPromptsAreOneDocument(t *testing.T) {
-	cfg := config.Model{Kind: config.ModelGPT, Depth: 1, Heads: 2, Width: 8}
+	for _, cfg := range []config.Model{{Kind: config.ModelGPT, Depth: 1, Heads: 2, Width: 8}, smallLLaMA(2, 0, false)} {
+		checkPrompts(t, cfg)
+	}
+}
+
+func checkPrompts(t *testing.T, cfg config.Model) {
 	spec := Spec{Tokens: true, Classes: 13, Context: 9}
 	plain := mustBuild(t, cfg, spec)
 	spec.Documents = true

@@ -162,6 +162,8 @@ var families = map[string]goldenCase{
 	"mlp": {cfg: config.Model{Kind: config.ModelMLP, Layers: []int{50, 33, 10}}, spec: Spec{Input: []int{50}, Classes: 10}, samples: 7},
 	"gpt": {cfg: config.Model{Kind: config.ModelGPT, Depth: 2, Heads: 2, Width: 24, Bias: true, Dropout: 0.1},
 		spec: Spec{Tokens: true, Classes: 19, Context: 17}, samples: 3},
+	"llama": {cfg: config.Model{Kind: config.ModelLLaMA, Depth: 2, Heads: 4, KVHeads: 2, Width: 24, RopeTheta: 10000, Epsilon: 1e-6, Dropout: 0.1},
+		spec: Spec{Tokens: true, Classes: 19, Context: 17}, samples: 3},
 	"bert": {cfg: config.Model{Kind: config.ModelBERT, Depth: 2, Heads: 2, Width: 24, Dropout: 0.1},
 		spec: Spec{Tokens: true, Classes: 19, Context: 17, Hidden: true}, samples: 3},
 	"bert classes": {cfg: config.Model{Kind: config.ModelBERT, Depth: 1, Heads: 2, Width: 24, Dropout: 0.1},
@@ -210,6 +212,7 @@ func trainModel(t *testing.T, m *Model, c goldenCase, steps uint64, team *kernel
 var familyDigests = map[string]string{
 	"mlp":          "8ab50e71b921ae5502c1c18dd9a87551ca498f7295f8b1d32ac16425a94bf543",
 	"gpt":          "17a7b444ea241a85e46f6f92c62114808ea1564b6c29132dea9c0377aa6f7dc3",
+	"llama":        "3eeb009644349a5a3ff8a80f4d4b94aa975551a9e115b1039fb52dbc7b1ac9c1",
 	"bert":         "6ef660d9cef00ebe38662691509d436559689ac67957abd2c771980bc2ef666d",
 	"bert classes": "2280f407d7206c87e18d8eff377f75d0657f47e735517dfff2937871f8959275",
 	"t5":           "f1548b9d90c75d62a5f0b33e09bc1557c20f163095d5e943493d63f5eda01900",

@@ -56,6 +56,8 @@ var goldenCases = map[string]goldenCase{
 		Spec{Tokens: true, Classes: 5, Vocabulary: 13, Context: 12, Rows: 1, Ragged: true, Segments: true}, 3, 2e-6, 0},
 	"t5":           {smallT5(true), Spec{Tokens: true, Input: []int{12}, Classes: 13, Context: 9}, 3, 2e-6, 0},
 	"t5 untied":    {smallT5(false), Spec{Tokens: true, Input: []int{12}, Classes: 13, Context: 9}, 3, 2e-6, 0},
+	"llama":        {smallLLaMA(2, 0, false), Spec{Tokens: true, Classes: 13, Context: 9}, 3, 2e-6, 0},
+	"llama tied":   {smallLLaMA(1, 6, true), Spec{Tokens: true, Classes: 13, Context: 9}, 3, 2e-6, 0},
 	"sequential":   {config.Model{Kind: config.ModelSequential, Stack: goldenStack}, photos(16, 7), 6, 1e-5, 0},
 	"mobilenetv2":  {config.Model{Kind: config.ModelMobileNetV2, Variant: "imagenet"}, photos(64, 6), 4, 1e-4, 0},
 	"mlp smoothed": {config.Model{Kind: config.ModelMLP, Layers: []int{20, 16, 12, 10}}, Spec{Input: []int{20}, Classes: 10}, 6, 1e-6, 0.1},
@@ -92,6 +94,10 @@ var goldenStack = []config.Layer{
 
 func smallT5(tied bool) config.Model {
 	return config.Model{Kind: config.ModelT5, Depth: 2, Heads: 3, Width: 16, HeadWidth: 6, Hidden: 24, Buckets: 8, Distance: 7, Tied: tied}
+}
+
+func smallLLaMA(keyHeads, dim int, tied bool) config.Model {
+	return config.Model{Kind: config.ModelLLaMA, Depth: 2, Heads: 4, KVHeads: keyHeads, Width: 16, HeadWidth: dim, Hidden: 24, Tied: tied, RopeTheta: 500, Epsilon: 1e-5}
 }
 
 // hash is the script's bits.

@@ -2,7 +2,6 @@ package model
 
 import (
 	"cmp"
-	"fmt"
 	"math"
 	"strconv"
 
@@ -42,15 +41,8 @@ const (
 )
 
 func buildGPT(b *builder, cfg config.Model, spec Spec) (network, error) {
-	switch {
-	case !spec.Tokens:
-		return nil, config.KeyErrorf("model.kind", "gpt reads tokens but the data are not text")
-	case spec.Rows != spec.Context || spec.Classes != spec.Vocabulary:
-		return nil, config.KeyErrorf("model.kind", "gpt gives one of %d tokens for each of %d but the data has %s for %d", spec.Vocabulary, spec.Context, spec.wants, spec.Rows)
-	case cfg.Depth < 1 || cfg.Heads < 1 || cfg.Width < 1:
-		return nil, fmt.Errorf("model: gpt needs depth, heads and width of at least 1, not %d, %d and %d", cfg.Depth, cfg.Heads, cfg.Width)
-	case cfg.Width%cfg.Heads != 0:
-		return nil, config.KeyErrorf("model.heads", "%d heads do not divide the width %d", cfg.Heads, cfg.Width)
+	if err := spec.nextTokens(cfg); err != nil {
+		return nil, err
 	}
 	places, err := placesOf(cfg, spec)
 	if err != nil {
@@ -79,9 +71,7 @@ func buildGPT(b *builder, cfg config.Model, spec Spec) (network, error) {
 		block.foreign(b, name, cfg.Bias, hidden)
 	}
 	m.norm = newLayerNorm(b, "transformer.ln_f", width, cfg.Bias, gptEpsilon)
-	for k := range b.model.params {
-		b.model.params[k].Decay = len(b.model.params[k].Shape) > 1
-	}
+	b.decayMatrices()
 	b.model.form.Prefix = "transformer."
 	b.extra("lm_head.weight", Extra{Equals: "transformer.wte.weight", Else: "a gpt's output layer is its token embedding"})
 	if !cfg.Bias {

@@ -60,7 +60,7 @@ func (s *Spec) values() error {
 	return nil
 }
 
-var errTokens = config.KeyErrorf("model.kind", "the data are tokens, which take a model of kind gpt, sequential or graph")
+var errTokens = config.KeyErrorf("model.kind", "the data are tokens, which take a model of kind gpt, llama, sequential or graph")
 
 // binding is an input of a program that takes the values of one of the batch's columns.
 type binding struct {

@@ -30,7 +30,7 @@ type Tensor struct {
 	Adapter  bool          // it belongs to an adapter of model.lora
 	Frozen   bool          // it stays as it is: it has no gradient
 	Gradient plan.Interval // in the flat gradient, which has the parameters that are not frozen one after another
-	Decay    bool          // weight decay applies: to all, as PyTorch's optimizers do by default; in gpt to matrices alone
+	Decay    bool          // weight decay applies: to all, as PyTorch's optimizers do by default; in gpt and llama to matrices alone
 }
 
 // Alias is what another ecosystem calls a tensor, and the order of its axes there: axis i there is axis Axes[i] here.
@@ -136,6 +136,8 @@ func (b *builder) build(cfg config.Model) (network, error) {
 		return buildSequential(b, cfg)
 	case config.ModelGPT:
 		return buildGPT(b, cfg, spec)
+	case config.ModelLLaMA:
+		return buildLLaMA(b, cfg, spec)
 	case config.ModelBERT:
 		return buildBERT(b, cfg, spec)
 	}

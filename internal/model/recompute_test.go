@@ -27,6 +27,8 @@ func TestRecomputingKeepsTheDigests(t *testing.T) {
 var deepModels = map[string]goldenCase{
 	"gpt": {cfg: config.Model{Kind: config.ModelGPT, Depth: 12, Heads: 4, Width: 64, Dropout: 0.1},
 		spec: Spec{Tokens: true, Classes: 97, Context: 64}, samples: 2},
+	"llama": {cfg: config.Model{Kind: config.ModelLLaMA, Depth: 12, Heads: 4, KVHeads: 2, Width: 64, RopeTheta: 10000, Epsilon: 1e-6, Dropout: 0.1},
+		spec: Spec{Tokens: true, Classes: 97, Context: 64}, samples: 2},
 	"bert": {cfg: config.Model{Kind: config.ModelBERT, Depth: 6, Heads: 4, Width: 64, Dropout: 0.1},
 		spec: Spec{Tokens: true, Classes: 97, Context: 64, Hidden: true}, samples: 2},
 	"t5": {cfg: config.Model{Kind: config.ModelT5, Depth: 6, Heads: 4, Width: 64, Buckets: 32, Distance: 128, Tied: true, Dropout: 0.1},
@@ -74,6 +76,8 @@ func TestLogitsAreNeverWhole(t *testing.T) {
 	const vocabulary, rows = 50000, 512
 	for name, c := range map[string]goldenCase{
 		"gpt": {cfg: config.Model{Kind: config.ModelGPT, Depth: 1, Heads: 1, Width: 8},
+			spec: Spec{Tokens: true, Classes: vocabulary, Context: 64}},
+		"llama": {cfg: config.Model{Kind: config.ModelLLaMA, Depth: 1, Heads: 1, Width: 8, RopeTheta: 10000, Epsilon: 1e-6},
 			spec: Spec{Tokens: true, Classes: vocabulary, Context: 64}},
 		"bert": {cfg: config.Model{Kind: config.ModelBERT, Depth: 1, Heads: 1, Width: 8},
 			spec: Spec{Tokens: true, Classes: vocabulary, Context: 64, Hidden: true}},

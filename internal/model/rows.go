@@ -130,6 +130,8 @@ func operands(s tensor.Step) (values []*tensor.Value, tokens *tensor.Integers, k
 		return []*tensor.Value{w.X}, nil, true
 	case tensor.PositionsStep:
 		return []*tensor.Value{w.X}, nil, true
+	case tensor.RotaryStep:
+		return []*tensor.Value{w.X}, nil, w.Places == nil
 	case tensor.AttentionStep:
 		return []*tensor.Value{w.Q.Value, w.K.Value, w.V.Value}, nil, true
 	case tensor.RelativeBiasStep:
@@ -227,6 +229,12 @@ func (t *translation) record(s tensor.Step) {
 		} else {
 			y = t.graph.PlaceRows(x, table)
 		}
+	case tensor.RotaryStep:
+		if x, table := t.value(w.X), t.value(w.Table); t.whole {
+			t.refuse(s)
+		} else {
+			y = t.graph.RotateRows(x, table, w.Dim)
+		}
 	case tensor.AttentionStep:
 		y = t.attend(s, w)
 	default:
@@ -297,7 +305,7 @@ func (t *translation) attend(s tensor.Step, w tensor.AttentionStep) *tensor.Valu
 			t.refuse(s)
 			return nil
 		}
-		rowed.Store = tensor.NewKeyValues(t.slots, t.reads.context, o.Heads, o.Dim)
+		rowed.Store = tensor.NewKeyValues(t.slots, t.reads.context, o.KeyHeads, o.Dim)
 		t.rows.texts = append(t.rows.texts, rowed.Store)
 		return t.graph.AttendRows(t.columns(w.Q), t.columns(w.K), t.columns(w.V), rowed)
 	}
@@ -305,7 +313,7 @@ func (t *translation) attend(s tensor.Step, w tensor.AttentionStep) *tensor.Valu
 		t.refuse(s)
 		return nil
 	}
-	rowed.Store = tensor.NewKeyValues(t.slots, t.reads.sourceMax, o.Heads, o.Dim)
+	rowed.Store = tensor.NewKeyValues(t.slots, t.reads.sourceMax, o.KeyHeads, o.Dim)
 	t.rows.crosses = append(t.rows.crosses, cross{w.K, w.V, rowed.Store})
 	return t.graph.AttendRows(t.columns(w.Q), tensor.Columns{}, tensor.Columns{}, rowed)
 }

@@ -60,6 +60,7 @@ func exportCases() []exportCase {
 		{"mobilenetv2 cifar", "kind: mobilenetv2\nvariant: cifar", images(3, 16, 16)},
 		{"gpt", "kind: gpt\ndepth: 2\nheads: 3\nwidth: 12\nbias: true", tokens(9, 13)},
 		{"gpt without biases", "kind: gpt\ndepth: 1\nheads: 2\nwidth: 8\nbias: false", tokens(9, 13)},
+		{"llama", "kind: llama\ndepth: 2\nheads: 4\nkv_heads: 2\nwidth: 16\nhidden: 20\ntied: false", tokens(9, 13)},
 		{"bert", "kind: bert\ndepth: 2\nheads: 3\nwidth: 12", hidden(9, 13)},
 		{"bert classifier", "kind: bert\ndepth: 1\nheads: 2\nwidth: 8", append(tokens(9, 13)[:1], images(1)[1])},
 		{"t5", "kind: t5\ndepth: 2\nheads: 2\nwidth: 8\nbuckets: 8\ndistance: 16", pairs},

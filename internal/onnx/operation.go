@@ -38,6 +38,8 @@ func (g *graph) operation(s tensor.Step) {
 		g.quantize(w, s.Makes)
 	case tensor.RecurrentStep:
 		g.recurrent(w, s.Makes)
+	case tensor.RotaryStep:
+		g.rotary(w, s.Makes)
 	case tensor.RelativeBiasStep:
 		g.relativeBias(w, s.Makes)
 	default:

@@ -12,15 +12,18 @@ import (
 // attention is written out: scores, their softmax, and the sums of the values.
 func (g *graph) attention(w tensor.AttentionStep, y *tensor.Value) {
 	o := w.Options
-	heads := func(c tensor.Columns, axes ...int) string {
+	heads := func(c tensor.Columns, count int, axes ...int) string {
 		x := g.last(c.Value)
-		if width := o.Heads * o.Dim; c.Offset > 0 || width < c.Dim(2) {
+		if width := count * o.Dim; c.Offset > 0 || width < c.Dim(2) {
 			x = g.slice(x, c.Offset, c.Offset+width, 2)
 		}
-		split := g.make("Reshape", []string{x, g.integers(-1, c.Dim(1), o.Heads, o.Dim)})
+		split := g.make("Reshape", []string{x, g.integers(-1, c.Dim(1), count, o.Dim)})
+		if count < o.Heads { // each stands for a group
+			split = g.make("Gather", []string{split, g.integers(groups(o.Heads, count)...)}, attribute{"axis", 2})
+		}
 		return g.make("Transpose", []string{split}, attribute{"perm", axes})
 	}
-	q, k, v := heads(w.Q, 0, 2, 1, 3), heads(w.K, 0, 2, 3, 1), heads(w.V, 0, 2, 1, 3)
+	q, k, v := heads(w.Q, o.Heads, 0, 2, 1, 3), heads(w.K, o.KeyHeads, 0, 2, 3, 1), heads(w.V, o.KeyHeads, 0, 2, 1, 3)
 	scores := g.make("Mul", []string{g.make("MatMul", []string{q, k}), g.number(o.Scale)})
 	if o.Bias != nil {
 		scores = g.make("Add", []string{scores, g.last(o.Bias)})
@@ -34,6 +37,50 @@ func (g *graph) attention(w tensor.AttentionStep, y *tensor.Value) {
 	sums := g.make("MatMul", []string{g.make("Softmax", []string{scores}, attribute{"axis", -1}), v})
 	joined := g.make("Transpose", []string{sums}, attribute{"perm", []int{0, 2, 1, 3}})
 	g.put(y, joined, w.Q.Dim(0), w.Q.Dim(1), o.Heads, o.Dim)
+}
+
+// groups is which of the heads of keys each head of queries attends to.
+func groups(heads, keyHeads int) []int {
+	of := make([]int, heads)
+	for h := range of {
+		of[h] = h * keyHeads / heads
+	}
+	return of
+}
+
+// rotary is x times cosines plus the other column of each pair times sines, which have the signs.
+func (g *graph) rotary(w tensor.RotaryStep, y *tensor.Value) {
+	length, width, half := w.X.Dim(1), w.X.Dim(2), w.Dim/2
+	other := make([]int, width)
+	for c := range other {
+		if other[c] = c + half; c%w.Dim >= half {
+			other[c] = c - half
+		}
+	}
+	table := func(what string, value func(angles []float32, column int) float32) string {
+		key := fmt.Sprint(what, w.Table.Number(), width)
+		if g.constants[key] == "" {
+			g.constants[key] = g.unique(what)
+			data := make([]float32, 0, length*width)
+			for at := range length {
+				for c := range width {
+					data = append(data, value(w.Table.Constant()[at*w.Dim:][:w.Dim], c%w.Dim))
+				}
+			}
+			g.hold(g.constants[key], []int{length, width}, data)
+		}
+		return g.constants[key]
+	}
+	cosines := table("cosines", func(angles []float32, c int) float32 { return angles[c%half] })
+	sines := table("sines", func(angles []float32, c int) float32 {
+		if c < half {
+			return -angles[half+c]
+		}
+		return angles[c]
+	})
+	x := g.last(w.X)
+	turned := g.make("Mul", []string{g.make("Gather", []string{x, g.integers(other...)}, attribute{"axis", 2}), sines})
+	g.put(y, g.make("Add", []string{g.make("Mul", []string{x, cosines}), turned}))
 }
 
 // seen says which of the keys of each sample are not padding, as (batch, 1, 1, keys).

@@ -27,8 +27,10 @@ type Columns struct {
 
 // AttentionOptions says how positions attend.
 type AttentionOptions struct {
-	Heads  int
-	Dim    int     // of a head; each of query, key and value has Heads*Dim columns
+	Heads    int // of the queries
+	KeyHeads int // of keys and values, each for Heads/KeyHeads heads of queries one after another; 0: as many as Heads
+
+	Dim    int     // of a head; the queries have Heads*Dim columns, keys and values KeyHeads*Dim
 	Scale  float32 // of the scores, positive; usually 1/sqrt(Dim)
 	Causal bool    // position t sees keys up to t
 	Bias   *Value  // (Heads, queries, keys), added to the scaled scores; nil for none
@@ -55,6 +57,7 @@ type attention struct {
 	work                   []attentionWork
 	compute, traverse      func(part int)
 	units, parts           int
+	group                  int    // heads of queries that share keys and values
 	layer                  uint64 // of dropout
 	key                    rng.Key
 	lengths                []int32
@@ -75,12 +78,15 @@ type attentionWork struct {
 // given columns count; k and v have one length. The result is (samples, queries, Heads*Dim), heads side by side. A row
 // that sees no key is zero. Columns of one value must not overlap.
 func (g *Graph) Attention(q, k, v Columns, options AttentionOptions) *Value {
-	width := options.Heads * options.Dim
-	op := &attention{AttentionOptions: options, q: q, k: k, v: v, samples: q.Dim(0), queries: q.Dim(1), keys: k.Dim(1)}
-	for _, x := range []Columns{q, k, v} {
-		invariant(len(x.Shape) == 3 && x.Offset >= 0 && x.Offset+width <= x.Dim(2) && x.Dim(0) == op.samples,
-			"attention: %d columns from %d on of %v", width, x.Offset, x.Shape)
+	if options.KeyHeads == 0 {
+		options.KeyHeads = options.Heads
 	}
+	op := &attention{group: options.Heads / options.KeyHeads, AttentionOptions: options, q: q, k: k, v: v, samples: q.Dim(0), queries: q.Dim(1), keys: k.Dim(1)}
+	for i, x := range []Columns{q, k, v} {
+		invariant(len(x.Shape) == 3 && x.Offset >= 0 && x.Offset+op.width(i) <= x.Dim(2) && x.Dim(0) == op.samples,
+			"attention: %d columns from %d on of %v", op.width(i), x.Offset, x.Shape)
+	}
+	invariant(options.Heads%options.KeyHeads == 0, "attention: %d heads, and %d of keys", options.Heads, options.KeyHeads)
 	invariant(v.Dim(1) == op.keys && (!options.Causal || op.keys == op.queries) && options.Scale > 0,
 		"attention: %d queries, %d keys, %d values, scale %v", op.queries, op.keys, v.Dim(1), options.Scale)
 	invariant(options.Places == nil || options.Causal && options.Bias == nil && options.Places.Size() == op.samples*op.queries,
@@ -94,7 +100,7 @@ func (g *Graph) Attention(q, k, v Columns, options AttentionOptions) *Value {
 	n := g.record()
 	n.keep(q.Value, k.Value, v.Value)
 	op.recordSinks(n)
-	op.y = n.make(op.samples, op.queries, width)
+	op.y = n.make(op.samples, op.queries, op.width(0))
 	n.keep(op.y)
 	op.units = op.samples * op.Heads
 	op.logs = n.saved(op.units * op.queries)
@@ -107,21 +113,37 @@ func (g *Graph) Attention(q, k, v Columns, options AttentionOptions) *Value {
 	return op.y
 }
 
-// each runs a thread's samples and heads. With a bias, whose gradient sums over samples, a thread has whole heads.
+// width is how many columns of the queries (0), the keys (1) or the values (2) count.
+func (o *attention) width(part int) int {
+	if part == 0 {
+		return o.Heads * o.Dim
+	}
+	return o.KeyHeads * o.Dim
+}
+
+// each runs a thread's samples and heads. Heads of one group, whose gradients sum in their keys and values, go to one thread, in their order. With
+// a bias, whose gradient sums over samples, a thread has all samples of its heads.
 func (o *attention) each(part int, head func(w *attentionWork, sample, head int)) {
 	w := &o.work[part]
+	units := plan.Interval{End: o.samples * o.KeyHeads}
 	if o.Bias != nil {
-		heads := plan.Interval{End: o.Heads}.Part(part, o.parts)
-		for h := heads.Begin; h < heads.End; h++ {
-			for n := range o.samples {
-				head(w, n, h)
-			}
-		}
-		return
+		units.End = o.KeyHeads
 	}
-	units := plan.Interval{End: o.units}.Part(part, o.parts)
+	units = units.Part(part, o.parts)
 	for u := units.Begin; u < units.End; u++ {
-		head(w, u/o.Heads, u%o.Heads)
+		if o.Bias == nil {
+			o.eachOfGroup(w, u/o.KeyHeads, u%o.KeyHeads, head)
+			continue
+		}
+		for n := range o.samples {
+			o.eachOfGroup(w, n, u, head)
+		}
+	}
+}
+
+func (o *attention) eachOfGroup(w *attentionWork, sample, keyHead int, head func(w *attentionWork, sample, head int)) {
+	for h := range o.group {
+		head(w, sample, keyHead*o.group+h)
 	}
 }
 
@@ -131,9 +153,9 @@ func (o *attention) run(c *Context, task func(part int)) {
 	if o.Rate > 0 {
 		o.key = c.Key.Derive(dropoutStream + o.layer)
 	}
-	o.parts = min(c.Team.Threads(), o.units)
+	o.parts = min(c.Team.Threads(), o.samples*o.KeyHeads)
 	if o.Bias != nil {
-		o.parts = min(o.parts, o.Heads)
+		o.parts = min(o.parts, o.KeyHeads)
 	}
 	for len(o.work) < o.parts {
 		size := o.Dim * attentionBlock
@@ -193,7 +215,7 @@ func (o *attention) queriesOf(x Columns, data []float32, b block) matrix {
 }
 
 func (o *attention) keysOf(x Columns, data []float32, b block) matrix {
-	return o.matrix(x, data, b.sample, b.head, b.key)
+	return o.matrix(x, data, b.sample, b.head/o.group, b.key)
 }
 
 func (o *attention) matrix(x Columns, data []float32, sample, head, row int) matrix {
@@ -425,7 +447,7 @@ func (o *attention) backwardHead(w *attentionWork, sample, head int) {
 	}
 }
 
-// backwardBlock adds what a block of queries and keys gives to the gradients. Keys ascend in dq, queries in dk and dv.
+// backwardBlock adds what a block of queries and keys gives to the gradients. Keys ascend in dq, heads of a group and their queries in dk and dv.
 func (o *attention) backwardBlock(w *attentionWork, b block, again bool) {
 	q, dy := o.queriesOf(o.q, o.q.Data(), b), o.queriesOf(o.result(), o.y.grad.data, b)
 	o.outer(w, w.scores[:], q, w.keys, b)
@@ -433,6 +455,7 @@ func (o *attention) backwardBlock(w *attentionWork, b block, again bool) {
 	o.drop(w.grads[:], b)
 	o.softmaxBackward(w, b)
 	o.drop(w.scores[:], b)
+	again = again || b.head%o.group > 0
 	if o.dv.wanted() {
 		o.alongQueries(w, o.keysOf(o.v, o.dv.data(), b), w.scores[:], dy, b, again)
 	}

@@ -23,7 +23,7 @@ func plainAttention(o *attention, lengths []int32) []float64 {
 					}
 					score := 0.0
 					for d := range o.Dim {
-						score += at(o.q, n, i, h, d) * at(o.k, n, j, h, d)
+						score += at(o.q, n, i, h, d) * at(o.k, n, j, h*o.KeyHeads/o.Heads, d)
 					}
 					score *= float64(o.Scale)
 					if o.Bias != nil {
@@ -36,7 +36,7 @@ func plainAttention(o *attention, lengths []int32) []float64 {
 					y := 0.0
 					for j, w := range weights {
 						if w != 0 {
-							y += w / sum * at(o.v, n, j, h, d)
+							y += w / sum * at(o.v, n, j, h*o.KeyHeads/o.Heads, d)
 						}
 					}
 					out[((n*o.queries+i)*o.Heads+h)*o.Dim+d] = y

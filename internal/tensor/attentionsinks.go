@@ -6,18 +6,17 @@ import "slices"
 func (o *attention) recordSinks(n *node) {
 	parts := [3]Columns{o.q, o.k, o.v}
 	var sinks [3]*sink
-	width := o.Heads * o.Dim
 	for i, x := range parts {
 		first := slices.IndexFunc(parts[:], func(c Columns) bool { return c.storage == x.storage })
 		if first == i {
 			sinks[i] = n.gradient(x.Value, false)
 		}
 		sinks[i] = sinks[first]
-		covered := width
+		covered := o.width(i)
 		for j, other := range parts {
 			if j != i && other.storage == x.storage {
-				covered += width
-				invariant(other.Offset+width <= x.Offset || x.Offset+width <= other.Offset,
+				covered += o.width(j)
+				invariant(other.Offset+o.width(j) <= x.Offset || x.Offset+o.width(i) <= other.Offset,
 					"attention: columns from %d and from %d of one value overlap", x.Offset, other.Offset)
 			}
 		}

@@ -17,7 +17,7 @@ type KeyValues struct {
 // keyValueSlot has keys across as products with a query want them, (heads, blocks, dim, attentionBlock), and values (heads, positions, dim).
 type keyValueSlot struct{ keys, values []float32 }
 
-// NewKeyValues makes room for slots of so many positions.
+// NewKeyValues makes room for slots of so many positions, for so many heads of keys and values.
 func NewKeyValues(slots, positions, heads, dim int) *KeyValues {
 	s := &KeyValues{heads: heads, dim: dim, blocks: (positions + attentionBlock - 1) / attentionBlock, slots: make([]keyValueSlot, slots)}
 	size := heads * s.blocks * attentionBlock * dim
@@ -162,7 +162,7 @@ func (o *rowAttention) attend(w *rowAttentionWork, r, h int) {
 	if o.k.Value == nil {
 		slot = at.Source
 	}
-	stored, from := &o.Store.slots[slot], o.Store.head(h)
+	stored, from := &o.Store.slots[slot], o.Store.head(h*o.Store.heads/o.Heads)
 	query := row(o.q.Value, o.q.Data(), r, o.q.Offset+h*o.Dim)[:o.Dim]
 	y := row(o.y, o.y.Data(), r, h*o.Dim)[:o.Dim]
 	highest, sum := float32(math.Inf(-1)), float32(0)

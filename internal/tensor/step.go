@@ -64,7 +64,12 @@ type (
 	AddStep       struct{ A, B *Value }     // Add
 	MultiplyStep  struct{ A, B *Value }     // Multiply
 	PositionsStep struct{ X, Table *Value } // Positions
-	PickStep      struct {                  // Step
+	RotaryStep    struct {                  // Rotary
+		X, Table *Value
+		Dim      int
+		Places   *Integers
+	}
+	PickStep struct { // Step
 		X *Value
 		T int
 	}
@@ -189,6 +194,8 @@ func (o *sum) step() Step { return Step{AddStep{o.a, o.b}, o.y} }
 func (o *product) step() Step { return Step{MultiplyStep{o.a, o.b}, o.y} }
 
 func (o *positions) step() Step { return Step{PositionsStep{o.x, o.table}, o.y} }
+
+func (o *rotary) step() Step { return Step{RotaryStep{o.x, o.table, o.dim, o.places}, o.y} }
 
 func (o *step) step() Step { return Step{PickStep{o.x, o.t}, o.y} }
 

@@ -52,6 +52,12 @@ def gpt2():
         resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, bos_token_id=None, eos_token_id=1)), 2.0)
 
 
+def llama():
+    return fill(transformers.LlamaForCausalLM(transformers.LlamaConfig(
+        vocab_size=VOCABULARY, hidden_size=24, intermediate_size=40, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
+        max_position_embeddings=CONTEXT, bos_token_id=None, eos_token_id=1)), 2.0)
+
+
 def t5(tied):
     model = transformers.T5ForConditionalGeneration(transformers.T5Config(
         vocab_size=VOCABULARY, d_model=24, d_kv=6, d_ff=40, num_layers=2, num_heads=3, relative_attention_num_buckets=8,
@@ -85,7 +91,7 @@ def main():
     torch.set_num_threads(1)
     prompts = [choose((n,), 900 + n, VOCABULARY) for n in (1, 3, 7, 12, 19)]
     models = []
-    for name, model in (("gpt", gpt2()), ("t5", t5(True)), ("t5 untied", t5(False))):
+    for name, model in (("gpt", gpt2()), ("llama", llama()), ("t5", t5(True)), ("t5 untied", t5(False))):
         models.append({"name": name, "ways": [{"way": way, "texts": write(model, prompts, way)} for way in WAYS]})
     here = os.path.dirname(os.path.abspath(__file__))
     with open(os.path.join(here, "..", "..", "generate", "testdata", "transformers.json"), "w") as out:

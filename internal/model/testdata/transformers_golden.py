@@ -55,6 +55,18 @@ def t5(tied):
     return model
 
 
+class Continuer(transformers.LlamaForCausalLM):
+    def forward(self, tokens):
+        return super().forward(input_ids=tokens).logits
+
+
+def llama(key_heads, tied, **more):
+    torch.manual_seed(0)
+    return Continuer(transformers.LlamaConfig(
+        vocab_size=13, hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=key_heads, rms_norm_eps=1e-5,
+        rope_parameters={"rope_type": "default", "rope_theta": 500.0}, tie_word_embeddings=tied, attn_implementation="eager", **more))
+
+
 def fillings(model):
     """The pipeline's guesses for a hidden letter."""
     plain = transformers.BertForMaskedLM(model.config)
@@ -86,6 +98,8 @@ def main():
     pairs = (choose((3, 12), 500, 13), choose((3, 9), 502, 13), [12, 5, 8])
     translators = {"t5": t5(True), "t5 untied": t5(False)}
     models += [record(name, model, pairs, choose((3, 9), 501, 13), optimizers=("sgd",)) for name, model in translators.items()]
+    models += [record(name, model, choose((3, 9), 500, 13), choose((3, 9), 501, 13), optimizers=("sgd",))
+               for name, model in {"llama": llama(2, False), "llama tied": llama(1, True, head_dim=6)}.items()]
     places = [{"bidirectional": b, "buckets": n, "distance": d, "of": buckets(b, n, d)} for n, d in ((32, 128), (8, 7), (16, 300), (64, 256)) for b in (True, False)]
     path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "transformers.json")
     with open(path, "w") as out:

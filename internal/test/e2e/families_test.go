@@ -13,6 +13,7 @@ import (
 // textFamilies are small models of texts in the folder that familyTexts writes.
 var textFamilies = map[string]string{
 	"gpt":          "model: {kind: gpt, depth: 1, heads: 2, width: 16, dropout: 0.1}\ndata: {kind: text, dir: DIR/lines.txt, context: 24, documents: blank_lines}",
+	"llama":        "model: {kind: llama, depth: 1, heads: 4, kv_heads: 2, width: 16, dropout: 0.1}\ndata: {kind: text, dir: DIR/lines.txt, context: 24}",
 	"bert":         "model: {kind: bert, depth: 1, heads: 2, width: 16, dropout: 0.1}\ndata: {kind: text, dir: DIR/lines.txt, tokenizer: DIR/vocab.txt, context: 12, mask: 0.15}",
 	"bert classes": "model: {kind: bert, depth: 1, heads: 2, width: 16, dropout: 0.1}\ndata: {kind: csv, train: DIR/rows.csv, texts: [text], target: kind, categories: [kind], tokenizer: DIR/vocab.txt, context: 12}",
 	"t5":           "model: {kind: t5, depth: 1, heads: 2, width: 16, dropout: 0.1}\ndata: {kind: pairs, train: DIR/pairs.csv, source: a, target: b, context: 12}",
@@ -46,7 +47,7 @@ func familyTexts(t *testing.T) (dir string) {
 // Each family of text on one worker; and on three of which one is killed, scaled to two, interrupted and resumed by one: the same bits.
 func TestFamiliesOfText(t *testing.T) {
 	dir, runs := familyTexts(t), map[string]string{}
-	for _, name := range []string{"bert", "bert classes", "gpt", "t5"} {
+	for _, name := range []string{"bert", "bert classes", "gpt", "llama", "t5"} {
 		t.Run(name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "family.yaml")
 			text := fmt.Sprintf("seats: 4\n%s\ntrain: {batch_per_seat: 2, optimizer: {kind: adamw, lr: 0.01}}\n", strings.ReplaceAll(textFamilies[name], "DIR", dir))

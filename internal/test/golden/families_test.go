@@ -17,6 +17,8 @@ import (
 var families = []struct{ name, model, data, state, parameters string }{
 	{"gpt", "{kind: gpt, depth: 2, heads: 2, width: 24, bias: true, dropout: 0.1}", "{kind: text, dir: DIR/lines.txt, context: 80, documents: lines}",
 		"116eb2e20d2f6d79d2cb940b27526e79ca765f8e62afd9059e40569b023a19e2", "a0725ee5180ba36e267f65b9ed90d4a4591466f4af8b334f4ba2397314b47555"},
+	{"llama", "{kind: llama, depth: 2, heads: 4, kv_heads: 2, width: 24, tied: false, dropout: 0.1}", "{kind: text, dir: DIR/lines.txt, context: 80, documents: lines}",
+		"43d7ccb9a781d73396bd6838422ececb081eae65b11d38049b33f50c60cf68a1", "a2285ffce4778bfeacbad1d44c66ad7a02f750337e41e16a1d26531d1e3d36a8"},
 	{"bert", "{kind: bert, depth: 2, heads: 2, width: 24, dropout: 0.1}", "{kind: text, dir: DIR/lines.txt, context: 20, mask: 0.15}",
 		"81eff38e3525893d91c210b0a47ae0e077865baa87b572194cb3db0d80fc00cb", "afbff5761bc4b3dd3c650ab532cd92b6585d489be2770b4477843e3552fae4c4"},
 	{"bert classes", "{kind: bert, depth: 2, heads: 2, width: 24, dropout: 0.1}", "{kind: csv, train: DIR/rows.csv, texts: [text], target: kind, categories: [kind], tokenizer: DIR/vocab.txt, context: 12}",
