@@ -34,19 +34,25 @@ func certsFlag(cmd *cobra.Command, dir *string) {
 
 // connection is how a command connects to the coordinators at the addresses: nothing special over loopback.
 func connection(dir string, addresses []string) ([]grpc.DialOption, error) {
+	options, _, err := connectionAs(dir, addresses)
+	return options, err
+}
+
+// connectionAs is connection, and says as whom: "" without a certificate.
+func connectionAs(dir string, addresses []string) ([]grpc.DialOption, certs.Role, error) {
 	if dir == "" {
 		for _, address := range addresses {
 			if config.Beyond(address) {
-				return nil, wrong(fmt.Errorf("%s is beyond loopback, where everything speaks mutual TLS: name the folder of your certificate by --certs (one is made by: ringmaster certs node NAME --role client)", address))
+				return nil, "", wrong(fmt.Errorf("%s is beyond loopback, where everything speaks mutual TLS: name the folder of your certificate by --certs (one is made by: ringmaster certs node NAME --role client)", address))
 			}
 		}
-		return nil, nil
+		return nil, "", nil
 	}
 	i, err := certs.Load(dir, time.Now())
 	if err != nil {
-		return nil, wrong(fmt.Errorf("--certs: %w", err))
+		return nil, "", wrong(fmt.Errorf("--certs: %w", err))
 	}
-	return []grpc.DialOption{grpc.WithTransportCredentials(i.Credentials(certs.Coordinator))}, nil
+	return []grpc.DialOption{grpc.WithTransportCredentials(i.Credentials(certs.Coordinator))}, i.Role, nil
 }
 
 func certsCommand() *cobra.Command {
@@ -103,7 +109,7 @@ type newNode struct {
 func certsNodeCommand() *cobra.Command {
 	var n newNode
 	cmd := &cobra.Command{
-		Use:   "node ID --role coordinator|worker|client | node [ID] --token-file FILE --join ADDR",
+		Use:   "node ID --role coordinator|worker|client|viewer | node [ID] --token-file FILE --join ADDR",
 		Short: "Make the certificate of a coordinator, a worker or a person",
 		Long: `Makes a folder with a certificate: from the authority's folder, to be copied to the machine in private; or on the new machine
 itself, by a token, from a running coordinator that was made with --issue. Then the key never leaves the machine.`,
@@ -124,7 +130,7 @@ itself, by a token, from a running coordinator that was made with --issue. Then 
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&n.ca, "ca", certsDir, "`folder` of the authority")
-	flags.StringVar(&n.role, "role", "", "what the holder may act as: coordinator, worker or client")
+	flags.StringVar(&n.role, "role", "", "what the holder may act as: coordinator, worker, client or viewer")
 	flags.StringVar(&n.out, "out", "", "`folder` to make (default: certs/ID)")
 	flags.BoolVar(&n.issue, "issue", false, "coordinator: give it the authority's keys, so that it admits machines that bring a token")
 	flags.IntVar(&n.days, "days", certs.DefaultDays, "`days` of validity")
@@ -171,7 +177,7 @@ func readToken(path string, stdin io.Reader) (string, error) {
 // make makes a certificate from the authority's folder.
 func (n *newNode) make(out io.Writer, id string) error {
 	if n.role == "" || id == "" || len(n.join) > 0 {
-		return wrong(errors.New("name the ID and its --role (coordinator, worker or client), or bring a --token-file and name --join"))
+		return wrong(errors.New("name the ID and its --role (coordinator, worker, client or viewer), or bring a --token-file and name --join"))
 	}
 	role, err := certs.ParseRole(n.role)
 	if err != nil {
@@ -235,6 +241,7 @@ func tell(out io.Writer, dir string, holder certs.Peer) error {
 		certs.Coordinator: "coordinator --certs " + dir + " --id " + holder.ID + " --bind HOST:7070",
 		certs.Worker:      "worker --certs " + dir + " --join COORDINATOR:7070",
 		certs.Client:      "ringmaster status --certs " + dir + " --cluster COORDINATOR:7070",
+		certs.Viewer:      "ringmaster ui --certs " + dir + " --cluster COORDINATOR:7070",
 	}[holder.Role]
 	_, err := fmt.Fprintf(out, "%s: the certificate of %v; keep it private\nnext, on its machine: %s\n", dir, holder, next)
 	return failed(err)
@@ -244,7 +251,7 @@ func certsTokenCommand() *cobra.Command {
 	var ca, role, id string
 	var ttl time.Duration
 	cmd := &cobra.Command{
-		Use:   "token --role coordinator|worker|client",
+		Use:   "token --role coordinator|worker|client|viewer",
 		Short: "Make a token by which new machines get a certificate from a running coordinator",
 		Long: `Prints a token. Whoever has it can get a certificate of the role until it expires, from any coordinator that was made with
 --issue: hand it over in private. It names the authority, so a machine that brings it cannot be fooled by another server.`,
@@ -267,7 +274,7 @@ func certsTokenCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&ca, "ca", certsDir, "`folder` of the authority, or of a coordinator made with --issue")
-	cmd.Flags().StringVar(&role, "role", string(certs.Worker), "what the holder may act as: coordinator, worker or client")
+	cmd.Flags().StringVar(&role, "role", string(certs.Worker), "what the holder may act as: coordinator, worker, client or viewer")
 	cmd.Flags().StringVar(&id, "id", "", "the only `name` that the holder may take (default: the holder chooses)")
 	cmd.Flags().DurationVar(&ttl, "ttl", certs.DefaultTokenTime, "`time` until it expires, at most 168h")
 	return cmd

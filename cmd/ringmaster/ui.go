@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
 
+	"ringmaster/internal/certs"
 	"ringmaster/internal/cli"
 	"ringmaster/internal/client"
 	"ringmaster/internal/config"
@@ -49,11 +50,11 @@ The address that it prints works once; after that the browser has a cookie. On a
 			if len(cluster) == 0 {
 				certificate = "" // a launch is on this machine alone
 			}
-			options, err := connection(certificate, addresses)
+			options, role, err := connectionAs(certificate, addresses)
 			if err != nil {
 				return err
 			}
-			page, err := openPage(bind, func() []string { return addresses }, options, readOnly)
+			page, err := openPage(bind, func() []string { return addresses }, options, readOnly || role == certs.Viewer)
 			if err != nil {
 				return err
 			}

@@ -25,17 +25,18 @@ const (
 	Coordinator Role = "coordinator" // a replica: takes part in Raft, serves workers and clients
 	Worker      Role = "worker"      // trains: attaches to coordinators, serves other workers
 	Client      Role = "client"      // a person: gives jobs and asks for their status, serves nobody
+	Viewer      Role = "viewer"      // a person who may only look: at status, jobs, curves and logs
 )
 
-// Roles are all roles.
-var Roles = []Role{Coordinator, Worker, Client}
+// Roles are all roles. Tokens number them in this order.
+var Roles = []Role{Coordinator, Worker, Client, Viewer}
 
 // ParseRole reads a role.
 func ParseRole(text string) (Role, error) {
 	if r := Role(text); slices.Contains(Roles, r) {
 		return r, nil
 	}
-	return "", fmt.Errorf("%.40q is no role; there are coordinator, worker and client", text)
+	return "", fmt.Errorf("%.40q is no role; there are coordinator, worker, client and viewer", text)
 }
 
 // Member reports whether others dial the holder: a coordinator or a worker.

@@ -179,6 +179,17 @@ func (c *Client) Jobs(ctx context.Context) ([]*rpc.JobLine, error) {
 	return all, err
 }
 
+// Logs reads the newest lines of a process's log.
+func (c *Client) Logs(ctx context.Context, request *rpc.LogsRequest) (*rpc.LogsReply, error) {
+	var lines *rpc.LogsReply
+	err := c.lead(ctx, "read the log", func(ctx context.Context, leader rpc.CoordinatorClient) error {
+		reply, err := leader.Logs(ctx, request)
+		lines = reply
+		return err
+	})
+	return lines, err
+}
+
 // Change pauses, resumes or cancels a job, or gives it another priority, which counts for rpc.Change_CHANGE_PRIORITY alone.
 func (c *Client) Change(ctx context.Context, job string, change rpc.Change, priority int) error {
 	return c.lead(ctx, "change the job", func(ctx context.Context, leader rpc.CoordinatorClient) error {

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"ringmaster/internal/certs"
 	"ringmaster/internal/checkpoint"
 	"ringmaster/internal/cluster/fsm"
 	"ringmaster/internal/rpc"
@@ -185,6 +186,9 @@ func (s *Server) StoreFile(first *rpc.FilePart, body io.Reader) error {
 
 // GetFile reads a checkpoint file from this replica's store.
 func (s *Server) GetFile(r *rpc.GetFileRequest, stream rpc.Coordinator_GetFileServer) error {
+	if who, _, err := certs.CallerOf(stream.Context()); err == nil && who.Role == certs.Viewer && r.Name != checkpoint.HistoryFile() {
+		return status.Errorf(codes.PermissionDenied, "%v may see a job's curve, and no other file of its checkpoints", who)
+	}
 	return s.LoadFile(r.Directory, r.Name, func(part []byte) error { return stream.Send(&rpc.FilePart{Data: part}) })
 }
 

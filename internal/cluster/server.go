@@ -16,6 +16,7 @@ import (
 	"ringmaster/internal/checkpoint"
 	"ringmaster/internal/cluster/decide"
 	"ringmaster/internal/cluster/fsm"
+	"ringmaster/internal/logs"
 	"ringmaster/internal/plan"
 	"ringmaster/internal/rpc"
 	"ringmaster/internal/sleep"
@@ -53,6 +54,9 @@ type Config struct {
 	Log     *slog.Logger
 	Random  func() uint64 // source of incarnations
 	Fetch   Fetcher
+	Recent  *logs.Recent // of this process
+	// AskLogs asks another coordinator or a worker for lines of its log; nil: nobody can be asked.
+	AskLogs func(ctx context.Context, worker bool, address string, r *rpc.LogsRequest) (*rpc.LogsReply, error)
 }
 
 // Server is one coordinator: it answers workers and clients, and while it leads it makes decisions and proposes them to the log.

@@ -31,6 +31,7 @@ import (
 	"ringmaster/internal/folderlock"
 	"ringmaster/internal/gossip"
 	"ringmaster/internal/host"
+	"ringmaster/internal/logs"
 	"ringmaster/internal/plan"
 	"ringmaster/internal/port"
 	"ringmaster/internal/pulse"
@@ -98,7 +99,7 @@ func Coordinator(ctx context.Context, c *config.Coordinator, log *slog.Logger) e
 	timing := decide.DefaultTiming()
 	timing.Silence = c.WorkerTimeout
 	server := cluster.New(cluster.Config{ID: c.ID, Address: address, Machine: host.ID(), PID: os.Getpid(), Timing: timing, Log: log,
-		Random: randomWord, Fetch: conns.fetch}, &cluster.Replicated{Node: n}, store)
+		Random: randomWord, Fetch: conns.fetch, Recent: logs.RecentOf(log), AskLogs: conns.logs}, &cluster.Replicated{Node: n}, store)
 	seen.ofCoordinator(server, n, c.Dir)
 	log.Info("coordinator is up", "id", c.ID, "address", address, "dir", c.Dir)
 	return live(ctx, port, identity, server, &seen.calls, members.spend(server), log,
@@ -256,6 +257,31 @@ type connections struct {
 	open map[string]*grpc.ClientConn
 }
 
+// logs asks another process for lines of its log. A worker is asked over a connection of its own: workers come and go.
+func (c *connections) logs(ctx context.Context, worker bool, address string, r *rpc.LogsRequest) (*rpc.LogsReply, error) {
+	if worker {
+		conn, err := c.dial(address, certs.Worker)
+		if err != nil {
+			return nil, err
+		}
+		defer conn.Close()
+		return rpc.NewPeerClient(conn).Logs(ctx, r)
+	}
+	conn, err := c.at(address)
+	if err != nil {
+		return nil, err
+	}
+	return rpc.NewCoordinatorClient(conn).Logs(ctx, r)
+}
+
+func (c *connections) dial(address string, role certs.Role) (*grpc.ClientConn, error) {
+	conn, err := grpc.NewClient("passthrough:///"+address, dialOptions(c.port, role)...)
+	if err != nil {
+		return nil, fmt.Errorf("dial %s: %w", address, err)
+	}
+	return conn, nil
+}
+
 func (c *connections) fetch(ctx context.Context, address, directory, name string, w io.Writer) error {
 	conn, err := c.at(address)
 	if err != nil {
@@ -270,9 +296,9 @@ func (c *connections) at(address string) (*grpc.ClientConn, error) {
 	if conn := c.open[address]; conn != nil {
 		return conn, nil
 	}
-	conn, err := grpc.NewClient("passthrough:///"+address, dialOptions(c.port, certs.Coordinator)...)
+	conn, err := c.dial(address, certs.Coordinator)
 	if err != nil {
-		return nil, fmt.Errorf("dial %s: %w", address, err)
+		return nil, err
 	}
 	if c.open == nil {
 		c.open = map[string]*grpc.ClientConn{}

@@ -76,13 +76,20 @@ func gossipKey(i *certs.Identity) []byte {
 // for clients, and for coordinators, which can do that anyway.
 var mayCall = map[string][]certs.Role{
 	rpc.Coordinator_Attach_FullMethodName:  {certs.Worker},
-	rpc.Coordinator_PutFile_FullMethodName: certs.Roles,
+	rpc.Coordinator_PutFile_FullMethodName: {certs.Coordinator, certs.Worker, certs.Client},
 	rpc.Coordinator_GetFile_FullMethodName: certs.Roles,
 	rpc.Coordinator_Status_FullMethodName:  certs.Roles,
 	rpc.Coordinator_Watch_FullMethodName:   certs.Roles,
 
+	rpc.Coordinator_Jobs_FullMethodName:         people,
+	rpc.Coordinator_Logs_FullMethodName:         people,
+	rpc.Coordinator_Coordinators_FullMethodName: people,
+
 	rpc.Coordinator_SpendToken_FullMethodName: {certs.Coordinator},
 }
+
+// people ask; coordinators may ask each other the same.
+var people = []certs.Role{certs.Client, certs.Coordinator, certs.Viewer}
 
 // coordinatorMethods allows by mayCall.
 func coordinatorMethods(method string) []certs.Role {
@@ -92,8 +99,13 @@ func coordinatorMethods(method string) []certs.Role {
 	return []certs.Role{certs.Client, certs.Coordinator}
 }
 
-// workerMethods are for workers: the ring, and the state that a worker takes from its peers.
-func workerMethods(string) []certs.Role { return []certs.Role{certs.Worker} }
+// workerMethods are for workers: the ring, and the state that a worker takes from its peers. Its log is for coordinators, which know who may read it.
+func workerMethods(method string) []certs.Role {
+	if method == rpc.Peer_Logs_FullMethodName {
+		return []certs.Role{certs.Coordinator}
+	}
+	return []certs.Role{certs.Worker}
+}
 
 // guard makes a gRPC server bound each caller's calls, and check the callers' roles unless the process has no identity and only
 // loopback reaches it. Callers by the unix socket are processes of this user: its file says so.
@@ -114,11 +126,14 @@ func guard(i *certs.Identity, allowed func(method string) []certs.Role, log *slo
 			}
 		}
 		if err == nil && who != (certs.Peer{}) && !slices.Contains(allowed(method), who.Role) {
-			err = fmt.Errorf("%v may not call %s", who, method)
+			err = fmt.Errorf("%v may not call %s: its certificate is for another role", who, method)
+			if who.Role == certs.Viewer {
+				err = fmt.Errorf("%v may only look: bring the certificate of a client to change anything", who)
+			}
 		}
 		if err != nil {
 			log.Warn("refused a call", "from", address, "method", method, "reason", err)
-			return who, status.Errorf(codes.PermissionDenied, "%v: its certificate is for another role", err)
+			return who, status.Error(codes.PermissionDenied, err.Error())
 		}
 		return who, nil
 	}

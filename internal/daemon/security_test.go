@@ -18,6 +18,8 @@ import (
 
 	"ringmaster/internal/allreduce"
 	"ringmaster/internal/certs"
+	"ringmaster/internal/checkpoint"
+	"ringmaster/internal/cluster"
 	"ringmaster/internal/config"
 	"ringmaster/internal/host"
 	"ringmaster/internal/plan"
@@ -88,11 +90,39 @@ func code(t *testing.T, conn *grpc.ClientConn, method string, streams bool) code
 	return status.Code(s.RecvMsg(&rpc.StatusRequest{}))
 }
 
+// A viewer sees the curves that checkpoints hold, not the weights.
+func TestAViewerReadsCurvesAlone(t *testing.T) {
+	a := support.Authority(t)
+	c := support.Identity(t, a, certs.Coordinator, "c1")
+	p := openPort(t, "127.0.0.1:0", c)
+	store, err := openStore(t.TempDir(), quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	serve(t, p, c, coordinatorMethods, func(g *grpc.Server) {
+		rpc.RegisterCoordinatorServer(g, cluster.New(cluster.Config{ID: "c1"}, nil, store))
+	}, "")
+	for _, test := range []struct {
+		role certs.Role
+		file string
+		want codes.Code // NotFound: it came through
+	}{{certs.Viewer, "model-00001-of-00004.safetensors", codes.PermissionDenied}, {certs.Viewer, checkpoint.HistoryFile(), codes.NotFound}, {certs.Client, "model-00001-of-00004.safetensors", codes.NotFound}} {
+		stream, err := dialAs(t, p, support.Identity(t, a, test.role, "x")).GetFile(support.Within(t), &rpc.GetFileRequest{Directory: "step-1-1-1", Name: test.file}, grpc.WaitForReady(true))
+		if err == nil {
+			_, err = stream.Recv()
+		}
+		if status.Code(err) != test.want {
+			t.Errorf("%s reads %s: %v, want %v", test.role, test.file, err, test.want)
+		}
+	}
+}
+
 // TestWhoMayCallWhat calls every method of both services as a holder of every role.
 func TestWhoMayCallWhat(t *testing.T) {
 	a := support.Authority(t)
-	may := map[string]string{"Attach": "worker", "Status": "coordinator worker client", "Watch": "coordinator worker client",
-		"PutFile": "coordinator worker client", "GetFile": "coordinator worker client", "State": "worker", "Probe": "worker", "SpendToken": "coordinator"} // others: client and coordinator
+	may := map[string]string{"Attach": "worker", "Status": "coordinator worker client viewer", "Watch": "coordinator worker client viewer",
+		"Jobs": "coordinator client viewer", "Coordinators": "coordinator client viewer",
+		"PutFile": "coordinator worker client", "GetFile": "coordinator worker client viewer", "State": "worker", "Probe": "worker", "SpendToken": "coordinator"} // others: client and coordinator
 	c, w := support.Identity(t, a, certs.Coordinator, "c1"), support.Identity(t, a, certs.Worker, "w1")
 	cp, wp := openPort(t, "127.0.0.1:0", c), openPort(t, "127.0.0.1:0", w)
 	serve(t, cp, c, coordinatorMethods, func(g *grpc.Server) { rpc.RegisterCoordinatorServer(g, rpc.UnimplementedCoordinatorServer{}) }, "")
@@ -115,6 +145,9 @@ func TestWhoMayCallWhat(t *testing.T) {
 			defer conn.Close()
 			check := func(name string, streams bool) {
 				roles, ok := may[name]
+				if name == "Logs" { // both services have it
+					roles, ok = map[certs.Role]string{certs.Coordinator: "coordinator client viewer", certs.Worker: "coordinator"}[service.role], true
+				}
 				if !ok {
 					roles = "client coordinator"
 				}

@@ -18,6 +18,7 @@ import (
 	"ringmaster/internal/config"
 	"ringmaster/internal/gossip"
 	"ringmaster/internal/host"
+	"ringmaster/internal/logs"
 	"ringmaster/internal/plan"
 	"ringmaster/internal/port"
 	"ringmaster/internal/rpc"
@@ -76,7 +77,7 @@ func Worker(ctx context.Context, c *config.Worker, log *slog.Logger) error {
 	defer network.Close()
 	w := worker.New(worker.Config{Self: self, PID: os.Getpid(), Threads: threads, Log: log, Assemble: assemble,
 		Memory: worker.Memory{Machine: host.Memory(), Limit: host.MemoryLimit()}}, network)
-	peers := &worker.PeerServer{}
+	peers := &worker.PeerServer{Recent: logs.RecentOf(log)}
 	peers.Serve(w)
 
 	seen.ofWorker(w)

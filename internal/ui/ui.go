@@ -23,6 +23,7 @@ type Cluster interface {
 	Change(ctx context.Context, job string, change rpc.Change, priority int) error
 	Stop(ctx context.Context, job string) error
 	Scale(ctx context.Context, job string, workers int) error
+	Logs(ctx context.Context, request *rpc.LogsRequest) (*rpc.LogsReply, error)
 	ReadFile(ctx context.Context, directory, name string, limit int) ([]byte, error)
 	Close() error
 }
@@ -51,13 +52,14 @@ type Server struct {
 	cfg     Config
 	watch   *watcher
 	actions chan struct{} // one action at a time
+	readers chan struct{} // of logs
 	guard   guard
 }
 
 // New makes a page's server; Run must run beside it.
 func New(cfg Config) *Server {
 	cfg = cfg.withDefaults()
-	return &Server{cfg: cfg, watch: newWatcher(cfg), actions: make(chan struct{}, 1), guard: newGuard(cfg)}
+	return &Server{cfg: cfg, watch: newWatcher(cfg), actions: make(chan struct{}, 1), readers: make(chan struct{}, maxReaders), guard: newGuard(cfg)}
 }
 
 // Run asks the cluster again and again until ctx ends.
@@ -73,6 +75,7 @@ func (s *Server) Handler() http.Handler {
 	mux.Handle("GET /", http.FileServerFS(files))
 	mux.HandleFunc("GET /events", s.events)
 	mux.HandleFunc("GET /curve", s.curve)
+	mux.HandleFunc("GET /log", s.log)
 	mux.HandleFunc("POST /do", s.do)
 	return s.guard.wrap(mux)
 }

@@ -25,6 +25,7 @@ type fake struct {
 	mu     sync.Mutex
 	job    *rpc.JobStatus
 	asked  []string
+	lines  []string // w1's log
 	broken error
 }
 
@@ -57,6 +58,18 @@ func (f *fake) Change(_ context.Context, job string, change rpc.Change, priority
 func (f *fake) Stop(_ context.Context, job string) error { return f.ask("stop %s", job) }
 func (f *fake) Scale(_ context.Context, job string, workers int) error {
 	return f.ask("scale %s %d", job, workers)
+}
+func (f *fake) Logs(_ context.Context, r *rpc.LogsRequest) (*rpc.LogsReply, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if r.Process != "w1" {
+		return nil, fmt.Errorf("no process %s", r.Process)
+	}
+	after := r.After
+	if r.Life != 7 {
+		after = 0
+	}
+	return &rpc.LogsReply{Life: 7, Last: uint64(len(f.lines)), Lines: f.lines[after:]}, nil
 }
 func (f *fake) ReadFile(context.Context, string, string, int) ([]byte, error) {
 	return nil, errors.New("no checkpoint here")

@@ -71,6 +71,9 @@ func (f *fake) Stop(context.Context, string) error { return nil }
 func (f *fake) Scale(_ context.Context, _ string, workers int) error {
 	return fmt.Errorf("%d is refused here", workers)
 }
+func (f *fake) Logs(context.Context, *rpc.LogsRequest) (*rpc.LogsReply, error) {
+	return &rpc.LogsReply{}, nil
+}
 func (f *fake) ReadFile(context.Context, string, string, int) ([]byte, error) {
 	return nil, errors.New("no checkpoint here")
 }

@@ -19,6 +19,7 @@ import (
 
 	"ringmaster/internal/certs"
 	"ringmaster/internal/checkpoint"
+	"ringmaster/internal/logs"
 	"ringmaster/internal/plan"
 	"ringmaster/internal/rpc"
 	"ringmaster/internal/sleep"
@@ -128,7 +129,14 @@ func (j *job) takePart(ctx context.Context, s *session, from plan.Member, part p
 // PeerServer serves the state of a worker to its peers.
 type PeerServer struct {
 	rpc.UnimplementedPeerServer
+	Recent *logs.Recent // the newest lines of this process's log
 	worker atomic.Pointer[Worker]
+}
+
+// Logs tells the newest lines of this process's log.
+func (p *PeerServer) Logs(_ context.Context, r *rpc.LogsRequest) (*rpc.LogsReply, error) {
+	e := p.Recent.Since(r.Life, r.After, int(r.Tail))
+	return &rpc.LogsReply{Life: e.Life, Last: e.Last, Missed: e.Missed, Lines: e.Lines}, nil
 }
 
 // Serve lets the server answer for a worker.

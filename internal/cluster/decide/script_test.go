@@ -161,10 +161,8 @@ func (sc *scenario) run(line string, out *strings.Builder) error {
 		sc.submit(o, out)
 	case "kept": // what is kept beside the job's own checkpoints
 		fmt.Fprintf(out, "own %v, inherited %v\n", sc.ownSteps(), sc.state.Job("job").Inherited())
-	case "save":
-		sc.apply(fsm.Command{Save: &fsm.Save{Job: cmp.Or(o["id"], "job"), Generation: plan.Generation(number(o, "g", 1)), Step: uint64(number(o, "step", 0))}}, out)
-	case "saving":
-		fmt.Fprintf(out, "wanted from step %d\n", sc.state.Job(cmp.Or(o["id"], "job")).SaveFrom)
+	case "save", "saving":
+		sc.save(words[0] == "save", cmp.Or(o["id"], "job"), o, out)
 	case "stop", "pause", "resume", "cancel", "priority":
 		sc.apply(asked(words[0], cmp.Or(o["id"], "job"), number(o, "to", 0)), out)
 	case "jobs":
@@ -206,6 +204,15 @@ func (sc *scenario) run(line string, out *strings.Builder) error {
 		return fmt.Errorf("unknown command")
 	}
 	return nil
+}
+
+// save has a person ask for a checkpoint, or prints which one is asked for.
+func (sc *scenario) save(now bool, job string, o map[string]string, out *strings.Builder) {
+	if now {
+		sc.apply(fsm.Command{Save: &fsm.Save{Job: job, Generation: plan.Generation(number(o, "g", 1)), Step: uint64(number(o, "step", 0))}}, out)
+		return
+	}
+	fmt.Fprintf(out, "wanted from step %d\n", sc.state.Job(job).SaveFrom)
 }
 
 // asked is the command by which a person does something to a job.

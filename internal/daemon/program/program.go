@@ -16,6 +16,7 @@ import (
 
 	"ringmaster/internal/cli"
 	"ringmaster/internal/config"
+	"ringmaster/internal/logs"
 	"ringmaster/internal/printable"
 	"ringmaster/internal/tether"
 )
@@ -142,7 +143,7 @@ func (d Daemon) handleSignals(signals <-chan os.Signal, cancel func(), log *slog
 
 // live runs the body until it ends or is asked to end.
 func (d Daemon) live(body Body, level slog.Level) int {
-	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+	log := logs.Keeping(os.Stderr, level)
 	if err := tether.Watch(func() { os.Exit(exitOrphan) }); err != nil {
 		d.complain(err)
 		return exitFailed

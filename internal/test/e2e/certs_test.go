@@ -94,6 +94,16 @@ func TestCertificates(t *testing.T) {
 			t.Errorf("worker %s is at %s, want %s", s.Workers[i].ID, s.Workers[i].Address, host)
 		}
 	}
+	command(t, "certs", "node", "guest", "--role", "viewer", "--ca", h.certs)
+	guest := []string{"--certs", filepath.Join(h.certs, "guest"), "--cluster", h.addresses[1]}
+	for of, want := range map[string]string{"w2": "worker is up", "c3": "coordinator is up"} {
+		if out := command(t, append([]string{"jobs", "logs", of, "--tail", "0"}, guest...)...); !strings.Contains(out, want) {
+			t.Errorf("a viewer reads of the log of %s: %s", of, out)
+		}
+	}
+	if out := command(t, append([]string{"jobs", "list"}, guest...)...); !strings.Contains(out, "no jobs yet") {
+		t.Errorf("a viewer lists: %s", out)
+	}
 	h.tryStrangers(s.Workers[0].Address)
 
 	summary := filepath.Join(t.TempDir(), "summary.json")
@@ -154,6 +164,7 @@ func (h *secured) tryStrangers(worker string) {
 	}{
 		{"no certificate", "ringmaster", 3, "name yours by --certs", []string{"status", "--certs", "", "--cluster", h.addresses[0]}},
 		{"a worker's certificate gives a job", "ringmaster", 1, "worker w1 may not call", append(submit, "--certs", certificate("w1"))},
+		{"a viewer's certificate gives a job", "ringmaster", 1, "viewer guest may only look", append(submit, "--certs", certificate("guest"))},
 		{"a client takes a worker for a coordinator", "ringmaster", 3, "is that of worker w1, and a coordinator is asked for", []string{"status", "--cluster", worker}},
 		{"a worker's certificate for a coordinator", "coordinator", 2, "may not act as a coordinator", []string{"--certs", certificate("w1"), "--bind", "127.0.0.7:0"}},
 		{"a client's certificate for a worker", "worker", 2, "may not act as a worker", []string{"--certs", h.certs, "--bind", "127.0.0.7:0", "--join", h.addresses[0]}},

@@ -50,6 +50,16 @@ func TestPausedAndPutOff(t *testing.T) {
 	if out := l.ask("save", want.Job); !strings.Contains(out, want.Job+": saved step-") || !strings.Contains(l.ask("show", want.Job), strings.Fields(out)[2]) {
 		t.Errorf("save: %q", out)
 	}
+	for _, of := range []string{want.Job, "c1", "w2"} {
+		out := l.ask("logs", of, "--tail", "5")
+		prefix := map[bool]string{true: "w1: time=", false: "time="}[of == want.Job]
+		if !strings.Contains("\n"+out, "\n"+prefix) || strings.Count(out, "\n") > 10 {
+			t.Errorf("the log of %s: %q", of, out)
+		}
+	}
+	if code, _, stderr := run(t, t.TempDir(), "jobs", "logs", "w9", "--dir", l.dir); code != 2 || !strings.Contains(stderr, "no job w9 there") {
+		t.Errorf("the log of nobody: exit code %d, %s", code, stderr)
+	}
 	l.ask("pause", want.Job)
 	paused := l.until(func(s *launch.Status) bool { return s.State == "paused" })
 	if len(paused.Workers) != 2 || !strings.Contains(paused.Message, "jobs resume "+want.Job) {

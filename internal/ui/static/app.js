@@ -19,6 +19,7 @@ function show() {
   fill($("views"), ["generation", "from step", "workers", "cause", "stalled", "reason"], s.views.slice().reverse().slice(0, 200).map((v) =>
     [count(v.generation), count(v.step), v.workers, v.cause, v.stalled_ms === null ? "–" : `${figure(v.stalled_ms, 1)} ms`, v.reason]), "none yet");
   fill($("checkpoints"), ["step", "size", "folder"], s.checkpoints.slice().reverse().map((c) => [count(c.step), bytes(c.bytes), c.directory]), "none yet");
+  options($("process"), [...s.status.coordinators, ...s.status.workers].map((p) => p.id));
   fill($("coordinators"), ["id", "address", ""], s.status.coordinators.map((c) => [c.id, c.address, c.leader ? "leads" : ""]), "none");
 }
 
@@ -79,12 +80,17 @@ function jobs(s) {
   fill($("jobs"), ["job", "state", "place", "priority", "step", "workers", "", "message"], s.jobs.slice().reverse().slice(0, 300).map((j) =>
     [j.id, j.state, j.place || "–", j.priority, j.steps ? `${count(j.step)} of ${count(j.steps)}` : count(j.step), j.workers || "–", buttons(j), j.message]), "no jobs yet");
   const names = s.jobs.filter((j) => j.id !== s.job).map((j) => j.id);
-  const select = $("compare");
-  if ([...select.options].slice(1).map((o) => o.value).join("\n") !== names.join("\n")) {
-    const before = select.value;
-    select.replaceChildren(node("option", { value: "" }, "nothing"), ...names.map((n) => node("option", { value: n }, n)));
-    select.value = names.includes(before) ? before : "";
-  }
+  options($("compare"), names);
+}
+
+// options offers names in a list below its first entry. What was chosen stays, as long as it is there.
+function options(select, names) {
+  const [none, ...old] = select.options;
+  const before = select.value;
+  if (before && !names.includes(before)) names = [...names, before];
+  if (old.map((o) => o.value).join("\n") === names.join("\n")) return;
+  select.replaceChildren(none, ...names.map((n) => node("option", { value: n }, n)));
+  select.value = before;
 }
 
 const button = (text, job, what, question, number) => node("button", { type: "button", onclick: () => ask(job.id, what, question, number), "aria-label": `${text} ${job.id}` }, text);
@@ -151,6 +157,27 @@ $("compare").addEventListener("change", async (e) => {
     else say(`${job}: ${(await answer.text()).trim()}`);
   }
   plot();
+});
+
+// The log of the process that is chosen, its newest lines, read as they come.
+const maxLines = 1000;
+let reading = null;
+$("process").addEventListener("change", (e) => {
+  reading?.close();
+  reading = null;
+  const box = $("lines");
+  box.replaceChildren();
+  box.hidden = !e.target.value;
+  if (!e.target.value) return;
+  const add = (lines) => {
+    const atEnd = box.scrollHeight - box.scrollTop - box.clientHeight < 40;
+    box.append(...lines.map((l) => node("div", {}, l)));
+    while (box.childElementCount > maxLines) box.firstElementChild.remove();
+    if (atEnd) box.scrollTop = box.scrollHeight;
+  };
+  reading = new EventSource(`/log?process=${encodeURIComponent(e.target.value)}`);
+  reading.addEventListener("lines", (m) => add(JSON.parse(m.data)));
+  reading.addEventListener("trouble", (m) => add([JSON.parse(m.data)]));
 });
 
 const events = new EventSource("/events");
