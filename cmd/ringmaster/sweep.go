@@ -18,7 +18,9 @@ import (
 	"ringmaster/internal/host"
 	"ringmaster/internal/launch"
 	"ringmaster/internal/progress"
+	"ringmaster/internal/report"
 	"ringmaster/internal/sweep"
+	"ringmaster/internal/wholefile"
 )
 
 // sweepFlags are what a person says to "ringmaster sweep".
@@ -150,25 +152,31 @@ func runSweep(ctx context.Context, file string, f sweepFlags) error {
 	if err != nil {
 		return err
 	}
-	report, err := sweep.Run(ctx, o)
+	r, err := sweep.Run(ctx, o)
 	err = errors.Join(err, end())
-	return f.conclude(out, report, err)
+	return f.conclude(out, r, err)
 }
 
 // conclude shows what came out, and is the exit code and message of the sweep.
-func (f *sweepFlags) conclude(out io.Writer, report *sweep.Report, err error) error {
+func (f *sweepFlags) conclude(out io.Writer, r *sweep.Report, err error) error {
 	var usage *sweep.ErrUsage
 	if errors.As(err, &usage) {
 		return wrong(err)
 	}
-	if report == nil {
+	if r == nil {
 		return failed(err)
 	}
 	var shown error
 	if f.asJSON {
-		shown = writeJSON(out, report)
+		shown = writeJSON(out, r)
 	} else {
-		_, shown = fmt.Fprint(out, "\n"+report.Table())
+		_, shown = fmt.Fprint(out, "\n"+r.Table())
+	}
+	if len(f.to.cluster) == 0 && r.Best > 0 { // the runs are here
+		page, drawn := drawSweep(f.local.Dir, r)
+		if shown = errors.Join(shown, drawn); !f.asJSON && drawn == nil {
+			_, shown = fmt.Fprintf(out, "plots: %s\n", page)
+		}
 	}
 	var code *exit
 	switch {
@@ -176,10 +184,24 @@ func (f *sweepFlags) conclude(out io.Writer, report *sweep.Report, err error) er
 		return code
 	case err != nil:
 		return failed(err)
-	case shown == nil && report.Best == 0:
-		return failed(fmt.Errorf("no trial has a figure for %s", report.Metric))
+	case shown == nil && r.Best == 0:
+		return failed(fmt.Errorf("no trial has a figure for %s", r.Metric))
 	}
 	return failed(shown)
+}
+
+// drawSweep writes a page with the curves of a sweep's best trials.
+func drawSweep(dir string, r *sweep.Report) (path string, err error) {
+	var runs []*report.Run
+	for _, o := range r.Ranked(report.MaxRuns) {
+		run, err := loadRun(o.Run)
+		if err != nil {
+			return "", err
+		}
+		runs = append(runs, run)
+	}
+	path = filepath.Join(dir, "report.html")
+	return path, wholefile.Write(path, 0o666, func(w io.Writer) error { return report.WritePage(w, runs) })
 }
 
 // onMachine trains trials by launches on this machine.

@@ -1,6 +1,7 @@
 package sweep
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -249,6 +250,23 @@ func (s *sweep) save() error {
 		return fmt.Errorf("keep the sweep's results: %w", err)
 	}
 	return nil
+}
+
+// Ranked are the trials that have a figure and left a checkpoint, the best first, of equals the earlier; at most n.
+func (r *Report) Ranked(n int) []*Outcome {
+	var out []*Outcome
+	for i := range r.Trials {
+		if o := &r.Trials[i]; o.over() && o.State != launch.StateFailed && o.Best != nil && o.Weights != "" {
+			out = append(out, o)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b *Outcome) int {
+		if r.Mode == config.ModeMax {
+			a, b = b, a
+		}
+		return cmp.Compare(*a.Best, *b.Best)
+	})
+	return out[:min(n, len(out))]
 }
 
 // conclude finds the best trial, the earliest of equals, and brings the trials of each point together.

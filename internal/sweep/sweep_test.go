@@ -96,6 +96,9 @@ func TestSweep(t *testing.T) {
 	if !slices.Equal(states, []string{"done", "done", "stopped", "stopped"}) || r.Trials[2].Step != 10 || r.Best != 1 {
 		t.Errorf("%v, best %d: %+v", states, r.Best, r.Trials)
 	}
+	if ranked := r.Ranked(3); len(ranked) != 3 || ranked[0].Number != 1 || ranked[1].Number != 2 || ranked[2].Number != 4 {
+		t.Errorf("ranked %+v", ranked)
+	}
 	if text, err := os.ReadFile(filepath.Join(dir, file)); err != nil || !json.Valid(text) {
 		t.Error(err)
 	}
