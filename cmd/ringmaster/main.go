@@ -111,7 +111,7 @@ func rootCommand() *cobra.Command {
 	root.AddCommand(
 		launchCommand(), submitCommand(), statusCommand(), jobsCommand(), uiCommand(),
 		watchCommand(), scaleCommand(), coordinatorsCommand(), chaosCommand(), sweepCommand(), checkpointsCommand(),
-		exportCommand(), recordsCommand(), runsCommand(), diffCommand(), reportCommand(), validateCommand(), evalCommand(), predictCommand(),
+		exportCommand(), recordsCommand(), runsCommand(), diffCommand(), reportCommand(), validateCommand(), doctorCommand(), evalCommand(), predictCommand(),
 		generateCommand(), dataCommand(), tokenizerCommand(), certsCommand(), benchCommand(),
 		versionCommand(),
 	)

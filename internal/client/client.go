@@ -217,6 +217,17 @@ func (c *Client) Coordinators(ctx context.Context) ([]*rpc.CoordinatorInfo, erro
 	return all, err
 }
 
+// Clock is what the clock of the first coordinator shows that answers, whether it leads or not.
+func (c *Client) Clock(ctx context.Context) (time.Time, error) {
+	var at time.Time
+	err := c.lead(ctx, "ask for the time", func(ctx context.Context, replica rpc.CoordinatorClient) error {
+		reply, err := replica.Coordinators(ctx, &rpc.CoordinatorsRequest{Any: true})
+		at = time.Unix(0, reply.GetUnixNs())
+		return err
+	})
+	return at, err
+}
+
 // RemoveCoordinator takes a replica out of the cluster.
 func (c *Client) RemoveCoordinator(ctx context.Context, id string, force bool) error {
 	return c.lead(ctx, "remove coordinator "+id, func(ctx context.Context, leader rpc.CoordinatorClient) error {

@@ -50,7 +50,7 @@ type Membership interface {
 
 // Coordinators lists the replicas.
 func (s *Server) Coordinators(ctx context.Context, r *rpc.CoordinatorsRequest) (*rpc.CoordinatorsReply, error) {
-	out := &rpc.CoordinatorsReply{}
+	out := &rpc.CoordinatorsReply{UnixNs: time.Now().UnixNano()}
 	if !s.leads() {
 		if !r.Any {
 			return nil, s.notLeader()

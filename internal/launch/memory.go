@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"ringmaster/internal/config"
+	"ringmaster/internal/host"
 	"ringmaster/internal/plan"
 	"ringmaster/internal/plural"
 	"ringmaster/internal/printable"
@@ -55,4 +56,9 @@ func checkProcesses(job *config.Job, takes trainer.Memory, workers, coordinators
 	}
 	return job.Errorf("model", "the launch does not fit into memory: this machine or control group has %s; %s, %s and launch itself take %s at the least, and the job takes %s in them; give it more memory, or take fewer --workers or --coordinators",
 		printable.Bytes(uint64(has)), plural.Of(coordinators, "coordinator"), plural.Of(workers, "worker"), printable.Bytes(uint64(processes)), printable.Bytes(uint64(jobs)))
+}
+
+// CheckMemory refuses a number of workers on this machine that it has too little memory for, as a launch does.
+func (c *Checked) CheckMemory(workers int) error {
+	return checkMemory(c.Job, c.Memory, workers, host.Memory(), host.MemoryLimit())
 }

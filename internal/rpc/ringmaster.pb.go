@@ -4300,6 +4300,7 @@ type CoordinatorsReply struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Cluster       uint64                 `protobuf:"fixed64,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
 	Coordinators  []*CoordinatorInfo     `protobuf:"bytes,2,rep,name=coordinators,proto3" json:"coordinators,omitempty"`
+	UnixNs        int64                  `protobuf:"zigzag64,3,opt,name=unix_ns,json=unixNs,proto3" json:"unix_ns,omitempty"` // what the clock of the one that answers shows
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4346,6 +4347,13 @@ func (x *CoordinatorsReply) GetCoordinators() []*CoordinatorInfo {
 		return x.Coordinators
 	}
 	return nil
+}
+
+func (x *CoordinatorsReply) GetUnixNs() int64 {
+	if x != nil {
+		return x.UnixNs
+	}
+	return 0
 }
 
 type AddCoordinatorRequest struct {
@@ -5391,10 +5399,11 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\bpriority\x18\x03 \x01(\x11R\bpriority\"\x10\n" +
 	"\x0eChangeJobReply\"'\n" +
 	"\x13CoordinatorsRequest\x12\x10\n" +
-	"\x03any\x18\x01 \x01(\bR\x03any\"n\n" +
+	"\x03any\x18\x01 \x01(\bR\x03any\"\x87\x01\n" +
 	"\x11CoordinatorsReply\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\x06R\acluster\x12?\n" +
-	"\fcoordinators\x18\x02 \x03(\v2\x1b.ringmaster.CoordinatorInfoR\fcoordinators\"\x81\x01\n" +
+	"\fcoordinators\x18\x02 \x03(\v2\x1b.ringmaster.CoordinatorInfoR\fcoordinators\x12\x17\n" +
+	"\aunix_ns\x18\x03 \x01(\x12R\x06unixNs\"\x81\x01\n" +
 	"\x15AddCoordinatorRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x14\n" +

@@ -90,7 +90,7 @@ func foot(s Scene) Row {
 	case s.ReadOnly:
 		return Row{Keys, "q quit  l log scale"}
 	}
-	return Row{Keys, "q quit  p pause  r resume  +/- workers  x stop  l log scale"}
+	return Row{Keys, "q quit  p pause  r resume  +/- workers  s save  x stop  l log scale"}
 }
 
 // section is a heading with lines below it.

@@ -153,7 +153,7 @@ func (s *screen) key(name string) tea.Cmd {
 
 // wish asks whether an action is meant.
 func (s *screen) wish(name string) tea.Cmd {
-	do, known := map[string]string{"p": "pause", "r": "resume", "x": "stop", "+": "scale", "=": "scale", "-": "scale"}[name]
+	do, known := map[string]string{"p": "pause", "r": "resume", "s": "save", "x": "stop", "+": "scale", "=": "scale", "-": "scale"}[name]
 	if !known || s.cfg.ReadOnly {
 		return nil
 	}

@@ -62,10 +62,14 @@ func (f *fake) Jobs(context.Context) ([]*rpc.JobLine, error) { return nil, nil }
 func (f *fake) Change(_ context.Context, _ string, c rpc.Change, _ int) error {
 	paused.Lock()
 	defer paused.Unlock()
-	if c == rpc.Change_CHANGE_PAUSE {
+	switch c {
+	case rpc.Change_CHANGE_PAUSE:
 		state = "paused"
+		return nil
+	case rpc.Change_CHANGE_SAVE:
+		return nil
 	}
-	return nil
+	return fmt.Errorf("%v is not asked for here", c)
 }
 func (f *fake) Stop(context.Context, string) error { return nil }
 func (f *fake) Scale(_ context.Context, _ string, workers int) error {
@@ -247,6 +251,10 @@ func TestKeysAskAndAct(t *testing.T) {
 	p.await("pause somejob?")
 	p.press("y")
 	p.await("gives its workers up")
+	p.press("s")
+	p.await("save somejob?")
+	p.press("y")
+	p.await("saves a checkpoint after its step")
 	p.press("+")
 	p.await("from 1 to 2 workers?")
 	p.press("y")

@@ -41,7 +41,7 @@ var layers = []struct {
 	{"clusters on one machine", []string{"launch"}},
 	{"what people see in a browser", []string{"ui"}},
 	{"what people see of runs side by side", []string{"report"}},
-	{"what people see in a terminal", []string{"watch"}},
+	{"what people see in a terminal", []string{"watch", "doctor"}},
 	{"what is done with them", []string{"chaos", "sweep"}},
 	{"what is measured", []string{"bench"}},
 	{"tests of the whole: nobody imports them", []string{"test/golden", "test/e2e", "test/netns", "test/lint"}},
@@ -83,7 +83,7 @@ var fences = map[string][]string{
 	"github.com/prometheus":            {"metrics"},
 	"github.com/spf13/cobra":           {"cli", "daemon/program"},
 	"gonum.org/v1/gonum":               {"tensor/blas"}, // its results differ between CPUs
-	"google.golang.org/grpc":           {"pulse", "rpc", "certs", "allreduce", "cluster", "port", "worker", "daemon", "simulation", "launch", "client", "bench"},
+	"google.golang.org/grpc":           {"pulse", "rpc", "certs", "allreduce", "cluster", "port", "worker", "daemon", "simulation", "launch", "client", "bench", "doctor"},
 }
 
 const internal = "ringmaster/internal/"
