@@ -34,6 +34,7 @@ type jobFlags struct {
 	sets     []string
 	summary  string
 	progress string
+	onEvent  []string
 }
 
 func (f *jobFlags) register(cmd *cobra.Command) {
@@ -45,6 +46,9 @@ func (f *jobFlags) register(cmd *cobra.Command) {
 
 // check refuses flags that would fail, or take something away, when the job has ended.
 func (f *jobFlags) check(jobFile string) error {
+	if _, err := targetsOf(f.onEvent); err != nil {
+		return wrong(err)
+	}
 	if f.summary == "" {
 		return nil
 	}
@@ -67,6 +71,10 @@ func launchCommand() *cobra.Command {
 Ctrl-C writes a checkpoint and ends; --resume goes on from it, with any number of workers. A second Ctrl-C ends at once. SIGTERM, SIGHUP (the
 terminal is closed), SIGUSR1, SIGUSR2 (a scheduler's warning) and a pipe that nobody reads any more end it in the same way. The exit code
 is 128 and the signal's number. --resume in a folder without a run begins one there, so one command line serves however often it is started.`,
+		Example: `  ringmaster launch configs/quickstart.yaml
+  ringmaster launch configs/quickstart.yaml --workers 2 --set train.epochs=10 --ui
+  ringmaster launch configs/quickstart.yaml --on-event 'test $RINGMASTER_EVENT != failed || mail -s "$RINGMASTER_TEXT" me@host'
+  ringmaster launch configs/quickstart.yaml --on-event https://hooks.example.com/training`,
 		Args: cli.Takes("JOB.yaml"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if cmd.Flags().Changed("workers") && o.Workers < 1 || cmd.Flags().Changed("threads") && o.Threads < 1 {
@@ -79,6 +87,7 @@ is 128 and the signal's number. --resume in a folder without a run begins one th
 		},
 	}
 	flags.register(cmd)
+	eventFlag(cmd, &flags.onEvent)
 	cmd.Flags().IntVar(&o.Workers, "workers", 0, "number of workers (default: as many as CPUs, at most the job's seats)")
 	cmd.Flags().IntVar(&o.Coordinators, "coordinators", 1, "number of coordinators: 1, 3 or 5")
 	cmd.Flags().IntVar(&o.Threads, "threads", 0, "compute threads of each worker (default: CPUs / workers)")
@@ -95,6 +104,12 @@ func again(given *pflag.FlagSet) []string {
 	var args []string
 	given.Visit(func(f *pflag.Flag) {
 		switch f.Name {
+		case "on-event":
+			if values, ok := f.Value.(pflag.SliceValue); ok {
+				for _, v := range values.GetSlice() {
+					args = append(args, "--on-event", v)
+				}
+			}
 		case "dir", "resume", "set", "summary", "progress", "ui", "ui-bind", "metrics":
 		default:
 			args = append(args, "--"+f.Name, f.Value.String())
@@ -132,6 +147,12 @@ func runLaunch(ctx context.Context, file string, flags jobFlags, o launch.Option
 		}
 		defer end()
 	}
+	notifier, err := flags.notifier(func(err error) { fmt.Fprintln(warnings, "ringmaster: "+oneLine(err)) })
+	if err != nil {
+		return err
+	}
+	defer notifier.Close() // which may take a while, when everything is said
+	o.Tell = notifier.Tell
 	result, err := launch.Run(ctx, o)
 	if result == nil {
 		display.Close()

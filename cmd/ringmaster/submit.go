@@ -39,7 +39,8 @@ Jobs take turns: the one of the largest --priority comes first, of equal ones th
 priority saves a checkpoint, waits, and goes on later from the step at which it was, with the same bits.`,
 		Example: `  ringmaster submit job.yaml --cluster coordinator-1:7000
   id=$(ringmaster submit job.yaml --cluster coordinator-1:7000 --detach)
-  ringmaster jobs show "$id" --cluster coordinator-1:7000`,
+  ringmaster jobs show "$id" --cluster coordinator-1:7000
+  ringmaster submit job.yaml --cluster coordinator-1:7000 --records runs/job --on-event https://hooks.example.com/training`,
 		Args: cli.Takes("JOB.yaml"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := checkCluster(to.cluster); err != nil {
@@ -52,12 +53,16 @@ priority saves a checkpoint, waits, and goes on later from the step at which it 
 		},
 	}
 	flags.register(cmd)
+	eventFlag(cmd, &flags.onEvent)
 	cmd.Flags().StringSliceVar(&to.cluster, "cluster", nil, "`address`es of coordinators, host:port")
 	certsFlag(cmd, &to.certs)
 	cmd.Flags().IntVar(&how.workers, "workers", 0, "workers to use (default: all that are there, at most the job's seats)")
 	cmd.Flags().IntVar(&how.priority, "priority", 0, fmt.Sprintf("the job's `priority`, from %d to %d", -fsm.MaxPriority, fsm.MaxPriority))
 	cmd.Flags().BoolVar(&how.detach, "detach", false, "print the job's id and return, without watching it")
+	cmd.Flags().StringVar(&how.records, "records", "", "record the job in `FOLDER` of this machine while it is watched, as a launch does in its own (metrics.jsonl, events.jsonl, tensorboard/)")
 	cmd.MarkFlagsMutuallyExclusive("detach", "summary")
+	cmd.MarkFlagsMutuallyExclusive("detach", "records")
+	cmd.MarkFlagsMutuallyExclusive("detach", "on-event")
 	return cmd
 }
 
@@ -65,6 +70,7 @@ priority saves a checkpoint, waits, and goes on later from the step at which it 
 type submitFlags struct {
 	workers, priority int
 	detach            bool
+	records           string // folder; empty: nothing is recorded here
 }
 
 // target is the cluster that a command speaks to.
@@ -120,8 +126,13 @@ func runSubmit(ctx context.Context, file string, flags jobFlags, to target, how 
 		display.Note(line)
 	}
 	coordinators := client.New(to.cluster, options...)
-	last, err := submitAndWatch(ctx, coordinators, request, job, display)
+	follower, err := flags.follow(how.records, to, options, job)
+	if err != nil {
+		return errors.Join(err, coordinators.Close())
+	}
+	last, err := submitAndWatch(ctx, coordinators, request, job, display, follower.recorder.See)
 	display.Close()
+	follower.close()
 	err = errors.Join(err, coordinators.Close())
 	var by *detachedError
 	if errors.As(context.Cause(ctx), &by) && !last.GetEnded() {
@@ -218,8 +229,8 @@ func submission(ctx context.Context, job *config.Job, workers int) (request *rpc
 	return request, account, nil
 }
 
-// submitAndWatch returns the last status that was seen, nil when the job was not even taken.
-func submitAndWatch(ctx context.Context, coordinators *client.Client, request *rpc.SubmitRequest, job *config.Job, display progress.Display) (*rpc.JobStatus, error) {
+// submitAndWatch calls see, which may be nil, with every status, too. It returns the last status that was seen, nil when the job was not even taken.
+func submitAndWatch(ctx context.Context, coordinators *client.Client, request *rpc.SubmitRequest, job *config.Job, display progress.Display, see func(*rpc.JobStatus)) (*rpc.JobStatus, error) {
 	first, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	id, err := coordinators.Submit(first, request)
@@ -231,6 +242,11 @@ func submitAndWatch(ctx context.Context, coordinators *client.Client, request *r
 	}
 	display.Note("submitted as " + id)
 	var watched launch.Watched
-	last, err := coordinators.Watch(ctx, id, 0, func(s *rpc.JobStatus) { watched.Show(display, s, job) })
+	last, err := coordinators.Watch(ctx, id, 0, func(s *rpc.JobStatus) {
+		watched.Show(display, s, job)
+		if see != nil {
+			see(s)
+		}
+	})
 	return last, failed(err)
 }

@@ -266,7 +266,7 @@ func (f *sweepFlags) onCluster(out *progress.Output, shown io.Writer) (sweep.Tra
 			display.Note(line)
 		}
 		request.Priority, request.Token = int32(f.submit.priority), trial.Token
-		last, err := submitAndWatch(ctx, coordinators, request, job, display)
+		last, err := submitAndWatch(ctx, coordinators, request, job, display, nil)
 		display.Close()
 		trial.Run = last.GetJob()
 		var by *detachedError

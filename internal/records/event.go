@@ -96,6 +96,7 @@ func (n *news) take(s *rpc.JobStatus, now time.Time) []Event {
 		fill(&e)
 		out = append(out, e)
 	}
+	begun := n.started // before, workers are still reading data
 	n.takeViews(s, add)
 	for _, e := range s.Epochs {
 		if e.Epoch > n.epoch {
@@ -111,7 +112,9 @@ func (n *news) take(s *rpc.JobStatus, now time.Time) []Event {
 			add(Stored, func(e *Event) { e.Step, e.Directory, e.Bytes, e.StalledMs = c.Step, c.Directory, c.Bytes, c.StalledMs })
 		}
 	}
-	n.takeStall(s, now, add)
+	if begun {
+		n.takeStall(s, now, add)
+	}
 	n.takeProgress(s, now, add)
 	if s.Ended {
 		add(ending(s.State), func(e *Event) { e.end(s) })
@@ -141,7 +144,7 @@ func (n *news) takeViews(s *rpc.JobStatus, add func(string, func(*Event))) {
 
 func (n *news) takeStall(s *rpc.JobStatus, now time.Time, add func(string, func(*Event))) {
 	f := s.Stalled
-	if f == nil || s.Ended || !n.started { // before, workers are still reading data
+	if f == nil || s.Ended {
 		n.stall = ""
 		return
 	}

@@ -31,7 +31,7 @@ const rewritePeriod = 2 * time.Second
 
 // Recording says what is recorded.
 type Recording struct {
-	Dir        string
+	Dir        string      // empty: nothing is written, events are told alone
 	Job        *config.Job // as it runs
 	Resumed    bool
 	From       uint64                                          // the step that it went on from,
@@ -64,6 +64,10 @@ type Recorder struct {
 // Record begins. An error means that the folder cannot be written.
 func Record(is Recording) (*Recorder, error) {
 	r := &Recorder{is: is, news: newNews(is.From, is.Generation, is.Resumed), wake: make(chan struct{}, 1), done: make(chan struct{})}
+	if is.Dir == "" {
+		go r.run()
+		return r, nil
+	}
 	if err := os.MkdirAll(is.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("record the training: %w", err)
 	}
@@ -110,6 +114,9 @@ func (r *Recorder) Close(state, problem string) {
 	if state != "" && !r.news.ended {
 		r.add([]Event{{Time: r.is.Now(), Event: ending(state), Job: r.is.Job.Name, ID: s.Job, Step: s.Step, Text: problem}})
 	}
+	if r.events == nil {
+		return
+	}
 	err := r.events.Close()
 	if r.board != nil {
 		err = errors.Join(err, r.board.Close())
@@ -132,7 +139,7 @@ func (r *Recorder) take(s *rpc.JobStatus, final bool) {
 	now := r.is.Now()
 	r.add(r.news.take(s, now))
 	n := len(s.Checkpoints)
-	if n == 0 || s.Checkpoints[n-1].Step <= r.is.From && r.is.Resumed {
+	if n == 0 || r.events == nil || s.Checkpoints[n-1].Step <= r.is.From && r.is.Resumed {
 		return
 	}
 	c := s.Checkpoints[n-1]
@@ -184,6 +191,12 @@ func (r *Recorder) write(run *Run) error {
 func (r *Recorder) add(events []Event) {
 	var lines []byte
 	for _, e := range events {
+		if e.Event != Progress && r.is.Tell != nil {
+			r.is.Tell(e)
+		}
+		if r.events == nil {
+			continue
+		}
 		line, err := json.Marshal(e)
 		if err != nil {
 			r.complain(err)
@@ -194,9 +207,6 @@ func (r *Recorder) add(events []Event) {
 			r.begin()
 			r.pieces.Add(r.seconds(), e.Step, Scalar{"pace/samples_per_s", float32(*e.SamplesPerS)})
 			r.complain(r.flush())
-		}
-		if e.Event != Progress && r.is.Tell != nil {
-			r.is.Tell(e)
 		}
 	}
 	if len(lines) > 0 {

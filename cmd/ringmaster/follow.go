@@ -1,0 +1,83 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/grpc"
+
+	"ringmaster/internal/checkpoint"
+	"ringmaster/internal/client"
+	"ringmaster/internal/config"
+	"ringmaster/internal/notify"
+	"ringmaster/internal/records"
+)
+
+// eventFlag registers the flag that names who is told of events.
+func eventFlag(cmd *cobra.Command, to *[]string) {
+	cmd.Flags().StringArrayVar(to, "on-event", nil, "tell the `COMMAND|URL` of events: started, view, worker_lost, stalled, epoch, checkpoint, finished, failed, interrupted,\n"+
+		"cancelled. A command gets one as JSON on its standard input and as RINGMASTER_EVENT, _JOB, _STEP, _TEXT; a web hook as a POST. Repeatable")
+}
+
+// targetsOf reads --on-event.
+func targetsOf(texts []string) ([]notify.Target, error) {
+	var out []notify.Target
+	for _, text := range texts {
+		target, err := notify.Parse(text)
+		if err != nil {
+			return nil, fmt.Errorf("--on-event: %w", err)
+		}
+		out = append(out, target)
+	}
+	return out, nil
+}
+
+// notifier tells the targets; what fails goes to warn.
+func (f *jobFlags) notifier(warn func(error)) (*notify.Notifier, error) {
+	targets, err := targetsOf(f.onEvent)
+	if err != nil {
+		return nil, wrong(err)
+	}
+	return notify.New(targets, warn), nil
+}
+
+// follower records a submitted job in a folder of this machine and tells of its events, as long as it is watched.
+type follower struct {
+	recorder *records.Recorder
+	notifier *notify.Notifier
+	reader   *client.Client // of histories; calls come from one goroutine
+}
+
+// follow begins that. Without a folder nothing is written.
+func (f *jobFlags) follow(dir string, to target, options []grpc.DialOption, job *config.Job) (*follower, error) {
+	warn := func(err error) { fmt.Fprintln(os.Stderr, "ringmaster: "+oneLine(err)) }
+	notifier, err := f.notifier(warn)
+	if err != nil {
+		return nil, err
+	}
+	w := &follower{notifier: notifier, reader: client.New(to.cluster, options...)}
+	history := func(folder string) (checkpoint.History, error) {
+		ctx, cancel := context.WithTimeout(context.Background(), answerTimeout)
+		defer cancel()
+		data, err := w.reader.ReadFile(ctx, folder, checkpoint.HistoryFile(), checkpoint.MaxHistoryFile)
+		if err != nil {
+			return nil, err
+		}
+		return checkpoint.DecodeHistory(data)
+	}
+	w.recorder, err = records.Record(records.Recording{Dir: dir, Job: job, History: history, Warn: warn, Tell: notifier.Tell, Now: time.Now})
+	if err != nil {
+		notifier.Close()
+		return nil, failed(err)
+	}
+	return w, nil
+}
+
+func (w *follower) close() {
+	w.recorder.Close("", "")
+	w.notifier.Close()
+	_ = w.reader.Close() // everything was read
+}
