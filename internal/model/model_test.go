@@ -84,7 +84,7 @@ func TestMLPMustFitTheData(t *testing.T) {
 		{[]int{700, 10}, digits, "model.layers: the first layer takes 700 values but the data has 784 a sample"},
 		{[]int{784, 12}, digits, "model.layers: the last layer gives 12 values but the data has 10 classes"},
 		{[]int{784}, digits, "model.layers: 1 width and no layer"},
-		{[]int{784, 10}, Spec{Tokens: true, Classes: 65, Context: 8}, "the data are tokens, which take a model of kind gpt, sequential or graph"},
+		{[]int{784, 10}, Spec{Tokens: true, Classes: 65, Context: 8}, "the data are tokens, which take a model of kind gpt, llama, sequential or graph"},
 	} {
 		_, err := build(config.Model{Kind: config.ModelMLP, Layers: c.layers}, c.spec)
 		if err == nil || !strings.Contains(err.Error(), c.want) {
