@@ -6,6 +6,7 @@ import (
 	"hash/fnv"
 
 	"ringmaster/internal/plan"
+	"ringmaster/internal/trace"
 )
 
 // Identity says which session of which ring this is: one worker's life in one view of one job.
@@ -13,9 +14,10 @@ type Identity struct {
 	Cluster plan.Incarnation // the cluster's
 	Job     string           // the job's id
 	View    plan.View
-	Self    int      // this worker's position in the view
-	Opening *Opening // records which of the session's links are open; nil: nobody asks
-	Meter   *Meter   // counts the session's bytes; nil: nobody asks
+	Self    int             // this worker's position in the view
+	Opening *Opening        // records which of the session's links are open; nil: nobody asks
+	Meter   *Meter          // counts the session's bytes; nil: nobody asks
+	Trace   *trace.Recorder // records buckets and waits; may be nil
 
 	shape uint64 // hash of the arcs and buckets, on which neighbours must agree
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 
 	"ringmaster/internal/plan"
+	"ringmaster/internal/trace"
 )
 
 // receiveAll takes the previous worker's frames in order until the link ends.
@@ -159,6 +160,19 @@ func (r *Ring) sendFinished(b *bucket, number int) {
 	}
 }
 
+// traceBucket records how long the bucket's sum took.
+func (r *Ring) traceBucket(b *bucket) {
+	if b.began.IsZero() {
+		return
+	}
+	for i := range r.buckets {
+		if &r.buckets[i] == b {
+			r.id.Trace.Span(trace.Reduce, r.step, int32(i), b.began)
+			return
+		}
+	}
+}
+
 // arrived counts finished elements of the bucket; with the last ones the bucket is done.
 func (r *Ring) arrived(b *bucket, n int) {
 	r.mu.Lock()
@@ -174,6 +188,7 @@ func (r *Ring) arrived(b *bucket, n int) {
 		r.mu.Lock()
 	}
 	b.done = true
+	r.traceBucket(b)
 	r.active--
 	r.trainer.Broadcast()
 }

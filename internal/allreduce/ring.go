@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"ringmaster/internal/plan"
+	"ringmaster/internal/trace"
 )
 
 // Ring is the all-reduce of one session: an immutable plan for one view, its two links, and the sums under way. The trainer calls
@@ -69,7 +70,8 @@ type bucket struct {
 	at      []int     // how much of each lane has arrived; for the worker's own final lane, how much has been sent
 	inbound int       // elements received from the previous worker in a step, over all lanes
 	ready   bool
-	left    int // elements still missing from the sum
+	began   time.Time // when it became ready, while that is traced
+	left    int       // elements still missing from the sum
 	done    bool
 }
 
@@ -238,7 +240,7 @@ func (r *Ring) Ready(bucket int) {
 	if !r.begun || b.ready {
 		panic(fmt.Sprintf("allreduce: bucket %d of step %d became ready twice, or before the step began", bucket, r.step))
 	}
-	b.ready = true
+	b.ready, b.began = true, r.id.Trace.Now()
 	r.readied++
 	switch additions := b.Len() * (len(r.grad.flat) - 1); {
 	case b.Len() == 0:
@@ -375,4 +377,13 @@ func (r *Ring) startWait(w Waiting) {
 	r.wait = w
 }
 
-func (r *Ring) endWait() { r.waits = false }
+func (r *Ring) endWait() {
+	if r.waits && r.workers > 1 {
+		kind := trace.Receiving
+		if r.wait.Doing == "sending" {
+			kind = trace.Sending
+		}
+		r.id.Trace.Span(kind, r.step, int32(r.wait.Bucket), r.wait.Since)
+	}
+	r.waits = false
+}

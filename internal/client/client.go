@@ -289,7 +289,10 @@ func (c *Client) watchOnce(ctx context.Context, job string, patience time.Durati
 	streaming, stop := context.WithCancel(ctx)
 	defer stop()
 	err := c.lead(waiting, "watch the job", func(attempt context.Context, leader rpc.CoordinatorClient) (err error) {
-		if stream, first, err = beginWatch(attempt, streaming, leader, job); err == nil {
+		stream, first, err = beginStream(attempt, streaming, func(ctx context.Context) (grpc.ServerStreamingClient[rpc.JobStatus], error) {
+			return leader.Watch(ctx, &rpc.WatchRequest{Job: job})
+		})
+		if err == nil {
 			see(first)
 		}
 		return err
@@ -314,13 +317,13 @@ func (c *Client) watchOnce(ctx context.Context, job string, patience time.Durati
 	}
 }
 
-// beginWatch opens a stream, which may go on while streaming lasts, and reads its first message, for which there is time while the attempt lasts.
-func beginWatch(attempt, streaming context.Context, leader rpc.CoordinatorClient, job string) (grpc.ServerStreamingClient[rpc.JobStatus], *rpc.JobStatus, error) {
+// beginStream opens a stream, which may go on while streaming lasts, and reads its first message, for which there is time while the attempt lasts.
+func beginStream[T any](attempt, streaming context.Context, open func(context.Context) (grpc.ServerStreamingClient[T], error)) (grpc.ServerStreamingClient[T], *T, error) {
 	opened, end := context.WithCancel(streaming)
 	unhook := context.AfterFunc(attempt, end)
-	stream, err := leader.Watch(opened, &rpc.WatchRequest{Job: job})
+	stream, err := open(opened)
 	if err == nil {
-		var first *rpc.JobStatus
+		var first *T
 		if first, err = stream.Recv(); err == nil {
 			if unhook() {
 				return stream, first, nil

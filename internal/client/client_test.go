@@ -301,7 +301,9 @@ func (l *lateLeader) Recv() (*rpc.JobStatus, error) {
 // TestWatchThatBeginsTooLate gets its first message as the time for it is up: the attempt has failed, and another one is made.
 func TestWatchThatBeginsTooLate(t *testing.T) {
 	attempt, timeUp := context.WithCancel(context.Background())
-	stream, first, err := beginWatch(attempt, context.Background(), &lateLeader{timeUp: timeUp}, "1")
+	stream, first, err := beginStream(attempt, context.Background(), func(ctx context.Context) (grpc.ServerStreamingClient[rpc.JobStatus], error) {
+		return (&lateLeader{timeUp: timeUp}).Watch(ctx, &rpc.WatchRequest{Job: "1"})
+	})
 	if stream != nil || first != nil || !errors.Is(err, context.Canceled) {
 		t.Errorf("stream %v, first message %v, error %v", stream, first, err)
 	}

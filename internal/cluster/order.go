@@ -32,7 +32,7 @@ func (s *Server) sendAll() {
 
 // baseOrder is what the state wants of every worker.
 func (s *Server) baseOrder(st *fsm.State, now time.Time) *rpc.Order {
-	o := &rpc.Order{Cluster: uint64(st.Cluster), Coordinators: s.coordinators()}
+	o := &rpc.Order{Cluster: uint64(st.Cluster), Coordinators: s.coordinators(), Trace: s.traces.order()}
 	j := st.Active()
 	if j == nil {
 		if j = st.Newest(); j == nil || !j.Phase.Ended() {

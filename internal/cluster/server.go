@@ -72,6 +72,7 @@ type Server struct {
 	blamed string          // the folder that could not be deleted at the last attempt
 
 	counts  counts
+	traces  traces
 	unsaved troubles
 	begun   begun    // by workers
 	holds   sync.Map // folders of checkpoints that are complete here

@@ -75,13 +75,15 @@ func gossipKey(i *certs.Identity) []byte {
 // mayCall lists who may call the coordinator's methods. Those that are not listed change what a cluster does: they are
 // for clients, and for coordinators, which can do that anyway.
 var mayCall = map[string][]certs.Role{
-	rpc.Coordinator_Attach_FullMethodName:  {certs.Worker},
-	rpc.Coordinator_PutFile_FullMethodName: {certs.Coordinator, certs.Worker, certs.Client},
-	rpc.Coordinator_GetFile_FullMethodName: certs.Roles,
-	rpc.Coordinator_Status_FullMethodName:  certs.Roles,
-	rpc.Coordinator_Watch_FullMethodName:   certs.Roles,
+	rpc.Coordinator_Attach_FullMethodName:   {certs.Worker},
+	rpc.Coordinator_PutFile_FullMethodName:  {certs.Coordinator, certs.Worker, certs.Client},
+	rpc.Coordinator_GetFile_FullMethodName:  certs.Roles,
+	rpc.Coordinator_Status_FullMethodName:   certs.Roles,
+	rpc.Coordinator_Watch_FullMethodName:    certs.Roles,
+	rpc.Coordinator_PutTrace_FullMethodName: {certs.Worker},
 
 	rpc.Coordinator_Jobs_FullMethodName:         people,
+	rpc.Coordinator_Trace_FullMethodName:        people,
 	rpc.Coordinator_Logs_FullMethodName:         people,
 	rpc.Coordinator_Coordinators_FullMethodName: people,
 

@@ -121,7 +121,7 @@ func TestAViewerReadsCurvesAlone(t *testing.T) {
 func TestWhoMayCallWhat(t *testing.T) {
 	a := support.Authority(t)
 	may := map[string]string{"Attach": "worker", "Status": "coordinator worker client viewer", "Watch": "coordinator worker client viewer",
-		"Jobs": "coordinator client viewer", "Coordinators": "coordinator client viewer",
+		"Jobs": "coordinator client viewer", "Trace": "coordinator client viewer", "PutTrace": "worker", "Coordinators": "coordinator client viewer",
 		"PutFile": "coordinator worker client", "GetFile": "coordinator worker client viewer", "State": "worker", "Probe": "worker", "SpendToken": "coordinator"} // others: client and coordinator
 	c, w := support.Identity(t, a, certs.Coordinator, "c1"), support.Identity(t, a, certs.Worker, "w1")
 	cp, wp := openPort(t, "127.0.0.1:0", c), openPort(t, "127.0.0.1:0", w)

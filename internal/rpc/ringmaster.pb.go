@@ -2432,6 +2432,7 @@ type Order struct {
 	Candidates           []*Member              `protobuf:"bytes,14,rep,name=candidates,proto3" json:"candidates,omitempty"`                                                  // candidates for seats: they and the members of the view test the links to each other
 	CheckpointGeneration uint64                 `protobuf:"varint,15,opt,name=checkpoint_generation,json=checkpointGeneration,proto3" json:"checkpoint_generation,omitempty"` // of the view that stored the newest committed checkpoint
 	SaveFrom             uint64                 `protobuf:"varint,16,opt,name=save_from,json=saveFrom,proto3" json:"save_from,omitempty"`                                     // save a checkpoint at the next step boundary, this step's or a later one; 0: nobody asks for one
+	Trace                *TraceOrder            `protobuf:"bytes,17,opt,name=trace,proto3" json:"trace,omitempty"`
 	unknownFields        protoimpl.UnknownFields
 	sizeCache            protoimpl.SizeCache
 }
@@ -2578,6 +2579,428 @@ func (x *Order) GetSaveFrom() uint64 {
 	return 0
 }
 
+func (x *Order) GetTrace() *TraceOrder {
+	if x != nil {
+		return x.Trace
+	}
+	return nil
+}
+
+// TraceOrder asks a worker to record steps.
+type TraceOrder struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            uint64                 `protobuf:"fixed64,1,opt,name=id,proto3" json:"id,omitempty"`      // of the trace; one that is new to the worker begins a recording, none ends it
+	First         uint64                 `protobuf:"varint,2,opt,name=first,proto3" json:"first,omitempty"` // step
+	Steps         uint32                 `protobuf:"varint,3,opt,name=steps,proto3" json:"steps,omitempty"`
+	Room          uint32                 `protobuf:"varint,4,opt,name=room,proto3" json:"room,omitempty"` // spans at most
+	Job           string                 `protobuf:"bytes,5,opt,name=job,proto3" json:"job,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TraceOrder) Reset() {
+	*x = TraceOrder{}
+	mi := &file_ringmaster_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TraceOrder) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TraceOrder) ProtoMessage() {}
+
+func (x *TraceOrder) ProtoReflect() protoreflect.Message {
+	mi := &file_ringmaster_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TraceOrder.ProtoReflect.Descriptor instead.
+func (*TraceOrder) Descriptor() ([]byte, []int) {
+	return file_ringmaster_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *TraceOrder) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *TraceOrder) GetFirst() uint64 {
+	if x != nil {
+		return x.First
+	}
+	return 0
+}
+
+func (x *TraceOrder) GetSteps() uint32 {
+	if x != nil {
+		return x.Steps
+	}
+	return 0
+}
+
+func (x *TraceOrder) GetRoom() uint32 {
+	if x != nil {
+		return x.Room
+	}
+	return 0
+}
+
+func (x *TraceOrder) GetJob() string {
+	if x != nil {
+		return x.Job
+	}
+	return ""
+}
+
+// WorkerTrace is what a worker recorded: columns of the same length, a row for each span (trace.Span).
+type WorkerTrace struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            uint64                 `protobuf:"fixed64,1,opt,name=id,proto3" json:"id,omitempty"`
+	Worker        string                 `protobuf:"bytes,2,opt,name=worker,proto3" json:"worker,omitempty"`
+	Incarnation   uint64                 `protobuf:"fixed64,3,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	Host          string                 `protobuf:"bytes,4,opt,name=host,proto3" json:"host,omitempty"`
+	Pid           int64                  `protobuf:"varint,5,opt,name=pid,proto3" json:"pid,omitempty"`
+	Previous      string                 `protobuf:"bytes,6,opt,name=previous,proto3" json:"previous,omitempty"` // its neighbours in the ring
+	Next          string                 `protobuf:"bytes,7,opt,name=next,proto3" json:"next,omitempty"`
+	Asks          bool                   `protobuf:"varint,8,opt,name=asks,proto3" json:"asks,omitempty"`                                         // only for the leader's time
+	OriginUnixNs  int64                  `protobuf:"zigzag64,9,opt,name=origin_unix_ns,json=originUnixNs,proto3" json:"origin_unix_ns,omitempty"` // from when the spans count, by the leader's clock
+	OffsetNs      int64                  `protobuf:"zigzag64,10,opt,name=offset_ns,json=offsetNs,proto3" json:"offset_ns,omitempty"`              // of the leader's clock to the worker's
+	UncertaintyNs uint64                 `protobuf:"varint,11,opt,name=uncertainty_ns,json=uncertaintyNs,proto3" json:"uncertainty_ns,omitempty"`
+	Lost          uint64                 `protobuf:"varint,12,opt,name=lost,proto3" json:"lost,omitempty"` // spans for which there was no room
+	Kinds         []byte                 `protobuf:"bytes,13,opt,name=kinds,proto3" json:"kinds,omitempty"`
+	Indexes       []int32                `protobuf:"zigzag32,14,rep,packed,name=indexes,proto3" json:"indexes,omitempty"`
+	Steps         []uint64               `protobuf:"varint,15,rep,packed,name=steps,proto3" json:"steps,omitempty"`
+	BeganNs       []uint64               `protobuf:"varint,16,rep,packed,name=began_ns,json=beganNs,proto3" json:"began_ns,omitempty"`
+	LastedNs      []uint64               `protobuf:"varint,17,rep,packed,name=lasted_ns,json=lastedNs,proto3" json:"lasted_ns,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WorkerTrace) Reset() {
+	*x = WorkerTrace{}
+	mi := &file_ringmaster_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WorkerTrace) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WorkerTrace) ProtoMessage() {}
+
+func (x *WorkerTrace) ProtoReflect() protoreflect.Message {
+	mi := &file_ringmaster_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WorkerTrace.ProtoReflect.Descriptor instead.
+func (*WorkerTrace) Descriptor() ([]byte, []int) {
+	return file_ringmaster_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *WorkerTrace) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *WorkerTrace) GetWorker() string {
+	if x != nil {
+		return x.Worker
+	}
+	return ""
+}
+
+func (x *WorkerTrace) GetIncarnation() uint64 {
+	if x != nil {
+		return x.Incarnation
+	}
+	return 0
+}
+
+func (x *WorkerTrace) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
+}
+
+func (x *WorkerTrace) GetPid() int64 {
+	if x != nil {
+		return x.Pid
+	}
+	return 0
+}
+
+func (x *WorkerTrace) GetPrevious() string {
+	if x != nil {
+		return x.Previous
+	}
+	return ""
+}
+
+func (x *WorkerTrace) GetNext() string {
+	if x != nil {
+		return x.Next
+	}
+	return ""
+}
+
+func (x *WorkerTrace) GetAsks() bool {
+	if x != nil {
+		return x.Asks
+	}
+	return false
+}
+
+func (x *WorkerTrace) GetOriginUnixNs() int64 {
+	if x != nil {
+		return x.OriginUnixNs
+	}
+	return 0
+}
+
+func (x *WorkerTrace) GetOffsetNs() int64 {
+	if x != nil {
+		return x.OffsetNs
+	}
+	return 0
+}
+
+func (x *WorkerTrace) GetUncertaintyNs() uint64 {
+	if x != nil {
+		return x.UncertaintyNs
+	}
+	return 0
+}
+
+func (x *WorkerTrace) GetLost() uint64 {
+	if x != nil {
+		return x.Lost
+	}
+	return 0
+}
+
+func (x *WorkerTrace) GetKinds() []byte {
+	if x != nil {
+		return x.Kinds
+	}
+	return nil
+}
+
+func (x *WorkerTrace) GetIndexes() []int32 {
+	if x != nil {
+		return x.Indexes
+	}
+	return nil
+}
+
+func (x *WorkerTrace) GetSteps() []uint64 {
+	if x != nil {
+		return x.Steps
+	}
+	return nil
+}
+
+func (x *WorkerTrace) GetBeganNs() []uint64 {
+	if x != nil {
+		return x.BeganNs
+	}
+	return nil
+}
+
+func (x *WorkerTrace) GetLastedNs() []uint64 {
+	if x != nil {
+		return x.LastedNs
+	}
+	return nil
+}
+
+type PutTraceReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	UnixNs        int64                  `protobuf:"zigzag64,1,opt,name=unix_ns,json=unixNs,proto3" json:"unix_ns,omitempty"` // the leader's clock
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PutTraceReply) Reset() {
+	*x = PutTraceReply{}
+	mi := &file_ringmaster_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PutTraceReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PutTraceReply) ProtoMessage() {}
+
+func (x *PutTraceReply) ProtoReflect() protoreflect.Message {
+	mi := &file_ringmaster_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PutTraceReply.ProtoReflect.Descriptor instead.
+func (*PutTraceReply) Descriptor() ([]byte, []int) {
+	return file_ringmaster_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *PutTraceReply) GetUnixNs() int64 {
+	if x != nil {
+		return x.UnixNs
+	}
+	return 0
+}
+
+type TraceRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Job           string                 `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"` // empty: the one that runs
+	Steps         uint32                 `protobuf:"varint,2,opt,name=steps,proto3" json:"steps,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TraceRequest) Reset() {
+	*x = TraceRequest{}
+	mi := &file_ringmaster_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TraceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TraceRequest) ProtoMessage() {}
+
+func (x *TraceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ringmaster_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TraceRequest.ProtoReflect.Descriptor instead.
+func (*TraceRequest) Descriptor() ([]byte, []int) {
+	return file_ringmaster_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *TraceRequest) GetJob() string {
+	if x != nil {
+		return x.Job
+	}
+	return ""
+}
+
+func (x *TraceRequest) GetSteps() uint32 {
+	if x != nil {
+		return x.Steps
+	}
+	return 0
+}
+
+// TraceReply is the trace of one worker. The first one has none, and the last one has the workers that gave none.
+type TraceReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Job           string                 `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"`
+	First         uint64                 `protobuf:"varint,2,opt,name=first,proto3" json:"first,omitempty"` // the first step that is traced
+	Trace         *WorkerTrace           `protobuf:"bytes,3,opt,name=trace,proto3" json:"trace,omitempty"`
+	Missing       []string               `protobuf:"bytes,4,rep,name=missing,proto3" json:"missing,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TraceReply) Reset() {
+	*x = TraceReply{}
+	mi := &file_ringmaster_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TraceReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TraceReply) ProtoMessage() {}
+
+func (x *TraceReply) ProtoReflect() protoreflect.Message {
+	mi := &file_ringmaster_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TraceReply.ProtoReflect.Descriptor instead.
+func (*TraceReply) Descriptor() ([]byte, []int) {
+	return file_ringmaster_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *TraceReply) GetJob() string {
+	if x != nil {
+		return x.Job
+	}
+	return ""
+}
+
+func (x *TraceReply) GetFirst() uint64 {
+	if x != nil {
+		return x.First
+	}
+	return 0
+}
+
+func (x *TraceReply) GetTrace() *WorkerTrace {
+	if x != nil {
+		return x.Trace
+	}
+	return nil
+}
+
+func (x *TraceReply) GetMissing() []string {
+	if x != nil {
+		return x.Missing
+	}
+	return nil
+}
+
 type SubmitRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Config        []byte                 `protobuf:"bytes,1,opt,name=config,proto3" json:"config,omitempty"`
@@ -2595,7 +3018,7 @@ type SubmitRequest struct {
 
 func (x *SubmitRequest) Reset() {
 	*x = SubmitRequest{}
-	mi := &file_ringmaster_proto_msgTypes[23]
+	mi := &file_ringmaster_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2607,7 +3030,7 @@ func (x *SubmitRequest) String() string {
 func (*SubmitRequest) ProtoMessage() {}
 
 func (x *SubmitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[23]
+	mi := &file_ringmaster_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2620,7 +3043,7 @@ func (x *SubmitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitRequest.ProtoReflect.Descriptor instead.
 func (*SubmitRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{23}
+	return file_ringmaster_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *SubmitRequest) GetConfig() []byte {
@@ -2695,7 +3118,7 @@ type SubmitReply struct {
 
 func (x *SubmitReply) Reset() {
 	*x = SubmitReply{}
-	mi := &file_ringmaster_proto_msgTypes[24]
+	mi := &file_ringmaster_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2707,7 +3130,7 @@ func (x *SubmitReply) String() string {
 func (*SubmitReply) ProtoMessage() {}
 
 func (x *SubmitReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[24]
+	mi := &file_ringmaster_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2720,7 +3143,7 @@ func (x *SubmitReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitReply.ProtoReflect.Descriptor instead.
 func (*SubmitReply) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{24}
+	return file_ringmaster_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *SubmitReply) GetJob() string {
@@ -2739,7 +3162,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_ringmaster_proto_msgTypes[25]
+	mi := &file_ringmaster_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2751,7 +3174,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[25]
+	mi := &file_ringmaster_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2764,7 +3187,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{25}
+	return file_ringmaster_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *WatchRequest) GetJob() string {
@@ -2791,7 +3214,7 @@ type ViewRecord struct {
 
 func (x *ViewRecord) Reset() {
 	*x = ViewRecord{}
-	mi := &file_ringmaster_proto_msgTypes[26]
+	mi := &file_ringmaster_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2803,7 +3226,7 @@ func (x *ViewRecord) String() string {
 func (*ViewRecord) ProtoMessage() {}
 
 func (x *ViewRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[26]
+	mi := &file_ringmaster_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2816,7 +3239,7 @@ func (x *ViewRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ViewRecord.ProtoReflect.Descriptor instead.
 func (*ViewRecord) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{26}
+	return file_ringmaster_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ViewRecord) GetGeneration() uint64 {
@@ -2895,7 +3318,7 @@ type CheckpointRecord struct {
 
 func (x *CheckpointRecord) Reset() {
 	*x = CheckpointRecord{}
-	mi := &file_ringmaster_proto_msgTypes[27]
+	mi := &file_ringmaster_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2907,7 +3330,7 @@ func (x *CheckpointRecord) String() string {
 func (*CheckpointRecord) ProtoMessage() {}
 
 func (x *CheckpointRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[27]
+	mi := &file_ringmaster_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2920,7 +3343,7 @@ func (x *CheckpointRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckpointRecord.ProtoReflect.Descriptor instead.
 func (*CheckpointRecord) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{27}
+	return file_ringmaster_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *CheckpointRecord) GetStep() uint64 {
@@ -2973,7 +3396,7 @@ type EpochRecord struct {
 
 func (x *EpochRecord) Reset() {
 	*x = EpochRecord{}
-	mi := &file_ringmaster_proto_msgTypes[28]
+	mi := &file_ringmaster_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2985,7 +3408,7 @@ func (x *EpochRecord) String() string {
 func (*EpochRecord) ProtoMessage() {}
 
 func (x *EpochRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[28]
+	mi := &file_ringmaster_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2998,7 +3421,7 @@ func (x *EpochRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EpochRecord.ProtoReflect.Descriptor instead.
 func (*EpochRecord) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{28}
+	return file_ringmaster_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *EpochRecord) GetEpoch() uint32 {
@@ -3070,7 +3493,7 @@ type WorkerStatus struct {
 
 func (x *WorkerStatus) Reset() {
 	*x = WorkerStatus{}
-	mi := &file_ringmaster_proto_msgTypes[29]
+	mi := &file_ringmaster_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3082,7 +3505,7 @@ func (x *WorkerStatus) String() string {
 func (*WorkerStatus) ProtoMessage() {}
 
 func (x *WorkerStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[29]
+	mi := &file_ringmaster_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3095,7 +3518,7 @@ func (x *WorkerStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkerStatus.ProtoReflect.Descriptor instead.
 func (*WorkerStatus) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{29}
+	return file_ringmaster_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *WorkerStatus) GetId() string {
@@ -3227,7 +3650,7 @@ type JobStatus struct {
 
 func (x *JobStatus) Reset() {
 	*x = JobStatus{}
-	mi := &file_ringmaster_proto_msgTypes[30]
+	mi := &file_ringmaster_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3239,7 +3662,7 @@ func (x *JobStatus) String() string {
 func (*JobStatus) ProtoMessage() {}
 
 func (x *JobStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[30]
+	mi := &file_ringmaster_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3252,7 +3675,7 @@ func (x *JobStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobStatus.ProtoReflect.Descriptor instead.
 func (*JobStatus) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{30}
+	return file_ringmaster_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *JobStatus) GetJob() string {
@@ -3534,7 +3957,7 @@ type Stall struct {
 
 func (x *Stall) Reset() {
 	*x = Stall{}
-	mi := &file_ringmaster_proto_msgTypes[31]
+	mi := &file_ringmaster_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3546,7 +3969,7 @@ func (x *Stall) String() string {
 func (*Stall) ProtoMessage() {}
 
 func (x *Stall) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[31]
+	mi := &file_ringmaster_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3559,7 +3982,7 @@ func (x *Stall) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Stall.ProtoReflect.Descriptor instead.
 func (*Stall) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{31}
+	return file_ringmaster_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Stall) GetWorker() string {
@@ -3648,7 +4071,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_ringmaster_proto_msgTypes[32]
+	mi := &file_ringmaster_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3660,7 +4083,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[32]
+	mi := &file_ringmaster_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3673,7 +4096,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{32}
+	return file_ringmaster_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *StatusRequest) GetJob() string {
@@ -3696,7 +4119,7 @@ type ClusterStatus struct {
 
 func (x *ClusterStatus) Reset() {
 	*x = ClusterStatus{}
-	mi := &file_ringmaster_proto_msgTypes[33]
+	mi := &file_ringmaster_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3708,7 +4131,7 @@ func (x *ClusterStatus) String() string {
 func (*ClusterStatus) ProtoMessage() {}
 
 func (x *ClusterStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[33]
+	mi := &file_ringmaster_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3721,7 +4144,7 @@ func (x *ClusterStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterStatus.ProtoReflect.Descriptor instead.
 func (*ClusterStatus) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{33}
+	return file_ringmaster_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ClusterStatus) GetCluster() uint64 {
@@ -3768,7 +4191,7 @@ type StopRequest struct {
 
 func (x *StopRequest) Reset() {
 	*x = StopRequest{}
-	mi := &file_ringmaster_proto_msgTypes[34]
+	mi := &file_ringmaster_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3780,7 +4203,7 @@ func (x *StopRequest) String() string {
 func (*StopRequest) ProtoMessage() {}
 
 func (x *StopRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[34]
+	mi := &file_ringmaster_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3793,7 +4216,7 @@ func (x *StopRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRequest.ProtoReflect.Descriptor instead.
 func (*StopRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{34}
+	return file_ringmaster_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *StopRequest) GetJob() string {
@@ -3811,7 +4234,7 @@ type StopReply struct {
 
 func (x *StopReply) Reset() {
 	*x = StopReply{}
-	mi := &file_ringmaster_proto_msgTypes[35]
+	mi := &file_ringmaster_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3823,7 +4246,7 @@ func (x *StopReply) String() string {
 func (*StopReply) ProtoMessage() {}
 
 func (x *StopReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[35]
+	mi := &file_ringmaster_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3836,7 +4259,7 @@ func (x *StopReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopReply.ProtoReflect.Descriptor instead.
 func (*StopReply) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{35}
+	return file_ringmaster_proto_rawDescGZIP(), []int{40}
 }
 
 type ScaleRequest struct {
@@ -3849,7 +4272,7 @@ type ScaleRequest struct {
 
 func (x *ScaleRequest) Reset() {
 	*x = ScaleRequest{}
-	mi := &file_ringmaster_proto_msgTypes[36]
+	mi := &file_ringmaster_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3861,7 +4284,7 @@ func (x *ScaleRequest) String() string {
 func (*ScaleRequest) ProtoMessage() {}
 
 func (x *ScaleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[36]
+	mi := &file_ringmaster_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3874,7 +4297,7 @@ func (x *ScaleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScaleRequest.ProtoReflect.Descriptor instead.
 func (*ScaleRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{36}
+	return file_ringmaster_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ScaleRequest) GetJob() string {
@@ -3899,7 +4322,7 @@ type ScaleReply struct {
 
 func (x *ScaleReply) Reset() {
 	*x = ScaleReply{}
-	mi := &file_ringmaster_proto_msgTypes[37]
+	mi := &file_ringmaster_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3911,7 +4334,7 @@ func (x *ScaleReply) String() string {
 func (*ScaleReply) ProtoMessage() {}
 
 func (x *ScaleReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[37]
+	mi := &file_ringmaster_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3924,7 +4347,7 @@ func (x *ScaleReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScaleReply.ProtoReflect.Descriptor instead.
 func (*ScaleReply) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{37}
+	return file_ringmaster_proto_rawDescGZIP(), []int{42}
 }
 
 type JobsRequest struct {
@@ -3935,7 +4358,7 @@ type JobsRequest struct {
 
 func (x *JobsRequest) Reset() {
 	*x = JobsRequest{}
-	mi := &file_ringmaster_proto_msgTypes[38]
+	mi := &file_ringmaster_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3947,7 +4370,7 @@ func (x *JobsRequest) String() string {
 func (*JobsRequest) ProtoMessage() {}
 
 func (x *JobsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[38]
+	mi := &file_ringmaster_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3960,7 +4383,7 @@ func (x *JobsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobsRequest.ProtoReflect.Descriptor instead.
 func (*JobsRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{38}
+	return file_ringmaster_proto_rawDescGZIP(), []int{43}
 }
 
 type JobsReply struct {
@@ -3972,7 +4395,7 @@ type JobsReply struct {
 
 func (x *JobsReply) Reset() {
 	*x = JobsReply{}
-	mi := &file_ringmaster_proto_msgTypes[39]
+	mi := &file_ringmaster_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3984,7 +4407,7 @@ func (x *JobsReply) String() string {
 func (*JobsReply) ProtoMessage() {}
 
 func (x *JobsReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[39]
+	mi := &file_ringmaster_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3997,7 +4420,7 @@ func (x *JobsReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobsReply.ProtoReflect.Descriptor instead.
 func (*JobsReply) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{39}
+	return file_ringmaster_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *JobsReply) GetJobs() []*JobLine {
@@ -4030,7 +4453,7 @@ type JobLine struct {
 
 func (x *JobLine) Reset() {
 	*x = JobLine{}
-	mi := &file_ringmaster_proto_msgTypes[40]
+	mi := &file_ringmaster_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4042,7 +4465,7 @@ func (x *JobLine) String() string {
 func (*JobLine) ProtoMessage() {}
 
 func (x *JobLine) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[40]
+	mi := &file_ringmaster_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4055,7 +4478,7 @@ func (x *JobLine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobLine.ProtoReflect.Descriptor instead.
 func (*JobLine) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{40}
+	return file_ringmaster_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *JobLine) GetId() string {
@@ -4167,7 +4590,7 @@ type ChangeJobRequest struct {
 
 func (x *ChangeJobRequest) Reset() {
 	*x = ChangeJobRequest{}
-	mi := &file_ringmaster_proto_msgTypes[41]
+	mi := &file_ringmaster_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4179,7 +4602,7 @@ func (x *ChangeJobRequest) String() string {
 func (*ChangeJobRequest) ProtoMessage() {}
 
 func (x *ChangeJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[41]
+	mi := &file_ringmaster_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4192,7 +4615,7 @@ func (x *ChangeJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeJobRequest.ProtoReflect.Descriptor instead.
 func (*ChangeJobRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{41}
+	return file_ringmaster_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ChangeJobRequest) GetJob() string {
@@ -4224,7 +4647,7 @@ type ChangeJobReply struct {
 
 func (x *ChangeJobReply) Reset() {
 	*x = ChangeJobReply{}
-	mi := &file_ringmaster_proto_msgTypes[42]
+	mi := &file_ringmaster_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4236,7 +4659,7 @@ func (x *ChangeJobReply) String() string {
 func (*ChangeJobReply) ProtoMessage() {}
 
 func (x *ChangeJobReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[42]
+	mi := &file_ringmaster_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4249,7 +4672,7 @@ func (x *ChangeJobReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeJobReply.ProtoReflect.Descriptor instead.
 func (*ChangeJobReply) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{42}
+	return file_ringmaster_proto_rawDescGZIP(), []int{47}
 }
 
 type CoordinatorsRequest struct {
@@ -4261,7 +4684,7 @@ type CoordinatorsRequest struct {
 
 func (x *CoordinatorsRequest) Reset() {
 	*x = CoordinatorsRequest{}
-	mi := &file_ringmaster_proto_msgTypes[43]
+	mi := &file_ringmaster_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4273,7 +4696,7 @@ func (x *CoordinatorsRequest) String() string {
 func (*CoordinatorsRequest) ProtoMessage() {}
 
 func (x *CoordinatorsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[43]
+	mi := &file_ringmaster_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4286,7 +4709,7 @@ func (x *CoordinatorsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CoordinatorsRequest.ProtoReflect.Descriptor instead.
 func (*CoordinatorsRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{43}
+	return file_ringmaster_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *CoordinatorsRequest) GetAny() bool {
@@ -4307,7 +4730,7 @@ type CoordinatorsReply struct {
 
 func (x *CoordinatorsReply) Reset() {
 	*x = CoordinatorsReply{}
-	mi := &file_ringmaster_proto_msgTypes[44]
+	mi := &file_ringmaster_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4319,7 +4742,7 @@ func (x *CoordinatorsReply) String() string {
 func (*CoordinatorsReply) ProtoMessage() {}
 
 func (x *CoordinatorsReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[44]
+	mi := &file_ringmaster_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4332,7 +4755,7 @@ func (x *CoordinatorsReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CoordinatorsReply.ProtoReflect.Descriptor instead.
 func (*CoordinatorsReply) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{44}
+	return file_ringmaster_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *CoordinatorsReply) GetCluster() uint64 {
@@ -4369,7 +4792,7 @@ type AddCoordinatorRequest struct {
 
 func (x *AddCoordinatorRequest) Reset() {
 	*x = AddCoordinatorRequest{}
-	mi := &file_ringmaster_proto_msgTypes[45]
+	mi := &file_ringmaster_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4381,7 +4804,7 @@ func (x *AddCoordinatorRequest) String() string {
 func (*AddCoordinatorRequest) ProtoMessage() {}
 
 func (x *AddCoordinatorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[45]
+	mi := &file_ringmaster_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4394,7 +4817,7 @@ func (x *AddCoordinatorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddCoordinatorRequest.ProtoReflect.Descriptor instead.
 func (*AddCoordinatorRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{45}
+	return file_ringmaster_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *AddCoordinatorRequest) GetId() string {
@@ -4442,7 +4865,7 @@ type AddCoordinatorReply struct {
 
 func (x *AddCoordinatorReply) Reset() {
 	*x = AddCoordinatorReply{}
-	mi := &file_ringmaster_proto_msgTypes[46]
+	mi := &file_ringmaster_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4454,7 +4877,7 @@ func (x *AddCoordinatorReply) String() string {
 func (*AddCoordinatorReply) ProtoMessage() {}
 
 func (x *AddCoordinatorReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[46]
+	mi := &file_ringmaster_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4467,7 +4890,7 @@ func (x *AddCoordinatorReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddCoordinatorReply.ProtoReflect.Descriptor instead.
 func (*AddCoordinatorReply) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{46}
+	return file_ringmaster_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *AddCoordinatorReply) GetWaits() string {
@@ -4494,7 +4917,7 @@ type RemoveCoordinatorRequest struct {
 
 func (x *RemoveCoordinatorRequest) Reset() {
 	*x = RemoveCoordinatorRequest{}
-	mi := &file_ringmaster_proto_msgTypes[47]
+	mi := &file_ringmaster_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4506,7 +4929,7 @@ func (x *RemoveCoordinatorRequest) String() string {
 func (*RemoveCoordinatorRequest) ProtoMessage() {}
 
 func (x *RemoveCoordinatorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[47]
+	mi := &file_ringmaster_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4519,7 +4942,7 @@ func (x *RemoveCoordinatorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveCoordinatorRequest.ProtoReflect.Descriptor instead.
 func (*RemoveCoordinatorRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{47}
+	return file_ringmaster_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *RemoveCoordinatorRequest) GetId() string {
@@ -4544,7 +4967,7 @@ type RemoveCoordinatorReply struct {
 
 func (x *RemoveCoordinatorReply) Reset() {
 	*x = RemoveCoordinatorReply{}
-	mi := &file_ringmaster_proto_msgTypes[48]
+	mi := &file_ringmaster_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4556,7 +4979,7 @@ func (x *RemoveCoordinatorReply) String() string {
 func (*RemoveCoordinatorReply) ProtoMessage() {}
 
 func (x *RemoveCoordinatorReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[48]
+	mi := &file_ringmaster_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4569,7 +4992,7 @@ func (x *RemoveCoordinatorReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveCoordinatorReply.ProtoReflect.Descriptor instead.
 func (*RemoveCoordinatorReply) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{48}
+	return file_ringmaster_proto_rawDescGZIP(), []int{53}
 }
 
 type SpendTokenRequest struct {
@@ -4583,7 +5006,7 @@ type SpendTokenRequest struct {
 
 func (x *SpendTokenRequest) Reset() {
 	*x = SpendTokenRequest{}
-	mi := &file_ringmaster_proto_msgTypes[49]
+	mi := &file_ringmaster_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4595,7 +5018,7 @@ func (x *SpendTokenRequest) String() string {
 func (*SpendTokenRequest) ProtoMessage() {}
 
 func (x *SpendTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[49]
+	mi := &file_ringmaster_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4608,7 +5031,7 @@ func (x *SpendTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SpendTokenRequest.ProtoReflect.Descriptor instead.
 func (*SpendTokenRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{49}
+	return file_ringmaster_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *SpendTokenRequest) GetToken() []byte {
@@ -4640,7 +5063,7 @@ type SpendTokenReply struct {
 
 func (x *SpendTokenReply) Reset() {
 	*x = SpendTokenReply{}
-	mi := &file_ringmaster_proto_msgTypes[50]
+	mi := &file_ringmaster_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4652,7 +5075,7 @@ func (x *SpendTokenReply) String() string {
 func (*SpendTokenReply) ProtoMessage() {}
 
 func (x *SpendTokenReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[50]
+	mi := &file_ringmaster_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4665,7 +5088,7 @@ func (x *SpendTokenReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SpendTokenReply.ProtoReflect.Descriptor instead.
 func (*SpendTokenReply) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{50}
+	return file_ringmaster_proto_rawDescGZIP(), []int{55}
 }
 
 type FilePart struct {
@@ -4681,7 +5104,7 @@ type FilePart struct {
 
 func (x *FilePart) Reset() {
 	*x = FilePart{}
-	mi := &file_ringmaster_proto_msgTypes[51]
+	mi := &file_ringmaster_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4693,7 +5116,7 @@ func (x *FilePart) String() string {
 func (*FilePart) ProtoMessage() {}
 
 func (x *FilePart) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[51]
+	mi := &file_ringmaster_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4706,7 +5129,7 @@ func (x *FilePart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FilePart.ProtoReflect.Descriptor instead.
 func (*FilePart) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{51}
+	return file_ringmaster_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *FilePart) GetDirectory() string {
@@ -4753,7 +5176,7 @@ type PutFileReply struct {
 
 func (x *PutFileReply) Reset() {
 	*x = PutFileReply{}
-	mi := &file_ringmaster_proto_msgTypes[52]
+	mi := &file_ringmaster_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4765,7 +5188,7 @@ func (x *PutFileReply) String() string {
 func (*PutFileReply) ProtoMessage() {}
 
 func (x *PutFileReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[52]
+	mi := &file_ringmaster_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4778,7 +5201,7 @@ func (x *PutFileReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutFileReply.ProtoReflect.Descriptor instead.
 func (*PutFileReply) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{52}
+	return file_ringmaster_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *PutFileReply) GetId() string {
@@ -4798,7 +5221,7 @@ type GetFileRequest struct {
 
 func (x *GetFileRequest) Reset() {
 	*x = GetFileRequest{}
-	mi := &file_ringmaster_proto_msgTypes[53]
+	mi := &file_ringmaster_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4810,7 +5233,7 @@ func (x *GetFileRequest) String() string {
 func (*GetFileRequest) ProtoMessage() {}
 
 func (x *GetFileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[53]
+	mi := &file_ringmaster_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4823,7 +5246,7 @@ func (x *GetFileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetFileRequest.ProtoReflect.Descriptor instead.
 func (*GetFileRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{53}
+	return file_ringmaster_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *GetFileRequest) GetDirectory() string {
@@ -4854,7 +5277,7 @@ type StateRequest struct {
 
 func (x *StateRequest) Reset() {
 	*x = StateRequest{}
-	mi := &file_ringmaster_proto_msgTypes[54]
+	mi := &file_ringmaster_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4866,7 +5289,7 @@ func (x *StateRequest) String() string {
 func (*StateRequest) ProtoMessage() {}
 
 func (x *StateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[54]
+	mi := &file_ringmaster_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4879,7 +5302,7 @@ func (x *StateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StateRequest.ProtoReflect.Descriptor instead.
 func (*StateRequest) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{54}
+	return file_ringmaster_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *StateRequest) GetCluster() uint64 {
@@ -4934,7 +5357,7 @@ type StatePart struct {
 
 func (x *StatePart) Reset() {
 	*x = StatePart{}
-	mi := &file_ringmaster_proto_msgTypes[55]
+	mi := &file_ringmaster_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4946,7 +5369,7 @@ func (x *StatePart) String() string {
 func (*StatePart) ProtoMessage() {}
 
 func (x *StatePart) ProtoReflect() protoreflect.Message {
-	mi := &file_ringmaster_proto_msgTypes[55]
+	mi := &file_ringmaster_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4959,7 +5382,7 @@ func (x *StatePart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatePart.ProtoReflect.Descriptor instead.
 func (*StatePart) Descriptor() ([]byte, []int) {
-	return file_ringmaster_proto_rawDescGZIP(), []int{55}
+	return file_ringmaster_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *StatePart) GetHeader() []byte {
@@ -5213,7 +5636,7 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\vfingerprint\x18\x04 \x01(\fR\vfingerprint\x12*\n" +
 	"\x05files\x18\x05 \x03(\v2\x14.ringmaster.DataFileR\x05files\x12\x1a\n" +
 	"\bmanifest\x18\x06 \x01(\fR\bmanifest\x12\x16\n" +
-	"\x06parked\x18\a \x01(\x04R\x06parked\"\xcd\x04\n" +
+	"\x06parked\x18\a \x01(\x04R\x06parked\"\xfb\x04\n" +
 	"\x05Order\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\x06R\acluster\x12%\n" +
 	"\x03job\x18\x02 \x01(\v2\x13.ringmaster.JobSpecR\x03job\x12$\n" +
@@ -5233,7 +5656,45 @@ const file_ringmaster_proto_rawDesc = "" +
 	"candidates\x18\x0e \x03(\v2\x12.ringmaster.MemberR\n" +
 	"candidates\x123\n" +
 	"\x15checkpoint_generation\x18\x0f \x01(\x04R\x14checkpointGeneration\x12\x1b\n" +
-	"\tsave_from\x18\x10 \x01(\x04R\bsaveFrom\"\x8b\x02\n" +
+	"\tsave_from\x18\x10 \x01(\x04R\bsaveFrom\x12,\n" +
+	"\x05trace\x18\x11 \x01(\v2\x16.ringmaster.TraceOrderR\x05trace\"n\n" +
+	"\n" +
+	"TraceOrder\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x06R\x02id\x12\x14\n" +
+	"\x05first\x18\x02 \x01(\x04R\x05first\x12\x14\n" +
+	"\x05steps\x18\x03 \x01(\rR\x05steps\x12\x12\n" +
+	"\x04room\x18\x04 \x01(\rR\x04room\x12\x10\n" +
+	"\x03job\x18\x05 \x01(\tR\x03job\"\xbd\x03\n" +
+	"\vWorkerTrace\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x06R\x02id\x12\x16\n" +
+	"\x06worker\x18\x02 \x01(\tR\x06worker\x12 \n" +
+	"\vincarnation\x18\x03 \x01(\x06R\vincarnation\x12\x12\n" +
+	"\x04host\x18\x04 \x01(\tR\x04host\x12\x10\n" +
+	"\x03pid\x18\x05 \x01(\x03R\x03pid\x12\x1a\n" +
+	"\bprevious\x18\x06 \x01(\tR\bprevious\x12\x12\n" +
+	"\x04next\x18\a \x01(\tR\x04next\x12\x12\n" +
+	"\x04asks\x18\b \x01(\bR\x04asks\x12$\n" +
+	"\x0eorigin_unix_ns\x18\t \x01(\x12R\foriginUnixNs\x12\x1b\n" +
+	"\toffset_ns\x18\n" +
+	" \x01(\x12R\boffsetNs\x12%\n" +
+	"\x0euncertainty_ns\x18\v \x01(\x04R\runcertaintyNs\x12\x12\n" +
+	"\x04lost\x18\f \x01(\x04R\x04lost\x12\x14\n" +
+	"\x05kinds\x18\r \x01(\fR\x05kinds\x12\x18\n" +
+	"\aindexes\x18\x0e \x03(\x11R\aindexes\x12\x14\n" +
+	"\x05steps\x18\x0f \x03(\x04R\x05steps\x12\x19\n" +
+	"\bbegan_ns\x18\x10 \x03(\x04R\abeganNs\x12\x1b\n" +
+	"\tlasted_ns\x18\x11 \x03(\x04R\blastedNs\"(\n" +
+	"\rPutTraceReply\x12\x17\n" +
+	"\aunix_ns\x18\x01 \x01(\x12R\x06unixNs\"6\n" +
+	"\fTraceRequest\x12\x10\n" +
+	"\x03job\x18\x01 \x01(\tR\x03job\x12\x14\n" +
+	"\x05steps\x18\x02 \x01(\rR\x05steps\"}\n" +
+	"\n" +
+	"TraceReply\x12\x10\n" +
+	"\x03job\x18\x01 \x01(\tR\x03job\x12\x14\n" +
+	"\x05first\x18\x02 \x01(\x04R\x05first\x12-\n" +
+	"\x05trace\x18\x03 \x01(\v2\x17.ringmaster.WorkerTraceR\x05trace\x12\x18\n" +
+	"\amissing\x18\x04 \x03(\tR\amissing\"\x8b\x02\n" +
 	"\rSubmitRequest\x12\x16\n" +
 	"\x06config\x18\x01 \x01(\fR\x06config\x12 \n" +
 	"\vfingerprint\x18\x02 \x01(\fR\vfingerprint\x12*\n" +
@@ -5471,7 +5932,7 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\rCHANGE_RESUME\x10\x02\x12\x11\n" +
 	"\rCHANGE_CANCEL\x10\x03\x12\x13\n" +
 	"\x0fCHANGE_PRIORITY\x10\x04\x12\x0f\n" +
-	"\vCHANGE_SAVE\x10\x052\xf1\a\n" +
+	"\vCHANGE_SAVE\x10\x052\xee\b\n" +
 	"\vCoordinator\x123\n" +
 	"\x06Attach\x12\x12.ringmaster.Report\x1a\x11.ringmaster.Order(\x010\x01\x12<\n" +
 	"\x06Submit\x12\x19.ringmaster.SubmitRequest\x1a\x17.ringmaster.SubmitReply\x12:\n" +
@@ -5487,6 +5948,8 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\x11RemoveCoordinator\x12$.ringmaster.RemoveCoordinatorRequest\x1a\".ringmaster.RemoveCoordinatorReply\x12H\n" +
 	"\n" +
 	"SpendToken\x12\x1d.ringmaster.SpendTokenRequest\x1a\x1b.ringmaster.SpendTokenReply\x12;\n" +
+	"\x05Trace\x12\x18.ringmaster.TraceRequest\x1a\x16.ringmaster.TraceReply0\x01\x12>\n" +
+	"\bPutTrace\x12\x17.ringmaster.WorkerTrace\x1a\x19.ringmaster.PutTraceReply\x12;\n" +
 	"\aPutFile\x12\x14.ringmaster.FilePart\x1a\x18.ringmaster.PutFileReply(\x01\x12=\n" +
 	"\aGetFile\x12\x1a.ringmaster.GetFileRequest\x1a\x14.ringmaster.FilePart0\x012\xb5\x01\n" +
 	"\x04Peer\x12:\n" +
@@ -5507,7 +5970,7 @@ func file_ringmaster_proto_rawDescGZIP() []byte {
 }
 
 var file_ringmaster_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_ringmaster_proto_msgTypes = make([]protoimpl.MessageInfo, 56)
+var file_ringmaster_proto_msgTypes = make([]protoimpl.MessageInfo, 61)
 var file_ringmaster_proto_goTypes = []any{
 	(Phase)(0),                       // 0: ringmaster.Phase
 	(Doing)(0),                       // 1: ringmaster.Doing
@@ -5535,39 +5998,44 @@ var file_ringmaster_proto_goTypes = []any{
 	(*CoordinatorInfo)(nil),          // 23: ringmaster.CoordinatorInfo
 	(*JobSpec)(nil),                  // 24: ringmaster.JobSpec
 	(*Order)(nil),                    // 25: ringmaster.Order
-	(*SubmitRequest)(nil),            // 26: ringmaster.SubmitRequest
-	(*SubmitReply)(nil),              // 27: ringmaster.SubmitReply
-	(*WatchRequest)(nil),             // 28: ringmaster.WatchRequest
-	(*ViewRecord)(nil),               // 29: ringmaster.ViewRecord
-	(*CheckpointRecord)(nil),         // 30: ringmaster.CheckpointRecord
-	(*EpochRecord)(nil),              // 31: ringmaster.EpochRecord
-	(*WorkerStatus)(nil),             // 32: ringmaster.WorkerStatus
-	(*JobStatus)(nil),                // 33: ringmaster.JobStatus
-	(*Stall)(nil),                    // 34: ringmaster.Stall
-	(*StatusRequest)(nil),            // 35: ringmaster.StatusRequest
-	(*ClusterStatus)(nil),            // 36: ringmaster.ClusterStatus
-	(*StopRequest)(nil),              // 37: ringmaster.StopRequest
-	(*StopReply)(nil),                // 38: ringmaster.StopReply
-	(*ScaleRequest)(nil),             // 39: ringmaster.ScaleRequest
-	(*ScaleReply)(nil),               // 40: ringmaster.ScaleReply
-	(*JobsRequest)(nil),              // 41: ringmaster.JobsRequest
-	(*JobsReply)(nil),                // 42: ringmaster.JobsReply
-	(*JobLine)(nil),                  // 43: ringmaster.JobLine
-	(*ChangeJobRequest)(nil),         // 44: ringmaster.ChangeJobRequest
-	(*ChangeJobReply)(nil),           // 45: ringmaster.ChangeJobReply
-	(*CoordinatorsRequest)(nil),      // 46: ringmaster.CoordinatorsRequest
-	(*CoordinatorsReply)(nil),        // 47: ringmaster.CoordinatorsReply
-	(*AddCoordinatorRequest)(nil),    // 48: ringmaster.AddCoordinatorRequest
-	(*AddCoordinatorReply)(nil),      // 49: ringmaster.AddCoordinatorReply
-	(*RemoveCoordinatorRequest)(nil), // 50: ringmaster.RemoveCoordinatorRequest
-	(*RemoveCoordinatorReply)(nil),   // 51: ringmaster.RemoveCoordinatorReply
-	(*SpendTokenRequest)(nil),        // 52: ringmaster.SpendTokenRequest
-	(*SpendTokenReply)(nil),          // 53: ringmaster.SpendTokenReply
-	(*FilePart)(nil),                 // 54: ringmaster.FilePart
-	(*PutFileReply)(nil),             // 55: ringmaster.PutFileReply
-	(*GetFileRequest)(nil),           // 56: ringmaster.GetFileRequest
-	(*StateRequest)(nil),             // 57: ringmaster.StateRequest
-	(*StatePart)(nil),                // 58: ringmaster.StatePart
+	(*TraceOrder)(nil),               // 26: ringmaster.TraceOrder
+	(*WorkerTrace)(nil),              // 27: ringmaster.WorkerTrace
+	(*PutTraceReply)(nil),            // 28: ringmaster.PutTraceReply
+	(*TraceRequest)(nil),             // 29: ringmaster.TraceRequest
+	(*TraceReply)(nil),               // 30: ringmaster.TraceReply
+	(*SubmitRequest)(nil),            // 31: ringmaster.SubmitRequest
+	(*SubmitReply)(nil),              // 32: ringmaster.SubmitReply
+	(*WatchRequest)(nil),             // 33: ringmaster.WatchRequest
+	(*ViewRecord)(nil),               // 34: ringmaster.ViewRecord
+	(*CheckpointRecord)(nil),         // 35: ringmaster.CheckpointRecord
+	(*EpochRecord)(nil),              // 36: ringmaster.EpochRecord
+	(*WorkerStatus)(nil),             // 37: ringmaster.WorkerStatus
+	(*JobStatus)(nil),                // 38: ringmaster.JobStatus
+	(*Stall)(nil),                    // 39: ringmaster.Stall
+	(*StatusRequest)(nil),            // 40: ringmaster.StatusRequest
+	(*ClusterStatus)(nil),            // 41: ringmaster.ClusterStatus
+	(*StopRequest)(nil),              // 42: ringmaster.StopRequest
+	(*StopReply)(nil),                // 43: ringmaster.StopReply
+	(*ScaleRequest)(nil),             // 44: ringmaster.ScaleRequest
+	(*ScaleReply)(nil),               // 45: ringmaster.ScaleReply
+	(*JobsRequest)(nil),              // 46: ringmaster.JobsRequest
+	(*JobsReply)(nil),                // 47: ringmaster.JobsReply
+	(*JobLine)(nil),                  // 48: ringmaster.JobLine
+	(*ChangeJobRequest)(nil),         // 49: ringmaster.ChangeJobRequest
+	(*ChangeJobReply)(nil),           // 50: ringmaster.ChangeJobReply
+	(*CoordinatorsRequest)(nil),      // 51: ringmaster.CoordinatorsRequest
+	(*CoordinatorsReply)(nil),        // 52: ringmaster.CoordinatorsReply
+	(*AddCoordinatorRequest)(nil),    // 53: ringmaster.AddCoordinatorRequest
+	(*AddCoordinatorReply)(nil),      // 54: ringmaster.AddCoordinatorReply
+	(*RemoveCoordinatorRequest)(nil), // 55: ringmaster.RemoveCoordinatorRequest
+	(*RemoveCoordinatorReply)(nil),   // 56: ringmaster.RemoveCoordinatorReply
+	(*SpendTokenRequest)(nil),        // 57: ringmaster.SpendTokenRequest
+	(*SpendTokenReply)(nil),          // 58: ringmaster.SpendTokenReply
+	(*FilePart)(nil),                 // 59: ringmaster.FilePart
+	(*PutFileReply)(nil),             // 60: ringmaster.PutFileReply
+	(*GetFileRequest)(nil),           // 61: ringmaster.GetFileRequest
+	(*StateRequest)(nil),             // 62: ringmaster.StateRequest
+	(*StatePart)(nil),                // 63: ringmaster.StatePart
 }
 var file_ringmaster_proto_depIdxs = []int32{
 	8,  // 0: ringmaster.View.members:type_name -> ringmaster.Member
@@ -5592,61 +6060,67 @@ var file_ringmaster_proto_depIdxs = []int32{
 	10, // 19: ringmaster.Order.start:type_name -> ringmaster.Start
 	23, // 20: ringmaster.Order.coordinators:type_name -> ringmaster.CoordinatorInfo
 	8,  // 21: ringmaster.Order.candidates:type_name -> ringmaster.Member
-	16, // 22: ringmaster.SubmitRequest.files:type_name -> ringmaster.DataFile
-	18, // 23: ringmaster.WorkerStatus.waiting_for:type_name -> ringmaster.Waiting
-	31, // 24: ringmaster.JobStatus.epochs:type_name -> ringmaster.EpochRecord
-	29, // 25: ringmaster.JobStatus.views:type_name -> ringmaster.ViewRecord
-	30, // 26: ringmaster.JobStatus.checkpoints:type_name -> ringmaster.CheckpointRecord
-	34, // 27: ringmaster.JobStatus.stalled:type_name -> ringmaster.Stall
-	12, // 28: ringmaster.JobStatus.unsaved:type_name -> ringmaster.Unsaved
-	23, // 29: ringmaster.ClusterStatus.coordinators:type_name -> ringmaster.CoordinatorInfo
-	32, // 30: ringmaster.ClusterStatus.workers:type_name -> ringmaster.WorkerStatus
-	33, // 31: ringmaster.ClusterStatus.job:type_name -> ringmaster.JobStatus
-	43, // 32: ringmaster.JobsReply.jobs:type_name -> ringmaster.JobLine
-	30, // 33: ringmaster.JobLine.checkpoints:type_name -> ringmaster.CheckpointRecord
-	2,  // 34: ringmaster.ChangeJobRequest.change:type_name -> ringmaster.Change
-	23, // 35: ringmaster.CoordinatorsReply.coordinators:type_name -> ringmaster.CoordinatorInfo
-	13, // 36: ringmaster.Coordinator.Attach:input_type -> ringmaster.Report
-	26, // 37: ringmaster.Coordinator.Submit:input_type -> ringmaster.SubmitRequest
-	28, // 38: ringmaster.Coordinator.Watch:input_type -> ringmaster.WatchRequest
-	35, // 39: ringmaster.Coordinator.Status:input_type -> ringmaster.StatusRequest
-	37, // 40: ringmaster.Coordinator.Stop:input_type -> ringmaster.StopRequest
-	39, // 41: ringmaster.Coordinator.Scale:input_type -> ringmaster.ScaleRequest
-	41, // 42: ringmaster.Coordinator.Jobs:input_type -> ringmaster.JobsRequest
-	44, // 43: ringmaster.Coordinator.ChangeJob:input_type -> ringmaster.ChangeJobRequest
-	3,  // 44: ringmaster.Coordinator.Logs:input_type -> ringmaster.LogsRequest
-	46, // 45: ringmaster.Coordinator.Coordinators:input_type -> ringmaster.CoordinatorsRequest
-	48, // 46: ringmaster.Coordinator.AddCoordinator:input_type -> ringmaster.AddCoordinatorRequest
-	50, // 47: ringmaster.Coordinator.RemoveCoordinator:input_type -> ringmaster.RemoveCoordinatorRequest
-	52, // 48: ringmaster.Coordinator.SpendToken:input_type -> ringmaster.SpendTokenRequest
-	54, // 49: ringmaster.Coordinator.PutFile:input_type -> ringmaster.FilePart
-	56, // 50: ringmaster.Coordinator.GetFile:input_type -> ringmaster.GetFileRequest
-	57, // 51: ringmaster.Peer.State:input_type -> ringmaster.StateRequest
-	5,  // 52: ringmaster.Peer.Probe:input_type -> ringmaster.ProbeRequest
-	3,  // 53: ringmaster.Peer.Logs:input_type -> ringmaster.LogsRequest
-	25, // 54: ringmaster.Coordinator.Attach:output_type -> ringmaster.Order
-	27, // 55: ringmaster.Coordinator.Submit:output_type -> ringmaster.SubmitReply
-	33, // 56: ringmaster.Coordinator.Watch:output_type -> ringmaster.JobStatus
-	36, // 57: ringmaster.Coordinator.Status:output_type -> ringmaster.ClusterStatus
-	38, // 58: ringmaster.Coordinator.Stop:output_type -> ringmaster.StopReply
-	40, // 59: ringmaster.Coordinator.Scale:output_type -> ringmaster.ScaleReply
-	42, // 60: ringmaster.Coordinator.Jobs:output_type -> ringmaster.JobsReply
-	45, // 61: ringmaster.Coordinator.ChangeJob:output_type -> ringmaster.ChangeJobReply
-	4,  // 62: ringmaster.Coordinator.Logs:output_type -> ringmaster.LogsReply
-	47, // 63: ringmaster.Coordinator.Coordinators:output_type -> ringmaster.CoordinatorsReply
-	49, // 64: ringmaster.Coordinator.AddCoordinator:output_type -> ringmaster.AddCoordinatorReply
-	51, // 65: ringmaster.Coordinator.RemoveCoordinator:output_type -> ringmaster.RemoveCoordinatorReply
-	53, // 66: ringmaster.Coordinator.SpendToken:output_type -> ringmaster.SpendTokenReply
-	55, // 67: ringmaster.Coordinator.PutFile:output_type -> ringmaster.PutFileReply
-	54, // 68: ringmaster.Coordinator.GetFile:output_type -> ringmaster.FilePart
-	58, // 69: ringmaster.Peer.State:output_type -> ringmaster.StatePart
-	6,  // 70: ringmaster.Peer.Probe:output_type -> ringmaster.ProbeReply
-	4,  // 71: ringmaster.Peer.Logs:output_type -> ringmaster.LogsReply
-	54, // [54:72] is the sub-list for method output_type
-	36, // [36:54] is the sub-list for method input_type
-	36, // [36:36] is the sub-list for extension type_name
-	36, // [36:36] is the sub-list for extension extendee
-	0,  // [0:36] is the sub-list for field type_name
+	26, // 22: ringmaster.Order.trace:type_name -> ringmaster.TraceOrder
+	27, // 23: ringmaster.TraceReply.trace:type_name -> ringmaster.WorkerTrace
+	16, // 24: ringmaster.SubmitRequest.files:type_name -> ringmaster.DataFile
+	18, // 25: ringmaster.WorkerStatus.waiting_for:type_name -> ringmaster.Waiting
+	36, // 26: ringmaster.JobStatus.epochs:type_name -> ringmaster.EpochRecord
+	34, // 27: ringmaster.JobStatus.views:type_name -> ringmaster.ViewRecord
+	35, // 28: ringmaster.JobStatus.checkpoints:type_name -> ringmaster.CheckpointRecord
+	39, // 29: ringmaster.JobStatus.stalled:type_name -> ringmaster.Stall
+	12, // 30: ringmaster.JobStatus.unsaved:type_name -> ringmaster.Unsaved
+	23, // 31: ringmaster.ClusterStatus.coordinators:type_name -> ringmaster.CoordinatorInfo
+	37, // 32: ringmaster.ClusterStatus.workers:type_name -> ringmaster.WorkerStatus
+	38, // 33: ringmaster.ClusterStatus.job:type_name -> ringmaster.JobStatus
+	48, // 34: ringmaster.JobsReply.jobs:type_name -> ringmaster.JobLine
+	35, // 35: ringmaster.JobLine.checkpoints:type_name -> ringmaster.CheckpointRecord
+	2,  // 36: ringmaster.ChangeJobRequest.change:type_name -> ringmaster.Change
+	23, // 37: ringmaster.CoordinatorsReply.coordinators:type_name -> ringmaster.CoordinatorInfo
+	13, // 38: ringmaster.Coordinator.Attach:input_type -> ringmaster.Report
+	31, // 39: ringmaster.Coordinator.Submit:input_type -> ringmaster.SubmitRequest
+	33, // 40: ringmaster.Coordinator.Watch:input_type -> ringmaster.WatchRequest
+	40, // 41: ringmaster.Coordinator.Status:input_type -> ringmaster.StatusRequest
+	42, // 42: ringmaster.Coordinator.Stop:input_type -> ringmaster.StopRequest
+	44, // 43: ringmaster.Coordinator.Scale:input_type -> ringmaster.ScaleRequest
+	46, // 44: ringmaster.Coordinator.Jobs:input_type -> ringmaster.JobsRequest
+	49, // 45: ringmaster.Coordinator.ChangeJob:input_type -> ringmaster.ChangeJobRequest
+	3,  // 46: ringmaster.Coordinator.Logs:input_type -> ringmaster.LogsRequest
+	51, // 47: ringmaster.Coordinator.Coordinators:input_type -> ringmaster.CoordinatorsRequest
+	53, // 48: ringmaster.Coordinator.AddCoordinator:input_type -> ringmaster.AddCoordinatorRequest
+	55, // 49: ringmaster.Coordinator.RemoveCoordinator:input_type -> ringmaster.RemoveCoordinatorRequest
+	57, // 50: ringmaster.Coordinator.SpendToken:input_type -> ringmaster.SpendTokenRequest
+	29, // 51: ringmaster.Coordinator.Trace:input_type -> ringmaster.TraceRequest
+	27, // 52: ringmaster.Coordinator.PutTrace:input_type -> ringmaster.WorkerTrace
+	59, // 53: ringmaster.Coordinator.PutFile:input_type -> ringmaster.FilePart
+	61, // 54: ringmaster.Coordinator.GetFile:input_type -> ringmaster.GetFileRequest
+	62, // 55: ringmaster.Peer.State:input_type -> ringmaster.StateRequest
+	5,  // 56: ringmaster.Peer.Probe:input_type -> ringmaster.ProbeRequest
+	3,  // 57: ringmaster.Peer.Logs:input_type -> ringmaster.LogsRequest
+	25, // 58: ringmaster.Coordinator.Attach:output_type -> ringmaster.Order
+	32, // 59: ringmaster.Coordinator.Submit:output_type -> ringmaster.SubmitReply
+	38, // 60: ringmaster.Coordinator.Watch:output_type -> ringmaster.JobStatus
+	41, // 61: ringmaster.Coordinator.Status:output_type -> ringmaster.ClusterStatus
+	43, // 62: ringmaster.Coordinator.Stop:output_type -> ringmaster.StopReply
+	45, // 63: ringmaster.Coordinator.Scale:output_type -> ringmaster.ScaleReply
+	47, // 64: ringmaster.Coordinator.Jobs:output_type -> ringmaster.JobsReply
+	50, // 65: ringmaster.Coordinator.ChangeJob:output_type -> ringmaster.ChangeJobReply
+	4,  // 66: ringmaster.Coordinator.Logs:output_type -> ringmaster.LogsReply
+	52, // 67: ringmaster.Coordinator.Coordinators:output_type -> ringmaster.CoordinatorsReply
+	54, // 68: ringmaster.Coordinator.AddCoordinator:output_type -> ringmaster.AddCoordinatorReply
+	56, // 69: ringmaster.Coordinator.RemoveCoordinator:output_type -> ringmaster.RemoveCoordinatorReply
+	58, // 70: ringmaster.Coordinator.SpendToken:output_type -> ringmaster.SpendTokenReply
+	30, // 71: ringmaster.Coordinator.Trace:output_type -> ringmaster.TraceReply
+	28, // 72: ringmaster.Coordinator.PutTrace:output_type -> ringmaster.PutTraceReply
+	60, // 73: ringmaster.Coordinator.PutFile:output_type -> ringmaster.PutFileReply
+	59, // 74: ringmaster.Coordinator.GetFile:output_type -> ringmaster.FilePart
+	63, // 75: ringmaster.Peer.State:output_type -> ringmaster.StatePart
+	6,  // 76: ringmaster.Peer.Probe:output_type -> ringmaster.ProbeReply
+	4,  // 77: ringmaster.Peer.Logs:output_type -> ringmaster.LogsReply
+	58, // [58:78] is the sub-list for method output_type
+	38, // [38:58] is the sub-list for method input_type
+	38, // [38:38] is the sub-list for extension type_name
+	38, // [38:38] is the sub-list for extension extendee
+	0,  // [0:38] is the sub-list for field type_name
 }
 
 func init() { file_ringmaster_proto_init() }
@@ -5654,14 +6128,14 @@ func file_ringmaster_proto_init() {
 	if File_ringmaster_proto != nil {
 		return
 	}
-	file_ringmaster_proto_msgTypes[31].OneofWrappers = []any{}
+	file_ringmaster_proto_msgTypes[36].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ringmaster_proto_rawDesc), len(file_ringmaster_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   56,
+			NumMessages:   61,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

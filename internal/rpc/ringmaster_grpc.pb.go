@@ -35,6 +35,8 @@ const (
 	Coordinator_AddCoordinator_FullMethodName    = "/ringmaster.Coordinator/AddCoordinator"
 	Coordinator_RemoveCoordinator_FullMethodName = "/ringmaster.Coordinator/RemoveCoordinator"
 	Coordinator_SpendToken_FullMethodName        = "/ringmaster.Coordinator/SpendToken"
+	Coordinator_Trace_FullMethodName             = "/ringmaster.Coordinator/Trace"
+	Coordinator_PutTrace_FullMethodName          = "/ringmaster.Coordinator/PutTrace"
 	Coordinator_PutFile_FullMethodName           = "/ringmaster.Coordinator/PutFile"
 	Coordinator_GetFile_FullMethodName           = "/ringmaster.Coordinator/GetFile"
 )
@@ -75,6 +77,10 @@ type CoordinatorClient interface {
 	RemoveCoordinator(ctx context.Context, in *RemoveCoordinatorRequest, opts ...grpc.CallOption) (*RemoveCoordinatorReply, error)
 	// SpendToken notes that a join token is used. Only coordinators, which admit machines, may ask it of the leader.
 	SpendToken(ctx context.Context, in *SpendTokenRequest, opts ...grpc.CallOption) (*SpendTokenReply, error)
+	// Trace records some steps of all workers of a job, and streams each worker's trace as it comes.
+	Trace(ctx context.Context, in *TraceRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[TraceReply], error)
+	// PutTrace gives the leader a worker's trace, or asks for the leader's time, where there is none in it.
+	PutTrace(ctx context.Context, in *WorkerTrace, opts ...grpc.CallOption) (*PutTraceReply, error)
 	// PutFile stores one checkpoint file with this replica (leader or not). Storing the same bytes again is no error.
 	PutFile(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[FilePart, PutFileReply], error)
 	// GetFile reads one checkpoint file from this replica.
@@ -231,9 +237,38 @@ func (c *coordinatorClient) SpendToken(ctx context.Context, in *SpendTokenReques
 	return out, nil
 }
 
+func (c *coordinatorClient) Trace(ctx context.Context, in *TraceRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[TraceReply], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Coordinator_ServiceDesc.Streams[2], Coordinator_Trace_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[TraceRequest, TraceReply]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Coordinator_TraceClient = grpc.ServerStreamingClient[TraceReply]
+
+func (c *coordinatorClient) PutTrace(ctx context.Context, in *WorkerTrace, opts ...grpc.CallOption) (*PutTraceReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PutTraceReply)
+	err := c.cc.Invoke(ctx, Coordinator_PutTrace_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *coordinatorClient) PutFile(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[FilePart, PutFileReply], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &Coordinator_ServiceDesc.Streams[2], Coordinator_PutFile_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &Coordinator_ServiceDesc.Streams[3], Coordinator_PutFile_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -246,7 +281,7 @@ type Coordinator_PutFileClient = grpc.ClientStreamingClient[FilePart, PutFileRep
 
 func (c *coordinatorClient) GetFile(ctx context.Context, in *GetFileRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FilePart], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &Coordinator_ServiceDesc.Streams[3], Coordinator_GetFile_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &Coordinator_ServiceDesc.Streams[4], Coordinator_GetFile_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -299,6 +334,10 @@ type CoordinatorServer interface {
 	RemoveCoordinator(context.Context, *RemoveCoordinatorRequest) (*RemoveCoordinatorReply, error)
 	// SpendToken notes that a join token is used. Only coordinators, which admit machines, may ask it of the leader.
 	SpendToken(context.Context, *SpendTokenRequest) (*SpendTokenReply, error)
+	// Trace records some steps of all workers of a job, and streams each worker's trace as it comes.
+	Trace(*TraceRequest, grpc.ServerStreamingServer[TraceReply]) error
+	// PutTrace gives the leader a worker's trace, or asks for the leader's time, where there is none in it.
+	PutTrace(context.Context, *WorkerTrace) (*PutTraceReply, error)
 	// PutFile stores one checkpoint file with this replica (leader or not). Storing the same bytes again is no error.
 	PutFile(grpc.ClientStreamingServer[FilePart, PutFileReply]) error
 	// GetFile reads one checkpoint file from this replica.
@@ -351,6 +390,12 @@ func (UnimplementedCoordinatorServer) RemoveCoordinator(context.Context, *Remove
 }
 func (UnimplementedCoordinatorServer) SpendToken(context.Context, *SpendTokenRequest) (*SpendTokenReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method SpendToken not implemented")
+}
+func (UnimplementedCoordinatorServer) Trace(*TraceRequest, grpc.ServerStreamingServer[TraceReply]) error {
+	return status.Error(codes.Unimplemented, "method Trace not implemented")
+}
+func (UnimplementedCoordinatorServer) PutTrace(context.Context, *WorkerTrace) (*PutTraceReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method PutTrace not implemented")
 }
 func (UnimplementedCoordinatorServer) PutFile(grpc.ClientStreamingServer[FilePart, PutFileReply]) error {
 	return status.Error(codes.Unimplemented, "method PutFile not implemented")
@@ -595,6 +640,35 @@ func _Coordinator_SpendToken_Handler(srv interface{}, ctx context.Context, dec f
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Coordinator_Trace_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(TraceRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(CoordinatorServer).Trace(m, &grpc.GenericServerStream[TraceRequest, TraceReply]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Coordinator_TraceServer = grpc.ServerStreamingServer[TraceReply]
+
+func _Coordinator_PutTrace_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(WorkerTrace)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CoordinatorServer).PutTrace(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Coordinator_PutTrace_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CoordinatorServer).PutTrace(ctx, req.(*WorkerTrace))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Coordinator_PutFile_Handler(srv interface{}, stream grpc.ServerStream) error {
 	return srv.(CoordinatorServer).PutFile(&grpc.GenericServerStream[FilePart, PutFileReply]{ServerStream: stream})
 }
@@ -664,6 +738,10 @@ var Coordinator_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "SpendToken",
 			Handler:    _Coordinator_SpendToken_Handler,
 		},
+		{
+			MethodName: "PutTrace",
+			Handler:    _Coordinator_PutTrace_Handler,
+		},
 	},
 	Streams: []grpc.StreamDesc{
 		{
@@ -675,6 +753,11 @@ var Coordinator_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "Watch",
 			Handler:       _Coordinator_Watch_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "Trace",
+			Handler:       _Coordinator_Trace_Handler,
 			ServerStreams: true,
 		},
 		{

@@ -285,6 +285,11 @@ func (l *workerLinks) PutFile(ctx context.Context, address string, head *rpc.Fil
 	return at.id, l.world.net.pass(c, c.to, c.from)
 }
 
+// PutTrace is for people who look: nobody does.
+func (l *workerLinks) PutTrace(context.Context, string, *rpc.WorkerTrace) (int64, error) {
+	return 0, errors.New("nothing is traced in a simulation")
+}
+
 // GetFile reads a checkpoint file from a coordinator.
 func (l *workerLinks) GetFile(ctx context.Context, address, directory, name string, w io.Writer) error {
 	return l.world.getFile(ctx, l.self.Worker, address, directory, name, w)

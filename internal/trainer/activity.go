@@ -3,6 +3,8 @@ package trainer
 import (
 	"sync"
 	"time"
+
+	"ringmaster/internal/trace"
 )
 
 // Doing is what a worker does for a job at a moment.
@@ -22,6 +24,10 @@ const (
 	doings
 )
 
+// traced are what traces call what a worker does.
+var traced = [doings]trace.Kind{Idle: trace.Other, Reading: trace.Reading, Computing: trace.Computing, Evaluating: trace.Evaluating, Saving: trace.Saving,
+	Waiting: trace.Waiting, Connecting: trace.Other, Fetching: trace.Other, Held: trace.Other}
+
 // beatEvery is the time between two beats of who waits. One that comes later than another would have is late.
 const beatEvery = 5 * time.Millisecond
 
@@ -35,8 +41,9 @@ type Activity struct {
 	// A waiting worker runs a timer, which distinguishes waiting from not being scheduled: a late timer shows a process that was
 	// stopped, or had no processor. A worker that is stopped while it waits holds the others up just as one that is stopped
 	// in a computation, but by its own clock it only waits.
-	beats *time.Timer // nil before the first wait
-	beat  time.Time   // the last one
+	trace *trace.Recorder // may be nil
+	beats *time.Timer     // nil before the first wait
+	beat  time.Time       // the last one
 }
 
 // Account is the state of an Activity at one moment.
@@ -68,6 +75,9 @@ func (a *Activity) begin(step uint64, to Doing) {
 func (a *Activity) turn(to Doing, now time.Time) {
 	if !a.since.IsZero() {
 		a.account.add(now.Sub(a.since))
+		if a.account.Doing != Idle {
+			a.trace.Span(traced[a.account.Doing], a.account.Step, trace.None, a.since)
+		}
 	}
 	if a.account.Doing == Waiting {
 		a.beats.Stop()

@@ -11,6 +11,7 @@ import (
 	"ringmaster/internal/metric"
 	"ringmaster/internal/model"
 	"ringmaster/internal/plan"
+	"ringmaster/internal/trace"
 )
 
 // AllReduce is what the step loop needs of one session's all-reduce. A failed ring stays failed.
@@ -224,7 +225,9 @@ func (t *Trainer) stepOnce(r *Run) (tally, error) {
 		t.seatNoise.square, t.seatNoise.variance = t.noise(records, t.grads[0])
 	}
 	t.Activity.Turn(Computing)
+	updating := t.trace.Now()
 	t.optimizerStep(sums)
+	t.trace.Span(trace.Optimizer, t.step, trace.None, updating)
 	t.Activity.Turn(Waiting)
 	if err := r.Ring.End(t.step); err != nil {
 		return tally{}, err

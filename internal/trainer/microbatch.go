@@ -2,11 +2,13 @@ package trainer
 
 import (
 	"fmt"
+	"time"
 
 	"ringmaster/internal/model"
 	"ringmaster/internal/plan"
 	"ringmaster/internal/rng"
 	"ringmaster/internal/tensor/kernel"
+	"ringmaster/internal/trace"
 )
 
 // A seat's shard of a step is divided evenly, in order, into train.accumulate micro-batches. The seat's gradient is
@@ -50,7 +52,9 @@ func (t *Trainer) seatGradient(r *Run, i int) error {
 			t.nextBucket, ready = len(t.Buckets)-1, t.ready
 		}
 		key := rng.SeatKey(t.Job.Seed, t.step, uint64(r.Arc.Begin+i), uint64(t.micro))
+		t.forwardBegan, t.backwardBegan = t.trace.Now(), time.Time{}
 		t.replica.Gradient(t.params, t.stats, grad, batch, key, ready, t.forward)
+		t.trace.Span(trace.Backward, t.step+1, int32(i), t.backwardBegan)
 		t.feed.done()
 		for b := 0; ready == nil && b < len(t.Buckets); b++ {
 			t.addPartial(t.Buckets[b].Interval)
@@ -72,6 +76,8 @@ func (t *Trainer) addPartial(in plan.Interval) {
 
 // afterForward takes in the sums of a micro-batch. With the last one the seat's records are complete.
 func (t *Trainer) afterForward(r *Run, result model.Result) {
+	t.trace.Span(trace.Forward, t.step+1, int32(t.seat), t.forwardBegan)
+	t.backwardBegan = t.trace.Now()
 	s := &t.seatSums
 	s.Loss += result.Loss
 	s.Weight += result.Weight

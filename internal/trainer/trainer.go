@@ -22,6 +22,7 @@ import (
 	"ringmaster/internal/optim"
 	"ringmaster/internal/plan"
 	"ringmaster/internal/tensor/kernel"
+	"ringmaster/internal/trace"
 )
 
 // Plan is a job with its data and its model, checked against each other. It holds no training state.
@@ -195,9 +196,11 @@ type Trainer struct {
 	stuck               bool         // as the newest step's tally says
 	savedAt             uint64       // the step of the newest copy that was saved in this session
 
-	pace     pace
-	Progress Progress
-	Activity Activity
+	pace                        pace
+	trace                       *trace.Recorder // may be nil
+	forwardBegan, backwardBegan time.Time       // of the micro-batch under way, while they are traced
+	Progress                    Progress
+	Activity                    Activity
 }
 
 // Progress is what others may read while the trainer runs.
@@ -414,6 +417,9 @@ func (t *Trainer) Unpack(step uint64, sums checkpoint.EpochSums, all []float32) 
 	return s, nil
 }
 
+// TraceTo makes the steps from now on record their spans. No session may run.
+func (t *Trainer) TraceTo(r *trace.Recorder) { t.trace, t.Activity.trace = r, r }
+
 var origin = time.Now() // the monotonic times of this process count from it
 
 func (t *Trainer) note(began time.Time, loss float64) {
@@ -424,6 +430,7 @@ func (t *Trainer) note(began time.Time, loss float64) {
 	p.LossBits.Store(floatBits(loss))
 	p.TrainNs.Add(int64(took))
 	p.Took.Observe(took)
+	t.trace.Span(trace.Step, t.step, trace.None, began)
 	p.LastStep.Store(int64(now.Sub(origin)))
 	p.FirstStep.CompareAndSwap(0, now.UnixNano())
 	if mean := p.StepNs.Load(); mean == 0 {

@@ -160,6 +160,7 @@ func (j *job) make(ctx context.Context) {
 			return
 		}
 		j.plan = t.Plan
+		t.TraceTo(&j.w.recorder)
 		t.Activity.Turn(trainer.Idle)
 		j.trainer.Store(t)
 		j.digest, j.phase = digest[:], rpc.Phase_PHASE_READY

@@ -198,6 +198,16 @@ func (n *Network) PutFile(ctx context.Context, address string, head *rpc.FilePar
 	return rpc.SendFile(ctx, rpc.NewCoordinatorClient(c), head, write)
 }
 
+// PutTrace gives the leader a trace, or asks it what its clock shows.
+func (n *Network) PutTrace(ctx context.Context, address string, t *rpc.WorkerTrace) (unixNs int64, err error) {
+	c, err := n.conn(address, n.Options)
+	if err != nil {
+		return 0, err
+	}
+	reply, err := rpc.NewCoordinatorClient(c).PutTrace(ctx, t)
+	return reply.GetUnixNs(), err
+}
+
 // GetFile reads a checkpoint file from a coordinator.
 func (n *Network) GetFile(ctx context.Context, address, directory, name string, w io.Writer) error {
 	c, err := n.conn(address, n.Options)

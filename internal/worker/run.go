@@ -47,7 +47,7 @@ func (j *job) begin(ctx context.Context, o *rpc.Order) {
 	inner, cancel := context.WithCancelCause(j.ctx)
 	s := &session{generation: j.generation, start: o.Start, cancel: cancel,
 		id: allreduce.Identity{Cluster: plan.Incarnation(j.cluster), Job: j.spec.Id, View: view, Self: self}}
-	s.id.Opening, s.id.Meter = &s.opening, &j.w.meter
+	s.id.Opening, s.id.Meter, s.id.Trace = &s.opening, &j.w.meter, &j.w.recorder
 	j.w.counts.sessions.Add(1)
 	s.obey(o)
 	// The view was made with this room in mind.

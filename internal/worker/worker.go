@@ -21,6 +21,7 @@ import (
 	"ringmaster/internal/plan"
 	"ringmaster/internal/rpc"
 	"ringmaster/internal/tensor/kernel"
+	"ringmaster/internal/trace"
 	"ringmaster/internal/trainer"
 )
 
@@ -70,6 +71,8 @@ type Links interface {
 	FetchState(ctx context.Context, from plan.Member, request *rpc.StateRequest, receive func(*rpc.StatePart) error) error
 	// PutFile sends a checkpoint file to a coordinator and returns that coordinator's id.
 	PutFile(ctx context.Context, address string, head *rpc.FilePart, write func(io.Writer) error) (string, error)
+	// PutTrace gives the leader a trace, or asks it what its clock shows.
+	PutTrace(ctx context.Context, address string, t *rpc.WorkerTrace) (unixNs int64, err error)
 	// GetFile reads a checkpoint file from a coordinator.
 	GetFile(ctx context.Context, address, directory, name string, w io.Writer) error
 }
@@ -124,8 +127,10 @@ type Worker struct {
 	unattached atomic.Pointer[string] // why the newest line ended, or could not be opened; nil: none has
 	meter      allreduce.Meter        // of all sessions' rings
 	counts     counts
+	recorder   trace.Recorder
 
 	// Owned by the main loop.
+	tracing tracing
 	order   *rpc.Order
 	job     *job
 	leaving bool
@@ -165,6 +170,7 @@ func (w *Worker) Run(ctx context.Context, leave <-chan struct{}) error {
 	attached.Go(func() { w.ways.run(life, w.lookAtRing) })
 	defer attached.Wait()
 	defer end()
+	defer w.tracing.end()
 	defer w.dropJob()
 
 	var patience <-chan time.Time
@@ -185,6 +191,7 @@ func (w *Worker) Run(ctx context.Context, leave <-chan struct{}) error {
 			return w.fatal
 		}
 		w.reconcile(life)
+		w.traceAsOrdered(life)
 		w.publish()
 		if w.leaving && (w.left || !w.seated()) {
 			return nil
@@ -249,6 +256,7 @@ func (w *Worker) dropJob() {
 		return
 	}
 	w.job.close()
+	w.recorder.Stop() // the job's steps are over
 	w.mu.Lock()
 	w.counts.past.take(w.job)
 	w.job = nil

@@ -84,12 +84,62 @@ func TestMetrics(t *testing.T) {
 		}
 	}
 	t.Run("prometheus", func(t *testing.T) { scrape(t, filepath.Join(l.dir, "metrics.json")) })
+	t.Run("trace", func(t *testing.T) { traced(t, l) })
 	release()
 	if got := l.end(0); got.Digest != want.Digest {
 		t.Errorf("digest %s, want %s", got.Digest, want.Digest)
 	}
 	if _, err := os.Stat(filepath.Join(l.dir, "metrics.json")); !os.IsNotExist(err) {
 		t.Errorf("metrics.json stays when the processes are gone (%v)", err)
+	}
+}
+
+// traced records steps of a launch that trains, and looks at what came.
+func traced(t *testing.T, l *launched) {
+	file := filepath.Join(t.TempDir(), "trace.json")
+	code, out, complaint := run(t, t.TempDir(), "trace", "--dir", l.dir, "--steps", "4", "--out", file)
+	if code != 0 || !strings.Contains(out, "4 steps of 2 workers from step ") {
+		t.Fatalf("exit code %d: %s%s", code, out, complaint)
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var d struct {
+		TraceEvents []struct {
+			Cat, Ph string
+			Ts, Dur float64
+			PID     int
+			Args    struct{ Step int }
+		}
+		OtherData struct{ Clocks map[string]string }
+	}
+	if err := json.Unmarshal(text, &d); err != nil {
+		t.Fatal(err)
+	}
+	steps, kinds := map[int][]int{}, map[string]int{}
+	for _, e := range d.TraceEvents {
+		kinds[e.Cat]++
+		if e.Cat == "step" {
+			steps[e.PID] = append(steps[e.PID], e.Args.Step)
+		}
+		if e.Ts < 0 || e.Ts > 120e6 || e.Dur < 0 {
+			t.Errorf("an event at %v us for %v us", e.Ts, e.Dur)
+		}
+	}
+	if len(steps[1]) != 4 || !slices.Equal(steps[1], steps[2]) {
+		t.Errorf("workers traced steps %v and %v", steps[1], steps[2])
+	}
+	for _, kind := range []string{"reading", "forward", "backward", "reduce", "waiting", "optimizer"} {
+		if kinds[kind] < 8 {
+			t.Errorf("%d spans of %s in 4 steps of 2 workers: %v", kinds[kind], kind, kinds)
+		}
+	}
+	if kinds["receiving"]+kinds["sending"] == 0 || len(d.OtherData.Clocks) != 2 {
+		t.Errorf("nobody waits: %v; clocks %v", kinds, d.OtherData.Clocks)
+	}
+	if code, _, complaint := run(t, t.TempDir(), "trace", "--dir", l.dir, "--steps", "0"); code != 2 || !strings.Contains(complaint, "--steps must be from 1 to") {
+		t.Errorf("no steps: exit code %d, %s", code, complaint)
 	}
 }
 

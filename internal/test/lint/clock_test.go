@@ -19,6 +19,8 @@ var allowedWallClock = map[string]string{
 	"cluster/members.go":            "the leader says what its wall clock shows, for dates",
 	"dataset/remembered.go":         "a file is known again by the times of its file system",
 	"daemon/members.go":             "a certificate's end is a date",
+	"worker/trace.go":               "traces of several machines are put side by side, for people",
+	"cluster/trace.go":              "traces of several machines are put side by side, for people",
 	"daemon/metrics_coordinator.go": "metrics say when a checkpoint was stored",
 	"cluster/raftnode/entry.go":     "entries of the log say when they were written, for people",
 	"launch/directory.go":           "runs are ordered by when their files were written",

@@ -1,0 +1,130 @@
+package trace
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestRecorderTakesTheStepsAskedFor(t *testing.T) {
+	var r Recorder
+	if !r.Now().IsZero() {
+		t.Error("a recorder that nobody asks tells the time")
+	}
+	r.Span(Step, 1, None, time.Now()) // nobody asks
+	rec := r.Start(3, 2, 100)
+	before := rec.Origin.Add(-time.Second)
+	for step := uint64(1); step <= 6; step++ {
+		began := r.Now()
+		r.Span(Forward, step, 0, began)
+		r.Span(Backward, step, 0, time.Time{}) // began while nobody asked
+		r.Span(Reading, step, None, before)
+		r.Span(Step, step, None, began)
+	}
+	<-rec.Done()
+	spans, lost := rec.Spans()
+	var got []string
+	for _, s := range spans {
+		got = append(got, fmt.Sprintf("%v %d", s.Kind, s.Step))
+		if s.Began < 0 || s.Lasted < 0 {
+			t.Errorf("%+v is before the recording", s)
+		}
+	}
+	if want := "forward 3, step 3, forward 4, step 4"; strings.Join(got, ", ") != want || lost != 0 {
+		t.Errorf("%v and %d lost, want %s", got, lost, want)
+	}
+	r.Stop()
+	r.Stop()
+	(*Recorder)(nil).Span(Step, 1, None, (*Recorder)(nil).Now())
+}
+
+func TestRecordingIsBounded(t *testing.T) {
+	var r Recorder
+	rec := r.Start(1, 10, 5)
+	for range 8 {
+		r.Span(Waiting, 1, None, r.Now())
+	}
+	next := r.Start(1, 10, 5) // takes its place
+	<-rec.Done()
+	if spans, lost := rec.Spans(); len(spans) != 5 || cap(spans) != 5 || lost != 3 {
+		t.Errorf("%d spans, %d lost, want 5 and 3", len(spans), lost)
+	}
+	r.Stop()
+	<-next.Done()
+}
+
+// document is the format as its readers expect it: unknown fields are an error.
+type document struct {
+	DisplayTimeUnit string         `json:"displayTimeUnit"`
+	OtherData       map[string]any `json:"otherData"`
+	TraceEvents     []struct {
+		Name string         `json:"name"`
+		Cat  string         `json:"cat"`
+		Ph   string         `json:"ph"`
+		Ts   float64        `json:"ts"`
+		Dur  float64        `json:"dur"`
+		PID  int            `json:"pid"`
+		TID  int            `json:"tid"`
+		ID   string         `json:"id"`
+		Args map[string]any `json:"args"`
+	} `json:"traceEvents"`
+}
+
+func TestWriteIsTheChromeTraceEventFormat(t *testing.T) {
+	ms := time.Millisecond
+	spans := func() []Span {
+		return []Span{{Reading, None, 7, 0, ms}, {Forward, 0, 7, ms, 2 * ms}, {Reduce, 1, 7, 2 * ms, 4 * ms}, {Reduce, 0, 7, 3 * ms, 4 * ms},
+			{Receiving, 1, 7, 4 * ms, 2*ms + 5}, {Step, None, 7, 0, 10 * ms}}
+	}
+	var text bytes.Buffer
+	err := Write(&text, "mnist", []Process{
+		{Worker: "w1", Host: "a", PID: 4711, Previous: "w2", Next: "w2", Spans: spans(), Origin: 5_000_000_000},
+		{Worker: "w2", Host: "b", PID: 4711, Previous: "w1", Next: "w1", Spans: spans(), Lost: 3, Origin: 5_000_002_000, Offset: -1500 * time.Microsecond, Uncertainty: 20 * time.Microsecond},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	decoder := json.NewDecoder(&text)
+	decoder.DisallowUnknownFields()
+	var d document
+	if err := decoder.Decode(&d); err != nil {
+		t.Fatal(err)
+	}
+	if decoder.More() || d.DisplayTimeUnit != "ms" || fmt.Sprint(d.OtherData) != "map[clocks:map[w1:+0.000 ms, right to 0.000 ms w2:-1.500 ms, right to 0.020 ms] job:mnist]" {
+		t.Errorf("unit %s, %v", d.DisplayTimeUnit, d.OtherData)
+	}
+	open, seen := map[string]float64{}, map[string]int{}
+	for _, e := range d.TraceEvents {
+		seen[e.Ph]++
+		switch {
+		case e.PID != 1 && e.PID != 2 || e.TID != stepLoop || e.Name == "":
+			t.Errorf("an event of nobody: %+v", e)
+		case e.Ph == "b":
+			open[e.ID+e.Name+e.Cat] = e.Ts
+		case e.Ph == "e":
+			if began, ok := open[e.ID+e.Name+e.Cat]; !ok || e.Ts-began != 4000 {
+				t.Errorf("%s ends at %v, and began at %v (%v)", e.Name, e.Ts, began, ok)
+			}
+			delete(open, e.ID+e.Name+e.Cat)
+		case e.Name == "step 7" && e.Ts != map[int]float64{1: 0, 2: 2}[e.PID]:
+			t.Errorf("worker %d's step begins at %v us", e.PID, e.Ts)
+		case e.Name == "waiting for worker w2" && (e.PID != 1 || e.Dur != 2000.005 || e.Args["step"] != 7.0):
+			t.Errorf("a wait: %+v", e)
+		case e.Name == "process_labels" && e.PID == 2 && !strings.Contains(fmt.Sprint(e.Args), "3 spans are missing"):
+			t.Errorf("labels %v", e.Args)
+		}
+	}
+	if fmt.Sprint(seen) != "map[M:8 X:8 b:4 e:4]" || len(open) != 0 {
+		t.Errorf("events %v, open %v", seen, open)
+	}
+}
+
+func TestWriteOfNothing(t *testing.T) {
+	var text bytes.Buffer
+	if err := Write(&text, "mnist", nil); err != nil || !json.Valid(text.Bytes()) {
+		t.Errorf("%v: %s", err, text.String())
+	}
+}
