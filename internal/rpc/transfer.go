@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"io"
@@ -19,11 +20,15 @@ func SendFile(ctx context.Context, client CoordinatorClient, head *FilePart, wri
 		return "", err
 	}
 	if err := stream.Send(head); err == nil {
-		w := &partWriter{stream: stream}
-		if err := write(w); err != nil && w.failed == nil {
+		parts := &partSender{stream: stream}
+		w := bufio.NewWriterSize(parts, filePart)
+		err := write(w)
+		if err == nil {
+			err = w.Flush()
+		}
+		if err != nil && !parts.failed {
 			return "", err
 		}
-		w.flush()
 	}
 	// Where sending failed, the answer says why.
 	reply, err := stream.CloseAndRecv()
@@ -33,26 +38,19 @@ func SendFile(ctx context.Context, client CoordinatorClient, head *FilePart, wri
 	return reply.Id, nil
 }
 
-// partWriter sends what is written to it in parts of moderate size.
-type partWriter struct {
+// partSender sends what is written to it, at most filePart bytes at a time. Send returns when gRPC has encoded the message, so
+// the bytes are the writer's again.
+type partSender struct {
 	stream Coordinator_PutFileClient
-	buf    []byte
-	failed error
+	failed bool
 }
 
-func (w *partWriter) Write(p []byte) (int, error) {
-	w.buf = append(w.buf, p...)
-	if len(w.buf) >= filePart {
-		w.flush()
+func (s *partSender) Write(p []byte) (int, error) {
+	if err := s.stream.Send(&FilePart{Data: p}); err != nil {
+		s.failed = true
+		return 0, err
 	}
-	return len(p), w.failed
-}
-
-func (w *partWriter) flush() {
-	if len(w.buf) > 0 && w.failed == nil {
-		w.failed = w.stream.Send(&FilePart{Data: w.buf})
-		w.buf = nil // the message may still be on its way
-	}
+	return len(p), nil
 }
 
 // ReceiveFile reads a checkpoint file from the coordinator behind client into w.

@@ -50,6 +50,7 @@ type job struct {
 	outcome    *rpc.Outcome
 	saver      *saver
 	saving     atomic.Pointer[saver]   // the same; read by others too
+	staged     checkpoint.State        // the memory of the last saver's copy of the state
 	current    atomic.Pointer[session] // the session under way; read by others too
 	abandoned  atomic.Bool             // set by a session whose transport did not let go of the gradients
 
@@ -217,11 +218,7 @@ func (j *job) reconcile(ctx context.Context, o *rpc.Order) {
 		// Every earlier session of this worker has ended for good: from here on it follows the newer view.
 		j.generation = plan.Generation(o.View.Generation)
 		j.outcome, j.lost, j.lostReason = nil, nil, ""
-		if j.saver != nil {
-			j.saver.close()
-			j.saver = nil
-			j.saving.Store(nil)
-		}
+		j.endSaver()
 		j.phase = rpc.Phase_PHASE_READY
 	}
 	if s := o.Start; s != nil && plan.Generation(s.Generation) == j.generation && j.started < j.generation &&
@@ -229,6 +226,17 @@ func (j *job) reconcile(ctx context.Context, o *rpc.Order) {
 		j.started = j.generation
 		j.begin(ctx, o)
 	}
+}
+
+// endSaver closes the saver, from which on the state may change; the memory of its copy is the next one's.
+func (j *job) endSaver() {
+	if j.saver == nil {
+		return
+	}
+	j.saver.close()
+	j.staged = j.saver.staged
+	j.saver = nil
+	j.saving.Store(nil)
 }
 
 // acknowledge drops the facts that are in the log.

@@ -19,7 +19,7 @@ import (
 )
 
 // saver stores a session's checkpoints: it copies the state at a step boundary, and in the background writes the shares
-// of the worker's seats to every coordinator.
+// of the worker's seats to every coordinator. A job's last checkpoint is written from the state itself.
 type saver struct {
 	j       *job
 	s       *session
@@ -27,7 +27,7 @@ type saver struct {
 	shares  []checkpoint.Share // of this worker's seats
 	ctx     context.Context
 	end     context.CancelFunc
-	idle    chan struct{} // holds a token while no copy is on its way; whoever takes the token owns staged
+	idle    chan struct{} // holds a token while no checkpoint is on its way; whoever takes the token owns staged
 	staged  checkpoint.State
 	last    sync.WaitGroup
 	began   atomic.Pointer[time.Time] // when the copy on its way was taken; nil: there is none
@@ -46,7 +46,7 @@ func newSaver(j *job, s *session) (*saver, error) {
 		return nil, err
 	}
 	ctx, end := context.WithCancel(j.ctx)
-	v := &saver{j: j, s: s, layout: layout, ctx: ctx, end: end, idle: make(chan struct{}, 1), ending: make(chan struct{}), unsaved: unsaved{}}
+	v := &saver{j: j, s: s, layout: layout, staged: j.staged, ctx: ctx, end: end, idle: make(chan struct{}, 1), ending: make(chan struct{}), unsaved: unsaved{}}
 	v.idle <- struct{}{}
 	arc := s.id.View.Members[s.id.Self].Arc
 	for _, share := range layout.Shares() {
@@ -57,11 +57,11 @@ func newSaver(j *job, s *session) (*saver, error) {
 	return v, nil
 }
 
-// close gives up what is not stored yet; it was never part of a checkpoint.
+// close gives up what is not stored yet; it was never part of a checkpoint. The state may change again afterwards.
 func (v *saver) close() {
 	v.end()
 	v.last.Wait()
-	<-v.idle // whoever saves now would find nobody to store it, but the state may change from here on
+	<-v.idle // whoever saves now would find nobody to store it
 }
 
 // saveWait is how long the step loop waits for the checkpoint before to be stored.
@@ -84,55 +84,56 @@ func (v *saver) Save(t *trainer.Trainer) bool {
 	case <-patience.C:
 		return false
 	}
-	v.save(t, called, false)
+	t.Copy(&v.staged)
+	v.save(t, &v.staged, called, false)
 	return true
 }
 
 // SaveLast is Save for a job's last checkpoint: it waits as long as it takes, in parallel to the caller. A copy before it that cannot be
-// stored is given up.
+// stored is given up. No step follows, so nothing is copied: the caller leaves the state alone until the saver is closed.
 func (v *saver) SaveLast(t *trainer.Trainer) {
 	called := time.Now()
 	close(v.ending)
 	v.last.Go(func() {
 		select {
 		case <-v.idle:
-			v.save(t, called, true)
+			state := t.State()
+			v.save(t, &state, called, true)
 		case <-v.ctx.Done():
 		}
 	})
 }
 
-// save copies and stores; the caller holds the token.
-func (v *saver) save(t *trainer.Trainer, called time.Time, last bool) {
+// save stores a state that stays as it is meanwhile; the caller holds the token.
+func (v *saver) save(t *trainer.Trainer, state *checkpoint.State, called time.Time, last bool) {
 	began := time.Now()
 	v.began.Store(&began)
-	t.Copy(&v.staged)
-	waited := time.Since(called)
+	waited := began.Sub(called)
 	stalled := float64(waited.Microseconds()) / 1e3
 	v.j.w.counts.stalled.Observe(waited)
 	go func() {
-		v.store(t, stalled, last)
+		v.store(t, state, stalled, last)
 		v.began.Store(nil)
 		v.blocked.Store(false)
 		v.idle <- struct{}{}
 	}()
 }
 
-// store brings the copy's shares to the coordinators. It tries until a majority of them holds each one, and gives up only when the
-// session's time is over, or the job's last copy is to come.
-func (v *saver) store(t *trainer.Trainer, stalled float64, last bool) {
-	digest, state := checkpoint.Digest(v.staged.Params), checkpoint.StateDigest(&v.staged)
+// store brings the state's shares to the coordinators. It tries until a majority of them holds each one, and gives up only when the
+// session's time is over, or the job's last checkpoint is to come.
+func (v *saver) store(t *trainer.Trainer, state *checkpoint.State, stalled float64, last bool) {
+	digest, all := checkpoint.Digest(state.Params), checkpoint.StateDigest(state)
 	v.j.paramDigest.Store((*[32]byte)(&digest))
-	v.j.digestStep.Store(v.staged.Step)
+	v.j.digestStep.Store(state.Step)
 	var facts []*rpc.ShareFact
 	for _, share := range v.shares {
-		file, err := v.layout.EncodeShare(io.Discard, share.Index, &v.staged)
+		file, err := v.layout.EncodeShare(io.Discard, share.Index, state)
 		if err != nil {
-			v.cannotEncode(share, err)
+			v.cannotEncode(share, state.Step, err)
 			return
 		}
-		fact := v.fact(t, share, file)
-		fact.Digest, fact.StateDigest, fact.StalledMs = digest[:], state[:], stalled
+		fact := v.fact(t, state, share, file)
+		fact.Digest, fact.StateDigest, fact.StalledMs = digest[:], all[:], stalled
 		facts = append(facts, fact)
 	}
 	ending := v.ending
@@ -140,7 +141,7 @@ func (v *saver) store(t *trainer.Trainer, stalled float64, last bool) {
 		ending = nil
 	}
 	for retry := firstRetry; ; retry = min(2*retry, lastRetry) {
-		if facts = v.spread(facts); len(facts) == 0 {
+		if facts = v.spread(facts, state); len(facts) == 0 {
 			v.j.w.counts.stored.Observe(time.Since(*v.began.Load()))
 			return
 		}
@@ -155,11 +156,11 @@ func (v *saver) store(t *trainer.Trainer, stalled float64, last bool) {
 }
 
 // fact is what will be reported of a share.
-func (v *saver) fact(t *trainer.Trainer, share checkpoint.Share, file checkpoint.File) *rpc.ShareFact {
-	step := v.staged.Step
+func (v *saver) fact(t *trainer.Trainer, state *checkpoint.State, share checkpoint.Share, file checkpoint.File) *rpc.ShareFact {
+	step, sums := state.Step, state.Sums
 	f := &rpc.ShareFact{Generation: uint64(v.s.generation), Step: step, Share: uint32(share.Index), Shares: uint32(len(v.layout.Shares())),
 		File:    &rpc.StoredFile{Name: file.Name, Bytes: uint64(file.Bytes), Sha256: file.SHA256[:]},
-		SumLoss: math.Float64bits(v.staged.Sums.Loss), SumCount: v.staged.Sums.Count, SumCorrect: v.staged.Sums.Correct, SumWeight: math.Float64bits(v.staged.Sums.Weight),
+		SumLoss: math.Float64bits(sums.Loss), SumCount: sums.Count, SumCorrect: sums.Correct, SumWeight: math.Float64bits(sums.Weight),
 		Epoch: uint32(t.Epoch(step)), StepInEpoch: t.StepInEpoch(step), Samples: t.Samples(step)}
 	if share.Index == 0 {
 		f.Data = t.Data.Describe()
@@ -168,12 +169,12 @@ func (v *saver) fact(t *trainer.Trainer, share checkpoint.Share, file checkpoint
 }
 
 // cannotEncode says that this worker is at fault, which no other attempt will change.
-func (v *saver) cannotEncode(share checkpoint.Share, err error) {
+func (v *saver) cannotEncode(share checkpoint.Share, step uint64, err error) {
 	v.j.w.log.Error("a checkpoint share could not be encoded", "share", share.Name, "reason", err)
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	self := v.j.w.cfg.Self.Worker
-	v.unsaved[self] = &trouble{fact: &rpc.Unsaved{Place: self, Worker: true, What: checkpointAt(v.staged.Step), Step: v.staged.Step, Reason: err.Error(),
+	v.unsaved[self] = &trouble{fact: &rpc.Unsaved{Place: self, Worker: true, What: checkpointAt(step), Step: step, Reason: err.Error(),
 		Blocking: true}, since: time.Now()}
 }
 
@@ -184,12 +185,12 @@ const (
 )
 
 // spread sends the shares to all coordinators and returns those that too few of them took.
-func (v *saver) spread(facts []*rpc.ShareFact) (short []*rpc.ShareFact) {
+func (v *saver) spread(facts []*rpc.ShareFact, state *checkpoint.State) (short []*rpc.ShareFact) {
 	for _, f := range facts {
 		folder := checkpoint.Name{Step: f.Step, Generation: v.s.generation, Job: plan.Incarnation(v.j.spec.Incarnation)}
 		head := &rpc.FilePart{Directory: folder.Folder(), Name: f.File.Name, Bytes: f.File.Bytes, Sha256: f.File.Sha256}
 		f = proto.CloneOf(f)
-		f.Holders = v.spreadOnce(head, int(f.Share))
+		f.Holders = v.spreadOnce(head, int(f.Share), state)
 		if v.ctx.Err() != nil {
 			return nil // the session's time is over
 		}
@@ -226,7 +227,7 @@ func (v *saver) note(f *rpc.ShareFact) {
 const lateTimeout = time.Second
 
 // spreadOnce sends a file to all coordinators at once and returns the ids of those that hold it.
-func (v *saver) spreadOnce(head *rpc.FilePart, share int) []string {
+func (v *saver) spreadOnce(head *rpc.FilePart, share int, state *checkpoint.State) []string {
 	ctx, cancel := context.WithTimeout(v.ctx, putTimeout)
 	defer cancel()
 	type answer struct {
@@ -238,14 +239,14 @@ func (v *saver) spreadOnce(head *rpc.FilePart, share int) []string {
 	for _, address := range addresses {
 		go func() {
 			id, err := v.j.w.links.PutFile(ctx, address, head, func(w io.Writer) error {
-				return v.layout.WriteShare(w, share, &v.staged)
+				return v.layout.WriteShare(w, share, state)
 			})
 			answers <- answer{address, id, err}
 		}()
 	}
 	var holders []string
 	enough := false
-	for range addresses { // all of them: what is sent belongs to the saver again afterwards
+	for range addresses { // all of them: nobody reads the state afterwards
 		a := <-answers
 		switch {
 		case a.err == nil && !slices.Contains(holders, a.id):

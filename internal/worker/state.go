@@ -223,6 +223,7 @@ func (j *job) restore(ctx context.Context, o *rpc.Order) bool {
 	if j.pausing {
 		return true
 	}
+	j.endSaver() // what it stores is older than the checkpoint
 	j.phase = rpc.Phase_PHASE_CATCHING_UP
 	addresses := j.w.addresses()
 	j.background(ctx, func(ctx context.Context) error {
