@@ -20,10 +20,12 @@ func (s *Server) sendAll() {
 	}
 	now := time.Now()
 	s.log.Read(func(st *fsm.State) {
-		base := s.baseOrder(st, now)
-		for _, l := range s.lines {
-			if !l.refused && (l.order == nil || !proto.Equal(l.order, base)) {
-				l.order = base
+		if base := s.baseOrder(st, now); !proto.Equal(s.base, base) {
+			s.base = base
+		}
+		for _, l := range s.lines { // compared as pointers: an order names all workers
+			if !l.refused && l.order != s.base {
+				l.order = s.base
 				l.notify()
 			}
 		}

@@ -83,6 +83,7 @@ type Server struct {
 	mu         sync.Mutex
 	leader     *decide.Leader // nil while this replica does not lead
 	lines      map[plan.Incarnation]*line
+	base       *rpc.Order // newest order, which all workers have or are being sent
 	message    string     // what the job waits for
 	tooFew     bool       // it has no ring because of that
 	stall      *rpc.Stall // who holds up stalledJob, the active job; nil: nobody

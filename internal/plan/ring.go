@@ -14,19 +14,22 @@ const exactRing = 12
 // the others lack, one of them is always in the ring, even if a ring without them would be larger. The workers keep their order if it is usable, else the
 // first usable one is taken. One worker is always a ring.
 func ArrangeRing(n int, usable func(from, to int) bool, worth func(worker int) int, holds func(worker int) bool) []int {
+	all, closes := make([]int, n), true
+	for i := range all {
+		all[i] = i
+		next := (i + 1) % n
+		closes = closes && (next == i || usable(i, next))
+	}
+	if closes { // as almost always, and then nobody asks for the links between all others
+		return all
+	}
 	g := links{n: n, worth: worth, holds: holds, open: make([]bool, n*n)}
 	for from := range n {
 		for to := range n {
 			g.open[from*n+to] = from != to && usable(from, to)
 		}
 	}
-	all := make([]int, n)
-	for i := range all {
-		all[i] = i
-	}
 	switch {
-	case g.closes(all):
-		return all
 	case n <= exactRing:
 		return g.exact()
 	}

@@ -56,20 +56,23 @@ func (o *observations) settleSeats(j *fsm.Job, d *Decision, now time.Time, t Tim
 // can hold a seat at all; and, if the job would stand still otherwise, those proposed plus one more worker after another.
 func (o *observations) candidateSets(j *fsm.Job, v *fsm.View, now time.Time, t Timing) [][]plan.Member {
 	all := [][]plan.Member{v.Members}
-	holding := slices.DeleteFunc(slices.Clone(v.Members), func(m plan.Member) bool {
+	var holding []plan.Member
+	for k, limit := range o.limits(j, v.Members) {
 		// A worker that has had a seat may be the one that holds the newest state.
-		return o.limit(j, v.Members, m) < 1 && !seated(j.StartedView, m.Incarnation)
-	})
+		if m := v.Members[k]; limit >= 1 || seated(j.StartedView, m.Incarnation) {
+			holding = append(holding, m)
+		}
+	}
 	if n := len(holding); n > 0 && n < len(v.Members) && !(j.Running() && v.Orderly && sameMembers(holding, j.View.Members)) {
 		all = append(all, holding)
 	}
 	if j.View == nil || v.Orderly {
 		return all
 	}
-	members := slices.Clone(v.Members)
+	members, wanted := slices.Clone(v.Members), o.wanted(j, now, t)
 	for _, w := range o.candidates(j, now, t) {
 		m := member(w.report)
-		if len(members) >= o.wanted(j, now, t) || slices.ContainsFunc(members, func(n plan.Member) bool { return n.Incarnation == m.Incarnation }) {
+		if len(members) >= wanted || slices.ContainsFunc(members, func(n plan.Member) bool { return n.Incarnation == m.Incarnation }) {
 			continue
 		}
 		if ring, out := o.arrange(j, append(slices.Clone(members), m)); len(out) == 0 {
@@ -127,8 +130,9 @@ func (o *observations) fit(j *fsm.Job, members []plan.Member) (counts []int, why
 // seatable returns the members' speeds and limits, as far as they matter for the job.
 func (o *observations) seatable(j *fsm.Job, members []plan.Member) []plan.Seatable {
 	out := make([]plan.Seatable, len(members))
+	limits := o.limits(j, members)
 	for k, m := range members {
-		out[k].Limit = o.limit(j, members, m)
+		out[k].Limit = limits[k]
 		if r := o.reportOf(m); r != nil && r.Job == j.ID && !j.Even {
 			out[k].Ms = r.GetProgress().GetSeatMs()
 		}
@@ -143,13 +147,21 @@ func (o *observations) reportOf(m plan.Member) *rpc.Report {
 	return nil
 }
 
-// limit is how many seats' gradients the member can hold. The members on one machine share its memory.
-func (o *observations) limit(j *fsm.Job, members []plan.Member, m plan.Member) int {
-	r := o.reportOf(m)
-	if r == nil || r.Job != j.ID {
-		return j.Seats
+// limits is how many seats' gradients each member can hold. The members on one machine share its memory.
+func (o *observations) limits(j *fsm.Job, members []plan.Member) []int {
+	on := map[string]int{} // members by machine
+	for _, m := range members {
+		on[m.Machine]++
 	}
-	return memoryOf(r).Seats(plan.Sharing(members, m), j.Seats)
+	on[""] = 1 // nothing is known of it
+	out := make([]int, len(members))
+	for k, m := range members {
+		out[k] = j.Seats
+		if r := o.reportOf(m); r != nil && r.Job == j.ID {
+			out[k] = memoryOf(r).Seats(on[m.Machine], j.Seats)
+		}
+	}
+	return out
 }
 
 func memoryOf(r *rpc.Report) plan.Memory {
@@ -161,7 +173,7 @@ func memoryOf(r *rpc.Report) plan.Memory {
 func (o *observations) outgrown(j *fsm.Job, now time.Time, t Timing) []*seen {
 	return slices.DeleteFunc(o.sorted(now, t), func(w *seen) bool {
 		m := member(w.report)
-		return w.report.Job != j.ID || w.report.Phase != rpc.Phase_PHASE_PREPARING || o.limit(j, []plan.Member{m}, m) > 0
+		return w.report.Job != j.ID || w.report.Phase != rpc.Phase_PHASE_PREPARING || o.limits(j, []plan.Member{m})[0] > 0
 	})
 }
 
