@@ -210,6 +210,7 @@ func TestPromtoolFindsNothing(t *testing.T) {
 	promtool(t, text, "check", "metrics")
 	promtool(t, nil, "check", "rules", "alerts.yml")
 	promtool(t, nil, "check", "config", "prometheus.yml")
+	promtool(t, nil, "test", "rules", "alerts_test.yml")
 }
 
 func TestSightRefusesATakenAddress(t *testing.T) {

@@ -245,3 +245,44 @@ func dashboardExpressions(t *testing.T) []string {
 	slices.Sort(all)
 	return slices.Compact(all)
 }
+
+// Daemons that cannot do their work yet live, and say why they are not ready.
+func TestReadiness(t *testing.T) {
+	at := map[string]string{}
+	for _, name := range []string{"c1", "c2", "c3", "metrics", "worker"} {
+		at[name] = freePort(t)
+	}
+	peers := "c1=" + at["c1"] + ",c2=" + at["c2"] + ",c3=" + at["c3"]
+	start(t, programs, t.TempDir(), nil, "coordinator", "--id", "c1", "--bind", at["c1"], "--peers", peers, "--metrics", at["metrics"])
+	start(t, programs, t.TempDir(), nil, "worker", "--join", at["c1"], "--metrics", at["worker"])
+	says := func(address string, code int, text string) {
+		t.Helper()
+		eventually(t, func() string {
+			if gotCode, got := visit(address); gotCode != code || !strings.HasPrefix(got, text) || strings.Count(got, "\n") != 1 {
+				return fmt.Sprintf("%s: %d %q, want %d %q", address, gotCode, got, code, text)
+			}
+			return ""
+		})
+	}
+	says(at["metrics"]+"/healthz", http.StatusOK, "alive")
+	says(at["metrics"]+"/readyz", http.StatusServiceUnavailable, "the coordinators have no leader, as far as this one knows")
+	says(at["worker"]+"/healthz", http.StatusOK, "alive")
+	says(at["worker"]+"/readyz", http.StatusServiceUnavailable, "not attached to the leading coordinator: ")
+	start(t, programs, t.TempDir(), nil, "coordinator", "--id", "c2", "--bind", at["c2"], "--peers", peers)
+	says(at["metrics"]+"/readyz", http.StatusOK, "ready: coordinator c")
+	says(at["worker"]+"/readyz", http.StatusOK, "ready: attached to the leading coordinator")
+	if code, _, complaint := daemon(t, "coordinator", "--pprof", "0.0.0.0:0"); code != 2 || !strings.Contains(complaint, "pprof: 0.0.0.0:0 is beyond loopback") {
+		t.Errorf("profiles for everybody: exit code %d, %s", code, complaint)
+	}
+	if code, _, complaint := daemon(t, "worker", "--join", at["c1"], "--metrics", at["metrics"]); code != 2 || !strings.Contains(complaint, "name another address by --metrics") {
+		t.Errorf("an address that is taken: exit code %d, %s", code, complaint)
+	}
+}
+
+// daemon runs a daemon that ends by itself.
+func daemon(t *testing.T, name string, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	p := start(t, programs, t.TempDir(), nil, name, args...)
+	code = p.wait()
+	return code, p.stdout.String(), p.stderr.String()
+}
