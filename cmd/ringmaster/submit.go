@@ -61,8 +61,8 @@ priority saves a checkpoint, waits, and goes on later from the step at which it 
 	cmd.Flags().BoolVar(&how.detach, "detach", false, "print the job's id and return, without watching it")
 	cmd.Flags().StringVar(&how.records, "records", "", "record the job in `FOLDER` of this machine while it is watched, as a launch does in its own (metrics.jsonl, events.jsonl, tensorboard/)")
 	cmd.MarkFlagsMutuallyExclusive("detach", "summary")
-	cmd.MarkFlagsMutuallyExclusive("detach", "records")
-	cmd.MarkFlagsMutuallyExclusive("detach", "on-event")
+	cli.Either(cmd, "detach", "records")
+	cli.Either(cmd, "detach", "on-event")
 	return cmd
 }
 
