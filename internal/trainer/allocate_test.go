@@ -8,6 +8,7 @@ import (
 
 	"ringmaster/internal/allreduce"
 	"ringmaster/internal/plan"
+	"ringmaster/internal/trace"
 )
 
 // TestStepsAllocateNothing counts allocations of whole steps once all batch sizes have been seen. The
@@ -20,29 +21,73 @@ func TestStepsAllocateNothing(t *testing.T) {
 
 func stepsAllocateNothing(t *testing.T, p *Plan) {
 	t.Helper()
+	var recorder trace.Recorder
+	tr, step := steps(t, p, &recorder)
+	if n := testing.AllocsPerRun(50, step); n != 0 {
+		t.Errorf("a step allocates %v times", n)
+	}
+	recording := recorder.Start(tr.step+1, 1000, 1<<12)
+	if n := testing.AllocsPerRun(50, step); n != 0 {
+		t.Errorf("a step that is traced allocates %v times", n)
+	}
+	recorder.Stop()
+	seen := map[trace.Kind]bool{}
+	spans, _ := recording.Spans()
+	for _, s := range spans {
+		seen[s.Kind] = true
+	}
+	for _, kind := range []trace.Kind{trace.Step, trace.Reading, trace.Forward, trace.Backward, trace.Optimizer, trace.Waiting} {
+		if !seen[kind] {
+			t.Errorf("no span of %v in 50 steps", kind)
+		}
+	}
+	if took := tr.Progress.Took.Snapshot(); took.Count() != tr.step {
+		t.Errorf("%d durations of %d steps", took.Count(), tr.step)
+	}
+}
+
+// steps makes a worker that is alone, and the function that does its next step.
+func steps(t testing.TB, p *Plan, recorder *trace.Recorder) (tr *Trainer, step func()) {
+	t.Helper()
 	tr, err := New(t.Context(), p, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
+	tr.TraceTo(recorder)
 	view, err := plan.Seat(1, 4, []plan.Member{{Worker: "w1", Incarnation: 1}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	ring, err := allreduce.Open(context.Background(), allreduce.Identity{Cluster: 1, Job: "small", View: view}, nil, tr.Gradients(4, false), p.Buckets)
+	ring, err := allreduce.Open(context.Background(), allreduce.Identity{Cluster: 1, Job: "small", View: view, Trace: recorder}, nil, tr.Gradients(4, false), p.Buckets)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer ring.Close()
+	t.Cleanup(func() { ring.Close() })
 	run := &Run{Arc: view.Members[0].Arc, Ring: ring, Signals: &Signals{}}
 	if err := tr.enter(run); err != nil {
 		t.Fatal(err)
 	}
-	if n := testing.AllocsPerRun(50, func() {
+	return tr, func() {
 		if _, err := tr.stepOnce(run); err != nil {
 			t.Fatal(err)
 		}
-	}); n != 0 {
-		t.Errorf("a step allocates %v times", n)
+	}
+}
+
+// BenchmarkStep compares steps that nobody traces with traced ones. What metrics and a trace that nobody asks for cost is in both: see the benchmarks
+// of packages histogram and trace.
+func BenchmarkStep(b *testing.B) {
+	for name, traced := range map[string]bool{"untraced": false, "traced": true} {
+		b.Run(name, func(b *testing.B) {
+			var recorder trace.Recorder
+			_, step := steps(b, assemble(b, 4, ""), &recorder)
+			if traced {
+				recorder.Start(1, 1<<40, 1<<12)
+			}
+			for b.Loop() {
+				step()
+			}
+		})
 	}
 }
 

@@ -15,7 +15,7 @@ import (
 )
 
 // assemble parses a small job on the embedded digits.
-func assemble(t *testing.T, seats int, extra string) *Plan {
+func assemble(t testing.TB, seats int, extra string) *Plan {
 	t.Helper()
 	text := fmt.Sprintf(`
 name: small
