@@ -77,7 +77,7 @@ one of a larger priority, saves a checkpoint after its step; later it goes on fr
 		jobsChange("pause", "Have a job save a checkpoint and give its workers up until it is resumed", rpc.Change_CHANGE_PAUSE, "paused: it gives its workers up after its step"),
 		jobsChange("resume", "Let a paused job take its turn again", rpc.Change_CHANGE_RESUME, "resumed"),
 		jobsChange("cancel", "End a job at once; its checkpoints stay", rpc.Change_CHANGE_CANCEL, "cancelled"),
-		jobsStop(), jobsSave(), jobsLogs())
+		jobsStop(), jobsSave(), jobsLogs(), jobsFollow())
 	return cmd
 }
 

@@ -38,6 +38,7 @@ func submitCommand() *cobra.Command {
 Jobs take turns: the one of the largest --priority comes first, of equal ones the one submitted first. A running job of a smaller
 priority saves a checkpoint, waits, and goes on later from the step at which it was, with the same bits.`,
 		Example: `  ringmaster submit job.yaml --cluster coordinator-1:7000
+  ringmaster submit job.yaml --cluster coordinator-1:7000 --dry-run
   id=$(ringmaster submit job.yaml --cluster coordinator-1:7000 --detach)
   ringmaster jobs show "$id" --cluster coordinator-1:7000
   ringmaster submit job.yaml --cluster coordinator-1:7000 --records runs/job --on-event https://hooks.example.com/training`,
@@ -60,6 +61,8 @@ priority saves a checkpoint, waits, and goes on later from the step at which it 
 	cmd.Flags().IntVar(&how.priority, "priority", 0, fmt.Sprintf("the job's `priority`, from %d to %d", -fsm.MaxPriority, fsm.MaxPriority))
 	cmd.Flags().BoolVar(&how.detach, "detach", false, "print the job's id and return, without watching it")
 	cmd.Flags().StringVar(&how.records, "records", "", "record the job in `FOLDER` of this machine while it is watched, as a launch does in its own (metrics.jsonl, events.jsonl, tensorboard/)")
+	cmd.Flags().BoolVar(&how.dry, "dry-run", false, "check the job, and say whether it would find workers, memory and its turn there; submit nothing")
+	cmd.MarkFlagsMutuallyExclusive("detach", "dry-run")
 	cmd.MarkFlagsMutuallyExclusive("detach", "summary")
 	cli.Either(cmd, "detach", "records")
 	cli.Either(cmd, "detach", "on-event")
@@ -69,7 +72,7 @@ priority saves a checkpoint, waits, and goes on later from the step at which it 
 // submitFlags say how a job is given to a cluster.
 type submitFlags struct {
 	workers, priority int
-	detach            bool
+	detach, dry       bool
 	records           string // folder; empty: nothing is recorded here
 }
 
@@ -110,11 +113,15 @@ func runSubmit(ctx context.Context, file string, flags jobFlags, to target, how 
 	if err := checkPriority(how.priority); err != nil {
 		return wrong(err)
 	}
-	request, account, err := submission(ctx, job, how.workers)
+	request, checked, err := prepared(ctx, job, how.workers)
 	if err != nil {
 		return wrong(err)
 	}
 	request.Priority = int32(how.priority)
+	if how.dry {
+		return dryRun(ctx, to, options, job, request, checked, out)
+	}
+	account := accountOf(checked)
 	if how.detach {
 		return detach(ctx, to, options, request, account, out)
 	}
@@ -195,9 +202,22 @@ func untilDetached(parent context.Context, gone <-chan struct{}) (context.Contex
 	return ctx, cancel
 }
 
-// submission is the request for a job. If the data is also on this machine it is checked here already; if it is
-// not, the workers find out. account says what was read and left out.
+// submission is prepared for those who need no more than the lines that say what was read and left out.
 func submission(ctx context.Context, job *config.Job, workers int) (request *rpc.SubmitRequest, account []string, err error) {
+	request, checked, err := prepared(ctx, job, workers)
+	return request, accountOf(checked), err
+}
+
+func accountOf(checked *launch.Checked) []string {
+	if checked == nil {
+		return nil
+	}
+	return checked.Account
+}
+
+// prepared is the request for a job. If the data is also on this machine it is checked here already; if it is
+// not, the workers find out, and checked is nil.
+func prepared(ctx context.Context, job *config.Job, workers int) (request *rpc.SubmitRequest, checked *launch.Checked, err error) {
 	request = &rpc.SubmitRequest{Workers: uint32(workers)}
 	elsewhere := false
 	for _, place := range job.Data.Places() {
@@ -208,15 +228,13 @@ func submission(ctx context.Context, job *config.Job, workers int) (request *rpc
 		elsewhere = elsewhere || errors.Is(err, fs.ErrNotExist)
 	}
 	if !elsewhere {
-		checked, err := launch.Check(job)
-		if err != nil {
+		if checked, err = launch.Check(job); err != nil {
 			return nil, nil, err
 		}
 		if err := checked.CheckInit(ctx, nil); err != nil {
 			return nil, nil, err
 		}
 		job.Resolve(checked.Samples)
-		account = checked.Account
 		request.Fingerprint, request.Files = checked.Fingerprint, checked.Files
 	}
 	if m := job.Model; elsewhere && m.Init != "" && m.InitDigest == "" {
@@ -226,7 +244,7 @@ func submission(ctx context.Context, job *config.Job, workers int) (request *rpc
 		return nil, nil, job.Blame("model", err)
 	}
 	request.Config = job.Encode()
-	return request, account, nil
+	return request, checked, nil
 }
 
 // submitAndWatch calls see, which may be nil, with every status, too. It returns the last status that was seen, nil when the job was not even taken.

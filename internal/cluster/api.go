@@ -202,8 +202,15 @@ func (s *Server) Status(_ context.Context, r *rpc.StatusRequest) (*rpc.ClusterSt
 		if j != nil && out.Job.GetJob() == j.ID {
 			out.Queued = uint32(len(st.Queue()))
 		}
-		for _, r := range s.leader.Workers(now) {
-			out.Workers = append(out.Workers, workerStatus(j, r))
+		workers, on := s.leader.Workers(now), map[string]int{}
+		for _, r := range workers {
+			on[r.Machine]++
+		}
+		on[""] = 1
+		for _, r := range workers {
+			w := workerStatus(j, r)
+			w.Memory = plan.Memory{Machine: r.MachineMemory, Limit: r.MemoryLimit}.Room(on[r.Machine])
+			out.Workers = append(out.Workers, w)
 		}
 	})
 	return out, nil

@@ -3487,6 +3487,7 @@ type WorkerStatus struct {
 	Step          uint64                 `protobuf:"varint,10,opt,name=step,proto3" json:"step,omitempty"`
 	WaitingFor    *Waiting               `protobuf:"bytes,11,opt,name=waiting_for,json=waitingFor,proto3" json:"waiting_for,omitempty"`
 	SeatMs        float64                `protobuf:"fixed64,12,opt,name=seat_ms,json=seatMs,proto3" json:"seat_ms,omitempty"` // see Progress
+	Memory        uint64                 `protobuf:"varint,13,opt,name=memory,proto3" json:"memory,omitempty"`                // bytes that it may use, with the others on its machine; 0: not known
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3601,6 +3602,13 @@ func (x *WorkerStatus) GetWaitingFor() *Waiting {
 func (x *WorkerStatus) GetSeatMs() float64 {
 	if x != nil {
 		return x.SeatMs
+	}
+	return 0
+}
+
+func (x *WorkerStatus) GetMemory() uint64 {
+	if x != nil {
+		return x.Memory
 	}
 	return 0
 }
@@ -5742,7 +5750,7 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\teval_loss\x18\x04 \x01(\x01R\bevalLoss\x12#\n" +
 	"\reval_accuracy\x18\x05 \x01(\x01R\fevalAccuracy\x12\x18\n" +
 	"\ametrics\x18\x06 \x01(\tR\ametrics\x12\x12\n" +
-	"\x04step\x18\a \x01(\x04R\x04step\"\xc3\x02\n" +
+	"\x04step\x18\a \x01(\x04R\x04step\"\xdb\x02\n" +
 	"\fWorkerStatus\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x10\n" +
 	"\x03pid\x18\x02 \x01(\x03R\x03pid\x12\x12\n" +
@@ -5758,7 +5766,8 @@ const file_ringmaster_proto_rawDesc = "" +
 	" \x01(\x04R\x04step\x124\n" +
 	"\vwaiting_for\x18\v \x01(\v2\x13.ringmaster.WaitingR\n" +
 	"waitingFor\x12\x17\n" +
-	"\aseat_ms\x18\f \x01(\x01R\x06seatMs\"\x89\t\n" +
+	"\aseat_ms\x18\f \x01(\x01R\x06seatMs\x12\x16\n" +
+	"\x06memory\x18\r \x01(\x04R\x06memory\"\x89\t\n" +
 	"\tJobStatus\x12\x10\n" +
 	"\x03job\x18\x01 \x01(\tR\x03job\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +

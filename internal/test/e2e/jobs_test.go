@@ -68,6 +68,10 @@ func TestPausedAndPutOff(t *testing.T) {
 	l.ask("resume", want.Job)
 	l.step(paused.Step + 20)
 
+	code, says, stderr := run(t, t.TempDir(), "submit", file, "--cluster", paused.Coordinators[0].Address, "--dry-run", "--priority", "7")
+	if code != 0 || !strings.Contains(says, "the workers there hold all seats") || !strings.Contains(says, "job "+want.Job+" would save a checkpoint and make way") || len(l.jobs()) != 1 {
+		t.Errorf("dry run: exit code %d, %q, %s", code, says, stderr)
+	}
 	code, id, stderr := run(t, t.TempDir(), "submit", file, "--cluster", paused.Coordinators[0].Address, "--detach", "--priority", "7",
 		"--set", "train.steps=300", "--set", "name=urgent")
 	if code != 0 || strings.TrimSpace(id) != "urgent" {
@@ -84,6 +88,9 @@ func TestPausedAndPutOff(t *testing.T) {
 	l.until(func(s *launch.Status) bool { return s.Job == want.Job && s.State == "running" })
 	if second := l.jobs()["urgent"]; second.State != "done" || second.Digest != urgent.Digest {
 		t.Errorf("the other job: %+v, want digest %s", second, urgent.Digest)
+	}
+	if code, says, stderr := run(t, t.TempDir(), "jobs", "follow", "urgent", "--progress", "none", "--dir", l.dir); code != 0 || !strings.Contains(says, urgent.Digest) {
+		t.Errorf("follow: exit code %d, %q, %s", code, says, stderr)
 	}
 	got := l.end(0)
 	if got.Digest != want.Digest || got.StateDigest != want.StateDigest {
