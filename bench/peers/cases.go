@@ -14,6 +14,7 @@ type comparison struct {
 	name         string
 	ours, theirs [][]string
 	figures      []figure
+	prepare      func() error // makes the data that both sides read, before the first round; nil: nothing is to be made
 }
 
 // figure is a number to compare. ours and theirs are patterns whose only group is the number in what the commands print; the
@@ -87,7 +88,7 @@ func mobileNet(o options) comparison {
 	return comparison{name: "training on 1 worker, MobileNetV2",
 		ours: [][]string{
 			bench(o, job, "small", 1, 32, 8, "--set", "data.dir="+filepath.Join(o.data, "cifar10"), "--set", "data.eval_per_class=10"),
-			bench(o, job, "large", 1, 4, 24, "--set", "data.dir="+o.photos, "--set", "model.variant=imagenet", "--set", "data.train_per_class=0",
+			bench(o, job, "large", 1, 4, 24, "--set", "data.dir="+o.made, "--set", "model.variant=imagenet", "--set", "data.train_per_class=0",
 				"--set", "data.eval_per_class=0", "--set", "data.crop=0"),
 			bestProduct(o),
 		},
@@ -96,14 +97,15 @@ func mobileNet(o options) comparison {
 			{name: ", 32x32, batch 32", unit: "images/s", ours: result("small", "samples_per_s"), theirs: `mbv2 32 B=32 train img/s ([0-9.]+)`, work: result("small", "gflops")},
 			{name: ", 224x224, batch 4", unit: "images/s", ours: result("large", "samples_per_s"), theirs: `mbv2 224 B=4 train img/s ([0-9.]+)`, work: result("large", "gflops")},
 			memory("small"),
-		}}
+		},
+		prepare: func() error { return drawPhotos(o.made) }}
 }
 
 // transformers are shapes of well-known models, without dropout. Theirs is run eager, with fused attention and optimizer, and compiled, each in a
 // process of its own: the fastest counts, and the least memory.
 func transformers(o options) []comparison {
 	tokens := filepath.Join(o.data, "tokenizers")
-	text := "data.dir=" + filepath.Join(o.data, "tinyshakespeare")
+	text, short := "data.dir="+filepath.Join(o.data, "tinyshakespeare"), "data.dir="+filepath.Join(o.made, "text")
 	shape := func(title, name, job string, batch, steps int, sets ...string) comparison {
 		var flags []string
 		for _, set := range append(sets, "model.dropout=0") {
@@ -114,18 +116,20 @@ func transformers(o options) []comparison {
 			theirs: [][]string{{o.python, filepath.Join("bench", "peers", "transformers.py"), name, strconv.Itoa(steps)}},
 			figures: []figure{
 				{unit: "steps/s", ours: result(name, "steps_per_s"), theirs: name + ` fastest ([0-9.]+) steps/s`, work: result(name, "gflops")},
-				{name: ", peak memory", unit: "MiB", smaller: true, ours: result(name, "peak_rss_mib"), theirs: name + ` fastest .* least memory ([0-9.]+) MiB`},
-			}}
+				{name: ", memory of the steps", unit: "MiB", smaller: true, ours: result(name, "steps_rss_mib"), theirs: name + ` fastest .* least memory ([0-9.]+) MiB`},
+				{name: ", with evaluation and checkpoint", unit: "MiB", smaller: true, ours: result(name, "peak_rss_mib"), theirs: name + ` fastest .* least memory ([0-9.]+) MiB`},
+			},
+			prepare: func() error { return excerpts(o.data, o.made) }}
 	}
 	pairs := filepath.Join(o.data, "multi30k")
 	return []comparison{
-		shape("T5-small's shape, 4 pairs of 64 and 64 tokens", "t5", "t5-multi30k.yaml", 4, 16, "model.depth=6", "model.heads=8", "model.width=512", "model.hidden=2048",
+		shape("T5-small's shape, 4 pairs of 64 and 64 tokens", "t5", "t5-multi30k.yaml", 4, 8, "model.depth=6", "model.heads=8", "model.width=512", "model.hidden=2048",
 			"model.vocabulary=32128", "train.label_smoothing=0", "data.tokens=characters", "data.context=64", "data.target_context=64",
-			"data.train="+filepath.Join(pairs, "train"), "data.eval="+filepath.Join(pairs, "val")),
+			"data.train="+filepath.Join(pairs, "train"), "data.eval="+filepath.Join(o.made, "val")),
 		shape("BERT, the job file's shape", "bert-small", "bert-shakespeare.yaml", 32, 100, text),
-		shape("BERT, 4 layers 512 wide, 4 x 128 tokens", "bert", "bert-shakespeare.yaml", 4, 20, text, "model.heads=8", "model.width=512", "data.context=128",
+		shape("BERT, 4 layers 512 wide, 4 x 128 tokens", "bert", "bert-shakespeare.yaml", 4, 16, short, "model.heads=8", "model.width=512", "data.context=128",
 			"data.tokenizer="+filepath.Join(tokens, "bert-base-uncased-vocab.txt")),
-		shape("GPT-2 small's shape, 1 x 256 tokens", "gpt2", "gpt-shakespeare.yaml", 1, 10, text, "model.depth=12", "model.heads=12", "model.width=768", "model.bias=true",
+		shape("GPT-2 small's shape, 1 x 256 tokens", "gpt2", "gpt-shakespeare.yaml", 1, 6, short, "model.depth=12", "model.heads=12", "model.width=768", "model.bias=true",
 			"model.activation=gelu_new", "model.vocabulary=50257", "data.context=256", "data.tokenizer="+filepath.Join(tokens, "gpt2_encoder.json")),
 	}
 }

@@ -25,7 +25,7 @@ import (
 // options are what the command line says.
 type options struct {
 	python, peers, ringmaster, job, data, only string
-	photos                                     string // folder of large images, made for the run
+	made                                       string // folder of the data that are made for the run
 	rounds                                     int
 }
 
@@ -51,20 +51,17 @@ func run(ctx context.Context, o options) error {
 	if flag.NArg() > 0 || o.rounds < 1 {
 		return errors.New("usage: peers [flags]; -rounds is at least 1")
 	}
-	dir, err := os.MkdirTemp("", "ringmaster-photos-")
+	dir, err := os.MkdirTemp("", "ringmaster-peers-")
 	if err != nil {
-		return fmt.Errorf("make a folder for images: %w", err)
+		return fmt.Errorf("make a folder for data: %w", err)
 	}
 	defer os.RemoveAll(dir)
-	o.photos = dir
+	o.made = dir
 	chosen, err := choose(comparisons(o), o.only)
 	if err != nil {
 		return err
 	}
 	if err := check(ctx, o); err != nil {
-		return err
-	}
-	if err := drawPhotos(dir); err != nil {
 		return err
 	}
 	var results []row
@@ -122,6 +119,11 @@ func compare(ctx context.Context, c comparison, o options) ([]row, error) {
 	for i, f := range c.figures {
 		rows[i] = row{name: c.name + f.name, unit: f.unit, smaller: f.smaller}
 	}
+	if c.prepare != nil {
+		if err := c.prepare(); err != nil {
+			return nil, fmt.Errorf("%s: %w", c.name, err)
+		}
+	}
 	for round := range o.rounds {
 		fmt.Fprintf(os.Stderr, "%s: round %d of %d\n", c.name, round+1, o.rounds)
 		sides := []bool{true, false}
@@ -168,11 +170,14 @@ func compare(ctx context.Context, c comparison, o options) ([]row, error) {
 // peakLine begins the line that output adds for the peak memory of each command's own process.
 const peakLine = "peak memory of the process"
 
+// commandBound is how long one command may take: on a machine with other work several times what it takes alone.
+const commandBound = 20 * time.Minute
+
 // output is what the commands print, one after another.
 func output(ctx context.Context, commands [][]string, o options) (string, error) {
 	var all bytes.Buffer
 	for _, command := range commands {
-		bounded, cancel := context.WithTimeout(ctx, 10*time.Minute)
+		bounded, cancel := context.WithTimeout(ctx, commandBound)
 		cmd := exec.CommandContext(bounded, command[0], command[1:]...)
 		cmd.Env = append(os.Environ(), "PYTHON="+o.python, "OMP_NUM_THREADS=1")
 		var problems bytes.Buffer

@@ -133,7 +133,7 @@ func TestResultsKeepTheirKeys(t *testing.T) {
 		{GemmResult{Kernel: "avx2"}, []string{"case", "gflops", "kernel", "us"}},
 		{KernelResult{}, []string{"case", "gib_per_s", "kernel", "ns"}},
 		{AllReduceResult{}, []string{"bytes", "case", "gib_per_s", "rounds", "seats", "us", "workers"}},
-		{TrainResult{}, []string{"case", "gflops", "peak_rss_mib", "samples_per_s", "steps", "steps_per_s", "threads", "workers"}},
+		{TrainResult{}, []string{"case", "gflops", "peak_rss_mib", "samples_per_s", "steps", "steps_per_s", "steps_rss_mib", "threads", "workers"}},
 		{BalanceResult{}, []string{"apart_samples_per_s", "balanced_samples_per_s", "case", "even_of_ideal", "even_samples_per_s", "fast_samples_per_s",
 			"of_apart", "of_ideal", "of_shown", "seats", "slow_samples_per_s"}},
 	} {

@@ -31,8 +31,9 @@ type TrainResult struct {
 	Case        string  `json:"case"`
 	StepsPerS   float64 `json:"steps_per_s"`
 	SamplesPerS float64 `json:"samples_per_s"`
-	PeakRSSMiB  float64 `json:"peak_rss_mib"` // of the largest worker
-	GFLOPS      float64 `json:"gflops"`       // of the model's products, all workers together
+	PeakRSSMiB  float64 `json:"peak_rss_mib"`  // of the largest worker
+	StepsRSSMiB float64 `json:"steps_rss_mib"` // likewise in its steps, without the evaluation and the checkpoint at the end; 0 where that was not seen
+	GFLOPS      float64 `json:"gflops"`        // of the model's products, all workers together
 	Workers     int     `json:"workers"`
 	Threads     int     `json:"threads"`
 	Steps       uint64  `json:"steps"`
@@ -79,7 +80,7 @@ func Train(ctx context.Context, o TrainOptions) (report *Report, err error) {
 	perSample := 2 * float64(assembled.Model.MultiplyAdds(batch)) / float64(batch)
 	return &Report{Columns: []string{"CASE", "STEPS/S", "SAMPLES/S", "GFLOP/S", "PEAK MIB"}, Results: []Result{
 		TrainResult{Case: job.Name, StepsPerS: float64(s.Step) / float64(s.TrainS), SamplesPerS: float64(s.SamplesPerS),
-			PeakRSSMiB: float64(ran.PeakBytes) / (1 << 20), GFLOPS: perSample * float64(s.SamplesPerS) / 1e9,
+			PeakRSSMiB: float64(ran.PeakBytes) / (1 << 20), StepsRSSMiB: float64(ran.StepsPeakBytes) / (1 << 20), GFLOPS: perSample * float64(s.SamplesPerS) / 1e9,
 			Workers: o.Workers, Threads: o.Threads, Steps: s.Step}}}, nil
 }
 

@@ -27,6 +27,24 @@ func MemoryLimit() int64 {
 // Otherwise it is let grow until it takes twice of what it uses.
 func KeepWithin(bytes uint64) { debug.SetMemoryLimit(int64(min(bytes, math.MaxInt64))) }
 
+// ResidentPeak is the most bytes of memory that a process has had resident so far; 0 where the system does not say.
+func ResidentPeak(pid int) int64 { return residentPeak(os.ReadFile, pid) }
+
+func residentPeak(read func(string) ([]byte, error), pid int) int64 {
+	text, err := read("/proc/" + strconv.Itoa(pid) + "/status")
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(text)) {
+		if size, found := strings.CutPrefix(line, "VmHWM:"); found {
+			if kib, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(size), "kB")), 10, 64); err == nil {
+				return kib << 10
+			}
+		}
+	}
+	return 0
+}
+
 // KilledForMemory is how many processes the kernel has killed since it started because memory was short; 0 where it does not say.
 func KilledForMemory() int64 { return killedForMemory(os.ReadFile) }
 

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"io/fs"
 	"os"
 	"testing"
 )
@@ -46,5 +47,20 @@ func TestKilledForMemory(t *testing.T) {
 		if got != want {
 			t.Errorf("%q: %d, want %d", text, got, want)
 		}
+	}
+}
+
+func TestResidentPeakOfAProcess(t *testing.T) {
+	read := func(path string) ([]byte, error) {
+		if path != "/proc/12/status" {
+			return nil, fs.ErrNotExist
+		}
+		return []byte("Name:\tworker\nVmPeak:\t  999999 kB\nVmHWM:\t    2048 kB\nVmRSS:\t    1024 kB\n"), nil
+	}
+	if got := residentPeak(read, 12); got != 2<<20 {
+		t.Errorf("%d bytes, want 2 MiB", got)
+	}
+	if got := residentPeak(read, 13); got != 0 {
+		t.Errorf("%d bytes of a process that is gone", got)
 	}
 }

@@ -57,7 +57,8 @@ type Result struct {
 	Resumed *Origin   // the checkpoint it resumed from; nil: from the seed
 	Signal  os.Signal // that interrupted it; nil: none
 
-	PeakBytes int64 // memory of the largest worker, at most
+	PeakBytes      int64 // memory of the largest worker, at most
+	StepsPeakBytes int64 // likewise, without the job's end; 0 where the system does not say, or the steps were too short to see
 }
 
 // ErrAbandoned means that a second interrupt ended everything at once.
@@ -197,6 +198,7 @@ type run struct {
 	last      *rpc.JobStatus
 	shown     Watched
 	saved     time.Time // when status.json was written
+	memory    stepsMemory
 	complaint string    // of the last attempt to write it
 	atEnd     time.Time // since when the job only has to end; zero: it still trains
 	end       context.CancelCauseFunc
@@ -408,6 +410,7 @@ func (r *run) see(ctx context.Context, s *rpc.JobStatus) {
 	r.mu.Lock()
 	r.last = s
 	r.mu.Unlock()
+	r.memory.see(s, r.cluster.residentPeak())
 	r.takeWish(s)
 	r.keepStalls(s)
 	r.recorder.See(s)
@@ -462,7 +465,7 @@ func diskWords(err error) string {
 
 // conclude makes the summary.
 func (r *run) conclude(err error) {
-	r.result.Signal, r.result.PeakBytes = r.signal, r.cluster.peakBytes()
+	r.result.Signal, r.result.PeakBytes, r.result.StepsPeakBytes = r.signal, r.cluster.peakBytes(), r.memory.peak
 	s := Summarize(r.last, r.dir.Checkpoints(CoordinatorIDs(1)[0]), r.o.Began, time.Now())
 	for i, v := range s.Views {
 		s.Views[i].StalledMs = max(v.StalledMs, figure(r.stalls[v.Generation]))
