@@ -90,9 +90,14 @@ func recordTrace(ctx context.Context, c *client.Client, job string, steps int, o
 	if err != nil {
 		return failed(err)
 	}
-	spans := 0
+	spans, seen, lost := 0, 0, uint64(0)
 	for _, p := range t.Processes {
 		spans += len(p.Spans)
+		seen = max(seen, p.Steps()) // a job that ends, or a ring that breaks, leaves fewer than were asked for
+		lost += p.Lost
+	}
+	if spans == 0 { // an earlier trace in that file stays
+		return failed(fmt.Errorf("nothing was recorded: job %s ended, or its ring broke, before step %d", t.Job, t.First))
 	}
 	slices.SortFunc(t.Processes, func(a, b trace.Process) int { return cmp.Compare(a.Worker, b.Worker) })
 	if err := wholefile.Write(out, 0o666, func(w io.Writer) error { return trace.Write(w, t.Job, t.Processes) }); err != nil {
@@ -101,10 +106,10 @@ func recordTrace(ctx context.Context, c *client.Client, job string, steps int, o
 	if len(t.Missing) > 0 {
 		fmt.Fprintf(os.Stderr, "no trace came from %s: they have left\n", strings.Join(t.Missing, ", "))
 	}
-	if spans == 0 {
-		return failed(fmt.Errorf("%s has no spans: job %s ended, or its ring broke, before step %d", out, t.Job, t.First))
+	if lost > 0 {
+		fmt.Fprintf(os.Stderr, "there was no room for %s more; trace fewer steps\n", plural.Of(lost, "span"))
 	}
-	_, err = fmt.Fprintf(os.Stdout, "%s: %s of %s from step %d on, %s; open it in Perfetto or chrome://tracing\n", out, plural.Of(steps, "step"),
+	_, err = fmt.Fprintf(os.Stdout, "%s: %s of %s from step %d on, %s; open it in Perfetto or chrome://tracing\n", out, plural.Of(seen, "step"),
 		plural.Of(len(t.Processes), "worker"), t.First, plural.Of(spans, "span"))
 	return failed(err)
 }

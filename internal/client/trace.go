@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"ringmaster/internal/rpc"
@@ -41,6 +42,8 @@ func (c *Client) Trace(ctx context.Context, job string, steps int) (*Trace, erro
 	for {
 		if reply, err = stream.Recv(); errors.Is(err, io.EOF) {
 			return t, nil
+		} else if code := status.Code(err); code == codes.Unavailable || code == codes.FailedPrecondition {
+			return nil, fmt.Errorf("trace the job: the coordinator leads no more (%s), and what the workers recorded is lost: trace again, fewer steps where the job ends soon", status.Convert(err).Message())
 		} else if err != nil {
 			return nil, fmt.Errorf("trace the job: %s", status.Convert(err).Message())
 		}

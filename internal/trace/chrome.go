@@ -23,6 +23,17 @@ type Process struct {
 	Offset, Uncertainty time.Duration
 }
 
+// Steps is how many steps are in it to their end.
+func (p *Process) Steps() int {
+	n := 0
+	for _, s := range p.Spans {
+		if s.Kind == Step {
+			n++
+		}
+	}
+	return n
+}
+
 // event is one event of the format; see the Trace Event Format of the Chromium project.
 type event struct {
 	Name     string         `json:"name"`

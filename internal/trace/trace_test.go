@@ -26,6 +26,9 @@ func TestRecorderTakesTheStepsAskedFor(t *testing.T) {
 	}
 	<-rec.Done()
 	spans, lost := rec.Spans()
+	if p := (&Process{Spans: spans}); p.Steps() != 2 {
+		t.Errorf("%d steps, want 2", p.Steps())
+	}
 	var got []string
 	for _, s := range spans {
 		got = append(got, fmt.Sprintf("%v %d", s.Kind, s.Step))
