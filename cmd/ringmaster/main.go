@@ -107,13 +107,16 @@ func rootCommand() *cobra.Command {
 	}
 	cli.Explain(root)
 	cli.Versioned(root)
-	root.CompletionOptions.HiddenDefaultCmd = true
+	root.CompletionOptions.DisableDefaultCmd = true
 	root.AddCommand(
 		launchCommand(), submitCommand(), statusCommand(), jobsCommand(), traceCommand(), uiCommand(),
 		watchCommand(), scaleCommand(), coordinatorsCommand(), chaosCommand(), sweepCommand(), checkpointsCommand(),
 		exportCommand(), recordsCommand(), runsCommand(), diffCommand(), reportCommand(), validateCommand(), doctorCommand(), evalCommand(), predictCommand(),
 		generateCommand(), dataCommand(), tokenizerCommand(), certsCommand(), benchCommand(),
-		versionCommand(),
+		completionCommand(), manCommand(), versionCommand(),
 	)
+	root.InitDefaultHelpCmd()
+	exemplify(root)
+	complete(root)
 	return root
 }
