@@ -16,6 +16,7 @@ import (
 	"golang.org/x/term"
 	"google.golang.org/grpc"
 
+	"ringmaster/internal/certs"
 	"ringmaster/internal/cli"
 	"ringmaster/internal/client"
 	"ringmaster/internal/config"
@@ -54,14 +55,14 @@ ends with the job: exit code 1 if that failed.`,
 			if len(cluster) == 0 {
 				certificate = "" // a launch is on this machine alone
 			}
-			options, err := connection(certificate, addresses)
+			options, role, err := connectionAs(certificate, addresses)
 			if err != nil {
 				return err
 			}
 			if plain || !fullScreen() {
 				return watchLines(cmd.Context(), addresses, options)
 			}
-			return watchScreen(cmd.Context(), addresses, options, readOnly)
+			return watchScreen(cmd.Context(), addresses, options, readOnly || role == certs.Viewer)
 		},
 	}
 	cmd.Flags().StringVar(&dir, "dir", "", "`folder` of a run on this machine")
