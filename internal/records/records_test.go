@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
@@ -259,5 +260,29 @@ func TestEventsGoOn(t *testing.T) {
 	}
 	if n, err := e.WriteTo(&b); n != 0 || err != nil {
 		t.Errorf("written twice: %d bytes, %v", n, err)
+	}
+}
+
+// BenchmarkRewrite is what a launch does at a checkpoint: both files of metrics and the event file of a whole history.
+func BenchmarkRewrite(b *testing.B) {
+	r := sample()
+	for b.Loop() {
+		var out bytes.Buffer
+		e := NewEvents(0, 0)
+		e.AddRun(r, 0, 0, 0)
+		if _, err := e.WriteTo(&out); err != nil || r.WriteJSONL(&out) != nil || r.WriteCSV(&out) != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkStatus is what a launch does with each status of a job.
+func BenchmarkStatus(b *testing.B) {
+	g := &training{now: time.Unix(1_800_000_000, 0), histories: map[string]checkpoint.History{}}
+	s, n := g.at(40), newNews(0, 0, false)
+	for b.Loop() {
+		s.Step++
+		g.now = g.now.Add(250 * time.Millisecond)
+		_ = n.take(s, g.now)
 	}
 }
