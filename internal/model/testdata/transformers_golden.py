@@ -98,7 +98,7 @@ def main():
     pairs = (choose((3, 12), 500, 13), choose((3, 9), 502, 13), [12, 5, 8])
     translators = {"t5": t5(True), "t5 untied": t5(False)}
     models += [record(name, model, pairs, choose((3, 9), 501, 13), optimizers=("sgd",)) for name, model in translators.items()]
-    models += [record(name, model, choose((3, 9), 500, 13), choose((3, 9), 501, 13), optimizers=("sgd",))
+    models += [record(name, model, choose((3, 9), 500, 13), choose((3, 9), 501, 13), optimizers=("sgd", "adam", "adamw"))
                for name, model in {"llama": llama(2, False), "llama tied": llama(1, True, head_dim=6)}.items()]
     places = [{"bidirectional": b, "buckets": n, "distance": d, "of": buckets(b, n, d)} for n, d in ((32, 128), (8, 7), (16, 300), (64, 256)) for b in (True, False)]
     path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "transformers.json")
