@@ -41,7 +41,7 @@ func generateCommand() *cobra.Command {
 			"prompts' order, with --json as lines of JSON.\n" +
 			"A model that was trained with data.codes draws pictures of captions, --count of each prompt, into --out and --pictures.\n" +
 			"CHECKPOINT is the folder of a run, a folder of checkpoints, one checkpoint, or a .safetensors file: one that ringmaster export\n" +
-			"wrote, or any with --job. The data need not be there. FOLDER is one of GPT-2 or T5 as Hugging Face's save_pretrained\n" +
+			"wrote, or any with --job. The data need not be there. FOLDER is one of GPT-2, LLaMA or T5 as Hugging Face's save_pretrained\n" +
 			"writes it, with the model's tokenizer.",
 		Example: "  ringmaster generate runs/gpt-1 --prompt 'ROMEO:' --temperature 0.8 --top-k 50 --max-tokens 200\n" +
 			"  ringmaster generate runs/t5-1 --prompts test.de --beams 4 --batch 32 > test.en\n" +
