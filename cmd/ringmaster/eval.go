@@ -54,7 +54,7 @@ func evalCommand() *cobra.Command {
 			if err := t.load(flags.threads); err != nil {
 				return err
 			}
-			if t.plan.Metrics, err = trainer.BuildMetrics(t.job, t.plan.Model, t.data.Eval); err != nil {
+			if t.plan.Metrics, err = trainer.BuildMetrics(t.job, t.plan.Model, t.data); err != nil {
 				return wrong(err)
 			}
 			if t.plan.Metrics != nil {

@@ -185,6 +185,9 @@ func textSchema(context int, v *Vocabulary) Schema {
 
 const textField = "text"
 
+// nextTokens is the field of a text's tokens that are predicted, each from those before it.
+const nextTokens = "next"
+
 // successors is the transform that makes of a stretch of tokens an input, all but the last, and a target, for each the token after it.
 type successors struct{}
 
@@ -194,7 +197,7 @@ func (successors) Fields(schema Schema) ([]string, []Field, error) {
 	shape := []int{text.Shape[0] - 1}
 	return []string{textField}, []Field{
 		{Name: "tokens", Type: Int32, Role: Input, Shape: shape, Classes: text.Classes},
-		{Name: "next", Type: Int32, Role: Target, Shape: shape, Classes: text.Classes},
+		{Name: nextTokens, Type: Int32, Role: Target, Shape: shape, Classes: text.Classes},
 	}, nil
 }
 

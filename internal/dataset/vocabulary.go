@@ -222,6 +222,34 @@ type passage struct {
 	starts []int32
 }
 
+// TokenBytes is how many bytes of text each target below n stands for, where the targets are the text's next tokens and their tokens are characters,
+// bytes or a byte-level tokenizer's; else nil.
+func (d *Data) TokenBytes(n int) []int32 {
+	k := d.Schema.Find(nextTokens)
+	if d.Vocabulary == nil || k < 0 || d.Schema[k].Role != Target {
+		return nil
+	}
+	if t := d.Vocabulary.tokenizer; t != nil && !t.ByteLevel() {
+		return nil
+	}
+	sizes := make([]int32, n)
+	for token := range sizes[:min(n, d.Vocabulary.Len())] {
+		sizes[token] = d.Vocabulary.size(int32(token))
+	}
+	return sizes
+}
+
+// size is how many bytes of text a token stands for.
+func (v *Vocabulary) size(token int32) int32 {
+	switch {
+	case v.tokenizer != nil:
+		return int32(v.tokenizer.Bytes(token))
+	case v.characters != nil:
+		return int32(utf8.RuneLen(v.characters[token]))
+	}
+	return 1
+}
+
 // parts are the tokens of a text for training and for evaluation: its first nine tenths and the rest. borders are where its documents begin in bytes.
 func (v *Vocabulary) parts(c config.Data, text []byte, borders []int) (parts [2]passage, total int, err error) {
 	var all Value

@@ -61,7 +61,7 @@ func Check(job *config.Job) (*Checked, error) {
 	if err != nil {
 		return nil, err
 	}
-	metrics, err := trainer.BuildMetrics(job, m, data.Eval)
+	metrics, err := trainer.BuildMetrics(job, m, data)
 	if err != nil {
 		return nil, err
 	}

@@ -31,6 +31,8 @@ const (
 type Task struct {
 	Kind    Kind
 	Outputs int // classes, labels or values of a target
+	// Bytes are how many bytes of text each class stands for, where classes are the tokens of a text and that is known; else nil.
+	Bytes []int32
 }
 
 // Set is a list of metrics that were asked for, checked against a task. It is immutable.
@@ -42,6 +44,7 @@ type Set struct {
 
 	byClass   bool // some metric needs the figures of each class or label
 	confusion bool // a confusion matrix is wanted
+	perByte   bool // the bytes of text are wanted
 }
 
 // metrics lists each metric's name with the kinds of task that it is defined for. topK stands for top1, top2 and so on.
@@ -56,11 +59,16 @@ var metrics = []struct {
 	{"f1", []Kind{Classes, Labels}},
 	{"auc", []Kind{Classes, Labels}},
 	{"perplexity", []Kind{Classes}},
+	{bitsPerByte, []Kind{Classes}},
 	{"mae", []Kind{Values}},
 	{"mse", []Kind{Values}},
 	{"rmse", []Kind{Values}},
 	{"r2", []Kind{Values}},
 }
+
+// bitsPerByte is the loss of the tokens of a text in bits, for each byte of the text, so that models with different tokens can be compared (Gao et
+// al., The Pile, 2020, section 3.1).
+const bitsPerByte = "bits_per_byte"
 
 // Names lists the metrics that a task of this kind may ask for.
 func Names(kind Kind) []string {
@@ -94,6 +102,10 @@ func New(names []string, task Task) (*Set, error) {
 		if !slices.Contains(Names(task.Kind), base) {
 			return nil, fmt.Errorf("%q is not a metric of this job; there are %s", name, strings.Join(Names(task.Kind), ", "))
 		}
+		if name == bitsPerByte && task.Bytes == nil {
+			return nil, fmt.Errorf("%q is for a text that is predicted token by token, where tokens are characters, bytes or a byte-level tokenizer's", name)
+		}
+		s.perByte = s.perByte || name == bitsPerByte
 		s.ranks = s.ranks || name == "auc"
 		s.byClass = s.byClass || slices.Contains([]string{"precision", "recall", "f1"}, name)
 	}
@@ -131,7 +143,7 @@ func (s *Set) Names() []string { return s.names }
 
 // HigherIsBetter reports whether larger values of the metric, or of "loss" or "train_loss", are better.
 func HigherIsBetter(name string) bool {
-	return !slices.Contains([]string{"loss", "train_loss", "perplexity", "mae", "mse", "rmse"}, name)
+	return !slices.Contains([]string{"loss", "train_loss", "perplexity", bitsPerByte, "mae", "mse", "rmse"}, name)
 }
 
 // Value is one metric's figure. It is NaN where the metric is not defined for the samples, as an area under a curve is
@@ -146,6 +158,8 @@ func (s *Set) Value(name string, sums *Sums) float64 {
 		return areas(sums)
 	case "perplexity":
 		return elementary.Exp(sums.loss / sums.lossWeight)
+	case bitsPerByte:
+		return sums.loss / sums.bytes / math.Ln2
 	case "mae":
 		return sums.mean(func(e *errors) float64 { return e.absolute / sums.weight })
 	case "mse":

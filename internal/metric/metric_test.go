@@ -167,13 +167,13 @@ func TestNamesAreCheckedAgainstTheTask(t *testing.T) {
 		task  Task
 		want  string
 	}{
-		{[]string{"acuracy"}, Task{Classes, 3}, `"acuracy" is not a metric of this job; there are accuracy, topK`},
-		{[]string{"rmse"}, Task{Classes, 3}, `"rmse" is not a metric`},
-		{[]string{"accuracy"}, Task{Values, 1}, `there are mae, mse, rmse, r2`},
-		{[]string{"top4"}, Task{Classes, 3}, `"top4": want top1 to top3`},
-		{[]string{"top0"}, Task{Classes, 3}, `"top0" is not a metric`},
-		{[]string{"top2"}, Task{Labels, 3}, `"top2" is not a metric`},
-		{[]string{"f1", "auc", "f1"}, Task{Classes, 3}, `"f1" is listed twice`},
+		{[]string{"acuracy"}, Task{Kind: Classes, Outputs: 3}, `"acuracy" is not a metric of this job; there are accuracy, topK`},
+		{[]string{"rmse"}, Task{Kind: Classes, Outputs: 3}, `"rmse" is not a metric`},
+		{[]string{"accuracy"}, Task{Kind: Values, Outputs: 1}, `there are mae, mse, rmse, r2`},
+		{[]string{"top4"}, Task{Kind: Classes, Outputs: 3}, `"top4": want top1 to top3`},
+		{[]string{"top0"}, Task{Kind: Classes, Outputs: 3}, `"top0" is not a metric`},
+		{[]string{"top2"}, Task{Kind: Labels, Outputs: 3}, `"top2" is not a metric`},
+		{[]string{"f1", "auc", "f1"}, Task{Kind: Classes, Outputs: 3}, `"f1" is listed twice`},
 	} {
 		if _, err := New(c.names, c.task); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%v: %v, want %q", c.names, err, c.want)

@@ -12,6 +12,7 @@ type Sums struct {
 	weight float64 // of all samples; their number where they have none
 	// Classes: the sum of the losses, and what divides it.
 	loss, lossWeight float64
+	bytes            float64 // of the text that the targets stand for, where that is wanted
 	// Classes and Labels:
 	correct   float64   // weight of the samples that are right; of Labels, right in every label
 	top       []float64 // weight of the samples whose class is among the k largest logits, for each topK
@@ -57,7 +58,7 @@ func (s *Set) Sums() *Sums {
 
 // Reset makes the sums empty again and keeps their memory.
 func (s *Sums) Reset() {
-	s.weight, s.loss, s.lossWeight, s.correct = 0, 0, 0, 0
+	s.weight, s.loss, s.lossWeight, s.bytes, s.correct = 0, 0, 0, 0, 0
 	for _, part := range [][]float64{s.top, s.hits, s.predicted, s.actual, s.confusion} {
 		clear(part)
 	}
@@ -79,6 +80,9 @@ func (s *Sums) AddClass(logits, probabilities []float32, class int32, weight flo
 	}
 	w := float64(weight)
 	s.weight += w
+	if s.set.perByte {
+		s.bytes += float64(w * float64(s.set.task.Bytes[class]))
+	}
 	guess := argmax(logits)
 	if guess == int(class) {
 		s.correct += w
@@ -174,6 +178,7 @@ func (s *Sums) Merge(other *Sums) {
 	s.weight += other.weight
 	s.loss += other.loss
 	s.lossWeight += other.lossWeight
+	s.bytes += other.bytes
 	s.correct += other.correct
 	add(s.top, other.top)
 	add(s.hits, other.hits)
@@ -247,7 +252,7 @@ func (s *Set) width() int {
 
 // fixed lists the sums whose number does not depend on how many samples were seen.
 func (s *Sums) fixed() []*float64 {
-	list := []*float64{&s.weight, &s.loss, &s.lossWeight, &s.correct}
+	list := []*float64{&s.weight, &s.loss, &s.lossWeight, &s.correct, &s.bytes}
 	for _, part := range [][]float64{s.top, s.hits, s.predicted, s.actual, s.confusion} {
 		for i := range part {
 			list = append(list, &part[i])

@@ -81,6 +81,28 @@ func (w *work) spell(table *[unicode.MaxRune + 1]class) {
 	w.commitText()
 }
 
+// ByteLevel reports whether tokens stand for the bytes of a text in GPT-2's alphabet, none of them changed, added or lost.
+func (t *Tokenizer) ByteLevel() bool {
+	if _, is := t.decoder.(byteDecoder); !is || t.normalize != nil {
+		return false
+	}
+	bytes := 0
+	ids, err := t.AppendIDs(nil, "a") // some put a space before it
+	for _, id := range ids {
+		bytes += t.Bytes(id)
+	}
+	return err == nil && bytes == 1
+}
+
+// Bytes is how many bytes of text a token of a byte-level tokenizer stands for; 0 where there is no such token.
+func (t *Tokenizer) Bytes(id int32) int {
+	if i, ok := t.added.byID[id]; ok {
+		return len(t.added.list[i].content)
+	}
+	token, _ := t.model.token(id)
+	return len(unspell(nil, token))
+}
+
 // unspell appends the bytes that a token in the byte alphabet stands for. Tokens with other characters stand for themselves.
 func unspell(to []byte, token string) []byte {
 	before := len(to)

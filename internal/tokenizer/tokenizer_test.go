@@ -60,3 +60,23 @@ func TestKnownExpressionsMatchWhatTheySay(t *testing.T) {
 		}
 	}
 }
+
+// Only of tokenizers that write a text's bytes and nothing else is it known how many bytes a token stands for.
+func TestByteLevel(t *testing.T) {
+	for name, want := range map[string]bool{"trained_bpe.json": false, "qwen.json": false, "llama3.json": true, "roberta.json": false, "prefix.json": false, "bert.json": false, "trained_unigram.json": false, "bpe.model": false} {
+		k := opened(t, name)
+		if k.ByteLevel() != want {
+			t.Errorf("%s: %v", name, !want)
+			continue
+		}
+		text := "Übergrößen: ☃ \n 12"
+		ids, err := k.AppendIDs(nil, text)
+		bytes := 0
+		for _, id := range ids {
+			bytes += k.Bytes(id)
+		}
+		if err != nil || want && bytes != len(text) {
+			t.Errorf("%s: %d bytes of %d, %v", name, bytes, len(text), err)
+		}
+	}
+}

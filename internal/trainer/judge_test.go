@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"ringmaster/internal/checkpoint"
+	"ringmaster/internal/dataset"
 	"ringmaster/internal/metric"
 	"ringmaster/internal/plan"
 )
@@ -138,14 +139,14 @@ func TestEarlyStopAcrossSessions(t *testing.T) {
 // Figures of an evaluation need an evaluation set.
 func TestRulesNeedAnEvaluation(t *testing.T) {
 	p := stopping(t)
-	if _, err := BuildMetrics(p.Job, p.Model, p.Data.Eval); err != nil {
+	if _, err := BuildMetrics(p.Job, p.Model, p.Data); err != nil {
 		t.Error(err)
 	}
-	if _, err := BuildMetrics(p.Job, p.Model, nil); err == nil || !strings.Contains(err.Error(), "train.early_stop.metric: loss is of an evaluation, but the data have no evaluation set") {
+	if _, err := BuildMetrics(p.Job, p.Model, &dataset.Data{}); err == nil || !strings.Contains(err.Error(), "train.early_stop.metric: loss is of an evaluation, but the data have no evaluation set") {
 		t.Error(err)
 	}
 	p.Job.Train.EarlyStop.Metric, p.Job.Checkpoint.KeepBest = "train_loss", ""
-	if _, err := BuildMetrics(p.Job, p.Model, nil); err != nil {
+	if _, err := BuildMetrics(p.Job, p.Model, &dataset.Data{}); err != nil {
 		t.Error(err)
 	}
 }

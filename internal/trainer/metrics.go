@@ -14,7 +14,8 @@ import (
 const gatherRoom = 64 << 20
 
 // BuildMetrics is the set of metrics that the job asks for; nil where it asks for none. Errors point at the key in the job file.
-func BuildMetrics(job *config.Job, m *model.Model, set dataset.Set) (*metric.Set, error) {
+func BuildMetrics(job *config.Job, m *model.Model, d *dataset.Data) (*metric.Set, error) {
+	set := d.Eval
 	if err := checkTold(job, set); err != nil {
 		return nil, err
 	}
@@ -22,6 +23,9 @@ func BuildMetrics(job *config.Job, m *model.Model, set dataset.Set) (*metric.Set
 		return nil, nil
 	}
 	task := m.Loss().Task()
+	if task.Kind == metric.Classes {
+		task.Bytes = d.TokenBytes(task.Outputs)
+	}
 	metrics, err := metric.New(job.Train.Metrics, task)
 	if err != nil {
 		return nil, job.Errorf("train.metrics", "train.metrics: %v", err)

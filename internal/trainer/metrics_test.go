@@ -3,6 +3,8 @@ package trainer
 import (
 	"bytes"
 	"math"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -12,6 +14,7 @@ import (
 	"ringmaster/internal/dataset"
 	"ringmaster/internal/metric"
 	"ringmaster/internal/rng"
+	"ringmaster/internal/tokenizer"
 )
 
 // Metrics are the same in every bit on one worker, on three, and scored alone, in pieces of any size; they agree with what the
@@ -61,7 +64,7 @@ func TestMetricsOfOtherTargets(t *testing.T) {
 	text := assembleText(t)
 	var err error
 	text.Job.Train.Metrics = []string{"perplexity", "top2"}
-	if text.Metrics, err = BuildMetrics(text.Job, text.Model, text.Data.Eval); err != nil {
+	if text.Metrics, err = BuildMetrics(text.Job, text.Model, text.Data); err != nil {
 		t.Fatal(err)
 	}
 	e := evaluateIn(t, text, evalBatch)
@@ -85,7 +88,7 @@ func TestMetricsOfOtherTargets(t *testing.T) {
 	} {
 		p := assembleTable(t, c.layers, c.target, c.loss)
 		p.Job.Train.Metrics = c.metrics
-		if p.Metrics, err = BuildMetrics(p.Job, p.Model, p.Data.Eval); err != nil {
+		if p.Metrics, err = BuildMetrics(p.Job, p.Model, p.Data); err != nil {
 			t.Fatal(err)
 		}
 		e := evaluateIn(t, p, evalBatch)
@@ -100,7 +103,7 @@ func TestMetricsOfPiecesOfRows(t *testing.T) {
 	p := assembleText(t)
 	p.Job.Train.Metrics = []string{"perplexity", "top2", "f1"}
 	var err error
-	if p.Metrics, err = BuildMetrics(p.Job, p.Model, p.Data.Eval); err != nil {
+	if p.Metrics, err = BuildMetrics(p.Job, p.Model, p.Data); err != nil {
 		t.Fatal(err)
 	}
 	batch := &dataset.Batch{}
@@ -130,31 +133,105 @@ func TestMetricsOfPiecesOfRows(t *testing.T) {
 func TestMetricsAreCheckedBeforeAnythingStarts(t *testing.T) {
 	p := assemble(t, 4, "")
 	for text, want := range map[string]string{
-		"rmse":     "small.yaml:7:72: train.metrics: \"rmse\" is not a metric of this job; there are accuracy, topK, precision, recall, f1, auc, perplexity",
-		"top11":    "train.metrics: \"top11\": want top1 to top10",
-		"f1, f1":   "train.metrics: \"f1\" is listed twice",
-		"accuracy": "",
+		"rmse":          "small.yaml:7:72: train.metrics: \"rmse\" is not a metric of this job; there are accuracy, topK, precision, recall, f1, auc, perplexity, bits_per_byte",
+		"top11":         "train.metrics: \"top11\": want top1 to top10",
+		"f1, f1":        "train.metrics: \"f1\" is listed twice",
+		"accuracy":      "",
+		"bits_per_byte": "small.yaml:7:72: train.metrics: \"bits_per_byte\" is for a text that is predicted token by token, where tokens are characters, bytes or a byte-level tokenizer's",
 	} {
 		job, err := config.Parse("small.yaml", []byte("\nname: small\nseed: 3\nseats: 4\nmodel: {kind: mlp, layers: [784, 24, 10]}\ndata: {kind: glyphs}\n"+
 			"train: {steps: 25, batch_per_seat: 3, optimizer: {lr: 0.002}, metrics: ["+text+"]}\n"), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = BuildMetrics(job, p.Model, p.Data.Eval)
+		_, err = BuildMetrics(job, p.Model, p.Data)
 		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
 			t.Errorf("%s: %v, want %s", text, err, want)
 		}
 	}
 	p.Job.Train.Metrics = []string{"auc"}
-	_, err := BuildMetrics(p.Job, p.Model, unread{count: 10_000_000})
+	_, err := BuildMetrics(p.Job, p.Model, &dataset.Data{Eval: unread{count: 10_000_000}})
 	if want := "train.metrics take 457 MiB over 10 outputs and 10000000 targets, the limit is 64 MiB: leave out auc"; err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("%v, want %s", err, want)
 	}
-	_, err = BuildMetrics(p.Job, p.Model, nil)
+	_, err = BuildMetrics(p.Job, p.Model, &dataset.Data{})
 	if want := "train.metrics are computed over an evaluation set, which the data do not have"; err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("%v, want %s", err, want)
 	}
 	if gatherRoom > allreduce.MaxGather {
 		t.Errorf("records of %d bytes are allowed, and %d gathered", gatherRoom, allreduce.MaxGather)
 	}
+}
+
+// Bits per byte are the loss of the targets' tokens over the bytes of the text that they are: of characters the loss in bits, of a tokenizer's tokens what
+// the text itself has between the first token of the evaluation and its last.
+func TestBitsPerByte(t *testing.T) {
+	for _, c := range []struct{ data, tokenizer string }{{"the quick brown fox jumps over the lazy dog. ", ""}, {"über die Straße läuft ☃ ein brauner Fuchs. ", ""}, {"über die Straße läuft ☃ ein brauner Fuchs.\n", "bpe"}} {
+		p := assembleBytes(t, strings.Repeat(c.data, 60), c.tokenizer)
+		e := evaluateIn(t, p, evalBatch)
+		figures, err := metric.Parse(e.Metrics)
+		if err != nil {
+			t.Fatal(err)
+		}
+		bytes, count := 0, 0
+		for i := range p.Data.Eval.Len() {
+			batch := &dataset.Batch{}
+			if err := p.Data.Eval.Read(batch, []int32{int32(i)}, rng.Key{}); err != nil {
+				t.Fatal(err)
+			}
+			for _, token := range batch.Columns[1].Ints {
+				count++
+				if c.tokenizer == "" {
+					bytes += len(p.Data.Vocabulary.Decode([]int32{token}))
+				}
+			}
+			if c.tokenizer != "" { // whole characters, but for what the windows cut
+				bytes += len(strings.ReplaceAll(p.Data.Vocabulary.Decode(batch.Columns[1].Ints), "\ufffd", "?"))
+			}
+		}
+		want := e.Loss * float64(count) / float64(bytes) / math.Ln2
+		if tolerance := map[string]float64{"": 1e-9, "bpe": 0.02}[c.tokenizer]; math.Abs(figures[0].Value-want) > tolerance*want {
+			t.Errorf("%s %s: %v bits per byte, want %v", c.data, c.tokenizer, figures[0].Value, want)
+		}
+	}
+	if metric.HigherIsBetter("bits_per_byte") {
+		t.Error("more bits count as better")
+	}
+}
+
+// assembleBytes is a small GPT of a text that tells its bits per byte, with a tokenizer of the kind that is learnt from it.
+func assembleBytes(t *testing.T, text, kind string) *Plan {
+	t.Helper()
+	dir := t.TempDir()
+	file, data := filepath.Join(dir, "text.txt"), ""
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if kind != "" {
+		learner, err := tokenizer.NewTrainer(tokenizer.Training{Kind: kind, Size: 264, MinCount: 2, Threads: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := learner.Add(text[:len(text)/60]); err != nil {
+			t.Fatal(err)
+		}
+		content, _, err := learner.Finish()
+		if err != nil {
+			t.Fatal(err)
+		}
+		data = ", tokenizer: " + filepath.Join(dir, "tokenizer.json")
+		if err := os.WriteFile(filepath.Join(dir, "tokenizer.json"), content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	job, err := config.Parse("text.yaml", []byte("name: text\nseats: 4\nmodel: {kind: gpt, depth: 1, heads: 2, width: 8}\ndata: {kind: text, context: 8, dir: "+file+data+
+		"}\ntrain: {steps: 5, batch_per_seat: 2, metrics: [bits_per_byte]}\n"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := Assemble(job)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
 }

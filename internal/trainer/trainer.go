@@ -56,7 +56,7 @@ func Assemble(job *config.Job) (*Plan, error) {
 	if _, err := CheckStatistics(job, m, samples); err != nil {
 		return nil, err
 	}
-	metrics, err := BuildMetrics(job, m, data.Eval)
+	metrics, err := BuildMetrics(job, m, data)
 	if err != nil {
 		return nil, err
 	}
