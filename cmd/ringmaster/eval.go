@@ -27,7 +27,8 @@ func evalCommand() *cobra.Command {
 			"With train.metrics, of the job or by --set train.metrics=[f1,auc], also precision, recall and F1 of every class and the\n" +
 			"confusion matrix, as far as they fit: in the table of up to 100 and 20 classes, as JSON of up to 1,000 and 64.\n" +
 			"With --bleu the model translates the evaluation pairs instead, and the translations are scored as sacrebleu does.\n" +
-			"CHECKPOINT is the folder of a run, a folder of checkpoints, one checkpoint, or a .safetensors file with --job.",
+			"CHECKPOINT is the folder of a run, a folder of checkpoints, one checkpoint, or, with --job, a .safetensors file or a folder as\n" +
+			"Hugging Face's save_pretrained writes it.",
 		Args: cli.Takes("CHECKPOINT"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := bleu.check(cmd); err != nil {

@@ -85,7 +85,7 @@ func exportCommand() *cobra.Command {
 	cmd.Flags().StringVar(&shard, "shard-size", "5GB", "hf: the `size` from which on weights are divided into several files: 200MB, 5GB")
 	cmd.Flags().BoolVar(&merge, "merge", false, "safetensors, hf: add what adapters (model.lora) give to the weights, and leave them out")
 	flags.bindChoice(cmd)
-	cmd.Flags().StringVar(&flags.jobFile, "job", "", "the job `file` that a .safetensors file belongs to")
+	cmd.Flags().StringVar(&flags.jobFile, "job", "", "the job `file` that a .safetensors file, or a folder of weights, belongs to")
 	cmd.Flags().StringVar(&flags.labels, "labels", "", "of a .safetensors file of a model of photos: the `file` that names the classes, one a line, in their order")
 	cmd.Flags().StringArrayVar(&flags.sets, "set", nil, "onnx: override where the job's data are, `data.dir=DIR`, if the checkpoint does not describe them")
 	return cmd

@@ -29,7 +29,7 @@ const thirteen = "[PAD] [UNK] [CLS] [SEP] [MASK] a b c d e f g h"
 // A folder of weights that another program trained writes texts by its own tokenizer.
 func TestFoldersOfOthersWriteTexts(t *testing.T) {
 	dir := pretrained(t, "gpt2", thirteen)
-	f := trainedFlags{threads: 1}
+	f := trainedFlags{threads: 1, folders: true}
 	found, err := f.findFolder(dir)
 	if err != nil {
 		t.Fatal(err)
@@ -61,6 +61,42 @@ func TestFoldersOfOthersWriteTexts(t *testing.T) {
 	} {
 		if code := run(test.args); code != test.code {
 			t.Errorf("%v: exit code %d, want %d", test.args, code, test.code)
+		}
+	}
+}
+
+// Folders of BERT answer by the names in their config.json, and a job that names data evaluates them as what its model begins from.
+func TestFoldersOfOthersAreAskedAndEvaluated(t *testing.T) {
+	classes, masked := pretrained(t, "bert-classes", thirteen), pretrained(t, "bert", thirteen)
+	rows, job := filepath.Join(t.TempDir(), "rows.csv"), filepath.Join(t.TempDir(), "job.yaml")
+	lines := "text,kind\n"
+	for i := range 20 {
+		lines += strings.Repeat("a b c d e f ", 1+i%2) + "," + string(rune('p'+i%5)) + "\n"
+	}
+	yaml := "name: rows\nseats: 1\nmodel: {kind: bert}\ndata: {kind: csv, train: " + rows + ", eval: " + rows + ", texts: [text], target: kind, categories: [kind], tokenizer: " + classes +
+		", context: 12}\ntrain: {steps: 1, batch_per_seat: 1}\n"
+	for path, text := range map[string]string{rows: lines, job: yaml} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, test := range []struct {
+		args []string
+		code int
+		want string // what is written, or the error
+	}{
+		{[]string{"predict", classes, "--prompt", "a b c", "--top", "9"}, 0, "LABEL_4"},
+		{[]string{"predict", masked, "--prompt", "a [MASK] c", "--top", "2"}, 0, "%"},
+		{[]string{"generate", classes, "--prompt", "a"}, 2, "ask it by ringmaster predict"},
+		{[]string{"eval", classes}, 2, classes + " is a folder of weights, which names no data: add --job JOB.yaml"},
+		{[]string{"eval", classes, "--job", job}, 0, "test accuracy"},
+		{[]string{"eval", classes, "--job", job, "--step", "4"}, 2, "is a folder of weights, which has no steps"},
+		{[]string{"eval", pretrained(t, "gpt2", thirteen), "--job", job}, 2, "is of a model of type \"gpt2\", and model.kind: bert reads \"bert\""},
+		{[]string{"export", classes, "--job", job, "--out", filepath.Join(t.TempDir(), "x.onnx")}, 0, "x.onnx"},
+	} {
+		code, out, errs := typed(t, test.args)
+		if said := out + errs; code != test.code || !strings.Contains(said, test.want) {
+			t.Errorf("%v: exit code %d, want %d:\n%s\nwant %s", test.args, code, test.code, said, test.want)
 		}
 	}
 }

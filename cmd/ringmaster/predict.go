@@ -32,7 +32,7 @@ type question struct {
 }
 
 func predictCommand() *cobra.Command {
-	q := question{trainedFlags: trainedFlags{heeds: []string{"data.mean", "data.std"}}}
+	q := question{trainedFlags: trainedFlags{folders: true, heeds: []string{"data.mean", "data.std"}}}
 	cmd := &cobra.Command{
 		Use:   "predict CHECKPOINT --photo FILE... | --prompt TEXT | --input FILE",
 		Short: "Let a trained model name what a photo shows, continue or classify a text, guess hidden words, or answer each row of a table",
@@ -40,7 +40,8 @@ func predictCommand() *cobra.Command {
 			"or answer each row of a table: always the same for one seed.\n" +
 			"Rows are as in training, raw; their order stays. Of classes each answer is the likeliest and the probability of every one.\n" +
 			"CHECKPOINT is the folder of a run, a folder of checkpoints, one checkpoint, or a .safetensors file: one that ringmaster export\n" +
-			"wrote, or any with --job. The data need not be there; for a file with --job, --labels names the classes then.",
+			"wrote, or any with --job. The data need not be there; for a file with --job, --labels names the classes then. A folder of GPT-2,\n" +
+			"BERT or T5 as Hugging Face's save_pretrained writes it, with the model's tokenizer, is taken too.",
 		Args: cli.Takes("CHECKPOINT"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := q.check(cmd); err != nil {

@@ -58,7 +58,7 @@ type trainedFlags struct {
 
 func (f *trainedFlags) bind(cmd *cobra.Command) {
 	cmd.Flags().StringArrayVar(&f.sets, "set", nil, "override a key of the job's data, `data.KEY=VALUE`; repeatable")
-	cmd.Flags().StringVar(&f.jobFile, "job", "", "the job `file` that a .safetensors file belongs to")
+	cmd.Flags().StringVar(&f.jobFile, "job", "", "the job `file` that a .safetensors file, or a folder of weights, belongs to")
 	f.bindChoice(cmd)
 	cmd.Flags().IntVar(&f.threads, "threads", launch.DefaultThreads(1), "compute threads")
 	cmd.Flags().BoolVar(&f.asJSON, "json", false, "write JSON")
@@ -100,15 +100,16 @@ func (f *trainedFlags) find(cmd *cobra.Command, path string) (*trained, error) {
 	var other *regularfile.Error
 	switch {
 	case err != nil && f.jobFile != "":
-		return nil, wrong(fmt.Errorf("%w; --job goes with a .safetensors file, and a checkpoint holds its own job", err))
-	case errors.As(err, &other) && other.Kind != regularfile.Folder:
-		return nil, wrong(fmt.Errorf("%w; name a checkpoint or a .safetensors file", err))
-	case err != nil && f.folders:
 		if t, err := f.findFolder(path); t != nil || err != nil {
 			return t, err
 		}
-		return f.findCheckpoint(cmd, path)
+		return nil, wrong(fmt.Errorf("%w; --job goes with a .safetensors file, and a checkpoint holds its own job", err))
+	case errors.As(err, &other) && other.Kind != regularfile.Folder:
+		return nil, wrong(fmt.Errorf("%w; name a checkpoint or a .safetensors file", err))
 	case err != nil:
+		if t, err := f.findFolder(path); t != nil || err != nil {
+			return t, err
+		}
 		return f.findCheckpoint(cmd, path) // which says what is wrong with a path that leads nowhere
 	}
 	if f.byStep || f.best {
@@ -140,12 +141,33 @@ func (f *trainedFlags) findFolder(path string) (*trained, error) {
 	if f.byStep || f.best {
 		return nil, wrong(fmt.Errorf("--step and --best: %s is a folder of weights, which has no steps", path))
 	}
+	if f.jobFile != "" {
+		return f.findFolderOf(path)
+	}
+	if !f.folders {
+		return nil, wrong(fmt.Errorf("%s is a folder of weights, which names no data: add --job JOB.yaml, whose data are to be read", path))
+	}
 	t := &trained{path: path, jobFile: path, pretrained: true}
 	if t.job, err = c.Job(); err != nil {
 		return nil, wrong(err)
 	}
-	if t.described, err = dataset.DescribeTokenized(t.job.Data); err != nil {
+	if t.described, err = dataset.DescribeTokenized(t.job.Data, c.Labels()); err != nil {
 		return nil, wrong(fmt.Errorf("%w; the folder must hold the model's tokenizer, too: tokenizer.json, or the files that save_pretrained writes of one", err))
+	}
+	return t, nil
+}
+
+// findFolderOf takes a folder of weights as what the job file's model begins from.
+func (f *trainedFlags) findFolderOf(path string) (*trained, error) {
+	t := &trained{path: path, jobFile: f.jobFile, labels: f.labels, pretrained: true, placed: f.places()}
+	var err error
+	if t.job, err = config.Load(f.jobFile, f.sets); err != nil {
+		return nil, wrong(err)
+	}
+	m := &t.job.Model
+	m.Init, m.InitDigest, m.InitStrict, m.InitSkip = path, "", true, nil
+	if err := hf.Settle(t.job); err != nil {
+		return nil, wrong(t.job.Blame("model", err))
 	}
 	return t, nil
 }

@@ -33,9 +33,9 @@ func DescribeLabelled(c config.Data, path string) ([]byte, error) {
 	return d.Describe(), err
 }
 
-// DescribeTokenized is a description, as Describe writes it, of texts or pairs of texts that data.tokenizer reads: for a language model whose data
-// are elsewhere.
-func DescribeTokenized(c config.Data) ([]byte, error) {
+// DescribeTokenized is a description, as Describe writes it, of texts or pairs of texts that data.tokenizer reads, for a model whose data are elsewhere.
+// labels are the names of the classes of a model that classifies texts.
+func DescribeTokenized(c config.Data, labels []string) ([]byte, error) {
 	v, err := openTokenizer(c)
 	if err != nil {
 		return nil, err
@@ -43,6 +43,14 @@ func DescribeTokenized(c config.Data) ([]byte, error) {
 	packed := v.tokenizer.Pack()
 	if c.Kind == config.DataPairs {
 		return json.Marshal(description{Lexicon: &describedLexicon{Tokenizer: packed}})
+	}
+	if len(labels) > 0 {
+		t, err := newTexts(c, v)
+		if err != nil {
+			return nil, err
+		}
+		fields := Schema{t.field(c.Texts[0]), {Name: c.Target, Role: Target, Labels: labels}}
+		return json.Marshal(description{Table: describeTable(fields, nil), Tokenizer: packed})
 	}
 	return json.Marshal(description{Context: c.Context, Classes: v.Len(), Tokenizer: packed})
 }
