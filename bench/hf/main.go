@@ -24,14 +24,16 @@ import (
 
 // question is a batch, as folders.py writes it. Samples are rows.
 type question struct {
-	Kind    string    `json:"kind"`    // of model
-	Tokens  [][]int32 `json:"tokens"`  // that the model, or its encoder, reads
-	Lengths []int32   `json:"lengths"` // of the samples in tokens; nil: whole
-	Shifted [][]int32 `json:"shifted"` // that a decoder reads
-	Targets [][]int32 `json:"targets"` // -1: none
-	Classes int       `json:"classes"` // of a classifier; 0: targets are tokens
-	Size    int       `json:"vocabulary"`
-	Rate    float32   `json:"rate"` // of the step
+	Kind    string      `json:"kind"`    // of model
+	Tokens  [][]int32   `json:"tokens"`  // that the model, or its encoder, reads
+	Lengths []int32     `json:"lengths"` // of the samples in tokens; nil: whole
+	Shifted [][]int32   `json:"shifted"` // that a decoder reads
+	Targets [][]int32   `json:"targets"` // -1: none
+	Classes int         `json:"classes"` // of a classifier; 0: targets are tokens
+	Size    int         `json:"vocabulary"`
+	Rate    float32     `json:"rate"`   // of the step
+	Pixels  [][]float32 `json:"pixels"` // of a mobilenetv2 instead of tokens: pictures of 3 channels
+	Edge    int         `json:"edge"`   // of the square pictures
 }
 
 // answer is what the model gives.
@@ -98,7 +100,10 @@ func (q *question) ask(folder string) (*answer, error) {
 	if data == "" {
 		data = "kind: text, dir: ."
 	}
-	text := fmt.Sprintf("model: {kind: %s, init: %q, vocabulary: %d}\ndata: {%s, context: %d}\nseats: 1\n", q.Kind, folder, q.Size, data, len(q.Tokens[0]))
+	text := fmt.Sprintf("model: {kind: mobilenetv2, init: %q}\ndata: {kind: images, dir: .}\nseats: 1\n", folder)
+	if q.Pixels == nil {
+		text = fmt.Sprintf("model: {kind: %s, init: %q, vocabulary: %d}\ndata: {%s, context: %d}\nseats: 1\n", q.Kind, folder, q.Size, data, len(q.Tokens[0]))
+	}
 	job, err := config.Parse("", []byte(text), nil)
 	if err != nil {
 		return nil, err
@@ -127,8 +132,20 @@ func (q *question) ask(folder string) (*answer, error) {
 		return nil, err
 	}
 	a := &answer{layout: layout}
+	if q.Pixels != nil { // whose statistics training moves: only what it predicts is compared
+		a.predict(m, q.batch(schema), state)
+		return a, nil
+	}
 	a.compute(m, q.batch(schema), state.Params, q.Rate)
 	return a, nil
+}
+
+// predict fills in the logits.
+func (a *answer) predict(m *model.Model, batch *dataset.Batch, state *checkpoint.State) {
+	logits, _, _ := m.NewReplica(nil).Predict(state.Params, state.Stats, batch)
+	for k := range a.logits {
+		a.logits[k], a.grads[k] = logits, make([]float32, m.Len())
+	}
 }
 
 // compute fills the answer.
@@ -151,6 +168,10 @@ func (a *answer) compute(m *model.Model, batch *dataset.Batch, params []float32,
 
 // schema is the fields of the batch.
 func (q *question) schema() dataset.Schema {
+	if q.Pixels != nil {
+		return dataset.Schema{{Name: "pixels", Type: dataset.Float32, Role: dataset.Input, Shape: []int{3, q.Edge, q.Edge}},
+			{Name: "label", Type: dataset.Int32, Role: dataset.Target, Classes: q.Classes}}
+	}
 	width := []int{len(q.Tokens[0])}
 	tokens := func(name string, role dataset.Role, shape []int) dataset.Field {
 		return dataset.Field{Name: name, Type: dataset.Int32, Role: role, Shape: shape, Classes: q.Size}
@@ -180,7 +201,13 @@ func (q *question) inputs(tokens dataset.Field) dataset.Schema {
 // batch is the samples side by side.
 func (q *question) batch(schema dataset.Schema) *dataset.Batch {
 	b := &dataset.Batch{}
-	b.Resize(len(q.Tokens), schema)
+	if b.Resize(max(len(q.Tokens), len(q.Pixels)), schema); q.Pixels != nil {
+		into := b.Columns[0].Floats[:0]
+		for _, picture := range q.Pixels {
+			into = append(into, picture...)
+		}
+		return b
+	}
 	rows := [][][]int32{q.Tokens, q.Targets}
 	if q.Shifted != nil {
 		rows = [][][]int32{q.Tokens, q.Shifted, q.Targets}

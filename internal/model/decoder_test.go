@@ -12,10 +12,11 @@ import (
 
 // writers are models that write texts, with contexts beyond a block of attention.
 var writers = map[string]goldenCase{
-	"gpt":        {cfg: config.Model{Kind: config.ModelGPT, Depth: 2, Heads: 2, Width: 24}, spec: Spec{Tokens: true, Classes: 19, Context: 150}},
-	"gpt bias":   {cfg: config.Model{Kind: config.ModelGPT, Depth: 1, Heads: 3, Width: 24, Bias: true}, spec: Spec{Tokens: true, Classes: 50, Context: 70}},
-	"llama":      {cfg: config.Model{Kind: config.ModelLLaMA, Depth: 2, Heads: 4, KVHeads: 2, Width: 24, RopeTheta: 10000, Epsilon: 1e-6}, spec: Spec{Tokens: true, Classes: 19, Context: 150}},
-	"llama wide": {cfg: config.Model{Kind: config.ModelLLaMA, Depth: 1, Heads: 3, KVHeads: 1, Width: 16, HeadWidth: 10, RopeTheta: 500, Epsilon: 1e-5, Tied: true}, spec: Spec{Tokens: true, Classes: 50, Context: 70}},
+	"gpt":              {cfg: config.Model{Kind: config.ModelGPT, Depth: 2, Heads: 2, Width: 24}, spec: Spec{Tokens: true, Classes: 19, Context: 150}},
+	"gpt bias":         {cfg: config.Model{Kind: config.ModelGPT, Depth: 1, Heads: 3, Width: 24, Bias: true}, spec: Spec{Tokens: true, Classes: 50, Context: 70}},
+	"llama":            {cfg: config.Model{Kind: config.ModelLLaMA, Depth: 2, Heads: 4, KVHeads: 2, Width: 24, RopeTheta: 10000, Epsilon: 1e-6}, spec: Spec{Tokens: true, Classes: 19, Context: 150}},
+	"llama wide":       {cfg: config.Model{Kind: config.ModelLLaMA, Depth: 1, Heads: 3, KVHeads: 1, Width: 16, HeadWidth: 10, RopeTheta: 500, Epsilon: 1e-5, Tied: true}, spec: Spec{Tokens: true, Classes: 50, Context: 70}},
+	"gpt of documents": {cfg: config.Model{Kind: config.ModelGPT, Depth: 1, Heads: 2, Width: 16}, spec: Spec{Tokens: true, Classes: 19, Context: 40, Documents: true}},
 	"t5": {cfg: config.Model{Kind: config.ModelT5, Depth: 2, Heads: 2, Width: 24, Buckets: 8, Distance: 16, Tied: true},
 		spec: Spec{Tokens: true, Input: []int{140}, Classes: 19, Context: 130}},
 	"t5 untied": {cfg: config.Model{Kind: config.ModelT5, Depth: 1, Heads: 2, Width: 16, HeadWidth: 6, Buckets: 8, Distance: 16},
