@@ -160,7 +160,7 @@ func everyCommand(cmd *cobra.Command, see func(*cobra.Command)) {
 
 // Every help has an example, and every example is one that the command takes.
 func TestEveryHelpHasAnExampleThatParses(t *testing.T) {
-	call := regexp.MustCompile(`ringmaster((?: [^\n#;)&|>]*)?)`)
+	call := regexp.MustCompile(`ringmaster((?: (?:'[^'\n]*'|"[^"\n]*"|[^'"\n#;)&|>])*)?)`)
 	everyCommand(rootCommand(), func(cmd *cobra.Command) {
 		own := 0
 		for _, found := range call.FindAllStringSubmatch(strings.ReplaceAll(cmd.Example, "$id", "3"), -1) {
