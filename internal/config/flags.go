@@ -20,9 +20,9 @@ var CoordinatorOptions = []Option{
 	{"certs", "`folder` of the certificate (see ringmaster certs); needed beyond loopback"},
 	{"election_timeout", "replicas that hear nothing from the leader for this `time` elect another (default 400ms)"},
 	{"worker_timeout", "a worker silent for this `time` is suspected (default 1.5s)"},
+	{"log", "`level` of the log: debug, info, warn or error (default info)"},
 	{"metrics", "`host:port` at which /metrics (for Prometheus), /healthz and /readyz are served by plain HTTP, :PORT for loopback (default: nowhere)"},
 	{"pprof", "`host:port` of loopback at which Go's profiles are served (default: nowhere)"},
-	{"log", "`level` of the log: debug, info, warn or error (default info)"},
 }
 
 // WorkerOptions are the flags of the worker.
@@ -34,9 +34,9 @@ var WorkerOptions = []Option{
 	{"certs", "`folder` of the certificate (see ringmaster certs); needed beyond loopback"},
 	{"dir", "`folder` for scratch space and local sockets (default: a temporary one)"},
 	{"threads", "compute `threads` (default: as many as the machine's CPUs)"},
+	{"log", "`level` of the log: debug, info, warn or error (default info)"},
 	{"metrics", "`host:port` at which /metrics (for Prometheus), /healthz and /readyz are served by plain HTTP, :PORT for loopback (default: nowhere)"},
 	{"pprof", "`host:port` of loopback at which Go's profiles are served (default: nowhere)"},
-	{"log", "`level` of the log: debug, info, warn or error (default info)"},
 }
 
 // Keys lists the keys of a mapping of the configuration, given as its type's value, in their order.
