@@ -99,6 +99,9 @@ func New(names []string, task Task) (*Set, error) {
 			base = "topK"
 			s.tops = append(s.tops, k)
 		}
+		if name == "bleu" {
+			return nil, fmt.Errorf("%q compares whole translations, which take many times as long as an evaluation: ringmaster eval --bleu tells it of a checkpoint", name)
+		}
 		if !slices.Contains(Names(task.Kind), base) {
 			return nil, fmt.Errorf("%q is not a metric of this job; there are %s", name, strings.Join(Names(task.Kind), ", "))
 		}

@@ -167,6 +167,7 @@ func TestNamesAreCheckedAgainstTheTask(t *testing.T) {
 		task  Task
 		want  string
 	}{
+		{[]string{"bleu"}, Task{Kind: Classes, Outputs: 3}, `"bleu" compares whole translations, which take many times as long as an evaluation: ringmaster eval --bleu tells it of a checkpoint`},
 		{[]string{"acuracy"}, Task{Kind: Classes, Outputs: 3}, `"acuracy" is not a metric of this job; there are accuracy, topK`},
 		{[]string{"rmse"}, Task{Kind: Classes, Outputs: 3}, `"rmse" is not a metric`},
 		{[]string{"accuracy"}, Task{Kind: Values, Outputs: 1}, `there are mae, mse, rmse, r2`},
