@@ -215,15 +215,15 @@ func writeSummary(path string, s *launch.Summary) error {
 
 // nextSteps are commands that make sense now, resume with the keys set being the one that goes on with the run.
 func nextSteps(resume, sets []string, job *config.Job, result *launch.Result) []string {
-	if result.Summary.State == launch.StateInterrupted {
+	if s := result.Summary.State; s == launch.StateInterrupted || s == launch.StateCancelled {
 		return []string{commandLine(withSets(resume, sets))}
 	}
 	key, value := "train.epochs", job.Train.Epochs+1
 	if job.Train.Steps > 0 {
 		key, value = "train.steps", 2*job.Train.Steps
 	}
-	if result.Summary.Reason != "" { // it stopped early: more epochs alone would end at once
-		key, value = "train.early_stop.patience", 2*job.Train.EarlyStop.Patience
+	if patience := job.Train.EarlyStop.Patience; result.Summary.State == launch.StateDone && result.Summary.Reason != "" && patience > 0 {
+		key, value = "train.early_stop.patience", 2*patience // it stopped early: more epochs alone would end at once
 	}
 	kept := slices.DeleteFunc(slices.Clone(sets), func(set string) bool { return strings.HasPrefix(set, key+"=") })
 	return []string{

@@ -75,10 +75,11 @@ func TestNextSteps(t *testing.T) {
 		want  string // of the last command
 	}{
 		{launch.StateInterrupted, config.Train{Epochs: 3}, start + " --set train.epochs=3" + kept},
+		{launch.StateCancelled, config.Train{Epochs: 3}, start + " --set train.epochs=3" + kept},
 		{launch.StateDone, config.Train{Epochs: 3}, start + kept + " --set train.epochs=4"},
 		{launch.StateDone, config.Train{Epochs: 3, Steps: 50}, start + " --set train.epochs=3" + kept + " --set train.steps=100"},
 	} {
-		result := &launch.Result{Summary: &launch.Summary{State: test.state}, Dir: "runs/a-1"}
+		result := &launch.Result{Summary: &launch.Summary{State: test.state, Reason: "it has one"}, Dir: "runs/a-1"}
 		next := nextSteps(resume, sets, &config.Job{Train: test.train}, result)
 		if got := next[len(next)-1]; got != test.want {
 			t.Errorf("%s after %+v:\n%s\nwant\n%s", test.state, test.train, got, test.want)

@@ -122,7 +122,7 @@ func openFor(ctx context.Context, bind string, o *launch.Options) (end func(), e
 		addresses = at
 		o.Display.Note("page: " + p.address)
 		serving.Go(func() {
-			if err := p.serve(ctx); err != nil {
+			if err := p.serve(ctx); err != nil && !errors.Is(err, net.ErrClosed) { // which is how the end below looks from here
 				fmt.Fprintln(o.Warnings, "the page is not served any more: "+err.Error())
 			}
 		})
