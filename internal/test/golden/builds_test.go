@@ -1,11 +1,15 @@
 package golden
 
 import (
+	"bytes"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -22,6 +26,28 @@ var builds = []struct {
 
 // inside says to the test that is built and run by TestGoldenDigestOfOtherBuilds that it is the inner one.
 const inside = "RINGMASTER_GOLDEN_INSIDE"
+
+// runInside runs the inner tests in two processes at the same time, since an emulator takes long, and returns what both print.
+func runInside(t *testing.T, command []string) []byte {
+	t.Helper()
+	tests := []string{"^TestGolden(Digest|Augmentation)$", "^TestGoldenFamilies$"}
+	outs, errs := make([][]byte, len(tests)), make([]error, len(tests))
+	var running sync.WaitGroup
+	for i, name := range tests {
+		args := append(slices.Clone(command[1:]), "-test.run="+name, "-test.short", "-test.v")
+		running.Go(func() {
+			run := exec.Command(command[0], args...)
+			run.Env = append(os.Environ(), inside+"=1")
+			outs[i], errs[i] = run.CombinedOutput()
+		})
+	}
+	running.Wait()
+	out := bytes.Join(outs, nil)
+	if err := errors.Join(errs...); err != nil {
+		t.Fatalf("%v: %v\n%s", command, err, out)
+	}
+	return out
+}
 
 // TestGoldenDigestOfOtherBuilds compiles TestGoldenDigest, TestGoldenFamilies and TestGoldenAugmentation for other levels of amd64 and for arm64 and runs it there.
 func TestGoldenDigestOfOtherBuilds(t *testing.T) {
@@ -48,13 +74,7 @@ func TestGoldenDigestOfOtherBuilds(t *testing.T) {
 			if out, err := build.CombinedOutput(); err != nil {
 				t.Fatalf("%v: %v\n%s", build, err, out)
 			}
-			command = append(command, binary, "-test.run=^TestGolden(Digest|Augmentation|Families)$", "-test.short", "-test.v")
-			run := exec.Command(command[0], command[1:]...)
-			run.Env = append(os.Environ(), inside+"=1")
-			out, err := run.CombinedOutput()
-			if err != nil {
-				t.Fatalf("%v: %v\n%s", run, err, out)
-			}
+			out := runInside(t, append(command, binary))
 			if !strings.Contains(string(out), "--- PASS: TestGoldenDigest/go/1") {
 				t.Errorf("the inner test did not train:\n%s", out)
 			}
