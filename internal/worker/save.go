@@ -255,7 +255,7 @@ func (v *saver) spreadOnce(head *rpc.FilePart, share int, state *checkpoint.Stat
 		case a.err != nil && ctx.Err() == nil:
 			v.j.w.counts.refusals.Add(1)
 			v.j.w.log.Info("checkpoint share not stored", "file", head.Name, "coordinator", a.address, "reason", certs.Reason(a.err))
-			v.refused(v.j.w.coordinatorAt(a.address), a.err)
+			v.refused(v.j.w.coordinatorAt(a.address), state.Step, a.err)
 		}
 		if !enough && v.j.w.majority(holders) {
 			enough = true

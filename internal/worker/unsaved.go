@@ -27,8 +27,8 @@ const awayFor = 5 * time.Second
 
 func checkpointAt(step uint64) string { return fmt.Sprintf("the checkpoint at step %d", step) }
 
-// refused notes that a coordinator did not take a share.
-func (v *saver) refused(id string, err error) {
+// refused notes that a coordinator did not take a share of the checkpoint at a step.
+func (v *saver) refused(id string, step uint64, err error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	t := v.unsaved[id]
@@ -38,7 +38,7 @@ func (v *saver) refused(id string, err error) {
 	}
 	code := status.Code(err)
 	t.away = code == codes.Unavailable || code == codes.DeadlineExceeded || code == codes.Canceled
-	t.fact = &rpc.Unsaved{Place: id, What: checkpointAt(v.staged.Step), Step: v.staged.Step, Reason: certs.Reason(err), Blocking: t.fact.GetBlocking()}
+	t.fact = &rpc.Unsaved{Place: id, What: checkpointAt(step), Step: step, Reason: certs.Reason(err), Blocking: t.fact.GetBlocking()}
 }
 
 // took notes that a coordinator took a share.
