@@ -184,7 +184,7 @@ func (c course) continues(first course) bool {
 	return c.free && first.bits == c.bits && first.inSteps == c.inSteps && first.length <= c.length
 }
 
-// arrange brings trials that go on where others end behind these, and counts trials and points anew.
+// arrange brings trials that go on where others end behind these, and numbers trials and points again.
 func arrange(trials []Trial, courses []course) {
 	type kind struct {
 		bits    string

@@ -188,7 +188,7 @@ func (s *sweep) open() error {
 	}
 	var old Report
 	if err := json.Unmarshal(text, &old); err != nil {
-		return fmt.Errorf("%s is damaged: %w; start the sweep anew in another folder", path, err)
+		return fmt.Errorf("%s is damaged: %w; start it again in another folder", path, err)
 	}
 	return s.adopt(&old)
 }
