@@ -170,7 +170,7 @@ func compare(ctx context.Context, c comparison, o options) ([]row, error) {
 // peakLine begins the line that output adds for the peak memory of each command's own process.
 const peakLine = "peak memory of the process"
 
-// commandBound is how long one command may take: on a machine with other work several times what it takes alone.
+// commandBound is how long one command may take: a busy machine needs several times what an idle one does.
 const commandBound = 20 * time.Minute
 
 // output is what the commands print, one after another.

@@ -65,7 +65,7 @@ func (c *counts) decided(d decide.Decision) {
 	}
 }
 
-// stored counts a file of so many bytes that was, or could not be, stored since began.
+// stored counts a file of that many bytes, written since began, or that writing it failed.
 func (c *counts) stored(began time.Time, bytes uint64, err error) {
 	if err != nil {
 		c.refused.Add(1)

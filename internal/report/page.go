@@ -17,7 +17,7 @@ import (
 	"ringmaster/internal/records"
 )
 
-// MaxRuns bounds how many runs a page compares: more lines cannot be told apart.
+// MaxRuns bounds how many runs a page compares: with more, nobody could tell the lines from each other.
 const MaxRuns = 16
 
 // mostRows bounds a run's rows of what happened; the page says how many are left out.

@@ -17,7 +17,7 @@ type KeyValues struct {
 // keyValueSlot has keys across as products with a query want them, (heads, blocks, dim, attentionBlock), and values (heads, positions, dim).
 type keyValueSlot struct{ keys, values []float32 }
 
-// NewKeyValues makes room for slots of so many positions, for so many heads of keys and values.
+// NewKeyValues makes room for slots of that many positions, and that many heads of keys and values.
 func NewKeyValues(slots, positions, heads, dim int) *KeyValues {
 	s := &KeyValues{heads: heads, dim: dim, blocks: (positions + attentionBlock - 1) / attentionBlock, slots: make([]keyValueSlot, slots)}
 	size := heads * s.blocks * attentionBlock * dim

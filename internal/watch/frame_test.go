@@ -17,7 +17,7 @@ import (
 	"ringmaster/internal/ui"
 )
 
-var rewrite = flag.Bool("rewrite", false, "write the expected frames anew")
+var rewrite = flag.Bool("rewrite", false, "write what the frames look like now into the expected ones")
 
 // told is a scene whose snapshot is in testdata.
 func told(t *testing.T, name string) Scene {
