@@ -124,7 +124,7 @@ func transformers(o options) []comparison {
 	pairs := filepath.Join(o.data, "multi30k")
 	return []comparison{
 		shape("T5-small's shape, 4 pairs of 64 and 64 tokens", "t5", "t5-multi30k.yaml", 4, 8, "model.depth=6", "model.heads=8", "model.width=512", "model.hidden=2048",
-			"model.vocabulary=32128", "train.label_smoothing=0", "data.tokens=characters", "data.context=64", "data.target_context=64",
+			"model.vocabulary=32128", "train.label_smoothing=0", "data.tokenizer=", "data.tokens=characters", "data.by_length=false", "data.context=64", "data.target_context=64",
 			"data.train="+filepath.Join(pairs, "train"), "data.eval="+filepath.Join(o.made, "val")),
 		shape("BERT, the job file's shape", "bert-small", "bert-shakespeare.yaml", 32, 100, text),
 		shape("BERT, 4 layers 512 wide, 4 x 128 tokens", "bert", "bert-shakespeare.yaml", 4, 16, short, "model.heads=8", "model.width=512", "data.context=128",
