@@ -202,13 +202,13 @@ func (s *Server) Status(_ context.Context, r *rpc.StatusRequest) (*rpc.ClusterSt
 		if j != nil && out.Job.GetJob() == j.ID {
 			out.Queued = uint32(len(st.Queue()))
 		}
-		workers, on := s.leader.Workers(now), map[string]int{}
+		workers, on, arcs := s.leader.Workers(now), map[string]int{}, arcsOf(j)
 		for _, r := range workers {
 			on[r.Machine]++
 		}
 		on[""] = 1
 		for _, r := range workers {
-			w := workerStatus(j, r)
+			w := workerStatus(arcs, r)
 			w.Memory = plan.Memory{Machine: r.MachineMemory, Limit: r.MemoryLimit}.Room(on[r.Machine])
 			out.Workers = append(out.Workers, w)
 		}
@@ -216,19 +216,26 @@ func (s *Server) Status(_ context.Context, r *rpc.StatusRequest) (*rpc.ClusterSt
 	return out, nil
 }
 
-func workerStatus(j *fsm.Job, r *rpc.Report) *rpc.WorkerStatus {
+// arcsOf are the seats of the workers in a job's view. A nil job has none.
+func arcsOf(j *fsm.Job) map[plan.Incarnation]plan.Interval {
+	if j == nil || j.View == nil {
+		return nil
+	}
+	out := make(map[plan.Incarnation]plan.Interval, len(j.View.Members))
+	for _, m := range j.View.Members {
+		out[m.Incarnation] = m.Arc
+	}
+	return out
+}
+
+func workerStatus(arcs map[plan.Incarnation]plan.Interval, r *rpc.Report) *rpc.WorkerStatus {
 	out := &rpc.WorkerStatus{Id: r.Worker, Pid: r.Pid, Host: r.Host, Machine: r.Machine, Address: r.Address, Step: r.Step,
-		State: strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(r.Phase.String(), "PHASE_")), "_", " "), WaitingFor: r.Waiting}
+		State: strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(r.Phase.String(), "PHASE_")), "_", " "), WaitingFor: r.Waiting, Activity: r.Activity}
 	if p := r.Progress; p != nil && r.Phase == rpc.Phase_PHASE_TRAINING {
 		out.Step, out.SeatMs = p.Step, p.SeatMs
 	}
-	if j == nil || j.View == nil {
-		return out
-	}
-	for _, m := range j.View.Members {
-		if m.Incarnation == plan.Incarnation(r.Incarnation) {
-			out.Seated, out.SeatBegin, out.SeatEnd = true, uint32(m.Arc.Begin), uint32(m.Arc.End)
-		}
+	if arc, ok := arcs[plan.Incarnation(r.Incarnation)]; ok {
+		out.Seated, out.SeatBegin, out.SeatEnd = true, uint32(arc.Begin), uint32(arc.End)
 	}
 	return out
 }

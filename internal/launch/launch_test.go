@@ -309,10 +309,15 @@ func TestStatusOfADirectory(t *testing.T) {
 	answer := &rpc.ClusterStatus{Job: &rpc.JobStatus{Name: "a", State: "running", Step: 7, TrainLoss: 0.5, HasTrainLoss: true, Stalled: stall},
 		Coordinators: []*rpc.CoordinatorInfo{{Id: "c1", Pid: 1, Machine: "m", Leader: true}, {Id: "c2", Pid: 2, Machine: "other"}},
 		Workers: []*rpc.WorkerStatus{{Id: "w1", Pid: 3, Machine: "m", Seated: true, SeatBegin: 0, SeatEnd: 4,
-			WaitingFor: &rpc.Waiting{Worker: "w2", Host: "h", Step: 8, Doing: "receiving", SinceMs: 4}}}}
+			Activity: &rpc.Activity{Doing: rpc.Doing_DOING_WAITING, ComputingUs: 1_500_999, WaitingUs: 2_000_000, ReadingUs: 3000, EvaluatingUs: 4000, SavingUs: 5000,
+				ConnectingUs: 6000, FetchingUs: 7000, HeldUs: 8000, IdleUs: 9000},
+			WaitingFor: &rpc.Waiting{Worker: "w2", Host: "h", Step: 8, Doing: "receiving", SinceMs: 4}}, {Id: "w2"}}}
 	described := Describe(answer, "m")
 	if described.Coordinators[0].PID != 1 || described.Coordinators[1].PID != 0 || described.Workers[0].PID != 3 || *described.Workers[0].Arc != [2]int{0, 4} {
 		t.Errorf("%+v", described)
+	}
+	if w := described.Workers[0]; w.Doing != "waiting" || *w.Spent != (SpentStatus{1500, 2000, 3, 4, 5, 6, 7, 8, 9}) || described.Workers[1].Spent != nil {
+		t.Errorf("spent: %+v, %+v", w, w.Spent)
 	}
 	if got, want := *described.Stalled, (StallStatus{"w2", "h", 8, &part, nil, "partitioned", "w3", "i", 840, false, "waiting for w2 on h"}); got != want {
 		t.Errorf("stalled: %+v, want %+v", got, want)

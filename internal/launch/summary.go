@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"ringmaster/internal/config"
@@ -196,7 +197,22 @@ type WorkerStatus struct {
 	State      string         `json:"state"`
 	Step       uint64         `json:"step"`
 	SeatMs     float64        `json:"seat_ms,omitempty"` // what one of its seats takes it in a step; absent: not known yet
+	Doing      string         `json:"doing,omitempty"`   // what its step loop does at the moment: computing, waiting, ...
+	Spent      *SpentStatus   `json:"spent_ms"`          // null: it has done nothing for a job yet
 	WaitingFor *WaitingStatus `json:"waiting_for"`
+}
+
+// SpentStatus is how a worker has spent the time since it took the job, in ms.
+type SpentStatus struct {
+	Computing  uint64 `json:"computing"`
+	Waiting    uint64 `json:"waiting"` // for others in the ring
+	Reading    uint64 `json:"reading"` // samples
+	Evaluating uint64 `json:"evaluating"`
+	Saving     uint64 `json:"saving"`     // copying the state for a checkpoint
+	Connecting uint64 `json:"connecting"` // opening the ring's links
+	Fetching   uint64 `json:"fetching"`   // the state, from other workers
+	Held       uint64 `json:"held"`       // not let run by its machine while it seemed to wait
+	Idle       uint64 `json:"idle"`
 }
 
 // WaitingStatus says whom a worker waits for.
@@ -241,6 +257,7 @@ func Describe(c *rpc.ClusterStatus, machine string) *Status {
 	}
 	for _, w := range c.GetWorkers() {
 		status := WorkerStatus{ID: w.Id, PID: here(w.Pid, w.Machine), Host: w.Host, Address: w.Address, State: w.State, Step: w.Step, SeatMs: w.SeatMs}
+		status.Doing, status.Spent = describeActivity(w.Activity)
 		if w.Seated {
 			status.Arc = &[2]int{int(w.SeatBegin), int(w.SeatEnd)}
 		}
@@ -250,6 +267,19 @@ func Describe(c *rpc.ClusterStatus, machine string) *Status {
 		out.Workers = append(out.Workers, status)
 	}
 	return out
+}
+
+// describeActivity is what a worker does and how it has spent its time. Where nothing is reported of it, spent is nil.
+func describeActivity(a *rpc.Activity) (doing string, spent *SpentStatus) {
+	if a == nil {
+		return "", nil
+	}
+	if a.Doing != rpc.Doing_DOING_NOTHING {
+		doing = strings.ToLower(strings.TrimPrefix(a.Doing.String(), "DOING_"))
+	}
+	ms := func(us uint64) uint64 { return us / 1000 }
+	return doing, &SpentStatus{Computing: ms(a.ComputingUs), Waiting: ms(a.WaitingUs), Reading: ms(a.ReadingUs), Evaluating: ms(a.EvaluatingUs),
+		Saving: ms(a.SavingUs), Connecting: ms(a.ConnectingUs), Fetching: ms(a.FetchingUs), Held: ms(a.HeldUs), Idle: ms(a.IdleUs)}
 }
 
 // remaining is how long a job that runs will take yet at its present speed; false while that is unknown.

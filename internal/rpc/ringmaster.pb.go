@@ -1337,6 +1337,11 @@ type Activity struct {
 	Received          uint64                 `protobuf:"varint,11,opt,name=received,proto3" json:"received,omitempty"`                                              // and took from the link from the previous one
 	ReachedNext       bool                   `protobuf:"varint,12,opt,name=reached_next,json=reachedNext,proto3" json:"reached_next,omitempty"`                     // while connecting: the link to the next worker is open,
 	ReachedByPrevious bool                   `protobuf:"varint,13,opt,name=reached_by_previous,json=reachedByPrevious,proto3" json:"reached_by_previous,omitempty"` // and the one from the previous worker
+	EvaluatingUs      uint64                 `protobuf:"varint,14,opt,name=evaluating_us,json=evaluatingUs,proto3" json:"evaluating_us,omitempty"`                  // like reading_us
+	SavingUs          uint64                 `protobuf:"varint,15,opt,name=saving_us,json=savingUs,proto3" json:"saving_us,omitempty"`
+	ConnectingUs      uint64                 `protobuf:"varint,16,opt,name=connecting_us,json=connectingUs,proto3" json:"connecting_us,omitempty"`
+	FetchingUs        uint64                 `protobuf:"varint,17,opt,name=fetching_us,json=fetchingUs,proto3" json:"fetching_us,omitempty"`
+	IdleUs            uint64                 `protobuf:"varint,18,opt,name=idle_us,json=idleUs,proto3" json:"idle_us,omitempty"`
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
@@ -1460,6 +1465,41 @@ func (x *Activity) GetReachedByPrevious() bool {
 		return x.ReachedByPrevious
 	}
 	return false
+}
+
+func (x *Activity) GetEvaluatingUs() uint64 {
+	if x != nil {
+		return x.EvaluatingUs
+	}
+	return 0
+}
+
+func (x *Activity) GetSavingUs() uint64 {
+	if x != nil {
+		return x.SavingUs
+	}
+	return 0
+}
+
+func (x *Activity) GetConnectingUs() uint64 {
+	if x != nil {
+		return x.ConnectingUs
+	}
+	return 0
+}
+
+func (x *Activity) GetFetchingUs() uint64 {
+	if x != nil {
+		return x.FetchingUs
+	}
+	return 0
+}
+
+func (x *Activity) GetIdleUs() uint64 {
+	if x != nil {
+		return x.IdleUs
+	}
+	return 0
 }
 
 type DataFile struct {
@@ -3488,6 +3528,7 @@ type WorkerStatus struct {
 	WaitingFor    *Waiting               `protobuf:"bytes,11,opt,name=waiting_for,json=waitingFor,proto3" json:"waiting_for,omitempty"`
 	SeatMs        float64                `protobuf:"fixed64,12,opt,name=seat_ms,json=seatMs,proto3" json:"seat_ms,omitempty"` // see Progress
 	Memory        uint64                 `protobuf:"varint,13,opt,name=memory,proto3" json:"memory,omitempty"`                // bytes that it may use, with the others on its machine; 0: not known
+	Activity      *Activity              `protobuf:"bytes,14,opt,name=activity,proto3" json:"activity,omitempty"`             // as it reported last; absent: it has done nothing for a job yet
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3611,6 +3652,13 @@ func (x *WorkerStatus) GetMemory() uint64 {
 		return x.Memory
 	}
 	return 0
+}
+
+func (x *WorkerStatus) GetActivity() *Activity {
+	if x != nil {
+		return x.Activity
+	}
+	return nil
 }
 
 type JobStatus struct {
@@ -5521,7 +5569,7 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\vincarnation\x18\x02 \x01(\x06R\vincarnation\x12\x12\n" +
 	"\x04open\x18\x03 \x01(\bR\x04open\x12\x16\n" +
 	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x19\n" +
-	"\bsince_ms\x18\x05 \x01(\x04R\asinceMs\"\xa9\x03\n" +
+	"\bsince_ms\x18\x05 \x01(\x04R\asinceMs\"\xca\x04\n" +
 	"\bActivity\x12'\n" +
 	"\x05doing\x18\x01 \x01(\x0e2\x11.ringmaster.DoingR\x05doing\x12\x19\n" +
 	"\bsince_us\x18\x02 \x01(\x04R\asinceUs\x12\x12\n" +
@@ -5539,7 +5587,13 @@ const file_ringmaster_proto_rawDesc = "" +
 	" \x01(\x04R\x04sent\x12\x1a\n" +
 	"\breceived\x18\v \x01(\x04R\breceived\x12!\n" +
 	"\freached_next\x18\f \x01(\bR\vreachedNext\x12.\n" +
-	"\x13reached_by_previous\x18\r \x01(\bR\x11reachedByPrevious\"6\n" +
+	"\x13reached_by_previous\x18\r \x01(\bR\x11reachedByPrevious\x12#\n" +
+	"\revaluating_us\x18\x0e \x01(\x04R\fevaluatingUs\x12\x1b\n" +
+	"\tsaving_us\x18\x0f \x01(\x04R\bsavingUs\x12#\n" +
+	"\rconnecting_us\x18\x10 \x01(\x04R\fconnectingUs\x12\x1f\n" +
+	"\vfetching_us\x18\x11 \x01(\x04R\n" +
+	"fetchingUs\x12\x17\n" +
+	"\aidle_us\x18\x12 \x01(\x04R\x06idleUs\"6\n" +
 	"\bDataFile\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06sha256\x18\x02 \x01(\fR\x06sha256\"\xd1\x03\n" +
@@ -5750,7 +5804,7 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\teval_loss\x18\x04 \x01(\x01R\bevalLoss\x12#\n" +
 	"\reval_accuracy\x18\x05 \x01(\x01R\fevalAccuracy\x12\x18\n" +
 	"\ametrics\x18\x06 \x01(\tR\ametrics\x12\x12\n" +
-	"\x04step\x18\a \x01(\x04R\x04step\"\xdb\x02\n" +
+	"\x04step\x18\a \x01(\x04R\x04step\"\x8d\x03\n" +
 	"\fWorkerStatus\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x10\n" +
 	"\x03pid\x18\x02 \x01(\x03R\x03pid\x12\x12\n" +
@@ -5767,7 +5821,8 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\vwaiting_for\x18\v \x01(\v2\x13.ringmaster.WaitingR\n" +
 	"waitingFor\x12\x17\n" +
 	"\aseat_ms\x18\f \x01(\x01R\x06seatMs\x12\x16\n" +
-	"\x06memory\x18\r \x01(\x04R\x06memory\"\x89\t\n" +
+	"\x06memory\x18\r \x01(\x04R\x06memory\x120\n" +
+	"\bactivity\x18\x0e \x01(\v2\x14.ringmaster.ActivityR\bactivity\"\x89\t\n" +
 	"\tJobStatus\x12\x10\n" +
 	"\x03job\x18\x01 \x01(\tR\x03job\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
@@ -6073,63 +6128,64 @@ var file_ringmaster_proto_depIdxs = []int32{
 	27, // 23: ringmaster.TraceReply.trace:type_name -> ringmaster.WorkerTrace
 	16, // 24: ringmaster.SubmitRequest.files:type_name -> ringmaster.DataFile
 	18, // 25: ringmaster.WorkerStatus.waiting_for:type_name -> ringmaster.Waiting
-	36, // 26: ringmaster.JobStatus.epochs:type_name -> ringmaster.EpochRecord
-	34, // 27: ringmaster.JobStatus.views:type_name -> ringmaster.ViewRecord
-	35, // 28: ringmaster.JobStatus.checkpoints:type_name -> ringmaster.CheckpointRecord
-	39, // 29: ringmaster.JobStatus.stalled:type_name -> ringmaster.Stall
-	12, // 30: ringmaster.JobStatus.unsaved:type_name -> ringmaster.Unsaved
-	23, // 31: ringmaster.ClusterStatus.coordinators:type_name -> ringmaster.CoordinatorInfo
-	37, // 32: ringmaster.ClusterStatus.workers:type_name -> ringmaster.WorkerStatus
-	38, // 33: ringmaster.ClusterStatus.job:type_name -> ringmaster.JobStatus
-	48, // 34: ringmaster.JobsReply.jobs:type_name -> ringmaster.JobLine
-	35, // 35: ringmaster.JobLine.checkpoints:type_name -> ringmaster.CheckpointRecord
-	2,  // 36: ringmaster.ChangeJobRequest.change:type_name -> ringmaster.Change
-	23, // 37: ringmaster.CoordinatorsReply.coordinators:type_name -> ringmaster.CoordinatorInfo
-	13, // 38: ringmaster.Coordinator.Attach:input_type -> ringmaster.Report
-	31, // 39: ringmaster.Coordinator.Submit:input_type -> ringmaster.SubmitRequest
-	33, // 40: ringmaster.Coordinator.Watch:input_type -> ringmaster.WatchRequest
-	40, // 41: ringmaster.Coordinator.Status:input_type -> ringmaster.StatusRequest
-	42, // 42: ringmaster.Coordinator.Stop:input_type -> ringmaster.StopRequest
-	44, // 43: ringmaster.Coordinator.Scale:input_type -> ringmaster.ScaleRequest
-	46, // 44: ringmaster.Coordinator.Jobs:input_type -> ringmaster.JobsRequest
-	49, // 45: ringmaster.Coordinator.ChangeJob:input_type -> ringmaster.ChangeJobRequest
-	3,  // 46: ringmaster.Coordinator.Logs:input_type -> ringmaster.LogsRequest
-	51, // 47: ringmaster.Coordinator.Coordinators:input_type -> ringmaster.CoordinatorsRequest
-	53, // 48: ringmaster.Coordinator.AddCoordinator:input_type -> ringmaster.AddCoordinatorRequest
-	55, // 49: ringmaster.Coordinator.RemoveCoordinator:input_type -> ringmaster.RemoveCoordinatorRequest
-	57, // 50: ringmaster.Coordinator.SpendToken:input_type -> ringmaster.SpendTokenRequest
-	29, // 51: ringmaster.Coordinator.Trace:input_type -> ringmaster.TraceRequest
-	27, // 52: ringmaster.Coordinator.PutTrace:input_type -> ringmaster.WorkerTrace
-	59, // 53: ringmaster.Coordinator.PutFile:input_type -> ringmaster.FilePart
-	61, // 54: ringmaster.Coordinator.GetFile:input_type -> ringmaster.GetFileRequest
-	62, // 55: ringmaster.Peer.State:input_type -> ringmaster.StateRequest
-	5,  // 56: ringmaster.Peer.Probe:input_type -> ringmaster.ProbeRequest
-	3,  // 57: ringmaster.Peer.Logs:input_type -> ringmaster.LogsRequest
-	25, // 58: ringmaster.Coordinator.Attach:output_type -> ringmaster.Order
-	32, // 59: ringmaster.Coordinator.Submit:output_type -> ringmaster.SubmitReply
-	38, // 60: ringmaster.Coordinator.Watch:output_type -> ringmaster.JobStatus
-	41, // 61: ringmaster.Coordinator.Status:output_type -> ringmaster.ClusterStatus
-	43, // 62: ringmaster.Coordinator.Stop:output_type -> ringmaster.StopReply
-	45, // 63: ringmaster.Coordinator.Scale:output_type -> ringmaster.ScaleReply
-	47, // 64: ringmaster.Coordinator.Jobs:output_type -> ringmaster.JobsReply
-	50, // 65: ringmaster.Coordinator.ChangeJob:output_type -> ringmaster.ChangeJobReply
-	4,  // 66: ringmaster.Coordinator.Logs:output_type -> ringmaster.LogsReply
-	52, // 67: ringmaster.Coordinator.Coordinators:output_type -> ringmaster.CoordinatorsReply
-	54, // 68: ringmaster.Coordinator.AddCoordinator:output_type -> ringmaster.AddCoordinatorReply
-	56, // 69: ringmaster.Coordinator.RemoveCoordinator:output_type -> ringmaster.RemoveCoordinatorReply
-	58, // 70: ringmaster.Coordinator.SpendToken:output_type -> ringmaster.SpendTokenReply
-	30, // 71: ringmaster.Coordinator.Trace:output_type -> ringmaster.TraceReply
-	28, // 72: ringmaster.Coordinator.PutTrace:output_type -> ringmaster.PutTraceReply
-	60, // 73: ringmaster.Coordinator.PutFile:output_type -> ringmaster.PutFileReply
-	59, // 74: ringmaster.Coordinator.GetFile:output_type -> ringmaster.FilePart
-	63, // 75: ringmaster.Peer.State:output_type -> ringmaster.StatePart
-	6,  // 76: ringmaster.Peer.Probe:output_type -> ringmaster.ProbeReply
-	4,  // 77: ringmaster.Peer.Logs:output_type -> ringmaster.LogsReply
-	58, // [58:78] is the sub-list for method output_type
-	38, // [38:58] is the sub-list for method input_type
-	38, // [38:38] is the sub-list for extension type_name
-	38, // [38:38] is the sub-list for extension extendee
-	0,  // [0:38] is the sub-list for field type_name
+	15, // 26: ringmaster.WorkerStatus.activity:type_name -> ringmaster.Activity
+	36, // 27: ringmaster.JobStatus.epochs:type_name -> ringmaster.EpochRecord
+	34, // 28: ringmaster.JobStatus.views:type_name -> ringmaster.ViewRecord
+	35, // 29: ringmaster.JobStatus.checkpoints:type_name -> ringmaster.CheckpointRecord
+	39, // 30: ringmaster.JobStatus.stalled:type_name -> ringmaster.Stall
+	12, // 31: ringmaster.JobStatus.unsaved:type_name -> ringmaster.Unsaved
+	23, // 32: ringmaster.ClusterStatus.coordinators:type_name -> ringmaster.CoordinatorInfo
+	37, // 33: ringmaster.ClusterStatus.workers:type_name -> ringmaster.WorkerStatus
+	38, // 34: ringmaster.ClusterStatus.job:type_name -> ringmaster.JobStatus
+	48, // 35: ringmaster.JobsReply.jobs:type_name -> ringmaster.JobLine
+	35, // 36: ringmaster.JobLine.checkpoints:type_name -> ringmaster.CheckpointRecord
+	2,  // 37: ringmaster.ChangeJobRequest.change:type_name -> ringmaster.Change
+	23, // 38: ringmaster.CoordinatorsReply.coordinators:type_name -> ringmaster.CoordinatorInfo
+	13, // 39: ringmaster.Coordinator.Attach:input_type -> ringmaster.Report
+	31, // 40: ringmaster.Coordinator.Submit:input_type -> ringmaster.SubmitRequest
+	33, // 41: ringmaster.Coordinator.Watch:input_type -> ringmaster.WatchRequest
+	40, // 42: ringmaster.Coordinator.Status:input_type -> ringmaster.StatusRequest
+	42, // 43: ringmaster.Coordinator.Stop:input_type -> ringmaster.StopRequest
+	44, // 44: ringmaster.Coordinator.Scale:input_type -> ringmaster.ScaleRequest
+	46, // 45: ringmaster.Coordinator.Jobs:input_type -> ringmaster.JobsRequest
+	49, // 46: ringmaster.Coordinator.ChangeJob:input_type -> ringmaster.ChangeJobRequest
+	3,  // 47: ringmaster.Coordinator.Logs:input_type -> ringmaster.LogsRequest
+	51, // 48: ringmaster.Coordinator.Coordinators:input_type -> ringmaster.CoordinatorsRequest
+	53, // 49: ringmaster.Coordinator.AddCoordinator:input_type -> ringmaster.AddCoordinatorRequest
+	55, // 50: ringmaster.Coordinator.RemoveCoordinator:input_type -> ringmaster.RemoveCoordinatorRequest
+	57, // 51: ringmaster.Coordinator.SpendToken:input_type -> ringmaster.SpendTokenRequest
+	29, // 52: ringmaster.Coordinator.Trace:input_type -> ringmaster.TraceRequest
+	27, // 53: ringmaster.Coordinator.PutTrace:input_type -> ringmaster.WorkerTrace
+	59, // 54: ringmaster.Coordinator.PutFile:input_type -> ringmaster.FilePart
+	61, // 55: ringmaster.Coordinator.GetFile:input_type -> ringmaster.GetFileRequest
+	62, // 56: ringmaster.Peer.State:input_type -> ringmaster.StateRequest
+	5,  // 57: ringmaster.Peer.Probe:input_type -> ringmaster.ProbeRequest
+	3,  // 58: ringmaster.Peer.Logs:input_type -> ringmaster.LogsRequest
+	25, // 59: ringmaster.Coordinator.Attach:output_type -> ringmaster.Order
+	32, // 60: ringmaster.Coordinator.Submit:output_type -> ringmaster.SubmitReply
+	38, // 61: ringmaster.Coordinator.Watch:output_type -> ringmaster.JobStatus
+	41, // 62: ringmaster.Coordinator.Status:output_type -> ringmaster.ClusterStatus
+	43, // 63: ringmaster.Coordinator.Stop:output_type -> ringmaster.StopReply
+	45, // 64: ringmaster.Coordinator.Scale:output_type -> ringmaster.ScaleReply
+	47, // 65: ringmaster.Coordinator.Jobs:output_type -> ringmaster.JobsReply
+	50, // 66: ringmaster.Coordinator.ChangeJob:output_type -> ringmaster.ChangeJobReply
+	4,  // 67: ringmaster.Coordinator.Logs:output_type -> ringmaster.LogsReply
+	52, // 68: ringmaster.Coordinator.Coordinators:output_type -> ringmaster.CoordinatorsReply
+	54, // 69: ringmaster.Coordinator.AddCoordinator:output_type -> ringmaster.AddCoordinatorReply
+	56, // 70: ringmaster.Coordinator.RemoveCoordinator:output_type -> ringmaster.RemoveCoordinatorReply
+	58, // 71: ringmaster.Coordinator.SpendToken:output_type -> ringmaster.SpendTokenReply
+	30, // 72: ringmaster.Coordinator.Trace:output_type -> ringmaster.TraceReply
+	28, // 73: ringmaster.Coordinator.PutTrace:output_type -> ringmaster.PutTraceReply
+	60, // 74: ringmaster.Coordinator.PutFile:output_type -> ringmaster.PutFileReply
+	59, // 75: ringmaster.Coordinator.GetFile:output_type -> ringmaster.FilePart
+	63, // 76: ringmaster.Peer.State:output_type -> ringmaster.StatePart
+	6,  // 77: ringmaster.Peer.Probe:output_type -> ringmaster.ProbeReply
+	4,  // 78: ringmaster.Peer.Logs:output_type -> ringmaster.LogsReply
+	59, // [59:79] is the sub-list for method output_type
+	39, // [39:59] is the sub-list for method input_type
+	39, // [39:39] is the sub-list for extension type_name
+	39, // [39:39] is the sub-list for extension extendee
+	0,  // [0:39] is the sub-list for field type_name
 }
 
 func init() { file_ringmaster_proto_init() }

@@ -19,7 +19,9 @@ func (j *job) describeActivity(t *trainer.Trainer, r *rpc.Report) {
 	a := t.Activity.Account()
 	r.Activity = &rpc.Activity{Doing: doings[a.Doing], SinceUs: micros(a.Since), Step: a.Step,
 		StepReadingUs: micros(a.InStep[trainer.Reading]), StepBusyUs: micros(a.Busy()), ReadingUs: micros(a.Spent[trainer.Reading]),
-		ComputingUs: micros(a.Spent[trainer.Computing]), WaitingUs: micros(a.Spent[trainer.Waiting]), HeldUs: micros(a.Spent[trainer.Held])}
+		ComputingUs: micros(a.Spent[trainer.Computing]), WaitingUs: micros(a.Spent[trainer.Waiting]), HeldUs: micros(a.Spent[trainer.Held]),
+		EvaluatingUs: micros(a.Spent[trainer.Evaluating]), SavingUs: micros(a.Spent[trainer.Saving]), ConnectingUs: micros(a.Spent[trainer.Connecting]),
+		FetchingUs: micros(a.Spent[trainer.Fetching]), IdleUs: micros(a.Spent[trainer.Idle])}
 	s := j.current.Load()
 	if s == nil {
 		return
