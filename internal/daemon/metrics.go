@@ -20,7 +20,7 @@ import (
 	"ringmaster/internal/cluster"
 	"ringmaster/internal/cluster/raftnode"
 	"ringmaster/internal/config"
-	"ringmaster/internal/metrics"
+	"ringmaster/internal/telemetry"
 	"ringmaster/internal/tensor/kernel"
 	"ringmaster/internal/worker"
 )
@@ -29,18 +29,18 @@ import (
 // It is there from the daemon's first moment on, so that a start that takes long can be told from a process that hangs.
 type sight struct {
 	figures, profiles net.Listener // nil: not asked for
-	registry          *metrics.Registry
+	registry          *telemetry.Registry
 	calls             calls
 	up                atomic.Pointer[checks] // nil: the daemon starts
 	log               *slog.Logger
 }
 
 // checks are a daemon's.
-type checks struct{ health, ready metrics.Check }
+type checks struct{ health, ready telemetry.Check }
 
 // openSight listens where the configuration says. An address that cannot be listened on is a wrong configuration.
 func openSight(figures, profiles string, log *slog.Logger) (*sight, error) {
-	s := &sight{registry: metrics.NewRegistry(), log: log}
+	s := &sight{registry: telemetry.NewRegistry(), log: log}
 	for _, a := range []struct {
 		key, address string
 		to           *net.Listener
@@ -48,7 +48,7 @@ func openSight(figures, profiles string, log *slog.Logger) (*sight, error) {
 		if a.address == "" {
 			continue
 		}
-		l, err := metrics.Listen(a.address)
+		l, err := telemetry.Listen(a.address)
 		if err != nil {
 			s.close()
 			if errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.EACCES) {
@@ -58,8 +58,8 @@ func openSight(figures, profiles string, log *slog.Logger) (*sight, error) {
 		}
 		*a.to = l
 	}
-	metrics.Register(s.registry, buildFamilies, func() *struct{} { return nil })
-	metrics.Register(s.registry, callFamilies, func() *calls { return &s.calls })
+	telemetry.Register(s.registry, buildFamilies, func() *struct{} { return nil })
+	telemetry.Register(s.registry, callFamilies, func() *calls { return &s.calls })
 	return s, nil
 }
 
@@ -68,13 +68,13 @@ func (s *sight) begin(ctx context.Context) (end func()) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx)) // who drains a daemon wants to see it
 	var serving sync.WaitGroup
 	if s.figures != nil {
-		handler := metrics.Handler(s.registry, s.check(func(c *checks) metrics.Check { return c.health }, nil),
-			s.check(func(c *checks) metrics.Check { return c.ready }, errors.New("starting")))
-		serving.Go(func() { s.complain(metrics.Serve(ctx, s.figures, handler, false, s.log)) })
+		handler := telemetry.Handler(s.registry, s.check(func(c *checks) telemetry.Check { return c.health }, nil),
+			s.check(func(c *checks) telemetry.Check { return c.ready }, errors.New("starting")))
+		serving.Go(func() { s.complain(telemetry.Serve(ctx, s.figures, handler, false, s.log)) })
 		s.log.Info("metrics are served", "address", s.figures.Addr().String())
 	}
 	if s.profiles != nil {
-		serving.Go(func() { s.complain(metrics.Serve(ctx, s.profiles, metrics.Profiles(), true, s.log)) })
+		serving.Go(func() { s.complain(telemetry.Serve(ctx, s.profiles, telemetry.Profiles(), true, s.log)) })
 		s.log.Info("profiles are served", "address", s.profiles.Addr().String())
 	}
 	return func() {
@@ -92,7 +92,7 @@ func (s *sight) complain(err error) {
 }
 
 // check is one of the daemon's checks once it is up; before, it fails with starting, or succeeds where that is nil.
-func (s *sight) check(of func(*checks) metrics.Check, starting error) metrics.Check {
+func (s *sight) check(of func(*checks) telemetry.Check, starting error) telemetry.Check {
 	return func(ctx context.Context) (string, error) {
 		if up := s.up.Load(); up != nil {
 			return of(up)(ctx)
@@ -114,7 +114,7 @@ const silence = 30 * time.Second
 
 // ofCoordinator shows a coordinator from now on.
 func (s *sight) ofCoordinator(server *cluster.Server, n *raftnode.Node, dir string) {
-	metrics.Register(s.registry, coordinatorFamilies, func() *coordinatorFigures { return coordinatorFiguresOf(server, n, dir) })
+	telemetry.Register(s.registry, coordinatorFamilies, func() *coordinatorFigures { return coordinatorFiguresOf(server, n, dir) })
 	s.up.Store(&checks{
 		health: func(context.Context) (string, error) {
 			if since, begun := server.Silent(); begun && since > silence {
@@ -135,18 +135,18 @@ func (s *sight) ofCoordinator(server *cluster.Server, n *raftnode.Node, dir stri
 
 // ofWorker shows a worker from now on.
 func (s *sight) ofWorker(w *worker.Worker) {
-	metrics.Register(s.registry, workerFamilies, w.Figures)
+	telemetry.Register(s.registry, workerFamilies, w.Figures)
 	s.up.Store(&checks{
 		health: func(ctx context.Context) (string, error) { return "alive", w.Alive(ctx) },
 		ready:  func(context.Context) (string, error) { return "ready: attached to the leading coordinator", w.Ready() },
 	})
 }
 
-var buildFamilies = []metrics.Family[struct{}]{
-	metrics.Many("ringmaster_build_info", "The program: the revision it was built from, the Go version, the numerics contract. Always 1.", metrics.Gauge, []string{"revision", "go_version", "contract"}, func(_ *struct{}, put metrics.Put) {
+var buildFamilies = []telemetry.Family[struct{}]{
+	telemetry.Many("ringmaster_build_info", "The program: the revision it was built from, the Go version, the numerics contract. Always 1.", telemetry.Gauge, []string{"revision", "go_version", "contract"}, func(_ *struct{}, put telemetry.Put) {
 		put.Value(1, cli.Revision(), runtime.Version(), fmt.Sprint(config.ContractVersion))
 	}),
-	metrics.Many("ringmaster_kernel_info", "The tier of the computing kernels in use. Always 1.", metrics.Gauge, []string{"tier"}, func(_ *struct{}, put metrics.Put) {
+	telemetry.Many("ringmaster_kernel_info", "The tier of the computing kernels in use. Always 1.", telemetry.Gauge, []string{"tier"}, func(_ *struct{}, put telemetry.Put) {
 		put.Value(1, kernel.Current().String())
 	}),
 }
@@ -181,8 +181,8 @@ func (c *calls) options() []grpc.ServerOption {
 	}
 }
 
-var callFamilies = []metrics.Family[calls]{
-	metrics.Many("ringmaster_rpc_calls_total", "gRPC calls that have been answered, by method and status code. A stream counts when it ends.", metrics.Counter, []string{"method", "code"}, func(c *calls, put metrics.Put) {
+var callFamilies = []telemetry.Family[calls]{
+	telemetry.Many("ringmaster_rpc_calls_total", "gRPC calls that have been answered, by method and status code. A stream counts when it ends.", telemetry.Counter, []string{"method", "code"}, func(c *calls, put telemetry.Put) {
 		type counted struct {
 			call
 			n uint64

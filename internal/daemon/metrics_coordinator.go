@@ -8,8 +8,8 @@ import (
 	"ringmaster/internal/checkpoint"
 	"ringmaster/internal/cluster"
 	"ringmaster/internal/cluster/raftnode"
-	"ringmaster/internal/metrics"
 	"ringmaster/internal/rpc"
+	"ringmaster/internal/telemetry"
 )
 
 // coordinatorFigures are a coordinator's, with those of its log and its disk.
@@ -30,12 +30,12 @@ func coordinatorFiguresOf(s *cluster.Server, n *raftnode.Node, dir string) *coor
 	return f
 }
 
-type coordinatorFamily = metrics.Family[coordinatorFigures]
+type coordinatorFamily = telemetry.Family[coordinatorFigures]
 
 // ofJobs is a family with a figure for each job that runs, which only the leader knows. Its label is not "job", a name that
 // Prometheus gives to what it scrapes.
 func ofJobs(name, help string, read func(*rpc.JobStatus) (float64, bool)) coordinatorFamily {
-	return metrics.Many(name, help, metrics.Gauge, []string{"run"}, func(f *coordinatorFigures, put metrics.Put) {
+	return telemetry.Many(name, help, telemetry.Gauge, []string{"run"}, func(f *coordinatorFigures, put telemetry.Put) {
 		for _, j := range f.Running {
 			if v, ok := read(j); ok {
 				put.Value(v, j.Job)
@@ -51,42 +51,42 @@ func always[T uint32 | uint64 | int](v T) (float64, bool) { return float64(v), t
 var coordinatorFamilies = append(append(logFamilies, clusterFamilies...), jobFamilies...)
 
 var logFamilies = []coordinatorFamily{
-	metrics.One("ringmaster_raft_leader", "Whether this coordinator leads.", metrics.Gauge, func(f *coordinatorFigures) float64 { return one(f.log.Leads) }),
-	metrics.One("ringmaster_raft_has_leader", "Whether this coordinator knows a leader.", metrics.Gauge, func(f *coordinatorFigures) float64 { return one(f.log.HasLeader) }),
-	metrics.One("ringmaster_raft_term", "Raft's term.", metrics.Gauge, func(f *coordinatorFigures) float64 { return float64(f.log.Term) }),
-	metrics.One("ringmaster_raft_last_index", "Index of the newest entry in this coordinator's log.", metrics.Gauge, func(f *coordinatorFigures) float64 { return float64(f.log.Last) }),
-	metrics.One("ringmaster_raft_commit_index", "Index of the newest committed entry that this coordinator knows.", metrics.Gauge, func(f *coordinatorFigures) float64 { return float64(f.log.Committed) }),
-	metrics.One("ringmaster_raft_applied_index", "Index of the newest entry that is applied here.", metrics.Gauge, func(f *coordinatorFigures) float64 { return float64(f.log.Applied) }),
-	metrics.One("ringmaster_raft_queue_entries", "Entries that wait to be applied here.", metrics.Gauge, func(f *coordinatorFigures) float64 { return float64(f.log.Pending) }),
-	metrics.One("ringmaster_raft_replicas", "Coordinators in the log's configuration.", metrics.Gauge, func(f *coordinatorFigures) float64 { return float64(f.log.Replicas) }),
-	metrics.One("ringmaster_storage_free_bytes", "Bytes that are free where this coordinator keeps checkpoints and its log.", metrics.Gauge, func(f *coordinatorFigures) float64 { return float64(f.free) }),
-	metrics.One("ringmaster_storage_size_bytes", "Size of that file system.", metrics.Gauge, func(f *coordinatorFigures) float64 { return float64(f.size) }),
-	metrics.One("ringmaster_storage_troubles", "Things that this coordinator cannot store at present: files of checkpoints, its log.", metrics.Gauge, func(f *coordinatorFigures) float64 { return float64(f.Troubles) }),
-	metrics.One("ringmaster_checkpoint_files_total", "Files of checkpoints that were stored here.", metrics.Counter, func(f *coordinatorFigures) float64 { return float64(f.Files) }),
-	metrics.One("ringmaster_checkpoint_file_bytes_total", "Bytes of these files.", metrics.Counter, func(f *coordinatorFigures) float64 { return float64(f.Bytes) }),
-	metrics.One("ringmaster_checkpoint_file_failures_total", "Files of checkpoints that could not be stored here, or did not arrive whole.", metrics.Counter, func(f *coordinatorFigures) float64 { return float64(f.Refused) }),
-	metrics.Many("ringmaster_checkpoint_file_store_duration_seconds", "How long storing a file of a checkpoint took.", metrics.Durations, nil, func(f *coordinatorFigures, put metrics.Put) { put.Durations(f.Took) }),
+	telemetry.One("ringmaster_raft_leader", "Whether this coordinator leads.", telemetry.Gauge, func(f *coordinatorFigures) float64 { return one(f.log.Leads) }),
+	telemetry.One("ringmaster_raft_has_leader", "Whether this coordinator knows a leader.", telemetry.Gauge, func(f *coordinatorFigures) float64 { return one(f.log.HasLeader) }),
+	telemetry.One("ringmaster_raft_term", "Raft's term.", telemetry.Gauge, func(f *coordinatorFigures) float64 { return float64(f.log.Term) }),
+	telemetry.One("ringmaster_raft_last_index", "Index of the newest entry in this coordinator's log.", telemetry.Gauge, func(f *coordinatorFigures) float64 { return float64(f.log.Last) }),
+	telemetry.One("ringmaster_raft_commit_index", "Index of the newest committed entry that this coordinator knows.", telemetry.Gauge, func(f *coordinatorFigures) float64 { return float64(f.log.Committed) }),
+	telemetry.One("ringmaster_raft_applied_index", "Index of the newest entry that is applied here.", telemetry.Gauge, func(f *coordinatorFigures) float64 { return float64(f.log.Applied) }),
+	telemetry.One("ringmaster_raft_queue_entries", "Entries that wait to be applied here.", telemetry.Gauge, func(f *coordinatorFigures) float64 { return float64(f.log.Pending) }),
+	telemetry.One("ringmaster_raft_replicas", "Coordinators in the log's configuration.", telemetry.Gauge, func(f *coordinatorFigures) float64 { return float64(f.log.Replicas) }),
+	telemetry.One("ringmaster_storage_free_bytes", "Bytes that are free where this coordinator keeps checkpoints and its log.", telemetry.Gauge, func(f *coordinatorFigures) float64 { return float64(f.free) }),
+	telemetry.One("ringmaster_storage_size_bytes", "Size of that file system.", telemetry.Gauge, func(f *coordinatorFigures) float64 { return float64(f.size) }),
+	telemetry.One("ringmaster_storage_troubles", "Things that this coordinator cannot store at present: files of checkpoints, its log.", telemetry.Gauge, func(f *coordinatorFigures) float64 { return float64(f.Troubles) }),
+	telemetry.One("ringmaster_checkpoint_files_total", "Files of checkpoints that were stored here.", telemetry.Counter, func(f *coordinatorFigures) float64 { return float64(f.Files) }),
+	telemetry.One("ringmaster_checkpoint_file_bytes_total", "Bytes of these files.", telemetry.Counter, func(f *coordinatorFigures) float64 { return float64(f.Bytes) }),
+	telemetry.One("ringmaster_checkpoint_file_failures_total", "Files of checkpoints that could not be stored here, or did not arrive whole.", telemetry.Counter, func(f *coordinatorFigures) float64 { return float64(f.Refused) }),
+	telemetry.Many("ringmaster_checkpoint_file_store_duration_seconds", "How long storing a file of a checkpoint took.", telemetry.Durations, nil, func(f *coordinatorFigures, put telemetry.Put) { put.Durations(f.Took) }),
 }
 
 var clusterFamilies = []coordinatorFamily{
-	metrics.Many("ringmaster_jobs", "Jobs by their phase; only the leader counts them.", metrics.Gauge, []string{"phase"}, func(f *coordinatorFigures, put metrics.Put) {
+	telemetry.Many("ringmaster_jobs", "Jobs by their phase; only the leader counts them.", telemetry.Gauge, []string{"phase"}, func(f *coordinatorFigures, put telemetry.Put) {
 		for _, phase := range cluster.Phases {
 			put.Value(float64(f.Phases[phase]), string(phase))
 		}
 	}),
-	metrics.One("ringmaster_workers_attached", "Workers that are attached to this coordinator, which leads; else 0.", metrics.Gauge, func(f *coordinatorFigures) float64 { return float64(f.Attached) }),
-	metrics.One("ringmaster_workers_seated", "Attached workers that have seats.", metrics.Gauge, func(f *coordinatorFigures) float64 { return float64(f.Seated) }),
-	metrics.Many("ringmaster_views_total", "Views that this coordinator has made, by cause.", metrics.Counter, []string{"cause"}, func(f *coordinatorFigures, put metrics.Put) {
+	telemetry.One("ringmaster_workers_attached", "Workers that are attached to this coordinator, which leads; else 0.", telemetry.Gauge, func(f *coordinatorFigures) float64 { return float64(f.Attached) }),
+	telemetry.One("ringmaster_workers_seated", "Attached workers that have seats.", telemetry.Gauge, func(f *coordinatorFigures) float64 { return float64(f.Seated) }),
+	telemetry.Many("ringmaster_views_total", "Views that this coordinator has made, by cause.", telemetry.Counter, []string{"cause"}, func(f *coordinatorFigures, put telemetry.Put) {
 		for _, cause := range cluster.Causes {
 			put.Value(float64(f.Views[cause]), cause)
 		}
 	}),
-	metrics.Many("ringmaster_stalls_total", "Times that a worker held a job up: it stood still, or was slow.", metrics.Counter, []string{"kind"}, func(f *coordinatorFigures, put metrics.Put) {
+	telemetry.Many("ringmaster_stalls_total", "Times that a worker held a job up: it stood still, or was slow.", telemetry.Counter, []string{"kind"}, func(f *coordinatorFigures, put telemetry.Put) {
 		put.Value(float64(f.Held), "stalled")
 		put.Value(float64(f.Slow), "slow")
 	}),
-	metrics.One("ringmaster_checkpoints_total", "Checkpoints that this coordinator has committed.", metrics.Counter, func(f *coordinatorFigures) float64 { return float64(f.Committed) }),
-	metrics.One("ringmaster_checkpoint_bytes_total", "Bytes of these checkpoints.", metrics.Counter, func(f *coordinatorFigures) float64 { return float64(f.CommitBytes) }),
+	telemetry.One("ringmaster_checkpoints_total", "Checkpoints that this coordinator has committed.", telemetry.Counter, func(f *coordinatorFigures) float64 { return float64(f.Committed) }),
+	telemetry.One("ringmaster_checkpoint_bytes_total", "Bytes of these checkpoints.", telemetry.Counter, func(f *coordinatorFigures) float64 { return float64(f.CommitBytes) }),
 }
 
 var jobFamilies = []coordinatorFamily{
@@ -111,7 +111,7 @@ var jobFamilies = []coordinatorFamily{
 		last := newest(j)
 		return float64(last.GetBytes()), last != nil
 	}),
-	metrics.Many("ringmaster_job_last_checkpoint_timestamp_seconds", "When this coordinator completed its copy of the job's newest checkpoint, in seconds since 1970.", metrics.Gauge, []string{"run"}, func(f *coordinatorFigures, put metrics.Put) {
+	telemetry.Many("ringmaster_job_last_checkpoint_timestamp_seconds", "When this coordinator completed its copy of the job's newest checkpoint, in seconds since 1970.", telemetry.Gauge, []string{"run"}, func(f *coordinatorFigures, put telemetry.Put) {
 		for _, j := range f.Running {
 			last := newest(j)
 			if last == nil {

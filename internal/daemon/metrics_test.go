@@ -17,15 +17,15 @@ import (
 
 	"ringmaster/internal/cluster"
 	"ringmaster/internal/config"
-	"ringmaster/internal/metrics"
 	"ringmaster/internal/rpc"
+	"ringmaster/internal/telemetry"
 	"ringmaster/internal/worker"
 )
 
 // family is what the tests look at.
 type family struct {
 	name, help string
-	kind       metrics.Kind
+	kind       telemetry.Kind
 	labels     []string
 }
 
@@ -56,10 +56,10 @@ func TestFamiliesKeepTheConventions(t *testing.T) {
 			t.Errorf("%s: a name twice, or not one", f.name)
 		}
 		seen[f.name] = true
-		if counter := strings.HasSuffix(f.name, "_total"); counter != (f.kind == metrics.Counter) {
+		if counter := strings.HasSuffix(f.name, "_total"); counter != (f.kind == telemetry.Counter) {
 			t.Errorf("%s: counters, and they alone, end with _total", f.name)
 		}
-		if f.kind == metrics.Durations && !strings.HasSuffix(f.name, "_duration_seconds") {
+		if f.kind == telemetry.Durations && !strings.HasSuffix(f.name, "_duration_seconds") {
 			t.Errorf("%s: a histogram of durations ends with _duration_seconds", f.name)
 		}
 		if !strings.HasSuffix(f.help, ".") {
@@ -74,7 +74,7 @@ func TestFamiliesKeepTheConventions(t *testing.T) {
 }
 
 // full are figures of which every family has something to show.
-func full(t *testing.T) *metrics.Registry {
+func full(t *testing.T) *telemetry.Registry {
 	t.Helper()
 	dir := t.TempDir()
 	folder := filepath.Join(dir, "checkpoints", "step-8")
@@ -92,10 +92,10 @@ func full(t *testing.T) *metrics.Registry {
 	s.calls.note("/ringmaster.Coordinator/Status", errors.New("why"))
 	job := &rpc.JobStatus{Job: "mnist", Step: 9, StepsTotal: 20, HasTrainLoss: true, TrainLoss: 0.5, Stalled: &rpc.Stall{SinceMs: 1500},
 		Checkpoints: []*rpc.CheckpointRecord{{Step: 8, Bytes: 1 << 20, Directory: "step-8"}}}
-	metrics.Register(s.registry, coordinatorFamilies, func() *coordinatorFigures {
+	telemetry.Register(s.registry, coordinatorFamilies, func() *coordinatorFigures {
 		return &coordinatorFigures{Figures: &cluster.Figures{Running: []*rpc.JobStatus{job}}, dir: dir}
 	})
-	metrics.Register(s.registry, workerFamilies, func() *worker.Figures { return &worker.Figures{} })
+	telemetry.Register(s.registry, workerFamilies, func() *worker.Figures { return &worker.Figures{} })
 	return s.registry
 }
 
@@ -228,10 +228,10 @@ func TestSightRefusesATakenAddress(t *testing.T) {
 // A daemon that starts lives, and is not ready.
 func TestSightOfADaemonThatStarts(t *testing.T) {
 	s := &sight{}
-	if line, err := s.check(func(c *checks) metrics.Check { return c.health }, nil)(t.Context()); err != nil || line != "starting" {
+	if line, err := s.check(func(c *checks) telemetry.Check { return c.health }, nil)(t.Context()); err != nil || line != "starting" {
 		t.Errorf("health: %q, %v", line, err)
 	}
-	ready := s.check(func(c *checks) metrics.Check { return c.ready }, errors.New("starting"))
+	ready := s.check(func(c *checks) telemetry.Check { return c.ready }, errors.New("starting"))
 	if _, err := ready(t.Context()); err == nil {
 		t.Error("a daemon that starts is ready")
 	}

@@ -22,7 +22,7 @@ var layers = []struct {
 }{
 	{"words, how they are counted, and what may be opened: the standard library only", []string{"plan", "regularfile", "plural", "printable", "lobby", "median", "sleep", "elementary", "wholefile", "histogram", "trace"}},
 	{"what decoders' tests share", []string{"test/cost"}},
-	{"leaves, each of one subject", []string{"rng", "config", "certs", "rpc", "host", "checkpoint/disk", "dataset/merkle", "dataset/picture/jpeg", "tether", "folderlock", "setaside", "pulse", "logs", "metrics", "tensor/kernel"}},
+	{"leaves, each of one subject", []string{"rng", "config", "certs", "rpc", "host", "checkpoint/disk", "dataset/merkle", "dataset/picture/jpeg", "tether", "folderlock", "setaside", "pulse", "logs", "telemetry", "tensor/kernel"}},
 	{"what tests share", []string{"test/support"}},
 	{"the one port of a daemon", []string{"port"}},
 	{"what evaluations tell", []string{"metric"}},
@@ -81,7 +81,7 @@ var fences = map[string][]string{
 	"github.com/vbauerster/mpb":        {"progress"},
 	"charm.land/bubbletea":             {"watch"},
 	"github.com/charmbracelet/x/ansi":  {"watch"},
-	"github.com/prometheus":            {"metrics"},
+	"github.com/prometheus":            {"telemetry"},
 	"github.com/spf13/cobra":           {"cli", "daemon/program"},
 	"gonum.org/v1/gonum":               {"tensor/blas"}, // its results differ between CPUs
 	"google.golang.org/grpc":           {"pulse", "rpc", "certs", "allreduce", "cluster", "port", "worker", "daemon", "simulation", "launch", "client", "bench", "doctor"},

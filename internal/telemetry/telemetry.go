@@ -1,5 +1,5 @@
-// Package metrics serves what a daemon knows of itself: figures for Prometheus, whether it lives and is ready, and Go's profiles.
-package metrics
+// Package telemetry serves what a daemon knows of itself: figures for Prometheus, whether it lives and is ready, and Go's profiles.
+package telemetry
 
 import (
 	"bytes"
