@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// exactRing is the largest number of workers for which ArrangeRing tries every set; with more it searches greedily.
+// exactRing is the largest number of workers for which ArrangeRing tries every set; with more it inserts one after another.
 const exactRing = 12
 
 // ArrangeRing chooses who of n workers makes a ring where not everybody reaches everybody: usable says whether a worker can send to
@@ -13,6 +13,8 @@ const exactRing = 12
 // of one size the one with the most worth, then the one whose workers come first. If holds names workers that have what
 // the others lack, one of them is always in the ring, even if a ring without them would be larger. The workers keep their order if it is usable, else the
 // first usable one is taken. One worker is always a ring.
+//
+// With more than twelve workers the ring is good, but not always the best; grown says what is sure and what it costs.
 func ArrangeRing(n int, usable func(from, to int) bool, worth func(worker int) int, holds func(worker int) bool) []int {
 	all, closes := make([]int, n), true
 	for i := range all {
@@ -23,28 +25,20 @@ func ArrangeRing(n int, usable func(from, to int) bool, worth func(worker int) i
 	if closes { // as almost always, and then nobody asks for the links between all others
 		return all
 	}
-	g := links{n: n, worth: worth, holds: holds, open: make([]bool, n*n)}
-	for from := range n {
-		for to := range n {
-			g.open[from*n+to] = from != to && usable(from, to)
-		}
-	}
-	switch {
-	case n <= exactRing:
+	g := links{n: n, usable: usable, worth: worth, holds: holds}
+	if n <= exactRing {
 		return g.exact()
 	}
-	return g.grown()
+	return g.grown(mostAsked)
 }
 
 // links says which worker can send to which.
 type links struct {
-	n     int
-	open  []bool // from*n + to
-	worth func(int) int
-	holds func(int) bool
+	n      int
+	usable func(from, to int) bool // asked of two different workers
+	worth  func(int) int
+	holds  func(int) bool
 }
-
-func (g *links) usable(from, to int) bool { return g.open[from*g.n+to] }
 
 // closes reports whether each worker of the ring can send to the next.
 func (g *links) closes(ring []int) bool {
@@ -65,21 +59,13 @@ func (g *links) better(a, b []int) bool {
 		return len(a) > len(b)
 	}
 	worthA, worthB := 0, 0
-	in := make([]int, g.n)
 	for i := range a {
 		worthA, worthB = worthA+g.worth(a[i]), worthB+g.worth(b[i])
-		in[a[i]]++
-		in[b[i]]--
 	}
 	if worthA != worthB {
 		return worthA > worthB
 	}
-	for _, difference := range in {
-		if difference != 0 {
-			return difference > 0
-		}
-	}
-	return false
+	return slices.Compare(slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b))) < 0
 }
 
 // exact tries all sets. begins[set] is the set of workers from which a path leads through the whole set to its first worker.
@@ -88,7 +74,7 @@ func (g *links) exact() []int {
 	to := make([]uint32, g.n) // whom each can send to
 	for from := range g.n {
 		for v := range g.n {
-			if g.usable(from, v) {
+			if from != v && g.usable(from, v) {
 				to[from] |= 1 << v
 			}
 		}
@@ -132,37 +118,4 @@ func elements(set uint32) []int {
 		all = append(all, bits.TrailingZeros32(set))
 	}
 	return all
-}
-
-// grown starts from each worker in turn and inserts the others, one after another, wherever they fit.
-func (g *links) grown() []int {
-	var best []int
-	for seed := range g.n {
-		ring, in := []int{seed}, make([]bool, g.n)
-		in[seed] = true
-		for grows := true; grows; {
-			grows = false
-			for i := 1; i < g.n; i++ {
-				v := (seed + i) % g.n
-				if at := g.fits(ring, v); !in[v] && at > 0 {
-					ring = append(ring[:at], append([]int{v}, ring[at:]...)...)
-					in[v], grows = true, true
-				}
-			}
-		}
-		if best == nil || g.better(ring, best) {
-			best = ring
-		}
-	}
-	return best
-}
-
-// fits returns where the worker can be inserted into the ring: at the end if possible, which keeps the order, else the last place that works; 0: nowhere.
-func (g *links) fits(ring []int, v int) int {
-	for k := len(ring); k > 0; k-- {
-		if g.usable(ring[k-1], v) && g.usable(v, ring[k%len(ring)]) {
-			return k
-		}
-	}
-	return 0
 }

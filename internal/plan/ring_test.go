@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"math/rand/v2"
 	"slices"
 	"testing"
 
@@ -51,7 +52,7 @@ func TestRingIsBest(t *testing.T) {
 		open := rapid.SliceOfN(rapid.Bool(), n*n, n*n).Draw(t, "links")
 		worth := rapid.SliceOfN(rapid.IntRange(0, 2), n, n).Draw(t, "worth")
 		holds := rapid.SliceOfN(rapid.Bool(), n, n).Draw(t, "holds")
-		g := links{n: n, open: open, worth: func(v int) int { return worth[v] }, holds: func(v int) bool { return holds[v] }}
+		g := links{n: n, usable: func(from, to int) bool { return open[from*n+to] }, worth: func(v int) int { return worth[v] }, holds: func(v int) bool { return holds[v] }}
 		got := ArrangeRing(n, g.usable, g.worth, g.holds)
 		checkRing(t, &g, got)
 		var best []int
@@ -93,6 +94,122 @@ func TestRingOfMany(t *testing.T) {
 			t.Fatalf("%d of %d workers because %d does not reach %d", len(ring), n, from, to)
 		}
 	})
+}
+
+// Inserting one after another is as good as trying everything as long as few links are closed, keeps whoever holds the state, and never
+// looks at more links than promised.
+func TestGrownRings(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		n := rapid.IntRange(2, 9).Draw(t, "workers")
+		g, closed := drawn(t, n, rapid.IntRange(0, n*n).Draw(t, "most closed links"))
+		asked, usable := 0, g.usable
+		want := g.exact()
+		g.usable = func(from, to int) bool {
+			if asked++; from == to {
+				t.Fatal("asked for the link to itself")
+			}
+			return usable(from, to)
+		}
+		most := rapid.IntRange(0, 100).Draw(t, "most")
+		got := g.grown(most)
+		if asked > 8*(n+len(closed))+most+n {
+			t.Fatalf("looked at %d links, of %d closed ones and %d workers", asked, len(closed), n)
+		}
+		checkRing(t, g, got)
+		if slices.ContainsFunc(want, g.holds) && !slices.ContainsFunc(got, g.holds) {
+			t.Fatalf("%v leaves out who holds the state, %v does not", got, want)
+		}
+		if g.better(got, want) {
+			t.Fatalf("%v is better than %v, which should be the best", got, want)
+		}
+		degree, clean := make([]int, n), 0
+		for link := range closed {
+			degree[link[0]]++
+			degree[link[1]]++
+		}
+		for _, d := range degree {
+			if d == 0 {
+				clean++
+			}
+		}
+		for v, d := range degree {
+			if d < clean && !slices.Contains(got, v) {
+				t.Fatalf("%v leaves out %d, which has %d closed links, beside %d workers without any", got, v, d, clean)
+			}
+		}
+	})
+}
+
+// drawn are n workers with at most that many closed links.
+func drawn(t *rapid.T, n, most int) (*links, map[[2]int]bool) {
+	closed := map[[2]int]bool{}
+	for range rapid.IntRange(0, most).Draw(t, "closed") {
+		from, to := rapid.IntRange(0, n-1).Draw(t, "from"), rapid.IntRange(0, n-1).Draw(t, "to")
+		if from != to {
+			closed[[2]int{from, to}] = true
+		}
+	}
+	worth := rapid.SliceOfN(rapid.IntRange(0, 2), n, n).Draw(t, "worth")
+	holds := rapid.SliceOfN(rapid.Bool(), n, n).Draw(t, "holds")
+	return &links{n: n, usable: func(from, to int) bool { return !closed[[2]int{from, to}] },
+		worth: func(v int) int { return worth[v] }, holds: func(v int) bool { return holds[v] }}, closed
+}
+
+// One closed link among 10,000 workers costs no more than a look at each of them, and nobody's seat.
+func TestRingOfTenThousand(t *testing.T) {
+	const n = 10000
+	for name, c := range map[string]struct {
+		closed func(from, to int) bool
+		want   int // members
+		asked  int
+	}{
+		"one way":          {func(from, to int) bool { return from == 4000 && to == 4001 }, n, 8 * n},
+		"one alone":        {func(from, to int) bool { return from == 4000 || to == 4000 }, n - 1, 16 * n},
+		"one only listens": {func(from, to int) bool { return from == 4000 }, n - 1, 16 * n},
+		"every neighbour":  {func(from, to int) bool { return (from+1)%n == to }, n, 16 * n},
+	} {
+		asked := 0
+		ring := ArrangeRing(n, func(from, to int) bool {
+			asked++
+			return !c.closed(from, to)
+		}, even, nobody)
+		if len(ring) != c.want || asked > c.asked {
+			t.Errorf("%s: a ring of %d, %d links were looked at", name, len(ring), asked)
+		}
+		for i, from := range ring {
+			if c.closed(from, ring[(i+1)%len(ring)]) {
+				t.Fatalf("%s: the ring uses a closed link", name)
+			}
+		}
+	}
+}
+
+// BenchmarkArrangeRing arranges 10,000 workers. go test ./internal/plan -run - -bench ArrangeRing -benchtime 3x
+func BenchmarkArrangeRing(b *testing.B) {
+	const n = 10000
+	at := rand.New(rand.NewPCG(1, 2))
+	some := map[[2]int]bool{}
+	for range 20 * n {
+		some[[2]int{at.IntN(n), at.IntN(n)}] = true
+	}
+	for _, c := range []struct {
+		name   string
+		closed func(from, to int) bool
+	}{
+		{"one-closed", func(from, to int) bool { return from == 4000 && to == 4001 }},
+		{"one-alone", func(from, to int) bool { return from == 4000 || to == 4000 }},
+		{"one-with-two-links", func(from, to int) bool { return from == 4000 && to != 77 || to == 4000 && from != 9000 }},
+		{"200000-closed", func(from, to int) bool { return some[[2]int{from, to}] }},
+		{"half-of-one-way", func(from, to int) bool { return from < n/2 && to >= n/2 }},
+		{"halves", func(from, to int) bool { return from < n/2 != (to < n/2) }},
+		{"all-closed", func(int, int) bool { return true }},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			for range b.N {
+				ArrangeRing(n, func(from, to int) bool { return !c.closed(from, to) }, even, nobody)
+			}
+		})
+	}
 }
 
 func checkRing(t *rapid.T, g *links, ring []int) {
