@@ -23,7 +23,7 @@ func benchCommand() *cobra.Command {
 			return cmd.Help()
 		},
 	}
-	cmd.AddCommand(benchGemmCommand(), benchKernelsCommand(), benchAllreduceCommand(), benchTrainCommand(), benchBalanceCommand(), benchLRCommand(), benchTokenizerCommand())
+	cmd.AddCommand(benchGemmCommand(), benchKernelsCommand(), benchAllreduceCommand(), benchTrainCommand(), benchScalingCommand(), benchBalanceCommand(), benchLRCommand(), benchTokenizerCommand())
 	return cmd
 }
 
@@ -57,7 +57,9 @@ func (f *benchFlags) show(ctx context.Context, measure func(context.Context) (*b
 	var all bench.Report
 	for range f.count {
 		report, err := measure(ctx)
-		if err != nil {
+		if own := (*exit)(nil); errors.As(err, &own) {
+			return own
+		} else if err != nil {
 			return notStarted(err)
 		}
 		all.Add(report)
@@ -69,6 +71,17 @@ func (f *benchFlags) show(ctx context.Context, measure func(context.Context) (*b
 		return failed(all.WriteBenchstat(os.Stdout))
 	}
 	return failed(table(os.Stdout, all.Rows()))
+}
+
+// showRuns is show for what starts processes, which an interrupt stops.
+func (f *benchFlags) showRuns(ctx context.Context, measure func(context.Context) (*bench.Report, error)) error {
+	return f.show(ctx, func(ctx context.Context) (report *bench.Report, err error) {
+		err = interruptible(ctx, func(ctx context.Context) (err error) {
+			report, err = measure(ctx)
+			return err
+		})
+		return report, err
+	})
 }
 
 func benchGemmCommand() *cobra.Command {
@@ -140,13 +153,51 @@ func benchTrainCommand() *cobra.Command {
 		Args:  cli.Takes("JOB.yaml"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			options.File = args[0]
-			return flags.show(cmd.Context(), func(ctx context.Context) (*bench.Report, error) { return bench.Train(ctx, options) })
+			return flags.showRuns(cmd.Context(), func(ctx context.Context) (*bench.Report, error) { return bench.Train(ctx, options) })
 		},
 	}
 	cmd.Flags().StringArrayVar(&options.Sets, "set", nil, "override a job key, `KEY=VALUE`; repeatable")
 	cmd.Flags().IntVar(&options.Workers, "workers", 1, "number of workers")
 	cmd.Flags().IntVar(&options.Threads, "threads", 1, "compute threads of each worker")
 	cmd.Flags().IntVar(&options.Steps, "steps", 500, "steps to train")
+	flags.register(cmd)
+	return cmd
+}
+
+func benchScalingCommand() *cobra.Command {
+	var flags benchFlags
+	options := bench.ScalingOptions{Tell: func(line string) { fmt.Fprintln(os.Stderr, line) }}
+	cmd := &cobra.Command{
+		Use:   "scaling JOB.yaml",
+		Short: "Measure what a ring of workers makes of a job's steps",
+		Long: `Measures a job's steps on clusters of processes on this machine, in turn and again in each round: by one worker alone, which has all seats; by some workers that train
+apart, each with its own part of the seats and without a ring; and by the same workers in a ring. The medians over the rounds are shown:
+
+  ALONE/S, APART/S, RING/S  steps a second; apart those of the slowest worker
+  EFFICIENCY                ring / apart: what is left of the workers' speed
+  SPEEDUP                   ring / alone: what the workers bring
+  ADDED MS                  what the ring adds to a step
+  CPU MS, SWITCHES          time of CPUs and context switches in a step, all workers together, and the same of the workers apart
+  SENT KIB                  what the ring sends in a step, all workers together
+
+A batch that grows with the workers: --set seats=4 --set train.batch_per_seat=32 --workers 4. Where there are fewer cores than workers times threads, efficiency still says
+what the ring costs, since the workers apart share the cores too. A measurement takes some four seconds and --time; nothing is kept.`,
+		Example: `  ringmaster bench scaling configs/quickstart.yaml --workers 1,2,4
+  ringmaster bench scaling configs/quickstart.yaml --workers 2 --set seats=2 --set train.batch_per_seat=32 --json`,
+		Args: cli.Takes("JOB.yaml"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			options.File = args[0]
+			if cmd.Flags().Changed("threads") && options.Threads < 1 {
+				return wrong(errors.New("--threads must be at least 1"))
+			}
+			return flags.showRuns(cmd.Context(), func(ctx context.Context) (*bench.Report, error) { return bench.Scaling(ctx, options) })
+		},
+	}
+	cmd.Flags().StringArrayVar(&options.Sets, "set", nil, "override a job key, `KEY=VALUE`; repeatable")
+	cmd.Flags().IntSliceVar(&options.Workers, "workers", []int{1, 2}, "`numbers` of workers: 1,2,4")
+	cmd.Flags().IntVar(&options.Threads, "threads", 0, "compute threads of each worker, the same in every arrangement (default: CPUs / the largest number of workers, at least 1)")
+	cmd.Flags().IntVar(&options.Rounds, "rounds", 3, "how often everything is measured")
+	cmd.Flags().DurationVar(&options.Window, "time", 3*time.Second, "`time` of each measurement; slow jobs take the time of 20 steps")
 	flags.register(cmd)
 	return cmd
 }
@@ -160,7 +211,7 @@ func benchBalanceCommand() *cobra.Command {
 		Args:  cli.Takes("JOB.yaml"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			options.File = args[0]
-			return flags.show(cmd.Context(), func(ctx context.Context) (*bench.Report, error) { return bench.Balance(ctx, options) })
+			return flags.showRuns(cmd.Context(), func(ctx context.Context) (*bench.Report, error) { return bench.Balance(ctx, options) })
 		},
 	}
 	cmd.Flags().StringArrayVar(&options.Sets, "set", nil, "override a job key, `KEY=VALUE`; repeatable")

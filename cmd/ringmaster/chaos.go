@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strings"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -74,18 +72,6 @@ is 0 only if the status names the culprit of at least 95 of 100 within a second,
 }
 
 func runChaos(ctx context.Context, o chaos.Options, asJSON bool) error {
-	interrupts := make(chan os.Signal, 1)
-	signal.Notify(interrupts, os.Interrupt, syscall.SIGTERM)
-	defer signal.Stop(interrupts)
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	go func() {
-		select {
-		case s := <-interrupts:
-			cancel(&exit{exitSignalBase + int(s.(syscall.Signal)), errors.New("interrupted")})
-		case <-ctx.Done():
-		}
-	}()
 	made := o.Dir == ""
 	if made {
 		dir, err := launch.NextDirectory(launch.RunsDir, o.Job.Name+"-chaos")
@@ -102,11 +88,15 @@ func runChaos(ctx context.Context, o chaos.Options, asJSON bool) error {
 	o.Begin = func() {
 		fmt.Fprintf(os.Stderr, "chaos: seed %d, %s, in %s\n", o.Seed, plural.Of(o.Faults, "fault"), o.Dir)
 	}
-	report, err := chaos.Run(ctx, o)
+	var report *chaos.Report
+	err := interruptible(ctx, func(ctx context.Context) (err error) {
+		report, err = chaos.Run(ctx, o)
+		return err
+	})
 	var interrupted *exit
 	var usage *launch.UsageError
 	switch {
-	case errors.As(context.Cause(ctx), &interrupted):
+	case errors.As(err, &interrupted):
 		return interrupted
 	case errors.As(err, &usage):
 		if made {

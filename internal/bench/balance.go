@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,7 +13,6 @@ import (
 
 	"ringmaster/internal/chaos"
 	"ringmaster/internal/config"
-	"ringmaster/internal/host"
 	"ringmaster/internal/launch"
 	"ringmaster/internal/median"
 )
@@ -92,8 +90,7 @@ func Balance(ctx context.Context, o BalanceOptions) (*Report, error) {
 	if err := o.check(); err != nil {
 		return nil, &launch.UsageError{Err: err}
 	}
-	// Nothing but steps: an end that is far away, no checkpoints.
-	sets := append(o.Sets, "train.steps=1000000000", "checkpoint.every_steps=0", "train.schedule.warmup=0", "min_workers=1")
+	sets := append(o.Sets, endless...)
 	b := &balance{BalanceOptions: o}
 	var err error
 	if b.job, err = config.Load(o.File, append(sets, "balance=true")); err != nil {
@@ -168,29 +165,13 @@ func (b *balance) measure(ctx context.Context, job *config.Job, workers int, slo
 		return m, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(root)) }()
-	dir := filepath.Join(root, "run")
 	environment, err := b.slowReading(root, workers, slow)
 	if err != nil {
 		return m, err
 	}
-	copied := *job // the launch settles keys in it
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	stop, ended := make(chan os.Signal, 1), make(chan error, 1)
-	go func() {
-		_, err := launch.Run(ctx, launch.Options{Job: &copied, Workers: workers, Coordinators: 1, Threads: 1, Dir: dir, Display: silent{},
-			Warnings: io.Discard, Interrupts: stop, Began: time.Now(), Machine: host.ID(), Environment: environment})
-		ended <- err
-		close(ended)
-	}()
-	m, err = b.watch(ctx, launch.Directory(dir), slow, ready, ended)
-	if err != nil {
-		cancel()
-		<-ended
-		return m, err
-	}
-	stop <- os.Interrupt
-	return m, <-ended
+	t := startTraining(ctx, job, launch.Options{Workers: workers, Threads: 1, Dir: filepath.Join(root, "run"), Environment: environment}, b.Patience)
+	m, err = b.watch(t, slow, ready)
+	return m, t.stop(err)
 }
 
 // slowReading writes down for the workers what reading is to take each of them, and says where they find that.
@@ -212,13 +193,13 @@ func (b *balance) slowReading(root string, workers int, slow bool) (environment 
 }
 
 // watch waits until the run is as wanted and counts its steps for the window's time.
-func (b *balance) watch(ctx context.Context, dir launch.Directory, slow bool, ready func(*launch.Status) bool, ended <-chan error) (m measured, err error) {
-	s, err := b.await(ctx, dir, ended, func(s *launch.Status) bool { return s.Step >= 3 && len(s.Workers) > 0 })
+func (b *balance) watch(t *training, slow bool, ready func(*launch.Status) bool) (m measured, err error) {
+	s, err := t.await(func(s *launch.Status) bool { return s.Step >= 3 && len(s.Workers) > 0 })
 	if err != nil {
 		return m, err
 	}
 	if slow && len(b.Reading) == 0 {
-		life, end := context.WithCancel(ctx)
+		life, end := context.WithCancel(t.ctx)
 		throttled := make(chan error, 1)
 		pid := int(s.Workers[len(s.Workers)-1].PID)
 		go func() {
@@ -227,20 +208,20 @@ func (b *balance) watch(ctx context.Context, dir launch.Directory, slow bool, re
 		}()
 		defer func() { end(); err = errors.Join(err, <-throttled) }()
 	}
-	if _, err = b.await(ctx, dir, ended, ready); err != nil {
+	if _, err = t.await(ready); err != nil {
 		return m, err
 	}
-	if err := b.settle(ctx, dir, ended); err != nil {
+	if err := settle(t); err != nil {
 		return m, err
 	}
-	from, began, err := b.nextStep(ctx, dir, ended)
+	from, began, err := nextStep(t)
 	if err != nil {
 		return m, err
 	}
 	shown, looks := 0.0, 0
 	for time.Since(began) < b.Window {
 		time.Sleep(b.Window / 20)
-		now, err := b.await(ctx, dir, ended, func(*launch.Status) bool { return true })
+		now, err := t.await(func(*launch.Status) bool { return true })
 		if err != nil {
 			return m, err
 		}
@@ -254,7 +235,7 @@ func (b *balance) watch(ctx context.Context, dir launch.Directory, slow bool, re
 			shown, looks = shown+rate, looks+1
 		}
 	}
-	to, at, err := b.nextStep(ctx, dir, ended)
+	to, at, err := nextStep(t)
 	if err != nil {
 		return m, err
 	}
@@ -263,9 +244,9 @@ func (b *balance) watch(ctx context.Context, dir launch.Directory, slow bool, re
 }
 
 // settle waits until seats have not moved for some steps, and some seconds.
-func (b *balance) settle(ctx context.Context, dir launch.Directory, ended <-chan error) error {
+func settle(t *training) error {
 	seats, since, from := "", time.Now(), uint64(0)
-	_, err := b.await(ctx, dir, ended, func(s *launch.Status) bool {
+	_, err := t.await(func(s *launch.Status) bool {
 		if now := seatsOf(s); now == "" || now != seats {
 			seats, since, from = now, time.Now(), s.Step
 		}
@@ -275,33 +256,13 @@ func (b *balance) settle(ctx context.Context, dir launch.Directory, ended <-chan
 }
 
 // nextStep waits for a step to end.
-func (b *balance) nextStep(ctx context.Context, dir launch.Directory, ended <-chan error) (*launch.Status, time.Time, error) {
-	now, err := b.await(ctx, dir, ended, func(*launch.Status) bool { return true })
+func nextStep(t *training) (*launch.Status, time.Time, error) {
+	now, err := t.await(func(*launch.Status) bool { return true })
 	if err != nil {
 		return nil, time.Time{}, err
 	}
-	next, err := b.await(ctx, dir, ended, func(s *launch.Status) bool { return s.Step > now.Step })
+	next, err := t.await(func(s *launch.Status) bool { return s.Step > now.Step })
 	return next, time.Now(), err
-}
-
-// await asks for the status until it is as wanted.
-func (b *balance) await(ctx context.Context, dir launch.Directory, ended <-chan error, ready func(*launch.Status) bool) (*launch.Status, error) {
-	for deadline := time.Now().Add(b.Patience); ; {
-		select {
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case err := <-ended:
-			return nil, errors.Join(errors.New("the run ended before it was measured"), err)
-		case <-time.After(20 * time.Millisecond):
-		}
-		s, err := dir.Status(ctx, host.ID())
-		switch {
-		case err == nil && s.Job != "" && ready(s):
-			return s, nil
-		case time.Now().After(deadline):
-			return nil, fmt.Errorf("the run is not as wanted after %v", b.Patience)
-		}
-	}
 }
 
 // seatsOf is how many seats each worker has: "8, 4".

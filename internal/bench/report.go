@@ -42,6 +42,7 @@ type value struct {
 var better = []struct{ unit, direction string }{
 	{"GFLOP/s", "higher"}, {"GiB/s", "higher"}, {"steps/s", "higher"}, {"samples/s", "higher"}, {"peak-MiB", "lower"}, {"MB/s", "higher"},
 	{"of-ideal", "higher"}, {"of-apart", "higher"}, {"of-shown", "higher"}, {"even-of-ideal", "higher"},
+	{"efficiency", "higher"}, {"added-ms", "lower"}, {"cpu-ms", "lower"}, {"switches", "lower"},
 }
 
 // Rows are the lines of a table, cells separated by tabs, with the columns' names first.

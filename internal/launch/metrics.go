@@ -52,3 +52,18 @@ func (c *Cluster) removeMetrics() error {
 	}
 	return os.Remove(c.Dir.path(metricsFile))
 }
+
+// MetricsAddresses are where the run's processes serve their metrics, by id; none where they do not.
+func (d Directory) MetricsAddresses() (map[string]string, error) {
+	var all []target
+	if _, err := d.readJSON(metricsFile, &all); err != nil {
+		return nil, err
+	}
+	addresses := map[string]string{}
+	for _, t := range all {
+		if len(t.Targets) == 1 {
+			addresses[t.Labels["member"]] = t.Targets[0]
+		}
+	}
+	return addresses, nil
+}
