@@ -1,10 +1,13 @@
 package main
 
 import (
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"ringmaster/internal/checkpoint"
 )
@@ -97,6 +100,71 @@ func TestFoldersOfOthersAreAskedAndEvaluated(t *testing.T) {
 		code, out, errs := typed(t, test.args)
 		if said := out + errs; code != test.code || !strings.Contains(said, test.want) {
 			t.Errorf("%v: exit code %d, want %d:\n%s\nwant %s", test.args, code, test.code, said, test.want)
+		}
+	}
+}
+
+// piecesOf is a SentencePiece model of a T5's special pieces and some of text.
+func piecesOf(texts ...string) []byte {
+	var model []byte
+	piece := func(text string, score float32, kind uint64) {
+		p := protowire.AppendString(protowire.AppendTag(nil, 1, protowire.BytesType), text)
+		p = protowire.AppendFixed32(protowire.AppendTag(p, 2, protowire.Fixed32Type), math.Float32bits(score))
+		p = protowire.AppendVarint(protowire.AppendTag(p, 3, protowire.VarintType), kind)
+		model = protowire.AppendBytes(protowire.AppendTag(model, 1, protowire.BytesType), p)
+	}
+	piece("<pad>", 0, 3)
+	piece("</s>", 0, 3)
+	piece("<unk>", 0, 2)
+	for i, text := range texts {
+		piece(text, -float32(i+1), 1)
+	}
+	return model
+}
+
+// The files of a tokenizer that is no tokenizer.json are found by whatever takes a folder, and give transformers' ids.
+func TestFoldersWithSideFiles(t *testing.T) {
+	gpt2, t5 := pretrained(t, "gpt2", ""), pretrained(t, "t5", "")
+	for path, text := range map[string]string{
+		filepath.Join(gpt2, "vocab.json"):          `{"<|endoftext|>": 0, "a": 1, "b": 2, "c": 3, "Ġ": 4, "Ġa": 5, "Ġb": 6, "Ġc": 7, "ab": 8, "d": 9, "e": 10, "f": 11, "g": 12}`,
+		filepath.Join(gpt2, "merges.txt"):          "#version: 0.2\nĠ a\nĠ b\nĠ c\na b\n",
+		filepath.Join(t5, "spiece.model"):          string(piecesOf("▁", "▁a", "▁b", "a", "b", "c", "d", "e")),
+		filepath.Join(t5, "tokenizer_config.json"): `{"tokenizer_class": "T5Tokenizer", "extra_ids": 2}`,
+	} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	dir := t.TempDir()
+	text, pairs := filepath.Join(dir, "text.txt"), filepath.Join(dir, "pairs.csv")
+	jobs := map[string]string{
+		"gpt.yaml": "name: gpt\nseats: 1\nmodel: {kind: gpt, init: " + gpt2 + "}\ndata: {kind: text, dir: " + text + ", tokenizer: " + gpt2 + ", context: 8}\ntrain: {steps: 1, batch_per_seat: 1}\n",
+		"t5.yaml": "name: t5\nseats: 1\nmodel: {kind: t5, init: " + t5 + "}\ndata: {kind: pairs, train: " + pairs + ", eval: " + pairs + ", source: de, target: en, tokenizer: " + t5 +
+			", context: 8, target_context: 8}\ntrain: {steps: 1, batch_per_seat: 1}\n",
+		"text.txt": strings.Repeat("ab a b c ", 40), "pairs.csv": "de,en\n" + strings.Repeat("a b,b a\n", 20),
+	}
+	for name, content := range jobs {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, test := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"tokenizer", "encode", "--tokenizer", gpt2, "ab a<|endoftext|>"}, "[8,5,0]"},
+		{[]string{"tokenizer", "encode", "--tokenizer", t5, "a b<extra_id_1>"}, "[4,5,11,1]"},
+		{[]string{"tokenizer", "decode", "--tokenizer", t5, "[4, 5, 12, 1]"}, "a b"},
+		{[]string{"generate", gpt2, "--prompt", "ab a", "--max-tokens", "3", "--threads", "1", "--json"}, `"prompt_tokens":[8,5]`},
+		{[]string{"generate", t5, "--prompt", "a b", "--max-tokens", "3", "--threads", "1", "--json"}, `"prompt_tokens":[4,5,1]`},
+		{[]string{"eval", gpt2, "--job", filepath.Join(dir, "gpt.yaml"), "--threads", "1"}, "test loss"},
+		{[]string{"eval", t5, "--job", filepath.Join(dir, "t5.yaml"), "--threads", "1"}, "test loss"},
+		{[]string{"validate", filepath.Join(dir, "gpt.yaml")}, ""},
+		{[]string{"validate", filepath.Join(dir, "t5.yaml")}, ""},
+	} {
+		code, out, errs := typed(t, test.args)
+		if said := strings.ReplaceAll(out, " ", ""); code != 0 || !strings.Contains(said, strings.ReplaceAll(test.want, " ", "")) {
+			t.Errorf("%v: exit code %d\n%s%s\nwant %s", test.args, code, out, errs, test.want)
 		}
 	}
 }

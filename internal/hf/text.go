@@ -2,6 +2,7 @@ package hf
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -66,11 +67,17 @@ func (x *Export) texts(f *facts) ([]named, error) {
 	switch {
 	case t != nil:
 		f.special = specialOf(t)
+		maps.Copy(about, t.Settings())
 		for _, file := range t.Files() {
-			files = append(files, bytesFile(canonicalName(file.Name), file.Text))
-			if class := classOf(file.Name, x.Job.Model.Kind); class != "" {
+			class := classOf(file.Name, x.Job.Model.Kind)
+			if class != "" {
 				about["tokenizer_class"] = class
 			}
+			name := canonicalName(file.Name)
+			if class == "LlamaTokenizer" {
+				name = "tokenizer.model"
+			}
+			files = append(files, bytesFile(name, file.Text))
 		}
 	case x.Data.Vocabulary != nil && x.Job.Data.Kind == config.DataText:
 		f.special = special{}

@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"crypto/sha256"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -20,7 +21,8 @@ import (
 const maxFile = 128 << 20
 
 // Open reads a tokenizer: a tokenizer.json, a vocab.json or gpt2_encoder.json (with its merges beside it), a vocab.txt, a
-// SentencePiece .model, or the folder of one of them.
+// SentencePiece .model, or the folder of one of them. In a folder without a tokenizer.json the files beside the vocabulary say how texts are
+// read by it (folder.go), as in transformers; a file that is named itself says all.
 func Open(path string) (*Tokenizer, error) {
 	info, err := os.Stat(path)
 	if err == nil && info.IsDir() {
@@ -32,25 +34,15 @@ func Open(path string) (*Tokenizer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("tokenizer: %w", err)
 	}
-	return openFile(path)
-}
-
-// openFolder opens the first of the files that a folder may hold.
-func openFolder(dir string) (*Tokenizer, error) {
-	names := []string{"tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt"}
-	for _, name := range names {
-		path := filepath.Join(dir, name)
-		if _, err := os.Stat(path); err == nil {
-			return openFile(path)
-		} else if !errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("tokenizer: %w", err)
-		}
+	files, err := filesOf(path)
+	if err != nil {
+		return nil, err
 	}
-	return nil, fmt.Errorf("tokenizer folder %s has none of %s", dir, strings.Join(names, ", "))
+	return fromFiles(files)
 }
 
-// openFile reads a tokenizer's file, and the merges that belong to it.
-func openFile(path string) (*Tokenizer, error) {
+// filesOf reads a tokenizer's file, and the merges that belong to it.
+func filesOf(path string) ([]file, error) {
 	text, err := readFile(path)
 	if err != nil {
 		return nil, err
@@ -63,7 +55,7 @@ func openFile(path string) (*Tokenizer, error) {
 		}
 		files = append(files, file{mergesPath, merges})
 	}
-	return fromFiles(files)
+	return files, nil
 }
 
 // file is one of the files that a tokenizer is read from.
@@ -78,11 +70,13 @@ type File struct {
 	Text []byte
 }
 
-// Files are the files that the tokenizer was read from. Their texts must not be changed.
+// Files are the files that the tokenizer was read from, without what was said beside them (Settings). Their texts must not be changed.
 func (t *Tokenizer) Files() []File {
 	var files []File
 	for _, f := range t.files {
-		files = append(files, File{f.name, f.text})
+		if f.name != settingsName {
+			files = append(files, File{f.name, f.text})
+		}
 	}
 	return files
 }
@@ -93,12 +87,21 @@ func isVocabulary(name string) bool {
 	return base == "vocab.json" || strings.HasSuffix(base, "encoder.json")
 }
 
-// fromFiles tells the format by the first file's name.
+// fromFiles tells the format by the first file's name. The last file may be what a folder says beside a vocabulary.
 func fromFiles(files []file) (*Tokenizer, error) {
 	name, text := files[0].name, files[0].text
+	said, all := &beside{}, files
+	if last := files[len(files)-1]; len(files) > 1 && filepath.Base(last.name) == settingsName {
+		files = files[:len(files)-1]
+		if err := json.Unmarshal(last.text, said); err != nil {
+			return nil, fmt.Errorf("tokenizer %s: its settings are damaged: %w", name, err)
+		}
+	}
 	var t *Tokenizer
 	var err error
 	switch ext := strings.ToLower(filepath.Ext(name)); {
+	case ext == ".model" && said.t5():
+		t, err = readT5(name, text, said)
 	case ext == ".model":
 		t, err = readSentencePiece(name, text)
 	case ext == ".txt":
@@ -113,8 +116,14 @@ func fromFiles(files []file) (*Tokenizer, error) {
 	if err != nil {
 		return nil, err
 	}
+	if len(all) > len(files) {
+		if err := said.apply(t); err != nil {
+			return nil, fmt.Errorf("tokenizer %s, with what is said beside it: %w", name, err)
+		}
+		t.said = said
+	}
 	sum := sha256.New()
-	for _, f := range files {
+	for _, f := range all {
 		sum.Write(f.text)
 		t.files = append(t.files, file{filepath.Base(f.name), f.text})
 	}
@@ -152,7 +161,7 @@ func Unpack(packed []byte) (*Tokenizer, error) {
 	}
 	var parts [][]byte
 	for len(all) > 0 {
-		if len(all) < 4 || uint64(binary.LittleEndian.Uint32(all)) > uint64(len(all)-4) || len(parts) == 4 {
+		if len(all) < 4 || uint64(binary.LittleEndian.Uint32(all)) > uint64(len(all)-4) || len(parts) == 6 {
 			return nil, errors.New("packed tokenizer: it is damaged")
 		}
 		n := 4 + binary.LittleEndian.Uint32(all)

@@ -233,8 +233,8 @@ type modelFile struct {
 	byteFallback bool
 }
 
-// readSentencePiece reads a .model file.
-func readSentencePiece(name string, text []byte) (*Tokenizer, error) {
+// readModelFile reads a .model file.
+func readModelFile(name string, text []byte) (*modelFile, error) {
 	f := &modelFile{model: &sentencePiece{dummyPrefix: true, removeExtra: true, escape: true, unknownSurface: " ⁇ ", unknown: -1}, kind: 1}
 	err := message(text, 0, func(number protowire.Number, _ uint64, data []byte, at int) error {
 		switch number {
@@ -259,6 +259,15 @@ func readSentencePiece(name string, text []byte) (*Tokenizer, error) {
 	}
 	if err != nil {
 		return nil, fmt.Errorf("SentencePiece model %s: %w", name, err)
+	}
+	return f, nil
+}
+
+// readSentencePiece reads a .model file, whose ids are SentencePiece's.
+func readSentencePiece(name string, text []byte) (*Tokenizer, error) {
+	f, err := readModelFile(name, text)
+	if err != nil {
+		return nil, err
 	}
 	t := &Tokenizer{kind: "SentencePiece Unigram", model: f.model, normalize: f.model}
 	if f.model.pairs != nil {

@@ -18,6 +18,7 @@ const maxText = 1 << 30
 // Tokenizer turns text into ids and back. It can be used by several goroutines at once.
 type Tokenizer struct {
 	files     []file
+	said      *beside // what a folder says beside its vocabulary; nil: nothing
 	digest    [32]byte
 	kind      string
 	normalize normalizer // nil where there is none
