@@ -39,4 +39,11 @@ func TestALeaderForgetsWorkersThatAreGone(t *testing.T) {
 	if left := slices.Sorted(maps.Keys(o.workers)); !slices.Equal(left, []plan.Incarnation{9, 10, 12}) || len(o.rebuilds) != 1 || len(o.best) != 1 || o.best["job"] != 5 {
 		t.Errorf("left: workers %v, rebuilds %v, best %v", left, o.rebuilds, o.best)
 	}
+	if names := slices.Sorted(maps.Keys(o.named)); !slices.Equal(names, []string{"attached", "just gone", "seated"}) {
+		t.Errorf("left: the names %v", names)
+	}
+	st.Jobs = nil
+	if l.Next(st, now); len(o.rolls) != 0 {
+		t.Errorf("%d views that are gone are remembered", len(o.rolls))
+	}
 }

@@ -23,7 +23,7 @@ type Describe func(*fsm.Job, []*rpc.ShareFact) (fsm.Checkpoint, error)
 
 // NewLeader makes the Leader of a coordinator that begins to lead at the time now.
 func NewLeader(timing Timing, describe Describe, now time.Time) *Leader {
-	return &Leader{timing: timing, obs: observations{workers: map[plan.Incarnation]*seen{}, since: now, moved: now,
+	return &Leader{timing: timing, obs: observations{workers: map[plan.Incarnation]*seen{}, named: map[string][]plan.Incarnation{}, since: now, moved: now,
 		rebuilds: map[plan.Incarnation]int{}, best: map[string]uint64{}, describe: describe}}
 }
 
@@ -55,8 +55,8 @@ func (l *Leader) Attach(s *fsm.State, first *rpc.Report, now time.Time) (Attache
 		return Attached{}, taken
 	}
 	var out Attached
-	for other, w := range l.obs.workers {
-		if w.stale && w.report.Worker == first.Worker {
+	for _, other := range l.obs.named[first.Worker] {
+		if l.obs.workers[other].stale {
 			out.Replaced = append(out.Replaced, other)
 		}
 	}
@@ -65,6 +65,7 @@ func (l *Leader) Attach(s *fsm.State, first *rpc.Report, now time.Time) (Attache
 	if out.Again = w != nil; !out.Again {
 		w = &seen{}
 		l.obs.workers[id] = w
+		l.obs.named[first.Worker] = append(l.obs.named[first.Worker], id)
 	}
 	w.connected = true
 	l.obs.moved = now
@@ -173,7 +174,19 @@ func (o *observations) forget(s *fsm.State, now time.Time, t Timing) {
 	maps.DeleteFunc(o.best, func(id string, _ uint64) bool { return s.Job(id) == nil })
 	j := s.Active()
 	maps.DeleteFunc(o.workers, func(id plan.Incarnation, w *seen) bool {
-		return !w.connected && now.Sub(w.heard) > forgetAfter*t.Orphan && (j == nil || !seated(j.View, id) && !seated(j.StartedView, id))
+		gone := !w.connected && now.Sub(w.heard) > forgetAfter*t.Orphan && (j == nil || !seated(j.View, id) && !seated(j.StartedView, id))
+		if gone {
+			o.forgetName(w.report.GetWorker(), id)
+		}
+		return gone
 	})
+	o.forgetRolls(s)
 	maps.DeleteFunc(o.rebuilds, func(id plan.Incarnation, _ int) bool { return o.workers[id] == nil })
+}
+
+func (o *observations) forgetName(worker string, id plan.Incarnation) {
+	o.named[worker] = slices.DeleteFunc(o.named[worker], func(other plan.Incarnation) bool { return other == id })
+	if len(o.named[worker]) == 0 {
+		delete(o.named, worker)
+	}
 }

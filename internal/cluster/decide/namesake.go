@@ -2,6 +2,7 @@ package decide
 
 import (
 	"fmt"
+	"maps"
 	"time"
 
 	"ringmaster/internal/cluster/fsm"
@@ -39,8 +40,9 @@ func (e *TakenError) Error() string {
 // has closed, as the system does when a process ends, or has been silent for the worker timeout. A seated one that has
 // not found this leader yet is given that time too.
 func (o *observations) claimID(j *fsm.Job, id plan.Incarnation, worker string, now time.Time, t Timing) *TakenError {
-	for other, w := range o.workers {
-		if other == id || w.report.GetWorker() != worker || !o.alive(other, now, t) {
+	for _, other := range o.named[worker] {
+		w := o.workers[other]
+		if other == id || !o.alive(other, now, t) {
 			continue
 		}
 		if w.claim.by != id {
@@ -48,28 +50,58 @@ func (o *observations) claimID(j *fsm.Job, id plan.Incarnation, worker string, n
 		}
 		return &TakenError{worker, process(w.report), w.heard.Sub(w.claim.since) > proofOfLife}
 	}
-	if m := seatedAs(j, worker); m != nil && m.Incarnation != id && o.workers[m.Incarnation] == nil && now.Sub(o.since) <= t.Silence {
+	if m := o.seatedAs(j, worker); m != nil && m.Incarnation != id && o.workers[m.Incarnation] == nil && now.Sub(o.since) <= t.Silence {
 		return &TakenError{worker, "a process with seats on " + printable.Line(m.Host, shownHost), false}
 	}
-	for other, w := range o.workers {
-		if w.report.GetWorker() == worker {
-			w.stale = other != id
-		}
+	for _, other := range o.named[worker] {
+		o.workers[other].stale = other != id
 	}
 	return nil
 }
 
 // seatedAs is the member of the newest view of that id; nil where there is none.
-func seatedAs(j *fsm.Job, worker string) *plan.Member {
+func (o *observations) seatedAs(j *fsm.Job, worker string) *plan.Member {
 	if j == nil || j.View == nil {
 		return nil
 	}
-	for i, m := range j.View.Members {
-		if m.Worker == worker {
-			return &j.View.Members[i]
-		}
+	if i, seated := o.rollOf(j.View).named[worker]; seated {
+		return &j.View.Members[i]
 	}
 	return nil
+}
+
+// roll finds a view's members.
+type roll struct {
+	named map[string]int           // by the id
+	being map[plan.Incarnation]int // by the process
+}
+
+// rollOf is kept for as long as the log has the view, which never changes: all workers attach to a new leader at once.
+func (o *observations) rollOf(v *fsm.View) *roll {
+	if r := o.rolls[v]; r != nil {
+		return r
+	}
+	r := &roll{make(map[string]int, len(v.Members)), make(map[plan.Incarnation]int, len(v.Members))}
+	for i, m := range v.Members {
+		r.named[m.Worker], r.being[m.Incarnation] = i, i
+	}
+	if o.rolls == nil {
+		o.rolls = map[*fsm.View]*roll{}
+	}
+	o.rolls[v] = r
+	return r
+}
+
+// forgetRolls drops those of views that the log has no more.
+func (o *observations) forgetRolls(s *fsm.State) {
+	if len(o.rolls) == 0 {
+		return
+	}
+	there := map[*fsm.View]bool{}
+	for _, j := range s.Jobs {
+		there[j.View], there[j.StartedView] = true, true
+	}
+	maps.DeleteFunc(o.rolls, func(v *fsm.View, _ *roll) bool { return !there[v] })
 }
 
 // process says which process a report is from.
@@ -98,10 +130,8 @@ func (o *observations) ownerOf(s *fsm.State, id plan.Incarnation) (owner string)
 			if v == nil {
 				continue
 			}
-			for _, m := range v.Members {
-				if m.Incarnation == id {
-					owner = m.Worker
-				}
+			if i, seated := o.rollOf(v).being[id]; seated {
+				owner = v.Members[i].Worker
 			}
 		}
 	}

@@ -56,6 +56,8 @@ type seen struct {
 // observations are the attached workers by incarnation, since this coordinator began to lead.
 type observations struct {
 	workers     map[plan.Incarnation]*seen
+	named       map[string][]plan.Incarnation // the processes among them that have, or had, an id
+	rolls       map[*fsm.View]*roll
 	since       time.Time                // this coordinator leads since
 	rebuilds    map[plan.Incarnation]int // rings rebuilt because of a worker, without a finished step in between
 	best        map[string]uint64        // highest step that any worker reported, by job

@@ -75,7 +75,7 @@ func (o *observations) candidateSets(j *fsm.Job, v *fsm.View, now time.Time, t T
 		if len(members) >= wanted || slices.ContainsFunc(members, func(n plan.Member) bool { return n.Incarnation == m.Incarnation }) {
 			continue
 		}
-		if ring, out := o.arrange(j, append(slices.Clone(members), m)); len(out) == 0 {
+		if ring, out, _ := o.arrange(j, append(slices.Clone(members), m)); len(out) == 0 {
 			members = ring
 			all = append(all, ring)
 		}

@@ -199,7 +199,7 @@ func decideBroken(j *fsm.Job, o *observations, now time.Time, t Timing) *Decisio
 		return waitFor("the ring broke and worker %s on %s is quiet", m.Worker, m.Host)
 	}
 	members := j.View.Members
-	if ring, out := o.arrange(j, members); o.apart(members, ring, out) != "" {
+	if _, _, apart := o.arrange(j, members); apart != "" {
 		return o.proposeRing(j, members, false, "worker lost", "", 0)
 	}
 	if o.rebuilds[accused] >= maxRebuilds && len(members) > 1 {
@@ -241,7 +241,7 @@ func decideStart(j *fsm.Job, o *observations, now time.Time, t Timing) *Decision
 		sources = append(sources, m.Worker)
 	}
 	// The view may have been made before the network broke between its members.
-	if ring, out := o.arrange(j, j.View.Members); o.apart(j.View.Members, ring, out) != "" {
+	if _, _, apart := o.arrange(j, j.View.Members); apart != "" {
 		return o.proposeRing(j, j.View.Members, false, "worker lost", "", 0)
 	}
 	if !o.fenced(j, now, t) {

@@ -25,75 +25,92 @@ func (o *observations) way(from, to plan.Incarnation) (open, known bool) {
 	return false, false
 }
 
-// usable reports whether one worker can probably send to another. An untested link counts as open unless the opposite
-// direction is closed: without a route neither side can connect; a firewall may let one side through.
-func (o *observations) usable(from, to plan.Incarnation) bool {
-	if open, known := o.way(from, to); known {
-		return open
+// arrange makes a ring of those members that reach each other, in their own order if that is usable. out are the others.
+// One of them holds the state that the last started view began with, if any of the members does. apart says, for people, who does not reach
+// whom, which is why the ring has another order or goes on without some; it is empty if each member reaches those it has to.
+func (o *observations) arrange(j *fsm.Job, members []plan.Member) (ring, out []plan.Member, apart string) {
+	all := make([]int, len(members))
+	for k := range all {
+		all[k] = k
 	}
-	open, known := o.way(to, from)
-	return open || !known
+	links := o.reachOf(members)
+	chosen := o.choose(j, members, links, all)
+	in := make([]bool, len(members))
+	for _, k := range chosen {
+		ring, in[k] = append(ring, members[k]), true
+	}
+	if len(chosen) == len(members) {
+		return ring, nil, detour(members, links, chosen)
+	}
+	var left []int
+	for k, m := range members {
+		if !in[k] {
+			out, left = append(out, m), append(left, k)
+		}
+	}
+	return ring, out, leftOut(members, links, chosen, left)
 }
 
-// arrange makes a ring of those members that reach each other, in their own order if that is usable. out are the others.
-// One of them holds the state that the last started view began with, if any of the members does.
-func (o *observations) arrange(j *fsm.Job, members []plan.Member) (ring, out []plan.Member) {
-	step := func(k int) uint64 { return o.workers[members[k].Incarnation].report.GetStep() }
+// choose orders those of some members, named by their positions, that make the best ring.
+func (o *observations) choose(j *fsm.Job, members []plan.Member, links *reach, some []int) []int {
+	step := func(k int) uint64 { return o.workers[members[some[k]].Incarnation].report.GetStep() }
 	newest, started := uint64(0), uint64(0)
-	for k := range members {
+	for k := range some {
 		newest = max(newest, step(k))
 	}
 	if j.Started != nil {
 		started = j.Started.Step
 	}
-	chosen := plan.ArrangeRing(len(members), func(from, to int) bool {
-		return o.usable(members[from].Incarnation, members[to].Incarnation)
-	}, func(k int) int {
-		seats := members[k].Arc.Len()
+	chosen := plan.ArrangeRing(len(some), func(from, to int) bool { return links.usable(some[from], some[to]) }, func(k int) int {
+		seats := members[some[k]].Arc.Len()
 		if step(k) == newest {
 			seats += 1 << 20 // a worker with the newest state counts more than all seats
 		}
 		return seats
 	}, func(k int) bool { return step(k) >= started })
-	for _, k := range chosen {
-		ring = append(ring, members[k])
+	for i, k := range chosen {
+		chosen[i] = some[k]
 	}
-	for k, m := range members {
-		if !slices.Contains(chosen, k) {
-			out = append(out, m)
-		}
-	}
-	return ring, out
+	return chosen
 }
 
-// apart says, for people, who does not reach whom, which is why the ring has another order or goes on without some. It is empty
-// if each member reaches those it has to.
-func (o *observations) apart(before, ring, out []plan.Member) string {
-	if len(out) == 0 {
-		if slices.EqualFunc(before, ring, func(a, b plan.Member) bool { return a.Incarnation == b.Incarnation }) {
-			return ""
-		}
-		var closed []string
-		for i, m := range before {
-			if next := before[(i+1)%len(before)]; !o.usable(m.Incarnation, next.Incarnation) {
-				closed = append(closed, fmt.Sprintf("worker %s on %s cannot reach worker %s on %s", m.Worker, m.Host, next.Worker, next.Host))
-			}
-		}
-		return fmt.Sprintf("%s: going on in the order %s", strings.Join(closed, ", "), names(ring))
+// detour says why a ring of all members has another order; empty where it has not.
+func detour(members []plan.Member, links *reach, ring []int) string {
+	if slices.IsSorted(ring) {
+		return ""
 	}
+	var closed []string
+	for i, m := range members {
+		if to := (i + 1) % len(members); !links.usable(i, to) {
+			next := members[to]
+			closed = append(closed, fmt.Sprintf("worker %s on %s cannot reach worker %s on %s", m.Worker, m.Host, next.Worker, next.Host))
+		}
+	}
+	return fmt.Sprintf("%s: going on in the order %s", strings.Join(shortened(closed), ", "), names(at(members, ring)))
+}
+
+// leftOut says why a ring goes on without some members.
+func leftOut(members []plan.Member, links *reach, ring, out []int) string {
 	var cannot []plan.Member
-	for _, m := range ring {
-		if slices.ContainsFunc(out, func(lost plan.Member) bool {
-			return !o.usable(m.Incarnation, lost.Incarnation) || !o.usable(lost.Incarnation, m.Incarnation)
-		}) {
-			cannot = append(cannot, m)
+	for _, k := range ring {
+		if slices.ContainsFunc(out, func(lost int) bool { return !links.usable(k, lost) || !links.usable(lost, k) }) {
+			cannot = append(cannot, members[k])
 		}
 	}
 	lost := make([]string, len(out))
-	for i, m := range out {
-		lost[i] = fmt.Sprintf("worker %s on %s", m.Worker, m.Host)
+	for i, k := range out {
+		lost[i] = fmt.Sprintf("worker %s on %s", members[k].Worker, members[k].Host)
 	}
-	return fmt.Sprintf("%s cannot reach %s: going on with %s", names(cannot), listed(lost), names(ring))
+	return fmt.Sprintf("%s cannot reach %s: going on with %s", names(cannot), listed(lost), names(at(members, ring)))
+}
+
+// at are the members at some positions.
+func at(members []plan.Member, positions []int) []plan.Member {
+	some := make([]plan.Member, len(positions))
+	for i, k := range positions {
+		some[i] = members[k]
+	}
+	return some
 }
 
 // names lists workers by their ids.
@@ -105,8 +122,19 @@ func names(members []plan.Member) string {
 	return listed(all)
 }
 
+// maxListed bounds how many workers a reason names.
+const maxListed = 32
+
+// shortened is a list of at most maxListed entries; the last one says how many there are beyond the others.
+func shortened(all []string) []string {
+	if len(all) <= maxListed {
+		return all
+	}
+	return append(slices.Clone(all[:maxListed-1]), fmt.Sprintf("%d more", len(all)-(maxListed-1)))
+}
+
 func listed(all []string) string {
-	if len(all) < 2 {
+	if all = shortened(all); len(all) < 2 {
 		return strings.Join(all, "")
 	}
 	return strings.Join(all[:len(all)-1], ", ") + " and " + all[len(all)-1]
@@ -115,8 +143,8 @@ func listed(all []string) string {
 // proposeRing proposes a view of those members that reach each other. A member that is left out may come back when its links are open
 // again: the first time at once, and the more often it was left out, the later.
 func (o *observations) proposeRing(j *fsm.Job, members []plan.Member, orderly bool, cause, reason string, detectedMs float64) *Decision {
-	ring, out := o.arrange(j, members)
-	if why := o.apart(members, ring, out); why != "" {
+	ring, out, why := o.arrange(j, members)
+	if why != "" {
 		if reason != "" {
 			reason += "; "
 		}
@@ -129,49 +157,57 @@ func (o *observations) proposeRing(j *fsm.Job, members []plan.Member, orderly bo
 	return d
 }
 
-// proven reports whether a candidate and all members have tested their links to each other. Some of these links
-// may be closed: the ring then takes another order.
-func (o *observations) proven(candidate plan.Incarnation, members []plan.Member) bool {
-	for _, m := range members {
-		if m.Incarnation == candidate {
-			continue
+// joinable returns the workers, up to a number, that fit into a ring with the members that stay; none while one of
+// them still tests its links, so that all join at once. Some of these links may be closed: the ring then takes another order. wait says
+// what is waited for. Workers are tried in growing groups, and groups that do not fit are halved.
+func (o *observations) joinable(j *fsm.Job, stay []plan.Member, ready []*seen, most int) (come []plan.Member, wait string) {
+	all := slices.Concat(stay, membersOf(ready))
+	links := o.reachOf(all)
+	ring := make([]int, len(stay), len(all)) // positions
+	for k := range ring {
+		ring[k] = k
+	}
+	for next, n := len(stay), len(ready); next < len(all) && len(come) < most; {
+		n = min(n, len(all)-next, most-len(come))
+		group := make([]int, n)
+		for i := range group {
+			group[i] = next + i
+			if m := all[group[i]]; !links.provenAmong(group[i], len(stay)) {
+				return nil, fmt.Sprintf("worker %s on %s tests its links to the others", m.Worker, m.Host)
+			}
 		}
-		_, there := o.way(candidate, m.Incarnation)
-		_, back := o.way(m.Incarnation, candidate)
-		if !there || !back {
+		with := append(ring, group...)
+		switch fits := len(o.choose(j, all, links, with)) == len(with); {
+		case fits:
+			ring, come, next, n = with, append(come, all[next:next+n]...), next+n, 2*n
+		case n > 1:
+			n /= 2
+		default:
+			wait = fmt.Sprintf("worker %s on %s waits: it and %s cannot reach each other", all[next].Worker, all[next].Host, names(links.closedTo(all, next, len(stay))))
+			next++
+		}
+	}
+	return come, wait
+}
+
+// provenAmong reports whether a candidate and the first n have tested their links to each other.
+func (r *reach) provenAmong(candidate, n int) bool {
+	for k := range n {
+		if !r.tested(candidate, k) {
 			return false
 		}
 	}
 	return true
 }
 
-// joinable returns the workers, up to a number, that fit into a ring with the members that stay; none while one of
-// them still tests its links, so that all join at once. wait says what is waited for.
-func (o *observations) joinable(j *fsm.Job, stay []plan.Member, ready []*seen, most int) (come []plan.Member, wait string) {
-	for _, w := range ready {
-		m := member(w.report)
-		if len(come) == most {
-			break
-		}
-		with := append(slices.Concat(stay, come), m)
-		_, out := o.arrange(j, with)
-		switch {
-		case !o.proven(m.Incarnation, stay):
-			return nil, fmt.Sprintf("worker %s on %s tests its links to the others", m.Worker, m.Host)
-		case len(out) > 0:
-			wait = fmt.Sprintf("worker %s on %s waits: it and %s cannot reach each other", m.Worker, m.Host, o.closedTo(m, stay))
-		default:
-			come = append(come, m)
+// closedTo are those of the first n members that one does not reach, or that do not reach it.
+func (r *reach) closedTo(members []plan.Member, k, n int) (closed []plan.Member) {
+	for other := range n {
+		if !r.usable(k, other) || !r.usable(other, k) {
+			closed = append(closed, members[other])
 		}
 	}
-	return come, wait
-}
-
-// closedTo names the members that a worker does not reach, or that do not reach it.
-func (o *observations) closedTo(m plan.Member, members []plan.Member) string {
-	return names(slices.DeleteFunc(slices.Clone(members), func(other plan.Member) bool {
-		return o.usable(m.Incarnation, other.Incarnation) && o.usable(other.Incarnation, m.Incarnation)
-	}))
+	return closed
 }
 
 // longestExile bounds how long a worker stays left out; after that time earlier exiles no longer count.
