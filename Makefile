@@ -9,7 +9,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
 .DEFAULT_GOAL := help
-.PHONY: help build tidy run chaos stalls partitions partitions-short test race unit lint format vet staticcheck vulnerable generated generate e2e golden simulate bench bench-peers picture arm64 avx512 fuzz clean
+.PHONY: help build tidy run chaos stalls partitions partitions-short test race unit lint format vet staticcheck vulnerable generated generate e2e golden simulate bench bench-peers picture arm64 avx512 fuzz dist dist-check clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -37,9 +37,11 @@ tidy:
 vet:
 	$(GO) vet ./...
 	$(GO) vet -tags purego ./internal/tensor/...
+	cd dist && $(GO) vet ./release
 
 staticcheck:
 	$(GO) run $(STATICCHECK) ./...
+	cd dist && $(GO) run $(STATICCHECK) ./release
 
 vulnerable: ## known vulnerabilities in what is linked (asks the vulnerability database)
 	$(GO) run $(GOVULNCHECK) ./...
@@ -57,6 +59,7 @@ generated: ## generated code is what its generators make
 # The limit is for a machine that emulates arm64 (golden) while it has much else to do.
 unit: ## unit, property and scenario tests
 	$(GO) test -timeout 40m $$($(GO) list ./... | grep -v /internal/test/e2e)
+	cd dist && $(GO) test -timeout 5m ./release
 
 golden: ## the golden digests on every kernel tier, built for amd64 v1 and v3, without assembly and, where qemu-aarch64-static is there, for arm64
 	$(GO) test -count=1 -v ./internal/test/golden
@@ -123,6 +126,12 @@ picture: build ## docs/killed.svg: train twice, kill a worker, draw what happene
 
 bench-peers: build ## side by side with the PyTorch programs of PEERS; PYTHON names an interpreter with torch
 	$(GO) run ./bench/peers -python "$(PYTHON)" -peers "$(PEERS)" $(if $(ROUNDS),-rounds $(ROUNDS)) $(if $(ONLY),-only "$(ONLY)")
+
+dist: ## a release in bin/dist: archives, packages, image, bills of materials, SHA256SUMS
+	cd dist && $(GO) run . -source ..
+
+dist-check: ## two releases from different folders, and what is in them (minutes: everything is built twice)
+	cd dist && $(GO) vet ./... && $(GO) run $(STATICCHECK) ./... && $(GO) test -count=1 -timeout 40m -v .
 
 clean: ## remove what was built and the runs
 	rm -rf bin runs

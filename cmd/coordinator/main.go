@@ -14,7 +14,6 @@ import (
 func main() {
 	os.Exit(program.Main(program.Daemon{
 		Name:    "coordinator",
-		Short:   "One coordinator replica: decides who trains, keeps the log and the checkpoints",
 		Options: config.CoordinatorOptions,
 		Load: func(file string, flags []config.Flag) (program.Body, string, error) {
 			cfg, err := config.LoadCoordinator(file, flags)

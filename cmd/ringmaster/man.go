@@ -12,6 +12,8 @@ import (
 	"github.com/spf13/pflag"
 
 	"ringmaster/internal/cli"
+	"ringmaster/internal/config"
+	daemons "ringmaster/internal/daemon/program"
 )
 
 func manCommand() *cobra.Command {
@@ -19,8 +21,8 @@ func manCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "man --dir DIR",
 		Short: "Write the manual pages, one for each command",
-		Long: `Writes the manual pages of ringmaster and its commands as DIR/ringmaster*.1, from what --help shows. Pages that are there already are
-replaced.`,
+		Long: `Writes the manual pages of ringmaster and its commands as DIR/ringmaster*.1, and those of the daemons as DIR/ringmaster-coordinator.8 and
+DIR/ringmaster-worker.8, from what --help shows. Pages that are there already are replaced.`,
 		Example: `  ringmaster man --dir man && man -l man/ringmaster-launch.1
   ringmaster man --dir ~/.local/share/man/man1`,
 		Args: cli.Takes(),
@@ -31,18 +33,32 @@ replaced.`,
 			if err := os.MkdirAll(dir, 0o755); err != nil {
 				return wrong(fmt.Errorf("--dir: %w", err))
 			}
-			return failed(writeManual(cmd.Root(), dir))
+			if err := writeManual(cmd.Root(), dir); err != nil {
+				return failed(err)
+			}
+			return failed(writeDaemons(dir))
 		},
 	}
 	cmd.Flags().StringVar(&dir, "dir", "", "`folder` for the pages; it is made if it does not exist")
 	return cmd
 }
 
+// writeDaemons writes the daemons' pages. They are named as packages name the programs: coordinator alone could be anybody's.
+func writeDaemons(dir string) error {
+	for _, d := range []daemons.Daemon{{Name: "coordinator", Options: config.CoordinatorOptions}, {Name: "worker", Options: config.WorkerOptions}} {
+		name := "ringmaster-" + d.Name
+		if err := os.WriteFile(filepath.Join(dir, name+".8"), manual(d.Manual(), name, 8), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func writeManual(cmd *cobra.Command, dir string) error {
 	if !cmd.IsAvailableCommand() && cmd.HasParent() && cmd.Name() != "help" {
 		return nil
 	}
-	if err := os.WriteFile(filepath.Join(dir, pageName(cmd)+".1"), manual(cmd), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, pageName(cmd)+".1"), manual(cmd, pageName(cmd), 1), 0o644); err != nil {
 		return err
 	}
 	for _, sub := range cmd.Commands() {
@@ -55,11 +71,11 @@ func writeManual(cmd *cobra.Command, dir string) error {
 
 func pageName(cmd *cobra.Command) string { return strings.ReplaceAll(cmd.CommandPath(), " ", "-") }
 
-// manual is a command's page in roff, with the macros of man(7).
-func manual(cmd *cobra.Command) []byte {
+// manual is a command's page of a section in roff, with the macros of man(7).
+func manual(cmd *cobra.Command, name string, section int) []byte {
 	var out bytes.Buffer
-	fmt.Fprintf(&out, ".TH \"%s\" \"1\" \"\" \"ringmaster\" \"Ringmaster\"\n", roff(strings.ToUpper(pageName(cmd))))
-	fmt.Fprintf(&out, ".SH NAME\n%s \\- %s\n", roff(pageName(cmd)), roff(cmd.Short))
+	fmt.Fprintf(&out, ".TH \"%s\" \"%d\" \"\" \"ringmaster\" \"Ringmaster\"\n", roff(strings.ToUpper(name)), section)
+	fmt.Fprintf(&out, ".SH NAME\n%s \\- %s\n", roff(name), roff(cmd.Short))
 	fmt.Fprintf(&out, ".SH SYNOPSIS\n.B %s\n", roff(cmd.UseLine()))
 	text := cmd.Long
 	if text == "" {

@@ -15,7 +15,6 @@ import (
 func main() {
 	os.Exit(program.Main(program.Daemon{
 		Name:    "worker",
-		Short:   "One worker: trains its share of every batch",
 		Options: config.WorkerOptions,
 		Load: func(file string, flags []config.Flag) (program.Body, string, error) {
 			cfg, err := config.LoadWorker(file, flags)

@@ -24,23 +24,29 @@ func Version(program string) string {
 		kernel.Best(), config.ContractVersion)
 }
 
+// release and commit are set when a release is linked: its version, and what it was built from.
+var release, commit string
+
 // Revision is the version that the build was made from.
 func Revision() string {
+	if release != "" {
+		return release + " (" + commit + ")"
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"
 	}
-	commit, modified := "", ""
+	revision, modified := "", ""
 	for _, setting := range info.Settings {
 		switch {
 		case setting.Key == "vcs.revision":
-			commit = setting.Value
+			revision = setting.Value
 		case setting.Key == "vcs.modified" && setting.Value == "true":
 			modified = "+changes"
 		}
 	}
-	if commit == "" {
+	if revision == "" {
 		return info.Main.Version
 	}
-	return commit[:min(12, len(commit))] + modified
+	return revision[:min(12, len(revision))] + modified
 }

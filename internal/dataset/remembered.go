@@ -106,7 +106,7 @@ func (m *leafMemory) identify(path string, label int) (identity, bool) {
 	if !ok {
 		return identity{}, false
 	}
-	changed := time.Unix(int64(s.Ctim.Sec), int64(s.Ctim.Nsec))
+	changed := changeTime(s)
 	if info.ModTime().After(m.before) || changed.After(m.before) {
 		return identity{}, false
 	}

@@ -32,10 +32,15 @@ const (
 // Body is a daemon at work: it returns when ctx ends, or when it cannot go on.
 type Body func(ctx context.Context, log *slog.Logger) error
 
+// Summaries says what the daemons are, in a line each.
+var Summaries = map[string]string{
+	"coordinator": "One coordinator replica: decides who trains, keeps the log and the checkpoints",
+	"worker":      "One worker: trains its share of every batch",
+}
+
 // Daemon describes a daemon's program.
 type Daemon struct {
-	Name    string // of the program
-	Short   string // what it is, in a line
+	Name    string // of the program, one of Summaries
 	Options []config.Option
 	// Load reads the configuration and returns the body and the level of the log.
 	Load func(file string, flags []config.Flag) (body Body, level string, err error)
@@ -63,13 +68,16 @@ func (d Daemon) complain(err error) {
 	fmt.Fprintf(os.Stderr, "%s: %s\n", d.Name, printable.Line(strings.Join(strings.Fields(err.Error()), " "), maxError))
 }
 
+// Manual is the daemon's command line, for its manual page: what it is called with, and no more.
+func (d Daemon) Manual() *cobra.Command { return d.command(func(Body, slog.Level) {}) }
+
 // command parses flags and configuration and hands the body to run.
 func (d Daemon) command(run func(Body, slog.Level)) *cobra.Command {
 	var file string
 	cmd := &cobra.Command{
 		Use:           d.Name + " [--config FILE]",
-		Short:         d.Short,
-		Long:          d.Short + ".\n\nEvery flag is also a key of the configuration file; flags win.",
+		Short:         Summaries[d.Name],
+		Long:          Summaries[d.Name] + ".\n\nEvery flag is also a key of the configuration file; flags win.",
 		Args:          cli.Takes(),
 		SilenceErrors: true,
 		SilenceUsage:  true,

@@ -22,7 +22,7 @@ func TestMain(m *testing.M) {
 	if what == "" {
 		os.Exit(m.Run())
 	}
-	os.Exit(Main(Daemon{Name: "worker", Short: "A worker", Options: config.WorkerOptions, Load: func(file string, flags []config.Flag) (Body, string, error) {
+	os.Exit(Main(Daemon{Name: "worker", Options: config.WorkerOptions, Load: func(file string, flags []config.Flag) (Body, string, error) {
 		cfg, err := config.LoadWorker(file, flags)
 		if err != nil {
 			return nil, "", err
