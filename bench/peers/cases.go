@@ -203,7 +203,7 @@ func tokenizers(o options) comparison {
 		}}
 }
 
-// texts are written by models of GPT-2's and T5's small sizes with random weights, a token at a time.
+// texts are written by models of GPT-2's and T5's small sizes with random weights, a token at a time and, since such texts soon repeat themselves, with drafts.
 func texts(o options) comparison {
 	ours := func(model string) string { return `BenchmarkWriting/` + model + `\S*\s.*?([0-9.]+) tokens/cpu-s` }
 	return comparison{name: "texts, one at a time",
@@ -212,6 +212,8 @@ func texts(o options) comparison {
 		figures: []figure{
 			{name: ", 124 M parameters", unit: "tokens/s", ours: ours("gpt2"), theirs: `gpt2 ([0-9.]+) tokens/cpu-s`},
 			{name: ", 61 M parameters", unit: "tokens/s", ours: ours("t5-small"), theirs: `t5-small ([0-9.]+) tokens/cpu-s`},
+			{name: ", 124 M parameters, drafts", unit: "tokens/s", ours: ours("drafts-gpt2"), theirs: `gpt2 by prompt lookup ([0-9.]+) tokens/cpu-s`},
+			{name: ", 61 M parameters, drafts", unit: "tokens/s", ours: ours("drafts-t5-small"), theirs: `t5-small by prompt lookup ([0-9.]+) tokens/cpu-s`},
 		}}
 }
 

@@ -35,7 +35,7 @@ func generateCommand() *cobra.Command {
 		Use:   "generate CHECKPOINT|FOLDER --prompt TEXT... | --prompts FILE",
 		Short: "Let a trained model write texts, or draw pictures of captions",
 		Long: "Let a trained model write texts: a language model continues prompts, a model of pairs answers them. What is written for a\n" +
-			"prompt depends on the model, the prompt, the flags and --seed alone: not on other prompts, --batch or --threads.\n" +
+			"prompt depends on the model, the prompt, the flags and --seed alone: not on other prompts, --batch, --draft or --threads.\n" +
 			"Without --temperature and --beams each token is the likeliest one. A text longer than the model's context is continued\n" +
 			"from as much of its end as that holds. Standard output has the texts: of one prompt as they come, of several in the\n" +
 			"prompts' order, with --json as lines of JSON.\n" +
@@ -92,6 +92,7 @@ func (w *wish) bind(cmd *cobra.Command) {
 	f.StringArrayVar(&w.stop, "stop", nil, "`text` that ends a text and is not part of it; repeatable")
 	f.BoolVar(&w.crop, "crop", false, "continue a prompt that is longer than the model's context from its end")
 	f.IntVar(&w.Batch, "batch", 8, "texts to write at a time")
+	f.IntVar(&w.Draft, "draft", draft, "guess this many tokens ahead at most, where a text repeats itself, and check them together: quicker, and the same text; 0: none")
 }
 
 // check refuses flags before anything is read.
@@ -111,6 +112,8 @@ func (w *wish) check(cmd *cobra.Command) error {
 		}
 	}
 	switch {
+	case w.Draft < 0 || w.Draft > 1024:
+		return fmt.Errorf("--draft must be from 0 to 1024, not %d", w.Draft)
 	case len(w.prompts) == 0 && w.file == "" || len(w.prompts) > 0 && w.file != "":
 		return errNoPrompt
 	case !known:

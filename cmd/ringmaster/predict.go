@@ -261,7 +261,7 @@ func (q *question) continueText(t *trained) error {
 	if err := t.load(q.threads); err != nil {
 		return err
 	}
-	how := generate.Options{MaxTokens: q.tokens, Temperature: q.temperature, TopK: q.top, Seed: q.seed}
+	how := generate.Options{MaxTokens: q.tokens, Temperature: q.temperature, TopK: q.top, Seed: q.seed, Draft: draft}
 	if l.answers && !q.drawn {
 		how.Temperature = 0
 	}

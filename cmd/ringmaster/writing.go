@@ -42,6 +42,9 @@ func (t *trained) language() (*language, error) {
 	}}, nil
 }
 
+// draft is how many tokens are guessed ahead unless told otherwise.
+const draft = 15
+
 // writer writes texts by a trained model. How its texts are shown is the caller's.
 type writer struct {
 	*language

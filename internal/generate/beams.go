@@ -66,7 +66,7 @@ func newBeams(d *model.Decoder, o Options, slot int, prompt []int32, most int) *
 }
 
 // additions are the running beams; before the first token they are one.
-func (b *beams) additions(to []model.Addition) []model.Addition {
+func (b *beams) additions(to []model.Addition, _ int) []model.Addition {
 	if b.written() == 0 {
 		return append(to, next(b.decoder, b.slot, b.slot, b.running[0].text))
 	}

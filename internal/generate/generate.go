@@ -32,6 +32,7 @@ type Options struct {
 	Early         Early
 
 	Batch int // texts that are worked on together; 0 is 1. Beams of one prompt always are
+	Draft int // tokens that are guessed ahead and checked together, at most; no token depends on it. Beams do not heed it
 }
 
 // Early says when a beam search ends: transformers' early_stopping.
@@ -90,8 +91,8 @@ func (o *Options) Check() error {
 
 // job writes texts for one prompt, in slots of its own.
 type job interface {
-	// additions appends what it wants to know of next.
-	additions(to []model.Addition) []model.Addition
+	// additions appends what it wants to know of next, with a draft of at most room tokens.
+	additions(to []model.Addition, room int) []model.Addition
 	// take takes the logits of its additions and reports whether it has ended. They may be overwritten.
 	take(logits []float32) (done bool, err error)
 	// texts are what it has written.
@@ -144,6 +145,7 @@ func (w *writing) run() error {
 	for slot := most - width; slot >= 0; slot -= width {
 		free = append(free, slot)
 	}
+	const rowsTogether = 16 // so few that reading the parameters costs more than computing with them
 	var additions []model.Addition
 	for {
 		for len(free) > 0 && w.begun < len(w.prompts)*w.each {
@@ -158,8 +160,11 @@ func (w *writing) run() error {
 		additions = additions[:0]
 		for k := range w.active {
 			before := len(additions)
-			additions = w.active[k].additions(additions)
-			w.active[k].wants = len(additions) - before
+			additions = w.active[k].additions(additions, rowsTogether/len(w.active)-1)
+			w.active[k].wants = 0
+			for i := range additions[before:] {
+				w.active[k].wants += additions[before+i].Wants()
+			}
 		}
 		logits, err := w.decoder.Append(additions...)
 		if err != nil {

@@ -162,6 +162,9 @@ func (d *Decoder) check(tokens []int32, vocabulary int) error {
 // Clear empties a slot.
 func (d *Decoder) Clear(slot int) { d.slots[slot] = 0 }
 
+// Truncate leaves the first tokens of the text in a slot, n of them at most.
+func (d *Decoder) Truncate(slot, n int) { d.slots[slot] = min(d.slots[slot], n) }
+
 // Copy makes the text of a slot that of another.
 func (d *Decoder) Copy(to, from int) {
 	if to == from {
@@ -181,36 +184,39 @@ func (d *Decoder) Copy(to, from int) {
 type Addition struct {
 	Slot, Source int
 	Tokens       []int32
+	Last         int // of the tokens: after each of these the logits are wanted; 0 is 1
 }
 
-// Append puts tokens at the ends of texts, at least one each, and computes what may come next: the logits, (additions, vocabulary), valid until
-// the next call. The error says what is wrong with the tokens; nothing has been appended then.
+// Wants is how many rows of logits an addition wants.
+func (a *Addition) Wants() int { return max(a.Last, 1) }
+
+// Append puts tokens at the ends of texts, at least one each, and computes what may come next: the logits, (additions x their Last, vocabulary),
+// valid until the next call. The error says what is wrong with the tokens; nothing has been appended then.
 func (d *Decoder) Append(additions ...Addition) ([]float32, error) {
+	rows := 0
 	for _, a := range additions {
 		if err := d.check(a.Tokens, d.reads.vocabulary); err != nil {
 			return nil, err
 		}
-		if n := d.slots[a.Slot] + len(a.Tokens); n > d.reads.context || len(a.Tokens) == 0 {
-			return nil, fmt.Errorf("%d tokens after %d, where the model reads 1 to %d", len(a.Tokens), d.slots[a.Slot], d.reads.context)
+		if n := d.slots[a.Slot] + len(a.Tokens); n > d.reads.context || len(a.Tokens) < a.Wants() {
+			return nil, fmt.Errorf("%d tokens after %d, where the model reads %d to %d", len(a.Tokens), d.slots[a.Slot], a.Wants(), d.reads.context)
 		}
+		rows += a.Wants()
 	}
-	if need := len(additions) * d.reads.vocabulary; cap(d.logits) < need {
-		d.logits = make([]float32, need)
-	}
-	d.logits = d.logits[:len(additions)*d.reads.vocabulary]
+	d.logits = slices.Grow(d.logits[:0], rows*d.reads.vocabulary)[:rows*d.reads.vocabulary]
+	done := 0
 	if d.rows == nil {
-		for k, a := range additions {
-			d.whole.append(d, a, d.logits[k*d.reads.vocabulary:][:d.reads.vocabulary])
+		for _, a := range additions {
+			done += d.whole.append(d, a, d.logits[done:])
 		}
 		return d.logits, nil
 	}
-	done := 0
 	for _, a := range additions {
 		for i, token := range a.Tokens {
 			d.places = append(d.places, tensor.Place{Slot: a.Slot, Position: d.slots[a.Slot], Source: a.Source})
 			d.tokens = append(d.tokens, token)
 			d.slots[a.Slot]++
-			if i == len(a.Tokens)-1 {
+			if i >= len(a.Tokens)-a.Wants() {
 				d.wanted = append(d.wanted, len(d.places)-1)
 			}
 			if len(d.places) == rowsAtOnce {
@@ -251,7 +257,8 @@ func newWholeTexts(m *Model, team *kernel.Team, params, stats []float32, slots i
 	return w
 }
 
-func (w *wholeTexts) append(d *Decoder, a Addition, logits []float32) {
+// append writes the wanted rows of logits to the beginning of logits, and says how many values those are.
+func (w *wholeTexts) append(d *Decoder, a Addition, logits []float32) int {
 	w.texts[a.Slot] = append(w.texts[a.Slot][:d.slots[a.Slot]], a.Tokens...)
 	d.slots[a.Slot] += len(a.Tokens)
 	schema := d.model.schema
@@ -263,7 +270,8 @@ func (w *wholeTexts) append(d *Decoder, a Addition, logits []float32) {
 	text := w.batch.Columns[schema.Find(d.reads.text)].Ints
 	clear(text[copy(text, w.texts[a.Slot]):]) // what stands behind a place is not seen by it
 	all, _, classes := w.replica.Predict(w.params, w.stats, &w.batch)
-	copy(logits, all[(d.slots[a.Slot]-1)*classes:][:classes])
+	end := d.slots[a.Slot]
+	return copy(logits, all[(end-a.Wants())*classes:end*classes])
 }
 
 // Finite reports whether all logits are finite.

@@ -120,7 +120,7 @@ func TestDecodersCopyTexts(t *testing.T) {
 			}
 			text := chosen(20, 5, 19)
 			logits := func(slot int, tokens ...int32) []float32 {
-				l, err := d.Append(Addition{slot, 1, tokens})
+				l, err := d.Append(Addition{Slot: slot, Source: 1, Tokens: tokens})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -135,6 +135,44 @@ func TestDecodersCopyTexts(t *testing.T) {
 			b := logits(0, append(slices.Clone(text), 4, 5)...)
 			if !slices.Equal(a, b) {
 				t.Errorf("%s: a copy goes on differently", name)
+			}
+		}
+	}
+}
+
+// TestDecodersTellOfSeveralTokens asks what comes after each of several tokens at once, and takes some of them back.
+func TestDecodersTellOfSeveralTokens(t *testing.T) {
+	for name, c := range writers {
+		m := mustBuild(t, c.cfg, c.spec)
+		params := filled(m)
+		for _, recompute := range []bool{false, true} {
+			d, err := m.NewDecoder(nil, params, nil, DecoderOptions{Slots: 2, Recompute: recompute})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d.SourceContext() > 0 {
+				if err := d.Read(1, chosen(9, 1, 19)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			ask := func(last int, tokens ...int32) []float32 {
+				l, err := d.Append(Addition{Slot: 0, Source: 1, Tokens: tokens, Last: last})
+				if err != nil {
+					t.Fatal(err)
+				}
+				return slices.Clone(l)
+			}
+			text := chosen(11, 5, 19)
+			ask(1, text...)
+			want := slices.Concat(ask(0, 3), ask(1, 4), ask(1, 5))
+			d.Truncate(0, len(text))
+			ask(2, 9, 8) // a draft that is dropped
+			d.Truncate(0, len(text))
+			if got := ask(3, 3, 4, 5); !slices.Equal(got, want) {
+				t.Errorf("%s, recompute %v: three tokens at once are told of differently than one by one", name, recompute)
+			}
+			if _, err := d.Append(Addition{Slot: 0, Source: 1, Tokens: []int32{1}, Last: 2}); err == nil {
+				t.Errorf("%s: told of more tokens than it was given", name)
 			}
 		}
 	}
