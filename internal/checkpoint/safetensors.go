@@ -244,7 +244,7 @@ func token[T any](d *json.Decoder, what string) (T, error) {
 	var zero T
 	t, err := d.Token()
 	if err != nil {
-		return zero, fmt.Errorf("the header %s, at %s", JSONFault(err), printable.Line(what, maxNameBytes))
+		return zero, fmt.Errorf("its JSON text %s, at %s", JSONFault(err), printable.Line(what, maxNameBytes))
 	}
 	value, ok := t.(T)
 	if !ok {

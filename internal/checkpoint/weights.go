@@ -2,15 +2,14 @@ package checkpoint
 
 import (
 	"bufio"
-	"bytes"
 	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -55,6 +54,9 @@ func OpenWeights(path string) (*Weights, error) {
 	seen, headers := map[string]string{}, int64(0)
 	for _, p := range paths {
 		h, size, err := headerOf(p)
+		if errors.Is(err, ErrDamaged) {
+			err = fmt.Errorf("%w: get it again", err)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", p, err)
 		}
@@ -64,15 +66,15 @@ func OpenWeights(path string) (*Weights, error) {
 		w.Job = cmp.Or(w.Job, h.metadata[originJob])
 		for _, e := range h.entries {
 			if first := seen[e.name]; first != "" {
-				return nil, fmt.Errorf("tensor %s is in both %s and %s", printable.Line(e.name, maxNameBytes), first, p)
+				return nil, fmt.Errorf("tensor %s is in both %s and %s: remove the file that is not the model's", printable.Line(e.name, maxNameBytes), first, p)
 			}
 			seen[e.name] = p
 		}
 		w.files, w.entries = append(w.files, weightFile{p, len(h.entries)}), append(w.entries, h.entries...)
 	}
-	for name, file := range index {
-		if p := filepath.Join(w.Path, file); seen[name] != p {
-			return nil, fmt.Errorf("%s: the index says that it has tensor %s, but it has not", p, printable.Line(name, maxNameBytes))
+	for _, name := range slices.Sorted(maps.Keys(index)) {
+		if p := filepath.Join(w.Path, index[name]); seen[name] != p {
+			return nil, fmt.Errorf("%s: the index says that it has tensor %s, but it has not: get both again, from one place", p, printable.Line(name, maxNameBytes))
 		}
 	}
 	return w, nil
@@ -135,63 +137,6 @@ func (w *Weights) newest() ([]string, map[string]string, error) {
 		}
 	}
 	return paths, nil, nil
-}
-
-// listed lists the files that an index names.
-func (w *Weights) listed(name string) ([]string, map[string]string, error) {
-	path := filepath.Join(w.Path, name)
-	f, err := regularfile.Open(path)
-	if err != nil {
-		return nil, nil, plainPath(path, err)
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxHeaderBytes+1))
-	if err != nil {
-		return nil, nil, plainPath(path, err)
-	}
-	if len(text) > maxHeaderBytes {
-		return nil, nil, fmt.Errorf("%s has more than the %d bytes of an index", path, maxHeaderBytes)
-	}
-	places, err := parseIndex(text)
-	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", path, err)
-	}
-	files := map[string]bool{}
-	for _, file := range places {
-		files[filepath.Join(w.Path, file)] = true
-	}
-	if len(files) == 0 || len(files) > maxWeightFiles {
-		return nil, nil, fmt.Errorf("%s: its weight_map names %d files, where 1 to %d belong", path, len(files), maxWeightFiles)
-	}
-	var paths []string
-	for p := range files {
-		paths = append(paths, p)
-	}
-	slices.Sort(paths)
-	return paths, places, nil
-}
-
-// parseIndex reads which tensor is in which file. Files are beside the index.
-func parseIndex(text []byte) (map[string]string, error) {
-	var index struct {
-		Map json.RawMessage `json:"weight_map"`
-	}
-	if err := json.Unmarshal(text, &index); err != nil {
-		return nil, fmt.Errorf("it %s", JSONFault(err))
-	}
-	places := map[string]string{}
-	if len(index.Map) == 0 {
-		return places, nil
-	}
-	d := json.NewDecoder(bytes.NewReader(index.Map))
-	return places, object(d, "weight_map", func(tensor string) error {
-		file, err := token[string](d, tensor)
-		if err == nil && (file == "" || filepath.Base(file) != file || !filepath.IsLocal(file)) {
-			err = fmt.Errorf("tensor %s would be in %q, which is no name of a file beside the index", printable.Line(tensor, maxNameBytes), printable.Line(file, maxNameBytes))
-		}
-		places[tensor] = file
-		return err
-	})
 }
 
 // plainPath removes the call and the path from an operating system's error, so that a message names the path once.
