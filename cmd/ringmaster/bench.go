@@ -12,6 +12,7 @@ import (
 	"ringmaster/internal/bench"
 	"ringmaster/internal/bench/kernels"
 	"ringmaster/internal/cli"
+	"ringmaster/internal/client"
 )
 
 func benchCommand() *cobra.Command {
@@ -147,12 +148,26 @@ func benchAllreduceCommand() *cobra.Command {
 func benchTrainCommand() *cobra.Command {
 	var flags benchFlags
 	var options bench.TrainOptions
+	var out string
 	cmd := &cobra.Command{
 		Use:   "train JOB.yaml",
 		Short: "Measure training on a cluster of processes on this machine",
-		Args:  cli.Takes("JOB.yaml"),
+		Long: `Trains a job for some steps on a cluster of processes on this machine, and says how fast that was. Nothing is kept.
+
+--trace records what all workers do in some of the steps, on one time line, in the Chrome trace event format, which Perfetto and chrome://tracing open: what the step loop does
+(forward and backward of each seat with their operations, waiting, optimizer), and what the ring sends and receives meanwhile, with an arrow for each frame. The training is
+as long as that takes, and has at least --steps. Of a cluster that runs, ringmaster trace records the same.`,
+		Example: `  ringmaster bench train configs/mnist-mlp.yaml --workers 1 --threads 1 --steps 500
+  ringmaster bench train configs/quickstart.yaml --workers 2 --trace steps.json`,
+		Args: cli.Takes("JOB.yaml"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			options.File = args[0]
+			if err := checkTraceFlags(cmd, out, options.TraceSteps); err != nil {
+				return err
+			}
+			if out != "" {
+				options.Traced = func(t *client.Trace) error { return writeTrace(t, out, os.Stderr) }
+			}
 			return flags.showRuns(cmd.Context(), func(ctx context.Context) (*bench.Report, error) { return bench.Train(ctx, options) })
 		},
 	}
@@ -160,8 +175,24 @@ func benchTrainCommand() *cobra.Command {
 	cmd.Flags().IntVar(&options.Workers, "workers", 1, "number of workers")
 	cmd.Flags().IntVar(&options.Threads, "threads", 1, "compute threads of each worker")
 	cmd.Flags().IntVar(&options.Steps, "steps", 500, "steps to train")
+	cmd.Flags().StringVar(&out, "trace", "", "`file` for a trace of some steps of all workers")
+	cmd.Flags().IntVar(&options.TraceSteps, "trace-steps", 20, "`number` of steps to trace")
 	flags.register(cmd)
 	return cmd
+}
+
+// checkTraceFlags checks where a trace goes, and of how many steps it is.
+func checkTraceFlags(cmd *cobra.Command, out string, steps int) error {
+	if out == "" {
+		if cmd.Flags().Changed("trace-steps") {
+			return wrong(errors.New("--trace-steps says how many steps --trace records; name a file by --trace"))
+		}
+		return nil
+	}
+	if err := checkTraceSteps("--trace-steps", steps); err != nil {
+		return err
+	}
+	return wrong(checkTarget("--trace", out))
 }
 
 func benchScalingCommand() *cobra.Command {

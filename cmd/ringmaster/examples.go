@@ -12,7 +12,6 @@ var examples = map[string]string{
 	"ringmaster bench kernels":       "  ringmaster bench kernels",
 	"ringmaster bench lr":            "  ringmaster bench lr configs/mnist-mlp.yaml",
 	"ringmaster bench tokenizer":     "  ringmaster bench tokenizer tokenizer.json --input text.txt",
-	"ringmaster bench train":         "  ringmaster bench train configs/mnist-mlp.yaml --workers 1 --threads 1 --steps 500",
 	"ringmaster certs":               "  ringmaster certs init\n  ringmaster certs node c1 --role coordinator",
 	"ringmaster certs init":          "  ringmaster certs init --dir certs",
 	"ringmaster certs node":          "  ringmaster certs node c1 --role coordinator\n  ringmaster certs node w1 --token-file token --join 10.0.0.1:7070",

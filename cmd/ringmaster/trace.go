@@ -31,8 +31,8 @@ func traceCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "trace [--dir DIR | --cluster ADDR] [--steps N] [--out FILE.json]",
 		Short: "Record where the time of some steps goes, in all workers",
-		Long: `Has all workers of a job record what they do in some of its next steps (reading, forward and backward of each seat, the sum of each bucket, waiting for
-whom, optimizer, copies for checkpoints), and writes that in the Chrome trace event format, which Perfetto and chrome://tracing open.
+		Long: `Has all workers of a job record what they do in some of its next steps (reading, forward and backward of each seat and their operations, the sum of each bucket, waiting for
+whom, what the ring packs, passes on, waits for and adds up, optimizer, copies for checkpoints), and writes that in the Chrome trace event format, which Perfetto and chrome://tracing open.
 
 The clocks of the machines are compared with the leading coordinator's, and the file says by how much each one was moved, and how exactly that is known. Training goes on meanwhile with
 the same bits. Without --dir and --cluster, the run below runs that was launched last is meant.`,
@@ -40,8 +40,8 @@ the same bits. Without --dir and --cluster, the run below runs that was launched
   ringmaster trace --cluster coordinator-1:7070 --certs certs --job mnist`,
 		Args: cli.Takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if steps < 1 || steps > maxTraceSteps {
-				return wrong(fmt.Errorf("--steps must be from 1 to %d", maxTraceSteps))
+			if err := checkTraceSteps("--steps", steps); err != nil {
+				return err
 			}
 			if err := checkTarget("--out", out); err != nil {
 				return wrong(err)
@@ -73,6 +73,13 @@ the same bits. Without --dir and --cluster, the run below runs that was launched
 	return cmd
 }
 
+func checkTraceSteps(flag string, steps int) error {
+	if steps < 1 || steps > maxTraceSteps {
+		return wrong(fmt.Errorf("%s must be from 1 to %d", flag, maxTraceSteps))
+	}
+	return nil
+}
+
 // recordTrace asks for the trace, writes it, and says what is in it.
 func recordTrace(ctx context.Context, c *client.Client, job string, steps int, out string) error {
 	asking, cancel := context.WithTimeout(ctx, answerTimeout)
@@ -90,6 +97,11 @@ func recordTrace(ctx context.Context, c *client.Client, job string, steps int, o
 	if err != nil {
 		return failed(err)
 	}
+	return failed(writeTrace(t, out, os.Stdout))
+}
+
+// writeTrace writes a trace to a file and says what is in it.
+func writeTrace(t *client.Trace, out string, to io.Writer) error {
 	spans, seen, lost := 0, 0, uint64(0)
 	for _, p := range t.Processes {
 		spans += len(p.Spans)
@@ -97,11 +109,11 @@ func recordTrace(ctx context.Context, c *client.Client, job string, steps int, o
 		lost += p.Lost
 	}
 	if spans == 0 { // an earlier trace in that file stays
-		return failed(fmt.Errorf("nothing was recorded: job %s ended, or its ring broke, before step %d", t.Job, t.First))
+		return fmt.Errorf("nothing was recorded: job %s ended, or its ring broke, before step %d", t.Job, t.First)
 	}
 	slices.SortFunc(t.Processes, func(a, b trace.Process) int { return cmp.Compare(a.Worker, b.Worker) })
 	if err := wholefile.Write(out, 0o666, func(w io.Writer) error { return trace.Write(w, t.Job, t.Processes) }); err != nil {
-		return failed(err)
+		return err
 	}
 	if len(t.Missing) > 0 {
 		fmt.Fprintf(os.Stderr, "no trace came from %s: they have left\n", strings.Join(t.Missing, ", "))
@@ -109,7 +121,7 @@ func recordTrace(ctx context.Context, c *client.Client, job string, steps int, o
 	if lost > 0 {
 		fmt.Fprintf(os.Stderr, "there was no room for %s more; trace fewer steps\n", plural.Of(lost, "span"))
 	}
-	_, err = fmt.Fprintf(os.Stdout, "%s: %s of %s from step %d on, %s; open it in Perfetto or chrome://tracing\n", out, plural.Of(seen, "step"),
+	_, err := fmt.Fprintf(to, "%s: %s of %s from step %d on, %s; open it in Perfetto or chrome://tracing\n", out, plural.Of(seen, "step"),
 		plural.Of(len(t.Processes), "worker"), t.First, plural.Of(spans, "span"))
-	return failed(err)
+	return err
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"ringmaster/internal/plan"
 	"ringmaster/internal/trace"
@@ -13,8 +14,10 @@ import (
 func (r *Ring) receiveAll() {
 	var numbers floats
 	for {
+		began := r.id.Trace.Now()
 		f, err := r.in.Receive()
 		if err == nil {
+			r.traceFrame(trace.Arriving, &f.Header, began)
 			r.received.Add(1)
 			if m := r.id.Meter; m != nil {
 				m.Received.Add(headerLen + uint64(f.Length))
@@ -51,7 +54,9 @@ func (r *Ring) take(f *Frame, numbers *floats) error {
 	if err != nil {
 		return err
 	}
+	began := r.id.Trace.Now()
 	r.apply(b, f, at, numbers)
+	r.traceFrame(trace.Folding, &f.Header, began)
 	r.forward(b, f, at)
 	return nil
 }
@@ -74,8 +79,12 @@ func (r *Ring) admit(f *Frame) (*bucket, plan.Interval, error) {
 	if err := r.awaitStep(f.Step); err != nil {
 		return refuse("%w", err)
 	}
-	for !b.ready && r.err == nil {
-		r.intake.Wait()
+	if !b.ready {
+		early := r.id.Trace.Now()
+		for !b.ready && r.err == nil {
+			r.intake.Wait()
+		}
+		r.traceFrame(trace.Early, &f.Header, early)
 	}
 	if r.err != nil {
 		return nil, plan.Interval{}, r.err
@@ -171,6 +180,15 @@ func (r *Ring) traceBucket(b *bucket) {
 			return
 		}
 	}
+}
+
+// traceFrame records what was done with a frame.
+func (r *Ring) traceFrame(kind trace.Kind, h *Header, began time.Time) {
+	index := int32(trace.None)
+	if h.Phase != phaseRecord {
+		index = int32(h.Bucket)
+	}
+	r.id.Trace.Span(kind, h.Step, index, began)
 }
 
 // arrived counts finished elements of the bucket; with the last ones the bucket is done.

@@ -383,7 +383,11 @@ func (r *Ring) endWait() {
 		if r.wait.Doing == "sending" {
 			kind = trace.Sending
 		}
-		r.id.Trace.Span(kind, r.step, int32(r.wait.Bucket), r.wait.Since)
+		index := int32(r.wait.Bucket)
+		if r.wait.Bucket >= len(r.buckets) || kind == trace.Sending {
+			index = trace.None // records
+		}
+		r.id.Trace.Span(kind, r.step, index, r.wait.Since)
 	}
 	r.waits = false
 }

@@ -7,6 +7,7 @@ import (
 	"google.golang.org/grpc/mem"
 
 	"ringmaster/internal/plan"
+	"ringmaster/internal/trace"
 )
 
 // phaseStart is a queue item only: begin the bucket's lanes that start here.
@@ -118,10 +119,11 @@ func (r *Ring) start(bucket int, step uint64) error {
 		r.arrived(b, b.Len())
 		return nil
 	case b.raw != nil:
-		own := plan.Interval(r.grad.arc)
+		own, began := plan.Interval(r.grad.arc), r.id.Trace.Now()
 		for s := own.Begin; s < own.End; s++ {
 			copy(b.raw[s*b.Len():], r.grad.flat[s-own.Begin][b.Begin:b.End])
 		}
+		r.id.Trace.Span(trace.Packing, step, int32(bucket), began)
 		err := r.sendLane(bucket, step, phaseRaw, r.self)
 		r.arrived(b, own.Len()*b.Len())
 		return err
@@ -138,11 +140,14 @@ func (r *Ring) sendLane(bucket int, step uint64, p phase, owner int) error {
 	l := b.lanes[r.laneAt(p, owner)]
 	for begin := l.Begin; begin < l.End; begin += frameLen {
 		at := l.frame(begin, frameLen)
+		began := r.id.Trace.Now()
 		switch p {
 		case phaseTail:
 			r.grad.startTail(at)
+			r.id.Trace.Span(trace.Packing, step, int32(bucket), began)
 		case phaseBody:
 			r.grad.startBody(b.Bucket, at)
+			r.id.Trace.Span(trace.Packing, step, int32(bucket), began)
 		}
 		if err := r.send(item{phase: p, step: step, bucket: bucket, segment: owner, begin: begin}); err != nil {
 			return err
@@ -184,7 +189,10 @@ func (r *Ring) pass(f Frame) error {
 	if m := r.id.Meter; m != nil {
 		m.Sent.Add(headerLen + uint64(f.Length))
 	}
-	return r.out.Send(f)
+	began := r.id.Trace.Now()
+	err := r.out.Send(f)
+	r.traceFrame(trace.Passing, &f.Header, began)
+	return err
 }
 
 // views makes buffers that show a part of the gradients without copying it, and counts those that the transport still holds.

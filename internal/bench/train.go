@@ -4,14 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strconv"
-	"time"
 
+	"ringmaster/internal/client"
 	"ringmaster/internal/config"
-	"ringmaster/internal/host"
 	"ringmaster/internal/launch"
 	"ringmaster/internal/progress"
 	"ringmaster/internal/trainer"
@@ -24,6 +22,10 @@ type TrainOptions struct {
 	Workers int
 	Threads int // of each worker
 	Steps   int
+
+	// Traced is given a trace of TraceSteps of the steps; nil: none is recorded. The training then has at least Steps.
+	Traced     func(*client.Trace) error
+	TraceSteps int
 }
 
 // TrainResult is the speed of training one job.
@@ -55,7 +57,11 @@ func Train(ctx context.Context, o TrainOptions) (report *Report, err error) {
 		return nil, &launch.UsageError{Err: errors.New("--workers, --threads and --steps must be at least 1")}
 	}
 	// A warm-up longer than so few steps would be refused; the learning rate costs no time.
-	job, err := config.Load(o.File, append(o.Sets, "train.steps="+strconv.Itoa(o.Steps), "checkpoint.every_steps=0", "train.schedule.warmup=0"))
+	sets := append(o.Sets, "train.steps="+strconv.Itoa(o.Steps), "checkpoint.every_steps=0", "train.schedule.warmup=0")
+	if o.Traced != nil {
+		sets = append(o.Sets, endless...)
+	}
+	job, err := config.Load(o.File, sets)
 	if err != nil {
 		return nil, &launch.UsageError{Err: err}
 	}
@@ -64,24 +70,48 @@ func Train(ctx context.Context, o TrainOptions) (report *Report, err error) {
 		return nil, &launch.UsageError{Err: fmt.Errorf("make a folder for the run: %w; set TMPDIR to a folder that can be written to", err)}
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	ran, err := launch.Run(ctx, launch.Options{Job: job, Workers: o.Workers, Coordinators: 1, Threads: o.Threads, Dir: filepath.Join(dir, "run"),
-		Display: silent{}, Warnings: io.Discard, Began: time.Now(), Machine: host.ID()})
-	switch {
-	case err != nil:
+	run := startTraining(ctx, job, launch.Options{Workers: o.Workers, Threads: o.Threads, Dir: filepath.Join(dir, "run")}, trainedAtAll)
+	if o.Traced == nil {
+		err = run.end()
+	} else {
+		err = run.stop(o.record(run))
+	}
+	if err != nil {
 		return nil, err
-	case ran.Summary.State != launch.StateDone:
-		return nil, fmt.Errorf("the job ended in state %s: %s", ran.Summary.State, ran.Summary.Error)
 	}
 	assembled, err := trainer.Assemble(job)
 	if err != nil {
 		return nil, err
 	}
+	ran := run.result
 	s, batch := ran.Summary, job.Train.BatchPerSeat
 	perSample := 2 * float64(assembled.Model.MultiplyAdds(batch)) / float64(batch)
 	return &Report{Columns: []string{"CASE", "STEPS/S", "SAMPLES/S", "GFLOP/S", "PEAK MIB"}, Results: []Result{
 		TrainResult{Case: job.Name, StepsPerS: float64(s.Step) / float64(s.TrainS), SamplesPerS: float64(s.SamplesPerS),
 			PeakRSSMiB: float64(ran.PeakBytes) / (1 << 20), StepsRSSMiB: float64(ran.StepsPeakBytes) / (1 << 20), GFLOPS: perSample * float64(s.SamplesPerS) / 1e9,
 			Workers: o.Workers, Threads: o.Threads, Steps: s.Step}}}, nil
+}
+
+// record traces steps of the training and waits until it has as many as wanted.
+func (o *TrainOptions) record(run *training) (err error) {
+	if _, err := run.await(func(s *launch.Status) bool { return s.Step >= warmSteps }); err != nil {
+		return err
+	}
+	endpoints, _, err := run.dir.Endpoints()
+	if err != nil {
+		return err
+	}
+	c := client.New(endpoints.Addresses())
+	defer func() { err = errors.Join(err, c.Close()) }()
+	traced, err := c.Trace(run.ctx, "", o.TraceSteps)
+	if err != nil {
+		return err
+	}
+	if err := o.Traced(traced); err != nil {
+		return err
+	}
+	_, err = run.await(func(s *launch.Status) bool { return s.Step >= uint64(o.Steps) })
+	return err
 }
 
 // silent is a display that shows nothing.

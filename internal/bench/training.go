@@ -24,6 +24,7 @@ type training struct {
 	cancel   context.CancelFunc
 	stopping chan os.Signal
 	ended    chan error
+	result   *launch.Result // once it has ended; nil: nothing was started
 }
 
 // startTraining launches the job with one coordinator and what else the options say. Its stop must be called.
@@ -34,8 +35,8 @@ func startTraining(ctx context.Context, job *config.Job, o launch.Options, patie
 	o.Job, o.Coordinators, o.Display, o.Warnings, o.Interrupts, o.Began, o.Machine = &copied, 1, silent{}, io.Discard, t.stopping, time.Now(), host.ID()
 	go func() {
 		ran, err := launch.Run(ctx, o)
-		if err == nil && ran.Summary.State == launch.StateFailed {
-			err = errors.New(ran.Summary.Error)
+		if t.result = ran; err == nil && ran.Summary.State == launch.StateFailed {
+			err = fmt.Errorf("the job ended in state %s: %s", ran.Summary.State, ran.Summary.Error)
 		}
 		t.ended <- err
 		close(t.ended)
@@ -52,6 +53,12 @@ func (t *training) stop(err error) error {
 		return err
 	}
 	t.stopping <- os.Interrupt
+	return <-t.ended
+}
+
+// end waits for the training's own end.
+func (t *training) end() error {
+	defer t.cancel()
 	return <-t.ended
 }
 

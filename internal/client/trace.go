@@ -41,6 +41,7 @@ func (c *Client) Trace(ctx context.Context, job string, steps int) (*Trace, erro
 	t := &Trace{Job: reply.Job, First: reply.First}
 	for {
 		if reply, err = stream.Recv(); errors.Is(err, io.EOF) {
+			trace.ShareClocks(t.Processes)
 			return t, nil
 		} else if code := status.Code(err); code == codes.Unavailable || code == codes.FailedPrecondition {
 			return nil, fmt.Errorf("trace the job: the coordinator leads no more (%s), and what the workers recorded is lost: trace again, fewer steps where the job ends soon", status.Convert(err).Message())
@@ -64,7 +65,7 @@ func processOf(w *rpc.WorkerTrace) (trace.Process, error) {
 	if len(w.Indexes) != n || len(w.Steps) != n || len(w.BeganNs) != n || len(w.LastedNs) != n {
 		return trace.Process{}, fmt.Errorf("trace the job: the columns of worker %.80q's trace differ in length", w.Worker)
 	}
-	p := trace.Process{Worker: w.Worker, Host: w.Host, PID: w.Pid, Previous: w.Previous, Next: w.Next, Lost: w.Lost, Origin: w.OriginUnixNs,
+	p := trace.Process{Worker: w.Worker, Host: w.Host, Machine: w.Machine, Operations: w.Operations, PID: w.Pid, Previous: w.Previous, Next: w.Next, Lost: w.Lost, Origin: w.OriginUnixNs,
 		Offset: time.Duration(w.OffsetNs), Uncertainty: time.Duration(int64(w.UncertaintyNs)), Spans: make([]trace.Span, n)}
 	for i := range p.Spans {
 		p.Spans[i] = trace.Span{Kind: trace.Kind(w.Kinds[i]), Index: w.Indexes[i], Step: w.Steps[i], Began: time.Duration(int64(w.BeganNs[i])),

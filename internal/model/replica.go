@@ -8,6 +8,7 @@ import (
 	"ringmaster/internal/rng"
 	"ringmaster/internal/tensor"
 	"ringmaster/internal/tensor/kernel"
+	"ringmaster/internal/trace"
 )
 
 // Replica computes a model for one goroutine at a time. It owns the programs, recorded once for each batch size, and the
@@ -22,6 +23,7 @@ type Replica struct {
 	context    tensor.Context
 	outputs    func(first int, rows []float32)
 	statistics []float32
+	trace      *trace.Recorder // of the operations of Gradient; may be nil
 }
 
 // recorded is a program with its input and output.
@@ -74,6 +76,9 @@ func (m *Model) NewReplica(team *kernel.Team) *Replica {
 // TellAt asks Gradient to call ready soon when all of grad behind one of these places is final. They ascend.
 func (r *Replica) TellAt(borders []int) { r.context.Borders = borders }
 
+// TraceTo makes Gradient record its operations from now on as those of a step. The recorder may be nil.
+func (r *Replica) TraceTo(to *trace.Recorder, step uint64) { r.trace, r.context.Step = to, step }
+
 // Gradient computes the sum of the losses over the batch and its gradient, which overwrites grad entirely. afterForward, if
 // not nil, is called with the sums before backward begins. ready, if not nil, is called whenever more of grad's end is final,
 // with the index from which on it is; at last with 0. The key draws dropout: rng.SeatKey of seed, step, seat and
@@ -97,14 +102,14 @@ func (r *Replica) Gradient(params, stats, grad []float32, batch *dataset.Batch, 
 	}
 	p := r.prepare(forTraining, batch)
 	r.context.Key = key
-	r.context.Running, r.context.Statistics, r.context.Gradient = stats, r.statistics, grad
+	r.context.Running, r.context.Statistics, r.context.Gradient, r.context.Trace = stats, r.statistics, grad, r.trace
 	p.program.Forward(&r.context, params)
 	result := r.result()
 	if afterForward != nil {
 		afterForward(result)
 	}
 	p.program.Backward(&r.context, grad, ready)
-	r.context.Gradient = nil
+	r.context.Gradient, r.context.Trace = nil, nil
 	return result
 }
 
@@ -233,6 +238,11 @@ func (m *Model) bytes(purpose purpose, samples int) int64 {
 		return 0
 	}
 	return int64(samples)*int64(m.schema.SampleBytes()) + 4*int64(m.compile(purpose, samples, widths{}).program.Length())
+}
+
+// Operations are what the operations of a gradient are, by their numbers in a trace.
+func (m *Model) Operations() []string {
+	return m.compile(forTraining, 1, widths{}).program.Operations()
 }
 
 // MultiplyAdds is how many multiply-adds the products take that a gradient of so many samples consists of.

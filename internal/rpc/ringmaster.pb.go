@@ -2723,6 +2723,8 @@ type WorkerTrace struct {
 	Steps         []uint64               `protobuf:"varint,15,rep,packed,name=steps,proto3" json:"steps,omitempty"`
 	BeganNs       []uint64               `protobuf:"varint,16,rep,packed,name=began_ns,json=beganNs,proto3" json:"began_ns,omitempty"`
 	LastedNs      []uint64               `protobuf:"varint,17,rep,packed,name=lasted_ns,json=lastedNs,proto3" json:"lasted_ns,omitempty"`
+	Machine       string                 `protobuf:"bytes,18,opt,name=machine,proto3" json:"machine,omitempty"`       // its identity: workers of one machine share a clock
+	Operations    []string               `protobuf:"bytes,19,rep,name=operations,proto3" json:"operations,omitempty"` // of the model, by the indexes of their spans
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2872,6 +2874,20 @@ func (x *WorkerTrace) GetBeganNs() []uint64 {
 func (x *WorkerTrace) GetLastedNs() []uint64 {
 	if x != nil {
 		return x.LastedNs
+	}
+	return nil
+}
+
+func (x *WorkerTrace) GetMachine() string {
+	if x != nil {
+		return x.Machine
+	}
+	return ""
+}
+
+func (x *WorkerTrace) GetOperations() []string {
+	if x != nil {
+		return x.Operations
 	}
 	return nil
 }
@@ -5726,7 +5742,7 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\x05first\x18\x02 \x01(\x04R\x05first\x12\x14\n" +
 	"\x05steps\x18\x03 \x01(\rR\x05steps\x12\x12\n" +
 	"\x04room\x18\x04 \x01(\rR\x04room\x12\x10\n" +
-	"\x03job\x18\x05 \x01(\tR\x03job\"\xbd\x03\n" +
+	"\x03job\x18\x05 \x01(\tR\x03job\"\xf7\x03\n" +
 	"\vWorkerTrace\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x06R\x02id\x12\x16\n" +
 	"\x06worker\x18\x02 \x01(\tR\x06worker\x12 \n" +
@@ -5745,7 +5761,11 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\aindexes\x18\x0e \x03(\x11R\aindexes\x12\x14\n" +
 	"\x05steps\x18\x0f \x03(\x04R\x05steps\x12\x19\n" +
 	"\bbegan_ns\x18\x10 \x03(\x04R\abeganNs\x12\x1b\n" +
-	"\tlasted_ns\x18\x11 \x03(\x04R\blastedNs\"(\n" +
+	"\tlasted_ns\x18\x11 \x03(\x04R\blastedNs\x12\x18\n" +
+	"\amachine\x18\x12 \x01(\tR\amachine\x12\x1e\n" +
+	"\n" +
+	"operations\x18\x13 \x03(\tR\n" +
+	"operations\"(\n" +
 	"\rPutTraceReply\x12\x17\n" +
 	"\aunix_ns\x18\x01 \x01(\x12R\x06unixNs\"6\n" +
 	"\fTraceRequest\x12\x10\n" +

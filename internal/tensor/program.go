@@ -3,10 +3,12 @@ package tensor
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"ringmaster/internal/plan"
 	"ringmaster/internal/rng"
 	"ringmaster/internal/tensor/kernel"
+	"ringmaster/internal/trace"
 )
 
 // Context is what one run of a program gets from and gives to its caller.
@@ -21,6 +23,9 @@ type Context struct {
 	Before     float64      // loss of rows that were computed before these, from which Loss is added up,
 	Weighed    float64      // and their weight, for Weight
 	Gradient   []float32    // that Backward will be given, which Forward in training begins to write where there are many logits
+
+	Trace *trace.Recorder // records each operation; may be nil
+	Step  uint64          // for the trace
 
 	// Outputs, if not nil, is given the output that the loss compares, or the first of several: all rows at once, or piece by piece those from
 	// the row first on.
@@ -312,8 +317,20 @@ func (p *Program) Forward(c *Context, params []float32) {
 	}
 	c.Loss, c.Weight, c.Count, c.Correct = c.Before, c.Weighed, 0, 0
 	for _, n := range p.nodes {
+		began := c.Trace.Now()
 		n.op.forward(c)
+		c.Trace.Span(trace.ForwardOperation, c.Step, int32(n.index), began)
 	}
+}
+
+// Operations are what the program's operations are, by their numbers in a trace.
+func (p *Program) Operations() []string {
+	names := make([]string, len(p.nodes))
+	for i, n := range p.nodes {
+		name := fmt.Sprintf("%T", n.op)
+		names[i] = name[strings.LastIndex(name, ".")+1:]
+	}
+	return names
 }
 
 func (p *Program) bindGradient(grad []float32) {
@@ -337,6 +354,7 @@ func (p *Program) Backward(c *Context, grad []float32, ready func(from int)) {
 			continue
 		}
 		n := t.node
+		began := c.Trace.Now()
 		if len(n.sinks) > 0 {
 			n.op.backward(c)
 			for _, s := range n.sinks {
@@ -346,6 +364,7 @@ func (p *Program) Backward(c *Context, grad []float32, ready func(from int)) {
 				}
 			}
 		}
+		c.Trace.Span(trace.BackwardOperation, c.Step, int32(n.index), began)
 		c.tell(p.ready[n.index])
 	}
 }

@@ -10,7 +10,7 @@ import (
 // Kind is what a span of time was spent on.
 type Kind uint8
 
-// The kinds. Those from Reduce on happen in parallel to the step loop, the others in it.
+// The kinds. A program that reads a trace of an earlier build finds them by number, so new ones come last.
 const (
 	Step Kind = iota
 	Reading
@@ -25,10 +25,19 @@ const (
 	Saving // copying the state for a checkpoint, or waiting for the checkpoint before
 	Other
 	Reduce // from when a bucket is ready to when its sum is there
+
+	ForwardOperation // one operation of Forward
+	BackwardOperation
+	Packing  // adding up the local seats of what begins its way round the ring here
+	Passing  // giving a frame to the link to the next worker
+	Arriving // waiting for a frame from the previous worker, until its bytes are there
+	Early    // a frame has come before this worker is ready for it
+	Folding  // adding a frame to the local seats, or copying what is finished
 	kinds
 )
 
-var names = [kinds]string{"step", "reading", "computing", "forward", "backward", "optimizer", "waiting", "receiving", "sending", "evaluating", "saving", "other", "reduce"}
+var names = [kinds]string{"step", "reading", "computing", "forward", "backward", "optimizer", "waiting", "receiving", "sending", "evaluating", "saving", "other", "reduce",
+	"forward operation", "backward operation", "packing", "passing", "arriving", "early", "folding"}
 
 // String is the kind's name.
 func (k Kind) String() string {
@@ -38,13 +47,40 @@ func (k Kind) String() string {
 	return "unknown"
 }
 
+// thread is one of those that a worker's spans are shown in, one below the other.
+type thread int
+
+const (
+	stepLoop    thread = iota + 1
+	sending            // to the next worker
+	receiving          // from the previous worker
+	overlapping        // spans that overlap have no thread
+)
+
+var threadNames = map[thread]string{stepLoop: "step loop", sending: "ring: sending", receiving: "ring: receiving"}
+
+// thread is the one in which a kind happens.
+func (k Kind) thread() thread {
+	switch k {
+	case Reduce:
+		return overlapping
+	case Packing, Passing:
+		return sending
+	case Arriving, Early, Folding:
+		return receiving
+	}
+	return stepLoop
+}
+
 // None is the index of a span that has none.
 const None = -1
 
 // Span is one piece of a worker's time.
 type Span struct {
-	Kind   Kind
-	Index  int32 // the local seat of Forward and Backward, the bucket of Reduce, Receiving and Sending; else None
+	Kind Kind
+	// Index is the local seat of Forward and Backward, the operation of theirs, and the bucket of what the ring does, where None means
+	// records, such as the tally; else None.
+	Index  int32
 	Step   uint64
 	Began  time.Duration // since the recording's origin
 	Lasted time.Duration

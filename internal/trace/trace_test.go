@@ -72,6 +72,7 @@ type document struct {
 		PID  int            `json:"pid"`
 		TID  int            `json:"tid"`
 		ID   string         `json:"id"`
+		BP   string         `json:"bp"`
 		Args map[string]any `json:"args"`
 	} `json:"traceEvents"`
 }
@@ -80,12 +81,15 @@ func TestWriteIsTheChromeTraceEventFormat(t *testing.T) {
 	ms := time.Millisecond
 	spans := func() []Span {
 		return []Span{{Reading, None, 7, 0, ms}, {Forward, 0, 7, ms, 2 * ms}, {Reduce, 1, 7, 2 * ms, 4 * ms}, {Reduce, 0, 7, 3 * ms, 4 * ms},
-			{Receiving, 1, 7, 4 * ms, 2*ms + 5}, {Step, None, 7, 0, 10 * ms}}
+			{Receiving, 1, 7, 4 * ms, 2*ms + 5}, {Receiving, None, 7, 7 * ms, ms}, {Step, None, 7, 0, 10 * ms},
+			{ForwardOperation, 1, 7, ms, ms}, {BackwardOperation, 9, 7, ms, ms},
+			{Packing, 1, 7, 2 * ms, ms}, {Passing, 1, 7, 3 * ms, ms}, {Passing, None, 7, 4 * ms, ms}, {Arriving, 1, 7, 0, 5 * ms}, {Arriving, None, 7, 5 * ms, ms},
+			{Folding, 1, 7, 5 * ms, ms}}
 	}
 	var text bytes.Buffer
 	err := Write(&text, "mnist", []Process{
-		{Worker: "w1", Host: "a", PID: 4711, Previous: "w2", Next: "w2", Spans: spans(), Origin: 5_000_000_000},
-		{Worker: "w2", Host: "b", PID: 4711, Previous: "w1", Next: "w1", Spans: spans(), Lost: 3, Origin: 5_000_002_000, Offset: -1500 * time.Microsecond, Uncertainty: 20 * time.Microsecond},
+		{Worker: "w1", Host: "a", PID: 4711, Previous: "w2", Next: "w2", Spans: spans(), Origin: 5_000_000_000, Operations: []string{"embedding", "linear"}},
+		{Worker: "w2", Host: "b", PID: 4711, Previous: "w1", Next: "w1", Spans: spans(), Origin: 5_000_002_000, Offset: -1500 * time.Microsecond, Uncertainty: 20 * time.Microsecond},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -99,12 +103,21 @@ func TestWriteIsTheChromeTraceEventFormat(t *testing.T) {
 	if decoder.More() || d.DisplayTimeUnit != "ms" || fmt.Sprint(d.OtherData) != "map[clocks:map[w1:+0.000 ms, right to 0.000 ms w2:-1.500 ms, right to 0.020 ms] job:mnist]" {
 		t.Errorf("unit %s, %v", d.DisplayTimeUnit, d.OtherData)
 	}
-	open, seen := map[string]float64{}, map[string]int{}
+	open, seen, named, arrows := map[string]float64{}, map[string]int{}, map[string]int{}, map[string][2]float64{}
 	for _, e := range d.TraceEvents {
 		seen[e.Ph]++
+		if e.Ph == "X" {
+			named[fmt.Sprint(e.Name, " on thread ", e.TID)]++
+		}
 		switch {
-		case e.PID != 1 && e.PID != 2 || e.TID != stepLoop || e.Name == "":
+		case e.PID != 1 && e.PID != 2 || e.TID < int(stepLoop) || e.TID > int(receiving) || e.Name == "":
 			t.Errorf("an event of nobody: %+v", e)
+		case e.Ph == "s":
+			arrows[e.ID] = [2]float64{e.Ts, float64(e.PID)}
+		case e.Ph == "f":
+			if from, ok := arrows[e.ID]; !ok || int(from[1]) == e.PID || e.BP != "e" || e.Ts-from[0] < 1998 || e.Ts-from[0] > 2002 {
+				t.Errorf("an arrow from %v to %+v", from, e)
+			}
 		case e.Ph == "b":
 			open[e.ID+e.Name+e.Cat] = e.Ts
 		case e.Ph == "e":
@@ -114,14 +127,45 @@ func TestWriteIsTheChromeTraceEventFormat(t *testing.T) {
 			delete(open, e.ID+e.Name+e.Cat)
 		case e.Name == "step 7" && e.Ts != map[int]float64{1: 0, 2: 2}[e.PID]:
 			t.Errorf("worker %d's step begins at %v us", e.PID, e.Ts)
-		case e.Name == "waiting for worker w2" && (e.PID != 1 || e.Dur != 2000.005 || e.Args["step"] != 7.0):
+		case e.Name == "waiting for worker w2, bucket 1" && (e.PID != 1 || e.Dur != 2000.005 || e.Args["step"] != 7.0):
 			t.Errorf("a wait: %+v", e)
-		case e.Name == "process_labels" && e.PID == 2 && !strings.Contains(fmt.Sprint(e.Args), "3 spans are missing"):
-			t.Errorf("labels %v", e.Args)
 		}
 	}
-	if fmt.Sprint(seen) != "map[M:8 X:8 b:4 e:4]" || len(open) != 0 {
+	if fmt.Sprint(seen) != "map[M:12 X:26 b:4 e:4 f:4 s:4]" || len(open) != 0 {
 		t.Errorf("events %v, open %v", seen, open)
+	}
+	for name, want := range map[string]int{"linear 1 on thread 1": 1, "operation 9 on thread 1": 2, "packing, bucket 1 on thread 2": 2, "passing, records on thread 2": 2,
+		"arriving, bucket 1 on thread 3": 2, "folding, bucket 1 on thread 3": 2, "waiting for worker w1, records on thread 1": 1} {
+		if named[name] != want {
+			t.Errorf("%d of %s, want %d; there are %v", named[name], name, want, named)
+		}
+	}
+}
+
+// Where spans are missing, frames cannot be counted: no arrows, and a label that says so.
+func TestWriteSaysWhatIsMissing(t *testing.T) {
+	spans := []Span{{Passing, 0, 7, 0, 1}, {Arriving, 0, 7, 0, 1}}
+	var text bytes.Buffer
+	err := Write(&text, "mnist", []Process{{Worker: "w1", Previous: "w2", Next: "w2", Spans: spans, Lost: 3}, {Worker: "w2", Previous: "w1", Next: "w1", Spans: spans}})
+	if err != nil || !strings.Contains(text.String(), "3 spans are missing") || strings.Contains(text.String(), `"ph":"s"`) {
+		t.Errorf("%v: %s", err, text.String())
+	}
+}
+
+func TestWorkersOfOneMachineShareAClock(t *testing.T) {
+	p := []Process{
+		{Worker: "w1", Machine: "a", Origin: 1000, Offset: 50, Uncertainty: 40},
+		{Worker: "w2", Machine: "a", Origin: 2000, Offset: 20, Uncertainty: 10},
+		{Worker: "w3", Machine: "b", Origin: 3000, Offset: 500, Uncertainty: 5},
+		{Worker: "w4", Origin: 4000, Offset: 1, Uncertainty: 900}, {Worker: "w5", Origin: 5000, Offset: 2, Uncertainty: 1}, // nobody knows where
+	}
+	ShareClocks(p)
+	var got []string
+	for _, p := range p {
+		got = append(got, fmt.Sprintf("%s %d %d %d", p.Worker, p.Origin, p.Offset, p.Uncertainty))
+	}
+	if want := "w1 970 20 10, w2 2000 20 10, w3 3000 500 5, w4 4000 1 900, w5 5000 2 1"; strings.Join(got, ", ") != want {
+		t.Errorf("%s, want %s", strings.Join(got, ", "), want)
 	}
 }
 

@@ -36,7 +36,8 @@ func stepsAllocateNothing(t *testing.T, p *Plan) {
 	for _, s := range spans {
 		seen[s.Kind] = true
 	}
-	for _, kind := range []trace.Kind{trace.Step, trace.Reading, trace.Forward, trace.Backward, trace.Optimizer, trace.Waiting} {
+	for _, kind := range []trace.Kind{trace.Step, trace.Reading, trace.Forward, trace.Backward, trace.Optimizer, trace.Waiting,
+		trace.ForwardOperation, trace.BackwardOperation} {
 		if !seen[kind] {
 			t.Errorf("no span of %v in 50 steps", kind)
 		}

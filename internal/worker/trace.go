@@ -73,7 +73,7 @@ func (w *Worker) giveTrace(ctx context.Context, leader string, rec *trace.Record
 		return
 	}
 	spans, lost := rec.Spans()
-	out.Lost, out.Kinds = lost, make([]byte, len(spans))
+	out.Lost, out.Kinds, out.Machine, out.Operations = lost, make([]byte, len(spans)), w.cfg.Self.Machine, w.operations()
 	for i, s := range spans {
 		out.Kinds[i] = byte(s.Kind)
 		out.Indexes = append(out.Indexes, s.Index)
@@ -96,6 +96,21 @@ func (w *Worker) giveTrace(ctx context.Context, leader string, rec *trace.Record
 			return
 		}
 	}
+}
+
+// operations are those of the model that is trained.
+func (w *Worker) operations() []string {
+	w.mu.Lock()
+	live := w.live
+	w.mu.Unlock()
+	if live == nil {
+		return nil
+	}
+	t := live.trainer.Load()
+	if t == nil {
+		return nil
+	}
+	return t.Model.Operations()
 }
 
 // clockQuestions is how often the leader is asked for its time; the answer that took the shortest counts.

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -101,16 +102,25 @@ func traced(t *testing.T, l *launched) {
 	if code != 0 || !strings.Contains(out, "4 steps of 2 workers from step ") {
 		t.Fatalf("exit code %d: %s%s", code, out, complaint)
 	}
+	lookAtTrace(t, file, 4)
+	if code, _, complaint := run(t, t.TempDir(), "trace", "--dir", l.dir, "--steps", "0"); code != 2 || !strings.Contains(complaint, "--steps must be from 1 to") {
+		t.Errorf("no steps: exit code %d, %s", code, complaint)
+	}
+}
+
+// lookAtTrace looks at a trace of that many steps of two workers.
+func lookAtTrace(t *testing.T, file string, count int) {
+	t.Helper()
 	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var d struct {
 		TraceEvents []struct {
-			Cat, Ph string
-			Ts, Dur float64
-			PID     int
-			Args    struct{ Step int }
+			Cat, Ph, Name string
+			Ts, Dur       float64
+			PID           int
+			Args          struct{ Step int }
 		}
 		OtherData struct{ Clocks map[string]string }
 	}
@@ -127,19 +137,19 @@ func traced(t *testing.T, l *launched) {
 			t.Errorf("an event at %v us for %v us", e.Ts, e.Dur)
 		}
 	}
-	if len(steps[1]) != 4 || !slices.Equal(steps[1], steps[2]) {
+	if len(steps[1]) != count || !slices.Equal(steps[1], steps[2]) {
 		t.Errorf("workers traced steps %v and %v", steps[1], steps[2])
 	}
-	for _, kind := range []string{"reading", "forward", "backward", "reduce", "waiting", "optimizer"} {
-		if kinds[kind] < 8 {
-			t.Errorf("%d spans of %s in 4 steps of 2 workers: %v", kinds[kind], kind, kinds)
+	for _, kind := range []string{"reading", "forward", "backward", "reduce", "waiting", "optimizer", "forward operation", "backward operation", "passing", "arriving", "folding", "frame"} {
+		if kinds[kind] < 2*count {
+			t.Errorf("%d spans of %s in %d steps of 2 workers: %v", kinds[kind], kind, count, kinds)
 		}
+	}
+	if !bytes.Contains(text, []byte(`"name":"linear 0"`)) {
+		t.Error("operations have no names")
 	}
 	if kinds["receiving"]+kinds["sending"] == 0 || len(d.OtherData.Clocks) != 2 {
 		t.Errorf("nobody waits: %v; clocks %v", kinds, d.OtherData.Clocks)
-	}
-	if code, _, complaint := run(t, t.TempDir(), "trace", "--dir", l.dir, "--steps", "0"); code != 2 || !strings.Contains(complaint, "--steps must be from 1 to") {
-		t.Errorf("no steps: exit code %d, %s", code, complaint)
 	}
 }
 
