@@ -19,7 +19,7 @@ func TestBenchScaling(t *testing.T) {
 		t.Fatalf("exit code %d: %s", code, p.stderr.String())
 	}
 	var report struct{ Results []map[string]any }
-	if err := json.Unmarshal([]byte(p.stdout.String()), &report); err != nil || len(report.Results) != 2 {
+	if err := json.Unmarshal(p.stdout.Bytes(), &report); err != nil || len(report.Results) != 2 {
 		t.Fatalf("%v: %s", err, p.stdout.String())
 	}
 	figure := func(r map[string]any, key string) float64 { v, _ := r[key].(float64); return v }
