@@ -1,53 +1,58 @@
 package ui
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
 	"ringmaster/internal/checkpoint"
+	"ringmaster/internal/cluster/fsm"
+	"ringmaster/internal/config"
 	"ringmaster/internal/printable"
 	"ringmaster/internal/rpc"
 )
 
-// Bounds on what a browser may ask, and how long it may take to read.
+// Bounds on what a browser may ask, and how long it may take to read or write.
 const (
 	maxBody      = 4 << 10
 	maxName      = 256
+	maxStreams   = 256
 	writeTimeout = 10 * time.Second
 	maxCurves    = 64
 )
 
-// mark is how far a browser's curve goes.
-type mark struct {
-	version uint64
-	live    int
-}
-
-// events streams what is new: "state" is the newest snapshot, "curve" a whole curve, "points" what is added to its end. A browser that
-// reads slowly gets fewer states and no point less. Each id says how far the curve goes, so that one that comes back gets only what it lacks.
+// events streams what is new: the parts of the newest snapshot, "curve", a whole curve, and "points", what is added to its end. A browser that
+// reads slowly gets fewer states and no point less. One that comes back after a cut gets the points that it lacks.
 func (s *Server) events(w http.ResponseWriter, r *http.Request) {
-	h := w.Header()
-	h.Set("Content-Type", "text/event-stream")
-	out := http.NewResponseController(w)
-	var sent mark
-	if n, _ := fmt.Sscanf(r.Header.Get("Last-Event-ID"), "%d.%d", &sent.version, &sent.live); n < 2 || sent.live < 0 {
-		sent = mark{}
+	job, ok := named(w, r, "job")
+	if !ok || !take(w, s.streams, "too many browsers look at this page; close one") {
+		return
 	}
-	var told []byte
+	defer func() { <-s.streams }()
+	watch, err := s.enter(r.Context(), job)
+	switch {
+	case r.Context().Err() != nil:
+		return
+	case err != nil:
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		return
+	}
+	defer watch.leave()
+	w.Header().Set("Content-Type", "text/event-stream")
+	if send(w, []byte("retry: 1000\n\n")) != nil { // after a cut the browser comes back in a second
+		return
+	}
+	look := &reader{curve: lastMark(r.Header.Get("Last-Event-ID"))}
 	for {
-		message, changed := s.news(&sent, &told)
-		if len(message) > 0 {
-			if out.SetWriteDeadline(time.Now().Add(writeTimeout)) != nil {
-				return
-			}
-			if _, err := w.Write(message); err != nil || out.Flush() != nil {
-				return
-			}
+		events, changed := watch.news(look, time.Now())
+		if send(w, events...) != nil {
+			return
 		}
 		select {
 		case <-changed:
@@ -57,29 +62,53 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// news is what a browser lacks, as events, and a channel that is closed when there is more.
-func (s *Server) news(sent *mark, told *[]byte) (message []byte, changed <-chan struct{}) {
-	k := s.watch
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	c := &k.curve
-	now := mark{c.version, len(c.live)}
-	var b bytes.Buffer
-	event := func(name string, data []byte) {
-		fmt.Fprintf(&b, "id: %d.%d\nevent: %s\ndata: %s\n\n", now.version, now.live, name, data)
+// lastMark is how far a curve goes by the id of a browser's last event. Where that is none, it has no curve.
+func lastMark(id string) mark {
+	version, live, _ := strings.Cut(id, ".")
+	v, err := strconv.ParseUint(version, 10, 64)
+	n, also := strconv.ParseUint(live, 10, 31)
+	if err != nil || also != nil {
+		return mark{}
 	}
-	if !bytes.Equal(*told, k.state) {
-		*told = k.state
-		event("state", k.state)
+	return mark{v, int(n)}
+}
+
+// named is a parameter that names something; false where it is too long, which was answered.
+func named(w http.ResponseWriter, r *http.Request, parameter string) (string, bool) {
+	name := r.URL.Query().Get(parameter)
+	if len(name) > maxName {
+		http.Error(w, fmt.Sprintf("%s: more than %d bytes are no name", parameter, maxName), http.StatusBadRequest)
+		return "", false
 	}
-	switch {
-	case sent.version != now.version || sent.live > now.live:
-		event("curve", fmt.Appendf(nil, `{"job":%s,"points":%s}`, quote(c.job), c.points(true, 0)))
-	case sent.live < now.live:
-		event("points", fmt.Appendf(nil, `{"job":%s,"points":%s}`, quote(c.job), c.points(false, sent.live)))
+	return name, true
+}
+
+// take takes a place; false where none is free, which was answered.
+func take(w http.ResponseWriter, places chan struct{}, full string) bool {
+	select {
+	case places <- struct{}{}:
+		return true
+	default:
+		http.Error(w, full, http.StatusServiceUnavailable)
+		return false
 	}
-	*sent = now
-	return b.Bytes(), k.changed
+}
+
+// send writes events, or nothing where there are none.
+func send(w http.ResponseWriter, events ...[]byte) error {
+	if len(events) == 0 {
+		return nil
+	}
+	out := http.NewResponseController(w)
+	if err := out.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+		return err
+	}
+	for _, e := range events {
+		if _, err := w.Write(e); err != nil {
+			return err
+		}
+	}
+	return out.Flush()
 }
 
 func quote(text string) []byte {
@@ -90,15 +119,23 @@ func quote(text string) []byte {
 	return data
 }
 
-// curve answers the curve of any job, from its newest checkpoint.
+// curve answers the curve of any job: from its newest checkpoint, or of a job that is shown the part between two steps, more finely.
 func (s *Server) curve(w http.ResponseWriter, r *http.Request) {
-	job := r.URL.Query().Get("job")
+	job, ok := named(w, r, "job")
+	if !ok {
+		return
+	}
+	query := r.URL.Query()
+	if query.Has("from") || query.Has("to") {
+		s.section(w, job, query)
+		return
+	}
 	k := s.watch
 	k.mu.Lock()
 	folder := k.folders[job]
 	points, known := k.curves[folder]
 	k.mu.Unlock()
-	if folder == "" || len(job) > maxName {
+	if folder == "" {
 		http.Error(w, "no such job, or it has no checkpoint yet", http.StatusNotFound)
 		return
 	}
@@ -115,9 +152,31 @@ func (s *Server) curve(w http.ResponseWriter, r *http.Request) {
 		k.curves[folder] = points
 		k.mu.Unlock()
 	}
-	whole := curve{base: points}
+	tell(w, job, points)
+}
+
+// section answers a part of the curve of a job that is shown.
+func (s *Server) section(w http.ResponseWriter, job string, query url.Values) {
+	from, err := strconv.ParseUint(query.Get("from"), 10, 64)
+	to, also := strconv.ParseUint(query.Get("to"), 10, 64)
+	if err != nil || also != nil || from > to {
+		http.Error(w, "from and to must be steps, the first not after the last", http.StatusBadRequest)
+		return
+	}
+	k := s.of(job)
+	if k == nil {
+		http.Error(w, "this job is not shown", http.StatusNotFound)
+		return
+	}
+	k.mu.Lock()
+	points := k.curve.within(from, to)
+	k.mu.Unlock()
+	tell(w, job, points)
+}
+
+func tell(w http.ResponseWriter, job string, points []Point) {
 	w.Header().Set("Content-Type", "application/json")
-	fmt.Fprintf(w, `{"job":%s,"points":%s}`, quote(job), whole.points(true, 0))
+	_, _ = w.Write(appendPoints(nil, job, points)) // nobody is told where the browser has gone
 }
 
 func (s *Server) readCurve(parent context.Context, folder string) ([]Point, error) {
@@ -147,6 +206,19 @@ type Action struct {
 	Number int    `json:"number"` // the priority, or the number of workers
 }
 
+// check refuses what no coordinator would take, before it is asked.
+func (a Action) check() error {
+	switch {
+	case a.Job == "" || len(a.Job) > maxName:
+		return errors.New("an action needs a job's id")
+	case a.Do == "priority" && (a.Number < -fsm.MaxPriority || a.Number > fsm.MaxPriority):
+		return fmt.Errorf("priority %d: it must be a whole number from %d to %d", a.Number, -fsm.MaxPriority, fsm.MaxPriority)
+	case a.Do == "scale" && (a.Number < 1 || a.Number > config.MaxSeats):
+		return fmt.Errorf("%d workers: it must be a whole number from 1 to the job's seats", a.Number)
+	}
+	return nil
+}
+
 // do carries an action out. The answer is one line: what was done, or why not.
 func (s *Server) do(w http.ResponseWriter, r *http.Request) {
 	if s.cfg.ReadOnly {
@@ -157,6 +229,7 @@ func (s *Server) do(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "JSON is wanted", http.StatusUnsupportedMediaType)
 		return
 	}
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(writeTimeout)) // where it cannot be set, the body is bounded still
 	decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
 	decoder.DisallowUnknownFields()
 	var a Action
@@ -164,8 +237,8 @@ func (s *Server) do(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "not an action: "+err.Error(), http.StatusBadRequest)
 		return
 	}
-	if a.Job == "" || len(a.Job) > maxName {
-		http.Error(w, "an action needs a job's id", http.StatusBadRequest)
+	if err := a.check(); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
 	select {

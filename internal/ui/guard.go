@@ -9,13 +9,19 @@ import (
 	"unicode/utf8"
 )
 
-// cookieName is the cookie of a browser that was let in.
-const cookieName = "ringmaster"
+// cookieName is the cookie of a browser that was let in. Cookies know no ports, so it names the page's, for the other pages of a machine.
+func cookieName(host string) string {
+	if _, port, err := net.SplitHostPort(host); err == nil {
+		return "ringmaster-" + port
+	}
+	return "ringmaster"
+}
 
 // guard lets in who has the token, once, and after that who has the cookie that the token brought. It refuses requests that other sites
 // make, and those under a name that is not the page's (DNS rebinding).
 type guard struct {
 	hosts   map[string]bool
+	cookie  string
 	session string
 	cross   *http.CrossOriginProtection
 
@@ -25,7 +31,7 @@ type guard struct {
 
 func newGuard(cfg Config) guard {
 	token := cfg.Token
-	g := guard{hosts: map[string]bool{cfg.Host: true}, session: cfg.Session, cross: http.NewCrossOriginProtection(), mu: &sync.Mutex{}, token: &token}
+	g := guard{hosts: map[string]bool{cfg.Host: true}, cookie: cookieName(cfg.Host), session: cfg.Session, cross: http.NewCrossOriginProtection(), mu: &sync.Mutex{}, token: &token}
 	if host, port, err := net.SplitHostPort(cfg.Host); err == nil {
 		if ip := net.ParseIP(host); ip != nil && ip.IsLoopback() {
 			g.hosts[net.JoinHostPort("localhost", port)] = true
@@ -49,7 +55,7 @@ func (g *guard) wrap(next http.Handler) http.Handler {
 			http.Error(w, "requests of other sites are refused", http.StatusForbidden)
 			return
 		case r.Method == http.MethodGet && r.URL.Path == "/" && r.URL.RawQuery != "" && g.spend(r.URL.Query().Get("token")):
-			http.SetCookie(w, &http.Cookie{Name: cookieName, Value: g.session, Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode})
+			http.SetCookie(w, &http.Cookie{Name: g.cookie, Value: g.session, Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode})
 			h.Set("Refresh", "0; url=/") // not a redirect: a strict cookie does not travel with one that another program began
 			h.Set("Content-Type", "text/html; charset=utf-8")
 			fmt.Fprint(w, `<!doctype html><title>Ringmaster</title><link rel="icon" href="data:,"><a href="/">Ringmaster</a>`)
@@ -77,6 +83,6 @@ func (g *guard) spend(token string) bool {
 }
 
 func (g *guard) knows(r *http.Request) bool {
-	c, err := r.Cookie(cookieName)
+	c, err := r.Cookie(g.cookie)
 	return err == nil && g.session != "" && subtle.ConstantTimeCompare([]byte(c.Value), []byte(g.session)) == 1
 }

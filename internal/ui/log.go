@@ -5,7 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"time"
+	"strconv"
+	"strings"
 
 	"ringmaster/internal/rpc"
 	"ringmaster/internal/sleep"
@@ -20,44 +21,47 @@ const (
 // log streams the log of a process: events "lines", a list of lines, and "trouble", a line that says why there are none. Each id says how far
 // the lines go, so that a browser that comes back gets only what it lacks.
 func (s *Server) log(w http.ResponseWriter, r *http.Request) {
-	process := r.URL.Query().Get("process")
-	if process == "" || len(process) > maxName {
+	process, ok := named(w, r, "process")
+	if !ok {
+		return
+	}
+	if process == "" {
 		http.Error(w, "name a process", http.StatusBadRequest)
 		return
 	}
-	select {
-	case s.readers <- struct{}{}:
-		defer func() { <-s.readers }()
-	default:
-		http.Error(w, "too many logs are read here; close one", http.StatusServiceUnavailable)
+	if !take(w, s.readers, "too many logs are read here; close one") {
 		return
 	}
+	defer func() { <-s.readers }()
 	w.Header().Set("Content-Type", "text/event-stream")
 	request := &rpc.LogsRequest{Process: process, Tail: logTail}
-	if n, _ := fmt.Sscanf(r.Header.Get("Last-Event-ID"), "%d.%d", &request.Life, &request.After); n < 2 {
-		request.Life, request.After = 0, 0
-	}
+	request.Life, request.After = lastLine(r.Header.Get("Last-Event-ID"))
 	cluster := s.cfg.Dial()
 	defer cluster.Close()
-	out := http.NewResponseController(w)
 	told := ""
 	for {
 		event, err := nextLines(r.Context(), cluster, request, &told)
 		if err != nil {
 			return
 		}
-		if len(event) > 0 {
-			if out.SetWriteDeadline(time.Now().Add(writeTimeout)) != nil {
-				return
-			}
-			if _, err := w.Write(event); err != nil || out.Flush() != nil {
-				return
-			}
+		if len(event) > 0 && send(w, event) != nil {
+			return
 		}
 		if !sleep.For(r.Context(), 2*s.cfg.Every) {
 			return
 		}
 	}
+}
+
+// lastLine is how far a log was read by the id of a browser's last event; zeros where that is none.
+func lastLine(id string) (life, line uint64) {
+	first, second, _ := strings.Cut(id, ".")
+	life, err := strconv.ParseUint(first, 10, 64)
+	line, also := strconv.ParseUint(second, 10, 64)
+	if err != nil || also != nil {
+		return 0, 0
+	}
+	return life, line
 }
 
 // nextLines is what is new in a log, as an event; told is the trouble that the reader knows of. An error ends the reading.

@@ -17,7 +17,7 @@ func readLog(t *testing.T, url string, headers ...string) (next func() string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.Header.Set("Cookie", "ringmaster=known")
+	r.Header.Set("Cookie", cookieName(r.URL.Host)+"=known")
 	for i := 0; i < len(headers); i += 2 {
 		r.Header.Set(headers[i], headers[i+1])
 	}

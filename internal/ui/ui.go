@@ -50,8 +50,10 @@ func (cfg Config) withDefaults() Config {
 // Server serves one page.
 type Server struct {
 	cfg     Config
-	watch   *watcher
+	watch   *watcher // of what the cluster shows by itself
+	chosen  chosen
 	actions chan struct{} // one action at a time
+	streams chan struct{} // of events
 	readers chan struct{} // of logs
 	guard   guard
 }
@@ -59,11 +61,9 @@ type Server struct {
 // New makes a page's server; Run must run beside it.
 func New(cfg Config) *Server {
 	cfg = cfg.withDefaults()
-	return &Server{cfg: cfg, watch: newWatcher(cfg), actions: make(chan struct{}, 1), readers: make(chan struct{}, maxReaders), guard: newGuard(cfg)}
+	return &Server{cfg: cfg, watch: newWatcher(cfg, ""), chosen: chosen{byJob: map[string]*watcher{}, begin: make(chan *watcher)}, actions: make(chan struct{}, 1),
+		streams: make(chan struct{}, maxStreams), readers: make(chan struct{}, maxReaders), guard: newGuard(cfg)}
 }
-
-// Run asks the cluster again and again until ctx ends.
-func (s *Server) Run(ctx context.Context) { s.watch.run(ctx) }
 
 // Handler answers the browser.
 func (s *Server) Handler() http.Handler {

@@ -2,7 +2,6 @@ package ui
 
 import (
 	"context"
-	"encoding/json"
 	"math"
 	"sync"
 	"time"
@@ -10,16 +9,16 @@ import (
 	"ringmaster/internal/checkpoint"
 	"ringmaster/internal/launch"
 	"ringmaster/internal/rpc"
-	"ringmaster/internal/sleep"
 )
 
 // How long the cluster may take to answer, and how often a curve is read again from a newer checkpoint.
 const (
 	askTimeout = 3 * time.Second
 	reread     = 5 * time.Second
+	idly       = 20 // times as long between two questions while nobody looks
 )
 
-// Snapshot is what the page shows at a moment, as JSON.
+// Snapshot is what the page shows at a moment. Its lists are sent by themselves; see parts.
 type Snapshot struct {
 	Error       string                   `json:"error"` // why the cluster does not answer; empty: it does
 	ReadOnly    bool                     `json:"read_only"`
@@ -28,10 +27,10 @@ type Snapshot struct {
 	Seed        uint64                   `json:"seed"`
 	Samples     uint64                   `json:"samples"`
 	Status      *launch.Status           `json:"status"`
-	Jobs        []launch.JobEntry        `json:"jobs"`
-	Epochs      []Epoch                  `json:"epochs"`
-	Views       []launch.ViewSummary     `json:"views"`
-	Checkpoints []launch.CheckpointEntry `json:"checkpoints"`
+	Jobs        []launch.JobEntry        `json:"-"`
+	Epochs      []Epoch                  `json:"-"`
+	Views       []launch.ViewSummary     `json:"-"`
+	Checkpoints []launch.CheckpointEntry `json:"-"`
 }
 
 // Epoch is a point of the evaluation's curve. Step is 0 where it is not known.
@@ -46,19 +45,25 @@ type Epoch struct {
 
 // watcher asks the cluster and remembers what it said last, and the curve of the job that is shown.
 type watcher struct {
-	cfg Config
+	cfg     Config
+	job     string        // the one that it shows; empty: the one that the cluster shows by itself
+	arrived chan struct{} // somebody looks again
+	over    chan struct{} // closed when it is to end
 
 	mu      sync.Mutex
-	changed chan struct{} // closed when something is new
-	state   []byte        // the newest snapshot
-	seen    *Snapshot     // the same; nil before the first, and never changed afterwards
+	readers int
+	changed chan struct{}    // closed when something may be new
+	parts   [len(parts)]part // of the newest snapshot
+	seen    *Snapshot        // the newest snapshot; nil before the first, and never changed afterwards
 	curve   curve
 	curves  map[string][]Point // of other jobs, by the folder of the checkpoint that they were read from
 	folders map[string]string  // the newest checkpoint's folder of each job
 }
 
-func newWatcher(cfg Config) *watcher {
-	return &watcher{cfg: cfg, changed: make(chan struct{}), state: []byte(`{"error":"asking the cluster"}`), curves: map[string][]Point{}, folders: map[string]string{}}
+func newWatcher(cfg Config, job string) *watcher {
+	w := &watcher{cfg: cfg, job: job, arrived: make(chan struct{}, 1), over: make(chan struct{}), changed: make(chan struct{}), curve: newCurve(), curves: map[string][]Point{}, folders: map[string]string{}}
+	w.parts[0].renew(parts[0].name, &Snapshot{Error: "asking the cluster"})
+	return w
 }
 
 func (w *watcher) run(ctx context.Context) {
@@ -66,17 +71,66 @@ func (w *watcher) run(ctx context.Context) {
 	defer cluster.Close()
 	for {
 		w.look(ctx, cluster)
-		if !sleep.For(ctx, w.cfg.Every) {
+		if !w.rest(ctx) {
 			return
 		}
 	}
+}
+
+// rest waits until it is time to ask again. It returns false where the watcher is to end.
+func (w *watcher) rest(ctx context.Context) bool {
+	every := w.cfg.Every
+	if w.idle() {
+		every *= idly
+	}
+	timer := time.NewTimer(every)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-w.arrived:
+		return true
+	case <-w.over:
+	case <-ctx.Done():
+	}
+	return false
+}
+
+// arrive notes a reader more, who is to see what is new; leave that it has gone.
+func (w *watcher) arrive() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.readers++; w.readers == 1 {
+		select {
+		case w.arrived <- struct{}{}:
+		default:
+		}
+	}
+}
+
+func (w *watcher) leave() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.readers--
+}
+
+func (w *watcher) idle() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.readers == 0
+}
+
+func (w *watcher) shows(job string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return job != "" && w.curve.job == job
 }
 
 // look asks once.
 func (w *watcher) look(parent context.Context, cluster Cluster) {
 	ctx, cancel := context.WithTimeout(parent, askTimeout)
 	defer cancel()
-	status, err := cluster.Status(ctx, "")
+	status, err := cluster.Status(ctx, w.job)
 	var jobs []*rpc.JobLine
 	if err == nil {
 		jobs, err = cluster.Jobs(ctx)
@@ -101,6 +155,7 @@ func (w *watcher) look(parent context.Context, cluster Cluster) {
 		w.curve.rebase(folder, step, history.Curve(step))
 	}
 	w.curve.note(j)
+	clear(w.folders)
 	for _, line := range jobs {
 		if n := len(line.Checkpoints); n > 0 {
 			w.folders[line.Id] = line.Checkpoints[n-1].Directory
@@ -123,11 +178,10 @@ func (w *watcher) fail(err error) {
 
 // tell makes a snapshot the newest one; w.mu is held.
 func (w *watcher) tell(s *Snapshot) {
-	data, err := json.Marshal(s)
-	if err != nil {
-		return
+	for i := range w.parts {
+		w.parts[i].renew(parts[i].name, parts[i].of(s))
 	}
-	w.state, w.seen = data, s
+	w.seen = s
 	close(w.changed)
 	w.changed = make(chan struct{})
 }

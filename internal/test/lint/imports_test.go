@@ -23,7 +23,7 @@ var layers = []struct {
 	{"words, how they are counted, and what may be opened: the standard library only", []string{"plan", "regularfile", "plural", "printable", "lobby", "median", "sleep", "elementary", "wholefile", "histogram", "trace"}},
 	{"what decoders' tests share", []string{"test/cost"}},
 	{"leaves, each of one subject", []string{"rng", "config", "certs", "rpc", "host", "checkpoint/disk", "dataset/merkle", "dataset/picture/jpeg", "tether", "folderlock", "setaside", "pulse", "logs", "telemetry", "tensor/kernel"}},
-	{"what tests share", []string{"test/support"}},
+	{"what tests share", []string{"test/support", "test/browser"}},
 	{"the one port of a daemon", []string{"port"}},
 	{"what evaluations tell", []string{"metric"}},
 	{"pure parts that know the words", []string{"checkpoint", "cluster/fsm", "dataset/glyphs", "dataset/picture", "dataset/shards", "dataset/augment", "bench/kernels", "cli", "table", "tokenizer"}},

@@ -30,6 +30,9 @@ export function duration(seconds) {
   return `${Math.floor(s / 3600)} h ${Math.floor((s % 3600) / 60)} min`;
 }
 
+// lasting is a time in ms.
+export const lasting = (ms) => (ms < 1000 ? `${ms} ms` : `${figure(ms / 1000, 1)} s`);
+
 export function bytes(n) {
   for (const unit of ["B", "KiB", "MiB"]) {
     if (n < 1024) return `${unit === "B" ? n : n.toFixed(1)} ${unit}`;
