@@ -178,9 +178,7 @@ func (c *Coder) open(data config.Data, like *dataset.Captions) (*dataset.Data, e
 	if err := c.goesWith(&data); err != nil {
 		return nil, err
 	}
-	plain := data
-	plain.Codes = ""
-	pictures, err := dataset.Open(plain)
+	pictures, err := dataset.OpenPictures(data)
 	if err != nil {
 		return nil, err
 	}

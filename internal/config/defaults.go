@@ -95,7 +95,9 @@ func (d *Data) setDefaults(o *origin) {
 	def(o, "data.image", &d.Image, "image")
 	if d.Kind == DataWebDataset {
 		def(o, "data.image", &d.Image, "jpg;jpeg;png;webp;gif;bmp;tif;tiff")
-		def(o, "data.target", &d.Target, "cls")
+		if d.CaptionColumn() == "" {
+			def(o, "data.target", &d.Target, "cls")
+		}
 		if d.Target == "cls" { // the number of a class, as webdataset means it
 			def(o, "data.categories", &d.Categories, []string{"cls"})
 		}

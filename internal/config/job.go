@@ -204,7 +204,7 @@ type Data struct {
 	Filter     string `yaml:"filter" kinds:"images,image_table,webdataset" omit:"zero"`      // of the scaling
 
 	Codes         string  `yaml:"codes" kinds:"glyphs,mnist,images,image_table,webdataset" omit:"zero" contract:"free"` // the run, or the safetensors file, of the autoencoder that writes pictures as codes, for a gpt that learns captions with them; empty: pictures stay pictures. The fingerprint has its codes
-	Caption       string  `yaml:"caption" kinds:"glyphs,mnist,images,image_table,webdataset" omit:"zero"`               // of a picture with codes: {} is the name of its class
+	Caption       string  `yaml:"caption" kinds:"glyphs,mnist,images,image_table,webdataset" omit:"zero"`               // of a picture with codes: {} is the name of its class; without {} it is the column of a table that holds captions
 	CaptionWeight float64 `yaml:"caption_weight" kinds:"glyphs,mnist,images,image_table,webdataset" omit:"zero"`        // share of the caption in the loss; the codes have the rest
 
 	Balance string         `yaml:"balance" kinds:"glyphs,mnist,images,csv,tsv,jsonl,parquet,npy,npz,image_table,webdataset" omit:"zero"` // classes: each is drawn equally often; empty: each sample is

@@ -28,7 +28,7 @@ func (d *Data) Places() []string {
 
 func (d *Data) validateTable(c *checker) {
 	c.require("data.train", d.Train != "" || d.Path != "", "data.train is missing: say where the table of training rows is (in the file, or by --set data.train=FILE)")
-	c.require("data.target", d.Target != "" || len(d.Targets) > 0, "data.target is missing: name the column that is to be predicted")
+	c.require("data.target", d.Target != "" || len(d.Targets) > 0 || d.CaptionColumn() != "", "data.target is missing: name the column that is to be predicted")
 	c.require("data.targets", d.Target == "" || len(d.Targets) == 0, "data.targets: data.target names a target too; leave one of them out")
 	c.require("data.inputs", len(d.Features) == 0 || len(d.Inputs) == 0, "data.inputs: data.features names columns too; leave one of them out")
 	c.require("data.weight", d.Weight == "" || !slices.Contains(d.TargetColumns(), d.Weight), "data.weight: %s is the target", printable.Typed(d.Weight))

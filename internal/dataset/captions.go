@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -49,6 +50,8 @@ const (
 const (
 	maxCaption     = 1 << 10
 	maxPackedCoder = maxPackedTokenizer
+
+	maxCaptionTokens = 1 << 28 // of all captions
 )
 
 // Len is the number of tokens.
@@ -104,6 +107,9 @@ var digitNames = []string{"zero", "one", "two", "three", "four", "five", "six", 
 // captionsOf are the captions of the classes.
 func captionsOf(c config.Data, label *Field) []string {
 	names := label.Labels
+	if freeCaptions(c) || c.CaptionColumn() != "" {
+		return names
+	}
 	if len(names) == 0 {
 		names = numberNames(label.Classes)
 	}
@@ -117,19 +123,33 @@ func captionsOf(c config.Data, label *Field) []string {
 	return captions
 }
 
+// checkCaption refuses a caption without words, and one of too many.
+func checkCaption(caption string) error {
+	if n := len(wordsOf(caption)); n == 0 || n > maxCaption {
+		return fmt.Errorf("the caption %s has %d words; there must be 1 to %d", printable.Typed(caption), n, maxCaption)
+	}
+	return nil
+}
+
 // newCaptions is the vocabulary of captions.
 func newCaptions(captions []string, coder Coder) (*Captions, error) {
 	c := &Captions{codes: coder.Codes(), coder: coder.Pack()}
 	c.rows, c.columns = coder.Grid()
+	seen := map[string]bool{}
 	for _, caption := range captions {
-		words := wordsOf(caption)
-		if len(words) == 0 || len(words) > maxCaption {
-			return nil, config.KeyErrorf("data.caption", "the caption %s has %d words; there must be 1 to %d", printable.Typed(caption), len(words), maxCaption)
+		if err := checkCaption(caption); err != nil {
+			return nil, config.KeyErrorf("data.caption", "%w", err)
 		}
-		c.words, c.length = append(c.words, words...), max(c.length, len(words))
+		words := wordsOf(caption)
+		c.length = max(c.length, len(words))
+		for _, word := range words {
+			seen[word] = true
+		}
 	}
-	slices.Sort(c.words)
-	c.words = slices.Clip(slices.Compact(c.words))
+	if n := int64(len(captions)) * int64(1+c.length); n > maxCaptionTokens {
+		return nil, config.KeyErrorf("data.caption", "%d captions of up to %d words are %d tokens, more than the %d that are held: leave out the longest", len(captions), c.length, n, maxCaptionTokens)
+	}
+	c.words = slices.Sorted(maps.Keys(seen))
 	return c, c.check()
 }
 

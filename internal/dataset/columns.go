@@ -36,7 +36,8 @@ func (r *rows) choose(c config.Data, key string, t table.Reader, like Schema) (p
 			if col.names = classNames(c, t, &f); col.names != nil && like == nil {
 				f.Labels, f.Classes, col.fixed = col.names, len(col.names), true
 			}
-			if len(f.Labels) > maxClasses {
+			col.free = freeCaptions(c)
+			if len(f.Labels) > maxClasses && !col.free {
 				return nil, config.KeyErrorf(key, "%s: column %q has %d classes, more than %d", r.name, f.Name, len(f.Labels), maxClasses)
 			}
 			col.words = map[string]int32{}

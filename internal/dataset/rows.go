@@ -46,6 +46,7 @@ type column struct {
 	ints   []int32
 	words  map[string]int32 // number of each category; while training rows are read, in the order of their first occurrence
 	fixed  bool             // a category that is not there, or another shape, is an error
+	free   bool             // of captions, which have words and are all in names
 	names  []string         // of categories that the file gives by number; nil: it does not
 	newest string           // the category that came up last
 }
@@ -97,7 +98,7 @@ func openTables(c config.Data, like *description) (*Data, error) {
 	if err != nil {
 		return nil, err
 	}
-	if size := len(d.Describe()); size > maxDescription {
+	if size := len(d.Describe()); size > maxDescription && !freeCaptions(c) {
 		return nil, config.KeyErrorf("data.categories", "the names of columns and categories have %d bytes, more than the %d that checkpoints hold: is a column of texts among them?", size, maxDescription)
 	}
 	if err := d.sets(readers[forTraining], readers[forEvaluation], d.tableTransforms()...); err != nil {
@@ -396,7 +397,11 @@ func (col *column) putWord(v *table.Value) error {
 	if err != nil {
 		return err
 	}
-	if n, whole := v.Whole(); whole && col.names != nil {
+	if col.free {
+		if err := checkCaption(word); err != nil {
+			return err
+		}
+	} else if n, whole := v.Whole(); whole && col.names != nil {
 		if n < 0 || n >= int64(len(col.names)) {
 			return fmt.Errorf("class %d is none of the %d that are named; correct it, or name all in data.classes", n, len(col.names))
 		}
