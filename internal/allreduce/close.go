@@ -98,9 +98,12 @@ func (r *Ring) failLocked(err error) {
 	bye := r.farewell(err)
 	r.err = err
 	close(r.failed)
-	r.trainer.Broadcast()
+	r.wakeTrainer()
 	r.intake.Broadcast()
 	r.outgo.Broadcast()
+	if r.wires.bell != nil {
+		r.wires.bell.ring()
+	}
 	go r.tearDown(bye)
 }
 
@@ -150,7 +153,10 @@ func (r *Ring) tearDown(bye farewell) {
 		select {
 		case <-r.sender:
 			f = bye.frame(r.toNext)
-			if r.out.Send(f) == nil && r.out.Finish() == nil {
+			r.wires.flushing.Lock()
+			err := r.out.Send(f)
+			r.wires.flushing.Unlock()
+			if err == nil && r.out.Finish() == nil {
 				select {
 				case <-r.nextEnded:
 				case <-end.C:
@@ -161,6 +167,9 @@ func (r *Ring) tearDown(bye farewell) {
 		r.out.Close()
 	}
 	r.running.Wait()
+	if r.wires.bell != nil {
+		r.wires.bell.close()
+	}
 }
 
 // awaitNext reads what the next worker sends back: at most a farewell, and then the end of the link.
@@ -194,7 +203,7 @@ func (r *Ring) takeNextsFarewell(f *Frame) error {
 	if f.Phase != phaseBye {
 		return fmt.Errorf("refused a %v frame from the next worker: expected a farewell", f.Phase)
 	}
-	bye, err := readFarewell(f)
+	bye, err := readFarewell(&f.Header, f.payload())
 	if err != nil {
 		return err
 	}

@@ -67,9 +67,19 @@ func (t *Transport) call(ctx context.Context, id *Identity) (Outgoing, error) {
 	streamCtx, cancel := context.WithCancel(context.Background())
 	out := &grpcOutgoing{conn: conn, cancel: cancel, wires: wires}
 	stop := context.AfterFunc(ctx, cancel)
-	err = out.greet(streamCtx, id)
+	wired, err := out.greet(streamCtx, id, !t.options.NoWires)
+	var wire *wire
+	if err == nil && wired {
+		wire, err = t.dialWire(ctx, id)
+	}
 	if stop() && err == nil {
+		if wire != nil {
+			return &wireOutgoing{out, wire}, nil
+		}
 		return out, nil
+	}
+	if wire != nil {
+		wire.close()
 	}
 	out.Close()
 	if ctx.Err() != nil {
@@ -134,33 +144,47 @@ func (w *wires) cut() {
 	w.open = nil
 }
 
-// greet opens the stream, says hello and waits to be accepted.
-func (o *grpcOutgoing) greet(ctx context.Context, id *Identity) error {
+// local reports whether the connection is one that could be a wire.
+func (w *wires) local() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.open) > 0 && wireable(w.open[len(w.open)-1])
+}
+
+// greet opens the stream, says hello and waits to be accepted. wired: the frames are to go by a wire, as we have offered.
+func (o *grpcOutgoing) greet(ctx context.Context, id *Identity, offer bool) (wired bool, err error) {
 	desc := &grpc.StreamDesc{StreamName: methodName, ServerStreams: true, ClientStreams: true}
-	var err error
 	o.stream, err = o.conn.NewStream(ctx, desc, "/"+serviceName+"/"+methodName, grpc.CallContentSubtype(rawSubtype),
 		grpc.MaxRetryRPCBufferSize(0), grpc.MaxCallSendMsgSize(math.MaxInt32))
 	if err != nil {
-		return err
+		return false, err
 	}
 	hello := Frame{Header: id.hello(id.own(), id.next())}
 	name := id.own().Worker
 	name = name[:min(len(name), 256)]
 	hello.Length, hello.Data = uint32(len(name)), mem.BufferSlice{mem.SliceBuffer(name)}
+	if offer && o.wires.local() {
+		hello.Kind = byWire
+	}
 	if err := o.Send(hello); err != nil && !errors.Is(err, io.EOF) {
-		return err
+		return false, err
 	}
 	f, err := o.receive()
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer f.Free()
+	return f.Kind == byWire && hello.Kind == byWire, accepts(&f.Header, id)
+}
+
+// accepts checks the next worker's answer to hello.
+func accepts(h *Header, id *Identity) error {
 	want := id.header(id.next(), id.own())
-	if err := f.check(&want); err != nil {
+	if err := h.check(&want); err != nil {
 		return err
 	}
-	if f.Phase != phaseAccept {
-		return fmt.Errorf("it answers hello with a %v frame", f.Phase)
+	if h.Phase != phaseAccept {
+		return fmt.Errorf("it answers hello with a %v frame", h.Phase)
 	}
 	return nil
 }

@@ -42,6 +42,9 @@ const headerLen = 71
 // version is the version of the wire format.
 const version = 1
 
+// wireMagic is the first byte of every header.
+const wireMagic = 'R'
+
 // Header comes before the payload of every frame. On the wire (little-endian):
 //
 //	 0  magic "RMR", version        4  cluster incarnation (8)    12  job hash (8)     20  generation (8)
@@ -176,6 +179,9 @@ type farewell struct {
 	reason  string
 }
 
+// maxFarewell is the largest payload of a farewell.
+const maxFarewell = 1 << 10
+
 // The kinds of farewell.
 const (
 	byeOrderly = iota + 1 // after a finished step
@@ -186,13 +192,12 @@ const (
 func (f farewell) frame(h Header) Frame {
 	h.Phase, h.Kind, h.Step = phaseBye, f.kind, f.step
 	text := f.culprit + "\n" + f.reason
-	text = text[:min(len(text), 1<<10)]
+	text = text[:min(len(text), maxFarewell)]
 	h.Length = uint32(len(text))
 	return Frame{Header: h, Data: mem.BufferSlice{mem.SliceBuffer(text)}}
 }
 
-func readFarewell(f *Frame) (farewell, error) {
-	text := f.payload()
+func readFarewell(f *Header, text []byte) (farewell, error) {
 	for i, c := range text {
 		if c == '\n' {
 			return farewell{f.Kind, f.Step, string(text[:i]), string(text[i+1:])}, nil

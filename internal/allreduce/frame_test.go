@@ -42,7 +42,7 @@ func FuzzParseFrame(f *testing.F) {
 		if want := data[headerLen:]; !bytes.Equal(frame.payload(), want) || len(want) != int(frame.Length) {
 			t.Errorf("payload %q, want %q", frame.payload(), want)
 		}
-		if bye, err := readFarewell(&frame); err == nil && len(bye.culprit)+len(bye.reason)+1 != int(frame.Length) {
+		if bye, err := readFarewell(&frame.Header, frame.payload()); err == nil && len(bye.culprit)+len(bye.reason)+1 != int(frame.Length) {
 			t.Errorf("farewell %+v from %q", bye, frame.payload())
 		}
 		frame.Free()

@@ -3,7 +3,7 @@ package allreduce
 import (
 	"fmt"
 
-	"google.golang.org/grpc/mem"
+	"ringmaster/internal/plan"
 )
 
 // MaxKinds is the number of kinds of gathers.
@@ -106,7 +106,7 @@ func (r *Ring) gathered(g *gather, n int) {
 	g.left -= n
 	if g.left == 0 {
 		r.pending--
-		r.trainer.Broadcast()
+		r.wakeTrainer()
 	}
 }
 
@@ -128,7 +128,7 @@ func (r *Ring) Collect(kind uint8) ([]byte, error) {
 			panic(fmt.Sprintf("allreduce: gather %d of step %d collected before it was contributed to", kind, r.step))
 		}
 		r.startWait(Waiting{Bucket: len(r.buckets), Doing: "receiving"})
-		r.trainer.Wait()
+		r.pause()
 	}
 }
 
@@ -145,8 +145,8 @@ func (r *Ring) firstUngathered() int {
 	return 0
 }
 
-// recordFrame completes the frame of an item of a gather.
-func (r *Ring) recordFrame(f *Frame, it item) {
+// recordFrame completes the header of an item of a gather, and returns its payload.
+func (r *Ring) recordFrame(f *Header, it item) []byte {
 	r.mu.Lock()
 	g := &r.gathers[it.kind][it.parity]
 	l := r.laneOf(g, it.segment)
@@ -154,39 +154,57 @@ func (r *Ring) recordFrame(f *Frame, it item) {
 	f.Bucket, f.Offset, f.Length = uint32(g.size), uint32(at.Begin-l.Begin), uint32(at.Len())
 	records := g.records[at.Begin:at.End]
 	r.mu.Unlock()
-	f.Data = r.views.appendBytes(mem.BufferSlice(nil), records)
+	return records
 }
 
 // takeRecord stores the records of a frame, which may arrive before this worker's own ones, and passes them on.
 func (r *Ring) takeRecord(f *Frame) error {
-	refuse := func(err error) error {
-		return fmt.Errorf("refused a record frame of step %d, gather %d, segment %d: %w", f.Step, f.Kind, f.Segment, err)
-	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	g, at, _, err := r.admitRecord(&f.Header, true)
+	if err != nil {
+		return err
+	}
+	copyPayload(g.records[at.Begin:at.End], f)
+	r.recorded(g, &f.Header, at)
+	return nil
+}
+
+// admitRecord waits until the own worker has reached the frame's step, or says that it has not, and checks the frame: at is where its payload belongs among the
+// records. The caller holds the lock.
+func (r *Ring) admitRecord(f *Header, wait bool) (g *gather, at plan.Interval, ready bool, err error) {
+	refuse := func(err error) (*gather, plan.Interval, bool, error) {
+		return nil, plan.Interval{}, false, fmt.Errorf("refused a record frame of step %d, gather %d, segment %d: %w", f.Step, f.Kind, f.Segment, err)
+	}
 	owner := int(f.Segment)
 	if f.Kind >= MaxKinds || int64(f.Segment) >= int64(r.workers) || owner == r.self {
 		return refuse(fmt.Errorf("no such frame is sent to position %d", r.self))
 	}
-	if err := r.awaitStep(f.Step); err != nil {
+	if ready, err := r.awaitStep(f.Step, wait); err != nil {
 		return refuse(err)
+	} else if !ready {
+		return nil, at, false, nil
 	}
-	g := &r.gathers[f.Kind][r.parity]
+	g = &r.gathers[f.Kind][r.parity]
 	if err := r.expect(g, f.Kind, int(f.Bucket)); err != nil {
 		return refuse(err)
 	}
 	l := r.laneOf(g, owner)
-	at := l.frame(g.at[owner], frameBytes)
+	at = l.frame(g.at[owner], frameBytes)
 	if int(f.Offset) != at.Begin-l.Begin || int(f.Length) != at.Len() || at.Len() <= 0 {
 		return refuse(fmt.Errorf("expected %d bytes at %d, got %d at %d", max(at.Len(), 0), at.Begin-l.Begin, f.Length, f.Offset))
 	}
-	copyPayload(g.records[at.Begin:at.End], f)
+	return g, at, true, nil
+}
+
+// recorded counts the records of a frame, which are in their place, and passes them on; the caller holds the lock.
+func (r *Ring) recorded(g *gather, f *Header, at plan.Interval) {
+	owner := int(f.Segment)
 	g.at[owner] = at.End
 	if sends(phaseRecord, owner, r.self, r.workers) {
 		r.push(item{phase: phaseRecord, kind: f.Kind, parity: r.parity, step: f.Step, segment: owner, begin: at.Begin})
 	}
 	r.gathered(g, at.Len())
-	return nil
 }
 
 // copyPayload copies a frame's payload, which has dst's length.

@@ -18,12 +18,12 @@ func (r *Ring) receiveAll() {
 		f, err := r.in.Receive()
 		if err == nil {
 			r.traceFrame(trace.Arriving, &f.Header, began)
-			r.received.Add(1)
-			if m := r.id.Meter; m != nil {
-				m.Received.Add(headerLen + uint64(f.Length))
-			}
+			r.count(&f.Header)
 			err = r.take(&f, &numbers)
 			f.Free()
+			if r.wires.out != nil {
+				r.flush()
+			}
 		}
 		if err != nil {
 			// Closing our end tells the previous worker that everything was read; after a failure the farewell goes first.
@@ -37,6 +37,14 @@ func (r *Ring) receiveAll() {
 	}
 }
 
+// count counts a frame that has come.
+func (r *Ring) count(h *Header) {
+	r.received.Add(1)
+	if m := r.id.Meter; m != nil {
+		m.Received.Add(headerLen + uint64(h.Length))
+	}
+}
+
 // take handles one frame. io.EOF: the previous worker has ended its session normally and we need nothing more.
 func (r *Ring) take(f *Frame, numbers *floats) error {
 	if err := f.check(&r.ofPrev); err != nil {
@@ -44,27 +52,31 @@ func (r *Ring) take(f *Frame, numbers *floats) error {
 	}
 	switch {
 	case f.Phase == phaseBye:
-		return r.takeFarewell(f)
+		return r.takeFarewell(&f.Header, f.payload())
 	case f.Phase == phaseRecord:
 		return r.takeRecord(f)
 	case f.Phase < firstLane || f.Phase > phaseRaw:
 		return fmt.Errorf("refused a %v frame in the middle of a session", f.Phase)
 	}
-	b, at, err := r.admit(f)
+	b, at, _, err := r.admit(&f.Header, true)
 	if err != nil {
 		return err
 	}
-	began := r.id.Trace.Now()
-	r.apply(b, f, at, numbers)
+	begin, began := at.Begin, r.id.Trace.Now()
+	numbers.reset(f)
+	for run := numbers.next(); len(run) > 0; run = numbers.next() {
+		r.apply(b, &f.Header, begin, run)
+		begin += len(run)
+	}
 	r.traceFrame(trace.Folding, &f.Header, began)
-	r.forward(b, f, at)
+	r.forward(b, &f.Header, at)
 	return nil
 }
 
-// admit waits until the frame's bucket is ready here and checks the frame against the plan: at is where its payload belongs.
-func (r *Ring) admit(f *Frame) (*bucket, plan.Interval, error) {
-	refuse := func(format string, args ...any) (*bucket, plan.Interval, error) {
-		return nil, plan.Interval{}, fmt.Errorf("refused a %v frame of step %d, bucket %d, segment %d: %w",
+// admit waits until the frame's bucket is ready here, or says that it is not, and checks the frame against the plan: at is where its payload belongs.
+func (r *Ring) admit(f *Header, wait bool) (to *bucket, at plan.Interval, ready bool, err error) {
+	refuse := func(format string, args ...any) (*bucket, plan.Interval, bool, error) {
+		return nil, plan.Interval{}, false, fmt.Errorf("refused a %v frame of step %d, bucket %d, segment %d: %w",
 			f.Phase, f.Step, f.Bucket, f.Segment, fmt.Errorf(format, args...))
 	}
 	if int64(f.Bucket) >= int64(len(r.buckets)) || int64(f.Segment) >= int64(r.workers) {
@@ -76,60 +88,64 @@ func (r *Ring) admit(f *Frame) (*bucket, plan.Interval, error) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if err := r.awaitStep(f.Step); err != nil {
+	if ready, err := r.awaitStep(f.Step, wait); err != nil {
 		return refuse("%w", err)
+	} else if !ready {
+		return nil, at, false, nil
 	}
 	if !b.ready {
 		early := r.id.Trace.Now()
 		for !b.ready && r.err == nil {
+			if !wait {
+				return nil, at, false, nil
+			}
 			r.intake.Wait()
 		}
-		r.traceFrame(trace.Early, &f.Header, early)
+		r.traceFrame(trace.Early, f, early)
 	}
 	if r.err != nil {
-		return nil, plan.Interval{}, r.err
+		return nil, at, false, r.err
 	}
 	i := r.laneAt(f.Phase, int(f.Segment))
 	l := b.lanes[i]
-	at := l.frame(b.at[i], frameLen)
+	at = l.frame(b.at[i], frameLen)
 	if offset := at.Begin - l.Begin; at.Len() <= 0 || int(f.Offset) != offset || int(f.Length) != 4*at.Len() {
 		return refuse("expected %d bytes at element %d, got %d at %d", 4*max(at.Len(), 0), offset, f.Length, f.Offset)
 	}
-	return b, at, nil
+	return b, at, true, nil
 }
 
-// awaitStep waits until the own worker has reached the step; the caller holds the lock. The previous worker can be one step
+// awaitStep waits until the own worker has reached the step, or says that it has not; the caller holds the lock. The previous worker can be one step
 // ahead, once it needs nothing more from us.
-func (r *Ring) awaitStep(step uint64) error {
+func (r *Ring) awaitStep(step uint64, wait bool) (reached bool, err error) {
 	for r.err == nil && (!r.begun || r.step != step) {
 		if r.begun && (step < r.step || r.incoming > 0 || (r.readied > 0 && r.readied < len(r.buckets))) {
-			return fmt.Errorf("expected step %d, got %d", r.step, step)
+			return false, fmt.Errorf("expected step %d, got %d", r.step, step)
+		}
+		if !wait {
+			return false, nil
 		}
 		r.intake.Wait()
 	}
-	return r.err
+	return r.err == nil, r.err
 }
 
-// apply adds or copies the frame's numbers into the gradients.
-func (r *Ring) apply(b *bucket, f *Frame, at plan.Interval, numbers *floats) {
-	numbers.reset(f)
-	for run := numbers.next(); len(run) > 0; run = numbers.next() {
-		switch {
-		case f.Phase == phaseFinal:
-			copy(r.grad.flat[0][at.Begin:], run)
-		case f.Phase == phaseRaw:
-			copy(b.raw[at.Begin:], run)
-		case int(f.Segment) == r.self:
-			r.grad.finish(b.Bucket, at.Begin, run)
-		default:
-			r.grad.pass(at.Begin, run)
-		}
-		at.Begin += len(run)
+// apply adds or copies numbers of a frame, from an element on, into the gradients.
+func (r *Ring) apply(b *bucket, f *Header, begin int, run []float32) {
+	switch {
+	case f.Phase == phaseFinal:
+		copy(r.grad.flat[0][begin:], run)
+	case f.Phase == phaseRaw:
+		copy(b.raw[begin:], run)
+	case int(f.Segment) == r.self:
+		r.grad.finish(b.Bucket, begin, run)
+	default:
+		r.grad.pass(begin, run)
 	}
 }
 
 // forward passes the frame on to the next worker, or starts the all-gather of what it has finished, and counts what has arrived.
-func (r *Ring) forward(b *bucket, f *Frame, at plan.Interval) {
+func (r *Ring) forward(b *bucket, f *Header, at plan.Interval) {
 	r.mu.Lock()
 	owner := int(f.Segment)
 	b.at[r.laneAt(f.Phase, owner)] = at.End
@@ -208,12 +224,12 @@ func (r *Ring) arrived(b *bucket, n int) {
 	b.done = true
 	r.traceBucket(b)
 	r.active--
-	r.trainer.Broadcast()
+	r.wakeTrainer()
 }
 
 // takeFarewell handles the farewell of the previous worker, after which nothing can follow.
-func (r *Ring) takeFarewell(f *Frame) error {
-	bye, err := readFarewell(f)
+func (r *Ring) takeFarewell(h *Header, text []byte) error {
+	bye, err := readFarewell(h, text)
 	if err != nil {
 		return err
 	}

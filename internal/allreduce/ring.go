@@ -60,6 +60,9 @@ type Ring struct {
 	running   sync.WaitGroup
 
 	sent, received atomic.Uint64 // frames
+	pieces         [][]byte      // of the payload that is sent
+
+	wires wired
 }
 
 // bucket is the state of one bucket in the current step.
@@ -93,11 +96,32 @@ func Open(ctx context.Context, id Identity, links Links, seats [][]float32, buck
 		if err := r.connect(ctx, links); err != nil {
 			return nil, fmt.Errorf("open ring of generation %d: %w", id.View.Generation, err)
 		}
-		r.running.Go(r.receiveAll)
+		if err := r.wire(); err != nil {
+			r.in.Close(nil)
+			r.out.Close()
+			return nil, fmt.Errorf("open ring of generation %d: %w", id.View.Generation, err)
+		}
 		r.running.Go(r.awaitNext)
 	}
-	r.running.Go(r.sendAll)
+	r.startMoving()
 	return r, nil
+}
+
+// startMoving starts the goroutines that receive and send.
+func (r *Ring) startMoving() {
+	switch {
+	case r.workers == 1:
+	case r.wires.in != nil:
+		r.running.Go(r.watchPrev)
+		r.running.Go(r.readBehind)
+	default:
+		r.running.Go(r.receiveAll)
+	}
+	if r.wires.out != nil {
+		r.running.Go(r.sendBehind)
+	} else {
+		r.running.Go(r.sendAll)
+	}
 }
 
 func checkPlan(id *Identity, seats [][]float32, buckets []plan.Bucket) error {
@@ -220,7 +244,9 @@ func (r *Ring) Begin(step uint64) {
 	for k := range r.gathers {
 		r.gathers[k][r.parity].rewind()
 	}
-	r.intake.Broadcast()
+	if r.wires.in == nil {
+		r.intake.Broadcast()
+	}
 }
 
 // aloneLimit is the largest number of additions that a lone worker does at once. Otherwise the sender does them in parallel to
@@ -254,7 +280,12 @@ func (r *Ring) Ready(bucket int) {
 	r.active++
 	r.incoming += b.inbound
 	r.push(item{phase: phaseStart, step: r.step, bucket: bucket})
-	r.intake.Signal()
+	if r.wires.in == nil {
+		r.intake.Signal()
+	}
+	if r.readied < len(r.buckets) { // else the trainer is about to wait
+		r.summon()
+	}
 }
 
 // Wait returns when the sum of the bucket is in the vector of the first local seat, or with the session's first error.
@@ -271,7 +302,7 @@ func (r *Ring) Wait(bucket int) error {
 			panic(fmt.Sprintf("allreduce: Wait for bucket %d of step %d before it was ready", bucket, r.step))
 		}
 		r.startWait(Waiting{Bucket: bucket, Doing: "receiving"})
-		r.trainer.Wait()
+		r.pause()
 	}
 	return nil
 }
@@ -294,7 +325,7 @@ func (r *Ring) End(step uint64) error {
 		} else {
 			r.startWait(Waiting{Doing: "sending"})
 		}
-		r.trainer.Wait()
+		r.pause()
 	}
 	return nil
 }
@@ -390,4 +421,9 @@ func (r *Ring) endWait() {
 		r.id.Trace.Span(kind, r.step, index, r.wait.Since)
 	}
 	r.waits = false
+	r.wires.patient = false
+	if r.wires.out != nil && r.wires.out.pending() { // the next worker waits for it
+		r.wires.summoned = true
+		r.outgo.Signal()
+	}
 }

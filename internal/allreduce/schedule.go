@@ -2,7 +2,8 @@
 // ring over seats, a reduce-scatter and then an all-gather, so the bits of the sum do not depend on how many workers share the seats.
 //
 // The pure part is schedule.go (which interval travels where) and fold.go (the additions); the engine of one session is
-// ring.go with send.go, receive.go and gather.go; the links to the neighbours are transport.go (gRPC) and inprocess.go.
+// ring.go with send.go, receive.go, gather.go and wire.go; the links to the neighbours are transport.go (gRPC), with split.go for wires between
+// processes of one host, and inprocess.go.
 package allreduce
 
 import "ringmaster/internal/plan"

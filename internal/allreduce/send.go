@@ -61,7 +61,9 @@ func (r *Ring) push(it item) {
 		r.failLocked(fmt.Errorf("step %d: %d frames wait to be sent to worker %s", r.step, len(r.queue.items), r.id.next().Worker))
 		return
 	}
-	r.outgo.Signal()
+	if r.wires.out == nil { // else whoever is at work writes it soon
+		r.outgo.Signal()
+	}
 }
 
 // sendAll drains the queue until the session ends. A session that was closed normally still sends what is queued.
@@ -72,21 +74,20 @@ func (r *Ring) sendAll() {
 		if !ok {
 			break
 		}
-		var err error
-		if it.phase == phaseStart {
-			err = r.start(it.bucket, it.step)
-		} else {
-			err = r.send(it)
-		}
-		if err != nil {
+		if err := r.carry(it); err != nil {
 			r.failNext(err)
 			break
 		}
 	}
-	r.mu.Lock()
-	r.queue.count, r.queue.busy = 0, false
-	r.trainer.Broadcast()
-	r.mu.Unlock()
+	r.dropItems()
+}
+
+// carry carries out an item of the queue.
+func (r *Ring) carry(it item) error {
+	if it.phase == phaseStart {
+		return r.start(it.bucket, it.step)
+	}
+	return r.send(it)
 }
 
 func (r *Ring) nextItem() (item, bool) {
@@ -95,7 +96,7 @@ func (r *Ring) nextItem() (item, bool) {
 	if r.queue.busy {
 		r.queue.busy = false
 		if r.sentLocked() {
-			r.trainer.Broadcast()
+			r.wakeTrainer()
 		}
 	}
 	for {
@@ -159,40 +160,64 @@ func (r *Ring) sendLane(bucket int, step uint64, p phase, owner int) error {
 // send hands the item's frame to the link.
 func (r *Ring) send(it item) error {
 	r.sent.Add(1)
-	f := Frame{Header: r.toNext}
-	f.Phase, f.Kind, f.Step, f.Segment = it.phase, it.kind, it.step, uint32(it.segment)
+	h := r.compose(it)
+	if m := r.id.Meter; m != nil {
+		m.Sent.Add(headerLen + uint64(h.Length))
+	}
+	began := r.id.Trace.Now()
+	err := r.pass(&h)
+	r.traceFrame(trace.Passing, &h, began)
+	return err
+}
+
+// pass gives a frame to the link.
+func (r *Ring) pass(h *Header) error {
+	if w := r.wires.out; w != nil {
+		w.frame(h)
+		for _, piece := range r.pieces {
+			w.add(piece)
+		}
+		if h.Length < writeAtOnce {
+			return nil
+		}
+		return w.write()
+	}
+	f := Frame{Header: *h}
+	for _, piece := range r.pieces {
+		f.Data = r.views.append(f.Data, piece)
+	}
+	return r.out.Send(f)
+}
+
+// writeAtOnce is the payload from which on a frame does not wait to be written together with others.
+const writeAtOnce = 1 << 14
+
+// compose makes the item's header, and its payload in pieces.
+func (r *Ring) compose(it item) Header {
+	h := r.toNext
+	h.Phase, h.Kind, h.Step, h.Segment = it.phase, it.kind, it.step, uint32(it.segment)
+	r.pieces = r.pieces[:0]
 	if it.phase == phaseRecord {
-		r.recordFrame(&f, it)
-		return r.pass(f)
+		r.pieces = append(r.pieces, r.recordFrame(&h, it))
+		return h
 	}
 	b := &r.buckets[it.bucket]
 	l := b.lanes[r.laneAt(it.phase, it.segment)]
 	at := l.frame(it.begin, frameLen)
-	f.Bucket, f.Offset, f.Length = uint32(it.bucket), uint32(at.Begin-l.Begin), uint32(4*at.Len())
+	h.Bucket, h.Offset, h.Length = uint32(it.bucket), uint32(at.Begin-l.Begin), uint32(4*at.Len())
 	switch {
 	case it.phase == phaseRaw:
-		f.Data = r.views.append(f.Data, b.raw[at.Begin:at.End])
+		r.pieces = append(r.pieces, asBytes(b.raw[at.Begin:at.End]))
 	case it.phase == phaseBody && it.segment == r.self:
 		for at.Len() > 0 {
 			partial := r.grad.bodyPartial(b.Bucket, at)
-			f.Data = r.views.append(f.Data, partial)
+			r.pieces = append(r.pieces, asBytes(partial))
 			at.Begin += len(partial)
 		}
 	default:
-		f.Data = r.views.append(f.Data, r.grad.flat[0][at.Begin:at.End])
+		r.pieces = append(r.pieces, asBytes(r.grad.flat[0][at.Begin:at.End]))
 	}
-	return r.pass(f)
-}
-
-// pass gives a frame to the link.
-func (r *Ring) pass(f Frame) error {
-	if m := r.id.Meter; m != nil {
-		m.Sent.Add(headerLen + uint64(f.Length))
-	}
-	began := r.id.Trace.Now()
-	err := r.out.Send(f)
-	r.traceFrame(trace.Passing, &f.Header, began)
-	return err
+	return h
 }
 
 // views makes buffers that show a part of the gradients without copying it, and counts those that the transport still holds.
@@ -205,12 +230,8 @@ type views struct {
 
 func (v *views) init(r *Ring) { v.ring = r }
 
-// append adds the numbers to the payload: few as a copy, many as a view.
-func (v *views) append(data mem.BufferSlice, numbers []float32) mem.BufferSlice {
-	return v.appendBytes(data, asBytes(numbers))
-}
-
-func (v *views) appendBytes(data mem.BufferSlice, b []byte) mem.BufferSlice {
+// append adds bytes to the payload: few as a copy, many as a view.
+func (v *views) append(data mem.BufferSlice, b []byte) mem.BufferSlice {
 	if len(b) <= copyLimit {
 		small := buffers.Get(len(b))
 		copy(*small, b)
@@ -238,6 +259,6 @@ func (v *views) Put(view *[]byte) {
 	v.free = append(v.free, view)
 	v.out--
 	if v.ring.sentLocked() {
-		v.ring.trainer.Broadcast()
+		v.ring.wakeTrainer()
 	}
 }

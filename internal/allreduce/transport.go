@@ -54,6 +54,7 @@ type Options struct {
 	Credentials credentials.TransportCredentials // for dialing; nil: no encryption
 	Silence     time.Duration                    // how long a neighbour may leave pings unanswered; default 3 s
 	Hold        time.Duration                    // how long an early link waits for the session it is for; default 10 s
+	NoWires     bool                             // frames go over gRPC even between processes of one host
 	Window      int32                            // bytes under way that the receiver has not read; default 16 MiB, at least 64 KiB
 	// Dial connects to a member by the best of its addresses; the hello shows whether it is the right process.
 	Dial func(ctx context.Context, member plan.Member) (net.Conn, error)
@@ -74,7 +75,8 @@ type place struct {
 	generation plan.Generation
 	hello      Header // the identity that the caller must have
 	caller     string // the worker that it must be
-	arrivals   chan *grpcIncoming
+	arrivals   chan Incoming
+	wireless   *grpcIncoming // its wire is to come
 	connected  bool
 	ended      bool
 }
@@ -113,7 +115,7 @@ func (t *Transport) credentials() credentials.TransportCredentials {
 	if inner == nil {
 		inner = insecure.NewCredentials()
 	}
-	return pulse.Credentials(inner, max(t.options.Silence/2, time.Second), t.options.Silence)
+	return splitting{pulse.Credentials(inner, max(t.options.Silence/2, time.Second), t.options.Silence), t}
 }
 
 // Register adds the ring's service to the server.
@@ -130,7 +132,7 @@ func (t *Transport) Register(s grpc.ServiceRegistrar) {
 
 // Accept waits for the previous worker's link of the session, which from now on is the job's newest.
 func (t *Transport) Accept(ctx context.Context, id *Identity) (Incoming, error) {
-	p := &place{generation: id.View.Generation, hello: id.hello(id.prev(), id.own()), caller: id.prev().Worker, arrivals: make(chan *grpcIncoming, 1)}
+	p := &place{generation: id.View.Generation, hello: id.hello(id.prev(), id.own()), caller: id.prev().Worker, arrivals: make(chan Incoming, 1)}
 	if err := t.settle(p); err != nil {
 		return nil, err
 	}
@@ -188,7 +190,11 @@ func (t *Transport) serve(stream grpc.ServerStream) error {
 	if err := t.match(stream, in, &hello, caller); err != nil {
 		return err
 	}
-	<-in.released
+	select {
+	case <-in.released:
+	case <-t.gone(stream, in):
+		return status.FromContextError(stream.Context().Err()).Err()
+	}
 	return nil
 }
 
@@ -253,11 +259,17 @@ func (t *Transport) offer(stream grpc.ServerStream, in *grpcIncoming, hello *Hea
 		// Sent before the session can see the link: its own farewell comes after.
 		in.place = p
 		accept := Header{Cluster: hello.Cluster, Job: hello.Job, Generation: hello.Generation, From: hello.To, To: hello.From, Phase: phaseAccept}
+		if hello.Kind == byWire && t.local(stream) {
+			accept.Kind = byWire
+			p.wireless = in
+		}
 		if err := in.send(&Frame{Header: accept}); err != nil {
 			return nil, err
 		}
 		p.connected = true
-		p.arrivals <- in
+		if p.wireless == nil {
+			p.arrivals <- in
+		}
 		return nil, nil
 	}
 	stream.SetTrailer(metadata.Pairs(refusalKey, refusedWrong))

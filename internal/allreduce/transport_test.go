@@ -59,6 +59,11 @@ var networks = map[string]func(t testing.TB, members []plan.Member, options Opti
 		dir := t.TempDir()
 		return startHosts(t, members, options, "unix", func(i int) string { return filepath.Join(dir, fmt.Sprint(i)) })
 	},
+	"unix over gRPC": func(t testing.TB, members []plan.Member, options Options) []*host {
+		dir := t.TempDir()
+		options.NoWires = true
+		return startHosts(t, members, options, "unix", func(i int) string { return filepath.Join(dir, fmt.Sprint(i)) })
+	},
 	"tcp": func(t testing.TB, members []plan.Member, options Options) []*host {
 		return startHosts(t, members, options, "tcp", func(int) string { return "127.0.0.1:0" })
 	},

@@ -131,9 +131,15 @@ type heldConn struct {
 	closed atomic.Bool
 }
 
+// NetConn is the connection below, for a ring that writes to its socket itself, and asks Held before.
+func (c *heldConn) NetConn() net.Conn { return c.Conn }
+
+// Held reports whether the fault holds writes back.
+func (c *heldConn) Held() bool { return c.faults.hold.Load() }
+
 // Write waits while the fault holds writes back.
 func (c *heldConn) Write(p []byte) (int, error) {
-	for c.faults.hold.Load() && !c.closed.Load() {
+	for c.Held() && !c.closed.Load() {
 		time.Sleep(faultsInterval / 2)
 	}
 	return c.Conn.Write(p)
