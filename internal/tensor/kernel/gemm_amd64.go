@@ -2,7 +2,7 @@
 
 package kernel
 
-import "github.com/klauspost/cpuid/v2"
+import "ringmaster/internal/caches"
 
 //go:generate go -C gen run ./gemm -tier avx512 -out ../gemm_avx512_amd64.s
 //go:generate go -C gen run ./gemm -tier avx2 -out ../gemm_avx2_amd64.s
@@ -60,28 +60,19 @@ func gemmCopyAVX512(dst, src *float32, srcRow, rows, ahead int)
 func gemmCopyAVX2(dst, src *float32, srcRow, rows, ahead int)
 
 var (
-	shapeAVX512 = shape{tier: AVX512, lanes: 16, log: 4, vectors: 4, rows: [5]int{0, 16, 14, 8, 6}, halves: 2, narrow: &shapeAVX2,
-		depth: 1024, roomy: roomy(), tall: 160, turnWide: 192, turned: 128, lists: true}
-	shapeAVX2 = shape{tier: AVX2, lanes: 8, log: 3, vectors: 2, rows: [5]int{0, 12, 6}, halves: 1, masked: 24,
-		depth: 512, tall: 96, turnWide: 384, turnFar: 512, turned: 192, lists: true}
+	shapeAVX512 = (&shape{tier: AVX512, lanes: 16, log: 4, vectors: 4, rows: [5]int{0, 16, 14, 8, 6}, halves: 2, narrow: shapeAVX2,
+		copying: 10, turnWide: 192, lists: true}).fit(caches.Here())
+	shapeAVX2 = (&shape{tier: AVX2, lanes: 8, log: 3, vectors: 2, rows: [5]int{0, 12, 6}, halves: 1, masked: 24,
+		copying: copyingAVX2, turnWide: 48, lists: true}).fit(caches.Here())
 )
-
-// roomy is what a second level of 2 MiB, which Intel's servers have, takes of op(A): half of it, in floats. Smaller ones take 0.
-func roomy() int {
-	const large = 2 << 20
-	if cpuid.CPU.Cache.L2 < large {
-		return 0
-	}
-	return large / 2 / 4
-}
 
 // tileShape returns the tiles of a tier, nil if it has none.
 func tileShape(t Tier) *shape {
 	switch t {
 	case AVX512:
-		return &shapeAVX512
+		return shapeAVX512
 	case AVX2:
-		return &shapeAVX2
+		return shapeAVX2
 	}
 	return nil
 }

@@ -5,6 +5,8 @@ package kernel
 import (
 	"math/bits"
 	"unsafe"
+
+	"ringmaster/internal/caches"
 )
 
 // The tile kernels compute the row blocks and panels that p describes, of 16, 4 and 1 columns.
@@ -18,13 +20,13 @@ func gemmNEONx4(p *panels)
 //go:noescape
 func gemmNEONx1(p *panels)
 
-var shapeNEON = shape{tier: NEON, lanes: 4, log: 2, vectors: 4, rows: [5]int{0, 6, 6, 6, 6}, halves: 2,
-	depth: 1024, tall: 160, turnWide: 192, turned: stripDepth}
+var shapeNEON = (&shape{tier: NEON, lanes: 4, log: 2, vectors: 4, rows: [5]int{0, 6, 6, 6, 6}, halves: 2,
+	copying: 10, turnWide: 192}).fit(caches.Here())
 
 // tileShape returns the tiles of a tier, nil if it has none.
 func tileShape(t Tier) *shape {
 	if t == NEON {
-		return &shapeNEON
+		return shapeNEON
 	}
 	return nil
 }

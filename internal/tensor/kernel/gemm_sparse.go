@@ -34,7 +34,7 @@ func (p *MatMul) multiplySparse(s *shape, m *scratch) bool {
 	if !p.ZerosA {
 		rows, cols, ld, sparse, other = p.M&^(wide-1), p.N, p.LDA, p.K, p.M
 	}
-	if sparse < sparseLeast || other < wide || other > sparseWidest || ld > math.MaxInt32/4/stripDepth {
+	if sparse < sparseLeast || other < wide || other > sparseWidest || ld > math.MaxInt32/4/s.inPlace {
 		return false
 	}
 	listed, rest := *p, *p
@@ -107,7 +107,7 @@ func (p *MatMul) multiplyListedFlipped(s *shape, m *scratch) bool {
 // multiplyListed computes a product whose A has zeros and whose columns are whole panels, some rows at a time. It reports false
 // if too few steps can be left out.
 func (p *MatMul) multiplyListed(s *shape, m *scratch) bool {
-	wide, length := s.lanes*s.vectors, depth(p.K, stripDepth)
+	wide, length := s.lanes*s.vectors, depth(p.K, s.inPlace)
 	for k := 0; k < p.K; k += length {
 		t := strip{MatMul: p, shape: s, scratch: m, k0: k, k1: min(k+length, p.K)}
 		var b []float32

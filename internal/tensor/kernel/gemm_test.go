@@ -7,6 +7,8 @@ import (
 
 	"gonum.org/v1/gonum/blas"
 	"gonum.org/v1/gonum/blas/gonum"
+
+	"ringmaster/internal/caches"
 )
 
 // guard is a NaN with a payload of its own: it fills what a kernel must not touch.
@@ -213,14 +215,14 @@ func TestMatMulAcrossBlockLimits(t *testing.T) {
 		want := append([]float32(nil), whole...)
 		for _, tier := range Tiers()[1:] {
 			for _, team := range teams {
-				for _, roomy := range []int{0, 1 << 18} { // of the second level, whatever this machine's is
+				for _, cpu := range []string{"Zen 3", "Sapphire Rapids", "tiny"} { // whatever this machine's is
 					copy(whole, before)
-					restore, level := Force(tier), secondLevel(tier, roomy)
+					restore, leave := Force(tier), asOn(tier, cpus[cpu])
 					team.MatMul(&p)
-					level()
+					leave()
 					restore()
 					if i := sameBits(whole, want); i >= 0 {
-						t.Errorf("tier %s, %d threads, roomy %d, %+v: element %d is %x, want %x", tier, team.Threads(), roomy, c, i, whole[i], want[i])
+						t.Errorf("tier %s, %d threads, as on %s, %+v: element %d is %x, want %x", tier, team.Threads(), cpu, c, i, whole[i], want[i])
 					}
 				}
 			}
@@ -228,16 +230,15 @@ func TestMatMulAcrossBlockLimits(t *testing.T) {
 	}
 }
 
-// secondLevel has the tier's tiles take the second level of the cache for one that holds that many floats of op(A), until restore
-// is called.
-func secondLevel(tier Tier, roomy int) (restore func()) {
+// asOn has the tier's products cut as on another CPU, until leave is called.
+func asOn(tier Tier, c caches.CPU) (leave func()) {
 	s := tileShape(tier)
 	if s == nil {
 		return func() {}
 	}
-	before := s.roomy
-	s.roomy = roomy
-	return func() { s.roomy = before }
+	before := s.blocking
+	s.fit(c.Bounded())
+	return func() { s.blocking = before }
 }
 
 func TestMatMulAgreesWithGonum(t *testing.T) {

@@ -48,30 +48,16 @@ type shape struct {
 	narrow  *shape // tiles of narrower vectors that the tier has as well, or nil
 	lists   bool   // has a kernel for row blocks whose steps are listed
 
-	// What pays depends on the caches that CPUs of the tier have, and on how much their vectors take from them.
-	depth    int // of k, where B is packed
-	roomy    int // of op(A), whose rows a panel of B is used for in turn, where the second level is large; else 0
-	tall     int // rows from which packing a large B pays
-	turnWide int // columns from which packing a transposed A pays, where B is read in place
-	turnFar  int // elements between its rows from which it pays for few columns too, or 0
-	turned   int // of k, where A is read in place as its transpose
+	copying  int // cost of copying a line of B beside that of a tile's work on it
+	turnWide int // columns from which packing a transposed A pays
+	pages    int // that the CPU remembers the places of
+
+	blocking // for the caches of a CPU, see fit
 }
 
-// Sizes of the blocks, in floats; gemm.md says how they are used.
 const (
-	stripDepth  = 512      // of k, where B is read in place
-	packedA     = 42 << 10 // of op(A), whose rows a panel of B is used for in turn
-	roomyRows   = 256      // rows of op(A) at most, where there would be room for more
-	packedWidth = 2048     // of columns packed at a time
-	packedWhole = 64 << 10 // of op(A), all of whose rows a panel of B is used for in turn
-	packedFew   = 64       // of columns packed at a time then
-	packedRows  = 16       // of B, copied to all panels before the next rows
-	callWork    = 1 << 25  // multiply-adds of one call of a kernel: it cannot be preempted, this is a millisecond at most
-	packedLeast = 1 << 18  // elements of B from which packing pays, where its rows are a page apart
-	pageRow     = 1 << 10  // a row of this many elements is a page long
-	packedMore  = 1 << 19  // elements of B beyond which packing pays anyway
-	packedWide  = 192      // columns from which packing a transposed A pays, where B is packed
-	packedThin  = 48       // columns from which it does where A's rows are far apart
+	packedRows = 16      // of B, copied to all panels before the next rows
+	callWork   = 1 << 25 // multiply-adds of one call of a kernel: it cannot be preempted, this is a millisecond at most
 )
 
 // aheadRows is how many steps before its turn a kernel fetches a row of B. The assembly knows it.
@@ -99,18 +85,11 @@ func (p *MatMul) multiplyTiles(s *shape, m *scratch) {
 			q.window(i, min(i+flippedRows, p.M), 0, p.N)
 			q.multiplyFlipped(flipped, m)
 		}
-	case p.TransB || p.M >= s.tall && p.packingPays():
+	case p.TransB || p.packsB(s):
 		p.multiplyPacked(s, m)
 	default:
 		p.multiplyInPlace(s, m)
 	}
-}
-
-// packingPays reports whether B, not transposed, is worth packing where it has many rows of op(A) to serve: read in place, rows
-// that are pages apart take a translation of their address at every step.
-func (p *MatMul) packingPays() bool {
-	size := p.K * p.N
-	return size > packedMore || size >= packedLeast && p.LDB >= pageRow
 }
 
 // stridesA returns the elements between rows and between columns of op(A).
@@ -119,12 +98,6 @@ func (p *MatMul) stridesA() (row, step int) {
 		return 1, p.LDA
 	}
 	return p.LDA, 1
-}
-
-// rowsCompete reports whether the rows of A, read in place, would drive each other out of the first level of the cache:
-// rows 2 KiB apart have two sets between them, and the tall tiles of narrow products have more rows than a set has ways.
-func (p *MatMul) rowsCompete(s *shape) bool {
-	return !p.TransA && p.LDA%512 == 0 && p.M > 8 && p.N <= 2*s.lanes
 }
 
 // strip is the part of a product that has the depth [k0, k1).
@@ -144,13 +117,7 @@ type strip struct {
 }
 
 // block is the number of rows that are worked on together: as many as keep what is packed of op(A) in the second level of the cache.
-func (t *strip) block() int { return t.wholeTiles(packedA / (t.k1 - t.k0)) }
-
-// packedBlock is likewise where B is packed: where the cache is roomy, more rows make use of a panel of B before the next.
-func (t *strip) packedBlock() int {
-	depth := t.k1 - t.k0
-	return t.wholeTiles(max(packedA/depth, min(t.shape.roomy/depth, roomyRows)))
-}
+func (t *strip) block() int { return t.wholeTiles(t.shape.rowsA / (t.k1 - t.k0)) }
 
 // wholeTiles rounds rows down to a multiple of the tallest tile's, at least one.
 func (t *strip) wholeTiles(rows int) int {
@@ -244,16 +211,10 @@ func depth(k, most int) int {
 	return (k + count - 1) / count
 }
 
-// turnsA reports whether a transposed A is worth packing where B is read in place.
-func (p *MatMul) turnsA(s *shape) bool {
-	far := s.turnFar > 0 && p.LDA >= s.turnFar && p.N >= packedThin
-	return p.TransA && (p.N >= s.turnWide || far) && p.K > s.lanes && p.M >= s.lanes
-}
-
 // multiplyInPlace computes a product without TransB, without packing B.
 func (p *MatMul) multiplyInPlace(s *shape, m *scratch) {
-	pack := p.turnsA(s) || p.rowsCompete(s)
-	most := stripDepth
+	pack := p.packsA(s, p.N, false)
+	most := s.inPlace
 	if p.TransA && !pack {
 		most = s.turned
 	}
@@ -297,18 +258,18 @@ func (t *strip) inPlace(i0, i1 int) {
 // a few panels at a time, which are used while they are in the cache.
 func (p *MatMul) multiplyPacked(s *shape, m *scratch) {
 	wide := s.lanes * s.vectors
-	length := depth(p.K, s.depth)
-	whole, span := p.M*length <= packedWhole, packedWidth
+	length := depth(p.K, s.packed)
+	whole, span := p.M*length <= s.whole, s.width
 	if whole {
-		span = max(packedFew, wide)
+		span = s.few
 	}
 	packed := grow(&m.b, length*min((p.N+wide-1)/wide*wide, span))
-	for j0 := 0; j0 < p.N; j0 += packedWidth {
-		j1 := min(j0+packedWidth, p.N)
-		pack := p.TransA && j1-j0 >= packedWide || p.rowsCompete(s)
+	for j0 := 0; j0 < p.N; j0 += s.width {
+		j1 := min(j0+s.width, p.N)
+		pack := p.packsA(s, j1-j0, true)
 		for k := 0; k < p.K; k += length {
 			t := strip{MatMul: p, shape: s, scratch: m, k0: k, k1: min(k+length, p.K)}
-			block := t.packedBlock()
+			block := t.block()
 			if whole {
 				block = p.M
 			}
@@ -443,7 +404,7 @@ func (p *MatMul) multiplyFlipped(s *shape, m *scratch) {
 		}
 		for i0, block := 0, t.block(); i0 < q.M && q.TransB; i0 += block {
 			i1 := min(i0+block, q.M)
-			if q.rowsCompete(s) {
+			if q.packsA(s, q.N, true) {
 				t.packA(i0, i1)
 			}
 			t.usePacked(packed, i0, i1, 0, p.M)

@@ -20,7 +20,7 @@ var layers = []struct {
 	why      string
 	packages []string
 }{
-	{"words, how they are counted, and what may be opened: the standard library only", []string{"plan", "regularfile", "plural", "printable", "lobby", "median", "sleep", "elementary", "wholefile", "histogram", "trace"}},
+	{"words, how they are counted, and what may be opened: the standard library only", []string{"plan", "regularfile", "plural", "printable", "lobby", "median", "sleep", "elementary", "wholefile", "histogram", "trace", "caches"}},
 	{"what decoders' tests share", []string{"test/cost"}},
 	{"leaves, each of one subject", []string{"rng", "config", "certs", "rpc", "host", "checkpoint/disk", "dataset/merkle", "dataset/picture/jpeg", "tether", "folderlock", "setaside", "pulse", "logs", "telemetry", "tensor/kernel"}},
 	{"what tests share", []string{"test/support", "test/browser"}},
