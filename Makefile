@@ -131,7 +131,7 @@ dist: ## a release in bin/dist: archives, packages, image, bills of materials, S
 	cd dist && $(GO) run . -source ..
 
 dist-check: ## two releases from different folders, and what is in them (minutes: everything is built twice)
-	cd dist && $(GO) vet ./... && $(GO) run $(STATICCHECK) ./... && $(GO) test -count=1 -timeout 40m -v .
+	cd dist && $(GO) vet ./... && $(GO) run $(STATICCHECK) ./... && $(GO) test -count=1 -timeout 40m -v ./...
 
 clean: ## remove what was built and the runs
 	rm -rf bin runs

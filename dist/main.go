@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 
+	"ringmaster/dist/image"
+	"ringmaster/dist/packages"
 	"ringmaster/dist/release"
 )
 
@@ -88,13 +90,58 @@ func (m *maker) make(platforms []release.Platform) error {
 	if m.common, err = m.documents(); err != nil {
 		return err
 	}
+	linux := map[release.Platform][]release.File{}
 	for _, p := range platforms {
 		files, err := m.programs(p)
 		if err != nil {
 			return err
 		}
 		name := "ringmaster_" + m.version.Name + "_" + p.String()
-		if err := m.archive(name, append(files, m.common...)); err != nil {
+		files = append(files, m.common...)
+		if err := m.archive(name, files); err != nil {
+			return err
+		}
+		if p.OS != "linux" {
+			continue
+		}
+		linux[p] = files
+		if err := m.packages(files, p); err != nil {
+			return err
+		}
+	}
+	return m.image(linux, platforms)
+}
+
+// image makes the container image of all Linux platforms.
+func (m *maker) image(files map[release.Platform][]release.File, platforms []release.Platform) error {
+	if len(files) == 0 {
+		return nil
+	}
+	index, err := image.Make(files, platforms, m.version)
+	if err != nil {
+		return fmt.Errorf("image: %w", err)
+	}
+	digest, err := index.Digest()
+	if err != nil {
+		return fmt.Errorf("image: %w", err)
+	}
+	var out bytes.Buffer
+	err = image.Write(&out, index, m.version, filepath.Join(m.temporary, "image"))
+	if err := m.write("ringmaster_"+m.version.Name+"_image.tar", out.Bytes(), err); err != nil {
+		return err
+	}
+	fmt.Println("image", digest)
+	return nil
+}
+
+// packages makes the platform's deb and rpm.
+func (m *maker) packages(files []release.File, p release.Platform) error {
+	made, err := packages.Make(files, p, m.version, filepath.Join(m.temporary, "packages", p.String()))
+	if err != nil {
+		return fmt.Errorf("packages for %v: %w", p, err)
+	}
+	for _, made := range made {
+		if err := m.write(made.Name, made.Data, nil); err != nil {
 			return err
 		}
 	}

@@ -5,14 +5,17 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
 
 // The units for systemd are well formed and start the daemons with flags that these know.
 func TestSystemdUnitsStartTheDaemonsWithKnownFlags(t *testing.T) {
+	confined := ""
 	for file, known := range map[string][]Option{
 		"ringmaster-coordinator.service": CoordinatorOptions,
+		"ringmaster-worker.service":      WorkerOptions,
 		"ringmaster-worker@.service":     WorkerOptions,
 	} {
 		unit := readUnit(t, filepath.Join("..", "..", "configs", "systemd", file))
@@ -22,6 +25,14 @@ func TestSystemdUnitsStartTheDaemonsWithKnownFlags(t *testing.T) {
 			}
 		}
 		words := strings.Fields(unit["Service.ExecStart"])
+		if seconds, err := strconv.Atoi(unit["Service.TimeoutStopSec"]); err != nil || seconds <= 20 {
+			t.Errorf("%s: TimeoutStopSec=%s kills a daemon that has not given up yet", file, unit["Service.TimeoutStopSec"])
+		}
+		if hardening := hardening(t, unit); confined == "" {
+			confined = hardening
+		} else if hardening != confined {
+			t.Errorf("%s is confined by\n%s\nanother unit by\n%s", file, hardening, confined)
+		}
 		program, _, _ := strings.Cut(strings.TrimSuffix(strings.TrimPrefix(file, "ringmaster-"), ".service"), "@")
 		if len(words) == 0 || filepath.Base(words[0]) != program {
 			t.Fatalf("%s starts %q, not %s", file, words, program)
@@ -36,6 +47,26 @@ func TestSystemdUnitsStartTheDaemonsWithKnownFlags(t *testing.T) {
 	}
 }
 
+// hardening is what confines the daemon of a unit, the same for all: each has it whole, since units are read one by one.
+func hardening(t *testing.T, unit map[string]string) string {
+	t.Helper()
+	var lines []string
+	for key, value := range unit {
+		name := strings.TrimPrefix(key, "Service.")
+		own := slices.Contains([]string{"Service.ProtectHome", "Service.PrivateTmp"}, key) // workers read data there, and meet in a socket
+		for _, word := range []string{"Protect", "Private", "Restrict", "SystemCall", "NoNewPrivileges", "MemoryDeny", "Lock", "Remove", "UMask"} {
+			if name != key && strings.HasPrefix(name, word) && !own {
+				lines = append(lines, name+"="+value)
+			}
+		}
+	}
+	if len(lines) < 15 {
+		t.Errorf("only %d settings confine it", len(lines))
+	}
+	slices.Sort(lines)
+	return strings.Join(lines, "\n")
+}
+
 // Systemd itself finds nothing wrong with the units, where it is there to say so. The daemons' place is taken by a program
 // that every machine has.
 func TestUnitsAsSystemdSeesThem(t *testing.T) {
@@ -46,7 +77,7 @@ func TestUnitsAsSystemdSeesThem(t *testing.T) {
 	if err != nil {
 		t.Skip("needs sh")
 	}
-	for file, daemon := range map[string]string{"ringmaster-coordinator.service": "coordinator", "ringmaster-worker@.service": "worker"} {
+	for file, daemon := range map[string]string{"ringmaster-coordinator.service": "coordinator", "ringmaster-worker.service": "worker", "ringmaster-worker@.service": "worker"} {
 		text, err := os.ReadFile(filepath.Join("..", "..", "configs", "systemd", file))
 		if err != nil {
 			t.Fatal(err)
@@ -80,6 +111,9 @@ func readUnit(t *testing.T, path string) map[string]string {
 			}
 		default:
 			key, value, ok := strings.Cut(line, "=")
+			if key == "SystemCallFilter" && strings.HasPrefix(value, "~") {
+				key = "SystemCallFilter~"
+			}
 			if !ok || section == "" || unit[section+"."+key] != "" {
 				t.Fatalf("%s: %q is no assignment in a section, or a second one", path, line)
 			}
