@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -53,12 +54,24 @@ type follower struct {
 
 // follow begins that. Without a folder nothing is written.
 func (f *jobFlags) follow(dir string, to target, options []grpc.DialOption, job *config.Job) (*follower, error) {
-	warn := func(err error) { fmt.Fprintln(os.Stderr, "ringmaster: "+oneLine(err)) }
-	notifier, err := f.notifier(warn)
+	notifier, err := f.notifier(complain)
 	if err != nil {
 		return nil, err
 	}
-	w := &follower{notifier: notifier, reader: client.New(to.cluster, options...)}
+	w, err := recordJob(dir, to, options, job, notifier.Tell)
+	if err != nil {
+		notifier.Close()
+		return nil, err
+	}
+	w.notifier = notifier
+	return w, nil
+}
+
+func complain(err error) { fmt.Fprintln(os.Stderr, "ringmaster: "+oneLine(err)) }
+
+// recordJob is follow for those who are told of events already.
+func recordJob(dir string, to target, options []grpc.DialOption, job *config.Job, tell func(records.Event)) (*follower, error) {
+	w := &follower{reader: client.New(to.cluster, options...)}
 	history := func(folder string) (checkpoint.History, error) {
 		ctx, cancel := context.WithTimeout(context.Background(), answerTimeout)
 		defer cancel()
@@ -68,16 +81,17 @@ func (f *jobFlags) follow(dir string, to target, options []grpc.DialOption, job 
 		}
 		return checkpoint.DecodeHistory(data)
 	}
-	w.recorder, err = records.Record(records.Recording{Dir: dir, Job: job, History: history, Warn: warn, Tell: notifier.Tell, Now: time.Now})
-	if err != nil {
-		notifier.Close()
-		return nil, failed(err)
+	var err error
+	if w.recorder, err = records.Record(records.Recording{Dir: dir, Job: job, History: history, Warn: complain, Tell: tell, Now: time.Now}); err != nil {
+		return nil, failed(errors.Join(err, w.reader.Close()))
 	}
 	return w, nil
 }
 
 func (w *follower) close() {
 	w.recorder.Close("", "")
-	w.notifier.Close()
+	if w.notifier != nil {
+		w.notifier.Close()
+	}
 	_ = w.reader.Close() // everything was read
 }

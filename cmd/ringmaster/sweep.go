@@ -6,16 +6,12 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"ringmaster/internal/cli"
-	"ringmaster/internal/client"
 	"ringmaster/internal/config"
-	"ringmaster/internal/host"
 	"ringmaster/internal/launch"
 	"ringmaster/internal/progress"
 	"ringmaster/internal/report"
@@ -30,7 +26,9 @@ type sweepFlags struct {
 	metric             string
 	startup            int
 	noShare, asJSON    bool
-	progress           string
+	detach             bool
+	parallel           int
+	job                jobFlags // progress, and who is told of events
 	local              launch.Options
 	to                 target
 	submit             submitFlags
@@ -42,20 +40,29 @@ func sweepCommand() *cobra.Command {
 		Use:   "sweep JOB.yaml --grid KEY=A,B... | --random KEY=LOW..HIGH... | --seeds N",
 		Short: "Train a job with many settings of some keys, and compare them",
 		Long: `Trains the job once for each combination of the grid's values, each time with --trials draws of the random keys, and each of these points
-with --seeds seeds. The trials run one after the other, each in a folder of its own below --dir, or with --cluster as jobs of that cluster's queue.
+with --seeds seeds. The trials run one after the other, or --parallel at once, each in a folder of its own below --dir, which is a run's as launch
+writes it; or with --cluster as jobs NAME-trial-N of that cluster's queue, recorded in these folders while they are watched.
 
 After --startup trials the median rule ends a trial at the end of an epoch in which its best figure so far is worse than the median of what the
-trials before it had reached after as many epochs. A trial that only trains longer than one before it goes on from there, which changes no bit.
-What is drawn, where each trial ends and what it reaches follows from the job, the flags and the seed alone, on any cluster.
+trials before it had reached after as many epochs; of these, with --parallel N, all but the N-1 just before it. A trial that only trains longer than
+one before it goes on from there. Trials that differ in the learning rate's schedule alone begin with one training of the steps in which their rates
+are equal (the same warm-up, a decay that has not begun). Neither changes a bit. What is drawn, where each trial ends and what it reaches
+follows from the job, the flags and the seed alone, on any cluster.
 
-Ctrl-C ends the trial that runs with a checkpoint; --resume goes on with the sweep. Its results so far are in DIR/sweep.json.`,
+Ctrl-C ends the trials that run with a checkpoint; --resume goes on with the sweep. In a cluster it cancels their jobs. --detach submits all trials
+there and returns; --resume finds them, waits for them and compares them. The results so far are in DIR/sweep.json.`,
 		Example: `  ringmaster sweep job.yaml --grid train.optimizer.lr=0.1,0.03,0.01 --seeds 3
   ringmaster sweep job.yaml --random train.optimizer.lr=log:0.0001..0.1 --random train.batch_per_seat=8,16,32 --trials 20
-  ringmaster sweep job.yaml --grid train.epochs=1,2,4 --cluster coordinator-1:7000 --priority -10`,
+  ringmaster sweep job.yaml --grid train.epochs=1,2,4 --cluster coordinator-1:7000 --priority -10
+  ringmaster sweep job.yaml --seeds 5 --cluster coordinator-1:7000 --startup 0 --detach --dir sweeps/seeds
+  ringmaster sweep job.yaml --seeds 5 --cluster coordinator-1:7000 --startup 0 --resume --dir sweeps/seeds`,
 		Args: cli.Takes("JOB.yaml"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if f.local.Resume && f.local.Dir == "" {
 				return wrong(errors.New("--resume needs --dir, the folder of the sweep"))
+			}
+			if err := f.check(); err != nil {
+				return wrong(err)
 			}
 			return runSweep(cmd.Context(), args[0], f)
 		},
@@ -79,13 +86,34 @@ func (f *sweepFlags) register(cmd *cobra.Command) {
 	flags.IntVar(&f.local.Workers, "workers", 0, "number of workers (default: as many as CPUs, at most the job's seats)")
 	flags.IntVar(&f.local.Coordinators, "coordinators", 1, "number of coordinators on this machine: 1, 3 or 5")
 	flags.IntVar(&f.local.Threads, "threads", 0, "compute threads of each worker on this machine (default: CPUs / workers)")
-	flags.StringVar(&f.progress, "progress", "auto", "how progress is shown, as in launch")
+	flags.IntVar(&f.parallel, "parallel", 1, "trials at once: on this machine they share its CPUs, and each needs memory of its own; in a cluster the queue decides")
+	flags.StringVar(&f.job.progress, "progress", "auto", "how progress is shown, as in launch")
+	eventFlag(cmd, &f.job.onEvent)
+	flags.BoolVar(&f.detach, "detach", false, "submit all trials to the cluster and return; needs --startup 0")
 	flags.BoolVar(&f.asJSON, "json", false, "write the results as JSON")
 	flags.StringSliceVar(&f.to.cluster, "cluster", nil, "`address`es of coordinators, host:port: trials are jobs of that cluster")
 	certsFlag(cmd, &f.to.certs)
 	flags.IntVar(&f.submit.priority, "priority", 0, "the trials' `priority` in the cluster's queue")
 	cmd.MarkFlagsMutuallyExclusive("cluster", "coordinators")
 	cmd.MarkFlagsMutuallyExclusive("cluster", "threads")
+}
+
+// check refuses flags that do not go together.
+func (f *sweepFlags) check() error {
+	_, err := targetsOf(f.job.onEvent)
+	switch {
+	case err != nil:
+		return err
+	case f.parallel < 1 || f.parallel > sweep.MaxTrials:
+		return fmt.Errorf("--parallel %d must be 1 to %d", f.parallel, sweep.MaxTrials)
+	case f.detach && len(f.to.cluster) == 0:
+		return errors.New("--detach needs --cluster: on this machine trials end with the command that runs them")
+	case f.detach && f.startup > 0:
+		return errors.New("--detach needs --startup 0: the median rule ends trials by what earlier ones have reached, for which somebody has to wait")
+	case f.detach && len(f.job.onEvent) > 0:
+		return errors.New("--detach and --on-event do not go together: nobody is there to tell; follow a trial by ringmaster jobs follow JOB --on-event")
+	}
+	return nil
 }
 
 // space is what the flags say of the trials.
@@ -126,10 +154,10 @@ func runSweep(ctx context.Context, file string, f sweepFlags) error {
 	defer warnings.Close(flushPatience)
 	defer out.Close(flushPatience)
 	shown := io.Writer(out)
-	if f.asJSON {
+	if f.asJSON || f.detach {
 		shown = warnings // the results alone are for the reader of the output
 	}
-	o := sweep.Options{Space: space, Metric: f.metric, Startup: f.startup, Resume: f.local.Resume, Share: !f.noShare && len(f.to.cluster) == 0, Out: shown,
+	o := sweep.Options{Space: space, Metric: f.metric, Startup: f.startup, At: f.parallel, Resume: f.local.Resume, Share: !f.noShare && len(f.to.cluster) == 0, Out: shown,
 		Folder: func() (_ string, err error) {
 			if f.local.Dir == "" {
 				var next launch.Directory
@@ -141,12 +169,18 @@ func runSweep(ctx context.Context, file string, f sweepFlags) error {
 		Job: func(sets []string) (*config.Job, error) {
 			return config.Load(file, append(append([]string(nil), f.sets...), sets...))
 		}}
+	notifier, err := f.job.notifier(func(err error) { fmt.Fprintln(warnings, "ringmaster: "+oneLine(err)) })
+	if err != nil {
+		return err
+	}
+	defer notifier.Close() // which may take a while, when everything is said
+	t := trials{flags: &f, out: out, warnings: warnings, shown: shown, tell: notifier.Tell, workers: f.local.Workers}
 	end := func() error { return nil }
 	if len(f.to.cluster) > 0 {
-		o.Train, end, err = f.onCluster(out, shown)
+		end, err = t.onCluster(&o)
 	} else {
 		var forget func()
-		o.Train, forget, err = f.onMachine(out, warnings, shown)
+		forget, err = t.onMachine(&o)
 		defer forget()
 	}
 	if err != nil {
@@ -165,6 +199,9 @@ func (f *sweepFlags) conclude(out io.Writer, r *sweep.Report, err error) error {
 	}
 	if r == nil {
 		return failed(err)
+	}
+	if f.detach && err == nil {
+		return f.left(out, r)
 	}
 	var shown error
 	if f.asJSON {
@@ -190,6 +227,18 @@ func (f *sweepFlags) conclude(out io.Writer, r *sweep.Report, err error) error {
 	return failed(shown)
 }
 
+// left says which jobs the trials are.
+func (f *sweepFlags) left(out io.Writer, r *sweep.Report) error {
+	if f.asJSON {
+		return failed(writeJSON(out, r))
+	}
+	for _, o := range r.Trials {
+		fmt.Fprintln(out, o.Run)
+	}
+	fmt.Fprintf(os.Stderr, "the trials are in the cluster's queue; ringmaster sweep --resume --dir %s and the other flags, without --detach, wait for them\n", f.local.Dir)
+	return nil
+}
+
 // drawSweep writes a page with the curves of a sweep's best trials.
 func drawSweep(dir string, r *sweep.Report) (path string, err error) {
 	var runs []*report.Run
@@ -202,81 +251,4 @@ func drawSweep(dir string, r *sweep.Report) (path string, err error) {
 	}
 	path = filepath.Join(dir, "report.html")
 	return path, wholefile.Write(path, 0o666, func(w io.Writer) error { return report.WritePage(w, runs) })
-}
-
-// onMachine trains trials by launches on this machine.
-func (f *sweepFlags) onMachine(out, warnings *progress.Output, shown io.Writer) (sweep.Train, func(), error) {
-	if err := selectKernel(); err != nil {
-		return nil, func() {}, err
-	}
-	interrupts := make(chan os.Signal, 4)
-	cli.NotifyEnd(interrupts)
-	base := f.local
-	if cli.OutliveReaders() {
-		base.Unread = out.Gone()
-	}
-	train := func(ctx context.Context, trial *sweep.Outcome, job *config.Job, begin string) (*launch.Summary, error) {
-		display, err := progress.New(f.progress, shown, time.Now)
-		if err != nil {
-			return nil, &sweep.ErrUsage{Err: err}
-		}
-		o := base
-		o.Job, o.Dir, o.From, o.Resume = job, trial.Run, begin, launch.Directory(trial.Run).HoldsRun()
-		o.Display, o.Warnings, o.Interrupts, o.Began, o.Machine = display, warnings, interrupts, time.Now(), host.ID()
-		result, err := launch.Run(ctx, o)
-		if result == nil {
-			display.Close()
-			return nil, notStarted(err)
-		}
-		if result.Signal != nil || result.Summary.State == launch.StateInterrupted {
-			return result.Summary, ending(result, errors.Join(err, fmt.Errorf("interrupted; ringmaster sweep --resume --dir %s and the other flags go on", f.local.Dir)))
-		}
-		return result.Summary, err
-	}
-	return train, func() { signal.Stop(interrupts) }, nil
-}
-
-// onCluster trains trials as jobs of a cluster.
-func (f *sweepFlags) onCluster(out *progress.Output, shown io.Writer) (sweep.Train, func() error, error) {
-	none := func() error { return nil }
-	if err := checkCluster(f.to.cluster); err != nil {
-		return nil, none, wrong(err)
-	}
-	if err := checkPriority(f.submit.priority); err != nil {
-		return nil, none, wrong(err)
-	}
-	options, err := connection(f.to.certs, f.to.cluster)
-	if err != nil {
-		return nil, none, err
-	}
-	coordinators := client.New(f.to.cluster, options...)
-	train := func(ctx context.Context, trial *sweep.Outcome, job *config.Job, _ string) (*launch.Summary, error) {
-		ctx, cancel := untilDetached(ctx, out.Gone())
-		defer cancel(nil)
-		began := time.Now()
-		display, err := progress.New(f.progress, shown, time.Now)
-		if err != nil {
-			return nil, &sweep.ErrUsage{Err: err}
-		}
-		request, account, err := submission(ctx, job, f.local.Workers)
-		if err != nil {
-			return nil, wrong(err)
-		}
-		for _, line := range account {
-			display.Note(line)
-		}
-		request.Priority, request.Token = int32(f.submit.priority), trial.Token
-		last, err := submitAndWatch(ctx, coordinators, request, job, display, nil)
-		display.Close()
-		trial.Run = last.GetJob()
-		var by *detachedError
-		if errors.As(context.Cause(ctx), &by) && !last.GetEnded() {
-			return nil, signalled(by.signal, fmt.Errorf("detached; the trial's job goes on, and ringmaster sweep --resume --dir %s and the other flags go on with the sweep", f.local.Dir))
-		}
-		if last == nil {
-			return nil, err
-		}
-		return launch.Summarize(last, "", began, time.Now()), err
-	}
-	return train, coordinators.Close, nil
 }

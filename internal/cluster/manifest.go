@@ -9,6 +9,7 @@ import (
 	"ringmaster/internal/checkpoint"
 	"ringmaster/internal/cluster/fsm"
 	"ringmaster/internal/config"
+	"ringmaster/internal/optim"
 	"ringmaster/internal/rpc"
 )
 
@@ -95,7 +96,7 @@ func resumeFrom(c *fsm.Submit, job *config.Job, manifest []byte) error {
 	if err != nil {
 		return err
 	}
-	if changed := config.Changes(was, job); len(changed) > 0 {
+	if changed := optim.Changes(was, job, m.Step); len(changed) > 0 {
 		return fmt.Errorf("the checkpoint at step %d was made with another configuration: %s", m.Step, config.Describe(changed, config.Difference.String))
 	}
 	text, err := m.Encode() // as it is written in its file

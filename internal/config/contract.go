@@ -60,15 +60,13 @@ func (j *Job) Inherit(old *Job) {
 	}
 }
 
-// Differences lists what prevents resuming with job next from a checkpoint that job old wrote, next having
-// inherited from old. Everything that the bits depend on must be equal and the end must not be earlier; samples is the
-// size of the training set. The job's name, the data's place, and the checkpoint keys are free.
-func Differences(old, next *Job, samples int) []Difference {
-	found := Changes(old, next)
-	if len(found) == 0 && next.TotalSteps(samples) < old.TotalSteps(samples) {
-		found = append(found, old.endDifference(next, samples))
+// Shorter says that job next ends before job old, which prevents resuming with it; nil where it does not. samples is the size of the training
+// set.
+func Shorter(old, next *Job, samples int) []Difference {
+	if next.TotalSteps(samples) < old.TotalSteps(samples) {
+		return []Difference{old.endDifference(next, samples)}
 	}
-	return found
+	return nil
 }
 
 // Changes lists what differs in job next from job old of all that the bits depend on, whatever the end of the jobs.

@@ -14,6 +14,7 @@ import (
 	"ringmaster/internal/checkpoint/disk"
 	"ringmaster/internal/client"
 	"ringmaster/internal/config"
+	"ringmaster/internal/optim"
 	"ringmaster/internal/setaside"
 	"ringmaster/internal/trainer"
 )
@@ -64,7 +65,10 @@ func (o *Origin) Admit(c *Checked) error {
 	if err != nil {
 		return err
 	}
-	differences := config.Differences(o.Job, c.Job, c.Samples)
+	differences := optim.Changes(o.Job, c.Job, o.Manifest.Step)
+	if len(differences) == 0 {
+		differences = config.Shorter(o.Job, c.Job, c.Samples)
+	}
 	if len(differences) > 0 {
 		return fmt.Errorf("cannot resume from %s, because the bits of the run depend on what has changed: %s", o.Path,
 			config.Describe(differences, func(d config.Difference) string { return c.Job.Errorf(d.Key, "%s", d.String()).Error() }))

@@ -25,6 +25,7 @@ type Outcome struct {
 	Error     string     `json:"error,omitempty"`
 	Reason    string     `json:"reason,omitempty"` // why it ended early
 	From      int        `json:"from,omitempty"`   // the trial whose steps it shares; 0: none
+	Trunk     int        `json:"trunk,omitempty"`  // the trunk that it begins with; 0: none
 	Shared    uint64     `json:"shared_steps,omitempty"`
 	Step      uint64     `json:"step"`
 	Values    []*float64 `json:"values"` // of the metric, after each epoch; null: it was no number

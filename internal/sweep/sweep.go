@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"ringmaster/internal/config"
 	"ringmaster/internal/launch"
@@ -33,9 +34,18 @@ type Options struct {
 	Folder  func() (string, error) // the sweep's folder, asked for when all else has been checked
 	Resume  bool                   // go on with the sweep in the folder
 	Share   bool                   // trials may go on from others' checkpoints
+	Samples Samples                // asked where trials share and their schedules differ
 	Train   Train
+	Submit  Submit    // if not nil, trials are given away and not waited for
+	At      int       // trials at once; 0: 1
 	Out     io.Writer // a line for each trial; nil: none
 }
+
+// Samples is the size of a job's training set.
+type Samples func(*config.Job) (int, error)
+
+// Submit gives a trial's job to somebody who trains it later. Doing it again with the same token does nothing.
+type Submit func(ctx context.Context, o *Outcome, job *config.Job) error
 
 // Report is what a sweep came to. It is kept in the folder as sweep.json after each trial.
 type Report struct {
@@ -43,7 +53,9 @@ type Report struct {
 	Metric  string    `json:"metric"`
 	Mode    string    `json:"mode"` // min or max
 	Startup int       `json:"startup"`
+	At      int       `json:"parallel"`
 	Keys    []string  `json:"keys"` // that vary
+	Trunks  []Trunk   `json:"trunks,omitempty"`
 	Trials  []Outcome `json:"trials"`
 	Best    int       `json:"best_trial"` // 0: none has a figure
 	Points  []Point   `json:"points"`
@@ -76,6 +88,8 @@ type sweep struct {
 	dir     string
 	rule    metric.Rule
 	courses []course
+	lengths []length // of the trials that begin with a trunk
+	mu      sync.Mutex
 	report  *Report
 }
 
@@ -85,17 +99,43 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	if err != nil {
 		return nil, &ErrUsage{err}
 	}
-	for i := range s.report.Trials {
-		if s.report.Trials[i].over() {
-			continue
-		}
-		err := s.try(ctx, i)
-		s.conclude()
-		if err = errors.Join(err, s.save()); err != nil {
-			return s.report, err
+	if o.Submit == nil {
+		for _, level := range s.levels() {
+			if err := inOrder(len(level), s.o.At, func(i int) error { return s.grow(ctx, level[i]) }); err != nil {
+				return s.report, err
+			}
 		}
 	}
-	return s.report, nil
+	return s.report, inOrder(len(s.report.Trials), s.o.At, func(i int) error { return s.try(ctx, i) })
+}
+
+// inOrder calls do for 0 to n-1, as many at once as width says: k begins when all up to k-width are over. After an error none begins.
+func inOrder(n, width int, do func(int) error) error {
+	type end struct {
+		k   int
+		err error
+	}
+	ends, over := make(chan end), make([]bool, n)
+	var failed error
+	next, low, running := 0, 0, 0
+	for {
+		for ; failed == nil && next < min(n, low+width); next++ {
+			k := next
+			go func() { ends <- end{k, do(k)} }()
+			running++
+		}
+		if running == 0 {
+			return failed
+		}
+		e := <-ends
+		running--
+		if over[e.k] = true; failed == nil {
+			failed = e.err
+		}
+		for low < n && over[low] {
+			low++
+		}
+	}
 }
 
 // prepare checks everything that can be checked before the first trial.
@@ -109,6 +149,7 @@ func prepare(o *Options) (*sweep, error) {
 		return nil, err
 	}
 	s := &sweep{o: *o}
+	s.o.At = max(o.At, 1)
 	if s.rule, err = ruleOf(base, o.Metric); err != nil {
 		return nil, err
 	}
@@ -123,11 +164,14 @@ func prepare(o *Options) (*sweep, error) {
 		s.courses = append(s.courses, courseOf(job))
 	}
 	arrange(trials, s.courses) // whether they share or not, so that the bars are the same
-	s.report = &Report{Job: base.Name, Metric: s.rule.Metric, Mode: config.ModeMin, Startup: o.Startup, Keys: o.Space.keys(), Points: []Point{}}
+	s.report = &Report{Job: base.Name, Metric: s.rule.Metric, Mode: config.ModeMin, Startup: o.Startup, At: s.o.At, Keys: o.Space.keys(), Points: []Point{}}
 	if s.rule.Highest {
 		s.report.Mode = config.ModeMax
 	}
 	if s.dir, err = o.Folder(); err != nil {
+		return nil, err
+	}
+	if err := s.planTrunks(trials); err != nil {
 		return nil, err
 	}
 	for _, t := range trials {
@@ -195,6 +239,9 @@ func (s *sweep) open() error {
 
 // adopt takes over the outcomes of the same sweep.
 func (s *sweep) adopt(old *Report) error {
+	if old.At = max(old.At, 1); old.At != s.report.At && s.report.Startup > 0 {
+		return fmt.Errorf("the sweep in %s began with --parallel %d, on which the median rule depends; give it the flags with which it began", s.dir, old.At)
+	}
 	if len(old.Trials) != len(s.report.Trials) || old.Metric != s.report.Metric || old.Mode != s.report.Mode || old.Startup != s.report.Startup {
 		return fmt.Errorf("the sweep in %s is another one (%d trials by %s, --startup %d); give it the flags with which it began", s.dir, len(old.Trials), old.Metric, old.Startup)
 	}
@@ -206,37 +253,82 @@ func (s *sweep) adopt(old *Report) error {
 		}
 	}
 	s.report.Trials = old.Trials
+	s.adoptTrunks(old)
 	s.conclude()
 	return nil
 }
 
 // try runs one trial.
 func (s *sweep) try(ctx context.Context, i int) error {
-	o := &s.report.Trials[i]
-	earlier := s.report.Trials[:i]
-	job, err := s.o.Job(append(o.Settings(), s.stopping(bars(earlier, &s.rule, s.o.Startup))...))
-	if err != nil {
-		return err // the file has changed since
+	o, job, begin, err := s.ready(i)
+	if err != nil || o.over() {
+		return err
 	}
-	begin := ""
-	if s.o.Share {
-		if from := origin(earlier, s.courses, s.courses[i], metric.EarlyStop(job)); from != nil {
-			o.From, o.Shared, begin = from.Number, from.Step, from.Weights
-		}
+	if s.o.Submit != nil {
+		err = s.o.Submit(ctx, &o, job)
+		return s.note("", &s.report.Trials[i], &o, nil, err)
+	}
+	summary, err := s.o.Train(ctx, &o, job, begin)
+	return s.note(fmt.Sprintf("trial %d", o.Number), &s.report.Trials[i], &o, summary, err)
+}
+
+// ready says what a trial is trained with, and from where it goes on.
+func (s *sweep) ready(i int) (o Outcome, job *config.Job, begin string, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if o = s.report.Trials[i]; o.over() {
+		return o, nil, "", nil
+	}
+	if o.State == launch.StateCancelled || o.State == launch.StateInterrupted {
+		o.Token = rand.Uint64() | 1 // a cluster knows the old one as a job that has ended
+	}
+	earlier := s.report.Trials[:max(0, i-s.o.At+1)] // those that are over in any case
+	sets := append(o.Settings(), s.stopping(bars(earlier, &s.rule, s.o.Startup))...)
+	if job, err = s.o.Job(sets); err != nil {
+		return o, nil, "", err // the file has changed since
 	}
 	line := o.describe(len(s.report.Trials))
-	if o.From > 0 {
-		line += fmt.Sprintf(" (goes on from step %d of trial %d)", o.Shared, o.From)
+	if s.o.Share && s.o.Submit == nil {
+		stop := metric.EarlyStop(job)
+		from, trunk := origin(earlier, s.courses, s.courses[i], stop), s.trunkOf(i, stop)
+		switch {
+		case trunk != nil && (from == nil || trunk.Step > from.Step):
+			o.Trunk, o.Shared, begin = trunk.Number, trunk.Step, trunk.Weights
+			line += fmt.Sprintf(" (goes on from step %d, up to which its rates are those of others)", o.Shared)
+			if job, err = s.o.Job(append(sets, s.lengths[i].horizon())); err != nil {
+				return o, nil, "", err
+			}
+		case from != nil:
+			o.From, o.Shared, begin = from.Number, from.Step, from.Weights
+			line += fmt.Sprintf(" (goes on from step %d of trial %d)", o.Shared, o.From)
+		}
 	}
 	s.say("%s", line)
-	summary, err := s.o.Train(ctx, o, job, begin)
+	s.name(job, "trial", o.Number)
+	return o, job, begin, nil
+}
+
+// maxBase leaves room in a job's name for what name adds.
+const maxBase = 64 - len("-trial-1000")
+
+// name gives a trial's job a name of its own, on which no bit depends: it is found by it in a queue and in events.
+func (s *sweep) name(job *config.Job, what string, number int) {
+	job.Name = fmt.Sprintf("%s-%s-%03d", s.report.Job[:min(len(s.report.Job), maxBase)], what, number)
+}
+
+// note keeps what became of a trial or a trunk.
+func (s *sweep) note(what string, kept, o *Outcome, summary *launch.Summary, err error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if summary != nil {
 		o.take(summary, &s.rule)
 	}
+	*kept = *o
 	if o.State == launch.StateFailed && err == nil {
-		s.say("trial %d failed: %s", o.Number, o.Error)
+		s.say("%s failed: %s", what, o.Error)
 	}
-	return err
+	s.conclude()
+	return errors.Join(err, s.save())
 }
 
 func (s *sweep) say(format string, args ...any) {

@@ -8,6 +8,7 @@ import (
 
 	"ringmaster/internal/checkpoint"
 	"ringmaster/internal/config"
+	"ringmaster/internal/optim"
 )
 
 // changedError means that the job's configuration is not the one that its checkpoint was made with. No worker can go on then.
@@ -39,7 +40,7 @@ func (j *job) checkOrigin(ctx context.Context, m *checkpoint.Manifest, addresses
 	if err != nil {
 		return err
 	}
-	if changed := config.Changes(was, job); len(changed) > 0 {
+	if changed := optim.Changes(was, job, m.Step); len(changed) > 0 {
 		return &changedError{m.Folder(), changed}
 	}
 	return nil
