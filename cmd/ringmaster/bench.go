@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -71,7 +72,15 @@ func (f *benchFlags) show(ctx context.Context, measure func(context.Context) (*b
 	case "benchstat":
 		return failed(all.WriteBenchstat(os.Stdout))
 	}
-	return failed(table(os.Stdout, all.Rows()))
+	if err := table(os.Stdout, all.Rows()); err != nil {
+		return failed(err)
+	}
+	for _, line := range all.Notes {
+		if _, err := fmt.Println(line); err != nil {
+			return failed(err)
+		}
+	}
+	return nil
 }
 
 // showRuns is show for what starts processes, which an interrupt stops.
@@ -127,12 +136,31 @@ func benchKernelsCommand() *cobra.Command {
 func benchAllreduceCommand() *cobra.Command {
 	var flags benchFlags
 	var options bench.AllReduceOptions
+	tune := bench.TuneOptions{Tell: func(line string) { fmt.Fprintln(os.Stderr, line) }}
 	var sizes []string
 	cmd := &cobra.Command{
 		Use:   "allreduce",
 		Short: "Measure the ring all-reduce over gRPC between workers on this machine",
-		Args:  cli.Takes(),
+		Long: `Measures the ring all-reduce of vectors between workers in this process.
+
+--tune JOB.yaml advises how large a job's buckets should be: the parts of its gradient that the ring reduces as units. The job trains with one size after another,
+in turn and again in each round, on a cluster of --workers processes on this machine, since what counts is how much of the reduction the backward pass hides. --bytes are
+then the sizes to try, and the lines to put into the job file are printed. Buckets are part of what decides a job's bits; the number of workers, threads and the links
+between them are not.`,
+		Example: `  ringmaster bench allreduce --workers 2 --bytes 64,1MiB,16MiB
+  ringmaster bench allreduce --tune configs/gpt-source.yaml --workers 2`,
+		Args: cli.Takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := checkTuneFlags(cmd, tune.File); err != nil {
+				return err
+			}
+			if tune.File != "" {
+				tune.Workers, tune.Window, tune.Sizes = options.Workers, options.Time, bench.TuneSizes
+				if cmd.Flags().Changed("bytes") {
+					tune.Sizes = sizes
+				}
+				return flags.showRuns(cmd.Context(), func(ctx context.Context) (*bench.Report, error) { return bench.Tune(ctx, tune) })
+			}
 			return flags.show(cmd.Context(), func(ctx context.Context) (*bench.Report, error) { return bench.AllReduce(ctx, options, sizes) })
 		},
 	}
@@ -140,7 +168,11 @@ func benchAllreduceCommand() *cobra.Command {
 	cmd.Flags().IntVar(&options.Seats, "seats", 0, "number of seats (default: one for each worker)")
 	cmd.Flags().BoolVar(&options.TCP, "tcp", false, "over TCP instead of unix sockets")
 	cmd.Flags().DurationVar(&options.Time, "time", time.Second, "`time` to measure each size")
-	cmd.Flags().StringSliceVar(&sizes, "bytes", []string{"64", "1MiB", "16MiB", "100MiB"}, "sizes of the summed vector")
+	cmd.Flags().StringSliceVar(&sizes, "bytes", []string{"64", "1MiB", "16MiB", "100MiB"}, "sizes of the summed vector, or of the buckets to try (default then: "+strings.Join(bench.TuneSizes, ",")+")")
+	cmd.Flags().StringVar(&tune.File, "tune", "", "advise sizes of buckets for the job in this `file`")
+	cmd.Flags().StringArrayVar(&tune.Sets, "set", nil, "with --tune: override a job key, `KEY=VALUE`; repeatable")
+	cmd.Flags().IntVar(&tune.Threads, "threads", 0, "with --tune: compute threads of each worker (default: CPUs / workers)")
+	cmd.Flags().IntVar(&tune.Rounds, "rounds", 3, "with --tune: how often everything is measured")
 	flags.register(cmd)
 	return cmd
 }
@@ -179,6 +211,26 @@ as long as that takes, and has at least --steps. Of a cluster that runs, ringmas
 	cmd.Flags().IntVar(&options.TraceSteps, "trace-steps", 20, "`number` of steps to trace")
 	flags.register(cmd)
 	return cmd
+}
+
+// checkTuneFlags refuses flags of the other kind of measurement.
+func checkTuneFlags(cmd *cobra.Command, file string) error {
+	with, without := []string{"set", "threads", "rounds"}, []string{"seats", "tcp"}
+	for _, name := range with {
+		if file == "" && cmd.Flags().Changed(name) {
+			return wrong(fmt.Errorf("--%s goes with --tune JOB.yaml", name))
+		}
+	}
+	for _, name := range without {
+		if file != "" && cmd.Flags().Changed(name) {
+			return wrong(fmt.Errorf("--%s does not go with --tune: the job's processes train as launch starts them", name))
+		}
+	}
+	if file != "" && cmd.Flags().Changed("threads") {
+		threads, _ := cmd.Flags().GetInt("threads") // the flag is there
+		return checkThreads(threads)
+	}
+	return nil
 }
 
 // checkTraceFlags checks where a trace goes, and of how many steps it is.

@@ -6,7 +6,6 @@ import "github.com/spf13/cobra"
 var examples = map[string]string{
 	"ringmaster":                     "  ringmaster launch configs/quickstart.yaml\n  ringmaster watch\n  ringmaster help launch",
 	"ringmaster bench":               "  ringmaster bench gemm --sizes 64x64x64,32x784x128 --threads 1",
-	"ringmaster bench allreduce":     "  ringmaster bench allreduce --workers 2 --bytes 64,1MiB,16MiB",
 	"ringmaster bench balance":       "  ringmaster bench balance configs/mnist-mlp.yaml",
 	"ringmaster bench gemm":          "  ringmaster bench gemm --sizes 64x64x64,32x784x128 --threads 1 --json",
 	"ringmaster bench kernels":       "  ringmaster bench kernels",

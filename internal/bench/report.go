@@ -18,6 +18,7 @@ import (
 type Report struct {
 	Columns []string
 	Results []Result
+	Notes   []string // lines below the table
 }
 
 // Result is the figures of one case.
@@ -84,6 +85,7 @@ func (r *Report) WriteBenchstat(w io.Writer) error {
 func (r *Report) Add(other *Report) {
 	r.Columns = other.Columns
 	r.Results = append(r.Results, other.Results...)
+	r.Notes = append(r.Notes, other.Notes...)
 }
 
 // cpu is the name that the CPU gives itself, in one line.

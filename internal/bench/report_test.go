@@ -22,6 +22,7 @@ func TestBenchstatReadsEveryResult(t *testing.T) {
 		AllReduceResult{Case: "16MiB", GiBPerS: 1.5, Us: 8200, Workers: 2, Seats: 4, Rounds: 122},
 		TrainResult{Case: "my job", StepsPerS: 2000, SamplesPerS: 64000, GFLOPS: 50, PeakRSSMiB: 60, Workers: 2, Threads: 1, Steps: 500},
 		ScalingResult{Case: "gpt", Workers: 2, Threads: 1, Ring: 100, Efficiency: 0.9, AddedMs: 0.5, CPUMs: 18, Switches: 40},
+		TuneResult{Case: "512KiB", Ms: 7.5, Workers: 2},
 		BalanceResult{Case: "round 1", Balanced: 900, OfIdeal: 0.9, OfApart: 0.95, OfShown: 0.97, EvenIdeal: 0.6},
 	}}
 	var out strings.Builder
@@ -34,6 +35,7 @@ func TestBenchstatReadsEveryResult(t *testing.T) {
 		"AllReduce/16MiB/workers=2/seats=4 122 0.0082 sec/op 1.5 GiB/s",
 		"Train/my-job/workers=2/threads=1 500 0.0005 sec/op 2000 steps/s 64000 samples/s 50 GFLOP/s 60 peak-MiB",
 		"Scaling/gpt/workers=2/threads=1 1 0.01 sec/op 0.9 efficiency 0.5 added-ms 18 cpu-ms 40 switches",
+		"Tune/512KiB/workers=2 1 0.0075 sec/op",
 		"Balance 1 900 samples/s 0.9 of-ideal 0.95 of-apart 0.97 of-shown 0.6 even-of-ideal",
 	}
 	var got []string
@@ -138,6 +140,7 @@ func TestResultsKeepTheirKeys(t *testing.T) {
 		{TrainResult{}, []string{"case", "gflops", "peak_rss_mib", "samples_per_s", "steps", "steps_per_s", "steps_rss_mib", "threads", "workers"}},
 		{ScalingResult{}, []string{"added_ms", "alone_steps_per_s", "apart_cpu_ms", "apart_steps_per_s", "apart_switches", "case", "cpu_ms", "efficiency",
 			"ring_steps_per_s", "seats", "sent_bytes", "speedup", "switches", "threads", "workers"}},
+		{TuneResult{}, []string{"advised", "bucket_kib", "buckets", "case", "ms", "of_default", "workers"}},
 		{BalanceResult{}, []string{"apart_samples_per_s", "balanced_samples_per_s", "case", "even_of_ideal", "even_samples_per_s", "fast_samples_per_s",
 			"of_apart", "of_ideal", "of_shown", "seats", "slow_samples_per_s"}},
 	} {

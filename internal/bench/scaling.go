@@ -4,20 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"ringmaster/internal/config"
-	"ringmaster/internal/host"
 	"ringmaster/internal/launch"
 	"ringmaster/internal/median"
 	"ringmaster/internal/plan"
-	"ringmaster/internal/telemetry"
 )
 
 // ScalingOptions say what Scaling measures.
@@ -66,15 +60,6 @@ func (r ScalingResult) sample() sample {
 		values: []value{{1e9 / r.Ring, "ns/op"}, {r.Efficiency, "efficiency"}, {r.AddedMs, "added-ms"}, {r.CPUMs, "cpu-ms"}, {r.Switches, "switches"}}}
 }
 
-// Bounds of a measurement.
-const (
-	leastWindow  = 100 * time.Millisecond
-	warmSteps    = 10          // before a measurement, and
-	warmTime     = time.Second // for so long: what a first step allocates is paid then
-	leastSteps   = 20          // of a measurement, however short it is to be
-	trainedAtAll = 5 * time.Minute
-)
-
 // check settles the defaults and says what cannot be measured.
 func (o *ScalingOptions) check() error {
 	switch {
@@ -103,14 +88,14 @@ func Scaling(ctx context.Context, o ScalingOptions) (report *Report, err error) 
 	if err := o.check(); err != nil {
 		return nil, &launch.UsageError{Err: err}
 	}
-	s := &scaling{ScalingOptions: o, rounds: map[int][]ScalingResult{}}
+	s := &scaling{ScalingOptions: o, meter: meter{threads: o.Threads, window: o.Window, patience: o.Patience}, rounds: map[int][]ScalingResult{}}
 	if err := s.load(); err != nil {
 		return nil, &launch.UsageError{Err: err}
 	}
-	if s.root, err = os.MkdirTemp("", "ringmaster-bench-"); err != nil {
-		return nil, &launch.UsageError{Err: fmt.Errorf("make a folder for the runs: %w; set TMPDIR to a folder that can be written to", err)}
+	if err := s.open(); err != nil {
+		return nil, err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(s.root)) }()
+	defer func() { err = errors.Join(err, s.close()) }()
 	for n := range o.Rounds {
 		if err := s.round(ctx, n); err != nil {
 			return nil, err
@@ -126,8 +111,7 @@ func Scaling(ctx context.Context, o ScalingOptions) (report *Report, err error) 
 // scaling is a measurement under way.
 type scaling struct {
 	ScalingOptions
-	root   string
-	runs   int                 // launched so far
+	meter
 	whole  *config.Job         // with all seats
 	parts  map[int]*config.Job // with some seats, as one worker of a ring has
 	rounds map[int][]ScalingResult
@@ -135,16 +119,7 @@ type scaling struct {
 
 // load reads the job as it is, and with the seats of each worker that trains apart.
 func (s *scaling) load() (err error) {
-	// Weights that hardly move neither diverge nor converge, however many steps are taken; that costs as much time.
-	sets := slices.Concat(s.Sets, endless, []string{"balance=false", "train.optimizer.lr=1e-7"})
-	load := func(seats ...string) (*config.Job, error) {
-		job, err := config.Load(s.File, slices.Concat(sets, seats))
-		if err == nil {
-			job.Train.EarlyStop, job.Checkpoint.KeepBest = config.EarlyStop{}, ""
-		}
-		return job, err
-	}
-	if s.whole, err = load(); err != nil {
+	if s.whole, err = steady(s.File, s.Sets...); err != nil {
 		return err
 	}
 	s.parts = map[int]*config.Job{}
@@ -156,7 +131,7 @@ func (s *scaling) load() (err error) {
 			if s.parts[arc.Len()] != nil {
 				continue
 			}
-			if s.parts[arc.Len()], err = load("seats=" + strconv.Itoa(arc.Len())); err != nil {
+			if s.parts[arc.Len()], err = steady(s.File, slices.Concat(s.Sets, []string{"seats=" + strconv.Itoa(arc.Len())})...); err != nil {
 				return fmt.Errorf("the part of the job that one of %d workers has: %w", workers, err)
 			}
 		}
@@ -253,136 +228,4 @@ func (s *scaling) median(workers int) ScalingResult {
 		ApartSwitches: of(func(r *ScalingResult) float64 { return r.ApartSwitches }),
 		SentBytes:     of(func(r *ScalingResult) float64 { return r.SentBytes }),
 	}
-}
-
-// stepCost is what a step takes: its time, that of the slowest worker, and the rest of all workers together.
-type stepCost struct{ ms, cpuMs, switches, sent float64 }
-
-// measure trains the jobs at the same time, each on a cluster of its own with as many workers, and says what a step takes.
-func (s *scaling) measure(ctx context.Context, workers int, jobs []*config.Job) (cost stepCost, err error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	runs := make([]*training, len(jobs))
-	for i, job := range jobs {
-		s.runs++
-		runs[i] = startTraining(ctx, job, launch.Options{Workers: workers, Threads: s.Threads, Metrics: true, Dir: filepath.Join(s.root, strconv.Itoa(s.runs))}, s.Patience)
-	}
-	defer func() {
-		err = each(runs, func(run *training) error { return run.stop(err) })
-	}()
-	err = each(runs, func(run *training) error {
-		err := warm(run)
-		if err != nil {
-			cancel() // nobody waits for the others
-		}
-		return err
-	})
-	if err != nil {
-		return cost, err
-	}
-	return s.watch(runs, launch.WorkerIDs(workers))
-}
-
-// each does the same to all runs at the same time.
-func each(runs []*training, do func(*training) error) error {
-	var all errgroup.Group
-	for _, run := range runs {
-		all.Go(func() error { return do(run) })
-	}
-	return all.Wait()
-}
-
-// warm waits until the run has trained for a while.
-func warm(run *training) error {
-	trains := func(steps uint64) func(*launch.Status) bool {
-		return func(s *launch.Status) bool { return s.Step >= steps }
-	}
-	if _, err := run.await(trains(1)); err != nil {
-		return err
-	}
-	if err := run.pause(warmTime); err != nil {
-		return err
-	}
-	_, err := run.await(trains(warmSteps))
-	return err
-}
-
-// watch measures the steps of the runs' workers for the window's time, or longer if that has too few.
-func (s *scaling) watch(runs []*training, ids []string) (stepCost, error) {
-	before, err := readWorkers(runs, ids)
-	if err != nil {
-		return stepCost{}, err
-	}
-	for began := time.Now(); ; {
-		if err := each(runs, func(run *training) error { return run.pause(s.Window) }); err != nil {
-			return stepCost{}, err
-		}
-		after, err := readWorkers(runs, ids)
-		if err != nil {
-			return stepCost{}, err
-		}
-		fewest := after[0].steps - before[0].steps
-		for k := range after {
-			fewest = min(fewest, after[k].steps-before[k].steps)
-		}
-		switch {
-		case fewest >= leastSteps:
-			return costBetween(before, after), nil
-		case time.Since(began) > s.Patience:
-			return stepCost{}, fmt.Errorf("%.0f steps in %v are too few to measure", fewest, s.Patience)
-		}
-	}
-}
-
-// reading is what a worker has done and taken so far.
-type reading struct {
-	at      time.Time
-	steps   float64
-	seconds float64 // of these steps
-	sent    float64 // bytes
-	usage   host.Usage
-}
-
-// readWorkers reads all workers of the runs.
-func readWorkers(runs []*training, ids []string) ([]reading, error) {
-	all := make([]reading, 0, len(runs)*len(ids))
-	for _, run := range runs {
-		endpoints, up, err := run.dir.Endpoints()
-		if err == nil && !up {
-			err = errors.New("the cluster is not up any more")
-		}
-		if err != nil {
-			return nil, err
-		}
-		addresses, err := run.dir.MetricsAddresses()
-		if err != nil {
-			return nil, err
-		}
-		for _, id := range ids {
-			figures, err := telemetry.Read(run.ctx, addresses[id])
-			if err != nil {
-				return nil, fmt.Errorf("worker %s: %w", id, err)
-			}
-			r := reading{at: time.Now(), steps: figures["ringmaster_worker_step_duration_seconds_count"], seconds: figures["ringmaster_worker_step_duration_seconds_sum"],
-				sent: figures["ringmaster_worker_ring_sent_bytes_total"]}
-			r.usage, _ = host.UsageOf(endpoints.PIDs[id])
-			all = append(all, r)
-		}
-	}
-	return all, nil
-}
-
-// costBetween is what a step took between two readings of the same workers. Evaluations count as far as they take what steps take in the same time.
-func costBetween(before, after []reading) stepCost {
-	var cost stepCost
-	for k, from := range before {
-		to := after[k]
-		steps, elapsed := to.steps-from.steps, to.at.Sub(from.at)
-		seconds := (to.seconds - from.seconds) / steps
-		cost.ms = max(cost.ms, 1e3*seconds)
-		cost.cpuMs += 1e3 * seconds * float64(to.usage.CPU-from.usage.CPU) / float64(elapsed)
-		cost.switches += seconds * float64(to.usage.Switches-from.usage.Switches) / elapsed.Seconds()
-		cost.sent += (to.sent - from.sent) / steps
-	}
-	return cost
 }

@@ -271,9 +271,10 @@ type Split struct {
 // Train says how long and with what steps the model is trained.
 type Train struct {
 	Epochs       int          `yaml:"epochs" contract:"end"`
-	Steps        int          `yaml:"steps" contract:"end"`  // steps to train instead of Epochs; 0: Epochs decide
-	BatchPerSeat int          `yaml:"batch_per_seat"`        // samples that a seat computes at once: a micro-batch
-	Accumulate   int          `yaml:"accumulate" omit:"one"` // micro-batches of a seat in a step
+	Steps        int          `yaml:"steps" contract:"end"`   // steps to train instead of Epochs; 0: Epochs decide
+	BatchPerSeat int          `yaml:"batch_per_seat"`         // samples that a seat computes at once: a micro-batch
+	Accumulate   int          `yaml:"accumulate" omit:"one"`  // micro-batches of a seat in a step
+	BucketKiB    int          `yaml:"bucket_kib" omit:"zero"` // of gradient that is reduced as one unit, at most; 0: that of plan.BucketLen
 	Optimizer    Optimizer    `yaml:"optimizer"`
 	Schedule     Schedule     `yaml:"schedule"`
 	Loss         string       `yaml:"loss"`
@@ -415,6 +416,14 @@ func (t *Train) PerSeat() int { return t.BatchPerSeat * t.MicroBatches() }
 
 // MicroBatches is how many micro-batches a seat computes in a step, one after another.
 func (t *Train) MicroBatches() int { return max(t.Accumulate, 1) }
+
+// BucketLen is how many parameters a bucket has at most.
+func (t *Train) BucketLen() int {
+	if t.BucketKiB == 0 {
+		return plan.BucketLen
+	}
+	return t.BucketKiB << 10 / 4
+}
 
 // Batch is the number of samples in a full global batch.
 func (j *Job) Batch() int { return j.Seats * j.Train.PerSeat() }

@@ -324,11 +324,19 @@ func (d *Data) validateResize(c *checker) {
 // maxEdge bounds the sides of scaled pictures.
 const maxEdge = 1 << 12
 
+// Bounds on a bucket: a hop with less is all latency, and one with more leaves nothing to overlap.
+const (
+	leastBucketKiB = 16
+	mostBucketKiB  = 1 << 20
+)
+
 func (t *Train) validate(c *checker) {
 	between(c, "train.epochs", t.Epochs, 1, maxEpochs)
 	between(c, "train.steps", t.Steps, 0, maxSteps)
 	between(c, "train.batch_per_seat", t.BatchPerSeat, 1, maxBatch)
 	between(c, "train.accumulate", t.Accumulate, 1, maxBatch)
+	c.require("train.bucket_kib", t.BucketKiB == 0 || t.BucketKiB >= leastBucketKiB && t.BucketKiB <= mostBucketKiB,
+		"train.bucket_kib must be from %d to %d, or 0 for the default, not %d", leastBucketKiB, mostBucketKiB, t.BucketKiB)
 	between(c, "train.clip_norm", t.ClipNorm, 0, math.MaxFloat32)
 	below(c, "train.ema", t.EMA, 0, 1)
 	c.require("train.ema_warmup", !t.EMAWarmup || t.EMA > 0 || c.b.isSpoilt("train.ema"), "train.ema_warmup goes with train.ema, the decay of the average of the weights, like train.ema: 0.999")

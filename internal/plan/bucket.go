@@ -2,7 +2,7 @@ package plan
 
 import "sort"
 
-// BucketLen is the target number of parameters in a bucket (2 MiB of float32): large enough that a ring hop is not
+// BucketLen is the target number of parameters in a bucket (2 MiB of float32) unless the job says another: large enough that a ring hop is not
 // all latency, small enough that reduction overlaps with backward. It is part of the numerics contract, since chunk
 // borders decide the order of additions.
 const BucketLen = 1 << 19
@@ -45,8 +45,11 @@ func (b Bucket) ChunkOf(x, seats int) int {
 
 // Buckets divides the flat parameter vector evenly into buckets of about BucketLen, in the order of the vector. Backward
 // fills them from the last to the first. No parameters make no buckets.
-func Buckets(params int) []Bucket {
-	return EvenBuckets(Interval{0, params}.Parts((params + BucketLen - 1) / BucketLen))
+func Buckets(params int) []Bucket { return bucketsOf(params, BucketLen) }
+
+// bucketsOf divides into buckets of at most length parameters.
+func bucketsOf(params, length int) []Bucket {
+	return EvenBuckets(Interval{0, params}.Parts((params + length - 1) / length))
 }
 
 // EvenBuckets are buckets at the intervals with even chunks.
@@ -58,11 +61,11 @@ func EvenBuckets(at []Interval) []Bucket {
 	return out
 }
 
-// TrainedBuckets are the buckets where only some intervals of the parameters, ascending and apart, are trained: what these have of each bucket
+// TrainedBuckets are the buckets of about length parameters where only some intervals of the parameters, ascending and apart, are trained: what these have of each bucket
 // and chunk. The flat gradient has them one after another. So gradients are added up in the same order, whatever is frozen beside them. Buckets of
 // which nothing is trained are left out.
-func TrainedBuckets(params, seats int, trained []Interval) []Bucket {
-	whole := Buckets(params)
+func TrainedBuckets(params, seats, length int, trained []Interval) []Bucket {
+	whole := bucketsOf(params, length)
 	if len(trained) == 1 && trained[0] == (Interval{0, params}) {
 		return whole
 	}

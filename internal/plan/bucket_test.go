@@ -23,7 +23,7 @@ func TestFrozenPartsMoveNoElementToAnotherChunk(t *testing.T) {
 			}
 			at = end + 1
 		}
-		buckets, whole := TrainedBuckets(params, seats, trained), Buckets(params)
+		buckets, whole := TrainedBuckets(params, seats, BucketLen, trained), Buckets(params)
 		at = 0
 		for _, b := range buckets {
 			for c := range seats {
@@ -58,4 +58,21 @@ func seatOf(buckets []Bucket, seats, x int) int {
 		}
 	}
 	return -1
+}
+
+// TestBucketsOfOtherLengths: a job's own length cuts otherwise, into as few even buckets as that allows.
+func TestBucketsOfOtherLengths(t *testing.T) {
+	for _, c := range []struct{ params, length, buckets int }{{0, 4, 0}, {3, 4, 1}, {4, 4, 1}, {5, 4, 2}, {1000, 7, 143}, {3 * BucketLen, BucketLen, 3}} {
+		buckets := TrainedBuckets(c.params, 2, c.length, []Interval{{0, c.params}})
+		at := 0
+		for _, b := range buckets {
+			if b.Begin != at || b.Len() > c.length {
+				t.Errorf("%d parameters by %d: bucket %v after %d", c.params, c.length, b, at)
+			}
+			at = b.End
+		}
+		if len(buckets) != c.buckets || at != c.params {
+			t.Errorf("%d parameters by %d: %d buckets up to %d, want %d", c.params, c.length, len(buckets), at, c.buckets)
+		}
+	}
 }

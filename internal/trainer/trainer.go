@@ -68,7 +68,7 @@ func Assemble(job *config.Job) (*Plan, error) {
 
 // BucketsOf are the buckets in which the gradients of the job's model are reduced.
 func BucketsOf(job *config.Job, m *model.Model) []plan.Bucket {
-	return plan.TrainedBuckets(m.Len(), job.Seats, m.Trained())
+	return plan.TrainedBuckets(m.Len(), job.Seats, job.Train.BucketLen(), m.Trained())
 }
 
 // BuildModel makes the job's model for data of the schema, with the loss that it is trained by. Errors point at the key at fault in the
