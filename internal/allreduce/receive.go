@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"time"
 
 	"ringmaster/internal/plan"
 	"ringmaster/internal/trace"
@@ -187,7 +186,7 @@ func (r *Ring) sendFinished(b *bucket, number int) {
 
 // traceBucket records how long the bucket's sum took.
 func (r *Ring) traceBucket(b *bucket) {
-	if b.began.IsZero() {
+	if b.began == 0 {
 		return
 	}
 	for i := range r.buckets {
@@ -199,7 +198,7 @@ func (r *Ring) traceBucket(b *bucket) {
 }
 
 // traceFrame records what was done with a frame.
-func (r *Ring) traceFrame(kind trace.Kind, h *Header, began time.Time) {
+func (r *Ring) traceFrame(kind trace.Kind, h *Header, began trace.Mark) {
 	index := int32(trace.None)
 	if h.Phase != phaseRecord {
 		index = int32(h.Bucket)

@@ -73,8 +73,8 @@ type bucket struct {
 	at      []int     // how much of each lane has arrived; for the worker's own final lane, how much has been sent
 	inbound int       // elements received from the previous worker in a step, over all lanes
 	ready   bool
-	began   time.Time // when it became ready, while that is traced
-	left    int       // elements still missing from the sum
+	began   trace.Mark // when it became ready, while that is traced
+	left    int        // elements still missing from the sum
 	done    bool
 }
 
@@ -418,7 +418,7 @@ func (r *Ring) endWait() {
 		if r.wait.Bucket >= len(r.buckets) || kind == trace.Sending {
 			index = trace.None // records
 		}
-		r.id.Trace.Span(kind, r.step, index, r.wait.Since)
+		r.id.Trace.Since(kind, r.step, index, r.wait.Since)
 	}
 	r.waits = false
 	r.wires.patient = false

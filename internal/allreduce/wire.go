@@ -58,7 +58,7 @@ type landing struct {
 	bucket *bucket
 	at     plan.Interval
 	gather *gather
-	began  time.Time // when its header had come, while that is traced
+	began  trace.Mark // when its header had come, while that is traced
 }
 
 // wire sets the session up for links that have wires.

@@ -65,7 +65,9 @@ func TestTuneRefusesWrongUse(t *testing.T) {
 }
 
 func TestTuneAdvisesWhatIsWorthwhile(t *testing.T) {
-	size := func(kib int, ms ...float64) tried { return tried{TuneResult: TuneResult{Case: sizeText(kib), BucketKiB: kib}, ms: ms} }
+	size := func(kib int, ms ...float64) tried {
+		return tried{TuneResult: TuneResult{Case: sizeText(kib), BucketKiB: kib}, ms: ms}
+	}
 	for _, c := range []struct {
 		tried   []tried
 		advised string

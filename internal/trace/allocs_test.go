@@ -22,3 +22,11 @@ func BenchmarkSpanThatNobodyAsksFor(b *testing.B) {
 		r.Span(Forward, 1, 0, r.Now())
 	}
 }
+
+func BenchmarkSpanThatIsRecorded(b *testing.B) {
+	var r Recorder
+	r.Start(1, 1<<40, 1<<12)
+	for b.Loop() {
+		r.Span(Forward, 1, 0, r.Now())
+	}
+}

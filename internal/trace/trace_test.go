@@ -5,23 +5,25 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
 
 func TestRecorderTakesTheStepsAskedFor(t *testing.T) {
 	var r Recorder
-	if !r.Now().IsZero() {
+	if r.Now() != 0 {
 		t.Error("a recorder that nobody asks tells the time")
 	}
-	r.Span(Step, 1, None, time.Now()) // nobody asks
+	r.Span(Step, 1, None, 1) // nobody asks
+	r.Since(Step, 1, None, time.Now())
 	rec := r.Start(3, 2, 100)
 	before := rec.Origin.Add(-time.Second)
 	for step := uint64(1); step <= 6; step++ {
 		began := r.Now()
 		r.Span(Forward, step, 0, began)
-		r.Span(Backward, step, 0, time.Time{}) // began while nobody asked
-		r.Span(Reading, step, None, before)
+		r.Span(Backward, step, 0, 0) // began while nobody asked
+		r.Since(Reading, step, None, before)
 		r.Span(Step, step, None, began)
 	}
 	<-rec.Done()
@@ -42,6 +44,7 @@ func TestRecorderTakesTheStepsAskedFor(t *testing.T) {
 	r.Stop()
 	r.Stop()
 	(*Recorder)(nil).Span(Step, 1, None, (*Recorder)(nil).Now())
+	(*Recorder)(nil).Since(Step, 1, None, time.Now())
 }
 
 func TestRecordingIsBounded(t *testing.T) {
@@ -52,11 +55,37 @@ func TestRecordingIsBounded(t *testing.T) {
 	}
 	next := r.Start(1, 10, 5) // takes its place
 	<-rec.Done()
-	if spans, lost := rec.Spans(); len(spans) != 5 || cap(spans) != 5 || lost != 3 {
+	if spans, lost := rec.Spans(); len(spans) != 5 || lost != 3 {
 		t.Errorf("%d spans, %d lost, want 5 and 3", len(spans), lost)
 	}
 	r.Stop()
 	<-next.Done()
+}
+
+// Goroutines record at the same time, and one of them ends the recording: every span that there was room for is whole.
+func TestGoroutinesRecordTogether(t *testing.T) {
+	var r Recorder
+	rec := r.Start(1, 1, 3000)
+	var all sync.WaitGroup
+	for k := range int32(4) {
+		all.Go(func() {
+			for range 1000 {
+				r.Span(Folding, 1, k, r.Now())
+			}
+		})
+	}
+	all.Wait()
+	r.Since(Step, 1, None, rec.Origin)
+	<-rec.Done()
+	spans, lost := rec.Spans()
+	if len(spans) != 3000 || lost != 1001 {
+		t.Errorf("%d spans, %d lost, want 3000 and 1001", len(spans), lost)
+	}
+	for _, s := range spans {
+		if s.Kind != Folding || s.Step != 1 || s.Began < 0 || s.Lasted < 0 {
+			t.Fatalf("%+v", s)
+		}
+	}
 }
 
 // document is the format as its readers expect it: unknown fields are an error.

@@ -76,7 +76,7 @@ func (a *Activity) turn(to Doing, now time.Time) {
 	if !a.since.IsZero() {
 		a.account.add(now.Sub(a.since))
 		if a.account.Doing != Idle {
-			a.trace.Span(traced[a.account.Doing], a.account.Step, trace.None, a.since)
+			a.trace.Since(traced[a.account.Doing], a.account.Step, trace.None, a.since)
 		}
 	}
 	if a.account.Doing == Waiting {

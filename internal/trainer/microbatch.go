@@ -2,7 +2,6 @@ package trainer
 
 import (
 	"fmt"
-	"time"
 
 	"ringmaster/internal/model"
 	"ringmaster/internal/plan"
@@ -53,7 +52,7 @@ func (t *Trainer) seatGradient(r *Run, i int) error {
 		}
 		key := rng.SeatKey(t.Job.Seed, t.step, uint64(r.Arc.Begin+i), uint64(t.micro))
 		t.replica.TraceTo(t.trace, t.step+1)
-		t.forwardBegan, t.backwardBegan = t.trace.Now(), time.Time{}
+		t.forwardBegan, t.backwardBegan = t.trace.Now(), 0
 		t.replica.Gradient(t.params, t.stats, grad, batch, key, ready, t.forward)
 		t.trace.Span(trace.Backward, t.step+1, int32(i), t.backwardBegan)
 		t.feed.done()

@@ -198,7 +198,7 @@ type Trainer struct {
 
 	pace                        pace
 	trace                       *trace.Recorder // may be nil
-	forwardBegan, backwardBegan time.Time       // of the micro-batch under way, while they are traced
+	forwardBegan, backwardBegan trace.Mark      // of the micro-batch under way, while they are traced
 	Progress                    Progress
 	Activity                    Activity
 }
@@ -430,7 +430,7 @@ func (t *Trainer) note(began time.Time, loss float64) {
 	p.LossBits.Store(floatBits(loss))
 	p.TrainNs.Add(int64(took))
 	p.Took.Observe(took)
-	t.trace.Span(trace.Step, t.step, trace.None, began)
+	t.trace.Since(trace.Step, t.step, trace.None, began)
 	p.LastStep.Store(int64(now.Sub(origin)))
 	p.FirstStep.CompareAndSwap(0, now.UnixNano())
 	if mean := p.StepNs.Load(); mean == 0 {
