@@ -9,7 +9,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
 .DEFAULT_GOAL := help
-.PHONY: help build tidy run chaos stalls partitions partitions-short test race unit lint format vet staticcheck vulnerable generated generate e2e golden simulate bench bench-peers picture arm64 avx512 fuzz dist dist-check clean
+.PHONY: help build tidy run chaos stalls partitions partitions-short test race unit lint format vet staticcheck vulnerable generated generate e2e golden simulate bench bench-peers picture arm64 avx512 fuzz dist dist-check upgrade clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -126,6 +126,10 @@ picture: build ## docs/killed.svg: train twice, kill a worker, draw what happene
 
 bench-peers: build ## side by side with the PyTorch programs of PEERS; PYTHON names an interpreter with torch
 	$(GO) run ./bench/peers -python "$(PYTHON)" -peers "$(PEERS)" $(if $(ROUNDS),-rounds $(ROUNDS)) $(if $(ONLY),-only "$(ONLY)")
+
+upgrade: ## a cluster rolls from the release before to this one while a job trains
+	$(GO) vet -tags upgrade ./internal/test/e2e
+	$(GO) test -tags upgrade -count=1 -timeout 20m -v -run TestClusterRolls ./internal/test/e2e
 
 dist: ## a release in bin/dist: archives, packages, image, bills of materials, SHA256SUMS
 	cd dist && $(GO) run . -source ..
