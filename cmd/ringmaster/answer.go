@@ -12,7 +12,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"ringmaster/internal/config"
 	"ringmaster/internal/dataset"
 	"ringmaster/internal/loss"
 	"ringmaster/internal/metric"
@@ -68,7 +67,7 @@ type asked interface {
 func (q *question) answerAll(t *trained) error {
 	from, err := q.askedOf(t)
 	if err != nil {
-		return wrong(fmt.Errorf("--input: %w", err))
+		return err
 	}
 	defer from.Close()
 	defer func() { warn(from.Warnings()) }()
@@ -104,24 +103,32 @@ func (q *question) answerAll(t *trained) error {
 func (q *question) askedOf(t *trained) (asked, error) {
 	d := &t.job.Data
 	switch {
-	case d.IsTable():
+	case d.IsTable() && t.data.Captions == nil:
 		format, err := dataset.TableFormat(*d, q.input, q.format)
 		if err != nil {
-			return nil, fmt.Errorf("--input-format: %w", err)
+			return nil, onInput(fmt.Errorf("--input-format: %w", err))
 		}
 		if q.input == "-" {
-			return t.data.Ask(*d, "standard input", os.Stdin, format, q.keep)
+			from, err := t.data.Ask(*d, "standard input", os.Stdin, format, q.keep)
+			return from, onInput(err)
 		}
-		return t.data.Ask(*d, q.input, nil, format, q.keep)
-	case d.Kind == config.DataPairs:
-		return nil, fmt.Errorf("job %s was trained on pairs of texts; give it one text by --prompt", t.job.Name)
-	case d.Kind == config.DataText:
-		return nil, fmt.Errorf("job %s was trained on text; give it one to continue by --prompt", t.job.Name)
+		from, err := t.data.Ask(*d, q.input, nil, format, q.keep)
+		return from, onInput(err)
+	case !t.data.ShowsPictures():
+		return nil, t.refuse("--input")
 	case len(q.keep) > 0 || q.format != "":
-		return nil, fmt.Errorf("job %s was trained on pictures; --keep and --input-format go with tables", t.job.Name)
+		return nil, onInput(fmt.Errorf("job %s was trained on pictures; --keep and --input-format go with tables", t.job.Name))
 	}
 	files, err := dataset.ListPhotos(q.input, os.Stdin)
-	return &photos{data: t.data, files: files}, err
+	return &photos{data: t.data, files: files}, onInput(err)
+}
+
+// onInput is an error about --input.
+func onInput(err error) error {
+	if err == nil {
+		return nil
+	}
+	return wrong(fmt.Errorf("--input: %w", err))
 }
 
 // photos are pictures that a model is asked about, one at a time: each is scaled by itself.

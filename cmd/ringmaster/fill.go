@@ -133,7 +133,7 @@ func (q *question) classifyText(t *trained) error {
 		return err
 	}
 	if t.plan.Model.Loss().Task().Kind != metric.Classes {
-		return wrong(fmt.Errorf("--prompt: job %s does not predict one of several classes; give rows of a table by --input", t.job.Name))
+		return t.refuse("--prompt")
 	}
 	logits, _, classes := t.plan.Model.NewReplica(t.team).Predict(t.state.Params, t.state.Stats, &batch)
 	first := t.answerings()[0]

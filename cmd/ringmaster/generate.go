@@ -206,7 +206,7 @@ func (w *wish) read() (prompts []string, where func(i int) string, err error) {
 func (w *wish) write(t *trained) error {
 	l, err := t.language()
 	if err != nil {
-		return wrong(fmt.Errorf("%w, so it writes none; ask it by ringmaster predict", err))
+		return wrong(err)
 	}
 	prompts, where, err := w.read()
 	if err != nil {
@@ -226,7 +226,7 @@ func (w *wish) write(t *trained) error {
 	}
 	writer, err := t.newWriter(l, w.Options, w.stop, tokens)
 	if err != nil {
-		return wrong(fmt.Errorf("job %s: %w; ask it by ringmaster predict", t.job.Name, err))
+		return wrong(fmt.Errorf("job %s: %w", t.job.Name, err))
 	}
 	if w.crop && !l.answers {
 		for i, prompt := range tokens {

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"ringmaster/internal/cli"
+	"ringmaster/internal/config"
 	"ringmaster/internal/dataset"
 	"ringmaster/internal/generate"
 	"ringmaster/internal/model"
@@ -149,6 +150,9 @@ type named struct {
 
 // classify names what each photo shows. All of them are read before anything is answered.
 func (q *question) classify(t *trained) error {
+	if !t.data.ShowsPictures() || t.job.Train.Loss != config.LossCrossEntropy {
+		return t.refuse("--photo")
+	}
 	batches := make([]dataset.Batch, len(q.photos))
 	for i, photo := range q.photos {
 		notes, err := t.data.ReadPhoto(&batches[i], photo)
@@ -247,12 +251,9 @@ func (q *question) continueText(t *trained) error {
 	if t.job.Data.Mask > 0 {
 		return q.fillIn(t)
 	}
-	if t.data.Captions != nil {
-		return wrong(fmt.Errorf("--prompt: job %s draws pictures: ask it by ringmaster generate", t.job.Name))
-	}
 	l, err := t.language()
 	if err != nil {
-		return wrong(fmt.Errorf("--prompt: %w; ask it by --photo FILE", err))
+		return t.refuse("--prompt")
 	}
 	prompt, err := l.encode(q.prompt)
 	if err != nil {

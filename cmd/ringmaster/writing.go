@@ -30,8 +30,9 @@ func (t *trained) language() (*language, error) {
 		}, nil
 	}
 	v := t.data.Vocabulary
-	if v == nil {
-		return nil, fmt.Errorf("job %s was not trained on text", t.job.Name)
+	if v == nil || t.data.ClassifiesTexts() || t.job.Data.Mask > 0 {
+		a := t.ability()
+		return nil, fmt.Errorf("job %s %s, so it writes no text: ask it by %s", t.job.Name, a.does, a.by)
 	}
 	return &language{encode: v.Encode, end: v.End(), after: func(prompt, tokens []int32) string {
 		all := v.Decode(append(prompt[:len(prompt):len(prompt)], tokens...))

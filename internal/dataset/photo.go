@@ -55,6 +55,9 @@ func (d *Data) ReadPhoto(b *Batch, path string) (notes []string, err error) {
 	return notes, nil
 }
 
+// ShowsPictures reports whether the model's inputs are pictures, which it reads from files.
+func (d *Data) ShowsPictures() bool { return d.pixels != nil }
+
 // maxPhotoList bounds a list of photos in bytes.
 const maxPhotoList = 64 << 20
 

@@ -108,7 +108,7 @@ func refuseToDraw(t *testing.T, dir, from, file, gone string) {
 		{[]string{"generate", from, "--prompt", "a cat", "--out", "x.png"}, "--prompt: the word cat is in no caption; there are a, eight, five"},
 		{[]string{"generate", from, "--prompt", "a two a two", "--out", "x.png"}, "has 4 words, but captions have at most 2"},
 		{[]string{"generate", from, "--prompt", "a two"}, "draws pictures: give --out FILE.png"},
-		{[]string{"predict", from, "--prompt", "a two"}, "draws pictures: ask it by ringmaster generate"},
+		{[]string{"predict", from, "--prompt", "a two"}, "draws pictures of captions: ask it by ringmaster generate"},
 		{[]string{"launch", file, "--dir", from, "--resume", "--set", "train.steps=14"}, "data.codes: " + gone + ": look for checkpoints in " + gone + ": no such file or directory"},
 	} {
 		code, _, stderr := run(t, dir, c.args...)
