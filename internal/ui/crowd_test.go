@@ -1,11 +1,16 @@
 package ui
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"fmt"
 	"math"
 	"net/http"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -120,6 +125,48 @@ func BenchmarkThousandWorkers(b *testing.B) {
 	b.ReportMetric(float64(sent)/float64(b.N)*float64(time.Second/s.cfg.Every), "B/s-sent")
 }
 
+// What it costs to tell 50 browsers what is new, as 3 workers train: an update for all of them is one operation, of which there are four a second.
+func BenchmarkFiftyBrowsers(b *testing.B) {
+	f := &fake{job: saved(running(1_000_000), 1_000_000), past: past(b, 1_000_000)}
+	s, web := served(b, f, true)
+	var got [50]atomic.Uint64 // the step of each one's newest point
+	for i := range got {
+		r, err := http.NewRequest(http.MethodGet, web.URL+"/events", nil)
+		if err != nil {
+			b.Fatal(err)
+		}
+		r.AddCookie(&http.Cookie{Name: cookieName(r.URL.Host), Value: "known"})
+		answer, err := http.DefaultClient.Do(r)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Cleanup(func() { answer.Body.Close() })
+		go func() {
+			for lines := bufio.NewReader(answer.Body); ; {
+				line, err := lines.ReadString('\n')
+				if err != nil {
+					return
+				}
+				if at := strings.LastIndex(line, "[1000"); strings.HasPrefix(line, "data: ") && at > 0 {
+					step, _, _ := strings.Cut(line[at+1:], ",")
+					n, _ := strconv.ParseUint(step, 10, 64) // 0 where it is none
+					got[i].Store(n)
+				}
+			}
+		}()
+	}
+	b.ReportAllocs()
+	for i := range b.N {
+		f.set(func(f *fake) { f.job.Step, f.crowd = 1_000_001+uint64(i), crowd(3, uint64(i)) })
+		s.watch.look(b.Context(), f)
+		for k := range got {
+			for got[k].Load() < f.job.Step {
+				runtime.Gosched()
+			}
+		}
+	}
+}
+
 // Browsers may choose jobs; too many at once are refused, and one that nobody looks at any more gives way.
 func TestJobsAreChosen(t *testing.T) {
 	f := &fake{job: running(5)}
@@ -155,6 +202,19 @@ func TestJobsAreChosen(t *testing.T) {
 	}
 	if code, _ := request(t, "GET", web.URL+"/curve?job=job-8&from=0&to=9", "", "Cookie", "ringmaster=known"); code != http.StatusOK {
 		t.Errorf("a part of its curve: %d", code)
+	}
+}
+
+// However many look, they are told at most 64 times a second together.
+func TestManyBrowsersAreToldLessOften(t *testing.T) {
+	cfg := Config{}.withDefaults()
+	if one, nobody := cfg.pause(1), cfg.pause(0); one != cfg.Every || nobody != idly*cfg.Every {
+		t.Errorf("one: %v, nobody: %v", one, nobody)
+	}
+	for readers := 1; readers <= maxStreams; readers++ {
+		if each := float64(readers) / cfg.pause(readers).Seconds(); each > 64 {
+			t.Errorf("%d browsers: %.0f times a second", readers, each)
+		}
 	}
 }
 

@@ -85,19 +85,30 @@ func (w *watcher) news(r *reader, now time.Time) (events [][]byte, changed <-cha
 			events = append(events, p.event)
 		}
 	}
-	c := &w.curve
-	at := mark{c.version, len(c.live)}
-	switch {
-	case r.curve.version != at.version || r.curve.live > at.live:
-		events = append(events, curveEvent("curve", at, c.job, c.all()))
-	case r.curve.live < at.live:
-		events = append(events, curveEvent("points", at, c.job, c.added(r.curve.live)))
+	at := mark{w.curve.version, len(w.curve.live)}
+	if r.curve != at {
+		events = append(events, w.curveEvent(r.curve, at))
 	}
 	r.curve = at
 	return events, w.changed
 }
 
-func curveEvent(name string, at mark, job string, points []Point) []byte {
-	out := fmt.Appendf(nil, "id: %d.%d\nevent: %s\ndata: ", at.version, at.live, name)
-	return append(appendPoints(out, job, points), "\n\n"...)
+// told is an event of the curve, which many browsers lack at once.
+type told struct {
+	from, to mark
+	event    []byte
+}
+
+// curveEvent takes a browser's curve from a mark to the newest one: by the points that it lacks, or whole. w.mu is held.
+func (w *watcher) curveEvent(from, to mark) []byte {
+	name, lacks := "points", w.curve.added
+	if from.version != to.version || from.live > to.live {
+		from, name, lacks = mark{}, "curve", func(int) []Point { return w.curve.all() }
+	}
+	t := &w.told
+	if t.event == nil || t.from != from || t.to != to {
+		out := fmt.Appendf(nil, "id: %d.%d\nevent: %s\ndata: ", to.version, to.live, name)
+		*t = told{from, to, append(appendPoints(out, w.curve.job, lacks(from.live)), "\n\n"...)}
+	}
+	return t.event
 }

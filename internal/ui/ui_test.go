@@ -313,7 +313,8 @@ func TestStreamGoesOnAfterACut(t *testing.T) {
 	look(9)
 	look(9) // no step since
 	again("points", "[9]")
-	look(7) // steps are done again
+	again("points", "[9]") // and whoever comes at the same time gets the same
+	look(7)                // steps are done again
 	again("curve", "[1 5 7]")
 	f.set(func(f *fake) { f.broken = errors.New("nobody answers") })
 	s.watch.look(t.Context(), f)

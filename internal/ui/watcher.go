@@ -16,6 +16,7 @@ const (
 	askTimeout = 3 * time.Second
 	reread     = 5 * time.Second
 	idly       = 20 // times as long between two questions while nobody looks
+	crowded    = 16 // browsers make it twice as long, twice as many three times
 )
 
 // Snapshot is what the page shows at a moment. Its lists are sent by themselves; see parts.
@@ -56,6 +57,7 @@ type watcher struct {
 	parts   [len(parts)]part // of the newest snapshot
 	seen    *Snapshot        // the newest snapshot; nil before the first, and never changed afterwards
 	curve   curve
+	told    told               // the newest event of the curve
 	curves  map[string][]Point // of other jobs, by the folder of the checkpoint that they were read from
 	folders map[string]string  // the newest checkpoint's folder of each job
 }
@@ -77,12 +79,20 @@ func (w *watcher) run(ctx context.Context) {
 	}
 }
 
+// pause is the time between two questions for a number of readers. The more there are, the longer it is, so that all together are told at most
+// 64 times a second: each time interrupts what the machine trains.
+func (cfg Config) pause(readers int) time.Duration {
+	if readers == 0 {
+		return idly * cfg.Every
+	}
+	return time.Duration(1+readers/crowded) * cfg.Every
+}
+
 // rest waits until it is time to ask again. It returns false where the watcher is to end.
 func (w *watcher) rest(ctx context.Context) bool {
-	every := w.cfg.Every
-	if w.idle() {
-		every *= idly
-	}
+	w.mu.Lock()
+	every := w.cfg.pause(w.readers)
+	w.mu.Unlock()
 	timer := time.NewTimer(every)
 	defer timer.Stop()
 	select {
