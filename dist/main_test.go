@@ -55,6 +55,24 @@ func TestReleaseIsTheSameInEveryFolder(t *testing.T) {
 		t.Fatalf("archives %v, %v", archive, err)
 	}
 	testArchive(t, archive[0])
+	testDocument(t, filepath.Dir(archive[0]))
+}
+
+// testDocument types in what docs/install.md says of archives, beside the archive.
+func testDocument(t *testing.T, dir string) {
+	_, section, _ := strings.Cut(readFile(t, filepath.Join("..", "docs", "install.md")), "\n## The archive\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	var commands strings.Builder
+	for line := range strings.Lines(section) {
+		if command, found := strings.CutPrefix(line, "    "); found {
+			commands.WriteString(command)
+		}
+	}
+	cmd := exec.Command("bash", "-e", "-c", commands.String())
+	cmd.Dir = dir
+	if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "f9125966c1f1a6b58e51e313d7b1218ad1e60d76311f96d8cba86e88ef1ec4ce") {
+		t.Errorf("%s: %v: %s", &commands, err, out)
+	}
 }
 
 // testArchive unpacks an archive and tries what is in it.
