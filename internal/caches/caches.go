@@ -93,3 +93,6 @@ func (l Level) bounded(ordinary Level, least, most int) Level {
 
 // Here describes this machine's CPU. All its CPUs are taken to be like the first.
 var Here = sync.OnceValue(func() CPU { return here().Bounded() })
+
+// Name identifies the model of this machine's CPU, to keep by it what was measured on it.
+func Name() string { return name() }

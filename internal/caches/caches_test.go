@@ -103,6 +103,9 @@ func TestSysfs(t *testing.T) {
 			t.Errorf("%s: %+v, want %+v", name, got, ordinary)
 		}
 	}
+	if got := identity(fstest.MapFS{"regs/identification/midr_el1": &fstest.MapFile{Data: []byte("0x411fd401\n")}}); got != "0x411fd401" {
+		t.Errorf("the CPU identifies itself as %q", got)
+	}
 	odd := fromSysfs(folder(map[string]string{"index0/ways_of_associativity": "0", "index0/coherency_line_size": "48", "index3/shared_cpu_list": "5-2"})).Bounded()
 	if odd.L1 != (Level{64 << 10, 64, 8, 1}) || odd.L3.Sharers != 1 {
 		t.Errorf("odd files: %+v", odd)
@@ -139,5 +142,5 @@ func TestHereIsPlausible(t *testing.T) {
 	if c.L1.Size < leastFirst || c.L2.Size < c.L1.Size || c.Pages < 8 {
 		t.Errorf("this CPU: %+v", c)
 	}
-	t.Logf("%+v", c)
+	t.Logf("%s: %+v", Name(), c)
 }

@@ -1,5 +1,7 @@
 package caches
 
+import "fmt"
+
 // cpuid is the instruction of that name: its results are the registers A, B, C and D.
 type cpuid func(leaf, sub uint32) (a, b, c, d uint32)
 
@@ -21,6 +23,14 @@ const mostLeaves = 32
 
 // vendorIntel is what B says of leaf 0.
 const vendorIntel = 'G' | 'e'<<8 | 'n'<<16 | 'u'<<24
+
+// signature is the vendor, family, model and stepping of a CPU.
+func signature(read cpuid) string {
+	const leafFamily = 1
+	_, b, c, d := read(leafVendor, 0)
+	a, _, _, _ := read(leafFamily, 0)
+	return fmt.Sprintf("%08x%08x%08x-%08x", b, d, c, a)
+}
 
 func fromCPUID(read cpuid) CPU {
 	last, vendor, _, _ := read(leafVendor, 0)

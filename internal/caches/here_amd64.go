@@ -6,3 +6,5 @@ package caches
 func instruction(leaf, sub uint32) (a, b, c, d uint32)
 
 func here() CPU { return fromCPUID(instruction) }
+
+func name() string { return signature(instruction) }

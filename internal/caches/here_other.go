@@ -2,7 +2,12 @@
 
 package caches
 
-import "os"
+import (
+	"os"
+	"runtime"
+)
 
 // here asks Linux; elsewhere there is no such folder, and all values are ordinary.
 func here() CPU { return fromSysfs(os.DirFS("/sys/devices/system/cpu/cpu0/cache")) }
+
+func name() string { return runtime.GOARCH + " " + identity(os.DirFS("/sys/devices/system/cpu/cpu0")) }

@@ -92,3 +92,6 @@ func listed(s string) int {
 	}
 	return count
 }
+
+// identity is the register with which a CPU of Arm's architecture identifies itself, in a folder like /sys/devices/system/cpu/cpu0.
+func identity(folder fs.FS) string { return word(folder, "regs/identification", "midr_el1") }

@@ -10,19 +10,19 @@ import "ringmaster/internal/caches"
 
 // blocking is the sizes that a tier's products are cut at on a CPU: lengths of k, numbers of columns, and floats.
 type blocking struct {
-	inPlace int // of k, where B is read in place
-	turned  int // of k, where A is read in place as its transpose
-	packed  int // of k, where B is packed
-	width   int // of columns packed at a time
-	few     int // of columns packed at a time where all rows of op(A) use them at once
-	whole   int // floats of op(A) up to which they do
-	rowsA   int // floats of op(A), whose rows a panel of B is used for in turn
-	own     int // floats of B that the first level holds beside what else is read
-	near    int // floats of B that the second level does
-	way     int // bytes of one way of the first level
-	sets    int // of the first level
-	free    int // ways of it for one operand
-	pays    [reaches]int
+	inPlace int          // of k, where B is read in place
+	turned  int          // of k, where A is read in place as its transpose
+	packed  int          // of k, where B is packed
+	width   int          // of columns packed at a time
+	few     int          // of columns packed at a time where all rows of op(A) use them at once
+	whole   int          // floats of op(A) up to which they do
+	rowsA   int          // floats of op(A), whose rows a panel of B is used for in turn
+	own     int          // floats of B that the first level holds beside what else is read
+	near    int          // floats of B that the second level does
+	way     int          // bytes of one way of the first level
+	sets    int          // of the first level
+	free    int          // ways of it for one operand
+	pays    [reaches]int // rows of op(A) from which packing B pays, by the model
 }
 
 // reach is how far B, read in place, is from the core. It decides from how many rows of op(A) on packing it pays.
@@ -123,8 +123,7 @@ func (p *MatMul) packsB(s *shape) bool {
 	if p.K*p.N <= s.own {
 		return false
 	}
-	r := p.reach(s)
-	return p.M >= s.pays[r]
+	return p.M >= s.rowsThatPay(p.reach(s), p.M)
 }
 
 // turnsA reports whether a transposed A is worth packing. Read in place, each step of k is a line of its own, which the first level must

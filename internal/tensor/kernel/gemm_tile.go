@@ -53,6 +53,7 @@ type shape struct {
 	pages    int // that the CPU remembers the places of
 
 	blocking // for the caches of a CPU, see fit
+	choice   choice
 }
 
 const (
