@@ -156,6 +156,7 @@ function compared() {
 
 charts.zoomed = zoomed;
 listen(workers);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", workers);
 log.listen();
 $("smooth").addEventListener("input", (e) => { charts.options.smooth = Number(e.target.value); plot(); });
 $("log").addEventListener("change", (e) => { charts.options.log = e.target.checked; plot(); });

@@ -125,7 +125,7 @@ export class Charts {
       value: (_, v) => (v === null || v === undefined ? "–" : figure(v)),
     })));
     const plot = new window.uPlot({
-      width: box.clientWidth, height: 190, padding: [null, 18, null, null], series, axes: [axis, { ...axis, size: 62, values: (_, all) => all.map(tick) }],
+      width: box.clientWidth, height: 190, padding: [null, 32, null, null], series, axes: [axis, { ...axis, size: 62, values: (_, all) => all.map(tick) }],
       scales: { x: { time: false }, y: { distr: this.options.log && kind.log ? 3 : 1 } },
       cursor: { sync: { key: "step" } }, hooks: { drawAxes: [(u) => this.drawMarks(u)], setScale: [(u, key) => { if (key === "x" && this.charts[i]?.plot === u) this.scaled(u); }] },
     }, data, box);

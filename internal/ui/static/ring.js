@@ -15,7 +15,7 @@ export function draw(root, waits, workers, seats) {
   const pieces = divide(seated, seats);
   const lines = links(pieces);
   tell(waits, seated);
-  const key = JSON.stringify([seats, pieces.map((p) => [p.from, p.to, p.state, p.workers.length, p.workers[0].id]), lines.map((l) => [l.from.from, l.to.from]), others.map((w) => [w.id, w.state])]);
+  const key = JSON.stringify([color("--main"), seats, pieces.map((p) => [p.from, p.to, p.state, p.workers.length, p.workers[0].id]), lines.map((l) => [l.from.from, l.to.from]), others.map((w) => [w.id, w.state])]);
   if (key === drawn) return;
   drawn = key;
   const svg = node("svg:svg", { viewBox: "-170 -150 340 300", role: "img", "aria-label": describe(seated, others) });
