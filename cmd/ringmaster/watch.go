@@ -37,8 +37,8 @@ func watchCommand() *cobra.Command {
 		Use:   "watch [--dir DIR | --cluster ADDR]",
 		Short: "Watch a job in the terminal, and pause, resume or scale it by keys",
 		Long: `Fills the terminal with what a cluster does: the curve of the loss, the workers and whom they wait for, who holds the job up, events and
-the queue. Keys: p pauses the job, r resumes it, + and - change its number of workers, s saves a checkpoint, x stops it with a checkpoint; each asks first. l makes the axis of the losses logarithmic. q leaves,
-and the job goes on. It follows the leader and outlives any coordinator. Without --dir and --cluster it shows the run below runs that was
+the queue. Keys: p pauses the job, r resumes it, + and - change its number of workers, s saves a checkpoint, x stops it with a checkpoint; each asks first. Where there are several jobs, 1 to 9 show the one of that
+number in the list, tab the next one. l makes the axis of the losses logarithmic. q leaves, and the job goes on. It follows the leader and outlives any coordinator. Without --dir and --cluster it shows the run below runs that was
 launched last.
 
 Where standard input or output is no terminal, TERM is dumb, or NO_COLOR or --plain is set, it writes a line when something changes, and

@@ -389,11 +389,7 @@ func TestDifferences(t *testing.T) {
 		next := mustParse(t, base, test.sets...)
 		next.Inherit(old)
 		next.Resolve(samples)
-		got := Changes(old, next)
-		if len(got) == 0 {
-			got = Shorter(old, next, samples)
-		}
-		if !slices.Equal(got, test.want) {
+		if got := differences(old, next, samples); !slices.Equal(got, test.want) {
 			t.Errorf("%v: %v, want %v", test.sets, got, test.want)
 		}
 	}

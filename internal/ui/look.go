@@ -5,8 +5,9 @@ import "context"
 // Watcher follows a cluster for those who show it elsewhere than in a browser: they see what the page shows.
 type Watcher struct{ watch *watcher }
 
-// NewWatcher makes a watcher; Run must run beside it. Of the configuration Dial, Machine, ReadOnly and Every count.
-func NewWatcher(cfg Config) *Watcher { return &Watcher{newWatcher(cfg.withDefaults(), "")} }
+// NewWatcher makes a watcher of a job, by its id, or of what the cluster shows by itself where that is empty; Run must run beside it. Of the
+// configuration Dial, Machine, ReadOnly and Every count.
+func NewWatcher(cfg Config, job string) *Watcher { return &Watcher{newWatcher(cfg.withDefaults(), job)} }
 
 // Run asks the cluster again and again until ctx ends.
 func (w *Watcher) Run(ctx context.Context) {

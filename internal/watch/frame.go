@@ -2,13 +2,16 @@
 package watch
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/charmbracelet/x/ansi"
 
+	"ringmaster/internal/launch"
 	"ringmaster/internal/plural"
 	"ringmaster/internal/printable"
 	"ringmaster/internal/progress"
@@ -82,15 +85,19 @@ func fit(r Row, width int) Row {
 
 // foot is the last row: a question, an answer, or the keys.
 func foot(s Scene) Row {
+	several := ""
+	if len(listed(s.Snapshot)) > 1 {
+		several = "  1-9 job"
+	}
 	switch {
 	case s.Question != "":
 		return Row{Question, s.Question + "  y: yes  any other key: no"}
 	case s.Answer != "":
 		return Row{Plain, s.Answer}
 	case s.ReadOnly:
-		return Row{Keys, "q quit  l log scale"}
+		return Row{Keys, "q quit  l log scale" + several}
 	}
-	return Row{Keys, "q quit  p pause  r resume  +/- workers  s save  x stop  l log scale"}
+	return Row{Keys, "q quit  p pause  r resume  +/- workers  s save  x stop  l log scale" + several}
 }
 
 // section is a heading with lines below it.
@@ -318,18 +325,38 @@ func events(snap *ui.Snapshot) section {
 	return s
 }
 
-// queue lists the jobs that have not ended, beside the one that is shown.
-func queue(snap *ui.Snapshot) section {
-	s := section{heading: "other jobs"}
+// listed are the jobs that have not ended, and the one that is shown.
+func listed(snap *ui.Snapshot) (jobs []launch.JobEntry) {
+	if snap == nil {
+		return nil
+	}
 	for _, j := range snap.Jobs {
-		if j.ID == snap.Job || slices.Contains([]string{"done", "failed", "interrupted", "cancelled"}, j.State) {
-			continue
+		if j.ID == snap.Job || !slices.Contains([]string{"done", "failed", "interrupted", "cancelled"}, j.State) {
+			jobs = append(jobs, j)
 		}
-		place := ""
+	}
+	return jobs
+}
+
+// queue lists the jobs where there are several. The numbers of the first nine are keys that show them.
+func queue(snap *ui.Snapshot) section {
+	s := section{heading: "jobs"}
+	jobs := listed(snap)
+	if len(jobs) < 2 {
+		return section{}
+	}
+	for i, j := range jobs {
+		place, mark, number := "", " ", " "
 		if j.Place > 0 {
 			place = fmt.Sprintf(", place %d", j.Place)
 		}
-		s.lines = append(s.lines, fmt.Sprintf("%s  %s%s, priority %d  step %d", j.Name, j.State, place, j.Priority, j.Step))
+		if j.ID == snap.Job {
+			mark = ">"
+		}
+		if i < 9 {
+			number = strconv.Itoa(i + 1)
+		}
+		s.lines = append(s.lines, fmt.Sprintf("%s%s %s  %s%s, priority %d  step %d", mark, number, cmp.Or(j.Name, j.ID), j.State, place, j.Priority, j.Step))
 	}
 	return s
 }

@@ -30,6 +30,16 @@ func told(t *testing.T, name string) Scene {
 	if err := json.Unmarshal(data, &snap); err != nil {
 		t.Fatal(err)
 	}
+	var lists struct { // which the page sends by themselves
+		Jobs        []launch.JobEntry
+		Epochs      []ui.Epoch
+		Views       []launch.ViewSummary
+		Checkpoints []launch.CheckpointEntry
+	}
+	if err := json.Unmarshal(data, &lists); err != nil {
+		t.Fatal(err)
+	}
+	snap.Jobs, snap.Epochs, snap.Views, snap.Checkpoints = lists.Jobs, lists.Epochs, lists.Views, lists.Checkpoints
 	s := Scene{Snapshot: &snap}
 	for step := uint64(1); step <= 812; step += 7 {
 		s.Curve = append(s.Curve, ui.Point{Step: step, Loss: 2.3*math.Exp(-float64(step)/150) + 0.2})

@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
 
+	"ringmaster/internal/launch"
 	"ringmaster/internal/ui"
 )
 
@@ -21,8 +23,8 @@ const answerFor = 5 * time.Second
 func Run(ctx context.Context, cfg ui.Config, in, out *os.File, signals <-chan os.Signal) (os.Signal, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	follower := ui.NewWatcher(cfg)
-	program := tea.NewProgram(&screen{ctx: ctx, cfg: cfg}, tea.WithInput(in), tea.WithOutput(out), tea.WithoutSignalHandler())
+	chosen := make(chan string, 1)
+	program := tea.NewProgram(&screen{ctx: ctx, cfg: cfg, chosen: chosen}, tea.WithInput(in), tea.WithOutput(out), tea.WithoutSignalHandler())
 	guarded := func(do func()) {
 		defer func() {
 			if r := recover(); r != nil {
@@ -31,16 +33,13 @@ func Run(ctx context.Context, cfg ui.Config, in, out *os.File, signals <-chan os
 		}()
 		do()
 	}
-	go guarded(func() { follower.Run(ctx) })
 	go guarded(func() {
-		for {
-			snap, curve, changed := follower.Now()
-			program.Send(news{snap, curve})
-			select {
-			case <-changed:
-			case <-ctx.Done():
-				return
-			}
+		for job := ""; ctx.Err() == nil; {
+			looking, stop := context.WithCancel(ctx)
+			follower := ui.NewWatcher(cfg, job)
+			go guarded(func() { follower.Run(looking) })
+			job = show(ctx, follower, program, chosen)
+			stop()
 		}
 	})
 	go func() {
@@ -55,6 +54,23 @@ func Run(ctx context.Context, cfg ui.Config, in, out *os.File, signals <-chan os
 		return s.signal, s.err
 	}
 	return nil, err
+}
+
+// show passes on what a watcher sees until another job is chosen. What was on the screen stays there until the cluster has answered.
+func show(ctx context.Context, follower *ui.Watcher, program *tea.Program, chosen <-chan string) (job string) {
+	for {
+		snap, curve, changed := follower.Now()
+		if snap != nil {
+			program.Send(news{snap, curve})
+		}
+		select {
+		case <-changed:
+		case job = <-chosen:
+			return job
+		case <-ctx.Done():
+			return ""
+		}
+	}
 }
 
 // Messages to the screen.
@@ -73,6 +89,7 @@ type (
 type screen struct {
 	ctx           context.Context
 	cfg           ui.Config
+	chosen        chan string // the job that is to be shown
 	scene         Scene
 	width, height int
 	asked         *ui.Action // what a question is about
@@ -148,7 +165,36 @@ func (s *screen) key(name string) tea.Cmd {
 		s.scene.Log = !s.scene.Log
 		return nil
 	}
+	if s.pick(name) {
+		return nil
+	}
 	return s.wish(name)
+}
+
+// pick shows another job: the one of a number in the list, or the next one.
+func (s *screen) pick(key string) bool {
+	jobs := listed(s.scene.Snapshot)
+	if len(jobs) < 2 {
+		return false
+	}
+	at := -1
+	if key == "tab" || key == "shift+tab" {
+		shown := slices.IndexFunc(jobs, func(j launch.JobEntry) bool { return j.ID == s.scene.Snapshot.Job })
+		if at = (shown + 1) % len(jobs); key == "shift+tab" {
+			at = (max(shown, 0) + len(jobs) - 1) % len(jobs)
+		}
+	} else if len(key) == 1 && key[0] >= '1' && key[0] <= '9' {
+		at = int(key[0] - '1')
+	}
+	if at < 0 || at >= len(jobs) {
+		return false
+	}
+	select {
+	case <-s.chosen: // one that nobody has taken up yet
+	default:
+	}
+	s.chosen <- jobs[at].ID
+	return true
 }
 
 // wish asks whether an action is meant.

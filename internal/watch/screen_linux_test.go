@@ -45,8 +45,11 @@ var (
 	state  = "running"
 )
 
-func (f *fake) Status(context.Context, string) (*rpc.ClusterStatus, error) {
+func (f *fake) Status(_ context.Context, job string) (*rpc.ClusterStatus, error) {
 	f.asked++
+	if job == "2" {
+		return &rpc.ClusterStatus{Job: &rpc.JobStatus{Job: "2", Name: "otherjob", State: "queued", Seats: 2, Message: "it waits for its turn"}}, nil
+	}
 	if f.mode == "panics" && f.asked > 10 {
 		panic("a broken invariant")
 	}
@@ -58,7 +61,12 @@ func (f *fake) Status(context.Context, string) (*rpc.ClusterStatus, error) {
 	return &rpc.ClusterStatus{Job: &rpc.JobStatus{Job: "1", Name: "somejob", State: state, Seats: 2, Step: uint64(f.asked), TrainLoss: 1 / float64(f.asked), HasTrainLoss: true},
 		Workers: []*rpc.WorkerStatus{{Id: "w1", Seated: true, SeatEnd: 2, State: "training"}}}, nil
 }
-func (f *fake) Jobs(context.Context) ([]*rpc.JobLine, error) { return nil, nil }
+func (f *fake) Jobs(context.Context) ([]*rpc.JobLine, error) {
+	if f.mode != "two" {
+		return nil, nil
+	}
+	return []*rpc.JobLine{{Id: "0", Name: "oldjob", State: "done"}, {Id: "1", Name: "somejob", State: "running"}, {Id: "2", Name: "otherjob", State: "queued", Place: 1}}, nil
+}
 func (f *fake) Change(_ context.Context, _ string, c rpc.Change, _ int) error {
 	paused.Lock()
 	defer paused.Unlock()
@@ -259,6 +267,20 @@ func TestKeysAskAndAct(t *testing.T) {
 	p.await("from 1 to 2 workers?")
 	p.press("y")
 	p.await("2 is refused here")
+	p.press("q")
+	p.restored("over: <nil>, <nil>")
+}
+
+func TestKeysChooseAJob(t *testing.T) {
+	p := openTerminal(t, "two")
+	p.await(">1 somejob")
+	p.press("2")
+	p.await("it waits for its turn")
+	p.press("p")
+	p.await("pause otherjob?")
+	p.press("n")
+	p.press("\t")
+	p.await("somejob  running")
 	p.press("q")
 	p.restored("over: <nil>, <nil>")
 }
