@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/grpc"
 
 	"ringmaster/internal/cli"
 	"ringmaster/internal/client"
@@ -38,17 +39,22 @@ func (f *jobsFlags) register(cmd *cobra.Command) {
 	cli.Either(cmd, "dir", "cluster")
 }
 
-// ask calls do with a client of the cluster.
-func (f *jobsFlags) ask(ctx context.Context, do func(context.Context, *client.Client) error) error {
-	addresses, err := clusterOf(f.dir, f.cluster)
-	if err != nil {
-		return err
+// connect says where the cluster is, and with what it is spoken to.
+func (f *jobsFlags) connect() (addresses []string, options []grpc.DialOption, err error) {
+	if addresses, err = clusterOf(f.dir, f.cluster); err != nil {
+		return nil, nil, err
 	}
 	certificate := f.certificate
 	if len(f.cluster) == 0 {
 		certificate = "" // a launch is on this machine alone
 	}
-	options, err := connection(certificate, addresses)
+	options, err = connection(certificate, addresses)
+	return addresses, options, err
+}
+
+// ask calls do with a client of the cluster.
+func (f *jobsFlags) ask(ctx context.Context, do func(context.Context, *client.Client) error) error {
+	addresses, options, err := f.connect()
 	if err != nil {
 		return err
 	}
