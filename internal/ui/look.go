@@ -7,7 +7,9 @@ type Watcher struct{ watch *watcher }
 
 // NewWatcher makes a watcher of a job, by its id, or of what the cluster shows by itself where that is empty; Run must run beside it. Of the
 // configuration Dial, Machine, ReadOnly and Every count.
-func NewWatcher(cfg Config, job string) *Watcher { return &Watcher{newWatcher(cfg.withDefaults(), job)} }
+func NewWatcher(cfg Config, job string) *Watcher {
+	return &Watcher{newWatcher(cfg.withDefaults(), job)}
+}
 
 // Run asks the cluster again and again until ctx ends.
 func (w *Watcher) Run(ctx context.Context) {
