@@ -73,7 +73,8 @@ func jobsCommand() *cobra.Command {
 	cmd.Short = "List the jobs of a cluster, pause, resume, cancel and order them"
 	cmd.Long = `Lists the jobs of a cluster, and changes what becomes of them; without --dir and --cluster, of the run below runs that was launched last.
 
-Jobs take turns. The one of the largest priority comes first, of equal ones the one submitted first. A job that is paused, or makes way for
+Jobs take turns. The one of the largest priority comes first, of equal ones the one submitted first. Each takes as many workers as it can, up to
+its max_workers; those that are left go to the next. A job shrinks before it makes way for one of a larger priority. A job that is paused, or makes way for
 one of a larger priority, saves a checkpoint after its step; later it goes on from there, with the same bits.`
 	cmd.Example = `  ringmaster jobs --cluster coordinator-1:7000
   ringmaster jobs pause mnist --cluster coordinator-1:7000

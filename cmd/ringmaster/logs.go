@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -157,7 +158,7 @@ func (l *logReader) processes(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, failed(err)
 	}
-	var seated []string
+	var seated []*rpc.WorkerStatus
 	for _, c := range st.Coordinators {
 		if c.Id == l.of {
 			return []string{c.Id}, nil
@@ -168,7 +169,7 @@ func (l *logReader) processes(ctx context.Context) ([]string, error) {
 			return []string{w.Id}, nil
 		}
 		if w.Seated {
-			seated = append(seated, w.Id)
+			seated = append(seated, w)
 		}
 	}
 	if l.read[l.of] != nil {
@@ -181,13 +182,19 @@ func (l *logReader) processes(ctx context.Context) ([]string, error) {
 		return nil, err
 	}
 	l.over = jobEnded(job)
-	if st.Job.GetJob() != job.Id || len(seated) == 0 {
+	var train []string
+	for _, w := range seated {
+		if cmp.Or(w.Job, st.Job.GetJob()) == job.Id { // an older coordinator does not tell the job
+			train = append(train, w.Id)
+		}
+	}
+	if len(train) == 0 {
 		if len(l.read) > 0 {
 			return nil, nil // it has no workers at present
 		}
 		return nil, failed(fmt.Errorf("job %s is %s and has no workers whose logs could be read; name a process", job.Id, job.State))
 	}
-	return seated, nil
+	return train, nil
 }
 
 // follow shows new lines until ctx ends, or the job does.

@@ -27,11 +27,11 @@ const (
 )
 
 func scaleCommand() *cobra.Command {
-	var dir, certificate string
+	var dir, job, certificate string
 	var cluster []string
 	workers := 0
 	cmd := &cobra.Command{
-		Use:   "scale --workers N [--dir DIR | --cluster ADDR]",
+		Use:   "scale --workers N [--job JOB] [--dir DIR | --cluster ADDR]",
 		Short: "Change the number of workers of a running job",
 		Long: `Changes the number of workers of the job that runs, without stopping it: workers come and go between two steps, and the
 result has the same bits. Without --dir and --cluster it is the run below runs that was launched last.
@@ -56,10 +56,11 @@ A launch starts and stops worker processes to match. On other clusters start bin
 				return err
 			}
 			client := client.New(addresses, options...)
-			return errors.Join(runScale(ctx, os.Stdout, client, workers, addresses, len(cluster) == 0), failed(client.Close()))
+			return errors.Join(runScale(ctx, os.Stdout, client, job, workers, addresses, len(cluster) == 0), failed(client.Close()))
 		},
 	}
 	cmd.Flags().IntVar(&workers, "workers", 0, "number of workers, from 1 to the job's seats")
+	cmd.Flags().StringVar(&job, "job", "", "id or name of the `job`; where one runs alone it need not be named")
 	cmd.Flags().StringVar(&dir, "dir", "", "`folder` of a run on this machine")
 	cmd.Flags().StringSliceVar(&cluster, "cluster", nil, "`address`es of coordinators, host:port")
 	certsFlag(cmd, &certificate)
@@ -89,15 +90,24 @@ func clusterOf(dir string, cluster []string) ([]string, error) {
 	return endpoints.Addresses(), nil
 }
 
-func runScale(ctx context.Context, out io.Writer, client *client.Client, workers int, addresses []string, launched bool) error {
+func runScale(ctx context.Context, out io.Writer, client *client.Client, of string, workers int, addresses []string, launched bool) error {
 	asking, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
-	before, err := client.Status(asking, "")
+	if of != "" {
+		found, err := findJob(asking, client, of)
+		if err != nil {
+			return err
+		}
+		of = found.Id
+	}
+	before, err := client.Status(asking, of)
 	if err != nil {
 		return &exit{exitNotUp, err}
 	}
 	job := before.GetJob()
 	switch {
+	case of == "" && len(before.Others) > 0:
+		return wrong(errors.New("several jobs run there: say which by --job; ringmaster jobs lists them"))
 	case job == nil || job.Ended:
 		return failed(errors.New("no job runs there that could be scaled"))
 	case workers > int(job.Seats):

@@ -50,6 +50,9 @@ priority saves a checkpoint, waits, and goes on later from the step at which it 
 			if err := flags.check(args[0]); err != nil {
 				return err
 			}
+			if how.asJSON && !how.dry {
+				return wrong(errors.New("--json is for --dry-run; --summary writes a job's end as JSON"))
+			}
 			return runSubmit(cmd.Context(), args[0], flags, to, how)
 		},
 	}
@@ -57,11 +60,12 @@ priority saves a checkpoint, waits, and goes on later from the step at which it 
 	eventFlag(cmd, &flags.onEvent)
 	cmd.Flags().StringSliceVar(&to.cluster, "cluster", nil, "`address`es of coordinators, host:port")
 	certsFlag(cmd, &to.certs)
-	cmd.Flags().IntVar(&how.workers, "workers", 0, "workers to use (default: all that are there, at most the job's seats)")
+	cmd.Flags().IntVar(&how.workers, "workers", 0, "workers to use (default: all that are there, at most the job's seats and max_workers)")
 	cmd.Flags().IntVar(&how.priority, "priority", 0, fmt.Sprintf("the job's `priority`, from %d to %d", -fsm.MaxPriority, fsm.MaxPriority))
 	cmd.Flags().BoolVar(&how.detach, "detach", false, "print the job's id and return, without watching it")
 	cmd.Flags().StringVar(&how.records, "records", "", "record the job in `FOLDER` of this machine while it is watched, as a launch does in its own (metrics.jsonl, events.jsonl, tensorboard/)")
 	cmd.Flags().BoolVar(&how.dry, "dry-run", false, "check the job, and say whether it would find workers, memory and its turn there; submit nothing")
+	cmd.Flags().BoolVar(&how.asJSON, "json", false, "with --dry-run: write its answer as JSON")
 	cmd.MarkFlagsMutuallyExclusive("detach", "dry-run")
 	cmd.MarkFlagsMutuallyExclusive("detach", "summary")
 	cli.Either(cmd, "detach", "records")
@@ -73,6 +77,7 @@ priority saves a checkpoint, waits, and goes on later from the step at which it 
 type submitFlags struct {
 	workers, priority int
 	detach, dry       bool
+	asJSON            bool   // of a dry run
 	records           string // folder; empty: nothing is recorded here
 }
 
@@ -110,6 +115,9 @@ func runSubmit(ctx context.Context, file string, flags jobFlags, to target, how 
 	if how.workers < 0 || how.workers > job.Seats {
 		return wrong(job.Errorf("seats", "--workers %d must be from 0 to the job's seats: %d", how.workers, job.Seats))
 	}
+	if most := job.MaxWorkers; most > 0 && how.workers > most {
+		return wrong(job.Errorf("max_workers", "--workers %d is more than the job's max_workers: %d", how.workers, most))
+	}
 	if err := checkPriority(how.priority); err != nil {
 		return wrong(err)
 	}
@@ -119,7 +127,7 @@ func runSubmit(ctx context.Context, file string, flags jobFlags, to target, how 
 	}
 	request.Priority = int32(how.priority)
 	if how.dry {
-		return dryRun(ctx, to, options, job, request, checked, out)
+		return dryRun(ctx, to, options, job, request, checked, how.asJSON, out)
 	}
 	account := accountOf(checked)
 	if how.detach {

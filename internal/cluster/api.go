@@ -39,12 +39,15 @@ func (s *Server) Submit(ctx context.Context, r *rpc.SubmitRequest) (*rpc.SubmitR
 	if r.Workers > 0 && int(r.Workers) < job.MinWorkers {
 		return nil, status.Errorf(codes.InvalidArgument, "%s fewer than the job's min_workers: %d", plural.Are(r.Workers, "worker"), job.MinWorkers)
 	}
+	if most := job.MaxWorkers; most > 0 && int(r.Workers) > most {
+		return nil, status.Errorf(codes.InvalidArgument, "%s more than the job's max_workers: %d", plural.Are(r.Workers, "worker"), most)
+	}
 	token := r.Token
 	if token == 0 {
 		token = s.cfg.Random() | 1
 	}
 	c := &fsm.Submit{Incarnation: plan.Incarnation(token), Name: job.Name, Seats: job.Seats, Config: r.Config,
-		Keep: job.Checkpoint.KeepLast, Workers: int(r.Workers), Fingerprint: r.Fingerprint, Stop: r.Stop, MinWorkers: job.MinWorkers, Even: !job.Balance, Seed: job.Seed, Priority: int(r.Priority),
+		Keep: job.Checkpoint.KeepLast, Workers: int(r.Workers), Fingerprint: r.Fingerprint, Stop: r.Stop, MinWorkers: job.MinWorkers, MaxWorkers: job.MaxWorkers, Even: !job.Balance, Seed: job.Seed, Priority: int(r.Priority),
 		EarlyStop: metric.EarlyStop(job), KeepBest: metric.KeepBest(job)}
 	for _, f := range r.Files {
 		c.Files = append(c.Files, fsm.DataFile{Name: f.Name, SHA256: f.Sha256})
@@ -132,18 +135,22 @@ func (s *Server) Stop(ctx context.Context, r *rpc.StopRequest) (*rpc.StopReply, 
 	return &rpc.StopReply{}, nil
 }
 
-// Scale sets the number of workers a job wants. An empty job means the active one.
+// Scale sets the number of workers a job wants. An empty job means the one that runs.
 func (s *Server) Scale(ctx context.Context, r *rpc.ScaleRequest) (*rpc.ScaleReply, error) {
 	if !s.leads() {
 		return nil, s.notLeader()
 	}
-	id := r.Job
+	id, several := r.Job, false
 	if id == "" {
 		s.log.Read(func(st *fsm.State) {
-			if j := st.Active(); j != nil {
-				id = j.ID
+			active := st.Active()
+			if several = len(active) > 1; len(active) > 0 {
+				id = active[0].ID
 			}
 		})
+	}
+	if several {
+		return nil, status.Error(codes.FailedPrecondition, "several jobs run; name the one to scale")
 	}
 	if err := s.log.Propose(ctx, fsm.Command{Scale: &fsm.Scale{Job: id, Workers: int(r.Workers)}}); err != nil {
 		return nil, s.refused("scale", err)
@@ -198,17 +205,26 @@ func (s *Server) Status(_ context.Context, r *rpc.StatusRequest) (*rpc.ClusterSt
 	now := time.Now()
 	s.log.Read(func(st *fsm.State) {
 		out.Cluster = uint64(st.Cluster)
-		j := st.Active()
-		if j != nil && out.Job.GetJob() == j.ID {
-			out.Queued = uint32(len(st.Queue()))
+		for _, j := range st.Active() {
+			if out.Job.GetJob() == j.ID {
+				out.Queued = uint32(len(st.Queue()))
+			} else {
+				line := s.jobLine(s.describeJob(j))
+				line.Priority, line.Checkpoints = int32(j.Priority), nil
+				out.Others = append(out.Others, line)
+			}
 		}
-		workers, on, arcs := s.leader.Workers(now), map[string]int{}, arcsOf(j)
+		_, of := s.leader.Orders(st, now)
+		workers, on, arcs := s.leader.Workers(now), map[string]int{}, arcsOf(st.Active())
 		for _, r := range workers {
 			on[r.Machine]++
 		}
 		on[""] = 1
 		for _, r := range workers {
 			w := workerStatus(arcs, r)
+			if j := of[plan.Incarnation(r.Incarnation)]; j != nil {
+				w.Job = j.ID
+			}
 			w.Memory = plan.Memory{Machine: r.MachineMemory, Limit: r.MemoryLimit}.Room(on[r.Machine])
 			out.Workers = append(out.Workers, w)
 		}
@@ -216,14 +232,16 @@ func (s *Server) Status(_ context.Context, r *rpc.StatusRequest) (*rpc.ClusterSt
 	return out, nil
 }
 
-// arcsOf are the seats of the workers in a job's view. A nil job has none.
-func arcsOf(j *fsm.Job) map[plan.Incarnation]plan.Interval {
-	if j == nil || j.View == nil {
-		return nil
-	}
-	out := make(map[plan.Incarnation]plan.Interval, len(j.View.Members))
-	for _, m := range j.View.Members {
-		out[m.Incarnation] = m.Arc
+// arcsOf are the seats of the workers in the jobs' views.
+func arcsOf(jobs []*fsm.Job) map[plan.Incarnation]plan.Interval {
+	out := map[plan.Incarnation]plan.Interval{}
+	for _, j := range jobs {
+		if j.View == nil {
+			continue
+		}
+		for _, m := range j.View.Members {
+			out[m.Incarnation] = m.Arc
+		}
 	}
 	return out
 }
@@ -266,7 +284,7 @@ func (s *Server) jobStatus(id string) (*rpc.JobStatus, error) {
 }
 
 func (s *Server) describeJob(j *fsm.Job) *rpc.JobStatus {
-	out := &rpc.JobStatus{Job: j.ID, Name: j.Name, State: string(j.Phase), Error: j.Error, Message: s.message, Seats: uint32(j.Seats),
+	out := &rpc.JobStatus{Job: j.ID, Name: j.Name, State: string(j.Phase), Error: j.Error, Message: s.waits[j.ID].Reason, Seats: uint32(j.Seats),
 		Generation: uint64(j.Generation), Ended: j.Phase.Ended(), Config: j.Config, Seed: j.Seed,
 		Wanted: uint32(j.Workers), Scalings: j.Scalings}
 	for _, r := range s.log.Replicas() {
@@ -275,10 +293,10 @@ func (s *Server) describeJob(j *fsm.Job) *rpc.JobStatus {
 	switch {
 	case out.Ended:
 	case j.Stop || j.Yields != "":
-		out.State, out.Message = ending(j, s.message)
+		out.State, out.Message = ending(j, out.Message)
 	case j.Phase == fsm.Paused:
 		out.Message = "paused until it is resumed: ringmaster jobs resume " + j.ID
-	case s.tooFew:
+	case s.waits[j.ID].TooFew:
 		out.State = string(fsm.Waiting)
 	}
 	for _, e := range j.Epochs {
@@ -300,9 +318,7 @@ func (s *Server) describeJob(j *fsm.Job) *rpc.JobStatus {
 	if !out.Ended {
 		out.Unsaved = s.leader.Unsaved(j)
 	}
-	if s.stalledJob == j.ID {
-		out.Stalled = s.stall
-	}
+	out.Stalled = s.held[j.ID]
 	if o := j.Outcome; o != nil {
 		describeOutcome(o, out)
 	}

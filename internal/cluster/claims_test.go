@@ -70,7 +70,7 @@ func leader(t testing.TB) *Server {
 		{Worker: "w1", Incarnation: 11, Address: "127.0.0.1:2", Arc: plan.Interval{Begin: 0, End: 1}},
 		{Worker: "w2", Incarnation: 12, Address: "127.0.0.1:3", Arc: plan.Interval{Begin: 1, End: 2}}}}
 	var job string
-	s.log.Read(func(st *fsm.State) { job = st.Active().ID })
+	s.log.Read(func(st *fsm.State) { job = st.Active()[0].ID })
 	if err := s.log.Propose(ctx, fsm.Command{View: &fsm.ProposeView{Job: job, View: fsm.View{View: view, Orderly: true, Cause: "start"}}}); err != nil {
 		t.Fatal(err)
 	}
@@ -172,7 +172,7 @@ func TestReplacedProcessIsTold(t *testing.T) {
 func TestUploadsBelongToSeats(t *testing.T) {
 	s := leader(t)
 	var job string
-	s.log.Read(func(st *fsm.State) { job = fmt.Sprintf("%016x", uint64(st.Active().Incarnation)) })
+	s.log.Read(func(st *fsm.State) { job = fmt.Sprintf("%016x", uint64(st.Active()[0].Incarnation)) })
 	for _, c := range []struct {
 		worker, directory, file string
 		bytes                   uint64
@@ -202,7 +202,7 @@ func TestUnfinishedUploadsAreBounded(t *testing.T) {
 	s := leader(t)
 	var job plan.Incarnation
 	var id string
-	s.log.Read(func(st *fsm.State) { job, id = st.Active().Incarnation, st.Active().ID })
+	s.log.Read(func(st *fsm.State) { job, id = st.Active()[0].Incarnation, st.Active()[0].ID })
 	store := func(worker, file string, step uint64, want codes.Code) {
 		t.Helper()
 		folder := checkpoint.Name{Step: step, Generation: 1, Job: job}.Folder()

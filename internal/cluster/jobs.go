@@ -40,14 +40,13 @@ func (s *Server) Jobs(context.Context, *rpc.JobsRequest) (*rpc.JobsReply, error)
 		for i, j := range st.Queue() {
 			places[j.ID] = uint32(i + 1)
 		}
-		active := st.Active()
 		for _, j := range st.Jobs {
 			line := s.jobLine(s.describeJob(j))
 			line.Priority, line.Place, line.Saving = int32(j.Priority), places[j.ID], j.SaveFrom > 0
 			if j.Phase == fsm.Waiting && !j.Stop {
 				line.State = "queued"
 			}
-			if j != active && line.Place > 0 {
+			if line.Place > 0 {
 				line.Message = ""
 			}
 			out.Jobs = append(out.Jobs, line)

@@ -6,8 +6,10 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"ringmaster/internal/cluster/decide"
 	"ringmaster/internal/cluster/fsm"
 	"ringmaster/internal/metric"
+	"ringmaster/internal/plan"
 	"ringmaster/internal/rpc"
 )
 
@@ -20,26 +22,53 @@ func (s *Server) sendAll() {
 	}
 	now := time.Now()
 	s.log.Read(func(st *fsm.State) {
-		if base := s.baseOrder(st, now); !proto.Equal(s.base, base) {
-			s.base = base
+		orders, of := s.ordersOf(st, now)
+		for id, o := range orders {
+			if old := s.orders[id]; old != nil && proto.Equal(old, o) {
+				orders[id] = old
+			}
 		}
-		for _, l := range s.lines { // compared as pointers: an order names all workers
-			if !l.refused && l.order != s.base {
-				l.order = s.base
+		s.orders = orders
+		for id, l := range s.lines { // compared as pointers: an order names all workers of its job
+			if o := orders[idOf(of[id])]; !l.refused && l.order != o {
+				l.order = o
 				l.notify()
 			}
 		}
 	})
 }
 
-// baseOrder is what the state wants of every worker.
-func (s *Server) baseOrder(st *fsm.State, now time.Time) *rpc.Order {
-	o := &rpc.Order{Cluster: uint64(st.Cluster), Coordinators: s.coordinators(), Trace: s.traces.order()}
-	j := st.Active()
+func idOf(j *fsm.Job) string {
 	if j == nil {
-		if j = st.Newest(); j == nil || !j.Phase.Ended() {
-			return o
+		return ""
+	}
+	return j.ID
+}
+
+// ordersOf is what the state wants of the workers of each job whose turn it is, by its id, and whose worker each is. Where it is no job's turn,
+// all get the order of the empty id.
+func (s *Server) ordersOf(st *fsm.State, now time.Time) (map[string]*rpc.Order, map[plan.Incarnation]*fsm.Job) {
+	orders := map[string]*rpc.Order{}
+	jobs, of := s.leader.Orders(st, now)
+	for _, j := range jobs {
+		orders[j.Job.ID] = s.orderOf(st, &j)
+	}
+	if len(jobs) == 0 {
+		last := st.Newest()
+		if last != nil && !last.Phase.Ended() {
+			last = nil
 		}
+		orders[""] = s.orderOf(st, &decide.Order{Job: last})
+	}
+	return orders, of
+}
+
+// orderOf is what the state wants of a job's workers.
+func (s *Server) orderOf(st *fsm.State, about *decide.Order) *rpc.Order {
+	o := &rpc.Order{Cluster: uint64(st.Cluster), Coordinators: s.coordinators(), Trace: s.traces.order()}
+	j := about.Job
+	if j == nil {
+		return o
 	}
 	o.Job = &rpc.JobSpec{Id: j.ID, Incarnation: uint64(j.Incarnation), Config: j.Config, Fingerprint: j.Fingerprint, Parked: j.Parked}
 	for _, f := range j.Files {
@@ -52,15 +81,14 @@ func (s *Server) baseOrder(st *fsm.State, now time.Time) *rpc.Order {
 		c := j.Checkpoints[n-1]
 		o.HasCheckpoint, o.CheckpointStep, o.CheckpointGeneration = true, c.Step, uint64(c.Generation)
 	}
-	restore, candidates := s.leader.Orders(j, now)
-	if o.Restore = restore; restore {
+	if o.Restore = about.Restore; o.Restore {
 		o.Job.Manifest = j.Newest().Manifest
 	}
 	if j.View == nil {
 		return o
 	}
 	o.View = viewMessage(j.View)
-	o.Candidates = candidates
+	o.Candidates = about.Candidates
 	if j.Running() {
 		o.Start = &rpc.Start{Generation: uint64(j.Started.Generation), Step: j.Started.Step, StateDigest: j.Started.StateDigest,
 			Halt: j.Started.Halt, Epochs: uint32(j.Started.Epochs),
@@ -84,7 +112,7 @@ func judgedMessage(j *metric.Judged) *rpc.Judged {
 }
 
 func viewMessage(v *fsm.View) *rpc.View {
-	out := &rpc.View{Generation: uint64(v.Generation), Seats: uint32(v.Seats), Orderly: v.Orderly, Cause: v.Cause, Reason: v.Reason}
+	out := &rpc.View{Generation: uint64(v.Generation), Seats: uint32(v.Seats), Orderly: v.Orderly, Follows: uint64(v.Previous()), Cause: v.Cause, Reason: v.Reason}
 	for _, m := range v.Members {
 		out.Members = append(out.Members, &rpc.Member{Worker: m.Worker, Incarnation: uint64(m.Incarnation), Address: m.Address,
 			Socket: m.Socket, Machine: m.Machine, Host: m.Host, SeatBegin: uint32(m.Arc.Begin), SeatEnd: uint32(m.Arc.End)})

@@ -80,16 +80,14 @@ type Server struct {
 	wholeAt atomic.Uint64 // all checkpoints named in the log up to this entry are here; see Whole
 	sweptAt atomic.Uint64 // log entry after which the last search for needless folders ran; 0: search again
 
-	mu         sync.Mutex
-	leader     *decide.Leader // nil while this replica does not lead
-	lines      map[plan.Incarnation]*line
-	base       *rpc.Order // newest order, which all workers have or are being sent
-	message    string     // what the job waits for
-	tooFew     bool       // it has no ring because of that
-	stall      *rpc.Stall // who holds up stalledJob, the active job; nil: nobody
-	stalledJob string
-	stalls     map[plan.Generation]float64
-	lastSeen   map[string]*rpc.Progress // newest progress of each job, from any worker
+	mu       sync.Mutex
+	leader   *decide.Leader // nil while this replica does not lead
+	lines    map[plan.Incarnation]*line
+	orders   map[string]*rpc.Order     // newest order of each job, which its workers have or are being sent
+	waits    map[string]decide.Waiting // what each job waits for
+	held     map[string]*rpc.Stall     // who holds each job up that somebody does
+	stalls   map[plan.Generation]float64
+	lastSeen map[string]*rpc.Progress // newest progress of each job, from any worker
 }
 
 // New makes a coordinator from its replicated log and its checkpoint store. Run runs it.
@@ -190,13 +188,14 @@ func (s *Server) lead(ctx context.Context) error {
 	for range 64 { // bounded, so that orders go out between bursts of decisions
 		d := s.next()
 		if d.Command == nil {
-			s.setMessage(d)
+			s.setWaits(d.Waits)
 			break
 		}
 		bounded, cancel := context.WithTimeout(ctx, 5*time.Second)
 		err := s.log.Propose(bounded, *d.Command)
 		cancel()
 		if err != nil {
+			s.refusedBy(d, err)
 			s.sendAll()
 			return err
 		}
@@ -252,14 +251,25 @@ func (s *Server) confirm(d decide.Decision) {
 	}
 }
 
-func (s *Server) setMessage(d decide.Decision) {
+// refusedBy tells the leader that the log has refused its decision, so that it goes on with other jobs first.
+func (s *Server) refusedBy(d decide.Decision, err error) {
+	var refused *RefusedError
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.tooFew = d.TooFew
-	if m := d.Wait; m != s.message {
-		s.message = m
-		if m != "" {
-			s.cfg.Log.Info("waits", "reason", m)
+	if s.leader != nil && errors.As(err, &refused) {
+		s.leader.Refused(d, time.Now())
+	}
+}
+
+func (s *Server) setWaits(waits []decide.Waiting) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	was := s.waits
+	s.waits = map[string]decide.Waiting{}
+	for _, w := range waits {
+		s.waits[w.Job] = w
+		if w.Reason != "" && w.Reason != was[w.Job].Reason {
+			s.cfg.Log.Info("waits", "job", w.Job, "reason", w.Reason)
 		}
 	}
 }

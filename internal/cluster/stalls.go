@@ -4,27 +4,29 @@ import (
 	"time"
 
 	"ringmaster/internal/cluster/fsm"
+	"ringmaster/internal/rpc"
 )
 
-// watchStalls looks who holds the active job up, and logs it when that changes. The caller holds the lock.
+// watchStalls looks who holds the jobs up, and logs it when that changes. The caller holds the lock.
 func (s *Server) watchStalls(now time.Time) {
-	s.stall, s.stalledJob = nil, ""
+	s.held = map[string]*rpc.Stall{}
 	if s.leader == nil {
 		return
 	}
-	news := false
 	s.log.Read(func(st *fsm.State) {
-		if j := st.Active(); j != nil {
-			s.stalledJob = j.ID
+		for _, job := range s.leader.Stalls(st, now) {
+			by := job.Stall
+			if by != nil {
+				s.held[job.Job] = by
+			}
+			switch {
+			case !job.News:
+			case by == nil:
+				s.cfg.Log.Info("nobody holds the job up any more", "job", job.Job)
+			default:
+				s.counts.stalled(by)
+				s.cfg.Log.Warn("the job is held up", "job", job.Job, "worker", by.Worker, "host", by.Host, "doing", by.Doing, "reason", by.Reason)
+			}
 		}
-		s.stall, news = s.leader.Stall(st, now)
 	})
-	switch {
-	case !news:
-	case s.stall == nil:
-		s.cfg.Log.Info("nobody holds the job up any more")
-	default:
-		s.counts.stalled(s.stall)
-		s.cfg.Log.Warn("the job is held up", "worker", s.stall.Worker, "host", s.stall.Host, "doing", s.stall.Doing, "reason", s.stall.Reason)
-	}
 }

@@ -31,7 +31,7 @@ func (r *replies) Send(reply *rpc.TraceReply) error {
 // training is a leader whose job has started.
 func training(t *testing.T) (s *Server, job string) {
 	s = leader(t)
-	s.log.Read(func(st *fsm.State) { job = st.Active().ID })
+	s.log.Read(func(st *fsm.State) { job = st.Active()[0].ID })
 	if err := s.log.Propose(t.Context(), fsm.Command{Start: &fsm.Start{Job: job, Generation: 1, StateDigest: make([]byte, 32), Sources: []string{"w1", "w2"}}}); err != nil {
 		t.Fatal(err)
 	}

@@ -94,12 +94,15 @@ func (s *Server) troubled(now time.Time) []*rpc.Unsaved {
 	return out
 }
 
-// lacksNewest reports whether the log has a newest checkpoint of the active job that is not whole here yet.
-func (s *Server) lacksNewest(st *fsm.State) bool {
-	j := st.Active()
-	if j == nil || j.Newest() == nil {
-		return false
+// lacksNewest says of which of the jobs whose turn it is the newest checkpoint in the log is not whole here yet.
+func (s *Server) lacksNewest(st *fsm.State) map[string]bool {
+	lacking := map[string]bool{}
+	for _, j := range st.Active() {
+		if c := j.Newest(); c != nil {
+			if _, whole := s.holds.Load(c.Directory); !whole {
+				lacking[j.ID] = true
+			}
+		}
 	}
-	_, whole := s.holds.Load(j.Newest().Directory)
-	return !whole
+	return lacking
 }

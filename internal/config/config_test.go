@@ -261,7 +261,7 @@ func randomJob(r *rand.Rand) *Job {
 		Schedule: Schedule{Kind: pick(ScheduleConstant, ScheduleStep, ScheduleCosine, ScheduleLinear), Warmup: r.IntN(100), StepSize: small(), Gamma: fraction(),
 			MinLR: fraction(), Horizon: 100 + small()}}
 	j.Checkpoint = Checkpoint{EverySteps: r.IntN(1000), KeepLast: small()}
-	j.MinWorkers, j.Balance = 1+r.IntN(j.Seats), r.IntN(2) > 0
+	j.MinWorkers, j.MaxWorkers, j.Balance = 1+r.IntN(j.Seats), r.IntN(2)*j.Seats, r.IntN(2) > 0
 	if r.IntN(2) > 0 {
 		j.Model.Freeze, j.Train.Optimizer.NoDecay = []string{"fc", "layer[12]"}, []string{NormsAndBiases, "*.bias"}
 		j.Train.Optimizer.Groups = []Group{{"no", fraction(), fraction()}, {"a.*", 1, 0}}
@@ -411,7 +411,7 @@ func TestHorizonStaysAsSubmitted(t *testing.T) {
 
 // Every key is either part of the contract or named here: a new one must be decided about.
 func TestContractCoversTheRest(t *testing.T) {
-	free := []string{"name", "data.dir", "data.memory_mib", "train.epochs", "train.steps", "checkpoint.every_steps", "checkpoint.keep_last", "min_workers", "balance"}
+	free := []string{"name", "data.dir", "data.memory_mib", "train.epochs", "train.steps", "checkpoint.every_steps", "checkpoint.keep_last", "min_workers", "max_workers", "balance"}
 	j := mustParse(t, "data: {kind: mnist, dir: x}")
 	inContract := map[string]bool{}
 	for _, item := range j.Contract() {

@@ -20,8 +20,9 @@ type Job struct {
 	Train      Train      `yaml:"train"`
 	Checkpoint Checkpoint `yaml:"checkpoint" contract:"free"`
 
-	MinWorkers int  `yaml:"min_workers" contract:"free"` // with fewer the job pauses
-	Balance    bool `yaml:"balance" contract:"free"`     // seats follow the workers' speeds; else arcs are even
+	MinWorkers int  `yaml:"min_workers" contract:"free"`             // with fewer the job pauses
+	MaxWorkers int  `yaml:"max_workers" contract:"free" omit:"zero"` // it takes no more; 0: as many as seats
+	Balance    bool `yaml:"balance" contract:"free"`                 // seats follow the workers' speeds; else arcs are even
 
 	origin *origin // where each key was written; nil in a zero Job
 }

@@ -38,6 +38,7 @@ func (j *Job) validate(b *binder) {
 	between(c, "checkpoint.every_steps", j.Checkpoint.EverySteps, 0, maxSteps)
 	between(c, "checkpoint.keep_last", j.Checkpoint.KeepLast, 1, 1<<20)
 	between(c, "min_workers", j.MinWorkers, 1, MaxSeats)
+	between(c, "max_workers", j.MaxWorkers, 0, MaxSeats)
 	j.validateStop(c)
 	j.validateTogether(c)
 }
@@ -58,6 +59,8 @@ func (j *Job) validateTogether(c *checker) {
 	c.require("data.corrupt", j.Model.Kind == ModelT5 || j.Data.Corrupt == 0, "data.corrupt hides spans that a t5 is to write: leave it out, or take model.kind: t5")
 	c.require("data.corrupt", j.Model.Kind != ModelT5 || j.Data.Kind != DataText || j.Data.Corrupt > 0, "data.corrupt is missing: a t5 learns from text by spans that are hidden from it; 0.15 of the tokens is usual")
 	c.require("min_workers", j.Seats < 1 || j.MinWorkers <= j.Seats, "min_workers %d is more than the job's seats: %d; that many workers can never take part", j.MinWorkers, j.Seats)
+	c.require("max_workers", j.Seats < 1 || j.MaxWorkers <= j.Seats, "max_workers %d is more than the job's seats: %d; that many workers can never take part", j.MaxWorkers, j.Seats)
+	c.require("max_workers", j.MaxWorkers == 0 || j.MaxWorkers >= j.MinWorkers, "max_workers %d is fewer than min_workers: %d", j.MaxWorkers, j.MinWorkers)
 	c.require("train.batch_per_seat", j.Train.BatchPerSeat != 1 || !j.Data.Mixes(), "train.batch_per_seat: mixup and cutmix mix the samples of a micro-batch, so it needs two or more")
 	nesterov := j.Train.Optimizer.Nesterov && j.Train.Optimizer.Momentum == 0 && !c.b.isSpoilt("train.optimizer.momentum")
 	still := j.Train.Schedule.CycleMomentum && j.Train.Optimizer.Kind == OptimizerSGD && j.Train.Optimizer.Momentum == 0 && !c.b.isSpoilt("train.optimizer.momentum")

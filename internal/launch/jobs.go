@@ -2,7 +2,9 @@ package launch
 
 import (
 	"encoding/hex"
+	"fmt"
 
+	"ringmaster/internal/plural"
 	"ringmaster/internal/rpc"
 )
 
@@ -22,6 +24,19 @@ type JobEntry struct {
 	DigestStep  uint64            `json:"digest_step"`
 	Digest      string            `json:"digest"`
 	Checkpoints []CheckpointEntry `json:"checkpoints"`
+}
+
+// progress is how far a job is, with how many workers, for people.
+func (j *JobEntry) progress() string {
+	text := fmt.Sprintf("step %d", j.Step)
+	if j.Steps > 0 {
+		text += fmt.Sprintf("/%d", j.Steps)
+	}
+	text += "  " + plural.Of(j.Workers, "worker")
+	if j.Message != "" {
+		text += "  " + j.Message
+	}
+	return text
 }
 
 // CheckpointEntry is a committed checkpoint of a job.

@@ -1,6 +1,7 @@
 package launch
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -113,8 +114,12 @@ func (o *Options) checkSizes() error {
 	if o.Workers > 0 && o.Workers < o.Job.MinWorkers {
 		return &UsageError{o.Job.Errorf("min_workers", "--workers %d is fewer than the job's min_workers: %d", o.Workers, o.Job.MinWorkers)}
 	}
+	most := cmp.Or(o.Job.MaxWorkers, o.Job.Seats)
+	if o.Workers > most {
+		return &UsageError{o.Job.Errorf("max_workers", "--workers %d is more than the job's max_workers: %d", o.Workers, most)}
+	}
 	if o.Workers == 0 {
-		o.Workers = max(DefaultWorkers(o.Job.Seats), o.Job.MinWorkers)
+		o.Workers = max(DefaultWorkers(most), o.Job.MinWorkers)
 	}
 	if o.Threads == 0 {
 		o.Threads = DefaultThreads(o.Workers)

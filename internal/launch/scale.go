@@ -18,6 +18,7 @@ const scaleLook = 200 * time.Millisecond
 
 // wish is a number of workers that a person asked for while the job runs.
 type wish struct {
+	job      string
 	workers  int
 	scalings uint64 // how often a number was asked for before and with this one
 }
@@ -29,7 +30,7 @@ func (r *run) takeWish(s *rpc.JobStatus) {
 		return
 	}
 	r.scalings = s.Scalings
-	w := wish{int(s.Wanted), s.Scalings}
+	w := wish{s.Job, int(s.Wanted), s.Scalings}
 	for {
 		select {
 		case r.wishes <- w:
@@ -63,7 +64,7 @@ func (r *run) fulfil(ctx context.Context, client *client.Client, w wish) error {
 		return r.cluster.startMore(missing)
 	}
 	for r.cluster.workersAlive() > w.workers {
-		answer, err := client.Status(ctx, "")
+		answer, err := client.Status(ctx, w.job)
 		if err != nil {
 			return err
 		}

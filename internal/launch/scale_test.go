@@ -26,7 +26,7 @@ func TestTakeWishKeepsTheNewest(t *testing.T) {
 	} {
 		r.takeWish(s)
 	}
-	if got := <-r.wishes; got != (wish{2, 2}) {
+	if got := <-r.wishes; got != (wish{workers: 2, scalings: 2}) {
 		t.Errorf("kept %+v", got)
 	}
 	if len(r.wishes) != 0 {

@@ -130,6 +130,9 @@ func (s *Status) Table() string {
 		for _, u := range s.Unsaved {
 			fmt.Fprintf(w, "  %s (for %s)\n", u.Text, progress.Duration(time.Duration(u.SinceMs)*time.Millisecond))
 		}
+		for _, o := range s.Others {
+			fmt.Fprintf(w, "%s  %s  %s\n", o.Name, o.State, o.progress())
+		}
 		if s.Queued > 0 {
 			fmt.Fprintf(w, "  %s behind it in the queue\n", plural.Of(s.Queued, "job"))
 		}
@@ -148,6 +151,8 @@ func (s *Status) Table() string {
 			if k.SeatMs > 0 {
 				seats += fmt.Sprintf(" at %.3g ms each", k.SeatMs)
 			}
+		} else if len(s.Others) > 0 && k.Job != "" {
+			seats = "for job " + k.Job
 		}
 		fmt.Fprintf(w, "  %s\t%s\t%s on %s, %s, step %d%s\n", k.ID, k.Address, k.State, k.Host, seats, k.Step, k.WaitingFor.clause())
 	}

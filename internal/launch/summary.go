@@ -152,9 +152,10 @@ type Status struct {
 	Epoch        int                 `json:"epoch"`
 	TrainLoss    figure              `json:"train_loss"`
 	SamplesPerS  figure              `json:"samples_per_s"`
-	LeftS        *figure             `json:"left_s"`     // seconds until the last step at the present speed; null where that is not known
-	SavedStep    *uint64             `json:"saved_step"` // of the newest stored checkpoint; null: none
-	Queued       int                 `json:"queued"`     // jobs that wait for this one to end
+	LeftS        *figure             `json:"left_s"`           // seconds until the last step at the present speed; null where that is not known
+	SavedStep    *uint64             `json:"saved_step"`       // of the newest stored checkpoint; null: none
+	Queued       int                 `json:"queued"`           // jobs that wait for their turn
+	Others       []JobEntry          `json:"others,omitempty"` // jobs that run beside this one
 	DigestStep   uint64              `json:"digest_step"`
 	Digest       string              `json:"digest"`
 	Coordinators []CoordinatorStatus `json:"coordinators"`
@@ -200,6 +201,7 @@ type WorkerStatus struct {
 	Doing      string         `json:"doing,omitempty"`   // what its step loop does at the moment: computing, waiting, ...
 	Spent      *SpentStatus   `json:"spent_ms"`          // null: it has done nothing for a job yet
 	WaitingFor *WaitingStatus `json:"waiting_for"`
+	Job        string         `json:"job,omitempty"` // the job that it is for; arc is null where that is not the one whose status this is
 }
 
 // SpentStatus is how a worker has spent the time since it took the job, in ms.
@@ -243,6 +245,9 @@ func Describe(c *rpc.ClusterStatus, machine string) *Status {
 		out.SavedStep = &j.Checkpoints[n-1].Step
 	}
 	out.Queued = int(c.GetQueued())
+	if others := c.GetOthers(); len(others) > 0 {
+		out.Others = DescribeJobs(others)
+	}
 	if f := j.GetStalled(); f != nil {
 		out.Stalled = &StallStatus{f.Worker, f.Host, f.Step, f.Bucket, f.Chunk, f.Doing, f.Peer, f.PeerHost, f.SinceMs, f.Slow, f.Reason}
 	}
@@ -256,9 +261,9 @@ func Describe(c *rpc.ClusterStatus, machine string) *Status {
 		out.Coordinators = append(out.Coordinators, CoordinatorStatus{m.Id, here(m.Pid, m.Machine), m.Address, m.Leader})
 	}
 	for _, w := range c.GetWorkers() {
-		status := WorkerStatus{ID: w.Id, PID: here(w.Pid, w.Machine), Host: w.Host, Address: w.Address, State: w.State, Step: w.Step, SeatMs: w.SeatMs}
+		status := WorkerStatus{ID: w.Id, PID: here(w.Pid, w.Machine), Host: w.Host, Address: w.Address, State: w.State, Step: w.Step, SeatMs: w.SeatMs, Job: w.Job}
 		status.Doing, status.Spent = describeActivity(w.Activity)
-		if w.Seated {
+		if w.Seated && (w.Job == "" || w.Job == j.GetJob()) { // an older coordinator does not tell the job
 			status.Arc = &[2]int{int(w.SeatBegin), int(w.SeatEnd)}
 		}
 		if f := w.WaitingFor; f != nil {

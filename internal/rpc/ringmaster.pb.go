@@ -585,6 +585,7 @@ type View struct {
 	Orderly       bool                   `protobuf:"varint,4,opt,name=orderly,proto3" json:"orderly,omitempty"` // the old view ends its step first; otherwise it ends at once
 	Cause         string                 `protobuf:"bytes,5,opt,name=cause,proto3" json:"cause,omitempty"`
 	Reason        string                 `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
+	Follows       uint64                 `protobuf:"varint,7,opt,name=follows,proto3" json:"follows,omitempty"` // generation of the job's view before it
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -659,6 +660,13 @@ func (x *View) GetReason() string {
 		return x.Reason
 	}
 	return ""
+}
+
+func (x *View) GetFollows() uint64 {
+	if x != nil {
+		return x.Follows
+	}
+	return 0
 }
 
 // Start is the log's permission to step in a generation.
@@ -3545,6 +3553,7 @@ type WorkerStatus struct {
 	SeatMs        float64                `protobuf:"fixed64,12,opt,name=seat_ms,json=seatMs,proto3" json:"seat_ms,omitempty"` // see Progress
 	Memory        uint64                 `protobuf:"varint,13,opt,name=memory,proto3" json:"memory,omitempty"`                // bytes that it may use, with the others on its machine; 0: not known
 	Activity      *Activity              `protobuf:"bytes,14,opt,name=activity,proto3" json:"activity,omitempty"`             // as it reported last; absent: it has done nothing for a job yet
+	Job           string                 `protobuf:"bytes,15,opt,name=job,proto3" json:"job,omitempty"`                       // id of the job that it is for; empty: none
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3675,6 +3684,13 @@ func (x *WorkerStatus) GetActivity() *Activity {
 		return x.Activity
 	}
 	return nil
+}
+
+func (x *WorkerStatus) GetJob() string {
+	if x != nil {
+		return x.Job
+	}
+	return ""
 }
 
 type JobStatus struct {
@@ -4184,7 +4200,8 @@ type ClusterStatus struct {
 	Coordinators  []*CoordinatorInfo     `protobuf:"bytes,2,rep,name=coordinators,proto3" json:"coordinators,omitempty"`
 	Workers       []*WorkerStatus        `protobuf:"bytes,3,rep,name=workers,proto3" json:"workers,omitempty"`
 	Job           *JobStatus             `protobuf:"bytes,4,opt,name=job,proto3" json:"job,omitempty"`        // absent before the first
-	Queued        uint32                 `protobuf:"varint,5,opt,name=queued,proto3" json:"queued,omitempty"` // jobs that wait for this one, which runs, to end
+	Queued        uint32                 `protobuf:"varint,5,opt,name=queued,proto3" json:"queued,omitempty"` // jobs that wait for their turn, if it is this one's
+	Others        []*JobLine             `protobuf:"bytes,6,rep,name=others,proto3" json:"others,omitempty"`  // the other jobs whose turn it is, without their checkpoints
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4252,6 +4269,13 @@ func (x *ClusterStatus) GetQueued() uint32 {
 		return x.Queued
 	}
 	return 0
+}
+
+func (x *ClusterStatus) GetOthers() []*JobLine {
+	if x != nil {
+		return x.Others
+	}
+	return nil
 }
 
 type StopRequest struct {
@@ -5502,7 +5526,7 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\x04host\x18\x06 \x01(\tR\x04host\x12\x1d\n" +
 	"\n" +
 	"seat_begin\x18\a \x01(\rR\tseatBegin\x12\x19\n" +
-	"\bseat_end\x18\b \x01(\rR\aseatEnd\"\xb2\x01\n" +
+	"\bseat_end\x18\b \x01(\rR\aseatEnd\"\xcc\x01\n" +
 	"\x04View\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x01 \x01(\x04R\n" +
@@ -5511,7 +5535,8 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\amembers\x18\x03 \x03(\v2\x12.ringmaster.MemberR\amembers\x12\x18\n" +
 	"\aorderly\x18\x04 \x01(\bR\aorderly\x12\x14\n" +
 	"\x05cause\x18\x05 \x01(\tR\x05cause\x12\x16\n" +
-	"\x06reason\x18\x06 \x01(\tR\x06reason\"\x9c\x02\n" +
+	"\x06reason\x18\x06 \x01(\tR\x06reason\x12\x18\n" +
+	"\afollows\x18\a \x01(\x04R\afollows\"\x9c\x02\n" +
 	"\x05Start\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x01 \x01(\x04R\n" +
@@ -5824,7 +5849,7 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\teval_loss\x18\x04 \x01(\x01R\bevalLoss\x12#\n" +
 	"\reval_accuracy\x18\x05 \x01(\x01R\fevalAccuracy\x12\x18\n" +
 	"\ametrics\x18\x06 \x01(\tR\ametrics\x12\x12\n" +
-	"\x04step\x18\a \x01(\x04R\x04step\"\x8d\x03\n" +
+	"\x04step\x18\a \x01(\x04R\x04step\"\x9f\x03\n" +
 	"\fWorkerStatus\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x10\n" +
 	"\x03pid\x18\x02 \x01(\x03R\x03pid\x12\x12\n" +
@@ -5842,7 +5867,8 @@ const file_ringmaster_proto_rawDesc = "" +
 	"waitingFor\x12\x17\n" +
 	"\aseat_ms\x18\f \x01(\x01R\x06seatMs\x12\x16\n" +
 	"\x06memory\x18\r \x01(\x04R\x06memory\x120\n" +
-	"\bactivity\x18\x0e \x01(\v2\x14.ringmaster.ActivityR\bactivity\"\x89\t\n" +
+	"\bactivity\x18\x0e \x01(\v2\x14.ringmaster.ActivityR\bactivity\x12\x10\n" +
+	"\x03job\x18\x0f \x01(\tR\x03job\"\x89\t\n" +
 	"\tJobStatus\x12\x10\n" +
 	"\x03job\x18\x01 \x01(\tR\x03job\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
@@ -5903,13 +5929,14 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\a_bucketB\b\n" +
 	"\x06_chunk\"!\n" +
 	"\rStatusRequest\x12\x10\n" +
-	"\x03job\x18\x01 \x01(\tR\x03job\"\xdf\x01\n" +
+	"\x03job\x18\x01 \x01(\tR\x03job\"\x8c\x02\n" +
 	"\rClusterStatus\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\x06R\acluster\x12?\n" +
 	"\fcoordinators\x18\x02 \x03(\v2\x1b.ringmaster.CoordinatorInfoR\fcoordinators\x122\n" +
 	"\aworkers\x18\x03 \x03(\v2\x18.ringmaster.WorkerStatusR\aworkers\x12'\n" +
 	"\x03job\x18\x04 \x01(\v2\x15.ringmaster.JobStatusR\x03job\x12\x16\n" +
-	"\x06queued\x18\x05 \x01(\rR\x06queued\"\x1f\n" +
+	"\x06queued\x18\x05 \x01(\rR\x06queued\x12+\n" +
+	"\x06others\x18\x06 \x03(\v2\x13.ringmaster.JobLineR\x06others\"\x1f\n" +
 	"\vStopRequest\x12\x10\n" +
 	"\x03job\x18\x01 \x01(\tR\x03job\"\v\n" +
 	"\tStopReply\":\n" +
@@ -6157,55 +6184,56 @@ var file_ringmaster_proto_depIdxs = []int32{
 	23, // 32: ringmaster.ClusterStatus.coordinators:type_name -> ringmaster.CoordinatorInfo
 	37, // 33: ringmaster.ClusterStatus.workers:type_name -> ringmaster.WorkerStatus
 	38, // 34: ringmaster.ClusterStatus.job:type_name -> ringmaster.JobStatus
-	48, // 35: ringmaster.JobsReply.jobs:type_name -> ringmaster.JobLine
-	35, // 36: ringmaster.JobLine.checkpoints:type_name -> ringmaster.CheckpointRecord
-	2,  // 37: ringmaster.ChangeJobRequest.change:type_name -> ringmaster.Change
-	23, // 38: ringmaster.CoordinatorsReply.coordinators:type_name -> ringmaster.CoordinatorInfo
-	13, // 39: ringmaster.Coordinator.Attach:input_type -> ringmaster.Report
-	31, // 40: ringmaster.Coordinator.Submit:input_type -> ringmaster.SubmitRequest
-	33, // 41: ringmaster.Coordinator.Watch:input_type -> ringmaster.WatchRequest
-	40, // 42: ringmaster.Coordinator.Status:input_type -> ringmaster.StatusRequest
-	42, // 43: ringmaster.Coordinator.Stop:input_type -> ringmaster.StopRequest
-	44, // 44: ringmaster.Coordinator.Scale:input_type -> ringmaster.ScaleRequest
-	46, // 45: ringmaster.Coordinator.Jobs:input_type -> ringmaster.JobsRequest
-	49, // 46: ringmaster.Coordinator.ChangeJob:input_type -> ringmaster.ChangeJobRequest
-	3,  // 47: ringmaster.Coordinator.Logs:input_type -> ringmaster.LogsRequest
-	51, // 48: ringmaster.Coordinator.Coordinators:input_type -> ringmaster.CoordinatorsRequest
-	53, // 49: ringmaster.Coordinator.AddCoordinator:input_type -> ringmaster.AddCoordinatorRequest
-	55, // 50: ringmaster.Coordinator.RemoveCoordinator:input_type -> ringmaster.RemoveCoordinatorRequest
-	57, // 51: ringmaster.Coordinator.SpendToken:input_type -> ringmaster.SpendTokenRequest
-	29, // 52: ringmaster.Coordinator.Trace:input_type -> ringmaster.TraceRequest
-	27, // 53: ringmaster.Coordinator.PutTrace:input_type -> ringmaster.WorkerTrace
-	59, // 54: ringmaster.Coordinator.PutFile:input_type -> ringmaster.FilePart
-	61, // 55: ringmaster.Coordinator.GetFile:input_type -> ringmaster.GetFileRequest
-	62, // 56: ringmaster.Peer.State:input_type -> ringmaster.StateRequest
-	5,  // 57: ringmaster.Peer.Probe:input_type -> ringmaster.ProbeRequest
-	3,  // 58: ringmaster.Peer.Logs:input_type -> ringmaster.LogsRequest
-	25, // 59: ringmaster.Coordinator.Attach:output_type -> ringmaster.Order
-	32, // 60: ringmaster.Coordinator.Submit:output_type -> ringmaster.SubmitReply
-	38, // 61: ringmaster.Coordinator.Watch:output_type -> ringmaster.JobStatus
-	41, // 62: ringmaster.Coordinator.Status:output_type -> ringmaster.ClusterStatus
-	43, // 63: ringmaster.Coordinator.Stop:output_type -> ringmaster.StopReply
-	45, // 64: ringmaster.Coordinator.Scale:output_type -> ringmaster.ScaleReply
-	47, // 65: ringmaster.Coordinator.Jobs:output_type -> ringmaster.JobsReply
-	50, // 66: ringmaster.Coordinator.ChangeJob:output_type -> ringmaster.ChangeJobReply
-	4,  // 67: ringmaster.Coordinator.Logs:output_type -> ringmaster.LogsReply
-	52, // 68: ringmaster.Coordinator.Coordinators:output_type -> ringmaster.CoordinatorsReply
-	54, // 69: ringmaster.Coordinator.AddCoordinator:output_type -> ringmaster.AddCoordinatorReply
-	56, // 70: ringmaster.Coordinator.RemoveCoordinator:output_type -> ringmaster.RemoveCoordinatorReply
-	58, // 71: ringmaster.Coordinator.SpendToken:output_type -> ringmaster.SpendTokenReply
-	30, // 72: ringmaster.Coordinator.Trace:output_type -> ringmaster.TraceReply
-	28, // 73: ringmaster.Coordinator.PutTrace:output_type -> ringmaster.PutTraceReply
-	60, // 74: ringmaster.Coordinator.PutFile:output_type -> ringmaster.PutFileReply
-	59, // 75: ringmaster.Coordinator.GetFile:output_type -> ringmaster.FilePart
-	63, // 76: ringmaster.Peer.State:output_type -> ringmaster.StatePart
-	6,  // 77: ringmaster.Peer.Probe:output_type -> ringmaster.ProbeReply
-	4,  // 78: ringmaster.Peer.Logs:output_type -> ringmaster.LogsReply
-	59, // [59:79] is the sub-list for method output_type
-	39, // [39:59] is the sub-list for method input_type
-	39, // [39:39] is the sub-list for extension type_name
-	39, // [39:39] is the sub-list for extension extendee
-	0,  // [0:39] is the sub-list for field type_name
+	48, // 35: ringmaster.ClusterStatus.others:type_name -> ringmaster.JobLine
+	48, // 36: ringmaster.JobsReply.jobs:type_name -> ringmaster.JobLine
+	35, // 37: ringmaster.JobLine.checkpoints:type_name -> ringmaster.CheckpointRecord
+	2,  // 38: ringmaster.ChangeJobRequest.change:type_name -> ringmaster.Change
+	23, // 39: ringmaster.CoordinatorsReply.coordinators:type_name -> ringmaster.CoordinatorInfo
+	13, // 40: ringmaster.Coordinator.Attach:input_type -> ringmaster.Report
+	31, // 41: ringmaster.Coordinator.Submit:input_type -> ringmaster.SubmitRequest
+	33, // 42: ringmaster.Coordinator.Watch:input_type -> ringmaster.WatchRequest
+	40, // 43: ringmaster.Coordinator.Status:input_type -> ringmaster.StatusRequest
+	42, // 44: ringmaster.Coordinator.Stop:input_type -> ringmaster.StopRequest
+	44, // 45: ringmaster.Coordinator.Scale:input_type -> ringmaster.ScaleRequest
+	46, // 46: ringmaster.Coordinator.Jobs:input_type -> ringmaster.JobsRequest
+	49, // 47: ringmaster.Coordinator.ChangeJob:input_type -> ringmaster.ChangeJobRequest
+	3,  // 48: ringmaster.Coordinator.Logs:input_type -> ringmaster.LogsRequest
+	51, // 49: ringmaster.Coordinator.Coordinators:input_type -> ringmaster.CoordinatorsRequest
+	53, // 50: ringmaster.Coordinator.AddCoordinator:input_type -> ringmaster.AddCoordinatorRequest
+	55, // 51: ringmaster.Coordinator.RemoveCoordinator:input_type -> ringmaster.RemoveCoordinatorRequest
+	57, // 52: ringmaster.Coordinator.SpendToken:input_type -> ringmaster.SpendTokenRequest
+	29, // 53: ringmaster.Coordinator.Trace:input_type -> ringmaster.TraceRequest
+	27, // 54: ringmaster.Coordinator.PutTrace:input_type -> ringmaster.WorkerTrace
+	59, // 55: ringmaster.Coordinator.PutFile:input_type -> ringmaster.FilePart
+	61, // 56: ringmaster.Coordinator.GetFile:input_type -> ringmaster.GetFileRequest
+	62, // 57: ringmaster.Peer.State:input_type -> ringmaster.StateRequest
+	5,  // 58: ringmaster.Peer.Probe:input_type -> ringmaster.ProbeRequest
+	3,  // 59: ringmaster.Peer.Logs:input_type -> ringmaster.LogsRequest
+	25, // 60: ringmaster.Coordinator.Attach:output_type -> ringmaster.Order
+	32, // 61: ringmaster.Coordinator.Submit:output_type -> ringmaster.SubmitReply
+	38, // 62: ringmaster.Coordinator.Watch:output_type -> ringmaster.JobStatus
+	41, // 63: ringmaster.Coordinator.Status:output_type -> ringmaster.ClusterStatus
+	43, // 64: ringmaster.Coordinator.Stop:output_type -> ringmaster.StopReply
+	45, // 65: ringmaster.Coordinator.Scale:output_type -> ringmaster.ScaleReply
+	47, // 66: ringmaster.Coordinator.Jobs:output_type -> ringmaster.JobsReply
+	50, // 67: ringmaster.Coordinator.ChangeJob:output_type -> ringmaster.ChangeJobReply
+	4,  // 68: ringmaster.Coordinator.Logs:output_type -> ringmaster.LogsReply
+	52, // 69: ringmaster.Coordinator.Coordinators:output_type -> ringmaster.CoordinatorsReply
+	54, // 70: ringmaster.Coordinator.AddCoordinator:output_type -> ringmaster.AddCoordinatorReply
+	56, // 71: ringmaster.Coordinator.RemoveCoordinator:output_type -> ringmaster.RemoveCoordinatorReply
+	58, // 72: ringmaster.Coordinator.SpendToken:output_type -> ringmaster.SpendTokenReply
+	30, // 73: ringmaster.Coordinator.Trace:output_type -> ringmaster.TraceReply
+	28, // 74: ringmaster.Coordinator.PutTrace:output_type -> ringmaster.PutTraceReply
+	60, // 75: ringmaster.Coordinator.PutFile:output_type -> ringmaster.PutFileReply
+	59, // 76: ringmaster.Coordinator.GetFile:output_type -> ringmaster.FilePart
+	63, // 77: ringmaster.Peer.State:output_type -> ringmaster.StatePart
+	6,  // 78: ringmaster.Peer.Probe:output_type -> ringmaster.ProbeReply
+	4,  // 79: ringmaster.Peer.Logs:output_type -> ringmaster.LogsReply
+	60, // [60:80] is the sub-list for method output_type
+	40, // [40:60] is the sub-list for method input_type
+	40, // [40:40] is the sub-list for extension type_name
+	40, // [40:40] is the sub-list for extension extendee
+	0,  // [0:40] is the sub-list for field type_name
 }
 
 func init() { file_ringmaster_proto_init() }

@@ -52,7 +52,8 @@ type CoordinatorClient interface {
 	// few hundred milliseconds, the leader sends the whole of what it wants from the worker whenever that changes. Both
 	// directions are levels, not edges: the newest message alone counts, so a new leader needs nothing but the next one.
 	Attach(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[Report, Order], error)
-	// Submit records a job. It runs when the jobs before it have ended: those of a larger priority, and of the same one that were submitted first.
+	// Submit records a job. It runs when the jobs before it leave it enough workers: those of a larger priority, and of the same one that were submitted
+	// first.
 	Submit(ctx context.Context, in *SubmitRequest, opts ...grpc.CallOption) (*SubmitReply, error)
 	// Watch streams the job's status a few times a second until it has ended; the last message has the final state.
 	Watch(ctx context.Context, in *WatchRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[JobStatus], error)
@@ -309,7 +310,8 @@ type CoordinatorServer interface {
 	// few hundred milliseconds, the leader sends the whole of what it wants from the worker whenever that changes. Both
 	// directions are levels, not edges: the newest message alone counts, so a new leader needs nothing but the next one.
 	Attach(grpc.BidiStreamingServer[Report, Order]) error
-	// Submit records a job. It runs when the jobs before it have ended: those of a larger priority, and of the same one that were submitted first.
+	// Submit records a job. It runs when the jobs before it leave it enough workers: those of a larger priority, and of the same one that were submitted
+	// first.
 	Submit(context.Context, *SubmitRequest) (*SubmitReply, error)
 	// Watch streams the job's status a few times a second until it has ended; the last message has the final state.
 	Watch(*WatchRequest, grpc.ServerStreamingServer[JobStatus]) error

@@ -27,7 +27,11 @@ import (
 //  7. at the end the digest is that of an undisturbed run, and the job does end;
 //  8. once the faults are over, every coordinator, also one that came meanwhile, holds every checkpoint of the log whole, each of
 //     the job that the log says, and no folder that no job needs (members.go, incomplete);
-//  9. no two jobs use one generation, jobs that nobody steers run in the order of their submission, and each keeps a checkpoint of its end.
+//  9. no two jobs use one generation, jobs that nobody steers and that do not share workers run in the order of their submission, and each
+//     keeps a checkpoint of its end;
+//  10. no worker is in views of two jobs, or in one while the started view of another that has not replaced it may still be at work;
+//  11. no view has more workers than max_workers, and none is started with fewer than min_workers, except to save a checkpoint and stop;
+//  12. a job yields only to one that comes before it, and none gives workers up that fit beside the others (inspect).
 type judge struct {
 	mu       sync.Mutex
 	problems []string
@@ -39,13 +43,23 @@ type judge struct {
 	views    map[plan.Generation]string
 	acked    []fsm.Command
 	steps    int
+	beside   int             // steps finished while another job had a started view
+	sharing  int             // jobs that had a started view when a command was acknowledged last
+	called   map[string]bool // jobs that people have cancelled
 
 	heard atomic.Pointer[func(fsm.Command)] // called after an acknowledgment, before the leader goes on; may be nil
 }
 
 func newJudge() *judge {
 	return &judge{trainers: map[plan.Incarnation]*trainer.Trainer{}, states: map[string]map[uint64]string{}, highest: map[plan.Generation]uint64{},
-		fenced: map[plan.Generation]uint64{}, members: map[plan.Generation]map[plan.Incarnation]bool{}, views: map[plan.Generation]string{}}
+		fenced: map[plan.Generation]uint64{}, members: map[plan.Generation]map[plan.Incarnation]bool{}, views: map[plan.Generation]string{}, called: map[string]bool{}}
+}
+
+// cancels notes that a person cancels a job.
+func (j *judge) cancels(job string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.called[job] = true
 }
 
 func (j *judge) complain(format string, args ...any) {
@@ -71,6 +85,9 @@ func (j *judge) finished(m plan.Member, job string, g plan.Generation, step uint
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.steps++
+	if j.sharing > 1 {
+		j.beside++
+	}
 	if s.Step != step {
 		j.complain("worker %s says step %d, its state is at %d", m.Worker, step, s.Step)
 	}
@@ -132,7 +149,7 @@ func (j *judge) verdict(st *fsm.State, trials ...Trial) []string {
 		if st.Ended(jobOf(c)) != nil {
 			continue // a line is left of it
 		}
-		if job := st.Job(jobOf(c)); c.Found == nil && (job == nil || !kept(job, c)) {
+		if job := st.Job(jobOf(c)); c.Found == nil && c.Size == nil && (job == nil || !kept(job, c)) {
 			text, _ := json.Marshal(c)
 			j.complain("acknowledged and lost: %.300s", text)
 		}
@@ -145,13 +162,13 @@ func (j *judge) verdict(st *fsm.State, trials ...Trial) []string {
 	for i, job := range jobs {
 		j.judgeJob(job, trials[i])
 	}
-	j.judgeGenerations(jobs)
+	j.judgeGenerations(jobs, st.Size > 0)
 	return j.problems
 }
 
-// judgeGenerations checks which job used which generation.
-func (j *judge) judgeGenerations(jobs []*fsm.Job) {
-	used, last, steered := map[plan.Generation]string{}, plan.Generation(0), false
+// judgeGenerations checks which job used which generation. shared: jobs may have run side by side.
+func (j *judge) judgeGenerations(jobs []*fsm.Job, shared bool) {
+	used, last, steered := map[plan.Generation]string{}, plan.Generation(0), shared
 	for _, job := range jobs {
 		steered = steered || job.Parked > 0 || job.Priority != 0
 	}
@@ -189,6 +206,9 @@ func (j *judge) judgeJob(job *fsm.Job, t Trial) {
 		if e.Epoch != i+1 {
 			j.complain("job %s: epoch %d is in the log as number %d", job.ID, e.Epoch, i+1)
 		}
+	}
+	if job.Phase == fsm.Cancelled && j.called[job.ID] {
+		return
 	}
 	if job.Phase != fsm.Done {
 		j.complain("job %s is %s: %s", job.ID, job.Phase, job.Error)
@@ -234,6 +254,10 @@ func jobOf(c fsm.Command) string {
 		return c.Park.Job
 	case c.Save != nil:
 		return c.Save.Job
+	case c.Least != nil:
+		return c.Least.Job
+	case c.Cancel != nil:
+		return c.Cancel.Job
 	}
 	return ""
 }
@@ -285,6 +309,7 @@ func (w *witness) Propose(ctx context.Context, c fsm.Command) error {
 	err := w.Replicated.Propose(ctx, c)
 	if err == nil {
 		w.judge.acknowledged(w.id, c)
+		w.Read(w.judge.inspect)
 		if heard := w.judge.heard.Load(); heard != nil {
 			(*heard)(c)
 		}

@@ -14,10 +14,10 @@ import (
 )
 
 // trial makes a short job of one seat with its reference.
-func trial(t *testing.T, seed uint64, steps, every, keep int) Trial {
+func trial(t *testing.T, seed uint64, steps, every, keep int, sets ...string) Trial {
 	t.Helper()
-	p := assembleWith(t, "seats=4", fmt.Sprintf("seed=%d", seed), fmt.Sprintf("train.steps=%d", steps),
-		fmt.Sprintf("checkpoint.every_steps=%d", every), fmt.Sprintf("checkpoint.keep_last=%d", keep))
+	p := assembleWith(t, append([]string{"seats=4", fmt.Sprintf("seed=%d", seed), fmt.Sprintf("train.steps=%d", steps),
+		fmt.Sprintf("checkpoint.every_steps=%d", every), fmt.Sprintf("checkpoint.keep_last=%d", keep)}, sets...)...)
 	return Trial{p, referenceOf(t, p)}
 }
 

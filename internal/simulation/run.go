@@ -23,7 +23,8 @@ type Options struct {
 	Reference    string  // state digest at the end of an undisturbed run, hex
 	Queue        []Trial // more jobs, submitted behind the first one
 	Early        bool    // the jobs are there before the first worker
-	Steered      bool    // people pause jobs, resume them and change their priorities
+	Steered      bool    // people pause jobs, resume them, change their priorities and cancel some
+	Shared       bool    // jobs take as many workers as their bounds allow, and not Workers
 	Log          *slog.Logger
 	SeatTimes    []time.Duration // what a seat takes each of the first workers; those that are missing are drawn
 	// Sabotage breaks what the cluster relies on, to show that the judge notices.
@@ -38,6 +39,14 @@ type Trial struct {
 
 // trials are all jobs in the order of their submission.
 func (o *Options) trials() []Trial { return append([]Trial{{o.Plan, o.Reference}}, o.Queue...) }
+
+// wanted is the number of workers that jobs ask for; 0: as many as they may have.
+func (o *Options) wanted() int {
+	if o.Shared {
+		return 0
+	}
+	return o.Workers
+}
 
 // Sabotage is what is broken on purpose.
 type Sabotage struct {
@@ -54,6 +63,7 @@ type Outcome struct {
 	Steps    int // finished by all workers together
 	Views    int
 	Moves    int           // views made to move seats to faster workers
+	Beside   int           // steps that were finished while another job had a started view
 	Took     time.Duration // simulated
 }
 
@@ -69,7 +79,7 @@ func Run(o Options) Outcome {
 	}
 	jobs := []string{first}
 	for _, t := range o.Queue {
-		job, err := w.submit(t.Plan, o.Workers)
+		job, err := w.submit(t.Plan, o.wanted())
 		if jobs = append(jobs, job); err != nil {
 			w.close()
 			return Outcome{Problems: []string{err.Error()}}
@@ -96,7 +106,7 @@ func Run(o Options) Outcome {
 	unsettled := w.settle(patience)
 	var out Outcome
 	w.read(func(st *fsm.State) {
-		out = Outcome{Problems: w.judge.verdict(st, o.trials()...), Steps: w.judge.steps, Views: len(st.Newest().Views), Took: time.Since(began)}
+		out = Outcome{Problems: w.judge.verdict(st, o.trials()...), Steps: w.judge.steps, Views: len(st.Newest().Views), Beside: w.judge.beside, Took: time.Since(began)}
 		for _, v := range st.Newest().Views {
 			if v.Cause == "rebalanced" {
 				out.Moves++
@@ -130,7 +140,7 @@ func begin(ctx context.Context, o Options) (w *World, job string, err error) {
 	if !o.Early {
 		w.startWorkers(o)
 	}
-	job, err = w.submit(o.Plan, o.Workers)
+	job, err = w.submit(o.Plan, o.wanted())
 	return w, job, err
 }
 
@@ -237,11 +247,14 @@ func (w *World) await(patience time.Duration, jobs ...string) bool {
 func (w *World) where() string {
 	text := ""
 	w.read(func(st *fsm.State) {
-		j := st.Active()
-		if j == nil {
-			j = st.Newest()
+		jobs := st.Active()
+		if len(jobs) == 0 {
+			jobs = []*fsm.Job{st.Newest()}
 		}
-		text = fmt.Sprintf("job %s, phase %s, generation %d, running %v", j.ID, j.Phase, j.Generation, j.Running())
+		for _, j := range jobs {
+			text += fmt.Sprintf("job %s, phase %s, generation %d, running %v; ", j.ID, j.Phase, j.Generation, j.Running())
+		}
+		text += fmt.Sprintf("%d workers counted", st.Size)
 	})
 	w.judge.mu.Lock()
 	defer w.judge.mu.Unlock()
@@ -317,12 +330,12 @@ func (w *World) inflict(f fault, jobs []string) {
 		}
 	case replaceCoordinator:
 		w.replace(c)
-	case pauseJob, raiseJob, saveJob:
+	case pauseJob, raiseJob, saveJob, cancelJob:
 		w.running.Go(func() { w.steer(f, jobs[f.Who%len(jobs)]) })
 	}
 }
 
-// steer has a person pause a job for a while, give it another priority, or have it save a checkpoint.
+// steer has a person pause a job for a while, give it another priority, have it save a checkpoint, or cancel it.
 func (w *World) steer(f fault, job string) {
 	switch f.Kind {
 	case raiseJob:
@@ -330,6 +343,10 @@ func (w *World) steer(f fault, job string) {
 		return
 	case saveJob:
 		w.change(job, rpc.Change_CHANGE_SAVE, 0)
+		return
+	case cancelJob:
+		w.judge.cancels(job)
+		w.change(job, rpc.Change_CHANGE_CANCEL, 0)
 		return
 	}
 	w.change(job, rpc.Change_CHANGE_PAUSE, 0)

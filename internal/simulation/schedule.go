@@ -34,12 +34,13 @@ const (
 	pauseJob           // by a person, who resumes it after For
 	raiseJob           // a person gives a job another priority
 	saveJob            // a person has a job save a checkpoint
+	cancelJob          // a person cancels a job
 	kinds
 )
 
 var kindNames = [kinds]string{"crash worker", "silence worker", "cut one way", "cut worker from a coordinator", "split workers", "cut a pair of workers", "split cluster",
 	"crash coordinator", "crash all coordinators", "crash all workers", "add worker", "slow worker", "replace coordinator",
-	"pause a job", "raise a job", "save a job"}
+	"pause a job", "raise a job", "save a job", "cancel a job"}
 
 func (k kind) String() string { return kindNames[k] }
 
@@ -47,12 +48,12 @@ func (f fault) String() string {
 	return fmt.Sprintf("after %v: %v (%d, %d) for %v", f.Wait, f.Kind, f.Who, f.Whom, f.For)
 }
 
-// drawSchedule is a pure function of its random numbers. steered says whether people pause jobs and change their priorities.
+// drawSchedule is a pure function of its random numbers. steered says whether people pause, save, prioritise and cancel jobs.
 func drawSchedule(random *rand.Rand, faults int, steered bool) []fault {
 	weights := [kinds]int{crashWorker: 8, silenceWorker: 3, oneWay: 3, awayFromLeader: 3, splitWorkers: 2, cutPair: 2, splitCluster: 2, crashCoordinator: 4,
 		crashAll: 1, crashAllWorkers: 1, joinWorker: 2, slowWorker: 3, replaceCoordinator: 3}
 	if steered {
-		weights[pauseJob], weights[raiseJob], weights[saveJob] = 6, 6, 4
+		weights[pauseJob], weights[raiseJob], weights[saveJob], weights[cancelJob] = 6, 6, 4, 1
 	}
 	total := 0
 	for _, w := range weights {

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -253,7 +254,8 @@ func (j *job) steer(o *rpc.Order) {
 	if o.View == nil || plan.Generation(o.View.Generation) <= j.generation {
 		return
 	}
-	if o.View.Orderly && o.View.Generation == uint64(j.generation)+1 {
+	follows := cmp.Or(o.View.Follows, o.View.Generation-1) // an older coordinator does not tell
+	if o.View.Orderly && plan.Generation(follows) == j.generation {
 		j.session.signals.Yield.Store(true)
 		return
 	}

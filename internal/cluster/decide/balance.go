@@ -43,9 +43,9 @@ func (b *balance) hold(t Timing) time.Duration {
 
 // weigh looks at the speeds that the workers report and notes whether moving seats would pay. It is called before each
 // decision.
-func (o *observations) weigh(s *fsm.State, now time.Time, t Timing) {
-	j, b := s.Active(), &o.balance
-	if j == nil || !j.Running() {
+func (o *observations) weigh(j *fsm.Job, now time.Time, t Timing) {
+	b := &o.notes.balance
+	if !j.Running() {
 		b.pays = time.Time{}
 		return
 	}
@@ -71,11 +71,11 @@ const causeRebalanced = "rebalanced"
 
 // decideBalance moves seats from slow workers to fast ones.
 func decideBalance(j *fsm.Job, o *observations, now time.Time, t Timing) *Decision {
-	b := &o.balance
+	b := &o.notes.balance
 	if !j.Running() || j.Halts() || b.view != j.View.Generation || b.pays.IsZero() || now.Sub(b.pays) < t.Sustain || now.Sub(b.since) < b.hold(t) {
 		return nil
 	}
-	return proposeView(j, j.View.Members, true, causeRebalanced, b.reason, 0)
+	return o.proposeView(j, j.View.Members, true, causeRebalanced, b.reason, 0)
 }
 
 // gain says whether the members' seats are so badly distributed that moving them pays, and how much time it saves.

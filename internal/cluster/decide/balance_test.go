@@ -38,7 +38,7 @@ func newPaced(t *testing.T, random *rand.Rand, seats, workers int) *paced {
 func (p *paced) report(k int) *rpc.Report {
 	name := fmt.Sprintf("w%d", k+1)
 	return &rpc.Report{Worker: name, Host: "host-" + name, Incarnation: uint64(k + 1), Job: "job", Fingerprint: []byte("data"),
-		Generation: uint64(p.state.Active().Generation), Phase: rpc.Phase_PHASE_READY, StateDigest: []byte("state")}
+		Generation: uint64(p.state.Active()[0].Generation), Phase: rpc.Phase_PHASE_READY, StateDigest: []byte("state")}
 }
 
 func (p *paced) apply(c fsm.Command) {
@@ -57,7 +57,7 @@ func (p *paced) live(d time.Duration, speed func(k int) float64, measured func(k
 		}
 		for k := range p.workers {
 			r := p.report(k)
-			if p.state.Active().Running() {
+			if p.state.Active()[0].Running() {
 				r.Phase, r.StateDigest = rpc.Phase_PHASE_TRAINING, nil
 				r.Progress = &rpc.Progress{Step: 5, StepsTotal: 1 << 30, StepMs: step + 5, SeatMs: measured(k, speed(k)), SeatSpans: 1}
 			}
@@ -88,7 +88,7 @@ func (p *paced) decide() {
 
 // seats are the members' numbers of seats.
 func (p *paced) seats() []int {
-	j := p.state.Active()
+	j := p.state.Active()[0]
 	if j.View == nil {
 		return nil
 	}

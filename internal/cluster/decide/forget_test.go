@@ -32,8 +32,8 @@ func TestALeaderForgetsWorkersThatAreGone(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.Detach(10, now)
-	l.Confirm(Decision{rebuilt: 9}, long)
-	l.Confirm(Decision{rebuilt: 11}, long)
+	l.Confirm(Decision{job: "job", rebuilt: 9}, long)
+	l.Confirm(Decision{job: "job", rebuilt: 11}, long)
 	l.Next(st, now)
 	o := &l.obs
 	if left := slices.Sorted(maps.Keys(o.workers)); !slices.Equal(left, []plan.Incarnation{9, 10, 12}) || len(o.rebuilds) != 1 || len(o.best) != 1 || o.best["job"] != 5 {

@@ -15,7 +15,6 @@ import (
 type Leader struct {
 	obs    observations
 	timing Timing
-	stalls stallWatch
 }
 
 // Describe makes the log's entry of a checkpoint whose shares are stored, in the order of the shares.
@@ -23,8 +22,9 @@ type Describe func(*fsm.Job, []*rpc.ShareFact) (fsm.Checkpoint, error)
 
 // NewLeader makes the Leader of a coordinator that begins to lead at the time now.
 func NewLeader(timing Timing, describe Describe, now time.Time) *Leader {
-	return &Leader{timing: timing, obs: observations{workers: map[plan.Incarnation]*seen{}, named: map[string][]plan.Incarnation{}, since: now, moved: now,
-		rebuilds: map[plan.Incarnation]int{}, best: map[string]uint64{}, describe: describe}}
+	workers := map[plan.Incarnation]*seen{}
+	return &Leader{timing: timing, obs: observations{workers: workers, everyone: workers, named: map[string][]plan.Incarnation{}, since: now, moved: now, countSince: now,
+		rebuilds: map[accusation]int{}, best: map[string]uint64{}, jobs: map[string]*notes{}, describe: describe}}
 }
 
 // Reached is the newest step that a member of the view that runs has reported; 0: none.
@@ -51,7 +51,7 @@ func (l *Leader) Attach(s *fsm.State, first *rpc.Report, now time.Time) (Attache
 	if owner := l.obs.ownerOf(s, id); owner != "" && owner != first.Worker {
 		return Attached{}, &ForeignError{Incarnation: id, Worker: first.Worker, Owner: owner}
 	}
-	if taken := l.obs.claimID(s.Active(), id, first.Worker, now, l.timing); taken != nil {
+	if taken := l.obs.claimID(s, id, first.Worker, now, l.timing); taken != nil {
 		return Attached{}, taken
 	}
 	var out Attached
@@ -91,7 +91,7 @@ func (o *observations) take(w *seen, r *rpc.Report, now time.Time) {
 		w.brokenSince = now
 	}
 	if w.report != nil && r.Step > w.report.Step && r.Phase == rpc.Phase_PHASE_TRAINING {
-		clear(o.rebuilds) // a step was finished
+		maps.DeleteFunc(o.rebuilds, func(a accusation, _ int) bool { return a.job == r.Job }) // a step was finished
 	}
 	w.note(r, now)
 	w.report, w.heard = r, now
@@ -111,8 +111,8 @@ func (l *Leader) Detach(id plan.Incarnation, now time.Time) {
 // SetVoters says which coordinators count for a majority.
 func (l *Leader) SetVoters(ids []string) { l.obs.voters = ids }
 
-// SetStore says what this coordinator cannot store, and whether the active job's newest checkpoint is still incomplete here.
-func (l *Leader) SetStore(unsaved []*rpc.Unsaved, lacksNewest bool) {
+// SetStore says what this coordinator cannot store, and of which jobs, by their ids, the newest checkpoint is still incomplete here.
+func (l *Leader) SetStore(unsaved []*rpc.Unsaved, lacksNewest map[string]bool) {
 	l.obs.own, l.obs.lacksNewest = unsaved, lacksNewest
 }
 
@@ -120,37 +120,80 @@ func (l *Leader) SetStore(unsaved []*rpc.Unsaved, lacksNewest bool) {
 // again.
 func (l *Leader) Next(s *fsm.State, now time.Time) Decision {
 	l.obs.forget(s, now, l.timing)
-	l.obs.weigh(s, now, l.timing)
+	l.obs.count(now, l.timing)
+	for _, p := range l.remember(s, now) {
+		p.weigh(p.job, now, l.timing)
+	}
 	return decide(s, &l.obs, now, l.timing)
+}
+
+// remember is the jobs' parts of the workers, where what is noted of each job is kept.
+func (l *Leader) remember(s *fsm.State, now time.Time) []part {
+	parts := l.obs.split(s, now, l.timing)
+	for _, p := range parts {
+		l.obs.jobs[p.job.ID] = p.notes
+	}
+	return parts
+}
+
+// Refused says that the log has refused the decision's command.
+func (l *Leader) Refused(d Decision, now time.Time) {
+	if n := l.obs.jobs[d.job]; n != nil {
+		n.refused = now
+	}
 }
 
 // Confirm says that the log has taken the decision's command.
 func (l *Leader) Confirm(d Decision, now time.Time) { l.obs.note(d, now, l.timing) }
 
-// Stall finds who holds up the active job; nil: nobody does. news reports whether this differs from the previous call's result.
-func (l *Leader) Stall(s *fsm.State, now time.Time) (stall *rpc.Stall, news bool) {
-	j := s.Active()
-	l.obs.noteView(j, now)
-	before := l.stalls.shown
-	found := findStall(j, &l.obs, now, l.timing, before)
-	l.stalls.take(found, now)
+// Stalled is who holds a job up.
+type Stalled struct {
+	Job   string
+	Stall *rpc.Stall // nil: nobody does
+	News  bool       // this differs from what was said of the job before
+}
+
+// Stalls finds who holds up each job whose turn it is.
+func (l *Leader) Stalls(s *fsm.State, now time.Time) []Stalled {
+	var all []Stalled
+	for _, p := range l.remember(s, now) {
+		stall, news := p.stalled(p.job, now, l.timing)
+		all = append(all, Stalled{p.job.ID, stall, news})
+	}
+	return all
+}
+
+func (o *observations) stalled(j *fsm.Job, now time.Time, t Timing) (stall *rpc.Stall, news bool) {
+	o.notes.view(j, now)
+	watch := &o.notes.stalls
+	before := watch.shown
+	found := findStall(j, o, now, t, before)
+	watch.take(found, now)
 	if found != nil && (found.doing == notAnswering || found.doing == partitioned) {
 		// The time that the others waited meanwhile says nothing about anybody's pace.
-		for _, w := range l.obs.workers {
+		for _, w := range o.workers {
 			w.paces = nil
 		}
 	}
-	shown := l.stalls.shown
-	if shown == nil {
+	if watch.shown == nil {
 		return nil, before != nil
 	}
-	return shown.message(), !shown.same(before)
+	return watch.shown.message(), !watch.shown.same(before)
 }
 
-// Orders returns what workers' orders depend on beyond the log: whether they load the newest checkpoint, because no live worker
-// holds a newer state, and to which candidates the members test their links.
-func (l *Leader) Orders(j *fsm.Job, now time.Time) (restore bool, candidates []*rpc.Member) {
-	return l.obs.restore(j, now, l.timing), l.obs.wants(j, now, l.timing)
+// Order is what the orders of a job's workers depend on beyond the log.
+type Order struct {
+	Job        *fsm.Job
+	Restore    bool          // they load the newest checkpoint, because no live worker holds a newer state
+	Candidates []*rpc.Member // to these the members test their links
+}
+
+// Orders lists the jobs whose turn it is, and says for which of them each worker is.
+func (l *Leader) Orders(s *fsm.State, now time.Time) (orders []Order, of map[plan.Incarnation]*fsm.Job) {
+	for _, p := range l.obs.split(s, now, l.timing) {
+		orders = append(orders, Order{p.job, p.restore(p.job, now, l.timing), p.wants(p.job, now, l.timing)})
+	}
+	return orders, l.obs.assign(s.Active(), now, l.timing)
 }
 
 // Unsaved lists what the job's workers and this coordinator cannot store, one entry a place.
@@ -172,16 +215,17 @@ const forgetAfter = 2
 // not. It bounds a leader's memory.
 func (o *observations) forget(s *fsm.State, now time.Time, t Timing) {
 	maps.DeleteFunc(o.best, func(id string, _ uint64) bool { return s.Job(id) == nil })
-	j := s.Active()
+	maps.DeleteFunc(o.jobs, func(id string, _ *notes) bool { return s.Job(id) == nil })
+	active := s.Active()
 	maps.DeleteFunc(o.workers, func(id plan.Incarnation, w *seen) bool {
-		gone := !w.connected && now.Sub(w.heard) > forgetAfter*t.Orphan && (j == nil || !seated(j.View, id) && !seated(j.StartedView, id))
+		gone := !w.connected && now.Sub(w.heard) > forgetAfter*t.Orphan && !slices.ContainsFunc(active, func(j *fsm.Job) bool { return seated(j.View, id) || seated(j.StartedView, id) })
 		if gone {
 			o.forgetName(w.report.GetWorker(), id)
 		}
 		return gone
 	})
 	o.forgetRolls(s)
-	maps.DeleteFunc(o.rebuilds, func(id plan.Incarnation, _ int) bool { return o.workers[id] == nil })
+	maps.DeleteFunc(o.rebuilds, func(a accusation, _ int) bool { return o.workers[a.worker] == nil || s.Job(a.job) == nil })
 }
 
 func (o *observations) forgetName(worker string, id plan.Incarnation) {

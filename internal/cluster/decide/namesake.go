@@ -39,7 +39,7 @@ func (e *TakenError) Error() string {
 // claimID decides whether a process may be the worker of an id, and removes its dead namesakes. A namesake is dead once its line
 // has closed, as the system does when a process ends, or has been silent for the worker timeout. A seated one that has
 // not found this leader yet is given that time too.
-func (o *observations) claimID(j *fsm.Job, id plan.Incarnation, worker string, now time.Time, t Timing) *TakenError {
+func (o *observations) claimID(s *fsm.State, id plan.Incarnation, worker string, now time.Time, t Timing) *TakenError {
 	for _, other := range o.named[worker] {
 		w := o.workers[other]
 		if other == id || !o.alive(other, now, t) {
@@ -50,7 +50,7 @@ func (o *observations) claimID(j *fsm.Job, id plan.Incarnation, worker string, n
 		}
 		return &TakenError{worker, process(w.report), w.heard.Sub(w.claim.since) > proofOfLife}
 	}
-	if m := o.seatedAs(j, worker); m != nil && m.Incarnation != id && o.workers[m.Incarnation] == nil && now.Sub(o.since) <= t.Silence {
+	if m := o.seatedAs(s, worker); m != nil && m.Incarnation != id && o.workers[m.Incarnation] == nil && now.Sub(o.since) <= t.Silence {
 		return &TakenError{worker, "a process with seats on " + printable.Line(m.Host, shownHost), false}
 	}
 	for _, other := range o.named[worker] {
@@ -59,13 +59,15 @@ func (o *observations) claimID(j *fsm.Job, id plan.Incarnation, worker string, n
 	return nil
 }
 
-// seatedAs is the member of the newest view of that id; nil where there is none.
-func (o *observations) seatedAs(j *fsm.Job, worker string) *plan.Member {
-	if j == nil || j.View == nil {
-		return nil
-	}
-	if i, seated := o.rollOf(j.View).named[worker]; seated {
-		return &j.View.Members[i]
+// seatedAs is the member of that id of a newest view of the jobs whose turn it is; nil where there is none.
+func (o *observations) seatedAs(s *fsm.State, worker string) *plan.Member {
+	for _, j := range s.Active() {
+		if j.View == nil {
+			continue
+		}
+		if i, seated := o.rollOf(j.View).named[worker]; seated {
+			return &j.View.Members[i]
+		}
 	}
 	return nil
 }

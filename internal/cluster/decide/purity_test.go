@@ -71,7 +71,12 @@ func (sc *scenario) compare() {
 	l, state := sc.leader, encoded()
 	before := dump(l)
 	sc.same("decided", decide(sc.state, &l.obs, sc.now, l.timing), decide(sc.state, &l.obs, sc.now, l.timing))
-	look := func() *stall { return findStall(sc.state.Active(), &l.obs, sc.now, l.timing, l.stalls.shown) }
+	look := func() (found []*stall) {
+		for _, p := range l.obs.split(sc.state, sc.now, l.timing) {
+			found = append(found, findStall(p.job, p.observations, sc.now, l.timing, p.notes.stalls.shown))
+		}
+		return found
+	}
 	sc.same("who stalls", look(), look())
 	sc.same("state", state, encoded())
 	sc.same("observations", before, dump(l))

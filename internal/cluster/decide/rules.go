@@ -53,24 +53,43 @@ type seen struct {
 	paces              []pace    // of its newest reports in this generation
 }
 
-// observations are the attached workers by incarnation, since this coordinator began to lead.
-type observations struct {
-	workers     map[plan.Incarnation]*seen
-	named       map[string][]plan.Incarnation // the processes among them that have, or had, an id
-	rolls       map[*fsm.View]*roll
-	since       time.Time                // this coordinator leads since
-	rebuilds    map[plan.Incarnation]int // rings rebuilt because of a worker, without a finished step in between
-	best        map[string]uint64        // highest step that any worker reported, by job
-	moved       time.Time                // when a worker last attached or left
-	voters      []string                 // ids of the coordinators that count for a majority
-	own         []*rpc.Unsaved           // what this coordinator cannot store
-	lacksNewest bool                     // the job's newest checkpoint is not complete here yet
+// accusation is that a job's ring breaks at a worker.
+type accusation struct {
+	job    string
+	worker plan.Incarnation
+}
 
+// notes are what the leader remembers of one job between two looks.
+type notes struct {
+	balance   balance
+	stalls    stallWatch
 	viewed    plan.Generation // the newest view,
 	viewSince time.Time       // and when it was first seen
+	refused   time.Time       // when the log refused a command of the job last
+}
 
-	balance  balance
+// observations are the attached workers by incarnation, since this coordinator began to lead. The rules get those of one job (see split).
+type observations struct {
+	workers     map[plan.Incarnation]*seen // of one job: those that live and are another one's are left out
+	everyone    map[plan.Incarnation]*seen
+	named       map[string][]plan.Incarnation // the processes among them that have, or had, an id
+	rolls       map[*fsm.View]*roll
+	since       time.Time          // this coordinator leads since
+	rebuilds    map[accusation]int // rings rebuilt because of a worker, without a finished step in between
+	best        map[string]uint64  // highest step that any worker reported, by job
+	moved       time.Time          // when a worker last attached or left
+	voters      []string           // ids of the coordinators that count for a majority
+	own         []*rpc.Unsaved     // what this coordinator cannot store
+	lacksNewest map[string]bool    // jobs whose newest checkpoint is not complete here yet
+	counted     int                // workers that live and stay,
+	countSince  time.Time          // and since when they are as many as that
+
+	jobs     map[string]*notes
 	describe Describe
+
+	// Of the job whose rules are asked.
+	notes *notes
+	next  plan.Generation // of its next view
 }
 
 // Decision is a command to propose or, if there is none, what the job waits for.
@@ -79,13 +98,21 @@ type Decision struct {
 	Reason  string       // for the command, to be logged
 	Wait    string       // what the job waits for; empty where it waits for nothing
 	TooFew  bool         // with Wait: there is no ring because the job has too few workers
+	Waits   []Waiting    // without a Command: what each job waits for whose turn it is
 
+	job    string
 	putOff bool // with Wait: the ring goes on as it is, and later rules may still want something
 
 	// What to remember once the log has taken the command.
 	rebuilt plan.Incarnation   // the ring is rebuilt because of this worker
 	accused plan.Incarnation   // a worker is left out because its neighbours accuse it
 	apart   []plan.Incarnation // workers are left out because others do not reach them
+}
+
+// Waiting is what a job waits for.
+type Waiting struct {
+	Job, Reason string // Reason is empty where it waits for nothing
+	TooFew      bool   // see Decision
 }
 
 func (o *observations) alive(id plan.Incarnation, now time.Time, t Timing) bool {
@@ -95,10 +122,10 @@ func (o *observations) alive(id plan.Incarnation, now time.Time, t Timing) bool 
 
 // dead reports whether a process counts as dead: another one of its id attached, or it has been silent for long.
 func (o *observations) dead(m plan.Member, now time.Time, t Timing) bool {
-	if w := o.workers[m.Incarnation]; w != nil {
+	if w := o.everyone[m.Incarnation]; w != nil {
 		return w.stale || (!w.connected && now.Sub(w.heard) > t.Orphan)
 	}
-	for _, w := range o.workers {
+	for _, w := range o.everyone {
 		if w.report.GetWorker() == m.Worker {
 			return true
 		}
@@ -118,13 +145,32 @@ func (o *observations) sorted(now time.Time, t Timing) []*seen {
 	return live
 }
 
-// decide looks at the state and at the workers and says what to propose next. It is pure: the same arguments give the
-// same decision. Each rule is level-triggered, so a lost command is simply decided again.
+// refusedFor is how long a job must not hold the others up after the log has refused a command of its.
+const refusedFor = 100 * time.Millisecond
+
+// decide looks at the state and at the workers and says what to propose next: for the first job, in the order of their turns, that needs
+// something. It is pure: the same arguments give the same decision. Each rule is level-triggered, so a lost command is simply decided again.
 func decide(s *fsm.State, o *observations, now time.Time, t Timing) Decision {
-	j := s.Active()
-	if j == nil {
-		return Decision{}
+	if d := decideSize(s, o, now, t); d != nil {
+		return *d
 	}
+	var all Decision
+	parts := o.split(s, now, t)
+	for _, p := range parts {
+		if len(parts) > 1 && now.Sub(p.notes.refused) < refusedFor {
+			continue
+		}
+		d := decideJob(p.job, p.observations, now, t)
+		if d.job = p.job.ID; d.Command != nil {
+			return d
+		}
+		all.Waits = append(all.Waits, Waiting{Job: d.job, Reason: d.Wait, TooFew: d.TooFew})
+	}
+	return all
+}
+
+// decideJob says what one job needs next.
+func decideJob(j *fsm.Job, o *observations, now time.Time, t Timing) Decision {
 	var put Decision // off: the job runs on meanwhile
 	for _, rule := range []func(*fsm.Job, *observations, time.Time, Timing) *Decision{
 		decideFailure, decideData, decideFirstView, decideLost, decideBroken, decideEpoch, decideStart,
@@ -189,16 +235,21 @@ func (o *observations) candidates(s *fsm.Job, now time.Time, t Timing) []*seen {
 	return ready
 }
 
-// wanted is how many workers the job should have: the number asked for, else all that are attached, at most its seats.
+// wanted is how many workers the job should have: the number asked for, else all that are attached, at most its seats and max_workers; and no
+// more than other jobs leave.
 func (o *observations) wanted(j *fsm.Job, now time.Time, t Timing) int {
-	if j.Workers > 0 {
-		return min(j.Workers, j.Seats)
-	}
-	attached := 0
-	for _, w := range o.sorted(now, t) {
-		if !w.report.Leaving && w.report.Phase != rpc.Phase_PHASE_FAILED {
-			attached++
+	wanted := j.Most()
+	if j.Workers == 0 {
+		attached := 0
+		for _, w := range o.sorted(now, t) {
+			if !w.report.Leaving && w.report.Phase != rpc.Phase_PHASE_FAILED {
+				attached++
+			}
 		}
+		wanted = max(1, min(attached-len(o.outgrown(j, now, t)), wanted))
 	}
-	return max(1, min(attached-len(o.outgrown(j, now, t)), j.Seats))
+	if j.Bound > 0 {
+		wanted = min(wanted, j.Bound)
+	}
+	return wanted
 }

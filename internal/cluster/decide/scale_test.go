@@ -43,7 +43,7 @@ func decided(tb testing.TB, s *fsm.State, l *Leader, now time.Time) Decision {
 	tb.Helper()
 	d := l.Next(s, now)
 	if d.Command == nil {
-		tb.Fatalf("it waits: %s", d.Wait)
+		tb.Fatalf("it waits: %v", d.Waits)
 	}
 	if err := s.Apply(*d.Command); err != nil {
 		tb.Fatal(err)

@@ -138,7 +138,7 @@ func (sc *scenario) submit(o map[string]string, out *strings.Builder) {
 		token = 256*token + plan.Incarnation(letter)
 	}
 	c := fsm.Submit{ID: id, Incarnation: token, Name: id, Priority: number(o, "priority", 0), Seats: number(o, "seats", 4), Workers: number(o, "workers", 0),
-		Keep: number(o, "keep", 0), Fingerprint: []byte("data"), MinWorkers: number(o, "min", 0), Even: o["balance"] == "false"}
+		Keep: number(o, "keep", 0), Fingerprint: []byte("data"), MinWorkers: number(o, "min", 0), MaxWorkers: number(o, "max", 0), Even: o["balance"] == "false"}
 	if at, ok := o["resume"]; ok {
 		step, _ := strconv.Atoi(at)
 		c.Origin = &fsm.Checkpoint{Step: uint64(step), Generation: plan.Generation(number(o, "generation", 1))}
@@ -167,8 +167,10 @@ func (sc *scenario) run(line string, out *strings.Builder) error {
 		sc.apply(asked(words[0], cmp.Or(o["id"], "job"), number(o, "to", 0)), out)
 	case "jobs":
 		sc.listJobs(out)
+	case "workers":
+		sc.listWorkers(out)
 	case "scale":
-		sc.apply(fsm.Command{Scale: &fsm.Scale{Job: "job", Workers: number(o, "workers", 1)}}, out)
+		sc.apply(fsm.Command{Scale: &fsm.Scale{Job: cmp.Or(o["id"], "job"), Workers: number(o, "workers", 1)}}, out)
 	case "start", "stale-start": // what another leader had the log take
 		sc.apply(fsm.Command{Start: &fsm.Start{Job: "job", Generation: plan.Generation(number(o, "g", 1)), Sources: []string{"w1"}}}, out)
 	case "stale-epoch":
@@ -296,7 +298,7 @@ func (sc *scenario) listJobs(out *strings.Builder) {
 	for _, j := range sc.state.Jobs {
 		fmt.Fprintf(out, "%s %s", j.ID, j.Phase)
 		switch {
-		case j == sc.state.Active():
+		case slices.Contains(sc.state.Active(), j):
 			fmt.Fprint(out, ", its turn")
 		case slices.Contains(sc.state.Queue(), j):
 			fmt.Fprintf(out, ", place %d", 1+slices.Index(sc.state.Queue(), j))
@@ -304,7 +306,18 @@ func (sc *scenario) listJobs(out *strings.Builder) {
 		if j.Yields != "" {
 			fmt.Fprintf(out, ", yields: %s", j.Yields)
 		}
+		if j.Bound > 0 {
+			fmt.Fprintf(out, ", at most %d", j.Bound)
+		}
 		fmt.Fprintln(out)
+	}
+}
+
+// listWorkers prints for which job each worker is.
+func (sc *scenario) listWorkers(out *strings.Builder) {
+	of := sc.leader.obs.assign(sc.state.Active(), sc.now, sc.leader.timing)
+	for _, id := range slices.SortedFunc(maps.Keys(of), func(a, b plan.Incarnation) int { return cmp.Compare(sc.processes[a].worker, sc.processes[b].worker) }) {
+		fmt.Fprintf(out, "%s for %s\n", sc.processes[id].worker, of[id].ID)
 	}
 }
 
@@ -400,12 +413,14 @@ func (sc *scenario) decide(out *strings.Builder) {
 	for range 20 {
 		d := sc.next()
 		if d.Command == nil {
-			if d.Wait != "" {
-				fmt.Fprintf(out, "waits: %s\n", d.Wait)
+			for _, w := range d.Waits {
+				if about := about(d.Waits, w.Job); w.Reason != "" {
+					fmt.Fprintf(out, "%swaits: %s\n", about, w.Reason)
+				}
 			}
 			return
 		}
-		fmt.Fprintf(out, "%s\n", d.Reason)
+		fmt.Fprintf(out, "%s%s\n", about(sc.state.Active(), d.job), d.Reason)
 		if v := d.Command.View; v != nil {
 			fmt.Fprintf(out, "  %s\n", describeView(v.View))
 		}
@@ -435,19 +450,26 @@ func (sc *scenario) next() Decision {
 
 // stall prints who holds the job up.
 func (sc *scenario) stall(out *strings.Builder) {
-	s, _ := sc.leader.Stall(sc.state, sc.now)
+	all := sc.leader.Stalls(sc.state, sc.now)
 	if sc.again {
 		before := dump(sc.leader)
-		twice, news := sc.leader.Stall(sc.state, sc.now)
-		sc.same("who stalls", s.GetReason(), twice.GetReason())
+		for i, twice := range sc.leader.Stalls(sc.state, sc.now) {
+			sc.same("who stalls", all[i].Stall.GetReason(), twice.Stall.GetReason())
+			sc.same("news", false, twice.News)
+		}
 		sc.same("remembered", before, dump(sc.leader))
-		sc.same("news", false, news)
 	}
-	if s != nil {
-		fmt.Fprintf(out, "%s\n", s.Reason)
-	} else {
-		fmt.Fprintf(out, "nobody\n")
+	for _, s := range all {
+		fmt.Fprintf(out, "%s%s\n", about(all, s.Job), cmp.Or(s.Stall.GetReason(), "nobody"))
 	}
+}
+
+// about names the job where there are several.
+func about[T any](all []T, job string) string {
+	if len(all) < 2 {
+		return ""
+	}
+	return job + ": "
 }
 
 func (sc *scenario) same(what string, once, twice any) {

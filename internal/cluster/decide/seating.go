@@ -40,6 +40,10 @@ func (o *observations) settleSeats(j *fsm.Job, d *Decision, now time.Time, t Tim
 		v.View = plan.SeatUnevenly(v.Generation, counts, members)
 		return d
 	}
+	if n := len(v.Members); v.Cause == causeScaled && n == j.Bound && j.Least < len(j.View.Members) {
+		n = len(j.View.Members)
+		return propose(fsm.Command{Least: &fsm.Least{Job: j.ID, Workers: n}}, "it cannot make way with fewer than its %s: %s", plural.Of(n, "worker"), wait)
+	}
 	if j.Running() && v.Orderly {
 		return &Decision{Wait: fmt.Sprintf("put off (%s: %s): %s", v.Cause, v.Reason, wait), putOff: true}
 	}
@@ -108,7 +112,7 @@ func (o *observations) tryAgain(j *fsm.Job, v *fsm.View, wait string, now time.T
 	if !broken {
 		return nil
 	}
-	return proposeView(j, j.View.Members, false, "worker lost", fmt.Sprintf("the ring broke and there is none without %s (%s), so all try again", names(out), wait), 0)
+	return o.proposeView(j, j.View.Members, false, "worker lost", fmt.Sprintf("the ring broke and there is none without %s (%s), so all try again", names(out), wait), 0)
 }
 
 // fit says how many seats each member gets, or why these members cannot form a view.

@@ -361,7 +361,7 @@ func (g *waits) blame(from, to, peer int, doing string, since time.Duration) *st
 // changing says who keeps a view from being started: it has not ended its session yet, while others have and wait.
 func (g *waits) changing(j *fsm.Job) *stall {
 	v := j.View
-	waited, at, waiting := g.now.Sub(g.o.viewSince), -1, false
+	waited, at, waiting := g.now.Sub(g.o.notes.viewSince), -1, false
 	for i := range g.ring {
 		n := &g.ring[i]
 		ready := n.report != nil && n.report.Phase == rpc.Phase_PHASE_READY && plan.Generation(n.report.Generation) == v.Generation

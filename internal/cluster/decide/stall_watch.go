@@ -16,10 +16,10 @@ type stallWatch struct {
 	found time.Time // when it was seen last
 }
 
-// noteView notes when the job's newest view was first seen.
-func (o *observations) noteView(j *fsm.Job, now time.Time) {
-	if j != nil && j.Generation != o.viewed {
-		o.viewed, o.viewSince = j.Generation, now
+// view notes when the job's newest view was first seen.
+func (n *notes) view(j *fsm.Job, now time.Time) {
+	if j.Generation != n.viewed {
+		n.viewed, n.viewSince = j.Generation, now
 	}
 }
 

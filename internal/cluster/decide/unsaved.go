@@ -111,7 +111,7 @@ func saved(j *fsm.Job, out *rpc.Outcome) bool {
 // unkept reports whether this replica is the only one and does not hold a committed checkpoint yet: the log has it, but nobody
 // could resume from it.
 func (o *observations) unkept(j *fsm.Job, out *rpc.Outcome) bool {
-	return len(o.voters) == 1 && o.lacksNewest && saved(j, out)
+	return len(o.voters) == 1 && o.lacksNewest[j.ID] && saved(j, out)
 }
 
 // noteSaving notes since when a worker has only the last checkpoint left to store.

@@ -43,8 +43,11 @@ func decideFirstView(j *fsm.Job, o *observations, now time.Time, t Timing) *Deci
 	if c := j.Newest(); c != nil {
 		cause, reason = "resumed", fmt.Sprintf("resumed from the checkpoint at step %d with %s", c.Step, plural.Of(want, "worker"))
 	}
-	return proposeView(j, membersOf(ready[:want]), true, cause, reason, 0)
+	return o.proposeView(j, membersOf(ready[:want]), true, cause, reason, 0)
 }
+
+// causeScaled is the cause of a view with fewer workers than before because fewer are wanted.
+const causeScaled = "scaled"
 
 func membersOf(workers []*seen) []plan.Member {
 	members := make([]plan.Member, len(workers))
@@ -55,8 +58,8 @@ func membersOf(workers []*seen) []plan.Member {
 }
 
 // proposeView proposes a view of these members. settleSeats decides how many seats each of them gets.
-func proposeView(j *fsm.Job, members []plan.Member, orderly bool, cause, reason string, detectedMs float64) *Decision {
-	v, err := plan.Seat(j.NextGeneration(), j.Seats, members)
+func (o *observations) proposeView(j *fsm.Job, members []plan.Member, orderly bool, cause, reason string, detectedMs float64) *Decision {
+	v, err := plan.Seat(o.next, j.Seats, members)
 	if err != nil {
 		return waitFor("%v", err)
 	}
@@ -109,7 +112,7 @@ func decideLost(j *fsm.Job, o *observations, now time.Time, t Timing) *Decision 
 		return o.waitForWorkers(j, now, t, "all workers are lost; waiting for workers")
 	}
 	ready = ready[:min(len(ready), o.wanted(j, now, t))]
-	return proposeView(j, membersOf(ready), false, "resumed", fmt.Sprintf("all workers of view %d were lost; %d came", j.View.Generation, len(ready)), 0)
+	return o.proposeView(j, membersOf(ready), false, "resumed", fmt.Sprintf("all workers of view %d were lost; %d came", j.View.Generation, len(ready)), 0)
 }
 
 // patience is how long a new leader waits for members to attach before it counts them as missing. While the ring trains there is no
@@ -202,13 +205,13 @@ func decideBroken(j *fsm.Job, o *observations, now time.Time, t Timing) *Decisio
 	if _, _, apart := o.arrange(j, members); apart != "" {
 		return o.proposeRing(j, members, false, "worker lost", "", 0)
 	}
-	if o.rebuilds[accused] >= maxRebuilds && len(members) > 1 {
+	if o.rebuilds[accusation{j.ID, accused}] >= maxRebuilds && len(members) > 1 {
 		others := slices.DeleteFunc(slices.Clone(members), func(m plan.Member) bool { return m.Incarnation == accused })
 		d := o.proposeRing(j, others, false, "worker lost", fmt.Sprintf("worker %s is left out for a while, the ring broke there again and again: %s: %s", o.workers[accused].report.Worker, accuser, reason), 0)
 		d.accused = accused
 		return d
 	}
-	d := proposeView(j, members, false, "worker lost", fmt.Sprintf("%s: %s; all answer, the ring is rebuilt", accuser, reason), 0)
+	d := o.proposeView(j, members, false, "worker lost", fmt.Sprintf("%s: %s; all answer, the ring is rebuilt", accuser, reason), 0)
 	d.rebuilt = accused
 	return d
 }
@@ -301,8 +304,16 @@ func (o *observations) seatHolders(j *fsm.Job, now time.Time, t Timing) *Decisio
 		return nil
 	}
 	members := append(slices.Clone(holders), j.View.Members...)
-	return proposeView(j, members[:min(len(members), j.Seats)], false, "joined",
+	return o.proposeView(j, members[:min(len(members), mostSeated(j))], false, "joined",
 		fmt.Sprintf("worker %s is back with the state of view %d", holders[0].Worker, j.StartedView.Generation), 0)
+}
+
+// mostSeated is the largest number of members that a view of the job may have.
+func mostSeated(j *fsm.Job) int {
+	if j.MaxWorkers > 0 {
+		return min(j.MaxWorkers, j.Seats)
+	}
+	return j.Seats
 }
 
 // fenced reports whether the ring of the last started view cannot finish another step: one of its members sits in the
@@ -343,7 +354,11 @@ func decideMembers(j *fsm.Job, o *observations, now time.Time, t Timing) *Decisi
 	case len(leave) > 0:
 		return waitFor("worker %s wants to leave but is the last", leave[0].Worker)
 	case len(stay) > want:
-		return o.proposeRing(j, stay[:want], true, "scaled", fmt.Sprintf("scaled from %d to %s", len(stay), plural.Of(want, "worker")), 0)
+		reason := fmt.Sprintf("scaled from %d to %s", len(stay), plural.Of(want, "worker"))
+		if want == j.Bound {
+			reason += ": a job before it takes the others"
+		}
+		return o.proposeRing(j, stay[:want], true, causeScaled, reason, 0)
 	case len(stay) < want && len(ready) > 0:
 		come, wait := o.joinable(j, stay, ready, want-len(stay))
 		if len(come) == 0 {

@@ -150,7 +150,7 @@ func (o *observations) proposeRing(j *fsm.Job, members []plan.Member, orderly bo
 		}
 		reason += why
 	}
-	d := proposeView(j, ring, orderly, cause, reason, detectedMs)
+	d := o.proposeView(j, ring, orderly, cause, reason, detectedMs)
 	for _, m := range out {
 		d.apart = append(d.apart, m.Incarnation)
 	}
@@ -216,7 +216,7 @@ const longestExile = time.Minute
 // note records the consequences of a decision that the log has taken.
 func (o *observations) note(d Decision, now time.Time, t Timing) {
 	if d.rebuilt != 0 {
-		o.rebuilds[d.rebuilt]++
+		o.rebuilds[accusation{d.job, d.rebuilt}]++
 	}
 	for _, id := range d.apart {
 		o.exile(id, now, t, 0)

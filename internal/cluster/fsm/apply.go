@@ -32,6 +32,8 @@ type Command struct {
 	Prioritize *Prioritize  `json:"prioritize,omitempty"`
 	Park       *Park        `json:"park,omitempty"`
 	Save       *Save        `json:"save,omitempty"`
+	Size       *Size        `json:"size,omitempty"`
+	Least      *Least       `json:"least,omitempty"`
 }
 
 // Found gives the cluster its incarnation. The first one wins.
@@ -55,6 +57,7 @@ type Submit struct {
 	Epochs      Epochs           `json:"epochs,omitempty"`
 	Stop        bool             `json:"stop,omitempty"`
 	MinWorkers  int              `json:"min_workers,omitempty"`
+	MaxWorkers  int              `json:"max_workers,omitempty"`
 	Even        bool             `json:"even,omitempty"`
 	EarlyStop   *metric.Rule     `json:"early_stop,omitempty"`
 	KeepBest    *metric.Rule     `json:"keep_best,omitempty"`
@@ -132,7 +135,7 @@ func (s *State) apply(c Command) error {
 	case c.Data != nil:
 		return s.onActive(c.Data.Job, func(j *Job) error { return j.data(c.Data) })
 	case c.Stop != nil:
-		return s.onActive(c.Stop.Job, s.stop)
+		return s.onActive(c.Stop.Job, (*Job).stop)
 	case c.Scale != nil:
 		return s.onActive(c.Scale.Job, func(j *Job) error { return j.scale(c.Scale) })
 	case c.View != nil:
@@ -168,6 +171,10 @@ func (s *State) applyQueue(c Command) error {
 		return s.onActive(c.Park.Job, func(j *Job) error { return j.park(c.Park) })
 	case c.Save != nil:
 		return s.onActive(c.Save.Job, func(j *Job) error { return j.save(c.Save) })
+	case c.Size != nil:
+		return s.size(c.Size)
+	case c.Least != nil:
+		return s.onActive(c.Least.Job, func(j *Job) error { return j.setLeast(c.Least) })
 	}
 	return fmt.Errorf("empty command")
 }
@@ -221,8 +228,11 @@ func (s *State) submit(c *Submit) error {
 	if c.Workers > 0 && c.Workers < c.MinWorkers {
 		return fmt.Errorf("job %q needs min_workers %d, not %d", c.ID, c.MinWorkers, c.Workers)
 	}
+	if most := c.MaxWorkers; most < 0 || most > 0 && (most > c.Seats || most < c.MinWorkers || most < c.Workers) {
+		return fmt.Errorf("job %q: max_workers %d, with %d workers, at least %d, on %d seats", c.ID, most, c.Workers, c.MinWorkers, c.Seats)
+	}
 	j := &Job{ID: c.ID, Incarnation: c.Incarnation, Name: c.Name, Seats: c.Seats, Config: c.Config, Keep: c.Keep,
-		Workers: c.Workers, Fingerprint: c.Fingerprint, Files: c.Files, Phase: Waiting, Stop: c.Stop, MinWorkers: c.MinWorkers, Even: c.Even, Seed: c.Seed, Priority: c.Priority,
+		Workers: c.Workers, Fingerprint: c.Fingerprint, Files: c.Files, Phase: Waiting, Stop: c.Stop, MinWorkers: c.MinWorkers, MaxWorkers: c.MaxWorkers, Even: c.Even, Seed: c.Seed, Priority: c.Priority,
 		EarlyStop: c.EarlyStop, KeepBest: c.KeepBest,
 		Origin: c.Origin, Earlier: slices.Clone(c.Earlier), Epochs: slices.Clone(c.Epochs)}
 	if c.Origin != nil {
@@ -250,16 +260,19 @@ func (j *Job) scale(c *Scale) error {
 	if c.Workers < j.MinWorkers {
 		return fmt.Errorf("job %q needs min_workers %d, not %d", j.ID, j.MinWorkers, c.Workers)
 	}
+	if j.MaxWorkers > 0 && c.Workers > j.MaxWorkers {
+		return fmt.Errorf("job %q has max_workers %d: it takes no %d", j.ID, j.MaxWorkers, c.Workers)
+	}
 	j.Workers = c.Workers
 	j.Scalings++ // asked again for the same number, whoever starts processes looks whether they still run
 	return nil
 }
 
 func (s *State) view(j *Job, v View) error {
-	if a := s.Active(); a != j {
-		return fmt.Errorf("view %d of job %q, but it is the turn of %q", v.Generation, j.ID, a.id())
+	if err := s.mayHave(j, &v); err != nil {
+		return err
 	}
-	if v.Generation <= j.Generation || v.Generation > j.NextGeneration() {
+	if v.Generation != s.NextGeneration(j) {
 		return fmt.Errorf("view %d proposed, the job is at generation %d", v.Generation, j.Generation)
 	}
 	if v.Seats != j.Seats {
@@ -269,6 +282,13 @@ func (s *State) view(j *Job, v View) error {
 		return err
 	}
 	v.Reason = printable.Short(v.Reason, maxReason)
+	if len(v.Members) < j.Least { // it does fit
+		j.Least = 0
+	}
+	v.Follows = 0
+	if j.View != nil {
+		v.Follows = j.Generation
+	}
 	j.Generation, j.View, j.Phase = v.Generation, &v, Running
 	j.Views = append(j.Views, ViewRecord{Generation: v.Generation, Workers: len(v.Members), Cause: v.Cause,
 		Reason: v.Reason, DetectedMs: v.DetectedMs})

@@ -123,8 +123,8 @@ func TestGenerationsGoOn(t *testing.T) {
 		views   []plan.Generation
 	}{{"a", []plan.Generation{0, 2}, []plan.Generation{1, 2, 3}}, {"b", []plan.Generation{0, 5}, []plan.Generation{4}},
 		{"c", []plan.Generation{4, 9, 11}, []plan.Generation{10}}, {"d", []plan.Generation{0, 12}, []plan.Generation{11}}} {
-		if got := s.Active().NextGeneration(); s.Active().ID != c.job || got != c.views[0] {
-			t.Errorf("job %s of %s goes on with generation %d, want %d", s.Active().ID, c.job, got, c.views[0])
+		if got := s.NextGeneration(s.Active()[0]); s.Active()[0].ID != c.job || got != c.views[0] {
+			t.Errorf("job %s of %s goes on with generation %d, want %d", s.Active()[0].ID, c.job, got, c.views[0])
 		}
 		for _, g := range c.refused {
 			if err := s.Apply(Command{View: viewOf(c.job, g)}); err == nil {

@@ -42,7 +42,7 @@ func end(t *testing.T, s *State, n int) {
 	t.Helper()
 	id := fmt.Sprintf("job-%d", n)
 	apply(t, s, Command{Submit: &Submit{ID: id, Incarnation: plan.Incarnation(n + 1), Name: id, Seats: 2, Keep: 1, Config: []byte("x")}})
-	g := s.Active().NextGeneration()
+	g := s.NextGeneration(s.Active()[0])
 	apply(t, s, Command{View: viewOf(id, g)})
 	apply(t, s, Command{Start: &Start{Job: id, Generation: g, Sources: []string{"w1"}}})
 	for e := range 2 {

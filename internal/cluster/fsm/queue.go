@@ -45,27 +45,11 @@ type Save struct {
 	Step       uint64          `json:"step"`       // had done this step
 }
 
-// Active is the job whose turn it is: the one that has the workers; else of those that wait the one of the largest priority, of equal ones
-// the one submitted first. nil where no job wants workers.
-func (s *State) Active() *Job {
-	var next *Job
-	for _, j := range s.Jobs {
-		switch {
-		case j.Phase.Ended() || j.Phase == Paused:
-		case j.View != nil:
-			return j
-		case next == nil || j.Priority > next.Priority:
-			next = j
-		}
-	}
-	return next
-}
-
-// Shown is the job that people mean who name none: the one whose turn it is, else the one submitted last of those that are paused, else of
+// Shown is the job that people mean who name none: the first of those whose turn it is, else the one submitted last of those that are paused, else of
 // all. nil where there is none.
 func (s *State) Shown() *Job {
-	if j := s.Active(); j != nil {
-		return j
+	if active := s.Active(); len(active) > 0 {
+		return active[0]
 	}
 	for _, j := range slices.Backward(s.Jobs) {
 		if j.Phase == Paused {
@@ -75,41 +59,18 @@ func (s *State) Shown() *Job {
 	return s.Newest()
 }
 
-// Queue lists the jobs that wait for their turn, the next one first; Active is not among them.
+// Queue lists the jobs that wait for their turn, the next one first; those of Active are not among them.
 func (s *State) Queue() []*Job {
-	active := s.Active()
-	waiting := slices.DeleteFunc(slices.Clone(s.Jobs), func(j *Job) bool { return j == active || j.Phase != Waiting })
-	slices.SortStableFunc(waiting, func(a, b *Job) int { return b.Priority - a.Priority })
+	waiting := slices.DeleteFunc(slices.Clone(s.Jobs), func(j *Job) bool { return j.Phase != Waiting || j.active() })
+	slices.SortStableFunc(waiting, inTurn)
 	return waiting
-}
-
-// activate gives the job whose turn has come the generations after those of all jobs before it, and notes which job has to give its workers
-// up, and for whom.
-func (s *State) activate() {
-	for _, j := range s.Jobs {
-		s.Generation = max(s.Generation, j.reached())
-		j.Yields = ""
-	}
-	j := s.Active()
-	switch {
-	case j == nil:
-	case j.View == nil:
-		j.Floor = max(j.Floor, s.Generation)
-	case j.Stop:
-	case j.Hold:
-		j.Yields = "it is paused"
-	default:
-		if queue := s.Queue(); len(queue) > 0 && queue[0].Priority > j.Priority {
-			j.Yields = fmt.Sprintf("job %s has priority %d", queue[0].ID, queue[0].Priority)
-		}
-	}
 }
 
 // Halts reports whether the job is to save a checkpoint after its next step and train no further.
 func (j *Job) Halts() bool { return j.Stop || j.Yields != "" }
 
-func (s *State) stop(j *Job) error {
-	if j.View == nil && s.Active() != j {
+func (j *Job) stop() error {
+	if !j.active() {
 		j.end(Interrupted, "stopped while it waited for its turn")
 		return nil
 	}

@@ -7,6 +7,7 @@ package fsm
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"ringmaster/internal/metric"
 	"ringmaster/internal/plan"
@@ -16,9 +17,10 @@ import (
 type State struct {
 	Cluster    plan.Incarnation `json:"cluster"`              // 0 until the first leader founds the cluster
 	Jobs       []*Job           `json:"jobs"`                 // in the order of submission
-	Generation plan.Generation  `json:"generation,omitempty"` // newest of all jobs that ever were active
+	Generation plan.Generation  `json:"generation,omitempty"` // newest of all jobs
 	Past       []Ended          `json:"past,omitempty"`       // what is left of jobs that ended long ago, the oldest first
 	Spent      []Spend          `json:"spent,omitempty"`      // join tokens that have been used
+	Size       int              `json:"size,omitempty"`       // workers of the cluster, as counted last; 0: not known
 }
 
 // Phase is a job's phase of life.
@@ -49,15 +51,21 @@ type Job struct {
 	Workers     int              `json:"workers"`               // wanted; 0: all that are attached
 	Scalings    uint64           `json:"scalings,omitempty"`    // how often that was asked for since the submission
 	MinWorkers  int              `json:"min_workers,omitempty"` // with fewer nobody is seated
+	MaxWorkers  int              `json:"max_workers,omitempty"` // more are never seated; 0: as many as seats
+	Least       int              `json:"least,omitempty"`       // with fewer its seats do not fit into memory; 0: not known
 	Seed        uint64           `json:"seed,omitempty"`
 	Priority    int              `json:"priority,omitempty"`
 	Parked      uint64           `json:"parked,omitempty"` // how often its workers were taken from it
-	Yields      string           `json:"yields,omitempty"` // why it is to give its workers up; empty: it is not. Follows from the other jobs
 	Even        bool             `json:"even,omitempty"`   // arcs do not follow the workers' speeds
 	EarlyStop   *metric.Rule     `json:"early_stop,omitempty"`
 	KeepBest    *metric.Rule     `json:"keep_best,omitempty"`
 	Fingerprint []byte           `json:"fingerprint,omitempty"`
 	Files       []DataFile       `json:"files,omitempty"`
+
+	// What follows from all the jobs, see activate.
+	Yields string `json:"yields,omitempty"` // why it is to give its workers up; empty: it is not
+	Turn   bool   `json:"turn,omitempty"`   // it has no workers and is next to get some
+	Bound  int    `json:"bound,omitempty"`  // the largest number of workers, for the sake of other jobs; 0: none
 
 	Phase Phase  `json:"phase"`
 	Stop  bool   `json:"stop,omitempty"` // an orderly end was asked for
@@ -66,8 +74,7 @@ type Job struct {
 
 	SaveFrom uint64 `json:"save_from,omitempty"` // a checkpoint at this step or a later one was asked for; 0: none, or it is stored
 
-	Generation  plan.Generation `json:"generation"`      // newest view's, or what the job was resumed at
-	Floor       plan.Generation `json:"floor,omitempty"` // newest of the jobs before it when its turn came
+	Generation  plan.Generation `json:"generation"` // newest view's, or what the job was resumed at
 	View        *View           `json:"view,omitempty"`
 	Started     *Start          `json:"started,omitempty"`      // the last Start
 	StartedView *View           `json:"started_view,omitempty"` // the view of that Start
@@ -89,10 +96,11 @@ type DataFile struct {
 // View is a view with the reason why it was made.
 type View struct {
 	plan.View
-	Orderly    bool    `json:"orderly"` // the view before it ends its step first
-	Cause      string  `json:"cause"`
-	Reason     string  `json:"reason"`
-	DetectedMs float64 `json:"detected_ms,omitempty"`
+	Orderly    bool            `json:"orderly"`           // the view before it ends its step first
+	Follows    plan.Generation `json:"follows,omitempty"` // the view before it; set by Apply. 0: none, or an earlier program made it: one less
+	Cause      string          `json:"cause"`
+	Reason     string          `json:"reason"`
+	DetectedMs float64         `json:"detected_ms,omitempty"`
 }
 
 // ViewRecord is a view's line in the job's history.
@@ -192,15 +200,25 @@ func (j *Job) reached() plan.Generation {
 	return j.Generation
 }
 
-// NextGeneration is that of the job's next view.
-func (j *Job) NextGeneration() plan.Generation { return max(j.Generation, j.Floor) + 1 }
+// NextGeneration is that of the job's next view: newer than all of all jobs, so that no two jobs ever share one.
+func (s *State) NextGeneration(j *Job) plan.Generation { return max(s.Generation, j.Generation) + 1 }
 
-// id is the job's id; empty where there is no job.
-func (j *Job) id() string {
-	if j == nil {
-		return ""
+// Previous is the generation of the view before the newest one.
+func (v *View) Previous() plan.Generation {
+	if v.Follows == 0 {
+		return v.Generation - 1
 	}
-	return j.ID
+	return v.Follows
+}
+
+// has reports whether a worker may be at work for the job: it is in the newest view, or in the started one that this has not replaced yet.
+func (j *Job) has(id plan.Incarnation) bool {
+	for _, v := range []*View{j.View, j.StartedView} {
+		if v != nil && slices.ContainsFunc(v.Members, func(m plan.Member) bool { return m.Incarnation == id }) {
+			return true
+		}
+	}
+	return false
 }
 
 // Newest is the job submitted last; nil where there is none.
