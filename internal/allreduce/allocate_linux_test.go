@@ -23,6 +23,11 @@ func TestWiresAllocateNothing(t *testing.T) {
 func allocations(t *testing.T, buckets int, steps uint64) uint64 {
 	const warm = 50
 	w, _ := wiredWorld(t, 3, 3, plan.Interval{Begin: 0, End: 3000 * buckets}.Parts(buckets), nil)
+	for _, r := range w.rings {
+		r.mu.Lock()
+		r.wires.spare = buckets > 1
+		r.mu.Unlock()
+	}
 	at, done := make(chan struct{}), make(chan error, 3)
 	for i, r := range w.rings {
 		go func() {

@@ -283,8 +283,24 @@ func (r *Ring) Ready(bucket int) {
 	if r.wires.in == nil {
 		r.intake.Signal()
 	}
-	if r.readied < len(r.buckets) { // else the trainer is about to wait
+	if r.wires.spare && r.readied < len(r.buckets) { // else the trainer is about to wait
 		r.summon()
+	}
+}
+
+// Tend moves frames that can be moved at once, where no processor is free for the goroutines that do it otherwise. The trainer calls it now and then
+// while it computes.
+func (r *Ring) Tend() {
+	w := &r.wires
+	r.mu.Lock()
+	idle := w.in == nil || w.spare || r.active == 0
+	r.mu.Unlock()
+	for moved := !idle; moved && w.reading.TryLock(); {
+		moved, _ = r.readOnce()
+		w.reading.Unlock()
+		if w.out != nil {
+			r.flush()
+		}
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"runtime"
 	"sync"
 	"time"
 
@@ -37,6 +38,7 @@ type wired struct {
 
 	reading  sync.Mutex // held by who reads
 	flushing sync.Mutex // held by who writes
+	spare    bool       // there are processors beside those on which workers of this host compute
 	items    [8]item    // taken out of the queue by who writes
 	frame    landing    // the one that is read
 	scratch  []float32  // partial sums that are read
@@ -71,9 +73,21 @@ func (r *Ring) wire() (err error) {
 		r.wires.out = out.wire
 	}
 	if r.wires.in != nil || r.wires.out != nil {
+		r.wires.spare = r.sparesProcessors()
 		r.wires.bell, err = newBell()
 	}
 	return err
+}
+
+// sparesProcessors reports whether this host has more processors than its workers compute on, if these have as many threads as this one: Go is given one more.
+func (r *Ring) sparesProcessors() bool {
+	here := 0
+	for _, m := range r.id.View.Members {
+		if m.Machine == r.id.own().Machine {
+			here++
+		}
+	}
+	return runtime.NumCPU() > here*max(runtime.GOMAXPROCS(0)-1, 1)
 }
 
 // wakeTrainer wakes the trainer, for which something has changed; the caller holds the lock.
@@ -196,7 +210,7 @@ func (r *Ring) readBehind() {
 
 // behindLocked reports whether readBehind is to read.
 func (r *Ring) behindLocked() bool {
-	return !r.waits && !r.wires.wanted && (r.incoming > 0 || r.wires.broken != nil)
+	return !r.waits && !r.wires.wanted && (r.wires.spare && r.incoming > 0 || r.wires.broken != nil)
 }
 
 // readOn reads until the trainer waits or nothing is under way; the caller holds reading.
@@ -343,7 +357,7 @@ func (r *Ring) flush() {
 		r.wires.flushing.Unlock()
 		r.mu.Lock()
 		stuck := r.wires.out.pending()
-		if stuck && !(r.waits && r.wires.in != nil) && !r.wires.summoned {
+		if stuck && !(r.wires.in != nil && (r.waits || !r.wires.spare)) && !r.wires.summoned {
 			r.wires.summoned = true
 			r.outgo.Signal()
 		}

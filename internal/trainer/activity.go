@@ -41,9 +41,10 @@ type Activity struct {
 	// A waiting worker runs a timer, which distinguishes waiting from not being scheduled: a late timer shows a process that was
 	// stopped, or had no processor. A worker that is stopped while it waits holds the others up just as one that is stopped
 	// in a computation, but by its own clock it only waits.
-	trace *trace.Recorder // may be nil
-	beats *time.Timer     // nil before the first wait
-	beat  time.Time       // the last one
+	trace   *trace.Recorder // may be nil
+	beats   *time.Timer     // nil before the first wait. It is not stopped when a wait ends: setting a timer may wake a thread, twice a step
+	beating bool            // it is set
+	beat    time.Time       // the last one, or the beginning of the wait
 }
 
 // Account is the state of an Activity at one moment.
@@ -80,12 +81,14 @@ func (a *Activity) turn(to Doing, now time.Time) {
 		}
 	}
 	if a.account.Doing == Waiting {
-		a.beats.Stop()
 		a.beaten(now)
 	}
 	a.account.Doing, a.since = to, now
 	if to == Waiting {
-		a.rebeat(now)
+		a.beat = now
+		if !a.beating {
+			a.rebeat(now)
+		}
 	}
 }
 
@@ -98,7 +101,7 @@ func (a *Activity) beaten(now time.Time) {
 }
 
 func (a *Activity) rebeat(now time.Time) {
-	a.beat = now
+	a.beat, a.beating = now, true
 	if a.beats != nil {
 		a.beats.Reset(beatEvery)
 		return
@@ -112,7 +115,9 @@ func (a *Activity) takeBeat(now time.Time) {
 	if a.account.Doing == Waiting {
 		a.beaten(now)
 		a.rebeat(now)
+		return
 	}
+	a.beating = false
 }
 
 func (a *Account) add(d time.Duration) {

@@ -18,6 +18,7 @@ import (
 type AllReduce interface {
 	Begin(step uint64)                     // the gradients of this step are about to be filled; in a session's beginning: none are
 	Ready(bucket int)                      // all local seats have filled this bucket; does not block
+	Tend()                                 // a good moment to move what can be moved at once
 	Wait(bucket int) error                 // until the sum over all seats is in the first local gradient
 	Contribute(kind uint8, local [][]byte) // one record a local seat; does not block
 	Collect(kind uint8) ([]byte, error)    // the records of all seats in seat order
@@ -262,6 +263,9 @@ func (t *Trainer) bind(r *Run) {
 			t.addPartial(t.Buckets[t.nextBucket].Interval)
 			t.noteBucket(t.nextBucket)
 			r.Ring.Ready(t.nextBucket)
+		}
+		if t.nextBucket >= 0 {
+			r.Ring.Tend()
 		}
 	}
 	t.forward = func(result model.Result) { t.afterForward(r, result) }
