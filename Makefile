@@ -9,7 +9,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
 .DEFAULT_GOAL := help
-.PHONY: help build tidy run chaos stalls partitions partitions-short test race unit lint format vet staticcheck vulnerable generated generate e2e golden simulate bench bench-peers picture arm64 avx512 fuzz dist dist-check upgrade clean
+.PHONY: help build tidy run chaos stalls partitions partitions-short slurm test race unit lint format vet staticcheck vulnerable generated generate e2e golden simulate bench bench-peers picture arm64 avx512 fuzz dist dist-check upgrade clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -111,6 +111,9 @@ NAMESPACES = test "$$(id -u)" = 0 && command -v ip tc unshare >/dev/null && ip n
 partitions: ## real processes in network namespaces while the network breaks (needs root and iproute2)
 	@$(NAMESPACES) || { echo "make partitions needs root that may make network namespaces, and iproute2 (ip, tc): run sudo make partitions"; exit 1; }
 	$(GO) test -tags netns -count=1 -parallel 3 -timeout 20m -v ./internal/test/netns -seed $(SEED)
+
+slurm: ## a job in a real Slurm of two nodes: requeued, preempted, a node lost (needs root, and Debian's slurm-wlm and munge)
+	RINGMASTER_SLURM=1 $(GO) test -count=1 -timeout 20m -v ./internal/test/slurm
 
 partitions-short: ## two of the partitions, where namespaces can be made
 	@if $(NAMESPACES); then set -x; $(GO) test -tags netns -short -count=1 -timeout 5m ./internal/test/netns -run TestOneRingGoesOnHoweverTheNetworkBreaks -seed $(SEED); \

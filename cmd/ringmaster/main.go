@@ -109,7 +109,7 @@ func rootCommand() *cobra.Command {
 	cli.Versioned(root)
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.AddCommand(
-		launchCommand(), submitCommand(), statusCommand(), jobsCommand(), traceCommand(), uiCommand(),
+		launchCommand(), nodeCommand(), submitCommand(), statusCommand(), jobsCommand(), traceCommand(), uiCommand(),
 		watchCommand(), scaleCommand(), coordinatorsCommand(), chaosCommand(), sweepCommand(), checkpointsCommand(),
 		exportCommand(), recordsCommand(), runsCommand(), diffCommand(), reportCommand(), validateCommand(), doctorCommand(), evalCommand(), predictCommand(),
 		generateCommand(), dataCommand(), tokenizerCommand(), certsCommand(), benchCommand(),

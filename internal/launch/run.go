@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"time"
 
+	"google.golang.org/grpc"
+
 	"ringmaster/internal/cli"
 	"ringmaster/internal/client"
 	"ringmaster/internal/config"
@@ -41,6 +43,8 @@ type Options struct {
 	Began      time.Time        // when the command began
 	Machine    string           // identity of this machine
 
+	Fleet Fleet // where the cluster's processes run; nil: on this machine
+
 	Up func(addresses []string) // called when the cluster is up, with the coordinators' addresses; may be nil
 
 	Environment func(id string) []string // more variables of a worker's process; nil: none
@@ -48,6 +52,17 @@ type Options struct {
 	Tell func(records.Event) // hears what happens, from one goroutine; may be nil
 
 	owner *folderlock.Lock // on the run's folder
+}
+
+// Fleet is a cluster whose processes are on other machines, too, and are looked after there.
+type Fleet interface {
+	// Start starts it for a launch of the run in a folder, whose launches are numbered, and waits until its coordinators have a leader.
+	Start(ctx context.Context, dir Directory, launch int) error
+	// Addresses are those of its coordinators, and Dial is how they are dialled.
+	Addresses() []string
+	Dial() []grpc.DialOption
+	// Stop ends it, and is told whether the job is done. It is called only if Start was.
+	Stop(done bool) error
 }
 
 // Result is how a launch ended.
@@ -134,21 +149,24 @@ func prepare(ctx context.Context, o *Options) (*run, int, error) {
 		}
 	}
 	cluster := &Cluster{Threads: o.Threads, Metrics: o.Metrics, Environment: o.Environment}
-	if err := cluster.FindPrograms(); err != nil {
+	workers, coordinators := o.Workers, o.Coordinators // on this machine
+	if o.Fleet != nil {
+		workers, coordinators = 1, 1
+	} else if err := cluster.FindPrograms(); err != nil {
 		return nil, 0, &UsageError{err}
 	}
 	// Before the data are read, since they may already be too large for the memory.
-	if err := checkProcesses(o.Job, trainer.Memory{}, o.Workers, o.Coordinators, host.Memory()); err != nil {
+	if err := checkProcesses(o.Job, trainer.Memory{}, workers, coordinators, host.Memory()); err != nil {
 		return nil, 0, &UsageError{err}
 	}
 	checked, err := interruptible(o.Interrupts, func() (*Checked, error) { return Check(o.Job) })
 	if err != nil {
 		return nil, 0, err
 	}
-	if err := checkMemory(o.Job, checked.Memory, o.Workers, host.Memory(), host.MemoryLimit()); err != nil {
+	if err := checkMemory(o.Job, checked.Memory, workers, host.Memory(), host.MemoryLimit()); err != nil {
 		return nil, 0, &UsageError{err}
 	}
-	if err := checkProcesses(o.Job, checked.Memory, o.Workers, o.Coordinators, host.Memory()); err != nil {
+	if err := checkProcesses(o.Job, checked.Memory, workers, coordinators, host.Memory()); err != nil {
 		return nil, 0, &UsageError{err}
 	}
 	origin, err := o.beginning(ctx, dir, checked)
@@ -222,17 +240,19 @@ func (r *run) live(parent context.Context, number int) error {
 	r.record()
 	var watchers sync.WaitGroup
 	watchers.Go(func() { r.handleSignals(ctx, cancel) })
-	err := r.cluster.Start(ctx, number, r.o.Coordinators, r.o.Workers)
+	err := r.start(ctx, number)
 	started := err == nil
 	if started && r.o.Metrics {
 		r.o.Display.Note("metrics: the addresses for Prometheus are in " + string(r.cluster.Dir.path(metricsFile)))
 	}
 	if started && r.o.Up != nil {
-		r.o.Up(r.cluster.Addresses())
+		r.o.Up(r.addresses())
 	}
-	if started {
+	if started && r.o.Fleet == nil {
 		watchers.Go(func() { r.handleFallen(ctx, cancel) })
 		watchers.Go(func() { r.handleWishes(ctx) })
+	}
+	if started {
 		err = r.work(ctx)
 	}
 	if cause := context.Cause(ctx); cause != nil {
@@ -242,7 +262,7 @@ func (r *run) live(parent context.Context, number int) error {
 	watchers.Wait()
 	r.helpers.Wait()
 	r.o.Display.Close()
-	if started {
+	if started || r.o.Fleet != nil {
 		err = errors.Join(err, r.stop(err))
 	}
 	r.conclude(err)
@@ -250,8 +270,35 @@ func (r *run) live(parent context.Context, number int) error {
 	return err
 }
 
+// start starts the cluster and waits until it has a leader.
+func (r *run) start(ctx context.Context, number int) error {
+	if r.o.Fleet != nil {
+		return r.o.Fleet.Start(ctx, r.dir, number)
+	}
+	return r.cluster.Start(ctx, number, r.o.Coordinators, r.o.Workers)
+}
+
+// addresses are the coordinators'.
+func (r *run) addresses() []string {
+	if r.o.Fleet != nil {
+		return r.o.Fleet.Addresses()
+	}
+	return r.cluster.Addresses()
+}
+
+// dial makes a client of the cluster.
+func (r *run) dial() *client.Client {
+	if r.o.Fleet != nil {
+		return client.New(r.addresses(), r.o.Fleet.Dial()...)
+	}
+	return client.New(r.addresses())
+}
+
 // stop ends the processes: at once if the user has asked for that, or if there is nothing to save.
 func (r *run) stop(err error) error {
+	if r.o.Fleet != nil {
+		return r.o.Fleet.Stop(Summarize(r.last, "", r.o.Began, time.Now()).State == StateDone)
+	}
 	if errors.Is(err, ErrAbandoned) || errors.Is(err, ErrEarly) {
 		r.cluster.Kill()
 	}
@@ -338,7 +385,7 @@ func (r *run) interrupted() bool {
 
 // stopJob asks for the job's orderly end, with a connection of its own.
 func (r *run) stopJob(ctx context.Context, job string) {
-	client := client.New(r.cluster.Addresses())
+	client := r.dial()
 	err := errors.Join(client.Stop(ctx, job), client.Close())
 	if err != nil && ctx.Err() == nil {
 		say(r.o.Warnings, "ringmaster: %v", err)
@@ -347,9 +394,8 @@ func (r *run) stopJob(ctx context.Context, job string) {
 
 // work submits the job and watches it to its end.
 func (r *run) work(ctx context.Context) error {
-	addresses := r.cluster.Addresses()
-	r.client, r.side = client.New(addresses), client.New(addresses)
-	err := r.workWith(ctx, addresses)
+	r.client, r.side = r.dial(), r.dial()
+	err := r.workWith(ctx, r.addresses())
 	return errors.Join(err, r.client.Close(), r.side.Close())
 }
 
