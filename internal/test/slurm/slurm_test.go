@@ -157,6 +157,11 @@ func (c *controller) eventually(what string, cond func() bool) {
 	c.t.Helper()
 	for deadline := time.Now().Add(patience); !cond(); time.Sleep(200 * time.Millisecond) {
 		if time.Now().After(deadline) {
+			logs, _ := filepath.Glob(c.dir + "/*.log") // what there is
+			for _, log := range logs {
+				text, _ := os.ReadFile(log)
+				c.t.Logf("%s:\n%s", log, text[max(0, len(text)-4000):])
+			}
 			c.t.Fatalf("%s did not come: %s", what, c.out("scontrol", "show", "job"))
 		}
 	}
@@ -228,7 +233,7 @@ func TestSlurm(t *testing.T) {
 	c.reaches(job, 1000)
 	c.must(exec.Command("scancel", "--batch", "--signal=TERM", job))
 	c.eventually("the requeue", func() bool { return strings.Contains(c.out("scontrol", "show", "job", job), "Restarts=1") })
-	c.must(exec.Command("scontrol", "update", "JobId="+job, "StartTime=now")) // Slurm lets two minutes pass
+	c.restart(job)
 	check("warned", job, "going on from step")
 
 	job = c.submit()
@@ -236,13 +241,22 @@ func TestSlurm(t *testing.T) {
 	urgent := c.must(exec.Command("sbatch", "--parsable", "--partition=high", "--nodes=2", "--output=/dev/null", "--wrap=sleep 2"))
 	c.eventually("the preemption", func() bool { return strings.Contains(c.out("scontrol", "show", "job", job), "Restarts=1") })
 	c.eventually("the urgent job's end", func() bool { return strings.Contains(c.out("scontrol", "show", "job", urgent), "JobState=COMPLETED") })
-	c.must(exec.Command("scontrol", "update", "JobId="+job, "StartTime=now"))
+	c.restart(job)
 	check("preempted", job)
 
 	job = c.submit()
 	c.reaches(job, 1000)
 	c.lose("n2")
 	check("a node lost", job, "1 worker")
+}
+
+// restart starts a requeued job before the two minutes have passed that Slurm waits. Not at once: a node refuses a job by its number for
+// seconds after it ended it.
+func (c *controller) restart(job string) {
+	c.t.Helper()
+	c.eventually("the requeued job", func() bool { return strings.Contains(c.out("scontrol", "show", "job", job), "JobState=PENDING") })
+	time.Sleep(5 * time.Second)
+	c.must(exec.Command("scontrol", "update", "JobId="+job, "StartTime=now"))
 }
 
 // lose kills everything that runs on a node.
