@@ -1,6 +1,8 @@
 package launch
 
 import (
+	"encoding/json"
+	"math"
 	"strings"
 	"testing"
 
@@ -29,5 +31,20 @@ func TestStatusOfJobsSideBySide(t *testing.T) {
 	}
 	if alone := Describe(&rpc.ClusterStatus{Job: &rpc.JobStatus{Job: "a", Name: "a"}, Workers: []*rpc.WorkerStatus{{Id: "w1", Job: "a"}}}, ""); strings.Contains(alone.Table(), "for job") || alone.Others != nil {
 		t.Errorf("one alone:\n%s", alone.Table())
+	}
+}
+
+// Figures that are not finite, whoever reports them, leave a status that JSON can be made of.
+func TestStatusOfFiguresThatAreNotFinite(t *testing.T) {
+	for _, x := range []float64{math.NaN(), math.Inf(1), math.Inf(-1)} {
+		s := Describe(&rpc.ClusterStatus{Job: &rpc.JobStatus{Job: "a", Name: "a", State: "running", HasTrainLoss: true, TrainLoss: x, SamplesPerS: x},
+			Workers: []*rpc.WorkerStatus{{Id: "w1", Job: "a", Seated: true, SeatEnd: 1, SeatMs: x}, {Id: "w2", SeatMs: 5}}}, "")
+		text, err := json.Marshal(s)
+		if err != nil {
+			t.Errorf("%v: %v", x, err)
+		}
+		if strings.Count(string(text), `"seat_ms":5`) != 1 || strings.Count(string(text), `"seat_ms"`) != 1 || strings.Contains(s.Table(), "ms each") {
+			t.Errorf("%v: %s\n%s", x, text, s.Table())
+		}
 	}
 }

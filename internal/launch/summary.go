@@ -261,7 +261,10 @@ func Describe(c *rpc.ClusterStatus, machine string) *Status {
 		out.Coordinators = append(out.Coordinators, CoordinatorStatus{m.Id, here(m.Pid, m.Machine), m.Address, m.Leader})
 	}
 	for _, w := range c.GetWorkers() {
-		status := WorkerStatus{ID: w.Id, PID: here(w.Pid, w.Machine), Host: w.Host, Address: w.Address, State: w.State, Step: w.Step, SeatMs: w.SeatMs, Job: w.Job}
+		status := WorkerStatus{ID: w.Id, PID: here(w.Pid, w.Machine), Host: w.Host, Address: w.Address, State: w.State, Step: w.Step, Job: w.Job}
+		if figure(w.SeatMs).finite() { // JSON has no other numbers
+			status.SeatMs = w.SeatMs
+		}
 		status.Doing, status.Spent = describeActivity(w.Activity)
 		if w.Seated && (w.Job == "" || w.Job == j.GetJob()) { // an older coordinator does not tell the job
 			status.Arc = &[2]int{int(w.SeatBegin), int(w.SeatEnd)}

@@ -16,6 +16,9 @@ function tick(v) {
   return size !== 0 && (size < 1e-3 || size >= 1e6) ? short.toExponential() : String(short);
 }
 
+// room is the width in pixels that an axis needs for its figures: a digit takes 7.
+const room = (_, figures) => Math.max(62, 20 + 7 * Math.max(0, ...(figures ?? []).map((f) => f.length)));
+
 // smoothed is an exponential moving average that starts without a bias. Gaps stay gaps.
 export function smoothed(values, weight) {
   if (!weight) return values;
@@ -125,7 +128,7 @@ export class Charts {
       value: (_, v) => (v === null || v === undefined ? "–" : figure(v)),
     })));
     const plot = new window.uPlot({
-      width: box.clientWidth, height: 190, padding: [null, 32, null, null], series, axes: [axis, { ...axis, size: 62, values: (_, all) => all.map(tick) }],
+      width: box.clientWidth, height: 190, padding: [null, 32, null, null], series, axes: [axis, { ...axis, size: room, values: (_, all) => all.map(tick) }],
       scales: { x: { time: false }, y: { distr: this.options.log && kind.log ? 3 : 1 } },
       cursor: { sync: { key: "step" } }, hooks: { drawAxes: [(u) => this.drawMarks(u)], setScale: [(u, key) => { if (key === "x" && this.charts[i]?.plot === u) this.scaled(u); }] },
     }, data, box);
