@@ -13,6 +13,7 @@ import (
 	"ringmaster/internal/checkpoint"
 	"ringmaster/internal/client"
 	"ringmaster/internal/config"
+	"ringmaster/internal/launch"
 	"ringmaster/internal/notify"
 	"ringmaster/internal/records"
 )
@@ -65,6 +66,24 @@ func (f *jobFlags) follow(dir string, to target, options []grpc.DialOption, job 
 	}
 	w.notifier = notifier
 	return w, nil
+}
+
+// checkRecords refuses a folder for the records of a job in which they would replace others: those of a run, or of another job. A job that
+// is yet to be submitted has no id.
+func checkRecords(folder, id string) error {
+	if folder == "" {
+		return nil
+	}
+	if info, err := os.Stat(folder); err == nil && !info.IsDir() {
+		return wrong(fmt.Errorf("--records %s is no folder; name another one", folder))
+	}
+	if launch.Directory(folder).HoldsRun() {
+		return wrong(fmt.Errorf("--records %s holds a run, whose records would be replaced; name another folder", folder))
+	}
+	if held := records.JobIn(folder); held != "" && held != id {
+		return wrong(fmt.Errorf("--records %s holds the records of job %s, which would be replaced; name another folder", folder, held))
+	}
+	return nil
 }
 
 func complain(err error) { fmt.Fprintln(os.Stderr, "ringmaster: "+oneLine(err)) }

@@ -38,6 +38,9 @@ do for submit: from now on, as long as it is watched.`,
 				if err != nil {
 					return err
 				}
+				if err := checkRecords(folder, line.Id); err != nil {
+					return err
+				}
 				return watchToEnd(cmd.Context(), c, line.Id, how, folder, flags)
 			})
 		},

@@ -12,6 +12,7 @@ import (
 	"ringmaster/internal/cli"
 	"ringmaster/internal/host"
 	"ringmaster/internal/launch"
+	"ringmaster/internal/plural"
 	"ringmaster/internal/printable"
 	"ringmaster/internal/report"
 )
@@ -130,7 +131,7 @@ func loadRun(dir string) (*report.Run, error) {
 		return nil, wrong(fmt.Errorf("%w; name another run", err))
 	}
 	if run.Skipped > 0 {
-		fmt.Fprintf(os.Stderr, "ringmaster: %s: %d lines of its events cannot be read and are left out\n", dir, run.Skipped)
+		fmt.Fprintf(os.Stderr, "ringmaster: %s: left out %s of its events, which cannot be read\n", dir, plural.Of(run.Skipped, "line"))
 	}
 	return run, nil
 }

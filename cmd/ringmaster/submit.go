@@ -50,6 +50,9 @@ priority saves a checkpoint, waits, and goes on later from the step at which it 
 			if err := flags.check(args[0]); err != nil {
 				return err
 			}
+			if err := checkRecords(how.records, ""); err != nil {
+				return err
+			}
 			if how.asJSON && !how.dry {
 				return wrong(errors.New("--json is for --dry-run; --summary writes a job's end as JSON"))
 			}

@@ -41,7 +41,7 @@ func explainFlag(cmd *cobra.Command, err error) error {
 	var invalid *pflag.InvalidValueError
 	switch {
 	case errors.As(err, &unknown):
-		return fmt.Errorf("%w%s", err, instead(cmd, unknown.GetSpecifiedName()))
+		return fmt.Errorf("%w%s", err, instead(cmd, unknown.GetSpecifiedName(), unknown.GetSpecifiedShortnames() != ""))
 	case errors.As(err, &missing):
 		return fmt.Errorf("--%s needs a value: %s", missing.GetFlag().Name, wanted(missing.GetFlag().Value.Type()))
 	case errors.As(err, &invalid):
@@ -57,13 +57,17 @@ func explainFlag(cmd *cobra.Command, err error) error {
 }
 
 // instead names the flag that was probably meant, or where all of them stand.
-func instead(cmd *cobra.Command, name string) string {
+func instead(cmd *cobra.Command, name string, short bool) string {
 	var known []string
 	cmd.Flags().VisitAll(func(f *pflag.Flag) { known = append(known, f.Name) })
 	if meant := config.Closest(name, known); meant != "" {
 		return "; did you mean --" + meant + "?"
 	}
-	return "; see " + cmd.CommandPath() + " --help"
+	see := "; see " + cmd.CommandPath() + " --help"
+	if short { // perhaps a negative number, or a folder with such a name
+		return see + ", or write an argument that begins with - last, after --"
+	}
+	return see
 }
 
 // wanted says what a flag of a type takes. The types are those that the programs have.

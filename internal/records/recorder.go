@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 
 	"ringmaster/internal/checkpoint"
 	"ringmaster/internal/config"
+	"ringmaster/internal/regularfile"
 	"ringmaster/internal/rpc"
 	"ringmaster/internal/wholefile"
 )
@@ -40,6 +42,20 @@ type Recording struct {
 	Warn       func(error)                                     // a file cannot be written; the training goes on
 	Tell       func(Event)                                     // hears of every event; may be nil
 	Now        func() time.Time
+}
+
+// JobIn is the id of the job whose records a folder holds; "" where none can be read there.
+func JobIn(dir string) string {
+	f, err := regularfile.Open(filepath.Join(dir, EventsFile))
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	var first Event
+	if json.NewDecoder(io.LimitReader(f, 1<<20)).Decode(&first) != nil {
+		return ""
+	}
+	return first.ID
 }
 
 // Recorder writes a training's records while it goes on, in a goroutine of its own: whoever hands it a status never waits.

@@ -2,6 +2,8 @@ package e2e
 
 import (
 	"encoding/json"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -89,8 +91,15 @@ func TestPausedAndPutOff(t *testing.T) {
 	if second := l.jobs()["urgent"]; second.State != "done" || second.Digest != urgent.Digest {
 		t.Errorf("the other job: %+v, want digest %s", second, urgent.Digest)
 	}
-	if code, says, stderr := run(t, t.TempDir(), "jobs", "follow", "urgent", "--progress", "none", "--dir", l.dir); code != 0 || !strings.Contains(says, urgent.Digest) {
+	told := filepath.Join(t.TempDir(), "told")
+	if code, says, stderr := run(t, t.TempDir(), "jobs", "follow", "urgent", "--progress", "none", "--dir", l.dir, "--on-event", `echo "$RINGMASTER_EVENT $RINGMASTER_JOB" >> `+told); code != 0 || !strings.Contains(says, urgent.Digest) {
 		t.Errorf("follow: exit code %d, %q, %s", code, says, stderr)
+	}
+	if events, err := os.ReadFile(told); err != nil || !strings.HasSuffix(string(events), "finished urgent\n") {
+		t.Errorf("told of %q, %v", events, err)
+	}
+	if code, _, stderr := run(t, t.TempDir(), "jobs", "follow", "urgent", "--records", l.dir, "--dir", l.dir); code != 2 || !strings.Contains(stderr, "holds a run") {
+		t.Errorf("records in a run's folder: exit code %d, %s", code, stderr)
 	}
 	got := l.end(0)
 	if got.Digest != want.Digest || got.StateDigest != want.StateDigest {
