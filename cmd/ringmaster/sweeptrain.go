@@ -77,6 +77,16 @@ func (t *trials) onMachine(o *sweep.Options) (func(), error) {
 	if cli.OutliveReaders() {
 		base.Unread = t.out.Gone()
 	}
+	load := o.Job
+	o.Job = func(sets []string) (*config.Job, error) {
+		job, err := load(sets)
+		if err != nil {
+			return nil, err
+		}
+		sized := base // before anything is written, and without the defaults that a launch chooses later
+		sized.Job = job
+		return job, sized.CheckSizes()
+	}
 	o.Samples = func(job *config.Job) (int, error) {
 		checked, err := launch.Check(job)
 		if err != nil {

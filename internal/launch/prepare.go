@@ -97,8 +97,8 @@ func (c *Checked) CheckInit(ctx context.Context, origin *Origin) error {
 	return err
 }
 
-// checkSizes checks the numbers of processes. Zero workers or threads choose the defaults.
-func (o *Options) checkSizes() error {
+// CheckSizes checks the numbers of processes. Zero workers or threads choose the defaults.
+func (o *Options) CheckSizes() error {
 	if !slices.Contains([]int{1, 3, 5}, o.Coordinators) {
 		return usage("--coordinators must be 1, 3 or 5, not %d", o.Coordinators)
 	}

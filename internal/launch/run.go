@@ -134,7 +134,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 
 // prepare checks everything and makes the run's folder, whose launches it counts.
 func prepare(ctx context.Context, o *Options) (*run, int, error) {
-	if err := o.checkSizes(); err != nil {
+	if err := o.CheckSizes(); err != nil {
 		return nil, 0, err
 	}
 	dir, err := o.directory()

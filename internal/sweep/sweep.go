@@ -226,7 +226,7 @@ func (s *sweep) open() error {
 	case errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("%s holds no sweep to go on with; start it without --resume", s.dir)
 	case err != nil:
-		return fmt.Errorf("read the sweep in %s: %w", s.dir, err)
+		return fmt.Errorf("read the sweep in %s: %w; name another folder by --dir", s.dir, err)
 	case !s.o.Resume:
 		return fmt.Errorf("%s holds a sweep already; go on with it by --resume, or name another folder by --dir", s.dir)
 	}
