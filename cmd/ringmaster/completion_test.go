@@ -2,7 +2,9 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -63,22 +65,104 @@ COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
 compopt() { :; } # which only works within readline
 __start_ringmaster
 printf '%s\n' "${COMPREPLY[@]}"`
-	cmd := exec.Command("bash", "--norc", "-c", script, "bash", line)
-	cmd.Dir = s.dir
-	cmd.Env = append(os.Environ(), "PATH="+filepath.Join(s.dir, "bin")+":"+os.Getenv("PATH"))
-	var out, complaints bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &complaints
-	if err := cmd.Run(); err != nil || complaints.Len() > 0 {
-		t.Fatalf("%q: %v: %s", line, err, &complaints)
-	}
 	var found []string
-	for word := range strings.Lines(out.String()) {
+	for word := range strings.Lines(s.output(t, "bash", "--norc", "-c", script, "bash", line)) {
 		word, _, _ = strings.Cut(strings.TrimRight(word, "\n"), "  ") // what follows describes it
 		if word = strings.TrimSpace(word); word != "" {
 			found = append(found, word)
 		}
 	}
 	return found
+}
+
+// output is what a real shell writes in the folder. It complains of nothing.
+func (s shell) output(t *testing.T, name string, args ...string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Dir = s.dir
+	cmd.Env = append(os.Environ(), "PATH="+filepath.Join(s.dir, "bin")+":"+os.Getenv("PATH"), "HOME="+s.dir, "XDG_CONFIG_HOME="+s.dir, "XDG_DATA_HOME="+s.dir, "ZDOTDIR="+s.dir)
+	var out, complaints bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &complaints
+	if err := cmd.Run(); err != nil || complaints.Len() > 0 {
+		t.Fatalf("%s %q: %v: %s", name, args, err, &complaints)
+	}
+	return out.String()
+}
+
+func TestFishCompletes(t *testing.T) {
+	if _, err := exec.LookPath("fish"); err != nil {
+		t.Skip("there is no fish on this machine")
+	}
+	s := newShell(t)
+	for line, want := range map[string]string{
+		"ringmaster wat":                                 "watch",
+		"ringmaster jobs pa":                             "pause",
+		"ringmaster launch ":                             "digits.yaml",
+		"ringmaster launch jobs/":                        "jobs/other.yaml",
+		"ringmaster launch digits.yaml --set train.step": "train.steps=",
+		"ringmaster eval ru":                             "runs/digits-1 runs/digits-2",
+		"ringmaster jobs pause x":                        "", // no cluster is up
+	} {
+		var found []string
+		for word := range strings.Lines(s.output(t, "fish", "-c", `ringmaster completion fish | source; complete -C "$argv[1]"`, line)) {
+			word, _, _ = strings.Cut(strings.TrimSpace(word), "\t") // what follows describes it
+			found = append(found, word)
+		}
+		if got := strings.Join(found, " "); got != want {
+			t.Errorf("%q: %q, want %q", line, got, want)
+		}
+	}
+}
+
+// What zsh makes of a line when the tab key is pressed behind it, set up as the command's help says.
+func TestZshCompletes(t *testing.T) {
+	if exec.Command("zsh", "-f", "-c", "zmodload zsh/zpty").Run() != nil {
+		t.Skip("there is no zsh on this machine, or it has no pseudo-terminals")
+	}
+	s := newShell(t)
+	setup := `
+autoload -U compinit
+compinit -u -D
+source <(ringmaster completion zsh)
+zle-line-init() {
+    local line
+    for line in "${(@f)$(<lines)}"; do
+        BUFFER=$line CURSOR=$#line
+        zle complete-word
+        print -r -- $BUFFER >>completed
+    done
+    exit
+}
+zle -N zle-line-init`
+	if err := os.WriteFile(filepath.Join(s.dir, ".zshrc"), []byte(setup), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	wants := map[string]string{
+		"ringmaster wat":                                 "ringmaster watch ",
+		"ringmaster jobs pa":                             "ringmaster jobs pause ",
+		"ringmaster launch d":                            "ringmaster launch digits.yaml ",
+		"ringmaster launch jobs/":                        "ringmaster launch jobs/other.yaml ",
+		"ringmaster launch digits.yaml --set train.step": "ringmaster launch digits.yaml --set train.steps=",
+		"ringmaster eval ru":                             "ringmaster eval runs/digits-", // there are two
+		"ringmaster jobs pause x":                        "ringmaster jobs pause x",      // no cluster is up
+	}
+	lines := slices.Sorted(maps.Keys(wants))
+	if err := os.WriteFile(filepath.Join(s.dir, "lines"), []byte(strings.Join(lines, "\n")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	shown := s.output(t, "zsh", "-f", "-c", `zmodload zsh/zpty; zpty shell zsh -d -i; while zpty -r shell shown; do print -rn -- $shown; done`)
+	text, err := os.ReadFile(filepath.Join(s.dir, "completed"))
+	completed := strings.Split(string(text), "\n")
+	if err != nil || len(completed) != len(lines)+1 {
+		t.Fatalf("%v: %q, the terminal shows %q", err, completed, shown)
+	}
+	for i, line := range lines {
+		if completed[i] != wants[line] {
+			t.Errorf("%q: %q, want %q", line, completed[i], wants[line])
+		}
+	}
 }
 
 func TestBashCompletes(t *testing.T) {
