@@ -134,6 +134,16 @@ def compute(model, question, forward):
     return answers
 
 
+class Wide(torch.overrides.TorchFunctionMode):
+    """Computes in float64 where the models say float32 themselves: norms, softmax, angles."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if func is torch.Tensor.float:
+            return args[0].double()
+        widen = lambda a: torch.float64 if a is torch.float32 else a
+        return func(*map(widen, args), **{k: widen(v) for k, v in (kwargs or {}).items()})
+
+
 def compare(program, name):
     model, question, forward = make(name, False)
     with tempfile.TemporaryDirectory() as folder:
@@ -142,7 +152,8 @@ def compare(program, name):
             json.dump(question, f)
         shards = len([n for n in os.listdir(folder) if n.endswith(".safetensors")])
         losses = json.loads(subprocess.run([program, folder, os.path.join(folder, "question"), folder], check=True, stdout=subprocess.PIPE).stdout)["losses"]
-        exact = compute(copy.deepcopy(model).double(), question, forward)
+        with Wide():
+            exact = compute(copy.deepcopy(model).double(), question, forward)
         for k, (logits, loss, gradients) in enumerate(compute(model, question, forward)):
             ours = numpy.fromfile(os.path.join(folder, f"logits{k}.f32"), dtype="<f4")
             theirs = safetensors.torch.load_file(os.path.join(folder, f"gradients{k}.safetensors"))

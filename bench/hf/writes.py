@@ -1,5 +1,5 @@
 """A LLaMA of 100 million parameters and random weights, in bfloat16 and shards with a tokenizer of its own: Ringmaster writes the tokens that
-transformers writes, greedily, with and without keeping keys and values; trains adapters for some steps, and what it exports loads and writes the same.
+transformers writes, greedily; trains adapters for some steps, and what it exports, merged, loads, writes other texts, and again the same as transformers.
 
 usage: writes.py RINGMASTER TEXT-FILE     (RINGMASTER: the program, with the others of bin/ beside it; the text trains the tokenizer, and the adapters)
 """
@@ -43,10 +43,12 @@ def theirs(folder, ids):
 
 
 def compare(ringmaster, folder):
+    """Returns what both have written for each prompt."""
     command = [ringmaster, "generate", folder, "--max-tokens", str(WRITTEN), "--json"]
     for prompt in PROMPTS:
         command += ["--prompt", prompt]
     lines = [json.loads(line) for line in subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()]
+    assert len(lines) == len(PROMPTS), lines
     same, distinct = 0, set()
     for line in lines:
         ids = tr.AutoTokenizer.from_pretrained(folder)(line["prompt"])["input_ids"]
@@ -56,13 +58,14 @@ def compare(ringmaster, folder):
         assert line["tokens"] == want, (line["tokens"], want)
         same, distinct = same + len(want), distinct | set(want)
     print(f"{os.path.basename(folder)}: {len(lines)} texts, all {same} tokens ({len(distinct)} different ones) are transformers'", flush=True)
+    return [line["tokens"] for line in lines]
 
 
 def main(ringmaster, text):
     with tempfile.TemporaryDirectory() as work:
         folder, run, out = os.path.join(work, "random"), os.path.join(work, "run"), os.path.join(work, "adapted")
         print("tokens:", make(folder, text), "shards:", len([n for n in os.listdir(folder) if n.endswith(".safetensors")]), flush=True)
-        compare(ringmaster, folder)
+        before = compare(ringmaster, folder)
         part = os.path.join(work, "part.txt")
         with open(text) as f, open(part, "w") as to:
             to.write(f.read(8000))
@@ -75,7 +78,8 @@ train: {{steps: 12, batch_per_seat: 1, optimizer: {{kind: adamw, lr: 0.003}}}}
 """)
         print(subprocess.run([ringmaster, "launch", job, "--dir", run, "--workers", "1", "--progress", "plain"], check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True).stdout[-1500:], flush=True)
         subprocess.run([ringmaster, "export", run, "--format", "hf", "--merge", "--out", out], check=True)
-        compare(ringmaster, out)
+        after = compare(ringmaster, out)
+        assert all(a != b for a, b in zip(after, before)), "the adapters changed nothing that is written"
 
 
 main(*sys.argv[1:])
