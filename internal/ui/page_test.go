@@ -190,6 +190,15 @@ func states(t *testing.T, page *browser.Page) {
 		page.Becomes(fmt.Sprintf(`document.getElementById("state").textContent === %q && document.getElementById("banner").textContent === %q && document.getElementById("banner").hidden === %t`, c.state, c.says, c.says == ""))
 		page.Shoot("state-" + c.state)
 	}
+	f.set(func(f *fake) {
+		f.job, f.crowd = running(100), crowd(4, 100)
+		f.crowd[0].Job, f.crowd[1].Job, f.crowd[2].Job = "b", "b", "a"
+		f.crowd[3].Seated, f.crowd[3].State = false, "idle"
+	})
+	// Jobs side by side: the ring is of this job's workers, and the table says for which job the others are.
+	page.Becomes(`[...document.querySelectorAll("#workers tbody tr")].map((r) => r.cells[2].textContent).join() === "2,for b,for b,–"`)
+	page.Becomes(`document.getElementById("ring").textContent.includes("1 of 2 in the ring") && document.querySelectorAll("#ring circle").length === 1`)
+	page.Shoot("side-by-side")
 	page.Size(390, 844)
 	page.Becomes(`document.documentElement.scrollWidth <= 390`)
 	page.Shoot("phone")

@@ -67,8 +67,8 @@ function scaling() {
 }
 
 function workers() {
-  draw($("ring"), $("waits"), page.workers, page.head?.seats || 1);
-  table(page.workers, shares);
+  draw($("ring"), $("waits"), page.workers, page.head?.seats || 1, page.head?.job);
+  table(page.workers, shares, page.head?.job);
   processes();
   scaling();
 }

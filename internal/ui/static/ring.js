@@ -1,6 +1,6 @@
 // The ring as a picture: an arc for each worker's seats, joiners outside it, and who waits for whom.
 import { color, count, lasting, node } from "./text.js";
-import { worthTelling } from "./workers.js";
+import { elsewhere, worthTelling } from "./workers.js";
 
 // States, the ones to look at last: of workers that share a piece of the picture the last one gives its colour.
 const states = ["training", "ready", "saving", "taking state", "failed", "broken"];
@@ -9,13 +9,15 @@ const most = 120; // pieces of the picture; with more workers neighbours share o
 const named = 60; // workers with a name of their own in it
 let drawn = "";
 
-export function draw(root, waits, workers, seats) {
+// draw draws the ring of a job, and the workers that are free. Those of other jobs are not part of the picture.
+export function draw(root, waits, all, seats, job) {
+  const workers = all.filter((w) => !elsewhere(w, job)), away = all.length - workers.length;
   const seated = workers.filter((w) => w.arc).sort((a, b) => a.arc[0] - b.arc[0]);
   const others = workers.filter((w) => !w.arc);
   const pieces = divide(seated, seats);
   const lines = links(pieces);
   tell(waits, seated);
-  const key = JSON.stringify([color("--main"), seats, pieces.map((p) => [p.from, p.to, p.state, p.workers.length, p.workers[0].id]), lines.map((l) => [l.from.from, l.to.from]), others.map((w) => [w.id, w.state])]);
+  const key = JSON.stringify([color("--main"), seats, pieces.map((p) => [p.from, p.to, p.state, p.workers.length, p.workers[0].id]), lines.map((l) => [l.from.from, l.to.from]), others.map((w) => [w.id, w.state]), away]);
   if (key === drawn) return;
   drawn = key;
   const svg = node("svg:svg", { viewBox: "-170 -150 340 300", role: "img", "aria-label": describe(seated, others) });
@@ -34,11 +36,11 @@ export function draw(root, waits, workers, seats) {
     svg.append(node("svg:line", { x1, y1, x2, y2, stroke: color("--warn"), "stroke-width": 1.5, "stroke-dasharray": "4 4" }, node("svg:title", {}, l.title)));
   }
   others.slice(0, 12).forEach((w, i) => {
-    const x = -150 + 25 * i;
+    const x = -150 + (others.length <= 6 ? 50 : 25) * i; // where names stand beside them, they need room
     svg.append(node("svg:circle", { cx: x, cy: 140, r: 6, fill: color("--dim") }, node("svg:title", {}, title(w))));
     if (others.length <= 6) svg.append(node("svg:text", { x: x + 9, y: 144, class: "dim" }, w.id));
   });
-  const words = seated.length ? [`${count(seated.length)} of ${count(workers.length)} in the ring`, `${count(seats)} seats`] : ["no ring", others.length ? `${count(others.length)} idle` : "no workers"];
+  const words = seated.length ? [`${count(seated.length)} of ${count(workers.length)} in the ring`, `${count(seats)} seats`] : ["no ring", others.length ? `${count(others.length)} idle` : away ? `${count(away)} for other jobs` : "no workers"];
   words.forEach((text, i) => svg.append(node("svg:text", { x: 0, y: 4 + 15 * i, "text-anchor": "middle", class: i ? "dim" : "" }, text)));
   root.replaceChildren(svg);
 }

@@ -55,16 +55,24 @@ const orders = {
   waits: (a, b) => (b.waiting_for?.since_ms ?? -1) - (a.waiting_for?.since_ms ?? -1),
 };
 
+// elsewhere says whether a worker is for another job than the one that is shown.
+export const elsewhere = (w, job) => !w.arc && w.job && w.job !== job;
+
+function seats(w, job) {
+  if (!w.arc) return elsewhere(w, job) ? `for ${w.job}` : "–";
+  return w.arc[1] - w.arc[0] > 1 ? `${w.arc[0]}–${w.arc[1] - 1}` : w.arc[0];
+}
+
 const waits = (w) => (w.waiting_for && w.waiting_for.since_ms >= worthTelling ? `for ${w.waiting_for.worker}, ${w.waiting_for.doing}, ${lasting(w.waiting_for.since_ms)}` : "–");
 
 let shown = most;
 
 // table shows the workers, those that the person looks for first.
-export function table(workers, shares) {
+export function table(workers, shares, job) {
   const wanted = $("find").value.trim().toLowerCase();
   const fit = workers.filter((w) => !wanted || `${w.id} ${w.host} ${w.state}`.toLowerCase().includes(wanted)).sort(orders[$("order").value]);
   fill($("workers"), ["id", "host", "seats", "state", "step", "a seat takes", "its time", "waits"], fit.slice(0, shown).map((w) =>
-    [w.id, w.host, w.arc ? (w.arc[1] - w.arc[0] > 1 ? `${w.arc[0]}–${w.arc[1] - 1}` : w.arc[0]) : "–", w.state, count(w.step), w.seat_ms ? `${figure(w.seat_ms, 2)} ms` : "–",
+    [w.id, w.host, seats(w, job), w.state, count(w.step), w.seat_ms ? `${figure(w.seat_ms, 2)} ms` : "–",
       bar(shares.of(w.id)), waits(w)]), wanted ? "no worker has that in its id, host or state" : "no worker is attached");
   $("seek").hidden = workers.length <= 12 && !wanted;
   $("more").hidden = fit.length <= shown;
