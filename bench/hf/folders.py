@@ -166,7 +166,8 @@ def compare(program, name):
                     worst, where = d, n
             print(f"{name:20s} {'after a step' if k else 'as loaded':12s} {sum(p.numel() for p in model.parameters()):>11,d} parameters in {shards} file(s): "
                   f"logits differ by {abs(ours - logits).max():.1e} (of up to {abs(logits).max():.1f}), losses {abs(losses[k] - loss):.1e}, gradients {worst:.1e} ({where}); from float64 ours {rounding:.1e}, theirs {off:.1e}", flush=True)
-            assert set(gradients) <= set(theirs) and abs(ours - logits).max() <= 1e-4 and rounding <= 1e-4, name
+            # a sum within rounding of 0 may fall on the other side of a relu, in any of the three: then one unit's gradients differ by more
+            assert set(gradients) <= set(theirs) and abs(ours - logits).max() <= 1e-4 and rounding <= max(1e-4, off), name
 
 
 def numbers(a):
