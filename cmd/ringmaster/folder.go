@@ -65,6 +65,9 @@ func exportFolder(cmd *cobra.Command, flags *trainedFlags, path, target string, 
 	if err := hf.Write(readable{}, target, x); err != nil {
 		return failed(fmt.Errorf("export to %s: %w", target, err))
 	}
+	if caveat := x.Caveat(); caveat != "" {
+		fmt.Fprintln(os.Stderr, "ringmaster: "+caveat)
+	}
 	fmt.Printf("%s: the model as Hugging Face's libraries load it (digest %s)\n", target, x.Digest)
 	return nil
 }

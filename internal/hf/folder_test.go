@@ -207,3 +207,20 @@ func TestCheck(t *testing.T) {
 		}
 	}
 }
+
+func TestCaveat(t *testing.T) {
+	for _, c := range []struct {
+		tokens, kind string
+		warns        bool
+	}{
+		{"SentencePiece Unigram", config.ModelLLaMA, true}, {"SentencePiece Unigram", config.ModelGPT, true}, {"SentencePiece Unigram", config.ModelT5, false},
+		{"SentencePiece BPE", config.ModelLLaMA, false}, {"Unigram", config.ModelGPT, false},
+	} {
+		if got := caveat(c.tokens, c.kind); (got != "") != c.warns {
+			t.Errorf("%s beside a %s: %q", c.tokens, c.kind, got)
+		}
+	}
+	if got := exported(t).Caveat(); got != "" {
+		t.Errorf("of characters: %q", got)
+	}
+}

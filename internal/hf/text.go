@@ -137,6 +137,22 @@ func classOf(name, kind string) string {
 	return ""
 }
 
+// Caveat says what transformers, reading the folder, does otherwise than the training did; "" where nothing is known.
+func (x *Export) Caveat() string {
+	if t := x.Data.Tokenizer(); t != nil {
+		return caveat(t.Kind(), x.Job.Model.Kind)
+	}
+	return ""
+}
+
+// caveat is Caveat for a kind of tokenizer beside a kind of model. Only T5's class reads unigrams of a .model.
+func caveat(tokens, kind string) string {
+	if tokens == "SentencePiece Unigram" && kind != config.ModelT5 {
+		return "transformers reads this tokenizer's unigrams (tokenizer.model) as byte pairs and gives other ids: give the model ids of SentencePiece or of ringmaster tokenizer encode"
+	}
+	return ""
+}
+
 // charactersJSON is a tokenizer.json whose tokens are these characters in their order, or bytes where there are none: byte pairs without merges.
 func charactersJSON(characters string, also special) map[string]any {
 	vocabulary := map[string]int{}
