@@ -126,6 +126,23 @@ func TestWholeManifest(t *testing.T) {
 	}
 }
 
+// TestStallsThatAreNoNumbers lets workers tell nonsense of how long they stood: the checkpoint can be in the log all the same.
+func TestStallsThatAreNoNumbers(t *testing.T) {
+	st := longJob(t, 1)
+	var shares []*rpc.ShareFact
+	for k, ms := range []float64{3, math.NaN(), math.Inf(1), 2} {
+		shares = append(shares, &rpc.ShareFact{Step: 500, Digest: make([]byte, 32), StateDigest: make([]byte, 32), Epoch: 1, StalledMs: ms,
+			File: &rpc.StoredFile{Name: fmt.Sprintf("model-%05d-of-00004.safetensors", k+1), Bytes: 100000, Sha256: make([]byte, 32)}})
+	}
+	c, err := describeCheckpoint(st.Job("long"), shares)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := fsm.EncodeCommand(fsm.Command{Checkpoint: &c}); err != nil || c.StalledMs != 3 {
+		t.Errorf("%v ms, %v", c.StalledMs, err)
+	}
+}
+
 // A coordinator forgets what it knew about jobs and views that are gone.
 func TestACoordinatorForgetsJobsThatAreGone(t *testing.T) {
 	st := longJob(t, 1)

@@ -26,7 +26,9 @@ func describeCheckpoint(j *fsm.Job, shares []*rpc.ShareFact) (fsm.Checkpoint, er
 	m.Position = checkpoint.Position{Epoch: int(first.Epoch), InEpoch: first.StepInEpoch, Samples: first.Samples}
 	stalled := 0.0
 	for _, f := range shares {
-		stalled = max(stalled, f.StalledMs)
+		if f.StalledMs > stalled && !math.IsInf(f.StalledMs, 0) { // what is no number could not be in the log's entry
+			stalled = f.StalledMs
+		}
 		c := checkpoint.File{Name: f.File.GetName(), Bytes: int64(f.File.GetBytes())}
 		copy(c.SHA256[:], f.File.GetSha256())
 		m.Files = append(m.Files, c)
