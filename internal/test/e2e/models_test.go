@@ -223,7 +223,7 @@ func (f *family) refuse(t *testing.T, dir, file string) {
 	}{
 		{[]string{"predict", dir, "--prompt", "über"}, []string{`character 'ü' at byte 0 does not occur`}},
 		{[]string{"predict", dir, "--prompt", ""}, []string{"--prompt is empty"}},
-		{[]string{"predict", dir, "--photo", config(t, "README.md")}, []string{"not trained on images"}},
+		{[]string{"predict", dir, "--photo", config(t, "README.md")}, []string{"continues texts", "ringmaster generate --prompt"}},
 		{[]string{"predict", dir, "--prompt", "to", "--set", "seed=2"}, []string{"--set seed=2", "data"}},
 		{[]string{"predict", dir, "--prompt", "to", "--job", f.file}, []string{"--job goes with a .safetensors file"}},
 		{[]string{"predict", dir, "--prompt", "to", "--step", "6"}, []string{"no checkpoint at step 6", "; there is one at step 5, 9"}},
@@ -232,7 +232,7 @@ func (f *family) refuse(t *testing.T, dir, file string) {
 		{[]string{"eval", dir, "--set", "data.kind=images", "--set", "data.dir=" + f.data}, []string{"--set data.kind=images", "data.kind: text"}},
 		{[]string{"eval", cut, "--job", config(t, "quickstart.yaml")}, []string{cut, "cut short", "ringmaster export"}},
 		{[]string{"eval", file, "--job", config(t, "quickstart.yaml")}, []string{file, "for the model of " + config(t, "quickstart.yaml") + ": tensor", "the model's"}},
-		{[]string{"predict", f.file, "--prompt", "to", "--job", config(t, "quickstart.yaml")}, []string{"not trained on text"}},
+		{[]string{"predict", f.file, "--prompt", "to", "--job", config(t, "quickstart.yaml")}, []string{"names what pictures show"}},
 		{[]string{"eval", f.file, "--job", config(t, "quickstart.yaml")}, []string{f.file, "header"}},
 	} {
 		code, out, stderr := run(t, t.TempDir(), test.args...)
@@ -307,7 +307,7 @@ func TestImageModel(t *testing.T) {
 		args []string
 		want []string
 	}{
-		{[]string{"predict", dir, "--prompt", "to"}, []string{"not trained on text", "--photo"}},
+		{[]string{"predict", dir, "--prompt", "to"}, []string{"names what pictures show", "--photo"}},
 		{[]string{"predict", dir}, []string{"either --photo FILE or --prompt TEXT"}},
 		{[]string{"predict", dir, "--photo", photo, "--prompt", "to"}, []string{"either --photo FILE or --prompt TEXT"}},
 		{[]string{"predict", dir, "--photo", photo, "--seed", "3"}, []string{"--seed goes with --prompt"}},
