@@ -10,7 +10,7 @@ import (
 )
 
 // Steps over wires allocate nothing. The streams beside the wires do, for a ping a second; and where goroutines move frames while the trainer computes, the runtime
-// makes a record of who waits for a lock now and then.
+// records waiting goroutines from time to time.
 func TestWiresAllocateNothing(t *testing.T) {
 	for buckets, most := range map[int]uint64{1: 300, 3: 500} {
 		if n := allocations(t, buckets, 1000); n > most {
@@ -19,7 +19,7 @@ func TestWiresAllocateNothing(t *testing.T) {
 	}
 }
 
-// allocations counts those of so many steps of three workers, after some others.
+// allocations counts those of a number of steps of three workers, after a few to warm up.
 func allocations(t *testing.T, buckets int, steps uint64) uint64 {
 	const warm = 50
 	w, _ := wiredWorld(t, 3, 3, plan.Interval{Begin: 0, End: 3000 * buckets}.Parts(buckets), nil)

@@ -76,7 +76,7 @@ func (m meeting) publish(name string, value any) error {
 	})
 }
 
-// names lists the files that are there. A network's file system may remember for a while that a name was not there, but lists anew.
+// names lists the files that are there. A network's file system may remember for a while that a name was not there, but reads the folder again.
 func (m meeting) names() (map[string]bool, error) {
 	entries, err := os.ReadDir(string(m))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -43,7 +43,7 @@ func table(t rapid.TB, size int, words string) *State {
 	return s
 }
 
-// told is what activate has decided: the jobs in the order of their turns, what they may have at most, who yields; then who waits.
+// told is what activate has decided: the jobs in the order of their turns, the most workers that each may have, which job yields, and which one waits.
 func told(s *State) string {
 	var words []string
 	for _, j := range s.Active() {
@@ -192,7 +192,7 @@ func TestTurnsSettle(t *testing.T) {
 			if n := j.held(); n > j.Most() || n > 0 && n < j.least() && held <= s.Size && n > s.Size {
 				t.Errorf("%s has %d workers: %s", j.ID, n, told(s))
 			}
-			if held > s.Size { // workers were lost; who waits for others keeps its own
+			if held > s.Size { // workers were lost; a job that waits for more keeps those it has
 				continue
 			}
 			if !j.holds() && j.least() <= s.Size {

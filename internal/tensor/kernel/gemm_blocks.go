@@ -144,7 +144,7 @@ func (p *MatMul) rowsClash(s *shape, vectors int) bool {
 // manyColumns of a packed B repay copying rows of A that clash.
 const manyColumns = 1024
 
-// packsA reports whether op(A) is worth packing, for so many columns of a packed B or one in place.
+// packsA reports whether op(A) is worth packing, given the number of columns of B and whether B is packed.
 func (p *MatMul) packsA(s *shape, columns int, packed bool) bool {
 	switch {
 	case p.TransA:
