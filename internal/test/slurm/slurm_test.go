@@ -186,7 +186,7 @@ func (c *controller) log(job string) string {
 
 var stepLine = regexp.MustCompile(`(?m)^step (\d+)/`)
 
-// reaches waits until a job has made so many steps.
+// reaches waits until a job has made at least this number of steps.
 func (c *controller) reaches(job string, steps int) {
 	c.t.Helper()
 	c.eventually(fmt.Sprintf("step %d of job %s", steps, job), func() bool {
