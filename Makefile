@@ -127,7 +127,7 @@ bench: build ## Ringmaster's own figures
 picture: build ## docs/killed.svg: train twice, kill a worker, draw what happened
 	$(GO) run ./docs/picture
 
-bench-peers: build ## side by side with the PyTorch programs of PEERS; PYTHON names an interpreter with torch
+bench-peers: build ## side by side with the PyTorch and JAX programs of PEERS, each in every mode; PYTHON names an interpreter with torch, jax and optax
 	$(GO) run ./bench/peers -python "$(PYTHON)" -peers "$(PEERS)" $(if $(ROUNDS),-rounds $(ROUNDS)) $(if $(ONLY),-only "$(ONLY)")
 
 upgrade: ## a cluster rolls from the release before to this one while a job trains

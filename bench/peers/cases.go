@@ -5,16 +5,15 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
-
-	"ringmaster/internal/median"
 )
 
-// comparison is one piece of work that both sides do. Each side's commands run one after another in a round.
+// comparison is one piece of work that we and our peers do. The commands of each run one after another in a round.
 type comparison struct {
-	name         string
-	ours, theirs [][]string
-	figures      []figure
-	prepare      func() error // makes the data that both sides read, before the first round; nil: nothing is to be made
+	name    string
+	ours    [][]string
+	theirs  []peer
+	figures []figure
+	prepare func() error // makes the data that both sides read, before the first round; nil: nothing is to be made
 }
 
 // figure is a number to compare. ours and theirs are patterns whose only group is the number in what the commands print; the
@@ -43,7 +42,7 @@ func comparisons(o options) []comparison {
 				train(o, "classifier", 2, 32, 3000),
 				train(o, "wide", 2, 128, 25, "--set", "model.layers=[784, 2048, 2048, 10]"),
 			},
-			theirs: [][]string{{launch, "2", "ddp.py"}},
+			theirs: alone("PyTorch DDP", []string{launch, "2", "ddp.py"}),
 			figures: []figure{
 				{name: ", classifier, batch 32 a worker", unit: "steps/s", ours: result("classifier", "steps_per_s"), theirs: `mlp DistributedDataParallel n=2 steps/s ([0-9.]+)`},
 				{name: ", 2048 wide, batch 128 a worker", unit: "steps/s", ours: result("wide", "steps_per_s"), theirs: `wide DistributedDataParallel n=2 steps/s ([0-9.]+)`},
@@ -55,13 +54,13 @@ func comparisons(o options) []comparison {
 }
 
 // classifier is the small classifier on the embedded digits, few of whose pixels are zero, and on MNIST, most of whose are. To
-// theirs all numbers are alike.
+// the others all numbers are alike.
 func classifier(o options, batch int) comparison {
-	theirs := fmt.Sprintf(`B=%d steps/s [0-9.]+ samples/s ([0-9.]+)`, batch)
+	theirs := fmt.Sprintf(`B=%d (?:steps/s [0-9.]+ )?samples/s ([0-9.]+)`, batch)
 	mnist := bench(o, filepath.Join("configs", "mnist-mlp.yaml"), "mnist", 1, batch, 96000/batch, "--set", "data.dir="+filepath.Join(o.data, "mnist"))
 	return comparison{name: fmt.Sprintf("training on 1 worker, classifier, batch %d", batch),
 		ours:   [][]string{train(o, "classifier", 1, batch, 96000/batch), mnist, bestProduct(o)},
-		theirs: [][]string{{o.python, filepath.Join(o.peers, "mlp.py"), strconv.Itoa(batch)}},
+		theirs: append(modes(o.python, filepath.Join(o.peers, "mlp.py"), strconv.Itoa(batch)), jaxOf(o, "mlp_jax.py", strconv.Itoa(batch))),
 		figures: []figure{
 			{unit: "samples/s", ours: result("classifier", "samples_per_s"), theirs: theirs, work: result("classifier", "gflops")},
 			{name: ", MNIST", unit: "samples/s", ours: result("mnist", "samples_per_s"), theirs: theirs},
@@ -74,7 +73,7 @@ func gpt(o options) comparison {
 	ours := bench(o, filepath.Join("configs", "gpt-shakespeare.yaml"), "gpt", 1, 12, 180, "--set", "data.dir="+filepath.Join(o.data, "tinyshakespeare"))
 	return comparison{name: "training on 1 worker, GPT, 0.8 M parameters",
 		ours:   [][]string{ours, bestProduct(o)},
-		theirs: [][]string{{o.python, filepath.Join(o.peers, "gpt.py")}},
+		theirs: append(modes(o.python, filepath.Join(o.peers, "gpt.py")), jaxOf(o, "gpt_jax.py")),
 		figures: []figure{
 			{unit: "tokens/s", ours: result("gpt", "samples_per_s"), theirs: `gpt steps/s [0-9.]+ tok/s ([0-9.]+)`, scale: window, work: result("gpt", "gflops")},
 			memory("gpt"),
@@ -92,7 +91,7 @@ func mobileNet(o options) comparison {
 				"--set", "data.eval_per_class=0", "--set", "data.crop=0"),
 			bestProduct(o),
 		},
-		theirs: [][]string{{o.python, filepath.Join(o.peers, "mbv2.py")}},
+		theirs: modes(o.python, filepath.Join(o.peers, "mbv2.py")),
 		figures: []figure{
 			{name: ", 32x32, batch 32", unit: "images/s", ours: result("small", "samples_per_s"), theirs: `mbv2 32 B=32 train img/s ([0-9.]+)`, work: result("small", "gflops")},
 			{name: ", 224x224, batch 4", unit: "images/s", ours: result("large", "samples_per_s"), theirs: `mbv2 224 B=4 train img/s ([0-9.]+)`, work: result("large", "gflops")},
@@ -101,8 +100,7 @@ func mobileNet(o options) comparison {
 		prepare: func() error { return drawPhotos(o.made) }}
 }
 
-// transformers are shapes of well-known models, without dropout. Theirs is run eager, with fused attention and optimizer, and compiled, each in a
-// process of its own: the fastest counts, and the least memory.
+// transformers are shapes of well-known models, without dropout.
 func transformers(o options) []comparison {
 	tokens := filepath.Join(o.data, "tokenizers")
 	text, short := "data.dir="+filepath.Join(o.data, "tinyshakespeare"), "data.dir="+filepath.Join(o.made, "text")
@@ -113,11 +111,11 @@ func transformers(o options) []comparison {
 		}
 		return comparison{name: "training on 1 worker, " + title,
 			ours:   [][]string{bench(o, filepath.Join("configs", job), name, 1, batch, steps, flags...), bestProduct(o)},
-			theirs: [][]string{{o.python, filepath.Join("bench", "peers", "transformers.py"), name, strconv.Itoa(steps)}},
+			theirs: modes(o.python, filepath.Join("bench", "peers", "transformers.py"), name, strconv.Itoa(steps)),
 			figures: []figure{
-				{unit: "steps/s", ours: result(name, "steps_per_s"), theirs: name + ` fastest ([0-9.]+) steps/s`, work: result(name, "gflops")},
-				{name: ", memory of the steps", unit: "MiB", smaller: true, ours: result(name, "steps_rss_mib"), theirs: name + ` fastest .* least memory ([0-9.]+) MiB`},
-				{name: ", with evaluation and checkpoint", unit: "MiB", smaller: true, ours: result(name, "peak_rss_mib"), theirs: name + ` fastest .* least memory ([0-9.]+) MiB`},
+				{unit: "steps/s", ours: result(name, "steps_per_s"), theirs: name + ` \w+: ([0-9.]+) steps/s`, work: result(name, "gflops")},
+				{name: ", memory of the steps", unit: "MiB", smaller: true, ours: result(name, "steps_rss_mib"), theirs: name + ` \w+: .* ([0-9.]+) MiB`},
+				{name: ", with evaluation and checkpoint", unit: "MiB", smaller: true, ours: result(name, "peak_rss_mib"), theirs: name + ` \w+: .* ([0-9.]+) MiB`},
 			},
 			prepare: func() error { return excerpts(o.data, o.made) }}
 	}
@@ -159,7 +157,7 @@ func result(name, key string) string {
 func allreduce(o options, launch string) comparison {
 	c := comparison{name: "all-reduce of 2 workers",
 		ours:   [][]string{{o.ringmaster, "bench", "allreduce", "--json", "--workers", "2", "--bytes", "64,1MiB,16MiB,100MiB"}},
-		theirs: [][]string{{launch, "2", "allreduce.py"}}}
+		theirs: alone("gloo", []string{launch, "2", "allreduce.py"})}
 	for _, size := range []string{"1MiB", "16MiB", "100MiB"} {
 		c.figures = append(c.figures, figure{name: ", " + size, unit: "GiB/s", ours: result(size, "gib_per_s"), theirs: `n=2 ` + size + ` algbw [0-9.]+ GiB/s busbw ([0-9.]+)`})
 	}
@@ -179,7 +177,7 @@ func gemm(o options) comparison {
 		theirs = append(theirs, size)
 		c.figures = append(c.figures, figure{name: " " + size, unit: "GFLOP/s", ours: result(size, "gflops"), theirs: `gemm ` + size + ` ([0-9.]+) GFLOP/s`})
 	}
-	c.ours, c.theirs = [][]string{ours}, [][]string{theirs}
+	c.ours, c.theirs = [][]string{ours}, alone("PyTorch", theirs)
 	return c
 }
 
@@ -195,7 +193,7 @@ func tokenizers(o options) comparison {
 			{o.ringmaster, "bench", "tokenizer", gpt2, "--input", text, "--json"},
 			{o.ringmaster, "bench", "tokenizer", piece, "--input", text, "--json"},
 		},
-		theirs: [][]string{{o.python, script, "gpt2", gpt2, bpe, text}, {o.python, script, "sentencepiece", piece, text}},
+		theirs: alone("its library", []string{o.python, script, "gpt2", gpt2, bpe, text}, []string{o.python, script, "sentencepiece", piece, text}),
 		figures: []figure{
 			{name: ", GPT-2, ids", unit: "MB/s", ours: result("gpt2_encoder.json/ids", "mb_per_s"), theirs: `gpt2 ids ([0-9.]+) MB/s`},
 			{name: ", GPT-2, tokens and offsets", unit: "MB/s", ours: result("gpt2_encoder.json/offsets", "mb_per_s"), theirs: `gpt2 offsets ([0-9.]+) MB/s`},
@@ -208,47 +206,11 @@ func texts(o options) comparison {
 	ours := func(model string) string { return `BenchmarkWriting/` + model + `\S*\s.*?([0-9.]+) tokens/cpu-s` }
 	return comparison{name: "texts, one at a time",
 		ours:   [][]string{{"go", "test", "./internal/generate", "-run", "^$", "-bench", "Writing", "-benchtime", "2x"}},
-		theirs: [][]string{{o.python, filepath.Join("bench", "peers", "generation.py")}},
+		theirs: alone("transformers", []string{o.python, filepath.Join("bench", "peers", "generation.py")}),
 		figures: []figure{
 			{name: ", 124 M parameters", unit: "tokens/s", ours: ours("gpt2"), theirs: `gpt2 ([0-9.]+) tokens/cpu-s`},
 			{name: ", 61 M parameters", unit: "tokens/s", ours: ours("t5-small"), theirs: `t5-small ([0-9.]+) tokens/cpu-s`},
 			{name: ", 124 M parameters, drafts", unit: "tokens/s", ours: ours("drafts-gpt2"), theirs: `gpt2 by prompt lookup ([0-9.]+) tokens/cpu-s`},
 			{name: ", 61 M parameters, drafts", unit: "tokens/s", ours: ours("drafts-t5-small"), theirs: `t5-small by prompt lookup ([0-9.]+) tokens/cpu-s`},
 		}}
-}
-
-// number is the median of the numbers that the pattern finds in the text.
-func number(text, pattern string) (float64, error) {
-	var found []float64
-	for _, match := range regexp.MustCompile(pattern).FindAllStringSubmatch(text, -1) {
-		v, err := strconv.ParseFloat(match[1], 64)
-		if err != nil || v <= 0 {
-			return 0, fmt.Errorf("%q is no figure", match[1])
-		}
-		found = append(found, v)
-	}
-	if len(found) == 0 {
-		return 0, fmt.Errorf("nothing like %s", pattern)
-	}
-	return median.Of(found), nil
-}
-
-// ratio is the median of the rounds' ratios, above 1 where ours is better.
-func (r row) ratio() float64 {
-	ratios := make([]float64, len(r.ours))
-	for i := range ratios {
-		ratios[i] = r.ours[i] / r.theirs[i]
-		if r.smaller {
-			ratios[i] = 1 / ratios[i]
-		}
-	}
-	return median.Of(ratios)
-}
-
-// bound is the ratio if we did nothing but products, all as fast as the best; 0 where that is not measured.
-func (r row) bound() float64 {
-	if len(r.share) == 0 {
-		return 0
-	}
-	return r.ratio() / median.Of(r.share)
 }

@@ -1,6 +1,6 @@
-// Command peers measures Ringmaster beside PyTorch programs that do the same work, in turn on one machine: ours, theirs,
-// theirs, ours, and so on for several rounds. It prints the median of each and the median of the ratios within the rounds,
-// which is what counts where the machine's speed drifts.
+// Command peers measures Ringmaster beside programs of PyTorch and JAX that do the same work, in turn on one machine: ours, theirs in each of
+// its modes, then the other way round, and so on for several rounds. It prints the medians, and the median of the ratios within the rounds
+// to the peer for which it is worst for us; ratios within rounds are what counts where the machine's speed drifts.
 package main
 
 import (
@@ -12,14 +12,10 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
-	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
-	"text/tabwriter"
 	"time"
-
-	"ringmaster/internal/median"
 )
 
 // options are what the command line says.
@@ -31,8 +27,8 @@ type options struct {
 
 func main() {
 	var o options
-	flag.StringVar(&o.python, "python", "python3", "interpreter that has torch")
-	flag.StringVar(&o.peers, "peers", "../shared/peers", "folder of the PyTorch programs")
+	flag.StringVar(&o.python, "python", "python3", "interpreter that has torch, jax and optax")
+	flag.StringVar(&o.peers, "peers", "../shared/peers", "folder of the programs of PyTorch and JAX")
 	flag.StringVar(&o.ringmaster, "ringmaster", "bin/ringmaster", "our program")
 	flag.StringVar(&o.job, "job", "configs/quickstart.yaml", "job file whose model the training cases use")
 	flag.StringVar(&o.data, "data", "../shared/data", "folder with mnist, tinyshakespeare and cifar10")
@@ -61,18 +57,21 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	if err := check(ctx, o); err != nil {
+	why, err := check(ctx, o)
+	if err != nil {
 		return err
 	}
 	var results []row
+	var failures []failure
 	for _, c := range chosen {
-		rows, err := compare(ctx, c, o)
+		c.theirs = present(c.theirs, why)
+		rows, failed, err := compare(ctx, c, o)
 		if err != nil {
 			return err
 		}
-		results = append(results, rows...)
+		results, failures = append(results, rows...), append(failures, failed...)
 	}
-	return show(results)
+	return show(os.Stdout, results, failures)
 }
 
 // choose is the comparisons whose names contain a text.
@@ -88,83 +87,38 @@ func choose(all []comparison, only string) ([]comparison, error) {
 	return nil, fmt.Errorf("no comparison's name contains %q; there are: %s", only, strings.Join(names, "; "))
 }
 
-// check says what is missing and how to get it, before anything is measured.
-func check(ctx context.Context, o options) error {
-	if _, err := os.Stat(filepath.Join(o.peers, "launch.sh")); err != nil {
-		return fmt.Errorf("no PyTorch programs in %s: name their folder, make bench-peers PEERS=FOLDER", o.peers)
-	}
-	if _, err := os.Stat(o.ringmaster); err != nil {
-		return fmt.Errorf("%s is missing: run make build", o.ringmaster)
-	}
-	out, err := exec.CommandContext(ctx, o.python, "-c", "import torch; print(torch.__version__)").Output()
-	if err != nil {
-		return fmt.Errorf("%s has no torch: make bench-peers PYTHON=/usr/bin/python3 after apt-get install python3-torch, "+
-			"or PYTHON=.venv/bin/python after python3 -m venv .venv && .venv/bin/pip install torch", o.python)
-	}
-	fmt.Printf("Beside PyTorch %s, %d rounds in turn, medians. A ratio above 1 is in our favour.\n\n", strings.TrimSpace(string(out)), o.rounds)
-	return nil
-}
-
-// row is one line of the result.
-type row struct {
-	name, unit   string
-	ours, theirs []float64
-	share        []float64 // our GFLOP/s of the best product's
-	smaller      bool      // is better
-}
-
-// compare runs one comparison round by round, each side first in every other one.
-func compare(ctx context.Context, c comparison, o options) ([]row, error) {
-	rows := make([]row, len(c.figures))
-	for i, f := range c.figures {
-		rows[i] = row{name: c.name + f.name, unit: f.unit, smaller: f.smaller}
-	}
+// compare runs one comparison round by round, in every other one in the opposite order.
+func compare(ctx context.Context, c comparison, o options) ([]row, []failure, error) {
 	if c.prepare != nil {
 		if err := c.prepare(); err != nil {
-			return nil, fmt.Errorf("%s: %w", c.name, err)
+			return nil, nil, fmt.Errorf("%s: %w", c.name, err)
 		}
 	}
+	rows := newRows(c)
+	var failures []failure
 	for round := range o.rounds {
 		fmt.Fprintf(os.Stderr, "%s: round %d of %d\n", c.name, round+1, o.rounds)
-		sides := []bool{true, false}
+		turns := append([]peer{{commands: c.ours}}, c.theirs...)
 		if round%2 == 1 {
-			sides = []bool{false, true}
+			slices.Reverse(turns)
 		}
-		for _, ours := range sides {
-			commands, parse := c.theirs, func(f figure) string { return f.theirs }
-			if ours {
-				commands, parse = c.ours, func(f figure) string { return f.ours }
+		for _, p := range turns {
+			out, err := output(ctx, p, o)
+			if err == nil {
+				err = note(rows, c, p.name, out)
 			}
-			out, err := output(ctx, commands, o)
-			if err != nil {
-				return nil, err
-			}
-			for i, f := range c.figures {
-				v, err := number(out, parse(f))
-				if err != nil {
-					return nil, fmt.Errorf("%s: %w in what %s printed:\n%s", c.name, err, strings.Join(commands[0], " "), out)
-				}
-				if !ours {
-					rows[i].theirs = append(rows[i].theirs, v)
-					continue
-				}
-				if f.scale != 0 {
-					v *= f.scale
-				}
-				rows[i].ours = append(rows[i].ours, v)
-				if f.work == "" {
-					continue
-				}
-				did, err := number(out, f.work)
-				best, err2 := number(out, result(product, "gflops"))
-				if err := errors.Join(err, err2); err != nil {
-					return nil, fmt.Errorf("%s: %w in what %s printed:\n%s", c.name, err, strings.Join(commands[0], " "), out)
-				}
-				rows[i].share = append(rows[i].share, did/best)
+			switch {
+			case err == nil:
+			case p.name == "" || ctx.Err() != nil || len(c.theirs) == 1:
+				return nil, nil, fmt.Errorf("%s: %w", c.name, err)
+			default:
+				failures = append(failures, failure{c.name, p.name, brief(err)})
+				c.theirs = slices.DeleteFunc(slices.Clone(c.theirs), func(other peer) bool { return other.name == p.name })
+				forget(rows, p.name)
 			}
 		}
 	}
-	return rows, nil
+	return rows, failures, nil
 }
 
 // peakLine begins the line that output adds for the peak memory of each command's own process.
@@ -173,13 +127,16 @@ const peakLine = "peak memory of the process"
 // commandBound is how long one command may take: a busy machine needs several times what an idle one does.
 const commandBound = 20 * time.Minute
 
-// output is what the commands print, one after another.
-func output(ctx context.Context, commands [][]string, o options) (string, error) {
+// output is what a peer's commands print, one after another.
+func output(ctx context.Context, p peer, o options) (string, error) {
 	var all bytes.Buffer
-	for _, command := range commands {
+	for _, command := range p.commands {
 		bounded, cancel := context.WithTimeout(ctx, commandBound)
 		cmd := exec.CommandContext(bounded, command[0], command[1:]...)
 		cmd.Env = append(os.Environ(), "PYTHON="+o.python, "OMP_NUM_THREADS=1")
+		if p.mode != "" {
+			cmd.Env = append(cmd.Env, "MODE="+p.mode)
+		}
 		var problems bytes.Buffer
 		cmd.Stdout, cmd.Stderr = &all, &problems
 		err := cmd.Run()
@@ -192,32 +149,4 @@ func output(ctx context.Context, commands [][]string, o options) (string, error)
 		}
 	}
 	return all.String(), nil
-}
-
-func show(rows []row) error {
-	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "\tours\tPyTorch\tunit\tratio\tat most\t")
-	for _, r := range rows {
-		bound := ""
-		if r.bound() > 0 {
-			bound = fmt.Sprintf("%.2f", r.bound())
-		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%.2f\t%s\t\n", r.name, digits(median.Of(r.ours)), digits(median.Of(r.theirs)), r.unit, r.ratio(), bound)
-	}
-	if err := w.Flush(); err != nil {
-		return err
-	}
-	fmt.Println("\nAt most: the ratio if a step were nothing but its products, all as fast as " + product + ".")
-	return nil
-}
-
-// digits writes a figure with about three digits that matter.
-func digits(v float64) string {
-	switch {
-	case v >= 100:
-		return fmt.Sprintf("%.0f", v)
-	case v >= 10:
-		return fmt.Sprintf("%.1f", v)
-	}
-	return fmt.Sprintf("%.2f", v)
 }

@@ -1,8 +1,7 @@
 # PyTorch: training steps of transformers in the shapes of bench/peers/cases.go, one thread, AdamW, no dropout. Random tokens.
-# usage: transformers.py t5|bert|bert-small|gpt2 [STEPS]
-# Each of the modes eager, fused (scaled_dot_product_attention, fused AdamW) and compile (that, and torch.compile) runs in a process of its
-# own; the last line tells the fastest one and the peak memory of the smallest. MODE=... runs one mode in this process.
-import os, resource, subprocess, sys, time
+# usage: [MODE=eager|fused|compile] transformers.py t5|bert|bert-small|gpt2 [STEPS]
+# fused: scaled_dot_product_attention and fused AdamW; compile: that, and torch.compile.
+import os, resource, sys, time
 
 SHAPES = {  # vocabulary, width, hidden, heads, depth, batch, source, target
     't5': (32128, 512, 2048, 8, 6, 4, 64, 64),
@@ -112,18 +111,4 @@ def measure(name, mode, steps):
     print(f'{name} {mode}: {steps / wall:.4f} steps/s, {1000 * cpu / steps:.1f} cpu-ms/step, {peak:.0f} MiB, {parameters} parameters', flush=True)
 
 
-def main():
-    name, steps = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 10
-    if 'MODE' in os.environ: return measure(name, os.environ['MODE'], steps)
-    rates, peaks = [], []
-    for mode in ('eager', 'fused', 'compile'):
-        out = subprocess.run([sys.executable, *sys.argv[:2], str(steps)], env={**os.environ, 'MODE': mode}, capture_output=True, text=True)
-        print(out.stdout.strip() or f'{name} {mode} failed: {out.stderr.strip()[-200:]}', flush=True)
-        if out.returncode == 0:
-            words = out.stdout.split()
-            rates.append((float(words[2]), mode))
-            peaks.append(float(words[6]))
-    print(f'{name} fastest {max(rates)[0]:.4f} steps/s ({max(rates)[1]}) least memory {min(peaks):.0f} MiB')
-
-
-main()
+measure(sys.argv[1], os.environ.get('MODE', 'eager'), int(sys.argv[2]) if len(sys.argv) > 2 else 10)
