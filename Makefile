@@ -115,8 +115,8 @@ partitions: ## real processes in network namespaces while the network breaks (ne
 slurm: ## a job in a real Slurm of two nodes: requeued, preempted, a node lost (needs root, and Debian's slurm-wlm and munge)
 	RINGMASTER_SLURM=1 $(GO) test -count=1 -timeout 20m -v ./internal/test/slurm
 
-partitions-short: ## two of the partitions, where namespaces can be made
-	@if $(NAMESPACES); then set -x; $(GO) test -tags netns -short -count=1 -timeout 5m ./internal/test/netns -run TestOneRingGoesOnHoweverTheNetworkBreaks -seed $(SEED); \
+partitions-short: ## two of the partitions and the ring's order on two hosts, where namespaces can be made
+	@if $(NAMESPACES); then set -x; $(GO) test -tags netns -short -count=1 -timeout 5m ./internal/test/netns -run 'TestOneRingGoesOnHoweverTheNetworkBreaks|TestRingLeavesEachHostOnce' -seed $(SEED); \
 	else echo "partitions: not checked: they need root that may make network namespaces, and iproute2" >&2; fi
 
 bench: build ## Ringmaster's own figures

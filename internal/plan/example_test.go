@@ -52,8 +52,9 @@ func ExampleApportion() {
 func ExampleArrangeRing() {
 	reaches := func(from, to int) bool { return from+to != 3 || from == 0 || to == 0 }
 	one := func(int) int { return 1 }
+	far := func(int, int) int { return 1 }
 	all := func(int) bool { return true }
-	fmt.Println(plan.ArrangeRing(4, reaches, one, all))
+	fmt.Println(plan.ArrangeRing(4, reaches, far, one, all))
 	// Output: [0 1 3 2]
 }
 

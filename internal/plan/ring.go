@@ -11,11 +11,11 @@ const exactRing = 12
 // ArrangeRing chooses who of n workers makes a ring where not everybody reaches everybody: usable says whether a worker can send to
 // another. The result is the largest set that can be ordered so that each sends to the next and the last to the first; among sets
 // of one size the one with the most worth, then the one whose workers come first. If holds names workers that have what
-// the others lack, one of them is always in the ring, even if a ring without them would be larger. The workers keep their order if it is usable, else the
-// first usable one is taken. One worker is always a ring.
+// the others lack, one of them is always in the ring, even if a ring without them would be larger. The workers keep their order if it is usable, else
+// the one whose hops are the shortest altogether by distance (each below 1,000), and of those the first. One worker is always a ring.
 //
 // With more than twelve workers the ring is good, but not always the best; grown says what is sure and what it costs.
-func ArrangeRing(n int, usable func(from, to int) bool, worth func(worker int) int, holds func(worker int) bool) []int {
+func ArrangeRing(n int, usable func(from, to int) bool, distance func(a, b int) int, worth func(worker int) int, holds func(worker int) bool) []int {
 	all, closes := make([]int, n), true
 	for i := range all {
 		all[i] = i
@@ -25,7 +25,7 @@ func ArrangeRing(n int, usable func(from, to int) bool, worth func(worker int) i
 	if closes { // as almost always, and then nobody asks for the links between all others
 		return all
 	}
-	g := links{n: n, usable: usable, worth: worth, holds: holds}
+	g := links{n: n, usable: usable, distance: distance, worth: worth, holds: holds}
 	if n <= exactRing {
 		return g.exact()
 	}
@@ -34,10 +34,11 @@ func ArrangeRing(n int, usable func(from, to int) bool, worth func(worker int) i
 
 // links says which worker can send to which.
 type links struct {
-	n      int
-	usable func(from, to int) bool // asked of two different workers
-	worth  func(int) int
-	holds  func(int) bool
+	n        int
+	usable   func(from, to int) bool // asked of two different workers
+	distance func(a, b int) int
+	worth    func(int) int
+	holds    func(int) bool
 }
 
 // closes reports whether each worker of the ring can send to the next.
@@ -100,14 +101,46 @@ func (g *links) exact() []int {
 	if g.closes(best) {
 		return best
 	}
-	ring, left := []int{best[0]}, uint32(0)
-	for _, v := range best {
-		left |= 1 << v
+	return g.shortest(best)
+}
+
+// shortest orders workers that make a ring so that its hops are the shortest altogether. rest[set][v] is how far it is from members[v]
+// through all members of the set and on to the first one (Held and Karp, 1962).
+func (g *links) shortest(members []int) []int {
+	const never = 1 << 20 // no sum of distances is as large
+	var hop [exactRing][exactRing]int
+	for i, from := range members {
+		for k, to := range members {
+			if hop[i][k] = never; from != to && g.usable(from, to) {
+				hop[i][k] = g.distance(from, to)
+			}
+		}
 	}
-	for len(ring) < len(best) {
-		next := bits.TrailingZeros32(begins[left] & to[ring[len(ring)-1]] &^ (1 << best[0]))
-		ring = append(ring, next)
-		left &^= 1 << next
+	rest := make([][exactRing]int, 1<<len(members))
+	nearest := func(from, set int) (next, far int) {
+		far = 1 << 30
+		for left := set; left != 0; left &= left - 1 {
+			to := bits.TrailingZeros(uint(left))
+			if d := hop[from][to] + rest[set&^(1<<to)][to]; d < far {
+				next, far = to, d
+			}
+		}
+		return next, far
+	}
+	for v := range members {
+		rest[0][v] = hop[v][0]
+	}
+	for set := 2; set < len(rest); set += 2 { // the first member is in none
+		for v := range members {
+			if set&(1<<v) == 0 {
+				_, rest[set][v] = nearest(v, set)
+			}
+		}
+	}
+	ring, at := []int{members[0]}, 0
+	for set := len(rest) - 2; set != 0; set &^= 1 << at {
+		at, _ = nearest(at, set)
+		ring = append(ring, members[at])
 	}
 	return ring
 }

@@ -12,6 +12,8 @@ func even(int) int { return 0 }
 
 func nobody(int) bool { return false }
 
+func nowhere(int, int) int { return 0 }
+
 func TestARingGoesAroundClosedWays(t *testing.T) {
 	without := func(closed ...[2]int) func(from, to int) bool {
 		return func(from, to int) bool { return !slices.Contains(closed, [2]int{from, to}) }
@@ -37,7 +39,7 @@ func TestARingGoesAroundClosedWays(t *testing.T) {
 		"the smaller half holds more":   {5, halves3, even, func(v int) bool { return v == 1 }, []int{0, 1}},
 		"nobody reaches anybody":        {3, func(int, int) bool { return false }, func(v int) int { return v }, nobody, []int{2}},
 	} {
-		if got := ArrangeRing(c.n, c.usable, c.worth, c.holds); !slices.Equal(got, c.want) {
+		if got := ArrangeRing(c.n, c.usable, nowhere, c.worth, c.holds); !slices.Equal(got, c.want) {
 			t.Errorf("%s: %v, want %v", name, got, c.want)
 		}
 	}
@@ -52,8 +54,10 @@ func TestRingIsBest(t *testing.T) {
 		open := rapid.SliceOfN(rapid.Bool(), n*n, n*n).Draw(t, "links")
 		worth := rapid.SliceOfN(rapid.IntRange(0, 2), n, n).Draw(t, "worth")
 		holds := rapid.SliceOfN(rapid.Bool(), n, n).Draw(t, "holds")
-		g := links{n: n, usable: func(from, to int) bool { return open[from*n+to] }, worth: func(v int) int { return worth[v] }, holds: func(v int) bool { return holds[v] }}
-		got := ArrangeRing(n, g.usable, g.worth, g.holds)
+		machine := rapid.SliceOfN(rapid.IntRange(0, 2), n, n).Draw(t, "machines")
+		far := func(a, b int) int { return min(1, max(machine[a]-machine[b], machine[b]-machine[a])) }
+		g := links{n: n, usable: func(from, to int) bool { return open[from*n+to] }, distance: far, worth: func(v int) int { return worth[v] }, holds: func(v int) bool { return holds[v] }}
+		got := ArrangeRing(n, g.usable, g.distance, g.worth, g.holds)
 		checkRing(t, &g, got)
 		var best []int
 		eachOrder(n, nil, func(ring []int) {
@@ -66,6 +70,25 @@ func TestRingIsBest(t *testing.T) {
 		}
 		if inOrder := slices.Sorted(slices.Values(got)); g.closes(inOrder) && !slices.Equal(got, inOrder) {
 			t.Fatalf("%v, although %v does", got, inOrder)
+		} else if !g.closes(inOrder) {
+			checkShortest(t, &g, got)
+		}
+	})
+}
+
+// checkShortest compares a ring with all orders of its workers.
+func checkShortest(t *rapid.T, g *links, ring []int) {
+	t.Helper()
+	long := func(ring []int) (sum int) {
+		for i, from := range ring {
+			sum += g.distance(from, ring[(i+1)%len(ring)])
+		}
+		return sum
+	}
+	eachOrder(g.n, nil, func(other []int) {
+		same := len(other) == len(ring) && slices.Equal(slices.Sorted(slices.Values(other)), slices.Sorted(slices.Values(ring)))
+		if same && g.closes(other) && long(other) < long(ring) {
+			t.Fatalf("%v goes %d far, and %v only %d", ring, long(ring), other, long(other))
 		}
 	})
 }
@@ -75,7 +98,7 @@ func TestRingOfMany(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(exactRing+1, 40).Draw(t, "workers")
 		groups := rapid.SliceOfN(rapid.IntRange(0, 3), n, n).Draw(t, "groups")
-		got := ArrangeRing(n, func(from, to int) bool { return groups[from] == groups[to] }, even, nobody)
+		got := ArrangeRing(n, func(from, to int) bool { return groups[from] == groups[to] }, nowhere, even, nobody)
 		for _, v := range got {
 			if groups[v] != groups[got[0]] {
 				t.Fatalf("%v is no ring", got)
@@ -90,7 +113,7 @@ func TestRingOfMany(t *testing.T) {
 		}
 		// A single closed way costs nobody.
 		from, to := rapid.IntRange(0, n-1).Draw(t, "from"), rapid.IntRange(0, n-1).Draw(t, "to")
-		if ring := ArrangeRing(n, func(a, b int) bool { return a != from || b != to }, even, nobody); len(ring) != n {
+		if ring := ArrangeRing(n, func(a, b int) bool { return a != from || b != to }, nowhere, even, nobody); len(ring) != n {
 			t.Fatalf("%d of %d workers because %d does not reach %d", len(ring), n, from, to)
 		}
 	})
@@ -151,7 +174,7 @@ func drawn(t *rapid.T, n, most int) (*links, map[[2]int]bool) {
 	}
 	worth := rapid.SliceOfN(rapid.IntRange(0, 2), n, n).Draw(t, "worth")
 	holds := rapid.SliceOfN(rapid.Bool(), n, n).Draw(t, "holds")
-	return &links{n: n, usable: func(from, to int) bool { return !closed[[2]int{from, to}] },
+	return &links{n: n, usable: func(from, to int) bool { return !closed[[2]int{from, to}] }, distance: nowhere,
 		worth: func(v int) int { return worth[v] }, holds: func(v int) bool { return holds[v] }}, closed
 }
 
@@ -172,7 +195,7 @@ func TestRingOfTenThousand(t *testing.T) {
 		ring := ArrangeRing(n, func(from, to int) bool {
 			asked++
 			return !c.closed(from, to)
-		}, even, nobody)
+		}, nowhere, even, nobody)
 		if len(ring) != c.want || asked > c.asked {
 			t.Errorf("%s: a ring of %d, %d links were looked at", name, len(ring), asked)
 		}
@@ -206,7 +229,7 @@ func BenchmarkArrangeRing(b *testing.B) {
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			for range b.N {
-				ArrangeRing(n, func(from, to int) bool { return !c.closed(from, to) }, even, nobody)
+				ArrangeRing(n, func(from, to int) bool { return !c.closed(from, to) }, nowhere, even, nobody)
 			}
 		})
 	}

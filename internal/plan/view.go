@@ -17,7 +17,7 @@ type Member struct {
 	Incarnation Incarnation `json:"incarnation"`      // of the worker's process
 	Address     string      `json:"address"`          // host:port that peers dial
 	Socket      string      `json:"socket,omitempty"` // path of a unix socket, usable by processes with the same Machine
-	Machine     string      `json:"machine"`          // identity of the machine (boot id): equal means same host
+	Machine     string      `json:"machine"`          // identity of the machine: equal means same host; words: kernel, network, the rest; empty: unknown
 	Host        string      `json:"host"`             // host name, for people
 	Arc         Arc         `json:"arc"`
 }

@@ -43,7 +43,7 @@ func decideFirstView(j *fsm.Job, o *observations, now time.Time, t Timing) *Deci
 	if c := j.Newest(); c != nil {
 		cause, reason = "resumed", fmt.Sprintf("resumed from the checkpoint at step %d with %s", c.Step, plural.Of(want, "worker"))
 	}
-	return o.proposeView(j, membersOf(ready[:want]), true, cause, reason, 0)
+	return o.proposeView(j, beside(membersOf(ready[:want])), true, cause, reason, 0)
 }
 
 // causeScaled is the cause of a view with fewer workers than before because fewer are wanted.
@@ -56,6 +56,9 @@ func membersOf(workers []*seen) []plan.Member {
 	}
 	return members
 }
+
+// beside orders members so that those of one machine sit beside each other.
+func beside(members []plan.Member) []plan.Member { return at(members, plan.Beside(members)) }
 
 // proposeView proposes a view of these members. settleSeats decides how many seats each of them gets.
 func (o *observations) proposeView(j *fsm.Job, members []plan.Member, orderly bool, cause, reason string, detectedMs float64) *Decision {
@@ -112,7 +115,7 @@ func decideLost(j *fsm.Job, o *observations, now time.Time, t Timing) *Decision 
 		return o.waitForWorkers(j, now, t, "all workers are lost; waiting for workers")
 	}
 	ready = ready[:min(len(ready), o.wanted(j, now, t))]
-	return o.proposeView(j, membersOf(ready), false, "resumed", fmt.Sprintf("all workers of view %d were lost; %d came", j.View.Generation, len(ready)), 0)
+	return o.proposeView(j, beside(membersOf(ready)), false, "resumed", fmt.Sprintf("all workers of view %d were lost; %d came", j.View.Generation, len(ready)), 0)
 }
 
 // patience is how long a new leader waits for members to attach before it counts them as missing. While the ring trains there is no
@@ -304,7 +307,7 @@ func (o *observations) seatHolders(j *fsm.Job, now time.Time, t Timing) *Decisio
 		return nil
 	}
 	members := append(slices.Clone(holders), j.View.Members...)
-	return o.proposeView(j, members[:min(len(members), mostSeated(j))], false, "joined",
+	return o.proposeView(j, beside(members[:min(len(members), mostSeated(j))]), false, "joined",
 		fmt.Sprintf("worker %s is back with the state of view %d", holders[0].Worker, j.StartedView.Generation), 0)
 }
 

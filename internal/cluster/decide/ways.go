@@ -25,22 +25,18 @@ func (o *observations) way(from, to plan.Incarnation) (open, known bool) {
 	return false, false
 }
 
-// arrange makes a ring of those members that reach each other, in their own order if that is usable. out are the others.
+// arrange makes a ring of those members that reach each other, in which those of one machine sit beside each other if that order is usable. out are the others.
 // One of them holds the state that the last started view began with, if any of the members does. apart says, for people, who does not reach
-// whom, which is why the ring has another order or goes on without some; it is empty if each member reaches those it has to.
+// whom, which is why the ring goes on without some or does not keep the members' order; it is empty if each member reaches the one behind it.
 func (o *observations) arrange(j *fsm.Job, members []plan.Member) (ring, out []plan.Member, apart string) {
-	all := make([]int, len(members))
-	for k := range all {
-		all[k] = k
-	}
 	links := o.reachOf(members)
-	chosen := o.choose(j, members, links, all)
+	chosen := o.choose(j, members, links, plan.Beside(members))
 	in := make([]bool, len(members))
 	for _, k := range chosen {
 		ring, in[k] = append(ring, members[k]), true
 	}
 	if len(chosen) == len(members) {
-		return ring, nil, detour(members, links, chosen)
+		return ring, nil, detour(members, links, ring)
 	}
 	var left []int
 	for k, m := range members {
@@ -61,7 +57,9 @@ func (o *observations) choose(j *fsm.Job, members []plan.Member, links *reach, s
 	if j.Started != nil {
 		started = j.Started.Step
 	}
-	chosen := plan.ArrangeRing(len(some), func(from, to int) bool { return links.usable(some[from], some[to]) }, func(k int) int {
+	chosen := plan.ArrangeRing(len(some), func(from, to int) bool { return links.usable(some[from], some[to]) }, func(a, b int) int {
+		return plan.Distance(members[some[a]], members[some[b]])
+	}, func(k int) int {
 		seats := members[some[k]].Arc.Len()
 		if step(k) == newest {
 			seats += 1 << 20 // a worker with the newest state counts more than all seats
@@ -74,19 +72,19 @@ func (o *observations) choose(j *fsm.Job, members []plan.Member, links *reach, s
 	return chosen
 }
 
-// detour says why a ring of all members has another order; empty where it has not.
-func detour(members []plan.Member, links *reach, ring []int) string {
-	if slices.IsSorted(ring) {
-		return ""
-	}
+// detour says why a ring of all members has another order; empty where each reaches the one behind it.
+func detour(members []plan.Member, links *reach, ring []plan.Member) string {
 	var closed []string
 	for i, m := range members {
-		if to := (i + 1) % len(members); !links.usable(i, to) {
+		if to := (i + 1) % len(members); to != i && !links.usable(i, to) {
 			next := members[to]
 			closed = append(closed, fmt.Sprintf("worker %s on %s cannot reach worker %s on %s", m.Worker, m.Host, next.Worker, next.Host))
 		}
 	}
-	return fmt.Sprintf("%s: going on in the order %s", strings.Join(shortened(closed), ", "), names(at(members, ring)))
+	if len(closed) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%s: going on in the order %s", strings.Join(shortened(closed), ", "), names(ring))
 }
 
 // leftOut says why a ring goes on without some members.

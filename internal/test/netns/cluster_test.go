@@ -70,11 +70,12 @@ type node struct {
 	*station
 	id   string
 	role string // coordinator or worker
+	port int
 	args []string
 	proc *process
 }
 
-func (n *node) address() string { return n.ip + ":7070" }
+func (n *node) address() string { return fmt.Sprintf("%s:%d", n.ip, n.port) }
 
 // cluster is coordinators and workers on the hosts of a network.
 type cluster struct {
@@ -116,13 +117,28 @@ func newClusterOn(t *testing.T, network *network, rate string) *cluster {
 
 func (c *cluster) addWorker(id, host, rate string) *node {
 	c.t.Helper()
-	n := c.add(id, "worker", host, rate)
+	return c.workerOn(c.net.add(host, rate), id, firstPort)
+}
+
+// workerOn adds a worker to a station that is there.
+func (c *cluster) workerOn(at *station, id string, port int) *node {
+	c.t.Helper()
+	n := c.addTo(at, id, "worker", port)
 	n.args = append(n.args, "--threads", "1", "--join", strings.Join(c.addresses(), ","))
 	return n
 }
 
+// firstPort is the one that a station's first daemon listens on.
+const firstPort = 7070
+
 // add makes a station, a folder and a certificate for a daemon.
 func (c *cluster) add(id, role, host, rate string) *node {
+	c.t.Helper()
+	return c.addTo(c.net.add(host, rate), id, role, firstPort)
+}
+
+// addTo makes a folder and a certificate for a daemon on a station that is there.
+func (c *cluster) addTo(at *station, id, role string, port int) *node {
 	c.t.Helper()
 	dir := filepath.Join(c.dir, id)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -130,7 +146,7 @@ func (c *cluster) add(id, role, host, rate string) *node {
 	}
 	certificate := filepath.Join(c.certs, id)
 	c.command("certs", "node", id, "--role", role, "--ca", c.certs, "--out", certificate)
-	n := &node{station: c.net.add(host, rate), id: id, role: role}
+	n := &node{station: at, id: id, role: role, port: port}
 	n.args = []string{"--id", id, "--bind", n.address(), "--advertise", n.address(), "--dir", dir, "--certs", certificate}
 	return n
 }
@@ -309,7 +325,7 @@ type sample struct {
 	apart      map[string]uint64 // the steps of the workers that have no seats
 }
 
-// submit gives the job to the cluster, to be trained by all four workers, and watches it.
+// submit gives the job to the cluster, to be trained by all its workers, and watches it.
 func (c *cluster) submit(file string, sets ...string) *training {
 	c.t.Helper()
 	j := &training{c: c, summary: filepath.Join(c.t.TempDir(), "summary.json")}
@@ -317,7 +333,7 @@ func (c *cluster) submit(file string, sets ...string) *training {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	args := []string{"submit", path, "--certs", c.certs, "--cluster", strings.Join(c.addresses(), ","), "--summary", j.summary, "--progress", "plain", "--workers", "4"}
+	args := []string{"submit", path, "--certs", c.certs, "--cluster", strings.Join(c.addresses(), ","), "--summary", j.summary, "--progress", "plain", "--workers", fmt.Sprint(len(c.workers))}
 	for _, set := range sets {
 		args = append(args, "--set", set)
 	}

@@ -40,7 +40,7 @@ func undisturbed(steps int) (string, error) {
 	digests.Lock()
 	defer digests.Unlock()
 	if digests.of[steps] == "" {
-		digest, err := train(steps)
+		digest, err := train(jobSets(steps))
 		if err != nil {
 			return "", err
 		}
@@ -54,7 +54,7 @@ var digests = struct {
 	of map[int]string
 }{of: map[int]string{}}
 
-func train(steps int) (string, error) {
+func train(sets []string) (string, error) {
 	dir, err := os.MkdirTemp("", "ringmaster-undisturbed-")
 	if err != nil {
 		return "", err
@@ -62,7 +62,7 @@ func train(steps int) (string, error) {
 	defer os.RemoveAll(dir)
 	summary := filepath.Join(dir, "summary.json")
 	args := []string{"launch", jobFile, "--workers", "1", "--dir", filepath.Join(dir, "run"), "--summary", summary, "--progress", "none"}
-	for _, set := range jobSets(steps) {
+	for _, set := range sets {
 		args = append(args, "--set", set)
 	}
 	if out, err := exec.Command(filepath.Join(programs, "ringmaster"), args...).CombinedOutput(); err != nil {
