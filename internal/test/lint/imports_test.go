@@ -22,8 +22,8 @@ var layers = []struct {
 }{
 	{"words, how they are counted, and what may be opened: the standard library only", []string{"plan", "regularfile", "plural", "printable", "lobby", "median", "sleep", "elementary", "wholefile", "histogram", "trace", "caches"}},
 	{"what decoders' tests share", []string{"test/cost"}},
-	{"leaves, each of one subject", []string{"rng", "config", "certs", "rpc", "host", "checkpoint/disk", "dataset/merkle", "dataset/picture/jpeg", "tether", "folderlock", "setaside", "pulse", "logs", "telemetry", "slurm", "tensor/kernel"}},
-	{"what tests share", []string{"test/support", "test/browser"}},
+	{"leaves, each of one subject", []string{"rng", "config", "certs", "rpc", "host", "checkpoint/disk", "dataset/merkle", "dataset/picture/jpeg", "tether", "folderlock", "setaside", "pulse", "logs", "telemetry", "slurm", "tensor/kernel", "objects"}},
+	{"what tests share", []string{"test/support", "test/browser", "test/s3"}},
 	{"the one port of a daemon", []string{"port"}},
 	{"what evaluations tell", []string{"metric"}},
 	{"pure parts that know the words", []string{"checkpoint", "cluster/fsm", "dataset/glyphs", "dataset/picture", "dataset/shards", "dataset/augment", "bench/kernels", "cli", "table", "tokenizer"}},
@@ -78,6 +78,7 @@ var fences = map[string][]string{
 	"github.com/goccy/go-yaml":         {"config"},
 	"github.com/parquet-go/parquet-go": {"table"},
 	"github.com/klauspost/compress":    {"table"},
+	"github.com/minio/minio-go":        {"objects"},
 	"github.com/clipperhouse/uax29":    {"tokenizer"},
 	"github.com/vbauerster/mpb":        {"progress"},
 	"charm.land/bubbletea":             {"watch"},
