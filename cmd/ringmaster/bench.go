@@ -25,7 +25,7 @@ func benchCommand() *cobra.Command {
 			return cmd.Help()
 		},
 	}
-	cmd.AddCommand(benchGemmCommand(), benchKernelsCommand(), benchAllreduceCommand(), benchTrainCommand(), benchScalingCommand(), benchBalanceCommand(), benchLRCommand(), benchTokenizerCommand())
+	cmd.AddCommand(benchGemmCommand(), benchKernelsCommand(), benchAllreduceCommand(), benchTrainCommand(), benchRooflineCommand(), benchScalingCommand(), benchBalanceCommand(), benchLRCommand(), benchTokenizerCommand())
 	return cmd
 }
 

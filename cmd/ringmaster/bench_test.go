@@ -12,6 +12,7 @@ func TestBenchRefusesWrongUse(t *testing.T) {
 		{"bench", "allreduce", "--bytes", "6"},
 		{"bench", "train", "nowhere.yaml"},
 		{"bench", "balance", "nowhere.yaml"},
+		{"bench", "roofline", "nowhere.yaml"},
 		{"bench", "scaling", "nowhere.yaml"},
 	} {
 		if code := run(args); code != exitUsage {

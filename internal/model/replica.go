@@ -245,6 +245,11 @@ func (m *Model) Operations() []string {
 	return m.compile(forTraining, 1, widths{}).program.Operations()
 }
 
+// Works are what the operations of a gradient of so many samples have to do, by their numbers in a trace.
+func (m *Model) Works(samples int) []tensor.OperationWork {
+	return m.compile(forTraining, samples, widths{}).program.Works()
+}
+
 // MultiplyAdds is how many multiply-adds the products take that a gradient of so many samples consists of.
 func (m *Model) MultiplyAdds(samples int) int {
 	forward, backward := m.compile(forTraining, samples, widths{}).program.MultiplyAdds()
