@@ -151,6 +151,9 @@ func Unpack(packed []byte) (*Coder, error) {
 	if err != nil {
 		return nil, err
 	}
+	if c.job.Train.Precision == config.PrecisionBFloat16 { // so that pictures get the codes that it was trained with
+		m = m.InBFloat16()
+	}
 	if c.Coder, err = m.Coder(); err != nil {
 		return nil, fmt.Errorf("job %s is no autoencoder with codes: %w", c.job.Name, err)
 	}

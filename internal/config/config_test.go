@@ -255,7 +255,7 @@ func randomJob(r *rand.Rand) *Job {
 		j.Data.Kind = DataText
 		j.Data.Mask = map[string]float64{ModelBERT: 0.15 + fraction()/2}[j.Model.Kind]
 	}
-	j.Train = Train{Epochs: small(), Steps: r.IntN(2) * small(), BatchPerSeat: small(), Accumulate: small(), BucketKiB: 16 * r.IntN(2) * small(), ClipNorm: fraction(), Loss: LossCrossEntropy, LabelSmoothing: fraction(),
+	j.Train = Train{Epochs: small(), Steps: r.IntN(2) * small(), BatchPerSeat: small(), Accumulate: small(), Precision: []string{PrecisionFloat32, PrecisionBFloat16}[r.IntN(2)], BucketKiB: 16 * r.IntN(2) * small(), ClipNorm: fraction(), Loss: LossCrossEntropy, LabelSmoothing: fraction(),
 		Optimizer: Optimizer{Kind: pick(OptimizerAdam, OptimizerAdamW, OptimizerSGD), Form: pick(FormKeras, FormPyTorch), LR: fraction(), Beta1: fraction(),
 			Beta2: fraction(), Epsilon: fraction(), Momentum: fraction(), Nesterov: r.IntN(2) > 0, WeightDecay: fraction()},
 		Schedule: Schedule{Kind: pick(ScheduleConstant, ScheduleStep, ScheduleCosine, ScheduleLinear), Warmup: r.IntN(100), StepSize: small(), Gamma: fraction(),

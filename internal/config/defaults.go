@@ -115,6 +115,7 @@ func (t *Train) setDefaults(o *origin) {
 	def(o, "train.epochs", &t.Epochs, 5)
 	def(o, "train.batch_per_seat", &t.BatchPerSeat, 8)
 	def(o, "train.accumulate", &t.Accumulate, 1)
+	def(o, "train.precision", &t.Precision, PrecisionFloat32)
 	for i := range t.Losses {
 		at := indexed("train.losses", i)
 		def(o, at+".kind", &t.Losses[i].Kind, LossCrossEntropy)

@@ -287,7 +287,8 @@ type Train struct {
 	ClassWeights   []float64 `yaml:"class_weights" omit:"zero"` // of the losses against each class; empty: 1 each
 	HuberDelta     float64   `yaml:"huber_delta" omit:"zero"`   // of loss huber: from where on differences count in proportion
 
-	Recompute bool `yaml:"recompute" omit:"zero" contract:"free"` // activations are dropped in the forward pass and computed again in the backward pass, where that takes less memory
+	Precision string `yaml:"precision" omit:"float32"`              // of the operands of products, and of what the backward pass needs of the forward pass
+	Recompute bool   `yaml:"recompute" omit:"zero" contract:"free"` // activations are dropped in the forward pass and computed again in the backward pass, where that takes less memory
 
 	EarlyStop EarlyStop `yaml:"early_stop" omit:"zero" contract:"end"` // when the job ends before its time
 
@@ -300,6 +301,12 @@ type Train struct {
 
 	Metrics []string `yaml:"metrics" omit:"zero" contract:"free"` // told of an evaluation beside its loss
 }
+
+// Precisions.
+const (
+	PrecisionFloat32  = "float32"
+	PrecisionBFloat16 = "bf16"
+)
 
 // EarlyStop ends a job whose evaluations have become no better for a while, or stay behind those of other jobs.
 type EarlyStop struct {

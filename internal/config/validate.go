@@ -334,6 +334,7 @@ const (
 )
 
 func (t *Train) validate(c *checker) {
+	c.oneOf("train.precision", t.Precision, []string{PrecisionFloat32, PrecisionBFloat16})
 	between(c, "train.epochs", t.Epochs, 1, maxEpochs)
 	between(c, "train.steps", t.Steps, 0, maxSteps)
 	between(c, "train.batch_per_seat", t.BatchPerSeat, 1, maxBatch)

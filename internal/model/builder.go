@@ -133,7 +133,11 @@ type recorder struct {
 }
 
 func newRecorder(m *Model, training bool, samples int) *recorder {
-	return &recorder{Graph: tensor.NewGraph(training), model: m, samples: samples, values: make([]*tensor.Value, len(m.params))}
+	g := tensor.NewGraph(training)
+	if m.bfloat16 {
+		g.BFloat16()
+	}
+	return &recorder{Graph: g, model: m, samples: samples, values: make([]*tensor.Value, len(m.params))}
 }
 
 // param is the parameter of the given number; nil for none (a layer without bias).

@@ -71,6 +71,7 @@ type Model struct {
 	trained    []plan.Interval
 	form       Form
 	recompute  bool
+	bfloat16   bool
 	trimmed    bool // batches of training are as short as their longest sample
 }
 
@@ -80,6 +81,14 @@ func (m *Model) Recomputing() *Model {
 	again := *m
 	again.recompute = true
 	return &again
+}
+
+// InBFloat16 is the model whose products have operands rounded to bfloat16 and are added up in float32, and whose gradient keeps what it needs of the
+// forward pass in two bytes each. Parameters, gradients and statistics stay float32.
+func (m *Model) InBFloat16() *Model {
+	narrow := *m
+	narrow.bfloat16 = true
+	return &narrow
 }
 
 // network records the whole computation for n samples, from the fields that it reads (Floats and Integers of the recorder) to the output,

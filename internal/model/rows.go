@@ -31,7 +31,7 @@ func (m *Model) newRows(reads reads, params []float32, slots int) *rows {
 	if err != nil || len(c.Outputs) != 1 {
 		return nil
 	}
-	t := &translation{model: m, graph: tensor.NewGraph(false), computation: c, reads: reads, slots: slots, count: rowsAtOnce, values: map[int]*tensor.Value{}}
+	t := &translation{model: m, graph: m.rowGraph(), computation: c, reads: reads, slots: slots, count: rowsAtOnce, values: map[int]*tensor.Value{}}
 	t.length = m.schema[m.schema.Find(reads.text)].Width()
 	t.classify()
 	r := &rows{}
@@ -58,6 +58,15 @@ func (m *Model) newRows(reads reads, params []float32, slots int) *rows {
 		}
 	}
 	return r
+}
+
+// rowGraph begins a recording of rows.
+func (m *Model) rowGraph() *tensor.Graph {
+	g := tensor.NewGraph(false)
+	if m.bfloat16 {
+		g.BFloat16()
+	}
+	return g
 }
 
 // translation records the steps of a model once more: with count rows that are tokens of any texts or, where whole is set, with count
@@ -352,7 +361,7 @@ func (e *encoder) find(positions int, r *rows) *encoding {
 		return p
 	}
 	of := e.translation
-	t := &translation{model: of.model, graph: tensor.NewGraph(false), computation: of.computation, reads: of.reads, count: positions, whole: true,
+	t := &translation{model: of.model, graph: of.model.rowGraph(), computation: of.computation, reads: of.reads, count: positions, whole: true,
 		values: map[int]*tensor.Value{}, ofText: of.ofText, ofSource: of.ofSource, makers: of.makers}
 	t.length = t.model.schema[t.model.schema.Find(t.reads.source)].Width()
 	for _, s := range t.computation.Steps {

@@ -61,6 +61,7 @@ type attention struct {
 	layer                  uint64 // of dropout
 	key                    rng.Key
 	lengths                []int32
+	rounding               *rounding
 }
 
 // attentionWork is what one thread needs.
@@ -99,6 +100,8 @@ func (g *Graph) Attention(q, k, v Columns, options AttentionOptions) *Value {
 	}
 	n := g.record()
 	n.keep(q.Value, k.Value, v.Value)
+	n.multiplies(q.Value, k.Value, v.Value)
+	op.rounding = g.rounding()
 	op.recordSinks(n)
 	op.y = n.make(op.samples, op.queries, op.width(0))
 	n.keep(op.y)
@@ -173,6 +176,7 @@ func (o *attention) backward(c *Context) {
 	for _, s := range o.partial {
 		clear(s.data())
 	}
+	o.rounding.round(c, o.y.grad.data, o.y.grad.data)
 	o.run(c, o.traverse)
 }
 
@@ -240,32 +244,6 @@ func (o *attention) visible(b block, r int) int {
 		end = min(end, b.query+r+1)
 	}
 	return max(min(b.cols, end-b.key), 0)
-}
-
-// checkPlaces panics where places are not those of documents one after another.
-func (o *attention) checkPlaces() {
-	if o.Places == nil {
-		return
-	}
-	for i, place := range o.Places.data {
-		if place != 0 && (i%o.queries == 0 || place != o.Places.data[i-1]+1) {
-			panic(fmt.Sprintf("tensor: attention: position %d of sample %d has place %d in its document", i%o.queries, i/o.queries, place))
-		}
-	}
-}
-
-// start is the first key that a query sees.
-func (o *attention) start(sample, query int) int {
-	if o.Places == nil {
-		return 0
-	}
-	return query - int(o.Places.data[sample*o.queries+query])
-}
-
-// firstKey is where the blocks of keys begin that any query from the one on, which begins a block, can see.
-func (o *attention) firstKey(sample, query int) int {
-	start := o.start(sample, query)
-	return start - start%attentionBlock
 }
 
 // lastKey is where the keys end that any query below the row end can see by causality.
@@ -359,6 +337,7 @@ func (o *attention) forwardHead(w *attentionWork, sample, head int) {
 			o.outer(w, w.scores[:], o.queriesOf(o.q, o.q.Data(), b), w.keys, b)
 			o.onlineSoftmax(w, y, b, key > first)
 			o.drop(w.scores[:], b)
+			o.roundBlock(w.scores[:], b)
 			o.alongKeys(w, y, w.scores[:], o.keysOf(o.v, o.v.Data(), b), b, key > first)
 		}
 		o.finish(w, y, sample, head, query, rows)
@@ -455,6 +434,8 @@ func (o *attention) backwardBlock(w *attentionWork, b block, again bool) {
 	o.drop(w.grads[:], b)
 	o.softmaxBackward(w, b)
 	o.drop(w.scores[:], b)
+	o.roundBlock(w.scores[:], b)
+	o.roundBlock(w.grads[:], b)
 	again = again || b.head%o.group > 0
 	if o.dv.wanted() {
 		o.alongQueries(w, o.keysOf(o.v, o.dv.data(), b), w.scores[:], dy, b, again)

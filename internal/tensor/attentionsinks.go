@@ -27,7 +27,7 @@ func (o *attention) recordSinks(n *node) {
 	o.dq, o.dk, o.dv = sinks[0], sinks[1], sinks[2]
 	if o.Bias != nil {
 		invariant(o.Bias.size == o.Heads*o.queries*o.keys, "attention: bias %v", o.Bias.Shape)
-		n.keep(o.Bias)
+		n.keepExactly(o.Bias) // scores that come out other than in forward are no probabilities
 		o.dbias = n.gradient(o.Bias, true)
 	}
 }

@@ -58,6 +58,7 @@ type conv struct {
 	product          kernel.MatMul
 	gathering        *share // divides a block's pixels
 	block            convBlockAt
+	rounding         *rounding
 }
 
 // convBlockAt is the block that gathering works on.
@@ -73,7 +74,12 @@ func (g *Graph) conv(x, w, b *Value, window sliding, groups int, act kernel.Acti
 	op := &conv{patches: patchesOf(window, groups), x: x, w: w, b: b, act: act, out: w.Dim(0) / groups}
 	n := g.record()
 	n.keep(x, w)
+	n.multiplies(x)
+	op.rounding = g.rounding()
 	op.dx, op.dw = n.gradient(x, false), n.gradient(w, false)
+	if op.dx != nil {
+		op.dx.afterReads = true
+	}
 	if b != nil {
 		n.use(b)
 		op.db = n.gradient(b, false)
@@ -103,9 +109,15 @@ func (o *conv) ready(threads int) {
 }
 
 func (o *conv) forward(c *Context) {
-	o.pack(o.packed.data, o.w.Data())
+	o.packWeights(c)
 	o.ready(c.Team.Threads())
 	c.Team.Run(o.parts, o.compute)
+}
+
+// packWeights packs the weights, as products read them.
+func (o *conv) packWeights(c *Context) {
+	o.pack(o.packed.data, o.w.Data())
+	o.rounding.round(c, o.packed.data, o.packed.data)
 }
 
 // group is the weights of a group, in packed order.
@@ -138,17 +150,18 @@ func (o *conv) computePart(part int) {
 }
 
 func (o *conv) backward(c *Context) {
-	o.pack(o.packed.data, o.w.Data())
+	o.packWeights(c)
 	o.ready(c.Team.Threads())
 	if o.act == kernel.ReLUActivation { // in place: nobody else reads the gradient of y any more
 		kernel.ReLUBackward(o.y.grad.data, o.y.grad.data, o.y.Data())
 	}
+	if o.db.wanted() {
+		kernel.ColSum(o.db.data(), o.y.grad.data, o.samples*o.pixels())
+	}
+	o.rounding.round(c, o.y.grad.data, o.y.grad.data)
 	if o.dw.wanted() {
 		o.weights(c)
 		o.unpack(o.dw.data(), o.dpacked.data)
-	}
-	if o.db.wanted() {
-		kernel.ColSum(o.db.data(), o.y.grad.data, o.samples*o.pixels())
 	}
 	if o.dx.wanted() {
 		clear(o.dx.data())

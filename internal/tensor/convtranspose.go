@@ -37,6 +37,7 @@ type convTranspose struct {
 	product         kernel.MatMul
 	gathering       *share // divides a block's pixels
 	block           convBlockAt
+	rounding        *rounding
 }
 
 // ConvTranspose is torch.nn.ConvTranspose2d on images x (samples, height, width, in), channels last, with w (in, out/groups, kernel
@@ -52,7 +53,12 @@ func (g *Graph) ConvTranspose(x, w, b *Value, options ConvOptions, extra int) *V
 	op := &convTranspose{patches: patchesOf(s, options.Groups), x: x, w: w, b: b, inner: in / options.Groups, extra: extra}
 	n := g.record()
 	n.keep(x, w)
+	n.multiplies(x)
+	op.rounding = g.rounding()
 	op.dx, op.dw = n.gradient(x, false), n.gradient(w, false)
+	if op.dx != nil {
+		op.dx.afterReads = true
+	}
 	if b != nil {
 		n.use(b)
 		op.db = n.gradient(b, false)
@@ -71,9 +77,10 @@ func (g *Graph) ConvTranspose(x, w, b *Value, options ConvOptions, extra int) *V
 	return op.y
 }
 
-func (o *convTranspose) ready(threads int) {
+func (o *convTranspose) ready(c *Context) {
 	o.pack(o.packed.data, o.w.Data())
-	o.parts = min(threads, o.samples)
+	o.rounding.round(c, o.packed.data, o.packed.data)
+	o.parts = min(c.Team.Threads(), o.samples)
 	for len(o.work) < max(o.parts, 1) {
 		o.work = append(o.work, convWork{rows: make([]float32, o.span*o.depth)})
 	}
@@ -90,7 +97,7 @@ func (o *convTranspose) inputs(x []float32, sample, pixel, group int) []float32 
 }
 
 func (o *convTranspose) forward(c *Context) {
-	o.ready(c.Team.Threads())
+	o.ready(c)
 	c.Team.Run(o.parts, o.compute)
 }
 
@@ -121,13 +128,14 @@ func (o *convTranspose) computePart(part int) {
 }
 
 func (o *convTranspose) backward(c *Context) {
-	o.ready(c.Team.Threads())
+	o.ready(c)
+	if o.db.wanted() {
+		kernel.ColSum(o.db.data(), o.y.grad.data, o.samples*o.height*o.width)
+	}
+	o.rounding.round(c, o.y.grad.data, o.y.grad.data)
 	if o.dw.wanted() {
 		o.weights(c)
 		o.unpack(o.dw.data(), o.dpacked.data)
-	}
-	if o.db.wanted() {
-		kernel.ColSum(o.db.data(), o.y.grad.data, o.samples*o.height*o.width)
 	}
 	if o.dx.wanted() {
 		c.Team.Run(o.parts, o.gather)

@@ -22,7 +22,6 @@ type arranged interface{ arrange() }
 // RowProgram computes a few rows at a time, for one goroutine at a time.
 type RowProgram struct {
 	program *Program
-	nodes   []rowwise
 	rows    int
 	output  *Value
 	head    *linear // the last operation, where it is linear and rows that are not wanted can be left out
@@ -34,14 +33,12 @@ func (g *Graph) CompileRows(output *Value, rows int, params []float32) (p *RowPr
 	g.Hold(output)
 	p = &RowProgram{program: g.Compile(), rows: rows, output: output}
 	for _, n := range g.nodes {
-		op, ok := n.op.(rowwise)
-		if !ok {
+		if _, ok := n.op.(rowwise); !ok {
 			return nil, false
 		}
-		p.nodes = append(p.nodes, op)
 	}
-	if last := len(p.nodes) - 1; last >= 0 {
-		if head, is := p.nodes[last].(*linear); is && head.rows == rows && head.y.storage == output.storage && head.x.role == activation {
+	if last := len(g.nodes) - 1; last >= 0 {
+		if head, is := g.nodes[last].op.(*linear); is && head.rows == rows && head.y.storage == output.storage && head.x.role == activation {
 			p.head = head
 		}
 	}
@@ -49,8 +46,8 @@ func (g *Graph) CompileRows(output *Value, rows int, params []float32) (p *RowPr
 	for _, v := range p.program.params {
 		v.data.data = of(params, v.interval)
 	}
-	for _, op := range p.nodes {
-		if a, is := op.(arranged); is {
+	for _, n := range g.nodes {
+		if a, is := n.op.(arranged); is {
 			a.arrange()
 		}
 	}
@@ -64,12 +61,12 @@ func (p *RowProgram) SetIntegers(v *Integers, data []int32) { p.program.SetInteg
 func (p *RowProgram) Forward(c *Context, wanted []int) []float32 {
 	rows := len(c.Places)
 	invariant(rows <= p.rows, "%d rows of a program for %d", rows, p.rows)
-	for _, op := range p.nodes {
-		if p.head != nil && op == rowwise(p.head) {
+	for _, n := range p.program.nodes {
+		if p.head != nil && n.op == operation(p.head) {
 			p.gather(p.head.x, wanted)
 			rows = len(wanted)
 		}
-		op.forwardRows(c, rows, p.rows)
+		p.program.forwardRows(c, n, rows, p.rows)
 	}
 	if p.head == nil {
 		p.gather(p.output, wanted)
@@ -92,18 +89,25 @@ const few = 32
 
 func (o *linear) forwardRows(c *Context, rows, of int) {
 	p := kernel.MatMul{M: o.rows * rows / of, N: o.out, K: o.in, A: o.x.Data(), LDA: o.in, C: o.y.Data(), LDC: o.out, Act: o.act}
-	if p.M <= few {
-		p.Panels = o.panels
-	} else {
-		p.B, p.LDB, p.TransB = o.w.Data(), o.in, true
+	if p.M > few {
+		o.outputs(c, p)
+		return
 	}
+	p.Panels = o.panels
 	if o.b != nil {
 		p.Bias = o.b.Data()
 	}
 	o.multiply(c, p)
 }
 
-func (o *linear) arrange() { o.panels = kernel.NewPanels(o.w.Data(), o.in, true, o.in, o.out) }
+func (o *linear) arrange() {
+	w := o.w.Data()
+	if o.rounding != nil {
+		w = make([]float32, len(w))
+		kernel.RoundBFloat16(w, o.w.Data())
+	}
+	o.panels = kernel.NewPanels(w, o.in, true, o.in, o.out)
+}
 
 func (o *norm) forwardRows(c *Context, rows, of int) { o.compute.run(c, o.rows*rows/of, o.cols) }
 

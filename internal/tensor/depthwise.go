@@ -13,6 +13,7 @@ type depthwise struct {
 	rowsIn, columnsIn   []axisRun // which outputs read an input
 	compute, traverse   *share
 	weights             *share
+	rounding            *rounding
 }
 
 func (g *Graph) depthwise(x, w *Value, window sliding) *Value {
@@ -23,7 +24,12 @@ func (g *Graph) depthwise(x, w *Value, window sliding) *Value {
 	op.columnsIn = backwardRuns(op.width, op.outWidth, op.Width, op.Window)
 	n := g.record()
 	n.keep(x, w)
+	n.multiplies(x)
+	op.rounding = g.rounding()
 	op.dx, op.dw = n.gradient(x, false), n.gradient(w, false)
+	if op.dx != nil {
+		op.dx.afterReads = true
+	}
 	op.y = n.make(op.samples, op.outHeight, op.outWidth, op.channels)
 	op.packed = newBuffer(w.size)
 	n.forward = append(n.forward, op.packed)
@@ -177,8 +183,14 @@ func (r *tapRun) fetchRows(dst, src image, row *axisRun, y, k, x int) {
 }
 
 func (o *depthwise) forward(c *Context) {
-	exchange(o.packed.data, o.w.Data(), 0, 1, o.channels, o.taps())
+	o.packWeights(c)
 	o.compute.run(c, o.samples, o.pixels()*o.channels*o.taps())
+}
+
+// packWeights brings the weights to (taps, channels), as products read them.
+func (o *depthwise) packWeights(c *Context) {
+	exchange(o.packed.data, o.w.Data(), 0, 1, o.channels, o.taps())
+	o.rounding.round(c, o.packed.data, o.packed.data)
 }
 
 func (o *depthwise) forwardSamples(begin, end int) {
@@ -188,6 +200,7 @@ func (o *depthwise) forwardSamples(begin, end int) {
 }
 
 func (o *depthwise) backward(c *Context) {
+	o.rounding.round(c, o.y.grad.data, o.y.grad.data)
 	if o.dw.wanted() {
 		clear(o.dpacked.data)
 		groups := (o.channels + channelGroup - 1) / channelGroup
@@ -195,7 +208,7 @@ func (o *depthwise) backward(c *Context) {
 		exchange(o.dw.data(), o.dpacked.data, 0, 1, o.taps(), o.channels)
 	}
 	if o.dx.wanted() {
-		exchange(o.packed.data, o.w.Data(), 0, 1, o.channels, o.taps())
+		o.packWeights(c)
 		o.traverse.run(c, o.samples, o.pixels()*o.channels*o.taps())
 	}
 }

@@ -28,7 +28,11 @@ func (g *Graph) ofEach(x *Value, what FunctionStep) (*elementwise, *node) {
 // elementwise records a function whose derivative is a function of y.
 func (g *Graph) elementwise(x *Value, function Function, f func(dst, x []float32), df func(dx, dy, y []float32)) *Value {
 	op, n := g.ofEach(x, FunctionStep{Function: function})
-	n.keep(op.y)
+	if function == SigmoidFunction || function == TanhFunction { // near their ends the derivative is in the last digits
+		n.keepExactly(op.y)
+	} else {
+		n.keep(op.y)
+	}
 	op.compute = newShare(func(begin, end int) { f(op.y.Data()[begin:end], x.Data()[begin:end]) })
 	op.traverse = newShare(func(begin, end int) {
 		df(op.dx.data()[begin:end], op.y.grad.data[begin:end], op.y.Data()[begin:end])
@@ -43,12 +47,38 @@ func (g *Graph) sloped(x *Value, what FunctionStep, f func(dst, x []float32), sl
 		op.compute = newShare(func(begin, end int) { f(op.y.Data()[begin:end], x.Data()[begin:end]) })
 		return op.y
 	}
+	if g.bfloat16 {
+		op.slopeInCodes(n, slope)
+		return op.y
+	}
 	saved := n.saved(x.size)
 	op.compute = newShare(func(begin, end int) { slope(op.y.Data()[begin:end], saved.data[begin:end], x.Data()[begin:end]) })
 	op.traverse = newShare(func(begin, end int) {
 		kernel.Mul(op.dx.data()[begin:end], op.y.grad.data[begin:end], saved.data[begin:end])
 	})
 	return op.y
+}
+
+// slopeBlock is how many slopes are computed, then kept in two bytes each, while they are in the first cache.
+const slopeBlock = 1 << 11
+
+// slopeInCodes saves what slope gives rounded to bfloat16.
+func (o *elementwise) slopeInCodes(n *node, slope func(dst, slope, x []float32)) {
+	saved := n.saved((o.x.size + 1) / 2)
+	o.compute = newRoomShare(slopeBlock, func(begin, end int, room []float32) {
+		for i := begin; i < end; i += slopeBlock {
+			j := min(i+slopeBlock, end)
+			slope(o.y.Data()[i:j], room[:j-i], o.x.Data()[i:j])
+			kernel.EncodeBFloat16(kernel.Halves(saved.data)[i:j], room[:j-i])
+		}
+	})
+	o.traverse = newRoomShare(slopeBlock, func(begin, end int, room []float32) {
+		for i := begin; i < end; i += slopeBlock {
+			j := min(i+slopeBlock, end)
+			kernel.DecodeBFloat16(room[:j-i], kernel.Halves(saved.data)[i:j])
+			kernel.Mul(o.dx.data()[i:j], o.y.grad.data[i:j], room[:j-i])
+		}
+	})
 }
 
 func (o *elementwise) forward(c *Context)  { o.compute.run(c, o.x.size, 1) }

@@ -20,6 +20,7 @@ type Graph struct {
 
 	headRoom  int
 	recompute bool
+	bfloat16  bool
 	buffers   []*buffer // of the plan under way
 	turns     []turn
 	moves     []move
@@ -102,6 +103,13 @@ type node struct {
 	both     []*buffer // written by forward, read by backward
 	early    bool      // forward already writes the gradients
 	wanted   bool
+
+	operands       []*storage // what forward and backward read as operands of products
+	kept           []*storage // what keeps is of
+	exact          []*buffer  // of keeps: backward needs it as it was
+	forwardCopies  []*copied
+	backwardCopies []*copied
+	made           []made
 }
 
 // sink is where an operation's backward puts the gradient of one of its inputs.
@@ -112,6 +120,8 @@ type sink struct {
 	add     bool    // the operation must add to what is there, since a later operation has written before
 	place   *buffer // where the operation writes: the gradient itself, or scratch that is added to it afterwards
 	inPlace bool    // the input's gradient may take the place of the output's, which backward then has read
+
+	afterReads bool // backward writes it after it has read the input for the last time
 }
 
 // wanted reports whether the gradient is to be computed at all.
@@ -136,10 +146,28 @@ func (n *node) use(values ...*Value) {
 	}
 }
 
-// keep declares values that backward reads too.
+// multiplies declares that values, which have been declared, are operands of products: they come rounded to bfloat16 where the graph computes
+// in it.
+func (n *node) multiplies(values ...*Value) {
+	for _, v := range values {
+		if !n.multiplied(v.data) {
+			n.operands = append(n.operands, v.storage)
+		}
+	}
+}
+
+// keepExactly declares values that backward reads too, as they are: they are never kept rounded.
+func (n *node) keepExactly(values ...*Value) {
+	n.keep(values...)
+	for _, v := range values {
+		n.exact = append(n.exact, v.data)
+	}
+}
+
+// keep declares values that backward reads too. It may find them rounded to bfloat16.
 func (n *node) keep(values ...*Value) {
 	for _, v := range values {
-		n.keeps = append(n.keeps, v.data)
+		n.keeps, n.kept = append(n.keeps, v.data), append(n.kept, v.storage)
 		n.wanted = n.wanted || v.wanted
 	}
 }

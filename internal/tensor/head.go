@@ -58,14 +58,7 @@ func (o *head) forward(c *Context) {
 	o.loss.begin()
 	for first := 0; first < o.rows; first += o.piece {
 		rows := min(o.piece, o.rows-first)
-		p := kernel.MatMul{
-			M: rows, N: o.out, K: o.in, A: o.x.Data()[first*o.in:], LDA: o.in, B: o.w.Data(), LDB: o.in, TransB: true,
-			C: o.logits.data, LDC: o.out, ZerosA: o.x.role == input,
-		}
-		if o.b != nil {
-			p.Bias = o.b.Data()
-		}
-		o.multiply(c, p)
+		o.outputs(c, kernel.MatMul{M: rows, K: o.in, A: o.x.Data()[first*o.in:], LDA: o.in, C: o.logits.data, LDC: o.out, ZerosA: o.x.role == input})
 		o.loss.take(c, first, rows)
 		o.gradients(c, first, rows)
 	}
@@ -78,6 +71,9 @@ func (o *head) gradients(c *Context, first, rows int) {
 	if o.db.wanted() {
 		o.columns.run(c, o.out, rows)
 	}
+	if o.dw.wanted() || o.dx.wanted() {
+		o.rounding.round(c, d[:rows*o.out], d[:rows*o.out])
+	}
 	if o.dw.wanted() {
 		o.multiply(c, kernel.MatMul{
 			M: o.out, N: o.in, K: rows, A: d, LDA: o.out, TransA: true, B: x, LDB: o.in,
@@ -85,9 +81,7 @@ func (o *head) gradients(c *Context, first, rows int) {
 		})
 	}
 	if o.dx.wanted() {
-		o.multiply(c, kernel.MatMul{
-			M: rows, N: o.in, K: o.out, A: d, LDA: o.out, B: o.w.Data(), LDB: o.in, C: o.dx.data()[first*o.in:], LDC: o.in,
-		})
+		o.inputs(c, o.dx.data()[first*o.in:], d, rows, false)
 	}
 }
 

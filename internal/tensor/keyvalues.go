@@ -12,6 +12,8 @@ import (
 type KeyValues struct {
 	heads, dim, blocks int
 	slots              []keyValueSlot
+	rounds             bool // to bfloat16 what it takes
+	rounded            []float32
 }
 
 // keyValueSlot has keys across as products with a query want them, (heads, blocks, dim, attentionBlock), and values (heads, positions, dim).
@@ -32,6 +34,11 @@ func (s *KeyValues) head(h int) int { return h * s.blocks * attentionBlock * s.d
 
 // put takes the key and the value of a position, all heads side by side.
 func (s *KeyValues) put(slot, position int, key, value []float32) {
+	if s.rounds {
+		s.rounded = append(append(s.rounded[:0], key[:s.heads*s.dim]...), value[:s.heads*s.dim]...)
+		kernel.RoundBFloat16(s.rounded, s.rounded)
+		key, value = s.rounded[:s.heads*s.dim], s.rounded[s.heads*s.dim:]
+	}
 	to := &s.slots[slot]
 	block, lane := position/attentionBlock, position%attentionBlock
 	for h := range s.heads {
@@ -81,6 +88,8 @@ type rowAttention struct {
 	context *Context
 	units   plan.Interval // a row and a head each
 	parts   int
+
+	rounding *rounding
 }
 
 // rowAttentionWork is what one thread needs.
@@ -96,6 +105,8 @@ func (g *Graph) AttendRows(q, k, v Columns, options RowAttentionOptions) *Value 
 	op := &rowAttention{RowAttentionOptions: options, q: q, k: k, v: v}
 	n := g.record()
 	n.use(q.Value)
+	n.multiplies(q.Value)
+	op.rounding, options.Store.rounds = g.rounding(), g.bfloat16
 	if k.Value != nil {
 		n.use(k.Value, v.Value)
 	}
@@ -192,6 +203,7 @@ func (o *rowAttention) attend(w *rowAttentionWork, r, h int) {
 			sum = float32(sum*w.factor[0]) + fresh
 			kernel.Scale(y, w.factor[0], y)
 		}
+		o.rounding.block(scores)
 		w.multiply(kernel.MatMul{M: 1, N: o.Dim, K: n, A: scores, LDA: n, B: stored.values[begin:], LDB: o.Dim, C: y, LDC: o.Dim, Accumulate: key > 0})
 	}
 	kernel.Scale(y, 1/sum, y)

@@ -11,6 +11,10 @@ type linear struct {
 	product       kernel.MatMul  // reused, so that a run allocates nothing
 	columns       *share         // of db
 	panels        *kernel.Panels // of w, in programs of rows
+	rounding      *rounding
+	rounded       [2]*buffer // scratch of forward and of backward: rows of w
+	inBackward    int
+	piece         int // rows of w in a product
 }
 
 // Linear is x·wᵀ + b along the last axis of x, with an activation (kernel.None or kernel.ReLUActivation) applied by the same kernel.
@@ -23,7 +27,12 @@ func (g *Graph) Linear(x, w, b *Value, act kernel.Activation) *Value {
 	op := &linear{rows: x.Rows(), in: in, out: out, x: x, w: w, b: b, act: act}
 	n := g.record()
 	n.keep(x, w)
+	n.multiplies(x)
 	op.dx, op.dw = n.gradient(x, true), n.gradient(w, true)
+	if op.dx != nil {
+		op.dx.afterReads = true
+	}
+	op.roundWeights(g, n)
 	if b != nil {
 		n.use(b)
 		op.db = n.gradient(b, false)
@@ -41,14 +50,55 @@ func (g *Graph) Linear(x, w, b *Value, act kernel.Activation) *Value {
 }
 
 func (o *linear) forward(c *Context) {
-	p := kernel.MatMul{
-		M: o.rows, N: o.out, K: o.in, A: o.x.Data(), LDA: o.in, B: o.w.Data(), LDB: o.in, TransB: true,
-		C: o.y.Data(), LDC: o.out, Act: o.act, ZerosA: o.x.role == input,
+	o.inBackward = 0
+	o.outputs(c, kernel.MatMul{M: o.rows, K: o.in, A: o.x.Data(), LDA: o.in, C: o.y.Data(), LDC: o.out, Act: o.act, ZerosA: o.x.role == input})
+}
+
+// weightPiece is how many weights are rounded at a time: some that stay in the caches.
+const weightPiece = 1 << 18
+
+// roundWeights makes room for rounded weights, where the graph computes with such.
+func (o *linear) roundWeights(g *Graph, n *node) {
+	o.rounding, o.piece = g.rounding(), max(o.out, 1)
+	if o.rounding == nil {
+		return
 	}
-	if o.b != nil {
-		p.Bias = o.b.Data()
+	o.piece = max(1, min(o.out, weightPiece/max(o.in, 1)))
+	o.rounded = [2]*buffer{newBuffer(o.piece * o.in), n.temporaryBackward(o.piece * o.in)}
+	n.forward = append(n.forward, o.rounded[0])
+}
+
+// weights are the rows [begin, end) of w, as products read them: valid until the next call.
+func (o *linear) weights(c *Context, begin, end int) []float32 {
+	w := o.w.Data()[begin*o.in : end*o.in]
+	if o.rounding == nil {
+		return w
 	}
-	o.multiply(c, p)
+	rounded := o.rounded[o.inBackward].data[:len(w)]
+	o.rounding.round(c, rounded, w)
+	return rounded
+}
+
+// outputs multiplies with all rows of w, and adds the bias. p says the rest.
+func (o *linear) outputs(c *Context, p kernel.MatMul) {
+	y := p.C
+	for begin, end := 0, 0; begin < o.out; begin = end {
+		end = min(begin+o.piece, o.out)
+		p.N, p.B, p.LDB, p.TransB, p.C = end-begin, o.weights(c, begin, end), o.in, true, y[begin:]
+		if o.b != nil {
+			p.Bias = o.b.Data()[begin:end]
+		}
+		o.multiply(c, p)
+	}
+}
+
+// inputs multiplies gradients of rows of y with w to those of x: outputs ascending.
+func (o *linear) inputs(c *Context, dx, dy []float32, rows int, add bool) {
+	for begin, end := 0, 0; begin < o.out; begin = end {
+		end = min(begin+o.piece, o.out)
+		o.multiply(c, kernel.MatMul{M: rows, N: o.in, K: end - begin, A: dy[begin:], LDA: o.out, B: o.weights(c, begin, end), LDB: o.in,
+			C: dx, LDC: o.in, Accumulate: add || begin > 0})
+	}
 }
 
 func (o *linear) multiply(c *Context, p kernel.MatMul) {
@@ -58,6 +108,7 @@ func (o *linear) multiply(c *Context, p kernel.MatMul) {
 
 // backward may spoil the gradient of y: y has one producer, so nobody reads it afterwards.
 func (o *linear) backward(c *Context) {
+	o.inBackward = 1
 	dy := o.y.grad.data
 	if o.act == kernel.ReLUActivation {
 		kernel.ReLUBackward(dy, dy, o.y.Data())
@@ -66,6 +117,7 @@ func (o *linear) backward(c *Context) {
 		o.columns.run(c, o.out, o.rows)
 		c.final(o.db, 0)
 	}
+	o.rounding.round(c, dy, dy)
 	for begin, end := 0, o.out; o.dw.wanted() && end > 0; end = begin { // dw is dyᵀ·x, rows ascending
 		begin = c.part(o.dw, o.in, end)
 		o.multiply(c, kernel.MatMul{
@@ -74,10 +126,7 @@ func (o *linear) backward(c *Context) {
 		})
 		c.final(o.dw, begin*o.in)
 	}
-	if o.dx.wanted() { // dx is dy·w, outputs ascending
-		o.multiply(c, kernel.MatMul{
-			M: o.rows, N: o.in, K: o.out, A: dy, LDA: o.out, B: o.w.Data(), LDB: o.in,
-			C: o.dx.data(), LDC: o.in, Accumulate: o.dx.add,
-		})
+	if o.dx.wanted() {
+		o.inputs(c, o.dx.data(), dy, o.rows, o.dx.add)
 	}
 }

@@ -91,18 +91,22 @@ type Program struct {
 	ready    []int     // by node: after its backward every gradient from here on is final
 	adding   *share    // adds scratch to a gradient that has been written before
 	pending  *sink     // the one that adding works on
+	recast   *recast
 }
 
 // Compile plans the memory and ends the recording.
 func (g *Graph) Compile() *Program {
 	g.compiled = true
-	p := &Program{training: g.training, nodes: g.nodes, params: g.params}
+	p := &Program{training: g.training, nodes: g.nodes, params: g.params, recast: newRecast()}
 	p.adding = newShare(func(begin, end int) {
 		kernel.AddTo(p.pending.target.grad.data[begin:end], p.pending.place.data[begin:end])
 	})
 	if g.training {
 		g.orderSinks()
 		g.shareGradients()
+	}
+	if g.bfloat16 {
+		g.narrow()
 	}
 	p.plan(g)
 	if g.training {
@@ -125,6 +129,7 @@ func (p *Program) plan(g *Graph) {
 // length of the arena.
 func (g *Graph) place(again []plan.Interval) int {
 	g.schedule(again)
+	g.keepWhole()
 	g.buffers = g.lives()
 	var roots []*buffer
 	for _, b := range g.buffers {
@@ -170,6 +175,9 @@ func (g *Graph) lives() []*buffer {
 		touch(i, n.reads, n.keeps, n.forward, n.both)
 		for _, v := range n.makes {
 			v.data.touch(i)
+			if v.data.encodes(false) {
+				v.data.codes.touch(i)
+			}
 		}
 	}
 	for _, v := range g.held {
@@ -188,11 +196,17 @@ func (g *Graph) liveIn(t turn, at int) {
 		touchLater(at, n.reads, n.keeps, n.forward, n.both)
 		for _, v := range n.makes {
 			v.data.later().touch(at)
+			if v.data.encodes(true) {
+				v.data.codes.touch(at)
+			}
 		}
 		return
 	}
 	if len(n.sinks) > 0 {
-		touchLater(at, n.keeps, n.backward, n.both)
+		touchLater(at, n.backward, n.both)
+		for _, b := range n.keeps {
+			b.source().touch(at)
+		}
 	}
 	for _, v := range n.makes {
 		if v.wanted {
@@ -223,6 +237,11 @@ func (g *Graph) inArena() []*buffer {
 		all = append(all, n.forward...)
 		all = append(all, n.backward...)
 		all = append(all, n.both...)
+		for _, m := range n.made {
+			if m.codes != nil {
+				all = append(all, m.codes)
+			}
+		}
 	}
 	for _, m := range g.moves {
 		all = append(all, m.buffer.again)
@@ -318,7 +337,7 @@ func (p *Program) Forward(c *Context, params []float32) {
 	c.Loss, c.Weight, c.Count, c.Correct = c.Before, c.Weighed, 0, 0
 	for _, n := range p.nodes {
 		began := c.Trace.Now()
-		n.op.forward(c)
+		p.forward(c, n, false)
 		c.Trace.Span(trace.ForwardOperation, c.Step, int32(n.index), began)
 	}
 }
@@ -356,7 +375,7 @@ func (p *Program) Backward(c *Context, grad []float32, ready func(from int)) {
 		n := t.node
 		began := c.Trace.Now()
 		if len(n.sinks) > 0 {
-			n.op.backward(c)
+			p.backward(c, n)
 			for _, s := range n.sinks {
 				if s.place != s.target.grad {
 					p.pending = s

@@ -37,7 +37,7 @@ func (p *Program) replay(c *Context, t turn) {
 	for k := t.moves.Begin; k < t.moves.End; k++ {
 		p.moves[k].buffer.data = p.moves[k].second
 	}
-	t.node.op.forward(c)
+	p.forward(c, t.node, true)
 }
 
 // schedule orders Backward: nodes from last to first, and before those of an interval what must be computed again of it.
@@ -112,6 +112,11 @@ func (g *Graph) each(visit func(b *buffer)) {
 		for _, list := range [...][]*buffer{n.forward, n.backward, n.both} {
 			for _, b := range list {
 				visit(b)
+			}
+		}
+		for _, m := range n.made {
+			if m.codes != nil {
+				visit(m.codes)
 			}
 		}
 	}

@@ -20,6 +20,15 @@ type recurrent struct {
 	product                       kernel.MatMul
 	at, before                    int // the step under way and the one before it; -1: none
 	compute, traverse, columns    *share
+	rounding                      *rounding
+	rounded                       recurrentRounded
+}
+
+// recurrentRounded is scratch for what products read where the graph computes in bfloat16.
+type recurrentRounded struct {
+	w [2]*buffer // in forward and in backward
+	y *buffer    // (samples, hidden): what the step before gave
+	d *buffer    // (samples, steps, gates*hidden): the gradient of its part
 }
 
 // cell is what one step does with one sample.
@@ -49,6 +58,7 @@ func (g *Graph) recurrent(x, w, b *Value, gates int, reverse bool) (*recurrent, 
 	}
 	op.y = n.make(op.samples, op.steps, op.hidden)
 	n.keep(op.y)
+	op.roundOperands(g, n)
 	op.active = n.saved(op.samples * op.steps * width)
 	op.across = newBuffer(op.samples * width)
 	n.forward = append(n.forward, op.across)
@@ -69,6 +79,56 @@ func (g *Graph) recurrent(x, w, b *Value, gates int, reverse bool) (*recurrent, 
 	})
 	n.op = op
 	return op, n
+}
+
+// roundOperands makes room for rounded operands.
+func (o *recurrent) roundOperands(g *Graph, n *node) {
+	if o.rounding = g.rounding(); o.rounding == nil {
+		return
+	}
+	r := recurrentRounded{w: [2]*buffer{newBuffer(o.w.size), n.temporaryBackward(o.w.size)}, y: newBuffer(o.samples * o.hidden), d: n.temporaryBackward(o.samples * o.steps * o.gates * o.hidden)}
+	n.forward = append(n.forward, r.w[0], r.y)
+	o.rounded = r
+}
+
+// weightsOf is w as the products of a pass read it, 0 forward and 1 backward.
+func (o *recurrent) weightsOf(c *Context, pass int) []float32 {
+	if o.rounding == nil {
+		return o.w.Data()
+	}
+	rounded := o.rounded.w[pass].data
+	o.rounding.round(c, rounded, o.w.Data())
+	return rounded
+}
+
+// given is what the step before gave each sample, and how far the samples are apart.
+func (o *recurrent) given() (y []float32, stride int) {
+	if o.rounding == nil {
+		return o.y.Data()[o.before*o.hidden:], o.steps * o.hidden
+	}
+	for n := range o.samples {
+		kernel.RoundBFloat16(o.rounded.y.data[n*o.hidden:][:o.hidden], o.of(o.y.Data(), n, o.before, o.hidden))
+	}
+	return o.rounded.y.data, o.hidden
+}
+
+// slopes is the gradient of the part of the step before, as products read it.
+func (o *recurrent) slopes() []float32 {
+	if o.rounding == nil {
+		return o.carried()
+	}
+	return o.rounded.d.data
+}
+
+// roundSlopes rounds those of the step under way.
+func (o *recurrent) roundSlopes() {
+	if o.rounding == nil {
+		return
+	}
+	width := o.gates * o.hidden
+	for n := range o.samples {
+		kernel.RoundBFloat16(o.of(o.rounded.d.data, n, o.at, width), o.of(o.carried(), n, o.at, width))
+	}
 }
 
 // carried is the gradient of the part of the step before.
@@ -110,7 +170,7 @@ func (o *recurrent) multiply(c *Context, p kernel.MatMul) {
 }
 
 func (o *recurrent) forward(c *Context) {
-	width := o.gates * o.hidden
+	width, w := o.gates*o.hidden, o.weightsOf(c, 0)
 	for k := range o.steps {
 		o.sequence(k)
 		if k == 0 {
@@ -119,23 +179,25 @@ func (o *recurrent) forward(c *Context) {
 				copy(o.across.data[n*width:], o.b.Data())
 			}
 		} else {
-			o.multiply(c, kernel.MatMul{M: o.samples, N: width, K: o.hidden, A: o.y.Data()[o.before*o.hidden:], LDA: o.steps * o.hidden,
-				B: o.w.Data(), LDB: o.hidden, TransB: true, C: o.across.data, LDC: width, Bias: elements(o.b)})
+			y, stride := o.given()
+			o.multiply(c, kernel.MatMul{M: o.samples, N: width, K: o.hidden, A: y, LDA: stride,
+				B: w, LDB: o.hidden, TransB: true, C: o.across.data, LDC: width, Bias: elements(o.b)})
 		}
 		o.compute.run(c, o.samples, 8*width)
 	}
 }
 
 func (o *recurrent) backward(c *Context) {
-	width := o.gates * o.hidden
+	width, w := o.gates*o.hidden, o.weightsOf(c, 1)
 	clear(o.dh.data)
 	o.cell.begin()
 	for k := o.steps - 1; k >= 0; k-- {
 		o.sequence(k)
 		o.traverse.run(c, o.samples, 8*width)
+		o.roundSlopes()
 		if k > 0 {
-			o.multiply(c, kernel.MatMul{M: o.samples, N: o.hidden, K: width, A: o.carried()[o.at*width:], LDA: o.steps * width,
-				B: o.w.Data(), LDB: o.hidden, C: o.dh.data, LDC: o.hidden, Accumulate: true})
+			o.multiply(c, kernel.MatMul{M: o.samples, N: o.hidden, K: width, A: o.slopes()[o.at*width:], LDA: o.steps * width,
+				B: w, LDB: o.hidden, C: o.dh.data, LDC: o.hidden, Accumulate: true})
 		}
 	}
 	if o.db.wanted() {
@@ -159,7 +221,7 @@ func (o *recurrent) weights(c *Context) {
 	}
 	for n := range o.samples {
 		o.multiply(c, kernel.MatMul{M: width, N: o.hidden, K: o.steps - 1,
-			A: o.carried()[(n*o.steps+step)*width:], LDA: width, TransA: true,
+			A: o.slopes()[(n*o.steps+step)*width:], LDA: width, TransA: true,
 			B: o.y.Data()[(n*o.steps+before)*o.hidden:], LDB: o.hidden,
 			C: o.dw.data(), LDC: o.hidden, Accumulate: n > 0})
 	}

@@ -63,7 +63,7 @@ func (g *Graph) softmax(x *Value) (*softmax, *node) {
 	n.use(x)
 	op.dx = n.gradient(x, false)
 	op.y = n.make(x.Shape...)
-	n.keep(op.y)
+	n.keepExactly(op.y)
 	return op, n
 }
 

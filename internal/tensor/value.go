@@ -65,6 +65,7 @@ type buffer struct {
 	offset      int // in the arena
 	alias       *buffer
 	again       *buffer // where it lives once it is computed again; nil: where it was
+	codes       *buffer // of bfloat16, in which Backward finds it; nil: it is kept as it is
 }
 
 func newBuffer(size int) *buffer { return &buffer{size: size, first: 1, last: 0} }
@@ -83,6 +84,14 @@ func (b *buffer) later() *buffer {
 		return b.again
 	}
 	return b
+}
+
+// source is where Backward finds what the buffer held.
+func (b *buffer) source() *buffer {
+	if b.codes != nil {
+		return b.codes
+	}
+	return b.later()
 }
 
 // touch extends the buffer's life to the time t.

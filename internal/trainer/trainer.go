@@ -89,6 +89,9 @@ func BuildModel(job *config.Job, schema dataset.Schema) (*model.Model, error) {
 	if _, err := groupsOf(job, m); err != nil {
 		return nil, err
 	}
+	if job.Train.Precision == config.PrecisionBFloat16 {
+		m = m.InBFloat16()
+	}
 	if job.Train.Recompute {
 		m = m.Recomputing()
 	}

@@ -1,6 +1,9 @@
 package kernel
 
-import "math"
+import (
+	"math"
+	"unsafe"
+)
 
 // EncodeBFloat16 sets dst[i] to x[i] rounded to bfloat16 (the upper half of a float32), to nearest with ties to even.
 // Denormals stay, NaNs stay NaNs (made quiet), values too large become infinite.
@@ -116,4 +119,9 @@ func roundFloat16Go(dst, x []float32) {
 	for i, v := range x {
 		dst[i] = fromFloat16(toFloat16(math.Float32bits(v)))
 	}
+}
+
+// Halves is the memory of x as twice as many numbers of two bytes each.
+func Halves(x []float32) []uint16 {
+	return unsafe.Slice((*uint16)(unsafe.Pointer(unsafe.SliceData(x))), 2*len(x))
 }
