@@ -9,7 +9,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
 .DEFAULT_GOAL := help
-.PHONY: help build tidy run chaos stalls partitions partitions-short slurm test race unit lint format vet staticcheck vulnerable generated generate e2e golden simulate bench bench-peers picture arm64 avx512 fuzz dist dist-check upgrade clean
+.PHONY: help build tidy run chaos stalls partitions partitions-short slurm test race unit lint format vet staticcheck vulnerable generated generate e2e golden simulate bench bench-peers picture arm64 avx512 fuzz dist dist-check upgrade manifests clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -139,6 +139,9 @@ dist: ## a release in bin/dist: archives, packages, image, bills of materials, S
 
 dist-check: ## two releases from different folders, and what is in them (minutes: everything is built twice)
 	cd dist && $(GO) vet ./... && $(GO) run $(STATICCHECK) ./... && $(GO) test -count=1 -timeout 40m -v ./...
+
+manifests: ## the manifests of deploy/kubernetes anew, from its charts (minutes the first time: Helm and Kubernetes' types are built)
+	cd deploy/kubernetes/check && $(GO) test -count=1 -run TestManifestsAreTheCharts . -rewrite
 
 clean: ## remove what was built and the runs
 	rm -rf bin runs

@@ -102,7 +102,7 @@ type newNode struct {
 	ca, out, role    string
 	token, tokenFile string
 	join             []string
-	issue            bool
+	issue, replace   bool
 	days             int
 }
 
@@ -134,10 +134,11 @@ itself, by a token, from a running coordinator that was made with --issue. Then 
 	flags.StringVar(&n.out, "out", "", "`folder` to make (default: certs/ID)")
 	flags.BoolVar(&n.issue, "issue", false, "coordinator: give it the authority's keys, so that it admits machines that bring a token")
 	flags.IntVar(&n.days, "days", certs.DefaultDays, "`days` of validity")
+	flags.BoolVar(&n.replace, "replace", false, "replace the certificate that the folder holds")
 	flags.StringVar(&n.tokenFile, "token-file", "", "`file` with the token by which a running coordinator makes the certificate; -: standard input")
 	flags.StringVar(&n.token, "token", "", "the `token` itself, which other users of this machine may see in its list of processes")
 	flags.StringSliceVar(&n.join, "join", nil, "with a token: `address`es of coordinators, host:port")
-	for _, alone := range []string{"ca", "role", "issue", "days"} {
+	for _, alone := range []string{"ca", "role", "issue", "days", "replace"} {
 		cli.Either(cmd, "token", alone)
 		cli.Either(cmd, "token-file", alone)
 	}
@@ -194,7 +195,11 @@ func (n *newNode) make(out io.Writer, id string) error {
 		n.out = filepath.Join(n.ca, id)
 	}
 	holder := certs.Peer{Role: role, ID: id}
-	if err := a.Node(n.out, holder, n.issue, n.days, time.Now()); err != nil {
+	write := a.Node
+	if n.replace {
+		write = a.Renew
+	}
+	if err := write(n.out, holder, n.issue, n.days, time.Now()); err != nil {
 		return wrong(err)
 	}
 	return tell(out, n.out, holder)

@@ -69,8 +69,12 @@ priority saves a checkpoint, waits, and goes on later from the step at which it 
 	cmd.Flags().StringVar(&how.records, "records", "", "record the job in `FOLDER` of this machine while it is watched, as a launch does in its own (metrics.jsonl, events.jsonl, tensorboard/)")
 	cmd.Flags().BoolVar(&how.dry, "dry-run", false, "check the job, and say whether it would find workers, memory and its turn there; submit nothing")
 	cmd.Flags().BoolVar(&how.asJSON, "json", false, "with --dry-run: write its answer as JSON")
+	cmd.Flags().StringVar(&how.once, "once", "", "for schedulers: submit under this `KEY`. With the same KEY the command goes on with the job that it submitted before. It waits for a\n"+
+		"cluster that does not answer yet, and Ctrl-C or SIGTERM pauses the job, until the command comes again")
 	cmd.MarkFlagsMutuallyExclusive("detach", "dry-run")
 	cmd.MarkFlagsMutuallyExclusive("detach", "summary")
+	cmd.MarkFlagsMutuallyExclusive("once", "dry-run")
+	cmd.MarkFlagsMutuallyExclusive("once", "detach")
 	cli.Either(cmd, "detach", "records")
 	cli.Either(cmd, "detach", "on-event")
 	return cmd
@@ -82,6 +86,7 @@ type submitFlags struct {
 	detach, dry       bool
 	asJSON            bool   // of a dry run
 	records           string // folder; empty: nothing is recorded here
+	once              string // names the submission; empty: each is another
 }
 
 // target is the cluster that a command speaks to.
@@ -128,7 +133,7 @@ func runSubmit(ctx context.Context, file string, flags jobFlags, to target, how 
 	if err != nil {
 		return wrong(err)
 	}
-	request.Priority = int32(how.priority)
+	request.Priority, request.Token = int32(how.priority), tokenOf(how.once)
 	if how.dry {
 		return dryRun(ctx, to, options, job, request, checked, how.asJSON, out)
 	}
@@ -148,12 +153,14 @@ func runSubmit(ctx context.Context, file string, flags jobFlags, to target, how 
 	if err != nil {
 		return errors.Join(err, coordinators.Close())
 	}
-	last, err := submitAndWatch(ctx, coordinators, request, job, display, follower.recorder.See)
-	display.Close()
-	follower.close()
-	err = errors.Join(err, coordinators.Close())
+	id, last, err := submitted(ctx, coordinators, request, job, display, follower, how.once != "")
 	var by *detachedError
-	if errors.As(context.Cause(ctx), &by) && !last.GetEnded() {
+	detached := errors.As(context.Cause(ctx), &by) && !last.GetEnded()
+	if detached && how.once != "" {
+		return errors.Join(pauseTied(coordinators, id, by.signal), coordinators.Close())
+	}
+	err = errors.Join(err, coordinators.Close())
+	if detached {
 		return signalled(by.signal, fmt.Errorf("detached; the job goes on: ringmaster status --cluster %s", strings.Join(to.cluster, ",")))
 	}
 	if last == nil {
@@ -167,6 +174,21 @@ func runSubmit(ctx context.Context, file string, flags jobFlags, to target, how 
 		fmt.Fprint(out, summary.Table(nil))
 	}
 	return ending(&launch.Result{Summary: summary}, nil)
+}
+
+// submitted gives the job to the cluster and follows it. It returns its id, and the last status that was seen: nil when the job was not even taken.
+func submitted(ctx context.Context, coordinators *client.Client, request *rpc.SubmitRequest, job *config.Job, display progress.Display, follower *follower, once bool) (id string, last *rpc.JobStatus, err error) {
+	defer follower.close()
+	defer display.Close()
+	give := submitNow
+	if once {
+		give = submitOnce
+	}
+	if id, err = give(ctx, coordinators, request, display); err != nil {
+		return id, nil, err
+	}
+	last, err = watchSubmitted(ctx, coordinators, id, job, display, follower.recorder.See)
+	return id, last, err
 }
 
 // detach gives the job to the cluster and prints its id alone, for scripts.
@@ -258,18 +280,32 @@ func prepared(ctx context.Context, job *config.Job, workers int) (request *rpc.S
 	return request, checked, nil
 }
 
-// submitAndWatch calls see, which may be nil, with every status, too. It returns the last status that was seen, nil when the job was not even taken.
-func submitAndWatch(ctx context.Context, coordinators *client.Client, request *rpc.SubmitRequest, job *config.Job, display progress.Display, see func(*rpc.JobStatus)) (*rpc.JobStatus, error) {
+// submitNow gives the job to the cluster, which must answer.
+func submitNow(ctx context.Context, coordinators *client.Client, request *rpc.SubmitRequest, display progress.Display) (id string, err error) {
 	first, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
-	id, err := coordinators.Submit(first, request)
+	id, err = coordinators.Submit(first, request)
 	if errors.Is(err, client.ErrUnreachable) {
-		return nil, wrong(err)
+		return "", wrong(err)
 	}
 	if err != nil {
-		return nil, failed(err)
+		return "", failed(err)
 	}
 	display.Note("submitted as " + id)
+	return id, nil
+}
+
+// submitAndWatch gives the job to the cluster and watches it. It returns the last status that was seen, nil when the job was not even taken.
+func submitAndWatch(ctx context.Context, coordinators *client.Client, request *rpc.SubmitRequest, job *config.Job, display progress.Display, see func(*rpc.JobStatus)) (*rpc.JobStatus, error) {
+	id, err := submitNow(ctx, coordinators, request, display)
+	if err != nil {
+		return nil, err
+	}
+	return watchSubmitted(ctx, coordinators, id, job, display, see)
+}
+
+// watchSubmitted shows the job to its end and calls see, which may be nil, with every status, too. It returns the last status that was seen.
+func watchSubmitted(ctx context.Context, coordinators *client.Client, id string, job *config.Job, display progress.Display, see func(*rpc.JobStatus)) (*rpc.JobStatus, error) {
 	var watched launch.Watched
 	last, err := coordinators.Watch(ctx, id, 0, func(s *rpc.JobStatus) {
 		watched.Show(display, s, job)

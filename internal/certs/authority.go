@@ -4,6 +4,7 @@ import (
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
+	"crypto/hkdf"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/x509"
@@ -65,7 +66,7 @@ func Init(dir string, now time.Time) (*Authority, error) {
 	if err != nil {
 		return nil, err
 	}
-	return a, writeFiles(dir, append(admin, append(own, writeSecret(fileGossip, a.gossip))...))
+	return a, writeFiles(dir, append(admin, append(own, writeSecret(fileGossip, a.gossip))...), false)
 }
 
 // LoadAuthority reads the authority of a folder.
@@ -82,6 +83,9 @@ func LoadAuthority(dir string) (*Authority, error) {
 	} else if err != nil {
 		return nil, err
 	}
+	if !exists(dir, fileGossip) && !exists(dir, fileTokenKey) {
+		return a, a.derive()
+	}
 	if a.gossip, err = readSecret(dir, fileGossip); err != nil {
 		return nil, err
 	}
@@ -89,12 +93,36 @@ func LoadAuthority(dir string) (*Authority, error) {
 	return a, err
 }
 
+// derive makes the keys of gossip and of tokens from the authority's key, for an authority that was not made by Init, but by cert-manager, say,
+// which knows nothing of them: everybody who has the authority's key gets the same ones, and nobody else does (HKDF, RFC 5869).
+func (a *Authority) derive() error {
+	private, err := x509.MarshalPKCS8PrivateKey(a.key)
+	if err != nil {
+		return fmt.Errorf("derive from the authority's key: %w", err)
+	}
+	for purpose, secret := range map[string]*[]byte{"ringmaster gossip": &a.gossip, "ringmaster tokens": &a.tokenKey} {
+		if *secret, err = hkdf.Key(sha256.New, private, nil, purpose, secretBytes); err != nil {
+			return fmt.Errorf("derive from the authority's key: %w", err)
+		}
+	}
+	return nil
+}
+
 // Fingerprint is the SHA-256 of the authority's certificate.
 func (a *Authority) Fingerprint() [sha256.Size]byte { return sha256.Sum256(a.cert.Raw) }
 
 // Node makes the folder of a new member or client. With issue, a coordinator's gets the authority's keys too, so that it
-// can admit machines that bring a token.
+// can admit machines that bring a token. A folder that holds a certificate already is an error.
 func (a *Authority) Node(dir string, holder Peer, issue bool, days int, now time.Time) error {
+	return a.node(dir, holder, issue, days, now, false)
+}
+
+// Renew is Node for a folder that may hold a certificate, or the rest of an attempt to make one, which is replaced.
+func (a *Authority) Renew(dir string, holder Peer, issue bool, days int, now time.Time) error {
+	return a.node(dir, holder, issue, days, now, true)
+}
+
+func (a *Authority) node(dir string, holder Peer, issue bool, days int, now time.Time, replace bool) error {
 	if issue && holder.Role != Coordinator {
 		return fmt.Errorf("a %s admits nobody: only a coordinator can issue certificates", holder.Role)
 	}
@@ -112,7 +140,7 @@ func (a *Authority) Node(dir string, holder Peer, issue bool, days int, now time
 	if holder.Role.Member() {
 		files = append(files, writeSecret(fileGossip, a.gossip))
 	}
-	return writeFiles(dir, files)
+	return writeFiles(dir, files, replace)
 }
 
 // nodeFiles are the certificates and the key of a new holder.

@@ -269,7 +269,7 @@ func accept(dir string, ca *x509.Certificate, answer *enrollAnswer, key crypto.S
 		}
 		files = append(files, writeSecret(fileGossip, answer.GossipKey))
 	}
-	return want, writeFiles(dir, files)
+	return want, writeFiles(dir, files, false)
 }
 
 func sendJSON(w io.Writer, value any) error {

@@ -39,13 +39,15 @@ type file struct {
 }
 
 // writeFiles writes new files into a folder, which is made where missing, readable by their owner alone. One that is
-// there already is an error, and nothing is written. Each is whole or not there: a temporary file is renamed.
-func writeFiles(dir string, files []file) error {
+// there already is an error, and nothing is written, unless they may be replaced. Each is whole or not there: a temporary file is renamed.
+func writeFiles(dir string, files []file, replace bool) error {
 	if info, err := os.Stat(dir); err == nil && !info.IsDir() {
 		return fmt.Errorf("%s is no folder; name another one for the certificates", dir)
 	}
 	for _, f := range files {
-		if _, err := os.Lstat(filepath.Join(dir, f.name)); err == nil {
+		if _, err := os.Lstat(filepath.Join(dir, f.name)); err == nil && replace {
+			continue
+		} else if err == nil {
 			return fmt.Errorf("%s is there already; name another folder, or remove it", filepath.Join(dir, f.name))
 		} else if !errors.Is(err, fs.ErrNotExist) {
 			return err
@@ -111,7 +113,7 @@ func readFile(dir, name string) ([]byte, error) {
 	if info.Mode().Perm()&0o022 != 0 && !strings.HasSuffix(name, ".key") {
 		return nil, fmt.Errorf("%s can be changed by other users (mode %04o); run: chmod go-w %s", path, info.Mode().Perm(), path)
 	}
-	if open := info.Mode().Perm() & 0o077; open != 0 && strings.HasSuffix(name, ".key") {
+	if strings.HasSuffix(name, ".key") && tooOpen(info, os.Getuid()) {
 		return nil, fmt.Errorf("%s can be read or changed by other users (mode %04o); run: chmod 600 %s", path, info.Mode().Perm(), path)
 	}
 	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
@@ -122,6 +124,16 @@ func readFile(dir, name string) ([]byte, error) {
 		return nil, fmt.Errorf("%s has more than %d bytes: it is none of ours", path, maxFile)
 	}
 	return data, nil
+}
+
+// tooOpen reports whether others than a process's user may read or change a key. A key of root's may be read by the group: so secrets are
+// mounted into a container whose user is not root. No file of the user's own may.
+func tooOpen(info fs.FileInfo, user int) bool {
+	open := info.Mode().Perm() & 0o077
+	if of, ok := info.Sys().(*syscall.Stat_t); ok && of.Uid == 0 && user != 0 {
+		open &^= 0o040
+	}
+	return open != 0
 }
 
 // checkFolder refuses a folder in which other users may put files in the place of those that are there: they would choose whom this

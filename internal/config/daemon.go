@@ -23,8 +23,8 @@ type Coordinator struct {
 	Advertise string            `yaml:"advertise"` // host:port that others dial; default: as in Peers, else Bind
 	Dir       string            `yaml:"dir"`       // the checkpoints, in checkpoints/, and Raft's state
 	RaftDir   string            `yaml:"raft_dir"`  // Raft's log and snapshots; default: raft in Dir
-	Peers     map[string]string `yaml:"peers"`     // id -> host:port of the replicas that found a cluster, this one too; default: this one alone, or none with Join
-	Join      []string          `yaml:"join"`      // host:port of coordinators of a cluster to join
+	Peers     map[string]string `yaml:"peers"`     // id -> host:port of the replicas that found a cluster; default: this one alone, or none with Join
+	Join      []string          `yaml:"join"`      // host:port of coordinators of a cluster to join, unless this one is among Peers
 	Certs     string            `yaml:"certs"`     // folder of the certificate; without it only loopback is spoken to
 
 	ElectionTimeout time.Duration `yaml:"election_timeout"` // without the leader's sign of life for so long, replicas elect another
@@ -83,7 +83,21 @@ func LoadCoordinator(path string, flags []Flag) (*Coordinator, error) {
 	if err := b.result(); err != nil {
 		return nil, err
 	}
+	c.founds()
 	return c, nil
+}
+
+// founds settles what a replica does that is not among the founders: it joins them. So all replicas of a cluster can have the same flags.
+func (c *Coordinator) founds() {
+	if _, self := c.Peers[c.ID]; self {
+		return
+	}
+	for _, id := range slices.Sorted(mapKeys(c.Peers)) {
+		if address := c.Peers[id]; !slices.Contains(c.Join, address) {
+			c.Join = append(c.Join, address)
+		}
+	}
+	c.Peers = nil
 }
 
 // LoadWorker reads a worker's file and sets the flags on top of it. path may be empty: flags alone suffice.
@@ -206,7 +220,7 @@ func (c *Coordinator) validatePeers(k *checker) {
 	if len(c.Peers) > 0 {
 		k.require("peers", slices.Contains([]int{1, 3, 5}, len(c.Peers)), "peers must list 1, 3 or 5 coordinators, not %d", len(c.Peers))
 		_, self := c.Peers[c.ID]
-		k.require("peers", self, "peers must list this coordinator (id %s) too", printable.Typed(c.ID))
+		k.require("peers", self || len(c.Join) > 0, "peers must list this coordinator (id %s) too, or name those to join by join", printable.Typed(c.ID))
 	}
 	for _, id := range slices.Sorted(mapKeys(c.Peers)) {
 		k.require("peers."+id, validName(id), "peers: id %s must be 1 to 64 letters, digits, '-', '_' or '.'", printable.Typed(id))

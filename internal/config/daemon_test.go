@@ -70,7 +70,7 @@ func TestFlagsOfDaemonsAreReadAndCompleted(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = LoadCoordinator(bad, nil)
-	wantText := bad + ":2:8: peers must list 1, 3 or 5 coordinators, not 2; " + bad + ":2:8: peers must list this coordinator (id c1) too; " +
+	wantText := bad + ":2:8: peers must list 1, 3 or 5 coordinators, not 2; " + bad + ":2:8: peers must list this coordinator (id c1) too, or name those to join by join; " +
 		bad + ":3:19: election_timeout must be a duration like 300ms or 2s, not 5"
 	if err == nil || err.Error() != wantText {
 		t.Errorf("%v, want %s", err, wantText)
@@ -138,5 +138,18 @@ func TestDefaultID(t *testing.T) {
 	}
 	if id := DefaultID("node7", 1); id != "node7-1" {
 		t.Errorf("an ordinary name becomes %q", id)
+	}
+}
+
+// Where all coordinators have the same flags, those that are not among the founders join them.
+func TestACoordinatorThatIsNoFounderJoins(t *testing.T) {
+	flags := []Flag{{"--peers", "peers", "c1=h:1"}, {"--join", "join", "h:2"}}
+	c, err := LoadCoordinator("", append(flags, Flag{"--id", "id", "c2"}))
+	if err != nil || len(c.Peers) > 0 || !slices.Equal(c.Join, []string{"h:2", "h:1"}) {
+		t.Errorf("%+v, %v", c, err)
+	}
+	c, err = LoadCoordinator("", append(flags, Flag{"--id", "id", "c1"}))
+	if err != nil || c.Peers["c1"] != "h:1" || !slices.Equal(c.Join, []string{"h:2"}) {
+		t.Errorf("the founder: %+v, %v", c, err)
 	}
 }

@@ -24,6 +24,10 @@ const (
 	reachTries = 4 // in total, if the time runs out without an answer
 )
 
+// A name is known only after a while, and leads where it led before until caches forget that: a pod that is made again keeps its name and gets
+// another address.
+var namePatience, namePause = time.Minute, 500 * time.Millisecond
+
 // listen opens a daemon's port. An address that cannot be listened on is a wrong configuration.
 func listen(bind string, identity *certs.Identity, log *slog.Logger) (*port.Port, error) {
 	port, err := port.Listen(port.Config{Bind: bind, Identity: identity, Logger: log})
@@ -58,7 +62,21 @@ func advertise(ctx context.Context, port *port.Port, configured string, toward [
 	if ip := hostIP(ctx, address); ip != nil && interfaceOf(ip) == "" && !ip.IsLoopback() {
 		log.Warn("the address that others dial is none of this machine's; looking whether something forwards it here", "address", address, "machine_has", ownAddresses())
 	}
-	return address, reach(ctx, port, address)
+	return address, reachByName(ctx, port, address, log)
+}
+
+// reachByName is reach, with the patience that a name needs.
+func reachByName(ctx context.Context, port *port.Port, address string, log *slog.Logger) error {
+	host, _, _ := net.SplitHostPort(address) // Advertise has made it
+	err := reach(ctx, port, address)
+	if err == nil || net.ParseIP(host) != nil || errors.Is(err, certs.ErrInsecure) {
+		return err
+	}
+	log.Info("waiting until the name that others dial leads to this process", "address", address, "at_most", namePatience, "reason", err)
+	for end := time.Now().Add(namePatience); err != nil && time.Now().Before(end) && sleep.For(ctx, namePause); {
+		err = reach(ctx, port, address)
+	}
+	return err
 }
 
 // reach makes sure that an address leads to this process.

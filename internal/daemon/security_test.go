@@ -2,12 +2,14 @@ package daemon
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -335,5 +337,54 @@ func TestAnAddressThatLeadsElsewhereIsNotAdvertised(t *testing.T) {
 		if err := checkReachable(ctx, "127.0.0.1:5", []string{"203.0.113.9:7"}); !config.IsProblem(err) || !strings.Contains(err.Error(), "set --bind") {
 			t.Errorf("coordinators elsewhere: %v", err)
 		}
+	}
+}
+
+// A name that leads elsewhere at first, as the one of a pod that was made again does, is waited for; an address is not.
+func TestANameMayLeadHereLater(t *testing.T) {
+	p := openPort(t, "127.0.0.1:0", nil)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	var elsewhere atomic.Int64
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			if elsewhere.Add(-1) >= 0 {
+				conn.Close()
+				continue
+			}
+			go func() {
+				defer conn.Close()
+				here, err := net.Dial("tcp", p.Addr().String())
+				if err != nil {
+					return
+				}
+				defer here.Close()
+				go func() { _, _ = io.Copy(here, conn) }()
+				_, _ = io.Copy(conn, here)
+			}()
+		}
+	}()
+	_, number, _ := net.SplitHostPort(l.Addr().String())
+	elsewhere.Store(1)
+	if _, err := advertise(t.Context(), p, "127.0.0.1:"+number, nil, quiet); !config.IsProblem(err) {
+		t.Errorf("an address that leads elsewhere: %v", err)
+	}
+	elsewhere.Store(1)
+	if got, err := advertise(t.Context(), p, "localhost:"+number, nil, quiet); err != nil || got != "localhost:"+number {
+		t.Errorf("a name that leads here later: %s, %v", got, err)
+	}
+	was := namePatience
+	defer func() { namePatience = was }()
+	namePatience = time.Millisecond
+	elsewhere.Store(1000)
+	if _, err := advertise(t.Context(), p, "localhost:"+number, nil, quiet); !config.IsProblem(err) || !strings.Contains(err.Error(), "does not lead back to this process") {
+		t.Errorf("a name that never does: %v", err)
 	}
 }
