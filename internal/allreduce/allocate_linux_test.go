@@ -9,20 +9,22 @@ import (
 	"ringmaster/internal/plan"
 )
 
-// Steps over wires allocate nothing. The streams beside the wires do, for a ping a second; and where goroutines move frames while the trainer computes, the runtime
+// Steps over wires and boards allocate nothing. The streams beside the wires do, for a ping a second; and where goroutines move frames while the trainer computes, the runtime
 // records waiting goroutines from time to time.
 func TestWiresAllocateNothing(t *testing.T) {
 	for buckets, most := range map[int]uint64{1: 300, 3: 500} {
-		if n := allocations(t, buckets, 1000); n > most {
-			t.Errorf("%d buckets: %d allocations in 1000 steps of three workers, want at most %d", buckets, n, most)
+		for _, board := range []bool{true, false} {
+			if n := allocations(t, buckets, 1000, board); n > most {
+				t.Errorf("%d buckets, a board is %v: %d allocations in 1000 steps of three workers, want at most %d", buckets, board, n, most)
+			}
 		}
 	}
 }
 
 // allocations counts those of a number of steps of three workers, after a few to warm up.
-func allocations(t *testing.T, buckets int, steps uint64) uint64 {
+func allocations(t *testing.T, buckets int, steps uint64, board bool) uint64 {
 	const warm = 50
-	w, _ := wiredWorld(t, 3, 3, plan.Interval{Begin: 0, End: 3000 * buckets}.Parts(buckets), nil)
+	w, _ := wiredWorld(t, 3, 3, plan.Interval{Begin: 0, End: 3000 * buckets}.Parts(buckets), func(_ int, o *Options) { o.NoBoards = !board })
 	for _, r := range w.rings {
 		r.mu.Lock()
 		r.wires.spare = buckets > 1

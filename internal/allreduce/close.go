@@ -97,7 +97,9 @@ func (r *Ring) failLocked(err error) {
 	}
 	bye := r.farewell(err)
 	r.err = err
+	r.down.Store(true)
 	close(r.failed)
+	r.wakeBoard()
 	r.wakeTrainer()
 	r.intake.Broadcast()
 	r.outgo.Broadcast()
@@ -115,7 +117,7 @@ func (r *Ring) farewell(err error) farewell {
 	if !errors.Is(err, ErrClosed) {
 		return farewell{kind: byeFailed, step: r.step, reason: fmt.Sprintf("worker %s: %v", r.id.own().Worker, err)}
 	}
-	if r.active > 0 || r.pending > 0 || (r.readied > 0 && r.readied < len(r.buckets)) {
+	if r.active > 0 || r.pending > 0 || r.owesRecords() || (r.readied > 0 && r.readied < len(r.buckets)) {
 		return farewell{kind: byeClosed, step: r.step, reason: fmt.Sprintf("worker %s closed its session in the middle of step %d", r.id.own().Worker, r.step)}
 	}
 	return farewell{kind: byeOrderly, step: r.step, reason: "after a finished step"}
@@ -169,6 +171,9 @@ func (r *Ring) tearDown(bye farewell) {
 	r.running.Wait()
 	if r.wires.bell != nil {
 		r.wires.bell.close()
+	}
+	if r.board != nil {
+		r.board.release()
 	}
 }
 

@@ -23,10 +23,11 @@ const (
 	phaseFinal                   // finished sums of a segment
 	phaseRaw                     // a worker's seats of a small bucket
 	phaseRecord                  // a worker's records of a gather
+	phaseBoard                   // the first frames of a wire: a board to use together, or none; then whether all have it
 	phaseEnd
 )
 
-var phaseNames = [...]string{"none", "hello", "accept", "bye", "body", "tail", "final", "raw", "record"}
+var phaseNames = [...]string{"none", "hello", "accept", "bye", "body", "tail", "final", "raw", "record", "board"}
 
 func (p phase) String() string {
 	if int(p) < len(phaseNames) {

@@ -93,6 +93,13 @@ func (r *Ring) contribute(kind uint8, local [][]byte) error {
 		copy(g.records[own.Begin+s*g.size:], record)
 	}
 	g.contributed = true
+	if r.board != nil && r.board.hold() {
+		r.board.contribute(kind, r.parity, r.begins, local)
+		r.board.release()
+	}
+	if r.onBoard(g) {
+		return nil
+	}
 	r.pending++
 	for begin := own.Begin; r.workers > 1 && begin < own.End; begin += frameBytes {
 		r.push(item{phase: phaseRecord, kind: kind, parity: r.parity, step: r.step, segment: r.self, begin: begin})
@@ -117,7 +124,11 @@ func (r *Ring) Collect(kind uint8) ([]byte, error) {
 	defer r.endWait()
 	for {
 		if kind < MaxKinds {
-			if g := &r.gathers[kind][r.parity]; g.contributed && g.left == 0 {
+			g := &r.gathers[kind][r.parity]
+			if g.contributed && r.onBoard(g) {
+				return r.collectFromBoard(kind, g)
+			}
+			if g.contributed && g.left == 0 {
 				return g.records, nil
 			}
 		}

@@ -63,6 +63,10 @@ type Ring struct {
 	pieces         [][]byte      // of the payload that is sent
 
 	wires wired
+
+	board  *board      // nil: buckets go round the ring
+	begins uint32      // steps begun
+	down   atomic.Bool // the session has an error
 }
 
 // bucket is the state of one bucket in the current step.
@@ -96,7 +100,11 @@ func Open(ctx context.Context, id Identity, links Links, seats [][]float32, buck
 		if err := r.connect(ctx, links); err != nil {
 			return nil, fmt.Errorf("open ring of generation %d: %w", id.View.Generation, err)
 		}
-		if err := r.wire(); err != nil {
+		err := r.wire()
+		if err == nil {
+			err = r.agreeOnBoard(ctx)
+		}
+		if err != nil {
 			r.in.Close(nil)
 			r.out.Close()
 			return nil, fmt.Errorf("open ring of generation %d: %w", id.View.Generation, err)
@@ -238,6 +246,7 @@ func (r *Ring) Begin(step uint64) {
 	// After an error too: leftovers of the previous step must not be taken for this one's.
 	r.broken = r.err != nil
 	r.step, r.begun, r.parity, r.readied = step, true, 1-r.parity, 0
+	r.begins++
 	for i := range r.buckets {
 		r.buckets[i].rewind()
 	}
@@ -278,6 +287,12 @@ func (r *Ring) Ready(bucket int) {
 		return
 	}
 	r.active++
+	if r.board != nil {
+		r.mu.Unlock()
+		r.post(r.board.bounds[bucket])
+		r.mu.Lock()
+		return
+	}
 	r.incoming += b.inbound
 	r.push(item{phase: phaseStart, step: r.step, bucket: bucket})
 	if r.wires.in == nil {
@@ -288,9 +303,14 @@ func (r *Ring) Ready(bucket int) {
 	}
 }
 
-// Tend moves frames that can be moved at once, where no processor is free for the goroutines that do it otherwise. The trainer calls it now and then
-// while it computes.
-func (r *Ring) Tend() {
+// Tend moves what can be moved at once: frames, where no processor is free for the goroutines that do it otherwise. The trainer calls it now and then
+// while it computes. The local seats' gradients are final from one element on.
+func (r *Ring) Tend(from int) {
+	if r.board != nil && r.board.hold() {
+		r.post(r.board.final(from))
+		r.board.release()
+		return
+	}
 	w := &r.wires
 	r.mu.Lock()
 	idle := w.in == nil || w.spare || r.active == 0
@@ -317,6 +337,10 @@ func (r *Ring) Wait(bucket int) error {
 		if !b.ready {
 			panic(fmt.Sprintf("allreduce: Wait for bucket %d of step %d before it was ready", bucket, r.step))
 		}
+		if r.board != nil {
+			r.awaitSums(bucket)
+			continue
+		}
 		r.startWait(Waiting{Bucket: bucket, Doing: "receiving"})
 		r.pause()
 	}
@@ -336,9 +360,13 @@ func (r *Ring) End(step uint64) error {
 		if r.err != nil {
 			return r.err
 		}
-		if r.active > 0 {
+		switch {
+		case r.active > 0 && r.board != nil:
+			r.awaitSums(r.firstActive())
+			continue
+		case r.active > 0:
 			r.startWait(Waiting{Bucket: r.firstActive(), Doing: "receiving"})
-		} else {
+		default:
 			r.startWait(Waiting{Doing: "sending"})
 		}
 		r.pause()
@@ -392,6 +420,7 @@ func (r *Ring) WaitingFor() (Waiting, bool) {
 		w.Peer = r.id.next()
 	} else {
 		w.Chunk = r.firstMissing(w.Bucket)
+		r.missingOnBoard(&w)
 	}
 	return w, true
 }

@@ -62,6 +62,7 @@ type world struct {
 	params  int
 	flat    [][]float32 // by seat
 	rings   []*Ring
+	tends   bool // workers say now and then how far their gradients are final
 }
 
 func newWorld(members []plan.Member, seats int, buckets []plan.Interval) *world {
@@ -130,7 +131,7 @@ func (w *world) step(t fataler, number uint64, rng *rand.Rand) {
 	for i, r := range w.rings {
 		arc := w.view.Members[i].Arc
 		g.Go(func() error {
-			tally, err := oneStep(r, number, arc)
+			tally, err := w.oneStep(r, number, arc)
 			if err != nil {
 				return err
 			}
@@ -152,7 +153,22 @@ func (w *world) step(t fataler, number uint64, rng *rand.Rand) {
 	}
 }
 
+func (w *world) oneStep(r *Ring, number uint64, arc plan.Arc) ([]byte, error) {
+	if w.tends {
+		return stepOf(r, number, arc, func(b *bucket) {
+			for _, at := range []int{b.End, b.End - b.Len()/3, b.End - b.Len()/3, b.Begin} {
+				r.Tend(at)
+			}
+		})
+	}
+	return oneStep(r, number, arc)
+}
+
 func oneStep(r *Ring, number uint64, arc plan.Arc) ([]byte, error) {
+	return stepOf(r, number, arc, func(*bucket) {})
+}
+
+func stepOf(r *Ring, number uint64, arc plan.Arc, fill func(b *bucket)) ([]byte, error) {
 	r.Begin(number)
 	var local [][]byte
 	for s := arc.Begin; s < arc.End; s++ {
@@ -162,6 +178,7 @@ func oneStep(r *Ring, number uint64, arc plan.Arc) ([]byte, error) {
 		r.Contribute(1, local)
 	}
 	for b := len(r.buckets) - 1; b >= 0; b-- {
+		fill(&r.buckets[b])
 		r.Ready(b)
 	}
 	if number%2 == 1 {

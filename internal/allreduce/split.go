@@ -14,7 +14,9 @@ import (
 
 // byWire is the kind of a hello that offers a wire, and of an accept that takes it. Then the caller connects once more, and that connection begins with
 // the same hello, without gRPC, and the same answer. HTTP/2 begins with another letter.
-const byWire = 1
+//
+// Kind 1 was a wire without the frames of a board.
+const byWire = 2
 
 // wireGreeting bounds how long a wire's connection may take to say hello, and to be answered.
 const wireGreeting = 5 * time.Second
@@ -92,6 +94,7 @@ func (t *Transport) joinWire(conn net.Conn, hello *Header) error {
 	if err != nil || w == nil {
 		return fmt.Errorf("make a wire: %w", err)
 	}
+	w.boards = !t.options.NoBoards
 	in := p.wireless
 	p.wireless = nil
 	p.arrivals <- &wireIncoming{in, w}
@@ -132,6 +135,9 @@ func (t *Transport) dialWire(ctx context.Context, id *Identity) (*wire, error) {
 		if w, err = wireOf(conn); err == nil && w == nil {
 			err = fmt.Errorf("a second connection is of another kind than the first")
 		}
+	}
+	if err == nil {
+		w.boards = !t.options.NoBoards
 	}
 	if err != nil {
 		_ = conn.Close() // nothing was sent

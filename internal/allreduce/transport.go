@@ -55,6 +55,7 @@ type Options struct {
 	Silence     time.Duration                    // how long a neighbour may leave pings unanswered; default 3 s
 	Hold        time.Duration                    // how long an early link waits for the session it is for; default 10 s
 	NoWires     bool                             // frames go over gRPC even between processes of one host
+	NoBoards    bool                             // workers of one host send each other frames, too
 	Window      int32                            // bytes under way that the receiver has not read; default 16 MiB, at least 64 KiB
 	// Dial connects to a member by the best of its addresses; the hello shows whether it is the right process.
 	Dial func(ctx context.Context, member plan.Member) (net.Conn, error)

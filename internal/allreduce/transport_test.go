@@ -64,6 +64,11 @@ var networks = map[string]func(t testing.TB, members []plan.Member, options Opti
 		options.NoWires = true
 		return startHosts(t, members, options, "unix", func(i int) string { return filepath.Join(dir, fmt.Sprint(i)) })
 	},
+	"unix without boards": func(t testing.TB, members []plan.Member, options Options) []*host {
+		dir := t.TempDir()
+		options.NoBoards = true
+		return startHosts(t, members, options, "unix", func(i int) string { return filepath.Join(dir, fmt.Sprint(i)) })
+	},
 	"tcp": func(t testing.TB, members []plan.Member, options Options) []*host {
 		return startHosts(t, members, options, "tcp", func(int) string { return "127.0.0.1:0" })
 	},

@@ -53,6 +53,8 @@ type wired struct {
 	summoned bool   // sendBehind is to write
 	over     bool   // nothing more comes from in
 	broken   error  // why the stream beside in has ended
+
+	agreed bool // what the previous worker has said of a board, while the session opens
 }
 
 // landing is where a frame's payload goes.
@@ -79,7 +81,13 @@ func (r *Ring) wire() (err error) {
 	return err
 }
 
-// sparesProcessors reports whether this host has more processors than its workers compute on, if these have as many threads as this one: Go is given one more.
+// threads is the number of threads that this worker computes with: Go is given one more.
+func (r *Ring) threads() int { return max(runtime.GOMAXPROCS(0)-1, 1) }
+
+// processors is the number of this host's processors.
+func processors() int { return runtime.NumCPU() }
+
+// sparesProcessors reports whether this host has more processors than its workers compute on, if these have as many threads as this one.
 func (r *Ring) sparesProcessors() bool {
 	here := 0
 	for _, m := range r.id.View.Members {
@@ -87,7 +95,7 @@ func (r *Ring) sparesProcessors() bool {
 			here++
 		}
 	}
-	return runtime.NumCPU() > here*max(runtime.GOMAXPROCS(0)-1, 1)
+	return processors() > here*r.threads()
 }
 
 // wakeTrainer wakes the trainer, for which something has changed; the caller holds the lock.
@@ -210,7 +218,7 @@ func (r *Ring) readBehind() {
 
 // behindLocked reports whether readBehind is to read.
 func (r *Ring) behindLocked() bool {
-	return !r.waits && !r.wires.wanted && (r.wires.spare && r.incoming > 0 || r.wires.broken != nil)
+	return (!r.waits || r.board != nil) && !r.wires.wanted && (r.wires.spare && r.incoming > 0 || r.wires.broken != nil)
 }
 
 // readOn reads until the trainer waits or nothing is under way; the caller holds reading.

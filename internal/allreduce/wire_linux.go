@@ -25,11 +25,12 @@ const iovMax = 1024
 //
 // Writing has one caller at a time, and so has reading.
 type wire struct {
-	fd    int
-	held  func() bool  // a fault: nothing can be written now; nil: there is none
-	using sync.RWMutex // held for writing while the socket is closed
-	ended bool
-	once  sync.Once
+	fd     int
+	held   func() bool  // a fault: nothing can be written now; nil: there is none
+	boards bool         // its workers may share a board
+	using  sync.RWMutex // held for writing while the socket is closed
+	ended  bool
+	once   sync.Once
 
 	batch    []syscall.Iovec   // what is to be written
 	headers  [][headerLen]byte // of the batch's frames

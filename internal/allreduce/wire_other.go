@@ -3,12 +3,17 @@
 package allreduce
 
 import (
+	"context"
 	"errors"
 	"net"
+	"sync/atomic"
 )
 
 // wire is a socket between two processes of one host. It is built for Linux; elsewhere the frames go over gRPC.
-type wire struct{}
+type wire struct {
+	boards bool
+	held   func() bool
+}
 
 var errNoWires = errors.New("wires between processes need Linux")
 
@@ -22,6 +27,16 @@ func (*wire) pending() bool                               { return false }
 func (*wire) read(taker) (moved, blocked bool, err error) { return false, false, errNoWires }
 func (*wire) await() bool                                 { return false }
 func (*wire) close()                                      {}
+func (*wire) hand(*Header, int) error                     { return errNoWires }
+
+func (*wire) receive(context.Context, *Header) (int, error) { return -1, errNoWires }
+
+func makeBoard(int) ([]byte, int, error)      { return nil, -1, errNoWires }
+func mapBoard(int, int) ([]byte, error)       { return nil, errNoWires }
+func unmapBoard([]byte)                       {}
+func closeDescriptor(int)                     {}
+func wakeAll(*atomic.Uint32)                  {}
+func sleepUntil(*atomic.Uint32, uint32, bool) {}
 
 type bell struct{}
 

@@ -18,7 +18,7 @@ import (
 type AllReduce interface {
 	Begin(step uint64)                     // the gradients of this step are about to be filled; in a session's beginning: none are
 	Ready(bucket int)                      // all local seats have filled this bucket; does not block
-	Tend()                                 // a good moment to move what can be moved at once
+	Tend(from int)                         // a good moment to move what can be moved at once: the gradients are final from an element on
 	Wait(bucket int) error                 // until the sum over all seats is in the first local gradient
 	Contribute(kind uint8, local [][]byte) // one record a local seat; does not block
 	Collect(kind uint8) ([]byte, error)    // the records of all seats in seat order
@@ -203,7 +203,12 @@ func (t *Trainer) stepOnce(r *Run) (tally, error) {
 		r.Ring.Contribute(KindNoise, t.seatNoise.records)
 	}
 	t.Activity.Turn(Waiting)
-	records, err := r.Ring.Collect(KindTally)
+	for b := len(t.Buckets) - 1; b >= 0; b-- {
+		if err := r.Ring.Wait(b); err != nil {
+			return tally{}, err
+		}
+	}
+	records, err := r.Ring.Collect(KindTally) // which has come meanwhile
 	if err != nil {
 		return tally{}, err
 	}
@@ -213,11 +218,6 @@ func (t *Trainer) stepOnce(r *Run) (tally, error) {
 	}
 	if err := t.collectStatistics(r); err != nil {
 		return tally{}, err
-	}
-	for b := len(t.Buckets) - 1; b >= 0; b-- {
-		if err := r.Ring.Wait(b); err != nil {
-			return tally{}, err
-		}
 	}
 	if t.seatNoise != nil {
 		if records, err = r.Ring.Collect(KindNoise); err != nil {
@@ -265,7 +265,10 @@ func (t *Trainer) bind(r *Run) {
 			r.Ring.Ready(t.nextBucket)
 		}
 		if t.nextBucket >= 0 {
-			r.Ring.Tend()
+			if t.micro > 0 { // the micro-batches before are added bucket by bucket
+				from = t.Buckets[t.nextBucket].End
+			}
+			r.Ring.Tend(from)
 		}
 	}
 	t.forward = func(result model.Result) { t.afterForward(r, result) }

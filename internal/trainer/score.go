@@ -27,7 +27,7 @@ type solo struct{ records []byte }
 
 func (s *solo) Begin(uint64)     {}
 func (s *solo) Ready(int)        {}
-func (s *solo) Tend()            {}
+func (s *solo) Tend(int)         {}
 func (s *solo) Wait(int) error   { return nil }
 func (s *solo) End(uint64) error { return nil }
 
