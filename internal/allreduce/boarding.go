@@ -245,7 +245,7 @@ func (r *Ring) owesRecords() bool {
 	return false
 }
 
-// leaveBoard wakes who sleeps at the board.
+// wakeBoard wakes who sleeps at the board.
 func (r *Ring) wakeBoard() {
 	if r.board != nil && r.board.hold() {
 		r.board.ring(roundAlarm)

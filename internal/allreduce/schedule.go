@@ -3,7 +3,7 @@
 //
 // The pure part is schedule.go (which interval travels where) and fold.go (the additions); the engine of one session is
 // ring.go with send.go, receive.go, gather.go and wire.go; the links to the neighbours are transport.go (gRPC), with split.go for wires between
-// processes of one host, and inprocess.go.
+// processes of one host, and inprocess.go. board.go and boarding.go are what takes the place of messages where all workers are on one host.
 package allreduce
 
 import "ringmaster/internal/plan"
