@@ -6,7 +6,10 @@ import "testing"
 
 // TestRunsAllocateNothing counts in the steady state of programs that compute activations again, and logits in pieces.
 func TestRunsAllocateNothing(t *testing.T) {
-	for name, p := range map[string]*Program{"recompute": deepAgain(9), "pieces of logits": wideHead(16 * 1000)} {
+	narrow := inBFloat16(33, true)
+	narrow.g.Recompute()
+	for name, p := range map[string]*Program{"recompute": deepAgain(9), "pieces of logits": wideHead(16 * 1000),
+		"bfloat16": everyProduct(inBFloat16(33, true)), "bfloat16 and recompute": everyProduct(narrow)} {
 		p.Bind(make([]float32, p.Length()))
 		length := 0
 		for _, v := range p.params {

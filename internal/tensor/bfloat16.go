@@ -277,6 +277,12 @@ func (p *Program) forwardRows(c *Context, n *node, rows, of int) {
 // backward runs a node's backward.
 func (p *Program) backward(c *Context, n *node) {
 	p.enterBackward(c, n.backwardCopies)
+	for _, a := range n.apart {
+		a.held, a.scratch.data = a.scratch.data, a.place.data
+	}
 	n.op.backward(c)
+	for _, a := range n.apart {
+		a.scratch.data, a.held = a.held, nil
+	}
 	leave(n.backwardCopies)
 }

@@ -135,3 +135,19 @@ func TestBFloat16KeepsSpecialNumbers(t *testing.T) {
 		t.Errorf("products of infinity, NaN and 1+1/256 with 1 are %v", got)
 	}
 }
+
+// everyProduct records a little of everything that multiplies.
+func everyProduct(b *bench) *Program {
+	x := b.g.GELU(b.g.Linear(b.param(60, 8), b.param(8, 8), b.param(8), kernel.ReLUActivation))
+	for range 3 {
+		q := b.g.Reshape(x, 2, 30, 8)
+		y := b.g.Attention(Columns{q, 0}, Columns{q, 2}, Columns{q, 4}, AttentionOptions{Heads: 1, Dim: 2, Scale: 1, Causal: true})
+		x = b.g.Add(x, b.g.Linear(b.g.Reshape(y, 60, 2), b.param(8, 2), nil, kernel.None))
+		x = b.g.Reshape(b.g.LSTM(b.g.Linear(b.g.Reshape(x, 2, 30, 8), b.param(32, 8), nil, kernel.None), b.param(32, 8), nil, false), 60, 8)
+		image := b.g.Reshape(x, 2, 6, 5, 8)
+		image = b.g.Conv(image, b.param(8, 8, 3, 3), b.param(8), ConvOptions{Stride: 1, Padding: 1, Dilation: 1, Groups: 1})
+		image = b.g.Conv(image, b.param(8, 1, 3, 3), nil, ConvOptions{Stride: 1, Padding: 1, Dilation: 1, Groups: 8})
+		x = b.g.Reshape(b.g.ConvTranspose(image, b.param(8, 8, 1, 1), nil, ConvOptions{Stride: 1, Dilation: 1, Groups: 1}, 0), 60, 8)
+	}
+	return b.compile(x)
+}

@@ -99,11 +99,12 @@ type node struct {
 	makes    []*storage // written by forward; backward reads their gradients
 	sinks    []*sink
 	forward  []*buffer // scratch of forward
-	backward []*buffer // scratch of backward
+	backward []*buffer // scratch of backward; what is scratch of forward too has another place there
 	both     []*buffer // written by forward, read by backward
 	early    bool      // forward already writes the gradients
 	wanted   bool
 
+	apart          []*apart
 	operands       []*storage // what forward and backward read as operands of products
 	kept           []*storage // what keeps is of
 	exact          []*buffer  // of keeps: backward needs it as it was
@@ -198,6 +199,23 @@ func (n *node) make(shape ...int) *Value {
 	}
 	n.makes = append(n.makes, v.storage)
 	return v
+}
+
+// apart is scratch of forward and backward alike, which has a place for each, so that none is taken in between.
+type apart struct {
+	scratch, place *buffer
+	held           []float32 // the place of forward while backward runs
+}
+
+// separate gives the node's scratch its places.
+func (n *node) separate() {
+	for i, b := range n.backward {
+		if slices.Contains(n.forward, b) {
+			a := &apart{scratch: b, place: newBuffer(b.size)}
+			n.backward[i] = a.place
+			n.apart = append(n.apart, a)
+		}
+	}
 }
 
 // temporaryBackward is scratch that lives only while backward runs.

@@ -12,9 +12,8 @@ type linear struct {
 	columns       *share         // of db
 	panels        *kernel.Panels // of w, in programs of rows
 	rounding      *rounding
-	rounded       [2]*buffer // scratch of forward and of backward: rows of w
-	inBackward    int
-	piece         int // rows of w in a product
+	rounded       *buffer // scratch: rows of w
+	piece         int     // rows of w in a product
 }
 
 // Linear is x·wᵀ + b along the last axis of x, with an activation (kernel.None or kernel.ReLUActivation) applied by the same kernel.
@@ -50,7 +49,6 @@ func (g *Graph) Linear(x, w, b *Value, act kernel.Activation) *Value {
 }
 
 func (o *linear) forward(c *Context) {
-	o.inBackward = 0
 	o.outputs(c, kernel.MatMul{M: o.rows, K: o.in, A: o.x.Data(), LDA: o.in, C: o.y.Data(), LDC: o.out, Act: o.act, ZerosA: o.x.role == input})
 }
 
@@ -64,8 +62,8 @@ func (o *linear) roundWeights(g *Graph, n *node) {
 		return
 	}
 	o.piece = max(1, min(o.out, weightPiece/max(o.in, 1)))
-	o.rounded = [2]*buffer{newBuffer(o.piece * o.in), n.temporaryBackward(o.piece * o.in)}
-	n.forward = append(n.forward, o.rounded[0])
+	o.rounded = newBuffer(o.piece * o.in)
+	n.forward, n.backward = append(n.forward, o.rounded), append(n.backward, o.rounded)
 }
 
 // weights are the rows [begin, end) of w, as products read them: valid until the next call.
@@ -74,7 +72,7 @@ func (o *linear) weights(c *Context, begin, end int) []float32 {
 	if o.rounding == nil {
 		return w
 	}
-	rounded := o.rounded[o.inBackward].data[:len(w)]
+	rounded := o.rounded.data[:len(w)]
 	o.rounding.round(c, rounded, w)
 	return rounded
 }
@@ -108,7 +106,6 @@ func (o *linear) multiply(c *Context, p kernel.MatMul) {
 
 // backward may spoil the gradient of y: y has one producer, so nobody reads it afterwards.
 func (o *linear) backward(c *Context) {
-	o.inBackward = 1
 	dy := o.y.grad.data
 	if o.act == kernel.ReLUActivation {
 		kernel.ReLUBackward(dy, dy, o.y.Data())

@@ -105,6 +105,9 @@ func (g *Graph) Compile() *Program {
 		g.orderSinks()
 		g.shareGradients()
 	}
+	for _, n := range g.nodes {
+		n.separate()
+	}
 	if g.bfloat16 {
 		g.narrow()
 	}

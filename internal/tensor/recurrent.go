@@ -26,9 +26,9 @@ type recurrent struct {
 
 // recurrentRounded is scratch for what products read where the graph computes in bfloat16.
 type recurrentRounded struct {
-	w [2]*buffer // in forward and in backward
-	y *buffer    // (samples, hidden): what the step before gave
-	d *buffer    // (samples, steps, gates*hidden): the gradient of its part
+	w *buffer
+	y *buffer // (samples, hidden): what the step before gave
+	d *buffer // (samples, steps, gates*hidden): the gradient of its part
 }
 
 // cell is what one step does with one sample.
@@ -86,19 +86,19 @@ func (o *recurrent) roundOperands(g *Graph, n *node) {
 	if o.rounding = g.rounding(); o.rounding == nil {
 		return
 	}
-	r := recurrentRounded{w: [2]*buffer{newBuffer(o.w.size), n.temporaryBackward(o.w.size)}, y: newBuffer(o.samples * o.hidden), d: n.temporaryBackward(o.samples * o.steps * o.gates * o.hidden)}
-	n.forward = append(n.forward, r.w[0], r.y)
+	r := recurrentRounded{w: newBuffer(o.w.size), y: newBuffer(o.samples * o.hidden), d: n.temporaryBackward(o.samples * o.steps * o.gates * o.hidden)}
+	n.forward = append(n.forward, r.w, r.y)
+	n.backward = append(n.backward, r.w)
 	o.rounded = r
 }
 
-// weightsOf is w as the products of a pass read it, 0 forward and 1 backward.
-func (o *recurrent) weightsOf(c *Context, pass int) []float32 {
+// weightsOf is w as products read it: rounded when a pass begins.
+func (o *recurrent) weightsOf(c *Context) []float32 {
 	if o.rounding == nil {
 		return o.w.Data()
 	}
-	rounded := o.rounded.w[pass].data
-	o.rounding.round(c, rounded, o.w.Data())
-	return rounded
+	o.rounding.round(c, o.rounded.w.data, o.w.Data())
+	return o.rounded.w.data
 }
 
 // given is what the step before gave each sample, and how far the samples are apart.
@@ -170,7 +170,7 @@ func (o *recurrent) multiply(c *Context, p kernel.MatMul) {
 }
 
 func (o *recurrent) forward(c *Context) {
-	width, w := o.gates*o.hidden, o.weightsOf(c, 0)
+	width, w := o.gates*o.hidden, o.weightsOf(c)
 	for k := range o.steps {
 		o.sequence(k)
 		if k == 0 {
@@ -188,7 +188,7 @@ func (o *recurrent) forward(c *Context) {
 }
 
 func (o *recurrent) backward(c *Context) {
-	width, w := o.gates*o.hidden, o.weightsOf(c, 1)
+	width, w := o.gates*o.hidden, o.weightsOf(c)
 	clear(o.dh.data)
 	o.cell.begin()
 	for k := o.steps - 1; k >= 0; k-- {
