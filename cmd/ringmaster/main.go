@@ -102,14 +102,17 @@ func rootCommand() *cobra.Command {
 		},
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
 			cli.ExpandHomes(cmd)
-			return cli.NotEmpty(cmd, "certs", "prompt", "stop") // no certificate in spite of the variable; an own message
+			if err := cli.NotEmpty(cmd, "certs", "prompt", "stop"); err != nil { // no certificate in spite of the variable; an own message
+				return err
+			}
+			return expandCluster(cmd)
 		},
 	}
 	cli.Explain(root)
 	cli.Versioned(root)
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.AddCommand(
-		launchCommand(), nodeCommand(), submitCommand(), statusCommand(), jobsCommand(), traceCommand(), uiCommand(),
+		launchCommand(), nodeCommand(), upCommand(), downCommand(), hostsCommand(), hostCommand(), submitCommand(), statusCommand(), jobsCommand(), traceCommand(), uiCommand(),
 		watchCommand(), scaleCommand(), coordinatorsCommand(), chaosCommand(), sweepCommand(), checkpointsCommand(),
 		exportCommand(), recordsCommand(), runsCommand(), diffCommand(), reportCommand(), validateCommand(), doctorCommand(), evalCommand(), predictCommand(),
 		generateCommand(), dataCommand(), tokenizerCommand(), certsCommand(), benchCommand(),

@@ -12,7 +12,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"ringmaster/internal/cli"
-	"ringmaster/internal/config"
 	daemons "ringmaster/internal/daemon/program"
 )
 
@@ -45,7 +44,7 @@ DIR/ringmaster-worker.8, from what --help shows. Pages that are there already ar
 
 // writeDaemons writes the daemons' pages. They are named as packages name the programs: coordinator alone could be anybody's.
 func writeDaemons(dir string) error {
-	for _, d := range []daemons.Daemon{{Name: "coordinator", Options: config.CoordinatorOptions}, {Name: "worker", Options: config.WorkerOptions}} {
+	for _, d := range []daemons.Daemon{daemons.Coordinator, daemons.Worker} {
 		name := "ringmaster-" + d.Name
 		if err := os.WriteFile(filepath.Join(dir, name+".8"), manual(d.Manual(), name, 8), 0o644); err != nil {
 			return err

@@ -123,16 +123,9 @@ func (a *Authority) answer(r *enrollRequest, now time.Time, spend Spend) (*enrol
 	case r.ID != "" && r.ID != holder.ID:
 		return nil, Peer{}, fmt.Errorf("the token is for %v, not for id %.80q", holder, r.ID)
 	}
-	request, err := x509.ParseCertificateRequest(r.Request)
+	public, err := requestedKey(r.Request)
 	if err != nil {
-		return nil, Peer{}, fmt.Errorf("certificate request: %w", err)
-	}
-	public, ok := request.PublicKey.(*ecdsa.PublicKey)
-	if !ok || public.Curve != elliptic.P256() {
-		return nil, Peer{}, errors.New("certificate request: the key is not one of curve P-256")
-	}
-	if err := request.CheckSignature(); err != nil {
-		return nil, Peer{}, fmt.Errorf("certificate request: %w", err)
+		return nil, Peer{}, err
 	}
 	if token.Holder.ID != "" && spend != nil {
 		key, err := x509.MarshalPKIXPublicKey(public)
@@ -151,6 +144,22 @@ func (a *Authority) answer(r *enrollRequest, now time.Time, spend Spend) (*enrol
 		answer.GossipKey = a.gossip
 	}
 	return answer, holder, nil
+}
+
+// requestedKey is the key for which a certificate is asked (PKCS #10, DER), by somebody who has it.
+func requestedKey(der []byte) (*ecdsa.PublicKey, error) {
+	request, err := x509.ParseCertificateRequest(der)
+	if err != nil {
+		return nil, fmt.Errorf("certificate request: %w", err)
+	}
+	public, ok := request.PublicKey.(*ecdsa.PublicKey)
+	if !ok || public.Curve != elliptic.P256() {
+		return nil, errors.New("certificate request: the key is not one of curve P-256")
+	}
+	if err := request.CheckSignature(); err != nil {
+		return nil, fmt.Errorf("certificate request: %w", err)
+	}
+	return public, nil
 }
 
 // ErrTaken is wrapped where a folder for a new certificate has one.
@@ -172,13 +181,9 @@ func Enroll(ctx context.Context, coordinators []string, token, id, dir string, n
 	if exists(dir, fileCert) {
 		return Peer{}, fmt.Errorf("%s %w; name another folder, or remove it", dir, ErrTaken)
 	}
-	key, err := newKey()
+	key, request, err := newRequest()
 	if err != nil {
 		return Peer{}, err
-	}
-	request, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key)
-	if err != nil {
-		return Peer{}, fmt.Errorf("write the certificate request: %w", err)
 	}
 	var errs []error
 	for _, address := range coordinators {
@@ -190,6 +195,19 @@ func Enroll(ctx context.Context, coordinators []string, token, id, dir string, n
 		return accept(dir, ca, answer, key, Peer{t.Holder.Role, id}, now)
 	}
 	return Peer{}, errors.Join(errs...)
+}
+
+// newRequest makes a key and asks for its certificate (PKCS #10, DER).
+func newRequest() (crypto.Signer, []byte, error) {
+	key, err := newKey()
+	if err != nil {
+		return nil, nil, err
+	}
+	request, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key)
+	if err != nil {
+		return nil, nil, fmt.Errorf("write the certificate request: %w", err)
+	}
+	return key, request, nil
 }
 
 // exchange asks one coordinator.

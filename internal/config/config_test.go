@@ -45,7 +45,7 @@ func TestBadFiles(t *testing.T) {
 }
 
 func TestShippedFiles(t *testing.T) {
-	files, err := filepath.Glob("../../configs/*.yaml")
+	files, err := filepath.Glob("../../configs/[^h]*.yaml") // hosts.yaml: TestHostsHaveDefaults
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no shipped files found: %v", err)
 	}
@@ -85,7 +85,7 @@ func TestEveryKeyIsDocumented(t *testing.T) {
 			}
 		}
 	}
-	for _, v := range []any{Job{}, Layer{}, Group{}, Augmentation{}, Coordinator{}, Worker{}} {
+	for _, v := range []any{Job{}, Layer{}, Group{}, Augmentation{}, Coordinator{}, Worker{}, Hosts{}, Host{}} {
 		walk("", reflect.TypeOf(v))
 	}
 }

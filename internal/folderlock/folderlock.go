@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -68,9 +69,11 @@ func Own(path string, patience time.Duration) (*Lock, error) {
 }
 
 // lock takes the lock, or returns EWOULDBLOCK.
-func lock(f *os.File) error {
+func lock(f *os.File) error { return flock(f, syscall.LOCK_EX|syscall.LOCK_NB) }
+
+func flock(f *os.File, how int) error {
 	for {
-		if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); !errors.Is(err, syscall.EINTR) {
+		if err := syscall.Flock(int(f.Fd()), how); !errors.Is(err, syscall.EINTR) {
 			return err
 		}
 	}
@@ -91,20 +94,49 @@ func sign(f *os.File) error {
 
 // owner reads who holds the lock. A host is named where it is another one.
 func owner(f *os.File) string {
-	const most = 300
-	text, err := io.ReadAll(io.NewSectionReader(f, 0, most))
-	words := strings.Fields(string(text))
-	if err != nil || len(words) != 2 {
+	pid, host, ok := signature(f)
+	if !ok {
 		return "another process"
 	}
-	pid, err := strconv.Atoi(words[0])
-	if err != nil {
-		return "another process"
-	}
-	if here, err := os.Hostname(); err == nil && here == words[1] {
+	if here, err := os.Hostname(); err == nil && here == host {
 		return fmt.Sprintf("process %d", pid)
 	}
-	return fmt.Sprintf("process %d on host %s", pid, printable.Line(words[1], most))
+	return fmt.Sprintf("process %d on host %s", pid, printable.Line(host, maxSignature))
+}
+
+// maxSignature bounds what is read of who holds a lock.
+const maxSignature = 300
+
+// signature reads what sign wrote.
+func signature(f *os.File) (pid int, host string, ok bool) {
+	text, err := io.ReadAll(io.NewSectionReader(f, 0, maxSignature))
+	words := strings.Fields(string(text))
+	if err != nil || len(words) != 2 {
+		return 0, "", false
+	}
+	pid, err = strconv.Atoi(words[0])
+	return pid, words[1], err == nil
+}
+
+// Holder is the process that owns a folder, and since when; ok is false where nobody does. It disturbs nobody.
+func Holder(path string) (pid int, since time.Time, ok bool, err error) {
+	f, err := os.OpenFile(filepath.Join(path, LockName), os.O_RDWR|syscall.O_NONBLOCK, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, time.Time{}, false, nil
+	} else if err != nil {
+		return 0, time.Time{}, false, err
+	}
+	defer f.Close()
+	if err := flock(f, syscall.LOCK_SH|syscall.LOCK_NB); err == nil {
+		return 0, time.Time{}, false, nil // nobody owns it; the lock ends with the file
+	} else if !errors.Is(err, syscall.EWOULDBLOCK) {
+		return 0, time.Time{}, false, fmt.Errorf("look at the lock of %s: %w", path, err)
+	}
+	if info, err := f.Stat(); err == nil {
+		since = info.ModTime()
+	}
+	pid, _, _ = signature(f) // 0 where it does not say
+	return pid, since, true, nil
 }
 
 // Release lets the folder go. There may be no lock: nil.

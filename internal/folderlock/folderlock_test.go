@@ -124,3 +124,24 @@ func TestOwnerThatIsKilled(t *testing.T) {
 	}
 	lock.Release()
 }
+
+// Whoever looks learns who owns a folder, and takes it from nobody.
+func TestHolder(t *testing.T) {
+	dir := t.TempDir()
+	for _, what := range []string{"no lock was ever there", "the owner has gone"} {
+		if pid, _, held, err := Holder(dir); held || pid != 0 || err != nil {
+			t.Errorf("%s: %d, %v, %v", what, pid, held, err)
+		}
+		l, err := Own(dir, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pid, since, held, err := Holder(dir)
+		if !held || pid != os.Getpid() || time.Since(since) > time.Hour || err != nil {
+			t.Errorf("owned: %d since %v, %v, %v", pid, since, held, err)
+		}
+		if err := l.Release(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

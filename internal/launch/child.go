@@ -1,22 +1,19 @@
 package launch
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
 
 	"ringmaster/internal/host"
-	"ringmaster/internal/printable"
+	"ringmaster/internal/logs"
 	"ringmaster/internal/tether"
 )
 
@@ -115,7 +112,7 @@ func (c *Child) Failure() error {
 	if c.starved {
 		how += " for want of memory"
 	}
-	if last := lastLine(c.Log); last != "" && c.failed() { // a killed process has no last word
+	if last := logs.LastWord(c.Log); last != "" && c.failed() { // a killed process has no last word
 		return fmt.Errorf("%s %s: %s (log: %s)", c.Name, how, last, c.Log)
 	}
 	return fmt.Errorf("%s %s; its log is %s", c.Name, how, c.Log)
@@ -129,7 +126,7 @@ func (c *Child) ranOutOfMemory() bool {
 			return status.Signal() == syscall.SIGKILL && host.KilledForMemory() > c.killed
 		}
 	}
-	last := lastLine(c.Log)
+	last := logs.LastWord(c.Log)
 	return c.failed() && strings.HasPrefix(last, "fatal error: ") && strings.Contains(last, "memory")
 }
 
@@ -188,35 +185,6 @@ func (c *Child) signalGroup(signal syscall.Signal) {
 	// The only error is that the group is gone, which is what is wanted.
 	_ = syscall.Kill(-c.PID(), signal)
 	_ = syscall.Kill(-c.PID(), syscall.SIGCONT)
-}
-
-// lastLine is the last word of a log: the last line that is not empty, or a panic's first line, shortened; "" when there is
-// none.
-func lastLine(path string) string {
-	const tail, most = 1 << 20, 300 // a stack of every goroutine may stand below a panic
-	f, err := os.Open(path)
-	if err != nil {
-		return ""
-	}
-	defer f.Close()
-	if size, err := f.Seek(0, io.SeekEnd); err != nil || size == 0 {
-		return ""
-	} else if _, err := f.Seek(max(0, size-tail), io.SeekStart); err != nil {
-		return ""
-	}
-	text, err := io.ReadAll(io.LimitReader(f, tail))
-	if err != nil {
-		return ""
-	}
-	lines := bytes.Split(bytes.TrimSpace(text), []byte("\n"))
-	word := lines[len(lines)-1]
-	for _, line := range slices.Backward(lines) {
-		if bytes.HasPrefix(line, []byte("panic: ")) || bytes.HasPrefix(line, []byte("fatal error: ")) {
-			word = line // the stack below it is for the log's reader
-			break
-		}
-	}
-	return printable.Line(string(bytes.TrimSpace(word)), most)
 }
 
 // FindProgram finds a sibling of this executable, or a program on the PATH.

@@ -18,6 +18,7 @@ import (
 
 	"ringmaster/internal/config"
 	"ringmaster/internal/host"
+	"ringmaster/internal/logs"
 	"ringmaster/internal/rpc"
 	"ringmaster/internal/tether"
 )
@@ -94,8 +95,8 @@ func TestStopChildren(t *testing.T) {
 	}
 	stopChildren([]*Child{polite, other}, time.Minute)
 	for _, c := range []*Child{polite, other} {
-		if !c.Ended() || c.err != nil || lastLine(c.Log) != "bye" {
-			t.Errorf("the child ended with %v and %q", c.err, lastLine(c.Log))
+		if !c.Ended() || c.err != nil || logs.LastWord(c.Log) != "bye" {
+			t.Errorf("the child ended with %v and %q", c.err, logs.LastWord(c.Log))
 		}
 	}
 	if err := polite.Signal(syscall.SIGTERM); err != nil {
@@ -428,18 +429,6 @@ func TestSetAside(t *testing.T) {
 	const want = "deleted damaged-1-step-1 from "
 	if entries, err := os.ReadDir(store); err != nil || len(entries) != 3 || strings.Count(said.String(), "\n") != 2 || !strings.Contains(said.String(), want) {
 		t.Errorf("%v, %v; said %q", entries, err, said.String())
-	}
-}
-
-// A crash says why above a stack of every goroutine, which may be long.
-func TestLastLineOfACrash(t *testing.T) {
-	log := filepath.Join(t.TempDir(), "w1.log")
-	text := "up\nfatal error: runtime: out of memory\n\n" + strings.Repeat("goroutine 7 [running]:\n\tloop.go:3 +0x1\n", 2000)
-	if err := os.WriteFile(log, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if got := lastLine(log); got != "fatal error: runtime: out of memory" {
-		t.Errorf("%q", got)
 	}
 }
 

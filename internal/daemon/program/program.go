@@ -49,11 +49,15 @@ type Daemon struct {
 // Main carries the program out and returns its exit code. The first signal that asks for the end (cli.NotifyEnd) ends the body's
 // context, SIGINT or SIGTERM after another of them the process; and so does a body that does not end in time, whatever keeps it. Neither a
 // closed pipe behind stderr nor a file at its largest size ends it. Errors are one line on stderr.
-func Main(d Daemon) int {
+func Main(d Daemon) int { return d.Run(os.Args[1:]) }
+
+// Run is Main with arguments of its own.
+func (d Daemon) Run(args []string) int {
 	cli.OutliveFullFiles()
 	cli.OutliveReaders()
 	code := 0
 	cmd := d.command(func(body Body, level slog.Level) { code = d.live(body, level) })
+	cmd.SetArgs(args)
 	if err := cmd.Execute(); err != nil {
 		d.complain(err)
 		return exitUsage

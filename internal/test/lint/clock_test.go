@@ -25,6 +25,7 @@ var allowedWallClock = map[string]string{
 	"cluster/raftnode/entry.go":     "entries of the log say when they were written, for people",
 	"launch/directory.go":           "runs are ordered by when their files were written",
 	"trainer/trainer.go":            "the first step's time is shown by another process",
+	"fleet/agent/apply.go":          "since when a daemon runs is shown on another machine",
 	"records/recorder.go":           "TensorBoard's records say when they were written",
 }
 

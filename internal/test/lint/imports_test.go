@@ -22,7 +22,7 @@ var layers = []struct {
 }{
 	{"words, how they are counted, and what may be opened: the standard library only", []string{"plan", "regularfile", "plural", "printable", "lobby", "median", "sleep", "elementary", "wholefile", "histogram", "trace", "caches"}},
 	{"what decoders' tests share", []string{"test/cost"}},
-	{"leaves, each of one subject", []string{"rng", "config", "certs", "rpc", "host", "checkpoint/disk", "dataset/merkle", "dataset/picture/jpeg", "tether", "folderlock", "setaside", "pulse", "logs", "telemetry", "slurm", "tensor/kernel", "objects"}},
+	{"leaves, each of one subject", []string{"rng", "config", "certs", "rpc", "host", "checkpoint/disk", "dataset/merkle", "dataset/picture/jpeg", "tether", "folderlock", "setaside", "pulse", "logs", "telemetry", "slurm", "ssh", "tensor/kernel", "objects"}},
 	{"what tests share", []string{"test/support", "test/browser", "test/s3"}},
 	{"the one port of a daemon", []string{"port"}},
 	{"what evaluations tell", []string{"metric"}},
@@ -41,12 +41,13 @@ var layers = []struct {
 	{"who is told of it", []string{"notify"}},
 	{"clusters on one machine", []string{"launch"}},
 	{"clusters that a scheduler starts", []string{"node"}},
+	{"clusters on machines that ssh reaches", []string{"fleet", "fleet/agent"}},
 	{"what people see in a browser", []string{"ui"}},
 	{"what people see of runs side by side", []string{"report"}},
 	{"what people see in a terminal", []string{"watch", "doctor"}},
 	{"what is done with them", []string{"chaos", "sweep"}},
 	{"what is measured", []string{"bench"}},
-	{"tests of the whole: nobody imports them", []string{"test/golden", "test/e2e", "test/netns", "test/slurm", "test/lint"}},
+	{"tests of the whole: nobody imports them", []string{"test/golden", "test/e2e", "test/netns", "test/slurm", "test/ssh", "test/lint"}},
 }
 
 // pure packages take time, randomness and the outside world as arguments: the same arguments give the same results.
@@ -86,7 +87,7 @@ var fences = map[string][]string{
 	"github.com/prometheus":            {"telemetry"},
 	"github.com/spf13/cobra":           {"cli", "daemon/program"},
 	"gonum.org/v1/gonum":               {"tensor/blas"}, // its results differ between CPUs
-	"google.golang.org/grpc":           {"pulse", "rpc", "certs", "allreduce", "cluster", "port", "worker", "daemon", "simulation", "launch", "client", "node", "bench", "doctor"},
+	"google.golang.org/grpc":           {"pulse", "rpc", "certs", "allreduce", "cluster", "port", "worker", "daemon", "simulation", "launch", "client", "node", "fleet/agent", "bench", "doctor"},
 }
 
 const internal = "ringmaster/internal/"
