@@ -11,6 +11,7 @@ type Memory struct {
 	State int64 // parameters, running statistics, the optimizer's vectors and the average
 	Work  int64 // samples and activations: of one seat's step, or of an evaluation where that takes more
 	Seat  int64 // the gradient of one seat, and its batch that is read ahead
+	Step  int64 // of Work: samples and activations of one seat's step
 }
 
 // Job is what the job takes on a worker beside its seats' gradients. The state counts twice: it is copied while a checkpoint is on
@@ -20,7 +21,8 @@ func (m Memory) Job() int64 { return 2*m.State + m.Work }
 // Memory is what the job will take.
 func (p *Plan) Memory() Memory {
 	params, trained, stats := int64(p.Model.Len()), int64(p.Model.GradientLen()), int64(p.Model.StatsLen())
-	m := Memory{State: 4 * (params + trained*int64(len(optim.Names(&p.Job.Train))) + stats + int64(checkpoint.HistoryLen(p.Job.Train.GradientNoise))), Work: p.Model.TrainingBytes(p.largestShard()), Seat: 4 * trained}
+	step := p.Model.TrainingBytes(p.largestShard())
+	m := Memory{Step: step, State: 4 * (params + trained*int64(len(optim.Names(&p.Job.Train))) + stats + int64(checkpoint.HistoryLen(p.Job.Train.GradientNoise))), Work: step, Seat: 4 * trained}
 	if set := p.Data.Eval; set != nil {
 		shard := plan.Interval{Begin: 0, End: set.Len()}.Part(0, p.Job.Seats).Len()
 		piece := p.EvaluationPiece()

@@ -1,40 +1,49 @@
 package trainer
 
 import (
+	"fmt"
 	"testing"
 
 	"ringmaster/internal/config"
 )
 
-// Activations may be computed again: parameters, running statistics and the curve are those of a training that keeps them, on any ring.
+// Activations may be computed again: parameters, running statistics and the curve are those of a training that keeps them, on any ring, in
+// float32 and in bfloat16.
 func TestRecomputingChangesNoState(t *testing.T) {
-	want := ""
-	for _, extra := range []string{"", ", recompute: true"} {
-		job, err := config.Parse("job.yaml", []byte(`
-seats: 2
+	digests := map[string]bool{}
+	for _, precision := range []string{config.PrecisionFloat32, config.PrecisionBFloat16} {
+		want := ""
+		for _, recompute := range []bool{false, true} {
+			job, err := config.Parse("job.yaml", fmt.Appendf(nil, `
+seats: 3
 model:
     kind: sequential
     stack: [{kind: linear, out: 24}, {kind: batch_norm}, {kind: relu}, {kind: dropout, rate: 0.2},
         {kind: residual, stack: [{kind: linear, out: 24}, {kind: batch_norm}, {kind: gelu}, {kind: linear, out: 24}]}, {kind: linear, out: 10}]
 data: {kind: glyphs}
-train: {steps: 12, batch_per_seat: 5, accumulate: 2`+extra+`}
-`), nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		p, err := Assemble(job)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, workers := range []int{1, 2} {
-			got := digestOf(train(t, p, workers, 1, 1, nil, nil)[0])
-			if want == "" {
-				want = got
+train: {steps: 12, batch_per_seat: 5, accumulate: 2, precision: %s, recompute: %v}
+`, precision, recompute), nil)
+			if err != nil {
+				t.Fatal(err)
 			}
-			if got != want {
-				t.Errorf("%d workers%s: state %s, want %s", workers, extra, got, want)
+			p, err := Assemble(job)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, workers := range []int{1, 2, 3} {
+				got := digestOf(train(t, p, workers, 1, 1, nil, nil)[0])
+				if want == "" {
+					want = got
+				}
+				if got != want {
+					t.Errorf("%d workers, %s, recompute %v: state %s, want %s", workers, precision, recompute, got, want)
+				}
 			}
 		}
+		digests[want] = true
+	}
+	if len(digests) != 2 {
+		t.Errorf("bfloat16 changes nothing")
 	}
 }
 
