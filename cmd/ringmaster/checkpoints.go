@@ -14,19 +14,20 @@ import (
 	"ringmaster/internal/checkpoint"
 	"ringmaster/internal/checkpoint/disk"
 	"ringmaster/internal/cli"
+	"ringmaster/internal/objects"
 	"ringmaster/internal/plural"
 )
 
 func checkpointsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "checkpoints",
-		Short: "List, verify and export checkpoints, and show what they remember of the training",
+		Short: "List, verify, copy and export checkpoints, and show what they remember of the training",
 		Args:  cli.Takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return cmd.Help()
 		},
 	}
-	cmd.AddCommand(listCommand(), verifyCommand(), exportCommand(), historyCommand())
+	cmd.AddCommand(listCommand(), verifyCommand(), exportCommand(), historyCommand(), copyCommand())
 	return cmd
 }
 
@@ -70,14 +71,14 @@ func listCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "list DIR",
-		Short: "List the checkpoints below a folder, without reading all of them",
+		Short: "List the checkpoints below a folder or in s3://BUCKET/PREFIX, without reading all of them",
 		Args:  cli.Takes("DIR"),
 		RunE: func(_ *cobra.Command, args []string) error {
-			found, err := survey(args[0])
+			entries, err := found(args[0], false)
 			if err != nil {
 				return err
 			}
-			return failed(showCheckpoints(os.Stdout, found.Entries, asJSON))
+			return failed(showCheckpoints(os.Stdout, entries, asJSON))
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "write JSON")
@@ -88,29 +89,28 @@ func verifyCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "verify DIR",
-		Short: "Check every file of the checkpoints below a folder against its SHA-256",
+		Short: "Check every file of the checkpoints below a folder or in s3://BUCKET/PREFIX against its SHA-256",
 		Args:  cli.Takes("DIR"),
 		RunE: func(_ *cobra.Command, args []string) error {
-			found, err := survey(args[0])
+			entries, err := found(args[0], true)
 			if err != nil {
 				return err
 			}
 			bad := 0
-			for i, e := range found.Entries {
-				found.Entries[i] = e.Verify()
-				if err := found.Entries[i].Err; err != nil && !errors.Is(err, checkpoint.ErrUnfinished) {
+			for _, e := range entries {
+				if e.Err != nil && !errors.Is(e.Err, checkpoint.ErrUnfinished) {
 					bad++
 				}
 			}
-			if err := showCheckpoints(os.Stdout, found.Entries, asJSON); err != nil {
+			if err := showCheckpoints(os.Stdout, entries, asJSON); err != nil {
 				return failed(err)
 			}
 			if bad > 0 {
 				use := "; launch the job again in another folder"
-				if slices.ContainsFunc(found.Entries, func(e checkpoint.Entry) bool { return e.Err == nil }) {
+				if slices.ContainsFunc(entries, func(e checkpoint.Entry) bool { return e.Err == nil }) {
 					use = "; --resume uses the newest whole one"
 				}
-				return failed(fmt.Errorf("damaged: %d of %s%s", bad, plural.Of(len(found.Entries), "checkpoint"), use))
+				return failed(fmt.Errorf("damaged: %d of %s%s", bad, plural.Of(len(entries), "checkpoint"), use))
 			}
 			return nil
 		},
@@ -148,8 +148,15 @@ func checkTarget(flag, target string) error {
 	return nil
 }
 
-// pick is the good checkpoint to be exported. Damaged ones that it passes over are named on stderr.
+// pick is the good checkpoint to be exported; one in an object store is brought to this machine. Damaged ones that it passes over are named on stderr.
 func pick(dir string, byStep bool, step uint64) (*checkpoint.Entry, error) {
+	if objects.Is(dir) {
+		folder, err := bring(dir, byStep, step)
+		if err != nil {
+			return nil, err
+		}
+		dir, byStep = folder, false
+	}
 	if byStep {
 		found, err := survey(dir)
 		if err != nil {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -20,6 +21,8 @@ import (
 	"ringmaster/internal/config"
 	"ringmaster/internal/host"
 	"ringmaster/internal/launch"
+	"ringmaster/internal/objects"
+	"ringmaster/internal/printable"
 	"ringmaster/internal/progress"
 )
 
@@ -70,7 +73,8 @@ func launchCommand() *cobra.Command {
 
 Ctrl-C writes a checkpoint and ends; --resume goes on from it, with any number of workers. A second Ctrl-C ends at once. SIGTERM, SIGHUP (the
 terminal is closed), SIGUSR1, SIGUSR2 (a scheduler's warning) and a pipe that nobody reads any more end it in the same way. The exit code
-is 128 and the signal's number. --resume in a folder without a run begins one there, so one command line serves however often it is started.`,
+is 128 and the signal's number. --resume in a folder without a run begins one there, so one command line serves however often it is started;
+--resume s3://BUCKET/PREFIX does so on machines that come and go.`,
 		Example: `  ringmaster launch configs/quickstart.yaml
   ringmaster launch configs/quickstart.yaml --workers 2 --set train.epochs=10 --ui
   ringmaster launch configs/quickstart.yaml --on-event 'test $RINGMASTER_EVENT != failed || mail -s "$RINGMASTER_TEXT" me@host'
@@ -95,8 +99,63 @@ is 128 and the signal's number. --resume in a folder without a run begins one th
 	cmd.Flags().BoolVar(&page.wanted, "ui", false, "serve a page in the browser that shows the run, and print its address (see ringmaster ui)")
 	bindFlag(cmd, "ui-bind", &page.bind)
 	cmd.Flags().BoolVar(&o.Metrics, "metrics", false, "serve metrics for Prometheus, one address of loopback for each process; they are listed in metrics.json in the run's folder")
-	cmd.Flags().BoolVar(&o.Resume, "resume", false, "go on from the newest good checkpoint in the folder (without --dir: in the newest runs/NAME-N)")
+	resumeFlag(cmd, &o)
 	return cmd
+}
+
+// resumeFlag is --resume, which may stand alone or name a bucket.
+func resumeFlag(cmd *cobra.Command, o *launch.Options) {
+	f := cmd.Flags().VarPF(&resumeValue{o}, "resume", "", "go on from the newest good checkpoint in the folder (without --dir: in the newest runs/NAME-N), or in `s3://BUCKET/PREFIX`\nif the newest of this job is there")
+	f.NoOptDefVal = "true"
+}
+
+// resumeValue is the value of --resume.
+type resumeValue struct{ o *launch.Options }
+
+// String implements pflag.Value.
+func (v *resumeValue) String() string {
+	switch {
+	case v.o == nil || !v.o.Resume:
+		return "false"
+	case v.o.Bucket != "":
+		return v.o.Bucket
+	}
+	return "true"
+}
+
+// Type implements pflag.Value.
+func (v *resumeValue) Type() string { return "s3://BUCKET/PREFIX" }
+
+// Set implements pflag.Value.
+func (v *resumeValue) Set(text string) error {
+	if objects.Is(text) {
+		_, err := objects.Parse(text)
+		v.o.Resume, v.o.Bucket = true, text
+		return err
+	}
+	on, err := strconv.ParseBool(text)
+	if err != nil {
+		return fmt.Errorf("%s is no s3://BUCKET/PREFIX; a run's folder is named by --dir", printable.Typed(text))
+	}
+	v.o.Resume, v.o.Bucket = on, ""
+	return nil
+}
+
+// joinResume makes --resume s3://BUCKET/PREFIX one argument: a flag that may stand alone takes its value by = only.
+func joinResume(args []string) []string {
+	var joined []string
+	for i := 0; i < len(args); i++ {
+		if args[i] == "--" {
+			return append(joined, args[i:]...)
+		}
+		if args[i] == "--resume" && i+1 < len(args) && objects.Is(args[i+1]) {
+			joined = append(joined, "--resume="+args[i+1])
+			i++
+			continue
+		}
+		joined = append(joined, args[i])
+	}
+	return joined
 }
 
 // again are the flags with which the run in its folder goes on as it was launched.

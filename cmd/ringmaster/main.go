@@ -60,7 +60,7 @@ func main() {
 // run carries a command line out and returns the exit code.
 func run(args []string) int {
 	root := rootCommand()
-	root.SetArgs(args)
+	root.SetArgs(joinResume(args))
 	err := root.Execute()
 	if err == nil {
 		return 0

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
 
+	"ringmaster/internal/checkpoint"
 	"ringmaster/internal/cli"
 	"ringmaster/internal/client"
 	"ringmaster/internal/cluster/fsm"
@@ -22,6 +23,7 @@ import (
 	"ringmaster/internal/dataset/shards"
 	"ringmaster/internal/hf"
 	"ringmaster/internal/launch"
+	"ringmaster/internal/objects"
 	"ringmaster/internal/progress"
 	"ringmaster/internal/rpc"
 )
@@ -41,6 +43,7 @@ priority saves a checkpoint, waits, and goes on later from the step at which it 
   ringmaster submit job.yaml --cluster coordinator-1:7000 --dry-run
   id=$(ringmaster submit job.yaml --cluster coordinator-1:7000 --detach)
   ringmaster jobs show "$id" --cluster coordinator-1:7000
+  ringmaster submit job.yaml --cluster coordinator-1:7000 --resume s3://training/job
   ringmaster submit job.yaml --cluster coordinator-1:7000 --records runs/job --on-event https://hooks.example.com/training`,
 		Args: cli.Takes("JOB.yaml"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -52,6 +55,9 @@ priority saves a checkpoint, waits, and goes on later from the step at which it 
 			}
 			if err := checkRecords(how.records, ""); err != nil {
 				return err
+			}
+			if how.resume != "" && how.dry {
+				return wrong(errors.New("--dry-run brings no checkpoint to the cluster; leave --resume out"))
 			}
 			if how.asJSON && !how.dry {
 				return wrong(errors.New("--json is for --dry-run; --summary writes a job's end as JSON"))
@@ -65,6 +71,7 @@ priority saves a checkpoint, waits, and goes on later from the step at which it 
 	certsFlag(cmd, &to.certs)
 	cmd.Flags().IntVar(&how.workers, "workers", 0, "workers to use (default: all that are there, at most the job's seats and max_workers)")
 	cmd.Flags().IntVar(&how.priority, "priority", 0, fmt.Sprintf("the job's `priority`, from %d to %d", -fsm.MaxPriority, fsm.MaxPriority))
+	cmd.Flags().StringVar(&how.resume, "resume", "", "go on from the newest good checkpoint in `s3://BUCKET/PREFIX`, or below a folder of this machine")
 	cmd.Flags().BoolVar(&how.detach, "detach", false, "print the job's id and return, without watching it")
 	cmd.Flags().StringVar(&how.records, "records", "", "record the job in `FOLDER` of this machine while it is watched, as a launch does in its own (metrics.jsonl, events.jsonl, tensorboard/)")
 	cmd.Flags().BoolVar(&how.dry, "dry-run", false, "check the job, and say whether it would find workers, memory and its turn there; submit nothing")
@@ -80,13 +87,28 @@ priority saves a checkpoint, waits, and goes on later from the step at which it 
 	return cmd
 }
 
+// copyPatience is how long a job that has ended is watched while a bucket does not take its checkpoints.
+const copyPatience = 10 * time.Minute
+
 // submitFlags say how a job is given to a cluster.
 type submitFlags struct {
 	workers, priority int
 	detach, dry       bool
 	asJSON            bool   // of a dry run
+	resume            string // s3://BUCKET/PREFIX or a run's folder whose newest checkpoint the job goes on from; empty: none
 	records           string // folder; empty: nothing is recorded here
 	once              string // names the submission; empty: each is another
+}
+
+// check refuses flags that do not fit the job.
+func (f *submitFlags) check(job *config.Job) error {
+	if f.workers < 0 || f.workers > job.Seats {
+		return job.Errorf("seats", "--workers %d must be from 0 to the job's seats: %d", f.workers, job.Seats)
+	}
+	if most := job.MaxWorkers; most > 0 && f.workers > most {
+		return job.Errorf("max_workers", "--workers %d is more than the job's max_workers: %d", f.workers, most)
+	}
+	return checkPriority(f.priority)
 }
 
 // target is the cluster that a command speaks to.
@@ -120,16 +142,14 @@ func runSubmit(ctx context.Context, file string, flags jobFlags, to target, how 
 	defer out.Close(flushPatience)
 	ctx, cancel := untilDetached(ctx, out.Gone())
 	defer cancel(nil)
-	if how.workers < 0 || how.workers > job.Seats {
-		return wrong(job.Errorf("seats", "--workers %d must be from 0 to the job's seats: %d", how.workers, job.Seats))
-	}
-	if most := job.MaxWorkers; most > 0 && how.workers > most {
-		return wrong(job.Errorf("max_workers", "--workers %d is more than the job's max_workers: %d", how.workers, most))
-	}
-	if err := checkPriority(how.priority); err != nil {
+	if err := how.check(job); err != nil {
 		return wrong(err)
 	}
-	request, checked, err := prepared(ctx, job, how.workers)
+	origin, earlier, err := originOf(ctx, how.resume, job)
+	if err != nil {
+		return wrong(err)
+	}
+	request, checked, err := prepared(ctx, job, how.workers, origin)
 	if err != nil {
 		return wrong(err)
 	}
@@ -138,6 +158,12 @@ func runSubmit(ctx context.Context, file string, flags jobFlags, to target, how 
 		return dryRun(ctx, to, options, job, request, checked, how.asJSON, out)
 	}
 	account := accountOf(checked)
+	if origin != nil {
+		if err := goOn(ctx, to, options, request, origin, earlier); err != nil {
+			return err
+		}
+		account = append(account, fmt.Sprintf("going on from step %d (%s)", origin.Manifest.Step, origin))
+	}
 	if how.detach {
 		return detach(ctx, to, options, request, account, out)
 	}
@@ -237,7 +263,7 @@ func untilDetached(parent context.Context, gone <-chan struct{}) (context.Contex
 
 // submission is prepared for those who need no more than the lines that say what was read and left out.
 func submission(ctx context.Context, job *config.Job, workers int) (request *rpc.SubmitRequest, account []string, err error) {
-	request, checked, err := prepared(ctx, job, workers)
+	request, checked, err := prepared(ctx, job, workers, nil)
 	return request, accountOf(checked), err
 }
 
@@ -249,8 +275,8 @@ func accountOf(checked *launch.Checked) []string {
 }
 
 // prepared is the request for a job. If the data is also on this machine it is checked here already; if it is
-// not, the workers find out, and checked is nil.
-func prepared(ctx context.Context, job *config.Job, workers int) (request *rpc.SubmitRequest, checked *launch.Checked, err error) {
+// not, the workers find out, and checked is nil. origin is the checkpoint that it goes on from, nil for none.
+func prepared(ctx context.Context, job *config.Job, workers int, origin *launch.Origin) (request *rpc.SubmitRequest, checked *launch.Checked, err error) {
 	request = &rpc.SubmitRequest{Workers: uint32(workers)}
 	elsewhere := false
 	for _, place := range job.Data.Places() {
@@ -264,13 +290,21 @@ func prepared(ctx context.Context, job *config.Job, workers int) (request *rpc.S
 		if checked, err = launch.Check(job); err != nil {
 			return nil, nil, err
 		}
-		if err := checked.CheckInit(ctx, nil); err != nil {
+		if origin != nil {
+			if err := origin.Admit(checked); err != nil {
+				return nil, nil, err
+			}
+		}
+		if err := checked.CheckInit(ctx, origin); err != nil {
 			return nil, nil, err
 		}
 		job.Resolve(checked.Samples)
 		request.Fingerprint, request.Files = checked.Fingerprint, checked.Files
 	}
-	if m := job.Model; elsewhere && m.Init != "" && m.InitDigest == "" {
+	if elsewhere && origin != nil {
+		job.Inherit(origin.Job) // the coordinators compare the rest
+	}
+	if m := job.Model; elsewhere && origin == nil && m.Init != "" && m.InitDigest == "" {
 		return nil, nil, job.Errorf("model.init", "model.init: without the data here the weights in %s cannot be checked; write their digest into model.init_digest (launch and submit print it), or submit where the data is", m.Init)
 	}
 	if err := hf.Settle(job); err != nil {
@@ -278,6 +312,30 @@ func prepared(ctx context.Context, job *config.Job, workers int) (request *rpc.S
 	}
 	request.Config = job.Encode()
 	return request, checked, nil
+}
+
+// originOf finds the checkpoint that a job goes on from; nil where no place is named. earlier are the folders of those of its run up to it.
+func originOf(ctx context.Context, place string, job *config.Job) (*launch.Origin, []string, error) {
+	switch {
+	case place == "":
+		return nil, nil, nil
+	case objects.Is(place):
+		return launch.BringOrigin(ctx, place, job, checkpoint.Name{}, os.Stderr)
+	}
+	origin, err := launch.FindOrigin(place, os.Stderr)
+	return origin, nil, err
+}
+
+// goOn brings a checkpoint to the coordinators, and makes the request one to go on from it.
+func goOn(ctx context.Context, to target, options []grpc.DialOption, request *rpc.SubmitRequest, origin *launch.Origin, earlier []string) error {
+	coordinators := client.New(to.cluster, options...)
+	err := origin.Upload(ctx, coordinators, to.cluster)
+	if err = errors.Join(err, coordinators.Close()); err != nil {
+		return failed(err)
+	}
+	request.Manifest, err = origin.Manifest.Encode()
+	request.Earlier = earlier
+	return failed(err)
 }
 
 // submitNow gives the job to the cluster, which must answer.
@@ -313,5 +371,13 @@ func watchSubmitted(ctx context.Context, coordinators *client.Client, id string,
 			see(s)
 		}
 	})
+	if err == nil {
+		last, err = launch.AwaitCopies(ctx, last, copyPatience, func(ctx context.Context) (*rpc.JobStatus, error) {
+			ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+			defer cancel()
+			answer, err := coordinators.Status(ctx, id)
+			return answer.GetJob(), err
+		}, display.Note)
+	}
 	return last, failed(err)
 }

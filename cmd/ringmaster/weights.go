@@ -13,6 +13,7 @@ import (
 	"ringmaster/internal/checkpoint/disk"
 	"ringmaster/internal/config"
 	"ringmaster/internal/metric"
+	"ringmaster/internal/objects"
 	"ringmaster/internal/optim"
 )
 
@@ -31,6 +32,9 @@ func (f *trainedFlags) pick(cmd *cobra.Command, path string) (*checkpoint.Entry,
 	}
 	if f.byStep {
 		return nil, wrong(errors.New("--best and --step name two checkpoints; leave one out"))
+	}
+	if objects.Is(path) {
+		return nil, wrong(fmt.Errorf("--best looks at all checkpoints of a run: bring them to this machine by ringmaster checkpoints copy %s DIR, and name DIR", path))
 	}
 	newest, err := pick(path, false, 0)
 	if err != nil {

@@ -33,7 +33,7 @@ func (f *Found) BestBy(rule *metric.Rule) (*Entry, error) {
 	for {
 		at := map[uint64]bool{}
 		for _, e := range f.Entries {
-			if e.Err == nil && !bad[e.Step] && sameRun(e.Manifest, newest.Manifest) {
+			if e.Err == nil && !bad[e.Step] && SameRun(e.Manifest, newest.Manifest) {
 				at[e.Step] = true
 			}
 		}

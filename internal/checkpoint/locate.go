@@ -42,6 +42,9 @@ func Locate(fsys disk.FS, dir string) (*Found, error) {
 
 // Survey is Locate without the search for the newest good checkpoint: it reads no share.
 func Survey(fsys disk.FS, dir string) (*Found, error) {
+	if strings.HasPrefix(dir, "s3://") {
+		return nil, fmt.Errorf("look for checkpoints in %s: bring them to this machine first: ringmaster checkpoints copy %s DIR", dir, dir)
+	}
 	e, err := fsys.Stat(dir)
 	if path := (*fs.PathError)(nil); errors.As(err, &path) {
 		err = path.Err // the message names the path

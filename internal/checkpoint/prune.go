@@ -29,8 +29,8 @@ func (p Pruned) String() string {
 	return ""
 }
 
-// compareNames orders by step, then generation, then job.
-func compareNames(a, b Name) int {
+// CompareNames orders by step, then generation, then job.
+func CompareNames(a, b Name) int {
 	return cmp.Or(cmp.Compare(a.Step, b.Step), cmp.Compare(a.Generation, b.Generation), cmp.Compare(a.Job, b.Job))
 }
 
@@ -51,11 +51,11 @@ func Prune(stores []*Store, origin *Manifest, keep int, best *metric.Rule) (Prun
 	var first Name // of the newest ones that stay
 	if origin != nil {
 		for _, e := range all {
-			if e.Err == nil && sameRun(e.Manifest, origin) && compareNames(e.Name, origin.Name()) <= 0 {
+			if e.Err == nil && SameRun(e.Manifest, origin) && CompareNames(e.Name, origin.Name()) <= 0 {
 				p.Kept = append(p.Kept, e.Name)
 			}
 		}
-		slices.SortFunc(p.Kept, compareNames)
+		slices.SortFunc(p.Kept, CompareNames)
 		p.Kept = slices.Compact(p.Kept)
 		if n := len(p.Kept) - keep; keep > 0 && n > 0 {
 			spared := bestOf(p.Kept, origin, best)
@@ -77,8 +77,8 @@ func Prune(stores []*Store, origin *Manifest, keep int, best *metric.Rule) (Prun
 		case errors.Is(e.Err, ErrUnfinished):
 			into = unfinished
 		case origin == nil || keep <= 0 || e.Err != nil && !errors.Is(e.Err, ErrDamaged),
-			e.Manifest == nil || !sameRun(e.Manifest, origin), // of another run, or unknown
-			len(p.Kept) == 0 || compareNames(e.Name, first) > 0:
+			e.Manifest == nil || !SameRun(e.Manifest, origin), // of another run, or unknown
+			len(p.Kept) == 0 || CompareNames(e.Name, first) > 0:
 			continue
 		}
 		deleted, err := e.store.Retire(e.Name)
@@ -109,7 +109,7 @@ func bestOf(names []Name, origin *Manifest, rule *metric.Rule) (best Name) {
 	return best
 }
 
-// sameRun reports whether two checkpoints belong to the launches of one run: they are of one job by name, seats and data.
-func sameRun(a, b *Manifest) bool {
+// SameRun reports whether two checkpoints belong to the launches of one run: they are of one job by name, seats and data.
+func SameRun(a, b *Manifest) bool {
 	return a.Job == b.Job && a.Seats == b.Seats && a.Fingerprint == b.Fingerprint
 }

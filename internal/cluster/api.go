@@ -307,15 +307,17 @@ func (s *Server) describeJob(j *fsm.Job) *rpc.JobStatus {
 		out.Views = append(out.Views, &rpc.ViewRecord{Generation: uint64(v.Generation), Workers: uint32(v.Workers), Cause: v.Cause,
 			Reason: v.Reason, Step: v.Step, DetectedMs: v.DetectedMs, StalledMs: s.stalls[v.Generation], LostSteps: uint32(v.LostSteps), Started: v.Started})
 	}
+	out.CopyTo, out.CopiesSettled = s.places.of(j), s.settledAt(j)
 	for _, c := range j.Checkpoints {
+		_, copied := s.copied.Load(out.CopyTo + " " + c.Directory)
 		out.Checkpoints = append(out.Checkpoints, &rpc.CheckpointRecord{Step: c.Step, Generation: uint64(c.Generation), Bytes: c.Bytes,
-			StalledMs: c.StalledMs, Directory: c.Directory})
+			StalledMs: c.StalledMs, Directory: c.Directory, Copied: copied})
 	}
 	if j.View != nil {
 		out.Workers = uint32(len(j.View.Members))
 	}
 	s.describeProgress(j, out)
-	if !out.Ended {
+	if !out.Ended || out.CopyTo != "" {
 		out.Unsaved = s.leader.Unsaved(j)
 	}
 	out.Stalled = s.held[j.ID]

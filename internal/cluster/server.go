@@ -54,7 +54,9 @@ type Config struct {
 	Log     *slog.Logger
 	Random  func() uint64 // source of incarnations
 	Fetch   Fetcher
-	Recent  *logs.Recent // of this process
+	// OpenBucket opens a place that checkpoints are copied to; nil: there is none.
+	OpenBucket func(place string) (Bucket, error)
+	Recent     *logs.Recent // of this process
 	// AskLogs asks another coordinator or a worker for lines of its log; nil: nobody can be asked.
 	AskLogs func(ctx context.Context, worker bool, address string, r *rpc.LogsRequest) (*rpc.LogsReply, error)
 }
@@ -76,6 +78,9 @@ type Server struct {
 	unsaved troubles
 	begun   begun    // by workers
 	holds   sync.Map // folders of checkpoints that are complete here
+	copied  sync.Map // "PLACE FOLDER" of checkpoints that this leader has copied, or found there
+	settled sync.Map // by job: its newest checkpoint when its bucket was last found to be as it should be
+	places  placesOf
 
 	wholeAt atomic.Uint64 // all checkpoints named in the log up to this entry are here; see Whole
 	sweptAt atomic.Uint64 // log entry after which the last search for needless folders ran; 0: search again
@@ -132,6 +137,9 @@ func (s *Server) leads() bool {
 func (s *Server) Run(ctx context.Context) error {
 	var keeper sync.WaitGroup
 	keeper.Go(func() { s.keepCheckpoints(ctx) })
+	if s.cfg.OpenBucket != nil {
+		keeper.Go(func() { s.copyCheckpoints(ctx) })
+	}
 	defer keeper.Wait()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()

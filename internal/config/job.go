@@ -417,6 +417,7 @@ type Checkpoint struct {
 	KeepLast   int `yaml:"keep_last"`   // older ones are retired
 
 	KeepBest string `yaml:"keep_best" omit:"zero"` // the metric whose best evaluation's checkpoint is kept too; empty: none
+	CopyTo   string `yaml:"copy_to" omit:"zero"`   // s3://BUCKET/PREFIX that gets a copy of each; empty: none
 }
 
 // PerSeat is the number of samples that a seat computes in a full step, in all its micro-batches.

@@ -472,6 +472,9 @@ func (j *Job) validateStop(c *checker) {
 	if name := j.Train.Show; name != "" {
 		c.told("train.show", name, &j.Train)
 	}
+	if to := j.Checkpoint.CopyTo; to != "" {
+		c.require("checkpoint.copy_to", strings.HasPrefix(to, "s3://") && len(to) > len("s3://"), "checkpoint.copy_to %q is no place in an object store; write s3://BUCKET/PREFIX", to)
+	}
 	if name := j.Checkpoint.KeepBest; name != "" {
 		c.told("checkpoint.keep_best", name, &j.Train)
 	}

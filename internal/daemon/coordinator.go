@@ -99,7 +99,7 @@ func Coordinator(ctx context.Context, c *config.Coordinator, log *slog.Logger) e
 	timing := decide.DefaultTiming()
 	timing.Silence = c.WorkerTimeout
 	server := cluster.New(cluster.Config{ID: c.ID, Address: address, Machine: host.ID(), PID: os.Getpid(), Timing: timing, Log: log,
-		Random: randomWord, Fetch: conns.fetch, Recent: logs.RecentOf(log), AskLogs: conns.logs}, &cluster.Replicated{Node: n}, store)
+		Random: randomWord, Fetch: conns.fetch, OpenBucket: copiesIn(log), Recent: logs.RecentOf(log), AskLogs: conns.logs}, &cluster.Replicated{Node: n}, store)
 	seen.ofCoordinator(server, n, c.Dir)
 	log.Info("coordinator is up", "id", c.ID, "address", address, "dir", c.Dir)
 	return live(ctx, port, identity, server, &seen.calls, members.spend(server), log,

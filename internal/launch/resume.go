@@ -2,6 +2,7 @@ package launch
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,7 +28,11 @@ type Origin struct {
 
 	entry *checkpoint.Entry
 	found *checkpoint.Found
+	shown string // where it is from, for people; "": Path
 }
+
+// String is where the checkpoint is from.
+func (o *Origin) String() string { return cmp.Or(o.shown, o.Path) }
 
 // errNoCheckpoint means that a folder holds no checkpoint, not even a damaged one.
 var errNoCheckpoint = errors.New("no checkpoint")
@@ -70,15 +75,15 @@ func (o *Origin) Admit(c *Checked) error {
 		differences = config.Shorter(o.Job, c.Job, c.Samples)
 	}
 	if len(differences) > 0 {
-		return fmt.Errorf("cannot resume from %s, because the bits of the run depend on what has changed: %s", o.Path,
+		return fmt.Errorf("cannot resume from %s, because the bits of the run depend on what has changed: %s", o,
 			config.Describe(differences, func(d config.Difference) string { return c.Job.Errorf(d.Key, "%s", d.String()).Error() }))
 	}
 	if !bytes.Equal(o.Manifest.Fingerprint[:], c.Fingerprint) {
 		return c.Job.Blame("data", fmt.Errorf("cannot resume from %s: the data is not what it was (fingerprint %s, was %s); point data.dir at the same files",
-			o.Path, short(c.Fingerprint), short(o.Manifest.Fingerprint[:])))
+			o, short(c.Fingerprint), short(o.Manifest.Fingerprint[:])))
 	}
 	if err := layout.Admit(o.Manifest); err != nil {
-		return fmt.Errorf("cannot resume from %s: %w", o.Path, err)
+		return fmt.Errorf("cannot resume from %s: %w", o, err)
 	}
 	return nil
 }
@@ -151,16 +156,23 @@ func (o *Origin) Upload(ctx context.Context, coordinators *client.Client, addres
 }
 
 // beginning finds and checks what the job begins from: the newest checkpoint of a run to resume, or else the seed and model.init. nil: these.
-func (o *Options) beginning(ctx context.Context, dir Directory, checked *Checked) (*Origin, error) {
+func (o *Options) beginning(ctx context.Context, dir Directory, checked *Checked) (*Origin, []string, error) {
 	var origin *Origin
+	var earlier []string
 	if o.Resume {
 		var err error
 		origin, err = admitOrigin(dir, checked, o.Warnings)
 		switch {
+		case errors.Is(err, errNoCheckpoint) && o.Bucket != "":
 		case errors.Is(err, errNoCheckpoint) && !dir.saved():
 			say(o.Warnings, "ringmaster: %s", dir.begins(o.Job.Name))
 		case err != nil:
-			return nil, &UsageError{err}
+			return nil, nil, &UsageError{err}
+		}
+		if o.Bucket != "" {
+			if origin, earlier, err = o.fromBucket(ctx, origin, checked); err != nil {
+				return nil, nil, err
+			}
 		}
 	}
 	if o.From != "" && origin == nil {
@@ -169,11 +181,11 @@ func (o *Options) beginning(ctx context.Context, dir Directory, checked *Checked
 			err = origin.Admit(checked)
 		}
 		if err != nil {
-			return nil, &UsageError{err}
+			return nil, nil, &UsageError{err}
 		}
 	}
 	_, err := interruptible(o.Interrupts, func() (*Checked, error) { return checked, checked.CheckInit(ctx, origin) })
-	return origin, err
+	return origin, earlier, err
 }
 
 // admitOrigin finds the checkpoint to resume from, checks that the job may go on from it, and makes room for the files

@@ -33,6 +33,7 @@ type Options struct {
 	Dir          string // "": the next free NAME-N below runs; with Resume the newest
 	Resume       bool
 	Metrics      bool   // the processes serve their metrics
+	Bucket       string // with Resume: s3://BUCKET/PREFIX, whose newest checkpoint counts beside those in the folder; "": none
 	From         string // a checkpoint's folder that a new run begins with, as if it had come so far itself; "": the seed
 
 	Display    progress.Display
@@ -168,7 +169,10 @@ func prepare(ctx context.Context, o *Options) (*run, int, error) {
 	if err := checkProcesses(o.Job, checked.Memory, workers, coordinators, host.Memory()); err != nil {
 		return nil, 0, &UsageError{err}
 	}
-	origin, err := o.beginning(ctx, dir, checked)
+	if err := checkBucket(ctx, o.Job, o.Warnings); err != nil {
+		return nil, 0, &UsageError{err}
+	}
+	origin, earlier, err := o.beginning(ctx, dir, checked)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -189,8 +193,7 @@ func prepare(ctx context.Context, o *Options) (*run, int, error) {
 		return nil, 0, &UsageError{err}
 	}
 	cluster.Dir = dir
-	var earlier []string
-	if o.Resume {
+	if o.Resume && (origin == nil || origin.shown == "") {
 		earlier = dir.tidy(origin, o.Job, number, o.Display.Note, o.Warnings)
 	}
 	for _, line := range checked.Account {
@@ -316,7 +319,7 @@ func (r *run) workWith(ctx context.Context, addresses []string) error {
 		if err := r.origin.Upload(ctx, r.client, addresses); err != nil {
 			return err
 		}
-		r.o.Display.Note(fmt.Sprintf("going on from step %d (%s)", r.origin.Manifest.Step, r.origin.Path))
+		r.o.Display.Note(fmt.Sprintf("going on from step %d (%s)", r.origin.Manifest.Step, r.origin))
 	}
 	job, err := r.submit(ctx)
 	if err != nil {
@@ -331,6 +334,7 @@ func (r *run) workWith(ctx context.Context, addresses []string) error {
 		r.o.Display.Note(fmt.Sprintf("no coordinator has answered for %v: the training goes on, its checkpoints wait (%v)", patience, err))
 	}
 	if err == nil {
+		err = r.awaitCopies(ctx)
 		r.saveStatus(ctx)
 	}
 	return err

@@ -136,7 +136,7 @@ func TestResumeWithoutAWholeCheckpoint(t *testing.T) {
 		}
 		var said strings.Builder
 		o := &Options{Job: job, Resume: true, Warnings: &said}
-		origin, err := o.beginning(t.Context(), dir, &Checked{Job: job})
+		origin, _, err := o.beginning(t.Context(), dir, &Checked{Job: job})
 		if test.want == "" {
 			if err != nil || origin != nil || !strings.Contains(said.String(), "holds no checkpoint although step 70 was reached, so the job begins at step 0 again") {
 				t.Errorf("%s: %v, %v; said %q", test.name, origin, err, said.String())

@@ -124,6 +124,9 @@ func (s *Status) Table() string {
 				fmt.Fprintf(w, "  %s\n", line)
 			}
 		}
+		if s.CopyTo != "" {
+			fmt.Fprintf(w, "  %s\n", s.copies())
+		}
 		if s.Stalled != nil {
 			fmt.Fprintf(w, "  %s\n", s.Stalled.Reason)
 		}
@@ -158,6 +161,19 @@ func (s *Status) Table() string {
 	}
 	_ = w.Flush() // a strings.Builder takes everything
 	return shown(out.String())
+}
+
+// copies says how far checkpoints are copied.
+func (s *Status) copies() string {
+	switch {
+	case s.CopiedStep == nil && s.SavedStep == nil:
+		return "checkpoints are copied to " + s.CopyTo
+	case s.CopiedStep == nil:
+		return fmt.Sprintf("saved at step %d, not copied to %s yet", *s.SavedStep, s.CopyTo)
+	case s.SavedStep != nil && *s.SavedStep > *s.CopiedStep:
+		return fmt.Sprintf("saved at step %d; copied to %s up to step %d", *s.SavedStep, s.CopyTo, *s.CopiedStep)
+	}
+	return fmt.Sprintf("saved at step %d, and copied to %s", *s.CopiedStep, s.CopyTo)
 }
 
 // maxStatusLine bounds a line of the status, in bytes.

@@ -96,6 +96,7 @@ type CheckpointSummary struct {
 	Path      string `json:"path"`
 	Bytes     uint64 `json:"bytes"`
 	StalledMs figure `json:"stalled_ms"`
+	Copy      string `json:"copy,omitempty"` // where its copy in checkpoint.copy_to is; absent: there is none, or none yet
 }
 
 // Summarize turns a job's last status into the summary. s is nil if the job was never created. began is when the command
@@ -126,7 +127,11 @@ func Summarize(s *rpc.JobStatus, store string, began, now time.Time) *Summary {
 		}
 	}
 	for _, c := range s.GetCheckpoints() {
-		out.Checkpoints = append(out.Checkpoints, CheckpointSummary{c.Step, filepath.Join(store, c.Directory), c.Bytes, figure(c.StalledMs)})
+		one := CheckpointSummary{Step: c.Step, Path: filepath.Join(store, c.Directory), Bytes: c.Bytes, StalledMs: figure(c.StalledMs)}
+		if c.Copied {
+			one.Copy = strings.TrimSuffix(s.CopyTo, "/") + "/" + c.Directory
+		}
+		out.Checkpoints = append(out.Checkpoints, one)
 	}
 	out.judge()
 	return out
@@ -152,10 +157,12 @@ type Status struct {
 	Epoch        int                 `json:"epoch"`
 	TrainLoss    figure              `json:"train_loss"`
 	SamplesPerS  figure              `json:"samples_per_s"`
-	LeftS        *figure             `json:"left_s"`           // seconds until the last step at the present speed; null where that is not known
-	SavedStep    *uint64             `json:"saved_step"`       // of the newest stored checkpoint; null: none
-	Queued       int                 `json:"queued"`           // jobs that wait for their turn
-	Others       []JobEntry          `json:"others,omitempty"` // jobs that run beside this one
+	LeftS        *figure             `json:"left_s"`                // seconds until the last step at the present speed; null where that is not known
+	SavedStep    *uint64             `json:"saved_step"`            // of the newest stored checkpoint; null: none
+	CopyTo       string              `json:"copy_to,omitempty"`     // where checkpoints are copied to
+	CopiedStep   *uint64             `json:"copied_step,omitempty"` // of the newest one that is there
+	Queued       int                 `json:"queued"`                // jobs that wait for their turn
+	Others       []JobEntry          `json:"others,omitempty"`      // jobs that run beside this one
 	DigestStep   uint64              `json:"digest_step"`
 	Digest       string              `json:"digest"`
 	Coordinators []CoordinatorStatus `json:"coordinators"`
@@ -243,6 +250,12 @@ func Describe(c *rpc.ClusterStatus, machine string) *Status {
 	}
 	if n := len(j.GetCheckpoints()); n > 0 {
 		out.SavedStep = &j.Checkpoints[n-1].Step
+	}
+	out.CopyTo = j.GetCopyTo()
+	for _, k := range j.GetCheckpoints() {
+		if k.Copied {
+			out.CopiedStep = &k.Step
+		}
 	}
 	out.Queued = int(c.GetQueued())
 	if others := c.GetOthers(); len(others) > 0 {

@@ -44,7 +44,7 @@ func Parse(path string) (Place, error) {
 	case len(bucket) > 255 || strings.ContainsFunc(bucket, func(r rune) bool { return !plain(r) }):
 		return Place{}, fmt.Errorf("%s: %s is no name of a bucket (letters, digits, dots and dashes)", printable.Typed(path), printable.Typed(bucket))
 	case len(prefix) > maxKey/2 || strings.Contains(prefix, "//") || strings.Contains("/"+prefix+"/", "/../") || strings.Contains("/"+prefix+"/", "/./"):
-		return Place{}, fmt.Errorf("%s: write the prefix as names between single slashes, without . and ..", printable.Typed(path))
+		return Place{}, fmt.Errorf("%s: write the prefix as names between single slashes, none of them a dot or two", printable.Typed(path))
 	}
 	return Place{bucket, prefix}, nil
 }
@@ -155,6 +155,9 @@ func (s *Store) explain(err error) error {
 		}
 		if detailed, ok := errors.AsType[*url.Error](err); ok {
 			err = detailed.Err
+		}
+		if detailed, ok := errors.AsType[*net.OpError](err); ok {
+			err = detailed.Err // without ports, which differ each time
 		}
 		return &awayError{fmt.Sprintf("%s cannot be reached (%s)", at, printable.Line(err.Error(), 200))}
 	}

@@ -3376,6 +3376,7 @@ type CheckpointRecord struct {
 	Bytes         uint64                 `protobuf:"varint,3,opt,name=bytes,proto3" json:"bytes,omitempty"`
 	StalledMs     float64                `protobuf:"fixed64,4,opt,name=stalled_ms,json=stalledMs,proto3" json:"stalled_ms,omitempty"`
 	Directory     string                 `protobuf:"bytes,5,opt,name=directory,proto3" json:"directory,omitempty"` // name of the checkpoint's folder in every replica's store
+	Copied        bool                   `protobuf:"varint,6,opt,name=copied,proto3" json:"copied,omitempty"`      // it is where the job's checkpoints are copied to, too, as far as this leader knows
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3443,6 +3444,13 @@ func (x *CheckpointRecord) GetDirectory() string {
 		return x.Directory
 	}
 	return ""
+}
+
+func (x *CheckpointRecord) GetCopied() bool {
+	if x != nil {
+		return x.Copied
+	}
+	return false
 }
 
 type EpochRecord struct {
@@ -3730,8 +3738,10 @@ type JobStatus struct {
 	Coordinators    []string               `protobuf:"bytes,33,rep,name=coordinators,proto3" json:"coordinators,omitempty"`                      // where all replicas are, so that who watches finds those that were added
 	Stalled         *Stall                 `protobuf:"bytes,34,opt,name=stalled,proto3" json:"stalled,omitempty"`                                // who holds the job up; absent: nobody
 	Unsaved         []*Unsaved             `protobuf:"bytes,35,rep,name=unsaved,proto3" json:"unsaved,omitempty"`
-	EvalMetrics     string                 `protobuf:"bytes,36,opt,name=eval_metrics,json=evalMetrics,proto3" json:"eval_metrics,omitempty"` // beside eval_accuracy, as in EpochFact
-	Reason          string                 `protobuf:"bytes,37,opt,name=reason,proto3" json:"reason,omitempty"`                              // why the job ended before its last step; else empty
+	EvalMetrics     string                 `protobuf:"bytes,36,opt,name=eval_metrics,json=evalMetrics,proto3" json:"eval_metrics,omitempty"`        // beside eval_accuracy, as in EpochFact
+	Reason          string                 `protobuf:"bytes,37,opt,name=reason,proto3" json:"reason,omitempty"`                                     // why the job ended before its last step; else empty
+	CopyTo          string                 `protobuf:"bytes,38,opt,name=copy_to,json=copyTo,proto3" json:"copy_to,omitempty"`                       // where its checkpoints are copied to; empty: nowhere
+	CopiesSettled   bool                   `protobuf:"varint,39,opt,name=copies_settled,json=copiesSettled,proto3" json:"copies_settled,omitempty"` // all of them are there, and those that are not kept any more are gone
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -4023,6 +4033,20 @@ func (x *JobStatus) GetReason() string {
 		return x.Reason
 	}
 	return ""
+}
+
+func (x *JobStatus) GetCopyTo() string {
+	if x != nil {
+		return x.CopyTo
+	}
+	return ""
+}
+
+func (x *JobStatus) GetCopiesSettled() bool {
+	if x != nil {
+		return x.CopiesSettled
+	}
+	return false
 }
 
 // Stall says who holds a job up.
@@ -5831,7 +5855,7 @@ const file_ringmaster_proto_rawDesc = "" +
 	"stalled_ms\x18\a \x01(\x01R\tstalledMs\x12\x1d\n" +
 	"\n" +
 	"lost_steps\x18\b \x01(\rR\tlostSteps\x12\x18\n" +
-	"\astarted\x18\t \x01(\bR\astarted\"\x99\x01\n" +
+	"\astarted\x18\t \x01(\bR\astarted\"\xb1\x01\n" +
 	"\x10CheckpointRecord\x12\x12\n" +
 	"\x04step\x18\x01 \x01(\x04R\x04step\x12\x1e\n" +
 	"\n" +
@@ -5840,7 +5864,8 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\x05bytes\x18\x03 \x01(\x04R\x05bytes\x12\x1d\n" +
 	"\n" +
 	"stalled_ms\x18\x04 \x01(\x01R\tstalledMs\x12\x1c\n" +
-	"\tdirectory\x18\x05 \x01(\tR\tdirectory\"\xcd\x01\n" +
+	"\tdirectory\x18\x05 \x01(\tR\tdirectory\x12\x16\n" +
+	"\x06copied\x18\x06 \x01(\bR\x06copied\"\xcd\x01\n" +
 	"\vEpochRecord\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\rR\x05epoch\x12\x1d\n" +
 	"\n" +
@@ -5868,7 +5893,7 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\aseat_ms\x18\f \x01(\x01R\x06seatMs\x12\x16\n" +
 	"\x06memory\x18\r \x01(\x04R\x06memory\x120\n" +
 	"\bactivity\x18\x0e \x01(\v2\x14.ringmaster.ActivityR\bactivity\x12\x10\n" +
-	"\x03job\x18\x0f \x01(\tR\x03job\"\x89\t\n" +
+	"\x03job\x18\x0f \x01(\tR\x03job\"\xc9\t\n" +
 	"\tJobStatus\x12\x10\n" +
 	"\x03job\x18\x01 \x01(\tR\x03job\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
@@ -5912,7 +5937,9 @@ const file_ringmaster_proto_rawDesc = "" +
 	"\astalled\x18\" \x01(\v2\x11.ringmaster.StallR\astalled\x12-\n" +
 	"\aunsaved\x18# \x03(\v2\x13.ringmaster.UnsavedR\aunsaved\x12!\n" +
 	"\feval_metrics\x18$ \x01(\tR\vevalMetrics\x12\x16\n" +
-	"\x06reason\x18% \x01(\tR\x06reason\"\xa2\x02\n" +
+	"\x06reason\x18% \x01(\tR\x06reason\x12\x17\n" +
+	"\acopy_to\x18& \x01(\tR\x06copyTo\x12%\n" +
+	"\x0ecopies_settled\x18' \x01(\bR\rcopiesSettled\"\xa2\x02\n" +
 	"\x05Stall\x12\x16\n" +
 	"\x06worker\x18\x01 \x01(\tR\x06worker\x12\x12\n" +
 	"\x04host\x18\x02 \x01(\tR\x04host\x12\x12\n" +
