@@ -157,12 +157,9 @@ func runSubmit(ctx context.Context, file string, flags jobFlags, to target, how 
 	if how.dry {
 		return dryRun(ctx, to, options, job, request, checked, how.asJSON, out)
 	}
-	account := accountOf(checked)
-	if origin != nil {
-		if err := goOn(ctx, to, options, request, origin, earlier); err != nil {
-			return err
-		}
-		account = append(account, fmt.Sprintf("going on from step %d (%s)", origin.Manifest.Step, origin))
+	account, err := goOn(ctx, to, options, request, origin, earlier, accountOf(checked))
+	if err != nil {
+		return err
 	}
 	if how.detach {
 		return detach(ctx, to, options, request, account, out)
@@ -326,16 +323,19 @@ func originOf(ctx context.Context, place string, job *config.Job) (*launch.Origi
 	return origin, nil, err
 }
 
-// goOn brings a checkpoint to the coordinators, and makes the request one to go on from it.
-func goOn(ctx context.Context, to target, options []grpc.DialOption, request *rpc.SubmitRequest, origin *launch.Origin, earlier []string) error {
+// goOn brings a checkpoint, if there is one, to the coordinators, and makes the request one to go on from it. It adds to the account.
+func goOn(ctx context.Context, to target, options []grpc.DialOption, request *rpc.SubmitRequest, origin *launch.Origin, earlier, account []string) ([]string, error) {
+	if origin == nil {
+		return account, nil
+	}
 	coordinators := client.New(to.cluster, options...)
 	err := origin.Upload(ctx, coordinators, to.cluster)
 	if err = errors.Join(err, coordinators.Close()); err != nil {
-		return failed(err)
+		return nil, failed(err)
 	}
 	request.Manifest, err = origin.Manifest.Encode()
 	request.Earlier = earlier
-	return failed(err)
+	return append(account, fmt.Sprintf("going on from step %d (%s)", origin.Manifest.Step, origin)), failed(err)
 }
 
 // submitNow gives the job to the cluster, which must answer.
