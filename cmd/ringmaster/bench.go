@@ -167,6 +167,8 @@ between them are not.`,
 	cmd.Flags().IntVar(&options.Workers, "workers", 2, "number of workers")
 	cmd.Flags().IntVar(&options.Seats, "seats", 0, "number of seats (default: one for each worker)")
 	cmd.Flags().BoolVar(&options.TCP, "tcp", false, "over TCP instead of unix sockets")
+	cmd.Flags().BoolVar(&options.TLS, "tls", false, "over TCP under mutual TLS, as between machines")
+	cmd.Flags().BoolVar(&options.GRPC, "grpc", false, "frames go over gRPC streams, as to a peer that knows nothing else")
 	cmd.Flags().DurationVar(&options.Time, "time", time.Second, "`time` to measure each size")
 	cmd.Flags().StringSliceVar(&sizes, "bytes", []string{"64", "1MiB", "16MiB", "100MiB"}, "sizes of the summed vector, or of the buckets to try (default then: "+strings.Join(bench.TuneSizes, ",")+")")
 	cmd.Flags().StringVar(&tune.File, "tune", "", "advise sizes of buckets for the job in this `file`")
@@ -215,7 +217,7 @@ as long as that takes, and has at least --steps. Of a cluster that runs, ringmas
 
 // checkTuneFlags refuses flags of the other kind of measurement.
 func checkTuneFlags(cmd *cobra.Command, file string) error {
-	with, without := []string{"set", "threads", "rounds"}, []string{"seats", "tcp"}
+	with, without := []string{"set", "threads", "rounds"}, []string{"seats", "tcp", "tls", "grpc"}
 	for _, name := range with {
 		if file == "" && cmd.Flags().Changed(name) {
 			return wrong(fmt.Errorf("--%s goes with --tune JOB.yaml", name))

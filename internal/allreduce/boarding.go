@@ -10,7 +10,7 @@ import (
 // agreeOnBoard gives the session a board if all its links are wires. The first worker makes it and hands it round the ring; if it comes back, all have it, and
 // the first worker says so in a second round.
 func (r *Ring) agreeOnBoard(ctx context.Context) error {
-	in, out := r.wires.in, r.wires.out
+	in, out := within(r.wires.in), within(r.wires.out)
 	b := newBoard(r)
 	able := in != nil && out != nil && in.boards && out.boards && out.held == nil && b.plan.size <= boardLimit
 	fd := -1
@@ -44,6 +44,14 @@ func (r *Ring) agreeOnBoard(ctx context.Context) error {
 		r.board = b
 	}
 	return err
+}
+
+// within is a wire within the host, by which memory can be handed on; nil where there is none.
+func within(w *wire) *wire {
+	if w == nil || !w.local() {
+		return nil
+	}
+	return w
 }
 
 // mapBoard gives the board its memory: new one if fd is negative.

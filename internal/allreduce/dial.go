@@ -58,7 +58,7 @@ var errEarly = errors.New("too early")
 // call tries once to open the link.
 func (t *Transport) call(ctx context.Context, id *Identity) (Outgoing, error) {
 	next := id.next()
-	wires := &wires{}
+	wires := &wires{secure: t.secure()}
 	conn, err := grpc.NewClient("passthrough:///"+next.Address, t.dialOptions(next, wires)...)
 	if err != nil {
 		return nil, fmt.Errorf("dial worker %s at %s: %w", next.Worker, next.Address, err)
@@ -74,7 +74,11 @@ func (t *Transport) call(ctx context.Context, id *Identity) (Outgoing, error) {
 	}
 	if stop() && err == nil {
 		if wire != nil {
-			return &wireOutgoing{out, wire}, nil
+			wired := &wireOutgoing{Outgoing: out, wire: wire}
+			if !wire.local() {
+				watchWire(wired)
+			}
+			return wired, nil
 		}
 		return out, nil
 	}
@@ -114,6 +118,7 @@ type grpcOutgoing struct {
 
 // wires are the connections below a link.
 type wires struct {
+	secure bool // the members show certificates to each other
 	mu     sync.Mutex
 	open   []net.Conn
 	closed bool
@@ -144,11 +149,11 @@ func (w *wires) cut() {
 	w.open = nil
 }
 
-// local reports whether the connection is one that could be a wire.
-func (w *wires) local() bool {
+// wireable reports whether the connection is one that could be a wire.
+func (w *wires) wireable() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return len(w.open) > 0 && wireable(w.open[len(w.open)-1])
+	return len(w.open) > 0 && wireable(w.open[len(w.open)-1], w.secure)
 }
 
 // greet opens the stream, says hello and waits to be accepted. wired: the frames are to go by a wire, as we have offered.
@@ -163,7 +168,7 @@ func (o *grpcOutgoing) greet(ctx context.Context, id *Identity, offer bool) (wir
 	name := id.own().Worker
 	name = name[:min(len(name), 256)]
 	hello.Length, hello.Data = uint32(len(name)), mem.BufferSlice{mem.SliceBuffer(name)}
-	if offer && o.wires.local() {
+	if offer && o.wires.wireable() {
 		hello.Kind = byWire
 	}
 	if err := o.Send(hello); err != nil && !errors.Is(err, io.EOF) {

@@ -10,6 +10,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/peer"
+
+	"ringmaster/internal/certs"
 )
 
 // byWire is the kind of a hello that offers a wire, and of an accept that takes it. Then the caller connects once more, and that connection begins with
@@ -29,8 +31,12 @@ type splitting struct {
 
 // ServerHandshake looks at the first byte where a connection could be a wire.
 func (s splitting) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
-	if s.transport.options.NoWires || !wireable(raw) {
+	secure := s.transport.secure()
+	if s.transport.options.NoWires || !wireable(raw, secure) {
 		return s.TransportCredentials.ServerHandshake(raw)
+	}
+	if secure && overTLS(raw) != nil {
+		s.transport.splits.Store(true)
 	}
 	var first [1]byte
 	if _, err := io.ReadFull(raw, first[:]); err != nil {
@@ -54,6 +60,9 @@ type begun struct {
 	first []byte
 }
 
+// NetConn is the connection below.
+func (b *begun) NetConn() net.Conn { return b.Conn }
+
 // Read reads these bytes again, then goes on.
 func (b *begun) Read(p []byte) (int, error) {
 	if len(b.first) == 0 {
@@ -64,10 +73,21 @@ func (b *begun) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// local reports whether the stream's caller is a process of this host, and a wire to it can be made.
-func (t *Transport) local(stream grpc.ServerStream) bool {
+// secure reports whether members show certificates to each other.
+func (t *Transport) secure() bool {
+	return t.options.Credentials != nil && t.options.Credentials.Info().SecurityProtocol != "insecure"
+}
+
+// wires reports whether the stream's caller can make a wire to this worker: TLS must be below gRPC, where the port puts it.
+func (t *Transport) wires(stream grpc.ServerStream) bool {
 	p, ok := peer.FromContext(stream.Context())
-	return ok && !t.options.NoWires && wireable(&net.UnixConn{}) && p.Addr.Network() == "unix"
+	switch {
+	case !ok || t.options.NoWires || !wireable(&net.UnixConn{}, false):
+		return false
+	case p.Addr.Network() == "unix":
+		return true
+	}
+	return p.Addr.Network() == "tcp" && (!t.secure() || t.splits.Load())
 }
 
 // takeWire answers a connection whose first byte says that it is to be a wire, and gives it to the link that waits for it.
@@ -85,12 +105,17 @@ func (t *Transport) joinWire(conn net.Conn, hello *Header) error {
 	if p == nil || p.wireless == nil || p.ended || hello.Phase != phaseHello || hello.check(&p.hello) != nil || hello.Step != p.hello.Step {
 		return fmt.Errorf("no link waits for this wire")
 	}
+	if secure := overTLS(conn); secure != nil {
+		if who, err := certs.Caller(secure.ConnectionState()); err != nil || who.Role != certs.Worker || who.ID != p.caller {
+			return fmt.Errorf("the wire of worker %s is opened by another", p.caller)
+		}
+	}
 	answer := *hello
 	answer.From, answer.To, answer.Phase, answer.Step = hello.To, hello.From, phaseAccept, 0
 	if err := writeHeader(conn, &answer); err != nil {
 		return err
 	}
-	w, err := wireOf(conn)
+	w, err := wireOf(conn, t.secure())
 	if err != nil || w == nil {
 		return fmt.Errorf("make a wire: %w", err)
 	}
@@ -132,7 +157,7 @@ func (t *Transport) dialWire(ctx context.Context, id *Identity) (*wire, error) {
 	err = greetWire(conn, id)
 	var w *wire
 	if err == nil {
-		if w, err = wireOf(conn); err == nil && w == nil {
+		if w, err = wireOf(conn, t.secure()); err == nil && w == nil {
 			err = fmt.Errorf("a second connection is of another kind than the first")
 		}
 	}
@@ -144,6 +169,23 @@ func (t *Transport) dialWire(ctx context.Context, id *Identity) (*wire, error) {
 		return nil, fmt.Errorf("open the wire: %w", err)
 	}
 	return w, nil
+}
+
+// The system may give a wire's connection up, as after a reset, without the other end being told: it only reads.
+const brokenInterval = 500 * time.Millisecond
+
+// watchWire ends the link when its wire's connection is broken. What the next worker may have said of it has had the time to come.
+func watchWire(out *wireOutgoing) {
+	var look func()
+	look = func() {
+		switch {
+		case out.wire.broken():
+			time.AfterFunc(lingerFailed, out.Close)
+		case !out.closed.Load():
+			time.AfterFunc(brokenInterval, look)
+		}
+	}
+	time.AfterFunc(brokenInterval, look)
 }
 
 func greetWire(conn net.Conn, id *Identity) error {

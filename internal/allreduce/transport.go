@@ -7,6 +7,7 @@ import (
 	"net"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -54,7 +55,7 @@ type Options struct {
 	Credentials credentials.TransportCredentials // for dialing; nil: no encryption
 	Silence     time.Duration                    // how long a neighbour may leave pings unanswered; default 3 s
 	Hold        time.Duration                    // how long an early link waits for the session it is for; default 10 s
-	NoWires     bool                             // frames go over gRPC even between processes of one host
+	NoWires     bool                             // frames go over gRPC
 	NoBoards    bool                             // workers of one host send each other frames, too
 	Window      int32                            // bytes under way that the receiver has not read; default 16 MiB, at least 64 KiB
 	// Dial connects to a member by the best of its addresses; the hello shows whether it is the right process.
@@ -68,6 +69,7 @@ type Transport struct {
 	jobs    map[uint64]*place // by job hash: the newest generation
 	order   []uint64          // the jobs in the order in which they came
 	held    int
+	splits  atomic.Bool   // connections come whose TLS is below
 	changed chan struct{} // closed and replaced when a place changes
 }
 
@@ -260,7 +262,7 @@ func (t *Transport) offer(stream grpc.ServerStream, in *grpcIncoming, hello *Hea
 		// Sent before the session can see the link: its own farewell comes after.
 		in.place = p
 		accept := Header{Cluster: hello.Cluster, Job: hello.Job, Generation: hello.Generation, From: hello.To, To: hello.From, Phase: phaseAccept}
-		if hello.Kind == byWire && t.local(stream) {
+		if hello.Kind == byWire && t.wires(stream) {
 			accept.Kind = byWire
 			p.wireless = in
 		}

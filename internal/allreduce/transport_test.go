@@ -69,6 +69,10 @@ var networks = map[string]func(t testing.TB, members []plan.Member, options Opti
 		options.NoBoards = true
 		return startHosts(t, members, options, "unix", func(i int) string { return filepath.Join(dir, fmt.Sprint(i)) })
 	},
+	"tcp over gRPC": func(t testing.TB, members []plan.Member, options Options) []*host {
+		options.NoWires = true
+		return startHosts(t, members, options, "tcp", func(int) string { return "127.0.0.1:0" })
+	},
 	"tcp": func(t testing.TB, members []plan.Member, options Options) []*host {
 		return startHosts(t, members, options, "tcp", func(int) string { return "127.0.0.1:0" })
 	},

@@ -7,6 +7,7 @@ import (
 	"net"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"ringmaster/internal/plan"
@@ -471,7 +472,8 @@ func (in *wireIncoming) Close(bye *Frame) {
 // wireOutgoing is a link to the next worker whose frames go by a wire.
 type wireOutgoing struct {
 	Outgoing
-	wire *wire
+	wire   *wire
+	closed atomic.Bool
 }
 
 // Send writes a frame behind all others, at the session's end.
@@ -492,6 +494,7 @@ func (o *wireOutgoing) Send(f Frame) error {
 
 // Close ends both.
 func (o *wireOutgoing) Close() {
+	o.closed.Store(true)
 	o.wire.close()
 	o.Outgoing.Close()
 }

@@ -19,13 +19,16 @@ const readAhead = 4 << 10
 // iovMax is the largest number of pieces that the system writes at once.
 const iovMax = 1024
 
-// wire is a unix socket that carries a link's frames between two processes of one host. Nothing of it blocks; poll waits. The scheduler of Go does not
+// wire is a socket that carries a link's frames: a unix socket between two processes of one host, else TCP, encrypted where members have certificates. Nothing of it blocks; poll waits. The scheduler of Go does not
 // know the socket: it would wake a thread more for all that arrives. So whoever needs a frame waits for it in the system, and reads it
 // to where it belongs. A frame on a wire is its header and its payload.
 //
 // Writing has one caller at a time, and so has reading.
 type wire struct {
 	fd     int
+	conn   net.Conn // what the socket was taken from, of which only the count of open connections is left
+	unix   bool
+	sealed *sealed      // nil: no TLS
 	held   func() bool  // a fault: nothing can be written now; nil: there is none
 	boards bool         // its workers may share a board
 	using  sync.RWMutex // held for writing while the socket is closed
@@ -50,16 +53,13 @@ type wire struct {
 }
 
 // wireOf takes a connection over; nil: it cannot be a wire.
-func wireOf(conn net.Conn) (*wire, error) {
-	w := &wire{}
-	if h, ok := conn.(holding); ok {
-		w.held, conn = h.Held, h.NetConn()
-	}
-	socket, ok := conn.(*net.UnixConn)
+func wireOf(conn net.Conn, secure bool) (*wire, error) {
+	l, ok := layersOf(conn, secure)
 	if !ok {
 		return nil, nil
 	}
-	raw, err := socket.SyscallConn()
+	w := &wire{conn: conn, held: l.held}
+	raw, err := l.socket.SyscallConn()
 	if err != nil {
 		return nil, fmt.Errorf("take a socket over: %w", err)
 	}
@@ -75,20 +75,28 @@ func wireOf(conn net.Conn) (*wire, error) {
 	if err != nil {
 		return nil, fmt.Errorf("take a socket over: %w", err)
 	}
-	_ = socket.Close() // the copy stays open
+	_ = l.socket.Close() // the copy stays open
 	_ = syscall.SetNonblock(w.fd, true)
-	_ = syscall.SetsockoptInt(w.fd, syscall.SOL_SOCKET, syscall.SO_SNDBUF, wireRoom) // less costs time alone
+	if w.unix = l.socket.LocalAddr().Network() == "unix"; w.unix {
+		_ = syscall.SetsockoptInt(w.fd, syscall.SOL_SOCKET, syscall.SO_SNDBUF, wireRoom) // less costs time alone; TCP finds out by itself
+	}
+	if l.tls != nil {
+		if w.sealed, err = newSealed(l.tls, w.fd); err != nil {
+			w.close()
+			return nil, err
+		}
+	}
 	return w, nil
 }
 
 // wireable reports whether wireOf takes such a connection.
-func wireable(conn net.Conn) bool {
-	if h, ok := conn.(holding); ok {
-		conn = h.NetConn()
-	}
-	_, ok := conn.(*net.UnixConn)
+func wireable(conn net.Conn, secure bool) bool {
+	_, ok := layersOf(conn, secure)
 	return ok
 }
+
+// local reports whether the wire is a unix socket.
+func (w *wire) local() bool { return w.unix }
 
 // frame adds a frame to what is to be written; the payload follows by add.
 func (w *wire) frame(h *Header) {
@@ -116,6 +124,9 @@ func (w *wire) add(b []byte) {
 func (w *wire) write() error {
 	w.using.RLock()
 	defer w.using.RUnlock()
+	if w.sealed != nil {
+		return w.writeSealed()
+	}
 	first := 0
 	for {
 		if w.rejected || w.ended {
@@ -140,13 +151,18 @@ func (w *wire) write() error {
 		w.unsent.Add(-int64(n))
 		first += passed(part, n)
 	}
+	w.keep(first)
+	return nil
+}
+
+// keep forgets the first pieces of the batch, which are written.
+func (w *wire) keep(first int) {
 	rest := copy(w.batch, w.batch[first:])
 	clear(w.batch[rest:])
 	w.batch = w.batch[:rest]
 	if rest == 0 {
 		w.framed = 0
 	}
-	return nil
 }
 
 // drop forgets what was to be written.
@@ -267,6 +283,9 @@ func (w *wire) landed(t taker, n int) error {
 
 // fill reads what is there: straight bytes to the payload's place, the others to ahead, which is empty.
 func (w *wire) fill() (straight, n int, err error) {
+	if w.sealed != nil {
+		return w.fillSealed()
+	}
 	pieces := w.pieces[:0]
 	if w.located {
 		piece := syscall.Iovec{Base: &w.place[w.filled]}
@@ -299,7 +318,20 @@ func (w *wire) close() {
 		defer w.using.Unlock()
 		w.ended = true
 		_ = syscall.Close(w.fd)
+		_ = w.conn.Close() // its socket is closed already
 	})
+}
+
+// broken reports whether the system has given the connection up, as after a reset.
+func (w *wire) broken() bool {
+	w.using.RLock()
+	defer w.using.RUnlock()
+	if w.ended {
+		return false
+	}
+	fd, timeout := pollFd{fd: int32(w.fd)}, syscall.Timespec{}
+	_, _, _ = syscall.RawSyscall6(syscall.SYS_PPOLL, uintptr(unsafe.Pointer(&fd)), 1, uintptr(unsafe.Pointer(&timeout)), 0, 0, 0)
+	return fd.revents != 0
 }
 
 // bell ends a poll.

@@ -4,6 +4,7 @@ package allreduce
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"sync/atomic"
@@ -17,8 +18,9 @@ type wire struct {
 
 var errNoWires = errors.New("wires between processes need Linux")
 
-func wireOf(net.Conn) (*wire, error) { return nil, nil }
-func wireable(net.Conn) bool         { return false }
+func wireOf(net.Conn, bool) (*wire, error) { return nil, nil }
+func wireable(net.Conn, bool) bool         { return false }
+func overTLS(net.Conn) *tls.Conn           { return nil }
 
 func (*wire) frame(*Header)                               {}
 func (*wire) add([]byte)                                  {}
@@ -26,6 +28,8 @@ func (*wire) write() error                                { return errNoWires }
 func (*wire) pending() bool                               { return false }
 func (*wire) read(taker) (moved, blocked bool, err error) { return false, false, errNoWires }
 func (*wire) await() bool                                 { return false }
+func (*wire) local() bool                                 { return false }
+func (*wire) broken() bool                                { return false }
 func (*wire) close()                                      {}
 func (*wire) hand(*Header, int) error                     { return errNoWires }
 

@@ -15,10 +15,13 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 
 	"ringmaster/internal/allreduce"
+	"ringmaster/internal/certs"
 	"ringmaster/internal/launch"
 	"ringmaster/internal/plan"
+	"ringmaster/internal/port"
 )
 
 // AllReduceOptions say what AllReduce measures.
@@ -26,6 +29,8 @@ type AllReduceOptions struct {
 	Workers int           // from 2 to mostWorkers
 	Seats   int           // 0: one for each worker
 	TCP     bool          // over TCP on this machine instead of unix sockets
+	TLS     bool          // over TCP under mutual TLS, as between machines
+	GRPC    bool          // frames go over gRPC streams, as to a peer that has no wires
 	Time    time.Duration // for each size
 }
 
@@ -85,7 +90,7 @@ func AllReduce(ctx context.Context, o AllReduceOptions, sizes []string) (report 
 	if err != nil {
 		return nil, err
 	}
-	transports, stop, err := startTransports(view.Members, o.TCP)
+	transports, stop, err := startTransports(view.Members, &o)
 	if err != nil {
 		return nil, err
 	}
@@ -127,41 +132,85 @@ func parseBytes(s string) (int, error) {
 }
 
 // startTransports starts a server for every member and writes its address down.
-func startTransports(members []plan.Member, tcp bool) (transports []*allreduce.Transport, stop func() error, err error) {
+func startTransports(members []plan.Member, o *AllReduceOptions) (transports []*allreduce.Transport, stop func() error, err error) {
 	dir, err := os.MkdirTemp("", "ringmaster-bench-")
 	if err != nil {
 		return nil, nil, err
 	}
 	var serving errgroup.Group
-	var servers []*grpc.Server
+	var ends []func() error
 	stop = func() error {
-		for _, s := range servers {
-			s.Stop()
+		var errs []error
+		for _, end := range ends {
+			errs = append(errs, end())
 		}
-		return errors.Join(serving.Wait(), os.RemoveAll(dir))
+		return errors.Join(append(errs, serving.Wait(), os.RemoveAll(dir))...)
+	}
+	var authority *certs.Authority
+	if o.TLS {
+		if authority, err = certs.Init(filepath.Join(dir, "ca"), time.Now()); err != nil {
+			return nil, nil, errors.Join(err, stop())
+		}
 	}
 	for i := range members {
 		m := &members[i]
 		m.Worker, m.Incarnation = fmt.Sprintf("w%d", i+1), plan.Incarnation(i+1)
-		network, address := "unix", filepath.Join(dir, m.Worker)
-		if tcp {
-			network, address = "tcp", "127.0.0.1:0"
-		}
-		l, err := net.Listen(network, address)
+		e, err := openEnd(m.Worker, filepath.Join(dir, m.Worker), authority, o)
 		if err != nil {
 			return nil, nil, errors.Join(err, stop())
 		}
-		m.Address = l.Addr().String()
-		t := allreduce.NewTransport(allreduce.Options{Worker: m.Worker, Dial: func(ctx context.Context, m plan.Member) (net.Conn, error) {
-			var d net.Dialer
-			return d.DialContext(ctx, network, m.Address)
-		}})
+		m.Address = e.listener.Addr().String()
+		t := allreduce.NewTransport(allreduce.Options{Worker: m.Worker, NoWires: o.GRPC, Credentials: e.credentials,
+			Dial: func(ctx context.Context, m plan.Member) (net.Conn, error) { return e.dial(ctx, m.Address) }})
 		s := grpc.NewServer(t.ServerOptions()...)
 		t.Register(s)
-		serving.Go(func() error { return s.Serve(l) })
-		transports, servers = append(transports, t), append(servers, s)
+		serving.Go(func() error { return s.Serve(e.listener) })
+		transports = append(transports, t)
+		ends = append(ends, func() error {
+			s.Stop()
+			return e.close()
+		})
 	}
 	return transports, stop, nil
+}
+
+// end is where a worker listens, and how it dials the others.
+type end struct {
+	listener    net.Listener
+	credentials credentials.TransportCredentials // nil: none
+	dial        func(ctx context.Context, address string) (net.Conn, error)
+	close       func() error
+}
+
+// openEnd opens a worker's end; path is for its socket, or for its certificate, which authority makes where it is not nil.
+func openEnd(worker, path string, authority *certs.Authority, o *AllReduceOptions) (*end, error) {
+	if authority != nil {
+		if err := authority.Node(path, certs.Peer{Role: certs.Worker, ID: worker}, false, 1, time.Now()); err != nil {
+			return nil, err
+		}
+		identity, err := certs.Load(path, time.Now())
+		if err != nil {
+			return nil, err
+		}
+		p, err := port.Listen(port.Config{Bind: "127.0.0.1:0", Identity: identity})
+		if err != nil {
+			return nil, err
+		}
+		return &end{p.RPC(), p.Credentials(), p.RPCDialer(certs.Worker), p.Close}, nil
+	}
+	network, address := "unix", path
+	if o.TCP {
+		network, address = "tcp", "127.0.0.1:0"
+	}
+	l, err := net.Listen(network, address)
+	if err != nil {
+		return nil, err
+	}
+	dial := func(ctx context.Context, address string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, network, address)
+	}
+	return &end{l, nil, dial, func() error { return nil }}, nil
 }
 
 // measureRing measures one size. It returns the first worker's times in ascending order.

@@ -11,9 +11,10 @@ import (
 )
 
 func TestAllReduceMeasuresEverySize(t *testing.T) {
-	for _, tcp := range []bool{false, true} {
+	for _, o := range []AllReduceOptions{{}, {TCP: true}, {TLS: true}, {GRPC: true}} {
+		o.Workers, o.Seats, o.Time = 2, 4, time.Millisecond
 		sizes := []string{"64", "1MiB"}
-		report, err := AllReduce(context.Background(), AllReduceOptions{Workers: 2, Seats: 4, TCP: tcp, Time: time.Millisecond}, sizes)
+		report, err := AllReduce(context.Background(), o, sizes)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -32,6 +32,9 @@ func (c *prefixed) Read(b []byte) (int, error) {
 	return 1, nil
 }
 
+// NetConn is the connection below.
+func (c *prefixed) NetConn() net.Conn { return c.Conn }
+
 // open connects to another daemon's port: TCP, and TLS where this port has an identity, with a holder of the role there
 // ("": any member).
 func (p *Port) open(ctx context.Context, address string, want certs.Role, rpc bool) (net.Conn, error) {
@@ -100,16 +103,16 @@ type plain struct{ credentials.CommonAuthInfo }
 func (plain) AuthType() string { return "insecure" }
 
 func (c portCredentials) info(conn net.Conn) credentials.AuthInfo {
-	inner := conn
-	if c, ok := inner.(*counted); ok {
-		inner = c.Conn
-	}
-	if p, ok := inner.(*prefixed); ok {
-		inner = p.Conn
-	}
-	if secure, ok := inner.(*tls.Conn); ok {
-		return credentials.TLSInfo{State: secure.ConnectionState(),
-			CommonAuthInfo: credentials.CommonAuthInfo{SecurityLevel: credentials.PrivacyAndIntegrity}}
+	for {
+		if secure, ok := conn.(*tls.Conn); ok {
+			return credentials.TLSInfo{State: secure.ConnectionState(),
+				CommonAuthInfo: credentials.CommonAuthInfo{SecurityLevel: credentials.PrivacyAndIntegrity}}
+		}
+		over, ok := conn.(interface{ NetConn() net.Conn })
+		if !ok {
+			break
+		}
+		conn = over.NetConn()
 	}
 	return plain{credentials.CommonAuthInfo{SecurityLevel: credentials.NoSecurity}}
 }

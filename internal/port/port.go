@@ -19,11 +19,12 @@ import (
 	"ringmaster/internal/logs"
 )
 
-// The first byte of a TCP connection says what it carries. gRPC's clients begin with HTTP/2's preface "PRI * HTTP/2.0";
-// our own dialers send one byte that begins no text and no TLS handshake, so that a stranger's HTTP, TLS or SSH client
+// The first byte of a TCP connection says what it carries. gRPC's clients begin with HTTP/2's preface "PRI * HTTP/2.0", and the ring's frames beside
+// gRPC, which its server's credentials take, with their magic "RMR"; our own dialers send one byte that begins no text and no TLS handshake, so that a stranger's HTTP, TLS or SSH client
 // is never taken for Raft or gossip. The low bits are the version: an incompatible protocol gets a new byte.
 const (
 	firstRPC    = 'P'
+	firstFrame  = 'R'
 	firstRaft   = 0xD1
 	firstGossip = 0xE1
 	firstSelf   = 0xF1 // a port that looks whether an address leads to itself, see Reach
@@ -316,7 +317,7 @@ func (p *Port) greet(raw net.Conn) (conn net.Conn, k kind, holder string, err er
 	if p.tls != nil && !k.mayOpen(caller.Role) {
 		return nil, 0, "", fmt.Errorf("it has the certificate of %v, and may not speak %v here", caller, k)
 	}
-	if k == kindRPC { // HTTP/2 wants its first byte back
+	if k == kindRPC { // it wants its first byte back
 		conn = &prefixed{Conn: conn, first: first[0], pending: true}
 	}
 	return conn, k, holder, nil
@@ -324,7 +325,7 @@ func (p *Port) greet(raw net.Conn) (conn net.Conn, k kind, holder string, err er
 
 func recognise(first byte) (kind, bool) {
 	switch first {
-	case firstRPC:
+	case firstRPC, firstFrame:
 		return kindRPC, true
 	case firstRaft:
 		return kindRaft, true

@@ -44,6 +44,9 @@ func (c *counted) Close() error {
 	return c.Conn.Close()
 }
 
+// NetConn is the connection below.
+func (c *counted) NetConn() net.Conn { return c.Conn }
+
 // admit counts a connection of a certificate's holder ("": of nobody in particular). The error says why it may not stay.
 func (q *queue) admit(conn net.Conn, k kind, holder string) (net.Conn, error) {
 	most := maxOpen
