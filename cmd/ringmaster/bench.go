@@ -25,7 +25,7 @@ func benchCommand() *cobra.Command {
 			return cmd.Help()
 		},
 	}
-	cmd.AddCommand(benchGemmCommand(), benchKernelsCommand(), benchAllreduceCommand(), benchTrainCommand(), benchRooflineCommand(), benchScalingCommand(), benchBalanceCommand(), benchLRCommand(), benchTokenizerCommand())
+	cmd.AddCommand(benchGemmCommand(), benchKernelsCommand(), benchAllreduceCommand(), benchTopologyCommand(), benchTrainCommand(), benchRooflineCommand(), benchScalingCommand(), benchBalanceCommand(), benchLRCommand(), benchTokenizerCommand())
 	return cmd
 }
 
@@ -175,6 +175,33 @@ between them are not.`,
 	cmd.Flags().StringArrayVar(&tune.Sets, "set", nil, "with --tune: override a job key, `KEY=VALUE`; repeatable")
 	cmd.Flags().IntVar(&tune.Threads, "threads", 0, "with --tune: compute threads of each worker (default: CPUs / workers)")
 	cmd.Flags().IntVar(&tune.Rounds, "rounds", 3, "with --tune: how often everything is measured")
+	flags.register(cmd)
+	return cmd
+}
+
+func benchTopologyCommand() *cobra.Command {
+	var flags benchFlags
+	var options bench.TopologyOptions
+	var sizes []string
+	cmd := &cobra.Command{
+		Use:   "topology",
+		Short: "Work out how long sums over many workers take",
+		Long: `Works out, without measuring, how long the all-reduce of a vector takes over up to thousands of workers of one seat each: the ring with every hop between hosts; the ring as it is, with the
+workers of a host beside each other; a ring of hosts whose workers share memory; and all gradients gathered by doubling. Every frame is followed through links of the given
+latency and bandwidth.`,
+		Example: `  ringmaster bench topology --workers 8,64,1000 --per-host 8 --gbit 10 --latency 50us`,
+		Args:    cli.Takes(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return flags.show(cmd.Context(), func(context.Context) (*bench.Report, error) { return bench.Topology(options, sizes) })
+		},
+	}
+	cmd.Flags().IntSliceVar(&options.Workers, "workers", []int{2, 8, 16, 64, 256, 1000}, "numbers of workers")
+	cmd.Flags().IntVar(&options.PerHost, "per-host", 8, "workers of a host")
+	cmd.Flags().DurationVar(&options.Latency, "latency", 50*time.Microsecond, "`time` of a small frame between hosts")
+	cmd.Flags().DurationVar(&options.Local, "local", 10*time.Microsecond, "`time` of a small frame within a host")
+	cmd.Flags().DurationVar(&options.Frame, "frame", 3*time.Microsecond, "`time` that handling a frame takes")
+	cmd.Flags().Float64Var(&options.Gbit, "gbit", 10, "what a host sends, in Gbit/s")
+	cmd.Flags().StringSliceVar(&sizes, "bytes", []string{"64", "473128", "16MiB"}, "sizes of the summed vector")
 	flags.register(cmd)
 	return cmd
 }
