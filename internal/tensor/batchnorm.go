@@ -33,6 +33,8 @@ type batchNorm struct {
 	blocks            int
 	compute, traverse *share
 	statistics, dots  *share
+	node              *node
+	measures, applies *node // which compute and measure for this one, see pieces.go; nil: it does that itself
 }
 
 // BatchNormActivation is what is applied to the normalised values.
@@ -87,7 +89,7 @@ func (g *Graph) BatchNorm(x, gamma, beta *Value, mean, variance plan.Interval, o
 	n.backward = append(n.backward, scratch...)
 	op.compute, op.traverse = newShare(op.computeRows), newShare(op.traverseRows)
 	op.statistics, op.dots = newShare(op.measureBlocks), newShare(op.dotBlocks)
-	n.op = op
+	n.op, op.node = op, n
 	return op.y
 }
 
@@ -118,7 +120,9 @@ func (o *batchNorm) forward(c *Context) {
 		o.invert(of(c.Running, o.runVar), 1)
 	}
 	o.affine()
-	o.compute.run(c, o.blocks, statisticBlock*o.channels)
+	if o.applies == nil {
+		o.compute.run(c, o.rows, o.channels)
+	}
 }
 
 // affine computes the maps to the normalised values: gamma*(x-mean)*rstd + beta as a*x + b.
@@ -134,7 +138,9 @@ func (o *batchNorm) affine() {
 // measure takes the batch's statistics from those of the blocks: the mean is the blocks' weighted one, and the sum of
 // squares around it is that of the blocks, plus rows*(block's mean - mean)^2 for each. All blocks but the last are whole.
 func (o *batchNorm) measure(c *Context) {
-	o.statistics.run(c, o.blocks, statisticBlock*o.channels)
+	if o.measures == nil {
+		o.statistics.run(c, o.blocks, statisticBlock*o.channels)
+	}
 	n, whole := float32(o.rows), o.rows/statisticBlock
 	last := float32(o.rows % statisticBlock)
 	means, squares, between := o.mean.data, o.e.data, o.f.data
@@ -194,10 +200,15 @@ func (o *batchNorm) invert(sums []float32, n float32) {
 	}
 }
 
+// band is the rows [begin, end) of v.
+func (o *batchNorm) band(v []float32, begin, end int) []float32 {
+	return v[begin*o.channels : end*o.channels]
+}
+
 func (o *batchNorm) computeRows(begin, end int) {
-	for k := begin; k < end; k++ {
-		y, rows := o.block(o.y.Data(), k)
-		x, _ := o.block(o.x.Data(), k)
+	for at := begin; at < end; at += statisticBlock {
+		rows := min(statisticBlock, end-at)
+		y, x := o.band(o.y.Data(), at, at+rows), o.band(o.x.Data(), at, at+rows)
 		switch o.activation {
 		case ReLUNorm:
 			kernel.ColScaleShiftReLU(y, x, o.a.data, o.b.data, rows)
@@ -229,8 +240,10 @@ func (o *batchNorm) dotBlocks(begin, end int) {
 // backward: with h = (x-mean)*rstd and dy as it comes through the activation, dbeta = sum dy, dgamma = sum dy*h and
 // dx = gamma*rstd*(dy - dbeta/n - h*dgamma/n) = a*dy + (e*x + f).
 func (o *batchNorm) backward(c *Context) {
-	o.affine()
-	o.dots.run(c, o.blocks, statisticBlock*o.channels)
+	if o.applies == nil {
+		o.affine()
+		o.dots.run(c, o.blocks, statisticBlock*o.channels)
+	}
 	db, dg := o.db.data(), o.dg.data()
 	o.fold(db, o.partial.data, o.blocks, nil)
 	o.fold(dg, o.shifted.data, o.blocks, nil)
@@ -241,17 +254,16 @@ func (o *batchNorm) backward(c *Context) {
 		e[i] = -a[i] * r * (dg[i] / n)
 		f[i] = -float32(a[i]*(db[i]/n)) - float32(e[i]*o.mean.data[i])
 	}
-	if o.dx.wanted() {
-		o.traverse.run(c, o.blocks, statisticBlock*o.channels)
+	if o.dx.wanted() && o.measures == nil {
+		o.traverse.run(c, o.rows, o.channels)
 	}
 }
 
 func (o *batchNorm) traverseRows(begin, end int) {
 	a, b, e, f := o.a.data, o.b.data, o.e.data, o.f.data
-	for k := begin; k < end; k++ {
-		dx, rows := o.block(o.dx.data(), k)
-		dy, _ := o.block(o.y.grad.data, k)
-		x, _ := o.block(o.x.Data(), k)
+	for at := begin; at < end; at += statisticBlock {
+		rows := min(statisticBlock, end-at)
+		dx, dy, x := o.band(o.dx.data(), at, at+rows), o.band(o.y.grad.data, at, at+rows), o.band(o.x.Data(), at, at+rows)
 		switch o.activation {
 		case ReLUNorm:
 			kernel.ColCombineReLU(dx, dy, x, a, b, e, f, rows)

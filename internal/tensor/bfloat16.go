@@ -277,12 +277,8 @@ func (p *Program) forwardRows(c *Context, n *node, rows, of int) {
 // backward runs a node's backward.
 func (p *Program) backward(c *Context, n *node) {
 	p.enterBackward(c, n.backwardCopies)
-	for _, a := range n.apart {
-		a.held, a.scratch.data = a.scratch.data, a.place.data
-	}
+	n.toBackward()
 	n.op.backward(c)
-	for _, a := range n.apart {
-		a.scratch.data, a.held = a.held, nil
-	}
+	n.toForward()
 	leave(n.backwardCopies)
 }

@@ -1,5 +1,7 @@
 package tensor
 
+import "ringmaster/internal/plan"
+
 // depthwise is a convolution in which every channel has a kernel of its own: y[p,c] = sum over taps of x[source,c]*w[tap,c],
 // each element one chain of fused multiply-adds over the taps that lie on the image, ascending, from +0. dx[p,c] is a chain
 // over the outputs that read p, ascending; dw[tap,c] one over all outputs of all samples, ascending. Channels are
@@ -14,6 +16,8 @@ type depthwise struct {
 	compute, traverse   *share
 	weights             *share
 	rounding            *rounding
+	pieces              pieces
+	piece               plan.Interval // of the lines whose part of the weights' gradient is added up
 }
 
 func (g *Graph) depthwise(x, w *Value, window sliding) *Value {
@@ -35,7 +39,7 @@ func (g *Graph) depthwise(x, w *Value, window sliding) *Value {
 	n.forward = append(n.forward, op.packed)
 	n.backward = append(n.backward, op.packed)
 	op.dpacked = n.temporaryBackward(w.size)
-	op.compute, op.traverse = newShare(op.forwardSamples), newShare(op.backwardSamples)
+	op.compute, op.traverse = newShare(op.forwardLines), newShare(op.backwardLines)
 	op.weights = newShare(op.weightGroups)
 	n.op = op
 	return op.y
@@ -131,15 +135,25 @@ func (o *depthwise) output(data []float32, sample int) image {
 // pixel is the offset of a pixel's first channel.
 func (m image) pixel(y, x int) int { return (y*m.width + x) * m.channels }
 
-// chain computes dst from src by the runs along both axes: each element of dst is a chain over its taps from +0, the rows'
+// bands calls one for the lines [begin, end) of all samples' images, sample by sample, with those of the sample.
+func bands(begin, end, height int, one func(sample int, lines plan.Interval)) {
+	for n := begin / height; n*height < end; n++ {
+		one(n, plan.Interval{Begin: max(begin-n*height, 0), End: min(end-n*height, height)})
+	}
+}
+
+// chain computes lines of dst from src by the runs along both axes: each element of dst is a chain over its taps from +0, the rows'
 // taps outside, the columns' inside.
-func (o *depthwise) chain(dst, src image, rows, columns []axisRun) {
+func (o *depthwise) chain(dst, src image, rows, columns []axisRun, lines plan.Interval) {
 	var r tapRun
 	r.w, r.src, r.channels = o.packed.data, src.data, o.channels
 	fetching := longest(columns)
 	for i := range rows {
 		for k := range rows[i].count {
 			y := rows[i].first + k*rows[i].step
+			if y < lines.Begin || y >= lines.End {
+				continue
+			}
 			for j := range columns {
 				column := &columns[j]
 				r.begin(dst.data[dst.pixel(y, column.first):], column.count, column.step*o.channels, column.sourceStep*o.channels)
@@ -182,9 +196,49 @@ func (r *tapRun) fetchRows(dst, src image, row *axisRun, y, k, x int) {
 	r.fetch(dst.pixel(y+row.step, 0)-dst.pixel(y, x), src.pixel(last+k*row.sourceStep+1, 0), max(dst.width, src.width))
 }
 
+// forward goes through the lines of all samples' results. Where batch norms stand beside, they are computed as far as the lines need, see pieces.go.
 func (o *depthwise) forward(c *Context) {
 	o.packWeights(c)
-	o.compute.run(c, o.samples, o.pixels()*o.channels*o.taps())
+	all, read := o.samples*o.outHeight, 0
+	for begin, end := 0, 0; begin < all; begin = end {
+		end = min(begin+o.lines(), all)
+		reach := o.reach(end)
+		o.pieces.enterForward(c, read*o.width, reach*o.width)
+		read = reach
+		o.compute.span(c, plan.Interval{Begin: begin, End: end}, o.outWidth*o.channels*o.taps())
+		o.pieces.leaveForward(c, begin*o.outWidth, end*o.outWidth)
+	}
+}
+
+func (o *depthwise) ends() (x, y *Value, dx *sink) { return o.x, o.y, o.dx }
+func (o *depthwise) workIn() *pieces               { return &o.pieces }
+
+func (o *depthwise) pieceOf(elements int) int {
+	return max(1, elements/((o.Stride*o.width+o.outWidth)*o.channels))
+}
+
+// lines is how many lines of the result a piece has.
+func (o *depthwise) lines() int {
+	if o.pieces.each > 0 {
+		return o.pieces.each
+	}
+	return max(1, o.samples*o.outHeight)
+}
+
+// reach is how many lines of the input the first lines of the result read.
+func (o *depthwise) reach(lines int) int {
+	n, y := lines/o.outHeight, lines%o.outHeight
+	if y == 0 {
+		return n * o.height
+	}
+	last := (y-1)*o.Stride - o.vertical().Padding + (o.Height-1)*o.Dilation
+	return n*o.height + min(max(last+1, 0), o.height)
+}
+
+// done is how many lines of the input no other lines of the result read than the first ones.
+func (o *depthwise) done(lines int) int {
+	n, y := lines/o.outHeight, lines%o.outHeight
+	return n*o.height + min(max(y*o.Stride-o.vertical().Padding, 0), o.height)
 }
 
 // packWeights brings the weights to (taps, channels), as products read them.
@@ -193,30 +247,44 @@ func (o *depthwise) packWeights(c *Context) {
 	o.rounding.round(c, o.packed.data, o.packed.data)
 }
 
-func (o *depthwise) forwardSamples(begin, end int) {
-	for n := begin; n < end; n++ {
-		o.chain(o.output(o.y.Data(), n), o.input(o.x.Data(), n), o.rowsOut, o.columnsOut)
-	}
+func (o *depthwise) forwardLines(begin, end int) {
+	bands(begin, end, o.outHeight, func(n int, lines plan.Interval) {
+		o.chain(o.output(o.y.Data(), n), o.input(o.x.Data(), n), o.rowsOut, o.columnsOut, lines)
+	})
 }
 
 func (o *depthwise) backward(c *Context) {
 	o.rounding.round(c, o.y.grad.data, o.y.grad.data)
-	if o.dw.wanted() {
-		clear(o.dpacked.data)
-		groups := (o.channels + channelGroup - 1) / channelGroup
-		o.weights.run(c, groups, channelGroup*o.samples*o.pixels()*o.taps())
-		exchange(o.dw.data(), o.dpacked.data, 0, 1, o.taps(), o.channels)
-	}
+	clear(o.dpacked.data)
 	if o.dx.wanted() {
 		o.packWeights(c)
-		o.traverse.run(c, o.samples, o.pixels()*o.channels*o.taps())
+	}
+	o.pieces.beginBackward()
+	all, ready := o.samples*o.outHeight, 0
+	for begin, end := 0, 0; begin < all; begin = end {
+		end = min(begin+o.lines(), all)
+		o.pieces.enterBackward(c, begin*o.outWidth, end*o.outWidth)
+		if o.piece = (plan.Interval{Begin: begin, End: end}); o.dw.wanted() {
+			groups := (o.channels + channelGroup - 1) / channelGroup
+			o.weights.run(c, groups, channelGroup*o.piece.Len()*o.outWidth*o.taps())
+		}
+		if o.dx.wanted() {
+			done := o.done(end)
+			o.traverse.span(c, plan.Interval{Begin: ready, End: done}, o.width*o.channels*o.taps())
+			o.pieces.leaveBackward(c, ready*o.width, done*o.width)
+			ready = done
+		}
+	}
+	o.pieces.endBackward()
+	if o.dw.wanted() {
+		exchange(o.dw.data(), o.dpacked.data, 0, 1, o.taps(), o.channels)
 	}
 }
 
-func (o *depthwise) backwardSamples(begin, end int) {
-	for n := begin; n < end; n++ {
-		o.chain(o.input(o.dx.data(), n), o.output(o.y.grad.data, n), o.rowsIn, o.columnsIn)
-	}
+func (o *depthwise) backwardLines(begin, end int) {
+	bands(begin, end, o.height, func(n int, lines plan.Interval) {
+		o.chain(o.input(o.dx.data(), n), o.output(o.y.grad.data, n), o.rowsIn, o.columnsIn, lines)
+	})
 }
 
 // channelGroup is how many channels a thread takes at least for the weights' gradient.
@@ -232,15 +300,16 @@ func (o *depthwise) weightGroups(begin, end int) {
 	if r.channels == o.channels { // else the rows belong to other threads too
 		fetching = longest(o.columnsOut)
 	}
-	for n := range o.samples {
+	bands(o.piece.Begin, o.piece.End, o.outHeight, func(n int, lines plan.Interval) {
 		dy, x := o.output(o.y.grad.data, n), o.input(o.x.Data(), n)
 		r.src = x.data
 		for i := range o.rowsOut {
-			for k := range o.rowsOut[i].count {
-				o.weightRow(&r, dy, x, &o.rowsOut[i], k, fetching)
+			row := &o.rowsOut[i]
+			for k := max(lines.Begin-row.first, 0); k < min(lines.End-row.first, row.count); k++ {
+				o.weightRow(&r, dy, x, row, k, fetching)
 			}
 		}
-	}
+	})
 }
 
 // weightRow adds what the k-th row of outputs of a run gives. The run of columns with the number fetching fetches the next.

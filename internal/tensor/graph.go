@@ -18,17 +18,20 @@ type Graph struct {
 	held      []*Value    // to the end of forward
 	penalties [][]float64 // by sample, of operations that add to the loss
 
-	headRoom  int
-	recompute bool
-	bfloat16  bool
-	buffers   []*buffer // of the plan under way
-	turns     []turn
-	moves     []move
+	headRoom              int
+	piecesFrom, pieceSize int // see pieces.go
+	recompute             bool
+	bfloat16              bool
+	buffers               []*buffer // of the plan under way
+	turns                 []turn
+	moves                 []move
 }
 
 // NewGraph begins a recording. A graph for training keeps what backward needs; one for evaluation runs forward only, with
 // dropout off and running statistics in place of a batch's own.
-func NewGraph(training bool) *Graph { return &Graph{training: training, headRoom: headRoom} }
+func NewGraph(training bool) *Graph {
+	return &Graph{training: training, headRoom: headRoom, piecesFrom: piecesFrom, pieceSize: pieceSize}
+}
 
 // Input is a value that the caller binds before each run; no gradient flows into it.
 func (g *Graph) Input(shape ...int) *Value { return g.value(input, shape) }
@@ -215,6 +218,19 @@ func (n *node) separate() {
 			n.backward[i] = a.place
 			n.apart = append(n.apart, a)
 		}
+	}
+}
+
+// toBackward has the scratch of both passes be at its place of backward, until toForward.
+func (n *node) toBackward() {
+	for _, a := range n.apart {
+		a.held, a.scratch.data = a.scratch.data, a.place.data
+	}
+}
+
+func (n *node) toForward() {
+	for _, a := range n.apart {
+		a.scratch.data, a.held = a.held, nil
 	}
 }
 

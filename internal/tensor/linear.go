@@ -14,6 +14,8 @@ type linear struct {
 	rounding      *rounding
 	rounded       *buffer // scratch: rows of w
 	piece         int     // rows of w in a product
+	pieces        pieces
+	leastRows     int // of a piece
 }
 
 // Linear is x·wᵀ + b along the last axis of x, with an activation (kernel.None or kernel.ReLUActivation) applied by the same kernel.
@@ -23,7 +25,7 @@ func (g *Graph) Linear(x, w, b *Value, act kernel.Activation) *Value {
 	invariant(len(w.Shape) == 2 && w.Dim(1) == in, "linear: weight %v on %v", w.Shape, x.Shape)
 	invariant(b == nil || b.size == out, "linear: bias for %d outputs", out)
 	invariant(act == kernel.None || act == kernel.ReLUActivation, "linear: activation %d has no fused form", act)
-	op := &linear{rows: x.Rows(), in: in, out: out, x: x, w: w, b: b, act: act}
+	op := &linear{rows: x.Rows(), in: in, out: out, x: x, w: w, b: b, act: act, leastRows: min(leastProduct, g.pieceSize)}
 	n := g.record()
 	n.keep(x, w)
 	n.multiplies(x)
@@ -49,6 +51,10 @@ func (g *Graph) Linear(x, w, b *Value, act kernel.Activation) *Value {
 }
 
 func (o *linear) forward(c *Context) {
+	if o.pieces.each > 0 {
+		o.forwardPieces(c)
+		return
+	}
 	o.outputs(c, kernel.MatMul{M: o.rows, K: o.in, A: o.x.Data(), LDA: o.in, C: o.y.Data(), LDC: o.out, Act: o.act, ZerosA: o.x.role == input})
 }
 
@@ -106,6 +112,10 @@ func (o *linear) multiply(c *Context, p kernel.MatMul) {
 
 // backward may spoil the gradient of y: y has one producer, so nobody reads it afterwards.
 func (o *linear) backward(c *Context) {
+	if o.pieces.each > 0 {
+		o.backwardPieces(c)
+		return
+	}
 	dy := o.y.grad.data
 	if o.act == kernel.ReLUActivation {
 		kernel.ReLUBackward(dy, dy, o.y.Data())
@@ -125,5 +135,48 @@ func (o *linear) backward(c *Context) {
 	}
 	if o.dx.wanted() {
 		o.inputs(c, o.dx.data(), dy, o.rows, o.dx.add)
+	}
+}
+
+func (o *linear) ends() (x, y *Value, dx *sink) { return o.x, o.y, o.dx }
+func (o *linear) workIn() *pieces               { return &o.pieces }
+
+func (o *linear) pieceOf(elements int) int {
+	if o.act != kernel.None || o.b != nil || o.panels != nil {
+		return 0
+	}
+	return max(o.leastRows, elements/(o.in+o.out))
+}
+
+// forwardPieces is forward between batch norms.
+func (o *linear) forwardPieces(c *Context) {
+	for begin, end := 0, 0; begin < o.rows; begin = end {
+		end = min(begin+o.pieces.each, o.rows)
+		o.pieces.enterForward(c, begin, end)
+		o.multiply(c, kernel.MatMul{M: end - begin, N: o.out, K: o.in, A: o.x.Data()[begin*o.in : end*o.in], LDA: o.in, B: o.w.Data(), LDB: o.in, TransB: true,
+			C: o.y.Data()[begin*o.out : end*o.out], LDC: o.out, ZerosA: o.x.role == input})
+		o.pieces.leaveForward(c, begin, end)
+	}
+}
+
+// backwardPieces is backward between batch norms: the chains of dw go on from piece to piece.
+func (o *linear) backwardPieces(c *Context) {
+	o.pieces.beginBackward()
+	for begin, end := 0, 0; begin < o.rows; begin = end {
+		end = min(begin+o.pieces.each, o.rows)
+		o.pieces.enterBackward(c, begin, end)
+		dy, x := o.y.grad.data[begin*o.out:end*o.out], o.x.Data()[begin*o.in:end*o.in]
+		if o.dw.wanted() {
+			o.multiply(c, kernel.MatMul{M: o.out, N: o.in, K: end - begin, A: dy, LDA: o.out, TransA: true, B: x, LDB: o.in,
+				C: o.dw.data(), LDC: o.in, Accumulate: o.dw.add || begin > 0, ZerosB: o.x.role == input})
+		}
+		if o.dx.wanted() {
+			o.inputs(c, o.dx.data()[begin*o.in:end*o.in], dy, end-begin, o.dx.add)
+		}
+		o.pieces.leaveBackward(c, begin, end)
+	}
+	o.pieces.endBackward()
+	if o.dw.wanted() {
+		c.final(o.dw, 0)
 	}
 }

@@ -132,6 +132,7 @@ func (p *Program) plan(g *Graph) {
 // length of the arena.
 func (g *Graph) place(again []plan.Interval) int {
 	g.schedule(again)
+	g.joinNorms()
 	g.keepWhole()
 	g.buffers = g.lives()
 	var roots []*buffer
@@ -189,6 +190,7 @@ func (g *Graph) lives() []*buffer {
 	for k, t := range g.turns {
 		g.liveIn(t, len(g.nodes)+k)
 	}
+	g.livesInPieces()
 	return g.inArena()
 }
 

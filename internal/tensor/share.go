@@ -31,14 +31,18 @@ func newRoomShare(room int, body func(begin, end int, room []float32)) *share {
 const grain = 1 << 13
 
 // run computes n outputs that touch about cost elements each.
-func (s *share) run(c *Context, n, cost int) {
-	s.outputs.End = n
+func (s *share) run(c *Context, n, cost int) { s.span(c, plan.Interval{End: n}, cost) }
+
+// span computes some of the outputs, each of which touches about cost elements.
+func (s *share) span(c *Context, outputs plan.Interval, cost int) {
+	n := outputs.Len()
+	s.outputs = outputs
 	s.parts = max(min(c.Team.Threads(), n, n*cost/grain), 1)
 	for len(s.rooms) < s.parts {
 		s.rooms = append(s.rooms, make([]float32, s.room))
 	}
 	if s.parts == 1 {
-		s.body(0, n, s.rooms[0])
+		s.body(outputs.Begin, outputs.End, s.rooms[0])
 		return
 	}
 	c.Team.Run(s.parts, s.task)
