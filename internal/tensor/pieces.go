@@ -14,7 +14,7 @@ import (
 
 const (
 	piecesFrom   = 1 << 20 // elements of a layer's input and output together from which on they are worth more than one piece
-	pieceSize    = 1 << 16 // elements of a piece
+	pieceSize    = 1 << 17 // elements of a piece
 	leastProduct = 256     // rows that a product has at least: it arranges the weights anew for each piece
 )
 
