@@ -86,10 +86,23 @@ func status(ctx context.Context, c *client.Client, want int) (*ClusterState, err
 	}
 }
 
-// removeAll takes coordinators out of the cluster. One that is no member any more is fine.
+// removeAll takes coordinators out of the cluster, after those that have just come vote. One that is no member any more is fine.
 func removeAll(ctx context.Context, c *client.Client, ids []string) error {
 	ctx, cancel := context.WithTimeout(ctx, removeTimeout)
 	defer cancel()
+	joining := func(m *rpc.CoordinatorInfo) bool { return m.Joining && !slices.Contains(ids, m.Id) }
+	for {
+		members, err := c.Coordinators(ctx)
+		if err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(members, joining) {
+			break
+		}
+		if !sleep.For(ctx, looks) {
+			return errors.New("the coordinators that have just started do not vote yet, so none is removed; run ringmaster up again")
+		}
+	}
 	for _, id := range ids {
 		members, err := c.Coordinators(ctx)
 		if err != nil {
