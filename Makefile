@@ -9,7 +9,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
 .DEFAULT_GOAL := help
-.PHONY: help build tidy run chaos stalls partitions partitions-short slurm ssh s3 test race unit lint format vet staticcheck vulnerable generated generate e2e golden simulate bench bench-peers picture arm64 avx512 fuzz dist dist-check upgrade manifests clean
+.PHONY: help build tidy run chaos stalls partitions partitions-short slurm ssh s3 test race unit lint format vet staticcheck vulnerable generated generate e2e golden simulate bench bench-peers picture arm64 avx512 fuzz dist dist-check upgrade manifests kubernetes clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -148,6 +148,20 @@ dist-check: ## two releases from different folders, and what is in them (minutes
 
 manifests: ## the manifests of deploy/kubernetes anew, from its charts (minutes the first time: Helm and Kubernetes' types are built)
 	cd deploy/kubernetes/check && $(GO) test -count=1 -run TestManifestsAreTheCharts . -rewrite
+
+# The version goes into the programs, which otherwise take themselves for v0.0.0. What runs has mounts, processes and a network of its own.
+KUBERNETES = v1.36.3
+kubernetes: build ## train with the charts' pods on a real API server and its controllers (root; 20 minutes of CPU and 3 GB the first time, then 3)
+	cd deploy/kubernetes/check && $(GO) vet ./... && $(GO) run $(STATICCHECK) ./... && $(GO) test -count=1 .
+	cd deploy/kubernetes/server && for program in go.etcd.io/etcd/server/v3 k8s.io/kubernetes/cmd/kube-apiserver k8s.io/kubernetes/cmd/kube-controller-manager k8s.io/kubernetes/cmd/kubectl helm.sh/helm/v3/cmd/helm; do \
+		name=$$(basename $${program%/server/v3}); echo "building $$name"; \
+		CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X k8s.io/component-base/version.gitVersion=$(KUBERNETES) -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=36' \
+			-o $(CURDIR)/bin/kubernetes/$$name $$program || exit 1; \
+	done
+	cd deploy/kubernetes/check && $(GO) test -c -o $(CURDIR)/bin/kubernetes/check.test ./node
+	@test "$$(id -u)" = 0 || { echo "make kubernetes runs pods in network namespaces, which needs root: sudo make kubernetes"; exit 1; }
+	cd deploy/kubernetes/check/node && RINGMASTER_KUBERNETES=$(CURDIR)/bin/kubernetes RINGMASTER_PROGRAMS=$(CURDIR)/bin \
+		unshare --net --mount --pid --fork --kill-child --mount-proc $(CURDIR)/bin/kubernetes/check.test -test.v -test.timeout 20m
 
 clean: ## remove what was built and the runs
 	rm -rf bin runs
