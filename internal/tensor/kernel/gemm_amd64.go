@@ -63,7 +63,7 @@ var (
 	shapeAVX512 = (&shape{tier: AVX512, lanes: 16, log: 4, vectors: 4, rows: [5]int{0, 16, 14, 8, 6}, halves: 2, narrow: shapeAVX2,
 		copying: 10, turnWide: 192, lists: true}).fit(caches.Here())
 	shapeAVX2 = (&shape{tier: AVX2, lanes: 8, log: 3, vectors: 2, rows: [5]int{0, 12, 6}, halves: 1, masked: 24,
-		copying: copyingAVX2, turnWide: 48, lists: true}).fit(caches.Here())
+		copying: copyingAVX2, turnWide: 48, lists: true, groups: true}).fit(caches.Here())
 )
 
 // tileShape returns the tiles of a tier, nil if it has none.

@@ -29,7 +29,7 @@ const (
 	fewRows    = 24                    // of op(A) in a measured product
 	manyRows   = 96                    // and in another
 	mostFile   = 4096                  // bytes of the file that is read
-	choiceForm = 1                     // of the file, and of the kernels that it was measured with
+	choiceForm = 2                     // of the file, and of the kernels that it was measured with
 )
 
 // choice is how a tier's measurement goes on: it begins once.

@@ -6,21 +6,32 @@ import "unsafe"
 // the operands that are used next. Where those come from a far level of the cache, a core that waits for them computes at
 // two thirds of its speed. Prefetching never changes the results.
 
-// fetchAhead lets the kernel fetch what follows the blocks of q, of which row i is the first and i1 bounds those that come after
-// them. It may take some of the blocks away, which fetch something else.
-func (t *strip) fetchAhead(q *panels, i, i1 int) {
+// fetchAhead lets the kernel fetch what follows the blocks of q, of which row i is the first, among the rows [i0, i1) that the
+// panels are used for. It may take some of the blocks away, which fetch something else.
+func (t *strip) fetchAhead(q *panels, i, i0, i1 int) {
 	here := uintptr(unsafe.Pointer(q.a))
 	q.ahead, q.aheadLast, q.aheadBlock, q.aheadBy = here, here, 0, 0
 	switch {
-	case t.panelAhead != nil:
+	case t.panelAhead != nil && q.loop == loopSingle: // groups fetch as much ahead in B
 		q.ahead = uintptr(unsafe.Pointer(t.panelAhead))
 		q.aheadLast, q.aheadBy = q.ahead, 4*panelWidth
-	case q.first == 0 || t.ldPacked != 0: // packed rows have just been written
-	case t.next > 0:
+	case t.panelAhead != nil || q.first == 0:
+	case t.ldPacked == 0 && t.next > 0:
 		t.fetchStrip(q, i)
-	case !t.TransA:
+	case t.ldPacked == 0 && !t.TransA: // packed rows have just been written
 		t.fetchRows(q, i+q.rows*q.blocks < i1)
+	case t.panelNext != nil && q.loop != loopSingle:
+		t.fetchPanel(q, i-i0, i1-i0)
 	}
+}
+
+// fetchPanel lets each block of the given number of rows fetch its share of the next panel.
+func (t *strip) fetchPanel(q *panels, done, rows int) {
+	share := 4 * t.shape.lanes * t.shape.vectors * q.k / rows // bytes for each row
+	block := share * q.rows
+	q.ahead = uintptr(unsafe.Pointer(t.panelNext)) + uintptr(share*done)
+	q.aheadLast = q.ahead + uintptr(block*(q.blocks-1))
+	q.aheadBlock, q.aheadBy = block, perStep(block, q.paces())
 }
 
 // fetchRows lets each block fetch the rows of A for the next: hardware follows one row at a time, not six that begin within a
@@ -36,7 +47,7 @@ func (t *strip) fetchRows(q *panels, more bool) {
 	if more {
 		q.aheadLast += uintptr(block)
 	}
-	q.aheadBlock, q.aheadBy = block, perStep(block, q.first)
+	q.aheadBlock, q.aheadBy = block, perStep(block, q.paces())
 }
 
 // fetchStrip lets each block fetch a part of the next strip in the order of memory: rows of A that are read as columns are far
@@ -55,7 +66,7 @@ func (t *strip) fetchStrip(q *panels, i int) {
 	block := int(share * float64(q.rows))
 	q.ahead = uintptr(unsafe.Pointer(&x[t.k1*ld])) + uintptr(share*float64(i))
 	q.aheadLast = q.ahead + uintptr(block*(q.blocks-1))
-	q.aheadBlock, q.aheadBy = block, perStep(block, q.first)
+	q.aheadBlock, q.aheadBy = block, perStep(block, q.paces())
 }
 
 // perStep is how many bytes each step must fetch so that all of them are fetched after the last step.

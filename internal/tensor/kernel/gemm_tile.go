@@ -34,6 +34,12 @@ type panels struct {
 	// Of row blocks whose steps are listed: A then has the elements of these steps alone, listedRows a step.
 	steps, counts *uint32    // block by block, the steps' places in a panel of B, in bytes; and how many
 	_             [5]uintptr // the kernel's: where the block in work has its part of a, c, start, steps and counts
+
+	// Whole panels may take groups of groupSteps steps at a time, see gemm_groups.go: groups of them fetch what is fetch bytes from their rows of
+	// B, groupsLast of them the first rows of the next panel; rest steps remain.
+	loop               loop
+	groups, groupsLast int
+	fetch, rest        int
 }
 
 // shape describes the tile kernels of a tier.
@@ -48,9 +54,10 @@ type shape struct {
 	narrow  *shape // tiles of narrower vectors that the tier has as well, or nil
 	lists   bool   // has a kernel for row blocks whose steps are listed
 
-	copying  int // cost of copying a line of B beside that of a tile's work on it
-	turnWide int // columns from which packing a transposed A pays
-	pages    int // that the CPU remembers the places of
+	groups   bool // has kernels that take groups of steps at a time
+	copying  int  // cost of copying a line of B beside that of a tile's work on it
+	turnWide int  // columns from which packing a transposed A pays
+	pages    int  // that the CPU remembers the places of
 
 	blocking // for the caches of a CPU, see fit
 	choice   choice
@@ -115,6 +122,7 @@ type strip struct {
 	next int // the depth of the strip that comes next, if its operands are to be fetched meanwhile; else 0
 
 	panelAhead *float32 // where a panel of Panels is to be fetched meanwhile; else nil
+	panelNext  *float32 // where the next packed panel is; nil if B is not packed
 }
 
 // block is the number of rows that are worked on together: as many as keep what is packed of op(A) in the second level of the cache.
@@ -193,7 +201,8 @@ func (t *strip) columns(i0, i1, j, width, count int, b *float32, bStep, bPanel i
 		if work := q.rows * q.k * width * count; work*q.blocks > callWork {
 			q.blocks = min(q.blocks, max(1, callWork/work))
 		}
-		t.fetchAhead(&q, i, i1)
+		t.chooseLoop(&q)
+		t.fetchAhead(&q, i, i0, i1)
 		if taller > 0 {
 			taller -= q.blocks
 		}
@@ -292,6 +301,10 @@ func (t *strip) usePacked(packed []float32, i0, i1, j0, j1 int) {
 	wide := t.shape.lanes * t.shape.vectors
 	for j := j0; j < j1; j += wide {
 		b, width := packed[(j-j0)*(t.k1-t.k0):], min(wide, j1-j)
+		t.panelNext = &packed[0] // for the next rows
+		if j+2*wide <= j1 {
+			t.panelNext = &b[wide*(t.k1-t.k0)]
+		}
 		t.columns(i0, i1, j, width, 1, &b[0], t.shape.wholeLanes(width), 0)
 	}
 }

@@ -21,6 +21,7 @@ var laneMask = ymm[15]
 func (avx2) name() string                   { return "AVX2" }
 func (avx2) bytes() int                     { return 32 }
 func (avx2) maxRows() map[int]int           { return map[int]int{1: 12, 2: 6} }
+func (avx2) unrolls() bool                  { return true }
 func (avx2) register(n int) reg.VecPhysical { return ymm[n] }
 
 // bitOfLane holds 1<<i in lane i.

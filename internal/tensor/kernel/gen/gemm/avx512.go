@@ -18,6 +18,7 @@ var zmm = []reg.VecPhysical{
 func (avx512) name() string                   { return "AVX512" }
 func (avx512) bytes() int                     { return 64 }
 func (avx512) maxRows() map[int]int           { return map[int]int{1: 16, 2: 14, 3: 8, 4: 6} }
+func (avx512) unrolls() bool                  { return false }
 func (avx512) register(n int) reg.VecPhysical { return zmm[n] }
 func (avx512) loadMask(bits reg.GPPhysical)   { KMOVW(bits.As32(), reg.K1) }
 

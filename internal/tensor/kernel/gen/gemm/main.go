@@ -57,6 +57,11 @@ const (
 	blockInit
 	blockSteps
 	blockCounts
+	fieldLoop
+	fieldGroups
+	fieldGroupsLast
+	fieldFetch
+	fieldRest
 )
 
 // The registers. BP, SP and R14 (Go's g) are left alone; R15 is Go's only while a global is read, in position-independent code.
@@ -90,6 +95,7 @@ type vectors interface {
 	name() string
 	bytes() int
 	maxRows() map[int]int         // rows of the largest tile, by vectors
+	unrolls() bool                // has loops of several steps at a time, see groups.go
 	loadMask(bits reg.GPPhysical) // sets the mask to the lanes whose bits are set
 	load(m Mem, v reg.VecPhysical, masked bool)
 	store(v reg.VecPhysical, m Mem, masked bool)
@@ -218,6 +224,9 @@ func (t tile) evenSteps(name string, masked bool) {
 		LEAQ(Mem{Base: bases[0], Index: row1, Scale: 8}, bases[1])
 	}
 	MOVQ(field(placeB), b)
+	if t.set.unrolls() && !masked {
+		t.groups(name)
+	}
 	MOVQ(bStep, ahead)
 	SHLQ(Imm(4), ahead) // aheadRows
 	t.copyField(fieldTail, placeTail)
@@ -317,6 +326,7 @@ func (t tile) lastSteps(name string) {
 	MOVQ(field(blockA), walker)
 	TESTQ(k, k)
 	JNZ(LabelRef(t.label(name + "Steps")))
+	Label(t.label(name + "Done"))
 }
 
 // walk calls visit for the address of each vector of the tile, in a matrix that starts at a place.
@@ -332,9 +342,11 @@ func (t tile) walk(stride, place int, visit func(r, v int, m Mem)) {
 	}
 }
 
-func (t tile) copyField(from, to int) {
-	MOVQ(field(from), walker)
-	MOVQ(walker, field(to))
+func (t tile) copyField(from, to int) { t.copyThrough(walker, from, to) }
+
+func (t tile) copyThrough(register reg.GPPhysical, from, to int) {
+	MOVQ(field(from), register)
+	MOVQ(register, field(to))
 }
 
 func (t tile) advance(place int, by Op) {
