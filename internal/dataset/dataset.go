@@ -86,11 +86,16 @@ func OpenLike(c config.Data, described []byte) (*Data, error) {
 
 // open reads the data with the characters and the classes of a model, nil where there is none.
 func open(c config.Data, vocabulary *Vocabulary, labels []string, like *description) (*Data, error) {
-	c.Dir = config.ExpandHome(c.Dir)
-	d, err := read(c, vocabulary, labels, like)
+	names, err := bringPlaces(&c)
 	if err != nil {
 		return nil, err
 	}
+	c.Dir = config.ExpandHome(c.Dir)
+	d, err := read(c, vocabulary, labels, like)
+	if err != nil {
+		return nil, far(err, names)
+	}
+	d.speakOf(names)
 	d.Files = condense(d.Files)
 	return d, d.balanced(c)
 }

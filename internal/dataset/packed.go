@@ -58,11 +58,7 @@ func openIndex(c config.Data) (*shards.Set, *packing, error) {
 		if o.Cache, err = CacheFolder(c); err != nil {
 			return nil, nil, err
 		}
-		mib := c.CacheMiB
-		if mib == 0 {
-			mib = config.DefaultCacheMiB
-		}
-		o.CacheBytes = int64(mib) << 20
+		o.CacheBytes = cacheBytes(c)
 	} else {
 		place = config.ExpandHome(place)
 	}

@@ -15,7 +15,7 @@ import (
 
 // cache keeps chunks of shards as files, which several processes share: FOLDER/shards/ROOT/CHUNK, by the Merkle root of the shard. A chunk is written under
 // another name first. What is read is checked against the root by whoever reads, so one that a crash or a disk has spoilt is fetched
-// again. The oldest chunks are removed where there are too many.
+// again. Where there are too many, those go that were used least recently.
 type cache struct {
 	folder string
 	limit  int64
@@ -28,6 +28,8 @@ const (
 	sweeps     = 16        // a process sweeps when it has added a sixteenth of the bound
 	newPrefix  = ".new-"   // of chunks that are being written
 	staleAfter = time.Hour // of such ones, left by a process that died
+
+	touchAfter = 10 * time.Minute // a chunk that is used counts as new again
 )
 
 func newCache(folder string, limit int64) (*cache, error) {
@@ -66,6 +68,10 @@ func (c *cache) read(f *file, chunk int64, p []byte, at int64) bool {
 	begin := chunk * chunkBytes
 	from, to := max(begin, at), min(begin+chunkBytes, at+int64(len(p)))
 	_, err = r.ReadAt(p[from-at:to-at], from-begin)
+	if info, unknown := r.Stat(); err == nil && unknown == nil && time.Since(info.ModTime()) > touchAfter {
+		now := time.Now()
+		_ = os.Chtimes(r.Name(), now, now) // only the order of removal depends on it
+	}
 	return err == nil
 }
 
@@ -108,7 +114,7 @@ type cached struct {
 	when  time.Time
 }
 
-// sweep removes the oldest chunks where there are more than fit with what is added until the next sweep.
+// sweep removes the chunks that were used least recently where there are more than fit with what is added until the next sweep.
 func (c *cache) sweep() {
 	var all []cached
 	total := int64(0)

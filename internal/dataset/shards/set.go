@@ -10,12 +10,13 @@ import (
 	"sync/atomic"
 
 	"ringmaster/internal/dataset/merkle"
+	"ringmaster/internal/objects"
 )
 
 // Options say how a packed set is read.
 type Options struct {
 	Memory     int64  // bytes of records that are kept in memory
-	Cache      string // folder for what is read over HTTP
+	Cache      string // folder for what is read over HTTP or from an object store
 	CacheBytes int64  // bound on what is in it
 }
 
@@ -48,9 +49,9 @@ type source interface {
 	String() string
 }
 
-// IsURL reports whether a place is one to be read over HTTP.
+// IsURL reports whether a place is one to be read over HTTP, or in an object store.
 func IsURL(place string) bool {
-	return strings.HasPrefix(place, "http://") || strings.HasPrefix(place, "https://")
+	return strings.HasPrefix(place, "http://") || strings.HasPrefix(place, "https://") || objects.Is(place)
 }
 
 // Open opens the packed set in a folder or at a URL. Errors name the place and what is wrong.

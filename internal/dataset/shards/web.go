@@ -11,14 +11,28 @@ import (
 	"sync/atomic"
 	"time"
 
+	"ringmaster/internal/objects"
 	"ringmaster/internal/sleep"
 )
 
-// web is a packed set on an HTTP server, which answers requests for ranges of bytes. Files are read in pieces of chunkBytes, which are kept in
+// server gives bytes of files.
+type server interface {
+	// get asks for bytes from..to of a file, both included, into p; with to below 0 for the whole of it. A *statusError is final.
+	get(ctx context.Context, name string, from, to int64, p []byte) ([]byte, error)
+	// String names it for people. A password stays unsaid.
+	String() string
+}
+
+// site is a packed set on an HTTP server.
+type site struct {
+	base   *url.URL
+	client *http.Client
+}
+
+// web is a packed set on a server that answers requests for ranges of bytes. Files are read in pieces of chunkBytes, which are kept in
 // the cache.
 type web struct {
-	base     *url.URL
-	client   *http.Client
+	from     server
 	cache    *cache
 	patience time.Duration // how long requests that fail are tried again
 	opening  time.Duration // likewise, of the index
@@ -43,21 +57,54 @@ const (
 )
 
 func newWeb(place string, o Options) (*web, error) {
-	base, err := url.Parse(strings.TrimSuffix(place, "/"+IndexName))
-	if err != nil || base.Host == "" || base.RawQuery != "" || base.Fragment != "" {
-		return nil, fmt.Errorf("packed set %.200q: write its place as http://HOST/FOLDER", place)
+	from, err := newServer(strings.TrimSuffix(place, "/"+IndexName))
+	if err != nil {
+		return nil, err
 	}
 	c, err := newCache(o.Cache, o.CacheBytes)
 	if err != nil {
 		return nil, err
 	}
-	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.MaxIdleConnsPerHost, transport.DisableCompression = 16, true
-	return &web{base: base, client: &http.Client{Transport: transport}, cache: c, patience: 5 * time.Minute, opening: 15 * time.Second}, nil
+	return &web{from: from, cache: c, patience: 5 * time.Minute, opening: 15 * time.Second}, nil
 }
 
-// String implements source. A password stays unsaid.
-func (w *web) String() string { return w.base.Redacted() }
+func newServer(place string) (server, error) {
+	if objects.Is(place) {
+		store, err := objects.Open(place, objects.Options{Patience: time.Millisecond}) // persist is patient
+		return &bucket{store}, err
+	}
+	base, err := url.Parse(place)
+	if err != nil || base.Host == "" || base.RawQuery != "" || base.Fragment != "" {
+		return nil, fmt.Errorf("packed set %.200q: write its place as http://HOST/FOLDER", place)
+	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.MaxIdleConnsPerHost, transport.DisableCompression = 16, true
+	return &site{base, &http.Client{Transport: transport}}, nil
+}
+
+// bucket is a packed set in an object store.
+type bucket struct{ store *objects.Store }
+
+// String implements server.
+func (b *bucket) String() string { return b.store.Place.String() }
+
+func (b *bucket) get(ctx context.Context, name string, from, to int64, p []byte) (got []byte, err error) {
+	if to < 0 {
+		got, err = b.store.Bytes(ctx, name, maxIndex)
+	} else {
+		got, err = p, b.store.Read(ctx, name, from, p)
+	}
+	if err != nil && !objects.Away(err) && ctx.Err() == nil {
+		err = &statusError{err.Error()}
+	}
+	return got, err
+}
+
+// String implements source.
+func (w *web) String() string { return w.from.String() }
+
+// String implements server.
+func (w *site) String() string { return w.base.Redacted() }
 
 func (w *web) near() bool { return false }
 
@@ -68,7 +115,7 @@ func (e *statusError) Error() string { return e.what }
 
 func (w *web) index() (text []byte, err error) {
 	err = w.persist(IndexName, w.opening, func(ctx context.Context) error {
-		text, err = w.get(ctx, IndexName, 0, -1, nil)
+		text, err = w.from.get(ctx, IndexName, 0, -1, nil)
 		return err
 	})
 	return text, err
@@ -101,8 +148,7 @@ func (w *web) persist(name string, patience time.Duration, ask func(context.Cont
 	}
 }
 
-// get asks for bytes from..to of a file, both included, into p; with to below 0 for the whole of it.
-func (w *web) get(ctx context.Context, name string, from, to int64, p []byte) ([]byte, error) {
+func (w *site) get(ctx context.Context, name string, from, to int64, p []byte) ([]byte, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, w.base.JoinPath(name).String(), nil)
 	if err != nil {
 		return nil, &statusError{err.Error()}
@@ -165,7 +211,7 @@ func (w *web) fetch(f *file, first, last int64, p []byte, at int64) error {
 	from, to := first*chunkBytes, min((last+1)*chunkBytes, f.bytes)
 	room := make([]byte, to-from)
 	err := w.persist(f.name, w.patience, func(ctx context.Context) error {
-		_, err := w.get(ctx, f.name, from, to-1, room)
+		_, err := w.from.get(ctx, f.name, from, to-1, room)
 		return err
 	})
 	if err != nil {

@@ -26,7 +26,7 @@ var layers = []struct {
 	{"what tests share", []string{"test/support", "test/browser", "test/s3"}},
 	{"the one port of a daemon", []string{"port"}},
 	{"what evaluations tell", []string{"metric"}},
-	{"pure parts that know the words", []string{"checkpoint", "checkpoint/bucket", "cluster/fsm", "dataset/glyphs", "dataset/picture", "dataset/shards", "dataset/augment", "bench/kernels", "cli", "table", "tokenizer"}},
+	{"pure parts that know the words", []string{"checkpoint", "checkpoint/bucket", "cluster/fsm", "dataset/glyphs", "dataset/picture", "dataset/shards", "dataset/nearby", "dataset/augment", "bench/kernels", "cli", "table", "tokenizer"}},
 	{"data, sums, who is there, and decisions' log", []string{"dataset", "dataset/glyphs/gen", "allreduce", "optim", "tensor", "tensor/blas", "tensor/kernel/rival", "tensor/kernel/rival/vector", "tensor/kernel/emulate", "gossip", "cluster/raftnode", "cluster/decide"}},
 	{"what is minimised", []string{"loss"}},
 	{"models", []string{"model"}},
