@@ -23,7 +23,7 @@ func benchRooflineCommand() *cobra.Command {
   MEMORY MS       how long the tensors take at the bandwidth of this machine's memory
   LEFT MS         what it takes beyond the larger of the two bounds; tensors that come from a cache can take less
 
-Nothing is kept. Give the job one seat (--set seats=1) for the speed of a single seat's batch.`,
+Large layers beside batch norms do much of the norms' work piece by piece; that time is theirs. Nothing is kept. Give the job one seat (--set seats=1) for the speed of a single seat's batch.`,
 		Example: `  ringmaster bench roofline configs/mobilenetv2-cifar10.yaml --set seats=1 --set train.batch_per_seat=32 --steps 5`,
 		Args:    cli.Takes("JOB.yaml"),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -20,12 +20,39 @@ func (p *Program) Works() []OperationWork {
 		n := p.nodes[i]
 		w := OperationWork{Name: name}
 		w.Forward.Bytes, w.Backward.Bytes = n.forwardBytes(), n.backwardBytes()
+		n.joinBytes(&w)
 		if op, ok := n.op.(counted); ok {
 			w.Forward.MultiplyAdds, w.Backward.MultiplyAdds = op.multiplyAdds()
 		}
 		works[i] = w
 	}
 	return works
+}
+
+// joinBytes gives what a batch norm's neighbours do for it to them. What one of them writes and the other then reads comes from a cache.
+func (n *node) joinBytes(w *OperationWork) {
+	switch op := n.op.(type) {
+	case *batchNorm:
+		size := 4 * op.x.size
+		if op.applies != nil {
+			w.Forward.Bytes -= 2 * size // x and y
+		}
+		if op.measures != nil {
+			w.Backward.Bytes -= size // dx
+		}
+		if op.applies != nil && op.measures != nil {
+			w.Backward.Bytes -= 2 * size // x and dy
+		}
+	case piecewise:
+		p := op.workIn()
+		if p.before != nil { // x of the norm for its y, and for its sums; its y comes from a cache
+			w.Forward.Bytes += 4 * p.before.x.size
+			w.Backward.Bytes += 4 * p.before.x.size
+		}
+		if p.after != nil { // x and dy of the norm for its dx, which is dy here
+			w.Backward.Bytes += 8 * p.after.x.size
+		}
+	}
 }
 
 // looksUp is an operation that reads and writes only some rows of a table.

@@ -28,3 +28,28 @@ func TestWorks(t *testing.T) {
 		}
 	}
 }
+
+// TestWorksOfPieces: a batch norm between layers that work piece by piece leaves its tensors to them.
+func TestWorksOfPieces(t *testing.T) {
+	works := func(from int) []OperationWork {
+		b := newBench(9, true)
+		b.g.piecesFrom, b.g.pieceSize = from, 1
+		return b.compile(inverted(b, pieceWindows[0])).Works()
+	}
+	const rows, width, inner = 5 * 9 * 7, 6, 20 // of the second norm, between the first layer of the block and the depthwise one
+	alone, joined := works(1<<30), works(1)
+	const before, norm, depthwise = 2, 3, 4
+	for _, c := range []struct {
+		what      string
+		got, want int
+	}{
+		{"the norm forward", alone[norm].Forward.Bytes - joined[norm].Forward.Bytes, 2 * rows * inner},
+		{"the norm backward", alone[norm].Backward.Bytes - joined[norm].Backward.Bytes, 3 * rows * inner},
+		{"the layer before it, backward", joined[before].Backward.Bytes - alone[before].Backward.Bytes, 2*rows*inner + rows*width},
+		{"the layer behind it, forward", joined[depthwise].Forward.Bytes - alone[depthwise].Forward.Bytes, rows * inner},
+	} {
+		if c.got != 4*c.want {
+			t.Errorf("%s: %d bytes, want %d", c.what, c.got, 4*c.want)
+		}
+	}
+}
