@@ -35,6 +35,7 @@ type batchNorm struct {
 	statistics, dots  *share
 	node              *node
 	measures, applies *node // which compute and measure for this one, see pieces.go; nil: it does that itself
+	rounding          *rounding
 }
 
 // BatchNormActivation is what is applied to the normalised values.
@@ -75,7 +76,7 @@ func (g *Graph) BatchNorm(x, gamma, beta *Value, mean, variance plan.Interval, o
 		}
 	}
 	if op.dx != nil {
-		op.dx.inPlace = true
+		op.dx.inPlace, op.dx.settles = true, true
 	}
 	op.y = n.make(x.Shape...)
 	op.mean, op.rstd = n.saved(op.channels), n.saved(op.channels)
@@ -87,8 +88,12 @@ func (g *Graph) BatchNorm(x, gamma, beta *Value, mean, variance plan.Interval, o
 	scratch := []*buffer{op.a, op.b, op.e, op.f, op.partial, op.shifted, op.folded}
 	n.forward = append(n.forward, scratch...)
 	n.backward = append(n.backward, scratch...)
-	op.compute, op.traverse = newShare(op.computeRows), newShare(op.traverseRows)
-	op.statistics, op.dots = newShare(op.measureBlocks), newShare(op.dotBlocks)
+	room := 0 // a block of x
+	if op.rounding, n.settles = g.rounding(), true; g.bfloat16 {
+		room = statisticBlock * op.channels
+	}
+	op.compute, op.traverse = newShare(op.computeRows), newRoomShare(room, op.traverseRows)
+	op.statistics, op.dots = newShare(op.measureBlocks), newRoomShare(room, op.dotBlocks)
 	n.op, op.node = op, n
 	return op.y
 }
@@ -97,6 +102,11 @@ func (g *Graph) BatchNorm(x, gamma, beta *Value, mean, variance plan.Interval, o
 func (o *batchNorm) block(v []float32, k int) ([]float32, int) {
 	begin, end := k*statisticBlock, min((k+1)*statisticBlock, o.rows)
 	return v[begin*o.channels : end*o.channels], end - begin
+}
+
+// kept is the rows [begin, end) of x as backward finds them.
+func (o *batchNorm) kept(begin, end int, room []float32) []float32 {
+	return o.rounding.kept(o.x, begin*o.channels, end*o.channels, room)
 }
 
 // measureBlocks takes the mean of each block and the sum of squares around it.
@@ -217,14 +227,15 @@ func (o *batchNorm) computeRows(begin, end int) {
 		default:
 			kernel.ColScaleShift(y, x, o.a.data, o.b.data, rows)
 		}
+		o.y.data.settle(at*o.channels, len(y))
 	}
 }
 
 // dotBlocks sums dy, as it comes through the activation, and dy*(x-mean).
-func (o *batchNorm) dotBlocks(begin, end int) {
+func (o *batchNorm) dotBlocks(begin, end int, room []float32) {
 	for k := begin; k < end; k++ {
 		dy, rows := o.block(o.y.grad.data, k)
-		x, _ := o.block(o.x.Data(), k)
+		x := o.kept(k*statisticBlock, k*statisticBlock+rows, room)
 		sum, dot := o.row(o.partial, k), o.row(o.shifted, k)
 		switch o.activation {
 		case ReLUNorm:
@@ -259,11 +270,11 @@ func (o *batchNorm) backward(c *Context) {
 	}
 }
 
-func (o *batchNorm) traverseRows(begin, end int) {
+func (o *batchNorm) traverseRows(begin, end int, room []float32) {
 	a, b, e, f := o.a.data, o.b.data, o.e.data, o.f.data
 	for at := begin; at < end; at += statisticBlock {
 		rows := min(statisticBlock, end-at)
-		dx, dy, x := o.band(o.dx.data(), at, at+rows), o.band(o.y.grad.data, at, at+rows), o.band(o.x.Data(), at, at+rows)
+		dx, dy, x := o.band(o.dx.data(), at, at+rows), o.band(o.y.grad.data, at, at+rows), o.kept(at, at+rows, room)
 		switch o.activation {
 		case ReLUNorm:
 			kernel.ColCombineReLU(dx, dy, x, a, b, e, f, rows)
@@ -272,5 +283,6 @@ func (o *batchNorm) traverseRows(begin, end int) {
 		default:
 			kernel.ColCombine(dx, dy, x, a, e, f, rows)
 		}
+		o.dx.settle(dx)
 	}
 }

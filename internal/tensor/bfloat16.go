@@ -20,6 +20,7 @@ func (g *Graph) BFloat16() { g.bfloat16 = true }
 type rounding struct {
 	to, from []float32
 	pass     *share
+	given    bool // the gradient comes rounded
 }
 
 func (g *Graph) rounding() *rounding {
@@ -39,6 +40,40 @@ func (r *rounding) round(c *Context, to, from []float32) {
 	r.to, r.from = to, from
 	r.pass.run(c, len(to), 1)
 	r.to, r.from = nil, nil
+}
+
+// gradient rounds the gradient of an operation's result in its place, for products.
+func (r *rounding) gradient(c *Context, dy []float32) {
+	if r != nil && !r.given {
+		r.round(c, dy, dy)
+	}
+}
+
+// kept is part of what an operation kept for backward, which it may read into the room.
+func (r *rounding) kept(v *Value, begin, end int, room []float32) []float32 {
+	switch {
+	case r == nil || !v.data.narrow:
+		return v.Data()[begin:end]
+	case v.data.codes != nil:
+		kernel.DecodeBFloat16(room[:end-begin], kernel.Halves(v.data.codes.data)[begin:end])
+	default:
+		kernel.RoundBFloat16(room[:end-begin], v.Data()[begin:end])
+	}
+	return room[:end-begin]
+}
+
+// settle rounds and codes part of a result, as it is made.
+func (b *buffer) settle(begin, length int) {
+	if m := &b.settling; m.of != nil {
+		m.settle(begin, begin+length)
+	}
+}
+
+// settle rounds part of a gradient, as it is written.
+func (s *sink) settle(d []float32) {
+	if s.rounds {
+		kernel.RoundBFloat16(d, d)
+	}
 }
 
 // block rounds numbers that fit the first cache in their place, on the caller's thread.
@@ -64,6 +99,16 @@ type made struct {
 	of      *buffer
 	rounded bool
 	codes   *buffer // nil: it is not kept so
+}
+
+func (m *made) settle(begin, end int) {
+	x := m.of.data[begin:end]
+	if m.rounded {
+		kernel.RoundBFloat16(x, x)
+	}
+	if m.codes != nil {
+		kernel.EncodeBFloat16(kernel.Halves(m.codes.data)[begin:end], x)
+	}
 }
 
 // recast is what rounding and coding that the program does works on.
@@ -120,6 +165,7 @@ func (g *Graph) narrow() {
 	codes := map[*buffer]*buffer{}
 	for _, n := range g.nodes {
 		n.restore(exact, codes)
+		n.expectRounded()
 	}
 	for _, n := range g.nodes {
 		for _, v := range n.makes {
@@ -179,9 +225,12 @@ func (n *node) restore(exact map[*buffer]bool, codes map[*buffer]*buffer) {
 		if done[v.data] || !short && !n.multiplied(v.data) {
 			continue
 		}
-		done[v.data] = true
+		done[v.data], v.data.narrow = true, v.data.narrow || short
 		if short && codes[v.data] == nil {
 			codes[v.data] = newBuffer((v.size + 1) / 2)
+		}
+		if n.settles {
+			continue
 		}
 		each := n.copy(&n.backward, v)
 		n.backwardCopies = append(n.backwardCopies, each)
@@ -192,6 +241,35 @@ func (n *node) restore(exact map[*buffer]bool, codes map[*buffer]*buffer) {
 		}
 	}
 }
+
+// expectRounded has the gradient of a product's result be rounded where it is written, if the operation reads it in products alone and the only one
+// that writes it settles what it writes.
+func (n *node) expectRounded() {
+	op, is := n.op.(interface{ roundsAtOnce() *rounding })
+	if !is || len(n.makes[0].sinks) != 1 {
+		return
+	}
+	s, r := n.makes[0].sinks[0], op.roundsAtOnce()
+	if r != nil && s.settles && s.place == n.makes[0].grad {
+		s.rounds, r.given = true, true
+	}
+}
+
+func (o *linear) roundsAtOnce() *rounding {
+	if o.db.wanted() {
+		return nil
+	}
+	return o.rounding
+}
+
+func (o *conv) roundsAtOnce() *rounding {
+	if o.db.wanted() {
+		return nil
+	}
+	return o.rounding
+}
+
+func (o *depthwise) roundsAtOnce() *rounding { return o.rounding }
 
 // keepWhole decides for a plan what is kept as it is: what an operation reads that is computed again must be what it read at first.
 func (g *Graph) keepWhole() {
@@ -247,9 +325,14 @@ func leave(copies []*copied) {
 // forward runs a node's forward, the first time or again.
 func (p *Program) forward(c *Context, n *node, again bool) {
 	p.enter(c, n.forwardCopies, 1, 1)
+	n.expectSettled(again)
 	n.op.forward(c)
 	leave(n.forwardCopies)
 	for _, m := range n.made {
+		if n.settles {
+			m.of.settling = made{}
+			continue
+		}
 		var to []float32
 		var codes []uint16
 		if m.rounded {
@@ -260,6 +343,18 @@ func (p *Program) forward(c *Context, n *node, again bool) {
 		}
 		if to != nil || codes != nil {
 			p.recast.run(c, to, m.of.data, codes, m.of.size)
+		}
+	}
+}
+
+// expectSettled says what an operation that settles its results is to do with them, the first time or again.
+func (n *node) expectSettled(again bool) {
+	for _, m := range n.made {
+		if n.settles {
+			if !m.of.encodes(again) {
+				m.codes = nil
+			}
+			m.of.settling = m
 		}
 	}
 }

@@ -158,7 +158,7 @@ func (o *conv) backward(c *Context) {
 	if o.db.wanted() {
 		kernel.ColSum(o.db.data(), o.y.grad.data, o.samples*o.pixels())
 	}
-	o.rounding.round(c, o.y.grad.data, o.y.grad.data)
+	o.rounding.gradient(c, o.y.grad.data)
 	if o.dw.wanted() {
 		o.weights(c)
 		o.unpack(o.dw.data(), o.dpacked.data)

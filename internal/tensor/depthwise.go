@@ -254,7 +254,7 @@ func (o *depthwise) forwardLines(begin, end int) {
 }
 
 func (o *depthwise) backward(c *Context) {
-	o.rounding.round(c, o.y.grad.data, o.y.grad.data)
+	o.rounding.gradient(c, o.y.grad.data)
 	clear(o.dpacked.data)
 	if o.dx.wanted() {
 		o.packWeights(c)

@@ -114,6 +114,7 @@ type node struct {
 	forwardCopies  []*copied
 	backwardCopies []*copied
 	made           []made
+	settles        bool // the operation calls settle for its results, and kept for what backward reads
 }
 
 // sink is where an operation's backward puts the gradient of one of its inputs.
@@ -125,6 +126,8 @@ type sink struct {
 	place   *buffer // where the operation writes: the gradient itself, or scratch that is added to it afterwards
 	inPlace bool    // the input's gradient may take the place of the output's, which backward then has read
 
+	settles    bool // the operation calls settle for what it writes
+	rounds     bool // what it writes is rounded, since a product alone reads it
 	afterReads bool // backward writes it after it has read the input for the last time
 }
 

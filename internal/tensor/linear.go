@@ -124,7 +124,7 @@ func (o *linear) backward(c *Context) {
 		o.columns.run(c, o.out, o.rows)
 		c.final(o.db, 0)
 	}
-	o.rounding.round(c, dy, dy)
+	o.rounding.gradient(c, dy)
 	for begin, end := 0, o.out; o.dw.wanted() && end > 0; end = begin { // dw is dyᵀ·x, rows ascending
 		begin = c.part(o.dw, o.in, end)
 		o.multiply(c, kernel.MatMul{

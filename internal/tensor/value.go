@@ -65,6 +65,8 @@ type buffer struct {
 	offset      int // in the arena
 	alias       *buffer
 	again       *buffer // where it lives once it is computed again; nil: where it was
+	settling    made    // what settle does while the buffer is made
+	narrow      bool    // Backward finds it rounded
 	codes       *buffer // of bfloat16, in which Backward finds it; nil: it is kept as it is
 }
 
