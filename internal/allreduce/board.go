@@ -60,6 +60,9 @@ const spinTime = 100 * time.Microsecond
 // wakeForAdditions is the number of additions from which on the last worker wakes the others to help with them, if they have processors.
 const wakeForAdditions = 1 << 19
 
+// boardsHere is the number of boards in this process. With several a sleeping worker must leave its processor to the scheduler: another one may have to run there.
+var boardsHere atomic.Int64
+
 const (
 	lineBytes = 64
 	pageBytes = 4096
@@ -140,6 +143,7 @@ func (b *board) hold() bool {
 
 func (b *board) release() {
 	if b.holders.Add(-1) == 0 {
+		boardsHere.Add(-1)
 		unmapBoard(b.memory)
 	}
 }
@@ -338,7 +342,7 @@ func (b *board) await(line int, over func() bool) {
 	sleepers.Add(1)
 	was := rung.Load()
 	if !over() && !b.open() {
-		sleepUntil(rung, was, b.naps == 0)
+		sleepUntil(rung, was, b.naps == 0 && boardsHere.Load() == 1)
 		b.naps++
 	}
 	sleepers.Add(^uint32(0))

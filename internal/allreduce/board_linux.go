@@ -60,11 +60,15 @@ func wakeAll(number *atomic.Uint32) {
 	_, _, _ = syscall.RawSyscall6(syscall.SYS_FUTEX, uintptr(unsafe.Pointer(number)), futexWake, 1<<30, 0, 0, 0)
 }
 
-// sleepUntil sleeps until the number is another, at most as long as poll does. A short sleep keeps the thread.
+// shortNap is how long a sleep lasts at most of which the scheduler does not know: where many workers share a processor, a step takes milliseconds, and telling the scheduler
+// costs two wake-ups more.
+const shortNap = 10e6
+
+// sleepUntil sleeps until the number is another, or for a while. A short sleep keeps the thread.
 func sleepUntil(number *atomic.Uint32, was uint32, short bool) {
 	call, timeout := syscall.Syscall6, syscall.Timespec{Nsec: longPoll}
 	if short {
-		call, timeout.Nsec = syscall.RawSyscall6, shortPoll
+		call, timeout.Nsec = syscall.RawSyscall6, shortNap
 	}
 	_, _, _ = call(syscall.SYS_FUTEX, uintptr(unsafe.Pointer(number)), futexWait, uintptr(was), uintptr(unsafe.Pointer(&timeout)), 0, 0)
 }

@@ -66,6 +66,7 @@ func (r *Ring) mapBoard(b *board, fd int) (int, bool) {
 		return fd, false // then the ring does without
 	}
 	b.holders.Store(1)
+	boardsHere.Add(1)
 	if r.self == 0 {
 		b.number(0).Store(r.id.shape)
 	} else if b.number(0).Load() != r.id.shape {
