@@ -34,6 +34,14 @@ func OpenNetwork() (*Network, error) {
 	if err := errors.Join(os.MkdirAll(names, 0o755), unix.Mount("tmpfs", names, "tmpfs", 0, "")); err != nil {
 		return nil, err
 	}
+	own, err := os.CreateTemp("", "resolv-*.conf")
+	if err != nil {
+		return nil, err
+	}
+	_, err = fmt.Fprintf(own, "nameserver %s\n", Address)
+	if err := errors.Join(err, own.Close(), unix.Mount(own.Name(), "/etc/resolv.conf", "", unix.MS_BIND, ""), os.Remove(own.Name())); err != nil {
+		return nil, fmt.Errorf("names of pods for the test itself: %w", err)
+	}
 	_ = ip("link delete br0") // of the test before
 	for _, args := range []string{"link set lo up", "link add br0 type bridge", "addr add " + Address + "/16 dev br0", "link set br0 up"} {
 		if err := ip("%s", args); err != nil {

@@ -73,8 +73,14 @@ workers:
 	if s.State != "done" || s.Digest != want || !causes["joined"] || !causes["left"] || causes["worker lost"] {
 		t.Errorf("the run: %+v, want digest %s, a worker that joined and two that left", s, want)
 	}
+	c.suspended(run, want)
+	c.wrong(run)
+}
 
-	release = c.slow()
+// suspended suspends a run and lets it go on.
+func (c *cluster) suspended(run, want string) {
+	c.t.Helper()
+	release := c.slow()
 	c.do("helm", "install", "second", run, "--namespace", "training", "--set-file", "job=job.yaml")
 	c.steps("second", 5)
 	c.do("kubectl", "patch", "job", "second", "--type=merge", "--patch", `{"spec":{"suspend":true}}`)
@@ -84,14 +90,18 @@ workers:
 	release()
 	c.do("kubectl", "wait", "--for=condition=complete", "job/second", "--timeout=180s")
 	if j := c.jobs(); len(j) != 2 || j["second"].State != "done" || j["second"].Digest != want {
-		t.Errorf("after the suspended run the cluster has %+v", j)
+		c.t.Errorf("after the suspended run the cluster has %+v", j)
 	}
+}
 
+// wrong installs a run whose job file is wrong.
+func (c *cluster) wrong(run string) {
+	c.t.Helper()
 	c.write("wrong.yaml", strings.Replace(job, "784", "785", 1))
 	c.do("helm", "install", "wrong", run, "--namespace", "training", "--set-file", "job=wrong.yaml")
 	c.do("kubectl", "wait", "--for=condition=failed", "job/wrong", "--timeout=120s")
 	if why := c.do("kubectl", "get", "job", "wrong", "--output=jsonpath={.status.conditions[*].reason}"); !strings.Contains(why, "PodFailurePolicy") {
-		t.Errorf("a wrong job failed because of %s", why)
+		c.t.Errorf("a wrong job failed because of %s", why)
 	}
 }
 
