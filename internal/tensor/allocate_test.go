@@ -22,3 +22,13 @@ func TestRunsAllocateNothing(t *testing.T) {
 		}
 	}
 }
+
+func TestPiecesAllocateNothing(t *testing.T) {
+	b := newBench(34, true)
+	b.g.piecesFrom, b.g.pieceSize = 1, 700
+	p := b.compile(inverted(b, pieceWindows[1]))
+	c, grad := &Context{Statistics: make([]float32, 200)}, make([]float32, b.next)
+	if n := testing.AllocsPerRun(3, func() { p.Forward(c, b.params); p.Backward(c, grad, nil) }); n != 0 {
+		t.Errorf("a run allocates %v times", n)
+	}
+}
