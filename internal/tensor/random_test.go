@@ -120,19 +120,23 @@ func TestPlannedMemoryChangesNoBit(t *testing.T) {
 	}
 }
 
-// TestFrozenParametersChangeNoBit freezes parameters of random graphs at random. The gradients of the others are the same, and
+// TestFrozenParametersChangeNoBit freezes parameters of random graphs at random, some of them in bfloat16. The gradients of the others are the same, and
 // what is told about them is final.
 func TestFrozenParametersChangeNoBit(t *testing.T) {
 	frozen := 0
 	for seed := range uint64(400) {
-		whole, y := randomGraph(seed)
+		begin := newBench
+		if seed%3 == 2 {
+			begin = inBFloat16
+		}
+		whole, y := randomGraphOf(begin(seed, true))
 		all := nans(whole.next)
 		c := &Context{Statistics: make([]float32, 8), Key: rng.NewKey(seed, 1)}
 		p := whole.compile(y)
 		p.Forward(c, whole.params)
 		p.Backward(c, all, nil)
 
-		b, draw, first := newBench(seed, true), rand.New(rand.NewPCG(seed, 2)), true
+		b, draw, first := begin(seed, true), rand.New(rand.NewPCG(seed, 2)), true
 		b.frozen = func() bool { // the first one leads to everything else
 			keep := first && seed%2 == 0 || draw.IntN(3) == 0
 			first = false
