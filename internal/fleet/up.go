@@ -141,10 +141,10 @@ func (f *fleet) up(ctx context.Context) error {
 	if err := f.remember(); err != nil {
 		return err
 	}
-	if err := f.each(ctx, func(n *node) bool { return reached(n) && isWanted(n) }, f.apply(false)); err != nil {
-		return errors.Join(err, f.settleFounder())
+	if err := f.found(ctx); err != nil {
+		return err
 	}
-	if err := f.settleFounder(); err != nil {
+	if err := f.each(ctx, func(n *node) bool { return reached(n) && isWanted(n) && n.states == nil }, f.apply(false)); err != nil {
 		return err
 	}
 	if err := f.roll(ctx); err != nil {
@@ -185,19 +185,24 @@ func (f *fleet) chooseFounder() error {
 	return errors.New("no host that is to have a coordinator could be prepared, so nothing was started")
 }
 
-// settleFounder notes that the cluster is founded, or, where that certainly did not happen, that it is not.
-func (f *fleet) settleFounder() error {
+// found starts the host whose coordinator founds the cluster before all others, which would only wait for it, and notes that it is founded.
+func (f *fleet) found(ctx context.Context) error {
 	if f.record.Founded {
 		return nil
 	}
+	founder := func(n *node) bool { return isWanted(n) && n.wanted.CoordinatorID() == f.record.Founder }
+	if err := f.each(ctx, founder, f.apply(false)); err != nil {
+		return err
+	}
 	for _, n := range f.nodes {
 		for _, s := range n.states {
-			if s.ID == f.record.Founder && s.State == agent.Running {
+			if s.ID == f.record.Founder && s.State == agent.Running && s.Problem == "" {
 				f.record.Founded = true
+				return f.Place.save(f.record)
 			}
 		}
 	}
-	return f.Place.save(f.record)
+	return fmt.Errorf("%s, which is to found the cluster, is not up, so nothing else was started", f.record.Founder)
 }
 
 // remember writes down where the cluster is about to be.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -183,8 +184,8 @@ func (l *lab) know(host int) {
 	}
 }
 
-// on prepares a command as root on a host.
-func (l *lab) on(host int, script string) *exec.Cmd {
+// first is the number of a host's first process, as this machine counts.
+func (l *lab) first(host int) int {
 	l.t.Helper()
 	outer, err := os.ReadFile(l.path(fmt.Sprint(host), "pid"))
 	if err != nil {
@@ -194,7 +195,25 @@ func (l *lab) on(host int, script string) *exec.Cmd {
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	return exec.Command("nsenter", "-t", strings.TrimSpace(string(inner)), "--all", "sh", "-c", script)
+	pid, err := strconv.Atoi(strings.TrimSpace(string(inner)))
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return pid
+}
+
+// on prepares a command as root on a host.
+func (l *lab) on(host int, script string) *exec.Cmd {
+	l.t.Helper()
+	return exec.Command("nsenter", "-t", strconv.Itoa(l.first(host)), "--all", "sh", "-c", script)
+}
+
+// freeze stops a host's sshd: its kernel still takes connections, and nobody answers.
+func (l *lab) freeze(host int) {
+	l.t.Helper()
+	if err := syscall.Kill(l.first(host), syscall.SIGSTOP); err != nil {
+		l.t.Fatal(err)
+	}
 }
 
 // typed prepares a line that is typed on the laptop, in the lab's folder.
