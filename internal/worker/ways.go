@@ -115,14 +115,15 @@ func (w *ways) broke(g plan.Generation) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.broken, w.since = g, time.Now()
-	w.tryMembers(w.since)
+	w.tryMembers(w.since, time.Time{})
 	poke(w.due)
 }
 
-// tryMembers starts testing the links to all members, except those tested recently. The caller holds the lock.
-func (w *ways) tryMembers(now time.Time) {
+// tryMembers starts testing the links to all members, except those tested recently. What was tested before the ring stood still
+// is not recent: the network may have broken since. The caller holds the lock.
+func (w *ways) tryMembers(now, stands time.Time) {
 	for id, known := range w.known {
-		if w.member[id] && !known.busy && now.Sub(known.tried) > wayFresh {
+		if w.member[id] && !known.busy && (now.Sub(known.tried) > wayFresh || known.began.Before(stands)) {
 			known.again = true
 		}
 	}
@@ -133,7 +134,7 @@ func (w *ways) tryMembers(now time.Time) {
 func (w *ways) stands(since time.Time, next plan.Incarnation) (reason string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.tryMembers(time.Now())
+	w.tryMembers(time.Now(), since)
 	poke(w.due)
 	if known := w.known[next]; known != nil && !known.tried.IsZero() && !known.open && known.began.After(since) {
 		return known.reason

@@ -231,6 +231,25 @@ func TestWaysWhenTheRingStandsStill(t *testing.T) {
 	})
 }
 
+// A link that was open just before the network broke is tested when the ring stands still: else the next ring would need it again.
+func TestWhatWasOpenBeforeTheStandstillIsTestedAgain(t *testing.T) {
+	withWays(t, func(w *ways, p *probes) {
+		w.take(order([]int{2}, []int{1}))
+		time.Sleep(50 * time.Millisecond)
+		expect(t, w, "w2")
+		p.set("w2", true)
+		since := time.Now()
+		time.Sleep(standstill)
+		for range 15 {
+			w.stands(since, 2)
+			time.Sleep(wayTick)
+		}
+		if w.stands(since, 2) == "" || p.count("w2") < 2 {
+			t.Errorf("after %v and %d attempts the closed link is not known", time.Since(since), p.count("w2"))
+		}
+	})
+}
+
 // notClosed leaves out those that are known not to be reached.
 func TestNotClosed(t *testing.T) {
 	withWays(t, func(w *ways, p *probes) {
