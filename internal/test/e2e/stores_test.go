@@ -20,13 +20,22 @@ type objectStore interface{ Away(bool) }
 
 // Checkpoints go to an object store that is away for a part of the training, while a worker and the only coordinator are killed: nothing is lost, and
 // another cluster, in another folder, goes on from there to the same bits.
-func TestAStoreMayBeAway(t *testing.T) { trainWithStore(t, s3.New(t), 2*time.Second) }
+func TestAStoreMayBeAway(t *testing.T) {
+	needsStores(t)
+	trainWithStore(t, s3.New(t), 2*time.Second)
+}
+
+// needsStores skips what "make s3" runs.
+func needsStores(t *testing.T) {
+	t.Helper()
+	if os.Getenv("RINGMASTER_S3") == "" {
+		t.Skip("object stores and the pages about them: make s3")
+	}
+}
 
 // TestRealStores is the same with servers that people use, away for longer. "make s3" runs it: RINGMASTER_S3 is set.
 func TestRealStores(t *testing.T) {
-	if os.Getenv("RINGMASTER_S3") == "" {
-		t.Skip("needs real object stores: make s3")
-	}
+	needsStores(t)
 	t.Run("versitygw", func(t *testing.T) {
 		program := os.Getenv("VERSITYGW")
 		if program == "" {
