@@ -33,7 +33,7 @@ func TestAJobsEndWaitsForItsCopies(t *testing.T) {
 			}
 			return status(1), nil
 		}, note)
-		if err != nil || !s.Checkpoints[1].Copied || len(said) != 2 || said[0] != "waiting until the checkpoint at step 20 is in s3://b/p (nobody answers)" || said[1] != "all checkpoints are in s3://b/p" {
+		if err != nil || !s.Checkpoints[1].Copied || len(said) != 2 || said[0] != "waiting until the checkpoint at step 10, 20 is in s3://b/p (nobody answers)" || said[1] != "all checkpoints are in s3://b/p" {
 			t.Errorf("%v, said %q", err, said)
 		}
 		_, err = AwaitCopies(t.Context(), status(1), time.Minute, func(context.Context) (*rpc.JobStatus, error) { return status(1), nil }, note)
