@@ -70,11 +70,11 @@ func (s *sight) begin(ctx context.Context) (end func()) {
 	if s.figures != nil {
 		handler := telemetry.Handler(s.registry, s.check(func(c *checks) telemetry.Check { return c.health }, nil),
 			s.check(func(c *checks) telemetry.Check { return c.ready }, errors.New("starting")))
-		serving.Go(func() { s.complain(telemetry.Serve(ctx, s.figures, handler, false, s.log)) })
+		serving.Go(func() { s.complain(ctx, telemetry.Serve(ctx, s.figures, handler, false, s.log)) })
 		s.log.Info("metrics are served", "address", s.figures.Addr().String())
 	}
 	if s.profiles != nil {
-		serving.Go(func() { s.complain(telemetry.Serve(ctx, s.profiles, telemetry.Profiles(), true, s.log)) })
+		serving.Go(func() { s.complain(ctx, telemetry.Serve(ctx, s.profiles, telemetry.Profiles(), true, s.log)) })
 		s.log.Info("profiles are served", "address", s.profiles.Addr().String())
 	}
 	return func() {
@@ -84,9 +84,9 @@ func (s *sight) begin(ctx context.Context) (end func()) {
 	}
 }
 
-// complain logs why nobody can watch any more: the daemon's work goes on.
-func (s *sight) complain(err error) {
-	if err != nil {
+// complain logs why nobody can watch any more although the daemon's work goes on.
+func (s *sight) complain(ctx context.Context, err error) {
+	if err != nil && ctx.Err() == nil {
 		s.log.Error("metrics are served no more", "reason", err)
 	}
 }

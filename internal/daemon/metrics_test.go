@@ -225,6 +225,21 @@ func TestSightRefusesATakenAddress(t *testing.T) {
 	}
 }
 
+// Whoever ends a daemon is not told that its metrics have gone.
+func TestSightEndsQuietly(t *testing.T) {
+	for range 50 { // the end of the listeners and that of the servers race
+		var said bytes.Buffer
+		s, err := openSight("127.0.0.1:0", "127.0.0.1:0", slog.New(slog.NewTextHandler(&said, &slog.HandlerOptions{Level: slog.LevelWarn})))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.begin(t.Context())()
+		if said.Len() > 0 {
+			t.Fatalf("logged %s", &said)
+		}
+	}
+}
+
 // A daemon that starts lives, and is not ready.
 func TestSightOfADaemonThatStarts(t *testing.T) {
 	s := &sight{}
