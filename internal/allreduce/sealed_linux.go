@@ -174,7 +174,7 @@ func (s *sealed) flush() (n int, errno syscall.Errno) {
 func (w *wire) writeSealed() error {
 	s, first := w.sealed, 0
 	for {
-		if w.rejected || w.ended {
+		if w.rejected.Load() || w.ended {
 			s.going, s.written = s.going[:0], 0
 			w.drop()
 			return io.EOF
@@ -187,7 +187,7 @@ func (w *wire) writeSealed() error {
 			break
 		}
 		if errno != 0 {
-			w.rejected = true
+			w.rejected.Store(true)
 			continue
 		}
 		if w.unsent.Add(-int64(n)); len(s.going) > 0 {
@@ -200,7 +200,9 @@ func (w *wire) writeSealed() error {
 		used, err := s.seal(w.batch[first:])
 		first += used
 		w.unsent.Add(int64(len(s.going) - plain + lengthOf(w.batch[first:])))
-		w.rejected = err != nil
+		if err != nil {
+			w.rejected.Store(true)
+		}
 	}
 	w.keep(first)
 	return nil

@@ -39,7 +39,7 @@ type wire struct {
 	headers  [][headerLen]byte // of the batch's frames
 	framed   int               // how many of them are used
 	unsent   atomic.Int64      // bytes of the batch
-	rejected bool              // the other end takes nothing more
+	rejected atomic.Bool       // the other end takes nothing more
 
 	ahead      [readAhead]byte
 	begin, end int // of what ahead holds
@@ -129,7 +129,7 @@ func (w *wire) write() error {
 	}
 	first := 0
 	for {
-		if w.rejected || w.ended {
+		if w.rejected.Load() || w.ended {
 			w.drop()
 			return io.EOF
 		}
@@ -145,7 +145,7 @@ func (w *wire) write() error {
 			break
 		}
 		if errno != 0 && errno != syscall.EINTR {
-			w.rejected = true
+			w.rejected.Store(true)
 			continue
 		}
 		w.unsent.Add(-int64(n))
@@ -176,7 +176,7 @@ func (w *wire) drop() {
 func (w *wire) await() bool {
 	w.using.RLock()
 	defer w.using.RUnlock()
-	if w.ended || w.rejected {
+	if w.ended || w.rejected.Load() {
 		return false
 	}
 	fd := pollFd{fd: int32(w.fd), events: pollOut}
@@ -419,7 +419,7 @@ func (b *bell) poll(in, out *wire, short bool) (happened bool) {
 		switch {
 		case out.held != nil && out.held():
 			timeout.Nsec = min(timeout.Nsec, heldPoll)
-		case !out.ended && !out.rejected:
+		case !out.ended && !out.rejected.Load():
 			fds[2].fd = int32(out.fd)
 		}
 	}
