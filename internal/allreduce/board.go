@@ -8,6 +8,7 @@ import (
 
 	"ringmaster/internal/plan"
 	"ringmaster/internal/tensor/kernel"
+	"ringmaster/internal/trace"
 )
 
 // A board is memory that all workers of a session share, which they can where all of them are processes of one host. Every worker writes its seats'
@@ -33,6 +34,8 @@ type board struct {
 	memory               []byte
 	holders              atomic.Int64 // the session, and who is at work on the board; with the last one the memory goes
 
+	trace  *trace.Recorder
+	step   uint64        // that is traced
 	rounds uint64        // that this worker has finished
 	taken  int           // parts of this round whose sums this worker has
 	spin   time.Duration // how long a wait looks again and again before it sleeps
@@ -43,6 +46,7 @@ type board struct {
 type part struct {
 	plan.Interval
 	bucket plan.Bucket
+	number int32 // of the bucket
 }
 
 // partLen is the length of a full part: what is left to sum when the last worker is ready should be little, and more than a claim is worth.
@@ -93,11 +97,11 @@ func layoutOf(workers, seats, params, parts int) (l layout) {
 
 // newBoard is a session's board without its memory.
 func newBoard(r *Ring) *board {
-	b := &board{self: r.self, workers: r.workers, seats: r.id.View.Seats, arc: r.grad.arc, bounds: make([]int, len(r.buckets))}
+	b := &board{self: r.self, workers: r.workers, seats: r.id.View.Seats, arc: r.grad.arc, trace: r.id.Trace, bounds: make([]int, len(r.buckets))}
 	for k := len(r.buckets) - 1; k >= 0; k-- {
 		of := r.buckets[k].Bucket
 		for end := of.End; end > of.Begin; end -= partLen {
-			b.parts = append(b.parts, part{plan.Interval{Begin: max(of.Begin, end-partLen), End: end}, of})
+			b.parts = append(b.parts, part{plan.Interval{Begin: max(of.Begin, end-partLen), End: end}, of, int32(k)})
 		}
 		b.bounds[k] = len(b.parts)
 	}
@@ -216,7 +220,9 @@ func (b *board) help() bool {
 	adding.Store(number + 1)
 	if claimed.CompareAndSwap(number, number+1) {
 		k := int(number % uint64(len(b.parts)))
+		began := b.trace.Now()
 		b.add(&b.parts[k])
+		b.trace.Span(trace.Folding, b.step, b.parts[k].number, began)
 		b.done(k).Store(number/uint64(len(b.parts)) + 1)
 		if b.summed().Add(1)%uint64(len(b.parts)) == 0 {
 			b.ring(roundAlarm)

@@ -170,6 +170,7 @@ func (r *Ring) post(upTo int) {
 func (r *Ring) awaitSums(bucket int) {
 	r.startWait(Waiting{Bucket: bucket, Doing: "receiving"})
 	b := r.board
+	b.step = r.step
 	r.mu.Unlock()
 	if b.hold() {
 		b.await(roundAlarm, func() bool { return r.down.Load() || b.take(r.grad.flat[0], b.bounds[bucket]) })
@@ -194,6 +195,7 @@ func (r *Ring) awaitSums(bucket int) {
 // collectFromBoard waits for the records of all seats. The caller holds the lock.
 func (r *Ring) collectFromBoard(kind uint8, g *gather) ([]byte, error) {
 	b, parity := r.board, r.parity
+	b.step = r.step
 	for g.left > 0 {
 		if r.err != nil {
 			return nil, r.err

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -32,8 +33,12 @@ func TestBenchScaling(t *testing.T) {
 	if one["case"] != "quickstart" || figure(one, "workers") != 1 || figure(two, "workers") != 2 || figure(one, "efficiency") != 1 || figure(one, "sent_bytes") != 0 {
 		t.Errorf("one worker: %v", one)
 	}
-	// 118,282 parameters over 4 seats of 2 workers: 5/4 of their bytes go over both links, and little else.
-	if sent := figure(two, "sent_bytes"); sent < 118282*4*9/4 || sent > 118282*4*11/4 {
+	// 118,282 parameters over 4 seats of 2 workers: each seat writes its gradient into the memory that they share, or 5/4 of their bytes go over both links. Little else.
+	times := 5. / 2
+	if shareMemory {
+		times = 4
+	}
+	if sent := figure(two, "sent_bytes"); sent < 0.9*118282*4*times || sent > 1.1*118282*4*times {
 		t.Errorf("two workers send %v bytes in a step", sent)
 	}
 	if left, err := os.ReadDir(temporary); err != nil || len(left) > 0 {
@@ -43,6 +48,9 @@ func TestBenchScaling(t *testing.T) {
 		t.Errorf("it tells %s", said)
 	}
 }
+
+// shareMemory reports whether workers of one host exchange gradients through memory.
+const shareMemory = runtime.GOOS == "linux"
 
 // TestBenchIsInterrupted stops a benchmark while its processes train: they end, and its folder goes.
 func TestBenchIsInterrupted(t *testing.T) {
@@ -74,5 +82,9 @@ func TestBenchTrainTraces(t *testing.T) {
 	if code != 0 || !strings.Contains(said, "5 steps of 2 workers from step ") || !strings.Contains(out, `"steps_per_s"`) {
 		t.Fatalf("exit code %d: %s%s", code, out, said)
 	}
-	lookAtTrace(t, file, 5)
+	if shareMemory {
+		lookAtTrace(t, file, 5, "packing") // whoever waits adds up, so it may be the same worker always
+	} else {
+		lookAtTrace(t, file, 5, "passing", "arriving", "folding", "frame")
+	}
 }
