@@ -37,6 +37,7 @@ type board struct {
 	trace  *trace.Recorder
 	step   uint64        // that is traced
 	rounds uint64        // that this worker has finished
+	wrote  uint64        // what it has posted: nobody else's writing leads it astray
 	taken  int           // parts of this round whose sums this worker has
 	spin   time.Duration // how long a wait looks again and again before it sleeps
 	naps   int           // sleeps in vain in this wait
@@ -157,8 +158,7 @@ func (b *board) first() uint64 { return b.rounds * uint64(len(b.parts)) }
 
 // post writes the parts of this round up to one, of which the elements are final.
 func (b *board) post(flat [][]float32, upTo int) {
-	own := b.posted(b.self)
-	from := int(own.Load() - b.first())
+	from := int(b.wrote - b.first())
 	if from >= upTo {
 		return
 	}
@@ -167,7 +167,8 @@ func (b *board) post(flat [][]float32, upTo int) {
 			copy(b.gradient(b.arc.Begin+k, p.Interval), g[p.Begin:p.End])
 		}
 	}
-	own.Store(b.first() + uint64(upTo))
+	b.wrote = b.first() + uint64(upTo)
+	b.posted(b.self).Store(b.wrote)
 	if b.spin > 0 && upTo == len(b.parts) && b.left()*partLen*b.seats > wakeForAdditions {
 		b.ring(roundAlarm)
 	}
@@ -184,7 +185,7 @@ func (b *board) left() int {
 
 // written is the number of elements that this worker has written in this round.
 func (b *board) written() int {
-	n := b.posted(b.self).Load() - b.first()
+	n := b.wrote - b.first()
 	if n == 0 {
 		return 0
 	}
@@ -193,7 +194,7 @@ func (b *board) written() int {
 
 // final is how many parts are final if the elements from one on are, in the bucket that is filled.
 func (b *board) final(from int) int {
-	n := int(b.posted(b.self).Load() - b.first())
+	n := int(b.wrote - b.first())
 	for n < len(b.parts) && b.parts[n].Begin >= from {
 		n++
 	}
