@@ -21,7 +21,7 @@ func benchRooflineCommand() *cobra.Command {
   GFLOP, MIB      the floating-point operations of its products; the tensors that it reads and writes, each counted once
   ARITHMETIC MS   how long the products take at the peak of this machine: the fastest product whose operands stay in the caches
   MEMORY MS       how long the tensors take at the bandwidth of this machine's memory
-  LEFT MS         what it takes beyond the larger of the two bounds; tensors that come from a cache can take less
+  LEFT MS         the time minus the larger of the two bounds; it can be negative where tensors come from a cache
 
 Large layers beside batch norms do much of the norms' work piece by piece; that time is theirs. Nothing is kept. Give the job one seat (--set seats=1) for the speed of a single seat's batch.`,
 		Example: `  ringmaster bench roofline configs/mobilenetv2-cifar10.yaml --set seats=1 --set train.batch_per_seat=32 --steps 5`,

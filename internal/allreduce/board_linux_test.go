@@ -101,7 +101,7 @@ func TestSumsOnABoard(t *testing.T) {
 	}
 }
 
-// Who waits at a board names a worker that has not written yet, wherever it is in the ring.
+// A worker that waits at a board names one that has not written yet, wherever that one sits in the ring.
 func TestWaitingAtABoard(t *testing.T) {
 	w, _ := wiredWorld(t, 4, 4, plan.Interval{Begin: 0, End: 100000}.Parts(2), nil)
 	done := make(chan error, 4)

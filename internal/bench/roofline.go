@@ -39,7 +39,7 @@ type RooflineResult struct {
 	MiB          float64 `json:"mib"`           // of the tensors that are read and written
 	ArithmeticMs float64 `json:"arithmetic_ms"` // that the products take at the peak
 	MemoryMs     float64 `json:"memory_ms"`     // that the tensors take at the memory's bandwidth
-	LeftMs       float64 `json:"left_ms"`       // what it takes beyond the larger of both
+	LeftMs       float64 `json:"left_ms"`       // the time minus the larger of the two
 }
 
 func (r RooflineResult) row() []string {

@@ -168,7 +168,7 @@ func TestADamagedObjectIsNamed(t *testing.T) {
 	}
 }
 
-// What was brought before serves again, and what was damaged here since is fetched anew.
+// A checkpoint that was fetched once is used again; a local file that has been damaged since is fetched again.
 func TestWhatWasBroughtServesAgain(t *testing.T) {
 	server := s3.New(t)
 	from, _ := store(t)

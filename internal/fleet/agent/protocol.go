@@ -45,7 +45,7 @@ type Request struct {
 	Workers   bool     `json:"workers,omitempty"` // stop: workers alone
 	Lines     int      `json:"lines,omitempty"`   // logs: of each
 	Follow    bool     `json:"follow,omitempty"`  // logs: go on until the input ends
-	Want      int      `json:"want,omitempty"`    // status: wait for a while until so many workers are there
+	Want      int      `json:"want,omitempty"`    // status: the number of workers to wait for, for a while
 }
 
 // Daemon is one that a host is to run.
